@@ -1,0 +1,154 @@
+package fetcher
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// WallLayout is how the API writes wall-clock times, which have no zone.
+const WallLayout = "2006-01-02 15:04:05"
+
+const dateLayout = "2006-01-02"
+
+// Date is a civil date in the account's zone, as 2006-01-02. Dates compare as
+// strings in the order of time.
+type Date string
+
+// ParseDate reads a date.
+func ParseDate(s string) (Date, error) {
+	if _, err := time.Parse(dateLayout, s); err != nil {
+		return "", fmt.Errorf("read date: %q is not a date of the form 2025-05-01", s)
+	}
+	return Date(s), nil
+}
+
+// DateOf returns the date of a wall-clock time.
+func DateOf(wall time.Time) Date { return Date(wall.Format(dateLayout)) }
+
+// AddDays returns the date n days later.
+func (d Date) AddDays(n int) Date { return DateOf(d.start().AddDate(0, 0, n)) }
+
+// start returns the first second of the day as a wall-clock time.
+func (d Date) start() time.Time {
+	t, _ := time.Parse(dateLayout, string(d)) // a Date is only made from a valid one
+	return t
+}
+
+// End returns the instant at which the day is over in the zone.
+func (d Date) End(zone *time.Location) time.Time {
+	next := d.start().AddDate(0, 0, 1)
+	return time.Date(next.Year(), next.Month(), next.Day(), 0, 0, 0, 0, zone)
+}
+
+// Window returns the span in which the whole day is asked for: from one second
+// before it to the first second after it, for whether the API's bounds are
+// inclusive is not documented.
+func (d Date) Window() Window {
+	start := d.start()
+	return Window{From: start.Add(-time.Second), To: start.AddDate(0, 0, 1)}
+}
+
+// ParseWall reads a wall-clock time as the API writes it, or with a T; a bare date
+// is its first second. The result stands for no instant: it is in UTC, so that
+// arithmetic on it knows no daylight saving.
+func ParseWall(s string) (time.Time, error) {
+	s = strings.Replace(strings.TrimSpace(s), "T", " ", 1)
+	for _, layout := range []string{WallLayout, "2006-01-02 15:04", dateLayout} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("read time: %q is not a time of the form 2025-05-01 13:00:00", s)
+}
+
+// Wall returns an instant as the wall-clock time of the zone.
+func Wall(t time.Time, zone *time.Location) time.Time {
+	t = t.In(zone)
+	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0, time.UTC)
+}
+
+// Window is a span of wall-clock time with both ends included.
+type Window struct{ From, To time.Time }
+
+// String returns both ends as the API writes them.
+func (w Window) String() string {
+	return w.From.Format(WallLayout) + " to " + w.To.Format(WallLayout)
+}
+
+// contains reports whether t lies in the window.
+func (w Window) contains(t time.Time) bool { return !t.Before(w.From) && !t.After(w.To) }
+
+// distance returns how far outside the window t lies, 0 inside.
+func (w Window) distance(t time.Time) time.Duration {
+	switch {
+	case t.Before(w.From):
+		return w.From.Sub(t)
+	case t.After(w.To):
+		return t.Sub(w.To)
+	}
+	return 0
+}
+
+// shortestWindow is the narrowest span that is asked for.
+const shortestWindow = 2 * time.Second
+
+// split returns two windows that share their boundary second and cover w. The
+// boundary never falls into one of the clock changes, where the API may read it as
+// either of two instants. It reports false when there is no such boundary.
+func (w Window) split(changes []Window) (early, late Window, ok bool) {
+	middle := w.From.Add(w.To.Sub(w.From) / 2).Truncate(time.Second)
+	candidates := []time.Time{middle}
+	for _, change := range changes {
+		if change.contains(middle) && middle.Before(change.To) {
+			candidates = []time.Time{change.From.Add(-time.Second), change.To}
+		}
+	}
+	for _, at := range candidates {
+		if at.Sub(w.From) >= shortestWindow && w.To.Sub(at) >= shortestWindow {
+			return Window{w.From, at}, Window{at, w.To}, true
+		}
+	}
+	return Window{}, Window{}, false
+}
+
+// widened returns the window with each end that falls into a clock change moved
+// to that change's outer edge: a row there may lie outside by its wall clock and
+// inside as an instant.
+func (w Window) widened(changes []Window) Window {
+	for _, change := range changes {
+		if change.contains(w.From) {
+			w.From = change.From
+		}
+		if change.contains(w.To) {
+			w.To = change.To
+		}
+	}
+	return w
+}
+
+// clockChanges returns the spans of wall-clock time that the zone repeats or
+// leaves out within a day of the window, each from its first second to the first
+// second after it.
+func clockChanges(w Window, zone *time.Location) []Window {
+	var changes []Window
+	at := w.From.AddDate(0, 0, -2)
+	end := w.To.AddDate(0, 0, 2)
+	for t := at.In(zone); ; {
+		_, next := t.ZoneBounds()
+		if next.IsZero() || next.UTC().After(end) {
+			return changes
+		}
+		_, before := next.Add(-time.Second).Zone()
+		_, after := next.Zone()
+		wall := next.UTC()
+		change := Window{
+			From: wall.Add(time.Duration(min(before, after)) * time.Second),
+			To:   wall.Add(time.Duration(max(before, after)) * time.Second),
+		}
+		if before != after {
+			changes = append(changes, change)
+		}
+		t = next
+	}
+}

@@ -1,0 +1,140 @@
+package fetcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// APIError is a failure that the API told, by its HTTP status or by success:false
+// in the body of any status.
+type APIError struct {
+	Op         string        // what was asked for
+	Status     int           // HTTP status
+	Code       int           // the API's own code, 0 where it sent none
+	Text       string        // the API's own text, free of secrets and shortened
+	RetryAfter time.Duration // how long the API asked to wait, 0 where it did not say
+}
+
+// Error returns one lower-case line.
+func (e *APIError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: the API answered %d", e.Op, e.Status)
+	if e.Code != 0 {
+		fmt.Fprintf(&b, ", code %d", e.Code)
+	}
+	if e.Text != "" {
+		fmt.Fprintf(&b, ": %q", e.Text)
+	}
+	return b.String()
+}
+
+// Refused reports whether the API refused the token: missing, invalid, or without
+// the right to search call logs (codes 5001, 401 and 403 of the vendor's glossary;
+// 4001 and 4002 were seen in one client).
+func (e *APIError) Refused() bool {
+	switch e.Code {
+	case 401, 403, 4001, 4002, 5001:
+		return true
+	}
+	return e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
+}
+
+// Unknown returns which kind of id the API does not know, or "": a list,
+// campaign, user or queue that was asked for (codes 6002, 6004, 6006, 6030).
+func (e *APIError) Unknown() string {
+	switch e.Code {
+	case 6002:
+		return "list"
+	case 6004:
+		return "campaign"
+	case 6006:
+		return "user"
+	case 6030:
+		return "queue"
+	}
+	return ""
+}
+
+// beyondCeiling reports whether the offset was over the API's limit.
+func (e *APIError) beyondCeiling() bool { return e.Code == 7231 }
+
+// passing reports whether a further attempt may succeed.
+func (e *APIError) passing() bool {
+	if e.Refused() || e.Unknown() != "" || e.beyondCeiling() {
+		return false
+	}
+	return e.Status >= 500 || e.Code == 500 || e.Status == http.StatusRequestTimeout ||
+		e.Status == http.StatusTooManyRequests
+}
+
+// ErrUnreachable is wrapped by an error of the API that stayed after all attempts.
+var ErrUnreachable = errors.New("the API cannot be reached")
+
+// RetryLaterError says that a host asked to wait longer than a run should.
+type RetryLaterError struct {
+	Host  string
+	After time.Duration
+}
+
+// Error returns one lower-case line.
+func (e *RetryLaterError) Error() string {
+	return fmt.Sprintf("%s asks to come back in %s", e.Host, e.After.Round(time.Second))
+}
+
+// IgnoredParameterError says that most rows of a first page contradict what was
+// asked for, so that the API must have ignored the parameter.
+type IgnoredParameterError struct{ Parameter string }
+
+// Error returns one lower-case line.
+func (e *IgnoredParameterError) Error() string {
+	return fmt.Sprintf("list calls: the API ignored %s: most rows of the first page lie outside what was asked for", e.Parameter)
+}
+
+// ErrNotAllowed says that a link or a redirect points to a place that is not
+// allowed: another host, another scheme, or a private network.
+var ErrNotAllowed = errors.New("not an allowed host")
+
+// ErrStalled says that no bytes came for longer than the stall timeout.
+var ErrStalled = errors.New("no data came for too long")
+
+// ErrBadLink says that a recording's link is not an address that can be asked for.
+var ErrBadLink = errors.New("the link cannot be read as an address")
+
+// transportError carries the cause of a failed request for errors.Is and As, and a
+// text of its own: net/http prints whole addresses, with the token or a link's
+// secret in them, and repeats what a server sent.
+type transportError struct {
+	op, text string
+	err      error
+}
+
+func (e *transportError) Error() string { return e.op + ": " + e.text }
+func (e *transportError) Unwrap() error { return e.err }
+
+var quotedPattern = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+
+// withoutSecrets returns err with a text that holds no address and no part of one.
+func withoutSecrets(op string, err error) error {
+	inner := err
+	if urlError, ok := errors.AsType[*url.Error](err); ok {
+		inner = urlError.Err
+	}
+	for _, known := range []error{ErrNotAllowed, ErrStalled, ErrBadLink, context.DeadlineExceeded, context.Canceled} {
+		if errors.Is(err, known) {
+			return &transportError{op, known.Error(), err}
+		}
+	}
+	said := inner.Error()
+	if strings.Contains(said, "Location header") {
+		return &transportError{op, "a redirect whose address cannot be read", errors.Join(ErrNotAllowed, err)}
+	}
+	said = addressPattern.ReplaceAllString(said, droppedLink)
+	said = quotedPattern.ReplaceAllString(said, `"…"`)
+	return &transportError{op, said, err}
+}

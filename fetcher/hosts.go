@@ -1,0 +1,87 @@
+package fetcher
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+)
+
+// AllowedHosts says where links and redirects may point to. The zero value allows
+// nothing.
+type AllowedHosts struct {
+	names    []string        // exact host names, https only
+	suffixes []string        // ".convoso.com": that domain at any depth, https only
+	origins  map[string]bool // "http://127.0.0.1:9000": exactly that origin, private address or not
+}
+
+// ParseAllowedHosts reads a list as --allow-host takes it: a host name, *.domain
+// for any depth below it, or a whole origin with its scheme.
+func ParseAllowedHosts(list []string) (AllowedHosts, error) {
+	hosts := AllowedHosts{origins: map[string]bool{}}
+	for _, item := range list {
+		lower := strings.ToLower(strings.TrimSpace(item))
+		switch {
+		case strings.Contains(lower, "://"):
+			u, err := url.Parse(lower)
+			if err != nil || u.Host == "" || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.User != nil ||
+				(u.Scheme != "http" && u.Scheme != "https") {
+				return AllowedHosts{}, fmt.Errorf("read allowed host: %q is not an origin of the form https://host:port", item)
+			}
+			hosts.origins[origin(u)] = true
+		case strings.HasPrefix(lower, "*."):
+			hosts.suffixes = append(hosts.suffixes, lower[1:])
+		case lower == "" || strings.ContainsAny(lower, "*/ :@"):
+			return AllowedHosts{}, fmt.Errorf("read allowed host: %q is neither a host name, nor *.domain, nor an origin of the form https://host:port", item)
+		default:
+			hosts.names = append(hosts.names, lower)
+		}
+	}
+	return hosts, nil
+}
+
+// allows reports whether the address may be asked for a recording.
+func (h AllowedHosts) allows(u *url.URL) bool {
+	if u.User != nil {
+		return false
+	}
+	if h.origins[origin(u)] {
+		return true
+	}
+	if u.Scheme != "https" || (u.Port() != "" && u.Port() != "443") {
+		return false
+	}
+	name := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	for _, allowed := range h.names {
+		if name == allowed {
+			return true
+		}
+	}
+	for _, suffix := range h.suffixes {
+		if strings.HasSuffix(name, suffix) && len(name) > len(suffix) {
+			return true
+		}
+	}
+	return false
+}
+
+// allowsDial reports whether host:port belongs to an origin that was allowed by
+// its whole name, and so may be a private address.
+func (h AllowedHosts) allowsDial(address string) bool {
+	address = strings.ToLower(address)
+	return h.origins["http://"+address] || h.origins["https://"+address]
+}
+
+// origin returns scheme://host:port in lower case, with the port always there.
+func origin(u *url.URL) string { return strings.ToLower(u.Scheme) + "://" + hostPort(u) }
+
+func hostPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = "443"
+		if strings.EqualFold(u.Scheme, "http") {
+			port = "80"
+		}
+	}
+	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+}

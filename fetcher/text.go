@@ -1,0 +1,57 @@
+package fetcher
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// text takes any JSON scalar and keeps its text; null is "". An object or array
+// keeps its JSON, so that an unexpected type is never an error of the whole row.
+type text string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *text) UnmarshalJSON(data []byte) error {
+	data = bytes.TrimSpace(data)
+	if len(data) == 0 || string(data) == "null" {
+		*t = ""
+		return nil
+	}
+	if data[0] != '"' {
+		*t = text(data)
+		return nil
+	}
+	var s string
+	if err := json.Unmarshal(data, &s); err != nil {
+		return fmt.Errorf("decode string: %w", err)
+	}
+	*t = text(s)
+	return nil
+}
+
+// orNull returns the text, and "" for the literal "null" that stands in place of
+// null in some rows.
+func (t text) orNull() string {
+	s := strings.TrimSpace(string(t))
+	if strings.EqualFold(s, "null") {
+		return ""
+	}
+	return s
+}
+
+// number returns the text as a count, and whether it is one.
+func (t text) number() (int, bool) {
+	n, err := strconv.Atoi(t.orNull())
+	return n, err == nil && n >= 0
+}
+
+func base64Any(s string) ([]byte, error) {
+	s = strings.TrimRight(s, "=")
+	if strings.ContainsAny(s, "-_") {
+		return base64.RawURLEncoding.DecodeString(s)
+	}
+	return base64.RawStdEncoding.DecodeString(s)
+}

@@ -1,0 +1,89 @@
+// Package retry holds the one retry loop that talking to the API, fetching audio
+// and storing it share, so that bounds and jitter are set in one place.
+//
+// It stands on cenkalti/backoff/v4 for the delays only. Its own Retry is not used,
+// because it loses the last error when the context ends, and the wrapping around a
+// permanent error (both seen in v4.3.0).
+package retry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// Policy bounds one operation.
+type Policy struct {
+	Tries    int           // attempts in all; at least one is made
+	Refusals int           // further attempts after a host asked us to wait; these are paced, not delayed
+	Initial  time.Duration // mean delay before the second attempt
+	Max      time.Duration // longest mean delay
+}
+
+// Do calls op until it succeeds, returns an error marked with [Stop], has used up
+// the policy, or ctx ends. The delay grows by half each time and is jittered by
+// half. Do returns the last error of op as it stands, and joins the context's
+// error to it when the wait was cut short. Each call has a state of its own, so Do
+// may be called concurrently.
+func Do(ctx context.Context, p Policy, op func(context.Context) error) error {
+	delays := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(p.Initial),
+		backoff.WithMaxInterval(p.Max),
+		backoff.WithMultiplier(2),
+		backoff.WithMaxElapsedTime(0), // the default of 15 minutes would count the time that op itself needs
+	)
+	tries, refusals := 0, 0
+	for {
+		err := op(ctx)
+		if err == nil {
+			return nil
+		}
+		if stopped, ok := errors.AsType[*stopError](err); ok {
+			return stopped.error
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		if _, ok := errors.AsType[*refusedError](err); ok {
+			if refusals++; refusals > p.Refusals {
+				return err
+			}
+			continue
+		}
+		if tries++; tries >= p.Tries {
+			return err
+		}
+		if cause := sleep(ctx, delays.NextBackOff()); cause != nil {
+			return errors.Join(err, cause)
+		}
+	}
+}
+
+// Stop marks err as one that a further attempt cannot mend.
+func Stop(err error) error { return &stopError{err} }
+
+// Refused marks err as a host's request to come back later. The wait itself
+// belongs to that host's pacer, so the attempt counts against Refusals alone.
+func Refused(err error) error { return &refusedError{err} }
+
+type stopError struct{ error }
+
+func (e *stopError) Unwrap() error { return e.error }
+
+type refusedError struct{ error }
+
+func (e *refusedError) Unwrap() error { return e.error }
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait before the next attempt: %w", context.Cause(ctx))
+	}
+}
