@@ -152,6 +152,9 @@ func (s callSet) add(c *Call) bool {
 	name := "id\x00" + c.ID
 	if c.ID == "" {
 		name = "row\x00" + string(c.Raw)
+		if row, err := c.RowWithoutLinks(); err == nil { // a link may differ each time
+			name = "row\x00" + string(row)
+		}
 	}
 	sum := sha256.Sum256([]byte(name))
 	hash := [16]byte(sum[:16])

@@ -1,0 +1,168 @@
+package convosotest
+
+import (
+	"fmt"
+	"time"
+)
+
+// SetFault spoils the next times requests of a recording, all of them where times
+// is 0 or less; FaultNone makes it good. The recording is given by Ref, id or UID.
+func (s *Server) SetFault(ref string, fault Fault, times int) error {
+	if fault != FaultNone && !fault.known() {
+		return fmt.Errorf("set fault: unknown fault %q", fault)
+	}
+	return s.change("set fault", ref, func(r *recording) { r.fault, r.faultLeft = fault, timesLeft(times) })
+}
+
+// SetListed takes a recording out of all listings or puts it back.
+func (s *Server) SetListed(ref string, listed bool) error {
+	return s.change("set listed", ref, func(r *recording) {
+		r.flags |= recordingUnlisted
+		if listed {
+			r.flags &^= recordingUnlisted
+		}
+	})
+}
+
+func (s *Server) change(what, ref string, change func(*recording)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j, ok := s.byRef(ref)
+	if !ok {
+		return fmt.Errorf("%s: no recording %q", what, ref)
+	}
+	change(&s.recordings[j])
+	return nil
+}
+
+// ClearFaults makes every recording good and drops rules, hooks and outages of both
+// hosts. Late recordings stay late.
+func (s *Server) ClearFaults() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for j := range s.recordings {
+		s.recordings[j].fault = FaultNone
+	}
+	s.apiRules, s.apiHook, s.mediaHook = nil, nil, nil
+	s.apiDown, s.apiDownUntil, s.mediaDown = false, time.Time{}, FaultNone
+	s.revoked, s.tokenLeft = false, -1
+}
+
+// SetMediaDown answers every request for a recording with this fault, until it is
+// called with FaultNone.
+func (s *Server) SetMediaDown(fault Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mediaDown = fault
+}
+
+// SetMediaHook replaces Config.MediaHook.
+func (s *Server) SetMediaHook(hook func(MediaRequest) Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mediaHook = hook
+}
+
+// SetAPIDown makes the API close every connection without an answer, or ends that.
+func (s *Server) SetAPIDown(down bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.apiDown = down
+}
+
+// StopAPIFor does the same for a time on the real clock.
+func (s *Server) StopAPIFor(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.apiDownUntil = time.Now().Add(d)
+}
+
+// SetAPIHook replaces Config.APIHook.
+func (s *Server) SetAPIHook(hook func(APIRequest) APIFault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.apiHook = hook
+}
+
+// AddAPIRules adds rules after those that are there. Each counts requests from now on.
+func (s *Server) AddAPIRules(rules ...APIRule) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, rule := range rules {
+		s.apiRules = append(s.apiRules, &ruleState{APIRule: rule})
+	}
+}
+
+// FailAPI spoils the next times requests to the API, all of them where times is 0
+// or less.
+func (s *Server) FailAPI(fault APIFault, times int) {
+	s.AddAPIRules(APIRule{Fault: fault, Times: max(0, times)})
+}
+
+// SetTokenValid revokes the API token or makes it valid again. It ends what
+// Config.TokenRequests says.
+func (s *Server) SetTokenValid(valid bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.revoked = !valid
+	s.tokenLeft = -1
+}
+
+// SetAPIRate and SetMediaRate change the hidden limits.
+func (s *Server) SetAPIRate(rate Rate) { s.api.bucket.set(rate) }
+
+// SetMediaRate changes the media host's hidden limit.
+func (s *Server) SetMediaRate(rate Rate) { s.media.bucket.set(rate) }
+
+// ReleaseLate makes every late recording and link appear.
+func (s *Server) ReleaseLate() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for j := range s.recordings {
+		s.recordings[j].flags &^= recordingLateRow | recordingLateLink
+	}
+}
+
+// SetLate takes a recording or only its link out of listings until ReleaseLate, or
+// until what Config.Late says.
+func (s *Server) SetLate(ref string, linkOnly bool) error {
+	return s.change("set late", ref, func(r *recording) {
+		r.firstListed, r.listings = 0, 0
+		if linkOnly {
+			r.flags |= recordingLateLink
+			return
+		}
+		r.flags |= recordingLateRow
+	})
+}
+
+// RevealHeldBack lists every call that was held back.
+func (s *Server) RevealHeldBack() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.calls {
+		if s.calls[i].has(callHidden) {
+			s.reveal(int32(i))
+		}
+	}
+}
+
+// RotateLinks changes the secret in all links, as if another listing had been made.
+func (s *Server) RotateLinks() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.generation++
+}
+
+// SetStatus edits the status of a call, as agents do after it.
+func (s *Server) SetStatus(callID, status string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.calls {
+		if s.callID(int32(i)) == callID {
+			s.edited[int32(i)] = status
+			return nil
+		}
+	}
+	return fmt.Errorf("set status: no call %q", callID)
+}
