@@ -182,7 +182,14 @@ func fetch(t *testing.T, address string) download {
 
 func fetchWith(t *testing.T, client *http.Client, address string) download {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	return fetchPatiently(t, client, address, 0)
+}
+
+// fetchPatiently gives up when the answer has begun and patience has passed, or
+// never where that is 0.
+func fetchPatiently(t *testing.T, client *http.Client, address string, patience time.Duration) download {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
@@ -193,6 +200,9 @@ func fetchWith(t *testing.T, client *http.Client, address string) download {
 		return download{err: err}
 	}
 	defer response.Body.Close()
+	if patience > 0 {
+		defer time.AfterFunc(patience, cancel).Stop()
+	}
 	sum := sha256.New()
 	var head limitedBuffer
 	size, err := io.Copy(io.MultiWriter(sum, &head), response.Body)

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -178,6 +179,11 @@ func (c *Config) validate() error {
 	for fault := range c.MediaFaults {
 		if !fault.known() {
 			return fmt.Errorf("configure simulator: unknown fault %q", fault)
+		}
+	}
+	for _, rule := range c.APIRules {
+		if !slices.Contains(APIFaults(), rule.Fault) {
+			return fmt.Errorf("configure simulator: unknown fault of the API %q", rule.Fault)
 		}
 	}
 	if !c.LinkRefusal.known() || !c.LinkRefusal.standsAlone() {

@@ -108,7 +108,7 @@ func (s *Server) SetTokenValid(valid bool) {
 	s.tokenLeft = -1
 }
 
-// SetAPIRate and SetMediaRate change the hidden limits.
+// SetAPIRate changes the API's hidden limit.
 func (s *Server) SetAPIRate(rate Rate) { s.api.bucket.set(rate) }
 
 // SetMediaRate changes the media host's hidden limit.

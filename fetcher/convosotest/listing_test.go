@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -400,14 +401,16 @@ func TestLate(t *testing.T) {
 		expect(t, server, 100, 100)
 	})
 	t.Run("by the clock", func(t *testing.T) {
-		now := time.Date(2025, 5, 10, 0, 0, 0, 0, time.UTC)
+		var minutes atomic.Int64
+		begin := time.Date(2025, 5, 10, 0, 0, 0, 0, time.UTC)
 		server := start(t, convosotest.Config{
-			RecordedShare: 1, Late: convosotest.Late{Recordings: 5, After: time.Hour}, Now: func() time.Time { return now },
+			RecordedShare: 1, Late: convosotest.Late{Recordings: 5, After: time.Hour},
+			Now: func() time.Time { return begin.Add(time.Duration(minutes.Load()) * time.Minute) },
 		})
 		expect(t, server, 95, 95)
-		now = now.Add(59 * time.Minute)
+		minutes.Store(59)
 		expect(t, server, 95, 95)
-		now = now.Add(time.Minute)
+		minutes.Store(60)
 		expect(t, server, 100, 100)
 	})
 	t.Run("by hand", func(t *testing.T) {

@@ -147,15 +147,25 @@ func (s *Server) deliver(w http.ResponseWriter, j int32, fault Fault) {
 	}
 	s.setLength(w, j, a.size())
 	w.WriteHeader(http.StatusOK)
-	if sendBytes(w, newBody(a)) == nil {
-		s.noteWhole(j)
+	from := newBody(a)
+	if sendBytes(w, io.LimitReader(from, a.size()-1)) == nil {
+		s.sendLast(w, j, from)
 	}
 }
 
-func (s *Server) noteWhole(j int32) {
+// sendLast sends what is left of a recording. It is noted as whole before its last
+// byte goes out, so that a client that has it all finds it in Stats.
+func (s *Server) sendLast(w io.Writer, j int32, from io.Reader) {
+	s.noteWhole(j, 1)
+	if sendBytes(w, from) != nil {
+		s.noteWhole(j, -1)
+	}
+}
+
+func (s *Server) noteWhole(j, change int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.recordings[j].whole++
+	s.recordings[j].whole += change
 }
 
 // setAudioType sets the Content-Type: the right one, or a generic one or none.

@@ -170,12 +170,15 @@ func (s *Server) drip(w http.ResponseWriter, r *http.Request, j int32) {
 	w.Header().Set("Content-Length", strconv.FormatInt(a.size(), 10))
 	w.WriteHeader(http.StatusOK)
 	from := newBody(a)
-	for piece := range int64(pieces) {
+	for piece := range int64(pieces - 1) {
 		size := a.size()*(piece+1)/pieces - a.size()*piece/pieces
-		if sendBytes(w, io.LimitReader(from, size)) != nil || !s.pause(r, s.config.DripDelay) {
+		if sendBytes(w, io.LimitReader(from, size)) != nil {
 			return
 		}
 		flush(w)
+		if !s.pause(r, s.config.DripDelay) {
+			return
+		}
 	}
-	s.noteWhole(j)
+	s.sendLast(w, j, from)
 }

@@ -24,8 +24,8 @@ type recording struct {
 
 	firstListed int64 // simulated clock, Unix nanoseconds; 0 for never
 	listings    uint32
-	requests    uint32
-	whole       uint32
+	requests    int32
+	whole       int32 // requests that got the whole body
 }
 
 type recordingFlags uint16
@@ -144,7 +144,10 @@ func (s *Server) shareRecordings() {
 	left := max(1, len(s.recordings)/50)
 	for i := 0; i+1 < len(s.calls) && left > 0; i++ {
 		c, next := &s.calls[i], &s.calls[i+1]
-		if c.count != 1 || c.flags != 0 || next.count != 0 || s.peculiar(int32(i+1)) || s.dayOf(c.at) != s.dayOf(next.at) {
+		if c.count != 1 || c.flags != 0 || s.recordings[c.first].has(recordingWithoutID) {
+			continue // nothing would tell that both rows mean the same recording
+		}
+		if next.count != 0 || s.peculiar(int32(i+1)) || s.dayOf(c.at) != s.dayOf(next.at) {
 			continue
 		}
 		next.borrowed = c.first
