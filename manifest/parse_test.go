@@ -1,0 +1,211 @@
+package manifest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+)
+
+func sampleNames() []string {
+	return []string{
+		"closed.jsonl", "torn.jsonl", "torn-after-close.jsonl", "torn-only.jsonl", "nul-tail.jsonl", "nul-line.jsonl",
+		"duplicate.jsonl", "future-version.jsonl", "bad-middle.jsonl", "unknown.jsonl",
+	}
+}
+
+// viewValues is a view without its scratch, for comparing.
+func viewValues(v *view) view {
+	w := *v
+	w.scratch = nil
+	for _, p := range []*[]byte{&w.id, &w.outcome, &w.key, &w.sha256, &w.run, &w.callID, &w.contentType, &w.etag, &w.reason} {
+		*p = append([]byte{}, *p...)
+	}
+	return w
+}
+
+// Whatever the scan accepts, encoding/json must read in the same way.
+func FuzzParse(f *testing.F) {
+	for _, name := range sampleNames() {
+		for line := range bytes.Lines(sample(f, name)) {
+			f.Add(bytes.TrimSuffix(line, []byte("\n")))
+		}
+	}
+	line, err := recording("101", Archived).line()
+	if err != nil {
+		f.Fatal(err)
+	}
+	line = line[:len(line)-1]
+	for _, change := range [][2]string{
+		{`"size":1000`, `"size":01000`}, {`"size":1000`, `"size":0`}, {`"size":1000`, `"size":-1`}, {`"size":1000`, `"size":1e3`},
+		{`"size":1000`, `"size":999999999999999999`}, {`"size":1000`, `"size":9223372036854775808`},
+		{`2025-05-02`, `2025-02-30`}, {`T12:`, `T24:`}, {`2025-05-02`, `0000-01-01`}, {`2025-05-02`, `2024-02-29`},
+		{`.mp3`, `\/x\\y\".mp3`}, {`.mp3`, "\x01.mp3"}, {`.mp3`, "\xff.mp3"}, {`.mp3`, "\\\xff"}, {`.mp3`, `é.mp3`}, {`.mp3`, `\u00e9.mp3`},
+		{`"reason":""}`, `"reason":""} `}, {`"reason":""}`, `"reason":"","key":"z"}`}, {`"reason":""}`, `"reason":"\`},
+		{`"101"`, `""`}, {`"v":1`, `"v":1.0`}, {`"attempts":1`, `"attempts":1,"attempts":2`},
+	} {
+		f.Add([]byte(strings.Replace(string(line), change[0], change[1], 1)))
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		var fast, slow view
+		if !scanRecording(line, &fast) {
+			return
+		}
+		h, err := parseHeader(line)
+		if err != nil || h.Kind != kindRecording {
+			t.Fatalf("scanned, but header is %+v, %v", h, err)
+		}
+		if err := decodeRecording(line, &slow); err != nil {
+			t.Fatalf("scanned, but encoding/json says %v", err)
+		}
+		if a, b := viewValues(&fast), viewValues(&slow); !reflect.DeepEqual(a, b) {
+			t.Fatalf("scan %+v, encoding/json %+v", a, b)
+		}
+	})
+}
+
+func TestRecordingRoundTrip(t *testing.T) {
+	for name, change := range map[string]func(*Recording){
+		"plain":          func(*Recording) {},
+		"s3 entity tag":  func(r *Recording) { r.ETag = `"9bb58f26192e4ba00f01e2e7b136bbd8"` },
+		"html in key":    func(r *Recording) { r.Key = "a&b<c>.mp3" },
+		"unicode":        func(r *Recording) { r.Key = "café/録音.mp3" },
+		"line separator": func(r *Recording) { r.Reason = "a\u2028b\tc" },
+		"no key":         func(r *Recording) { r.Outcome, r.Key, r.SHA256, r.Size = Pending, "", "", 0 },
+		"unknown":        func(r *Recording) { r.Outcome = "erased" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := recording("101", Archived)
+			r.Run = runA
+			change(&r)
+			line, err := r.line()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var v view
+			if kind, err := parseLine(line[:len(line)-1], &v); err != nil || kind != kindRecording {
+				t.Fatal(kind, err)
+			}
+			if got := v.recording(); got != r {
+				t.Errorf("got  %+v\nwant %+v", got, r)
+			}
+		})
+	}
+}
+
+// The documented line, byte for byte.
+func TestFormat(t *testing.T) {
+	r := recording("101", Archived)
+	r.Run, r.Time = runA, time.Date(2025, 5, 2, 9, 0, 3, 999, time.FixedZone("", -7*3600))
+	line, err := r.line()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"v":1,"kind":"recording","recording_id":"101","outcome":"archived","key":"audio/101.mp3","size":1000,` +
+		`"sha256":"` + r.SHA256 + `","time":"2025-05-02T16:00:03Z","run":"20250502T090000Z-aaaaaaaa","call_id":"c101",` +
+		`"first_seen":"2025-05-02T12:00:00Z","attempts":1,"content_type":"audio/mpeg","etag":"\"101\"","reason":""}` + "\n"
+	if string(line) != want {
+		t.Errorf("got  %swant %s", line, want)
+	}
+	window, err := Window{From: "2025-05-01 00:00:00", To: "2025-05-01 23:59:59", Filter: "f", Listing: "l", Rows: 1, Total: 2, Calls: 3, Recordings: 4, ListedAt: noon, Time: noon, Run: runA}.line()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = `{"v":1,"kind":"window","from":"2025-05-01 00:00:00","to":"2025-05-01 23:59:59","filter":"f","listing":"l","rows":1,` +
+		`"total":2,"calls":3,"recordings":4,"listed_at":"2025-05-02T12:00:00Z","time":"2025-05-02T12:00:00Z","run":"20250502T090000Z-aaaaaaaa"}` + "\n"
+	if string(window) != want {
+		t.Errorf("got  %swant %s", window, want)
+	}
+	day, err := DayLine{Day: testDay, Closed: true, Kept: []string{"recordings"}, ListedAt: noon, Calls: 5, Recordings: 3,
+		ByOutcome: map[Outcome]int{Lost: 1, Archived: 2}, Bytes: 9, Lines: 7, SHA256: "ab", Time: noon, Run: runA}.line()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = `{"v":1,"kind":"day","day":"2025-05-01","closed":true,"filter":"","kept":["recordings"],"listed_at":"2025-05-02T12:00:00Z",` +
+		`"calls":5,"recordings":3,"by_outcome":{"archived":2,"lost":1},"bytes":9,"lines":7,"sha256":"ab","time":"2025-05-02T12:00:00Z","run":"20250502T090000Z-aaaaaaaa"}` + "\n"
+	if string(day) != want {
+		t.Errorf("got  %swant %s", day, want)
+	}
+	call, row, err := Call{CallID: "9", Time: noon, Run: runA, Row: json.RawMessage("{ \"a\" : \"<\\u0041>\",\n\"row\":{}}")}.line()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = `{"v":1,"kind":"call","call_id":"9","time":"2025-05-02T12:00:00Z","run":"20250502T090000Z-aaaaaaaa","row":{"a":"<\u0041>","row":{}}}` + "\n"
+	if string(call) != want || string(row) != `{"a":"<\u0041>","row":{}}` {
+		t.Errorf("got  %s %s want %s", call, row, want)
+	}
+	if id, got, err := parseCall(call[:len(call)-1]); err != nil || id != "9" || string(got) != string(row) {
+		t.Errorf("parseCall: %q %s %v", id, got, err)
+	}
+	spaced := bytes.ReplaceAll(call[:len(call)-1], []byte(`,"row":`), []byte(`, "row": `))
+	if id, got, err := parseCall(spaced); err != nil || id != "9" || string(got) != string(row) {
+		t.Errorf("parseCall of another writer's line: %q %s %v", id, got, err)
+	}
+}
+
+func TestNoteRefusesWhatCannotBeReadBack(t *testing.T) {
+	for name, change := range map[string]func(*Recording){
+		"no id":           func(r *Recording) { r.RecordingID = "" },
+		"no outcome":      func(r *Recording) { r.Outcome = "" },
+		"key not UTF-8":   func(r *Recording) { r.Key = "a\xff" },
+		"archived no key": func(r *Recording) { r.Key = "" },
+		"archived no sum": func(r *Recording) { r.SHA256 = "" },
+		"negative size":   func(r *Recording) { r.Size = -1 },
+		"long key":        func(r *Recording) { r.Key = strings.Repeat("k", 1<<16) },
+		"long reason":     func(r *Recording) { r.Reason = strings.Repeat("k", maxLine) },
+	} {
+		r := recording("101", Archived)
+		change(&r)
+		if _, err := r.line(); err == nil {
+			t.Errorf("%s: no error", name)
+		} else if strings.Contains(err.Error(), "audio/") {
+			t.Errorf("%s: the error names the key: %v", name, err)
+		}
+	}
+}
+
+func TestParseErrorsQuoteNothing(t *testing.T) {
+	for line, want := range map[string]error{
+		`{"v":1,"kind":"recording","recording_id":"secret`: errNotJSON,
+		`[]`:                         errFields,
+		`{"v":1}`:                    errNoKind,
+		`{"kind":"recording"}`:       errNoKind,
+		`{"v":1,"kind":"recording"}`: errNameless,
+		`{"v":1,"kind":"recording","size":"secret","recording_id":"1","outcome":"lost"}`: errFields,
+		`{"v":1,"kind":"recording","time":"secret","recording_id":"1","outcome":"lost"}`: errFields,
+	} {
+		var v view
+		if _, err := parseLine([]byte(line), &v); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", line, err, want)
+		}
+	}
+	var v view
+	_, err := parseLine([]byte(`{"v":7,"kind":[]}`), &v)
+	if later := laterVersion(0); !errors.As(err, &later) || later != 7 {
+		t.Errorf("later version: %v", err)
+	}
+}
+
+func TestLineReader(t *testing.T) {
+	long := strings.Repeat("x", 200<<10)
+	huge := strings.Repeat("y", maxLine)
+	r := newLineReader(iotest.HalfReader(strings.NewReader("a\n\n"+long+"\n"+huge+"\nb\nend")), maxLine)
+	for i, want := range []struct {
+		text string
+		err  error
+	}{{"a\n", nil}, {"\n", nil}, {long + "\n", nil}, {"", errTooLong}, {"b\n", nil}, {"", errNoEnd}} {
+		text, err := r.next()
+		if string(text) != want.text || !errors.Is(err, want.err) || r.n != i+1 {
+			t.Errorf("line %d: %d bytes, %v, want %d bytes, %v", r.n, len(text), err, len(want.text), want.err)
+		}
+	}
+	boom := errors.New("boom")
+	r = newLineReader(iotest.ErrReader(boom), maxLine)
+	if _, err := r.next(); !errors.Is(err, boom) {
+		t.Errorf("reader's error: %v", err)
+	}
+}
