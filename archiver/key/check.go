@@ -1,0 +1,116 @@
+package key
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/template"
+	"text/template/parse"
+)
+
+// checker walks a template for the fields that it names, also in branches that a
+// trial run does not take.
+type checker struct {
+	known map[string]bool
+	used  map[string]bool
+}
+
+// fieldsOf returns the fields that the template names, or an error for one that there
+// is not and for what a key has no use for: loops and templates within it.
+func fieldsOf(t *template.Template) ([]string, error) {
+	c := checker{known: map[string]bool{}, used: map[string]bool{}}
+	for _, name := range fieldNames() {
+		c.known[name] = true
+	}
+	if len(t.Templates()) > 1 {
+		return nil, errors.New("define and block have no use in a key")
+	}
+	if err := c.list(t.Root, false); err != nil {
+		return nil, err
+	}
+	delete(c.used, callDate)
+	return slices.Sorted(maps.Keys(c.used)), nil
+}
+
+// list checks the nodes of a list. within says that the dot is a value, in {{with}}.
+func (c *checker) list(list *parse.ListNode, within bool) error {
+	if list == nil {
+		return nil
+	}
+	for _, node := range list.Nodes {
+		if err := c.node(node, within); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *checker) node(node parse.Node, within bool) error {
+	switch n := node.(type) {
+	case *parse.TextNode, *parse.CommentNode:
+		return nil
+	case *parse.ActionNode:
+		return c.pipe(n.Pipe, within)
+	case *parse.IfNode:
+		return c.branch(&n.BranchNode, within, within)
+	case *parse.WithNode:
+		return c.branch(&n.BranchNode, within, true)
+	}
+	return fmt.Errorf("%s has no use in a key", node)
+}
+
+func (c *checker) branch(n *parse.BranchNode, within, inside bool) error {
+	return errors.Join(c.pipe(n.Pipe, within), c.list(n.List, inside), c.list(n.ElseList, within))
+}
+
+func (c *checker) pipe(pipe *parse.PipeNode, within bool) error {
+	for _, command := range pipe.Cmds {
+		for _, argument := range command.Args {
+			if err := c.argument(argument, within); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *checker) argument(node parse.Node, within bool) error {
+	switch n := node.(type) {
+	case *parse.PipeNode:
+		return c.pipe(n, within)
+	case *parse.ChainNode:
+		return c.argument(n.Node, within)
+	case *parse.FieldNode:
+		return c.field(n.Ident, within)
+	case *parse.VariableNode:
+		if n.Ident[0] == "$" {
+			return c.field(n.Ident[1:], false)
+		}
+	case *parse.DotNode:
+		if !within {
+			return errors.New("a dot alone names no field")
+		}
+	}
+	return nil
+}
+
+// field checks a field with what is taken of it: {{.call_date.Format}} is both.
+func (c *checker) field(path []string, within bool) error {
+	const method = "Format"
+	switch {
+	case len(path) == 0:
+		return errors.New("a $ alone names no field")
+	case within && len(path) == 1 && path[0] == method:
+		return nil // of the time that the dot is
+	case path[0] == "public_url" || path[0] == "src":
+		return fmt.Errorf("field %s is a link, which is a secret and cannot be in a key", path[0])
+	case !c.known[path[0]]:
+		return fmt.Errorf("unknown field %s; there are %s", path[0], strings.Join(slices.Sorted(maps.Keys(c.known)), ", "))
+	case len(path) > 1 && (path[0] != callDate || len(path) > 2 || path[1] != method && path[1] != "String"):
+		return fmt.Errorf("field %s has no %s", path[0], strings.Join(path[1:], "."))
+	}
+	c.used[path[0]] = true
+	return nil
+}

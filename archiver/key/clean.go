@@ -1,0 +1,168 @@
+package key
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"path"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	longestPart = 255  // bytes of a part, as file systems allow
+	longestKey  = 1024 // bytes of a key with its prefix, as S3 allows
+	// shortestPart is what a part may be cut down to; a hash and an extension fit.
+	shortestPart = 48
+)
+
+// cleanText returns text with each character that some store refuses, hides or
+// mistakes for another replaced by "_", each byte of invalid UTF-8 too. Unprintable
+// are, besides control characters, those of text direction and no width, every space
+// but the plain one, and code points that are not assigned.
+func cleanText(text string) string {
+	if isClean(text) {
+		return text
+	}
+	var b strings.Builder
+	b.Grow(len(text))
+	for i, r := range text {
+		if !isAllowed(r) || r == utf8.RuneError && !strings.HasPrefix(text[i:], string(utf8.RuneError)) {
+			r = '_'
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+func isClean(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c >= utf8.RuneSelf || !isAllowed(rune(c)) {
+			return false
+		}
+	}
+	return true
+}
+
+func isAllowed(r rune) bool {
+	switch r {
+	case '/', '\\', ':', '<', '>', '"', '|', '?', '*':
+		return false
+	}
+	return unicode.IsPrint(r)
+}
+
+// CleanPart returns a part of a key made of any text: clean characters, no "." or
+// "..", nothing that Windows refuses, not empty and at most 255 bytes. Cleaning a
+// clean part again changes nothing.
+func CleanPart(text string) string { return cutPart(namePart(text), longestPart) }
+
+// namePart is CleanPart without the limit.
+func namePart(text string) string {
+	part := cleanText(text)
+	stem := strings.TrimRight(part, ". ") // Windows drops them, so that "x." opens "x"
+	part = stem + strings.Repeat("_", len(part)-len(stem))
+	if part == "" || isDevice(part) {
+		part = "_" + part
+	}
+	return part
+}
+
+// isDevice reports whether Windows opens a device by the name, whatever extension it
+// has. Superscript digits count there.
+func isDevice(part string) bool {
+	stem, _, _ := strings.Cut(part, ".")
+	stem = strings.ToUpper(strings.TrimRight(stem, " "))
+	switch stem {
+	case "CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$":
+		return true
+	}
+	digit, isPort := strings.CutPrefix(stem, "COM")
+	if !isPort {
+		digit, isPort = strings.CutPrefix(stem, "LPT")
+	}
+	r, size := utf8.DecodeRuneInString(digit)
+	return isPort && size == len(digit) && size > 0 && strings.ContainsRune("0123456789¹²³", r)
+}
+
+// outsideReserved returns the first part of a key, changed where it would be one of
+// the archive's own names, or hidden. Short names of NTFS, as MANIFE~1, lead into
+// those folders too.
+func outsideReserved(part string) string {
+	if strings.HasPrefix(part, ".") || strings.EqualFold(part, "manifest") ||
+		strings.EqualFold(part, "calls") || strings.EqualFold(part, "quarantine") {
+		return "_" + part
+	}
+	if stem, number, ok := strings.Cut(part, "~"); ok && len(stem) <= 6 && number != "" && number[0] >= '0' && number[0] <= '9' {
+		return stem + "_" + number
+	}
+	return part
+}
+
+// cutPart returns part within limit bytes. One that is longer keeps its start and its
+// extension, and a hash of all of it between them, so that parts that differ anywhere
+// stay different.
+func cutPart(part string, limit int) string {
+	if len(part) <= limit {
+		return part
+	}
+	ext := extension(part)
+	hash := "-" + hashOf(part, 16)
+	return cutText(part[:len(part)-len(ext)], limit-len(hash)-len(ext)) + hash + ext
+}
+
+// cutText returns the first bytes of valid UTF-8, up to limit and whole characters.
+func cutText(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	limit = max(0, limit)
+	for limit > 0 && !utf8.RuneStart(text[limit]) {
+		limit--
+	}
+	return text[:limit]
+}
+
+// hashOf returns the first hexadecimal digits of a text's SHA-256.
+func hashOf(text string, digits int) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])[:digits]
+}
+
+// extension returns a name's ending with its dot: up to eight ASCII letters and
+// digits behind the last dot, which is not the name's first character. Else it is "".
+func extension(name string) string {
+	const longest = 8
+	ext := path.Ext(name)
+	if len(ext) < 2 || len(ext) > 1+longest || len(ext) == len(name) {
+		return ""
+	}
+	for i := 1; i < len(ext); i++ {
+		if c := ext[i]; (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {
+			return ""
+		}
+	}
+	return ext
+}
+
+// withExtension returns a file name that ends as its content asks. A wrong ending of
+// audio is replaced; any other stays, and the right one goes behind it.
+func withExtension(name, want string) string {
+	have := extension(name)
+	if want == "" || strings.EqualFold(have, want) {
+		return name
+	}
+	if isAudioExtension(have) {
+		name = name[:len(name)-len(have)]
+	}
+	return name + want
+}
+
+func isAudioExtension(ext string) bool {
+	switch strings.ToLower(ext) {
+	case ".3gp", ".aac", ".aif", ".aiff", ".amr", ".au", ".awb", ".flac", ".gsm", ".m4a", ".mp2", ".mp3", ".mp4",
+		".mpga", ".oga", ".ogg", ".opus", ".snd", ".spx", ".ulaw", ".wav", ".wave", ".webm", ".wma":
+		return true
+	}
+	return false
+}

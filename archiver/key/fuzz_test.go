@@ -1,0 +1,137 @@
+package key
+
+import (
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+)
+
+// FuzzKey checks what every key must be, on any values.
+func FuzzKey(f *testing.F) {
+	texts := []string{
+		`{{.filename}}`, `{{.campaign}}/{{.filename}}`, `{{.campaign}}{{.filename}}/{{.user}}`,
+		`{{.campaign}}/{{.user}}/{{.campaign}}/{{.user}}/{{.campaign}}/{{.filename}}`,
+		`{{.campaign | trunc 3}}/{{.user | default "-"}}.{{.filename}}`,
+	}
+	var templates []*Template
+	for _, text := range texts {
+		templates = append(templates, mustParse(f, text))
+	}
+	extensions := []string{"", ".mp3", ".wav", ".flac"}
+	long := strings.Repeat("ä.", 300)
+	for i, name := range []string{
+		"x.mp3", "../../x", "manifest", "calls", "quarantine", "MANIFEST.", "con", "COM¹.x", "a:b.", "", " ", ".", "\xff\xfe",
+		"a/b\\c", "x\x00y", "MANIFE~1", long, long + ".wav", "lpt1 .mp3", "\u202egpm.exe", ".tmp/x",
+	} {
+		f.Add(name, name, "Q", "123", uint8(i), uint16(30))
+		f.Add("x.mp3", "manifest", name, name, uint8(i), uint16(500))
+	}
+	f.Fuzz(func(t *testing.T, filename, campaign, user, id string, choice uint8, prefix uint16) {
+		prefix %= 600
+		o := Options{RecordingID: id, Format: format(extensions[int(choice)%len(extensions)]), PrefixLen: int(prefix)}
+		fields := map[string]string{"filename": filename, "campaign": campaign, "user": user}
+		template := templates[int(choice)/8%len(templates)]
+		names, err := template.Key(fields, callTime, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := template.Key(fields, callTime, o)
+		if err != nil || again != names {
+			t.Fatalf("not the same twice: %q and %q", names, again)
+		}
+		for _, key := range names.For(id, sum) {
+			checkKey(t, key, int(prefix), texts[int(choice)/8%len(texts)])
+			if ext := o.Format.Extension(); !strings.HasSuffix(strings.ToLower(key), ext) {
+				t.Errorf("%q does not end in %q", key, ext)
+			}
+		}
+		for _, key := range Quarantine(filename, id, sum) {
+			checkParts(t, key)
+		}
+	})
+}
+
+func checkKey(t *testing.T, key string, prefix int, template string) {
+	t.Helper()
+	checkParts(t, key)
+	if prefix+len(key) > longestKey {
+		t.Errorf("%d bytes behind %d: %q", len(key), prefix, key)
+	}
+	if strings.Count(key, "/") != strings.Count(template, "/") {
+		t.Errorf("%q has other parts than %q", key, template)
+	}
+	first, _, _ := strings.Cut(key, "/")
+	if strings.HasPrefix(first, ".") || slices.ContainsFunc([]string{"manifest", "calls", "quarantine"},
+		func(own string) bool { return strings.EqualFold(first, own) }) {
+		t.Errorf("%q is in the archive's own folders", key)
+	}
+}
+
+// checkParts judges by rules of its own what a store and Windows take.
+func checkParts(t *testing.T, key string) {
+	t.Helper()
+	if !utf8.ValidString(key) || !fs.ValidPath(key) || !filepath.IsLocal(key) ||
+		strings.ContainsAny(key, `\:<>"|?*`) || strings.ContainsFunc(key, unicode.IsControl) {
+		t.Fatalf("bad key %q", key)
+	}
+	for part := range strings.SplitSeq(key, "/") {
+		stem, _, _ := strings.Cut(strings.ToLower(part), ".")
+		stem = strings.TrimSpace(stem)
+		port := strings.HasPrefix(stem, "com") || strings.HasPrefix(stem, "lpt")
+		switch {
+		case len(part) > 255, strings.HasSuffix(part, "."), strings.HasSuffix(part, " "):
+			t.Errorf("bad part %q", part)
+		case slices.Contains([]string{"con", "prn", "aux", "nul", "conin$", "conout$"}, stem),
+			port && utf8.RuneCountInString(stem) == 4 && strings.ContainsAny(stem[3:], "0123456789¹²³"):
+			t.Errorf("part %q is a device", part)
+		}
+	}
+}
+
+// FuzzCleanPart checks that cleaning twice changes no more than cleaning once.
+func FuzzCleanPart(f *testing.F) {
+	for _, text := range []string{"x", "", "..", "con", "a. .", strings.Repeat("é", 200) + ".mp3", "\xff", "aux.", strings.Repeat("x", 256)} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		once := CleanPart(text)
+		checkParts(t, once)
+		if twice := CleanPart(once); twice != once {
+			t.Errorf("%q became %q, then %q", text, once, twice)
+		}
+	})
+}
+
+// FuzzAlternatives checks that two recordings never share an alternative, also where
+// upper and lower case are one.
+func FuzzAlternatives(f *testing.F) {
+	f.Add("x", "1-2", "x-1", "2")
+	f.Add("x", "1_1a2b3c4d", "x", "1")
+	f.Add("x.mp3", "A", "X.mp3", "a")
+	f.Add("x-12345678", "1", "x", "12345678")
+	f.Add(strings.Repeat("x", 300), "1", strings.Repeat("x", 300), strings.Repeat("1", 300))
+	template := mustParse(f, "{{.filename}}")
+	f.Fuzz(func(t *testing.T, name, id, otherName, otherID string) {
+		if id == otherID {
+			return
+		}
+		keys := func(filename, id string) []string {
+			names, err := template.Key(map[string]string{"filename": filename}, callTime, Options{RecordingID: id, Format: format(".mp3")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return names.For(id, sum)[1:]
+		}
+		for _, one := range keys(name, id) {
+			for _, other := range keys(otherName, otherID) {
+				if strings.EqualFold(one, other) {
+					t.Errorf("%q and %q of %q and %q", one, other, id, otherID)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,104 @@
+package key
+
+import (
+	"encoding/hex"
+	"strings"
+)
+
+// Names are the keys that one recording may be stored under.
+type Names struct {
+	folder string // with its "/", or ""
+	stem   string // of the file name
+	ext    string // with its dot, or ""
+}
+
+// split returns the names whose wanted key is the given one.
+func split(key string) Names {
+	slash := strings.LastIndexByte(key, '/') + 1
+	ext := extension(key[slash:])
+	return Names{folder: key[:slash], stem: key[slash : len(key)-len(ext)], ext: ext}
+}
+
+// Wanted returns the key that the template asks for.
+func (n Names) Wanted() string { return n.folder + n.stem + n.ext }
+
+// For returns the keys to try in turn for the recording with the id, which may be any
+// text, and a body with the SHA-256 sum:
+//
+//	folder/name.mp3                the wanted one
+//	folder/name-ID.mp3             where that is taken by another recording
+//	folder/name-ID_1a2b3c4d.mp3    where that is taken too, by other bytes of the same
+//	                               recording or by one whose file name looks like it
+//
+// The last two are injective over ids, and never equal one another.
+func (n Names) For(recordingID string, sum [32]byte) []string {
+	id := encodeID(recordingID)
+	return []string{n.Wanted(), n.with("-" + id), n.with("-" + id + "_" + hex.EncodeToString(sum[:4]))}
+}
+
+// with returns the key with a suffix before the extension.
+func (n Names) with(suffix string) string {
+	room := longestPart - len(suffix) - len(n.ext)
+	stem := n.stem
+	if len(stem) > room { // Key leaves room; a key noted by other means may not
+		stem = cutPart(stem, room)
+	}
+	return n.folder + stem + suffix + n.ext
+}
+
+// Again returns the keys under which a recording may stand whose wanted key was noted
+// before and whose bytes are not known: the first two of [Names.For]. Without a noted
+// key there are none.
+func Again(wanted, recordingID string) []string {
+	if wanted == "" {
+		return nil
+	}
+	return []string{wanted, split(wanted).with("-" + encodeID(recordingID))}
+}
+
+// longestPlainID is the longest id that stands in keys as it is.
+const longestPlainID = 40
+
+// encodeID returns an id as it stands in keys. Ids of lower-case letters and digits,
+// as the vendor's are, stay as they are. Any other becomes its readable beginning, "_"
+// and 32 digits of its hash. What results holds neither "-" nor ".", so that behind
+// the last "-" of a name its id and only that can stand, and "_" never ends in eight
+// digits, so that it is never taken for an id with the sum behind it.
+func encodeID(id string) string {
+	if isPlainID(id) {
+		return id
+	}
+	const longestStart, digits = 24, 32
+	start := strings.Map(func(r rune) rune {
+		switch {
+		case r >= '0' && r <= '9', r >= 'a' && r <= 'z':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + ('a' - 'A')
+		}
+		return '_'
+	}, id)
+	return cutText(start, longestStart) + "_" + hashOf(id, digits)
+}
+
+func isPlainID(id string) bool {
+	for i := range len(id) {
+		if c := id[i]; (c < '0' || c > '9') && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return id != "" && len(id) <= longestPlainID && !isDevice(id)
+}
+
+// suffixSize is the length of the longest suffix that For adds for an id.
+func suffixSize(recordingID string) int {
+	return len("-") + len(encodeID(recordingID)) + len("_1a2b3c4d")
+}
+
+// Quarantine returns the keys to try in turn for a body that is neither text nor known
+// audio: quarantine/DAY/ID.bin, and the same with the start of its SHA-256 sum behind
+// the id for another body of the same recording. They are injective over ids.
+func Quarantine(day, recordingID string, sum [32]byte) []string {
+	stem := "quarantine/" + CleanPart(day) + "/" + encodeID(recordingID)
+	return []string{stem + ".bin", stem + "_" + hex.EncodeToString(sum[:4]) + ".bin"}
+}

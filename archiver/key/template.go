@@ -1,0 +1,249 @@
+package key
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"text/template"
+	"time"
+	"unicode/utf8"
+)
+
+// Template makes keys. It is safe for concurrent use.
+//
+// The text is that of text/template. It names the fields of call and recording by
+// their API names, as {{.campaign_id}}; fields that are null or missing are empty.
+// {{.call_date}} is the call's wall-clock time, {{.call_date.Format "2006-01-02"}} part
+// of it. A "/" anywhere in the template separates parts, also in a layout, as
+// {{.call_date.Format "2006/01/02"}}; one in a value becomes "_". Links cannot be
+// named: whoever has one can listen. Besides the functions of text/template there are
+//
+//	lower VALUE             in lower case
+//	upper VALUE             in upper case
+//	replace OLD NEW VALUE   with every OLD replaced by NEW
+//	trunc N VALUE           its first N characters
+//	default OTHER VALUE     OTHER where VALUE is empty
+//
+// which all take the value last, so that they work in pipelines:
+// {{.queue_id | default "none"}}. Prefer trunc to slice, which fails on short values.
+type Template struct {
+	parsed *template.Template
+	fields []string // that the template names, without call_date
+}
+
+// callDate is the field that holds a time.
+const callDate = "call_date"
+
+// fieldNames returns the fields that a template may name: those of a call, those seen
+// in its rows though not documented, and those of a recording.
+func fieldNames() []string {
+	return []string{
+		"id", "lead_id", "list_id", "campaign_id", "campaign", "user", "user_id", "phone_number", "number_dialed",
+		"first_name", "last_name", "status", "status_name", "call_length", callDate, "agent_comment", "queue_id",
+		"called_count", "caller_id_displayed", "term_reason", "call_type", "queue_position", "queue_seconds",
+		"originating_agent_id", "session_id",
+		"queue", "inbound_number",
+		"recording_id", "filename", "type", "new",
+	}
+}
+
+// wallClock is a time without a zone, as the call log has it.
+type wallClock struct{ t time.Time }
+
+// Format returns the time by a layout of package time.
+func (w wallClock) Format(layout string) string { return w.t.Format(layout) }
+
+// String returns the time as the API writes it.
+func (w wallClock) String() string { return w.t.Format(time.DateTime) }
+
+func functions() template.FuncMap {
+	return template.FuncMap{
+		"lower":   strings.ToLower,
+		"upper":   strings.ToUpper,
+		"replace": func(old, new, value string) string { return strings.ReplaceAll(value, old, new) },
+		"trunc":   truncate,
+		"default": func(other, value string) string {
+			if value == "" {
+				return other
+			}
+			return value
+		},
+	}
+}
+
+// truncate returns the first n characters of a value.
+func truncate(n int, value string) string {
+	for i := range value {
+		if n <= 0 {
+			return value[:i]
+		}
+		n--
+	}
+	return value
+}
+
+// Parse reads a template. It fails for wrong syntax, for a field that there is not,
+// and for one that makes no file name of ordinary values.
+func Parse(text string) (*Template, error) {
+	if strings.TrimSpace(text) == "" {
+		return nil, errors.New("parse template: it is empty")
+	}
+	if !utf8.ValidString(text) {
+		return nil, errors.New("parse template: it is not valid UTF-8")
+	}
+	parsed, err := template.New("key").Option("missingkey=error").Funcs(functions()).Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("parse template: %w", err)
+	}
+	fields, err := fieldsOf(parsed)
+	if err != nil {
+		return nil, fmt.Errorf("parse template: %w", err)
+	}
+	t := &Template{parsed: parsed, fields: fields}
+	if err := t.try(); err != nil {
+		return nil, fmt.Errorf("parse template: %w", err)
+	}
+	return t, nil
+}
+
+// try runs the template on ordinary values and on none, to find what only running
+// shows.
+func (t *Template) try() error {
+	date := time.Date(2025, 5, 28, 14, 58, 38, 0, time.UTC)
+	full := map[string]string{}
+	for _, name := range fieldNames() {
+		full[name] = "1"
+	}
+	made, err := t.run(full, date, "1")
+	if err != nil {
+		return err
+	}
+	bare, err := t.run(map[string]string{"recording_id": "1"}, date, "1")
+	if err != nil {
+		return err
+	}
+	// A part may be empty for some values. One that is empty for all is a mistake.
+	if checkPath(bare) != nil {
+		return checkPath(made)
+	}
+	return nil
+}
+
+// checkPath refuses what no template should make.
+func checkPath(made string) error {
+	switch {
+	case strings.HasPrefix(made, "/"):
+		return errors.New(`it begins with "/": keys are below the destination`)
+	case strings.HasSuffix(made, "/"):
+		return errors.New(`it ends with "/": it names a folder, not a file`)
+	case strings.Contains(made, "//"):
+		return errors.New(`it has an empty part: "//"`)
+	}
+	for part := range strings.SplitSeq(made, "/") {
+		if part == "." || part == ".." {
+			return fmt.Errorf("it has a part %q", part)
+		}
+	}
+	return nil
+}
+
+// Options say what a key is for.
+type Options struct {
+	// RecordingID is the recording's identity, any text that is not empty. It stands
+	// in for an empty file name.
+	RecordingID string
+	// Format of the bytes, which gives the key its extension. Nil leaves it as it is.
+	Format interface{ Extension() string }
+	// PrefixLen is how many bytes the store puts before the key.
+	PrefixLen int
+}
+
+// Key makes the names of a recording. Fields holds the values by API name, with names
+// that no template knows ignored; date is the call's wall-clock time and stands for
+// call_date. The wanted key leaves room for the suffixes of [Names.For] with the same
+// recording id. It fails where the template does on these values, or where it has so
+// many parts, or the prefix is so long, that no key fits. No error holds a value.
+func (t *Template) Key(fields map[string]string, date time.Time, o Options) (Names, error) {
+	made, err := t.run(fields, date, o.RecordingID)
+	if err != nil {
+		return Names{}, fmt.Errorf("make key: %w", err)
+	}
+	ext := ""
+	if o.Format != nil {
+		ext = o.Format.Extension()
+	}
+	parts := strings.Split(made, "/")
+	last := len(parts) - 1
+	if parts[last] == "" {
+		parts[last] = o.RecordingID
+	}
+	for i, part := range parts {
+		parts[i] = namePart(part)
+	}
+	parts[last] = withExtension(parts[last], ext)
+	parts[0] = outsideReserved(parts[0])
+	if !fit(parts, longestKey-o.PrefixLen, suffixSize(o.RecordingID)) {
+		return Names{}, fmt.Errorf("make key: %d parts behind a prefix of %d bytes do not fit into %d bytes",
+			len(parts), o.PrefixLen, longestKey)
+	}
+	return split(strings.Join(parts, "/")), nil
+}
+
+// fit cuts the parts to the limits of a part and of the whole key, with room for a
+// suffix in the last one. Where the whole is too long, the longest parts are cut to
+// one length. It reports whether that is enough.
+func fit(parts []string, limit, suffix int) bool {
+	last := len(parts) - 1
+	sizeWith := func(share int) int {
+		size := last + suffix // separators
+		for i, part := range parts {
+			size += min(len(part), share, partLimit(i == last, suffix))
+		}
+		return size
+	}
+	share := longestPart
+	for sizeWith(share) > limit {
+		if share--; share < shortestPart {
+			return false
+		}
+	}
+	for i, part := range parts {
+		parts[i] = cutPart(part, min(share, partLimit(i == last, suffix)))
+	}
+	return true
+}
+
+func partLimit(isLast bool, suffix int) int {
+	if isLast {
+		return longestPart - suffix
+	}
+	return longestPart
+}
+
+// run executes the template on clean values, so that no "/" comes from one.
+func (t *Template) run(fields map[string]string, date time.Time, recordingID string) (string, error) {
+	values := make(map[string]any, len(t.fields)+1)
+	for _, name := range t.fields {
+		values[name] = cleanText(fields[name])
+	}
+	if name, named := values["filename"]; named && name == "" {
+		values["filename"] = cleanText(recordingID)
+	}
+	values[callDate] = wallClock{date}
+	var out output
+	if err := t.parsed.Execute(&out, values); err != nil {
+		return "", fmt.Errorf("run template: %w", err)
+	}
+	return out.String(), nil
+}
+
+// output holds what a template makes, and ends one that makes too much.
+type output struct{ strings.Builder }
+
+func (o *output) Write(p []byte) (int, error) {
+	const most = 64 << 10
+	if o.Len()+len(p) > most {
+		return 0, errors.New("the template makes too much text")
+	}
+	return o.Builder.Write(p)
+}
