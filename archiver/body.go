@@ -1,0 +1,172 @@
+package archiver
+
+import (
+	"crypto/sha256"
+	"errors"
+	"hash"
+	"io"
+	"sync"
+
+	"convoso-archiver/archiver/store"
+)
+
+const (
+	chunkSize   = 64 << 10
+	poolBytes   = 16 << 20 // for all bodies of the process together
+	memoryLimit = 1 << 20  // for one body; what exceeds it goes to a file
+)
+
+// chunkPool lends the memory that bodies are held in. Its size is fixed, so that
+// memory depends neither on the number of workers nor on the size of recordings.
+type chunkPool struct {
+	mu   sync.Mutex
+	free [][]byte
+	left int // chunks that may still be made
+}
+
+func newChunkPool() *chunkPool { return &chunkPool{left: poolBytes / chunkSize} }
+
+// get returns a chunk, or nil when all are lent out.
+func (p *chunkPool) get() []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.free); n > 0 {
+		chunk := p.free[n-1]
+		p.free = p.free[:n-1]
+		return chunk
+	}
+	if p.left == 0 {
+		return nil
+	}
+	p.left--
+	return make([]byte, chunkSize)
+}
+
+func (p *chunkPool) put(chunks [][]byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.free = append(p.free, chunks...)
+}
+
+// body holds one recording until it is checked and stored: in chunks of the pool,
+// or in a part file of the store when it is large or the pool is empty. It hashes
+// what it is given.
+type body struct {
+	pool    *chunkPool
+	newPart func() (*store.Part, error)
+	chunks  [][]byte
+	part    *store.Part
+	size    int64
+	hash    hash.Hash
+}
+
+func newBody(pool *chunkPool, newPart func() (*store.Part, error)) *body {
+	return &body{pool: pool, newPart: newPart, hash: sha256.New()}
+}
+
+// Write implements io.Writer.
+func (b *body) Write(p []byte) (int, error) {
+	b.hash.Write(p)
+	written := 0
+	for b.part == nil && written < len(p) {
+		offset := int(b.size % chunkSize)
+		if offset == 0 && !b.grow() {
+			if err := b.moveToPart(); err != nil {
+				return written, err
+			}
+			break
+		}
+		n := copy(b.chunks[len(b.chunks)-1][offset:], p[written:])
+		b.size += int64(n)
+		written += n
+	}
+	if written == len(p) {
+		return written, nil
+	}
+	n, err := b.part.Write(p[written:])
+	b.size += int64(n)
+	return written + n, err
+}
+
+func (b *body) grow() bool {
+	if b.size >= memoryLimit {
+		return false
+	}
+	chunk := b.pool.get()
+	if chunk == nil {
+		return false
+	}
+	b.chunks = append(b.chunks, chunk)
+	return true
+}
+
+func (b *body) moveToPart() error {
+	part, err := b.newPart()
+	if err != nil {
+		return err
+	}
+	b.part = part
+	_, err = io.Copy(part, &chunkReader{chunks: b.chunks, size: b.size})
+	b.pool.put(b.chunks)
+	b.chunks = nil
+	return err
+}
+
+// sum returns the SHA-256 of all that was written.
+func (b *body) sum() [32]byte { return [32]byte(b.hash.Sum(nil)) }
+
+// reader returns what was written, from its start.
+func (b *body) reader() (io.ReadSeeker, error) {
+	if b.part == nil {
+		return &chunkReader{chunks: b.chunks, size: b.size}, nil
+	}
+	if _, err := b.part.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	return b.part, nil
+}
+
+// discard gives the memory back and removes the file. It may be called more than
+// once, and after the body was stored.
+func (b *body) discard() {
+	b.pool.put(b.chunks)
+	b.chunks = nil
+	if b.part != nil {
+		b.part.Discard()
+	}
+}
+
+// chunkReader reads chunks as one stream.
+type chunkReader struct {
+	chunks [][]byte
+	size   int64
+	offset int64
+}
+
+// Read implements io.Reader.
+func (r *chunkReader) Read(p []byte) (int, error) {
+	if r.offset >= r.size {
+		return 0, io.EOF
+	}
+	chunk := r.chunks[r.offset/chunkSize]
+	from := r.offset % chunkSize
+	to := min(int64(chunkSize), from+r.size-r.offset)
+	n := copy(p, chunk[from:to])
+	r.offset += int64(n)
+	return n, nil
+}
+
+// Seek implements io.Seeker.
+func (r *chunkReader) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += r.offset
+	case io.SeekEnd:
+		offset += r.size
+	}
+	if offset < 0 {
+		return 0, errors.New("seek body: negative offset")
+	}
+	r.offset = offset
+	return offset, nil
+}

@@ -1,0 +1,283 @@
+package archiver
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"convoso-archiver/archiver/audio"
+	"convoso-archiver/archiver/key"
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/fetcher"
+	"convoso-archiver/internal/retry"
+	"convoso-archiver/manifest"
+)
+
+// download is a body that came whole and is audio.
+type download struct {
+	body  *body
+	audio audio.Result
+}
+
+func (d *download) format() audio.Format { return d.audio.Format }
+
+func (d *download) contentType() string { return d.audio.Format.ContentType() }
+
+// remark notes what is odd about a recording that was stored all the same.
+func (d *download) remark(call *fetcher.Call) string {
+	var remarks []string
+	if d.audio.LastFrameBroken {
+		remarks = append(remarks, "the last frame is incomplete")
+	}
+	if seconds, err := strconv.Atoi(call.CallLength); err == nil && d.audio.Duration > 0 {
+		length := time.Duration(seconds) * time.Second
+		if apart := (d.audio.Duration - length).Abs(); apart > max(5*time.Second, length/10) {
+			remarks = append(remarks, fmt.Sprintf("plays %d s, call_length is %d s", int(d.audio.Duration.Seconds()), seconds))
+		}
+	}
+	return strings.Join(remarks, "; ")
+}
+
+// download makes one request for a recording. It returns a body, or a finding that
+// no further attempt of this run would change, or an error: one that may pass, or
+// one marked with retry.Stop.
+func (r *run) download(j *job) (*download, *finding, error) {
+	answer, err := r.Source.Open(r.hard, r.soft, j.recording.Link)
+	if err != nil {
+		return nil, r.findingOf(j, err), r.errorOf(j, err)
+	}
+	defer answer.Close()
+	j.attempts++
+	switch status := answer.Status; {
+	case status == http.StatusOK:
+	case status == http.StatusNotFound || status == http.StatusGone:
+		return nil, &finding{outcome: manifest.Pending, reason: fmt.Sprintf("answer %d", status), notFound: true}, nil
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return nil, &finding{outcome: manifest.Failed, reason: fmt.Sprintf("answer %d", status), denied: true}, nil
+	case status >= 500 || status == http.StatusRequestTimeout || status == http.StatusTooEarly:
+		return nil, nil, fmt.Errorf("get recording: answer %d", status)
+	default:
+		return nil, &finding{outcome: manifest.Failed, reason: fmt.Sprintf("answer %d", status)}, nil
+	}
+	if encoding := answer.ContentEncoding; encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return nil, &finding{outcome: manifest.Rejected, reason: "an encoding that was not asked for"}, nil
+	}
+	return r.receive(j, answer)
+}
+
+// findingOf returns what a failed request says of the recording, nil where the
+// error itself decides.
+func (r *run) findingOf(j *job, err error) *finding {
+	switch {
+	case errors.Is(err, fetcher.ErrBadLink):
+		return &finding{outcome: manifest.Rejected, reason: fetcher.ErrBadLink.Error()}
+	case errors.Is(err, fetcher.ErrNotAllowed):
+		j.attempts++
+		return &finding{outcome: manifest.Rejected, reason: "the link or a redirect points to a place that is not allowed"}
+	}
+	return nil
+}
+
+// errorOf returns how the retry loop must take a failed request.
+func (r *run) errorOf(j *job, err error) error {
+	if r.findingOf(j, err) != nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*fetcher.RefusedError](err); ok {
+		j.attempts++
+		return retry.Refused(err)
+	}
+	if _, ok := errors.AsType[*fetcher.RetryLaterError](err); ok {
+		return retry.Stop(err)
+	}
+	if r.soft.Err() != nil {
+		return retry.Stop(errStopping)
+	}
+	j.attempts++
+	return err
+}
+
+// receive reads an answer of 200 to its end and judges it.
+func (r *run) receive(j *job, answer *fetcher.Audio) (got *download, found *finding, err error) {
+	b := newBody(r.pool, r.Store.NewPart)
+	defer func() {
+		if got == nil {
+			b.discard()
+		}
+	}()
+	inspector := audio.NewInspector()
+	if err := r.copyBody(b, inspector, answer); err != nil {
+		return nil, nil, err
+	}
+	result := inspector.Finish()
+	lengthKnown := answer.ContentLength >= 0
+	switch result.Verdict {
+	case audio.Empty:
+		return nil, rejected("an empty body"), nil
+	case audio.HTML:
+		return nil, rejected("an HTML page"), nil
+	case audio.JSON, audio.Text:
+		if result.NotFound {
+			return nil, &finding{outcome: manifest.Pending, reason: "told so in the body", notFound: true}, nil
+		}
+		return nil, rejected("text instead of audio"), nil
+	case audio.Unknown:
+		f, err := r.quarantine(j, b)
+		return nil, f, err
+	}
+	if !lengthKnown && (result.LastFrameBroken || result.ContainerMismatch != "") {
+		return nil, nil, errors.New("get recording: the audio ends in the middle, and no length was sent")
+	}
+	if result.ContainerMismatch != "" {
+		return nil, rejected("a container that contradicts its length"), nil
+	}
+	return &download{body: b, audio: result}, nil, nil
+}
+
+func rejected(reason string) *finding { return &finding{outcome: manifest.Rejected, reason: reason} }
+
+// copyBody moves an answer into b, through the inspector. Text is looked at and
+// not kept: an error page may repeat the link it was asked by.
+func (r *run) copyBody(b *body, inspector *audio.Inspector, answer *fetcher.Audio) error {
+	const mostText = 64 << 10
+	chunk := r.pool.get()
+	if chunk == nil {
+		chunk = make([]byte, chunkSize/4)
+	} else {
+		defer r.pool.put([][]byte{chunk})
+	}
+	total, text := 0, false
+	for {
+		n, err := answer.Read(chunk)
+		r.received.Add(int64(n))
+		total += n
+		_, _ = inspector.Write(chunk[:n]) // never fails
+		text = text || inspector.IsText()
+		if !text {
+			if _, err := b.Write(chunk[:n]); err != nil {
+				return fmt.Errorf("hold recording: %w", err)
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("read recording: %w", readError(err))
+		case text && total > mostText:
+			return nil
+		}
+	}
+}
+
+// readError names what ended a body early. Errors of reading a body hold no link.
+func readError(err error) error {
+	switch {
+	case errors.Is(err, fetcher.ErrStalled):
+		return fetcher.ErrStalled
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("the body is shorter than its length")
+	case errors.Is(err, syscall.ECONNRESET):
+		return errors.New("the connection was reset")
+	}
+	return err
+}
+
+// quarantine keeps a body that is neither text nor known audio, so that a person
+// can look at it. One that repeats a secret is not kept.
+func (r *run) quarantine(j *job, b *body) (*finding, error) {
+	secrets := fetcher.LinkSecrets(j.recording.Link)
+	content, err := b.reader()
+	if err != nil {
+		return nil, fmt.Errorf("read body: %w", err)
+	}
+	clean, err := withoutAny(content, secrets)
+	if err != nil {
+		return nil, fmt.Errorf("look for secrets in body: %w", err)
+	}
+	if !clean {
+		return rejected("an unknown format that repeats the link; not kept"), nil
+	}
+	if content, err = b.reader(); err != nil {
+		return nil, fmt.Errorf("read body: %w", err)
+	}
+	sum := b.sum()
+	keys := key.Quarantine(string(j.day.date), j.recording.Identity, sum)
+	if _, err := r.Store.Put(r.hard, store.Object{
+		Keys: keys, Body: content, Size: b.size, SHA256: sum, ContentType: "application/octet-stream",
+		RecordingID: j.recording.Identity, CallID: j.call.ID,
+	}); err != nil {
+		if store.IsRetriable(err) {
+			return nil, err
+		}
+		return nil, retry.Stop(err)
+	}
+	return rejected("an unknown format; kept under quarantine"), nil
+}
+
+// withoutAny reports whether none of the texts stands in the body.
+func withoutAny(body io.Reader, texts []string) (bool, error) {
+	longest := 1
+	for _, text := range texts {
+		longest = max(longest, len(text))
+	}
+	window := make([]byte, 0, 32<<10+longest)
+	for {
+		n, err := body.Read(window[len(window):cap(window)])
+		window = window[:len(window)+n]
+		for _, text := range texts {
+			if bytes.Contains(window, []byte(text)) {
+				return false, nil
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		if keep := longest - 1; len(window) > keep {
+			window = append(window[:0], window[len(window)-keep:]...)
+		}
+	}
+}
+
+// reasonOf returns what may stand in the manifest of an error that used up its
+// retries.
+func reasonOf(err error) string {
+	const longest = 160
+	reason := strings.ToValidUTF8(err.Error(), "?")
+	if len(reason) > longest {
+		reason = strings.ToValidUTF8(reason[:longest], "") + "…"
+	}
+	return reason
+}
+
+// namesOf makes the names that a recording may be stored under.
+func (r *run) namesOf(j *job, format audio.Format) (key.Names, error) {
+	fields := j.call.Fields()
+	if fields == nil {
+		fields = map[string]string{}
+	}
+	fields["recording_id"] = cmp.Or(j.recording.ID, j.recording.Identity)
+	fields["filename"] = j.recording.Filename
+	fields["type"] = j.recording.Type
+	fields["new"] = j.recording.New
+	date, readable := j.call.Date()
+	if !readable {
+		date, _ = fetcher.ParseWall(string(j.day.date))
+	}
+	names, err := r.Keys.Key(fields, date, key.Options{
+		RecordingID: j.recording.Identity, Format: format, PrefixLen: r.config.KeyPrefixLen,
+	})
+	if err != nil {
+		return names, fmt.Errorf("make key of recording %s: %w", j.recording.Identity, err)
+	}
+	return names, nil
+}

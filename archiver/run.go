@@ -1,0 +1,320 @@
+package archiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"convoso-archiver/fetcher"
+	"convoso-archiver/internal/retry"
+	"convoso-archiver/manifest"
+)
+
+const (
+	daysInFlight = 4    // listed side by side, so that workers never wait for a page
+	queueLength  = 1000 // recordings listed ahead of the workers
+	clockWarns   = 5 * time.Minute
+	clockStops   = time.Hour // beyond it nothing is closed
+)
+
+// run is the state of one Archiver.Run.
+type run struct {
+	*Archiver
+	config  Config
+	now     func() time.Time // of the earlier of the two clocks
+	pool    *chunkPool
+	jobs    chan *job
+	retry   retry.Policy
+	streaks streaks
+	limit   *limiter
+	zone    zoneCheck
+	account accountCheck
+
+	soft context.Context // ends when the run is asked to stop: nothing new is begun
+	hard context.Context // ends when what is in flight must end too
+	stop context.CancelCauseFunc
+
+	mu        sync.Mutex
+	open      map[fetcher.Date]*sharedDay
+	claims    map[string]string // keys being stored, by recording
+	held      []heldLoss
+	postponed []*dayRun // days that cannot be concluded before the run's end
+	summary   Summary
+	active    map[fetcher.Date]bool
+	left      int
+
+	inFlight atomic.Int64
+	received atomic.Int64
+	listings atomic.Int64
+}
+
+// errStopping says that a recording was not worked because the run is ending.
+var errStopping = errors.New("the run is stopping")
+
+// errLimitReached ends a run that has archived as many recordings as it may.
+var errLimitReached = errors.New("--max-recordings is reached")
+
+// Run archives the span. It returns nil when all was worked, also when recordings
+// failed: that is told by the Summary. It returns an error for what dooms the
+// rest: the API refuses or cannot be reached, the destination cannot be written,
+// the archive is another account's. When ctx ends, Run begins nothing new, gives
+// what is in flight the configured grace, and returns the cause.
+//
+// It is called once; Summary and Progress may be called at any time.
+func (a *Archiver) Run(ctx context.Context) error {
+	r := a.prepare(ctx)
+	defer r.stop(nil)
+	r.logSpan()
+	err := r.checkArchive()
+	if err == nil {
+		err = r.workAll()
+	}
+	r.finishSummary(ctx)
+	if err != nil {
+		return err
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return nil
+}
+
+// prepare makes the run's state. Summary and Progress look at it from then on.
+func (a *Archiver) prepare(ctx context.Context) *run {
+	r := &run{
+		Archiver: a, config: a.Config, pool: newChunkPool(),
+		jobs:   make(chan *job, queueLength),
+		retry:  retry.Policy{Tries: 5, Refusals: 12, Initial: 500 * time.Millisecond, Max: 30 * time.Second},
+		limit:  newLimiter(a.Config.MaxRecordings),
+		open:   map[fetcher.Date]*sharedDay{},
+		claims: map[string]string{},
+		active: map[fetcher.Date]bool{},
+	}
+	r.now = r.earlierClock
+	r.zone.location = a.Config.Zone
+	r.summary = Summary{Run: a.Config.Run, Started: time.Now().UTC(), DryRun: a.Config.DryRun, OpenDays: []OpenDay{}, Warnings: []string{}}
+	r.soft, r.stop = context.WithCancelCause(ctx)
+	var kill context.CancelFunc
+	r.hard, kill = context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(r.soft, func() {
+		timer := time.NewTimer(a.Config.Grace)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-r.hard.Done():
+		}
+		kill()
+	})
+	a.state.Store(r)
+	return r
+}
+
+// earlierClock returns the earlier of the machine's time and the API's.
+func (r *run) earlierClock() time.Time {
+	now := time.Now()
+	if skew, known := r.Source.ClockSkew(); known && skew > 0 {
+		now = now.Add(-skew)
+	}
+	return now
+}
+
+// clockTrusted reports whether the two clocks agree well enough to close days.
+func (r *run) clockTrusted() bool {
+	skew, known := r.Source.ClockSkew()
+	return !known || skew.Abs() <= clockStops
+}
+
+func (r *run) logSpan() {
+	r.Logger.Info("run started", "run", r.config.Run,
+		"from", r.config.Span.From.Format(fetcher.WallLayout), "to", r.config.Span.To.Format(fetcher.WallLayout))
+}
+
+// checkArchive fails when the archive belongs to something else, and notes what a
+// new archive belongs to.
+func (r *run) checkArchive() error {
+	archive, err := r.Ledger.Archive(r.soft)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		archive = manifest.Archive{APIURL: r.config.APIURL, TimeZone: r.config.Zone.String()}
+		if r.config.DryRun {
+			return nil
+		}
+		if err := r.Ledger.SaveArchive(r.soft, archive); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("note what the archive belongs to: %w", err)
+		}
+		return r.checkArchive() // of what stands there now: another run may have made it first
+	case err != nil:
+		return fmt.Errorf("read what the archive belongs to: %w", err)
+	}
+	if archive.APIURL != r.config.APIURL {
+		return fmt.Errorf("%w: its API is %s, this run's is %s", ErrOtherArchive, archive.APIURL, r.config.APIURL)
+	}
+	if archive.TimeZone != r.config.Zone.String() {
+		return fmt.Errorf("%w: its time zone is %s, this run's is %s", ErrOtherArchive, archive.TimeZone, r.config.Zone)
+	}
+	r.account.archive = archive
+	return nil
+}
+
+// workAll runs the planned days and the workers to their end.
+func (r *run) workAll() error {
+	days, err := r.planDays()
+	if err != nil {
+		return err
+	}
+	workers := new(errgroup.Group)
+	for range r.config.Workers {
+		workers.Go(func() error {
+			r.worker()
+			return nil
+		})
+	}
+	lister := new(errgroup.Group)
+	lister.SetLimit(daysInFlight)
+	for _, day := range days {
+		if r.soft.Err() != nil {
+			break
+		}
+		lister.Go(func() error {
+			if err := r.workDay(day); err != nil {
+				r.stop(err)
+			}
+			return nil
+		})
+	}
+	_ = lister.Wait() // its functions return nil: the first failure is the cause of soft
+	close(r.jobs)
+	_ = workers.Wait()
+	if err := r.settleHeld(); err != nil {
+		r.stop(err)
+	}
+	return r.outcome()
+}
+
+// outcome returns why the run stopped itself, nil where it did not.
+func (r *run) outcome() error {
+	cause := context.Cause(r.soft)
+	switch {
+	case cause == nil, errors.Is(cause, errLimitReached):
+		return nil
+	case errors.Is(cause, context.Canceled):
+		return nil
+	}
+	return cause
+}
+
+func (r *run) planDays() ([]plannedDay, error) {
+	var open []fetcher.Date
+	if r.config.Span.CatchUp {
+		for status, err := range r.Ledger.Days(r.soft) {
+			if err != nil {
+				return nil, fmt.Errorf("look for open days: %w", err)
+			}
+			if !status.ClosedFor(r.config.Filter.String()) {
+				open = append(open, fetcher.Date(status.Day))
+			}
+		}
+	}
+	days := r.config.plan(time.Now(), open)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.summary.DaysAsked = len(days)
+	r.left = len(days)
+	return days, nil
+}
+
+// count changes the summary under its lock.
+func (r *run) count(change func(*Summary)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(&r.summary)
+}
+
+// warn logs and keeps a warning; the same one is told once.
+func (r *run) warn(text string) {
+	r.mu.Lock()
+	for _, known := range r.summary.Warnings {
+		if known == text {
+			r.mu.Unlock()
+			return
+		}
+	}
+	r.summary.Warnings = append(r.summary.Warnings, text)
+	r.mu.Unlock()
+	r.Logger.Warn(text)
+}
+
+func (r *run) finishSummary(ctx context.Context) {
+	r.warnOfClocks()
+	r.zone.warn(r)
+	r.count(func(s *Summary) {
+		s.Ended = time.Now().UTC()
+		s.Seconds = s.Ended.Sub(s.Started).Seconds()
+		switch {
+		case errors.Is(context.Cause(r.soft), errLimitReached):
+			s.Stopped = "max-recordings"
+		case ctx.Err() != nil:
+			s.Stopped = context.Cause(ctx).Error()
+		}
+	})
+}
+
+func (r *run) warnOfClocks() {
+	skew, known := r.Source.ClockSkew()
+	if !known || skew.Abs() <= clockWarns {
+		return
+	}
+	text := fmt.Sprintf("the machine's clock and the API's are %s apart: check the clock", skew.Abs().Round(time.Second))
+	if skew.Abs() > clockStops {
+		text += "; no day is closed"
+	}
+	r.warn(text)
+}
+
+// Summary returns what the run has done so far; after Run, the whole of it. It is
+// safe for concurrent use.
+func (a *Archiver) Summary() Summary {
+	r := a.state.Load()
+	if r == nil {
+		return Summary{OpenDays: []OpenDay{}, Warnings: []string{}}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.summary
+	s.OpenDays = append([]OpenDay{}, s.OpenDays...)
+	s.Warnings = append([]string{}, s.Warnings...)
+	return s
+}
+
+// Progress returns a look at the run. It is safe for concurrent use, and cheap
+// enough to be polled several times a second.
+func (a *Archiver) Progress() Progress {
+	r := a.state.Load()
+	if r == nil {
+		return Progress{}
+	}
+	p := Progress{Queued: len(r.jobs), InFlight: int(r.inFlight.Load()), Received: r.received.Load()}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p.Summary = r.summary
+	p.OpenDays, p.Warnings = nil, nil
+	p.DaysLeft = r.left
+	for date := range r.active {
+		if p.Day == "" || string(date) < p.Day {
+			p.Day = string(date)
+		}
+	}
+	return p
+}
+
+// logger returns the logger with the attributes of one recording.
+func (r *run) logger(j *job) *slog.Logger {
+	return r.Logger.With("recording_id", j.recording.Identity, "day", string(j.day.date))
+}

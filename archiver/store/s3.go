@@ -1,0 +1,329 @@
+package store
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go/logging"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+const (
+	defaultMultipartThreshold = 1 << 30
+	defaultPartSize           = 64 << 20
+	mostParts                 = 10_000 // of S3
+
+	// headerTimeout is how long a server may think once it has a whole request.
+	headerTimeout = 60 * time.Second
+	// callTimeout bounds a small call together with its retries.
+	callTimeout = 4 * time.Minute
+	// bodyTimeout and slowest bound the upload of a body: an upload slower than
+	// 256 KB a second is given up and tried again.
+	bodyTimeout = 60 * time.Second
+	slowest     = 256_000 // bytes a second
+	// stallTimeout ends a download from S3 that brings no byte for so long.
+	stallTimeout = 60 * time.Second
+
+	sdkAttempts = 3
+)
+
+// S3Options are the settings of [OpenS3]. Credentials, and the region where it is
+// not given, come from the chain of the AWS SDK: environment, shared files, web
+// identity, container, instance.
+type S3Options struct {
+	Bucket string // required
+	Prefix string // keys are below it; slashes at its ends do not count
+
+	Endpoint  string // URL of an S3-compatible server; empty for AWS
+	Region    string // empty: by the chain; with an endpoint us-east-1 will do
+	PathStyle bool   // the bucket in the path, not in the host; implied where the host is an address
+
+	StorageClass string // of recordings; empty for the bucket's default. The archive's own files stay in it.
+	SSE          string // AES256, aws:kms, aws:kms:dsse, or empty
+	KMSKeyID     string // implies aws:kms
+	Checksum     Checksum
+
+	// NoConditionalWrites is for servers that do not honour If-None-Match: the
+	// key is looked up before each write. Within a process nothing is overwritten
+	// then either; two processes at once could.
+	NoConditionalWrites bool
+
+	TempDir string         // for parts; made when missing; required
+	Workers int            // how many bodies are stored at once, for the number of connections kept
+	RootCAs *x509.CertPool // nil: those of the system, and AWS_CA_BUNDLE
+
+	MultipartThreshold int64 // bodies larger than this go up in parts; 0: 1 GiB
+	PartSize           int64 // 0: 64 MiB; more where a body would need over 10,000 parts
+}
+
+// S3 keeps recordings as objects below a prefix of a bucket. An object carries the
+// recording's id as metadata, so it is known whose a taken key is.
+//
+// Calls that store recordings are tried once, so that the caller's retry loop is the
+// only one; all others are tried three times by the SDK.
+type S3 struct {
+	client   *s3.Client
+	idle     interface{ CloseIdleConnections() }
+	o        S3Options
+	checksum Checksum
+	prefix   string // empty, or ends in a slash
+	temp     *os.Root
+
+	// Without conditional writes a key is looked up and written under its lock.
+	seed  maphash.Seed
+	locks [256]sync.Mutex
+}
+
+// OpenS3 checks the options, finds credentials and makes the client. It sends
+// nothing to S3. The error wraps ErrUnusable when there are no credentials or the
+// temporary folder cannot be written; other errors are mistakes in the options.
+func OpenS3(ctx context.Context, o S3Options) (*S3, error) {
+	o, err := o.complete()
+	if err != nil {
+		return nil, fmt.Errorf("open S3: %w", err)
+	}
+	cfg, err := loadConfig(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("open S3: %w", err)
+	}
+	endpoint := o.Endpoint
+	if endpoint == "" { // AWS_ENDPOINT_URL_S3 and the like
+		endpoint = aws.ToString(s3.NewFromConfig(cfg).Options().BaseEndpoint)
+	}
+	if cfg.Region == "" {
+		if endpoint == "" {
+			return nil, errors.New("open S3: no region: set --s3-region or AWS_REGION")
+		}
+		cfg.Region = "us-east-1"
+	}
+	s := &S3{o: o, prefix: prefixOf(o.Prefix), seed: maphash.MakeSeed()}
+	if s.checksum, err = resolveChecksum(o.Checksum, endpoint); err != nil {
+		return nil, fmt.Errorf("open S3: %w", err)
+	}
+	httpClient := withoutRedirects(cfg)
+	s.client, s.idle = newClient(cfg, o, endpoint, httpClient), httpClient
+	if _, err := s.client.Options().Credentials.Retrieve(ctx); err != nil {
+		return nil, s3Failure(ctx, "open S3", err)
+	}
+	if s.temp, err = openTemp(o.TempDir); err != nil {
+		return nil, fileFailure("open folder "+o.TempDir, atState, err)
+	}
+	return s, nil
+}
+
+// complete checks the options and fills in the defaults.
+func (o S3Options) complete() (S3Options, error) {
+	if o.Bucket == "" {
+		return o, errors.New("no bucket")
+	}
+	if o.TempDir == "" {
+		return o, errors.New("no folder for temporary files")
+	}
+	if p := strings.Trim(o.Prefix, "/"); p != "" && checkPath(p) != nil {
+		return o, errors.New("the prefix must be a clean path, without empty parts or dots alone")
+	}
+	if o.KMSKeyID != "" && o.SSE == "" {
+		o.SSE = string(types.ServerSideEncryptionAwsKms)
+	}
+	switch types.ServerSideEncryption(o.SSE) {
+	case "", types.ServerSideEncryptionAes256:
+		if o.KMSKeyID != "" {
+			return o, errors.New("a KMS key needs server-side encryption aws:kms")
+		}
+	case types.ServerSideEncryptionAwsKms, types.ServerSideEncryptionAwsKmsDsse:
+	default:
+		return o, fmt.Errorf("unknown server-side encryption %q: want AES256 or aws:kms", o.SSE)
+	}
+	if o.MultipartThreshold <= 0 {
+		o.MultipartThreshold = defaultMultipartThreshold
+	}
+	if o.PartSize <= 0 {
+		o.PartSize = defaultPartSize
+	}
+	return o, nil
+}
+
+func prefixOf(prefix string) string {
+	prefix = strings.Trim(prefix, "/")
+	if prefix == "" {
+		return ""
+	}
+	return prefix + "/"
+}
+
+func loadConfig(ctx context.Context, o S3Options) (aws.Config, error) {
+	options := []func(*config.LoadOptions) error{
+		config.WithHTTPClient(newHTTPClient(o)),
+		config.WithLogger(logging.Nop{}), // its default is a logger of its own, to stderr
+		// Our own checksums go in headers; the SDK's would go in trailers.
+		config.WithRequestChecksumCalculation(aws.RequestChecksumCalculationWhenRequired),
+		config.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired),
+		config.WithRetryer(newRetryer),
+	}
+	if o.Region != "" {
+		options = append(options, config.WithRegion(o.Region))
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		return cfg, fmt.Errorf("read AWS configuration: %w", err)
+	}
+	return cfg, nil
+}
+
+// newRetryer has no token bucket: the SDK's is shared by the client and makes calls
+// fail at once, unrelated ones too, after some 35 retries.
+func newRetryer() aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts = sdkAttempts
+		o.RateLimiter = ratelimit.None
+	})
+}
+
+// newHTTPClient keeps a connection for each worker, and speaks HTTP/1.1 alone: with
+// HTTP/2 all workers would share one connection. The SDK's read timeout is left off,
+// for it ends healthy uploads, during which nothing is read.
+func newHTTPClient(o S3Options) *awshttp.BuildableClient {
+	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+		t.MaxIdleConnsPerHost = max(o.Workers, 2)
+		t.MaxIdleConns = max(t.MaxIdleConns, 2*t.MaxIdleConnsPerHost)
+		t.ResponseHeaderTimeout = headerTimeout
+		t.Protocols = new(http.Protocols)
+		t.Protocols.SetHTTP1(true)
+		t.ForceAttemptHTTP2 = false
+		if o.RootCAs != nil {
+			if t.TLSClientConfig == nil {
+				t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+			}
+			t.TLSClientConfig.RootCAs = o.RootCAs
+		}
+	})
+}
+
+// withoutRedirects returns a client on the transport that was configured, with the
+// certificates of AWS_CA_BUNDLE. It does not send a signed request to where a server
+// would like to have it, and unlike the SDK's own its connections can be closed.
+func withoutRedirects(cfg aws.Config) *http.Client {
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	if c, ok := cfg.HTTPClient.(*awshttp.BuildableClient); ok {
+		client.Transport = c.GetTransport()
+	}
+	return client
+}
+
+func newClient(cfg aws.Config, o S3Options, endpoint string, httpClient *http.Client) *s3.Client {
+	return s3.NewFromConfig(cfg, func(c *s3.Options) {
+		c.HTTPClient = httpClient
+		if o.Endpoint != "" {
+			c.BaseEndpoint = aws.String(o.Endpoint)
+		}
+		c.UsePathStyle = o.PathStyle || needsPathStyle(endpoint)
+		c.DisableLogOutputChecksumValidationSkipped = true
+		c.Credentials = &credentials{c.Credentials}
+		if hostOf(endpoint) == googleStorage {
+			var unsigned acceptEncoding
+			c.Interceptors.AddBeforeSigning(unsigned)
+			c.Interceptors.AddAfterSigning(unsigned)
+		}
+	})
+}
+
+// once makes a call be tried a single time.
+func once(o *s3.Options) { o.Retryer = aws.NopRetryer{} }
+
+// credentials marks the errors of the credential chain, which has no error type.
+type credentials struct{ chain aws.CredentialsProvider }
+
+// Retrieve implements aws.CredentialsProvider.
+func (c *credentials) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	found, err := c.chain.Retrieve(ctx)
+	if err != nil {
+		return found, &credentialsError{err}
+	}
+	return found, nil
+}
+
+type credentialsError struct{ error }
+
+// Unwrap returns the chain's error.
+func (e *credentialsError) Unwrap() error { return e.error }
+
+// acceptEncoding takes a header out of the request while it is signed. Google's
+// servers change it before they check the signature.
+// See https://github.com/aws/aws-sdk-go-v2/issues/1816.
+type acceptEncoding struct{}
+
+// BeforeSigning implements smithyhttp.BeforeSigningInterceptor.
+func (acceptEncoding) BeforeSigning(_ context.Context, in *smithyhttp.InterceptorContext) error {
+	in.Request.Header.Del("Accept-Encoding")
+	return nil
+}
+
+// AfterSigning implements smithyhttp.AfterSigningInterceptor. "identity" is what
+// the SDK sends; without the header net/http would ask for gzip.
+func (acceptEncoding) AfterSigning(_ context.Context, in *smithyhttp.InterceptorContext) error {
+	in.Request.Header.Set("Accept-Encoding", "identity")
+	return nil
+}
+
+// openTemp opens the folder for parts and proves that it can be written.
+func openTemp(dir string) (*os.Root, error) {
+	dir = filepath.Clean(dir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	probe, err := newPart(root, ".", atState)
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	probe.Discard()
+	return root, nil
+}
+
+// NewPart makes a temporary file in TempDir. Its name is removed at once where the
+// system lets an open file live on without one, so that a killed run leaves nothing.
+func (s *S3) NewPart() (*Part, error) {
+	part, err := newPart(s.temp, ".", atState)
+	if err != nil {
+		return nil, err
+	}
+	_ = s.temp.Remove(part.name) // else Discard does it
+	return part, nil
+}
+
+// Close lets go of the temporary folder and of idle connections. Nothing may be
+// under way.
+func (s *S3) Close() error {
+	s.idle.CloseIdleConnections()
+	return s.temp.Close()
+}
+
+// at is the full key of a relative one.
+func (s *S3) at(key string) *string { return aws.String(s.prefix + key) }
+
+func (s *S3) bucket() *string { return aws.String(s.o.Bucket) }
+
+// lock returns the lock that a key shares with few others.
+func (s *S3) lock(key string) *sync.Mutex {
+	return &s.locks[maphash.String(s.seed, key)%uint64(len(s.locks))]
+}

@@ -1,0 +1,53 @@
+package store
+
+import (
+	"errors"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/windows"
+)
+
+func troubleOf(err error) trouble {
+	number, ok := errors.AsType[syscall.Errno](err)
+	if !ok {
+		return noTrouble
+	}
+	switch number {
+	case windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL, windows.ERROR_DISK_QUOTA_EXCEEDED:
+		return troubleFull
+	case windows.ERROR_WRITE_PROTECT:
+		return troubleReadOnly
+	case windows.ERROR_ACCESS_DENIED:
+		return troubleDenied
+	case windows.ERROR_SHARING_VIOLATION, windows.ERROR_LOCK_VIOLATION, // a virus scanner, for the most part
+		windows.ERROR_TOO_MANY_OPEN_FILES, windows.ERROR_NOT_ENOUGH_MEMORY, windows.ERROR_NO_SYSTEM_RESOURCES:
+		return troublePassing
+	}
+	return noTrouble
+}
+
+// linksMissing reports whether a link failed because the file system has none, as
+// FAT and exFAT.
+func linksMissing(err error) bool {
+	number, ok := errors.AsType[syscall.Errno](err)
+	if !ok {
+		return false
+	}
+	switch number {
+	case windows.ERROR_INVALID_FUNCTION, windows.ERROR_NOT_SUPPORTED, windows.ERROR_NOT_SAME_DEVICE,
+		windows.ERROR_TOO_MANY_LINKS, windows.ERROR_CALL_NOT_IMPLEMENTED:
+		return true
+	}
+	return false
+}
+
+// syncFolder does nothing: Windows has no sync of folders. NTFS keeps names in its
+// journal.
+func syncFolder(*os.File) error { return nil }
+
+// isFileInPath reports whether a name could not be, because one of the folders in
+// it is a file.
+func isFileInPath(err error) bool {
+	return errors.Is(err, syscall.ENOTDIR) || errors.Is(err, windows.ERROR_DIRECTORY)
+}
