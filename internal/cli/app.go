@@ -1,0 +1,278 @@
+// Package cli is the command line of the program: commands, flags, environment and
+// configuration file, progress, the summary and exit codes. It is the only user of
+// urfave/cli, which parses the arguments and no more: its own printing, exiting and
+// environment handling are switched off, because it exits from inside a command,
+// takes an empty variable for a value, and lets flags after an argument pass in
+// silence (all seen in v2.27.7).
+package cli
+
+import (
+	"context"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	_ "time/tzdata" // the account's zone must be known on machines without zone files
+
+	"github.com/urfave/cli/v2"
+)
+
+const program = "convoso-archiver"
+
+// Env is what surrounds a run of the program.
+type Env struct {
+	Stdout  io.Writer // results only
+	Stderr  io.Writer // progress, logs and errors; bars are drawn where it is a terminal
+	Environ []string  // as os.Environ returns it
+}
+
+// process is one run of the program.
+type process struct {
+	args   []string // without the program's name
+	stdout io.Writer
+	screen *screen // stderr
+	env    environment
+}
+
+// command is one command of the program.
+type command struct {
+	name        string
+	usage       string // one line
+	arguments   string // in the help, after the flags
+	about       string // in the help, before the flags
+	examples    []example
+	settings    []setting
+	words       []string // what the arguments may be, for completion
+	environment bool     // settings have variables and keys
+	exitCodes   bool     // the help lists them
+	run         func(ctx context.Context, p *process, in input) outcome
+}
+
+// input is what the command line gave to a command.
+type input struct {
+	flags values
+	args  []string
+}
+
+func commands() []command {
+	return []command{archiveCommand(), demoCommand(), completionCommand(), versionCommand(), helpCommand()}
+}
+
+func commandNames() []string {
+	var names []string
+	for _, c := range commands() {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// Run runs the program with the arguments after its name, and returns the exit
+// code. When ctx ends, a command stops cleanly; a *[SignalError] as the context's
+// cause decides about the code. Errors are printed here, and only here.
+func Run(ctx context.Context, args []string, env Env) int {
+	p := &process{
+		args: args, stdout: env.Stdout,
+		screen: &screen{base: env.Stderr},
+		env:    parseEnvironment(env.Environ),
+	}
+	p.screen.hide(p.env[tokenVariable])
+	var result outcome
+	speaker := program
+	app := p.app(func(name string, o outcome) { speaker, result = name, o })
+	if err := app.RunContext(ctx, append([]string{program}, args...)); err != nil {
+		// Commands return their outcome, so that this is a mistake in the arguments.
+		speaker, result = p.speaker(), judge(err, nil, false)
+	}
+	if result.line != "" {
+		complain(p.screen, speaker, p.screen.hidden(result.line))
+	}
+	return result.code
+}
+
+// speaker names the command of the arguments in an error.
+func (p *process) speaker() string {
+	if len(p.args) > 0 && slices.Contains(commandNames(), p.args[0]) {
+		return p.args[0]
+	}
+	return program
+}
+
+// app translates the commands for the library.
+func (p *process) app(done func(name string, o outcome)) *cli.App {
+	app := &cli.App{
+		Name:                      program,
+		Usage:                     aboutProgram,
+		Description:               programHelp(),
+		CustomAppHelpTemplate:     helpTemplate,
+		Writer:                    p.stdout,
+		ErrWriter:                 p.screen,
+		HideHelp:                  true, // its help command would make "archive help" a valid command
+		HideHelpCommand:           true,
+		HideVersion:               true,
+		EnableBashCompletion:      true,
+		DisableSliceFlagSeparator: true,
+		BashComplete:              p.completeWith(command{words: commandNames(), settings: programSettings()}),
+		ExitErrHandler:            func(*cli.Context, error) {}, // the default would exit the process
+		Flags:                     libraryFlags(programSettings()),
+		OnUsageError:              usageHandler(programSettings()),
+		Action: func(c *cli.Context) error {
+			if c.Bool("version") {
+				return writeVersion(p.stdout, false)
+			}
+			return unknownCommand(c.Args().Slice())
+		},
+	}
+	for _, cmd := range commands() {
+		settings := append(slices.Clone(cmd.settings), helpSetting())
+		app.Commands = append(app.Commands, &cli.Command{
+			Name:               cmd.name,
+			Usage:              cmd.usage,
+			Description:        cmd.helpText(),
+			CustomHelpTemplate: helpTemplate,
+			HideHelp:           true,
+			HideHelpCommand:    true,
+			Flags:              libraryFlags(settings),
+			BashComplete:       p.completeWith(cmd),
+			OnUsageError:       usageHandler(settings),
+			Action: func(c *cli.Context) error {
+				in := input{flags: givenFlags(c, cmd.settings), args: c.Args().Slice()}
+				if cmd.arguments == "" && len(in.args) > 0 {
+					return strayArgument(in.args[0])
+				}
+				done(cmd.name, cmd.run(c.Context, p, in))
+				return nil
+			},
+		})
+	}
+	return app
+}
+
+func helpSetting() setting {
+	return setting{name: "help", kind: toggle, flagOnly: true, usage: "show this help"}
+}
+
+func programSettings() []setting {
+	return []setting{{name: "version", kind: toggle, flagOnly: true, usage: "show the version"}, helpSetting()}
+}
+
+// libraryFlags translates settings. Values are text for the library, so that a
+// value is read by the same code wherever it was set.
+func libraryFlags(settings []setting) []cli.Flag {
+	var flags []cli.Flag
+	for _, s := range settings {
+		var aliases []string
+		if s.name == "help" {
+			aliases = []string{"h"}
+		}
+		switch s.kind {
+		case toggle:
+			flags = append(flags, &cli.BoolFlag{Name: s.name, Usage: s.usage, Aliases: aliases})
+		case list:
+			flags = append(flags, &cli.StringSliceFlag{Name: s.name, Usage: s.usage})
+		default:
+			takesFile := s.placeholder == "FILE" || s.placeholder == "FOLDER" || s.placeholder == "DEST"
+			flags = append(flags, &cli.StringFlag{Name: s.name, Usage: s.usage, TakesFile: takesFile})
+		}
+	}
+	return flags
+}
+
+// givenFlags returns the settings that stand on the command line.
+func givenFlags(c *cli.Context, settings []setting) values {
+	flags := values{}
+	for _, s := range settings {
+		if !c.IsSet(s.name) {
+			continue
+		}
+		g := given{origin: "--" + s.name, byFlag: true}
+		switch s.kind {
+		case toggle:
+			g.items = []string{strconv.FormatBool(c.Bool(s.name))}
+		case list:
+			g.items = splitItems(s, c.StringSlice(s.name))
+		default:
+			g.items = []string{c.String(s.name)}
+		}
+		flags[s.name] = g
+	}
+	return flags
+}
+
+// usageHandler puts the library's errors into our words. They repeat no value: the
+// standard library's text has it, and it may be a secret at the wrong place.
+func usageHandler(settings []setting) cli.OnUsageErrorFunc {
+	return func(_ *cli.Context, err error, _ bool) error {
+		said := err.Error()
+		if name, ok := strings.CutPrefix(said, "flag provided but not defined: -"); ok {
+			return unknownFlag(name, settings)
+		}
+		if name, ok := strings.CutPrefix(said, "flag needs an argument: -"); ok {
+			return misuse("write --"+strings.TrimLeft(name, "-")+" and its value", "--%s: the value is missing", strings.TrimLeft(name, "-"))
+		}
+		if _, rest, ok := strings.Cut(said, "for -"); ok {
+			name, _, _ := strings.Cut(rest, ":")
+			return misuse("give true or false, or the flag alone", "--%s: the value is neither true nor false", name)
+		}
+		return misuse("see --help", "read the flags: %s", "they cannot be understood")
+	}
+}
+
+func unknownFlag(name string, settings []setting) error {
+	name = strings.TrimLeft(name, "-")
+	if isTokenName(name) {
+		return misuse("set "+tokenVariable+" or give --auth-token-file", "unknown flag --%s: no flag takes the token, for other users could see it", name)
+	}
+	var candidates []string
+	for _, s := range settings {
+		candidates = append(candidates, s.name)
+	}
+	try := didYouMean(name, candidates, "--")
+	if try == "" {
+		try = "see --help"
+	}
+	return misuse(try, "unknown flag --%s", name)
+}
+
+// strayArgument does not repeat the argument, which may be a name or a number of a
+// person. Flags after an argument are not parsed: here they are an error as well.
+func strayArgument(arg string) error {
+	if strings.HasPrefix(arg, "-") {
+		return misuse("leave it out", "flags after -- have no effect")
+	}
+	return misuse(`quote values with blanks, like --start-time "2025-05-01 13:00:00"`, "there is an argument that belongs to no flag")
+}
+
+func unknownCommand(args []string) error {
+	if len(args) == 0 {
+		return misuse("try "+program+" --help, or "+program+" demo", "no command is given")
+	}
+	try := didYouMean(args[0], commandNames(), "")
+	if try == "" {
+		try = "see " + program + " --help"
+	}
+	return misuse(try, "unknown command %q", args[0])
+}
+
+func versionCommand() command {
+	return command{
+		name: "version", usage: "show the version and how it was built",
+		settings: []setting{{name: "json", kind: toggle, usage: "as one JSON object", flagOnly: true}},
+		run: func(_ context.Context, p *process, in input) outcome {
+			_, asJSON := in.flags["json"]
+			return judge(writeVersion(p.stdout, asJSON), nil, false)
+		},
+	}
+}
+
+func helpCommand() command {
+	return command{
+		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "demo", "completion", "version"},
+		run: func(_ context.Context, p *process, in input) outcome {
+			text, err := helpOn(in.args)
+			if err == nil {
+				_, err = io.WriteString(p.stdout, text)
+			}
+			return judge(err, nil, false)
+		},
+	}
+}

@@ -1,0 +1,191 @@
+package cli
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"convoso-archiver/archiver"
+)
+
+// Headings of the help.
+const (
+	groupWhat   = "WHAT TO ARCHIVE"
+	groupFilter = "FILTERS (as the API knows them; an empty value is an error)"
+	groupWhere  = "WHERE TO"
+	groupS3     = "S3 AND COMPATIBLES (credentials come from the AWS chain)"
+	groupSource = "THE VENDOR'S SIDE"
+	groupRules  = "RULES"
+	groupRun    = "THE RUN"
+	groupOutput = "OUTPUT"
+)
+
+// outputSettings are those of every command that runs for long.
+func outputSettings() []setting {
+	return []setting{
+		{name: "json", kind: toggle, group: groupOutput, usage: "write the summary as one JSON object to stdout"},
+		{name: "quiet", kind: toggle, group: groupOutput, usage: "no progress, no summary when all went well, and only warnings in the log"},
+		{name: "log-level", group: groupOutput, placeholder: "LEVEL", usage: "least level of log lines (default info; warn with --quiet)",
+			choices: []string{"debug", "info", "warn", "error"}},
+		{name: "log-format", group: groupOutput, placeholder: "FORMAT", standard: "auto", usage: "auto is text on a terminal and JSON elsewhere",
+			choices: []string{"auto", "text", "json"}},
+	}
+}
+
+// archiveSettings is the one table of what archive understands.
+func archiveSettings() []setting {
+	settings := []setting{
+		{name: "start-time", group: groupWhat, placeholder: "TIME", usage: "first moment, on the wall clock of --time-zone: 2025-05-01, or \"2025-05-01 13:00:00\", or with a T"},
+		{name: "end-time", group: groupWhat, placeholder: "TIME", usage: "last moment; a bare date means the whole day (default: now)"},
+		{name: "last", group: groupWhat, placeholder: "DURATION", usage: "instead of these: 36h, 7d. Widened to whole days; earlier days known as open are worked too"},
+		{name: "no-catch-up", kind: toggle, group: groupWhat, usage: "with --last: do not work earlier open days"},
+		{name: "order", group: groupWhat, placeholder: "ORDER", standard: string(archiver.Expiring),
+			usage:   "order of days. expiring: days younger than --purge-after oldest first, then older ones newest first",
+			choices: []string{string(archiver.Expiring), string(archiver.Ascending), string(archiver.Descending)}},
+		{name: "max-recordings", group: groupWhat, placeholder: "N", standard: "0", usage: "stop after this many new ones; 0 is no limit"},
+		{name: "retry", kind: list, group: groupWhat, placeholder: "OUTCOME", usage: "ask again for recordings that are final as lost, rejected or failed; repeatable",
+			choices: []string{"lost", "rejected", "failed"}},
+		{name: "relist", kind: toggle, group: groupWhat, usage: "list closed days again too"},
+		{name: "dry-run", kind: toggle, group: groupWhat, usage: "list and count only: no lock, no line, no file"},
+
+		{name: "dest", group: groupWhere, placeholder: "DEST", usage: "a folder, or s3://bucket/prefix (required)"},
+		{name: "path-template", group: groupWhere, placeholder: "TEMPLATE", standard: "{{.filename}}",
+			usage: "key of a recording as a Go template over the API's fields of call and recording, like {{.campaign_id}}/{{.call_date.Format \"2006-01-02\"}}/{{.filename}}; recordings that are noted keep their keys"},
+		{name: "state-dir", group: groupWhere, placeholder: "FOLDER", usage: "spool, temporary files and learned rates (default: the user's state folder)"},
+	}
+	settings = append(settings, filterSettings()...)
+	settings = append(settings, []setting{
+		{name: "api-url", group: groupSource, placeholder: "URL", standard: "https://api.convoso.com/v1", usage: "https, or http on loopback"},
+		{name: "auth-token-file", group: groupSource, placeholder: "FILE", usage: "file whose first line is the API token; or set CONVOSO_AUTH_TOKEN. No flag takes the token itself"},
+		{name: "allow-host", kind: list, group: groupSource, placeholder: "HOST", standard: "*.convoso.com",
+			usage: "where links may point to; repeatable, replaces the default. *.example.com is any depth, https; http://127.0.0.1:9000 is exactly that origin, private or not"},
+		{name: "time-zone", group: groupSource, placeholder: "ZONE", standard: "America/Los_Angeles", usage: "the account's zone"},
+		{name: "page-size", group: groupSource, placeholder: "N", standard: "500", usage: "rows asked for per page, 1 to 500"},
+		{name: "api-rate", group: groupSource, placeholder: "RATE", standard: "5", usage: "most request starts a second to the API; the adaptive rate stays below. 0: a source without a limit"},
+		{name: "media-rate", group: groupSource, placeholder: "RATE", standard: "10", usage: "likewise for each host of recordings"},
+
+		{name: "settle", group: groupRules, placeholder: "DURATION", standard: "48h", usage: "a day may still change until this long after its end"},
+		{name: "purge-after", group: groupRules, placeholder: "DURATION", standard: "155d", usage: "age at which the vendor deletes audio"},
+		{name: "give-up", group: groupRules, placeholder: "DURATION", standard: "14d", usage: "a recording that waits this long after it was first seen becomes final as it is"},
+		{name: "strict", kind: toggle, group: groupRules, usage: "exit 3 also for recordings that wait in a day not yet settled"},
+
+		{name: "workers", group: groupRun, placeholder: "N", standard: "8", usage: "downloads in flight"},
+		{name: "grace", group: groupRun, placeholder: "DURATION", standard: "20s", usage: "time for recordings in flight when the run is stopped"},
+		{name: "max-duration", group: groupRun, placeholder: "DURATION", usage: "stop cleanly after this time (default: none)"},
+		{name: "config", group: groupRun, placeholder: "FILE", usage: "YAML file; its keys are the names of these flags"},
+	}...)
+	settings = append(settings, s3Settings()...)
+	return append(settings, outputSettings()...)
+}
+
+func filterSettings() []setting {
+	filter := func(name, usage string) setting {
+		return setting{name: name, group: groupFilter, placeholder: "VALUE", usage: usage}
+	}
+	return []setting{
+		filter("id", "one call, by its id"),
+		filter("lead-id", "calls of a lead"),
+		filter("campaign-id", "calls of a campaign"),
+		filter("queue-id", "calls of a queue"),
+		filter("list-id", "calls of a list"),
+		filter("user-id", "calls of an agent"),
+		filter("status", "calls with a status, like SALE; several as SALE,CB"),
+		filter("phone-number", "calls of a phone number"),
+		filter("number-dialed", "calls to a number dialed"),
+		filter("first-name", "calls with leads of this first name"),
+		filter("last-name", "calls with leads of this last name"),
+		filter("call-type", "OUTBOUND, INBOUND, MANUAL or 3WAY"),
+		filter("called-count", "calls with leads called this many times"),
+	}
+}
+
+func s3Settings() []setting {
+	return []setting{
+		{name: "s3-endpoint", group: groupS3, placeholder: "URL", usage: "address of a compatible store"},
+		{name: "s3-region", group: groupS3, placeholder: "REGION", usage: "region of the bucket (default: from the AWS chain)"},
+		{name: "s3-path-style", kind: toggle, group: groupS3, usage: "put the bucket into the path; most compatibles want it"},
+		{name: "s3-storage-class", group: groupS3, placeholder: "CLASS", usage: "storage class of recordings, like STANDARD_IA"},
+		{name: "s3-sse", group: groupS3, placeholder: "ALGORITHM", usage: "encryption at rest (default: the bucket's own)",
+			choices: []string{"AES256", "aws:kms", "aws:kms:dsse"}},
+		{name: "s3-kms-key-id", group: groupS3, placeholder: "KEY", usage: "KMS key; implies aws:kms"},
+		{name: "s3-checksum", group: groupS3, placeholder: "KIND", standard: "auto", usage: "checksum header of uploads; auto is md5 for the compatibles known to need it, else sha256",
+			choices: []string{"auto", "sha256", "crc64nvme", "md5", "none"}},
+		{name: "s3-no-conditional-writes", kind: toggle, group: groupS3, usage: "for stores that ignore If-None-Match: look before each write"},
+	}
+}
+
+func archiveCommand() command {
+	return command{
+		name:  "archive",
+		usage: "list calls and store every recording of them",
+		about: `Lists the calls of a span of days, stores every recording under --dest, and notes each in a
+manifest there. What is archived costs no request again; a day that is proved complete is
+closed and skipped. It can be killed at any instant and run again.`,
+		examples: []example{
+			{"each night, unattended, into S3",
+				"convoso-archiver archive --dest s3://my-bucket/calls --last 7d --json"},
+			{"years back, what the vendor purges next goes first",
+				"convoso-archiver archive --dest /archive --start-time 2023-01-01 --end-time 2025-05-31"},
+			{"one campaign's sales of a day, with names a person can find",
+				"convoso-archiver archive --dest sales --campaign-id 1234 --status SALE \\\n" +
+					"  --start-time 2025-05-01 --end-time 2025-05-01 \\\n" +
+					"  --path-template '{{.user}}/{{.call_date.Format \"2006-01-02 15h04\"}} {{.filename}}'"},
+			{"what would be fetched, and how much",
+				"convoso-archiver archive --dest /archive --last 30d --dry-run"},
+		},
+		settings:    archiveSettings(),
+		environment: true,
+		exitCodes:   true,
+		run:         runArchive,
+	}
+}
+
+// runArchive reads the settings and archives.
+func runArchive(ctx context.Context, p *process, in input) outcome {
+	settings := archiveSettings()
+	merged, err := gather(settings, in.flags, p.env)
+	read := &reader{settings: settings, values: merged, err: err}
+	talk := read.output() // read in any case: a mistake elsewhere is told in JSON too
+	job := read.archiveJob(time.Now(), p.env, runtime.GOOS)
+	if read.err == nil {
+		job.token, read.err = readToken(merged, p.env, job.warn)
+	}
+	for _, note := range unknownVariables(settings, p.env) {
+		job.warn(note)
+	}
+	return p.archive(ctx, job, talk, read.err)
+}
+
+// archive runs one job, and writes its summary in every case: err is why it cannot
+// even begin.
+func (p *process) archive(ctx context.Context, job *archiveJob, talk output, err error) outcome {
+	p.screen.hide(job.token.Reveal())
+	if job.maxDuration > 0 {
+		limited, cancel := context.WithTimeoutCause(ctx, job.maxDuration, errMaxDuration)
+		defer cancel()
+		ctx = limited
+	}
+	started := time.Now().UTC()
+	var summary archiver.Summary
+	if err == nil {
+		summary, err = p.runJob(ctx, job, talk)
+	}
+	if summary.Run == "" { // it did not begin
+		summary.Started, summary.Ended = started, time.Now().UTC()
+	}
+	slices.SortFunc(summary.OpenDays, func(a, b archiver.OpenDay) int { return strings.Compare(a.Day, b.Day) })
+	result := judge(err, context.Cause(ctx), summary.Incomplete(job.strict))
+	summary.ExitCode = result.code
+	if result.code == ExitFailed || result.code == ExitUsage || result.code == ExitLocked {
+		summary.Error = p.screen.hidden(result.line)
+	}
+	worthATable := summary.Run != "" && !(talk.quiet && result.code == ExitDone)
+	if talk.json || worthATable {
+		if err := writeSummary(p.stdout, summary, talk.json); err != nil && result.code == ExitDone {
+			return judge(err, nil, false)
+		}
+	}
+	return result
+}

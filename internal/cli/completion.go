@@ -1,0 +1,143 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// The shells call the program itself with the words so far and this last argument,
+// which the library understands, so that the scripts know no flag.
+const completionFlag = "--generate-bash-completion"
+
+const bashScript = `# bash completion for convoso-archiver; try: source <(convoso-archiver completion bash)
+_convoso_archiver() {
+    local cur="${COMP_WORDS[COMP_CWORD]}"
+    local words=("${COMP_WORDS[@]:0:COMP_CWORD}")
+    [[ "$cur" == -* ]] && words+=("$cur")
+    COMPREPLY=($(compgen -W "$("${words[@]}" ` + completionFlag + ` 2>/dev/null)" -- "$cur"))
+}
+complete -o bashdefault -o default -F _convoso_archiver convoso-archiver
+`
+
+const zshScript = `#compdef convoso-archiver
+# zsh completion for convoso-archiver; try: source <(convoso-archiver completion zsh)
+_convoso_archiver() {
+    local -a words_before options
+    words_before=("${words[@]:0:$((CURRENT - 1))}")
+    [[ "${words[CURRENT]}" == -* ]] && words_before+=("${words[CURRENT]}")
+    options=("${(@f)$("${words_before[@]}" ` + completionFlag + ` 2>/dev/null)}")
+    if [[ -n "${options[1]}" ]]; then
+        compadd -- "${options[@]}"
+    else
+        _files
+    fi
+}
+if [[ "$funcstack[1]" == "_convoso_archiver" ]]; then
+    _convoso_archiver "$@"
+else
+    compdef _convoso_archiver convoso-archiver
+fi
+`
+
+const powershellScript = `# PowerShell completion for convoso-archiver
+# try: convoso-archiver completion powershell | Out-String | Invoke-Expression
+Register-ArgumentCompleter -Native -CommandName convoso-archiver -ScriptBlock {
+    param($wordToComplete, $commandAst, $cursorPosition)
+    $words = @($commandAst.CommandElements | ForEach-Object { $_.ToString() })
+    $program = $words[0]
+    $before = @($words | Select-Object -Skip 1)
+    if ($wordToComplete -and -not $wordToComplete.StartsWith('-')) {
+        $before = @($before | Select-Object -SkipLast 1)
+    }
+    & $program @before ` + completionFlag + ` 2>$null |
+        Where-Object { $_ -like "$wordToComplete*" } |
+        ForEach-Object { [System.Management.Automation.CompletionResult]::new($_, $_, 'ParameterValue', $_) }
+}
+`
+
+func shells() []string { return []string{"bash", "fish", "powershell", "zsh"} }
+
+func completionCommand() command {
+	return command{
+		name: "completion", usage: "print a script that completes commands and flags in a shell",
+		arguments: "bash|fish|powershell|zsh", words: shells(),
+		examples: []example{
+			{"bash, for all sessions to come", `echo 'source <(convoso-archiver completion bash)' >> ~/.bashrc`},
+			{"zsh, into a folder of $fpath", `convoso-archiver completion zsh > ~/.zsh/completions/_convoso-archiver`},
+			{"fish", `convoso-archiver completion fish > ~/.config/fish/completions/convoso-archiver.fish`},
+			{"PowerShell, for all sessions to come", `convoso-archiver completion powershell >> $PROFILE`},
+		},
+		run: func(_ context.Context, p *process, in input) outcome {
+			script, err := p.completionScript(in.args)
+			if err == nil {
+				_, err = io.WriteString(p.stdout, script)
+			}
+			return judge(err, nil, false)
+		},
+	}
+}
+
+func (p *process) completionScript(args []string) (string, error) {
+	if len(args) != 1 {
+		return "", misuse("name one of "+strings.Join(shells(), ", "), "the shell is missing")
+	}
+	switch args[0] {
+	case "bash":
+		return bashScript, nil
+	case "zsh":
+		return zshScript, nil
+	case "powershell":
+		return powershellScript, nil
+	case "fish":
+		app := p.app(func(string, outcome) {})
+		app.Setup()
+		script, err := app.ToFishCompletion()
+		if err != nil {
+			return "", fmt.Errorf("make the script: %w", err)
+		}
+		return script, nil
+	}
+	return "", misuse("name one of "+strings.Join(shells(), ", "), "unknown shell %q", args[0])
+}
+
+// completeWith prints what may follow the words so far: flags after a dash, the
+// choices of a flag that has some, else the command's words.
+func (p *process) completeWith(cmd command) cli.BashCompleteFunc {
+	return func(*cli.Context) {
+		for _, word := range completions(cmd, p.args) {
+			fmt.Fprintln(p.stdout, word)
+		}
+	}
+}
+
+func completions(cmd command, args []string) []string {
+	args = slices.DeleteFunc(slices.Clone(args), func(a string) bool { return a == completionFlag })
+	last := ""
+	if len(args) > 0 {
+		last = args[len(args)-1]
+	}
+	if !strings.HasPrefix(last, "-") {
+		return cmd.words
+	}
+	name := strings.TrimLeft(last, "-")
+	settings := slices.Clone(cmd.settings)
+	if _, ok := named(settings, "help"); !ok {
+		settings = append(settings, helpSetting())
+	}
+	if s, ok := named(settings, name); ok && s.kind != toggle {
+		return s.choices
+	}
+	var words []string
+	for _, s := range settings {
+		flag := "--" + s.name
+		if strings.HasPrefix(s.name, name) && !slices.Contains(args[:len(args)-1], flag) {
+			words = append(words, flag)
+		}
+	}
+	return words
+}

@@ -1,0 +1,239 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// given is a value that somebody set, and where, for errors to name.
+type given struct {
+	items  []string // one item unless the setting is a list
+	origin string   // "--workers", or "CONVOSO_ARCHIVER_WORKERS", or "workers (archive.yaml, line 3)"
+	byFlag bool
+}
+
+// values holds what was set, by the setting's name. Defaults are not in it.
+type values map[string]given
+
+// environment is the environment by name.
+type environment map[string]string
+
+func parseEnvironment(environ []string) environment {
+	e := environment{}
+	for _, pair := range environ {
+		// Windows has variables like "=C:": the name's first byte is never a separator.
+		i := strings.IndexByte(pair[min(1, len(pair)):], '=')
+		if i < 0 {
+			continue
+		}
+		name, value := pair[:i+1], pair[i+2:]
+		if runtime.GOOS == "windows" {
+			name = strings.ToUpper(name) // names are without case there
+		}
+		e[name] = value
+	}
+	return e
+}
+
+// gather returns what was set: a flag beats the environment, that beats the
+// configuration file. An empty variable counts as not set, for a shell has no
+// other way to take one back. Beside an error in the file it returns the rest.
+func gather(settings []setting, flags values, env environment) (values, error) {
+	merged := values{}
+	for _, s := range settings {
+		if value := env[s.variable()]; value != "" && !s.flagOnly {
+			merged[s.name] = given{items: splitItems(s, []string{value}), origin: s.variable()}
+		}
+		if value, ok := flags[s.name]; ok {
+			merged[s.name] = value
+		}
+	}
+	file, ok := merged["config"]
+	if !ok {
+		return merged, nil
+	}
+	fromFile, err := readConfig(file.items[0], settings)
+	if err != nil {
+		return merged, err
+	}
+	for name, value := range fromFile {
+		if _, ok := merged[name]; !ok {
+			merged[name] = value
+		}
+	}
+	return merged, nil
+}
+
+// unknownVariables returns the names of variables that look like settings and are
+// none, with what may have been meant. They are no error: a Kubernetes service by
+// the name of the program puts variables of its own there.
+func unknownVariables(settings []setting, env environment) []string {
+	var known, notes []string
+	for _, s := range settings {
+		known = append(known, strings.TrimPrefix(s.variable(), EnvPrefix))
+	}
+	for name := range env {
+		rest, ours := strings.CutPrefix(name, EnvPrefix)
+		if !ours || slices.Contains(known, rest) {
+			continue
+		}
+		if meant := nearest(rest, known); meant != "" {
+			notes = append(notes, name+" has no effect, did you mean "+EnvPrefix+meant+"?")
+		}
+	}
+	slices.Sort(notes)
+	return notes
+}
+
+// splitItems splits the values of a list at commas, which no item of a list may
+// hold, so that a variable can name several.
+func splitItems(s setting, raw []string) []string {
+	if s.kind != list {
+		return raw
+	}
+	var items []string
+	for _, value := range raw {
+		for item := range strings.SplitSeq(value, ",") {
+			items = append(items, strings.TrimSpace(item))
+		}
+	}
+	return items
+}
+
+const largestConfig = 1 << 20 // bytes; a configuration is a page of text
+
+// readConfig reads the configuration file. It is decoded here rather than by the
+// library for flags, whose loader lets a misspelt key pass in silence.
+func readConfig(path string, settings []setting) (values, error) {
+	data, err := readSmallFile(path, largestConfig)
+	if err != nil {
+		return nil, misuse("check --config", "read configuration: %v", err)
+	}
+	var document yaml.Node
+	if err := yaml.Unmarshal(data, &document); err != nil {
+		return nil, misuse("each line of the file is a flag's name, a colon, a space and its value",
+			"read configuration %s: not YAML%s", path, yamlLine(err))
+	}
+	if document.Kind == 0 {
+		return values{}, nil // empty, or comments alone
+	}
+	root := document.Content[0]
+	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
+		return values{}, nil
+	}
+	if root.Kind != yaml.MappingNode {
+		return nil, misuse("each line of the file is a flag's name, a colon, a space and its value",
+			"read configuration %s: line %d: not a mapping", path, root.Line)
+	}
+	read := values{}
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		key, value := root.Content[i], root.Content[i+1]
+		s, err := configKey(path, key, settings)
+		if err != nil {
+			return nil, err
+		}
+		if _, twice := read[s.name]; twice {
+			return nil, misuse("keep one of them", "read configuration %s: line %d: %s is set twice", path, key.Line, s.name)
+		}
+		items, err := configItems(s, value)
+		if err != nil {
+			return nil, misuse(err.Error(), "read configuration %s: line %d: %s has no usable value", path, value.Line, s.name)
+		}
+		read[s.name] = given{items: splitItems(s, items), origin: fmt.Sprintf("%s (%s, line %d)", s.name, path, key.Line)}
+	}
+	return read, nil
+}
+
+var yamlLinePattern = regexp.MustCompile(`line \d+`)
+
+// yamlLine keeps of a parser's error only the line: the rest may quote the file.
+func yamlLine(err error) string {
+	if line := yamlLinePattern.FindString(err.Error()); line != "" {
+		return ", " + line
+	}
+	return ""
+}
+
+func configKey(path string, key *yaml.Node, settings []setting) (setting, error) {
+	s, ok := named(settings, key.Value)
+	if ok && s.key() {
+		return s, nil
+	}
+	var candidates []string
+	for _, s := range settings {
+		if s.key() {
+			candidates = append(candidates, s.name)
+		}
+	}
+	try := didYouMean(key.Value, candidates, "")
+	if isTokenName(key.Value) {
+		try = "the token is set by CONVOSO_AUTH_TOKEN or auth-token-file"
+	}
+	if try == "" {
+		try = "the keys are the names of the flags, see --help"
+	}
+	return setting{}, misuse(try, "read configuration %s: line %d: unknown key %q", path, key.Line, key.Value)
+}
+
+// isTokenName recognises attempts to give the token itself.
+func isTokenName(name string) bool {
+	switch strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(name)) {
+	case "authtoken", "token", "apitoken", "convosoauthtoken":
+		return true
+	}
+	return false
+}
+
+// configItems returns a value as written, so that 007 stays 007 and a date a date.
+func configItems(s setting, value *yaml.Node) ([]string, error) {
+	if value.Kind == yaml.AliasNode {
+		value = value.Alias
+	}
+	switch {
+	case value.Kind == yaml.ScalarNode && value.Tag == "!!null":
+		return nil, errors.New("give it a value, or take the line out")
+	case value.Kind == yaml.ScalarNode:
+		return []string{value.Value}, nil
+	case value.Kind == yaml.SequenceNode && s.kind == list:
+		var items []string
+		for _, item := range value.Content {
+			if item.Kind != yaml.ScalarNode || item.Tag == "!!null" {
+				return nil, errors.New("each item must be one value")
+			}
+			items = append(items, item.Value)
+		}
+		if len(items) == 0 {
+			return nil, errors.New("the list is empty: give it an item, or take the line out")
+		}
+		return items, nil
+	case s.kind == list:
+		return nil, errors.New("it must be one value or a list")
+	}
+	return nil, errors.New("it must be one value")
+}
+
+// readSmallFile reads a file that is expected to be small, and not a directory or
+// an endless device.
+func readSmallFile(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // read only: there is nothing that closing could lose
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > most {
+		return nil, fmt.Errorf("%s is larger than %d bytes", path, most)
+	}
+	return data, nil
+}

@@ -1,0 +1,177 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+
+	"convoso-archiver/archiver"
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/fetcher"
+	"convoso-archiver/manifest"
+)
+
+// Exit codes. They are documented and never renumbered. Where several apply, the
+// order is: signal, 5, 2, 1, 4, 3, 0.
+const (
+	// ExitDone says that everything asked for is archived or known to be final, or
+	// waits in a day that has not settled.
+	ExitDone = 0
+	// ExitFailed says that the run could not go on: API unreachable, token refused,
+	// destination not writable, disk full.
+	ExitFailed = 1
+	// ExitUsage says that flags or configuration are wrong, that the API does not
+	// know a campaign, list, queue or user, or that the archive is another account's.
+	ExitUsage = 2
+	// ExitIncomplete says that the run ended, but a settled day is not closed, a
+	// recording was found lost or became final unarchived, or a limit stopped it.
+	ExitIncomplete = 3
+	// ExitDamaged says that stored recordings are missing or wrong.
+	ExitDamaged = 4
+	// ExitLocked says that another run holds the archive.
+	ExitLocked = 5
+	// ExitInterrupted says that SIGINT stopped the run, cleanly.
+	ExitInterrupted = 130
+	// ExitTerminated says that SIGTERM stopped the run, cleanly.
+	ExitTerminated = 143
+)
+
+// SignalError is the cause with which a context is cancelled when a signal asks
+// the program to stop.
+type SignalError struct{ Signal os.Signal }
+
+// Error returns one lower-case line.
+func (e *SignalError) Error() string {
+	switch e.Signal {
+	case os.Interrupt:
+		return "stopped by SIGINT"
+	case syscall.SIGTERM:
+		return "stopped by SIGTERM"
+	}
+	return "stopped by " + e.Signal.String()
+}
+
+// ExitCode returns the code of a program that the signal stopped.
+func (e *SignalError) ExitCode() int {
+	if e.Signal == syscall.SIGTERM {
+		return ExitTerminated
+	}
+	return ExitInterrupted
+}
+
+// errMaxDuration is the cause with which --max-duration cancels a run.
+var errMaxDuration = errors.New("stopped by --max-duration")
+
+// usageError is a mistake in flags, variables or the configuration file.
+type usageError struct{ what, try string }
+
+func (e *usageError) Error() string {
+	if e.try == "" {
+		return e.what
+	}
+	return e.what + ": " + e.try
+}
+
+func misuse(try, format string, args ...any) error {
+	return &usageError{what: fmt.Sprintf(format, args...), try: try}
+}
+
+// outcome is how a command ended: the code for the shell and the line for the
+// person, which is empty when there is nothing to explain.
+type outcome struct {
+	code int
+	line string
+}
+
+// judge maps what a run returned, why its context ended, and whether something was
+// left undone, to its outcome. It is the one place that knows exit codes.
+func judge(err, cause error, incomplete bool) outcome {
+	signal, stopped := errors.AsType[*SignalError](cause)
+	if cause != nil && (errors.Is(err, cause) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
+		err = nil // it says that the run was stopped, which the cause says better
+	}
+	o := outcome{code: ExitDone}
+	switch {
+	case err != nil:
+		o.code, o.line = failure(err)
+	case incomplete || errors.Is(cause, errMaxDuration):
+		o.code = ExitIncomplete
+	}
+	if stopped {
+		o.code = signal.ExitCode()
+		if o.line == "" {
+			o.line = signal.Error() + ": run the same command again to go on"
+		}
+	}
+	if o.line == "" && errors.Is(cause, errMaxDuration) {
+		o.line = errMaxDuration.Error() + ": run the same command again to go on"
+	}
+	return o
+}
+
+// failure returns the code of an error and one line that says what failed and
+// what to try.
+func failure(err error) (code int, line string) {
+	code, try := ExitFailed, ""
+	usage, isUsage := errors.AsType[*usageError](err)
+	apiError, isAPI := errors.AsType[*fetcher.APIError](err)
+	_, isVersion := errors.AsType[*manifest.VersionError](err)
+	_, isIgnored := errors.AsType[*fetcher.IgnoredParameterError](err)
+	_, isLater := errors.AsType[*fetcher.RetryLaterError](err)
+	switch {
+	case isUsage:
+		return ExitUsage, oneLine(usage.Error())
+	case errors.Is(err, manifest.ErrLocked):
+		code, try = ExitLocked, "wait until the other run has ended"
+	case errors.Is(err, archiver.ErrOtherArchive):
+		code, try = ExitUsage, "use the token, --api-url and --time-zone that the archive was made with, or another --dest"
+	case isAPI && apiError.Unknown() != "":
+		code, try = ExitUsage, "check --"+apiError.Unknown()+"-id"
+	case isAPI && apiError.Refused():
+		return code, refusedToken(apiError)
+	case isVersion, errors.Is(err, store.ErrUnusable):
+		// Their texts say what to try.
+	case isIgnored:
+		try = "check --api-url and --time-zone; nothing was stored"
+	case isLater:
+		try = "run the same command again after that time"
+	case errors.Is(err, archiver.ErrOutage):
+		try = "nothing was written off; run again later, or play one recording in the vendor's web page to see whether it is there"
+	case errors.Is(err, fetcher.ErrUnreachable):
+		try = "check --api-url, the network and the proxy variables"
+	case isAPI:
+		try = "run again later; if it stays, ask the vendor about this answer"
+	}
+	line = oneLine(err.Error())
+	if try != "" {
+		line += ": " + try
+	}
+	return code, line
+}
+
+// refusedToken puts the vendor's own words in brackets, where they do not hide
+// what to do.
+func refusedToken(e *fetcher.APIError) string {
+	said := fmt.Sprintf("HTTP status %d", e.Status)
+	if e.Code != 0 {
+		said = fmt.Sprintf("code %d", e.Code)
+	}
+	if e.Text != "" {
+		said += fmt.Sprintf(", %q", e.Text)
+	}
+	return oneLine("the API refused the token (" + said + "): check CONVOSO_AUTH_TOKEN and that the token may search call logs")
+}
+
+// oneLine joins the lines of a joined error.
+func oneLine(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+}
+
+// complain prints an error's line for a person.
+func complain(w io.Writer, command, line string) {
+	fmt.Fprintf(w, "%s: %s\n", command, line)
+}

@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"convoso-archiver/archiver"
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/fetcher"
+	"convoso-archiver/manifest"
+)
+
+func TestJudge(t *testing.T) {
+	interrupted := &SignalError{Signal: os.Interrupt}
+	terminated := &SignalError{Signal: syscall.SIGTERM}
+	for name, c := range map[string]struct {
+		err, cause error
+		incomplete bool
+		code       int
+		line       string // part of it, "" for no line
+	}{
+		"all done":              {code: 0},
+		"incomplete":            {incomplete: true, code: 3},
+		"wrong flag":            {err: misuse("try", "what"), code: 2, line: "what: try"},
+		"refused token":         {err: fmt.Errorf("list: %w", &fetcher.APIError{Op: "list calls", Status: 200, Code: 5001, Text: "Auth token is invalid"}), code: 1, line: `the API refused the token (code 5001, "Auth token is invalid"): check CONVOSO_AUTH_TOKEN and that the token may search call logs`},
+		"refused by status":     {err: &fetcher.APIError{Op: "list calls", Status: 403}, code: 1, line: "(HTTP status 403)"},
+		"unknown campaign":      {err: &fetcher.APIError{Op: "list calls", Status: 200, Code: 6004}, code: 2, line: "check --campaign-id"},
+		"unknown queue":         {err: &fetcher.APIError{Op: "list calls", Status: 200, Code: 6030}, code: 2, line: "check --queue-id"},
+		"other answer":          {err: &fetcher.APIError{Op: "list calls", Status: 400}, code: 1, line: "the API answered 400"},
+		"unreachable":           {err: fmt.Errorf("%w: dial", fetcher.ErrUnreachable), code: 1, line: "check --api-url, the network"},
+		"unreachable gateway":   {err: fmt.Errorf("%w: %w", fetcher.ErrUnreachable, &fetcher.APIError{Op: "list calls", Status: 504}), code: 1, line: "check --api-url"},
+		"ignored parameter":     {err: &fetcher.IgnoredParameterError{Parameter: "start_time"}, code: 1, line: "nothing was stored"},
+		"later":                 {err: &fetcher.RetryLaterError{Host: "api.convoso.com", After: 2 * time.Hour}, code: 1, line: "come back in 2h0m0s: run the same command again after that time"},
+		"outage":                {err: fmt.Errorf("%w: 50", archiver.ErrOutage), code: 1, line: "nothing was written off"},
+		"locked":                {err: fmt.Errorf("open: %w", manifest.ErrLocked), code: 5, line: "wait until the other run has ended"},
+		"other archive":         {err: fmt.Errorf("%w: its zone", archiver.ErrOtherArchive), code: 2, line: "another --dest"},
+		"later format":          {err: &manifest.VersionError{File: "manifest/2025-05-01.jsonl", V: 2}, code: 1, line: "use a newer version of the program"},
+		"disk full":             {err: fmt.Errorf("store: %w", store.ErrUnusable), code: 1, line: "store: "},
+		"several lines":         {err: errors.Join(errors.New("one"), errors.New("two")), code: 1, line: "one; two"},
+		"interrupted":           {err: interrupted, cause: interrupted, code: 130, line: "stopped by SIGINT: run the same command again"},
+		"terminated":            {err: context.Canceled, cause: terminated, incomplete: true, code: 143, line: "stopped by SIGTERM"},
+		"terminated, then full": {err: fmt.Errorf("store: %w", store.ErrUnusable), cause: terminated, code: 143, line: "store: "},
+		"interrupted, finished": {cause: interrupted, code: 130, line: "stopped by SIGINT"},
+		"max-duration":          {err: errMaxDuration, cause: errMaxDuration, incomplete: true, code: 3, line: "stopped by --max-duration"},
+		"max-duration at start": {err: fmt.Errorf("open: %w", context.DeadlineExceeded), cause: errMaxDuration, code: 3, line: "stopped by --max-duration"},
+		"max-duration, then 1":  {err: fmt.Errorf("store: %w", store.ErrUnusable), cause: errMaxDuration, incomplete: true, code: 1, line: "store: "},
+		"locked and incomplete": {err: manifest.ErrLocked, incomplete: true, code: 5, line: "another run"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := judge(c.err, c.cause, c.incomplete)
+			if got.code != c.code || !strings.Contains(got.line, c.line) || (c.line == "") != (got.line == "") {
+				t.Errorf("got %d %q", got.code, got.line)
+			}
+			if strings.Contains(got.line, "\n") {
+				t.Errorf("more than one line: %q", got.line)
+			}
+		})
+	}
+}
+
+// The codes are part of the program's contract.
+func TestExitCodes(t *testing.T) {
+	codes := []int{ExitDone, ExitFailed, ExitUsage, ExitIncomplete, ExitDamaged, ExitLocked, ExitInterrupted, ExitTerminated}
+	for i, want := range []int{0, 1, 2, 3, 4, 5, 130, 143} {
+		if codes[i] != want {
+			t.Errorf("code %d was renumbered to %d", want, codes[i])
+		}
+	}
+}

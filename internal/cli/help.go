@@ -1,0 +1,183 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+const aboutProgram = "save every call recording of a Convoso account, and prove that none is missing"
+
+// helpTemplate makes the library print our text as it stands.
+const helpTemplate = "{{.Description}}"
+
+const (
+	helpWidth  = 100
+	flagIndent = 2
+	textColumn = 30
+)
+
+// example is a command line for a task.
+type example struct{ task, line string }
+
+const exitCodesText = `EXIT CODES
+  0        everything asked for is archived or known to be final, or waits in a day that has
+           not settled
+  1        the run could not go on: API unreachable, token refused, destination not writable,
+           disk full
+  2        wrong flags or configuration; a campaign, list, queue or user that the API does not
+           know; another account's archive
+  3        the run ended, but a settled day is not closed, a recording was found lost or became
+           final unarchived in this run, or a limit stopped it
+  5        another run holds this archive
+  130 143  SIGINT, SIGTERM, after a clean stop; a second signal stops at once
+`
+
+const environmentText = `ENVIRONMENT AND FILE
+  Each flag has a variable, --workers CONVOSO_ARCHIVER_WORKERS, and a key in the YAML file of
+  --config, workers. A flag beats its variable, that beats the file, that beats the default. An
+  empty variable counts as not set; an unknown key in the file is an error. Flags that may be
+  repeated take a comma list too. The token is in CONVOSO_AUTH_TOKEN; credentials for S3 and
+  proxies are in their usual variables.
+`
+
+// programHelp is the help of the program as a whole.
+func programHelp() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s\n\n", program, aboutProgram)
+	fmt.Fprintf(&b, "USAGE\n  %s COMMAND [flags]\n\nCOMMANDS\n", program)
+	for _, c := range commands() {
+		writeEntry(&b, c.name, c.usage)
+	}
+	b.WriteString("\nFLAGS\n")
+	for _, s := range programSettings() {
+		writeEntry(&b, s.heading(), s.usage)
+	}
+	fmt.Fprintf(&b, `
+START HERE
+  %[1]s demo
+      archives a simulated account into a folder; needs no account and no settings
+  CONVOSO_AUTH_TOKEN=... %[1]s archive --dest recordings --last 7d
+      archives the last seven days
+  %[1]s COMMAND --help
+      shows the flags of a command, with examples
+
+`, program)
+	b.WriteString(exitCodesText)
+	return b.String()
+}
+
+// helpText is the help of one command, written from the same table that it is
+// parsed by.
+func (c command) helpText() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s: %s\n\nUSAGE\n  %s\n", program, c.name, c.usage, c.usageLine())
+	if c.about != "" {
+		b.WriteString("\n" + c.about + "\n")
+	}
+	if len(c.examples) > 0 {
+		b.WriteString("\nEXAMPLES\n")
+		for _, e := range c.examples {
+			fmt.Fprintf(&b, "  # %s\n  %s\n", e.task, strings.ReplaceAll(e.line, "\n", "\n  "))
+		}
+	}
+	group := ""
+	for i, s := range c.settings {
+		if s.group != group || i == 0 {
+			group = s.group
+			fmt.Fprintf(&b, "\n%s\n", orElse(group, "FLAGS"))
+		}
+		writeEntry(&b, s.heading(), s.explained())
+	}
+	if c.environment {
+		b.WriteString("\n" + environmentText)
+	}
+	if c.exitCodes {
+		b.WriteString("\n" + exitCodesText)
+	}
+	return b.String()
+}
+
+func (c command) usageLine() string {
+	line := program + " " + c.name
+	if len(c.settings) > 0 {
+		line += " [flags]"
+	}
+	if c.arguments != "" {
+		line += " " + c.arguments
+	}
+	return line
+}
+
+func (s setting) heading() string {
+	heading := "--" + s.name
+	if s.placeholder != "" {
+		heading += " " + s.placeholder
+	}
+	return heading
+}
+
+func (s setting) explained() string {
+	text := s.usage
+	if len(s.choices) > 0 {
+		text += " [" + strings.Join(s.choices, ", ") + "]"
+	}
+	if s.standard != "" {
+		text += " (default: " + s.standard + ")"
+	}
+	return text
+}
+
+// writeEntry writes a name and its explanation in two columns.
+func writeEntry(b *strings.Builder, name, text string) {
+	line := strings.Repeat(" ", flagIndent) + name
+	if utf8.RuneCountInString(line) > textColumn-2 {
+		b.WriteString(line + "\n")
+		line = ""
+	}
+	for _, part := range wrap(text, helpWidth-textColumn) {
+		fmt.Fprintf(b, "%-*s%s\n", textColumn, line, part)
+		line = ""
+	}
+}
+
+// wrap breaks a text at blanks into lines of at most width, where its words allow.
+func wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		switch {
+		case line == "":
+			line = word
+		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width:
+			lines = append(lines, line)
+			line = word
+		default:
+			line += " " + word
+		}
+	}
+	return append(lines, line)
+}
+
+// helpOn returns the help that the help command was asked for.
+func helpOn(args []string) (string, error) {
+	switch len(args) {
+	case 0:
+		return programHelp(), nil
+	case 1:
+		for _, c := range commands() {
+			if c.name == args[0] {
+				return c.helpText(), nil
+			}
+		}
+		return "", unknownCommand(args)
+	}
+	return "", misuse("name one command", "there are %d arguments", len(args))
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}

@@ -1,0 +1,162 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"convoso-archiver/archiver"
+	"convoso-archiver/fetcher"
+)
+
+func TestWatcher(t *testing.T) {
+	start := time.Date(2025, 5, 1, 0, 0, 0, 0, time.UTC)
+	var p archiver.Progress
+	var paces []fetcher.Pace
+	w := &watcher{run: func() archiver.Progress { return p }, paces: func() []fetcher.Pace { return paces }}
+
+	v := w.look(start)
+	if v.perSecond != 0 || v.eta != 0 || v.status() != "0 B, 0 B/s, 0.0 recordings/s" || v.count() != "0 of 0 recordings" {
+		t.Errorf("at the start: %+v, %s", v, v.status())
+	}
+	p.Summary = archiver.Summary{Archived: 90, Failed: 10, Known: 50, Recordings: 250, DaysAsked: 7, DaysSkipped: 1, DaysListed: 2}
+	p.Received, p.Day, p.DaysLeft = 1_000_000, "2025-05-03", 5
+	paces = []fetcher.Pace{{Host: "api.convoso.com"}, {Host: "media.convoso.com", PausedUntil: start.Add(32 * time.Second)}}
+	v = w.look(start.Add(20 * time.Second))
+	// 100 left of those listed, and 4 days of 100 each, at 5 a second.
+	if v.perSecond != 5 || v.bytesSecond != 50_000 || v.eta != 100*time.Second {
+		t.Errorf("got %+v", v)
+	}
+	if got, want := v.count(), "150 of 250+ recordings"; got != want {
+		t.Errorf("got %q", got)
+	}
+	if got, want := v.status(), "1.0 MB, 50.0 kB/s, 5.0 recordings/s · day 2025-05-03 · 5 days to go · ETA 1m 40s · waiting 12s for the rate limit of media.convoso.com"; got != want {
+		t.Errorf("got %q", got)
+	}
+	// Speeds are those of the last minute, not of the whole run.
+	for i := range 10 {
+		v = w.look(start.Add(time.Duration(30+10*i) * time.Second))
+	}
+	if v.perSecond != 0 || v.eta != 0 || v.waiting != 0 || len(w.samples) > 10 {
+		t.Errorf("after a minute without any: %+v, %d samples", v, len(w.samples))
+	}
+}
+
+func TestProgressLines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		s := &screen{base: &out}
+		logger := slog.New(slog.NewJSONHandler(s, nil))
+		w := &watcher{
+			run: func() archiver.Progress {
+				return archiver.Progress{Summary: archiver.Summary{Archived: 3, Recordings: 4}, Day: "2025-05-01"}
+			},
+			paces: func() []fetcher.Pace { return nil },
+		}
+		stop := showProgress(output{}, s, logger, w)
+		time.Sleep(95 * time.Second) // the bubble's clock
+		stop()
+		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+		if len(lines) != 3 {
+			t.Fatalf("got %d lines: %s", len(lines), out.String())
+		}
+		var line struct {
+			Msg, Day           string
+			Recordings, Listed int
+		}
+		if err := json.Unmarshal([]byte(lines[2]), &line); err != nil || line.Msg != "progress" || line.Recordings != 3 || line.Listed != 4 || line.Day != "2025-05-01" {
+			t.Errorf("got %s, %v", lines[2], err)
+		}
+	})
+}
+
+func TestQuietProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		showProgress(output{quiet: true}, &screen{base: io.Discard}, nil, nil)()
+	})
+}
+
+// Log lines written while bars are drawn all come out, whole, also those of the
+// very last moment.
+func TestBarsAndLogs(t *testing.T) {
+	var out bytes.Buffer
+	s := &screen{base: &out}
+	w := &watcher{
+		run: func() archiver.Progress {
+			return archiver.Progress{Summary: archiver.Summary{Archived: 1, Recordings: 2}}
+		},
+		paces: func() []fetcher.Pace { return nil },
+	}
+	stop := showBars(s, w)
+	const writers, lines = 4, 50
+	var group sync.WaitGroup
+	for i := range writers {
+		group.Go(func() {
+			for j := range lines {
+				fmt.Fprintf(s, "line %d of writer %d\n", j, i)
+			}
+		})
+	}
+	group.Wait()
+	stop()
+	fmt.Fprintln(s, "after the bars")
+	for i := range writers {
+		for j := range lines {
+			if want := fmt.Sprintf("line %d of writer %d\n", j, i); strings.Count(out.String(), want) != 1 {
+				t.Errorf("%q is there %d times", want, strings.Count(out.String(), want))
+			}
+		}
+	}
+	if !strings.HasSuffix(out.String(), "after the bars\n") {
+		t.Errorf("ends %q", out.String()[max(0, out.Len()-100):])
+	}
+}
+
+func TestScreenHidesSecrets(t *testing.T) {
+	var out bytes.Buffer
+	s := &screen{base: &out}
+	s.hide("canary+token/5551234")
+	s.hide("short") // would mangle words
+	fmt.Fprintln(s, "asked with canary+token/5551234 and canary%2Btoken%2F5551234; short")
+	if got, want := out.String(), "asked with [redacted] and [redacted]; short\n"; got != want {
+		t.Errorf("got %q", got)
+	}
+	if got := s.hidden("x canary+token/5551234"); got != "x [redacted]" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestLevels(t *testing.T) {
+	for _, c := range []struct {
+		output output
+		want   slog.Level
+	}{
+		{output{}, slog.LevelInfo},
+		{output{quiet: true}, slog.LevelWarn},
+		{output{quiet: true, logLevel: "debug"}, slog.LevelDebug},
+		{output{logLevel: "error"}, slog.LevelError},
+		{output{logLevel: "info"}, slog.LevelInfo},
+		{output{logLevel: "warn"}, slog.LevelWarn},
+	} {
+		if got := c.output.level(); got != c.want {
+			t.Errorf("%+v: got %v", c.output, got)
+		}
+	}
+}
+
+func TestLogFormats(t *testing.T) {
+	for format, json := range map[string]bool{"auto": true, "json": true, "text": false} {
+		var out bytes.Buffer
+		newLogger(&screen{base: &out}, output{format: format}, nil).Info("hello", "n", 1)
+		if got := strings.HasPrefix(out.String(), "{"); got != json || strings.Contains(out.String(), "\x1b") {
+			t.Errorf("%s: got %q", format, out.String())
+		}
+	}
+}

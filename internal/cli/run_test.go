@@ -1,0 +1,292 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"convoso-archiver/archiver"
+	"convoso-archiver/fetcher/convosotest"
+)
+
+// run runs the program in this process, with a home of its own.
+type runner struct {
+	t    *testing.T
+	home string
+	env  []string
+}
+
+func newRunner(t *testing.T, env ...string) *runner {
+	home := t.TempDir()
+	return &runner{t: t, home: home, env: append(env, "HOME="+home, "LOCALAPPDATA="+home)}
+}
+
+func (r *runner) run(ctx context.Context, args ...string) (code int, stdout, stderr string) {
+	r.t.Helper()
+	var out, talk bytes.Buffer
+	code = Run(ctx, args, Env{Stdout: &out, Stderr: &talk, Environ: r.env})
+	return code, out.String(), talk.String()
+}
+
+// account starts a simulated account with settled days, and returns the arguments
+// that archive it.
+func account(t *testing.T, config convosotest.Config) (*convosotest.Server, []string) {
+	t.Helper()
+	server, err := convosotest.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return server, []string{
+		"archive", "--start-time", "2025-05-01", "--end-time", "2025-05-01", "--give-up", "60000d",
+		"--api-url", server.APIURL(), "--allow-host", server.MediaURL(), "--api-rate", "0", "--media-rate", "0",
+	}
+}
+
+func TestDemo(t *testing.T) {
+	for _, faults := range []bool{false, true} {
+		name := "without faults"
+		if faults {
+			name = "with faults"
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			folder := filepath.Join(t.TempDir(), "demo")
+			// What a user has set for real work must not reach the demo.
+			r := newRunner(t, EnvPrefix+"DEST=s3://real-bucket", EnvPrefix+"WORKERS=none", EnvPrefix+"CONFIG=nowhere.yaml")
+			args := []string{"demo", "--dest", folder}
+			if faults {
+				args = append(args, "--faults")
+			}
+			code, stdout, stderr := r.run(t.Context(), args...)
+			if code != 0 || stderr != "" {
+				t.Fatalf("exit code %d\n%s\n%s", code, stdout, stderr)
+			}
+			for _, part := range []string{
+				"a simulated account with 3 days, 360 calls and 101 recordings",
+				"101 of 101 recordings on disk have the SHA-256 of their source", "where things are", "3 closed in this run",
+			} {
+				if !strings.Contains(stdout, part) {
+					t.Errorf("the output lacks %q:\n%s", part, stdout)
+				}
+			}
+			if faults != strings.Contains(stdout, "exit code 3: ") {
+				t.Errorf("failures: %s", stdout)
+			}
+			days, err := filepath.Glob(filepath.Join(folder, "manifest", "*.jsonl"))
+			if err != nil || len(days) != 3 {
+				t.Errorf("manifest of %v, %v", days, err)
+			}
+			if entries, err := os.ReadDir(r.home); err != nil || len(entries) > 0 {
+				t.Errorf("the demo left %v at home, %v", entries, err)
+			}
+			// A second demo does not write into what is there.
+			if code, _, stderr := r.run(t.Context(), "demo", "--dest", folder); code != ExitUsage || !strings.Contains(stderr, "holds something already") {
+				t.Errorf("exit code %d, %s", code, stderr)
+			}
+		})
+	}
+}
+
+func TestDemoFolder(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, want := range []string{"convoso-demo", "convoso-demo-2", "convoso-demo-3"} {
+		got, err := chooseDemoFolder("")
+		if err != nil || got != want {
+			t.Fatalf("got %q, %v; want %q", got, err, want)
+		}
+		if err := os.Mkdir(got, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := chooseDemoFolder("convoso-demo"); err != nil || got != "convoso-demo" {
+		t.Errorf("an empty folder: %q, %v", got, err)
+	}
+}
+
+func TestDemoIsStopped(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(&SignalError{Signal: os.Interrupt})
+	code, stdout, _ := newRunner(t).run(ctx, "demo", "--dest", filepath.Join(t.TempDir(), "demo"))
+	if code != ExitInterrupted || strings.Contains(stdout, "where things are") {
+		t.Errorf("exit code %d\n%s", code, stdout)
+	}
+}
+
+// The summary is one JSON object on stdout, also when a run cannot go on.
+func TestArchiveJSON(t *testing.T) {
+	server, args := account(t, convosotest.Config{Seed: 7, CallsPerDay: 40, RecordedShare: 0.5})
+	r := newRunner(t, tokenVariable+"="+server.Token())
+	dest := filepath.Join(t.TempDir(), "out")
+	args = append(args, "--dest", dest, "--json")
+	parse := func(stdout string) (s archiver.Summary) {
+		t.Helper()
+		decoder := json.NewDecoder(strings.NewReader(stdout))
+		if err := decoder.Decode(&s); err != nil || decoder.More() {
+			t.Fatalf("%v in %q", err, stdout)
+		}
+		return s
+	}
+	code, stdout, stderr := r.run(t.Context(), append(args, "--dry-run")...)
+	if s := parse(stdout); code != 0 || !s.DryRun || s.ToFetch == 0 || s.APIRequests != 1 || s.MediaRequests != 0 {
+		t.Errorf("dry run: exit code %d, %s, %s", code, stdout, stderr)
+	}
+	if _, err := os.Stat(dest); !os.IsNotExist(err) {
+		t.Errorf("the dry run made the destination: %v", err)
+	}
+	if entries, err := os.ReadDir(r.home); err != nil || len(entries) > 0 {
+		t.Errorf("the dry run left %v at home, %v", entries, err)
+	}
+	code, stdout, stderr = r.run(t.Context(), args...)
+	s := parse(stdout)
+	if code != 0 || s.Archived == 0 || s.DaysClosed != 1 || s.ExitCode != 0 || s.MediaRequests != int64(s.Archived) || s.Error != "" {
+		t.Errorf("first run: exit code %d, %s, %s", code, stdout, stderr)
+	}
+	code, stdout, stderr = r.run(t.Context(), args...)
+	if s := parse(stdout); code != 0 || s.DaysSkipped != 1 || s.APIRequests != 0 || s.MediaRequests != 0 {
+		t.Errorf("second run: exit code %d, %s, %s", code, stdout, stderr)
+	}
+	code, stdout, _ = r.run(t.Context(), append(args, "--quiet", "--json=false")...)
+	if code != 0 || stdout != "" {
+		t.Errorf("quiet: exit code %d, %q", code, stdout)
+	}
+	code, stdout, stderr = r.run(t.Context(), append(args, "--time-zone", "America/New_York")...)
+	if s := parse(stdout); code != ExitUsage || s.ExitCode != ExitUsage || !strings.Contains(s.Error, "time zone") || !strings.HasPrefix(lastLine(stderr), "archive: ") {
+		t.Errorf("another archive: exit code %d, %s, %s", code, stdout, stderr)
+	}
+	server.SetTokenValid(false)
+	code, stdout, stderr = r.run(t.Context(), append(args, "--relist")...)
+	if s := parse(stdout); code != ExitFailed || s.ExitCode != ExitFailed || !strings.Contains(s.Error, "check CONVOSO_AUTH_TOKEN") || !strings.Contains(lastLine(stderr), s.Error) {
+		t.Errorf("refused token: exit code %d, %s, %s", code, stdout, stderr)
+	}
+}
+
+// What the first run learned, the second starts with.
+func TestArchiveLearns(t *testing.T) {
+	server, args := account(t, convosotest.Config{Seed: 7, CallsPerDay: 40, RecordedShare: 0.2})
+	r := newRunner(t, tokenVariable+"="+server.Token())
+	state := filepath.Join(t.TempDir(), "state")
+	args = append(args, "--dest", filepath.Join(t.TempDir(), "out"), "--state-dir", state, "--api-rate", "500", "--media-rate", "500")
+	if code, stdout, stderr := r.run(t.Context(), args...); code != 0 {
+		t.Fatalf("exit code %d\n%s\n%s", code, stdout, stderr)
+	}
+	data, err := os.ReadFile(filepath.Join(state, ratesFile))
+	if err != nil || !bytes.Contains(data, []byte(`"api 127.0.0.1:`)) || !bytes.Contains(data, []byte(`"media 127.0.0.1:`)) {
+		t.Errorf("got %s, %v", data, err)
+	}
+}
+
+// A run that holds the archive keeps others out, and one that is stopped says so.
+func TestArchiveIsLockedAndStopped(t *testing.T) {
+	asked, release := make(chan struct{}, 1), make(chan struct{})
+	server, args := account(t, convosotest.Config{
+		Seed: 7, CallsPerDay: 10, RecordedShare: 1,
+		MediaHook: func(convosotest.MediaRequest) convosotest.Fault {
+			select {
+			case asked <- struct{}{}:
+			default:
+			}
+			<-release
+			return convosotest.FaultNone
+		},
+	})
+	r := newRunner(t, tokenVariable+"="+server.Token())
+	args = append(args, "--dest", filepath.Join(t.TempDir(), "out"), "--json")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	type result struct {
+		code           int
+		stdout, stderr string
+	}
+	first := make(chan result)
+	go func() {
+		code, stdout, stderr := r.run(ctx, args...)
+		first <- result{code, stdout, stderr}
+	}()
+	<-asked
+	code, stdout, stderr := r.run(t.Context(), args...)
+	if code != ExitLocked || !strings.Contains(stdout, `"exit_code":5`) || !strings.Contains(stderr, "another run holds this archive") {
+		t.Errorf("exit code %d\n%s\n%s", code, stdout, stderr)
+	}
+	cancel(&SignalError{Signal: os.Interrupt})
+	close(release)
+	got := <-first
+	if got.code != ExitInterrupted || !strings.Contains(got.stdout, `"exit_code":130`) || !strings.Contains(got.stderr, "archive: stopped by SIGINT") {
+		t.Errorf("exit code %d\n%s\n%s", got.code, got.stdout, got.stderr)
+	}
+}
+
+func TestMaxDuration(t *testing.T) {
+	server, args := account(t, convosotest.Config{Seed: 7, CallsPerDay: 10, RecordedShare: 1, MediaDown: convosotest.FaultHang})
+	r := newRunner(t, tokenVariable+"="+server.Token())
+	code, stdout, stderr := r.run(t.Context(), append(args, "--dest", filepath.Join(t.TempDir(), "out"), "--max-duration", "1s", "--grace", "0s")...)
+	if code != ExitIncomplete || !strings.Contains(stdout, "stopped by --max-duration") || !strings.Contains(lastLine(stderr), "archive: stopped by --max-duration") {
+		t.Errorf("exit code %d\n%s\n%s", code, stdout, stderr)
+	}
+}
+
+// The token and the secret of the links are in no output and in no file, whatever
+// goes wrong.
+func TestNoSecrets(t *testing.T) {
+	const token, linkSecret = "canary-token+5551234/secret", "canaryLINK5551234"
+	server, args := account(t, convosotest.Config{
+		Seed: 3, CallsPerDay: 40, RecordedShare: 0.5, Token: token, LinkSecret: linkSecret,
+		MediaFaults: map[convosotest.Fault]int{
+			convosotest.FaultEcho: 1, convosotest.FaultEchoOK: 1, convosotest.FaultRedirectBad: 1, convosotest.FaultRedirectElsewhere: 1,
+		},
+	})
+	r := newRunner(t, tokenVariable+"="+token)
+	dest := filepath.Join(t.TempDir(), "out")
+	args = append(args, "--dest", dest, "--log-level", "debug")
+	check := func(what string, wantCode int, args ...string) {
+		t.Helper()
+		code, stdout, stderr := r.run(t.Context(), args...)
+		if code != wantCode {
+			t.Errorf("%s: exit code %d\n%s\n%s", what, code, stdout, stderr)
+		}
+		for _, canary := range []string{token, "canary-token", linkSecret} {
+			if strings.Contains(stdout+stderr, canary) {
+				t.Errorf("%s: %q is in the output\n%s\n%s", what, canary, stdout, stderr)
+			}
+		}
+	}
+	check("a run with failures", ExitIncomplete, args...)
+	check("an unknown command", ExitUsage, token)
+	check("a stray argument", ExitUsage, append(args, token)...)
+	check("the token as a number", ExitUsage, append(args, "--workers", token)...)
+	check("the token as a date", ExitUsage, "archive", "--dest", dest, "--start-time", token)
+	server.FailAPI(convosotest.APIEcho, 0)
+	check("an answer that repeats the request", ExitFailed, append(args, "--relist")...)
+	server.ClearFaults()
+	server.SetTokenValid(false)
+	check("a refused token", ExitFailed, append(args, "--relist")...)
+	err := filepath.WalkDir(dest, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if bytes.Contains(data, []byte("canary-token")) || bytes.Contains(data, []byte(linkSecret)) {
+			t.Errorf("a secret is in %s", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func lastLine(s string) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return lines[len(lines)-1]
+}

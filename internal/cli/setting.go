@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+)
+
+// EnvPrefix starts the name of every environment variable that stands for a flag.
+const EnvPrefix = "CONVOSO_ARCHIVER_"
+
+// kind is how often a setting is given, and whether it takes a value.
+type kind int
+
+const (
+	text   kind = iota // one value
+	list               // several values: the flag repeated, a comma list, or a YAML list
+	toggle             // on or off; the flag alone means on
+)
+
+// setting describes one flag, with its environment variable and its key in the
+// configuration file. Parsing, help, completion and the file are all driven by
+// the same table of settings, so that none can name what another does not know.
+type setting struct {
+	name        string
+	kind        kind
+	group       string // heading in the help
+	placeholder string // of the value, in the help
+	usage       string
+	standard    string   // default, as it would be written
+	choices     []string // for completion and the help; the reader of the value checks them
+	flagOnly    bool     // has neither a variable nor a key
+}
+
+// variable returns the name of the environment variable.
+func (s setting) variable() string {
+	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(s.name, "-", "_"))
+}
+
+// key reports whether the setting may stand in the configuration file.
+func (s setting) key() bool { return !s.flagOnly && s.name != "config" }
+
+func named(settings []setting, name string) (setting, bool) {
+	i := slices.IndexFunc(settings, func(s setting) bool { return s.name == name })
+	if i < 0 {
+		return setting{}, false
+	}
+	return settings[i], true
+}
+
+// nearest returns the candidate that was most likely meant, or "" when none is
+// like what was given.
+func nearest(given string, candidates []string) string {
+	best, distance := "", max(2, len(given)/3)+1
+	for _, candidate := range candidates {
+		if d := editDistance(given, candidate); d < distance {
+			best, distance = candidate, d
+		}
+	}
+	return best
+}
+
+// editDistance counts the bytes to insert, delete, replace or swap with the next
+// one that lead from a to b (optimal string alignment).
+func editDistance(a, b string) int {
+	before, last := make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := range len(a) {
+		row := make([]int, len(b)+1)
+		row[0] = i + 1
+		for j := range len(b) {
+			replace := last[j]
+			if a[i] != b[j] {
+				replace++
+			}
+			row[j+1] = min(replace, last[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+		before, last = last, row
+	}
+	return last[len(b)]
+}
+
+func didYouMean(given string, candidates []string, prefix string) string {
+	if meant := nearest(given, candidates); meant != "" {
+		return "did you mean " + prefix + meant + "?"
+	}
+	return ""
+}

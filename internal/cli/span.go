@@ -1,0 +1,99 @@
+package cli
+
+import (
+	"time"
+
+	"convoso-archiver/archiver"
+	"convoso-archiver/fetcher"
+)
+
+// earliestYear catches mistyped years: no account is older, and each of its days
+// would be asked for.
+const earliestYear = 2000
+
+// span reads --last, or --start-time and --end-time. Times are wall-clock times of
+// the account's zone.
+func (r *reader) span(now time.Time, zone *time.Location) archiver.Span {
+	hasLast, hasStart := r.isSet("last"), r.isSet("start-time")
+	switch {
+	case hasLast && (hasStart || r.isSet("end-time")):
+		r.fail("--last", "give one or the other", "it excludes --start-time and --end-time")
+	case hasLast:
+		return r.lastSpan(now, zone)
+	case hasStart:
+		return r.startSpan(now, zone)
+	case r.isSet("end-time"):
+		r.fail("--end-time", "add --start-time", "the start is missing")
+	default:
+		r.keep(misuse("give --last 7d, or --start-time 2025-05-01", "no span of time is given"))
+	}
+	return archiver.Span{}
+}
+
+// lastSpan widens to whole days. Days that an earlier run left open are worked
+// too, so that a job which runs each night leaves no gap when it missed a few.
+func (r *reader) lastSpan(now time.Time, zone *time.Location) archiver.Span {
+	last := r.duration("last", time.Second)
+	from := startOfDay(fetcher.Wall(now.Add(-last), zone))
+	if from.Year() < earliestYear {
+		_, origin := r.raw("last")
+		r.fail(origin, "give a shorter one", "it reaches back before %d", earliestYear)
+	}
+	return archiver.Span{From: from, To: endOfDay(fetcher.Wall(now, zone)), CatchUp: !r.toggle("no-catch-up")}
+}
+
+func (r *reader) startSpan(now time.Time, zone *time.Location) archiver.Span {
+	wallNow := fetcher.Wall(now, zone)
+	today := endOfDay(wallNow)
+	from, _ := r.wall("start-time")
+	span := archiver.Span{From: from, To: today}
+	if r.isSet("end-time") {
+		to, dateOnly := r.wall("end-time")
+		if dateOnly {
+			to = endOfDay(to)
+		}
+		// A day that has not come holds nothing; the machine's date may be ahead of the
+		// account's.
+		span.To = earlier(to, today)
+	}
+	if r.err != nil {
+		return archiver.Span{}
+	}
+	_, origin := r.raw("start-time")
+	switch {
+	case from.Year() < earliestYear:
+		r.fail(origin, "check the year", "it lies before %d", earliestYear)
+	case from.After(wallNow):
+		r.fail(origin, "check the date and --time-zone", "it lies in the future")
+	case from.After(span.To):
+		r.fail(origin, "swap them, or check the dates", "it is after --end-time")
+	}
+	return span
+}
+
+// wall reads a wall-clock time, and whether it was a date alone.
+func (r *reader) wall(name string) (wall time.Time, dateOnly bool) {
+	value, origin := r.raw(name)
+	wall, err := fetcher.ParseWall(value)
+	if err != nil {
+		r.fail(origin, `write it like 2025-05-01 or "2025-05-01 13:00:00"`, "%q is not a date or time that exists", value)
+		return time.Time{}, false
+	}
+	_, err = fetcher.ParseDate(value)
+	return wall, err == nil
+}
+
+func startOfDay(wall time.Time) time.Time {
+	return time.Date(wall.Year(), wall.Month(), wall.Day(), 0, 0, 0, 0, time.UTC)
+}
+
+func endOfDay(wall time.Time) time.Time {
+	return startOfDay(wall).AddDate(0, 0, 1).Add(-time.Second)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,139 @@
+package cli
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+
+	"convoso-archiver/fetcher"
+)
+
+// stateDir returns the folder for what a run leaves for the next one beside the
+// archive: learned rates and, for S3, spool and temporary files.
+func stateDir(goos string, env environment) (string, error) {
+	var base string
+	switch goos {
+	case "windows":
+		base = env["LOCALAPPDATA"]
+	case "darwin", "ios":
+		if home := env["HOME"]; home != "" {
+			base = filepath.Join(home, "Library", "Application Support")
+		}
+	default:
+		base = env["XDG_STATE_HOME"]
+		if !filepath.IsAbs(base) { // by the XDG specification a relative one is ignored
+			base = ""
+		}
+		if home := env["HOME"]; base == "" && home != "" {
+			base = filepath.Join(home, ".local", "state")
+		}
+	}
+	if base == "" || !filepath.IsAbs(base) {
+		return "", misuse("give --state-dir", "find the state folder: this user has no home folder")
+	}
+	return filepath.Join(base, program), nil
+}
+
+// openStateDir makes the folder, and proves that it can be written, where the
+// spool would fail only after hours.
+func openStateDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return misuse("give another --state-dir", "make the state folder: %v", err)
+	}
+	probe, err := os.CreateTemp(dir, ".probe-*")
+	if err != nil {
+		return misuse("give another --state-dir", "write to the state folder: %v", err)
+	}
+	err = errors.Join(probe.Close(), os.Remove(probe.Name()))
+	if err != nil {
+		return misuse("give another --state-dir", "write to the state folder: %v", err)
+	}
+	return nil
+}
+
+// destinationState is the folder of one S3 destination under the state folder, so
+// that two destinations never share a spool.
+func destinationState(dir, endpoint, bucket, prefix string) string {
+	sum := sha256.Sum256([]byte(endpoint + "\n" + bucket + "\n" + prefix))
+	return filepath.Join(dir, "s3-"+hex.EncodeToString(sum[:8]))
+}
+
+const (
+	ratesFile    = "rates.json"
+	largestRates = 1 << 20
+	mostRates    = 64 // hosts remembered
+)
+
+type ratesDocument struct {
+	V     int           `json:"v"`
+	Rates fetcher.Rates `json:"rates"` // request starts a second
+}
+
+// loadRates reads what earlier runs learned. A file that is missing or damaged
+// means nothing worse than a slow start.
+func loadRates(dir string, logger *slog.Logger) fetcher.Rates {
+	data, err := readSmallFile(filepath.Join(dir, ratesFile), largestRates)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			logger.Warn("the learned rates cannot be read; starting slowly", "err", err)
+		}
+		return fetcher.Rates{}
+	}
+	var document ratesDocument
+	if err := json.Unmarshal(data, &document); err != nil || document.V != 1 {
+		logger.Warn("the learned rates are damaged; starting slowly", "file", ratesFile)
+		return fetcher.Rates{}
+	}
+	rates := fetcher.Rates{}
+	for key, rate := range document.Rates {
+		if rate > 0 && !math.IsInf(rate, 0) {
+			rates[key] = rate
+		}
+	}
+	return rates
+}
+
+// saveRates keeps what this run learned, beside what it did not touch. The file is
+// replaced in one step, so that a run which reads it meanwhile sees one or the other.
+func saveRates(dir string, before, learned fetcher.Rates) error {
+	if len(learned) == 0 {
+		return nil
+	}
+	kept := fetcher.Rates{}
+	for key, rate := range learned {
+		kept[key] = rate
+	}
+	for key, rate := range before {
+		if _, ok := kept[key]; !ok && len(kept) < mostRates {
+			kept[key] = rate
+		}
+	}
+	data, err := json.MarshalIndent(ratesDocument{V: 1, Rates: kept}, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode learned rates: %w", err)
+	}
+	return replaceFile(filepath.Join(dir, ratesFile), append(data, '\n'))
+}
+
+func replaceFile(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
+	if err != nil {
+		return fmt.Errorf("replace file: %w", err)
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("replace file: %w", err), os.Remove(f.Name()))
+	}
+	return nil
+}

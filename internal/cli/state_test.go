@@ -1,0 +1,180 @@
+package cli
+
+import (
+	"bytes"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"convoso-archiver/fetcher"
+)
+
+func TestStateDir(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the paths are those of other systems")
+	}
+	for name, c := range map[string]struct {
+		goos string
+		env  environment
+		want string
+	}{
+		"home":               {"linux", environment{"HOME": "/home/a"}, "/home/a/.local/state/convoso-archiver"},
+		"xdg":                {"linux", environment{"HOME": "/home/a", "XDG_STATE_HOME": "/state"}, "/state/convoso-archiver"},
+		"xdg alone":          {"freebsd", environment{"XDG_STATE_HOME": "/state"}, "/state/convoso-archiver"},
+		"relative xdg":       {"linux", environment{"HOME": "/home/a", "XDG_STATE_HOME": "state"}, "/home/a/.local/state/convoso-archiver"},
+		"mac":                {"darwin", environment{"HOME": "/Users/a", "XDG_STATE_HOME": "/state"}, "/Users/a/Library/Application Support/convoso-archiver"},
+		"windows":            {"windows", environment{"LOCALAPPDATA": "/c/local", "HOME": "/home/a"}, "/c/local/convoso-archiver"},
+		"no home":            {"linux", environment{}, ""},
+		"relative home":      {"linux", environment{"HOME": "home"}, ""},
+		"no home on mac":     {"darwin", environment{}, ""},
+		"nothing on windows": {"windows", environment{"HOME": "/home/a"}, ""},
+	} {
+		got, err := stateDir(c.goos, c.env)
+		if got != c.want || (err == nil) != (c.want != "") {
+			t.Errorf("%s: got %q, %v", name, got, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), "--state-dir") {
+			t.Errorf("%s: the error does not name the flag: %v", name, err)
+		}
+	}
+}
+
+func TestOpenStateDir(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	if err := openStateDir(dir); err != nil {
+		t.Fatal(err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+		t.Errorf("left %v, %v", entries, err)
+	}
+	if info, err := os.Stat(dir); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o700 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := openStateDir(filepath.Join(file, "c")); err == nil || !strings.Contains(err.Error(), "--state-dir") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestDestinationState(t *testing.T) {
+	base := destinationState("d", "", "bucket", "a")
+	for _, other := range []string{
+		destinationState("d", "", "bucket", "b"), destinationState("d", "", "bucket2", "a"),
+		destinationState("d", "https://s3.example.com", "bucket", "a"), destinationState("e", "", "bucket", "a"),
+	} {
+		if other == base {
+			t.Errorf("two destinations share %s", base)
+		}
+	}
+}
+
+func TestRates(t *testing.T) {
+	dir := t.TempDir()
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	if got := loadRates(dir, logger); len(got) != 0 || log.Len() != 0 {
+		t.Errorf("without a file: %v, %s", got, log.String())
+	}
+	first := fetcher.Rates{"api api.convoso.com": 4.5, "media a.convoso.com": 7}
+	if err := saveRates(dir, fetcher.Rates{}, first); err != nil {
+		t.Fatal(err)
+	}
+	if got := loadRates(dir, logger); !maps.Equal(got, first) {
+		t.Errorf("got %v", got)
+	}
+	// A later run changes what it used, and keeps the rest.
+	if err := saveRates(dir, first, fetcher.Rates{"api api.convoso.com": 3}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := loadRates(dir, logger), (fetcher.Rates{"api api.convoso.com": 3, "media a.convoso.com": 7}); !maps.Equal(got, want) {
+		t.Errorf("got %v", got)
+	}
+	// A run that learned nothing leaves the file alone.
+	if err := saveRates(filepath.Join(dir, "missing"), first, nil); err != nil {
+		t.Error(err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("left %v, %v", entries, err)
+	}
+}
+
+func TestDamagedRates(t *testing.T) {
+	for name, c := range map[string]struct {
+		content string
+		want    fetcher.Rates
+		warns   bool
+	}{
+		"empty":           {"", fetcher.Rates{}, true},
+		"cut":             {`{"v":1,"rates":{"api a":`, fetcher.Rates{}, true},
+		"not an object":   {`[1]`, fetcher.Rates{}, true},
+		"a later version": {`{"v":2,"rates":{"api a":1}}`, fetcher.Rates{}, true},
+		"bad values":      {`{"v":1,"rates":{"api a":-1,"api b":0,"api c":2}}`, fetcher.Rates{"api c": 2}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, ratesFile), []byte(c.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var log bytes.Buffer
+			got := loadRates(dir, slog.New(slog.NewTextHandler(&log, nil)))
+			if !maps.Equal(got, c.want) || (log.Len() > 0) != c.warns {
+				t.Errorf("got %v, log %q", got, log.String())
+			}
+		})
+	}
+}
+
+func TestReadToken(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, content string, mode os.FileMode) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), mode); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	private := write("private", "  file-token \nsecond line\n", 0o600)
+	open := write("open", "file-token\n", 0o644)
+	empty := write("empty", "\nfile-token", 0o600)
+	large := write("large", strings.Repeat("x", largestToken+1), 0o600)
+	file := func(path string, byFlag bool) values {
+		return values{"auth-token-file": {items: []string{path}, byFlag: byFlag}}
+	}
+	for name, c := range map[string]struct {
+		values values
+		env    environment
+		want   string // "" for an error
+		warns  bool
+	}{
+		"variable":                  {nil, environment{tokenVariable: "env-token\n"}, "env-token", false},
+		"file":                      {file(private, true), nil, "file-token", false},
+		"flag beats variable":       {file(private, true), environment{tokenVariable: "env-token"}, "file-token", false},
+		"variable beats the rest":   {file(private, false), environment{tokenVariable: "env-token"}, "env-token", false},
+		"file from a configuration": {file(private, false), nil, "file-token", false},
+		"readable by others":        {file(open, true), nil, "file-token", runtime.GOOS != "windows"},
+		"first line empty":          {file(empty, true), nil, "", false},
+		"too large":                 {file(large, true), nil, "", false},
+		"a folder":                  {file(dir, true), nil, "", false},
+		"blank variable":            {nil, environment{tokenVariable: "  "}, "", false},
+		"two words":                 {nil, environment{tokenVariable: "canary word"}, "", false},
+		"nothing":                   {nil, nil, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			warned := false
+			got, err := readToken(c.values, c.env, func(string) { warned = true })
+			if got.Reveal() != c.want || (err == nil) != (c.want != "") || warned != c.warns {
+				t.Errorf("got %q, %v, warned %v", got.Reveal(), err, warned)
+			}
+			if err != nil && strings.Contains(err.Error(), "canary") {
+				t.Errorf("the error repeats the token: %v", err)
+			}
+		})
+	}
+}

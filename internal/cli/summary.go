@@ -1,0 +1,185 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"convoso-archiver/archiver"
+)
+
+// mostOpenDays is how many open days the text names; the JSON names all.
+const mostOpenDays = 10
+
+// writeSummary writes the result of a run: one JSON object, or text for a person.
+func writeSummary(w io.Writer, s archiver.Summary, asJSON bool) error {
+	if !asJSON {
+		_, err := io.WriteString(w, summaryText(s))
+		return err
+	}
+	// A reader of the JSON may loop over the lists: null would stop it.
+	if s.OpenDays == nil {
+		s.OpenDays = []archiver.OpenDay{}
+	}
+	if s.Warnings == nil {
+		s.Warnings = []string{}
+	}
+	return json.NewEncoder(w).Encode(s)
+}
+
+// summaryText renders a summary as a short table and what to try next.
+func summaryText(s archiver.Summary) string {
+	var b strings.Builder
+	if s.DryRun {
+		b.WriteString("dry run: nothing was stored or noted\n\n")
+	}
+	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	row := func(name, count string, parts ...string) {
+		fmt.Fprintf(table, "%s\t%s\t%s\n", name, count, strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), ", "))
+	}
+	row("days", thousands(int64(s.DaysAsked)),
+		part(s.DaysClosed, "closed in this run"), part(s.DaysSkipped, "closed before"),
+		part(s.DaysWhole, "done as far as asked for"), part(len(s.OpenDays), "open"))
+	if s.DaysListed > 0 {
+		row("calls", thousands(int64(s.Calls)), "in "+plural(s.DaysListed, "listed day"))
+	}
+	row("recordings", thousands(int64(s.Recordings)),
+		archivedPart(s), part(s.Known, "known before"), part(s.ToFetch, "to fetch"), part(s.Pending, "pending"),
+		part(s.Failed, "failed"), part(s.Rejected, "rejected"), part(s.Lost, "lost"), part(s.GivenUp, "given up"))
+	if s.DryRun {
+		row("bytes", "about "+bytesText(s.EstimatedBytes), "to fetch, by the length of the calls")
+	} else {
+		row("bytes", bytesText(s.Bytes), "stored")
+	}
+	row("requests", thousands(s.APIRequests+s.MediaRequests),
+		thousands(s.APIRequests)+" to the API", thousands(s.MediaRequests)+" for recordings", slowDown(s.Refusals))
+	row("time", durationText(time.Duration(s.Seconds*float64(time.Second))), stoppedPart(s.Stopped))
+	row("exit code", fmt.Sprint(s.ExitCode), meaning(s))
+	_ = table.Flush() // a strings.Builder takes everything
+	text := trimLines(b.String())
+	return text + openDaysText(s.OpenDays) + warningsText(s.Warnings) + nextText(s)
+}
+
+// meaning says in words what the exit code says.
+func meaning(s archiver.Summary) string {
+	switch s.ExitCode {
+	case ExitDone:
+		if len(s.OpenDays) > 0 {
+			return "complete, but for days that have not settled"
+		}
+		return "complete"
+	case ExitIncomplete:
+		return "incomplete"
+	case ExitInterrupted, ExitTerminated:
+		return "stopped"
+	}
+	return "the run could not go on"
+}
+
+func part(n int, what string) string {
+	if n == 0 {
+		return ""
+	}
+	return thousands(int64(n)) + " " + what
+}
+
+func archivedPart(s archiver.Summary) string {
+	if s.DryRun {
+		return ""
+	}
+	text := thousands(int64(s.Archived)) + " archived"
+	if s.Adopted > 0 {
+		text += " (" + thousands(int64(s.Adopted)) + " of them stored by an earlier run)"
+	}
+	return text
+}
+
+func slowDown(refusals int64) string {
+	switch refusals {
+	case 0:
+		return ""
+	case 1:
+		return "1 answer asked to slow down"
+	}
+	return thousands(refusals) + " answers asked to slow down"
+}
+
+func stoppedPart(stopped string) string {
+	if stopped == "" || strings.HasPrefix(stopped, "stopped") {
+		return stopped
+	}
+	return "stopped by " + stopped
+}
+
+func openDaysText(days []archiver.OpenDay) string {
+	if len(days) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("\nopen days\n")
+	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	for _, day := range days[:min(len(days), mostOpenDays)] {
+		fmt.Fprintf(table, "  %s\t%s\n", day.Day, whyOpen(day))
+	}
+	_ = table.Flush() // a strings.Builder takes everything
+	if more := len(days) - mostOpenDays; more > 0 {
+		fmt.Fprintf(&b, "  and %s more\n", thousands(int64(more)))
+	}
+	return trimLines(b.String())
+}
+
+func whyOpen(day archiver.OpenDay) string {
+	switch {
+	case len(day.Reasons) > 0:
+		return strings.Join(day.Reasons, "; ")
+	case day.Waiting > 0:
+		return plural(day.Waiting, "recording") + " waiting"
+	case !day.Settled:
+		return "may still change"
+	}
+	return "not closed"
+}
+
+func warningsText(warnings []string) string {
+	if len(warnings) == 0 {
+		return ""
+	}
+	return "\nwarnings\n  " + strings.Join(warnings, "\n  ") + "\n"
+}
+
+// nextText says what to try next, the most useful first.
+func nextText(s archiver.Summary) string {
+	var next []string
+	add := func(when bool, text string) {
+		if when {
+			next = append(next, text)
+		}
+	}
+	settled := slices.ContainsFunc(s.OpenDays, func(d archiver.OpenDay) bool { return d.Settled })
+	unsettled := slices.ContainsFunc(s.OpenDays, func(d archiver.OpenDay) bool { return !d.Settled })
+	add(s.DryRun, "run without --dry-run to archive")
+	add(!s.DryRun && s.Stopped != "", "run the same command again: it goes on where this run stopped")
+	add(!s.DryRun && s.Stopped == "" && (s.Failed > 0 || s.Pending > 0 || settled),
+		"run the same command again: what waits is asked for again, what is archived is not")
+	add(s.Rejected > 0, "rejected ones were no audio or stood on a host that is not allowed: the log names them; see --allow-host")
+	add(s.Lost > 0, "lost ones are gone at the source; --retry lost asks once more")
+	add(s.GivenUp > 0, "those given up waited longer than --give-up; --retry failed or --retry rejected asks once more")
+	add(!s.DryRun && unsettled, "days that have not settled close in a later run; a nightly run with --last 7d does it")
+	if len(next) == 0 {
+		return ""
+	}
+	return "\nnext\n  " + strings.Join(next, "\n  ") + "\n"
+}
+
+// trimLines drops the blanks that a table leaves at the ends of its lines.
+func trimLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return strings.Join(lines, "\n")
+}

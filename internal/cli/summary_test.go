@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"convoso-archiver/archiver"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// golden compares a text with a file of testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != strings.ReplaceAll(string(want), "\r\n", "\n") {
+		t.Errorf("differs from %s (go test -update writes it anew):\n%s", path, got)
+	}
+}
+
+func TestSummaryText(t *testing.T) {
+	var many []archiver.OpenDay
+	for i := range 13 {
+		many = append(many, archiver.OpenDay{Day: fmt.Sprintf("2025-05-%02d", i+1), Settled: i < 2, Waiting: i, Reasons: []string{"recordings wait", "the listing is not whole"}[:min(i, 2)]})
+	}
+	summaries := []struct {
+		name    string
+		summary archiver.Summary
+	}{
+		{"all done", archiver.Summary{
+			Run: "20250502T090003Z-1f0c9a3e", Seconds: 192.4, DaysAsked: 3, DaysClosed: 2, DaysSkipped: 1, DaysListed: 2, Calls: 2460,
+			Recordings: 642, Archived: 640, Known: 2, Bytes: 34_560_000, APIRequests: 6, MediaRequests: 640,
+		}},
+		{"nothing to do", archiver.Summary{Run: "r", Seconds: 0.04, DaysAsked: 7, DaysSkipped: 7}},
+		{"troubles", archiver.Summary{
+			Run: "r", ExitCode: ExitIncomplete, Seconds: 93784, DaysAsked: 13, DaysListed: 13, OpenDays: many, Calls: 1234567, Recordings: 98765,
+			Archived: 98000, Adopted: 12, Pending: 3, Failed: 4, Rejected: 5, Lost: 6, GivenUp: 7, Bytes: 5_292_000_000_000,
+			APIRequests: 2500, MediaRequests: 98123, Refusals: 1,
+			Warnings: []string{"the machine's clock and the API's are 6m0s apart: check the clock"},
+		}},
+		{"stopped", archiver.Summary{Run: "r", ExitCode: ExitIncomplete, Seconds: 61, DaysAsked: 2, DaysListed: 1, Calls: 10, Recordings: 10, Archived: 5, Bytes: 999, APIRequests: 1, MediaRequests: 5, Refusals: 2, Stopped: "max-recordings"}},
+		{"interrupted", archiver.Summary{Run: "r", ExitCode: ExitInterrupted, Seconds: 5, DaysAsked: 1, Stopped: "stopped by SIGINT"}},
+		{"dry run", archiver.Summary{Run: "r", Seconds: 3, DryRun: true, DaysAsked: 2, DaysListed: 2, Calls: 200, Recordings: 12, Known: 2, ToFetch: 10, EstimatedBytes: 1_234_567, APIRequests: 2}},
+		{"unsettled", archiver.Summary{Run: "r", Seconds: 3, DaysAsked: 2, DaysListed: 1, Calls: 20, Recordings: 2, Archived: 1, Pending: 1, Bytes: 56_448, APIRequests: 1, MediaRequests: 1,
+			OpenDays: []archiver.OpenDay{{Day: "2025-05-01", Waiting: 1}, {Day: "2025-05-02"}}}},
+	}
+	var all strings.Builder
+	for _, s := range summaries {
+		fmt.Fprintf(&all, "# %s\n%s\n", s.name, summaryText(s.summary))
+	}
+	golden(t, "summary.golden", all.String())
+}
+
+func TestSummaryJSON(t *testing.T) {
+	var out bytes.Buffer
+	if err := writeSummary(&out, archiver.Summary{Run: "r", Archived: 3, ExitCode: 1, Error: "what: try"}, true); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(out.String(), "\n") != 1 || !strings.Contains(out.String(), `"open_days":[]`) || !strings.Contains(out.String(), `"warnings":[]`) {
+		t.Errorf("got %s", out.String())
+	}
+	var back archiver.Summary
+	if err := json.Unmarshal(out.Bytes(), &back); err != nil || back.Archived != 3 || back.ExitCode != 1 || back.Error != "what: try" {
+		t.Errorf("got %+v, %v", back, err)
+	}
+}
+
+func TestFormats(t *testing.T) {
+	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1234: "-1,234"} {
+		if got := thousands(n); got != want {
+			t.Errorf("thousands(%d) = %s", n, got)
+		}
+	}
+	for n, want := range map[int64]string{
+		0: "0 B", 999: "999 B", 1000: "1.0 kB", 56448: "56.4 kB", 999_949: "999.9 kB", 999_950: "1.0 MB", 5_292_000_000_000: "5.3 TB", 1<<63 - 1: "9.2 EB",
+	} {
+		if got := bytesText(n); got != want {
+			t.Errorf("bytesText(%d) = %s", n, got)
+		}
+	}
+	for d, want := range map[time.Duration]string{
+		-time.Second: "0.0s", 40 * time.Millisecond: "0.0s", 9500 * time.Millisecond: "9.5s", 12 * time.Second: "12s", 59*time.Second + 600*time.Millisecond: "1m 0s",
+		192 * time.Second: "3m 12s", 65 * time.Minute: "1h 5m", 51 * time.Hour: "2d 3h",
+	} {
+		if got := durationText(d); got != want {
+			t.Errorf("durationText(%v) = %s", d, got)
+		}
+	}
+}

@@ -1,0 +1,239 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/fetcher"
+)
+
+func TestParseDuration(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, c := range []struct {
+		text string
+		want time.Duration // below 0 for an error
+	}{
+		{"36h", 36 * time.Hour},
+		{"7d", 7 * day},
+		{"155d", 155 * day},
+		{"1h30m", 90 * time.Minute},
+		{"1d12h", 36 * time.Hour},
+		{"0", 0},
+		{"0d", 0},
+		{"65535d", 65535 * day},
+		{"65536d", -1}, // would not fit for long
+		{"d", -1},
+		{"-1d", -1},
+		{"1d-1h", -1},
+		{"1.5d", -1},
+		{"7", -1},
+		{"7 d", -1},
+		{"", -1},
+		{"1d1d", -1},
+		{"9999999999h", -1},
+	} {
+		got, err := parseDuration(c.text)
+		if c.want < 0 && err == nil || c.want >= 0 && (err != nil || got != c.want) {
+			t.Errorf("parseDuration(%q) = %v, %v; want %v", c.text, got, err, c.want)
+		}
+	}
+}
+
+func FuzzParseDuration(f *testing.F) {
+	for _, seed := range []string{"36h", "7d", "1d12h", "1h30m", "-5d", "65535d2562047h"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		d, err := parseDuration(text)
+		if err == nil && strings.Contains(text, "d") && d < 0 {
+			t.Errorf("parseDuration(%q) = %v", text, d)
+		}
+	})
+}
+
+func readerOf(settings map[string]string) *reader {
+	v := values{}
+	for name, value := range settings {
+		v[name] = given{items: []string{value}, origin: "--" + name, byFlag: true}
+	}
+	return &reader{settings: archiveSettings(), values: v}
+}
+
+func TestSpan(t *testing.T) {
+	zone, err := time.LoadLocation("America/Los_Angeles")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// In the evening of the 10th in the zone, it is the 11th in UTC.
+	now := time.Date(2025, 5, 11, 3, 30, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		settings map[string]string
+		from, to string
+		catchUp  bool
+		err      string
+	}{
+		"last days":       {settings: map[string]string{"last": "7d"}, from: "2025-05-03 00:00:00", to: "2025-05-10 23:59:59", catchUp: true},
+		"last hours":      {settings: map[string]string{"last": "36h"}, from: "2025-05-09 00:00:00", to: "2025-05-10 23:59:59", catchUp: true},
+		"no catch-up":     {settings: map[string]string{"last": "1h", "no-catch-up": "true"}, from: "2025-05-10 00:00:00", to: "2025-05-10 23:59:59"},
+		"whole days":      {settings: map[string]string{"start-time": "2025-05-01", "end-time": "2025-05-02"}, from: "2025-05-01 00:00:00", to: "2025-05-02 23:59:59"},
+		"one day":         {settings: map[string]string{"start-time": "2025-05-01", "end-time": "2025-05-01"}, from: "2025-05-01 00:00:00", to: "2025-05-01 23:59:59"},
+		"times":           {settings: map[string]string{"start-time": "2025-05-01 13:00:00", "end-time": "2025-05-01T14:00:00"}, from: "2025-05-01 13:00:00", to: "2025-05-01 14:00:00"},
+		"until now":       {settings: map[string]string{"start-time": "2025-05-09"}, from: "2025-05-09 00:00:00", to: "2025-05-10 23:59:59"},
+		"end ahead":       {settings: map[string]string{"start-time": "2025-05-09", "end-time": "2025-05-11"}, from: "2025-05-09 00:00:00", to: "2025-05-10 23:59:59"},
+		"today":           {settings: map[string]string{"start-time": "2025-05-10", "end-time": "2025-05-10"}, from: "2025-05-10 00:00:00", to: "2025-05-10 23:59:59"},
+		"skipped hour":    {settings: map[string]string{"start-time": "2025-03-09 02:30:00", "end-time": "2025-03-09"}, from: "2025-03-09 02:30:00", to: "2025-03-09 23:59:59"},
+		"tomorrow":        {settings: map[string]string{"start-time": "2025-05-11"}, err: "in the future"},
+		"backwards":       {settings: map[string]string{"start-time": "2025-05-02", "end-time": "2025-05-01"}, err: "after --end-time"},
+		"backwards by 1s": {settings: map[string]string{"start-time": "2025-05-01 13:00:01", "end-time": "2025-05-01 13:00:00"}, err: "after --end-time"},
+		"nothing":         {err: "no span of time"},
+		"both":            {settings: map[string]string{"last": "7d", "end-time": "2025-05-01"}, err: "excludes"},
+		"end alone":       {settings: map[string]string{"end-time": "2025-05-01"}, err: "start is missing"},
+		"impossible":      {settings: map[string]string{"start-time": "2025-04-31"}, err: "not a date or time that exists"},
+		"impossible end":  {settings: map[string]string{"start-time": "2025-04-01", "end-time": "24:00"}, err: "--end-time"},
+		"far back":        {settings: map[string]string{"last": "60000d"}, err: "before 2000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			read := readerOf(c.settings)
+			span := read.span(now, zone)
+			if c.err != "" {
+				if read.err == nil || !strings.Contains(read.err.Error(), c.err) {
+					t.Fatalf("got error %v, want one with %q", read.err, c.err)
+				}
+				return
+			}
+			from, to := span.From.Format(fetcher.WallLayout), span.To.Format(fetcher.WallLayout)
+			if read.err != nil || from != c.from || to != c.to || span.CatchUp != c.catchUp {
+				t.Errorf("got %s to %s, catch up %v, error %v", from, to, span.CatchUp, read.err)
+			}
+			if span.From.Location() != time.UTC || span.To.Location() != time.UTC {
+				t.Error("the times are not plain wall-clock times")
+			}
+		})
+	}
+}
+
+func TestNearest(t *testing.T) {
+	names := []string{"dest", "last", "workers", "start-time", "s3-region"}
+	for given, want := range map[string]string{
+		"wrokers": "workers", "worker": "workers", "starttime": "start-time", "start_time": "start-time",
+		"dets": "dest", "zzzzzzzz": "", "region": "",
+	} {
+		if got := nearest(given, names); got != want {
+			t.Errorf("nearest(%q) = %q, want %q", given, got, want)
+		}
+	}
+}
+
+func TestParseEnvironment(t *testing.T) {
+	env := parseEnvironment([]string{"A=1", "B=x=y", "C=", "=C:=C:\\dir", "broken", ""})
+	for name, want := range map[string]string{"A": "1", "B": "x=y", "C": "", "=C:": `C:\dir`} {
+		if got, ok := env[name]; !ok || got != want {
+			t.Errorf("%s is %q, %v; want %q", name, got, ok, want)
+		}
+	}
+	if len(env) != 4 {
+		t.Errorf("got %v", env)
+	}
+}
+
+func TestUnknownVariables(t *testing.T) {
+	notes := unknownVariables(archiveSettings(), environment{
+		"CONVOSO_ARCHIVER_WROKERS":      "4",
+		"CONVOSO_ARCHIVER_WORKERS":      "4",
+		"CONVOSO_ARCHIVER_SERVICE_HOST": "10.0.0.1", // of a Kubernetes service
+		"CONVOSO_ARCHIVER_PORT":         "tcp://10.0.0.1:80",
+		"PATH":                          "/bin",
+	})
+	want := []string{"CONVOSO_ARCHIVER_WROKERS has no effect, did you mean CONVOSO_ARCHIVER_WORKERS?"}
+	if !slices.Equal(notes, want) {
+		t.Errorf("got %q", notes)
+	}
+}
+
+// Every setting can be set in each of the three ways, and the help knows it.
+func TestSettings(t *testing.T) {
+	help := archiveCommand().helpText()
+	seen := map[string]bool{}
+	for _, s := range archiveSettings() {
+		if seen[s.name] {
+			t.Errorf("%s is there twice", s.name)
+		}
+		seen[s.name] = true
+		if !strings.Contains(help, "\n  --"+s.name) {
+			t.Errorf("the help lacks --%s", s.name)
+		}
+		if s.flagOnly {
+			t.Errorf("%s cannot be set by a variable", s.name)
+		}
+	}
+	for line := range strings.SplitSeq(help, "\n") {
+		if strings.HasPrefix(line, "  --") && len(line) > helpWidth {
+			t.Errorf("too wide: %s", line)
+		}
+	}
+	for _, c := range commands() {
+		if c.name == "help" {
+			continue
+		}
+		if !slices.Contains(helpCommand().words, c.name) {
+			t.Errorf("help does not complete %s", c.name)
+		}
+	}
+}
+
+// The defaults are valid settings themselves.
+func TestDefaults(t *testing.T) {
+	read := readerOf(map[string]string{"dest": "out", "last": "7d", "state-dir": "state"})
+	job := read.archiveJob(time.Now(), nil, "linux")
+	if read.err != nil {
+		t.Fatal(read.err)
+	}
+	c := job.config
+	if c.APIURL != "https://api.convoso.com/v1" || c.Zone.String() != "America/Los_Angeles" || c.Order != "expiring" ||
+		c.Settle != 48*time.Hour || c.PurgeAfter != 155*24*time.Hour || c.GiveUp != 14*24*time.Hour || c.Workers != 8 ||
+		c.MaxRecordings != 0 || c.Grace != 20*time.Second || !c.Span.CatchUp || len(c.Retry) != 0 || c.Filter != (fetcher.Filter{}) {
+		t.Errorf("got %+v", c)
+	}
+	if job.pageSize != 500 || job.apiRate != 5 || job.mediaRate != 10 || job.template != "{{.filename}}" || job.maxDuration != 0 ||
+		job.folder != "out" || job.bucket != (s3Destination{}) || job.stateDir != "state" {
+		t.Errorf("got %+v", job)
+	}
+}
+
+func TestFilters(t *testing.T) {
+	settings := map[string]string{"dest": "out", "last": "7d", "state-dir": "state"}
+	for _, s := range filterSettings() {
+		settings[s.name] = "value of " + s.name
+	}
+	read := readerOf(settings)
+	job := read.archiveJob(time.Now(), nil, "linux")
+	want := fetcher.Filter{
+		ID: "value of id", LeadID: "value of lead-id", CampaignID: "value of campaign-id", QueueID: "value of queue-id",
+		ListID: "value of list-id", UserID: "value of user-id", Status: "value of status",
+		PhoneNumber: "value of phone-number", NumberDialed: "value of number-dialed",
+		FirstName: "value of first-name", LastName: "value of last-name",
+		CallType: "value of call-type", CalledCount: "value of called-count",
+	}
+	if read.err != nil || job.config.Filter != want {
+		t.Errorf("got %+v, %v", job.config.Filter, read.err)
+	}
+}
+
+func TestS3Settings(t *testing.T) {
+	read := readerOf(map[string]string{
+		"dest": "s3://my-bucket/a/b/", "last": "7d", "state-dir": "state",
+		"s3-endpoint": "http://127.0.0.1:7070", "s3-region": "us-west-2", "s3-path-style": "true", "s3-storage-class": "STANDARD_IA",
+		"s3-sse": "aws:kms", "s3-kms-key-id": "key", "s3-checksum": "md5", "s3-no-conditional-writes": "true",
+	})
+	job := read.archiveJob(time.Now(), nil, "linux")
+	want := s3Destination{
+		bucket: "my-bucket", prefix: "a/b", endpoint: "http://127.0.0.1:7070", region: "us-west-2", pathStyle: true,
+		storageClass: "STANDARD_IA", sse: "aws:kms", kmsKeyID: "key", checksum: store.ChecksumMD5, noConditionalWrites: true,
+	}
+	if read.err != nil || job.bucket != want || job.folder != "" {
+		t.Errorf("got %+v, %v", job.bucket, read.err)
+	}
+}

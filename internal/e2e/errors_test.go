@@ -1,0 +1,142 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"convoso-archiver/fetcher/convosotest"
+)
+
+// TestRefusedInput: each mistake is told in one clear line before any recording is
+// asked for.
+func TestRefusedInput(t *testing.T) {
+	server := simulate(t, convosotest.Config{Seed: 1, FirstDay: daysAgo(5), CallsPerDay: 20, RecordedShare: 1})
+	config := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(config, []byte("wrokers: 3\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	notAFolder := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(notAFolder, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	span := []string{"--start-time", daysAgo(5), "--end-time", daysAgo(5)}
+	for name, test := range map[string]struct {
+		args []string
+		env  []string
+		code int
+		says string
+	}{
+		"misspelt key":          {append(span, "--config", config), nil, 2, "workers"},
+		"impossible month":      {[]string{"--start-time", "2025-13-01"}, nil, 2, "2025-13-01"},
+		"no span":               {nil, nil, 2, "--start-time"},
+		"two spans":             {append(span, "--last", "3d"), nil, 2, "--last"},
+		"start after end":       {[]string{"--start-time", daysAgo(5), "--end-time", daysAgo(6)}, nil, 2, "--end-time"},
+		"destination is a file": {append(span, "--dest", notAFolder), nil, -12, "--dest"},
+		"no token":              {span, []string{"CONVOSO_AUTH_TOKEN="}, 2, "CONVOSO_AUTH_TOKEN"},
+		"wrong token":           {span, []string{"CONVOSO_AUTH_TOKEN=wrong"}, 1, "CONVOSO_AUTH_TOKEN"},
+		"unknown zone":          {append(span, "--time-zone", "Mars/Olympus"), nil, 2, "Mars/Olympus"},
+		"broken template":       {append(span, "--path-template", "{{.filename"), nil, 2, "--path-template"},
+		"unknown field":         {append(span, "--path-template", "{{.filenam}}"), nil, 2, "filenam"},
+		"stray argument":        {append(span, "extra"), nil, 2, "argument"},
+		"plain http API":        {append(span, "--api-url", "http://api.example.org/v1"), nil, 2, "https"},
+		"unknown flag":          {append(span, "--wrokers", "3"), nil, 2, "wrokers"},
+		"unknown campaign":      {append(span, "--campaign-id", "424242"), nil, 2, "campaign"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := onDisk(t, server)
+			a.env = test.env
+			server.ResetStats()
+			begun := time.Now()
+			r := a.run(test.args...)
+			if test.code == -12 && r.code != 1 && r.code != 2 || test.code >= 0 && r.code != test.code {
+				t.Errorf("exit code %d, want %d: %s", r.code, test.code, tail(r.stderr))
+			}
+			if !strings.Contains(r.stderr, test.says) {
+				t.Errorf("stderr does not mention %q: %s", test.says, tail(r.stderr))
+			}
+			if n := server.Stats().Media.Requests; n != 0 {
+				t.Errorf("%d media requests", n)
+			}
+			if took := time.Since(begun); took > 20*time.Second {
+				t.Errorf("took %v", took)
+			}
+			if lines := strings.Count(errorLines(r.stderr), "\n"); lines != 1 {
+				t.Errorf("%d lines of errors: %s", lines, tail(r.stderr))
+			}
+		})
+	}
+}
+
+// errorLines returns what was printed for a person: all but the log.
+func errorLines(stderr string) string {
+	var b strings.Builder
+	for line := range strings.Lines(stderr) {
+		if !strings.HasPrefix(line, "{") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
+func TestOtherAccount(t *testing.T) {
+	config := convosotest.Config{Seed: 1, FirstDay: daysAgo(5), CallsPerDay: 20, RecordedShare: 1, MedianSize: 4_000}
+	first := simulate(t, config)
+	a := onDisk(t, first, "--start-time", daysAgo(5), "--end-time", daysAgo(5))
+	a.run().want(t, 0)
+	r := a.run("--time-zone", "America/New_York").want(t, 2)
+	if !strings.Contains(r.stderr, "America/Los_Angeles") {
+		t.Errorf("stderr: %s", r.stderr)
+	}
+	if r := a.run("--api-url", "http://127.0.0.1:1/v1").want(t, 2); !strings.Contains(r.stderr, "127.0.0.1:1") {
+		t.Errorf("stderr: %s", r.stderr)
+	}
+	// The same API, now with another account's token.
+	name := filepath.Join(a.dest, "manifest", "archive.json")
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := strings.Replace(string(data), `"100200"`, `"900900"`, 1)
+	if changed == string(data) {
+		t.Fatalf("archive.json names no account: %s", data)
+	}
+	if err := os.WriteFile(name, []byte(changed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first.ResetStats()
+	if r := a.run("--relist").want(t, 2); !strings.Contains(r.stderr, "900900") {
+		t.Errorf("stderr: %s", r.stderr)
+	}
+	if n := first.Stats().Media.Requests; n != 0 {
+		t.Errorf("%d media requests", n)
+	}
+}
+
+func TestTwoRunsOnOneFolder(t *testing.T) {
+	server := simulate(t, convosotest.Config{
+		Seed: 1, FirstDay: daysAgo(5), CallsPerDay: 30, RecordedShare: 1, MedianSize: 4_000, MediaLatency: 200 * time.Millisecond,
+	})
+	a := onDisk(t, server, "--start-time", daysAgo(5), "--end-time", daysAgo(5), "--workers", "2")
+	r := a.finish(a.command(t.Context()), func(*os.Process) {
+		waitFor(t, func() bool { return server.Stats().Media.Requests > 2 })
+		a.run().want(t, 5)
+	})
+	r.want(t, 0)
+	a.checkFiles(nil)
+	checkOnce(t, server)
+}
+
+// waitFor polls until the condition holds.
+func waitFor(t *testing.T, condition func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for !condition() {
+		if time.Now().After(deadline) {
+			t.Fatal("waited for a minute in vain")
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}

@@ -1,0 +1,348 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	_ "time/tzdata"
+
+	"convoso-archiver/archiver"
+	"convoso-archiver/fetcher/convosotest"
+	"convoso-archiver/manifest"
+)
+
+// binary is the program under test, built once with the race detector.
+var binary string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "e2e-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		binary = filepath.Join(dir, "convoso-archiver")
+		build := exec.Command("go", "build", "-race", "-o", binary, "convoso-archiver")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, out)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+const (
+	canaryToken = "canary-token-7Hq2"
+	canaryLink  = "canary+link/7Hq2"
+	canary      = "canary"
+)
+
+// simulate starts a simulator whose token and links can be recognised.
+func simulate(t *testing.T, config convosotest.Config) *convosotest.Server {
+	t.Helper()
+	config.Token, config.LinkSecret = canaryToken, canaryLink
+	server, err := convosotest.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	return server
+}
+
+// archive is one destination and the settings to fill it with.
+type archive struct {
+	t      *testing.T
+	server *convosotest.Server
+	dest   string // folder or s3:// address
+	state  string
+	flags  []string
+	env    []string
+}
+
+// onDisk returns an archive in a new folder.
+func onDisk(t *testing.T, server *convosotest.Server, flags ...string) *archive {
+	t.Helper()
+	return &archive{t: t, server: server, dest: filepath.Join(t.TempDir(), "dest"), state: filepath.Join(t.TempDir(), "state"), flags: flags}
+}
+
+// result is one finished run.
+type result struct {
+	code    int
+	stdout  string
+	stderr  string
+	summary archiver.Summary
+}
+
+// command returns a run that is not started yet.
+func (a *archive) command(ctx context.Context, args ...string) *exec.Cmd {
+	args = append([]string{
+		"archive", "--json", "--dest", a.dest, "--state-dir", a.state, "--log-level", "debug",
+		"--api-url", a.server.APIURL(), "--allow-host", a.server.MediaURL(), "--api-rate", "0", "--media-rate", "0",
+	}, append(slices.Clone(a.flags), args...)...)
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Env = append([]string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + a.t.TempDir(), "CONVOSO_AUTH_TOKEN=" + a.server.Token(),
+		"GORACE=halt_on_error=1",
+	}, a.env...)
+	return cmd
+}
+
+// run runs the program to its end, and looks for secrets in all that it left.
+func (a *archive) run(args ...string) result {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(a.t.Context(), 4*time.Minute)
+	defer cancel()
+	return a.finish(a.command(ctx, args...), nil)
+}
+
+// finish runs a command, calls during while it works, and reads its summary.
+func (a *archive) finish(cmd *exec.Cmd, during func(*os.Process)) result {
+	a.t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Start(); err != nil {
+		a.t.Fatal(err)
+	}
+	if during != nil {
+		during(cmd.Process)
+	}
+	err := cmd.Wait()
+	r := result{stdout: stdout.String(), stderr: stderr.String(), code: cmd.ProcessState.ExitCode()}
+	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
+		a.t.Fatalf("run: %v\n%s", err, r.stderr)
+	}
+	if strings.Contains(r.stderr, "DATA RACE") {
+		a.t.Fatalf("data race:\n%s", r.stderr)
+	}
+	if r.stdout != "" {
+		if err := json.Unmarshal([]byte(r.stdout), &r.summary); err != nil {
+			a.t.Errorf("stdout is not one JSON object: %v\n%s", err, r.stdout)
+		}
+	}
+	a.lookForSecrets(r)
+	return r
+}
+
+// want fails unless the run ended with the exit code.
+func (r result) want(t *testing.T, code int) result {
+	t.Helper()
+	if r.code != code {
+		t.Fatalf("exit code %d, want %d\nstdout: %s\nstderr: %s", r.code, code, r.stdout, tail(r.stderr))
+	}
+	return r
+}
+
+// tail returns the end of a log, without the lines that tell of success.
+func tail(s string) string {
+	const most = 6000
+	var b strings.Builder
+	for line := range strings.Lines(s) {
+		if !strings.Contains(line, `"level":"DEBUG"`) {
+			b.WriteString(line)
+		}
+	}
+	s = b.String()
+	if len(s) > most {
+		return "…" + s[len(s)-most:]
+	}
+	return s
+}
+
+// lookForSecrets fails when the token or a part of a link stands in the output, or
+// in any file but the audio, or in a file's name.
+func (a *archive) lookForSecrets(r result) {
+	a.t.Helper()
+	for name, text := range map[string]string{"stdout": r.stdout, "stderr": r.stderr} {
+		if i := strings.Index(text, canary); i >= 0 {
+			a.t.Errorf("%s holds a secret: …%s…", name, text[max(0, i-200):min(len(text), i+60)])
+		}
+	}
+	for _, dir := range []string{a.dest, a.state} {
+		_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return nil
+			}
+			data, err := os.ReadFile(path)
+			if err == nil && (bytes.Contains(data, []byte(canary)) || strings.Contains(entry.Name(), canary)) {
+				a.t.Errorf("%s holds a secret", path)
+			}
+			return nil
+		})
+	}
+}
+
+// contents is what an archive on disk holds.
+type contents struct {
+	archived map[string]manifest.Recording // by key
+	states   map[string]manifest.Recording // last line, by recording id and day
+	closed   map[string]manifest.DayLine
+	days     []string
+}
+
+// read reads the manifest of an archive on disk as a later program would.
+func (a *archive) read() contents {
+	a.t.Helper()
+	root, err := os.OpenRoot(a.dest)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	defer root.Close()
+	ledger, err := manifest.OpenDir(root, manifest.Options{ReadOnly: true})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	defer ledger.Close(a.t.Context())
+	return readLedger(a.t, ledger)
+}
+
+func readLedger(t *testing.T, ledger *manifest.Ledger) contents {
+	t.Helper()
+	c := contents{archived: map[string]manifest.Recording{}, states: map[string]manifest.Recording{}, closed: map[string]manifest.DayLine{}}
+	for status, err := range ledger.Days(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.days = append(c.days, status.Day)
+		if status.Closed {
+			c.closed[status.Day] = status.DayLine
+		}
+		for line, err := range ledger.Records(t.Context(), status.Day) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if line.Kind != "recording" {
+				continue
+			}
+			recording, err := line.Recording()
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.states[recording.RecordingID+" "+status.Day] = recording
+			if recording.Outcome != manifest.Archived {
+				continue
+			}
+			if other, taken := c.archived[recording.Key]; taken && other.RecordingID != recording.RecordingID {
+				t.Errorf("recordings %s and %s have one key", other.RecordingID, recording.RecordingID)
+			}
+			c.archived[recording.Key] = recording
+		}
+	}
+	return c
+}
+
+// outcome returns the last outcome noted for a recording.
+func (c contents) outcome(id string) manifest.Recording {
+	for key, r := range c.states {
+		if strings.HasPrefix(key, id+" ") {
+			return r
+		}
+	}
+	return manifest.Recording{}
+}
+
+// checkFiles fails unless the files on disk are exactly those that the manifest
+// names, byte for byte those of the simulator, and all that should be there are.
+func (a *archive) checkFiles(wanted func(convosotest.Recording) bool) contents {
+	a.t.Helper()
+	c := a.read()
+	truth := truthOf(a.server, wanted)
+	files := a.files()
+	for key, line := range c.archived {
+		sum, ok := files[key]
+		if !ok {
+			a.t.Errorf("recording %s is noted and not stored", line.RecordingID)
+			continue
+		}
+		delete(files, key)
+		if sum != line.SHA256 {
+			a.t.Errorf("recording %s: the file's hash differs from the line's", line.RecordingID)
+		}
+		if _, known := truth[sum]; !known {
+			a.t.Errorf("recording %s: no such body at the source", line.RecordingID)
+		}
+		delete(truth, sum)
+	}
+	for name := range files {
+		a.t.Errorf("file %q is not in the manifest", name)
+	}
+	for _, r := range truth {
+		a.t.Errorf("recording %s of %s (%s) is missing", r.Ref, r.Day, r.Kind)
+	}
+	return c
+}
+
+// truthOf returns the wanted recordings by the hash of their bodies.
+func truthOf(server *convosotest.Server, wanted func(convosotest.Recording) bool) map[string]convosotest.Recording {
+	truth := map[string]convosotest.Recording{}
+	for r := range server.Recordings() {
+		if wanted == nil || wanted(r) {
+			truth[r.SHA256()] = r
+		}
+	}
+	return truth
+}
+
+// files returns the hash of every file that is not the archive's own.
+func (a *archive) files() map[string]string {
+	a.t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(a.dest, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, _ := filepath.Rel(a.dest, path)
+		name = filepath.ToSlash(name)
+		if entry.IsDir() {
+			if name == "manifest" || name == "calls" || name == "quarantine" {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if strings.HasPrefix(name, ".tmp/") {
+			a.t.Errorf("a part file was left: %s", name)
+			return nil
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		hash := sha256.New()
+		if _, err := io.Copy(hash, file); err != nil {
+			return err
+		}
+		files[name] = hex.EncodeToString(hash.Sum(nil))
+		return nil
+	})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return files
+}
+
+// checkOnce fails when a recording was asked for more than once.
+func checkOnce(t *testing.T, server *convosotest.Server) {
+	t.Helper()
+	for ref, s := range server.Stats().Recordings {
+		if s.Requests > 1 {
+			t.Errorf("recording %s was asked for %d times", ref, s.Requests)
+		}
+	}
+}
