@@ -117,7 +117,9 @@ func (r *run) receive(j *job, answer *fetcher.Audio) (got *download, found *find
 		return nil, nil, err
 	}
 	result := inspector.Finish()
-	lengthKnown := answer.ContentLength >= 0
+	if answer.ContentLength < 0 && (result.LastFrameBroken || result.ContainerMismatch != "") {
+		return nil, nil, errors.New("get recording: the audio ends in the middle, and no length was sent")
+	}
 	switch result.Verdict {
 	case audio.Empty:
 		return nil, rejected("an empty body"), nil
@@ -131,9 +133,6 @@ func (r *run) receive(j *job, answer *fetcher.Audio) (got *download, found *find
 	case audio.Unknown:
 		f, err := r.quarantine(j, b)
 		return nil, f, err
-	}
-	if !lengthKnown && (result.LastFrameBroken || result.ContainerMismatch != "") {
-		return nil, nil, errors.New("get recording: the audio ends in the middle, and no length was sent")
 	}
 	if result.ContainerMismatch != "" {
 		return nil, rejected("a container that contradicts its length"), nil

@@ -15,7 +15,8 @@
 //	mp3, aac, amr  [Result.LastFrameBroken], unless the cut falls between two frames
 //	wav, au, mp4   [Result.ContainerMismatch], unless the header was written to a
 //	               pipe and holds no length
-//	ogg            [Result.ContainerMismatch], a page cut or no last page
+//	ogg            [Result.ContainerMismatch] for a page cut, [Result.LastFrameBroken]
+//	               for no last page, which a recorder that is switched off leaves too
 //	flac           only a cut within its metadata: its frames hold no length
 //
 // Facts of the formats are from these documents:

@@ -5,13 +5,13 @@ import "encoding/binary"
 // flac reads the metadata of native FLAC. Its frames do not tell their length and
 // are not followed.
 type flac struct {
-	cur       cursor
-	state     flacState
-	isLast    bool  // the block at hand is the last one before the frames
-	streaming bool  // STREAMINFO was read
-	end       int64 // offset behind the block at hand
-	rate      int64
-	samples   int64 // 0 where it was not known when the header was written
+	cur     cursor
+	state   flacState
+	isLast  bool  // the block at hand is the last one before the frames
+	hasInfo bool  // STREAMINFO was read
+	end     int64 // offset behind the block at hand
+	rate    int64
+	samples int64 // 0 where it was not known when the header was written
 }
 
 type flacState int
@@ -56,7 +56,7 @@ func (f *flac) step(h []byte) {
 		// 20 bits of sample rate, 3 of channels, 5 of bits a sample, 36 of samples.
 		info := binary.BigEndian.Uint64(h[10:])
 		f.rate, f.samples = int64(info>>44), int64(info&(1<<36-1))
-		f.streaming = true
+		f.hasInfo = true
 		f.skipBlock()
 	case flacFrame:
 		f.state = flacBad
@@ -73,9 +73,9 @@ func (f *flac) block(h []byte) {
 	size := int64(h[1])<<16 | int64(h[2])<<8 | int64(h[3])
 	f.end = f.cur.pos + size
 	switch isInfo := h[0]&0x7F == streamInfo && size >= streamInfoSize; {
-	case isInfo && !f.streaming:
+	case isInfo && !f.hasInfo:
 		f.state = flacInfo
-	case f.streaming:
+	case f.hasInfo:
 		f.skipBlock()
 	default:
 		f.state = flacBad // STREAMINFO comes first

@@ -19,8 +19,8 @@ type Result struct {
 	// computed from headers: the frame that only describes a stream (Xing, Info) is
 	// counted as one that plays, and a broken last frame is not.
 	Duration time.Duration
-	// LastFrameBroken says that an MP3, AAC or AMR stream ends inside a frame. It is
-	// also set beside Unknown, for a body that ends inside what would be its only one.
+	// LastFrameBroken says that an MP3, AAC or AMR stream ends inside a frame, or an
+	// Ogg stream between two pages without a last one. It is also set beside Unknown, for a body that ends inside what would be its only one.
 	LastFrameBroken bool
 	// ContainerMismatch says how the lengths that a container states contradict the
 	// bytes received, and is "" where they do not, or where the container was

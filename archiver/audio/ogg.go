@@ -15,7 +15,7 @@ type ogg struct {
 	flags    byte
 	granule  int64
 	serial   uint32
-	size     int64 // of the page's content
+	size     int64 // of the table of segments, then of the page's content
 	end      int64 // offset behind the page
 	open     int64 // streams that have begun and not ended
 	hasAudio bool
@@ -160,7 +160,9 @@ func (o *ogg) finish(total int64) Result {
 	case total < o.end || begun:
 		r.ContainerMismatch = "the last page is cut"
 	case o.open > 0:
-		r.ContainerMismatch = "the last page is missing"
+		// A recorder that is switched off writes no last page: not a contradiction,
+		// and as little as a last frame that is cut a reason to refuse what came.
+		r.LastFrameBroken = true
 	}
 	if o.hasAudio {
 		r.Verdict, r.Format = Audio, Ogg
