@@ -420,9 +420,12 @@ func TestRunID(t *testing.T) {
 
 // Links below the archive lead nowhere else.
 func TestNothingOutsideTheRoot(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("making symbolic links needs a privilege on Windows")
+	}
 	outside, dir := t.TempDir(), t.TempDir()
 	if err := os.Symlink(outside, filepath.Join(dir, "manifest")); err != nil {
-		t.Skip("no symbolic links here")
+		t.Fatal(err)
 	}
 	if l, err := OpenDir(openRoot(t, dir), Options{}); err == nil {
 		_ = l.Close(t.Context())

@@ -25,6 +25,7 @@ type BadLineError struct {
 	Reason string
 }
 
+// Error returns one lower-case line that quotes nothing of the file.
 func (e *BadLineError) Error() string {
 	return fmt.Sprintf("read manifest of %s: %s line %d: %s", e.Day, e.File, e.Line, e.Reason)
 }
@@ -36,6 +37,7 @@ type VersionError struct {
 	V    int    // the version found
 }
 
+// Error returns one lower-case line that says what to do.
 func (e *VersionError) Error() string {
 	return fmt.Sprintf("read %s: written in format version %d, this program knows version %d: use a newer version of the program",
 		e.File, e.V, formatVersion)

@@ -27,7 +27,7 @@ func TestChecksums(t *testing.T) {
 	if got, err = ChecksumMD5.of(body, nil); err != nil || aws.ToString(got.md5) != "JfnnlDI7RTiF9RgfG2JNCw==" {
 		t.Errorf("md5 gives %q, %v", aws.ToString(got.md5), err)
 	}
-	if got, err = ChecksumSHA256.of(body, nil); err != nil || aws.ToString(got.sha256) != "FeKw09M81AoeoefA1C90BveUU9XVlMQWPjU++OlvAiU=" {
+	if got, err = ChecksumSHA256.of(body, nil); err != nil || aws.ToString(got.sha256) != "FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU=" {
 		t.Errorf("sha256 gives %q, %v", aws.ToString(got.sha256), err)
 	}
 	if got, err = ChecksumNone.of(body, nil); err != nil || got != (sums{}) {

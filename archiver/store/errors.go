@@ -76,8 +76,8 @@ const (
 
 // fileFailure makes the error for a failed file operation, op being "verb noun".
 func fileFailure(op, at string, err error) error {
-	if _, ok := errors.AsType[*failure](err); ok {
-		return err
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f
 	}
 	err = withoutPath(err)
 	f := &failure{text: op + ": " + err.Error(), is: []error{err}}
@@ -122,15 +122,16 @@ func stopped(ctx context.Context, op string) error {
 	return f
 }
 
-// plain keeps the letters, digits and marks that error codes and request ids
-// consist of, so that a server cannot smuggle a key into a message.
+// plain returns a server's error code or request id if it looks like one, and else
+// nothing, so that a server that repeats what it was asked for cannot get a key into
+// a message.
 func plain(s string) string {
-	const most = 80
-	s = strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(".-_=+", r) {
-			return r
-		}
-		return -1
-	}, s)
-	return s[:min(len(s), most)]
+	const longest = 80
+	odd := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '.'
+	}
+	if len(s) > longest || strings.ContainsFunc(s, odd) {
+		return ""
+	}
+	return s
 }

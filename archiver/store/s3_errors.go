@@ -65,8 +65,8 @@ func s3Failure(ctx context.Context, op string, err error) error {
 // answerFailure is for an answer that is an error.
 func answerFailure(op string, status int, code, requestID string) error {
 	text := op + ": "
-	if code != "" {
-		text += plain(code) + " "
+	if plain(code) != "" {
+		text += code + " "
 	}
 	text += fmt.Sprintf("(status %d", status)
 	if requestID = plain(requestID); requestID != "" {
@@ -97,7 +97,8 @@ func meaningOf(status int, code string) s3Meaning {
 		return s3Meaning{retriable: true}
 	case "NoSuchBucket", "InvalidBucketName":
 		return s3Meaning{unusable: true, hint: hintBucket}
-	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidSecurity", "NotSignedUp", "AccountProblem":
+	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidSecurity", "NotSignedUp", "AccountProblem",
+		"XAdminUserNotFound": // versitygw's InvalidAccessKeyId
 		return s3Meaning{unusable: true, hint: hintCredentials}
 	case "ExpiredToken", "InvalidToken", "TokenRefreshRequired":
 		return s3Meaning{unusable: true, hint: hintRenew}
@@ -118,11 +119,10 @@ func meaningOf(status int, code string) s3Meaning {
 }
 
 // meaningOfStatus is for codes not known here, and for HEAD, whose answer has no
-// body and so no code.
+// body and so no code but what the SDK makes of the status. An unknown 404 does not
+// mean that the object is missing.
 func meaningOfStatus(status int) s3Meaning {
 	switch status {
-	case http.StatusNotFound:
-		return s3Meaning{is: fs.ErrNotExist}
 	case http.StatusPreconditionFailed:
 		return s3Meaning{is: fs.ErrExist}
 	case http.StatusMovedPermanently, http.StatusFound:

@@ -1,0 +1,286 @@
+// Package s3test starts a real S3 server for tests: versitygw, whose buckets are
+// folders and whose objects are files. `make tools` installs it.
+package s3test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// The one account of every server, and its region.
+const (
+	AccessKey = "s3test-access"
+	SecretKey = "s3test-secret"
+	Region    = "us-east-1"
+)
+
+const (
+	startTimeout = 30 * time.Second
+	startTries   = 5
+)
+
+// Server is a running S3 server that ends with its test.
+type Server struct {
+	Endpoint string         // URL, http or https, on 127.0.0.1
+	Bucket   string         // an empty bucket, the first one
+	Dir      string         // holds a folder for each bucket, with a file for each object
+	CAFile   string         // PEM file with the server's certificate authority; empty for http
+	CAs      *x509.CertPool // the same; nil for http
+}
+
+// Start starts a server over an empty folder, with or without TLS. Without the
+// server's program the test is skipped, and fails where CI or REQUIRE_S3 is set.
+func Start(t testing.TB, withTLS bool) *Server {
+	t.Helper()
+	program := find(t)
+	s := &Server{Dir: t.TempDir()}
+	s.Bucket = s.NewBucket(t, "recordings")
+	var flags []string
+	if withTLS {
+		flags = s.makeCertificate(t)
+	}
+	for range startTries {
+		if s.start(t, program, flags) {
+			return s
+		}
+	}
+	t.Fatalf("versitygw did not start in %d tries", startTries)
+	return nil
+}
+
+// NewBucket makes another bucket and returns its name. It makes bucket names out of
+// any text.
+func (s *Server) NewBucket(t testing.TB, name string) string {
+	t.Helper()
+	name = strings.ToLower(strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, name))
+	name = strings.Trim("b-"+name[max(0, len(name)-50):], "-")
+	if err := os.Mkdir(filepath.Join(s.Dir, name), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// Env is the environment for a program, or a test's own SDK, that is to use the
+// server: the account's credentials and nothing of the machine's own configuration.
+func (s *Server) Env() []string {
+	return []string{
+		"AWS_ACCESS_KEY_ID=" + AccessKey, "AWS_SECRET_ACCESS_KEY=" + SecretKey, "AWS_SESSION_TOKEN=",
+		"AWS_REGION=" + Region, "AWS_PROFILE=", "AWS_EC2_METADATA_DISABLED=true",
+		"AWS_CONFIG_FILE=" + os.DevNull, "AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull,
+		"AWS_ENDPOINT_URL=", "AWS_ENDPOINT_URL_S3=", "AWS_CA_BUNDLE=" + s.CAFile,
+	}
+}
+
+// Setenv sets Env in the test's own process.
+func (s *Server) Setenv(t testing.TB) {
+	t.Helper()
+	for _, pair := range s.Env() {
+		name, value, _ := strings.Cut(pair, "=")
+		t.Setenv(name, value)
+	}
+}
+
+// find returns the path of versitygw.
+func find(t testing.TB) string {
+	t.Helper()
+	if path := os.Getenv("VERSITYGW"); path != "" {
+		return path
+	}
+	if root := moduleRoot(); root != "" {
+		if path, err := exec.LookPath(filepath.Join(root, ".tools", "bin", "versitygw")); err == nil {
+			return path
+		}
+	}
+	path, err := exec.LookPath("versitygw")
+	if err == nil {
+		return path
+	}
+	const missing = "versitygw was not found: `make tools` installs it, or set VERSITYGW to its path"
+	if os.Getenv("CI") != "" || os.Getenv("REQUIRE_S3") != "" {
+		t.Fatal(missing)
+	}
+	t.Skip(missing)
+	return ""
+}
+
+// moduleRoot is the folder of go.mod, found from where the test runs.
+func moduleRoot() string {
+	dir, err := os.Getwd()
+	if err != nil {
+		return ""
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return ""
+		}
+		dir = parent
+	}
+}
+
+// start runs the program on a free port. It is false when the program ended, which
+// it does when something else took the port in between.
+func (s *Server) start(t testing.TB, program string, flags []string) bool {
+	t.Helper()
+	address := freeAddress(t)
+	args := append([]string{"--port", address, "--region", Region, "--quiet", "--keep-alive"}, flags...)
+	// The sidecar holds the metadata, so that no file system needs extended attributes.
+	args = append(args, "posix", "--sidecar", t.TempDir(), s.Dir)
+	var output lockedBuffer
+	ctx, stop := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY_ID="+AccessKey, "ROOT_SECRET_ACCESS_KEY="+SecretKey)
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if err := cmd.Start(); err != nil {
+		stop()
+		t.Fatalf("start %s: %v", program, err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // killed in the end
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-ended
+		if t.Failed() {
+			t.Logf("versitygw said:\n%s", output.String())
+		}
+	})
+	s.Endpoint = "http://" + address
+	if s.CAs != nil {
+		s.Endpoint = "https://" + address
+	}
+	return s.await(t, ended)
+}
+
+// await asks until the server answers. It is false when the server ended before.
+func (s *Server) await(t testing.TB, ended <-chan struct{}) bool {
+	t.Helper()
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.CAs}, DisableKeepAlives: true}
+	client := &http.Client{Transport: transport}
+	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Endpoint, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if response, err := client.Do(request); err == nil {
+			_ = response.Body.Close()
+			return strings.EqualFold(response.Header.Get("Server"), "versitygw")
+		}
+		select {
+		case <-ended:
+			return false
+		case <-ctx.Done():
+			t.Fatalf("versitygw did not answer within %s", startTimeout)
+		case <-tick.C:
+		}
+	}
+}
+
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().(*net.TCPAddr)
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(address.Port))
+}
+
+// makeCertificate makes a certificate that signs itself and returns the flags that
+// make the server use it.
+func (s *Server) makeCertificate(t testing.TB) []string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "s3test"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
+	}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	s.CAFile = writePEM(t, dir, "cert.pem", "CERTIFICATE", certificate)
+	keyFile := writePEM(t, dir, "key.pem", "PRIVATE KEY", private)
+	parsed, err := x509.ParseCertificate(certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.CAs = x509.NewCertPool()
+	s.CAs.AddCert(parsed)
+	return []string{"--cert", s.CAFile, "--key", keyFile}
+}
+
+func writePEM(t testing.TB, dir, name, kind string, der []byte) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// lockedBuffer takes what the server prints while a test may read it.
+type lockedBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+// String returns what was written.
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}
