@@ -52,7 +52,7 @@ func archiveSettings() []setting {
 
 		{name: "dest", group: groupWhere, placeholder: "DEST", usage: "a folder, or s3://bucket/prefix (required)"},
 		{name: "path-template", group: groupWhere, placeholder: "TEMPLATE", standard: "{{.filename}}",
-			usage: "key of a recording as a Go template over the API's fields of call and recording, like {{.campaign_id}}/{{.call_date.Format \"2006-01-02\"}}/{{.filename}}; recordings that are noted keep their keys"},
+			usage: "key of a recording as a Go template over the API's fields of call and recording, like {{.campaign_id}}/{{.filename}}; recordings that are noted keep their keys"},
 		{name: "state-dir", group: groupWhere, placeholder: "FOLDER", usage: "spool, temporary files and learned rates (default: the user's state folder)"},
 	}
 	settings = append(settings, filterSettings()...)
@@ -178,11 +178,12 @@ func (p *process) archive(ctx context.Context, job *archiveJob, talk output, err
 	slices.SortFunc(summary.OpenDays, func(a, b archiver.OpenDay) int { return strings.Compare(a.Day, b.Day) })
 	result := judge(err, context.Cause(ctx), summary.Incomplete(job.strict))
 	summary.ExitCode = result.code
-	if result.code == ExitFailed || result.code == ExitUsage || result.code == ExitLocked {
+	if result.failed {
 		summary.Error = p.screen.hidden(result.line)
 	}
-	worthATable := summary.Run != "" && !(talk.quiet && result.code == ExitDone)
-	if talk.json || worthATable {
+	began := summary.Run != ""
+	silent := talk.quiet && result.code == ExitDone
+	if talk.json || began && !silent {
 		if err := writeSummary(p.stdout, summary, talk.json); err != nil && result.code == ExitDone {
 			return judge(err, nil, false)
 		}

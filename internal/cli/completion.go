@@ -110,7 +110,7 @@ func (p *process) completionScript(args []string) (string, error) {
 func (p *process) completeWith(cmd command) cli.BashCompleteFunc {
 	return func(*cli.Context) {
 		for _, word := range completions(cmd, p.args) {
-			fmt.Fprintln(p.stdout, word)
+			_, _ = fmt.Fprintln(p.stdout, word) // the shell is there, or nobody is
 		}
 	}
 }

@@ -83,8 +83,9 @@ func misuse(try, format string, args ...any) error {
 // outcome is how a command ended: the code for the shell and the line for the
 // person, which is empty when there is nothing to explain.
 type outcome struct {
-	code int
-	line string
+	code   int
+	line   string
+	failed bool // something went wrong, beside the run being stopped
 }
 
 // judge maps what a run returned, why its context ended, and whether something was
@@ -97,6 +98,7 @@ func judge(err, cause error, incomplete bool) outcome {
 	o := outcome{code: ExitDone}
 	switch {
 	case err != nil:
+		o.failed = true
 		o.code, o.line = failure(err)
 	case incomplete || errors.Is(cause, errMaxDuration):
 		o.code = ExitIncomplete
@@ -171,7 +173,8 @@ func oneLine(s string) string {
 	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
 }
 
-// complain prints an error's line for a person.
+// complain prints an error's line for a person. Where stderr is gone, the exit code
+// has to do.
 func complain(w io.Writer, command, line string) {
-	fmt.Fprintf(w, "%s: %s\n", command, line)
+	_, _ = fmt.Fprintf(w, "%s: %s\n", command, line)
 }

@@ -57,6 +57,9 @@ func TestJudge(t *testing.T) {
 			if got.code != c.code || !strings.Contains(got.line, c.line) || (c.line == "") != (got.line == "") {
 				t.Errorf("got %d %q", got.code, got.line)
 			}
+			if stopped := strings.HasPrefix(got.line, "stopped by"); got.failed != (got.line != "" && !stopped) {
+				t.Errorf("failed is %v with %q", got.failed, got.line)
+			}
 			if strings.Contains(got.line, "\n") {
 				t.Errorf("more than one line: %q", got.line)
 			}

@@ -3,7 +3,6 @@ package cli
 import (
 	"bufio"
 	"bytes"
-	"fmt"
 	"io/fs"
 	"math"
 	"net/url"
@@ -294,12 +293,4 @@ func checkToken(origin, token string) (fetcher.Secret, error) {
 		return "", misuse("it must hold the token alone", "%s holds something else than an API token", origin)
 	}
 	return fetcher.Secret(token), nil
-}
-
-// place names the destination for a person.
-func (j *archiveJob) place() string {
-	if j.folder != "" {
-		return j.folder
-	}
-	return fmt.Sprintf("s3://%s", strings.TrimSuffix(j.bucket.bucket+"/"+j.bucket.prefix, "/"))
 }

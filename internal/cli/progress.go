@@ -136,12 +136,12 @@ func (v view) log(logger *slog.Logger) {
 }
 
 // showProgress shows a run's progress until the returned function is called: bars
-// on a terminal, else a line of the log now and then.
-func showProgress(o output, s *screen, logger *slog.Logger, w *watcher) (stop func()) {
+// on a terminal that can move its cursor, else a line of the log now and then.
+func showProgress(o output, s *screen, env environment, logger *slog.Logger, w *watcher) (stop func()) {
 	switch {
 	case o.quiet:
 		return func() {}
-	case isTerminal(s):
+	case isTerminal(s) && env["TERM"] != "dumb":
 		return showBars(s, w)
 	}
 	return poll(linesEvery, func(now time.Time) { w.look(now).log(logger) })

@@ -60,7 +60,7 @@ func TestProgressLines(t *testing.T) {
 			},
 			paces: func() []fetcher.Pace { return nil },
 		}
-		stop := showProgress(output{}, s, logger, w)
+		stop := showProgress(output{}, s, nil, logger, w)
 		time.Sleep(95 * time.Second) // the bubble's clock
 		stop()
 		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
@@ -79,7 +79,7 @@ func TestProgressLines(t *testing.T) {
 
 func TestQuietProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		showProgress(output{quiet: true}, &screen{base: io.Discard}, nil, nil)()
+		showProgress(output{quiet: true}, &screen{base: io.Discard}, nil, nil, nil)()
 	})
 }
 

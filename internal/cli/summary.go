@@ -37,9 +37,10 @@ func summaryText(s archiver.Summary) string {
 	if s.DryRun {
 		b.WriteString("dry run: nothing was stored or noted\n\n")
 	}
-	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
 	row := func(name, count string, parts ...string) {
-		fmt.Fprintf(table, "%s\t%s\t%s\n", name, count, strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), ", "))
+		parts = slices.DeleteFunc(parts, func(p string) bool { return p == "" })
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", name, count, strings.Join(parts, ", "))
 	}
 	row("days", thousands(int64(s.DaysAsked)),
 		part(s.DaysClosed, "closed in this run"), part(s.DaysSkipped, "closed before"),
@@ -59,7 +60,7 @@ func summaryText(s archiver.Summary) string {
 		thousands(s.APIRequests)+" to the API", thousands(s.MediaRequests)+" for recordings", slowDown(s.Refusals))
 	row("time", durationText(time.Duration(s.Seconds*float64(time.Second))), stoppedPart(s.Stopped))
 	row("exit code", fmt.Sprint(s.ExitCode), meaning(s))
-	_ = table.Flush() // a strings.Builder takes everything
+	_ = table.Flush()
 	text := trimLines(b.String())
 	return text + openDaysText(s.OpenDays) + warningsText(s.Warnings) + nextText(s)
 }
@@ -68,6 +69,9 @@ func summaryText(s archiver.Summary) string {
 func meaning(s archiver.Summary) string {
 	switch s.ExitCode {
 	case ExitDone:
+		if s.DryRun {
+			return ""
+		}
 		if len(s.OpenDays) > 0 {
 			return "complete, but for days that have not settled"
 		}
@@ -121,11 +125,11 @@ func openDaysText(days []archiver.OpenDay) string {
 	}
 	var b strings.Builder
 	b.WriteString("\nopen days\n")
-	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
 	for _, day := range days[:min(len(days), mostOpenDays)] {
-		fmt.Fprintf(table, "  %s\t%s\n", day.Day, whyOpen(day))
+		_, _ = fmt.Fprintf(table, "  %s\t%s\n", day.Day, whyOpen(day))
 	}
-	_ = table.Flush() // a strings.Builder takes everything
+	_ = table.Flush()
 	if more := len(days) - mostOpenDays; more > 0 {
 		fmt.Fprintf(&b, "  and %s more\n", thousands(int64(more)))
 	}

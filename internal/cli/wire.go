@@ -42,7 +42,7 @@ func (p *parts) close(ctx context.Context) error {
 func (p *process) runJob(ctx context.Context, job *archiveJob, talk output) (summary archiver.Summary, err error) {
 	logger := newLogger(p.screen, talk, p.env)
 	for _, note := range job.warnings {
-		logger.Warn(note)
+		logger.Warn("a setting needs a look", "note", note)
 	}
 	rates := loadRates(job.stateDir, logger)
 	built, err := assemble(ctx, job, rates, logger)
@@ -59,7 +59,7 @@ func (p *process) runJob(ctx context.Context, job *archiveJob, talk output) (sum
 	if err != nil {
 		return summary, err
 	}
-	stop := showProgress(talk, p.screen, logger, &watcher{run: built.archiver.Progress, paces: built.client.Paces})
+	stop := showProgress(talk, p.screen, p.env, logger, &watcher{run: built.archiver.Progress, paces: built.client.Paces})
 	err = built.archiver.Run(ctx)
 	stop()
 	summary = built.archiver.Summary()
