@@ -1,0 +1,266 @@
+package e2e
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"io/fs"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/fetcher/convosotest"
+	"convoso-archiver/internal/s3test"
+	"convoso-archiver/manifest"
+)
+
+// bucket is a destination on a real S3 server, behind a proxy that notes what the
+// program sends.
+type bucket struct {
+	*archive
+	server   *s3test.Server
+	endpoint string
+
+	mu   sync.Mutex
+	puts []http.Header // of every PUT
+	keys []string
+}
+
+// onS3 returns an archive in an empty bucket.
+func onS3(t *testing.T, source *convosotest.Server, withTLS bool, flags ...string) *bucket {
+	t.Helper()
+	b := &bucket{server: s3test.Start(t, withTLS)}
+	target, err := url.Parse(b.server.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := &httputil.ReverseProxy{
+		ErrorLog:  log.New(io.Discard, "", 0), // the program is killed in mid-request on purpose
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: b.server.CAs}, MaxIdleConnsPerHost: 16},
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.Out.Host = r.In.Host // it is part of what is signed
+			if r.In.Method == http.MethodPut {
+				b.mu.Lock()
+				defer b.mu.Unlock()
+				b.puts = append(b.puts, r.In.Header.Clone())
+				b.keys = append(b.keys, r.In.URL.Path)
+			}
+		},
+	}
+	front := httptest.NewUnstartedServer(proxy)
+	b.archive = &archive{
+		t: t, server: source, dest: "s3://" + b.server.Bucket + "/pre fix", state: filepath.Join(t.TempDir(), "state"),
+		env: b.server.Env(),
+	}
+	if withTLS {
+		front.StartTLS()
+		b.env = append(b.env, "AWS_CA_BUNDLE="+writeCertificate(t, front.Certificate()))
+	} else {
+		front.Start()
+	}
+	t.Cleanup(front.Close)
+	b.endpoint = front.URL
+	b.flags = append([]string{"--s3-endpoint", front.URL, "--s3-path-style", "--s3-region", s3test.Region}, flags...)
+	return b
+}
+
+func writeCertificate(t *testing.T, certificate *x509.Certificate) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "ca.pem")
+	data := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// check fails unless the objects are exactly those that the manifest names, byte
+// for byte the simulator's, and every one of a recording was put once, create-only
+// and with its checksum.
+func (b *bucket) check(wanted func(convosotest.Recording) bool) contents {
+	t := b.t
+	t.Helper()
+	b.archive.server.Stats()
+	c := b.readBucket()
+	onDisk := &archive{t: t, server: b.archive.server, dest: filepath.Join(b.server.Dir, b.server.Bucket, "pre fix")}
+	files := onDisk.files()
+	truth := truthOf(b.archive.server, wanted)
+	for key, line := range c.archived {
+		if files[key] != line.SHA256 {
+			t.Errorf("recording %s: the object's hash is %q, the line's %q", line.RecordingID, files[key], line.SHA256)
+		}
+		if _, known := truth[line.SHA256]; !known {
+			t.Errorf("recording %s: no such body at the source", line.RecordingID)
+		}
+		delete(files, key)
+		delete(truth, line.SHA256)
+	}
+	for name := range files {
+		t.Errorf("object %q is not in the manifest", name)
+	}
+	for _, r := range truth {
+		t.Errorf("recording %s of %s is missing", r.Ref, r.Day)
+	}
+	return c
+}
+
+// readBucket reads the manifest through the program's own S3 client.
+func (b *bucket) readBucket() contents {
+	t := b.t
+	t.Helper()
+	b.server.Setenv(t)
+	objects, err := store.OpenS3(t.Context(), store.S3Options{
+		Bucket: b.server.Bucket, Prefix: "pre fix", Endpoint: b.server.Endpoint, Region: s3test.Region, PathStyle: true,
+		TempDir: t.TempDir(), Workers: 4,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer objects.Close()
+	ledger, err := manifest.OpenObjects(t.Context(), objects, manifest.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ledger.Close(t.Context())
+	return readLedger(t, ledger)
+}
+
+// checkPuts fails when a recording was put without a checksum, or so that it could
+// overwrite something.
+func (b *bucket) checkPuts() (recordings int) {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, header := range b.puts {
+		if header.Get("X-Amz-Meta-Recording-Id") == "" {
+			continue
+		}
+		recordings++
+		if header.Get("If-None-Match") != "*" || header.Get("X-Amz-Checksum-Sha256") == "" ||
+			strings.Contains(header.Get("Content-Encoding"), "aws-chunked") {
+			b.t.Errorf("PUT of object %d: %v", i, header)
+		}
+		if strings.Contains(b.keys[i], "canary") {
+			b.t.Error("a key holds a secret")
+		}
+	}
+	return recordings
+}
+
+// TestArchiveToS3 is the main job into a real S3 server, then a run that finds
+// nothing to do with an empty state folder, and one more day.
+func TestArchiveToS3(t *testing.T) {
+	for name, withTLS := range map[string]bool{"http": false, "https": true} {
+		t.Run(name, func(t *testing.T) {
+			source := simulate(t, convosotest.Config{
+				Seed: 30, FirstDay: daysAgo(10), Days: 4, CallsPerDay: 667, RecordedShare: 0.9, SeveralShare: 0.2,
+				MedianSize: 8_000, Oddities: convosotest.AllBenign(),
+			})
+			b := onS3(t, source, withTLS)
+			three := []string{"--start-time", daysAgo(10), "--end-time", daysAgo(8)}
+			first := b.run(three...).want(t, 0)
+			c := b.check(func(r convosotest.Recording) bool { return r.Day <= daysAgo(8) })
+			checkOnce(t, source)
+			if puts := b.checkPuts(); puts < len(c.archived) {
+				t.Errorf("%d PUTs for %d recordings", puts, len(c.archived))
+			}
+			if len(c.closed) != 3 || first.summary.Archived != len(c.archived) {
+				t.Errorf("%d closed, summary %+v", len(c.closed), first.summary)
+			}
+			t.Logf("%d recordings, %d PUTs", len(c.archived), len(b.puts))
+
+			b.state = filepath.Join(t.TempDir(), "another")
+			source.ResetStats()
+			again := b.run(three...).want(t, 0)
+			if stats := source.Stats(); stats.API.Requests+stats.Media.Requests != 0 || again.summary.DaysSkipped != 3 {
+				t.Errorf("%d API and %d media requests, summary %+v", stats.API.Requests, stats.Media.Requests, again.summary)
+			}
+			b.state = filepath.Join(t.TempDir(), "a third")
+			b.run("--start-time", daysAgo(10), "--end-time", daysAgo(7)).want(t, 0)
+			for _, w := range source.Stats().Windows {
+				if w.EndTime[:10] < daysAgo(7) {
+					t.Errorf("a closed day was listed: %s to %s", w.StartTime, w.EndTime)
+				}
+			}
+			b.check(nil)
+			checkOnce(t, source)
+			if left := leftIn(t, b.state); len(left) > 0 {
+				t.Errorf("the state folder keeps %v", left)
+			}
+		})
+	}
+}
+
+// leftIn returns the files in a state folder that a finished run should not leave.
+func leftIn(t *testing.T, state string) []string {
+	t.Helper()
+	var left []string
+	_ = filepath.WalkDir(state, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && entry.Name() != "rates.json" && !strings.Contains(entry.Name(), "lock") {
+			left = append(left, path)
+		}
+		return nil
+	})
+	return left
+}
+
+// TestS3Hostile: file names that a careless program would let out of the prefix.
+func TestS3HostileNames(t *testing.T) {
+	source := simulate(t, convosotest.Config{
+		Seed: 31, FirstDay: daysAgo(5), CallsPerDay: 40, RecordedShare: 1, MedianSize: 4_000,
+		Oddities: convosotest.Oddities{HostileNames: convosotest.HostileNames()},
+	})
+	b := onS3(t, source, false, "--start-time", daysAgo(5), "--end-time", daysAgo(5))
+	b.run().want(t, 0)
+	b.check(nil)
+	entries, err := os.ReadDir(filepath.Join(b.server.Dir, b.server.Bucket))
+	entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool { return e.Name() == ".sgwtmp" }) // the server's own
+	if err != nil || len(entries) != 1 {
+		t.Errorf("beside the prefix stand %v, %v", entries, err)
+	}
+}
+
+// TestS3Killed kills a run in the middle and goes on with the same state folder,
+// then with an empty one: what the dead run stored is adopted.
+func TestS3Killed(t *testing.T) {
+	for name, keepState := range map[string]bool{"with its state": true, "with an empty state": false} {
+		t.Run(name, func(t *testing.T) {
+			source := simulate(t, convosotest.Config{
+				Seed: 32, FirstDay: daysAgo(5), CallsPerDay: 200, RecordedShare: 1, MedianSize: 8_000,
+			})
+			b := onS3(t, source, false, "--start-time", daysAgo(5), "--end-time", daysAgo(5))
+			r := b.finish(b.command(t.Context()), func(p *os.Process) {
+				waitFor(t, func() bool { return source.Stats().Media.Requests > 100 })
+				_ = p.Kill()
+			})
+			if r.code == 0 {
+				t.Fatal("the run ended before it could be killed")
+			}
+			if !keepState {
+				b.state = filepath.Join(t.TempDir(), "empty")
+			}
+			next := b.run().want(t, 0)
+			c := b.check(nil)
+			if len(c.closed) != 1 {
+				t.Error("the day stays open")
+			}
+			if !keepState && next.summary.Adopted == 0 {
+				t.Error("nothing was adopted")
+			}
+			if left := leftIn(t, b.state); len(left) > 0 {
+				t.Errorf("the state folder keeps %v", left)
+			}
+		})
+	}
+}
