@@ -1,0 +1,153 @@
+package rules
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "convoso-archiver"
+
+// mayImport names, for each package, the module's other packages that its own
+// code may import; tests are free. A package that is missing here fails the test,
+// so that whoever adds one says where it stands.
+//
+//	main -> internal/cli -> archiver -> fetcher, manifest, archiver/store
+var mayImport = map[string][]string{
+	"":                         {"internal/cli"},
+	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "fetcher", "fetcher/convosotest", "internal/retry", "manifest"},
+	"archiver":                 {"archiver/audio", "archiver/key", "archiver/store", "fetcher", "internal/retry", "manifest"},
+	"archiver/audio":           {},
+	"archiver/key":             {},
+	"archiver/store":           {"internal/retry"},
+	"archiver/store/storetest": {"archiver/store"},
+	"fetcher":                  {"internal/retry"},
+	"fetcher/convosotest":      {}, // nothing of the client, or it would share its misunderstandings
+	"manifest":                 {},
+	"internal/retry":           {},
+	"internal/e2e":             {},
+	"internal/rules":           {},
+	"internal/s3test":          {},
+}
+
+// mayImportTesting names the packages that help tests and are not in the program.
+var mayImportTesting = []string{"archiver/store/storetest", "internal/s3test"}
+
+// owners names, for each library, the packages whose own code may import it. A
+// library that is missing here fails the test: docs/decisions.md says why each is
+// worth having.
+var owners = map[string][]string{
+	"code.dny.dev/ssrf":            {"fetcher"},
+	"github.com/aws/":              {"archiver/store"},
+	"github.com/cenkalti/backoff/": {"internal/retry"},
+	"github.com/gofrs/flock":       {"manifest"},
+	"github.com/lmittmann/tint":    {"internal/cli"},
+	"github.com/urfave/cli/":       {"internal/cli"},
+	"github.com/vbauerster/":       {"internal/cli"}, // mpb and the writer beneath it
+	"go.yaml.in/yaml/":             {"internal/cli"},
+	"golang.org/x/sync/":           {"archiver", "internal/cli", "manifest"},
+	"golang.org/x/sys/":            {"archiver/store", "internal/cli", "manifest"},
+	"golang.org/x/term":            {"internal/cli"},
+}
+
+func TestImports(t *testing.T) {
+	for _, p := range listPackages(t) {
+		for _, broken := range checkImports(p.path, p.imports()) {
+			t.Error(broken)
+		}
+	}
+}
+
+// The program must not carry Go's test machinery, though it carries the simulator.
+func TestProgramHasNoTestCode(t *testing.T) {
+	for _, path := range strings.Fields(goList(t, "-deps", ".")) {
+		if path == "testing" || strings.HasPrefix(path, "testing/") || strings.HasSuffix(path, "/storetest") {
+			t.Errorf("the program depends on %s", path)
+		}
+	}
+}
+
+func TestCheckImports(t *testing.T) {
+	for _, c := range []struct {
+		from, to string
+		broken   string // part of the finding, "" for none
+	}{
+		{"", module + "/internal/cli", ""},
+		{"", module + "/archiver", "must not import archiver"},
+		{"archiver", module + "/fetcher", ""},
+		{"archiver", module + "/internal/cli", "must not import internal/cli"},
+		{"fetcher", module + "/manifest", "must not import manifest"},
+		{"manifest", module + "/archiver/store", "must not import archiver/store"},
+		{"archiver/store", module + "/fetcher", "must not import fetcher"},
+		{"fetcher/convosotest", module + "/fetcher", "must not import fetcher"},
+		{"fetcher/convosotest", "testing", "must not import testing"},
+		{"archiver/store/storetest", "testing", ""},
+		{"archiver/store", "github.com/aws/aws-sdk-go-v2/service/s3", ""},
+		{"manifest", "github.com/aws/aws-sdk-go-v2/service/s3", "must not import github.com/aws/"},
+		{"archiver", "github.com/cenkalti/backoff/v4", "must not import github.com/cenkalti/backoff/"},
+		{"archiver", "github.com/urfave/cli/v2", "must not import github.com/urfave/cli/"},
+		{"archiver", "example.com/novelty", "has no owner"},
+		{"archiver", "net/http", ""},
+		{"novelty", "net/http", "has no place"},
+	} {
+		got := strings.Join(checkImports(c.from, []string{c.to}), "\n")
+		if c.broken == "" && got != "" || !strings.Contains(got, c.broken) {
+			t.Errorf("%q imports %q: got %q, want %q", c.from, c.to, got, c.broken)
+		}
+	}
+}
+
+// checkImports returns what is wrong with the imports of a package, whose path is
+// given without the module's.
+func checkImports(from string, imports []string) []string {
+	allowed, placed := mayImport[from]
+	if !placed {
+		return []string{fmt.Sprintf("%s has no place in mayImport: say what it may import", from)}
+	}
+	var broken []string
+	for _, to := range imports {
+		local, isLocal := strings.CutPrefix(to, module+"/")
+		switch {
+		case isLocal && !slices.Contains(allowed, local):
+			broken = append(broken, fmt.Sprintf("%s must not import %s", display(from), local))
+		case isLocal:
+		case isStandard(to):
+			if to == "testing" && !slices.Contains(mayImportTesting, from) {
+				broken = append(broken, fmt.Sprintf("%s must not import testing outside of its tests", display(from)))
+			}
+		default:
+			library, owned := owner(to)
+			if !owned {
+				broken = append(broken, fmt.Sprintf("%s, which %s imports, has no owner: name it in owners and say in docs/decisions.md why it is needed", to, display(from)))
+			} else if !slices.Contains(owners[library], from) {
+				broken = append(broken, fmt.Sprintf("%s must not import %s: only %v may", display(from), library, owners[library]))
+			}
+		}
+	}
+	return broken
+}
+
+func owner(path string) (library string, ok bool) {
+	for library := range maps.Keys(owners) {
+		if strings.HasPrefix(path+"/", strings.TrimSuffix(library, "/")+"/") {
+			return library, true
+		}
+	}
+	return "", false
+}
+
+// isStandard reports whether path is of the standard library, whose first part has
+// no dot.
+func isStandard(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	return !strings.Contains(first, ".")
+}
+
+func display(from string) string {
+	if from == "" {
+		return "main"
+	}
+	return from
+}
