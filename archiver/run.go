@@ -248,7 +248,7 @@ func (r *run) warn(text string) {
 	}
 	r.summary.Warnings = append(r.summary.Warnings, text)
 	r.mu.Unlock()
-	r.Logger.Warn(text)
+	r.Logger.Warn("worth a look", "warning", text)
 }
 
 func (r *run) finishSummary(ctx context.Context) {

@@ -2,6 +2,7 @@ package fetcher
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -233,7 +234,7 @@ func TestPageErrors(t *testing.T) {
 		"null":                 {200, `null`, 0, false, false},
 	} {
 		_, err := decodePage("op", test.status, []byte(test.body))
-		apiError, ok := err.(*APIError)
+		apiError, ok := errors.AsType[*APIError](err)
 		if !ok {
 			t.Errorf("%s: error %v", name, err)
 			continue

@@ -64,7 +64,6 @@ type Client struct {
 	api      *http.Client
 	media    *http.Client
 	apiPacer *Pacer
-	stall    time.Duration
 
 	mu     sync.Mutex
 	pacers map[string]*Pacer

@@ -34,7 +34,7 @@ func (r *lineReader) next() ([]byte, error) {
 		r.n++
 		return line, nil
 	}
-	if err == io.EOF && len(line) == 0 {
+	if errors.Is(err, io.EOF) && len(line) == 0 {
 		return nil, io.EOF
 	}
 	r.n++
@@ -47,7 +47,7 @@ func (r *lineReader) next() ([]byte, error) {
 		}
 	}
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return nil, errNoEnd
 	case err != nil:
 		return nil, err
@@ -90,7 +90,7 @@ func pieceLines(ctx context.Context, day string, p piece, max int, yield func(ra
 		text, err := r.next()
 		line := rawLine{file: p.name, n: r.n, text: text}
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return true
 		case errors.Is(err, errTooLong) || errors.Is(err, errNoEnd):
 			if !yield(line, line.fault(day, err)) {

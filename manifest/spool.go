@@ -312,7 +312,7 @@ func equalStreams(a, b io.Reader) (bool, error) {
 	}
 }
 
-func isEnd(err error) bool { return err == io.EOF || err == io.ErrUnexpectedEOF }
+func isEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
 
 // close ends the committer, frees the lock, and deletes the spool if nothing is left in it.
 func (s *spool) close(ctx context.Context) error {
