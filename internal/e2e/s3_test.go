@@ -31,9 +31,46 @@ type bucket struct {
 	server   *s3test.Server
 	endpoint string
 
-	mu   sync.Mutex
-	puts []http.Header // of every PUT
-	keys []string
+	mu     sync.Mutex
+	puts   []http.Header // of every PUT
+	keys   []string
+	number int                                                      // of the last request
+	answer func(w http.ResponseWriter, r *http.Request, n int) bool // spoils answers
+	lose   int                                                      // replies to PUTs that are lost, every third
+}
+
+// trouble lets a function answer in the server's place, nil for none.
+func (b *bucket) trouble(answer func(w http.ResponseWriter, r *http.Request, n int) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.answer = answer
+}
+
+// loseReplies drops the replies to some PUTs that the server has carried out.
+func (b *bucket) loseReplies(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lose = n
+}
+
+// serve spoils the answer or passes the request on.
+func (b *bucket) serve(proxy http.Handler, w http.ResponseWriter, r *http.Request) {
+	b.mu.Lock()
+	b.number++
+	number, answer := b.number, b.answer
+	lose := b.lose > 0 && r.Method == http.MethodPut && r.Header.Get("X-Amz-Meta-Recording-Id") != "" && number%3 == 0
+	if lose {
+		b.lose--
+	}
+	b.mu.Unlock()
+	if answer != nil && answer(w, r, number) {
+		return
+	}
+	if lose {
+		proxy.ServeHTTP(httptest.NewRecorder(), r)
+		panic(http.ErrAbortHandler)
+	}
+	proxy.ServeHTTP(w, r)
 }
 
 // onS3 returns an archive in an empty bucket.
@@ -58,7 +95,8 @@ func onS3(t *testing.T, source *convosotest.Server, withTLS bool, flags ...strin
 			}
 		},
 	}
-	front := httptest.NewUnstartedServer(proxy)
+	front := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.serve(proxy, w, r) }))
+	front.Config.ErrorLog = log.New(io.Discard, "", 0)
 	b.archive = &archive{
 		t: t, server: source, dest: "s3://" + b.server.Bucket + "/pre fix", state: filepath.Join(t.TempDir(), "state"),
 		env: b.server.Env(),
