@@ -108,12 +108,14 @@ type Summary struct {
 	Error    string    `json:"error,omitempty"` // likewise: why the run could not go on
 	Stopped  string    `json:"stopped,omitempty"`
 
-	DaysAsked   int       `json:"days_asked"`
-	DaysSkipped int       `json:"days_skipped"` // closed before, not asked for again
-	DaysClosed  int       `json:"days_closed"`  // closed by this run
-	DaysListed  int       `json:"days_listed"`
-	DaysWhole   int       `json:"days_whole"` // parts of days asked for that are done, as good as closed
-	OpenDays    []OpenDay `json:"open_days"`
+	DaysAsked   int `json:"days_asked"`
+	DaysSkipped int `json:"days_skipped"` // closed before, not asked for again
+	DaysClosed  int `json:"days_closed"`  // closed by this run
+	DaysListed  int `json:"days_listed"`
+	DaysWhole   int `json:"days_whole"` // parts of days asked for that are done, as good as closed
+	// DaysNotBegun were asked for and not looked at before the run stopped.
+	DaysNotBegun int       `json:"days_not_begun"`
+	OpenDays     []OpenDay `json:"open_days"`
 
 	Calls      int `json:"calls"`
 	Recordings int `json:"recordings"` // listed, each counted once
@@ -140,22 +142,24 @@ type Summary struct {
 
 // OpenDay is a day that was worked and is not closed.
 type OpenDay struct {
-	Day     string   `json:"day"`
-	Settled bool     `json:"settled"`
-	Waiting int      `json:"waiting"` // recordings without a final outcome
-	Reasons []string `json:"reasons"`
+	Day     string `json:"day"`
+	Settled bool   `json:"settled"`
+	Waiting int    `json:"waiting"` // recordings without a final outcome
+	// Unreadable says that the day's manifest cannot be read, so that it was not worked.
+	Unreadable bool     `json:"unreadable,omitempty"`
+	Reasons    []string `json:"reasons"`
 }
 
 // Incomplete reports whether the run left something undone that cannot be put
-// down to a day not having settled: a settled day that is not closed, a recording
-// found lost or given up, or a limit that stopped it. With strict, recordings
+// down to a day not having settled: a settled day that is not closed, a manifest
+// that cannot be read, a recording found lost or given up, or a limit that stopped it. With strict, recordings
 // that wait in a day not yet settled count too.
 func (s *Summary) Incomplete(strict bool) bool {
 	if s.Lost > 0 || s.GivenUp > 0 || s.Stopped != "" {
 		return true
 	}
 	for _, day := range s.OpenDays {
-		if day.Settled || strict && day.Waiting > 0 {
+		if day.Settled || day.Unreadable || strict && day.Waiting > 0 {
 			return true
 		}
 	}

@@ -1,55 +1,61 @@
 package archiver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"time"
+	"strings"
 
+	"convoso-archiver/archiver/audio"
 	"convoso-archiver/archiver/key"
+	"convoso-archiver/archiver/store"
 	"convoso-archiver/fetcher"
+	"convoso-archiver/internal/retry"
 	"convoso-archiver/manifest"
 )
 
-// heldLoss is a recording that was told lost on a day that should still have its
-// audio. It is noted as pending, and as lost only when an answer has shown since
-// that the host was not out of order, or the run ended without an outage.
-type heldLoss struct {
-	day    *sharedDay
+// heldVerdict is a line that would write a recording off, lost or given up, because
+// the host says that it does not have it or may not give it. On a day that should
+// still have its audio it is noted only when an answer has shown since that the
+// host is in order, or the run ended without an outage.
+type heldVerdict struct {
+	day    *sharedDay // with a reference of its own
 	line   manifest.Recording
-	keys   []string
 	proofs int64 // good answers before it
 }
 
-// hold keeps a loss back. There are fewer than mostRefused at any time without
-// proof, for as many in a row end the run.
-func (r *run) hold(h heldLoss) {
+// hold keeps a verdict back. There are fewer than mostRefused without proof at any
+// time, for as many in a row end the run.
+func (r *run) hold(day *sharedDay, line manifest.Recording) {
+	r.retain(day)
+	proofs := r.streaks.proofs()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.held = append(r.held, h)
+	r.held = append(r.held, heldVerdict{day: day, line: line, proofs: proofs})
 }
 
-// takeHeld returns the losses of a day and forgets them.
-func (r *run) takeHeld(date fetcher.Date) []heldLoss {
+// takeHeld returns the verdicts of a day, or of all days for "", and forgets them.
+func (r *run) takeHeld(date fetcher.Date) []heldVerdict {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var taken []heldLoss
-	r.held = slices.DeleteFunc(r.held, func(h heldLoss) bool {
-		if h.day.date == date {
-			taken = append(taken, h)
-			return true
+	var taken []heldVerdict
+	r.held = slices.DeleteFunc(r.held, func(h heldVerdict) bool {
+		if date != "" && h.day.date != date {
+			return false
 		}
-		return false
+		taken = append(taken, h)
+		return true
 	})
 	return taken
 }
 
-// hasUnprovedLoss reports whether a loss of the day still waits for a good answer.
-func (r *run) hasUnprovedLoss(date fetcher.Date) bool {
+// hasUnprovedVerdict reports whether one of the day still waits for a good answer.
+func (r *run) hasUnprovedVerdict(date fetcher.Date) bool {
 	proofs := r.streaks.proofs()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.ContainsFunc(r.held, func(h heldLoss) bool { return h.day.date == date && h.proofs >= proofs })
+	return slices.ContainsFunc(r.held, func(h heldVerdict) bool { return h.day.date == date && h.proofs >= proofs })
 }
 
 // postpone puts a day's conclusion off to the end of the run.
@@ -62,24 +68,33 @@ func (r *run) postpone(d *dayRun) {
 // settleHeld concludes the days that were put off. When the run is ending for any
 // cause, nothing is written off.
 func (r *run) settleHeld() error {
+	var failed error
 	for _, d := range r.postponed {
-		if r.soft.Err() != nil {
+		if failed != nil || r.soft.Err() != nil {
 			r.release(d.ledger)
-			r.leaveOpen(d.plannedDay, 0, reasonStopped)
+			r.leaveOpen(OpenDay{Day: string(d.date), Settled: d.age.settled, Reasons: []string{reasonStopped}})
 			continue
 		}
-		if err := d.conclude(); err != nil {
-			return err
-		}
+		failed = d.conclude()
 	}
-	return nil
+	for _, h := range r.takeHeld("") { // of days that are concluded, or were not asked for
+		if failed == nil && r.soft.Err() == nil {
+			failed = r.noteHeld(h)
+		}
+		r.release(h.day)
+	}
+	return failed
 }
 
 // conclude notes what the listing and the workers found of the whole day, and
 // closes it where everything in it is final.
 func (d *dayRun) conclude() error {
 	defer d.release(d.ledger)
-	if err := d.noteHeldLosses(); err != nil {
+	d.age.settled = d.age.settled && d.config.settled(d.now(), d.date) // now that the API has told its time
+	if err := d.noteHeldOfDay(); err != nil {
+		return err
+	}
+	if err := d.noteNameless(); err != nil {
 		return err
 	}
 	if err := d.noteUnlisted(); err != nil {
@@ -91,76 +106,138 @@ func (d *dayRun) conclude() error {
 	}
 	waiting := d.waiting()
 	reasons := d.openReasons(waiting)
-	if !d.whole {
-		return d.concludePart(waiting, reasons)
-	}
-	if len(reasons) > 0 {
-		d.leaveOpen(d.plannedDay, waiting, reasons...)
+	switch {
+	case len(reasons) > 0:
+		d.leaveOpen(OpenDay{Day: string(d.date), Settled: d.age.settled, Waiting: waiting, Reasons: reasons})
+		return d.flush()
+	case !d.whole:
+		d.count(func(s *Summary) { s.DaysWhole++ })
 		return d.flush()
 	}
 	return d.close()
 }
 
-func (d *dayRun) noteHeldLosses() error {
+func (d *dayRun) noteHeldOfDay() error {
+	var failed error
 	for _, h := range d.takeHeld(d.date) {
-		if err := d.noteLoss(h.day, h.line, h.keys); err != nil {
-			return err
+		if failed == nil {
+			failed = d.noteHeld(h)
 		}
-		d.count(func(s *Summary) { s.Pending-- })
+		d.release(h.day)
 	}
+	return failed
+}
+
+func (r *run) noteHeld(h heldVerdict) error {
+	if h.line.Outcome == manifest.Lost {
+		return r.noteLoss(h.day, h.line)
+	}
+	if err := h.day.Note(r.hard, h.line); err != nil {
+		return fmt.Errorf("note recording %s: %w", h.line.RecordingID, err)
+	}
+	r.count(func(s *Summary) {
+		s.add(h.line.Outcome)
+		s.GivenUp++
+	})
 	return nil
 }
 
-// noteLoss writes a recording off, unless a run that was killed has stored it.
-func (r *run) noteLoss(day *sharedDay, line manifest.Recording, keys []string) error {
-	if len(keys) > 0 {
-		stored, found, err := r.Store.Find(r.hard, keys, line.RecordingID)
-		if err != nil {
-			return fmt.Errorf("look for recording %s: %w", line.RecordingID, err)
-		}
-		if found {
-			line.Outcome, line.Reason = manifest.Archived, "adopted: stored by a run that did not note it"
-			line.Key, line.Size, line.ETag = stored.Key, stored.Size, stored.ETag
-			line.SHA256 = fmt.Sprintf("%x", stored.SHA256)
-		}
+// noteLoss writes a recording off, unless a run that was killed has stored it, or
+// the store cannot tell: then it waits on.
+func (r *run) noteLoss(day *sharedDay, line manifest.Recording) error {
+	stored, found, err := r.findStored(line)
+	switch {
+	case errors.Is(err, store.ErrUnusable), r.hard.Err() != nil:
+		return fmt.Errorf("look for recording %s: %w", line.RecordingID, err)
+	case err != nil:
+		r.Logger.Warn("recording not looked up, so not written off", "recording_id", line.RecordingID, "err", err)
+		line.Outcome = manifest.Pending
+	case found:
+		line.Outcome, line.Reason = manifest.Archived, "adopted: stored by a run that did not note it"
+		line.Key, line.Size, line.ETag = stored.Key, stored.Size, stored.ETag
+		line.SHA256 = fmt.Sprintf("%x", stored.SHA256)
 	}
 	if err := day.Note(r.hard, line); err != nil {
 		return fmt.Errorf("note recording %s: %w", line.RecordingID, err)
 	}
 	r.count(func(s *Summary) {
-		if line.Outcome == manifest.Archived {
+		switch line.Outcome {
+		case manifest.Archived:
 			s.Archived++
 			s.Adopted++
-			return
+			s.Bytes += line.Size
+		case manifest.Lost:
+			s.Lost++
+		default:
+			s.add(line.Outcome)
 		}
-		s.Lost++
 	})
+	return nil
+}
+
+// findStored looks for a recording under the keys that it would be stored under.
+func (r *run) findStored(line manifest.Recording) (stored store.Stored, found bool, err error) {
+	keys := key.Again(line.Key, line.RecordingID)
+	if len(keys) == 0 {
+		return stored, false, nil
+	}
+	if stem, isMP3 := strings.CutSuffix(line.Key, audio.MP3.Extension()); isMP3 { // as was assumed
+		keys = append(keys, key.Again(stem+audio.WAV.Extension(), line.RecordingID)...)
+	}
+	err = retry.Do(r.hard, r.retry, func(ctx context.Context) error {
+		var err error
+		stored, found, err = r.Store.Find(ctx, keys, line.RecordingID)
+		if err != nil && !store.IsRetriable(err) {
+			return retry.Stop(err)
+		}
+		return err
+	})
+	return stored, found, err
+}
+
+// noteNameless writes off what had neither an id nor a link for as long as there
+// was audio. Until then it holds the day open: a line would have to name it, and
+// its name depends on the link.
+func (d *dayRun) noteNameless() error {
+	if !d.age.expired || d.config.DryRun {
+		return nil
+	}
+	now := d.now().UTC()
+	for identity, call := range d.nameless {
+		if _, known := d.ledger.Recording(identity); known {
+			continue
+		}
+		if err := d.noteLoss(d.ledger, manifest.Recording{
+			RecordingID: identity, Outcome: manifest.Lost, Time: now, Run: d.config.Run, CallID: call.ID, FirstSeen: now,
+			Reason: reasonNameless,
+		}); err != nil {
+			return err
+		}
+	}
+	d.nameless = nil
 	return nil
 }
 
 // noteUnlisted writes off what waits and is in the listing no more. Only a listing
 // of all calls of a settled day, proved whole, can tell that.
 func (d *dayRun) noteUnlisted() error {
-	if !d.whole || !d.age.settled || len(d.doubts) > 0 || d.nameless > 0 || d.config.Filter != (fetcher.Filter{}) || !d.clockTrusted() {
+	if !d.whole || d.cut || !d.age.settled || len(d.doubts) > 0 || len(d.nameless) > 0 ||
+		d.config.Filter != (fetcher.Filter{}) || !d.clockTrusted() {
 		return nil
 	}
-	type loss struct {
-		line manifest.Recording
-		keys []string
-	}
-	var gone []loss
-	now := time.Now().UTC()
+	var gone []manifest.Recording
+	now := d.now().UTC()
 	for id, prior := range d.ledger.Recordings() {
-		if final(prior, d.config.GiveUp, now) || prior.Outcome == manifest.Damaged || d.ledger.wasSeen(id) {
+		if final(prior, d.config.GiveUp) || prior.Outcome == manifest.Damaged || d.ledger.wasSeen(id) {
 			continue
 		}
-		gone = append(gone, loss{manifest.Recording{
-			RecordingID: id, Outcome: manifest.Lost, Time: now, Run: d.config.Run, CallID: prior.CallID,
+		gone = append(gone, manifest.Recording{
+			RecordingID: id, Outcome: manifest.Lost, Time: now, Run: d.config.Run, Key: prior.Key, CallID: prior.CallID,
 			FirstSeen: prior.FirstSeen, Attempts: prior.Attempts, Reason: reasonUnlisted,
-		}, key.Again(prior.Key, id)})
+		})
 	}
-	for _, g := range gone {
-		if err := d.noteLoss(d.ledger, g.line, g.keys); err != nil {
+	for _, line := range gone {
+		if err := d.noteLoss(d.ledger, line); err != nil {
 			return err
 		}
 	}
@@ -169,12 +246,12 @@ func (d *dayRun) noteUnlisted() error {
 
 func (d *dayRun) noteWindows() error {
 	lines := make([]manifest.Window, 0, len(d.windows))
-	now := time.Now().UTC()
+	now := d.now().UTC()
 	for _, w := range d.windows {
 		lines = append(lines, manifest.Window{
 			From: w.From.Format(fetcher.WallLayout), To: w.To.Format(fetcher.WallLayout),
 			Filter: d.config.Filter.String(), Listing: d.listing,
-			Rows: w.Rows, Total: w.Total, Calls: w.Calls, Recordings: w.Recordings,
+			Rows: w.Rows, Total: w.Total, Calls: w.DayCalls, Recordings: w.Recordings,
 			ListedAt: d.begun.UTC(), Time: now, Run: d.config.Run,
 		})
 	}
@@ -188,16 +265,11 @@ func (d *dayRun) noteWindows() error {
 // what this listing asked for.
 func (d *dayRun) waiting() int {
 	partial := !d.whole || d.config.Filter != (fetcher.Filter{})
-	now := d.now()
-	waiting := 0
+	waiting := len(d.nameless)
 	for id, s := range d.ledger.Recordings() {
-		if final(s, d.config.GiveUp, now) || partial && !d.ledger.wasSeen(id) {
-			continue
+		if !final(s, d.config.GiveUp) && (!partial || d.ledger.wasSeen(id)) {
+			waiting++
 		}
-		waiting++
-	}
-	if d.nameless > 0 && now.Sub(d.date.End(d.config.Zone)) < d.config.Settle+d.config.GiveUp {
-		waiting += d.nameless
 	}
 	return waiting
 }
@@ -205,29 +277,16 @@ func (d *dayRun) waiting() int {
 // openReasons returns why the day, or the part asked for, is not done.
 func (d *dayRun) openReasons(waiting int) []string {
 	reasons := slices.Clone(d.doubts)
-	if !d.age.settled {
+	if !d.age.settled || d.cut {
 		reasons = append(reasons, reasonUnsettled)
 	}
 	if waiting > 0 {
 		reasons = append(reasons, fmt.Sprintf("recordings that wait: %d", waiting))
 	}
-	if d.abandoned.Load() {
-		reasons = append(reasons, reasonStopped)
-	}
 	if !d.clockTrusted() {
 		reasons = append(reasons, "the machine's clock and the API's are more than an hour apart")
 	}
 	return reasons
-}
-
-// concludePart ends the work on a part of a day. It can be done, but never closed.
-func (d *dayRun) concludePart(waiting int, reasons []string) error {
-	if len(reasons) > 0 {
-		d.leaveOpen(d.plannedDay, waiting, reasons...)
-	} else {
-		d.count(func(s *Summary) { s.DaysWhole++ })
-	}
-	return d.flush()
 }
 
 func (d *dayRun) flush() error {
@@ -238,21 +297,26 @@ func (d *dayRun) flush() error {
 }
 
 func (d *dayRun) close() error {
-	calls := 0
-	for _, w := range d.windows {
-		calls += w.DayCalls
+	line := manifest.DayLine{
+		Filter: d.config.Filter.String(), Kept: []string{"recordings"}, ListedAt: d.begun.UTC(), Time: d.now().UTC(),
 	}
-	err := d.ledger.Close(d.hard, manifest.DayLine{
-		Filter: d.config.Filter.String(), Kept: []string{"recordings"}, ListedAt: d.begun.UTC(), Calls: calls,
-	})
+	for _, w := range d.windows {
+		line.Calls += w.DayCalls
+	}
+	if d.closed && d.before.Filter == "" && line.Filter != "" {
+		// It was closed for every filter, and nothing in it waits: a part of it that
+		// was asked for again must not narrow that.
+		line.Filter, line.Calls, line.ListedAt = "", d.before.Calls, d.before.ListedAt
+	}
+	err := d.ledger.Close(d.hard, line)
 	switch {
 	case errors.Is(err, manifest.ErrChanged):
-		d.leaveOpen(d.plannedDay, 0, "another run is writing this day")
+		d.leaveOpen(OpenDay{Day: string(d.date), Settled: true, Reasons: []string{"another run is writing this day"}})
 		return nil
 	case err != nil:
 		return fmt.Errorf("close %s: %w", d.date, err)
 	}
 	d.count(func(s *Summary) { s.DaysClosed++ })
-	d.Logger.Info("day closed", "day", string(d.date), "calls", calls)
+	d.Logger.Info("day closed", "day", string(d.date), "calls", line.Calls)
 	return nil
 }

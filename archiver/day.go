@@ -13,74 +13,16 @@ import (
 	"convoso-archiver/manifest"
 )
 
+// endBefore is how long before now the current day is listed to: younger calls
+// have no recording yet, and the newest rows change while they are paged.
+const endBefore = 5 * time.Minute
+
 const (
 	reasonUnlisted  = "no longer listed"
+	reasonNameless  = "no id and no link until the audio was purged"
 	reasonUnsettled = "the day has not settled"
 	reasonStopped   = "the run stopped before the day was done"
 )
-
-// sharedDay is one day's ledger, held once however many listings touch it: a row
-// that the API sent with another day's rows belongs to its own.
-type sharedDay struct {
-	date fetcher.Date
-	*manifest.Day
-	refs int // guarded by run.mu
-
-	load func() error
-
-	mu   sync.Mutex
-	seen map[string]struct{} // identities decided in this run
-}
-
-// first reports whether the identity is seen for the first time in this run.
-func (d *sharedDay) first(identity string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	_, known := d.seen[identity]
-	d.seen[identity] = struct{}{}
-	return !known
-}
-
-func (d *sharedDay) wasSeen(identity string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	_, known := d.seen[identity]
-	return known
-}
-
-// acquire returns the day's ledger, loaded. Each must be released.
-func (r *run) acquire(date fetcher.Date) (*sharedDay, error) {
-	r.mu.Lock()
-	day, ok := r.open[date]
-	if !ok {
-		day = &sharedDay{date: date, seen: map[string]struct{}{}}
-		day.load = sync.OnceValue(func() error {
-			var err error
-			day.Day, err = r.Ledger.Day(r.hard, string(date))
-			return err
-		})
-		r.open[date] = day
-	}
-	day.refs++
-	r.mu.Unlock()
-	if err := day.load(); err != nil {
-		r.release(day)
-		return nil, fmt.Errorf("read manifest of %s: %w", date, err)
-	}
-	return day, nil
-}
-
-func (r *run) release(day *sharedDay) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if day.refs--; day.refs > 0 {
-		return
-	}
-	delete(r.open, day.date)
-	if day.Day != nil {
-		day.Release()
-	}
-}
 
 // dayRun is the work on one planned day.
 type dayRun struct {
@@ -88,12 +30,15 @@ type dayRun struct {
 	plannedDay
 	ledger  *sharedDay
 	age     dayAge
+	cut     bool   // a part of the day was still to come
 	listing string // names this listing in lines
 	begun   time.Time
+	before  manifest.DayLine // the line that closed the day until now
+	closed  bool             // there is one
 
 	owed      sync.WaitGroup // jobs handed out and not done
 	abandoned atomic.Bool    // a recording was listed and not worked
-	nameless  int            // recordings that have neither id nor link yet
+	nameless  map[string]*fetcher.Call
 	doubts    []string
 	windows   []fetcher.WindowResult
 }
@@ -110,21 +55,32 @@ func (r *run) workDay(p plannedDay) error {
 		r.count(func(s *Summary) { s.DaysSkipped++ })
 		return nil
 	}
+	now := r.now()
+	cut := false
+	if latest := fetcher.Wall(now.Add(-endBefore), r.config.Zone); p.span.To.After(latest) {
+		p.span.To, cut = latest, true
+	}
+	if !p.span.To.After(p.span.From) {
+		r.leaveOpen(OpenDay{Day: string(p.date), Reasons: []string{reasonUnsettled}})
+		return nil
+	}
 	ledger, err := r.acquire(p.date)
 	if isBadLine(err) {
 		// What the day holds is not known, so that nothing may be decided on it.
-		r.leaveOpen(p, 0, err.Error()+": run verify --repair")
+		r.leaveOpen(OpenDay{Day: string(p.date), Settled: r.config.settled(now, p.date), Unreadable: true,
+			Reasons: []string{err.Error() + ": run verify --repair"}})
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	now := r.now()
 	d := &dayRun{
-		run: r, plannedDay: p, ledger: ledger, begun: now,
-		age:     r.ageOf(p.date, now),
-		listing: r.config.Run + "." + strconv.FormatInt(r.listings.Add(1), 10),
+		run: r, plannedDay: p, ledger: ledger, begun: now, cut: cut,
+		age:      r.ageOf(p.date, now),
+		listing:  r.config.Run + "." + strconv.FormatInt(r.listings.Add(1), 10),
+		nameless: map[string]*fetcher.Call{},
 	}
+	d.before, d.closed = ledger.Closed()
 	return d.work()
 }
 
@@ -153,30 +109,32 @@ func (r *run) skips(status manifest.DayStatus) bool {
 func (d *dayRun) work() error {
 	err := d.list()
 	d.owed.Wait()
+	if d.ledger.wait() {
+		d.abandoned.Store(true) // by another listing that had this day's recordings first
+	}
 	switch {
-	case d.soft.Err() != nil:
+	case err != nil, d.soft.Err() != nil, d.abandoned.Load():
 		d.release(d.ledger)
-		d.leaveOpen(d.plannedDay, 0, reasonStopped)
-		return nil
-	case err != nil:
-		d.release(d.ledger)
-		d.leaveOpen(d.plannedDay, 0, reasonStopped)
+		d.leaveOpen(OpenDay{Day: string(d.date), Settled: d.age.settled, Reasons: []string{reasonStopped}})
+		if d.soft.Err() != nil {
+			return nil // the run knows why
+		}
 		return err
 	case d.config.DryRun:
 		d.release(d.ledger)
 		return nil
 	}
-	if d.hasUnprovedLoss(d.date) {
+	if d.hasUnprovedVerdict(d.date) {
 		d.postpone(d) // until the run knows whether the host had an outage
 		return nil
 	}
 	return d.conclude()
 }
 
-// list pages through the day and hands its recordings to the workers.
+// list pages through the day and hands its recordings to the workers. A window is
+// listed again to prove it whole on a settled day alone: another one would change
+// between two passes.
 func (d *dayRun) list() error {
-	// A day that is closed needs no proof of its own; one that has not settled
-	// would change between two passes.
 	listing := d.Source.Day(d.date, d.span, d.config.Filter, d.age.settled)
 	for page, err := range listing.Pages(d.soft) {
 		if err != nil {
@@ -212,15 +170,16 @@ func (d *dayRun) workPage(page *fetcher.Page) error {
 	}()
 	work := map[*sharedDay][]*fetcher.Call{}
 	for i := range page.Calls {
-		call := &page.Calls[i]
-		if call.RecordingUnreadable {
+		if page.Calls[i].RecordingUnreadable {
 			d.doubts = append(d.doubts, "a call's recording field cannot be read")
 		}
 		// While a call runs its audio is not complete; a row that still says so
 		// when the day has settled is taken at its word no longer.
-		if len(call.Recordings) == 0 || call.InProgress() && !d.age.settled {
+		if len(page.Calls[i].Recordings) == 0 || page.Calls[i].InProgress() && !d.age.settled {
 			continue
 		}
+		call := new(fetcher.Call) // a pointer into the page would keep all of it alive
+		*call = page.Calls[i]
 		day, ok := days[call.Day]
 		if !ok {
 			var err error
@@ -259,7 +218,7 @@ func (d *dayRun) noteCalls(day *sharedDay, calls []*fetcher.Call) error {
 		if err != nil {
 			return err
 		}
-		rows = append(rows, manifest.Call{CallID: call.ID, Time: time.Now().UTC(), Run: d.config.Run, Row: row})
+		rows = append(rows, manifest.Call{CallID: call.ID, Time: d.now().UTC(), Run: d.config.Run, Row: row})
 	}
 	if err := day.NoteCalls(d.hard, rows); err != nil {
 		return fmt.Errorf("note calls of %s: %w", day.date, err)
@@ -271,7 +230,7 @@ func (d *dayRun) noteCalls(day *sharedDay, calls []*fetcher.Call) error {
 // any other to the workers.
 func (d *dayRun) decide(day *sharedDay, call *fetcher.Call, recording fetcher.Recording) error {
 	if recording.ID == "" && recording.Link == "" {
-		d.nameless++ // its name would change with its link
+		d.nameless[recording.Identity] = call // its identity will be another once it has a link
 		return nil
 	}
 	if !day.first(recording.Identity) {
@@ -279,16 +238,16 @@ func (d *dayRun) decide(day *sharedDay, call *fetcher.Call, recording fetcher.Re
 	}
 	d.count(func(s *Summary) { s.Recordings++ })
 	prior, known := day.Recording(recording.Identity)
-	now := d.now()
-	if known && final(prior, d.config.GiveUp, now) && !d.config.Retry[prior.Outcome] {
+	again := d.config.Retry[prior.Outcome] && recording.Link != ""
+	if known && final(prior, d.config.GiveUp) && !again {
 		d.count(func(s *Summary) { s.Known++ })
 		return nil
 	}
 	if recording.Link == "" {
-		if !call.InProgress() {
-			return d.noteLinkless(day, call, recording, prior, known)
+		if call.InProgress() {
+			return nil
 		}
-		return nil
+		return d.noteLinkless(day, call, recording, prior, known)
 	}
 	if d.config.DryRun {
 		d.count(func(s *Summary) {
@@ -298,13 +257,13 @@ func (d *dayRun) decide(day *sharedDay, call *fetcher.Call, recording fetcher.Re
 		})
 		return nil
 	}
-	j := &job{owner: d, day: day, call: call, recording: recording, prior: prior, age: d.ageOf(day.date, now)}
+	j := &job{owner: d, day: day, call: call, recording: recording, prior: prior, age: d.ageOf(day.date, d.now())}
 	d.owe(j)
 	select {
-	case d.run.jobs <- j:
+	case d.jobs <- j:
 		return nil
 	case <-d.soft.Done():
-		j.abandon()
+		j.end(true)
 		return context.Cause(d.soft)
 	}
 }
@@ -315,20 +274,23 @@ const bytesPerSecond = 8000
 // noteLinkless notes that a recording has no link yet, once, and once more when
 // that makes it final.
 func (d *dayRun) noteLinkless(day *sharedDay, call *fetcher.Call, recording fetcher.Recording, prior manifest.State, known bool) error {
-	now := time.Now().UTC()
-	d.count(func(s *Summary) { s.Pending++ })
-	if d.config.DryRun || known && now.Before(prior.FirstSeen.Add(d.config.GiveUp)) {
+	now := d.now().UTC()
+	givenUp := known && prior.Outcome != manifest.Damaged && !now.Before(prior.FirstSeen.Add(d.config.GiveUp))
+	d.count(func(s *Summary) {
+		s.Pending++
+		if givenUp {
+			s.GivenUp++
+		}
+	})
+	if d.config.DryRun || known && !givenUp {
 		return nil
 	}
 	line := manifest.Recording{
-		RecordingID: recording.Identity, Outcome: manifest.Pending, Time: now, Run: d.config.Run,
+		RecordingID: recording.Identity, Outcome: manifest.Pending, Time: now, Run: d.config.Run, Key: d.wantedKey(day, call, recording),
 		CallID: call.ID, FirstSeen: firstSeen(prior, now), Attempts: prior.Attempts, Reason: manifest.ReasonNoLink,
 	}
 	if err := day.Note(d.hard, line); err != nil {
 		return fmt.Errorf("note recording %s: %w", recording.Identity, err)
-	}
-	if known {
-		d.count(func(s *Summary) { s.Pending--; s.GivenUp++ })
 	}
 	return nil
 }
@@ -354,10 +316,7 @@ func (r *run) endDay(date fetcher.Date) {
 }
 
 // leaveOpen counts a day that stays open.
-func (r *run) leaveOpen(p plannedDay, waiting int, reasons ...string) {
-	settled := r.config.settled(r.now(), p.date)
-	r.count(func(s *Summary) {
-		s.OpenDays = append(s.OpenDays, OpenDay{Day: string(p.date), Settled: settled, Waiting: waiting, Reasons: reasons})
-	})
-	r.Logger.Info("day stays open", "day", string(p.date), "settled", settled, "waiting", waiting, "reasons", reasons)
+func (r *run) leaveOpen(day OpenDay) {
+	r.count(func(s *Summary) { s.OpenDays = append(s.OpenDays, day) })
+	r.Logger.Info("day stays open", "day", day.Day, "settled", day.Settled, "waiting", day.Waiting, "reasons", day.Reasons)
 }

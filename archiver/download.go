@@ -51,7 +51,7 @@ func (d *download) remark(call *fetcher.Call) string {
 func (r *run) download(j *job) (*download, *finding, error) {
 	answer, err := r.Source.Open(r.hard, r.soft, j.recording.Link)
 	if err != nil {
-		return nil, r.findingOf(j, err), r.errorOf(j, err)
+		return r.unopened(j, err)
 	}
 	defer answer.Close()
 	j.attempts++
@@ -72,36 +72,25 @@ func (r *run) download(j *job) (*download, *finding, error) {
 	return r.receive(j, answer)
 }
 
-// findingOf returns what a failed request says of the recording, nil where the
-// error itself decides.
-func (r *run) findingOf(j *job, err error) *finding {
-	switch {
-	case errors.Is(err, fetcher.ErrBadLink):
-		return &finding{outcome: manifest.Rejected, reason: fetcher.ErrBadLink.Error()}
-	case errors.Is(err, fetcher.ErrNotAllowed):
-		j.attempts++
-		return &finding{outcome: manifest.Rejected, reason: "the link or a redirect points to a place that is not allowed"}
+// unopened judges a request that led to no answer that can be read.
+func (r *run) unopened(j *job, err error) (*download, *finding, error) {
+	if errors.Is(err, fetcher.ErrBadLink) {
+		return nil, rejected(fetcher.ErrBadLink.Error()), nil
 	}
-	return nil
-}
-
-// errorOf returns how the retry loop must take a failed request.
-func (r *run) errorOf(j *job, err error) error {
-	if r.findingOf(j, err) != nil {
-		return nil
-	}
-	if _, ok := errors.AsType[*fetcher.RefusedError](err); ok {
-		j.attempts++
-		return retry.Refused(err)
+	if errors.Is(err, fetcher.ErrNotAllowed) {
+		return nil, rejected("the link or a redirect points to a place that is not allowed"), nil
 	}
 	if _, ok := errors.AsType[*fetcher.RetryLaterError](err); ok {
-		return retry.Stop(err)
+		return nil, nil, retry.Stop(err)
 	}
 	if r.soft.Err() != nil {
-		return retry.Stop(errStopping)
+		return nil, nil, retry.Stop(errStopping)
 	}
 	j.attempts++
-	return err
+	if _, ok := errors.AsType[*fetcher.RefusedError](err); ok {
+		err = retry.Refused(err)
+	}
+	return nil, nil, err
 }
 
 // receive reads an answer of 200 to its end and judges it.
@@ -161,7 +150,10 @@ func (r *run) copyBody(b *body, inspector *audio.Inspector, answer *fetcher.Audi
 		text = text || inspector.IsText()
 		if !text {
 			if _, err := b.Write(chunk[:n]); err != nil {
-				return fmt.Errorf("hold recording: %w", err)
+				if err = fmt.Errorf("hold recording: %w", err); !store.IsRetriable(err) {
+					err = retry.Stop(err) // a further download would not find more room
+				}
+				return err
 			}
 		}
 		switch {
@@ -259,24 +251,35 @@ func reasonOf(err error) string {
 }
 
 // namesOf makes the names that a recording may be stored under.
-func (r *run) namesOf(j *job, format audio.Format) (key.Names, error) {
-	fields := j.call.Fields()
+func (r *run) namesOf(day *sharedDay, call *fetcher.Call, recording fetcher.Recording, format audio.Format) (key.Names, error) {
+	fields := call.Fields()
 	if fields == nil {
 		fields = map[string]string{}
 	}
-	fields["recording_id"] = cmp.Or(j.recording.ID, j.recording.Identity)
-	fields["filename"] = j.recording.Filename
-	fields["type"] = j.recording.Type
-	fields["new"] = j.recording.New
-	date, readable := j.call.Date()
+	fields["recording_id"] = cmp.Or(recording.ID, recording.Identity)
+	fields["filename"] = recording.Filename
+	fields["type"] = recording.Type
+	fields["new"] = recording.New
+	date, readable := call.Date()
 	if !readable {
-		date, _ = fetcher.ParseWall(string(j.day.date))
+		date, _ = fetcher.ParseWall(string(day.date))
 	}
 	names, err := r.Keys.Key(fields, date, key.Options{
-		RecordingID: j.recording.Identity, Format: format, PrefixLen: r.config.KeyPrefixLen,
+		RecordingID: recording.Identity, Format: format, PrefixLen: r.config.KeyPrefixLen,
 	})
 	if err != nil {
-		return names, fmt.Errorf("make key of recording %s: %w", j.recording.Identity, err)
+		return names, fmt.Errorf("make key of recording %s: %w", recording.Identity, err)
 	}
 	return names, nil
+}
+
+// wantedKey returns the key that a recording which was not had would be stored
+// under if it is what the vendor's recordings are, MP3; "" where none can be made.
+// A later run looks there before it writes the recording off.
+func (r *run) wantedKey(day *sharedDay, call *fetcher.Call, recording fetcher.Recording) string {
+	names, err := r.namesOf(day, call, recording, audio.MP3)
+	if err != nil {
+		return "" // told when it is to be stored
+	}
+	return names.Wanted()
 }

@@ -7,26 +7,20 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// endBefore is how long before now the current day is listed to: younger calls
-// have no recording yet, and the newest rows change while they are paged.
-const endBefore = 5 * time.Minute
-
 // plannedDay is one call day to work.
 type plannedDay struct {
 	date fetcher.Date
-	span fetcher.Window // what to ask for
-	// whole says that all of the day was asked for, so that it may be closed. It is
-	// true of today as well, which is only not over.
+	span fetcher.Window // what to ask for, also where it lies in the future
+	// whole says that all of the day was asked for, so that it may be closed.
 	whole bool
 }
 
 // plan cuts the span into days and puts them in order. Earlier days that are known
 // to be open come with them, whole.
 func (c *Config) plan(now time.Time, open []fetcher.Date) []plannedDay {
-	latest := fetcher.Wall(now.Add(-endBefore), c.Zone)
 	to := c.Span.To
-	if to.After(latest) {
-		to = latest
+	if present := fetcher.Wall(now, c.Zone); to.After(present) {
+		to = present
 	}
 	var days []plannedDay
 	for _, date := range open {
@@ -36,15 +30,15 @@ func (c *Config) plan(now time.Time, open []fetcher.Date) []plannedDay {
 	}
 	if !to.Before(c.Span.From) {
 		for date := fetcher.DateOf(c.Span.From); date <= fetcher.DateOf(to); date = date.AddDays(1) {
-			days = append(days, c.planDay(date, latest))
+			days = append(days, c.planDay(date))
 		}
 	}
 	slices.SortFunc(days, func(a, b plannedDay) int { return c.compare(now, a.date, b.date) })
 	return days
 }
 
-// planDay asks for all of a day but what the span or the present cut off.
-func (c *Config) planDay(date fetcher.Date, latest time.Time) plannedDay {
+// planDay asks for all of a day but what the span leaves out.
+func (c *Config) planDay(date fetcher.Date) plannedDay {
 	day := plannedDay{date: date, span: date.Window(), whole: true}
 	first, last := day.span.From.Add(time.Second), day.span.To.Add(-time.Second)
 	if c.Span.From.After(first) {
@@ -52,9 +46,6 @@ func (c *Config) planDay(date fetcher.Date, latest time.Time) plannedDay {
 	}
 	if c.Span.To.Before(last) {
 		day.span.To, day.whole = c.Span.To, false
-	}
-	if day.span.To.After(latest) {
-		day.span.To = latest
 	}
 	return day
 }

@@ -40,11 +40,12 @@ type run struct {
 	soft context.Context // ends when the run is asked to stop: nothing new is begun
 	hard context.Context // ends when what is in flight must end too
 	stop context.CancelCauseFunc
+	kill context.CancelFunc // ends hard
 
 	mu        sync.Mutex
 	open      map[fetcher.Date]*sharedDay
-	claims    map[string]string // keys being stored, by recording
-	held      []heldLoss
+	claims    map[string]*claim // by the key that is being stored under
+	held      []heldVerdict
 	postponed []*dayRun // days that cannot be concluded before the run's end
 	summary   Summary
 	active    map[fetcher.Date]bool
@@ -70,6 +71,7 @@ var errLimitReached = errors.New("--max-recordings is reached")
 // It is called once; Summary and Progress may be called at any time.
 func (a *Archiver) Run(ctx context.Context) error {
 	r := a.prepare(ctx)
+	defer r.kill()
 	defer r.stop(nil)
 	r.logSpan()
 	err := r.checkArchive()
@@ -94,15 +96,14 @@ func (a *Archiver) prepare(ctx context.Context) *run {
 		retry:  retry.Policy{Tries: 5, Refusals: 12, Initial: 500 * time.Millisecond, Max: 30 * time.Second},
 		limit:  newLimiter(a.Config.MaxRecordings),
 		open:   map[fetcher.Date]*sharedDay{},
-		claims: map[string]string{},
+		claims: map[string]*claim{},
 		active: map[fetcher.Date]bool{},
 	}
 	r.now = r.earlierClock
 	r.zone.location = a.Config.Zone
 	r.summary = Summary{Run: a.Config.Run, Started: time.Now().UTC(), DryRun: a.Config.DryRun, OpenDays: []OpenDay{}, Warnings: []string{}}
 	r.soft, r.stop = context.WithCancelCause(ctx)
-	var kill context.CancelFunc
-	r.hard, kill = context.WithCancel(context.WithoutCancel(ctx))
+	r.hard, r.kill = context.WithCancel(context.WithoutCancel(ctx))
 	context.AfterFunc(r.soft, func() {
 		timer := time.NewTimer(a.Config.Grace)
 		defer timer.Stop()
@@ -110,7 +111,7 @@ func (a *Archiver) prepare(ctx context.Context) *run {
 		case <-timer.C:
 		case <-r.hard.Done():
 		}
-		kill()
+		r.kill()
 	})
 	a.state.Store(r)
 	return r
@@ -178,8 +179,9 @@ func (r *run) workAll() error {
 	}
 	lister := new(errgroup.Group)
 	lister.SetLimit(daysInFlight)
-	for _, day := range days {
+	for i, day := range days {
 		if r.soft.Err() != nil {
+			r.count(func(s *Summary) { s.DaysNotBegun = len(days) - i })
 			break
 		}
 		lister.Go(func() error {

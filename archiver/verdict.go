@@ -41,14 +41,14 @@ func confirmsLoss(prior manifest.State, listing string, age dayAge, now time.Tim
 }
 
 // final reports whether a recording is never asked for again: archived or lost, or
-// asked for in vain once more after it had waited for giveUp. A damaged recording
-// waits from when the damage was found, not from when it was first seen.
-func final(s manifest.State, giveUp time.Duration, now time.Time) bool {
+// asked for in vain once more after it had waited for giveUp. What was archived
+// once and is damaged waits for as long as it takes.
+func final(s manifest.State, giveUp time.Duration) bool {
 	switch {
-	case s.Outcome == manifest.Damaged:
-		return now.Sub(s.Time) >= giveUp
 	case s.Outcome.Final():
 		return true
+	case s.Outcome == manifest.Damaged:
+		return false
 	}
 	return !s.Time.Before(s.FirstSeen.Add(giveUp))
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"time"
 
 	"convoso-archiver/archiver/key"
 	"convoso-archiver/archiver/store"
@@ -22,20 +21,27 @@ type job struct {
 	recording fetcher.Recording
 	prior     manifest.State
 	age       dayAge
-	attempts  int // requests made
+	attempts  int      // requests made
+	keys      []string // to store under, once they are claimed
 	unclaim   func()
 }
 
-// owe makes the day wait for a job.
-func (d *dayRun) owe(*job) { d.owed.Add(1) }
+// owe makes the listing that found a job wait for it, and the day that it belongs
+// to, which may be another one. The job holds that day's ledger until it ends.
+func (d *dayRun) owe(j *job) {
+	d.retain(j.day)
+	d.owed.Add(1)
+	j.day.owe()
+}
 
-// done tells the day that the job has its line.
-func (j *job) done() { j.owner.owed.Done() }
-
-// abandon tells the day that the job was not worked, so that no window line may be
-// written for the listing that found it.
-func (j *job) abandon() {
-	j.owner.abandoned.Store(true)
+// end tells both that the job has its line, or that it was abandoned without one:
+// then no window line may be written for what listed it.
+func (j *job) end(abandoned bool) {
+	if abandoned {
+		j.owner.abandoned.Store(true)
+	}
+	j.day.repay(abandoned)
+	j.owner.release(j.day)
 	j.owner.owed.Done()
 }
 
@@ -44,20 +50,16 @@ func (j *job) abandon() {
 func (r *run) worker() {
 	for j := range r.jobs {
 		if r.soft.Err() != nil {
-			j.abandon()
+			j.end(true)
 			continue
 		}
 		r.inFlight.Add(1)
 		err := r.archive(j)
 		r.inFlight.Add(-1)
-		if err == nil {
-			j.done()
-			continue
+		if err != nil && !errors.Is(err, errStopping) {
+			r.stop(err) // before the day goes on, which must find the run stopping
 		}
-		j.abandon()
-		if !errors.Is(err, errStopping) {
-			r.stop(err)
-		}
+		j.end(err != nil)
 	}
 }
 
@@ -72,10 +74,7 @@ func (r *run) archive(j *job) error {
 	}
 	line, err := r.fetchAndStore(j)
 	r.limit.release(err == nil && line.Outcome == manifest.Archived)
-	if err != nil {
-		return err
-	}
-	return nil
+	return err
 }
 
 // fetchAndStore is archive within the limit on new recordings. The one retry loop
@@ -139,22 +138,24 @@ func (r *run) dooms(err error) (bool, error) {
 
 // put stores a body under the recording's key.
 func (r *run) put(j *job, got *download) (store.Stored, error) {
-	names, err := r.namesOf(j, got.format())
-	if err != nil {
-		return store.Stored{}, retry.Stop(err)
-	}
 	sum := got.body.sum()
-	keys := names.For(j.recording.Identity, sum)
-	keys = withoutDamaged(keys, j.prior)
-	if j.unclaim == nil {
-		j.unclaim = r.claim(keys, j.recording.Identity)
+	if j.keys == nil {
+		names, err := r.namesOf(j.day, j.call, j.recording, got.format())
+		if err != nil {
+			return store.Stored{}, retry.Stop(err)
+		}
+		keys := r.keysFor(j, names, sum)
+		if j.unclaim, err = r.claim(keys[0]); err != nil {
+			return store.Stored{}, retry.Stop(err)
+		}
+		j.keys = keys
 	}
 	content, err := got.body.reader()
 	if err != nil {
 		return store.Stored{}, retry.Stop(err)
 	}
 	stored, err := r.Store.Put(r.hard, store.Object{
-		Keys: keys, Body: content, Size: got.body.size, SHA256: sum, ContentType: got.contentType(),
+		Keys: j.keys, Body: content, Size: got.body.size, SHA256: sum, ContentType: got.contentType(),
 		RecordingID: j.recording.Identity, CallID: j.call.ID,
 	})
 	if err == nil || store.IsRetriable(err) {
@@ -163,58 +164,51 @@ func (r *run) put(j *job, got *download) (store.Stored, error) {
 	return stored, retry.Stop(err)
 }
 
-// withoutDamaged leaves out the key under which damaged bytes stand.
-func withoutDamaged(keys []string, prior manifest.State) []string {
-	if prior.Outcome != manifest.Damaged {
-		return keys
+// keysFor returns the keys to try for a body. What replaces damaged bytes gets one
+// that no body of this recording can stand under: the store would adopt that.
+func (r *run) keysFor(j *job, names key.Names, sum [32]byte) []string {
+	if j.prior.Outcome == manifest.Damaged {
+		return names.For(j.recording.Identity+" "+r.config.Run, sum)[1:]
 	}
-	var others []string
-	for _, key := range keys {
-		if key != prior.Key {
-			others = append(others, key)
-		}
-	}
-	return others
+	return names.For(j.recording.Identity, sum)
 }
 
-// claim marks keys as being stored for a recording until its line is durable, so
-// that another one with the same name and the same bytes does not adopt the file.
-func (r *run) claim(keys []string, identity string) (release func()) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var mine []string
-	for _, key := range keys {
-		if _, taken := r.claims[key]; !taken {
-			r.claims[key] = identity
-			mine = append(mine, key)
+// claim is a key under which a recording is being stored.
+type claim struct {
+	ended chan struct{} // closed when the recording's line is durable, or it failed
+}
+
+// claim marks the wanted key as being stored under until the recording's line is
+// durable, and waits for another recording that wants the same: else one could
+// adopt what the other has stored and not yet noted. The alternatives are one
+// recording's own, so that no two wait for each other.
+func (r *run) claim(key string) (release func(), err error) {
+	mine := &claim{ended: make(chan struct{})}
+	for {
+		r.mu.Lock()
+		other, taken := r.claims[key]
+		if !taken {
+			r.claims[key] = mine
+			r.mu.Unlock()
+			break
+		}
+		r.mu.Unlock()
+		select {
+		case <-other.ended:
+		case <-r.hard.Done():
+			return nil, errStopping
 		}
 	}
 	return func() {
 		r.mu.Lock()
-		defer r.mu.Unlock()
-		for _, key := range mine {
-			delete(r.claims, key)
-		}
-	}
-}
-
-// Owner returns the recording that a key belongs to by a line of the manifest, or
-// by being stored right now; "" where it belongs to none. A store asks it before it
-// adopts bytes that no metadata names. It is safe for concurrent use.
-func (a *Archiver) Owner(ctx context.Context, key string) (string, error) {
-	if r := a.state.Load(); r != nil {
-		r.mu.Lock()
-		owner, claimed := r.claims[key]
+		delete(r.claims, key)
 		r.mu.Unlock()
-		if claimed {
-			return owner, nil
-		}
-	}
-	return a.Ledger.Owner(ctx, key)
+		close(mine.ended)
+	}, nil
 }
 
 func (r *run) noteArchived(j *job, got *download, stored store.Stored) (manifest.Recording, error) {
-	now := time.Now().UTC()
+	now := r.now().UTC()
 	line := manifest.Recording{
 		RecordingID: j.recording.Identity, Outcome: manifest.Archived, Key: stored.Key,
 		Size: stored.Size, SHA256: hex.EncodeToString(stored.SHA256[:]), Time: now, Run: r.config.Run,
@@ -243,58 +237,44 @@ func (r *run) noteFinding(j *job, f *finding) (manifest.Recording, error) {
 	}
 	now := r.now().UTC()
 	line := manifest.Recording{
-		RecordingID: j.recording.Identity, Outcome: f.outcome, Time: time.Now().UTC(), Run: r.config.Run,
+		RecordingID: j.recording.Identity, Outcome: f.outcome, Time: now, Run: r.config.Run, Key: r.wantedKey(j.day, j.call, j.recording),
 		CallID: j.call.ID, FirstSeen: firstSeen(j.prior, now), Attempts: j.prior.Attempts + j.attempts, Reason: f.reason,
 	}
-	names, err := r.namesOf(j, "")
-	if err != nil {
-		return line, err
-	}
-	line.Key = names.For(j.recording.Identity, [32]byte{})[0]
 	if f.notFound {
 		line.Reason = manifest.NotFoundReason(j.owner.listing)
 	}
-	if j.prior.Outcome == manifest.Lost { // asked for again by --retry, in vain
+	switch {
+	case j.prior.Outcome == manifest.Lost: // asked for again by --retry, in vain
 		line.Outcome = manifest.Lost
-		if err := j.day.Note(r.hard, line); err != nil {
-			return line, fmt.Errorf("note recording %s: %w", line.RecordingID, err)
+		return line, r.noteWaiting(j, line, func(s *Summary) { s.Known++ })
+	case f.notFound && confirmsLoss(j.prior, j.owner.listing, j.age, now):
+		lost := line
+		lost.Outcome = manifest.Lost
+		if j.age.expired {
+			return lost, r.noteLoss(j.day, lost)
 		}
-		r.count(func(s *Summary) { s.Known++ })
+		r.hold(j.day, lost)
 		return line, nil
-	}
-	if f.notFound {
-		if confirmsLoss(j.prior, j.owner.listing, j.age, now) {
-			return line, r.noteConfirmedLoss(j, line)
+	case j.prior.Outcome != manifest.Damaged && final(manifest.State{Outcome: line.Outcome, Time: now, FirstSeen: line.FirstSeen}, r.config.GiveUp):
+		if (f.notFound || f.denied) && !j.age.expired {
+			r.hold(j.day, line)
+			return line, nil
 		}
-	}
-	if err := j.day.Note(r.hard, line); err != nil {
-		return line, fmt.Errorf("note recording %s: %w", line.RecordingID, err)
-	}
-	givenUp := final(manifest.State{Outcome: line.Outcome, Time: line.Time, FirstSeen: line.FirstSeen}, r.config.GiveUp, now)
-	r.count(func(s *Summary) {
-		s.add(line.Outcome)
-		if givenUp && j.prior.Outcome != manifest.Damaged {
+		return line, r.noteWaiting(j, line, func(s *Summary) {
+			s.add(line.Outcome)
 			s.GivenUp++
-		}
-	})
-	r.logger(j).Info("recording not archived", "outcome", line.Outcome, "reason", f.reason)
-	return line, nil
+		})
+	}
+	return line, r.noteWaiting(j, line, func(s *Summary) { s.add(line.Outcome) })
 }
 
-// noteConfirmedLoss writes a recording off; on a day that should still have its
-// audio only once it is known that the host is in order.
-func (r *run) noteConfirmedLoss(j *job, pending manifest.Recording) error {
-	lost := pending
-	lost.Outcome = manifest.Lost
-	keys := key.Again(pending.Key, pending.RecordingID)
-	if j.age.expired {
-		return r.noteLoss(j.day, lost, keys)
+// noteWaiting notes the line of a recording that was not had, and counts it.
+func (r *run) noteWaiting(j *job, line manifest.Recording, counted func(*Summary)) error {
+	if err := j.day.Note(r.hard, line); err != nil {
+		return fmt.Errorf("note recording %s: %w", line.RecordingID, err)
 	}
-	if err := j.day.Note(r.hard, pending); err != nil {
-		return fmt.Errorf("note recording %s: %w", pending.RecordingID, err)
-	}
-	r.count(func(s *Summary) { s.Pending++ })
-	r.hold(heldLoss{day: j.day, line: lost, keys: keys, proofs: r.streaks.proofs()})
+	r.count(counted)
+	r.logger(j).Info("recording not archived", "outcome", line.Outcome, "reason", line.Reason)
 	return nil
 }
 

@@ -31,7 +31,7 @@ type Call struct {
 	LastName           string
 	Status             string
 	StatusName         string
-	CallLength         string // seconds; "" while the call is in progress
+	CallLength         string // seconds; "" for null
 	CallDate           string // wall clock of the account's zone
 	AgentComment       string
 	QueueID            string
@@ -54,6 +54,9 @@ type Call struct {
 	// the links of recordings: drop them with [Call.RowWithoutLinks] before keeping it.
 	Raw json.RawMessage
 
+	linkSecrets []string
+	inProgress  bool
+
 	// Day is the call day that the row belongs to; a listing sets it.
 	Day Date
 }
@@ -72,8 +75,9 @@ type Recording struct {
 	Link     Secret // public_url, else src; "" as long as there is none
 }
 
-// InProgress reports whether the call had not ended when it was listed.
-func (c *Call) InProgress() bool { return c.CallLength == "" }
+// InProgress reports whether the call had not ended when it was listed: the API
+// sends null for call_length then.
+func (c *Call) InProgress() bool { return c.inProgress }
 
 // Date returns the call's wall-clock time as a time in UTC that stands for no
 // instant, and whether call_date can be read.
@@ -114,7 +118,7 @@ type rowFields struct {
 	LastName           text            `json:"last_name"`
 	Status             text            `json:"status"`
 	StatusName         text            `json:"status_name"`
-	CallLength         text            `json:"call_length"`
+	CallLength         nullable        `json:"call_length"`
 	CallDate           text            `json:"call_date"`
 	AgentComment       text            `json:"agent_comment"`
 	Recording          json.RawMessage `json:"recording"`
@@ -155,6 +159,8 @@ func (c *Call) UnmarshalJSON(data []byte) error {
 		TermReason: string(f.TermReason), CallType: string(f.CallType), QueuePosition: f.QueuePosition.orNull(),
 		QueueSeconds: f.QueueSeconds.orNull(), OriginatingAgentID: f.OriginatingAgentID.orNull(), SessionID: string(f.SessionID),
 		Raw: bytes.Clone(data),
+
+		inProgress: f.CallLength.null || strings.EqualFold(string(f.CallLength.text), "null"),
 	}
 	elements, readable := recordingElements(f.Recording)
 	c.RecordingUnreadable = !readable
@@ -169,6 +175,9 @@ func (c *Call) UnmarshalJSON(data []byte) error {
 			Type: string(r.Type), New: string(r.New),
 			Link: Secret(cmp.Or(r.PublicURL.orNull(), r.Src.orNull())),
 		})
+		for _, link := range []text{r.PublicURL, r.Src} {
+			c.linkSecrets = append(c.linkSecrets, LinkSecrets(Secret(link.orNull()))...)
+		}
 	}
 	identify(c.Recordings)
 	return nil

@@ -167,7 +167,7 @@ func TestIdentity(t *testing.T) {
 
 func TestInProgress(t *testing.T) {
 	for row, want := range map[string]bool{
-		`{"call_length":null}`: true, `{"call_length":"null"}`: true, `{}`: true,
+		`{"call_length":null}`: true, `{"call_length":"null"}`: true, `{}`: false, `{"call_length":""}`: false,
 		`{"call_length":"0"}`: false, `{"call_length":0}`: false, `{"call_length":"12"}`: false,
 	} {
 		if c := decodeCall(t, row); c.InProgress() != want {

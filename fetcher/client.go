@@ -99,10 +99,10 @@ func New(o Options) (*Client, error) {
 		options:  o,
 		endpoint: strings.TrimSuffix(base.String(), "/") + "/log/retrieve",
 		api:      newAPIClient(o),
-		media:    newMediaClient(o),
 		apiPacer: newPacer(base.Host, o.APIRate, o.Learned[apiKey(base.Host)]),
 		pacers:   map[string]*Pacer{},
 	}
+	c.media = c.newMediaClient()
 	return c, nil
 }
 
@@ -175,13 +175,8 @@ func (c *Client) retrieveOnce(ctx context.Context, q Query) (*page, error) {
 	defer body.Close()
 	c.answered.Store(true)
 	c.noteClock(response.Header)
-	if wait := refusal(response); wait {
-		after := retryAfter(response.Header, time.Now())
-		if err := c.apiPacer.refused(started, after); err != nil {
-			return nil, retry.Stop(err)
-		}
-		c.options.Logger.Info("the API asks to wait", "host", c.apiPacer.host, "status", response.StatusCode)
-		return nil, retry.Refused(&APIError{Op: retrieveCalls, Status: response.StatusCode, RetryAfter: after})
+	if asksToWait(response.StatusCode) {
+		return nil, c.apiRefused(started, response, &APIError{Op: retrieveCalls, Status: response.StatusCode})
 	}
 	if response.StatusCode >= 300 && response.StatusCode < 400 {
 		return nil, retry.Stop(&APIError{Op: retrieveCalls, Status: response.StatusCode, Text: "a redirect, which is not followed"})
@@ -193,32 +188,50 @@ func (c *Client) retrieveOnce(ctx context.Context, q Query) (*page, error) {
 	if len(data) > largestPage {
 		return nil, retry.Stop(errors.New("list calls: a page is larger than 64 MiB: try a smaller --page-size"))
 	}
-	c.apiPacer.answered(started)
 	p, err := decodePage(retrieveCalls, response.StatusCode, data)
-	if apiError, ok := errors.AsType[*APIError](err); ok {
-		apiError.Text = c.scrub(apiError.Text, q)
-		if !apiError.passing() {
-			return nil, retry.Stop(apiError)
-		}
+	apiError, failed := errors.AsType[*APIError](err)
+	if failed {
+		apiError.Text = shorten(c.scrub(apiError.Text, q))
 	}
+	switch {
+	case failed && apiError.asksToWait():
+		return nil, c.apiRefused(started, response, apiError)
+	case failed && !apiError.passing():
+		err = retry.Stop(apiError)
+	}
+	c.apiPacer.answered(started)
 	return p, err
+}
+
+// apiRefused holds all requests to the API back, and returns what the retry loop
+// is to do: come back, or give up where the API wants to be left alone for long.
+func (c *Client) apiRefused(started ticket, response *http.Response, refusal *APIError) error {
+	refusal.RetryAfter = retryAfter(response.Header, time.Now())
+	if err := c.apiPacer.refused(started, refusal.RetryAfter); err != nil {
+		return retry.Stop(err)
+	}
+	c.options.Logger.Info("the API asks to wait", "host", c.apiPacer.host, "status", refusal.Status, "code", refusal.Code)
+	return retry.Refused(refusal)
 }
 
 // scrub removes the token and personal filter values from a text of the API, which
 // may repeat what it was asked.
 func (c *Client) scrub(said string, q Query) string {
-	secrets := []string{c.options.Token.Reveal(), url.QueryEscape(c.options.Token.Reveal())}
+	secrets := []string{c.options.Token.Reveal()}
 	for _, p := range q.parameters() {
 		if p.personal {
-			secrets = append(secrets, p.value, url.QueryEscape(p.value))
+			secrets = append(secrets, p.value)
 		}
 	}
+	var pairs []string
 	for _, secret := range secrets {
-		if secret != "" {
-			said = strings.ReplaceAll(said, secret, redacted)
+		for _, form := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret)} {
+			if form != "" {
+				pairs = append(pairs, form, redacted)
+			}
 		}
 	}
-	return said
+	return strings.NewReplacer(pairs...).Replace(said)
 }
 
 func (c *Client) noteClock(header http.Header) {
@@ -234,9 +247,9 @@ func (c *Client) noteClock(header http.Header) {
 	c.skew.Store(int64(skew))
 }
 
-// refusal reports whether the answer asks to slow down.
-func refusal(response *http.Response) bool {
-	return response.StatusCode == http.StatusTooManyRequests || response.StatusCode == http.StatusServiceUnavailable
+// asksToWait reports whether a status, or a code of the API, asks to slow down.
+func asksToWait(status int) bool {
+	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
 }
 
 // pacer returns the pacer of a host of links.

@@ -64,13 +64,16 @@ func (e *APIError) Unknown() string {
 // beyondCeiling reports whether the offset was over the API's limit.
 func (e *APIError) beyondCeiling() bool { return e.Code == 7231 }
 
+// asksToWait reports whether the API refused for the number of requests, by the
+// status or, under any status, by its own code.
+func (e *APIError) asksToWait() bool { return asksToWait(e.Status) || asksToWait(e.Code) }
+
 // passing reports whether a further attempt may succeed.
 func (e *APIError) passing() bool {
 	if e.Refused() || e.Unknown() != "" || e.beyondCeiling() {
 		return false
 	}
-	return e.Status >= 500 || e.Code == 500 || e.Status == http.StatusRequestTimeout ||
-		e.Status == http.StatusTooManyRequests
+	return e.Status >= 500 || e.Code == 500 || e.Status == http.StatusRequestTimeout || e.asksToWait()
 }
 
 // ErrUnreachable is wrapped by an error of the API that stayed after all attempts.

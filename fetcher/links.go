@@ -16,19 +16,15 @@ const droppedLink = "[link dropped]"
 var addressPattern = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>]*`)
 
 // RowWithoutLinks returns the row as received, compact, with every address in it
-// replaced: the src and public_url of its recordings, and any other text that
+// replaced: whatever stands under src and public_url, and any other text that
 // holds an address or a recording's link token, in fields known or unknown. Order
 // of fields, numbers and duplicates stay as they were. It fails when the row is
 // not valid JSON.
 func (c *Call) RowWithoutLinks() (json.RawMessage, error) {
-	var secrets []string
-	for _, r := range c.Recordings {
-		secrets = append(secrets, LinkSecrets(r.Link)...)
-	}
 	decoder := json.NewDecoder(bytes.NewReader(c.Raw))
 	decoder.UseNumber()
 	var out bytes.Buffer
-	if err := copyWithoutLinks(&out, decoder, secrets); err != nil {
+	if err := copyWithoutLinks(&out, decoder, c.linkSecrets); err != nil {
 		return nil, fmt.Errorf("drop links from row: %w", err)
 	}
 	return out.Bytes(), nil
@@ -77,6 +73,12 @@ func copyWithoutLinks(out *bytes.Buffer, decoder *json.Decoder, secrets []string
 				return err
 			}
 			out.WriteByte(':')
+			if name == "src" || name == "public_url" {
+				if err := writeDropped(out, decoder); err != nil {
+					return err
+				}
+				continue
+			}
 		}
 		if err := copyWithoutLinks(out, decoder, secrets); err != nil {
 			return err
@@ -91,6 +93,19 @@ func copyWithoutLinks(out *bytes.Buffer, decoder *json.Decoder, secrets []string
 	}
 	out.WriteRune(rune(end.(json.Delim)))
 	return nil
+}
+
+// writeDropped writes a placeholder for the decoder's next value, and null for null.
+func writeDropped(out *bytes.Buffer, decoder *json.Decoder) error {
+	var value json.RawMessage
+	if err := decoder.Decode(&value); err != nil {
+		return err
+	}
+	if isNothing(value) {
+		out.WriteString("null")
+		return nil
+	}
+	return writeScalar(out, droppedLink, nil)
 }
 
 func writeScalar(out *bytes.Buffer, token json.Token, secrets []string) error {

@@ -118,18 +118,15 @@ var errStopped = errors.New("listing stopped")
 
 // listWindow lists one window until it proves whole or the repeats are used up.
 func (l *Listing) listWindow(ctx context.Context, window Window, yield func(*Page, error) bool) (WindowResult, error) {
-	union := callSet{}
+	seen := &tally{calls: callSet{}}
 	var result WindowResult
 	for pass := 0; ; pass++ {
 		var err error
-		result, err = l.listOnce(ctx, window, union, pass == 0, yield)
+		result, err = l.listOnce(ctx, window, seen, pass == 0, yield)
 		if err != nil || result.Whole {
 			return result, err
 		}
-		if !l.repeat {
-			break
-		}
-		if pass == mostRepeats {
+		if !l.repeat || pass == mostRepeats {
 			break
 		}
 	}
@@ -163,8 +160,15 @@ func (s callSet) add(c *Call) bool {
 	return !known
 }
 
+// tally is what all passes over one window have seen together.
+type tally struct {
+	calls      callSet
+	ofDay      int // of the calls, those of the listing's day that this window counts
+	recordings int // of these
+}
+
 // listOnce pages through one window once.
-func (l *Listing) listOnce(ctx context.Context, window Window, union callSet, first bool, yield func(*Page, error) bool) (WindowResult, error) {
+func (l *Listing) listOnce(ctx context.Context, window Window, seen *tally, first bool, yield func(*Page, error) bool) (WindowResult, error) {
 	result := WindowResult{Window: window, Total: -1}
 	own := callSet{}
 	steady, stray := true, false
@@ -195,10 +199,10 @@ func (l *Listing) listOnce(ctx context.Context, window Window, union callSet, fi
 		known := len(own)
 		for i := range p.calls {
 			call := &p.calls[i]
-			union.add(call)
-			if own.add(call) && l.counts(window, call) {
-				result.DayCalls++
-				result.Recordings += len(call.Recordings)
+			own.add(call)
+			if seen.calls.add(call) && l.counts(window, call) {
+				seen.ofDay++
+				seen.recordings += len(call.Recordings)
 			}
 		}
 		if p.unreadable > 0 {
@@ -217,9 +221,10 @@ func (l *Listing) listOnce(ctx context.Context, window Window, union callSet, fi
 			p.total >= 0 && offset > p.total && p.rows < l.client.options.PageSize,
 			len(own) == known && (p.total < 0 || offset > p.total): // the offset is ignored, or pages repeat
 			result.Calls = len(own)
-			if len(union) == result.Total {
-				result.Calls = len(union)
+			if len(seen.calls) == result.Total {
+				result.Calls = len(seen.calls)
 			}
+			result.DayCalls, result.Recordings = seen.ofDay, seen.recordings
 			result.Whole = steady && result.Total >= 0 && result.Calls == result.Total
 			if stray {
 				l.doubt("the API sent calls from outside the time that was asked for")

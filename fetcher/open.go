@@ -58,11 +58,12 @@ func (c *Client) Open(ctx, waiting context.Context, link Secret) (*Audio, error)
 	if !c.options.AllowHosts.allows(address) {
 		return nil, &transportError{op, ErrNotAllowed.Error(), ErrNotAllowed}
 	}
-	pacer := c.pacer(address.Host)
-	started, err := pacer.wait(waiting)
-	if err != nil {
+	first := &hop{pacer: c.pacer(hostPort(address))}
+	if first.started, err = first.pacer.wait(waiting); err != nil {
 		return nil, err
 	}
+	route := &route{last: first}
+	ctx = context.WithValue(ctx, routeKey{}, route)
 	ctx, cancel := context.WithCancelCause(ctx)
 	request := (&http.Request{
 		Method: http.MethodGet, URL: address, Host: address.Host,
@@ -80,17 +81,44 @@ func (c *Client) Open(ctx, waiting context.Context, link Secret) (*Audio, error)
 		Status: response.StatusCode, ContentLength: response.ContentLength,
 		ContentType: response.Header.Get("Content-Type"), ContentEncoding: response.Header.Get("Content-Encoding"),
 	}
-	if refusal(response) {
+	host := route.last
+	if asksToWait(response.StatusCode) {
 		defer audio.Close()
 		after := retryAfter(response.Header, time.Now())
-		if err := pacer.refused(started, after); err != nil {
+		if err := host.pacer.refused(host.started, after); err != nil {
 			return nil, err
 		}
-		c.options.Logger.Info("the media host asks to wait", "host", pacer.host, "status", response.StatusCode)
+		c.options.Logger.Info("the media host asks to wait", "host", host.pacer.host, "status", response.StatusCode)
 		return nil, &RefusedError{Status: response.StatusCode, RetryAfter: after}
 	}
-	pacer.answered(started)
+	host.pacer.answered(host.started)
 	return audio, nil
+}
+
+// route is the way of one request for audio; redirects lead it on.
+type route struct{ last *hop }
+
+// hop is one request that a host has allowed to be started.
+type hop struct {
+	pacer   *Pacer
+	started ticket
+}
+
+// routeKey is the context key of a request's *route.
+type routeKey struct{}
+
+// startOn waits until the host that a redirect leads to may be asked: a redirect
+// is a request like any other.
+func (c *Client) startOn(request *http.Request) error {
+	way, _ := request.Context().Value(routeKey{}).(*route)
+	next := &hop{pacer: c.pacer(hostPort(request.URL))}
+	var err error
+	if next.started, err = next.pacer.wait(request.Context()); err != nil {
+		return err
+	}
+	way.last.pacer.answered(way.last.started)
+	way.last = next
+	return nil
 }
 
 // exactURL parses a link so that the request carries exactly its bytes. Where

@@ -60,7 +60,6 @@ func newPacer(host string, ceiling, learned float64) *Pacer {
 		p.rate = unlimitedRate
 	case learned > 0:
 		p.rate = min(max(learned, slowestRate), ceiling)
-		p.refusedAt = 0
 	default:
 		p.rate = min(safeRate, ceiling)
 	}
@@ -186,7 +185,9 @@ func (p *Pacer) refused(t ticket, after time.Duration) error {
 	if until := now.Add(after); until.After(p.pausedUntil) {
 		p.pausedUntil = until
 	}
-	p.next = p.pausedUntil
+	if p.next.Before(p.pausedUntil) {
+		p.next = p.pausedUntil
+	}
 	close(p.wake)
 	p.wake = make(chan struct{})
 	return nil

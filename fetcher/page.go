@@ -112,7 +112,7 @@ func (e *envelope) apiError(op string, status int) *APIError {
 	return &APIError{Op: op, Status: status, Code: code, Text: tame(string(said))}
 }
 
-// tame makes a vendor's text fit for one line of a terminal.
+// tame makes a vendor's text one printable line without addresses.
 func tame(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
@@ -120,12 +120,17 @@ func tame(s string) string {
 		}
 		return ' '
 	}, s)
-	s = addressPattern.ReplaceAllString(s, droppedLink)
+	return strings.TrimSpace(addressPattern.ReplaceAllString(s, droppedLink))
+}
+
+// shorten cuts a text to what fits a line. It comes last: a secret that is cut can
+// no longer be recognised.
+func shorten(s string) string {
 	const longest = 200
 	if runes := []rune(s); len(runes) > longest {
-		s = string(runes[:longest]) + "…"
+		return string(runes[:longest]) + "…"
 	}
-	return strings.TrimSpace(s)
+	return s
 }
 
 func looksLike(body []byte) string {

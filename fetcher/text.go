@@ -32,6 +32,18 @@ func (t *text) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// nullable is a text that tells null from a value that is missing or empty.
+type nullable struct {
+	text
+	null bool
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (n *nullable) UnmarshalJSON(data []byte) error {
+	n.null = string(bytes.TrimSpace(data)) == "null"
+	return n.text.UnmarshalJSON(data)
+}
+
 // orNull returns the text, and "" for the literal "null" that stands in place of
 // null in some rows.
 func (t text) orNull() string {

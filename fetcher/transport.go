@@ -56,7 +56,8 @@ func newAPIClient(o Options) *http.Client {
 // newMediaClient returns the client of links. It follows redirects to allowed
 // hosts only, and connects to public addresses only, whatever a name resolves to;
 // an origin that was allowed by its whole name may be private.
-func newMediaClient(o Options) *http.Client {
+func (c *Client) newMediaClient() *http.Client {
+	o := c.options
 	guard := ssrf.New(ssrf.WithAnyPort(), ssrf.WithNetworks("tcp4", "tcp6"))
 	guarded := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second, Control: guard.Safe}
 	open := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
@@ -89,7 +90,7 @@ func newMediaClient(o Options) *http.Client {
 			if !o.AllowHosts.allows(request.URL) {
 				return ErrNotAllowed
 			}
-			return nil
+			return c.startOn(request)
 		},
 	}
 }
@@ -105,23 +106,17 @@ type watchedBody struct {
 }
 
 func newWatchedBody(body io.ReadCloser, timeout time.Duration, cancel context.CancelCauseFunc, ctx context.Context) *watchedBody {
-	return &watchedBody{
-		body:    body,
-		timeout: timeout,
-		timer:   time.AfterFunc(timeout, func() { cancel(ErrStalled) }),
-		ctx:     ctx,
-	}
+	timer := time.AfterFunc(timeout, func() { cancel(ErrStalled) })
+	timer.Stop() // it runs while somebody reads: what a slow disk needs is not the host's fault
+	return &watchedBody{body: body, timeout: timeout, timer: timer, ctx: ctx}
 }
 
 // Read implements io.Reader. After a stall it returns an error that is ErrStalled.
 func (b *watchedBody) Read(p []byte) (int, error) {
+	b.timer.Reset(b.timeout)
 	n, err := b.body.Read(p)
-	if err == nil {
-		b.timer.Reset(b.timeout)
-		return n, nil
-	}
 	b.timer.Stop()
-	if err != io.EOF && errors.Is(context.Cause(b.ctx), ErrStalled) {
+	if err != nil && !errors.Is(err, io.EOF) && errors.Is(context.Cause(b.ctx), ErrStalled) {
 		return n, ErrStalled
 	}
 	return n, err

@@ -60,7 +60,7 @@ type Window struct {
 	Listing    string    `json:"listing"` // id of the listing, as in NotFoundReason
 	Rows       int       `json:"rows"`    // rows received
 	Total      int       `json:"total"`   // total the API named
-	Calls      int       `json:"calls"`   // distinct calls
+	Calls      int       `json:"calls"`   // distinct calls of this day
 	Recordings int       `json:"recordings"`
 	ListedAt   time.Time `json:"listed_at"`
 	Time       time.Time `json:"time"` // zero: now

@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// Owner returns the id of the recording that a line names together with key, "" when no line of any day
-// names the key. It reads the whole ledger as a stream, so it is for the rare case that a key is found
+// Owner returns the id of the recording that a line says is stored under key, "" when no line of any day
+// does. It reads the whole ledger as a stream, so it is for the rare case that a key is found
 // taken. A line that cannot be read and may name the key is a *BadLineError.
 func (l *Ledger) Owner(ctx context.Context, key string) (recordingID string, err error) {
 	needle, err := encode(key)
@@ -51,7 +51,9 @@ func (l *Ledger) ownerIn(ctx context.Context, day, key string, needle []byte) (s
 			}
 			return "", raw.fault(day, err)
 		}
-		if kind == kindRecording && string(v.key) == key {
+		// The line of a recording that waits names the key that it would have.
+		stored := Outcome(v.outcome) == Archived || Outcome(v.outcome) == Damaged
+		if kind == kindRecording && stored && string(v.key) == key {
 			return string(v.id), nil
 		}
 	}

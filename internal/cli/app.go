@@ -55,7 +55,7 @@ type input struct {
 }
 
 func commands() []command {
-	return []command{archiveCommand(), demoCommand(), completionCommand(), versionCommand(), helpCommand()}
+	return []command{archiveCommand(), verifyCommand(), reportCommand(), demoCommand(), completionCommand(), versionCommand(), helpCommand()}
 }
 
 func commandNames() []string {
@@ -266,7 +266,7 @@ func versionCommand() command {
 
 func helpCommand() command {
 	return command{
-		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "demo", "completion", "version"},
+		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "demo", "completion", "version"},
 		run: func(_ context.Context, p *process, in input) outcome {
 			text, err := helpOn(in.args)
 			if err == nil {

@@ -44,7 +44,7 @@ func summaryText(s archiver.Summary) string {
 	}
 	row("days", thousands(int64(s.DaysAsked)),
 		part(s.DaysClosed, "closed in this run"), part(s.DaysSkipped, "closed before"),
-		part(s.DaysWhole, "done as far as asked for"), part(len(s.OpenDays), "open"))
+		part(s.DaysWhole, "done as far as asked for"), part(len(s.OpenDays), "open"), part(s.DaysNotBegun, "not begun"))
 	if s.DaysListed > 0 {
 		row("calls", thousands(int64(s.Calls)), "in "+plural(s.DaysListed, "listed day"))
 	}

@@ -121,7 +121,11 @@ func (p *parts) openFolder(ctx context.Context, job *archiveJob, logger *slog.Lo
 	if err != nil {
 		return err
 	}
-	disk, err := store.OpenDisk(folder, store.DiskOptions{Owner: a.Owner, ReadOnly: readOnly})
+	disk, err := store.OpenDisk(folder, store.DiskOptions{
+		// The ledger is opened below; it is asked only when a recording is stored.
+		Owner:    func(ctx context.Context, key string) (string, error) { return a.Ledger.Owner(ctx, key) },
+		ReadOnly: readOnly,
+	})
 	if err != nil {
 		return badFolder(err)
 	}

@@ -24,7 +24,7 @@ type Policy struct {
 }
 
 // Do calls op until it succeeds, returns an error marked with [Stop], has used up
-// the policy, or ctx ends. The delay grows by half each time and is jittered by
+// the policy, or ctx ends. The delay doubles each time and is jittered by
 // half. Do returns the last error of op as it stands, and joins the context's
 // error to it when the wait was cut short. Each call has a state of its own, so Do
 // may be called concurrently.

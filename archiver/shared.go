@@ -1,0 +1,108 @@
+package archiver
+
+import (
+	"fmt"
+	"sync"
+
+	"convoso-archiver/fetcher"
+	"convoso-archiver/manifest"
+)
+
+// sharedDay is one day's ledger, held once however many listings touch it: a row
+// that the API sent with another day's rows belongs to its own.
+type sharedDay struct {
+	date fetcher.Date
+	*manifest.Day
+	refs int // guarded by run.mu
+
+	load func() error
+
+	mu        sync.Mutex
+	seen      map[string]struct{} // identities decided in this run
+	owed      int                 // jobs of this day that are not done, whichever listing found them
+	abandoned bool                // one of them was not worked
+	repaid    *sync.Cond
+}
+
+// first reports whether the identity is seen for the first time in this run.
+func (d *sharedDay) first(identity string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, known := d.seen[identity]
+	d.seen[identity] = struct{}{}
+	return !known
+}
+
+func (d *sharedDay) wasSeen(identity string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, known := d.seen[identity]
+	return known
+}
+
+func (d *sharedDay) owe() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.owed++
+}
+
+func (d *sharedDay) repay(abandoned bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.owed--
+	d.abandoned = d.abandoned || abandoned
+	d.repaid.Broadcast()
+}
+
+// wait returns when no job of the day is under way, and reports whether any was
+// abandoned. The workers end every job, so it needs no context.
+func (d *sharedDay) wait() (abandoned bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for d.owed > 0 {
+		d.repaid.Wait()
+	}
+	return d.abandoned
+}
+
+// acquire returns the day's ledger, loaded. Each must be released.
+func (r *run) acquire(date fetcher.Date) (*sharedDay, error) {
+	r.mu.Lock()
+	day, ok := r.open[date]
+	if !ok {
+		day = &sharedDay{date: date, seen: map[string]struct{}{}}
+		day.repaid = sync.NewCond(&day.mu)
+		day.load = sync.OnceValue(func() error {
+			var err error
+			day.Day, err = r.Ledger.Day(r.hard, string(date))
+			return err
+		})
+		r.open[date] = day
+	}
+	day.refs++
+	r.mu.Unlock()
+	if err := day.load(); err != nil {
+		r.release(day)
+		return nil, fmt.Errorf("read manifest of %s: %w", date, err)
+	}
+	return day, nil
+}
+
+// retain takes one more reference to a day that the caller holds.
+func (r *run) retain(day *sharedDay) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	day.refs++
+}
+
+func (r *run) release(day *sharedDay) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if day.refs--; day.refs > 0 {
+		return
+	}
+	delete(r.open, day.date)
+	if day.Day != nil {
+		day.Release()
+	}
+}

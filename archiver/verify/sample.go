@@ -1,0 +1,53 @@
+package verify
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// shares is how many parts of equal size the recordings are divided into.
+const shares = 1_000_000
+
+// Sample chooses a part of all recordings: those whose id, hashed, falls into a window on a ring of a million
+// shares. Each day the window begins where it ended the day before, so that N percent see every recording once in
+// 100/N days, whichever recordings come and go meanwhile. A day on which nothing ran leaves its window to the
+// next time round.
+type Sample struct {
+	first, count uint64 // shares
+}
+
+// ParseSample reads a part like 1% or 0.5%.
+func ParseSample(s string) (percent float64, err error) {
+	number, ok := strings.CutSuffix(strings.TrimSpace(s), "%")
+	if !ok {
+		return 0, errors.New("a percent sign is missing")
+	}
+	percent, err = strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if err != nil || math.IsNaN(percent) {
+		return 0, errors.New("it is no number of percent")
+	}
+	if percent*shares/100 < 1 || percent > 100 {
+		return 0, errors.New("it is out of range")
+	}
+	return percent, nil
+}
+
+// NewSample returns the part of a date, of which only year, month and day count.
+func NewSample(percent float64, date time.Time) Sample {
+	count := uint64(math.Ceil(percent * shares / 100))
+	year, month, day := date.Date()
+	number := time.Date(year, month, day, 0, 0, 0, 0, time.UTC).Unix() / (24 * 60 * 60)
+	return Sample{first: uint64(number) * count % shares, count: min(count, shares)}
+}
+
+// Has reports whether a recording is in the sample. It depends on nothing but the id.
+func (s Sample) Has(recordingID string) bool {
+	sum := sha256.Sum256([]byte(recordingID))
+	share := binary.BigEndian.Uint64(sum[:8]) % shares
+	return (share+shares-s.first)%shares < s.count
+}

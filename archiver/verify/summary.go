@@ -1,0 +1,230 @@
+package verify
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"convoso-archiver/manifest"
+)
+
+// Kind says what a finding is. The words are stable.
+type Kind string
+
+// The kinds of findings.
+const (
+	Missing      Kind = "missing"        // nothing stands under the key
+	WrongSize    Kind = "wrong_size"     // what stands there has another size
+	WrongHash    Kind = "wrong_hash"     // it has the size and other bytes
+	Unproved     Kind = "no_checksum"    // the line that says archived lacks size or SHA-256
+	Contradicted Kind = "contradiction"  // two lines name the same key with different bytes
+	SharedKey    Kind = "shared_key"     // two recordings are noted under one key
+	BadLine      Kind = "bad_line"       // a line of the manifest cannot be read
+	TornLine     Kind = "torn_line"      // a manifest file ends in part of a line
+	WrongDayLine Kind = "wrong_day_line" // a day line disagrees with the lines that it closes
+	LostSegments Kind = "lost_segments"  // the manifest of a day had more segments
+	BadArchive   Kind = "bad_archive"    // archive.json is missing or cannot be read
+	NotReadable  Kind = "not_readable"   // could not be checked; nothing is said about the bytes
+	Unknown      Kind = "unknown_file"   // the manifest does not know it; a finding with Strict alone
+)
+
+// ofRecording reports whether a finding is cured by fetching the recording again.
+func (k Kind) ofRecording() bool {
+	switch k {
+	case Missing, WrongSize, WrongHash, Unproved, Contradicted, SharedKey:
+		return true
+	}
+	return false
+}
+
+// Finding is one thing that is not as it should be.
+type Finding struct {
+	Kind        Kind   `json:"kind"`
+	Day         string `json:"day,omitempty"`
+	RecordingID string `json:"recording_id,omitempty"`
+	Key         string `json:"key,omitempty"`  // of the recording, or of the unknown file
+	File        string `json:"file,omitempty"` // of the manifest
+	Line        int    `json:"line,omitempty"` // from 1
+	Detail      string `json:"detail"`
+}
+
+// MostListed is how many findings a Summary lists, and how many unknown files; all are counted.
+const MostListed = 10_000
+
+// Summary says what was verified and found.
+type Summary struct {
+	Answer   string    `json:"answer"`          // set by the caller: the first line of the text
+	ExitCode int       `json:"exit_code"`       // likewise
+	Error    string    `json:"error,omitempty"` // likewise: why it could not go on
+	Stopped  string    `json:"stopped,omitempty"`
+	Started  time.Time `json:"started"`
+	Ended    time.Time `json:"ended"`
+	Seconds  float64   `json:"seconds"`
+
+	Mode   Mode   `json:"mode"`
+	From   string `json:"from,omitempty"`
+	To     string `json:"to,omitempty"`
+	Strict bool   `json:"strict"`
+
+	Days       int   `json:"days"`       // of the span, that the manifest knows
+	Recordings int   `json:"recordings"` // archived on these days by the manifest
+	Asked      int   `json:"asked"`      // of these, to be checked: all, or a sample
+	Checked    int   `json:"checked"`    // of these, checked
+	Bytes      int64 `json:"bytes"`      // of those to be checked, as noted
+	BytesRead  int64 `json:"bytes_read"`
+
+	// Damaged is how many recordings are not as they were noted, Unreadable how many could not be checked.
+	Damaged    int          `json:"damaged"`
+	Unreadable int          `json:"not_readable"`
+	Counts     map[Kind]int `json:"counts"`   // of all findings
+	Findings   []Finding    `json:"findings"` // the first MostListed
+
+	Unknown         int       `json:"unknown"` // files that the manifest does not know
+	UnknownBytes    int64     `json:"unknown_bytes"`
+	UnknownFiles    []Finding `json:"unknown_files"`   // the first MostListed
+	UnknownChecked  bool      `json:"unknown_checked"` // false where a part of the manifest could not be read
+	Ignored         int       `json:"ignored"`         // files that systems drop, and those newer than the start
+	Quarantined     int       `json:"quarantined"`     // bodies kept under quarantine/
+	Repair          bool      `json:"repair"`
+	Reopened        int       `json:"reopened"`         // recordings noted as damaged, to be fetched again
+	MendedDays      int       `json:"mended_days"`      // days whose manifest was mended
+	KeptAside       []string  `json:"kept_aside"`       // copies of manifest files with bad lines
+	ManifestDamaged int       `json:"manifest_damaged"` // findings in the manifest itself
+
+	closedExpected int // archived recordings of the closed days
+}
+
+func newSummary(c Config, started time.Time) Summary {
+	return Summary{
+		Started: started.UTC(), Mode: c.Mode, From: c.From, To: c.To, Strict: c.Strict, Repair: c.Repair,
+		Counts: map[Kind]int{}, Findings: []Finding{}, UnknownFiles: []Finding{}, KeptAside: []string{},
+	}
+}
+
+// expected is how many recordings will be checked, as far as it is known.
+func (s *Summary) expected() int { return max(s.Asked, s.closedExpected) }
+
+// IsDamaged reports whether something is not as it should be.
+func (s *Summary) IsDamaged() bool {
+	return s.Damaged > 0 || s.ManifestDamaged > 0 || s.Strict && s.Unknown > 0
+}
+
+// IsIncomplete reports whether something could not be checked.
+func (s *Summary) IsIncomplete() bool {
+	return s.Counts[NotReadable] > 0 || s.Stopped != ""
+}
+
+// sink keeps the first of each sort, and counts all. It is not safe for concurrent use.
+type sink struct {
+	damaged map[string]bool // recordings with a finding, by day and id, as long as they are few
+}
+
+// find takes in a finding.
+func (r *run) find(f Finding) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := &r.summary
+	s.Counts[f.Kind]++
+	switch {
+	case f.Kind == Unknown:
+		s.Unknown++
+		if len(s.UnknownFiles) < MostListed {
+			s.UnknownFiles = append(s.UnknownFiles, f)
+		}
+		return
+	case f.Kind == NotReadable:
+		s.Unreadable++
+	case f.Kind.ofRecording():
+		s.Damaged += r.findings.firstOf(f)
+	default:
+		s.ManifestDamaged++
+	}
+	if len(s.Findings) < MostListed {
+		s.Findings = append(s.Findings, f)
+	}
+}
+
+// firstOf returns 1 for the first finding of a recording, else 0.
+func (s *sink) firstOf(f Finding) int {
+	id := f.Day + " " + f.RecordingID
+	if s.damaged[id] {
+		return 0
+	}
+	if s.damaged == nil {
+		s.damaged = map[string]bool{}
+	}
+	if len(s.damaged) < MostListed {
+		s.damaged[id] = true
+	}
+	return 1
+}
+
+func (r *run) count(change func(*Summary)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(&r.summary)
+}
+
+func (r *run) finish(ctx context.Context) {
+	r.count(func(s *Summary) {
+		s.Ended = time.Now().UTC()
+		s.Seconds = s.Ended.Sub(s.Started).Seconds()
+		if cause := context.Cause(ctx); cause != nil {
+			s.Stopped = cause.Error()
+		}
+	})
+}
+
+// Summary returns what was found so far; after Run, all of it, in the order of days. It is safe for concurrent use.
+func (v *Verifier) Summary() Summary {
+	r := v.state.Load()
+	if r == nil {
+		return newSummary(v.Config, time.Now())
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.summary
+	s.Checked, s.BytesRead = int(r.checked.Load()), r.bytes.Load()
+	s.Findings, s.UnknownFiles = sorted(s.Findings), sorted(s.UnknownFiles)
+	s.KeptAside = slices.Sorted(slices.Values(s.KeptAside))
+	if s.KeptAside == nil {
+		s.KeptAside = []string{}
+	}
+	counts := map[Kind]int{}
+	for kind, n := range s.Counts {
+		counts[kind] = n
+	}
+	s.Counts = counts
+	return s
+}
+
+func sorted(findings []Finding) []Finding {
+	list := append([]Finding{}, findings...)
+	slices.SortStableFunc(list, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.Day, b.Day), cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line),
+			cmp.Compare(a.RecordingID, b.RecordingID), cmp.Compare(a.Key, b.Key))
+	})
+	return list
+}
+
+// findingOf turns a fault of the manifest into a finding.
+func findingOf(day string, f manifest.Fault) Finding {
+	kind := WrongDayLine
+	switch f.Kind {
+	case manifest.FaultBadLine:
+		kind = BadLine
+	case manifest.FaultTornLine:
+		kind = TornLine
+	case manifest.FaultLostSegments:
+		kind = LostSegments
+	case manifest.FaultDayLine:
+	}
+	return Finding{Kind: kind, Day: day, File: f.File, Line: f.Line, Detail: f.Reason}
+}
+
+// unreadable makes a finding of something that could not be read.
+func unreadable(day, id, key, what string, err error) Finding {
+	return Finding{Kind: NotReadable, Day: day, RecordingID: id, Key: key, Detail: fmt.Sprintf("%s: %v", what, err)}
+}

@@ -1,0 +1,282 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/manifest"
+	"convoso-archiver/manifest/report"
+)
+
+// reportedLosses is how many losses the text names; the JSON names all.
+const reportedLosses = 20
+
+func reportSettings() []setting {
+	archive := archiveSettings()
+	shared := func(name string) setting {
+		s, _ := named(archive, name)
+		return s
+	}
+	settings := []setting{
+		{name: "start-time", group: groupReport, placeholder: "TIME", usage: "first day, as 2025-05-01 (default: the first day that the archive knows)"},
+		{name: "end-time", group: groupReport, placeholder: "TIME", usage: "last day (default: today)"},
+		{name: "last", group: groupReport, placeholder: "DURATION", usage: "instead of these: 7d is the last seven days and today"},
+		{name: "dest", group: groupReport, placeholder: "DEST", usage: "the archive: a folder, or s3://bucket/prefix (required)"},
+		{name: "time-zone", group: groupReport, placeholder: "ZONE", usage: "the account's zone (default: the one that the archive was made with, and no other will do)"},
+		{name: "config", group: groupReport, placeholder: "FILE", usage: "YAML file; that of archive will do"},
+		shared("settle"), shared("purge-after"), shared("give-up"),
+		{name: "strict", kind: toggle, group: groupRules, usage: "exit 3 when the span is not complete: a settled day is open or was never listed, or a recording is lost or given up"},
+		shared("s3-endpoint"), shared("s3-region"), shared("s3-path-style"),
+		{name: "json", kind: toggle, group: groupOutput, usage: "write one JSON object, with every day and every loss"},
+		{name: "csv", kind: toggle, group: groupOutput, usage: "write one row a day, below a header"},
+	}
+	return settings
+}
+
+const groupReport = "WHAT TO REPORT ON"
+
+// reportKnown are the settings that variables and the file may hold for report: those of archive
+// too, so that one file serves both.
+func reportKnown() []setting {
+	known := reportSettings()
+	for _, s := range archiveSettings() {
+		if _, ok := named(known, s.name); !ok {
+			known = append(known, s)
+		}
+	}
+	return known
+}
+
+func reportCommand() command {
+	return command{
+		name:  "report",
+		usage: "tell what is archived, waiting and lost, and which days are missing",
+		about: `Reads the manifest of an archive alone: it asks the vendor nothing, needs no token, writes
+nothing to the archive, and works while a run is archiving. The first line is the answer: complete
+or not. Days are closed, open with the reason, or never listed.
+
+It exits with 0 when the report was written, whatever it says, and with --strict with 3 when it
+says not complete; with 1 when the archive cannot be read, and with 2 when there is none or a flag
+is wrong.`,
+		examples: []example{
+			{"is everything of May there?",
+				"convoso-archiver report --dest /archive --start-time 2025-05-01 --end-time 2025-05-31"},
+			{"a job that fails when the last 30 days are not complete",
+				"convoso-archiver report --dest s3://my-bucket/calls --last 30d --strict"},
+			{"all that is lost, for other programs",
+				"convoso-archiver report --dest /archive --json | jq -r '.losses[] | [.day,.call_id,.reason] | @tsv'"},
+			{"one row a day, for a spreadsheet",
+				"convoso-archiver report --dest /archive --csv > report.csv"},
+		},
+		settings:    reportSettings(),
+		environment: true,
+		run:         runReport,
+	}
+}
+
+// reportJob is everything one report needs to know, read and checked.
+type reportJob struct {
+	read    *reader // for the span, which needs the archive's zone
+	now     time.Time
+	zone    *time.Location // nil for the archive's
+	folder  string         // "" for an archive on S3
+	bucket  s3Destination
+	options report.Options // without Zone, From and To
+	format  reportFormat
+	strict  bool
+}
+
+// reportFormat is how a report is written.
+type reportFormat int
+
+const (
+	reportText reportFormat = iota
+	reportJSON
+	reportCSV
+)
+
+func runReport(ctx context.Context, p *process, in input) outcome {
+	known := reportKnown()
+	merged, err := gather(known, in.flags, p.env)
+	read := &reader{settings: known, values: merged, err: err}
+	job := read.reportJob(time.Now())
+	if read.err != nil {
+		return judge(read.err, nil, false)
+	}
+	made, err := job.make(ctx)
+	if err == nil {
+		err = writeReport(p.stdout, made, job.format)
+	}
+	return judge(err, context.Cause(ctx), err == nil && job.strict && !made.Complete)
+}
+
+// reportJob reads the settings of report. The span is read to find mistakes before the archive is
+// opened; what it means is known only with the archive's zone.
+func (r *reader) reportJob(now time.Time) *reportJob {
+	j := &reportJob{read: r, now: now, format: r.reportFormat(), strict: r.toggle("strict")}
+	j.folder, j.bucket = r.destination()
+	if r.isSet("time-zone") {
+		j.zone = r.zone()
+	}
+	j.options = report.Options{
+		Now:        now,
+		Settle:     r.duration("settle", 0),
+		PurgeAfter: r.duration("purge-after", time.Second),
+		GiveUp:     r.duration("give-up", time.Second),
+	}
+	switch j.format {
+	case reportText:
+		j.options.Losses = reportedLosses
+	case reportJSON:
+		j.options.Losses = report.AllLosses
+	}
+	const firstToChange = 14 * 60 * 60 // no zone's date is ahead of this one's
+	r.reportSpan(now, time.FixedZone("", firstToChange))
+	return j
+}
+
+// reportFormat lets a flag beat what is set elsewhere.
+func (r *reader) reportFormat() reportFormat {
+	asJSON, asCSV := r.toggle("json"), r.toggle("csv")
+	if asJSON && asCSV {
+		jsonByFlag, csvByFlag := r.values["json"].byFlag, r.values["csv"].byFlag
+		if jsonByFlag == csvByFlag {
+			r.fail("--csv", "give one or the other", "it excludes --json")
+		}
+		asJSON, asCSV = jsonByFlag, csvByFlag
+	}
+	switch {
+	case asJSON:
+		return reportJSON
+	case asCSV:
+		return reportCSV
+	}
+	return reportText
+}
+
+// reportSpan returns the first and the last day asked for, empty for all that are known.
+func (r *reader) reportSpan(now time.Time, zone *time.Location) (from, to string) {
+	if !slices.ContainsFunc([]string{"last", "start-time", "end-time"}, r.isSet) {
+		return "", ""
+	}
+	span := r.span(now, zone)
+	return span.From.Format(time.DateOnly), span.To.Format(time.DateOnly)
+}
+
+// make opens the archive, reads it and builds the report.
+func (j *reportJob) make(ctx context.Context) (made *report.Report, err error) {
+	source, err := openLedger(ctx, j.folder, j.bucket)
+	defer func() {
+		if closeErr := source.close(context.WithoutCancel(ctx)); err == nil {
+			err = closeErr
+		}
+	}()
+	if err != nil {
+		return nil, err
+	}
+	archive, err := source.ledger.Archive(ctx)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, noArchive()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := j.place(archive); err != nil {
+		return nil, err
+	}
+	made, err = report.Build(report.Read(ctx, source.ledger, j.options), j.options)
+	if err != nil {
+		return nil, err
+	}
+	made.Archive, made.Account, made.APIURL, made.TimeZone = archive.ID, archive.AccountID, archive.APIURL, archive.TimeZone
+	return made, nil
+}
+
+// place sets zone and span of the options.
+func (j *reportJob) place(archive manifest.Archive) error {
+	zone, err := time.LoadLocation(archive.TimeZone)
+	if err != nil {
+		return fmt.Errorf("read the archive's time zone: %w", err)
+	}
+	if j.zone != nil && j.zone.String() != zone.String() {
+		_, origin := j.read.raw("time-zone")
+		return misuse("leave it out", "%s: the archive was made with %s", origin, zone)
+	}
+	j.options.Zone = zone
+	j.options.From, j.options.To = j.read.reportSpan(j.now, zone)
+	return j.read.err
+}
+
+func noArchive() error {
+	return misuse("check --dest: archive makes one at its first run", "there is no archive")
+}
+
+// openedLedger is a ledger open for reading, and what it stands on.
+type openedLedger struct {
+	ledger  *manifest.Ledger
+	closers []func(context.Context) error // in the order of opening
+}
+
+func (o *openedLedger) close(ctx context.Context) error {
+	return (&parts{closers: o.closers}).close(ctx)
+}
+
+// openLedger opens the ledger of a destination without its lock and for reading alone. It returns what it
+// has opened also beside an error.
+func openLedger(ctx context.Context, folder string, bucket s3Destination) (*openedLedger, error) {
+	if folder != "" {
+		return openFolderLedger(folder)
+	}
+	return openBucketLedger(ctx, bucket)
+}
+
+func openFolderLedger(folder string) (*openedLedger, error) {
+	o := &openedLedger{}
+	root, err := os.OpenRoot(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return o, noArchive()
+	}
+	if err != nil {
+		return o, fmt.Errorf("open the archive: %w", err)
+	}
+	o.closers = append(o.closers, func(context.Context) error { return root.Close() })
+	o.ledger, err = manifest.OpenDir(root, manifest.Options{ReadOnly: true})
+	if err != nil {
+		return o, fmt.Errorf("open the manifest: %w", err)
+	}
+	o.closers = append(o.closers, o.ledger.Close)
+	return o, nil
+}
+
+func openBucketLedger(ctx context.Context, b s3Destination) (*openedLedger, error) {
+	o := &openedLedger{}
+	temp, err := os.MkdirTemp("", program+"-report-*") // the store wants one; nothing is put there
+	if err != nil {
+		return o, fmt.Errorf("make a temporary folder: %w", err)
+	}
+	o.closers = append(o.closers, func(context.Context) error { return os.RemoveAll(temp) })
+	objects, err := store.OpenS3(ctx, store.S3Options{
+		Bucket: b.bucket, Prefix: b.prefix, Endpoint: b.endpoint, Region: b.region, PathStyle: b.pathStyle,
+		TempDir: temp, Workers: reportConnections,
+	})
+	if err != nil {
+		return o, badBucketSettings(ctx, err)
+	}
+	o.closers = append(o.closers, func(context.Context) error { return objects.Close() })
+	o.ledger, err = manifest.OpenObjects(ctx, objects, manifest.Options{ReadOnly: true})
+	if err != nil {
+		return o, fmt.Errorf("open the manifest: %w", err)
+	}
+	o.closers = append(o.closers, o.ledger.Close)
+	return o, nil
+}
+
+// reportConnections is for the number of connections kept: a few days are read side by side, and several
+// segments of each.
+const reportConnections = 16

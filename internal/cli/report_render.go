@@ -1,0 +1,340 @@
+package cli
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"convoso-archiver/manifest"
+	"convoso-archiver/manifest/report"
+)
+
+// mostReportDays is how many days the text has a row for each; a longer span has one for each
+// month. As many runs of open days are named then; the JSON names all.
+const mostReportDays = 62
+
+func writeReport(w io.Writer, r *report.Report, format reportFormat) error {
+	switch format {
+	case reportJSON:
+		return json.NewEncoder(w).Encode(r)
+	case reportCSV:
+		return writeReportCSV(w, r)
+	}
+	_, err := io.WriteString(w, reportAsText(r))
+	return err
+}
+
+// outcomeColumns are the outcomes that have a column of their own.
+func outcomeColumns() []manifest.Outcome {
+	return []manifest.Outcome{manifest.Archived, manifest.Pending, manifest.Failed, manifest.Rejected, manifest.Lost, manifest.Damaged}
+}
+
+func writeReportCSV(w io.Writer, r *report.Report) error {
+	out := csv.NewWriter(w)
+	header := []string{"day", "state", "settled", "calls", "recordings"}
+	for _, outcome := range outcomeColumns() {
+		header = append(header, string(outcome))
+	}
+	rows := [][]string{append(header, "other", "waiting", "given_up", "bytes", "reasons")}
+	for i := range r.Days {
+		rows = append(rows, csvRow(&r.Days[i]))
+	}
+	if err := out.WriteAll(rows); err != nil {
+		return fmt.Errorf("write CSV: %w", err)
+	}
+	return nil
+}
+
+func csvRow(d *report.Day) []string {
+	row := []string{d.Day, string(d.State), strconv.FormatBool(d.Settled), strconv.Itoa(d.Calls), strconv.Itoa(d.Recordings)}
+	other := d.Recordings
+	for _, outcome := range outcomeColumns() {
+		row = append(row, strconv.Itoa(d.ByOutcome[outcome]))
+		other -= d.ByOutcome[outcome]
+	}
+	var codes []string
+	for _, reason := range d.Reasons {
+		codes = append(codes, string(reason.Code))
+	}
+	return append(row, strconv.Itoa(other), strconv.Itoa(d.Waiting), strconv.Itoa(d.GivenUp),
+		strconv.FormatInt(d.Bytes, 10), strings.Join(codes, " "))
+}
+
+// reportAsText is the report for a person: the answer first.
+func reportAsText(r *report.Report) string {
+	var b strings.Builder
+	b.WriteString(answer(r) + "\n")
+	if len(r.Days) == 0 {
+		return b.String()
+	}
+	fmt.Fprintf(&b, "archive %s, account %s, as of %s, days of %s\n\n",
+		r.Archive, orElse(r.Account, "not seen yet"), r.Made.Format("2006-01-02 15:04 UTC"), r.TimeZone)
+	if len(r.Days) <= mostReportDays {
+		b.WriteString(daysTable(r))
+	} else {
+		b.WriteString(monthsTable(r))
+		b.WriteString(openRuns(r))
+	}
+	b.WriteString(purgeText(r))
+	b.WriteString(lossesText(r))
+	return b.String()
+}
+
+// answer is the first line.
+func answer(r *report.Report) string {
+	t := &r.Total
+	if t.Days == 0 {
+		return "nothing to report: the archive knows no day"
+	}
+	span := r.From
+	if t.Days > 1 {
+		span = fmt.Sprintf("%s from %s to %s", plural(t.Days, "day"), r.From, r.To)
+	}
+	recordings := fmt.Sprintf("%s of %s archived", thousands(int64(t.ByOutcome[manifest.Archived])), plural(t.Recordings, "recording"))
+	parts := append([]string{recordings}, recordingParts(t)...)
+	switch {
+	case !r.Complete:
+		parts = append(dayParts(r), parts...)
+		return "not complete: " + span + ": " + strings.Join(parts, ", ")
+	case t.Unsettled > 0:
+		parts = append([]string{part(t.Closed, "closed"), part(t.Unsettled, "not settled yet")}, parts...)
+		parts = slices.DeleteFunc(parts, func(p string) bool { return p == "" })
+		return "complete so far: " + span + ": " + strings.Join(parts, ", ")
+	}
+	return "complete: " + span + ": all closed, " + strings.Join(parts, ", ")
+}
+
+// dayParts counts the days by what is to be done about them.
+func dayParts(r *report.Report) []string {
+	var open, never int
+	for i := range r.Days {
+		switch d := &r.Days[i]; {
+		case !d.Settled:
+		case d.State == report.Open:
+			open++
+		case d.State == report.NeverListed:
+			never++
+		}
+	}
+	parts := []string{
+		part(r.Total.Closed, "closed"), part(open, "open"), part(never, "never listed"), part(r.Total.Unsettled, "not settled yet"),
+	}
+	return slices.DeleteFunc(parts, func(p string) bool { return p == "" })
+}
+
+// recordingParts counts the recordings that are not archived.
+func recordingParts(t *report.Total) []string {
+	parts := []string{part(t.Waiting, "waiting"), part(t.ByOutcome[manifest.Lost], "lost"), part(t.GivenUp, "given up")}
+	return slices.DeleteFunc(parts, func(p string) bool { return p == "" })
+}
+
+// countCells are the figures of a row.
+func countCells(c *report.Counts) []string {
+	return []string{
+		thousands(int64(c.Calls)), thousands(int64(c.Recordings)), thousands(int64(c.ByOutcome[manifest.Archived])),
+		thousands(int64(c.Waiting)), thousands(int64(c.ByOutcome[manifest.Lost])), thousands(int64(c.GivenUp)), bytesText(c.Bytes),
+	}
+}
+
+func countHeadings() []string {
+	return []string{"calls", "recordings", "archived", "waiting", "lost", "given up", "bytes"}
+}
+
+func daysTable(r *report.Report) string {
+	t := grid{left: map[int]bool{0: true, 1: true, 9: true}}
+	t.row(append(append([]string{"day", "state"}, countHeadings()...), "why")...)
+	for i := range r.Days {
+		d := &r.Days[i]
+		why := d.Reasons
+		if d.State == report.NeverListed { // the state says it
+			why = slices.DeleteFunc(slices.Clone(why), func(reason report.Reason) bool { return reason.Code == report.NotListed })
+		}
+		t.row(append(append([]string{d.Day, stateText(d.State)}, countCells(&d.Counts)...), reasonsText(why))...)
+	}
+	t.row(append([]string{"total", ""}, countCells(&r.Total.Counts)...)...)
+	return t.String()
+}
+
+func stateText(s report.State) string { return strings.ReplaceAll(string(s), "_", " ") }
+
+func reasonsText(reasons []report.Reason) string {
+	var texts []string
+	for _, reason := range reasons {
+		texts = append(texts, reason.Text)
+	}
+	return strings.Join(texts, "; ")
+}
+
+// month sums the days of one.
+type month struct {
+	name                string
+	closed, open, never int
+	report.Counts
+}
+
+func months(days []report.Day) []*month {
+	var list []*month
+	for i := range days {
+		d := &days[i]
+		name := d.Day[:len("2006-01")]
+		if len(list) == 0 || list[len(list)-1].name != name {
+			list = append(list, &month{name: name, Counts: report.Counts{ByOutcome: map[manifest.Outcome]int{}}})
+		}
+		m := list[len(list)-1]
+		switch d.State {
+		case report.Closed:
+			m.closed++
+		case report.Open:
+			m.open++
+		case report.NeverListed:
+			m.never++
+		}
+		m.Add(d.Counts)
+	}
+	return list
+}
+
+func monthsTable(r *report.Report) string {
+	t := grid{left: map[int]bool{0: true}}
+	t.row(append([]string{"month", "closed", "open", "never listed"}, countHeadings()...)...)
+	row := func(name string, closed, open, never int, c *report.Counts) {
+		t.row(append([]string{name, thousands(int64(closed)), thousands(int64(open)), thousands(int64(never))}, countCells(c)...)...)
+	}
+	for _, m := range months(r.Days) {
+		row(m.name, m.closed, m.open, m.never, &m.Counts)
+	}
+	row("total", r.Total.Closed, r.Total.Open, r.Total.NeverListed, &r.Total.Counts)
+	return t.String()
+}
+
+// openRuns names the days that are not closed; days in a row with one reason share a line.
+func openRuns(r *report.Report) string {
+	type run struct {
+		from, to, why string
+		n             int
+	}
+	var runs []run
+	joins := false
+	for i := range r.Days {
+		d := &r.Days[i]
+		why := reasonsText(d.Reasons)
+		switch {
+		case d.State == report.Closed:
+			joins = false
+			continue
+		case joins && runs[len(runs)-1].why == why:
+			runs[len(runs)-1].to = d.Day
+			runs[len(runs)-1].n++
+		default:
+			runs = append(runs, run{from: d.Day, to: d.Day, why: why, n: 1})
+		}
+		joins = true
+	}
+	if len(runs) == 0 {
+		return ""
+	}
+	t := grid{indent: "  ", left: map[int]bool{0: true, 1: true}}
+	for _, run := range runs[:min(len(runs), mostReportDays)] {
+		name := run.from
+		if run.n > 1 {
+			name = fmt.Sprintf("%s to %s (%s)", run.from, run.to, plural(run.n, "day"))
+		}
+		t.row(name, run.why)
+	}
+	return "\ndays that are not closed\n" + t.String() + andMore(len(runs)-mostReportDays)
+}
+
+func andMore(n int) string {
+	if n <= 0 {
+		return ""
+	}
+	return "  and " + thousands(int64(n)) + " more; --json lists all\n"
+}
+
+func purgeText(r *report.Report) string {
+	p := r.Purge
+	if p == nil {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteByte('\n')
+	age := ageText(r.Rules.PurgeAfterSeconds)
+	if p.Past > 0 {
+		fmt.Fprintf(&b, "not archived and past the vendor's purge age of %s: %s, the oldest %s\n", age, plural(p.Past, "day"), p.Oldest)
+	}
+	if p.Next != "" {
+		fmt.Fprintf(&b, "not archived and next to reach the vendor's purge age of %s: %s, in %s\n", age, p.Next, plural(p.NextDaysLeft, "day"))
+	}
+	return b.String()
+}
+
+// ageText writes whole days as days alone.
+func ageText(seconds int64) string {
+	const day = 24 * 60 * 60
+	if seconds%day == 0 {
+		return plural(int(seconds/day), "day")
+	}
+	return durationText(time.Duration(seconds) * time.Second)
+}
+
+func lossesText(r *report.Report) string {
+	if len(r.Losses) == 0 {
+		return ""
+	}
+	t := grid{indent: "  ", left: map[int]bool{0: true, 1: true, 2: true, 3: true, 4: true, 5: true}}
+	t.row("day", "call", "recording", "outcome", "noted", "reason")
+	for i := range r.Losses[:min(len(r.Losses), reportedLosses)] {
+		l := &r.Losses[i]
+		outcome := string(l.Outcome)
+		if l.Outcome != manifest.Lost {
+			outcome = "given up, " + outcome
+		}
+		t.row(l.Day, l.CallID, l.RecordingID, outcome, l.Noted.Format("2006-01-02 15:04"), l.Reason)
+	}
+	return "\nrecordings that will not be archived\n" + t.String() + andMore(len(r.Losses)+r.Omitted-reportedLosses)
+}
+
+// grid writes rows in columns; figures stand to the right.
+type grid struct {
+	indent string
+	left   map[int]bool // columns that stand to the left
+	rows   [][]string
+}
+
+func (g *grid) row(cells ...string) { g.rows = append(g.rows, cells) }
+
+// String returns the rows in columns as wide as their widest cell.
+func (g *grid) String() string {
+	var widths []int
+	for _, row := range g.rows {
+		for i, cell := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	var b strings.Builder
+	for _, row := range g.rows {
+		b.WriteString(g.indent)
+		for i, cell := range row {
+			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if i > 0 {
+				b.WriteString("   ")
+			}
+			if g.left[i] {
+				b.WriteString(cell + pad)
+			} else {
+				b.WriteString(pad + cell)
+			}
+		}
+		b.WriteByte('\n')
+	}
+	return trimLines(b.String())
+}

@@ -1,0 +1,157 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"convoso-archiver/manifest"
+	"convoso-archiver/manifest/report"
+)
+
+// reportDays are the facts of a span that has a day of each kind at its start, and closed days behind them.
+func reportDays(closed int) []report.Facts {
+	noted := time.Date(2025, 5, 20, 9, 30, 0, 0, time.UTC)
+	loss := func(n int, outcome manifest.Outcome, reason string) report.Unarchived {
+		return report.Unarchived{
+			RecordingID: fmt.Sprintf("98000%02d", n), CallID: fmt.Sprintf("47110000%02d", n), Outcome: outcome,
+			FirstSeen: noted.AddDate(0, 0, -16), Time: noted, Reason: reason,
+		}
+	}
+	line := func(day string, calls int, by map[manifest.Outcome]int) *manifest.DayLine {
+		recordings := 0
+		for _, n := range by {
+			recordings += n
+		}
+		return &manifest.DayLine{Day: day, Closed: true, Calls: calls, Recordings: recordings, ByOutcome: by, Bytes: int64(by[manifest.Archived]) * 57_472}
+	}
+	window := func(day, from, to string, calls, total int, filter string) manifest.Window {
+		return manifest.Window{From: from, To: to, Calls: calls, Total: total, Rows: total, Filter: filter, Listing: "l", Run: "r"}
+	}
+	list := []report.Facts{
+		{Day: "2025-05-01", Noted: true, Closing: line("2025-05-01", 1230, map[manifest.Outcome]int{manifest.Archived: 318, manifest.Lost: 2, manifest.Rejected: 1}),
+			Unarchived: []report.Unarchived{
+				loss(1, manifest.Lost, "not_found listing=20250520T093000Z-1f0c9a3e.1"), loss(2, manifest.Lost, "no longer listed"),
+				loss(3, manifest.Rejected, "not audio: an HTML page"),
+			}},
+		{Day: "2025-05-02", Noted: true, ByOutcome: map[manifest.Outcome]int{manifest.Archived: 290, manifest.Failed: 2, manifest.Pending: 1}, Bytes: 16_000_000,
+			Windows: []manifest.Window{window("2025-05-02", "2025-05-01 23:59:59", "2025-05-03 00:00:00", 1101, 1101, "")},
+			Unarchived: []report.Unarchived{
+				{RecordingID: "9900001", Outcome: manifest.Failed, Time: noted, FirstSeen: noted},
+				{RecordingID: "9900002", Outcome: manifest.Failed, Time: noted, FirstSeen: noted},
+				{RecordingID: "9900003", Outcome: manifest.Pending, Time: noted, FirstSeen: noted},
+			}},
+		// The third and the fourth were never listed.
+		{Day: "2025-05-05", Noted: true, ByOutcome: map[manifest.Outcome]int{manifest.Archived: 5}, Bytes: 250_000,
+			Windows: []manifest.Window{window("2025-05-05", "2025-05-04 23:59:59", "2025-05-06 00:00:00", 40, 40, "campaign_id=7")}},
+	}
+	first := time.Date(2025, 5, 6, 0, 0, 0, 0, time.UTC)
+	for i := range closed {
+		day := first.AddDate(0, 0, i).Format(time.DateOnly)
+		list = append(list, report.Facts{Day: day, Noted: true, Closing: line(day, 1000, map[manifest.Outcome]int{manifest.Archived: 250})})
+	}
+	return list
+}
+
+func buildReport(t *testing.T, days []report.Facts, now time.Time, to string, losses int) *report.Report {
+	t.Helper()
+	zone, err := time.LoadLocation("America/Los_Angeles")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := report.Build(func(yield func(report.Facts, error) bool) {
+		for _, f := range days {
+			if !yield(f, nil) {
+				return
+			}
+		}
+	}, report.Options{
+		Now: now, Zone: zone, To: to, Settle: 48 * time.Hour, PurgeAfter: 155 * 24 * time.Hour, GiveUp: 14 * 24 * time.Hour, Losses: losses,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Archive, r.Account, r.APIURL = "0a1b2c3d4e5f6071", "100200", "https://api.convoso.com/v1"
+	return r
+}
+
+// TestReportRenderings compares with golden files, which -update writes anew.
+func TestReportRenderings(t *testing.T) {
+	early, late := time.Date(2025, 5, 31, 9, 0, 0, 0, time.UTC), time.Date(2025, 11, 1, 9, 0, 0, 0, time.UTC)
+	many := reportDays(100)
+	for i := range 30 {
+		u := many[0].Unarchived[0]
+		u.RecordingID = fmt.Sprintf("97000%02d", i)
+		many[0].Unarchived = append(many[0].Unarchived, u)
+	}
+	many[0].Closing.ByOutcome[manifest.Lost] += 30
+	many[0].Closing.Recordings += 30
+	for name, test := range map[string]struct {
+		report *report.Report
+		format reportFormat
+	}{
+		"days.txt":     {buildReport(t, reportDays(24), early, "2025-05-31", 20), reportText},
+		"days.json":    {buildReport(t, reportDays(24), early, "2025-05-31", report.AllLosses), reportJSON},
+		"days.csv":     {buildReport(t, reportDays(24), early, "2025-05-31", 0), reportCSV},
+		"months.txt":   {buildReport(t, many, late, "", 20), reportText},
+		"complete.txt": {buildReport(t, reportDays(5)[3:], early, "2025-05-10", 20), reportText},
+		"so-far.txt":   {buildReport(t, reportDays(26)[3:], early, "2025-06-01", 20), reportText},
+		"empty.txt":    {buildReport(t, nil, early, "", 20), reportText},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var b bytes.Buffer
+			if err := writeReport(&b, test.report, test.format); err != nil {
+				t.Fatal(err)
+			}
+			golden := filepath.Join("testdata", "report", name)
+			if *update {
+				if err := os.WriteFile(golden, b.Bytes(), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := b.String(); got != strings.ReplaceAll(string(want), "\r\n", "\n") {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
+// The text counts the losses that it does not name.
+func TestReportNamesSomeLosses(t *testing.T) {
+	days := reportDays(0)
+	r := buildReport(t, days, time.Date(2025, 5, 31, 9, 0, 0, 0, time.UTC), "", report.AllLosses)
+	r.Losses = append(r.Losses, make([]report.Loss, 30)...)
+	if text := reportAsText(r); !strings.Contains(text, "and 13 more; --json lists all") {
+		t.Errorf("got\n%s", text)
+	}
+}
+
+func TestReportFormat(t *testing.T) {
+	flagged := func(origin string) given { return given{items: []string{"true"}, origin: origin, byFlag: true} }
+	elsewhere := given{items: []string{"true"}, origin: "json (archive.yaml, line 1)"}
+	for name, test := range map[string]struct {
+		values values
+		want   reportFormat
+		failed bool
+	}{
+		"neither":             {values{}, reportText, false},
+		"json":                {values{"json": flagged("--json")}, reportJSON, false},
+		"csv":                 {values{"csv": flagged("--csv")}, reportCSV, false},
+		"csv, json elsewhere": {values{"csv": flagged("--csv"), "json": elsewhere}, reportCSV, false},
+		"both":                {values{"csv": flagged("--csv"), "json": flagged("--json")}, reportText, true},
+		"both elsewhere":      {values{"csv": elsewhere, "json": elsewhere}, reportText, true},
+	} {
+		r := &reader{settings: reportKnown(), values: test.values}
+		if got := r.reportFormat(); (r.err != nil) != test.failed || !test.failed && got != test.want {
+			t.Errorf("%s: got %v, %v", name, got, r.err)
+		}
+	}
+}

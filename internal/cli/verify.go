@@ -1,0 +1,268 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"runtime"
+	"slices"
+	"time"
+
+	"convoso-archiver/archiver"
+	"convoso-archiver/archiver/verify"
+	"convoso-archiver/fetcher"
+	"convoso-archiver/manifest"
+)
+
+const (
+	groupVerify  = "WHAT TO VERIFY"
+	groupChecks  = "HOW"
+	groupArchive = "THE ARCHIVE"
+)
+
+func verifySettings() []setting {
+	archive := archiveSettings()
+	shared := func(name, group string) setting {
+		s, _ := named(archive, name)
+		s.group = group
+		return s
+	}
+	settings := []setting{
+		{name: "start-time", group: groupVerify, placeholder: "TIME", usage: "first day, as 2025-05-01 (default: the first day that the archive knows)"},
+		{name: "end-time", group: groupVerify, placeholder: "TIME", usage: "last day (default: today)"},
+		{name: "last", group: groupVerify, placeholder: "DURATION", usage: "instead of these: 7d is the last seven days and today"},
+		{name: "quick", kind: toggle, group: groupChecks, usage: "do not read the recordings: compare presence, size and, on S3, the entity tag with a listing of the store"},
+		{name: "sample", group: groupChecks, placeholder: "PERCENT", usage: "read a part of the recordings, like 1%: another part each day, so that daily runs of 1% have read all of them after 100 days"},
+		{name: "strict", kind: toggle, group: groupChecks, usage: "files that the manifest does not know are damage; without it they are listed"},
+		{name: "repair", kind: toggle, group: groupChecks, usage: "note damaged recordings, so that the next archive fetches them again under another name, and mend the manifest; deletes nothing"},
+		shared("workers", groupChecks),
+		shared("max-duration", groupChecks),
+		{name: "dest", group: groupArchive, placeholder: "DEST", usage: "the archive: a folder, or s3://bucket/prefix (required)"},
+		shared("state-dir", groupArchive),
+		{name: "config", group: groupArchive, placeholder: "FILE", usage: "YAML file; that of archive will do"},
+	}
+	i := slices.IndexFunc(settings, func(s setting) bool { return s.name == "workers" })
+	settings[i].usage = "recordings read at once"
+	settings = append(settings, s3Settings()...)
+	return append(settings, outputSettings()...)
+}
+
+// verifyKnown are the settings that variables and the file may hold for verify: those of archive too, so that one
+// file serves both.
+func verifyKnown() []setting {
+	known := verifySettings()
+	for _, s := range archiveSettings() {
+		if _, ok := named(known, s.name); !ok {
+			known = append(known, s)
+		}
+	}
+	return known
+}
+
+func verifyCommand() command {
+	return command{
+		name:  "verify",
+		usage: "check stored recordings against the manifest",
+		about: `Reads every stored recording and compares size and SHA-256 with what was noted when it was stored,
+checks that the manifest agrees with itself, and looks for files that the manifest does not know.
+The first line is the answer: intact or damaged. It needs no token, asks the vendor nothing, takes
+no lock and writes nothing, and works while a run is archiving.
+
+It exits with 0 when all is intact, with 4 when something is damaged, and with 3 when nothing is
+damaged but something could not be read, as objects in an archived storage class.
+
+With --repair it takes the archive's lock and notes what is damaged; it still exits with 4. The next
+archive over these days fetches the recordings again, under another name: what stands under the old
+one is left alone. A manifest file with lines that cannot be read is copied aside first.`,
+		examples: []example{
+			{"is everything of May intact?",
+				"convoso-archiver verify --dest /archive --start-time 2025-05-01 --end-time 2025-05-31"},
+			{"each night: is everything there, and has a hundredth of it the right bytes?",
+				"convoso-archiver verify --dest s3://my-bucket/calls --quick &&\n" +
+					"convoso-archiver verify --dest s3://my-bucket/calls --sample 1%"},
+			{"heal: note the damage, then fetch again",
+				"convoso-archiver verify --dest /archive --repair\n" +
+					"convoso-archiver archive --dest /archive --last 7d"},
+			{"names of damaged recordings, for other programs",
+				"convoso-archiver verify --dest /archive --json | jq -r '.findings[] | [.kind,.day,.recording_id] | @tsv'"},
+		},
+		settings:    verifySettings(),
+		environment: true,
+		exitCodes:   true,
+		run:         runVerify,
+	}
+}
+
+// verifyJob is everything one verification needs to know, read and checked.
+type verifyJob struct {
+	read        *reader // for the span, which needs the archive's zone
+	now         time.Time
+	folder      string // "" for an archive on S3
+	bucket      s3Destination
+	stateDir    string
+	percent     float64 // of the sample
+	config      verify.Config
+	maxDuration time.Duration // 0 for none
+}
+
+func runVerify(ctx context.Context, p *process, in input) outcome {
+	known := verifyKnown()
+	merged, err := gather(known, in.flags, p.env)
+	read := &reader{settings: known, values: merged, err: err}
+	talk := read.output()
+	job := read.verifyJob(time.Now(), p.env)
+	return p.verify(ctx, job, talk, read.err)
+}
+
+// verifyJob reads the settings of verify. The span is read to find mistakes before the archive is opened; what it
+// means is known only with the archive's zone.
+func (r *reader) verifyJob(now time.Time, env environment) *verifyJob {
+	j := &verifyJob{read: r, now: now, maxDuration: r.optionalDuration("max-duration")}
+	j.folder, j.bucket = r.destination()
+	j.config = verify.Config{
+		Mode: verify.Full, Workers: r.whole("workers", 1, mostWorkers),
+		Strict: r.toggle("strict"), Repair: r.toggle("repair"),
+	}
+	if r.toggle("quick") {
+		j.config.Mode = verify.Quick
+	}
+	if r.isSet("sample") {
+		j.percent = r.sample()
+		if j.config.Mode == verify.Quick {
+			r.fail("--sample", "give one or the other", "it excludes --quick")
+		}
+		j.config.Mode = verify.Sampled
+	}
+	if j.folder == "" && j.config.Repair {
+		j.stateDir = r.stateDir(env, runtime.GOOS)
+	}
+	r.reportSpan(now, time.FixedZone("", 14*60*60)) // no zone's date is ahead of this one's
+	return j
+}
+
+func (r *reader) sample() float64 {
+	value, origin := r.raw("sample")
+	percent, err := verify.ParseSample(value)
+	if err != nil {
+		r.fail(origin, "write it like 1% or 0.5%", "%v", err)
+	}
+	return percent
+}
+
+// place sets what depends on the archive's zone. Where archive.json cannot tell it, UTC will do: only the ends of
+// the span and the day's sample depend on it.
+func (j *verifyJob) place(archive manifest.Archive) error {
+	zone, err := time.LoadLocation(archive.TimeZone)
+	if err != nil {
+		zone = time.UTC
+	}
+	j.config.From, j.config.To = j.read.reportSpan(j.now, zone)
+	if j.percent > 0 {
+		j.config.Sample = verify.NewSample(j.percent, fetcher.Wall(j.now, zone))
+	}
+	return j.read.err
+}
+
+// verify runs one job, and writes its summary when it began: err is why it cannot even begin.
+func (p *process) verify(ctx context.Context, job *verifyJob, talk output, err error) outcome {
+	if job.maxDuration > 0 {
+		limited, cancel := context.WithTimeoutCause(ctx, job.maxDuration, errMaxDuration)
+		defer cancel()
+		ctx = limited
+	}
+	verifier := &verify.Verifier{Config: job.config}
+	began := false
+	if err == nil {
+		logger := newLogger(p.screen, talk, p.env)
+		began, err = p.runVerifier(ctx, job, talk, verifier, logger)
+	}
+	summary := verifier.Summary()
+	result := withDamage(judge(err, context.Cause(ctx), summary.IsIncomplete()), summary.IsDamaged())
+	summary.ExitCode = result.code
+	if result.failed {
+		summary.Error = p.screen.hidden(result.line)
+	}
+	summary.Answer = verifyAnswer(summary)
+	silent := talk.quiet && result.code == ExitDone
+	if talk.json || began && !silent {
+		if err := writeVerified(p.stdout, summary, talk.json); err != nil && result.code == ExitDone {
+			return judge(err, nil, false)
+		}
+	}
+	return result
+}
+
+// withDamage is judge for what was found: damage outranks what is incomplete, and all else outranks damage.
+func withDamage(o outcome, damaged bool) outcome {
+	if damaged && (o.code == ExitDone || o.code == ExitIncomplete) {
+		o.code = ExitDamaged
+	}
+	return o
+}
+
+// runVerifier opens the archive and verifies it with progress. It began when there was something to tell of.
+func (p *process) runVerifier(ctx context.Context, job *verifyJob, talk output, v *verify.Verifier, logger *slog.Logger) (began bool, err error) {
+	opened, err := job.open(ctx, logger)
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
+		defer cancel()
+		if closeErr := opened.close(closing); err == nil {
+			err = closeErr
+		}
+	}()
+	if err != nil {
+		return false, err
+	}
+	archive, archiveErr := opened.ledger.Archive(ctx)
+	if later, ok := errors.AsType[*manifest.VersionError](archiveErr); ok {
+		return false, later
+	}
+	if ctx.Err() != nil {
+		return false, context.Cause(ctx)
+	}
+	if errors.Is(archiveErr, fs.ErrNotExist) && !knowsDays(ctx, opened.ledger) {
+		return false, noArchive()
+	}
+	if err := job.place(archive); err != nil {
+		return false, err
+	}
+	v.Config, v.Store, v.Ledger, v.Logger = job.config, opened.store, opened.ledger, logger
+	v.BadArchive = archiveErr
+	logger.Info("verification started", "mode", string(job.config.Mode), "from", job.config.From, "to", job.config.To, "repair", job.config.Repair)
+	stop := showProgress(talk, p.screen, p.env, logger, &watcher{
+		run:   func() archiver.Progress { return asProgress(v.Progress()) },
+		paces: func() []fetcher.Pace { return nil },
+	})
+	err = v.Run(ctx)
+	stop()
+	return true, err
+}
+
+// knowsDays reports whether a ledger has any day.
+func knowsDays(ctx context.Context, ledger *manifest.Ledger) bool {
+	for range ledger.Days(ctx) {
+		return true
+	}
+	return false
+}
+
+// asProgress tells of a verification in archive's words, so that one display serves both: what is checked counts
+// as archived, what is expected as listed.
+func asProgress(p verify.Progress) archiver.Progress {
+	return archiver.Progress{
+		Summary: archiver.Summary{
+			Archived: p.Checked, Recordings: p.Expected, DaysAsked: p.Days, DaysListed: p.Days,
+		},
+		Received: p.Bytes, Day: p.Day, DaysLeft: p.Days - p.DaysDone,
+	}
+}
+
+// errNoFolder is misuse of --dest.
+func errNoFolder(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return noArchive()
+	}
+	return fmt.Errorf("open the archive: %w", err)
+}

@@ -1,0 +1,188 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"convoso-archiver/archiver/verify"
+)
+
+// mostTold is how many findings, and how many unknown files, the text names; the JSON names more.
+const mostTold = 50
+
+// writeVerified writes the result of a verification: one JSON object, or text for a person. It may name keys:
+// they are what the reader needs, and stdout is no log.
+func writeVerified(w io.Writer, s verify.Summary, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(s)
+	}
+	_, err := io.WriteString(w, verifiedText(s))
+	return err
+}
+
+// verifyAnswer is the answer in one line.
+func verifyAnswer(s verify.Summary) string {
+	where := plural(s.Days, "day") + spanText(s)
+	switch {
+	case s.IsDamaged():
+		return "damaged: " + strings.Join(damageParts(s), ", ") + ", in " + where
+	case s.Error != "":
+		return "not verified: the verification could not go on"
+	case s.Stopped != "":
+		return fmt.Sprintf("not verified: stopped after %s of %s without damage", thousands(int64(s.Checked)), plural(s.Asked, "recording"))
+	case s.IsIncomplete():
+		return fmt.Sprintf("not verified: %s could not be read, the other %s are intact, in %s",
+			thousands(int64(s.Unreadable)), plural(s.Checked, "recording"), where)
+	case s.Days == 0:
+		return "nothing to verify: the archive knows no such day"
+	}
+	return "intact: " + checkedText(s) + ", in " + where
+}
+
+// checkedText says what is behind the word intact.
+func checkedText(s verify.Summary) string {
+	of := fmt.Sprintf("%s (%s)", plural(s.Checked, "recording"), bytesText(s.Bytes))
+	switch s.Mode {
+	case verify.Quick:
+		return of + ", there with the size noted; their bytes were not read"
+	case verify.Sampled:
+		return of + ", a sample of " + thousands(int64(s.Recordings)) + ", every byte of it read"
+	}
+	return of + ", every byte read"
+}
+
+func damageParts(s verify.Summary) []string {
+	var parts []string
+	if s.Damaged > 0 {
+		parts = append(parts, fmt.Sprintf("%s of %s", thousands(int64(s.Damaged)), plural(s.Recordings, "recording")))
+	}
+	if s.ManifestDamaged > 0 {
+		parts = append(parts, plural(s.ManifestDamaged, "fault")+" in the manifest")
+	}
+	if s.Strict && s.Unknown > 0 {
+		parts = append(parts, plural(s.Unknown, "file")+" that the manifest does not know")
+	}
+	if s.Unreadable > 0 {
+		parts = append(parts, thousands(int64(s.Unreadable))+" could not be read")
+	}
+	return parts
+}
+
+func spanText(s verify.Summary) string {
+	switch {
+	case s.From == "":
+		return ""
+	case s.From == s.To:
+		return " (" + s.From + ")"
+	}
+	return " (" + s.From + " to " + s.To + ")"
+}
+
+// verifiedText renders a summary: the answer, the findings, then the counts.
+func verifiedText(s verify.Summary) string {
+	var b strings.Builder
+	b.WriteString(s.Answer + "\n")
+	writeFindings(&b, "findings", s.Findings, s.Damaged+s.ManifestDamaged+s.Unreadable)
+	writeFindings(&b, "files that the manifest does not know", s.UnknownFiles, s.Unknown)
+	b.WriteString("\n")
+	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
+	row := func(name, count string, parts ...string) {
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", name, count, strings.Join(withoutEmpty(parts), ", "))
+	}
+	row("days", thousands(int64(s.Days)))
+	row("recordings", thousands(int64(s.Recordings)), thousands(int64(s.Checked))+" checked",
+		part(s.Damaged, "damaged"), part(s.Unreadable, "not readable"))
+	row("bytes", bytesText(s.BytesRead), "read")
+	row("files", thousands(int64(s.Unknown)), unknownText(s), part(s.Ignored, "ignored"), part(s.Quarantined, "under quarantine"))
+	if s.Repair {
+		row("repaired", thousands(int64(s.Reopened)), "noted to be fetched again", part(s.MendedDays, "days of the manifest mended"))
+	}
+	row("time", durationText(time.Duration(s.Seconds*float64(time.Second))), stoppedPart(s.Stopped))
+	row("exit code", fmt.Sprint(s.ExitCode))
+	_ = table.Flush()
+	writeKeptAside(&b, s.KeptAside)
+	b.WriteString(nextAfterVerify(s))
+	return trimLines(b.String())
+}
+
+func unknownText(s verify.Summary) string {
+	if !s.UnknownChecked {
+		return "unknown to the manifest; not all were looked for"
+	}
+	return "unknown to the manifest"
+}
+
+func withoutEmpty(parts []string) []string {
+	var kept []string
+	for _, p := range parts {
+		if p != "" {
+			kept = append(kept, p)
+		}
+	}
+	return kept
+}
+
+func writeFindings(b *strings.Builder, title string, findings []verify.Finding, all int) {
+	if len(findings) == 0 {
+		return
+	}
+	b.WriteString("\n" + title + "\n")
+	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0) // a strings.Builder takes everything
+	for _, f := range findings[:min(len(findings), mostTold)] {
+		_, _ = fmt.Fprintf(table, "  %s\t%s\t%s\n", orElse(f.Day, "-"), f.Kind, findingText(f))
+	}
+	_ = table.Flush()
+	if more := all - mostTold; more > 0 {
+		fmt.Fprintf(b, "  and %s more; --json names up to %s\n", thousands(int64(more)), thousands(verify.MostListed))
+	}
+}
+
+// findingText quotes keys, which may hold anything.
+func findingText(f verify.Finding) string {
+	var where []string
+	if f.RecordingID != "" {
+		where = append(where, "recording "+f.RecordingID)
+	}
+	if f.Key != "" {
+		where = append(where, fmt.Sprintf("%q", f.Key))
+	}
+	if f.File != "" && f.Line > 0 {
+		where = append(where, fmt.Sprintf("%s line %d", f.File, f.Line))
+	} else if f.File != "" {
+		where = append(where, f.File)
+	}
+	return strings.Join(append([]string{strings.Join(where, " ")}, f.Detail), ": ")
+}
+
+func writeKeptAside(b *strings.Builder, names []string) {
+	if len(names) == 0 {
+		return
+	}
+	b.WriteString("\nkept as they were\n")
+	for _, name := range names {
+		b.WriteString("  " + name + "\n")
+	}
+}
+
+// nextAfterVerify says what to try next.
+func nextAfterVerify(s verify.Summary) string {
+	var next []string
+	add := func(when bool, text string) {
+		if when {
+			next = append(next, text)
+		}
+	}
+	curable := s.Damaged+s.ManifestDamaged > 0
+	add(curable && !s.Repair, "run verify --repair, then archive over these days: it fetches the damaged recordings again")
+	add(s.Repair && s.Reopened+s.MendedDays > 0, "run archive over these days: it fetches the damaged recordings again")
+	add(s.Counts[verify.NotReadable] > 0, "what could not be read is neither intact nor damaged: let this user read it, restore objects from an archive class, and verify again")
+	add(s.Stopped != "", "run the same command again; --last or --start-time make it shorter")
+	if len(next) == 0 {
+		return ""
+	}
+	return "\nnext\n  " + strings.Join(next, "\n  ") + "\n"
+}

@@ -1,0 +1,297 @@
+package report
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"convoso-archiver/manifest"
+)
+
+// ledger opens the ledger of a folder.
+func ledger(t testing.TB, dir string, readOnly bool) *manifest.Ledger {
+	t.Helper()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := manifest.OpenDir(root, manifest.Options{ReadOnly: readOnly})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		_ = root.Close() // only opened
+	})
+	return l
+}
+
+// writeDay writes a day with one recording of each outcome, and a window.
+func writeDay(t *testing.T, l *manifest.Ledger, name string, closes bool, list ...manifest.Outcome) {
+	t.Helper()
+	d, err := l.Day(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Release()
+	for i, o := range list {
+		r := manifest.Recording{RecordingID: fmt.Sprint(name, "-", i), CallID: fmt.Sprint("call-", i), Outcome: o, Attempts: 1, Reason: "a reason"}
+		if o == manifest.Archived {
+			r.Key, r.Size, r.SHA256 = fmt.Sprint("5551234567-", name, i), 1000, strings.Repeat("1f", 32)
+		}
+		if err := d.Note(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.NoteWindow(t.Context(), listed(name, 10)); err != nil {
+		t.Fatal(err)
+	}
+	if closes {
+		if err := d.Close(t.Context(), manifest.DayLine{Calls: 10}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func dayFile(dir, name string) string { return filepath.Join(dir, "manifest", name+".jsonl") }
+
+func appendTo(t *testing.T, file, text string) {
+	t.Helper()
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(text); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRead reads, while another run holds the lock, an archive with a day of each kind.
+func TestRead(t *testing.T) {
+	dir := t.TempDir()
+	writer := ledger(t, dir, false)
+	a, lost, failed := manifest.Archived, manifest.Lost, manifest.Failed
+	writeDay(t, writer, "2025-05-01", true, a, a, lost)
+	writeDay(t, writer, "2025-05-02", true, a)
+	writeDay(t, writer, "2025-05-03", false, a, failed)
+	writeDay(t, writer, "2025-05-04", true, a) // reopened below
+	writeDay(t, writer, "2025-05-05", true, a, lost)
+	writeDay(t, writer, "2025-05-06", true, a)
+	writeDay(t, writer, "2025-05-07", true, a, failed, lost)
+	writeDay(t, writer, "2025-05-08", false, a)
+	calls, err := writer.Day(t.Context(), "2025-05-09")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := calls.NoteCall(t.Context(), manifest.Call{CallID: "1", Row: json.RawMessage(`{}`)}); err != nil {
+		t.Fatal(err)
+	}
+	calls.Release()
+	appendTo(t, dayFile(dir, "2025-05-04"), `{"v":1,"kind":"of a later version"}`+"\n")
+	edit(t, dayFile(dir, "2025-05-05"), `"size":1000`, `"size":1001`)
+	edit(t, dayFile(dir, "2025-05-06"), `"closed":true`, `"closed":false`)
+	edit(t, dayFile(dir, "2025-05-08"), `"kind":"recording"`, `"kind":"recording`)
+	appendTo(t, dayFile(dir, "2025-05-08"), `{"v":1,"kind":"torn`)
+
+	o := options(t)
+	for name, test := range map[string]struct {
+		losses int
+		want   string
+	}{
+		"all losses": {AllLosses, "2025-05-01 closed 3+1 losses, 2025-05-02 closed 1+0 losses, 2025-05-03 open waiting 2+0 losses, " +
+			"2025-05-04 open reopened 1+0 losses, 2025-05-05 open contradicted 2+1 losses, 2025-05-06 open not_closed_yet 1+0 losses, " +
+			"2025-05-07 closed 3+2 losses, 2025-05-08 open bad_line 0+0 losses, 2025-05-09 never_listed not_listed 0+0 losses"},
+		// The day line that contradicts its lines is believed as long as these are not read.
+		"no losses": {0, "2025-05-01 closed 3+0 losses, 2025-05-02 closed 1+0 losses, 2025-05-03 open waiting 2+0 losses, " +
+			"2025-05-04 open reopened 1+0 losses, 2025-05-05 closed 2+0 losses, 2025-05-06 open not_closed_yet 1+0 losses, " +
+			"2025-05-07 closed 3+0 losses, 2025-05-08 open bad_line 0+0 losses, 2025-05-09 never_listed not_listed 0+0 losses"},
+	} {
+		o.Losses, o.Now = test.losses, time.Now() // recordings are noted now
+		r, err := Build(Read(t.Context(), ledger(t, dir, true), o), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, d := range r.Days {
+			n := 0
+			for _, l := range r.Losses {
+				if l.Day == d.Day {
+					n++
+				}
+			}
+			got = append(got, strings.Join(strings.Fields(fmt.Sprintf("%s %s %s %d+%d losses", d.Day, d.State, codes(d), d.Recordings, n)), " "))
+		}
+		if got := strings.Join(got, ", "); got != test.want {
+			t.Errorf("%s:\ngot  %s\nwant %s", name, got, test.want)
+		}
+		if r.Total.Calls != 80 {
+			t.Errorf("%s: %d calls", name, r.Total.Calls)
+		}
+	}
+}
+
+func edit(t *testing.T, file, before, after string) {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(data), before) {
+		t.Fatalf("%s lacks %s", file, before)
+	}
+	if err := os.WriteFile(file, []byte(strings.Replace(string(data), before, after, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestReadStops(t *testing.T) {
+	dir := t.TempDir()
+	writer := ledger(t, dir, false)
+	for i := range 20 {
+		writeDay(t, writer, fmt.Sprintf("2025-05-%02d", i+1), i%2 == 0, manifest.Lost)
+	}
+	reader, o := ledger(t, dir, true), options(t)
+	n := 0
+	for _, err := range Read(t.Context(), reader, o) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n++; n == 3 {
+			break
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Build(Read(ctx, reader, o), o); err == nil {
+		t.Error("a cancelled reading gives a report")
+	}
+	// Enough losses: the closed days behind them are not read.
+	o.Losses = 2
+	var met int
+	for f, err := range Read(t.Context(), reader, o) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.closed() {
+			met += len(f.Unarchived)
+		}
+	}
+	if met < 2 || met > 2+readsAtOnce {
+		t.Errorf("%d losses of closed days read for 2", met)
+	}
+	// A later version of the format stops the reading.
+	appendTo(t, dayFile(dir, "2025-05-10"), `{"v":2,"kind":"recording"}`+"\n")
+	if _, err := Build(Read(t.Context(), reader, o), o); err == nil {
+		t.Error("a line of a later version gives a report")
+	}
+}
+
+// large writes closed days, all but every lossEvery-th without a loss.
+func large(t testing.TB, days, recordings, lossEvery int) (l *manifest.Ledger, bytes int64) {
+	t.Helper()
+	dir := t.TempDir()
+	writer := ledger(t, dir, false)
+	first := time.Date(2022, 1, 1, 0, 0, 0, 0, time.UTC)
+	for i := range days {
+		name := first.AddDate(0, 0, i).Format(time.DateOnly)
+		outcomes := []manifest.Outcome{manifest.Archived}
+		if lossEvery > 0 && i%lossEvery == 0 {
+			outcomes = []manifest.Outcome{manifest.Lost}
+		}
+		if recordings == 1 { // the day line alone is made to tell of many
+			writeClosed(t, dir, name, 10_000)
+			continue
+		}
+		writeMany(t, dir, name, slices.Repeat([]manifest.Outcome{manifest.Archived}, recordings), outcomes[0])
+		d, err := writer.Day(context.Background(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Close(context.Background(), manifest.DayLine{Calls: 10 * recordings}); err != nil {
+			t.Fatal(err)
+		}
+		d.Release()
+		info, err := os.Stat(dayFile(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		bytes += info.Size()
+	}
+	return ledger(t, dir, true), bytes
+}
+
+// writeClosed writes a file that holds a day line alone.
+func writeClosed(t testing.TB, dir, name string, recordings int) {
+	t.Helper()
+	line := fmt.Sprintf(`{"v":1,"kind":"day","day":%q,"closed":true,"filter":"","kept":["recordings"],"listed_at":"2025-05-04T09:00:00Z",`+
+		`"calls":%d,"recordings":%d,"by_outcome":{"archived":%d},"bytes":%d,"lines":0,"sha256":"","time":"2025-05-04T09:00:00Z","run":"20250504T090000Z-1f0c9a3e"}`+"\n",
+		name, 10*recordings, recordings, recordings, 57_000*recordings)
+	if err := os.WriteFile(dayFile(dir, name), []byte(line), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// writeMany writes recording lines as the ledger does, without its syncs.
+func writeMany(t testing.TB, dir, name string, list []manifest.Outcome, last manifest.Outcome) {
+	t.Helper()
+	list[len(list)-1] = last
+	var b strings.Builder
+	for i, o := range list {
+		fmt.Fprintf(&b, `{"v":1,"kind":"recording","recording_id":"%s%06d","outcome":%q,"key":"CID-%07d_LID-%09d_5551234567.mp3","size":57472,`+
+			`"sha256":"1f0c9a3e1f0c9a3e1f0c9a3e1f0c9a3e1f0c9a3e1f0c9a3e1f0c9a3e1f0c9a3e","time":"2025-05-04T09:00:00Z","run":"20250504T090000Z-1f0c9a3e",`+
+			`"call_id":"%s%07d","first_seen":"2025-05-04T09:00:00Z","attempts":1,"content_type":"audio/mpeg","etag":"","reason":""}`+"\n",
+			strings.ReplaceAll(name, "-", ""), i, o, i, i, strings.ReplaceAll(name, "-", ""), i)
+	}
+	if err := os.WriteFile(dayFile(dir, name), []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestThousandClosedDays: days that are closed without a loss are known by their last line.
+func TestThousandClosedDays(t *testing.T) {
+	l, _ := large(t, 1000, 1, 0)
+	o := options(t)
+	started := time.Now()
+	r, err := Build(Read(t.Context(), l, o), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Total.Closed != 1000 || r.Total.Recordings != 10_000_000 || !r.Complete {
+		t.Errorf("%+v", r.Total)
+	}
+	t.Logf("%s", time.Since(started))
+}
+
+func BenchmarkClosedDays(b *testing.B) {
+	l, _ := large(b, 1000, 1, 0)
+	benchmark(b, l, 1000)
+}
+
+// Each day has a loss, so that each is read whole.
+func BenchmarkDaysWithLosses(b *testing.B) {
+	l, size := large(b, 16, 10_000, 1)
+	b.SetBytes(size)
+	benchmark(b, l, 16)
+}
+
+func benchmark(b *testing.B, l *manifest.Ledger, days int) {
+	b.ReportAllocs()
+	o := Options{Now: time.Now(), Zone: time.UTC, Losses: AllLosses}
+	for b.Loop() {
+		r, err := Build(Read(b.Context(), l, o), o)
+		if err != nil || r.Total.Closed != days {
+			b.Fatal(r, err)
+		}
+	}
+}
