@@ -34,6 +34,10 @@ demo: build ## archive from a simulated account; needs nothing but Go (ARGS='--f
 test: vet $(TOOLS)/bin/versitygw ## run every test with the race detector (PACKAGES=./fetcher/... for some)
 	REQUIRE_S3=1 go test -race -count=1 -timeout=9m $(PACKAGES)
 
+.PHONY: measure
+measure: $(TOOLS)/bin/versitygw ## measure peak memory, on Linux
+	REQUIRE_S3=1 go test -count=1 -tags measure -run TestMemory -v ./internal/e2e
+
 .PHONY: vet
 vet: ## run go vet
 	go vet $(PACKAGES)

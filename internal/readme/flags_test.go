@@ -1,0 +1,193 @@
+package readme
+
+import (
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the tables of flags into README.md")
+
+const (
+	tablesBegin = "<!-- flags: written by go test ./internal/readme -update -->\n"
+	tablesEnd   = "<!-- end of flags -->"
+)
+
+// TestFlags holds the page's tables to the help of each command, and every flag that
+// the page names to those that there are.
+func TestFlags(t *testing.T) {
+	text := readPage(t)
+	var commands []commandFlags
+	known := map[string]bool{}
+	for _, e := range parseHelp(help(t)) {
+		known[e.flag()] = true
+	}
+	for _, name := range commandsOf(help(t)) {
+		flags := parseHelp(help(t, name))
+		commands = append(commands, commandFlags{name, flags})
+		for _, e := range flags {
+			known[e.flag()] = true
+		}
+	}
+	tables := tablesOf(commands)
+	before, rest, begins := strings.Cut(text, tablesBegin)
+	old, after, ends := strings.Cut(rest, tablesEnd)
+	if !begins || !ends {
+		t.Fatal("the tables of flags have lost their marks")
+	}
+	if *update && old != tables {
+		text = before + tablesBegin + tables + tablesEnd + after
+		if err := os.WriteFile(page, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if old != tables {
+		t.Error("the tables of flags are not what --help says: run go test ./internal/readme -update")
+	}
+
+	ofOthers := []string{"--now", "--check"} // of other programs on the page
+	named := regexp.MustCompile(`--[a-z][a-z0-9-]*`).FindAllString(text, -1)
+	for _, name := range named {
+		if !known[name] && !slices.Contains(ofOthers, name) {
+			t.Errorf("README.md names %s, which no command has", name)
+		}
+	}
+	for name := range known {
+		if !slices.Contains(named, name) {
+			t.Errorf("README.md does not name %s", name)
+		}
+	}
+}
+
+// TestExitCodes: the page explains each exit code as the help does.
+func TestExitCodes(t *testing.T) {
+	text := readPage(t)
+	_, listed, _ := strings.Cut(help(t, "archive"), "EXIT CODES\n")
+	codes := regexp.MustCompile(`(?m)^  (\d+(?: \d+)?) +`).FindAllStringSubmatch(listed, -1)
+	if len(codes) < 5 {
+		t.Fatalf("%d exit codes in the help", len(codes))
+	}
+	for _, code := range codes {
+		if row := "\n| " + strings.ReplaceAll(code[1], " ", ", ") + " | "; !strings.Contains(text, row) {
+			t.Errorf("README.md has no row for exit code %s", code[1])
+		}
+	}
+}
+
+func help(t *testing.T, command ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), filepath.Join(folder, "convoso-archiver"), append(command, "--help")...)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("help on %q: %v", command, err)
+	}
+	return string(out)
+}
+
+// commandsOf returns the names under COMMANDS in the program's help.
+func commandsOf(text string) []string {
+	_, text, _ = strings.Cut(text, "\nCOMMANDS\n")
+	text, _, _ = strings.Cut(text, "\n\n")
+	var names []string
+	for line := range strings.Lines(text) {
+		// The help of help is that of the program.
+		if name := strings.Fields(line)[0]; strings.HasPrefix(line, "  "+name) && name != "help" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// entry is one flag of a help text.
+type entry struct{ group, heading, text string }
+
+func (e entry) flag() string {
+	name, _, _ := strings.Cut(e.heading, " ")
+	return name
+}
+
+// saysAs reports whether two commands explain a flag in the same words.
+func (e entry) saysAs(other entry) bool {
+	return e.heading == other.heading && e.text == other.text
+}
+
+var entryPattern = regexp.MustCompile(`^  (--[a-z0-9-]+(?: [A-Z]+)?)(?:  +(.*))?$`)
+
+// parseHelp returns the flags of a help text with what it says of each.
+func parseHelp(text string) []entry {
+	var entries []entry
+	group := ""
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		found := entryPattern.FindStringSubmatch(line)
+		switch {
+		case found != nil:
+			entries = append(entries, entry{group, found[1], found[2]})
+		case line != "" && line[0] != ' ':
+			group = line
+		case strings.HasPrefix(line, strings.Repeat(" ", 20)) && len(entries) > 0 && entries[len(entries)-1].group == group:
+			last := &entries[len(entries)-1]
+			last.text = strings.TrimSpace(last.text + " " + strings.TrimSpace(line))
+		}
+	}
+	return entries
+}
+
+// commandFlags are the flags of a command.
+type commandFlags struct {
+	name  string
+	flags []entry
+}
+
+// tablesOf renders a table for each command that has flags of its own. Those that
+// the first command, which is archive, has in the same words are not repeated.
+func tablesOf(commands []commandFlags) string {
+	var b strings.Builder
+	for i, c := range commands {
+		own := c.flags
+		if i > 0 {
+			own = slices.DeleteFunc(slices.Clone(own), func(e entry) bool {
+				return e.flag() == "--help" || slices.ContainsFunc(commands[0].flags, e.saysAs)
+			})
+		}
+		if len(own) == 0 {
+			continue
+		}
+		b.WriteString("\n**" + c.name + "**")
+		if len(own) < len(c.flags) {
+			b.WriteString(", beside flags of archive")
+		}
+		b.WriteString("\n\n" + tableOf(own))
+	}
+	return b.String() + "\n"
+}
+
+var defaultPattern = regexp.MustCompile(`^(.*) \(default:? ([^()]*)\)( \[.*\])?$`)
+
+// tableOf renders flags as a table.
+func tableOf(entries []entry) string {
+	var b strings.Builder
+	b.WriteString("| flag | meaning | default |\n|---|---|---|\n")
+	group := "FLAGS" // of a command without groups
+	for _, e := range entries {
+		if e.group != group {
+			group = e.group
+			b.WriteString("| **" + group + "** | | |\n")
+		}
+		meaning, standard := e.text, ""
+		if found := defaultPattern.FindStringSubmatch(e.text); found != nil {
+			meaning, standard = found[1]+found[3], found[2]
+		}
+		b.WriteString("| `" + e.heading + "` | " + plain(meaning) + " | " + plain(standard) + " |\n")
+	}
+	return b.String()
+}
+
+// plain keeps Markdown from taking a text for anything else.
+func plain(text string) string {
+	return strings.NewReplacer("|", `\|`, "*", `\*`, "[", `\[`, "<", `\<`, "_", `\_`).Replace(text)
+}
