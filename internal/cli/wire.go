@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"convoso-archiver/archiver"
@@ -40,6 +41,7 @@ func (p *parts) close(ctx context.Context) error {
 // runJob builds the parts, runs them with progress, and returns what was done, also
 // beside an error.
 func (p *process) runJob(ctx context.Context, job *archiveJob, talk output) (summary archiver.Summary, err error) {
+	boundMemory(p.env)
 	logger := newLogger(p.screen, talk, p.env)
 	for _, note := range job.warnings {
 		logger.Warn("a setting needs a look", "note", note)
@@ -70,6 +72,18 @@ func (p *process) runJob(ctx context.Context, job *archiveJob, talk output) (sum
 		}
 	}
 	return summary, err
+}
+
+// softMemoryLimit is where the garbage collector begins to work harder. What a run
+// holds is bounded by its pool, its queue and the pages in flight, and lies well
+// below; without the limit the collector would let the heap grow to twice that.
+const softMemoryLimit = 56 << 20
+
+// boundMemory sets the limit for the process, unless its user has set one.
+func boundMemory(env environment) {
+	if env["GOMEMLIMIT"] == "" {
+		debug.SetMemoryLimit(softMemoryLimit)
+	}
 }
 
 // countRequests adds what only the client knows.
