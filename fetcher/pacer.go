@@ -12,14 +12,20 @@ import (
 // Pacing of one host. The vendor publishes no limit: public clients saw about 3
 // request starts a second go well for long, and bursts near 20 refused.
 const (
-	safeRate      = 3.0              // starts a second known to be safe
-	slowestRate   = 0.2              // the rate never falls below it
-	climb         = 1.03             // growth with each good answer, while no limit is known
-	fall          = 0.7              // what a refusal leaves of the rate
-	belowRefusal  = 0.95             // how near the rate returns to where it was refused
-	probeAfter    = 5 * time.Minute  // calm after which a remembered refusal is doubted
-	probeStep     = 1.05             // by how much it is then moved
-	firstPause    = 15 * time.Second // pause after a refusal without Retry-After
+	safeRate    = 3.0   // starts a second known to be safe
+	slowestRate = 0.2   // the rate never falls below it
+	climb       = 0.04  // growth a second, as long as no limit was met
+	fall        = 0.85  // what a refusal leaves of a rate below which none is proved
+	apart       = 1.015 // how near the proved and the refused rate are brought
+	provedAfter = 80    // answers in a row that prove a rate: an excess of 3 % would use up a burst of 2
+	probeAfter  = 240   // likewise for the first step above it, where an excess may be smaller
+	probeStep   = 1.03  // first step above a rate that has held; it doubles while it goes well
+	longestStep = 1.5
+	probePauses = 40 // calm before a probe, in pauses that a refusal costs
+	probeCalm   = 2 * time.Minute
+
+	probePause    = 5 * time.Second  // pause after a refused probe, where the rate below has held for minutes
+	firstPause    = 15 * time.Second // pause after any other refusal without Retry-After
 	longestPause  = 300 * time.Second
 	latestReturn  = time.Hour // a Retry-After beyond this ends the run
 	rateSpan      = 2 * time.Second
@@ -27,21 +33,28 @@ const (
 )
 
 // Pacer spaces the starts of requests to one host, for all workers together. It
-// climbs while answers are good. When the host refuses, every worker pauses, and
-// the rate falls and stays a little below where it was refused. It lets no burst
-// through, neither at its start nor after a pause. It is safe for concurrent use.
+// climbs while answers are good, until the host refuses. Then it brings the rate
+// that has held and the rate that was refused together, stays at the one that
+// holds, and tries a little more from time to time. After a refusal every worker
+// pauses. It lets no burst through, neither at its start nor after a pause. It is
+// safe for concurrent use.
 type Pacer struct {
 	host    string
 	ceiling float64       // starts a second, 0 for none
 	turn    chan struct{} // held by the one waiter that is next
 
 	mu          sync.Mutex
-	rate        float64 // starts a second, 0 for unlimited
-	refusedAt   float64 // rate at which the host refused last, 0 for unknown
+	rate        float64   // starts a second, 0 for unlimited
+	proved      float64   // highest rate that has held, 0 for unknown
+	refusedAt   float64   // lowest rate that was refused since, 0 for unknown
+	step        float64   // of the probe under way, 0 for none
+	answers     int       // good ones in a row at this rate
+	grown       time.Time // when the rate last grew
 	next        time.Time
 	pausedUntil time.Time
-	pause       time.Duration // length of the last pause without Retry-After
-	changed     time.Time     // of the last refusal or probe
+	pause       time.Duration // last pause without Retry-After, 0 after a good answer
+	cost        time.Duration // pause that a refused probe would bring
+	changed     time.Time     // when the rate was last changed by a refusal or a probe
 	refusals    int64
 	starts      int64
 	spanStart   time.Time // of the span in which spanStarts are counted, for an unlimited host
@@ -58,8 +71,11 @@ func newPacer(host string, ceiling, learned float64) *Pacer {
 	switch {
 	case ceiling == unlimitedRate:
 		p.rate = unlimitedRate
+	case learned >= ceiling:
+		p.rate = ceiling
 	case learned > 0:
-		p.rate = min(max(learned, slowestRate), ceiling)
+		p.rate = max(learned, slowestRate)
+		p.proved, p.refusedAt, p.changed = p.rate, p.rate*apart, time.Now()
 	default:
 		p.rate = min(safeRate, ceiling)
 	}
@@ -136,23 +152,50 @@ func (p *Pacer) answered(t ticket) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if t.at.Before(p.changed) {
-		return // asked before the last refusal: it says nothing of the rate now
+		return // asked before the rate was changed: it says nothing of the rate now
 	}
 	p.pause = 0
-	if p.rate == unlimitedRate {
+	p.answers++
+	now := time.Now()
+	switch {
+	case p.rate == unlimitedRate:
+	case p.refusedAt == 0:
+		seconds := min(now.Sub(p.grown).Seconds(), 1)
+		p.grown = now
+		p.rate = p.below(p.rate * (1 + climb*seconds))
+	case p.step == probeStep && p.answers < probeAfter:
+	case p.answers >= provedAfter:
+		p.held(now)
+	}
+}
+
+// held takes the rate for proved and chooses the next one: half-way to where the
+// host refused, or the same, or a little more if it has held for long.
+func (p *Pacer) held(now time.Time) {
+	p.proved = p.rate
+	switch {
+	case p.step > 0: // a probe goes well
+		p.step = min(1+(p.step-1)*2, longestStep)
+		p.refusedAt = max(p.refusedAt, p.rate*p.step)
+		p.rate = p.below(p.rate * p.step)
+	case p.refusedAt/p.proved > apart:
+		p.rate = p.below((p.proved + p.refusedAt) / 2)
+	case now.Sub(p.changed) > max(probeCalm, probePauses*p.cost):
+		p.step = probeStep
+		p.rate = p.below(p.rate * p.step)
+	default:
 		return
 	}
-	limit := p.ceiling
-	if p.refusedAt > 0 {
-		if time.Since(p.changed) > probeAfter {
-			p.refusedAt *= probeStep
-			p.changed = time.Now()
-		}
-		if below := p.refusedAt * belowRefusal; limit == unlimitedRate || below < limit {
-			limit = below
-		}
+	p.answers = 0
+	p.changed = now
+}
+
+// below returns the rate, or the ceiling where that is lower.
+func (p *Pacer) below(rate float64) float64 {
+	if p.ceiling != unlimitedRate {
+		rate = min(rate, p.ceiling)
 	}
-	p.rate = min(p.rate*climb, limit)
+	return rate
 }
 
 // refused tells the pacer that the host asked to wait, after the given time, or
@@ -166,21 +209,17 @@ func (p *Pacer) refused(t ticket, after time.Duration) error {
 		return &RetryLaterError{Host: p.host, After: after}
 	}
 	now := time.Now()
-	if !t.at.Before(p.changed) { // the first refusal of those that were in flight together
-		at := t.rate
-		if at == unlimitedRate {
-			at = max(p.lastRate, float64(p.spanStarts)/rateSpan.Seconds(), 1)
-		}
-		p.refusedAt = at
-		p.rate = max(at*fall, slowestRate)
-		p.changed = now
+	if first := !t.at.Before(p.changed); first { // of those that were in flight together
 		if after <= 0 {
-			p.pause = min(max(p.pause*2, firstPause), longestPause)
+			p.pause = p.nextPause()
 		}
+		p.fallBelow(t.rate)
+		p.changed = now
 	}
+	p.cost = after
 	if after <= 0 {
-		after = max(p.pause, firstPause)
-		after = p.changed.Add(after).Sub(now) // those in flight together pause once
+		p.cost = probePause
+		after = p.changed.Add(p.pause).Sub(now) // those in flight together pause once
 	}
 	if until := now.Add(after); until.After(p.pausedUntil) {
 		p.pausedUntil = until
@@ -191,6 +230,38 @@ func (p *Pacer) refused(t ticket, after time.Duration) error {
 	close(p.wake)
 	p.wake = make(chan struct{})
 	return nil
+}
+
+// nextPause returns how long to pause where the host does not say.
+func (p *Pacer) nextPause() time.Duration {
+	if p.step > 0 && p.pause == 0 {
+		return probePause
+	}
+	return min(max(p.pause*2, firstPause), longestPause)
+}
+
+// fallBelow lowers the rate after the first refusal at the given one: to the rate
+// that has held, or where even that is refused, or none has held, by a part.
+func (p *Pacer) fallBelow(refused float64) {
+	if refused == unlimitedRate {
+		refused = max(p.lastRate, float64(p.spanStarts)/rateSpan.Seconds(), 1)
+	}
+	switch {
+	case p.proved > 0 && p.proved < refused:
+		p.rate = p.proved
+	case p.proved > 0 && p.answers >= provedAfter: // it held until now, and is a little too much
+		p.proved = refused / apart
+		p.rate = p.proved
+	default:
+		p.proved = 0
+		p.rate = refused * fall
+	}
+	p.rate = max(p.rate, slowestRate)
+	p.refusedAt = refused
+	if p.step == probeStep { // so near the limit that to search between would cost more than it brings
+		p.refusedAt = p.rate * apart
+	}
+	p.answers, p.step = 0, 0
 }
 
 // Pace is a snapshot of one host's pacing.
@@ -239,6 +310,9 @@ func (p *Pacer) learned() float64 {
 	defer p.mu.Unlock()
 	if p.starts == 0 {
 		return 0
+	}
+	if p.proved > 0 {
+		return p.proved
 	}
 	return p.rate
 }
