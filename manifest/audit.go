@@ -415,6 +415,18 @@ func (a *Audit) Recordings() iter.Seq[Audited] {
 	}
 }
 
+// Damaged yields the recordings that were found damaged and not fetched again since.
+func (a *Audit) Damaged() iter.Seq2[string, State] {
+	return func(yield func(string, State) bool) {
+		for i := range a.fold.entries.n {
+			e := a.fold.entries.at(i)
+			if a.fold.outcome(e) == Damaged && !yield(e.id(), a.fold.state(uint32(i))) {
+				return
+			}
+		}
+	}
+}
+
 // Keys yields every key under which a recording of the day is or was stored by its lines, older ones
 // of recordings that were damaged included.
 func (a *Audit) Keys() iter.Seq[Named] {

@@ -173,12 +173,25 @@ func (r *run) firstLook(ctx context.Context, d *dayWork) error {
 	if !mine {
 		return nil
 	}
+	d.tellKnown(audit)
 	for t := range audit.Recordings() {
 		if err := d.examine(ctx, t); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// tellKnown reports what was found damaged before: it stays damage until it is fetched again, or a repair that
+// nothing followed would silence it.
+func (d *dayWork) tellKnown(audit *manifest.Audit) {
+	for id, s := range audit.Damaged() {
+		d.count(func(s *Summary) { s.Recordings++ })
+		d.find(Finding{
+			Kind: KnownDamaged, Day: d.day, RecordingID: id, Key: s.Key,
+			Detail: "noted on " + s.Time.Format(time.DateOnly) + " (" + s.Reason + "), not fetched again since",
+		})
+	}
 }
 
 // takeKeys takes a day's keys into the index; those of recordings to be compared with the listing marked so.
@@ -296,7 +309,7 @@ func (d *dayWork) noteOne(ctx context.Context, day *manifest.Day, damaged damage
 	line := manifest.Recording{
 		RecordingID: t.ID, Outcome: manifest.Damaged, Key: t.State.Key, Size: t.State.Size, Time: time.Now(),
 		CallID: t.State.CallID, FirstSeen: t.State.FirstSeen, Attempts: t.State.Attempts, ETag: t.ETag,
-		Reason: string(damaged.finding.Kind) + ": found by verify",
+		Reason: string(damaged.finding.Kind) + " found by verify",
 	}
 	if !t.Unproved {
 		line.SHA256 = fmt.Sprintf("%x", t.SHA256)

@@ -21,6 +21,7 @@ const (
 	Unproved     Kind = "no_checksum"    // the line that says archived lacks size or SHA-256
 	Contradicted Kind = "contradiction"  // two lines name the same key with different bytes
 	SharedKey    Kind = "shared_key"     // two recordings are noted under one key
+	KnownDamaged Kind = "damaged"        // was found damaged before, and not fetched again since
 	BadLine      Kind = "bad_line"       // a line of the manifest cannot be read
 	TornLine     Kind = "torn_line"      // a manifest file ends in part of a line
 	WrongDayLine Kind = "wrong_day_line" // a day line disagrees with the lines that it closes
@@ -30,10 +31,10 @@ const (
 	Unknown      Kind = "unknown_file"   // the manifest does not know it; a finding with Strict alone
 )
 
-// ofRecording reports whether a finding is cured by fetching the recording again.
+// ofRecording reports whether a finding is of a recording, and cured by fetching it again.
 func (k Kind) ofRecording() bool {
 	switch k {
-	case Missing, WrongSize, WrongHash, Unproved, Contradicted, SharedKey:
+	case Missing, WrongSize, WrongHash, Unproved, Contradicted, SharedKey, KnownDamaged:
 		return true
 	}
 	return false
@@ -69,7 +70,7 @@ type Summary struct {
 	Strict bool   `json:"strict"`
 
 	Days       int   `json:"days"`       // of the span, that the manifest knows
-	Recordings int   `json:"recordings"` // archived on these days by the manifest
+	Recordings int   `json:"recordings"` // archived on these days by the manifest, or damaged since
 	Asked      int   `json:"asked"`      // of these, to be checked: all, or a sample
 	Checked    int   `json:"checked"`    // of these, checked
 	Bytes      int64 `json:"bytes"`      // of those to be checked, as noted
@@ -116,13 +117,11 @@ func (s *Summary) IsIncomplete() bool {
 	return s.Counts[NotReadable] > 0 || s.Stopped != ""
 }
 
-// sink keeps the first of each sort, and counts all. It is not safe for concurrent use.
-type sink struct {
-	damaged map[string]bool // recordings with a finding, by day and id, as long as they are few
-}
-
-// find takes in a finding.
+// find takes in a finding. The log hears of no key.
 func (r *run) find(f Finding) {
+	if f.Kind != Unknown {
+		r.Logger.Debug("found", "kind", string(f.Kind), "day", f.Day, "recording_id", f.RecordingID, "file", f.File, "line", f.Line)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := &r.summary
@@ -137,28 +136,18 @@ func (r *run) find(f Finding) {
 	case f.Kind == NotReadable:
 		s.Unreadable++
 	case f.Kind.ofRecording():
-		s.Damaged += r.findings.firstOf(f)
+		if id := f.Day + " " + f.RecordingID; !r.damaged[id] {
+			s.Damaged++
+			if len(r.damaged) < MostListed {
+				r.damaged[id] = true
+			}
+		}
 	default:
 		s.ManifestDamaged++
 	}
 	if len(s.Findings) < MostListed {
 		s.Findings = append(s.Findings, f)
 	}
-}
-
-// firstOf returns 1 for the first finding of a recording, else 0.
-func (s *sink) firstOf(f Finding) int {
-	id := f.Day + " " + f.RecordingID
-	if s.damaged[id] {
-		return 0
-	}
-	if s.damaged == nil {
-		s.damaged = map[string]bool{}
-	}
-	if len(s.damaged) < MostListed {
-		s.damaged[id] = true
-	}
-	return 1
 }
 
 func (r *run) count(change func(*Summary)) {

@@ -96,8 +96,8 @@ type run struct {
 
 	mu       sync.Mutex
 	summary  Summary
-	findings sink
-	blind    bool // a day could not be read, so that it is not known what is unknown
+	damaged  map[string]bool // recordings with a finding, by day and id, as long as they are few
+	blind    bool            // a day could not be read, so that it is not known what is unknown
 	shared   map[uint64]bool
 	active   map[string]bool
 	daysDone int
@@ -111,7 +111,7 @@ func (v *Verifier) Run(ctx context.Context) error {
 		Verifier: v, config: v.Config, started: time.Now(),
 		retry: retry.Policy{Tries: 4, Initial: 500 * time.Millisecond, Max: 10 * time.Second},
 		jobs:  make(chan job), index: newIndex(v.Config.keysAtOnce),
-		shared: map[uint64]bool{}, active: map[string]bool{},
+		shared: map[uint64]bool{}, damaged: map[string]bool{}, active: map[string]bool{},
 	}
 	r.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
 	r.summary = newSummary(v.Config, r.started)

@@ -29,6 +29,7 @@ const exitCodesText = `EXIT CODES
            know; another account's archive
   3        the run ended, but a settled day is not closed, a recording was found lost or became
            final unarchived in this run, or a limit stopped it
+  4        verify found that something stored, or the manifest, is damaged
   5        another run holds this archive
   130 143  SIGINT, SIGTERM, after a clean stop; a second signal stops at once
 `

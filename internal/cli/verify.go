@@ -204,6 +204,7 @@ func withDamage(o outcome, damaged bool) outcome {
 
 // runVerifier opens the archive and verifies it with progress. It began when there was something to tell of.
 func (p *process) runVerifier(ctx context.Context, job *verifyJob, talk output, v *verify.Verifier, logger *slog.Logger) (began bool, err error) {
+	boundVerifyMemory(p.env)
 	opened, err := job.open(ctx, logger)
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
@@ -222,8 +223,12 @@ func (p *process) runVerifier(ctx context.Context, job *verifyJob, talk output, 
 	if ctx.Err() != nil {
 		return false, context.Cause(ctx)
 	}
-	if errors.Is(archiveErr, fs.ErrNotExist) && !knowsDays(ctx, opened.ledger) {
-		return false, noArchive()
+	if errors.Is(archiveErr, fs.ErrNotExist) {
+		if known, err := knowsDays(ctx, opened.ledger); err != nil {
+			return false, err
+		} else if !known {
+			return false, noArchive()
+		}
 	}
 	if err := job.place(archive); err != nil {
 		return false, err
@@ -241,11 +246,11 @@ func (p *process) runVerifier(ctx context.Context, job *verifyJob, talk output, 
 }
 
 // knowsDays reports whether a ledger has any day.
-func knowsDays(ctx context.Context, ledger *manifest.Ledger) bool {
-	for range ledger.Days(ctx) {
-		return true
+func knowsDays(ctx context.Context, ledger *manifest.Ledger) (bool, error) {
+	for _, err := range ledger.Days(ctx) {
+		return err == nil, err
 	}
-	return false
+	return false, nil
 }
 
 // asProgress tells of a verification in archive's words, so that one display serves both: what is checked counts

@@ -39,6 +39,8 @@ func verifyAnswer(s verify.Summary) string {
 			thousands(int64(s.Unreadable)), plural(s.Checked, "recording"), where)
 	case s.Days == 0:
 		return "nothing to verify: the archive knows no such day"
+	case s.Unknown > 0:
+		where += "; beside them " + plural(s.Unknown, "file") + " that the manifest does not know"
 	}
 	return "intact: " + checkedText(s) + ", in " + where
 }
@@ -176,9 +178,9 @@ func nextAfterVerify(s verify.Summary) string {
 			next = append(next, text)
 		}
 	}
-	curable := s.Damaged+s.ManifestDamaged > 0
-	add(curable && !s.Repair, "run verify --repair, then archive over these days: it fetches the damaged recordings again")
-	add(s.Repair && s.Reopened+s.MendedDays > 0, "run archive over these days: it fetches the damaged recordings again")
+	known := s.Counts[verify.KnownDamaged]
+	add(!s.Repair && s.Damaged+s.ManifestDamaged > known, "run verify --repair, then archive over these days: it fetches the damaged recordings again")
+	add(s.Reopened+s.MendedDays+known > 0, "run archive over these days: it fetches again what is noted as damaged, as long as the vendor has it")
 	add(s.Counts[verify.NotReadable] > 0, "what could not be read is neither intact nor damaged: let this user read it, restore objects from an archive class, and verify again")
 	add(s.Stopped != "", "run the same command again; --last or --start-time make it shorter")
 	if len(next) == 0 {

@@ -99,7 +99,7 @@ func (a *archive) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + a.t.TempDir(), "CONVOSO_AUTH_TOKEN=" + a.server.Token(),
-		"GORACE=halt_on_error=1",
+		"GORACE=halt_on_error=1 atexit_sleep_ms=0", // the race detector would sleep for a second at each exit
 	}, a.env...)
 	return cmd
 }

@@ -1,0 +1,140 @@
+package e2e
+
+import (
+	"bytes"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"convoso-archiver/archiver/verify"
+)
+
+// TestVerifyStopped: a signal ends it at once, with what was found so far.
+func TestVerifyStopped(t *testing.T) {
+	b := onS3(t, threeDays(t, 53), false)
+	b.env = append(b.env, quickExit)
+	b.run("--start-time", daysAgo(10), "--end-time", daysAgo(8)).want(t, 0)
+	asked := make(chan struct{}, 1000)
+	b.trouble(func(_ http.ResponseWriter, r *http.Request, _ int) bool {
+		if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, ".mp3") {
+			asked <- struct{}{}
+			<-r.Context().Done()
+		}
+		return false
+	})
+	cmd := b.command(t.Context())
+	cmd.Args = append([]string{cmd.Path, "verify", "--json", "--dest", b.dest, "--log-level", "debug"}, b.flags...)
+	r := b.finish(cmd, func(p *os.Process) {
+		<-asked
+		if err := p.Signal(os.Interrupt); err != nil {
+			t.Error(err)
+		}
+	})
+	if r.code != 130 || !strings.Contains(r.stdout, `"stopped":"stopped by SIGINT"`) {
+		t.Errorf("exit code %d\n%s\n%s", r.code, r.stdout, r.stderr)
+	}
+}
+
+// object is the file behind an object of a recording.
+func (b *bucket) object(key string) string {
+	return filepath.Join(b.server.Dir, b.server.Bucket, "pre fix", filepath.FromSlash(key))
+}
+
+// TestVerifyS3: on S3, with every byte downloaded and by listing alone; then repaired and fetched again.
+func TestVerifyS3(t *testing.T) {
+	b := onS3(t, threeDays(t, 54), false)
+	b.env = append(b.env, quickExit)
+	b.run("--start-time", daysAgo(10), "--end-time", daysAgo(8)).want(t, 0)
+	if v := b.verify().want(t, 0); v.found.Checked != 60 || v.found.BytesRead != v.found.Bytes {
+		t.Errorf("found %s", v.stdout)
+	}
+	gets := 0
+	b.trouble(func(_ http.ResponseWriter, r *http.Request, _ int) bool {
+		if strings.HasSuffix(r.URL.Path, ".mp3") {
+			gets++
+		}
+		return false
+	})
+	if v := b.verify("--quick").want(t, 0); v.found.Checked != 60 || gets > 0 {
+		t.Errorf("%d requests for single objects, found %s", gets, v.stdout)
+	}
+	b.trouble(nil)
+
+	recordings := b.readBucket().archived
+	keys := slices.Sorted(maps.Keys(recordings))
+	edit(t, b.object(keys[0]), flip)
+	edit(t, b.object(keys[1]), func(data []byte) []byte { return data[1:] })
+	remove(t, b.object(keys[2]))
+	if err := os.WriteFile(b.object("added.mp3"), []byte("new"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.verify().want(t, 4, verify.WrongHash, verify.WrongSize, verify.Missing, verify.Unknown)
+	b.verify("--quick").want(t, 4, verify.WrongSize, verify.Missing, verify.Unknown)
+	b.verify("--repair").want(t, 4, verify.WrongHash, verify.WrongSize, verify.Missing, verify.Unknown)
+	again := b.run("--last", "1d").want(t, 0)
+	if again.summary.Archived != 3 {
+		t.Errorf("%d recordings were fetched again, want 3", again.summary.Archived)
+	}
+	b.verify().want(t, 0, verify.Unknown)
+	b.verify("--quick").want(t, 0, verify.Unknown)
+
+	b.spoilSegment()
+	b.verify("--quick").want(t, 4, verify.BadLine, verify.Unknown)
+	repaired := b.verify("--repair", "--quick").want(t, 4, verify.BadLine, verify.Unknown)
+	if len(repaired.found.KeptAside) != 1 {
+		t.Errorf("kept aside %q", repaired.found.KeptAside)
+	}
+	b.run("--last", "1d").want(t, 0)
+	b.verify().want(t, 0, verify.Unknown)
+}
+
+// spoilSegment cuts the first line of a segment in half.
+func (b *bucket) spoilSegment() {
+	b.t.Helper()
+	segments, err := filepath.Glob(b.object("manifest/" + daysAgo(9) + "/*.jsonl"))
+	if err != nil || len(segments) == 0 {
+		b.t.Fatal("no segment", err)
+	}
+	edit(b.t, segments[0], func(data []byte) []byte {
+		first, rest, _ := bytes.Cut(data, []byte("\n"))
+		return append(append(first[:len(first)/2:len(first)/2], '\n'), rest...)
+	})
+}
+
+// TestVerifyS3Trouble: objects in an archive class are not readable, which is neither intact nor damaged, and a
+// server in trouble is tried again.
+func TestVerifyS3Trouble(t *testing.T) {
+	b := onS3(t, threeDays(t, 55), false)
+	b.env = append(b.env, quickExit)
+	b.run("--start-time", daysAgo(10), "--end-time", daysAgo(8)).want(t, 0)
+	key := slices.Min(slices.Collect(maps.Keys(b.readBucket().archived)))
+	b.trouble(func(w http.ResponseWriter, r *http.Request, n int) bool {
+		switch {
+		case r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, key):
+			s3Error(w, http.StatusForbidden, "InvalidObjectState")
+			return true
+		case n%10 == 0:
+			s3Error(w, http.StatusServiceUnavailable, "SlowDown")
+			return true
+		}
+		return false
+	})
+	v := b.verify().want(t, 3, verify.NotReadable)
+	if v.found.Unreadable != 1 || v.found.Checked != 59 || !strings.Contains(v.found.Findings[0].Detail, "restore it") {
+		t.Errorf("found %s", v.stdout)
+	}
+	b.trouble(func(w http.ResponseWriter, r *http.Request, _ int) bool {
+		if strings.HasSuffix(r.URL.Path, ".mp3") {
+			s3Error(w, http.StatusForbidden, "AccessDenied")
+			return true
+		}
+		return false
+	})
+	if v := b.verify(); v.code != 1 || !strings.Contains(v.stderr, "s3:GetObject") {
+		t.Errorf("exit code %d where nothing may be read\n%s", v.code, v.stderr)
+	}
+}
