@@ -29,10 +29,11 @@ demo: build ## archive from a simulated account; needs nothing but Go (ARGS='--f
 
 # REQUIRE_S3 turns a test that would be skipped for want of the S3 server into a
 # failure. -count=1: several tests run other programs, which Go's test cache does
-# not see change. The timeout is for one package; the whole takes a few minutes.
+# not see change. -parallel=8: the end-to-end tests wait more than they compute.
+# The timeout is for one package; the whole takes a few minutes.
 .PHONY: test
 test: vet $(TOOLS)/bin/versitygw ## run every test with the race detector (PACKAGES=./fetcher/... for some)
-	REQUIRE_S3=1 go test -race -count=1 -timeout=9m $(PACKAGES)
+	REQUIRE_S3=1 go test -race -count=1 -parallel=8 -timeout=9m $(PACKAGES)
 
 .PHONY: measure
 measure: $(TOOLS)/bin/versitygw ## measure peak memory, on Linux

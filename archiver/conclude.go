@@ -90,7 +90,12 @@ func (r *run) settleHeld() error {
 // closes it where everything in it is final.
 func (d *dayRun) conclude() error {
 	defer d.release(d.ledger)
-	d.age.settled = d.age.settled && d.config.settled(d.now(), d.date) // now that the API has told its time
+	now := d.now() // the API has told its time since the day was begun
+	d.age.settled = d.age.settled && d.config.settled(now, d.date)
+	d.age.expired = d.age.expired && d.config.expired(now, d.date)
+	if d.begun.After(now) {
+		d.begun = now
+	}
 	if err := d.noteHeldOfDay(); err != nil {
 		return err
 	}
@@ -199,7 +204,7 @@ func (r *run) findStored(line manifest.Recording) (stored store.Stored, found bo
 // was audio. Until then it holds the day open: a line would have to name it, and
 // its name depends on the link.
 func (d *dayRun) noteNameless() error {
-	if !d.age.expired || d.config.DryRun {
+	if !d.age.expired || !d.clockTrusted() {
 		return nil
 	}
 	now := d.now().UTC()

@@ -230,12 +230,20 @@ func (d *dayRun) noteCalls(day *sharedDay, calls []*fetcher.Call) error {
 // any other to the workers.
 func (d *dayRun) decide(day *sharedDay, call *fetcher.Call, recording fetcher.Recording) error {
 	if recording.ID == "" && recording.Link == "" {
-		d.nameless[recording.Identity] = call // its identity will be another once it has a link
+		if day == d.ledger { // another day's keeps this one open in any case
+			d.nameless[recording.Identity] = call // its identity will be another once it has a link
+		}
 		return nil
 	}
-	if !day.first(recording.Identity) {
+	if !day.take(recording.Identity) {
 		return nil
 	}
+	handed := false
+	defer func() {
+		if !handed {
+			day.repay(false)
+		}
+	}()
 	d.count(func(s *Summary) { s.Recordings++ })
 	prior, known := day.Recording(recording.Identity)
 	again := d.config.Retry[prior.Outcome] && recording.Link != ""
@@ -259,6 +267,7 @@ func (d *dayRun) decide(day *sharedDay, call *fetcher.Call, recording fetcher.Re
 	}
 	j := &job{owner: d, day: day, call: call, recording: recording, prior: prior, age: d.ageOf(day.date, d.now())}
 	d.owe(j)
+	handed = true
 	select {
 	case d.jobs <- j:
 		return nil

@@ -78,6 +78,9 @@ func (r *run) unopened(j *job, err error) (*download, *finding, error) {
 		return nil, rejected(fetcher.ErrBadLink.Error()), nil
 	}
 	if errors.Is(err, fetcher.ErrNotAllowed) {
+		if errors.Is(err, fetcher.ErrRedirected) {
+			j.attempts++
+		}
 		return nil, rejected("the link or a redirect points to a place that is not allowed"), nil
 	}
 	if _, ok := errors.AsType[*fetcher.RetryLaterError](err); ok {

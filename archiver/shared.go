@@ -19,18 +19,25 @@ type sharedDay struct {
 
 	mu        sync.Mutex
 	seen      map[string]struct{} // identities decided in this run
-	owed      int                 // jobs of this day that are not done, whichever listing found them
+	owed      int                 // recordings taken and not repaid, whichever listing found them
 	abandoned bool                // one of them was not worked
+	concluded bool                // by its own listing: nothing more is taken
 	repaid    *sync.Cond
 }
 
-// first reports whether the identity is seen for the first time in this run.
-func (d *sharedDay) first(identity string) bool {
+// take reports whether the identity is seen for the first time in this run. Then
+// the caller owes the day an end, with repay: a day does not conclude before. A
+// day that is concluding gives nothing out any more: what another listing finds of
+// it later leaves that listing's day open, and is found again by the next run.
+func (d *sharedDay) take(identity string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	_, known := d.seen[identity]
+	if _, known := d.seen[identity]; known || d.concluded {
+		return false
+	}
 	d.seen[identity] = struct{}{}
-	return !known
+	d.owed++
+	return true
 }
 
 func (d *sharedDay) wasSeen(identity string) bool {
@@ -38,12 +45,6 @@ func (d *sharedDay) wasSeen(identity string) bool {
 	defer d.mu.Unlock()
 	_, known := d.seen[identity]
 	return known
-}
-
-func (d *sharedDay) owe() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.owed++
 }
 
 func (d *sharedDay) repay(abandoned bool) {
@@ -54,14 +55,16 @@ func (d *sharedDay) repay(abandoned bool) {
 	d.repaid.Broadcast()
 }
 
-// wait returns when no job of the day is under way, and reports whether any was
-// abandoned. The workers end every job, so it needs no context.
+// wait returns when no recording of the day is under way, and reports whether any
+// was abandoned. From then on none is taken. The workers end every job, so it needs
+// no context.
 func (d *sharedDay) wait() (abandoned bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for d.owed > 0 {
 		d.repaid.Wait()
 	}
+	d.concluded = true
 	return d.abandoned
 }
 

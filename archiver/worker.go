@@ -31,7 +31,6 @@ type job struct {
 func (d *dayRun) owe(j *job) {
 	d.retain(j.day)
 	d.owed.Add(1)
-	j.day.owe()
 }
 
 // end tells both that the job has its line, or that it was abandoned without one:

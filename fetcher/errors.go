@@ -103,6 +103,10 @@ func (e *IgnoredParameterError) Error() string {
 // allowed: another host, another scheme, or a private network.
 var ErrNotAllowed = errors.New("not an allowed host")
 
+// ErrRedirected says, beside ErrNotAllowed, that the link itself was asked and led on
+// to a place that is not allowed.
+var ErrRedirected = errors.New("a redirect")
+
 // ErrStalled says that no bytes came for longer than the stall timeout.
 var ErrStalled = errors.New("no data came for too long")
 
@@ -135,7 +139,7 @@ func withoutSecrets(op string, err error) error {
 	}
 	said := inner.Error()
 	if strings.Contains(said, "Location header") {
-		return &transportError{op, "a redirect whose address cannot be read", errors.Join(ErrNotAllowed, err)}
+		return &transportError{op, "a redirect whose address cannot be read", errors.Join(ErrNotAllowed, ErrRedirected, err)}
 	}
 	said = addressPattern.ReplaceAllString(said, droppedLink)
 	said = quotedPattern.ReplaceAllString(said, `"…"`)

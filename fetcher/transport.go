@@ -85,10 +85,10 @@ func (c *Client) newMediaClient() *http.Client {
 		CheckRedirect: func(request *http.Request, via []*http.Request) error {
 			request.Header.Del("Referer") // net/http puts the whole link into it
 			if len(via) >= mostRedirects {
-				return fmt.Errorf("%w: more than %d redirects", ErrNotAllowed, mostRedirects)
+				return fmt.Errorf("%w: %w number %d", ErrNotAllowed, ErrRedirected, len(via))
 			}
 			if !o.AllowHosts.allows(request.URL) {
-				return ErrNotAllowed
+				return fmt.Errorf("%w: %w", ErrNotAllowed, ErrRedirected)
 			}
 			return c.startOn(request)
 		},

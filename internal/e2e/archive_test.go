@@ -22,6 +22,7 @@ func daysAgo(n int) string { return time.Now().Add(-time.Duration(n) * day).Form
 // recordings stored once, under one key each, over no more connections than
 // workers; a second run asks for nothing, and one more day lists that day alone.
 func TestArchiveThreeDays(t *testing.T) {
+	t.Parallel()
 	server := simulate(t, convosotest.Config{
 		Seed: 1, FirstDay: daysAgo(10), Days: 4, CallsPerDay: 667, RecordedShare: 0.9, SeveralShare: 0.2,
 		MedianSize: 20_000, Oddities: convosotest.AllBenign(),
@@ -65,6 +66,7 @@ func TestArchiveThreeDays(t *testing.T) {
 }
 
 func TestClockChanges(t *testing.T) {
+	t.Parallel()
 	for _, first := range []string{"2025-11-02", "2025-03-09"} {
 		for _, compare := range []convosotest.Compare{convosotest.CompareText, convosotest.CompareInstants} {
 			for _, ceiling := range []int{0, 60} {
@@ -96,6 +98,7 @@ func TestClockChanges(t *testing.T) {
 // TestMisbehavingAnswers gives one recording each fault for good and expects the
 // outcome that the contract names, and no byte of it stored.
 func TestMisbehavingAnswers(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		fault   convosotest.Fault
 		outcome manifest.Outcome
@@ -178,6 +181,7 @@ func TestMisbehavingAnswers(t *testing.T) {
 
 // TestPassingFaults: a recording that can be had in the end is had, in the same run.
 func TestPassingFaults(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []convosotest.Fault{
 		convosotest.FaultServer, convosotest.FaultLimitWait, convosotest.FaultLimitDate, convosotest.FaultBusyWait,
 		convosotest.FaultShort, convosotest.FaultShortByte, convosotest.FaultShortClose, convosotest.FaultShortChunked,
@@ -199,6 +203,7 @@ func TestPassingFaults(t *testing.T) {
 // TestSlowFaults are those that wait for a clock: silent hosts, and 429 and 503
 // that do not say for how long.
 func TestSlowFaults(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []convosotest.Fault{convosotest.FaultLimit, convosotest.FaultBusy, convosotest.FaultStall} {
 		t.Run(string(fault), func(t *testing.T) {
 			t.Parallel()
@@ -227,6 +232,7 @@ func TestSlowFaults(t *testing.T) {
 // TestOutage: fifty recordings in a row that are not found, or refused, end the run
 // and write nothing off.
 func TestOutage(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []convosotest.Fault{convosotest.FaultNotFound, convosotest.FaultForbidden} {
 		t.Run(string(fault), func(t *testing.T) {
 			t.Parallel()
@@ -250,6 +256,7 @@ func TestOutage(t *testing.T) {
 // lost; one answer is enough where the vendor has purged; what is no longer listed
 // is lost too. None of them is asked for again, but by --retry lost.
 func TestLoss(t *testing.T) {
+	t.Parallel()
 	server := simulate(t, convosotest.Config{
 		Seed: 7, FirstDay: daysAgo(5), CallsPerDay: 12, RecordedShare: 1, MedianSize: 4_000,
 		MediaFaults: map[convosotest.Fault]int{convosotest.FaultNotFound: 2, convosotest.FaultServer: 1},
@@ -285,6 +292,7 @@ func TestLoss(t *testing.T) {
 }
 
 func TestPurgedDays(t *testing.T) {
+	t.Parallel()
 	server := simulate(t, convosotest.Config{
 		Seed: 8, FirstDay: daysAgo(200), CallsPerDay: 80, RecordedShare: 1, MedianSize: 4_000, MediaDown: convosotest.FaultNotFound,
 	})
@@ -323,6 +331,7 @@ func (a *archive) age(by time.Duration) {
 
 // TestGiveUp: what waited too long is asked for once more, and is final then.
 func TestGiveUp(t *testing.T) {
+	t.Parallel()
 	server := simulate(t, convosotest.Config{
 		Seed: 9, FirstDay: daysAgo(5), CallsPerDay: 6, RecordedShare: 1, MedianSize: 4_000,
 		MediaFaults: map[convosotest.Fault]int{convosotest.FaultHTML: 1},
@@ -347,6 +356,7 @@ func TestGiveUp(t *testing.T) {
 // TestLate: recordings and links that come later are picked up, while the day is
 // not settled by any run, and once it is by the next.
 func TestLate(t *testing.T) {
+	t.Parallel()
 	server := simulate(t, convosotest.Config{
 		Seed: 10, FirstDay: daysAgo(1), CallsPerDay: 40, RecordedShare: 1, MedianSize: 4_000,
 		Late: convosotest.Late{Recordings: 5, Links: 5},
@@ -366,6 +376,7 @@ func TestLate(t *testing.T) {
 // TestHostileNames: file names that lead out of the folder, into the manifest, or
 // nowhere.
 func TestHostileNames(t *testing.T) {
+	t.Parallel()
 	names := append(convosotest.HostileNames(), "manifest/"+daysAgo(5)+".jsonl", "MANIFEST/archive.json", ".tmp/x.part")
 	for _, template := range []string{"{{.filename}}", "{{.campaign_id}}/{{.filename}}"} {
 		t.Run(template, func(t *testing.T) {
@@ -392,6 +403,7 @@ func TestHostileNames(t *testing.T) {
 }
 
 func TestFilters(t *testing.T) {
+	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 12, FirstDay: daysAgo(5), CallsPerDay: 200, RecordedShare: 1, MedianSize: 4_000})
 	campaign := map[string]string{}
 	count := map[string]int{}
@@ -422,6 +434,7 @@ func TestFilters(t *testing.T) {
 }
 
 func TestMaxRecordings(t *testing.T) {
+	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 13, FirstDay: daysAgo(5), CallsPerDay: 50, RecordedShare: 1, MedianSize: 4_000})
 	a := onDisk(t, server, "--start-time", daysAgo(5), "--end-time", daysAgo(5))
 	r := a.run("--max-recordings", "7").want(t, 3)
@@ -434,6 +447,7 @@ func TestMaxRecordings(t *testing.T) {
 }
 
 func TestDryRun(t *testing.T) {
+	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 14, FirstDay: daysAgo(5), CallsPerDay: 50, RecordedShare: 1})
 	a := onDisk(t, server, "--start-time", daysAgo(5), "--end-time", daysAgo(5))
 	r := a.run("--dry-run").want(t, 0)
@@ -447,6 +461,7 @@ func TestDryRun(t *testing.T) {
 
 // TestPartOfADay: the hours that were asked for are done, and close nothing.
 func TestPartOfADay(t *testing.T) {
+	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 15, FirstDay: daysAgo(5), CallsPerDay: 200, RecordedShare: 1, MedianSize: 4_000})
 	a := onDisk(t, server)
 	from, to := daysAgo(5)+" 11:00:00", daysAgo(5)+" 15:00:00"
@@ -462,6 +477,7 @@ func TestPartOfADay(t *testing.T) {
 
 // TestWindowLines: they follow every line of what they listed.
 func TestWindowLines(t *testing.T) {
+	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 16, FirstDay: daysAgo(5), CallsPerDay: 50, RecordedShare: 1, MedianSize: 4_000})
 	a := onDisk(t, server, "--start-time", daysAgo(5), "--end-time", daysAgo(5))
 	a.run().want(t, 0)

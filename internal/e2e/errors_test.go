@@ -13,6 +13,7 @@ import (
 // TestRefusedInput: each mistake is told in one clear line before any recording is
 // asked for.
 func TestRefusedInput(t *testing.T) {
+	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 1, FirstDay: daysAgo(5), CallsPerDay: 20, RecordedShare: 1})
 	config := filepath.Join(t.TempDir(), "config.yaml")
 	if err := os.WriteFile(config, []byte("wrokers: 3\n"), 0o600); err != nil {
@@ -82,6 +83,7 @@ func errorLines(stderr string) string {
 }
 
 func TestOtherAccount(t *testing.T) {
+	t.Parallel()
 	config := convosotest.Config{Seed: 1, FirstDay: daysAgo(5), CallsPerDay: 20, RecordedShare: 1, MedianSize: 4_000}
 	first := simulate(t, config)
 	a := onDisk(t, first, "--start-time", daysAgo(5), "--end-time", daysAgo(5))
@@ -116,6 +118,7 @@ func TestOtherAccount(t *testing.T) {
 }
 
 func TestTwoRunsOnOneFolder(t *testing.T) {
+	t.Parallel()
 	server := simulate(t, convosotest.Config{
 		Seed: 1, FirstDay: daysAgo(5), CallsPerDay: 30, RecordedShare: 1, MedianSize: 4_000, MediaLatency: 200 * time.Millisecond,
 	})

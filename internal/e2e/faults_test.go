@@ -118,6 +118,7 @@ func TestTokenRevoked(t *testing.T) {
 // TestRateLimitStorm: both hosts allow few requests and say nothing, or seconds, or
 // a date, of when to come back.
 func TestRateLimitStorm(t *testing.T) {
+	t.Parallel()
 	for _, form := range []convosotest.RetryAfter{convosotest.RetrySeconds, convosotest.RetryDate, convosotest.RetryNone} {
 		t.Run(fmt.Sprintf("%q", form), func(t *testing.T) {
 			t.Parallel()
@@ -207,6 +208,7 @@ func TestWrongTimeZone(t *testing.T) {
 
 // TestS3Trouble: what a bucket's server may answer in between.
 func TestS3Trouble(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		answer func(w http.ResponseWriter, r *http.Request, number int) bool // true: answered
 		code   int
@@ -279,6 +281,7 @@ func s3Error(w http.ResponseWriter, status int, code string) {
 
 // TestTwoRunsOnOneBucket: both end, and together they have everything once.
 func TestTwoRunsOnOneBucket(t *testing.T) {
+	t.Parallel()
 	source := simulate(t, convosotest.Config{
 		Seed: 60, FirstDay: daysAgo(7), Days: 2, CallsPerDay: 60, RecordedShare: 1, MedianSize: 4_000, MediaLatency: 20 * time.Millisecond,
 	})

@@ -21,6 +21,7 @@ import (
 
 	"convoso-archiver/archiver"
 	"convoso-archiver/fetcher/convosotest"
+	"convoso-archiver/internal/s3test"
 	"convoso-archiver/manifest"
 )
 
@@ -35,6 +36,14 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
+		// For the tests' own client of the S3 server. Set once: tests run side by side.
+		for _, pair := range (&s3test.Server{}).Env() {
+			name, value, _ := strings.Cut(pair, "=")
+			if err := os.Setenv(name, value); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
+		}
 		binary = filepath.Join(dir, "convoso-archiver")
 		build := exec.Command("go", "build", "-race", "-o", binary, "convoso-archiver")
 		if out, err := build.CombinedOutput(); err != nil {

@@ -43,6 +43,7 @@ func (a *archive) report(args ...string) result {
 // TestReport makes an archive that has closed, open, failed, lost, given up, partly
 // listed and never listed days, and compares the report with the simulator's truth.
 func TestReport(t *testing.T) {
+	t.Parallel()
 	for name, where := range map[string]func(*testing.T, *convosotest.Server) (a *archive, manifests string){
 		"disk": func(t *testing.T, server *convosotest.Server) (*archive, string) {
 			a := onDisk(t, server)

@@ -157,10 +157,9 @@ func (b *bucket) check(wanted func(convosotest.Recording) bool) contents {
 func (b *bucket) readBucket() contents {
 	t := b.t
 	t.Helper()
-	b.server.Setenv(t)
 	objects, err := store.OpenS3(t.Context(), store.S3Options{
 		Bucket: b.server.Bucket, Prefix: "pre fix", Endpoint: b.server.Endpoint, Region: s3test.Region, PathStyle: true,
-		TempDir: t.TempDir(), Workers: 4,
+		TempDir: t.TempDir(), Workers: 4, RootCAs: b.server.CAs,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -199,6 +198,7 @@ func (b *bucket) checkPuts() (recordings int) {
 // TestArchiveToS3 is the main job into a real S3 server, then a run that finds
 // nothing to do with an empty state folder, and one more day.
 func TestArchiveToS3(t *testing.T) {
+	t.Parallel()
 	for name, withTLS := range map[string]bool{"http": false, "https": true} {
 		t.Run(name, func(t *testing.T) {
 			source := simulate(t, convosotest.Config{
@@ -255,6 +255,7 @@ func leftIn(t *testing.T, state string) []string {
 
 // TestS3Hostile: file names that a careless program would let out of the prefix.
 func TestS3HostileNames(t *testing.T) {
+	t.Parallel()
 	source := simulate(t, convosotest.Config{
 		Seed: 31, FirstDay: daysAgo(5), CallsPerDay: 40, RecordedShare: 1, MedianSize: 4_000,
 		Oddities: convosotest.Oddities{HostileNames: convosotest.HostileNames()},
@@ -272,6 +273,7 @@ func TestS3HostileNames(t *testing.T) {
 // TestS3Killed kills a run in the middle and goes on with the same state folder,
 // then with an empty one: what the dead run stored is adopted.
 func TestS3Killed(t *testing.T) {
+	t.Parallel()
 	for name, keepState := range map[string]bool{"with its state": true, "with an empty state": false} {
 		t.Run(name, func(t *testing.T) {
 			source := simulate(t, convosotest.Config{

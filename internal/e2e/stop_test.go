@@ -103,11 +103,12 @@ func TestSecondSignal(t *testing.T) {
 }
 
 func TestMaxDuration(t *testing.T) {
+	t.Parallel()
 	server := simulate(t, convosotest.Config{
 		Seed: 22, FirstDay: daysAgo(5), CallsPerDay: 500, RecordedShare: 1, MedianSize: 4_000, MediaLatency: 50 * time.Millisecond,
 	})
 	a := onDisk(t, server, "--start-time", daysAgo(5), "--end-time", daysAgo(5), "--workers", "2")
-	r := a.run("--max-duration", "2s").want(t, 3)
+	r := a.run("--max-duration", "6s").want(t, 3)
 	if r.summary.Stopped == "" || r.summary.Archived == 0 {
 		t.Errorf("summary %+v", r.summary)
 	}
@@ -116,6 +117,7 @@ func TestMaxDuration(t *testing.T) {
 // TestKilled kills a run between its listing and the first download, and another
 // one in the middle; the next run ends with everything archived and the day closed.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	for name, after := range map[string]int{"before the first download": 0, "after half of the day": 100} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

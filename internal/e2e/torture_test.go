@@ -129,9 +129,10 @@ func (a *archive) checkClosedDays() {
 // TestTortureS3 does the same into a bucket, in turn with the state folder kept and
 // thrown away.
 func TestTortureS3(t *testing.T) {
+	t.Parallel()
 	seed := tortureSeed(t)
 	kills := 0
-	rounds := tortureRounds(t, 20)
+	rounds := tortureRounds(t, 10)
 	for round := range rounds {
 		random := rand.New(rand.NewPCG(seed, 1<<32|uint64(round)))
 		source := tortured(t, random)

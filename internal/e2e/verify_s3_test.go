@@ -15,6 +15,7 @@ import (
 
 // TestVerifyStopped: a signal ends it at once, with what was found so far.
 func TestVerifyStopped(t *testing.T) {
+	t.Parallel()
 	b := onS3(t, threeDays(t, 53), false)
 	b.env = append(b.env, quickExit)
 	b.run("--start-time", daysAgo(10), "--end-time", daysAgo(8)).want(t, 0)
@@ -46,6 +47,7 @@ func (b *bucket) object(key string) string {
 
 // TestVerifyS3: on S3, with every byte downloaded and by listing alone; then repaired and fetched again.
 func TestVerifyS3(t *testing.T) {
+	t.Parallel()
 	b := onS3(t, threeDays(t, 54), false)
 	b.env = append(b.env, quickExit)
 	b.run("--start-time", daysAgo(10), "--end-time", daysAgo(8)).want(t, 0)
@@ -108,6 +110,7 @@ func (b *bucket) spoilSegment() {
 // TestVerifyS3Trouble: objects in an archive class are not readable, which is neither intact nor damaged, and a
 // server in trouble is tried again.
 func TestVerifyS3Trouble(t *testing.T) {
+	t.Parallel()
 	b := onS3(t, threeDays(t, 55), false)
 	b.env = append(b.env, quickExit)
 	b.run("--start-time", daysAgo(10), "--end-time", daysAgo(8)).want(t, 0)

@@ -153,6 +153,7 @@ func (a *archive) tree() map[string]string {
 // TestVerifyAndRepair damages an archive in every way that can be thought of. verify names the damage and changes
 // nothing; verify --repair and archive heal it, without anything being deleted.
 func TestVerifyAndRepair(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		damage func(t *testing.T, a *archive, one, other manifest.Recording)
 		full   []verify.Kind
@@ -327,6 +328,7 @@ func codeOf(kinds []verify.Kind) int {
 
 // TestVerifyCommand is what verify does beside finding damage.
 func TestVerifyCommand(t *testing.T) {
+	t.Parallel()
 	a := onDisk(t, threeDays(t, 51))
 	a.env = append(a.env, quickExit)
 	if v := a.verify(); v.code != 2 {
@@ -373,6 +375,7 @@ func TestVerifyCommand(t *testing.T) {
 
 // TestVerifyWhileLocked: only a repair needs the lock.
 func TestVerifyWhileLocked(t *testing.T) {
+	t.Parallel()
 	a := onDisk(t, threeDays(t, 52))
 	a.env = append(a.env, quickExit)
 	a.run("--start-time", daysAgo(10), "--end-time", daysAgo(8)).want(t, 0)
