@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"convoso-archiver/internal/cli"
 )
@@ -14,6 +15,10 @@ import (
 func main() {
 	os.Exit(cli.Run(untilSignal(), os.Args[1:], cli.Env{Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ()}))
 }
+
+// echoTime is how long after the first signal further ones are taken for the same:
+// timeout(1) and others signal their child and then its whole group.
+const echoTime = time.Second
 
 // untilSignal returns a context that the first signal ends, so that the program
 // stops cleanly. A second signal ends the program at once: whatever is on disk or
@@ -24,8 +29,12 @@ func untilSignal() context.Context {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		cancel(&cli.SignalError{Signal: <-signals})
-		second := &cli.SignalError{Signal: <-signals}
-		os.Exit(second.ExitCode())
+		first := time.Now()
+		for signal := range signals {
+			if time.Since(first) > echoTime {
+				os.Exit((&cli.SignalError{Signal: signal}).ExitCode())
+			}
+		}
 	}()
 	return ctx
 }

@@ -15,6 +15,10 @@ import (
 	"convoso-archiver/manifest"
 )
 
+// strayRemark ends the reason of a recording that the API listed with another day's
+// calls: that its own day's listing lacks it proves nothing.
+const strayRemark = " (listed with another day's calls)"
+
 // heldVerdict is a line that would write a recording off, lost or given up, because
 // the host says that it does not have it or may not give it. On a day that should
 // still have its audio it is noted only when an answer has shown since that the
@@ -25,11 +29,15 @@ type heldVerdict struct {
 	proofs int64 // good answers before it
 }
 
-// hold keeps a verdict back. There are fewer than mostRefused without proof at any
-// time, for as many in a row end the run.
-func (r *run) hold(day *sharedDay, line manifest.Recording) {
+// hold keeps a verdict back until its day concludes. One that is proved needs no good
+// answer first. There are fewer than mostRefused without proof at any time, for as
+// many in a row end the run.
+func (r *run) hold(day *sharedDay, line manifest.Recording, proved bool) {
 	r.retain(day)
 	proofs := r.streaks.proofs()
+	if proved {
+		proofs = -1
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.held = append(r.held, heldVerdict{day: day, line: line, proofs: proofs})
@@ -55,7 +63,9 @@ func (r *run) hasUnprovedVerdict(date fetcher.Date) bool {
 	proofs := r.streaks.proofs()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.ContainsFunc(r.held, func(h heldVerdict) bool { return h.day.date == date && h.proofs >= proofs })
+	return slices.ContainsFunc(r.held, func(h heldVerdict) bool {
+		return h.day.date == date && h.proofs >= proofs
+	})
 }
 
 // postpone puts a day's conclusion off to the end of the run.
@@ -79,7 +89,7 @@ func (r *run) settleHeld() error {
 	}
 	for _, h := range r.takeHeld("") { // of days that are concluded, or were not asked for
 		if failed == nil && r.soft.Err() == nil {
-			failed = r.noteHeld(h)
+			failed = r.noteHeld(h, wantedBy(h.day, nil))
 		}
 		r.release(h.day)
 	}
@@ -123,19 +133,38 @@ func (d *dayRun) conclude() error {
 }
 
 func (d *dayRun) noteHeldOfDay() error {
+	held := d.takeHeld(d.date)
+	wanted := wantedBy(d.ledger, held)
 	var failed error
-	for _, h := range d.takeHeld(d.date) {
+	for _, h := range held {
 		if failed == nil {
-			failed = d.noteHeld(h)
+			failed = d.noteHeld(h, wanted)
 		}
 		d.release(h.day)
 	}
 	return failed
 }
 
-func (r *run) noteHeld(h heldVerdict) error {
+// wantedBy counts the recordings of a day that want each key. A file under a key
+// that several want may be any one's, where the store keeps no ids.
+func wantedBy(day *sharedDay, held []heldVerdict) map[string]int {
+	wanted := map[string]int{}
+	held = slices.DeleteFunc(slices.Clone(held), func(h heldVerdict) bool {
+		_, noted := day.Recording(h.line.RecordingID)
+		return noted // and counted with the others
+	})
+	for _, h := range held {
+		wanted[h.line.Key]++
+	}
+	for _, s := range day.Recordings() {
+		wanted[s.Key]++
+	}
+	return wanted
+}
+
+func (r *run) noteHeld(h heldVerdict, wanted map[string]int) error {
 	if h.line.Outcome == manifest.Lost {
-		return r.noteLoss(h.day, h.line)
+		return r.noteLoss(h.day, h.line, wanted)
 	}
 	if err := h.day.Note(r.hard, h.line); err != nil {
 		return fmt.Errorf("note recording %s: %w", h.line.RecordingID, err)
@@ -149,10 +178,12 @@ func (r *run) noteHeld(h heldVerdict) error {
 
 // noteLoss writes a recording off, unless a run that was killed has stored it, or
 // the store cannot tell: then it waits on.
-func (r *run) noteLoss(day *sharedDay, line manifest.Recording) error {
-	stored, found, err := r.findStored(line)
+func (r *run) noteLoss(day *sharedDay, line manifest.Recording, wanted map[string]int) error {
+	stored, found, err := r.findStored(line, wanted[line.Key] <= 1)
 	switch {
-	case errors.Is(err, store.ErrUnusable), r.hard.Err() != nil:
+	case r.hard.Err() != nil:
+		return errStopping
+	case errors.Is(err, store.ErrUnusable):
 		return fmt.Errorf("look for recording %s: %w", line.RecordingID, err)
 	case err != nil:
 		r.Logger.Warn("recording not looked up, so not written off", "recording_id", line.RecordingID, "err", err)
@@ -180,14 +211,23 @@ func (r *run) noteLoss(day *sharedDay, line manifest.Recording) error {
 	return nil
 }
 
-// findStored looks for a recording under the keys that it would be stored under.
-func (r *run) findStored(line manifest.Recording) (stored store.Stored, found bool, err error) {
-	keys := key.Again(line.Key, line.RecordingID)
+// findStored looks for a recording under the keys that it would be stored under;
+// unless it is the only one to want its key, under those with its id alone.
+func (r *run) findStored(line manifest.Recording, onlyOne bool) (stored store.Stored, found bool, err error) {
+	names := []string{line.Key}
+	if stem, isMP3 := strings.CutSuffix(line.Key, audio.MP3.Extension()); isMP3 { // as was assumed
+		names = append(names, stem+audio.WAV.Extension())
+	}
+	var keys []string
+	for _, name := range names {
+		again := key.Again(name, line.RecordingID)
+		if len(again) > 0 && !onlyOne {
+			again = again[1:] // without the one that another recording wants as well
+		}
+		keys = append(keys, again...)
+	}
 	if len(keys) == 0 {
 		return stored, false, nil
-	}
-	if stem, isMP3 := strings.CutSuffix(line.Key, audio.MP3.Extension()); isMP3 { // as was assumed
-		keys = append(keys, key.Again(stem+audio.WAV.Extension(), line.RecordingID)...)
 	}
 	err = retry.Do(r.hard, r.retry, func(ctx context.Context) error {
 		var err error
@@ -215,7 +255,7 @@ func (d *dayRun) noteNameless() error {
 		if err := d.noteLoss(d.ledger, manifest.Recording{
 			RecordingID: identity, Outcome: manifest.Lost, Time: now, Run: d.config.Run, CallID: call.ID, FirstSeen: now,
 			Reason: reasonNameless,
-		}); err != nil {
+		}, nil); err != nil {
 			return err
 		}
 	}
@@ -233,7 +273,8 @@ func (d *dayRun) noteUnlisted() error {
 	var gone []manifest.Recording
 	now := d.now().UTC()
 	for id, prior := range d.ledger.Recordings() {
-		if final(prior, d.config.GiveUp) || prior.Outcome == manifest.Damaged || d.ledger.wasSeen(id) {
+		if final(prior, d.config.GiveUp) || prior.Outcome == manifest.Damaged || d.ledger.wasSeen(id) ||
+			strings.HasSuffix(prior.Reason, strayRemark) {
 			continue
 		}
 		gone = append(gone, manifest.Recording{
@@ -241,8 +282,9 @@ func (d *dayRun) noteUnlisted() error {
 			FirstSeen: prior.FirstSeen, Attempts: prior.Attempts, Reason: reasonUnlisted,
 		})
 	}
+	wanted := wantedBy(d.ledger, nil)
 	for _, line := range gone {
-		if err := d.noteLoss(d.ledger, line); err != nil {
+		if err := d.noteLoss(d.ledger, line, wanted); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
 	"convoso-archiver/archiver/key"
 	"convoso-archiver/archiver/store"
@@ -114,7 +115,30 @@ func (r *run) fetchAndStore(j *job) (manifest.Recording, error) {
 	if doomed, cause := r.dooms(err); doomed {
 		return manifest.Recording{}, cause
 	}
+	if got != nil && store.IsRetriable(err) {
+		return r.storeWithPatience(j, got)
+	}
 	return r.noteFinding(j, &finding{outcome: manifest.Failed, reason: reasonOf(err)})
+}
+
+// storeWithPatience goes on storing a body that has come whole while the store is
+// out of order, for minutes. To give it up would cost a further request for it, and
+// then for all that follow; so the run ends instead.
+func (r *run) storeWithPatience(j *job, got *download) (manifest.Recording, error) {
+	patience := retry.Policy{Tries: 10, Initial: 4 * time.Second, Max: 30 * time.Second}
+	var stored store.Stored
+	err := retry.Do(r.soft, patience, func(context.Context) error {
+		var err error
+		stored, err = r.put(j, got)
+		return err
+	})
+	if err == nil {
+		return r.noteArchived(j, got, stored)
+	}
+	if doomed, cause := r.dooms(err); doomed {
+		return manifest.Recording{}, cause
+	}
+	return manifest.Recording{}, fmt.Errorf("the store did not take a recording for minutes: %w", err)
 }
 
 // dooms reports whether an error ends the run rather than this recording's turn,
@@ -242,6 +266,9 @@ func (r *run) noteFinding(j *job, f *finding) (manifest.Recording, error) {
 	if f.notFound {
 		line.Reason = manifest.NotFoundReason(j.owner.listing)
 	}
+	if j.owner.date != j.day.date {
+		line.Reason += strayRemark
+	}
 	switch {
 	case j.prior.Outcome == manifest.Lost: // asked for again by --retry, in vain
 		line.Outcome = manifest.Lost
@@ -249,14 +276,13 @@ func (r *run) noteFinding(j *job, f *finding) (manifest.Recording, error) {
 	case f.notFound && confirmsLoss(j.prior, j.owner.listing, j.age, now):
 		lost := line
 		lost.Outcome = manifest.Lost
-		if j.age.expired {
-			return lost, r.noteLoss(j.day, lost)
-		}
-		r.hold(j.day, lost)
+		// Noted when the day concludes, also on an expired day: only then are the
+		// names of all its recordings known.
+		r.hold(j.day, lost, j.age.expired)
 		return line, nil
 	case j.prior.Outcome != manifest.Damaged && final(manifest.State{Outcome: line.Outcome, Time: now, FirstSeen: line.FirstSeen}, r.config.GiveUp):
 		if (f.notFound || f.denied) && !j.age.expired {
-			r.hold(j.day, line)
+			r.hold(j.day, line, false)
 			return line, nil
 		}
 		return line, r.noteWaiting(j, line, func(s *Summary) {

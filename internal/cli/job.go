@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"io/fs"
 	"math"
 	"net/url"
@@ -53,6 +54,11 @@ func (j *archiveJob) warn(text string) { j.warnings = append(j.warnings, text) }
 // archiveJob reads the settings of archive, except for the token.
 func (r *reader) archiveJob(now time.Time, env environment, goos string) *archiveJob {
 	folder, bucket := r.destination()
+	if bucket.bucket != "" && bucket.endpoint == "" {
+		// Named here as well as by its flag: the folder of notes that wait to be
+		// uploaded belongs to one server's bucket.
+		bucket.endpoint = cmp.Or(env["AWS_ENDPOINT_URL_S3"], env["AWS_ENDPOINT_URL"])
+	}
 	zone := r.zone()
 	span := r.span(now, zone)
 	j := &archiveJob{
@@ -180,6 +186,9 @@ func (r *reader) destination() (folder string, bucket s3Destination) {
 	}
 	value, origin := r.text("dest"), r.values["dest"].origin
 	rest, isS3 := strings.CutPrefix(value, "s3://")
+	if !isS3 && len(value) > 3 && strings.EqualFold(value[:3], "s3:") {
+		r.fail(origin, "write it like s3://bucket/prefix", "it looks like a bucket and is not written like one")
+	}
 	if !isS3 {
 		if schemePattern.MatchString(value) {
 			r.fail(origin, "give a folder, or s3://bucket/prefix", "destinations of that kind are not supported")
