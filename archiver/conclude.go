@@ -166,8 +166,8 @@ func (r *run) noteHeld(h heldVerdict, wanted map[string]int) error {
 	if h.line.Outcome == manifest.Lost {
 		return r.noteLoss(h.day, h.line, wanted)
 	}
-	if err := h.day.Note(r.hard, h.line); err != nil {
-		return fmt.Errorf("note recording %s: %w", h.line.RecordingID, err)
+	if err := r.note(h.day, h.line); err != nil {
+		return err
 	}
 	r.count(func(s *Summary) {
 		s.add(h.line.Outcome)
@@ -193,8 +193,8 @@ func (r *run) noteLoss(day *sharedDay, line manifest.Recording, wanted map[strin
 		line.Key, line.Size, line.ETag = stored.Key, stored.Size, stored.ETag
 		line.SHA256 = fmt.Sprintf("%x", stored.SHA256)
 	}
-	if err := day.Note(r.hard, line); err != nil {
-		return fmt.Errorf("note recording %s: %w", line.RecordingID, err)
+	if err := r.note(day, line); err != nil {
+		return err
 	}
 	r.count(func(s *Summary) {
 		switch line.Outcome {

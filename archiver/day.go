@@ -298,10 +298,7 @@ func (d *dayRun) noteLinkless(day *sharedDay, call *fetcher.Call, recording fetc
 		RecordingID: recording.Identity, Outcome: manifest.Pending, Time: now, Run: d.config.Run, Key: d.wantedKey(day, call, recording),
 		CallID: call.ID, FirstSeen: firstSeen(prior, now), Attempts: prior.Attempts, Reason: manifest.ReasonNoLink,
 	}
-	if err := day.Note(d.hard, line); err != nil {
-		return fmt.Errorf("note recording %s: %w", recording.Identity, err)
-	}
-	return nil
+	return d.note(day, line)
 }
 
 func firstSeen(prior manifest.State, now time.Time) time.Time {

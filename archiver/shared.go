@@ -91,6 +91,14 @@ func (r *run) acquire(date fetcher.Date) (*sharedDay, error) {
 	return day, nil
 }
 
+// note appends a recording's line to its day; it is durable when note returns nil.
+func (r *run) note(day *sharedDay, line manifest.Recording) error {
+	if err := day.Note(r.hard, line); err != nil {
+		return fmt.Errorf("note recording %s: %w", line.RecordingID, err)
+	}
+	return nil
+}
+
 // retain takes one more reference to a day that the caller holds.
 func (r *run) retain(day *sharedDay) {
 	r.mu.Lock()

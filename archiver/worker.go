@@ -238,8 +238,8 @@ func (r *run) noteArchived(j *job, got *download, stored store.Stored) (manifest
 		CallID: j.call.ID, FirstSeen: firstSeen(j.prior, now), Attempts: j.prior.Attempts + j.attempts,
 		ContentType: got.contentType(), ETag: stored.ETag, Reason: got.remark(j.call),
 	}
-	if err := j.day.Note(r.hard, line); err != nil {
-		return line, fmt.Errorf("note recording %s: %w", line.RecordingID, err)
+	if err := r.note(j.day, line); err != nil {
+		return line, err
 	}
 	r.streaks.note(nil, j.age.expired)
 	r.count(func(s *Summary) {
@@ -295,8 +295,8 @@ func (r *run) noteFinding(j *job, f *finding) (manifest.Recording, error) {
 
 // noteWaiting notes the line of a recording that was not had, and counts it.
 func (r *run) noteWaiting(j *job, line manifest.Recording, counted func(*Summary)) error {
-	if err := j.day.Note(r.hard, line); err != nil {
-		return fmt.Errorf("note recording %s: %w", line.RecordingID, err)
+	if err := r.note(j.day, line); err != nil {
+		return err
 	}
 	r.count(counted)
 	r.logger(j).Info("recording not archived", "outcome", line.Outcome, "reason", line.Reason)
