@@ -34,6 +34,9 @@ type Store interface {
 	Put(ctx context.Context, object store.Object) (store.Stored, error)
 	Find(ctx context.Context, keys []string, recordingID string) (store.Stored, bool, error)
 	NewPart() (*store.Part, error)
+	// KeepsParts reports whether a part becomes the object itself, so that a body is
+	// best moved into one before Put.
+	KeepsParts() bool
 }
 
 // Order is the order in which days are worked.
@@ -68,6 +71,9 @@ type Config struct {
 	PurgeAfter time.Duration // age at which the vendor deletes audio
 	GiveUp     time.Duration // a recording that waits longer is final as it is
 	Workers    int           // downloads in flight
+	// Storing is how many recordings beside those may be on their way into the store,
+	// so that a download begins while others wait for a sync or an upload.
+	Storing int
 	// MaxRecordings stops the run after this many new recordings, 0 for no limit.
 	MaxRecordings int
 	Retry         map[manifest.Outcome]bool // final outcomes to ask for again

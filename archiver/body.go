@@ -100,16 +100,20 @@ func (b *body) grow() bool {
 	return true
 }
 
+// moveToPart frees the memory. After an error the body is as it was.
 func (b *body) moveToPart() error {
 	part, err := b.newPart()
 	if err != nil {
 		return err
 	}
+	if _, err := (&chunkReader{chunks: b.chunks, size: b.size}).WriteTo(part); err != nil {
+		part.Discard()
+		return err
+	}
 	b.part = part
-	_, err = io.Copy(part, &chunkReader{chunks: b.chunks, size: b.size})
 	b.pool.put(b.chunks)
 	b.chunks = nil
-	return err
+	return nil
 }
 
 // sum returns the SHA-256 of all that was written.
@@ -154,6 +158,21 @@ func (r *chunkReader) Read(p []byte) (int, error) {
 	n := copy(p, chunk[from:to])
 	r.offset += int64(n)
 	return n, nil
+}
+
+// WriteTo implements io.WriterTo, without a buffer of its own.
+func (r *chunkReader) WriteTo(w io.Writer) (int64, error) {
+	start := r.offset
+	for r.offset < r.size {
+		from := r.offset % chunkSize
+		to := min(int64(chunkSize), from+r.size-r.offset)
+		n, err := w.Write(r.chunks[r.offset/chunkSize][from:to])
+		r.offset += int64(n)
+		if err != nil {
+			return r.offset - start, err
+		}
+	}
+	return r.offset - start, nil
 }
 
 // Seek implements io.Seeker.

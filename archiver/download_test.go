@@ -28,7 +28,7 @@ func TestFullDiskEndsTheRun(t *testing.T) {
 	a := archiveOf(t, server)
 	summary, err := a.run(day, day, func(s *setup) {
 		s.Store = fullDisk{s.Store}
-		s.Config.Workers = 1
+		s.Config.Workers, s.Config.Storing = 1, 0
 	})
 	if !errors.Is(err, store.ErrUnusable) {
 		t.Errorf("the run ended with %v", err)

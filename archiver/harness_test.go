@@ -115,7 +115,7 @@ func (a *archive) open() *setup {
 		Source: client, Keys: keys, Logger: slog.New(slog.DiscardHandler),
 		Config: Config{
 			Run: manifest.NewRunID(time.Now()), APIURL: a.api, Zone: zone, Order: Ascending,
-			Settle: 2 * oneDay, PurgeAfter: 155 * oneDay, GiveUp: 14 * oneDay, Workers: 4, Grace: time.Minute,
+			Settle: 2 * oneDay, PurgeAfter: 155 * oneDay, GiveUp: 14 * oneDay, Workers: 4, Storing: 4, Grace: time.Minute,
 		},
 	}}
 	disk, err := store.OpenDisk(a.dir, store.DiskOptions{Owner: func(ctx context.Context, key string) (string, error) {
@@ -188,7 +188,7 @@ func (a *archive) runAt(now time.Time, days []plannedDay, change func(*setup)) S
 // withWorkers starts the run's workers. The function it returns ends them.
 func withWorkers(r *run) (end func()) {
 	var workers sync.WaitGroup
-	for range r.config.Workers {
+	for range r.config.Workers + r.config.Storing {
 		workers.Go(r.worker)
 	}
 	return func() {

@@ -31,6 +31,7 @@ type run struct {
 	now     func() time.Time // of the earlier of the two clocks
 	pool    *chunkPool
 	jobs    chan *job
+	slots   chan struct{} // taken by each download
 	retry   retry.Policy
 	streaks streaks
 	limit   *limiter
@@ -93,6 +94,7 @@ func (a *Archiver) prepare(ctx context.Context) *run {
 	r := &run{
 		Archiver: a, config: a.Config, pool: newChunkPool(),
 		jobs:   make(chan *job, queueLength),
+		slots:  make(chan struct{}, a.Config.Workers),
 		retry:  retry.Policy{Tries: 5, Refusals: 12, Initial: 500 * time.Millisecond, Max: 30 * time.Second},
 		limit:  newLimiter(a.Config.MaxRecordings),
 		open:   map[fetcher.Date]*sharedDay{},
@@ -171,7 +173,7 @@ func (r *run) workAll() error {
 		return err
 	}
 	workers := new(errgroup.Group)
-	for range r.config.Workers {
+	for range r.config.Workers + r.config.Storing {
 		workers.Go(func() error {
 			r.worker()
 			return nil

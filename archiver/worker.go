@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"convoso-archiver/archiver/key"
@@ -94,11 +95,8 @@ func (r *run) fetchAndStore(j *job) (manifest.Recording, error) {
 	var found *finding
 	err := retry.Do(r.soft, r.retry, func(context.Context) error {
 		if got == nil {
-			if r.soft.Err() != nil {
-				return retry.Stop(errStopping)
-			}
 			var err error
-			if got, found, err = r.download(j); err != nil || found != nil {
+			if got, found, err = r.downloadInTurn(j); err != nil || found != nil {
 				return err
 			}
 		}
@@ -119,6 +117,21 @@ func (r *run) fetchAndStore(j *job) (manifest.Recording, error) {
 		return r.storeWithPatience(j, got)
 	}
 	return r.noteFinding(j, &finding{outcome: manifest.Failed, reason: reasonOf(err)})
+}
+
+// downloadInTurn is download once one of the slots is free. What follows a download
+// needs none: the next one begins while this one is being stored.
+func (r *run) downloadInTurn(j *job) (*download, *finding, error) {
+	select {
+	case r.slots <- struct{}{}:
+	case <-r.soft.Done():
+		return nil, nil, retry.Stop(errStopping)
+	}
+	defer func() { <-r.slots }()
+	if r.soft.Err() != nil { // both were so
+		return nil, nil, retry.Stop(errStopping)
+	}
+	return r.download(j)
 }
 
 // storeWithPatience goes on storing a body that has come whole while the store is
@@ -173,8 +186,11 @@ func (r *run) put(j *job, got *download) (store.Stored, error) {
 		}
 		j.keys = keys
 	}
-	content, err := got.body.reader()
+	content, err := r.content(got.body)
 	if err != nil {
+		if store.IsRetriable(err) {
+			return store.Stored{}, err
+		}
 		return store.Stored{}, retry.Stop(err)
 	}
 	stored, err := r.Store.Put(r.hard, store.Object{
@@ -185,6 +201,17 @@ func (r *run) put(j *job, got *download) (store.Stored, error) {
 		return stored, err
 	}
 	return stored, retry.Stop(err)
+}
+
+// content returns a body for the store. Where the store keeps parts its memory is
+// free again for the next download, before the wait for a sync.
+func (r *run) content(b *body) (io.ReadSeeker, error) {
+	if r.Store.KeepsParts() && b.part == nil {
+		if err := b.moveToPart(); err != nil {
+			return nil, fmt.Errorf("hold recording: %w", err)
+		}
+	}
+	return b.reader()
 }
 
 // keysFor returns the keys to try for a body. What replaces damaged bytes gets one

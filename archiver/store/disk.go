@@ -44,6 +44,11 @@ type Disk struct {
 	folders  durableFolders
 	claiming sync.Mutex // see claim
 
+	parts      groupSync[*Part] // their bytes
+	underParts *fileSystem
+	names      groupSync[string] // those in folders of keys
+	underNames *fileSystem
+
 	// What the file system may lack; tests replace them.
 	link      func(oldName, newName string) error
 	renameNew func(oldName, newName string) error
@@ -66,12 +71,25 @@ func OpenDisk(dir string, o DiskOptions) (*Disk, error) {
 	}
 	d := &Disk{root: root, owner: o.Owner, readOnly: o.ReadOnly, link: root.Link}
 	d.renameNew = func(oldName, newName string) error { return renameNew(root, oldName, newName) }
-	if !d.readOnly {
-		if err := d.proveWritable(); err != nil {
-			return nil, errors.Join(fmt.Errorf("write to folder %s: %w", dir, err), root.Close())
-		}
+	d.parts.sync, d.names.sync = d.syncParts, d.syncFolders
+	if d.readOnly {
+		return d, nil
+	}
+	if err := d.prepare(); err != nil {
+		return nil, errors.Join(fmt.Errorf("write to folder %s: %w", dir, err), d.Close())
 	}
 	return d, nil
+}
+
+// prepare makes the folder ready for writing, and proves that it can be written.
+func (d *Disk) prepare() (err error) {
+	if d.underParts, err = openFileSystem(d.root); err != nil {
+		return fileFailure("open folder", atDestination, err)
+	}
+	if d.underNames, err = openFileSystem(d.root); err != nil {
+		return fileFailure("open folder", atDestination, err)
+	}
+	return d.proveWritable()
 }
 
 // makeDestination makes dir and the folders above it, and makes the new names
@@ -137,10 +155,15 @@ func (d *Disk) proveWritable() error {
 func (d *Disk) Root() *os.Root { return d.root }
 
 // Close lets go of the folder. Nothing may be under way.
-func (d *Disk) Close() error { return d.root.Close() }
+func (d *Disk) Close() error {
+	return errors.Join(d.underParts.close(), d.underNames.close(), d.root.Close())
+}
 
 // NewPart makes a temporary file in the destination.
 func (d *Disk) NewPart() (*Part, error) { return newPart(d.root, tempFolder, atDestination) }
+
+// KeepsParts is true: a part gets its final name.
+func (d *Disk) KeepsParts() bool { return true }
 
 // CleanTemp removes the parts that killed runs have left. The caller holds the
 // archive's lock, so that no other run is writing, and has made no part of its own
@@ -170,7 +193,8 @@ func (d *Disk) CleanTemp(ctx context.Context) error {
 }
 
 // Put stores a body: temporary file, sync, link to the final name, sync of the
-// folder. When it returns without error the recording survives a power cut. The
+// folder. Calls side by side share their syncs. When it returns without error the
+// recording survives a power cut. The
 // error is ErrKeyTaken when all keys are taken, wraps ErrUnusable when the disk is
 // full or may not be written, and is otherwise for this recording alone. A Part
 // given as Body is gone after success and as it was after an error.
@@ -192,7 +216,7 @@ func (d *Disk) Put(ctx context.Context, o Object) (Stored, error) {
 	if part.size != o.Size {
 		return Stored{}, fmt.Errorf("store object: the part has %d bytes, not %d", part.size, o.Size)
 	}
-	if err := part.sync(); err != nil {
+	if err := d.parts.do(part); err != nil {
 		return Stored{}, err
 	}
 	for _, key := range o.Keys {
@@ -262,7 +286,7 @@ func (d *Disk) putPart(ctx context.Context, part *Part, key string, o Object) (S
 	if err == nil {
 		// Also after adoption: the run that linked the file may have died before
 		// this.
-		err = d.sync(path.Dir(key))
+		err = d.names.do(path.Dir(key))
 	}
 	if err != nil {
 		return Stored{}, fileFailure(op, atDestination, err)

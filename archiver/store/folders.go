@@ -71,16 +71,15 @@ func (d *Disk) makeFolder(folder string) error {
 	} else if err != nil {
 		return err
 	}
-	if err := d.sync(parent); err != nil {
+	if err := d.syncFolder(parent); err != nil {
 		return err
 	}
 	d.folders.add(folder)
 	return nil
 }
 
-// sync makes the names in a folder of keys durable. It is the one place to share
-// among workers, should many files at once ever make it worth while.
-func (d *Disk) sync(folder string) error {
+// syncFolder makes the names in a folder of keys durable.
+func (d *Disk) syncFolder(folder string) error {
 	name, err := filepath.Localize(folder)
 	if err != nil {
 		return ErrBadKey

@@ -300,6 +300,9 @@ func openTemp(dir string) (*os.Root, error) {
 	return root, nil
 }
 
+// KeepsParts is false: a part is sent.
+func (s *S3) KeepsParts() bool { return false }
+
 // NewPart makes a temporary file in TempDir. Its name is removed at once where the
 // system lets an open file live on without one, so that a killed run leaves nothing.
 func (s *S3) NewPart() (*Part, error) {

@@ -128,6 +128,10 @@ func assemble(ctx context.Context, job *archiveJob, rates fetcher.Rates, logger 
 	return p, p.openBucket(ctx, job, logger)
 }
 
+// storingOnDisk is how many recordings may wait for a sync together: the more there
+// are, the fewer syncs are made. Each has a file open, and no memory.
+const storingOnDisk = 64
+
 // openFolder opens a destination on disk.
 func (p *parts) openFolder(ctx context.Context, job *archiveJob, logger *slog.Logger) error {
 	a, readOnly := p.archiver, job.config.DryRun
@@ -145,6 +149,7 @@ func (p *parts) openFolder(ctx context.Context, job *archiveJob, logger *slog.Lo
 	}
 	p.closers = append(p.closers, func(context.Context) error { return disk.Close() })
 	a.Store = disk
+	a.Config.Storing = storingOnDisk
 	a.Ledger, err = manifest.OpenDir(disk.Root(), manifest.Options{Run: a.Config.Run, ReadOnly: readOnly, Logger: logger})
 	if err != nil {
 		return fmt.Errorf("open the manifest: %w", err)
@@ -205,13 +210,14 @@ func (p *parts) openBucket(ctx context.Context, job *archiveJob, logger *slog.Lo
 		Bucket: b.bucket, Prefix: b.prefix, Endpoint: b.endpoint, Region: b.region, PathStyle: b.pathStyle,
 		StorageClass: b.storageClass, SSE: b.sse, KMSKeyID: b.kmsKeyID, Checksum: b.checksum,
 		NoConditionalWrites: b.noConditionalWrites,
-		TempDir:             filepath.Join(state, "tmp"), Workers: job.config.Workers,
+		TempDir:             filepath.Join(state, "tmp"), Workers: 2 * job.config.Workers,
 	})
 	if err != nil {
 		return badBucketSettings(ctx, err)
 	}
 	p.closers = append(p.closers, func(context.Context) error { return objects.Close() })
 	a.Store = objects
+	a.Config.Storing = job.config.Workers
 	if b.prefix != "" {
 		a.Config.KeyPrefixLen = len(b.prefix) + len("/")
 	}

@@ -50,7 +50,7 @@ var owners = map[string][]string{
 	"github.com/urfave/cli/":       {"internal/cli"},
 	"github.com/vbauerster/":       {"internal/cli"}, // mpb and the writer beneath it
 	"go.yaml.in/yaml/":             {"internal/cli"},
-	"golang.org/x/sync/":           {"archiver", "archiver/verify", "internal/cli", "manifest"},
+	"golang.org/x/sync/":           {"archiver", "archiver/store", "archiver/verify", "internal/cli", "manifest"},
 	"golang.org/x/sys/":            {"archiver/store", "internal/cli", "manifest"},
 	"golang.org/x/term":            {"internal/cli"},
 }

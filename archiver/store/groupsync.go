@@ -1,0 +1,143 @@
+package store
+
+import (
+	"os"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// groupWorth is how many syncs at once are worth one of the whole file system,
+	// which also writes what other programs have left unwritten there.
+	groupWorth = 8
+	// syncsAtOnce bounds the syncs made side by side where there is none of the whole
+	// file system. A journal takes those together that arrive together.
+	syncsAtOnce = 16
+)
+
+// groupSync lets those who need a sync while another one is under way share the
+// next. No caller returns before a sync that began after it called has ended. It is
+// safe for concurrent use.
+type groupSync[T any] struct {
+	// sync makes all items durable and returns one error for each. It is never
+	// called twice at a time.
+	sync func(items []T) []error
+
+	turn sync.Mutex // held while syncing
+
+	mu   sync.Mutex
+	next *syncBatch[T] // gathers until its turn has come; nil when nobody waits
+}
+
+type syncBatch[T any] struct {
+	items []T
+	errs  []error
+	done  chan struct{}
+}
+
+// do returns when item is durable, or with what kept it from being so.
+func (g *groupSync[T]) do(item T) error {
+	g.mu.Lock()
+	batch, first := g.next, g.next == nil
+	if first {
+		batch = &syncBatch[T]{done: make(chan struct{})}
+		g.next = batch
+	}
+	place := len(batch.items)
+	batch.items = append(batch.items, item)
+	g.mu.Unlock()
+	if first {
+		g.run(batch)
+	}
+	<-batch.done
+	return batch.errs[place]
+}
+
+func (g *groupSync[T]) run(batch *syncBatch[T]) {
+	g.turn.Lock()
+	defer g.turn.Unlock()
+	g.mu.Lock()
+	g.next = nil // who comes now may have written after this sync began
+	g.mu.Unlock()
+	batch.errs = g.sync(batch.items)
+	close(batch.done)
+}
+
+// syncParts brings the bytes of parts to stable storage.
+func (d *Disk) syncParts(parts []*Part) []error {
+	if len(parts) >= groupWorth && d.underParts.sync() {
+		return make([]error, len(parts))
+	}
+	return sideBySide(parts, (*Part).sync)
+}
+
+// syncFolders makes the names in folders of keys durable.
+func (d *Disk) syncFolders(folders []string) []error {
+	distinct := slices.Compact(slices.Sorted(slices.Values(folders)))
+	errs := make([]error, len(folders))
+	if len(distinct) >= groupWorth && d.underNames.sync() {
+		return errs
+	}
+	results := sideBySide(distinct, d.syncFolder)
+	for i, folder := range folders {
+		place, _ := slices.BinarySearch(distinct, folder)
+		errs[i] = results[place]
+	}
+	return errs
+}
+
+// fileSystem is the file system below the folder, to be synced as a whole. The
+// system tells a failed write once to each file opened on it. Who has been told
+// cannot know whose write it was: from then on each file is synced by itself, which
+// tells its own failures. It is not safe for concurrent use, and each [groupSync]
+// has its own.
+type fileSystem struct {
+	folder *os.File
+	syncFS func() error // nil where there is none to rely upon
+}
+
+func openFileSystem(root *os.Root) (*fileSystem, error) {
+	folder, err := root.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	return &fileSystem{folder: folder, syncFS: fileSystemSync(folder)}, nil
+}
+
+// sync makes everything written to the file system durable, and reports whether it
+// did.
+func (f *fileSystem) sync() bool {
+	if f.syncFS == nil {
+		return false
+	}
+	if f.syncFS() == nil {
+		return true
+	}
+	f.syncFS = nil
+	return false
+}
+
+// close may be called on nil, which is what a folder opened for reading has.
+func (f *fileSystem) close() error {
+	if f == nil {
+		return nil
+	}
+	return f.folder.Close()
+}
+
+// sideBySide calls sync for each item and returns its errors in the same order.
+func sideBySide[T any](items []T, sync func(T) error) []error {
+	errs := make([]error, len(items))
+	var group errgroup.Group
+	group.SetLimit(syncsAtOnce)
+	for i, item := range items {
+		group.Go(func() error {
+			errs[i] = sync(item)
+			return nil
+		})
+	}
+	_ = group.Wait() // each error stands at its place
+	return errs
+}
