@@ -3,13 +3,11 @@ package manifest
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -114,7 +112,7 @@ func (l *Ledger) saveArchive(ctx context.Context, a Archive) error {
 func (l *Ledger) createArchive(ctx context.Context, a Archive) error {
 	a.V, a.Created = formatVersion, secondsOr(a.Created, time.Now())
 	if a.ID == "" {
-		a.ID = strings.ToLower(rand.Text())
+		a.ID = l.newArchive
 	}
 	data, err := encodeArchive(a, []byte("{}"))
 	if err != nil {

@@ -255,7 +255,8 @@ func (a *Audit) prove(v *view) {
 	if outcome.waits() || outcome == Lost || len(v.key) == 0 {
 		return // nothing is stored under this key
 	}
-	p := a.proofOf(a.fold.index[string(v.id)], v.key)
+	i, _ := a.fold.find(v.id) // take has folded it in
+	p := a.proofOf(i, v.key)
 	if outcome != Archived {
 		return
 	}

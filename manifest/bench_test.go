@@ -37,9 +37,25 @@ func BenchmarkParse(b *testing.B) {
 	})
 }
 
-func BenchmarkLoadDay(b *testing.B) {
+// BenchmarkEncode makes a recording's line.
+func BenchmarkEncode(b *testing.B) {
+	r := recording("4711000001", Archived)
+	r.Run = runA
+	b.ReportAllocs()
+	for b.Loop() {
+		line, err := r.line()
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.SetBytes(int64(len(line)))
+	}
+}
+
+// linesOf makes the lines of so many archived recordings.
+func linesOf(b *testing.B, n int) []byte {
+	b.Helper()
 	var data bytes.Buffer
-	for i := range 100_000 {
+	for i := range n {
 		r := recording(numbered(i), Archived)
 		r.Run = runA
 		line, err := r.line()
@@ -48,11 +64,35 @@ func BenchmarkLoadDay(b *testing.B) {
 		}
 		data.Write(line)
 	}
-	l := openDir(b, archiveWith(b, data.Bytes()), Options{ReadOnly: true})
-	b.SetBytes(int64(data.Len()))
+	return data.Bytes()
+}
+
+// BenchmarkScan reads lines without folding them.
+func BenchmarkScan(b *testing.B) {
+	data := linesOf(b, 10_000)
+	l := openDir(b, archiveWith(b, data), Options{ReadOnly: true})
+	b.SetBytes(int64(len(data)))
 	b.ReportAllocs()
 	for b.Loop() {
-		loadDay(b, l, testDay).Release()
+		for _, err := range l.Records(b.Context(), testDay) {
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+func BenchmarkLoadDay(b *testing.B) {
+	for _, n := range []int{10_000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			data := linesOf(b, n)
+			l := openDir(b, archiveWith(b, data), Options{ReadOnly: true})
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				loadDay(b, l, testDay).Release()
+			}
+		})
 	}
 }
 

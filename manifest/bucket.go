@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -46,8 +47,8 @@ type bucket struct {
 }
 
 // OpenObjects opens the ledger of the archive in a bucket. Unless o.ReadOnly it makes a spool below o.SpoolDir
-// and uploads what runs that died have left there, so that the ledger is whole before it is read. ctx is
-// for the opening alone.
+// and uploads what runs that died have left there, so that the ledger is whole before it is read; what they
+// noted of another archive is left alone, with a warning. ctx is for the opening alone.
 func OpenObjects(ctx context.Context, objects Objects, o Options) (*Ledger, error) {
 	l, err := newLedger(o)
 	if err != nil {
@@ -62,10 +63,13 @@ func OpenObjects(ctx context.Context, objects Objects, o Options) (*Ledger, erro
 		return nil, errors.New("open manifest: no spool folder")
 	}
 	spools := spoolFolder{dir: o.SpoolDir, objects: objects}
+	if spools.archive, err = b.ownArchive(ctx); err != nil {
+		return nil, fmt.Errorf("open manifest: %w", err)
+	}
 	if err := spools.uploadDead(ctx, l.log); err != nil {
 		return nil, fmt.Errorf("upload the notes of an earlier run from %s: %w", o.SpoolDir, err)
 	}
-	if b.spool, err = spools.create(ctx, l.run); err != nil {
+	if b.spool, err = spools.create(ctx, l.run, cmp.Or(spools.archive, l.newArchive)); err != nil {
 		return nil, fmt.Errorf("make spool in %s: %w", o.SpoolDir, err)
 	}
 	l.files = b.spool.files
@@ -97,7 +101,13 @@ func (b *bucket) uploadByClock(every time.Duration) {
 	})
 }
 
-func (b *bucket) readArchive(ctx context.Context) ([]byte, error) { return b.read(ctx, archiveFile) }
+func (b *bucket) readArchive(ctx context.Context) ([]byte, error) {
+	data, err := b.read(ctx, archiveFile)
+	if err != nil || b.spool == nil {
+		return data, err
+	}
+	return data, b.spool.belongTo(archiveID(data))
+}
 
 // read fetches a small object.
 func (b *bucket) read(ctx context.Context, key string) ([]byte, error) {
@@ -117,14 +127,16 @@ func (b *bucket) read(ctx context.Context, key string) ([]byte, error) {
 
 func (b *bucket) writeArchive(ctx context.Context, data []byte, replace bool) error {
 	err := b.objects.PutObject(ctx, archiveFile, bytes.NewReader(data), int64(len(data)), replace)
-	if !errors.Is(err, fs.ErrExist) {
+	if errors.Is(err, fs.ErrExist) {
+		// It may be ours: the reply to an earlier try may have been lost. The id in it is random.
+		if there, readErr := b.read(ctx, archiveFile); readErr == nil && bytes.Equal(there, data) {
+			err = nil
+		}
+	}
+	if err != nil {
 		return err
 	}
-	// It may be ours: the reply to an earlier try may have been lost. The id in it is random.
-	if there, readErr := b.read(ctx, archiveFile); readErr == nil && bytes.Equal(there, data) {
-		return nil
-	}
-	return err
+	return b.spool.belongTo(archiveID(data))
 }
 
 // segmentFolder is where the segments of a day are.

@@ -24,7 +24,7 @@ func (d *Day) NoteCall(ctx context.Context, c Call) error { return d.NoteCalls(c
 func (d *Day) NoteCalls(ctx context.Context, calls []Call) error {
 	d.calls.mu.Lock()
 	defer d.calls.mu.Unlock()
-	if d.ledger.files == nil {
+	if d.ledger.files == nil || d.each != nil {
 		return ErrReadOnly
 	}
 	if d.ledger.isShut() {

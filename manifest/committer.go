@@ -4,12 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 const (
 	maxOpenFiles  = 16      // handles kept between batches
 	maxBatchBytes = 4 << 20 // of one write and sync
 	queueLength   = 256
+	// syncPause is how long after a batch the next one of several changes begins at the earliest: many lines
+	// a second then share few syncs. Nothing waits for it where few come.
+	syncPause = 20 * time.Millisecond
 )
 
 // change is one request to the committer.
@@ -39,6 +43,7 @@ type committer struct {
 	handles map[string]*handle // the goroutine's own
 	clock   int64              // of handle use; the goroutine's own
 	joined  []byte             // the bytes of a batch; the goroutine's own
+	began   time.Time          // the batch before; the goroutine's own
 
 	gate   sync.RWMutex // held for reading while a change is under way
 	closed bool         // guarded by gate
@@ -123,6 +128,10 @@ func (c *committer) run() {
 
 // gather takes what is waiting, up to a change that must be alone.
 func (c *committer) gather(next *change) (batch []*change, alone *change) {
+	if len(c.queue) > 0 {
+		time.Sleep(time.Until(c.began.Add(syncPause)))
+	}
+	c.began = time.Now()
 	for bytes := 0; ; {
 		if next.alone() {
 			return batch, next

@@ -36,6 +36,8 @@ type Day struct {
 	calls callRows
 
 	segments map[string]bool // S3: names of the segments that were read; written only while loading
+
+	each func(Line) // told every line while loading; set in a day of ReadDay alone, which takes no lines
 }
 
 // Name returns the day as 2006-01-02.
@@ -45,7 +47,7 @@ func (d *Day) Name() string { return d.day }
 func (d *Day) Recording(id string) (State, bool) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	i, ok := d.fold.index[id]
+	i, ok := d.fold.find([]byte(id))
 	if !ok {
 		return State{}, false
 	}
@@ -129,6 +131,9 @@ func (d *Day) NoteWindow(ctx context.Context, windows ...Window) error {
 
 // append writes whole lines to the day and folds them in.
 func (d *Day) append(ctx context.Context, data []byte) error {
+	if d.each != nil {
+		return ErrReadOnly
+	}
 	return d.ledger.append(ctx, &change{name: fileName(treeManifest, d.day), data: data, durable: d.absorb})
 }
 
@@ -140,6 +145,9 @@ func (d *Day) Close(ctx context.Context, line DayLine) error {
 	line.Time = secondsOr(line.Time, time.Now())
 	line.Day, line.Closed, line.Run = d.day, true, d.ledger.run
 	line.Segments, line.LastSegment = 0, ""
+	if d.each != nil {
+		return fmt.Errorf("close day %s: %w", d.day, ErrReadOnly)
+	}
 	if err := d.ledger.closeDay(ctx, d, line); err != nil {
 		return fmt.Errorf("close day %s: %w", d.day, err)
 	}
@@ -173,18 +181,22 @@ func (d *Day) load(ctx context.Context) error {
 	d.fold, d.lines, d.sum, d.closing = fold{}, 0, sha256.New(), nil
 	d.mu.Unlock()
 	d.segments = map[string]bool{}
+	closed := closedKey(d.day)
 	for line, err := range lines(ctx, d.day, d.noteSegments(d.ledger.medium.pieces(ctx, treeManifest, d.day)), maxLine) {
-		if line.file == closedKey(d.day) {
-			if err := d.absorbClosed(line, err); err != nil {
-				return err
+		kind := ""
+		switch {
+		case line.file == closed:
+			kind, err = d.absorbClosed(line, err)
+		case err == nil:
+			if kind, err = d.absorbLine(line.text); err != nil {
+				err = line.fault(d.day, err)
 			}
-			continue
 		}
 		if err != nil {
 			return err
 		}
-		if err := d.absorb(line.text); err != nil {
-			return line.fault(d.day, err)
+		if d.each != nil {
+			d.each(Line{File: line.file, Number: line.n, Kind: kind, Raw: bytes.TrimSuffix(line.text, []byte("\n"))})
 		}
 	}
 	return nil
@@ -205,20 +217,21 @@ func (d *Day) noteSegments(pieces iter.Seq2[piece, error]) iter.Seq2[piece, erro
 }
 
 // absorbClosed takes in closed.json, which is read after every segment and is no line of the day. One that
-// cannot be read only leaves the day open; closing it again replaces it.
-func (d *Day) absorbClosed(line rawLine, err error) error {
+// cannot be read, whose kind is then empty, only leaves the day open; closing it again replaces it.
+func (d *Day) absorbClosed(line rawLine, err error) (kind string, _ error) {
 	if bad := (*BadLineError)(nil); errors.As(err, &bad) {
-		return nil
+		return "", nil
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
 	text := line.text[:len(line.text)-1]
-	if _, err := parseHeader(text); err != nil {
+	h, err := parseHeader(text)
+	if err != nil {
 		if later := laterVersion(0); errors.As(err, &later) {
-			return line.fault(d.day, err)
+			return "", line.fault(d.day, err)
 		}
-		return nil
+		return "", nil
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -226,32 +239,40 @@ func (d *Day) absorbClosed(line rawLine, err error) error {
 	if err == nil && closing != nil && closing.stands(slices.Collect(maps.Keys(d.segments))) {
 		d.closing = closing
 	}
+	return h.Kind, nil
+}
+
+// absorb takes in whole lines that have become durable.
+func (d *Day) absorb(data []byte) error {
+	for line := range bytes.Lines(data) {
+		if _, err := d.absorbLine(line); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-// absorb takes in whole lines, as they were read or have become durable.
-func (d *Day) absorb(data []byte) error {
+// absorbLine takes in one line with its line feed, and returns its kind.
+func (d *Day) absorbLine(line []byte) (kind string, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for line := range bytes.Lines(data) {
-		text := line[:len(line)-1]
-		kind, err := parseLine(text, &d.v)
-		if err != nil {
-			return err
-		}
-		d.closing = nil
-		switch kind {
-		case kindRecording:
-			d.fold.add(&d.v)
-		case kindDay:
-			if d.closing, err = d.closingLine(text); err != nil {
-				return err
-			}
-		}
-		d.lines++
-		d.sum.Write(line)
+	text := line[:len(line)-1]
+	kind, err = parseLine(text, &d.v)
+	if err != nil {
+		return "", err
 	}
-	return nil
+	d.closing = nil
+	switch kind {
+	case kindRecording:
+		d.fold.add(&d.v)
+	case kindDay:
+		if d.closing, err = d.closingLine(text); err != nil {
+			return "", err
+		}
+	}
+	d.lines++
+	d.sum.Write(line)
+	return kind, nil
 }
 
 // closingLine returns the day line in text if it agrees with the lines before it.

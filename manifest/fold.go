@@ -31,8 +31,9 @@ type State struct {
 // lines, but for lines of one run and one second, of which the later counts. It is not safe for
 // concurrent use. Its memory stays below 200 bytes a recording.
 type fold struct {
-	index    map[string]uint32 // by recording id
+	index    idIndex
 	entries  entries
+	texts    texts
 	told     map[uint32]told    // waiting recordings that were not found
 	rivals   map[uint32][]entry // the rare ones whose deciding line depends on more than the last decision
 	runs     names
@@ -68,11 +69,55 @@ func (l *entries) at(i int) *entry { return &l.blocks[i/entryBlock][i%entryBlock
 
 func (l *entries) add(e entry) {
 	if l.n%entryBlock == 0 {
-		l.blocks = append(l.blocks, nil)
+		var block []entry
+		if l.n > 0 { // a small day shall not pay for a whole block
+			block = make([]entry, 0, entryBlock)
+		}
+		l.blocks = append(l.blocks, block)
 	}
 	last := &l.blocks[len(l.blocks)-1]
 	*last = append(*last, e)
 	l.n++
+}
+
+// texts joins the texts of many entries in few allocations, which stay for as long as one of them does.
+type texts struct{ block strings.Builder }
+
+const (
+	smallestTexts = 1 << 10
+	largestTexts  = 32 << 10
+)
+
+// join returns the parts end to end.
+func (t *texts) join(parts ...[]byte) string {
+	size := lengthOf(parts)
+	if t.block.Cap()-t.block.Len() < size { // to grow the block would copy it
+		next := min(max(2*t.block.Cap(), smallestTexts), largestTexts)
+		t.block = strings.Builder{}
+		t.block.Grow(max(next, size))
+	}
+	start := t.block.Len()
+	for _, part := range parts {
+		t.block.Write(part)
+	}
+	return t.block.String()[start:]
+}
+
+// join returns the parts end to end in a string of its own.
+func join(parts ...[]byte) string {
+	var b strings.Builder
+	b.Grow(lengthOf(parts))
+	for _, part := range parts {
+		b.Write(part)
+	}
+	return b.String()
+}
+
+func lengthOf(parts [][]byte) (n int) {
+	for _, part := range parts {
+		n += len(part)
+	}
+	return n
 }
 
 type told struct {
@@ -105,7 +150,7 @@ func (f *fold) add(v *view) {
 	if v.firstSeen == zeroUnix {
 		v.firstSeen = v.time
 	}
-	i, known := f.index[string(v.id)]
+	i, known := f.find(v.id)
 	if !known {
 		f.insert(v)
 		return
@@ -131,14 +176,15 @@ func (f *fold) add(v *view) {
 	}
 }
 
+// find returns the number of the entry of a recording.
+func (f *fold) find(id []byte) (uint32, bool) {
+	return f.index.find(id, func(i uint32) bool { return f.entries.at(int(i)).id() == string(id) })
+}
+
 func (f *fold) insert(v *view) {
-	if f.index == nil {
-		f.index = map[string]uint32{}
-	}
 	i := uint32(f.entries.n)
-	e := f.entry(v)
-	f.entries.add(e)
-	f.index[e.id()] = i
+	f.entries.add(f.entryOf(v, f.texts.join(v.id, v.key, v.callID, v.reason)))
+	f.index.add(v.id, i)
 	if Outcome(v.outcome).waits() {
 		f.noteTold(i, v)
 	}
@@ -149,23 +195,24 @@ func (f *fold) shallow(v *view) entry {
 	return entry{time: v.time, run: f.runs.of(v.run)}
 }
 
+// entry is for a line that may replace another one: its text stands alone, and goes with it.
 func (f *fold) entry(v *view) entry {
-	text := make([]byte, 0, len(v.id)+len(v.key)+len(v.callID)+len(v.reason))
-	text = append(append(append(append(text, v.id...), v.key...), v.callID...), v.reason...)
+	return f.entryOf(v, join(v.id, v.key, v.callID, v.reason))
+}
+
+func (f *fold) entryOf(v *view, text string) entry {
 	return entry{
-		text: string(text), size: v.size, time: v.time, first: v.firstSeen,
+		text: text, size: v.size, time: v.time, first: v.firstSeen,
 		run: f.runs.of(v.run), outcome: f.outcomes.of(v.outcome), attempts: uint16(min(max(v.attempts, 0), math.MaxUint16)),
 		idLen: uint16(len(v.id)), keyLen: uint16(len(v.key)), callLen: uint16(len(v.callID)),
 	}
 }
 
-// replace puts e in place i. The index's key is renewed, for it would keep the old line's text alive.
+// replace puts e in place i.
 func (f *fold) replace(i uint32, e entry) {
 	old := f.entries.at(int(i))
 	e.first = min(e.first, old.first)
 	*old = e
-	delete(f.index, e.id())
-	f.index[e.id()] = i
 }
 
 // noteTold remembers the earliest "not found" of a recording.

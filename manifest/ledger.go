@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -19,7 +20,7 @@ type Options struct {
 	Run         string        // id of this run, as NewRunID makes it; empty: a new one
 	ReadOnly    bool          // takes no lock, repairs nothing, writes nothing
 	Logger      *slog.Logger  // nil: silent
-	SpoolDir    string        // S3: folder for lines not yet uploaded; it must serve this one archive alone
+	SpoolDir    string        // S3: folder for lines not yet uploaded, best of this one archive alone
 	UploadEvery time.Duration // S3: how often the spool is uploaded; 0: each minute
 }
 
@@ -29,6 +30,8 @@ type Ledger struct {
 	files  *committer // nil when read-only
 	run    string
 	log    *slog.Logger
+
+	newArchive string // the archive's id if this run makes it
 
 	mu   sync.Mutex
 	days map[string]*Day
@@ -84,7 +87,7 @@ func newLedger(o Options) (*Ledger, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Ledger{run: o.Run, log: o.Logger, days: map[string]*Day{}}, nil
+	return &Ledger{run: o.Run, log: o.Logger, newArchive: strings.ToLower(rand.Text()), days: map[string]*Day{}}, nil
 }
 
 // Run returns the id of this run.

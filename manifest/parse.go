@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"time"
-	"unicode/utf8"
 )
 
 // Why a line is bad. The texts quote nothing of the line: it may hold keys.
@@ -31,6 +30,7 @@ type view struct {
 	contentType, etag, reason             []byte
 	size, time, firstSeen, attempts       int64
 	scratch                               []byte // strings that had escapes
+	dates                                 dateMemo
 }
 
 // parseLine reads one manifest line without its line feed and returns its kind; v is filled for a
@@ -82,7 +82,7 @@ func decodeRecording(line []byte, v *view) error {
 		id: []byte(r.RecordingID), outcome: []byte(r.Outcome), key: []byte(r.Key), sha256: []byte(r.SHA256),
 		run: []byte(r.Run), callID: []byte(r.CallID), contentType: []byte(r.ContentType), etag: []byte(r.ETag),
 		reason: []byte(r.Reason), size: r.Size, time: r.Time.Unix(), firstSeen: r.FirstSeen.Unix(),
-		attempts: int64(r.Attempts), scratch: v.scratch,
+		attempts: int64(r.Attempts), scratch: v.scratch, dates: v.dates,
 	}
 	return nil
 }
@@ -122,13 +122,13 @@ func scanRecording(line []byte, v *view) bool {
 	s.literal(`,"sha256":`)
 	v.sha256 = s.text()
 	s.literal(`,"time":`)
-	v.time = s.timestamp()
+	v.time = s.timestamp(&v.dates)
 	s.literal(`,"run":`)
 	v.run = s.text()
 	s.literal(`,"call_id":`)
 	v.callID = s.text()
 	s.literal(`,"first_seen":`)
-	v.firstSeen = s.timestamp()
+	v.firstSeen = s.timestamp(&v.dates)
 	s.literal(`,"attempts":`)
 	v.attempts = s.number()
 	s.literal(`,"content_type":`)
@@ -141,123 +141,6 @@ func scanRecording(line []byte, v *view) bool {
 	v.scratch = s.scratch
 	return !s.failed && len(s.rest) == 0
 }
-
-// scan walks over a line; once something does not match, every later step is a no-op.
-type scan struct {
-	rest    []byte
-	scratch []byte
-	failed  bool
-}
-
-func (s *scan) literal(want string) {
-	if s.failed || len(s.rest) < len(want) || string(s.rest[:len(want)]) != want {
-		s.failed = true
-		return
-	}
-	s.rest = s.rest[len(want):]
-}
-
-// text reads a JSON string. It gives up on escapes other than \" \\ \/ and on what is not UTF-8, which
-// encoding/json would replace.
-func (s *scan) text() []byte {
-	s.literal(`"`)
-	if s.failed {
-		return nil
-	}
-	ascii := true
-	for i, c := range s.rest {
-		switch {
-		case c == '"':
-			value := s.rest[:i]
-			s.rest = s.rest[i+1:]
-			s.failed = !ascii && !utf8.Valid(value)
-			return value
-		case c == '\\':
-			return s.escapedText(i)
-		case c < ' ':
-			s.failed = true
-			return nil
-		case c >= utf8.RuneSelf:
-			ascii = false
-		}
-	}
-	s.failed = true
-	return nil
-}
-
-// escapedText is text for a string whose first escape stands at i. S3 entity tags come with quotes, so
-// this path is taken for most lines there and must not allocate.
-func (s *scan) escapedText(i int) []byte {
-	start := len(s.scratch)
-	s.scratch = append(s.scratch, s.rest[:i]...)
-	for ; i < len(s.rest); i++ {
-		c := s.rest[i]
-		switch {
-		case c == '"':
-			s.rest = s.rest[i+1:]
-			value := s.scratch[start:len(s.scratch):len(s.scratch)]
-			s.failed = !utf8.Valid(value)
-			return value
-		case c < ' ':
-			s.failed = true
-			return nil
-		case c == '\\':
-			i++
-			if i == len(s.rest) || bytes.IndexByte([]byte(`"\/`), s.rest[i]) < 0 {
-				s.failed = true
-				return nil
-			}
-			c = s.rest[i]
-		}
-		s.scratch = append(s.scratch, c)
-	}
-	s.failed = true
-	return nil
-}
-
-// number reads a JSON number without sign, fraction or exponent, below 10^18.
-func (s *scan) number() int64 {
-	n, i := int64(0), 0
-	for i < len(s.rest) && i < 18 && isDigit(s.rest[i]) {
-		n = n*10 + int64(s.rest[i]-'0')
-		i++
-	}
-	if s.failed || i == 0 || i > 1 && s.rest[0] == '0' {
-		s.failed = true
-		return 0
-	}
-	s.rest = s.rest[i:] // a 19th digit fails the literal that follows
-	return n
-}
-
-const timeShape = `"0000-00-00T00:00:00Z"`
-
-// timestamp reads an RFC 3339 time in UTC with whole seconds.
-func (s *scan) timestamp() int64 {
-	if s.failed || len(s.rest) < len(timeShape) {
-		s.failed = true
-		return 0
-	}
-	b := s.rest[:len(timeShape)]
-	for i := range b {
-		if timeShape[i] == '0' && !isDigit(b[i]) || timeShape[i] != '0' && b[i] != timeShape[i] {
-			s.failed = true
-			return 0
-		}
-	}
-	two := func(i int) int { return int(b[i]-'0')*10 + int(b[i+1]-'0') }
-	month, day, hour, minute, second := two(6), two(9), two(12), two(15), two(18)
-	t := time.Date(two(1)*100+two(3), time.Month(month), day, hour, minute, second, 0, time.UTC)
-	// time.Date turns 31 February into March; such a value is for encoding/json to refuse.
-	if month < 1 || month > 12 || t.Day() != day || day == 0 || hour > 23 || minute > 59 || second > 59 {
-		s.failed = true
-		return 0
-	}
-	s.rest = s.rest[len(timeShape):]
-	return t.Unix()
-}
-
-func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 // decodeKind reads a line of the kind wanted into v, of which h is the header.
 func decodeKind(line []byte, v any, h *header, kind string) error {

@@ -116,7 +116,21 @@ func (l rawLine) fault(day string, err error) error {
 	return &BadLineError{Day: day, File: l.file, Line: l.n, Reason: err.Error()}
 }
 
-// Line is one line of a day as Ledger.Records gives it.
+// ReadDay folds a day's lines as they stand and tells each of every one of them on the way, in the order of
+// Records. The Day is for looking at alone: lines that are noted later are not in it, nothing can be noted in
+// it, and it needs no Release. Of a closed.json that cannot be read the kind is empty. The error is that of Day.
+func (l *Ledger) ReadDay(ctx context.Context, day string, each func(Line)) (*Day, error) {
+	if err := checkDay(day); err != nil {
+		return nil, err
+	}
+	d := &Day{ledger: l, day: day, each: each}
+	if err := d.load(ctx); err != nil {
+		return nil, l.refuseLater(err)
+	}
+	return d, nil
+}
+
+// Line is one line of a day as Ledger.Records and Ledger.ReadDay give it.
 type Line struct {
 	File   string // the file or segment, from the archive's root
 	Number int    // from 1 within File

@@ -155,39 +155,3 @@ func TestGoodEndAcrossBlocks(t *testing.T) {
 		}
 	}
 }
-
-// Any prefix of a valid file opens, and loses at most its last line.
-func FuzzPrefix(f *testing.F) {
-	f.Add(sample(f, "closed.jsonl"), 0, false)
-	f.Add(sample(f, "closed.jsonl"), 700, true)
-	f.Add(sample(f, "duplicate.jsonl"), 2000, true)
-	f.Add(sample(f, "unknown.jsonl"), 1900, false)
-	f.Fuzz(func(t *testing.T, data []byte, cut int, nul bool) {
-		if cut < 0 || cut > len(data) || bytes.IndexByte(data, 0) >= 0 || len(data) > 1<<16 {
-			t.Skip()
-		}
-		reference := archiveWith(t, data[:bytes.LastIndexByte(data, '\n')+1])
-		whole := openDir(t, reference, Options{ReadOnly: true})
-		if d, err := whole.Day(t.Context(), testDay); err != nil {
-			t.Skip() // not a valid file
-		} else {
-			d.Release()
-		}
-		prefix := data[:cut]
-		want := prefix[:bytes.LastIndexByte(prefix, '\n')+1]
-		if nul {
-			prefix = append(bytes.Clone(prefix), make([]byte, 100)...)
-		}
-		dir := archiveWith(t, prefix)
-		l := openDir(t, dir, Options{})
-		d := loadDay(t, l, testDay)
-		note(t, d, recording("new", Archived))
-		name := filepath.Join(dir, "manifest", testDay+".jsonl")
-		if got := readFile(t, name); !bytes.HasPrefix(got, want) || lineCount(got) != lineCount(want)+1 {
-			t.Fatalf("%d bytes of %d: %d lines, want %d and the new one", cut, len(data), lineCount(got), lineCount(want))
-		}
-		if s, ok := d.Recording("new"); !ok || s.Outcome != Archived {
-			t.Fatalf("the new line is not there: %+v", s)
-		}
-	})
-}

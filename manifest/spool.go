@@ -20,6 +20,7 @@ import (
 // spool holds the lines of one run that are not yet in the bucket, in SPOOLDIR/RUNID:
 //
 //	lock                                    held while the run lives
+//	archive                                 id of the archive that the lines are of, noted before them
 //	manifest/2025-05-01.jsonl               appended to
 //	manifest/2025-05-01/RUNID-000001.jsonl  sealed: never changed again, uploaded under this name
 //	calls/…                                 the same
@@ -38,15 +39,30 @@ type spool struct {
 
 	mu   sync.Mutex
 	next map[string]int // tree/day to the number of its next segment
+
+	owning  sync.Mutex
+	archive string // noted in ownerFile; guarded by owning
+	begun   bool   // lines may have been appended; guarded by owning
 }
 
+// spoolFile is synced when it is sealed, not with each line. A line survives the death of the run by being
+// written; what the loss of the machine may cost is a minute of notes, however often they are synced.
+type spoolFile struct{ logFile }
+
+func (spoolFile) Sync() error { return nil }
+
 func newSpool(folder spoolFolder, run string, root *os.Root, lock *flock.Flock) *spool {
-	return &spool{
+	s := &spool{
 		run: run, folder: folder, root: root, lock: lock, objects: folder.objects,
-		// A torn line in a spool was acknowledged to nobody, and the spool itself is deleted in the end.
-		files: startCommitter(func(name string) (logFile, int64, error) { return openLog(root, name, false) }),
-		next:  map[string]int{},
+		next: map[string]int{},
 	}
+	s.files = startCommitter(func(name string) (logFile, int64, error) {
+		s.begin()
+		// A torn line in a spool was acknowledged to nobody, and the spool itself is deleted in the end.
+		file, size, err := openLog(root, name, false)
+		return spoolFile{file}, size, err
+	})
+	return s
 }
 
 // days names the days that have something to upload.
@@ -161,7 +177,13 @@ func (s *spool) seal(ctx context.Context, tree, day string) error {
 	return s.files.do(&change{name: open, task: func() error { return s.sealFile(open, segmentFolder(tree, day)+name) }})
 }
 
+// sealFile makes the file durable, and only then names it as what goes to the bucket.
 func (s *spool) sealFile(open, sealed string) error {
+	if s.dead {
+		if err := cutAtFirstBadLine(s.root, open); err != nil {
+			return err
+		}
+	}
 	if err := repair(s.root, open, false); err != nil {
 		return err
 	}
@@ -178,13 +200,35 @@ func (s *spool) sealFile(open, sealed string) error {
 	if err := makeDir(s.root, path.Dir(sealed)); err != nil {
 		return err
 	}
-	if err := s.root.Rename(open, sealed); err != nil {
+	if err := s.rename(open, sealed); err != nil {
 		return fmt.Errorf("seal segment: %w", err)
 	}
 	return syncDir(s.root, path.Dir(sealed))
 }
 
-// nextName returns a name that no segment of this run and day has had.
+// rename gives a file a name that is free; it never replaces. Between the look and the rename nobody else can
+// take the name: the spool is locked by its process, and there a day's names are given by one upload at a time.
+func (s *spool) rename(from, to string) error {
+	exists, err := s.exists(to)
+	if err != nil {
+		return err
+	}
+	if exists {
+		return &fs.PathError{Op: "rename", Path: to, Err: fs.ErrExist}
+	}
+	return s.root.Rename(from, to)
+}
+
+func (s *spool) exists(name string) (bool, error) {
+	_, err := s.root.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// nextName returns a name that no segment of this run and day has had, uploaded or still here: another
+// segment may wait under the next number, in a spool that was copied or whose upload was cut short.
 func (s *spool) nextName(ctx context.Context, tree, day string) (string, error) {
 	id := tree + "/" + day
 	s.mu.Lock()
@@ -199,10 +243,20 @@ func (s *spool) nextName(ctx context.Context, tree, day string) (string, error) 
 			}
 		}
 	}
-	s.mu.Lock()
-	s.next[id] = number + 1
-	s.mu.Unlock()
-	return fmt.Sprintf("%s-%06d.jsonl", s.run, number), nil
+	for ; ; number++ {
+		name := fmt.Sprintf("%s-%06d.jsonl", s.run, number)
+		taken, err := s.exists(segmentFolder(tree, day) + name)
+		if err != nil {
+			return "", fmt.Errorf("look into spool: %w", err)
+		}
+		if taken {
+			continue
+		}
+		s.mu.Lock()
+		s.next[id] = number + 1
+		s.mu.Unlock()
+		return name, nil
+	}
 }
 
 // findNumber returns the number after those of the segments in the bucket.
@@ -251,7 +305,7 @@ func (s *spool) uploadSegment(ctx context.Context, tree, day, name string) error
 		if err != nil {
 			return err
 		}
-		if err := s.root.Rename(folder+name, folder+other); err != nil {
+		if err := s.rename(folder+name, folder+other); err != nil {
 			return fmt.Errorf("rename segment: %w", err)
 		}
 		name = other

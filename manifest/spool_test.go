@@ -16,8 +16,9 @@ import (
 // numbers that are free.
 func TestDeadSpool(t *testing.T) {
 	objects, spool := newObjects(), t.TempDir()
+	id := archiveIn(t, objects)
 	objects.objects[segment("manifest", runA, 1)] = lineOf(t, recording("1", Archived))
-	dir := filepath.Join(spool, runA)
+	dir := deadSpool(t, spool, runA, id)
 	// Segment 2 was sealed, and stored, but the run died before it heard of it.
 	sealed := lineOf(t, recording("2", Archived))
 	objects.objects[segment("manifest", runA, 2)] = sealed
@@ -39,6 +40,24 @@ func TestDeadSpool(t *testing.T) {
 		t.Errorf("spools %v, want %v", got, want)
 	}
 	note(t, loadDay(t, alive, testDay), recording("4", Archived)) // its spool was left alone
+}
+
+// A system that died may have kept later lines of a spool and lost earlier ones: what stands behind the hole
+// may build upon what stood there, so it is dropped, and found again.
+func TestDeadSpoolWithAHole(t *testing.T) {
+	objects, spool := newObjects(), t.TempDir()
+	dir := deadSpool(t, spool, runA, archiveIn(t, objects))
+	before := lineOf(t, recording("1", Archived))
+	hole := append(bytes.Clone(before), make([]byte, 300)...)
+	writeFile(t, filepath.Join(dir, "manifest", testDay+".jsonl"), append(hole, lineOf(t, recording("3", Archived))...))
+
+	l := openBucket(t, objects, spool, Options{Run: runB})
+	if got := objects.objects[segment("manifest", runA, 1)]; !bytes.Equal(got, before) {
+		t.Errorf("uploaded %q", got)
+	}
+	if got := outcomes(loadDay(t, l, testDay)); len(got) != 1 {
+		t.Errorf("got %v", got)
+	}
 }
 
 func lineOf(t testing.TB, r Recording) []byte {
@@ -103,6 +122,7 @@ func TestUploadFailures(t *testing.T) {
 // What cannot be uploaded at all stays for the next run, in the order in which it was noted.
 func TestCloseKeepsWhatCannotBeUploaded(t *testing.T) {
 	objects, spool := newObjects(), t.TempDir()
+	archiveIn(t, objects)
 	down := func() { objects.put = func(string) error { return errServer } }
 	objects.set(down)
 	l := openBucket(t, objects, spool, Options{Run: runA})

@@ -18,6 +18,7 @@ import (
 type spoolFolder struct {
 	dir     string
 	objects Objects
+	archive string // id of the archive in the bucket, "" while there is none
 }
 
 const lockPause = 20 * time.Millisecond
@@ -37,8 +38,8 @@ func (f spoolFolder) locked(ctx context.Context, work func() error) error {
 	return err
 }
 
-// create makes and locks the spool of a run.
-func (f spoolFolder) create(ctx context.Context, run string) (*spool, error) {
+// create makes and locks the spool of a run, and notes the archive that it is for.
+func (f spoolFolder) create(ctx context.Context, run, archive string) (*spool, error) {
 	var s *spool
 	err := f.locked(ctx, func() (err error) {
 		s, err = f.take(run)
@@ -47,7 +48,25 @@ func (f spoolFolder) create(ctx context.Context, run string) (*spool, error) {
 		}
 		return err
 	})
-	return s, err
+	if err != nil {
+		return nil, err
+	}
+	if err = s.belongTo(archive); err == nil {
+		err = f.sync()
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.close(ctx))
+	}
+	return s, nil
+}
+
+// sync makes the names of the spools durable.
+func (f spoolFolder) sync() error {
+	root, err := os.OpenRoot(f.dir)
+	if err != nil {
+		return fmt.Errorf("open spool folder: %w", err)
+	}
+	return errors.Join(syncDir(root, "."), root.Close())
 }
 
 // take locks the spool of a run, nil if its run lives. The folder is made if it is missing.
@@ -71,7 +90,7 @@ func (f spoolFolder) take(run string) (*spool, error) {
 	return newSpool(f, run, root, lock), nil
 }
 
-// uploadDead uploads and deletes the spools of runs that died. It tries all of them.
+// uploadDead uploads and deletes the spools of runs that died, those of this archive. It tries all of them.
 func (f spoolFolder) uploadDead(ctx context.Context, log *slog.Logger) error {
 	var dead []*spool
 	err := f.locked(ctx, func() (err error) {
@@ -80,8 +99,7 @@ func (f spoolFolder) uploadDead(ctx context.Context, log *slog.Logger) error {
 	})
 	errs := []error{err}
 	for _, s := range dead {
-		log.Info("uploading the notes of a run that was killed", "run", s.run)
-		errs = append(errs, s.uploadAll(ctx), s.close(ctx))
+		errs = append(errs, f.settleDead(ctx, s, log))
 	}
 	return errors.Join(errs...)
 }

@@ -1,7 +1,9 @@
 package manifest
 
 import (
+	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -131,7 +133,7 @@ func createLog(root *os.Root, name string) (logFile, int64, error) {
 	return f, 0, nil
 }
 
-// repair cuts the torn tail off a file, if there is one.
+// repair cuts the torn tail off a file, if there is one, and makes the rest durable.
 func repair(root *os.Root, name string, keep bool) error {
 	f, err := root.OpenFile(name, os.O_RDWR, 0o600)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -140,8 +142,60 @@ func repair(root *os.Root, name string, keep bool) error {
 	if err != nil {
 		return fmt.Errorf("open manifest file: %w", err)
 	}
-	_, err = cutTail(root, f, name, keep)
+	if _, err = cutTail(root, f, name, keep); err == nil {
+		err = settle(root, f, name)
+	}
 	return errors.Join(err, f.Close())
+}
+
+// cutAtFirstBadLine cuts a file back to the lines before the first one that is none. Where the system died with
+// lines unsynced, a hole may stand in the middle; what is noted behind it may build upon what stood there.
+func cutAtFirstBadLine(root *os.Root, name string) error {
+	f, err := root.OpenFile(name, os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open manifest file: %w", err)
+	}
+	end, err := goodStart(f)
+	if err == nil {
+		err = f.Truncate(end)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("cut manifest file: %w", err)
+	}
+	return nil
+}
+
+// goodStart returns where the lines from the start on end that are JSON.
+func goodStart(r io.Reader) (end int64, err error) {
+	lines := bufio.NewReaderSize(r, 64<<10)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) || err == nil && !json.Valid(line) {
+			return end, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		end += int64(len(line))
+	}
+}
+
+// settle makes durable what a killed run may have left in the system's memory alone: lines, the file's name,
+// those of its folders. What is read from the file is built upon, and a power cut must not take it back.
+func settle(root *os.Root, f *os.File, name string) error {
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("sync manifest file: %w", err)
+	}
+	for dir := name; dir != "."; {
+		dir = path.Dir(dir)
+		if err := syncDir(root, dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // cutTail cuts f back to its last whole line and returns its size then.

@@ -98,23 +98,8 @@ func (r *reader) job(ctx context.Context, status manifest.DayStatus) func() (Fac
 		return func() (Facts, error) { return f, nil }
 	}
 	return func() (Facts, error) {
-		// The windows of an open day before its recordings, for in the ledger they follow them: a run that
-		// works the day meanwhile can then only add recordings.
-		if !isClosed {
-			if err := f.scan(ctx, r.ledger); err != nil {
-				return f, err
-			}
-		}
-		if !isClosed && !f.Noted {
-			return f, nil
-		}
-		if err := f.load(ctx, r.ledger); err != nil {
-			return f, err
-		}
-		if isClosed && !f.closed() {
-			return f, f.scan(ctx, r.ledger)
-		}
-		return f, nil
+		err := f.read(ctx, r.ledger)
+		return f, err
 	}
 }
 
@@ -131,18 +116,34 @@ func hasLosses(line manifest.DayLine) bool {
 // isUnarchived is not true of outcomes of a later version: what they mean is not known.
 func isUnarchived(o manifest.Outcome) bool { return o == manifest.Lost || !o.Final() }
 
-// load folds the day's lines and takes what they come to.
-func (f *Facts) load(ctx context.Context, ledger *manifest.Ledger) error {
-	day, err := ledger.Day(ctx, f.Day)
+// read takes from the day's lines all that is asked for, in one pass.
+func (f *Facts) read(ctx context.Context, ledger *manifest.Ledger) error {
+	notes := notes{day: f.Day}
+	day, err := ledger.ReadDay(ctx, f.Day, notes.take)
 	if bad, isBad := errors.AsType[*manifest.BadLineError](err); isBad {
-		f.Noted, f.Bad = true, bad
-		return nil
+		f.Bad = bad
+		notes, err = scan(ctx, ledger, f.Day) // what stands behind the bad line counts too
 	}
 	if err != nil {
 		return fmt.Errorf("read %s: %w", f.Day, err)
 	}
-	defer day.Release()
-	f.Noted, f.ByOutcome = true, map[manifest.Outcome]int{}
+	if f.Bad == nil {
+		f.Bad = notes.bad
+	}
+	f.Noted = notes.any || f.Bad != nil
+	if day != nil && f.Noted {
+		f.count(day)
+	}
+	if !f.closed() {
+		f.Windows = notes.windows
+		f.Reopened, f.Contradicted = notes.closing()
+	}
+	return nil
+}
+
+// count takes what the day's recordings come to.
+func (f *Facts) count(day *manifest.Day) {
+	f.ByOutcome = map[manifest.Outcome]int{}
 	for id, s := range day.Recordings() {
 		f.ByOutcome[s.Outcome]++
 		if s.Outcome == manifest.Archived {
@@ -156,57 +157,76 @@ func (f *Facts) load(ctx context.Context, ledger *manifest.Ledger) error {
 		}
 	}
 	if line, ok := day.Closed(); ok {
-		f.Closing, f.Reopened, f.Contradicted = &line, false, false
+		f.Closing = &line
 	}
-	return nil
 }
 
-// scan reads the lines that are not of recordings.
-func (f *Facts) scan(ctx context.Context, ledger *manifest.Ledger) error {
-	var closing *manifest.DayLine // the last one for all calls
-	var files segments
-	isLast := false
-	for line, err := range ledger.Records(ctx, f.Day) {
+// scan reads the lines of a day of which some cannot be read.
+func scan(ctx context.Context, ledger *manifest.Ledger, day string) (notes, error) {
+	n := notes{day: day}
+	for line, err := range ledger.Records(ctx, day) {
 		if _, isBad := errors.AsType[*manifest.BadLineError](err); isBad {
-			f.Noted, isLast = true, false
-			continue // loading the day meets it too
+			line.Kind = "" // of a line that cannot be read
+		} else if err != nil {
+			return n, err
 		}
-		if err != nil {
-			return fmt.Errorf("read %s: %w", f.Day, err)
+		n.take(line)
+	}
+	return n, nil
+}
+
+// notes is what a day's lines say beside those of recordings.
+type notes struct {
+	day     string
+	any     bool // there is a line
+	windows []manifest.Window
+	bad     *manifest.BadLineError // the first window that cannot be read
+	last    *manifest.DayLine      // the last one for all calls
+	isLast  bool                   // no line came after it
+	files   segments
+}
+
+func (n *notes) take(line manifest.Line) {
+	n.any, n.isLast = true, false
+	n.files.note(line.File)
+	switch line.Kind {
+	case "window":
+		w, err := line.Window()
+		if err == nil {
+			n.windows = append(n.windows, w)
+		} else if n.bad == nil {
+			n.bad = &manifest.BadLineError{Day: n.day, File: line.File, Line: line.Number, Reason: err.Error()}
 		}
-		f.Noted = true
-		files.note(line.File)
-		switch line.Kind {
-		case "window":
-			w, err := line.Window()
-			if err != nil {
-				f.Bad = &manifest.BadLineError{Day: f.Day, File: line.File, Line: line.Number, Reason: err.Error()}
-				return nil
-			}
-			f.Windows, isLast = append(f.Windows, w), false
-		case "day":
-			if d, err := line.DayLine(); err == nil && d.Closed && d.Filter == "" {
-				closing, isLast = &d, true
-			}
-		default:
-			isLast = false
+	case "day":
+		if d, err := line.DayLine(); err == nil && d.Closed && d.Filter == "" {
+			n.last, n.isLast = &d, true
 		}
 	}
-	if closing != nil {
-		f.Contradicted = isLast && files.agree(closing)
-		f.Reopened = !f.Contradicted
+}
+
+// closing says of a day that is not closed whether it was, and whether it would be if its lines agreed with
+// its day line.
+func (n *notes) closing() (reopened, contradicted bool) {
+	if n.last == nil {
+		return false, false
 	}
-	return nil
+	contradicted = n.isLast && n.files.agree(n.last)
+	return !contradicted, contradicted
 }
 
 // segments counts the files of a day in a bucket.
 type segments struct {
 	n    int
-	last string
+	last string // name of the last one
+	file string // of the last line
 }
 
 func (s *segments) note(file string) {
-	if name := path.Base(file); name != s.last && name != "closed.json" {
+	if file == s.file {
+		return
+	}
+	s.file = file
+	if name := path.Base(file); name != "closed.json" {
 		s.n, s.last = s.n+1, name
 	}
 }
