@@ -54,8 +54,9 @@ type Call struct {
 	// the links of recordings: drop them with [Call.RowWithoutLinks] before keeping it.
 	Raw json.RawMessage
 
-	linkSecrets []string
-	inProgress  bool
+	linkSecrets  []string
+	inProgress   bool
+	withoutField bool // the row has no recording field at all
 
 	// Day is the call day that the row belongs to; a listing sets it.
 	Day Date
@@ -164,6 +165,7 @@ func (c *Call) UnmarshalJSON(data []byte) error {
 	}
 	elements, readable := recordingElements(f.Recording)
 	c.RecordingUnreadable = !readable
+	c.withoutField = f.Recording == nil
 	for _, element := range elements {
 		var r recordingFields
 		if json.Unmarshal(element, &r) != nil {

@@ -141,7 +141,7 @@ func withoutSecrets(op string, err error) error {
 	if strings.Contains(said, "Location header") {
 		return &transportError{op, "a redirect whose address cannot be read", errors.Join(ErrNotAllowed, ErrRedirected, err)}
 	}
-	said = addressPattern.ReplaceAllString(said, droppedLink)
+	said = withoutAddresses(said)
 	said = quotedPattern.ReplaceAllString(said, `"…"`)
 	return &transportError{op, said, err}
 }

@@ -3,17 +3,17 @@ package fetcher
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"regexp"
+	"slices"
 	"strings"
 )
 
 const droppedLink = "[link dropped]"
 
-// addressPattern finds anything that looks like an address with a scheme.
-var addressPattern = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>]*`)
+// addressPattern finds anything that looks like an address with a scheme, also where
+// it stands in JSON within a text, in which its slashes may be escaped.
+var addressPattern = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*:(?:\\*/|\\+u002[Ff]){2}[^\s"'<>]*`)
 
 // RowWithoutLinks returns the row as received, compact, with every address in it
 // replaced: whatever stands under src and public_url, and any other text that
@@ -21,13 +21,16 @@ var addressPattern = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>]*`)
 // of fields, numbers and duplicates stay as they were. It fails when the row is
 // not valid JSON.
 func (c *Call) RowWithoutLinks() (json.RawMessage, error) {
-	decoder := json.NewDecoder(bytes.NewReader(c.Raw))
-	decoder.UseNumber()
-	var out bytes.Buffer
-	if err := copyWithoutLinks(&out, decoder, c.linkSecrets); err != nil {
+	var compact bytes.Buffer
+	compact.Grow(len(c.Raw))
+	if err := json.Compact(&compact, c.Raw); err != nil {
 		return nil, fmt.Errorf("drop links from row: %w", err)
 	}
-	return out.Bytes(), nil
+	secrets := make([][]byte, len(c.linkSecrets))
+	for i, secret := range c.linkSecrets {
+		secrets[i] = []byte(secret)
+	}
+	return withoutLinks(compact.Bytes(), secrets), nil
 }
 
 // LinkSecrets returns the parts of a link that open the recording by themselves:
@@ -49,78 +52,116 @@ func LinkSecrets(link Secret) []string {
 	return secrets
 }
 
-// copyWithoutLinks writes the decoder's next value to out.
-func copyWithoutLinks(out *bytes.Buffer, decoder *json.Decoder, secrets []string) error {
-	token, err := decoder.Token()
-	if err != nil {
-		return err
-	}
-	delim, isDelim := token.(json.Delim)
-	if !isDelim {
-		return writeScalar(out, token, secrets)
-	}
-	out.WriteRune(rune(delim))
-	for first := true; decoder.More(); first = false {
-		if !first {
-			out.WriteByte(',')
+// withoutLinks is RowWithoutLinks for JSON that is valid and compact, in which a
+// string before a colon is always a name.
+func withoutLinks(row []byte, secrets [][]byte) []byte {
+	out := make([]byte, 0, len(row))
+	for len(row) > 0 {
+		quote := bytes.IndexByte(row, '"')
+		if quote < 0 {
+			return append(out, row...)
 		}
-		if delim == '{' {
-			name, err := decoder.Token()
-			if err != nil {
-				return err
-			}
-			if err := writeScalar(out, name, secrets); err != nil {
-				return err
-			}
-			out.WriteByte(':')
-			if name == "src" || name == "public_url" {
-				if err := writeDropped(out, decoder); err != nil {
-					return err
-				}
-				continue
-			}
-		}
-		if err := copyWithoutLinks(out, decoder, secrets); err != nil {
-			return err
+		out = append(out, row[:quote]...)
+		row = row[quote:]
+		end := stringEnd(row)
+		text := row[:end]
+		row = row[end:]
+		out = appendWithoutLinks(out, text, secrets)
+		if len(row) > 0 && row[0] == ':' && holdsLink(text) {
+			end := 1 + valueEnd(row[1:])
+			out = append(append(out, ':'), inPlaceOf(row[1:end])...)
+			row = row[end:]
 		}
 	}
-	end, err := decoder.Token()
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	if err != nil {
-		return err
-	}
-	out.WriteRune(rune(end.(json.Delim)))
-	return nil
+	return out
 }
 
-// writeDropped writes a placeholder for the decoder's next value, and null for null.
-func writeDropped(out *bytes.Buffer, decoder *json.Decoder) error {
-	var value json.RawMessage
-	if err := decoder.Decode(&value); err != nil {
-		return err
+// stringEnd returns where the JSON string ends that data begins with.
+func stringEnd(data []byte) int {
+	for i := 1; ; i++ {
+		switch data[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
 	}
-	if isNothing(value) {
-		out.WriteString("null")
-		return nil
-	}
-	return writeScalar(out, droppedLink, nil)
 }
 
-func writeScalar(out *bytes.Buffer, token json.Token, secrets []string) error {
-	if s, ok := token.(string); ok {
-		s = addressPattern.ReplaceAllString(s, droppedLink)
-		for _, secret := range secrets {
-			s = strings.ReplaceAll(s, secret, droppedLink)
+// valueEnd returns where the JSON value ends that data begins with, and behind which
+// something must follow.
+func valueEnd(data []byte) int {
+	depth := 0
+	for i := 0; ; i++ {
+		switch data[i] {
+		case '"':
+			i += stringEnd(data[i:]) - 1
+			if depth == 0 {
+				return i + 1
+			}
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth == 0 { // of what a number or a word stands in
+				return i
+			}
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		case ',':
+			if depth == 0 {
+				return i
+			}
 		}
-		token = s
 	}
-	encoder := json.NewEncoder(out)
+}
+
+// holdsLink reports whether a name, in its quotes, is that of a field for a link.
+func holdsLink(name []byte) bool {
+	if inner, ok := plainString(name); ok {
+		return string(inner) == "src" || string(inner) == "public_url"
+	}
+	var s string
+	return json.Unmarshal(name, &s) == nil && (s == "src" || s == "public_url")
+}
+
+// inPlaceOf returns what is kept of a link: that there was one.
+func inPlaceOf(link []byte) string {
+	if isNothing(link) {
+		return "null"
+	}
+	return `"` + droppedLink + `"`
+}
+
+// appendWithoutLinks appends a JSON string, as it is where it holds no link.
+func appendWithoutLinks(out, text []byte, secrets [][]byte) []byte {
+	if inner, ok := plainString(text); ok && !mayHoldLink(inner, secrets) {
+		return append(out, text...)
+	}
+	var s string
+	if json.Unmarshal(text, &s) != nil {
+		return append(out, `"`+droppedLink+`"`...) // cannot be: the row is valid
+	}
+	s = withoutAddresses(s)
+	for _, secret := range secrets {
+		s = strings.ReplaceAll(s, string(secret), droppedLink)
+	}
+	var encoded bytes.Buffer
+	encoder := json.NewEncoder(&encoded)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(token); err != nil {
-		return err
+	_ = encoder.Encode(s) // a string can be encoded
+	return append(out, bytes.TrimSuffix(encoded.Bytes(), []byte("\n"))...)
+}
+
+func mayHoldLink(text []byte, secrets [][]byte) bool {
+	return bytes.Contains(text, []byte(":/")) ||
+		slices.ContainsFunc(secrets, func(secret []byte) bool { return bytes.Contains(text, secret) })
+}
+
+// withoutAddresses replaces every address in a text.
+func withoutAddresses(s string) string {
+	if !strings.Contains(s, ":/") && !strings.Contains(s, `:\`) { // which every address holds
+		return s
 	}
-	out.Truncate(out.Len() - 1) // the newline that Encode adds
-	return nil
+	return addressPattern.ReplaceAllString(s, droppedLink)
 }

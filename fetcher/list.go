@@ -13,6 +13,9 @@ import (
 const (
 	mostRepeats = 3              // further listings of a window that was not whole
 	farOutside  = 26 * time.Hour // no clock change or zone mistake moves a row so far
+	// fewestBare is how many rows a listing has at least when the lack of a recording
+	// field in all of them counts against it.
+	fewestBare = 20
 )
 
 // Listing is the listing of one call day, or of a part of one. It is used by one
@@ -27,6 +30,8 @@ type Listing struct {
 	changes []Window
 	windows []WindowResult
 	doubts  []string
+	rows    int // received
+	bare    int // of these, without a recording field
 }
 
 // WindowResult tells how the listing of one window ended.
@@ -110,6 +115,17 @@ func (l *Listing) Pages(ctx context.Context) iter.Seq2[*Page, error] {
 				l.windows = append(l.windows, result)
 			}
 		}
+		l.checkRecordingFields()
+	}
+}
+
+// checkRecordingFields doubts a listing of which no row has a recording field. The
+// API sends an empty one for a call without recordings, and none at all where
+// include_recordings is not asked for: if it came to ignore the parameter, every day
+// would look as if nothing had been recorded.
+func (l *Listing) checkRecordingFields() {
+	if l.rows >= fewestBare && l.bare == l.rows {
+		l.doubt("none of the rows has a recording field: the API may have ignored include_recordings")
 	}
 }
 
@@ -199,6 +215,10 @@ func (l *Listing) listOnce(ctx context.Context, window Window, seen *tally, firs
 		known := len(own)
 		for i := range p.calls {
 			call := &p.calls[i]
+			l.rows++
+			if call.withoutField {
+				l.bare++
+			}
 			own.add(call)
 			if seen.calls.add(call) && l.counts(window, call) {
 				seen.ofDay++

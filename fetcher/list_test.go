@@ -166,6 +166,7 @@ func TestListNeverProvesWhatItCannot(t *testing.T) {
 		"total too low":        {CallsPerDay: 300, Listing: convosotest.Listing{TotalError: -1}},
 		"always swapped":       {CallsPerDay: 1200, Listing: convosotest.Listing{BoundarySwaps: -1}},
 		"rows of another day":  {CallsPerDay: 300, Listing: convosotest.Listing{Stray: 2}},
+		"no recording field":   {CallsPerDay: 300, Listing: convosotest.Listing{Ignore: []string{"include_recordings"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config.Days = 2

@@ -65,7 +65,7 @@ func decodePage(op string, status int, body []byte) (*page, error) {
 	}
 	for _, row := range rows {
 		var call Call
-		if json.Unmarshal(row, &call) != nil {
+		if call.UnmarshalJSON(row) != nil { // json.Unmarshal would go over the row twice more
 			p.unreadable++
 			continue
 		}
@@ -120,7 +120,7 @@ func tame(s string) string {
 		}
 		return ' '
 	}, s)
-	return strings.TrimSpace(addressPattern.ReplaceAllString(s, droppedLink))
+	return strings.TrimSpace(withoutAddresses(s))
 }
 
 // shorten cuts a text to what fits a line. It comes last: a secret that is cut can

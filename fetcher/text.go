@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // text takes any JSON scalar and keeps its text; null is "". An object or array
@@ -24,12 +25,31 @@ func (t *text) UnmarshalJSON(data []byte) error {
 		*t = text(data)
 		return nil
 	}
+	if inner, ok := plainString(data); ok {
+		*t = text(inner)
+		return nil
+	}
 	var s string
 	if err := json.Unmarshal(data, &s); err != nil {
 		return fmt.Errorf("decode string: %w", err)
 	}
 	*t = text(s)
 	return nil
+}
+
+// plainString returns what stands between the quotes of a JSON string that means just that, as most of a
+// row's do: encoding/json would go over it twice more. It is false for all others, and for what is none.
+func plainString(data []byte) (inner []byte, ok bool) {
+	if len(data) < 2 || data[len(data)-1] != '"' {
+		return nil, false
+	}
+	inner = data[1 : len(data)-1]
+	for _, c := range inner {
+		if c < ' ' || c >= utf8.RuneSelf || c == '\\' || c == '"' {
+			return nil, false
+		}
+	}
+	return inner, true
 }
 
 // nullable is a text that tells null from a value that is missing or empty.

@@ -92,7 +92,7 @@ type Config struct {
 	// APILatency and MediaLatency are waited before each answer.
 	APILatency, MediaLatency time.Duration
 
-	// ClockSkew is how far the hosts' Date header is ahead of Now.
+	// ClockSkew is how far the hosts' Date header is ahead of Now, until SetClockSkew.
 	ClockSkew time.Duration
 	// Now is the simulated clock; nil stands for time.Now. Rates and latencies run
 	// on real time. It is called from several goroutines.

@@ -147,6 +147,53 @@ func (s *Server) RevealHeldBack() {
 	}
 }
 
+// MoveCall moves a call to the same wall-clock time of the next day, once, as
+// Listing.Moved does while a client pages. Its recordings keep their ids and names.
+func (s *Server) MoveCall(callID string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.calls {
+		if s.callID(int32(i)) != callID {
+			continue
+		}
+		if s.calls[i].flags&(callMoved|callHidden|callStray) != 0 {
+			return fmt.Errorf("move call: %q has moved, is held back or a stray", callID)
+		}
+		s.move(int32(i))
+		return nil
+	}
+	return fmt.Errorf("move call: no call %q", callID)
+}
+
+// ClearListingFaults makes listings reliable from now on: totals and order are
+// right, no parameter is ignored, both ends of a window are included, every call is
+// listed on its own day, and none moves any more. Calls that have moved stay where
+// they are.
+func (s *Server) ClearListingFaults() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := &s.listing
+	l.Ignore, l.ExclusiveStart, l.ExclusiveEnd = nil, false, false
+	l.TotalChanges, l.TotalError, l.BoundarySwaps, l.HeldBack, l.Moved, s.tieShuffle = 0, 0, 0, 0, 0, 0
+	for i := range s.calls {
+		c := &s.calls[i]
+		c.flags &^= callMoving
+		if c.has(callHidden) {
+			s.reveal(int32(i))
+		}
+		if c.has(callStray) {
+			s.displace(int32(i))
+			c.flags &^= callStray
+			c.key = s.keyOf(c.at)
+			s.place(int32(i))
+		}
+	}
+}
+
+// SetClockSkew changes how far the hosts' Date header is ahead of the simulated
+// clock, as when somebody sets a host's clock. What is listed does not change.
+func (s *Server) SetClockSkew(ahead time.Duration) { s.skew.Store(int64(ahead)) }
+
 // RotateLinks changes the secret in all links, as if another listing had been made.
 func (s *Server) RotateLinks() {
 	s.mu.Lock()

@@ -33,6 +33,8 @@
 // listings unreliable, [Late] makes recordings and links appear later. A [Fault]
 // spoils the download of single recordings, an [APIFault] single answers of the API;
 // both are given in Config, by methods while the server runs, or by a hook.
+// [Server.ClearListingFaults], [Server.ReleaseLate] and [Server.ClearFaults] end all
+// that, so that a later run of a client can be held to the truth.
 //
 // # Sources
 //

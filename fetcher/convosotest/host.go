@@ -163,7 +163,7 @@ func (b *bucket) take() (wait time.Duration, ok bool) {
 }
 
 // hostTime is what the hosts' clocks show.
-func (s *Server) hostTime() time.Time { return s.config.Now().Add(s.config.ClockSkew) }
+func (s *Server) hostTime() time.Time { return s.config.Now().Add(time.Duration(s.skew.Load())) }
 
 func (s *Server) date() string { return s.hostTime().UTC().Format(http.TimeFormat) }
 

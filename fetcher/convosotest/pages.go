@@ -17,7 +17,7 @@ type page struct {
 	total int // total_found as it is sent
 }
 
-// readPageRows returns the rows of a query's page, after letting happen what was
+// pageOf returns the rows of a query's page, after letting happen what was
 // configured to happen while a client pages. The caller holds the lock.
 func (s *Server) pageOf(q query) page {
 	state := s.windows[q.window]
@@ -33,16 +33,16 @@ func (s *Server) pageOf(q query) page {
 	total := len(matches)
 	from := min(q.offset, total)
 	to := min(from+s.rowsOnPage(q), total)
-	shuffled := within(s.config.Oddities.TieShuffle, state.requests)
+	shuffled := within(s.tieShuffle, state.requests)
 	rows := s.cut(matches, q.descending, from, to, shuffled)
 	if q.offset > 0 && len(rows) > 0 && from > 0 {
 		state.swaps++
-		if within(s.config.Listing.BoundarySwaps, state.swaps) {
+		if within(s.listing.BoundarySwaps, state.swaps) {
 			rows[0] = at(matches, q.descending, from-1)
 		}
 	}
-	total += s.config.Listing.TotalError
-	if within(s.config.Listing.TotalChanges, state.requests) {
+	total += s.listing.TotalError
+	if within(s.listing.TotalChanges, state.requests) {
 		total += state.requests
 	}
 	return page{rows: rows, total: max(0, total)}
@@ -137,7 +137,7 @@ func (s *Server) shuffleTies(rows []int32) {
 // disturb lets calls that were held back appear and moving calls move, where the
 // window covers them.
 func (s *Server) disturb(q query) {
-	if s.config.Listing.HeldBack == 0 && s.config.Listing.Moved == 0 {
+	if s.listing.HeldBack == 0 && s.listing.Moved == 0 {
 		return
 	}
 	for i := range s.calls {

@@ -36,7 +36,7 @@ type apiError struct {
 // as the API does.
 func (s *Server) readQuery(params url.Values, now time.Time) (query, *apiError) {
 	get := func(name string) string {
-		if slices.Contains(s.config.Listing.Ignore, name) {
+		if slices.Contains(s.listing.Ignore, name) {
 			return ""
 		}
 		return params.Get(name)
@@ -68,7 +68,7 @@ func (s *Server) readWindow(q *query, start, end string, now time.Time) *apiErro
 			return &apiError{6026, "Invalid start_time"}
 		}
 		q.from = s.keyOfWall(wall, late)
-		if s.config.Listing.ExclusiveStart {
+		if s.listing.ExclusiveStart {
 			q.from++
 		}
 	}
@@ -78,7 +78,7 @@ func (s *Server) readWindow(q *query, start, end string, now time.Time) *apiErro
 			return &apiError{6041, "Invalid end_time"}
 		}
 		q.to = s.keyOfWall(wall, late)
-		if s.config.Listing.ExclusiveEnd {
+		if s.listing.ExclusiveEnd {
 			q.to--
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,12 +19,15 @@ type Server struct {
 	zone   *time.Location
 
 	api, media host
+	skew       atomic.Int64 // of the hosts' clocks, nanoseconds
 
 	mu           sync.Mutex // protects what follows, and what calls and recordings say
 	calls        []call
 	recordings   []recording
 	order        []int32 // listed calls by place
 	windows      map[string]*windowState
+	listing      Listing          // how listings go wrong now
+	tieShuffle   int              // likewise
 	edited       map[int32]string // status of calls that were edited
 	generation   uint32           // of links
 	apiRequests  int
@@ -63,9 +67,11 @@ func New(config Config) (*Server, error) {
 	s := &Server{
 		config: config, zone: zone,
 		windows: map[string]*windowState{}, edited: map[int32]string{},
+		listing: config.Listing, tieShuffle: config.Oddities.TieShuffle,
 		apiHook: config.APIHook, mediaHook: config.MediaHook, mediaDown: config.MediaDown,
 		closing: make(chan struct{}), serveErrs: make(chan error, 2),
 	}
+	s.skew.Store(int64(config.ClockSkew))
 	s.tokenLeft = timesLeft(config.TokenRequests)
 	s.AddAPIRules(config.APIRules...)
 	s.api.bucket.set(config.APIRate)

@@ -1,0 +1,120 @@
+package fetcher
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"testing"
+)
+
+// vendorPage is a page of so many rows like that of the vendor's sample, of which every nth has a recording.
+func vendorPage(b *testing.B, rows, nth int) []byte {
+	b.Helper()
+	body, err := os.ReadFile("../testdata/pages/vendor-sample.json")
+	if err != nil {
+		b.Fatal(err)
+	}
+	var sample struct {
+		Data struct {
+			Results []json.RawMessage `json:"results"`
+		} `json:"data"`
+	}
+	if err := json.Unmarshal(body, &sample); err != nil {
+		b.Fatal(err)
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(sample.Data.Results[0], &fields); err != nil {
+		b.Fatal(err)
+	}
+	recording := fields["recording"]
+	var page bytes.Buffer
+	fmt.Fprintf(&page, `{"success":true,"data":{"offset":0,"limit":%d,"total_found":"%d","entries":%d,"results":[`, rows, rows, rows)
+	for i := range rows {
+		fields["id"] = fmt.Appendf(nil, `"%d"`, 9_000_000_000+i)
+		fields["recording"] = json.RawMessage("[]")
+		if i%nth == 0 {
+			id := fmt.Appendf(nil, "%d", 800_000_000_000+i)
+			fields["recording"] = bytes.ReplaceAll(recording, []byte("999999999999"), id)
+		}
+		row, err := json.Marshal(fields)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if i > 0 {
+			page.WriteByte(',')
+		}
+		page.Write(row)
+	}
+	page.WriteString("]}}")
+	return page.Bytes()
+}
+
+// BenchmarkDecodePage decodes a whole page: where one row in 16 has a recording, as on a dialler's account,
+// and where each has.
+func BenchmarkDecodePage(b *testing.B) {
+	for _, nth := range []int{16, 1} {
+		body := vendorPage(b, MaxPageSize, nth)
+		b.Run(fmt.Sprintf("recording=1in%d", nth), func(b *testing.B) {
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				page, err := decodePage("list calls", 200, body)
+				if err != nil || len(page.calls) != MaxPageSize {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkRowWithoutLinks makes what is kept of a row.
+func BenchmarkRowWithoutLinks(b *testing.B) {
+	page, err := decodePage("list calls", 200, vendorPage(b, 1, 1))
+	if err != nil {
+		b.Fatal(err)
+	}
+	call := &page.calls[0]
+	b.SetBytes(int64(len(call.Raw)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := call.RowWithoutLinks(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkPacer is the cost of a request's turn where nobody has to wait for it.
+func BenchmarkPacer(b *testing.B) {
+	for name, ceiling := range map[string]float64{"unlimited": unlimitedRate, "paced": 1e9} {
+		b.Run(name, func(b *testing.B) {
+			p := newPacer("host", ceiling, ceiling)
+			b.ReportAllocs()
+			for b.Loop() {
+				started, err := p.wait(b.Context())
+				if err != nil {
+					b.Fatal(err)
+				}
+				p.answered(started)
+			}
+		})
+	}
+}
+
+// BenchmarkPacerShared is the same for 64 workers that are after each other's turn.
+func BenchmarkPacerShared(b *testing.B) {
+	const workers = 64
+	p := newPacer("host", unlimitedRate, 0)
+	b.SetParallelism(workers)
+	b.ReportAllocs()
+	b.RunParallel(func(loop *testing.PB) {
+		for loop.Next() {
+			started, err := p.wait(b.Context())
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			p.answered(started)
+		}
+	})
+}
