@@ -96,9 +96,6 @@ type Archiver struct {
 	state atomic.Pointer[run]
 }
 
-// ErrOtherArchive says that the archive belongs to another account, API or zone.
-var ErrOtherArchive = errors.New("the archive belongs to another account")
-
 // ErrOutage says that so many recordings in a row were refused or not found that
 // the vendor must have an outage; nothing was written off.
 var ErrOutage = errors.New("the media host has an outage or refuses this account")

@@ -94,7 +94,7 @@ func (c *accountCheck) check(r *run, calls []fetcher.Call) error {
 	case c.archive.AccountID == account:
 		return nil
 	case c.archive.AccountID != "":
-		return fmt.Errorf("%w: its account is %s, the token's is %s", ErrOtherArchive, c.archive.AccountID, account)
+		return &OtherArchiveError{Of: OfAccount, Archive: c.archive.AccountID, Run: account}
 	case r.config.DryRun:
 		return nil
 	}
@@ -105,7 +105,7 @@ func (c *accountCheck) check(r *run, calls []fetcher.Call) error {
 		if readErr == nil && noted.AccountID == account {
 			return nil
 		}
-		return fmt.Errorf("%w: its account is %s, the token's is %s", ErrOtherArchive, noted.AccountID, account)
+		return &OtherArchiveError{Of: OfAccount, Archive: noted.AccountID, Run: account}
 	}
 	if err != nil {
 		return fmt.Errorf("note the archive's account: %w", err)

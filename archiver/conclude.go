@@ -19,94 +19,34 @@ import (
 // calls: that its own day's listing lacks it proves nothing.
 const strayRemark = " (listed with another day's calls)"
 
-// heldVerdict is a line that would write a recording off, lost or given up, because
-// the host says that it does not have it or may not give it. On a day that should
-// still have its audio it is noted only when an answer has shown since that the
-// host is in order, or the run ended without an outage.
-type heldVerdict struct {
-	day    *sharedDay // with a reference of its own
-	line   manifest.Recording
-	proofs int64 // good answers before it
-}
-
-// hold keeps a verdict back until its day concludes. One that is proved needs no good
-// answer first. There are fewer than mostRefused without proof at any time, for as
-// many in a row end the run.
-func (r *run) hold(day *sharedDay, line manifest.Recording, proved bool) {
-	r.retain(day)
-	proofs := r.streaks.proofs()
-	if proved {
-		proofs = -1
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.held = append(r.held, heldVerdict{day: day, line: line, proofs: proofs})
-}
-
-// takeHeld returns the verdicts of a day, or of all days for "", and forgets them.
-func (r *run) takeHeld(date fetcher.Date) []heldVerdict {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var taken []heldVerdict
-	r.held = slices.DeleteFunc(r.held, func(h heldVerdict) bool {
-		if date != "" && h.day.date != date {
-			return false
-		}
-		taken = append(taken, h)
-		return true
-	})
-	return taken
-}
-
-// hasUnprovedVerdict reports whether one of the day still waits for a good answer.
-func (r *run) hasUnprovedVerdict(date fetcher.Date) bool {
-	proofs := r.streaks.proofs()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.ContainsFunc(r.held, func(h heldVerdict) bool {
-		return h.day.date == date && h.proofs >= proofs
-	})
-}
-
-// postpone puts a day's conclusion off to the end of the run.
-func (r *run) postpone(d *dayRun) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.postponed = append(r.postponed, d)
-}
-
-// settleHeld concludes the days that were put off. When the run is ending for any
-// cause, nothing is written off.
-func (r *run) settleHeld() error {
-	var failed error
-	for _, d := range r.postponed {
-		if failed != nil || r.soft.Err() != nil {
-			r.release(d.ledger)
-			r.leaveOpen(OpenDay{Day: string(d.date), Settled: d.age.settled, Reasons: []string{reasonStopped}})
-			continue
-		}
-		failed = d.conclude()
-	}
-	for _, h := range r.takeHeld("") { // of days that are concluded, or were not asked for
-		if failed == nil && r.soft.Err() == nil {
-			failed = r.noteHeld(h, wantedBy(h.day, nil))
-		}
-		r.release(h.day)
-	}
-	return failed
-}
-
 // conclude notes what the listing and the workers found of the whole day, and
 // closes it where everything in it is final.
 func (d *dayRun) conclude() error {
-	defer d.release(d.ledger)
-	now := d.now() // the API has told its time since the day was begun
+	defer d.letGo()
+	d.lookAtAge()
+	err := d.noteAll()
+	if err == nil {
+		err = d.finish()
+	}
+	if err != nil {
+		d.leaveUnfinished()
+	}
+	return err
+}
+
+// lookAtAge judges the day's age anew: the API has told its time since it was begun.
+func (d *dayRun) lookAtAge() {
+	now := d.now()
 	d.age.settled = d.age.settled && d.config.settled(now, d.date)
 	d.age.expired = d.age.expired && d.config.expired(now, d.date)
 	if d.begun.After(now) {
 		d.begun = now
 	}
-	if err := d.noteHeldOfDay(); err != nil {
+}
+
+// noteAll writes the lines that are left once every recording was worked.
+func (d *dayRun) noteAll() error {
+	if err := d.noteHeldOf(d.date); err != nil {
 		return err
 	}
 	if err := d.noteNameless(); err != nil {
@@ -115,65 +55,34 @@ func (d *dayRun) conclude() error {
 	if err := d.noteUnlisted(); err != nil {
 		return err
 	}
-	// Every recording of these windows has a durable line by now.
-	if err := d.noteWindows(); err != nil {
-		return err
+	if !d.straysNoted() {
+		// Of another day that was done before this listing found them there, or not
+		// asked for. This day is listed again in any case.
+		return nil
 	}
+	// Every recording of these windows has a durable line by now.
+	return d.noteWindows()
+}
+
+// finish closes the day, or says why it stays open, when its lines are uploaded.
+func (d *dayRun) finish() error {
 	waiting := d.waiting()
 	reasons := d.openReasons(waiting)
 	switch {
 	case len(reasons) > 0:
+		if err := d.flush(); err != nil {
+			return err
+		}
 		d.leaveOpen(OpenDay{Day: string(d.date), Settled: d.age.settled, Waiting: waiting, Reasons: reasons})
-		return d.flush()
+		return nil
 	case !d.whole:
+		if err := d.flush(); err != nil {
+			return err
+		}
 		d.count(func(s *Summary) { s.DaysWhole++ })
-		return d.flush()
+		return nil
 	}
 	return d.close()
-}
-
-func (d *dayRun) noteHeldOfDay() error {
-	held := d.takeHeld(d.date)
-	wanted := wantedBy(d.ledger, held)
-	var failed error
-	for _, h := range held {
-		if failed == nil {
-			failed = d.noteHeld(h, wanted)
-		}
-		d.release(h.day)
-	}
-	return failed
-}
-
-// wantedBy counts the recordings of a day that want each key. A file under a key
-// that several want may be any one's, where the store keeps no ids.
-func wantedBy(day *sharedDay, held []heldVerdict) map[string]int {
-	wanted := map[string]int{}
-	held = slices.DeleteFunc(slices.Clone(held), func(h heldVerdict) bool {
-		_, noted := day.Recording(h.line.RecordingID)
-		return noted // and counted with the others
-	})
-	for _, h := range held {
-		wanted[h.line.Key]++
-	}
-	for _, s := range day.Recordings() {
-		wanted[s.Key]++
-	}
-	return wanted
-}
-
-func (r *run) noteHeld(h heldVerdict, wanted map[string]int) error {
-	if h.line.Outcome == manifest.Lost {
-		return r.noteLoss(h.day, h.line, wanted)
-	}
-	if err := r.note(h.day, h.line); err != nil {
-		return err
-	}
-	r.count(func(s *Summary) {
-		s.add(h.line.Outcome)
-		s.GivenUp++
-	})
-	return nil
 }
 
 // noteLoss writes a recording off, unless a run that was killed has stored it, or
@@ -189,24 +98,40 @@ func (r *run) noteLoss(day *sharedDay, line manifest.Recording, wanted map[strin
 		r.Logger.Warn("recording not looked up, so not written off", "recording_id", line.RecordingID, "err", err)
 		line.Outcome = manifest.Pending
 	case found:
-		line.Outcome, line.Reason = manifest.Archived, "adopted: stored by a run that did not note it"
-		line.Key, line.Size, line.ETag = stored.Key, stored.Size, stored.ETag
-		line.SHA256 = fmt.Sprintf("%x", stored.SHA256)
+		return r.adopt(day, line, stored)
 	}
 	if err := r.note(day, line); err != nil {
 		return err
 	}
 	r.count(func(s *Summary) {
-		switch line.Outcome {
-		case manifest.Archived:
-			s.Archived++
-			s.Adopted++
-			s.Bytes += line.Size
-		case manifest.Lost:
+		s.add(line.Outcome)
+		if line.Outcome == manifest.Lost {
 			s.Lost++
-		default:
-			s.add(line.Outcome)
 		}
+	})
+	return nil
+}
+
+// adopt notes a recording that stands in the store already. It is a new one in the
+// archive, and so counts towards the limit on those.
+func (r *run) adopt(day *sharedDay, line manifest.Recording, stored store.Stored) (err error) {
+	if err := r.limit.reserve(r.soft); err != nil {
+		if errors.Is(err, errLimitReached) {
+			return err
+		}
+		return errStopping
+	}
+	defer func() { r.limit.release(err == nil) }()
+	line.Outcome, line.Reason = manifest.Archived, "adopted: stored by a run that did not note it"
+	line.Key, line.Size, line.ETag = stored.Key, stored.Size, stored.ETag
+	line.SHA256 = fmt.Sprintf("%x", stored.SHA256)
+	if err := r.note(day, line); err != nil {
+		return err
+	}
+	r.count(func(s *Summary) {
+		s.Archived++
+		s.Adopted++
+		s.Bytes += line.Size
 	})
 	return nil
 }
@@ -245,13 +170,11 @@ func (r *run) findStored(line manifest.Recording, onlyOne bool) (stored store.St
 // its name depends on the link.
 func (d *dayRun) noteNameless() error {
 	if !d.age.expired || !d.clockTrusted() {
+		d.count(func(s *Summary) { s.Pending += len(d.nameless) })
 		return nil
 	}
 	now := d.now().UTC()
 	for identity, call := range d.nameless {
-		if _, known := d.ledger.Recording(identity); known {
-			continue
-		}
 		if err := d.noteLoss(d.ledger, manifest.Recording{
 			RecordingID: identity, Outcome: manifest.Lost, Time: now, Run: d.config.Run, CallID: call.ID, FirstSeen: now,
 			Reason: reasonNameless,
@@ -337,7 +260,7 @@ func (d *dayRun) openReasons(waiting int) []string {
 }
 
 func (d *dayRun) flush() error {
-	if err := d.Ledger.Flush(d.hard); err != nil {
+	if err := d.withPatience(func() error { return d.Ledger.Flush(d.hard) }); err != nil {
 		return fmt.Errorf("upload manifest of %s: %w", d.date, err)
 	}
 	return nil
@@ -355,7 +278,7 @@ func (d *dayRun) close() error {
 		// was asked for again must not narrow that.
 		line.Filter, line.Calls, line.ListedAt = "", d.before.Calls, d.before.ListedAt
 	}
-	err := d.ledger.Close(d.hard, line)
+	err := d.withPatience(func() error { return d.ledger.Close(d.hard, line) })
 	switch {
 	case errors.Is(err, manifest.ErrChanged):
 		d.leaveOpen(OpenDay{Day: string(d.date), Settled: true, Reasons: []string{"another run is writing this day"}})

@@ -39,6 +39,7 @@ type dayRun struct {
 	owed      sync.WaitGroup // jobs handed out and not done
 	abandoned atomic.Bool    // a recording was listed and not worked
 	nameless  map[string]*fetcher.Call
+	strays    map[*sharedDay]map[string]struct{} // recordings of other days, which are held
 	doubts    []string
 	windows   []fetcher.WindowResult
 }
@@ -47,11 +48,15 @@ type dayRun struct {
 func (r *run) workDay(p plannedDay) error {
 	r.beginDay(p.date)
 	defer r.endDay(p.date)
-	status, err := r.Ledger.Status(r.soft, string(p.date))
-	if err != nil && r.soft.Err() == nil && !isBadLine(err) {
+	status, err := r.look(p.date)
+	switch {
+	case r.concernsDayAlone(err):
+		r.leaveUnreadable(p.date, err)
+		return nil
+	case err != nil:
+		r.leaveUndone(p.date, r.config.settled(r.now(), p.date))
 		return fmt.Errorf("read state of %s: %w", p.date, err)
-	}
-	if err == nil && r.skips(status) {
+	case r.skips(status):
 		r.count(func(s *Summary) { s.DaysSkipped++ })
 		return nil
 	}
@@ -66,12 +71,11 @@ func (r *run) workDay(p plannedDay) error {
 	}
 	ledger, err := r.acquire(p.date)
 	if isBadLine(err) {
-		// What the day holds is not known, so that nothing may be decided on it.
-		r.leaveOpen(OpenDay{Day: string(p.date), Settled: r.config.settled(now, p.date), Unreadable: true,
-			Reasons: []string{err.Error() + ": run verify --repair"}})
+		r.leaveUnreadable(p.date, err)
 		return nil
 	}
 	if err != nil {
+		r.leaveUndone(p.date, r.config.settled(now, p.date))
 		return err
 	}
 	d := &dayRun{
@@ -79,6 +83,7 @@ func (r *run) workDay(p plannedDay) error {
 		age:      r.ageOf(p.date, now),
 		listing:  r.config.Run + "." + strconv.FormatInt(r.listings.Add(1), 10),
 		nameless: map[string]*fetcher.Call{},
+		strays:   map[*sharedDay]map[string]struct{}{},
 	}
 	d.before, d.closed = ledger.Closed()
 	return d.work()
@@ -87,6 +92,16 @@ func (r *run) workDay(p plannedDay) error {
 func isBadLine(err error) bool {
 	_, ok := errors.AsType[*manifest.BadLineError](err)
 	return ok
+}
+
+// isUnreadable reports whether a day could not be loaded for what is wrong with that
+// day alone.
+func (r *run) isUnreadable(date fetcher.Date, err error) bool {
+	if isBadLine(err) {
+		return true
+	}
+	_, err = r.look(date)
+	return r.concernsDayAlone(err)
 }
 
 func (r *run) ageOf(date fetcher.Date, now time.Time) dayAge {
@@ -114,21 +129,53 @@ func (d *dayRun) work() error {
 	}
 	switch {
 	case err != nil, d.soft.Err() != nil, d.abandoned.Load():
-		d.release(d.ledger)
-		d.leaveOpen(OpenDay{Day: string(d.date), Settled: d.age.settled, Reasons: []string{reasonStopped}})
+		d.leaveUnfinished()
+		d.letGo()
 		if d.soft.Err() != nil {
 			return nil // the run knows why
 		}
 		return err
 	case d.config.DryRun:
-		d.release(d.ledger)
+		d.count(func(s *Summary) { s.Pending += len(d.nameless) })
+		d.letGo()
 		return nil
 	}
-	if d.hasUnprovedVerdict(d.date) {
-		d.postpone(d) // until the run knows whether the host had an outage
-		return nil
+	if d.hasUnprovedVerdict(d.date) || !d.straysNoted() {
+		d.postpone(d) // until it is known whether the host had an outage
+	} else if err := d.conclude(); err != nil {
+		return err
 	}
-	return d.conclude()
+	return d.concludeReady()
+}
+
+// letGo releases the ledgers that the listing holds.
+func (d *dayRun) letGo() {
+	for day := range d.strays {
+		d.release(day)
+	}
+	d.release(d.ledger)
+}
+
+// expectStray remembers a recording of another day that this listing holds: before it
+// has a line of its own, no line may say what was listed.
+func (d *dayRun) expectStray(day *sharedDay, identity string) {
+	if d.strays[day] == nil {
+		d.retain(day)
+		d.strays[day] = map[string]struct{}{}
+	}
+	d.strays[day][identity] = struct{}{}
+}
+
+// straysNoted reports whether all of them have a line, as far as that is known now.
+func (d *dayRun) straysNoted() bool {
+	for day, identities := range d.strays {
+		for identity := range identities {
+			if _, noted := day.Recording(identity); !noted {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // list pages through the day and hands its recordings to the workers. A window is
@@ -141,6 +188,9 @@ func (d *dayRun) list() error {
 			return err
 		}
 		if err := d.workPage(page); err != nil {
+			return err
+		}
+		if err := d.concludeReady(); err != nil {
 			return err
 		}
 	}
@@ -183,9 +233,10 @@ func (d *dayRun) workPage(page *fetcher.Page) error {
 		day, ok := days[call.Day]
 		if !ok {
 			var err error
-			if day, err = d.acquire(call.Day); isBadLine(err) {
-				continue // the day in work stays open for this row in any case
-			} else if err != nil {
+			if day, err = d.acquire(call.Day); err != nil {
+				if d.isUnreadable(call.Day, err) {
+					continue // the day in work stays open for this row in any case
+				}
 				return err
 			}
 			days[call.Day] = day
@@ -230,10 +281,11 @@ func (d *dayRun) noteCalls(day *sharedDay, calls []*fetcher.Call) error {
 // any other to the workers.
 func (d *dayRun) decide(day *sharedDay, call *fetcher.Call, recording fetcher.Recording) error {
 	if recording.ID == "" && recording.Link == "" {
-		if day == d.ledger { // another day's keeps this one open in any case
-			d.nameless[recording.Identity] = call // its identity will be another once it has a link
-		}
+		d.decideNameless(day, call, recording.Identity)
 		return nil
+	}
+	if day != d.ledger && (recording.Link != "" || !call.InProgress()) {
+		d.expectStray(day, recording.Identity)
 	}
 	if !day.take(recording.Identity) {
 		return nil
@@ -275,6 +327,21 @@ func (d *dayRun) decide(day *sharedDay, call *fetcher.Call, recording fetcher.Re
 		j.end(true)
 		return context.Cause(d.soft)
 	}
+}
+
+// decideNameless remembers a recording that has neither id nor link. Another day's
+// keeps this one open in any case, and is counted where it belongs.
+func (d *dayRun) decideNameless(day *sharedDay, call *fetcher.Call, identity string) {
+	if day != d.ledger || call.InProgress() || !day.take(identity) {
+		return
+	}
+	defer day.repay(false)
+	d.count(func(s *Summary) { s.Recordings++ })
+	if _, writtenOff := day.Recording(identity); writtenOff {
+		d.count(func(s *Summary) { s.Known++ })
+		return
+	}
+	d.nameless[identity] = call // its identity will be another once it has a link
 }
 
 // bytesPerSecond is the rate of the vendor's audio: 64 kbit/s.
@@ -319,6 +386,21 @@ func (r *run) endDay(date fetcher.Date) {
 	defer r.mu.Unlock()
 	delete(r.active, date)
 	r.left--
+}
+
+// leaveUndone counts a day that a run came to and did not get done with.
+func (r *run) leaveUndone(date fetcher.Date, settled bool) {
+	r.leaveOpen(OpenDay{Day: string(date), Settled: settled, Reasons: []string{reasonStopped}})
+}
+
+// leaveUnreadable counts a day of which it is not known what it holds, so that nothing
+// may be decided on it.
+func (r *run) leaveUnreadable(date fetcher.Date, err error) {
+	reason := err.Error()
+	if isBadLine(err) {
+		reason += ": run verify --repair"
+	}
+	r.leaveOpen(OpenDay{Day: string(date), Settled: r.config.settled(r.now(), date), Unreadable: true, Reasons: []string{reason}})
 }
 
 // leaveOpen counts a day that stays open.

@@ -257,6 +257,58 @@ func TestNamelessRecording(t *testing.T) {
 	}
 }
 
+// TestNamelessRecordingsAreCounted counts what has neither id nor link as listed, and
+// once by what became of it; while its call runs, neither.
+func TestNamelessRecordingsAreCounted(t *testing.T) {
+	const day = fetcher.Date("2025-05-10")
+	soon, late := instant(t, "2025-06-10"+noon), instant(t, "2025-12-10"+noon)
+	nameless := func(file string) vendorRecord { return vendorRecord{Filename: file} }
+	for name, test := range map[string]struct {
+		runs    []time.Time
+		running bool // the call is still in progress by its row
+		dryRun  bool
+		want    Summary // of the last run
+		waiting int
+	}{
+		"waits":           {runs: []time.Time{soon}, want: Summary{Recordings: 3, Archived: 1, Pending: 2}, waiting: 2},
+		"waits still":     {runs: []time.Time{soon, soon}, want: Summary{Recordings: 3, Known: 1, Pending: 2}, waiting: 2},
+		"is written off":  {runs: []time.Time{late}, want: Summary{Recordings: 3, Archived: 1, Lost: 2, DaysClosed: 1}},
+		"was written off": {runs: []time.Time{late, late}, want: Summary{Recordings: 3, Known: 3, DaysClosed: 1}},
+		"is counted only": {runs: []time.Time{soon}, dryRun: true, want: Summary{Recordings: 3, Pending: 2, ToFetch: 1}},
+		"in progress":     {runs: []time.Time{soon}, running: true, want: Summary{Recordings: 1, Archived: 1, DaysClosed: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newVendor(t)
+			call := callAt("1", day, noon, nameless("a.mp3"), nameless("b.mp3"))
+			if test.running {
+				call.Length = "null"
+			}
+			v.rows[day] = []row{call, callAt("2", day, noon, v.recording("111"))}
+			a := v.archive(t)
+			var s Summary
+			for _, now := range test.runs {
+				s = a.runAt(now, []plannedDay{wholeDay(day)}, func(s *setup) {
+					s.Config.DryRun, s.Config.Relist = test.dryRun, true
+				})
+			}
+			got := Summary{
+				Recordings: s.Recordings, Archived: s.Archived, Known: s.Known, Pending: s.Pending, Lost: s.Lost,
+				ToFetch: s.ToFetch, DaysClosed: s.DaysClosed,
+			}
+			if fmt.Sprint(got) != fmt.Sprint(test.want) {
+				t.Errorf("counted %+v", got)
+			}
+			waiting := 0
+			for _, open := range s.OpenDays {
+				waiting += open.Waiting
+			}
+			if waiting != test.waiting {
+				t.Errorf("open days %+v", s.OpenDays)
+			}
+		})
+	}
+}
+
 // TestQueuedJobRetainsNoPage queues one recording of each of many large pages.
 func TestQueuedJobRetainsNoPage(t *testing.T) {
 	const (

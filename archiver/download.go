@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -255,9 +256,9 @@ func reasonOf(err error) string {
 
 // namesOf makes the names that a recording may be stored under.
 func (r *run) namesOf(day *sharedDay, call *fetcher.Call, recording fetcher.Recording, format audio.Format) (key.Names, error) {
-	fields := call.Fields()
-	if fields == nil {
-		fields = map[string]string{}
+	fields := map[string]string{}
+	if !r.Keys.NamesOnly("recording_id", "filename", "type", "new") {
+		maps.Copy(fields, call.Fields()) // which reads the whole row
 	}
 	fields["recording_id"] = cmp.Or(recording.ID, recording.Identity)
 	fields["filename"] = recording.Filename

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"convoso-archiver/archiver/store"
 	"convoso-archiver/fetcher"
 	"convoso-archiver/internal/retry"
 	"convoso-archiver/manifest"
@@ -34,9 +35,11 @@ type run struct {
 	slots   chan struct{} // taken by each download
 	retry   retry.Policy
 	streaks streaks
-	limit   *limiter
-	zone    zoneCheck
-	account accountCheck
+	// patience is for a store that is out of order: some minutes.
+	patience retry.Policy
+	limit    *limiter
+	zone     zoneCheck
+	account  accountCheck
 
 	soft context.Context // ends when the run is asked to stop: nothing new is begun
 	hard context.Context // ends when what is in flight must end too
@@ -47,10 +50,12 @@ type run struct {
 	open      map[fetcher.Date]*sharedDay
 	claims    map[string]*claim // by the key that is being stored under
 	held      []heldVerdict
-	postponed []*dayRun // days that cannot be concluded before the run's end
+	postponed []*dayRun // days that cannot be concluded yet
 	summary   Summary
 	active    map[fetcher.Date]bool
 	left      int
+
+	concluding sync.Mutex // held while days that were put off are concluded
 
 	inFlight atomic.Int64
 	received atomic.Int64
@@ -93,13 +98,14 @@ func (a *Archiver) Run(ctx context.Context) error {
 func (a *Archiver) prepare(ctx context.Context) *run {
 	r := &run{
 		Archiver: a, config: a.Config, pool: newChunkPool(),
-		jobs:   make(chan *job, queueLength),
-		slots:  make(chan struct{}, a.Config.Workers),
-		retry:  retry.Policy{Tries: 5, Refusals: 12, Initial: 500 * time.Millisecond, Max: 30 * time.Second},
-		limit:  newLimiter(a.Config.MaxRecordings),
-		open:   map[fetcher.Date]*sharedDay{},
-		claims: map[string]*claim{},
-		active: map[fetcher.Date]bool{},
+		jobs:     make(chan *job, queueLength),
+		slots:    make(chan struct{}, a.Config.Workers),
+		retry:    retry.Policy{Tries: 5, Refusals: 12, Initial: 500 * time.Millisecond, Max: 30 * time.Second},
+		patience: retry.Policy{Tries: 10, Initial: 4 * time.Second, Max: 30 * time.Second},
+		limit:    newLimiter(a.Config.MaxRecordings),
+		open:     map[fetcher.Date]*sharedDay{},
+		claims:   map[string]*claim{},
+		active:   map[fetcher.Date]bool{},
 	}
 	r.now = r.earlierClock
 	r.zone.location = a.Config.Zone
@@ -157,10 +163,10 @@ func (r *run) checkArchive() error {
 		return fmt.Errorf("read what the archive belongs to: %w", err)
 	}
 	if archive.APIURL != r.config.APIURL {
-		return fmt.Errorf("%w: its API is %s, this run's is %s", ErrOtherArchive, archive.APIURL, r.config.APIURL)
+		return &OtherArchiveError{Of: OfAPI, Archive: archive.APIURL, Run: r.config.APIURL}
 	}
 	if archive.TimeZone != r.config.Zone.String() {
-		return fmt.Errorf("%w: its time zone is %s, this run's is %s", ErrOtherArchive, archive.TimeZone, r.config.Zone)
+		return &OtherArchiveError{Of: OfZone, Archive: archive.TimeZone, Run: r.config.Zone.String()}
 	}
 	r.account.archive = archive
 	return nil
@@ -218,7 +224,9 @@ func (r *run) planDays() ([]plannedDay, error) {
 	var open []fetcher.Date
 	if r.config.Span.CatchUp {
 		for status, err := range r.Ledger.Days(r.soft) {
-			if err != nil {
+			// A day that cannot be looked at counts as open; what is wrong is told when
+			// it is worked.
+			if err != nil && (status.Day == "" || !r.concernsDayAlone(err) && !store.IsRetriable(err)) {
 				return nil, fmt.Errorf("look for open days: %w", err)
 			}
 			if !status.ClosedFor(r.config.Filter.String()) {

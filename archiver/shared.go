@@ -1,10 +1,14 @@
 package archiver
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"sync"
 
+	"convoso-archiver/archiver/store"
 	"convoso-archiver/fetcher"
+	"convoso-archiver/internal/retry"
 	"convoso-archiver/manifest"
 )
 
@@ -76,9 +80,11 @@ func (r *run) acquire(date fetcher.Date) (*sharedDay, error) {
 		day = &sharedDay{date: date, seen: map[string]struct{}{}}
 		day.repaid = sync.NewCond(&day.mu)
 		day.load = sync.OnceValue(func() error {
-			var err error
-			day.Day, err = r.Ledger.Day(r.hard, string(date))
-			return err
+			return r.withPatience(func() error {
+				var err error
+				day.Day, err = r.Ledger.Day(r.hard, string(date))
+				return err
+			})
 		})
 		r.open[date] = day
 	}
@@ -89,6 +95,43 @@ func (r *run) acquire(date fetcher.Date) (*sharedDay, error) {
 		return nil, fmt.Errorf("read manifest of %s: %w", date, err)
 	}
 	return day, nil
+}
+
+// look returns what a cheap look tells of a day.
+func (r *run) look(date fetcher.Date) (status manifest.DayStatus, err error) {
+	err = r.withPatience(func() error {
+		status, err = r.Ledger.Status(r.soft, string(date))
+		return err
+	})
+	return status, err
+}
+
+// concernsDayAlone reports whether an error of looking at a day concerns that day
+// alone: it cannot be read, where others may. What a later version wrote, and a store
+// that refuses or is out of order, end the run.
+func (r *run) concernsDayAlone(err error) bool {
+	if err == nil || r.soft.Err() != nil || errors.Is(err, store.ErrUnusable) || store.IsRetriable(err) {
+		return false
+	}
+	_, later := errors.AsType[*manifest.VersionError](err)
+	return !later
+}
+
+// withPatience does what needs the store of the manifest, again and again while that
+// is out of order, for minutes. A run that is asked to stop does not go on waiting:
+// what could not be uploaded stays in the spool.
+func (r *run) withPatience(op func() error) error {
+	err := retry.Do(r.soft, r.patience, func(context.Context) error {
+		err := op()
+		if err == nil || store.IsRetriable(err) {
+			return err
+		}
+		return retry.Stop(err)
+	})
+	if store.IsRetriable(err) && r.soft.Err() == nil {
+		return fmt.Errorf("the store was out of order for minutes: %w", err)
+	}
+	return err
 }
 
 // note appends a recording's line to its day; it is durable when note returns nil.

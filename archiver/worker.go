@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"convoso-archiver/archiver/key"
 	"convoso-archiver/archiver/store"
@@ -99,6 +98,8 @@ func (r *run) fetchAndStore(j *job) (manifest.Recording, error) {
 			if got, found, err = r.downloadInTurn(j); err != nil || found != nil {
 				return err
 			}
+			// The host was in order now: once the recording is stored, that may be long ago.
+			r.streaks.note(nil, j.age.expired)
 		}
 		var err error
 		stored, err = r.put(j, got)
@@ -138,9 +139,8 @@ func (r *run) downloadInTurn(j *job) (*download, *finding, error) {
 // out of order, for minutes. To give it up would cost a further request for it, and
 // then for all that follow; so the run ends instead.
 func (r *run) storeWithPatience(j *job, got *download) (manifest.Recording, error) {
-	patience := retry.Policy{Tries: 10, Initial: 4 * time.Second, Max: 30 * time.Second}
 	var stored store.Stored
-	err := retry.Do(r.soft, patience, func(context.Context) error {
+	err := retry.Do(r.soft, r.patience, func(context.Context) error {
 		var err error
 		stored, err = r.put(j, got)
 		return err
@@ -268,7 +268,6 @@ func (r *run) noteArchived(j *job, got *download, stored store.Stored) (manifest
 	if err := r.note(j.day, line); err != nil {
 		return line, err
 	}
-	r.streaks.note(nil, j.age.expired)
 	r.count(func(s *Summary) {
 		s.Archived++
 		s.Bytes += stored.Size

@@ -69,10 +69,11 @@ func namePart(text string) string {
 }
 
 // isDevice reports whether Windows opens a device by the name, whatever extension it
-// has. Superscript digits count there.
+// has. Superscript digits count there, and spaces behind the name do not; whether those
+// before it do is not documented, so that they are not relied on.
 func isDevice(part string) bool {
 	stem, _, _ := strings.Cut(part, ".")
-	stem = strings.ToUpper(strings.TrimRight(stem, " "))
+	stem = strings.ToUpper(strings.Trim(stem, " "))
 	switch stem {
 	case "CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$":
 		return true

@@ -3,6 +3,7 @@ package key
 import (
 	"io/fs"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -43,17 +44,28 @@ func FuzzKey(f *testing.F) {
 		if err != nil || again != names {
 			t.Fatalf("not the same twice: %q and %q", names, again)
 		}
-		for _, key := range names.For(id, sum) {
+		keys := names.For(id, sum)
+		for _, key := range keys {
 			checkKey(t, key, int(prefix), texts[int(choice)/8%len(texts)])
 			if ext := o.Format.Extension(); !strings.HasSuffix(strings.ToLower(key), ext) {
 				t.Errorf("%q does not end in %q", key, ext)
 			}
 		}
+		// A later run knows the wanted key alone and must find what stands under the second.
+		if again := Again(names.Wanted(), id); !slices.Equal(again, keys[:2]) {
+			t.Errorf("keys %q, noted and made again %q", keys, again)
+		}
 		for _, key := range Quarantine(filename, id, sum) {
 			checkParts(t, key)
+			if !strings.HasPrefix(key, "quarantine/") || strings.Count(key, "/") != 2 {
+				t.Errorf("%q is not in quarantine", key)
+			}
 		}
 	})
 }
+
+// shortName is how NTFS shortens a name; the archive's own folders answer to theirs.
+var shortName = regexp.MustCompile(`(?i)^(manife|quaran|calls)~[0-9]`)
 
 func checkKey(t *testing.T, key string, prefix int, template string) {
 	t.Helper()
@@ -65,17 +77,18 @@ func checkKey(t *testing.T, key string, prefix int, template string) {
 		t.Errorf("%q has other parts than %q", key, template)
 	}
 	first, _, _ := strings.Cut(key, "/")
-	if strings.HasPrefix(first, ".") || slices.ContainsFunc([]string{"manifest", "calls", "quarantine"},
+	if strings.HasPrefix(first, ".") || shortName.MatchString(first) || slices.ContainsFunc([]string{"manifest", "calls", "quarantine"},
 		func(own string) bool { return strings.EqualFold(first, own) }) {
 		t.Errorf("%q is in the archive's own folders", key)
 	}
 }
 
-// checkParts judges by rules of its own what a store and Windows take.
+// checkParts judges by rules of its own what a store and Windows take, and what a
+// person sees.
 func checkParts(t *testing.T, key string) {
 	t.Helper()
 	if !utf8.ValidString(key) || !fs.ValidPath(key) || !filepath.IsLocal(key) ||
-		strings.ContainsAny(key, `\:<>"|?*`) || strings.ContainsFunc(key, unicode.IsControl) {
+		strings.ContainsAny(key, `\:<>"|?*`) || strings.ContainsFunc(key, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		t.Fatalf("bad key %q", key)
 	}
 	for part := range strings.SplitSeq(key, "/") {
@@ -85,29 +98,44 @@ func checkParts(t *testing.T, key string) {
 		switch {
 		case len(part) > 255, strings.HasSuffix(part, "."), strings.HasSuffix(part, " "):
 			t.Errorf("bad part %q", part)
-		case slices.Contains([]string{"con", "prn", "aux", "nul", "conin$", "conout$"}, stem),
+		case slices.Contains([]string{"con", "prn", "aux", "nul", "conin$", "conout$", "clock$"}, stem),
 			port && utf8.RuneCountInString(stem) == 4 && strings.ContainsAny(stem[3:], "0123456789¹²³"):
 			t.Errorf("part %q is a device", part)
 		}
 	}
 }
 
-// FuzzCleanPart checks that cleaning twice changes no more than cleaning once.
+// FuzzCleanPart checks that cleaning twice changes no more than cleaning once, that
+// nothing clean is changed, and that a long part differs from another in one
+// character after it was cut too.
 func FuzzCleanPart(f *testing.F) {
 	for _, text := range []string{"x", "", "..", "con", "a. .", strings.Repeat("é", 200) + ".mp3", "\xff", "aux.", strings.Repeat("x", 256)} {
-		f.Add(text)
+		f.Add(text, uint16(len(text)/2))
 	}
-	f.Fuzz(func(t *testing.T, text string) {
+	plain := regexp.MustCompile(`^[A-Za-z0-9-]+[A-Za-z0-9_-]{4}(\.[A-Za-z0-9]{3})?$`)
+	f.Fuzz(func(t *testing.T, text string, at uint16) {
 		once := CleanPart(text)
 		checkParts(t, once)
 		if twice := CleanPart(once); twice != once {
 			t.Errorf("%q became %q, then %q", text, once, twice)
 		}
+		if len(text) <= 255 && plain.MatchString(text) && once != text {
+			t.Errorf("%q became %q", text, once)
+		}
+		if len(text) == 0 {
+			return
+		}
+		changed := []byte(text)
+		changed[int(at)%len(changed)] ^= 1
+		other := string(changed)
+		if namePart(text) != namePart(other) && len(namePart(text)) > 255 && len(namePart(other)) > 255 && CleanPart(other) == once {
+			t.Errorf("%q and %q both became %q", text, other, once)
+		}
 	})
 }
 
-// FuzzAlternatives checks that two recordings never share an alternative, also where
-// upper and lower case are one.
+// FuzzAlternatives checks that two recordings never share an alternative, nor a key
+// in quarantine, also where upper and lower case are one.
 func FuzzAlternatives(f *testing.F) {
 	f.Add("x", "1-2", "x-1", "2")
 	f.Add("x", "1_1a2b3c4d", "x", "1")
@@ -124,7 +152,7 @@ func FuzzAlternatives(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return names.For(id, sum)[1:]
+			return append(names.For(id, sum)[1:], Quarantine("2025-05-01", id, sum)...)
 		}
 		for _, one := range keys(name, id) {
 			for _, other := range keys(otherName, otherID) {
@@ -132,6 +160,10 @@ func FuzzAlternatives(f *testing.F) {
 					t.Errorf("%q and %q of %q and %q", one, other, id, otherID)
 				}
 			}
+		}
+		// What one id becomes, another may be: it must still be another.
+		if encoded := encodeID(id); encoded != id && strings.EqualFold(encodeID(encoded), encoded) {
+			t.Errorf("ids %q and %q are both %q in a key", id, encoded, encoded)
 		}
 	})
 }

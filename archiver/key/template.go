@@ -3,6 +3,7 @@ package key
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -127,6 +128,11 @@ func (t *Template) try() error {
 		return checkPath(made)
 	}
 	return nil
+}
+
+// NamesOnly reports whether the template names no fields but these, call_date aside.
+func (t *Template) NamesOnly(fields ...string) bool {
+	return !slices.ContainsFunc(t.fields, func(name string) bool { return !slices.Contains(fields, name) })
 }
 
 // checkPath refuses what no template should make.

@@ -245,3 +245,20 @@ func BenchmarkKey(b *testing.B) {
 		})
 	}
 }
+
+func TestNamesOnly(t *testing.T) {
+	for text, want := range map[string]bool{
+		"{{.filename}}": true,
+		`{{.call_date.Format "2006-01-02"}}/{{.recording_id}}`:              true,
+		"{{.campaign_id}}/{{.filename}}":                                    false,
+		`{{if .queue_id}}{{.filename}}{{else}}{{.recording_id}}{{end}}.mp3`: false,
+	} {
+		parsed, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := parsed.NamesOnly("filename", "recording_id"); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+}

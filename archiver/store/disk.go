@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -92,29 +93,34 @@ func (d *Disk) prepare() (err error) {
 	return d.proveWritable()
 }
 
-// makeDestination makes dir and the folders above it, and makes the new names
-// durable.
+// makeDestination makes dir and the folders above it, one after another, and makes
+// each name durable before the next. So only the last one that exists may be what a
+// killed run has made and not synced.
 func makeDestination(dir string) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
-	var parents []string
-	for missing := dir; ; missing = filepath.Dir(missing) {
-		_, err := os.Stat(missing)
+	var missing []string
+	existing := dir
+	for ; ; existing = filepath.Dir(existing) {
+		_, err := os.Stat(existing)
 		if err == nil {
 			break
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		parents = append(parents, filepath.Dir(missing))
+		missing = append(missing, existing)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := syncParent(filepath.Dir(existing)); err != nil {
 		return err
 	}
-	for _, parent := range parents {
-		if err := syncParent(parent); err != nil {
+	for _, folder := range slices.Backward(missing) {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return err
+		}
+		if err := syncParent(filepath.Dir(folder)); err != nil {
 			return err
 		}
 	}

@@ -80,22 +80,30 @@ func fileFailure(op, at string, err error) error {
 		return f
 	}
 	err = withoutPath(err)
-	f := &failure{text: op + ": " + err.Error(), is: []error{err}}
+	f := &failure{text: op + ": " + err.Error(), hint: Hint(err, at), is: []error{err}}
 	switch troubleOf(err) {
-	case troubleFull:
-		f.hint = "free some space, or choose another " + at
-	case troubleReadOnly:
-		f.hint = "mount it writable, or choose another " + at
-	case troubleDenied:
-		f.hint = "let this user write there, or choose another " + at
+	case troubleFull, troubleReadOnly, troubleDenied:
+		f.is = append(f.is, ErrUnusable)
 	case troublePassing:
 		f.retriable = true
-		return f
 	case noTrouble:
-		return f
 	}
-	f.is = append(f.is, ErrUnusable)
 	return f
+}
+
+// Hint says what to try when a file system refuses to be written, whoever met that
+// error, and "" for every other error. at names the flag that chooses the place.
+func Hint(err error, at string) string {
+	switch troubleOf(err) {
+	case troubleFull:
+		return "free some space, or choose another " + at
+	case troubleReadOnly:
+		return "mount it writable, or choose another " + at
+	case troubleDenied:
+		return "let this user write there, or choose another " + at
+	case troublePassing, noTrouble:
+	}
+	return ""
 }
 
 // withoutPath returns the cause within the errors of package os that name files.

@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
-	"path/filepath"
 	"strings"
 	"testing"
-	"unicode/utf8"
 )
 
 func TestTroubles(t *testing.T) {
@@ -65,50 +62,4 @@ func TestPlain(t *testing.T) {
 			t.Errorf("plain(%q) is %q, want %q", in, got, want)
 		}
 	}
-}
-
-// FuzzKey holds that a key that is allowed stays below the root, on its own path, and
-// out of the archive's own files.
-func FuzzKey(f *testing.F) {
-	for _, key := range []string{
-		"name.mp3", "2025-05-01/c/name.mp3", "quarantine/x", "../x", "/x", "a//b", "manifest/x", "MANIFEST ./x", "calls", ".tmp/x",
-		"a/../manifest/x", "a\\b", "C:x", "\x00", "ﬁle", "a/.", "K", "manifeſt/x",
-	} {
-		f.Add(key)
-	}
-	f.Fuzz(func(t *testing.T, key string) {
-		if checkKey(key) != nil {
-			return
-		}
-		if path.Clean(key) != key || path.IsAbs(key) || !filepath.IsLocal(filepath.FromSlash(key)) && os.PathSeparator == '/' {
-			t.Errorf("key %q is not a clean local path", key)
-		}
-		first, _, _ := strings.Cut(strings.ToLower(key), "/")
-		if first == "manifest" || first == "calls" || first[0] == '.' {
-			t.Errorf("key %q is reserved", key)
-		}
-	})
-}
-
-// FuzzMetaValue holds that metadata comes back from any server as it was sent, and
-// that different ids stay different.
-func FuzzMetaValue(f *testing.F) {
-	for _, text := range []string{"", "12345", "a b", "a%20b", "Zoë", "\n", strings.Repeat("x", 600), strings.Repeat("é", 600), "\xff"} {
-		f.Add(text, text+"x")
-		f.Add(text, text)
-	}
-	f.Fuzz(func(t *testing.T, a, b string) {
-		value := metaValue(a)
-		if len(value) > longestMeta || !utf8.ValidString(value) {
-			t.Errorf("metadata for %q is %q", a, value)
-		}
-		for _, c := range []byte(value) {
-			if c <= ' ' || c > '~' {
-				t.Errorf("metadata for %q is %q", a, value)
-			}
-		}
-		if (value == metaValue(b)) != (a == b) {
-			t.Errorf("metadata for %q and %q is %q and %q", a, b, value, metaValue(b))
-		}
-	})
 }

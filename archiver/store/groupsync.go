@@ -4,6 +4,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -15,6 +16,10 @@ const (
 	// syncsAtOnce bounds the syncs made side by side where there is none of the whole
 	// file system. A journal takes those together that arrive together.
 	syncsAtOnce = 16
+	// syncPause is how long after a sync began the next one of several items begins at
+	// the earliest: many recordings a second then share few syncs. Nothing waits for
+	// it where few come.
+	syncPause = 20 * time.Millisecond
 )
 
 // groupSync lets those who need a sync while another one is under way share the
@@ -25,7 +30,8 @@ type groupSync[T any] struct {
 	// called twice at a time.
 	sync func(items []T) []error
 
-	turn sync.Mutex // held while syncing
+	turn  sync.Mutex // held while syncing
+	began time.Time  // the sync before; guarded by turn
 
 	mu   sync.Mutex
 	next *syncBatch[T] // gathers until its turn has come; nil when nobody waits
@@ -59,8 +65,15 @@ func (g *groupSync[T]) run(batch *syncBatch[T]) {
 	g.turn.Lock()
 	defer g.turn.Unlock()
 	g.mu.Lock()
+	several := len(batch.items) > 1
+	g.mu.Unlock()
+	if several {
+		time.Sleep(time.Until(g.began.Add(syncPause)))
+	}
+	g.mu.Lock()
 	g.next = nil // who comes now may have written after this sync began
 	g.mu.Unlock()
+	g.began = time.Now()
 	batch.errs = g.sync(batch.items)
 	close(batch.done)
 }

@@ -28,7 +28,8 @@ func metadataOf(o Object) map[string]string {
 // metaValue writes text so that every server returns it as it was sent: all but
 // visible ASCII, and the percent sign, is percent-encoded. (MinIO for one answers
 // UTF-8 in MIME words, and a line feed makes net/http fail.) What is too long ends
-// in a hash of the whole, so that different texts stay different.
+// in a hash of the whole, so that different texts stay different; it alone has the
+// greatest length, so that no text looks like another's cut one.
 func metaValue(text string) string {
 	var b strings.Builder
 	for _, c := range []byte(text) {
@@ -39,7 +40,7 @@ func metaValue(text string) string {
 		}
 	}
 	value := b.String()
-	if len(value) <= longestMeta {
+	if len(value) < longestMeta {
 		return value
 	}
 	sum := sha256.Sum256([]byte(text))
