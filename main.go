@@ -17,8 +17,9 @@ func main() {
 }
 
 // echoTime is how long after the first signal further ones are taken for the same:
-// timeout(1) and others signal their child and then its whole group.
-const echoTime = time.Second
+// timeout(1) and others signal their child and then its whole group, which arrives
+// within the same moment. It is shorter than a person takes to press Ctrl-C twice.
+const echoTime = 200 * time.Millisecond
 
 // untilSignal returns a context that the first signal ends, so that the program
 // stops cleanly. A second signal ends the program at once: whatever is on disk or

@@ -7,6 +7,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"slices"
@@ -29,7 +30,7 @@ type Env struct {
 // process is one run of the program.
 type process struct {
 	args   []string // without the program's name
-	stdout io.Writer
+	stdout *results
 	screen *screen // stderr
 	env    environment
 }
@@ -45,13 +46,16 @@ type command struct {
 	words       []string // what the arguments may be, for completion
 	environment bool     // settings have variables and keys
 	exitCodes   bool     // the help lists them
+	works       bool     // it does more than write to stdout
 	run         func(ctx context.Context, p *process, in input) outcome
 }
 
-// input is what the command line gave to a command.
+// input is what the command line gave to a command. A command that talks JSON tells
+// err in JSON too, so that it gets it beside the flags that could be read.
 type input struct {
 	flags values
 	args  []string
+	err   error // a mistake in the arguments
 }
 
 func commands() []command {
@@ -71,7 +75,7 @@ func commandNames() []string {
 // cause decides about the code. Errors are printed here, and only here.
 func Run(ctx context.Context, args []string, env Env) int {
 	p := &process{
-		args: args, stdout: env.Stdout,
+		args: ownHelp(args), stdout: &results{base: env.Stdout},
 		screen: &screen{base: env.Stderr},
 		env:    parseEnvironment(env.Environ),
 	}
@@ -79,22 +83,27 @@ func Run(ctx context.Context, args []string, env Env) int {
 	var result outcome
 	speaker := program
 	app := p.app(func(name string, o outcome) { speaker, result = name, o })
-	if err := app.RunContext(ctx, append([]string{program}, args...)); err != nil {
-		// Commands return their outcome, so that this is a mistake in the arguments.
-		speaker, result = p.speaker(), judge(err, nil, false)
+	if slices.ContainsFunc(commands(), func(c command) bool { return c.works && len(args) > 0 && c.name == args[0] }) {
+		defer outliveReaders()()
+	}
+	if err := app.RunContext(ctx, append([]string{program}, p.args...)); err != nil {
+		// Commands return their outcome, so that no command was found in the arguments.
+		asJSON := flagsWithin(args, outputSettings()).isOn("json")
+		result = p.refuse(judge(err, nil, false), asJSON)
 	}
 	if result.line != "" {
 		complain(p.screen, speaker, p.screen.hidden(result.line))
 	}
-	return result.code
+	return p.tellUnwritten(speaker, result)
 }
 
-// speaker names the command of the arguments in an error.
-func (p *process) speaker() string {
-	if len(p.args) > 0 && slices.Contains(commandNames(), p.args[0]) {
-		return p.args[0]
+// ownHelp keeps the library, which takes a command by this name for its own, from
+// answering "help --help" with the help of the program.
+func ownHelp(args []string) []string {
+	if len(args) == 2 && args[0] == "help" && slices.Contains([]string{"--help", "-help", "-h", "--h"}, args[1]) {
+		return []string{"help", "help"}
 	}
-	return program
+	return args
 }
 
 // app translates the commands for the library.
@@ -114,10 +123,13 @@ func (p *process) app(done func(name string, o outcome)) *cli.App {
 		BashComplete:              p.completeWith(command{words: commandNames(), settings: programSettings()}),
 		ExitErrHandler:            func(*cli.Context, error) {}, // the default would exit the process
 		Flags:                     libraryFlags(programSettings()),
-		OnUsageError:              usageHandler(programSettings()),
+		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
+			return usageProblem(err, programSettings())
+		},
 		Action: func(c *cli.Context) error {
 			if c.Bool("version") {
-				return writeVersion(p.stdout, false)
+				done(program, outcome{unwritten: writeVersion(p.stdout, false)})
+				return nil
 			}
 			return unknownCommand(c.Args().Slice())
 		},
@@ -133,11 +145,15 @@ func (p *process) app(done func(name string, o outcome)) *cli.App {
 			HideHelpCommand:    true,
 			Flags:              libraryFlags(settings),
 			BashComplete:       p.completeWith(cmd),
-			OnUsageError:       usageHandler(settings),
+			OnUsageError: func(c *cli.Context, err error, _ bool) error {
+				in := input{flags: flagsWithin(p.args, cmd.settings), err: usageProblem(err, settings)}
+				done(cmd.name, cmd.run(c.Context, p, in))
+				return nil
+			},
 			Action: func(c *cli.Context) error {
 				in := input{flags: givenFlags(c, cmd.settings), args: c.Args().Slice()}
 				if cmd.arguments == "" && len(in.args) > 0 {
-					return strayArgument(in.args[0])
+					in.err = strayArgument(in.args[0])
 				}
 				done(cmd.name, cmd.run(c.Context, p, in))
 				return nil
@@ -198,23 +214,21 @@ func givenFlags(c *cli.Context, settings []setting) values {
 	return flags
 }
 
-// usageHandler puts the library's errors into our words. They repeat no value: the
+// usageProblem puts the library's errors into our words. They repeat no value: the
 // standard library's text has it, and it may be a secret at the wrong place.
-func usageHandler(settings []setting) cli.OnUsageErrorFunc {
-	return func(_ *cli.Context, err error, _ bool) error {
-		said := err.Error()
-		if name, ok := strings.CutPrefix(said, "flag provided but not defined: -"); ok {
-			return unknownFlag(name, settings)
-		}
-		if name, ok := strings.CutPrefix(said, "flag needs an argument: -"); ok {
-			return misuse("write --"+strings.TrimLeft(name, "-")+" and its value", "--%s: the value is missing", strings.TrimLeft(name, "-"))
-		}
-		if _, rest, ok := strings.Cut(said, "for -"); ok {
-			name, _, _ := strings.Cut(rest, ":")
-			return misuse("give true or false, or the flag alone", "--%s: the value is neither true nor false", name)
-		}
-		return misuse("see --help", "read the flags: %s", "they cannot be understood")
+func usageProblem(err error, settings []setting) error {
+	said := err.Error()
+	if name, ok := strings.CutPrefix(said, "flag provided but not defined: -"); ok {
+		return unknownFlag(name, settings)
 	}
+	if name, ok := strings.CutPrefix(said, "flag needs an argument: -"); ok {
+		return misuse("write --"+strings.TrimLeft(name, "-")+" and its value", "--%s: the value is missing", strings.TrimLeft(name, "-"))
+	}
+	if _, rest, ok := strings.Cut(said, "for -"); ok {
+		name, _, _ := strings.Cut(rest, ":")
+		return misuse("give true or false, or the flag alone", "--%s: the value is neither true nor false", name)
+	}
+	return misuse("see --help", "read the flags: %s", "they cannot be understood")
 }
 
 func unknownFlag(name string, settings []setting) error {
@@ -230,7 +244,11 @@ func unknownFlag(name string, settings []setting) error {
 	if try == "" {
 		try = "see --help"
 	}
-	return misuse(try, "unknown flag --%s", name)
+	dashes := "--"
+	if len(name) == 1 { // as it was most likely typed
+		dashes = "-"
+	}
+	return misuse(try, "unknown flag %s%s", dashes, name)
 }
 
 // strayArgument does not repeat the argument, which may be a name or a number of a
@@ -258,8 +276,11 @@ func versionCommand() command {
 		name: "version", usage: "show the version and how it was built",
 		settings: []setting{{name: "json", kind: toggle, usage: "as one JSON object", flagOnly: true}},
 		run: func(_ context.Context, p *process, in input) outcome {
-			_, asJSON := in.flags["json"]
-			return judge(writeVersion(p.stdout, asJSON), nil, false)
+			asJSON := in.flags.isOn("json")
+			if in.err != nil {
+				return p.refuse(judge(in.err, nil, false), asJSON)
+			}
+			return outcome{unwritten: writeVersion(p.stdout, asJSON)}
 		},
 	}
 }
@@ -269,10 +290,11 @@ func helpCommand() command {
 		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "demo", "completion", "version"},
 		run: func(_ context.Context, p *process, in input) outcome {
 			text, err := helpOn(in.args)
-			if err == nil {
-				_, err = io.WriteString(p.stdout, text)
+			if err = cmp.Or(in.err, err); err != nil {
+				return judge(err, nil, false)
 			}
-			return judge(err, nil, false)
+			_, err = io.WriteString(p.stdout, text)
+			return outcome{unwritten: err}
 		},
 	}
 }

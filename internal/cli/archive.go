@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"runtime"
 	"slices"
@@ -138,6 +139,7 @@ closed and skipped. It can be killed at any instant and run again.`,
 		settings:    archiveSettings(),
 		environment: true,
 		exitCodes:   true,
+		works:       true,
 		run:         runArchive,
 	}
 }
@@ -146,7 +148,7 @@ closed and skipped. It can be killed at any instant and run again.`,
 func runArchive(ctx context.Context, p *process, in input) outcome {
 	settings := archiveSettings()
 	merged, err := gather(settings, in.flags, p.env)
-	read := &reader{settings: settings, values: merged, err: err}
+	read := &reader{settings: settings, values: merged, err: cmp.Or(in.err, err)}
 	talk := read.output() // read in any case: a mistake elsewhere is told in JSON too
 	job := read.archiveJob(time.Now(), p.env, runtime.GOOS)
 	if read.err == nil {
@@ -161,6 +163,17 @@ func runArchive(ctx context.Context, p *process, in input) outcome {
 // archive runs one job, and writes its summary in every case: err is why it cannot
 // even begin.
 func (p *process) archive(ctx context.Context, job *archiveJob, talk output, err error) outcome {
+	summary, result := p.archiveJob(ctx, job, talk, err)
+	began := summary.Run != ""
+	silent := talk.quiet && result.code == ExitDone
+	if talk.json || began && !silent {
+		result.unwritten = writeSummary(p.stdout, summary, talk.json)
+	}
+	return result
+}
+
+// archiveJob runs one job, and returns its summary with the exit code it led to.
+func (p *process) archiveJob(ctx context.Context, job *archiveJob, talk output, err error) (archiver.Summary, outcome) {
 	p.screen.hide(job.token.Reveal())
 	if job.maxDuration > 0 {
 		limited, cancel := context.WithTimeoutCause(ctx, job.maxDuration, errMaxDuration)
@@ -170,7 +183,9 @@ func (p *process) archive(ctx context.Context, job *archiveJob, talk output, err
 	started := time.Now().UTC()
 	var summary archiver.Summary
 	if err == nil {
+		done := p.announceStop(ctx, "archive", job.endingText())
 		summary, err = p.runJob(ctx, job, talk)
+		done()
 	}
 	if summary.Run == "" { // it did not begin
 		summary.Started, summary.Ended = started, time.Now().UTC()
@@ -181,12 +196,5 @@ func (p *process) archive(ctx context.Context, job *archiveJob, talk output, err
 	if result.failed {
 		summary.Error = p.screen.hidden(result.line)
 	}
-	began := summary.Run != ""
-	silent := talk.quiet && result.code == ExitDone
-	if talk.json || began && !silent {
-		if err := writeSummary(p.stdout, summary, talk.json); err != nil && result.code == ExitDone {
-			return judge(err, nil, false)
-		}
-	}
-	return result
+	return summary, result
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -13,6 +14,9 @@ import (
 // The shells call the program itself with the words so far and this last argument,
 // which the library understands, so that the scripts know no flag.
 const completionFlag = "--generate-bash-completion"
+
+// describeVariable asks for a tab and an explanation after each word.
+const describeVariable = "_CONVOSO_ARCHIVER_DESCRIBE"
 
 const bashScript = `# bash completion for convoso-archiver; try: source <(convoso-archiver completion bash)
 _convoso_archiver() {
@@ -44,6 +48,24 @@ else
 fi
 `
 
+// fishScript asks for words with what they mean, which fish shows beside them.
+const fishScript = `# fish completion for convoso-archiver; try: convoso-archiver completion fish | source
+function __convoso_archiver_complete
+    set -l words (commandline -opc)
+    set -l current (commandline -ct)
+    if string match -q -- '-*' $current
+        set -a words $current
+    end
+    set -l found (env ` + describeVariable + `=1 $words ` + completionFlag + ` 2>/dev/null)
+    if test (count $found) -gt 0
+        printf '%s\n' $found
+    else
+        __fish_complete_path $current
+    end
+end
+complete -c convoso-archiver -f -a '(__convoso_archiver_complete)'
+`
+
 const powershellScript = `# PowerShell completion for convoso-archiver
 # try: convoso-archiver completion powershell | Out-String | Invoke-Expression
 Register-ArgumentCompleter -Native -CommandName convoso-archiver -ScriptBlock {
@@ -73,16 +95,17 @@ func completionCommand() command {
 			{"PowerShell, for all sessions to come", `convoso-archiver completion powershell >> $PROFILE`},
 		},
 		run: func(_ context.Context, p *process, in input) outcome {
-			script, err := p.completionScript(in.args)
-			if err == nil {
-				_, err = io.WriteString(p.stdout, script)
+			script, err := completionScript(in.args)
+			if err = cmp.Or(in.err, err); err != nil {
+				return judge(err, nil, false)
 			}
-			return judge(err, nil, false)
+			_, err = io.WriteString(p.stdout, script)
+			return outcome{unwritten: err}
 		},
 	}
 }
 
-func (p *process) completionScript(args []string) (string, error) {
+func completionScript(args []string) (string, error) {
 	if len(args) != 1 {
 		return "", misuse("name one of "+strings.Join(shells(), ", "), "the shell is missing")
 	}
@@ -94,13 +117,7 @@ func (p *process) completionScript(args []string) (string, error) {
 	case "powershell":
 		return powershellScript, nil
 	case "fish":
-		app := p.app(func(string, outcome) {})
-		app.Setup()
-		script, err := app.ToFishCompletion()
-		if err != nil {
-			return "", fmt.Errorf("make the script: %w", err)
-		}
-		return script, nil
+		return fishScript, nil
 	}
 	return "", misuse("name one of "+strings.Join(shells(), ", "), "unknown shell %q", args[0])
 }
@@ -110,9 +127,26 @@ func (p *process) completionScript(args []string) (string, error) {
 func (p *process) completeWith(cmd command) cli.BashCompleteFunc {
 	return func(*cli.Context) {
 		for _, word := range completions(cmd, p.args) {
-			_, _ = fmt.Fprintln(p.stdout, word) // the shell is there, or nobody is
+			if about := meaningOf(word, cmd); about != "" && p.env[describeVariable] != "" {
+				word += "\t" + about
+			}
+			_, _ = fmt.Fprintln(p.stdout, word) // stdout keeps the error
 		}
 	}
+}
+
+// meaningOf explains a command or a flag, and nothing else.
+func meaningOf(word string, cmd command) string {
+	if flag, ok := strings.CutPrefix(word, "--"); ok {
+		s, _ := named(append(slices.Clone(cmd.settings), helpSetting()), flag)
+		return s.usage
+	}
+	for _, c := range commands() {
+		if c.name == word {
+			return c.usage
+		}
+	}
+	return ""
 }
 
 func completions(cmd command, args []string) []string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -45,14 +46,16 @@ const (
 type SignalError struct{ Signal os.Signal }
 
 // Error returns one lower-case line.
-func (e *SignalError) Error() string {
+func (e *SignalError) Error() string { return "stopped by " + e.name() }
+
+func (e *SignalError) name() string {
 	switch e.Signal {
 	case os.Interrupt:
-		return "stopped by SIGINT"
+		return "SIGINT"
 	case syscall.SIGTERM:
-		return "stopped by SIGTERM"
+		return "SIGTERM"
 	}
-	return "stopped by " + e.Signal.String()
+	return e.Signal.String()
 }
 
 // ExitCode returns the code of a program that the signal stopped.
@@ -86,6 +89,8 @@ type outcome struct {
 	code   int
 	line   string
 	failed bool // something went wrong, beside the run being stopped
+
+	unwritten error // why the result is not on stdout
 }
 
 // judge maps what a run returned, why its context ended, and whether something was
@@ -124,19 +129,25 @@ func failure(err error) (code int, line string) {
 	_, isVersion := errors.AsType[*manifest.VersionError](err)
 	_, isIgnored := errors.AsType[*fetcher.IgnoredParameterError](err)
 	_, isLater := errors.AsType[*fetcher.RetryLaterError](err)
+	other, isOther := errors.AsType[*archiver.OtherArchiveError](err)
 	switch {
 	case isUsage:
 		return ExitUsage, oneLine(usage.Error())
 	case errors.Is(err, manifest.ErrLocked):
 		code, try = ExitLocked, "wait until the other run has ended"
-	case errors.Is(err, archiver.ErrOtherArchive):
-		code, try = ExitUsage, "use the token, --api-url and --time-zone that the archive was made with, or another --dest"
+	case isOther:
+		return ExitUsage, otherArchive(other)
 	case isAPI && apiError.Unknown() != "":
 		code, try = ExitUsage, "check --"+apiError.Unknown()+"-id"
 	case isAPI && apiError.Refused():
 		return code, refusedToken(apiError)
 	case isVersion, errors.Is(err, store.ErrUnusable):
 		// Their texts say what to try.
+	case store.Hint(err, "") != "": // the notes' file system, which package store did not meet
+		try = store.Hint(err, "--dest or --state-dir")
+	case store.IsRetriable(err):
+		err = fmt.Errorf("the store cannot be reached, or is in trouble: %w", storeTrouble(err))
+		try = "check --s3-endpoint, the network and the proxy variables, or run the same command again later"
 	case isIgnored:
 		try = "check --api-url and --time-zone; nothing was stored"
 	case isLater:
@@ -148,11 +159,44 @@ func failure(err error) (code int, line string) {
 	case isAPI:
 		try = "run again later; if it stays, ask the vendor about this answer"
 	}
-	line = oneLine(err.Error())
+	line = withoutRepeats(oneLine(err.Error()))
 	if try != "" {
 		line += ": " + try
 	}
 	return code, line
+}
+
+// storeTrouble returns the store's own words for what it failed with: what was to be
+// done there is of no use to someone who has no network.
+func storeTrouble(err error) error {
+	for inner := errors.Unwrap(err); inner != nil && store.IsRetriable(inner); inner = errors.Unwrap(inner) {
+		err = inner
+	}
+	return err
+}
+
+// otherArchive says which setting differs, and what it must be.
+func otherArchive(e *archiver.OtherArchiveError) string {
+	try := "use a token of that account"
+	switch e.Of {
+	case archiver.OfAPI:
+		try = "give --api-url " + e.Archive
+	case archiver.OfZone:
+		try = "give --time-zone " + e.Archive
+	}
+	return oneLine(e.Error() + ": " + try + ", or another --dest")
+}
+
+// withoutRepeats drops from "verb noun: verb noun: cause" what was said already: each
+// package on the way names what it did, and two may name the same.
+func withoutRepeats(line string) string {
+	var kept []string
+	for part := range strings.SplitSeq(line, ": ") {
+		if !slices.Contains(kept, part) {
+			kept = append(kept, part)
+		}
+	}
+	return strings.Join(kept, ": ")
 }
 
 // refusedToken puts the vendor's own words in brackets, where they do not hide

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"syscall"
@@ -39,7 +40,11 @@ func TestJudge(t *testing.T) {
 		"later":                 {err: &fetcher.RetryLaterError{Host: "api.convoso.com", After: 2 * time.Hour}, code: 1, line: "come back in 2h0m0s: run the same command again after that time"},
 		"outage":                {err: fmt.Errorf("%w: 50", archiver.ErrOutage), code: 1, line: "nothing was written off"},
 		"locked":                {err: fmt.Errorf("open: %w", manifest.ErrLocked), code: 5, line: "wait until the other run has ended"},
-		"other archive":         {err: fmt.Errorf("%w: its zone", archiver.ErrOtherArchive), code: 2, line: "another --dest"},
+		"other zone":            {err: fmt.Errorf("x: %w", &archiver.OtherArchiveError{Of: archiver.OfZone, Archive: "Asia/Tokyo", Run: "UTC"}), code: 2, line: "the archive was made with the time zone Asia/Tokyo, this run has UTC: give --time-zone Asia/Tokyo, or another --dest"},
+		"other API":             {err: &archiver.OtherArchiveError{Of: archiver.OfAPI, Archive: "https://a", Run: "https://b"}, code: 2, line: "the archive was made with the API address https://a, this run has https://b: give --api-url https://a, or another --dest"},
+		"other account":         {err: &archiver.OtherArchiveError{Of: archiver.OfAccount, Archive: "1", Run: "2"}, code: 2, line: "the archive belongs to account 1, the token to account 2: use a token of that account, or another --dest"},
+		"notes do not fit":      {err: fmt.Errorf("note calls: %w", fmt.Errorf("note calls: %w", &fs.PathError{Op: "write", Path: "calls/2025-05-01.jsonl", Err: noSpace()})), code: 1, line: ": free some space, or choose another --dest or --state-dir"},
+		"said twice":            {err: errors.New("note calls: note calls: append: cause"), code: 1, line: "note calls: append: cause"},
 		"later format":          {err: &manifest.VersionError{File: "manifest/2025-05-01.jsonl", V: 2}, code: 1, line: "use a newer version of the program"},
 		"disk full":             {err: fmt.Errorf("store: %w", store.ErrUnusable), code: 1, line: "store: "},
 		"several lines":         {err: errors.Join(errors.New("one"), errors.New("two")), code: 1, line: "one; two"},
@@ -59,6 +64,9 @@ func TestJudge(t *testing.T) {
 			}
 			if stopped := strings.HasPrefix(got.line, "stopped by"); got.failed != (got.line != "" && !stopped) {
 				t.Errorf("failed is %v with %q", got.failed, got.line)
+			}
+			if strings.Contains(got.line, "note calls: note calls") {
+				t.Errorf("said twice: %q", got.line)
 			}
 			if strings.Contains(got.line, "\n") {
 				t.Errorf("more than one line: %q", got.line)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,16 +105,28 @@ const (
 func runReport(ctx context.Context, p *process, in input) outcome {
 	known := reportKnown()
 	merged, err := gather(known, in.flags, p.env)
-	read := &reader{settings: known, values: merged, err: err}
+	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
 	job := read.reportJob(time.Now())
-	if read.err != nil {
-		return judge(read.err, nil, false)
+	return p.report(ctx, job, read.err)
+}
+
+// report runs one job, and writes the report, or a refusal for a machine: err is why it cannot even begin.
+func (p *process) report(ctx context.Context, job *reportJob, err error) outcome {
+	made, result := reportOn(ctx, job, err)
+	if made == nil {
+		return p.refuse(result, job.format == reportJSON)
 	}
-	made, err := job.make(ctx)
+	result.unwritten = writeReport(p.stdout, made, job.format)
+	return result
+}
+
+// reportOn runs one job, and returns the report, nil for none, with the exit code it led to.
+func reportOn(ctx context.Context, job *reportJob, err error) (*report.Report, outcome) {
+	var made *report.Report
 	if err == nil {
-		err = writeReport(p.stdout, made, job.format)
+		made, err = job.make(ctx)
 	}
-	return judge(err, context.Cause(ctx), err == nil && job.strict && !made.Complete)
+	return made, judge(err, context.Cause(ctx), made != nil && job.strict && !made.Complete)
 }
 
 // reportJob reads the settings of report. The span is read to find mistakes before the archive is

@@ -75,15 +75,21 @@ func TestDemo(t *testing.T) {
 				t.Fatalf("exit code %d\n%s\n%s", code, stdout, stderr)
 			}
 			for _, part := range []string{
-				"a simulated account with 3 days, 360 calls and 101 recordings",
-				"101 of 101 recordings on disk have the SHA-256 of their source", "where things are", "3 closed in this run",
+				"A simulated account with 3 days, 360 calls and 101 recordings",
+				"== archive: ", "  convoso-archiver archive --dest " + folder, "3 closed in this run",
+				"101 of 101 recordings on disk have the SHA-256 of their source",
+				"== verify: ", "  convoso-archiver verify --dest " + folder + "\n\nintact: 101 recordings (4.6 MB), every byte read",
+				"== report: ", "  convoso-archiver report --dest " + folder, "\ncomplete: 3 days from ",
+				"== where things are",
 			} {
 				if !strings.Contains(stdout, part) {
 					t.Errorf("the output lacks %q:\n%s", part, stdout)
 				}
 			}
-			if faults != strings.Contains(stdout, "exit code 3: ") {
-				t.Errorf("failures: %s", stdout)
+			for _, part := range []string{"exit code    3        incomplete", "\nnot complete: 3 days from ", ", 9 waiting\n"} {
+				if faults != strings.Contains(stdout, part) {
+					t.Errorf("%q with faults %v: %s", part, faults, stdout)
+				}
 			}
 			days, err := filepath.Glob(filepath.Join(folder, "manifest", "*.jsonl"))
 			if err != nil || len(days) != 3 {
@@ -97,6 +103,69 @@ func TestDemo(t *testing.T) {
 				t.Errorf("exit code %d, %s", code, stderr)
 			}
 		})
+	}
+}
+
+// For a machine the demo is one object, with what each command would have written.
+func TestDemoJSON(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "demo")
+	code, stdout, stderr := newRunner(t).run(t.Context(), "demo", "--json", "--dest", folder)
+	if code != ExitDone || stderr != "" {
+		t.Fatalf("exit code %d, %s", code, stderr)
+	}
+	type step struct {
+		Command   string
+		Arguments []string
+		ExitCode  int `json:"exit_code"`
+		Result    struct {
+			Archived *int // archive
+			Checked  int  // verify
+			Complete bool // report
+		}
+	}
+	var got struct {
+		ExitCode              *int `json:"exit_code"`
+		Dest                  string
+		Recordings, Identical int
+		Steps                 []step
+	}
+	decoder := json.NewDecoder(strings.NewReader(stdout))
+	if err := decoder.Decode(&got); err != nil || decoder.More() {
+		t.Fatalf("%v in %s", err, stdout)
+	}
+	if got.ExitCode == nil || *got.ExitCode != 0 || got.Dest != folder || got.Recordings != 101 || got.Identical != 101 || len(got.Steps) != 3 {
+		t.Fatalf("got %s", stdout)
+	}
+	archive, verify, report := got.Steps[0], got.Steps[1], got.Steps[2]
+	if archive.Command != "archive" || archive.Result.Archived == nil || *archive.Result.Archived != 101 ||
+		verify.Command != "verify" || verify.Result.Checked != 101 || report.Command != "report" || !report.Result.Complete {
+		t.Errorf("got %s", stdout)
+	}
+	// What it says it ran can be run.
+	for _, s := range got.Steps[1:] {
+		if code, stdout, stderr := newRunner(t).run(t.Context(), append([]string{s.Command}, s.Arguments...)...); code != 0 {
+			t.Errorf("%s %q: exit code %d\n%s\n%s", s.Command, s.Arguments, code, stdout, stderr)
+		}
+	}
+}
+
+// The demo ends with the code of the first step that went wrong, and goes on after one
+// that found something.
+func TestDemoExitCode(t *testing.T) {
+	d := &demo{}
+	for _, code := range []int{ExitDone, ExitIncomplete, ExitDamaged, ExitDone} {
+		d.keep(outcome{code: code})
+	}
+	if d.result.code != ExitIncomplete {
+		t.Errorf("got %d", d.result.code)
+	}
+	for code, want := range map[int]bool{
+		ExitDone: false, ExitIncomplete: false, ExitDamaged: false, ExitFailed: true, ExitUsage: true, ExitLocked: true,
+		ExitInterrupted: true, ExitTerminated: true,
+	} {
+		if got := cannotGoOn(outcome{code: code}); got != want {
+			t.Errorf("code %d: got %v", code, got)
+		}
 	}
 }
 
@@ -120,7 +189,7 @@ func TestDemoIsStopped(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(&SignalError{Signal: os.Interrupt})
 	code, stdout, _ := newRunner(t).run(ctx, "demo", "--dest", filepath.Join(t.TempDir(), "demo"))
-	if code != ExitInterrupted || strings.Contains(stdout, "where things are") {
+	if code != ExitInterrupted || strings.Contains(stdout, "== verify") || strings.Contains(stdout, "where things are") {
 		t.Errorf("exit code %d\n%s", code, stdout)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"convoso-archiver/fetcher"
 )
@@ -176,5 +177,47 @@ func TestReadToken(t *testing.T) {
 				t.Errorf("the error repeats the token: %v", err)
 			}
 		})
+	}
+}
+
+// TestSpoolDependsOnTheEndpoint reads the address of a store from the environment as
+// the AWS chain does: the notes of a run belong to one server's bucket.
+func TestSpoolDependsOnTheEndpoint(t *testing.T) {
+	const ours, theirs = "https://s3.example.com", "https://s3.example.org"
+	folder := func(env environment, flags ...string) string {
+		settings := map[string]string{"dest": "s3://bucket/prefix", "last": "7d", "state-dir": "d"}
+		for _, endpoint := range flags {
+			settings["s3-endpoint"] = endpoint
+		}
+		read := readerOf(settings)
+		job := read.archiveJob(time.Now(), env, "linux")
+		if read.err != nil {
+			t.Fatal(read.err)
+		}
+		state, err := (&parts{}).bucketState(job)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return state
+	}
+	plain, flag := folder(nil), folder(nil, ours)
+	for name, c := range map[string]struct {
+		env   environment
+		flags []string
+		want  string
+	}{
+		"none":                            {environment{}, nil, plain},
+		"for all services":                {environment{"AWS_ENDPOINT_URL": ours}, nil, flag},
+		"for S3":                          {environment{"AWS_ENDPOINT_URL_S3": ours}, nil, flag},
+		"for S3 beats for all services":   {environment{"AWS_ENDPOINT_URL_S3": ours, "AWS_ENDPOINT_URL": theirs}, nil, flag},
+		"the flag beats the environment":  {environment{"AWS_ENDPOINT_URL_S3": theirs, "AWS_ENDPOINT_URL": theirs}, []string{ours}, flag},
+		"another service's is not for S3": {environment{"AWS_ENDPOINT_URL_STS": theirs}, nil, plain},
+	} {
+		if got := folder(c.env, c.flags...); got != c.want {
+			t.Errorf("%s: the folder is that of another destination", name)
+		}
+	}
+	if plain == flag || flag == folder(environment{"AWS_ENDPOINT_URL": theirs}) {
+		t.Error("two servers share a folder")
 	}
 }

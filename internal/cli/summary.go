@@ -21,14 +21,18 @@ func writeSummary(w io.Writer, s archiver.Summary, asJSON bool) error {
 		_, err := io.WriteString(w, summaryText(s))
 		return err
 	}
-	// A reader of the JSON may loop over the lists: null would stop it.
+	return json.NewEncoder(w).Encode(withLists(s))
+}
+
+// withLists has no list that is null: a reader of the JSON may loop over them.
+func withLists(s archiver.Summary) archiver.Summary {
 	if s.OpenDays == nil {
 		s.OpenDays = []archiver.OpenDay{}
 	}
 	if s.Warnings == nil {
 		s.Warnings = []string{}
 	}
-	return json.NewEncoder(w).Encode(s)
+	return s
 }
 
 // summaryText renders a summary as a short table and what to try next.
@@ -76,6 +80,8 @@ func meaning(s archiver.Summary) string {
 			return "complete, but for days that have not settled"
 		}
 		return "complete"
+	case ExitUsage:
+		return "a setting is wrong"
 	case ExitIncomplete:
 		return "incomplete"
 	case ExitInterrupted, ExitTerminated:
@@ -165,18 +171,34 @@ func nextText(s archiver.Summary) string {
 	}
 	settled := slices.ContainsFunc(s.OpenDays, func(d archiver.OpenDay) bool { return d.Settled })
 	unsettled := slices.ContainsFunc(s.OpenDays, func(d archiver.OpenDay) bool { return !d.Settled })
-	add(s.DryRun, "run without --dry-run to archive")
-	add(!s.DryRun && s.Stopped != "", "run the same command again: it goes on where this run stopped")
-	add(!s.DryRun && s.Stopped == "" && (s.Failed > 0 || s.Pending > 0 || settled),
-		"run the same command again: what waits is asked for again, what is archived is not")
+	if s.Error != "" { // running again helps only then, and so does nothing else
+		add(true, afterError(s))
+	} else {
+		add(s.DryRun, "run without --dry-run to archive")
+		add(!s.DryRun && s.Stopped != "", "run the same command again: it goes on where this run stopped")
+		add(!s.DryRun && s.Stopped == "" && (s.Failed > 0 || s.Pending > 0 || settled),
+			"run the same command again: what waits is asked for again, what is archived is not")
+	}
 	add(s.Rejected > 0, "rejected ones were no audio or stood on a host that is not allowed: the log names them; see --allow-host")
 	add(s.Lost > 0, "lost ones are gone at the source; --retry lost asks once more")
 	add(s.GivenUp > 0, "those given up waited longer than --give-up; --retry failed or --retry rejected asks once more")
-	add(!s.DryRun && unsettled, "days that have not settled close in a later run; a nightly run with --last 7d does it")
+	add(!s.DryRun && s.Error == "" && unsettled, "days that have not settled close in a later run; a nightly run with --last 7d does it")
 	if len(next) == 0 {
 		return ""
 	}
 	return "\nnext\n  " + strings.Join(next, "\n  ") + "\n"
+}
+
+// afterError says what to do about a run that could not go on. What that takes is in
+// the error, which stands on stderr.
+func afterError(s archiver.Summary) string {
+	switch {
+	case s.ExitCode == ExitUsage:
+		return "correct the setting that the last line on stderr names; nothing has to be undone"
+	case s.DryRun:
+		return "do what the last line on stderr says, then count again: this count is not whole"
+	}
+	return "do what the last line on stderr says, then run the same command again: it goes on where this run ended"
 }
 
 // trimLines drops the blanks that a table leaves at the ends of its lines.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -91,6 +92,7 @@ one is left alone. A manifest file with lines that cannot be read is copied asid
 		settings:    verifySettings(),
 		environment: true,
 		exitCodes:   true,
+		works:       true,
 		run:         runVerify,
 	}
 }
@@ -110,7 +112,7 @@ type verifyJob struct {
 func runVerify(ctx context.Context, p *process, in input) outcome {
 	known := verifyKnown()
 	merged, err := gather(known, in.flags, p.env)
-	read := &reader{settings: known, values: merged, err: err}
+	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
 	talk := read.output()
 	job := read.verifyJob(time.Now(), p.env)
 	return p.verify(ctx, job, talk, read.err)
@@ -167,31 +169,36 @@ func (j *verifyJob) place(archive manifest.Archive) error {
 
 // verify runs one job, and writes its summary when it began: err is why it cannot even begin.
 func (p *process) verify(ctx context.Context, job *verifyJob, talk output, err error) outcome {
+	summary, began, result := p.verifyJob(ctx, job, talk, err)
+	silent := talk.quiet && result.code == ExitDone
+	if talk.json || began && !silent {
+		result.unwritten = writeVerified(p.stdout, summary, talk.json)
+	}
+	return result
+}
+
+// verifyJob runs one job, and returns its summary with the exit code it led to. It began when there is something to
+// tell of.
+func (p *process) verifyJob(ctx context.Context, job *verifyJob, talk output, err error) (summary verify.Summary, began bool, result outcome) {
 	if job.maxDuration > 0 {
 		limited, cancel := context.WithTimeoutCause(ctx, job.maxDuration, errMaxDuration)
 		defer cancel()
 		ctx = limited
 	}
 	verifier := &verify.Verifier{Config: job.config}
-	began := false
 	if err == nil {
-		logger := newLogger(p.screen, talk, p.env)
-		began, err = p.runVerifier(ctx, job, talk, verifier, logger)
+		done := p.announceStop(ctx, "verify", "the summary of what was read follows")
+		began, err = p.runVerifier(ctx, job, talk, verifier, newLogger(p.screen, talk, p.env))
+		done()
 	}
-	summary := verifier.Summary()
-	result := withDamage(judge(err, context.Cause(ctx), summary.IsIncomplete()), summary.IsDamaged())
+	summary = verifier.Summary()
+	result = withDamage(judge(err, context.Cause(ctx), summary.IsIncomplete()), summary.IsDamaged())
 	summary.ExitCode = result.code
 	if result.failed {
 		summary.Error = p.screen.hidden(result.line)
 	}
 	summary.Answer = verifyAnswer(summary)
-	silent := talk.quiet && result.code == ExitDone
-	if talk.json || began && !silent {
-		if err := writeVerified(p.stdout, summary, talk.json); err != nil && result.code == ExitDone {
-			return judge(err, nil, false)
-		}
-	}
-	return result
+	return summary, began, result
 }
 
 // withDamage is judge for what was found: damage outranks what is incomplete, and all else outranks damage.

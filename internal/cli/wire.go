@@ -129,8 +129,8 @@ func assemble(ctx context.Context, job *archiveJob, rates fetcher.Rates, logger 
 }
 
 // storingOnDisk is how many recordings may wait for a sync together: the more there
-// are, the fewer syncs are made. Each has a file open, and no memory.
-const storingOnDisk = 64
+// are, the fewer syncs are made. Each has a file open, and hardly any memory.
+const storingOnDisk = 256
 
 // openFolder opens a destination on disk.
 func (p *parts) openFolder(ctx context.Context, job *archiveJob, logger *slog.Logger) error {

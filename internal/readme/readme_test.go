@@ -121,12 +121,14 @@ func (s *shell) run(t *testing.T, command string) string {
 }
 
 // mask replaces what differs from run to run, on the page and in what was run: the
-// days of the demo, ports, and durations.
+// days of the demo, ports, durations, and what a report says of its archive.
 func mask(text string) string {
 	for _, m := range []struct{ pattern, mask string }{
 		{`\b20\d\d-\d\d-\d\d\b`, "DATE"},
 		{`127\.0\.0\.1:\d+`, "127.0.0.1:PORT"},
 		{`(?m)^(time +)\S+( \d+s)?$`, "${1}DURATION"},
+		{`\barchive [a-z2-7]{26}\b`, "archive ID"},
+		{`as of DATE \d\d:\d\d UTC`, "as of DATE TIME UTC"},
 	} {
 		text = regexp.MustCompile(m.pattern).ReplaceAllString(text, m.mask)
 	}

@@ -1,0 +1,275 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"convoso-archiver/fetcher"
+	"convoso-archiver/fetcher/convosotest"
+)
+
+// demo is one demonstration.
+type demo struct {
+	process    *process
+	server     *convosotest.Server
+	folder     string
+	talk       output
+	withFaults bool
+
+	first, last fetcher.Date
+	archiveJob  *archiveJob
+	verifyJob   *verifyJob
+	reportJob   *reportJob
+
+	steps       []demoStep
+	same, total int     // recordings on disk with the bytes of their source, and all of the source
+	result      outcome // of the first step that went wrong
+}
+
+// demoStep is one command that the demo ran.
+type demoStep struct {
+	Command   string   `json:"command"`
+	Arguments []string `json:"arguments"` // as one would write them
+	ExitCode  int      `json:"exit_code"`
+	Result    any      `json:"result"` // the JSON object of that command, null where there is none
+}
+
+// demoDocument is the demo for a machine.
+type demoDocument struct {
+	ExitCode   int        `json:"exit_code"`
+	Error      string     `json:"error,omitempty"`
+	Dest       string     `json:"dest"`
+	Recordings int        `json:"recordings"` // of the simulated account
+	Identical  int        `json:"identical"`  // of these, stored with the SHA-256 of their source
+	Steps      []demoStep `json:"steps"`
+}
+
+// readJobs goes the way of the commands' own flags, so that the demo runs what they
+// run.
+func (d *demo) readJobs(state string, zone *time.Location) error {
+	read := func(settings []setting, more ...string) *reader {
+		flags := values{}
+		set := func(name, value string) {
+			flags[name] = given{items: []string{value}, origin: "--" + name, byFlag: true}
+		}
+		set("dest", d.folder)
+		for i := 0; i < len(more); i += 2 {
+			set(more[i], more[i+1])
+		}
+		return &reader{settings: settings, values: flags}
+	}
+	span := []string{"start-time", string(d.first), "end-time", string(d.last)}
+	now, env := time.Now(), d.process.env
+	forArchive := read(archiveSettings(), append([]string{
+		"state-dir", state, "time-zone", zone.String(), "api-url", d.server.APIURL(), "allow-host", d.server.MediaURL(),
+		"api-rate", "0", "media-rate", "0",
+	}, span...)...)
+	d.archiveJob = forArchive.archiveJob(now, env, runtime.GOOS)
+	d.archiveJob.token = fetcher.Secret(d.server.Token())
+	forVerify := read(verifyKnown())
+	d.verifyJob = forVerify.verifyJob(now, env)
+	forReport := read(reportKnown(), span...)
+	d.reportJob = forReport.reportJob(now)
+	return errors.Join(forArchive.err, forVerify.err, forReport.err)
+}
+
+// show runs the commands one after the other. It returns why it ended early, and
+// nothing otherwise.
+func (d *demo) show(ctx context.Context) outcome {
+	d.introduce()
+	if d.withFaults {
+		if stop := d.showFaults(ctx); cannotGoOn(stop) {
+			return stop
+		}
+	}
+	result := d.archive(ctx, "list the calls and store every recording")
+	if cannotGoOn(result) {
+		return result
+	}
+	d.keep(result)
+	if err := d.compare(); err != nil {
+		return judge(err, nil, false)
+	}
+	for _, step := range []func(context.Context) outcome{d.verify, d.report} {
+		if result = step(ctx); cannotGoOn(result) {
+			return result
+		}
+		d.keep(result)
+	}
+	d.say("%s", d.whereThingsAre())
+	return outcome{}
+}
+
+// showFaults is the first run of a demo with faults. That it is incomplete is what it
+// is there to show.
+func (d *demo) showFaults(ctx context.Context) outcome {
+	d.say("Some downloads fail at first, or bring something that is no recording. Each failure is tried\n" +
+		"again a few times, which takes about ten seconds.\n")
+	if result := d.archive(ctx, "list the calls and store what can be had"); cannotGoOn(result) {
+		return result
+	}
+	d.say("what failed was not stored, and its days stay open\n")
+	if result := d.report(ctx); cannotGoOn(result) {
+		return result
+	}
+	d.server.ClearFaults()
+	d.say("The source is well again. The same command fetches what is missing, and nothing else.\n")
+	return outcome{}
+}
+
+// keep notes how the demo ends: with the first thing that went wrong.
+func (d *demo) keep(result outcome) {
+	if d.result.code == ExitDone {
+		d.result = result
+	}
+}
+
+// cannotGoOn tells a step that was kept from its work from one that found something.
+func cannotGoOn(o outcome) bool {
+	return o.code != ExitDone && o.code != ExitIncomplete && o.code != ExitDamaged
+}
+
+func (d *demo) archive(ctx context.Context, about string) outcome {
+	d.announce("archive: "+about,
+		"archive", "--dest", d.folder, "--start-time", string(d.first), "--end-time", string(d.last),
+		"--api-url", d.server.APIURL(), "--allow-host", d.server.MediaURL(), "--api-rate", "0", "--media-rate", "0")
+	if !d.talk.json {
+		return d.spaced(d.process.archive(ctx, d.archiveJob, d.talk, nil))
+	}
+	summary, result := d.process.archiveJob(ctx, d.archiveJob, d.talk, nil)
+	return d.noted(withLists(summary), result)
+}
+
+func (d *demo) verify(ctx context.Context) outcome {
+	d.announce("verify: read every stored recording again and compare it with what was noted", "verify", "--dest", d.folder)
+	if !d.talk.json {
+		return d.spaced(d.process.verify(ctx, d.verifyJob, d.talk, nil))
+	}
+	summary, _, result := d.process.verifyJob(ctx, d.verifyJob, d.talk, nil)
+	return d.noted(summary, result)
+}
+
+func (d *demo) report(ctx context.Context) outcome {
+	d.announce("report: is everything of these days there?",
+		"report", "--dest", d.folder, "--start-time", string(d.first), "--end-time", string(d.last))
+	if !d.talk.json {
+		return d.spaced(d.process.report(ctx, d.reportJob, nil))
+	}
+	made, result := reportOn(ctx, d.reportJob, nil)
+	if made == nil {
+		return d.noted(nil, result)
+	}
+	return d.noted(made, result)
+}
+
+// announce begins a step.
+func (d *demo) announce(heading string, words ...string) {
+	d.steps = append(d.steps, demoStep{Command: words[0], Arguments: words[1:]})
+	const continued = " \\\n   "
+	text, width := "  "+program+" "+words[0], len(program)
+	for i := 1; i < len(words); i += 2 {
+		pair := " " + words[i] + " " + shellWord(words[i+1])
+		if width += len(pair); width > helpWidth-len(continued) {
+			text += continued
+			width = len(pair)
+		}
+		text += pair
+	}
+	d.say("== %s\n%s\n", heading, text)
+}
+
+// shellWord quotes a folder's name that a shell would take apart.
+func shellWord(word string) string {
+	if strings.ContainsAny(word, " \t'\"$&;()<>|*?[]#~`!{}") {
+		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	}
+	return word
+}
+
+// noted ends a step for a machine.
+func (d *demo) noted(result any, o outcome) outcome {
+	step := &d.steps[len(d.steps)-1]
+	step.ExitCode, step.Result = o.code, result
+	return o
+}
+
+// spaced ends a step for a person.
+func (d *demo) spaced(o outcome) outcome {
+	d.say("")
+	return o
+}
+
+// say writes to stdout: in a demo the explanation is the result.
+func (d *demo) say(format string, args ...any) {
+	if !d.talk.json {
+		_, _ = fmt.Fprintf(d.process.stdout, format+"\n", args...) // stdout keeps the error
+	}
+}
+
+func (d *demo) introduce() {
+	calls := 0
+	for range d.server.Calls() {
+		calls++
+	}
+	for range d.server.Recordings() {
+		d.total++
+	}
+	d.say("A simulated account with %s, %s and %s.\n", plural(demoDays, "day"), plural(calls, "call"), plural(d.total, "recording"))
+}
+
+// compare holds the folder to the simulator itself, which no command could do.
+func (d *demo) compare() error {
+	stored, err := hashFiles(d.folder)
+	if err != nil {
+		return fmt.Errorf("compare the folder with the simulator: %w", err)
+	}
+	for recording := range d.server.Recordings() {
+		if sum := recording.SHA256(); stored[sum] > 0 {
+			stored[sum]--
+			d.same++
+		}
+	}
+	d.say("%d of %d recordings on disk have the SHA-256 of their source\n", d.same, d.total)
+	if d.same != d.total && d.result.code == ExitDone {
+		return errors.New("some recordings on disk differ from their source")
+	}
+	return nil
+}
+
+// writeJSON writes the whole demo as one object.
+func (d *demo) writeJSON() error {
+	document := demoDocument{
+		ExitCode: d.result.code, Dest: d.folder, Recordings: d.total, Identical: d.same, Steps: d.steps,
+	}
+	if d.result.line != "" {
+		document.Error = d.process.screen.hidden(d.result.line)
+	}
+	return json.NewEncoder(d.process.stdout).Encode(document)
+}
+
+func (d *demo) whereThingsAre() string {
+	next := "run the demo with --faults to see failures and recovery"
+	if d.withFaults {
+		next = "look into the manifest: recordings that failed have two lines, the later one archived"
+	}
+	day := string(d.first) + ".jsonl"
+	return fmt.Sprintf(`== where things are
+  %s
+      the recordings, playable at once
+  %s
+      what became of each recording of that day; the last line closes the day
+  %s
+      the calls of that day as the API listed them, without links
+
+== what to try next
+  %s
+  archive your own account, the last seven days of it:
+    CONVOSO_AUTH_TOKEN=... %s archive --dest recordings --last 7d`,
+		d.folder+string(filepath.Separator), filepath.Join(d.folder, "manifest", day), filepath.Join(d.folder, "calls", day), next, program)
+}

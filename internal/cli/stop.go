@@ -1,0 +1,65 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"time"
+)
+
+// announceStop says on stderr that ctx has ended, the moment it does: ending cleanly
+// takes a while, in which nothing else would tell that the signal arrived. The
+// returned function is called once, when the work is done; nothing is said after it.
+func (p *process) announceStop(ctx context.Context, command, ending string) (done func()) {
+	told := make(chan struct{})
+	forget := context.AfterFunc(ctx, func() {
+		defer close(told)
+		if line := stopText(context.Cause(ctx), ending); line != "" {
+			complain(p.screen, command, line)
+		}
+	})
+	return func() {
+		if !forget() {
+			<-told
+		}
+	}
+}
+
+// stopText is empty where nobody asked the command to stop.
+func stopText(cause error, ending string) string {
+	signal, isSignal := errors.AsType[*SignalError](cause)
+	switch {
+	case isSignal && signal.Signal == os.Interrupt:
+		return "SIGINT, stopping cleanly: " + ending + "; press Ctrl-C again to stop at once"
+	case isSignal:
+		return signal.name() + ", stopping cleanly: " + ending + "; a second signal stops at once"
+	case errors.Is(cause, errMaxDuration):
+		return "--max-duration is over, stopping cleanly: " + ending + "; Ctrl-C stops at once"
+	}
+	return ""
+}
+
+// endingText says what a run does when it is stopped, and how long that may take.
+func (j *archiveJob) endingText() string {
+	text := "what is in flight has up to " + durationWritten(j.config.Grace) + " (--grace)"
+	if j.config.Grace == 0 {
+		text = "what is in flight is dropped (--grace 0s)"
+	}
+	if j.folder == "" && !j.config.DryRun {
+		text += ", then its notes up to " + durationWritten(closeTime) + " to reach the store"
+	}
+	return text
+}
+
+// durationWritten writes a duration as one would give it: 20s, 3h, 1h30m.
+func durationWritten(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
