@@ -9,7 +9,7 @@ import (
 
 const (
 	maxOpenFiles  = 16      // handles kept between batches
-	maxBatchBytes = 4 << 20 // of one write and sync
+	maxBatchBytes = 1 << 20 // of one write and sync, but for its last change
 	queueLength   = 256
 	// syncPause is how long after a batch the next one of several changes begins at the earliest: many lines
 	// a second then share few syncs. Nothing waits for it where few come.

@@ -16,10 +16,34 @@ import (
 
 const tailBlock = 8 << 10
 
-// goodEnd returns the offset after the last whole line of a file of JSON Lines. What follows it was never
-// acknowledged: a line cut by a crash, or the NUL bytes that some file systems leave after a power cut.
-// A last line that contains a NUL, which JSON never does, is part of such a tail too.
+// goodEnd returns the offset after the last whole line of a file of JSON Lines before anything that a crash
+// may have torn. What follows was never acknowledged: a line that was cut, the NUL bytes that some file systems
+// leave after a power cut, and whole lines behind a hole of such bytes, for the system may write the later
+// part of a batch first. A hole further back than one batch is no crash's, nor is one before a day line, which
+// is only written when all before it is durable: those are bad lines, for people to look at.
 func goodEnd(r io.ReaderAt, size int64) (int64, error) {
+	end, err := wholeEnd(r, size)
+	if err != nil || end == 0 {
+		return 0, err
+	}
+	last, err := lineBefore(r, end)
+	if err != nil {
+		return 0, err
+	}
+	if h, err := parseHeader(last); err == nil && h.Kind == kindDay {
+		return end, nil
+	}
+	from := max(0, end-maxBatchBytes-maxCallLine)
+	hole, err := firstNUL(r, from, end)
+	if err != nil || hole < 0 {
+		return end, err
+	}
+	feed, err := lastFeed(r, hole)
+	return feed + 1, err
+}
+
+// wholeEnd returns the offset after the last whole line. One that contains a NUL, which JSON never does, is none.
+func wholeEnd(r io.ReaderAt, size int64) (int64, error) {
 	for end := size; ; {
 		feed, err := lastFeed(r, end)
 		if err != nil || feed < 0 {
@@ -29,8 +53,8 @@ func goodEnd(r io.ReaderAt, size int64) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		torn, err := hasNUL(r, before+1, feed)
-		if err != nil || !torn {
+		hole, err := firstNUL(r, before+1, feed)
+		if err != nil || hole < 0 {
 			return feed + 1, err
 		}
 		end = before + 1
@@ -53,19 +77,20 @@ func lastFeed(r io.ReaderAt, end int64) (int64, error) {
 	return -1, nil
 }
 
-func hasNUL(r io.ReaderAt, from, to int64) (bool, error) {
-	buf := make([]byte, tailBlock)
+// firstNUL returns the offset of the first NUL byte, -1 for none.
+func firstNUL(r io.ReaderAt, from, to int64) (int64, error) {
+	buf := make([]byte, min(to-from, 128<<10))
 	for from < to {
-		n := min(to-from, tailBlock)
+		n := min(to-from, int64(len(buf)))
 		if err := readFull(r, buf[:n], from); err != nil {
-			return false, err
+			return 0, err
 		}
-		if bytes.IndexByte(buf[:n], 0) >= 0 {
-			return true, nil
+		if i := bytes.IndexByte(buf[:n], 0); i >= 0 {
+			return from + int64(i), nil
 		}
 		from += n
 	}
-	return false, nil
+	return -1, nil
 }
 
 // readFull is ReadAt without its licence to return io.EOF together with a full buffer.
@@ -77,12 +102,18 @@ func readFull(r io.ReaderAt, buf []byte, off int64) error {
 	return err
 }
 
-// lastLine returns the last whole line without its line feed; nil for none, or for one over 1 MiB.
+// lastLine returns the last whole line without its line feed; nil for none, or for one over 1 MiB. It reads
+// nothing before it, so that a hole there goes unseen.
 func lastLine(r io.ReaderAt, size int64) ([]byte, error) {
-	end, err := goodEnd(r, size)
+	end, err := wholeEnd(r, size)
 	if err != nil || end == 0 {
 		return nil, err
 	}
+	return lineBefore(r, end)
+}
+
+// lineBefore returns the line that ends at an offset, without its line feed; nil for one over 1 MiB.
+func lineBefore(r io.ReaderAt, end int64) ([]byte, error) {
 	before, err := lastFeed(r, end-1)
 	if err != nil || end-before > maxLine {
 		return nil, err
