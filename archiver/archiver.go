@@ -140,7 +140,10 @@ type Summary struct {
 	MediaRequests int64 `json:"media_requests"`
 	Refusals      int64 `json:"refusals"` // answers that asked to slow down
 
-	Warnings []string `json:"warnings"`
+	// ClocksApart says that the machine's clock and the API's were so far apart that
+	// no day was closed.
+	ClocksApart bool     `json:"clocks_apart,omitempty"`
+	Warnings    []string `json:"warnings"`
 }
 
 // OpenDay is a day that was worked and is not closed.
@@ -154,11 +157,12 @@ type OpenDay struct {
 }
 
 // Incomplete reports whether the run left something undone that cannot be put
-// down to a day not having settled: a settled day that is not closed, a manifest
-// that cannot be read, a recording found lost or given up, or a limit that stopped it. With strict, recordings
-// that wait in a day not yet settled count too.
+// down to a day not having settled: a settled day that is not closed, a day of which
+// two clocks leave open whether it settled, a manifest that cannot be read, a
+// recording found lost or given up, or a limit that stopped it. With strict,
+// recordings that wait in a day not yet settled count too.
 func (s *Summary) Incomplete(strict bool) bool {
-	if s.Lost > 0 || s.GivenUp > 0 || s.Stopped != "" {
+	if s.Lost > 0 || s.GivenUp > 0 || s.Stopped != "" || s.ClocksApart && len(s.OpenDays) > 0 {
 		return true
 	}
 	for _, day := range s.OpenDays {

@@ -286,6 +286,7 @@ func (r *run) warnOfClocks() {
 	text := fmt.Sprintf("the machine's clock and the API's are %s apart: check the clock", skew.Abs().Round(time.Second))
 	if skew.Abs() > clockStops {
 		text += "; no day is closed"
+		r.count(func(s *Summary) { s.ClocksApart = true })
 	}
 	r.warn(text)
 }

@@ -15,9 +15,6 @@ import (
 
 const day = 24 * time.Hour
 
-// daysAgo returns the date so many days before today.
-func daysAgo(n int) string { return time.Now().Add(-time.Duration(n) * day).Format("2006-01-02") }
-
 // TestArchiveThreeDays is the main job with every benign oddity switched on: all
 // recordings stored once, under one key each, over no more connections than
 // workers; a second run asks for nothing, and one more day lists that day alone.

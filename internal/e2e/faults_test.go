@@ -2,12 +2,15 @@ package e2e
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -94,8 +97,14 @@ func TestAPIDiesWhilePaging(t *testing.T) {
 		source.StopAPIFor(time.Minute)
 	})
 	r.want(t, 0)
+	if r.summary.Seconds < 60 {
+		t.Errorf("the run took %.0f s, less than the outage", r.summary.Seconds)
+	}
 	a.checkFiles(nil)
 	checkOnce(t, source)
+	if closed := a.checkReport(daysAgo(7), daysAgo(6)); closed != 2 {
+		t.Errorf("%d days closed", closed)
+	}
 }
 
 // TestTokenRevoked ends the run with the vendor's words; what was archived stays.
@@ -110,27 +119,48 @@ func TestTokenRevoked(t *testing.T) {
 	if !strings.Contains(r.stderr, "CONVOSO_AUTH_TOKEN") {
 		t.Errorf("stderr: %s", tail(r.stderr))
 	}
+	if n := source.Stats().API.Requests; n > 9+4 { // four days are listed side by side
+		t.Errorf("%d requests with a token that is good for 9", n)
+	}
+	a.checkStored()
+	a.checkReport(daysAgo(7), daysAgo(5))
 	source.SetTokenValid(true)
 	a.run().want(t, 0)
 	a.checkFiles(nil)
+	checkOnce(t, source)
+	if closed := a.checkReport(daysAgo(7), daysAgo(5)); closed != 3 {
+		t.Errorf("%d days closed", closed)
+	}
 }
 
-// TestRateLimitStorm: both hosts allow few requests and say nothing, or seconds, or
-// a date, of when to come back.
+// TestRateLimitStorm: both hosts refuse request after request and say nothing, or
+// seconds, or a date, of when to come back.
 func TestRateLimitStorm(t *testing.T) {
 	t.Parallel()
-	for _, form := range []convosotest.RetryAfter{convosotest.RetrySeconds, convosotest.RetryDate, convosotest.RetryNone} {
+	for form, rule := range map[convosotest.RetryAfter]convosotest.APIRule{
+		convosotest.RetrySeconds: {Fault: convosotest.APILimitWait, Skip: 1, Times: 3},
+		convosotest.RetryDate:    {Fault: convosotest.APILimitDate, Skip: 1, Times: 3},
+		convosotest.RetryNone:    {Fault: convosotest.APILimit, Skip: 1, Times: 1}, // each costs 15 seconds or more
+	} {
 		t.Run(fmt.Sprintf("%q", form), func(t *testing.T) {
 			t.Parallel()
 			rate := convosotest.Rate{PerSecond: 20, Burst: 2, RetryAfter: form, Wait: time.Second}
 			source := simulate(t, convosotest.Config{
-				Seed: 53, FirstDay: daysAgo(7), CallsPerDay: 100, RecordedShare: 1, MedianSize: 4_000,
-				Listing: convosotest.Listing{MaxLimit: 25}, APIRate: rate, MediaRate: rate,
+				Seed: 53, FirstDay: daysAgo(7), CallsPerDay: 60, RecordedShare: 1, MedianSize: 4_000,
+				Listing: convosotest.Listing{MaxLimit: 25}, APIRules: []convosotest.APIRule{rule}, MediaRate: rate,
 			})
-			a := onDisk(t, source, "--start-time", daysAgo(7), "--end-time", daysAgo(7), "--api-rate", "100", "--media-rate", "100")
-			a.run().want(t, 0)
-			a.checkFiles(nil)
+			a := onDisk(t, source, "--start-time", daysAgo(7), "--end-time", daysAgo(7)) // with no rate of its own to begin at
+			r := a.run().want(t, 0)
+			if c := a.checkFiles(nil); len(c.closed) != 1 {
+				t.Error("the day stays open")
+			}
 			stats := source.Stats()
+			if stats.API.Refused != rule.Times || stats.Media.Refused == 0 {
+				t.Errorf("%d refused by the API, %d by the media host: no storm", stats.API.Refused, stats.Media.Refused)
+			}
+			if r.summary.Refusals != int64(stats.API.Refused+stats.Media.Refused) {
+				t.Errorf("the summary counts %d refusals of %d", r.summary.Refusals, stats.API.Refused+stats.Media.Refused)
+			}
 			t.Logf("media: %d requests, %d refused; API: %d requests, %d refused",
 				stats.Media.Requests, stats.Media.Refused, stats.API.Requests, stats.API.Refused)
 		})
@@ -162,18 +192,26 @@ func TestDiskFull(t *testing.T) {
 	if !strings.Contains(r.stderr, "space") {
 		t.Errorf("stderr: %s", tail(r.stderr))
 	}
+	if c := a.checkStored(); len(c.closed) != 0 || len(c.archived) != r.summary.Archived {
+		t.Errorf("%d noted of %d archived, %d days closed", len(c.archived), r.summary.Archived, len(c.closed))
+	}
 	mount("remount,size=64m")
 	a.run().want(t, 0)
-	a.checkFiles(nil)
+	if c := a.checkFiles(nil); len(c.closed) != 1 {
+		t.Error("the day stays open once there is room")
+	}
 	// A folder that is turned read-only is told before anything is asked for.
 	mount("remount,ro")
 	source.ResetStats()
-	if r := a.run("--relist"); r.code != 1 && r.code != 2 {
-		t.Errorf("exit code %d: %s", r.code, tail(r.stderr))
+	if r := a.run("--relist").want(t, 1); !strings.Contains(r.stderr, "--dest") && !strings.Contains(r.stderr, "read-only") {
+		t.Errorf("stderr: %s", tail(r.stderr))
 	}
 	if n := source.Stats().Media.Requests; n != 0 {
 		t.Errorf("%d media requests", n)
 	}
+	mount("remount,rw")
+	a.run("--relist").want(t, 0)
+	a.checkFiles(nil)
 }
 
 // TestClockSkew: a machine that is two hours off closes nothing, and says so.
@@ -271,6 +309,56 @@ func TestS3Trouble(t *testing.T) {
 			t.Errorf("exit code %d, %d media requests: %s", r.code, source.Stats().Media.Requests, tail(r.stderr))
 		}
 	})
+}
+
+// TestS3StopsReading: a server that takes half of a recording and then neither reads
+// nor answers. The attempt times out, the next one stores it, and what was begun is
+// not there.
+func TestS3StopsReading(t *testing.T) {
+	t.Parallel()
+	source := simulate(t, convosotest.Config{
+		Seed: 62, FirstDay: daysAgo(7), CallsPerDay: 20, RecordedShare: 1, MedianSize: 4_000, BigRecordings: []int64{1_500_000},
+	})
+	b := onS3(t, source, false, "--start-time", daysAgo(7), "--end-time", daysAgo(7))
+	released := make(chan struct{})
+	release := sync.OnceFunc(func() { close(released) })
+	t.Cleanup(release) // else the proxy would not close
+	var stuck atomic.Int64
+	b.trouble(func(_ http.ResponseWriter, r *http.Request, _ int) bool {
+		if r.Method == http.MethodPut && r.ContentLength > 1<<20 && stuck.Add(1) == 1 {
+			r.Body = &stuckBody{ReadCloser: r.Body, left: 200_000, released: released}
+		}
+		return false
+	})
+	r := b.run().want(t, 0)
+	if stuck.Load() < 2 || r.summary.Seconds < 50 || r.summary.Seconds > 200 {
+		t.Errorf("%d attempts, the run took %.0f s", stuck.Load(), r.summary.Seconds)
+	}
+	if c := b.check(nil); len(c.closed) != 1 {
+		t.Error("the day stays open")
+	}
+	checkOnce(t, source)
+	release() // the server meets the end of the first attempt now
+	b.run("--relist").want(t, 0)
+	b.check(nil)
+	checkOnce(t, source)
+}
+
+// stuckBody gives some bytes and then none until it is released, which ends it.
+type stuckBody struct {
+	io.ReadCloser
+	left     int
+	released <-chan struct{}
+}
+
+func (b *stuckBody) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		<-b.released
+		return 0, io.ErrUnexpectedEOF
+	}
+	n, err := b.ReadCloser.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
 }
 
 func s3Error(w http.ResponseWriter, status int, code string) {

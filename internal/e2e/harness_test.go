@@ -60,6 +60,19 @@ const (
 	canary      = "canary"
 )
 
+// started is one time for all tests, else midnight would come between two of a test's
+// days, and in the account's zone, else yesterday would not be over there.
+var started = func() time.Time {
+	zone, err := time.LoadLocation("America/Los_Angeles")
+	if err != nil {
+		panic(err)
+	}
+	return time.Now().In(zone)
+}()
+
+// daysAgo returns the date so many days before today.
+func daysAgo(n int) string { return started.AddDate(0, 0, -n).Format(time.DateOnly) }
+
 // simulate starts a simulator whose token and links can be recognised.
 func simulate(t *testing.T, config convosotest.Config) *convosotest.Server {
 	t.Helper()

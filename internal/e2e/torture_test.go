@@ -95,7 +95,7 @@ func TestTortureDisk(t *testing.T) {
 		a := onDisk(t, source)
 		kills += a.killUntilDone(random, func() {
 			if _, err := os.Stat(filepath.Join(a.dest, "manifest")); err == nil {
-				a.checkClosedDays()
+				a.checkClosedDays(a.read())
 			}
 		})
 		c := a.checkFiles(nil)
@@ -112,9 +112,8 @@ func TestTortureDisk(t *testing.T) {
 }
 
 // checkClosedDays fails when a day is closed that lacks a recording.
-func (a *archive) checkClosedDays() {
+func (a *archive) checkClosedDays(c contents) {
 	a.t.Helper()
-	c := a.read()
 	perDay := map[string]int{}
 	for r := range a.server.Recordings() {
 		perDay[r.Day]++
@@ -132,12 +131,13 @@ func TestTortureS3(t *testing.T) {
 	t.Parallel()
 	seed := tortureSeed(t)
 	kills := 0
-	rounds := tortureRounds(t, 10)
+	rounds := tortureRounds(t, 20)
 	for round := range rounds {
 		random := rand.New(rand.NewPCG(seed, 1<<32|uint64(round)))
 		source := tortured(t, random)
 		b := onS3(t, source, false)
 		kills += b.killUntilDone(random, func() {
+			b.checkClosedDays(b.readBucket())
 			if round%2 == 1 {
 				_ = os.RemoveAll(b.state)
 			}

@@ -16,23 +16,32 @@ const module = "convoso-archiver"
 //
 //	main -> internal/cli -> archiver -> fetcher, manifest, archiver/store
 var mayImport = map[string][]string{
-	"":                         {"internal/cli"},
-	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "fetcher", "fetcher/convosotest", "internal/retry", "manifest", "manifest/report"},
-	"archiver":                 {"archiver/audio", "archiver/key", "archiver/store", "fetcher", "internal/retry", "manifest"},
-	"archiver/audio":           {},
-	"archiver/key":             {},
-	"archiver/store":           {"internal/retry"},
-	"archiver/store/storetest": {"archiver/store"},
-	"archiver/verify":          {"archiver/store", "internal/retry", "manifest"},
-	"fetcher":                  {"internal/retry"},
-	"fetcher/convosotest":      {}, // nothing of the client, or it would share its misunderstandings
-	"manifest":                 {},
-	"manifest/report":          {"manifest"},
-	"internal/retry":           {},
-	"internal/e2e":             {},
-	"internal/readme":          {},
-	"internal/rules":           {},
-	"internal/s3test":          {},
+	"":                                 {"internal/cli"},
+	"internal/cli":                     {"archiver", "archiver/key", "archiver/store", "archiver/verify", "fetcher", "fetcher/convosotest", "internal/retry", "manifest", "manifest/report"},
+	"archiver":                         {"archiver/audio", "archiver/key", "archiver/store", "fetcher", "internal/retry", "manifest"},
+	"archiver/audio":                   {},
+	"archiver/key":                     {},
+	"archiver/store":                   {"internal/retry"},
+	"archiver/store/storetest":         {"archiver/store"},
+	"archiver/verify":                  {"archiver/store", "internal/retry", "manifest"},
+	"fetcher":                          {"internal/retry"},
+	"fetcher/convosotest":              {}, // nothing of the client, or it would share its misunderstandings
+	"manifest":                         {},
+	"manifest/report":                  {"manifest"},
+	"internal/retry":                   {},
+	"internal/bench/bulk":              {"internal/bench/internal/corpus", "internal/bench/internal/measure", "internal/bench/internal/origin", "internal/bench/internal/putloop", "internal/bench/internal/s3server"},
+	"internal/bench/latency":           {"fetcher/convosotest", "internal/bench/internal/measure", "internal/bench/internal/origin"},
+	"internal/bench/pace":              {"fetcher/convosotest", "internal/bench/internal/measure"},
+	"internal/bench/scale":             {"archiver/store", "fetcher/convosotest", "internal/bench/internal/measure", "internal/bench/internal/s3server", "manifest"},
+	"internal/bench/internal/corpus":   {"fetcher/convosotest"},
+	"internal/bench/internal/measure":  {},
+	"internal/bench/internal/origin":   {},
+	"internal/bench/internal/putloop":  {},
+	"internal/bench/internal/s3server": {"internal/bench/internal/origin"},
+	"internal/e2e":                     {},
+	"internal/readme":                  {},
+	"internal/rules":                   {},
+	"internal/s3test":                  {},
 }
 
 // mayImportTesting names the packages that help tests and are not in the program.
@@ -43,14 +52,14 @@ var mayImportTesting = []string{"archiver/store/storetest", "internal/s3test"}
 // worth having.
 var owners = map[string][]string{
 	"code.dny.dev/ssrf":            {"fetcher"},
-	"github.com/aws/":              {"archiver/store"},
+	"github.com/aws/":              {"archiver/store", "internal/bench/internal/putloop"},
 	"github.com/cenkalti/backoff/": {"internal/retry"},
 	"github.com/gofrs/flock":       {"manifest"},
 	"github.com/lmittmann/tint":    {"internal/cli"},
 	"github.com/urfave/cli/":       {"internal/cli"},
 	"github.com/vbauerster/":       {"internal/cli"}, // mpb and the writer beneath it
 	"go.yaml.in/yaml/":             {"internal/cli"},
-	"golang.org/x/sync/":           {"archiver", "archiver/store", "archiver/verify", "internal/cli", "manifest"},
+	"golang.org/x/sync/":           {"archiver", "archiver/store", "archiver/verify", "internal/bench/bulk", "internal/bench/internal/putloop", "internal/bench/latency", "internal/bench/pace", "internal/cli", "manifest"},
 	"golang.org/x/sys/":            {"archiver/store", "internal/cli", "manifest"},
 	"golang.org/x/term":            {"internal/cli"},
 }
