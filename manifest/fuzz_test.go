@@ -185,7 +185,7 @@ func readableLines(data []byte) (valid []byte) {
 	for line := range bytes.Lines(data) {
 		text, ended := bytes.CutSuffix(line, []byte("\n"))
 		kind, err := parseLine(text, &v)
-		if kind == kindDay {
+		if err == nil && kind == kindDay {
 			var l dayLine
 			err = decodeKind(text, &l, &l.header, kindDay)
 		}
