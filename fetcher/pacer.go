@@ -15,8 +15,8 @@ import (
 const (
 	safeRate    = 3.0   // starts a second known to be safe
 	slowestRate = 0.2   // the rate never falls below it
-	climb       = 0.04  // growth a second, as long as no limit was met
-	fall        = 0.85  // what a refusal leaves of a rate below which none is proved
+	climb       = 0.08  // growth a second, as long as no limit was met
+	fall        = 0.92  // what a refusal leaves of a rate below which none is proved
 	apart       = 1.015 // how near the proved and the refused rate are brought
 	provedAfter = 80    // answers in a row that prove a rate: an excess of 3 % would use up a burst of 2
 	probeAfter  = 240   // likewise for the first step above it, where an excess may be smaller
