@@ -77,7 +77,7 @@ func (p *process) runJob(ctx context.Context, job *archiveJob, talk output) (sum
 // softMemoryLimit is where the garbage collector begins to work harder. What a run
 // holds is bounded by its pool, its queue and the pages in flight, and lies well
 // below; without the limit the collector would let the heap grow to twice that.
-const softMemoryLimit = 56 << 20
+const softMemoryLimit = 44 << 20
 
 // boundMemory sets the limit for the process, unless its user has set one.
 func boundMemory(env environment) {
@@ -131,6 +131,10 @@ func assemble(ctx context.Context, job *archiveJob, rates fetcher.Rates, logger 
 // storingOnDisk is how many recordings may wait for a sync together: the more there
 // are, the fewer syncs are made. Each has a file open, and hardly any memory.
 const storingOnDisk = 256
+
+// mostStoringInBucket is how many recordings at most may be uploading while all
+// workers download. Each needs a connection and what the client keeps for a request.
+const mostStoringInBucket = 16
 
 // openFolder opens a destination on disk.
 func (p *parts) openFolder(ctx context.Context, job *archiveJob, logger *slog.Logger) error {
@@ -210,14 +214,14 @@ func (p *parts) openBucket(ctx context.Context, job *archiveJob, logger *slog.Lo
 		Bucket: b.bucket, Prefix: b.prefix, Endpoint: b.endpoint, Region: b.region, PathStyle: b.pathStyle,
 		StorageClass: b.storageClass, SSE: b.sse, KMSKeyID: b.kmsKeyID, Checksum: b.checksum,
 		NoConditionalWrites: b.noConditionalWrites,
-		TempDir:             filepath.Join(state, "tmp"), Workers: 2 * job.config.Workers,
+		TempDir:             filepath.Join(state, "tmp"), Workers: job.config.Workers + mostStoringInBucket,
 	})
 	if err != nil {
 		return badBucketSettings(ctx, err)
 	}
 	p.closers = append(p.closers, func(context.Context) error { return objects.Close() })
 	a.Store = objects
-	a.Config.Storing = job.config.Workers
+	a.Config.Storing = min(job.config.Workers, mostStoringInBucket)
 	if b.prefix != "" {
 		a.Config.KeyPrefixLen = len(b.prefix) + len("/")
 	}
