@@ -31,10 +31,14 @@ func TestStoreThatIgnoresConditions(t *testing.T) {
 			r.Out.Host = r.In.Host
 		},
 		ModifyResponse: func(answer *http.Response) error {
-			if answer.StatusCode == http.StatusPreconditionFailed {
-				answer.StatusCode = http.StatusOK
+			if answer.StatusCode != http.StatusPreconditionFailed {
+				return nil
 			}
-			return nil
+			answer.StatusCode, answer.ContentLength = http.StatusOK, 0
+			answer.Header = http.Header{"Etag": {`"0"`}, "Content-Length": {"0"}}
+			err := answer.Body.Close()
+			answer.Body = http.NoBody
+			return err
 		},
 	}
 	b.trouble(func(w http.ResponseWriter, r *http.Request, _ int) bool {

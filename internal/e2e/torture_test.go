@@ -86,29 +86,33 @@ func (a *archive) killUntilDone(random *rand.Rand, after func()) (killed int) {
 // line must be right.
 func TestTortureDisk(t *testing.T) {
 	t.Parallel()
-	seed := tortureSeed(t)
-	kills := 0
-	rounds := tortureRounds(t, 20)
-	for round := range rounds {
-		random := rand.New(rand.NewPCG(seed, uint64(round)))
-		source := tortured(t, random)
-		a := onDisk(t, source)
+	kills, rounds := 0, tortureRounds(t, 20)
+	torture(t, rounds, 0, func(t *testing.T, random *rand.Rand, _ int) {
+		a := onDisk(t, tortured(t, random))
 		kills += a.killUntilDone(random, func() {
 			if _, err := os.Stat(filepath.Join(a.dest, "manifest")); err == nil {
 				a.checkClosedDays(a.read())
 			}
 		})
-		c := a.checkFiles(nil)
-		if len(c.closed) != 2 {
-			t.Errorf("round %d: %d days closed", round, len(c.closed))
+		if c := a.checkFiles(nil); len(c.closed) != 2 {
+			t.Errorf("%d days closed", len(c.closed))
 		}
-		if t.Failed() {
-			t.Fatalf("round %d of SEED=%d", round, seed)
-		}
-		_ = source.Close()
-		_ = os.RemoveAll(a.dest)
-	}
+	})
 	t.Logf("%d rounds, %d kills", rounds, kills)
+}
+
+// torture plays rounds, each with numbers of its own, until one fails.
+func torture(t *testing.T, rounds int, stream uint64, round func(t *testing.T, random *rand.Rand, number int)) {
+	t.Helper()
+	seed := tortureSeed(t)
+	for number := range rounds {
+		ok := t.Run(strconv.Itoa(number), func(t *testing.T) {
+			round(t, rand.New(rand.NewPCG(seed, stream<<32|uint64(number))), number)
+		})
+		if !ok {
+			t.Fatalf("round %d of SEED=%d", number, seed)
+		}
+	}
 }
 
 // checkClosedDays fails when a day is closed that lacks a recording.
@@ -129,27 +133,18 @@ func (a *archive) checkClosedDays(c contents) {
 // thrown away.
 func TestTortureS3(t *testing.T) {
 	t.Parallel()
-	seed := tortureSeed(t)
-	kills := 0
-	rounds := tortureRounds(t, 20)
-	for round := range rounds {
-		random := rand.New(rand.NewPCG(seed, 1<<32|uint64(round)))
-		source := tortured(t, random)
-		b := onS3(t, source, false)
+	kills, rounds := 0, tortureRounds(t, 20)
+	torture(t, rounds, 1, func(t *testing.T, random *rand.Rand, number int) {
+		b := onS3(t, tortured(t, random), false)
 		kills += b.killUntilDone(random, func() {
 			b.checkClosedDays(b.readBucket())
-			if round%2 == 1 {
+			if number%2 == 1 {
 				_ = os.RemoveAll(b.state)
 			}
 		})
-		c := b.check(nil)
-		if len(c.closed) != 2 {
-			t.Errorf("round %d: %d days closed", round, len(c.closed))
+		if c := b.check(nil); len(c.closed) != 2 {
+			t.Errorf("%d days closed", len(c.closed))
 		}
-		if t.Failed() {
-			t.Fatalf("round %d of SEED=%d", round, seed)
-		}
-		_ = source.Close()
-	}
+	})
 	t.Logf("%d rounds, %d kills", rounds, kills)
 }
