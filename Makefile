@@ -35,7 +35,7 @@ demo: build ## archive from a simulated account; needs nothing but Go (ARGS='--f
 # not see change. -parallel=8: the end-to-end tests wait more than they compute.
 # The timeout is for one package; the whole takes a few minutes.
 .PHONY: test
-test: vet $(TOOLS)/bin/versitygw ## run every test with the race detector (PACKAGES=./fetcher/... for some)
+test: vet strace $(TOOLS)/bin/versitygw ## run every test with the race detector (PACKAGES=./fetcher/... for some)
 	REQUIRE_S3=1 go test -race -count=1 -parallel=8 -timeout=9m $(PACKAGES)
 
 # A finding ends it; its input is kept in testdata/fuzz of the package, where every
@@ -49,6 +49,14 @@ fuzz: ## run every fuzz target in turn (FUZZTIME=1m or 2000x each, FUZZPARALLEL=
 		go test -run='^$$' -fuzz="^$$name\$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=10x $(FUZZPARALLEL:%=-parallel=%) $$package </dev/null || \
 			{ echo "==> $$name of $$package found something"; exit 1; }; \
 	done
+
+# The power-cut tests follow the program's system calls. Where strace cannot be had, or
+# may not trace, they are skipped and say so; make powercut fails there.
+.PHONY: strace
+strace:
+	@command -v strace >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		timeout 120 sh -c 'apt-get update -qq && apt-get install -y -qq strace' >/dev/null 2>&1; } || \
+		echo 'strace cannot be installed: the power-cut tests will be skipped'
 
 .PHONY: torture
 torture: $(TOOLS)/bin/versitygw ## kill runs at random moments, on disk and on S3 (ROUNDS=200 each; SEED=… repeats one)

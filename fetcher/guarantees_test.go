@@ -1,7 +1,11 @@
 package fetcher_test
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
+	"strings"
+	"sync"
 	"testing"
 
 	"convoso-archiver/fetcher"
@@ -56,5 +60,83 @@ func TestRowsThatContradictTheFilter(t *testing.T) {
 	}
 	if len(got.calls) != 2 || got.calls["2"] > 0 {
 		t.Errorf("calls to archive: %v", got.calls)
+	}
+}
+
+// TestTokenStaysWithTheAPI lists, and opens a link that redirects, on a host that sets
+// a cookie in every answer. What is asked for recordings must carry neither the token
+// in any place, nor a cookie, nor the link that led there.
+func TestTokenStaysWithTheAPI(t *testing.T) {
+	const token = "test-token+Qx7"
+	var mu sync.Mutex
+	var asked []string // all of each request but those to the API
+	client, server := clientOn(t, func(w http.ResponseWriter, r *http.Request) {
+		http.SetCookie(w, &http.Cookie{Name: "session", Value: token, Path: "/"})
+		switch r.URL.Path {
+		case "/log/retrieve":
+			if got := r.URL.Query().Get("auth_token"); got != token {
+				t.Errorf("the API was asked with token %q", got)
+			}
+			answer(w, 0)
+			return
+		case "/audio/first":
+			http.Redirect(w, r, "/audio/second", http.StatusFound)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		asked = append(asked, fmt.Sprintf("%s %v", r.RequestURI, r.Header))
+	}, func(o *fetcher.Options) { o.Token = token })
+	if _, err := list(t, client, someDay, fetcher.Filter{}); err != nil {
+		t.Fatal(err)
+	}
+	audio, err := client.Open(t.Context(), t.Context(), fetcher.Secret(server.URL+"/audio/first?link=secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := audio.Close(); err != nil {
+		t.Error(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(asked) != 2 {
+		t.Fatalf("%d requests for audio", len(asked))
+	}
+	for _, request := range asked {
+		for _, secret := range []string{"test-token", "Qx7", "Cookie", "Authorization", "Referer"} {
+			if strings.Contains(request, secret) {
+				t.Errorf("a request for audio holds %s: %s", secret, request)
+			}
+		}
+	}
+}
+
+// TestNoWayToWhatIsNotAllowed opens links that lead to a host that is not allowed, by
+// themselves or by a redirect, and links whose host is allowed by name and turns out
+// to be this machine.
+func TestNoWayToWhatIsNotAllowed(t *testing.T) {
+	_, server := clientOn(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "https://other.invalid/audio", http.StatusFound)
+	}, nil)
+	hosts, err := fetcher.ParseAllowedHosts([]string{server.URL, "localhost", "127.0.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, _ := clientOn(t, func(http.ResponseWriter, *http.Request) {}, func(o *fetcher.Options) { o.AllowHosts = hosts })
+	for name, test := range map[string]struct {
+		link       string
+		redirected bool
+	}{
+		"another host":                {"https://other.invalid/audio", false},
+		"another scheme":              {"http://localhost/audio", false},
+		"a redirect":                  {server.URL + "/audio", true},
+		"a private address":           {"https://127.0.0.1/audio", false},
+		"a name of a private address": {"https://localhost/audio", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := openError(t, client, fetcher.Secret(test.link))
+			if !errors.Is(err, fetcher.ErrNotAllowed) || errors.Is(err, fetcher.ErrRedirected) != test.redirected {
+				t.Errorf("error %v", err)
+			}
+		})
 	}
 }

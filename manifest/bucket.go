@@ -33,7 +33,7 @@ type Objects interface {
 
 const (
 	defaultUploadEvery = time.Minute
-	statusesAtOnce     = 8
+	statusesAtOnce     = 32
 )
 
 // bucket is the ledger in a bucket: segments that are each written once, from a spool.
@@ -224,7 +224,7 @@ func (b *bucket) days(ctx context.Context) iter.Seq2[DayStatus, error] {
 			yield(DayStatus{}, err)
 			return
 		}
-		for chunk := range slices.Chunk(sortedDays(found), 8*statusesAtOnce) {
+		for chunk := range slices.Chunk(sortedDays(found), 4*statusesAtOnce) {
 			statuses, errs := b.statuses(ctx, chunk, found)
 			for i, s := range statuses {
 				if ctx.Err() != nil {

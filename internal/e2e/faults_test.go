@@ -300,15 +300,6 @@ func TestS3Trouble(t *testing.T) {
 		}
 		checkOnce(t, source)
 	})
-	t.Run("If-None-Match ignored", func(t *testing.T) {
-		source := simulate(t, convosotest.Config{Seed: 59, FirstDay: daysAgo(7), CallsPerDay: 20, RecordedShare: 1, MedianSize: 4_000})
-		b := onS3(t, source, false, "--start-time", daysAgo(7), "--end-time", daysAgo(7))
-		b.trouble(func(_ http.ResponseWriter, r *http.Request, _ int) bool { r.Header.Del("If-None-Match"); return false })
-		r := b.run()
-		if r.code != 1 || source.Stats().Media.Requests != 0 {
-			t.Errorf("exit code %d, %d media requests: %s", r.code, source.Stats().Media.Requests, tail(r.stderr))
-		}
-	})
 }
 
 // TestS3StopsReading: a server that takes half of a recording and then neither reads
