@@ -3,16 +3,11 @@
 package e2e
 
 import (
-	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
-	"time"
 
 	"convoso-archiver/fetcher/convosotest"
+	"convoso-archiver/internal/bench/measure"
 )
 
 // memoryCase is one run whose peak is measured.
@@ -40,7 +35,10 @@ func TestMemory(t *testing.T) {
 		bound  = 64 << 20
 		growth = 1.1
 	)
-	plain := buildPlain(t)
+	plain, err := measure.Build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	peaks := map[string]int64{}
 	for _, c := range memoryCases {
 		t.Run(c.name, func(t *testing.T) {
@@ -57,17 +55,6 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-func buildPlain(t *testing.T) string {
-	t.Helper()
-	plain := filepath.Join(t.TempDir(), "convoso-archiver")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", plain, "convoso-archiver")
-	build.Env = append(build.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	return plain
-}
-
 // peak archives once and returns the peak in bytes.
 func (c memoryCase) peak(t *testing.T, program string) int64 {
 	c.config.FirstDay = daysAgo(10)
@@ -79,26 +66,10 @@ func (c memoryCase) peak(t *testing.T, program string) int64 {
 	cmd := a.command(t.Context(), "--start-time", daysAgo(10), "--end-time", daysAgo(7), "--workers", "64", "--log-level", "warn")
 	cmd.Path = program
 	// Not the child's rusage: on Linux that starts with the memory of the parent.
-	peaks := make(chan int64)
-	r := a.finish(cmd, func(p *os.Process) { go watchPeak(p.Pid, peaks) }).want(t, 0)
-	peak := <-peaks
+	var watched <-chan int64
+	r := a.finish(cmd, func(p *os.Process) { watched = measure.WatchPeak(p.Pid) }).want(t, 0)
+	peak := <-watched
 	t.Logf("%d recordings, %d bytes: peak %.1f MiB, %.1f s CPU", r.summary.Archived, r.summary.Bytes,
 		float64(peak)/(1<<20), cmd.ProcessState.UserTime().Seconds()+cmd.ProcessState.SystemTime().Seconds())
 	return peak
-}
-
-// watchPeak sends the peak resident memory of a process, in bytes, once it has ended.
-func watchPeak(pid int, peaks chan<- int64) {
-	var peak int64
-	for {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		_, after, found := strings.Cut(string(status), "VmHWM:")
-		if err != nil || !found {
-			peaks <- peak
-			return
-		}
-		kilobytes, _ := strconv.ParseInt(strings.Fields(after)[0], 10, 64)
-		peak = max(peak, kilobytes<<10)
-		time.Sleep(20 * time.Millisecond)
-	}
 }

@@ -11,29 +11,19 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"convoso-archiver/internal/bench/internal/corpus"
-	"convoso-archiver/internal/bench/internal/measure"
 	"convoso-archiver/internal/bench/internal/origin"
 	"convoso-archiver/internal/bench/internal/s3server"
+	"convoso-archiver/internal/bench/measure"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
-}
+func main() { measure.Main("bench", run) }
 
 // settings are the flags.
 type settings struct {
@@ -137,10 +127,8 @@ func (b *bench) prepare(ctx context.Context) error {
 	if b.self, err = os.Executable(); err != nil {
 		return fmt.Errorf("find own program: %w", err)
 	}
-	if b.program == "" {
-		if b.program, err = measure.Build(ctx, b.work); err != nil {
-			return err
-		}
+	if b.program, err = measure.Program(ctx, b.program, b.work); err != nil {
+		return err
 	}
 	root := filepath.Join(b.work, "source")
 	if err := b.corpus.Write(root); err != nil {

@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"convoso-archiver/internal/bench/internal/corpus"
-	"convoso-archiver/internal/bench/internal/measure"
 	"convoso-archiver/internal/bench/internal/s3server"
+	"convoso-archiver/internal/bench/measure"
 )
 
 const (

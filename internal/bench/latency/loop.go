@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"convoso-archiver/internal/bench/internal/measure"
+	"convoso-archiver/internal/bench/measure"
 )
 
 // The parts that this program plays in processes of their own, by its first

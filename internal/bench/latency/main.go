@@ -12,27 +12,17 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
-	"convoso-archiver/internal/bench/internal/measure"
 	"convoso-archiver/internal/bench/internal/origin"
+	"convoso-archiver/internal/bench/measure"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench-latency:", err)
-		os.Exit(1)
-	}
-}
+func main() { measure.Main("bench-latency", run) }
 
 type settings struct {
 	dir     string
@@ -74,10 +64,8 @@ func (s settings) bench(ctx context.Context) error {
 		return fmt.Errorf("make folder: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(work) }() // of no use to anybody, and below a folder for such things
-	if s.program == "" {
-		if s.program, err = measure.Build(ctx, work); err != nil {
-			return err
-		}
+	if s.program, err = measure.Program(ctx, s.program, work); err != nil {
+		return err
 	}
 	fmt.Printf("%s\n%d bytes each, %v before each answer, API and media\n\n", measure.Machine(time.Now()), s.size, s.latency)
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)

@@ -10,29 +10,19 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"convoso-archiver/fetcher/convosotest"
-	"convoso-archiver/internal/bench/internal/measure"
+	"convoso-archiver/internal/bench/measure"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench-pace:", err)
-		os.Exit(1)
-	}
-}
+func main() { measure.Main("bench-pace", run) }
 
 type settings struct {
 	dir        string
@@ -73,10 +63,8 @@ func (s settings) bench(ctx context.Context) error {
 		return fmt.Errorf("make folder: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(work) }() // of no use to anybody, and below a folder for such things
-	if s.program == "" {
-		if s.program, err = measure.Build(ctx, work); err != nil {
-			return err
-		}
+	if s.program, err = measure.Program(ctx, s.program, work); err != nil {
+		return err
 	}
 	limits, err := parseLimits(s.limits)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"convoso-archiver/internal/bench/internal/measure"
+	"convoso-archiver/internal/bench/measure"
 )
 
 // place is an archive to measure.

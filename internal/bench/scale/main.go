@@ -10,21 +10,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"time"
 
-	"convoso-archiver/internal/bench/internal/measure"
+	"convoso-archiver/internal/bench/measure"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Args[1:])
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench-scale:", err)
-		os.Exit(1)
-	}
-}
+func main() { measure.Main("bench-scale", run) }
 
 type settings struct {
 	dir       string
@@ -97,23 +88,15 @@ func (s *settings) benchDisk(ctx context.Context, t *table) (err error) {
 	if err := errors.Join(f.prove(ctx), f.warm()); err != nil {
 		return err
 	}
-	b, err := newBench(ctx, s, f, t)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, b.close()) }()
-	if err := b.freshDays(ctx); err != nil {
-		return err
-	}
-	if err := b.closedDays(ctx); err != nil {
-		return err
-	}
-	restore, err := f.reopen()
-	if err != nil {
-		return err
-	}
+	restore := func() error { return nil }
 	defer func() { err = errors.Join(err, restore()) }()
-	return b.openDays(ctx)
+	return s.benchPlace(ctx, f, t, func() error {
+		undo, err := f.reopen()
+		if err == nil {
+			restore = undo
+		}
+		return err
+	})
 }
 
 func (s *settings) benchBucket(ctx context.Context, t *table) (err error) {
@@ -126,7 +109,13 @@ func (s *settings) benchBucket(ctx context.Context, t *table) (err error) {
 	if err := place.prove(ctx); err != nil {
 		return err
 	}
-	b, err := newBench(ctx, s, place, t)
+	return s.benchPlace(ctx, place, t, func() error { return place.reopen(ctx) })
+}
+
+// benchPlace measures all there is to measure of an archive; reopen opens its days for
+// the last part.
+func (s *settings) benchPlace(ctx context.Context, p place, t *table, reopen func() error) (err error) {
+	b, err := newBench(ctx, s, p, t)
 	if err != nil {
 		return err
 	}
@@ -137,7 +126,7 @@ func (s *settings) benchBucket(ctx context.Context, t *table) (err error) {
 	if err := b.closedDays(ctx); err != nil {
 		return err
 	}
-	if err := place.reopen(ctx); err != nil {
+	if err := reopen(); err != nil {
 		return err
 	}
 	return b.openDays(ctx)

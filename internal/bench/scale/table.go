@@ -6,7 +6,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"convoso-archiver/internal/bench/internal/measure"
+	"convoso-archiver/internal/bench/measure"
 )
 
 // sample is one run.

@@ -64,7 +64,7 @@ func (c Command) run(ctx context.Context) (Sample, error) {
 	if err := cmd.Start(); err != nil {
 		return Sample{}, fmt.Errorf("start %s: %w", name, err)
 	}
-	peak := watchPeak(cmd.Process.Pid)
+	peak := WatchPeak(cmd.Process.Pid)
 	err := cmd.Wait()
 	s := Sample{Wall: time.Since(begun), Peak: <-peak, Stdout: stdout.Bytes(), ExitCode: cmd.ProcessState.ExitCode()}
 	s.CPU = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
@@ -92,10 +92,11 @@ func end(text string) string {
 	return strings.TrimSpace(text[max(0, len(text)-most):])
 }
 
-// watchPeak sends the peak resident memory of a process once it has ended. The
-// kernel's own ru_maxrss will not do: it begins with the memory of the parent, for
-// the child runs in it until it executes its program.
-func watchPeak(pid int) <-chan int64 {
+// WatchPeak sends the peak resident memory of a process, in bytes, once it has ended;
+// 0 where the system does not tell. The kernel's own ru_maxrss will not do: it begins
+// with the memory of the parent, for the child runs in it until it executes its
+// program. The channel has room for the one value, so that nobody need receive it.
+func WatchPeak(pid int) <-chan int64 {
 	const interval = 10 * time.Millisecond
 	peak := make(chan int64, 1)
 	go func() {
@@ -125,6 +126,15 @@ func residentPeak(pid int) (int64, bool) {
 	}
 	kilobytes, err := strconv.ParseInt(strings.Fields(after)[0], 10, 64)
 	return kilobytes << 10, err == nil
+}
+
+// Program returns the program to measure: the one that was named, or where none was,
+// one that it builds into folder dir.
+func Program(ctx context.Context, named, dir string) (string, error) {
+	if named != "" {
+		return named, nil
+	}
+	return Build(ctx, dir)
 }
 
 // Build builds the program as its users have it into folder dir, and returns its
