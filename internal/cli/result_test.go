@@ -108,18 +108,8 @@ func (w *awaitedWriter) Write(b []byte) (int, error) {
 
 // Whoever asks a run to stop is told at once that it does, not when it has.
 func TestStopIsAnnounced(t *testing.T) {
-	asked, release := make(chan struct{}, 1), make(chan struct{})
-	server, args := account(t, convosotest.Config{
-		Seed: 7, CallsPerDay: 10, RecordedShare: 1,
-		MediaHook: func(convosotest.MediaRequest) convosotest.Fault {
-			select {
-			case asked <- struct{}{}:
-			default:
-			}
-			<-release
-			return convosotest.FaultNone
-		},
-	})
+	hold, asked, release := holdMedia()
+	server, args := account(t, convosotest.Config{Seed: 7, CallsPerDay: 10, RecordedShare: 1, MediaHook: hold})
 	r := newRunner(t, tokenVariable+"="+server.Token())
 	ctx, cancel := context.WithCancelCause(t.Context())
 	var stdout, stderr bytes.Buffer

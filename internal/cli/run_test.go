@@ -257,20 +257,24 @@ func TestArchiveLearns(t *testing.T) {
 	}
 }
 
+// holdMedia returns a hook that holds every request for a recording until release is
+// closed. asked tells of the first.
+func holdMedia() (hook func(convosotest.MediaRequest) convosotest.Fault, asked, release chan struct{}) {
+	asked, release = make(chan struct{}, 1), make(chan struct{})
+	return func(convosotest.MediaRequest) convosotest.Fault {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		<-release
+		return convosotest.FaultNone
+	}, asked, release
+}
+
 // A run that holds the archive keeps others out, and one that is stopped says so.
 func TestArchiveIsLockedAndStopped(t *testing.T) {
-	asked, release := make(chan struct{}, 1), make(chan struct{})
-	server, args := account(t, convosotest.Config{
-		Seed: 7, CallsPerDay: 10, RecordedShare: 1,
-		MediaHook: func(convosotest.MediaRequest) convosotest.Fault {
-			select {
-			case asked <- struct{}{}:
-			default:
-			}
-			<-release
-			return convosotest.FaultNone
-		},
-	})
+	hold, asked, release := holdMedia()
+	server, args := account(t, convosotest.Config{Seed: 7, CallsPerDay: 10, RecordedShare: 1, MediaHook: hold})
 	r := newRunner(t, tokenVariable+"="+server.Token())
 	args = append(args, "--dest", filepath.Join(t.TempDir(), "out"), "--json")
 	ctx, cancel := context.WithCancelCause(t.Context())

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"time"
 
 	"convoso-archiver/archiver/store"
@@ -82,10 +81,3 @@ func (o *openedArchive) openLedger(ledger *manifest.Ledger, err error) error {
 // softVerifyLimit is where the garbage collector begins to work harder. The largest part of what a verification
 // holds are the hashes of keys, at most 96 MiB, and a few days' recordings.
 const softVerifyLimit = 224 << 20
-
-// boundVerifyMemory sets the limit for the process, unless its user has set one.
-func boundVerifyMemory(env environment) {
-	if env["GOMEMLIMIT"] == "" {
-		debug.SetMemoryLimit(softVerifyLimit)
-	}
-}

@@ -41,7 +41,7 @@ func (p *parts) close(ctx context.Context) error {
 // runJob builds the parts, runs them with progress, and returns what was done, also
 // beside an error.
 func (p *process) runJob(ctx context.Context, job *archiveJob, talk output) (summary archiver.Summary, err error) {
-	boundMemory(p.env)
+	boundMemory(p.env, softMemoryLimit)
 	logger := newLogger(p.screen, talk, p.env)
 	for _, note := range job.warnings {
 		logger.Warn("a setting needs a look", "note", note)
@@ -79,10 +79,10 @@ func (p *process) runJob(ctx context.Context, job *archiveJob, talk output) (sum
 // below; without the limit the collector would let the heap grow to twice that.
 const softMemoryLimit = 44 << 20
 
-// boundMemory sets the limit for the process, unless its user has set one.
-func boundMemory(env environment) {
+// boundMemory sets a soft limit for the process, in bytes, unless its user has set one.
+func boundMemory(env environment, limit int64) {
 	if env["GOMEMLIMIT"] == "" {
-		debug.SetMemoryLimit(softMemoryLimit)
+		debug.SetMemoryLimit(limit)
 	}
 }
 
