@@ -121,17 +121,23 @@ func (r *run) concernsDayAlone(err error) bool {
 // is out of order, for minutes. A run that is asked to stop does not go on waiting:
 // what could not be uploaded stays in the spool.
 func (r *run) withPatience(op func() error) error {
-	err := retry.Do(r.soft, r.patience, func(context.Context) error {
+	err := r.patiently(op)
+	if store.IsRetriable(err) && r.soft.Err() == nil {
+		return fmt.Errorf("the store was out of order for minutes: %w", err)
+	}
+	return err
+}
+
+// patiently does what needs the store until it is done, fails for good, or the run's
+// patience or the run itself is at its end. It returns op's last error.
+func (r *run) patiently(op func() error) error {
+	return retry.Do(r.soft, r.patience, func(context.Context) error {
 		err := op()
 		if err == nil || store.IsRetriable(err) {
 			return err
 		}
 		return retry.Stop(err)
 	})
-	if store.IsRetriable(err) && r.soft.Err() == nil {
-		return fmt.Errorf("the store was out of order for minutes: %w", err)
-	}
-	return err
 }
 
 // note appends a recording's line to its day; it is durable when note returns nil.

@@ -140,8 +140,7 @@ func (r *run) downloadInTurn(j *job) (*download, *finding, error) {
 // then for all that follow; so the run ends instead.
 func (r *run) storeWithPatience(j *job, got *download) (manifest.Recording, error) {
 	var stored store.Stored
-	err := retry.Do(r.soft, r.patience, func(context.Context) error {
-		var err error
+	err := r.patiently(func() (err error) {
 		stored, err = r.put(j, got)
 		return err
 	})
