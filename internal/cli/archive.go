@@ -164,9 +164,11 @@ func runArchive(ctx context.Context, p *process, in input) outcome {
 // even begin.
 func (p *process) archive(ctx context.Context, job *archiveJob, talk output, err error) outcome {
 	summary, result := p.archiveJob(ctx, job, talk, err)
-	began := summary.Run != ""
+	// Wrong settings get their one line on stderr, as from any other program; whatever
+	// was tried gets a summary, also when it came to nothing.
+	refused := summary.Run == "" && result.code == ExitUsage
 	silent := talk.quiet && result.code == ExitDone
-	if talk.json || began && !silent {
+	if talk.json || !refused && !silent {
 		result.unwritten = writeSummary(p.stdout, summary, talk.json)
 	}
 	return result
@@ -183,12 +185,16 @@ func (p *process) archiveJob(ctx context.Context, job *archiveJob, talk output, 
 	started := time.Now().UTC()
 	var summary archiver.Summary
 	if err == nil {
-		done := p.announceStop(ctx, "archive", job.endingText())
+		done := p.announceStop(ctx, "archive", talk, job.endingText())
 		summary, err = p.runJob(ctx, job, talk)
 		done()
 	}
 	if summary.Run == "" { // it did not begin
 		summary.Started, summary.Ended = started, time.Now().UTC()
+		summary.DryRun = job.config.DryRun
+		if cause := context.Cause(ctx); cause != nil {
+			summary.Stopped = cause.Error()
+		}
 	}
 	slices.SortFunc(summary.OpenDays, func(a, b archiver.OpenDay) int { return strings.Compare(a.Day, b.Day) })
 	result := judge(err, context.Cause(ctx), summary.Incomplete(job.strict))

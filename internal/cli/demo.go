@@ -123,7 +123,7 @@ func (d *demo) run(ctx context.Context, state string) outcome {
 		return judge(fmt.Errorf("start the simulator on loopback: %w", err), nil, false)
 	}
 	defer d.server.Close() // it holds nothing that could be lost
-	if err := d.readJobs(state, zone); err != nil {
+	if err := d.readJobs(state); err != nil {
 		return judge(err, nil, false)
 	}
 	return d.show(ctx)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,9 @@ type demo struct {
 	archiveJob  *archiveJob
 	verifyJob   *verifyJob
 	reportJob   *reportJob
+
+	// The flags of these jobs as they are shown, each before its value.
+	archiveFlags, verifyFlags, reportFlags []string
 
 	steps       []demoStep
 	same, total int     // recordings on disk with the bytes of their source, and all of the source
@@ -50,33 +54,32 @@ type demoDocument struct {
 	Steps      []demoStep `json:"steps"`
 }
 
-// readJobs goes the way of the commands' own flags, so that the demo runs what they
-// run.
-func (d *demo) readJobs(state string, zone *time.Location) error {
-	read := func(settings []setting, more ...string) *reader {
-		flags := values{}
-		set := func(name, value string) {
-			flags[name] = given{items: []string{value}, origin: "--" + name, byFlag: true}
-		}
-		set("dest", d.folder)
-		for i := 0; i < len(more); i += 2 {
-			set(more[i], more[i+1])
-		}
-		return &reader{settings: settings, values: flags}
-	}
-	span := []string{"start-time", string(d.first), "end-time", string(d.last)}
+// readJobs goes the way of the commands' own flags, so that the demo runs what it
+// shows. The state folder alone is not shown: nobody needs one to run that again.
+func (d *demo) readJobs(state string) error {
+	d.verifyFlags = []string{"--dest", d.folder}
+	d.reportFlags = append(slices.Clip(d.verifyFlags), "--start-time", string(d.first), "--end-time", string(d.last))
+	d.archiveFlags = append(slices.Clip(d.reportFlags),
+		"--api-url", d.server.APIURL(), "--allow-host", d.server.MediaURL(), "--api-rate", "0", "--media-rate", "0")
+
 	now, env := time.Now(), d.process.env
-	forArchive := read(archiveSettings(), append([]string{
-		"state-dir", state, "time-zone", zone.String(), "api-url", d.server.APIURL(), "allow-host", d.server.MediaURL(),
-		"api-rate", "0", "media-rate", "0",
-	}, span...)...)
+	forArchive := readPairs(archiveSettings(), append(slices.Clip(d.archiveFlags), "--state-dir", state))
 	d.archiveJob = forArchive.archiveJob(now, env, runtime.GOOS)
 	d.archiveJob.token = fetcher.Secret(d.server.Token())
-	forVerify := read(verifyKnown())
+	forVerify := readPairs(verifyKnown(), d.verifyFlags)
 	d.verifyJob = forVerify.verifyJob(now, env)
-	forReport := read(reportKnown(), span...)
+	forReport := readPairs(reportKnown(), d.reportFlags)
 	d.reportJob = forReport.reportJob(now)
 	return errors.Join(forArchive.err, forVerify.err, forReport.err)
+}
+
+// readPairs returns a reader of flags that each stand before their value.
+func readPairs(settings []setting, pairs []string) *reader {
+	flags := values{}
+	for pair := range slices.Chunk(pairs, 2) {
+		flags[strings.TrimPrefix(pair[0], "--")] = given{items: pair[1:], origin: pair[0], byFlag: true}
+	}
+	return &reader{settings: settings, values: flags}
 }
 
 // show runs the commands one after the other. It returns why it ended early, and
@@ -136,9 +139,7 @@ func cannotGoOn(o outcome) bool {
 }
 
 func (d *demo) archive(ctx context.Context, about string) outcome {
-	d.announce("archive: "+about,
-		"archive", "--dest", d.folder, "--start-time", string(d.first), "--end-time", string(d.last),
-		"--api-url", d.server.APIURL(), "--allow-host", d.server.MediaURL(), "--api-rate", "0", "--media-rate", "0")
+	d.announce("archive", about, d.archiveFlags)
 	if !d.talk.json {
 		return d.spaced(d.process.archive(ctx, d.archiveJob, d.talk, nil))
 	}
@@ -147,7 +148,7 @@ func (d *demo) archive(ctx context.Context, about string) outcome {
 }
 
 func (d *demo) verify(ctx context.Context) outcome {
-	d.announce("verify: read every stored recording again and compare it with what was noted", "verify", "--dest", d.folder)
+	d.announce("verify", "read every stored recording again and compare it with what was noted", d.verifyFlags)
 	if !d.talk.json {
 		return d.spaced(d.process.verify(ctx, d.verifyJob, d.talk, nil))
 	}
@@ -156,8 +157,7 @@ func (d *demo) verify(ctx context.Context) outcome {
 }
 
 func (d *demo) report(ctx context.Context) outcome {
-	d.announce("report: is everything of these days there?",
-		"report", "--dest", d.folder, "--start-time", string(d.first), "--end-time", string(d.last))
+	d.announce("report", "is everything of these days there?", d.reportFlags)
 	if !d.talk.json {
 		return d.spaced(d.process.report(ctx, d.reportJob, nil))
 	}
@@ -169,19 +169,19 @@ func (d *demo) report(ctx context.Context) outcome {
 }
 
 // announce begins a step.
-func (d *demo) announce(heading string, words ...string) {
-	d.steps = append(d.steps, demoStep{Command: words[0], Arguments: words[1:]})
+func (d *demo) announce(command, about string, flags []string) {
+	d.steps = append(d.steps, demoStep{Command: command, Arguments: flags})
 	const continued = " \\\n   "
-	text, width := "  "+program+" "+words[0], len(program)
-	for i := 1; i < len(words); i += 2 {
-		pair := " " + words[i] + " " + shellWord(words[i+1])
+	text, width := "  "+program+" "+command, len(program)
+	for flag := range slices.Chunk(flags, 2) {
+		pair := " " + flag[0] + " " + shellWord(flag[1])
 		if width += len(pair); width > helpWidth-len(continued) {
 			text += continued
 			width = len(pair)
 		}
 		text += pair
 	}
-	d.say("== %s\n%s\n", heading, text)
+	d.say("== %s: %s\n%s\n", command, about, text)
 }
 
 // shellWord quotes a folder's name that a shell would take apart.

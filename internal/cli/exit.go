@@ -155,7 +155,7 @@ func failure(err error) (code int, line string) {
 	case errors.Is(err, archiver.ErrOutage):
 		try = "nothing was written off; run again later, or play one recording in the vendor's web page to see whether it is there"
 	case errors.Is(err, fetcher.ErrUnreachable):
-		try = "check --api-url, the network and the proxy variables"
+		try = "check --api-url, the network and the proxy variables, or run the same command again later"
 	case isAPI:
 		try = "run again later; if it stays, ask the vendor about this answer"
 	}

@@ -52,12 +52,17 @@ func (o output) level() slog.Level {
 // newLogger returns a logger for stderr: lines for a person on a terminal, JSON for
 // a machine elsewhere.
 func newLogger(w io.Writer, o output, env environment) *slog.Logger {
-	if o.format == "json" || o.format == "auto" && !isTerminal(w) {
+	if o.logsJSON(w) {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: o.level()}))
 	}
 	return slog.New(tint.NewTextHandler(w, &tint.Options{
 		Level: o.level(), TimeFormat: time.TimeOnly, NoColor: !colours(w, env),
 	}))
+}
+
+// logsJSON reports whether the log is for a machine.
+func (o output) logsJSON(w io.Writer) bool {
+	return o.format == "json" || o.format == "auto" && !isTerminal(w)
 }
 
 // colours reports whether w is a terminal that shows colours. An old Windows

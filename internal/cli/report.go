@@ -261,7 +261,7 @@ func openFolderLedger(folder string) (*openedLedger, error) {
 	o.closers = append(o.closers, func(context.Context) error { return root.Close() })
 	o.ledger, err = manifest.OpenDir(root, manifest.Options{ReadOnly: true})
 	if err != nil {
-		return o, fmt.Errorf("open the manifest: %w", err)
+		return o, fmt.Errorf("open manifest: %w", err)
 	}
 	o.closers = append(o.closers, o.ledger.Close)
 	return o, nil
@@ -284,7 +284,7 @@ func openBucketLedger(ctx context.Context, b s3Destination) (*openedLedger, erro
 	o.closers = append(o.closers, func(context.Context) error { return objects.Close() })
 	o.ledger, err = manifest.OpenObjects(ctx, objects, manifest.Options{ReadOnly: true})
 	if err != nil {
-		return o, fmt.Errorf("open the manifest: %w", err)
+		return o, fmt.Errorf("open manifest: %w", err)
 	}
 	o.closers = append(o.closers, o.ledger.Close)
 	return o, nil

@@ -53,6 +53,12 @@ func (p *process) tellUnwritten(speaker string, result outcome) int {
 	return code
 }
 
+// A stdout that was closed before the start, as by >&-, cannot be told from one that
+// was discarded on purpose: the Go runtime opens /dev/null in its place, for reading
+// and writing, which is how Python's subprocess.DEVNULL opens it too (measured). It
+// counts as discarded. Without the runtime's care the first file of the archive would
+// take its number, and get the summary.
+
 // outliveReaders makes a write to a pipe that nobody reads any more an error like
 // any other. Without it the system ends the program there: in the middle of a run,
 // because the reader of its log went away. Commands that do nothing but write are

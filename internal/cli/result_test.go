@@ -106,17 +106,29 @@ func (w *awaitedWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Whoever asks a run to stop is told at once that it does, not when it has.
+// Whoever asks a run to stop is told at once that it does, not when it has: by a line for
+// a person, or by one of the log where that is JSON.
 func TestStopIsAnnounced(t *testing.T) {
+	const text = "SIGINT, stopping cleanly: what is in flight has up to 5s (--grace); press Ctrl-C again to stop at once"
+	for format, line := range map[string]string{
+		"text": "archive: " + text + "\n",
+		"json": `"level":"WARN","msg":"the command is asked to stop","note":"` + text + `"}` + "\n",
+		"auto": `"level":"WARN","msg":"the command is asked to stop","note":"` + text + `"}` + "\n", // stderr is no terminal here
+	} {
+		t.Run(format, func(t *testing.T) { testStopIsAnnounced(t, format, line) })
+	}
+}
+
+func testStopIsAnnounced(t *testing.T, format, line string) {
 	hold, asked, release := holdMedia()
 	server, args := account(t, convosotest.Config{Seed: 7, CallsPerDay: 10, RecordedShare: 1, MediaHook: hold})
 	r := newRunner(t, tokenVariable+"="+server.Token())
 	ctx, cancel := context.WithCancelCause(t.Context())
 	var stdout, stderr bytes.Buffer
-	talk := &awaitedWriter{&stderr, "archive: SIGINT, stopping cleanly: what is in flight has up to 5s (--grace); press Ctrl-C again to stop at once\n", make(chan struct{})}
+	talk := &awaitedWriter{&stderr, line, make(chan struct{})}
 	ended := make(chan int)
 	go func() {
-		ended <- Run(ctx, append(args, "--dest", filepath.Join(t.TempDir(), "out"), "--grace", "5s", "--quiet"),
+		ended <- Run(ctx, append(args, "--dest", filepath.Join(t.TempDir(), "out"), "--grace", "5s", "--quiet", "--log-format", format),
 			Env{Stdout: &stdout, Stderr: talk, Environ: r.env})
 	}()
 	<-asked

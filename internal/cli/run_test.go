@@ -141,9 +141,11 @@ func TestDemoJSON(t *testing.T) {
 		verify.Command != "verify" || verify.Result.Checked != 101 || report.Command != "report" || !report.Result.Complete {
 		t.Errorf("got %s", stdout)
 	}
-	// What it says it ran can be run.
-	for _, s := range got.Steps[1:] {
-		if code, stdout, stderr := newRunner(t).run(t.Context(), append([]string{s.Command}, s.Arguments...)...); code != 0 {
+	// What it says it ran can be run, and is what made the archive: on another one archive
+	// would end with 2, or ask an API that is gone by now.
+	for _, s := range got.Steps {
+		code, stdout, stderr := newRunner(t, tokenVariable+"=some-token").run(t.Context(), append([]string{s.Command}, s.Arguments...)...)
+		if code != 0 {
 			t.Errorf("%s %q: exit code %d\n%s\n%s", s.Command, s.Arguments, code, stdout, stderr)
 		}
 	}

@@ -11,11 +11,18 @@ import (
 // announceStop says on stderr that ctx has ended, the moment it does: ending cleanly
 // takes a while, in which nothing else would tell that the signal arrived. The
 // returned function is called once, when the work is done; nothing is said after it.
-func (p *process) announceStop(ctx context.Context, command, ending string) (done func()) {
+// Where the log is JSON it is a line of the log, so that all lines of a run's middle
+// are.
+func (p *process) announceStop(ctx context.Context, command string, talk output, ending string) (done func()) {
 	told := make(chan struct{})
 	forget := context.AfterFunc(ctx, func() {
 		defer close(told)
-		if line := stopText(context.Cause(ctx), ending); line != "" {
+		line := stopText(context.Cause(ctx), ending)
+		switch {
+		case line == "":
+		case talk.logsJSON(p.screen):
+			newLogger(p.screen, talk, p.env).Warn("the command is asked to stop", "note", line)
+		default:
 			complain(p.screen, command, line)
 		}
 	})

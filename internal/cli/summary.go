@@ -38,14 +38,34 @@ func withLists(s archiver.Summary) archiver.Summary {
 // summaryText renders a summary as a short table and what to try next.
 func summaryText(s archiver.Summary) string {
 	var b strings.Builder
-	if s.DryRun {
-		b.WriteString("dry run: nothing was stored or noted\n\n")
-	}
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
 	row := func(name, count string, parts ...string) {
 		parts = slices.DeleteFunc(parts, func(p string) bool { return p == "" })
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", name, count, strings.Join(parts, ", "))
 	}
+	switch {
+	case cameToNothing(s):
+		b.WriteString("nothing was listed or stored\n\n")
+	case s.DryRun:
+		b.WriteString("dry run: nothing was stored or noted\n\n")
+		workRows(s, row)
+	default:
+		workRows(s, row)
+	}
+	row("exit code", fmt.Sprint(s.ExitCode), meaning(s))
+	_ = table.Flush()
+	text := trimLines(b.String())
+	return text + openDaysText(s.OpenDays) + warningsText(s.Warnings) + nextText(s)
+}
+
+// cameToNothing reports whether a run ended before it asked for anything, as when the
+// destination cannot be opened. A table of noughts would say less than a word then.
+func cameToNothing(s archiver.Summary) bool {
+	return s.ExitCode != ExitDone && s.DaysAsked == 0 && s.APIRequests == 0
+}
+
+// workRows writes what a run did.
+func workRows(s archiver.Summary, row func(name, count string, parts ...string)) {
 	row("days", thousands(int64(s.DaysAsked)),
 		part(s.DaysClosed, "closed in this run"), part(s.DaysSkipped, "closed before"),
 		part(s.DaysWhole, "done as far as asked for"), part(len(s.OpenDays), "open"), part(s.DaysNotBegun, "not begun"))
@@ -63,10 +83,6 @@ func summaryText(s archiver.Summary) string {
 	row("requests", thousands(s.APIRequests+s.MediaRequests),
 		thousands(s.APIRequests)+" to the API", thousands(s.MediaRequests)+" for recordings", slowDown(s.Refusals))
 	row("time", durationText(time.Duration(s.Seconds*float64(time.Second))), stoppedPart(s.Stopped))
-	row("exit code", fmt.Sprint(s.ExitCode), meaning(s))
-	_ = table.Flush()
-	text := trimLines(b.String())
-	return text + openDaysText(s.OpenDays) + warningsText(s.Warnings) + nextText(s)
 }
 
 // meaning says in words what the exit code says.
@@ -86,6 +102,8 @@ func meaning(s archiver.Summary) string {
 		return "incomplete"
 	case ExitInterrupted, ExitTerminated:
 		return "stopped"
+	case ExitLocked:
+		return "another run holds this archive"
 	}
 	return "the run could not go on"
 }
@@ -189,16 +207,24 @@ func nextText(s archiver.Summary) string {
 	return "\nnext\n  " + strings.Join(next, "\n  ") + "\n"
 }
 
-// afterError says what to do about a run that could not go on. What that takes is in
-// the error, which stands on stderr.
+// afterError says what to do about a run that could not go on. Why it could not is in
+// the error, which stands on stderr; not every error knows what would mend it, so that
+// nothing is promised here.
 func afterError(s archiver.Summary) string {
+	const first = "the last line on stderr says why; when that is mended or over, "
 	switch {
+	case s.ExitCode == ExitLocked:
+		return "run the same command again when the other run has ended"
 	case s.ExitCode == ExitUsage:
 		return "correct the setting that the last line on stderr names; nothing has to be undone"
+	case s.DryRun && cameToNothing(s):
+		return first + "count again"
 	case s.DryRun:
-		return "do what the last line on stderr says, then count again: this count is not whole"
+		return first + "count again: this count is not whole"
+	case cameToNothing(s):
+		return first + "run the same command again"
 	}
-	return "do what the last line on stderr says, then run the same command again: it goes on where this run ended"
+	return first + "run the same command again: it goes on where this run ended"
 }
 
 // trimLines drops the blanks that a table leaves at the ends of its lines.

@@ -167,17 +167,18 @@ func (j *verifyJob) place(archive manifest.Archive) error {
 	return j.read.err
 }
 
-// verify runs one job, and writes its summary when it began: err is why it cannot even begin.
+// verify runs one job, and writes its summary unless a setting is wrong: err is why it cannot even begin.
 func (p *process) verify(ctx context.Context, job *verifyJob, talk output, err error) outcome {
 	summary, began, result := p.verifyJob(ctx, job, talk, err)
+	refused := !began && result.code == ExitUsage
 	silent := talk.quiet && result.code == ExitDone
-	if talk.json || began && !silent {
+	if talk.json || !refused && !silent {
 		result.unwritten = writeVerified(p.stdout, summary, talk.json)
 	}
 	return result
 }
 
-// verifyJob runs one job, and returns its summary with the exit code it led to. It began when there is something to
+// verifyJob runs one job, and returns its summary with the exit code it led to. It began when there is an archive to
 // tell of.
 func (p *process) verifyJob(ctx context.Context, job *verifyJob, talk output, err error) (summary verify.Summary, began bool, result outcome) {
 	if job.maxDuration > 0 {
@@ -185,13 +186,20 @@ func (p *process) verifyJob(ctx context.Context, job *verifyJob, talk output, er
 		defer cancel()
 		ctx = limited
 	}
+	started := time.Now().UTC()
 	verifier := &verify.Verifier{Config: job.config}
 	if err == nil {
-		done := p.announceStop(ctx, "verify", "the summary of what was read follows")
+		done := p.announceStop(ctx, "verify", talk, "the summary of what was read follows")
 		began, err = p.runVerifier(ctx, job, talk, verifier, newLogger(p.screen, talk, p.env))
 		done()
 	}
 	summary = verifier.Summary()
+	if !began {
+		summary.Started, summary.Ended = started, time.Now().UTC()
+		if cause := context.Cause(ctx); cause != nil {
+			summary.Stopped = cause.Error()
+		}
+	}
 	result = withDamage(judge(err, context.Cause(ctx), summary.IsIncomplete()), summary.IsDamaged())
 	summary.ExitCode = result.code
 	if result.failed {

@@ -88,6 +88,10 @@ func spanText(s verify.Summary) string {
 func verifiedText(s verify.Summary) string {
 	var b strings.Builder
 	b.WriteString(s.Answer + "\n")
+	if s.ExitCode != ExitDone && s.Days == 0 && len(s.Findings) == 0 { // noughts would say less than a word
+		fmt.Fprintf(&b, "\nexit code   %d   the last line on stderr says why\n", s.ExitCode)
+		return b.String()
+	}
 	writeFindings(&b, "findings", s.Findings, s.Damaged+s.ManifestDamaged+s.Unreadable)
 	writeFindings(&b, "files that the manifest does not know", s.UnknownFiles, s.Unknown)
 	b.WriteString("\n")

@@ -71,7 +71,7 @@ func (o *openedArchive) openBucket(ctx context.Context, j *verifyJob, options ma
 
 func (o *openedArchive) openLedger(ledger *manifest.Ledger, err error) error {
 	if err != nil {
-		return fmt.Errorf("open the manifest: %w", err)
+		return fmt.Errorf("open manifest: %w", err)
 	}
 	o.ledger = ledger
 	o.closers = append(o.closers, ledger.Close)

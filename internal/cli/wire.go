@@ -156,7 +156,7 @@ func (p *parts) openFolder(ctx context.Context, job *archiveJob, logger *slog.Lo
 	a.Config.Storing = storingOnDisk
 	a.Ledger, err = manifest.OpenDir(disk.Root(), manifest.Options{Run: a.Config.Run, ReadOnly: readOnly, Logger: logger})
 	if err != nil {
-		return fmt.Errorf("open the manifest: %w", err)
+		return fmt.Errorf("open manifest: %w", err)
 	}
 	p.closers = append(p.closers, a.Ledger.Close)
 	if readOnly {
@@ -229,7 +229,7 @@ func (p *parts) openBucket(ctx context.Context, job *archiveJob, logger *slog.Lo
 		Run: a.Config.Run, ReadOnly: readOnly, Logger: logger, SpoolDir: filepath.Join(state, "spool"),
 	})
 	if err != nil {
-		return fmt.Errorf("open the manifest: %w", err)
+		return fmt.Errorf("open manifest: %w", err)
 	}
 	p.closers = append(p.closers, a.Ledger.Close)
 	if readOnly {
@@ -237,7 +237,7 @@ func (p *parts) openBucket(ctx context.Context, job *archiveJob, logger *slog.Lo
 	}
 	// The first run on a destination, before it writes anything else there.
 	if _, err := a.Ledger.Archive(ctx); errors.Is(err, fs.ErrNotExist) {
-		return objects.ProveConditionalWrites(ctx)
+		return badAnswer(ctx, objects.ProveConditionalWrites(ctx))
 	}
 	return nil // any other error is met again by the run, which says more
 }
@@ -250,6 +250,14 @@ func (p *parts) bucketState(job *archiveJob) (string, error) {
 	}
 	b := job.bucket
 	return destinationState(job.stateDir, b.endpoint, b.bucket, b.prefix), nil
+}
+
+// badAnswer adds what to try where the address answers, but not as a store does.
+func badAnswer(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil || errors.Is(err, store.ErrUnusable) || store.IsRetriable(err) {
+		return err
+	}
+	return fmt.Errorf("%w: check --s3-endpoint and --dest: what answers there may be no S3 server", err)
 }
 
 // badBucketSettings tells mistakes in the settings, which is what OpenS3 fails with
