@@ -2,10 +2,10 @@ package fetcher
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -17,6 +17,11 @@ import (
 // Call is one row of the call log. All values are the API's own text: it sends
 // numbers as strings, and clients have seen types change, so that a number, a
 // boolean or the text "null" in place of a string is taken as well. Null is "".
+//
+// ID, CallDate, CallLength, Day and all strings of Recordings have memory of their own.
+// The other strings are cut from one that belongs to the call alone. Raw is cut from
+// the answer that a listing received: as long as any Raw of a page is held, all of the
+// answer stays in memory.
 type Call struct {
 	ID                 string
 	LeadID             string
@@ -52,9 +57,10 @@ type Call struct {
 
 	// Raw is the row as received, with every field that the API sent. It holds
 	// the links of recordings: drop them with [Call.RowWithoutLinks] before keeping it.
+	// Of a listed call it is a part of the whole answer, and is not to be changed.
 	Raw json.RawMessage
 
-	linkSecrets  []string
+	checked      int // length of the Raw that is known to be valid JSON
 	inProgress   bool
 	withoutField bool // the row has no recording field at all
 
@@ -90,175 +96,230 @@ func (c *Call) Date() (time.Time, bool) {
 // Fields returns every scalar of the row by the API's name for it, unknown fields
 // included, as text.
 func (c *Call) Fields() map[string]string {
-	var raw map[string]json.RawMessage
-	if json.Unmarshal(c.Raw, &raw) != nil {
+	row, ok := c.validRow()
+	switch {
+	case !ok:
+		return nil
+	case string(row) == "null":
+		return map[string]string{}
+	case row[0] != '{':
 		return nil
 	}
-	fields := make(map[string]string, len(raw))
-	for name, value := range raw {
-		var t text
-		if t.UnmarshalJSON(value) == nil {
-			fields[name] = string(t)
-		}
+	fields := make(map[string]string, len(rowFields))
+	at := inside(row)
+	for name, ok := at.next(); ok; name, ok = at.next() {
+		value, _ := at.next()
+		fields[string(textOf(name))] = string(textOf(value))
 	}
 	return fields
 }
 
-// rowFields is the wire form of a row; the embedded texts take any scalar.
-type rowFields struct {
-	ID                 text            `json:"id"`
-	LeadID             text            `json:"lead_id"`
-	ListID             text            `json:"list_id"`
-	CampaignID         text            `json:"campaign_id"`
-	Campaign           text            `json:"campaign"`
-	User               text            `json:"user"`
-	UserID             text            `json:"user_id"`
-	PhoneNumber        text            `json:"phone_number"`
-	NumberDialed       text            `json:"number_dialed"`
-	FirstName          text            `json:"first_name"`
-	LastName           text            `json:"last_name"`
-	Status             text            `json:"status"`
-	StatusName         text            `json:"status_name"`
-	CallLength         nullable        `json:"call_length"`
-	CallDate           text            `json:"call_date"`
-	AgentComment       text            `json:"agent_comment"`
-	Recording          json.RawMessage `json:"recording"`
-	QueueID            text            `json:"queue_id"`
-	CalledCount        text            `json:"called_count"`
-	CallerIDDisplayed  text            `json:"caller_id_displayed"`
-	TermReason         text            `json:"term_reason"`
-	CallType           text            `json:"call_type"`
-	QueuePosition      text            `json:"queue_position"`
-	QueueSeconds       text            `json:"queue_seconds"`
-	OriginatingAgentID text            `json:"originating_agent_id"`
-	SessionID          text            `json:"session_id"`
+// validRow returns Raw where it is valid JSON. That of a call that was decoded is known
+// to be.
+func (c *Call) validRow() (row []byte, ok bool) {
+	row = bytes.TrimSpace(c.Raw)
+	if len(c.Raw) > 0 && len(c.Raw) == c.checked {
+		return row, true
+	}
+	return row, json.Valid(row)
 }
 
-type recordingFields struct {
-	Src         text `json:"src"`
-	Type        text `json:"type"`
-	New         text `json:"new"`
-	RecordingID text `json:"recording_id"`
-	Filename    text `json:"filename"`
-	PublicURL   text `json:"public_url"`
+// rowField is a scalar of a row: its name, and the field of a Call that its text goes
+// into.
+type rowField struct {
+	name string
+	dest func(*Call) *string
+	take func(text) string
+}
+
+// asSent takes a text that may well be the word "null", as a person's name may.
+func asSent(t text) string { return string(t) }
+
+// rowFields are the scalars of a row, in the order in which the API sends them.
+var rowFields = [...]rowField{
+	{"id", func(c *Call) *string { return &c.ID }, text.orNull},
+	{"lead_id", func(c *Call) *string { return &c.LeadID }, text.orNull},
+	{"list_id", func(c *Call) *string { return &c.ListID }, text.orNull},
+	{"campaign_id", func(c *Call) *string { return &c.CampaignID }, text.orNull},
+	{"campaign", func(c *Call) *string { return &c.Campaign }, asSent},
+	{"user", func(c *Call) *string { return &c.User }, asSent},
+	{"user_id", func(c *Call) *string { return &c.UserID }, text.orNull},
+	{"phone_number", func(c *Call) *string { return &c.PhoneNumber }, text.orNull},
+	{"number_dialed", func(c *Call) *string { return &c.NumberDialed }, text.orNull},
+	{"first_name", func(c *Call) *string { return &c.FirstName }, asSent},
+	{"last_name", func(c *Call) *string { return &c.LastName }, asSent},
+	{"status", func(c *Call) *string { return &c.Status }, asSent},
+	{"status_name", func(c *Call) *string { return &c.StatusName }, asSent},
+	{"call_length", func(c *Call) *string { return &c.CallLength }, text.orNull},
+	{"call_date", func(c *Call) *string { return &c.CallDate }, text.orNull},
+	{"agent_comment", func(c *Call) *string { return &c.AgentComment }, asSent},
+	{"queue_id", func(c *Call) *string { return &c.QueueID }, text.orNull},
+	{"called_count", func(c *Call) *string { return &c.CalledCount }, text.orNull},
+	{"caller_id_displayed", func(c *Call) *string { return &c.CallerIDDisplayed }, text.orNull},
+	{"term_reason", func(c *Call) *string { return &c.TermReason }, asSent},
+	{"call_type", func(c *Call) *string { return &c.CallType }, asSent},
+	{"queue_position", func(c *Call) *string { return &c.QueuePosition }, text.orNull},
+	{"queue_seconds", func(c *Call) *string { return &c.QueueSeconds }, text.orNull},
+	{"originating_agent_id", func(c *Call) *string { return &c.OriginatingAgentID }, text.orNull},
+	{"session_id", func(c *Call) *string { return &c.SessionID }, asSent},
+}
+
+// rowNames are the names of rowFields, and that of the recordings behind them.
+var rowNames = func() fieldNames {
+	var names fieldNames
+	for _, field := range rowFields {
+		names = append(names, field.name)
+	}
+	return append(names, "recording")
+}()
+
+// Fields of a recording, in the order of recordingNames.
+const (
+	fieldSrc = iota
+	fieldType
+	fieldNew
+	fieldRecordingID
+	fieldFilename
+	fieldPublicURL
+)
+
+var recordingNames = fieldNames{
+	fieldSrc: "src", fieldType: "type", fieldNew: "new",
+	fieldRecordingID: "recording_id", fieldFilename: "filename", fieldPublicURL: "public_url",
+}
+
+// recordingValues are the values of one recording, by recordingNames.
+type recordingValues [fieldPublicURL + 1][]byte
+
+// links returns the texts of the fields that hold links, the one to use first.
+func (v *recordingValues) links() [2][]byte {
+	return [...][]byte{v[fieldPublicURL], v[fieldSrc]}
 }
 
 // UnmarshalJSON decodes one row. It fails only when the row is not a JSON object.
 func (c *Call) UnmarshalJSON(data []byte) error {
-	var f rowFields
-	if err := json.Unmarshal(data, &f); err != nil {
-		return fmt.Errorf("decode call row: %w", err)
+	if !json.Valid(data) {
+		return fmt.Errorf("decode call row: %w", errRowNotJSON)
 	}
-	*c = Call{
-		ID: f.ID.orNull(), LeadID: f.LeadID.orNull(), ListID: f.ListID.orNull(), CampaignID: f.CampaignID.orNull(),
-		Campaign: string(f.Campaign), User: string(f.User), UserID: f.UserID.orNull(),
-		PhoneNumber: f.PhoneNumber.orNull(), NumberDialed: f.NumberDialed.orNull(),
-		FirstName: string(f.FirstName), LastName: string(f.LastName),
-		Status: string(f.Status), StatusName: string(f.StatusName),
-		CallLength: f.CallLength.orNull(), CallDate: f.CallDate.orNull(), AgentComment: string(f.AgentComment),
-		QueueID: f.QueueID.orNull(), CalledCount: f.CalledCount.orNull(), CallerIDDisplayed: f.CallerIDDisplayed.orNull(),
-		TermReason: string(f.TermReason), CallType: string(f.CallType), QueuePosition: f.QueuePosition.orNull(),
-		QueueSeconds: f.QueueSeconds.orNull(), OriginatingAgentID: f.OriginatingAgentID.orNull(), SessionID: string(f.SessionID),
-		Raw: bytes.Clone(data),
+	raw := bytes.Clone(data)
+	if err := c.decode(bytes.TrimSpace(raw)); err != nil {
+		return err
+	}
+	c.Raw, c.checked = raw, len(raw)
+	return nil
+}
 
-		inProgress: f.CallLength.null || strings.EqualFold(string(f.CallLength.text), "null"),
+var (
+	errRowNotJSON = errors.New("the row is not valid JSON")
+	errNoObject   = errors.New("decode call row: it is not a JSON object")
+)
+
+// decode decodes a row of valid JSON, which it keeps as Raw. It fails when that is not
+// an object; null is one without fields.
+func (c *Call) decode(row []byte) error {
+	switch {
+	case string(row) == "null":
+		*c = Call{Raw: row, checked: len(row), withoutField: true}
+		return nil
+	case row[0] != '{':
+		return errNoObject
 	}
-	elements, readable := recordingElements(f.Recording)
+	*c = Call{Raw: row, checked: len(row)}
+	var values [len(rowFields) + 1][]byte
+	rowNames.read(row, values[:])
+	c.setTexts(values[:len(rowFields)])
+
+	recording := values[len(rowFields)]
+	c.withoutField = recording == nil
+	elements, readable := recordingElements(recording)
 	c.RecordingUnreadable = !readable
-	c.withoutField = f.Recording == nil
+	if len(elements) > 0 {
+		c.Recordings = make([]Recording, 0, len(elements))
+	}
 	for _, element := range elements {
-		var r recordingFields
-		if json.Unmarshal(element, &r) != nil {
+		if element[0] != '{' {
 			c.RecordingUnreadable = true
 			continue
 		}
-		c.Recordings = append(c.Recordings, Recording{
-			ID: r.RecordingID.orNull(), CallID: c.ID, Filename: r.Filename.orNull(),
-			Type: string(r.Type), New: string(r.New),
-			Link: Secret(cmp.Or(r.PublicURL.orNull(), r.Src.orNull())),
-		})
-		for _, link := range []text{r.PublicURL, r.Src} {
-			c.linkSecrets = append(c.linkSecrets, LinkSecrets(Secret(link.orNull()))...)
-		}
+		c.Recordings = append(c.Recordings, newRecording(c.ID, element))
 	}
 	identify(c.Recordings)
 	return nil
 }
 
+// setTexts sets the scalars of the row to their values, by rowFields. Those by which a
+// caller remembers a call get memory of their own, so as not to keep the others.
+func (c *Call) setTexts(values [][]byte) {
+	var ends [len(rowFields)]int
+	joined := joinTexts(values, ends[:])
+	from := 0
+	for i, field := range rowFields {
+		t := text(joined[from:ends[i]])
+		from = ends[i]
+		dest := field.dest(c)
+		*dest = field.take(t)
+		if dest == &c.CallLength {
+			c.inProgress = string(values[i]) == "null" || strings.EqualFold(string(t), "null")
+		}
+	}
+	c.ID, c.CallDate, c.CallLength = strings.Clone(c.ID), strings.Clone(c.CallDate), strings.Clone(c.CallLength)
+}
+
+// newRecording decodes a recording. Its strings share no memory with the row.
+func newRecording(callID string, element []byte) Recording {
+	var v recordingValues
+	recordingNames.read(element, v[:])
+	r := Recording{
+		ID: textOf(v[fieldRecordingID]).orNull(), CallID: callID, Filename: textOf(v[fieldFilename]).orNull(),
+		Type: string(textOf(v[fieldType])), New: string(textOf(v[fieldNew])),
+	}
+	for _, link := range v.links() {
+		if r.Link == "" {
+			r.Link = Secret(textOf(link).orNull())
+		}
+	}
+	return r
+}
+
 // recordingElements returns the recordings of a row, each as a JSON object. The
 // vendor documents an array; an object stands for one recording, or for a map of
 // them as PHP encodes a list with gaps; null, "" and a missing field for none.
-func recordingElements(data json.RawMessage) (elements []json.RawMessage, readable bool) {
-	data = bytes.TrimSpace(data)
-	if len(data) == 0 {
+func recordingElements(field []byte) (elements [][]byte, readable bool) {
+	if len(field) == 0 {
 		return nil, true
 	}
-	switch data[0] {
+	switch field[0] {
 	case '[':
-		if json.Unmarshal(data, &elements) != nil {
-			return nil, false
-		}
-		return slices.DeleteFunc(elements, isNothing), true
+		return slices.DeleteFunc(elementsOf(field), isNothing), true
 	case '{':
-		values, err := objectValues(data)
-		if err != nil {
-			return nil, false
-		}
-		values = slices.DeleteFunc(values, isNothing)
+		values := slices.DeleteFunc(objectValues(field), isNothing)
 		if len(values) == 0 {
 			return nil, true
 		}
 		for _, value := range values {
 			if value[0] != '{' {
-				return []json.RawMessage{data}, true
+				return [][]byte{field}, true
 			}
 		}
 		return values, true
 	}
-	return nil, isNothing(data)
+	return nil, isNothing(field)
 }
 
 // isNothing reports whether a JSON value is one of the ways to say "none".
-func isNothing(value json.RawMessage) bool {
-	switch string(bytes.TrimSpace(value)) {
+func isNothing(value []byte) bool {
+	switch string(value) {
 	case "null", `""`, `"null"`, "false", "[]", "{}":
 		return true
 	}
 	return false
 }
 
-// objectValues returns the values of a JSON object in the order they stand in.
-func objectValues(data []byte) ([]json.RawMessage, error) {
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	if _, err := decoder.Token(); err != nil {
-		return nil, fmt.Errorf("read object: %w", err)
-	}
-	var values []json.RawMessage
-	for decoder.More() {
-		if _, err := decoder.Token(); err != nil {
-			return nil, fmt.Errorf("read object key: %w", err)
-		}
-		var value json.RawMessage
-		if err := decoder.Decode(&value); err != nil {
-			return nil, fmt.Errorf("read object value: %w", err)
-		}
-		values = append(values, value)
-	}
-	return values, nil
-}
-
 // identify gives each recording of one call its identity. Where an id has two
 // file names both get a suffix, so that neither can be taken for a recording
 // that an earlier listing showed under the bare id.
 func identify(recordings []Recording) {
-	names := make(map[string]string, len(recordings))
-	shared := make(map[string]bool)
-	for _, r := range recordings {
-		if first, seen := names[r.ID]; seen && first != r.Filename {
-			shared[r.ID] = true
-		}
-		names[r.ID] = r.Filename
-	}
+	shared := idsOfSeveralNames(recordings)
 	for i := range recordings {
 		r := &recordings[i]
 		switch {
@@ -272,23 +333,25 @@ func identify(recordings []Recording) {
 	}
 }
 
+// idsOfSeveralNames returns the ids that have more than one file name.
+func idsOfSeveralNames(recordings []Recording) map[string]bool {
+	if len(recordings) < 2 { // as nearly all calls
+		return nil
+	}
+	names := make(map[string]string, len(recordings))
+	shared := make(map[string]bool)
+	for _, r := range recordings {
+		if first, seen := names[r.ID]; seen && first != r.Filename {
+			shared[r.ID] = true
+		}
+		names[r.ID] = r.Filename
+	}
+	return shared
+}
+
 func shortHash(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:8])
-}
-
-// linkPath returns the part of a link that names the recording: without the
-// query, which holds a value of the account that may change.
-func linkPath(link Secret) string {
-	rest := link.Reveal()
-	if _, after, found := strings.Cut(rest, "://"); found {
-		rest = after
-	}
-	if i := strings.IndexByte(rest, '/'); i >= 0 {
-		rest = rest[i:]
-	}
-	path, _, _ := strings.Cut(rest, "?")
-	return path
 }
 
 // AccountID returns the account that the recording belongs to, as its link or

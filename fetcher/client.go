@@ -9,6 +9,7 @@
 package fetcher
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -64,13 +65,17 @@ type Client struct {
 	api      *http.Client
 	media    *http.Client
 	apiPacer *Pacer
+	// mediaHeader is that of every request for audio, which all share: net/http copies
+	// it before it changes anything.
+	mediaHeader http.Header
 
 	mu     sync.Mutex
 	pacers map[string]*Pacer
 
-	requests atomic.Int64
-	answered atomic.Bool  // the API has answered at least once
-	skew     atomic.Int64 // machine's clock minus the API's, nanoseconds
+	requests   atomic.Int64
+	answered   atomic.Bool  // the API has answered at least once
+	lastAnswer atomic.Int64 // length of its last answer
+	skew       atomic.Int64 // machine's clock minus the API's, nanoseconds
 }
 
 // New returns a client. It fails when the API's address is neither https nor on
@@ -101,6 +106,8 @@ func New(o Options) (*Client, error) {
 		api:      newAPIClient(o),
 		apiPacer: newPacer(base.Host, o.APIRate, o.Learned[apiKey(base.Host)]),
 		pacers:   map[string]*Pacer{},
+
+		mediaHeader: http.Header{"User-Agent": {o.UserAgent}, "Accept": {"audio/*, */*;q=0.5"}},
 	}
 	c.media = c.newMediaClient()
 	return c, nil
@@ -181,7 +188,7 @@ func (c *Client) retrieveOnce(ctx context.Context, q Query) (*page, error) {
 	if response.StatusCode >= 300 && response.StatusCode < 400 {
 		return nil, retry.Stop(&APIError{Op: retrieveCalls, Status: response.StatusCode, Text: "a redirect, which is not followed"})
 	}
-	data, err := io.ReadAll(io.LimitReader(body, largestPage+1))
+	data, err := c.readAnswer(body, response.ContentLength)
 	if err != nil {
 		return nil, withoutSecrets(retrieveCalls, err)
 	}
@@ -201,6 +208,21 @@ func (c *Client) retrieveOnce(ctx context.Context, q Query) (*page, error) {
 	}
 	c.apiPacer.answered(started)
 	return p, err
+}
+
+// readAnswer reads an answer of the given length, -1 for unknown, and at most one byte
+// more than the largest that is taken. Memory is set aside for the length, or else for
+// that of the answer before, since pages of one listing are about the same.
+func (c *Client) readAnswer(body io.Reader, length int64) ([]byte, error) {
+	if length < 0 {
+		length = c.lastAnswer.Load()
+		length += length / 16
+	}
+	var data bytes.Buffer
+	data.Grow(int(min(length, largestPage)) + bytes.MinRead) // which ReadFrom wants to be free when it meets the end
+	_, err := data.ReadFrom(io.LimitReader(body, largestPage+1))
+	c.lastAnswer.Store(int64(data.Len()))
+	return data.Bytes(), err
 }
 
 // apiRefused holds all requests to the API back, and returns what the retry loop

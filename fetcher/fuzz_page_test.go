@@ -14,8 +14,8 @@ import (
 )
 
 // FuzzDecodePage decodes any answer: every row is read or counted as one that cannot
-// be, no recording is without a name, and neither an error nor a row that is kept
-// holds an address.
+// be, all is as encoding/json has it, no recording is without a name, and neither an
+// error nor a row that is kept holds an address.
 func FuzzDecodePage(f *testing.F) {
 	for _, name := range []string{"vendor-sample.json", "vendor-sample-broken.json"} {
 		body, err := os.ReadFile("../testdata/pages/" + name)
@@ -28,6 +28,7 @@ func FuzzDecodePage(f *testing.F) {
 	f.Add([]byte(`{"success":false,"code":"5001"}`), uint16(200))
 	f.Add([]byte(`<html>bad gateway</html>`), uint16(502))
 	f.Fuzz(func(t *testing.T, body []byte, status uint16) {
+		checkAgainstPlain(t, int(status), body)
 		p, err := decodePage("op", int(status), body)
 		if err != nil {
 			checkErrorText(t, err)
@@ -207,6 +208,7 @@ func checkPage(t *testing.T, want wantRow, shape uint8) *Call {
 	if shape&2 != 0 {
 		body = bytes.ReplaceAll(body, []byte("/"), []byte(`\/`)) // as PHP writes
 	}
+	checkAgainstPlain(t, 200, body)
 	p, err := decodePage("op", 200, body)
 	if err != nil {
 		t.Fatalf("%v: %s", err, body)

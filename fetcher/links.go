@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 )
 
@@ -21,99 +20,125 @@ var addressPattern = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*:(?:\\*/|\\+u002
 // of fields, numbers and duplicates stay as they were. It fails when the row is
 // not valid JSON.
 func (c *Call) RowWithoutLinks() (json.RawMessage, error) {
-	var compact bytes.Buffer
-	compact.Grow(len(c.Raw))
-	if err := json.Compact(&compact, c.Raw); err != nil {
-		return nil, fmt.Errorf("drop links from row: %w", err)
+	var space [2 << 10]byte // for nearly any row, so that what is returned fits
+	row, err := c.AppendRowWithoutLinks(space[:0])
+	if err != nil {
+		return nil, err
 	}
-	secrets := make([][]byte, len(c.linkSecrets))
-	for i, secret := range c.linkSecrets {
-		secrets[i] = []byte(secret)
+	return bytes.Clone(row), nil
+}
+
+// AppendRowWithoutLinks appends what [Call.RowWithoutLinks] returns. Where it fails it
+// returns dst as it was.
+func (c *Call) AppendRowWithoutLinks(dst []byte) ([]byte, error) {
+	row, ok := c.validRow()
+	if !ok {
+		return dst, fmt.Errorf("drop links from row: %w", errRowNotJSON)
 	}
-	return withoutLinks(compact.Bytes(), secrets), nil
+	var space [8][]byte
+	return appendWithoutLinks(dst, row, appendRowSecrets(space[:0], row)), nil
+}
+
+// recordingName is the name of the field of a row that holds its recordings.
+var recordingName = fieldNames{"recording"}
+
+// appendRowSecrets appends what opens the recordings of a row by itself.
+func appendRowSecrets(secrets [][]byte, row []byte) [][]byte {
+	if row[0] != '{' {
+		return secrets
+	}
+	var field [1][]byte
+	recordingName.read(row, field[:])
+	elements, _ := recordingElements(field[0])
+	for _, element := range elements {
+		if element[0] != '{' {
+			continue
+		}
+		var values recordingValues
+		recordingNames.read(element, values[:])
+		for _, value := range values.links() {
+			link, plain := plainString(value)
+			if !plain {
+				link = appendText(make([]byte, 0, len(value)), value)
+			}
+			secrets = appendLinkSecrets(secrets, withoutNull(link))
+		}
+	}
+	return secrets
 }
 
 // LinkSecrets returns the parts of a link that open the recording by themselves:
 // the last part of its path and each value of its query, where long enough to be
 // told from ordinary text.
 func LinkSecrets(link Secret) []string {
-	const shortest = 12
 	var secrets []string
-	path := linkPath(link)
-	if token := path[strings.LastIndexByte(path, '/')+1:]; len(token) >= shortest {
+	for _, secret := range appendLinkSecrets(nil, []byte(link.Reveal())) {
+		secrets = append(secrets, string(secret))
+	}
+	return secrets
+}
+
+func appendLinkSecrets(secrets [][]byte, link []byte) [][]byte {
+	const shortest = 12
+	path := pathOf(link)
+	if token := path[bytes.LastIndexByte(path, '/')+1:]; len(token) >= shortest {
 		secrets = append(secrets, token)
 	}
-	_, query, _ := strings.Cut(link.Reveal(), "?")
-	for pair := range strings.SplitSeq(query, "&") {
-		if _, value, _ := strings.Cut(pair, "="); len(value) >= shortest {
+	_, query, more := bytes.Cut(link, []byte("?"))
+	for more {
+		var pair []byte
+		pair, query, more = bytes.Cut(query, []byte("&"))
+		if _, value, _ := bytes.Cut(pair, []byte("=")); len(value) >= shortest {
 			secrets = append(secrets, value)
 		}
 	}
 	return secrets
 }
 
-// withoutLinks is RowWithoutLinks for JSON that is valid and compact, in which a
-// string before a colon is always a name.
-func withoutLinks(row []byte, secrets [][]byte) []byte {
-	out := make([]byte, 0, len(row))
+// linkPath returns the part of a link that names the recording: without the
+// query, which holds a value of the account that may change.
+func linkPath(link Secret) string { return string(pathOf([]byte(link.Reveal()))) }
+
+func pathOf(link []byte) []byte {
+	if _, rest, found := bytes.Cut(link, []byte("://")); found {
+		link = rest
+	}
+	if i := bytes.IndexByte(link, '/'); i >= 0 {
+		link = link[i:]
+	}
+	path, _, _ := bytes.Cut(link, []byte("?"))
+	return path
+}
+
+// appendWithoutLinks is AppendRowWithoutLinks for a row that is valid.
+func appendWithoutLinks(dst, row []byte, secrets [][]byte) []byte {
 	for len(row) > 0 {
-		quote := bytes.IndexByte(row, '"')
-		if quote < 0 {
-			return append(out, row...)
-		}
-		out = append(out, row[:quote]...)
-		row = row[quote:]
-		end := stringEnd(row)
-		text := row[:end]
-		row = row[end:]
-		out = appendWithoutLinks(out, text, secrets)
-		if len(row) > 0 && row[0] == ':' && holdsLink(text) {
-			end := 1 + valueEnd(row[1:])
-			out = append(append(out, ':'), inPlaceOf(row[1:end])...)
-			row = row[end:]
+		switch char := row[0]; {
+		case isSpace(char):
+			row = row[1:]
+		case char != '"':
+			dst, row = append(dst, char), row[1:]
+		default:
+			end := stringEnd(row)
+			text := row[:end]
+			row = withoutSpace(row[end:])
+			dst = appendTextWithoutLinks(dst, text, secrets)
+			if len(row) > 0 && row[0] == ':' && holdsLink(text) { // a string before a colon is a name
+				row = withoutSpace(row[1:])
+				end := valueEnd(row)
+				dst = append(append(dst, ':'), inPlaceOf(row[:end])...)
+				row = row[end:]
+			}
 		}
 	}
-	return out
+	return dst
 }
 
-// stringEnd returns where the JSON string ends that data begins with.
-func stringEnd(data []byte) int {
-	for i := 1; ; i++ {
-		switch data[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
-		}
+func withoutSpace(data []byte) []byte {
+	for len(data) > 0 && isSpace(data[0]) {
+		data = data[1:]
 	}
-}
-
-// valueEnd returns where the JSON value ends that data begins with, and behind which
-// something must follow.
-func valueEnd(data []byte) int {
-	depth := 0
-	for i := 0; ; i++ {
-		switch data[i] {
-		case '"':
-			i += stringEnd(data[i:]) - 1
-			if depth == 0 {
-				return i + 1
-			}
-		case '{', '[':
-			depth++
-		case '}', ']':
-			if depth == 0 { // of what a number or a word stands in
-				return i
-			}
-			if depth--; depth == 0 {
-				return i + 1
-			}
-		case ',':
-			if depth == 0 {
-				return i
-			}
-		}
-	}
+	return data
 }
 
 // holdsLink reports whether a name, in its quotes, is that of a field for a link.
@@ -121,28 +146,32 @@ func holdsLink(name []byte) bool {
 	if inner, ok := plainString(name); ok {
 		return string(inner) == "src" || string(inner) == "public_url"
 	}
-	var s string
-	return json.Unmarshal(name, &s) == nil && (s == "src" || s == "public_url")
+	s := textOf(name)
+	return s == "src" || s == "public_url"
 }
 
 // inPlaceOf returns what is kept of a link: that there was one.
 func inPlaceOf(link []byte) string {
-	if isNothing(link) {
+	if isNothing(link) || isEmpty(link) {
 		return "null"
 	}
 	return `"` + droppedLink + `"`
 }
 
-// appendWithoutLinks appends a JSON string, as it is where it holds no link.
-func appendWithoutLinks(out, text []byte, secrets [][]byte) []byte {
-	if inner, ok := plainString(text); ok && !mayHoldLink(inner, secrets) {
-		return append(out, text...)
+// isEmpty reports whether a value is an array or an object without anything in it.
+func isEmpty(value []byte) bool {
+	if value[0] != '[' && value[0] != '{' {
+		return false
 	}
-	var s string
-	if json.Unmarshal(text, &s) != nil {
-		return append(out, `"`+droppedLink+`"`...) // cannot be: the row is valid
+	return len(withoutSpace(value[1:])) == 1
+}
+
+// appendTextWithoutLinks appends a JSON string, as it is where it holds no link.
+func appendTextWithoutLinks(dst, quoted []byte, secrets [][]byte) []byte {
+	if inner, ok := plainString(quoted); ok && !mayHoldLink(inner, secrets) {
+		return append(dst, quoted...)
 	}
-	s = withoutAddresses(s)
+	s := withoutAddresses(string(textOf(quoted)))
 	for _, secret := range secrets {
 		s = strings.ReplaceAll(s, string(secret), droppedLink)
 	}
@@ -150,12 +179,19 @@ func appendWithoutLinks(out, text []byte, secrets [][]byte) []byte {
 	encoder := json.NewEncoder(&encoded)
 	encoder.SetEscapeHTML(false)
 	_ = encoder.Encode(s) // a string can be encoded
-	return append(out, bytes.TrimSuffix(encoded.Bytes(), []byte("\n"))...)
+	return append(dst, bytes.TrimSuffix(encoded.Bytes(), []byte("\n"))...)
 }
 
 func mayHoldLink(text []byte, secrets [][]byte) bool {
-	return bytes.Contains(text, []byte(":/")) ||
-		slices.ContainsFunc(secrets, func(secret []byte) bool { return bytes.Contains(text, secret) })
+	if bytes.Contains(text, []byte(":/")) {
+		return true
+	}
+	for _, secret := range secrets {
+		if bytes.Contains(text, secret) {
+			return true
+		}
+	}
+	return false
 }
 
 // withoutAddresses replaces every address in a text.

@@ -2,9 +2,9 @@ package fetcher
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"iter"
 	"strings"
 	"time"
@@ -45,7 +45,8 @@ type WindowResult struct {
 	Whole      bool // the total stayed the same and equals the distinct calls
 }
 
-// Page is one page of a listing.
+// Page is one page of a listing. It belongs to who gets it: the listing keeps nothing of
+// it, so that rows which are let go, or set to zero, are free while others are worked.
 type Page struct {
 	Window Window
 	// Calls are the rows to archive, each with its Day: that of the listing, or in
@@ -134,7 +135,7 @@ var errStopped = errors.New("listing stopped")
 
 // listWindow lists one window until it proves whole or the repeats are used up.
 func (l *Listing) listWindow(ctx context.Context, window Window, yield func(*Page, error) bool) (WindowResult, error) {
-	seen := &tally{calls: callSet{}}
+	seen := &tally{calls: newCallSet(maphash.MakeSeed())}
 	var result WindowResult
 	for pass := 0; ; pass++ {
 		var err error
@@ -157,28 +158,9 @@ func (l *Listing) listWindow(ctx context.Context, window Window, yield func(*Pag
 	return result, nil
 }
 
-// callSet holds distinct calls by hash, so that its size does not depend on ids.
-type callSet map[[16]byte]struct{}
-
-// add reports whether the call was not in the set.
-func (s callSet) add(c *Call) bool {
-	name := "id\x00" + c.ID
-	if c.ID == "" {
-		name = "row\x00" + string(c.Raw)
-		if row, err := c.RowWithoutLinks(); err == nil { // a link may differ each time
-			name = "row\x00" + string(row)
-		}
-	}
-	sum := sha256.Sum256([]byte(name))
-	hash := [16]byte(sum[:16])
-	_, known := s[hash]
-	s[hash] = struct{}{}
-	return !known
-}
-
 // tally is what all passes over one window have seen together.
 type tally struct {
-	calls      callSet
+	calls      *callSet
 	ofDay      int // of the calls, those of the listing's day that this window counts
 	recordings int // of these
 }
@@ -186,7 +168,10 @@ type tally struct {
 // listOnce pages through one window once.
 func (l *Listing) listOnce(ctx context.Context, window Window, seen *tally, first bool, yield func(*Page, error) bool) (WindowResult, error) {
 	result := WindowResult{Window: window, Total: -1}
-	own := callSet{}
+	own := seen.calls // the same as long as there was no other pass
+	if !first {
+		own = newCallSet(seen.calls.seed)
+	}
 	steady, stray := true, false
 	for offset, number := 0, 0; ; number++ {
 		p, err := l.client.retrieve(ctx, Query{
@@ -212,23 +197,27 @@ func (l *Listing) listOnce(ctx context.Context, window Window, seen *tally, firs
 				return result, err
 			}
 		}
-		known := len(own)
+		known := own.n
 		for i := range p.calls {
 			call := &p.calls[i]
 			l.rows++
 			if call.withoutField {
 				l.bare++
 			}
-			own.add(call)
-			if seen.calls.add(call) && l.counts(window, call) {
+			hash := seen.calls.hash(call)
+			if seen.calls.add(hash) && l.counts(window, call) {
 				seen.ofDay++
 				seen.recordings += len(call.Recordings)
+			}
+			if !first {
+				own.add(hash)
 			}
 		}
 		if p.unreadable > 0 {
 			l.doubt("the API sent rows that cannot be read")
 		}
 		kept, strayed := l.place(window, p.calls)
+		p.calls = nil // the page belongs to who gets it, and may be let go row by row
 		stray = stray || strayed
 		result.Rows += p.rows
 		if !yield(&Page{Window: window, Calls: kept, Total: p.total}, nil) {
@@ -239,10 +228,10 @@ func (l *Listing) listOnce(ctx context.Context, window Window, seen *tally, firs
 		case p.rows == 0,
 			p.total >= 0 && offset == p.total,
 			p.total >= 0 && offset > p.total && p.rows < l.client.options.PageSize,
-			len(own) == known && (p.total < 0 || offset > p.total): // the offset is ignored, or pages repeat
-			result.Calls = len(own)
-			if len(seen.calls) == result.Total {
-				result.Calls = len(seen.calls)
+			own.n == known && (p.total < 0 || offset > p.total): // the offset is ignored, or pages repeat
+			result.Calls = own.n
+			if seen.calls.n == result.Total {
+				result.Calls = seen.calls.n
 			}
 			result.DayCalls, result.Recordings = seen.ofDay, seen.recordings
 			result.Whole = steady && result.Total >= 0 && result.Calls == result.Total
@@ -266,14 +255,16 @@ func (l *Listing) counts(window Window, call *Call) bool {
 	return DateOf(at) == l.day && (!at.Equal(window.From) || window.From.Equal(l.span.From))
 }
 
-// place keeps the rows that are to be archived and gives each its day. It reports
-// whether any row lies outside the window.
+// place keeps the rows that are to be archived, in the memory of all, and gives each
+// its day. It reports whether any row lies outside the window.
 func (l *Listing) place(window Window, calls []Call) (kept []Call, stray bool) {
 	wide := window.widened(l.changes)
-	for _, call := range calls {
+	kept = calls[:0]
+	for i := range calls {
+		call := &calls[i]
 		at, readable := call.Date()
 		distance := wide.distance(at)
-		if contradicted(l.filter, &call) != "" {
+		if contradicted(l.filter, call) != "" {
 			stray = true
 			continue
 		}
@@ -291,8 +282,13 @@ func (l *Listing) place(window Window, calls []Call) (kept []Call, stray bool) {
 			stray = true
 			continue
 		}
-		kept = append(kept, call)
+		if len(kept) == i {
+			kept = calls[:i+1] // where it stands already
+		} else {
+			kept = append(kept, *call)
+		}
 	}
+	clear(calls[len(kept):])
 	return kept, stray
 }
 

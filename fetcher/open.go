@@ -1,6 +1,7 @@
 package fetcher
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -66,8 +67,7 @@ func (c *Client) Open(ctx, waiting context.Context, link Secret) (*Audio, error)
 	ctx = context.WithValue(ctx, routeKey{}, route)
 	ctx, cancel := context.WithCancelCause(ctx)
 	request := (&http.Request{
-		Method: http.MethodGet, URL: address, Host: address.Host,
-		Header: http.Header{"User-Agent": {c.options.UserAgent}, "Accept": {"audio/*, */*;q=0.5"}},
+		Method: http.MethodGet, URL: address, Host: address.Host, Header: c.mediaHeader,
 	}).WithContext(ctx)
 	response, err := c.media.Do(request)
 	if err != nil {
@@ -141,8 +141,8 @@ func exactURL(link Secret) (*url.URL, error) {
 	if strings.ContainsFunc(target, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
 		return nil, ErrBadLink
 	}
-	if u.RequestURI() != target {
-		path, query, _ := strings.Cut(target, "?")
+	path, query, asked := strings.Cut(target, "?")
+	if cmp.Or(u.EscapedPath(), "/") != path || u.RawQuery != query || (u.ForceQuery || query != "") != asked {
 		u.Opaque, u.RawQuery = path, query
 		if strings.HasPrefix(path, "//") {
 			return nil, ErrBadLink // an opaque part of this form would name another host

@@ -2,6 +2,7 @@ package fetcher
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,83 +18,106 @@ type page struct {
 	total      int // total_found; -1 where the answer has none that can be read
 }
 
-type envelope struct {
-	Success json.RawMessage `json:"success"`
-	Code    text            `json:"code"`
-	Text    text            `json:"text"`
-	Error   text            `json:"error"`
-	Message text            `json:"message"`
-	Data    json.RawMessage `json:"data"`
+// Fields of an answer, in the order of envelopeNames.
+const (
+	fieldSuccess = iota
+	fieldCode
+	fieldText
+	fieldMessage
+	fieldError
+	fieldData
+)
+
+var envelopeNames = fieldNames{
+	fieldSuccess: "success", fieldCode: "code", fieldText: "text",
+	fieldMessage: "message", fieldError: "error", fieldData: "data",
 }
 
-type pageData struct {
-	TotalFound text            `json:"total_found"`
-	Results    json.RawMessage `json:"results"`
-}
+// envelope holds the values of an answer by envelopeNames, nil for those that it lacks.
+type envelope [fieldData + 1][]byte
+
+// Fields of an answer's data, in the order of dataNames.
+const (
+	fieldTotalFound = iota
+	fieldResults
+)
+
+var dataNames = fieldNames{fieldTotalFound: "total_found", fieldResults: "results"}
 
 // errNotJSON says that an answer is no JSON at all: an error page, or one cut off.
 var errNotJSON = errors.New("the answer is not valid JSON")
 
 // decodePage decodes an answer. What the API says about a failure comes back as
 // an *APIError whatever the HTTP status was, for it answers 200 to a bad token.
+//
+// It checks the answer once and cuts it: the rows of the page keep body alive.
 func decodePage(op string, status int, body []byte) (*page, error) {
-	var e envelope
-	if err := json.Unmarshal(body, &e); err != nil {
+	e, ok := readEnvelope(body)
+	if !ok {
 		if status >= 400 {
 			return nil, &APIError{Op: op, Status: status}
 		}
 		return nil, fmt.Errorf("%s: %w%s", op, errNotJSON, looksLike(body))
 	}
-	if status >= 400 || saysNo(e.Success) || (e.Success == nil && e.Data == nil) {
+	data := e[fieldData]
+	if status >= 400 || saysNo(e[fieldSuccess]) || (e[fieldSuccess] == nil && data == nil) {
 		return nil, e.apiError(op, status)
 	}
-	var d pageData
-	if data := bytes.TrimSpace(e.Data); len(data) > 0 && data[0] == '{' {
-		if err := json.Unmarshal(data, &d); err != nil {
-			return nil, fmt.Errorf("%s: %w", op, errNotJSON)
-		}
-	} else if !isNothing(e.Data) {
+	var found [fieldResults + 1][]byte
+	if len(data) > 0 && data[0] == '{' {
+		dataNames.read(data, found[:])
+	} else if !isNothing(data) {
 		return nil, e.apiError(op, status)
 	}
-	rows, err := resultRows(d.Results)
+	rows, err := resultRows(found[fieldResults])
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
-	p := &page{rows: len(rows), total: -1, calls: make([]Call, 0, len(rows))}
-	if total, ok := d.TotalFound.number(); ok {
+	p := &page{rows: len(rows), total: -1}
+	if total, ok := textOf(found[fieldTotalFound]).number(); ok {
 		p.total = total
 	}
+	calls := make([]Call, len(rows))
 	for _, row := range rows {
-		var call Call
-		if call.UnmarshalJSON(row) != nil { // json.Unmarshal would go over the row twice more
+		if calls[len(p.calls)].decode(row) != nil {
 			p.unreadable++
 			continue
 		}
-		p.calls = append(p.calls, call)
+		p.calls = calls[:len(p.calls)+1]
 	}
 	return p, nil
 }
 
+// readEnvelope reads an answer, which must be an object; null is one without fields.
+func readEnvelope(body []byte) (e envelope, ok bool) {
+	if !json.Valid(body) {
+		return e, false
+	}
+	body = bytes.TrimSpace(body)
+	if body[0] != '{' {
+		return e, string(body) == "null"
+	}
+	envelopeNames.read(body, e[:])
+	return e, true
+}
+
 // resultRows returns the rows: an array, or the values of an object as PHP encodes
 // a list that is keyed by id.
-func resultRows(results json.RawMessage) ([]json.RawMessage, error) {
-	results = bytes.TrimSpace(results)
+func resultRows(results []byte) ([][]byte, error) {
 	if len(results) == 0 || isNothing(results) {
 		return nil, nil
 	}
 	switch results[0] {
 	case '[':
-		var rows []json.RawMessage
-		err := json.Unmarshal(results, &rows)
-		return rows, err
+		return elementsOf(results), nil
 	case '{':
-		return objectValues(results)
+		return objectValues(results), nil
 	}
 	return nil, errors.New("the answer's results are neither a list nor an object")
 }
 
-func saysNo(success json.RawMessage) bool {
-	switch strings.Trim(string(bytes.TrimSpace(success)), `"`) {
+func saysNo(success []byte) bool {
+	switch strings.Trim(string(success), `"`) {
 	case "false", "0", "no", "null":
 		return true
 	}
@@ -101,14 +125,8 @@ func saysNo(success json.RawMessage) bool {
 }
 
 func (e *envelope) apiError(op string, status int) *APIError {
-	code, _ := e.Code.number()
-	said := e.Text
-	if said == "" {
-		said = e.Message
-	}
-	if said == "" {
-		said = e.Error
-	}
+	code, _ := textOf(e[fieldCode]).number()
+	said := cmp.Or(textOf(e[fieldText]), textOf(e[fieldMessage]), textOf(e[fieldError]))
 	return &APIError{Op: op, Status: status, Code: code, Text: tame(string(said))}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -16,52 +15,82 @@ type text string
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (t *text) UnmarshalJSON(data []byte) error {
-	data = bytes.TrimSpace(data)
-	if len(data) == 0 || string(data) == "null" {
-		*t = ""
-		return nil
-	}
-	if data[0] != '"' {
-		*t = text(data)
-		return nil
-	}
-	if inner, ok := plainString(data); ok {
-		*t = text(inner)
-		return nil
-	}
-	var s string
-	if err := json.Unmarshal(data, &s); err != nil {
-		return fmt.Errorf("decode string: %w", err)
-	}
-	*t = text(s)
+	*t = textOf(bytes.TrimSpace(data))
 	return nil
 }
 
-// plainString returns what stands between the quotes of a JSON string that means just that, as most of a
-// row's do: encoding/json would go over it twice more. It is false for all others, and for what is none.
-func plainString(data []byte) (inner []byte, ok bool) {
-	if len(data) < 2 || data[len(data)-1] != '"' {
+// textOf returns the text of a valid JSON value, in memory of its own, "" for none.
+func textOf(value []byte) text {
+	if inner, ok := plainString(value); ok {
+		return text(inner)
+	}
+	var space [1 << 9]byte
+	return text(appendText(space[:0], value))
+}
+
+// appendText appends the text of a valid JSON value.
+func appendText(dst, value []byte) []byte {
+	switch {
+	case len(value) == 0 || string(value) == "null":
+		return dst
+	case value[0] != '"':
+		return append(dst, value...)
+	}
+	if whole, ok := appendUnescaped(dst, value[1:len(value)-1]); ok {
+		return whole
+	}
+	var s string
+	_ = json.Unmarshal(value, &s) // a valid string can be decoded
+	return append(dst, s...)
+}
+
+// appendUnescaped appends what stands between the quotes of a string and has no
+// escapes but those that just mark a character: PHP marks every slash. It is false
+// for any other, which is left to encoding/json, as is what is not UTF-8.
+func appendUnescaped(dst, inner []byte) (whole []byte, ok bool) {
+	if !utf8.Valid(inner) {
+		return dst, false
+	}
+	for {
+		i := bytes.IndexByte(inner, '\\')
+		if i < 0 {
+			return append(dst, inner...), true
+		}
+		marked := inner[i+1]
+		if marked != '/' && marked != '"' && marked != '\\' {
+			return dst, false
+		}
+		dst = append(append(dst, inner[:i]...), marked)
+		inner = inner[i+2:]
+	}
+}
+
+// joinTexts decodes values into one string and sets ends to where in it the text of
+// each ends. A row has two dozen, most of them shorter than what an allocation of
+// their own would take.
+func joinTexts(values [][]byte, ends []int) string {
+	var space [1 << 10]byte // as much as a row has without its recordings
+	joined := space[:0]
+	for i, value := range values {
+		joined = appendText(joined, value)
+		ends[i] = len(joined)
+	}
+	return string(joined)
+}
+
+// plainString returns what stands between the quotes of a valid JSON string that means just that and would be
+// written just so, as most of a row's are: encoding/json would go over it twice more. It is false for others.
+func plainString(value []byte) (inner []byte, ok bool) {
+	if len(value) < 2 || value[0] != '"' {
 		return nil, false
 	}
-	inner = data[1 : len(data)-1]
+	inner = value[1 : len(value)-1]
 	for _, c := range inner {
-		if c < ' ' || c >= utf8.RuneSelf || c == '\\' || c == '"' {
+		if c == '\\' || c >= utf8.RuneSelf {
 			return nil, false
 		}
 	}
 	return inner, true
-}
-
-// nullable is a text that tells null from a value that is missing or empty.
-type nullable struct {
-	text
-	null bool
-}
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (n *nullable) UnmarshalJSON(data []byte) error {
-	n.null = string(bytes.TrimSpace(data)) == "null"
-	return n.text.UnmarshalJSON(data)
 }
 
 // orNull returns the text, and "" for the literal "null" that stands in place of
@@ -72,6 +101,15 @@ func (t text) orNull() string {
 		return ""
 	}
 	return s
+}
+
+// withoutNull is orNull for a text that is not yet a string.
+func withoutNull(t []byte) []byte {
+	t = bytes.TrimSpace(t)
+	if bytes.EqualFold(t, []byte("null")) {
+		return nil
+	}
+	return t
 }
 
 // number returns the text as a count, and whether it is one.

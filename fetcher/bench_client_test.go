@@ -1,0 +1,91 @@
+package fetcher
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+)
+
+// clientFor returns a client without limits of a server that it starts.
+func clientFor(b *testing.B, handler http.HandlerFunc) (client *Client, address string) {
+	b.Helper()
+	server := httptest.NewServer(handler)
+	b.Cleanup(server.Close)
+	hosts, err := ParseAllowedHosts([]string{server.URL})
+	if err != nil {
+		b.Fatal(err)
+	}
+	client, err = New(Options{
+		APIURL: server.URL, Token: "t", Zone: time.UTC, AllowHosts: hosts, UserAgent: "benchmark", Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(client.Close)
+	return client, server.URL
+}
+
+// BenchmarkListing lists a day of 5,000 calls with a recording each, and makes what is
+// kept of every row. What the server allocates counts too, which is little.
+func BenchmarkListing(b *testing.B) {
+	const pages = 10
+	bodies := map[string][]byte{}
+	for i := range pages {
+		body := bytes.ReplaceAll(vendorPage(b, MaxPageSize, 1), []byte(`"id":"9000`), fmt.Appendf(nil, `"id":"9%03d`, i))
+		total := fmt.Appendf(nil, `"total_found":"%d"`, pages*MaxPageSize)
+		bodies[fmt.Sprint(i*MaxPageSize)] = bytes.Replace(body, []byte(`"total_found":"500"`), total, 1)
+	}
+	client, _ := clientFor(b, func(w http.ResponseWriter, r *http.Request) {
+		body := bodies[r.FormValue("offset")]
+		w.Header().Set("Content-Length", fmt.Sprint(len(body)))
+		_, _ = w.Write(body)
+	})
+	day := Date("2025-05-28")
+	b.ReportAllocs()
+	for b.Loop() {
+		listing := client.Day(day, day.Window(), Filter{}, true)
+		var kept []byte
+		for page, err := range listing.Pages(b.Context()) {
+			if err != nil {
+				b.Fatal(err)
+			}
+			for i := range page.Calls {
+				if kept, err = page.Calls[i].AppendRowWithoutLinks(kept[:0]); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		if w := listing.Windows(); len(w) != 1 || !w[0].Whole || w[0].Recordings != pages*MaxPageSize {
+			b.Fatalf("windows %+v, doubts %q", w, listing.Doubts())
+		}
+	}
+}
+
+// BenchmarkOpen opens and reads one small recording after the other over one connection.
+// What the server allocates counts too.
+func BenchmarkOpen(b *testing.B) {
+	audio := make([]byte, 4<<10)
+	client, address := clientFor(b, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header()["Content-Type"] = []string{"audio/mpeg"}
+		_, _ = w.Write(audio)
+	})
+	link := Secret(address + "/play-recording-public/JTdCJTIyYVudF9pZCUyMiUzQTEwNjM4NyUyQyUyMnVfaWQlMjIlM0ElMjJhNTRiYTFq==?rlt=tH9oAVlBG1gJ1eWTsd8lo7NKyxjnG+GWF8YVlyrUvl8")
+	b.ReportAllocs()
+	for b.Loop() {
+		body, err := client.Open(b.Context(), b.Context(), link)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if n, err := io.Copy(io.Discard, body); n != int64(len(audio)) || err != nil {
+			b.Fatal(n, err)
+		}
+		if err := body.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
