@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,11 +10,12 @@ import (
 	"time"
 )
 
-// callRows remembers, in 16 bytes a call, which row of each call was noted last.
+// callRows remembers which row of each call was noted last.
 type callRows struct {
-	mu   sync.Mutex // held while rows are noted, so that one is not noted twice
-	seed maphash.Seed
-	rows map[uint64]uint64 // hash of the call id to hash of the row; nil until loaded
+	mu     sync.Mutex // held while rows are noted, so that one is not noted twice
+	seed   maphash.Seed
+	rows   rowHashes
+	loaded bool
 }
 
 // NoteCall is NoteCalls for one row.
@@ -40,46 +42,60 @@ func (d *Day) NoteCalls(ctx context.Context, calls []Call) error {
 	if err != nil {
 		return fmt.Errorf("note calls of %s: %w", d.day, err)
 	}
-	for id, row := range changed {
-		d.calls.rows[id] = row
+	for _, slot := range changed.slots {
+		if slot.id != 0 {
+			d.calls.rows.set(slot.id, slot.row)
+		}
 	}
 	return nil
 }
 
-// newCalls encodes the rows that are not known yet.
-func (d *Day) newCalls(calls []Call) (data []byte, changed map[uint64]uint64, err error) {
-	changed = map[uint64]uint64{}
+// newCalls encodes the rows that are not known yet, all of them in one buffer.
+func (d *Day) newCalls(calls []Call) (data []byte, changed *rowHashes, err error) {
+	changed = new(rowHashes)
+	var lines bytes.Buffer
+	lines.Grow(sizeOf(calls))
 	for _, c := range calls {
 		c.Time = secondsOr(c.Time, time.Now())
 		c.Run = d.ledger.runOr(c.Run)
-		line, row, err := c.line()
+		begin := lines.Len()
+		row, err := c.appendTo(&lines)
 		if err != nil {
 			return nil, nil, fmt.Errorf("call %s: %w", c.CallID, err)
 		}
-		id, hash := maphash.String(d.calls.seed, c.CallID), maphash.Bytes(d.calls.seed, row)
-		old, known := changed[id]
+		id, hash := rowID(maphash.String(d.calls.seed, c.CallID)), maphash.Bytes(d.calls.seed, row)
+		old, known := changed.get(id)
 		if !known {
-			old, known = d.calls.rows[id]
+			old, known = d.calls.rows.get(id)
 		}
 		if known && old == hash {
+			lines.Truncate(begin)
 			continue
 		}
-		changed[id] = hash
-		data = append(data, line...)
+		changed.set(id, hash)
 	}
-	return data, changed, nil
+	return lines.Bytes(), changed, nil
+}
+
+// sizeOf returns how many bytes the lines of rows take, or a little more.
+func sizeOf(calls []Call) (size int) {
+	const head = 128 // what stands before the row, without the call's id
+	for i := range calls {
+		size += head + len(calls[i].CallID) + len(calls[i].Row)
+	}
+	return size
 }
 
 // loadCalls reads the rows noted so far, once. A line that cannot be read costs no more than a row
 // noted again, so it is only logged.
 func (d *Day) loadCalls(ctx context.Context) error {
-	if d.calls.rows != nil {
+	if d.calls.loaded {
 		return nil
 	}
 	if err := d.ledger.medium.repair(treeCalls, d.day); err != nil {
 		return err
 	}
-	seed, rows, bad := maphash.MakeSeed(), map[uint64]uint64{}, 0
+	seed, rows, bad := maphash.MakeSeed(), rowHashes{}, 0
 	for line, err := range lines(ctx, d.day, d.ledger.medium.pieces(ctx, treeCalls, d.day), maxCallLine) {
 		if badLine := (*BadLineError)(nil); errors.As(err, &badLine) {
 			bad++
@@ -96,11 +112,11 @@ func (d *Day) loadCalls(ctx context.Context) error {
 			bad++
 			continue
 		}
-		rows[maphash.String(seed, id)] = maphash.Bytes(seed, row)
+		rows.set(rowID(maphash.String(seed, id)), maphash.Bytes(seed, row))
 	}
 	if bad > 0 {
 		d.ledger.log.Warn("lines of the call rows cannot be read", "day", d.day, "lines", bad)
 	}
-	d.calls.seed, d.calls.rows = seed, rows
+	d.calls.seed, d.calls.rows, d.calls.loaded = seed, rows, true
 	return nil
 }

@@ -54,6 +54,13 @@ func (d *Day) Recording(id string) (State, bool) {
 	return d.fold.state(i), true
 }
 
+// Count returns how many recordings are known of the day.
+func (d *Day) Count() int {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.fold.entries.n
+}
+
 // Recordings yields every recording in the order of its first line. Lines may be noted meanwhile.
 func (d *Day) Recordings() iter.Seq2[string, State] {
 	return func(yield func(string, State) bool) {

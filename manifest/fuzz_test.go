@@ -110,7 +110,7 @@ func checkRecordingAgain(t *testing.T, r Recording) {
 // checkCallAgain writes any JSON as the row of a call, and reads it by both ways.
 func checkCallAgain(t *testing.T, id string, row []byte) {
 	t.Helper()
-	line, written, err := Call{CallID: id, Time: noon, Run: runA, Row: row}.line()
+	line, written, err := callLineOf(Call{CallID: id, Time: noon, Run: runA, Row: row})
 	if err != nil {
 		if json.Valid(row) {
 			t.Fatalf("row %q: %v", row, err)

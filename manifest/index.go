@@ -67,3 +67,60 @@ func (x *idIndex) grow() {
 		}
 	}
 }
+
+// rowHashes is a table from the hash of a call id to that of a row, open like idIndex and without pointers: 16
+// bytes a slot, of which at most three in four are in use. Ids whose hashes are equal cost no more than rows
+// noted again: what is known of one is then taken for the other's, and rows differ.
+type rowHashes struct {
+	slots []rowSlot // their count is a power of two
+	n     int       // slots in use
+}
+
+type rowSlot struct {
+	id, row uint64 // a slot whose id is 0 is free
+}
+
+// rowID makes a hash one that a slot can hold.
+func rowID(hash uint64) uint64 { return max(hash, 1) }
+
+// get returns the row that was set last for an id.
+func (t *rowHashes) get(id uint64) (row uint64, known bool) {
+	if t.n == 0 {
+		return 0, false
+	}
+	slot := t.slot(id)
+	return slot.row, slot.id == id
+}
+
+// set notes the row of an id.
+func (t *rowHashes) set(id, row uint64) {
+	if 4*(t.n+1) > 3*len(t.slots) {
+		t.grow()
+	}
+	slot := t.slot(id)
+	if slot.id == 0 {
+		t.n++
+	}
+	*slot = rowSlot{id: id, row: row}
+}
+
+// slot returns the one that an id has, or the free one that it would take.
+func (t *rowHashes) slot(id uint64) *rowSlot {
+	mask := uint64(len(t.slots) - 1)
+	for at := id; ; at++ {
+		if slot := &t.slots[at&mask]; slot.id == id || slot.id == 0 {
+			return slot
+		}
+	}
+}
+
+// grow doubles the table.
+func (t *rowHashes) grow() {
+	old := t.slots
+	t.slots = make([]rowSlot, max(fewestSlots, 2*len(old)))
+	for _, slot := range old {
+		if slot.id != 0 {
+			*t.slot(slot.id) = slot
+		}
+	}
+}

@@ -47,3 +47,36 @@ func TestIDIndexEqualHashes(t *testing.T) {
 		}
 	}
 }
+
+// A table of rows must know the row that was set last for each of many ids, also where the ids point to the
+// same slot, and 0 must be an id like any other.
+func TestRowHashes(t *testing.T) {
+	const n = 50_000
+	for name, id := range map[string]func(i uint64) uint64{
+		"one after another": func(i uint64) uint64 { return rowID(i) },
+		"from one slot":     func(i uint64) uint64 { return rowID(i%5<<40 | 15) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			want := map[uint64]uint64{}
+			var table rowHashes
+			if _, known := table.get(id(0)); known {
+				t.Error("an empty table knows an id")
+			}
+			for i := range uint64(n) {
+				want[id(i)] = i
+				table.set(id(i), i)
+			}
+			for id, row := range want {
+				if got, known := table.get(id); !known || got != row {
+					t.Fatalf("id %d: %d, %t, want %d", id, got, known, row)
+				}
+			}
+			if _, known := table.get(1 << 60); known {
+				t.Error("an id that was not set is known")
+			}
+			if table.n != len(want) || len(table.slots) > max(fewestSlots, 3*len(want)) {
+				t.Errorf("%d ids and %d slots for %d", table.n, len(table.slots), len(want))
+			}
+		})
+	}
+}

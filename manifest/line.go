@@ -128,18 +128,27 @@ type callLine struct {
 	Row    json.RawMessage `json:"row"`
 }
 
-// encode writes v as one line: no HTML escapes, so that a key looks like the key, and a line feed.
+// encode returns v as one line.
 func encode(v any) ([]byte, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
+	var line bytes.Buffer
+	if err := encodeTo(&line, v); err != nil {
+		return nil, err
+	}
+	return line.Bytes(), nil
+}
+
+// encodeTo appends v as one line: no HTML escapes, so that a key looks like the key, and a line feed.
+func encodeTo(lines *bytes.Buffer, v any) error {
+	begin := lines.Len()
+	enc := json.NewEncoder(lines)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
-		return nil, fmt.Errorf("encode manifest line: %w", err)
+		return fmt.Errorf("encode manifest line: %w", err)
 	}
-	if buf.Len() > maxLine {
-		return nil, errors.New("encode manifest line: longer than 1 MiB")
+	if lines.Len()-begin > maxLine {
+		return errors.New("encode manifest line: longer than 1 MiB")
 	}
-	return buf.Bytes(), nil
+	return nil
 }
 
 // seconds is t as the ledger writes times: UTC, whole seconds.
@@ -204,33 +213,34 @@ func (d DayLine) line() ([]byte, error) {
 	return encode(dayLine{header{formatVersion, kindDay}, d})
 }
 
-// line returns the encoded line and the part of it that is the row.
-func (c Call) line() (line, row []byte, err error) {
+// appendTo appends the encoded line to others. It returns the part of it that is the row, valid until more
+// is appended. After an error a part of the line may stand there.
+func (c Call) appendTo(lines *bytes.Buffer) (row []byte, err error) {
 	if c.CallID == "" || !utf8.ValidString(c.CallID) {
-		return nil, nil, errors.New("the call has no id, or one that is not UTF-8")
+		return nil, errors.New("the call has no id, or one that is not UTF-8")
 	}
-	head, err := encode(struct {
+	begin := lines.Len()
+	if err := encodeTo(lines, struct {
 		header
 		CallID string    `json:"call_id"`
 		Time   time.Time `json:"time"`
 		Run    string    `json:"run"`
-	}{header{formatVersion, kindCall}, c.CallID, seconds(c.Time), c.Run})
-	if err != nil {
-		return nil, nil, err
+	}{header{formatVersion, kindCall}, c.CallID, seconds(c.Time), c.Run}); err != nil {
+		return nil, err
 	}
-	buf := bytes.NewBuffer(head[:len(head)-len("}\n")])
-	buf.WriteString(rowMark)
-	start := buf.Len()
+	lines.Truncate(lines.Len() - len("}\n"))
+	lines.WriteString(rowMark)
+	start := lines.Len()
 	// The cause may quote the row, which is personal data: it stays out of the error.
-	if json.Compact(buf, c.Row) != nil || buf.Len() == start {
-		return nil, nil, errors.New("the row is not JSON")
+	if json.Compact(lines, c.Row) != nil || lines.Len() == start {
+		return nil, errors.New("the row is not JSON")
 	}
-	end := buf.Len()
-	buf.WriteString("}\n")
-	if buf.Len() > maxCallLine {
-		return nil, nil, errors.New("the row is longer than 16 MiB")
+	end := lines.Len()
+	lines.WriteString("}\n")
+	if lines.Len()-begin > maxCallLine {
+		return nil, errors.New("the row is longer than 16 MiB")
 	}
-	return buf.Bytes(), buf.Bytes()[start:end], nil
+	return lines.Bytes()[start:end], nil
 }
 
 // rowMark stands before the row of a call line. Inside a JSON string its quotes would be escaped, so

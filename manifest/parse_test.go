@@ -72,7 +72,7 @@ func TestFormat(t *testing.T) {
 	if string(day) != want {
 		t.Errorf("got  %swant %s", day, want)
 	}
-	call, row, err := Call{CallID: "9", Time: noon, Run: runA, Row: json.RawMessage("{ \"a\" : \"<\\u0041>\",\n\"row\":{}}")}.line()
+	call, row, err := callLineOf(Call{CallID: "9", Time: noon, Run: runA, Row: json.RawMessage("{ \"a\" : \"<\\u0041>\",\n\"row\":{}}")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,6 +87,14 @@ func TestFormat(t *testing.T) {
 	if id, got, err := parseCall(spaced); err != nil || id != "9" || string(got) != string(row) {
 		t.Errorf("parseCall of another writer's line: %q %s %v", id, got, err)
 	}
+}
+
+// callLineOf returns a call's line behind another one, and the row in it.
+func callLineOf(c Call) (line, row []byte, err error) {
+	lines := bytes.NewBufferString("another line\n")
+	before := lines.Len()
+	row, err = c.appendTo(lines)
+	return lines.Bytes()[before:], row, err
 }
 
 func TestNoteRefusesWhatCannotBeReadBack(t *testing.T) {
