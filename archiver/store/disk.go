@@ -40,15 +40,14 @@ type DiskOptions struct {
 // An empty file is no object: none is ever stored.
 type Disk struct {
 	root     *os.Root
+	temp     *os.Root // tempFolder; nil in a folder opened for reading
 	owner    func(ctx context.Context, key string) (string, error)
 	readOnly bool
 	folders  durableFolders
 	claiming sync.Mutex // see claim
 
-	parts      groupSync[*Part] // their bytes
-	underParts *fileSystem
-	names      groupSync[string] // those in folders of keys
-	underNames *fileSystem
+	syncs groupSync[unsynced]
+	under *fileSystem // of everything; used by syncs alone
 
 	// What the file system may lack; tests replace them.
 	link      func(oldName, newName string) error
@@ -72,7 +71,7 @@ func OpenDisk(dir string, o DiskOptions) (*Disk, error) {
 	}
 	d := &Disk{root: root, owner: o.Owner, readOnly: o.ReadOnly, link: root.Link}
 	d.renameNew = func(oldName, newName string) error { return renameNew(root, oldName, newName) }
-	d.parts.sync, d.names.sync = d.syncParts, d.syncFolders
+	d.syncs.sync = d.syncAll
 	if d.readOnly {
 		return d, nil
 	}
@@ -84,10 +83,7 @@ func OpenDisk(dir string, o DiskOptions) (*Disk, error) {
 
 // prepare makes the folder ready for writing, and proves that it can be written.
 func (d *Disk) prepare() (err error) {
-	if d.underParts, err = openFileSystem(d.root); err != nil {
-		return fileFailure("open folder", atDestination, err)
-	}
-	if d.underNames, err = openFileSystem(d.root); err != nil {
+	if d.under, err = openFileSystem(d.root); err != nil {
 		return fileFailure("open folder", atDestination, err)
 	}
 	return d.proveWritable()
@@ -145,6 +141,10 @@ func (d *Disk) proveWritable() error {
 	if err := d.root.Mkdir(tempFolder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fileFailure("make folder "+tempFolder, atDestination, err)
 	}
+	var err error
+	if d.temp, err = d.root.OpenRoot(tempFolder); err != nil {
+		return fileFailure("open folder "+tempFolder, atDestination, err)
+	}
 	probe, err := d.NewPart()
 	if err != nil {
 		return err
@@ -162,11 +162,15 @@ func (d *Disk) Root() *os.Root { return d.root }
 
 // Close lets go of the folder. Nothing may be under way.
 func (d *Disk) Close() error {
-	return errors.Join(d.underParts.close(), d.underNames.close(), d.root.Close())
+	var temp error
+	if d.temp != nil {
+		temp = d.temp.Close()
+	}
+	return errors.Join(temp, d.under.close(), d.root.Close())
 }
 
 // NewPart makes a temporary file in the destination.
-func (d *Disk) NewPart() (*Part, error) { return newPart(d.root, tempFolder, atDestination) }
+func (d *Disk) NewPart() (*Part, error) { return newPart(d.temp, atDestination) }
 
 // KeepsParts is true: a part gets its final name.
 func (d *Disk) KeepsParts() bool { return true }
@@ -212,7 +216,7 @@ func (d *Disk) Put(ctx context.Context, o Object) (Stored, error) {
 		return Stored{}, err
 	}
 	part, ours := o.Body.(*Part)
-	if !ours || part.root != d.root {
+	if !ours || part.folder != d.temp {
 		var err error
 		if part, err = d.copyToPart(ctx, o); err != nil {
 			return Stored{}, err
@@ -222,7 +226,7 @@ func (d *Disk) Put(ctx context.Context, o Object) (Stored, error) {
 	if part.size != o.Size {
 		return Stored{}, fmt.Errorf("store object: the part has %d bytes, not %d", part.size, o.Size)
 	}
-	if err := d.parts.do(part); err != nil {
+	if err := d.syncs.do(unsynced{part: part}); err != nil {
 		return Stored{}, err
 	}
 	for _, key := range o.Keys {
@@ -292,7 +296,7 @@ func (d *Disk) putPart(ctx context.Context, part *Part, key string, o Object) (S
 	if err == nil {
 		// Also after adoption: the run that linked the file may have died before
 		// this.
-		err = d.names.do(path.Dir(key))
+		err = d.syncs.do(unsynced{folder: path.Dir(key)})
 	}
 	if err != nil {
 		return Stored{}, fileFailure(op, atDestination, err)
@@ -318,16 +322,19 @@ func (d *Disk) publish(part *Part, key, name string) error {
 // name gives a part its final name by the best means the file system has. Each of
 // them leaves an existing name alone.
 func (d *Disk) name(part *Part, name string) error {
-	err := d.link(part.name, name)
+	err := d.link(nameOf(part), name)
 	if !linksMissing(err) {
 		return err
 	}
-	err = d.renameNew(part.name, name)
+	err = d.renameNew(nameOf(part), name)
 	if !errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
 	return d.claim(part, name)
 }
+
+// nameOf returns a part's name from the destination.
+func nameOf(part *Part) string { return filepath.Join(tempFolder, part.name) }
 
 // claim is for file systems that have neither links nor a rename that does not
 // replace. It creates the name exclusively and renames the part over this own claim,
@@ -348,7 +355,7 @@ func (d *Disk) claim(part *Part, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := d.root.Rename(part.name, name); err != nil {
+	if err := d.root.Rename(nameOf(part), name); err != nil {
 		return errors.Join(err, d.root.Remove(name))
 	}
 	return nil

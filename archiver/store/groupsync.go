@@ -2,7 +2,6 @@ package store
 
 import (
 	"os"
-	"slices"
 	"sync"
 	"time"
 
@@ -78,34 +77,46 @@ func (g *groupSync[T]) run(batch *syncBatch[T]) {
 	close(batch.done)
 }
 
-// syncParts brings the bytes of parts to stable storage.
-func (d *Disk) syncParts(parts []*Part) []error {
-	if len(parts) >= groupWorth && d.underParts.sync() {
-		return make([]error, len(parts))
-	}
-	return sideBySide(parts, (*Part).sync)
+// unsynced is what a recording waits for: the bytes of its part, or its name in a
+// folder.
+type unsynced struct {
+	part   *Part
+	folder string // of keys; where part is nil
 }
 
-// syncFolders makes the names in folders of keys durable.
-func (d *Disk) syncFolders(folders []string) []error {
-	distinct := slices.Compact(slices.Sorted(slices.Values(folders)))
-	errs := make([]error, len(folders))
-	if len(distinct) >= groupWorth && d.underNames.sync() {
+// syncAll makes items durable: many by one sync of the file system, else each part,
+// and each folder once.
+func (d *Disk) syncAll(items []unsynced) []error {
+	distinct := make([]unsynced, 0, len(items))
+	place := make(map[unsynced]int, len(items))
+	for _, item := range items {
+		if _, known := place[item]; !known {
+			place[item] = len(distinct)
+			distinct = append(distinct, item)
+		}
+	}
+	errs := make([]error, len(items))
+	if len(distinct) >= groupWorth && d.under.sync() {
 		return errs
 	}
-	results := sideBySide(distinct, d.syncFolder)
-	for i, folder := range folders {
-		place, _ := slices.BinarySearch(distinct, folder)
-		errs[i] = results[place]
+	results := sideBySide(distinct, d.syncOne)
+	for i, item := range items {
+		errs[i] = results[place[item]]
 	}
 	return errs
+}
+
+func (d *Disk) syncOne(item unsynced) error {
+	if item.part != nil {
+		return item.part.sync()
+	}
+	return d.syncFolder(item.folder)
 }
 
 // fileSystem is the file system below the folder, to be synced as a whole. The
 // system tells a failed write once to each file opened on it. Who has been told
 // cannot know whose write it was: from then on each file is synced by itself, which
-// tells its own failures. It is not safe for concurrent use, and each [groupSync]
-// has its own.
+// tells its own failures. It is not safe for concurrent use.
 type fileSystem struct {
 	folder *os.File
 	syncFS func() error // nil where there is none to rely upon

@@ -79,14 +79,14 @@ func TestGroupSync(t *testing.T) {
 	<-returned
 }
 
-// syncOf replaces both syncs of the whole file system, and counts them.
+// syncOf replaces the sync of the whole file system, and counts its calls.
 func syncOf(d *Disk, err error) *atomic.Int32 {
 	var calls atomic.Int32
 	syncFS := func() error {
 		calls.Add(1)
 		return err
 	}
-	d.underParts.syncFS, d.underNames.syncFS = syncFS, syncFS
+	d.under.syncFS = syncFS
 	return &calls
 }
 
@@ -140,8 +140,12 @@ func TestSyncParts(t *testing.T) {
 			if err := parts[broken].file.Close(); err != nil {
 				t.Fatal(err)
 			}
+			items := make([]unsynced, len(parts))
+			for i, part := range parts {
+				items[i].part = part
+			}
 			for range 2 {
-				for i, err := range d.syncParts(parts) {
+				for i, err := range d.syncAll(items) {
 					if want := c.wantError && i == broken; (err != nil) != want {
 						t.Errorf("part %d: %v", i, err)
 					}
@@ -167,18 +171,18 @@ func TestSyncFolders(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			d := openInternal(t)
 			calls := syncOf(d, nil)
-			var folders []string
+			var items []unsynced
 			for i := range c.folders {
 				folder := fmt.Sprint("campaign-", i)
 				if err := d.makeFolders(folder); err != nil {
 					t.Fatal(err)
 				}
-				folders = append(folders, folder, folder)
+				items = append(items, unsynced{folder: folder}, unsynced{folder: folder})
 			}
-			folders = append(folders, "missing")
-			for i, err := range d.syncFolders(folders) {
-				if want := c.wantError && folders[i] == "missing"; (err != nil) != want {
-					t.Errorf("folder %s: %v", folders[i], err)
+			items = append(items, unsynced{folder: "missing"})
+			for i, err := range d.syncAll(items) {
+				if want := c.wantError && items[i].folder == "missing"; (err != nil) != want {
+					t.Errorf("folder %s: %v", items[i].folder, err)
 				}
 			}
 			if calls.Load() != c.wholes {

@@ -37,20 +37,17 @@ func TestPutOrder(t *testing.T) {
 				}
 			}
 			var steps []string
-			syncParts, syncFolders, link, rename := d.parts.sync, d.names.sync, d.link, d.renameNew
-			d.parts.sync = func(parts []*Part) []error {
-				steps = append(steps, "sync bytes")
-				if c.badPart {
+			syncAll, link, rename := d.syncs.sync, d.link, d.renameNew
+			d.syncs.sync = func(items []unsynced) []error {
+				step, broken := "sync bytes", c.badPart
+				if items[0].part == nil {
+					step, broken = "sync folder "+items[0].folder, c.badFolder
+				}
+				steps = append(steps, step)
+				if broken {
 					return []error{errSync}
 				}
-				return syncParts(parts)
-			}
-			d.names.sync = func(folders []string) []error {
-				steps = append(steps, "sync folder "+folders[0])
-				if c.badFolder {
-					return []error{errSync}
-				}
-				return syncFolders(folders)
+				return syncAll(items)
 			}
 			d.link = func(oldName, newName string) error {
 				if c.noLinks {

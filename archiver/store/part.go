@@ -14,12 +14,13 @@ const partSuffix = ".part"
 // give it to Put of the store that made it as [Object.Body], and call Discard in
 // any case. It is not safe for concurrent use, and its errors name no file.
 type Part struct {
-	root *os.Root
-	name string
-	file *os.File
-	size int64
-	at   string // the flag that chooses the place
-	gone bool
+	folder *os.Root
+	name   string
+	file   *os.File
+	size   int64
+	read   int64  // where the next Read begins
+	at     string // the flag that chooses the place
+	gone   bool
 }
 
 var (
@@ -27,15 +28,15 @@ var (
 	_ io.ReaderAt        = (*Part)(nil)
 )
 
-// newPart makes an empty part in a folder of root. The name is random, so that it
-// tells nothing, and the file is for its owner alone.
-func newPart(root *os.Root, folder, at string) (*Part, error) {
-	name := folder + "/" + rand.Text() + partSuffix
-	file, err := root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+// newPart makes an empty part in a folder. The name is random, so that it tells
+// nothing, and the file is for its owner alone.
+func newPart(folder *os.Root, at string) (*Part, error) {
+	name := rand.Text() + partSuffix
+	file, err := folder.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, fileFailure("create part file", at, err)
 	}
-	return &Part{root: root, name: name, file: file, at: at}, nil
+	return &Part{folder: folder, name: name, file: file, at: at}, nil
 }
 
 // Write appends to the part.
@@ -54,8 +55,12 @@ func (p *Part) Size() int64 { return p.size }
 // Read implements io.Reader. Reading starts at the beginning and is independent of
 // writing.
 func (p *Part) Read(b []byte) (int, error) {
-	n, err := p.file.Read(b)
-	return n, p.readFailure(err)
+	n, err := p.ReadAt(b, p.read)
+	p.read += int64(n)
+	if n > 0 && errors.Is(err, io.EOF) {
+		err = nil // with the next call
+	}
+	return n, err
 }
 
 // ReadAt implements io.ReaderAt.
@@ -66,8 +71,17 @@ func (p *Part) ReadAt(b []byte, offset int64) (int, error) {
 
 // Seek sets the offset for the next Read.
 func (p *Part) Seek(offset int64, whence int) (int64, error) {
-	n, err := p.file.Seek(offset, whence)
-	return n, p.readFailure(err)
+	switch whence {
+	case io.SeekCurrent:
+		offset += p.read
+	case io.SeekEnd:
+		offset += p.size
+	}
+	if offset < 0 {
+		return 0, errors.New("seek part file: negative offset")
+	}
+	p.read = offset
+	return offset, nil
 }
 
 func (p *Part) readFailure(err error) error {
@@ -93,6 +107,6 @@ func (p *Part) Discard() {
 		return
 	}
 	p.gone = true
-	_ = p.root.Remove(p.name)
+	_ = p.folder.Remove(p.name)
 	_ = p.file.Close()
 }

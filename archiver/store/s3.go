@@ -292,7 +292,7 @@ func openTemp(dir string) (*os.Root, error) {
 	if err != nil {
 		return nil, err
 	}
-	probe, err := newPart(root, ".", atState)
+	probe, err := newPart(root, atState)
 	if err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
@@ -306,7 +306,7 @@ func (s *S3) KeepsParts() bool { return false }
 // NewPart makes a temporary file in TempDir. Its name is removed at once where the
 // system lets an open file live on without one, so that a killed run leaves nothing.
 func (s *S3) NewPart() (*Part, error) {
-	part, err := newPart(s.temp, ".", atState)
+	part, err := newPart(s.temp, atState)
 	if err != nil {
 		return nil, err
 	}
