@@ -35,7 +35,7 @@ type Store interface {
 	Find(ctx context.Context, keys []string, recordingID string) (store.Stored, bool, error)
 	NewPart() (*store.Part, error)
 	// KeepsParts reports whether a part becomes the object itself, so that a body is
-	// best moved into one before Put.
+	// best written to one from its first byte.
 	KeepsParts() bool
 }
 

@@ -49,47 +49,78 @@ func (p *chunkPool) put(chunks [][]byte) {
 }
 
 // body holds one recording until it is checked and stored: in chunks of the pool,
-// or in a part file of the store when it is large or the pool is empty. It hashes
-// what it is given.
+// or in a part file of the store when it is large, the pool is empty, or the part
+// will be the object itself. It hashes what it takes.
+//
+// Bytes are read into [body.room] and then taken with [body.take], so that they are
+// not copied; [body.end] comes after the last.
 type body struct {
 	pool    *chunkPool
 	newPart func() (*store.Part, error)
-	chunks  [][]byte
+	limit   int64    // bytes held in memory at most
+	chunks  [][]byte // full but for the last
 	part    *store.Part
+	buffer  []byte // gathers what goes to the part; nil while memory is used
+	waiting int    // bytes in it
+	lent    bool   // the buffer is the pool's
 	size    int64
 	hash    hash.Hash
 }
 
-func newBody(pool *chunkPool, newPart func() (*store.Part, error)) *body {
-	return &body{pool: pool, newPart: newPart, hash: sha256.New()}
+// newBody returns an empty body that is held in memory up to limit bytes.
+func newBody(pool *chunkPool, newPart func() (*store.Part, error), limit int64) *body {
+	return &body{pool: pool, newPart: newPart, limit: limit, hash: sha256.New()}
 }
 
-// Write implements io.Writer.
-func (b *body) Write(p []byte) (int, error) {
-	b.hash.Write(p)
-	written := 0
-	for b.part == nil && written < len(p) {
-		offset := int(b.size % chunkSize)
-		if offset == 0 && !b.grow() {
-			if err := b.moveToPart(); err != nil {
-				return written, err
-			}
-			break
-		}
-		n := copy(b.chunks[len(b.chunks)-1][offset:], p[written:])
+// room returns where the next bytes are to be read to. What is not taken stays out
+// of the body.
+func (b *body) room() ([]byte, error) {
+	switch {
+	case b.buffer != nil:
+		return b.buffer[b.waiting:], nil
+	case int64(len(b.chunks))*chunkSize > b.size || b.grow():
+		return b.chunks[len(b.chunks)-1][b.size%chunkSize:], nil
+	}
+	if err := b.moveToPart(); err != nil {
+		return nil, err
+	}
+	return b.buffer, nil
+}
+
+// take appends the first n bytes of the room to the body.
+func (b *body) take(n int) error {
+	if b.buffer == nil {
+		offset := b.size % chunkSize
+		b.hash.Write(b.chunks[len(b.chunks)-1][offset : offset+int64(n)])
 		b.size += int64(n)
-		written += n
+		return nil
 	}
-	if written == len(p) {
-		return written, nil
-	}
-	n, err := b.part.Write(p[written:])
+	b.hash.Write(b.buffer[b.waiting : b.waiting+n])
 	b.size += int64(n)
-	return written + n, err
+	if b.waiting += n; b.waiting < len(b.buffer) {
+		return nil
+	}
+	return b.flush()
+}
+
+// flush writes what waits to the part, which the first bytes make.
+func (b *body) flush() error {
+	if b.waiting == 0 {
+		return nil
+	}
+	if b.part == nil {
+		var err error
+		if b.part, err = b.newPart(); err != nil {
+			return err
+		}
+	}
+	_, err := b.part.Write(b.buffer[:b.waiting])
+	b.waiting = 0
+	return err
 }
 
 func (b *body) grow() bool {
-	if b.size >= memoryLimit {
+	if b.size >= b.limit {
 		return false
 	}
 	chunk := b.pool.get()
@@ -100,20 +131,44 @@ func (b *body) grow() bool {
 	return true
 }
 
-// moveToPart frees the memory. After an error the body is as it was.
+// moveToPart lets all further bytes go to a part, and moves there what is in memory.
+// A body without bytes gets its part with the first. After an error the body is as
+// it was.
 func (b *body) moveToPart() error {
-	part, err := b.newPart()
-	if err != nil {
-		return err
+	if b.size > 0 {
+		part, err := b.newPart()
+		if err != nil {
+			return err
+		}
+		if _, err := (&chunkReader{chunks: b.chunks, size: b.size}).WriteTo(part); err != nil {
+			part.Discard()
+			return err
+		}
+		b.part = part
+		b.pool.put(b.chunks)
+		b.chunks = nil
 	}
-	if _, err := (&chunkReader{chunks: b.chunks, size: b.size}).WriteTo(part); err != nil {
-		part.Discard()
-		return err
+	if b.buffer = b.pool.get(); b.buffer != nil {
+		b.lent = true
+	} else {
+		b.buffer = make([]byte, chunkSize/4)
 	}
-	b.part = part
-	b.pool.put(b.chunks)
-	b.chunks = nil
 	return nil
+}
+
+// end tells that the body is whole. It gives back what only taking bytes needs: a
+// body may wait for long to be stored.
+func (b *body) end() error {
+	err := b.flush()
+	b.giveBack()
+	return err
+}
+
+func (b *body) giveBack() {
+	if b.lent {
+		b.pool.put([][]byte{b.buffer})
+	}
+	b.buffer, b.lent = nil, false
 }
 
 // sum returns the SHA-256 of all that was written.
@@ -133,6 +188,7 @@ func (b *body) reader() (io.ReadSeeker, error) {
 // discard gives the memory back and removes the file. It may be called more than
 // once, and after the body was stored.
 func (b *body) discard() {
+	b.giveBack()
 	b.pool.put(b.chunks)
 	b.chunks = nil
 	if b.part != nil {

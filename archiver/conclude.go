@@ -174,9 +174,9 @@ func (d *dayRun) noteNameless() error {
 		return nil
 	}
 	now := d.now().UTC()
-	for identity, call := range d.nameless {
+	for identity, callID := range d.nameless {
 		if err := d.noteLoss(d.ledger, manifest.Recording{
-			RecordingID: identity, Outcome: manifest.Lost, Time: now, Run: d.config.Run, CallID: call.ID, FirstSeen: now,
+			RecordingID: identity, Outcome: manifest.Lost, Time: now, Run: d.config.Run, CallID: callID, FirstSeen: now,
 			Reason: reasonNameless,
 		}, nil); err != nil {
 			return err

@@ -36,9 +36,9 @@ type dayRun struct {
 	before  manifest.DayLine // the line that closed the day until now
 	closed  bool             // there is one
 
-	owed      sync.WaitGroup // jobs handed out and not done
-	abandoned atomic.Bool    // a recording was listed and not worked
-	nameless  map[string]*fetcher.Call
+	owed      sync.WaitGroup                     // jobs handed out and not done
+	abandoned atomic.Bool                        // a recording was listed and not worked
+	nameless  map[string]string                  // call ids by identity
 	strays    map[*sharedDay]map[string]struct{} // recordings of other days, which are held
 	doubts    []string
 	windows   []fetcher.WindowResult
@@ -69,24 +69,33 @@ func (r *run) workDay(p plannedDay) error {
 		r.leaveOpen(OpenDay{Day: string(p.date), Reasons: []string{reasonUnsettled}})
 		return nil
 	}
-	ledger, err := r.acquire(p.date)
-	if isBadLine(err) {
-		r.leaveUnreadable(p.date, err)
-		return nil
-	}
-	if err != nil {
-		r.leaveUndone(p.date, r.config.settled(now, p.date))
-		return err
-	}
+	r.room.enter(p.date)
+	defer r.room.leave(p.date)
 	d := &dayRun{
-		run: r, plannedDay: p, ledger: ledger, begun: now, cut: cut,
+		run: r, plannedDay: p, begun: now, cut: cut,
 		age:      r.ageOf(p.date, now),
-		listing:  r.config.Run + "." + strconv.FormatInt(r.listings.Add(1), 10),
-		nameless: map[string]*fetcher.Call{},
+		nameless: map[string]string{},
 		strays:   map[*sharedDay]map[string]struct{}{},
 	}
-	d.before, d.closed = ledger.Closed()
+	switch err := r.room.load(r.soft, p.date, d.load); {
+	case isBadLine(err):
+		r.leaveUnreadable(p.date, err)
+		return nil
+	case err != nil:
+		r.leaveUndone(p.date, d.age.settled)
+		return err
+	}
 	return d.work()
+}
+
+// load takes the day's ledger, and begins its listing.
+func (d *dayRun) load() (err error) {
+	if d.ledger, err = d.acquire(d.date); err != nil {
+		return err
+	}
+	d.before, d.closed = d.ledger.Closed()
+	d.listing = d.config.Run + "." + strconv.FormatInt(d.listings.Add(1), 10)
+	return nil
 }
 
 func isBadLine(err error) bool {
@@ -193,6 +202,9 @@ func (d *dayRun) list() error {
 		if err := d.concludeReady(); err != nil {
 			return err
 		}
+		if err := d.room.wait(d.soft, d.date); err != nil {
+			return err
+		}
 	}
 	d.doubts = append(d.doubts, listing.Doubts()...)
 	d.windows = listing.Windows()
@@ -228,8 +240,7 @@ func (d *dayRun) workPage(page *fetcher.Page) error {
 		if len(page.Calls[i].Recordings) == 0 || page.Calls[i].InProgress() && !d.age.settled {
 			continue
 		}
-		call := new(fetcher.Call) // a pointer into the page would keep all of it alive
-		*call = page.Calls[i]
+		call := &page.Calls[i]
 		day, ok := days[call.Day]
 		if !ok {
 			var err error
@@ -263,13 +274,21 @@ func (d *dayRun) noteCalls(day *sharedDay, calls []*fetcher.Call) error {
 	if d.config.DryRun {
 		return nil
 	}
+	size := 0
+	for _, call := range calls {
+		size += len(call.Raw)
+	}
+	text := make([]byte, 0, size) // of all rows: they seldom become longer without links
 	rows := make([]manifest.Call, 0, len(calls))
 	for _, call := range calls {
-		row, err := call.RowWithoutLinks()
-		if err != nil {
+		begin := len(text)
+		var err error
+		if text, err = call.AppendRowWithoutLinks(text); err != nil {
 			return err
 		}
-		rows = append(rows, manifest.Call{CallID: call.ID, Time: d.now().UTC(), Run: d.config.Run, Row: row})
+		rows = append(rows, manifest.Call{
+			CallID: call.ID, Time: d.now().UTC(), Run: d.config.Run, Row: text[begin:len(text):len(text)],
+		})
 	}
 	if err := day.NoteCalls(d.hard, rows); err != nil {
 		return fmt.Errorf("note calls of %s: %w", day.date, err)
@@ -317,7 +336,7 @@ func (d *dayRun) decide(day *sharedDay, call *fetcher.Call, recording fetcher.Re
 		})
 		return nil
 	}
-	j := &job{owner: d, day: day, call: call, recording: recording, prior: prior, age: d.ageOf(day.date, d.now())}
+	j := &job{owner: d, day: day, call: d.factsOf(day, call), recording: recording, prior: prior, age: d.ageOf(day.date, d.now())}
 	d.owe(j)
 	handed = true
 	select {
@@ -341,7 +360,7 @@ func (d *dayRun) decideNameless(day *sharedDay, call *fetcher.Call, identity str
 		d.count(func(s *Summary) { s.Known++ })
 		return
 	}
-	d.nameless[identity] = call // its identity will be another once it has a link
+	d.nameless[identity] = call.ID // its identity will be another once it has a link
 }
 
 // bytesPerSecond is the rate of the vendor's audio: 64 kbit/s.
@@ -362,7 +381,7 @@ func (d *dayRun) noteLinkless(day *sharedDay, call *fetcher.Call, recording fetc
 		return nil
 	}
 	line := manifest.Recording{
-		RecordingID: recording.Identity, Outcome: manifest.Pending, Time: now, Run: d.config.Run, Key: d.wantedKey(day, call, recording),
+		RecordingID: recording.Identity, Outcome: manifest.Pending, Time: now, Run: d.config.Run, Key: d.wantedKey(d.factsOf(day, call), recording),
 		CallID: call.ID, FirstSeen: firstSeen(prior, now), Attempts: prior.Attempts, Reason: manifest.ReasonNoLink,
 	}
 	return d.note(day, line)

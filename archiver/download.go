@@ -32,12 +32,12 @@ func (d *download) format() audio.Format { return d.audio.Format }
 func (d *download) contentType() string { return d.audio.Format.ContentType() }
 
 // remark notes what is odd about a recording that was stored all the same.
-func (d *download) remark(call *fetcher.Call) string {
+func (d *download) remark(callLength string) string {
 	var remarks []string
 	if d.audio.LastFrameBroken {
 		remarks = append(remarks, "the last frame is incomplete")
 	}
-	if seconds, err := strconv.Atoi(call.CallLength); err == nil && d.audio.Duration > 0 {
+	if seconds, err := strconv.Atoi(callLength); err == nil && d.audio.Duration > 0 {
 		length := time.Duration(seconds) * time.Second
 		if apart := (d.audio.Duration - length).Abs(); apart > max(5*time.Second, length/10) {
 			remarks = append(remarks, fmt.Sprintf("plays %d s, call_length is %d s", int(d.audio.Duration.Seconds()), seconds))
@@ -99,7 +99,11 @@ func (r *run) unopened(j *job, err error) (*download, *finding, error) {
 
 // receive reads an answer of 200 to its end and judges it.
 func (r *run) receive(j *job, answer *fetcher.Audio) (got *download, found *finding, err error) {
-	b := newBody(r.pool, r.Store.NewPart)
+	limit := int64(memoryLimit)
+	if r.Store.KeepsParts() {
+		limit = 0 // its bytes would only be moved there
+	}
+	b := newBody(r.pool, r.Store.NewPart, limit)
 	defer func() {
 		if got == nil {
 			b.discard()
@@ -139,36 +143,41 @@ func rejected(reason string) *finding { return &finding{outcome: manifest.Reject
 // not kept: an error page may repeat the link it was asked by.
 func (r *run) copyBody(b *body, inspector *audio.Inspector, answer *fetcher.Audio) error {
 	const mostText = 64 << 10
-	chunk := r.pool.get()
-	if chunk == nil {
-		chunk = make([]byte, chunkSize/4)
-	} else {
-		defer r.pool.put([][]byte{chunk})
-	}
 	total, text := 0, false
 	for {
-		n, err := answer.Read(chunk)
+		room, err := b.room()
+		if err != nil {
+			return unheld(err)
+		}
+		n, err := answer.Read(room)
 		r.received.Add(int64(n))
 		total += n
-		_, _ = inspector.Write(chunk[:n]) // never fails
+		_, _ = inspector.Write(room[:n]) // never fails
 		text = text || inspector.IsText()
-		if !text {
-			if _, err := b.Write(chunk[:n]); err != nil {
-				if err = fmt.Errorf("hold recording: %w", err); !store.IsRetriable(err) {
-					err = retry.Stop(err) // a further download would not find more room
-				}
-				return err
+		if !text && n > 0 {
+			if err := b.take(n); err != nil {
+				return unheld(err)
 			}
 		}
 		switch {
-		case errors.Is(err, io.EOF):
-			return nil
+		case errors.Is(err, io.EOF), err == nil && text && total > mostText:
+			return unheld(b.end())
 		case err != nil:
 			return fmt.Errorf("read recording: %w", readError(err))
-		case text && total > mostText:
-			return nil
 		}
 	}
+}
+
+// unheld is the error of a body for which there was no room, nil where there was.
+func unheld(err error) error {
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("hold recording: %w", err)
+	if store.IsRetriable(err) {
+		return err
+	}
+	return retry.Stop(err) // a further download would not find more room
 }
 
 // readError names what ended a body early. Errors of reading a body hold no link.
@@ -206,7 +215,7 @@ func (r *run) quarantine(j *job, b *body) (*finding, error) {
 	keys := key.Quarantine(string(j.day.date), j.recording.Identity, sum)
 	if _, err := r.Store.Put(r.hard, store.Object{
 		Keys: keys, Body: content, Size: b.size, SHA256: sum, ContentType: "application/octet-stream",
-		RecordingID: j.recording.Identity, CallID: j.call.ID,
+		RecordingID: j.recording.Identity, CallID: j.call.callID,
 	}); err != nil {
 		if store.IsRetriable(err) {
 			return nil, err
@@ -255,20 +264,14 @@ func reasonOf(err error) string {
 }
 
 // namesOf makes the names that a recording may be stored under.
-func (r *run) namesOf(day *sharedDay, call *fetcher.Call, recording fetcher.Recording, format audio.Format) (key.Names, error) {
+func (r *run) namesOf(call facts, recording fetcher.Recording, format audio.Format) (key.Names, error) {
 	fields := map[string]string{}
-	if !r.Keys.NamesOnly("recording_id", "filename", "type", "new") {
-		maps.Copy(fields, call.Fields()) // which reads the whole row
-	}
+	maps.Copy(fields, call.fields)
 	fields["recording_id"] = cmp.Or(recording.ID, recording.Identity)
 	fields["filename"] = recording.Filename
 	fields["type"] = recording.Type
 	fields["new"] = recording.New
-	date, readable := call.Date()
-	if !readable {
-		date, _ = fetcher.ParseWall(string(day.date))
-	}
-	names, err := r.Keys.Key(fields, date, key.Options{
+	names, err := r.Keys.Key(fields, call.date, key.Options{
 		RecordingID: recording.Identity, Format: format, PrefixLen: r.config.KeyPrefixLen,
 	})
 	if err != nil {
@@ -280,8 +283,8 @@ func (r *run) namesOf(day *sharedDay, call *fetcher.Call, recording fetcher.Reco
 // wantedKey returns the key that a recording which was not had would be stored
 // under if it is what the vendor's recordings are, MP3; "" where none can be made.
 // A later run looks there before it writes the recording off.
-func (r *run) wantedKey(day *sharedDay, call *fetcher.Call, recording fetcher.Recording) string {
-	names, err := r.namesOf(day, call, recording, audio.MP3)
+func (r *run) wantedKey(call facts, recording fetcher.Recording) string {
+	names, err := r.namesOf(call, recording, audio.MP3)
 	if err != nil {
 		return "" // told when it is to be stored
 	}

@@ -146,19 +146,20 @@ func TestPoolIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer disk.Close()
-	b := newBody(pool, disk.NewPart)
+	b, err := bodyOf(pool, disk.NewPart, memoryLimit, make([]byte, 3*chunkSize))
 	defer b.discard()
-	if _, err := b.Write(make([]byte, 3*chunkSize)); err != nil || b.part == nil || b.part.Size() != 3*chunkSize {
+	if err != nil || b.part == nil || b.part.Size() != 3*chunkSize {
 		t.Errorf("with an empty pool a body is in part %v, error %v", b.part, err)
 	}
 	pool.put(lent)
-	small, large := newBody(pool, disk.NewPart), newBody(pool, disk.NewPart)
+	small, err := bodyOf(pool, disk.NewPart, memoryLimit, make([]byte, memoryLimit))
 	defer small.discard()
-	defer large.discard()
-	if _, err := small.Write(make([]byte, memoryLimit)); err != nil || small.part != nil {
+	if err != nil || small.part != nil {
 		t.Errorf("a small body is in a file, error %v", err)
 	}
-	if _, err := large.Write(make([]byte, memoryLimit+1)); err != nil || large.part == nil || len(large.chunks) > 0 {
+	large, err := bodyOf(pool, disk.NewPart, memoryLimit, make([]byte, memoryLimit+1))
+	defer large.discard()
+	if err != nil || large.part == nil || len(large.chunks) > 0 {
 		t.Errorf("a large body holds %d chunks, error %v", len(large.chunks), err)
 	}
 }

@@ -2,6 +2,7 @@ package archiver
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -57,6 +58,28 @@ func TestLimiterEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// fill appends content to a body, the way a download does.
+func fill(b *body, content []byte) error {
+	for len(content) > 0 {
+		room, err := b.room()
+		if err != nil {
+			return err
+		}
+		n := copy(room, content)
+		if err := b.take(n); err != nil {
+			return err
+		}
+		content = content[n:]
+	}
+	return nil
+}
+
+// bodyOf returns a body with all of content in it, also beside an error.
+func bodyOf(pool *chunkPool, newPart func() (*store.Part, error), limit int64, content []byte) (*body, error) {
+	b := newBody(pool, newPart, limit)
+	return b, cmp.Or(fill(b, content), b.end())
+}
+
 // TestBody writes bodies of sizes around every bound in pieces of odd sizes, with a
 // pool that has room and one that has none, and reads them back.
 func TestBody(t *testing.T) {
@@ -65,19 +88,27 @@ func TestBody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer disk.Close()
-	for _, chunks := range []int{0, 1, 3, poolBytes / chunkSize} {
-		pool := &chunkPool{left: chunks}
+	for _, c := range []struct{ chunks, limit int }{
+		{0, memoryLimit}, {1, memoryLimit}, {3, memoryLimit}, {poolBytes / chunkSize, memoryLimit}, {0, 0}, {1, 0},
+	} {
+		pool := &chunkPool{left: c.chunks}
 		for _, size := range []int{0, 1, chunkSize - 1, chunkSize, chunkSize + 1, 3*chunkSize + 7, memoryLimit - 1, memoryLimit, memoryLimit + 1, memoryLimit + chunkSize} {
 			content := make([]byte, size)
 			random := rand.NewChaCha8([32]byte{byte(size)})
 			_, _ = random.Read(content)
-			b := newBody(pool, disk.NewPart)
+			b := newBody(pool, disk.NewPart, int64(c.limit))
 			for rest := content; len(rest) > 0; {
 				n := min(len(rest), 7001)
-				if _, err := b.Write(rest[:n]); err != nil {
+				if err := fill(b, rest[:n]); err != nil {
 					t.Fatal(err)
 				}
 				rest = rest[n:]
+			}
+			if err := b.end(); err != nil {
+				t.Fatal(err)
+			}
+			if c.limit == 0 && len(pool.free)+pool.left != c.chunks {
+				t.Errorf("size %d: a body in a part holds memory", size)
 			}
 			if b.size != int64(size) || b.sum() != sha256.Sum256(content) {
 				t.Errorf("size %d: size or sum differ", size)
@@ -88,14 +119,14 @@ func TestBody(t *testing.T) {
 					t.Fatal(err)
 				}
 				if got, err := io.ReadAll(reader); err != nil || !bytes.Equal(got, content) {
-					t.Errorf("size %d with %d chunks: read back %d bytes, %v", size, chunks, len(got), err)
+					t.Errorf("size %d with %d chunks and a limit of %d: read back %d bytes, %v", size, c.chunks, c.limit, len(got), err)
 				}
 			}
 			b.discard()
 			b.discard()
 		}
-		if chunks > 0 && len(pool.free)+pool.left != chunks {
-			t.Errorf("%d chunks of %d came back", len(pool.free)+pool.left, chunks)
+		if len(pool.free)+pool.left != c.chunks {
+			t.Errorf("%d chunks of %d came back", len(pool.free)+pool.left, c.chunks)
 		}
 	}
 }

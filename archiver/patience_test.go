@@ -198,12 +198,12 @@ func TestPatienceIsOfMinutes(t *testing.T) {
 		},
 		"recording": func(r *run, tries *int) error {
 			r.Store = busyStore{err: out, tries: tries}
-			b := newBody(r.pool, nil)
-			if _, err := b.Write(someMP3()); err != nil {
+			b, err := bodyOf(r.pool, nil, memoryLimit, someMP3())
+			if err != nil {
 				return err
 			}
 			defer b.discard()
-			_, err := r.storeWithPatience(&job{call: &fetcher.Call{}, keys: []string{"a.mp3"}}, &download{body: b})
+			_, err = r.storeWithPatience(&job{call: facts{}, keys: []string{"a.mp3"}}, &download{body: b})
 			return err
 		},
 	} {

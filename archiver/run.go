@@ -21,8 +21,12 @@ import (
 const (
 	daysInFlight = 4    // listed side by side, so that workers never wait for a page
 	queueLength  = 1000 // recordings listed ahead of the workers
-	clockWarns   = 5 * time.Minute
-	clockStops   = time.Hour // beyond it nothing is closed
+	// mostHeld is how many recordings the days side by side may have in memory, some 200
+	// bytes each, before all of them but the first wait. It is many times what workers
+	// need ahead of them, and far more than most days have.
+	mostHeld   = 8_000
+	clockWarns = 5 * time.Minute
+	clockStops = time.Hour // beyond it nothing is closed
 )
 
 // run is the state of one Archiver.Run.
@@ -38,6 +42,7 @@ type run struct {
 	// patience is for a store that is out of order: some minutes.
 	patience retry.Policy
 	limit    *limiter
+	room     *room
 	zone     zoneCheck
 	account  accountCheck
 
@@ -107,6 +112,7 @@ func (a *Archiver) prepare(ctx context.Context) *run {
 		claims:   map[string]*claim{},
 		active:   map[fetcher.Date]bool{},
 	}
+	r.room = newRoom(mostHeld, r.inMemory)
 	r.now = r.earlierClock
 	r.zone.location = a.Config.Zone
 	r.summary = Summary{Run: a.Config.Run, Started: time.Now().UTC(), DryRun: a.Config.DryRun, OpenDays: []OpenDay{}, Warnings: []string{}}
@@ -149,18 +155,16 @@ func (r *run) logSpan() {
 // new archive belongs to.
 func (r *run) checkArchive() error {
 	archive, err := r.Ledger.Archive(r.soft)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		archive = manifest.Archive{APIURL: r.config.APIURL, TimeZone: r.config.Zone.String()}
+	if errors.Is(err, fs.ErrNotExist) {
 		if r.config.DryRun {
 			return nil
 		}
-		if err := r.Ledger.SaveArchive(r.soft, archive); err != nil && !errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("note what the archive belongs to: %w", err)
-		}
-		return r.checkArchive() // of what stands there now: another run may have made it first
-	case err != nil:
-		return fmt.Errorf("read what the archive belongs to: %w", err)
+		archive, err = r.newArchive()
+	} else if err != nil {
+		err = fmt.Errorf("read what the archive belongs to: %w", err)
+	}
+	if err != nil {
+		return err
 	}
 	if archive.APIURL != r.config.APIURL {
 		return &OtherArchiveError{Of: OfAPI, Archive: archive.APIURL, Run: r.config.APIURL}
@@ -170,6 +174,28 @@ func (r *run) checkArchive() error {
 	}
 	r.account.archive = archive
 	return nil
+}
+
+// errUnseenArchive ends a run on a store that does not show what it has taken: there
+// no run would know of another, nor what the last one noted.
+var errUnseenArchive = errors.New("the store acknowledged archive.json and does not show it: " +
+	"run the same command again in some minutes; if it stays, --dest is a cache or a lagging copy: give the store itself")
+
+// newArchive notes what a new archive belongs to, and returns what stands there then:
+// another run may have made it first. It looks once.
+func (r *run) newArchive() (manifest.Archive, error) {
+	archive := manifest.Archive{APIURL: r.config.APIURL, TimeZone: r.config.Zone.String()}
+	err := r.Ledger.SaveArchive(r.soft, archive)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		archive, err = r.Ledger.Archive(r.soft)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = errUnseenArchive
+		}
+	}
+	if err != nil {
+		return archive, fmt.Errorf("note what the archive belongs to: %w", err)
+	}
+	return archive, nil
 }
 
 // workAll runs the planned days and the workers to their end.

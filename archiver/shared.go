@@ -22,10 +22,11 @@ type sharedDay struct {
 	load func() error
 
 	mu        sync.Mutex
-	seen      map[string]struct{} // identities decided in this run
-	owed      int                 // recordings taken and not repaid, whichever listing found them
-	abandoned bool                // one of them was not worked
-	concluded bool                // by its own listing: nothing more is taken
+	loaded    bool
+	seen      identitySet // decided in this run
+	owed      int         // recordings taken and not repaid, whichever listing found them
+	abandoned bool        // one of them was not worked
+	concluded bool        // by its own listing: nothing more is taken
 	repaid    *sync.Cond
 }
 
@@ -36,10 +37,9 @@ type sharedDay struct {
 func (d *sharedDay) take(identity string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if _, known := d.seen[identity]; known || d.concluded {
+	if d.concluded || !d.seen.add(identity) {
 		return false
 	}
-	d.seen[identity] = struct{}{}
 	d.owed++
 	return true
 }
@@ -47,8 +47,17 @@ func (d *sharedDay) take(identity string) bool {
 func (d *sharedDay) wasSeen(identity string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	_, known := d.seen[identity]
-	return known
+	return d.seen.has(identity)
+}
+
+// inMemory returns how many recordings the day holds.
+func (d *sharedDay) inMemory() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.loaded {
+		return 0
+	}
+	return max(d.seen.n, d.Count()) // most of what was seen has a line, or will have one
 }
 
 func (d *sharedDay) repay(abandoned bool) {
@@ -77,15 +86,9 @@ func (r *run) acquire(date fetcher.Date) (*sharedDay, error) {
 	r.mu.Lock()
 	day, ok := r.open[date]
 	if !ok {
-		day = &sharedDay{date: date, seen: map[string]struct{}{}}
+		day = &sharedDay{date: date}
 		day.repaid = sync.NewCond(&day.mu)
-		day.load = sync.OnceValue(func() error {
-			return r.withPatience(func() error {
-				var err error
-				day.Day, err = r.Ledger.Day(r.hard, string(date))
-				return err
-			})
-		})
+		day.load = sync.OnceValue(func() error { return r.loadDay(day) })
 		r.open[date] = day
 	}
 	day.refs++
@@ -95,6 +98,19 @@ func (r *run) acquire(date fetcher.Date) (*sharedDay, error) {
 		return nil, fmt.Errorf("read manifest of %s: %w", date, err)
 	}
 	return day, nil
+}
+
+func (r *run) loadDay(day *sharedDay) error {
+	return r.withPatience(func() error {
+		ledger, err := r.Ledger.Day(r.hard, string(day.date))
+		if err != nil {
+			return err
+		}
+		day.mu.Lock()
+		defer day.mu.Unlock()
+		day.Day, day.loaded = ledger, true
+		return nil
+	})
 }
 
 // look returns what a cheap look tells of a day.
@@ -156,13 +172,32 @@ func (r *run) retain(day *sharedDay) {
 }
 
 func (r *run) release(day *sharedDay) {
+	if r.dropReference(day) {
+		r.room.wake()
+	}
+}
+
+// dropReference gives one reference back and reports whether it was the last, with which the
+// ledger went.
+func (r *run) dropReference(day *sharedDay) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if day.refs--; day.refs > 0 {
-		return
+		return false
 	}
 	delete(r.open, day.date)
 	if day.Day != nil {
 		day.Release()
 	}
+	return true
+}
+
+// inMemory returns how many recordings all ledgers hold together.
+func (r *run) inMemory() (recordings int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, day := range r.open {
+		recordings += day.inMemory()
+	}
+	return recordings
 }

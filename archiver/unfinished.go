@@ -16,17 +16,13 @@ func (d *dayRun) leaveUnfinished() {
 
 // unnoted counts the recordings that were listed and that no line names yet.
 func (d *sharedDay) unnoted() int {
-	d.mu.Lock()
-	listed := make([]string, 0, len(d.seen))
-	for identity := range d.seen {
-		listed = append(listed, identity)
-	}
-	d.mu.Unlock()
-	n := 0
-	for _, identity := range listed {
-		if _, noted := d.Recording(identity); !noted {
-			n++
+	noted := 0
+	for identity := range d.Recordings() {
+		if d.wasSeen(identity) {
+			noted++
 		}
 	}
-	return n
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.seen.n - noted
 }

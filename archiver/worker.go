@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 
 	"convoso-archiver/archiver/key"
 	"convoso-archiver/archiver/store"
@@ -18,7 +17,7 @@ import (
 type job struct {
 	owner     *dayRun // the listing that found it, which waits for it
 	day       *sharedDay
-	call      *fetcher.Call
+	call      facts
 	recording fetcher.Recording
 	prior     manifest.State
 	age       dayAge
@@ -175,7 +174,7 @@ func (r *run) dooms(err error) (bool, error) {
 func (r *run) put(j *job, got *download) (store.Stored, error) {
 	sum := got.body.sum()
 	if j.keys == nil {
-		names, err := r.namesOf(j.day, j.call, j.recording, got.format())
+		names, err := r.namesOf(j.call, j.recording, got.format())
 		if err != nil {
 			return store.Stored{}, retry.Stop(err)
 		}
@@ -185,7 +184,7 @@ func (r *run) put(j *job, got *download) (store.Stored, error) {
 		}
 		j.keys = keys
 	}
-	content, err := r.content(got.body)
+	content, err := got.body.reader()
 	if err != nil {
 		if store.IsRetriable(err) {
 			return store.Stored{}, err
@@ -194,23 +193,12 @@ func (r *run) put(j *job, got *download) (store.Stored, error) {
 	}
 	stored, err := r.Store.Put(r.hard, store.Object{
 		Keys: j.keys, Body: content, Size: got.body.size, SHA256: sum, ContentType: got.contentType(),
-		RecordingID: j.recording.Identity, CallID: j.call.ID,
+		RecordingID: j.recording.Identity, CallID: j.call.callID,
 	})
 	if err == nil || store.IsRetriable(err) {
 		return stored, err
 	}
 	return stored, retry.Stop(err)
-}
-
-// content returns a body for the store. Where the store keeps parts its memory is
-// free again for the next download, before the wait for a sync.
-func (r *run) content(b *body) (io.ReadSeeker, error) {
-	if r.Store.KeepsParts() && b.part == nil {
-		if err := b.moveToPart(); err != nil {
-			return nil, fmt.Errorf("hold recording: %w", err)
-		}
-	}
-	return b.reader()
 }
 
 // keysFor returns the keys to try for a body. What replaces damaged bytes gets one
@@ -261,8 +249,8 @@ func (r *run) noteArchived(j *job, got *download, stored store.Stored) (manifest
 	line := manifest.Recording{
 		RecordingID: j.recording.Identity, Outcome: manifest.Archived, Key: stored.Key,
 		Size: stored.Size, SHA256: hex.EncodeToString(stored.SHA256[:]), Time: now, Run: r.config.Run,
-		CallID: j.call.ID, FirstSeen: firstSeen(j.prior, now), Attempts: j.prior.Attempts + j.attempts,
-		ContentType: got.contentType(), ETag: stored.ETag, Reason: got.remark(j.call),
+		CallID: j.call.callID, FirstSeen: firstSeen(j.prior, now), Attempts: j.prior.Attempts + j.attempts,
+		ContentType: got.contentType(), ETag: stored.ETag, Reason: got.remark(j.call.length),
 	}
 	if err := r.note(j.day, line); err != nil {
 		return line, err
@@ -285,8 +273,8 @@ func (r *run) noteFinding(j *job, f *finding) (manifest.Recording, error) {
 	}
 	now := r.now().UTC()
 	line := manifest.Recording{
-		RecordingID: j.recording.Identity, Outcome: f.outcome, Time: now, Run: r.config.Run, Key: r.wantedKey(j.day, j.call, j.recording),
-		CallID: j.call.ID, FirstSeen: firstSeen(j.prior, now), Attempts: j.prior.Attempts + j.attempts, Reason: f.reason,
+		RecordingID: j.recording.Identity, Outcome: f.outcome, Time: now, Run: r.config.Run, Key: r.wantedKey(j.call, j.recording),
+		CallID: j.call.callID, FirstSeen: firstSeen(j.prior, now), Attempts: j.prior.Attempts + j.attempts, Reason: f.reason,
 	}
 	if f.notFound {
 		line.Reason = manifest.NotFoundReason(j.owner.listing)

@@ -135,6 +135,18 @@ func (t *Template) NamesOnly(fields ...string) bool {
 	return !slices.ContainsFunc(t.fields, func(name string) bool { return !slices.Contains(fields, name) })
 }
 
+// Pick returns copies of those fields that the template names, call_date aside: all that Key needs of a call
+// whose row is not kept.
+func (t *Template) Pick(fields map[string]string) map[string]string {
+	picked := make(map[string]string, len(t.fields))
+	for _, name := range t.fields {
+		if value, ok := fields[name]; ok {
+			picked[name] = strings.Clone(value)
+		}
+	}
+	return picked
+}
+
 // checkPath refuses what no template should make.
 func checkPath(made string) error {
 	switch {

@@ -1,6 +1,7 @@
 package key
 
 import (
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -260,5 +261,29 @@ func TestNamesOnly(t *testing.T) {
 		if got := parsed.NamesOnly("filename", "recording_id"); got != want {
 			t.Errorf("%s: %v", text, got)
 		}
+	}
+}
+
+// TestPick makes the same key of what the template picks as of all fields, and keeps
+// nothing else.
+func TestPick(t *testing.T) {
+	const text = `{{.campaign_id}}/{{.queue | default "none"}}/{{.call_date.Format "2006-01-02"}}/{{.filename}}`
+	parsed, err := Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{"campaign_id": "7", "filename": "a.mp3", "call_date": "2025-05-28 14:58:38", "first_name": "Someone"}
+	picked := parsed.Pick(all)
+	if want := map[string]string{"campaign_id": "7", "filename": "a.mp3"}; !maps.Equal(picked, want) {
+		t.Errorf("picked %v, want %v", picked, want)
+	}
+	date := time.Date(2025, 5, 28, 14, 58, 38, 0, time.UTC)
+	o := Options{RecordingID: "1"}
+	of, err := parsed.Key(all, date, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := parsed.Key(picked, date, o); err != nil || got.Wanted() != of.Wanted() || got.Wanted() != "7/none/2025-05-28/a.mp3" {
+		t.Errorf("key %q (%v), want %q", got.Wanted(), err, of.Wanted())
 	}
 }
