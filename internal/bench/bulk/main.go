@@ -190,6 +190,7 @@ func (b *bench) measure(ctx context.Context, t tool) (measure.Sample, error) {
 	if err := syncAll(ctx, b.work); err != nil {
 		return measure.Sample{}, err
 	}
+	measure.TouchMemory(2*b.corpus.Bytes + 512<<20) // what is written, twice with an S3 server, and the tool's own
 	before, err := b.web.Counts(ctx)
 	if err != nil {
 		return measure.Sample{}, err
