@@ -19,12 +19,12 @@ const (
 // chunkPool lends the memory that bodies are held in. Its size is fixed, so that
 // memory depends neither on the number of workers nor on the size of recordings.
 type chunkPool struct {
-	mu   sync.Mutex
-	free [][]byte
-	left int // chunks that may still be made
+	mu    sync.Mutex
+	free  [][]byte
+	fresh []byte // what was never lent; the system gives it when it is touched
 }
 
-func newChunkPool() *chunkPool { return &chunkPool{left: poolBytes / chunkSize} }
+func newChunkPool(bytes int) *chunkPool { return &chunkPool{fresh: outsideHeap(bytes)} }
 
 // get returns a chunk, or nil when all are lent out.
 func (p *chunkPool) get() []byte {
@@ -35,11 +35,12 @@ func (p *chunkPool) get() []byte {
 		p.free = p.free[:n-1]
 		return chunk
 	}
-	if p.left == 0 {
+	if len(p.fresh) == 0 {
 		return nil
 	}
-	p.left--
-	return make([]byte, chunkSize)
+	chunk := p.fresh[:chunkSize:chunkSize]
+	p.fresh = p.fresh[chunkSize:]
+	return chunk
 }
 
 func (p *chunkPool) put(chunks [][]byte) {
@@ -48,16 +49,15 @@ func (p *chunkPool) put(chunks [][]byte) {
 	p.free = append(p.free, chunks...)
 }
 
-// body holds one recording until it is checked and stored: in chunks of the pool,
-// or in a part file of the store when it is large, the pool is empty, or the part
-// will be the object itself. It hashes what it takes.
+// body holds one recording until it is checked and stored: in chunks of the pool, or
+// in a part file of the store when it is large or the pool is empty, or sooner by
+// [body.moveToPart]. It hashes what it takes.
 //
 // Bytes are read into [body.room] and then taken with [body.take], so that they are
 // not copied; [body.end] comes after the last.
 type body struct {
 	pool    *chunkPool
 	newPart func() (*store.Part, error)
-	limit   int64    // bytes held in memory at most
 	chunks  [][]byte // full but for the last
 	part    *store.Part
 	buffer  []byte // gathers what goes to the part; nil while memory is used
@@ -67,9 +67,8 @@ type body struct {
 	hash    hash.Hash
 }
 
-// newBody returns an empty body that is held in memory up to limit bytes.
-func newBody(pool *chunkPool, newPart func() (*store.Part, error), limit int64) *body {
-	return &body{pool: pool, newPart: newPart, limit: limit, hash: sha256.New()}
+func newBody(pool *chunkPool, newPart func() (*store.Part, error)) *body {
+	return &body{pool: pool, newPart: newPart, hash: sha256.New()}
 }
 
 // room returns where the next bytes are to be read to. What is not taken stays out
@@ -120,7 +119,7 @@ func (b *body) flush() error {
 }
 
 func (b *body) grow() bool {
-	if b.size >= b.limit {
+	if b.size >= memoryLimit {
 		return false
 	}
 	chunk := b.pool.get()
@@ -131,10 +130,18 @@ func (b *body) grow() bool {
 	return true
 }
 
-// moveToPart lets all further bytes go to a part, and moves there what is in memory.
-// A body without bytes gets its part with the first. After an error the body is as
-// it was.
+// moveToPart lets all further bytes go to a part, and moves there what is in memory;
+// the little that fits a buffer goes with what follows it. Once that is so it does
+// nothing. After an error the body is as it was.
 func (b *body) moveToPart() error {
+	if b.buffer != nil {
+		return nil
+	}
+	if len(b.chunks) == 1 && b.size < chunkSize {
+		b.buffer, b.waiting, b.lent = b.chunks[0], int(b.size), true
+		b.chunks = nil
+		return nil
+	}
 	if b.size > 0 {
 		part, err := b.newPart()
 		if err != nil {

@@ -2,6 +2,8 @@ package archiver
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -132,6 +134,7 @@ func (r *run) skips(status manifest.DayStatus) bool {
 
 func (d *dayRun) work() error {
 	err := d.list()
+	d.room.leave(d.date)
 	d.owed.Wait()
 	if d.ledger.wait() {
 		d.abandoned.Store(true) // by another listing that had this day's recordings first
@@ -192,7 +195,8 @@ func (d *dayRun) straysNoted() bool {
 // between two passes.
 func (d *dayRun) list() error {
 	listing := d.Source.Day(d.date, d.span, d.config.Filter, d.age.settled)
-	for page, err := range listing.Pages(d.soft) {
+	room := func(ctx context.Context) error { return d.room.wait(ctx, d.date) }
+	for page, err := range listing.Pages(d.soft, room) {
 		if err != nil {
 			return err
 		}
@@ -200,9 +204,6 @@ func (d *dayRun) list() error {
 			return err
 		}
 		if err := d.concludeReady(); err != nil {
-			return err
-		}
-		if err := d.room.wait(d.soft, d.date); err != nil {
 			return err
 		}
 	}
@@ -217,10 +218,37 @@ func (d *dayRun) list() error {
 	return nil
 }
 
+// workPage decides a page, and then hands out what is to be fetched: that may take
+// long, and the page, which is much larger, goes meanwhile.
 func (d *dayRun) workPage(page *fetcher.Page) error {
+	jobs, err := d.decidePage(page)
+	for _, j := range jobs {
+		if err == nil {
+			err = d.handOut(j)
+		} else {
+			j.end(true)
+		}
+	}
+	return err
+}
+
+// handOut gives a job to the workers, or abandons it when the run is asked to stop.
+func (d *dayRun) handOut(j *job) error {
+	select {
+	case d.jobs <- j:
+		return nil
+	case <-d.soft.Done():
+		j.end(true)
+		return context.Cause(d.soft)
+	}
+}
+
+// decidePage notes the calls of a page, and returns its recordings that are to be
+// fetched; also beside an error.
+func (d *dayRun) decidePage(page *fetcher.Page) (jobs []*job, err error) {
 	d.zone.note(page.Calls)
 	if err := d.account.check(d.run, page.Calls); err != nil {
-		return err
+		return nil, err
 	}
 	days := map[fetcher.Date]*sharedDay{d.date: d.ledger}
 	defer func() {
@@ -248,7 +276,7 @@ func (d *dayRun) workPage(page *fetcher.Page) error {
 				if d.isUnreadable(call.Day, err) {
 					continue // the day in work stays open for this row in any case
 				}
-				return err
+				return nil, err
 			}
 			days[call.Day] = day
 		}
@@ -256,17 +284,21 @@ func (d *dayRun) workPage(page *fetcher.Page) error {
 	}
 	for day, calls := range work {
 		if err := d.noteCalls(day, calls); err != nil {
-			return err
+			return jobs, err
 		}
 		for _, call := range calls {
 			for i := range call.Recordings {
-				if err := d.decide(day, call, call.Recordings[i]); err != nil {
-					return err
+				j, err := d.decide(day, call, call.Recordings[i])
+				if err != nil {
+					return jobs, err
+				}
+				if j != nil {
+					jobs = append(jobs, j)
 				}
 			}
 		}
 	}
-	return nil
+	return jobs, nil
 }
 
 // noteCalls keeps the rows, before any line of their recordings.
@@ -286,9 +318,8 @@ func (d *dayRun) noteCalls(day *sharedDay, calls []*fetcher.Call) error {
 		if text, err = call.AppendRowWithoutLinks(text); err != nil {
 			return err
 		}
-		rows = append(rows, manifest.Call{
-			CallID: call.ID, Time: d.now().UTC(), Run: d.config.Run, Row: text[begin:len(text):len(text)],
-		})
+		row := text[begin:len(text):len(text)]
+		rows = append(rows, manifest.Call{CallID: noteID(call, row), Time: d.now().UTC(), Run: d.config.Run, Row: row})
 	}
 	if err := day.NoteCalls(d.hard, rows); err != nil {
 		return fmt.Errorf("note calls of %s: %w", day.date, err)
@@ -296,22 +327,31 @@ func (d *dayRun) noteCalls(day *sharedDay, calls []*fetcher.Call) error {
 	return nil
 }
 
-// decide skips a recording that is final, notes one that has no link yet, and hands
-// any other to the workers.
-func (d *dayRun) decide(day *sharedDay, call *fetcher.Call, recording fetcher.Recording) error {
+// noteID returns what a row is noted under: the call's id, or without one a name made
+// of the row without its links, which may differ in each listing.
+func noteID(call *fetcher.Call, row []byte) string {
+	if call.ID != "" {
+		return call.ID
+	}
+	sum := sha256.Sum256(row)
+	return "row-" + hex.EncodeToString(sum[:8])
+}
+
+// decide skips a recording that is final, notes one that has no link yet, and returns
+// the job of fetching any other.
+func (d *dayRun) decide(day *sharedDay, call *fetcher.Call, recording fetcher.Recording) (j *job, err error) {
 	if recording.ID == "" && recording.Link == "" {
 		d.decideNameless(day, call, recording.Identity)
-		return nil
+		return nil, nil
 	}
 	if day != d.ledger && (recording.Link != "" || !call.InProgress()) {
 		d.expectStray(day, recording.Identity)
 	}
 	if !day.take(recording.Identity) {
-		return nil
+		return nil, nil
 	}
-	handed := false
 	defer func() {
-		if !handed {
+		if j == nil {
 			day.repay(false)
 		}
 	}()
@@ -320,13 +360,13 @@ func (d *dayRun) decide(day *sharedDay, call *fetcher.Call, recording fetcher.Re
 	again := d.config.Retry[prior.Outcome] && recording.Link != ""
 	if known && final(prior, d.config.GiveUp) && !again {
 		d.count(func(s *Summary) { s.Known++ })
-		return nil
+		return nil, nil
 	}
 	if recording.Link == "" {
 		if call.InProgress() {
-			return nil
+			return nil, nil
 		}
-		return d.noteLinkless(day, call, recording, prior, known)
+		return nil, d.noteLinkless(day, call, recording, prior, known)
 	}
 	if d.config.DryRun {
 		d.count(func(s *Summary) {
@@ -334,18 +374,11 @@ func (d *dayRun) decide(day *sharedDay, call *fetcher.Call, recording fetcher.Re
 			seconds, _ := strconv.ParseInt(call.CallLength, 10, 32)
 			s.EstimatedBytes += seconds * bytesPerSecond
 		})
-		return nil
+		return nil, nil
 	}
-	j := &job{owner: d, day: day, call: d.factsOf(day, call), recording: recording, prior: prior, age: d.ageOf(day.date, d.now())}
+	j = &job{owner: d, day: day, call: d.factsOf(day, call), recording: recording, prior: prior, age: d.ageOf(day.date, d.now())}
 	d.owe(j)
-	handed = true
-	select {
-	case d.jobs <- j:
-		return nil
-	case <-d.soft.Done():
-		j.end(true)
-		return context.Cause(d.soft)
-	}
+	return j, nil
 }
 
 // decideNameless remembers a recording that has neither id nor link. Another day's

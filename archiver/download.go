@@ -99,11 +99,7 @@ func (r *run) unopened(j *job, err error) (*download, *finding, error) {
 
 // receive reads an answer of 200 to its end and judges it.
 func (r *run) receive(j *job, answer *fetcher.Audio) (got *download, found *finding, err error) {
-	limit := int64(memoryLimit)
-	if r.Store.KeepsParts() {
-		limit = 0 // its bytes would only be moved there
-	}
-	b := newBody(r.pool, r.Store.NewPart, limit)
+	b := newBody(r.pool, r.Store.NewPart)
 	defer func() {
 		if got == nil {
 			b.discard()
@@ -140,7 +136,8 @@ func (r *run) receive(j *job, answer *fetcher.Audio) (got *download, found *find
 func rejected(reason string) *finding { return &finding{outcome: manifest.Rejected, reason: reason} }
 
 // copyBody moves an answer into b, through the inspector. Text is looked at and
-// not kept: an error page may repeat the link it was asked by.
+// reaches no file: an error page may repeat the link it was asked by. What begins
+// like audio goes to the part at once that will be the object.
 func (r *run) copyBody(b *body, inspector *audio.Inspector, answer *fetcher.Audio) error {
 	const mostText = 64 << 10
 	total, text := 0, false
@@ -160,13 +157,21 @@ func (r *run) copyBody(b *body, inspector *audio.Inspector, answer *fetcher.Audi
 			}
 		}
 		switch {
-		case errors.Is(err, io.EOF), err == nil && text && total > mostText:
+		case errors.Is(err, io.EOF) && !isText(inspector.Finish().Verdict):
 			return unheld(b.end())
+		case errors.Is(err, io.EOF), err == nil && text && total > mostText:
+			return nil
 		case err != nil:
 			return fmt.Errorf("read recording: %w", readError(err))
+		case inspector.IsAnnounced() && r.Store.KeepsParts():
+			if err := b.moveToPart(); err != nil {
+				return unheld(err)
+			}
 		}
 	}
 }
+
+func isText(v audio.Verdict) bool { return v == audio.HTML || v == audio.JSON || v == audio.Text }
 
 // unheld is the error of a body for which there was no room, nil where there was.
 func unheld(err error) error {

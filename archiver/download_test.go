@@ -1,14 +1,17 @@
 package archiver
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"convoso-archiver/archiver/key"
 	"convoso-archiver/archiver/store"
+	"convoso-archiver/fetcher"
 	"convoso-archiver/fetcher/convosotest"
 	"convoso-archiver/manifest"
 )
@@ -123,5 +126,44 @@ func TestKeyThatCannotBeMade(t *testing.T) {
 	}
 	if summary.Archived != 1 || summary.Failed != 1 || summary.Pending != 1 || a.closed(day) {
 		t.Errorf("archived %d, failed %d, pending %d, open days %+v", summary.Archived, summary.Failed, summary.Pending, summary.OpenDays)
+	}
+}
+
+// partsStore counts the parts that are made.
+type partsStore struct {
+	Store
+	parts atomic.Int32
+}
+
+func (s *partsStore) NewPart() (*store.Part, error) {
+	s.parts.Add(1)
+	return s.Store.NewPart()
+}
+
+// TestTextReachesNoFile: an error page may repeat the link, so that no part is made for
+// one, however short, nor for a body that only its end can tell.
+func TestTextReachesNoFile(t *testing.T) {
+	const day = fetcher.Date("2025-05-10")
+	for name, c := range map[string]struct {
+		body  []byte
+		parts int32
+	}{
+		"a short text":     {[]byte(`{"error":"Recording not found!","url":"https://media.example/111"}`), 0},
+		"a long page":      {[]byte("<html>" + strings.Repeat("https://media.example/111 ", 10_000)), 0},
+		"no known format":  {bytes.Repeat([]byte{0x00, 0x01, 0x9d, 0x07, 'l', 'i', 'n', 'k'}, 20_000), 0},
+		"audio, to be one": {someMP3(), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newVendor(t)
+			v.rows[day] = []row{callAt("1", day, noon, v.recording("111"))}
+			v.bodies["111"] = c.body
+			counted := &partsStore{}
+			_ = v.archive(t).runAt(instant(t, "2025-05-20"+noon), []plannedDay{wholeDay(day)}, func(s *setup) {
+				counted.Store, s.Store = s.Store, counted
+			})
+			if got := counted.parts.Load(); got != c.parts {
+				t.Errorf("%d parts were made, want %d", got, c.parts)
+			}
+		})
 	}
 }

@@ -134,7 +134,7 @@ func TestNoAdoptionOfWhatIsBeingStored(t *testing.T) {
 // TestPoolIsBounded: all bodies together hold no more memory than the pool has, however
 // many there are; what comes then goes to files.
 func TestPoolIsBounded(t *testing.T) {
-	pool := newChunkPool()
+	pool := newChunkPool(poolBytes)
 	var lent [][]byte
 	for chunk := pool.get(); chunk != nil; chunk = pool.get() {
 		if lent = append(lent, chunk); len(lent)*chunkSize > poolBytes {
@@ -146,18 +146,18 @@ func TestPoolIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer disk.Close()
-	b, err := bodyOf(pool, disk.NewPart, memoryLimit, make([]byte, 3*chunkSize))
+	b, err := bodyOf(pool, disk.NewPart, make([]byte, 3*chunkSize))
 	defer b.discard()
 	if err != nil || b.part == nil || b.part.Size() != 3*chunkSize {
 		t.Errorf("with an empty pool a body is in part %v, error %v", b.part, err)
 	}
 	pool.put(lent)
-	small, err := bodyOf(pool, disk.NewPart, memoryLimit, make([]byte, memoryLimit))
+	small, err := bodyOf(pool, disk.NewPart, make([]byte, memoryLimit))
 	defer small.discard()
 	if err != nil || small.part != nil {
 		t.Errorf("a small body is in a file, error %v", err)
 	}
-	large, err := bodyOf(pool, disk.NewPart, memoryLimit, make([]byte, memoryLimit+1))
+	large, err := bodyOf(pool, disk.NewPart, make([]byte, memoryLimit+1))
 	defer large.discard()
 	if err != nil || large.part == nil || len(large.chunks) > 0 {
 		t.Errorf("a large body holds %d chunks, error %v", len(large.chunks), err)

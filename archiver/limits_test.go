@@ -58,6 +58,9 @@ func TestLimiterEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// idle returns how many chunks are not lent.
+func (p *chunkPool) idle() int { return len(p.free) + len(p.fresh)/chunkSize }
+
 // fill appends content to a body, the way a download does.
 func fill(b *body, content []byte) error {
 	for len(content) > 0 {
@@ -75,8 +78,8 @@ func fill(b *body, content []byte) error {
 }
 
 // bodyOf returns a body with all of content in it, also beside an error.
-func bodyOf(pool *chunkPool, newPart func() (*store.Part, error), limit int64, content []byte) (*body, error) {
-	b := newBody(pool, newPart, limit)
+func bodyOf(pool *chunkPool, newPart func() (*store.Part, error), content []byte) (*body, error) {
+	b := newBody(pool, newPart)
 	return b, cmp.Or(fill(b, content), b.end())
 }
 
@@ -88,26 +91,32 @@ func TestBody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer disk.Close()
-	for _, c := range []struct{ chunks, limit int }{
-		{0, memoryLimit}, {1, memoryLimit}, {3, memoryLimit}, {poolBytes / chunkSize, memoryLimit}, {0, 0}, {1, 0},
-	} {
-		pool := &chunkPool{left: c.chunks}
+	for _, c := range []struct {
+		chunks int
+		moved  bool // to a part, after the first piece
+	}{{chunks: 0}, {chunks: 1}, {chunks: 3}, {chunks: poolBytes / chunkSize}, {chunks: 0, moved: true}, {chunks: 1, moved: true}, {chunks: 3, moved: true}} {
+		pool := newChunkPool(c.chunks * chunkSize)
 		for _, size := range []int{0, 1, chunkSize - 1, chunkSize, chunkSize + 1, 3*chunkSize + 7, memoryLimit - 1, memoryLimit, memoryLimit + 1, memoryLimit + chunkSize} {
 			content := make([]byte, size)
 			random := rand.NewChaCha8([32]byte{byte(size)})
 			_, _ = random.Read(content)
-			b := newBody(pool, disk.NewPart, int64(c.limit))
+			b := newBody(pool, disk.NewPart)
 			for rest := content; len(rest) > 0; {
 				n := min(len(rest), 7001)
 				if err := fill(b, rest[:n]); err != nil {
 					t.Fatal(err)
 				}
 				rest = rest[n:]
+				if c.moved {
+					if err := b.moveToPart(); err != nil {
+						t.Fatal(err)
+					}
+				}
 			}
 			if err := b.end(); err != nil {
 				t.Fatal(err)
 			}
-			if c.limit == 0 && len(pool.free)+pool.left != c.chunks {
+			if c.moved && pool.idle() != c.chunks {
 				t.Errorf("size %d: a body in a part holds memory", size)
 			}
 			if b.size != int64(size) || b.sum() != sha256.Sum256(content) {
@@ -119,14 +128,14 @@ func TestBody(t *testing.T) {
 					t.Fatal(err)
 				}
 				if got, err := io.ReadAll(reader); err != nil || !bytes.Equal(got, content) {
-					t.Errorf("size %d with %d chunks and a limit of %d: read back %d bytes, %v", size, c.chunks, c.limit, len(got), err)
+					t.Errorf("size %d with %d chunks, moved %t: read back %d bytes, %v", size, c.chunks, c.moved, len(got), err)
 				}
 			}
 			b.discard()
 			b.discard()
 		}
-		if len(pool.free)+pool.left != c.chunks {
-			t.Errorf("%d chunks of %d came back", len(pool.free)+pool.left, c.chunks)
+		if pool.idle() != c.chunks {
+			t.Errorf("%d chunks of %d came back", pool.idle(), c.chunks)
 		}
 	}
 }

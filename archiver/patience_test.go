@@ -198,7 +198,7 @@ func TestPatienceIsOfMinutes(t *testing.T) {
 		},
 		"recording": func(r *run, tries *int) error {
 			r.Store = busyStore{err: out, tries: tries}
-			b, err := bodyOf(r.pool, nil, memoryLimit, someMP3())
+			b, err := bodyOf(r.pool, nil, someMP3())
 			if err != nil {
 				return err
 			}

@@ -9,21 +9,20 @@ import (
 )
 
 // room bounds what the days that are worked side by side hold in memory together: a
-// day goes on to another page, or has its ledger loaded, while that is not above the
+// day asks for another page, or has its ledger loaded, while that is not above the
 // bound. The day that was begun first never waits, so that the work goes on whatever
-// the others hold: it is still listing, or it ends without any of them. So days that
-// begin empty hold no more than the bound, what one day holds, and a page of each. A
-// ledger from earlier runs may come on top, one at a time, and those of other days whose
-// rows a listing holds.
+// the others hold. So memory is bounded by the bound and what one day holds.
 //
-// A day that is put off has left, and its ledger counts all the same: as long as such
-// days alone are above the bound, days are listed one after another.
+// A day leaves when it has been listed to its end, or else one download that takes
+// long would keep all others from being listed. What it holds until it is concluded
+// counts all the same, as does that of a day that is put off: as long as such days
+// alone are above the bound, days are listed one after another.
 type room struct {
 	most int        // recordings
 	held func() int // recordings in memory, of all ledgers that are loaded
 
 	mu      sync.Mutex     // taken before any lock that held takes
-	days    []fetcher.Date // in work, in the order in which they were begun
+	days    []fetcher.Date // being listed, in the order in which they were begun
 	loading int            // ledgers of which it is not known yet what they hold
 	freed   chan struct{}  // closed and made anew when a day may go on
 }
@@ -32,14 +31,14 @@ func newRoom(most int, held func() int) *room {
 	return &room{most: most, held: held, freed: make(chan struct{})}
 }
 
-// enter puts a day behind those in work. It must leave.
+// enter puts a day behind those being listed. It must leave.
 func (m *room) enter(day fetcher.Date) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.days = append(m.days, day)
 }
 
-// leave lets the next day be the first.
+// leave lets the next day be the first. It may be called more than once.
 func (m *room) leave(day fetcher.Date) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -182,6 +182,7 @@ func manyLarge(t *testing.T, dry bool) (v *vendor, r *run, most func() int) {
 	r = s.prepare(t.Context())
 	t.Cleanup(r.kill)
 	r.room.most = largeDayBound
+	r.jobs = make(chan *job, 2) // less than a day has, as with real days
 	var mu sync.Mutex
 	seen := 0
 	v.onAudio = func(string) {
@@ -224,14 +225,39 @@ func TestLargeDaysDoNotPileUp(t *testing.T) {
 			if !dry && s.DaysClosed != daysInFlight {
 				t.Errorf("%d days closed", s.DaysClosed)
 			}
-			// A page more of each day that had asked for it before the bound was reached.
-			if bound := largeDayBound + largeDay + daysInFlight*largeDayPage; most() > bound {
+			// Beside the first day, one whose last recordings are fetched; and a page more of
+			// each day that had asked for it before the bound was reached.
+			if bound := largeDayBound + 2*largeDay + daysInFlight*largeDayPage; most() > bound {
 				t.Errorf("%d recordings in memory, more than %d", most(), bound)
 			}
 			if n := r.inMemory(); n != 0 {
 				t.Errorf("%d recordings in memory at the end", n)
 			}
 		})
+	}
+}
+
+// TestListedDayWaitsForNone has the first day end with a download that takes long. A
+// day that was listed meanwhile is closed, and a large one is listed to its end.
+func TestListedDayWaitsForNone(t *testing.T) {
+	v, r, _ := manyLarge(t, false)
+	r.jobs = make(chan *job, 4*largeDay)
+	v.rows[second] = v.rows[second][:3]
+	slow := make(chan struct{})
+	quicken := sync.OnceFunc(func() { close(slow) })
+	v.onAudio = func(id string) {
+		if id == strconv.Itoa(largeDay-1) {
+			<-slow
+		}
+	}
+	r.Logger = slog.New(slog.NewTextHandler(writerFunc(func(string) {
+		if s := r.Archiver.Summary(); s.DaysClosed == daysInFlight-1 && s.Archived == (daysInFlight-1)*largeDay+2 {
+			quicken()
+		}
+	}), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	endsInTime(t, r)
+	if s := r.Archiver.Summary(); s.DaysClosed != daysInFlight {
+		t.Errorf("%d days closed", s.DaysClosed)
 	}
 }
 
@@ -277,6 +303,12 @@ func TestLargeDayPutOffStopsNoOther(t *testing.T) {
 func TestStopEndsTheWaitOfLargeDays(t *testing.T) {
 	v, r, _ := manyLarge(t, false)
 	r.Archiver.Config.Grace = 10 * time.Second
+	r.jobs = make(chan *job, daysInFlight*largeDay)
+	v.onPage = func(day fetcher.Date, offset int) {
+		if day == oldest && offset >= largeDay-largeDayPage { // it stays the first
+			<-r.soft.Done()
+		}
+	}
 	ended := make(chan struct{}) // closed when all days but one are done with
 	v.onAudio = func(string) {
 		select {

@@ -102,7 +102,7 @@ func (a *Archiver) Run(ctx context.Context) error {
 // prepare makes the run's state. Summary and Progress look at it from then on.
 func (a *Archiver) prepare(ctx context.Context) *run {
 	r := &run{
-		Archiver: a, config: a.Config, pool: newChunkPool(),
+		Archiver: a, config: a.Config, pool: newChunkPool(poolBytes),
 		jobs:     make(chan *job, queueLength),
 		slots:    make(chan struct{}, a.Config.Workers),
 		retry:    retry.Policy{Tries: 5, Refusals: 12, Initial: 500 * time.Millisecond, Max: 30 * time.Second},

@@ -50,7 +50,7 @@ func BenchmarkListing(b *testing.B) {
 	for b.Loop() {
 		listing := client.Day(day, day.Window(), Filter{}, true)
 		var kept []byte
-		for page, err := range listing.Pages(b.Context()) {
+		for page, err := range listing.Pages(b.Context(), nil) {
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -17,6 +17,7 @@ import (
 // Call is one row of the call log. All values are the API's own text: it sends
 // numbers as strings, and clients have seen types change, so that a number, a
 // boolean or the text "null" in place of a string is taken as well. Null is "".
+// So is an ID, of a call or of a recording, that is not UTF-8 or longer than 1 KiB.
 //
 // ID, CallDate, CallLength, Day and all strings of Recordings have memory of their own.
 // The other strings are cut from one that belongs to the call alone. Raw is cut from
@@ -137,7 +138,7 @@ func asSent(t text) string { return string(t) }
 
 // rowFields are the scalars of a row, in the order in which the API sends them.
 var rowFields = [...]rowField{
-	{"id", func(c *Call) *string { return &c.ID }, text.orNull},
+	{"id", func(c *Call) *string { return &c.ID }, text.asID},
 	{"lead_id", func(c *Call) *string { return &c.LeadID }, text.orNull},
 	{"list_id", func(c *Call) *string { return &c.ListID }, text.orNull},
 	{"campaign_id", func(c *Call) *string { return &c.CampaignID }, text.orNull},
@@ -270,7 +271,7 @@ func newRecording(callID string, element []byte) Recording {
 	var v recordingValues
 	recordingNames.read(element, v[:])
 	r := Recording{
-		ID: textOf(v[fieldRecordingID]).orNull(), CallID: callID, Filename: textOf(v[fieldFilename]).orNull(),
+		ID: textOf(v[fieldRecordingID]).asID(), CallID: callID, Filename: textOf(v[fieldFilename]).orNull(),
 		Type: string(textOf(v[fieldType])), New: string(textOf(v[fieldNew])),
 	}
 	for _, link := range v.links() {

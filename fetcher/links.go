@@ -15,10 +15,10 @@ const droppedLink = "[link dropped]"
 var addressPattern = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*:(?:\\*/|\\+u002[Ff]){2}[^\s"'<>]*`)
 
 // RowWithoutLinks returns the row as received, compact, with every address in it
-// replaced: whatever stands under src and public_url, and any other text that
-// holds an address or a recording's link token, in fields known or unknown. Order
-// of fields, numbers and duplicates stay as they were. It fails when the row is
-// not valid JSON.
+// replaced: whatever stands under src and public_url, in any case of these names, and
+// any other text that holds an address or the token of such a link, in fields known or
+// unknown. Order of fields, numbers and duplicates stay as they were. It fails when the
+// row is not valid JSON.
 func (c *Call) RowWithoutLinks() (json.RawMessage, error) {
 	var space [2 << 10]byte // for nearly any row, so that what is returned fits
 	row, err := c.AppendRowWithoutLinks(space[:0])
@@ -39,32 +39,94 @@ func (c *Call) AppendRowWithoutLinks(dst []byte) ([]byte, error) {
 	return appendWithoutLinks(dst, row, appendRowSecrets(space[:0], row)), nil
 }
 
-// recordingName is the name of the field of a row that holds its recordings.
-var recordingName = fieldNames{"recording"}
+var (
+	linkNames     = fieldNames{"src", "public_url"} // whose values are links
+	recordingName = fieldNames{"recording"}         // whose value may be a link
+)
 
-// appendRowSecrets appends what opens the recordings of a row by itself.
+// appendRowSecrets appends what opens the recordings of a row by itself. It looks at
+// every field that may hold a link, wherever it stands, and not just at those that are
+// decoded: of several with one name that is the last.
 func appendRowSecrets(secrets [][]byte, row []byte) [][]byte {
-	if row[0] != '{' {
-		return secrets
-	}
-	var field [1][]byte
-	recordingName.read(row, field[:])
-	elements, _ := recordingElements(field[0])
-	for _, element := range elements {
-		if element[0] != '{' {
-			continue
+	for name, rest := nextString(row); name != nil; name, rest = nextString(rest) {
+		if len(rest) == 0 || rest[0] != ':' {
+			continue // a value
 		}
-		var values recordingValues
-		recordingNames.read(element, values[:])
-		for _, value := range values.links() {
-			link, plain := plainString(value)
-			if !plain {
-				link = appendText(make([]byte, 0, len(value)), value)
-			}
-			secrets = appendLinkSecrets(secrets, withoutNull(link))
+		switch {
+		case linkNames.have(name):
+			rest = withoutSpace(rest[1:])
+			value := rest[:valueEnd(rest)]
+			secrets = appendSecretsIn(appendTextSecrets(secrets, value), value)
+			rest = rest[len(value):]
+		case recordingName.have(name): // the fields in it come next
+			rest = withoutSpace(rest[1:])
+			secrets = appendBareSecrets(secrets, rest[:valueEnd(rest)])
 		}
 	}
 	return secrets
+}
+
+// appendBareSecrets appends the secrets of links that stand in place of a recording.
+func appendBareSecrets(secrets [][]byte, recording []byte) [][]byte {
+	switch recording[0] {
+	case '"':
+		return appendTextSecrets(secrets, recording)
+	case '[':
+		at := inside(recording)
+		for element, ok := at.next(); ok; element, ok = at.next() {
+			if element[0] == '"' {
+				secrets = appendTextSecrets(secrets, element)
+			}
+		}
+	}
+	return secrets
+}
+
+// appendSecretsIn appends the secrets of all texts in an array or object.
+func appendSecretsIn(secrets [][]byte, value []byte) [][]byte {
+	if value[0] != '[' && value[0] != '{' {
+		return secrets
+	}
+	for text, rest := nextString(value); text != nil; text, rest = nextString(rest) {
+		if rest[0] != ':' { // no name
+			secrets = appendTextSecrets(secrets, text)
+		}
+	}
+	return secrets
+}
+
+// appendTextSecrets appends the secrets of the link that is the text of a value.
+func appendTextSecrets(secrets [][]byte, value []byte) [][]byte {
+	link, plain := plainString(value)
+	if !plain {
+		link = appendText(make([]byte, 0, len(value)), value)
+	}
+	return appendLinkSecrets(secrets, withoutNull(link))
+}
+
+// nextString returns the first string of valid JSON, in its quotes, and what follows
+// it after any space; nil where there is none.
+func nextString(data []byte) (quoted, rest []byte) {
+	begin := bytes.IndexByte(data, '"')
+	if begin < 0 {
+		return nil, nil
+	}
+	end := begin + stringEnd(data[begin:])
+	return data[begin:end], withoutSpace(data[end:])
+}
+
+// have reports whether a name in quotes is one of these, in any case.
+func (names fieldNames) have(quoted []byte) bool {
+	name, plain := plainString(quoted)
+	if !plain {
+		name = appendText(nil, quoted)
+	}
+	for _, wanted := range names {
+		if (len(name) == len(wanted) || !plain) && strings.EqualFold(string(name), wanted) {
+			return true
+		}
+	}
+	return false
 }
 
 // LinkSecrets returns the parts of a link that open the recording by themselves:
@@ -123,7 +185,7 @@ func appendWithoutLinks(dst, row []byte, secrets [][]byte) []byte {
 			text := row[:end]
 			row = withoutSpace(row[end:])
 			dst = appendTextWithoutLinks(dst, text, secrets)
-			if len(row) > 0 && row[0] == ':' && holdsLink(text) { // a string before a colon is a name
+			if len(row) > 0 && row[0] == ':' && linkNames.have(text) { // a string before a colon is a name
 				row = withoutSpace(row[1:])
 				end := valueEnd(row)
 				dst = append(append(dst, ':'), inPlaceOf(row[:end])...)
@@ -139,15 +201,6 @@ func withoutSpace(data []byte) []byte {
 		data = data[1:]
 	}
 	return data
-}
-
-// holdsLink reports whether a name, in its quotes, is that of a field for a link.
-func holdsLink(name []byte) bool {
-	if inner, ok := plainString(name); ok {
-		return string(inner) == "src" || string(inner) == "public_url"
-	}
-	s := textOf(name)
-	return s == "src" || s == "public_url"
 }
 
 // inPlaceOf returns what is kept of a link: that there was one.

@@ -20,6 +20,17 @@ func TestRowWithoutLinksDropsEveryLink(t *testing.T) {
 		"link in a row's own field":   `{"id":"1","public_url":"//x/HIDDEN","recording":[{` + public + `}]}`,
 		"token of src elsewhere":      `{"id":"1","agent_comment":"see HIDDENHIDDENHIDDEN","recording":[{` + public + `,"src":"//x/HIDDENHIDDENHIDDEN"}]}`,
 		"address in an unknown field": `{"id":"1","later":{"at":"https://x.convoso.com/HIDDEN"},"recording":[{` + public + `}]}`,
+		"src twice":                   `{"id":"1","note":"HIDDENHIDDENHIDDEN","recording":[{` + public + `,"src":"//x/HIDDENHIDDENHIDDEN","src":"//x/y"}]}`,
+		"public_url twice":            `{"id":"1","note":"HIDDENHIDDENHIDDEN","recording":[{"public_url":"//x/HIDDENHIDDENHIDDEN",` + public + `}]}`,
+		"recordings twice":            `{"id":"1","note":"HIDDENHIDDENHIDDEN PUBLICPUBLICPUBLIC","recording":[{` + public + `,"src":"HIDDENHIDDENHIDDEN"}],"Recording":[]}`,
+		"recording that is a link":    `{"id":"1","note":"HIDDENHIDDENHIDDEN","recording":"https:\/\/x\/HIDDENHIDDENHIDDEN","other":{` + public + `}}`,
+		"recording that is a path":    `{"id":"1","note":"HIDDENHIDDENHIDDEN","Recording":"x/HIDDENHIDDENHIDDEN","other":{` + public + `}}`,
+		"list of links":               `{"id":"1","note":"HIDDENHIDDENHIDDEN","recording":[null,"x/HIDDENHIDDENHIDDEN",{` + public + `}]}`,
+		"src in other case":           `{"id":"1","recording":[{` + public + `,"SRC":"play/HIDDEN/x"}]}`,
+		"escaped src in other case":   `{"id":"1","recording":[{` + public + `,"S\u0052c":"play/HIDDEN/x"}]}`,
+		"token of src in other case":  `{"id":"1","note":"HIDDENHIDDENHIDDEN","recording":[{` + public + `,"SRC":"HIDDENHIDDENHIDDEN"}]}`,
+		"token in a src with fields":  `{"id":"1","note":"HIDDENHIDDENHIDDEN","recording":[{` + public + `,"src":[{"at" : "x/HIDDENHIDDENHIDDEN"}]}]}`,
+		"token of a link deep in row": `{"id":"1","HIDDENHIDDENHIDDEN":1,"a":[[{"b":{"public_url":"x?k=HIDDENHIDDENHIDDEN"}}]],"recording":[{` + public + `}]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			var call fetcher.Call

@@ -27,6 +27,7 @@ type Listing struct {
 	filter Filter
 	repeat bool
 
+	ready   func(context.Context) error
 	changes []Window
 	windows []WindowResult
 	doubts  []string
@@ -63,6 +64,7 @@ func (c *Client) Day(day Date, span Window, filter Filter, repeat bool) *Listing
 	return &Listing{
 		client: c, day: day, span: span, filter: filter, repeat: repeat,
 		changes: clockChanges(span, c.options.Zone),
+		ready:   func(context.Context) error { return nil },
 	}
 }
 
@@ -90,7 +92,13 @@ var errSplit = errors.New("the window holds more calls than can be paged through
 // more rows than the API's offsets reach is split in halves. It ends with an error
 // when the API fails for good: *APIError, [ErrUnreachable], *RetryLaterError,
 // *IgnoredParameterError, or the context's.
-func (l *Listing) Pages(ctx context.Context) iter.Seq2[*Page, error] {
+//
+// Before each request it calls ready, which may wait, and whose error ends it too; nil
+// is for none.
+func (l *Listing) Pages(ctx context.Context, ready func(context.Context) error) iter.Seq2[*Page, error] {
+	if ready != nil {
+		l.ready = ready
+	}
 	return func(yield func(*Page, error) bool) {
 		stack := []Window{l.span}
 		for len(stack) > 0 {
@@ -174,6 +182,9 @@ func (l *Listing) listOnce(ctx context.Context, window Window, seen *tally, firs
 	}
 	steady, stray := true, false
 	for offset, number := 0, 0; ; number++ {
+		if err := l.ready(ctx); err != nil {
+			return result, err
+		}
 		p, err := l.client.retrieve(ctx, Query{
 			Filter: l.filter, StartTime: window.From.Format(WallLayout), EndTime: window.To.Format(WallLayout),
 			Limit: l.client.options.PageSize, Offset: offset, Order: "asc", IncludeRecordings: true,

@@ -69,7 +69,7 @@ func list(t *testing.T, client *fetcher.Client, day fetcher.Date, filter fetcher
 	t.Helper()
 	l := listed{calls: map[string]int{}, recordings: map[string]bool{}, days: map[fetcher.Date]int{}}
 	listing := client.Day(day, day.Window(), filter, true)
-	for page, err := range listing.Pages(t.Context()) {
+	for page, err := range listing.Pages(t.Context(), nil) {
 		if err != nil {
 			return l, err
 		}
@@ -254,7 +254,7 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 	server, client := start(t, config, impatient)
 	var links []fetcher.Secret
 	listing := client.Day("2025-05-01", fetcher.Date("2025-05-01").Window(), fetcher.Filter{}, true)
-	for page, err := range listing.Pages(t.Context()) {
+	for page, err := range listing.Pages(t.Context(), nil) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -59,7 +59,7 @@ func TestListingKeepsNothingOfAPage(t *testing.T) {
 	}
 	t.Cleanup(client.Close)
 	day := Date("2025-05-28")
-	for page, err := range client.Day(day, day.Window(), Filter{}, false).Pages(t.Context()) {
+	for page, err := range client.Day(day, day.Window(), Filter{}, false).Pages(t.Context(), nil) {
 		if err != nil || len(page.Calls) != 1 {
 			t.Fatalf("%d calls, %v", len(page.Calls), err)
 		}

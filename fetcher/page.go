@@ -44,8 +44,17 @@ const (
 
 var dataNames = fieldNames{fieldTotalFound: "total_found", fieldResults: "results"}
 
-// errNotJSON says that an answer is no JSON at all: an error page, or one cut off.
-var errNotJSON = errors.New("the answer is not valid JSON")
+// mostRows is more than any answer has: the API sends at most the [MaxPageSize] that it
+// is asked for. A row is decoded into several hundred bytes even where it has but one,
+// so that an answer of rows like that would not fit into memory.
+const mostRows = 100_000
+
+var (
+	// errNotJSON says that an answer is no JSON at all: an error page, or one cut off.
+	errNotJSON     = errors.New("the answer is not valid JSON")
+	errNoRows      = errors.New("the answer's results are neither a list nor an object")
+	errTooManyRows = fmt.Errorf("the answer has more than %d rows", mostRows)
+)
 
 // decodePage decodes an answer. What the API says about a failure comes back as
 // an *APIError whatever the HTTP status was, for it answers 200 to a bad token.
@@ -103,17 +112,25 @@ func readEnvelope(body []byte) (e envelope, ok bool) {
 
 // resultRows returns the rows: an array, or the values of an object as PHP encodes
 // a list that is keyed by id.
-func resultRows(results []byte) ([][]byte, error) {
+func resultRows(results []byte) (rows [][]byte, err error) {
 	if len(results) == 0 || isNothing(results) {
 		return nil, nil
 	}
-	switch results[0] {
-	case '[':
-		return elementsOf(results), nil
-	case '{':
-		return objectValues(results), nil
+	keyed := results[0] == '{'
+	if !keyed && results[0] != '[' {
+		return nil, errNoRows
 	}
-	return nil, errors.New("the answer's results are neither a list nor an object")
+	at := inside(results)
+	for row, ok := at.next(); ok; row, ok = at.next() {
+		if keyed {
+			row, _ = at.next()
+		}
+		if len(rows) == mostRows {
+			return nil, errTooManyRows
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
 }
 
 func saysNo(success []byte) bool {

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // What stands here decodes a page the plain way, with encoding/json on every level:
@@ -38,6 +39,13 @@ func (t plainText) orNull() string {
 		return ""
 	}
 	return s
+}
+
+func (t plainText) asID() string {
+	if s := t.orNull(); len(s) <= 1024 && utf8.ValidString(s) {
+		return s
+	}
+	return ""
 }
 
 type plainNullable struct {
@@ -88,14 +96,14 @@ type plainRecording struct {
 	PublicURL   plainText `json:"public_url"`
 }
 
-// plainCall returns the row, and the texts of its links.
-func plainCall(data []byte) (c Call, links []Secret, err error) {
+// plainCall returns the row.
+func plainCall(data []byte) (c Call, err error) {
 	var f plainRow
 	if err := json.Unmarshal(data, &f); err != nil {
-		return c, nil, err
+		return c, err
 	}
 	c = Call{
-		ID: f.ID.orNull(), LeadID: f.LeadID.orNull(), ListID: f.ListID.orNull(), CampaignID: f.CampaignID.orNull(),
+		ID: f.ID.asID(), LeadID: f.LeadID.orNull(), ListID: f.ListID.orNull(), CampaignID: f.CampaignID.orNull(),
 		Campaign: string(f.Campaign), User: string(f.User), UserID: f.UserID.orNull(),
 		PhoneNumber: f.PhoneNumber.orNull(), NumberDialed: f.NumberDialed.orNull(),
 		FirstName: string(f.FirstName), LastName: string(f.LastName),
@@ -115,13 +123,12 @@ func plainCall(data []byte) (c Call, links []Secret, err error) {
 			continue
 		}
 		c.Recordings = append(c.Recordings, Recording{
-			ID: r.RecordingID.orNull(), CallID: c.ID, Filename: r.Filename.orNull(), Type: string(r.Type), New: string(r.New),
+			ID: r.RecordingID.asID(), CallID: c.ID, Filename: r.Filename.orNull(), Type: string(r.Type), New: string(r.New),
 			Link: Secret(cmp.Or(r.PublicURL.orNull(), r.Src.orNull())),
 		})
-		links = append(links, Secret(r.PublicURL.orNull()), Secret(r.Src.orNull()))
 	}
 	identify(c.Recordings)
-	return c, links, nil
+	return c, nil
 }
 
 func plainElements(data json.RawMessage) (elements []json.RawMessage, readable bool) {
@@ -161,9 +168,9 @@ func plainValues(data []byte) (values []json.RawMessage) {
 	return values
 }
 
-// plainPage returns the page and the links of each call. It fails with the text of the
-// error that an answer means, but for what an invalid one looks like.
-func plainPage(status int, body []byte) (p page, links [][]Secret, err error) {
+// plainPage returns the page. It fails with the text of the error that an answer means,
+// but for what an invalid one looks like.
+func plainPage(status int, body []byte) (p page, err error) {
 	var e struct {
 		Success                    json.RawMessage
 		Code, Text, Error, Message plainText
@@ -171,51 +178,52 @@ func plainPage(status int, body []byte) (p page, links [][]Secret, err error) {
 	}
 	if json.Unmarshal(body, &e) != nil {
 		if status >= 400 {
-			return p, nil, &APIError{Op: "op", Status: status}
+			return p, &APIError{Op: "op", Status: status}
 		}
-		return p, nil, errNotJSON
+		return p, errNotJSON
 	}
 	code, _ := strconv.Atoi(e.Code.orNull()) // as near as it comes, for it is only told
 	said := &APIError{Op: "op", Status: status, Code: code, Text: tame(string(cmp.Or(e.Text, e.Message, e.Error)))}
 	no := slices.Contains([]string{"false", "0", "no", "null"}, strings.Trim(string(e.Success), `"`))
 	if status >= 400 || no || e.Success == nil && e.Data == nil {
-		return p, nil, said
+		return p, said
 	}
 	var d struct {
 		Total   plainText `json:"total_found"`
 		Results json.RawMessage
 	}
 	if json.Unmarshal(e.Data, &d) != nil && !plainNothing(e.Data) {
-		return p, nil, said
+		return p, said
 	}
 	p.total = -1
 	if total, err := strconv.Atoi(d.Total.orNull()); err == nil && total >= 0 {
 		p.total = total
 	}
 	if d.Results == nil || plainNothing(d.Results) {
-		return p, nil, nil
+		return p, nil
 	}
 	if d.Results[0] != '[' && d.Results[0] != '{' {
-		return p, nil, errors.New("op: the answer's results are neither a list nor an object")
+		return p, errors.New("op: the answer's results are neither a list nor an object")
 	}
 	for _, row := range plainValues(d.Results) {
 		p.rows++
-		c, linksOfCall, err := plainCall(row)
+		c, err := plainCall(row)
 		if err != nil {
 			p.unreadable++
 			continue
 		}
-		p.calls, links = append(p.calls, c), append(links, linksOfCall)
+		p.calls = append(p.calls, c)
 	}
-	return p, links, nil
+	return p, nil
 }
 
 // plainWithoutLinks is RowWithoutLinks, by what encoding/json says of each token.
-func plainWithoutLinks(row []byte, links []Secret) string {
+func plainWithoutLinks(row []byte) string {
 	var compact bytes.Buffer
 	if json.Compact(&compact, row) != nil {
 		return ""
 	}
+	links := plainLinks(row)
 	var out strings.Builder
 	for rest := compact.Bytes(); len(rest) > 0; {
 		if rest[0] != '"' {
@@ -230,7 +238,7 @@ func plainWithoutLinks(row []byte, links []Secret) string {
 			panic(err)
 		}
 		out.WriteString(plainWithout(s, links))
-		if len(rest) > 0 && rest[0] == ':' && (s == "src" || s == "public_url") {
+		if len(rest) > 0 && rest[0] == ':' && isLinkName(s) {
 			value := plainValue(rest[1:])
 			rest = rest[1+len(value):]
 			kept := `"` + droppedLink + `"`
@@ -241,6 +249,70 @@ func plainWithoutLinks(row []byte, links []Secret) string {
 		}
 	}
 	return out.String()
+}
+
+func isLinkName(name string) bool {
+	return strings.EqualFold(name, "src") || strings.EqualFold(name, "public_url")
+}
+
+// plainLinks returns all texts in a row that are taken for links, and the JSON of what
+// stands in place of one.
+func plainLinks(row []byte) (links []Secret) {
+	for {
+		begin := bytes.IndexByte(row, '"')
+		if begin < 0 {
+			return links
+		}
+		quoted := plainValue(row[begin:])
+		row = bytes.TrimSpace(row[begin+len(quoted):])
+		if len(row) == 0 || row[0] != ':' {
+			continue
+		}
+		row = bytes.TrimSpace(row[1:])
+		value := plainValue(row)
+		var name string
+		if err := json.Unmarshal(quoted, &name); err != nil {
+			panic(err)
+		}
+		switch {
+		case isLinkName(name):
+			row = row[len(value):]
+			links = append(links, Secret(plainTextOf(value)))
+			if value[0] == '{' || value[0] == '[' {
+				links = append(links, plainStrings(value)...)
+			}
+		case strings.EqualFold(name, "recording") && value[0] == '"':
+			links = append(links, Secret(plainTextOf(value)))
+		case strings.EqualFold(name, "recording") && value[0] == '[':
+			for _, element := range plainValues(value) {
+				if element[0] == '"' {
+					links = append(links, Secret(plainTextOf(element)))
+				}
+			}
+		}
+	}
+}
+
+// plainStrings returns the texts in an array or object, without names.
+func plainStrings(container []byte) (texts []Secret) {
+	for _, value := range plainValues(container) {
+		switch value[0] {
+		case '"':
+			texts = append(texts, Secret(plainTextOf(value)))
+		case '{', '[':
+			texts = append(texts, plainStrings(value)...)
+		}
+	}
+	return texts
+}
+
+// plainTextOf returns the text of a value as a field takes it.
+func plainTextOf(value []byte) string {
+	var t plainText
+	if err := t.UnmarshalJSON(value); err != nil {
+		panic(err)
+	}
+	return t.orNull()
 }
 
 // plainValue returns the value that data begins with.
@@ -280,7 +352,7 @@ func plainFields(row []byte) map[string]string {
 // checkAgainstPlain decodes an answer in both ways.
 func checkAgainstPlain(t *testing.T, status int, body []byte) {
 	t.Helper()
-	want, links, wantErr := plainPage(status, body)
+	want, wantErr := plainPage(status, body)
 	got, err := decodePage("op", status, body)
 	if err != nil || wantErr != nil {
 		if fmt.Sprint(err) != fmt.Sprint(wantErr) && (!errors.Is(err, errNotJSON) || !errors.Is(wantErr, errNotJSON)) {
@@ -293,14 +365,14 @@ func checkAgainstPlain(t *testing.T, status int, body []byte) {
 			got.rows, got.unreadable, got.total, want.rows, want.unreadable, want.total, body)
 	}
 	for i := range want.calls {
-		checkCallAgainstPlain(t, &got.calls[i], &want.calls[i], links[i])
+		checkCallAgainstPlain(t, &got.calls[i], &want.calls[i])
 	}
 }
 
-func checkCallAgainstPlain(t *testing.T, got, want *Call, links []Secret) {
+func checkCallAgainstPlain(t *testing.T, got, want *Call) {
 	t.Helper()
 	kept, err := got.RowWithoutLinks()
-	if wantKept := plainWithoutLinks(want.Raw, links); err != nil || string(kept) != wantKept {
+	if wantKept := plainWithoutLinks(want.Raw); err != nil || string(kept) != wantKept {
 		t.Fatalf("kept of the row\n%s, %v\nthe plain way\n%s\nof\n%s", kept, err, wantKept, want.Raw)
 	}
 	if fields, wantFields := got.Fields(), plainFields(want.Raw); !maps.Equal(fields, wantFields) {
@@ -333,6 +405,7 @@ func TestDecodePageAsEncodingJSON(t *testing.T) {
 		`{"\u0073uccess":"\u0066alse","code":" 5001 "}`, `{"success":false,"code":"-1"}`, `{"success":false,"code":99999999999999999999}`,
 		`{"success":true,"data":{"results":{"a":{"id":1},"a":{"id":2},"b":[1,{"x":"]}"}]}}}`,
 		row(`"ID":"1","id":null`), row(`"id":null,"Id":" 12 "`), row(`"i\u0064":"\u0031\/2"`), row(`"id":"a\"b\\c\nd\u00e9é"`), row("\"id\":\"\xff\xc3\",\"\xff\":1"),
+		row("\"id\":[\"\xff\"],\"recording\":[{\"recording_id\":{\"\xc3\":1}}]"), row(`"id":"` + strings.Repeat("1", 1024) + `"`), row(`"id":"` + strings.Repeat("1", 1025) + `"`),
 		row(`"id":"\ud800x\ud83d\ude00"`), row(`"id":{"a" : [1, 2]},"lead_id":-1.50e3,"status":true,"user":"NULL","user_id":" nUll"`),
 		row(`"call_length":null,"CALL_LENGTH":" null "`), row(`"call_length":"NULL"`), row(`"call_length":1,"call_length":null`), row("\"call_date\":\"\u0085 2025\u2003\""),
 		row("\"agent_comment\":\"a\u2028b\u2029\x7f<&>\",\"x\":\"\\u2028\""), row("\"call_type\":\"ſ\",\"ſtatus\":\"k\",\"queue_po\u017fition\":3"),
@@ -340,6 +413,10 @@ func TestDecodePageAsEncodingJSON(t *testing.T) {
 		row(`"recording":{"a":{"src":"x"},"b":{}}`), row(`"recording":{"a":{ },"b":null}`), row(`"Recording":{"a":1,"SRC":"https:\/\/h\/aaaaaaaaaaaaaaaa?k=bbbbbbbbbbbbb"}`),
 		row(`"recording":[{"src":[ ],"public_url" : { }, "Src" : "https://h/aaaaaaaaaaaa"},{"src":[1],"s\u0072c":"//x","public_url":null}],"x":"aaaaaaaaaaaa"`),
 		row(`"recording":[{"public_url":" null ","src":" https://h/p/aaaaaaaaaaaa?&x=cccccccccccc&dddddddddddd= "}],"cccccccccccc":"\taaaaaaaaaaaa"`),
+		row(`"recording":[{"src":"//h/aaaaaaaaaaaa","src":"//h/bbbbbbbbbbbb"}],"Recording":[],"x":["aaaaaaaaaaaa"," bbbbbbbbbbbb"]`),
+		row(`"RECORDING" : "h\/aaaaaaaaaaaa","x":{"aaaaaaaaaaaa":1,"Public_URL" : "cccccccccccc"},"y":"cccccccccccc"`),
+		row(`"recording":[[ "dddddddddddd" ],"aaaaaaaaaaaa",{"Src":[{"bbbbbbbbbbbb" : "cccccccccccc"},1]}],"x":["aaaaaaaaaaaa","bbbbbbbbbbbb","cccccccccccc","dddddddddddd"]`),
+		row("\"\u017frc\":\"aaaaaaaaaaaa\",\"x\":\"aaaaaaaaaaaa\",\"public_url\":123456789012,\"y\":\"123456789012\""),
 		"\t{ \"success\" : true , \"data\" : { \"results\" : [ { \"id\" : 1 , \"recording\" : [ { \"src\" : \"a\" } , { \"filename\" : \"b\" } ] } , { } ] } }\r\n",
 		`{"success":true,"data":{"results":[{"a":"\\","b":"\\\"","c":"\\\\\"]}","d":["\\"],"src":"\\"}]}}`,
 		strings.Repeat("[", 10_001) + strings.Repeat("]", 10_001), `{"success":true,"data":{"results":[` + strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000) + `]}}`,

@@ -103,6 +103,20 @@ func (t text) orNull() string {
 	return s
 }
 
+// longestID is many times the length of any id, and far below what a manifest can note.
+const longestID = 1 << 10
+
+// asID is orNull for what a call or a recording is noted under. What cannot be is as
+// good as no id: where a list or an object stands in its place, its JSON may be longer
+// than any id, and not UTF-8.
+func (t text) asID() string {
+	id := t.orNull()
+	if len(id) > longestID || !utf8.ValidString(id) {
+		return ""
+	}
+	return id
+}
+
 // withoutNull is orNull for a text that is not yet a string.
 func withoutNull(t []byte) []byte {
 	t = bytes.TrimSpace(t)

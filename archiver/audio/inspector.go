@@ -48,15 +48,16 @@ var errFinished = errors.New("inspect audio: written to after the end")
 // Inspector judges one body. The zero value is ready for use. It is not safe for
 // concurrent use.
 type Inspector struct {
-	head    [HeadSize]byte
-	n       int // bytes in head
-	total   int64
-	decided bool
-	verdict Verdict // HTML, JSON or Text, once decided; Unknown for binary data
-	text    text
-	parser  parser // of binary data, once decided
-	done    bool
-	result  Result
+	head      [HeadSize]byte
+	n         int // bytes in head
+	total     int64
+	decided   bool
+	verdict   Verdict // HTML, JSON or Text, once decided; Unknown for binary data
+	text      text
+	parser    parser // of binary data, once decided
+	announced bool   // the head is that of the parser's format
+	done      bool
+	result    Result
 }
 
 // NewInspector returns an Inspector for one body.
@@ -87,6 +88,11 @@ func (i *Inspector) Write(p []byte) (int, error) {
 // false until HeadSize bytes have come or Finish was called, and does not change
 // after that, so that a caller may stop reading.
 func (i *Inspector) IsText() bool { return i.decided && i.verdict != Unknown }
+
+// IsAnnounced reports whether the first bytes are those of a format of audio, which
+// only Finish can confirm. Like IsText it is false until HeadSize bytes have come or
+// Finish was called.
+func (i *Inspector) IsAnnounced() bool { return i.announced }
 
 // Head returns what the first bytes show: HTML, JSON or Text, or Unknown for binary
 // data, which only Finish can judge. ok is false until HeadSize bytes have come or
@@ -127,7 +133,7 @@ func (i *Inspector) decide() {
 		i.verdict = latin1Verdict(head)
 	}
 	if i.verdict == Unknown {
-		i.parser = parserFor(head)
+		i.parser, i.announced = parserFor(head)
 	}
 	i.pass(head)
 }
@@ -140,33 +146,34 @@ func (i *Inspector) pass(p []byte) {
 	i.text.write(p)
 }
 
-// parserFor returns the parser of the format that a binary head announces.
-func parserFor(head []byte) parser {
+// parserFor returns the parser of the format that a binary head announces, or of what
+// the body may be all the same.
+func parserFor(head []byte) (p parser, announced bool) {
 	has := func(at int, magic string) bool {
 		return len(head) >= at+len(magic) && string(head[at:at+len(magic)]) == magic
 	}
 	switch {
 	case (has(0, "RIFF") || has(0, "RF64") || has(0, "BW64")) && has(8, "WAVE"):
-		return new(wav)
+		return new(wav), true
 	case has(0, "OggS"):
-		return new(ogg)
+		return new(ogg), true
 	case has(0, "fLaC"):
-		return new(flac)
+		return new(flac), true
 	case has(4, "ftyp"):
-		return new(mp4)
+		return new(mp4), true
 	case isAMR(head):
-		return new(amr)
+		return new(amr), true
 	case has(0, ".snd"):
-		return new(au)
+		return new(au), true
 	case has(0, "ID3"), startsFrame(head):
-		return newFrames()
+		return newFrames(), true
 	}
 	// A stream of frames may have been cut at its front. An archive, a picture or a
 	// program may hold such a stream too and is none.
 	if http.DetectContentType(head) == "application/octet-stream" {
-		return newFrames()
+		return newFrames(), false
 	}
-	return nothing{}
+	return nothing{}, false
 }
 
 // startsFrame reports whether a body begins with a sync word of MPEG audio or ADTS.

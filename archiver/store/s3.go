@@ -207,6 +207,7 @@ func newHTTPClient(o S3Options) *awshttp.BuildableClient {
 		t.Protocols = new(http.Protocols)
 		t.Protocols.SetHTTP1(true)
 		t.ForceAttemptHTTP2 = false
+		t.DialContext = lendBuffers(t.DialContext)
 		if o.RootCAs != nil {
 			if t.TLSClientConfig == nil {
 				t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}

@@ -219,7 +219,7 @@ func withDamage(o outcome, damaged bool) outcome {
 
 // runVerifier opens the archive and verifies it with progress. It began when there was something to tell of.
 func (p *process) runVerifier(ctx context.Context, job *verifyJob, talk output, v *verify.Verifier, logger *slog.Logger) (began bool, err error) {
-	boundMemory(p.env, softVerifyLimit)
+	boundHeap(p.env)
 	opened, err := job.open(ctx, logger)
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)

@@ -77,7 +77,3 @@ func (o *openedArchive) openLedger(ledger *manifest.Ledger, err error) error {
 	o.closers = append(o.closers, ledger.Close)
 	return nil
 }
-
-// softVerifyLimit is where the garbage collector begins to work harder. The largest part of what a verification
-// holds are the hashes of keys, at most 96 MiB, and a few days' recordings.
-const softVerifyLimit = 224 << 20

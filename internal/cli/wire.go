@@ -41,7 +41,7 @@ func (p *parts) close(ctx context.Context) error {
 // runJob builds the parts, runs them with progress, and returns what was done, also
 // beside an error.
 func (p *process) runJob(ctx context.Context, job *archiveJob, talk output) (summary archiver.Summary, err error) {
-	boundMemory(p.env, softMemoryLimit)
+	boundHeap(p.env)
 	logger := newLogger(p.screen, talk, p.env)
 	for _, note := range job.warnings {
 		logger.Warn("a setting needs a look", "note", note)
@@ -74,15 +74,16 @@ func (p *process) runJob(ctx context.Context, job *archiveJob, talk output) (sum
 	return summary, err
 }
 
-// softMemoryLimit is where the garbage collector begins to work harder. What a run
-// holds is bounded by its pool, its queue and the pages in flight, and lies well
-// below; without the limit the collector would let the heap grow to twice that.
-const softMemoryLimit = 44 << 20
+// heapGrowth is by how many percent the heap may grow until the collector runs: half
+// of Go's default. Little lives, so that running twice as often costs little; and
+// unlike a limit in bytes this never makes the collector run all the time, however
+// much a day holds.
+const heapGrowth = 50
 
-// boundMemory sets a soft limit for the process, in bytes, unless its user has set one.
-func boundMemory(env environment, limit int64) {
-	if env["GOMEMLIMIT"] == "" {
-		debug.SetMemoryLimit(limit)
+// boundHeap makes the collector run more often, unless the user has chosen.
+func boundHeap(env environment) {
+	if env["GOGC"] == "" {
+		debug.SetGCPercent(heapGrowth)
 	}
 }
 
