@@ -170,57 +170,94 @@ func (c *committer) commitAlone(ch *change) {
 	c.commit([]*change{ch})
 }
 
-// commit appends a batch: per file one write and one sync, in the order in which the files first occur.
+// commit appends a batch: one write per file, in the order in which the files first occur, and then one sync
+// of each, side by side.
 func (c *committer) commit(batch []*change) {
-	groups := map[string][]*change{}
-	var names []string
+	groups := map[string]*appended{}
+	var files []*appended
 	for _, ch := range batch {
-		if groups[ch.name] == nil {
-			names = append(names, ch.name)
+		a := groups[ch.name]
+		if a == nil {
+			a = &appended{name: ch.name}
+			groups[ch.name] = a
+			files = append(files, a)
 		}
-		groups[ch.name] = append(groups[ch.name], ch)
+		a.changes = append(a.changes, ch)
 	}
-	for _, name := range names {
-		err := c.append(name, groups[name])
-		for _, ch := range groups[name] {
-			if err == nil && ch.durable != nil {
-				ch.done <- ch.durable(ch.data)
-				continue
-			}
-			ch.done <- err
-		}
+	for _, a := range files {
+		a.err = c.write(a)
+	}
+	syncAll(files)
+	for _, a := range files {
+		c.settle(a)
 	}
 }
 
-func (c *committer) append(name string, changes []*change) error {
+// appended are the changes of a batch that go to one file.
+type appended struct {
+	name    string
+	changes []*change
+	handle  *handle // nil when nothing was written
+	size    int64   // bytes written
+	err     error
+}
+
+func (c *committer) write(a *appended) error {
 	if err := c.refusal(); err != nil {
 		return err
 	}
-	h, err := c.handle(name)
+	h, err := c.handle(a.name)
 	if err != nil {
 		return err
 	}
-	data := changes[0].data
-	if len(changes) > 1 {
+	data := a.changes[0].data
+	if len(a.changes) > 1 {
 		c.joined = c.joined[:0]
-		for _, ch := range changes {
+		for _, ch := range a.changes {
 			c.joined = append(c.joined, ch.data...)
 		}
 		data = c.joined
 	}
-	_, err = h.file.WriteAt(data, h.size)
-	if err == nil {
-		err = h.file.Sync()
+	a.handle, a.size = h, int64(len(data))
+	if _, err = h.file.WriteAt(data, h.size); err != nil {
+		c.refuse(failedAppend(err)) // before the next file is written
 	}
-	if err != nil {
-		err = fmt.Errorf("append to manifest: %w", err)
-		c.refuse(err)
-		c.cutBack(h)
-		return err
-	}
-	h.size += int64(len(data))
-	return nil
+	return err
 }
+
+// syncAll syncs what was written whole.
+func syncAll(files []*appended) {
+	var syncs sync.WaitGroup
+	for _, a := range files {
+		if a.err == nil {
+			syncs.Go(func() { a.err = a.handle.file.Sync() })
+		}
+	}
+	syncs.Wait()
+}
+
+// settle tells those who wait what came of it.
+func (c *committer) settle(a *appended) {
+	err := a.err
+	switch {
+	case a.handle == nil: // it was not even tried
+	case err == nil:
+		a.handle.size += a.size
+	default:
+		err = failedAppend(err)
+		c.refuse(err)
+		c.cutBack(a.handle)
+	}
+	for _, ch := range a.changes {
+		if err == nil && ch.durable != nil {
+			ch.done <- ch.durable(ch.data)
+			continue
+		}
+		ch.done <- err
+	}
+}
+
+func failedAppend(err error) error { return fmt.Errorf("append to manifest: %w", err) }
 
 // cutBack takes away what a failed append may have left. If that fails too, the next run's repair finds
 // either a torn tail, or whole lines of which nobody was told: both are harmless.

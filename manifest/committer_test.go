@@ -8,9 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // frailDisk is a disk that keeps what was written apart from what was synced, and fails when told to.
@@ -279,5 +282,55 @@ func TestDiskFull(t *testing.T) {
 	}
 	if _, ok := d.Recording("1"); ok {
 		t.Error("what could not be written is in the state")
+	}
+}
+
+// TestFilesAreSyncedSideBySide: who makes many files durable at once is asked for all of
+// a batch before it has to answer for one, and a failure is that file's own.
+func TestFilesAreSyncedSideBySide(t *testing.T) {
+	root, err := os.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	together := make(chan struct{})
+	broken := errors.New("input/output error")
+	var asked atomic.Int32
+	l, err := OpenDir(root, Options{Sync: func(f *os.File) error {
+		if asked.Add(1) == 2 {
+			close(together)
+		}
+		select {
+		case <-together:
+		case <-time.After(10 * time.Second):
+			t.Error("the files of a batch are synced one after another")
+		}
+		if strings.HasSuffix(f.Name(), fileName(treeManifest, "2025-05-02")) {
+			return broken
+		}
+		return f.Sync()
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var changes []*change
+	for _, day := range []string{"2025-05-01", "2025-05-02"} {
+		changes = append(changes, &change{name: fileName(treeManifest, day), data: []byte("line\n"), done: make(chan error, 1)})
+	}
+	l.files.commit(changes)
+	if err := <-changes[0].done; err != nil {
+		t.Errorf("the file that was synced: %v", err)
+	}
+	if err := <-changes[1].done; !errors.Is(err, broken) {
+		t.Errorf("the file that was not: %v", err)
+	}
+	if data, err := root.ReadFile(fileName(treeManifest, "2025-05-02")); err != nil || len(data) > 0 {
+		t.Errorf("left of what was not synced: %q, %v", data, err)
+	}
+	if err := l.files.do(&change{name: fileName(treeManifest, "2025-05-03"), data: []byte("line\n")}); !errors.Is(err, broken) {
+		t.Errorf("a line after the failure: %v", err)
+	}
+	if err := l.Close(t.Context()); err != nil && !errors.Is(err, broken) {
+		t.Error(err)
 	}
 }

@@ -36,10 +36,25 @@ func OpenDir(root *os.Root, o Options) (*Ledger, error) {
 	if d.lock, err = lockArchive(root); err != nil {
 		return nil, err
 	}
-	d.files = startCommitter(func(name string) (logFile, int64, error) { return openLog(root, name, true) })
+	sync := o.Sync
+	if sync == nil {
+		sync = (*os.File).Sync
+	}
+	d.files = startCommitter(func(name string) (logFile, int64, error) {
+		file, size, err := openLog(root, name, true)
+		return dayFile{file, sync}, size, err
+	})
 	l.files = d.files
 	return l, nil
 }
+
+// dayFile is made durable the way that the caller of OpenDir wants it.
+type dayFile struct {
+	*os.File
+	sync func(*os.File) error
+}
+
+func (f dayFile) Sync() error { return f.sync(f.File) }
 
 func (d *disk) readArchive(context.Context) ([]byte, error) { return d.root.ReadFile(archiveFile) }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,6 +23,10 @@ type Options struct {
 	Logger      *slog.Logger  // nil: silent
 	SpoolDir    string        // S3: folder for lines not yet uploaded, best of this one archive alone
 	UploadEvery time.Duration // S3: how often the spool is uploaded; 0: each minute
+
+	// Sync makes what was written to a file durable, on disk; it is called from several goroutines. Nil: each
+	// file by itself. Recordings on the same file system can so share their syncs with the ledger.
+	Sync func(*os.File) error
 }
 
 // Ledger is the manifest of one archive. It is safe for concurrent use.

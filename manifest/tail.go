@@ -132,7 +132,7 @@ type logFile interface {
 
 // openLog opens a file of whole lines for appending and returns where to write. It makes a missing file
 // and its folder; a torn tail is cut back first, and with keep saved in NAME.torn.
-func openLog(root *os.Root, name string, keep bool) (logFile, int64, error) {
+func openLog(root *os.Root, name string, keep bool) (*os.File, int64, error) {
 	f, err := root.OpenFile(name, os.O_RDWR, 0o600)
 	if errors.Is(err, fs.ErrNotExist) {
 		return createLog(root, name)
@@ -148,7 +148,7 @@ func openLog(root *os.Root, name string, keep bool) (logFile, int64, error) {
 	return f, size, nil
 }
 
-func createLog(root *os.Root, name string) (logFile, int64, error) {
+func createLog(root *os.Root, name string) (*os.File, int64, error) {
 	if err := makeDir(root, path.Dir(name)); err != nil {
 		return nil, 0, err
 	}

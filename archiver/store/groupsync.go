@@ -77,15 +77,20 @@ func (g *groupSync[T]) run(batch *syncBatch[T]) {
 	close(batch.done)
 }
 
-// unsynced is what a recording waits for: the bytes of its part, or its name in a
-// folder.
+// unsynced is what a recording waits for: the bytes of its part, its name in a folder,
+// or the ledger's line about it.
 type unsynced struct {
 	part   *Part
-	folder string // of keys; where part is nil
+	file   *os.File // of the ledger
+	folder string   // of keys; where the others are nil
 }
 
+// Sync makes what was written to a file of the archive's ledger durable, together with
+// whatever else waits for a sync. It is safe for concurrent use.
+func (d *Disk) Sync(file *os.File) error { return d.syncs.do(unsynced{file: file}) }
+
 // syncAll makes items durable: many by one sync of the file system, else each part,
-// and each folder once.
+// file and folder once.
 func (d *Disk) syncAll(items []unsynced) []error {
 	distinct := make([]unsynced, 0, len(items))
 	place := make(map[unsynced]int, len(items))
@@ -107,8 +112,11 @@ func (d *Disk) syncAll(items []unsynced) []error {
 }
 
 func (d *Disk) syncOne(item unsynced) error {
-	if item.part != nil {
+	switch {
+	case item.part != nil:
 		return item.part.sync()
+	case item.file != nil:
+		return item.file.Sync()
 	}
 	return d.syncFolder(item.folder)
 }

@@ -192,6 +192,38 @@ func TestSyncFolders(t *testing.T) {
 	}
 }
 
+// TestSyncFile syncs a file of the ledger in the rounds of everything else.
+func TestSyncFile(t *testing.T) {
+	d := openInternal(t)
+	calls := syncOf(d, nil)
+	file, err := d.root.Create("ledger")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := d.Sync(file); err != nil {
+		t.Error(err)
+	}
+	items := []unsynced{{file: file}}
+	for _, part := range newParts(t, d, groupWorth-1) {
+		items = append(items, unsynced{part: part})
+	}
+	for i, err := range d.syncAll(items) {
+		if err != nil {
+			t.Errorf("item %d: %v", i, err)
+		}
+	}
+	if calls.Load() != 1 {
+		t.Errorf("%d syncs of the file system, want one for all that came together", calls.Load())
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Sync(file); err == nil {
+		t.Error("a file that cannot be synced was taken for durable")
+	}
+}
+
 // TestPutTogether puts many bodies at once, of which all must stand, whether the
 // file system can be synced as a whole or not.
 func TestPutTogether(t *testing.T) {

@@ -131,7 +131,7 @@ func assemble(ctx context.Context, job *archiveJob, rates fetcher.Rates, logger 
 
 // storingOnDisk is how many recordings may wait for a sync together: the more there
 // are, the fewer syncs are made. Each has a file open, and hardly any memory.
-const storingOnDisk = 256
+const storingOnDisk = 512
 
 // mostStoringInBucket is how many recordings at most may be uploading while all
 // workers download. Each needs a connection and what the client keeps for a request.
@@ -155,7 +155,9 @@ func (p *parts) openFolder(ctx context.Context, job *archiveJob, logger *slog.Lo
 	p.closers = append(p.closers, func(context.Context) error { return disk.Close() })
 	a.Store = disk
 	a.Config.Storing = storingOnDisk
-	a.Ledger, err = manifest.OpenDir(disk.Root(), manifest.Options{Run: a.Config.Run, ReadOnly: readOnly, Logger: logger})
+	a.Ledger, err = manifest.OpenDir(disk.Root(), manifest.Options{
+		Run: a.Config.Run, ReadOnly: readOnly, Logger: logger, Sync: disk.Sync,
+	})
 	if err != nil {
 		return fmt.Errorf("open manifest: %w", err)
 	}
