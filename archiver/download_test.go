@@ -148,10 +148,11 @@ func TestTextReachesNoFile(t *testing.T) {
 		body  []byte
 		parts int32
 	}{
-		"a short text":     {[]byte(`{"error":"Recording not found!","url":"https://media.example/111"}`), 0},
-		"a long page":      {[]byte("<html>" + strings.Repeat("https://media.example/111 ", 10_000)), 0},
-		"no known format":  {bytes.Repeat([]byte{0x00, 0x01, 0x9d, 0x07, 'l', 'i', 'n', 'k'}, 20_000), 0},
-		"audio, to be one": {someMP3(), 1},
+		"a short text":        {[]byte(`{"error":"Recording not found!","url":"https://media.example/111"}`), 0},
+		"a long page":         {[]byte("<html>" + strings.Repeat("https://media.example/111 ", 10_000)), 0},
+		"Latin-1, like audio": {append([]byte{0xFF, 0xE0}, strings.Repeat(" link to 111", 10_000)...), 0},
+		"no known format":     {bytes.Repeat([]byte{0x00, 0x01, 0x9d, 0x07, 'l', 'i', 'n', 'k'}, 20_000), 0},
+		"audio, to be one":    {someMP3(), 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := newVendor(t)

@@ -165,8 +165,10 @@ func parserFor(head []byte) (p parser, announced bool) {
 		return new(amr), true
 	case has(0, ".snd"):
 		return new(au), true
-	case has(0, "ID3"), startsFrame(head):
+	case has(0, "ID3"):
 		return newFrames(), true
+	case startsFrame(head):
+		return newFrames(), latin1Verdict(head) != Text
 	}
 	// A stream of frames may have been cut at its front. An archive, a picture or a
 	// program may hold such a stream too and is none.

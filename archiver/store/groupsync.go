@@ -86,8 +86,14 @@ type unsynced struct {
 }
 
 // Sync makes what was written to a file of the archive's ledger durable, together with
-// whatever else waits for a sync. It is safe for concurrent use.
-func (d *Disk) Sync(file *os.File) error { return d.syncs.do(unsynced{file: file}) }
+// whatever else waits for a sync. One on another file system, as where a folder of the
+// archive is a mount, is synced by itself. It is safe for concurrent use.
+func (d *Disk) Sync(file *os.File) error {
+	if !sameFileSystem(d.under.folder, file) {
+		return file.Sync()
+	}
+	return d.syncs.do(unsynced{file: file})
+}
 
 // syncAll makes items durable: many by one sync of the file system, else each part,
 // file and folder once.

@@ -93,7 +93,7 @@ func meaningOf(status int, code string) s3Meaning {
 	case "NoSuchUpload": // taken away while we were uploading: start over
 		return s3Meaning{retriable: true}
 	case codeConflict, "OperationAborted", "SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout",
-		"Throttling", "ThrottlingException", "TooManyRequests", "BadDigest", "XAmzContentChecksumMismatch", "IncompleteBody":
+		"Throttling", "ThrottlingException", "TooManyRequests", "BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch", "IncompleteBody":
 		return s3Meaning{retriable: true}
 	case "NoSuchBucket", "InvalidBucketName":
 		return s3Meaning{unusable: true, hint: hintBucket}

@@ -223,6 +223,7 @@ func TestS3Errors(t *testing.T) {
 		{409, "OperationAborted", false, true, ""},
 		{400, "RequestTimeout", false, true, ""},
 		{400, "BadDigest", false, true, ""},
+		{400, "XAmzContentSHA256Mismatch", false, true, ""},
 		{429, "TooManyRequests", false, true, ""},
 		{500, "InternalError", false, true, ""},
 		{503, "SlowDown", false, true, ""},

@@ -22,6 +22,13 @@ func fileSystemSync(folder *os.File) func() error {
 	return func() error { return unix.Syncfs(int(folder.Fd())) }
 }
 
+// sameFileSystem reports whether a sync of folder's file system covers file. Of two
+// devices with one file system, as Btrfs has them, it says no.
+func sameFileSystem(folder, file *os.File) bool {
+	var a, b unix.Stat_t
+	return unix.Fstat(int(folder.Fd()), &a) == nil && unix.Fstat(int(file.Fd()), &b) == nil && a.Dev == b.Dev
+}
+
 func syncsWhole(fileSystem int64) bool {
 	switch fileSystem {
 	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC:

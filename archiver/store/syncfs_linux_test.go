@@ -1,6 +1,7 @@
 package store
 
 import (
+	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -26,5 +27,34 @@ func TestSyncsWhole(t *testing.T) {
 	}
 	if !syncsWhole(unix.EXT4_SUPER_MAGIC) {
 		t.Error("ext4 is not taken")
+	}
+}
+
+// TestSyncOnAnotherFileSystem: a sync of the destination's file system says nothing of a
+// ledger's file that stands on another one.
+func TestSyncOnAnotherFileSystem(t *testing.T) {
+	d := openInternal(t)
+	syncOf(d, nil)
+	elsewhere, err := os.Open("/proc/self/status") // which is on one of its own
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer elsewhere.Close()
+	rounds := 0
+	syncAll := d.syncs.sync
+	d.syncs.sync = func(items []unsynced) []error {
+		rounds++
+		return syncAll(items)
+	}
+	if err := d.Sync(elsewhere); err == nil || rounds > 0 {
+		t.Errorf("what cannot be synced took part in %d rounds, error %v", rounds, err)
+	}
+	here, err := d.root.Create("ledger")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer here.Close()
+	if err := d.Sync(here); err != nil || rounds != 1 {
+		t.Errorf("a file of the same file system took part in %d rounds, error %v", rounds, err)
 	}
 }
