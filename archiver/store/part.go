@@ -18,7 +18,6 @@ type Part struct {
 	name   string
 	file   *os.File
 	size   int64
-	read   int64  // where the next Read begins
 	at     string // the flag that chooses the place
 	gone   bool
 }
@@ -55,12 +54,8 @@ func (p *Part) Size() int64 { return p.size }
 // Read implements io.Reader. Reading starts at the beginning and is independent of
 // writing.
 func (p *Part) Read(b []byte) (int, error) {
-	n, err := p.ReadAt(b, p.read)
-	p.read += int64(n)
-	if n > 0 && errors.Is(err, io.EOF) {
-		err = nil // with the next call
-	}
-	return n, err
+	n, err := p.file.Read(b)
+	return n, p.readFailure(err)
 }
 
 // ReadAt implements io.ReaderAt.
@@ -71,17 +66,8 @@ func (p *Part) ReadAt(b []byte, offset int64) (int, error) {
 
 // Seek sets the offset for the next Read.
 func (p *Part) Seek(offset int64, whence int) (int64, error) {
-	switch whence {
-	case io.SeekCurrent:
-		offset += p.read
-	case io.SeekEnd:
-		offset += p.size
-	}
-	if offset < 0 {
-		return 0, errors.New("seek part file: negative offset")
-	}
-	p.read = offset
-	return offset, nil
+	n, err := p.file.Seek(offset, whence)
+	return n, p.readFailure(err)
 }
 
 func (p *Part) readFailure(err error) error {
