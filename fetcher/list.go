@@ -64,7 +64,6 @@ func (c *Client) Day(day Date, span Window, filter Filter, repeat bool) *Listing
 	return &Listing{
 		client: c, day: day, span: span, filter: filter, repeat: repeat,
 		changes: clockChanges(span, c.options.Zone),
-		ready:   func(context.Context) error { return nil },
 	}
 }
 
@@ -96,8 +95,8 @@ var errSplit = errors.New("the window holds more calls than can be paged through
 // Before each request it calls ready, which may wait, and whose error ends it too; nil
 // is for none.
 func (l *Listing) Pages(ctx context.Context, ready func(context.Context) error) iter.Seq2[*Page, error] {
-	if ready != nil {
-		l.ready = ready
+	if l.ready = ready; ready == nil {
+		l.ready = func(context.Context) error { return nil }
 	}
 	return func(yield func(*Page, error) bool) {
 		stack := []Window{l.span}

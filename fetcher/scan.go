@@ -69,10 +69,7 @@ func (names fieldNames) read(object []byte, found [][]byte) {
 // index returns which of the names a name in quotes is, -1 for none. It looks first
 // at the one that is likely: objects have their fields in the same order mostly.
 func (names fieldNames) index(quoted []byte, likely int) int {
-	name, plain := plainString(quoted)
-	if !plain {
-		name = appendText(nil, quoted)
-	}
+	name := unquoted(quoted)
 	for k := range names {
 		i := likely + k
 		if i >= len(names) {
@@ -84,6 +81,14 @@ func (names fieldNames) index(quoted []byte, likely int) int {
 	}
 	unknown := string(name)
 	return slices.IndexFunc(names, func(wanted string) bool { return strings.EqualFold(wanted, unknown) })
+}
+
+// unquoted returns the text of a valid JSON value: of a string without escapes, a part of it.
+func unquoted(quoted []byte) []byte {
+	if inner, plain := plainString(quoted); plain {
+		return inner
+	}
+	return appendText(make([]byte, 0, len(quoted)), quoted)
 }
 
 // valueEnd returns where the value ends that data begins with.
