@@ -49,19 +49,18 @@ func BenchmarkListing(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		listing := client.Day(day, day.Window(), Filter{}, true)
-		var kept []byte
 		for page, err := range listing.Pages(b.Context(), nil) {
 			if err != nil {
 				b.Fatal(err)
 			}
 			for i := range page.Calls {
-				if kept, err = page.Calls[i].AppendRowWithoutLinks(kept[:0]); err != nil {
+				if _, err = page.Calls[i].RowWithoutLinks(); err != nil {
 					b.Fatal(err)
 				}
 			}
 		}
-		if w := listing.Windows(); len(w) != 1 || !w[0].Whole || w[0].Recordings != pages*MaxPageSize {
-			b.Fatalf("windows %+v, doubts %q", w, listing.Doubts())
+		if r := listing.Result(); len(r.Windows) != 1 || !r.Windows[0].Whole || r.Windows[0].Recordings != pages*MaxPageSize {
+			b.Fatalf("%+v", r)
 		}
 	}
 }
@@ -77,7 +76,7 @@ func BenchmarkOpen(b *testing.B) {
 	link := Secret(address + "/play-recording-public/JTdCJTIyYVudF9pZCUyMiUzQTEwNjM4NyUyQyUyMnVfaWQlMjIlM0ElMjJhNTRiYTFq==?rlt=tH9oAVlBG1gJ1eWTsd8lo7NKyxjnG+GWF8YVlyrUvl8")
 	b.ReportAllocs()
 	for b.Loop() {
-		body, err := client.Open(b.Context(), b.Context(), link)
+		body, err := client.Open(b.Context(), b.Context(), link, false)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -70,17 +70,21 @@ func BenchmarkDecodePage(b *testing.B) {
 
 // BenchmarkRowWithoutLinks makes what is kept of a row.
 func BenchmarkRowWithoutLinks(b *testing.B) {
-	page, err := decodePage("list calls", 200, vendorPage(b, 1, 1))
+	page, err := decodePage("list calls", 200, vendorPage(b, 2, 2))
 	if err != nil {
 		b.Fatal(err)
 	}
-	call := &page.calls[0]
-	b.SetBytes(int64(len(call.Raw)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := call.RowWithoutLinks(); err != nil {
-			b.Fatal(err)
-		}
+	for i, name := range []string{"recording", "none"} {
+		call := &page.calls[i]
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(call.Raw)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := call.RowWithoutLinks(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 
@@ -88,7 +92,7 @@ func BenchmarkRowWithoutLinks(b *testing.B) {
 func BenchmarkPacer(b *testing.B) {
 	for name, ceiling := range map[string]float64{"unlimited": unlimitedRate, "paced": 1e9} {
 		b.Run(name, func(b *testing.B) {
-			p := newPacer("host", ceiling, ceiling)
+			p := testPacer(ceiling, ceiling)
 			b.ReportAllocs()
 			for b.Loop() {
 				started, err := p.wait(b.Context())
@@ -104,7 +108,7 @@ func BenchmarkPacer(b *testing.B) {
 // BenchmarkPacerShared is the same for 64 workers that are after each other's turn.
 func BenchmarkPacerShared(b *testing.B) {
 	const workers = 64
-	p := newPacer("host", unlimitedRate, 0)
+	p := testPacer(unlimitedRate, 0)
 	b.SetParallelism(workers)
 	b.ReportAllocs()
 	b.RunParallel(func(loop *testing.PB) {

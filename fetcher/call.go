@@ -2,53 +2,22 @@ package fetcher
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"net/url"
-	"slices"
+	"math"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Call is one row of the call log. All values are the API's own text: it sends
 // numbers as strings, and clients have seen types change, so that a number, a
 // boolean or the text "null" in place of a string is taken as well. Null is "".
 // So is an ID, of a call or of a recording, that is not UTF-8 or longer than 1 KiB.
-//
-// ID, CallDate, CallLength, Day and all strings of Recordings have memory of their own.
-// The other strings are cut from one that belongs to the call alone. Raw is cut from
-// the answer that a listing received: as long as any Raw of a page is held, all of the
-// answer stays in memory.
 type Call struct {
-	ID                 string
-	LeadID             string
-	ListID             string
-	CampaignID         string
-	Campaign           string
-	User               string
-	UserID             string
-	PhoneNumber        string
-	NumberDialed       string
-	FirstName          string
-	LastName           string
-	Status             string
-	StatusName         string
-	CallLength         string // seconds; "" for null
-	CallDate           string // wall clock of the account's zone
-	AgentComment       string
-	QueueID            string
-	CalledCount        string
-	CallerIDDisplayed  string
-	TermReason         string
-	CallType           string
-	QueuePosition      string
-	QueueSeconds       string
-	OriginatingAgentID string
-	SessionID          string
+	ID         string
+	CallDate   string // wall clock of the account's zone
+	CallLength string // seconds; "" for null
 
 	// Recordings holds every element of the row's recording field, in its order.
 	Recordings []Recording
@@ -58,34 +27,46 @@ type Call struct {
 
 	// Raw is the row as received, with every field that the API sent. It holds
 	// the links of recordings: drop them with [Call.RowWithoutLinks] before keeping it.
-	// Of a listed call it is a part of the whole answer, and is not to be changed.
 	Raw json.RawMessage
-
-	checked      int // length of the Raw that is known to be valid JSON
-	inProgress   bool
-	withoutField bool // the row has no recording field at all
 
 	// Day is the call day that the row belongs to; a listing sets it.
 	Day Date
+	// Stray says that the row lies outside the window that was asked for; a listing sets it.
+	Stray bool
+
+	row row
 }
 
-// Recording is one audio file of a call.
-type Recording struct {
-	// Identity names the recording for good: its id, or a name made of the call
-	// id, the file name and the link's path where the API sends no id. Where one
-	// call has one id with two file names, each has an identity of its own.
-	Identity string
-	ID       string // recording_id
-	CallID   string
-	Filename string
-	Type     string
-	New      string
-	Link     Secret // public_url, else src; "" as long as there is none
+// row holds the fields of a row that are decoded. Of several with one name the last
+// counts, and the case of names does not matter.
+type row struct {
+	ID         text            `json:"id"`
+	LeadID     text            `json:"lead_id"`
+	ListID     text            `json:"list_id"`
+	CampaignID text            `json:"campaign_id"`
+	QueueID    text            `json:"queue_id"`
+	UserID     text            `json:"user_id"`
+	CallType   text            `json:"call_type"`
+	CallDate   text            `json:"call_date"`
+	CallLength json.RawMessage `json:"call_length"`
+	Recording  json.RawMessage `json:"recording"`
+}
+
+// newCall returns the call whose row was decoded from raw.
+func newCall(r row, raw []byte) Call {
+	c := Call{
+		ID: r.ID.asID(), CallDate: r.CallDate.orNull(), CallLength: textOf(r.CallLength).orNull(),
+		Raw: bytes.Clone(raw), row: r,
+	}
+	c.readRecordings(r.Recording)
+	return c
 }
 
 // InProgress reports whether the call had not ended when it was listed: the API
 // sends null for call_length then.
-func (c *Call) InProgress() bool { return c.inProgress }
+func (c *Call) InProgress() bool {
+	return strings.EqualFold(strings.TrimSpace(strings.Trim(string(c.row.CallLength), `"`)), "null")
+}
 
 // Date returns the call's wall-clock time as a time in UTC that stands for no
 // instant, and whether call_date can be read.
@@ -94,314 +75,95 @@ func (c *Call) Date() (time.Time, bool) {
 	return t, err == nil
 }
 
-// Fields returns every scalar of the row by the API's name for it, unknown fields
-// included, as text.
+// Fields returns every value of the row by the API's name for it, unknown fields
+// included, as text; nil where Raw is not a JSON object.
 func (c *Call) Fields() map[string]string {
-	row, ok := c.validRow()
-	switch {
-	case !ok:
-		return nil
-	case string(row) == "null":
-		return map[string]string{}
-	case row[0] != '{':
+	var fields map[string]text
+	if json.Unmarshal(c.Raw, &fields) != nil {
 		return nil
 	}
-	fields := make(map[string]string, len(rowFields))
-	at := inside(row)
-	for name, ok := at.next(); ok; name, ok = at.next() {
-		value, _ := at.next()
-		fields[string(textOf(name))] = string(textOf(value))
+	texts := make(map[string]string, len(fields))
+	for name, value := range fields {
+		texts[name] = string(value)
 	}
-	return fields
+	return texts
 }
 
-// validRow returns Raw where it is valid JSON. That of a call that was decoded is known
-// to be.
-func (c *Call) validRow() (row []byte, ok bool) {
-	row = bytes.TrimSpace(c.Raw)
-	if len(c.Raw) > 0 && len(c.Raw) == c.checked {
-		return row, true
+// key returns what tells the call from others: its id, or without one a hash of its
+// row, without links, for a link may differ each time.
+func (c *Call) key() string {
+	if c.ID != "" {
+		return c.ID
 	}
-	return row, json.Valid(row)
-}
-
-// rowField is a scalar of a row: its name, and the field of a Call that its text goes
-// into.
-type rowField struct {
-	name string
-	dest func(*Call) *string
-	take func(text) string
-}
-
-// asSent takes a text that may well be the word "null", as a person's name may.
-func asSent(t text) string { return string(t) }
-
-// rowFields are the scalars of a row, in the order in which the API sends them.
-var rowFields = [...]rowField{
-	{"id", func(c *Call) *string { return &c.ID }, text.asID},
-	{"lead_id", func(c *Call) *string { return &c.LeadID }, text.orNull},
-	{"list_id", func(c *Call) *string { return &c.ListID }, text.orNull},
-	{"campaign_id", func(c *Call) *string { return &c.CampaignID }, text.orNull},
-	{"campaign", func(c *Call) *string { return &c.Campaign }, asSent},
-	{"user", func(c *Call) *string { return &c.User }, asSent},
-	{"user_id", func(c *Call) *string { return &c.UserID }, text.orNull},
-	{"phone_number", func(c *Call) *string { return &c.PhoneNumber }, text.orNull},
-	{"number_dialed", func(c *Call) *string { return &c.NumberDialed }, text.orNull},
-	{"first_name", func(c *Call) *string { return &c.FirstName }, asSent},
-	{"last_name", func(c *Call) *string { return &c.LastName }, asSent},
-	{"status", func(c *Call) *string { return &c.Status }, asSent},
-	{"status_name", func(c *Call) *string { return &c.StatusName }, asSent},
-	{"call_length", func(c *Call) *string { return &c.CallLength }, text.orNull},
-	{"call_date", func(c *Call) *string { return &c.CallDate }, text.orNull},
-	{"agent_comment", func(c *Call) *string { return &c.AgentComment }, asSent},
-	{"queue_id", func(c *Call) *string { return &c.QueueID }, text.orNull},
-	{"called_count", func(c *Call) *string { return &c.CalledCount }, text.orNull},
-	{"caller_id_displayed", func(c *Call) *string { return &c.CallerIDDisplayed }, text.orNull},
-	{"term_reason", func(c *Call) *string { return &c.TermReason }, asSent},
-	{"call_type", func(c *Call) *string { return &c.CallType }, asSent},
-	{"queue_position", func(c *Call) *string { return &c.QueuePosition }, text.orNull},
-	{"queue_seconds", func(c *Call) *string { return &c.QueueSeconds }, text.orNull},
-	{"originating_agent_id", func(c *Call) *string { return &c.OriginatingAgentID }, text.orNull},
-	{"session_id", func(c *Call) *string { return &c.SessionID }, asSent},
-}
-
-// rowNames are the names of rowFields, and that of the recordings behind them.
-var rowNames = func() fieldNames {
-	var names fieldNames
-	for _, field := range rowFields {
-		names = append(names, field.name)
+	kept, err := c.RowWithoutLinks()
+	if err != nil {
+		kept = c.Raw
 	}
-	return append(names, "recording")
-}()
-
-// Fields of a recording, in the order of recordingNames.
-const (
-	fieldSrc = iota
-	fieldType
-	fieldNew
-	fieldRecordingID
-	fieldFilename
-	fieldPublicURL
-)
-
-var recordingNames = fieldNames{
-	fieldSrc: "src", fieldType: "type", fieldNew: "new",
-	fieldRecordingID: "recording_id", fieldFilename: "filename", fieldPublicURL: "public_url",
+	return "row-" + shortHash(string(kept))
 }
 
-// recordingValues are the values of one recording, by recordingNames.
-type recordingValues [fieldPublicURL + 1][]byte
+// text takes any JSON scalar and keeps its text; null is "". An object or array
+// keeps its JSON, so that an unexpected type is never an error of the whole row.
+type text string
 
-// links returns the texts of the fields that hold links, the one to use first.
-func (v *recordingValues) links() [2][]byte {
-	return [...][]byte{v[fieldPublicURL], v[fieldSrc]}
-}
-
-// UnmarshalJSON decodes one row. It fails only when the row is not a JSON object.
-func (c *Call) UnmarshalJSON(data []byte) error {
-	if !json.Valid(data) {
-		return fmt.Errorf("decode call row: %w", errRowNotJSON)
-	}
-	raw := bytes.Clone(data)
-	if err := c.decode(bytes.TrimSpace(raw)); err != nil {
-		return err
-	}
-	c.Raw, c.checked = raw, len(raw)
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *text) UnmarshalJSON(data []byte) error {
+	*t = textOf(data)
 	return nil
 }
 
-var (
-	errRowNotJSON = errors.New("the row is not valid JSON")
-	errNoObject   = errors.New("decode call row: it is not a JSON object")
-)
-
-// decode decodes a row of valid JSON, which it keeps as Raw. It fails when that is not
-// an object; null is one without fields.
-func (c *Call) decode(row []byte) error {
+// textOf returns the text of a valid JSON value, "" for none.
+func textOf(value []byte) text {
+	value = bytes.TrimSpace(value)
 	switch {
-	case string(row) == "null":
-		*c = Call{Raw: row, checked: len(row), withoutField: true}
-		return nil
-	case row[0] != '{':
-		return errNoObject
+	case len(value) == 0 || string(value) == "null":
+		return ""
+	case value[0] != '"':
+		return text(value)
 	}
-	*c = Call{Raw: row, checked: len(row)}
-	var values [len(rowFields) + 1][]byte
-	rowNames.read(row, values[:])
-	c.setTexts(values[:len(rowFields)])
-
-	recording := values[len(rowFields)]
-	c.withoutField = recording == nil
-	elements, readable := recordingElements(recording)
-	c.RecordingUnreadable = !readable
-	if len(elements) > 0 {
-		c.Recordings = make([]Recording, 0, len(elements))
+	if inner := value[1 : len(value)-1]; bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
+		return text(inner)
 	}
-	for _, element := range elements {
-		if element[0] != '{' {
-			c.RecordingUnreadable = true
-			continue
-		}
-		c.Recordings = append(c.Recordings, newRecording(c.ID, element))
-	}
-	identify(c.Recordings)
-	return nil
+	var s string
+	_ = json.Unmarshal(value, &s) // a valid string can be decoded
+	return text(s)
 }
 
-// setTexts sets the scalars of the row to their values, by rowFields. Those by which a
-// caller remembers a call get memory of their own, so as not to keep the others.
-func (c *Call) setTexts(values [][]byte) {
-	var ends [len(rowFields)]int
-	joined := joinTexts(values, ends[:])
-	from := 0
-	for i, field := range rowFields {
-		t := text(joined[from:ends[i]])
-		from = ends[i]
-		dest := field.dest(c)
-		*dest = field.take(t)
-		if dest == &c.CallLength {
-			c.inProgress = string(values[i]) == "null" || strings.EqualFold(string(t), "null")
-		}
-	}
-	c.ID, c.CallDate, c.CallLength = strings.Clone(c.ID), strings.Clone(c.CallDate), strings.Clone(c.CallLength)
-}
-
-// newRecording decodes a recording. Its strings share no memory with the row.
-func newRecording(callID string, element []byte) Recording {
-	var v recordingValues
-	recordingNames.read(element, v[:])
-	r := Recording{
-		ID: textOf(v[fieldRecordingID]).asID(), CallID: callID, Filename: textOf(v[fieldFilename]).orNull(),
-		Type: string(textOf(v[fieldType])), New: string(textOf(v[fieldNew])),
-	}
-	for _, link := range v.links() {
-		if r.Link == "" {
-			r.Link = Secret(textOf(link).orNull())
-		}
-	}
-	return r
-}
-
-// recordingElements returns the recordings of a row, each as a JSON object. The
-// vendor documents an array; an object stands for one recording, or for a map of
-// them as PHP encodes a list with gaps; null, "" and a missing field for none.
-func recordingElements(field []byte) (elements [][]byte, readable bool) {
-	if len(field) == 0 {
-		return nil, true
-	}
-	switch field[0] {
-	case '[':
-		return slices.DeleteFunc(elementsOf(field), isNothing), true
-	case '{':
-		values := slices.DeleteFunc(objectValues(field), isNothing)
-		if len(values) == 0 {
-			return nil, true
-		}
-		for _, value := range values {
-			if value[0] != '{' {
-				return [][]byte{field}, true
-			}
-		}
-		return values, true
-	}
-	return nil, isNothing(field)
-}
-
-// isNothing reports whether a JSON value is one of the ways to say "none".
-func isNothing(value []byte) bool {
-	switch string(value) {
-	case "null", `""`, `"null"`, "false", "[]", "{}":
-		return true
-	}
-	return false
-}
-
-// identify gives each recording of one call its identity. Where an id has two
-// file names both get a suffix, so that neither can be taken for a recording
-// that an earlier listing showed under the bare id.
-func identify(recordings []Recording) {
-	shared := idsOfSeveralNames(recordings)
-	for i := range recordings {
-		r := &recordings[i]
-		switch {
-		case r.ID == "":
-			r.Identity = "call-" + r.CallID + "-" + shortHash(r.Filename, linkPath(r.Link))
-		case shared[r.ID]:
-			r.Identity = r.ID + "#" + shortHash(r.Filename)
-		default:
-			r.Identity = r.ID
-		}
-	}
-}
-
-// idsOfSeveralNames returns the ids that have more than one file name.
-func idsOfSeveralNames(recordings []Recording) map[string]bool {
-	if len(recordings) < 2 { // as nearly all calls
-		return nil
-	}
-	names := make(map[string]string, len(recordings))
-	shared := make(map[string]bool)
-	for _, r := range recordings {
-		if first, seen := names[r.ID]; seen && first != r.Filename {
-			shared[r.ID] = true
-		}
-		names[r.ID] = r.Filename
-	}
-	return shared
-}
-
-func shortHash(parts ...string) string {
-	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
-	return hex.EncodeToString(sum[:8])
-}
-
-// AccountID returns the account that the recording belongs to, as its link or
-// else its file name tells, or "". Both forms were seen in public material only
-// (account id in the link's first JSON field, and before the file name's first
-// underscore), so that a caller should ask for agreement before it relies on one.
-func (r *Recording) AccountID() string {
-	if id := accountInLink(linkPath(r.Link)); id != "" {
-		return id
-	}
-	first, rest, found := strings.Cut(r.Filename, "_")
-	if !found || !strings.Contains(rest, "_") {
+// orNull returns the text, and "" for the literal "null" that stands in place of
+// null in some rows.
+func (t text) orNull() string {
+	s := strings.TrimSpace(string(t))
+	if strings.EqualFold(s, "null") {
 		return ""
 	}
-	if _, err := strconv.ParseUint(first, 10, 63); err != nil {
-		return ""
-	}
-	return first
+	return s
 }
 
-// StartEpoch returns the time of the recording's start that the file name holds
-// (…_EPOCH_FRACTION-in-…), and whether it holds one.
-func (r *Recording) StartEpoch() (time.Time, bool) {
-	parts := strings.Split(r.Filename, "_")
-	if len(parts) < 3 {
-		return time.Time{}, false
+// asID is orNull for what a call or a recording is noted under. What cannot be is as
+// good as no id: where a list or an object stands in its place, its JSON may be longer
+// than any id, and not UTF-8.
+func (t text) asID() string {
+	const maxLength = 1 << 10
+	id := t.orNull()
+	if len(id) > maxLength || !utf8.ValidString(id) {
+		return ""
 	}
-	seconds, err := strconv.ParseInt(parts[len(parts)-2], 10, 64)
-	if err != nil || seconds < 1_000_000_000 || seconds > 9_999_999_999 {
-		return time.Time{}, false
-	}
-	return time.Unix(seconds, 0), true
+	return id
 }
 
-func accountInLink(path string) string {
-	token := path[strings.LastIndexByte(path, '/')+1:]
-	decoded, err := base64Any(token)
-	if err != nil {
-		return ""
+// count returns the text as a count, and whether it is one.
+func (t text) count() (int, bool) {
+	written := strings.ReplaceAll(t.orNull(), ",", "") // as in 1,006
+	n, err := strconv.Atoi(written)
+	if err != nil { // as in 12.0
+		f, floatErr := strconv.ParseFloat(written, 64)
+		n, err = int(f), floatErr
+		if err != nil || f != math.Trunc(f) || f < 0 || f > maxCount {
+			return 0, false
+		}
 	}
-	plain, err := url.QueryUnescape(string(decoded))
-	if err != nil {
-		return ""
-	}
-	var fields struct {
-		AccountID text `json:"account_id"`
-	}
-	if json.Unmarshal([]byte(plain), &fields) != nil {
-		return ""
-	}
-	return fields.AccountID.orNull()
+	return n, n >= 0
 }
+
+// maxCount is the largest count that is believed where it is not written as a whole number.
+const maxCount = 1 << 40

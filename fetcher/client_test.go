@@ -31,7 +31,7 @@ func clientOn(t *testing.T, handle http.HandlerFunc, change func(*fetcher.Option
 	}
 	options := fetcher.Options{
 		APIURL: server.URL, Token: "test-token", Zone: time.UTC, AllowHosts: hosts,
-		Retry:  retry.Policy{Tries: 1, Initial: time.Millisecond, Max: time.Millisecond},
+		Retry: retry.Policy{Tries: 1, Initial: time.Millisecond, Max: time.Millisecond}, RetryFor: time.Second,
 		Logger: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {

@@ -79,34 +79,24 @@ func (w Window) String() string {
 // contains reports whether t lies in the window.
 func (w Window) contains(t time.Time) bool { return !t.Before(w.From) && !t.After(w.To) }
 
-// distance returns how far outside the window t lies, 0 inside.
-func (w Window) distance(t time.Time) time.Duration {
-	switch {
-	case t.Before(w.From):
-		return w.From.Sub(t)
-	case t.After(w.To):
-		return t.Sub(w.To)
-	}
-	return 0
-}
+// minWindow is the narrowest half that a window is split into, its overlap not counted.
+const minWindow = 2 * time.Second
 
-// shortestWindow is the narrowest span that is asked for.
-const shortestWindow = 2 * time.Second
-
-// split returns two windows that share their boundary second and cover w. The
-// boundary never falls into one of the clock changes, where the API may read it as
-// either of two instants. It reports false when there is no such boundary.
+// split returns two windows that cover w and overlap by one second on each side of
+// their boundary: a row there lies inside one of them, whether the API's bounds are
+// inclusive or not. No end falls into one of the clock changes, where the API may read
+// it as either of two instants. It reports false when there is no such boundary.
 func (w Window) split(changes []Window) (early, late Window, ok bool) {
 	middle := w.From.Add(w.To.Sub(w.From) / 2).Truncate(time.Second)
 	candidates := []time.Time{middle}
 	for _, change := range changes {
-		if change.contains(middle) && middle.Before(change.To) {
-			candidates = []time.Time{change.From.Add(-time.Second), change.To}
+		if !middle.Add(time.Second).Before(change.From) && middle.Add(-time.Second).Before(change.To) {
+			candidates = []time.Time{change.From.Add(-2 * time.Second), change.To.Add(time.Second)}
 		}
 	}
 	for _, at := range candidates {
-		if at.Sub(w.From) >= shortestWindow && w.To.Sub(at) >= shortestWindow {
-			return Window{w.From, at}, Window{at, w.To}, true
+		if at.Sub(w.From) >= minWindow && w.To.Sub(at) >= minWindow {
+			return Window{w.From, at.Add(time.Second)}, Window{at.Add(-time.Second), w.To}, true
 		}
 	}
 	return Window{}, Window{}, false

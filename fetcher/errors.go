@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -23,42 +24,27 @@ type APIError struct {
 
 // Error returns one lower-case line.
 func (e *APIError) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: the API answered %d", e.Op, e.Status)
+	said := fmt.Sprintf("%s: the API answered %d", e.Op, e.Status)
 	if e.Code != 0 {
-		fmt.Fprintf(&b, ", code %d", e.Code)
+		said += fmt.Sprintf(", code %d", e.Code)
 	}
 	if e.Text != "" {
-		fmt.Fprintf(&b, ": %q", e.Text)
+		said += fmt.Sprintf(": %q", e.Text)
 	}
-	return b.String()
+	return said
 }
 
 // Refused reports whether the API refused the token: missing, invalid, or without
 // the right to search call logs (codes 5001, 401 and 403 of the vendor's glossary;
-// 4001 and 4002 were seen in one client).
+// 4001 and 4002 were seen in one client). A 403 without such a code may be a gateway's.
 func (e *APIError) Refused() bool {
-	switch e.Code {
-	case 401, 403, 4001, 4002, 5001:
-		return true
-	}
-	return e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
+	return e.Status == http.StatusUnauthorized || slices.Contains([]int{401, 403, 4001, 4002, 5001}, e.Code)
 }
 
 // Unknown returns which kind of id the API does not know, or "": a list,
 // campaign, user or queue that was asked for (codes 6002, 6004, 6006, 6030).
 func (e *APIError) Unknown() string {
-	switch e.Code {
-	case 6002:
-		return "list"
-	case 6004:
-		return "campaign"
-	case 6006:
-		return "user"
-	case 6030:
-		return "queue"
-	}
-	return ""
+	return map[int]string{6002: "list", 6004: "campaign", 6006: "user", 6030: "queue"}[e.Code]
 }
 
 // beyondCeiling reports whether the offset was over the API's limit.
@@ -68,18 +54,34 @@ func (e *APIError) beyondCeiling() bool { return e.Code == 7231 }
 // status or, under any status, by its own code.
 func (e *APIError) asksToWait() bool { return asksToWait(e.Status) || asksToWait(e.Code) }
 
-// passing reports whether a further attempt may succeed.
-func (e *APIError) passing() bool {
-	if e.Refused() || e.Unknown() != "" || e.beyondCeiling() {
-		return false
-	}
-	return e.Status >= 500 || e.Code == 500 || e.Status == http.StatusRequestTimeout || e.asksToWait()
+// isBare reports whether the API asks to wait by no more than a 503, which may as well
+// be a failure.
+func (e *APIError) isBare() bool {
+	return e.RetryAfter == 0 && e.Status != http.StatusTooManyRequests && e.Code != http.StatusTooManyRequests
 }
 
-// ErrUnreachable is wrapped by an error of the API that stayed after all attempts.
+// final reports whether a further attempt would get the same answer.
+func (e *APIError) final() bool { return e.Refused() || e.Unknown() != "" || e.beyondCeiling() }
+
+// ErrUnreachable is wrapped by the last error of an API that gave no good answer for
+// Options.RetryFor.
 var ErrUnreachable = errors.New("the API cannot be reached")
 
-// RetryLaterError says that a host asked to wait longer than a run should.
+// WindowError says that the API's answer for one window cannot be understood, after
+// several tries, while it answers for others.
+type WindowError struct {
+	Window Window
+	Cause  error
+}
+
+// Error returns one lower-case line.
+func (e *WindowError) Error() string { return fmt.Sprintf("list %s: %v", e.Window, e.Cause) }
+
+// Unwrap returns the cause.
+func (e *WindowError) Unwrap() error { return e.Cause }
+
+// RetryLaterError says that a host asked to wait longer than a run should: the API, or
+// a host of links for several recordings in a row.
 type RetryLaterError struct {
 	Host  string
 	After time.Duration
@@ -90,13 +92,16 @@ func (e *RetryLaterError) Error() string {
 	return fmt.Sprintf("%s asks to come back in %s", e.Host, e.After.Round(time.Second))
 }
 
-// IgnoredParameterError says that most rows of a first page contradict what was
-// asked for, so that the API must have ignored the parameter.
-type IgnoredParameterError struct{ Parameter string }
+// IgnoredParameterError says that more than half of the rows of a window's first page
+// contradict what was asked for, so that the API must have ignored the parameter.
+type IgnoredParameterError struct {
+	Window    Window
+	Parameter string
+}
 
 // Error returns one lower-case line.
 func (e *IgnoredParameterError) Error() string {
-	return fmt.Sprintf("list calls: the API ignored %s: most rows of the first page lie outside what was asked for", e.Parameter)
+	return fmt.Sprintf("list calls: the API ignored %s: more than half of the rows lie outside what was asked for", e.Parameter)
 }
 
 // ErrNotAllowed says that a link or a redirect points to a place that is not
@@ -136,6 +141,9 @@ func withoutSecrets(op string, err error) error {
 		if errors.Is(err, known) {
 			return &transportError{op, known.Error(), err}
 		}
+	}
+	if errors.Is(err, errNotJSON) {
+		return fmt.Errorf("%s: %w", op, err)
 	}
 	said := inner.Error()
 	if strings.Contains(said, "Location header") {

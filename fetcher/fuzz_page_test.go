@@ -28,7 +28,6 @@ func FuzzDecodePage(f *testing.F) {
 	f.Add([]byte(`{"success":false,"code":"5001"}`), uint16(200))
 	f.Add([]byte(`<html>bad gateway</html>`), uint16(502))
 	f.Fuzz(func(t *testing.T, body []byte, status uint16) {
-		checkAgainstPlain(t, int(status), body)
 		p, err := decodePage("op", int(status), body)
 		if err != nil {
 			checkErrorText(t, err)
@@ -37,6 +36,7 @@ func FuzzDecodePage(f *testing.F) {
 		if len(p.calls)+p.unreadable != p.rows || p.total < -1 {
 			t.Fatalf("%d rows of %d, of which %d read and %d not", p.rows, p.total, len(p.calls), p.unreadable)
 		}
+		checkRowCount(t, body, p)
 		for i := range p.calls {
 			checkKept(t, &p.calls[i])
 			_ = p.calls[i].Fields()
@@ -51,6 +51,19 @@ func FuzzDecodePage(f *testing.F) {
 			}
 		}
 	})
+}
+
+// checkRowCount counts the rows of a plain answer by encoding/json alone.
+func checkRowCount(t *testing.T, body []byte, p *page) {
+	t.Helper()
+	var plain struct {
+		Data struct{ Results []json.RawMessage }
+	}
+	lower := bytes.ToLower(body)
+	twice := bytes.Count(lower, []byte(`data"`)) != 1 || bytes.Count(lower, []byte(`results"`)) != 1
+	if !twice && json.Unmarshal(body, &plain) == nil && p.rows != len(plain.Data.Results) {
+		t.Fatalf("%d rows of %d: %q", p.rows, len(plain.Data.Results), body)
+	}
 }
 
 // anyAddress is a judgement of its own on what is an address, escaped or not.
@@ -168,7 +181,7 @@ func FuzzCallRow(f *testing.F) {
 		for _, text := range []*string{&filename, &id, &token, &key} {
 			*text = string([]rune(*text)) // JSON holds characters alone
 		}
-		if max(len(id), len(key)) > longestID {
+		if max(len(id), len(key)) > 1<<10 {
 			t.Skip()
 		}
 		link := "https://media.convoso.com/play/" + token + "?rlt=" + key
@@ -239,7 +252,6 @@ func checkPage(t *testing.T, want wantRow, shape uint8) *Call {
 	if shape&2 != 0 {
 		body = bytes.ReplaceAll(body, []byte("/"), []byte(`\/`)) // as PHP writes
 	}
-	checkAgainstPlain(t, 200, body)
 	p, err := decodePage("op", 200, body)
 	if err != nil {
 		t.Fatalf("%v: %s", err, body)
@@ -248,7 +260,7 @@ func checkPage(t *testing.T, want wantRow, shape uint8) *Call {
 		t.Fatalf("%d rows, %d unreadable, total %d: %s", p.rows, p.unreadable, p.total, body)
 	}
 	c := &p.calls[1]
-	if c.ID != orNone(want.id) || c.AgentComment != want.comment || len(c.Recordings) != len(want.recordings) || c.RecordingUnreadable {
+	if c.ID != orNone(want.id) || c.Fields()["agent_comment"] != want.comment || len(c.Recordings) != len(want.recordings) || c.RecordingUnreadable {
 		t.Fatalf("call %q with %d recordings of %d: %s", c.ID, len(c.Recordings), len(want.recordings), body)
 	}
 	for i, r := range want.recordings {

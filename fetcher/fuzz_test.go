@@ -1,6 +1,7 @@
 package fetcher
 
 import (
+	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
@@ -27,7 +28,7 @@ func FuzzRetryAfter(f *testing.F) {
 		}
 		if isDigits(value) {
 			n, err := strconv.ParseInt(value, 10, 32)
-			if err == nil && got != time.Duration(n)*time.Second || err != nil && got <= latestReturn {
+			if err == nil && got != time.Duration(n)*time.Second || err != nil && got <= MaxRetryAfter {
 				t.Errorf("%q: %v", value, got)
 			}
 		}
@@ -56,15 +57,15 @@ func isDigits(s string) bool { return s != "" && strings.Trim(s, "0123456789") =
 // checkPause lets a host ask to wait, once more while it waits.
 func checkPause(t *testing.T, after time.Duration) {
 	t.Helper()
-	p := newPacer("h", 5, 0)
+	p := newPacer("h", 5, 0, 1, slog.New(slog.DiscardHandler))
 	for range 2 {
 		before := time.Now()
-		err := p.refused(ticket{at: before, rate: 3}, after)
+		err := p.refused(ticket{at: before, rate: 3}, refusal{after: after})
 		pause := p.snapshot().PausedUntil.Sub(before)
 		switch {
-		case (err != nil) != (after > latestReturn):
+		case (err != nil) != (after > MaxRetryAfter):
 			t.Fatalf("%v: error %v", after, err)
-		case err == nil && pause <= 0, pause > latestReturn+time.Since(before), err == nil && after > 0 && pause < after:
+		case err == nil && pause <= 0, pause > MaxRetryAfter+time.Since(before), err == nil && after > 0 && pause < after:
 			t.Fatalf("asked to wait %v, pauses %v", after, pause)
 		}
 	}
@@ -72,7 +73,7 @@ func checkPause(t *testing.T, after time.Duration) {
 
 // FuzzSplit splits windows, and the day in which each begins, as far as they can be
 // split around one busy second and around clock changes, and expects them to cover
-// every second, to share only their boundaries, to be no shorter than two seconds,
+// every second, to share two seconds around their boundary, to be no shorter than two seconds,
 // never to begin in a clock change, and to be left whole only where no boundary is
 // possible.
 func FuzzSplit(f *testing.F) {
@@ -104,7 +105,7 @@ func splitAll(t *testing.T, whole Window, busy time.Time, location *time.Locatio
 	t.Helper()
 	const longest = time.Hour // of a window that is not busy
 	changes, judge := clockChanges(whole, location), judgeOf(whole, location)
-	pending, next := []Window{whole}, whole.From
+	pending, next := []Window{whole}, whole.From // where the next window begins
 	for len(pending) > 0 {
 		w := pending[len(pending)-1]
 		pending = pending[:len(pending)-1]
@@ -124,12 +125,12 @@ func splitAll(t *testing.T, whole Window, busy time.Time, location *time.Locatio
 			}
 		}
 		if !w.From.Equal(next) {
-			t.Fatalf("gap or overlap before %v, expected %v", w, next)
+			t.Fatalf("%v does not overlap the one before, which ends at %v", w, next.Add(2*time.Second))
 		}
-		next = w.To
+		next = w.To.Add(-2 * time.Second)
 		checkWidened(t, judge, w, w.widened(changes))
 	}
-	if !next.Equal(whole.To) {
+	if next = next.Add(2 * time.Second); !next.Equal(whole.To) {
 		t.Fatalf("ends at %v, not %v", next, whole.To)
 	}
 }
@@ -137,14 +138,16 @@ func splitAll(t *testing.T, whole Window, busy time.Time, location *time.Locatio
 func checkSplit(t *testing.T, judge judge, w, early, late Window) {
 	t.Helper()
 	switch {
-	case !early.From.Equal(w.From) || !late.To.Equal(w.To) || !early.To.Equal(late.From):
+	case !early.From.Equal(w.From) || !late.To.Equal(w.To) || early.To.Sub(late.From) != 2*time.Second:
 		t.Fatalf("%v became %v and %v", w, early, late)
 	case early.To.Sub(early.From) < 2*time.Second || late.To.Sub(late.From) < 2*time.Second:
 		t.Fatalf("%v is too short, or %v is", early, late)
+	case !early.To.Before(w.To) || !late.From.After(w.From):
+		t.Fatalf("%v is not shorter than %v, or %v is not", early, w, late)
 	case early.To.Nanosecond() != 0:
 		t.Fatalf("boundary %v is no whole second", early.To)
-	case !judge.plain(early.To):
-		t.Fatalf("boundary %v lies in a clock change", early.To)
+	case !judge.plain(early.To) || !judge.plain(late.From):
+		t.Fatalf("%v ends in a clock change, or %v begins in one", early, late)
 	}
 }
 
@@ -202,7 +205,7 @@ func (j judge) plain(wall time.Time) bool {
 func (j judge) boundaryIn(w Window) (at time.Time, possible bool) {
 	const shortest = 2 * time.Second
 	for at = w.From.Add(shortest); !at.After(w.To.Add(-shortest)); at = at.Add(time.Second) {
-		if j.plain(at) {
+		if j.plain(at.Add(-time.Second)) && j.plain(at) && j.plain(at.Add(time.Second)) {
 			return at, true
 		}
 	}

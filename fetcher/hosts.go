@@ -1,6 +1,7 @@
 package fetcher
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
@@ -68,20 +69,28 @@ func (h AllowedHosts) allows(u *url.URL) bool {
 // allowsDial reports whether host:port belongs to an origin that was allowed by
 // its whole name, and so may be a private address.
 func (h AllowedHosts) allowsDial(address string) bool {
-	address = strings.ToLower(address)
+	address = normalAddress(address)
 	return h.origins["http://"+address] || h.origins["https://"+address]
 }
 
 // origin returns scheme://host:port in lower case, with the port always there.
 func origin(u *url.URL) string { return strings.ToLower(u.Scheme) + "://" + hostPort(u) }
 
+// hostPort returns the address that is dialled for a URL, as normalAddress does.
 func hostPort(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
-		port = "443"
-		if strings.EqualFold(u.Scheme, "http") {
-			port = "80"
-		}
+		port = map[string]string{"http": "80", "socks5": "1080", "socks5h": "1080"}[strings.ToLower(u.Scheme)]
 	}
-	return net.JoinHostPort(strings.TrimSuffix(strings.ToLower(u.Hostname()), "."), port)
+	return normalAddress(net.JoinHostPort(u.Hostname(), cmp.Or(port, "443")))
+}
+
+// normalAddress returns host:port in lower case and without a dot behind the host, which
+// make no difference.
+func normalAddress(address string) string {
+	host, port, err := net.SplitHostPort(strings.ToLower(address))
+	if err != nil {
+		return address
+	}
+	return net.JoinHostPort(strings.TrimSuffix(host, "."), port)
 }

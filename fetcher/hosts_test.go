@@ -15,6 +15,8 @@ func TestAllowedHosts(t *testing.T) {
 		"https://a.b.CONVOSO.com/a":               true,
 		"https://a.convoso.com:443/":              true,
 		"https://a.convoso.com./":                 true,
+		"HTTPS://A.CONVOSO.COM.:443/":             true,
+		"http://127.0.0.1.:9000/x":                true,
 		"https://convoso.com/":                    false,
 		"https://evilconvoso.com/":                false,
 		"https://a.convoso.com.evil.example/":     false,
@@ -40,7 +42,7 @@ func TestAllowedHosts(t *testing.T) {
 			t.Errorf("%s: %v", address, got)
 		}
 	}
-	if !hosts.allowsDial("127.0.0.1:9000") || hosts.allowsDial("127.0.0.1:80") {
+	if !hosts.allowsDial("127.0.0.1:9000") || !hosts.allowsDial("Other.Example.ORG.:8443") || hosts.allowsDial("127.0.0.1:80") {
 		t.Error("dialling follows the origins")
 	}
 	for _, bad := range []string{"", "a b", "http://", "ftp://x", "https://x/path", "https://u@x", "*", "a/b", "*.", "x:80"} {
@@ -65,6 +67,9 @@ func TestExactURL(t *testing.T) {
 		"https://h/a?b?c":                     "/a?b?c",
 		"https://h/a?":                        "/a?",
 		"https://h/a#fragment":                "/a",
+		"https://h/a b?c= d":                  "/a%20b?c=%20d",
+		"https://h/100%?c=%zz":                "/100%?c=%zz",
+		"https://h/%2":                        "/%2",
 	} {
 		u, err := exactURL(Secret(raw))
 		if err != nil {
@@ -75,7 +80,7 @@ func TestExactURL(t *testing.T) {
 			t.Errorf("%s: %s at %s", raw, got, u.Host)
 		}
 	}
-	for _, raw := range []string{"", "/a", "h/a", "ftp://h/a", "https:///a", "https://h/a b", "https://h/a\nb", "https://h/%zz", "javascript:alert(1)"} {
+	for _, raw := range []string{"", "/a", "h/a", "ftp://h/a", "https:///a", "https://h/a\nb", "javascript:alert(1)"} {
 		if u, err := exactURL(Secret(raw)); err == nil {
 			t.Errorf("%q became %q", raw, u.RequestURI())
 		}

@@ -2,9 +2,14 @@ package fetcher
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"html"
+	"net/url"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -14,241 +19,257 @@ const droppedLink = "[link dropped]"
 // it stands in JSON within a text, in which its slashes may be escaped.
 var addressPattern = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*:(?:\\*/|\\+u002[Ff]){2}[^\s"'<>]*`)
 
-// RowWithoutLinks returns the row as received, compact, with every address in it
-// replaced: whatever stands under src and public_url, in any case of these names, and
-// any other text that holds an address or the token of such a link, in fields known or
-// unknown. Order of fields, numbers and duplicates stay as they were. It fails when the
-// row is not valid JSON.
-func (c *Call) RowWithoutLinks() (json.RawMessage, error) {
-	var space [2 << 10]byte // for nearly any row, so that what is returned fits
-	row, err := c.AppendRowWithoutLinks(space[:0])
-	if err != nil {
-		return nil, err
-	}
-	return bytes.Clone(row), nil
-}
-
-// AppendRowWithoutLinks appends what [Call.RowWithoutLinks] returns. Where it fails it
-// returns dst as it was.
-func (c *Call) AppendRowWithoutLinks(dst []byte) ([]byte, error) {
-	row, ok := c.validRow()
-	if !ok {
-		return dst, fmt.Errorf("drop links from row: %w", errRowNotJSON)
-	}
-	var space [8][]byte
-	return appendWithoutLinks(dst, row, appendRowSecrets(space[:0], row)), nil
-}
-
-var (
-	linkNames     = fieldNames{"src", "public_url"} // whose values are links
-	recordingName = fieldNames{"recording"}         // whose value may be a link
-)
-
-// appendRowSecrets appends what opens the recordings of a row by itself. It looks at
-// every field that may hold a link, wherever it stands, and not just at those that are
-// decoded: of several with one name that is the last.
-func appendRowSecrets(secrets [][]byte, row []byte) [][]byte {
-	for name, rest := nextString(row); name != nil; name, rest = nextString(rest) {
-		if len(rest) == 0 || rest[0] != ':' {
-			continue // a value
-		}
-		switch {
-		case linkNames.have(name):
-			rest = withoutSpace(rest[1:])
-			value := rest[:valueEnd(rest)]
-			secrets = appendSecretsIn(appendTextSecrets(secrets, value), value)
-			rest = rest[len(value):]
-		case recordingName.have(name): // the fields in it come next
-			rest = withoutSpace(rest[1:])
-			secrets = appendBareSecrets(secrets, rest[:valueEnd(rest)])
-		}
-	}
-	return secrets
-}
-
-// appendBareSecrets appends the secrets of links that stand in place of a recording.
-func appendBareSecrets(secrets [][]byte, recording []byte) [][]byte {
-	switch recording[0] {
-	case '"':
-		return appendTextSecrets(secrets, recording)
-	case '[':
-		at := inside(recording)
-		for element, ok := at.next(); ok; element, ok = at.next() {
-			if element[0] == '"' {
-				secrets = appendTextSecrets(secrets, element)
-			}
-		}
-	}
-	return secrets
-}
-
-// appendSecretsIn appends the secrets of all texts in an array or object.
-func appendSecretsIn(secrets [][]byte, value []byte) [][]byte {
-	if value[0] != '[' && value[0] != '{' {
-		return secrets
-	}
-	for text, rest := nextString(value); text != nil; text, rest = nextString(rest) {
-		if rest[0] != ':' { // no name
-			secrets = appendTextSecrets(secrets, text)
-		}
-	}
-	return secrets
-}
-
-// appendTextSecrets appends the secrets of the link that is the text of a value.
-func appendTextSecrets(secrets [][]byte, value []byte) [][]byte {
-	return appendLinkSecrets(secrets, withoutNull(unquoted(value)))
-}
-
-// nextString returns the first string of valid JSON, in its quotes, and what follows
-// it after any space; nil where there is none.
-func nextString(data []byte) (quoted, rest []byte) {
-	begin := bytes.IndexByte(data, '"')
-	if begin < 0 {
-		return nil, nil
-	}
-	end := begin + stringEnd(data[begin:])
-	return data[begin:end], withoutSpace(data[end:])
-}
-
-// have reports whether a name in quotes is one of these, in any case. It is asked of
-// every name of a row, of which hardly any has the length of one of these: index would
-// make dropping links a quarter slower.
-func (names fieldNames) have(quoted []byte) bool {
-	name, plain := plainString(quoted)
-	if !plain {
-		name = appendText(nil, quoted)
-	}
-	for _, wanted := range names {
-		if (len(name) == len(wanted) || !plain) && strings.EqualFold(string(name), wanted) {
-			return true
-		}
-	}
-	return false
-}
-
-// LinkSecrets returns the parts of a link that open the recording by themselves:
-// the last part of its path and each value of its query, where long enough to be
-// told from ordinary text.
-func LinkSecrets(link Secret) []string {
-	var secrets []string
-	for _, secret := range appendLinkSecrets(nil, []byte(link.Reveal())) {
-		secrets = append(secrets, string(secret))
-	}
-	return secrets
-}
-
-func appendLinkSecrets(secrets [][]byte, link []byte) [][]byte {
-	const shortest = 12
-	path := pathOf(link)
-	if token := path[bytes.LastIndexByte(path, '/')+1:]; len(token) >= shortest {
-		secrets = append(secrets, token)
-	}
-	_, query, more := bytes.Cut(link, []byte("?"))
-	for more {
-		var pair []byte
-		pair, query, more = bytes.Cut(query, []byte("&"))
-		if _, value, _ := bytes.Cut(pair, []byte("=")); len(value) >= shortest {
-			secrets = append(secrets, value)
-		}
-	}
-	return secrets
-}
-
-// linkPath returns the part of a link that names the recording: without the
-// query, which holds a value of the account that may change.
-func linkPath(link Secret) string { return string(pathOf([]byte(link.Reveal()))) }
-
-func pathOf(link []byte) []byte {
-	if _, rest, found := bytes.Cut(link, []byte("://")); found {
-		link = rest
-	}
-	if i := bytes.IndexByte(link, '/'); i >= 0 {
-		link = link[i:]
-	}
-	path, _, _ := bytes.Cut(link, []byte("?"))
-	return path
-}
-
-// appendWithoutLinks is AppendRowWithoutLinks for a row that is valid.
-func appendWithoutLinks(dst, row []byte, secrets [][]byte) []byte {
-	for len(row) > 0 {
-		switch char := row[0]; {
-		case isSpace(char):
-			row = row[1:]
-		case char != '"':
-			dst, row = append(dst, char), row[1:]
-		default:
-			end := stringEnd(row)
-			text := row[:end]
-			row = withoutSpace(row[end:])
-			dst = appendTextWithoutLinks(dst, text, secrets)
-			if len(row) > 0 && row[0] == ':' && linkNames.have(text) { // a string before a colon is a name
-				row = withoutSpace(row[1:])
-				end := valueEnd(row)
-				dst = append(append(dst, ':'), inPlaceOf(row[:end])...)
-				row = row[end:]
-			}
-		}
-	}
-	return dst
-}
-
-func withoutSpace(data []byte) []byte {
-	for len(data) > 0 && isSpace(data[0]) {
-		data = data[1:]
-	}
-	return data
-}
-
-// inPlaceOf returns what is kept of a link: that there was one.
-func inPlaceOf(link []byte) string {
-	if isNothing(link) || isEmpty(link) {
-		return "null"
-	}
-	return `"` + droppedLink + `"`
-}
-
-// isEmpty reports whether a value is an array or an object without anything in it.
-func isEmpty(value []byte) bool {
-	if value[0] != '[' && value[0] != '{' {
-		return false
-	}
-	return len(withoutSpace(value[1:])) == 1
-}
-
-// appendTextWithoutLinks appends a JSON string, as it is where it holds no link.
-func appendTextWithoutLinks(dst, quoted []byte, secrets [][]byte) []byte {
-	if inner, ok := plainString(quoted); ok && !mayHoldLink(inner, secrets) {
-		return append(dst, quoted...)
-	}
-	s := withoutAddresses(string(textOf(quoted)))
-	for _, secret := range secrets {
-		s = strings.ReplaceAll(s, string(secret), droppedLink)
-	}
-	var encoded bytes.Buffer
-	encoder := json.NewEncoder(&encoded)
-	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(s) // a string can be encoded
-	return append(dst, bytes.TrimSuffix(encoded.Bytes(), []byte("\n"))...)
-}
-
-func mayHoldLink(text []byte, secrets [][]byte) bool {
-	if bytes.Contains(text, []byte(":/")) {
-		return true
-	}
-	for _, secret := range secrets {
-		if bytes.Contains(text, secret) {
-			return true
-		}
-	}
-	return false
-}
-
 // withoutAddresses replaces every address in a text.
 func withoutAddresses(s string) string {
 	if !strings.Contains(s, ":/") && !strings.Contains(s, `:\`) { // which every address holds
 		return s
 	}
 	return addressPattern.ReplaceAllString(s, droppedLink)
+}
+
+// LinkHost returns the host[:port] that a link points to, "" where it cannot be read.
+func LinkHost(link Secret) string {
+	address, err := exactURL(link)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(address.Host)
+}
+
+// LinkOrigin returns what --allow-host is to be given for a link: its host, or its whole
+// origin where it is not https on the usual port; "" where the link cannot be read.
+func LinkOrigin(link Secret) string {
+	address, err := exactURL(link)
+	if err != nil {
+		return ""
+	}
+	if address.Scheme == "https" && (address.Port() == "" || address.Port() == "443") {
+		return strings.ToLower(address.Hostname())
+	}
+	return strings.ToLower(address.Scheme + "://" + address.Host)
+}
+
+// linkPath returns the part of a link that names the recording: without the
+// query, which holds a value of the account that may change.
+func linkPath(link Secret) string {
+	rest := link.Reveal()
+	if _, after, found := strings.Cut(rest, "://"); found {
+		rest = after
+	}
+	if i := strings.IndexByte(rest, '/'); i >= 0 {
+		rest = rest[i:]
+	}
+	path, _, _ := strings.Cut(rest, "?")
+	return path
+}
+
+// LinkSecrets returns what of a link opens the recording by itself, where long enough
+// to be told from ordinary text: the last part of its path and other long ones, the
+// values of its query and their parts, and what is encoded in them.
+func LinkSecrets(link Secret) []string {
+	const minLength, minLengthInside = 12, 24
+	var secrets []string
+	add := func(secret string, minLength int) {
+		for _, form := range []string{secret, fromPercent(secret)} {
+			bare := strings.TrimRight(form, "=")
+			if len(bare) >= minLength {
+				secrets = append(secrets, form, bare)
+			}
+		}
+	}
+	parts := strings.Split(linkPath(link), "/")
+	for i, part := range parts {
+		if i == len(parts)-1 {
+			add(part, minLength)
+		}
+		add(part, minLengthInside)
+	}
+	_, query, _ := strings.Cut(link.Reveal(), "?")
+	for pair := range strings.SplitSeq(query, "&") {
+		_, value, _ := strings.Cut(pair, "=")
+		add(value, minLength)
+		for part := range strings.SplitSeq(value, "/") {
+			add(part, minLength)
+		}
+	}
+	for _, value := range tokenFields(link) {
+		add(string(value), minLength)
+	}
+	// The longest first, so that no rest of it stays.
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
+	return slices.Compact(secrets)
+}
+
+// stringPattern finds the strings of valid JSON, in their quotes.
+var stringPattern = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+
+// RowWithoutLinks returns the row as received, compact, with every address in it
+// replaced: whatever stands under src and public_url, in any case of these names, and
+// any other text that holds an address or the secret of such a link in a form that can
+// be told from the row, in fields known or unknown. Order of fields, numbers and
+// duplicates stay as they were. It fails when the row is not valid JSON.
+func (c *Call) RowWithoutLinks() (json.RawMessage, error) {
+	var compact, kept bytes.Buffer
+	if json.Compact(&compact, c.Raw) != nil {
+		return nil, fmt.Errorf("drop links from row: %w", errNotJSON)
+	}
+	secrets := rowSecrets(compact.Bytes())
+	encoder := json.NewEncoder(&kept)
+	encoder.SetEscapeHTML(false)
+	rest := compact.Bytes()
+	for at := stringPattern.FindIndex(rest); at != nil; at = stringPattern.FindIndex(rest) {
+		kept.Write(rest[:at[0]])
+		s := string(textOf(rest[at[0]:at[1]]))
+		_ = encoder.Encode(withoutLinks(s, secrets)) // a string can be encoded
+		kept.Truncate(kept.Len() - len("\n"))
+		rest = rest[at[1]:]
+		if isLinkName(s) && bytes.HasPrefix(rest, []byte(":")) {
+			value := valueBehind(rest)
+			kept.WriteString(":" + inPlaceOf(value))
+			rest = rest[len(":")+len(value):]
+		}
+	}
+	kept.Write(rest)
+	return kept.Bytes(), nil
+}
+
+// rowSecrets returns what opens the recordings of a compact row by itself: of all links,
+// wherever they stand, and of texts in place of a recording.
+func rowSecrets(row []byte) (secrets []string) {
+	add := func(values ...json.RawMessage) {
+		for _, value := range values {
+			if value[0] == '"' {
+				secrets = append(secrets, LinkSecrets(Secret(textOf(value).orNull()))...)
+			}
+		}
+	}
+	for _, at := range stringPattern.FindAllIndex(row, -1) {
+		name, rest := string(textOf(row[at[0]:at[1]])), row[at[1]:]
+		switch isName := bytes.HasPrefix(rest, []byte(":")); {
+		case isName && isLinkName(name):
+			for _, text := range stringPattern.FindAll(valueBehind(rest), -1) {
+				add(text)
+			}
+		case isName && strings.EqualFold(name, "recording"):
+			value := valueBehind(rest)
+			add(value)
+			if value[0] == '[' {
+				elements, _ := valuesOf(value)
+				add(elements...)
+			}
+		}
+	}
+	return secrets
+}
+
+func isLinkName(name string) bool {
+	return strings.EqualFold(name, "src") || strings.EqualFold(name, "public_url")
+}
+
+// valueBehind returns the value behind the colon that valid JSON begins with.
+func valueBehind(rest []byte) (value json.RawMessage) {
+	_ = json.NewDecoder(bytes.NewReader(rest[1:])).Decode(&value)
+	return value
+}
+
+// inPlaceOf returns what is kept of a link: that there was one.
+func inPlaceOf(link json.RawMessage) string {
+	if values, ok := valuesOf(link); isNothing(link) || ok && len(values) == 0 {
+		return "null"
+	}
+	return `"` + droppedLink + `"`
+}
+
+// withoutLinks returns a text without addresses and without the secrets. A word that
+// holds one in another form is dropped as a whole, and so is the text where that is
+// not enough.
+func withoutLinks(s string, secrets []string) string {
+	for _, secret := range secrets {
+		s = strings.ReplaceAll(s, strings.ReplaceAll(secret, "+", " "), secret)
+	}
+	if s = withoutAddresses(s); !holdsAny(s, secrets, maxEncodings) {
+		return s
+	}
+	words := strings.Split(s, " ")
+	for i := range words {
+		for _, secret := range secrets {
+			words[i] = strings.ReplaceAll(words[i], secret, droppedLink)
+		}
+		if holdsAny(words[i], secrets, maxEncodings) {
+			words[i] = droppedLink
+		}
+	}
+	if s = strings.Join(words, " "); holdsAny(s, secrets, maxEncodings) {
+		return droppedLink
+	}
+	return s
+}
+
+// maxEncodings is how many encodings of a link, one in the other, are looked through.
+const maxEncodings = 3
+
+// holdsAny reports whether a text holds a secret, as it is or encoded.
+func holdsAny(s string, secrets []string, encodings int) bool {
+	for _, secret := range secrets {
+		if strings.Contains(s, secret) && !strings.Contains(droppedLink, secret) {
+			return true
+		}
+	}
+	return encodings > 0 && len(secrets) > 0 && slices.ContainsFunc(decodingsOf(s), func(decoded string) bool {
+		return decoded != s && holdsAny(decoded, secrets, encodings-1)
+	})
+}
+
+var (
+	base64Pattern  = regexp.MustCompile(`[A-Za-z0-9+/_-]{16,}`)
+	hexPattern     = regexp.MustCompile(`[0-9A-Fa-f]{24,}`)
+	escapePattern  = regexp.MustCompile(`\\+(u[0-9A-Fa-f]{4}|.)`)
+	percentPattern = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
+)
+
+// decodingsOf returns what a text may stand for: percent-encoded, with HTML's or JSON's
+// escapes, with a space for a plus, broken into lines, in hex, or in base64; the last two
+// may begin behind other letters.
+func decodingsOf(s string) []string {
+	decodings := []string{
+		fromPercent(s), html.UnescapeString(s), fromEscapes(s),
+		strings.ReplaceAll(s, " ", "+"), strings.Join(strings.Fields(s), ""),
+	}
+	for _, run := range base64Pattern.FindAllString(s, -1) {
+		for skipped := range 4 {
+			decodings = append(decodings, fromBase64(run[skipped:]))
+		}
+	}
+	for _, run := range hexPattern.FindAllString(s, -1) {
+		for skipped := range 2 {
+			decoded, _ := hex.DecodeString(run[skipped:]) // all but a last odd digit
+			decodings = append(decodings, string(decoded))
+		}
+	}
+	return decodings
+}
+
+// fromPercent decodes percent signs that are followed by two digits, and no others.
+func fromPercent(s string) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
+	return percentPattern.ReplaceAllStringFunc(s, func(escape string) string {
+		decoded, _ := url.PathUnescape(escape) // it has the form
+		return decoded
+	})
+}
+
+// fromEscapes decodes the escapes of JSON, however often they were escaped themselves.
+func fromEscapes(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	return escapePattern.ReplaceAllStringFunc(s, func(escape string) string {
+		char := strings.TrimLeft(escape, `\`)
+		if code, err := strconv.ParseUint(strings.TrimPrefix(char, "u"), 16, 16); err == nil && len(char) == 5 {
+			return string(rune(code))
+		}
+		return char
+	})
 }

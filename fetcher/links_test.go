@@ -1,7 +1,10 @@
 package fetcher_test
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -33,10 +36,7 @@ func TestRowWithoutLinksDropsEveryLink(t *testing.T) {
 		"token of a link deep in row": `{"id":"1","HIDDENHIDDENHIDDEN":1,"a":[[{"b":{"public_url":"x?k=HIDDENHIDDENHIDDEN"}}]],"recording":[{` + public + `}]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			var call fetcher.Call
-			if err := json.Unmarshal([]byte(row), &call); err != nil {
-				t.Fatal(err)
-			}
+			call := fetcher.Call{Raw: json.RawMessage(row)}
 			kept, err := call.RowWithoutLinks()
 			if err != nil {
 				t.Fatal(err)
@@ -56,12 +56,89 @@ func TestRowWithoutLinksDropsEveryLink(t *testing.T) {
 // TestRowWithoutLinksKeepsNothing tells a link that is missing from one that was
 // dropped.
 func TestRowWithoutLinksKeepsNothing(t *testing.T) {
-	var call fetcher.Call
-	if err := json.Unmarshal([]byte(`{"id":1,"recording":[{"recording_id":"5","public_url":null,"src":""}]}`), &call); err != nil {
-		t.Fatal(err)
-	}
+	call := fetcher.Call{Raw: json.RawMessage(`{"id":1,"recording":[{"recording_id":"5","public_url":null,"src":""}]}`)}
 	const want = `{"id":1,"recording":[{"recording_id":"5","public_url":null,"src":null}]}`
 	if kept, err := call.RowWithoutLinks(); err != nil || string(kept) != want {
 		t.Errorf("%s, %v", kept, err)
+	}
+}
+
+// TestRowWithoutLinksDropsEveryForm has a link stand in a comment, among other words, in
+// each form that can be told from the row.
+func TestRowWithoutLinksDropsEveryForm(t *testing.T) {
+	const (
+		id   = "u100xxxxxxxxxxxxxxxxxxxx"
+		rlt  = "abcdefghijk+LMNOP/qrstuvwxyz0123456789ABCDE"
+		host = "127.0.0.1:18102/play-recording-public/"
+	)
+	plain := url.QueryEscape(`{"account_id":100200,"u_id":"` + id + `"}`)
+	token := base64.StdEncoding.EncodeToString([]byte(plain))
+	if !strings.HasSuffix(token, "=") {
+		t.Fatal("the token has no padding")
+	}
+	link := "http://" + host + token + "?rlt=" + rlt
+	std, raw, web := base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding
+	text := func(s string) string {
+		encoded, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.ReplaceAll(string(encoded), "/", `\/`)
+	}
+	for name, form := range map[string]string{
+		"as it is":                  link,
+		"percent-encoded":           url.QueryEscape(link),
+		"percent-encoded, lower":    strings.ToLower(url.QueryEscape("http://")) + url.QueryEscape(host) + url.QueryEscape(token+"?rlt="+rlt),
+		"percent-encoded twice":     url.QueryEscape(url.QueryEscape(link)),
+		"percent-encoded path":      url.PathEscape(link),
+		"base64":                    std.EncodeToString([]byte(link)),
+		"base64 without padding":    raw.EncodeToString([]byte(link)),
+		"base64 for the web":        web.EncodeToString([]byte(link)),
+		"base64 behind letters":     "x/" + std.EncodeToString([]byte(link)),
+		"base64 of more":            std.EncodeToString([]byte("see " + link + " there")),
+		"base64 in lines":           std.EncodeToString([]byte(link))[:76] + "\r\n" + std.EncodeToString([]byte(link))[76:],
+		"base64 of percent-encoded": std.EncodeToString([]byte(url.QueryEscape(link))),
+		"hex":                       hex.EncodeToString([]byte(link)),
+		"hex in capitals":           strings.ToUpper(hex.EncodeToString([]byte(link))),
+		"hex behind a digit":        "7" + hex.EncodeToString([]byte(link)),
+		"hex of the key":            "key=" + hex.EncodeToString([]byte(rlt)),
+		"percent-encoded base64":    url.QueryEscape(std.EncodeToString([]byte(link))),
+		"without scheme":            host + token + "?rlt=" + rlt,
+		"with slashes only":         "//" + host + token + "?rlt=" + rlt,
+		"for HTML":                  strings.ReplaceAll(strings.ReplaceAll(link, "?", "?a=b&"), "&", "&amp;"),
+		"for HTML, numbered":        strings.NewReplacer("/", "&#47;", "+", "&#x2b;").Replace(link),
+		"plus as space":             strings.ReplaceAll(link, "+", " "),
+		"plus as space, no scheme":  strings.ReplaceAll(host+token+"?rlt="+rlt, "+", " "),
+		"bare token":                token,
+		"bare token, no padding":    strings.TrimRight(token, "="),
+		"bare key":                  rlt,
+		"bare end of the key":       rlt[strings.LastIndexByte(rlt, '/')+1:],
+		"what the token says":       plain,
+		"what the token says, read": `{"account_id":100200,"u_id":"` + id + `"}`,
+		"JSON in a text":            text(link),
+		"JSON in JSON in a text":    text(text(link)),
+		"slash by number":           strings.ReplaceAll(host+token+"?rlt="+rlt, "/", `\u002f`),
+	} {
+		comment, err := json.Marshal("before " + form + " behind")
+		if err != nil {
+			t.Fatal(err)
+		}
+		row := `{"id":"1","agent_comment":` + string(comment) + `,"more":{"a":[` + string(comment) + `]},"recording":[{"recording_id":"5","public_url":` + text(link) + `}]}`
+		call := fetcher.Call{Raw: json.RawMessage(row)}
+		kept, err := call.RowWithoutLinks()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, secret := range []string{id, strings.TrimRight(token, "="), rlt, "LMNOP/qrs", form} {
+			if strings.Contains(string(kept), secret) {
+				t.Errorf("%s: kept %s", name, kept)
+			}
+		}
+	}
+	const innocent = `{"id":"1","agent_comment":"50% off, call +1 555 010 0000 at 10:00; see C:\\\\temp\\\\x &amp; session 54e763323127574e3795008b41e36162@192.0.0.0:5060","recording":[]}`
+	row := strings.Replace(innocent, "[]", `[{"public_url":`+text(link)+`}]`, 1)
+	call := fetcher.Call{Raw: json.RawMessage(row)}
+	if kept, err := call.RowWithoutLinks(); err != nil || string(kept) != strings.Replace(innocent, "[]", `[{"public_url":"[link dropped]"}]`, 1) {
+		t.Errorf("kept %s, %v", kept, err)
 	}
 }

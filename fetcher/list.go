@@ -3,94 +3,144 @@ package fetcher
 import (
 	"context"
 	"errors"
-	"fmt"
-	"hash/maphash"
 	"iter"
-	"strings"
-	"time"
-)
-
-const (
-	mostRepeats = 3              // further listings of a window that was not whole
-	farOutside  = 26 * time.Hour // no clock change or zone mistake moves a row so far
-	// fewestBare is how many rows a listing has at least when the lack of a recording
-	// field in all of them counts against it.
-	fewestBare = 20
 )
 
 // Listing is the listing of one call day, or of a part of one. It is used by one
 // goroutine: range over [Listing.Pages] to the end, then ask for the outcome.
 type Listing struct {
-	client *Client
-	day    Date
-	span   Window
-	filter Filter
-	repeat bool
+	client  *Client
+	day     Date
+	span    Window
+	filter  Filter
+	repeat  bool
+	changes []Window // of the clock
 
 	ready   func(context.Context) error
-	changes []Window
-	windows []WindowResult
-	doubts  []string
+	yield   func(*Page, error) bool
+	counted map[string]bool // calls of the day that a window has counted
+	result  ListingResult
 	rows    int // received
 	bare    int // of these, without a recording field
+}
+
+// ListingResult tells how the listing of a day ended.
+type ListingResult struct {
+	Windows []WindowResult
+	Doubts  []Doubt // why it does not prove the day whole, nothing where it does
 }
 
 // WindowResult tells how the listing of one window ended.
 type WindowResult struct {
 	Window
-	Rows       int  // rows received in the last pass
-	Total      int  // total_found of the last page, -1 where none was sent
-	Calls      int  // distinct calls seen, those of a neighbouring day included
-	DayCalls   int  // distinct calls of the listing's day, each counted in one window only
-	Recordings int  // recordings of these
-	Whole      bool // the total stayed the same and equals the distinct calls
+	Rows       int // rows received in the last pass
+	Total      int // total_found of the last page, -1 where none was sent
+	Calls      int // distinct calls seen, those of a neighbouring day included
+	DayCalls   int // distinct calls of the listing's day, each counted in one window only
+	Recordings int // recordings of these
+	// Whole: the total was the same on every page, the distinct calls equal it, and the
+	// page beyond brought nothing new.
+	Whole bool
+	// Complete: paging went on until a page brought nothing new.
+	Complete bool
+	// Unlistable: the window holds more rows than the API's offsets reach, and halving it
+	// does not help.
+	Unlistable bool
+	// CallsSHA256 is over the sorted distinct call ids, one a line; a call without an id
+	// stands there by a hash of its row without links.
+	CallsSHA256 string
+	// Stray counts the distinct calls from outside the window, whose rows have
+	// [Call.Stray] set, and StraySHA256 is over them as CallsSHA256; "" for none.
+	Stray       int
+	StraySHA256 string
 }
 
-// Page is one page of a listing. It belongs to who gets it: the listing keeps nothing of
+// Doubt is one reason why a listing does not prove its day whole.
+type Doubt struct {
+	Kind  string // one of the words below
+	Count int    // how many windows, rows or calls it is about
+	Text  string // for people, without the count
+}
+
+// Kinds of doubts. The fields of WindowResult tell the first four window by window.
+const (
+	DoubtTotal                = "total"                 // windows whose total changes, or differs from the calls that came
+	DoubtNoTotal              = "no_total"              // windows for which the API sent no total
+	DoubtUnlistable           = "unlistable"            // windows with more rows than offsets reach
+	DoubtStray                = "stray"                 // calls from outside their window
+	DoubtUnreadableRows       = "unreadable_rows"       // rows that are not JSON objects, or break their page
+	DoubtUnreadableRecordings = "unreadable_recordings" // calls whose recording field cannot be read
+	DoubtNoRecordingField     = "no_recording_field"    // rows, none of which has a recording field
+	DoubtContradicted         = "contradicted"          // calls that contradict an id filter or call_type
+	DoubtIgnored              = "ignored"               // windows not used, for the API ignored a parameter
+	DoubtUnanswered           = "unanswered"            // windows that ended with a WindowError
+)
+
+// Page is one page of a listing. It belongs to the caller: the listing keeps nothing of
 // it, so that rows which are let go, or set to zero, are free while others are worked.
 type Page struct {
 	Window Window
-	// Calls are the rows to archive, each with its Day: that of the listing, or in
-	// rare cases another one. Rows of a neighbouring day that the window holds only
-	// because it is asked for with a second to spare are left out.
+	// Calls are the rows to archive, each with its Day: that of the listing, or that of
+	// its date where it is a stray. Rows of a neighbouring day that the window holds only
+	// because it is asked for with a second to spare are left out. A call comes again
+	// where its window is listed again, or overlaps another.
 	Calls []Call
 	Total int // total_found, -1 where none was sent
 }
 
 // Day prepares the listing of a call day in the given span: the day's own window,
 // or a part of it. With repeat a window whose listing does not prove whole is
-// listed again, at most three times.
+// listed again, at most three times, unless all that it lacks are rows that cannot be read.
 func (c *Client) Day(day Date, span Window, filter Filter, repeat bool) *Listing {
 	return &Listing{
 		client: c, day: day, span: span, filter: filter, repeat: repeat,
-		changes: clockChanges(span, c.options.Zone),
+		changes: clockChanges(span, c.options.Zone), counted: map[string]bool{},
 	}
 }
 
-// Windows returns the result of every window, once Pages has come to its end.
-func (l *Listing) Windows() []WindowResult { return l.windows }
+// Result returns how the listing ended, once Pages has come to its end.
+func (l *Listing) Result() ListingResult { return l.result }
 
-// Doubts returns why the listing does not prove the day whole, nothing where it
-// does, once Pages has come to its end.
-func (l *Listing) Doubts() []string { return l.doubts }
-
-func (l *Listing) doubt(format string, args ...any) {
-	said := fmt.Sprintf(format, args...)
-	for _, d := range l.doubts {
-		if d == said {
+func (l *Listing) doubt(kind string, count int, text string) {
+	if count == 0 {
+		return
+	}
+	for i := range l.result.Doubts {
+		if l.result.Doubts[i].Kind == kind {
+			l.result.Doubts[i].Count += count
 			return
 		}
 	}
-	l.doubts = append(l.doubts, said)
+	l.result.Doubts = append(l.result.Doubts, Doubt{Kind: kind, Count: count, Text: text})
 }
 
-// errSplit says that a window holds more rows than offsets can reach.
-var errSplit = errors.New("the window holds more calls than can be paged through")
+// Look asks for one page of a span and checks nothing, for witnesses and control
+// queries. Each call has its own day; strays are not told. It may be called concurrently.
+func (c *Client) Look(ctx context.Context, span Window, filter Filter, offset int) (*Page, error) {
+	p, err := c.retrieve(ctx, span, filter, c.options.PageSize, offset)
+	if errors.Is(err, errBroken) {
+		err = &WindowError{span, err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range p.calls {
+		if at, ok := p.calls[i].Date(); ok {
+			p.calls[i].Day = DateOf(at)
+		}
+	}
+	return &Page{Window: span, Calls: p.calls, Total: p.total}, nil
+}
+
+// errStopped says that the caller of Pages broke out of its loop.
+var errStopped = errors.New("listing stopped")
 
 // Pages lists the day and yields its pages, one in memory at a time. A window with
-// more rows than the API's offsets reach is split in halves. It ends with an error
-// when the API fails for good: *APIError, [ErrUnreachable], *RetryLaterError,
-// *IgnoredParameterError, or the context's.
+// more rows than the API's offsets reach is split in halves.
+//
+// A *WindowError or an *IgnoredParameterError ends one window: the caller may go on
+// ranging, for the others. Any other error is the last: an *APIError, [ErrUnreachable],
+// a *RetryLaterError, or the context's.
 //
 // Before each request it calls ready, which may wait, and whose error ends it too; nil
 // is for none.
@@ -99,257 +149,192 @@ func (l *Listing) Pages(ctx context.Context, ready func(context.Context) error) 
 		l.ready = func(context.Context) error { return nil }
 	}
 	return func(yield func(*Page, error) bool) {
-		stack := []Window{l.span}
-		for len(stack) > 0 {
-			window := stack[len(stack)-1]
-			stack = stack[:len(stack)-1]
-			result, err := l.listWindow(ctx, window, yield)
-			switch {
-			case errors.Is(err, errStopped):
+		l.yield = yield
+		pending := []Window{l.span}
+		for len(pending) > 0 {
+			window := pending[len(pending)-1]
+			pending = pending[:len(pending)-1]
+			halves, err := l.listWindow(ctx, window, len(pending))
+			if errors.Is(err, errStopped) || err != nil && (!yield(nil, err) || !ofWindow(err)) {
 				return
-			case errors.Is(err, errSplit):
-				early, late, ok := window.split(l.changes)
-				if !ok {
-					l.doubt("%s to %s holds more calls than the API can page through: archive it by campaign",
-						window.From.Format(WallLayout), window.To.Format(time.TimeOnly))
-					l.windows = append(l.windows, result)
-					continue
-				}
-				stack = append(stack, late, early)
-			case err != nil:
-				yield(nil, err)
-				return
-			default:
-				l.windows = append(l.windows, result)
 			}
+			pending = append(pending, halves...)
 		}
-		l.checkRecordingFields()
+		if l.bare == l.rows && l.rows >= minBare {
+			l.doubt(DoubtNoRecordingField, l.rows, "rows, none of which has a recording field: the API may have ignored include_recordings")
+		}
 	}
 }
 
-// checkRecordingFields doubts a listing of which no row has a recording field. The
-// API sends an empty one for a call without recordings, and none at all where
-// include_recordings is not asked for: if it came to ignore the parameter, every day
-// would look as if nothing had been recorded.
-func (l *Listing) checkRecordingFields() {
-	if l.rows >= fewestBare && l.bare == l.rows {
-		l.doubt("none of the rows has a recording field: the API may have ignored include_recordings")
-	}
+// minBare is how many rows a listing has at least when the lack of a recording field in
+// all of them counts against it: the API sends an empty one for a call without
+// recordings, and none at all where include_recordings is not asked for.
+const minBare = 20
+
+// ofWindow reports whether an error ends one window, and not the listing.
+func ofWindow(err error) bool {
+	_, unanswered := errors.AsType[*WindowError](err)
+	_, ignored := errors.AsType[*IgnoredParameterError](err)
+	return unanswered || ignored
 }
 
-// errStopped says that the caller of Pages broke out of its loop.
-var errStopped = errors.New("listing stopped")
+// maxRepeats is how often a window that is not whole is listed again.
+const maxRepeats = 3
 
-// listWindow lists one window until it proves whole or the repeats are used up.
-func (l *Listing) listWindow(ctx context.Context, window Window, yield func(*Page, error) bool) (WindowResult, error) {
-	seen := &tally{calls: newCallSet(maphash.MakeSeed())}
-	var result WindowResult
-	for pass := 0; ; pass++ {
-		var err error
-		result, err = l.listOnce(ctx, window, seen, pass == 0, yield)
-		if err != nil || result.Whole {
-			return result, err
+// listWindow lists one window until it proves whole or the repeats are used up. It
+// returns its halves, the later one first, where these are to be listed instead.
+func (l *Listing) listWindow(ctx context.Context, window Window, pending int) (halves []Window, err error) {
+	w := newTally(l, window)
+	for range maxRepeats + 1 {
+		halves, err = l.listOnce(ctx, w, pending)
+		if halves != nil || err != nil && !ofWindow(err) {
+			return halves, err
 		}
-		if !l.repeat || pass == mostRepeats {
+		if err != nil || w.isWhole() || w.lacksUnreadable() || w.unlistable || !l.repeat {
 			break
 		}
 	}
-	switch {
-	case result.Total < 0:
-		l.doubt("the API sent no total to prove the listing with")
-	case !l.repeat:
-		l.doubt("the listing is not proved whole: %d calls of %d", result.Calls, result.Total)
-	default:
-		l.doubt("the listing is not proved whole after %d passes: %d calls of %d", mostRepeats+1, result.Calls, result.Total)
-	}
-	return result, nil
+	l.conclude(w, err)
+	return nil, err
 }
 
-// tally is what all passes over one window have seen together.
-type tally struct {
-	calls      *callSet
-	ofDay      int // of the calls, those of the listing's day that this window counts
-	recordings int // of these
-}
+// maxStale is how many pages in a row may bring nothing new before the end of what the
+// API counts: then it ignores the offset.
+const maxStale = 3
 
 // listOnce pages through one window once.
-func (l *Listing) listOnce(ctx context.Context, window Window, seen *tally, first bool, yield func(*Page, error) bool) (WindowResult, error) {
-	result := WindowResult{Window: window, Total: -1}
-	own := seen.calls // the same as long as there was no other pass
-	if !first {
-		own = newCallSet(seen.calls.seed)
-	}
-	steady, stray := true, false
-	for offset, number := 0, 0; ; number++ {
+func (l *Listing) listOnce(ctx context.Context, w *tally, pending int) (halves []Window, err error) {
+	w.begin()
+	limit, stale := l.client.options.PageSize, 0
+	for offset := 0; ; {
 		if err := l.ready(ctx); err != nil {
-			return result, err
+			return nil, err
 		}
-		p, err := l.client.retrieve(ctx, Query{
-			Filter: l.filter, StartTime: window.From.Format(WallLayout), EndTime: window.To.Format(WallLayout),
-			Limit: l.client.options.PageSize, Offset: offset, Order: "asc", IncludeRecordings: true,
-		})
-		if apiError, ok := errors.AsType[*APIError](err); ok && apiError.beyondCeiling() {
-			return result, errSplit
-		}
-		if err != nil {
-			return result, err
-		}
-		if number == 0 {
-			result.Total = p.total
-		}
-		steady = steady && p.total == result.Total
-		result.Total = p.total
-		if p.total > l.client.options.OffsetCeiling {
-			return result, errSplit
-		}
-		if number == 0 && first {
-			if err := l.checkHeeded(window, p); err != nil {
-				return result, err
-			}
-		}
-		known := own.n
-		for i := range p.calls {
-			call := &p.calls[i]
-			l.rows++
-			if call.withoutField {
-				l.bare++
-			}
-			hash := seen.calls.hash(call)
-			if seen.calls.add(hash) && l.counts(window, call) {
-				seen.ofDay++
-				seen.recordings += len(call.Recordings)
-			}
-			if !first {
-				own.add(hash)
-			}
-		}
-		if p.unreadable > 0 {
-			l.doubt("the API sent rows that cannot be read")
-		}
-		kept, strayed := l.place(window, p.calls)
-		p.calls = nil // the page belongs to who gets it, and may be let go row by row
-		stray = stray || strayed
-		result.Rows += p.rows
-		if !yield(&Page{Window: window, Calls: kept, Total: p.total}, nil) {
-			return result, errStopped
-		}
-		offset += p.rows
+		p, err := l.client.retrieve(ctx, w.window, l.filter, limit, offset)
+		apiError, told := errors.AsType[*APIError](err)
+		beyond := told && apiError.beyondCeiling()
 		switch {
-		case p.rows == 0,
-			p.total >= 0 && offset == p.total,
-			p.total >= 0 && offset > p.total && p.rows < l.client.options.PageSize,
-			own.n == known && (p.total < 0 || offset > p.total): // the offset is ignored, or pages repeat
-			result.Calls = own.n
-			if seen.calls.n == result.Total {
-				result.Calls = seen.calls.n
-			}
-			result.DayCalls, result.Recordings = seen.ofDay, seen.recordings
-			result.Whole = steady && result.Total >= 0 && result.Calls == result.Total
-			if stray {
-				l.doubt("the API sent calls from outside the time that was asked for")
-			}
-			return result, nil
-		case offset > l.client.options.OffsetCeiling:
-			return result, errSplit
-		}
-	}
-}
-
-// counts reports whether the call is one of the listing's day that this window
-// counts: of two windows that share a boundary second, the earlier one does.
-func (l *Listing) counts(window Window, call *Call) bool {
-	at, readable := call.Date()
-	if !readable {
-		return true
-	}
-	return DateOf(at) == l.day && (!at.Equal(window.From) || window.From.Equal(l.span.From))
-}
-
-// place keeps the rows that are to be archived, in the memory of all, and gives each
-// its day. It reports whether any row lies outside the window.
-func (l *Listing) place(window Window, calls []Call) (kept []Call, stray bool) {
-	wide := window.widened(l.changes)
-	kept = calls[:0]
-	for i := range calls {
-		call := &calls[i]
-		at, readable := call.Date()
-		distance := wide.distance(at)
-		if contradicted(l.filter, call) != "" {
-			stray = true
+		case errors.Is(err, errBroken) && limit > 1:
+			limit = (limit + 1) / 2 // until the row that breaks the page stands alone
 			continue
+		case errors.Is(err, errBroken) && w.unreadable < maxUnreadable:
+			w.unreadable++
+			offset++
+			continue
+		case errors.Is(err, errBroken):
+			return nil, &WindowError{w.window, err}
+		case beyond && w.total >= 0 && offset >= w.total && offset > 0: // all that is counted has come
+			w.complete = true
+			return nil, nil
+		case err != nil && !beyond:
+			return nil, err
 		}
+		if !beyond {
+			if offset == 0 {
+				if err := l.checkHeeded(w, p); err != nil {
+					return nil, err
+				}
+			}
+			offset += p.rows
+			limit = min(2*limit, l.client.options.PageSize) // rows that break their page tend to stand together
+			isNew := w.add(p)
+			if !l.yield(&Page{Window: w.window, Calls: l.kept(w, p), Total: p.total}, nil) {
+				return nil, errStopped
+			}
+			if stale++; isNew {
+				stale = 0
+			}
+			if p.rows == 0 || stale > 0 && offset > p.total || stale == maxStale {
+				w.complete = true
+				return nil, nil
+			}
+		}
+		full := offset > l.client.options.OffsetCeiling || beyond
+		if (full || w.total > l.client.options.OffsetCeiling) && !w.unlistable {
+			halves, err := l.halve(ctx, w.window, max(w.total, offset), pending)
+			if halves != nil || err != nil {
+				return halves, err
+			}
+			w.unlistable = true
+		}
+		if full {
+			return nil, nil
+		}
+	}
+}
+
+const (
+	// maxWindows bounds the windows of a day: an API whose totals mean nothing would have
+	// a day split down to seconds.
+	maxWindows = 1024
+	// maxUnreadable bounds the rows of a window that are passed over because they break
+	// their page: an API that sends nothing else would be asked for each.
+	maxUnreadable = 50
+)
+
+// halve returns the halves of a window, nil where halving does not make the total
+// smaller: an API that does not heed the times gives each half the total of the whole.
+// The size is what is known of the window's.
+func (l *Listing) halve(ctx context.Context, window Window, size, pending int) (halves []Window, err error) {
+	early, late, ok := window.split(l.changes)
+	if !ok || len(l.result.Windows)+pending >= maxWindows {
+		return nil, nil
+	}
+	halves = []Window{late, early}
+	sum := 0
+	for _, half := range halves {
+		if err := l.ready(ctx); err != nil {
+			return nil, err
+		}
+		p, err := l.client.retrieve(ctx, half, l.filter, 1, 0)
 		switch {
-		case !readable:
-			call.Day = l.day
-		case distance == 0 && DateOf(at) != l.day:
-			continue // of a neighbouring day, which lists it itself
-		case distance == 0:
-			call.Day = l.day
-		case distance < farOutside:
-			call.Day = DateOf(at)
-			stray = true
-		default:
-			stray = true
-			continue
-		}
-		if len(kept) == i {
-			kept = calls[:i+1] // where it stands already
-		} else {
-			kept = append(kept, *call)
+		case err == nil:
+			sum += p.total
+		case !ofWindow(err) && !errors.Is(err, errBroken): // which the half will meet itself
+			return nil, err
 		}
 	}
-	clear(calls[len(kept):])
-	return kept, stray
+	if 4*sum > 7*size { // twice the size, but for what moves meanwhile; rows in the overlap count twice as well
+		return nil, nil
+	}
+	return halves, nil
 }
 
-// checkHeeded fails when more than half of a first page contradicts what was asked
+// checkHeeded fails when more than half of the first page contradicts what was asked
 // for: then the API ignored a parameter, and what it sent is another listing.
-func (l *Listing) checkHeeded(window Window, p *page) error {
-	outside := 0
-	contradictions := map[string]int{}
+func (l *Listing) checkHeeded(w *tally, p *page) error {
+	const minRows = 20 // fewer may all be strays
+	counts := map[string]int{}
 	for i := range p.calls {
-		call := &p.calls[i]
-		if at, ok := call.Date(); ok && window.distance(at) >= farOutside {
-			outside++
+		if at, ok := p.calls[i].Date(); ok && !w.wide.contains(at) {
+			counts["start_time and end_time"]++
 		}
-		if name := contradicted(l.filter, call); name != "" {
-			contradictions[name]++
-		}
+		counts[l.filter.contradictedBy(&p.calls[i])]++
 	}
-	if outside*2 > p.rows {
-		return &IgnoredParameterError{"start_time and end_time"}
-	}
-	for name, count := range contradictions {
-		if count*2 > p.rows {
-			return &IgnoredParameterError{name}
+	delete(counts, "")
+	for name, count := range counts {
+		if p.rows >= minRows && count*2 > p.rows {
+			w.rows, w.total = p.rows, p.total
+			return &IgnoredParameterError{w.window, name}
 		}
 	}
 	return nil
 }
 
-// contradicted returns the name of a filter that the row does not fulfil, "" where
-// it fulfils all. Only ids and the call type are compared: what the API does with
-// the other filters (case, comma lists, number formats) is not documented.
-func contradicted(f Filter, c *Call) string {
-	for _, pair := range []struct{ name, asked, got string }{
-		{"id", f.ID, c.ID},
-		{"lead_id", f.LeadID, c.LeadID},
-		{"campaign_id", f.CampaignID, c.CampaignID},
-		{"queue_id", f.QueueID, c.QueueID},
-		{"list_id", f.ListID, c.ListID},
-		{"user_id", f.UserID, c.UserID},
-		{"call_type", f.CallType, c.CallType},
-	} {
-		if pair.asked == "" {
-			continue
+// kept returns the rows to archive, in the memory of all, each with its day.
+func (l *Listing) kept(w *tally, p *page) []Call {
+	kept := p.calls[:0]
+	for _, call := range p.calls {
+		at, readable := call.Date()
+		call.Day = l.day
+		if readable {
+			call.Day, call.Stray = DateOf(at), !w.wide.contains(at)
 		}
-		fulfilled := false
-		for value := range strings.SplitSeq(pair.asked, ",") {
-			fulfilled = fulfilled || strings.EqualFold(strings.TrimSpace(value), pair.got)
-		}
-		if !fulfilled {
-			return pair.name
+		if call.Stray || call.Day == l.day {
+			kept = append(kept, call)
 		}
 	}
-	return ""
+	clear(p.calls[len(kept):])
+	p.calls = nil // the rows belong to who gets the page
+	return kept
 }

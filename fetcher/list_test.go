@@ -31,7 +31,7 @@ func start(t *testing.T, config convosotest.Config, change func(*fetcher.Options
 
 // impatient makes a client take a silent host for a dead one soon.
 func impatient(o *fetcher.Options) {
-	o.StallTimeout, o.Timeout = 300*time.Millisecond, 300*time.Millisecond
+	o.StallTimeout, o.Timeout, o.RetryFor = 300*time.Millisecond, 300*time.Millisecond, 2*time.Second
 }
 
 func clientOf(t *testing.T, server *convosotest.Server, change func(*fetcher.Options)) *fetcher.Client {
@@ -42,7 +42,7 @@ func clientOf(t *testing.T, server *convosotest.Server, change func(*fetcher.Opt
 	}
 	options := fetcher.Options{
 		APIURL: server.APIURL(), Token: fetcher.Secret(server.Token()), Zone: server.Zone(), AllowHosts: hosts,
-		Retry:  retry.Policy{Tries: 5, Initial: time.Millisecond, Max: 10 * time.Millisecond},
+		Retry: retry.Policy{Tries: 5, Initial: time.Millisecond, Max: 10 * time.Millisecond}, RetryFor: time.Second,
 		Logger: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
@@ -62,18 +62,42 @@ type listed struct {
 	recordings map[string]bool
 	days       map[fetcher.Date]int
 	windows    []fetcher.WindowResult
-	doubts     []string
+	doubts     []fetcher.Doubt
+	strays     map[string]fetcher.Date // by call id
+	failed     []error                 // of single windows
 }
 
 func list(t *testing.T, client *fetcher.Client, day fetcher.Date, filter fetcher.Filter) (listed, error) {
 	t.Helper()
-	l := listed{calls: map[string]int{}, recordings: map[string]bool{}, days: map[fetcher.Date]int{}}
-	listing := client.Day(day, day.Window(), filter, true)
+	return listPasses(t, client, day, filter, true)
+}
+
+// doubt returns the count of a doubt, 0 for none.
+func (l *listed) doubt(kind string) int {
+	for _, doubt := range l.doubts {
+		if doubt.Kind == kind {
+			return doubt.Count
+		}
+	}
+	return 0
+}
+
+func listPasses(t *testing.T, client *fetcher.Client, day fetcher.Date, filter fetcher.Filter, repeat bool) (listed, error) {
+	t.Helper()
+	l := listed{calls: map[string]int{}, recordings: map[string]bool{}, days: map[fetcher.Date]int{}, strays: map[string]fetcher.Date{}}
+	listing := client.Day(day, day.Window(), filter, repeat)
 	for page, err := range listing.Pages(t.Context(), nil) {
+		if _, ok := errors.AsType[*fetcher.WindowError](err); ok {
+			l.failed = append(l.failed, err)
+			continue
+		}
 		if err != nil {
 			return l, err
 		}
 		for _, call := range page.Calls {
+			if call.Stray {
+				l.strays[call.ID] = call.Day
+			}
 			l.calls[call.ID]++
 			l.days[call.Day]++
 			for _, r := range call.Recordings {
@@ -81,7 +105,7 @@ func list(t *testing.T, client *fetcher.Client, day fetcher.Date, filter fetcher
 			}
 		}
 	}
-	l.windows, l.doubts = listing.Windows(), listing.Doubts()
+	l.windows, l.doubts = listing.Result().Windows, listing.Result().Doubts
 	return l, nil
 }
 
@@ -130,7 +154,7 @@ func TestListDays(t *testing.T) {
 				t.Fatal(err)
 			}
 			if len(got.doubts) > 0 {
-				t.Errorf("not whole: %s", strings.Join(got.doubts, "; "))
+				t.Errorf("not whole: %s", fmt.Sprint(got.doubts))
 			}
 			for call := range server.Calls() {
 				if call.Day == string(day) && call.ID != "" && got.calls[call.ID] == 0 {
@@ -194,7 +218,7 @@ func TestIgnoredParameters(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, client := start(t, convosotest.Config{
-				Days: 60, CallsPerDay: 20, Listing: convosotest.Listing{Ignore: test.ignore},
+				Days: 60, CallsPerDay: 200, Listing: convosotest.Listing{Ignore: test.ignore},
 				Now: func() time.Time { return time.Date(2025, 6, 25, 12, 0, 0, 0, time.UTC) },
 			}, nil)
 			_, err := list(t, client, "2025-05-01", test.filter)
@@ -227,7 +251,7 @@ func TestAPIFaults(t *testing.T) {
 	}
 	for fault, want := range map[convosotest.APIFault]string{
 		convosotest.APIBadToken: "code 5001", convosotest.API401: "401", convosotest.API403: "403",
-		convosotest.APILimitHours: "2h0m0s", convosotest.APIRedirect: "302", convosotest.APIEcho: "400",
+		convosotest.APILimitHours: "2h0m0s",
 	} {
 		t.Run(string(fault), func(t *testing.T) {
 			server, client := start(t, convosotest.Config{CallsPerDay: 100}, nil)
@@ -278,7 +302,7 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 	for _, fault := range convosotest.Faults() {
 		server.SetMediaDown(fault)
 		client := clientOf(t, server, impatient) // each fault meets a pacer of its own
-		audio, err := client.Open(t.Context(), t.Context(), links[0])
+		audio, err := client.Open(t.Context(), t.Context(), links[0], false)
 		look(string(fault), err)
 		if audio != nil {
 			_, err = io.Copy(io.Discard, audio)
@@ -304,7 +328,7 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 
 func openError(t *testing.T, client *fetcher.Client, link fetcher.Secret) error {
 	t.Helper()
-	audio, err := client.Open(t.Context(), t.Context(), link)
+	audio, err := client.Open(t.Context(), t.Context(), link, false)
 	if err == nil {
 		_ = audio.Close()
 		t.Error("a link that should fail was opened")

@@ -1,35 +1,56 @@
 package fetcher
 
 import (
-	"cmp"
+	"bufio"
+	"compress/gzip"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
 
 // Audio is an answer of a host of links. The body must be closed.
 type Audio struct {
-	*watchedBody
-	Status          int
-	ContentLength   int64 // -1 where none was sent
-	ContentType     string
-	ContentEncoding string // should be empty: no encoding was asked for
+	io.Reader              // of the body; gzip, which was not asked for, is undone
+	Status          int    // HTTP status
+	ContentLength   int64  // of what is read, -1 where it is not known
+	EndKnown        bool   // a body that is cut short is an error of Read: it has a length, is chunked, or was gzip
+	ContentType     string // as sent
+	ContentEncoding string // as sent: the bytes decide, whatever it says
+	Host            string // that answered at last, with its port where the link has one
 
+	body   *watchedBody
 	cancel context.CancelCauseFunc
 }
 
 // Close closes the body and ends the request.
 func (a *Audio) Close() error {
-	err := a.watchedBody.Close()
+	err := a.body.Close()
 	a.cancel(nil)
 	return err
 }
 
+const gzipMagic = "\x1f\x8b\x08"
+
+// undoGzip has the body decoded where it is gzip.
+func (a *Audio) undoGzip() {
+	buffered := bufio.NewReader(a.body)
+	a.Reader = buffered
+	if start, _ := buffered.Peek(len(gzipMagic)); string(start) != gzipMagic {
+		return // an error comes again when it is read
+	}
+	if plain, err := gzip.NewReader(buffered); err == nil {
+		a.Reader, a.ContentLength, a.EndKnown = plain, -1, true
+	}
+}
+
 // RefusedError says that a host of links asked to slow down. Its pacer already
-// holds all requests back; a further attempt simply waits its turn.
+// holds back what is to be held back; a further attempt simply waits its turn. Where
+// RetryAfter is above [MaxRetryAfter], the recording is not to be had in this run.
 type RefusedError struct {
 	Status     int
 	RetryAfter time.Duration // 0 where the host did not say
@@ -42,15 +63,19 @@ func (e *RefusedError) Error() string {
 
 // Open asks for the audio behind a recording's link and returns the answer,
 // whatever its status, once its header is there. The link is sent byte for byte
-// as the API gave it, without the token and without a cookie.
+// as the API gave it, without the token and without a cookie. It may be called
+// concurrently.
 //
 // It waits for the host's pace first; the context waiting ends that wait alone, so
 // that a run that is asked to stop starts nothing more and lets what it has begun
-// finish. A 429 or 503 is a *RefusedError, or a
-// *RetryLaterError when the host asks for more than a run can wait; a link or
-// redirect to a place that is not allowed is [ErrNotAllowed]; anything else is a
-// failure of the network. No error holds any part of the link.
-func (c *Client) Open(ctx, waiting context.Context, link Secret) (*Audio, error) {
+// finish. With again a further refusal slows nobody: this recording was refused before,
+// while others of its host were well.
+//
+// A 429 or 503 is a *RefusedError, or a *RetryLaterError when the host asks for more
+// than a run can wait, for several recordings in a row; a link or redirect to a place
+// that is not allowed is [ErrNotAllowed]; anything else is a failure of the network. No
+// error holds any part of the link.
+func (c *Client) Open(ctx, waiting context.Context, link Secret, again bool) (*Audio, error) {
 	const op = "get recording"
 	address, err := exactURL(link)
 	if err != nil {
@@ -59,13 +84,11 @@ func (c *Client) Open(ctx, waiting context.Context, link Secret) (*Audio, error)
 	if !c.options.AllowHosts.allows(address) {
 		return nil, &transportError{op, ErrNotAllowed.Error(), ErrNotAllowed}
 	}
-	first := &hop{pacer: c.pacer(hostPort(address))}
-	if first.started, err = first.pacer.wait(waiting); err != nil {
+	host := &hop{pacer: c.pacer(hostPort(address))}
+	if host.started, err = host.pacer.wait(waiting); err != nil {
 		return nil, err
 	}
-	route := &route{last: first}
-	ctx = context.WithValue(ctx, routeKey{}, route)
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(context.WithValue(ctx, hopKey{}, host))
 	request := (&http.Request{
 		Method: http.MethodGet, URL: address, Host: address.Host, Header: c.mediaHeader,
 	}).WithContext(ctx)
@@ -77,76 +100,85 @@ func (c *Client) Open(ctx, waiting context.Context, link Secret) (*Audio, error)
 	}
 	body := newWatchedBody(response.Body, c.options.StallTimeout, cancel, ctx)
 	audio := &Audio{
-		watchedBody: body, cancel: cancel,
+		Reader: body, body: body, cancel: cancel, Host: strings.ToLower(answeredBy(response, address).Host),
 		Status: response.StatusCode, ContentLength: response.ContentLength,
+		EndKnown:    response.ContentLength >= 0 || slices.Equal(response.TransferEncoding, []string{"chunked"}),
 		ContentType: response.Header.Get("Content-Type"), ContentEncoding: response.Header.Get("Content-Encoding"),
 	}
-	host := route.last
 	if asksToWait(response.StatusCode) {
 		defer audio.Close()
 		after := retryAfter(response.Header, time.Now())
-		if err := host.pacer.refused(host.started, after); err != nil {
+		bare := response.StatusCode == http.StatusServiceUnavailable && after == 0
+		if err := host.pacer.refused(host.started, refusal{linkPath(link), after, bare, again}); err != nil {
 			return nil, err
 		}
-		c.options.Logger.Info("the media host asks to wait", "host", host.pacer.host, "status", response.StatusCode)
 		return nil, &RefusedError{Status: response.StatusCode, RetryAfter: after}
 	}
 	host.pacer.answered(host.started)
+	if audio.ContentEncoding != "" {
+		audio.undoGzip()
+	}
 	return audio, nil
 }
 
-// route is the way of one request for audio; redirects lead it on.
-type route struct{ last *hop }
+// answeredBy returns the address that answered at last; address was asked first.
+func answeredBy(response *http.Response, address *url.URL) *url.URL {
+	if response.Request == nil { // a transport of a test need not set it
+		return address
+	}
+	return response.Request.URL
+}
 
-// hop is one request that a host has allowed to be started.
+// hop is the last request on the way of a link that a host has allowed to be started;
+// redirects lead it on.
 type hop struct {
 	pacer   *Pacer
 	started ticket
 }
 
-// routeKey is the context key of a request's *route.
-type routeKey struct{}
+// hopKey is the context key of a request's *hop.
+type hopKey struct{}
 
 // startOn waits until the host that a redirect leads to may be asked: a redirect
 // is a request like any other.
 func (c *Client) startOn(request *http.Request) error {
-	way, _ := request.Context().Value(routeKey{}).(*route)
-	next := &hop{pacer: c.pacer(hostPort(request.URL))}
-	var err error
-	if next.started, err = next.pacer.wait(request.Context()); err != nil {
+	last, _ := request.Context().Value(hopKey{}).(*hop)
+	next := c.pacer(hostPort(request.URL))
+	started, err := next.wait(request.Context())
+	if err != nil {
 		return err
 	}
-	way.last.pacer.answered(way.last.started)
-	way.last = next
+	last.pacer.answered(last.started)
+	*last = hop{next, started}
 	return nil
 }
 
-// exactURL parses a link so that the request carries exactly its bytes. Where
-// net/url would write the path or query in another way, the raw text is set as
-// the opaque part, which is sent as it is.
+// exactURL parses a link so that the request carries exactly its bytes, but for a
+// space, which no request can carry and is sent as %20. Where net/url would write the
+// path or query in another way, or cannot read it, the raw text is set as the opaque
+// part, which is sent as it is.
 func exactURL(link Secret) (*url.URL, error) {
 	raw, _, _ := strings.Cut(link.Reveal(), "#")
-	u, err := url.Parse(raw)
+	raw = strings.ReplaceAll(raw, " ", "%20")
+	scheme, rest, _ := strings.Cut(raw, "://")
+	host, target := rest, "/"
+	if i := strings.IndexAny(rest, "/?"); i >= 0 {
+		host, target = rest[:i], "/"+strings.TrimPrefix(rest[i:], "/")
+	}
+	if strings.ContainsFunc(target, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return nil, ErrBadLink
+	}
+	u, err := url.Parse(scheme + "://" + host)
 	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
 		return nil, ErrBadLink
 	}
-	_, rest, _ := strings.Cut(raw, "://")
-	target := ""
-	if i := strings.IndexAny(rest, "/?"); i >= 0 {
-		target = rest[i:]
-	}
-	if !strings.HasPrefix(target, "/") {
-		target = "/" + target
-	}
-	if strings.ContainsFunc(target, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return nil, ErrBadLink
-	}
 	path, query, asked := strings.Cut(target, "?")
-	if cmp.Or(u.EscapedPath(), "/") != path || u.RawQuery != query || (u.ForceQuery || query != "") != asked {
-		u.Opaque, u.RawQuery = path, query
-		if strings.HasPrefix(path, "//") {
-			return nil, ErrBadLink // an opaque part of this form would name another host
-		}
+	u.Path, u.RawQuery, u.ForceQuery = path, query, asked
+	if parsed, err := u.Parse(target); err == nil && parsed.Host == u.Host && parsed.RequestURI() == target {
+		return parsed, nil
+	}
+	if u.Opaque = path; strings.HasPrefix(path, "//") {
+		return nil, ErrBadLink // an opaque part of this form would name another host
 	}
 	return u, nil
 }

@@ -42,7 +42,7 @@ func TestRedirectsArePaced(t *testing.T) {
 	})
 	begun := time.Now()
 	for range opens {
-		audio, err := client.Open(t.Context(), t.Context(), fetcher.Secret(server.URL+"/a"))
+		audio, err := client.Open(t.Context(), t.Context(), fetcher.Secret(server.URL+"/a"), false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +76,7 @@ func TestRefusalBehindARedirect(t *testing.T) {
 		t.Fatal(err)
 	}
 	client, _ := clientOn(t, http.NotFound, func(o *fetcher.Options) { o.AllowHosts = hosts })
-	_, err = client.Open(t.Context(), t.Context(), fetcher.Secret(first.URL+"/a"))
+	_, err = client.Open(t.Context(), t.Context(), fetcher.Secret(first.URL+"/a"), false)
 	if refused, ok := errors.AsType[*fetcher.RefusedError](err); !ok || refused.RetryAfter != time.Second {
 		t.Fatalf("%v", err)
 	}

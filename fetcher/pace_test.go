@@ -31,7 +31,7 @@ func TestPace(t *testing.T) {
 
 func (c paceCase) run(t *testing.T) {
 	const third = 20 * time.Minute
-	p := newPacer("h", 100, 0)
+	p := testPacer(100, 0)
 	h := &host{rate: c.rates[0], tokens: 1, at: time.Now()}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*third)
 	defer cancel()

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -14,24 +16,34 @@ import (
 // request starts a second go well for long, and bursts near 20 refused.
 const (
 	safeRate    = 3.0   // starts a second known to be safe
-	slowestRate = 0.2   // the rate never falls below it
+	minRate     = 0.2   // the rate never falls below it
 	climb       = 0.08  // growth a second, as long as no limit was met
 	fall        = 0.92  // what a refusal leaves of a rate below which none is proved
 	apart       = 1.015 // how near the proved and the refused rate are brought
 	provedAfter = 80    // answers in a row that prove a rate: an excess of 3 % would use up a burst of 2
 	probeAfter  = 240   // likewise for the first step above it, where an excess may be smaller
 	probeStep   = 1.03  // first step above a rate that has held; it doubles while it goes well
-	longestStep = 1.5
+	maxStep     = 1.5
 	probePauses = 40 // calm before a probe, in pauses that a refusal costs
 	probeCalm   = 2 * time.Minute
 
-	probePause    = 5 * time.Second  // pause after a refused probe, where the rate below has held for minutes
-	firstPause    = 15 * time.Second // pause after any other refusal without Retry-After
-	longestPause  = 300 * time.Second
-	latestReturn  = time.Hour // a Retry-After beyond this ends the run
+	// maxOwn is how many refusals in a row may be the fault of single recordings that stand
+	// together: until then a 503 without Retry-After pauses for a moment alone, and the rate
+	// falls once.
+	maxOwn = 10
+
+	barePause  = time.Second      // pause after a 503 without Retry-After, which may be one recording's alone
+	probePause = 5 * time.Second  // pause after a refused probe, where the rate below has held for minutes
+	firstPause = 15 * time.Second // pause after any other refusal without Retry-After
+	maxPause   = 300 * time.Second
+	toldPause  = 10 * time.Second // a pause of this length is worth a line in the log
+
 	rateSpan      = 2 * time.Second
 	unlimitedRate = 0.0
 )
+
+// MaxRetryAfter is the longest Retry-After that is waited for.
+const MaxRetryAfter = time.Hour
 
 // Pacer spaces the starts of requests to one host, for all workers together. It
 // climbs while answers are good, until the host refuses. Then it brings the rate
@@ -40,9 +52,11 @@ const (
 // pauses. It lets no burst through, neither at its start nor after a pause. It is
 // safe for concurrent use.
 type Pacer struct {
-	host    string
-	ceiling float64       // starts a second, 0 for none
-	turn    chan struct{} // held by the one waiter that is next
+	host         string
+	ceiling      float64       // starts a second, 0 for none
+	maxLongWaits int           // so many requests in a row that ask for a wait above MaxRetryAfter speak for the host
+	turn         chan struct{} // held by the one waiter that is next
+	logger       *slog.Logger
 
 	mu          sync.Mutex
 	rate        float64   // starts a second, 0 for unlimited
@@ -54,8 +68,14 @@ type Pacer struct {
 	next        time.Time
 	pausedUntil time.Time
 	pause       time.Duration // last pause without Retry-After, 0 after a good answer
+	bare        []string      // what was refused by a bare 503 since the last good answer, each once
+	bareSince   time.Time     // when the last of them was refused
+	long        []string      // what was to wait too long, likewise
+	told        bool          // the log has a line of the pause
 	cost        time.Duration // pause that a refused probe would bring
 	changed     time.Time     // when the rate was last changed by a refusal or a probe
+	inARow      int           // refusals since the last good answer, those in flight together once
+	lastRefused time.Time     // when the last of them was refused
 	refusals    int64
 	starts      int64
 	spanStart   time.Time // of the span in which spanStarts are counted, for an unlimited host
@@ -67,15 +87,18 @@ type Pacer struct {
 // newPacer returns a pacer that starts at the learned rate, or at a rate known to
 // be safe. A ceiling of 0 means a host without a limit: no slow start, and no
 // pacing until it refuses.
-func newPacer(host string, ceiling, learned float64) *Pacer {
-	p := &Pacer{host: host, ceiling: ceiling, turn: make(chan struct{}, 1), wake: make(chan struct{})}
+func newPacer(host string, ceiling, learned float64, maxLongWaits int, logger *slog.Logger) *Pacer {
+	p := &Pacer{
+		host: host, ceiling: ceiling, maxLongWaits: maxLongWaits, logger: logger,
+		turn: make(chan struct{}, 1), wake: make(chan struct{}),
+	}
 	switch {
 	case ceiling == unlimitedRate:
 		p.rate = unlimitedRate
 	case learned >= ceiling:
 		p.rate = ceiling
 	case learned > 0:
-		p.rate = max(learned, slowestRate)
+		p.rate = max(learned, minRate)
 		p.proved, p.refusedAt, p.changed = p.rate, p.rate*apart, time.Now()
 	default:
 		p.rate = min(safeRate, ceiling)
@@ -152,6 +175,11 @@ func (p *Pacer) start() ticket {
 func (p *Pacer) answered(t ticket) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.bare, p.long, p.inARow = p.bare[:0], p.long[:0], 0
+	if p.told {
+		p.told = false
+		p.logger.Info("the host is well again", "host", p.host)
+	}
 	if t.at.Before(p.changed) {
 		return // asked before the rate was changed: it says nothing of the rate now
 	}
@@ -176,7 +204,7 @@ func (p *Pacer) held(now time.Time) {
 	p.proved = p.rate
 	switch {
 	case p.step > 0: // a probe goes well
-		p.step = min(1+(p.step-1)*2, longestStep)
+		p.step = min(1+(p.step-1)*2, maxStep)
 		p.refusedAt = max(p.refusedAt, p.rate*p.step)
 		p.rate = p.below(p.rate * p.step)
 	case p.refusedAt/p.proved > apart:
@@ -199,38 +227,82 @@ func (p *Pacer) below(rate float64) float64 {
 	return rate
 }
 
-// refused tells the pacer that the host asked to wait, after the given time, or
-// 0 where it did not say for how long. It fails when that is longer than a run
-// should wait.
-func (p *Pacer) refused(t ticket, after time.Duration) error {
+// refusal is an answer that asks to wait.
+type refusal struct {
+	of    string        // what was asked for
+	after time.Duration // Retry-After, 0 where the host did not say
+	bare  bool          // a 503 without Retry-After: a limit, or a failure
+	again bool          // it was refused before, while the host was well: its own failure
+}
+
+// refused tells the pacer that the host asked to wait. It fails when the host asks for
+// longer than a run should wait, for several requests in a row.
+func (p *Pacer) refused(t ticket, r refusal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refusals++
-	if after > latestReturn {
-		return &RetryLaterError{Host: p.host, After: after}
-	}
 	now := time.Now()
-	if first := !t.at.Before(p.changed); first { // of those that were in flight together
-		if after <= 0 {
+	switch {
+	case r.again:
+		return nil
+	case r.after > MaxRetryAfter:
+		if p.long = withName(p.long, r.of); len(p.long) < p.maxLongWaits {
+			return nil
+		}
+		return &RetryLaterError{Host: p.host, After: r.after}
+	case r.bare:
+		if t.at.Before(p.bareSince) {
+			return nil // of those that were in flight together
+		}
+		p.bare, p.bareSince = withName(p.bare, r.of), now
+		r.after = min(barePause<<min(max(len(p.bare)-maxOwn, 0), 10), maxPause)
+		if len(p.bare) <= maxOwn {
+			p.pauseFor(now, r.after)
+			return nil
+		}
+	}
+	if first := !t.at.Before(p.lastRefused); first { // of those that were in flight together
+		if r.after <= 0 {
 			p.pause = p.nextPause()
 		}
-		p.fallBelow(t.rate)
-		p.changed = now
+		if p.inARow%maxOwn == 0 {
+			p.fallBelow(t.rate)
+			p.changed = now
+		}
+		p.inARow++
+		p.lastRefused = now
 	}
-	p.cost = after
-	if after <= 0 {
+	p.cost = r.after
+	if r.after <= 0 {
 		p.cost = probePause
-		after = p.changed.Add(p.pause).Sub(now) // those in flight together pause once
+		r.after = p.lastRefused.Add(p.pause).Sub(now) // those in flight together pause once
 	}
-	if until := now.Add(after); until.After(p.pausedUntil) {
+	p.pauseFor(now, r.after)
+	return nil
+}
+
+// pauseFor lets nobody start for a while.
+func (p *Pacer) pauseFor(now time.Time, pause time.Duration) {
+	if until := now.Add(pause); until.After(p.pausedUntil) {
 		p.pausedUntil = until
 	}
 	if p.next.Before(p.pausedUntil) {
 		p.next = p.pausedUntil
 	}
+	if pause >= toldPause && !p.told {
+		p.told = true
+		p.logger.Info("the host asks to wait", "host", p.host, "for", pause.Round(time.Second))
+	}
 	close(p.wake)
 	p.wake = make(chan struct{})
-	return nil
+}
+
+// withName returns the names with one more, where it is not among them.
+func withName(names []string, name string) []string {
+	if slices.Contains(names, name) {
+		return names
+	}
+	return append(names, name)
 }
 
 // nextPause returns how long to pause where the host does not say.
@@ -238,7 +310,7 @@ func (p *Pacer) nextPause() time.Duration {
 	if p.step > 0 && p.pause == 0 {
 		return probePause
 	}
-	return min(max(p.pause*2, firstPause), longestPause)
+	return min(max(p.pause*2, firstPause), maxPause)
 }
 
 // fallBelow lowers the rate after the first refusal at the given one: to the rate
@@ -257,7 +329,7 @@ func (p *Pacer) fallBelow(refused float64) {
 		p.proved = 0
 		p.rate = refused * fall
 	}
-	p.rate = max(p.rate, slowestRate)
+	p.rate = max(p.rate, minRate)
 	p.refusedAt = refused
 	if p.step == probeStep { // so near the limit that to search between would cost more than it brings
 		p.refusedAt = p.rate * apart
@@ -280,31 +352,6 @@ func (p *Pacer) snapshot() Pace {
 	return Pace{Host: p.host, Rate: p.rate, PausedUntil: p.pausedUntil, Starts: p.starts, Refusals: p.refusals}
 }
 
-// retryAfter reads the header in both of its forms (RFC 9110, 10.2.3): seconds, or
-// a date, which is compared with the answer's own Date where it has one. It
-// returns 0 where there is none or it cannot be read.
-func retryAfter(header http.Header, now time.Time) time.Duration {
-	value := header.Get("Retry-After")
-	if value == "" {
-		return 0
-	}
-	if seconds, err := strconv.ParseFloat(value, 64); err == nil || errors.Is(err, strconv.ErrRange) {
-		const most = 1 << 31 // keeps the product inside a Duration
-		if seconds != seconds || seconds < 0 {
-			return 0
-		}
-		return time.Duration(min(seconds, most) * float64(time.Second))
-	}
-	at, err := http.ParseTime(value)
-	if err != nil {
-		return 0
-	}
-	if date, err := http.ParseTime(header.Get("Date")); err == nil {
-		now = date
-	}
-	return max(at.Sub(now), 0)
-}
-
 // learned returns a rate that a later run may start with, 0 for none.
 func (p *Pacer) learned() float64 {
 	p.mu.Lock()
@@ -316,4 +363,34 @@ func (p *Pacer) learned() float64 {
 		return p.proved
 	}
 	return p.rate
+}
+
+// asksToWait reports whether a status, or a code of the API, asks to slow down.
+func asksToWait(status int) bool {
+	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
+}
+
+// retryAfter reads the header in both of its forms (RFC 9110, 10.2.3): seconds, or
+// a date, which is compared with the answer's own Date where it has one. It
+// returns 0 where there is none or it cannot be read.
+func retryAfter(header http.Header, now time.Time) time.Duration {
+	value := header.Get("Retry-After")
+	if value == "" {
+		return 0
+	}
+	if seconds, err := strconv.ParseFloat(value, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		const maxSeconds = 1 << 31 // keeps the product inside a Duration
+		if seconds != seconds || seconds < 0 {
+			return 0
+		}
+		return time.Duration(min(seconds, maxSeconds) * float64(time.Second))
+	}
+	at, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	if date, err := http.ParseTime(header.Get("Date")); err == nil {
+		now = date
+	}
+	return max(at.Sub(now), 0)
 }

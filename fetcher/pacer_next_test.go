@@ -10,13 +10,13 @@ import (
 // the next start was due anyway.
 func TestPauseNeverBringsTheNextStartForward(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPacer("h", 0.5, 0) // a start every two seconds
+		p := testPacer(0.5, 0) // a start every two seconds
 		begun := time.Now()
 		first, err := p.wait(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := p.refused(first, 100*time.Millisecond); err != nil {
+		if err := p.refused(first, refusal{after: 100 * time.Millisecond}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := p.wait(t.Context()); err != nil {

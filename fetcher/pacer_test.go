@@ -3,12 +3,17 @@ package fetcher
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
+
+func testPacer(ceiling, learned float64) *Pacer {
+	return newPacer("h", ceiling, learned, maxLongWaits, slog.New(slog.DiscardHandler))
+}
 
 // host is a rate-limited server in fake time.
 type host struct {
@@ -60,7 +65,7 @@ func drive(ctx context.Context, p *Pacer, h *host, workers int, after time.Durat
 				time.Sleep(50 * time.Millisecond)
 				if h.ask() {
 					p.answered(started)
-				} else if p.refused(started, after) != nil {
+				} else if p.refused(started, refusal{after: after}) != nil {
 					return
 				}
 			}
@@ -71,7 +76,7 @@ func drive(ctx context.Context, p *Pacer, h *host, workers int, after time.Durat
 
 func TestPacerStartsWithoutABurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPacer("h", 10, 0)
+		p := testPacer(10, 0)
 		begun := time.Now()
 		var starts []time.Duration
 		for range 5 {
@@ -90,7 +95,7 @@ func TestPacerStartsWithoutABurst(t *testing.T) {
 
 func TestPacerPausesAllWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPacer("h", 10, 0)
+		p := testPacer(10, 0)
 		first, _ := p.wait(t.Context())
 		waiting := make(chan time.Time)
 		go func() {
@@ -99,7 +104,7 @@ func TestPacerPausesAllWorkers(t *testing.T) {
 		}()
 		synctest.Wait()
 		begun := time.Now()
-		if err := p.refused(first, 40*time.Second); err != nil {
+		if err := p.refused(first, refusal{after: 40 * time.Second}); err != nil {
 			t.Fatal(err)
 		}
 		if at := <-waiting; at.Sub(begun) < 40*time.Second {
@@ -110,11 +115,11 @@ func TestPacerPausesAllWorkers(t *testing.T) {
 
 func TestPacerPausesDoubleWithoutRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPacer("h", 10, 0)
+		p := testPacer(10, 0)
 		for _, want := range []time.Duration{15, 30, 60, 120, 240, 300, 300} {
 			started, _ := p.wait(t.Context())
 			begun := time.Now()
-			_ = p.refused(started, 0)
+			_ = p.refused(started, refusal{})
 			if got := p.snapshot().PausedUntil.Sub(begun); got != want*time.Second {
 				t.Errorf("pause of %v, want %v s", got, int(want))
 			}
@@ -124,17 +129,17 @@ func TestPacerPausesDoubleWithoutRetryAfter(t *testing.T) {
 
 func TestPacerCountsRefusalsInFlightOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPacer("h", 0, 0)
+		p := testPacer(0, 0)
 		var tickets []ticket
 		for range 10 {
 			started, _ := p.wait(t.Context())
 			tickets = append(tickets, started)
 		}
 		time.Sleep(time.Second)
-		_ = p.refused(tickets[0], time.Second)
+		_ = p.refused(tickets[0], refusal{after: time.Second})
 		rate := p.snapshot().Rate
 		for _, started := range tickets[1:] {
-			_ = p.refused(started, time.Second)
+			_ = p.refused(started, refusal{after: time.Second})
 		}
 		if got := p.snapshot().Rate; got != rate || rate <= 0 {
 			t.Errorf("rate %v after the first refusal, %v after all", rate, got)
@@ -142,20 +147,116 @@ func TestPacerCountsRefusalsInFlightOnce(t *testing.T) {
 	})
 }
 
-func TestPacerGivesUpOnALongRetryAfter(t *testing.T) {
-	p := newPacer("h", 10, 0)
+// TestPacerAndLongWaits takes a wait that is too long for the request's own failure,
+// until several in a row ask for it.
+func TestPacerAndLongWaits(t *testing.T) {
+	const long = 2 * time.Hour
+	p := testPacer(10, 0)
+	ask := func(name string, again bool) error {
+		started, _ := p.wait(t.Context())
+		return p.refused(started, refusal{of: name, after: long, again: again})
+	}
+	for _, name := range []string{"a", "b", "a", "b"} {
+		if err := ask(name, false); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	if err := ask("c", true); err != nil {
+		t.Fatalf("again: %v", err)
+	}
 	started, _ := p.wait(t.Context())
-	later, ok := errors.AsType[*RetryLaterError](p.refused(started, 2*time.Hour))
-	if !ok || later.After != 2*time.Hour {
+	p.answered(started)
+	for _, name := range []string{"c", "d"} {
+		if err := ask(name, false); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	if until := p.snapshot().PausedUntil; !until.IsZero() {
+		t.Errorf("everybody pauses until %v", until)
+	}
+	if later, ok := errors.AsType[*RetryLaterError](ask("e", false)); !ok || later.After != long {
 		t.Errorf("%v", later)
+	}
+	api := newPacer("h", 10, 0, 1, slog.New(slog.DiscardHandler))
+	if _, ok := errors.AsType[*RetryLaterError](api.refused(ticket{}, refusal{after: long})); !ok {
+		t.Error("the API may ask for a long wait")
+	}
+}
+
+// TestPacerAndBare503s pauses shortly for a 503 without Retry-After. When more requests in a
+// row are refused than a few at fault would explain, it pauses longer for each and lowers the
+// rate.
+func TestPacerAndBare503s(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := testPacer(10, 0)
+		ask := func(name string, again bool) (pause time.Duration, rate float64) {
+			started, _ := p.wait(t.Context())
+			if err := p.refused(started, refusal{of: name, bare: true, again: again}); err != nil {
+				t.Fatal(err)
+			}
+			s := p.snapshot()
+			return max(time.Until(s.PausedUntil), 0), s.Rate
+		}
+		if pause, rate := ask("a", false); pause != time.Second || rate != safeRate {
+			t.Errorf("first: pause %v, rate %v", pause, rate)
+		}
+		if pause, rate := ask("a", false); pause != time.Second || rate != safeRate {
+			t.Errorf("the same: pause %v, rate %v", pause, rate)
+		}
+		for i := range maxOwn - 1 {
+			if pause, rate := ask(string(rune('b'+i)), false); pause != time.Second || rate != safeRate {
+				t.Errorf("number %d: pause %v, rate %v", i+2, pause, rate)
+			}
+		}
+		for i, want := range []time.Duration{2, 4, 8, 16, 32, 64, 128, 256, 300, 300} {
+			pause, rate := ask(string(rune('m'+i)), false)
+			if pause != want*time.Second || rate >= safeRate {
+				t.Errorf("number %d: pause %v, rate %v", i+maxOwn+1, pause, rate)
+			}
+		}
+		lowered := p.snapshot().Rate
+		if pause, rate := ask("z", true); pause > 0 || rate != lowered {
+			t.Errorf("again: pause %v, rate %v", pause, rate)
+		}
+		started, _ := p.wait(t.Context())
+		p.answered(started)
+		if pause, rate := ask("z", false); pause != time.Second || rate < lowered {
+			t.Errorf("after a good answer: pause %v, rate %v", pause, rate)
+		}
+	})
+}
+
+// TestPacerIsNotHeldUpByFewRecordings has some recordings always answer 503 among many
+// good ones, each asked for again a few times.
+func TestPacerIsNotHeldUpByFewRecordings(t *testing.T) {
+	for _, bad := range []int{1, 8} {
+		synctest.Test(t, func(t *testing.T) {
+			p := testPacer(10, 0)
+			begun := time.Now()
+			for i := range 208 {
+				started, _ := p.wait(t.Context())
+				if isBad := i%26 == 13 && i/26 < bad; isBad {
+					_ = p.refused(started, refusal{of: string(rune(i)), bare: true})
+					for range 4 {
+						started, _ := p.wait(t.Context())
+						_ = p.refused(started, refusal{of: string(rune(i)), bare: true, again: true})
+					}
+					continue
+				}
+				p.answered(started)
+			}
+			if took := time.Since(begun); took > time.Minute {
+				t.Errorf("%d bad: %v", bad, took)
+			}
+		})
 	}
 }
 
 func TestPacerEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPacer("h", 1, 0)
+		p := testPacer(1, 0)
 		started, _ := p.wait(t.Context())
-		_ = p.refused(started, time.Minute)
+		_ = p.refused(started, refusal{after: time.Minute})
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() { time.Sleep(time.Second); cancel() }()
 		begun := time.Now()
@@ -186,7 +287,7 @@ func TestRetryAfter(t *testing.T) {
 			t.Errorf("%q: %v", test.value, got)
 		}
 	}
-	if got := retryAfter(http.Header{"Retry-After": {"99999999999999999999"}}, now); got <= latestReturn {
+	if got := retryAfter(http.Header{"Retry-After": {"99999999999999999999"}}, now); got <= MaxRetryAfter {
 		t.Errorf("a huge value became %v", got)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -18,133 +20,158 @@ type page struct {
 	total      int // total_found; -1 where the answer has none that can be read
 }
 
-// Fields of an answer, in the order of envelopeNames.
-const (
-	fieldSuccess = iota
-	fieldCode
-	fieldText
-	fieldMessage
-	fieldError
-	fieldData
-)
-
-var envelopeNames = fieldNames{
-	fieldSuccess: "success", fieldCode: "code", fieldText: "text",
-	fieldMessage: "message", fieldError: "error", fieldData: "data",
-}
-
-// envelope holds the values of an answer by envelopeNames, nil for those that it lacks.
-type envelope [fieldData + 1][]byte
-
-// Fields of an answer's data, in the order of dataNames.
-const (
-	fieldTotalFound = iota
-	fieldResults
-)
-
-var dataNames = fieldNames{fieldTotalFound: "total_found", fieldResults: "results"}
-
-// mostRows is more than any answer has: the API sends at most the [MaxPageSize] that it
-// is asked for. A row is decoded into several hundred bytes even where it has but one,
-// so that an answer of rows like that would not fit into memory.
-const mostRows = 100_000
+// maxRows is more than any answer has: the API sends at most the [MaxPageSize] that it
+// is asked for.
+const maxRows = 100_000
 
 var (
-	// errNotJSON says that an answer is no JSON at all: an error page, or one cut off.
-	errNotJSON     = errors.New("the answer is not valid JSON")
-	errNoRows      = errors.New("the answer's results are neither a list nor an object")
-	errTooManyRows = fmt.Errorf("the answer has more than %d rows", mostRows)
+	errNotJSON = errors.New("the answer is not valid JSON")
+	errNoRows  = errors.New("the answer's results are neither a list nor an object")
+	// errBroken says that an answer begins as JSON and has a fault before its end, as
+	// where one row holds a raw control character. Fewer rows may do without the fault.
+	errBroken = fmt.Errorf("%w: it is broken", errNotJSON)
 )
 
 // decodePage decodes an answer. What the API says about a failure comes back as
 // an *APIError whatever the HTTP status was, for it answers 200 to a bad token.
-//
-// It checks the answer once and cuts it: the rows of the page keep body alive.
 func decodePage(op string, status int, body []byte) (*page, error) {
-	e, ok := readEnvelope(body)
-	if !ok {
-		if status >= 400 {
-			return nil, &APIError{Op: op, Status: status}
-		}
-		return nil, fmt.Errorf("%s: %w%s", op, errNotJSON, looksLike(body))
+	body = bytes.TrimLeft(body, "\ufeff \t\r\n")
+	in := json.NewDecoder(bytes.NewReader(body))
+	p := &page{total: -1}
+	var success json.RawMessage
+	var code, said, message, failure text
+	hasData := false
+	_, err := readFields(in, map[string]any{
+		"success": &success, "code": &code, "text": &said, "message": &message, "error": &failure,
+		"data": func() (err error) {
+			hasData, err = p.readData(in, body)
+			return err
+		},
+	})
+	apiError := &APIError{Op: op, Status: status, Text: tame(string(cmp.Or(said, message, failure)))}
+	apiError.Code, _ = code.count()
+	if err == nil && body[0] != '{' {
+		err = errNotJSON
 	}
-	data := e[fieldData]
-	if status >= 400 || saysNo(e[fieldSuccess]) || (e[fieldSuccess] == nil && data == nil) {
-		return nil, e.apiError(op, status)
-	}
-	var found [fieldResults + 1][]byte
-	if len(data) > 0 && data[0] == '{' {
-		dataNames.read(data, found[:])
-	} else if !isNothing(data) {
-		return nil, e.apiError(op, status)
-	}
-	rows, err := resultRows(found[fieldResults])
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", op, err)
-	}
-	p := &page{rows: len(rows), total: -1}
-	if total, ok := textOf(found[fieldTotalFound]).number(); ok {
-		p.total = total
-	}
-	calls := make([]Call, len(rows))
-	for _, row := range rows {
-		if calls[len(p.calls)].decode(row) != nil {
-			p.unreadable++
-			continue
-		}
-		p.calls = calls[:len(p.calls)+1]
+	switch {
+	case err != nil && status >= 300:
+		return nil, &APIError{Op: op, Status: status}
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", op, whyNotJSON(body, err))
+	case status >= 300, saysNo(success), !hasData:
+		return nil, apiError
 	}
 	return p, nil
 }
 
-// readEnvelope reads an answer, which must be an object; null is one without fields.
-func readEnvelope(body []byte) (e envelope, ok bool) {
-	if !json.Valid(body) {
-		return e, false
+// readData reads the data of an answer, and reports false where it is neither an
+// object nor nothing.
+func (p *page) readData(in *json.Decoder, body []byte) (ok bool, err error) {
+	var total text
+	scalar, err := readFields(in, map[string]any{
+		"total_found": &total,
+		"results":     func() error { return p.readRows(in, body) },
+	})
+	if n, ok := total.count(); ok {
+		p.total = n
 	}
-	body = bytes.TrimSpace(body)
-	if body[0] != '{' {
-		return e, string(body) == "null"
-	}
-	envelopeNames.read(body, e[:])
-	return e, true
+	return scalar == nil || scalar == "", err
 }
 
-// resultRows returns the rows: an array, or the values of an object as PHP encodes
-// a list that is keyed by id.
-func resultRows(results []byte) (rows [][]byte, err error) {
-	if len(results) == 0 || isNothing(results) {
-		return nil, nil
-	}
-	keyed := results[0] == '{'
-	if !keyed && results[0] != '[' {
-		return nil, errNoRows
-	}
-	at := inside(results)
-	for row, ok := at.next(); ok; row, ok = at.next() {
-		if keyed {
-			row, _ = at.next()
+// readRows reads the rows: an array, or the values of an object as PHP encodes a list
+// that is keyed by id. A row that is no object does not spoil the others.
+func (p *page) readRows(in *json.Decoder, body []byte) error {
+	scalar, err := each(in, func(string) error {
+		if p.rows++; p.rows > maxRows {
+			return fmt.Errorf("%w: it has more than %d rows", errNotJSON, maxRows)
 		}
-		if len(rows) == mostRows {
-			return nil, errTooManyRows
+		var r row
+		begin := in.InputOffset()
+		err := in.Decode(&r)
+		raw := bytes.TrimLeft(body[begin:in.InputOffset()], ",: \t\r\n")
+		_, noObject := errors.AsType[*json.UnmarshalTypeError](err)
+		switch {
+		case noObject || err == nil && raw[0] != '{':
+			p.unreadable++
+			return nil
+		case err == nil:
+			if p.calls == nil {
+				p.calls = make([]Call, 0, MaxPageSize)
+			}
+			p.calls = append(p.calls, newCall(r, raw))
 		}
-		rows = append(rows, row)
+		return err
+	})
+	if err == nil && scalar != nil && scalar != "" && scalar != false {
+		return errNoRows
 	}
-	return rows, nil
+	return err
 }
 
-func saysNo(success []byte) bool {
-	switch strings.Trim(string(success), `"`) {
-	case "false", "0", "no", "null":
-		return true
+// each reads the JSON value that comes next and calls visit before each value in it,
+// which visit has to read, with its name in an object and "" in an array. A scalar is
+// returned.
+func each(in *json.Decoder, visit func(name string) error) (scalar json.Token, err error) {
+	opened, err := in.Token()
+	if err != nil {
+		return nil, err
 	}
-	return false
+	if _, container := opened.(json.Delim); !container {
+		return opened, nil
+	}
+	for in.More() {
+		name := ""
+		if opened == json.Delim('{') {
+			token, err := in.Token()
+			if err != nil {
+				return nil, err
+			}
+			name, _ = token.(string)
+		}
+		if err := visit(name); err != nil {
+			return nil, err
+		}
+	}
+	_, err = in.Token()
+	return nil, err
 }
 
-func (e *envelope) apiError(op string, status int) *APIError {
-	code, _ := textOf(e[fieldCode]).number()
-	said := cmp.Or(textOf(e[fieldText]), textOf(e[fieldMessage]), textOf(e[fieldError]))
-	return &APIError{Op: op, Status: status, Code: code, Text: tame(string(said))}
+// readFields reads the object that comes next, or something else, which has none. Each of
+// the fields, whose name may be in any case, is decoded into a pointer or read by a
+// function.
+func readFields(in *json.Decoder, fields map[string]any) (scalar json.Token, err error) {
+	return each(in, func(name string) error {
+		switch field := fields[strings.ToLower(name)].(type) {
+		case nil:
+			return in.Decode(new(json.RawMessage))
+		case func() error:
+			return field()
+		default:
+			return in.Decode(field)
+		}
+	})
+}
+
+// whyNotJSON says what an answer looks like that cannot be decoded.
+func whyNotJSON(body []byte, err error) error {
+	_, syntax := errors.AsType[*json.SyntaxError](err)
+	switch {
+	case errors.Is(err, errNoRows):
+		return err
+	case len(body) == 0:
+		return fmt.Errorf("%w: it is empty", errNotJSON)
+	case body[0] == '<':
+		return fmt.Errorf("%w: it looks like an HTML page", errNotJSON)
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return fmt.Errorf("%w: it is cut off", errNotJSON)
+	case body[0] == '{' && syntax:
+		return errBroken
+	}
+	return errNotJSON
+}
+
+func saysNo(success json.RawMessage) bool {
+	return slices.Contains([]string{"false", "0", "no", "null"}, strings.Trim(string(success), `"`))
 }
 
 // tame makes a vendor's text one printable line without addresses.
@@ -161,22 +188,9 @@ func tame(s string) string {
 // shorten cuts a text to what fits a line. It comes last: a secret that is cut can
 // no longer be recognised.
 func shorten(s string) string {
-	const longest = 200
-	if runes := []rune(s); len(runes) > longest {
-		return string(runes[:longest]) + "…"
+	const maxLength = 200
+	if runes := []rune(s); len(runes) > maxLength {
+		return string(runes[:maxLength]) + "…"
 	}
 	return s
-}
-
-func looksLike(body []byte) string {
-	trimmed := bytes.TrimSpace(body)
-	switch {
-	case len(trimmed) == 0:
-		return ": it is empty"
-	case trimmed[0] == '<':
-		return ": it looks like an HTML page"
-	case trimmed[0] == '{' || trimmed[0] == '[':
-		return ": it is cut off or broken"
-	}
-	return ""
 }

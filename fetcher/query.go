@@ -50,6 +50,30 @@ func (f Filter) parameters() []parameter {
 	}
 }
 
+// contradictedBy returns the name of a parameter that the row does not fulfil, "" where
+// it fulfils all. Only ids and the call type are compared: what the API does with
+// the other filters (case, comma lists, number formats) is not documented.
+func (f Filter) contradictedBy(c *Call) string {
+	for _, pair := range []struct{ name, asked, got string }{
+		{"id", f.ID, c.ID},
+		{"lead_id", f.LeadID, c.row.LeadID.orNull()},
+		{"campaign_id", f.CampaignID, c.row.CampaignID.orNull()},
+		{"queue_id", f.QueueID, c.row.QueueID.orNull()},
+		{"list_id", f.ListID, c.row.ListID.orNull()},
+		{"user_id", f.UserID, c.row.UserID.orNull()},
+		{"call_type", f.CallType, c.row.CallType.orNull()},
+	} {
+		fulfilled := pair.asked == ""
+		for value := range strings.SplitSeq(pair.asked, ",") {
+			fulfilled = fulfilled || strings.EqualFold(strings.TrimSpace(value), pair.got)
+		}
+		if !fulfilled {
+			return pair.name
+		}
+	}
+	return ""
+}
+
 // String returns the filter in one canonical form, "" for none. Numbers and names
 // of persons are replaced by a hash, so that the text may stand in a manifest.
 func (f Filter) String() string {
@@ -68,40 +92,32 @@ func (f Filter) String() string {
 	return strings.Join(parts, "&")
 }
 
-// Query is one request for a page of the call log: the nineteen parameters that
-// the vendor's page lists beside the token.
-type Query struct {
-	Filter
-	StartTime         string // wall clock of the account's zone, as WallLayout
-	EndTime           string // likewise
-	Limit             int    // rows asked for; the API may send fewer
-	Offset            int    // rows to skip
-	Order             string // asc or desc
-	IncludeRecordings bool
-}
-
-// values returns the parameters to send. Without start and end the API answers
-// with today alone, and it ignores what it does not know in silence, so that the
-// names here must be exactly the vendor's.
-func (q Query) values() url.Values {
-	values := url.Values{}
-	for _, p := range q.parameters() {
+// values returns the parameters of one page, without the token. Without start and end
+// the API answers with today alone, and it ignores what it does not know in silence, so
+// that the names here must be exactly the vendor's.
+func (f Filter) values(span Window, limit, offset int) url.Values {
+	values := url.Values{
+		"start_time":         {span.From.Format(WallLayout)},
+		"end_time":           {span.To.Format(WallLayout)},
+		"limit":              {strconv.Itoa(limit)},
+		"offset":             {strconv.Itoa(offset)},
+		"order":              {"asc"},
+		"include_recordings": {"1"},
+	}
+	for _, p := range f.parameters() {
 		if p.value != "" {
 			values.Set(p.name, p.value)
 		}
 	}
-	if q.StartTime != "" {
-		values.Set("start_time", q.StartTime)
-	}
-	if q.EndTime != "" {
-		values.Set("end_time", q.EndTime)
-	}
-	values.Set("limit", strconv.Itoa(q.Limit))
-	values.Set("offset", strconv.Itoa(q.Offset))
-	values.Set("order", q.Order)
-	values.Set("include_recordings", "0")
-	if q.IncludeRecordings {
-		values.Set("include_recordings", "1")
-	}
 	return values
+}
+
+// Personal reports whether the filter is by a number or a name.
+func (f Filter) Personal() bool {
+	for _, p := range f.parameters() {
+		if p.personal && p.value != "" {
+			return true
+		}
+	}
+	return false
 }

@@ -8,7 +8,7 @@ import (
 
 const redacted = "[redacted]"
 
-// Secret is text that opens something for whoever holds it: the API token, or the
+// Secret is text that gives access to all who know it: the API token, or the
 // link of a recording. Every way of printing or encoding it gives a placeholder.
 type Secret string
 

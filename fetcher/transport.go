@@ -7,31 +7,32 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"code.dny.dev/ssrf"
 )
 
 const (
-	dialTimeout   = 15 * time.Second
-	tlsTimeout    = 15 * time.Second
-	idleTimeout   = 90 * time.Second
-	mostRedirects = 5
-	drainTimeout  = 250 * time.Millisecond // for the rest of a body that nobody wants
+	dialTimeout  = 15 * time.Second
+	tlsTimeout   = 15 * time.Second
+	idleTimeout  = 90 * time.Second
+	maxRedirects = 5
+	drainTimeout = 250 * time.Millisecond // for the rest of a body that nobody wants
 )
 
 // newTransport returns a transport for HTTP/1.1 alone: one connection for each
 // worker carries bulk audio faster than the streams of one HTTP/2 connection.
 func newTransport(o Options, connections int) *http.Transport {
-	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           dialer.DialContext,
+		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		Protocols:             protocols,
 		DisableCompression:    true, // it would take the length away that proves a body whole
 		MaxConnsPerHost:       connections,
@@ -40,39 +41,38 @@ func newTransport(o Options, connections int) *http.Transport {
 		IdleConnTimeout:       idleTimeout,
 		TLSHandshakeTimeout:   tlsTimeout,
 		ResponseHeaderTimeout: o.Timeout,
-		ExpectContinueTimeout: time.Second,
 	}
 }
 
-// newAPIClient returns the client of the API, which follows no redirect: the
-// token stands in the address, and would travel along.
-func newAPIClient(o Options) *http.Client {
-	return &http.Client{
-		Transport:     newTransport(o, 4),
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+// checkRedirect lets a redirect of a link lead to allowed hosts only.
+func (c *Client) checkRedirect(request *http.Request, via []*http.Request) error {
+	request.Header.Del("Referer") // net/http puts the whole link into it
+	if len(via) >= maxRedirects {
+		return fmt.Errorf("%w: %w number %d", ErrNotAllowed, ErrRedirected, len(via))
 	}
+	if !c.options.AllowHosts.allows(request.URL) {
+		return fmt.Errorf("%w: %w", ErrNotAllowed, ErrRedirected)
+	}
+	return c.startOn(request)
 }
 
-// newMediaClient returns the client of links. It follows redirects to allowed
-// hosts only, and connects to public addresses only, whatever a name resolves to;
-// an origin that was allowed by its whole name may be private.
-func (c *Client) newMediaClient() *http.Client {
-	o := c.options
-	guard := ssrf.New(ssrf.WithAnyPort(), ssrf.WithNetworks("tcp4", "tcp6"))
-	guarded := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second, Control: guard.Safe}
-	open := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
+// newMediaTransport returns a transport that connects to public addresses only,
+// whatever a name resolves to; an origin that was allowed by its whole name, or a proxy
+// that findProxy names, may be private.
+func newMediaTransport(o Options, findProxy func(*http.Request) (*url.URL, error)) *http.Transport {
 	transport := newTransport(o, o.Workers)
-	var proxies sync.Map // addresses of proxies that the environment names
+	dial, guarded := transport.DialContext, &net.Dialer{Timeout: dialTimeout, Control: allowPublic}
+	var proxies sync.Map // host:port of each proxy
 	transport.Proxy = func(request *http.Request) (*url.URL, error) {
-		proxy, err := http.ProxyFromEnvironment(request)
+		proxy, err := findProxy(request)
 		if proxy != nil {
 			proxies.Store(hostPort(proxy), true)
 		}
 		return proxy, err
 	}
 	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		if _, isProxy := proxies.Load(address); isProxy || o.AllowHosts.allowsDial(address) {
-			return open.DialContext(ctx, network, address)
+		if _, isProxy := proxies.Load(normalAddress(address)); isProxy || o.AllowHosts.allowsDial(address) {
+			return dial(ctx, network, address)
 		}
 		conn, err := guarded.DialContext(ctx, network, address)
 		if err != nil && (errors.Is(err, ssrf.ErrProhibitedIP) || errors.Is(err, ssrf.ErrProhibitedNetwork)) {
@@ -80,19 +80,18 @@ func (c *Client) newMediaClient() *http.Client {
 		}
 		return conn, err
 	}
-	return &http.Client{
-		Transport: transport,
-		CheckRedirect: func(request *http.Request, via []*http.Request) error {
-			request.Header.Del("Referer") // net/http puts the whole link into it
-			if len(via) >= mostRedirects {
-				return fmt.Errorf("%w: %w number %d", ErrNotAllowed, ErrRedirected, len(via))
-			}
-			if !o.AllowHosts.allows(request.URL) {
-				return fmt.Errorf("%w: %w", ErrNotAllowed, ErrRedirected)
-			}
-			return c.startOn(request)
-		},
+	return transport
+}
+
+// allowPublic fails for an address that is not public. In the addresses of NAT64, by
+// which networks without IPv4 reach the rest, the embedded IPv4 address decides.
+func allowPublic(network, address string, conn syscall.RawConn) error {
+	nat64 := netip.MustParsePrefix("64:ff9b::/96")
+	if at, err := netip.ParseAddrPort(address); err == nil && nat64.Contains(at.Addr()) {
+		bytes := at.Addr().As16()
+		network, address = "tcp4", netip.AddrPortFrom(netip.AddrFrom4([4]byte(bytes[12:])), at.Port()).String()
 	}
+	return ssrf.New(ssrf.WithAnyPort()).Safe(network, address, conn)
 }
 
 // watchedBody cancels its request when no byte has come for a while. A total

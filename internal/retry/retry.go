@@ -1,5 +1,5 @@
-// Package retry holds the one retry loop that talking to the API, fetching audio
-// and storing it share, so that bounds and jitter are set in one place.
+// Package retry holds the retry loop that listing calls and verifying recordings
+// share, so that bounds and jitter are set in one place.
 //
 // It stands on cenkalti/backoff/v4 for the delays only. Its own Retry is not used,
 // because it loses the last error when the context ends, and the wrapping around a
@@ -20,7 +20,7 @@ type Policy struct {
 	Tries    int           // attempts in all; at least one is made
 	Refusals int           // further attempts after a host asked us to wait; these are paced, not delayed
 	Initial  time.Duration // mean delay before the second attempt
-	Max      time.Duration // longest mean delay
+	Max      time.Duration // max mean delay
 }
 
 // Do calls op until it succeeds, returns an error marked with [Stop], has used up

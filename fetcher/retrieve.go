@@ -1,0 +1,258 @@
+package fetcher
+
+import (
+	"bytes"
+	"cmp"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"convoso-archiver/internal/retry"
+)
+
+// retrieve asks for one page until there is an answer that can be understood. Where
+// there is none after several tries, while the API answers for another span, it returns
+// a *WindowError; where it answers for none, it waits for the API, and returns
+// [ErrUnreachable] in the end. [errBroken] is for the caller to ask for fewer rows.
+func (c *Client) retrieve(ctx context.Context, span Window, filter Filter, limit, offset int) (p *page, err error) {
+	policy := c.options.Retry
+	policy.Tries, policy.Refusals = math.MaxInt, math.MaxInt // the bounds are below
+	tries, refusals, broken, maxBroken := 0, 0, 0, 1
+	if limit == c.options.PageSize {
+		maxBroken = 2 // the first time it may be the way that broke it
+	}
+	err = retry.Do(ctx, policy, func(ctx context.Context) (err error) {
+		if p, err = c.ask(ctx, span, filter, limit, offset); err == nil || ctx.Err() != nil {
+			return err
+		}
+		waitedEnough := c.outage.lasts(c.options.RetryFor)
+		switch {
+		case isFinal(err):
+			return retry.Stop(err)
+		case errors.Is(err, errBroken):
+			if broken++; broken >= maxBroken {
+				return retry.Stop(err)
+			}
+			return err
+		case asksToPause(err):
+			if refusals++; refusals > c.options.Retry.Refusals {
+				return retry.Stop(fmt.Errorf("%w: %w", ErrUnreachable, err))
+			}
+			return retry.Refused(err)
+		}
+		if tries++; tries < c.options.Retry.Tries && !waitedEnough {
+			return err
+		}
+		if c.answersElsewhere(ctx) {
+			if p, err = c.ask(ctx, span, filter, limit, offset); err != nil { // and still not here
+				return retry.Stop(&WindowError{span, err})
+			}
+			return nil
+		}
+		if waitedEnough {
+			return retry.Stop(fmt.Errorf("%w: %w", ErrUnreachable, err))
+		}
+		if c.outage.isNews() {
+			c.options.Logger.Warn("no usable answer from the API, waiting for one", "host", c.apiPacer.host, "max", c.options.RetryFor, "error", err)
+		}
+		return err
+	})
+	return p, err
+}
+
+// isFinal reports whether a further attempt would get the same answer.
+func isFinal(err error) bool {
+	_, later := errors.AsType[*RetryLaterError](err)
+	apiError, told := errors.AsType[*APIError](err)
+	return later || told && apiError.final()
+}
+
+// asksToPause reports whether the API refused for the number of requests: its pacer
+// holds all requests back. A bare 503 may as well be a failure.
+func asksToPause(err error) bool {
+	apiError, told := errors.AsType[*APIError](err)
+	return told && apiError.asksToWait() && !apiError.isBare()
+}
+
+// answersElsewhere asks for one row of the last span that had a good answer, or of five
+// minutes today, and reports whether the API answers at all.
+func (c *Client) answersElsewhere(ctx context.Context) bool {
+	c.mu.Lock()
+	span := c.lastGood
+	c.mu.Unlock()
+	if span == (Window{}) {
+		now := Wall(time.Now(), c.options.Zone)
+		span = Window{now.Add(-10 * time.Minute), now.Add(-5 * time.Minute)}
+	}
+	_, err := c.ask(ctx, span, Filter{}, 1, 0)
+	return err == nil
+}
+
+// ask asks once for a page, when the API's pace allows it.
+func (c *Client) ask(ctx context.Context, span Window, filter Filter, limit, offset int) (*page, error) {
+	started, err := c.apiPacer.wait(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.requests.Add(1)
+	response, data, err := c.send(ctx, filter.values(span, limit, offset))
+	if err != nil {
+		c.outage.failed()
+		return nil, err
+	}
+	c.noteClock(response.Header)
+	p, err := decodePage(retrieveCalls, response.StatusCode, data)
+	apiError, told := errors.AsType[*APIError](err)
+	if told {
+		apiError.Text = shorten(c.scrub(apiError.Text, filter))
+		apiError.RetryAfter = retryAfter(response.Header, time.Now())
+	}
+	if told && apiError.asksToWait() {
+		err = cmp.Or(c.apiPacer.refused(started, refusal{of: span.String(), after: apiError.RetryAfter, bare: apiError.isBare()}), err)
+	} else {
+		c.apiPacer.answered(started)
+	}
+	if err != nil {
+		if !isFinal(err) && !asksToPause(err) {
+			c.outage.failed()
+		}
+		return nil, err
+	}
+	c.answers.Add(1)
+	c.mu.Lock()
+	c.lastGood = span
+	c.mu.Unlock()
+	if lasted := c.outage.ended(); lasted > 0 {
+		c.options.Logger.Info("the API answers again", "host", c.apiPacer.host, "after", lasted.Round(time.Second))
+	}
+	return p, nil
+}
+
+// send sends one request and returns the whole answer. No error holds the token.
+func (c *Client) send(ctx context.Context, values url.Values) (*http.Response, []byte, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	values.Set("auth_token", c.options.Token.Reveal())
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.endpoint+"?"+values.Encode(), nil)
+	if err != nil {
+		return nil, nil, withoutSecrets(retrieveCalls, err)
+	}
+	request.Header = http.Header{"User-Agent": {c.options.UserAgent}, "Accept": {"application/json"}, "Accept-Encoding": {"identity"}}
+	response, err := c.api.Do(request)
+	if err != nil {
+		return nil, nil, withoutSecrets(retrieveCalls, err)
+	}
+	body := newWatchedBody(response.Body, c.options.StallTimeout, cancel, ctx)
+	defer body.Close()
+	data, err := readAnswer(body)
+	if err != nil {
+		return nil, nil, withoutSecrets(retrieveCalls, err)
+	}
+	return response, data, nil
+}
+
+// readAnswer reads an answer, and undoes gzip, which some proxies apply unasked.
+func readAnswer(body io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(body, maxPage+1))
+	if err == nil && bytes.HasPrefix(data, []byte(gzipMagic)) {
+		var plain *gzip.Reader
+		if plain, err = gzip.NewReader(bytes.NewReader(data)); err == nil {
+			data, err = io.ReadAll(io.LimitReader(plain, maxPage+1))
+		}
+	}
+	if len(data) > maxPage {
+		return nil, fmt.Errorf("%w: it is larger than %d bytes", errBroken, maxPage)
+	}
+	return data, err
+}
+
+// scrub removes the token and personal filter values from a text of the API, which
+// may repeat what it was asked.
+func (c *Client) scrub(said string, filter Filter) string {
+	secrets := []string{c.options.Token.Reveal()}
+	for _, p := range filter.parameters() {
+		if p.personal {
+			secrets = append(secrets, p.value)
+		}
+	}
+	var pairs []string
+	for _, secret := range secrets {
+		for _, form := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret)} {
+			if form != "" {
+				pairs = append(pairs, form, redacted)
+			}
+		}
+	}
+	return strings.NewReplacer(pairs...).Replace(said)
+}
+
+// noteClock compares the machine's clock with an answer's Date, to which the time is
+// added that a cache kept the answer.
+func (c *Client) noteClock(header http.Header) {
+	date, err := http.ParseTime(header.Get("Date"))
+	if err != nil {
+		return
+	}
+	if age, err := strconv.ParseUint(header.Get("Age"), 10, 31); err == nil {
+		date = date.Add(time.Duration(age) * time.Second)
+	}
+	// A Date has whole seconds: half a second is its mean error.
+	skew := time.Since(date.Add(500 * time.Millisecond))
+	if skew == 0 {
+		skew = 1
+	}
+	c.skew.Store(int64(skew))
+}
+
+// outage is the time in which the API gave no good answer, for all goroutines that ask.
+type outage struct {
+	mu     sync.Mutex
+	since  time.Time // of the first failure, zero while all is well
+	warned bool
+}
+
+// failed notes an answer that cannot be used, or none.
+func (o *outage) failed() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.since.IsZero() {
+		o.since = time.Now()
+	}
+}
+
+// lasts reports whether there was no good answer for so long.
+func (o *outage) lasts(atLeast time.Duration) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !o.since.IsZero() && time.Since(o.since) >= atLeast
+}
+
+// isNews reports whether the outage was not told yet, and takes it for told.
+func (o *outage) isNews() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	told := o.warned
+	o.warned = true
+	return !told
+}
+
+// ended notes a good answer, and returns how long an outage lasted that was told.
+func (o *outage) ended() time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	lasted := time.Duration(0)
+	if o.warned {
+		lasted = max(time.Since(o.since), 1)
+	}
+	o.since, o.warned = time.Time{}, false
+	return lasted
+}
