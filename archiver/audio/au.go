@@ -5,58 +5,59 @@ import "encoding/binary"
 // au reads the header of Sun and NeXT audio, which telephone systems write with
 // mu-law samples.
 type au struct {
-	cur      cursor
 	read     bool
 	offset   int64 // of the samples
-	size     int64 // of the samples, -1 where the header does not know
+	size     int64 // of the samples, -1 where the header does not state it
 	byteRate int64
 }
 
 // auSampleBits holds bits a sample by encoding number; the others have no fixed size.
 var auSampleBits = [...]int64{1: 8, 2: 8, 3: 16, 4: 24, 5: 32, 6: 32, 7: 64, 23: 4, 27: 8}
 
-func (a *au) write(p []byte) {
-	const headerSize = 24 // magic, offset, size, encoding, sample rate, channels
+// auHeaderSize is magic, offset, size, encoding, sample rate and channels.
+const auHeaderSize = 24
+
+func (a *au) need() int {
 	if a.read {
-		return
+		return 0
 	}
-	h, _, ok := a.cur.take(p, headerSize)
-	if !ok {
-		return
-	}
-	a.read = true
+	return auHeaderSize
+}
+
+func (a *au) step(_ *cursor, h []byte) {
 	be := binary.BigEndian
+	a.read = true
 	a.offset, a.size = int64(be.Uint32(h[4:])), int64(be.Uint32(h[8:]))
-	if a.size == 0 || a.size == 1<<32-1 {
+	if a.size == 1<<32-1 {
 		a.size = -1
 	}
 	encoding, rate, channels := be.Uint32(h[12:]), int64(be.Uint32(h[16:])), int64(be.Uint32(h[20:]))
-	const mostChannels, fastest = 256, 1 << 20 // beyond them it is no audio
-	if encoding == 0 || channels == 0 || channels > mostChannels || rate == 0 || rate > fastest || a.offset < headerSize {
-		a.offset = 0
-		return
-	}
-	if encoding < uint32(len(auSampleBits)) {
+	const maxChannels, maxRate = 256, 1 << 20 // beyond them the header is damaged
+	if encoding < uint32(len(auSampleBits)) && channels <= maxChannels && rate <= maxRate {
 		a.byteRate = auSampleBits[encoding] * rate * channels / 8
 	}
 }
 
-func (a *au) finish(total int64) Result {
-	var r Result
-	if a.offset == 0 {
-		return r
+func (a *au) finish(_ *cursor, total int64) Result {
+	r := Result{Verdict: Audio, Format: AU}
+	there := max(0, total-a.offset)
+	size := there
+	if a.size > 0 {
+		size = min(there, a.size)
 	}
-	size := total - a.offset
-	if a.size >= 0 {
-		if size < a.size {
-			r.ContainerMismatch = "fewer samples than the header says"
-		}
-		size = min(size, a.size)
-	}
-	if size <= 0 {
-		return r
-	}
-	r.Verdict, r.Format = Audio, AU
 	r.Duration = playing(size, a.byteRate)
+	switch {
+	case a.read && a.offset < auHeaderSize:
+		r.odd(oddHeader)
+		r.Duration = 0
+	case !a.read, a.offset > total, a.size > there:
+		r.cut(oddShort)
+	case there == 0:
+		r.odd(oddNoSound)
+	case a.size > 0 && a.size < there:
+		r.odd(oddLong)
+	default:
+		r.Whole = a.size > 0
+	}
 	return r
 }

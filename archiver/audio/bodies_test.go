@@ -50,19 +50,6 @@ func id3v2(content int) []byte {
 
 func id3v1() []byte { return append([]byte("TAG"), bytes.Repeat([]byte{'x'}, 125)...) }
 
-func apeV2() []byte {
-	items := []byte("\x04\x00\x00\x00\x00\x00\x00\x00Year\x002025")
-	frame := func(flags uint32) []byte {
-		b := append([]byte("APETAGEX"), make([]byte, 24)...)
-		binary.LittleEndian.PutUint32(b[8:], 2000)
-		binary.LittleEndian.PutUint32(b[12:], uint32(len(items)+32))
-		binary.LittleEndian.PutUint32(b[16:], 1)
-		binary.LittleEndian.PutUint32(b[20:], flags)
-		return b
-	}
-	return join(frame(1<<31|1<<29), items, frame(1<<31))
-}
-
 func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 
 func chunk(name string, content []byte) []byte {
@@ -162,18 +149,11 @@ func longBox(name string, content []byte) []byte {
 	return append(b, content...)
 }
 
-func moov(handler string, version byte) []byte {
+func moov(handler string) []byte {
 	be := binary.BigEndian
-	header := []byte{version, 0, 0, 0}
-	if version == 0 {
-		header = append(header, make([]byte, 8)...)
-		header = be.AppendUint32(header, 8000)
-		header = be.AppendUint32(header, 20000) // 2.5 s
-	} else {
-		header = append(header, make([]byte, 16)...)
-		header = be.AppendUint32(header, 8000)
-		header = be.AppendUint64(header, 20000)
-	}
+	header := make([]byte, 12)
+	header = be.AppendUint32(header, 8000)
+	header = be.AppendUint32(header, 20000) // 2.5 s
 	header = append(header, make([]byte, 80)...)
 	hdlr := join(make([]byte, 8), []byte(handler), make([]byte, 13))
 	return box("moov", box("mvhd", header), box("trak", box("tkhd", make([]byte, 84)),

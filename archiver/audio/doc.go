@@ -6,18 +6,19 @@
 // frame, page to page or chunk to chunk and never decodes. What it says does not
 // depend on how the body was cut into pieces.
 //
-// It errs to [Unknown] for what it cannot place, and never takes text for audio: a
-// body that is kept aside can be looked at, an error page that is stored as a
-// recording hides a loss.
+// A body that begins like audio is audio. What is odd inside it, such as a last frame
+// that is incomplete or a header that states another length, is named in
+// [Result.Oddities] and changes nothing about that. Text is never taken for audio: an
+// error page that is stored as a recording hides a loss.
 //
-// What can be told about a body that was cut short differs by format:
+// What a format shows of its own end differs:
 //
-//	mp3, aac, amr  [Result.LastFrameBroken], unless the cut falls between two frames
-//	wav, au, mp4   [Result.ContainerMismatch], unless the header was written to a
-//	               pipe and holds no length
-//	ogg            [Result.ContainerMismatch] for a page cut, [Result.LastFrameBroken]
-//	               for no last page, which a recorder that is switched off leaves too
-//	flac           only a cut within its metadata: its frames hold no length
+//	mp3, aac, amr  a cut inside a frame, not one between two frames
+//	wav, au, mp4   any cut, unless the header was written to a pipe and states no length
+//	ogg            any cut: the last page is marked
+//	flac           no cut behind its header: frames hold no length
+//
+// Where a format cannot show that its end is there, [Result.Whole] is false.
 //
 // Facts of the formats are from these documents:
 //
@@ -25,13 +26,12 @@
 //     mpegaudiodecheader.c and minimp3; which bits of the header stay the same in a
 //     stream as in libavformat mp3dec.c, SAME_HEADER_MASK
 //   - AAC in ADTS: ISO/IEC 13818-7, 6.2
-//   - ID3v2: id3.org/id3v2.4.0-structure, 3.1 and 3.4; ID3v1: id3.org/ID3v1; APEv2:
-//     the Hydrogenaudio wiki, "APEv2 specification"
+//   - ID3v2: id3.org/id3v2.4.0-structure, 3.1 and 3.4; ID3v1: id3.org/ID3v1
 //   - WAV: Microsoft and IBM, "Multimedia Programming Interface and Data
-//     Specifications 1.0"; RF64 and BW64: EBU Tech 3306, ITU-R BS.2088
+//     Specifications 1.0"; RF64 and BW64: EBU Tech 3306
 //   - Ogg: RFC 3533; Opus in it: RFC 7845; Vorbis, Speex and FLAC in it: xiph.org
 //   - FLAC: RFC 9639
-//   - MP4: ISO/IEC 14496-12, 4.2, 8.2.2, 8.4.3
+//   - MP4: ISO/IEC 14496-12, 4.2, 4.3, 8.2.2, 8.4.3
 //   - AMR: RFC 4867, 5; frame sizes: 3GPP TS 26.101 and 26.201
 //   - AU: Sun's audio(4) and audio.h
 package audio

@@ -57,7 +57,7 @@ type Verdict int
 const (
 	// Unknown is binary data that is not known as audio.
 	Unknown Verdict = iota
-	// Audio is a recording in the format that the result names.
+	// Audio is a body that begins as the format does that the result names.
 	Audio
 	// Empty is a body without a byte.
 	Empty
@@ -71,19 +71,9 @@ const (
 
 // String returns the verdict in one word.
 func (v Verdict) String() string {
-	switch v {
-	case Unknown:
-		return "unknown"
-	case Audio:
-		return "audio"
-	case Empty:
-		return "empty"
-	case HTML:
-		return "html"
-	case JSON:
-		return "json"
-	case Text:
-		return "text"
+	names := [...]string{Unknown: "unknown", Audio: "audio", Empty: "empty", HTML: "html", JSON: "json", Text: "text"}
+	if v < 0 || int(v) >= len(names) {
+		return "invalid"
 	}
-	return "invalid"
+	return names[v]
 }

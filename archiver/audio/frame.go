@@ -10,12 +10,13 @@ const flicks = 705_600_000 // per second
 
 // frame is what a header says of the frame that it begins.
 type frame struct {
-	size     int64 // bytes with the header; 0 in free format, where no header tells it
-	padding  int64 // bytes that free format adds to its constant size
+	size     int64 // bytes with the header
 	playtime int64 // in flicks
 }
 
-// bitRates holds kbit/s by bit rate index; 0 is free format and 15 is not allowed.
+// bitRates holds kbit/s by bit rate index. Index 0 is free format, whose headers do not
+// tell a frame's size: no telephone system writes it, and it is not followed. Index 15
+// is not allowed.
 var bitRates = [...][16]uint16{
 	{0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448}, // MPEG-1 layer I
 	{0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384},    // MPEG-1 layer II
@@ -52,13 +53,13 @@ func isADTS(h []byte) bool { return h[1]&0x06 == 0 }
 // not checked, for encoders do set reserved values there.
 func parseMPEG(h []byte) (frame, bool) {
 	const (
-		versionReserved, rateReserved, bitRateBad = 1, 3, 15
-		layer1, layer2, layer3                    = 3, 2, 1
-		version1, version2                        = 3, 2
+		versionReserved, rateReserved = 1, 3
+		layer1, layer3                = 3, 1
+		version1, version2            = 3, 2
 	)
 	version, layer := h[1]>>3&3, h[1]>>1&3
 	bitRate, sampleRate, padding := h[2]>>4, h[2]>>2&3, int64(h[2]>>1&1)
-	if version == versionReserved || sampleRate == rateReserved || bitRate == bitRateBad {
+	if version == versionReserved || sampleRate == rateReserved {
 		return frame{}, false
 	}
 	hz := mpegSampleRates[sampleRate]
@@ -80,11 +81,11 @@ func parseMPEG(h []byte) (frame, bool) {
 	case layer == layer3 && version != version1:
 		samples = 576
 	}
-	f := frame{padding: padding * slot, playtime: samples * (flicks / hz)}
-	if bits := int64(bitRates[table][bitRate]) * 1000; bits > 0 {
-		f.size = samples/8/slot*bits/hz*slot + f.padding
+	bits := int64(bitRates[table][bitRate]) * 1000
+	if bits == 0 {
+		return frame{}, false
 	}
-	return f, true
+	return frame{size: (samples/8/slot*bits/hz + padding) * slot, playtime: samples * (flicks / hz)}, true
 }
 
 // parseADTS reads the sampling frequency, the length of 13 bits and the number of
@@ -92,11 +93,11 @@ func parseMPEG(h []byte) (frame, bool) {
 func parseADTS(h []byte) (frame, bool) {
 	index := int(h[2] >> 2 & 0x0F)
 	size := int64(h[3]&3)<<11 | int64(h[4])<<3 | int64(h[5])>>5
-	shortest := int64(frameHeaderSize)
+	minSize := int64(frameHeaderSize)
 	if h[1]&1 == 0 {
-		shortest += 2 // a checksum
+		minSize += 2 // a checksum
 	}
-	if h[1]&0xF0 != 0xF0 || index >= len(aacSampleRates) || size <= shortest {
+	if h[1]&0xF0 != 0xF0 || index >= len(aacSampleRates) || size <= minSize {
 		return frame{}, false
 	}
 	blocks := int64(h[6]&3) + 1

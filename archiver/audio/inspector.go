@@ -1,45 +1,24 @@
 package audio
 
 import (
+	"bytes"
 	"errors"
 	"net/http"
-	"time"
+	"slices"
 )
 
 // HeadSize is how many bytes from its start decide whether a body is text. All of a
 // shorter body is looked at.
 const HeadSize = 512
 
-// Result is what an [Inspector] found.
-type Result struct {
-	Verdict Verdict
-	// Format is set where Verdict is Audio.
-	Format Format
-	// Duration is how long the audio plays, 0 where that is not known. It is
-	// computed from headers: the frame that only describes a stream (Xing, Info) is
-	// counted as one that plays, and a broken last frame is not.
-	Duration time.Duration
-	// LastFrameBroken says that an MP3, AAC or AMR stream ends inside a frame, or an
-	// Ogg stream between two pages without a last one. It is also set beside Unknown, for a body that ends inside what would be its only one.
-	LastFrameBroken bool
-	// ContainerMismatch says how the lengths that a container states contradict the
-	// bytes received, and is "" where they do not, or where the container was
-	// written as a stream and states none. It is also set beside Unknown, for a
-	// container that breaks off before it shows that it holds audio.
-	ContainerMismatch string
-	// Garbage counts bytes of an MP3, AAC or AMR stream that belong to no frame and
-	// no tag, zeros aside.
-	Garbage int64
-	// NotFound says that a body of JSON or text reads "not found" in any spelling.
-	NotFound bool
-}
-
-// parser follows the structure of one format.
+// parser follows the structure of one format from header to header.
 type parser interface {
-	// write takes the next bytes.
-	write(p []byte)
-	// finish judges a body of total bytes, all of which were written.
-	finish(total int64) Result
+	// need returns the size of the next header, 0 where no more is to be learned.
+	need() int
+	// step takes a header of that size. It sets what the cursor is to skip behind it.
+	step(c *cursor, h []byte)
+	// finish judges a body of total bytes, all of which the cursor has passed.
+	finish(c *cursor, total int64) Result
 }
 
 // errFinished is returned for bytes that come too late to count.
@@ -48,20 +27,29 @@ var errFinished = errors.New("inspect audio: written to after the end")
 // Inspector judges one body. The zero value is ready for use. It is not safe for
 // concurrent use.
 type Inspector struct {
-	head      [HeadSize]byte
-	n         int // bytes in head
-	total     int64
-	decided   bool
-	verdict   Verdict // HTML, JSON or Text, once decided; Unknown for binary data
-	text      text
-	parser    parser // of binary data, once decided
-	announced bool   // the head is that of the parser's format
-	done      bool
-	result    Result
+	head    [HeadSize]byte
+	n       int // bytes in head
+	total   int64
+	decided bool
+	verdict Verdict // HTML, JSON or Text, once decided; Unknown for binary data
+	text    text
+	front   int // stray bytes before the audio
+	parser  parser
+	cursor  cursor
+	done    bool
+	result  Result
 }
 
 // NewInspector returns an Inspector for one body.
 func NewInspector() *Inspector { return new(Inspector) }
+
+// IsAudio reports whether a body that begins with start is audio of a known format.
+// 64 KiB are enough, fewer if the body is shorter.
+func IsAudio(start []byte) bool {
+	i := NewInspector()
+	_, _ = i.Write(start) // fails only after Finish
+	return i.Finish().Verdict == Audio
+}
 
 // Write takes the next bytes of the body and keeps none of p. It fails only after
 // Finish.
@@ -89,16 +77,6 @@ func (i *Inspector) Write(p []byte) (int, error) {
 // after that, so that a caller may stop reading.
 func (i *Inspector) IsText() bool { return i.decided && i.verdict != Unknown }
 
-// IsAnnounced reports whether the first bytes are those of a format of audio, which
-// only Finish can confirm. Like IsText it is false until HeadSize bytes have come or
-// Finish was called.
-func (i *Inspector) IsAnnounced() bool { return i.announced }
-
-// Head returns what the first bytes show: HTML, JSON or Text, or Unknown for binary
-// data, which only Finish can judge. ok is false until HeadSize bytes have come or
-// Finish was called.
-func (i *Inspector) Head() (v Verdict, ok bool) { return i.verdict, i.decided }
-
 // Finish judges the body, of which no more comes. Calling it again returns the same.
 func (i *Inspector) Finish() Result {
 	if i.done {
@@ -114,14 +92,22 @@ func (i *Inspector) Finish() Result {
 	case i.verdict != Unknown:
 		i.result = Result{Verdict: i.verdict, NotFound: i.verdict != HTML && i.text.saysNotFound()}
 	default:
-		i.result = i.parser.finish(i.total)
-		if i.result.Verdict != Audio {
-			if v := latin1Verdict(i.head[:i.n]); v == Text {
-				i.result = Result{Verdict: v}
-			}
-		}
+		i.result = i.finishBinary()
 	}
 	return i.result
+}
+
+func (i *Inspector) finishBinary() Result {
+	r := i.parser.finish(&i.cursor, i.total-int64(i.front))
+	switch {
+	case r.Duration == 0 && latin1Verdict(i.head[:i.n]) == Text:
+		return Result{Verdict: Text} // it only began as a frame does
+	case r.Verdict != Audio:
+		return Result{}
+	case i.front > 0:
+		r.Oddities = slices.Insert(r.Oddities, 0, oddFront)
+	}
+	return r
 }
 
 // decide chooses between text and the parser of a format by the head.
@@ -129,53 +115,74 @@ func (i *Inspector) decide() {
 	head := i.head[:i.n]
 	i.decided = true
 	i.verdict = textVerdict(head, i.n == HeadSize)
-	if i.verdict == Unknown && !startsFrame(head) {
+	front := len(head) - len(trimFront(head))
+	if i.verdict == Unknown && !startsFrame(head[front:]) {
 		i.verdict = latin1Verdict(head)
 	}
 	if i.verdict == Unknown {
-		i.parser, i.announced = parserFor(head)
+		i.front = front
+		i.parser = parserFor(head[front:])
 	}
-	i.pass(head)
+	i.pass(head[i.front:])
 }
 
 func (i *Inspector) pass(p []byte) {
-	if i.parser != nil {
-		i.parser.write(p)
+	if i.parser == nil {
+		i.text.write(p)
 		return
 	}
-	i.text.write(p)
+	for size := i.parser.need(); size > 0; size = i.parser.need() {
+		header, rest, ok := i.cursor.take(p, size)
+		if !ok {
+			return
+		}
+		p = rest
+		i.parser.step(&i.cursor, header)
+	}
+}
+
+// trimFront returns the head without the byte order marks and blank lines that scripts
+// send before a body by mistake.
+func trimFront(head []byte) []byte {
+	for {
+		trimmed := bytes.TrimLeft(bytes.TrimPrefix(head, []byte(utf8Mark)), " \t\r\n")
+		if len(trimmed) == len(head) {
+			return head
+		}
+		head = trimmed
+	}
 }
 
 // parserFor returns the parser of the format that a binary head announces, or of what
 // the body may be all the same.
-func parserFor(head []byte) (p parser, announced bool) {
+func parserFor(head []byte) parser {
 	has := func(at int, magic string) bool {
 		return len(head) >= at+len(magic) && string(head[at:at+len(magic)]) == magic
 	}
 	switch {
 	case (has(0, "RIFF") || has(0, "RF64") || has(0, "BW64")) && has(8, "WAVE"):
-		return new(wav), true
+		return new(wav)
 	case has(0, "OggS"):
-		return new(ogg), true
+		return new(ogg)
 	case has(0, "fLaC"):
-		return new(flac), true
+		return new(flac)
 	case has(4, "ftyp"):
-		return new(mp4), true
-	case isAMR(head):
-		return new(amr), true
+		return new(mp4)
+	case has(0, amrNarrow):
+		return &amr{magic: len(amrNarrow), sizes: amrSizes}
+	case has(0, amrWide):
+		return &amr{magic: len(amrWide), sizes: amrWideSizes}
 	case has(0, ".snd"):
-		return new(au), true
-	case has(0, "ID3"):
-		return newFrames(), true
-	case startsFrame(head):
-		return newFrames(), latin1Verdict(head) != Text
+		return new(au)
+	case has(0, "ID3"), startsFrame(head):
+		return new(frames)
 	}
 	// A stream of frames may have been cut at its front. An archive, a picture or a
 	// program may hold such a stream too and is none.
 	if http.DetectContentType(head) == "application/octet-stream" {
-		return newFrames(), false
+		return new(frames)
 	}
-	return nothing{}, false
+	return nothing{}
 }
 
 // startsFrame reports whether a body begins with a sync word of MPEG audio or ADTS.
@@ -187,5 +194,6 @@ func startsFrame(head []byte) bool {
 // nothing is the parser of what is certainly no audio.
 type nothing struct{}
 
-func (nothing) write([]byte)        {}
-func (nothing) finish(int64) Result { return Result{} }
+func (nothing) need() int                    { return 0 }
+func (nothing) step(*cursor, []byte)         {}
+func (nothing) finish(*cursor, int64) Result { return Result{} }

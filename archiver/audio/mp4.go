@@ -1,152 +1,125 @@
 package audio
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"strings"
+)
 
 // mp4 follows the boxes of ISO base media files, into those that tell whether there
-// is sound and how long the whole plays.
+// is sound and how long the whole plays. It stops at a box whose size is not one of 32
+// bits.
 type mp4 struct {
-	cur   cursor
-	state mp4State
-	done  bool
+	name string // of the box whose content is read next, "" for a box's header
+	size int64  // of that content
+	end  int64  // offset behind the outermost box at hand
+	done bool
 
-	name     string // of the box at hand
-	size     int64  // of its content
-	end      int64  // offset behind the outermost box at hand
+	brand    string
 	hasMovie bool
 	hasMedia bool
+	hasTrack bool
 	hasSound bool
 	rate     int64
 	units    int64
 }
 
-type mp4State int
+// mp4BoxHeader is the size and name of a box.
+const mp4BoxHeader = 8
 
-const (
-	mp4Box mp4State = iota
-	mp4LongSize
-	mp4Content
-)
-
-const (
-	movieHeaderSize   = 32 // of mvhd, up to the end of version 1's duration
-	handlerHeaderSize = 12 // of hdlr, up to the end of the type
-)
-
-func (m *mp4) write(p []byte) {
-	for !m.done {
-		h, rest, ok := m.cur.take(p, m.headerSize())
-		if !ok {
-			return
-		}
-		p = rest
-		m.step(h)
+func (m *mp4) need() int {
+	if m.done {
+		return 0
 	}
+	return max(mp4BoxHeader, mp4ContentSize(m.name))
 }
 
-func (m *mp4) headerSize() int {
-	switch {
-	case m.state != mp4Content:
-		return 8
-	case m.name == "mvhd":
-		return movieHeaderSize
+// mp4ContentSize is how much of a box's content is read.
+func mp4ContentSize(name string) int {
+	switch name {
+	case "ftyp":
+		return 8 // major brand and its version
+	case "mvhd":
+		return 20 // version, flags, two times, units a second, duration
+	case "hdlr":
+		return 12 // version, flags, 4 bytes, type
 	}
-	return handlerHeaderSize
+	return 0
 }
 
-func (m *mp4) step(h []byte) {
-	const shortHeader, longHeader = 8, 16
-	switch m.state {
-	case mp4Box:
-		m.name = string(h[4:8])
-		switch size := int64(binary.BigEndian.Uint32(h)); {
-		case !isChunkName(m.name):
-			m.leave()
-		case size == 0:
-			m.lastBox()
-		case size == 1:
-			m.state = mp4LongSize
-		default:
-			m.box(size, shortHeader)
-		}
-	case mp4LongSize:
-		m.box(int64(min(binary.BigEndian.Uint64(h), longestBody)), longHeader)
-	case mp4Content:
+func (m *mp4) step(c *cursor, h []byte) {
+	if m.name != "" {
 		m.content(h)
+		m.skip(c, m.size-int64(len(h)))
+		m.name = ""
+		return
 	}
-}
-
-// lastBox begins a box that reaches to the end of the file.
-func (m *mp4) lastBox() {
-	if m.cur.pos > m.end {
-		m.hasMedia = m.hasMedia || m.name == "mdat"
+	name, size := string(h[4:]), int64(binary.BigEndian.Uint32(h))
+	isOuter := c.pos-mp4BoxHeader >= m.end
+	if size < mp4BoxHeader || !isChunkName(name) {
+		m.done = true // up to the end of the file, of 64 bits, or something appended
+		return
 	}
-	m.leave()
-}
-
-// leave passes what is not a box: up to the end of the box around it, or, where
-// something was appended to the file, for good.
-func (m *mp4) leave() {
-	const header = 8
-	m.done = m.cur.pos-header >= m.end
-	m.skip(m.end)
+	size -= mp4BoxHeader
+	if isOuter {
+		m.end = c.pos + size
+		m.hasMovie = m.hasMovie || name == "moov"
+		m.hasMedia = m.hasMedia || name == "mdat"
+	}
+	want := int64(mp4ContentSize(name))
+	switch {
+	case want > 0 && size >= want:
+		m.name, m.size = name, size
+	case name != "moov" && name != "trak" && name != "mdia":
+		m.skip(c, size)
+	}
 }
 
 // skip passes size bytes, but no more than the outermost box at hand has.
-func (m *mp4) skip(size int64) {
-	m.cur.skip = max(0, min(size, m.end-m.cur.pos))
-	m.state = mp4Box
-}
+func (m *mp4) skip(c *cursor, size int64) { c.skip = max(0, min(size, m.end-c.pos)) }
 
-// box begins a box of the given size, header included.
-func (m *mp4) box(size, header int64) {
-	m.size = size - header
-	if m.size < 0 {
-		m.leave()
-		return
-	}
-	if start := m.cur.pos - header; start >= m.end {
-		m.end = start + size
-		m.hasMovie = m.hasMovie || m.name == "moov"
-		m.hasMedia = m.hasMedia || m.name == "mdat"
-	}
-	switch {
-	case m.name == "moov" || m.name == "trak" || m.name == "mdia":
-		m.state = mp4Box // the first one inside
-	case m.name == "mvhd" && m.size >= movieHeaderSize, m.name == "hdlr" && m.size >= handlerHeaderSize:
-		m.state = mp4Content
-	default:
-		m.skip(m.size)
-	}
-}
-
-// content reads the start of mvhd or hdlr.
+// content reads the start of ftyp, mvhd or hdlr.
 func (m *mp4) content(h []byte) {
 	be := binary.BigEndian
 	switch {
+	case m.name == "ftyp":
+		m.brand = string(h[:4])
 	case m.name == "hdlr":
-		m.hasSound = m.hasSound || string(h[8:12]) == "soun"
+		m.hasTrack = true
+		m.hasSound = m.hasSound || string(h[8:]) == "soun"
 	case h[0] == 0: // version: times of 32 bits
 		m.rate, m.units = int64(be.Uint32(h[12:])), int64(be.Uint32(h[16:]))
 		if m.units == 1<<32-1 {
 			m.units = 0 // not known
 		}
-	default:
-		m.rate, m.units = int64(be.Uint32(h[20:])), int64(be.Uint64(h[24:]))
 	}
-	m.skip(m.size - int64(len(h)))
 }
 
-func (m *mp4) finish(total int64) Result {
-	var r Result
+func (m *mp4) finish(_ *cursor, total int64) Result {
+	if !m.hasSound && (m.hasTrack || !isMediaBrand(m.brand)) {
+		return Result{} // a picture, or a film without sound
+	}
+	r := Result{Verdict: Audio, Format: MP4, Duration: playing(m.units, m.rate)}
 	switch {
 	case total < m.end:
-		r.ContainerMismatch = "the last box is cut"
+		r.cut(oddShort)
+	case m.done: // what follows is not known
 	case !m.hasMovie:
-		r.ContainerMismatch = "the index is missing"
-	}
-	if m.hasSound && m.hasMedia {
-		r.Verdict, r.Format = Audio, MP4
-		r.Duration = playing(m.units, m.rate)
+		r.cut(oddIndex)
+	case !m.hasSound || !m.hasMedia:
+		r.odd(oddNoSound)
+	default:
+		r.Whole = true
 	}
 	return r
+}
+
+// isMediaBrand reports whether files of a brand hold sound or film: what they hold is
+// told by an index that may stand at their end.
+func isMediaBrand(brand string) bool {
+	for _, prefix := range []string{"M4A", "M4B", "mp4", "iso", "3gp", "3g2", "dash"} {
+		if strings.HasPrefix(brand, prefix) {
+			return true
+		}
+	}
+	return false
 }

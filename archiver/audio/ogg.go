@@ -8,7 +8,6 @@ import (
 
 // ogg follows the pages of an Ogg file, and of several put behind each other.
 type ogg struct {
-	cur   cursor
 	state oggState
 	lost  bool // no page where one must be
 
@@ -19,6 +18,7 @@ type ogg struct {
 	end      int64 // offset behind the page
 	open     int64 // streams that have begun and not ended
 	hasAudio bool
+	hasOther bool // a stream of something else, or of a codec that is not known
 
 	codec  oggCodec
 	stream uint32 // serial number of the audio stream at hand
@@ -45,52 +45,45 @@ const (
 	oggEnds   = 0x04 // header flag: last page of a stream
 )
 
-func (o *ogg) write(p []byte) {
-	for !o.lost {
-		h, rest, ok := o.cur.take(p, o.headerSize())
-		if !ok {
-			return
-		}
-		p = rest
-		o.step(h)
-	}
-}
-
-// headerSize is what to read next. It is at least 1: pages without segments and
-// packets without bytes are not waited for.
-func (o *ogg) headerSize() int {
-	const longestStart = 40 // of a first packet, up to the sample rate
-	switch o.state {
-	case oggSegments:
+// need is at least 1 as long as pages come: those without segments and packets without
+// bytes are not waited for.
+func (o *ogg) need() int {
+	const maxStart = 40 // of a first packet, up to the sample rate
+	switch {
+	case o.lost:
+		return 0
+	case o.state == oggSegments:
 		return int(o.size) // their number, until they are read
-	case oggPacket:
-		return int(min(o.size, longestStart))
+	case o.state == oggPacket:
+		return int(min(o.size, maxStart))
 	}
 	return 27
 }
 
-func (o *ogg) step(h []byte) {
+func (o *ogg) step(c *cursor, h []byte) {
 	switch o.state {
 	case oggPage:
-		o.page(h)
+		o.page(c, h)
 	case oggSegments:
 		var size int64
 		for _, segment := range h {
 			size += int64(segment)
 		}
-		o.content(size)
+		o.content(c, size)
 	case oggPacket:
 		if codec, ok := codecOf(h); ok {
 			o.begin(codec)
+		} else {
+			o.hasOther = true
 		}
-		o.cur.skip = o.end - o.cur.pos
+		c.skip = o.end - c.pos
 		o.state = oggPage
 	}
 }
 
 // page reads a page's header: capture pattern, version, flags, position, serial
 // number, sequence number, checksum, number of segments.
-func (o *ogg) page(h []byte) {
+func (o *ogg) page(c *cursor, h []byte) {
 	const version = 4
 	if !bytes.HasPrefix(h, []byte("OggS")) || h[version] != 0 {
 		o.lost = true
@@ -103,16 +96,16 @@ func (o *ogg) page(h []byte) {
 		o.open++
 	}
 	if o.size = int64(h[26]); o.size == 0 {
-		o.content(0)
+		o.content(c, 0)
 		return
 	}
-	o.end = o.cur.pos + o.size
+	o.end = c.pos + o.size
 	o.state = oggSegments
 }
 
 // content begins a page's content of the given size.
-func (o *ogg) content(size int64) {
-	o.size, o.end = size, o.cur.pos+size
+func (o *ogg) content(c *cursor, size int64) {
+	o.size, o.end = size, c.pos+size
 	if o.flags&oggEnds != 0 {
 		o.open--
 	}
@@ -123,7 +116,7 @@ func (o *ogg) content(size int64) {
 		o.state = oggPacket
 		return
 	}
-	o.cur.skip = size
+	c.skip = size
 	o.state = oggPage
 }
 
@@ -152,21 +145,24 @@ func codecOf(h []byte) (oggCodec, bool) {
 	return oggCodec{}, false
 }
 
-func (o *ogg) finish(total int64) Result {
-	var r Result
-	rest := o.cur.rest()
+func (o *ogg) finish(c *cursor, total int64) Result {
+	if o.hasOther && !o.hasAudio {
+		return Result{}
+	}
+	r := Result{Verdict: Audio, Format: Ogg, Duration: max(0, o.played+o.codec.playing(o.last))}
+	rest := c.rest()
 	begun := len(rest) > 0 && (o.state != oggPage || bytes.HasPrefix([]byte("OggS"), rest[:min(4, len(rest))]))
 	switch {
 	case total < o.end || begun:
-		r.ContainerMismatch = "the last page is cut"
-	case o.open > 0:
-		// A recorder that is switched off writes no last page: not a contradiction,
-		// and as little as a last frame that is cut a reason to refuse what came.
-		r.LastFrameBroken = true
-	}
-	if o.hasAudio {
-		r.Verdict, r.Format = Audio, Ogg
-		r.Duration = max(0, o.played+o.codec.playing(o.last))
+		r.cut(oddPage)
+	case o.open > 0: // a recorder that is switched off leaves that too
+		r.cut(oddLastPage)
+	case !o.hasAudio:
+		r.odd(oddHeader)
+	case o.lost || len(rest) > 0:
+		r.odd(oddStray)
+	default:
+		r.Whole = true
 	}
 	return r
 }

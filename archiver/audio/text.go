@@ -9,9 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// longestText is how much of a text is searched for words. Answers that say so are
+// maxText is how much of a text is searched for words. Answers that say so are
 // some sixty bytes long.
-const longestText = 4 << 10
+const maxText = 4 << 10
 
 // text keeps the start of a body.
 type text struct {
@@ -20,12 +20,14 @@ type text struct {
 
 func (t *text) write(p []byte) {
 	if t.buf == nil {
-		t.buf = make([]byte, 0, longestText)
+		t.buf = make([]byte, 0, maxText)
 	}
-	if room := longestText - len(t.buf); room > 0 {
+	if room := maxText - len(t.buf); room > 0 {
 		t.buf = append(t.buf, p[:min(room, len(p))]...)
 	}
 }
+
+const utf8Mark = "\xEF\xBB\xBF"
 
 // otherSubjects are words before "not found" that say that something else than the
 // recording was not found: an answer like that must never write a recording off.
@@ -69,7 +71,7 @@ func textVerdict(head []byte, more bool) Verdict {
 		}
 		return Unknown
 	}
-	head = bytes.TrimPrefix(head, []byte("\xEF\xBB\xBF"))
+	head = bytes.TrimPrefix(head, []byte(utf8Mark))
 	kind := kindOfText(head)
 	if kind != Text || isUTF8Text(head, more) {
 		return kind

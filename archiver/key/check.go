@@ -13,22 +13,22 @@ import (
 // checker walks a template for the fields that it names, also in branches that a
 // trial run does not take.
 type checker struct {
-	known map[string]bool
-	used  map[string]bool
+	used map[string]bool
 }
 
 // fieldsOf returns the fields that the template names, or an error for one that there
-// is not and for what a key has no use for: loops and templates within it.
+// is not, for none at all, and for what a key has no use for: loops and templates
+// within it.
 func fieldsOf(t *template.Template) ([]string, error) {
-	c := checker{known: map[string]bool{}, used: map[string]bool{}}
-	for _, name := range fieldNames() {
-		c.known[name] = true
-	}
+	c := checker{used: map[string]bool{}}
 	if len(t.Templates()) > 1 {
 		return nil, errors.New("define and block have no use in a key")
 	}
 	if err := c.list(t.Root, false); err != nil {
 		return nil, err
+	}
+	if len(c.used) == 0 {
+		return nil, errors.New("every recording would get the same name: use a field such as {{.filename}}")
 	}
 	delete(c.used, callDate)
 	return slices.Sorted(maps.Keys(c.used)), nil
@@ -106,8 +106,8 @@ func (c *checker) field(path []string, within bool) error {
 		return nil // of the time that the dot is
 	case path[0] == "public_url" || path[0] == "src":
 		return fmt.Errorf("field %s is a link, which is a secret and cannot be in a key", path[0])
-	case !c.known[path[0]]:
-		return fmt.Errorf("unknown field %s; there are %s", path[0], strings.Join(slices.Sorted(maps.Keys(c.known)), ", "))
+	case !slices.Contains(fieldNames(), path[0]):
+		return fmt.Errorf("unknown field %s; there are %s", path[0], strings.Join(slices.Sorted(slices.Values(fieldNames())), ", "))
 	case len(path) > 1 && (path[0] != callDate || len(path) > 2 || path[1] != method && path[1] != "String"):
 		return fmt.Errorf("field %s has no %s", path[0], strings.Join(path[1:], "."))
 	}

@@ -4,16 +4,17 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"path"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
 const (
-	longestPart = 255  // bytes of a part, as file systems allow
-	longestKey  = 1024 // bytes of a key with its prefix, as S3 allows
-	// shortestPart is what a part may be cut down to; a hash and an extension fit.
-	shortestPart = 48
+	maxPart = 255  // bytes of a part, as file systems allow
+	maxKey  = 1024 // bytes of a key with its prefix, as S3 allows
+	// minPart is what a part may be cut down to; a hash and an extension fit.
+	minPart = 48
 )
 
 // cleanText returns text with each character that some store refuses, hides or
@@ -21,32 +22,17 @@ const (
 // are, besides control characters, those of text direction and no width, every space
 // but the plain one, and code points that are not assigned.
 func cleanText(text string) string {
-	if isClean(text) {
-		return text
-	}
-	var b strings.Builder
-	b.Grow(len(text))
-	for i, r := range text {
-		if !isAllowed(r) || r == utf8.RuneError && !strings.HasPrefix(text[i:], string(utf8.RuneError)) {
-			r = '_'
+	return strings.Map(func(r rune) rune {
+		if isAllowed(r) {
+			return r
 		}
-		b.WriteRune(r)
-	}
-	return b.String()
-}
-
-func isClean(text string) bool {
-	for i := range len(text) {
-		if c := text[i]; c >= utf8.RuneSelf || !isAllowed(rune(c)) {
-			return false
-		}
-	}
-	return true
+		return '_'
+	}, text)
 }
 
 func isAllowed(r rune) bool {
 	switch r {
-	case '/', '\\', ':', '<', '>', '"', '|', '?', '*':
+	case '/', '\\', ':', '<', '>', '"', '|', '?', '*', utf8.RuneError:
 		return false
 	}
 	return unicode.IsPrint(r)
@@ -55,7 +41,7 @@ func isAllowed(r rune) bool {
 // CleanPart returns a part of a key made of any text: clean characters, no "." or
 // "..", nothing that Windows refuses, not empty and at most 255 bytes. Cleaning a
 // clean part again changes nothing.
-func CleanPart(text string) string { return cutPart(namePart(text), longestPart) }
+func CleanPart(text string) string { return cutPart(namePart(text), maxPart) }
 
 // namePart is CleanPart without the limit.
 func namePart(text string) string {
@@ -90,14 +76,19 @@ func isDevice(part string) bool {
 // the archive's own names, or hidden. Short names of NTFS, as MANIFE~1, lead into
 // those folders too.
 func outsideReserved(part string) string {
-	if strings.HasPrefix(part, ".") || strings.EqualFold(part, "manifest") ||
-		strings.EqualFold(part, "calls") || strings.EqualFold(part, "quarantine") {
+	isOwn := func(own string) bool { return strings.EqualFold(part, own) }
+	if strings.HasPrefix(part, ".") || slices.ContainsFunc(ownFolders(), isOwn) {
 		return "_" + part
 	}
 	if stem, number, ok := strings.Cut(part, "~"); ok && len(stem) <= 6 && number != "" && number[0] >= '0' && number[0] <= '9' {
 		return stem + "_" + number
 	}
 	return part
+}
+
+// ownFolders returns the folders at the top of an archive that hold no recordings.
+func ownFolders() []string {
+	return []string{"manifest", "calls", "evidence", "seals", "access", "quarantine"}
 }
 
 // cutPart returns part within limit bytes. One that is longer keeps its start and its
@@ -133,9 +124,9 @@ func hashOf(text string, digits int) string {
 // extension returns a name's ending with its dot: up to eight ASCII letters and
 // digits behind the last dot, which is not the name's first character. Else it is "".
 func extension(name string) string {
-	const longest = 8
+	const maxLetters = 8
 	ext := path.Ext(name)
-	if len(ext) < 2 || len(ext) > 1+longest || len(ext) == len(name) {
+	if len(ext) < 2 || len(ext) > 1+maxLetters || len(ext) == len(name) {
 		return ""
 	}
 	for i := 1; i < len(ext); i++ {

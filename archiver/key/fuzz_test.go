@@ -65,19 +65,19 @@ func FuzzKey(f *testing.F) {
 }
 
 // shortName is how NTFS shortens a name; the archive's own folders answer to theirs.
-var shortName = regexp.MustCompile(`(?i)^(manife|quaran|calls)~[0-9]`)
+var shortName = regexp.MustCompile(`(?i)^(manife|quaran|eviden|access|calls|seals)~[0-9]`)
 
 func checkKey(t *testing.T, key string, prefix int, template string) {
 	t.Helper()
 	checkParts(t, key)
-	if prefix+len(key) > longestKey {
+	if prefix+len(key) > maxKey {
 		t.Errorf("%d bytes behind %d: %q", len(key), prefix, key)
 	}
 	if strings.Count(key, "/") != strings.Count(template, "/") {
 		t.Errorf("%q has other parts than %q", key, template)
 	}
 	first, _, _ := strings.Cut(key, "/")
-	if strings.HasPrefix(first, ".") || shortName.MatchString(first) || slices.ContainsFunc([]string{"manifest", "calls", "quarantine"},
+	if strings.HasPrefix(first, ".") || shortName.MatchString(first) || slices.ContainsFunc([]string{"manifest", "calls", "evidence", "seals", "access", "quarantine"},
 		func(own string) bool { return strings.EqualFold(first, own) }) {
 		t.Errorf("%q is in the archive's own folders", key)
 	}

@@ -38,7 +38,7 @@ func (n Names) For(recordingID string, sum [32]byte) []string {
 
 // with returns the key with a suffix before the extension.
 func (n Names) with(suffix string) string {
-	room := longestPart - len(suffix) - len(n.ext)
+	room := maxPart - len(suffix) - len(n.ext)
 	stem := n.stem
 	if len(stem) > room { // Key leaves room; a key noted by other means may not
 		stem = cutPart(stem, room)
@@ -56,8 +56,8 @@ func Again(wanted, recordingID string) []string {
 	return []string{wanted, split(wanted).with("-" + encodeID(recordingID))}
 }
 
-// longestPlainID is the longest id that stands in keys as it is.
-const longestPlainID = 40
+// maxPlainID is the longest id that stands in keys as it is.
+const maxPlainID = 40
 
 // encodeID returns an id as it stands in keys. Ids of lower-case letters and digits,
 // as the vendor's are, stay as they are. Any other becomes its readable beginning, "_"
@@ -68,7 +68,7 @@ func encodeID(id string) string {
 	if isPlainID(id) {
 		return id
 	}
-	const longestStart, digits = 24, 32
+	const maxStart, digits = 24, 32
 	start := strings.Map(func(r rune) rune {
 		switch {
 		case r >= '0' && r <= '9', r >= 'a' && r <= 'z':
@@ -78,7 +78,7 @@ func encodeID(id string) string {
 		}
 		return '_'
 	}, id)
-	return cutText(start, longestStart) + "_" + hashOf(id, digits)
+	return cutText(start, maxStart) + "_" + hashOf(id, digits)
 }
 
 func isPlainID(id string) bool {
@@ -87,7 +87,7 @@ func isPlainID(id string) bool {
 			return false
 		}
 	}
-	return id != "" && len(id) <= longestPlainID && !isDevice(id)
+	return id != "" && len(id) <= maxPlainID && !isDevice(id)
 }
 
 // suffixSize is the length of the longest suffix that For adds for an id.

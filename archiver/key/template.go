@@ -1,6 +1,7 @@
 package key
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -17,7 +18,7 @@ import (
 // {{.call_date}} is the call's wall-clock time, {{.call_date.Format "2006-01-02"}} part
 // of it. A "/" anywhere in the template separates parts, also in a layout, as
 // {{.call_date.Format "2006/01/02"}}; one in a value becomes "_". Links cannot be
-// named: whoever has one can listen. Besides the functions of text/template there are
+// named: they are secrets. Besides the functions of text/template there are
 //
 //	lower VALUE             in lower case
 //	upper VALUE             in upper case
@@ -63,12 +64,7 @@ func functions() template.FuncMap {
 		"upper":   strings.ToUpper,
 		"replace": func(old, new, value string) string { return strings.ReplaceAll(value, old, new) },
 		"trunc":   truncate,
-		"default": func(other, value string) string {
-			if value == "" {
-				return other
-			}
-			return value
-		},
+		"default": func(other, value string) string { return cmp.Or(value, other) },
 	}
 }
 
@@ -84,11 +80,8 @@ func truncate(n int, value string) string {
 }
 
 // Parse reads a template. It fails for wrong syntax, for a field that there is not,
-// and for one that makes no file name of ordinary values.
+// for a text without any, and for one that makes no file name of ordinary values.
 func Parse(text string) (*Template, error) {
-	if strings.TrimSpace(text) == "" {
-		return nil, errors.New("parse template: it is empty")
-	}
 	if !utf8.ValidString(text) {
 		return nil, errors.New("parse template: it is not valid UTF-8")
 	}
@@ -192,50 +185,47 @@ func (t *Template) Key(fields map[string]string, date time.Time, o Options) (Nam
 	}
 	parts := strings.Split(made, "/")
 	last := len(parts) - 1
-	if parts[last] == "" {
-		parts[last] = o.RecordingID
-	}
+	parts[last] = cmp.Or(parts[last], o.RecordingID)
 	for i, part := range parts {
 		parts[i] = namePart(part)
 	}
 	parts[last] = withExtension(parts[last], ext)
 	parts[0] = outsideReserved(parts[0])
-	if !fit(parts, longestKey-o.PrefixLen, suffixSize(o.RecordingID)) {
+	if !fit(parts, maxKey-o.PrefixLen, suffixSize(o.RecordingID)) {
 		return Names{}, fmt.Errorf("make key: %d parts behind a prefix of %d bytes do not fit into %d bytes",
-			len(parts), o.PrefixLen, longestKey)
+			len(parts), o.PrefixLen, maxKey)
 	}
 	return split(strings.Join(parts, "/")), nil
 }
 
 // fit cuts the parts to the limits of a part and of the whole key, with room for a
-// suffix in the last one. Where the whole is too long, the longest parts are cut to
-// one length. It reports whether that is enough.
+// suffix in the last one. Where the whole is too long, the longer parts are cut to one
+// length. It reports whether that is enough.
 func fit(parts []string, limit, suffix int) bool {
 	last := len(parts) - 1
+	cutTo := func(i, share int) int {
+		if i == last {
+			return min(share, maxPart-suffix)
+		}
+		return share
+	}
 	sizeWith := func(share int) int {
 		size := last + suffix // separators
 		for i, part := range parts {
-			size += min(len(part), share, partLimit(i == last, suffix))
+			size += min(len(part), cutTo(i, share))
 		}
 		return size
 	}
-	share := longestPart
+	share := maxPart
 	for sizeWith(share) > limit {
-		if share--; share < shortestPart {
+		if share--; share < minPart {
 			return false
 		}
 	}
 	for i, part := range parts {
-		parts[i] = cutPart(part, min(share, partLimit(i == last, suffix)))
+		parts[i] = cutPart(part, cutTo(i, share))
 	}
 	return true
-}
-
-func partLimit(isLast bool, suffix int) int {
-	if isLast {
-		return longestPart - suffix
-	}
-	return longestPart
 }
 
 // run executes the template on clean values, so that no "/" comes from one.
@@ -248,20 +238,9 @@ func (t *Template) run(fields map[string]string, date time.Time, recordingID str
 		values["filename"] = cleanText(recordingID)
 	}
 	values[callDate] = wallClock{date}
-	var out output
+	var out strings.Builder
 	if err := t.parsed.Execute(&out, values); err != nil {
 		return "", fmt.Errorf("run template: %w", err)
 	}
 	return out.String(), nil
-}
-
-// output holds what a template makes, and ends one that makes too much.
-type output struct{ strings.Builder }
-
-func (o *output) Write(p []byte) (int, error) {
-	const most = 64 << 10
-	if o.Len()+len(p) > most {
-		return 0, errors.New("the template makes too much text")
-	}
-	return o.Builder.Write(p)
 }
