@@ -2,10 +2,7 @@ package store
 
 import (
 	"crypto/md5"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash"
 	"hash/crc64"
@@ -15,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
 // Checksum chooses the header by which S3 checks a body before it commits it.
@@ -79,75 +77,28 @@ func needsPathStyle(endpoint string) bool {
 	return err == nil || host == "localhost"
 }
 
-// sums are the values of the checksum headers, nil for those not sent.
-type sums struct{ sha256, crc64, md5 *string }
-
-// errWrongHash means that the body changed since it was hashed.
-var errWrongHash = errors.New("store object: the body does not have the hash given")
-
-// of computes the header for a body and returns to the body's start. A SHA-256 that
-// is known is left to the server to check where it is what is sent, and is else
-// checked here.
-func (c Checksum) of(body io.ReadSeeker, known *[32]byte) (sums, error) {
-	if c == ChecksumSHA256 && known != nil {
-		return c.header(known[:]), nil
+// set puts the checksum of a body into a request. The SHA-256 is known.
+func (c Checksum) set(in *s3.PutObjectInput, body io.Reader, sum [32]byte) error {
+	var sent hash.Hash
+	switch c {
+	case ChecksumSHA256:
+		in.ChecksumSHA256 = aws.String(base64.StdEncoding.EncodeToString(sum[:]))
+		return nil
+	case ChecksumCRC64NVME:
+		sent = crc64.New(crc64.MakeTable(crc64NVME))
+	case ChecksumMD5:
+		sent = md5.New()
+	default:
+		return nil
 	}
-	sent, whole := c.hash(), sha256.New()
-	if err := readThrough(body, sent, whole); err != nil {
-		return sums{}, err
-	}
-	if known != nil && [32]byte(whole.Sum(nil)) != *known {
-		return sums{}, errWrongHash
-	}
-	return c.header(sent.Sum(nil)), nil
-}
-
-// readThrough feeds a body to hashes and returns to its start.
-func readThrough(body io.ReadSeeker, hashes ...io.Writer) error {
-	if _, err := io.CopyBuffer(io.MultiWriter(hashes...), body, make([]byte, copyBuffer)); err != nil {
+	if _, err := io.CopyBuffer(sent, body, make([]byte, copyBuffer)); err != nil {
 		return fmt.Errorf("read body: %w", err)
 	}
-	if _, err := body.Seek(0, io.SeekStart); err != nil {
-		return fmt.Errorf("read body: %w", err)
+	value := aws.String(base64.StdEncoding.EncodeToString(sent.Sum(nil)))
+	if c == ChecksumMD5 {
+		in.ContentMD5 = value
+	} else {
+		in.ChecksumCRC64NVME = value
 	}
 	return nil
-}
-
-// hash computes what header sends, if anything.
-func (c Checksum) hash() hash.Hash {
-	switch c {
-	case ChecksumCRC64NVME:
-		return newCRC64()
-	case ChecksumMD5:
-		return md5.New()
-	}
-	return sha256.New()
-}
-
-func (c Checksum) header(sum []byte) sums {
-	value := aws.String(base64.StdEncoding.EncodeToString(sum))
-	switch c {
-	case ChecksumCRC64NVME:
-		return sums{crc64: value}
-	case ChecksumMD5:
-		return sums{md5: value}
-	case ChecksumSHA256:
-		return sums{sha256: value}
-	}
-	return sums{}
-}
-
-// ofParts is the checksum for the parts of a multipart upload. SHA-256 cannot be
-// had for the whole of one, only CRC64NVME can, so that stands in for it.
-func (c Checksum) ofParts() Checksum {
-	if c == ChecksumSHA256 {
-		return ChecksumCRC64NVME
-	}
-	return c
-}
-
-func newCRC64() hash.Hash64 { return crc64.New(crc64.MakeTable(crc64NVME)) }
-
-func crc64Header(crc uint64) *string {
-	return aws.String(base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, crc)))
 }

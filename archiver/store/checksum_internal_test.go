@@ -3,9 +3,9 @@ package store
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"errors"
 	"io"
 	"net/http"
 	"testing"
@@ -13,32 +13,23 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // The values are those of the CRC catalogue, RFC 1321 and FIPS 180-2.
 func TestChecksums(t *testing.T) {
-	crc := binary.BigEndian.AppendUint64(nil, 0xAE8B14860A799888)
-	body := bytes.NewReader([]byte("123456789"))
-	got, err := ChecksumCRC64NVME.of(body, nil)
-	if err != nil || aws.ToString(got.crc64) != base64.StdEncoding.EncodeToString(crc) || got.sha256 != nil || got.md5 != nil {
-		t.Errorf("crc64nvme gives %+v, %v", got, err)
-	}
-	if got, err = ChecksumMD5.of(body, nil); err != nil || aws.ToString(got.md5) != "JfnnlDI7RTiF9RgfG2JNCw==" {
-		t.Errorf("md5 gives %q, %v", aws.ToString(got.md5), err)
-	}
-	if got, err = ChecksumSHA256.of(body, nil); err != nil || aws.ToString(got.sha256) != "FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU=" {
-		t.Errorf("sha256 gives %q, %v", aws.ToString(got.sha256), err)
-	}
-	if got, err = ChecksumNone.of(body, nil); err != nil || got != (sums{}) {
-		t.Errorf("none gives %+v, %v", got, err)
-	}
-	for _, c := range []Checksum{ChecksumCRC64NVME, ChecksumMD5, ChecksumNone} {
-		if _, err := c.of(body, &[32]byte{}); !errors.Is(err, errWrongHash) {
-			t.Errorf("%s with a wrong hash: %v", c, err)
-		}
-		if _, err := body.Seek(0, io.SeekStart); err != nil {
-			t.Fatal(err)
+	crc := base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, 0xAE8B14860A799888))
+	const md5, sum = "JfnnlDI7RTiF9RgfG2JNCw==", "FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU="
+	for c, want := range map[Checksum][3]string{
+		ChecksumCRC64NVME: {crc, "", ""}, ChecksumMD5: {"", md5, ""}, ChecksumSHA256: {"", "", sum}, ChecksumNone: {},
+	} {
+		in := &s3.PutObjectInput{}
+		body := []byte("123456789")
+		err := c.set(in, bytes.NewReader(body), sha256.Sum256(body))
+		got := [3]string{aws.ToString(in.ChecksumCRC64NVME), aws.ToString(in.ContentMD5), aws.ToString(in.ChecksumSHA256)}
+		if err != nil || got != want {
+			t.Errorf("%s gives %q, %v, want %q", c, got, err, want)
 		}
 	}
 }
@@ -77,19 +68,6 @@ func TestNeedsPathStyle(t *testing.T) {
 	}
 }
 
-func TestPartSize(t *testing.T) {
-	const gib = 1 << 30
-	for _, size := range []int64{1, gib, 5 * gib, 600 * gib, 5 << 40} {
-		got := partSize(size, defaultPartSize)
-		if got < defaultPartSize || (size+got-1)/got > mostParts {
-			t.Errorf("%d bytes go in parts of %d", size, got)
-		}
-	}
-	if got := partSize(2*gib, defaultPartSize); got != defaultPartSize {
-		t.Errorf("2 GiB go in parts of %d", got)
-	}
-}
-
 func TestTimeFor(t *testing.T) {
 	if got := timeFor(0); got != time.Minute {
 		t.Errorf("nothing may take %s", got)
@@ -124,7 +102,7 @@ func TestWatchedStalls(t *testing.T) {
 		r, w := io.Pipe()
 		ctx, cancel := context.WithCancel(t.Context())
 		context.AfterFunc(ctx, func() { _ = r.CloseWithError(ctx.Err()) }) // as net/http does with a body
-		body := newWatched(t.Context(), r, cancel)
+		body := &watched{ctx: t.Context(), body: r, cancel: cancel}
 		go func() {
 			_, _ = w.Write([]byte("slow"))
 			time.Sleep(stallTimeout - time.Second) // and no more

@@ -1,147 +1,24 @@
 package store
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"io"
 	"io/fs"
 	"iter"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
-// Find looks for a whole object of this recording, stored by a run that was killed
-// before it could note it. A file carries no id, so a file counts when its key is
-// one of the keys and Owner names no other recording for it. The last key is looked
-// at first: it has the recording's id in it, while the wanted key may be another's.
-func (d *Disk) Find(ctx context.Context, keys []string, recordingID string) (Stored, bool, error) {
-	if err := checkKeys(keys); err != nil {
-		return Stored{}, false, err
-	}
-	for _, key := range slices.Backward(keys) {
-		info, err := d.Stat(ctx, key)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return Stored{}, false, err
-		}
-		free, err := d.isFree(ctx, key, recordingID)
-		if err != nil {
-			return Stored{}, false, err
-		}
-		if !free {
-			continue
-		}
-		sum, err := d.hash(ctx, key)
-		if err != nil {
-			return Stored{}, false, err
-		}
-		return Stored{Key: key, Adopted: true, Size: info.Size, SHA256: sum}, true, nil
-	}
-	return Stored{}, false, nil
-}
-
-// isFree reports whether no other recording owns a key.
-func (d *Disk) isFree(ctx context.Context, key, recordingID string) (bool, error) {
-	if d.owner == nil {
-		return true, nil
-	}
-	owner, err := d.owner(ctx, key)
-	return owner == "" || owner == recordingID, err
-}
-
-func (d *Disk) hash(ctx context.Context, key string) ([32]byte, error) {
-	const op = "read object"
-	file, err := d.Open(ctx, key)
-	if err != nil {
-		return [32]byte{}, err
-	}
-	defer file.Close()
-	hash := sha256.New()
-	if _, err := io.CopyBuffer(hash, &contextReader{ctx: ctx, r: file}, make([]byte, copyBuffer)); err != nil {
-		if ctx.Err() != nil {
-			return [32]byte{}, stopped(ctx, op)
-		}
-		return [32]byte{}, fileFailure(op, atDestination, err)
-	}
-	return [32]byte(hash.Sum(nil)), nil
-}
-
-// mayAdopt is nil when the file under a taken key is this very recording: the same
-// bytes, and nobody else's. It is errTaken when it is not.
-func (d *Disk) mayAdopt(ctx context.Context, part *Part, key, name, recordingID string) error {
-	same, err := d.sameBytes(ctx, part, name)
-	if err != nil {
-		if ctx.Err() != nil {
-			return stopped(ctx, "compare object")
-		}
-		return fileFailure("compare object", atDestination, err)
-	}
-	if !same {
-		return errTaken
-	}
-	free, err := d.isFree(ctx, key, recordingID)
-	if err != nil {
-		return err
-	}
-	if !free {
-		return errTaken
-	}
-	return nil
-}
-
-// sameBytes reports whether a file has the bytes of a part. What is no regular file
-// is not opened: opening a pipe would wait for good.
-func (d *Disk) sameBytes(ctx context.Context, part *Part, name string) (bool, error) {
-	info, err := d.root.Lstat(name)
-	if err != nil {
-		return false, err
-	}
-	if !info.Mode().IsRegular() || info.Size() != part.size {
-		return false, nil
-	}
-	file, err := d.root.Open(name)
-	if err != nil {
-		return false, err
-	}
-	defer file.Close()
-	return equal(&contextReader{ctx: ctx, r: file}, io.NewSectionReader(part, 0, part.size))
-}
-
-// equal reports whether two readers hold the same bytes.
-func equal(a, b io.Reader) (bool, error) {
-	bufA, bufB := make([]byte, copyBuffer/2), make([]byte, copyBuffer/2)
-	for {
-		nA, errA := io.ReadFull(a, bufA)
-		nB, errB := io.ReadFull(b, bufB)
-		endA, endB := isEnd(errA), isEnd(errB)
-		switch {
-		case errA != nil && !endA:
-			return false, errA
-		case errB != nil && !endB:
-			return false, errB
-		case !bytes.Equal(bufA[:nA], bufB[:nB]) || endA != endB:
-			return false, nil
-		case endA:
-			return true, nil
-		}
-	}
-}
-
-// isEnd reports whether io.ReadFull met the end.
-func isEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+const opLookUp = "look up object"
 
 // Stat describes the object under a key; a missing one is fs.ErrNotExist. What is no
-// regular file, a link for one, is not an object.
+// regular file, a link for one, is not an object. The error wraps [ErrLinkedFolder]
+// when a folder of the key is a symbolic link.
 func (d *Disk) Stat(ctx context.Context, key string) (Info, error) {
-	const op = "look up object"
 	if ctx.Err() != nil {
-		return Info{}, stopped(ctx, op)
+		return Info{}, stopped(ctx, opLookUp)
 	}
 	if err := checkKey(key); err != nil {
 		return Info{}, err
@@ -155,9 +32,34 @@ func (d *Disk) Stat(ctx context.Context, key string) (Info, error) {
 		err = fs.ErrNotExist
 	}
 	if err != nil {
-		return Info{}, fileFailure(op, atDestination, err)
+		return Info{}, d.readFailure(opLookUp, path.Dir(key), err)
 	}
 	return Info{Key: key, Size: info.Size(), ModTime: info.ModTime()}, nil
+}
+
+// readFailure makes the error for a failed operation in a folder of keys. Where a folder
+// is a symbolic link, package os says only that the path leaves the root.
+func (d *Disk) readFailure(op, folder string, err error) error {
+	if !errors.Is(err, fs.ErrNotExist) && d.isLinked(folder) {
+		return linkedFolder(op + ": a folder of its key is a symbolic link")
+	}
+	return fileFailure(op, atDestination, err)
+}
+
+// isLinked reports whether a folder of keys, or one above it, is a symbolic link.
+func (d *Disk) isLinked(folder string) bool {
+	if folder == "." {
+		return false
+	}
+	if d.isLinked(path.Dir(folder)) {
+		return true
+	}
+	name, err := filepath.Localize(folder)
+	if err != nil {
+		return false
+	}
+	info, err := d.root.Lstat(name)
+	return err == nil && info.Mode()&fs.ModeSymlink != 0
 }
 
 func isObject(info fs.FileInfo) bool { return info.Mode().IsRegular() && info.Size() > 0 }
@@ -181,7 +83,8 @@ func (d *Disk) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 
 // List yields the objects whose keys begin with prefix, in no order, those under
 // quarantine included and the archive's own files left out. It holds a few names
-// at a time, however many there are. An error ends it.
+// at a time, however many there are. An error ends it. A folder of the system that may
+// not be read (lost+found) is passed over, and told to DiskOptions.Logger.
 func (d *Disk) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		start := "."
@@ -200,15 +103,23 @@ func (d *Disk) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 func (d *Disk) walk(ctx context.Context, folder, prefix string, yield func(Info, error) bool) bool {
 	const op = "list objects"
 	fail := func(err error) bool {
-		yield(Info{}, fileFailure(op, atDestination, err))
+		yield(Info{}, d.readFailure(op, folder, err))
 		return false
 	}
 	name, err := filepath.Localize(folder)
 	if err != nil {
 		return fail(ErrBadKey)
 	}
+	if folder == "lost+found" { // at the top it is the file system's, not the archive's
+		d.logger.Info("passed over a folder of the system", "folder", folder)
+		return true
+	}
 	dir, err := d.root.Open(name)
 	if errors.Is(err, fs.ErrNotExist) || isFileInPath(err) {
+		return true
+	}
+	if errors.Is(err, fs.ErrPermission) && isOfSystem(folder) {
+		d.logger.Info("passed over a folder of the system that may not be read", "folder", path.Base(folder))
 		return true
 	}
 	if err != nil {
@@ -220,7 +131,7 @@ func (d *Disk) walk(ctx context.Context, folder, prefix string, yield func(Info,
 			yield(Info{}, stopped(ctx, op))
 			return false
 		}
-		entries, err := dir.ReadDir(256)
+		entries, err := dir.ReadDir(readNames)
 		for _, entry := range entries {
 			if !d.visit(ctx, path.Join(folder, entry.Name()), entry.IsDir(), prefix, yield) {
 				return false
@@ -238,7 +149,7 @@ func (d *Disk) walk(ctx context.Context, folder, prefix string, yield func(Info,
 // visit yields a file, or walks a folder, that may have the prefix.
 func (d *Disk) visit(ctx context.Context, key string, isFolder bool, prefix string, yield func(Info, error) bool) bool {
 	switch {
-	case reserved(key):
+	case isOwn(key):
 		return true
 	case isFolder:
 		below := key + "/"
@@ -252,4 +163,39 @@ func (d *Disk) visit(ctx context.Context, key string, isFolder bool, prefix stri
 		return true // gone meanwhile, no object, or a name that no key can have
 	}
 	return yield(info, err) && err == nil
+}
+
+// isOfSystem reports whether a folder is one that a file system keeps for itself. It
+// can lie at the top of the destination and where another file system begins.
+func isOfSystem(folder string) bool {
+	base := path.Base(folder)
+	return base == "lost+found" || strings.EqualFold(base, "System Volume Information")
+}
+
+// realKey returns a key with the file's name as it is written in its folder, where the
+// file system ignores case. There the name in capitals leads to the file, too.
+func (d *Disk) realKey(key string) string {
+	folder, base := path.Split(key)
+	if _, err := d.root.Lstat(filepath.FromSlash(folder + strings.ToUpper(base))); err != nil {
+		return key
+	}
+	dir, err := d.root.Open(filepath.FromSlash(path.Dir(key)))
+	if err != nil {
+		return key
+	}
+	defer dir.Close()
+	found := key
+	for err == nil {
+		var names []string
+		names, err = dir.Readdirnames(readNames)
+		for _, name := range names {
+			if name == base {
+				return key
+			}
+			if strings.EqualFold(name, base) {
+				found = folder + name
+			}
+		}
+	}
+	return found
 }

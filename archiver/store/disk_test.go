@@ -34,13 +34,23 @@ func openDisk(t *testing.T, dir string, o store.DiskOptions) *store.Disk {
 	return d
 }
 
-func put(t *testing.T, s storetest.Store, o store.Object) store.Stored {
+func put(t *testing.T, s storetest.Store, o store.Object) store.Info {
 	t.Helper()
-	stored, err := s.Put(t.Context(), o)
+	info, err := s.Put(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return stored
+	return info
+}
+
+// wantTaken checks that Put refuses a key, and whether the same bytes stand there.
+func wantTaken(t *testing.T, s storetest.Store, o store.Object, same bool) {
+	t.Helper()
+	_, err := s.Put(t.Context(), o)
+	taken, ok := errors.AsType[*store.TakenError](err)
+	if !ok || taken.Same != same {
+		t.Errorf("put: %v, want a TakenError with same %t", err, same)
+	}
 }
 
 // files lists everything below a folder but the temporary folder itself.
@@ -69,21 +79,21 @@ func wantFiles(t *testing.T, dir string, want ...string) {
 func TestDisk(t *testing.T) {
 	for name, prepare := range map[string]func(*store.Disk){
 		"links":    func(*store.Disk) {},
-		"renames":  func(d *store.Disk) { d.WithoutLinks(true) },
-		"by claim": func(d *store.Disk) { d.WithoutLinks(false) },
+		"by claim": (*store.Disk).WithoutLinks,
 	} {
 		t.Run(name, func(t *testing.T) {
-			storetest.Run(t, func(t *testing.T) storetest.Opener {
+			storetest.Run(t, func(t *testing.T) storetest.Place {
 				dir := filepath.Join(t.TempDir(), "new", "archive")
 				t.Cleanup(func() { wantNoParts(t, dir) })
-				return func(t *testing.T, owner storetest.Owner) storetest.Store {
-					d, err := store.OpenDisk(dir, store.DiskOptions{Owner: owner})
+				open := func(t *testing.T) storetest.Store {
+					d, err := store.OpenDisk(dir, store.DiskOptions{})
 					if err != nil {
 						t.Fatal(err)
 					}
 					prepare(d)
 					return d
 				}
+				return storetest.Place{Open: open, OneRun: name == "by claim"}
 			})
 		})
 	}
@@ -163,37 +173,106 @@ func TestDiskCleanTemp(t *testing.T) {
 	put(t, next, storetest.Object("rec", storetest.Body(1, 10), "name.mp3"))
 }
 
-// A killed run leaves an empty claim behind where there are no links.
+// A killed run leaves an empty claim behind where there are no links. It is no object,
+// and it is not overwritten.
 func TestDiskStaleClaim(t *testing.T) {
 	dir := t.TempDir()
-	claim := filepath.Join(dir, "name.mp3")
-	if err := os.WriteFile(claim, nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "name.mp3"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	d := openDisk(t, dir, store.DiskOptions{})
-	object := storetest.Object("rec", storetest.Body(1, 10), "name.mp3", "name-rec.mp3")
 	if _, err := d.Stat(t.Context(), "name.mp3"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("an empty file is an object: %v", err)
 	}
-	if _, found, err := d.Find(t.Context(), object.Keys, "rec"); found || err != nil {
-		t.Errorf("an empty file was found: %v", err)
-	}
-	d.WithoutLinks(false)
-	if stored := put(t, d, object); stored.Key != "name.mp3" || stored.Adopted {
-		t.Errorf("stored %+v", stored)
-	}
-	wantFiles(t, dir, "name.mp3")
-
-	// Where there are links, an empty file is somebody else's.
-	if err := os.Truncate(claim, 0); err != nil {
-		t.Fatal(err)
-	}
-	if stored := put(t, openDisk(t, dir, store.DiskOptions{}), object); stored.Key != "name-rec.mp3" {
-		t.Errorf("stored %+v", stored)
+	wantTaken(t, d, storetest.Object("rec", storetest.Body(1, 10), "name.mp3"), false)
+	d.WithoutLinks()
+	wantTaken(t, d, storetest.Object("rec", storetest.Body(1, 10), "name.mp3"), false)
+	for info, err := range d.List(t.Context(), "") {
+		t.Errorf("listed %+v, %v", info, err)
 	}
 }
 
-func TestDiskDoesNotFollowLinks(t *testing.T) {
+// Links below the destination are refused: those at the top before anything is stored,
+// others when they are met.
+func TestDiskLinkedFolders(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("making symbolic links needs a privilege on Windows")
+	}
+	outside := t.TempDir()
+	for _, c := range []struct {
+		link, target string
+		reads        bool
+		text         string
+	}{
+		{"manifest", outside, false, "its folder manifest is a symbolic link"},
+		{"calls", outside, false, "its folder calls is a symbolic link"},
+		{".tmp", outside, false, "its folder .tmp is a symbolic link"},
+		{"CANARY", outside, true, "a folder in it is a symbolic link"},
+		{"CANARY", filepath.Join(outside, "not mounted"), true, "a folder in it is a symbolic link"},
+		{"CANARY", ".", true, "a folder in it is a symbolic link"},
+	} {
+		dir := t.TempDir()
+		if err := os.Symlink(c.target, filepath.Join(dir, c.link)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := store.OpenDisk(dir, store.DiskOptions{})
+		wantLinked(t, err, c.text)
+		if _, err := store.OpenDisk(dir, store.DiskOptions{ReadOnly: true}); !c.reads {
+			wantLinked(t, err, c.text)
+		} else if err != nil {
+			t.Errorf("open %s for reading: %v", c.link, err)
+		}
+		wantFiles(t, outside)
+	}
+
+	dir := t.TempDir()
+	d := openDisk(t, dir, store.DiskOptions{})
+	body := storetest.Body(1, 10)
+	put(t, d, storetest.Object("rec", body, "a/b/x.mp3"))
+	for link, target := range map[string]string{"top": outside, "a/out": outside, "a/within": "b"} {
+		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, key := range []string{"top/CANARY.mp3", "top/CANARY/x.mp3", "a/out/CANARY.mp3", "a/within/CANARY.mp3"} {
+		_, err := d.Put(t.Context(), storetest.Object("rec", body, key))
+		wantLinked(t, err, "a folder of its key is a symbolic link")
+		wantLinked(t, d.CheckFolders(key), "a folder of its key is a symbolic link")
+	}
+	for _, key := range []string{"CANARY.mp3", "a/b/CANARY.mp3", "a/missing/b/CANARY.mp3", ""} {
+		if err := d.CheckFolders(key); err != nil {
+			t.Errorf("%q: %v", key, err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(outside, "CANARY.mp3"), body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"top/CANARY.mp3", "a/out/CANARY.mp3", "a/out/missing/CANARY.mp3"} {
+		_, err := d.Stat(t.Context(), key)
+		wantLinked(t, err, "a folder of its key is a symbolic link")
+		_, err = d.Open(t.Context(), key)
+		wantLinked(t, err, "a folder of its key is a symbolic link")
+	}
+	for info, err := range d.List(t.Context(), "") {
+		if err != nil || info.Key != "a/b/x.mp3" {
+			t.Errorf("listed %+v, %v", info, err)
+		}
+	}
+	wantFiles(t, outside, "CANARY.mp3")
+}
+
+func wantLinked(t *testing.T, err error, text string) {
+	t.Helper()
+	if !errors.Is(err, store.ErrLinkedFolder) || !errors.Is(err, store.ErrUnusable) || store.IsRetriable(err) {
+		t.Fatalf("got %v, want ErrLinkedFolder", err)
+	}
+	if !strings.Contains(err.Error(), text) || !strings.Contains(err.Error(), "are not followed: ") || strings.Contains(err.Error(), "CANARY") {
+		t.Errorf("the error is %q, want one that says %q", err, text)
+	}
+}
+
+// A link to a file is no object, and its name is taken.
+func TestDiskLinkedFiles(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("making symbolic links needs a privilege on Windows")
 	}
@@ -203,35 +282,18 @@ func TestDiskDoesNotFollowLinks(t *testing.T) {
 	if err := os.WriteFile(secret, body, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for link, target := range map[string]string{"folder": outside, "file.mp3": secret, "dangling.mp3": "nowhere"} {
-		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.Symlink(secret, filepath.Join(dir, "file.mp3")); err != nil {
+		t.Fatal(err)
 	}
 	d := openDisk(t, dir, store.DiskOptions{})
-	for _, key := range []string{"folder/CANARY.mp3", "folder/CANARY/x.mp3"} {
-		_, err := d.Put(t.Context(), storetest.Object("rec", body, key))
-		if err == nil || strings.Contains(err.Error(), "CANARY") || store.IsRetriable(err) {
-			t.Errorf("put below a link that leads out: %v", err)
-		}
+	wantTaken(t, d, storetest.Object("rec", body, "file.mp3"), false)
+	if r, err := d.Open(t.Context(), "file.mp3"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("opened a link: %v, %v", r, err)
 	}
-	for _, key := range []string{"file.mp3", "dangling.mp3"} {
-		if stored := put(t, d, storetest.Object("rec", body, key, "x-"+key)); stored.Key != "x-"+key || stored.Adopted {
-			t.Errorf("stored %+v", stored)
-		}
-		if r, err := d.Open(t.Context(), key); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("opened a link: %v, %v", r, err)
-		}
-	}
-	if r, err := d.Open(t.Context(), "folder/same.mp3"); err == nil {
-		t.Errorf("opened a file outside: %v", r)
+	for info, err := range d.List(t.Context(), "") {
+		t.Errorf("listed %+v, %v", info, err)
 	}
 	wantFiles(t, outside, "same.mp3")
-	for info, err := range d.List(t.Context(), "") {
-		if err != nil || !strings.HasPrefix(info.Key, "x-") {
-			t.Errorf("listed %+v, %v", info, err)
-		}
-	}
 }
 
 // Names that are taken by what is not a file at all, and folders that are files.
@@ -241,30 +303,15 @@ func TestDiskOddNeighbours(t *testing.T) {
 	body := storetest.Body(1, 10)
 	put(t, d, storetest.Object("rec-1", body, "a.mp3/x.mp3"))
 	put(t, d, storetest.Object("rec-2", body, "plain"))
-	for i, keys := range [][]string{{"a.mp3", "1.mp3"}, {"plain/below.mp3", "2.mp3"}, {"plain/deep/below.mp3", "3.mp3"}} {
-		if stored := put(t, d, storetest.Object("rec", body, keys...)); stored.Key != keys[1] {
-			t.Errorf("case %d: stored %+v", i, stored)
-		}
+	for _, key := range []string{"a.mp3", "plain/below.mp3", "plain/deep/below.mp3"} {
+		wantTaken(t, d, storetest.Object("rec", body, key), false)
 	}
 	// A person tidies up during the run.
 	if err := os.RemoveAll(filepath.Join(dir, "a.mp3")); err != nil {
 		t.Fatal(err)
 	}
 	put(t, d, storetest.Object("rec-3", body, "a.mp3/y.mp3"))
-	wantFiles(t, dir, "1.mp3", "2.mp3", "3.mp3", "a.mp3/y.mp3", "plain")
-}
-
-func TestDiskOwnerFails(t *testing.T) {
-	broken := errors.New("broken")
-	d := openDisk(t, t.TempDir(), store.DiskOptions{Owner: func(context.Context, string) (string, error) { return "", broken }})
-	object := storetest.Object("rec", storetest.Body(1, 10), "name.mp3", "name-rec.mp3")
-	put(t, d, object) // nobody is asked about a free key
-	if _, err := d.Put(t.Context(), object); !errors.Is(err, broken) {
-		t.Errorf("put: %v", err)
-	}
-	if _, _, err := d.Find(t.Context(), object.Keys, "rec"); !errors.Is(err, broken) {
-		t.Errorf("find: %v", err)
-	}
+	wantFiles(t, dir, "a.mp3/y.mp3", "plain")
 }
 
 func TestDiskReadOnly(t *testing.T) {
@@ -281,6 +328,12 @@ func TestDiskReadOnly(t *testing.T) {
 	}
 	if entries, err := os.ReadDir(dir); len(entries) > 0 || err != nil {
 		t.Errorf("reading made %v, %v", entries, err)
+	}
+	if part, err := d.NewPart(); err == nil {
+		t.Errorf("made the part %v", part)
+	}
+	if err := d.CleanTemp(t.Context()); err == nil {
+		t.Error("cleaned up a folder opened for reading")
 	}
 	if d.Root().Name() != dir {
 		t.Errorf("the root is %s", d.Root().Name())

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 )
 
 var (
@@ -15,13 +16,11 @@ var (
 	// that cannot be renewed for the moment): then it dooms the run once the
 	// retries are used up.
 	ErrUnusable = errors.New("the store cannot be used")
-	// ErrKeyTaken is returned by Put when each of the keys belongs to another
-	// recording.
-	ErrKeyTaken = errors.New("store object: every name for this recording is taken by another one")
+	// ErrLinkedFolder marks errors about a folder that is a symbolic link: links
+	// below the destination are not followed. OpenDisk finds those at the top,
+	// before anything is downloaded. It comes with ErrUnusable.
+	ErrLinkedFolder = errors.New("links below the destination are not followed")
 )
-
-// errTaken says of one key what ErrKeyTaken says of all.
-var errTaken = errors.New("the key is taken by another recording")
 
 // IsRetriable reports whether trying again later may mend err: the server is busy
 // or in trouble, a connection broke, a time limit passed, the system is out of some
@@ -40,10 +39,7 @@ type failure struct {
 	hint      string // what to try
 	retriable bool
 	is        []error
-
-	// Of calls to S3: the code of the answer, and whether there was none.
-	code       string
-	unanswered bool
+	code      string // of an answer of S3
 }
 
 // Error implements error.
@@ -57,21 +53,17 @@ func (f *failure) Error() string {
 // Unwrap makes errors.Is see what the failure means.
 func (f *failure) Unwrap() []error { return f.is }
 
-// trouble is what an error number of the system means to us.
-type trouble int
-
-const (
-	noTrouble trouble = iota
-	troubleFull
-	troubleReadOnly
-	troubleDenied
-	troublePassing
-)
-
 // Where a file system failed, by the flag that chooses it.
 const (
 	atDestination = "--dest"
 	atState       = "--state-dir"
+)
+
+// What troubleOf finds in an error number of the system, to be followed by the flag.
+const (
+	troubleFull     = "free some space, or choose another "
+	troubleReadOnly = "mount it writable, or choose another "
+	troubleDenied   = "let this user read and write there, or choose another "
 )
 
 // fileFailure makes the error for a failed file operation, op being "verb noun".
@@ -81,44 +73,44 @@ func fileFailure(op, at string, err error) error {
 	}
 	err = withoutPath(err)
 	f := &failure{text: op + ": " + err.Error(), hint: Hint(err, at), is: []error{err}}
-	switch troubleOf(err) {
-	case troubleFull, troubleReadOnly, troubleDenied:
+	if f.hint != "" {
 		f.is = append(f.is, ErrUnusable)
-	case troublePassing:
-		f.retriable = true
-	case noTrouble:
 	}
+	_, f.retriable = troubleOf(err)
 	return f
 }
 
-// Hint says what to try when a file system refuses to be written, whoever met that
-// error, and "" for every other error. at names the flag that chooses the place.
-func Hint(err error, at string) string {
-	switch troubleOf(err) {
-	case troubleFull:
-		return "free some space, or choose another " + at
-	case troubleReadOnly:
-		return "mount it writable, or choose another " + at
-	case troubleDenied:
-		return "let this user write there, or choose another " + at
-	case troublePassing, noTrouble:
+// diskFailure is fileFailure for an operation at the destination that may have failed
+// because ctx ended.
+func diskFailure(ctx context.Context, op string, err error) error {
+	if ctx.Err() != nil {
+		return stopped(ctx, op)
 	}
-	return ""
+	return fileFailure(op, atDestination, err)
+}
+
+// Hint says what to try when a file system refuses to be written, in whatever package
+// that happened, and "" for every other error. at names the flag that chooses the place.
+func Hint(err error, at string) string {
+	hint, _ := troubleOf(err)
+	if hint == "" {
+		return ""
+	}
+	return hint + at
 }
 
 // withoutPath returns the cause within the errors of package os that name files.
 func withoutPath(err error) error {
-	for {
-		if e, ok := errors.AsType[*fs.PathError](err); ok {
-			err = e.Err
-		} else if e, ok := errors.AsType[*os.LinkError](err); ok {
-			err = e.Err
-		} else if e, ok := errors.AsType[*os.SyscallError](err); ok {
-			err = e.Err
-		} else {
-			return err
-		}
+	if number, ok := errors.AsType[syscall.Errno](err); ok {
+		return number
 	}
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	if e, ok := errors.AsType[*os.LinkError](err); ok {
+		return e.Err
+	}
+	return err
 }
 
 // stopped is the error when the caller's context has ended.
@@ -130,15 +122,20 @@ func stopped(ctx context.Context, op string) error {
 	return f
 }
 
+// goneAgain is for a name that was taken when it was to be created, and then was not.
+func goneAgain() error {
+	return &failure{text: opStore + ": the name was taken and is not any more", retriable: true}
+}
+
 // plain returns a server's error code or request id if it looks like one, and else
 // nothing, so that a server that repeats what it was asked for cannot get a key into
 // a message.
 func plain(s string) string {
-	const longest = 80
+	const maxLength = 80
 	odd := func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '.'
 	}
-	if len(s) > longest || strings.ContainsFunc(s, odd) {
+	if len(s) > maxLength || strings.ContainsFunc(s, odd) {
 		return ""
 	}
 	return s

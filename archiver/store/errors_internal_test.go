@@ -16,9 +16,10 @@ func TestTroubles(t *testing.T) {
 		unusable, retriable bool
 		hint                string
 	}{
-		"full":      {errFull, true, false, "free some space, or choose another --dest"},
-		"read-only": {errReadOnly, true, false, "mount it writable, or choose another --dest"},
-		"denied":    {errDenied, true, false, "let this user write there, or choose another --dest"},
+		"full":      {errNoSpace, true, false, "free some space, or choose another --dest"},
+		"read-only": {errNoWrite, true, false, "mount it writable, or choose another --dest"},
+		"denied":    {errDenied, true, false, "let this user read and write there, or choose another --dest"},
+		"too many":  {errTooMany, false, true, ""},
 		"busy":      {errBusy, false, true, ""},
 		"missing":   {fs.ErrNotExist, false, false, ""},
 		"any other": {errors.New("odd"), false, false, ""},
@@ -45,7 +46,7 @@ func TestTroubles(t *testing.T) {
 }
 
 func TestIsRetriableElse(t *testing.T) {
-	for _, err := range []error{nil, ErrKeyTaken, ErrBadKey, ErrUnusable, context.Canceled, errors.New("any")} {
+	for _, err := range []error{nil, &TakenError{Same: true}, ErrBadKey, ErrUnusable, context.Canceled, errors.New("any")} {
 		if IsRetriable(err) {
 			t.Errorf("%v is retriable", err)
 		}

@@ -1,19 +1,47 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
+	"path"
+	"path/filepath"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// WithoutLinks makes a disk behave as one on a file system without hard links, and
-// without a rename that does not replace either unless canRename.
-func (d *Disk) WithoutLinks(canRename bool) {
+// WithoutLinks makes a disk behave as one on a file system without hard links.
+func (d *Disk) WithoutLinks() {
 	d.link = func(string, string) error { return errors.ErrUnsupported }
-	if !canRename {
-		d.renameNew = d.link
+}
+
+// WithoutLinksElsewhere makes a disk behave as one where another file system has no hard
+// links.
+func (d *Disk) WithoutLinksElsewhere() {
+	d.link = func(oldName, newName string) error {
+		if filepath.Dir(oldName) != tempFolder {
+			return errors.ErrUnsupported
+		}
+		return d.root.Link(oldName, newName)
 	}
+}
+
+// LeaveBeside leaves what a run leaves that is killed while it copies a part to the
+// folder of a key.
+func (d *Disk) LeaveBeside(ctx context.Context, key string, content []byte) error {
+	part, err := d.NewPart()
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		d.write(ctx, filepath.Join(tempFolder, part.name+besideSuffix), strings.NewReader(path.Dir(key))),
+		d.write(ctx, filepath.Join(filepath.Dir(filepath.FromSlash(key)), besideName(part.name)), bytes.NewReader(content)),
+		part.file.Close(),
+	)
 }
 
 // ContentType returns the media type that S3 has for an object.
@@ -23,4 +51,28 @@ func (s *S3) ContentType(ctx context.Context, key string) (string, error) {
 		return "", err
 	}
 	return aws.ToString(head.ContentType), nil
+}
+
+// PutForeign writes an object as other tools do: over whatever is there, without
+// metadata.
+func (s *S3) PutForeign(ctx context.Context, key string, body []byte) error {
+	_, err := s.put(ctx, "put", &s3.PutObjectInput{Key: s.at(key)}, bytes.NewReader(body), int64(len(body)), sha256.Sum256(body), 1)
+	return err
+}
+
+// MakeBucket makes the bucket when it is missing.
+func (s *S3) MakeBucket(ctx context.Context) error {
+	_, err := s.client.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: s.bucket()})
+	if code := s3Code(err); code == "BucketAlreadyOwnedByYou" || code == "BucketAlreadyExists" {
+		return nil
+	}
+	return err
+}
+
+// KeepVersions makes the bucket keep versions.
+func (s *S3) KeepVersions(ctx context.Context) error {
+	_, err := s.client.PutBucketVersioning(ctx, &s3.PutBucketVersioningInput{
+		Bucket: s.bucket(), VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled},
+	})
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,7 +29,7 @@ func FuzzKey(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if checkKey(text) == nil {
+		if checkNewKey(text) == nil {
 			checkAllowed(t, text)
 		}
 		names, err := template.Key(map[string]string{"campaign": text, "filename": text}, time.Time{}, key.Options{RecordingID: text})
@@ -62,7 +63,7 @@ func checkAllowed(t *testing.T, allowed string) {
 	}
 	first, _, _ := strings.Cut(allowed, "/")
 	first = strings.ToLower(strings.ToUpper(strings.TrimRight(first, " .")))
-	if first == "manifest" || first == "calls" || allowed[0] == '.' {
+	if slices.Contains([]string{"manifest", "calls", "evidence", "seals", "access"}, first) || allowed[0] == '.' {
 		t.Errorf("key %q is reserved", allowed)
 	}
 }
@@ -77,10 +78,10 @@ func FuzzMetaValue(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
 		value := metaValue(a)
-		if len(value) > longestMeta || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		if len(value) > maxMeta || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
 			t.Errorf("metadata for %q is %q", a, value)
 		}
-		if back, err := url.PathUnescape(value); len(value) < longestMeta && (err != nil || back != a) {
+		if back, err := url.PathUnescape(value); len(value) < maxMeta && (err != nil || back != a) {
 			t.Errorf("metadata for %q is %q, which reads %q", a, value, back)
 		}
 		for _, other := range []string{b, value, value + b} {

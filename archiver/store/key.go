@@ -9,25 +9,29 @@ import (
 )
 
 // ErrBadKey is returned for a key that leaves the destination, is not clean, or
-// stands where the archive keeps its own notes. Whoever makes keys cleans them;
+// stands where the archive keeps its own notes. Keys are cleaned where they are made;
 // this is the second line of defence.
 var ErrBadKey = errors.New("the key is not allowed")
 
-func checkKeys(keys []string) error {
-	for _, key := range keys {
-		if err := checkKey(key); err != nil {
-			return err
-		}
+// checkNewKey allows the keys that recordings may be given.
+func checkNewKey(key string) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	switch first := firstFolder(key); {
+	case strings.EqualFold(first, "evidence"), strings.EqualFold(first, "seals"), strings.EqualFold(first, "access"):
+		return ErrBadKey
 	}
 	return nil
 }
 
-// checkKey allows the keys that recordings may have.
+// checkKey allows the keys that recordings may have. Older versions gave out some that
+// checkNewKey refuses.
 func checkKey(key string) error {
 	if err := checkPath(key); err != nil {
 		return err
 	}
-	if reserved(key) {
+	if isOwn(key) || isBeside(key) {
 		return ErrBadKey
 	}
 	return nil
@@ -42,14 +46,15 @@ func checkPath(key string) error {
 	return nil
 }
 
-// reserved reports whether a key belongs to the archive itself. Case, and dots and
-// spaces at the end, do not count, for some file systems do not tell such names
-// apart.
-func reserved(key string) bool {
+// isOwn reports whether a key belongs to the archive itself.
+func isOwn(key string) bool {
+	first := firstFolder(key)
+	return strings.HasPrefix(key, ".") || strings.EqualFold(first, "manifest") || strings.EqualFold(first, "calls")
+}
+
+// firstFolder returns the first part of a key without dots and spaces at its end,
+// which some file systems ignore.
+func firstFolder(key string) string {
 	first, _, _ := strings.Cut(key, "/")
-	if strings.HasPrefix(first, ".") {
-		return true
-	}
-	first = strings.TrimRight(first, ". ")
-	return strings.EqualFold(first, "manifest") || strings.EqualFold(first, "calls")
+	return strings.TrimRight(first, ". ")
 }

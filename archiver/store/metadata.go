@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/url"
 	"strings"
 )
 
@@ -11,18 +12,25 @@ import (
 const (
 	metaRecording = "recording-id"
 	metaCall      = "call-id"
+	metaDay       = "call-day"
 	metaSHA256    = "sha256"
 )
 
-// longestMeta keeps the three values together well below the 2 KB that S3 allows.
-const longestMeta = 512
+// maxMeta keeps the values together well below the 2 KB that S3 allows.
+const maxMeta = 512
 
 func metadataOf(o Object) map[string]string {
-	return map[string]string{
+	metadata := map[string]string{
 		metaRecording: metaValue(o.RecordingID),
-		metaCall:      metaValue(o.CallID),
 		metaSHA256:    hex.EncodeToString(o.SHA256[:]),
 	}
+	if o.CallID != "" {
+		metadata[metaCall] = metaValue(o.CallID)
+	}
+	if o.CallDay != "" {
+		metadata[metaDay] = metaValue(o.CallDay)
+	}
+	return metadata
 }
 
 // metaValue writes text so that every server returns it as it was sent: all but
@@ -40,19 +48,32 @@ func metaValue(text string) string {
 		}
 	}
 	value := b.String()
-	if len(value) < longestMeta {
+	if len(value) < maxMeta {
 		return value
 	}
 	sum := sha256.Sum256([]byte(text))
 	end := "~" + hex.EncodeToString(sum[:])
-	return value[:longestMeta-len(end)] + end
+	return value[:maxMeta-len(end)] + end
 }
 
-// sumIn returns the hash noted in an object's metadata.
-func sumIn(metadata map[string]string) (sum [32]byte, ok bool) {
+// textIn returns the text that metaValue wrote. What was cut stays encoded.
+func textIn(metadata map[string]string, name string) string {
+	value := metadata[name]
+	if len(value) == maxMeta {
+		return value
+	}
+	text, err := url.PathUnescape(value)
+	if err != nil {
+		return value
+	}
+	return text
+}
+
+// sumIn returns the hash noted in an object's metadata, zero for none.
+func sumIn(metadata map[string]string) (sum [32]byte) {
 	b, err := hex.DecodeString(metadata[metaSHA256])
 	if err != nil || len(b) != len(sum) {
-		return sum, false
+		return sum
 	}
-	return [32]byte(b), true
+	return [32]byte(b)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 )
 
 // partSuffix ends the name of every temporary file.
@@ -28,9 +29,10 @@ var (
 )
 
 // newPart makes an empty part in a folder. The name is random, so that it tells
-// nothing, and the file is for its owner alone.
+// nothing, in lower case, as some file systems write all names, and the file is for its
+// owner alone.
 func newPart(folder *os.Root, at string) (*Part, error) {
-	name := rand.Text() + partSuffix
+	name := strings.ToLower(rand.Text()) + partSuffix
 	file, err := folder.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, fileFailure("create part file", at, err)

@@ -9,7 +9,6 @@ import (
 	"hash/maphash"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -26,27 +25,23 @@ import (
 )
 
 const (
-	defaultMultipartThreshold = 1 << 30
-	defaultPartSize           = 64 << 20
-	mostParts                 = 10_000 // of S3
-
 	// headerTimeout is how long a server may think once it has a whole request.
 	headerTimeout = 60 * time.Second
 	// callTimeout bounds a small call together with its retries.
 	callTimeout = 4 * time.Minute
-	// bodyTimeout and slowest bound the upload of a body: an upload slower than
-	// 256 KB a second is given up and tried again.
+	// bodyTimeout and minSpeed bound the upload of a body: a slower upload is given up,
+	// and may be tried again.
 	bodyTimeout = 60 * time.Second
-	slowest     = 256_000 // bytes a second
+	minSpeed    = 256_000 // bytes a second
 	// stallTimeout ends a download from S3 that brings no byte for so long.
 	stallTimeout = 60 * time.Second
 
 	sdkAttempts = 3
 )
 
-// S3Options are the settings of [OpenS3]. Credentials, and the region where it is
-// not given, come from the chain of the AWS SDK: environment, shared files, web
-// identity, container, instance.
+// S3Options are the settings of [OpenS3], the same for every command. Credentials, and
+// the region where it is not given, come from the chain of the AWS SDK: environment,
+// shared files, web identity, container, instance.
 type S3Options struct {
 	Bucket string // required
 	Prefix string // keys are below it; slashes at its ends do not count
@@ -65,26 +60,22 @@ type S3Options struct {
 	// then either; two processes at once could.
 	NoConditionalWrites bool
 
-	TempDir string         // for parts; made when missing; required
+	TempDir string         // for parts; made when missing; empty: NewPart fails
 	Workers int            // how many bodies are stored at once, for the number of connections kept
 	RootCAs *x509.CertPool // nil: those of the system, and AWS_CA_BUNDLE
-
-	MultipartThreshold int64 // bodies larger than this go up in parts; 0: 1 GiB
-	PartSize           int64 // 0: 64 MiB; more where a body would need over 10,000 parts
 }
 
 // S3 keeps recordings as objects below a prefix of a bucket. An object carries the
-// recording's id as metadata, so it is known whose a taken key is.
+// recording's id and hash as metadata, so it is known whose a taken key is.
 //
-// Calls that store recordings are tried once, so that the caller's retry loop is the
-// only one; all others are tried three times by the SDK.
+// Put is tried once, so that the caller's retry loop is the only one; all other calls
+// are tried three times by the SDK.
 type S3 struct {
 	client   *s3.Client
-	idle     interface{ CloseIdleConnections() }
-	o        S3Options
+	http     *http.Client
+	o        S3Options // Prefix is empty or ends in a slash
 	checksum Checksum
-	prefix   string // empty, or ends in a slash
-	temp     *os.Root
+	temp     *os.Root // nil without TempDir
 
 	// Without conditional writes a key is looked up and written under its lock.
 	seed  maphash.Seed
@@ -93,7 +84,7 @@ type S3 struct {
 
 // OpenS3 checks the options, finds credentials and makes the client. It sends
 // nothing to S3. The error wraps ErrUnusable when there are no credentials or the
-// temporary folder cannot be written; other errors are mistakes in the options.
+// temporary folder cannot be made; other errors are mistakes in the options.
 func OpenS3(ctx context.Context, o S3Options) (*S3, error) {
 	o, err := o.complete()
 	if err != nil {
@@ -113,16 +104,22 @@ func OpenS3(ctx context.Context, o S3Options) (*S3, error) {
 		}
 		cfg.Region = "us-east-1"
 	}
-	s := &S3{o: o, prefix: prefixOf(o.Prefix), seed: maphash.MakeSeed()}
+	s := &S3{o: o, seed: maphash.MakeSeed()}
 	if s.checksum, err = resolveChecksum(o.Checksum, endpoint); err != nil {
 		return nil, fmt.Errorf("open S3: %w", err)
 	}
-	httpClient := withoutRedirects(cfg)
-	s.client, s.idle = newClient(cfg, o, endpoint, httpClient), httpClient
+	s.http = withoutRedirects(cfg)
+	s.client = newClient(cfg, o, endpoint, s.http)
 	if _, err := s.client.Options().Credentials.Retrieve(ctx); err != nil {
 		return nil, s3Failure(ctx, "open S3", err)
 	}
-	if s.temp, err = openTemp(o.TempDir); err != nil {
+	if o.TempDir == "" {
+		return s, nil
+	}
+	if err := os.MkdirAll(o.TempDir, 0o700); err != nil {
+		return nil, fileFailure("make folder "+o.TempDir, atState, err)
+	}
+	if s.temp, err = os.OpenRoot(o.TempDir); err != nil {
 		return nil, fileFailure("open folder "+o.TempDir, atState, err)
 	}
 	return s, nil
@@ -133,11 +130,11 @@ func (o S3Options) complete() (S3Options, error) {
 	if o.Bucket == "" {
 		return o, errors.New("no bucket")
 	}
-	if o.TempDir == "" {
-		return o, errors.New("no folder for temporary files")
-	}
-	if p := strings.Trim(o.Prefix, "/"); p != "" && checkPath(p) != nil {
-		return o, errors.New("the prefix must be a clean path, without empty parts or dots alone")
+	if o.Prefix = strings.Trim(o.Prefix, "/"); o.Prefix != "" {
+		if checkPath(o.Prefix) != nil {
+			return o, errors.New("the prefix must be a clean path, without empty parts or dots alone")
+		}
+		o.Prefix += "/"
 	}
 	if o.KMSKeyID != "" && o.SSE == "" {
 		o.SSE = string(types.ServerSideEncryptionAwsKms)
@@ -151,21 +148,7 @@ func (o S3Options) complete() (S3Options, error) {
 	default:
 		return o, fmt.Errorf("unknown server-side encryption %q: want AES256 or aws:kms", o.SSE)
 	}
-	if o.MultipartThreshold <= 0 {
-		o.MultipartThreshold = defaultMultipartThreshold
-	}
-	if o.PartSize <= 0 {
-		o.PartSize = defaultPartSize
-	}
 	return o, nil
-}
-
-func prefixOf(prefix string) string {
-	prefix = strings.Trim(prefix, "/")
-	if prefix == "" {
-		return ""
-	}
-	return prefix + "/"
 }
 
 func loadConfig(ctx context.Context, o S3Options) (aws.Config, error) {
@@ -207,7 +190,6 @@ func newHTTPClient(o S3Options) *awshttp.BuildableClient {
 		t.Protocols = new(http.Protocols)
 		t.Protocols.SetHTTP1(true)
 		t.ForceAttemptHTTP2 = false
-		t.DialContext = lendBuffers(t.DialContext)
 		if o.RootCAs != nil {
 			if t.TLSClientConfig == nil {
 				t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
@@ -245,9 +227,6 @@ func newClient(cfg aws.Config, o S3Options, endpoint string, httpClient *http.Cl
 	})
 }
 
-// once makes a call be tried a single time.
-func once(o *s3.Options) { o.Retryer = aws.NopRetryer{} }
-
 // credentials marks the errors of the credential chain, which has no error type.
 type credentials struct{ chain aws.CredentialsProvider }
 
@@ -283,30 +262,12 @@ func (acceptEncoding) AfterSigning(_ context.Context, in *smithyhttp.Interceptor
 	return nil
 }
 
-// openTemp opens the folder for parts and proves that it can be written.
-func openTemp(dir string) (*os.Root, error) {
-	dir = filepath.Clean(dir)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, err
-	}
-	probe, err := newPart(root, atState)
-	if err != nil {
-		return nil, errors.Join(err, root.Close())
-	}
-	probe.Discard()
-	return root, nil
-}
-
-// KeepsParts is false: a part is sent.
-func (s *S3) KeepsParts() bool { return false }
-
 // NewPart makes a temporary file in TempDir. Its name is removed at once where the
 // system lets an open file live on without one, so that a killed run leaves nothing.
 func (s *S3) NewPart() (*Part, error) {
+	if s.temp == nil {
+		return nil, errors.New("create part file: no folder for temporary files was given")
+	}
 	part, err := newPart(s.temp, atState)
 	if err != nil {
 		return nil, err
@@ -315,19 +276,24 @@ func (s *S3) NewPart() (*Part, error) {
 	return part, nil
 }
 
-// Close lets go of the temporary folder and of idle connections. Nothing may be
-// under way.
+// Close closes the temporary folder and idle connections. No other call may be under
+// way.
 func (s *S3) Close() error {
-	s.idle.CloseIdleConnections()
+	s.http.CloseIdleConnections()
+	if s.temp == nil {
+		return nil
+	}
 	return s.temp.Close()
 }
 
 // at is the full key of a relative one.
-func (s *S3) at(key string) *string { return aws.String(s.prefix + key) }
+func (s *S3) at(key string) *string { return aws.String(s.o.Prefix + key) }
 
 func (s *S3) bucket() *string { return aws.String(s.o.Bucket) }
 
-// lock returns the lock that a key shares with few others.
-func (s *S3) lock(key string) *sync.Mutex {
-	return &s.locks[maphash.String(s.seed, key)%uint64(len(s.locks))]
+// lock takes the lock that a key shares with few others, and returns what frees it.
+func (s *S3) lock(key string) (unlock func()) {
+	lock := &s.locks[maphash.String(s.seed, key)%uint64(len(s.locks))]
+	lock.Lock()
+	return lock.Unlock
 }

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -18,26 +17,15 @@ import (
 )
 
 const (
-	codeConflict = "ConditionalRequestConflict"
+	codeConflict   = "ConditionalRequestConflict"
+	codeUnanswered = "no answer" // of ours, for a call without one
 
-	hintPermission  = "the credentials need s3:PutObject, s3:GetObject, s3:ListBucket and s3:AbortMultipartUpload there"
+	hintPermission  = "the credentials need s3:PutObject, s3:GetObject and s3:ListBucket there"
 	hintCredentials = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile or role in use"
-	hintRenew       = "renew the credentials and start again"
-	hintBucket      = "check the name in --dest, and --s3-endpoint"
 	hintRegion      = "check --s3-region"
-	hintKMS         = "check --s3-kms-key-id and that the credentials may use the key"
-	hintClock       = "set this machine's clock"
-	hintHeaders     = "the server may not know a header of the request: try --s3-checksum md5 or none, and check --s3-storage-class and --s3-sse"
+	hintRoom        = "the server has no room left"
+	hintHeaders     = "the server may not know a header of the request: try --s3-no-conditional-writes (Backblaze B2 does not know If-None-Match), try --s3-checksum md5 or none, and check --s3-storage-class and --s3-sse"
 )
-
-// s3Meaning is what an error code of S3 means to us.
-// https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html lists them.
-type s3Meaning struct {
-	retriable bool
-	unusable  bool
-	hint      string
-	is        error
-}
 
 // s3Failure makes the error for a failed call, op being "verb noun". ctx is the
 // caller's. Nothing of the server's own message is kept: it may name the key, and
@@ -64,81 +52,71 @@ func s3Failure(ctx context.Context, op string, err error) error {
 
 // answerFailure is for an answer that is an error.
 func answerFailure(op string, status int, code, requestID string) error {
-	text := op + ": "
-	if plain(code) != "" {
-		text += code + " "
-	}
-	text += fmt.Sprintf("(status %d", status)
-	if requestID = plain(requestID); requestID != "" {
-		text += ", request id " + requestID
-	}
-	m := meaningOf(status, code)
-	f := &failure{text: text + ")", hint: m.hint, retriable: m.retriable}
-	if m.is != nil {
-		f.is = append(f.is, m.is)
-	}
-	if m.unusable {
-		f.is = append(f.is, ErrUnusable)
-	}
+	f := meaningOf(status, code)
 	f.code = code
+	f.text = op + ": "
+	if plain(code) != "" {
+		f.text += code + " "
+	}
+	f.text += fmt.Sprintf("(status %d", status)
+	if plain(requestID) != "" {
+		f.text += ", request id " + requestID
+	}
+	f.text += ")"
 	return f
 }
 
-func meaningOf(status int, code string) s3Meaning {
+// meaningOf returns a failure that tells what an answer means to us.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html lists the codes.
+func meaningOf(status int, code string) *failure {
+	unusable := func(hint string) *failure { return &failure{hint: hint, is: []error{ErrUnusable}} }
 	switch code {
 	case "NoSuchKey", "NotFound":
-		return s3Meaning{is: fs.ErrNotExist}
+		return &failure{is: []error{fs.ErrNotExist}}
 	case "PreconditionFailed":
-		return s3Meaning{is: fs.ErrExist}
-	case "NoSuchUpload": // taken away while we were uploading: start over
-		return s3Meaning{retriable: true}
+		return &failure{is: []error{fs.ErrExist}}
 	case codeConflict, "OperationAborted", "SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout",
 		"Throttling", "ThrottlingException", "TooManyRequests", "BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch", "IncompleteBody":
-		return s3Meaning{retriable: true}
+		return &failure{retriable: true}
 	case "NoSuchBucket", "InvalidBucketName":
-		return s3Meaning{unusable: true, hint: hintBucket}
+		return unusable("check the name in --dest, and --s3-endpoint")
 	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidSecurity", "NotSignedUp", "AccountProblem",
 		"XAdminUserNotFound": // versitygw's InvalidAccessKeyId
-		return s3Meaning{unusable: true, hint: hintCredentials}
+		return unusable(hintCredentials)
 	case "ExpiredToken", "InvalidToken", "TokenRefreshRequired":
-		return s3Meaning{unusable: true, hint: hintRenew}
+		return unusable("renew the credentials and start again")
 	case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
-		return s3Meaning{unusable: true, hint: hintRegion}
+		return unusable(hintRegion)
 	case "RequestTimeTooSkewed": // the SDK has now learned the difference
-		return s3Meaning{retriable: true, unusable: true, hint: hintClock}
+		return &failure{hint: "set this machine's clock", retriable: true, is: []error{ErrUnusable}}
 	case "QuotaExceeded", "XMinioStorageFull", "ServiceQuotaExceeded":
-		return s3Meaning{unusable: true, hint: "the server has no room left"}
+		return unusable(hintRoom)
 	case "InvalidStorageClass":
-		return s3Meaning{unusable: true, hint: "check --s3-storage-class"}
+		return unusable("check --s3-storage-class")
 	case "InvalidEncryptionAlgorithmError", "KMS.DisabledException", "KMS.NotFoundException", "KMS.KMSInvalidStateException":
-		return s3Meaning{unusable: true, hint: hintKMS}
+		return unusable("check --s3-kms-key-id and that the credentials may use the key")
 	case "InvalidObjectState":
-		return s3Meaning{hint: "the object is in an archive class: restore it first"}
+		return &failure{hint: "the object is in an archive class: restore it first"}
 	}
-	return meaningOfStatus(status)
-}
-
-// meaningOfStatus is for codes not known here, and for HEAD, whose answer has no
-// body and so no code but what the SDK makes of the status. An unknown 404 does not
-// mean that the object is missing.
-func meaningOfStatus(status int) s3Meaning {
+	// The code is not known here, or it is what the SDK makes of the status of HEAD, whose
+	// answer has no body. An unknown 404 does not mean that the object is missing.
 	switch status {
 	case http.StatusPreconditionFailed:
-		return s3Meaning{is: fs.ErrExist}
+		return &failure{is: []error{fs.ErrExist}}
 	case http.StatusMovedPermanently, http.StatusFound:
-		return s3Meaning{unusable: true, hint: hintRegion}
+		return unusable(hintRegion)
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return s3Meaning{unusable: true, hint: hintPermission}
+		return unusable(hintPermission)
 	case http.StatusNotImplemented:
-		return s3Meaning{unusable: true, hint: hintHeaders}
+		return unusable(hintHeaders)
 	case http.StatusInsufficientStorage:
-		return s3Meaning{unusable: true, hint: "the server has no room left"}
+		return unusable(hintRoom)
 	case http.StatusBadRequest:
-		return s3Meaning{hint: hintHeaders}
+		return &failure{hint: hintHeaders}
 	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusTemporaryRedirect:
-		return s3Meaning{retriable: true}
+		return &failure{retriable: true}
 	}
-	return s3Meaning{retriable: status >= 500}
+	return &failure{retriable: status >= 500}
 }
 
 // s3Code returns the code of an error that the SDK made of an answer, "" for none.
@@ -149,66 +127,42 @@ func s3Code(err error) string {
 	return ""
 }
 
-// isUnanswered reports whether a failure was a call without an answer.
-func isUnanswered(err error) bool {
+// hasCode reports whether a failure was made from an answer with this code.
+func hasCode(err error, code string) bool {
 	f, ok := errors.AsType[*failure](err)
-	return ok && f.unanswered
-}
-
-// s3CodeOf returns the code that a failure was made from, "" for none.
-func s3CodeOf(err error) string {
-	if f, ok := errors.AsType[*failure](err); ok {
-		return f.code
-	}
-	return ""
+	return ok && f.code == code
 }
 
 // transportFailure is for a call without an answer, or with a broken one. All of it
 // is worth another try but what is wrong with the certificate or the scheme.
 func transportFailure(op string, err error) error {
-	f := &failure{text: op + ": " + withoutAddress(err), retriable: true, unanswered: true}
-	if isTLSTrouble(err) {
-		f.hint = "check --s3-endpoint; for a private certificate authority set AWS_CA_BUNDLE"
-		f.retriable, f.is = false, []error{ErrUnusable}
-	}
-	return f
-}
-
-func isTLSTrouble(err error) bool {
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return true
-	}
+	_, badCertificate := errors.AsType[*tls.CertificateVerificationError](err)
 	_, notTLS := errors.AsType[tls.RecordHeaderError](err)
-	return notTLS || errors.Is(err, http.ErrSchemeMismatch)
+	if badCertificate || notTLS || errors.Is(err, http.ErrSchemeMismatch) {
+		return &failure{
+			text: op + ": " + withoutAddress(err), code: codeUnanswered, is: []error{ErrUnusable},
+			hint: "check --s3-endpoint; for a private certificate authority set AWS_CA_BUNDLE",
+		}
+	}
+	return &failure{text: op + ": " + withoutAddress(err), code: codeUnanswered, retriable: true}
 }
 
 // withoutAddress describes an error by those of its causes that are known to hold
-// neither an address nor anything the server said.
+// neither the address of an object nor anything the server said.
 func withoutAddress(err error) string {
-	if e, ok := errors.AsType[*net.DNSError](err); ok {
-		return e.Error()
-	}
 	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "dial" {
 		return e.Error()
 	}
 	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return e.Error()
 	}
-	if e, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return e.Error()
-	}
 	if e, ok := errors.AsType[syscall.Errno](err); ok {
 		return e.Error()
 	}
-	if e, ok := errors.AsType[interface {
-		error
-		Timeout() bool
-	}](err); ok && e.Timeout() {
+	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() || errors.Is(err, context.DeadlineExceeded) {
 		return "timed out"
 	}
 	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return "timed out"
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return "the server speaks http, not https"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

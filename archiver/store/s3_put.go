@@ -18,143 +18,126 @@ import (
 	"github.com/aws/smithy-go/middleware"
 )
 
-const (
-	opStore  = "store object"
-	opLookUp = "look up object"
-)
+// maxPut is the largest body that S3 takes in one request. It is four days of speech.
+const maxPut = 5 << 30
 
-// Put stores a body with one request that creates and never replaces, or in parts
-// when it is very large. The error is ErrKeyTaken when all keys are taken, wraps
-// ErrUnusable when no other body could be stored either, and may be retriable
-// ([IsRetriable]): nothing here was tried twice. A Part given as Body is gone after
-// success and as it was after an error.
-func (s *S3) Put(ctx context.Context, o Object) (Stored, error) {
+// Put stores a body with one request that creates and never replaces. The error is a
+// *[TakenError] when something stands under the key, wraps [ErrUnusable] when no other
+// body could be stored either, and may be retriable ([IsRetriable]): nothing here was
+// tried twice. After a lost reply the next try finds the recording under the key: a
+// TakenError with Same and with this recording's id. A Part given as Body is gone
+// after success and as it was after an error. A body above 5 GiB is refused.
+func (s *S3) Put(ctx context.Context, o Object) (Info, error) {
 	if err := o.check(); err != nil {
-		return Stored{}, err
+		return Info{}, err
 	}
-	size, err := o.Body.Seek(0, io.SeekEnd)
-	if err != nil {
-		return Stored{}, fmt.Errorf("read body: %w", err)
+	if o.Size > maxPut {
+		return Info{}, fmt.Errorf("store object: the body has %d bytes, and S3 takes at most 5 GiB in one request", o.Size)
 	}
-	if size != o.Size {
-		return Stored{}, fmt.Errorf("store object: the body has %d bytes, not %d", size, o.Size)
-	}
-	for _, key := range o.Keys {
-		stored, err := s.putKey(ctx, key, o)
-		if errors.Is(err, errTaken) {
-			continue
+	if s.o.NoConditionalWrites {
+		defer s.lock(o.Key)()
+		if err := s.taken(ctx, o); !errors.Is(err, fs.ErrNotExist) {
+			return Info{}, err
 		}
-		if part, ok := o.Body.(*Part); ok && err == nil {
+	}
+	info, err := s.create(ctx, o)
+	if err == nil {
+		if part, ok := o.Body.(*Part); ok {
 			part.Discard()
 		}
-		return stored, err
+		return info, nil
 	}
-	return Stored{}, ErrKeyTaken
+	exists := errors.Is(err, fs.ErrExist)
+	if !exists && !hasCode(err, codeConflict) && !hasCode(err, codeUnanswered) {
+		return Info{}, err
+	}
+	// A call without an answer may mean that the key is taken: a server that says so and
+	// hangs up before it has all of the body looks to net/http like a broken connection,
+	// however often one tries.
+	found := s.taken(ctx, o)
+	_, isTaken := errors.AsType[*TakenError](found)
+	switch {
+	case isTaken || ctx.Err() != nil:
+		return Info{}, found
+	case !exists:
+		return Info{}, err
+	case errors.Is(found, fs.ErrNotExist): // two writers at once: the other's shows in a moment, or it gave up
+		return Info{}, goneAgain()
+	}
+	return Info{}, found
 }
 
-// putKey stores a body under one key. It is errTaken when another recording has it.
-func (s *S3) putKey(ctx context.Context, key string, o Object) (Stored, error) {
-	if s.o.NoConditionalWrites {
-		lock := s.lock(key)
-		lock.Lock()
-		defer lock.Unlock()
+// taken describes what stands under a key as a *TakenError. It is fs.ErrNotExist when
+// nothing does.
+func (s *S3) taken(ctx context.Context, o Object) error {
+	head, err := s.head(ctx, o.Key)
+	if err != nil {
+		return err
 	}
-	inParts := o.Size > s.o.MultipartThreshold
-	if s.o.NoConditionalWrites || inParts { // a look costs less than sending a huge body in vain
-		stored, err := s.existing(ctx, key, o.RecordingID)
-		if !errors.Is(err, fs.ErrNotExist) {
-			return stored, err
+	taken := &TakenError{Info: headInfo(o.Key, head)}
+	if taken.Info.Size != o.Size {
+		return taken
+	}
+	if taken.Info.SHA256 == ([32]byte{}) { // it came by copying
+		body, _, err := s.get(ctx, o.Key)
+		if err != nil {
+			return err
+		}
+		defer body.Close()
+		if taken.Info.SHA256, err = hashOf(ctx, body); err != nil {
+			return s3Failure(ctx, "compare object", err)
 		}
 	}
-	put := s.putWhole
-	if inParts {
-		put = s.putParts
+	taken.Same = taken.Info.SHA256 == o.SHA256
+	if taken.Same && s.o.SSE != "" && head.ServerSideEncryption == "" {
+		return notEncrypted()
 	}
-	stored, err := put(ctx, key, o)
-	if !errors.Is(err, fs.ErrExist) && !isUnanswered(err) {
-		return stored, err
-	}
-	// What is there may be ours: of a run that was killed, or of a request whose reply
-	// was lost. And a call without an answer may mean that the key is taken: a
-	// server that says so and hangs up before it has all of the body looks to net/http
-	// like a broken connection, however often one tries.
-	found, lookErr := s.existing(ctx, key, o.RecordingID)
-	switch {
-	case lookErr == nil || errors.Is(lookErr, errTaken):
-		return found, lookErr
-	case isUnanswered(err):
-		return Stored{}, err
-	case errors.Is(lookErr, fs.ErrNotExist): // two writers at once: the other's shows in a moment, or it gave up
-		return Stored{}, &failure{text: opStore + ": the key was taken and is not any more", retriable: true}
-	}
-	return Stored{}, lookErr
+	return taken
 }
 
-// existing adopts the object under a key. It is errTaken when that is another
-// recording, and fs.ErrNotExist when there is none.
-func (s *S3) existing(ctx context.Context, key, recordingID string) (Stored, error) {
-	head, err := s.head(ctx, key)
+// create stores a body with one PutObject. It is fs.ErrExist when the key is taken.
+func (s *S3) create(ctx context.Context, o Object) (Info, error) {
+	in := &s3.PutObjectInput{
+		Key: s.at(o.Key), ContentType: optional(o.ContentType), Metadata: metadataOf(o),
+		StorageClass: types.StorageClass(s.o.StorageClass),
+	}
+	if !s.o.NoConditionalWrites {
+		in.IfNoneMatch = aws.String("*")
+	}
+	etag, err := s.put(ctx, opStore, in, o.Body, o.Size, o.SHA256, 1)
 	if err != nil {
-		return Stored{}, err
+		return Info{}, err
 	}
-	sum, ok := sumIn(head.Metadata)
-	size := aws.ToInt64(head.ContentLength)
-	if !ok || size < 1 || head.Metadata[metaRecording] != metaValue(recordingID) {
-		return Stored{}, errTaken
-	}
-	if s.o.SSE != "" && head.ServerSideEncryption == "" {
-		return Stored{}, notEncrypted()
-	}
-	return Stored{
-		Key: key, Adopted: true, Size: size, SHA256: sum,
-		ETag: unquoted(head.ETag), VersionID: aws.ToString(head.VersionId),
-	}, nil
+	info := o.info()
+	info.ETag, info.StorageClass = etag, s.o.StorageClass
+	return info, nil
 }
 
-// putWhole stores a body with one PutObject. It is fs.ErrExist when the key is
-// taken.
-func (s *S3) putWhole(ctx context.Context, key string, o Object) (Stored, error) {
-	body := &lentBody{body: o.Body}
+// put sends a body, at most attempts times, and returns its entity tag.
+func (s *S3) put(ctx context.Context, op string, in *s3.PutObjectInput, content io.ReadSeeker, size int64, sum [32]byte, attempts int) (string, error) {
+	body := &lentBody{body: content}
 	defer body.takeBack()
 	if _, err := body.Seek(0, io.SeekStart); err != nil {
-		return Stored{}, fmt.Errorf("read body: %w", err)
+		return "", fmt.Errorf("read body: %w", err)
 	}
-	checks, err := s.checksum.of(body, &o.SHA256)
-	if err != nil {
-		return Stored{}, err
+	if err := s.checksum.set(in, body, sum); err != nil {
+		return "", err
 	}
-	in := &s3.PutObjectInput{
-		Bucket: s.bucket(), Key: s.at(key), Body: body, ContentLength: aws.Int64(o.Size),
-		ContentType: optional(o.ContentType), Metadata: metadataOf(o), IfNoneMatch: s.ifNew(),
-		StorageClass: types.StorageClass(s.o.StorageClass), ServerSideEncryption: types.ServerSideEncryption(s.o.SSE),
-		SSEKMSKeyId: optional(s.o.KMSKeyID), ChecksumSHA256: checks.sha256, ChecksumCRC64NVME: checks.crc64, ContentMD5: checks.md5,
+	if _, err := body.Seek(0, io.SeekStart); err != nil {
+		return "", fmt.Errorf("read body: %w", err)
 	}
-	attempt, cancel := context.WithTimeout(ctx, timeFor(o.Size))
+	in.Bucket, in.Body, in.ContentLength = s.bucket(), body, aws.Int64(size)
+	in.ServerSideEncryption, in.SSEKMSKeyId = types.ServerSideEncryption(s.o.SSE), optional(s.o.KMSKeyID)
+	call, cancel := context.WithTimeout(ctx, time.Duration(attempts)*timeFor(size))
 	defer cancel()
-	out, err := s.client.PutObject(attempt, in, once, signedWith(o.SHA256))
+	out, err := s.client.PutObject(call, in, signedWith(sum), func(o *s3.Options) { o.RetryMaxAttempts = attempts })
 	if err != nil {
-		return Stored{}, s3Failure(ctx, opStore, err)
+		return "", s3Failure(ctx, op, err)
 	}
-	if !s.encrypted(out.ServerSideEncryption) {
-		return Stored{}, notEncrypted()
+	if s.o.SSE != "" && string(out.ServerSideEncryption) != s.o.SSE { // some servers accept the header and do nothing
+		return "", notEncrypted()
 	}
-	return Stored{
-		Key: key, Size: o.Size, SHA256: o.SHA256, ETag: unquoted(out.ETag), VersionID: aws.ToString(out.VersionId),
-	}, nil
-}
-
-// encrypted reports whether the server's answer confirms the encryption asked for.
-// Some servers accept the header and do nothing.
-func (s *S3) encrypted(answer types.ServerSideEncryption) bool {
-	return s.o.SSE == "" || string(answer) == s.o.SSE
-}
-
-// ifNew is the condition that makes a write create only.
-func (s *S3) ifNew() *string {
-	if s.o.NoConditionalWrites {
-		return nil
-	}
-	return aws.String("*")
+	return unquoted(out.ETag), nil
 }
 
 // signedWith signs a body by its SHA-256, which is known. The SDK would read all of
@@ -175,20 +158,9 @@ func signedWith(sum [32]byte) func(*s3.Options) {
 	}
 }
 
-// head asks for an object's headers.
-func (s *S3) head(ctx context.Context, key string) (*s3.HeadObjectOutput, error) {
-	call, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	out, err := s.client.HeadObject(call, &s3.HeadObjectInput{Bucket: s.bucket(), Key: s.at(key)})
-	if err != nil {
-		return nil, s3Failure(ctx, opLookUp, err)
-	}
-	return out, nil
-}
-
 // timeFor is how long one attempt to send so many bytes may take.
 func timeFor(size int64) time.Duration {
-	return bodyTimeout + time.Duration(size/slowest)*time.Second
+	return bodyTimeout + time.Duration(size/minSpeed)*time.Second
 }
 
 func unquoted(etag *string) string { return strings.Trim(aws.ToString(etag), `"`) }
@@ -209,15 +181,10 @@ type lentBody struct {
 	body io.ReadSeeker
 }
 
-var errTakenBack = errors.New("read body: the call is over")
-
 // Read implements io.Reader.
 func (l *lentBody) Read(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.body == nil {
-		return 0, errTakenBack
-	}
 	return l.body.Read(p)
 }
 
@@ -225,9 +192,6 @@ func (l *lentBody) Read(p []byte) (int, error) {
 func (l *lentBody) Seek(offset int64, whence int) (int64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.body == nil {
-		return 0, errTakenBack
-	}
 	return l.body.Seek(offset, whence)
 }
 
@@ -235,5 +199,5 @@ func (l *lentBody) Seek(offset int64, whence int) (int64, error) {
 func (l *lentBody) takeBack() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.body = nil
+	l.body = strings.NewReader("")
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"io/fs"
 	"iter"
 	"strings"
 	"time"
@@ -13,22 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
-
-// Find looks for a whole object of this recording under one of the keys, stored by a
-// run that was killed before it could note it.
-func (s *S3) Find(ctx context.Context, keys []string, recordingID string) (Stored, bool, error) {
-	if err := checkKeys(keys); err != nil {
-		return Stored{}, false, err
-	}
-	for _, key := range keys {
-		stored, err := s.existing(ctx, key, recordingID)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errTaken) {
-			continue
-		}
-		return stored, err == nil, err
-	}
-	return Stored{}, false, nil
-}
 
 // Stat describes the object under a key, with what its metadata tells; a missing one
 // is fs.ErrNotExist.
@@ -40,12 +23,29 @@ func (s *S3) Stat(ctx context.Context, key string) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	sum, _ := sumIn(head.Metadata)
+	return headInfo(key, head), nil
+}
+
+// head asks for an object's headers.
+func (s *S3) head(ctx context.Context, key string) (*s3.HeadObjectOutput, error) {
+	call, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	out, err := s.client.HeadObject(call, &s3.HeadObjectInput{Bucket: s.bucket(), Key: s.at(key)})
+	if err != nil {
+		return nil, s3Failure(ctx, opLookUp, err)
+	}
+	return out, nil
+}
+
+func headInfo(key string, head *s3.HeadObjectOutput) Info {
 	return Info{
 		Key: key, Size: aws.ToInt64(head.ContentLength), ModTime: aws.ToTime(head.LastModified),
-		SHA256: sum, RecordingID: head.Metadata[metaRecording],
-		ETag: unquoted(head.ETag), StorageClass: string(head.StorageClass),
-	}, nil
+		SHA256:      sumIn(head.Metadata),
+		RecordingID: textIn(head.Metadata, metaRecording),
+		CallID:      textIn(head.Metadata, metaCall),
+		CallDay:     textIn(head.Metadata, metaDay),
+		ETag:        unquoted(head.ETag), StorageClass: string(head.StorageClass),
+	}
 }
 
 // Open opens the object under a key for reading; a missing one is fs.ErrNotExist.
@@ -54,28 +54,30 @@ func (s *S3) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
-	return s.get(ctx, key)
+	body, _, err := s.get(ctx, key)
+	return body, err
 }
 
-func (s *S3) get(ctx context.Context, key string) (io.ReadCloser, error) {
-	const op = "open object"
+// get opens any object, and returns its entity tag as the server wrote it.
+func (s *S3) get(ctx context.Context, key string) (io.ReadCloser, string, error) {
 	call, cancel := context.WithCancel(ctx)
 	out, err := s.client.GetObject(call, &s3.GetObjectInput{Bucket: s.bucket(), Key: s.at(key)})
 	if err != nil {
 		cancel()
-		return nil, s3Failure(ctx, op, err)
+		return nil, "", s3Failure(ctx, "open object", err)
 	}
-	return newWatched(ctx, out.Body, cancel), nil
+	return &watched{ctx: ctx, body: out.Body, cancel: cancel}, aws.ToString(out.ETag), nil
 }
 
 // List yields the objects whose keys begin with prefix, those under quarantine
-// included and the archive's own left out. An error ends it. It holds one page of
-// 1,000 at a time.
+// included. The archive's own are left out, and what no recording can be: names that no
+// key can have, and empty objects, which some tools make for folders. An error ends it.
+// It holds one page of 1,000 at a time.
 func (s *S3) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		for object, err := range s.list(ctx, prefix) {
-			key := strings.TrimPrefix(aws.ToString(object.Key), s.prefix)
-			if err == nil && reserved(key) {
+			key := strings.TrimPrefix(aws.ToString(object.Key), s.o.Prefix)
+			if err == nil && (checkKey(key) != nil || aws.ToInt64(object.Size) < 1) {
 				continue
 			}
 			info := Info{
@@ -122,21 +124,13 @@ type watched struct {
 	ctx    context.Context // the caller's
 	body   io.ReadCloser
 	cancel context.CancelFunc
-	timer  *time.Timer
-}
-
-func newWatched(ctx context.Context, body io.ReadCloser, cancel context.CancelFunc) *watched {
-	w := &watched{ctx: ctx, body: body, cancel: cancel}
-	w.timer = time.AfterFunc(stallTimeout, cancel)
-	w.timer.Stop() // it runs during reads only
-	return w
 }
 
 // Read implements io.Reader.
 func (w *watched) Read(p []byte) (int, error) {
-	w.timer.Reset(stallTimeout)
+	timer := time.AfterFunc(stallTimeout, w.cancel)
 	n, err := w.body.Read(p)
-	stalled := !w.timer.Stop()
+	stalled := !timer.Stop()
 	switch {
 	case err == nil || errors.Is(err, io.EOF):
 		return n, err
@@ -148,7 +142,6 @@ func (w *watched) Read(p []byte) (int, error) {
 
 // Close implements io.Closer.
 func (w *watched) Close() error {
-	w.timer.Stop()
 	w.cancel()
 	return w.body.Close()
 }

@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"convoso-archiver/archiver/store"
@@ -45,173 +47,278 @@ func openUnclosedS3(t *testing.T, o store.S3Options) *store.S3 {
 // The suite on a real server.
 func TestS3(t *testing.T) {
 	for name, c := range map[string]struct {
-		tls     bool
-		options store.S3Options
+		tls, versioned bool
+		options        store.S3Options
 	}{
-		"http":                  {false, store.S3Options{}},
-		"https":                 {true, store.S3Options{Prefix: "/a/prefix/"}},
-		"md5":                   {true, store.S3Options{Checksum: store.ChecksumMD5}},
-		"crc64nvme":             {true, store.S3Options{Checksum: store.ChecksumCRC64NVME}},
-		"no checksum":           {false, store.S3Options{Checksum: store.ChecksumNone}},
-		"multipart":             {true, store.S3Options{MultipartThreshold: 1, PartSize: 5 << 20}},
-		"multipart md5":         {false, store.S3Options{MultipartThreshold: 1, PartSize: 5 << 20, Checksum: store.ChecksumMD5}},
-		"no conditional writes": {false, store.S3Options{NoConditionalWrites: true}},
+		"http":                  {options: store.S3Options{}},
+		"https":                 {tls: true, options: store.S3Options{Prefix: "/a/prefix/"}},
+		"versioned":             {versioned: true},
+		"md5":                   {tls: true, options: store.S3Options{Checksum: store.ChecksumMD5}},
+		"crc64nvme":             {tls: true, options: store.S3Options{Checksum: store.ChecksumCRC64NVME}},
+		"no checksum":           {options: store.S3Options{Checksum: store.ChecksumNone}},
+		"no conditional writes": {options: store.S3Options{NoConditionalWrites: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := s3test.Start(t, c.tls)
 			server.Setenv(t)
-			storetest.Run(t, func(t *testing.T) storetest.Opener {
+			testS3(t, func(t *testing.T) store.S3Options {
 				o := c.options
-				o.Bucket, o.Endpoint, o.TempDir = server.NewBucket(t, t.Name()), server.Endpoint, t.TempDir()
-				t.Cleanup(func() { wantNoUploads(t, filepath.Join(server.Dir, o.Bucket)) })
-				return func(t *testing.T, _ storetest.Owner) storetest.Store {
-					return openUnclosedS3(t, o)
+				o.Bucket, o.Endpoint = server.NewBucket(t, t.Name()), server.Endpoint
+				if c.versioned {
+					keepVersions(t, o)
 				}
+				return o
 			})
 		})
 	}
 }
 
-// wantNoUploads checks that no multipart upload was left. The server keeps them in a
-// folder of the bucket.
-func wantNoUploads(t *testing.T, bucket string) {
-	t.Helper()
-	for _, name := range files(t, bucket) {
-		if strings.HasPrefix(name, ".") {
-			t.Errorf("%s was left on the server", name)
-		}
+// The suite on the server that the environment names. It needs --s3-path-style or not as
+// S3TEST_ENDPOINT is an address or a name.
+func TestS3FromEnv(t *testing.T) {
+	server := s3test.FromEnv(t)
+	if server == nil {
+		return // make test-s3 sets it
 	}
+	server.Setenv(t)
+	for _, bucket := range []string{server.Bucket, server.VersionedBucket} {
+		t.Run(bucket, func(t *testing.T) {
+			o := store.S3Options{Bucket: bucket, Endpoint: server.Endpoint, Checksum: store.Checksum(os.Getenv("S3TEST_CHECKSUM"))}
+			if err := openS3(t, o).MakeBucket(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if bucket == server.VersionedBucket {
+				keepVersions(t, o)
+			}
+			if err := openS3(t, o).ProveConditionalWrites(t.Context()); err != nil {
+				if !errors.Is(err, store.ErrUnusable) || !strings.Contains(err.Error(), "--s3-no-conditional-writes") {
+					t.Fatal(err)
+				}
+				t.Logf("this server does not honour conditions here, so it is used without: %v", err)
+				o.NoConditionalWrites = true
+			}
+			testS3(t, func(*testing.T) store.S3Options {
+				o := o
+				o.Prefix = rand.Text()
+				return o
+			})
+			testManyPages(t, openS3(t, o))
+		})
+	}
+}
+
+func TestS3ManyPages(t *testing.T) {
+	server := s3test.Start(t, false)
+	server.Setenv(t)
+	testManyPages(t, openS3(t, store.S3Options{Bucket: server.Bucket, Endpoint: server.Endpoint}))
+}
+
+func keepVersions(t *testing.T, o store.S3Options) {
+	t.Helper()
+	if err := openS3(t, o).KeepVersions(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// testS3 tests all that a server has a part in, each time in a new place.
+func testS3(t *testing.T, newPlace func(t *testing.T) store.S3Options) {
+	storetest.Run(t, func(t *testing.T) storetest.Place {
+		o := newPlace(t)
+		open := func(t *testing.T) storetest.Store { return openUnclosedS3(t, o) }
+		return storetest.Place{Open: open, OneRun: o.NoConditionalWrites}
+	})
+	t.Run("files", func(t *testing.T) { testFiles(t, openS3(t, newPlace(t))) })
+	t.Run("file races", func(t *testing.T) { testFileRace(t, openS3(t, newPlace(t))) })
+	t.Run("foreign", func(t *testing.T) { testForeign(t, openS3(t, newPlace(t))) })
+	t.Run("proof", func(t *testing.T) {
+		s := openS3(t, newPlace(t))
+		for range 2 { // the second run finds the probe of the first
+			if err := s.ProveConditionalWrites(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 }
 
 // What the server has on its disk.
 func TestS3Bytes(t *testing.T) {
 	server := s3test.Start(t, true)
 	server.Setenv(t)
-	s := openS3(t, store.S3Options{
-		Bucket: server.Bucket, Endpoint: server.Endpoint, Prefix: "p", RootCAs: server.CAs,
-		MultipartThreshold: 6 << 20, PartSize: 5 << 20,
-	})
-	for name, size := range map[string]int{"one.mp3": 3 << 20, "parts.mp3": 11<<20 + 1} {
-		body := storetest.Body(1, size)
-		stored := put(t, s, storetest.Object("rec-"+name, body, "day/"+name))
-		if stored.ETag == "" || strings.Contains(stored.ETag, `"`) {
-			t.Errorf("the etag is %q", stored.ETag)
-		}
-		onDisk, err := os.ReadFile(filepath.Join(server.Dir, server.Bucket, "p", "day", name))
-		if err != nil || !bytes.Equal(onDisk, body) {
-			t.Errorf("the server has %d bytes of %s, %v", len(onDisk), name, err)
-		}
-		info, err := s.Stat(t.Context(), "day/"+name)
-		if err != nil || info.RecordingID != "rec-"+name || info.SHA256 != stored.SHA256 || info.ETag != stored.ETag {
-			t.Errorf("stat gives %+v, %v", info, err)
-		}
-		head, err := s.ContentType(t.Context(), "day/"+name)
-		if err != nil || head != "audio/mpeg" {
-			t.Errorf("the content type is %q, %v", head, err)
-		}
+	s := openS3(t, store.S3Options{Bucket: server.Bucket, Endpoint: server.Endpoint, Prefix: "p", RootCAs: server.CAs})
+	body := storetest.Body(1, 3<<20)
+	info := put(t, s, storetest.Object("rec-1", body, "day/one.mp3"))
+	if info.ETag == "" || strings.Contains(info.ETag, `"`) {
+		t.Errorf("the etag is %q", info.ETag)
+	}
+	onDisk, err := os.ReadFile(filepath.Join(server.Dir, server.Bucket, "p", "day", "one.mp3"))
+	if err != nil || !bytes.Equal(onDisk, body) {
+		t.Errorf("the server has %d bytes, %v", len(onDisk), err)
+	}
+	found, err := s.Stat(t.Context(), "day/one.mp3")
+	if err != nil || found.RecordingID != "rec-1" || found.CallID != "call-of-rec-1" || found.CallDay != "2025-05-01" ||
+		found.SHA256 != info.SHA256 || found.ETag != info.ETag {
+		t.Errorf("stat gives %+v, %v", found, err)
+	}
+	head, err := s.ContentType(t.Context(), "day/one.mp3")
+	if err != nil || head != "audio/mpeg" {
+		t.Errorf("the content type is %q, %v", head, err)
 	}
 }
 
-// The archive's own objects.
-func TestS3SmallObjects(t *testing.T) {
-	for _, c := range []struct{ tls, unconditional bool }{{false, false}, {true, false}, {false, true}} {
-		t.Run(fmt.Sprintf("tls %t unconditional %t", c.tls, c.unconditional), func(t *testing.T) {
-			server := s3test.Start(t, c.tls)
-			server.Setenv(t)
-			s := openS3(t, store.S3Options{
-				Bucket: server.Bucket, Endpoint: server.Endpoint, Prefix: "p", NoConditionalWrites: c.unconditional,
-			})
-			testSmallObjects(t, s)
-		})
-	}
-}
-
-func testSmallObjects(t *testing.T, s *store.S3) {
+// The archive's own files.
+func testFiles(t *testing.T, s *store.S3) {
 	ctx := t.Context()
-	write := func(key, text string, overwrite bool) error {
-		body := strings.NewReader(text)
-		if _, err := body.Seek(0, io.SeekEnd); err != nil { // PutObject must not care
-			t.Fatal(err)
-		}
-		return s.PutObject(ctx, key, body, int64(len(text)), overwrite)
+	if _, _, err := s.GetFile(ctx, "manifest/archive.json"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("get of a missing file: %v", err)
 	}
-	if _, err := s.Get(ctx, "manifest/archive.json"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("get of a missing object: %v", err)
-	}
-	for _, key := range []string{"manifest/b/RUN-2.jsonl", "manifest/b/RUN-10.jsonl", "manifest/archive.json", "manifest/a", "calls/x.jsonl"} {
-		if err := write(key, "first\n", false); err != nil {
+	for _, name := range []string{"manifest/b/RUN-2.jsonl", "manifest/b/RUN-10.jsonl", "manifest/archive.json", "manifest/a", "calls/x.jsonl"} {
+		if err := s.PutFile(ctx, name, []byte("first\n"), ""); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := write("manifest/a", "second\n", false); !errors.Is(err, fs.ErrExist) || store.IsRetriable(err) {
-		t.Errorf("put of an existing object: %v, want fs.ErrExist", err)
+	wantExist := func(err error) {
+		t.Helper()
+		if !errors.Is(err, fs.ErrExist) || store.IsRetriable(err) || errors.Is(err, store.ErrUnusable) {
+			t.Errorf("put: %v, want fs.ErrExist", err)
+		}
 	}
-	wantText(t, s, "manifest/a", "first\n")
-	if err := write("manifest/a", "third\n", true); err != nil {
+	wantExist(s.PutFile(ctx, "manifest/a", []byte("second\n"), ""))
+	first := wantText(t, s, "manifest/a", "first\n")
+	if err := s.PutFile(ctx, "manifest/a", []byte("third\n"), first); err != nil {
 		t.Error(err)
 	}
+	wantExist(s.PutFile(ctx, "manifest/a", []byte("fourth\n"), first))
+	wantExist(s.PutFile(ctx, "manifest/missing", []byte("fourth\n"), first))
 	wantText(t, s, "manifest/a", "third\n")
-	if err := write("manifest/empty", "", false); err != nil {
+	if err := s.PutFile(ctx, "manifest/empty", nil, ""); err != nil {
 		t.Error(err)
 	}
 	wantText(t, s, "manifest/empty", "")
-	if err := write("../a", "x", true); !errors.Is(err, store.ErrBadKey) {
+	if err := s.PutFile(ctx, "../a", []byte("x"), ""); !errors.Is(err, store.ErrBadKey) {
 		t.Errorf("put outside: %v", err)
 	}
-	if _, err := s.Get(ctx, "../a"); !errors.Is(err, store.ErrBadKey) {
+	if _, _, err := s.GetFile(ctx, "../a"); !errors.Is(err, store.ErrBadKey) {
 		t.Errorf("get outside: %v", err)
 	}
-	var keys []string
-	for key, err := range s.ListKeys(ctx, "manifest/") {
+	var names []string
+	for info, err := range s.ListFiles(ctx, "manifest/") {
 		if err != nil {
 			t.Fatal(err)
 		}
-		keys = append(keys, key)
+		names = append(names, info.Name())
+		want := int64(6)
+		if info.Name() == "manifest/empty" {
+			want = 0
+		}
+		if info.Size() != want || info.ModTime().IsZero() || !info.Mode().IsRegular() || info.IsDir() || info.Sys() != nil {
+			t.Errorf("%s has size %d, time %v, mode %v", info.Name(), info.Size(), info.ModTime(), info.Mode())
+		}
 	}
 	want := []string{"manifest/a", "manifest/archive.json", "manifest/b/RUN-10.jsonl", "manifest/b/RUN-2.jsonl", "manifest/empty"}
-	if !slices.Equal(keys, want) {
-		t.Errorf("there are %q, want %q", keys, want)
+	if !slices.Equal(names, want) {
+		t.Errorf("there are %q, want %q", names, want)
 	}
 	for info, err := range s.List(ctx, "") {
 		t.Errorf("they are listed as recordings: %+v, %v", info, err)
 	}
 }
 
-func wantText(t *testing.T, s *store.S3, key, want string) {
+func wantText(t *testing.T, s *store.S3, name, want string) (tag string) {
 	t.Helper()
-	r, err := s.Get(t.Context(), key)
+	r, tag, err := s.GetFile(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got, err := io.ReadAll(r)
-	if err := errors.Join(err, r.Close()); err != nil || string(got) != want {
-		t.Errorf("read %q, %v, want %q", got, err, want)
+	if err := errors.Join(err, r.Close()); err != nil || string(got) != want || tag == "" {
+		t.Errorf("read %q with tag %q, %v, want %q", got, tag, err, want)
+	}
+	return tag
+}
+
+// testFileRace has several writers replace one file: one of them does.
+func testFileRace(t *testing.T, s *store.S3) {
+	if err := s.PutFile(t.Context(), "manifest/x", []byte("0"), ""); err != nil {
+		t.Fatal(err)
+	}
+	tag := wantText(t, s, "manifest/x", "0")
+	var wg sync.WaitGroup
+	errs := make([]error, 6)
+	for i := range errs {
+		wg.Go(func() {
+			for range 50 {
+				errs[i] = s.PutFile(t.Context(), "manifest/x", fmt.Append(nil, i+1), tag)
+				if !store.IsRetriable(errs[i]) {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	winner := slices.Index(errs, nil)
+	if winner < 0 {
+		t.Fatal(errs)
+	}
+	wantText(t, s, "manifest/x", fmt.Sprint(winner+1))
+	for i, err := range errs {
+		if i != winner && !errors.Is(err, fs.ErrExist) {
+			t.Errorf("writer %d: %v, want fs.ErrExist", i, err)
+		}
 	}
 }
 
-func TestS3ListsManyPages(t *testing.T) {
-	server := s3test.Start(t, false)
-	server.Setenv(t)
-	s := openS3(t, store.S3Options{Bucket: server.Bucket, Endpoint: server.Endpoint})
-	const many = 1003 // a page has 1,000
-	var want []string
-	for i := range many {
-		key := fmt.Sprintf("d/%05d", i)
-		want = append(want, key)
-		path := filepath.Join(server.Dir, server.Bucket, filepath.FromSlash(key))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte("x"), 0o600)); err != nil {
+// testForeign stores what other tools have copied there already, without metadata.
+func testForeign(t *testing.T, s *store.S3) {
+	body, other := storetest.Body(1, 1000), storetest.Body(2, 1000)
+	for key, content := range map[string][]byte{"same.mp3": body, "other.mp3": other, "short.mp3": other[1:], "folder/": nil} {
+		if err := s.PutForeign(t.Context(), key, content); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var got []string
-	for key, err := range s.ListKeys(t.Context(), "d/") {
+	for key, same := range map[string]bool{"same.mp3": true, "other.mp3": false, "short.mp3": false} {
+		_, err := s.Put(t.Context(), storetest.Object("rec", body, key))
+		taken, ok := errors.AsType[*store.TakenError](err)
+		if !ok || taken.Same != same || taken.Info.RecordingID != "" || taken.Info.IsOf("") || taken.Info.IsOf("rec") {
+			t.Errorf("put of %s: %v, %+v", key, err, taken)
+		}
+	}
+	count := 0
+	for info, err := range s.List(t.Context(), "") {
+		if count++; err != nil || strings.HasSuffix(info.Key, "/") {
+			t.Errorf("listed %+v, %v", info, err)
+		}
+	}
+	if count != 3 {
+		t.Errorf("%d objects are listed, want 3", count)
+	}
+}
+
+func testManyPages(t *testing.T, s *store.S3) {
+	t.Helper()
+	const many = 1003 // a page has 1,000
+	var wg sync.WaitGroup
+	for worker := range 8 {
+		wg.Go(func() {
+			for i := worker; i < many; i += 8 {
+				if err := s.PutForeign(t.Context(), fmt.Sprintf("many/%05d", i), []byte("x")); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	next := 0
+	for info, err := range s.ListFiles(t.Context(), "many/") {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got = append(got, key)
+		if want := fmt.Sprintf("many/%05d", next); info.Name() != want {
+			t.Fatalf("listed %s, want %s", info.Name(), want)
+		}
+		next++
 	}
-	if !slices.Equal(got, want) {
-		t.Errorf("listed %d keys, want %d", len(got), many)
+	if next != many {
+		t.Errorf("listed %d files, want %d", next, many)
 	}
 }
 
@@ -219,12 +326,10 @@ func TestS3ProvesConditionalWrites(t *testing.T) {
 	server := s3test.Start(t, false)
 	server.Setenv(t)
 	s := openS3(t, store.S3Options{Bucket: server.Bucket, Endpoint: server.Endpoint})
-	for range 2 { // the second run finds the probe of the first
-		if err := s.ProveConditionalWrites(t.Context()); err != nil {
-			t.Error(err)
-		}
+	if err := s.ProveConditionalWrites(t.Context()); err != nil {
+		t.Error(err)
 	}
-	wantFiles(t, filepath.Join(server.Dir, server.Bucket), store.ProbeKey)
+	wantFiles(t, filepath.Join(server.Dir, server.Bucket), "manifest/conditional-write-probe")
 	wrong := openS3(t, store.S3Options{Bucket: "no-such-bucket", Endpoint: server.Endpoint})
 	if err := wrong.ProveConditionalWrites(t.Context()); !errors.Is(err, store.ErrUnusable) || !strings.Contains(err.Error(), "NoSuchBucket") {
 		t.Errorf("a bucket that is not there: %v", err)
@@ -264,7 +369,6 @@ func TestOpenS3Refuses(t *testing.T) {
 		want  string
 	}{
 		"no bucket":       {func(o *store.S3Options) { o.Bucket = "" }, "no bucket"},
-		"no folder":       {func(o *store.S3Options) { o.TempDir = "" }, "no folder"},
 		"bad prefix":      {func(o *store.S3Options) { o.Prefix = "a/../b" }, "prefix"},
 		"bad checksum":    {func(o *store.S3Options) { o.Checksum = "sha1" }, "sha1"},
 		"bad encryption":  {func(o *store.S3Options) { o.SSE = "rot13" }, "rot13"},
@@ -324,30 +428,60 @@ func TestS3PartHasNoName(t *testing.T) {
 	}
 }
 
+// Commands that only read need no folder for parts.
+func TestS3WithoutTempDir(t *testing.T) {
+	(&s3test.Server{}).Setenv(t)
+	s, err := store.OpenS3(t.Context(), store.S3Options{Bucket: "b", Endpoint: "http://127.0.0.1:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if part, err := s.NewPart(); err == nil {
+		t.Errorf("made the part %v", part)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestS3Cancelled(t *testing.T) {
 	server := s3test.Start(t, false)
 	server.Setenv(t)
-	s := openS3(t, store.S3Options{Bucket: server.Bucket, Endpoint: server.Endpoint, MultipartThreshold: 1 << 20, PartSize: 5 << 20})
+	s := openS3(t, store.S3Options{Bucket: server.Bucket, Endpoint: server.Endpoint})
 	ctx, cancel := context.WithCancel(t.Context())
 	body := storetest.Body(1, 16<<20)
 	object := storetest.Object("rec", body, "x.mp3")
-	object.Body = &cancelling{Reader: bytes.NewReader(body), at: 12 << 20, cancel: cancel}
+	object.Body = &cancelling{ReadSeeker: bytes.NewReader(body), after: 12 << 20, cancel: cancel}
 	if _, err := s.Put(ctx, object); !errors.Is(err, context.Canceled) || store.IsRetriable(err) {
 		t.Errorf("put: %v", err)
 	}
-	wantFiles(t, filepath.Join(server.Dir, server.Bucket))
+	for info, err := range s.List(t.Context(), "") {
+		t.Errorf("listed %+v, %v", info, err)
+	}
 }
 
-// cancelling cancels a context when it is read beyond an offset.
+// cancelling cancels a context when so many bytes are read.
 type cancelling struct {
-	*bytes.Reader
-	at     int64
+	io.ReadSeeker
+	after  int
 	cancel context.CancelFunc
 }
 
-func (c *cancelling) ReadAt(p []byte, offset int64) (int, error) {
-	if offset >= c.at {
+func (c *cancelling) Read(p []byte) (int, error) {
+	n, err := c.ReadSeeker.Read(p)
+	if c.after -= n; c.after < 0 {
 		c.cancel()
 	}
-	return c.Reader.ReadAt(p, offset)
+	return n, err
+}
+
+// A body that S3 does not take in one request is refused before it is sent.
+func TestS3TooLarge(t *testing.T) {
+	(&s3test.Server{}).Setenv(t)
+	s := openS3(t, store.S3Options{Bucket: "b", Endpoint: "http://127.0.0.1:1"})
+	object := storetest.Object("rec", []byte("x"), "CANARY.mp3")
+	object.Size = 5<<30 + 1
+	object.Body = io.NewSectionReader(strings.NewReader(""), 0, object.Size)
+	if _, err := s.Put(t.Context(), object); err == nil || store.IsRetriable(err) || !strings.Contains(err.Error(), "5 GiB") {
+		t.Errorf("put: %v", err)
+	}
 }

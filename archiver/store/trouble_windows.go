@@ -8,39 +8,39 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-func troubleOf(err error) trouble {
-	number, ok := errors.AsType[syscall.Errno](err)
-	if !ok {
-		return noTrouble
-	}
+// troubleOf tells what to try when a file system refuses to be written, and whether an
+// error may pass by itself.
+func troubleOf(err error) (hint string, passes bool) {
+	number, _ := errors.AsType[syscall.Errno](err)
 	switch number {
 	case windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL, windows.ERROR_DISK_QUOTA_EXCEEDED:
-		return troubleFull
+		return troubleFull, false
 	case windows.ERROR_WRITE_PROTECT:
-		return troubleReadOnly
+		return troubleReadOnly, false
 	case windows.ERROR_ACCESS_DENIED:
-		return troubleDenied
-	case windows.ERROR_SHARING_VIOLATION, windows.ERROR_LOCK_VIOLATION, // a virus scanner, for the most part
+		return troubleDenied, false
+	case windows.ERROR_SHARING_VIOLATION, windows.ERROR_LOCK_VIOLATION, // often a virus scanner
 		windows.ERROR_TOO_MANY_OPEN_FILES, windows.ERROR_NOT_ENOUGH_MEMORY, windows.ERROR_NO_SYSTEM_RESOURCES:
-		return troublePassing
+		return "", true
 	}
-	return noTrouble
+	return "", false
 }
 
 // linksMissing reports whether a link failed because the file system has none, as
 // FAT and exFAT.
 func linksMissing(err error) bool {
-	number, ok := errors.AsType[syscall.Errno](err)
-	if !ok {
-		return false
-	}
+	number, _ := errors.AsType[syscall.Errno](err)
 	switch number {
-	case windows.ERROR_INVALID_FUNCTION, windows.ERROR_NOT_SUPPORTED, windows.ERROR_NOT_SAME_DEVICE,
-		windows.ERROR_TOO_MANY_LINKS, windows.ERROR_CALL_NOT_IMPLEMENTED:
+	case windows.ERROR_INVALID_FUNCTION, windows.ERROR_NOT_SUPPORTED, windows.ERROR_TOO_MANY_LINKS,
+		windows.ERROR_CALL_NOT_IMPLEMENTED:
 		return true
 	}
 	return false
 }
+
+// isOtherFileSystem reports whether a link failed because the new name is on another
+// file system.
+func isOtherFileSystem(err error) bool { return errors.Is(err, windows.ERROR_NOT_SAME_DEVICE) }
 
 // syncFolder does nothing: Windows has no sync of folders. NTFS keeps names in its
 // journal.

@@ -1,9 +1,11 @@
 // Package s3test starts a real S3 server for tests: versitygw, whose buckets are
-// folders and whose objects are files. `make tools` installs it.
+// folders and whose objects are files. `make tools` installs it. Tests that need no
+// more than the protocol also run against any other server, see [FromEnv].
 package s3test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -25,7 +27,7 @@ import (
 	"time"
 )
 
-// The one account of every server, and its region.
+// The one account of every server that Start starts, and its region.
 const (
 	AccessKey = "s3test-access"
 	SecretKey = "s3test-secret"
@@ -37,13 +39,50 @@ const (
 	startTries   = 5
 )
 
-// Server is a running S3 server that ends with its test.
+// Server is a running S3 server. One that Start started ends with its test.
 type Server struct {
-	Endpoint string         // URL, http or https, on 127.0.0.1
-	Bucket   string         // an empty bucket, the first one
-	Dir      string         // holds a folder for each bucket, with a file for each object
+	Endpoint string         // URL, http or https
+	Bucket   string         // the first bucket, an empty one
+	Dir      string         // holds a folder for each bucket, with a file for each object; empty for one of FromEnv
 	CAFile   string         // PEM file with the server's certificate authority; empty for http
 	CAs      *x509.CertPool // the same; nil for http
+
+	VersionedBucket string // of FromEnv only
+
+	region, accessKey, secretKey string // the defaults where empty
+}
+
+// FromEnv returns the server that the environment names, nil when it names none:
+//
+//	S3TEST_ENDPOINT         http://127.0.0.1:8333
+//	S3TEST_REGION           default us-east-1
+//	S3TEST_ACCESS_KEY, S3TEST_SECRET_KEY
+//	S3TEST_BUCKET           default s3test
+//	S3TEST_VERSIONED_BUCKET default s3test-versioned; it keeps versions
+//	S3TEST_CA_FILE          PEM file, for https with a certificate of one's own
+//
+// Tests make the buckets when they are missing, and leave objects in them, each test
+// below a prefix of its own.
+func FromEnv(t testing.TB) *Server {
+	t.Helper()
+	endpoint := os.Getenv("S3TEST_ENDPOINT")
+	if endpoint == "" {
+		return nil
+	}
+	s := &Server{
+		Endpoint: endpoint, Bucket: cmp.Or(os.Getenv("S3TEST_BUCKET"), "s3test"),
+		VersionedBucket: cmp.Or(os.Getenv("S3TEST_VERSIONED_BUCKET"), "s3test-versioned"), CAFile: os.Getenv("S3TEST_CA_FILE"),
+		region: os.Getenv("S3TEST_REGION"), accessKey: os.Getenv("S3TEST_ACCESS_KEY"), secretKey: os.Getenv("S3TEST_SECRET_KEY"),
+	}
+	if s.CAFile != "" {
+		certificates, err := os.ReadFile(s.CAFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.CAs = x509.NewCertPool()
+		s.CAs.AppendCertsFromPEM(certificates)
+	}
+	return s
 }
 
 // Start starts a server over an empty folder, with or without TLS. Without the
@@ -87,8 +126,8 @@ func (s *Server) NewBucket(t testing.TB, name string) string {
 // server: the account's credentials and nothing of the machine's own configuration.
 func (s *Server) Env() []string {
 	return []string{
-		"AWS_ACCESS_KEY_ID=" + AccessKey, "AWS_SECRET_ACCESS_KEY=" + SecretKey, "AWS_SESSION_TOKEN=",
-		"AWS_REGION=" + Region, "AWS_PROFILE=", "AWS_EC2_METADATA_DISABLED=true",
+		"AWS_ACCESS_KEY_ID=" + cmp.Or(s.accessKey, AccessKey), "AWS_SECRET_ACCESS_KEY=" + cmp.Or(s.secretKey, SecretKey), "AWS_SESSION_TOKEN=",
+		"AWS_REGION=" + cmp.Or(s.region, Region), "AWS_PROFILE=", "AWS_EC2_METADATA_DISABLED=true",
 		"AWS_CONFIG_FILE=" + os.DevNull, "AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull,
 		"AWS_ENDPOINT_URL=", "AWS_ENDPOINT_URL_S3=", "AWS_CA_BUNDLE=" + s.CAFile,
 	}
@@ -151,7 +190,7 @@ func (s *Server) start(t testing.TB, program string, flags []string) bool {
 	address := freeAddress(t)
 	args := append([]string{"--port", address, "--region", Region, "--quiet", "--keep-alive"}, flags...)
 	// The sidecar holds the metadata, so that no file system needs extended attributes.
-	args = append(args, "posix", "--sidecar", t.TempDir(), s.Dir)
+	args = append(args, "posix", "--sidecar", t.TempDir(), "--versioning-dir", t.TempDir(), s.Dir)
 	var output lockedBuffer
 	ctx, stop := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, program, args...)

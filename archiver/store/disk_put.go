@@ -1,0 +1,312 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+)
+
+const (
+	opStore    = "store object"
+	copyBuffer = 128 << 10
+
+	// besideSuffix ends the name of a note in the temporary folder. The note says in which
+	// folder a copy of the part of the same name may lie, so that the next run can remove
+	// what a killed one has left.
+	besideSuffix = ".beside"
+)
+
+var errReadOnly = errors.New("write object: the destination was opened for reading only")
+
+// Put stores a body: temporary file, sync, link to the final name, sync of the folder.
+// When it returns without error the recording survives a power cut. It never replaces
+// anything. The error is a *[TakenError] when something stands under the key, wraps
+// [ErrUnusable] when the disk is full or may not be written, and is otherwise for this
+// recording alone. A Part given as Body is gone after success and as it was after an
+// error.
+func (d *Disk) Put(ctx context.Context, o Object) (Info, error) {
+	if d.temp == nil {
+		return Info{}, errReadOnly
+	}
+	if err := o.check(); err != nil {
+		return Info{}, err
+	}
+	name, err := filepath.Localize(o.Key)
+	if err != nil {
+		return Info{}, ErrBadKey
+	}
+	part, ours := o.Body.(*Part)
+	if !ours || part.folder != d.temp {
+		if part, err = d.copyToPart(ctx, o); err != nil {
+			return Info{}, err
+		}
+		defer part.Discard()
+	}
+	if err := part.sync(); err != nil {
+		return Info{}, err
+	}
+	if ctx.Err() != nil {
+		return Info{}, stopped(ctx, opStore)
+	}
+	err = d.publish(ctx, part, path.Dir(o.Key), name)
+	if errors.Is(err, fs.ErrExist) {
+		return Info{}, d.taken(ctx, o, name)
+	}
+	if err == nil {
+		err = d.syncFolders(path.Dir(o.Key))
+	}
+	if err != nil {
+		return Info{}, diskFailure(ctx, opStore, err)
+	}
+	part.Discard() // its other name
+	return o.info(), nil
+}
+
+// copyToPart writes a body from memory to a part. Its hash is computed on the way,
+// as the bytes pass by anyway: what is noted is then what is on disk.
+func (d *Disk) copyToPart(ctx context.Context, o Object) (*Part, error) {
+	part, err := d.NewPart()
+	if err != nil {
+		return nil, err
+	}
+	hash := sha256.New()
+	err = copyTo(ctx, io.MultiWriter(part, hash), o.Body)
+	switch {
+	case ctx.Err() != nil:
+		err = stopped(ctx, opStore)
+	case err != nil:
+		err = fmt.Errorf("copy body: %w", err)
+	case [32]byte(hash.Sum(nil)) != o.SHA256:
+		err = errors.New("store object: the body does not have the hash given")
+	default:
+		return part, nil
+	}
+	part.Discard()
+	return nil, err
+}
+
+// publish gives a part its final name too, in a folder of keys. The error is
+// fs.ErrExist when the name is taken.
+func (d *Disk) publish(ctx context.Context, part *Part, folder, name string) error {
+	if err := d.makeFolders(folder); err != nil {
+		return err
+	}
+	err := d.name(filepath.Join(tempFolder, part.name), name)
+	if isOtherFileSystem(err) {
+		return d.nameByCopy(ctx, part, folder, name)
+	}
+	return err
+}
+
+// makeFolders makes a folder of keys and all above it. It is fs.ErrExist when one of
+// the names is a file.
+func (d *Disk) makeFolders(folder string) error {
+	if folder == "." {
+		return nil
+	}
+	if err := d.makeFolders(path.Dir(folder)); err != nil {
+		return err
+	}
+	name := filepath.FromSlash(folder)
+	err := d.root.Mkdir(name, 0o700)
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	info, err := d.root.Lstat(name)
+	switch {
+	case err != nil:
+		return err
+	case info.Mode()&fs.ModeSymlink != 0:
+		return linkedKey()
+	case !info.IsDir():
+		return fs.ErrExist
+	}
+	return nil
+}
+
+// CheckFolders fails when Put would refuse the key because one of its folders is a symbolic
+// link: the error wraps [ErrLinkedFolder]. So that is told before a download. It may be
+// called concurrently.
+func (d *Disk) CheckFolders(key string) error {
+	for folder := path.Dir(key); folder != path.Dir(folder); folder = path.Dir(folder) {
+		info, err := d.root.Lstat(filepath.FromSlash(folder)) // fails behind a link, which comes later
+		if err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			return linkedKey()
+		}
+	}
+	return nil
+}
+
+func linkedKey() error { return linkedFolder(opStore + ": a folder of its key") }
+
+// syncFolders makes a name in a folder of keys durable, and the names of that folder
+// and of all above it: this run, or one that was killed, may have just made them. To
+// sync a folder in which nothing is new costs little.
+func (d *Disk) syncFolders(folder string) error {
+	for ; ; folder = path.Dir(folder) {
+		if err := d.syncFolder(folder); err != nil || folder == "." {
+			return err
+		}
+	}
+}
+
+// name gives a temporary file its final name. An existing name is left alone.
+func (d *Disk) name(temp, name string) error {
+	err := d.link(temp, name)
+	if linksMissing(err) {
+		return d.claim(temp, name)
+	}
+	return err
+}
+
+// claim is for file systems without hard links. It creates the name exclusively and
+// renames the temporary file over this own claim, in one step, so that the name is
+// never half written: it is empty, or it is whole. A run killed in between leaves an
+// empty file, which no reader takes for an object.
+func (d *Disk) claim(temp, name string) error {
+	d.claiming.Lock()
+	defer d.claiming.Unlock()
+	file, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	err = file.Close()
+	if err == nil {
+		err = d.root.Rename(temp, name)
+	}
+	if err != nil {
+		return errors.Join(err, d.root.Remove(name))
+	}
+	return nil
+}
+
+// nameByCopy gives a body a final name on another file system than that of the
+// temporary folder: a copy in the same folder of keys gets the name.
+func (d *Disk) nameByCopy(ctx context.Context, part *Part, folder, name string) (err error) {
+	note := filepath.Join(tempFolder, part.name+besideSuffix)
+	if err := errors.Join(d.write(ctx, note, strings.NewReader(folder)), d.syncFolder(tempFolder)); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.cleanBeside(part.name)) }()
+	copied := filepath.Join(filepath.Dir(name), besideName(part.name))
+	if err := d.write(ctx, copied, part); err != nil {
+		return err
+	}
+	return d.name(copied, name)
+}
+
+// besideName is the name of the copy of a part. List passes over it.
+func besideName(part string) string { return "." + part }
+
+// isBeside reports whether a key could be a copy of a part.
+func isBeside(key string) bool {
+	base := path.Base(key)
+	return strings.HasPrefix(base, ".") && strings.HasSuffix(base, partSuffix)
+}
+
+// cleanBeside removes the copy of a part, durably, and then its note. A note that names
+// no folder was not synced, and so nothing was copied yet.
+func (d *Disk) cleanBeside(part string) error {
+	note := filepath.Join(tempFolder, part+besideSuffix)
+	text, err := d.root.ReadFile(note)
+	if err != nil {
+		return err
+	}
+	if folder, err := filepath.Localize(string(text)); err == nil {
+		if err := d.remove(filepath.Join(folder, besideName(part))); err != nil {
+			return err
+		}
+		if err := d.syncFolder(string(text)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return d.remove(note)
+}
+
+// write makes a file, durably but for its name.
+func (d *Disk) write(ctx context.Context, name string, content io.Reader) error {
+	file, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(copyTo(ctx, file, content), file.Sync(), file.Close())
+}
+
+// taken describes what stands under a name that could not be created.
+func (d *Disk) taken(ctx context.Context, o Object, name string) error {
+	const op = "compare object"
+	taken := &TakenError{Info: Info{Key: o.Key}}
+	d.claiming.Lock() // another worker's claim is whole after that
+	info, err := d.root.Lstat(name)
+	d.claiming.Unlock()
+	switch {
+	case isFileInPath(err): // a file stands where a folder is wanted
+		return taken
+	case errors.Is(err, fs.ErrNotExist):
+		return goneAgain()
+	case err != nil:
+		return fileFailure(op, atDestination, err)
+	}
+	taken.Info.Size, taken.Info.ModTime = info.Size(), info.ModTime()
+	if !info.Mode().IsRegular() || info.Size() != o.Size { // opening a pipe would wait for ever
+		return taken
+	}
+	file, err := d.root.Open(name)
+	if err != nil {
+		return fileFailure(op, atDestination, err)
+	}
+	defer file.Close()
+	if taken.Info.SHA256, err = hashOf(ctx, file); err != nil {
+		return diskFailure(ctx, op, err)
+	}
+	if taken.Info.SHA256 != o.SHA256 {
+		return taken
+	}
+	// The run that linked the file may have died before this.
+	if err := d.syncFolders(path.Dir(o.Key)); err != nil {
+		return fileFailure(op, atDestination, err)
+	}
+	taken.Same, taken.Info.Key = true, d.realKey(o.Key)
+	return taken
+}
+
+func hashOf(ctx context.Context, r io.Reader) ([32]byte, error) {
+	hash := sha256.New()
+	if err := copyTo(ctx, hash, r); err != nil {
+		return [32]byte{}, err
+	}
+	return [32]byte(hash.Sum(nil)), nil
+}
+
+// copyTo copies to w all that r holds, from its start if it has one, and ends when ctx
+// does.
+func copyTo(ctx context.Context, w io.Writer, r io.Reader) error {
+	if s, ok := r.(io.Seeker); ok {
+		if _, err := s.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+	}
+	_, err := io.CopyBuffer(struct{ io.Writer }{w}, &contextReader{ctx: ctx, r: r}, make([]byte, copyBuffer))
+	return err
+}
+
+// contextReader ends reading when its context ends.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+// Read implements io.Reader.
+func (r *contextReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
+}

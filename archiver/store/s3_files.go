@@ -1,0 +1,151 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// probeName is the file that [S3.ProveConditionalWrites] writes. It is fixed and
+// stays: a bucket that keeps objects for years may not let anyone delete, two runs
+// that remove each other's probes would get wrong answers, and the next proof costs
+// one request instead of two. It stands among the archive's own files, so that a
+// policy for those covers it.
+const probeName = "manifest/conditional-write-probe"
+
+const opWrite = "write file"
+
+// GetFile opens one of the archive's own files for reading; a missing one is
+// fs.ErrNotExist. The tag stands for the content: give it to PutFile to replace what
+// was read. Reading fails when no byte comes for a minute, and when ctx ends.
+func (s *S3) GetFile(ctx context.Context, name string) (body io.ReadCloser, tag string, err error) {
+	if err := checkPath(name); err != nil {
+		return nil, "", err
+	}
+	return s.get(ctx, name)
+}
+
+// ListFiles yields the files whose names begin with prefix, ascending. Name is the whole
+// name, from the archive's root. Recordings are not left out. An error ends it.
+func (s *S3) ListFiles(ctx context.Context, prefix string) iter.Seq2[fs.FileInfo, error] {
+	return func(yield func(fs.FileInfo, error) bool) {
+		for object, err := range s.list(ctx, prefix) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			name := strings.TrimPrefix(aws.ToString(object.Key), s.o.Prefix)
+			if checkPath(name) != nil { // as the objects that some tools make for folders
+				continue
+			}
+			if !yield(fileInfo{name, aws.ToInt64(object.Size), aws.ToTime(object.LastModified)}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// PutFile writes one of the archive's own files, a small one. With ifTag "" it creates
+// the file; else it replaces what has that tag. In both cases the error is fs.ErrExist
+// when something else stands there, or is gone, and also when the reply to an earlier
+// try was lost: read it and compare to tell. The file goes to the bucket's default
+// storage class, for it will be read again.
+func (s *S3) PutFile(ctx context.Context, name string, body []byte, ifTag string) error {
+	if err := checkPath(name); err != nil {
+		return err
+	}
+	in := &s3.PutObjectInput{Key: s.at(name)}
+	switch {
+	case s.o.NoConditionalWrites:
+		defer s.lock(name)()
+		if err := s.hasTag(ctx, name, ifTag); err != nil {
+			return err
+		}
+	case ifTag == "":
+		in.IfNoneMatch = aws.String("*")
+	default:
+		in.IfMatch = aws.String(strings.Trim(ifTag, `"`)) // Ceph compares it without quotes alone
+	}
+	_, err := s.put(ctx, opWrite, in, bytes.NewReader(body), int64(len(body)), sha256.Sum256(body), sdkAttempts)
+	if ifTag != "" && errors.Is(err, fs.ErrNotExist) {
+		return errChanged()
+	}
+	return err
+}
+
+// hasTag is fs.ErrExist when a file has another tag, as the server says where it
+// honours conditions. "" is the tag of a missing file.
+func (s *S3) hasTag(ctx context.Context, name, tag string) error {
+	head, err := s.head(ctx, name)
+	found := ""
+	switch {
+	case err == nil:
+		found = aws.ToString(head.ETag)
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if found != tag {
+		return errChanged()
+	}
+	return nil
+}
+
+func errChanged() error {
+	return &failure{text: opWrite + ": " + fs.ErrExist.Error(), is: []error{fs.ErrExist}}
+}
+
+// ProveConditionalWrites proves that the server honours If-None-Match by creating
+// probeName twice. That the first attempt is refused, because an earlier proof
+// left the file, is proof enough. It also shows at once whether anything can be
+// written here at all, with the checksum and encryption asked for. The error wraps
+// ErrUnusable when the second attempt is not refused. With NoConditionalWrites it
+// does nothing.
+func (s *S3) ProveConditionalWrites(ctx context.Context) error {
+	if s.o.NoConditionalWrites {
+		return nil
+	}
+	for range 2 {
+		err := s.PutFile(ctx, probeName, []byte("written to prove that this server honours If-None-Match\n"), "")
+		if errors.Is(err, fs.ErrExist) || hasCode(err, codeConflict) { // a conflict comes of the condition, too
+			return nil
+		}
+		if errors.Is(err, fs.ErrNotExist) { // which no S3 server answers to a write
+			return &failure{
+				text: fmt.Sprintf("prove conditional writes: %v", err), is: []error{ErrUnusable},
+				hint: "check --s3-endpoint and --dest: what answers there may be no S3 server",
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("prove conditional writes: %w", err)
+		}
+	}
+	return &failure{
+		text: "prove conditional writes: the server ignores If-None-Match, so it could overwrite a recording",
+		hint: "use --s3-no-conditional-writes, and let no two runs write to this archive at once",
+		is:   []error{ErrUnusable},
+	}
+}
+
+// fileInfo describes one of the archive's own files by its whole name.
+type fileInfo struct {
+	name    string
+	size    int64
+	modTime time.Time
+}
+
+func (f fileInfo) Name() string       { return f.name }
+func (f fileInfo) Size() int64        { return f.size }
+func (f fileInfo) Mode() fs.FileMode  { return 0o600 }
+func (f fileInfo) ModTime() time.Time { return f.modTime }
+func (f fileInfo) IsDir() bool        { return false }
+func (f fileInfo) Sys() any           { return nil }
