@@ -3,11 +3,14 @@ package manifest
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
+	"maps"
+	"strings"
+	"sync"
 	"time"
 )
 
@@ -16,140 +19,137 @@ const archiveFile = treeManifest + "/archive.json"
 // Archive is manifest/archive.json: what the archive is of. An archive belongs to one account, API
 // address and zone.
 type Archive struct {
-	V         int       // format version, 0: the present one
-	ID        string    // random, given at creation when empty
-	AccountID string    // empty until the account was seen
-	APIURL    string    //
-	TimeZone  string    // IANA name of the account's zone
-	Created   time.Time // zero: now
+	V         int       `json:"-"`          // format version that was read; SaveArchive writes the present one
+	ID        string    `json:"id"`         // random, given at creation when empty
+	AccountID string    `json:"account_id"` // empty until the account was seen
+	APIURL    string    `json:"api_url"`
+	TimeZone  string    `json:"time_zone"` // IANA name of the account's zone
+	Created   time.Time `json:"created"`   // zero: now
+	// ConditionalWrites says whether the store honours conditions, nil when that was never noted.
+	ConditionalWrites *bool `json:"conditional_writes,omitempty"`
+}
+
+// archive is archive.json as it was read last.
+type archive struct {
+	mu    sync.Mutex
+	text  []byte // nil: it was not there
+	tag   string
+	isNew bool // it has the present version, or there was none
 }
 
 // archiveLine is Archive as it is written.
 type archiveLine struct {
 	header
-	ID        string    `json:"id"`
-	AccountID string    `json:"account_id"`
-	APIURL    string    `json:"api_url"`
-	TimeZone  string    `json:"time_zone"`
-	Created   time.Time `json:"created"`
-}
-
-func (a Archive) line() archiveLine {
-	return archiveLine{header{a.V, kindArchive}, a.ID, a.AccountID, a.APIURL, a.TimeZone, seconds(a.Created)}
+	Archive
 }
 
 // Archive reads archive.json. The error is fs.ErrNotExist for a new archive and a *VersionError for one
 // that a later version wrote.
 func (l *Ledger) Archive(ctx context.Context) (Archive, error) {
-	a, _, err := l.readArchive(ctx)
-	return a, err
+	l.archive.mu.Lock()
+	defer l.archive.mu.Unlock()
+	a, err := l.readArchive(ctx)
+	return a, l.noteLater(err)
 }
 
-func (l *Ledger) readArchive(ctx context.Context) (Archive, []byte, error) {
-	data, err := l.medium.readArchive(ctx)
+// readArchive remembers what it has read.
+func (l *Ledger) readArchive(ctx context.Context) (Archive, error) {
+	text, tag, err := readFile(ctx, l.objects, archiveFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		l.archive.text, l.archive.tag = nil, ""
+	}
 	if err != nil {
-		return Archive{}, nil, fmt.Errorf("read %s: %w", archiveFile, err)
+		return Archive{}, err
 	}
 	var a archiveLine
-	if _, err := parseHeader(data); err != nil {
-		return Archive{}, nil, l.refuseLater(rawLine{file: archiveFile}.archiveFault(err))
+	h, err := parseHeader(text)
+	if later := laterIn(err); later > 0 {
+		return Archive{}, &VersionError{File: archiveFile, V: later}
 	}
-	if err := json.Unmarshal(data, &a); err != nil {
-		return Archive{}, nil, rawLine{file: archiveFile}.archiveFault(jsonFault(err))
+	if err == nil && json.Unmarshal(text, &a) != nil {
+		err = errFields
 	}
-	return Archive{a.V, a.ID, a.AccountID, a.APIURL, a.TimeZone, a.Created}, data, nil
+	if err != nil {
+		return Archive{}, fmt.Errorf("read %s: %w", archiveFile, err)
+	}
+	l.archive.text, l.archive.tag = text, tag
+	a.Archive.V = h.V
+	return a.Archive, nil
 }
 
-func (l rawLine) archiveFault(err error) error {
-	if later := laterVersion(0); errors.As(err, &later) {
-		return l.fault("", err)
-	}
-	return fmt.Errorf("read %s: %w", l.file, err)
-}
-
-// SaveArchive creates archive.json, or replaces one that differs only in that it has no account id
-// yet. In every other case the file that is there wins, also when another run created it a moment ago: the
-// error is fs.ErrExist, and the caller reads it with Archive.
+// SaveArchive creates archive.json when Archive has found none, else it replaces the one that Archive read last;
+// fields that this version does not know are kept. The error is fs.ErrExist when another run was first: the
+// caller reads it with Archive.
 func (l *Ledger) SaveArchive(ctx context.Context, a Archive) error {
-	if l.files == nil {
-		return ErrReadOnly
+	a.Created = timeOrNow(a.Created)
+	if a.ID == "" {
+		a.ID = strings.ToLower(rand.Text())
 	}
-	l.gate.RLock()
-	defer l.gate.RUnlock()
-	if l.shut {
-		return ErrClosed
-	}
-	if err := l.files.refusal(); err != nil {
-		return err
-	}
-	if err := l.saveArchive(ctx, a); err != nil {
+	err := l.guard(ctx, func() error {
+		l.archive.mu.Lock()
+		defer l.archive.mu.Unlock()
+		return l.putArchive(ctx, a)
+	})
+	if err != nil {
 		return fmt.Errorf("save %s: %w", archiveFile, err)
 	}
 	return nil
 }
 
-func (l *Ledger) saveArchive(ctx context.Context, a Archive) error {
-	old, data, err := l.readArchive(ctx)
-	if errors.Is(err, fs.ErrNotExist) {
-		return l.createArchive(ctx, a)
+// putArchive replaces what was read last.
+func (l *Ledger) putArchive(ctx context.Context, a Archive) error {
+	text, err := encodeArchive(a, l.archive.text)
+	if err == nil {
+		err = l.objects.PutFile(ctx, archiveFile, text, l.archive.tag)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	filled := old
-	filled.AccountID = a.AccountID
-	if a.ID != old.ID || a.APIURL != old.APIURL || a.TimeZone != old.TimeZone ||
-		a.AccountID == old.AccountID || old.AccountID != "" {
+	// Also after fs.ErrExist it may be ours: the reply to an earlier try may have been lost. The tag is new.
+	if _, err := l.readArchive(ctx); err != nil {
+		return err
+	}
+	if l.archive.isNew = bytes.Equal(l.archive.text, text); !l.archive.isNew {
+		l.archive.text, l.archive.tag = nil, "" // the caller must read it before it may replace it
 		return fs.ErrExist
 	}
-	data, err = encodeArchive(filled, data)
-	if err != nil {
-		return err
-	}
-	return l.medium.writeArchive(ctx, data, true)
+	return nil
 }
 
-func (l *Ledger) createArchive(ctx context.Context, a Archive) error {
-	a.V, a.Created = formatVersion, secondsOr(a.Created, time.Now())
-	if a.ID == "" {
-		a.ID = l.newArchive
-	}
-	data, err := encodeArchive(a, []byte("{}"))
-	if err != nil {
-		return err
-	}
-	return l.medium.writeArchive(ctx, data, false)
-}
-
-// encodeArchive writes a, and after it the fields of old that this version does not know.
+// encodeArchive writes a, with the fields of old that this version does not know.
 func encodeArchive(a Archive, old []byte) ([]byte, error) {
-	data, err := encode(a.line())
-	if err != nil {
-		return nil, err
+	text, err := encode(archiveLine{header{formatVersion, kindArchive}, a}, maxLine)
+	if err != nil || old == nil {
+		return text, err
 	}
 	var known, fields map[string]json.RawMessage
-	if err := errors.Join(json.Unmarshal(data, &known), json.Unmarshal(old, &fields)); err != nil {
+	if err := errors.Join(json.Unmarshal(text, &known), json.Unmarshal(old, &fields)); err != nil {
 		return nil, err
 	}
-	data = bytes.TrimSuffix(data, []byte("}\n"))
-	for _, name := range unknownFields(known, fields) {
-		quoted, err := encode(name)
-		if err != nil {
-			return nil, err
-		}
-		data = append(append(data, ','), bytes.TrimSpace(quoted)...)
-		data = append(append(data, ':'), fields[name]...)
+	delete(fields, "conditional_writes") // known also where a has none
+	maps.Copy(fields, known)
+	if len(fields) == len(known) {
+		return text, nil
 	}
-	return append(data, "}\n"...), nil
+	return encode(fields, maxLine)
 }
 
-func unknownFields(known, fields map[string]json.RawMessage) []string {
-	var list []string
-	for name := range fields {
-		if _, ok := known[name]; !ok {
-			list = append(list, name)
+// upgradeArchive makes archive.json one of the present version before the first new line, so that older programs,
+// which do not know the layout, stop at it.
+func (l *Ledger) upgradeArchive(ctx context.Context) error {
+	l.archive.mu.Lock()
+	defer l.archive.mu.Unlock()
+	for !l.archive.isNew {
+		a, err := l.readArchive(ctx)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if l.archive.isNew = err != nil || a.V == formatVersion; l.archive.isNew {
+			return nil
+		}
+		if err := l.putArchive(ctx, a); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("note the new layout in %s: %w", archiveFile, err)
 		}
 	}
-	slices.Sort(list)
-	return list
+	return nil
 }

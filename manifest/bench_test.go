@@ -1,8 +1,8 @@
 package manifest
 
 import (
-	"bytes"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"testing"
 )
@@ -51,33 +51,27 @@ func BenchmarkEncode(b *testing.B) {
 	}
 }
 
-// linesOf makes the lines of so many archived recordings.
-func linesOf(b *testing.B, n int) []byte {
+// archivedDay makes an archive with a segment of so many archived recordings.
+func archivedDay(b *testing.B, n int) (l *Ledger, size int64) {
 	b.Helper()
-	var data bytes.Buffer
+	var list []Recording
 	for i := range n {
-		r := recording(numbered(i), Archived)
-		r.Run = runA
-		line, err := r.line()
-		if err != nil {
-			b.Fatal(err)
-		}
-		data.Write(line)
+		list = append(list, recording(numbered(i), Archived))
 	}
-	return data.Bytes()
+	text := linesOf(b, list...)
+	dir := b.TempDir()
+	writeFile(b, filepath.Join(dir, filepath.FromSlash(unnamed)), text)
+	return openDir(b, dir, Options{ReadOnly: true}), int64(len(text))
 }
 
 // BenchmarkScan reads lines without folding them.
 func BenchmarkScan(b *testing.B) {
-	data := linesOf(b, 10_000)
-	l := openDir(b, archiveWith(b, data), Options{ReadOnly: true})
-	b.SetBytes(int64(len(data)))
+	l, size := archivedDay(b, 10_000)
+	b.SetBytes(size)
 	b.ReportAllocs()
 	for b.Loop() {
-		for _, err := range l.Records(b.Context(), testDay) {
-			if err != nil {
-				b.Fatal(err)
-			}
+		if err := l.Scan(b.Context(), func(Entry) error { return nil }); err != nil {
+			b.Fatal(err)
 		}
 	}
 }
@@ -85,44 +79,46 @@ func BenchmarkScan(b *testing.B) {
 func BenchmarkLoadDay(b *testing.B) {
 	for _, n := range []int{10_000, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			data := linesOf(b, n)
-			l := openDir(b, archiveWith(b, data), Options{ReadOnly: true})
-			b.SetBytes(int64(len(data)))
+			l, size := archivedDay(b, n)
+			b.SetBytes(size)
 			b.ReportAllocs()
 			for b.Loop() {
-				loadDay(b, l, testDay).Release()
+				loadDay(b, l, testDay)
 			}
 		})
 	}
 }
 
-func BenchmarkStatus(b *testing.B) {
-	l := openDir(b, archiveWith(b, sample(b, "closed.jsonl")), Options{ReadOnly: true})
-	b.ReportAllocs()
-	for b.Loop() {
-		if s, err := l.Status(b.Context(), testDay); err != nil || !s.Closed {
-			b.Fatal(err)
+// BenchmarkVerifyDay reads with mistrust: it hashes every line of a closed day.
+func BenchmarkVerifyDay(b *testing.B) {
+	dir := b.TempDir()
+	l := openDir(b, dir, Options{Run: runA})
+	d := loadDay(b, l, testDay)
+	for i := range 10 {
+		var list []Recording
+		for j := range 1000 {
+			list = append(list, recording(numbered(1000*i+j), Archived))
 		}
+		note(b, d, list...)
+	}
+	closeDay(b, d, DayLine{})
+	line, _ := lineFor(d.Lines(), "")
+	b.SetBytes(line.Segments[0].Bytes)
+	for b.Loop() {
+		wantFaults(b, l, testDay)
 	}
 }
 
-func BenchmarkOwner(b *testing.B) {
-	var data bytes.Buffer
-	for i := range 100_000 {
-		r := recording(numbered(i), Archived)
-		r.ETag = ""
-		line, err := r.line()
-		if err != nil {
-			b.Fatal(err)
-		}
-		data.Write(line)
-	}
-	l := openDir(b, archiveWith(b, data.Bytes()), Options{ReadOnly: true})
-	b.SetBytes(int64(data.Len()))
+func BenchmarkStatus(b *testing.B) {
+	dir := b.TempDir()
+	l := openDir(b, dir, Options{Run: runA})
+	d := loadDay(b, l, testDay)
+	note(b, d, recording("1", Archived))
+	closeDay(b, d, DayLine{})
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := l.Owner(b.Context(), "no such key"); err != nil {
-			b.Fatal(err)
+		if s := statusOf(b, l, testDay); len(s.Lines) != 1 {
+			b.Fatal(s)
 		}
 	}
 }

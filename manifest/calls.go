@@ -1,7 +1,7 @@
 package manifest
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,111 +12,154 @@ import (
 
 // callRows remembers which row of each call was noted last.
 type callRows struct {
-	mu     sync.Mutex // held while rows are noted, so that one is not noted twice
-	seed   maphash.Seed
-	rows   rowHashes
-	loaded bool
+	mu   sync.Mutex // held while rows are noted, so that one is not noted twice
+	seed maphash.Seed
+	// rows has the hashes of ids and rows. Ids whose hashes are equal cost no more than rows noted again: what is
+	// known of one is then taken for the other's, and rows differ.
+	rows map[uint64]uint64 // nil until they are loaded
 }
 
-// NoteCall is NoteCalls for one row.
-func (d *Day) NoteCall(ctx context.Context, c Call) error { return d.NoteCalls(ctx, []Call{c}) }
-
-// NoteCalls appends to calls/ those rows that are new or differ from what was noted last for their call;
-// they are durable when it returns nil. A row's links must have been dropped by the caller.
+// NoteCalls appends to calls/ those rows that are new or differ from what was noted last for their call. A row's
+// links must have been dropped by the caller. Durability is as of Note.
 func (d *Day) NoteCalls(ctx context.Context, calls []Call) error {
 	d.calls.mu.Lock()
 	defer d.calls.mu.Unlock()
-	if d.ledger.files == nil || d.each != nil {
-		return ErrReadOnly
-	}
-	if d.ledger.isShut() {
-		return ErrClosed
-	}
-	if err := d.loadCalls(ctx); err != nil {
+	if err := d.noteCalls(ctx, calls); err != nil {
 		return fmt.Errorf("note calls of %s: %w", d.day, err)
-	}
-	data, changed, err := d.newCalls(calls)
-	if err == nil && len(data) > 0 {
-		err = d.ledger.append(ctx, &change{name: fileName(treeCalls, d.day), data: data})
-	}
-	if err != nil {
-		return fmt.Errorf("note calls of %s: %w", d.day, err)
-	}
-	for _, slot := range changed.slots {
-		if slot.id != 0 {
-			d.calls.rows.set(slot.id, slot.row)
-		}
 	}
 	return nil
 }
 
-// newCalls encodes the rows that are not known yet, all of them in one buffer.
-func (d *Day) newCalls(calls []Call) (data []byte, changed *rowHashes, err error) {
-	changed = new(rowHashes)
-	var lines bytes.Buffer
-	lines.Grow(sizeOf(calls))
-	for _, c := range calls {
-		c.Time = secondsOr(c.Time, time.Now())
-		c.Run = d.ledger.runOr(c.Run)
-		begin := lines.Len()
-		row, err := c.appendTo(&lines)
-		if err != nil {
-			return nil, nil, fmt.Errorf("call %s: %w", c.CallID, err)
-		}
-		id, hash := rowID(maphash.String(d.calls.seed, c.CallID)), maphash.Bytes(d.calls.seed, row)
-		old, known := changed.get(id)
-		if !known {
-			old, known = d.calls.rows.get(id)
-		}
-		if known && old == hash {
-			lines.Truncate(begin)
-			continue
-		}
-		changed.set(id, hash)
-	}
-	return lines.Bytes(), changed, nil
-}
-
-// sizeOf returns how many bytes the lines of rows take, or a little more.
-func sizeOf(calls []Call) (size int) {
-	const head = 128 // what stands before the row, without the call's id
-	for i := range calls {
-		size += head + len(calls[i].CallID) + len(calls[i].Row)
-	}
-	return size
-}
-
-// loadCalls reads the rows noted so far, once. A line that cannot be read costs no more than a row
-// noted again, so it is only logged.
-func (d *Day) loadCalls(ctx context.Context) error {
-	if d.calls.loaded {
+// begin notes a first line of a day of which none is known, before its call rows: a day that
+// calls/ knows and manifest/ does not has lost its manifest.
+func (d *Day) begin(ctx context.Context) error {
+	d.mu.RLock()
+	known := d.lines > 0 || len(d.closings) > 0
+	d.mu.RUnlock()
+	if known {
 		return nil
 	}
-	if err := d.ledger.medium.repair(treeCalls, d.day); err != nil {
+	line, err := encodeSalted(beginLine{header: header{lineVersion, kindBegin}, Day: d.day, Time: seconds(time.Now()), Run: d.ledger.run}, maxLine)
+	if err != nil {
 		return err
 	}
-	seed, rows, bad := maphash.MakeSeed(), rowHashes{}, 0
-	for line, err := range lines(ctx, d.day, d.ledger.medium.pieces(ctx, treeCalls, d.day), maxCallLine) {
-		if badLine := (*BadLineError)(nil); errors.As(err, &badLine) {
-			bad++
-			continue
+	if err := d.append(ctx, line); err != nil && !errors.Is(err, ErrUnflushed) {
+		return err
+	}
+	return nil
+}
+
+func (d *Day) noteCalls(ctx context.Context, calls []Call) error {
+	if !d.writable {
+		return ErrReadOnly
+	}
+	if err := d.loadCalls(ctx); err != nil {
+		return err
+	}
+	var lines []byte
+	changed := map[uint64]uint64{}
+	for _, c := range calls {
+		c.Time, c.Run = timeOrNow(c.Time), cmp.Or(c.Run, d.ledger.run)
+		line, row, err := c.line()
+		if err != nil {
+			return fmt.Errorf("call %s: %w", c.CallID, err)
+		}
+		id, hash := maphash.String(d.calls.seed, c.CallID), maphash.Bytes(d.calls.seed, row)
+		old, known := changed[id]
+		if !known {
+			old, known = d.calls.rows[id]
+		}
+		if !known || old != hash {
+			lines = append(lines, line...)
+			changed[id] = hash
+		}
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	if err := d.begin(ctx); err != nil {
+		return err
+	}
+	err := d.ledger.append(ctx, treeCalls, d.day, lines)
+	if err == nil || errors.Is(err, ErrUnflushed) {
+		for id, hash := range changed {
+			d.calls.rows[id] = hash
+		}
+	}
+	return err
+}
+
+// loadCalls reads the rows noted before the day was loaded, once. A line that cannot be read costs no more than a row
+// noted again, so it is only logged.
+func (d *Day) loadCalls(ctx context.Context) error {
+	if d.calls.rows != nil {
+		return nil
+	}
+	seed, rows := maphash.MakeSeed(), map[uint64]uint64{}
+	err := d.ledger.readCalls(ctx, d.day, true, func(c Call) error {
+		rows[maphash.String(seed, c.CallID)] = maphash.Bytes(seed, c.Row)
+		return nil
+	})
+	if err == nil {
+		d.calls.seed, d.calls.rows = seed, rows
+	}
+	return err
+}
+
+// Calls tells visit of every line that calls/ holds of a day, in the order of writing: the last row of a call
+// counts. Lines that cannot be read are skipped with a warning. An error of visit ends the reading.
+func (l *Ledger) Calls(ctx context.Context, day string, visit func(Call) error) error {
+	if err := checkDay(day); err != nil {
+		return err
+	}
+	return l.readCalls(ctx, day, false, visit)
+}
+
+// readCalls is Calls. With tidy torn tails are moved aside, and what killed runs left is made durable.
+func (l *Ledger) readCalls(ctx context.Context, day string, tidy bool, visit func(Call) error) error {
+	files, err := l.files(ctx, treeCalls, day)
+	if err != nil {
+		return err
+	}
+	for _, s := range files.segments {
+		r, err := l.readRows(ctx, day, s, visit)
+		if err == nil && r.torn && tidy {
+			_, err = l.tidy(ctx, r)
+		}
+		if err == nil && tidy {
+			err = l.settle(ctx, s)
 		}
 		if err != nil {
 			return err
 		}
-		id, row, err := parseCall(line.text[:len(line.text)-1])
-		if later := laterVersion(0); errors.As(err, &later) {
-			return d.ledger.refuseLater(line.fault(d.day, err))
-		}
-		if err != nil {
-			bad++
-			continue
-		}
-		rows.set(rowID(maphash.String(seed, id)), maphash.Bytes(seed, row))
 	}
-	if bad > 0 {
-		d.ledger.log.Warn("lines of the call rows cannot be read", "day", d.day, "lines", bad)
-	}
-	d.calls.seed, d.calls.rows, d.calls.loaded = seed, rows, true
 	return nil
+}
+
+func (l *Ledger) readRows(ctx context.Context, day string, s segment, visit func(Call) error) (*reader, error) {
+	r := l.read(ctx, s, maxCallLine, 0)
+	defer r.close()
+	broken := 0
+	for r.next() {
+		var c Call
+		bad := r.bad
+		if bad == nil {
+			c, bad = parseCall(r.line)
+		}
+		if bad == nil && c.CallID != "" {
+			if err := visit(c); err != nil {
+				return r, err
+			}
+		}
+		if bad != nil {
+			broken++
+			if _, err := r.badLine(day, bad); err != nil {
+				return r, l.noteLater(err)
+			}
+		}
+	}
+	if broken > 0 {
+		l.log.Warn("lines of the call rows cannot be read", "file", s.file, "lines", broken)
+	}
+	return r, r.err
 }

@@ -1,312 +1,223 @@
 package manifest
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
 	"sync"
-	"time"
+
+	"github.com/gofrs/flock"
 )
 
 const (
-	maxOpenFiles  = 16      // handles kept between batches
-	maxBatchBytes = 1 << 20 // of one write and sync, but for its last change
-	queueLength   = 256
-	// syncPause is how long after a batch the next one of several changes begins at the earliest: many lines
-	// a second then share few syncs. Nothing waits for it where few come.
-	syncPause = 20 * time.Millisecond
+	maxSegment    = 64 << 20 // bytes of a segment on disk, but for one that begins with a longer batch
+	maxBatchBytes = 1 << 20  // of one write and sync, but for its last lines
 )
 
-// change is one request to the committer.
-type change struct {
-	name string // file, from the committer's root
-	data []byte // whole lines to append
-
-	// build makes data when everything requested before is durable; the change is then alone in its batch.
-	build func() ([]byte, error)
-	// task runs instead of an append, alone, with the file closed.
-	task func() error
-	// durable, if not nil, is called with data, in the order of the file, before the waiter is told.
-	durable func(data []byte) error
-
-	done chan error
-}
-
-func (c *change) alone() bool { return c.build != nil || c.task != nil }
-
-// committer owns the files of a ledger that are open for appending: one goroutine takes whatever changes are
-// waiting, writes once and syncs once per file, and then tells the waiters. After a write or sync that
-// failed it refuses everything: nothing may be noted after a hole.
+// committer is the writer of a folder. Lines that wait for the disk together are written at once and share one sync.
+// After a write or sync that failed it refuses everything: nothing may be noted after a hole.
 type committer struct {
-	open    func(name string) (logFile, int64, error)
-	queue   chan *change
-	stopped chan struct{}
-	handles map[string]*handle // the goroutine's own
-	clock   int64              // of handle use; the goroutine's own
-	joined  []byte             // the bytes of a batch; the goroutine's own
-	began   time.Time          // the batch before; the goroutine's own
+	root *os.Root
+	lock *flock.Flock
+	run  string
+	open func(name string, create bool) (appendFile, error) // with create, fs.ErrExist where there is one
 
-	gate   sync.RWMutex // held for reading while a change is under way
-	closed bool         // guarded by gate
+	writing sync.Mutex // held while a batch is written
+	failed  error      // guarded by writing
 
-	mu    sync.Mutex
-	cause error // why it refuses
+	mu       sync.Mutex
+	segments map[string]*openSegment // guarded by mu; by their day's folder
 }
 
-type handle struct {
-	file logFile
-	size int64 // bytes known to be durable; the next write goes here
-	used int64
+// appendFile is a file as the committer needs it.
+type appendFile interface {
+	io.WriterAt
+	Truncate(size int64) error
+	Sync() error
+	Close() error
 }
 
-// startCommitter starts the goroutine; close ends it.
-func startCommitter(open func(name string) (logFile, int64, error)) *committer {
-	c := &committer{
-		open:    open,
-		queue:   make(chan *change, queueLength),
-		stopped: make(chan struct{}),
-		handles: map[string]*handle{},
-	}
-	go c.run()
-	return c
+// openSegment is the segment of a day that a run appends to. Its file is opened for each batch: that is nothing beside
+// a sync.
+type openSegment struct {
+	next *batch // guarded by committer.mu; the lines that wait, nil for none
+
+	// Guarded by committer.writing.
+	n    int    // number of the segment; 0: none yet
+	name string // empty: the next batch begins a new one
+	size int64  // bytes known to be durable; the next write goes here
 }
 
-// do hands in a change and waits until it is durable.
-func (c *committer) do(ch *change) error {
-	c.gate.RLock()
-	defer c.gate.RUnlock()
-	if c.closed {
-		return ErrClosed
-	}
-	ch.done = make(chan error, 1)
-	c.queue <- ch
-	return <-ch.done
+// batch is lines that are written together.
+type batch struct {
+	lines []byte // guarded by committer.mu until they are written
+	done  chan struct{}
+	err   error // once done is closed
 }
 
-// close waits for the changes under way, ends the goroutine and closes the files.
-func (c *committer) close() error {
-	c.gate.Lock()
-	c.closed = true
-	close(c.queue)
-	c.gate.Unlock()
-	<-c.stopped
-	var errs []error
-	for name := range c.handles {
-		errs = append(errs, c.drop(name))
-	}
-	return errors.Join(errs...)
-}
-
-// refuse makes every later append fail with cause.
-func (c *committer) refuse(cause error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.cause == nil {
-		c.cause = cause
-	}
-}
-
-func (c *committer) refusal() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.cause == nil {
-		return nil
-	}
-	return fmt.Errorf("manifest takes no more lines: %w", c.cause)
-}
-
-func (c *committer) run() {
-	defer close(c.stopped)
-	for first := range c.queue {
-		batch, last := c.gather(first)
-		c.commit(batch)
-		if last != nil {
-			c.commitAlone(last)
+func newCommitter(root *os.Root, run string, lock *flock.Flock) *committer {
+	c := &committer{root: root, lock: lock, run: run, segments: map[string]*openSegment{}}
+	c.open = func(name string, create bool) (appendFile, error) {
+		if !create {
+			return root.OpenFile(name, os.O_RDWR, 0)
 		}
-		c.limitHandles()
-	}
-}
-
-// gather takes what is waiting, up to a change that must be alone.
-func (c *committer) gather(next *change) (batch []*change, alone *change) {
-	if len(c.queue) > 0 {
-		time.Sleep(time.Until(c.began.Add(syncPause)))
-	}
-	c.began = time.Now()
-	for bytes := 0; ; {
-		if next.alone() {
-			return batch, next
-		}
-		batch = append(batch, next)
-		if bytes += len(next.data); bytes >= maxBatchBytes {
-			return batch, nil
-		}
-		var ok bool
-		select {
-		case next, ok = <-c.queue:
-			if !ok {
-				return batch, nil
-			}
-		default:
-			return batch, nil
-		}
-	}
-}
-
-func (c *committer) commitAlone(ch *change) {
-	if ch.task != nil {
-		ch.done <- errors.Join(c.drop(ch.name), ch.task())
-		return
-	}
-	if err := c.refusal(); err != nil {
-		ch.done <- err
-		return
-	}
-	data, err := ch.build()
-	if err != nil {
-		ch.done <- err
-		return
-	}
-	ch.data = data
-	c.commit([]*change{ch})
-}
-
-// commit appends a batch: one write per file, in the order in which the files first occur, and then one sync
-// of each, side by side.
-func (c *committer) commit(batch []*change) {
-	groups := map[string]*appended{}
-	var files []*appended
-	for _, ch := range batch {
-		a := groups[ch.name]
-		if a == nil {
-			a = &appended{name: ch.name}
-			groups[ch.name] = a
-			files = append(files, a)
-		}
-		a.changes = append(a.changes, ch)
-	}
-	for _, a := range files {
-		a.err = c.write(a)
-	}
-	syncAll(files)
-	for _, a := range files {
-		c.settle(a)
-	}
-}
-
-// appended are the changes of a batch that go to one file.
-type appended struct {
-	name    string
-	changes []*change
-	handle  *handle // nil when nothing was written
-	size    int64   // bytes written
-	err     error
-}
-
-func (c *committer) write(a *appended) error {
-	if err := c.refusal(); err != nil {
-		return err
-	}
-	h, err := c.handle(a.name)
-	if err != nil {
-		return err
-	}
-	data := a.changes[0].data
-	if len(a.changes) > 1 {
-		c.joined = c.joined[:0]
-		for _, ch := range a.changes {
-			c.joined = append(c.joined, ch.data...)
-		}
-		data = c.joined
-	}
-	a.handle, a.size = h, int64(len(data))
-	if _, err = h.file.WriteAt(data, h.size); err != nil {
-		c.refuse(failedAppend(err)) // before the next file is written
-	}
-	return err
-}
-
-// syncAll syncs what was written whole.
-func syncAll(files []*appended) {
-	var syncs sync.WaitGroup
-	for _, a := range files {
-		if a.err == nil {
-			syncs.Go(func() { a.err = a.handle.file.Sync() })
-		}
-	}
-	syncs.Wait()
-}
-
-// settle tells those who wait what came of it.
-func (c *committer) settle(a *appended) {
-	err := a.err
-	switch {
-	case a.handle == nil: // it was not even tried
-	case err == nil:
-		a.handle.size += a.size
-	default:
-		err = failedAppend(err)
-		c.refuse(err)
-		c.cutBack(a.handle)
-	}
-	for _, ch := range a.changes {
-		if err == nil && ch.durable != nil {
-			ch.done <- ch.durable(ch.data)
-			continue
-		}
-		ch.done <- err
-	}
-}
-
-func failedAppend(err error) error { return fmt.Errorf("append to manifest: %w", err) }
-
-// cutBack takes away what a failed append may have left. If that fails too, the next run's repair finds
-// either a torn tail, or whole lines of which nobody was told: both are harmless.
-func (c *committer) cutBack(h *handle) {
-	if h.file.Truncate(h.size) == nil {
-		_ = h.file.Sync()
-	}
-}
-
-func (c *committer) handle(name string) (*handle, error) {
-	h := c.handles[name]
-	if h == nil {
-		file, size, err := c.open(name)
+		f, err := root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
 			return nil, err
 		}
-		h = &handle{file: file, size: size}
-		c.handles[name] = h
+		// Without this a power cut may lose the name of a file whose bytes were synced.
+		if err := syncDir(root, path.Dir(name)); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		return f, nil
 	}
-	c.clock++
-	h.used = c.clock
-	return h, nil
+	return c
 }
 
-// drop closes a file, if it is open.
-func (c *committer) drop(name string) error {
-	h := c.handles[name]
-	if h == nil {
-		return nil
+// append waits until the lines are durable. A context that ends meanwhile does not stop it.
+func (c *committer) append(_ context.Context, tree, day string, lines []byte) error {
+	c.mu.Lock()
+	s := c.segment(tree, day)
+	b := s.next
+	isFirst := b == nil || len(b.lines) >= maxBatchBytes
+	if isFirst {
+		b = &batch{done: make(chan struct{})}
+		s.next = b
 	}
-	delete(c.handles, name)
-	if err := h.file.Close(); err != nil {
-		return fmt.Errorf("close manifest file: %w", err)
+	b.lines = append(b.lines, lines...)
+	c.mu.Unlock()
+	if isFirst { // of a batch, it writes for all who come before the disk is free
+		c.writing.Lock()
+		c.mu.Lock()
+		if s.next == b {
+			s.next = nil
+		}
+		c.mu.Unlock()
+		b.err = c.write(s, tree, day, b.lines)
+		c.writing.Unlock()
+		close(b.done)
+	}
+	<-b.done
+	return b.err
+}
+
+func (c *committer) segment(tree, day string) *openSegment {
+	folder := tree + "/" + day
+	if c.segments[folder] == nil {
+		c.segments[folder] = &openSegment{}
+	}
+	return c.segments[folder]
+}
+
+func (c *committer) flush(context.Context, string) error { return nil }
+
+func (c *committer) seal(_ context.Context, day string) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.segment(treeManifest, day).name, c.segment(treeCalls, day).name = "", ""
+	return nil
+}
+
+// close is called when no other call is under way or to come.
+func (c *committer) close(context.Context) error {
+	if err := c.lock.Unlock(); err != nil {
+		return fmt.Errorf("unlock archive: %w", err)
 	}
 	return nil
 }
 
-// limitHandles closes the files used longest ago.
-func (c *committer) limitHandles() {
-	for len(c.handles) > maxOpenFiles {
-		oldest := ""
-		for name, h := range c.handles {
-			if oldest == "" || h.used < c.handles[oldest].used {
-				oldest = name
-			}
+// write appends a batch to the segment of a day, durably.
+func (c *committer) write(s *openSegment, tree, day string, lines []byte) error {
+	if c.failed != nil {
+		return fmt.Errorf("the manifest takes no more lines: %w", c.failed)
+	}
+	file, err := c.openFor(s, tree, day, int64(len(lines)))
+	if err != nil {
+		return fmt.Errorf("open manifest file: %w", err)
+	}
+	_, err = file.WriteAt(lines, s.size)
+	if err == nil {
+		err = file.Sync()
+	}
+	if err != nil && file.Truncate(s.size) == nil {
+		// What is left if this fails too is a torn tail, or whole lines of which nobody was told: both do no harm.
+		_ = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err != nil {
+		c.failed = fmt.Errorf("append to %s: %w", s.name, err)
+		return c.failed
+	}
+	s.size += int64(len(lines))
+	return nil
+}
+
+// openFor opens the segment of a day, a new one where there is none with room for size bytes.
+func (c *committer) openFor(s *openSegment, tree, day string, size int64) (appendFile, error) {
+	if s.name != "" && (s.size == 0 || s.size+size <= maxSegment) {
+		return c.open(s.name, false)
+	}
+	if err := makeDir(c.root, tree+"/"+day); err != nil {
+		return nil, err
+	}
+	for n := s.n + 1; ; n++ {
+		name := segmentFile(tree, day, c.run, n, extPlain)
+		file, err := c.open(name, true)
+		if err == nil {
+			s.n, s.name, s.size = n, name, 0
 		}
-		// Every byte was synced, so a failing close loses nothing; it still says that the disk is not well.
-		if err := c.drop(oldest); err != nil {
-			c.refuse(err)
+		if !errors.Is(err, fs.ErrExist) {
+			return file, err
 		}
 	}
+}
+
+// cut is for segments of other runs alone. What was cut before stays in NAME.torn before it.
+func (c *committer) cut(_ context.Context, name string, size int64) error {
+	f, err := c.root.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("cut torn line: %w", err)
+	}
+	err = saveTail(c.root, name+".torn", io.NewSectionReader(f, size, 1<<62))
+	if err == nil {
+		err = f.Truncate(size)
+	}
+	if err = settle(f, err); err != nil {
+		return fmt.Errorf("cut torn line of %s: %w", name, err)
+	}
+	return nil
+}
+
+// settle syncs a file, its name and its folders. It costs little where they are durable.
+func (c *committer) settle(name string) error {
+	f, err := c.root.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("open manifest file: %w", err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("sync %s: %w", name, err)
+	}
+	if err := syncDir(c.root, path.Dir(name)); err != nil {
+		return err
+	}
+	return makeDir(c.root, path.Dir(name))
+}
+
+// saveTail appends what is about to be cut off to a file, durably, and ends it with a line feed.
+func saveTail(root *os.Root, name string, tail io.Reader) error {
+	out, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, io.MultiReader(tail, bytes.NewReader([]byte("\n"))))
+	if err = settle(out, err); err != nil {
+		return err
+	}
+	return syncDir(root, path.Dir(name))
 }

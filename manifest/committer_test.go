@@ -2,29 +2,25 @@ package manifest
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 )
 
-// frailDisk is a disk that keeps what was written apart from what was synced, and fails when told to.
+// frailDisk makes files that keep what was written apart from what was synced, and fail when told to.
 type frailDisk struct {
-	mu       sync.Mutex
-	files    map[string]*frailFile
-	opened   int
-	mostOpen int
-	writes   int
-	syncs    int
-	failing  func(op string) error // nil error: goes on
+	mu      sync.Mutex
+	files   map[string]*frailFile
+	writes  int
+	syncs   int
+	failing func(op string) error // nil error: goes on
 }
 
 type frailFile struct {
@@ -33,24 +29,21 @@ type frailFile struct {
 	durable []byte
 }
 
-func newFrailDisk() *frailDisk {
-	return &frailDisk{files: map[string]*frailFile{}, failing: func(string) error { return nil }}
-}
-
-func (d *frailDisk) open(name string) (logFile, int64, error) {
+// open is the committer's open.
+func (d *frailDisk) open(name string, create bool) (appendFile, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.failing("open"); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	f := d.files[name]
-	if f == nil {
-		f = &frailFile{disk: d}
-		d.files[name] = f
+	if !create {
+		return d.files[name], nil
 	}
-	d.opened++
-	d.mostOpen = max(d.mostOpen, d.opened)
-	return f, int64(len(f.written)), nil
+	if d.files[name] != nil {
+		return nil, fs.ErrExist
+	}
+	d.files[name] = &frailFile{disk: d}
+	return d.files[name], nil
 }
 
 func (f *frailFile) WriteAt(p []byte, off int64) (int, error) {
@@ -87,92 +80,101 @@ func (f *frailFile) Sync() error {
 	return nil
 }
 
-func (f *frailFile) Close() error {
-	f.disk.mu.Lock()
-	defer f.disk.mu.Unlock()
-	f.disk.opened--
-	return nil
-}
+func (f *frailFile) Close() error { return nil }
 
-// powerCut returns what the disk holds after the power went.
-func (d *frailDisk) powerCut(name string) string {
+// powerCut returns what the disk holds of a day after the power went.
+func (d *frailDisk) powerCut(day string) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return string(d.files[name].durable)
+	for name, f := range d.files {
+		if strings.Contains(name, day) {
+			return string(f.durable)
+		}
+	}
+	return ""
 }
+
+func (d *frailDisk) fail(failing func(op string) error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.failing = failing
+}
+
+// frailLedger is a ledger in a folder whose segments are made by a frailDisk.
+func frailLedger(t *testing.T) (*Ledger, *frailDisk) {
+	t.Helper()
+	disk := &frailDisk{files: map[string]*frailFile{}, failing: func(string) error { return nil }}
+	l := openDir(t, t.TempDir(), Options{Run: runA})
+	l.writer.(*committer).open = disk.open
+	return l, disk
+}
+
+func dayOfMay(n int) string { return fmt.Sprintf("2025-05-%02d", n) }
 
 // Whenever the power goes, what was acknowledged is there.
 func TestAcknowledgedIsDurable(t *testing.T) {
-	disk := newFrailDisk()
-	c := startCommitter(disk.open)
+	l, disk := frailLedger(t)
 	const workers, each = 16, 50
 	var group sync.WaitGroup
 	for w := range workers {
 		group.Go(func() {
 			for i := range each {
-				name, line := fmt.Sprint("day", i%3), fmt.Sprintf("%d/%d\n", w, i)
-				if err := c.do(&change{name: name, data: []byte(line)}); err != nil {
+				day, line := dayOfMay(1+i%3), fmt.Sprintf("%d/%d\n", w, i)
+				if err := l.append(t.Context(), treeManifest, day, []byte(line)); err != nil {
 					t.Error(err)
 				}
-				if !bytes.Contains([]byte(disk.powerCut(name)), []byte(line)) {
+				if !strings.Contains(disk.powerCut(day), line) {
 					t.Errorf("%q was acknowledged and is not durable", line)
 				}
 			}
 		})
 	}
 	group.Wait()
-	if err := c.close(); err != nil {
-		t.Error(err)
-	}
-	if disk.opened != 0 {
-		t.Errorf("%d files left open", disk.opened)
-	}
-	if err := c.do(&change{name: "day0"}); !errors.Is(err, ErrClosed) {
+	closeLedger(t, l)
+	if err := l.append(t.Context(), treeManifest, testDay, []byte("x\n")); !errors.Is(err, ErrClosed) {
 		t.Errorf("after close: %v", err)
 	}
 }
 
-// Lines that wait together share one write and one sync, and the day line comes after all of them.
+// Lines that wait together share one write and one sync for each file.
 func TestGroupCommit(t *testing.T) {
-	disk := newFrailDisk()
-	c := startCommitter(disk.open)
-	blocked, release := make(chan struct{}), make(chan struct{})
-	var group sync.WaitGroup
-	group.Go(func() {
-		_ = c.do(&change{name: "other", task: func() error { close(blocked); <-release; return nil }})
-	})
-	<-blocked
+	l, disk := frailLedger(t)
+	c := l.writer.(*committer)
 	const waiting = 50
-	var folded []string
-	take := func(data []byte) error { folded = append(folded, string(data)); return nil }
-	queue := func(ch *change) {
-		ch.done = make(chan error, 1)
-		c.queue <- ch
-	}
+	c.writing.Lock() // the disk is busy
+	var group sync.WaitGroup
 	for i := range waiting {
-		queue(&change{name: "day", data: fmt.Appendf(nil, "%d\n", i), durable: take})
+		group.Go(func() {
+			if err := l.append(t.Context(), treeManifest, dayOfMay(1+i%2), fmt.Appendf(nil, "%d\n", i)); err != nil {
+				t.Error(err)
+			}
+		})
 	}
-	counted := 0
-	queue(&change{name: "day", durable: take, build: func() ([]byte, error) {
-		counted = len(folded)
-		return []byte("closed\n"), nil
-	}})
-	last := &change{name: "day", data: []byte("after\n"), durable: take}
-	queue(last)
-	close(release)
-	<-last.done
+	for waits := 0; waits < waiting; { // until all of them have come
+		c.mu.Lock()
+		waits = 0
+		for _, s := range c.segments {
+			if s.next != nil {
+				waits += lineCount(s.next.lines)
+			}
+		}
+		c.mu.Unlock()
+		runtime.Gosched()
+	}
+	c.writing.Unlock()
 	group.Wait()
-	if err := c.close(); err != nil {
+	if disk.writes != 2 || disk.syncs != 2 {
+		t.Errorf("%d writes and %d syncs, want 2", disk.writes, disk.syncs)
+	}
+	if err := c.seal(t.Context(), testDay); err != nil {
 		t.Fatal(err)
 	}
-	if disk.writes != 3 || disk.syncs != 3 {
-		t.Errorf("%d writes and %d syncs, want 3", disk.writes, disk.syncs)
+	if err := l.append(t.Context(), treeManifest, testDay, []byte("after\n")); err != nil {
+		t.Fatal(err)
 	}
-	if counted != waiting {
-		t.Errorf("the day line counts %d lines, want %d", counted, waiting)
-	}
-	if joined := fmt.Sprint(folded); len(folded) != waiting+2 || folded[waiting] != "closed\n" || folded[waiting+1] != "after\n" {
-		t.Errorf("order %s", joined)
+	first, second := disk.files[segmentFile(treeManifest, testDay, runA, 1, extPlain)], disk.files[segmentFile(treeManifest, testDay, runA, 2, extPlain)]
+	if lineCount(first.durable) != waiting/2 || string(second.durable) != "after\n" {
+		t.Errorf("%q before the seal, %q after it", first.durable, second.durable)
 	}
 }
 
@@ -182,83 +184,62 @@ func TestFailureStopsTheLedger(t *testing.T) {
 	for _, op := range []string{"write", "sync"} {
 		for _, cutFails := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s cut fails %t", op, cutFails), func(t *testing.T) {
-				disk := newFrailDisk()
-				c := startCommitter(disk.open)
-				if err := c.do(&change{name: "a", data: []byte("first\n")}); err != nil {
-					t.Fatal(err)
-				}
+				l, disk := frailLedger(t)
+				d := loadDay(t, l, testDay)
+				note(t, d, recording("first", Archived))
+				before := disk.powerCut(testDay)
 				failed := false
-				disk.mu.Lock()
-				disk.failing = func(now string) error {
+				disk.fail(func(now string) error {
 					if now == op && !failed || now == "truncate" && cutFails {
 						failed = true
 						return full
 					}
 					return nil
+				})
+				if err := d.Note(t.Context(), recording("second", Archived)); !errors.Is(err, syscall.ENOSPC) {
+					t.Errorf("second line: %v", err)
 				}
-				disk.mu.Unlock()
-				folded := false
-				err := c.do(&change{name: "a", data: []byte("second\n"), durable: func([]byte) error { folded = true; return nil }})
-				if !errors.Is(err, syscall.ENOSPC) || folded {
-					t.Errorf("second line: %v, folded %t", err, folded)
+				if _, ok := d.Recording("second"); ok {
+					t.Error("what could not be written is in the state")
 				}
-				for _, name := range []string{"a", "b"} {
-					if err := c.do(&change{name: name, data: []byte("third\n")}); !errors.Is(err, syscall.ENOSPC) {
-						t.Errorf("third line to %s: %v", name, err)
+				for _, day := range []string{testDay, "2025-05-02"} {
+					if err := l.append(t.Context(), treeManifest, day, []byte("third\n")); !errors.Is(err, syscall.ENOSPC) {
+						t.Errorf("third line to %s: %v", day, err)
 					}
 				}
-				if err := c.do(&change{name: "a", build: func() ([]byte, error) { return []byte("x\n"), nil }}); !errors.Is(err, syscall.ENOSPC) {
-					t.Errorf("day line: %v", err)
-				}
-				if err := c.close(); err != nil {
-					t.Error(err)
-				}
-				if got := disk.powerCut("a"); got != "first\n" {
+				closeLedger(t, l)
+				if got := disk.powerCut(testDay); got != before {
 					t.Errorf("durable: %q", got)
 				}
-				if got := string(disk.files["a"].written); !cutFails && got != "first\n" {
-					t.Errorf("written: %q", got)
+				file := disk.files[segmentFile(treeManifest, testDay, runA, 1, extPlain)]
+				if !cutFails && string(file.written) != before {
+					t.Errorf("written: %q", file.written)
 				}
 			})
 		}
 	}
 }
 
-// A file that cannot be opened has no hole: the next try may succeed.
+// A day that cannot be written leaves no hole: the next try may succeed, and other days go on.
 func TestOpenFailureIsNotFinal(t *testing.T) {
-	disk := newFrailDisk()
-	disk.failing = func(string) error { return syscall.EMFILE }
-	c := startCommitter(disk.open)
-	if err := c.do(&change{name: "a", data: []byte("1\n")}); !errors.Is(err, syscall.EMFILE) {
+	l, disk := frailLedger(t)
+	disk.fail(func(string) error { return syscall.EMFILE })
+	d := loadDay(t, l, testDay)
+	if err := d.Note(t.Context(), recording("1", Archived)); !errors.Is(err, syscall.EMFILE) {
 		t.Errorf("got %v", err)
 	}
-	disk.mu.Lock()
-	disk.failing = func(string) error { return nil }
-	disk.mu.Unlock()
-	if err := errors.Join(c.do(&change{name: "a", data: []byte("1\n")}), c.close()); err != nil {
-		t.Error(err)
-	}
-}
+	disk.fail(func(string) error { return nil })
+	note(t, d, recording("1", Archived))
 
-func TestOpenFilesAreBounded(t *testing.T) {
-	disk := newFrailDisk()
-	c := startCommitter(disk.open)
-	for round := range 3 {
-		for i := range 5 * maxOpenFiles {
-			if err := c.do(&change{name: fmt.Sprint(i), data: fmt.Appendf(nil, "%d\n", round)}); err != nil {
-				t.Fatal(err)
-			}
-		}
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "manifest", "2025-05-02"), nil) // a file where the day's folder should be
+	l = openDir(t, dir, Options{})
+	good, bad := loadDay(t, l, testDay), loadDay(t, l, testDay)
+	bad.day = "2025-05-02"
+	if err := bad.Note(t.Context(), recording("1", Archived)); err == nil || !strings.Contains(err.Error(), "2025-05-02") {
+		t.Errorf("a day without a folder: %v", err)
 	}
-	if err := c.close(); err != nil {
-		t.Fatal(err)
-	}
-	if disk.mostOpen > maxOpenFiles+1 || disk.opened != 0 {
-		t.Errorf("%d files open at once, %d at the end", disk.mostOpen, disk.opened)
-	}
-	if got := disk.powerCut("7"); got != "0\n1\n2\n" {
-		t.Errorf("file 7 holds %q", got)
-	}
+	note(t, good, recording("1", Archived))
 }
 
 // The real thing on a full disk, where the system has one.
@@ -266,71 +247,13 @@ func TestDiskFull(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("/dev/full is Linux's")
 	}
-	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
 	l := openDir(t, t.TempDir(), Options{})
+	l.writer.(*committer).open = func(string, bool) (appendFile, error) { return os.OpenFile("/dev/full", os.O_RDWR, 0) }
 	d := loadDay(t, l, testDay)
-	if err := l.files.close(); err != nil {
-		t.Fatal(err)
-	}
-	l.files = startCommitter(func(string) (logFile, int64, error) { return full, 0, nil })
-	l.medium.(*disk).files = l.files
-	if err := d.Note(context.Background(), recording("1", Archived)); !errors.Is(err, syscall.ENOSPC) {
+	if err := d.Note(t.Context(), recording("1", Archived)); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("note: %v", err)
 	}
 	if _, ok := d.Recording("1"); ok {
 		t.Error("what could not be written is in the state")
-	}
-}
-
-// TestFilesAreSyncedSideBySide: who makes many files durable at once is asked for all of
-// a batch before it has to answer for one, and a failure is that file's own.
-func TestFilesAreSyncedSideBySide(t *testing.T) {
-	root, err := os.OpenRoot(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
-	together := make(chan struct{})
-	broken := errors.New("input/output error")
-	var asked atomic.Int32
-	l, err := OpenDir(root, Options{Sync: func(f *os.File) error {
-		if asked.Add(1) == 2 {
-			close(together)
-		}
-		select {
-		case <-together:
-		case <-time.After(10 * time.Second):
-			t.Error("the files of a batch are synced one after another")
-		}
-		if strings.HasSuffix(f.Name(), fileName(treeManifest, "2025-05-02")) {
-			return broken
-		}
-		return f.Sync()
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var changes []*change
-	for _, day := range []string{"2025-05-01", "2025-05-02"} {
-		changes = append(changes, &change{name: fileName(treeManifest, day), data: []byte("line\n"), done: make(chan error, 1)})
-	}
-	l.files.commit(changes)
-	if err := <-changes[0].done; err != nil {
-		t.Errorf("the file that was synced: %v", err)
-	}
-	if err := <-changes[1].done; !errors.Is(err, broken) {
-		t.Errorf("the file that was not: %v", err)
-	}
-	if data, err := root.ReadFile(fileName(treeManifest, "2025-05-02")); err != nil || len(data) > 0 {
-		t.Errorf("left of what was not synced: %q, %v", data, err)
-	}
-	if err := l.files.do(&change{name: fileName(treeManifest, "2025-05-03"), data: []byte("line\n")}); !errors.Is(err, broken) {
-		t.Errorf("a line after the failure: %v", err)
-	}
-	if err := l.Close(t.Context()); err != nil && !errors.Is(err, broken) {
-		t.Error(err)
 	}
 }

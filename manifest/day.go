@@ -2,63 +2,53 @@ package manifest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"iter"
-	"maps"
-	"path"
 	"slices"
 	"sync"
 	"time"
 )
 
-// Day is one call day with all its lines folded. It is safe for concurrent use, and not to be used after
-// its Release.
+// Day is one call day with all its lines folded. It has one owner; Note may be called by several goroutines at
+// once, and reading meanwhile is safe.
 type Day struct {
-	ledger *Ledger
-	day    string
-	refs   int // guarded by ledger.mu
+	ledger   *Ledger
+	day      string
+	writable bool
+	sizes    map[string]int64 // of the segments that were read, by file
+	hasBad   bool             // lines that cannot be read were left out
+	calls    callRows
 
-	loading sync.Mutex // held while the lines are read
-	loaded  bool       // guarded by loading
-
-	mu      sync.RWMutex
-	fold    fold
-	lines   int64
-	sum     hash.Hash // over the bytes of all lines, in the order in which they were read or written
-	closing *DayLine  // the day line, while it is last and holds
-	v       view      // scratch of absorb
-
-	calls callRows
-
-	segments map[string]bool // S3: names of the segments that were read; written only while loading
-
-	each func(Line) // told every line while loading; set in a day of ReadDay alone, which takes no lines
+	mu       sync.RWMutex
+	fold     fold
+	windows  []Window
+	closings []*closing
+	lines    int64 // that were read or noted
+	v        view  // scratch of take
 }
 
 // Name returns the day as 2006-01-02.
 func (d *Day) Name() string { return d.day }
 
-// Recording returns what is known of a recording, false when no line names it.
-func (d *Day) Recording(id string) (State, bool) {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	i, ok := d.fold.find([]byte(id))
-	if !ok {
-		return State{}, false
-	}
-	return d.fold.state(i), true
-}
-
 // Count returns how many recordings are known of the day.
 func (d *Day) Count() int {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	return d.fold.entries.n
+	return len(d.fold.list)
+}
+
+// Recording returns what is known of a recording, false when no line names it.
+func (d *Day) Recording(id string) (State, bool) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	e := d.fold.index[id]
+	if e == nil {
+		return State{}, false
+	}
+	return e.state(), true
 }
 
 // Recordings yields every recording in the order of its first line. Lines may be noted meanwhile.
@@ -66,11 +56,12 @@ func (d *Day) Recordings() iter.Seq2[string, State] {
 	return func(yield func(string, State) bool) {
 		for i := 0; ; i++ {
 			d.mu.RLock()
-			if i == d.fold.entries.n {
+			if i == len(d.fold.list) {
 				d.mu.RUnlock()
 				return
 			}
-			id, state := d.fold.entries.at(i).id(), d.fold.state(uint32(i))
+			e := d.fold.list[i]
+			id, state := e.id(), e.state()
 			d.mu.RUnlock() // not held while the caller works: it may note lines
 			if !yield(id, state) {
 				return
@@ -79,222 +70,137 @@ func (d *Day) Recordings() iter.Seq2[string, State] {
 	}
 }
 
-// Closed returns the day line if the day is closed.
-func (d *Day) Closed() (DayLine, bool) {
+// Windows returns all window lines, in the order in which they were read or noted.
+func (d *Day) Windows() []Window {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	if d.closing == nil {
-		return DayLine{}, false
-	}
-	return *d.closing, true
+	return slices.Clone(d.windows)
 }
 
-// Note appends a recording's line. It is durable when Note returns nil (S3: in the spool), and the day's
-// state has it. A context that ends while the line is being written does not stop it.
-func (d *Day) Note(ctx context.Context, r Recording) error {
-	r.Time = secondsOr(r.Time, time.Now())
-	r.Run = d.ledger.runOr(r.Run)
-	if r.FirstSeen.IsZero() {
-		r.FirstSeen = d.firstSeen(r)
+// Lines returns the day lines that hold.
+func (d *Day) Lines() []DayLine {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	var lines []DayLine
+	for _, c := range d.closings {
+		if c.holds() {
+			lines = append(lines, c.line)
+		}
 	}
-	line, err := r.line()
-	if err != nil {
-		return fmt.Errorf("note recording %s: %w", r.RecordingID, err)
+	return lines
+}
+
+// take folds in a line without its line feed and returns its kind. late are the day lines that do not name its segment.
+func (d *Day) take(text []byte, late []*closing) (kind string, bad error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	kind, bad = parseLine(text, &d.v)
+	if bad != nil {
+		return "", bad
 	}
-	if err := d.append(ctx, line); err != nil {
-		return fmt.Errorf("note recording %s: %w", r.RecordingID, err)
+	var e *entry
+	switch kind {
+	case kindRecording:
+		e = d.fold.add(&d.v)
+	case kindWindow:
+		w, err := decodeWindow(text)
+		if err != nil {
+			return "", err
+		}
+		d.windows = append(d.windows, w)
+	}
+	for _, c := range late {
+		c.note(kind, e, Outcome(d.v.outcome))
+	}
+	d.lines++
+	return kind, nil
+}
+
+// Note appends lines of recordings. On disk they are durable when it returns nil; in a bucket they are held in
+// memory, and put when the day's lines reach 1 MiB, by Flush and by Close; see ErrUnflushed. A line's time is
+// moved on when it is not at least one second later than that of the line it replaces.
+func (d *Day) Note(ctx context.Context, recordings ...Recording) error {
+	var lines []byte
+	latest := map[string]time.Time{} // of those that come twice
+	for _, r := range recordings {
+		line, err := d.complete(r, latest)
+		if err != nil {
+			return fmt.Errorf("note recording %s: %w", r.RecordingID, err)
+		}
+		lines = append(lines, line...)
+	}
+	if err := d.append(ctx, lines); err != nil {
+		return fmt.Errorf("note recordings of %s: %w", d.day, err)
 	}
 	return nil
 }
 
-func (d *Day) firstSeen(r Recording) time.Time {
-	if s, ok := d.Recording(r.RecordingID); ok {
-		return s.FirstSeen
+// complete fills in what the caller left out, and encodes the line.
+func (d *Day) complete(r Recording, latest map[string]time.Time) ([]byte, error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	r.Time, r.Run = timeOrNow(r.Time), cmp.Or(r.Run, d.ledger.run)
+	r.FirstSeen = seconds(r.FirstSeen)
+	old, known := latest[r.RecordingID]
+	e := d.fold.index[r.RecordingID]
+	if e != nil {
+		if !known {
+			old, known = unixTime(e.time), true
+		}
+		if r.FirstSeen.IsZero() {
+			r.FirstSeen = unixTime(e.first)
+		}
 	}
-	return r.Time
+	if known && !r.Time.After(old) {
+		r.Time = old.Add(time.Second)
+	}
+	if r.FirstSeen.IsZero() {
+		r.FirstSeen = r.Time
+	}
+	latest[r.RecordingID] = r.Time
+	return r.line()
 }
 
-// NoteWindow appends window lines, durable when it returns nil. It is for the caller to have noted
-// every recording of the windows before.
-func (d *Day) NoteWindow(ctx context.Context, windows ...Window) error {
-	var data []byte
+// NoteWindows appends window lines. The caller has noted every recording of the windows before, and in a bucket has
+// flushed those of other days.
+func (d *Day) NoteWindows(ctx context.Context, windows ...Window) error {
+	var lines []byte
 	for _, w := range windows {
-		w.Time = secondsOr(w.Time, time.Now())
-		w.Run = d.ledger.runOr(w.Run)
+		w.Time, w.Run = timeOrNow(w.Time), cmp.Or(w.Run, d.ledger.run)
 		line, err := w.line()
 		if err != nil {
 			return fmt.Errorf("note window of %s: %w", d.day, err)
 		}
-		data = append(data, line...)
+		lines = append(lines, line...)
 	}
-	if len(data) == 0 {
-		return nil
-	}
-	if err := d.append(ctx, data); err != nil {
-		return fmt.Errorf("note window of %s: %w", d.day, err)
+	if err := d.append(ctx, lines); err != nil {
+		return fmt.Errorf("note windows of %s: %w", d.day, err)
 	}
 	return nil
 }
 
 // append writes whole lines to the day and folds them in.
-func (d *Day) append(ctx context.Context, data []byte) error {
-	if d.each != nil {
+func (d *Day) append(ctx context.Context, lines []byte) error {
+	if !d.writable {
 		return ErrReadOnly
 	}
-	return d.ledger.append(ctx, &change{name: fileName(treeManifest, d.day), data: data, durable: d.absorb})
-}
-
-// Close closes the day for line.Filter: it appends the day line, whose counts it takes from the day's
-// state. Of line it uses Filter, Kept, ListedAt, Calls and Time. Anything appended later opens the day again.
-// On S3 all lines of the day are uploaded and read back first; ErrChanged says that another run wrote to
-// the day after it was loaded, so that this run must not vouch for it.
-func (d *Day) Close(ctx context.Context, line DayLine) error {
-	line.Time = secondsOr(line.Time, time.Now())
-	line.Day, line.Closed, line.Run = d.day, true, d.ledger.run
-	line.Segments, line.LastSegment = 0, ""
-	if d.each != nil {
-		return fmt.Errorf("close day %s: %w", d.day, ErrReadOnly)
+	if len(lines) == 0 {
+		return nil
 	}
-	if err := d.ledger.closeDay(ctx, d, line); err != nil {
-		return fmt.Errorf("close day %s: %w", d.day, err)
+	err := d.ledger.append(ctx, treeManifest, d.day, lines)
+	if err != nil && !errors.Is(err, ErrUnflushed) {
+		return err
 	}
-	return nil
-}
-
-// Release gives the memory back when every caller of Ledger.Day for this day has called it.
-func (d *Day) Release() { d.ledger.release(d) }
-
-// fill completes a day line from the state.
-func (d *Day) fill(line *DayLine) {
 	d.mu.RLock()
-	defer d.mu.RUnlock()
-	line.ByOutcome, line.Bytes = d.fold.tally()
-	line.Recordings = d.fold.entries.n
-	line.Lines, line.SHA256 = d.lines, hex.EncodeToString(d.sum.Sum(nil))
-}
-
-// setClosed records that the day was closed outside its lines, in closed.json.
-func (d *Day) setClosed(line DayLine) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.lines == line.Lines { // else a line was noted meanwhile, which opens the day
-		d.closing = &line
-	}
-}
-
-// load reads the day's lines. It is called with loading held, before anyone else has the Day.
-func (d *Day) load(ctx context.Context) error {
-	d.mu.Lock()
-	d.fold, d.lines, d.sum, d.closing = fold{}, 0, sha256.New(), nil
-	d.mu.Unlock()
-	d.segments = map[string]bool{}
-	closed := closedKey(d.day)
-	for line, err := range lines(ctx, d.day, d.noteSegments(d.ledger.medium.pieces(ctx, treeManifest, d.day)), maxLine) {
-		kind := ""
-		switch {
-		case line.file == closed:
-			kind, err = d.absorbClosed(line, err)
-		case err == nil:
-			if kind, err = d.absorbLine(line.text); err != nil {
-				err = line.fault(d.day, err)
-			}
-		}
-		if err != nil {
-			return err
-		}
-		if d.each != nil {
-			d.each(Line{File: line.file, Number: line.n, Kind: kind, Raw: bytes.TrimSuffix(line.text, []byte("\n"))})
+	late := d.closings // none of them names a segment that is written now
+	d.mu.RUnlock()
+	for line := range bytes.Lines(lines) {
+		if _, bad := d.take(line[:len(line)-1], late); bad != nil {
+			return errors.Join(err, bad)
 		}
 	}
-	return nil
+	return err
 }
 
-// noteSegments remembers the names of the segments that are read, empty ones too.
-func (d *Day) noteSegments(pieces iter.Seq2[piece, error]) iter.Seq2[piece, error] {
-	return func(yield func(piece, error) bool) {
-		for p, err := range pieces {
-			if err == nil && p.name != closedKey(d.day) {
-				d.segments[path.Base(p.name)] = true
-			}
-			if !yield(p, err) {
-				return
-			}
-		}
-	}
-}
-
-// absorbClosed takes in closed.json, which is read after every segment and is no line of the day. One that
-// cannot be read, whose kind is then empty, only leaves the day open; closing it again replaces it.
-func (d *Day) absorbClosed(line rawLine, err error) (kind string, _ error) {
-	if bad := (*BadLineError)(nil); errors.As(err, &bad) {
-		return "", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	text := line.text[:len(line.text)-1]
-	h, err := parseHeader(text)
-	if err != nil {
-		if later := laterVersion(0); errors.As(err, &later) {
-			return "", line.fault(d.day, err)
-		}
-		return "", nil
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	closing, err := d.closingLine(text)
-	if err == nil && closing != nil && closing.stands(slices.Collect(maps.Keys(d.segments))) {
-		d.closing = closing
-	}
-	return h.Kind, nil
-}
-
-// absorb takes in whole lines that have become durable.
-func (d *Day) absorb(data []byte) error {
-	for line := range bytes.Lines(data) {
-		if _, err := d.absorbLine(line); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// absorbLine takes in one line with its line feed, and returns its kind.
-func (d *Day) absorbLine(line []byte) (kind string, err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	text := line[:len(line)-1]
-	kind, err = parseLine(text, &d.v)
-	if err != nil {
-		return "", err
-	}
-	d.closing = nil
-	switch kind {
-	case kindRecording:
-		d.fold.add(&d.v)
-	case kindDay:
-		if d.closing, err = d.closingLine(text); err != nil {
-			return "", err
-		}
-	}
-	d.lines++
-	d.sum.Write(line)
-	return kind, nil
-}
-
-// closingLine returns the day line in text if it agrees with the lines before it.
-func (d *Day) closingLine(text []byte) (*DayLine, error) {
-	var l dayLine
-	if err := decodeKind(text, &l, &l.header, kindDay); err != nil {
-		return nil, err
-	}
-	if !d.agrees(l.DayLine) {
-		d.ledger.log.Warn("the day line does not agree with the lines before it, the day counts as open", "day", d.day)
-		return nil, nil
-	}
-	return &l.DayLine, nil
-}
-
-func (d *Day) agrees(l DayLine) bool {
-	return l.holds() && l.Day == d.day && l.Lines == d.lines && l.SHA256 == hex.EncodeToString(d.sum.Sum(nil))
-}
+// Flush puts what is held in memory of this day into the bucket, the call rows first.
+func (d *Day) Flush(ctx context.Context) error { return d.ledger.flush(ctx, d.day) }

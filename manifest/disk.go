@@ -8,231 +8,154 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"path"
+	"runtime"
 	"strings"
-
-	"github.com/gofrs/flock"
+	"syscall"
 )
 
-// disk is the ledger in a folder: one file per day and tree.
-type disk struct {
-	root  *os.Root
-	lock  *flock.Flock // nil when read-only
-	files *committer   // nil when read-only
-}
+// disk is a folder as Objects. Only the holder of the archive's lock writes to it.
+type disk struct{ root *os.Root }
 
-// OpenDir opens the ledger of the archive in root, and takes the archive's lock unless o.ReadOnly; the
-// error is then ErrLocked when another process holds it. The caller keeps root open until after Close.
-// Everything but the lock goes through root, so that no link leads out of the archive.
-func OpenDir(root *os.Root, o Options) (*Ledger, error) {
-	l, err := newLedger(o)
+// errNoFolder: a file has the name of a folder.
+var errNoFolder = errors.New("a file stands in its place")
+
+// GetFile's tag is good as long as only the holder of the lock writes.
+func (d disk) GetFile(_ context.Context, name string) (io.ReadCloser, string, error) {
+	f, err := d.root.Open(name)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	d := &disk{root: root}
-	l.medium = d
-	if o.ReadOnly {
-		return l, nil
+	info, err := f.Stat()
+	if err != nil {
+		return nil, "", errors.Join(err, f.Close())
 	}
-	if d.lock, err = lockArchive(root); err != nil {
-		return nil, err
-	}
-	sync := o.Sync
-	if sync == nil {
-		sync = (*os.File).Sync
-	}
-	d.files = startCommitter(func(name string) (logFile, int64, error) {
-		file, size, err := openLog(root, name, true)
-		return dayFile{file, sync}, size, err
-	})
-	l.files = d.files
-	return l, nil
+	return f, fmt.Sprint(info.Size(), "-", info.ModTime().UnixNano()), nil
 }
 
-// dayFile is made durable the way that the caller of OpenDir wants it.
-type dayFile struct {
-	*os.File
-	sync func(*os.File) error
-}
-
-func (f dayFile) Sync() error { return f.sync(f.File) }
-
-func (d *disk) readArchive(context.Context) ([]byte, error) { return d.root.ReadFile(archiveFile) }
-
-// writeArchive replaces the file in one step: half a file would lock everybody out. That nobody else
-// writes between the look and the rename is what the archive's lock is for.
-func (d *disk) writeArchive(_ context.Context, data []byte, replace bool) error {
-	if _, err := d.root.Stat(archiveFile); err == nil && !replace {
+// PutFile replaces the file in one step, durably: half a file would lock everybody out.
+func (d disk) PutFile(ctx context.Context, name string, body []byte, ifTag string) error {
+	old, tag, err := d.GetFile(ctx, name)
+	switch {
+	case err == nil:
+		_ = old.Close() // only looked at
+		if tag != ifTag {
+			return fs.ErrExist
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	case ifTag != "":
 		return fs.ErrExist
 	}
-	const part = archiveFile + ".part"
+	if err := makeDir(d.root, path.Dir(name)); err != nil {
+		return err
+	}
+	part := name + ".part"
 	f, err := d.root.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
+	_, err = f.Write(body)
+	if err = settle(f, err); err != nil {
+		return errors.Join(err, d.root.Remove(part))
+	}
+	if err := d.root.Rename(part, name); err != nil {
+		return err
+	}
+	return syncDir(d.root, path.Dir(name))
+}
+
+// settle makes a file durable that was written to, unless that failed, and closes it.
+func settle(f *os.File, err error) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, d.root.Remove(part))
-	}
-	if err := d.root.Rename(part, archiveFile); err != nil {
-		return err
-	}
-	return syncDir(d.root, treeManifest)
+	return errors.Join(err, f.Close())
 }
 
-func (d *disk) days(ctx context.Context) iter.Seq2[DayStatus, error] {
-	return func(yield func(DayStatus, error) bool) {
-		days, err := d.list()
-		if err != nil {
-			yield(DayStatus{}, err)
-			return
+// ListFiles knows two kinds of prefix: a folder, which ends in a slash, and FOLDER/DAY, for which it looks at
+// FOLDER/DAY.jsonl and the folder FOLDER/DAY alone, however many days there are. A folder comes where its own name
+// stands, so that a day's files come together.
+func (d disk) ListFiles(ctx context.Context, prefix string) iter.Seq2[fs.FileInfo, error] {
+	return func(yield func(fs.FileInfo, error) bool) {
+		names := []string{prefix + extPlain, prefix}
+		if folder, ok := strings.CutSuffix(prefix, "/"); ok {
+			names = []string{folder}
 		}
-		for _, day := range days {
-			if ctx.Err() != nil {
-				yield(DayStatus{}, context.Cause(ctx))
-				return
+		isDone := false
+		visit := func(name string, entry fs.DirEntry, err error) error {
+			if err == nil {
+				err = context.Cause(ctx)
 			}
-			s, err := d.status(ctx, day)
-			if !yield(s, err) {
-				return
+			var info fs.FileInfo
+			if err == nil && !entry.IsDir() {
+				info, err = entry.Info()
 			}
-		}
-	}
-}
-
-// list names the days of both trees: a run killed early leaves a day that has only call rows.
-func (d *disk) list() ([]string, error) {
-	days := map[string]bool{}
-	for _, tree := range []string{treeManifest, treeCalls} {
-		names, err := readNames(d.root, tree)
-		if err != nil {
-			return nil, err
+			switch {
+			case errors.Is(err, fs.ErrNotExist) || err == nil && info == nil:
+				return nil // a folder, or a part that has its name now
+			case !yield(namedFile{info, name}, err) || err != nil:
+				isDone = true
+				return fs.SkipAll
+			}
+			return nil
 		}
 		for _, name := range names {
-			if day, ok := strings.CutSuffix(name, ".jsonl"); ok && isDay(day) {
-				days[day] = true
+			if !isDone {
+				_ = fs.WalkDir(d.root.FS(), name, visit) // visit keeps every error
 			}
 		}
 	}
-	return sortedDays(days), nil
 }
 
-// readNames lists a folder; a missing one is empty.
-func readNames(root *os.Root, dir string) ([]string, error) {
-	f, err := root.Open(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open manifest folder: %w", err)
-	}
-	names, err := f.Readdirnames(-1)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, fmt.Errorf("list manifest folder: %w", err)
-	}
-	return names, nil
+// namedFile is a file with its name from the archive's root.
+type namedFile struct {
+	fs.FileInfo
+	name string
 }
 
-// status reads the last whole line. A torn tail is looked past, as if it were cut off already.
-func (d *disk) status(_ context.Context, day string) (DayStatus, error) {
-	s := DayStatus{Day: day}
-	f, size, err := d.openDay(treeManifest, day)
-	if err != nil || f == nil {
-		return s, err
+func (f namedFile) Name() string { return f.name }
+
+// makeDir makes a folder below root, 0700, durable with its parents, also when a run that was killed has made it
+// and not synced them.
+func makeDir(root *os.Root, name string) error {
+	if info, err := root.Stat(name); err != nil || !info.IsDir() {
+		err := root.MkdirAll(name, 0o700)
+		if errors.Is(err, fs.ErrExist) { // which says of a segment that the next number is to be tried
+			err = errNoFolder
+		}
+		if err != nil {
+			return fmt.Errorf("make manifest folder: %w", err)
+		}
 	}
-	line, err := lastLine(f, size)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return s, fmt.Errorf("read last line of %s: %w", day, err)
+	for dir := path.Dir(name); ; dir = path.Dir(dir) {
+		if err := syncDir(root, dir); err != nil {
+			return err
+		}
+		if dir == "." {
+			return nil
+		}
 	}
-	return closedStatus(rawLine{file: fileName(treeManifest, day), text: line}, day)
 }
 
-// closedStatus is the status of a day whose last line is given; a last line that cannot be read leaves the
-// day open, and it is for whoever loads the day to complain.
-func closedStatus(last rawLine, day string) (DayStatus, error) {
-	s := DayStatus{Day: day}
-	var l dayLine
-	h, err := parseHeader(last.text)
-	if later := laterVersion(0); errors.As(err, &later) {
-		return s, last.fault(day, err)
-	}
-	if err != nil || h.Kind != kindDay || decodeKind(last.text, &l, &l.header, kindDay) != nil {
-		return s, nil
-	}
-	if l.holds() && l.Day == day {
-		s.Closed, s.DayLine = true, l.DayLine
-	}
-	return s, nil
-}
-
-// openDay opens a day's file for reading, nil if there is none.
-func (d *disk) openDay(tree, day string) (*os.File, int64, error) {
-	f, err := d.root.Open(fileName(tree, day))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, nil
-	}
-	if err != nil {
-		return nil, 0, fmt.Errorf("open manifest file: %w", err)
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return nil, 0, errors.Join(fmt.Errorf("look at manifest file: %w", err), f.Close())
-	}
-	return f, info.Size(), nil
-}
-
-func (d *disk) repair(tree, day string) error {
-	if d.files == nil {
+// syncDir makes the names in a folder durable. Windows has no such call, and some network file systems
+// refuse it; both keep their names by other means.
+func syncDir(root *os.Root, name string) error {
+	if runtime.GOOS == "windows" {
 		return nil
 	}
-	return repair(d.root, fileName(tree, day), true)
-}
-
-// pieces yields the day's file up to its last whole line.
-func (d *disk) pieces(_ context.Context, tree, day string) iter.Seq2[piece, error] {
-	return func(yield func(piece, error) bool) {
-		f, size, err := d.openDay(tree, day)
-		if err != nil {
-			yield(piece{}, err)
-			return
-		}
-		if f == nil {
-			return
-		}
-		defer f.Close() // only read from
-		end, err := goodEnd(f, size)
-		if err != nil {
-			yield(piece{}, fmt.Errorf("find last line of %s: %w", day, err))
-			return
-		}
-		yield(piece{name: fileName(tree, day), body: io.NewSectionReader(f, 0, end)}, nil)
+	d, err := root.Open(name)
+	if err != nil {
+		return fmt.Errorf("open manifest folder: %w", err)
 	}
-}
-
-// closeDay appends the day line. The committer calls fill when every line noted before is durable and
-// counted, so that nothing can come between the count and the line.
-func (d *disk) closeDay(ctx context.Context, day *Day, line DayLine) error {
-	return day.ledger.append(ctx, &change{
-		name: fileName(treeManifest, day.day),
-		build: func() ([]byte, error) {
-			day.fill(&line)
-			return line.line()
-		},
-		durable: day.absorb,
-	})
-}
-
-func (d *disk) flush(context.Context) error { return nil }
-
-func (d *disk) close(context.Context) error {
-	if d.files == nil {
-		return nil
+	err = d.Sync()
+	for _, refused := range []error{syscall.EINVAL, syscall.ENOTTY, syscall.ENOENT, errors.ErrUnsupported} {
+		if errors.Is(err, refused) {
+			err = nil
+		}
 	}
-	err := d.files.close()
-	if unlockErr := d.lock.Unlock(); unlockErr != nil {
-		err = errors.Join(err, fmt.Errorf("unlock archive: %w", unlockErr))
+	if err = errors.Join(err, d.Close()); err != nil {
+		return fmt.Errorf("sync manifest folder: %w", err)
 	}
-	return err
+	return nil
 }

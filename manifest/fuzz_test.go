@@ -4,25 +4,20 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"os"
-	"path/filepath"
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
 )
 
-func sampleNames() []string {
-	return []string{
-		"closed.jsonl", "torn.jsonl", "torn-after-close.jsonl", "torn-only.jsonl", "nul-tail.jsonl", "nul-line.jsonl",
-		"duplicate.jsonl", "future-version.jsonl", "bad-middle.jsonl", "unknown.jsonl",
-	}
-}
-
 // viewValues is a view without its scratch, for comparing.
 func viewValues(v *view) view {
 	w := *v
-	w.scratch, w.dates = nil, dateMemo{}
-	for _, p := range []*[]byte{&w.id, &w.outcome, &w.key, &w.sha256, &w.run, &w.callID, &w.contentType, &w.etag, &w.reason} {
+	w.scratch = nil
+	for _, p := range []*[]byte{
+		&w.id, &w.outcome, &w.key, &w.sha256, &w.run, &w.callID, &w.contentType, &w.etag, &w.host, &w.reason,
+		&w.cause, &w.listing, &w.source,
+	} {
 		*p = append([]byte{}, *p...)
 	}
 	return w
@@ -32,23 +27,30 @@ func viewValues(v *view) view {
 // that a line that was read comes back from the line written of it; and that no error
 // quotes the line.
 func FuzzParse(f *testing.F) {
-	for _, name := range sampleNames() {
+	for _, name := range []string{
+		"closed.jsonl", "torn.jsonl", "torn-after-close.jsonl", "nul-tail.jsonl", "nul-line.jsonl",
+		"duplicate.jsonl", "future-version.jsonl", "bad-middle.jsonl", "unknown.jsonl",
+	} {
 		for line := range bytes.Lines(sample(f, name)) {
 			f.Add(bytes.TrimSuffix(line, []byte("\n")))
 		}
 	}
-	line, err := recording("101", Archived).line()
+	r := recording("101", Archived)
+	r.Cause, r.Listing, r.Again, r.Restored, r.Final = "c", "l", true, true, true
+	line, err := r.line()
 	if err != nil {
 		f.Fatal(err)
 	}
 	line = line[:len(line)-1]
 	for _, change := range [][2]string{
-		{`"size":1000`, `"size":01000`}, {`"size":1000`, `"size":0`}, {`"size":1000`, `"size":-1`}, {`"size":1000`, `"size":1e3`},
+		{"x", "x"}, {`"size":1000`, `"size":01000`}, {`"size":1000`, `"size":0`}, {`"size":1000`, `"size":-1`}, {`"size":1000`, `"size":1e3`},
 		{`"size":1000`, `"size":999999999999999999`}, {`"size":1000`, `"size":9223372036854775808`},
 		{`2025-05-02`, `2025-02-30`}, {`T12:`, `T24:`}, {`2025-05-02`, `0000-01-01`}, {`2025-05-02`, `2024-02-29`},
 		{`.mp3`, `\/x\\y\".mp3`}, {`.mp3`, "\x01.mp3"}, {`.mp3`, "\xff.mp3"}, {`.mp3`, "\\\xff"}, {`.mp3`, `é.mp3`}, {`.mp3`, `\u00e9.mp3`},
-		{`"reason":""}`, `"reason":""} `}, {`"reason":""}`, `"reason":"","key":"z"}`}, {`"reason":""}`, `"reason":"\`},
-		{`"101"`, `""`}, {`"v":1`, `"v":1.0`}, {`"attempts":1`, `"attempts":1,"attempts":2`},
+		{`"reason":""`, `"reason":"","key":"z"`}, {`"reason":""`, `"reason":"\`}, {`"salt":`, `"salt":"","salt":`}, {`"salt":`, `"digest":`},
+		{`"101"`, `""`}, {`"v":1`, `"v":1.0`}, {`"attempts":1`, `"attempts":1,"attempts":2`}, {`"host":`, `"Host":`},
+		{`"cause":"c",`, ``}, {`"listing":"l",`, ``}, {`"again":true,`, ``}, {`"again":true`, `"again":false`}, {`"restored":true,`, ``},
+		{`"final":true,`, ``}, {`"final":true`, `"final":1`}, {`"cause":"c"`, `"cause":""`}, {`"again":true`, `"restored":true`},
 	} {
 		f.Add([]byte(strings.Replace(string(line), change[0], change[1], 1)))
 	}
@@ -71,7 +73,7 @@ func FuzzParse(f *testing.F) {
 		if kind == kindRecording {
 			checkRecordingAgain(t, v.recording())
 		}
-		_, _, err = parseCall(line)
+		_, err = parseCall(line)
 		checkParseError(t, err)
 		checkCallAgain(t, strings.ToValidUTF8(string(v.callID), "?")+"c", line)
 	})
@@ -83,7 +85,7 @@ func checkParseError(t *testing.T, err error) {
 	if err == nil || errors.As(err, &later) {
 		return
 	}
-	for _, known := range []error{errNotJSON, errFields, errNoKind, errNameless, errName} {
+	for _, known := range []error{errNotJSON, errFields, errNoKind, errNameless, errKeyless, errName} {
 		if errors.Is(err, known) && err.Error() == known.Error() {
 			return
 		}
@@ -110,26 +112,22 @@ func checkRecordingAgain(t *testing.T, r Recording) {
 // checkCallAgain writes any JSON as the row of a call, and reads it by both ways.
 func checkCallAgain(t *testing.T, id string, row []byte) {
 	t.Helper()
-	line, written, err := callLineOf(Call{CallID: id, Time: noon, Run: runA, Row: row})
+	line, written, err := Call{CallID: id, Time: noon, Run: runA, Row: row}.line()
 	if err != nil {
 		if json.Valid(row) {
 			t.Fatalf("row %q: %v", row, err)
 		}
 		return
 	}
-	gotID, got, err := parseCall(line[:len(line)-1])
-	if err != nil || gotID != id || !bytes.Equal(got, written) {
-		t.Fatalf("call %q %q came back as %q %q, %v", id, written, gotID, got, err)
-	}
-	var slow callLine
-	if err := json.Unmarshal(line, &slow); err != nil || slow.CallID != id || !bytes.Equal(slow.Row, written) || lineCount(line) != 1 {
-		t.Fatalf("call %q %q is %q %q to encoding/json, %v", id, written, slow.CallID, slow.Row, err)
+	c, err := parseCall(line[:len(line)-1])
+	if err != nil || c.CallID != id || !bytes.Equal(c.Row, written) || lineCount(line) != 1 {
+		t.Fatalf("call %q %q came back as %q %q, %v", id, written, c.CallID, c.Row, err)
 	}
 }
 
-// FuzzPrefix cuts a valid file at any place and puts behind it what a crash may leave
-// there: it opens, read-only too, every line before the cut counts as it did, what is
-// torn is kept beside, and the next line can be written and read.
+// FuzzPrefix cuts a segment, and the file of an older version, at any place and puts behind it what a crash may leave
+// there: the day is read, every line before the cut counts as it did, what is torn is moved aside, and the day is
+// continued and closed.
 func FuzzPrefix(f *testing.F) {
 	f.Add(sample(f, "closed.jsonl"), uint16(0), []byte(nil))
 	f.Add(sample(f, "closed.jsonl"), uint16(700), make([]byte, 100))
@@ -146,37 +144,44 @@ func FuzzPrefix(f *testing.F) {
 		whole := data[:bytes.LastIndexByte(data, '\n')+1]
 		// Lines that a file system leaves behind the end of a file are told by their NULs.
 		torn := append(data[len(whole):len(data):len(data)], bytes.ReplaceAll(tail, []byte("\n"), []byte("\x00\n"))...)
-		want := stateOf(t, openDir(t, archiveWith(t, whole), Options{ReadOnly: true}))
-
-		dir := archiveWith(t, append(whole[:len(whole):len(whole)], torn...))
-		if got := stateOf(t, openDir(t, dir, Options{ReadOnly: true})); !reflect.DeepEqual(got, want) {
-			t.Fatalf("read-only %+v, want %+v", got, want)
-		}
-		l := openDir(t, dir, Options{Run: runC})
-		if got := stateOf(t, l); !reflect.DeepEqual(got, want) {
-			t.Fatalf("got %+v, want %+v", got, want)
-		}
-		name := filepath.Join(dir, "manifest", testDay+".jsonl")
-		if got := readFile(t, name); !bytes.Equal(got, whole) {
-			t.Fatalf("cut back to %q, want %q", got, whole)
-		}
-		if kept, err := os.ReadFile(name + ".torn"); (err == nil) != (len(torn) > 0) || err == nil && !bytes.Equal(kept, append(torn, '\n')) {
-			t.Fatalf("kept %q, %v, want %q", kept, err, torn)
-		}
-		if want.has("new") {
-			return
-		}
-		next := recording("new", Archived)
-		note(t, loadDay(t, l, testDay), next)
-		if got := readFile(t, name); !bytes.HasPrefix(got, whole) || lineCount(got) != lineCount(whole)+1 {
-			t.Fatalf("%q does not follow %q", got, whole)
-		}
-		want.Closed, want.DayLine = false, DayLine{}
-		want.Recordings = append(want.Recordings, stateOfNew(next))
-		if got := stateOf(t, openDir(t, dir, Options{ReadOnly: true})); !reflect.DeepEqual(got, want) {
-			t.Fatalf("after the next line %+v, want %+v", got, want)
+		for _, file := range []string{oldFile(treeManifest, testDay), segmentFile(treeManifest, testDay, runB, 1, extPlain)} {
+			checkPrefix(t, file, whole, torn)
 		}
 	})
+}
+
+func checkPrefix(t *testing.T, file string, whole, torn []byte) {
+	t.Helper()
+	before, p := place{objects: newObjects()}, place{objects: newObjects()} // without waiting for a disk
+	before.write(t, file, whole)
+	p.write(t, file, append(whole[:len(whole):len(whole)], torn...))
+	reader := before.open(t, Options{ReadOnly: true})
+	want := loadDay(t, reader, testDay)
+	closed := statusOf(t, reader, testDay).Lines
+	l := p.open(t, Options{Run: runC})
+	for _, d := range []*Day{loadDay(t, p.open(t, Options{ReadOnly: true}), testDay), loadDay(t, l, testDay)} {
+		if !maps.Equal(statesOf(d), statesOf(want)) || !reflect.DeepEqual(d.Lines(), want.Lines()) || !reflect.DeepEqual(d.Windows(), want.Windows()) {
+			t.Fatalf("%s: %+v, want %+v", file, statesOf(d), statesOf(want))
+		}
+	}
+	if got := p.files(t, file)[file]; !bytes.Equal(got, whole) {
+		t.Fatalf("cut back to %q, want %q", got, whole)
+	}
+	if kept, ok := p.files(t, file)[file+".torn"]; ok != (len(torn) > 0) || ok && !bytes.Equal(kept, append(torn, '\n')) {
+		t.Fatalf("moved aside %q, want %q", kept, torn)
+	}
+	if s := statusOf(t, l, testDay); !reflect.DeepEqual(s.Lines, closed) {
+		t.Fatalf("status %+v, before %+v", s.Lines, closed)
+	}
+	d := loadDay(t, l, testDay)
+	if _, ok := d.Recording("new"); ok {
+		return
+	}
+	note(t, d, recording("new", Archived))
+	closeDay(t, d, DayLine{})
+	if line, ok := lineFor(statusOf(t, l, testDay).Lines, ""); !ok || line.Recordings != want.Count()+1 || line.Lines != int64(lineCount(whole)+1) {
+		t.Fatalf("closed by %+v", line)
+	}
 }
 
 // readableLines leaves out what is no line of a valid file.
@@ -184,63 +189,9 @@ func readableLines(data []byte) (valid []byte) {
 	var v view
 	for line := range bytes.Lines(data) {
 		text, ended := bytes.CutSuffix(line, []byte("\n"))
-		kind, err := parseLine(text, &v)
-		if err == nil && kind == kindDay {
-			var l dayLine
-			err = decodeKind(text, &l, &l.header, kindDay)
-		}
-		if ended && err == nil && bytes.IndexByte(text, 0) < 0 {
+		if _, err := parseLine(text, &v); ended && err == nil && bytes.IndexByte(text, 0) < 0 {
 			valid = append(valid, line...)
 		}
 	}
 	return valid
-}
-
-// dayState is all that a day tells, for comparing.
-type dayState struct {
-	Closed     bool
-	DayLine    DayLine
-	Recordings []namedState
-}
-
-type namedState struct {
-	ID string
-	State
-}
-
-func (s dayState) has(id string) bool {
-	for _, r := range s.Recordings {
-		if r.ID == id {
-			return true
-		}
-	}
-	return false
-}
-
-// stateOf loads the day, and expects its cheap status to agree.
-func stateOf(t *testing.T, l *Ledger) (s dayState) {
-	t.Helper()
-	status, err := l.Status(t.Context(), testDay)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := loadDay(t, l, testDay)
-	defer d.Release()
-	s.DayLine, s.Closed = d.Closed()
-	// The cheap look trusts a last line whose counts only the whole day contradicts.
-	if s.Closed && (!status.Closed || !reflect.DeepEqual(status.DayLine, s.DayLine)) {
-		t.Fatalf("status %+v of a day closed by %+v", status, s.DayLine)
-	}
-	for id, state := range d.Recordings() {
-		s.Recordings = append(s.Recordings, namedState{id, state})
-	}
-	return s
-}
-
-// stateOfNew is what one line alone comes to.
-func stateOfNew(r Recording) namedState {
-	return namedState{r.RecordingID, State{
-		Outcome: r.Outcome, Key: r.Key, Size: r.Size, Time: r.Time, FirstSeen: r.FirstSeen, Attempts: r.Attempts,
-		Reason: r.Reason, CallID: r.CallID,
-	}}
 }

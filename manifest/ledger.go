@@ -6,71 +6,67 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"iter"
 	"log/slog"
 	"os"
 	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
 
+// Objects is the bucket as the ledger needs it. Names are from the archive's root. *store.S3 is one.
+type Objects interface {
+	// GetFile opens a file; a missing one is fs.ErrNotExist. tag names what was opened, for PutFile.
+	GetFile(ctx context.Context, name string) (body io.ReadCloser, tag string, err error)
+	// PutFile writes a whole file. With an empty ifTag it only creates, else it only replaces the file that has
+	// that tag; fs.ErrExist when something else stands there.
+	PutFile(ctx context.Context, name string, body []byte, ifTag string) error
+	// ListFiles yields every file whose name has the prefix, ascending. Name() is the whole name.
+	ListFiles(ctx context.Context, prefix string) iter.Seq2[fs.FileInfo, error]
+}
+
+// writer is all else in which a folder and a bucket differ. It is safe for concurrent use.
+type writer interface {
+	// append adds whole lines to this run's segment of a day.
+	append(ctx context.Context, tree, day string, lines []byte) error
+	// flush stores what is held in memory of a day, of every day when day is empty.
+	flush(ctx context.Context, day string) error
+	// seal is flush, after which nothing is appended to the segments that the day has.
+	seal(ctx context.Context, day string) error
+	// cut moves what follows the first size bytes of a file to NAME.torn.
+	cut(ctx context.Context, name string, size int64) error
+	// settle makes durable what a killed run has left of a file.
+	settle(name string) error
+	close(ctx context.Context) error
+}
+
 // Options are common to both kinds of ledger.
 type Options struct {
-	Run         string        // id of this run, as NewRunID makes it; empty: a new one
-	ReadOnly    bool          // takes no lock, repairs nothing, writes nothing
-	Logger      *slog.Logger  // nil: silent
-	SpoolDir    string        // S3: folder for lines not yet uploaded, best of this one archive alone
-	UploadEvery time.Duration // S3: how often the spool is uploaded; 0: each minute
-
-	// Sync makes what was written to a file durable, on disk; it is called from several goroutines. Nil: each
-	// file by itself. Recordings on the same file system can so share their syncs with the ledger.
-	Sync func(*os.File) error
+	Run      string       // id of this run, as NewRunID makes it; empty: a new one
+	ReadOnly bool         // takes no lock, repairs nothing, writes nothing
+	Logger   *slog.Logger // nil: silent
 }
 
 // Ledger is the manifest of one archive. It is safe for concurrent use.
 type Ledger struct {
-	medium medium
-	files  *committer // nil when read-only
-	run    string
-	log    *slog.Logger
+	objects Objects
+	writer  writer // nil when read-only
+	scans   int    // days that Scan reads at once
+	run     string
+	log     *slog.Logger
 
-	newArchive string // the archive's id if this run makes it
+	archive archive
+	whole   sync.Mutex // held while Status reads lines, so that its memory is that of one day
 
-	mu   sync.Mutex
-	days map[string]*Day
-
-	gate sync.RWMutex // held for reading while something is appended
+	gate sync.RWMutex // held for reading while something is written
 	shut bool         // guarded by gate
+
+	mu    sync.Mutex
+	later error // guarded by mu; a later version wrote to the archive
 }
-
-// medium is what differs between a folder and a bucket.
-type medium interface {
-	// readArchive returns archive.json, or an error that is fs.ErrNotExist.
-	readArchive(ctx context.Context) ([]byte, error)
-	// writeArchive writes archive.json; without replace an existing one is fs.ErrExist.
-	writeArchive(ctx context.Context, data []byte, replace bool) error
-	days(ctx context.Context) iter.Seq2[DayStatus, error]
-	status(ctx context.Context, day string) (DayStatus, error)
-	// repair makes a day's file whole before it is appended to.
-	repair(tree, day string) error
-	// pieces opens the day's files one after another, on S3 closed.json last; each is good until the next.
-	pieces(ctx context.Context, tree, day string) iter.Seq2[piece, error]
-	// closeDay completes the day line, writes it and sets d's closing line.
-	closeDay(ctx context.Context, d *Day, line DayLine) error
-	flush(ctx context.Context) error
-	close(ctx context.Context) error
-}
-
-// The two folders of an archive that belong to the ledger.
-const (
-	treeManifest = "manifest"
-	treeCalls    = "calls"
-)
-
-// fileName is the file of a day that is appended to, from the archive's root or the spool's.
-func fileName(tree, day string) string { return tree + "/" + day + ".jsonl" }
 
 var runPattern = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[0-9a-z]{8}$`)
 
@@ -80,6 +76,42 @@ func NewRunID(now time.Time) string {
 	var random [4]byte
 	rand.Read(random[:]) // never fails
 	return now.UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(random[:])
+}
+
+// OpenDir opens the ledger of the archive in root, and takes the archive's lock unless o.ReadOnly; the
+// error is ErrLocked when another process holds it. The caller keeps root open until after Close. Everything
+// but the lock goes through root, so that no link leads out of the archive.
+func OpenDir(root *os.Root, o Options) (*Ledger, error) {
+	l, err := newLedger(o)
+	if err != nil {
+		return nil, err
+	}
+	l.objects, l.scans = disk{root}, 1
+	if o.ReadOnly {
+		return l, nil
+	}
+	lock, err := lockArchive(root)
+	if err != nil {
+		return nil, err
+	}
+	if err := syncDir(root, treeManifest); err != nil { // archive.json may be a killed run's
+		return nil, errors.Join(err, lock.Unlock())
+	}
+	l.writer = newCommitter(root, l.run, lock)
+	return l, nil
+}
+
+// OpenBucket opens the ledger of the archive in a bucket. It asks the bucket nothing.
+func OpenBucket(objects Objects, o Options) (*Ledger, error) {
+	l, err := newLedger(o)
+	if err != nil {
+		return nil, err
+	}
+	l.objects, l.scans = objects, 8
+	if !o.ReadOnly {
+		l.writer = &bucket{objects: objects, run: l.run, days: map[string]*dayBuffers{}}
+	}
+	return l, nil
 }
 
 func newLedger(o Options) (*Ledger, error) {
@@ -92,104 +124,15 @@ func newLedger(o Options) (*Ledger, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Ledger{run: o.Run, log: o.Logger, newArchive: strings.ToLower(rand.Text()), days: map[string]*Day{}}, nil
+	return &Ledger{run: o.Run, log: o.Logger}, nil
 }
 
 // Run returns the id of this run.
 func (l *Ledger) Run() string { return l.run }
 
-func (l *Ledger) runOr(run string) string {
-	if run == "" {
-		return l.run
-	}
-	return run
-}
-
-// DayStatus is what a cheap look tells of a day.
-type DayStatus struct {
-	Day     string  // 2006-01-02
-	Closed  bool    // Line stands and holds
-	DayLine DayLine // zero when the day is open
-}
-
-// ClosedFor reports whether the day is closed for a filter: by a day line with the same filter, or by one
-// without a filter.
-func (s DayStatus) ClosedFor(filter string) bool {
-	return s.Closed && (s.DayLine.Filter == "" || s.DayLine.Filter == filter)
-}
-
-// Days yields every day the ledger knows, ascending, after a look at its last line only. An error that comes
-// with a day's name concerns that day alone, and the next one follows; any other is the last.
-func (l *Ledger) Days(ctx context.Context) iter.Seq2[DayStatus, error] {
-	return func(yield func(DayStatus, error) bool) {
-		for s, err := range l.medium.days(ctx) {
-			if !yield(s, l.refuseLater(err)) {
-				return
-			}
-		}
-	}
-}
-
-// Status looks at one day; a day of which nothing is known is open.
-func (l *Ledger) Status(ctx context.Context, day string) (DayStatus, error) {
-	if err := checkDay(day); err != nil {
-		return DayStatus{}, err
-	}
-	s, err := l.medium.status(ctx, day)
-	return s, l.refuseLater(err)
-}
-
-// Day loads a day and folds its lines, or returns it if it is loaded; each call needs its Release. The error
-// is a *BadLineError when a line cannot be read and the day must not be worked, and a *VersionError
-// when a later version wrote to it, after which the ledger takes no more lines.
-func (l *Ledger) Day(ctx context.Context, day string) (*Day, error) {
-	if err := checkDay(day); err != nil {
-		return nil, err
-	}
-	if l.isShut() {
-		return nil, ErrClosed // without the lock nothing may be repaired
-	}
-	d := l.retain(day)
-	d.loading.Lock()
-	defer d.loading.Unlock()
-	if d.loaded {
-		return d, nil
-	}
-	err := l.medium.repair(treeManifest, day)
-	if err == nil {
-		err = d.load(ctx)
-	}
-	if err != nil {
-		d.Release()
-		return nil, l.refuseLater(err)
-	}
-	d.loaded = true
-	return d, nil
-}
-
-func (l *Ledger) retain(day string) *Day {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	d := l.days[day]
-	if d == nil {
-		d = &Day{ledger: l, day: day}
-		l.days[day] = d
-	}
-	d.refs++
-	return d
-}
-
-func (l *Ledger) release(d *Day) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if d.refs--; d.refs == 0 {
-		delete(l.days, d.day)
-	}
-}
-
-// append hands lines to the committer and waits until they are durable.
-func (l *Ledger) append(ctx context.Context, c *change) error {
-	if l.files == nil {
+// guard calls do, which writes to the archive, if that is allowed; Close waits for it.
+func (l *Ledger) guard(ctx context.Context, do func() error) error {
+	if l.writer == nil {
 		return ErrReadOnly
 	}
 	if ctx.Err() != nil {
@@ -200,96 +143,87 @@ func (l *Ledger) append(ctx context.Context, c *change) error {
 	if l.shut {
 		return ErrClosed
 	}
-	return l.files.do(c)
-}
-
-func (l *Ledger) closeDay(ctx context.Context, d *Day, line DayLine) error {
-	if l.files == nil {
-		return ErrReadOnly
+	l.mu.Lock()
+	later := l.later
+	l.mu.Unlock()
+	if later != nil {
+		return fmt.Errorf("the manifest takes no more lines: %w", later)
 	}
-	if l.isShut() {
-		return ErrClosed
-	}
-	return l.medium.closeDay(ctx, d, line)
+	return l.noteLater(do())
 }
 
-func (l *Ledger) isShut() bool {
-	l.gate.RLock()
-	defer l.gate.RUnlock()
-	return l.shut
+// write is guard for what is of the present layout.
+func (l *Ledger) write(ctx context.Context, do func() error) error {
+	return l.guard(ctx, func() error {
+		if err := l.upgradeArchive(ctx); err != nil {
+			return err
+		}
+		return do()
+	})
 }
 
-// refuseLater makes the ledger read-only when err says that a later version wrote to the archive.
-func (l *Ledger) refuseLater(err error) error {
-	if later := (*VersionError)(nil); l.files != nil && errors.As(err, &later) {
-		l.files.refuse(err)
+// append adds whole lines to this run's segment of a day.
+func (l *Ledger) append(ctx context.Context, tree, day string, lines []byte) error {
+	return l.write(ctx, func() error { return l.writer.append(ctx, tree, day, lines) })
+}
+
+// noteLater makes the ledger refuse to write when err says that a later version wrote to the archive.
+func (l *Ledger) noteLater(err error) error {
+	if _, is := errors.AsType[*VersionError](err); is {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.later == nil {
+			l.later = err
+		}
 	}
 	return err
 }
 
-// Records yields every line of a day in the order in which it is folded; on S3 closed.json comes last. A
-// *BadLineError and a *VersionError come with their line, and the reading goes on; any other error is the last.
-func (l *Ledger) Records(ctx context.Context, day string) iter.Seq2[Line, error] {
-	return func(yield func(Line, error) bool) {
-		if err := checkDay(day); err != nil {
-			yield(Line{}, err)
-			return
-		}
-		var v view
-		for raw, err := range lines(ctx, day, l.medium.pieces(ctx, treeManifest, day), maxLine) {
-			line := Line{File: raw.file, Number: raw.n}
-			if err == nil {
-				line.Raw = raw.text[:len(raw.text)-1]
-				if line.Kind, err = parseLine(line.Raw, &v); err != nil {
-					err = l.refuseLater(raw.fault(day, err))
+// Days yields every day of which manifest/ or calls/ holds a file, ascending. An error is the last.
+func (l *Ledger) Days(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		var days []string
+		for _, tree := range []string{treeManifest, treeCalls} {
+			for found, err := range l.list(ctx, tree, "") {
+				if err != nil {
+					yield("", err)
+					return
 				}
+				days = append(days, found.day)
 			}
-			if !yield(line, err) {
+		}
+		slices.Sort(days)
+		for _, day := range slices.Compact(days) {
+			if !yield(day, nil) {
 				return
 			}
 		}
 	}
 }
 
-// Flush uploads what is spooled. On disk there is nothing to do.
-func (l *Ledger) Flush(ctx context.Context) error {
-	if l.isShut() {
-		return ErrClosed
-	}
-	return l.medium.flush(ctx)
-}
+// Flush puts what is held in memory into the bucket, of each day the call rows before the recordings. What could
+// not be put stays for the next Flush. On disk there is nothing to do.
+func (l *Ledger) Flush(ctx context.Context) error { return l.flush(ctx, "") }
 
-// Close waits for appends under way, uploads what is spooled and frees the lock. What could not be
-// uploaded stays in the spool for the next run. A second Close does nothing.
-func (l *Ledger) Close(ctx context.Context) error {
-	l.gate.Lock()
-	was := l.shut
-	l.shut = true
-	l.gate.Unlock()
-	if was {
+func (l *Ledger) flush(ctx context.Context, day string) error {
+	if l.writer == nil {
 		return nil
 	}
-	return l.medium.close(ctx)
-}
-
-func checkDay(day string) error {
-	if !isDay(day) {
-		return fmt.Errorf("open day: %q is not a date like 2006-01-02", day)
+	l.gate.RLock()
+	defer l.gate.RUnlock()
+	if l.shut {
+		return ErrClosed
 	}
-	return nil
+	return l.writer.flush(ctx, day)
 }
 
-func isDay(day string) bool {
-	t, err := time.Parse(time.DateOnly, day)
-	return err == nil && t.Format(time.DateOnly) == day
-}
-
-// sortedDays returns the keys in order.
-func sortedDays[V any](days map[string]V) []string {
-	list := make([]string, 0, len(days))
-	for day := range days {
-		list = append(list, day)
+// Close flushes, waits for lines that are being written and frees the lock. A second Close does nothing.
+func (l *Ledger) Close(ctx context.Context) error {
+	l.gate.Lock()
+	defer l.gate.Unlock()
+	if l.shut || l.writer == nil {
+		return nil
 	}
-	slices.Sort(list)
-	return list
+	l.shut = true
+	return l.writer.close(ctx)
 }

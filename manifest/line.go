@@ -2,22 +2,34 @@ package manifest
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
 
-// formatVersion is the "v" of every line this version writes, and the highest it may append to.
-const formatVersion = 1
+// FormatVersion is the highest format version that this program knows, and the one of an
+// archive.json that it writes.
+const FormatVersion = 2
+
+const (
+	// lineVersion is the "v" of every line. What a line means has not changed since version 1.
+	lineVersion = 1
+	// formatVersion is the "v" of archive.json, and the highest version of anything that this program reads.
+	formatVersion = FormatVersion
+)
 
 const (
 	kindRecording = "recording"
 	kindWindow    = "window"
 	kindDay       = "day"
 	kindCall      = "call"
+	kindRepair    = "repair"
+	kindBegin     = "begin"
 	kindArchive   = "archive"
 )
 
@@ -26,6 +38,15 @@ const (
 	maxCallLine = 16 << 20 // bytes of a calls/ line, line feed included
 	maxName     = 1<<16 - 1
 )
+
+// beginLine is the first line of a day's manifest where call rows were noted before anything
+// else. It says nothing but that.
+type beginLine struct {
+	header
+	Day  string    `json:"day"`
+	Time time.Time `json:"time"`
+	Run  string    `json:"run"`
+}
 
 // header begins every line.
 type header struct {
@@ -48,60 +69,79 @@ type Recording struct {
 	Attempts    int       `json:"attempts"`   // downloads started so far
 	ContentType string    `json:"content_type"`
 	ETag        string    `json:"etag"`
-	Reason      string    `json:"reason"` // why it waits, or a remark; begins with a stable word
+	Host        string    `json:"host"`             // that answered
+	Reason      string    `json:"reason"`           // why it waits, or a remark, in words
+	Cause       string    `json:"cause,omitzero"`   // why it waits, one stable word; CauseNotFound is counted
+	Listing     string    `json:"listing,omitzero"` // id of the listing whose link was answered so
+	Source      string    `json:"source,omitzero"`  // fingerprints by which a recording is known again when its id changes
+	Again       bool      `json:"again,omitzero"`   // asked for again on demand: State.Since starts anew
+	Restored    bool      `json:"restored,omitzero"`
+	Final       bool      `json:"final,omitzero"` // no later run asks for it again
 }
 
-// Window is the line kind "window": one window of the call log was listed. It may be noted only
-// when every recording it listed has a durable line.
+// Window is the line kind "window": one window of the call log was listed.
 type Window struct {
-	From       string    `json:"from"` // wall-clock time of the account's zone, as it was asked for
-	To         string    `json:"to"`   // likewise, included
-	Filter     string    `json:"filter"`
-	Listing    string    `json:"listing"` // id of the listing, as in NotFoundReason
-	Rows       int       `json:"rows"`    // rows received
-	Total      int       `json:"total"`   // total the API named
-	Calls      int       `json:"calls"`   // distinct calls of this day
-	Recordings int       `json:"recordings"`
-	ListedAt   time.Time `json:"listed_at"`
-	Time       time.Time `json:"time"` // zero: now
-	Run        string    `json:"run"`  // empty: the ledger's run
+	From          string    `json:"from"` // wall-clock time of the account's zone, as it was asked for
+	To            string    `json:"to"`   // likewise, included
+	Filter        string    `json:"filter"`
+	Listing       string    `json:"listing"` // id of the listing
+	Rows          int       `json:"rows"`    // rows received
+	Total         int       `json:"total"`   // total the API named
+	Calls         int       `json:"calls"`   // distinct calls of this day
+	Recordings    int       `json:"recordings"`
+	Whole         bool      `json:"whole"`
+	Doubts        []string  `json:"doubts"`         // why it is not whole, one stable word each
+	Missing       int       `json:"missing"`        // recordings that the ledger has and the listing lacks
+	MissingSHA256 string    `json:"missing_sha256"` // of their sorted identities
+	CallsSHA256   string    `json:"calls_sha256,omitzero"`
+	Stray         int       `json:"stray,omitzero"` // rows dated outside the window
+	StraySHA256   string    `json:"stray_sha256,omitzero"`
+	Complete      bool      `json:"complete,omitzero"`   // paged until a page brought nothing new
+	Unlistable    bool      `json:"unlistable,omitzero"` // it cannot be split below the offset ceiling
+	ListedAt      time.Time `json:"listed_at"`
+	Time          time.Time `json:"time"` // zero: now
+	Run           string    `json:"run"`  // empty: the ledger's run
 }
 
-// DayLine is the line kind "day": it closes a call day for its filter, and for every filter when it has
-// none. It holds only while it is the last line of its day. Day.Close fills every field not marked "given".
+// DayLine is the line kind "day" of closed.json: it closes a call day for its filter, and for every filter when it
+// has none. Day.Close fills every field that is not marked "given".
 type DayLine struct {
-	Day         string          `json:"day"`
-	Closed      bool            `json:"closed"`
-	Filter      string          `json:"filter"`    // given
-	Kept        []string        `json:"kept"`      // given: what the archive keeps of the day
-	ListedAt    time.Time       `json:"listed_at"` // given
-	Calls       int             `json:"calls"`     // given
-	Recordings  int             `json:"recordings"`
-	ByOutcome   map[Outcome]int `json:"by_outcome"`
-	Bytes       int64           `json:"bytes"`  // sum of the archived recordings' sizes
-	Lines       int64           `json:"lines"`  // lines of the day before this one
-	SHA256      string          `json:"sha256"` // over every byte before this line, hex
-	Time        time.Time       `json:"time"`   // given, zero: now
-	Run         string          `json:"run"`
-	Segments    int             `json:"segments,omitzero"`     // S3: segments that stood at closing
-	LastSegment string          `json:"last_segment,omitzero"` // S3: name of the last of them
+	Day           string          `json:"day"`
+	Closed        bool            `json:"closed"`
+	Filter        string          `json:"filter"`    // given
+	Kept          []string        `json:"kept"`      // given: what the archive keeps of the day
+	ListedAt      time.Time       `json:"listed_at"` // given
+	Calls         int             `json:"calls"`     // given
+	Recordings    int             `json:"recordings"`
+	ByOutcome     map[Outcome]int `json:"by_outcome"`
+	Bytes         int64           `json:"bytes"`    // sum of the archived recordings' sizes
+	Lines         int64           `json:"lines"`    // of Segments
+	Segments      []Segment       `json:"segments"` // nil in a line of an older version
+	Root          string          `json:"root"`     // over the lines of Segments; empty in a line of an older version
+	CallsSegments []Segment       `json:"calls_segments"`
+	CallsRoot     string          `json:"calls_root"`
+	Stray         int             `json:"stray,omitzero"`       // given, as the following
+	Unwitnessed   bool            `json:"unwitnessed,omitzero"` //
+	Unlisted      int             `json:"unlisted,omitzero"`    //
+	Uncounted     int             `json:"uncounted,omitzero"`   //
+	Unlistable    bool            `json:"unlistable,omitzero"`  //
+	Time          time.Time       `json:"time"`                 // given, zero: now
+	Run           string          `json:"run"`
 }
 
-// holds reports whether the line closes its day as far as the line alone can tell.
-func (d DayLine) holds() bool {
-	sum := 0
-	for _, n := range d.ByOutcome {
-		sum += n
-	}
-	return d.Closed && d.Recordings == sum
+// Segment is a file that a day line names.
+type Segment struct {
+	Name   string `json:"name"`   // within the day's folder, or DAY.jsonl of an older version beside it
+	Bytes  int64  `json:"bytes"`  // of the file as it lies
+	SHA256 string `json:"sha256"` // likewise
 }
 
 // Call is a line of calls/: a row of the call log as received, without its links.
 type Call struct {
-	CallID string          // or the identity made up for a call without one
-	Time   time.Time       // zero: now
-	Run    string          // empty: the ledger's run
-	Row    json.RawMessage // white space between tokens is dropped, nothing else
+	CallID string          `json:"call_id"` // or the identity made up for a call without one
+	Time   time.Time       `json:"time"`    // zero: now
+	Run    string          `json:"run"`     // empty: the ledger's run
+	Row    json.RawMessage `json:"row"`     // white space between tokens is dropped, nothing else
 }
 
 type recordingLine struct {
@@ -119,45 +159,62 @@ type dayLine struct {
 	DayLine
 }
 
-// callLine is Call with the tags that Call, built by hand to keep the row's bytes, does without.
-type callLine struct {
-	header
-	CallID string          `json:"call_id"`
-	Time   time.Time       `json:"time"`
-	Run    string          `json:"run"`
-	Row    json.RawMessage `json:"row"`
+// readDayLine is a dayLine as it is read. In older versions segments is a number, or missing on disk.
+type readDayLine struct {
+	dayLine
+	Segments    json.RawMessage `json:"segments"`
+	LastSegment string          `json:"last_segment"`
+	SHA256      string          `json:"sha256"` // of every byte before the line
 }
 
-// encode returns v as one line.
-func encode(v any) ([]byte, error) {
+type callLine struct {
+	header
+	Call
+}
+
+// holds reports whether the line closes its day as far as the line alone can tell.
+func (d DayLine) holds(day string) bool {
+	sum := 0
+	for _, n := range d.ByOutcome {
+		sum += n
+	}
+	return d.Closed && d.Day == day && d.Recordings == sum
+}
+
+// encode returns v as one line of at most max bytes with a line feed: no HTML escapes, so that a key looks like the key.
+func encode(v any, max int) ([]byte, error) {
 	var line bytes.Buffer
-	if err := encodeTo(&line, v); err != nil {
-		return nil, err
+	enc := json.NewEncoder(&line)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode manifest line: %w", err)
+	}
+	if line.Len() > max {
+		return nil, fmt.Errorf("encode manifest line: longer than %d bytes", max)
 	}
 	return line.Bytes(), nil
 }
 
-// encodeTo appends v as one line: no HTML escapes, so that a key looks like the key, and a line feed.
-func encodeTo(lines *bytes.Buffer, v any) error {
-	begin := lines.Len()
-	enc := json.NewEncoder(lines)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return fmt.Errorf("encode manifest line: %w", err)
+// encodeSalted returns v as one line of a segment. The salt at its end keeps the line's hash from telling what stands
+// in it.
+func encodeSalted(v any, max int) ([]byte, error) {
+	var salt [16]byte
+	rand.Read(salt[:]) // never fails
+	end := fmt.Appendf(nil, `,"salt":"%x"}`+"\n", salt)
+	line, err := encode(v, max-len(end))
+	if err != nil {
+		return nil, err
 	}
-	if lines.Len()-begin > maxLine {
-		return errors.New("encode manifest line: longer than 1 MiB")
-	}
-	return nil
+	return append(line[:len(line)-len("}\n")], end...), nil
 }
 
 // seconds is t as the ledger writes times: UTC, whole seconds.
 func seconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
-// secondsOr is seconds(t), or the time now for the zero time.
-func secondsOr(t time.Time, now time.Time) time.Time {
+// timeOrNow is seconds(t), or the time now for the zero time.
+func timeOrNow(t time.Time) time.Time {
 	if t.IsZero() {
-		return seconds(now)
+		t = time.Now()
 	}
 	return seconds(t)
 }
@@ -166,8 +223,7 @@ func (r Recording) line() ([]byte, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	r.Time, r.FirstSeen = seconds(r.Time), seconds(r.FirstSeen)
-	return encode(recordingLine{header{formatVersion, kindRecording}, r})
+	return encodeSalted(recordingLine{header{lineVersion, kindRecording}, r}, maxLine)
 }
 
 // check refuses what could not be read back as it was meant.
@@ -180,8 +236,8 @@ func (r Recording) check() error {
 		return errors.New("the recording has no outcome")
 	case !utf8.ValidString(r.RecordingID) || !utf8.ValidString(r.Key) || !utf8.ValidString(r.CallID):
 		return errors.New("an id or the key is not UTF-8")
-	case len(r.RecordingID) > maxName || len(r.Key) > maxName || len(r.CallID) > maxName:
-		return errors.New("an id or the key is longer than 64 KiB")
+	case max(len(r.RecordingID), len(r.Key), len(r.CallID), len(r.Source), len(r.ETag)) > maxName:
+		return errors.New("an id, the key, the source or the entity tag is longer than 64 KiB")
 	case r.Size < 0 || r.Attempts < 0:
 		return errors.New("size or attempts is negative")
 	case stored && r.Key == "":
@@ -199,50 +255,46 @@ func isSHA256(s string) bool {
 
 func (w Window) line() ([]byte, error) {
 	w.ListedAt, w.Time = seconds(w.ListedAt), seconds(w.Time)
-	return encode(windowLine{header{formatVersion, kindWindow}, w})
+	if w.Doubts == nil {
+		w.Doubts = []string{}
+	}
+	return encodeSalted(windowLine{header{lineVersion, kindWindow}, w}, maxLine)
 }
 
+// line is without a salt: closed.json is no segment.
 func (d DayLine) line() ([]byte, error) {
 	d.ListedAt, d.Time = seconds(d.ListedAt), seconds(d.Time)
 	if d.Kept == nil {
 		d.Kept = []string{}
 	}
-	if d.ByOutcome == nil {
-		d.ByOutcome = map[Outcome]int{}
-	}
-	return encode(dayLine{header{formatVersion, kindDay}, d})
+	return encode(dayLine{header{lineVersion, kindDay}, d}, maxLine)
 }
 
-// appendTo appends the encoded line to others. It returns the part of it that is the row, valid until more
-// is appended. After an error a part of the line may stand there.
-func (c Call) appendTo(lines *bytes.Buffer) (row []byte, err error) {
+// line returns the encoded line, and the row as it stands in it.
+func (c Call) line() (line, row []byte, err error) {
 	if c.CallID == "" || !utf8.ValidString(c.CallID) {
-		return nil, errors.New("the call has no id, or one that is not UTF-8")
+		return nil, nil, errors.New("the call has no id, or one that is not UTF-8")
 	}
-	begin := lines.Len()
-	if err := encodeTo(lines, struct {
-		header
-		CallID string    `json:"call_id"`
-		Time   time.Time `json:"time"`
-		Run    string    `json:"run"`
-	}{header{formatVersion, kindCall}, c.CallID, seconds(c.Time), c.Run}); err != nil {
-		return nil, err
-	}
-	lines.Truncate(lines.Len() - len("}\n"))
-	lines.WriteString(rowMark)
-	start := lines.Len()
+	var compact bytes.Buffer
 	// The cause may quote the row, which is personal data: it stays out of the error.
-	if json.Compact(lines, c.Row) != nil || lines.Len() == start {
-		return nil, errors.New("the row is not JSON")
+	if json.Compact(&compact, c.Row) != nil || compact.Len() == 0 {
+		return nil, nil, errors.New("the row is not JSON")
 	}
-	end := lines.Len()
-	lines.WriteString("}\n")
-	if lines.Len()-begin > maxCallLine {
-		return nil, errors.New("the row is longer than 16 MiB")
-	}
-	return lines.Bytes()[start:end], nil
+	c.Time, c.Row = seconds(c.Time), compact.Bytes()
+	line, err = encodeSalted(callLine{header{lineVersion, kindCall}, c}, maxCallLine)
+	return line, c.Row, err
 }
 
-// rowMark stands before the row of a call line. Inside a JSON string its quotes would be escaped, so
-// its first occurrence in a line of ours is the real one.
-const rowMark = `,"row":`
+// notFoundReason takes apart the reason by which older versions noted the answer that the audio is not there.
+func notFoundReason(reason string) (listing string, ok bool) {
+	words := strings.Fields(reason)
+	if len(words) == 0 || words[0] != CauseNotFound {
+		return "", false
+	}
+	for _, word := range words[1:] {
+		if id, found := strings.CutPrefix(word, "listing="); found {
+			return id, true
+		}
+	}
+	return "", true
+}

@@ -1,10 +1,10 @@
 package manifest
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -14,17 +14,15 @@ import (
 
 const lockFile = treeManifest + "/lock"
 
-// holder is what stands in the lock file, for the message to whoever comes second. It stands from the
-// second byte on: Windows refuses to read the first one, which is the locked one, to everybody else.
-type holder struct {
-	PID     int       `json:"pid"`
-	Started time.Time `json:"started"`
-}
-
-const holderOffset = 1
+// holderText is what stands in the lock file, for the message to the process that comes second. It stands from the
+// second byte on: Windows lets nobody else read the first one, which is the locked one.
+const (
+	holderText   = "process %d, started %s"
+	holderOffset = 1
+)
 
 // lockArchive takes the one lock of an archive on disk. The system frees it when the process dies. The lock
-// is never on a ledger file, so that readers are not kept out.
+// is never on a segment, so that readers are not kept out.
 func lockArchive(root *os.Root) (*flock.Flock, error) {
 	if err := makeDir(root, treeManifest); err != nil {
 		return nil, err
@@ -38,7 +36,7 @@ func lockArchive(root *os.Root) (*flock.Flock, error) {
 	locked, err := lock.TryLock()
 	switch {
 	case err != nil:
-		err = fmt.Errorf("lock archive: %w", err)
+		err = lockFailure(err)
 	case !locked:
 		err = fmt.Errorf("lock archive: %w%s", ErrLocked, readHolder(f))
 	default:
@@ -53,16 +51,23 @@ func lockArchive(root *os.Root) (*flock.Flock, error) {
 	return lock, nil
 }
 
+// lockFailure says what to do where the file system does not lock. Its error may be any: there are those that
+// answer as if a disk were broken.
+func lockFailure(err error) error {
+	if opening, ok := errors.AsType[*fs.PathError](err); ok && opening.Op == "open" {
+		return fmt.Errorf("lock archive: %w", err)
+	}
+	return fmt.Errorf("lock archive: the file system does not lock files (%w), and without a lock two runs could harm "+
+		"the archive: mount it with locking (NFS: a lock service, Lustre: -o flock) or use another file system", err)
+}
+
 func writeHolder(f *os.File) error {
-	text, err := json.Marshal(holder{os.Getpid(), time.Now().UTC().Truncate(time.Second)})
+	text := fmt.Appendf(nil, holderText+"\n", os.Getpid(), time.Now().UTC().Format(time.RFC3339))
+	_, err := f.WriteAt(text, holderOffset)
+	if err == nil {
+		err = f.Truncate(holderOffset + int64(len(text)))
+	}
 	if err != nil {
-		return fmt.Errorf("write lock file: %w", err)
-	}
-	text = append(text, '\n')
-	if _, err := f.WriteAt(text, holderOffset); err != nil {
-		return fmt.Errorf("write lock file: %w", err)
-	}
-	if err := f.Truncate(holderOffset + int64(len(text))); err != nil {
 		return fmt.Errorf("write lock file: %w", err)
 	}
 	return nil
@@ -70,9 +75,10 @@ func writeHolder(f *os.File) error {
 
 // readHolder says who holds the lock, as far as can be told: the holder may not have written it yet.
 func readHolder(f io.ReaderAt) string {
-	var h holder
-	if json.NewDecoder(io.NewSectionReader(f, holderOffset, 1<<10)).Decode(&h) != nil || h.PID == 0 {
+	var pid int
+	var started string
+	if _, err := fmt.Fscanf(io.NewSectionReader(f, holderOffset, 1<<10), holderText, &pid, &started); err != nil {
 		return ""
 	}
-	return fmt.Sprintf(" (process %d, started %s)", h.PID, h.Started.Format(time.RFC3339))
+	return fmt.Sprintf(" ("+holderText+")", pid, started)
 }

@@ -25,13 +25,20 @@ var noon = time.Date(2025, 5, 2, 12, 0, 0, 0, time.UTC)
 // recording is a valid recording with everything set.
 func recording(id string, outcome Outcome) Recording {
 	r := Recording{
-		RecordingID: id, Outcome: outcome, Time: noon, CallID: "c" + id, FirstSeen: noon, Attempts: 1,
+		RecordingID: id, Outcome: outcome, Time: noon, CallID: "c" + id, FirstSeen: noon, Attempts: 1, Source: "ab." + id,
 	}
 	if outcome == Archived || outcome == Damaged {
 		sum := sha256.Sum256([]byte(id))
 		r.Key, r.Size, r.SHA256 = "audio/"+id+".mp3", 1000, hex.EncodeToString(sum[:])
-		r.ContentType, r.ETag = "audio/mpeg", `"`+id+`"`
+		r.ContentType, r.ETag, r.Host = "audio/mpeg", `"`+id+`"`, "media.convoso.com"
 	}
+	return r
+}
+
+// later is a recording so many seconds after noon.
+func later(id string, outcome Outcome, seconds int) Recording {
+	r := recording(id, outcome)
+	r.Time = noon.Add(time.Duration(seconds) * time.Second)
 	return r
 }
 
@@ -62,7 +69,7 @@ func openDir(t testing.TB, dir string, o Options) *Ledger {
 
 func loadDay(t testing.TB, l *Ledger, day string) *Day {
 	t.Helper()
-	d, err := l.Day(t.Context(), day)
+	d, err := l.Load(t.Context(), day)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,10 +78,8 @@ func loadDay(t testing.TB, l *Ledger, day string) *Day {
 
 func note(t testing.TB, d *Day, list ...Recording) {
 	t.Helper()
-	for _, r := range list {
-		if err := d.Note(t.Context(), r); err != nil {
-			t.Fatal(err)
-		}
+	if err := d.Note(t.Context(), list...); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -92,21 +97,44 @@ func closeLedger(t testing.TB, l *Ledger) {
 	}
 }
 
-func sample(t testing.TB, name string) []byte {
+func statusOf(t testing.TB, l *Ledger, day string) Status {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("..", "testdata", "manifest", name))
+	s, err := l.Status(t.Context(), day)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return data
+	return s
 }
 
-// archiveWith makes an archive whose test day holds data.
-func archiveWith(t testing.TB, data []byte) (dir string) {
+// faultsOf reads a day with mistrust.
+func faultsOf(t testing.TB, l *Ledger, day string) (faults []Fault, d *Day) {
 	t.Helper()
-	dir = t.TempDir()
-	writeFile(t, filepath.Join(dir, "manifest", testDay+".jsonl"), data)
-	return dir
+	d, err := l.Read(t.Context(), day, nil, func(f Fault) error {
+		faults = append(faults, f)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return faults, d
+}
+
+// wantFaults reads a day with mistrust and compares the kinds of what is wrong.
+func wantFaults(t testing.TB, l *Ledger, day string, want ...FaultKind) {
+	t.Helper()
+	faults, _ := faultsOf(t, l, day)
+	var got []FaultKind
+	for _, f := range faults {
+		got = append(got, f.Kind)
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("faults %+v, want %v", faults, want)
+	}
+}
+
+func sample(t testing.TB, name string) []byte {
+	t.Helper()
+	return fileBytes(t, filepath.Join("..", "testdata", "manifest", name))
 }
 
 func writeFile(t testing.TB, name string, data []byte) {
@@ -119,7 +147,7 @@ func writeFile(t testing.TB, name string, data []byte) {
 	}
 }
 
-func readFile(t testing.TB, name string) []byte {
+func fileBytes(t testing.TB, name string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(name)
 	if err != nil {
@@ -135,11 +163,6 @@ func outcomes(d *Day) map[string]Outcome {
 		m[id] = s.Outcome
 	}
 	return m
-}
-
-func allDays(t testing.TB, l *Ledger) []DayStatus {
-	t.Helper()
-	return collect(t, l.Days(t.Context()))
 }
 
 func collect[V any](t testing.TB, seq iter.Seq2[V, error]) []V {

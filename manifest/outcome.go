@@ -1,11 +1,9 @@
 package manifest
 
-import "strings"
-
 // Outcome says what became of a recording.
 type Outcome string
 
-// The outcomes this version writes. A later version may write others; see Final.
+// The outcomes this version knows. A later version may write others; see Final.
 const (
 	Archived Outcome = "archived" // stored and hashed
 	Pending  Outcome = "pending"  // no link yet, or told once that it is not there
@@ -13,50 +11,21 @@ const (
 	Rejected Outcome = "rejected" // what came is not audio, or the link may not be followed
 	Lost     Outcome = "lost"     // gone at the source
 	Damaged  Outcome = "damaged"  // stored once, the stored bytes are missing or wrong
+	Erased   Outcome = "erased"   // removed on purpose
+	Expired  Outcome = "expired"  // removed at the end of its retention
 )
 
-// Final reports whether the recording needs no more work. An outcome this version does not know is
-// final: whoever wrote it knew more, and leaving a recording alone is the mistake that can be undone.
+// CauseNotFound is the cause of a line that notes the answer that the audio is not there. The ledger counts
+// such lines, see State; all other causes are the caller's words.
+const CauseNotFound = "not_found"
+
+// Final reports whether the outcome is final by itself: archived, erased, expired, and every outcome that this
+// version does not know, for the later version that wrote it knew more, and leaving a recording alone is the
+// mistake that can be undone. All others are final only by their line; see State.Final.
 func (o Outcome) Final() bool {
 	switch o {
-	case "", Pending, Failed, Rejected, Damaged:
+	case "", Pending, Failed, Rejected, Lost, Damaged:
 		return false
 	}
 	return true
-}
-
-// waits reports whether o is one of the outcomes that any other outcome outranks.
-func (o Outcome) waits() bool {
-	return o == Pending || o == Failed || o == Rejected
-}
-
-// The stable first words of a recording line's reason. Free text may follow after a space.
-const (
-	// ReasonNotFound: the source said that the audio is not there.
-	ReasonNotFound = "not_found"
-	// ReasonNoLink: the call row carried no link.
-	ReasonNoLink = "no_link"
-)
-
-const listingMark = "listing="
-
-// NotFoundReason is the reason to note for an answer that the audio is not there, given to a link that
-// came from the named listing. The id must hold no space. State.NotFoundListing gives it back, so that
-// a later run can tell whether it was told twice by links from two listings.
-func NotFoundReason(listing string) string {
-	return ReasonNotFound + " " + listingMark + listing
-}
-
-// notFound takes apart what NotFoundReason made.
-func notFound(reason string) (listing string, ok bool) {
-	rest, ok := strings.CutPrefix(reason, ReasonNotFound)
-	if !ok || rest != "" && rest[0] != ' ' {
-		return "", false
-	}
-	for word := range strings.FieldsSeq(rest) {
-		if id, found := strings.CutPrefix(word, listingMark); found {
-			return id, true
-		}
-	}
-	return "", true
 }

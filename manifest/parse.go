@@ -1,7 +1,6 @@
 package manifest
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"time"
@@ -13,7 +12,8 @@ var (
 	errFields   = errors.New("a field has a value of the wrong type")
 	errNoKind   = errors.New("no version or no kind")
 	errNameless = errors.New("no recording id or no outcome")
-	errName     = errors.New("an id or key is longer than 64 KiB")
+	errKeyless  = errors.New("an archived recording without a key")
+	errName     = errors.New("an id, key, source or entity tag is longer than 64 KiB")
 	errTooLong  = errors.New("the line is too long")
 	errNoEnd    = errors.New("the line has no end")
 )
@@ -23,46 +23,65 @@ type laterVersion int
 
 func (laterVersion) Error() string { return "written in a later version of the format" }
 
+// laterIn returns the version that an error of parseLine names, 0 for none.
+func laterIn(err error) int {
+	later, _ := errors.AsType[laterVersion](err)
+	return int(later)
+}
+
 // view is a recording line taken apart. Its slices point into the line, or into scratch, and are valid
 // until either changes. Times are seconds since 1970.
 type view struct {
 	id, outcome, key, sha256, run, callID []byte
-	contentType, etag, reason             []byte
+	contentType, etag, host, reason       []byte
+	cause, listing, source                []byte
 	size, time, firstSeen, attempts       int64
+	again, restored, final, salted        bool
 	scratch                               []byte // strings that had escapes
-	dates                                 dateMemo
 }
 
 // parseLine reads one manifest line without its line feed and returns its kind; v is filled for a
-// recording. Lines as this package writes them are scanned by their fixed field order, ten times faster than
-// encoding/json; every other line goes to encoding/json. FuzzParse proves that the two agree.
+// recording. Lines as this package writes them, and as older versions did, are scanned by their fixed field order,
+// ten times faster than encoding/json; every other line goes to encoding/json. FuzzParse proves that the two agree.
 func parseLine(line []byte, v *view) (kind string, err error) {
 	if scanRecording(line, v) {
 		return kindRecording, v.check()
 	}
 	h, err := parseHeader(line)
-	if err != nil || h.Kind != kindRecording {
-		return h.Kind, err
-	}
-	if err := decodeRecording(line, v); err != nil {
+	switch {
+	case err != nil:
 		return "", err
+	case h.Kind == kindRecording:
+		if err := decodeRecording(line, v); err != nil {
+			return "", err
+		}
+		return kindRecording, v.check()
+	case h.Kind == kindDay:
+		_, err = decodeDayLine(line)
+	case h.Kind == kindWindow:
+		_, err = decodeWindow(line)
 	}
-	return kindRecording, v.check()
+	return h.Kind, err
 }
 
 // parseHeader reads version and kind, and proves that the line is one JSON object.
-func parseHeader(line []byte) (header, error) {
-	var h header
-	err := json.Unmarshal(line, &h)
+func parseHeader(line []byte) (h header, err error) {
+	err = decode(line, &h, &h)
+	return h, err
+}
+
+// decode reads a line into v, of which h is the header.
+func decode(line []byte, v any, h *header) error {
+	err := json.Unmarshal(line, v)
 	switch {
 	case h.V > formatVersion:
-		return h, laterVersion(h.V) // even if its other fields have types of their own
+		return laterVersion(h.V) // even if its other fields have types of their own
 	case err != nil:
-		return header{}, jsonFault(err)
+		return jsonFault(err)
 	case h.V < 1 || h.Kind == "":
-		return header{}, errNoKind
+		return errNoKind
 	}
-	return h, nil
+	return nil
 }
 
 func jsonFault(err error) error {
@@ -74,26 +93,33 @@ func jsonFault(err error) error {
 }
 
 func decodeRecording(line []byte, v *view) error {
-	var r recordingLine
-	if err := json.Unmarshal(line, &r); err != nil {
-		return jsonFault(err)
+	var r struct {
+		recordingLine
+		Salt string `json:"salt"`
+	}
+	if err := decode(line, &r, &r.header); err != nil {
+		return err
 	}
 	*v = view{
 		id: []byte(r.RecordingID), outcome: []byte(r.Outcome), key: []byte(r.Key), sha256: []byte(r.SHA256),
 		run: []byte(r.Run), callID: []byte(r.CallID), contentType: []byte(r.ContentType), etag: []byte(r.ETag),
-		reason: []byte(r.Reason), size: r.Size, time: r.Time.Unix(), firstSeen: r.FirstSeen.Unix(),
-		attempts: int64(r.Attempts), scratch: v.scratch, dates: v.dates,
+		host: []byte(r.Host), reason: []byte(r.Reason), cause: []byte(r.Cause), listing: []byte(r.Listing),
+		source: []byte(r.Source), size: r.Size, time: r.Time.Unix(), firstSeen: r.FirstSeen.Unix(),
+		attempts: int64(r.Attempts), again: r.Again, restored: r.Restored, final: r.Final, salted: r.Salt != "",
+		scratch: v.scratch,
 	}
 	return nil
 }
 
 // check holds for both ways of reading.
 func (v *view) check() error {
-	if len(v.id) == 0 || len(v.outcome) == 0 {
+	switch {
+	case len(v.id) == 0 || len(v.outcome) == 0:
 		return errNameless
-	}
-	if len(v.id) > maxName || len(v.key) > maxName || len(v.callID) > maxName {
+	case max(len(v.id), len(v.key), len(v.callID), len(v.source), len(v.etag)) > maxName:
 		return errName
+	case len(v.key) == 0 && Outcome(v.outcome) == Archived:
+		return errKeyless // it would keep the recording from being fetched, and not say where it is
 	}
 	return nil
 }
@@ -103,12 +129,20 @@ func (v *view) recording() Recording {
 		RecordingID: string(v.id), Outcome: Outcome(v.outcome), Key: string(v.key), Size: v.size,
 		SHA256: string(v.sha256), Time: time.Unix(v.time, 0).UTC(), Run: string(v.run), CallID: string(v.callID),
 		FirstSeen: time.Unix(v.firstSeen, 0).UTC(), Attempts: int(v.attempts), ContentType: string(v.contentType),
-		ETag: string(v.etag), Reason: string(v.reason),
+		ETag: string(v.etag), Host: string(v.host), Reason: string(v.reason), Cause: string(v.cause),
+		Listing: string(v.listing), Source: string(v.source), Again: v.again, Restored: v.restored, Final: v.final,
 	}
 }
 
-// scanRecording reads a recording line that has exactly the fields, order and spacing of
-// Recording.line. False means only that the line is not of that shape.
+// isFinal reports whether the line alone makes the recording final. Older versions had no such field: what they
+// noted as lost was.
+func (v *view) isFinal() bool {
+	outcome := Outcome(v.outcome)
+	return v.final || outcome.Final() || outcome == Lost && !v.salted
+}
+
+// scanRecording reads a recording line that has exactly the fields, order and spacing of Recording.line, or of an
+// older version. False means only that the line is not of that shape.
 func scanRecording(line []byte, v *view) bool {
 	s := scan{rest: line, scratch: v.scratch[:0]}
 	s.literal(`{"v":1,"kind":"recording","recording_id":`)
@@ -122,62 +156,81 @@ func scanRecording(line []byte, v *view) bool {
 	s.literal(`,"sha256":`)
 	v.sha256 = s.text()
 	s.literal(`,"time":`)
-	v.time = s.timestamp(&v.dates)
+	v.time = s.timestamp()
 	s.literal(`,"run":`)
 	v.run = s.text()
 	s.literal(`,"call_id":`)
 	v.callID = s.text()
 	s.literal(`,"first_seen":`)
-	v.firstSeen = s.timestamp(&v.dates)
+	v.firstSeen = s.timestamp()
 	s.literal(`,"attempts":`)
 	v.attempts = s.number()
 	s.literal(`,"content_type":`)
 	v.contentType = s.text()
 	s.literal(`,"etag":`)
 	v.etag = s.text()
+	v.host = s.optionalText(`,"host":`)
 	s.literal(`,"reason":`)
 	v.reason = s.text()
+	v.cause = s.optionalText(`,"cause":`)
+	v.listing = s.optionalText(`,"listing":`)
+	v.source = s.optionalText(`,"source":`)
+	v.again = s.optional(`,"again":true`)
+	v.restored = s.optional(`,"restored":true`)
+	v.final = s.optional(`,"final":true`)
+	v.salted = len(s.optionalText(`,"salt":`)) > 0
 	s.literal(`}`)
 	v.scratch = s.scratch
 	return !s.failed && len(s.rest) == 0
 }
 
-// decodeKind reads a line of the kind wanted into v, of which h is the header.
-func decodeKind(line []byte, v any, h *header, kind string) error {
-	if err := json.Unmarshal(line, v); err != nil {
-		return jsonFault(err)
+func decodeWindow(line []byte) (Window, error) {
+	var w windowLine
+	err := decode(line, &w, &w.header)
+	if err == nil && w.Kind != kindWindow {
+		err = errNoKind
 	}
-	if h.Kind != kind {
-		return errNoKind
-	}
-	return nil
+	return w.Window, err
 }
 
-// parseCall reads a line of calls/ without its line feed. The row is not checked in a line as Call.line
-// writes it: nothing depends on it but whether the call is noted again.
-func parseCall(line []byte) (callID string, row []byte, err error) {
-	s := scan{rest: line}
-	s.literal(`{"v":1,"kind":"call","call_id":`)
-	id := s.text()
-	s.literal(`,"time":`)
-	s.text()
-	s.literal(`,"run":`)
-	s.text()
-	s.literal(rowMark)
-	if n := len(s.rest) - 1; !s.failed && n > 0 && s.rest[n] == '}' {
-		return string(id), s.rest[:n], nil
+// oldDayLine is what only day lines of older versions say, on disk the hash alone.
+type oldDayLine struct {
+	segments int
+	last     string // the greatest of their names
+	sha256   string // of all bytes before the line
+}
+
+func decodeDayLine(line []byte) (DayLine, error) {
+	l, _, err := decodeAnyDayLine(line)
+	return l, err
+}
+
+// decodeAnyDayLine reads a day line of any version; old is nil for one of this version.
+func decodeAnyDayLine(line []byte) (DayLine, *oldDayLine, error) {
+	var l readDayLine
+	err := decode(line, &l, &l.header)
+	if err == nil && l.Kind != kindDay {
+		err = errNoKind
 	}
-	h, err := parseHeader(line)
-	if err != nil || h.Kind != kindCall {
-		return "", nil, err
+	if err != nil {
+		return DayLine{}, nil, err
 	}
+	if json.Unmarshal(l.Segments, &l.DayLine.Segments) == nil && l.DayLine.Segments != nil {
+		return l.DayLine, nil, nil
+	}
+	old := &oldDayLine{last: l.LastSegment, sha256: l.SHA256}
+	if len(l.Segments) > 0 && json.Unmarshal(l.Segments, &old.segments) != nil {
+		return DayLine{}, nil, errFields
+	}
+	l.DayLine.Segments = nil
+	return l.DayLine, old, nil
+}
+
+// parseCall reads a line of calls/; the id is empty for another kind of line.
+func parseCall(line []byte) (Call, error) {
 	var c callLine
-	if err := json.Unmarshal(line, &c); err != nil {
-		return "", nil, jsonFault(err)
+	if err := decode(line, &c, &c.header); err != nil || c.Kind != kindCall {
+		return Call{}, err
 	}
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, c.Row); err != nil {
-		return "", nil, errFields
-	}
-	return c.CallID, compact.Bytes(), nil
+	return c.Call, nil
 }

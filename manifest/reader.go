@@ -2,167 +2,181 @@ package manifest
 
 import (
 	"bufio"
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
+	"hash"
 	"io"
-	"iter"
+	"math"
 )
 
-// piece is one file or segment of a day, to be read from its start.
-type piece struct {
-	name string // from the archive's root
-	body io.Reader
+const (
+	// maxTorn is how far before the end of a segment a crash may have left NUL bytes: more than a batch, which is
+	// written at once.
+	maxTorn = maxBatchBytes + maxCallLine
+	// allSound is for a segment that a day line names: nothing of it is a torn tail.
+	allSound = math.MaxInt64
+)
+
+// reader reads the lines of a segment one after another, in bounded memory: while next is true there is a line, or bad
+// says why it cannot be read; then err says whether that was all.
+type reader struct {
+	line []byte // without its line feed, valid until the next one is read
+	n    int    // its number
+	bad  error
+	err  error
+	size int64 // of the lines before, uncompressed
+	torn bool  // at the end: more bytes follow, which are no whole line
+
+	ctx    context.Context // of the reading
+	s      segment
+	max    int   // bytes of a line
+	sound  int64 // from here on there may be a torn tail, which is ignored
+	body   io.ReadCloser
+	file   *countingReader
+	in     *bufio.Reader
+	long   []byte // holds a line that outgrew in
+	off    int64  // bytes read, uncompressed
+	isDone bool
 }
 
-// lineReader reads lines in bounded memory.
-type lineReader struct {
-	br   *bufio.Reader
-	long []byte // holds a line that outgrew br
-	max  int
-	n    int // lines read
-}
-
-func newLineReader(r io.Reader, max int) *lineReader {
-	return &lineReader{br: bufio.NewReaderSize(r, 64<<10), max: max}
-}
-
-// next returns the next line with its line feed, valid until the next call. The error is io.EOF after the
-// last line, errTooLong or errNoEnd for a line that was skipped, else the reader's.
-func (r *lineReader) next() ([]byte, error) {
-	line, err := r.br.ReadSlice('\n')
-	if err == nil {
-		r.n++
-		return line, nil
+// read opens a segment. A failure shows when the first line is read.
+func (l *Ledger) read(ctx context.Context, s segment, max int, sound int64) *reader {
+	body, _, err := l.objects.GetFile(ctx, s.file)
+	if err != nil {
+		return &reader{isDone: true, err: fmt.Errorf("read %s: %w", s.file, err)}
 	}
-	if errors.Is(err, io.EOF) && len(line) == 0 {
-		return nil, io.EOF
+	return newReader(ctx, s, body, max, sound)
+}
+
+func newReader(ctx context.Context, s segment, body io.ReadCloser, max int, sound int64) *reader {
+	r := &reader{ctx: ctx, s: s, max: max, sound: sound, body: body, file: &countingReader{Reader: body}}
+	var in io.Reader = r.file
+	if isGzip(s.file) {
+		in = &unzipper{in: in}
+	}
+	r.in = bufio.NewReaderSize(in, 64<<10)
+	return r
+}
+
+// next reads a line. When there is none the segment is closed.
+func (r *reader) next() bool {
+	if r.isDone {
+		return false
+	}
+	if r.n%1024 == 0 && r.ctx.Err() != nil {
+		return r.end(context.Cause(r.ctx))
+	}
+	r.size = r.off
+	err := r.readLine()
+	isCut := isGzip(r.s.file) && r.file.n >= r.s.size
+	hasNUL := bytes.IndexByte(r.line, 0) >= 0
+	switch atEnd := errors.Is(err, io.EOF); {
+	case atEnd && r.file.n < r.s.size:
+		return r.end(io.ErrUnexpectedEOF)
+	case atEnd && len(r.line) == 0:
+		return r.end(nil)
+	case atEnd || err != nil && isCut: // a gzip file that is cut, or none
+		r.bad = errNoEnd
+	case err != nil:
+		return r.end(err)
+	case r.off-r.size > int64(r.max):
+		r.bad = errTooLong
+	case hasNUL:
+		r.bad = errNotJSON
+	default:
+		r.bad = nil
 	}
 	r.n++
-	r.long = append(r.long[:0], line...)
-	size := len(line)
-	for errors.Is(err, bufio.ErrBufferFull) {
-		line, err = r.br.ReadSlice('\n')
-		if size += len(line); size <= r.max {
-			r.long = append(r.long, line...)
-		}
+	// NUL bytes are what some file systems leave after a power cut: the system may write the later part of a batch first.
+	isHole := hasNUL && !isGzip(r.s.file) && r.s.size-r.size <= maxTorn
+	if r.size >= r.sound && (errors.Is(r.bad, errNoEnd) || isHole) {
+		r.torn = true
+		return r.end(nil)
 	}
-	switch {
-	case errors.Is(err, io.EOF):
-		return nil, errNoEnd
-	case err != nil:
-		return nil, err
-	case size > r.max:
-		return nil, errTooLong
+	if err != nil {
+		return !r.end(nil) // this line is the last
 	}
-	return r.long, nil
+	return true
 }
 
-// rawLine is a line with its line feed and where it was found. text is valid until the next one is read.
-type rawLine struct {
-	file string
-	n    int
-	text []byte
+// end closes the segment.
+func (r *reader) end(err error) bool {
+	r.isDone = true
+	if err = errors.Join(err, r.body.Close()); err != nil {
+		r.err = fmt.Errorf("read %s: %w", r.s.file, err)
+	}
+	return false
 }
 
-// lines reads the pieces one after another. A line that cannot be read at all comes with a
-// *BadLineError, and the reading goes on if the caller does; every other error is the last.
-func lines(ctx context.Context, day string, pieces iter.Seq2[piece, error], max int) iter.Seq2[rawLine, error] {
-	return func(yield func(rawLine, error) bool) {
-		for p, err := range pieces {
-			if err != nil {
-				yield(rawLine{}, err)
-				return
-			}
-			if !pieceLines(ctx, day, p, max, yield) {
-				return
+// readLine reads up to a line feed, of a line that is too long only the beginning.
+func (r *reader) readLine() (err error) {
+	r.line, err = r.in.ReadSlice('\n')
+	r.off += int64(len(r.line))
+	if errors.Is(err, bufio.ErrBufferFull) {
+		r.long = append(r.long[:0], r.line...)
+		for errors.Is(err, bufio.ErrBufferFull) {
+			r.line, err = r.in.ReadSlice('\n')
+			r.off += int64(len(r.line))
+			if len(r.long)+len(r.line) <= r.max {
+				r.long = append(r.long, r.line...)
 			}
 		}
+		r.line = r.long
+	}
+	r.line = bytes.TrimSuffix(r.line, []byte("\n"))
+	return err
+}
+
+// close closes a segment that was not read to its end.
+func (r *reader) close() {
+	if !r.isDone {
+		_ = r.end(nil) // it was only read
 	}
 }
 
-// pieceLines reports whether the next piece is to be read.
-func pieceLines(ctx context.Context, day string, p piece, max int, yield func(rawLine, error) bool) bool {
-	for r := newLineReader(p.body, max); ; {
-		if r.n%1024 == 0 && ctx.Err() != nil {
-			yield(rawLine{}, context.Cause(ctx))
-			return false
+// badLine says where a line cannot be read. The error is a *VersionError.
+func (r *reader) badLine(day string, bad error) (*BadLineError, error) {
+	if later := laterIn(bad); later > 0 {
+		return nil, &VersionError{File: r.s.file, V: later}
+	}
+	return &BadLineError{Day: day, File: r.s.file, Line: r.n, Reason: bad.Error()}, nil
+}
+
+// copyTo copies every byte of the file as it lies to a hash. It is called before the first line is read.
+func (r *reader) copyTo(h hash.Hash) {
+	if r.file != nil {
+		r.file.Reader = io.TeeReader(r.file.Reader, h)
+	}
+}
+
+// countingReader counts what was read.
+type countingReader struct {
+	io.Reader
+	n int64
+}
+
+func (r *countingReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	r.n += int64(n)
+	return n, err
+}
+
+// unzipper opens the gzip reader with the first read, so that its errors are those of reading.
+type unzipper struct {
+	in io.Reader
+	z  *gzip.Reader
+}
+
+func (u *unzipper) Read(p []byte) (int, error) {
+	if u.z == nil {
+		z, err := gzip.NewReader(u.in)
+		if err != nil {
+			return 0, err
 		}
-		text, err := r.next()
-		line := rawLine{file: p.name, n: r.n, text: text}
-		switch {
-		case errors.Is(err, io.EOF):
-			return true
-		case errors.Is(err, errTooLong) || errors.Is(err, errNoEnd):
-			if !yield(line, line.fault(day, err)) {
-				return false
-			}
-		case err != nil:
-			yield(line, err)
-			return false
-		default:
-			if !yield(line, nil) {
-				return false
-			}
-		}
+		u.z = z
 	}
-}
-
-// fault turns an error of parseLine into one that says where.
-func (l rawLine) fault(day string, err error) error {
-	var later laterVersion
-	if errors.As(err, &later) {
-		return &VersionError{File: l.file, V: int(later)}
-	}
-	return &BadLineError{Day: day, File: l.file, Line: l.n, Reason: err.Error()}
-}
-
-// ReadDay folds a day's lines as they stand and tells each of every one of them on the way, in the order of
-// Records. The Day is for looking at alone: lines that are noted later are not in it, nothing can be noted in
-// it, and it needs no Release. Of a closed.json that cannot be read the kind is empty. The error is that of Day.
-func (l *Ledger) ReadDay(ctx context.Context, day string, each func(Line)) (*Day, error) {
-	if err := checkDay(day); err != nil {
-		return nil, err
-	}
-	d := &Day{ledger: l, day: day, each: each}
-	if err := d.load(ctx); err != nil {
-		return nil, l.refuseLater(err)
-	}
-	return d, nil
-}
-
-// Line is one line of a day as Ledger.Records and Ledger.ReadDay give it.
-type Line struct {
-	File   string // the file or segment, from the archive's root
-	Number int    // from 1 within File
-	Kind   string // recording, window, day, or a kind of a later version
-	Raw    []byte // without the line feed; valid until the next line is read
-}
-
-// Recording reads a line of kind recording.
-func (l Line) Recording() (Recording, error) {
-	var v view
-	if kind, err := parseLine(l.Raw, &v); err != nil {
-		return Recording{}, err
-	} else if kind != kindRecording {
-		return Recording{}, errFields
-	}
-	return v.recording(), nil
-}
-
-// Window reads a line of kind window.
-func (l Line) Window() (Window, error) {
-	var w windowLine
-	if err := decodeKind(l.Raw, &w, &w.header, kindWindow); err != nil {
-		return Window{}, err
-	}
-	return w.Window, nil
-}
-
-// DayLine reads a line of kind day.
-func (l Line) DayLine() (DayLine, error) {
-	var d dayLine
-	if err := decodeKind(l.Raw, &d, &d.header, kindDay); err != nil {
-		return DayLine{}, err
-	}
-	return d.DayLine, nil
+	return u.z.Read(p)
 }

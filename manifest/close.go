@@ -1,0 +1,172 @@
+package manifest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+)
+
+// closeTries is how often closed.json is written again when other runs write it at the same time.
+const closeTries = 10
+
+// Close closes the day for line.Filter. It flushes, reads back every segment of manifest/ and calls/, so that the day
+// line vouches for what stands there and not for what was meant, and writes closed.json. Of line the caller gives
+// Filter, Kept, ListedAt, Calls, the facts from Stray to Unlistable, and Time. ErrChanged says that another run
+// wrote to the day after it was loaded, so that this run must not vouch for it.
+func (d *Day) Close(ctx context.Context, line DayLine) error {
+	if err := d.close(ctx, line); err != nil {
+		return fmt.Errorf("close day %s: %w", d.day, err)
+	}
+	return nil
+}
+
+func (d *Day) close(ctx context.Context, line DayLine) error {
+	if !d.writable {
+		return ErrReadOnly
+	}
+	if err := d.NoteCalls(ctx, nil); err != nil { // moves torn tails aside
+		return err
+	}
+	return d.ledger.write(ctx, func() error { return d.writeLine(ctx, line) })
+}
+
+// writeLine completes the day line and writes closed.json.
+func (d *Day) writeLine(ctx context.Context, line DayLine) error {
+	l := d.ledger
+	if err := l.writer.seal(ctx, d.day); err != nil {
+		return err
+	}
+	files, err := d.lookUnchanged(ctx)
+	if err != nil {
+		return err
+	}
+	lines, err := l.seal(ctx, files.segments)
+	if err != nil {
+		return err
+	}
+	calls, err := l.files(ctx, treeCalls, d.day)
+	if err != nil {
+		return err
+	}
+	rows, err := l.seal(ctx, calls.segments)
+	if err != nil {
+		return err
+	}
+	line.vouch(lines, slices.DeleteFunc(rows, func(s sealed) bool { return s.torn })) // what could not be mended is not named
+	if err := d.fill(&line); err != nil {
+		return err
+	}
+	text, err := line.line()
+	if err != nil {
+		return err
+	}
+	for range closeTries {
+		old, err := files.linesBut(line.Filter, lines, rows)
+		if err != nil {
+			return err
+		}
+		err = l.objects.PutFile(ctx, closedFile(d.day), append(old, text...), files.tag)
+		if err == nil {
+			return d.setClosing(text[:len(text)-1])
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("write %s: %w", closedName, err)
+		}
+		// Another run closed the day for another filter, or this one did and the reply was lost.
+		if files, err = d.lookUnchanged(ctx); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("write %s: other runs write it again and again", closedName)
+}
+
+// vouch names segments in a day line.
+func (d *DayLine) vouch(lines, rows []sealed) {
+	d.Segments, d.CallsSegments = []Segment{}, []Segment{}
+	for _, s := range lines {
+		d.Segments = append(d.Segments, s.Segment)
+	}
+	for _, s := range rows {
+		d.CallsSegments = append(d.CallsSegments, s.Segment)
+	}
+	d.Root, d.Lines = root(lines)
+	d.CallsRoot, _ = root(rows)
+}
+
+// linesBut returns the lines of closed.json that stay when the one for a filter is replaced. The day line in the file
+// of an older version, which counts until there is closed.json, becomes one of them.
+func (s *standing) linesBut(filter string, lines, rows []sealed) (text []byte, err error) {
+	for _, raw := range s.unknown {
+		text = append(append(text, raw...), '\n')
+	}
+	for _, c := range s.closings {
+		raw := c.raw
+		if c.line.Filter == filter {
+			continue
+		}
+		if raw == nil {
+			isOld := func(list []sealed) []sealed {
+				return slices.DeleteFunc(slices.Clone(list), func(one sealed) bool { return !c.named[one.Name] })
+			}
+			c.line.vouch(isOld(lines), isOld(rows)) // in both folders it is DAY.jsonl
+			if raw, err = c.line.line(); err != nil {
+				return nil, err
+			}
+		}
+		text = append(append(text, bytes.TrimSuffix(raw, []byte("\n"))...), '\n')
+	}
+	return text, nil
+}
+
+// lookUnchanged looks at the files of the day, and returns ErrChanged when there are segments that this run has neither
+// read nor written. That one is gone shows in the number of lines.
+func (d *Day) lookUnchanged(ctx context.Context) (standing, error) {
+	files, err := d.ledger.look(ctx, d.day)
+	for _, s := range files.segments {
+		if size, read := d.sizes[s.file]; err == nil && !d.ledger.isOwn(s) && (!read || size != s.size) {
+			err = ErrChanged
+		}
+	}
+	return files, err
+}
+
+// fill completes the day line with what is known of the recordings.
+func (d *Day) fill(line *DayLine) error {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if line.Lines != d.lines {
+		return fmt.Errorf("%d lines noted, %d stored: %w", d.lines, line.Lines, ErrChanged)
+	}
+	line.Day, line.Closed, line.Run, line.Time = d.day, true, d.ledger.run, timeOrNow(line.Time)
+	d.count(line)
+	return nil
+}
+
+// count counts the recordings in a day line.
+func (d *Day) count(line *DayLine) {
+	line.Recordings, line.ByOutcome, line.Bytes = len(d.fold.list), map[Outcome]int{}, 0
+	for _, e := range d.fold.list {
+		line.ByOutcome[e.outcome]++
+		if e.outcome == Archived {
+			line.Bytes += e.size
+		}
+	}
+}
+
+// setClosing replaces the day line for a filter by one that this run has written.
+func (d *Day) setClosing(text []byte) error {
+	c, err := newClosing(d.day, text)
+	if err != nil {
+		return err
+	}
+	c.file = closedFile(d.day)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closings = append(slices.DeleteFunc(slices.Clone(d.closings), func(old *closing) bool {
+		return old.line.Filter == c.line.Filter
+	}), c)
+	return nil
+}

@@ -1,0 +1,77 @@
+package manifest
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// History is what the lines of a recording come to that noted a refusal. It does not depend on the deciding line.
+type History struct {
+	// Since is from when giving up counts: the latest of FirstSeen, the last damaged line and the last line with
+	// Again. The rest is of lines that are not older.
+	Since           time.Time
+	NotFoundSince   time.Time // of the first line with CauseNotFound, zero for none
+	NotFoundListing string    // the listing whose link was answered so then
+	LastNotFound    time.Time // of the last such line
+	NotFounds       int       // distinct listings of such lines
+	Refusals        int       // UTC dates on which a run noted its first outcome that waits
+}
+
+// mark is a line that History looks at.
+type mark struct {
+	time         int64
+	run, listing string
+	waits        bool // the outcome is one of those that wait
+	notFound     bool
+	again        bool // from here on everything counts anew
+}
+
+// mark keeps of a line what history needs.
+func (f *fold) mark(e *entry, v *view) {
+	outcome := Outcome(v.outcome)
+	m := mark{
+		time: v.time, run: f.strings.of(v.run), listing: f.strings.of(v.listing),
+		waits: waiting(outcome), again: v.again || outcome == Damaged,
+		notFound: string(v.cause) == CauseNotFound && !outcome.Final(),
+	}
+	if !m.waits && !m.again && !m.notFound {
+		return
+	}
+	if e.more == nil {
+		e.more = &more{}
+	}
+	e.more.marks = append(e.more.marks, m)
+}
+
+// history takes the marks of a recording together, whatever their order.
+func history(marks []mark, first int64) History {
+	marks = slices.SortedStableFunc(slices.Values(marks), func(a, b mark) int {
+		return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.run, b.run))
+	})
+	since := first
+	for _, m := range marks {
+		if m.again {
+			since = max(since, m.time)
+		}
+	}
+	h := History{Since: unixTime(since)}
+	runs, dates, listings := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, m := range marks {
+		if m.time < since {
+			continue
+		}
+		if m.waits && !runs[m.run] {
+			runs[m.run] = true
+			dates[unixTime(m.time).Format(time.DateOnly)] = true
+		}
+		if m.notFound {
+			if len(listings) == 0 {
+				h.NotFoundSince, h.NotFoundListing = unixTime(m.time), m.listing
+			}
+			listings[m.listing], h.LastNotFound = true, unixTime(m.time)
+		}
+	}
+	h.NotFounds, h.Refusals = len(listings), len(dates)
+	return h
+}

@@ -1,0 +1,63 @@
+package manifest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+)
+
+// sealed is a segment as a day line names it, and the digests of its lines: each in hex, with a line feed.
+type sealed struct {
+	Segment
+	digests []byte
+	torn    bool // it ends in a torn line
+}
+
+// seal reads segments and hashes them and their lines.
+func (l *Ledger) seal(ctx context.Context, segments []segment) ([]sealed, error) {
+	var list []sealed
+	for _, s := range segments {
+		var one sealed
+		file := sha256.New()
+		r := l.read(ctx, s, maxCallLine, 0)
+		r.copyTo(file)
+		for r.next() {
+			one.digests = append(appendDigest(one.digests, r.line), '\n')
+		}
+		if r.err != nil {
+			return nil, r.err
+		}
+		one.Segment = Segment{Name: s.name(), Bytes: r.file.n, SHA256: hex.EncodeToString(file.Sum(nil))}
+		one.torn = r.torn
+		list = append(list, one)
+	}
+	return list, nil
+}
+
+// root returns the root over the lines of segments, and their number.
+func root(segments []sealed) (sum string, lines int64) {
+	h := sha256.New()
+	for _, s := range segments {
+		h.Write(s.digests)
+		lines += int64(len(s.digests) / (digestLen + 1))
+	}
+	return hex.EncodeToString(h.Sum(nil)), lines
+}
+
+const (
+	digestMark = `,"digest":"`
+	digestLen  = 2 * sha256.Size
+)
+
+// appendDigest appends a line's digest in hex: its SHA-256, or what the line of an erased one says at its end.
+func appendDigest(to, line []byte) []byte {
+	if rest, ok := bytes.CutSuffix(line, []byte(`"}`)); ok && len(rest) > digestLen {
+		digest := rest[len(rest)-digestLen:]
+		if bytes.HasSuffix(rest[:len(rest)-digestLen], []byte(digestMark)) && isSHA256(string(digest)) {
+			return append(to, digest...)
+		}
+	}
+	sum := sha256.Sum256(line)
+	return hex.AppendEncode(to, sum[:])
+}

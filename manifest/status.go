@@ -1,0 +1,66 @@
+package manifest
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Status is what a cheap look tells of a day.
+type Status struct {
+	Day    string    // 2006-01-02
+	Known  bool      // manifest/ holds a file of the day; false for one that calls/ alone knows
+	Lines  []DayLine // those that hold. Where the one without a filter does, others may be left out
+	Newest time.Time // when the newest of its files in manifest/ was written
+}
+
+// Line returns the day line that closes the day for a filter: the one with that filter, else the one without.
+func (s Status) Line(filter string) (DayLine, bool) { return lineFor(s.Lines, filter) }
+
+func lineFor(lines []DayLine, filter string) (DayLine, bool) {
+	for _, want := range []string{filter, ""} {
+		for _, line := range lines {
+			if line.Filter == want {
+				return line, true
+			}
+		}
+	}
+	return DayLine{}, false
+}
+
+// Status looks at one day: it lists the day's files and reads closed.json. Only where a day line does not name every
+// segment is the day read whole. A day of which nothing is known has no lines, and so has one with lines
+// that cannot be read, of which Load tells.
+func (l *Ledger) Status(ctx context.Context, day string) (Status, error) {
+	status := Status{Day: day}
+	if err := checkDay(day); err != nil {
+		return status, err
+	}
+	files, err := l.look(ctx, day)
+	if err != nil {
+		return status, err
+	}
+	status.Known = len(files.segments) > 0 || len(files.closings) > 0 || !files.newest.IsZero()
+	status.Newest = files.newest
+	isSure := true
+	for _, c := range files.closings {
+		if c.holds() && c.namesAll(files.segments) {
+			status.Lines = append(status.Lines, c.line)
+		} else if c.holds() {
+			isSure = false
+		}
+	}
+	if _, ok := lineFor(status.Lines, ""); ok || isSure {
+		return status, nil
+	}
+	l.whole.Lock()
+	defer l.whole.Unlock()
+	d, err := l.readDay(ctx, files, reading{})
+	if bad := (*BadLineError)(nil); errors.As(err, &bad) {
+		return status, nil
+	}
+	if err == nil {
+		status.Lines = d.Lines()
+	}
+	return status, err
+}
