@@ -23,9 +23,9 @@ type zoneCheck struct {
 }
 
 const (
-	zoneSamples    = 200
-	zoneFewest     = 5
-	zoneLargestGap = 10 * time.Minute
+	zoneSamples = 200
+	zoneMin     = 5
+	zoneMaxGap  = 10 * time.Minute
 )
 
 // note takes the samples of one page.
@@ -47,16 +47,16 @@ func (z *zoneCheck) note(calls []fetcher.Call) {
 func (z *zoneCheck) warn(r *run) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	if len(z.offsets) < zoneFewest || z.warned {
+	if len(z.offsets) < zoneMin || z.warned {
 		return
 	}
 	slices.Sort(z.offsets)
 	median := z.offsets[len(z.offsets)/2]
-	if median.Abs() <= zoneLargestGap {
+	if median.Abs() <= zoneMaxGap {
 		return
 	}
 	z.warned = true
-	r.warn(fmt.Sprintf("call dates and the times in file names are %s apart: check --time-zone (now %s)",
+	r.sum.warn(r.log, fmt.Sprintf("call dates and the times in file names are %s apart: check --time-zone (now %s)",
 		median.Abs().Round(time.Minute), z.location))
 }
 
@@ -64,34 +64,20 @@ func (z *zoneCheck) warn(r *run) {
 type accountCheck struct {
 	mu      sync.Mutex
 	archive manifest.Archive
+	votes   map[string]int
 }
 
-// check fails when most recordings of a page belong to another account than the
-// archive's, and notes the account of a new archive.
+// minVotes is how many links must agree before they say which account they are of.
+const minVotes = 20
+
+// check fails when the links of this run belong to another account than the archive's, and
+// notes the account of a new archive.
 func (c *accountCheck) check(r *run, calls []fetcher.Call) error {
-	votes := map[string]int{}
-	voters := 0
-	for i := range calls {
-		for j := range calls[i].Recordings {
-			if id := calls[i].Recordings[j].AccountID(); id != "" {
-				votes[id]++
-				voters++
-			}
-		}
-	}
-	account := ""
-	for id, count := range votes {
-		if count*2 > voters {
-			account = id
-		}
-	}
-	if account == "" {
-		return nil
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	account := c.count(calls)
 	switch {
-	case c.archive.AccountID == account:
+	case account == "" || c.archive.AccountID == account:
 		return nil
 	case c.archive.AccountID != "":
 		return &OtherArchiveError{Of: OfAccount, Archive: c.archive.AccountID, Run: account}
@@ -99,16 +85,50 @@ func (c *accountCheck) check(r *run, calls []fetcher.Call) error {
 		return nil
 	}
 	c.archive.AccountID = account
-	err := r.Ledger.SaveArchive(r.hard, c.archive)
-	if errors.Is(err, fs.ErrExist) { // another run noted it first
-		noted, readErr := r.Ledger.Archive(r.hard)
-		if readErr == nil && noted.AccountID == account {
+	err := r.patiently(func() error { return r.ledger.SaveArchive(r.hard, c.archive) })
+	if errors.Is(err, fs.ErrExist) { // another run wrote it first, or this one without an answer
+		var noted manifest.Archive
+		err = r.patiently(func() (err error) {
+			noted, err = r.ledger.Archive(r.hard)
+			return err
+		})
+		switch {
+		case err == nil && noted.AccountID == account:
+			return nil
+		case err == nil && noted.AccountID != "":
+			return &OtherArchiveError{Of: OfAccount, Archive: noted.AccountID, Run: account}
+		case err == nil: // the next page tries again
+			c.archive = noted
 			return nil
 		}
-		return &OtherArchiveError{Of: OfAccount, Archive: noted.AccountID, Run: account}
 	}
 	if err != nil {
 		return fmt.Errorf("note the archive's account: %w", err)
 	}
 	return nil
+}
+
+// count takes the account ids of links, and returns the one that enough links agree on.
+func (c *accountCheck) count(calls []fetcher.Call) string {
+	if c.votes == nil {
+		c.votes = map[string]int{}
+	}
+	for i := range calls {
+		for j := range calls[i].Recordings {
+			if id := calls[i].Recordings[j].AccountID(); id != "" && len(c.votes) < maxHosts {
+				c.votes[id]++
+			}
+		}
+	}
+	total, best, account := 0, 0, ""
+	for id, n := range c.votes {
+		total += n
+		if n > best {
+			best, account = n, id
+		}
+	}
+	if best < minVotes || best*2 <= total {
+		return ""
+	}
+	return account
 }

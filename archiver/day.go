@@ -1,462 +1,331 @@
 package archiver
 
 import (
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
-	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"convoso-archiver/fetcher"
 	"convoso-archiver/manifest"
 )
 
-// endBefore is how long before now the current day is listed to: younger calls
-// have no recording yet, and the newest rows change while they are paged.
-const endBefore = 5 * time.Minute
+// day is one call day in work. One goroutine owns it: it lists the day, waits for its
+// recordings, and has it judged. The workers reach the part behind mu alone.
+type day struct {
+	date   fetcher.Date
+	ledger *manifest.Day
+	ids    *identities
 
-const (
-	reasonUnlisted  = "no longer listed"
-	reasonNameless  = "no id and no link until the audio was purged"
-	reasonUnsettled = "the day has not settled"
-	reasonStopped   = "the run stopped before the day was done"
-)
+	// What was asked for.
+	span   fetcher.Window
+	entire bool // all of the day
+	cut    bool // by the present
+	begun  time.Time
+	// settled and expired are as of begun. The clocks may say otherwise when the day is
+	// judged.
+	settled, expired bool
 
-// dayRun is the work on one planned day.
-type dayRun struct {
-	*run
-	plannedDay
-	ledger  *sharedDay
-	age     dayAge
-	cut     bool   // a part of the day was still to come
-	listing string // names this listing in lines
-	begun   time.Time
-	before  manifest.DayLine // the line that closed the day until now
-	closed  bool             // there is one
-
-	owed      sync.WaitGroup                     // jobs handed out and not done
-	abandoned atomic.Bool                        // a recording was listed and not worked
-	nameless  map[string]string                  // call ids by identity
-	strays    map[*sharedDay]map[string]struct{} // recordings of other days, which are held
-	doubts    []string
+	// What came of the listing.
+	listingID string
+	listing   *listing // nil until the listing has come to its end
 	windows   []fetcher.WindowResult
+	doubts    []fetcher.Doubt
+	failure   string
+	strays    int // rows of other days, whose lines the window lines of this one wait for
+
+	// What was found out for judge, beside the evidence of the run.
+	control, delivered, lookedUp, rows, recorded answer
+	elsewhere                                    map[string]bool
+	stored                                       map[string]*candidate
+
+	streak streak
+
+	mu        sync.Mutex
+	idle      *sync.Cond
+	owed      int                // recordings handed to workers and not done
+	abandoned int                // of those, without a line because the run ends
+	unsaved   int                // recordings that the store did not take
+	listed    map[string]bool    // identities that the listing named
+	refusals  map[string]refusal // by identity
+	nameless  map[string]bool    // identities
+	broken    error              // why lines of what the day listed are missing
+	aside     string             // why it was set aside
 }
 
-// workDay lists one day, has its recordings worked, and closes it where it can.
-func (r *run) workDay(p plannedDay) error {
-	r.beginDay(p.date)
-	defer r.endDay(p.date)
-	status, err := r.look(p.date)
-	switch {
-	case r.concernsDayAlone(err):
-		r.leaveUnreadable(p.date, err)
-		return nil
-	case err != nil:
-		r.leaveUndone(p.date, r.config.settled(r.now(), p.date))
-		return fmt.Errorf("read state of %s: %w", p.date, err)
-	case r.skips(status):
-		r.count(func(s *Summary) { s.DaysSkipped++ })
-		return nil
-	}
-	now := r.now()
-	cut := false
-	if latest := fetcher.Wall(now.Add(-endBefore), r.config.Zone); p.span.To.After(latest) {
-		p.span.To, cut = latest, true
-	}
-	if !p.span.To.After(p.span.From) {
-		r.leaveOpen(OpenDay{Day: string(p.date), Reasons: []string{reasonUnsettled}})
-		return nil
-	}
-	r.room.enter(p.date)
-	defer r.room.leave(p.date)
-	d := &dayRun{
-		run: r, plannedDay: p, begun: now, cut: cut,
-		age:      r.ageOf(p.date, now),
-		nameless: map[string]string{},
-		strays:   map[*sharedDay]map[string]struct{}{},
-	}
-	switch err := r.room.load(r.soft, p.date, d.load); {
-	case isBadLine(err):
-		r.leaveUnreadable(p.date, err)
-		return nil
-	case err != nil:
-		r.leaveUndone(p.date, d.age.settled)
-		return err
-	}
-	return d.work()
+// refusal is what a recording met with in this run.
+type refusal struct {
+	cause, host string
+	moment      int64
 }
 
-// load takes the day's ledger, and begins its listing.
-func (d *dayRun) load() (err error) {
-	if d.ledger, err = d.acquire(d.date); err != nil {
-		return err
+func newDay(p plannedDay, ledger *manifest.Day) *day {
+	d := &day{
+		date: p.date, ledger: ledger, span: p.span, entire: p.whole, ids: newIdentities(),
+		listed: map[string]bool{}, refusals: map[string]refusal{}, nameless: map[string]bool{}, stored: map[string]*candidate{},
 	}
-	d.before, d.closed = d.ledger.Closed()
-	d.listing = d.config.Run + "." + strconv.FormatInt(d.listings.Add(1), 10)
-	return nil
-}
-
-func isBadLine(err error) bool {
-	_, ok := errors.AsType[*manifest.BadLineError](err)
-	return ok
-}
-
-// isUnreadable reports whether a day could not be loaded for what is wrong with that
-// day alone.
-func (r *run) isUnreadable(date fetcher.Date, err error) bool {
-	if isBadLine(err) {
-		return true
+	d.idle = sync.NewCond(&d.mu)
+	for id, s := range ledger.Recordings() {
+		d.ids.add(id, &s)
 	}
-	_, err = r.look(date)
-	return r.concernsDayAlone(err)
+	return d
 }
 
-func (r *run) ageOf(date fetcher.Date, now time.Time) dayAge {
-	return dayAge{settled: r.config.settled(now, date), expired: r.config.expired(now, date)}
-}
-
-// skips reports whether a day needs no look at all.
-func (r *run) skips(status manifest.DayStatus) bool {
-	if r.config.Relist || !status.ClosedFor(r.config.Filter.String()) {
+// list notes that a recording is listed, and reports whether it is for the first time.
+func (d *day) list(identity string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.listed[identity] {
 		return false
 	}
-	for outcome := range r.config.Retry {
-		if status.DayLine.ByOutcome[outcome] > 0 {
-			return false
-		}
-	}
+	d.listed[identity] = true
 	return true
 }
 
-func (d *dayRun) work() error {
-	err := d.list()
-	d.room.leave(d.date)
-	d.owed.Wait()
-	if d.ledger.wait() {
-		d.abandoned.Store(true) // by another listing that had this day's recordings first
+// owe makes the day wait for a recording that a worker gets.
+func (d *day) owe() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.owed++
+}
+
+// repay tells that a recording has its line, or was abandoned without one.
+func (d *day) repay(abandoned bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.owed--
+	if abandoned {
+		d.abandoned++
 	}
+	d.idle.Broadcast()
+}
+
+// wait returns when no recording of the day is under way. The workers end every job, so it
+// needs no context.
+func (d *day) wait() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for d.owed > 0 {
+		d.idle.Wait()
+	}
+}
+
+// refused remembers what a recording met with.
+func (d *day) refused(identity string, f *finding) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refusals[identity] = refusal{cause: f.cause, host: f.host, moment: f.moment}
+}
+
+// unstored counts a recording that the store did not take.
+func (d *day) unstored() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.unsaved++
+}
+
+// fail notes why lines of what the day listed are missing.
+func (d *day) fail(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.broken == nil {
+		d.broken = err
+	}
+}
+
+func (d *day) isAside() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.aside != ""
+}
+
+func (d *day) setAside(reason string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.aside = reason
+}
+
+// isUndone reports whether the run ended before every recording was worked.
+func (d *day) isUndone() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.abandoned > d.unsaved && d.aside == "" && d.broken == nil
+}
+
+// hasUnnoted reports whether a recording that was listed may have no line.
+func (d *day) hasUnnoted() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.abandoned > 0 || d.broken != nil
+}
+
+// maxRefused is how many recordings of a day in a row may be "not found", or be refused by
+// 401 or 403, before that is taken for an outage.
+const maxRefused = 50
+
+// streak counts bad answers in a row about the recordings of one day. Its zero value is
+// ready, and it is safe for concurrent use.
+type streak struct {
+	mu               sync.Mutex
+	notFound, denied int
+	cleared          bool // a witness has shown that the host is well
+}
+
+// good ends a streak.
+func (s *streak) good() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.notFound, s.denied = 0, 0
+}
+
+// bad counts an answer, and reports whether a streak is too long. "Not found" is expected
+// on a day whose audio the vendor has deleted.
+func (s *streak) bad(f *finding, expired bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
-	case err != nil, d.soft.Err() != nil, d.abandoned.Load():
-		d.leaveUnfinished()
-		d.letGo()
-		if d.soft.Err() != nil {
-			return nil // the run knows why
-		}
-		return err
-	case d.config.DryRun:
-		d.count(func(s *Summary) { s.Pending += len(d.nameless) })
-		d.letGo()
-		return nil
+	case f.notFound() && expired, s.cleared:
+	case f.notFound():
+		s.notFound++
+		s.denied = 0
+	case f.denied():
+		s.denied++
+	default:
+		s.denied = 0
 	}
-	if d.hasUnprovedVerdict(d.date) || !d.straysNoted() {
-		d.postpone(d) // until it is known whether the host had an outage
-	} else if err := d.conclude(); err != nil {
-		return err
+	if s.notFound < maxRefused && s.denied < maxRefused {
+		return false
 	}
-	return d.concludeReady()
-}
-
-// letGo releases the ledgers that the listing holds.
-func (d *dayRun) letGo() {
-	for day := range d.strays {
-		d.release(day)
-	}
-	d.release(d.ledger)
-}
-
-// expectStray remembers a recording of another day that this listing holds: before it
-// has a line of its own, no line may say what was listed.
-func (d *dayRun) expectStray(day *sharedDay, identity string) {
-	if d.strays[day] == nil {
-		d.retain(day)
-		d.strays[day] = map[string]struct{}{}
-	}
-	d.strays[day][identity] = struct{}{}
-}
-
-// straysNoted reports whether all of them have a line, as far as that is known now.
-func (d *dayRun) straysNoted() bool {
-	for day, identities := range d.strays {
-		for identity := range identities {
-			if _, noted := day.Recording(identity); !noted {
-				return false
-			}
-		}
-	}
+	s.notFound, s.denied = 0, 0
 	return true
 }
 
-// list pages through the day and hands its recordings to the workers. A window is
-// listed again to prove it whole on a settled day alone: another one would change
-// between two passes.
-func (d *dayRun) list() error {
-	listing := d.Source.Day(d.date, d.span, d.config.Filter, d.age.settled)
-	room := func(ctx context.Context) error { return d.room.wait(ctx, d.date) }
-	for page, err := range listing.Pages(d.soft, room) {
-		if err != nil {
-			return err
-		}
-		if err := d.workPage(page); err != nil {
-			return err
-		}
-		if err := d.concludeReady(); err != nil {
-			return err
-		}
-	}
-	d.doubts = append(d.doubts, listing.Doubts()...)
-	d.windows = listing.Windows()
-	d.count(func(s *Summary) {
-		s.DaysListed++
-		for _, w := range d.windows {
-			s.Calls += w.DayCalls
-		}
-	})
-	return nil
+// clear notes that the host is well all the same.
+func (s *streak) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cleared = true
 }
 
-// workPage decides a page, and then hands out what is to be fetched: that may take
-// long, and the page, which is much larger, goes meanwhile.
-func (d *dayRun) workPage(page *fetcher.Page) error {
-	jobs, err := d.decidePage(page)
-	for _, j := range jobs {
-		if err == nil {
-			err = d.handOut(j)
-		} else {
-			j.end(true)
-		}
-	}
-	return err
+// callFacts are what is kept of a call for one of its recordings when the page that listed
+// it is gone.
+type callFacts struct {
+	id     string
+	length string            // call_length in seconds, "" where it is not known
+	date   time.Time         // wall clock; the start of its day where call_date cannot be read
+	fields map[string]string // that the key template names; nil where it names none of a call's
 }
 
-// handOut gives a job to the workers, or abandons it when the run is asked to stop.
-func (d *dayRun) handOut(j *job) error {
-	select {
-	case d.jobs <- j:
-		return nil
-	case <-d.soft.Done():
-		j.end(true)
-		return context.Cause(d.soft)
+// factsOf takes the facts from a row.
+func (m *keyMaker) factsOf(date fetcher.Date, call *fetcher.Call) callFacts {
+	f := callFacts{id: call.ID, length: call.CallLength}
+	at, readable := call.Date()
+	if !readable {
+		at, _ = fetcher.ParseWall(string(date))
 	}
+	f.date = at
+	if !m.template.NamesOnly("recording_id", "filename", "type", "new") {
+		f.fields = m.template.Pick(call.Fields()) // which reads the whole row
+	}
+	return f
 }
 
-// decidePage notes the calls of a page, and returns its recordings that are to be
-// fetched; also beside an error.
-func (d *dayRun) decidePage(page *fetcher.Page) (jobs []*job, err error) {
-	d.zone.note(page.Calls)
-	if err := d.account.check(d.run, page.Calls); err != nil {
-		return nil, err
+// listingOf turns what the fetcher says of a listing into facts for judge.
+func listingOf(d *day, result fetcher.ListingResult) *listing {
+	l := &listing{ID: d.listingID, At: d.begun, Settled: d.settled, Cut: d.cut, Whole: true, Complete: true}
+	for _, w := range result.Windows {
+		l.Rows, l.Total = l.Rows+w.Rows, l.Total+max(w.Total, 0)
+		l.Calls, l.Recordings = l.Calls+w.DayCalls, l.Recordings+w.Recordings
+		l.Counted += w.Calls
+		l.Whole, l.Complete = l.Whole && w.Whole, l.Complete && w.Complete
+		l.Unlistable = l.Unlistable || w.Unlistable
+		l.Stray += w.Stray
+		l.CallsSHA256 = join(l.CallsSHA256, w.CallsSHA256)
+		l.StraySHA256 = join(l.StraySHA256, w.StraySHA256)
 	}
-	days := map[fetcher.Date]*sharedDay{d.date: d.ledger}
-	defer func() {
-		for date, day := range days {
-			if date != d.date {
-				d.release(day)
-			}
+	for _, found := range result.Doubts {
+		d := doubt{Text: found.Text, Count: found.Count}
+		switch found.Kind {
+		case fetcher.DoubtStray: // judged by its own rule
+		case fetcher.DoubtTotal, fetcher.DoubtNoTotal, fetcher.DoubtUnlistable:
+			l.Whole = false
+			l.Shortfalls = append(l.Shortfalls, d)
+		default:
+			l.Doubts = append(l.Doubts, d)
 		}
-	}()
-	work := map[*sharedDay][]*fetcher.Call{}
-	for i := range page.Calls {
-		if page.Calls[i].RecordingUnreadable {
-			d.doubts = append(d.doubts, "a call's recording field cannot be read")
-		}
-		// While a call runs its audio is not complete; a row that still says so
-		// when the day has settled is taken at its word no longer.
-		if len(page.Calls[i].Recordings) == 0 || page.Calls[i].InProgress() && !d.age.settled {
+	}
+	return l
+}
+
+func join(a, b string) string {
+	switch {
+	case a == "":
+		return b
+	case b == "":
+		return a
+	}
+	return hashOfSorted([]string{a, b})
+}
+
+// earlierListings groups the window lines of a day by listing, oldest first: those of all
+// of the day, with the given filter.
+func earlierListings(windows []manifest.Window, date fetcher.Date, filter string, end time.Time, settle time.Duration) []listing {
+	type group struct {
+		listing
+		from, to string
+	}
+	var groups []*group
+	byID := map[string]*group{}
+	for _, w := range windows {
+		if w.Filter != filter {
 			continue
 		}
-		call := &page.Calls[i]
-		day, ok := days[call.Day]
-		if !ok {
-			var err error
-			if day, err = d.acquire(call.Day); err != nil {
-				if d.isUnreadable(call.Day, err) {
-					continue // the day in work stays open for this row in any case
-				}
-				return nil, err
-			}
-			days[call.Day] = day
+		g := byID[w.Listing]
+		if g == nil {
+			g = &group{listing: listing{ID: w.Listing, At: w.ListedAt, Whole: true, Complete: true}, from: w.From, to: w.To}
+			g.Settled = w.ListedAt.Sub(end) >= settle
+			g.Missing, g.MissingSHA256 = w.Missing, w.MissingSHA256
+			byID[w.Listing] = g
+			groups = append(groups, g)
 		}
-		work[day] = append(work[day], call)
+		g.from, g.to = min(g.from, w.From), max(g.to, w.To)
+		g.Rows, g.Total = g.Rows+w.Rows, g.Total+max(w.Total, 0)
+		g.Calls, g.Recordings = g.Calls+w.Calls, g.Recordings+w.Recordings
+		g.Whole, g.Complete = g.Whole && w.Whole, g.Complete && w.Complete
+		g.Unlistable = g.Unlistable || w.Unlistable
+		g.Stray += w.Stray
+		g.CallsSHA256 = join(g.CallsSHA256, w.CallsSHA256)
+		g.StraySHA256 = join(g.StraySHA256, w.StraySHA256)
 	}
-	for day, calls := range work {
-		if err := d.noteCalls(day, calls); err != nil {
-			return jobs, err
-		}
-		for _, call := range calls {
-			for i := range call.Recordings {
-				j, err := d.decide(day, call, call.Recordings[i])
-				if err != nil {
-					return jobs, err
-				}
-				if j != nil {
-					jobs = append(jobs, j)
-				}
-			}
+	first, last := string(date)+" 00:00:00", string(date.AddDays(1))+" 00:00:00"
+	var list []listing
+	for _, g := range groups {
+		// A listing of the same day while it went on ends where the present cut it.
+		if g.from <= first && (g.to >= last || !g.Settled) {
+			g.Cut = g.to < last
+			list = append(list, g.listing)
 		}
 	}
-	return jobs, nil
+	return list
 }
 
-// noteCalls keeps the rows, before any line of their recordings.
-func (d *dayRun) noteCalls(day *sharedDay, calls []*fetcher.Call) error {
-	if d.config.DryRun {
-		return nil
+// lines makes the window lines of a day's listing.
+func (d *day) lines(filter, run string, now time.Time, v *verdicts) []manifest.Window {
+	lines := make([]manifest.Window, 0, len(d.windows))
+	doubts := []string{}
+	for _, found := range d.doubts {
+		doubts = append(doubts, doubt{Text: found.Text, Count: found.Count}.counted())
 	}
-	size := 0
-	for _, call := range calls {
-		size += len(call.Raw)
-	}
-	text := make([]byte, 0, size) // of all rows: they seldom become longer without links
-	rows := make([]manifest.Call, 0, len(calls))
-	for _, call := range calls {
-		begin := len(text)
-		var err error
-		if text, err = call.AppendRowWithoutLinks(text); err != nil {
-			return err
-		}
-		row := text[begin:len(text):len(text)]
-		rows = append(rows, manifest.Call{CallID: noteID(call, row), Time: d.now().UTC(), Run: d.config.Run, Row: row})
-	}
-	if err := day.NoteCalls(d.hard, rows); err != nil {
-		return fmt.Errorf("note calls of %s: %w", day.date, err)
-	}
-	return nil
-}
-
-// noteID returns what a row is noted under: the call's id, or without one a name made
-// of the row without its links, which may differ in each listing.
-func noteID(call *fetcher.Call, row []byte) string {
-	if call.ID != "" {
-		return call.ID
-	}
-	sum := sha256.Sum256(row)
-	return "row-" + hex.EncodeToString(sum[:8])
-}
-
-// decide skips a recording that is final, notes one that has no link yet, and returns
-// the job of fetching any other.
-func (d *dayRun) decide(day *sharedDay, call *fetcher.Call, recording fetcher.Recording) (j *job, err error) {
-	if recording.ID == "" && recording.Link == "" {
-		d.decideNameless(day, call, recording.Identity)
-		return nil, nil
-	}
-	if day != d.ledger && (recording.Link != "" || !call.InProgress()) {
-		d.expectStray(day, recording.Identity)
-	}
-	if !day.take(recording.Identity) {
-		return nil, nil
-	}
-	defer func() {
-		if j == nil {
-			day.repay(false)
-		}
-	}()
-	d.count(func(s *Summary) { s.Recordings++ })
-	prior, known := day.Recording(recording.Identity)
-	again := d.config.Retry[prior.Outcome] && recording.Link != ""
-	if known && final(prior, d.config.GiveUp) && !again {
-		d.count(func(s *Summary) { s.Known++ })
-		return nil, nil
-	}
-	if recording.Link == "" {
-		if call.InProgress() {
-			return nil, nil
-		}
-		return nil, d.noteLinkless(day, call, recording, prior, known)
-	}
-	if d.config.DryRun {
-		d.count(func(s *Summary) {
-			s.ToFetch++
-			seconds, _ := strconv.ParseInt(call.CallLength, 10, 32)
-			s.EstimatedBytes += seconds * bytesPerSecond
+	for _, w := range d.windows {
+		lines = append(lines, manifest.Window{
+			From: w.From.Format(fetcher.WallLayout), To: w.To.Format(fetcher.WallLayout),
+			Filter: filter, Listing: d.listingID, Rows: w.Rows, Total: w.Total, Calls: w.DayCalls, Recordings: w.Recordings,
+			Whole: w.Whole && len(d.listing.Doubts) == 0, Complete: w.Complete, Unlistable: w.Unlistable, Doubts: doubts, CallsSHA256: w.CallsSHA256,
+			Missing: v.Missing, MissingSHA256: v.MissingSHA256, Stray: w.Stray, StraySHA256: w.StraySHA256,
+			ListedAt: d.begun.UTC(), Time: now, Run: run,
 		})
-		return nil, nil
 	}
-	j = &job{owner: d, day: day, call: d.factsOf(day, call), recording: recording, prior: prior, age: d.ageOf(day.date, d.now())}
-	d.owe(j)
-	return j, nil
+	return lines
 }
 
-// decideNameless remembers a recording that has neither id nor link. Another day's
-// keeps this one open in any case, and is counted where it belongs.
-func (d *dayRun) decideNameless(day *sharedDay, call *fetcher.Call, identity string) {
-	if day != d.ledger || call.InProgress() || !day.take(identity) {
-		return
-	}
-	defer day.repay(false)
-	d.count(func(s *Summary) { s.Recordings++ })
-	if _, writtenOff := day.Recording(identity); writtenOff {
-		d.count(func(s *Summary) { s.Known++ })
-		return
-	}
-	d.nameless[identity] = call.ID // its identity will be another once it has a link
-}
-
-// bytesPerSecond is the rate of the vendor's audio: 64 kbit/s.
-const bytesPerSecond = 8000
-
-// noteLinkless notes that a recording has no link yet, once, and once more when
-// that makes it final.
-func (d *dayRun) noteLinkless(day *sharedDay, call *fetcher.Call, recording fetcher.Recording, prior manifest.State, known bool) error {
-	now := d.now().UTC()
-	givenUp := known && prior.Outcome != manifest.Damaged && !now.Before(prior.FirstSeen.Add(d.config.GiveUp))
-	d.count(func(s *Summary) {
-		s.Pending++
-		if givenUp {
-			s.GivenUp++
-		}
-	})
-	if d.config.DryRun || known && !givenUp {
-		return nil
-	}
-	line := manifest.Recording{
-		RecordingID: recording.Identity, Outcome: manifest.Pending, Time: now, Run: d.config.Run, Key: d.wantedKey(d.factsOf(day, call), recording),
-		CallID: call.ID, FirstSeen: firstSeen(prior, now), Attempts: prior.Attempts, Reason: manifest.ReasonNoLink,
-	}
-	return d.note(day, line)
-}
-
-func firstSeen(prior manifest.State, now time.Time) time.Time {
-	if prior.FirstSeen.IsZero() {
-		return now
-	}
-	return prior.FirstSeen
-}
-
-func (r *run) beginDay(date fetcher.Date) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.active[date] = true
-}
-
-func (r *run) endDay(date fetcher.Date) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.active, date)
-	r.left--
-}
-
-// leaveUndone counts a day that a run came to and did not get done with.
-func (r *run) leaveUndone(date fetcher.Date, settled bool) {
-	r.leaveOpen(OpenDay{Day: string(date), Settled: settled, Reasons: []string{reasonStopped}})
-}
-
-// leaveUnreadable counts a day of which it is not known what it holds, so that nothing
-// may be decided on it.
-func (r *run) leaveUnreadable(date fetcher.Date, err error) {
-	reason := err.Error()
-	if isBadLine(err) {
-		reason += ": run verify --repair"
-	}
-	r.leaveOpen(OpenDay{Day: string(date), Settled: r.config.settled(r.now(), date), Unreadable: true, Reasons: []string{reason}})
-}
-
-// leaveOpen counts a day that stays open.
-func (r *run) leaveOpen(day OpenDay) {
-	r.count(func(s *Summary) { s.OpenDays = append(s.OpenDays, day) })
-	r.Logger.Info("day stays open", "day", day.Day, "settled", day.Settled, "waiting", day.Waiting, "reasons", day.Reasons)
-}
+// String names the day.
+func (d *day) String() string { return fmt.Sprint(d.date) }

@@ -1,188 +1,219 @@
 package archiver
 
 import (
-	"bytes"
-	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
+	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"convoso-archiver/archiver/audio"
-	"convoso-archiver/archiver/key"
 	"convoso-archiver/archiver/store"
 	"convoso-archiver/fetcher"
-	"convoso-archiver/internal/retry"
 	"convoso-archiver/manifest"
 )
+
+// finding is what a request for a recording led to, when it led to no body that can be
+// stored and no further attempt of this run would change that.
+type finding struct {
+	outcome manifest.Outcome // Pending, Failed or Rejected
+	cause   string
+	reason  string
+	host    string // that was asked, "" for none
+	moment  int64
+}
+
+// notFound and denied report the two findings that in a row mean an outage.
+func (f *finding) notFound() bool { return f.cause == causeNotFound }
+func (f *finding) denied() bool   { return f.cause == causeDenied }
 
 // download is a body that came whole and is audio.
 type download struct {
 	body  *body
 	audio audio.Result
+	host  string
 }
 
-func (d *download) format() audio.Format { return d.audio.Format }
-
-func (d *download) contentType() string { return d.audio.Format.ContentType() }
-
-// remark notes what is odd about a recording that was stored all the same.
-func (d *download) remark(callLength string) string {
-	var remarks []string
-	if d.audio.LastFrameBroken {
-		remarks = append(remarks, "the last frame is incomplete")
-	}
-	if seconds, err := strconv.Atoi(callLength); err == nil && d.audio.Duration > 0 {
-		length := time.Duration(seconds) * time.Second
-		if apart := (d.audio.Duration - length).Abs(); apart > max(5*time.Second, length/10) {
-			remarks = append(remarks, fmt.Sprintf("plays %d s, call_length is %d s", int(d.audio.Duration.Seconds()), seconds))
-		}
-	}
-	return strings.Join(remarks, "; ")
+// passing is a failure that a further attempt may mend.
+type passing struct {
+	finding  finding       // what it is once the attempts are used up
+	refusing time.Duration // by 429 or 503: for how long the host has answered nothing else
+	after    time.Duration // that the host asked to wait
+	silent   time.Duration // no connection came about: for how long there was none
+	err      error
 }
 
-// download makes one request for a recording. It returns a body, or a finding that
-// no further attempt of this run would change, or an error: one that may pass, or
-// one marked with retry.Stop.
-func (r *run) download(j *job) (*download, *finding, error) {
-	answer, err := r.Source.Open(r.hard, r.soft, j.recording.Link)
+// downloader makes requests for recordings. It is safe for concurrent use.
+type downloader struct {
+	source   Source
+	evidence *evidence
+	newPart  func() (*store.Part, error)
+	received func(n int)
+}
+
+// get makes one request for a recording. Exactly one of its results is set, or the error:
+// that of the run's end, of a store without room, or one that ends the run.
+func (d *downloader) get(ctx, waiting context.Context, j *job, buffer []byte) (*download, *finding, *passing, error) {
+	link := j.recording.Link
+	host := fetcher.LinkHost(link)
+	again := j.refusals > 0 && d.evidence.wellSince(host, j.refusedAt)
+	answer, err := d.source.Open(ctx, waiting, link, again)
 	if err != nil {
-		return r.unopened(j, err)
+		return d.unanswered(ctx, waiting, link, err)
 	}
 	defer answer.Close()
-	j.attempts++
+	host = answer.Host
+	reason := fmt.Sprintf("answer %d", answer.Status)
 	switch status := answer.Status; {
 	case status == http.StatusOK:
 	case status == http.StatusNotFound || status == http.StatusGone:
-		return nil, &finding{outcome: manifest.Pending, reason: fmt.Sprintf("answer %d", status), notFound: true}, nil
+		return nil, d.found(host, manifest.Pending, causeNotFound, reason), nil, nil
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return nil, &finding{outcome: manifest.Failed, reason: fmt.Sprintf("answer %d", status), denied: true}, nil
+		return nil, d.found(host, manifest.Failed, causeDenied, reason), nil, nil
 	case status >= 500 || status == http.StatusRequestTimeout || status == http.StatusTooEarly:
-		return nil, nil, fmt.Errorf("get recording: answer %d", status)
+		return nil, nil, d.failed(host, causeStatus, errors.New(reason)), nil
 	default:
-		return nil, &finding{outcome: manifest.Failed, reason: fmt.Sprintf("answer %d", status)}, nil
+		return nil, d.found(host, manifest.Failed, causeStatus, reason), nil, nil
 	}
-	if encoding := answer.ContentEncoding; encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return nil, &finding{outcome: manifest.Rejected, reason: "an encoding that was not asked for"}, nil
+	b := newBody(buffer, d.newPart)
+	got, f, p, err := d.receive(b, answer)
+	if got == nil {
+		b.discard()
 	}
-	return r.receive(j, answer)
+	return got, f, p, err
 }
 
-// unopened judges a request that led to no answer that can be read.
-func (r *run) unopened(j *job, err error) (*download, *finding, error) {
+// found makes a finding of an answer.
+func (d *downloader) found(host string, outcome manifest.Outcome, cause, reason string) *finding {
+	return &finding{outcome: outcome, cause: cause, reason: reason, host: host, moment: d.evidence.refused(host)}
+}
+
+// failed makes a failure of an answer, or of a connection, that another attempt may mend.
+func (d *downloader) failed(host, cause string, err error) *passing {
+	f := finding{outcome: manifest.Failed, cause: cause, reason: reasonOf(err), host: host, moment: d.evidence.failed(host)}
+	return &passing{finding: f, err: err}
+}
+
+// unanswered judges a request that led to no answer that can be read.
+func (d *downloader) unanswered(ctx, waiting context.Context, link fetcher.Secret, err error) (*download, *finding, *passing, error) {
+	if ctx.Err() != nil || waiting.Err() != nil {
+		return nil, nil, nil, errStopping
+	}
+	host := fetcher.LinkHost(link)
 	if errors.Is(err, fetcher.ErrBadLink) {
-		return nil, rejected(fetcher.ErrBadLink.Error()), nil
+		return nil, &finding{outcome: manifest.Rejected, cause: causeBadLink, reason: "the link is not an address"}, nil, nil
 	}
 	if errors.Is(err, fetcher.ErrNotAllowed) {
 		if errors.Is(err, fetcher.ErrRedirected) {
-			j.attempts++
+			return nil, d.found(host, manifest.Rejected, causeHost, "a redirect points to a host that is not allowed"), nil, nil
 		}
-		return nil, rejected("the link or a redirect points to a place that is not allowed"), nil
+		origin := fetcher.LinkOrigin(link)
+		d.evidence.forbidden(origin)
+		return nil, &finding{outcome: manifest.Rejected, cause: causeHost, reason: "links to " + host + ": add --allow-host " + origin}, nil, nil
 	}
 	if _, ok := errors.AsType[*fetcher.RetryLaterError](err); ok {
-		return nil, nil, retry.Stop(err)
+		return nil, nil, nil, err
 	}
-	if r.soft.Err() != nil {
-		return nil, nil, retry.Stop(errStopping)
+	if refused, ok := errors.AsType[*fetcher.RefusedError](err); ok {
+		f := finding{outcome: manifest.Failed, cause: causeRefused, reason: reasonOf(err), host: host}
+		p := &passing{err: err}
+		f.moment, p.refusing = d.evidence.askedToWait(host)
+		if refused.RetryAfter > fetcher.MaxRetryAfter {
+			return nil, &f, nil, nil // not to be had in this run
+		}
+		p.finding, p.after = f, refused.RetryAfter
+		return nil, nil, p, nil
 	}
-	j.attempts++
-	if _, ok := errors.AsType[*fetcher.RefusedError](err); ok {
-		err = retry.Refused(err)
+	if !isUnreached(err) {
+		return nil, nil, d.failed(host, causeConnection, err), nil
 	}
-	return nil, nil, err
+	p := &passing{finding: finding{outcome: manifest.Failed, cause: causeConnection, reason: reasonOf(err), host: host}, err: err}
+	p.finding.moment, p.silent = d.evidence.unreached(host)
+	return nil, nil, p, nil
+}
+
+// isUnreached reports whether no connection to the host came about: it, or the way to it, is
+// down. A connection that breaks may be one recording's own trouble.
+func isUnreached(err error) bool {
+	operation, ok := errors.AsType[*net.OpError](err)
+	if ok && operation.Op == "dial" {
+		return true
+	}
+	_, ok = errors.AsType[*net.DNSError](err)
+	return ok
 }
 
 // receive reads an answer of 200 to its end and judges it.
-func (r *run) receive(j *job, answer *fetcher.Audio) (got *download, found *finding, err error) {
-	b := newBody(r.pool, r.Store.NewPart)
-	defer func() {
-		if got == nil {
-			b.discard()
+func (d *downloader) receive(b *body, answer *fetcher.Audio) (*download, *finding, *passing, error) {
+	host, inspector := answer.Host, audio.NewInspector()
+	if err := d.copy(b, inspector, answer); err != nil {
+		if _, ok := errors.AsType[*holdError](err); ok {
+			return nil, nil, nil, err
 		}
-	}()
-	inspector := audio.NewInspector()
-	if err := r.copyBody(b, inspector, answer); err != nil {
-		return nil, nil, err
+		return nil, nil, d.failed(host, causeConnection, readError(err)), nil
 	}
 	result := inspector.Finish()
-	if answer.ContentLength < 0 && (result.LastFrameBroken || result.ContainerMismatch != "") {
-		return nil, nil, errors.New("get recording: the audio ends in the middle, and no length was sent")
+	if !answer.EndKnown && result.Cut {
+		err := errors.New("the audio ends in the middle, and no length was sent")
+		return nil, nil, d.failed(host, causeConnection, err), nil
 	}
 	switch result.Verdict {
+	case audio.Audio:
+		return &download{body: b, audio: result, host: host}, nil, nil, nil
 	case audio.Empty:
-		return nil, rejected("an empty body"), nil
+		return nil, d.found(host, manifest.Rejected, causeNotAudio, "an empty body"), nil, nil
 	case audio.HTML:
-		return nil, rejected("an HTML page"), nil
+		return nil, d.found(host, manifest.Rejected, causeNotAudio, "an HTML page"), nil, nil
 	case audio.JSON, audio.Text:
 		if result.NotFound {
-			return nil, &finding{outcome: manifest.Pending, reason: "told so in the body", notFound: true}, nil
+			return nil, d.found(host, manifest.Pending, causeNotFound, "the body says not found"), nil, nil
 		}
-		return nil, rejected("text instead of audio"), nil
-	case audio.Unknown:
-		f, err := r.quarantine(j, b)
-		return nil, f, err
+		return nil, d.found(host, manifest.Rejected, causeNotAudio, "text instead of audio"), nil, nil
 	}
-	if result.ContainerMismatch != "" {
-		return nil, rejected("a container that contradicts its length"), nil
-	}
-	return &download{body: b, audio: result}, nil, nil
+	f := d.found(host, manifest.Rejected, causeNotAudio, "an unknown format")
+	return &download{body: b, audio: result, host: host}, f, nil, nil
 }
 
-func rejected(reason string) *finding { return &finding{outcome: manifest.Rejected, reason: reason} }
+// holdError says that there was no room for a body here.
+type holdError struct{ error }
 
-// copyBody moves an answer into b, through the inspector. Text is looked at and
-// reaches no file: an error page may repeat the link it was asked by. What begins
-// like audio goes to the part at once that will be the object.
-func (r *run) copyBody(b *body, inspector *audio.Inspector, answer *fetcher.Audio) error {
-	const mostText = 64 << 10
-	total, text := 0, false
-	for {
-		room, err := b.room()
-		if err != nil {
-			return unheld(err)
-		}
-		n, err := answer.Read(room)
-		r.received.Add(int64(n))
+func (e *holdError) Unwrap() error { return e.error }
+
+// maxText is how much of a page of text is read: it is never stored.
+const maxText = 64 << 10
+
+// copy moves an answer into b, through the inspector. Text is looked at and reaches no
+// file: an error page may repeat the link that it was asked by.
+func (d *downloader) copy(b *body, inspector *audio.Inspector, answer io.Reader) error {
+	var chunk [32 << 10]byte
+	for total := 0; ; {
+		n, err := answer.Read(chunk[:])
+		d.received(n)
 		total += n
-		_, _ = inspector.Write(room[:n]) // never fails
-		text = text || inspector.IsText()
-		if !text && n > 0 {
-			if err := b.take(n); err != nil {
-				return unheld(err)
+		_, _ = inspector.Write(chunk[:n]) // never fails before Finish
+		if !inspector.IsText() {
+			if _, err := b.Write(chunk[:n]); err != nil {
+				return &holdError{fmt.Errorf("hold recording: %w", err)}
 			}
-		}
-		switch {
-		case errors.Is(err, io.EOF) && !isText(inspector.Finish().Verdict):
-			return unheld(b.end())
-		case errors.Is(err, io.EOF), err == nil && text && total > mostText:
+		} else if total > maxText {
 			return nil
-		case err != nil:
-			return fmt.Errorf("read recording: %w", readError(err))
-		case inspector.IsAnnounced() && r.Store.KeepsParts():
-			if err := b.moveToPart(); err != nil {
-				return unheld(err)
+		}
+		if errors.Is(err, io.EOF) {
+			if err := b.end(); err != nil {
+				return &holdError{fmt.Errorf("hold recording: %w", err)}
 			}
+			return nil
+		}
+		if err != nil {
+			return err
 		}
 	}
-}
-
-func isText(v audio.Verdict) bool { return v == audio.HTML || v == audio.JSON || v == audio.Text }
-
-// unheld is the error of a body for which there was no room, nil where there was.
-func unheld(err error) error {
-	if err == nil {
-		return nil
-	}
-	err = fmt.Errorf("hold recording: %w", err)
-	if store.IsRetriable(err) {
-		return err
-	}
-	return retry.Stop(err) // a further download would not find more room
 }
 
 // readError names what ended a body early. Errors of reading a body hold no link.
@@ -198,100 +229,24 @@ func readError(err error) error {
 	return err
 }
 
-// quarantine keeps a body that is neither text nor known audio, so that a person
-// can look at it. One that repeats a secret is not kept.
-func (r *run) quarantine(j *job, b *body) (*finding, error) {
-	secrets := fetcher.LinkSecrets(j.recording.Link)
-	content, err := b.reader()
-	if err != nil {
-		return nil, fmt.Errorf("read body: %w", err)
-	}
-	clean, err := withoutAny(content, secrets)
-	if err != nil {
-		return nil, fmt.Errorf("look for secrets in body: %w", err)
-	}
-	if !clean {
-		return rejected("an unknown format that repeats the link; not kept"), nil
-	}
-	if content, err = b.reader(); err != nil {
-		return nil, fmt.Errorf("read body: %w", err)
-	}
-	sum := b.sum()
-	keys := key.Quarantine(string(j.day.date), j.recording.Identity, sum)
-	if _, err := r.Store.Put(r.hard, store.Object{
-		Keys: keys, Body: content, Size: b.size, SHA256: sum, ContentType: "application/octet-stream",
-		RecordingID: j.recording.Identity, CallID: j.call.callID,
-	}); err != nil {
-		if store.IsRetriable(err) {
-			return nil, err
+// remark notes what is odd about a recording that is stored all the same.
+func (d *download) remark(callLength string) string {
+	remarks := slices.Clone(d.audio.Oddities)
+	if seconds, err := strconv.Atoi(callLength); err == nil && d.audio.Duration > 0 {
+		length := time.Duration(seconds) * time.Second
+		if off := (d.audio.Duration - length).Abs(); off > max(5*time.Second, length/10) {
+			remarks = append(remarks, fmt.Sprintf("plays %d s, call_length is %d s", int(d.audio.Duration.Seconds()), seconds))
 		}
-		return nil, retry.Stop(err)
 	}
-	return rejected("an unknown format; kept under quarantine"), nil
+	return strings.Join(remarks, "; ")
 }
 
-// withoutAny reports whether none of the texts stands in the body.
-func withoutAny(body io.Reader, texts []string) (bool, error) {
-	longest := 1
-	for _, text := range texts {
-		longest = max(longest, len(text))
-	}
-	window := make([]byte, 0, 32<<10+longest)
-	for {
-		n, err := body.Read(window[len(window):cap(window)])
-		window = window[:len(window)+n]
-		for _, text := range texts {
-			if bytes.Contains(window, []byte(text)) {
-				return false, nil
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return true, nil
-		}
-		if err != nil {
-			return false, err
-		}
-		if keep := longest - 1; len(window) > keep {
-			window = append(window[:0], window[len(window)-keep:]...)
-		}
-	}
-}
-
-// reasonOf returns what may stand in the manifest of an error that used up its
-// retries.
+// reasonOf returns what may stand in the manifest of an error.
 func reasonOf(err error) string {
-	const longest = 160
+	const maxReason = 160
 	reason := strings.ToValidUTF8(err.Error(), "?")
-	if len(reason) > longest {
-		reason = strings.ToValidUTF8(reason[:longest], "") + "…"
+	if len(reason) > maxReason {
+		reason = strings.ToValidUTF8(reason[:maxReason], "") + "…"
 	}
 	return reason
-}
-
-// namesOf makes the names that a recording may be stored under.
-func (r *run) namesOf(call facts, recording fetcher.Recording, format audio.Format) (key.Names, error) {
-	fields := map[string]string{}
-	maps.Copy(fields, call.fields)
-	fields["recording_id"] = cmp.Or(recording.ID, recording.Identity)
-	fields["filename"] = recording.Filename
-	fields["type"] = recording.Type
-	fields["new"] = recording.New
-	names, err := r.Keys.Key(fields, call.date, key.Options{
-		RecordingID: recording.Identity, Format: format, PrefixLen: r.config.KeyPrefixLen,
-	})
-	if err != nil {
-		return names, fmt.Errorf("make key of recording %s: %w", recording.Identity, err)
-	}
-	return names, nil
-}
-
-// wantedKey returns the key that a recording which was not had would be stored
-// under if it is what the vendor's recordings are, MP3; "" where none can be made.
-// A later run looks there before it writes the recording off.
-func (r *run) wantedKey(call facts, recording fetcher.Recording) string {
-	names, err := r.namesOf(call, recording, audio.MP3)
-	if err != nil {
-		return "" // told when it is to be stored
-	}
-	return names.Wanted()
 }

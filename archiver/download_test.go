@@ -2,169 +2,323 @@ package archiver
 
 import (
 	"bytes"
-	"errors"
+	"compress/gzip"
+	"crypto/sha256"
 	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
 	"net/http"
+	"os"
 	"strings"
-	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
 
-	"convoso-archiver/archiver/key"
 	"convoso-archiver/archiver/store"
 	"convoso-archiver/fetcher"
-	"convoso-archiver/fetcher/convosotest"
 	"convoso-archiver/manifest"
 )
 
-// fullDisk is a store that has no room for a part.
-type fullDisk struct{ Store }
-
-func (fullDisk) NewPart() (*store.Part, error) {
-	return nil, fmt.Errorf("make part: no space left: %w", store.ErrUnusable)
+// frames returns n whole MPEG frames of 576 bytes.
+func frames(n int) []byte {
+	random := rand.New(rand.NewPCG(uint64(n), 3))
+	var b bytes.Buffer
+	for range n {
+		b.Write([]byte{0xff, 0xe3, 0x88, 0xc4})
+		for range 572 {
+			b.WriteByte(byte(random.UintN(256)))
+		}
+	}
+	return b.Bytes()
 }
 
-// TestFullDiskEndsTheRun cannot hold a body that is too large for memory: no other
-// request would find more room.
-func TestFullDiskEndsTheRun(t *testing.T) {
-	day := daysAgo(t, 10)
-	server := simulate(t, convosotest.Config{FirstDay: string(day), CallsPerDay: 3, BigRecordings: []int64{2 * memoryLimit, 2 * memoryLimit, 2 * memoryLimit}})
-	a := archiveOf(t, server)
-	summary, err := a.run(day, day, func(s *setup) {
-		s.Store = fullDisk{s.Store}
-		s.Config.Workers, s.Config.Storing = 1, 0
-	})
-	if !errors.Is(err, store.ErrUnusable) {
-		t.Errorf("the run ended with %v", err)
-	}
-	if asked := server.Stats().Media.Requests; asked != 1 {
-		t.Errorf("%d requests for recordings", asked)
-	}
-	if lines := a.lines(day, "recording"); len(lines) > 0 || summary.Failed > 0 {
-		t.Errorf("noted %d lines, %d failed", len(lines), summary.Failed)
-	}
+// sent is an answer of a media host.
+type sent struct {
+	status  int // default 200
+	body    []byte
+	header  []string
+	framing string // "": a length; "chunked"; "close": until the connection ends
+	broken  error  // ends the body, or takes the place of an answer that has no body
 }
 
-// TestAttempts counts the requests that were made for a recording, once each.
-func TestAttempts(t *testing.T) {
-	day := daysAgo(t, 10)
-	elsewhere, none := "https://other.invalid/a", "https://a b/"
+func (s sent) answer() (*http.Response, error) {
+	if s.broken != nil && s.body == nil {
+		return nil, s.broken
+	}
+	status := s.status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	answer := answered(status, s.body, s.header...)
+	switch s.framing {
+	case "chunked":
+		answer.ContentLength, answer.TransferEncoding = -1, []string{"chunked"}
+	case "close":
+		answer.ContentLength = -1
+	}
+	if s.broken != nil {
+		answer.Body = io.NopCloser(io.MultiReader(bytes.NewReader(s.body), iotest.ErrReader(s.broken)))
+	}
+	return answer, nil
+}
+
+const mediaLink = "https://media.test/play/1?rlt=secret"
+
+// errRefused is a connection that did not come about.
+func errRefused() error {
+	return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+}
+
+func zipped(b []byte) []byte {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	_, _ = w.Write(b)
+	_ = w.Close()
+	return out.Bytes()
+}
+
+// TestDownload tells what each answer leads to: a recording, a finding that no further
+// attempt of this run would change, or a failure that may pass.
+func TestDownload(t *testing.T) {
+	const pending, failed, rejected = manifest.Pending, manifest.Failed, manifest.Rejected
+	whole, cut := frames(5), frames(5)[:4*576+100]
+	unknown := append([]byte{0x7f, 'E', 'L', 'F', 2, 1, 1, 0}, bytes.Repeat([]byte{0, 1, 2, 0x90}, 100)...)
+	text := func(s string) []byte { return []byte(s) }
 	for name, test := range map[string]struct {
-		link    *string
-		status  int
-		want    int
-		outcome manifest.Outcome
+		sent
+		link    fetcher.Secret // default mediaLink
+		passing bool
+		refused bool
+		silent  bool
+		outcome manifest.Outcome // "": a recording
+		cause   string
+		reason  string // part of it
+		noHost  bool   // the finding names no host: none was asked
+		remark  string
 	}{
-		"archived":                              {want: 1, outcome: manifest.Archived},
-		"not found":                             {status: http.StatusNotFound, want: 1, outcome: manifest.Pending},
-		"refused":                               {status: http.StatusForbidden, want: 1, outcome: manifest.Failed},
-		"another host":                          {link: &elsewhere, want: 0, outcome: manifest.Rejected},
-		"no address":                            {link: &none, want: 0, outcome: manifest.Rejected},
-		"a redirect that leads to another host": {status: http.StatusFound, want: 1, outcome: manifest.Rejected},
+		"audio with its length":               {sent: sent{body: whole}},
+		"audio in chunks":                     {sent: sent{body: whole, framing: "chunked"}},
+		"audio until the connection ends":     {sent: sent{body: whole, framing: "close"}},
+		"audio as text/html":                  {sent: sent{body: whole, header: []string{"Content-Type", "text/html"}}},
+		"audio, encoded as nobody knows":      {sent: sent{body: whole, header: []string{"Content-Encoding", "aws-chunked"}}},
+		"audio, zipped":                       {sent: sent{body: zipped(whole), header: []string{"Content-Encoding", "gzip"}}},
+		"larger than a worker's memory":       {sent: sent{body: frames(1000)}},
+		"a cut frame, and the length is told": {sent: sent{body: cut}, remark: "frame"},
+		"a cut frame, and the end is told":    {sent: sent{body: cut, framing: "chunked"}, remark: "frame"},
+		"a cut frame, and no end is told":     {sent: sent{body: cut, framing: "close"}, passing: true, outcome: failed, cause: causeConnection, reason: "no length"},
+		"a body that breaks":                  {sent: sent{body: whole[:900], broken: io.ErrUnexpectedEOF}, passing: true, outcome: failed, cause: causeConnection, reason: "shorter than its length"},
+		"a reset":                             {sent: sent{body: whole[:900], broken: syscall.ECONNRESET}, passing: true, outcome: failed, cause: causeConnection, reason: "reset"},
+		"a large body that breaks":            {sent: sent{body: frames(1000), broken: syscall.ECONNRESET}, passing: true, outcome: failed, cause: causeConnection},
+
+		"no connection":            {sent: sent{broken: errRefused()}, passing: true, silent: true, outcome: failed, cause: causeConnection},
+		"a name that is not there": {sent: sent{broken: &net.DNSError{Err: "no such host", Name: "media.test"}}, passing: true, silent: true, outcome: failed, cause: causeConnection},
+		"a connection that breaks": {sent: sent{broken: &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}}, passing: true, outcome: failed, cause: causeConnection},
+
+		"404":                         {sent: sent{status: 404, body: text("x")}, outcome: pending, cause: causeNotFound, reason: "404"},
+		"410":                         {sent: sent{status: 410, body: whole}, outcome: pending, cause: causeNotFound},
+		"not found, by its words":     {sent: sent{body: text(`{"error":"Recording not found!"}`)}, outcome: pending, cause: causeNotFound},
+		"not found, of another thing": {sent: sent{body: text(`{"error":"Session not found"}`)}, outcome: rejected, cause: causeNotAudio},
+		"not found, on a page":        {sent: sent{body: text("<html>not found</html>")}, outcome: rejected, cause: causeNotAudio, reason: "HTML"},
+		"401":                         {sent: sent{status: 401, body: text("x")}, outcome: failed, cause: causeDenied},
+		"403, with audio":             {sent: sent{status: 403, body: whole}, outcome: failed, cause: causeDenied},
+		"JSON of another kind":        {sent: sent{body: text(`{"success":false}`)}, outcome: rejected, cause: causeNotAudio},
+		"a long page":                 {sent: sent{body: text("<html>" + strings.Repeat("maintenance ", 100_000))}, outcome: rejected, cause: causeNotAudio},
+		"nothing":                     {sent: sent{body: []byte{}}, outcome: rejected, cause: causeNotAudio, reason: "empty"},
+		"an unknown format":           {sent: sent{body: unknown}, outcome: rejected, cause: causeNotAudio, reason: "unknown"},
+		"206":                         {sent: sent{status: 206, body: whole}, outcome: failed, cause: causeStatus},
+		"400":                         {sent: sent{status: 400, body: text("x")}, outcome: failed, cause: causeStatus},
+
+		"500":                            {sent: sent{status: 500, body: text("x")}, passing: true, outcome: failed, cause: causeStatus},
+		"504":                            {sent: sent{status: 504, body: text("x")}, passing: true, outcome: failed, cause: causeStatus},
+		"408":                            {sent: sent{status: 408, body: text("x")}, passing: true, outcome: failed, cause: causeStatus},
+		"429":                            {sent: sent{status: 429, body: text("x")}, passing: true, refused: true, outcome: failed, cause: causeRefused},
+		"503":                            {sent: sent{status: 503, body: text("x"), header: []string{"Retry-After", "60"}}, passing: true, refused: true, outcome: failed, cause: causeRefused},
+		"503, to come back in two hours": {sent: sent{status: 503, body: text("x"), header: []string{"Retry-After", "7200"}}, outcome: failed, cause: causeRefused},
+
+		"a redirect that is not allowed": {sent: sent{status: 302, body: []byte{}, header: []string{"Location", "https://elsewhere.test/a"}}, outcome: rejected, cause: causeHost, reason: "redirect"},
+		"a link that is not allowed":     {link: "https://elsewhere.test/a?secret", outcome: rejected, cause: causeHost, reason: "add --allow-host elsewhere.test", noHost: true},
+		"no address":                     {link: "play/1?secret", outcome: rejected, cause: causeBadLink, noHost: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := newVendor(t)
-			recording := v.recording("111")
-			if test.link != nil {
-				recording.Link = test.link
-			}
-			v.status["111"] = test.status
-			v.rows[day] = []row{callAt("1", day, noon, recording)}
-			a := v.archive(t)
-			a.mustRun(day, nil)
-			line := a.recordings(day)["111"]
-			if line.Attempts != test.want || line.Outcome != test.outcome || v.requests()["111"] != test.want {
-				t.Errorf("%q after %d attempts, %d requests", line.Outcome, line.Attempts, v.requests()["111"])
-			}
-			if test.outcome == manifest.Archived {
-				return
-			}
-			a.mustRun(day, nil)
-			if again := a.recordings(day)["111"]; again.Attempts != 2*test.want {
-				t.Errorf("%d attempts after two runs", again.Attempts)
-			}
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				vendor := &hooked{world: w, audio: func(*http.Request, string) (*http.Response, error) { return test.answer() }}
+				client := w.client(vendor, time.Minute)
+				defer client.Close()
+				disk, err := store.OpenDisk(w.dir, store.DiskOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer disk.Close()
+				link := test.link
+				if link == "" {
+					link = mediaLink
+				}
+				received := 0
+				newPart := func() (*store.Part, error) {
+					if test.cause == causeNotAudio && !strings.Contains(test.reason, "unknown") {
+						t.Error("a text reaches a file")
+					}
+					return disk.NewPart()
+				}
+				d := &downloader{source: client, evidence: newEvidence(), newPart: newPart, received: func(n int) { received += n }}
+				j := &job{recording: fetcher.Recording{Link: link}}
+				got, f, p, err := d.get(t.Context(), t.Context(), j, make([]byte, bufferSize))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if test.outcome == "" {
+					if f != nil || p != nil || got == nil {
+						t.Fatalf("finding %+v, passing %+v", f, p)
+					}
+					checkDownload(t, got, test.body, test.remark)
+					got.body.discard()
+				} else {
+					if (p != nil) != test.passing || p == nil && f == nil {
+						t.Fatalf("finding %+v, passing %+v", f, p)
+					}
+					if p != nil {
+						if (p.refusing > 0) != test.refused || (p.silent > 0) != test.silent || p.err == nil {
+							t.Errorf("refusing %v, silent %v, %v", p.refusing, p.silent, p.err)
+						}
+						f = &p.finding
+					}
+					if f.outcome != test.outcome || f.cause != test.cause || !strings.Contains(f.reason, test.reason) {
+						t.Errorf("%s, %s: %s", f.outcome, f.cause, f.reason)
+					}
+					if wanted := map[bool]string{false: "media.test"}[test.noHost]; f.host != wanted || (f.moment > 0) == test.noHost {
+						t.Errorf("host %q, moment %d", f.host, f.moment)
+					}
+					if strings.Contains(f.reason, "secret") {
+						t.Errorf("the reason holds the link: %s", f.reason)
+					}
+					if got != nil {
+						got.body.discard()
+					}
+					if isUnknown := name == "an unknown format"; (got != nil) != isUnknown {
+						t.Errorf("a body is kept: %v", got != nil)
+					}
+				}
+				if test.outcome == "" && received == 0 {
+					t.Error("nothing is counted as received")
+				}
+				if parts, _ := os.ReadDir(w.dir + "/.tmp"); len(parts) > 0 {
+					t.Errorf("%d parts are left", len(parts))
+				}
+			})
 		})
 	}
 }
 
-// TestAttemptsOfARefusedRequest counts a request that the host asked to make later.
-func TestAttemptsOfARefusedRequest(t *testing.T) {
-	day := daysAgo(t, 10)
-	server := simulate(t, convosotest.Config{
-		FirstDay: string(day), CallsPerDay: 1,
-		MediaFaults: map[convosotest.Fault]int{convosotest.FaultLimitWait: 1}, FaultTimes: map[convosotest.Fault]int{convosotest.FaultLimitWait: 1},
-	})
-	a := archiveOf(t, server)
-	a.mustRun(day, nil)
-	for id, line := range a.recordings(day) {
-		if line.Outcome != manifest.Archived || line.Attempts != 2 {
-			t.Errorf("recording %s: %q after %d attempts", id, line.Outcome, line.Attempts)
+func checkDownload(t *testing.T, got *download, sent []byte, remark string) {
+	t.Helper()
+	if bytes.HasPrefix(sent, []byte{0x1f, 0x8b}) {
+		z, err := gzip.NewReader(bytes.NewReader(sent))
+		if err == nil {
+			sent, err = io.ReadAll(z)
 		}
-	}
-}
-
-// TestKeyThatCannotBeMade has a template that fails on one call's values: that is an
-// outcome of this call's recording, and the others go on.
-func TestKeyThatCannotBeMade(t *testing.T) {
-	day := daysAgo(t, 10)
-	v := newVendor(t)
-	odd := v.recording("111")
-	odd.Filename = "odd"
-	gone := v.recording("112")
-	gone.Filename = "odd"
-	v.status["112"] = http.StatusNotFound
-	v.rows[day] = []row{callAt("1", day, noon, odd, gone, v.recording("113"))}
-	a := v.archive(t)
-	summary := a.mustRun(day, func(s *setup) {
-		var err error
-		if s.Keys, err = key.Parse(`{{if eq .filename "odd"}}{{slice .filename 0 99}}{{end}}{{.filename}}`); err != nil {
+		if err != nil {
 			t.Fatal(err)
 		}
-	})
-	got := a.recordings(day)
-	if got["111"].Outcome != manifest.Failed || !strings.HasPrefix(got["111"].Reason, "make key") || got["112"].Outcome != manifest.Pending {
-		t.Errorf("noted as %q (%s) and %q", got["111"].Outcome, got["111"].Reason, got["112"].Outcome)
 	}
-	if summary.Archived != 1 || summary.Failed != 1 || summary.Pending != 1 || a.closed(day) {
-		t.Errorf("archived %d, failed %d, pending %d, open days %+v", summary.Archived, summary.Failed, summary.Pending, summary.OpenDays)
+	content, err := got.body.reader()
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(content)
+	if err != nil || !bytes.Equal(body, sent) {
+		t.Errorf("%d bytes of %d are held: %v", len(body), len(sent), err)
+	}
+	if got.body.size != int64(len(sent)) || got.body.sum() != sha256.Sum256(sent) || got.host != "media.test" {
+		t.Errorf("size %d, host %q, or the sum differs", got.body.size, got.host)
+	}
+	if said := got.remark(""); (said == "") != (remark == "") || !strings.Contains(said, remark) {
+		t.Errorf("remark %q", said)
 	}
 }
 
-// partsStore counts the parts that are made.
-type partsStore struct {
-	Store
-	parts atomic.Int32
-}
-
-func (s *partsStore) NewPart() (*store.Part, error) {
-	s.parts.Add(1)
-	return s.Store.NewPart()
-}
-
-// TestTextReachesNoFile: an error page may repeat the link, so that no part is made for
-// one, however short, nor for a body that only its end can tell.
-func TestTextReachesNoFile(t *testing.T) {
-	const day = fetcher.Date("2025-05-10")
-	for name, c := range map[string]struct {
-		body  []byte
-		parts int32
-	}{
-		"a short text":        {[]byte(`{"error":"Recording not found!","url":"https://media.example/111"}`), 0},
-		"a long page":         {[]byte("<html>" + strings.Repeat("https://media.example/111 ", 10_000)), 0},
-		"Latin-1, like audio": {append([]byte{0xFF, 0xE0}, strings.Repeat(" link to 111", 10_000)...), 0},
-		"no known format":     {bytes.Repeat([]byte{0x00, 0x01, 0x9d, 0x07, 'l', 'i', 'n', 'k'}, 20_000), 0},
-		"audio, to be one":    {someMP3(), 1},
+// TestRemarkOnLength compares what plays with what the call log says.
+func TestRemarkOnLength(t *testing.T) {
+	got := &download{}
+	got.audio.Duration = 100 * time.Second
+	for length, want := range map[string]bool{
+		"": false, "null": false, "100": false, "105": false, "110": false, "112": true, "80": true, "-1": true, "12abc": false,
 	} {
-		t.Run(name, func(t *testing.T) {
-			v := newVendor(t)
-			v.rows[day] = []row{callAt("1", day, noon, v.recording("111"))}
-			v.bodies["111"] = c.body
-			counted := &partsStore{}
-			_ = v.archive(t).runAt(instant(t, "2025-05-20"+noon), []plannedDay{wholeDay(day)}, func(s *setup) {
-				counted.Store, s.Store = s.Store, counted
+		if said := got.remark(length); (said != "") != want {
+			t.Errorf("call_length %q: %q", length, said)
+		}
+	}
+	got.audio.Duration = 0
+	if said := got.remark("100"); said != "" {
+		t.Errorf("of unknown duration: %q", said)
+	}
+}
+
+// TestBody writes bodies of sizes around every bound in pieces, and reads them back twice.
+func TestBody(t *testing.T) {
+	disk, err := store.OpenDisk(t.TempDir(), store.DiskOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer disk.Close()
+	buffer := make([]byte, bufferSize)
+	for _, piece := range []int{1000, 32 << 10, bufferSize, bufferSize + 1} {
+		for _, size := range []int{0, 1, bufferSize - 1, bufferSize, bufferSize + 1, 2*bufferSize + 7} {
+			t.Run(fmt.Sprint(size, " by ", piece), func(t *testing.T) {
+				content := make([]byte, size)
+				_, _ = rand.NewChaCha8([32]byte{byte(size)}).Read(content)
+				b := newBody(buffer, disk.NewPart)
+				defer b.discard()
+				for rest := content; len(rest) > 0; {
+					n := min(len(rest), piece)
+					if _, err := b.Write(rest[:n]); err != nil {
+						t.Fatal(err)
+					}
+					rest = rest[n:]
+				}
+				if err := b.end(); err != nil {
+					t.Fatal(err)
+				}
+				for range 2 {
+					reader, err := b.reader()
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got, err := io.ReadAll(reader); err != nil || !bytes.Equal(got, content) {
+						t.Errorf("read back %d bytes: %v", len(got), err)
+					}
+				}
+				if b.size != int64(size) || b.sum() != sha256.Sum256(content) || (b.part != nil) != (size > bufferSize) {
+					t.Errorf("size %d, in a part %v, or the sum differs", b.size, b.part != nil)
+				}
 			})
-			if got := counted.parts.Load(); got != c.parts {
-				t.Errorf("%d parts were made, want %d", got, c.parts)
+		}
+	}
+}
+
+func TestWithoutAny(t *testing.T) {
+	long := bytes.Repeat([]byte("x"), 100_000)
+	for name, test := range map[string]struct {
+		body []byte
+		want bool
+	}{
+		"empty":    {nil, true},
+		"without":  {long, true},
+		"at end":   {append(bytes.Clone(long), "secret"...), false},
+		"at start": {append([]byte("secret"), long...), false},
+		"cut":      {append(bytes.Clone(long), "secre"...), true},
+	} {
+		for _, reader := range []io.Reader{bytes.NewReader(test.body), iotest.OneByteReader(bytes.NewReader(test.body))} {
+			if got, err := withoutAny(reader, []string{"secret", "other"}); err != nil || got != test.want {
+				t.Errorf("%s: %v %v", name, got, err)
 			}
-		})
+		}
+	}
+	if _, err := withoutAny(iotest.ErrReader(io.ErrUnexpectedEOF), []string{"secret"}); err == nil {
+		t.Error("no error of a body that cannot be read")
 	}
 }

@@ -1,30 +1,163 @@
 package archiver
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
 	"time"
 
-	"convoso-archiver/fetcher"
+	"convoso-archiver/manifest"
 )
 
-// facts are what is kept of a call for one of its recordings when the page that
-// listed it is gone.
-type facts struct {
-	callID string
-	length string            // call_length in seconds, "" where it is not known
-	date   time.Time         // wall clock; the start of its day where call_date cannot be read
-	fields map[string]string // that the key template names; nil where it names none of a call's
+// rules are the settings that judge applies.
+type rules struct {
+	Settle     time.Duration // a day may change until this long after its end
+	PurgeAfter time.Duration // age at which the vendor deletes audio
+	GiveUp     time.Duration // a recording is given up this long after it was first listed
 }
 
-// factsOf takes the facts from a row.
-func (r *run) factsOf(day *sharedDay, call *fetcher.Call) facts {
-	f := facts{callID: call.ID, length: call.CallLength}
-	date, readable := call.Date()
-	if !readable {
-		date, _ = fetcher.ParseWall(string(day.date))
-	}
-	f.date = date
-	if !r.Keys.NamesOnly("recording_id", "filename", "type", "new") {
-		f.fields = r.Keys.Pick(call.Fields()) // which reads the whole row
-	}
-	return f
+// facts are all that decides about one day. Facts that cost a request or a pass over the
+// ledger are unknown at first: judge asks for them in its needs.
+type facts struct {
+	Rules   rules
+	Now     time.Time // of the earlier of the two clocks
+	Trusted bool      // the two clocks agree well enough to close a day
+	End     time.Time // the instant at which the day ends
+
+	Filter   string // of this run, "" for none
+	Personal bool   // the filter is by number or name
+	Entire   bool   // all of the day was asked for
+	Cut      bool   // the present cut the listing short
+
+	Listing *listing  // of this run, nil where it did not come to its end
+	Failure string    // why it did not
+	Earlier []listing // entire listings of earlier runs with the same filter, oldest first
+
+	Aside string // why the day was set aside, "" where it was not
+
+	Known      int              // recordings that the ledger has: archived, damaged or waiting
+	Recordings []recordingFacts // those that are not final, or not listed
+
+	Rows     answer // has a row of another settled day, or of a span, shown that the API answers truthfully?
+	RowsEver bool   // the archive knows of a call
+	// Filtered: with this run\'s filter, the API has listed a call of another day.
+	Filtered bool
+	Recorded answer // the same for recordings
+	// RecordedYet: the archive knows of a recording less than a year old.
+	RecordedYet bool
+	Control     answer // do the totals around an empty day show that it is empty?
+	Delivered   answer // are HostFacts.Oldest and HostFacts.Ever known?
+	LookedUp    answer // was it looked up whether missing recordings are noted under other days?
+	Hosts       map[string]hostFacts
+	Unsaved     int // recordings that the store did not take in this run
+}
+
+// answer is what is known of a question that costs something to ask.
+type answer int
+
+const (
+	unasked answer = iota
+	yes
+	no
+	unknowable // asked, and no answer was to be had
+)
+
+// hostFacts are what a media host has shown.
+type hostFacts struct {
+	Good    int64 // moment of the last good audio in this run, 0 for none
+	AnyGood int64 // the same of any allowed host
+	Witness answer
+	// Witness is no where the request for known good audio failed, unknowable where there is
+	// nothing that could be asked for.
+	Ever   bool          // it has delivered audio to this archive
+	Oldest time.Duration // greatest age at which it delivered audio to this archive
+}
+
+// recordingFacts are what is known of one recording.
+type recordingFacts struct {
+	ID    string
+	State manifest.State
+	Noted bool // the ledger has a line of it
+
+	Listed    bool // by this run's listing of the day
+	Elsewhere bool // listed or noted under another day
+	Nameless  bool // has neither id nor file name nor link
+
+	Refused bool   // in this run, with a line
+	Cause   string // of the refusal
+	Host    string // that refused it or failed, "" where none was asked
+	Moment  int64  // of the refusal, to compare with hostFacts
+
+	Stored answer // does it stand in the store, whole and nobody else's?
+}
+
+// listing is one listing of a day.
+type listing struct {
+	ID      string
+	At      time.Time
+	Settled bool // the day was settled then
+	Cut     bool
+
+	Rows, Total                 int
+	Counted                     int // distinct calls of all windows, to compare with Total
+	Calls                       int // of these, calls of the day
+	Recordings                  int
+	CallsSHA256                 string
+	Whole, Complete, Unlistable bool
+	Stray, Missing              int
+	StraySHA256, MissingSHA256  string
+	Doubts                      []doubt // that no rule below resolves
+	Shortfalls                  []doubt // why it is not whole
+}
+
+// doubt is a reason not to believe a listing.
+type doubt struct {
+	Text  string
+	Count int
+}
+
+// needs are the facts that a verdict still lacks.
+type needs struct {
+	Rows, Recorded, Control, Delivered, Elsewhere bool
+	Media                                         []string // hosts whose witness is needed
+	Search                                        []string // recordings to look for in the store
+}
+
+func (n *needs) any() bool {
+	return n.Rows || n.Recorded || n.Control || n.Delivered || n.Elsewhere || len(n.Media) > 0 || len(n.Search) > 0
+}
+
+// verdict is what becomes of one recording.
+type verdict struct {
+	ID      string
+	Outcome manifest.Outcome
+	Adopt   bool // it stands in the store
+	Reason  string
+}
+
+// verdicts are what judge decides. They count only once it needs nothing more.
+type verdicts struct {
+	Needs    needs
+	Lines    []verdict // recordings that become final
+	Close    bool
+	Settled  bool
+	Waiting  int // recordings that are not final
+	Reasons  []string
+	Warnings []string
+	// Excused says that the day stays open and does not count towards exit code 3.
+	Excused bool
+
+	// Facts of the window and the day line.
+	Missing                    int
+	MissingSHA256              string
+	Stray, Unlisted, Uncounted int
+	Unwitnessed, Unlistable    bool
+}
+
+// hashOfSorted returns the SHA-256 of ids in their order, one a line, as hex.
+func hashOfSorted(ids []string) string {
+	slices.Sort(ids)
+	sum := sha256.Sum256([]byte(strings.Join(ids, "\n")))
+	return hex.EncodeToString(sum[:])
 }

@@ -1,10 +1,15 @@
 package archiver
 
 import (
+	"errors"
+	"fmt"
+	"iter"
 	"slices"
 	"time"
 
+	"convoso-archiver/archiver/store"
 	"convoso-archiver/fetcher"
+	"convoso-archiver/manifest"
 )
 
 // plannedDay is one call day to work.
@@ -15,15 +20,15 @@ type plannedDay struct {
 	whole bool
 }
 
-// plan cuts the span into days and puts them in order. Earlier days that are known
-// to be open come with them, whole.
-func (c *Config) plan(now time.Time, open []fetcher.Date) []plannedDay {
+// plan cuts the span into days and puts them in order. Earlier days to catch up come with
+// them, whole.
+func (c *Config) plan(now time.Time, earlier []fetcher.Date) []plannedDay {
 	to := c.Span.To
 	if present := fetcher.Wall(now, c.Zone); to.After(present) {
 		to = present
 	}
 	var days []plannedDay
-	for _, date := range open {
+	for _, date := range earlier {
 		if date < fetcher.DateOf(c.Span.From) {
 			days = append(days, plannedDay{date: date, span: date.Window(), whole: true})
 		}
@@ -84,4 +89,123 @@ func (c *Config) expired(now time.Time, date fetcher.Date) bool {
 // settled reports whether a day no longer changes.
 func (c *Config) settled(now time.Time, date fetcher.Date) bool {
 	return now.Sub(date.End(c.Zone)) >= c.Settle
+}
+
+// planDays returns the days to work, in their order.
+func (r *run) planDays() ([]plannedDay, error) {
+	for date, err := range r.ledger.Days(r.soft) {
+		if err != nil {
+			return nil, fmt.Errorf("list the days of the manifest: %w", err)
+		}
+		r.known = append(r.known, fetcher.Date(date))
+	}
+	var earlier []fetcher.Date
+	if r.config.Span.CatchUp {
+		var err error
+		if earlier, err = r.earlierDays(); err != nil {
+			return nil, fmt.Errorf("look for days to catch up: %w", err)
+		}
+	}
+	days := r.config.plan(time.Now(), earlier)
+	r.sum.plan(len(days))
+	return days, nil
+}
+
+// earlierDays returns the days before the span that a listing with this run's filter left
+// open, and those never listed with it since the first one that was.
+func (r *run) earlierDays() ([]fetcher.Date, error) {
+	start := fetcher.DateOf(r.config.Span.From)
+	var before []plannedDay
+	for _, date := range r.known {
+		if date < start {
+			before = append(before, plannedDay{date: date})
+		}
+	}
+	var earlier []fetcher.Date
+	next := fetcher.Date("") // the day behind the last one that is dealt with, once there was a first
+	for p, status := range r.statuses(before) {
+		listed, closed, err := r.isListed(p.date, status)
+		if err != nil {
+			return nil, err
+		}
+		if next == "" && !listed {
+			continue
+		}
+		for ; next != "" && next < p.date; next = next.AddDays(1) {
+			earlier = append(earlier, next)
+		}
+		if !closed {
+			earlier = append(earlier, p.date)
+		}
+		next = p.date.AddDays(1)
+	}
+	for ; next != "" && next < start; next = next.AddDays(1) {
+		earlier = append(earlier, next)
+	}
+	return earlier, nil
+}
+
+// isListed reports whether a day was ever listed with this run's filter, and whether it is
+// closed for it. A day that cannot be read counts as listed and open: what is wrong is told
+// when it is worked.
+func (r *run) isListed(date fetcher.Date, status dayStatus) (listed, closed bool, err error) {
+	if status.err != nil {
+		return true, false, ofAllDays(status.err)
+	}
+	if line, ok := status.Line(r.filter); ok {
+		return line.Filter == r.filter, true, nil
+	}
+	if !status.Known {
+		return false, false, nil
+	}
+	var ledger *manifest.Day
+	err = r.patiently(func() (err error) {
+		ledger, err = r.ledger.Load(r.soft, string(date))
+		return err
+	})
+	if err != nil {
+		return true, false, ofAllDays(err)
+	}
+	return slices.ContainsFunc(ledger.Windows(), func(w manifest.Window) bool { return w.Filter == r.filter }) ||
+		r.filter == "" && ledger.Count() > 0, false, nil
+}
+
+// ofAllDays returns an error of reading a day, nil where it concerns that day alone.
+func ofAllDays(err error) error {
+	if store.IsRetriable(err) || errors.Is(err, store.ErrUnusable) || isLater(err) {
+		return err
+	}
+	return nil
+}
+
+// dayStatus is what a look at a day brought.
+type dayStatus struct {
+	manifest.Status
+	err error
+}
+
+// looksAtOnce is how many days are looked at side by side.
+const looksAtOnce = 32
+
+// statuses looks at days, some side by side, and yields them in their order.
+func (r *run) statuses(days []plannedDay) iter.Seq2[plannedDay, dayStatus] {
+	return func(yield func(plannedDay, dayStatus) bool) {
+		ahead := make([]chan dayStatus, 0, len(days))
+		for i, p := range days {
+			for len(ahead) < min(i+looksAtOnce, len(days)) {
+				answer := make(chan dayStatus, 1) // a look that nobody waits for ends all the same
+				date := days[len(ahead)].date
+				ahead = append(ahead, answer)
+				go func() {
+					status, err := r.look(date)
+					answer <- dayStatus{status, err}
+				}()
+			}
+			status := <-ahead[i]
+			ahead[i] = nil
+			if !yield(p, status) {
+				return
+			}
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,57 +15,65 @@ import (
 
 	"convoso-archiver/archiver/store"
 	"convoso-archiver/fetcher"
-	"convoso-archiver/internal/retry"
 	"convoso-archiver/manifest"
 )
 
 const (
-	daysInFlight = 4    // listed side by side, so that workers never wait for a page
-	queueLength  = 1000 // recordings listed ahead of the workers
-	// mostHeld is how many recordings the days side by side may have in memory, some 200
-	// bytes each, before all of them but the first wait. It is many times what workers
-	// need ahead of them, and far more than most days have.
-	mostHeld   = 8_000
+	// daysInWork is how many days are in work at once: while the recordings of one are
+	// fetched, two more are listed, so that workers do not wait for a page.
+	daysInWork = 3
 	clockWarns = 5 * time.Minute
 	clockStops = time.Hour // beyond it nothing is closed
 )
 
 // run is the state of one Archiver.Run.
 type run struct {
-	*Archiver
 	config  Config
-	now     func() time.Time // of the earlier of the two clocks
-	pool    *chunkPool
-	jobs    chan *job
-	slots   chan struct{} // taken by each download
-	retry   retry.Policy
-	streaks streaks
-	// patience is for a store that is out of order: some minutes.
-	patience retry.Policy
-	limit    *limiter
-	room     *room
-	zone     zoneCheck
-	account  accountCheck
+	filter  string
+	source  Source
+	store   Store
+	ledger  *manifest.Ledger
+	log     *slog.Logger
+	clock   clock
+	sum     *tally
+	limit   *limiter
+	zone    zoneCheck
+	account accountCheck
+
+	queue     *queue
+	downloads *downloader
+	keeper    *keeper
+	keys      *keyMaker
+	evidence  *evidence
+	// checkFolders refuses a key that cannot be stored under, before its download; nil where
+	// keys have no folders.
+	checkFolders func(key string) error
 
 	soft context.Context // ends when the run is asked to stop: nothing new is begun
 	hard context.Context // ends when what is in flight must end too
 	stop context.CancelCauseFunc
 	kill context.CancelFunc // ends hard
 
-	mu        sync.Mutex
-	open      map[fetcher.Date]*sharedDay
-	claims    map[string]*claim // by the key that is being stored under
-	held      []heldVerdict
-	postponed []*dayRun // days that cannot be concluded yet
-	summary   Summary
-	active    map[fetcher.Date]bool
-	left      int
+	heeded atomic.Int64 // pages with rows for which the API heeded what was asked for
 
-	concluding sync.Mutex // held while days that were put off are concluded
+	mu       sync.Mutex // guards pending and strays while days are in work
+	pending  pendingDays
+	strays   map[fetcher.Date][]strayRow
+	unlisted error // why a day could not be listed, the last one
 
-	inFlight atomic.Int64
-	received atomic.Int64
-	listings atomic.Int64
+	// For one goroutine at a time: while days are in work, the one that has put into asideTurn.
+	asideTurn chan struct{}
+	asideDays int   // in a row, without good audio between them
+	asideAt   int64 // moment of the last good audio before them
+	witnesses int
+	asked     map[string]bool // recordings that were asked for as known good audio
+
+	known     []fetcher.Date        // that the ledger knows, ascending
+	nothing   map[bool]fetcher.Date // day around which a year showed no call (false) or no recording (true)
+	everCalls bool                  // the ledger knows of a call
+	// everRecorded: the ledger knows of a recording less than a year before a day in question.
+	everRecorded bool
+	history      *history // nil until it is needed
 }
 
 // errStopping says that a recording was not worked because the run is ending.
@@ -73,18 +82,19 @@ var errStopping = errors.New("the run is stopping")
 // errLimitReached ends a run that has archived as many recordings as it may.
 var errLimitReached = errors.New("--max-recordings is reached")
 
-// Run archives the span. It returns nil when all was worked, also when recordings
-// failed: that is told by the Summary. It returns an error for what dooms the
-// rest: the API refuses or cannot be reached, the destination cannot be written,
-// the archive is another account's. When ctx ends, Run begins nothing new, gives
-// what is in flight the configured grace, and returns the cause.
+// Run archives the span. It returns nil when all was worked, also when recordings failed:
+// that is told by the Summary. It returns an error for what ends the run: the API refuses or
+// cannot be reached, the destination cannot be written, the archive is another account's.
+// When ctx ends, Run begins nothing new, gives what is in flight the configured grace, and
+// returns the cause.
 //
 // It is called once; Summary and Progress may be called at any time.
 func (a *Archiver) Run(ctx context.Context) error {
 	r := a.prepare(ctx)
 	defer r.kill()
 	defer r.stop(nil)
-	r.logSpan()
+	r.log.Info("run started", "run", r.config.Run,
+		"from", r.config.Span.From.Format(fetcher.WallLayout), "to", r.config.Span.To.Format(fetcher.WallLayout))
 	err := r.checkArchive()
 	if err == nil {
 		err = r.workAll()
@@ -93,68 +103,67 @@ func (a *Archiver) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
-	}
-	return nil
+	return context.Cause(ctx)
 }
 
 // prepare makes the run's state. Summary and Progress look at it from then on.
 func (a *Archiver) prepare(ctx context.Context) *run {
 	r := &run{
-		Archiver: a, config: a.Config, pool: newChunkPool(poolBytes),
-		jobs:     make(chan *job, queueLength),
-		slots:    make(chan struct{}, a.Config.Workers),
-		retry:    retry.Policy{Tries: 5, Refusals: 12, Initial: 500 * time.Millisecond, Max: 30 * time.Second},
-		patience: retry.Policy{Tries: 10, Initial: 4 * time.Second, Max: 30 * time.Second},
-		limit:    newLimiter(a.Config.MaxRecordings),
-		open:     map[fetcher.Date]*sharedDay{},
-		claims:   map[string]*claim{},
-		active:   map[fetcher.Date]bool{},
+		config: a.Config, filter: a.Config.Filter.String(), source: a.Source, store: a.Store, ledger: a.Ledger, log: a.Logger,
+		clock: clock{source: a.Source}, sum: newTally(a.Config), limit: newLimiter(a.Config.MaxRecordings),
+		queue: newQueue(), evidence: newEvidence(), asideTurn: make(chan struct{}, 1), strays: map[fetcher.Date][]strayRow{}, asked: map[string]bool{}, nothing: map[bool]fetcher.Date{},
+		keys: &keyMaker{template: a.Keys, prefixLen: a.Config.KeyPrefixLen},
 	}
-	r.room = newRoom(mostHeld, r.inMemory)
-	r.now = r.earlierClock
+	if disk, ok := a.Store.(*store.Disk); ok {
+		r.checkFolders = disk.CheckFolders
+	}
 	r.zone.location = a.Config.Zone
-	r.summary = Summary{Run: a.Config.Run, Started: time.Now().UTC(), DryRun: a.Config.DryRun, OpenDays: []OpenDay{}, Warnings: []string{}}
+	r.downloads = &downloader{source: a.Source, evidence: r.evidence, newPart: a.Store.NewPart, received: r.sum.received}
+	r.keeper = &keeper{store: a.Store, keys: r.keys, owners: r, run: a.Config.Run}
 	r.soft, r.stop = context.WithCancelCause(ctx)
 	r.hard, r.kill = context.WithCancel(context.WithoutCancel(ctx))
 	context.AfterFunc(r.soft, func() {
-		timer := time.NewTimer(a.Config.Grace)
-		defer timer.Stop()
+		r.queue.hurry()
 		select {
-		case <-timer.C:
+		case <-time.After(a.Config.Grace):
 		case <-r.hard.Done():
 		}
 		r.kill()
 	})
-	a.state.Store(r)
+	a.sum.Store(r.sum)
+	r.sum.queue.Store(r.queue)
 	return r
 }
 
-// earlierClock returns the earlier of the machine's time and the API's.
-func (r *run) earlierClock() time.Time {
-	now := time.Now()
-	if skew, known := r.Source.ClockSkew(); known && skew > 0 {
-		now = now.Add(-skew)
+// clock tells the time that decides about settling: the earlier of the machine's and the
+// API's.
+type clock struct{ source Source }
+
+func (c clock) now() time.Time { return c.at(time.Now()) }
+
+// at returns what now would have returned at a time of the machine, had the API's clock been
+// known as it is by now.
+func (c clock) at(machine time.Time) time.Time {
+	if skew, known := c.source.ClockSkew(); known && skew > 0 {
+		machine = machine.Add(-skew)
 	}
-	return now
+	return machine.UTC()
 }
 
-// clockTrusted reports whether the two clocks agree well enough to close days.
-func (r *run) clockTrusted() bool {
-	skew, known := r.Source.ClockSkew()
+// trusted reports whether the two clocks agree well enough to close days.
+func (c clock) trusted() bool {
+	skew, known := c.source.ClockSkew()
 	return !known || skew.Abs() <= clockStops
 }
 
-func (r *run) logSpan() {
-	r.Logger.Info("run started", "run", r.config.Run,
-		"from", r.config.Span.From.Format(fetcher.WallLayout), "to", r.config.Span.To.Format(fetcher.WallLayout))
-}
-
-// checkArchive fails when the archive belongs to something else, and notes what a
-// new archive belongs to.
+// checkArchive fails when the archive belongs to something else, and notes what a new
+// archive belongs to.
 func (r *run) checkArchive() error {
-	archive, err := r.Ledger.Archive(r.soft)
+	var archive manifest.Archive
+	err := r.patiently(func() (err error) {
+		archive, err = r.ledger.Archive(r.soft)
+		return err
+	})
 	if errors.Is(err, fs.ErrNotExist) {
 		if r.config.DryRun {
 			return nil
@@ -173,21 +182,46 @@ func (r *run) checkArchive() error {
 		return &OtherArchiveError{Of: OfZone, Archive: archive.TimeZone, Run: r.config.Zone.String()}
 	}
 	r.account.archive = archive
+	if r.config.DryRun {
+		return nil
+	}
+	return r.updateArchive(archive)
+}
+
+// updateArchive notes what this run changes about the archive, before any line: the format
+// that it writes, and whether the store honours conditions.
+func (r *run) updateArchive(archive manifest.Archive) error {
+	honours := r.config.Conditions
+	same := honours == nil || archive.ConditionalWrites != nil && *archive.ConditionalWrites == *honours
+	if archive.V >= manifest.FormatVersion && same {
+		return nil
+	}
+	if honours != nil {
+		archive.ConditionalWrites = honours
+	}
+	err := r.patiently(func() error { return r.ledger.SaveArchive(r.soft, archive) })
+	if errors.Is(err, fs.ErrExist) { // another run noted it first
+		archive, err = r.ledger.Archive(r.soft)
+	}
+	if err != nil {
+		return fmt.Errorf("note the archive's format: %w", err)
+	}
+	r.account.archive = archive
 	return nil
 }
 
-// errUnseenArchive ends a run on a store that does not show what it has taken: there
-// no run would know of another, nor what the last one noted.
+// errUnseenArchive ends a run on a store that does not show what it has taken: there no run
+// would know of another, nor what the last one noted.
 var errUnseenArchive = errors.New("the store acknowledged archive.json and does not show it: " +
 	"run the same command again in some minutes; if it stays, --dest is a cache or a lagging copy: give the store itself")
 
 // newArchive notes what a new archive belongs to, and returns what stands there then:
 // another run may have made it first. It looks once.
 func (r *run) newArchive() (manifest.Archive, error) {
-	archive := manifest.Archive{APIURL: r.config.APIURL, TimeZone: r.config.Zone.String()}
-	err := r.Ledger.SaveArchive(r.soft, archive)
-	if err == nil || errors.Is(err, fs.ErrExist) {
-		archive, err = r.Ledger.Archive(r.soft)
+	archive := manifest.Archive{APIURL: r.config.APIURL, TimeZone: r.config.Zone.String(), ConditionalWrites: r.config.Conditions}
+	err := r.patiently(func() error { return r.ledger.SaveArchive(r.soft, archive) })
+	if err == nil || errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) { // it did not see its own
+		archive, err = r.ledger.Archive(r.soft)
 		if errors.Is(err, fs.ErrNotExist) {
 			err = errUnseenArchive
 		}
@@ -198,101 +232,198 @@ func (r *run) newArchive() (manifest.Archive, error) {
 	return archive, nil
 }
 
-// workAll runs the planned days and the workers to their end.
+// workAll works the planned days to their end, and judges those that were put off.
 func (r *run) workAll() error {
 	days, err := r.planDays()
 	if err != nil {
 		return err
 	}
 	workers := new(errgroup.Group)
-	for range r.config.Workers + r.config.Storing {
+	for range r.config.Workers {
 		workers.Go(func() error {
 			r.worker()
 			return nil
 		})
 	}
-	lister := new(errgroup.Group)
-	lister.SetLimit(daysInFlight)
-	for i, day := range days {
+	flushed := r.flushInTime()
+	r.workDays(days)
+	if err := r.settle(); err != nil {
+		r.stop(err)
+	}
+	r.queue.close()
+	_ = workers.Wait() // they return nil
+	flushed()
+	return r.outcome()
+}
+
+// workDays works the days in their order, a few at once.
+func (r *run) workDays(days []plannedDay) {
+	inWork := new(errgroup.Group)
+	inWork.SetLimit(daysInWork)
+	done := 0
+	for p, status := range r.statuses(days) {
 		if r.soft.Err() != nil {
-			r.count(func(s *Summary) { s.DaysNotBegun = len(days) - i })
 			break
 		}
-		lister.Go(func() error {
-			if err := r.workDay(day); err != nil {
+		if r.isPendingDue() {
+			_ = inWork.Wait()
+			if err := r.settle(); err != nil {
+				r.stop(err)
+				break
+			}
+		}
+		done++
+		inWork.Go(func() error {
+			r.sum.begin(p.date)
+			defer r.sum.end(p.date)
+			if err := r.workDay(p, status); err != nil && !errors.Is(err, errStopping) {
 				r.stop(err)
 			}
 			return nil
 		})
 	}
-	_ = lister.Wait() // its functions return nil: the first failure is the cause of soft
-	close(r.jobs)
-	_ = workers.Wait()
-	if err := r.settleHeld(); err != nil {
-		r.stop(err)
+	_ = inWork.Wait() // its functions return nil: the first failure is the cause of soft
+	r.sum.count(func(s *Summary) { s.DaysNotBegun = len(days) - done })
+}
+
+// knownDays returns the days that the ledger knows by now, the newest first, at most as many
+// as are worth looking at.
+func (r *run) knownDays() []fetcher.Date {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	days := slices.Clone(r.known[max(0, len(r.known)-maxLookBack):])
+	slices.Reverse(days)
+	return days
+}
+
+func (r *run) isPendingDue() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.pending.due()
+}
+
+// workDay lists one day, has its recordings worked, and closes it where it can.
+func (r *run) workDay(p plannedDay, status dayStatus) error {
+	switch {
+	case r.concernsDayAlone(status.err):
+		r.leaveUnread(p.date, status.err)
+		return nil
+	case status.err != nil:
+		r.leaveOpen(OpenDay{Day: string(p.date), Settled: r.config.settled(r.clock.now(), p.date), Reasons: []string{reasonStopped}})
+		return fmt.Errorf("read state of %s: %w", p.date, status.err)
+	case r.skips(status.Status):
+		r.sum.count(func(s *Summary) { s.DaysSkipped++ })
+		return nil
 	}
-	return r.outcome()
+	cut := false
+	if latest := fetcher.Wall(r.clock.now().Add(-endBefore), r.config.Zone); p.span.To.After(latest) {
+		p.span.To, cut = latest, true
+	}
+	if !p.span.To.After(p.span.From) {
+		r.leaveOpen(OpenDay{Day: string(p.date), Reasons: []string{reasonUnsettled}})
+		return nil
+	}
+	d, err := r.open(p)
+	switch {
+	case r.concernsDayAlone(err):
+		r.leaveUnread(p.date, err)
+		return nil
+	case err != nil:
+		r.leaveOpen(OpenDay{Day: string(p.date), Settled: r.config.settled(r.clock.now(), p.date), Reasons: []string{reasonStopped}})
+		return fmt.Errorf("read manifest of %s: %w", p.date, err)
+	}
+	d.cut = cut
+	err = r.list(d)
+	d.wait()
+	if err != nil {
+		r.leaveUnfinished(d)
+		return err
+	}
+	return r.finish(d)
+}
+
+// open loads the ledger of a day.
+func (r *run) open(p plannedDay) (*day, error) {
+	var ledger *manifest.Day
+	err := r.patiently(func() (err error) {
+		ledger, err = r.ledger.Load(r.hard, string(p.date))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	if i, found := slices.BinarySearch(r.known, p.date); !found {
+		r.known = slices.Insert(r.known, i, p.date)
+	}
+	r.mu.Unlock()
+	now := r.clock.now()
+	d := newDay(p, ledger)
+	d.begun = now
+	d.settled, d.expired = r.config.settled(now, p.date), r.config.expired(now, p.date)
+	d.listingID = fmt.Sprintf("%s.%d", r.config.Run, r.sum.listings.Add(1))
+	return d, nil
+}
+
+// skips reports whether a day needs no look at all.
+func (r *run) skips(status manifest.Status) bool {
+	line, closed := status.Line(r.filter)
+	if r.config.Relist || !closed {
+		return false
+	}
+	for outcome := range r.config.Retry {
+		if line.ByOutcome[outcome] > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// flushInTime brings the lines that a bucket's ledger holds in memory to safety: after 1, 2,
+// 4, 8 and then every 15 seconds. What it returns ends that.
+func (r *run) flushInTime() (end func()) {
+	ctx, cancel := context.WithCancel(r.hard)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for wait := time.Second; ; wait = min(2*wait, 15*time.Second) {
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+				return
+			}
+			err := r.patiently(func() error { return r.ledger.Flush(ctx) })
+			if err != nil && ctx.Err() == nil {
+				r.stop(fmt.Errorf("store the manifest: %w", err))
+				return
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
 }
 
 // outcome returns why the run stopped itself, nil where it did not.
 func (r *run) outcome() error {
 	cause := context.Cause(r.soft)
 	switch {
-	case cause == nil, errors.Is(cause, errLimitReached):
-		return nil
-	case errors.Is(cause, context.Canceled):
+	case cause == nil && r.unlisted != nil && r.source.Answers() == 0:
+		return r.unlisted // no window at all could be understood
+	case cause == nil, errors.Is(cause, errLimitReached), errors.Is(cause, context.Canceled):
 		return nil
 	}
 	return cause
 }
 
-func (r *run) planDays() ([]plannedDay, error) {
-	var open []fetcher.Date
-	if r.config.Span.CatchUp {
-		for status, err := range r.Ledger.Days(r.soft) {
-			// A day that cannot be looked at counts as open; what is wrong is told when
-			// it is worked.
-			if err != nil && (status.Day == "" || !r.concernsDayAlone(err) && !store.IsRetriable(err)) {
-				return nil, fmt.Errorf("look for open days: %w", err)
-			}
-			if !status.ClosedFor(r.config.Filter.String()) {
-				open = append(open, fetcher.Date(status.Day))
-			}
-		}
-	}
-	days := r.config.plan(time.Now(), open)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.summary.DaysAsked = len(days)
-	r.left = len(days)
-	return days, nil
-}
-
-// count changes the summary under its lock.
-func (r *run) count(change func(*Summary)) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	change(&r.summary)
-}
-
-// warn logs and keeps a warning; the same one is told once.
-func (r *run) warn(text string) {
-	r.mu.Lock()
-	for _, known := range r.summary.Warnings {
-		if known == text {
-			r.mu.Unlock()
-			return
-		}
-	}
-	r.summary.Warnings = append(r.summary.Warnings, text)
-	r.mu.Unlock()
-	r.Logger.Warn("worth a look", "warning", text)
-}
-
 func (r *run) finishSummary(ctx context.Context) {
 	r.warnOfClocks()
 	r.zone.warn(r)
-	r.count(func(s *Summary) {
+	for host, links := range r.evidence.forbiddenHosts() {
+		r.sum.warn(r.log, fmt.Sprintf("%d links point to %s; add --allow-host %s", links, host, host))
+	}
+	r.sum.count(func(s *Summary) {
 		s.Ended = time.Now().UTC()
 		s.Seconds = s.Ended.Sub(s.Started).Seconds()
 		switch {
@@ -305,55 +436,14 @@ func (r *run) finishSummary(ctx context.Context) {
 }
 
 func (r *run) warnOfClocks() {
-	skew, known := r.Source.ClockSkew()
+	skew, known := r.source.ClockSkew()
 	if !known || skew.Abs() <= clockWarns {
 		return
 	}
 	text := fmt.Sprintf("the machine's clock and the API's are %s apart: check the clock", skew.Abs().Round(time.Second))
 	if skew.Abs() > clockStops {
 		text += "; no day is closed"
-		r.count(func(s *Summary) { s.ClocksApart = true })
+		r.sum.count(func(s *Summary) { s.ClocksApart = true })
 	}
-	r.warn(text)
-}
-
-// Summary returns what the run has done so far; after Run, the whole of it. It is
-// safe for concurrent use.
-func (a *Archiver) Summary() Summary {
-	r := a.state.Load()
-	if r == nil {
-		return Summary{OpenDays: []OpenDay{}, Warnings: []string{}}
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s := r.summary
-	s.OpenDays = append([]OpenDay{}, s.OpenDays...)
-	s.Warnings = append([]string{}, s.Warnings...)
-	return s
-}
-
-// Progress returns a look at the run. It is safe for concurrent use, and cheap
-// enough to be polled several times a second.
-func (a *Archiver) Progress() Progress {
-	r := a.state.Load()
-	if r == nil {
-		return Progress{}
-	}
-	p := Progress{Queued: len(r.jobs), InFlight: int(r.inFlight.Load()), Received: r.received.Load()}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	p.Summary = r.summary
-	p.OpenDays, p.Warnings = nil, nil
-	p.DaysLeft = r.left
-	for date := range r.active {
-		if p.Day == "" || string(date) < p.Day {
-			p.Day = string(date)
-		}
-	}
-	return p
-}
-
-// logger returns the logger with the attributes of one recording.
-func (r *run) logger(j *job) *slog.Logger {
-	return r.Logger.With("recording_id", j.recording.Identity, "day", string(j.day.date))
+	r.sum.warn(r.log, text)
 }

@@ -1,0 +1,298 @@
+package archiver
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"convoso-archiver/fetcher"
+	"convoso-archiver/manifest"
+)
+
+// factsOf collects what judge needs to know of a day.
+func (r *run) factsOf(d *day) facts {
+	now := r.clock.now()
+	end := d.date.End(r.config.Zone)
+	f := facts{
+		Rules: r.config.rules(), Now: now, Trusted: r.clock.trusted(), End: end,
+		Filter: r.filter, Personal: r.config.Filter.Personal(), Entire: d.entire, Cut: d.cut,
+		Listing: d.listing, Failure: d.failure,
+		Earlier: earlierListings(d.ledger.Windows(), d.date, r.filter, end, r.config.Settle),
+		Rows:    d.rows, RowsEver: r.everCalls || d.ledger.Count() > 0, Filtered: r.evidence.listedOther(d.date), Recorded: d.recorded, RecordedYet: r.everRecorded, Control: d.control, Delivered: d.delivered, LookedUp: d.lookedUp,
+		Hosts: map[string]hostFacts{},
+	}
+	if r.evidence.shown(d.date, false) {
+		f.Rows = yes
+	}
+	if r.evidence.shown(d.date, true) {
+		f.Recorded = yes
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f.Aside, f.Unsaved = d.aside, d.unsaved
+	if d.broken != nil {
+		f.Aside = reasonOf(d.broken)
+	}
+	noted := map[string]bool{}
+	for id, s := range d.ledger.Recordings() {
+		if s.Outcome != manifest.Lost && (!s.Outcome.Final() || s.Outcome == manifest.Archived) {
+			f.Known++
+		}
+		if d.listed[id] {
+			noted[id] = true
+			if isFinal(s, true, r.config.GiveUp) {
+				continue
+			}
+		}
+		f.Recordings = append(f.Recordings, d.recordingFacts(id, s, true))
+	}
+	for id := range d.listed {
+		if !noted[id] {
+			f.Recordings = append(f.Recordings, d.recordingFacts(id, manifest.State{}, false))
+		}
+	}
+	for i := range f.Recordings {
+		host := f.Recordings[i].Host
+		if _, known := f.Hosts[host]; host == "" || known {
+			continue
+		}
+		h := r.evidence.facts(host)
+		if r.history != nil {
+			h.Ever, h.Oldest = r.history.of(host)
+		}
+		f.Hosts[host] = h
+	}
+	return f
+}
+
+// recordingFacts collects what is known of one recording. The caller holds mu.
+func (d *day) recordingFacts(id string, s manifest.State, noted bool) recordingFacts {
+	f := recordingFacts{
+		ID: id, State: s, Noted: noted, Listed: d.listed[id], Elsewhere: d.elsewhere[id], Nameless: d.nameless[id],
+	}
+	if refused, ok := d.refusals[id]; ok {
+		f.Refused, f.Cause, f.Host, f.Moment = true, refused.cause, refused.host, refused.moment
+	}
+	if c, ok := d.stored[id]; ok {
+		f.Stored = c.answer
+	}
+	return f
+}
+
+// conclude writes what judge decided: the lines of recordings, of the windows, and the day
+// line, in this order, each durable before the next.
+func (r *run) conclude(d *day, v *verdicts) error {
+	for _, text := range v.Warnings {
+		r.sum.warn(r.log, text)
+	}
+	err := r.writeVerdicts(d, v)
+	if err == nil && d.listing != nil && !r.config.Filter.Personal() {
+		err = r.judgeWrite(d, r.noteWindows(d, v))
+	}
+	switch {
+	case errors.Is(err, errUnnoted):
+		v.Close, v.Reasons = false, append(v.Reasons, "its manifest cannot be written")
+	case err != nil:
+		r.leaveUnfinished(d)
+		return err
+	}
+	switch {
+	case v.Close:
+		return r.close(d, v)
+	case len(v.Reasons) == 0 && d.listing != nil:
+		r.sum.count(func(s *Summary) { s.DaysWhole++ })
+	case d.listing != nil || len(v.Reasons) > 0:
+		r.leaveOpen(OpenDay{Day: string(d.date), Settled: v.Settled, Waiting: v.Waiting, Reasons: v.Reasons, Excused: v.Excused})
+	}
+	return r.keepWhatIsNoted(d)
+}
+
+// writeVerdicts notes the recordings that became final.
+func (r *run) writeVerdicts(d *day, v *verdicts) error {
+	now := r.clock.now()
+	for _, decided := range v.Lines {
+		s, noted := d.ledger.Recording(decided.ID)
+		if !noted {
+			continue // without a line of a refusal nothing is decided
+		}
+		line := manifest.Recording{
+			RecordingID: decided.ID, Outcome: decided.Outcome, Time: now, Run: r.config.Run, Key: s.Key, CallID: s.CallID,
+			FirstSeen: s.FirstSeen, Attempts: s.Attempts, Host: s.Host, Reason: decided.Reason, Cause: s.Cause, Source: s.Source, Final: true,
+		}
+		if decided.Outcome == manifest.Damaged {
+			line.Size, line.SHA256 = s.Size, hexOf(s.SHA256)
+		}
+		if decided.Adopt {
+			if err := r.adopt(d, line); err != nil {
+				return err
+			}
+			r.uncount(d, decided.ID, s.Outcome)
+			continue
+		}
+		if err := r.note(d, line); err != nil {
+			return err
+		}
+		if decided.Outcome == manifest.Lost {
+			r.uncount(d, decided.ID, s.Outcome)
+		}
+		r.sum.count(func(s *Summary) { s.finalWithout(decided.Outcome) })
+		r.log.Warn("recording is final and not archived", "recording_id", decided.ID, "day", string(d.date), "outcome", decided.Outcome, "reason", decided.Reason)
+	}
+	return nil
+}
+
+// uncount takes back that a recording waits, as which it was counted when it was refused.
+func (r *run) uncount(d *day, id string, waited manifest.Outcome) {
+	d.mu.Lock()
+	_, refused := d.refusals[id]
+	d.mu.Unlock()
+	if refused {
+		r.sum.count(func(s *Summary) { s.add(waited, -1) })
+	}
+}
+
+func hexOf(sum [32]byte) string {
+	if sum == ([32]byte{}) {
+		return ""
+	}
+	return hex.EncodeToString(sum[:])
+}
+
+// adopt notes a recording that stands in the store already. It is a new one in the archive,
+// and so counts towards the limit on those.
+func (r *run) adopt(d *day, line manifest.Recording) error {
+	if err := r.limit.reserve(r.soft); err != nil {
+		if errors.Is(err, errLimitReached) {
+			return err
+		}
+		return errStopping
+	}
+	c := d.stored[line.RecordingID]
+	line.Outcome, line.Final, line.Cause, line.Reason = manifest.Archived, false, "", "adopted: stored by a run that did not note it"
+	line.Key, line.Size, line.SHA256, line.ETag = c.info.Key, c.info.Size, hex.EncodeToString(c.sum[:]), c.info.ETag
+	line.ContentType = c.contentType
+	err := r.note(d, line)
+	r.limit.release(err == nil)
+	if err != nil {
+		return err
+	}
+	r.sum.count(func(s *Summary) {
+		s.Archived++
+		s.Adopted++
+		s.Bytes += line.Size
+	})
+	return nil
+}
+
+// noteWindows notes the windows of a listing: every recording of them has a line by now.
+func (r *run) noteWindows(d *day, v *verdicts) error {
+	if d.hasUnnoted() {
+		return nil
+	}
+	if d.strays > 0 { // the recordings of other days have lines of other segments
+		if err := r.patiently(func() error { return r.ledger.Flush(r.hard) }); err != nil {
+			return err
+		}
+	}
+	err := d.ledger.NoteWindows(r.hard, d.lines(r.filter, r.config.Run, r.clock.now(), v)...)
+	if err == nil {
+		return nil
+	}
+	return r.flushed(d, err)
+}
+
+// close writes the day line.
+func (r *run) close(d *day, v *verdicts) error {
+	line := manifest.DayLine{
+		Filter: r.filter, Kept: []string{"calls", "recordings"}, ListedAt: d.begun.UTC(), Calls: d.listing.Calls, Time: r.clock.now(),
+		Stray: v.Stray, Unwitnessed: v.Unwitnessed, Unlisted: v.Unlisted, Uncounted: v.Uncounted, Unlistable: v.Unlistable,
+	}
+	if r.config.Calls == RecordedCalls {
+		line.Kept = []string{"recordings"}
+	}
+	err := r.patiently(func() error { return d.ledger.Close(r.hard, line) })
+	if errors.Is(err, manifest.ErrChanged) {
+		return r.leaveToOther(d)
+	}
+	if err = r.judgeWrite(d, err); errors.Is(err, errUnnoted) {
+		r.leaveOpen(OpenDay{Day: string(d.date), Settled: true, Reasons: []string{"its manifest cannot be written"}})
+		return nil
+	} else if err != nil {
+		r.leaveUnfinished(d)
+		return err
+	}
+	r.sum.count(func(s *Summary) {
+		s.DaysClosed++
+		if v.Uncounted != 0 || v.Unlistable {
+			s.DaysUncounted++
+		}
+	})
+	r.log.Info("day closed", "day", string(d.date), "calls", line.Calls)
+	return nil
+}
+
+// leaveToOther counts a day that another run writes to: it is done where that run closed it.
+func (r *run) leaveToOther(d *day) error {
+	status, err := r.look(d.date)
+	if err == nil {
+		if _, closed := status.Line(r.filter); closed {
+			r.sum.count(func(s *Summary) { s.DaysWhole++ })
+			return nil
+		}
+	}
+	r.leaveOpen(OpenDay{Day: string(d.date), Settled: true, Reasons: []string{"another run is writing this day"}})
+	return nil
+}
+
+// leaveOpen counts a day that stays open.
+func (r *run) leaveOpen(day OpenDay) {
+	r.sum.count(func(s *Summary) { s.OpenDays = append(s.OpenDays, day) })
+	r.log.Info("day stays open", "day", day.Day, "settled", day.Settled, "waiting", day.Waiting, "reasons", day.Reasons)
+}
+
+// reasonStopped stands where the run ended before the day was done with.
+const reasonStopped = "the run ended before it was done with this day"
+
+// leaveUnfinished counts a day whose recordings were not all worked.
+func (r *run) leaveUnfinished(d *day) {
+	waiting := 0
+	for i, f := 0, r.factsOf(d); i < len(f.Recordings); i++ {
+		if c := &f.Recordings[i]; !isFinal(c.State, c.Noted, r.config.GiveUp) && (c.Listed || r.filter == "") {
+			waiting++
+		}
+	}
+	reasons := []string{reasonStopped}
+	if waiting > 0 {
+		reasons = append(reasons, fmt.Sprintf("recordings that wait: %d", waiting))
+	}
+	r.leaveOpen(OpenDay{Day: string(d.date), Settled: d.settled, Waiting: waiting, Reasons: reasons})
+}
+
+// leaveUnread counts a day of which it is not known what it holds.
+func (r *run) leaveUnread(date fetcher.Date, err error) {
+	reason := reasonOf(err)
+	if _, bad := errors.AsType[*manifest.BadLineError](err); bad {
+		reason += ": run verify --repair"
+	}
+	r.leaveOpen(OpenDay{Day: string(date), Settled: r.config.settled(r.clock.now(), date), Unreadable: true, Reasons: []string{reason}})
+}
+
+// concernsDayAlone reports whether an error of reading a day concerns that day alone. What a
+// later version wrote, and a store that refuses or is in trouble, end the run.
+func (r *run) concernsDayAlone(err error) bool {
+	return err != nil && r.soft.Err() == nil && ofAllDays(err) == nil
+}
+
+// look returns what a cheap look tells of a day.
+func (r *run) look(date fetcher.Date) (status manifest.Status, err error) {
+	err = r.patiently(func() error {
+		status, err = r.ledger.Status(r.soft, string(date))
+		return err
+	})
+	return status, err
+}
+
+// rules returns the settings of judge.
+func (c *Config) rules() rules {
+	return rules{Settle: c.Settle, PurgeAfter: c.PurgeAfter, GiveUp: c.GiveUp}
+}

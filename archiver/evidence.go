@@ -1,0 +1,244 @@
+package archiver
+
+import (
+	"sync"
+	"time"
+
+	"convoso-archiver/fetcher"
+)
+
+// evidence is what the API and the media hosts have shown in this run. It is safe for
+// concurrent use.
+type evidence struct {
+	mu       sync.Mutex
+	moment   int64 // counts what was seen, so that it can be told what came first
+	lastGood int64 // moment of the last good audio of any host
+	hosts    map[string]*hostEvidence
+
+	rows, recorded map[fetcher.Date]bool // days that were shown to have a call, a recording
+	own            map[fetcher.Date]bool // days of which the run's own listings have a call
+	calls          map[fetcher.Date]int  // calls of the days whose listing was whole
+}
+
+type hostEvidence struct {
+	good     int64
+	bad      int       // failures that another attempt may mend, since the last good audio
+	silent   time.Time // since when the host could not be reached at all; zero: it answers
+	probed   time.Time // when it was last tried since then
+	refusing time.Time // since when it only asks to wait; zero: it does not
+	denied   int       // links to it that the settings do not allow
+	witness  answer
+}
+
+func newEvidence() *evidence {
+	return &evidence{
+		hosts: map[string]*hostEvidence{}, rows: map[fetcher.Date]bool{}, recorded: map[fetcher.Date]bool{},
+		own: map[fetcher.Date]bool{}, calls: map[fetcher.Date]int{},
+	}
+}
+
+// maxHosts bounds how many hosts are told apart: links are remote input.
+const maxHosts = 100
+
+func (e *evidence) host(name string) *hostEvidence {
+	h, ok := e.hosts[name]
+	if !ok {
+		if len(e.hosts) >= maxHosts {
+			name = "other hosts"
+			if h, ok = e.hosts[name]; ok {
+				return h
+			}
+		}
+		h = &hostEvidence{}
+		e.hosts[name] = h
+	}
+	return h
+}
+
+// delivered notes good audio.
+func (e *evidence) delivered(host string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.moment++
+	e.lastGood = e.moment
+	h := e.host(host)
+	h.good, h.bad, h.silent, h.refusing = e.moment, 0, time.Time{}, time.Time{}
+}
+
+// refused notes an answer without good audio, and returns its moment.
+func (e *evidence) refused(host string) int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.moment++
+	h := e.host(host)
+	h.silent, h.refusing = time.Time{}, time.Time{}
+	return e.moment
+}
+
+// failed is refused for what another attempt may mend.
+func (e *evidence) failed(host string) int64 {
+	moment := e.refused(host)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.host(host).bad++
+	return moment
+}
+
+// askedToWait is refused for an answer that asks to wait. It returns too for how long the
+// host has answered nothing else, at least a nanosecond.
+func (e *evidence) askedToWait(host string) (moment int64, refusing time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.moment++
+	h := e.host(host)
+	h.silent = time.Time{}
+	if h.refusing.IsZero() {
+		h.refusing = time.Now()
+	}
+	return e.moment, max(time.Since(h.refusing), 1)
+}
+
+// maxBad is how many failures without good audio between them mean that further attempts in
+// this run are of no use.
+const maxBad = 12
+
+// isUnwell reports whether a host has failed many times and delivered nothing good.
+func (e *evidence) isUnwell(host string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.host(host).bad >= maxBad
+}
+
+// maxRefusing is for how long a host may only ask to wait, before that is taken for an outage.
+const maxRefusing = 30 * time.Minute
+
+// probeEvery is how often a host is tried that cannot be reached.
+const probeEvery = 30 * time.Second
+
+// mayTry reports whether a host may be asked now. One that cannot be reached is tried by one
+// recording from time to time, while the others wait.
+func (e *evidence) mayTry(host string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	h := e.host(host)
+	if h.silent.IsZero() {
+		return true
+	}
+	if time.Since(h.probed) < probeEvery {
+		return false
+	}
+	h.probed = time.Now()
+	return true
+}
+
+// unreached notes that a host could not be reached, and returns too for how long it has not
+// been, at least a nanosecond.
+func (e *evidence) unreached(host string) (moment int64, silent time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.moment++
+	h := e.host(host)
+	if h.silent.IsZero() {
+		h.silent, h.probed = time.Now(), time.Now()
+	}
+	return e.moment, max(time.Since(h.silent), 1)
+}
+
+// anyGood returns the moment of the last good audio of any host, 0 for none.
+func (e *evidence) anyGood() int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.lastGood
+}
+
+// wellSince reports whether the host delivered good audio after a moment.
+func (e *evidence) wellSince(host string, moment int64) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.host(host).good > moment
+}
+
+// forbidden counts a link to a host that is not allowed.
+func (e *evidence) forbidden(host string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.host(host).denied++
+}
+
+// forbiddenHosts returns how many links point to each host that is not allowed.
+func (e *evidence) forbiddenHosts() map[string]int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	counts := map[string]int{}
+	for name, h := range e.hosts {
+		if h.denied > 0 {
+			counts[name] = h.denied
+		}
+	}
+	return counts
+}
+
+// setWitness notes how a request for known good audio ended.
+func (e *evidence) setWitness(host string, a answer) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.host(host).witness = a
+}
+
+// facts returns what a host has shown.
+func (e *evidence) facts(host string) hostFacts {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	h := e.host(host)
+	return hostFacts{Good: h.good, AnyGood: e.lastGood, Witness: h.witness}
+}
+
+// sawCalls notes rows of a settled day.
+func (e *evidence) sawCalls(day fetcher.Date, recorded bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.rows[day] = true
+	if recorded {
+		e.recorded[day] = true
+	}
+}
+
+// listed notes that a listing of the run, with its filter, has a call of a day.
+func (e *evidence) listed(day fetcher.Date) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.own[day] = true
+}
+
+// listedOther reports whether the listings of the run have a call of another day.
+func (e *evidence) listedOther(day fetcher.Date) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.own) > 1 || len(e.own) == 1 && !e.own[day]
+}
+
+// counted notes how many calls the whole listing of a day has.
+func (e *evidence) counted(day fetcher.Date, calls int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.calls[day] = calls
+}
+
+// callsOf returns how many calls a day has, where this run has seen that.
+func (e *evidence) callsOf(day fetcher.Date) (int, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n, ok := e.calls[day]
+	return n, ok
+}
+
+// shown reports whether the API has shown a call, or a recording, of another day.
+func (e *evidence) shown(day fetcher.Date, recorded bool) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	days := e.rows
+	if recorded {
+		days = e.recorded
+	}
+	return len(days) > 1 || len(days) == 1 && !days[day]
+}

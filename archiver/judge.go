@@ -1,0 +1,490 @@
+package archiver
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"convoso-archiver/manifest"
+)
+
+// apart is how far apart two answers, or two listings, must lie before the second confirms
+// the first: no outage that was seen lasted as long.
+const apart = 24 * time.Hour
+
+// judge decides about a day: which of its recordings become final and how, whether it
+// closes, and every reason why it does not. It is pure. Where it needs more facts it says
+// so, and is called again with them.
+func judge(f facts) verdicts {
+	j := judgement{facts: f, settled: f.Now.Sub(f.End) >= f.Rules.Settle && (f.Listing == nil || f.Listing.Settled)}
+	j.v.Settled = j.settled
+	if f.Aside != "" {
+		j.reason("%s", f.Aside)
+		j.countWaiting(nil)
+		return j.v
+	}
+	gone := j.missing()
+	final := j.recordings(gone)
+	j.closing()
+	j.countWaiting(final)
+	j.v.Close = len(j.v.Reasons) == 0 && !j.v.Needs.any() && f.Listing != nil && f.Entire && !f.Personal
+	return j.v
+}
+
+// judgement is the state of one call of judge.
+type judgement struct {
+	facts
+	settled bool // now, and when it was listed
+	v       verdicts
+}
+
+func (j *judgement) reason(format string, args ...any) {
+	j.v.Reasons = append(j.v.Reasons, fmt.Sprintf(format, args...))
+}
+
+// believed reports whether the listing can show that something is no longer listed.
+func (j *judgement) believed() bool {
+	l := j.Listing
+	return l != nil && j.Entire && !j.Cut && j.settled && j.Trusted && j.Filter == "" &&
+		(l.Whole || j.uncounted()) && len(l.Doubts) == 0 && (l.Stray == 0 || j.strayed(l))
+}
+
+// closing finds the reasons of the day itself.
+func (j *judgement) closing() {
+	l := j.Listing
+	if j.Unsaved > 0 {
+		j.reason("recordings that the store did not take: %d", j.Unsaved)
+	}
+	if j.Failure != "" {
+		j.reason("%s", j.Failure)
+	}
+	if l == nil || j.Personal {
+		return
+	}
+	if !j.settled || j.Cut {
+		j.reason("%s", reasonUnsettled)
+	}
+	if !j.Trusted {
+		j.reason("the machine's clock and the API's are more than an hour apart")
+	}
+	for _, d := range l.Doubts {
+		j.reason("%s", d.counted())
+	}
+	j.closeTotal(l)
+	j.closeStrays(l)
+	j.closeFewer(l)
+	if j.settled && !j.Cut && j.Trusted && j.Entire {
+		j.closeEmpty(l)
+	}
+}
+
+// reasonUnsettled stands where a day may still change.
+const reasonUnsettled = "not settled yet"
+
+func (d doubt) counted() string {
+	if d.Count > 1 {
+		return fmt.Sprintf("%s (%d times)", d.Text, d.Count)
+	}
+	return d.Text
+}
+
+// closeTotal judges a listing that is not whole.
+func (j *judgement) closeTotal(l *listing) {
+	if l.Whole {
+		return
+	}
+	if !j.uncounted() {
+		for _, s := range l.Shortfalls {
+			j.reason("%s", s.counted())
+		}
+		if len(l.Shortfalls) == 0 {
+			j.reason("the listing is not proved whole: %d calls, and the API counts %d", l.Counted, l.Total)
+		}
+		return
+	}
+	j.v.Unlistable = l.Unlistable
+	j.v.Uncounted = l.Counted - l.Total
+}
+
+// uncounted reports whether the same wrong total has stayed for so long that the day
+// closes with it.
+func (j *judgement) uncounted() bool {
+	l := j.Listing
+	if l.Whole || !j.settled || len(l.Doubts) > 0 {
+		return false
+	}
+	wrong := l.Counted - l.Total
+	slight := max(wrong, -wrong) <= max(3, l.Total/100)
+	overfull := l.Complete && l.Rows >= l.Total
+	if !slight && !overfull && !l.Unlistable {
+		return false
+	}
+	same := j.same(func(e *listing) bool {
+		return !e.Cut && !e.Whole && e.CallsSHA256 == l.CallsSHA256 && e.Total == l.Total && e.Unlistable == l.Unlistable
+	})
+	return same.days >= 3 && j.Now.Sub(same.first) >= j.Rules.GiveUp
+}
+
+// closeStrays judges rows that lie outside the window that listed them.
+func (j *judgement) closeStrays(l *listing) {
+	if l.Stray == 0 {
+		return
+	}
+	if !j.strayed(l) {
+		j.reason("the API sent calls of other days: %d", l.Stray)
+		return
+	}
+	j.v.Stray = l.Stray
+}
+
+// strayed reports whether the same strays came a day before: then the API heeds the times
+// and these rows are an oddity of its own.
+func (j *judgement) strayed(l *listing) bool {
+	same := j.same(func(e *listing) bool { return e.Stray == l.Stray && e.StraySHA256 == l.StraySHA256 })
+	return same.listings >= 2 && j.Now.Sub(same.first) >= apart
+}
+
+// closeFewer judges a filtered listing that shows less than an earlier one did: which
+// recordings an earlier one listed is not known, so that the counts must do.
+func (j *judgement) closeFewer(l *listing) {
+	if j.Filter == "" {
+		return
+	}
+	more := func(e listing) bool { return e.Calls > l.Calls || e.Recordings > l.Recordings }
+	if !slices.ContainsFunc(j.Earlier, more) {
+		return
+	}
+	same := j.same(func(e *listing) bool {
+		return e.CallsSHA256 == l.CallsSHA256 && e.Calls == l.Calls && e.Recordings == l.Recordings
+	})
+	if same.listings < 2 || j.Now.Sub(same.first) < apart {
+		j.reason("the API lists less than before for this filter: a second listing, a day later, must confirm it")
+	}
+}
+
+// closeEmpty judges a day without calls, or without recordings.
+func (j *judgement) closeEmpty(l *listing) {
+	switch {
+	case l.Calls == 0:
+		j.closeWithoutCalls()
+	case l.Recordings == 0:
+		j.closeWithoutRecordings()
+	}
+}
+
+func (j *judgement) closeWithoutCalls() {
+	if !j.witnessed(&j.Rows, &j.v.Needs.Rows, "the API lists no call of this day, and of no other day: its answer is not believed") {
+		j.v.Excused = j.Rows == no && !j.RowsEver && j.Listing.Whole
+		return
+	}
+	if j.Filter != "" && j.Filtered || j.Filter == "" && j.Control == yes {
+		return
+	}
+	same := j.same(func(e *listing) bool { return e.Calls == 0 && e.Whole })
+	if same.listings >= 2 && j.Now.Sub(same.first) >= apart {
+		return
+	}
+	if j.Filter == "" && j.Control == unasked {
+		j.v.Needs.Control = true
+		return
+	}
+	j.reason("the API lists no call of this day: a second listing, a day later, must confirm it")
+}
+
+func (j *judgement) closeWithoutRecordings() {
+	const doubted = "the API lists calls and no recording, of this day and of any other"
+	if j.Recorded != no || j.RecordedYet { // a known recording that is not listed proves nothing
+		j.witnessed(&j.Recorded, &j.v.Needs.Recorded, doubted)
+		return
+	}
+	same := j.same(func(e *listing) bool { return e.Calls > 0 && e.Recordings == 0 })
+	if same.days < 3 {
+		j.reason("%s: %d of 3 listings on different days", doubted, same.days)
+		return
+	}
+	j.v.Unwitnessed = true
+}
+
+// witnessed asks for a witness that is unknown, and gives the reason where there is none.
+func (j *judgement) witnessed(witness *answer, need *bool, reason string) bool {
+	switch *witness {
+	case yes:
+		return true
+	case unasked:
+		*need = true
+	case unknowable:
+		j.reason("the API did not answer a control query")
+	default:
+		j.reason("%s", reason)
+	}
+	return false
+}
+
+// repeated counts listings that agree with this run's.
+type repeated struct {
+	listings, days int
+	first          time.Time
+}
+
+// same counts this run's listing and the earlier ones that agree with it.
+func (j *judgement) same(agrees func(*listing) bool) repeated {
+	r := repeated{listings: 1, days: 1, first: j.Now}
+	days := map[string]bool{j.Now.UTC().Format(time.DateOnly): true}
+	for i := range j.Earlier {
+		e := &j.Earlier[i]
+		if !agrees(e) {
+			continue
+		}
+		if e.At.Before(r.first) {
+			r.first = e.At
+		}
+		r.listings++
+		days[e.At.UTC().Format(time.DateOnly)] = true
+	}
+	r.days = len(days)
+	return r
+}
+
+// listedElsewhere is the reason of a recording that waits no longer on this day.
+const listedElsewhere = "listed under another day"
+
+// missing decides whether recordings that the ledger has and the listing lacks are gone,
+// and returns them, with the reason, if so.
+func (j *judgement) missing() (gone map[string]string) {
+	gone = map[string]string{}
+	if !j.believed() {
+		return gone
+	}
+	var lacking []string
+	for i := range j.Recordings {
+		r := &j.Recordings[i]
+		if !r.Noted || r.State.Outcome == manifest.Lost || r.State.Outcome.Final() && r.State.Outcome != manifest.Archived {
+			continue
+		}
+		switch {
+		case r.Listed:
+		case r.Elsewhere: // that day takes care of it
+			gone[r.ID] = listedElsewhere
+		default:
+			lacking = append(lacking, r.ID)
+		}
+	}
+	if len(lacking) == 0 {
+		return gone
+	}
+	if j.LookedUp == unasked {
+		j.v.Needs.Elsewhere = true
+		return gone
+	}
+	j.v.Missing, j.v.MissingSHA256 = len(lacking), hashOfSorted(lacking)
+	same := j.same(func(e *listing) bool {
+		return e.Settled && e.Missing == j.v.Missing && e.MissingSHA256 == j.v.MissingSHA256
+	})
+	least, span := 2, apart
+	if len(lacking) > 3 && len(lacking)*100 > j.Known {
+		least, span = 3, 7*24*time.Hour
+	}
+	if same.listings < least || j.Now.Sub(same.first) < span {
+		j.reason("recordings listed before and not in this listing: %d", len(lacking))
+		return gone
+	}
+	if !j.witnessed(&j.Recorded, &j.v.Needs.Recorded, "the API lists no recording of another day: it is not believed that recordings are gone") {
+		return gone
+	}
+	j.v.Unlisted = len(lacking)
+	for _, id := range lacking {
+		gone[id] = "no longer listed"
+	}
+	return gone
+}
+
+// recordings decides about each recording that waits, and returns those that are final
+// now.
+func (j *judgement) recordings(gone map[string]string) map[string]bool {
+	final := map[string]bool{}
+	if !j.settled || !j.Trusted {
+		return final
+	}
+	for i := range j.Recordings {
+		r := &j.Recordings[i]
+		if j.isFinal(r) {
+			continue
+		}
+		outcome, reason := j.decide(r, gone[r.ID])
+		if outcome == manifest.Lost {
+			outcome = j.search(r)
+		}
+		if outcome == "" {
+			continue
+		}
+		final[r.ID] = true
+		j.v.Lines = append(j.v.Lines, verdict{ID: r.ID, Outcome: outcome, Adopt: outcome == manifest.Archived, Reason: reason})
+	}
+	return final
+}
+
+// search has the store searched before a recording is lost: a run that was killed may have
+// stored it.
+func (j *judgement) search(r *recordingFacts) manifest.Outcome {
+	switch r.Stored {
+	case unasked:
+		j.v.Needs.Search = append(j.v.Needs.Search, r.ID)
+		return ""
+	case yes:
+		return manifest.Archived
+	case unknowable:
+		return ""
+	}
+	return manifest.Lost
+}
+
+// isFinal reports whether a recording was final before. Lines of older versions have no
+// mark: what waited then is final once it was tried after the time to give up.
+func (j *judgement) isFinal(r *recordingFacts) bool { return isFinal(r.State, r.Noted, j.Rules.GiveUp) }
+
+func isFinal(s manifest.State, noted bool, giveUp time.Duration) bool {
+	switch {
+	case !noted:
+		return false
+	case s.Final:
+		return true
+	case !s.Old || s.Outcome == manifest.Damaged:
+		return false
+	}
+	return !s.Time.Before(s.FirstSeen.Add(giveUp))
+}
+
+// decide returns what a recording becomes, "" where it waits on, and the reason to note. gone
+// is why the day has it no longer.
+func (j *judgement) decide(r *recordingFacts, gone string) (manifest.Outcome, string) {
+	s := &r.State
+	switch {
+	case gone == listedElsewhere, gone != "" && s.Outcome == manifest.Damaged:
+		return s.Outcome, gone // it is final on this day, and lost is what nobody can deliver
+	case gone != "":
+		return manifest.Lost, gone
+	case !r.Refused:
+		return "", ""
+	case r.Cause == causeNotFound:
+		return j.decideNotFound(r)
+	case s.Outcome == manifest.Damaged:
+		return "", ""
+	}
+	return j.decideGiveUp(r)
+}
+
+// decideNotFound judges a recording of which its host said that it is not there.
+func (j *judgement) decideNotFound(r *recordingFacts) (manifest.Outcome, string) {
+	s := &r.State
+	twice := s.NotFounds >= 2 && s.LastNotFound.Sub(s.NotFoundSince) >= apart
+	outcome := manifest.Lost
+	if s.Outcome == manifest.Damaged {
+		outcome = manifest.Damaged
+	}
+	expired := j.Now.Sub(j.End) > j.Rules.PurgeAfter
+	if !twice && (!expired || outcome == manifest.Damaged) {
+		return "", ""
+	}
+	switch j.media(r) {
+	case yes:
+	case unknowable: // nothing is left that could be asked for
+		if twice && expired {
+			return outcome, "not found twice, beyond the age at which the vendor deletes audio"
+		}
+		return "", ""
+	default:
+		return "", ""
+	}
+	if twice {
+		return outcome, "not found twice"
+	}
+	switch j.Delivered {
+	case unasked:
+		j.v.Needs.Delivered = true
+		return "", ""
+	case no, unknowable:
+		return "", ""
+	}
+	if j.Hosts[r.Host].Oldest > j.Now.Sub(j.End) {
+		j.warn("the media host has delivered audio older than --purge-after: raise --purge-after")
+		return "", ""
+	}
+	return outcome, "not found, beyond the age at which the vendor deletes audio"
+}
+
+// decideGiveUp judges a recording that failed otherwise, or has no link.
+func (j *judgement) decideGiveUp(r *recordingFacts) (manifest.Outcome, string) {
+	s := &r.State
+	if j.Now.Sub(s.Since) < j.Rules.GiveUp || s.Refusals < 3 {
+		return "", ""
+	}
+	outcome := s.Outcome
+	if r.Nameless {
+		outcome = manifest.Lost
+	}
+	if r.Host == "" {
+		if !j.witnessed(&j.Rows, &j.v.Needs.Rows, "the API lists no call of another day: nothing is given up") {
+			return "", ""
+		}
+		return outcome, s.Reason
+	}
+	if j.media(r) != yes {
+		return "", ""
+	}
+	return outcome, s.Reason
+}
+
+// media returns whether the host that refused a recording delivered good audio after that,
+// and asks for the witness where it is not known.
+func (j *judgement) media(r *recordingFacts) answer {
+	h := j.Hosts[r.Host]
+	if h.Good > r.Moment {
+		return yes
+	}
+	if h.AnyGood > r.Moment && j.Now.Sub(r.State.Since) >= j.Rules.GiveUp {
+		if j.Delivered == unasked {
+			j.v.Needs.Delivered = true
+			return unasked
+		}
+		if j.Delivered == yes && !h.Ever {
+			return yes
+		}
+	}
+	switch h.Witness {
+	case unasked, yes: // a witness before this refusal says nothing of it
+		if !slices.Contains(j.v.Needs.Media, r.Host) {
+			j.v.Needs.Media = append(j.v.Needs.Media, r.Host)
+		}
+		return unasked
+	}
+	return h.Witness
+}
+
+func (j *judgement) warn(text string) {
+	if !slices.Contains(j.v.Warnings, text) {
+		j.v.Warnings = append(j.v.Warnings, text)
+	}
+}
+
+// countWaiting counts what is not final, and says why by cause: of the whole day, or of
+// what this run listed where it asked for a part alone.
+func (j *judgement) countWaiting(final map[string]bool) {
+	causes := map[string]int{}
+	partial := j.Filter != "" || !j.Entire
+	for i := range j.Recordings {
+		r := &j.Recordings[i]
+		if final[r.ID] || j.isFinal(r) || partial && !r.Listed {
+			continue
+		}
+		j.v.Waiting++
+		causes[causeText(&r.State)]++
+	}
+	texts := slices.SortedFunc(maps.Keys(causes), func(a, b string) int {
+		return cmp.Or(cmp.Compare(causes[b], causes[a]), cmp.Compare(a, b))
+	})
+	for _, text := range texts {
+		j.reason("recordings that wait: %d (%s)", causes[text], text)
+	}
+}

@@ -1,0 +1,260 @@
+package archiver
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"convoso-archiver/fetcher"
+	"convoso-archiver/manifest"
+)
+
+// endBefore is how far before now a listing of today ends: the last calls may still be on
+// their way into the log.
+const endBefore = 5 * time.Minute
+
+// bytesPerSecond is the rate of the vendor's audio: 64 kbit/s.
+const bytesPerSecond = 8000
+
+// list lists a day and hands its recordings to the workers. What is wrong with this listing
+// alone is kept with the day; the error is for what ends the run.
+func (r *run) list(d *day) error {
+	// A window is listed again to prove it whole on a settled day alone: another one would
+	// change between two passes. One whose total stays wrong is listed once a run.
+	repeat := d.settled && !staysWrong(d.ledger.Windows())
+	began := time.Now()
+	listing := r.source.Day(d.date, d.span, r.config.Filter, repeat)
+	var failed error
+	for page, err := range listing.Pages(r.soft, nil) {
+		if err == nil {
+			err = r.workPage(d, page)
+		}
+		if err != nil {
+			if failed = r.judgeListing(d, err); failed != nil || r.soft.Err() != nil {
+				break
+			}
+		}
+	}
+	if failed != nil || d.failure != "" || r.soft.Err() != nil {
+		return failed
+	}
+	// The API has told its clock by now.
+	d.begun = r.clock.at(began)
+	d.settled = d.settled && r.config.settled(d.begun, d.date)
+	result := listing.Result()
+	d.windows, d.doubts = result.Windows, result.Doubts
+	d.listing = listingOf(d, result)
+	r.sum.count(func(s *Summary) {
+		s.DaysListed++
+		s.Calls += d.listing.Calls
+	})
+	if d.listing.Whole && d.settled && d.entire && r.filter == "" {
+		r.evidence.counted(d.date, d.listing.Calls)
+	}
+	return nil
+}
+
+// staysWrong reports whether an earlier listing of the day had a total that repeating did
+// not mend.
+func staysWrong(windows []manifest.Window) bool {
+	for _, w := range windows {
+		if w.Complete && !w.Whole {
+			return true
+		}
+	}
+	return false
+}
+
+// judgeListing tells a window that failed by itself, which leaves its day open, from an API
+// that ends the run. The other windows of the day are listed all the same.
+func (r *run) judgeListing(d *day, err error) error {
+	if err == nil || r.soft.Err() != nil {
+		return nil // a run that is stopping knows why
+	}
+	ignored, isIgnored := errors.AsType[*fetcher.IgnoredParameterError](err)
+	_, isWindow := errors.AsType[*fetcher.WindowError](err)
+	switch {
+	case isIgnored:
+		d.failure = "the API ignored " + ignored.Parameter + ": the listing was not used"
+		if r.heeded.Load() < minHeeded {
+			return err
+		}
+	case isWindow:
+		d.failure = "the API's answer cannot be understood: " + reasonOf(err)
+		r.mu.Lock()
+		r.unlisted = err
+		r.mu.Unlock()
+	default:
+		return err
+	}
+	r.log.Warn("day not listed", "day", string(d.date), "err", err)
+	return nil
+}
+
+// minHeeded is how many pages must have heeded what was asked for: after them a page that
+// did not does not end the run.
+const minHeeded = 3
+
+// workPage notes the calls of a page and hands out the recordings that are to be fetched.
+func (r *run) workPage(d *day, page *fetcher.Page) error {
+	if len(page.Calls) > 0 {
+		r.heeded.Add(1)
+	}
+	r.zone.note(page.Calls)
+	if err := r.account.check(r, page.Calls); err != nil {
+		return err
+	}
+	own := make([]*fetcher.Call, 0, len(page.Calls))
+	for i := range page.Calls {
+		call := &page.Calls[i]
+		if call.Day != d.date {
+			r.keepStray(d, call)
+			continue
+		}
+		own = append(own, call)
+		if d.settled {
+			r.evidence.sawCalls(d.date, len(call.Recordings) > 0)
+			r.evidence.listed(d.date)
+		}
+	}
+	if err := r.noteCalls(d, own); err != nil {
+		return err
+	}
+	for _, call := range own {
+		if err := r.workCall(d, call); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// workCall decides about each recording of a call.
+func (r *run) workCall(d *day, call *fetcher.Call) error {
+	// While a call runs its audio is not complete. On a settled day a row that says so is
+	// out of date.
+	if len(call.Recordings) == 0 || call.InProgress() && !d.settled {
+		return nil
+	}
+	for i, identity := range d.ids.of(call) {
+		j, err := r.decide(d, call, call.Recordings[i], identity)
+		if err != nil && !errors.Is(err, errUnnoted) {
+			return err
+		}
+		if j == nil {
+			continue
+		}
+		d.owe()
+		if err := r.queue.put(r.soft, j); err != nil {
+			d.repay(true)
+			return err
+		}
+	}
+	return nil
+}
+
+// noteCalls keeps rows, before any line of their recordings.
+func (r *run) noteCalls(d *day, calls []*fetcher.Call) error {
+	if r.config.DryRun {
+		return nil
+	}
+	rows := make([]manifest.Call, 0, len(calls))
+	for _, call := range calls {
+		if len(call.Recordings) == 0 && r.config.Calls == RecordedCalls {
+			continue
+		}
+		row, err := call.RowWithoutLinks()
+		if err != nil {
+			return fmt.Errorf("drop links of a call: %w", err)
+		}
+		rows = append(rows, manifest.Call{CallID: noteID(call, row), Time: r.clock.now(), Run: r.config.Run, Row: row})
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	err := d.ledger.NoteCalls(r.hard, rows)
+	if err != nil {
+		err = r.judgeWrite(d, r.flushed(d, err))
+	}
+	if errors.Is(err, errUnnoted) {
+		return nil // the day stays open
+	}
+	return err
+}
+
+// noteID returns what a row is noted under: the call's id, or without one a name made of the
+// row without its links, which may differ in each listing.
+func noteID(call *fetcher.Call, row []byte) string {
+	if call.ID != "" {
+		return call.ID
+	}
+	sum := sha256.Sum256(row)
+	return "row-" + hex.EncodeToString(sum[:8])
+}
+
+// decide skips a recording that is final, notes one that cannot be fetched yet, and returns
+// the job of fetching any other.
+func (r *run) decide(d *day, call *fetcher.Call, recording fetcher.Recording, identity string) (*job, error) {
+	if !d.list(identity) {
+		return nil, nil
+	}
+	r.sum.count(func(s *Summary) { s.Recordings++ })
+	prior, known := d.ledger.Recording(identity)
+	final := isFinal(prior, known, r.config.GiveUp)
+	again := final && r.config.Retry[prior.Outcome]
+	if final && !again {
+		r.sum.count(func(s *Summary) { s.Known++ })
+		return nil, nil
+	}
+	j := &job{
+		day: d, call: r.keys.factsOf(d.date, call), recording: recording, identity: identity, listing: d.listingID,
+		prior: prior, again: again,
+	}
+	switch {
+	case r.config.DryRun && recording.Link == "":
+		r.sum.count(func(s *Summary) { s.Pending++ })
+	case r.config.DryRun:
+		r.sum.count(func(s *Summary) {
+			s.ToFetch++
+			seconds, _ := strconv.ParseInt(call.CallLength, 10, 32)
+			s.EstimatedBytes += seconds * bytesPerSecond
+		})
+	case recording.Link == "":
+		if again {
+			r.sum.count(func(s *Summary) { s.Known++ })
+			return nil, nil
+		}
+		f := &finding{outcome: manifest.Pending, cause: causeNoLink, reason: "the row has no link"}
+		if recording.ID == "" && recording.Filename == "" {
+			f.cause, f.reason = causeNameless, "the row has neither id nor file name nor link"
+			d.nameless[identity] = true
+		}
+		return nil, r.noteFinding(j, f)
+	default:
+		return j, nil
+	}
+	return nil, nil
+}
+
+// strayRow is a row that came with another day's listing.
+type strayRow struct {
+	from *day
+	call *fetcher.Call
+}
+
+// keepStray keeps a row of another day for the end of the run: that day has an owner of its
+// own.
+func (r *run) keepStray(d *day, call *fetcher.Call) {
+	d.strays++
+	if len(call.Recordings) == 0 && r.config.Calls == RecordedCalls {
+		return
+	}
+	kept := *call
+	kept.Raw = bytes.Clone(call.Raw) // else all of its page stays in memory
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.strays[call.Day] = append(r.strays[call.Day], strayRow{from: d, call: &kept})
+}

@@ -1,0 +1,162 @@
+package archiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/manifest"
+)
+
+// Location says where an archive is: in a folder, or in a bucket.
+type Location struct {
+	Folder string
+	S3     store.S3Options // where Folder is ""
+}
+
+// Access says what an archive is opened for.
+type Access int
+
+// The kinds of access.
+const (
+	Read    Access = iota // takes no lock and writes nothing; the archive must exist
+	DryRun                // as Read; a folder that does not exist is an empty archive
+	Repair                // writes the manifest of an archive that exists
+	Archive               // stores recordings; the archive is made where there is none
+)
+
+// writes reports whether the archive is written to.
+func (a Access) writes() bool { return a == Repair || a == Archive }
+
+// Makes reports whether an archive is made where there is none, if only for the time of a dry
+// run.
+func (a Access) Makes() bool { return a == Archive || a == DryRun }
+
+// Opened is an open archive. Close it.
+type Opened struct {
+	Store  OpenedStore
+	Ledger *manifest.Ledger
+	// KeyPrefixLen is how many bytes the store puts before each key.
+	KeyPrefixLen int
+	// Conditions says whether the store honours If-None-Match, nil on disk.
+	Conditions *bool
+
+	closers []func(context.Context) error // in the order of opening
+}
+
+// OpenedStore is what commands need of a store; *store.Disk and *store.S3 are the two there
+// are.
+type OpenedStore interface {
+	Store
+	List(ctx context.Context, prefix string) iter.Seq2[store.Info, error]
+}
+
+// Close writes what the ledger holds in memory and closes all, also after an error.
+func (o *Opened) Close(ctx context.Context) error {
+	var failed error
+	for i := len(o.closers) - 1; i >= 0; i-- {
+		failed = errors.Join(failed, o.closers[i](ctx))
+	}
+	return failed
+}
+
+// Open opens an archive for a run with the given id, "" for a new one. The error is
+// [manifest.ErrLocked] when another run holds the archive; fs.ErrNotExist when it must exist
+// and does not; [store.ErrUnusable] and [store.IsRetriable] tell the store's trouble. A
+// bucket for writing must prove that it honours conditions.
+func Open(ctx context.Context, at Location, access Access, run string, log *slog.Logger) (*Opened, error) {
+	o := &Opened{}
+	err := o.open(ctx, at, access, manifest.Options{Run: run, ReadOnly: !access.writes(), Logger: log})
+	if err != nil {
+		return nil, errors.Join(err, o.Close(context.WithoutCancel(ctx)))
+	}
+	return o, nil
+}
+
+func (o *Opened) open(ctx context.Context, at Location, access Access, options manifest.Options) error {
+	if at.Folder != "" {
+		return o.openFolder(ctx, at.Folder, access, options)
+	}
+	return o.openBucket(ctx, at.S3, access, options)
+}
+
+func (o *Opened) openFolder(ctx context.Context, folder string, access Access, options manifest.Options) error {
+	if access == DryRun {
+		if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
+			if folder, err = o.emptyFolder(); err != nil {
+				return err
+			}
+		}
+	}
+	if !access.Makes() {
+		if _, err := os.Stat(filepath.Join(folder, "manifest")); err != nil {
+			return fmt.Errorf("open the archive: %w", err)
+		}
+	}
+	disk, err := store.OpenDisk(folder, store.DiskOptions{ReadOnly: access != Archive, Logger: options.Logger})
+	if err != nil {
+		return err
+	}
+	o.Store = disk
+	o.closers = append(o.closers, func(context.Context) error { return disk.Close() })
+	if o.Ledger, err = manifest.OpenDir(disk.Root(), options); err != nil {
+		return fmt.Errorf("open manifest: %w", err)
+	}
+	o.closers = append(o.closers, o.Ledger.Close)
+	if access != Archive {
+		return nil
+	}
+	// Under the lock, so that these are the leavings of a run that died.
+	if err := disk.CleanTemp(ctx); err != nil {
+		return fmt.Errorf("clean up after an earlier run: %w", err)
+	}
+	return nil
+}
+
+// emptyFolder makes a folder that is removed at the end.
+func (o *Opened) emptyFolder() (string, error) {
+	folder, err := os.MkdirTemp("", "convoso-archiver-*")
+	if err != nil {
+		return "", fmt.Errorf("make a temporary folder: %w", err)
+	}
+	o.closers = append(o.closers, func(context.Context) error { return os.RemoveAll(folder) })
+	return folder, nil
+}
+
+func (o *Opened) openBucket(ctx context.Context, options store.S3Options, access Access, ledger manifest.Options) error {
+	if options.TempDir == "" {
+		folder, err := o.emptyFolder()
+		if err != nil {
+			return err
+		}
+		options.TempDir = folder
+	}
+	bucket, err := store.OpenS3(ctx, options)
+	if err != nil {
+		return err
+	}
+	o.Store = bucket
+	o.closers = append(o.closers, func(context.Context) error { return bucket.Close() })
+	if options.Prefix != "" {
+		o.KeyPrefixLen = len(options.Prefix) + len("/")
+	}
+	if o.Ledger, err = manifest.OpenBucket(bucket, ledger); err != nil {
+		return fmt.Errorf("open manifest: %w", err)
+	}
+	o.closers = append(o.closers, o.Ledger.Close)
+	if !access.writes() {
+		return nil
+	}
+	honours := !options.NoConditionalWrites
+	o.Conditions = &honours
+	if honours {
+		return bucket.ProveConditionalWrites(ctx)
+	}
+	return nil
+}

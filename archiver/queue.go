@@ -1,0 +1,150 @@
+package archiver
+
+import (
+	"container/heap"
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// maxQueued is how many recordings may wait for a worker, and how many for their next
+// attempt, before no further ones are taken on.
+const maxQueued = 1000
+
+// queue holds the recordings that wait for a worker: new ones in the order in which they
+// were listed, and before them those whose next attempt is due. A recording that failed
+// waits here and not in a worker, so that it holds up no other. It is safe for concurrent
+// use.
+type queue struct {
+	mu      sync.Mutex
+	changed *sync.Cond
+	fresh   []*job
+	delayed delayedJobs
+	hurried bool // the run ends: nothing waits for its time
+	scatter bool // the next new recording is one at random
+	closed  bool
+}
+
+func newQueue() *queue {
+	q := &queue{}
+	q.changed = sync.NewCond(&q.mu)
+	return q
+}
+
+// put adds a new recording once there is room. It fails with the cause of ctx.
+func (q *queue) put(ctx context.Context, j *job) error {
+	defer context.AfterFunc(ctx, q.wake)()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.fresh) >= maxQueued && ctx.Err() == nil {
+		q.changed.Wait()
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	q.fresh = append(q.fresh, j)
+	q.changed.Broadcast()
+	return nil
+}
+
+// later adds a recording whose next attempt is due after the delay.
+func (q *queue) later(j *job, delay time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	heap.Push(&q.delayed, delayedJob{j, time.Now().Add(delay)})
+	time.AfterFunc(delay, q.wake)
+}
+
+// take waits for a recording to work. It reports false when the queue is closed and empty.
+func (q *queue) take() (*job, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for {
+		switch {
+		case len(q.delayed) > 0 && (q.hurried || !time.Now().Before(q.delayed[0].due)):
+			return heap.Pop(&q.delayed).(delayedJob).job, true
+		case len(q.fresh) > 0 && (q.hurried || len(q.delayed) < maxQueued):
+			q.changed.Broadcast() // there is room
+			return q.takeFresh(), true
+		case q.closed && len(q.delayed) == 0:
+			return nil, false
+		}
+		q.changed.Wait()
+	}
+}
+
+// takeFresh takes the first new recording, or any one after a refusal.
+func (q *queue) takeFresh() *job {
+	if q.scatter {
+		i := rand.IntN(len(q.fresh))
+		q.fresh[0], q.fresh[i] = q.fresh[i], q.fresh[0]
+		q.scatter = false
+	}
+	j := q.fresh[0]
+	q.fresh[0] = nil
+	q.fresh = q.fresh[1:]
+	return j
+}
+
+// refused adds a recording that its host refused. The next new one is taken at random: if a
+// few recordings that stand together are at fault, it tells that the host is well.
+func (q *queue) refused(j *job, delay time.Duration) {
+	q.mu.Lock()
+	q.scatter = true
+	q.mu.Unlock()
+	q.later(j, delay)
+}
+
+// hurry makes every recording due at once: the run is stopping.
+func (q *queue) hurry() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.hurried = true
+	q.changed.Broadcast()
+}
+
+// close lets workers end once nothing is left.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.changed.Broadcast()
+}
+
+func (q *queue) wake() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.changed.Broadcast()
+}
+
+// waiting returns how many recordings no worker has.
+func (q *queue) waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.fresh) + len(q.delayed)
+}
+
+type delayedJob struct {
+	job *job
+	due time.Time
+}
+
+// delayedJobs is a heap, the next one due first.
+type delayedJobs []delayedJob
+
+func (d delayedJobs) Len() int           { return len(d) }
+func (d delayedJobs) Less(i, k int) bool { return d[i].due.Before(d[k].due) }
+func (d delayedJobs) Swap(i, k int)      { d[i], d[k] = d[k], d[i] }
+
+// Push implements heap.Interface.
+func (d *delayedJobs) Push(j any) { *d = append(*d, j.(delayedJob)) }
+
+// Pop implements heap.Interface.
+func (d *delayedJobs) Pop() any {
+	last := len(*d) - 1
+	j := (*d)[last]
+	(*d)[last] = delayedJob{}
+	*d = (*d)[:last]
+	return j
+}

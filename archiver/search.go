@@ -1,0 +1,170 @@
+package archiver
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"convoso-archiver/archiver/audio"
+	"convoso-archiver/archiver/key"
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/manifest"
+)
+
+// search looks in the store for recordings that are about to be lost: a run that was killed
+// may have stored them. What it finds counts only if it reads as one whole recording and no
+// other recording, of any day, uses its key.
+func (r *run) search(wanted []needed) error {
+	type find struct {
+		day  *day
+		id   string
+		info store.Info
+	}
+	found := map[string][]find{} // by key in lower case, what stands there without metadata
+	for _, w := range wanted {
+		for _, id := range w.needs.Search {
+			s, _ := w.day.ledger.Recording(id)
+			c := &candidate{answer: no}
+			w.day.stored[id] = c
+			for _, name := range searchKeys(s.Key, id) {
+				info, err := r.stat(name)
+				switch {
+				case errors.Is(err, fs.ErrNotExist):
+				case errors.Is(err, store.ErrUnusable), r.hard.Err() != nil:
+					return fmt.Errorf("look for recording %s: %w", id, err)
+				case err != nil:
+					r.log.Warn("recording not looked up, so not written off", "recording_id", id, "err", err)
+					c.answer = unknowable
+				case info.RecordingID == "":
+					name = strings.ToLower(name)
+					found[name] = append(found[name], find{w.day, id, info})
+				case info.IsOf(id) && (info.CallID == "" || info.CallID == s.CallID):
+					if err := r.adoptable(c, info); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	users := map[string][]user{} // of a key
+	unread := false
+	err := r.scan(func(e *manifest.Entry) {
+		unread = unread || e.Bad != nil
+		name := strings.ToLower(string(e.Key)) // a file system may ignore case
+		if _, sought := found[name]; sought {
+			users[name] = append(users[name], user{e.Day, strings.Clone(string(e.ID)), string(e.CallID)})
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for name, finds := range found {
+		for _, f := range finds {
+			s, _ := f.day.ledger.Recording(f.id)
+			own := user{string(f.day.date), f.id, s.CallID}
+			isOther := func(u user) bool { return !u.is(own) }
+			if len(finds) > 1 || slices.ContainsFunc(users[name], isOther) || r.keeper.claims.has(name) {
+				continue
+			}
+			c := f.day.stored[f.id]
+			if c.answer == yes {
+				continue
+			}
+			if err := r.adoptable(c, f.info); err != nil {
+				return err
+			}
+			if c.answer == yes && unread { // a line that cannot be read may name the key
+				c.answer = unknowable
+			}
+		}
+	}
+	return nil
+}
+
+// user is a recording that names a key.
+type user struct{ day, id, call string }
+
+// is reports whether two are one recording. A call that has moved to another day keeps its
+// ids.
+func (u user) is(other user) bool {
+	return u.id == other.id && (u.day == other.day || u.call != "" && u.call == other.call)
+}
+
+// searchKeys returns the keys under which a recording may stand, given the one it was to
+// have.
+func searchKeys(wanted, identity string) []string {
+	keys := key.Again(wanted, identity)
+	if stem, isMP3 := strings.CutSuffix(wanted, audio.MP3.Extension()); isMP3 { // as was assumed
+		keys = append(keys, key.Again(stem+audio.WAV.Extension(), identity)...)
+	}
+	return keys
+}
+
+func (r *run) stat(name string) (info store.Info, err error) {
+	err = r.patiently(func() error {
+		info, err = r.store.Stat(r.hard, name)
+		return err
+	})
+	return info, err
+}
+
+// adoptable reads an object and reports whether it is one whole recording.
+func (r *run) adoptable(c *candidate, info store.Info) error {
+	err := r.patiently(func() error {
+		sum, result, err := r.read(r.hard, info.Key)
+		if err != nil {
+			return err
+		}
+		if result.Verdict == audio.Audio && result.Whole && (info.SHA256 == [32]byte{} || info.SHA256 == sum) {
+			*c = candidate{answer: yes, info: info, sum: sum, contentType: result.Format.ContentType()}
+		}
+		return nil
+	})
+	if errors.Is(err, store.ErrUnusable) || r.hard.Err() != nil {
+		return fmt.Errorf("read a stored recording: %w", err)
+	}
+	if err != nil {
+		c.answer = unknowable
+	}
+	return nil
+}
+
+// read hashes an object and looks at what it is.
+func (r *run) read(ctx context.Context, name string) (sum [32]byte, result audio.Result, err error) {
+	body, err := r.store.Open(ctx, name)
+	if err != nil {
+		return sum, result, err
+	}
+	defer body.Close()
+	hash, inspector := sha256.New(), audio.NewInspector()
+	if _, err := io.Copy(io.MultiWriter(hash, inspector), body); err != nil {
+		return sum, result, err
+	}
+	return [32]byte(hash.Sum(nil)), inspector.Finish(), nil
+}
+
+// owner implements owners by a pass over the whole ledger. A line that cannot be read may
+// name any key.
+func (r *run) owner(ctx context.Context, d *day, name, identity, callID string) (string, error) {
+	owner, own := "", user{string(d.date), identity, callID}
+	err := r.ledger.Scan(ctx, func(e manifest.Entry) error {
+		if e.Bad != nil {
+			owner = "a line that cannot be read"
+			return nil
+		}
+		stored := e.Outcome == manifest.Archived || e.Outcome == manifest.Damaged
+		if stored && string(e.Key) == name && !own.is(user{e.Day, string(e.ID), string(e.CallID)}) {
+			owner = e.Day + " " + string(e.ID)
+		}
+		return nil
+	})
+	return owner, err
+}

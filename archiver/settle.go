@@ -1,0 +1,285 @@
+package archiver
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"convoso-archiver/fetcher"
+)
+
+// The days that wait for facts that cost a request, or for other days, are judged together:
+// at the end of the run, or when so many recordings or so much time have collected.
+const (
+	maxPending     = 10_000
+	maxPendingTime = time.Hour
+)
+
+// pendingDays are days that have been worked and cannot be judged yet.
+type pendingDays struct {
+	days       []*day
+	recordings int
+	since      time.Time
+}
+
+func (p *pendingDays) add(d *day) {
+	if len(p.days) == 0 {
+		p.since = time.Now()
+	}
+	p.days = append(p.days, d)
+	p.recordings += 10 + d.ledger.Count() + d.strays // a day without recordings takes memory too
+}
+
+func (p *pendingDays) due() bool {
+	return p.recordings > maxPending || len(p.days) > 0 && time.Since(p.since) > maxPendingTime
+}
+
+// of returns the pending day of a date, nil for none.
+func (p *pendingDays) of(date fetcher.Date) *day {
+	i := slices.IndexFunc(p.days, func(d *day) bool { return d.date == date })
+	if i < 0 {
+		return nil
+	}
+	return p.days[i]
+}
+
+// finish judges a day whose recordings have been worked, and concludes it, or keeps it
+// until the end of the run where facts are missing.
+func (r *run) finish(d *day) error {
+	switch {
+	case d.isUndone(), d.listing == nil && d.failure == "": // the run ended meanwhile
+		r.leaveUnfinished(d)
+		return r.keepWhatIsNoted(d)
+	case r.config.DryRun:
+		if d.failure != "" {
+			r.leaveOpen(OpenDay{Day: string(d.date), Settled: d.settled, Reasons: []string{d.failure}})
+		}
+		return nil
+	}
+	v := judge(r.factsOf(d))
+	if v.Needs.any() || d.strays > 0 {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.pending.add(d)
+		return nil
+	}
+	return r.conclude(d, &v)
+}
+
+// keepWhatIsNoted brings the lines of a day that is let go to safety. The day is told as open
+// already, so that the error is for what ends the run alone.
+func (r *run) keepWhatIsNoted(d *day) error {
+	err := r.judgeWrite(d, r.patiently(func() error { return d.ledger.Flush(r.hard) }))
+	if errors.Is(err, errUnnoted) {
+		return nil
+	}
+	return err
+}
+
+// maxRounds bounds how often a day is judged with further facts.
+const maxRounds = 12
+
+// settle judges the days that were put off, one after another, with no other day in work.
+// On a clean stop the days whose facts are in are concluded, and the others stay open, as
+// they do when the run cannot go on.
+func (r *run) settle() error {
+	err := r.workStrays()
+	days := r.pending.days
+	r.pending = pendingDays{}
+	if r.config.DryRun {
+		return err
+	}
+	for round := 0; err == nil && len(days) > 0; round++ {
+		var wanted []needed
+		if wanted, days, err = r.concludeReady(days); err != nil || len(days) == 0 || round == maxRounds || r.soft.Err() != nil {
+			break
+		}
+		err = r.supply(wanted)
+	}
+	if left := r.leaveUnjudged(days); err == nil {
+		err = left
+	}
+	return err
+}
+
+// concludeReady concludes the days whose facts are in. It returns the others, and what they
+// need.
+func (r *run) concludeReady(days []*day) (wanted []needed, others []*day, err error) {
+	for i, d := range days {
+		v := judge(r.factsOf(d))
+		if v.Needs.any() {
+			wanted, others = append(wanted, needed{d, v.Needs}), append(others, d)
+			continue
+		}
+		if err := r.conclude(d, &v); err != nil {
+			return nil, append(others, days[i+1:]...), err
+		}
+	}
+	return wanted, others, nil
+}
+
+// leaveUnjudged leaves days open of which facts are missing.
+func (r *run) leaveUnjudged(days []*day) (failed error) {
+	for _, d := range days {
+		r.leaveUnfinished(d)
+		if err := r.keepWhatIsNoted(d); failed == nil {
+			failed = err
+		}
+	}
+	return failed
+}
+
+// needed is what a day needs.
+type needed struct {
+	day   *day
+	needs needs
+}
+
+// supply gets the facts that days need. What one day needs may answer for another, so each
+// kind is asked for once and all are judged again.
+func (r *run) supply(wanted []needed) error {
+	var missing, search []needed
+	asked := map[string]bool{} // media hosts
+	for _, w := range wanted {
+		d := w.day
+		switch n := &w.needs; {
+		case n.Rows && !r.evidence.shown(d.date, false):
+			d.rows = r.askAPI(d.date, false)
+		case n.Recorded && !r.evidence.shown(d.date, true):
+			d.recorded = r.askAPI(d.date, true)
+		case n.Control:
+			d.control = r.askTotal(d.date)
+		}
+		for _, host := range w.needs.Media {
+			if asked[host] {
+				continue
+			}
+			asked[host] = true
+			if err := r.witnessMedia(host); err != nil {
+				return err
+			}
+		}
+		if w.needs.Delivered {
+			if err := r.readHistory(); err != nil {
+				return err
+			}
+			d.delivered = yes
+		}
+		if w.needs.Elsewhere {
+			missing = append(missing, w)
+		}
+		if len(w.needs.Search) > 0 {
+			search = append(search, w)
+		}
+		if r.soft.Err() != nil {
+			return nil
+		}
+	}
+	if err := r.lookElsewhere(missing); err != nil {
+		return err
+	}
+	return r.search(search)
+}
+
+// workStrays archives rows under their own days, which other days' listings brought.
+func (r *run) workStrays() error {
+	for _, date := range slices.Sorted(maps.Keys(r.strays)) {
+		rows := r.strays[date]
+		delete(r.strays, date)
+		if r.soft.Err() != nil {
+			abandonStrays(rows)
+			continue
+		}
+		if err := r.workStraysOf(date, rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// abandonStrays leaves the days open that listed rows which were not worked.
+func abandonStrays(rows []strayRow) {
+	for _, row := range rows {
+		row.from.fail(errors.New("calls of other days that it listed were not worked"))
+	}
+}
+
+func (r *run) workStraysOf(date fetcher.Date, rows []strayRow) error {
+	d := r.pending.of(date)
+	if d == nil {
+		var err error
+		if d, err = r.open(plannedDay{date: date, span: date.Window()}); err != nil {
+			abandonStrays(rows)
+			if r.concernsDayAlone(err) {
+				r.leaveUnread(date, err)
+				return nil
+			}
+			return fmt.Errorf("read manifest of %s: %w", date, err)
+		}
+		r.pending.add(d)
+	}
+	calls := make([]*fetcher.Call, len(rows))
+	for i := range rows {
+		calls[i] = rows[i].call
+	}
+	err := r.noteCalls(d, calls)
+	for i := 0; i < len(calls) && err == nil; i++ {
+		err = r.workCall(d, calls[i])
+	}
+	d.wait()
+	if d.isUndone() || err != nil {
+		abandonStrays(rows)
+	}
+	if err != nil && r.soft.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// setAside looks whether the media host has an outage, after many refusals in a row. If it
+// delivers known good audio, the day goes on; else it is set aside, and the run ends when
+// three days in a row were.
+func (r *run) setAside(d *day, f *finding) {
+	r.asideTurn <- struct{}{}
+	defer func() { <-r.asideTurn }()
+	if d.isAside() {
+		return
+	}
+	// Once the requests are used up, the last one counts: nothing becomes final by that. Where
+	// it went well, one is left for the verdicts about the recordings that were refused.
+	delivered := r.evidence.facts(f.host).Witness == yes
+	usedUp := r.witnesses >= maxWitnesses || r.witnesses == maxWitnesses-1 && delivered
+	if !usedUp {
+		if err := r.askMedia(f.host); err != nil {
+			r.stop(err)
+		}
+	}
+	if r.evidence.wellSince(f.host, f.moment) || usedUp && delivered {
+		d.streak.clear()
+		r.asideDays = 0
+		if f.notFound() {
+			r.sum.warn(r.log, fmt.Sprintf("%d recordings of %s in a row were not found, and the media host is well: this account may delete audio earlier than --purge-after", maxRefused, d.date))
+		}
+		return
+	}
+	met := fmt.Sprintf("%d recordings in a row were not found", maxRefused)
+	switch {
+	case f.denied():
+		met = fmt.Sprintf("%d recordings in a row were refused", maxRefused)
+	case f.cause == causeRefused:
+		met = fmt.Sprintf("for %s the media host only asked to wait", maxRefusing)
+	}
+	d.setAside("set aside: " + met + ", and the media host delivers nothing")
+	r.log.Warn("day set aside", "day", string(d.date), "reason", met)
+	if good := r.evidence.anyGood(); good > r.asideAt { // since the last one was
+		r.asideAt, r.asideDays = good, 0
+	}
+	if r.asideDays++; r.asideDays >= maxAside {
+		r.stop(fmt.Errorf("%w: %d days in a row were set aside: %s", ErrOutage, maxAside, met))
+	}
+}
+
+// maxAside is how many days in a row may be set aside until the run ends.
+const maxAside = 3

@@ -1,0 +1,217 @@
+package archiver
+
+import (
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"convoso-archiver/fetcher"
+	"convoso-archiver/manifest"
+)
+
+// Summary counts what a run did. All counts are of this run unless said otherwise.
+type Summary struct {
+	Run      string    `json:"run"`
+	Started  time.Time `json:"started"`
+	Ended    time.Time `json:"ended"`
+	Seconds  float64   `json:"seconds"`
+	DryRun   bool      `json:"dry_run"`
+	ExitCode int       `json:"exit_code"`       // set by the caller
+	Error    string    `json:"error,omitempty"` // likewise: why the run could not go on
+	Stopped  string    `json:"stopped,omitempty"`
+
+	DaysAsked   int `json:"days_asked"`
+	DaysSkipped int `json:"days_skipped"` // closed before, not asked for again
+	DaysClosed  int `json:"days_closed"`  // closed by this run
+	DaysListed  int `json:"days_listed"`
+	DaysWhole   int `json:"days_whole"` // parts of days asked for that are done, as good as closed
+	// DaysUncounted, of those closed, were closed although the API's total never agreed.
+	DaysUncounted int `json:"days_uncounted"`
+	// DaysNotBegun were asked for and not looked at before the run stopped.
+	DaysNotBegun int       `json:"days_not_begun"`
+	OpenDays     []OpenDay `json:"open_days"`
+
+	Calls      int `json:"calls"`
+	Recordings int `json:"recordings"` // listed, each counted once
+
+	Archived int `json:"archived"` // new in this run, adopted ones included
+	Adopted  int `json:"adopted"`  // of these, found stored by a run that was killed
+	Known    int `json:"known"`    // were final before
+	Pending  int `json:"pending"`
+	Failed   int `json:"failed"`
+	Rejected int `json:"rejected"`
+	Lost     int `json:"lost"`     // found lost in this run
+	GivenUp  int `json:"given_up"` // became final without being archived
+	ToFetch  int `json:"to_fetch"` // dry run: would be fetched
+
+	Bytes          int64 `json:"bytes"`           // stored
+	EstimatedBytes int64 `json:"estimated_bytes"` // dry run: of those to fetch, by call length
+
+	APIRequests   int64 `json:"api_requests"` // set by the caller, as the next three
+	MediaRequests int64 `json:"media_requests"`
+	Refusals      int64 `json:"refusals"` // answers that asked to slow down
+
+	// ClocksApart says that the machine's clock and the API's were so far apart that no day
+	// was closed.
+	ClocksApart bool     `json:"clocks_apart,omitempty"`
+	Warnings    []string `json:"warnings"`
+}
+
+// OpenDay is a day that was worked and is not closed.
+type OpenDay struct {
+	Day     string `json:"day"`
+	Settled bool   `json:"settled"`
+	Waiting int    `json:"waiting"` // recordings without a final outcome
+	// Unreadable says that the day's manifest cannot be read, so that it was not worked.
+	Unreadable bool `json:"unreadable,omitempty"`
+	// Excused says that the day does not count towards exit code 3: the account has no call.
+	Excused bool     `json:"excused,omitempty"`
+	Reasons []string `json:"reasons"`
+}
+
+// Incomplete reports whether the run left something undone that cannot be put down to a day
+// not having settled: a settled day that is not closed, a day of which two clocks leave open
+// whether it settled, a manifest that cannot be read, a recording found lost or given up, a
+// day closed against the API's total, or a limit that stopped it. With strict, recordings
+// that wait in a day not yet settled count too.
+func (s *Summary) Incomplete(strict bool) bool {
+	if s.Lost > 0 || s.GivenUp > 0 || s.DaysUncounted > 0 || s.Stopped != "" || s.ClocksApart && len(s.OpenDays) > 0 {
+		return true
+	}
+	for _, day := range s.OpenDays {
+		if day.Settled && !day.Excused || day.Unreadable || strict && day.Waiting > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Progress is a look at a run while it works.
+type Progress struct {
+	Summary
+	Queued   int    // recordings listed and not yet taken by a worker
+	InFlight int    // recordings at a worker
+	Received int64  // bytes received, stored or not
+	Day      string // earliest day in work
+	DaysLeft int    // days not done
+}
+
+func (s *Summary) add(o manifest.Outcome, n int) {
+	switch o {
+	case manifest.Pending:
+		s.Pending += n
+	case manifest.Failed:
+		s.Failed += n
+	case manifest.Rejected:
+		s.Rejected += n
+	}
+}
+
+// finalWithout counts a recording that became final without being archived.
+func (s *Summary) finalWithout(o manifest.Outcome) {
+	if o == manifest.Lost {
+		s.Lost++
+		return
+	}
+	s.GivenUp++
+}
+
+// tally is a Summary that is being counted. It is safe for concurrent use.
+type tally struct {
+	mu      sync.Mutex
+	summary Summary
+	active  map[fetcher.Date]bool
+	left    int
+
+	queue    atomic.Pointer[queue]
+	inFlight atomic.Int64
+	bytes    atomic.Int64 // received
+	listings atomic.Int64
+}
+
+func newTally(c Config) *tally {
+	return &tally{
+		active:  map[fetcher.Date]bool{},
+		summary: Summary{Run: c.Run, Started: time.Now().UTC(), DryRun: c.DryRun, OpenDays: []OpenDay{}, Warnings: []string{}},
+	}
+}
+
+// count changes the summary under its lock.
+func (t *tally) count(change func(*Summary)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	change(&t.summary)
+}
+
+func (t *tally) received(n int) { t.bytes.Add(int64(n)) }
+
+// plan notes how many days were asked for.
+func (t *tally) plan(days int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.summary.DaysAsked, t.left = days, days
+}
+
+func (t *tally) begin(day fetcher.Date) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.active[day] = true
+}
+
+func (t *tally) end(day fetcher.Date) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.active, day)
+	t.left--
+}
+
+// warn logs and keeps a warning; the same one is told once.
+func (t *tally) warn(log *slog.Logger, text string) {
+	t.mu.Lock()
+	known := slices.Contains(t.summary.Warnings, text)
+	if !known {
+		t.summary.Warnings = append(t.summary.Warnings, text)
+	}
+	t.mu.Unlock()
+	if !known {
+		log.Warn(text)
+	}
+}
+
+// Summary returns what the run has done so far; after Run, the whole of it. It is safe for
+// concurrent use.
+func (a *Archiver) Summary() Summary {
+	t := a.sum.Load()
+	if t == nil {
+		return Summary{OpenDays: []OpenDay{}, Warnings: []string{}}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.summary
+	s.OpenDays = append([]OpenDay{}, s.OpenDays...)
+	s.Warnings = append([]string{}, s.Warnings...)
+	return s
+}
+
+// Progress returns a look at the run. It is safe for concurrent use, and cheap enough to be
+// polled several times a second.
+func (a *Archiver) Progress() Progress {
+	t := a.sum.Load()
+	if t == nil {
+		return Progress{}
+	}
+	p := Progress{Queued: t.queue.Load().waiting(), InFlight: int(t.inFlight.Load()), Received: t.bytes.Load()}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p.Summary = t.summary
+	p.OpenDays, p.Warnings = nil, nil
+	p.DaysLeft = t.left
+	for date := range t.active {
+		if p.Day == "" || string(date) < p.Day {
+			p.Day = string(date)
+		}
+	}
+	return p
+}

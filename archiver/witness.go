@@ -1,0 +1,423 @@
+package archiver
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"convoso-archiver/archiver/audio"
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/fetcher"
+	"convoso-archiver/manifest"
+)
+
+// maxLookBack is how many days of the ledger are looked at for a day that is known to have a
+// call, and how far a control query reaches.
+const maxLookBack = 366
+
+// askAPI has the API show a call, or a recording, of another settled day: the newest that
+// the ledger knows, else of a span around the day that doubles.
+func (r *run) askAPI(date fetcher.Date, recorded bool) answer {
+	if asked, found := r.nothing[recorded]; found && asked >= date.AddDays(-maxLookBack/4) && asked <= date.AddDays(maxLookBack/4) {
+		return no // a year around a day nearby has shown none
+	}
+	if known, found := r.newestKnown(date, recorded); found {
+		r.everCalls = true
+		r.everRecorded = r.everRecorded || recorded && known >= date.AddDays(-maxLookBack)
+		if a := r.askSpan(known.Window(), date, recorded); a == yes || a == unknowable {
+			return a
+		}
+	}
+	last := fetcher.Wall(r.clock.now().Add(-endBefore), r.config.Zone)
+	for days := 3; ; days = min(2*days, maxLookBack) {
+		span := fetcher.Window{From: date.AddDays(-days / 2).Window().From, To: date.AddDays(days / 2).Window().To}
+		if span.To.After(last) {
+			span.To = last
+		}
+		a := r.askSpan(span, date, recorded)
+		if a == no && days == maxLookBack {
+			r.nothing[recorded] = date
+		}
+		if a != no || days == maxLookBack {
+			return a
+		}
+		if r.soft.Err() != nil {
+			return unknowable
+		}
+	}
+}
+
+// askSpan asks for one page of a span, and reports whether it shows a call, or a recording,
+// that lies in the span and is not of the day itself.
+func (r *run) askSpan(span fetcher.Window, date fetcher.Date, recorded bool) answer {
+	page, err := r.source.Look(r.soft, span, fetcher.Filter{}, 0)
+	if err != nil {
+		r.log.Warn("control query failed", "span", span.String(), "err", err)
+		return unknowable
+	}
+	inside := slices.DeleteFunc(slices.Clone(page.Calls), func(c fetcher.Call) bool {
+		at, readable := c.Date()
+		return !readable || at.Before(span.From) || at.After(span.To)
+	})
+	if 2*len(inside) < len(page.Calls) {
+		return no // an API that ignores the times is no witness
+	}
+	for i := range inside {
+		call := &inside[i]
+		if call.Day == date {
+			continue
+		}
+		r.evidence.sawCalls(call.Day, len(call.Recordings) > 0)
+		if !recorded || len(call.Recordings) > 0 {
+			return yes
+		}
+	}
+	return no
+}
+
+// newestKnown returns the newest day, other than date, on which the ledger knows a call, or a
+// recording.
+func (r *run) newestKnown(date fetcher.Date, recorded bool) (fetcher.Date, bool) {
+	for _, known := range r.knownDays() {
+		if known == date {
+			continue
+		}
+		if calls, recordings, ok := r.countsOf(known); ok && (recordings > 0 || calls > 0 && !recorded) {
+			return known, true
+		}
+	}
+	return "", false
+}
+
+// countsOf returns how many calls and recordings the ledger knows of a day, as its day line
+// or else its latest whole listing tells.
+func (r *run) countsOf(date fetcher.Date) (calls, recordings int, ok bool) {
+	if n, seen := r.evidence.callsOf(date); seen && n == 0 {
+		return 0, 0, true
+	}
+	status, err := r.look(date)
+	if err != nil || !status.Known {
+		return 0, 0, false
+	}
+	if line, closed := status.Line(""); closed {
+		return line.Calls, line.Recordings, true
+	}
+	if n, seen := r.evidence.callsOf(date); seen {
+		return n, 0, true
+	}
+	ledger, err := r.ledger.Load(r.soft, string(date))
+	if err != nil {
+		return 0, 0, false
+	}
+	listings := earlierListings(ledger.Windows(), date, "", date.End(r.config.Zone), r.config.Settle)
+	for _, l := range slices.Backward(listings) {
+		if l.Whole && !l.Cut {
+			return l.Calls, ledger.Count(), true
+		}
+	}
+	return 0, ledger.Count(), false
+}
+
+// askTotal reports whether the total of the span around an empty day, out to the nearest days
+// with calls, equals the sum of what is known of its days and is not 0.
+func (r *run) askTotal(date fetcher.Date) answer {
+	first, before := r.nearestWithCalls(date, -1)
+	last, after := r.nearestWithCalls(date, 1)
+	if before+after == 0 {
+		return no
+	}
+	start, end := first.Window(), last.Window()
+	span := fetcher.Window{From: start.From.Add(time.Second), To: end.To.Add(-time.Second)}
+	page, err := r.source.Look(r.soft, span, fetcher.Filter{}, 0)
+	if err != nil {
+		r.log.Warn("control query failed", "span", span.String(), "err", err)
+		return no
+	}
+	if page.Total == before+after {
+		return yes
+	}
+	return no
+}
+
+// nearestWithCalls returns the nearest day in one direction on which calls are known, and how
+// many. Where a day in between is not known, or none has calls, it returns the last day that
+// is known to be empty and 0.
+func (r *run) nearestWithCalls(date fetcher.Date, step int) (fetcher.Date, int) {
+	edge := date
+	for range maxLookBack {
+		next := edge.AddDays(step)
+		calls, _, ok := r.countsOf(next)
+		if !ok {
+			return edge, 0
+		}
+		if calls > 0 {
+			return next, calls
+		}
+		edge = next
+	}
+	return edge, 0
+}
+
+// maxWitnesses is how many requests a run makes for known good audio, each for another
+// recording.
+const maxWitnesses = 3
+
+// witnessMedia asks a media host for known good audio until it delivers some, or the requests
+// are used up.
+func (r *run) witnessMedia(host string) error {
+	for {
+		before := r.witnesses
+		if err := r.askMedia(host); err != nil {
+			return err
+		}
+		if r.evidence.facts(host).Witness != no || r.witnesses == before || r.soft.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// askMedia has a media host deliver known good audio: the newest archived recording by a fresh
+// link, else the newest recording that is listed. It reads the beginning and discards it. The
+// error is for what ends the run.
+func (r *run) askMedia(host string) error {
+	if r.witnesses >= maxWitnesses {
+		r.evidence.setWitness(host, no)
+		return nil
+	}
+	link, found, err := r.witnessLink(host)
+	switch {
+	case found:
+	case err != nil:
+		r.log.Warn("no known good audio to ask for", "err", err)
+		r.evidence.setWitness(host, no)
+		return nil
+	default:
+		r.evidence.setWitness(host, unknowable)
+		return nil
+	}
+	r.witnesses++
+	delivered, by, err := r.isDelivered(link)
+	if _, later := errors.AsType[*fetcher.RetryLaterError](err); later {
+		return err
+	}
+	if delivered {
+		r.evidence.delivered(by)
+		r.evidence.setWitness(by, yes)
+	}
+	if !delivered || by != host {
+		r.evidence.setWitness(host, no)
+	}
+	r.log.Info("asked for known good audio", "host", host, "delivered", delivered, "err", err)
+	return nil
+}
+
+// witnessSize is how much of the known good audio is read.
+const witnessSize = 64 << 10
+
+// witnessTime bounds the request for known good audio.
+const witnessTime = 2 * time.Minute
+
+// isDelivered asks for audio and looks at its beginning.
+func (r *run) isDelivered(link fetcher.Secret) (delivered bool, host string, err error) {
+	ctx, cancel := context.WithTimeout(r.hard, witnessTime)
+	defer cancel()
+	answer, err := r.source.Open(ctx, r.soft, link, false)
+	if err != nil {
+		return false, fetcher.LinkHost(link), err
+	}
+	defer answer.Close()
+	head, err := io.ReadAll(io.LimitReader(answer, witnessSize))
+	return err == nil && answer.Status == http.StatusOK && audio.IsAudio(head), answer.Host, nil
+}
+
+// witnessLink returns a fresh link to known good audio that should still be there.
+func (r *run) witnessLink(host string) (link fetcher.Secret, found bool, err error) {
+	now, tries := r.clock.now(), 0
+	for _, known := range r.knownDays() {
+		if r.config.expired(now, known) || r.soft.Err() != nil {
+			break
+		}
+		var failed error
+		if link, found, failed = r.linkOfArchived(known, host); found {
+			return link, true, nil
+		}
+		// That what is archived cannot be listed now does not prove that nothing can be.
+		if err = cmp.Or(failed, err); failed != nil {
+			if tries++; tries == maxWitnesses {
+				break
+			}
+		}
+	}
+	link, found, failed := r.linkOfListed(host)
+	return link, found, cmp.Or(failed, err)
+}
+
+// errUnlisted says that a recording which is archived is not listed.
+var errUnlisted = errors.New("a recording that is archived is not listed")
+
+// linkOfArchived returns a fresh link of the newest recording of a day that the host
+// delivered and that was not asked for as a witness in this run.
+func (r *run) linkOfArchived(date fetcher.Date, host string) (link fetcher.Secret, found bool, err error) {
+	status, err := r.look(date)
+	if err != nil || !status.Known {
+		return "", false, err
+	}
+	if line, closed := status.Line(""); closed && line.ByOutcome[manifest.Archived] == 0 {
+		return "", false, nil
+	}
+	ledger, err := r.ledger.Load(r.soft, string(date))
+	if err != nil {
+		return "", false, err
+	}
+	best, id := manifest.State{}, ""
+	for candidate, s := range ledger.Recordings() {
+		if s.Outcome == manifest.Archived && (s.Host == "" || s.Host == host) && s.CallID != "" &&
+			!r.asked[candidate] && s.Time.After(best.Time) {
+			best, id = s, candidate
+		}
+	}
+	if id == "" {
+		return "", false, nil
+	}
+	r.asked[id] = true
+	page, err := r.source.Look(r.soft, date.Window(), fetcher.Filter{ID: best.CallID}, 0)
+	if err != nil {
+		return "", false, fmt.Errorf("list a known call: %w", err)
+	}
+	for i := range page.Calls {
+		for _, recording := range page.Calls[i].Recordings {
+			if page.Calls[i].ID == best.CallID && recording.Link != "" && (isID(id, recording.ID) || recording.Source() == best.Source) {
+				return recording.Link, true, nil
+			}
+		}
+	}
+	return "", false, errUnlisted
+}
+
+// linkOfListed returns the link of the newest recording that can be listed.
+func (r *run) linkOfListed(host string) (link fetcher.Secret, found bool, err error) {
+	now := r.clock.now()
+	last := fetcher.Wall(now.Add(-endBefore), r.config.Zone)
+	limit := int(r.config.PurgeAfter / (24 * time.Hour))
+	for days := 3; ; days = min(2*days, limit) {
+		span := fetcher.Window{From: last.AddDate(0, 0, -days), To: last}
+		page, err := r.source.Look(r.soft, span, fetcher.Filter{}, 0)
+		if err == nil && page.Total > len(page.Calls) {
+			page, err = r.source.Look(r.soft, span, fetcher.Filter{}, page.Total-len(page.Calls)/2-1)
+		}
+		if err != nil {
+			return "", false, fmt.Errorf("list the newest calls: %w", err)
+		}
+		for i := range slices.Backward(page.Calls) {
+			for _, recording := range page.Calls[i].Recordings {
+				if recording.Link != "" && fetcher.LinkHost(recording.Link) == host && !r.asked[recording.Source()] {
+					r.asked[recording.Source()] = true
+					return recording.Link, true, nil
+				}
+			}
+		}
+		if days >= limit || r.soft.Err() != nil {
+			return "", false, nil
+		}
+	}
+}
+
+// history is what the whole ledger tells of media hosts.
+type history struct {
+	oldest map[string]time.Duration // greatest age at which a host delivered audio
+	any    time.Duration            // the same where a line of an older version names no host
+}
+
+func (h *history) of(host string) (ever bool, oldest time.Duration) {
+	oldest, ever = h.oldest[host]
+	return ever || h.any > 0, max(oldest, h.any)
+}
+
+// readHistory reads the whole ledger once.
+func (r *run) readHistory() error {
+	if r.history != nil {
+		return nil
+	}
+	h := &history{oldest: map[string]time.Duration{}}
+	ends := map[string]time.Time{}
+	err := r.scan(func(e *manifest.Entry) {
+		if e.Outcome != manifest.Archived {
+			return
+		}
+		end, ok := ends[e.Day]
+		if !ok {
+			end = fetcher.Date(e.Day).End(r.config.Zone)
+			ends[e.Day] = end
+		}
+		age := time.Unix(e.Time, 0).Sub(end)
+		if len(e.Host) == 0 {
+			h.any = max(h.any, age)
+			return
+		}
+		if age > h.oldest[string(e.Host)] || h.oldest[string(e.Host)] == 0 {
+			h.oldest[string(e.Host)] = max(age, 1)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	r.history = h
+	return nil
+}
+
+// scan reads the whole ledger. A line that cannot be read is an entry with Bad alone: its day
+// stays open.
+func (r *run) scan(visit func(*manifest.Entry)) error {
+	err := r.patiently(func() error {
+		if err := r.ledger.Flush(r.hard); err != nil {
+			return err
+		}
+		return r.ledger.Scan(r.hard, func(e manifest.Entry) error {
+			visit(&e)
+			return nil
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("read the manifest: %w", err)
+	}
+	return nil
+}
+
+// lookElsewhere finds out which missing recordings are noted under other days.
+func (r *run) lookElsewhere(wanted []needed) error {
+	if len(wanted) == 0 {
+		return nil
+	}
+	type lacking struct{ id, call string }
+	lacks := map[lacking][]*day{}
+	for _, w := range wanted {
+		d := w.day
+		d.lookedUp, d.elsewhere = yes, map[string]bool{}
+		for id, s := range d.ledger.Recordings() {
+			if !d.listed[id] && s.CallID != "" {
+				lacks[lacking{id, s.CallID}] = append(lacks[lacking{id, s.CallID}], d)
+			}
+		}
+	}
+	return r.scan(func(e *manifest.Entry) {
+		for _, d := range lacks[lacking{string(e.ID), string(e.CallID)}] {
+			if e.Day != string(d.date) {
+				d.elsewhere[strings.Clone(string(e.ID))] = true
+			}
+		}
+	})
+}
+
+// candidate is what stands in the store for a recording that is about to be lost.
+type candidate struct {
+	answer      answer
+	info        store.Info
+	sum         [32]byte
+	contentType string
+}
