@@ -8,47 +8,58 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+	"time"
 
 	"convoso-archiver/archiver/store"
 	"convoso-archiver/internal/retry"
-	"convoso-archiver/manifest"
 )
 
-const bufferSize = 128 << 10
-
-// job is one recording to check, and the day that waits for it.
-type job struct {
-	day    *dayWork
-	target manifest.Audited
-}
-
-// check compares one recording with what was noted of it. It is false when all is well, and when ctx ended.
-func (r *run) check(ctx context.Context, t manifest.Audited) (f Finding, bad bool) {
-	f = Finding{RecordingID: t.ID, Key: t.State.Key}
-	var err error
-	if r.config.Mode == Quick {
-		err = r.look(ctx, t, &f)
-	} else {
-		err = r.read(ctx, t, &f)
+// check compares a recording with what was noted of it.
+func (d *dayWork) check(ctx context.Context, t target) {
+	compare := d.hash
+	if d.Config.Mode == Quick {
+		compare = d.compareInfo
 	}
+	f, err := compare(ctx, t)
 	switch {
 	case ctx.Err() != nil:
-		return f, false
-	case err == nil:
-		r.trouble.Store(0)
-		r.checked.Add(1)
-	case errors.Is(err, fs.ErrNotExist):
-		r.trouble.Store(0)
-		r.checked.Add(1)
-		f.Kind, f.Detail = Missing, "nothing, or an empty file, stands under its key"
-	case errors.Is(err, store.ErrBadKey):
-		r.checked.Add(1)
-		f.Kind, f.Detail = Missing, "its noted key is none that a recording can have"
-	default:
-		r.noteTrouble(err)
-		f.Kind, f.Detail = NotReadable, withoutPath(err).Error()
+		return
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, store.ErrBadKey): // a key that nothing can have
+		f = Finding{Kind: Missing, Detail: "nothing, or an empty file, stands under its key"}
+	case err != nil:
+		d.noteTrouble(err)
+		d.add(t, Finding{Kind: NotReadable, Detail: withoutPath(err).Error()}, false)
+		return
 	}
-	return f, f.Kind != ""
+	d.trouble.Store(0)
+	d.checked.Add(1)
+	if f.Kind != "" {
+		d.add(t, f, false)
+	}
+}
+
+// checkKnown tells what is the matter with a recording by its lines alone, and looks whether the bytes noted stand
+// under its key all the same.
+func (d *dayWork) checkKnown(ctx context.Context, t target, kind Kind) {
+	back := false
+	if t.isProved() {
+		differs, err := d.hash(ctx, t)
+		back = err == nil && differs.Kind == ""
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	f := Finding{Kind: kind, Detail: "two lines name its key with different bytes"}
+	if kind == KnownDamaged {
+		f.Detail = fmt.Sprintf("noted on %s (%s), not fetched again since", t.Time.Format(time.DateOnly), t.Reason)
+		if t.Final {
+			f.Detail += "; it is gone at the source"
+		}
+		if back {
+			f.Detail += "; the bytes noted stand under its key again"
+		}
+	}
+	d.add(t, f, back)
 }
 
 // noteTrouble ends the run when the store as a whole cannot be read.
@@ -56,8 +67,8 @@ func (r *run) noteTrouble(err error) {
 	if !errors.Is(err, store.ErrUnusable) && !store.IsRetriable(err) {
 		return // this one alone
 	}
-	if r.trouble.Add(1) >= mostTrouble {
-		r.stop(fmt.Errorf("%d reads in a row failed: %w", mostTrouble, err))
+	if r.trouble.Add(1) >= maxTrouble {
+		r.stop(fmt.Errorf("%d reads in a row failed: %w", maxTrouble, err))
 	}
 }
 
@@ -69,93 +80,55 @@ func withoutPath(err error) error {
 	return err
 }
 
-// look compares by description. Another entity tag alone proves nothing: copying an object within a bucket may
-// change it. Then the bytes decide.
-func (r *run) look(ctx context.Context, t manifest.Audited, f *Finding) error {
-	var info store.Info
-	err := r.again(ctx, func(ctx context.Context) (err error) {
-		info, err = r.Store.Stat(ctx, t.State.Key)
-		return err
-	})
-	if err != nil {
-		return err
+// compareInfo compares by description. Another entity tag counts only where the metadata says that the object is the
+// one noted, for copying into another bucket gives other tags and may drop the metadata. Then the bytes decide.
+func (d *dayWork) compareInfo(ctx context.Context, t target) (Finding, error) {
+	info, err := d.Store.Stat(ctx, t.Key)
+	switch etag := unquoted(t.ETag); {
+	case err != nil:
+		return Finding{}, err
+	case info.Size != t.Size:
+		return wrongSize(info.Size, t.Size), nil
+	case info.SHA256 == [32]byte{}, info.SHA256 == t.SHA256 && (etag == "" || etag == info.ETag):
+		return Finding{}, nil
 	}
-	if info.Size != t.State.Size {
-		f.wrongSize(info.Size, t.State.Size)
-		return nil
-	}
-	if t.ETag == "" || unquoted(t.ETag) == info.ETag {
-		return nil // stored again since the listing
-	}
-	return r.read(ctx, t, f)
+	return d.hash(ctx, t)
 }
 
 func unquoted(etag string) string { return strings.Trim(etag, `"`) }
 
-// again calls op until it succeeds, or fails for good.
-func (r *run) again(ctx context.Context, op func(context.Context) error) error {
-	return retry.Do(ctx, r.retry, func(ctx context.Context) error {
-		err := op(ctx)
+// hash reads and hashes every byte, but no more than one beyond the size that was noted.
+func (d *dayWork) hash(ctx context.Context, t target) (Finding, error) {
+	var size int64
+	hash := sha256.New()
+	err := retry.Do(ctx, retry.Policy{Tries: 4, Initial: time.Second / 2, Max: 10 * time.Second}, func(ctx context.Context) error {
+		hash.Reset()
+		body, err := d.Store.Open(ctx, t.Key)
+		if err == nil {
+			size, err = io.Copy(hash, io.LimitReader(body, t.Size+1))
+			d.bytes.Add(size)
+			_ = body.Close() // only read from
+		}
 		if err == nil || store.IsRetriable(err) {
 			return err
 		}
 		return retry.Stop(err)
 	})
-}
-
-// read reads and hashes every byte.
-func (r *run) read(ctx context.Context, t manifest.Audited, f *Finding) error {
-	var size int64
-	var sum [32]byte
-	err := r.again(ctx, func(ctx context.Context) (err error) {
-		size, sum, err = r.hash(ctx, t.State.Key, t.State.Size)
-		return err
-	})
-	if err != nil {
-		return err
-	}
+	sum := [32]byte(hash.Sum(nil))
 	switch {
-	case size != t.State.Size:
-		if info, err := r.Store.Stat(ctx, t.State.Key); err == nil && info.Size != t.State.Size {
+	case err != nil:
+		return Finding{}, err
+	case size != t.Size:
+		if info, err := d.Store.Stat(ctx, t.Key); err == nil && info.Size != t.Size {
 			size = info.Size // reading stopped behind what was noted
 		}
-		f.wrongSize(size, t.State.Size)
+		return wrongSize(size, t.Size), nil
 	case sum != t.SHA256:
-		f.Kind = WrongHash
-		f.Detail = fmt.Sprintf("its bytes are others: sha256 %x…, noted was %x…", sum[:6], t.SHA256[:6])
+		return Finding{Kind: WrongHash, Detail: fmt.Sprintf("its bytes are others: sha256 %x…, noted was %x…", sum[:6], t.SHA256[:6])}, nil
 	}
-	return nil
+	return Finding{}, nil
 }
 
-func (f *Finding) wrongSize(size, noted int64) {
-	f.Kind = WrongSize
-	f.Detail = fmt.Sprintf("it has %d bytes, noted were %d", size, noted)
-}
-
-// hash reads an object, but no more than one byte beyond the size that it should have.
-func (r *run) hash(ctx context.Context, key string, most int64) (size int64, sum [32]byte, err error) {
-	body, err := r.Store.Open(ctx, key)
-	if err != nil {
-		return 0, sum, err
-	}
-	defer body.Close() // only read from
-	buffer := r.buffers.Get().(*[]byte)
-	defer r.buffers.Put(buffer)
-	hash := sha256.New()
-	for size <= most {
-		if ctx.Err() != nil {
-			return size, sum, context.Cause(ctx)
-		}
-		n, err := body.Read((*buffer)[:min(int64(bufferSize), most+1-size)])
-		hash.Write((*buffer)[:n])
-		size += int64(n)
-		r.bytes.Add(int64(n))
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return size, sum, err
-		}
-	}
-	return size, [32]byte(hash.Sum(nil)), nil
+func wrongSize(size, noted int64) Finding {
+	return Finding{Kind: WrongSize, Detail: fmt.Sprintf("it has %d bytes, noted were %d", size, noted)}
 }

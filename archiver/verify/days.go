@@ -2,336 +2,237 @@ package verify
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"convoso-archiver/manifest"
 )
 
-// listDays learns which days there are, and how much the closed ones hold.
+// listDays learns which days of the span there are.
 func (r *run) listDays(ctx context.Context) error {
-	for status, err := range r.Ledger.Days(ctx) {
-		if later, ok := errors.AsType[*manifest.VersionError](err); ok {
-			return later
-		}
-		if err != nil && status.Day == "" {
+	for day, err := range r.Ledger.Days(ctx) {
+		if err != nil {
 			return fmt.Errorf("list the days of the manifest: %w", err)
 		}
-		// An error of one day alone is met again when the day is read.
-		r.mu.Lock()
-		r.days = append(r.days, status.Day)
-		if r.inSpan(status.Day) {
-			r.summary.Days++
-			r.summary.closedExpected += status.DayLine.ByOutcome[manifest.Archived]
+		if day >= r.Config.From && (r.Config.To == "" || day <= r.Config.To) {
+			r.count(func(s *Summary) {
+				r.days = append(r.days, day)
+				s.Days++
+			})
 		}
-		r.mu.Unlock()
-	}
-	if r.config.Mode == Sampled {
-		r.count(func(s *Summary) {
-			s.closedExpected = int(float64(s.closedExpected) * float64(r.config.Sample.count) / shares)
-		})
 	}
 	return nil
-}
-
-func (r *run) inSpan(day string) bool {
-	return (r.config.From == "" || day >= r.config.From) && (r.config.To == "" || day <= r.config.To)
 }
 
 // dayWork is the work on one day.
 type dayWork struct {
 	*run
-	day  string
-	owed sync.WaitGroup // jobs handed out and not done
+	day    string
+	owed   sync.WaitGroup // recordings handed out and not checked
+	faults int
 
 	mu      sync.Mutex
-	damaged []damage
+	repairs []repair
 }
 
-// damage is a recording to be fetched again.
-type damage struct {
-	recording manifest.Audited
-	finding   Finding
+// target is a recording to check.
+type target struct {
+	id string
+	manifest.State
+}
+
+// isProved reports whether the line that decides says what bytes were stored.
+func (t *target) isProved() bool { return t.Size > 0 && t.SHA256 != [32]byte{} }
+
+// repair is what there is to note of a recording.
+type repair struct {
+	target target
+	kind   Kind
+	back   bool // the bytes noted stand under its key
 }
 
 // add takes in a finding of a recording. It may be called from several goroutines.
-func (d *dayWork) add(t manifest.Audited, f Finding) {
-	f.Day, f.RecordingID, f.Key = d.day, t.ID, t.State.Key
+func (d *dayWork) add(t target, f Finding, back bool) {
+	f.Day, f.RecordingID, f.Key = d.day, t.id, t.Key
 	d.find(f)
-	if !f.Kind.ofRecording() {
-		return
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.damaged = append(d.damaged, damage{recording: t, finding: f})
-}
-
-// hand gives a recording to the workers.
-func (d *dayWork) hand(ctx context.Context, t manifest.Audited) error {
-	d.owed.Add(1)
-	select {
-	case d.jobs <- job{day: d, target: t}:
-		return nil
-	case <-ctx.Done():
-		d.owed.Done()
-		return context.Cause(ctx)
+	if f.Kind.ofRecording() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.repairs = append(d.repairs, repair{target: t, kind: f.Kind, back: back})
 	}
 }
 
-// readDays does something with each day, a few side by side.
-func (r *run) readDays(ctx context.Context, look func(ctx context.Context, d *dayWork) error) error {
-	r.mu.Lock()
-	r.daysDone = 0
-	r.mu.Unlock()
+// hand has a recording checked when a slot is free.
+func (d *dayWork) hand(check func()) {
+	d.slots <- struct{}{}
+	d.owed.Go(func() {
+		check()
+		<-d.slots
+	})
+}
+
+// readDays checks the days, a few side by side, and repairs each.
+func (r *run) readDays(ctx context.Context) error {
 	group, days := errgroup.WithContext(ctx)
 	group.SetLimit(daysAtOnce)
 	for _, day := range r.days {
-		if days.Err() != nil {
-			break
-		}
 		group.Go(func() error {
-			r.begin(day)
-			defer r.end(day)
+			r.count(func(*Summary) { r.daysBegun++ })
 			d := &dayWork{run: r, day: day}
-			err := look(days, d)
+			err := d.look(days)
 			d.owed.Wait()
-			if err == nil {
-				err = d.noteDamage(days)
+			if err != nil || !r.Config.Repair {
+				return err
 			}
-			return err
+			if err := d.repair(days); err != nil {
+				return fmt.Errorf("repair %s: %w", day, err)
+			}
+			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
+	return group.Wait()
+}
+
+// look checks the manifest of a day, and its recordings. A day that cannot be read now is a finding.
+func (d *dayWork) look(ctx context.Context) error {
+	day, err := d.Ledger.Read(ctx, d.day, nil, d.takeFault)
+	if endsRun(ctx, err) {
 		return err
 	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return nil
-}
-
-func (r *run) begin(day string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.active[day] = true
-}
-
-func (r *run) end(day string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.active, day)
-	r.daysDone++
-}
-
-// audit reads a day's lines. Without an error it may still return nil: the day cannot be read now.
-func (d *dayWork) audit(ctx context.Context, report func(manifest.Fault)) (*manifest.Audit, error) {
-	audit, err := d.Ledger.Audit(ctx, d.day, report)
-	if err == nil {
-		return audit, nil
-	}
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	if later, ok := errors.AsType[*manifest.VersionError](err); ok {
-		return nil, later
-	}
-	d.run.mu.Lock()
-	first := !d.run.blind
-	d.run.blind = true
-	d.run.mu.Unlock()
-	if first || d.index.pass == 0 {
-		d.find(unreadable(d.day, "", "", "the day's manifest", withoutPath(err)))
+	if err != nil {
+		d.find(Finding{Kind: NotReadable, Day: d.day, Detail: fmt.Sprintf("the manifest: %v", withoutPath(err))})
 		d.noteTrouble(err)
-	}
-	return nil, nil
-}
-
-// firstLook takes in the keys of a day, and in the first pass checks the manifest and the bytes.
-func (r *run) firstLook(ctx context.Context, d *dayWork) error {
-	mine := r.index.pass == 0 && r.inSpan(d.day)
-	faults := 0
-	audit, err := d.audit(ctx, func(f manifest.Fault) {
-		if !mine || f.Kind == manifest.FaultTornLine && f.Written.After(r.started) {
-			return // in the latter case a run is writing it right now
-		}
-		faults++
-		d.find(findingOf(d.day, f))
-	})
-	if err != nil || audit == nil {
-		return err
-	}
-	if faults > 0 && r.config.Repair {
-		if err := d.mend(ctx); err != nil {
-			return err
-		}
-	}
-	r.takeKeys(audit, d.day)
-	if !mine {
 		return nil
 	}
-	d.tellKnown(audit)
-	for t := range audit.Recordings() {
-		if err := d.examine(ctx, t); err != nil {
-			return err
+	for id, state := range day.Recordings() {
+		if ctx.Err() != nil {
+			break
 		}
+		d.examine(ctx, target{id, state})
 	}
+	return ctx.Err()
+}
+
+func (d *dayWork) takeFault(f manifest.Fault) error {
+	if f.Written.After(d.started) {
+		return nil // a run is writing it right now
+	}
+	d.faults++
+	d.find(Finding{Kind: Kind(f.Kind), Day: d.day, File: f.File, Line: f.Line, Detail: f.Reason})
 	return nil
 }
 
-// tellKnown reports what was found damaged before: it stays damage until it is fetched again, or a repair that
-// nothing followed would silence it.
-func (d *dayWork) tellKnown(audit *manifest.Audit) {
-	for id, s := range audit.Damaged() {
-		d.count(func(s *Summary) { s.Recordings++ })
-		d.find(Finding{
-			Kind: KnownDamaged, Day: d.day, RecordingID: id, Key: s.Key,
-			Detail: "noted on " + s.Time.Format(time.DateOnly) + " (" + s.Reason + "), not fetched again since",
-		})
-	}
+// endsRun reports whether an error of the ledger is not of a day alone.
+func endsRun(ctx context.Context, err error) bool {
+	_, later := errors.AsType[*manifest.VersionError](err)
+	return err != nil && (later || ctx.Err() != nil)
 }
 
-// takeKeys takes a day's keys into the index; those of recordings to be compared with the listing marked so.
-func (r *run) takeKeys(audit *manifest.Audit, day string) {
-	for k := range audit.Keys() {
-		if !k.Current || !r.compares(day) {
-			flags := uint64(0)
-			if k.Current {
-				flags = isCurrent
-			}
-			r.index.add(k.Key, k.ID, flags, 0, "")
-		}
+// examine judges what the manifest says of a recording, and has its bytes checked where that is asked for. What was
+// found damaged before stays damage until it is fetched again or found back, or a repair that nothing followed
+// would silence it.
+func (d *dayWork) examine(ctx context.Context, t target) {
+	if t.Outcome == manifest.Damaged {
+		d.count(func(s *Summary) { s.Recordings++ })
+		d.hand(func() { d.checkKnown(ctx, t, KnownDamaged) })
 	}
-	if !r.compares(day) {
+	if t.Outcome != manifest.Archived {
 		return
 	}
-	for t := range audit.Recordings() {
-		flags := uint64(isCurrent)
-		if !t.Unproved {
-			flags |= isWanted
-		}
-		r.index.add(t.State.Key, t.ID, flags, t.State.Size, unquoted(t.ETag))
-	}
-}
-
-// compares reports whether the recordings of a day are checked by the listing.
-func (r *run) compares(day string) bool { return r.config.Mode == Quick && r.inSpan(day) }
-
-// examine judges what a recording's lines say of it, and has its bytes checked where that is asked for.
-func (d *dayWork) examine(ctx context.Context, t manifest.Audited) error {
-	asked := d.config.Mode != Sampled || d.config.Sample.Has(t.ID)
+	asked := d.Config.Mode != Sampled || d.Config.Sample.Has(t.id)
 	d.count(func(s *Summary) {
 		s.Recordings++
 		if asked {
 			s.Asked++
-			s.Bytes += t.State.Size
+			s.Bytes += t.Size
 		}
 	})
+	key := d.index.hash(t.Key)
+	if d.index.contradicted[key] {
+		d.hand(func() { d.checkKnown(ctx, t, Contradicted) })
+	}
 	switch {
-	case t.Unproved:
-		d.add(t, Finding{Kind: Unproved, Detail: "the line that says archived has no size or no sha256"})
+	case !t.isProved():
+		d.add(t, Finding{Kind: Unproved, Detail: "the line that says archived has no size or no sha256"}, false)
 		if asked {
 			d.checked.Add(1)
 		}
-		return nil
-	case t.Contradicted:
-		d.add(t, Finding{Kind: Contradicted, Detail: "two lines name its key with different bytes"})
+	case !asked:
+	case d.Config.Mode == Quick && d.blind == nil && !d.index.allUnseen && !d.index.unseen[key]:
+		d.checked.Add(1)
+	default:
+		d.hand(func() { d.check(ctx, t) })
 	}
-	if !asked || d.config.Mode == Quick {
-		return nil
-	}
-	return d.hand(ctx, t)
 }
 
-// lookForUnseen checks the recordings that the listing did not have as they were noted.
-func (r *run) lookForUnseen(ctx context.Context, d *dayWork) error {
-	if !r.compares(d.day) {
-		return nil
-	}
-	audit, err := d.audit(ctx, nil)
-	if err != nil || audit == nil {
-		return err
-	}
-	for t := range audit.Recordings() {
-		if t.Unproved || !r.index.isUnseen(t.State.Key, t.ID) {
-			continue
-		}
-		if err := d.hand(ctx, t); err != nil {
+// repair mends the manifest of a day, and notes its damaged recordings, so that the next archive run fetches them
+// again.
+func (d *dayWork) repair(ctx context.Context) error {
+	if d.faults > 0 {
+		mended, err := d.Ledger.Mend(ctx, d.day, "verify found faults in the lines before")
+		if err != nil {
 			return err
 		}
+		d.count(func(s *Summary) {
+			s.MendedDays++
+			s.KeptAside = append(s.KeptAside, mended.Aside...)
+		})
 	}
-	return nil
-}
-
-// lookForShared names the recordings that stand under one key.
-func (r *run) lookForShared(ctx context.Context, d *dayWork) error {
-	if !r.inSpan(d.day) {
+	if len(d.repairs) == 0 {
 		return nil
 	}
-	audit, err := d.audit(ctx, nil)
-	if err != nil || audit == nil {
-		return err
-	}
-	for t := range audit.Recordings() {
-		if r.shared[r.index.hash(t.State.Key)] {
-			d.add(t, Finding{Kind: SharedKey, Detail: "another recording is noted under the same key"})
-		}
-	}
-	return nil
+	return d.note(ctx)
 }
 
-// noteDamage notes the damaged recordings of a day, so that the next archive run fetches them again.
-func (d *dayWork) noteDamage(ctx context.Context) error {
-	if !d.config.Repair || len(d.damaged) == 0 {
-		return nil
-	}
-	day, err := d.Ledger.Day(ctx, d.day)
-	if err != nil {
-		return fmt.Errorf("repair %s: %w", d.day, err)
-	}
-	defer day.Release()
-	for _, damaged := range d.damaged {
-		if err := d.noteOne(ctx, day, damaged); err != nil {
-			return fmt.Errorf("repair %s: %w", d.day, err)
-		}
-	}
-	return nil
-}
-
-func (d *dayWork) noteOne(ctx context.Context, day *manifest.Day, damaged damage) error {
-	t := damaged.recording
-	if now, _ := day.Recording(t.ID); now.Outcome != manifest.Archived || now.Key != t.State.Key || t.State.Key == "" {
-		return nil // noted already, or another run has fetched it again
-	}
-	line := manifest.Recording{
-		RecordingID: t.ID, Outcome: manifest.Damaged, Key: t.State.Key, Size: t.State.Size, Time: time.Now(),
-		CallID: t.State.CallID, FirstSeen: t.State.FirstSeen, Attempts: t.State.Attempts, ETag: t.ETag,
-		Reason: string(damaged.finding.Kind) + " found by verify",
-	}
-	if !t.Unproved {
-		line.SHA256 = fmt.Sprintf("%x", t.SHA256)
-	}
-	if err := day.Note(ctx, line); err != nil {
-		return err
-	}
-	d.noted.Store(true)
-	d.count(func(s *Summary) { s.Reopened++ })
-	return nil
-}
-
-// mend mends the manifest of the day.
-func (d *dayWork) mend(ctx context.Context) error {
-	mended, err := d.Ledger.Mend(ctx, d.day, "verify found faults in the lines before")
+// note notes recordings as damaged, unless another run has fetched them again meanwhile, and as restored when the
+// bytes noted stand under their key after all.
+func (d *dayWork) note(ctx context.Context) error {
+	day, err := d.Ledger.Load(ctx, d.day)
 	if err != nil {
 		return err
 	}
-	d.noted.Store(true)
+	var lines []manifest.Recording
+	reopened, restored := 0, 0
+	done := map[string]bool{}
+	for _, r := range d.repairs {
+		t := r.target
+		now, _ := day.Recording(t.id)
+		if done[t.id] || now.Outcome != t.Outcome || now.Key != t.Key || t.Key == "" {
+			continue
+		}
+		done[t.id] = true
+		line := manifest.Recording{
+			RecordingID: t.id, Key: t.Key, Size: t.Size, CallID: t.CallID, Attempts: t.Attempts,
+			ContentType: t.ContentType, ETag: t.ETag, Host: t.Host, Source: t.Source,
+		}
+		if t.SHA256 != [32]byte{} {
+			line.SHA256 = hex.EncodeToString(t.SHA256[:])
+		}
+		if t.Outcome == manifest.Archived {
+			line.Outcome, line.Reason = manifest.Damaged, string(r.kind)+" found by verify"
+			lines = append(lines, line)
+		}
+		if r.back {
+			line.Outcome, line.Restored, line.Reason = manifest.Archived, true, "verify found the bytes noted under its key"
+			lines = append(lines, line)
+			restored++
+		} else if t.Outcome == manifest.Archived {
+			reopened++
+		}
+	}
+	if err := day.Note(ctx, lines...); err != nil && !errors.Is(err, manifest.ErrUnflushed) {
+		return err
+	}
+	if err := day.Flush(ctx); err != nil {
+		return err
+	}
 	d.count(func(s *Summary) {
-		s.MendedDays++
-		s.KeptAside = append(s.KeptAside, mended.Aside...)
+		s.Reopened += reopened
+		s.Restored += restored
 	})
 	return nil
 }

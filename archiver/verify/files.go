@@ -1,50 +1,70 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"hash/maphash"
 	"path"
+	"slices"
 	"strings"
 
 	"convoso-archiver/archiver/store"
+	"convoso-archiver/manifest"
 )
 
-const (
-	quarantine = "quarantine/"
-	// mostShared is how many keys with several recordings are named; beyond it the manifest is in such a state
-	// that more names would not help.
-	mostShared = 10_000
-)
+// takeKeys takes the keys of this pass that any line of any day names into the index. A line that cannot be read is
+// passed over: the day's own reading tells of it.
+func (r *run) takeKeys(ctx context.Context) error {
+	err := r.Ledger.Scan(ctx, func(e manifest.Entry) error {
+		if e.Bad == nil && len(e.Key) > 0 {
+			r.takeKey(&e)
+		}
+		return nil
+	})
+	if endsRun(ctx, err) {
+		return err
+	}
+	r.index.complete()
+	r.blind = cmp.Or(r.blind, err)
+	return nil
+}
+
+func (r *run) takeKey(line *manifest.Entry) {
+	x := r.index
+	e := entry{key: maphash.Bytes(x.seed, line.Key)}
+	switch line.Outcome {
+	case manifest.Pending, manifest.Failed, manifest.Rejected, manifest.Lost:
+		return // nothing is stored under this key
+	case manifest.Damaged, manifest.Erased, manifest.Expired:
+		e.flags = isOver
+	case manifest.Archived:
+		e.flags = isArchived
+		e.content = uint16(maphash.Bytes(x.seed, line.SHA256)) + uint16(line.Size)
+		etag := unquoted(string(line.ETag))
+		if e.proof = x.proofOf(line.Size, etag); etag != "" {
+			e.flags |= hasETag
+		}
+	}
+	x.add(e)
+}
 
 // compare goes through the listing of the store: it marks what the index knows, and reports what it does not.
 func (r *run) compare(ctx context.Context) error {
 	for info, err := range r.Store.List(ctx, "") {
 		if err != nil {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
 			return fmt.Errorf("list what is stored: %w", err)
 		}
 		r.meet(info)
 	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	for key := range r.index.shared {
-		if len(r.shared) == mostShared {
-			break
-		}
-		r.shared[key] = true
-	}
-	r.count(func(s *Summary) { s.UnknownChecked = !r.blind })
-	return nil
+	r.index.end()
+	return ctx.Err()
 }
 
 // meet takes one object of the listing.
 func (r *run) meet(info store.Info) {
-	first := r.index.pass == 0
-	if strings.HasPrefix(info.Key, quarantine) {
-		if first {
+	if strings.HasPrefix(info.Key, "quarantine/") {
+		if r.index.pass == 0 {
 			r.count(func(s *Summary) { s.Quarantined++ })
 		}
 		return
@@ -53,14 +73,13 @@ func (r *run) meet(info store.Info) {
 	if !r.index.takes(key) {
 		return
 	}
-	if known := r.index.of(key); known != nil {
-		r.checked.Add(int64(r.index.see(known, info.Size, info.ETag)))
-		return
-	}
+	known := r.index.of(key)
 	switch {
+	case len(known) > 0:
+		r.index.see(known, info.Size, info.ETag)
 	case isDropped(info.Key) || info.ModTime.After(r.started):
 		r.count(func(s *Summary) { s.Ignored++ })
-	case r.blind:
+	case r.blind != nil:
 		// It may be of the day that could not be read.
 	default:
 		r.find(Finding{Kind: Unknown, Key: info.Key, Detail: fmt.Sprintf("%d bytes that no line of the manifest names", info.Size)})
@@ -71,10 +90,7 @@ func (r *run) meet(info store.Info) {
 // isDropped reports whether a file is one that systems leave in folders without being asked, or an object that
 // stands for a folder.
 func isDropped(key string) bool {
-	name := path.Base(key)
-	switch strings.ToLower(name) {
-	case ".ds_store", "thumbs.db", "desktop.ini":
-		return true
-	}
-	return strings.HasPrefix(name, "._") || strings.HasSuffix(key, "/")
+	name := strings.ToLower(path.Base(key))
+	return slices.Contains([]string{".ds_store", "thumbs.db", "desktop.ini"}, name) ||
+		strings.HasPrefix(name, "._") || strings.HasSuffix(key, "/")
 }

@@ -3,6 +3,8 @@ package verify
 import (
 	"fmt"
 	"testing"
+
+	"convoso-archiver/manifest"
 )
 
 // TestIndexInPasses takes in more keys than it may hold: each is found in exactly one pass, and no pass holds more.
@@ -14,7 +16,8 @@ func TestIndexInPasses(t *testing.T) {
 	for pass := 0; pass < x.passes; pass++ {
 		x.begin(pass)
 		for i := range keys {
-			x.add(fmt.Sprintf("key %d", i), fmt.Sprintf("recording %d", i), isCurrent|isWanted, int64(i), "tag")
+			key := x.hash(fmt.Sprintf("key %d", i))
+			x.add(entry{key: key, flags: isArchived | hasETag, proof: x.proofOf(int64(i), "tag")})
 		}
 		x.complete()
 		if pass == 0 && len(x.entries) > limit || len(x.entries) > 2*limit {
@@ -26,58 +29,102 @@ func TestIndexInPasses(t *testing.T) {
 				continue
 			}
 			known := x.of(key)
-			if known == nil {
+			if len(known) == 0 {
 				unknown++
 				continue
 			}
-			found[i] += x.see(known, int64(i), "tag")
+			if x.see(known, int64(i), "tag"); i%10 > 0 && known[0].flags&isSeen != 0 {
+				found[i]++
+			}
+			if i%10 == 0 {
+				found[i]++
+				known[0].flags &^= isSeen
+			}
 		}
-		if x.unseen() {
-			t.Errorf("pass %d: %d unseen", pass, x.missing)
-		}
+		x.end()
 	}
 	for i, n := range found {
 		if n != 1 {
 			t.Fatalf("key %d was found %d times", i, n)
 		}
 	}
+	if len(x.unseen) != keys/10 || x.allUnseen || !x.unseen[x.hash("key 40")] || len(x.contradicted) > 0 {
+		t.Errorf("%d unseen, %d contradicted", len(x.unseen), len(x.contradicted))
+	}
 	if unknown != 100 || x.passes < keys/limit {
 		t.Errorf("%d unknown, %d passes", unknown, x.passes)
 	}
 }
 
-func TestIndexProofs(t *testing.T) {
+// line is what takeKey makes of a line.
+func (x *index) line(key string, outcome manifest.Outcome, size int64, sum, etag string) {
+	(&run{index: x}).takeKey(&manifest.Entry{
+		Key: []byte(key), Outcome: outcome, Size: size, SHA256: []byte(sum), ETag: []byte(etag),
+	})
+}
+
+// TestIndexListing: which objects of a listing are taken for those that were noted.
+func TestIndexListing(t *testing.T) {
 	x := newIndex(0)
-	x.begin(0)
-	x.add("tagged", "a", isCurrent|isWanted, 10, "tag")
-	x.add("untagged", "b", isCurrent|isWanted, 10, "")
-	x.add("old", "c", 0, 0, "")
-	x.add("twice", "d", isCurrent, 0, "")
-	x.add("twice", "e", isCurrent, 0, "")
-	x.add("moved", "f", isCurrent, 0, "") // one recording on two days
-	x.add("moved", "f", isCurrent, 0, "")
-	x.add("handed on", "g", 0, 0, "") // its older key, free since
-	x.add("handed on", "h", isCurrent, 0, "")
+	x.line("tagged", manifest.Archived, 10, "aa", `"tag"`)
+	x.line("untagged", manifest.Archived, 10, "aa", "")
+	x.line("damaged", manifest.Damaged, 10, "aa", "tag")
+	x.line("waiting", manifest.Failed, 10, "", "")
 	x.complete()
-	see := func(key string, size int64, etag string) int { return x.see(x.of(x.hash(key)), size, etag) }
-	if see("tagged", 10, "other") != 0 || see("tagged", 11, "tag") != 0 || !x.isUnseen("tagged", "a") || x.isUnseen("tagged", "b") {
-		t.Error("another object was taken for the recording's")
+	for _, test := range []struct {
+		key   string
+		size  int64
+		etag  string
+		known bool
+		seen  bool
+	}{
+		{"tagged", 10, "other", true, false},
+		{"tagged", 11, "tag", true, false},
+		{"tagged", 10, "tag", true, true},
+		{"untagged", 11, "whatever", true, false},
+		{"untagged", 10, "whatever", true, true},
+		{"damaged", 10, "tag", true, false},
+		{"waiting", 10, "", false, false}, // nothing is stored under the key of such a line
+		{"nothing", 10, "", false, false},
+	} {
+		known := x.of(x.hash(test.key))
+		x.see(known, test.size, test.etag)
+		if seen := len(known) > 0 && known[0].flags&isSeen != 0; len(known) > 0 != test.known || seen != test.seen {
+			t.Errorf("%s of %d bytes with tag %q: %+v", test.key, test.size, test.etag, known)
+		}
 	}
-	if see("tagged", 10, "tag") != 1 || see("tagged", 10, "tag") != 0 || x.isUnseen("tagged", "a") {
-		t.Error("the recording's object was not seen once")
+}
+
+func TestContradictions(t *testing.T) {
+	const a, d = manifest.Archived, manifest.Damaged
+	type line struct {
+		outcome manifest.Outcome
+		size    int64
+		sum     string
 	}
-	if see("untagged", 10, "whatever") != 1 || see("old", 1, "") != 0 || x.unseen() {
-		t.Error("an object without a noted tag")
-	}
-	if x.of(x.hash("nothing")) != nil || x.isUnseen("nothing", "a") {
-		t.Error("an unknown key is known")
-	}
-	var shared []uint64
-	for key := range x.shared {
-		shared = append(shared, key)
-	}
-	if len(shared) != 1 || shared[0] != x.hash("twice") {
-		t.Errorf("%d keys are shared", len(shared))
+	for name, test := range map[string]struct {
+		lines []line
+		want  bool
+	}{
+		"one line":                     {[]line{{a, 10, "aa"}}, false},
+		"the same twice":               {[]line{{a, 10, "aa"}, {a, 10, "aa"}}, false},
+		"another hash":                 {[]line{{a, 10, "aa"}, {a, 10, "bb"}}, true},
+		"another size":                 {[]line{{a, 10, "aa"}, {a, 11, "aa"}}, true},
+		"the third differs":            {[]line{{a, 10, "aa"}, {a, 10, "aa"}, {a, 10, "bb"}}, true},
+		"one was found damaged":        {[]line{{a, 10, "aa"}, {d, 10, "aa"}, {a, 10, "bb"}}, false},
+		"found damaged in a later day": {[]line{{a, 10, "bb"}, {a, 10, "aa"}, {d, 10, "aa"}}, false},
+		"one was erased":               {[]line{{a, 10, "aa"}, {manifest.Erased, 0, ""}, {a, 10, "bb"}}, false},
+		"one waits":                    {[]line{{a, 10, "aa"}, {manifest.Failed, 0, ""}}, false},
+	} {
+		x := newIndex(0)
+		for _, l := range test.lines {
+			x.line("key", l.outcome, l.size, l.sum, "")
+		}
+		x.line("another key", a, 99, "cc", "")
+		x.complete()
+		if x.end(); x.contradicted[x.hash("key")] != test.want || len(x.contradicted) > 1 {
+			t.Errorf("%s: %v", name, !test.want)
+		}
 	}
 }
 

@@ -29,7 +29,7 @@ func ParseSample(s string) (percent float64, err error) {
 	}
 	percent, err = strconv.ParseFloat(strings.TrimSpace(number), 64)
 	if err != nil || math.IsNaN(percent) {
-		return 0, errors.New("it is no number of percent")
+		return 0, errors.New("it is not a percentage")
 	}
 	if percent*shares/100 < 1 || percent > 100 {
 		return 0, errors.New("it is out of range")

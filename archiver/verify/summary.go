@@ -2,39 +2,37 @@ package verify
 
 import (
 	"cmp"
-	"context"
-	"fmt"
+	"maps"
 	"slices"
 	"time"
-
-	"convoso-archiver/manifest"
 )
 
 // Kind says what a finding is. The words are stable.
 type Kind string
 
-// The kinds of findings.
+// The kinds of findings. Those of the manifest's own lines are the words of package manifest.
 const (
-	Missing      Kind = "missing"        // nothing stands under the key
-	WrongSize    Kind = "wrong_size"     // what stands there has another size
-	WrongHash    Kind = "wrong_hash"     // it has the size and other bytes
-	Unproved     Kind = "no_checksum"    // the line that says archived lacks size or SHA-256
-	Contradicted Kind = "contradiction"  // two lines name the same key with different bytes
-	SharedKey    Kind = "shared_key"     // two recordings are noted under one key
-	KnownDamaged Kind = "damaged"        // was found damaged before, and not fetched again since
-	BadLine      Kind = "bad_line"       // a line of the manifest cannot be read
-	TornLine     Kind = "torn_line"      // a manifest file ends in part of a line
-	WrongDayLine Kind = "wrong_day_line" // a day line disagrees with the lines that it closes
-	LostSegments Kind = "lost_segments"  // the manifest of a day had more segments
-	BadArchive   Kind = "bad_archive"    // archive.json is missing or cannot be read
-	NotReadable  Kind = "not_readable"   // could not be checked; nothing is said about the bytes
-	Unknown      Kind = "unknown_file"   // the manifest does not know it; a finding with Strict alone
+	Missing        Kind = "missing"         // nothing stands under the key
+	WrongSize      Kind = "wrong_size"      // what stands there has another size
+	WrongHash      Kind = "wrong_hash"      // it has the size and other bytes
+	Unproved       Kind = "no_checksum"     // the line that says archived lacks size or SHA-256
+	Contradicted   Kind = "contradiction"   // two lines name its key with different bytes
+	KnownDamaged   Kind = "damaged"         // was found damaged before, and not fetched again since
+	BadLine        Kind = "bad_line"        // a line of the manifest cannot be read
+	TornLine       Kind = "torn_line"       // a manifest file ends in part of a line
+	WrongDayLine   Kind = "wrong_day_line"  // a day line disagrees with the lines that it closes
+	LostSegments   Kind = "lost_segments"   // a segment that a day line names is not there
+	ChangedSegment Kind = "changed_segment" // a segment that a day line names has another size or hash
+	NoManifest     Kind = "no_manifest"     // there are call rows of the day, and no manifest
+	BadArchive     Kind = "bad_archive"     // archive.json is missing or cannot be read
+	NotReadable    Kind = "not_readable"    // could not be checked; nothing is said about the bytes
+	Unknown        Kind = "unknown_file"    // the manifest does not know it; a finding with Strict alone
 )
 
 // ofRecording reports whether a finding is of a recording, and cured by fetching it again.
 func (k Kind) ofRecording() bool {
 	switch k {
-	case Missing, WrongSize, WrongHash, Unproved, Contradicted, SharedKey, KnownDamaged:
+	case Missing, WrongSize, WrongHash, Unproved, Contradicted, KnownDamaged:
 		return true
 	}
 	return false
@@ -51,8 +49,8 @@ type Finding struct {
 	Detail      string `json:"detail"`
 }
 
-// MostListed is how many findings a Summary lists, and how many unknown files; all are counted.
-const MostListed = 10_000
+// MaxListed is how many findings a Summary lists, and how many unknown files; all are counted.
+const MaxListed = 10_000
 
 // Summary says what was verified and found.
 type Summary struct {
@@ -80,21 +78,20 @@ type Summary struct {
 	Damaged    int          `json:"damaged"`
 	Unreadable int          `json:"not_readable"`
 	Counts     map[Kind]int `json:"counts"`   // of all findings
-	Findings   []Finding    `json:"findings"` // the first MostListed
+	Findings   []Finding    `json:"findings"` // the first MaxListed
 
 	Unknown         int       `json:"unknown"` // files that the manifest does not know
 	UnknownBytes    int64     `json:"unknown_bytes"`
-	UnknownFiles    []Finding `json:"unknown_files"`   // the first MostListed
+	UnknownFiles    []Finding `json:"unknown_files"`   // the first MaxListed
 	UnknownChecked  bool      `json:"unknown_checked"` // false where a part of the manifest could not be read
 	Ignored         int       `json:"ignored"`         // files that systems drop, and those newer than the start
 	Quarantined     int       `json:"quarantined"`     // bodies kept under quarantine/
 	Repair          bool      `json:"repair"`
 	Reopened        int       `json:"reopened"`         // recordings noted as damaged, to be fetched again
+	Restored        int       `json:"restored"`         // recordings noted as archived again: the bytes noted are back
 	MendedDays      int       `json:"mended_days"`      // days whose manifest was mended
 	KeptAside       []string  `json:"kept_aside"`       // copies of manifest files with bad lines
 	ManifestDamaged int       `json:"manifest_damaged"` // findings in the manifest itself
-
-	closedExpected int // archived recordings of the closed days
 }
 
 func newSummary(c Config, started time.Time) Summary {
@@ -103,9 +100,6 @@ func newSummary(c Config, started time.Time) Summary {
 		Counts: map[Kind]int{}, Findings: []Finding{}, UnknownFiles: []Finding{}, KeptAside: []string{},
 	}
 }
-
-// expected is how many recordings will be checked, as far as it is known.
-func (s *Summary) expected() int { return max(s.Asked, s.closedExpected) }
 
 // IsDamaged reports whether something is not as it should be.
 func (s *Summary) IsDamaged() bool {
@@ -119,17 +113,13 @@ func (s *Summary) IsIncomplete() bool {
 
 // find takes in a finding. The log hears of no key.
 func (r *run) find(f Finding) {
-	if f.Kind != Unknown {
-		r.Logger.Debug("found", "kind", string(f.Kind), "day", f.Day, "recording_id", f.RecordingID, "file", f.File, "line", f.Line)
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := &r.summary
 	s.Counts[f.Kind]++
 	switch {
 	case f.Kind == Unknown:
-		s.Unknown++
-		if len(s.UnknownFiles) < MostListed {
+		if s.Unknown++; len(s.UnknownFiles) < MaxListed {
 			s.UnknownFiles = append(s.UnknownFiles, f)
 		}
 		return
@@ -138,32 +128,23 @@ func (r *run) find(f Finding) {
 	case f.Kind.ofRecording():
 		if id := f.Day + " " + f.RecordingID; !r.damaged[id] {
 			s.Damaged++
-			if len(r.damaged) < MostListed {
+			if len(r.damaged) < MaxListed {
 				r.damaged[id] = true
 			}
 		}
 	default:
 		s.ManifestDamaged++
 	}
-	if len(s.Findings) < MostListed {
+	if len(s.Findings) < MaxListed {
 		s.Findings = append(s.Findings, f)
 	}
+	r.Logger.Debug("found", "kind", string(f.Kind), "day", f.Day, "recording_id", f.RecordingID, "file", f.File, "line", f.Line)
 }
 
 func (r *run) count(change func(*Summary)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	change(&r.summary)
-}
-
-func (r *run) finish(ctx context.Context) {
-	r.count(func(s *Summary) {
-		s.Ended = time.Now().UTC()
-		s.Seconds = s.Ended.Sub(s.Started).Seconds()
-		if cause := context.Cause(ctx); cause != nil {
-			s.Stopped = cause.Error()
-		}
-	})
 }
 
 // Summary returns what was found so far; after Run, all of it, in the order of days. It is safe for concurrent use.
@@ -177,15 +158,8 @@ func (v *Verifier) Summary() Summary {
 	s := r.summary
 	s.Checked, s.BytesRead = int(r.checked.Load()), r.bytes.Load()
 	s.Findings, s.UnknownFiles = sorted(s.Findings), sorted(s.UnknownFiles)
-	s.KeptAside = slices.Sorted(slices.Values(s.KeptAside))
-	if s.KeptAside == nil {
-		s.KeptAside = []string{}
-	}
-	counts := map[Kind]int{}
-	for kind, n := range s.Counts {
-		counts[kind] = n
-	}
-	s.Counts = counts
+	s.KeptAside = append([]string{}, slices.Sorted(slices.Values(s.KeptAside))...)
+	s.Counts = maps.Clone(s.Counts)
 	return s
 }
 
@@ -196,24 +170,4 @@ func sorted(findings []Finding) []Finding {
 			cmp.Compare(a.RecordingID, b.RecordingID), cmp.Compare(a.Key, b.Key))
 	})
 	return list
-}
-
-// findingOf turns a fault of the manifest into a finding.
-func findingOf(day string, f manifest.Fault) Finding {
-	kind := WrongDayLine
-	switch f.Kind {
-	case manifest.FaultBadLine:
-		kind = BadLine
-	case manifest.FaultTornLine:
-		kind = TornLine
-	case manifest.FaultLostSegments:
-		kind = LostSegments
-	case manifest.FaultDayLine:
-	}
-	return Finding{Kind: kind, Day: day, File: f.File, Line: f.Line, Detail: f.Reason}
-}
-
-// unreadable makes a finding of something that could not be read.
-func unreadable(day, id, key, what string, err error) Finding {
-	return Finding{Kind: NotReadable, Day: day, RecordingID: id, Key: key, Detail: fmt.Sprintf("%s: %v", what, err)}
 }

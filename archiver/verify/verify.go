@@ -1,17 +1,18 @@
 // Package verify checks stored recordings against the manifest: that each is there, with the very bytes that
-// were noted when it was stored, and that the manifest itself agrees with itself.
+// were noted when it was stored, and that the manifest agrees with itself.
 //
-// Every recording's bytes are read and hashed, or those of a sample; or, quickly, the store is listed and
-// compared. The days of the manifest are read as streams, a few side by side. To find what the manifest does not
-// know, the keys of the whole archive are compared with a listing of the store: keys are held as hashes, at most
-// a fixed number at a time. A larger archive is gone through in several passes, each for a part of all keys, so
-// that memory does not grow with the archive.
+// First the keys that the manifest names are compared with a listing of the store: what no line names is unknown, and
+// in quick mode the listing takes the place of reading. Keys are held as hashes, at most a fixed number at a time: a
+// larger archive is gone through in several passes, each for a part of all keys, so that memory does not grow with
+// the archive. Then the days are read, two side by side and with mistrust, and every recording's bytes are read and
+// hashed, or those of a sample.
 //
 // Nothing is ever deleted, and nothing is written but with Config.Repair, and then to the manifest alone.
 package verify
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"iter"
 	"log/slog"
@@ -20,7 +21,6 @@ import (
 	"time"
 
 	"convoso-archiver/archiver/store"
-	"convoso-archiver/internal/retry"
 	"convoso-archiver/manifest"
 )
 
@@ -50,8 +50,8 @@ type Config struct {
 	From, To string
 	// Strict makes files that the manifest does not know findings.
 	Strict bool
-	// Repair notes what was found damaged, so that the next archive run fetches it again, and mends the
-	// manifest. The ledger must have been opened for writing.
+	// Repair notes what was found damaged, so that the next archive run fetches it again, and what is found
+	// back, and mends the manifest. The ledger must have been opened for writing.
 	Repair  bool
 	Workers int // recordings read at once, at least 1
 
@@ -71,85 +71,59 @@ type Verifier struct {
 }
 
 const (
-	daysAtOnce        = 3       // read side by side, so that workers do not wait at the end of a day
-	defaultKeysAtOnce = 4 << 20 // of 24 bytes each
-	// mostTrouble is how many failures in a row mean that the store as a whole cannot be read.
-	mostTrouble = 50
+	daysAtOnce = 2 // read side by side, so that workers do not wait at the end of a day
+	// maxTrouble is how many failures in a row mean that the store as a whole cannot be read.
+	maxTrouble = 50
 )
 
 // run is the state of one Verifier.Run.
 type run struct {
 	*Verifier
-	config  Config
 	started time.Time
-	days    []string // all that the ledger knows
+	days    []string // of the span
 	index   *index
-	retry   retry.Policy
-	jobs    chan job
-	buffers sync.Pool // of *[]byte
+	slots   chan struct{} // one for each recording that is read
 	stop    context.CancelCauseFunc
 
 	trouble atomic.Int64 // failures in a row
 	checked atomic.Int64
 	bytes   atomic.Int64
-	noted   atomic.Bool // lines were noted
 
-	mu       sync.Mutex
-	summary  Summary
-	damaged  map[string]bool // recordings with a finding, by day and id, as long as they are few
-	blind    bool            // a day could not be read, so that it is not known what is unknown
-	shared   map[uint64]bool
-	active   map[string]bool
-	daysDone int
+	blind error // why not all keys could be read, so that it is not known what is unknown
+
+	mu        sync.Mutex
+	summary   Summary
+	damaged   map[string]bool // recordings with a finding, by day and id, as long as they are few
+	daysBegun int
 }
 
 // Run verifies. It returns nil when it came to its end, whatever it found: that is told by the Summary. It returns
 // an error when the archive cannot be read at all, a *manifest.VersionError among them, and the cause
-// when ctx ends. It is called once; Summary and Progress may be called at any time.
-func (v *Verifier) Run(ctx context.Context) error {
-	r := &run{
-		Verifier: v, config: v.Config, started: time.Now(),
-		retry: retry.Policy{Tries: 4, Initial: 500 * time.Millisecond, Max: 10 * time.Second},
-		jobs:  make(chan job), index: newIndex(v.Config.keysAtOnce),
-		shared: map[uint64]bool{}, damaged: map[string]bool{}, active: map[string]bool{},
-	}
-	r.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
-	r.summary = newSummary(v.Config, r.started)
-	v.state.Store(r)
-	inner, stop := context.WithCancelCause(ctx)
+// when its context ends. It is called once; Summary and Progress may be called at any time.
+func (v *Verifier) Run(outer context.Context) error {
+	ctx, stop := context.WithCancelCause(outer)
 	defer stop(nil)
-	r.stop = stop
-	var workers sync.WaitGroup
-	for range max(r.config.Workers, 1) {
-		workers.Go(func() { r.work(inner) })
+	r := &run{
+		Verifier: v, started: time.Now(), summary: newSummary(v.Config, time.Now()), stop: stop,
+		slots: make(chan struct{}, max(v.Config.Workers, 1)), index: newIndex(v.Config.keysAtOnce), damaged: map[string]bool{},
 	}
-	err := r.all(inner)
-	close(r.jobs)
-	workers.Wait()
-	if cause := context.Cause(inner); cause != nil {
+	v.state.Store(r)
+	err := r.all(ctx)
+	if cause := context.Cause(ctx); cause != nil {
 		err = cause // rather than what it led to
 	}
-	r.letTimePass(ctx)
-	r.finish(ctx)
+	r.count(func(s *Summary) {
+		s.Ended = time.Now().UTC()
+		s.Seconds = s.Ended.Sub(s.Started).Seconds()
+		if cause := context.Cause(outer); cause != nil {
+			s.Stopped = cause.Error()
+		}
+	})
 	return err
 }
 
-// letTimePass waits until the second of the last line is over. Lines have whole seconds, and the next run's must
-// be later: only a later archived line beats a damaged one.
-func (r *run) letTimePass(ctx context.Context) {
-	if !r.noted.Load() {
-		return
-	}
-	now := time.Now()
-	timer := time.NewTimer(now.Truncate(time.Second).Add(time.Second).Sub(now))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
-// all goes through the archive, once for each part of the keys.
+// all goes through the archive: the keys of all days and the listing of the store, once for each part of the keys,
+// then the days of the span.
 func (r *run) all(ctx context.Context) error {
 	if err := r.listDays(ctx); err != nil {
 		return err
@@ -159,42 +133,29 @@ func (r *run) all(ctx context.Context) error {
 	}
 	for pass := 0; pass < r.index.passes; pass++ {
 		r.index.begin(pass)
-		if err := r.readDays(ctx, r.firstLook); err != nil {
+		if err := r.takeKeys(ctx); err != nil {
 			return err
 		}
-		r.index.complete()
 		if err := r.compare(ctx); err != nil {
 			return err
 		}
-		if r.config.Mode == Quick && r.index.unseen() {
-			if err := r.readDays(ctx, r.lookForUnseen); err != nil {
-				return err
-			}
-		}
 	}
-	if len(r.shared) > 0 {
-		return r.readDays(ctx, r.lookForShared)
+	r.index.entries = nil // the days need the memory
+	if err := r.readDays(ctx); err != nil {
+		return err
 	}
+	if r.blind != nil && r.summary.Counts[NotReadable] == 0 { // else the day explains it
+		r.find(Finding{Kind: NotReadable, Detail: fmt.Sprintf("the manifest: %v", withoutPath(r.blind))})
+	}
+	r.count(func(s *Summary) { s.UnknownChecked = r.blind == nil })
 	return nil
-}
-
-// work checks recordings until there are no more.
-func (r *run) work(ctx context.Context) {
-	for j := range r.jobs {
-		if ctx.Err() == nil {
-			if f, bad := r.check(ctx, j.target); bad {
-				j.day.add(j.target, f)
-			}
-		}
-		j.day.owed.Done()
-	}
 }
 
 // Progress is a look at a run while it works.
 type Progress struct {
-	Checked, Expected int // recordings; more may be expected than is known
+	Checked, Expected int // recordings; Expected is an estimate until every day was read
 	Bytes             int64
-	Day               string // earliest day in work
+	Day               string // that is read
 	Days, DaysDone    int
 }
 
@@ -204,14 +165,12 @@ func (v *Verifier) Progress() Progress {
 	if r == nil {
 		return Progress{}
 	}
-	p := Progress{Checked: int(r.checked.Load()), Bytes: r.bytes.Load()}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p.Expected, p.Days, p.DaysDone = r.summary.expected(), len(r.days), min(r.daysDone, len(r.days))
-	for day := range r.active {
-		if p.Day == "" || day < p.Day {
-			p.Day = day
-		}
+	p := Progress{Checked: int(r.checked.Load()), Expected: r.summary.Asked, Bytes: r.bytes.Load(), Days: len(r.days)}
+	if begun := min(r.daysBegun, p.Days); begun > 0 {
+		p.Expected = p.Expected * p.Days / begun
+		p.Day, p.DaysDone = r.days[begun-1], begun-1
 	}
 	return p
 }

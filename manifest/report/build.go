@@ -1,12 +1,11 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
-	"maps"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"convoso-archiver/manifest"
@@ -20,20 +19,33 @@ type Options struct {
 	Now        time.Time
 	Zone       *time.Location // the account's
 	From, To   string         // the span as 2006-01-02, both included; empty: from the first, to the last day known
+	Until      string         // without To: a day up to which days count, known or not, as long as one before it is known
+	Filter     string         // judge by the day lines and listings with this filter, as they hold it; empty: of all calls
 	Settle     time.Duration  // a day may change until this long after its end
 	PurgeAfter time.Duration  // age at which the vendor deletes audio
 	GiveUp     time.Duration  // a recording that waits longer is final as it is
-	Losses     int            // most losses to list
+	Losses     int            // how many losses to list at most
 }
 
 // Build judges the facts of days and makes the report of the span; days that are missing among them were
 // never listed. The days must come in ascending order. It returns the first error that comes with a day. It
 // does nothing but compute.
 func Build(days iter.Seq2[Facts, error], o Options) (*Report, error) {
-	b := newBuilder(o)
+	b := &builder{o: o, next: o.From, report: &Report{
+		V: 1, Made: o.Now.UTC().Truncate(time.Second), TimeZone: o.Zone.String(), Filter: fieldsOf(o.Filter),
+		Rules: Rules{
+			SettleSeconds: int64(o.Settle / time.Second), PurgeAfterSeconds: int64(o.PurgeAfter / time.Second),
+			GiveUpSeconds: int64(o.GiveUp / time.Second),
+		},
+		Total: Total{Counts: Counts{ByOutcome: map[manifest.Outcome]int{}}},
+		Days:  []Day{}, Losses: []Loss{}, NeverIn: []Range{},
+	}}
 	for f, err := range days {
 		if err != nil {
 			return nil, err
+		}
+		if f.LastLine.After(b.report.LastRun) {
+			b.report.LastRun = f.LastLine.UTC()
 		}
 		if o.outside(f.Day) {
 			continue
@@ -44,7 +56,10 @@ func Build(days iter.Seq2[Facts, error], o Options) (*Report, error) {
 		b.add(&f)
 		b.next = after(f.Day)
 	}
-	if o.To != "" {
+	if o.To == "" && b.next != "" {
+		o.To = o.Until
+	}
+	if o.To != "" && b.next <= o.To {
 		if err := b.fill(after(o.To)); err != nil {
 			return nil, err
 		}
@@ -53,26 +68,12 @@ func Build(days iter.Seq2[Facts, error], o Options) (*Report, error) {
 }
 
 // outside reports whether a day is not in the span.
-func (o *Options) outside(day string) bool {
-	return o.From != "" && day < o.From || o.To != "" && day > o.To
-}
+func (o *Options) outside(day string) bool { return day < o.From || o.To != "" && day > o.To }
 
 type builder struct {
 	o      Options
 	report *Report
 	next   string // the day that is due, empty when any may come
-}
-
-func newBuilder(o Options) *builder {
-	return &builder{o: o, next: o.From, report: &Report{
-		V: 1, Made: o.Now.UTC().Truncate(time.Second), TimeZone: o.Zone.String(),
-		Rules: Rules{
-			SettleSeconds: int64(o.Settle / time.Second), PurgeAfterSeconds: int64(o.PurgeAfter / time.Second),
-			GiveUpSeconds: int64(o.GiveUp / time.Second),
-		},
-		Total: Total{Counts: Counts{ByOutcome: map[manifest.Outcome]int{}}},
-		Days:  []Day{}, Losses: []Loss{}, NeverIn: []Range{},
-	}}
 }
 
 // fill adds the days before until that no facts came for.
@@ -90,94 +91,66 @@ func (b *builder) fill(until string) error {
 }
 
 func (b *builder) add(f *Facts) {
-	d := Day{Day: f.Day, Settled: b.o.Now.Sub(dayEnd(f.Day, b.o.Zone)) >= b.o.Settle, Reasons: []Reason{}}
+	d := Day{Day: f.Day, Settled: b.o.Now.Sub(dayEnd(f.Day, b.o.Zone)) >= b.o.Settle}
+	latest := f.latestListing(b.o.Filter)
+	waiting := b.count(&d, f, latest)
+	t := &b.report.Total
+	t.Days++
 	switch {
-	case f.closed():
-		d.State = Closed
-		d.countClosed(f.Closing)
-	case !f.Noted:
-		d.State = NeverListed
-		d.Counts.ByOutcome = map[manifest.Outcome]int{}
+	case f.Closing != nil:
+		d.State, d.Kept, d.Reasons = Closed, f.Closing.Kept, remarks(f.Closing)
+		t.Closed++
+		if f.Closing.Uncounted != 0 || f.Closing.Unlistable {
+			t.Uncounted++
+		}
+	case !f.Known:
+		d.State, d.Reasons = NeverListed, []Reason{{NotListed, "never listed"}}
+		t.NeverListed++
+		b.neverIn(d.Day)
 	default:
-		d.State = Open
-		b.countOpen(&d, f)
+		d.State, d.Reasons = Open, b.reasons(&d, f, latest, waiting)
+		t.Open++
 	}
-	if d.State != Closed {
-		d.Reasons = b.reasons(&d, f)
+	if d.State != Closed && !d.Settled {
+		d.Reasons = append(d.Reasons, Reason{NotSettled, "it may still change"})
+		t.Unsettled++
 	}
-	b.listLosses(f)
-	b.sum(&d)
+	t.Counts.Add(d.Counts)
 	b.notePurge(&d)
 	b.report.Days = append(b.report.Days, d)
 }
 
-// countClosed takes the counts of the day line. What is not final in a closed day was given up.
-func (d *Day) countClosed(line *manifest.DayLine) {
-	d.Counts = Counts{Calls: line.Calls, Recordings: line.Recordings, ByOutcome: maps.Clone(line.ByOutcome), Bytes: line.Bytes}
-	if d.ByOutcome == nil {
-		d.ByOutcome = map[manifest.Outcome]int{}
+// count counts the day and lists its losses. It returns the recordings that wait. What is not final by itself in a
+// closed day was given up.
+func (b *builder) count(d *Day, f *Facts, latest *listing) (waiting map[manifest.Outcome]int) {
+	d.Counts = Counts{ByOutcome: map[manifest.Outcome]int{}, Bytes: f.Bytes}
+	byOutcome := f.ByOutcome
+	if f.Closing != nil {
+		d.Calls, d.Bytes, byOutcome = f.Closing.Calls, f.Closing.Bytes, f.Closing.ByOutcome
+	} else if latest != nil {
+		d.Calls = latest.calls
 	}
-	for outcome, n := range line.ByOutcome {
-		if !outcome.Final() {
+	for outcome, n := range byOutcome {
+		d.ByOutcome[outcome] = n
+		d.Recordings += n
+		if !outcome.Final() && outcome != manifest.Lost {
 			d.GivenUp += n
 		}
 	}
-}
-
-func (b *builder) countOpen(d *Day, f *Facts) {
-	d.Counts = Counts{ByOutcome: maps.Clone(f.ByOutcome), Bytes: f.Bytes}
-	if d.ByOutcome == nil {
-		d.ByOutcome = map[manifest.Outcome]int{}
-	}
-	for _, n := range f.ByOutcome {
-		d.Recordings += n
-	}
+	waiting = map[manifest.Outcome]int{}
 	for i := range f.Unarchived {
-		u := &f.Unarchived[i]
-		switch {
-		case !u.final(b.o.GiveUp):
+		switch u := &f.Unarchived[i]; {
+		case f.Closing == nil && !u.final(b.o.GiveUp):
+			waiting[u.Outcome]++
 			d.Waiting++
-		case u.Outcome != manifest.Lost:
-			d.GivenUp++
+			d.GivenUp--
+		case len(b.report.Losses) < b.o.Losses:
+			b.report.Losses = append(b.report.Losses, Loss{
+				Day: f.Day, CallID: u.CallID, RecordingID: u.ID, Outcome: u.Outcome, Noted: u.Time.UTC(), Reason: cmp.Or(u.Reason, u.Cause),
+			})
 		}
 	}
-	if latest, found := f.latestListing(); found {
-		d.Calls = latest.calls
-	}
-}
-
-// listLosses lists the recordings of the day that are final without being archived.
-func (b *builder) listLosses(f *Facts) {
-	for i := range f.Unarchived {
-		u := &f.Unarchived[i]
-		if !f.closed() && !u.final(b.o.GiveUp) {
-			continue
-		}
-		if len(b.report.Losses) >= b.o.Losses {
-			return
-		}
-		b.report.Losses = append(b.report.Losses, Loss{
-			Day: f.Day, CallID: u.CallID, RecordingID: u.RecordingID, Outcome: u.Outcome, Noted: u.Time.UTC(), Reason: u.Reason,
-		})
-	}
-}
-
-func (b *builder) sum(d *Day) {
-	t := &b.report.Total
-	t.Days++
-	switch d.State {
-	case Closed:
-		t.Closed++
-	case Open:
-		t.Open++
-	case NeverListed:
-		t.NeverListed++
-		b.report.NeverIn = appendDay(b.report.NeverIn, d.Day)
-	}
-	if d.State != Closed && !d.Settled {
-		t.Unsettled++
-	}
-	t.Counts.Add(d.Counts)
+	return waiting
 }
 
 // Add adds the figures of other to c, whose map must not be nil.
@@ -194,7 +167,8 @@ func (c *Counts) Add(other Counts) {
 
 // notePurge takes the day into account where recordings are, or may be, not archived and still to be had.
 func (b *builder) notePurge(d *Day) {
-	if !slices.ContainsFunc(d.Reasons, func(r Reason) bool { return r.Code.mayMiss() }) {
+	mayMiss := []Code{NotListed, Filtered, Partial, NotWhole, ListedEarly, Empty, Waiting, Reopened, BadLine}
+	if !slices.ContainsFunc(d.Reasons, func(r Reason) bool { return slices.Contains(mayMiss, r.Code) }) {
 		return
 	}
 	// The day's first calls are the first to go.
@@ -212,15 +186,6 @@ func (b *builder) notePurge(d *Day) {
 	}
 }
 
-// mayMiss reports whether a day with this reason may hold recordings that are not archived.
-func (c Code) mayMiss() bool {
-	switch c {
-	case NotListed, Filtered, Partial, NotWhole, Waiting, Contradicted, BadLine:
-		return true
-	}
-	return false
-}
-
 func (b *builder) finish() *Report {
 	r := b.report
 	r.From, r.To = b.o.From, b.o.To
@@ -229,108 +194,18 @@ func (b *builder) finish() *Report {
 	}
 	lost := r.Total.ByOutcome[manifest.Lost]
 	r.Omitted = max(0, lost+r.Total.GivenUp-len(r.Losses))
-	undone := slices.ContainsFunc(r.Days, func(d Day) bool { return d.State != Closed && d.Settled })
-	r.Complete = len(r.Days) > 0 && !undone && lost+r.Total.GivenUp == 0
+	isDone := r.Total.Closed+r.Total.Unsettled == r.Total.Days
+	r.Complete = isDone && len(r.Days) > 0 && lost+r.Total.GivenUp+r.Total.Uncounted == 0
 	return r
 }
 
-// reasons returns why a day is not closed.
-func (b *builder) reasons(d *Day, f *Facts) []Reason {
-	list := []Reason{}
-	add := func(code Code, format string, a ...any) {
-		list = append(list, Reason{Code: code, Text: fmt.Sprintf(format, a...)})
-	}
-	if d.State == NeverListed {
-		add(NotListed, "never listed")
-	}
-	if !d.Settled {
-		add(NotSettled, "it may still change")
-	}
-	if d.State == NeverListed {
-		return list
-	}
-	if f.Bad != nil {
-		add(BadLine, "line %d of %s cannot be read (%s): run verify --repair", f.Bad.Line, f.Bad.File, f.Bad.Reason)
-	}
-	if f.Reopened {
-		add(Reopened, "lines were added after it was closed")
-	}
-	if f.Contradicted {
-		add(Contradicted, "its day line does not agree with the lines before it: run verify")
-	}
-	latest, found := f.latestListing()
-	switch {
-	case !found && f.filter() != "":
-		add(Filtered, "%s", f.filterText())
-	case !found:
-		add(NotListed, "no listing of it was finished")
-	case !latest.coversTheDay:
-		add(Partial, "listed only from %s to %s", latest.from, latest.to)
-	case !latest.whole:
-		add(NotWhole, "the listing is not whole: %d rows, and the API named %d", latest.rows, latest.total)
-	}
-	if d.Waiting > 0 {
-		add(Waiting, "%s", b.waitingText(d, f))
-	}
-	if len(list) == 0 {
-		add(LeftOpen, "all that is known of it is final, and no run has closed it since")
-	}
-	return list
-}
-
-// filter returns the filter that the day was closed or listed for, empty for none.
-func (f *Facts) filter() string {
-	if f.Closing != nil {
-		return f.Closing.Filter
-	}
-	for _, w := range slices.Backward(f.Windows) {
-		if w.Filter != "" {
-			return w.Filter
-		}
-	}
-	return ""
-}
-
-// filterText names the fields of the filter, not their values, which may be a person's.
-func (f *Facts) filterText() string {
-	var fields []string
-	for part := range strings.SplitSeq(f.filter(), "&") {
-		name, _, _ := strings.Cut(part, "=")
-		fields = append(fields, name)
-	}
-	done := "listed"
-	if f.Closing != nil {
-		done = "closed"
-	}
-	return done + " only for a filter on " + strings.Join(fields, ", ")
-}
-
-// waitingText counts the recordings that wait by outcome.
-func (b *builder) waitingText(d *Day, f *Facts) string {
-	counts := map[manifest.Outcome]int{}
-	for i := range f.Unarchived {
-		if u := &f.Unarchived[i]; !u.final(b.o.GiveUp) {
-			counts[u.Outcome]++
-		}
-	}
-	var parts []string
-	for _, outcome := range slices.Sorted(maps.Keys(counts)) {
-		parts = append(parts, fmt.Sprintf("%d %s", counts[outcome], outcome))
-	}
-	verb := "recordings wait"
-	if d.Waiting == 1 {
-		verb = "recording waits"
-	}
-	return fmt.Sprintf("%d %s (%s)", d.Waiting, verb, strings.Join(parts, ", "))
-}
-
-// appendDay adds a day to runs of days.
-func appendDay(runs []Range, day string) []Range {
+func (b *builder) neverIn(day string) {
+	runs := b.report.NeverIn
 	if n := len(runs); n > 0 && after(runs[n-1].To) == day {
 		runs[n-1].To = day
-		return runs
+	} else {
+		b.report.NeverIn = append(runs, Range{From: day, To: day})
 	}
-	return append(runs, Range{From: day, To: day})
 }
 
 // after returns the day after a day.

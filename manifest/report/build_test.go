@@ -4,6 +4,7 @@ import (
 	"errors"
 	"iter"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,7 +47,7 @@ func closedDay(name, filter string, calls int, by outcomes, lost ...Unarchived) 
 	for _, n := range by {
 		recordings += n
 	}
-	return Facts{Day: name, Noted: true, Unarchived: lost, Closing: &manifest.DayLine{
+	return Facts{Day: name, Known: true, Unarchived: lost, Closing: &manifest.DayLine{
 		Day: name, Closed: true, Filter: filter, Calls: calls, Recordings: recordings, ByOutcome: by, Bytes: 100 * int64(by[manifest.Archived]),
 	}}
 }
@@ -59,13 +60,19 @@ func listed(name string, calls int) manifest.Window {
 	}
 	return manifest.Window{
 		From: d.Add(-time.Second).Format(time.DateTime), To: d.AddDate(0, 0, 1).Format(time.DateTime),
-		Listing: "run.1", Run: "run", Rows: calls, Total: calls, Calls: calls, ListedAt: d.AddDate(0, 0, 3),
+		Listing: "run.1", Run: "run", Rows: calls, Total: calls, Calls: calls, Recordings: calls / 2, Whole: true, ListedAt: d.AddDate(0, 0, 4),
 	}
 }
 
 func waits(id string, o manifest.Outcome, seen, noted time.Time) Unarchived {
-	return Unarchived{RecordingID: id, CallID: "c" + id, Outcome: o, FirstSeen: seen, Time: noted, Reason: "why"}
+	return Unarchived{id, manifest.State{CallID: "c" + id, Outcome: o, FirstSeen: seen, Time: noted, Reason: "why", Final: o == manifest.Lost}}
 }
+
+// old is of a line that an older version wrote.
+func old(u Unarchived) Unarchived { u.Old = true; return u }
+
+// final is of a line that says so.
+func final(u Unarchived) Unarchived { u.Final = true; return u }
 
 func codes(d Day) string {
 	var list []string
@@ -85,52 +92,94 @@ func TestReasons(t *testing.T) {
 		change(&w)
 		return w
 	}
+	open := func(windows ...manifest.Window) Facts { return Facts{Day: first, Known: true, Windows: windows} }
+	holds := func(f Facts, list ...Unarchived) Facts {
+		f.Unarchived, f.ByOutcome = list, outcomes{}
+		for _, u := range list {
+			f.ByOutcome[u.Outcome]++
+		}
+		return f
+	}
+	whole := listed(first, 10)
 	filtered := with(func(w *manifest.Window) { w.Filter = "campaign_id=7&first_name=sha256:00ff" })
 	part := with(func(w *manifest.Window) {
 		w.From, w.To, w.Listing = first+" 11:00:00", first+" 15:00:00", "run.2"
 		w.Calls, w.Total, w.ListedAt = 3, 3, w.ListedAt.Add(day)
 	})
-	short := with(func(w *manifest.Window) { w.Calls, w.Rows = 9, 9 })
+	oldShort := with(func(w *manifest.Window) { w.Calls, w.Rows, w.Whole = 9, 9, false })
+	oldWhole := with(func(w *manifest.Window) { w.Whole = false })
+	doubtful := with(func(w *manifest.Window) {
+		w.Whole, w.Doubts = false, []string{"rows that cannot be read (3000 times)", "another"}
+	})
+	early := with(func(w *manifest.Window) { w.ListedAt = time.Date(2025, 5, 2, 9, 0, 0, 0, time.UTC) })
+	closing := func(change func(*manifest.DayLine)) Facts {
+		f := closedDay(first, "", 10, outcomes{manifest.Archived: 2})
+		change(f.Closing)
+		return f
+	}
+	otherwise := open(filtered)
+	otherwise.ClosedFor = []string{"campaign_id=7"}
+	reopened := open(whole)
+	reopened.Reopened = true
+	bad := open(whole)
+	bad.Bad = &manifest.BadLineError{File: "manifest/2025-05-01.jsonl", Line: 12, Reason: "not one JSON object"}
 	for name, test := range map[string]struct {
 		facts    Facts
 		state    State
 		codes    string
-		text     string // part of the reasons
+		text     string // part of the first reason
 		calls    int
 		complete bool
 		purge    bool
 	}{
-		"closed":                {closedDay(first, "", 10, outcomes{manifest.Archived: 2}), Closed, "", "", 10, true, false},
-		"closed with a loss":    {closedDay(first, "", 10, outcomes{manifest.Archived: 1, manifest.Lost: 1}), Closed, "", "", 10, false, false},
-		"closed, given up":      {closedDay(first, "", 10, outcomes{manifest.Failed: 1}), Closed, "", "", 10, false, false},
-		"of a later version":    {closedDay(first, "", 10, outcomes{"erased": 1}), Closed, "", "", 10, true, false},
-		"call rows alone":       {Facts{Day: first}, NeverListed, "not_listed", "never listed", 0, false, true},
-		"recordings alone":      {Facts{Day: first, Noted: true, ByOutcome: outcomes{manifest.Archived: 1}}, Open, "not_listed", "no listing", 0, false, true},
-		"listed whole":          {Facts{Day: first, Noted: true, Windows: []manifest.Window{listed(first, 10)}}, Open, "not_closed_yet", "", 10, false, false},
-		"not whole":             {Facts{Day: first, Noted: true, Windows: []manifest.Window{short}}, Open, "not_whole", "9 rows, and the API named 10", 9, false, true},
-		"listed for a filter":   {Facts{Day: first, Noted: true, Windows: []manifest.Window{filtered}}, Open, "filtered", "listed only for a filter on campaign_id, first_name", 0, false, true},
-		"closed for a filter":   {closedDay(first, "campaign_id=7", 5, outcomes{manifest.Archived: 1}), Open, "filtered", "closed only for a filter on campaign_id", 0, false, true},
-		"a filter, then all":    {Facts{Day: first, Noted: true, Windows: []manifest.Window{filtered, listed(first, 10)}}, Open, "not_closed_yet", "", 10, false, false},
-		"part of the day":       {Facts{Day: first, Noted: true, Windows: []manifest.Window{part}}, Open, "partial", "from 2025-05-01 11:00:00 to 2025-05-01 15:00:00", 3, false, true},
-		"the whole, then part":  {Facts{Day: first, Noted: true, Windows: []manifest.Window{listed(first, 10), part}}, Open, "not_closed_yet", "", 10, false, false},
-		"reopened":              {Facts{Day: first, Noted: true, Reopened: true, Windows: []manifest.Window{listed(first, 10)}}, Open, "reopened", "", 10, false, false},
-		"contradicted":          {Facts{Day: first, Noted: true, Contradicted: true, Windows: []manifest.Window{listed(first, 10)}}, Open, "contradicted", "", 10, false, true},
-		"a bad line":            {Facts{Day: first, Noted: true, Bad: &manifest.BadLineError{File: "manifest/2025-05-01.jsonl", Line: 12, Reason: "not one JSON object"}, Windows: []manifest.Window{listed(first, 10)}}, Open, "bad_line", "line 12 of manifest/2025-05-01.jsonl", 10, false, true},
-		"a recording waits":     {Facts{Day: first, Noted: true, ByOutcome: outcomes{manifest.Failed: 1}, Unarchived: []Unarchived{waits("1", manifest.Failed, seen, seen)}, Windows: []manifest.Window{listed(first, 10)}}, Open, "waiting", "1 recording waits (1 failed)", 10, false, true},
-		"two wait, one is lost": {Facts{Day: first, Noted: true, ByOutcome: outcomes{manifest.Failed: 2, manifest.Lost: 1}, Unarchived: []Unarchived{waits("1", manifest.Failed, seen, seen), waits("2", manifest.Failed, seen, seen), waits("3", manifest.Lost, seen, seen)}, Windows: []manifest.Window{listed(first, 10)}}, Open, "waiting", "2 recordings wait (2 failed)", 10, false, true},
-		"given up, not closed":  {Facts{Day: first, Noted: true, ByOutcome: outcomes{manifest.Failed: 1}, Unarchived: []Unarchived{waits("1", manifest.Failed, seen, seen.Add(14*day))}, Windows: []manifest.Window{listed(first, 10)}}, Open, "not_closed_yet", "", 10, false, false},
+		"closed":               {closedDay(first, "", 10, outcomes{manifest.Archived: 2}), Closed, "", "", 10, true, false},
+		"closed with a loss":   {closedDay(first, "", 10, outcomes{manifest.Archived: 1, manifest.Lost: 1}), Closed, "", "", 10, false, false},
+		"closed, given up":     {closedDay(first, "", 10, outcomes{manifest.Failed: 1}), Closed, "", "", 10, false, false},
+		"closed, damaged":      {closedDay(first, "", 10, outcomes{manifest.Damaged: 1}), Closed, "", "", 10, false, false},
+		"closed, erased":       {closedDay(first, "", 10, outcomes{manifest.Erased: 1, manifest.Expired: 1}), Closed, "", "", 10, true, false},
+		"of a later version":   {closedDay(first, "", 10, outcomes{"transcribed": 1}), Closed, "", "", 10, true, false},
+		"closed uncounted":     {closing(func(l *manifest.DayLine) { l.Uncounted = -3 }), Closed, "uncounted", "10 calls and the API's total differ by 3", 10, false, false},
+		"closed unlistable":    {closing(func(l *manifest.DayLine) { l.Unlistable = true }), Closed, "unlistable", "calls may be missing", 10, false, false},
+		"closed unlisted":      {closing(func(l *manifest.DayLine) { l.Unlisted = 1 }), Closed, "unlisted", "1 known recording not listed", 10, true, false},
+		"closed unwitnessed":   {closing(func(l *manifest.DayLine) { l.Unwitnessed = true }), Closed, "unwitnessed", "no recordings", 10, true, false},
+		"closed with strays":   {closing(func(l *manifest.DayLine) { l.Stray = 2 }), Closed, "stray", "2 rows of another day", 10, true, false},
+		"call rows alone":      {Facts{Day: first}, NeverListed, "not_listed", "never listed", 0, false, true},
+		"recordings alone":     {holds(open(), waits("1", manifest.Lost, seen, seen)), Open, "not_listed", "no listing", 0, false, true},
+		"listed whole":         {open(whole), Open, "not_closed_yet", "no run has closed it", 10, false, false},
+		"by an older version":  {open(oldWhole), Open, "not_closed_yet", "", 10, false, false},
+		"listed early":         {open(early), Open, "listed_early", "last on 2025-05-02", 10, false, true},
+		"no calls":             {open(listed(first, 0)), Open, "empty", "no calls", 0, false, true},
+		"no recordings":        {open(with(func(w *manifest.Window) { w.Recordings = 0 })), Open, "empty", "no recordings", 10, false, true},
+		"not whole, no reason": {open(oldShort), Open, "not_whole", "9 rows, and the API named 10", 9, false, true},
+		"not whole":            {open(doubtful, doubtful), Open, "not_whole", "whole: rows that cannot be read (3000 times); another", 20, false, true},
+		"recordings missing":   {open(with(func(w *manifest.Window) { w.Missing = 2 }), with(func(w *manifest.Window) { w.Missing = 2 })), Open, "missing", "2 known recordings not listed", 20, false, false},
+		"strays":               {open(with(func(w *manifest.Window) { w.Stray = 1 })), Open, "stray", "1 row of another day", 10, false, false},
+		"listed for a filter":  {open(filtered), Open, "filtered", "listed only for a filter on campaign_id, first_name", 0, false, true},
+		"closed for a filter":  {otherwise, Open, "filtered", "closed only for a filter on campaign_id", 0, false, true},
+		"a filter, then all":   {open(filtered, whole), Open, "not_closed_yet", "", 10, false, false},
+		"part of the day":      {open(part), Open, "partial", "from 2025-05-01 11:00:00 to 2025-05-01 15:00:00", 3, false, true},
+		"the whole, then part": {open(whole, part), Open, "not_closed_yet", "", 10, false, false},
+		"reopened":             {reopened, Open, "reopened", "its lines have changed", 10, false, true},
+		"a bad line":           {bad, Open, "bad_line", "line 12 of manifest/2025-05-01.jsonl", 10, false, true},
+		"a recording waits":    {holds(open(whole), waits("1", manifest.Failed, seen, seen)), Open, "waiting", "1 recording waits (1 failed)", 10, false, true},
+		"two wait, one is lost": {
+			holds(open(whole), waits("1", manifest.Failed, seen, seen), waits("2", manifest.Failed, seen, seen), waits("3", manifest.Lost, seen, seen)),
+			Open, "waiting", "2 recordings wait (2 failed)", 10, false, true,
+		},
+		"given up, not closed":       {holds(open(whole), final(waits("1", manifest.Failed, seen, seen))), Open, "not_closed_yet", "", 10, false, false},
+		"old enough, but not final":  {holds(open(whole), waits("1", manifest.Failed, seen, seen.Add(14*day))), Open, "waiting", "", 10, false, true},
+		"given up by an older one":   {holds(open(whole), old(waits("1", manifest.Failed, seen, seen.Add(14*day)))), Open, "not_closed_yet", "", 10, false, false},
+		"young, by an older version": {holds(open(whole), old(waits("1", manifest.Failed, seen, seen.Add(13*day)))), Open, "waiting", "", 10, false, true},
+		"damaged, final":             {holds(open(whole), final(waits("1", manifest.Damaged, seen, seen))), Open, "not_closed_yet", "", 10, false, false},
+		"damaged, of any age":        {holds(open(whole), old(waits("1", manifest.Damaged, seen, seen.Add(99*day)))), Open, "waiting", "1 recording waits (1 damaged)", 10, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if test.facts.Closing != nil && test.facts.Closing.Filter != "" {
-				test.facts.ByOutcome = test.facts.Closing.ByOutcome
-				test.facts.Windows = []manifest.Window{filtered}
-			}
 			r, err := Build(facts(test.facts), o)
 			if err != nil {
 				t.Fatal(err)
 			}
 			d := r.Days[0]
-			if d.State != test.state || codes(d) != test.codes || d.Calls != test.calls || !d.Settled {
+			if d.State != test.state || codes(d) != test.codes || d.Calls != test.calls || !d.Settled || d.Reasons == nil {
 				t.Errorf("%s, %q, %d calls, settled %v", d.State, codes(d), d.Calls, d.Settled)
 			}
 			if len(d.Reasons) > 0 && !strings.Contains(d.Reasons[0].Text, test.text) {
@@ -143,6 +192,49 @@ func TestReasons(t *testing.T) {
 	}
 }
 
+// TestFilter judges by the listings with a filter, and those of all calls.
+func TestFilter(t *testing.T) {
+	const first, asked = "2025-05-01", "campaign_id=7&status=SALE"
+	with := func(filter string, calls int) manifest.Window {
+		w := listed(first, calls)
+		w.Filter, w.Listing = filter, "run."+filter
+		return w
+	}
+	closedFor := func(filters ...string) Facts {
+		return Facts{Day: first, Known: true, Windows: []manifest.Window{with("queue_id=1", 4)}, ClosedFor: filters}
+	}
+	for name, test := range map[string]struct {
+		facts Facts
+		codes string
+		text  string
+		calls int
+	}{
+		"closed":                {closedDay(first, asked, 5, outcomes{manifest.Archived: 1}), "", "", 5},
+		"closed for all":        {closedDay(first, "", 9, outcomes{manifest.Archived: 1}), "", "", 9},
+		"listed":                {Facts{Day: first, Known: true, Windows: []manifest.Window{with("queue_id=1", 4), with(asked, 5)}}, "not_closed_yet", "", 5},
+		"listed for all":        {Facts{Day: first, Known: true, Windows: []manifest.Window{with("", 9), with("queue_id=1", 4)}}, "not_closed_yet", "", 9},
+		"listed otherwise":      {Facts{Day: first, Known: true, Windows: []manifest.Window{with("queue_id=1", 4), with("queue_id=2", 4)}}, "filtered", "listed only for a filter on queue_id", 0},
+		"closed for two others": {closedFor("queue_id=1", "user_id=2&status=A"), "filtered", "closed only for a filter on queue_id; on user_id, status", 0},
+	} {
+		o := options(t)
+		o.Filter = asked
+		r, err := Build(facts(test.facts), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := r.Days[0]
+		if codes(d) != test.codes || d.Calls != test.calls || (d.State == Closed) != (test.codes == "") {
+			t.Errorf("%s: %s, %q, %d calls", name, d.State, codes(d), d.Calls)
+		}
+		if len(d.Reasons) > 0 && !strings.Contains(d.Reasons[0].Text, test.text) {
+			t.Errorf("%s: reason %q", name, d.Reasons[0].Text)
+		}
+		if !slices.Equal(r.Filter, []string{"campaign_id", "status"}) {
+			t.Errorf("%s: filter %q", name, r.Filter)
+		}
+	}
+}
+
 func TestBuild(t *testing.T) {
 	o := options(t)
 	o.From, o.To = "2025-05-01", "2025-05-10"
@@ -152,16 +244,16 @@ func TestBuild(t *testing.T) {
 		closedDay("2025-05-02", "", 10, outcomes{manifest.Archived: 3, manifest.Lost: 1, manifest.Rejected: 1},
 			waits("1", manifest.Lost, seen, seen.Add(day)), waits("2", manifest.Rejected, seen, seen.Add(15*day))),
 		Facts{
-			Day: "2025-05-04", Noted: true, Bytes: 100, ByOutcome: outcomes{manifest.Archived: 1, manifest.Pending: 1, manifest.Damaged: 1, manifest.Failed: 2},
+			Day: "2025-05-04", Known: true, Bytes: 100, ByOutcome: outcomes{manifest.Archived: 1, manifest.Pending: 1, manifest.Damaged: 1, manifest.Failed: 2},
 			Unarchived: []Unarchived{
 				waits("3", manifest.Pending, seen, seen),               // never tried since it was first seen
 				waits("4", manifest.Damaged, seen, o.Now.Add(-14*day)), // never given up
-				waits("5", manifest.Failed, seen, seen.Add(14*day)),
-				waits("6", manifest.Failed, seen, seen.Add(14*day-time.Second)),
+				old(waits("5", manifest.Failed, seen, seen.Add(14*day))),
+				old(waits("6", manifest.Failed, seen, seen.Add(14*day-time.Second))),
 			},
 			Windows: []manifest.Window{listed("2025-05-04", 20)},
 		},
-		Facts{Day: "2025-05-09", Noted: true, ByOutcome: outcomes{}, Windows: []manifest.Window{listed("2025-05-09", 5)}},
+		Facts{Day: "2025-05-09", Known: true, ByOutcome: outcomes{}, Windows: []manifest.Window{listed("2025-05-09", 5)}},
 		closedDay("2025-05-11", "", 9, outcomes{manifest.Lost: 9}),
 	), o)
 	if err != nil {
@@ -219,17 +311,21 @@ func TestPurge(t *testing.T) {
 
 func TestSpan(t *testing.T) {
 	for name, test := range map[string]struct {
-		from, to string
-		days     []Facts
-		want     string // first and last day, number of days, complete
+		from, to, until string
+		days            []Facts
+		want            string // first and last day, number of days, complete
 	}{
-		"an empty archive":  {"", "", nil, "  0"},
-		"asked for nothing": {"", "", []Facts{{Day: "2025-02-27"}, {Day: "2025-03-02"}}, "2025-02-27 2025-03-02 4"},
-		"nothing known":     {"2025-05-01", "2025-05-03", nil, "2025-05-01 2025-05-03 3"},
-		"more known":        {"2025-03-01", "2025-03-01", []Facts{{Day: "2025-02-27"}, {Day: "2025-03-02"}}, "2025-03-01 2025-03-01 1"},
+		"an empty archive":        {"", "", "", nil, "  0"},
+		"an empty archive, today": {"", "", "2025-03-04", nil, "  0"},
+		"asked for nothing":       {"", "", "", []Facts{{Day: "2025-02-27"}, {Day: "2025-03-02"}}, "2025-02-27 2025-03-02 4"},
+		"until today":             {"", "", "2025-03-04", []Facts{{Day: "2025-02-27"}, {Day: "2025-03-02"}}, "2025-02-27 2025-03-04 6"},
+		"known behind today":      {"", "", "2025-03-01", []Facts{{Day: "2025-02-27"}, {Day: "2025-03-02"}}, "2025-02-27 2025-03-02 4"},
+		"not to today":            {"", "2025-02-28", "2025-03-04", []Facts{{Day: "2025-02-27"}}, "2025-02-27 2025-02-28 2"},
+		"nothing known":           {"2025-05-01", "2025-05-03", "", nil, "2025-05-01 2025-05-03 3"},
+		"more known":              {"2025-03-01", "2025-03-01", "", []Facts{{Day: "2025-02-27"}, {Day: "2025-03-02"}}, "2025-03-01 2025-03-01 1"},
 	} {
 		o := options(t)
-		o.From, o.To = test.from, test.to
+		o.From, o.To, o.Until = test.from, test.to, test.until
 		r, err := Build(facts(test.days...), o)
 		if err != nil {
 			t.Fatal(err)

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"slices"
 	"time"
 
 	"convoso-archiver/manifest"
@@ -9,10 +10,12 @@ import (
 // Facts is what the ledger tells of one day, without judgement.
 type Facts struct {
 	Day   string
-	Noted bool // it has a line; false for a day that is unknown or has call rows alone
+	Known bool // manifest/ holds a file of it; false for a day that is unknown or has call rows alone
 
-	// Closing is the day line that closes the day for its filter, nil for none. It holds the counts of a day that
-	// is closed for all calls; ByOutcome and Bytes, those of every other day.
+	LastLine time.Time // when its newest line was written, as far as it was read
+
+	// Closing is the day line that closes the day for the filter asked for, nil for none. It holds the counts of a
+	// closed day; ByOutcome and Bytes, those of every other day.
 	Closing   *manifest.DayLine
 	ByOutcome map[manifest.Outcome]int
 	Bytes     int64
@@ -21,81 +24,77 @@ type Facts struct {
 	// were asked for.
 	Unarchived []Unarchived
 
-	// The rest is of days alone that are not closed for all calls.
-	Windows      []manifest.Window // in the order of the lines
-	Reopened     bool              // there is a day line, and lines came after it
-	Contradicted bool              // the last line is a day line that does not agree with those before it
-	Bad          *manifest.BadLineError
+	// The rest is of open days alone.
+	Windows   []manifest.Window // in the order of the lines
+	ClosedFor []string          // filters that the day is closed for
+	Reopened  bool              // there is a day line for the filter, and it does not hold
+	Bad       *manifest.BadLineError
+
+	err error // why it could not be read
 }
 
 // Unarchived is a recording that is not archived.
 type Unarchived struct {
-	RecordingID string
-	CallID      string
-	Outcome     manifest.Outcome
-	Time        time.Time // of the line that decides
-	FirstSeen   time.Time
-	Reason      string
+	ID string
+	manifest.State
 }
 
-// closed reports whether the day is closed for all calls.
-func (f *Facts) closed() bool { return f.Closing != nil && f.Closing.Filter == "" }
-
-// final reports whether later runs leave the recording as it is: it is lost, or was tried in vain once more
-// after it had waited for giveUp. What was archived once and is damaged waits for as long as it takes.
+// final reports whether later runs leave the recording as it is. A line of an older version does not say so: by that
+// version's rule the recording was given up when it was tried in vain once more after it had waited for giveUp,
+// but for one that was archived once and is damaged.
 func (u *Unarchived) final(giveUp time.Duration) bool {
-	switch {
-	case u.Outcome.Final():
-		return true
-	case u.Outcome == manifest.Damaged:
-		return false
-	}
-	return !u.Time.Before(u.FirstSeen.Add(giveUp))
+	return u.Final || u.Old && u.Outcome != manifest.Damaged && !u.Time.Before(u.FirstSeen.Add(giveUp))
 }
 
 // listing is the windows of one listing of a day taken together.
 type listing struct {
-	from, to     string // wall-clock time of the account's zone
-	calls        int
-	rows, total  int
-	whole        bool // of every window, rows and total are equal
-	listed       time.Time
-	coversTheDay bool
+	from, to          string // wall-clock time of the account's zone
+	calls, recordings int
+	rows, total       int
+	whole             bool     // every window
+	doubts            []string // each once
+	missing, stray    int
+	listed            time.Time
+	coversTheDay      bool
 }
 
-// latestListing returns the latest listing of all calls, one of the whole day before one of a part of it;
-// false when there is none.
-func (f *Facts) latestListing() (latest listing, found bool) {
-	groups := map[string]*listing{}
-	var order []*listing
-	for _, w := range f.Windows {
-		if w.Filter != "" {
+// latestListing returns the latest listing with a filter or of all calls, one of the whole day before one of a part
+// of it; nil when there is none. The windows of a listing stand together.
+func (f *Facts) latestListing(filter string) (latest *listing) {
+	var all []*listing
+	last := ""
+	for i := range f.Windows {
+		w := &f.Windows[i]
+		if w.Filter != filter && w.Filter != "" {
 			continue
 		}
-		id := w.Run + " " + w.Listing
-		g := groups[id]
-		if g == nil {
-			g = &listing{from: w.From, to: w.To, whole: true, listed: w.ListedAt}
-			groups[id] = g
-			order = append(order, g)
+		if id := w.Run + " " + w.Listing; id != last {
+			last = id
+			all = append(all, &listing{from: w.From, to: w.To, whole: true, listed: w.ListedAt})
 		}
-		g.from, g.to = min(g.from, w.From), max(g.to, w.To)
-		g.calls, g.rows, g.total = g.calls+w.Calls, g.rows+w.Rows, g.total+w.Total
-		g.whole = g.whole && w.Rows == w.Total
+		all[len(all)-1].add(w)
 	}
-	for _, g := range order {
-		g.coversTheDay = g.from <= f.Day+" 00:00:00" && g.to >= f.Day+" 23:59:59"
-		if !found || g.beats(latest) {
-			latest, found = *g, true
+	for _, l := range all {
+		l.coversTheDay = l.from <= f.Day+" 00:00:00" && l.to >= f.Day+" 23:59:59"
+		if latest == nil || l.coversTheDay && !latest.coversTheDay ||
+			l.coversTheDay == latest.coversTheDay && !l.listed.Before(latest.listed) {
+			latest = l
 		}
 	}
-	return latest, found
+	return latest
 }
 
-// beats reports whether g tells more of the day than another listing before it.
-func (g *listing) beats(other listing) bool {
-	if g.coversTheDay != other.coversTheDay {
-		return g.coversTheDay
+// add takes in a window. What is missing is of the listing and stands in each of its windows; so may doubts. A window
+// of an older version says neither that it is whole nor why not: its counts tell.
+func (l *listing) add(w *manifest.Window) {
+	l.from, l.to = min(l.from, w.From), max(l.to, w.To)
+	l.calls, l.recordings = l.calls+w.Calls, l.recordings+w.Recordings
+	l.rows, l.total = l.rows+w.Rows, l.total+max(w.Total, 0)
+	l.whole = l.whole && (w.Whole || len(w.Doubts) == 0 && w.Rows == w.Total)
+	l.missing, l.stray = max(l.missing, w.Missing), l.stray+w.Stray
+	for _, doubt := range w.Doubts {
+		if !slices.Contains(l.doubts, doubt) {
+			l.doubts = append(l.doubts, doubt)
+		}
 	}
-	return !g.listed.Before(other.listed)
 }

@@ -4,11 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"convoso-archiver/manifest"
@@ -37,13 +42,9 @@ func ledger(t testing.TB, dir string, readOnly bool) *manifest.Ledger {
 // writeDay writes a day with one recording of each outcome, and a window.
 func writeDay(t *testing.T, l *manifest.Ledger, name string, closes bool, list ...manifest.Outcome) {
 	t.Helper()
-	d, err := l.Day(t.Context(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Release()
+	d := load(t, l, name)
 	for i, o := range list {
-		r := manifest.Recording{RecordingID: fmt.Sprint(name, "-", i), CallID: fmt.Sprint("call-", i), Outcome: o, Attempts: 1, Reason: "a reason"}
+		r := manifest.Recording{RecordingID: fmt.Sprint(name, "-", i), CallID: fmt.Sprint("call-", i), Outcome: o, Attempts: 1, Reason: "a reason", Final: closes}
 		if o == manifest.Archived {
 			r.Key, r.Size, r.SHA256 = fmt.Sprint("5551234567-", name, i), 1000, strings.Repeat("1f", 32)
 		}
@@ -51,17 +52,36 @@ func writeDay(t *testing.T, l *manifest.Ledger, name string, closes bool, list .
 			t.Fatal(err)
 		}
 	}
-	if err := d.NoteWindow(t.Context(), listed(name, 10)); err != nil {
+	w := listed(name, 10)
+	w.ListedAt = time.Now()
+	if err := d.NoteWindows(t.Context(), w); err != nil {
 		t.Fatal(err)
 	}
 	if closes {
-		if err := d.Close(t.Context(), manifest.DayLine{Calls: 10}); err != nil {
+		if err := d.Close(t.Context(), manifest.DayLine{Kept: []string{"recordings"}, Calls: 10}); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-func dayFile(dir, name string) string { return filepath.Join(dir, "manifest", name+".jsonl") }
+func load(t testing.TB, l *manifest.Ledger, name string) *manifest.Day {
+	t.Helper()
+	d, err := l.Load(context.Background(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// segment is the one segment of a day.
+func segment(t *testing.T, dir, name string) string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "manifest", name, "*.jsonl"))
+	if err != nil || len(names) != 1 {
+		t.Fatalf("%s has %d segments, %v", name, len(names), err)
+	}
+	return names[0]
+}
 
 func appendTo(t *testing.T, file, text string) {
 	t.Helper()
@@ -89,20 +109,20 @@ func TestRead(t *testing.T) {
 	writeDay(t, writer, "2025-05-05", true, a, lost)
 	writeDay(t, writer, "2025-05-06", true, a)
 	writeDay(t, writer, "2025-05-07", true, a, failed, lost)
-	writeDay(t, writer, "2025-05-08", false, a)
-	calls, err := writer.Day(t.Context(), "2025-05-09")
-	if err != nil {
+	writeDay(t, writer, "2025-05-08", false, a, failed)
+	calls := load(t, writer, "2025-05-09")
+	if err := calls.NoteCalls(t.Context(), []manifest.Call{{CallID: "1", Row: json.RawMessage(`{}`)}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := calls.NoteCall(t.Context(), manifest.Call{CallID: "1", Row: json.RawMessage(`{}`)}); err != nil {
+	if err := load(t, writer, "2025-05-04").Note(t.Context(), manifest.Recording{RecordingID: "new", Outcome: failed}); err != nil {
 		t.Fatal(err)
 	}
-	calls.Release()
-	appendTo(t, dayFile(dir, "2025-05-04"), `{"v":1,"kind":"of a later version"}`+"\n")
-	edit(t, dayFile(dir, "2025-05-05"), `"size":1000`, `"size":1001`)
-	edit(t, dayFile(dir, "2025-05-06"), `"closed":true`, `"closed":false`)
-	edit(t, dayFile(dir, "2025-05-08"), `"kind":"recording"`, `"kind":"recording`)
-	appendTo(t, dayFile(dir, "2025-05-08"), `{"v":1,"kind":"torn`)
+	if err := os.Remove(segment(t, dir, "2025-05-05")); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, filepath.Join(dir, "manifest", "2025-05-06", "closed.json"), `"closed":true`, `"closed":false`)
+	edit(t, segment(t, dir, "2025-05-08"), `"kind":"recording"`, `"kind":"recording`)
+	appendTo(t, segment(t, dir, "2025-05-08"), `{"v":1,"kind":"torn`)
 
 	o := options(t)
 	for name, test := range map[string]struct {
@@ -110,12 +130,11 @@ func TestRead(t *testing.T) {
 		want   string
 	}{
 		"all losses": {AllLosses, "2025-05-01 closed 3+1 losses, 2025-05-02 closed 1+0 losses, 2025-05-03 open waiting 2+0 losses, " +
-			"2025-05-04 open reopened 1+0 losses, 2025-05-05 open contradicted 2+1 losses, 2025-05-06 open not_closed_yet 1+0 losses, " +
-			"2025-05-07 closed 3+2 losses, 2025-05-08 open bad_line 0+0 losses, 2025-05-09 never_listed not_listed 0+0 losses"},
-		// The day line that contradicts its lines is believed as long as these are not read.
+			"2025-05-04 open reopened waiting 2+0 losses, 2025-05-05 open reopened not_listed 0+0 losses, 2025-05-06 open not_closed_yet 1+0 losses, " +
+			"2025-05-07 closed 3+2 losses, 2025-05-08 open bad_line waiting 1+0 losses, 2025-05-09 never_listed not_listed 0+0 losses"},
 		"no losses": {0, "2025-05-01 closed 3+0 losses, 2025-05-02 closed 1+0 losses, 2025-05-03 open waiting 2+0 losses, " +
-			"2025-05-04 open reopened 1+0 losses, 2025-05-05 closed 2+0 losses, 2025-05-06 open not_closed_yet 1+0 losses, " +
-			"2025-05-07 closed 3+0 losses, 2025-05-08 open bad_line 0+0 losses, 2025-05-09 never_listed not_listed 0+0 losses"},
+			"2025-05-04 open reopened waiting 2+0 losses, 2025-05-05 open reopened not_listed 0+0 losses, 2025-05-06 open not_closed_yet 1+0 losses, " +
+			"2025-05-07 closed 3+0 losses, 2025-05-08 open bad_line waiting 1+0 losses, 2025-05-09 never_listed not_listed 0+0 losses"},
 	} {
 		o.Losses, o.Now = test.losses, time.Now() // recordings are noted now
 		r, err := Build(Read(t.Context(), ledger(t, dir, true), o), o)
@@ -135,7 +154,13 @@ func TestRead(t *testing.T) {
 		if got := strings.Join(got, ", "); got != test.want {
 			t.Errorf("%s:\ngot  %s\nwant %s", name, got, test.want)
 		}
-		if r.Total.Calls != 80 {
+		if age := o.Now.Sub(r.LastRun); age < 0 || age > time.Minute {
+			t.Errorf("%s: the last run was at %v, and the days were noted now", name, r.LastRun)
+		}
+		if closed, open := r.Days[0], r.Days[2]; !slices.Equal(closed.Kept, []string{"recordings"}) || open.Kept != nil {
+			t.Errorf("%s: kept %q and %q", name, closed.Kept, open.Kept)
+		}
+		if r.Total.Calls != 70 {
 			t.Errorf("%s: %d calls", name, r.Total.Calls)
 		}
 	}
@@ -158,8 +183,9 @@ func edit(t *testing.T, file, before, after string) {
 func TestReadStops(t *testing.T) {
 	dir := t.TempDir()
 	writer := ledger(t, dir, false)
-	for i := range 20 {
-		writeDay(t, writer, fmt.Sprintf("2025-05-%02d", i+1), i%2 == 0, manifest.Lost)
+	for i := range 90 {
+		name := time.Date(2025, 5, 1+i, 0, 0, 0, 0, time.UTC).Format(time.DateOnly)
+		writeDay(t, writer, name, i%2 == 0, manifest.Lost)
 	}
 	reader, o := ledger(t, dir, true), options(t)
 	n := 0
@@ -183,15 +209,15 @@ func TestReadStops(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f.closed() {
+		if f.Closing != nil {
 			met += len(f.Unarchived)
 		}
 	}
-	if met < 2 || met > 2+readsAtOnce {
+	if met < 2 || met > looksAtOnce {
 		t.Errorf("%d losses of closed days read for 2", met)
 	}
 	// A later version of the format stops the reading.
-	appendTo(t, dayFile(dir, "2025-05-10"), `{"v":2,"kind":"recording"}`+"\n")
+	appendTo(t, segment(t, dir, "2025-05-10"), `{"v":3,"kind":"recording"}`+"\n")
 	if _, err := Build(Read(t.Context(), reader, o), o); err == nil {
 		t.Error("a line of a later version gives a report")
 	}
@@ -214,15 +240,10 @@ func large(t testing.TB, days, recordings, lossEvery int) (l *manifest.Ledger, b
 			continue
 		}
 		writeMany(t, dir, name, slices.Repeat([]manifest.Outcome{manifest.Archived}, recordings), outcomes[0])
-		d, err := writer.Day(context.Background(), name)
-		if err != nil {
+		if err := load(t, writer, name).Close(context.Background(), manifest.DayLine{Calls: 10 * recordings}); err != nil {
 			t.Fatal(err)
 		}
-		if err := d.Close(context.Background(), manifest.DayLine{Calls: 10 * recordings}); err != nil {
-			t.Fatal(err)
-		}
-		d.Release()
-		info, err := os.Stat(dayFile(dir, name))
+		info, err := os.Stat(segmentFile(dir, name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -231,15 +252,31 @@ func large(t testing.TB, days, recordings, lossEvery int) (l *manifest.Ledger, b
 	return ledger(t, dir, true), bytes
 }
 
-// writeClosed writes a file that holds a day line alone.
-func writeClosed(t testing.TB, dir, name string, recordings int) {
+// segmentFile is the segment of a day that writeClosed and writeMany write.
+func segmentFile(dir, name string) string {
+	return filepath.Join(dir, "manifest", name, "20250504T090000Z-1f0c9a3e-000001.jsonl")
+}
+
+func writeFile(t testing.TB, name, text string) {
 	t.Helper()
-	line := fmt.Sprintf(`{"v":1,"kind":"day","day":%q,"closed":true,"filter":"","kept":["recordings"],"listed_at":"2025-05-04T09:00:00Z",`+
-		`"calls":%d,"recordings":%d,"by_outcome":{"archived":%d},"bytes":%d,"lines":0,"sha256":"","time":"2025-05-04T09:00:00Z","run":"20250504T090000Z-1f0c9a3e"}`+"\n",
-		name, 10*recordings, recordings, recordings, 57_000*recordings)
-	if err := os.WriteFile(dayFile(dir, name), []byte(line), 0o600); err != nil {
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// writeClosed writes a day line that tells of many recordings, and a segment of its size that holds none.
+func writeClosed(t testing.TB, dir, name string, recordings int) {
+	t.Helper()
+	segment := segmentFile(dir, name)
+	writeFile(t, segment, "\n")
+	writeFile(t, filepath.Join(filepath.Dir(segment), "closed.json"), fmt.Sprintf(
+		`{"v":1,"kind":"day","day":%q,"closed":true,"filter":"","kept":["recordings"],"listed_at":"2025-05-04T09:00:00Z",`+
+			`"calls":%d,"recordings":%d,"by_outcome":{"archived":%d},"bytes":%d,"lines":0,"segments":[{"name":%q,"bytes":1,"sha256":""}],`+
+			`"root":"","calls_segments":[],"calls_root":"","time":"2025-05-04T09:00:00Z","run":"20250504T090000Z-1f0c9a3e"}`+"\n",
+		name, 10*recordings, recordings, recordings, 57_000*recordings, filepath.Base(segment)))
 }
 
 // writeMany writes recording lines as the ledger does, without its syncs.
@@ -250,12 +287,10 @@ func writeMany(t testing.TB, dir, name string, list []manifest.Outcome, last man
 	for i, o := range list {
 		fmt.Fprintf(&b, `{"v":1,"kind":"recording","recording_id":"%s%06d","outcome":%q,"key":"CID-%07d_LID-%09d_5551234567.mp3","size":57472,`+
 			`"sha256":"1f0c9a3e1f0c9a3e1f0c9a3e1f0c9a3e1f0c9a3e1f0c9a3e1f0c9a3e1f0c9a3e","time":"2025-05-04T09:00:00Z","run":"20250504T090000Z-1f0c9a3e",`+
-			`"call_id":"%s%07d","first_seen":"2025-05-04T09:00:00Z","attempts":1,"content_type":"audio/mpeg","etag":"","reason":""}`+"\n",
+			`"call_id":"%s%07d","first_seen":"2025-05-04T09:00:00Z","attempts":1,"content_type":"audio/mpeg","etag":"","host":"media","reason":"","salt":"1f0c9a3e1f0c9a3e1f0c9a3e1f0c9a3e"}`+"\n",
 			strings.ReplaceAll(name, "-", ""), i, o, i, i, strings.ReplaceAll(name, "-", ""), i)
 	}
-	if err := os.WriteFile(dayFile(dir, name), []byte(b.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, segmentFile(dir, name), b.String())
 }
 
 // TestThousandClosedDays: days that are closed without a loss are known by their last line.
@@ -271,6 +306,82 @@ func TestThousandClosedDays(t *testing.T) {
 		t.Errorf("%+v", r.Total)
 	}
 	t.Logf("%s", time.Since(started))
+}
+
+// slowBucket answers each request after 20 ms.
+type slowBucket struct {
+	files map[string]string
+	names []string // sorted
+}
+
+const latency = 20 * time.Millisecond
+
+func (b *slowBucket) GetFile(_ context.Context, name string) (io.ReadCloser, string, error) {
+	time.Sleep(latency)
+	text, there := b.files[name]
+	if !there {
+		return nil, "", fs.ErrNotExist
+	}
+	return io.NopCloser(strings.NewReader(text)), "tag", nil
+}
+
+func (b *slowBucket) PutFile(context.Context, string, []byte, string) error { return fs.ErrPermission }
+
+type fileInfo struct {
+	fs.FileInfo // of no file: nobody asks for more than what is below
+	name        string
+	size        int64
+}
+
+func (i fileInfo) Name() string     { return i.name }
+func (i fileInfo) Size() int64      { return i.size }
+func (fileInfo) ModTime() time.Time { return time.Time{} }
+
+// ListFiles gives 1,000 names a request.
+func (b *slowBucket) ListFiles(_ context.Context, prefix string) iter.Seq2[fs.FileInfo, error] {
+	return func(yield func(fs.FileInfo, error) bool) {
+		start, _ := slices.BinarySearch(b.names, prefix)
+		for i, name := range b.names[start:] {
+			if i%1000 == 0 {
+				time.Sleep(latency)
+			}
+			if !strings.HasPrefix(name, prefix) || !yield(fileInfo{name: name, size: int64(len(b.files[name]))}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// TestThousandClosedDaysOnS3: they are looked at many side by side.
+func TestThousandClosedDaysOnS3(t *testing.T) {
+	dir := t.TempDir()
+	b := &slowBucket{files: map[string]string{}}
+	for i := range 1000 {
+		name := time.Date(2022, 1, 1+i, 0, 0, 0, 0, time.UTC).Format(time.DateOnly)
+		writeClosed(t, dir, name, 10_000)
+		for _, file := range []string{segmentFile(dir, name), filepath.Join(filepath.Dir(segmentFile(dir, name)), "closed.json")} {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.files["manifest/"+name+"/"+filepath.Base(file)] = string(text)
+		}
+	}
+	b.names = slices.Sorted(maps.Keys(b.files))
+	synctest.Test(t, func(t *testing.T) {
+		l, err := manifest.OpenBucket(b, manifest.Options{ReadOnly: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, started := options(t), time.Now()
+		r, err := Build(Read(t.Context(), l, o), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(started); r.Total.Closed != 1000 || r.Total.Recordings != 10_000_000 || took > 2*time.Second {
+			t.Errorf("%+v after %s", r.Total, took)
+		}
+	})
 }
 
 func BenchmarkClosedDays(b *testing.B) {

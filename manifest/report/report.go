@@ -1,7 +1,7 @@
 // Package report says what an archive holds, by day and in total, from its ledger alone: what is archived,
-// waits, is lost or was never listed, which days are closed and why the others are not.
+// waits, is lost or was never listed, which days are closed, for all calls or for a filter, and why the others are not.
 //
-// Read takes the facts of each day from a ledger, closed days from their day line alone. Build is a pure
+// Read takes the facts of each day from a ledger, of closed days from their day line alone. Build is a pure
 // function that judges them and makes a Report, the one type of which text, JSON and CSV are renderings.
 //
 // A report holds ids of calls and recordings, dates, counts and reasons. It holds no key, and no value of a
@@ -25,11 +25,17 @@ type Report struct {
 	APIURL   string `json:"api_url"`
 	TimeZone string `json:"time_zone"`
 
+	// LastRun is when the newest line that was met was written: that of a closed day outside the span counts.
+	LastRun time.Time `json:"last_run,omitzero"`
+
+	Filter []string `json:"filter"` // fields of the filter by which days were judged; none for all calls
+
 	From  string `json:"from"` // first day, 2006-01-02; empty when no day is known and none was asked for
 	To    string `json:"to"`   // last day, included
 	Rules Rules  `json:"rules"`
 
-	// Complete says that every settled day of the span is closed, and no recording in it is lost or given up.
+	// Complete says that every settled day of the span is closed, all its calls could be listed, and no recording in it
+	// is lost or given up.
 	Complete bool    `json:"complete"`
 	Total    Total   `json:"total"`
 	Purge    *Purge  `json:"purge"`  // nil when nothing is left to archive
@@ -70,6 +76,7 @@ type Total struct {
 	Open        int `json:"open"`
 	NeverListed int `json:"never_listed"`
 	Unsettled   int `json:"unsettled"` // of the open and never listed
+	Uncounted   int `json:"uncounted"` // of the closed: calls may be missing
 	Counts
 }
 
@@ -83,16 +90,17 @@ const (
 	NeverListed State = "never_listed" // the archive holds no line about it
 )
 
-// Day is one call day.
+// Day is one call day. Where a filter was asked for, the counts are still of all that is noted of the day.
 type Day struct {
 	Day     string   `json:"day"` // 2006-01-02
 	State   State    `json:"state"`
-	Settled bool     `json:"settled"` // old enough that it no longer changes
-	Reasons []Reason `json:"reasons"` // why it is not closed
+	Settled bool     `json:"settled"`        // old enough that it no longer changes
+	Kept    []string `json:"kept,omitempty"` // of a closed day: what the archive keeps of it
+	Reasons []Reason `json:"reasons"`        // why it is not closed, or what is not as it should be about a closed one
 	Counts
 }
 
-// Reason is why a day is not closed.
+// Reason is why a day is not closed, or what is not as it should be about a closed one.
 type Reason struct {
 	Code Code   `json:"code"`
 	Text string `json:"text"` // for a person
@@ -103,16 +111,25 @@ type Code string
 
 // The reasons. What keeps a run from closing a day beside them is told by that run alone.
 const (
-	NotSettled   Code = "not_settled"    // it may still change
-	NotListed    Code = "not_listed"     // no listing was finished, or none at all
-	Filtered     Code = "filtered"       // listed or closed only for calls that pass a filter
-	Partial      Code = "partial"        // only some of its hours were listed
-	NotWhole     Code = "not_whole"      // the latest listing was not proved whole
-	Waiting      Code = "waiting"        // recordings wait
-	Reopened     Code = "reopened"       // lines were added after it was closed
-	Contradicted Code = "contradicted"   // its day line does not agree with the lines before it
-	BadLine      Code = "bad_line"       // a line cannot be read: what the day holds is not known
-	LeftOpen     Code = "not_closed_yet" // nothing is left to do that the ledger knows of
+	NotSettled  Code = "not_settled"    // it may still change
+	NotListed   Code = "not_listed"     // no listing was finished, or none at all
+	Filtered    Code = "filtered"       // listed or closed only for calls that pass another filter
+	Partial     Code = "partial"        // only some of its hours were listed
+	NotWhole    Code = "not_whole"      // the latest listing was not proved whole
+	ListedEarly Code = "listed_early"   // listed whole, but before it settled
+	Empty       Code = "empty"          // listed without calls, or without recordings, which is not proved
+	Missing     Code = "missing"        // recordings that the ledger knows are not listed any more
+	Waiting     Code = "waiting"        // recordings wait
+	Reopened    Code = "reopened"       // it was closed, and its lines have changed since
+	BadLine     Code = "bad_line"       // a line cannot be read: what the day holds is not known
+	LeftOpen    Code = "not_closed_yet" // nothing is left to do that the ledger knows of
+
+	// Of closed days.
+	Uncounted   Code = "uncounted"   // the API's total differs from what it lists, at each listing
+	Unlistable  Code = "unlistable"  // the API does not list all of it
+	Unlisted    Code = "unlisted"    // recordings are not listed any more
+	Unwitnessed Code = "unwitnessed" // closed without recordings, and no answer has proved that
+	Stray       Code = "stray"       // rows of other days were listed with it; of an open day too
 )
 
 // Loss is a recording that will not be archived: lost at the source, or given up with any other outcome.

@@ -1,0 +1,131 @@
+package report
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"convoso-archiver/manifest"
+)
+
+// reasonList is a list of reasons that grows.
+type reasonList []Reason
+
+func (l *reasonList) add(code Code, format string, a ...any) {
+	*l = append(*l, Reason{Code: code, Text: fmt.Sprintf(format, a...)})
+}
+
+// remarks returns what is not as it should be about a closed day.
+func remarks(line *manifest.DayLine) []Reason {
+	list := reasonList{}
+	if n := line.Uncounted; n != 0 {
+		list.add(Uncounted, "%s and the API's total differ by %d, each time", counted(line.Calls, "call", "calls"), max(n, -n))
+	}
+	if line.Unlistable {
+		list.add(Unlistable, "the API does not list all of it: calls may be missing")
+	}
+	if n := line.Unlisted; n > 0 {
+		list.add(Unlisted, "%s not listed any more", counted(n, "known recording", "known recordings"))
+	}
+	if line.Unwitnessed {
+		list.add(Unwitnessed, "unwitnessed: it has no recordings, and no other day has shown that the API lists them")
+	}
+	if n := line.Stray; n > 0 {
+		list.add(Stray, "%s of another day listed with it, and archived there", counted(n, "row", "rows"))
+	}
+	return list
+}
+
+// reasons returns why a day is not closed that a run has worked.
+func (b *builder) reasons(d *Day, f *Facts, latest *listing, waiting map[manifest.Outcome]int) []Reason {
+	list := reasonList{}
+	if f.Bad != nil {
+		list.add(BadLine, "line %d of %s cannot be read (%s): run verify --repair", f.Bad.Line, f.Bad.File, f.Bad.Reason)
+	}
+	if f.Reopened {
+		list.add(Reopened, "it was closed, and its lines have changed since")
+	}
+	if latest == nil {
+		f.unlisted(&list)
+	} else {
+		latest.reasons(&list)
+	}
+	if len(waiting) > 0 {
+		var parts []string
+		for _, outcome := range slices.Sorted(maps.Keys(waiting)) {
+			parts = append(parts, fmt.Sprintf("%d %s", waiting[outcome], outcome))
+		}
+		list.add(Waiting, "%s (%s)", counted(d.Waiting, "recording waits", "recordings wait"), strings.Join(parts, ", "))
+	}
+	switch {
+	case len(list) > 0 || !d.Settled: // that explains it
+	case latest.listed.Sub(dayEnd(d.Day, b.o.Zone)) < b.o.Settle:
+		list.add(ListedEarly, "not listed since it settled, last on %s", latest.listed.In(b.o.Zone).Format(time.DateOnly))
+	case latest.calls == 0:
+		list.add(Empty, "no calls were listed, which no other answer has proved yet")
+	case latest.recordings == 0:
+		list.add(Empty, "no recordings were listed, which no other answer has proved yet")
+	default:
+		list.add(LeftOpen, "no run has closed it since it was listed")
+	}
+	return list
+}
+
+// reasons adds what a listing says against the day.
+func (l *listing) reasons(list *reasonList) {
+	switch {
+	case !l.coversTheDay:
+		list.add(Partial, "listed only from %s to %s", l.from, l.to)
+	case len(l.doubts) > 0:
+		list.add(NotWhole, "the listing is not proved whole: %s", strings.Join(l.doubts, "; "))
+	case !l.whole:
+		list.add(NotWhole, "the listing is not proved whole: %s, and the API named %d", counted(l.rows, "row", "rows"), l.total)
+	case l.stray > 0:
+		list.add(Stray, "%s of another day listed with it: a second listing is to confirm that", counted(l.stray, "row", "rows"))
+	}
+	if l.missing > 0 {
+		list.add(Missing, "%s not listed any more: another listing is to confirm that", counted(l.missing, "known recording", "known recordings"))
+	}
+}
+
+// unlisted says that a day was not listed with the filter, and for what else it is closed, or was listed. It names the
+// fields of filters, not their values, which may be a person's.
+func (f *Facts) unlisted(list *reasonList) {
+	done, filters := "closed", f.ClosedFor
+	if len(filters) == 0 {
+		done = "listed"
+		for _, w := range f.Windows {
+			filters = append(filters, w.Filter)
+		}
+	}
+	var names []string
+	for _, filter := range filters {
+		names = append(names, strings.Join(fieldsOf(filter), ", "))
+	}
+	slices.Sort(names)
+	if names = slices.Compact(names); len(names) == 0 {
+		list.add(NotListed, "no listing of it was finished")
+		return
+	}
+	list.add(Filtered, "%s only for a filter on %s", done, strings.Join(names, "; on "))
+}
+
+// fieldsOf names the fields of a filter.
+func fieldsOf(filter string) []string {
+	fields := []string{}
+	for part := range strings.SplitSeq(filter, "&") {
+		if name, _, ok := strings.Cut(part, "="); ok {
+			fields = append(fields, name)
+		}
+	}
+	return fields
+}
+
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
