@@ -10,6 +10,8 @@ import (
 	"cmp"
 	"context"
 	"io"
+	"log/slog"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,6 +35,11 @@ type process struct {
 	stdout *results
 	screen *screen // stderr
 	env    environment
+
+	works   bool         // the command does more than write to stdout
+	restore func()       // ends what works began; may be nil
+	logger  *slog.Logger // of a command that has a log, once its settings are read
+	talk    output       // of that log
 }
 
 // command is one command of the program.
@@ -83,18 +90,17 @@ func Run(ctx context.Context, args []string, env Env) int {
 	var result outcome
 	speaker := program
 	app := p.app(func(name string, o outcome) { speaker, result = name, o })
-	if slices.ContainsFunc(commands(), func(c command) bool { return c.works && len(args) > 0 && c.name == args[0] }) {
-		defer outliveReaders()()
-	}
+	defer func() {
+		if p.restore != nil {
+			p.restore()
+		}
+	}()
 	if err := app.RunContext(ctx, append([]string{program}, p.args...)); err != nil {
 		// Commands return their outcome, so that no command was found in the arguments.
 		asJSON := flagsWithin(args, outputSettings()).isOn("json")
 		result = p.refuse(judge(err, nil, false), asJSON)
 	}
-	if result.line != "" {
-		complain(p.screen, speaker, p.screen.hidden(result.line))
-	}
-	return p.tellUnwritten(speaker, result)
+	return p.finish(speaker, result)
 }
 
 // ownHelp keeps the library, which takes a command by this name for its own, from
@@ -153,7 +159,10 @@ func (p *process) app(done func(name string, o outcome)) *cli.App {
 			Action: func(c *cli.Context) error {
 				in := input{flags: givenFlags(c, cmd.settings), args: c.Args().Slice()}
 				if cmd.arguments == "" && len(in.args) > 0 {
-					in.err = strayArgument(in.args[0])
+					in.err = strayArgument(in.args[0], in.flags)
+				}
+				if cmd.works {
+					p.works, p.restore = true, outliveReaders()
 				}
 				done(cmd.name, cmd.run(c.Context, p, in))
 				return nil
@@ -186,8 +195,7 @@ func libraryFlags(settings []setting) []cli.Flag {
 		case list:
 			flags = append(flags, &cli.StringSliceFlag{Name: s.name, Usage: s.usage})
 		default:
-			takesFile := s.placeholder == "FILE" || s.placeholder == "FOLDER" || s.placeholder == "DEST"
-			flags = append(flags, &cli.StringFlag{Name: s.name, Usage: s.usage, TakesFile: takesFile})
+			flags = append(flags, &cli.StringFlag{Name: s.name, Usage: s.usage, TakesFile: s.isPath()})
 		}
 	}
 	return flags
@@ -200,7 +208,7 @@ func givenFlags(c *cli.Context, settings []setting) values {
 		if !c.IsSet(s.name) {
 			continue
 		}
-		g := given{origin: "--" + s.name, byFlag: true}
+		g := given{origin: "--" + s.name, source: onCommandLine}
 		switch s.kind {
 		case toggle:
 			g.items = []string{strconv.FormatBool(c.Bool(s.name))}
@@ -228,7 +236,7 @@ func usageProblem(err error, settings []setting) error {
 		name, _, _ := strings.Cut(rest, ":")
 		return misuse("give true or false, or the flag alone", "--%s: the value is neither true nor false", name)
 	}
-	return misuse("see --help", "read the flags: %s", "they cannot be understood")
+	return misuse("see --help", "the flags cannot be read")
 }
 
 func unknownFlag(name string, settings []setting) error {
@@ -241,23 +249,52 @@ func unknownFlag(name string, settings []setting) error {
 		candidates = append(candidates, s.name)
 	}
 	try := didYouMean(name, candidates, "--")
+	if meant := guessedFlags()[name]; slices.Contains(candidates, meant) {
+		try = "did you mean --" + meant + "?"
+	}
 	if try == "" {
 		try = "see --help"
 	}
 	dashes := "--"
-	if len(name) == 1 { // as it was most likely typed
+	if len(name) == 1 { // as it was probably typed
 		dashes = "-"
 	}
 	return misuse(try, "unknown flag %s%s", dashes, name)
 }
 
-// strayArgument does not repeat the argument, which may be a name or a number of a
-// person. Flags after an argument are not parsed: here they are an error as well.
-func strayArgument(arg string) error {
+// guessedFlags are names under which people look for a flag, and the flag.
+func guessedFlags() map[string]string {
+	return map[string]string{
+		"phone": "phone-number", "number": "phone-number", "dialed": "number-dialed", "campaign": "campaign-id", "queue": "queue-id",
+		"list": "list-id", "lead": "lead-id", "user": "user-id", "agent": "user-id", "type": "call-type",
+		"from": "start-time", "start": "start-time", "since": "start-time", "start-date": "start-time",
+		"to": "end-time", "end": "end-time", "until": "end-time", "end-date": "end-time", "days": "last",
+		"output": "dest", "out": "dest", "o": "dest", "output-dir": "dest", "destination": "dest", "folder": "dest", "bucket": "dest",
+		"timezone": "time-zone", "tz": "time-zone", "concurrency": "workers", "threads": "workers", "jobs": "workers", "rate": "api-rate",
+		"limit": "max-recordings", "verbose": "log-level", "v": "log-level", "debug": "log-level", "silent": "quiet", "token-file": "auth-token-file",
+		"endpoint": "s3-endpoint", "region": "s3-region", "template": "path-template",
+	}
+}
+
+// harmless is a word that says nothing about a person, or a time of day.
+var harmless = regexp.MustCompile(`^(?:[a-z][a-z_./-]{0,19}|\d{1,2}:\d{2}(?::\d{2})?)$`)
+
+// strayArgument repeats the argument only where it can hardly be the name or number of a
+// person, or the token. Flags after an argument are not parsed: here they are an error as
+// well.
+func strayArgument(arg string, flags values) error {
 	if strings.HasPrefix(arg, "-") {
 		return misuse("leave it out", "flags after -- have no effect")
 	}
-	return misuse(`quote values with blanks, like --start-time "2025-05-01 13:00:00"`, "there is an argument that belongs to no flag")
+	const try = `quote values with blanks, like --start-time "2025-05-01 13:00:00"`
+	asksForPerson := slices.ContainsFunc([]string{"first-name", "last-name", "phone-number", "number-dialed"}, func(name string) bool {
+		_, ok := flags[name]
+		return ok
+	})
+	if asksForPerson || !harmless.MatchString(arg) {
+		return misuse(try, "unexpected argument (not shown, because it may be personal data)")
+	}
+	return misuse(try, "unexpected argument %q", arg)
 }
 
 func unknownCommand(args []string) error {

@@ -28,9 +28,9 @@ func outputSettings() []setting {
 	return []setting{
 		{name: "json", kind: toggle, group: groupOutput, usage: "write the summary as one JSON object to stdout"},
 		{name: "quiet", kind: toggle, group: groupOutput, usage: "no progress, no summary when all went well, and only warnings in the log"},
-		{name: "log-level", group: groupOutput, placeholder: "LEVEL", usage: "least level of log lines (default info; warn with --quiet)",
+		{name: "log-level", group: groupOutput, placeholder: "LEVEL", usage: "lowest level that is logged (default: info, with --quiet warn)",
 			choices: []string{"debug", "info", "warn", "error"}},
-		{name: "log-format", group: groupOutput, placeholder: "FORMAT", standard: "auto", usage: "auto is text on a terminal and JSON elsewhere",
+		{name: "log-format", group: groupOutput, placeholder: "FORMAT", defaultValue: "auto", usage: "auto is text on a terminal and JSON elsewhere",
 			choices: []string{"auto", "text", "json"}},
 	}
 }
@@ -38,42 +38,46 @@ func outputSettings() []setting {
 // archiveSettings is the one table of what archive understands.
 func archiveSettings() []setting {
 	settings := []setting{
-		{name: "start-time", group: groupWhat, placeholder: "TIME", usage: "first moment, on the wall clock of --time-zone: 2025-05-01, or \"2025-05-01 13:00:00\", or with a T"},
-		{name: "end-time", group: groupWhat, placeholder: "TIME", usage: "last moment; a bare date means the whole day (default: now)"},
-		{name: "last", group: groupWhat, placeholder: "DURATION", usage: "instead of these: 36h, 7d. Widened to whole days; earlier days known as open are worked too"},
-		{name: "no-catch-up", kind: toggle, group: groupWhat, usage: "with --last: do not work earlier open days"},
-		{name: "order", group: groupWhat, placeholder: "ORDER", standard: string(archiver.Expiring),
+		{name: "start-time", group: groupWhat, placeholder: "TIME", usage: "start of the span, as wall-clock time in --time-zone: 2025-05-01, \"2025-05-01 13:00:00\", or with a T"},
+		{name: "end-time", group: groupWhat, placeholder: "TIME", usage: "end of the span; a date alone means the whole day (default: now)"},
+		{name: "last", group: groupWhat, placeholder: "DURATION", usage: "instead of these: 36h, 7d, 1w. Widened to whole days. Keeps the archive current: earlier days that were left open are worked too"},
+		{name: "no-catch-up", kind: toggle, group: groupWhat, usage: "with --last: leave earlier days alone"},
+		{name: "order", group: groupWhat, placeholder: "ORDER", defaultValue: string(archiver.Expiring),
 			usage:   "order of days. expiring: days younger than --purge-after oldest first, then older ones newest first",
 			choices: []string{string(archiver.Expiring), string(archiver.Ascending), string(archiver.Descending)}},
-		{name: "max-recordings", group: groupWhat, placeholder: "N", standard: "0", usage: "stop after this many new ones; 0 is no limit"},
-		{name: "retry", kind: list, group: groupWhat, placeholder: "OUTCOME", usage: "ask again for recordings that are final as lost, rejected or failed; repeatable",
-			choices: []string{"lost", "rejected", "failed"}},
+		{name: "max-recordings", group: groupWhat, placeholder: "N", defaultValue: "0", usage: "stop after this many new recordings; 0 means no limit"},
+		{name: "calls", group: groupWhat, placeholder: "WHICH", defaultValue: string(archiver.AllCalls), usage: "which rows of the call log to keep: all, or only those with recordings",
+			choices: []string{string(archiver.AllCalls), string(archiver.RecordedCalls)}},
+		{name: "retry", kind: list, group: groupWhat, placeholder: "OUTCOME", usage: "ask again for recordings that are final with this outcome; repeatable",
+			choices: retryChoices()},
 		{name: "relist", kind: toggle, group: groupWhat, usage: "list closed days again too"},
-		{name: "dry-run", kind: toggle, group: groupWhat, usage: "list and count only: no lock, no line, no file"},
+		{name: "dry-run", kind: toggle, group: groupWhat, usage: "list and count only: take no lock, write no line and no file"},
 
 		{name: "dest", group: groupWhere, placeholder: "DEST", usage: "a folder, or s3://bucket/prefix (required)"},
-		{name: "path-template", group: groupWhere, placeholder: "TEMPLATE", standard: "{{.filename}}",
+		{name: "new-archive", kind: toggle, group: groupWhere, usage: "begin an archive in a folder that is empty although this machine has an archive there, or that is a mount point without its mount"},
+		{name: "path-template", group: groupWhere, placeholder: "TEMPLATE", defaultValue: "{{.filename}}",
 			usage: "key of a recording as a Go template over the API's fields of call and recording, like {{.campaign_id}}/{{.filename}}; recordings that are noted keep their keys"},
-		{name: "state-dir", group: groupWhere, placeholder: "FOLDER", usage: "spool, temporary files and learned rates (default: the user's state folder)"},
+		{name: "state-dir", group: groupWhere, placeholder: "FOLDER", usage: "temporary files and learned rates; it may be empty at each start (default: the user's state folder)"},
 	}
 	settings = append(settings, filterSettings()...)
 	settings = append(settings, []setting{
-		{name: "api-url", group: groupSource, placeholder: "URL", standard: "https://api.convoso.com/v1", usage: "https, or http on loopback"},
+		{name: "api-url", group: groupSource, placeholder: "URL", defaultValue: "https://api.convoso.com/v1", usage: "https, or http on loopback"},
 		{name: "auth-token-file", group: groupSource, placeholder: "FILE", usage: "file whose first line is the API token; or set CONVOSO_AUTH_TOKEN. No flag takes the token itself"},
-		{name: "allow-host", kind: list, group: groupSource, placeholder: "HOST", standard: "*.convoso.com",
-			usage: "where links may point to; repeatable, replaces the default. *.example.com is any depth, https; http://127.0.0.1:9000 is exactly that origin, private or not"},
-		{name: "time-zone", group: groupSource, placeholder: "ZONE", standard: "America/Los_Angeles", usage: "the account's zone"},
-		{name: "page-size", group: groupSource, placeholder: "N", standard: "500", usage: "rows asked for per page, 1 to 500"},
-		{name: "api-rate", group: groupSource, placeholder: "RATE", standard: "5", usage: "most request starts a second to the API; the adaptive rate stays below. 0: a source without a limit"},
-		{name: "media-rate", group: groupSource, placeholder: "RATE", standard: "10", usage: "likewise for each host of recordings"},
+		{name: "allow-host", kind: list, group: groupSource, placeholder: "HOST", defaultValue: "*.convoso.com",
+			usage: "hosts that links may point to; repeatable, replaces the default. *.example.com means any depth, https; http://127.0.0.1:9000 allows exactly that origin, private address or not"},
+		{name: "time-zone", group: groupSource, placeholder: "ZONE", defaultValue: "America/Los_Angeles", usage: "the account's zone"},
+		{name: "page-size", group: groupSource, placeholder: "N", defaultValue: "500", usage: "rows asked for per page, 1 to 500"},
+		{name: "api-rate", group: groupSource, placeholder: "RATE", defaultValue: "5", usage: "max request starts per second to the API; the adaptive rate stays below it. 0 disables the limit"},
+		{name: "media-rate", group: groupSource, placeholder: "RATE", defaultValue: "10", usage: "max request starts per second to each host of recordings; 0 disables the limit"},
 
-		{name: "settle", group: groupRules, placeholder: "DURATION", standard: "48h", usage: "a day may still change until this long after its end"},
-		{name: "purge-after", group: groupRules, placeholder: "DURATION", standard: "155d", usage: "age at which the vendor deletes audio"},
-		{name: "give-up", group: groupRules, placeholder: "DURATION", standard: "14d", usage: "a recording that waits this long after it was first seen becomes final as it is"},
+		{name: "settle", group: groupRules, placeholder: "DURATION", defaultValue: "48h", usage: "a day may still change until this long after its end"},
+		{name: "purge-after", group: groupRules, placeholder: "DURATION", defaultValue: "155d", usage: "age at which the vendor deletes audio"},
+		{name: "give-up", group: groupRules, placeholder: "DURATION", defaultValue: "14d", usage: "stop retrying a recording this long after it was first listed"},
+		{name: "retry-for", group: groupRules, placeholder: "DURATION", defaultValue: "10m", usage: "how long to wait for an API, media host or store that does not answer at all before the run ends"},
 		{name: "strict", kind: toggle, group: groupRules, usage: "exit 3 also for recordings that wait in a day not yet settled"},
 
-		{name: "workers", group: groupRun, placeholder: "N", standard: "8", usage: "downloads in flight"},
-		{name: "grace", group: groupRun, placeholder: "DURATION", standard: "20s", usage: "time for recordings in flight when the run is stopped"},
+		{name: "workers", group: groupRun, placeholder: "N", defaultValue: "8", usage: "downloads in flight"},
+		{name: "grace", group: groupRun, placeholder: "DURATION", defaultValue: "20s", usage: "time for a clean stop; recordings in flight may finish within it"},
 		{name: "max-duration", group: groupRun, placeholder: "DURATION", usage: "stop cleanly after this time (default: none)"},
 		{name: "config", group: groupRun, placeholder: "FILE", usage: "YAML file; its keys are the names of these flags"},
 	}...)
@@ -104,16 +108,16 @@ func filterSettings() []setting {
 
 func s3Settings() []setting {
 	return []setting{
-		{name: "s3-endpoint", group: groupS3, placeholder: "URL", usage: "address of a compatible store"},
+		{name: "s3-endpoint", group: groupS3, placeholder: "URL", usage: "address of an S3 compatible server"},
 		{name: "s3-region", group: groupS3, placeholder: "REGION", usage: "region of the bucket (default: from the AWS chain)"},
-		{name: "s3-path-style", kind: toggle, group: groupS3, usage: "put the bucket into the path; most compatibles want it"},
+		{name: "s3-path-style", kind: toggle, group: groupS3, usage: "put the bucket into the path; most S3 compatible servers need it"},
 		{name: "s3-storage-class", group: groupS3, placeholder: "CLASS", usage: "storage class of recordings, like STANDARD_IA"},
 		{name: "s3-sse", group: groupS3, placeholder: "ALGORITHM", usage: "encryption at rest (default: the bucket's own)",
 			choices: []string{"AES256", "aws:kms", "aws:kms:dsse"}},
 		{name: "s3-kms-key-id", group: groupS3, placeholder: "KEY", usage: "KMS key; implies aws:kms"},
-		{name: "s3-checksum", group: groupS3, placeholder: "KIND", standard: "auto", usage: "checksum header of uploads; auto is md5 for the compatibles known to need it, else sha256",
+		{name: "s3-checksum", group: groupS3, placeholder: "KIND", defaultValue: "auto", usage: "checksum header of uploads; auto means md5 for servers known to need it, else sha256",
 			choices: []string{"auto", "sha256", "crc64nvme", "md5", "none"}},
-		{name: "s3-no-conditional-writes", kind: toggle, group: groupS3, usage: "for stores that ignore If-None-Match: look before each write"},
+		{name: "s3-no-conditional-writes", kind: toggle, group: groupS3, usage: "for servers that ignore If-None-Match: look the key up before each write"},
 	}
 }
 
@@ -125,16 +129,14 @@ func archiveCommand() command {
 manifest there. What is archived costs no request again; a day that is proved complete is
 closed and skipped. It can be killed at any instant and run again.`,
 		examples: []example{
-			{"each night, unattended, into S3",
+			{"every night, unattended, to S3",
 				"convoso-archiver archive --dest s3://my-bucket/calls --last 7d --json"},
-			{"years back, what the vendor purges next goes first",
+			{"all of the past, starting with what the vendor deletes next",
 				"convoso-archiver archive --dest /archive --start-time 2023-01-01 --end-time 2025-05-31"},
-			{"one campaign's sales of a day, with names a person can find",
+			{"one campaign's sales of a day, with file names a person can find",
 				"convoso-archiver archive --dest sales --campaign-id 1234 --status SALE \\\n" +
 					"  --start-time 2025-05-01 --end-time 2025-05-01 \\\n" +
 					"  --path-template '{{.user}}/{{.call_date.Format \"2006-01-02 15h04\"}} {{.filename}}'"},
-			{"what would be fetched, and how much",
-				"convoso-archiver archive --dest /archive --last 30d --dry-run"},
 		},
 		settings:    archiveSettings(),
 		environment: true,
@@ -150,6 +152,7 @@ func runArchive(ctx context.Context, p *process, in input) outcome {
 	merged, err := gather(settings, in.flags, p.env)
 	read := &reader{settings: settings, values: merged, err: cmp.Or(in.err, err)}
 	talk := read.output() // read in any case: a mistake elsewhere is told in JSON too
+	p.openLog(talk)
 	job := read.archiveJob(time.Now(), p.env, runtime.GOOS)
 	if read.err == nil {
 		job.token, read.err = readToken(merged, p.env, job.warn)
@@ -168,6 +171,9 @@ func (p *process) archive(ctx context.Context, job *archiveJob, talk output, err
 	// was tried gets a summary, also when it came to nothing.
 	refused := summary.Run == "" && result.code == ExitUsage
 	silent := talk.quiet && result.code == ExitDone
+	if !refused {
+		result.counts = runCounts(summary)
+	}
 	if talk.json || !refused && !silent {
 		result.unwritten = writeSummary(p.stdout, summary, talk.json)
 	}

@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -13,12 +15,23 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// source is where a value was set; a later one beats an earlier one.
+type source int
+
+const (
+	inFile source = iota
+	inEnvironment
+	onCommandLine
+)
+
 // given is a value that somebody set, and where, for errors to name.
 type given struct {
 	items  []string // one item unless the setting is a list
 	origin string   // "--workers", or "CONVOSO_ARCHIVER_WORKERS", or "workers (archive.yaml, line 3)"
-	byFlag bool
+	source source
 }
+
+func (g given) byFlag() bool { return g.source == onCommandLine }
 
 // values holds what was set, by the setting's name. Defaults are not in it.
 type values map[string]given
@@ -50,30 +63,76 @@ func gather(settings []setting, flags values, env environment) (values, error) {
 	merged := values{}
 	for _, s := range settings {
 		if value := env[s.variable()]; value != "" && !s.flagOnly {
-			merged[s.name] = given{items: splitItems(s, []string{value}), origin: s.variable()}
+			merged[s.name] = given{items: splitItems(s, []string{value}), origin: s.variable(), source: inEnvironment}
 		}
 		if value, ok := flags[s.name]; ok {
 			merged[s.name] = value
 		}
 	}
-	file, ok := merged["config"]
-	if !ok {
-		return merged, nil
+	err := merged.expandHome(settings, env)
+	if file, ok := merged["config"]; ok && err == nil {
+		var fromFile values
+		fromFile, err = readConfig(file.items[0], settings)
+		for name, value := range fromFile {
+			if _, ok := merged[name]; !ok {
+				merged[name] = value
+			}
+		}
+		err = cmp.Or(err, merged.expandHome(settings, env))
 	}
-	fromFile, err := readConfig(file.items[0], settings)
-	if err != nil {
-		return merged, err
+	merged.dropBeatenSpan()
+	return merged, err
+}
+
+// expandHome puts the home folder in place of a ~ at the start of a path. A shell does so
+// only with a word that begins with it: not with --dest=~/rec, a variable of a service or
+// a line of the file.
+func (v values) expandHome(settings []setting, env environment) error {
+	for _, s := range settings {
+		g, ok := v[s.name]
+		if !ok || !s.isPath() {
+			continue
+		}
+		rest, found := strings.CutPrefix(g.items[0], "~")
+		if !found || rest != "" && !os.IsPathSeparator(rest[0]) {
+			continue // the home folder of another user is left to the shell
+		}
+		home := homeFolder(runtime.GOOS, env)
+		if home == "" {
+			return misuse("write the whole path", "%s: ~ is the home folder, and this user has none", g.origin)
+		}
+		g.items = []string{filepath.Join(home, rest)}
+		v[s.name] = g
 	}
-	for name, value := range fromFile {
-		if _, ok := merged[name]; !ok {
-			merged[name] = value
+	return nil
+}
+
+func homeFolder(goos string, env environment) string {
+	if goos == "windows" {
+		return env["USERPROFILE"]
+	}
+	return env["HOME"]
+}
+
+// dropBeatenSpan lets a span that is set in one way beat one that a weaker source sets in
+// the other: --last on the command line beats start-time in the file, and the reverse.
+// Both from one source are left for the reader to refuse.
+func (v values) dropBeatenSpan() {
+	last, isSet := v["last"]
+	for _, name := range []string{"start-time", "end-time"} {
+		edge, ok := v[name]
+		switch {
+		case !ok || !isSet || edge.source == last.source:
+		case edge.source > last.source:
+			delete(v, "last")
+		default:
+			delete(v, name)
 		}
 	}
-	return merged, nil
 }
 
 // unknownVariables returns the names of variables that look like settings and are
-// none, with what may have been meant. They are no error: a Kubernetes service by
+// none, with what may have been meant. They are not an error: a Kubernetes service by
 // the name of the program puts variables of its own there.
 func unknownVariables(settings []setting, env environment) []string {
 	var known, notes []string
@@ -108,12 +167,12 @@ func splitItems(s setting, raw []string) []string {
 	return items
 }
 
-const largestConfig = 1 << 20 // bytes; a configuration is a page of text
+const maxConfigBytes = 1 << 20 // bytes; a configuration is a page of text
 
 // readConfig reads the configuration file. It is decoded here rather than by the
 // library for flags, whose loader lets a misspelt key pass in silence.
 func readConfig(path string, settings []setting) (values, error) {
-	data, err := readSmallFile(path, largestConfig)
+	data, err := readSmallFile(path, maxConfigBytes)
 	if err != nil {
 		return nil, misuse("check --config", "read configuration: %v", err)
 	}
@@ -222,18 +281,18 @@ func configItems(s setting, value *yaml.Node) ([]string, error) {
 
 // readSmallFile reads a file that is expected to be small, and not a directory or
 // an endless device.
-func readSmallFile(path string, most int64) ([]byte, error) {
+func readSmallFile(path string, maxBytes int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close() // read only: there is nothing that closing could lose
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	data, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
 	if err != nil {
 		return nil, err
 	}
-	if int64(len(data)) > most {
-		return nil, fmt.Errorf("%s is larger than %d bytes", path, most)
+	if int64(len(data)) > maxBytes {
+		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxBytes)
 	}
 	return data, nil
 }

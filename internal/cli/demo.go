@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -34,13 +35,13 @@ func demoSettings() []setting {
 	}
 	for _, s := range outputSettings() {
 		if s.name == "log-level" || s.name == "log-format" {
-			settings = append(settings, setting{name: s.name, placeholder: s.placeholder, usage: s.usage, standard: s.standard, choices: s.choices})
+			settings = append(settings, setting{name: s.name, placeholder: s.placeholder, usage: s.usage, defaultValue: s.defaultValue, choices: s.choices})
 		}
 	}
 	for i := range settings {
 		settings[i].flagOnly = true // a demo must never reach a real destination by a variable
 		if settings[i].name == "log-level" {
-			settings[i].standard, settings[i].usage = "error", "least level of log lines"
+			settings[i].defaultValue, settings[i].usage = "error", "lowest level that is logged"
 		}
 	}
 	return settings
@@ -68,8 +69,10 @@ meant to fail; its code does not count unless the run could not go on.`,
 }
 
 func runDemo(ctx context.Context, p *process, in input) outcome {
-	read := &reader{settings: demoSettings(), values: in.flags, err: in.err}
+	err := in.flags.expandHome(demoSettings(), p.env)
+	read := &reader{settings: demoSettings(), values: in.flags, err: cmp.Or(in.err, err)}
 	talk := output{logLevel: read.choice("log-level"), format: read.choice("log-format"), json: read.toggle("json")}
+	p.openLog(talk)
 	withFaults := read.toggle("faults")
 	wanted := read.text("dest")
 	if read.err != nil {
@@ -88,6 +91,7 @@ func runDemo(ctx context.Context, p *process, in input) outcome {
 	if err := os.RemoveAll(state); err != nil {
 		d.keep(judge(fmt.Errorf("remove a temporary folder: %w", err), nil, false))
 	}
+	d.result.counts = nil // of one of its steps
 	if talk.json {
 		d.result.unwritten = d.writeJSON()
 	}
@@ -139,8 +143,8 @@ func chooseDemoFolder(wanted string) (string, error) {
 		}
 		return wanted, nil
 	}
-	const mostTries = 100
-	for i := 1; i <= mostTries; i++ {
+	const maxTries = 100
+	for i := 1; i <= maxTries; i++ {
 		name := demoFolder
 		if i > 1 {
 			name = fmt.Sprintf("%s-%d", demoFolder, i)
@@ -149,7 +153,7 @@ func chooseDemoFolder(wanted string) (string, error) {
 			return name, nil
 		}
 	}
-	return "", misuse("remove some of them, or give --dest", "%s to %s-%d are all there", demoFolder, demoFolder, mostTries)
+	return "", misuse("remove some of them, or give --dest", "%s to %s-%d are all there", demoFolder, demoFolder, maxTries)
 }
 
 func holdsSomething(folder string) (bool, error) {

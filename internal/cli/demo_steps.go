@@ -69,7 +69,7 @@ func (d *demo) readJobs(state string) error {
 	forVerify := readPairs(verifyKnown(), d.verifyFlags)
 	d.verifyJob = forVerify.verifyJob(now, env)
 	forReport := readPairs(reportKnown(), d.reportFlags)
-	d.reportJob = forReport.reportJob(now)
+	d.reportJob = forReport.reportJob(now, env)
 	return errors.Join(forArchive.err, forVerify.err, forReport.err)
 }
 
@@ -77,7 +77,7 @@ func (d *demo) readJobs(state string) error {
 func readPairs(settings []setting, pairs []string) *reader {
 	flags := values{}
 	for pair := range slices.Chunk(pairs, 2) {
-		flags[strings.TrimPrefix(pair[0], "--")] = given{items: pair[1:], origin: pair[0], byFlag: true}
+		flags[strings.TrimPrefix(pair[0], "--")] = given{items: pair[1:], origin: pair[0], source: onCommandLine}
 	}
 	return &reader{settings: settings, values: flags}
 }
@@ -112,7 +112,7 @@ func (d *demo) show(ctx context.Context) outcome {
 // showFaults is the first run of a demo with faults. That it is incomplete is what it
 // is there to show.
 func (d *demo) showFaults(ctx context.Context) outcome {
-	d.say("Some downloads fail at first, or bring something that is no recording. Each failure is tried\n" +
+	d.say("Some downloads fail at first, or bring something that is not a recording. Each failure is tried\n" +
 		"again a few times, which takes about ten seconds.\n")
 	if result := d.archive(ctx, "list the calls and store what can be had"); cannotGoOn(result) {
 		return result
@@ -258,12 +258,15 @@ func (d *demo) whereThingsAre() string {
 	if d.withFaults {
 		next = "look into the manifest: recordings that failed have two lines, the later one archived"
 	}
-	day := string(d.first) + ".jsonl"
+	day := string(d.first)
+	segment := func(tree string) string { return filepath.Join(d.folder, tree, day, "*.jsonl") }
 	return fmt.Sprintf(`== where things are
   %s
       the recordings, playable at once
   %s
-      what became of each recording of that day; the last line closes the day
+      what became of each recording of that day
+  %s
+      the line that closes the day, with its counts
   %s
       the calls of that day as the API listed them, without links
 
@@ -271,5 +274,5 @@ func (d *demo) whereThingsAre() string {
   %s
   archive your own account, the last seven days of it:
     CONVOSO_AUTH_TOKEN=... %s archive --dest recordings --last 7d`,
-		d.folder+string(filepath.Separator), filepath.Join(d.folder, "manifest", day), filepath.Join(d.folder, "calls", day), next, program)
+		d.folder+string(filepath.Separator), segment("manifest"), filepath.Join(d.folder, "manifest", day, "closed.json"), segment("calls"), next, program)
 }

@@ -59,10 +59,10 @@ func TestDestinationCannotBeOpened(t *testing.T) {
 				t.Errorf("exit code %d\n%s", code, stdout)
 			}
 			told := lastLine(stderr)
-			if !strings.HasPrefix(told, "archive: ") || !strings.Contains(told, c.why) || !strings.Contains(told, c.try) {
+			if !strings.Contains(told, `"msg":"run ended","command":"archive","exit_code":1,"err":"`) || !strings.Contains(told, c.why) || !strings.Contains(told, c.try) {
 				t.Errorf("stderr: %s", stderr)
 			}
-			code, stdout, _ = r.run(t.Context(), append(args, "--json", "--dry-run")...)
+			code, stdout, _ = r.run(t.Context(), append(args, "--json", "--dry-run", "--retry-for", "1s")...)
 			var summary archiver.Summary
 			if err := json.Unmarshal([]byte(stdout), &summary); name != "no S3" && (err != nil || code != ExitFailed ||
 				summary.ExitCode != ExitFailed || !summary.DryRun || !strings.Contains(summary.Error, c.try)) {

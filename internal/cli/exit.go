@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -22,14 +23,15 @@ const (
 	// ExitDone says that everything asked for is archived or known to be final, or
 	// waits in a day that has not settled.
 	ExitDone = 0
-	// ExitFailed says that the run could not go on: API unreachable, token refused,
-	// destination not writable, disk full.
+	// ExitFailed says that the run could not go on: API or store unreachable, destination
+	// not writable, disk full.
 	ExitFailed = 1
-	// ExitUsage says that flags or configuration are wrong, that the API does not
-	// know a campaign, list, queue or user, or that the archive is another account's.
+	// ExitUsage says that flags or configuration are wrong, that the API refuses the
+	// token or does not know a campaign, list, queue or user, or that the archive is
+	// another account's.
 	ExitUsage = 2
 	// ExitIncomplete says that the run ended, but a settled day is not closed, a
-	// recording was found lost or became final unarchived, or a limit stopped it.
+	// recording was found lost or became final unarchived, or a cap stopped it.
 	ExitIncomplete = 3
 	// ExitDamaged says that stored recordings are missing or wrong.
 	ExitDamaged = 4
@@ -37,6 +39,8 @@ const (
 	ExitLocked = 5
 	// ExitInterrupted says that SIGINT stopped the run, cleanly.
 	ExitInterrupted = 130
+	// exitUnread is that of a program that SIGPIPE ended: nobody reads stdout any more.
+	exitUnread = 141
 	// ExitTerminated says that SIGTERM stopped the run, cleanly.
 	ExitTerminated = 143
 )
@@ -91,6 +95,7 @@ type outcome struct {
 	failed bool // something went wrong, beside the run being stopped
 
 	unwritten error // why the result is not on stdout
+	counts    []any // of a run that was tried, for the last line of the log; nil for other commands
 }
 
 // judge maps what a run returned, why its context ended, and whether something was
@@ -120,6 +125,17 @@ func judge(err, cause error, incomplete bool) outcome {
 	return o
 }
 
+// level returns how loud a log is to tell of the outcome.
+func (o outcome) level() slog.Level {
+	switch {
+	case o.failed:
+		return slog.LevelError
+	case o.code != ExitDone:
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
+}
+
 // failure returns the code of an error and one line that says what failed and
 // what to try.
 func failure(err error) (code int, line string) {
@@ -130,17 +146,19 @@ func failure(err error) (code int, line string) {
 	_, isIgnored := errors.AsType[*fetcher.IgnoredParameterError](err)
 	_, isLater := errors.AsType[*fetcher.RetryLaterError](err)
 	other, isOther := errors.AsType[*archiver.OtherArchiveError](err)
-	switch {
-	case isUsage:
-		return ExitUsage, oneLine(usage.Error())
+	switch { // several may apply: 5 comes before 2, and 2 before 1
 	case errors.Is(err, manifest.ErrLocked):
 		code, try = ExitLocked, "wait until the other run has ended"
+	case isUsage:
+		return ExitUsage, oneLine(usage.Error())
 	case isOther:
 		return ExitUsage, otherArchive(other)
 	case isAPI && apiError.Unknown() != "":
 		code, try = ExitUsage, "check --"+apiError.Unknown()+"-id"
 	case isAPI && apiError.Refused():
-		return code, refusedToken(apiError)
+		return ExitUsage, refusedToken(apiError)
+	case errors.Is(err, store.ErrLinkedFolder):
+		code = ExitUsage // its text says what to try
 	case isVersion, errors.Is(err, store.ErrUnusable):
 		// Their texts say what to try.
 	case store.Hint(err, "") != "": // the notes' file system, which package store did not meet
@@ -154,6 +172,8 @@ func failure(err error) (code int, line string) {
 		try = "run the same command again after that time"
 	case errors.Is(err, archiver.ErrOutage):
 		try = "nothing was written off; run again later, or play one recording in the vendor's web page to see whether it is there"
+	case errors.Is(err, archiver.ErrSilent):
+		try = "check the network and the proxy variables, or run the same command again later"
 	case errors.Is(err, fetcher.ErrUnreachable):
 		try = "check --api-url, the network and the proxy variables, or run the same command again later"
 	case isAPI:

@@ -29,8 +29,8 @@ func TestJudge(t *testing.T) {
 		"all done":              {code: 0},
 		"incomplete":            {incomplete: true, code: 3},
 		"wrong flag":            {err: misuse("try", "what"), code: 2, line: "what: try"},
-		"refused token":         {err: fmt.Errorf("list: %w", &fetcher.APIError{Op: "list calls", Status: 200, Code: 5001, Text: "Auth token is invalid"}), code: 1, line: `the API refused the token (code 5001, "Auth token is invalid"): check CONVOSO_AUTH_TOKEN and that the token may search call logs`},
-		"refused by status":     {err: &fetcher.APIError{Op: "list calls", Status: 403}, code: 1, line: "(HTTP status 403)"},
+		"refused token":         {err: fmt.Errorf("list: %w", &fetcher.APIError{Op: "list calls", Status: 200, Code: 5001, Text: "Auth token is invalid"}), code: 2, line: `the API refused the token (code 5001, "Auth token is invalid"): check CONVOSO_AUTH_TOKEN and that the token may search call logs`},
+		"refused by a gateway":  {err: &fetcher.APIError{Op: "list calls", Status: 403}, code: 1, line: "the API answered 403"},
 		"unknown campaign":      {err: &fetcher.APIError{Op: "list calls", Status: 200, Code: 6004}, code: 2, line: "check --campaign-id"},
 		"unknown queue":         {err: &fetcher.APIError{Op: "list calls", Status: 200, Code: 6030}, code: 2, line: "check --queue-id"},
 		"other answer":          {err: &fetcher.APIError{Op: "list calls", Status: 400}, code: 1, line: "the API answered 400"},
@@ -55,6 +55,9 @@ func TestJudge(t *testing.T) {
 		"max-duration":          {err: errMaxDuration, cause: errMaxDuration, incomplete: true, code: 3, line: "stopped by --max-duration"},
 		"max-duration at start": {err: fmt.Errorf("open: %w", context.DeadlineExceeded), cause: errMaxDuration, code: 3, line: "stopped by --max-duration"},
 		"max-duration, then 1":  {err: fmt.Errorf("store: %w", store.ErrUnusable), cause: errMaxDuration, incomplete: true, code: 1, line: "store: "},
+		"locked and wrong flag": {err: errors.Join(misuse("", "wrong"), manifest.ErrLocked), code: 5, line: "another run"},
+		"wrong flag, disk full": {err: errors.Join(store.ErrUnusable, misuse("", "wrong")), code: 2, line: "wrong"},
+		"locked, interrupted":   {err: manifest.ErrLocked, cause: interrupted, code: 130, line: "another run"},
 		"locked and incomplete": {err: manifest.ErrLocked, incomplete: true, code: 5, line: "another run"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -72,6 +75,19 @@ func TestJudge(t *testing.T) {
 				t.Errorf("more than one line: %q", got.line)
 			}
 		})
+	}
+}
+
+// TestExitOrder: damage comes behind what kept the run from going on, and before what is
+// incomplete.
+func TestExitOrder(t *testing.T) {
+	for code, want := range map[int]int{130: 130, 143: 143, 5: 5, 2: 2, 1: 1, 3: 4, 0: 4} {
+		if got := withDamage(outcome{code: code}, true).code; got != want {
+			t.Errorf("damage beside %d ends with %d, want %d", code, got, want)
+		}
+		if got := withDamage(outcome{code: code}, false).code; got != code {
+			t.Errorf("%d became %d", code, got)
+		}
 	}
 }
 

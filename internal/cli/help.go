@@ -23,15 +23,16 @@ type example struct{ task, line string }
 const exitCodesText = `EXIT CODES
   0        everything asked for is archived or known to be final, or waits in a day that has
            not settled
-  1        the run could not go on: API unreachable, token refused, destination not writable,
-           disk full
-  2        wrong flags or configuration; a campaign, list, queue or user that the API does not
-           know; another account's archive
+  1        the run could not go on: API or store unreachable for --retry-for, destination not
+           writable, disk full, a Retry-After above an hour, an archive of a later version
+  2        wrong flags or configuration; token refused; a campaign, list, queue or user that the
+           API does not know; another account's archive
   3        the run ended, but a settled day is not closed, a recording was found lost or became
-           final unarchived in this run, or a limit stopped it
+           final unarchived in this run, or a cap stopped it
   4        verify found that something stored, or the manifest, is damaged
   5        another run holds this archive
   130 143  SIGINT, SIGTERM, after a clean stop; a second signal stops at once
+  Where several apply, the order is: a signal, 5, 2, 1, 4, 3, 0.
 `
 
 const environmentText = `ENVIRONMENT AND FILE
@@ -123,8 +124,8 @@ func (s setting) explained() string {
 	if len(s.choices) > 0 {
 		text += " [" + strings.Join(s.choices, ", ") + "]"
 	}
-	if s.standard != "" {
-		text += " (default: " + s.standard + ")"
+	if s.defaultValue != "" {
+		text += " (default: " + s.defaultValue + ")"
 	}
 	return text
 }

@@ -1,18 +1,18 @@
 package cli
 
 import (
-	"bufio"
 	"bytes"
-	"cmp"
+	"encoding/binary"
 	"io/fs"
 	"math"
 	"net/url"
 	"os"
-	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf16"
 
 	"convoso-archiver/archiver"
 	"convoso-archiver/archiver/store"
@@ -20,8 +20,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// mostWorkers keeps a slip of the keyboard from opening thousands of connections.
-const mostWorkers = 256
+// maxWorkers keeps a slip of the keyboard from opening thousands of connections.
+const maxWorkers = 256
 
 // archiveJob is everything one archive run needs to know, read and checked.
 type archiveJob struct {
@@ -33,32 +33,20 @@ type archiveJob struct {
 	apiRate     float64
 	mediaRate   float64
 	template    string
-	folder      string        // destination on disk, "" for one on S3
-	bucket      s3Destination // destination on S3
+	folder      string          // destination on disk, "" for one on S3
+	bucket      store.S3Options // destination on S3, without TempDir and Workers
 	stateDir    string
+	newArchive  bool          // begin a new one where this machine knows another
 	maxDuration time.Duration // 0 for none
 	strict      bool
 	warnings    []string // for the log, once there is one
-}
-
-// s3Destination is a place in a bucket and how to talk to it.
-type s3Destination struct {
-	bucket, prefix, endpoint, region string
-	pathStyle, noConditionalWrites   bool
-	storageClass, sse, kmsKeyID      string
-	checksum                         store.Checksum
 }
 
 func (j *archiveJob) warn(text string) { j.warnings = append(j.warnings, text) }
 
 // archiveJob reads the settings of archive, except for the token.
 func (r *reader) archiveJob(now time.Time, env environment, goos string) *archiveJob {
-	folder, bucket := r.destination()
-	if bucket.bucket != "" && bucket.endpoint == "" {
-		// Named here as well as by its flag: the folder of notes that wait to be
-		// uploaded belongs to one server's bucket.
-		bucket.endpoint = cmp.Or(env["AWS_ENDPOINT_URL_S3"], env["AWS_ENDPOINT_URL"])
-	}
+	folder, bucket := r.destination(env)
 	zone := r.zone()
 	span := r.span(now, zone)
 	j := &archiveJob{
@@ -72,6 +60,7 @@ func (r *reader) archiveJob(now time.Time, env environment, goos string) *archiv
 		template:    r.text("path-template"),
 		stateDir:    r.stateDir(env, goos),
 		strict:      r.toggle("strict"),
+		newArchive:  r.toggle("new-archive"),
 		maxDuration: r.optionalDuration("max-duration"),
 	}
 	j.config = archiver.Config{
@@ -83,15 +72,17 @@ func (r *reader) archiveJob(now time.Time, env environment, goos string) *archiv
 		Settle:        r.duration("settle", 0),
 		PurgeAfter:    r.duration("purge-after", time.Second),
 		GiveUp:        r.duration("give-up", time.Second),
-		Workers:       r.whole("workers", 1, mostWorkers),
+		Workers:       r.whole("workers", 1, maxWorkers),
 		MaxRecordings: r.whole("max-recordings", 0, math.MaxInt),
 		Retry:         r.retry(),
 		Relist:        r.toggle("relist"),
 		DryRun:        r.toggle("dry-run"),
 		Grace:         r.duration("grace", 0),
+		RetryFor:      r.duration("retry-for", 0),
+		Calls:         archiver.CallRows(r.choice("calls")),
 	}
-	if g := r.values["no-catch-up"]; r.toggle("no-catch-up") && g.byFlag && !r.isSet("last") {
-		r.fail(g.origin, "leave it out", "it belongs to --last, which is not given")
+	if g := r.values["no-catch-up"]; r.toggle("no-catch-up") && g.byFlag() && !r.isSet("last") {
+		r.fail(g.origin, "leave it out", "it needs --last")
 	}
 	return j
 }
@@ -102,7 +93,7 @@ func (r *reader) apiURL() string {
 	trimmed := strings.TrimRight(strings.TrimSpace(value), "/")
 	u, err := url.Parse(trimmed)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		r.fail(origin, "write it like https://api.convoso.com/v1", "it is no address of an API")
+		r.fail(origin, "write it like https://api.convoso.com/v1", "it is not the address of an API")
 	}
 	return trimmed
 }
@@ -163,104 +154,27 @@ func (r *reader) filter() fetcher.Filter {
 	}
 }
 
+// retryChoices are the outcomes that can be final without a recording being stored.
+func retryChoices() []string {
+	return []string{
+		string(manifest.Pending), string(manifest.Failed), string(manifest.Rejected), string(manifest.Lost), string(manifest.Damaged),
+	}
+}
+
 func (r *reader) retry() map[manifest.Outcome]bool {
 	again := map[manifest.Outcome]bool{}
 	for _, name := range r.list("retry") {
-		switch outcome := manifest.Outcome(name); outcome {
-		case manifest.Lost, manifest.Rejected, manifest.Failed:
-			again[outcome] = true
-		default:
-			r.fail(r.values["retry"].origin, "give lost, rejected or failed", "%q is not known", name)
+		if !slices.Contains(retryChoices(), name) {
+			r.fail(r.values["retry"].origin, "give one of "+strings.Join(retryChoices(), ", "), "%q is not known", name)
 		}
+		again[manifest.Outcome(name)] = true
 	}
 	return again
 }
 
-var schemePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)
-
-// destination returns a folder or a place in a bucket.
-func (r *reader) destination() (folder string, bucket s3Destination) {
-	if !r.isSet("dest") {
-		r.keep(misuse("give --dest with a folder, or s3://bucket/prefix", "no destination is given"))
-		return "", bucket
-	}
-	value, origin := r.text("dest"), r.values["dest"].origin
-	rest, isS3 := strings.CutPrefix(value, "s3://")
-	if !isS3 && len(value) > 3 && strings.EqualFold(value[:3], "s3:") {
-		r.fail(origin, "write it like s3://bucket/prefix", "it looks like a bucket and is not written like one")
-	}
-	if !isS3 {
-		if schemePattern.MatchString(value) {
-			r.fail(origin, "give a folder, or s3://bucket/prefix", "destinations of that kind are not supported")
-		}
-		r.refuseS3Settings()
-		return value, bucket
-	}
-	bucket.bucket, bucket.prefix, _ = strings.Cut(rest, "/")
-	bucket.prefix = strings.TrimSuffix(bucket.prefix, "/")
-	if problem := badBucket(bucket.bucket, bucket.prefix); problem != "" {
-		r.fail(origin, "write it like s3://bucket/prefix", "%s", problem)
-	}
-	bucket.endpoint = r.s3Endpoint()
-	bucket.region = r.text("s3-region")
-	bucket.pathStyle = r.toggle("s3-path-style")
-	bucket.storageClass = r.text("s3-storage-class")
-	bucket.sse = r.choice("s3-sse")
-	bucket.kmsKeyID = r.text("s3-kms-key-id")
-	if checksum := r.choice("s3-checksum"); checksum != "auto" {
-		bucket.checksum = store.Checksum(checksum)
-	}
-	bucket.noConditionalWrites = r.toggle("s3-no-conditional-writes")
-	return "", bucket
-}
-
-// refuseS3Settings catches a destination that was meant to be a bucket.
-func (r *reader) refuseS3Settings() {
-	for _, s := range s3Settings() {
-		if g, ok := r.values[s.name]; ok && g.byFlag {
-			r.fail(g.origin, "give --dest s3://bucket/prefix, or leave it out", "it has no effect on a folder")
-		}
-	}
-}
-
-var bucketPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$`)
-
-func badBucket(bucket, prefix string) string {
-	switch {
-	case bucket == "":
-		return "the bucket is missing"
-	case !bucketPattern.MatchString(bucket):
-		return "that is no name of a bucket"
-	case strings.ContainsAny(prefix, "?#"):
-		return "the prefix holds ? or #, which are for addresses only"
-	case strings.ContainsFunc(prefix, unicode.IsControl):
-		return "the prefix holds a control character"
-	case prefix == "":
-		return ""
-	}
-	for part := range strings.SplitSeq(prefix, "/") {
-		if part == "" || part == "." || part == ".." {
-			return "a part of the prefix is empty, . or .."
-		}
-	}
-	return ""
-}
-
-func (r *reader) s3Endpoint() string {
-	value := r.text("s3-endpoint")
-	if value == "" {
-		return ""
-	}
-	u, err := url.Parse(value)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" {
-		r.fail(r.values["s3-endpoint"].origin, "write it like https://s3.example.com", "it is no address of a store")
-	}
-	return value
-}
-
 const (
 	tokenVariable = "CONVOSO_AUTH_TOKEN"
-	largestToken  = 64 << 10
+	maxTokenBytes = 64 << 10
 )
 
 // readToken returns the token. A file named by a flag beats the variable, which
@@ -268,29 +182,57 @@ const (
 func readToken(v values, env environment, warn func(string)) (fetcher.Secret, error) {
 	file, hasFile := v["auth-token-file"]
 	token := env[tokenVariable]
-	if token != "" && !file.byFlag {
-		return checkToken(tokenVariable, strings.TrimSpace(token))
+	if token != "" && !file.byFlag() {
+		return checkToken(tokenVariable, trimToken(token))
 	}
 	if !hasFile {
 		return "", misuse("set "+tokenVariable+" or give --auth-token-file", "no API token")
 	}
 	path := file.items[0]
-	data, err := readSmallFile(path, largestToken)
+	data, err := readSmallFile(path, maxTokenBytes)
 	if err != nil {
 		return "", misuse("check --auth-token-file", "read API token: %v", err)
 	}
 	if info, err := os.Stat(path); err == nil && readableByOthers(info.Mode()) {
 		warn("the token file can be read by every user of this machine: chmod 600 it")
 	}
-	scanner := bufio.NewScanner(bytes.NewReader(data))
-	scanner.Buffer(nil, largestToken+1)
-	scanner.Scan()
-	return checkToken("the token file", strings.TrimSpace(scanner.Text()))
+	line, _, _ := strings.Cut(decodeText(data), "\n")
+	return checkToken("the token file", trimToken(line))
+}
+
+// decodeText returns a file's text without its byte-order mark. Windows PowerShell
+// writes one before UTF-8, and writes UTF-16 by default.
+func decodeText(data []byte) string {
+	switch {
+	case bytes.HasPrefix(data, []byte("\xef\xbb\xbf")):
+		return string(data[3:])
+	case bytes.HasPrefix(data, []byte("\xff\xfe")):
+		return decodeUTF16(data[2:], binary.LittleEndian)
+	case bytes.HasPrefix(data, []byte("\xfe\xff")):
+		return decodeUTF16(data[2:], binary.BigEndian)
+	}
+	return string(data)
+}
+
+func decodeUTF16(data []byte, order binary.ByteOrder) string {
+	var units []uint16
+	for pair := range slices.Chunk(data, 2) {
+		if len(pair) == 2 {
+			units = append(units, order.Uint16(pair))
+		}
+	}
+	return string(utf16.Decode(units))
 }
 
 // readableByOthers looks at permission bits, which say nothing on Windows.
 func readableByOthers(mode fs.FileMode) bool {
 	return runtime.GOOS != "windows" && mode.IsRegular() && mode.Perm()&0o004 != 0
+}
+
+// trimToken drops what an editor or a copy may put around a token: spaces, and characters
+// without a width.
+func trimToken(token string) string {
+	return strings.TrimFunc(token, func(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) })
 }
 
 // checkToken catches a file of another kind. It never repeats the token.

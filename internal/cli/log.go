@@ -95,7 +95,7 @@ type screen struct {
 	secrets []string
 }
 
-// hide drops a secret from whatever is written later. One too short to be a secret
+// hide drops a secret from all that is written later. One too short to be a secret
 // would mangle the text.
 func (s *screen) hide(secret string) {
 	if len(secret) < 8 {

@@ -6,17 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"slices"
+	"log/slog"
 	"time"
 
+	"convoso-archiver/archiver"
 	"convoso-archiver/archiver/store"
+	"convoso-archiver/fetcher"
 	"convoso-archiver/manifest"
 	"convoso-archiver/manifest/report"
 )
 
-// reportedLosses is how many losses the text names; the JSON names all.
-const reportedLosses = 20
+// maxLosses is how many losses the text names; the JSON names all.
+const maxLosses = 20
 
 func reportSettings() []setting {
 	archive := archiveSettings()
@@ -32,15 +33,22 @@ func reportSettings() []setting {
 		{name: "time-zone", group: groupReport, placeholder: "ZONE", usage: "the account's zone (default: the one that the archive was made with, and no other will do)"},
 		{name: "config", group: groupReport, placeholder: "FILE", usage: "YAML file; that of archive will do"},
 		shared("settle"), shared("purge-after"), shared("give-up"),
-		{name: "strict", kind: toggle, group: groupRules, usage: "exit 3 when the span is not complete: a settled day is open or was never listed, or a recording is lost or given up"},
+		{name: "strict", kind: toggle, group: groupRules, usage: "exit 3 when the span is not complete: a settled day is open or was never listed or not all its calls could be counted, or a recording is lost or given up"},
 		shared("s3-endpoint"), shared("s3-region"), shared("s3-path-style"),
 		{name: "json", kind: toggle, group: groupOutput, usage: "write one JSON object, with every day and every loss"},
 		{name: "csv", kind: toggle, group: groupOutput, usage: "write one row a day, below a header"},
 	}
+	for _, s := range filterSettings() {
+		s.group = groupReported
+		settings = append(settings, s)
+	}
 	return settings
 }
 
-const groupReport = "WHAT TO REPORT ON"
+const (
+	groupReport   = "WHAT TO REPORT ON"
+	groupReported = "FILTERS OF ARCHIVE (judge the days by what was archived with the same filters)"
+)
 
 // reportKnown are the settings that variables and the file may hold for report: those of archive
 // too, so that one file serves both.
@@ -60,7 +68,9 @@ func reportCommand() command {
 		usage: "tell what is archived, waiting and lost, and which days are missing",
 		about: `Reads the manifest of an archive alone: it asks the vendor nothing, needs no token, writes
 nothing to the archive, and works while a run is archiving. The first line is the answer: complete
-or not. Days are closed, open with the reason, or never listed.
+or not, and when the last run was. Days are closed, open with the reason, or never listed; an
+archive that no run has kept up until today is not complete. With the filters of archive, the days
+are those that it has closed with these filters.
 
 It exits with 0 when the report was written, whatever it says, and with --strict with 3 when it
 says not complete; with 1 when the archive cannot be read, and with 2 when there is none or a flag
@@ -70,6 +80,8 @@ is wrong.`,
 				"convoso-archiver report --dest /archive --start-time 2025-05-01 --end-time 2025-05-31"},
 			{"a job that fails when the last 30 days are not complete",
 				"convoso-archiver report --dest s3://my-bucket/calls --last 30d --strict"},
+			{"is all of one campaign there?",
+				"convoso-archiver report --dest /archive --campaign-id 1234"},
 			{"all that is lost, for other programs",
 				"convoso-archiver report --dest /archive --json | jq -r '.losses[] | [.day,.call_id,.reason] | @tsv'"},
 			{"one row a day, for a spreadsheet",
@@ -85,10 +97,10 @@ is wrong.`,
 type reportJob struct {
 	read    *reader // for the span, which needs the archive's zone
 	now     time.Time
-	zone    *time.Location // nil for the archive's
-	folder  string         // "" for an archive on S3
-	bucket  s3Destination
-	options report.Options // without Zone, From and To
+	zone    *time.Location  // nil for the archive's
+	folder  string          // "" for an archive on S3
+	bucket  store.S3Options // without TempDir and Workers
+	options report.Options  // without Zone, From and To
 	format  reportFormat
 	strict  bool
 }
@@ -106,7 +118,7 @@ func runReport(ctx context.Context, p *process, in input) outcome {
 	known := reportKnown()
 	merged, err := gather(known, in.flags, p.env)
 	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
-	job := read.reportJob(time.Now())
+	job := read.reportJob(time.Now(), p.env)
 	return p.report(ctx, job, read.err)
 }
 
@@ -131,21 +143,22 @@ func reportOn(ctx context.Context, job *reportJob, err error) (*report.Report, o
 
 // reportJob reads the settings of report. The span is read to find mistakes before the archive is
 // opened; what it means is known only with the archive's zone.
-func (r *reader) reportJob(now time.Time) *reportJob {
+func (r *reader) reportJob(now time.Time, env environment) *reportJob {
 	j := &reportJob{read: r, now: now, format: r.reportFormat(), strict: r.toggle("strict")}
-	j.folder, j.bucket = r.destination()
+	j.folder, j.bucket = r.destination(env)
 	if r.isSet("time-zone") {
 		j.zone = r.zone()
 	}
 	j.options = report.Options{
 		Now:        now,
+		Filter:     r.filter().String(),
 		Settle:     r.duration("settle", 0),
 		PurgeAfter: r.duration("purge-after", time.Second),
 		GiveUp:     r.duration("give-up", time.Second),
 	}
 	switch j.format {
 	case reportText:
-		j.options.Losses = reportedLosses
+		j.options.Losses = maxLosses
 	case reportJSON:
 		j.options.Losses = report.AllLosses
 	}
@@ -158,9 +171,9 @@ func (r *reader) reportJob(now time.Time) *reportJob {
 func (r *reader) reportFormat() reportFormat {
 	asJSON, asCSV := r.toggle("json"), r.toggle("csv")
 	if asJSON && asCSV {
-		jsonByFlag, csvByFlag := r.values["json"].byFlag, r.values["csv"].byFlag
+		jsonByFlag, csvByFlag := r.values["json"].byFlag(), r.values["csv"].byFlag()
 		if jsonByFlag == csvByFlag {
-			r.fail("--csv", "give one or the other", "it excludes --json")
+			r.keep(misuse("", "use either --csv or --json, not both%s", r.origins("csv", "json")))
 		}
 		asJSON, asCSV = jsonByFlag, csvByFlag
 	}
@@ -173,9 +186,15 @@ func (r *reader) reportFormat() reportFormat {
 	return reportText
 }
 
-// reportSpan returns the first and the last day asked for, empty for all that are known.
+// reportSpan returns the first and the last day asked for, empty from the first that is
+// known and up to today.
 func (r *reader) reportSpan(now time.Time, zone *time.Location) (from, to string) {
-	if !slices.ContainsFunc([]string{"last", "start-time", "end-time"}, r.isSet) {
+	switch {
+	case r.isSet("last") || r.isSet("start-time"):
+	case r.isSet("end-time"):
+		end, _ := r.wall("end-time")
+		return "", end.Format(time.DateOnly)
+	default:
 		return "", ""
 	}
 	span := r.span(now, zone)
@@ -184,16 +203,18 @@ func (r *reader) reportSpan(now time.Time, zone *time.Location) (from, to string
 
 // make opens the archive, reads it and builds the report.
 func (j *reportJob) make(ctx context.Context) (made *report.Report, err error) {
-	source, err := openLedger(ctx, j.folder, j.bucket)
-	defer func() {
-		if closeErr := source.close(context.WithoutCancel(ctx)); err == nil {
-			err = closeErr
-		}
-	}()
+	bucket := j.bucket
+	bucket.Workers = reportConnections
+	source, err := openArchive(ctx, archiver.Location{Folder: j.folder, S3: bucket}, archiver.Read, "", slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
-	archive, err := source.ledger.Archive(ctx)
+	defer func() {
+		if closeErr := source.Close(context.WithoutCancel(ctx)); err == nil {
+			err = closeErr
+		}
+	}()
+	archive, err := source.Ledger.Archive(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, noArchive()
 	}
@@ -203,7 +224,7 @@ func (j *reportJob) make(ctx context.Context) (made *report.Report, err error) {
 	if err := j.place(archive); err != nil {
 		return nil, err
 	}
-	made, err = report.Build(report.Read(ctx, source.ledger, j.options), j.options)
+	made, err = report.Build(report.Read(ctx, source.Ledger, j.options), j.options)
 	if err != nil {
 		return nil, err
 	}
@@ -223,6 +244,7 @@ func (j *reportJob) place(archive manifest.Archive) error {
 	}
 	j.options.Zone = zone
 	j.options.From, j.options.To = j.read.reportSpan(j.now, zone)
+	j.options.Until = fetcher.Wall(j.now, zone).Format(time.DateOnly)
 	return j.read.err
 }
 
@@ -230,66 +252,5 @@ func noArchive() error {
 	return misuse("check --dest: archive makes one at its first run", "there is no archive")
 }
 
-// openedLedger is a ledger open for reading, and what it stands on.
-type openedLedger struct {
-	ledger  *manifest.Ledger
-	closers []func(context.Context) error // in the order of opening
-}
-
-func (o *openedLedger) close(ctx context.Context) error {
-	return (&parts{closers: o.closers}).close(ctx)
-}
-
-// openLedger opens the ledger of a destination without its lock and for reading alone. It returns what it
-// has opened also beside an error.
-func openLedger(ctx context.Context, folder string, bucket s3Destination) (*openedLedger, error) {
-	if folder != "" {
-		return openFolderLedger(folder)
-	}
-	return openBucketLedger(ctx, bucket)
-}
-
-func openFolderLedger(folder string) (*openedLedger, error) {
-	o := &openedLedger{}
-	root, err := os.OpenRoot(folder)
-	if errors.Is(err, fs.ErrNotExist) {
-		return o, noArchive()
-	}
-	if err != nil {
-		return o, fmt.Errorf("open the archive: %w", err)
-	}
-	o.closers = append(o.closers, func(context.Context) error { return root.Close() })
-	o.ledger, err = manifest.OpenDir(root, manifest.Options{ReadOnly: true})
-	if err != nil {
-		return o, fmt.Errorf("open manifest: %w", err)
-	}
-	o.closers = append(o.closers, o.ledger.Close)
-	return o, nil
-}
-
-func openBucketLedger(ctx context.Context, b s3Destination) (*openedLedger, error) {
-	o := &openedLedger{}
-	temp, err := os.MkdirTemp("", program+"-report-*") // the store wants one; nothing is put there
-	if err != nil {
-		return o, fmt.Errorf("make a temporary folder: %w", err)
-	}
-	o.closers = append(o.closers, func(context.Context) error { return os.RemoveAll(temp) })
-	objects, err := store.OpenS3(ctx, store.S3Options{
-		Bucket: b.bucket, Prefix: b.prefix, Endpoint: b.endpoint, Region: b.region, PathStyle: b.pathStyle,
-		TempDir: temp, Workers: reportConnections,
-	})
-	if err != nil {
-		return o, badBucketSettings(ctx, err)
-	}
-	o.closers = append(o.closers, func(context.Context) error { return objects.Close() })
-	o.ledger, err = manifest.OpenObjects(ctx, objects, manifest.Options{ReadOnly: true})
-	if err != nil {
-		return o, fmt.Errorf("open manifest: %w", err)
-	}
-	o.closers = append(o.closers, o.ledger.Close)
-	return o, nil
-}
-
-// reportConnections is for the number of connections kept: a few days are read side by side, and several
-// segments of each.
-const reportConnections = 16
+// reportConnections is for the number of connections kept: days are looked at side by side.
+const reportConnections = 32

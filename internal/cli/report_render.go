@@ -15,9 +15,9 @@ import (
 	"convoso-archiver/manifest/report"
 )
 
-// mostReportDays is how many days the text has a row for each; a longer span has one for each
+// maxReportDays is how many days the text has a row for each; a longer span has one for each
 // month. As many runs of open days are named then; the JSON names all.
-const mostReportDays = 62
+const maxReportDays = 62
 
 func writeReport(w io.Writer, r *report.Report, format reportFormat) error {
 	switch format {
@@ -75,13 +75,14 @@ func reportAsText(r *report.Report) string {
 	}
 	fmt.Fprintf(&b, "archive %s, account %s, as of %s, days of %s\n\n",
 		r.Archive, orElse(r.Account, "not seen yet"), r.Made.Format("2006-01-02 15:04 UTC"), r.TimeZone)
-	if len(r.Days) <= mostReportDays {
+	if len(r.Days) <= maxReportDays {
 		b.WriteString(daysTable(r))
 	} else {
 		b.WriteString(monthsTable(r))
 		b.WriteString(openRuns(r))
 	}
 	b.WriteString(purgeText(r))
+	b.WriteString(remarksText(r))
 	b.WriteString(lossesText(r))
 	return b.String()
 }
@@ -96,18 +97,25 @@ func answer(r *report.Report) string {
 	if t.Days > 1 {
 		span = fmt.Sprintf("%s from %s to %s", plural(t.Days, "day"), r.From, r.To)
 	}
+	if len(r.Filter) > 0 {
+		span += ", filtered by " + strings.Join(r.Filter, ", ")
+	}
+	run := ""
+	if !r.LastRun.IsZero() {
+		run = "; last run " + r.LastRun.Format("2006-01-02 15:04 UTC")
+	}
 	recordings := fmt.Sprintf("%s of %s archived", thousands(int64(t.ByOutcome[manifest.Archived])), plural(t.Recordings, "recording"))
 	parts := append([]string{recordings}, recordingParts(t)...)
 	switch {
 	case !r.Complete:
 		parts = append(dayParts(r), parts...)
-		return "not complete: " + span + ": " + strings.Join(parts, ", ")
+		return "not complete: " + span + ": " + strings.Join(parts, ", ") + run
 	case t.Unsettled > 0:
 		parts = append([]string{part(t.Closed, "closed"), part(t.Unsettled, "not settled yet")}, parts...)
 		parts = slices.DeleteFunc(parts, func(p string) bool { return p == "" })
-		return "complete so far: " + span + ": " + strings.Join(parts, ", ")
+		return "complete so far: " + span + ": " + strings.Join(parts, ", ") + run
 	}
-	return "complete: " + span + ": all closed, " + strings.Join(parts, ", ")
+	return "complete: " + span + ": all closed, " + strings.Join(parts, ", ") + run
 }
 
 // dayParts counts the days by what is to be done about them.
@@ -123,7 +131,8 @@ func dayParts(r *report.Report) []string {
 		}
 	}
 	parts := []string{
-		part(r.Total.Closed, "closed"), part(open, "open"), part(never, "never listed"), part(r.Total.Unsettled, "not settled yet"),
+		part(r.Total.Closed, "closed"), part(r.Total.Uncounted, "of these not fully counted"), part(open, "open"),
+		part(never, "never listed"), part(r.Total.Unsettled, "not settled yet"),
 	}
 	return slices.DeleteFunc(parts, func(p string) bool { return p == "" })
 }
@@ -152,8 +161,12 @@ func daysTable(r *report.Report) string {
 	for i := range r.Days {
 		d := &r.Days[i]
 		why := d.Reasons
-		if d.State == report.NeverListed { // the state says it
+		switch d.State {
+		case report.NeverListed: // the state says it
 			why = slices.DeleteFunc(slices.Clone(why), func(reason report.Reason) bool { return reason.Code == report.NotListed })
+		case report.Closed: // told below
+			why = nil
+		case report.Open:
 		}
 		t.row(append(append([]string{d.Day, stateText(d.State)}, countCells(&d.Counts)...), reasonsText(why))...)
 	}
@@ -240,14 +253,14 @@ func openRuns(r *report.Report) string {
 		return ""
 	}
 	t := grid{indent: "  ", left: map[int]bool{0: true, 1: true}}
-	for _, run := range runs[:min(len(runs), mostReportDays)] {
+	for _, run := range runs[:min(len(runs), maxReportDays)] {
 		name := run.from
 		if run.n > 1 {
 			name = fmt.Sprintf("%s to %s (%s)", run.from, run.to, plural(run.n, "day"))
 		}
 		t.row(name, run.why)
 	}
-	return "\ndays that are not closed\n" + t.String() + andMore(len(runs)-mostReportDays)
+	return "\ndays that are not closed\n" + t.String() + andMore(len(runs)-maxReportDays)
 }
 
 func andMore(n int) string {
@@ -283,21 +296,43 @@ func ageText(seconds int64) string {
 	return durationText(time.Duration(seconds) * time.Second)
 }
 
+// remarksText names the closed days that are not as they should be.
+func remarksText(r *report.Report) string {
+	t, n := grid{indent: "  ", left: map[int]bool{0: true, 1: true}}, 0
+	for i := range r.Days {
+		d := &r.Days[i]
+		if d.State != report.Closed || len(d.Reasons) == 0 {
+			continue
+		}
+		if n++; n <= maxLosses {
+			t.row(d.Day, reasonsText(d.Reasons))
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return "\nremarks about closed days\n" + t.String() + andMore(n-maxLosses)
+}
+
 func lossesText(r *report.Report) string {
 	if len(r.Losses) == 0 {
 		return ""
 	}
 	t := grid{indent: "  ", left: map[int]bool{0: true, 1: true, 2: true, 3: true, 4: true, 5: true}}
 	t.row("day", "call", "recording", "outcome", "noted", "reason")
-	for i := range r.Losses[:min(len(r.Losses), reportedLosses)] {
+	for i := range r.Losses[:min(len(r.Losses), maxLosses)] {
 		l := &r.Losses[i]
 		outcome := string(l.Outcome)
-		if l.Outcome != manifest.Lost {
+		switch l.Outcome {
+		case manifest.Lost:
+		case manifest.Damaged: // it was archived once
+			outcome = "damaged, for good"
+		default:
 			outcome = "given up, " + outcome
 		}
 		t.row(l.Day, l.CallID, l.RecordingID, outcome, l.Noted.Format("2006-01-02 15:04"), l.Reason)
 	}
-	return "\nrecordings that will not be archived\n" + t.String() + andMore(len(r.Losses)+r.Omitted-reportedLosses)
+	return "\nrecordings that will not be archived\n" + t.String() + andMore(len(r.Losses)+r.Omitted-maxLosses)
 }
 
 // grid writes rows in columns; figures stand to the right.

@@ -17,10 +17,12 @@ import (
 func reportDays(closed int) []report.Facts {
 	noted := time.Date(2025, 5, 20, 9, 30, 0, 0, time.UTC)
 	loss := func(n int, outcome manifest.Outcome, reason string) report.Unarchived {
-		return report.Unarchived{
-			RecordingID: fmt.Sprintf("98000%02d", n), CallID: fmt.Sprintf("47110000%02d", n), Outcome: outcome,
-			FirstSeen: noted.AddDate(0, 0, -16), Time: noted, Reason: reason,
-		}
+		return report.Unarchived{ID: fmt.Sprintf("98000%02d", n), State: manifest.State{
+			CallID: fmt.Sprintf("47110000%02d", n), Outcome: outcome, FirstSeen: noted.AddDate(0, 0, -16), Time: noted, Reason: reason, Final: true,
+		}}
+	}
+	waits := func(id string, outcome manifest.Outcome) report.Unarchived {
+		return report.Unarchived{ID: id, State: manifest.State{Outcome: outcome, Time: noted, FirstSeen: noted}}
 	}
 	line := func(day string, calls int, by map[manifest.Outcome]int) *manifest.DayLine {
 		recordings := 0
@@ -33,27 +35,44 @@ func reportDays(closed int) []report.Facts {
 		return manifest.Window{From: from, To: to, Calls: calls, Total: total, Rows: total, Filter: filter, Listing: "l", Run: "r"}
 	}
 	list := []report.Facts{
-		{Day: "2025-05-01", Noted: true, Closing: line("2025-05-01", 1230, map[manifest.Outcome]int{manifest.Archived: 318, manifest.Lost: 2, manifest.Rejected: 1}),
+		{Day: "2025-05-01", Known: true, LastLine: noted, Closing: line("2025-05-01", 1230, map[manifest.Outcome]int{manifest.Archived: 318, manifest.Lost: 2, manifest.Rejected: 1}),
 			Unarchived: []report.Unarchived{
 				loss(1, manifest.Lost, "not_found listing=20250520T093000Z-1f0c9a3e.1"), loss(2, manifest.Lost, "no longer listed"),
 				loss(3, manifest.Rejected, "not audio: an HTML page"),
 			}},
-		{Day: "2025-05-02", Noted: true, ByOutcome: map[manifest.Outcome]int{manifest.Archived: 290, manifest.Failed: 2, manifest.Pending: 1}, Bytes: 16_000_000,
+		{Day: "2025-05-02", Known: true, ByOutcome: map[manifest.Outcome]int{manifest.Archived: 290, manifest.Failed: 2, manifest.Pending: 1}, Bytes: 16_000_000,
 			Windows: []manifest.Window{window("2025-05-02", "2025-05-01 23:59:59", "2025-05-03 00:00:00", 1101, 1101, "")},
 			Unarchived: []report.Unarchived{
-				{RecordingID: "9900001", Outcome: manifest.Failed, Time: noted, FirstSeen: noted},
-				{RecordingID: "9900002", Outcome: manifest.Failed, Time: noted, FirstSeen: noted},
-				{RecordingID: "9900003", Outcome: manifest.Pending, Time: noted, FirstSeen: noted},
+				waits("9900001", manifest.Failed), waits("9900002", manifest.Failed), waits("9900003", manifest.Pending),
 			}},
 		// The third and the fourth were never listed.
-		{Day: "2025-05-05", Noted: true, ByOutcome: map[manifest.Outcome]int{manifest.Archived: 5}, Bytes: 250_000,
+		{Day: "2025-05-05", Known: true, ByOutcome: map[manifest.Outcome]int{manifest.Archived: 5}, Bytes: 250_000,
 			Windows: []manifest.Window{window("2025-05-05", "2025-05-04 23:59:59", "2025-05-06 00:00:00", 40, 40, "campaign_id=7")}},
 	}
 	first := time.Date(2025, 5, 6, 0, 0, 0, 0, time.UTC)
 	for i := range closed {
 		day := first.AddDate(0, 0, i).Format(time.DateOnly)
-		list = append(list, report.Facts{Day: day, Noted: true, Closing: line(day, 1000, map[manifest.Outcome]int{manifest.Archived: 250})})
+		list = append(list, report.Facts{Day: day, Known: true, Closing: line(day, 1000, map[manifest.Outcome]int{manifest.Archived: 250})})
 	}
+	return list
+}
+
+// doubtfulDays are closed days that may lack something, one with a recording that is damaged for good, and a day whose
+// listing leaves doubts.
+func doubtfulDays() []report.Facts {
+	list := reportDays(4)[3:]
+	list[0].Closing.Uncounted, list[1].Closing.Unlistable, list[1].Closing.Stray = 3, true, 2
+	list[2].Closing.ByOutcome[manifest.Damaged]++
+	list[2].Closing.Recordings++
+	list[2].Unarchived = []report.Unarchived{{ID: "9700001", State: manifest.State{
+		CallID: "4711000009", Outcome: manifest.Damaged, Final: true, Time: time.Date(2025, 5, 20, 9, 30, 0, 0, time.UTC), Reason: "missing found by verify",
+	}}}
+	list[3].Closing = nil
+	list[3].ByOutcome = map[manifest.Outcome]int{manifest.Archived: 250}
+	list[3].Windows = []manifest.Window{{
+		From: "2025-05-08 23:59:59", To: "2025-05-10 00:00:00", Rows: 997, Total: 1000, Calls: 997, Recordings: 250,
+		Doubts: []string{"windows whose total differs from the calls that came, or changed meanwhile", "rows that cannot be read (3000 times)"},
+	}}
 	return list
 }
 
@@ -85,7 +104,7 @@ func TestReportRenderings(t *testing.T) {
 	many := reportDays(100)
 	for i := range 30 {
 		u := many[0].Unarchived[0]
-		u.RecordingID = fmt.Sprintf("97000%02d", i)
+		u.ID = fmt.Sprintf("97000%02d", i)
 		many[0].Unarchived = append(many[0].Unarchived, u)
 	}
 	many[0].Closing.ByOutcome[manifest.Lost] += 30
@@ -101,6 +120,7 @@ func TestReportRenderings(t *testing.T) {
 		"complete.txt": {buildReport(t, reportDays(5)[3:], early, "2025-05-10", 20), reportText},
 		"so-far.txt":   {buildReport(t, reportDays(26)[3:], early, "2025-06-01", 20), reportText},
 		"empty.txt":    {buildReport(t, nil, early, "", 20), reportText},
+		"doubtful.txt": {buildReport(t, doubtfulDays(), early, "2025-05-09", 20), reportText},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer
@@ -135,7 +155,9 @@ func TestReportNamesSomeLosses(t *testing.T) {
 }
 
 func TestReportFormat(t *testing.T) {
-	flagged := func(origin string) given { return given{items: []string{"true"}, origin: origin, byFlag: true} }
+	flagged := func(origin string) given {
+		return given{items: []string{"true"}, origin: origin, source: onCommandLine}
+	}
 	elsewhere := given{items: []string{"true"}, origin: "json (archive.yaml, line 1)"}
 	for name, test := range map[string]struct {
 		values values

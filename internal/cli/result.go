@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -32,25 +35,76 @@ func (r *results) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// tellUnwritten reports a result that did not arrive, and returns the code then: what
-// the command found out stands, but "all is well" was not said to anybody.
-func (p *process) tellUnwritten(speaker string, result outcome) int {
-	err := result.unwritten
+// openLog makes the logger of a command as its settings say. What is told on stderr at
+// the end goes there too.
+func (p *process) openLog(talk output) { p.talk, p.logger = talk, newLogger(p.screen, talk, p.env) }
+
+// finish tells on stderr how a command ended, and returns the exit code. Where the log is
+// JSON every line is, and the last one of a run says "run ended".
+func (p *process) finish(command string, o outcome) int {
+	o.line = p.screen.hidden(o.line)
+	code, unwritten := p.unwritten(o)
+	asJSON := p.logger != nil && p.talk.logsJSON(p.screen)
+	if o.counts != nil && (asJSON || !isTerminal(p.screen)) { // a terminal shows the summary
+		attrs := []any{"command", command, "exit_code", code}
+		if asJSON && o.line != "" {
+			name := "err"
+			if !o.failed { // why the run was stopped
+				name = "note"
+			}
+			attrs = append(attrs, name, o.line)
+			o.line = ""
+		}
+		if asJSON && unwritten != "" {
+			p.logger.Error(unwritten, "command", command)
+			unwritten = ""
+		}
+		p.logger.Log(context.Background(), o.level(), "run ended", append(attrs, o.counts...)...)
+	}
+	for _, line := range []string{o.line, unwritten} {
+		switch {
+		case line == "":
+		case asJSON:
+			p.logger.Error(line, "command", command, "exit_code", code)
+		default:
+			complain(p.screen, command, line)
+		}
+	}
+	return code
+}
+
+// unwritten returns the code, and the line that tells of a result that did not arrive:
+// what the command found out stands, but "all is well" was not said to anybody. A command
+// that does nothing but write ends in silence when its reader has seen enough.
+func (p *process) unwritten(o outcome) (code int, line string) {
+	err := o.unwritten
 	if err == nil {
 		err = p.stdout.err
 	}
 	if err == nil {
-		return result.code
+		return o.code, ""
+	}
+	if !p.works && isBrokenPipe(err) {
+		return exitUnread, ""
 	}
 	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		err = path.Err
 	}
-	code, meant := result.code, ""
+	code, meant := o.code, ""
 	if code == ExitDone {
 		code, meant = ExitFailed, ", though the command did its work"
 	}
-	complain(p.screen, speaker, fmt.Sprintf("write the result to stdout: %s: the exit code is %d%s", oneLine(err.Error()), code, meant))
-	return code
+	return code, fmt.Sprintf("write the result to stdout: %s: the exit code is %d%s", oneLine(err.Error()), code, meant)
+}
+
+// isBrokenPipe reports whether nobody reads what is written. Where the parent ignores
+// SIGPIPE, as systemd and Python do, it is an error of the write.
+func isBrokenPipe(err error) bool {
+	if runtime.GOOS != "windows" {
+		return errors.Is(err, syscall.EPIPE)
+	}
+	const errorBrokenPipe, errorNoData = syscall.Errno(109), syscall.Errno(232)
+	return errors.Is(err, errorBrokenPipe) || errors.Is(err, errorNoData)
 }
 
 // A stdout that was closed before the start, as by >&-, cannot be told from one that
@@ -85,12 +139,12 @@ func (p *process) refuse(o outcome, asJSON bool) outcome {
 }
 
 // flagsWithin finds in arguments that could not be parsed as a whole how an error is
-// to be told: --json, or the file of --config, which may say so too.
+// to be told: the flags of output, and the file of --config, which may say so too.
 func flagsWithin(args []string, settings []setting) values {
 	found := values{}
 	for i, arg := range args {
 		name, value, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
-		if !strings.HasPrefix(arg, "-") || name != "json" && name != "config" {
+		if !strings.HasPrefix(arg, "-") || !slices.Contains([]string{"json", "quiet", "log-level", "log-format", "config"}, name) {
 			continue
 		}
 		if s, ok := named(settings, name); !ok {
@@ -100,7 +154,7 @@ func flagsWithin(args []string, settings []setting) values {
 		} else if !hasValue && i+1 < len(args) {
 			value = args[i+1]
 		}
-		found[name] = given{items: []string{value}, origin: "--" + name, byFlag: true}
+		found[name] = given{items: []string{value}, origin: "--" + name, source: onCommandLine}
 	}
 	return found
 }

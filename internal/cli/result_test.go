@@ -85,7 +85,7 @@ func TestReaderGoesAway(t *testing.T) {
 	if code != ExitFailed {
 		t.Errorf("exit code %d", code)
 	}
-	if closed, err := filepath.Glob(filepath.Join(dest, "manifest", "*.jsonl")); err != nil || len(closed) != demoDays {
+	if closed, err := filepath.Glob(filepath.Join(dest, "manifest", "*", "closed.json")); err != nil || len(closed) != demoDays {
 		t.Errorf("manifest of %v, %v", closed, err)
 	}
 }
@@ -144,7 +144,7 @@ func testStopIsAnnounced(t *testing.T, format, line string) {
 		t.Errorf("exit code %d\n%s\n%s", code, stdout.String(), stderr.String())
 	}
 	// What was in flight was let finish; what waits of the rest is told.
-	if !strings.Contains(stdout.String(), "the run stopped before the day was done; recordings that wait: ") {
+	if !strings.Contains(stdout.String(), "the run ended before it was done with this day; recordings that wait: ") {
 		t.Errorf("the summary: %s", stdout.String())
 	}
 }
@@ -186,7 +186,7 @@ func TestReadingIsStopped(t *testing.T) {
 		for _, command := range []string{"verify", "report"} {
 			for _, more := range [][]string{nil, {"--json"}} {
 				code, stdout, stderr := r.run(ctx, append([]string{command, "--dest", dest}, more...)...)
-				if code != want || !strings.Contains(stderr, command+": stopped by SIG") {
+				if code != want || !strings.Contains(lastLine(stderr), "stopped by SIG") {
 					t.Errorf("%s %v after %v: exit code %d\n%s\n%s", command, more, signal, code, stdout, stderr)
 				}
 				if strings.Contains(stdout, "complete: ") || strings.Contains(stdout, "intact: ") {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -86,12 +87,12 @@ func TestDemo(t *testing.T) {
 					t.Errorf("the output lacks %q:\n%s", part, stdout)
 				}
 			}
-			for _, part := range []string{"exit code    3        incomplete", "\nnot complete: 3 days from ", ", 9 waiting\n"} {
+			for _, part := range []string{"exit code    3        incomplete", "\nnot complete: 3 days from ", ", 9 waiting; last run "} {
 				if faults != strings.Contains(stdout, part) {
 					t.Errorf("%q with faults %v: %s", part, faults, stdout)
 				}
 			}
-			days, err := filepath.Glob(filepath.Join(folder, "manifest", "*.jsonl"))
+			days, err := filepath.Glob(filepath.Join(folder, "manifest", "*", "closed.json"))
 			if err != nil || len(days) != 3 {
 				t.Errorf("manifest of %v, %v", days, err)
 			}
@@ -211,7 +212,7 @@ func TestArchiveJSON(t *testing.T) {
 		return s
 	}
 	code, stdout, stderr := r.run(t.Context(), append(args, "--dry-run")...)
-	if s := parse(stdout); code != 0 || !s.DryRun || s.ToFetch == 0 || s.APIRequests != 1 || s.MediaRequests != 0 {
+	if s := parse(stdout); code != 0 || !s.DryRun || s.ToFetch == 0 || s.APIRequests != 2 || s.MediaRequests != 0 {
 		t.Errorf("dry run: exit code %d, %s, %s", code, stdout, stderr)
 	}
 	if _, err := os.Stat(dest); !os.IsNotExist(err) {
@@ -229,18 +230,67 @@ func TestArchiveJSON(t *testing.T) {
 	if s := parse(stdout); code != 0 || s.DaysSkipped != 1 || s.APIRequests != 0 || s.MediaRequests != 0 {
 		t.Errorf("second run: exit code %d, %s, %s", code, stdout, stderr)
 	}
-	code, stdout, _ = r.run(t.Context(), append(args, "--quiet", "--json=false")...)
-	if code != 0 || stdout != "" {
-		t.Errorf("quiet: exit code %d, %q", code, stdout)
+	code, stdout, stderr = r.run(t.Context(), append(args, "--quiet", "--json=false")...)
+	if code != 0 || stdout != "" || stderr != "" {
+		t.Errorf("quiet: exit code %d, %q, %q", code, stdout, stderr)
 	}
 	code, stdout, stderr = r.run(t.Context(), append(args, "--time-zone", "America/New_York")...)
-	if s := parse(stdout); code != ExitUsage || s.ExitCode != ExitUsage || !strings.Contains(s.Error, "time zone") || !strings.HasPrefix(lastLine(stderr), "archive: ") {
+	if s := parse(stdout); code != ExitUsage || s.ExitCode != ExitUsage || !strings.Contains(s.Error, "time zone") || !strings.Contains(lastLine(stderr), `"msg":"run ended","command":"archive","exit_code":2,"err":"the archive was made with`) {
 		t.Errorf("another archive: exit code %d, %s, %s", code, stdout, stderr)
 	}
 	server.SetTokenValid(false)
 	code, stdout, stderr = r.run(t.Context(), append(args, "--relist")...)
-	if s := parse(stdout); code != ExitFailed || s.ExitCode != ExitFailed || !strings.Contains(s.Error, "check CONVOSO_AUTH_TOKEN") || !strings.Contains(lastLine(stderr), s.Error) {
+	if s := parse(stdout); code != ExitUsage || s.ExitCode != ExitUsage || !strings.Contains(s.Error, "check CONVOSO_AUTH_TOKEN") || !strings.Contains(lastLine(stderr), "the API refused the token") {
 		t.Errorf("refused token: exit code %d, %s, %s", code, stdout, stderr)
+	}
+}
+
+// TestLogIsJSON: where the log is for a machine every line on stderr is JSON with a time and
+// a level, and the last one of a run has its exit code and counts.
+func TestLogIsJSON(t *testing.T) {
+	server, args := account(t, convosotest.Config{Seed: 7, CallsPerDay: 40, RecordedShare: 0.5})
+	r := newRunner(t, tokenVariable+"="+server.Token())
+	args = slices.Clip(append(args, "--dest", filepath.Join(t.TempDir(), "out")))
+	verify := slices.Clip([]string{"verify", "--dest", args[len(args)-1]})
+	for _, c := range []struct {
+		name, level, msg string
+		code             int
+		has              []string // fields of the last line
+		args             []string
+	}{
+		{"a run", "INFO", "run ended", 0, []string{"archived", "lost", "days_closed", "bytes", "run"}, args},
+		{"a verification", "INFO", "run ended", 0, []string{"checked", "damaged"}, verify},
+		{"a cap", "WARN", "run ended", 3, []string{"archived"}, append(args, "--dest", filepath.Join(t.TempDir(), "other"), "--max-recordings", "1")},
+		{"another archive", "ERROR", "run ended", 2, []string{"err"}, append(args, "--time-zone", "America/New_York")},
+		{"a wrong value", "ERROR", "--workers: 0 is out of range: give a number from 1 to 256", 2, nil, append(args, "--workers", "0")},
+		{"an unknown flag", "ERROR", "unknown flag --wrokers: did you mean --workers?", 2, nil, append(args, "--wrokers", "0")},
+		{"a stray argument", "ERROR", `unexpected argument "more": quote values with blanks, like --start-time "2025-05-01 13:00:00"`, 2, nil, append(verify, "more")},
+		{"a demo", "ERROR", "--dest holds something already: give a new or an empty folder", 2, nil, append([]string{"demo"}, verify[1:]...)},
+	} {
+		code, _, stderr := r.run(t.Context(), c.args...)
+		var last map[string]any
+		for line := range strings.Lines(stderr) {
+			last = nil
+			if err := json.Unmarshal([]byte(line), &last); err != nil || last["time"] == nil || last["level"] == nil {
+				t.Fatalf("%s: %v in %s", c.name, err, line)
+			}
+		}
+		if code != c.code || last["exit_code"] != float64(c.code) || last["level"] != c.level || last["msg"] != c.msg || last["command"] != c.args[0] {
+			t.Errorf("%s: exit code %d, last line %v", c.name, code, last)
+		}
+		for _, field := range c.has {
+			if last[field] == nil {
+				t.Errorf("%s: the last line lacks %s: %v", c.name, field, last)
+			}
+		}
+	}
+	// As text the error comes last, for a person.
+	code, _, stderr := r.run(t.Context(), append(args, "--log-format", "text", "--time-zone", "America/New_York")...)
+	if code != 2 || !strings.Contains(stderr, "run ended") || !strings.HasPrefix(lastLine(stderr), "archive: the archive was made with") {
+		t.Errorf("exit code %d\n%s", code, stderr)
+	}
+	if code, _, stderr := r.run(t.Context(), append(args, "--log-format", "text", "--wrokers", "2")...); code != 2 || stderr != "archive: unknown flag --wrokers: did you mean --workers?\n" {
+		t.Errorf("exit code %d\n%s", code, stderr)
 	}
 }
 
@@ -297,7 +347,7 @@ func TestArchiveIsLockedAndStopped(t *testing.T) {
 	cancel(&SignalError{Signal: os.Interrupt})
 	close(release)
 	got := <-first
-	if got.code != ExitInterrupted || !strings.Contains(got.stdout, `"exit_code":130`) || !strings.Contains(got.stderr, "archive: stopped by SIGINT") {
+	if got.code != ExitInterrupted || !strings.Contains(got.stdout, `"exit_code":130`) || !strings.Contains(lastLine(got.stderr), `"note":"stopped by SIGINT`) {
 		t.Errorf("exit code %d\n%s\n%s", got.code, got.stdout, got.stderr)
 	}
 }
@@ -306,7 +356,7 @@ func TestMaxDuration(t *testing.T) {
 	server, args := account(t, convosotest.Config{Seed: 7, CallsPerDay: 10, RecordedShare: 1, MediaDown: convosotest.FaultHang})
 	r := newRunner(t, tokenVariable+"="+server.Token())
 	code, stdout, stderr := r.run(t.Context(), append(args, "--dest", filepath.Join(t.TempDir(), "out"), "--max-duration", "1s", "--grace", "0s")...)
-	if code != ExitIncomplete || !strings.Contains(stdout, "stopped by --max-duration") || !strings.Contains(lastLine(stderr), "archive: stopped by --max-duration") {
+	if code != ExitIncomplete || !strings.Contains(stdout, "stopped by --max-duration") || !strings.Contains(lastLine(stderr), `"note":"stopped by --max-duration`) {
 		t.Errorf("exit code %d\n%s\n%s", code, stdout, stderr)
 	}
 }
@@ -342,10 +392,10 @@ func TestNoSecrets(t *testing.T) {
 	check("the token as a number", ExitUsage, append(args, "--workers", token)...)
 	check("the token as a date", ExitUsage, "archive", "--dest", dest, "--start-time", token)
 	server.FailAPI(convosotest.APIEcho, 0)
-	check("an answer that repeats the request", ExitFailed, append(args, "--relist")...)
+	check("an answer that repeats the request", ExitFailed, append(args, "--relist", "--retry-for", "1s")...)
 	server.ClearFaults()
 	server.SetTokenValid(false)
-	check("a refused token", ExitFailed, append(args, "--relist")...)
+	check("a refused token", ExitUsage, append(args, "--relist")...)
 	err := filepath.WalkDir(dest, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err

@@ -21,14 +21,14 @@ const (
 // configuration file. Parsing, help, completion and the file are all driven by
 // the same table of settings, so that none can name what another does not know.
 type setting struct {
-	name        string
-	kind        kind
-	group       string // heading in the help
-	placeholder string // of the value, in the help
-	usage       string
-	standard    string   // default, as it would be written
-	choices     []string // for completion and the help; the reader of the value checks them
-	flagOnly    bool     // has neither a variable nor a key
+	name         string
+	kind         kind
+	group        string // heading in the help
+	placeholder  string // of the value, in the help
+	usage        string
+	defaultValue string   // as it would be written
+	choices      []string // for completion and the help; the reader of the value checks them
+	flagOnly     bool     // has neither a variable nor a key
 }
 
 // variable returns the name of the environment variable.
@@ -38,6 +38,11 @@ func (s setting) variable() string {
 
 // key reports whether the setting may stand in the configuration file.
 func (s setting) key() bool { return !s.flagOnly && s.name != "config" }
+
+// isPath reports whether the value names a file or a folder.
+func (s setting) isPath() bool {
+	return s.placeholder == "FILE" || s.placeholder == "FOLDER" || s.placeholder == "DEST"
+}
 
 func named(settings []setting, name string) (setting, bool) {
 	i := slices.IndexFunc(settings, func(s setting) bool { return s.name == name })

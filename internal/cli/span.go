@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"regexp"
 	"time"
 
 	"convoso-archiver/archiver"
@@ -11,13 +12,16 @@ import (
 // would be asked for.
 const earliestYear = 2000
 
+// minutesPattern is of spans so short that months were most likely meant.
+var minutesPattern = regexp.MustCompile(`^[0-9.]+[mM]$`)
+
 // span reads --last, or --start-time and --end-time. Times are wall-clock times of
 // the account's zone.
 func (r *reader) span(now time.Time, zone *time.Location) archiver.Span {
 	hasLast, hasStart := r.isSet("last"), r.isSet("start-time")
 	switch {
 	case hasLast && (hasStart || r.isSet("end-time")):
-		r.fail("--last", "give one or the other", "it excludes --start-time and --end-time")
+		r.keep(misuse("", "use either --last or --start-time/--end-time, not both%s", r.origins("last", "start-time", "end-time")))
 	case hasLast:
 		return r.lastSpan(now, zone)
 	case hasStart:
@@ -33,6 +37,9 @@ func (r *reader) span(now time.Time, zone *time.Location) archiver.Span {
 // lastSpan widens to whole days. Days that an earlier run left open are worked
 // too, so that a job which runs each night leaves no gap when it missed a few.
 func (r *reader) lastSpan(now time.Time, zone *time.Location) archiver.Span {
+	if value, origin := r.raw("last"); minutesPattern.MatchString(value) {
+		r.fail(origin, "", "minutes or months? write 30d")
+	}
 	last := r.duration("last", time.Second)
 	from := startOfDay(fetcher.Wall(now.Add(-last), zone))
 	if from.Year() < earliestYear {

@@ -16,14 +16,14 @@ import (
 )
 
 // stateDir returns the folder for what a run leaves for the next one beside the
-// archive: learned rates and, for S3, spool and temporary files.
+// archive: learned rates and, for S3, temporary files.
 func stateDir(goos string, env environment) (string, error) {
 	var base string
 	switch goos {
 	case "windows":
 		base = env["LOCALAPPDATA"]
 	case "darwin", "ios":
-		if home := env["HOME"]; home != "" {
+		if home := homeFolder(goos, env); home != "" {
 			base = filepath.Join(home, "Library", "Application Support")
 		}
 	default:
@@ -31,7 +31,7 @@ func stateDir(goos string, env environment) (string, error) {
 		if !filepath.IsAbs(base) { // by the XDG specification a relative one is ignored
 			base = ""
 		}
-		if home := env["HOME"]; base == "" && home != "" {
+		if home := homeFolder(goos, env); base == "" && home != "" {
 			base = filepath.Join(home, ".local", "state")
 		}
 	}
@@ -41,8 +41,8 @@ func stateDir(goos string, env environment) (string, error) {
 	return filepath.Join(base, program), nil
 }
 
-// openStateDir makes the folder, and proves that it can be written, where the
-// spool would fail only after hours.
+// openStateDir makes the folder, and proves that it can be written: without that the first
+// large recording would fail, maybe hours later.
 func openStateDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return misuse("give another --state-dir", "make the state folder: %v", err)
@@ -59,16 +59,16 @@ func openStateDir(dir string) error {
 }
 
 // destinationState is the folder of one S3 destination under the state folder, so
-// that two destinations never share a spool.
+// that two destinations never share temporary files.
 func destinationState(dir, endpoint, bucket, prefix string) string {
 	sum := sha256.Sum256([]byte(endpoint + "\n" + bucket + "\n" + prefix))
 	return filepath.Join(dir, "s3-"+hex.EncodeToString(sum[:8]))
 }
 
 const (
-	ratesFile    = "rates.json"
-	largestRates = 1 << 20
-	mostRates    = 64 // hosts remembered
+	ratesFile     = "rates.json"
+	maxRatesBytes = 1 << 20
+	maxRates      = 64 // hosts remembered
 )
 
 type ratesDocument struct {
@@ -76,10 +76,10 @@ type ratesDocument struct {
 	Rates fetcher.Rates `json:"rates"` // request starts a second
 }
 
-// loadRates reads what earlier runs learned. A file that is missing or damaged
-// means nothing worse than a slow start.
+// loadRates reads what earlier runs learned. Without a file that can be read the run
+// starts slowly.
 func loadRates(dir string, logger *slog.Logger) fetcher.Rates {
-	data, err := readSmallFile(filepath.Join(dir, ratesFile), largestRates)
+	data, err := readSmallFile(filepath.Join(dir, ratesFile), maxRatesBytes)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			logger.Warn("the learned rates cannot be read; starting slowly", "err", err)
@@ -111,7 +111,7 @@ func saveRates(dir string, before, learned fetcher.Rates) error {
 		kept[key] = rate
 	}
 	for key, rate := range before {
-		if _, ok := kept[key]; !ok && len(kept) < mostRates {
+		if _, ok := kept[key]; !ok && len(kept) < maxRates {
 			kept[key] = rate
 		}
 	}

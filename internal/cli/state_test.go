@@ -144,9 +144,13 @@ func TestReadToken(t *testing.T) {
 	private := write("private", "  file-token \nsecond line\n", 0o600)
 	open := write("open", "file-token\n", 0o644)
 	empty := write("empty", "\nfile-token", 0o600)
-	large := write("large", strings.Repeat("x", largestToken+1), 0o600)
-	file := func(path string, byFlag bool) values {
-		return values{"auth-token-file": {items: []string{path}, byFlag: byFlag}}
+	utf8 := write("utf8", "\xef\xbb\xbffile-token\r\n", 0o600)
+	little := write("little", "\xff\xfef\x00i\x00l\x00e\x00-\x00t\x00o\x00k\x00e\x00n\x00\r\x00\n\x00", 0o600)
+	big := write("big", "\xfe\xff\x00f\x00i\x00l\x00e\x00-\x00t\x00o\x00k\x00e\x00n", 0o600)
+	markAlone := write("mark", "\xff\xfe", 0o600)
+	large := write("large", strings.Repeat("x", maxTokenBytes+1), 0o600)
+	file := func(path string, source source) values {
+		return values{"auth-token-file": {items: []string{path}, source: source}}
 	}
 	for name, c := range map[string]struct {
 		values values
@@ -155,14 +159,18 @@ func TestReadToken(t *testing.T) {
 		warns  bool
 	}{
 		"variable":                  {nil, environment{tokenVariable: "env-token\n"}, "env-token", false},
-		"file":                      {file(private, true), nil, "file-token", false},
-		"flag beats variable":       {file(private, true), environment{tokenVariable: "env-token"}, "file-token", false},
-		"variable beats the rest":   {file(private, false), environment{tokenVariable: "env-token"}, "env-token", false},
-		"file from a configuration": {file(private, false), nil, "file-token", false},
-		"readable by others":        {file(open, true), nil, "file-token", runtime.GOOS != "windows"},
-		"first line empty":          {file(empty, true), nil, "", false},
-		"too large":                 {file(large, true), nil, "", false},
-		"a folder":                  {file(dir, true), nil, "", false},
+		"file":                      {file(private, onCommandLine), nil, "file-token", false},
+		"flag beats variable":       {file(private, onCommandLine), environment{tokenVariable: "env-token"}, "file-token", false},
+		"variable beats the rest":   {file(private, inFile), environment{tokenVariable: "env-token"}, "env-token", false},
+		"file from a configuration": {file(private, inFile), nil, "file-token", false},
+		"readable by others":        {file(open, onCommandLine), nil, "file-token", runtime.GOOS != "windows"},
+		"UTF-8 behind a mark":       {file(utf8, inFile), nil, "file-token", false},
+		"UTF-16":                    {file(little, inFile), nil, "file-token", false},
+		"UTF-16, big-endian":        {file(big, inFile), nil, "file-token", false},
+		"a mark alone":              {file(markAlone, inFile), nil, "", false},
+		"first line empty":          {file(empty, onCommandLine), nil, "", false},
+		"too large":                 {file(large, onCommandLine), nil, "", false},
+		"a folder":                  {file(dir, onCommandLine), nil, "", false},
 		"blank variable":            {nil, environment{tokenVariable: "  "}, "", false},
 		"two words":                 {nil, environment{tokenVariable: "canary word"}, "", false},
 		"nothing":                   {nil, nil, "", false},
@@ -180,9 +188,9 @@ func TestReadToken(t *testing.T) {
 	}
 }
 
-// TestSpoolDependsOnTheEndpoint reads the address of a store from the environment as
-// the AWS chain does: the notes of a run belong to one server's bucket.
-func TestSpoolDependsOnTheEndpoint(t *testing.T) {
+// TestTempDependsOnTheEndpoint reads the address of a store from the environment as the
+// AWS chain does: two runs into two servers must not share their temporary files.
+func TestTempDependsOnTheEndpoint(t *testing.T) {
 	const ours, theirs = "https://s3.example.com", "https://s3.example.org"
 	folder := func(env environment, flags ...string) string {
 		settings := map[string]string{"dest": "s3://bucket/prefix", "last": "7d", "state-dir": "d"}
@@ -194,11 +202,7 @@ func TestSpoolDependsOnTheEndpoint(t *testing.T) {
 		if read.err != nil {
 			t.Fatal(read.err)
 		}
-		state, err := (&parts{}).bucketState(job)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return state
+		return job.location().S3.TempDir
 	}
 	plain, flag := folder(nil), folder(nil, ours)
 	for name, c := range map[string]struct {
@@ -217,7 +221,7 @@ func TestSpoolDependsOnTheEndpoint(t *testing.T) {
 			t.Errorf("%s: the folder is that of another destination", name)
 		}
 	}
-	if plain == flag || flag == folder(environment{"AWS_ENDPOINT_URL": theirs}) {
+	if plain == "" || plain == flag || flag == folder(environment{"AWS_ENDPOINT_URL": theirs}) {
 		t.Error("two servers share a folder")
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"convoso-archiver/archiver"
 )
 
-// mostOpenDays is how many open days the text names; the JSON names all.
-const mostOpenDays = 10
+// maxOpenDays is how many open days the text names; the JSON names all.
+const maxOpenDays = 10
 
 // writeSummary writes the result of a run: one JSON object, or text for a person.
 func writeSummary(w io.Writer, s archiver.Summary, asJSON bool) error {
@@ -58,8 +58,18 @@ func summaryText(s archiver.Summary) string {
 	return text + openDaysText(s.OpenDays) + warningsText(s.Warnings) + nextText(s)
 }
 
+// runCounts are the figures of a run in its last line of the log.
+func runCounts(s archiver.Summary) []any {
+	return []any{
+		"run", s.Run, "seconds", s.Seconds, "days", s.DaysAsked, "days_closed", s.DaysClosed, "days_open", len(s.OpenDays),
+		"calls", s.Calls, "recordings", s.Recordings, "archived", s.Archived, "known", s.Known, "pending", s.Pending, "failed", s.Failed,
+		"rejected", s.Rejected, "lost", s.Lost, "given_up", s.GivenUp, "bytes", s.Bytes,
+		"api_requests", s.APIRequests, "media_requests", s.MediaRequests, "refusals", s.Refusals,
+	}
+}
+
 // cameToNothing reports whether a run ended before it asked for anything, as when the
-// destination cannot be opened. A table of noughts would say less than a word then.
+// destination cannot be opened. A table of zeros would say less than a word then.
 func cameToNothing(s archiver.Summary) bool {
 	return s.ExitCode != ExitDone && s.DaysAsked == 0 && s.APIRequests == 0
 }
@@ -92,12 +102,15 @@ func meaning(s archiver.Summary) string {
 		if s.DryRun {
 			return ""
 		}
+		if slices.ContainsFunc(s.OpenDays, func(d archiver.OpenDay) bool { return d.Excused }) {
+			return "nothing to archive: the API shows no call at all"
+		}
 		if len(s.OpenDays) > 0 {
 			return "complete, but for days that have not settled"
 		}
 		return "complete"
 	case ExitUsage:
-		return "a setting is wrong"
+		return "the settings or the token are wrong"
 	case ExitIncomplete:
 		return "incomplete"
 	case ExitInterrupted, ExitTerminated:
@@ -150,11 +163,11 @@ func openDaysText(days []archiver.OpenDay) string {
 	var b strings.Builder
 	b.WriteString("\nopen days\n")
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
-	for _, day := range days[:min(len(days), mostOpenDays)] {
+	for _, day := range days[:min(len(days), maxOpenDays)] {
 		_, _ = fmt.Fprintf(table, "  %s\t%s\n", day.Day, whyOpen(day))
 	}
 	_ = table.Flush()
-	if more := len(days) - mostOpenDays; more > 0 {
+	if more := len(days) - maxOpenDays; more > 0 {
 		fmt.Fprintf(&b, "  and %s more\n", thousands(int64(more)))
 	}
 	return trimLines(b.String())
@@ -197,7 +210,7 @@ func nextText(s archiver.Summary) string {
 		add(!s.DryRun && s.Stopped == "" && (s.Failed > 0 || s.Pending > 0 || settled),
 			"run the same command again: what waits is asked for again, what is archived is not")
 	}
-	add(s.Rejected > 0, "rejected ones were no audio or stood on a host that is not allowed: the log names them; see --allow-host")
+	add(s.Rejected > 0, "rejected ones were not audio, or their host is not allowed: the log names them; see --allow-host")
 	add(s.Lost > 0, "lost ones are gone at the source; --retry lost asks once more")
 	add(s.GivenUp > 0, "those given up waited longer than --give-up; --retry failed or --retry rejected asks once more")
 	add(!s.DryRun && s.Error == "" && unsettled, "days that have not settled close in a later run; a nightly run with --last 7d does it")
@@ -216,7 +229,7 @@ func afterError(s archiver.Summary) string {
 	case s.ExitCode == ExitLocked:
 		return "run the same command again when the other run has ended"
 	case s.ExitCode == ExitUsage:
-		return "correct the setting that the last line on stderr names; nothing has to be undone"
+		return "correct what the last line on stderr names; nothing has to be undone"
 	case s.DryRun && cameToNothing(s):
 		return first + "count again"
 	case s.DryRun:

@@ -34,7 +34,21 @@ func (r *reader) raw(name string) (value, origin string) {
 		return g.items[0], g.origin
 	}
 	s, _ := named(r.settings, name)
-	return s.standard, "--" + name
+	return s.defaultValue, "--" + name
+}
+
+// origins names where settings were set, unless they are flags, which the message names.
+func (r *reader) origins(names ...string) string {
+	var list []string
+	for _, name := range names {
+		if g, ok := r.values[name]; ok && !g.byFlag() {
+			list = append(list, g.origin)
+		}
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return ": found " + strings.Join(list, ", ")
 }
 
 func (r *reader) isSet(name string) bool {
@@ -55,10 +69,10 @@ func (r *reader) list(name string) []string {
 	g, ok := r.values[name]
 	if !ok {
 		s, _ := named(r.settings, name)
-		if s.standard == "" {
+		if s.defaultValue == "" {
 			return nil
 		}
-		return []string{s.standard}
+		return []string{s.defaultValue}
 	}
 	if slices.Contains(g.items, "") {
 		r.fail(g.origin, "give each item a value", "an item is empty")
@@ -78,17 +92,18 @@ func (r *reader) toggle(name string) bool {
 	return on
 }
 
-func (r *reader) whole(name string, least, most int) int {
+// whole reads a whole number from lowest to highest.
+func (r *reader) whole(name string, lowest, highest int) int {
 	value, origin := r.raw(name)
 	n, err := strconv.Atoi(value)
 	if err != nil {
-		r.fail(origin, "give a number like "+strconv.Itoa(max(least, 8)), "%q is not a whole number", value)
-		return least
+		r.fail(origin, "give a number like "+strconv.Itoa(max(lowest, 8)), "%q is not a whole number", value)
+		return lowest
 	}
-	if n < least || n > most {
-		try := "give a number from " + strconv.Itoa(least) + " to " + strconv.Itoa(most)
-		if most == math.MaxInt {
-			try = "give " + strconv.Itoa(least) + " or more"
+	if n < lowest || n > highest {
+		try := "give a number from " + strconv.Itoa(lowest) + " to " + strconv.Itoa(highest)
+		if highest == math.MaxInt {
+			try = "give " + strconv.Itoa(lowest) + " or more"
 		}
 		r.fail(origin, try, "%d is out of range", n)
 	}
@@ -100,26 +115,26 @@ func (r *reader) rate(name string) float64 {
 	value, origin := r.raw(name)
 	n, err := strconv.ParseFloat(value, 64)
 	if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
-		r.fail(origin, "give requests a second, like 5 or 0.5", "%q is not a number", value)
+		r.fail(origin, "give requests per second, like 5 or 0.5", "%q is not a number", value)
 		return 0
 	}
 	if n < 0 || n > 10_000 {
-		r.fail(origin, "give requests a second from 0 to 10000; 0 is for sources without a limit", "%s is out of range", value)
+		r.fail(origin, "give requests per second from 0 to 10000; 0 disables the limit", "%s is out of range", value)
 	}
 	return n
 }
 
-// duration reads a duration of at least least.
-func (r *reader) duration(name string, least time.Duration) time.Duration {
+// duration reads a duration that is not below lowest.
+func (r *reader) duration(name string, lowest time.Duration) time.Duration {
 	value, origin := r.raw(name)
 	d, err := parseDuration(value)
 	if err != nil {
-		r.fail(origin, "write it like 36h, 7d or 1h30m", "%q is not a duration", value)
-		return least
+		r.fail(origin, "write it like 36h, 7d or 1w", "%q is not a duration", value)
+		return lowest
 	}
-	if d < least {
-		try := "give more than nothing, like 36h or 7d"
-		if least == 0 {
+	if d < lowest {
+		try := "give more, like 36h or 7d"
+		if lowest == 0 {
 			try = "give 0s or more"
 		}
 		r.fail(origin, try, "%s is too short", value)
@@ -140,28 +155,40 @@ func (r *reader) choice(name string) string {
 	return value
 }
 
-// parseDuration reads what time.ParseDuration does, and days before it: 36h, 7d,
-// 1d12h, 1h30m. A day is 24 hours.
+// parseDuration reads what time.ParseDuration does, and weeks and days before it: 36h,
+// 7d, 1w, 1d12h, 1h30m. A day is 24 hours.
 func parseDuration(s string) (time.Duration, error) {
 	const day = 24 * time.Hour
-	number, rest, hasDays := strings.Cut(s, "d")
-	if !hasDays {
-		return time.ParseDuration(s)
-	}
-	// 16 bits of days are 179 years: inside a Duration, which ends at 292.
-	days, err := strconv.ParseUint(number, 10, 16)
-	if err != nil {
-		return 0, err
-	}
-	var part time.Duration
-	if rest != "" {
-		if part, err = time.ParseDuration(rest); err != nil {
+	// 65,535 days are 179 years: inside a Duration, which ends at 292.
+	const maxDays = 1<<16 - 1
+	days, isWhole := uint64(0), false
+	for _, unit := range []struct {
+		letter string
+		days   uint64
+	}{{"w", 7}, {"d", 1}} {
+		number, rest, found := strings.Cut(s, unit.letter)
+		if !found {
+			continue
+		}
+		n, err := strconv.ParseUint(number, 10, 16)
+		if err != nil {
 			return 0, err
 		}
-		if part < 0 {
-			return 0, strconv.ErrRange
-		}
-		part = min(part, 40_000*day)
+		days += n * unit.days
+		s, isWhole = rest, true
 	}
-	return time.Duration(days)*day + part, nil
+	if days > maxDays {
+		return 0, strconv.ErrRange
+	}
+	if s == "" && isWhole {
+		return time.Duration(days) * day, nil
+	}
+	part, err := time.ParseDuration(s)
+	if err != nil || !isWhole {
+		return part, err
+	}
+	if part < 0 {
+		return 0, strconv.ErrRange
+	}
+	return time.Duration(days)*day + min(part, 40_000*day), nil
 }

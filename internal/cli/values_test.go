@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"convoso-archiver/archiver"
 	"convoso-archiver/archiver/store"
 	"convoso-archiver/fetcher"
 )
@@ -34,6 +37,15 @@ func TestParseDuration(t *testing.T) {
 		{"", -1},
 		{"1d1d", -1},
 		{"9999999999h", -1},
+		{"1w", 7 * day},
+		{"2w", 14 * day},
+		{"1w2d12h", 9*day + 12*time.Hour},
+		{"9362w", 65534 * day},
+		{"9363w", -1},
+		{"1d1w", -1},
+		{"w", -1},
+		{"1.5w", -1},
+		{"10m", 10 * time.Minute},
 	} {
 		got, err := parseDuration(c.text)
 		if c.want < 0 && err == nil || c.want >= 0 && (err != nil || got != c.want) {
@@ -45,7 +57,7 @@ func TestParseDuration(t *testing.T) {
 func readerOf(settings map[string]string) *reader {
 	v := values{}
 	for name, value := range settings {
-		v[name] = given{items: []string{value}, origin: "--" + name, byFlag: true}
+		v[name] = given{items: []string{value}, origin: "--" + name, source: onCommandLine}
 	}
 	return &reader{settings: archiveSettings(), values: v}
 }
@@ -77,7 +89,10 @@ func TestSpan(t *testing.T) {
 		"backwards":       {settings: map[string]string{"start-time": "2025-05-02", "end-time": "2025-05-01"}, err: "after --end-time"},
 		"backwards by 1s": {settings: map[string]string{"start-time": "2025-05-01 13:00:01", "end-time": "2025-05-01 13:00:00"}, err: "after --end-time"},
 		"nothing":         {err: "no span of time"},
-		"both":            {settings: map[string]string{"last": "7d", "end-time": "2025-05-01"}, err: "excludes"},
+		"both":            {settings: map[string]string{"last": "7d", "end-time": "2025-05-01"}, err: "use either --last or --start-time/--end-time, not both"},
+		"last week":       {settings: map[string]string{"last": "1w"}, from: "2025-05-03 00:00:00", to: "2025-05-10 23:59:59", catchUp: true},
+		"a minute":        {settings: map[string]string{"last": "1m"}, err: "--last: minutes or months? write 30d"},
+		"a month":         {settings: map[string]string{"last": "3M"}, err: "--last: minutes or months? write 30d"},
 		"end alone":       {settings: map[string]string{"end-time": "2025-05-01"}, err: "start is missing"},
 		"impossible":      {settings: map[string]string{"start-time": "2025-04-31"}, err: "not a date or time that exists"},
 		"impossible end":  {settings: map[string]string{"start-time": "2025-04-01", "end-time": "24:00"}, err: "--end-time"},
@@ -100,6 +115,90 @@ func TestSpan(t *testing.T) {
 				t.Error("the times are not plain wall-clock times")
 			}
 		})
+	}
+}
+
+// A span beats one that a weaker source sets in the other way.
+func TestOneSpan(t *testing.T) {
+	settings := archiveSettings()
+	file := filepath.Join(t.TempDir(), "archive.yaml")
+	for name, c := range map[string]struct {
+		flags map[string]string
+		env   environment
+		file  string
+		want  string // of last, start-time and end-time
+		err   string
+	}{
+		"last beats the file":          {flags: map[string]string{"last": "7d"}, file: "start-time: 2025-05-01\nend-time: 2025-05-02", want: "7d  "},
+		"last beats the environment":   {flags: map[string]string{"last": "7d"}, env: environment{"CONVOSO_ARCHIVER_START_TIME": "2025-05-01"}, want: "7d  "},
+		"start beats the file":         {flags: map[string]string{"start-time": "2025-05-03"}, file: "last: 7d", want: " 2025-05-03 "},
+		"start beats the environment":  {flags: map[string]string{"start-time": "2025-05-03"}, env: environment{"CONVOSO_ARCHIVER_LAST": "7d"}, want: " 2025-05-03 "},
+		"environment beats the file":   {env: environment{"CONVOSO_ARCHIVER_LAST": "7d"}, file: "start-time: 2025-05-01", want: "7d  "},
+		"ends of two sources":          {flags: map[string]string{"end-time": "2025-05-03"}, file: "start-time: 2025-05-01", want: " 2025-05-01 2025-05-03"},
+		"layers":                       {flags: map[string]string{"start-time": "2025-05-03"}, env: environment{"CONVOSO_ARCHIVER_LAST": "7d"}, file: "end-time: 2025-05-09", want: " 2025-05-03 "},
+		"an end alone beats last":      {flags: map[string]string{"end-time": "2025-05-03"}, file: "last: 7d", want: "  2025-05-03", err: "the start is missing"},
+		"both in the file":             {file: "last: 7d\nstart-time: 2025-05-01", want: "7d 2025-05-01 ", err: "not both: found last (" + file + ", line 1), start-time (" + file + ", line 2)"},
+		"both by flags":                {flags: map[string]string{"last": "7d", "start-time": "2025-05-01"}, want: "7d 2025-05-01 ", err: "not both"},
+		"both in the file, and a flag": {flags: map[string]string{"last": "3d"}, file: "last: 7d\nstart-time: 2025-05-01", want: "3d  "},
+		"both in the environment":      {env: environment{"CONVOSO_ARCHIVER_LAST": "7d", "CONVOSO_ARCHIVER_END_TIME": "2025-05-01"}, want: "7d  2025-05-01", err: "CONVOSO_ARCHIVER_END_TIME"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			flags := readerOf(c.flags).values
+			if c.file != "" {
+				if err := os.WriteFile(file, []byte(c.file), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				flags["config"] = given{items: []string{file}, origin: "--config", source: onCommandLine}
+			}
+			merged, err := gather(settings, flags, c.env)
+			if err != nil {
+				t.Fatal(err)
+			}
+			read := &reader{settings: settings, values: merged}
+			var got []string
+			for _, name := range []string{"last", "start-time", "end-time"} {
+				value, _ := read.raw(name)
+				got = append(got, value)
+			}
+			if strings.Join(got, " ") != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+			read.span(time.Date(2025, 5, 11, 3, 30, 0, 0, time.UTC), time.UTC)
+			if (read.err != nil) != (c.err != "") || read.err != nil && !strings.Contains(read.err.Error(), c.err) {
+				t.Errorf("got error %v, want one with %q", read.err, c.err)
+			}
+		})
+	}
+}
+
+// A ~ is the home folder in every path, wherever it is set.
+func TestExpandHome(t *testing.T) {
+	home := t.TempDir()
+	env := environment{"HOME": home, "USERPROFILE": home, "CONVOSO_ARCHIVER_AUTH_TOKEN_FILE": "~/token"}
+	file := filepath.Join(home, "archive.yaml")
+	if err := os.WriteFile(file, []byte("state-dir: \"~\"\npath-template: ~/x\ndest: ~/in-file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	flags := readerOf(map[string]string{"config": "~/archive.yaml", "dest": "~/rec"}).values
+	got, err := gather(archiveSettings(), flags, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"dest": filepath.Join(home, "rec"), "state-dir": home, "auth-token-file": filepath.Join(home, "token"), "path-template": "~/x",
+	} {
+		if value := got[name].items[0]; value != want {
+			t.Errorf("%s is %q, want %q", name, value, want)
+		}
+	}
+	for _, dest := range []string{"~other/rec", "./~", "a/~/b", "s3://bucket/~"} {
+		got, err := gather(archiveSettings(), readerOf(map[string]string{"dest": dest}).values, nil)
+		if err != nil || got["dest"].items[0] != dest {
+			t.Errorf("%s became %q, %v", dest, got["dest"].items, err)
+		}
+	}
+	if _, err := gather(archiveSettings(), readerOf(map[string]string{"dest": "~/rec"}).values, nil); err == nil || !strings.Contains(err.Error(), "--dest: ~ is the home folder") {
+		t.Errorf("without a home: %v", err)
 	}
 }
 
@@ -182,11 +281,11 @@ func TestDefaults(t *testing.T) {
 	c := job.config
 	if c.APIURL != "https://api.convoso.com/v1" || c.Zone.String() != "America/Los_Angeles" || c.Order != "expiring" ||
 		c.Settle != 48*time.Hour || c.PurgeAfter != 155*24*time.Hour || c.GiveUp != 14*24*time.Hour || c.Workers != 8 ||
-		c.MaxRecordings != 0 || c.Grace != 20*time.Second || !c.Span.CatchUp || len(c.Retry) != 0 || c.Filter != (fetcher.Filter{}) {
+		c.RetryFor != 10*time.Minute || c.Calls != archiver.AllCalls || c.MaxRecordings != 0 || c.Grace != 20*time.Second || !c.Span.CatchUp || len(c.Retry) != 0 || c.Filter != (fetcher.Filter{}) {
 		t.Errorf("got %+v", c)
 	}
 	if job.pageSize != 500 || job.apiRate != 5 || job.mediaRate != 10 || job.template != "{{.filename}}" || job.maxDuration != 0 ||
-		job.folder != "out" || job.bucket != (s3Destination{}) || job.stateDir != "state" {
+		job.folder != "out" || job.bucket != (store.S3Options{}) || job.stateDir != "state" {
 		t.Errorf("got %+v", job)
 	}
 }
@@ -217,9 +316,9 @@ func TestS3Settings(t *testing.T) {
 		"s3-sse": "aws:kms", "s3-kms-key-id": "key", "s3-checksum": "md5", "s3-no-conditional-writes": "true",
 	})
 	job := read.archiveJob(time.Now(), nil, "linux")
-	want := s3Destination{
-		bucket: "my-bucket", prefix: "a/b", endpoint: "http://127.0.0.1:7070", region: "us-west-2", pathStyle: true,
-		storageClass: "STANDARD_IA", sse: "aws:kms", kmsKeyID: "key", checksum: store.ChecksumMD5, noConditionalWrites: true,
+	want := store.S3Options{
+		Bucket: "my-bucket", Prefix: "a/b", Endpoint: "http://127.0.0.1:7070", Region: "us-west-2", PathStyle: true,
+		StorageClass: "STANDARD_IA", SSE: "aws:kms", KMSKeyID: "key", Checksum: store.ChecksumMD5, NoConditionalWrites: true,
 	}
 	if read.err != nil || job.bucket != want || job.folder != "" {
 		t.Errorf("got %+v, %v", job.bucket, read.err)

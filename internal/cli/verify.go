@@ -4,14 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
-	"runtime"
 	"slices"
 	"time"
 
 	"convoso-archiver/archiver"
+	"convoso-archiver/archiver/store"
 	"convoso-archiver/archiver/verify"
 	"convoso-archiver/fetcher"
 	"convoso-archiver/manifest"
@@ -76,7 +75,8 @@ damaged but something could not be read, as objects in an archived storage class
 
 With --repair it takes the archive's lock and notes what is damaged; it still exits with 4. The next
 archive over these days fetches the recordings again, under another name: what stands under the old
-one is left alone. A manifest file with lines that cannot be read is copied aside first.`,
+one is left alone. A recording that was noted as damaged and has its bytes back is noted as archived
+again. A manifest file with lines that cannot be read is copied aside first.`,
 		examples: []example{
 			{"is everything of May intact?",
 				"convoso-archiver verify --dest /archive --start-time 2025-05-01 --end-time 2025-05-31"},
@@ -101,10 +101,9 @@ one is left alone. A manifest file with lines that cannot be read is copied asid
 type verifyJob struct {
 	read        *reader // for the span, which needs the archive's zone
 	now         time.Time
-	folder      string // "" for an archive on S3
-	bucket      s3Destination
-	stateDir    string
-	percent     float64 // of the sample
+	folder      string          // "" for an archive on S3
+	bucket      store.S3Options // without TempDir and Workers
+	percent     float64         // of the sample
 	config      verify.Config
 	maxDuration time.Duration // 0 for none
 }
@@ -114,6 +113,7 @@ func runVerify(ctx context.Context, p *process, in input) outcome {
 	merged, err := gather(known, in.flags, p.env)
 	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
 	talk := read.output()
+	p.openLog(talk)
 	job := read.verifyJob(time.Now(), p.env)
 	return p.verify(ctx, job, talk, read.err)
 }
@@ -122,9 +122,9 @@ func runVerify(ctx context.Context, p *process, in input) outcome {
 // means is known only with the archive's zone.
 func (r *reader) verifyJob(now time.Time, env environment) *verifyJob {
 	j := &verifyJob{read: r, now: now, maxDuration: r.optionalDuration("max-duration")}
-	j.folder, j.bucket = r.destination()
+	j.folder, j.bucket = r.destination(env)
 	j.config = verify.Config{
-		Mode: verify.Full, Workers: r.whole("workers", 1, mostWorkers),
+		Mode: verify.Full, Workers: r.whole("workers", 1, maxWorkers),
 		Strict: r.toggle("strict"), Repair: r.toggle("repair"),
 	}
 	if r.toggle("quick") {
@@ -133,12 +133,9 @@ func (r *reader) verifyJob(now time.Time, env environment) *verifyJob {
 	if r.isSet("sample") {
 		j.percent = r.sample()
 		if j.config.Mode == verify.Quick {
-			r.fail("--sample", "give one or the other", "it excludes --quick")
+			r.keep(misuse("", "use either --quick or --sample, not both%s", r.origins("quick", "sample")))
 		}
 		j.config.Mode = verify.Sampled
-	}
-	if j.folder == "" && j.config.Repair {
-		j.stateDir = r.stateDir(env, runtime.GOOS)
 	}
 	r.reportSpan(now, time.FixedZone("", 14*60*60)) // no zone's date is ahead of this one's
 	return j
@@ -172,6 +169,9 @@ func (p *process) verify(ctx context.Context, job *verifyJob, talk output, err e
 	summary, began, result := p.verifyJob(ctx, job, talk, err)
 	refused := !began && result.code == ExitUsage
 	silent := talk.quiet && result.code == ExitDone
+	if !refused {
+		result.counts = verifyCounts(summary)
+	}
 	if talk.json || !refused && !silent {
 		result.unwritten = writeVerified(p.stdout, summary, talk.json)
 	}
@@ -220,18 +220,24 @@ func withDamage(o outcome, damaged bool) outcome {
 // runVerifier opens the archive and verifies it with progress. It began when there was something to tell of.
 func (p *process) runVerifier(ctx context.Context, job *verifyJob, talk output, v *verify.Verifier, logger *slog.Logger) (began bool, err error) {
 	boundHeap(p.env)
-	opened, err := job.open(ctx, logger)
-	defer func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
-		defer cancel()
-		if closeErr := opened.close(closing); err == nil {
-			err = closeErr
-		}
-	}()
+	access := archiver.Read
+	if job.config.Repair {
+		access = archiver.Repair
+	}
+	bucket := job.bucket
+	bucket.Workers = job.config.Workers
+	opened, err := openArchive(ctx, archiver.Location{Folder: job.folder, S3: bucket}, access, "", logger)
 	if err != nil {
 		return false, err
 	}
-	archive, archiveErr := opened.ledger.Archive(ctx)
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
+		defer cancel()
+		if closeErr := opened.Close(closing); err == nil {
+			err = closeErr
+		}
+	}()
+	archive, archiveErr := opened.Ledger.Archive(ctx)
 	if later, ok := errors.AsType[*manifest.VersionError](archiveErr); ok {
 		return false, later
 	}
@@ -239,7 +245,7 @@ func (p *process) runVerifier(ctx context.Context, job *verifyJob, talk output, 
 		return false, context.Cause(ctx)
 	}
 	if errors.Is(archiveErr, fs.ErrNotExist) {
-		if known, err := knowsDays(ctx, opened.ledger); err != nil {
+		if known, err := knowsDays(ctx, opened.Ledger); err != nil {
 			return false, err
 		} else if !known {
 			return false, noArchive()
@@ -248,7 +254,7 @@ func (p *process) runVerifier(ctx context.Context, job *verifyJob, talk output, 
 	if err := job.place(archive); err != nil {
 		return false, err
 	}
-	v.Config, v.Store, v.Ledger, v.Logger = job.config, opened.store, opened.ledger, logger
+	v.Config, v.Store, v.Ledger, v.Logger = job.config, opened.Store, opened.Ledger, logger
 	v.BadArchive = archiveErr
 	logger.Info("verification started", "mode", string(job.config.Mode), "from", job.config.From, "to", job.config.To, "repair", job.config.Repair)
 	stop := showProgress(talk, p.screen, p.env, logger, &watcher{
@@ -277,12 +283,4 @@ func asProgress(p verify.Progress) archiver.Progress {
 		},
 		Received: p.Bytes, Day: p.Day, DaysLeft: p.Days - p.DaysDone,
 	}
-}
-
-// errNoFolder is misuse of --dest.
-func errNoFolder(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return noArchive()
-	}
-	return fmt.Errorf("open the archive: %w", err)
 }

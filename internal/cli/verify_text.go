@@ -11,11 +11,11 @@ import (
 	"convoso-archiver/archiver/verify"
 )
 
-// mostTold is how many findings, and how many unknown files, the text names; the JSON names more.
-const mostTold = 50
+// maxFindings is how many findings, and how many unknown files, the text names; the JSON names more.
+const maxFindings = 50
 
 // writeVerified writes the result of a verification: one JSON object, or text for a person. It may name keys:
-// they are what the reader needs, and stdout is no log.
+// they are what the reader needs, and stdout is not a log.
 func writeVerified(w io.Writer, s verify.Summary, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(s)
@@ -43,6 +43,14 @@ func verifyAnswer(s verify.Summary) string {
 		where += "; beside them " + plural(s.Unknown, "file") + " that the manifest does not know"
 	}
 	return "intact: " + checkedText(s) + ", in " + where
+}
+
+// verifyCounts are the figures of a verification in its last line of the log.
+func verifyCounts(s verify.Summary) []any {
+	return []any{
+		"seconds", s.Seconds, "days", s.Days, "recordings", s.Recordings, "checked", s.Checked, "damaged", s.Damaged,
+		"not_readable", s.Unreadable, "manifest_damaged", s.ManifestDamaged, "unknown", s.Unknown, "bytes_read", s.BytesRead,
+	}
 }
 
 // checkedText says what is behind the word intact.
@@ -76,8 +84,10 @@ func damageParts(s verify.Summary) []string {
 
 func spanText(s verify.Summary) string {
 	switch {
-	case s.From == "":
+	case s.From == "" && s.To == "":
 		return ""
+	case s.From == "":
+		return " (up to " + s.To + ")"
 	case s.From == s.To:
 		return " (" + s.From + ")"
 	}
@@ -88,7 +98,7 @@ func spanText(s verify.Summary) string {
 func verifiedText(s verify.Summary) string {
 	var b strings.Builder
 	b.WriteString(s.Answer + "\n")
-	if s.ExitCode != ExitDone && s.Days == 0 && len(s.Findings) == 0 { // noughts would say less than a word
+	if s.ExitCode != ExitDone && s.Days == 0 && len(s.Findings) == 0 { // a table of zeros would say less
 		fmt.Fprintf(&b, "\nexit code   %d   the last line on stderr says why\n", s.ExitCode)
 		return b.String()
 	}
@@ -105,7 +115,8 @@ func verifiedText(s verify.Summary) string {
 	row("bytes", bytesText(s.BytesRead), "read")
 	row("files", thousands(int64(s.Unknown)), unknownText(s), part(s.Ignored, "ignored"), part(s.Quarantined, "under quarantine"))
 	if s.Repair {
-		row("repaired", thousands(int64(s.Reopened)), "noted to be fetched again", part(s.MendedDays, "days of the manifest mended"))
+		row("repaired", thousands(int64(s.Reopened)), "noted to be fetched again", part(s.Restored, "found back"),
+			part(s.MendedDays, "days of the manifest mended"))
 	}
 	row("time", durationText(time.Duration(s.Seconds*float64(time.Second))), stoppedPart(s.Stopped))
 	row("exit code", fmt.Sprint(s.ExitCode))
@@ -138,12 +149,12 @@ func writeFindings(b *strings.Builder, title string, findings []verify.Finding, 
 	}
 	b.WriteString("\n" + title + "\n")
 	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0) // a strings.Builder takes everything
-	for _, f := range findings[:min(len(findings), mostTold)] {
+	for _, f := range findings[:min(len(findings), maxFindings)] {
 		_, _ = fmt.Fprintf(table, "  %s\t%s\t%s\n", orElse(f.Day, "-"), f.Kind, findingText(f))
 	}
 	_ = table.Flush()
-	if more := all - mostTold; more > 0 {
-		fmt.Fprintf(b, "  and %s more; --json names up to %s\n", thousands(int64(more)), thousands(verify.MostListed))
+	if more := all - maxFindings; more > 0 {
+		fmt.Fprintf(b, "  and %s more; --json names up to %s\n", thousands(int64(more)), thousands(verify.MaxListed))
 	}
 }
 

@@ -3,10 +3,8 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"runtime/debug"
 	"time"
@@ -18,24 +16,26 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// closeTime bounds what closing the manifest may take when a run was stopped: the
-// upload of a spool that holds at most a minute's notes.
+// closeTime bounds what closing the archive may take when a run was stopped: the upload
+// of the notes of at most 15 seconds.
 const closeTime = 30 * time.Second
 
 // parts are what a run is built of, and what must be closed after it.
 type parts struct {
 	archiver *archiver.Archiver
 	client   *fetcher.Client
-	closers  []func(context.Context) error // in the order of opening
+	opened   *archiver.Opened // nil until it is open
 }
 
-// close closes in reverse order, and goes on after an error.
+// close closes what is open.
 func (p *parts) close(ctx context.Context) error {
-	var failed error
-	for i := len(p.closers) - 1; i >= 0; i-- {
-		failed = errors.Join(failed, p.closers[i](ctx))
+	if p.client != nil {
+		p.client.Close()
 	}
-	return failed
+	if p.opened == nil {
+		return nil
+	}
+	return p.opened.Close(ctx)
 }
 
 // runJob builds the parts, runs them with progress, and returns what was done, also
@@ -109,165 +109,87 @@ func assemble(ctx context.Context, job *archiveJob, rates fetcher.Rates, logger 
 	p.client, err = fetcher.New(fetcher.Options{
 		APIURL: job.apiURL, Token: job.token, Zone: job.config.Zone, AllowHosts: job.allowHosts,
 		PageSize: job.pageSize, APIRate: job.apiRate, MediaRate: job.mediaRate, Learned: rates,
-		Workers: job.config.Workers, UserAgent: thisBuild().userAgent(), Logger: logger,
+		Workers: job.config.Workers, RetryFor: max(job.config.RetryFor, 1), UserAgent: thisBuild().userAgent(), Logger: logger,
 	})
 	if err != nil {
 		return p, misuse("check --api-url", "%v", err)
 	}
-	p.closers = append(p.closers, func(context.Context) error { p.client.Close(); return nil })
 	if !job.config.DryRun {
 		if err := openStateDir(job.stateDir); err != nil {
 			return p, err
 		}
 	}
 	config := job.config
+	config.Workers = withinFileLimit(config.Workers, openFileLimit(), logger)
+	if job.folder != "" && !config.DryRun {
+		if err := checkFolder(job.stateDir, job.folder, job.newArchive); err != nil {
+			return p, err
+		}
+	}
 	config.Run = manifest.NewRunID(time.Now())
-	p.archiver = &archiver.Archiver{Config: config, Source: p.client, Keys: keys, Logger: logger}
-	if job.folder != "" {
-		return p, p.openFolder(ctx, job, logger)
+	access := archiver.Archive
+	if config.DryRun {
+		access = archiver.DryRun
 	}
-	return p, p.openBucket(ctx, job, logger)
+	p.opened, err = openArchive(ctx, job.location(), access, config.Run, logger)
+	if err != nil {
+		return p, err
+	}
+	if job.folder != "" && !config.DryRun {
+		rememberFolder(job.stateDir, job.folder, logger)
+	}
+	config.KeyPrefixLen, config.Conditions = p.opened.KeyPrefixLen, p.opened.Conditions
+	p.archiver = &archiver.Archiver{
+		Config: config, Source: p.client, Store: p.opened.Store, Ledger: p.opened.Ledger, Keys: keys, Logger: logger,
+	}
+	return p, nil
 }
 
-// storingOnDisk is how many recordings may wait for a sync together: the more there
-// are, the fewer syncs are made. Each has a file open, and hardly any memory.
-const storingOnDisk = 512
+// noFileLimit stands where no limit on open files is known.
+const noFileLimit = 1 << 20
 
-// mostStoringInBucket is how many recordings at most may be uploading while all
-// workers download. Each needs a connection and what the client keeps for a request.
-const mostStoringInBucket = 16
-
-// openFolder opens a destination on disk.
-func (p *parts) openFolder(ctx context.Context, job *archiveJob, logger *slog.Logger) error {
-	a, readOnly := p.archiver, job.config.DryRun
-	folder, err := p.folderToOpen(job)
-	if err != nil {
-		return err
+// withinFileLimit returns how many workers the limit on open files allows. Each needs a
+// connection, a file and the folders on the way to it.
+func withinFileLimit(workers int, limit uint64, logger *slog.Logger) int {
+	const others, each = 32, 5
+	allowed := 1
+	if limit > others+each {
+		allowed = int(min((limit-others)/each, maxWorkers))
 	}
-	disk, err := store.OpenDisk(folder, store.DiskOptions{
-		// The ledger is opened below; it is asked only when a recording is stored.
-		Owner:    func(ctx context.Context, key string) (string, error) { return a.Ledger.Owner(ctx, key) },
-		ReadOnly: readOnly,
-	})
-	if err != nil {
-		return badFolder(err)
+	if allowed < workers {
+		logger.Warn("fewer workers than asked for: the limit on open files is low", "workers", allowed, "limit", limit)
+		return allowed
 	}
-	p.closers = append(p.closers, func(context.Context) error { return disk.Close() })
-	a.Store = disk
-	a.Config.Storing = storingOnDisk
-	a.Ledger, err = manifest.OpenDir(disk.Root(), manifest.Options{
-		Run: a.Config.Run, ReadOnly: readOnly, Logger: logger, Sync: disk.Sync,
-	})
-	if err != nil {
-		return fmt.Errorf("open manifest: %w", err)
-	}
-	p.closers = append(p.closers, a.Ledger.Close)
-	if readOnly {
-		return nil
-	}
-	// Under the lock, so that these are the leavings of a run that died.
-	if err := disk.CleanTemp(ctx); err != nil {
-		return fmt.Errorf("clean up after an earlier run: %w", err)
-	}
-	return nil
+	return workers
 }
 
-// folderToOpen returns the destination, or for a dry run into a folder that is not
-// there yet an empty one that is removed at the end.
-func (p *parts) folderToOpen(job *archiveJob) (string, error) {
-	if !job.config.DryRun {
-		return job.folder, nil
+// location returns where the archive is.
+func (j *archiveJob) location() archiver.Location {
+	b := j.bucket
+	b.Workers = j.config.Workers
+	if j.folder == "" && !j.config.DryRun {
+		b.TempDir = filepath.Join(destinationState(j.stateDir, b.Endpoint, b.Bucket, b.Prefix), "tmp")
 	}
-	if _, err := os.Stat(job.folder); !errors.Is(err, fs.ErrNotExist) {
-		return job.folder, nil
-	}
-	return p.temporaryFolder()
+	return archiver.Location{Folder: j.folder, S3: b}
 }
 
-// temporaryFolder makes a folder that is removed at the end.
-func (p *parts) temporaryFolder() (string, error) {
-	folder, err := os.MkdirTemp("", program+"-dry-run-*")
-	if err != nil {
-		return "", fmt.Errorf("make a temporary folder: %w", err)
-	}
-	p.closers = append(p.closers, func(context.Context) error { return os.RemoveAll(folder) })
-	return folder, nil
-}
-
-// badFolder tells a folder that the user should not have named from one that got
-// into trouble.
-func badFolder(err error) error {
+// openArchive opens an archive for any command, and tells mistakes in the settings from
+// trouble.
+func openArchive(ctx context.Context, at archiver.Location, access archiver.Access, run string, logger *slog.Logger) (*archiver.Opened, error) {
+	opened, err := archiver.Open(ctx, at, access, run, logger)
 	switch {
+	case err == nil:
+		return opened, nil
+	case errors.Is(err, store.ErrLinkedFolder):
+		return nil, misuse("", "%v", err)
+	case ctx.Err() != nil, errors.Is(err, manifest.ErrLocked), errors.Is(err, store.ErrUnusable), store.IsRetriable(err):
+		return nil, err
+	case errors.Is(err, fs.ErrNotExist) && !access.Makes():
+		return nil, noArchive()
 	case errors.Is(err, fs.ErrPermission):
-		return misuse("", "%v", err) // says what to try
-	case errors.Is(err, store.ErrUnusable):
-		return err
+		return nil, misuse("", "%v", err) // says what to try
+	case at.Folder != "":
+		return nil, misuse("check --dest", "%v", err)
 	}
-	return misuse("check --dest", "%v", err)
-}
-
-// openBucket opens a destination on S3.
-func (p *parts) openBucket(ctx context.Context, job *archiveJob, logger *slog.Logger) error {
-	a, readOnly, b := p.archiver, job.config.DryRun, job.bucket
-	state, err := p.bucketState(job)
-	if err != nil {
-		return err
-	}
-	objects, err := store.OpenS3(ctx, store.S3Options{
-		Bucket: b.bucket, Prefix: b.prefix, Endpoint: b.endpoint, Region: b.region, PathStyle: b.pathStyle,
-		StorageClass: b.storageClass, SSE: b.sse, KMSKeyID: b.kmsKeyID, Checksum: b.checksum,
-		NoConditionalWrites: b.noConditionalWrites,
-		TempDir:             filepath.Join(state, "tmp"), Workers: job.config.Workers + mostStoringInBucket,
-	})
-	if err != nil {
-		return badBucketSettings(ctx, err)
-	}
-	p.closers = append(p.closers, func(context.Context) error { return objects.Close() })
-	a.Store = objects
-	a.Config.Storing = min(job.config.Workers, mostStoringInBucket)
-	if b.prefix != "" {
-		a.Config.KeyPrefixLen = len(b.prefix) + len("/")
-	}
-	a.Ledger, err = manifest.OpenObjects(ctx, objects, manifest.Options{
-		Run: a.Config.Run, ReadOnly: readOnly, Logger: logger, SpoolDir: filepath.Join(state, "spool"),
-	})
-	if err != nil {
-		return fmt.Errorf("open manifest: %w", err)
-	}
-	p.closers = append(p.closers, a.Ledger.Close)
-	if readOnly {
-		return nil
-	}
-	// The first run on a destination, before it writes anything else there.
-	if _, err := a.Ledger.Archive(ctx); errors.Is(err, fs.ErrNotExist) {
-		return badAnswer(ctx, objects.ProveConditionalWrites(ctx))
-	}
-	return nil // any other error is met again by the run, which says more
-}
-
-// bucketState returns the folder for temporary files and spool of the destination,
-// which for a dry run is one that is removed at the end.
-func (p *parts) bucketState(job *archiveJob) (string, error) {
-	if job.config.DryRun {
-		return p.temporaryFolder()
-	}
-	b := job.bucket
-	return destinationState(job.stateDir, b.endpoint, b.bucket, b.prefix), nil
-}
-
-// badAnswer adds what to try where the address answers, but not as a store does.
-func badAnswer(ctx context.Context, err error) error {
-	if err == nil || ctx.Err() != nil || errors.Is(err, store.ErrUnusable) || store.IsRetriable(err) {
-		return err
-	}
-	return fmt.Errorf("%w: check --s3-endpoint and --dest: what answers there may be no S3 server", err)
-}
-
-// badBucketSettings tells mistakes in the settings, which is what OpenS3 fails with
-// where it says nothing else, from trouble.
-func badBucketSettings(ctx context.Context, err error) error {
-	if ctx.Err() != nil || errors.Is(err, store.ErrUnusable) || store.IsRetriable(err) {
-		return err
-	}
-	return misuse("see the flags for S3 in archive --help", "%v", err)
+	return nil, misuse("check --dest and the flags for S3 in archive --help", "%v", err)
 }

@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"cmp"
+	"net/url"
+	"regexp"
+	"strings"
+	"unicode"
+
+	"convoso-archiver/archiver/store"
+)
+
+var schemePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)
+
+// destination reads --dest and the settings for S3, for every command. It returns a
+// folder, or a place in a bucket and how to talk to it, without TempDir and Workers.
+func (r *reader) destination(env environment) (folder string, bucket store.S3Options) {
+	if !r.isSet("dest") {
+		r.keep(misuse("give --dest with a folder, or s3://bucket/prefix", "no destination is given"))
+		return "", bucket
+	}
+	value, origin := r.text("dest"), r.values["dest"].origin
+	rest, isS3 := strings.CutPrefix(value, "s3://")
+	if !isS3 {
+		switch {
+		case len(value) > 3 && strings.EqualFold(value[:3], "s3:"):
+			r.fail(origin, "write it like s3://bucket/prefix", "it looks like a bucket and is not written like one")
+		case schemePattern.MatchString(value):
+			r.fail(origin, "give a folder, or s3://bucket/prefix", "destinations of that kind are not supported")
+		}
+		r.refuseS3Settings()
+		return value, bucket
+	}
+	bucket = r.s3Options(env)
+	bucket.Bucket, bucket.Prefix, _ = strings.Cut(rest, "/")
+	bucket.Prefix = strings.TrimSuffix(bucket.Prefix, "/")
+	if problem := badBucket(bucket.Bucket, bucket.Prefix); problem != "" {
+		r.fail(origin, "write it like s3://bucket/prefix", "%s", problem)
+	}
+	return "", bucket
+}
+
+// s3Options reads the settings for S3. The address comes from the environment too where
+// no setting names one, as the AWS chain would take it: what is kept on this machine for
+// a bucket belongs to one server.
+func (r *reader) s3Options(env environment) store.S3Options {
+	o := store.S3Options{
+		Endpoint:            cmp.Or(r.s3Endpoint(), env["AWS_ENDPOINT_URL_S3"], env["AWS_ENDPOINT_URL"]),
+		Region:              r.text("s3-region"),
+		PathStyle:           r.toggle("s3-path-style"),
+		StorageClass:        r.text("s3-storage-class"),
+		SSE:                 r.choice("s3-sse"),
+		KMSKeyID:            r.text("s3-kms-key-id"),
+		NoConditionalWrites: r.toggle("s3-no-conditional-writes"),
+	}
+	if checksum := r.choice("s3-checksum"); checksum != "auto" {
+		o.Checksum = store.Checksum(checksum)
+	}
+	return o
+}
+
+// refuseS3Settings catches a destination that was meant to be a bucket.
+func (r *reader) refuseS3Settings() {
+	for _, s := range s3Settings() {
+		if g, ok := r.values[s.name]; ok && g.byFlag() {
+			r.fail(g.origin, "give --dest s3://bucket/prefix, or leave it out", "it has no effect on a folder")
+		}
+	}
+}
+
+var bucketPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$`)
+
+func badBucket(bucket, prefix string) string {
+	switch {
+	case bucket == "":
+		return "the bucket is missing"
+	case !bucketPattern.MatchString(bucket):
+		return "it is not the name of a bucket"
+	case strings.ContainsAny(prefix, "?#"):
+		return "the prefix holds ? or #, which are for addresses only"
+	case strings.ContainsFunc(prefix, unicode.IsControl):
+		return "the prefix holds a control character"
+	case prefix == "":
+		return ""
+	}
+	for part := range strings.SplitSeq(prefix, "/") {
+		if part == "" || part == "." || part == ".." {
+			return "a part of the prefix is empty, . or .."
+		}
+	}
+	return ""
+}
+
+func (r *reader) s3Endpoint() string {
+	value := r.text("s3-endpoint")
+	if value == "" {
+		return ""
+	}
+	u, err := url.Parse(value)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" {
+		r.fail(r.values["s3-endpoint"].origin, "write it like https://s3.example.com", "it is not the address of a store")
+	}
+	return value
+}

@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// A destination that is a mount point without its mount is an empty folder, and a run would
+// begin a new archive there, on another disk. So the state folder remembers which folders
+// hold an archive.
+
+const (
+	foldersFile     = "folders.json"
+	maxFoldersBytes = 1 << 20
+	maxFolders      = 1000
+)
+
+type foldersDocument struct {
+	V       int      `json:"v"`
+	Folders []string `json:"folders"` // absolute paths of archives, the one used last at the end
+}
+
+// checkFolder refuses to begin an archive in a folder that had one, or that something should
+// be mounted on.
+func checkFolder(stateDir, folder string, newArchive bool) error {
+	if newArchive || holdsArchive(folder) {
+		return nil
+	}
+	path, err := filepath.Abs(folder)
+	if err != nil {
+		return misuse("check --dest", "read --dest: %v", err)
+	}
+	const try = "mount it, or give --new-archive to begin a new archive"
+	// A folder that is not there at all was removed: what a mount leaves behind is empty.
+	if _, err := os.Stat(path); err == nil && slices.Contains(loadFolders(stateDir), path) {
+		return misuse(try, "--dest held an archive before and holds none now")
+	}
+	if isUnmounted(path, readMountTable()) {
+		return misuse(try, "--dest is on a mount point of /etc/fstab and nothing is mounted there")
+	}
+	return nil
+}
+
+// holdsArchive reports whether there is an archive in a folder, or the beginning of one.
+func holdsArchive(folder string) bool {
+	for _, name := range []string{"archive.json", "lock"} {
+		if _, err := os.Lstat(filepath.Join(folder, "manifest", name)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// rememberFolder notes that a folder holds an archive.
+func rememberFolder(stateDir, folder string, logger *slog.Logger) {
+	path, err := filepath.Abs(folder)
+	if err != nil {
+		return
+	}
+	known := loadFolders(stateDir)
+	if len(known) > 0 && known[len(known)-1] == path {
+		return
+	}
+	known = append(slices.DeleteFunc(known, func(other string) bool { return other == path }), path)
+	known = known[max(0, len(known)-maxFolders):]
+	data, err := json.MarshalIndent(foldersDocument{V: 1, Folders: known}, "", "  ")
+	if err == nil {
+		err = replaceFile(filepath.Join(stateDir, foldersFile), append(data, '\n'))
+	}
+	if err != nil {
+		logger.Warn("the folder of this archive is not remembered", "err", err)
+	}
+}
+
+// loadFolders returns the folders that hold an archive. A file that is missing or damaged
+// means that nothing is known.
+func loadFolders(stateDir string) []string {
+	data, err := readSmallFile(filepath.Join(stateDir, foldersFile), maxFoldersBytes)
+	if err != nil {
+		return nil
+	}
+	var document foldersDocument
+	if json.Unmarshal(data, &document) != nil || document.V != 1 {
+		return nil
+	}
+	return document.Folders
+}
+
+// readMountTable returns the mount points that the system is set up with, where it says so.
+func readMountTable() []string {
+	text, err := os.ReadFile("/etc/fstab")
+	if err != nil {
+		return nil
+	}
+	var points []string
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 || strings.HasPrefix(fields[0], "#") || !filepath.IsAbs(fields[1]) {
+			continue
+		}
+		points = append(points, strings.ReplaceAll(fields[1], `\040`, " "))
+	}
+	return points
+}
+
+// isUnmounted reports whether a path lies on one of the mount points, and nothing is mounted
+// there.
+func isUnmounted(path string, points []string) bool {
+	for _, point := range points {
+		if point == "/" || path != point && !strings.HasPrefix(path, point+"/") {
+			continue
+		}
+		mounted, err := isMounted(point)
+		if err == nil && !mounted || errors.Is(err, fs.ErrNotExist) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,33 @@
+//go:build unix
+
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// openFileLimit returns how many files the program may have open.
+func openFileLimit() uint64 {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return noFileLimit
+	}
+	return uint64(limit.Cur)
+}
+
+// isMounted reports whether a folder is where another file system begins.
+func isMounted(folder string) (bool, error) {
+	info, err := os.Stat(folder)
+	if err != nil {
+		return false, err
+	}
+	above, err := os.Stat(filepath.Dir(folder))
+	if err != nil {
+		return false, err
+	}
+	here, ok := info.Sys().(*syscall.Stat_t)
+	there, known := above.Sys().(*syscall.Stat_t)
+	return !ok || !known || here.Dev != there.Dev, nil
+}
