@@ -147,6 +147,31 @@ func (s *Server) RevealHeldBack() {
 	}
 }
 
+// SetCallListed takes a call out of all listings, as one that is not there yet or was
+// deleted, or puts it back. RevealHeldBack puts back none of them.
+func (s *Server) SetCallListed(callID string, listed bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.calls {
+		if s.callID(int32(i)) != callID {
+			continue
+		}
+		c := &s.calls[i]
+		switch {
+		case c.has(callHidden):
+			return fmt.Errorf("set call listed: %q is held back", callID)
+		case listed && c.has(callUnlisted):
+			c.flags &^= callUnlisted
+			s.place(int32(i))
+		case !listed && !c.has(callUnlisted):
+			s.displace(int32(i))
+			c.flags |= callUnlisted
+		}
+		return nil
+	}
+	return fmt.Errorf("set call listed: no call %q", callID)
+}
+
 // MoveCall moves a call to the same wall-clock time of the next day, once, as
 // Listing.Moved does while a client pages. Its recordings keep their ids and names.
 func (s *Server) MoveCall(callID string) error {
@@ -156,8 +181,8 @@ func (s *Server) MoveCall(callID string) error {
 		if s.callID(int32(i)) != callID {
 			continue
 		}
-		if s.calls[i].flags&(callMoved|callHidden|callStray) != 0 {
-			return fmt.Errorf("move call: %q has moved, is held back or a stray", callID)
+		if s.calls[i].flags&(callMoved|callHidden|callStray|callUnlisted) != 0 {
+			return fmt.Errorf("move call: %q has moved, is held back, not listed or a stray", callID)
 		}
 		s.move(int32(i))
 		return nil
@@ -178,6 +203,9 @@ func (s *Server) ClearListingFaults() {
 	for i := range s.calls {
 		c := &s.calls[i]
 		c.flags &^= callMoving
+		if c.has(callUnlisted) {
+			continue
+		}
 		if c.has(callHidden) {
 			s.reveal(int32(i))
 		}

@@ -66,6 +66,42 @@ func TestMoveCall(t *testing.T) {
 	}
 }
 
+func TestSetCallListed(t *testing.T) {
+	server := start(t, convosotest.Config{Listing: convosotest.Listing{HeldBack: 2, Moved: 2}})
+	day := []string{"start_time", "2025-05-01", "end_time", "2025-05-01", "limit", "200"}
+	var hidden string
+	var ids []string
+	for call := range server.Calls() {
+		if call.Hidden {
+			hidden = call.ID
+		} else if len(ids) < 5 {
+			ids = append(ids, call.ID)
+		}
+	}
+	set := func(listed bool) {
+		for range 2 { // the second time changes nothing
+			for _, id := range ids {
+				if err := server.SetCallListed(id, listed); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	for name, id := range map[string]string{"held back": hidden, "unknown": "1"} {
+		if err := server.SetCallListed(id, false); err == nil {
+			t.Errorf("a call that is %s was taken out", name)
+		}
+	}
+	set(false)
+	mustBe(t, "calls without those taken out", ask(t, server, day...).total(t), 93)
+	mustBe(t, "held back or taken out in truth", len(trueIDs(server, func(c convosotest.Call) bool { return c.Hidden })), 7)
+	server.RevealHeldBack()
+	server.ClearListingFaults()
+	mustBe(t, "calls after the others were revealed", distinct(listAll(t, server, 30, day[:4]...)), 95)
+	set(true)
+	mustBe(t, "calls with all put back", distinct(listAll(t, server, 30, day[:4]...)), 100)
+}
+
 func TestSetClockSkew(t *testing.T) {
 	now := time.Date(2025, 5, 10, 12, 0, 0, 0, time.UTC)
 	server := start(t, convosotest.Config{ClockSkew: time.Minute, Now: func() time.Time { return now }})

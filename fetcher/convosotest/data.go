@@ -28,6 +28,7 @@ const (
 	callStray                             // listed on the day after its call_date
 	callWithoutID                         // row without id
 	callWithoutDate                       // row whose date cannot be read
+	callUnlisted                          // taken out of listings: not in the order
 )
 
 func (c *call) has(flag callFlags) bool { return c.flags&flag != 0 }

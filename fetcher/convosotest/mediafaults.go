@@ -143,12 +143,18 @@ func (s *Server) breakOff(w http.ResponseWriter, r *http.Request, j int32, fault
 
 // deliverBadWAV sends a WAV file half as long as its header says.
 func (s *Server) deliverBadWAV(w http.ResponseWriter, j int32) {
-	whole := newAudio(KindWAV, s.recordings[j].audio.seed, max(4*frameSize, s.recordings[j].audio.size()))
-	size := whole.size() / 2
-	w.Header().Set("Content-Type", whole.contentType())
+	body, size := badWAV(s.recordings[j].audio)
+	w.Header().Set("Content-Type", "audio/wav")
 	w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
 	w.WriteHeader(http.StatusOK)
-	_ = sendBytes(w, io.LimitReader(newBody(whole), size)) // the client may have gone
+	_ = sendBytes(w, body) // the client may have gone
+}
+
+// badWAV returns what FaultBadWAV sends in place of a recording.
+func badWAV(a audio) (io.Reader, int64) {
+	whole := newAudio(KindWAV, a.seed, max(4*frameSize, a.size()))
+	size := whole.size() / 2
+	return io.LimitReader(newBody(whole), size), size
 }
 
 // deliverGzip sends the recording compressed, whether the client asked for it or not.

@@ -148,7 +148,7 @@ func (s *Server) disturb(q query) {
 		if c.has(callHidden) {
 			s.reveal(int32(i))
 		}
-		if c.has(callMoving) {
+		if c.has(callMoving) && !c.has(callUnlisted) {
 			s.move(int32(i))
 		}
 	}

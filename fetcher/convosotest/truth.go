@@ -14,7 +14,7 @@ type Call struct {
 	CallDate   string // wall clock as in the row; "" where the row has none that can be read
 	ListedDay  string // the day in whose listing it stands; another than Day for stray calls
 	Instant    int64  // Unix seconds
-	Hidden     bool   // held back: in no listing yet
+	Hidden     bool   // held back, or taken out by SetCallListed: in no listing
 	InProgress bool   // its row has no call_length
 
 	LeadID, ListID, CampaignID, QueueID, UserID string
@@ -97,7 +97,7 @@ func (s *Server) callTruth(i int32) Call {
 	code, _ := s.status(i)
 	truth := Call{
 		ID: s.callID(i), Day: s.dayOf(c.at), CallDate: s.callDate(i), ListedDay: s.dayOf(c.at), Instant: c.at,
-		Hidden: c.has(callHidden), InProgress: s.inProgress(i, s.config.Now().Unix()),
+		Hidden: c.flags&(callHidden|callUnlisted) != 0, InProgress: s.inProgress(i, s.config.Now().Unix()),
 		LeadID: s.leadID(i), ListID: s.listID(i), CampaignID: s.campaignID(i), QueueID: s.queueID(i), UserID: s.userID(i),
 		PhoneNumber: s.phone(i), NumberDialed: s.numberDialed(i), FirstName: s.firstName(i), LastName: s.lastName(i),
 		Status: code, CallType: s.callType(i), CalledCount: s.calledCount(i),
@@ -144,6 +144,12 @@ func (s *Server) recordingTruth(j int32) Recording {
 
 // Body returns a reader of the recording's bytes.
 func (r Recording) Body() io.Reader { return newBody(r.server.recordings[r.number].audio) }
+
+// BadWAV returns a reader of what FaultBadWAV sends in place of them.
+func (r Recording) BadWAV() io.Reader {
+	body, _ := badWAV(r.server.recordings[r.number].audio)
+	return body
+}
 
 // SHA256 returns the SHA-256 of the recording's bytes in hex. It reads the body
 // when it is asked for the first time.

@@ -37,7 +37,7 @@ func TestRefusedInput(t *testing.T) {
 		"start after end":       {[]string{"--start-time", daysAgo(5), "--end-time", daysAgo(6)}, nil, 2, "--end-time"},
 		"destination is a file": {append(span, "--dest", notAFolder), nil, -12, "--dest"},
 		"no token":              {span, []string{"CONVOSO_AUTH_TOKEN="}, 2, "CONVOSO_AUTH_TOKEN"},
-		"wrong token":           {span, []string{"CONVOSO_AUTH_TOKEN=wrong"}, 1, "CONVOSO_AUTH_TOKEN"},
+		"wrong token":           {span, []string{"CONVOSO_AUTH_TOKEN=wrong"}, 2, "CONVOSO_AUTH_TOKEN"},
 		"unknown zone":          {append(span, "--time-zone", "Mars/Olympus"), nil, 2, "Mars/Olympus"},
 		"broken template":       {append(span, "--path-template", "{{.filename"), nil, 2, "--path-template"},
 		"unknown field":         {append(span, "--path-template", "{{.filenam}}"), nil, 2, "filenam"},
@@ -71,11 +71,11 @@ func TestRefusedInput(t *testing.T) {
 	}
 }
 
-// errorLines returns what was printed for a person: all but the log.
+// errorLines returns the lines of the log that tell of an error, and what is no log.
 func errorLines(stderr string) string {
 	var b strings.Builder
 	for line := range strings.Lines(stderr) {
-		if !strings.HasPrefix(line, "{") {
+		if !strings.HasPrefix(line, "{") || strings.Contains(line, `"level":"ERROR"`) {
 			b.WriteString(line)
 		}
 	}

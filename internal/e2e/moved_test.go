@@ -3,6 +3,7 @@ package e2e
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"convoso-archiver/fetcher/convosotest"
 	"convoso-archiver/manifest"
@@ -55,16 +56,16 @@ func TestRowsMoveBetweenRuns(t *testing.T) {
 		waits   bool     // the recording could not be had before
 		code    int      // of the run before it moves
 		then    []string // further flags afterwards
-		codes   []int    // of the run afterwards
+		after   int      // code of the run afterwards
 	}{
-		"nothing was listed":         {codes: []int{0}},
-		"its day was closed":         {first: []string{daysAgo(7)}, codes: []int{0}},
-		"its day was open":           {first: []string{daysAgo(7)}, listing: convosotest.Listing{TotalError: 1}, code: 3, codes: []int{0}},
-		"its day was open, it waits": {first: []string{daysAgo(7)}, waits: true, code: 3, codes: []int{0, 3}},
-		"both days were closed":      {first: []string{daysAgo(7), daysAgo(6)}, codes: []int{0}},
+		"nothing was listed":         {},
+		"its day was closed":         {first: []string{daysAgo(7)}},
+		"its day was open":           {first: []string{daysAgo(7)}, listing: convosotest.Listing{TotalError: 1}, code: 3},
+		"its day was open, it waits": {first: []string{daysAgo(7)}, waits: true, code: 3, after: 3},
+		"both days were closed":      {first: []string{daysAgo(7), daysAgo(6)}},
 		// What was whole when it was closed is not looked at again unless asked for.
-		"the next day was closed":    {first: []string{daysAgo(6)}, then: []string{"--relist"}, codes: []int{0}},
-		"both are listed once again": {first: []string{daysAgo(7), daysAgo(6)}, then: []string{"--relist"}, codes: []int{0}},
+		"the next day was closed":    {first: []string{daysAgo(6)}, then: []string{"--relist"}},
+		"both are listed once again": {first: []string{daysAgo(7), daysAgo(6)}, then: []string{"--relist"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -86,9 +87,7 @@ func TestRowsMoveBetweenRuns(t *testing.T) {
 			source.ClearFaults()
 			source.ClearListingFaults()
 			r := a.run(append([]string{"--start-time", daysAgo(7), "--end-time", daysAgo(6)}, test.then...)...)
-			if !slices.Contains(test.codes, r.code) {
-				t.Errorf("exit code %d: %s", r.code, tail(r.stderr))
-			}
+			r.want(t, test.after)
 			c := a.checkFiles(nil)
 			if len(c.closed) != 2 {
 				t.Errorf("%d days closed", len(c.closed))
@@ -97,8 +96,8 @@ func TestRowsMoveBetweenRuns(t *testing.T) {
 			if old != manifest.Archived && now != manifest.Archived {
 				t.Errorf("on its old day it is %q, on the new one %q", old, now)
 			}
-			if r.code == 3 && old != manifest.Lost {
-				t.Errorf("exit code 3, and on its old day it is %q", old)
+			if line := c.states[ref+" "+daysAgo(7)]; test.waits && (!line.Final || line.Reason != "listed under another day") {
+				t.Errorf("on its old day it is %+v", line)
 			}
 			source.ResetStats()
 			a.run("--start-time", daysAgo(7), "--end-time", daysAgo(6)).want(t, 0)
@@ -109,7 +108,7 @@ func TestRowsMoveBetweenRuns(t *testing.T) {
 	}
 }
 
-// TestRowsAppearLater holds rows back until after the first run. A day that had not
+// TestRowsAppearLater lists some rows only after the first run. A day that had not
 // settled gets them from the next run, one that was closed when it was whole from
 // the next run that is told to list it again.
 func TestRowsAppearLater(t *testing.T) {
@@ -124,10 +123,15 @@ func TestRowsAppearLater(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			source := simulate(t, convosotest.Config{
-				Seed: 74, FirstDay: daysAgo(7), CallsPerDay: 40, RecordedShare: 1, MedianSize: 2_000,
-				Listing: convosotest.Listing{HeldBack: 5},
-			})
+			source := simulate(t, convosotest.Config{Seed: 74, FirstDay: daysAgo(7), CallsPerDay: 40, RecordedShare: 1, MedianSize: 2_000})
+			setListed := func(listed bool) {
+				for _, id := range callIDs(source, daysAgo(7))[10:15] {
+					if err := source.SetCallListed(id, listed); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			setListed(false)
 			a := onDisk(t, source, "--start-time", daysAgo(7), "--end-time", daysAgo(7))
 			a.run("--settle", test.settle).want(t, 0)
 			stored := a.checkStored()
@@ -135,7 +139,7 @@ func TestRowsAppearLater(t *testing.T) {
 				t.Errorf("%d archived, %d days closed", len(stored.archived), len(stored.closed))
 			}
 			a.checkReport(daysAgo(7), daysAgo(7))
-			source.ClearListingFaults()
+			setListed(true)
 			source.ResetStats()
 			a.run(test.flags...).want(t, 0)
 			if fetched := len(source.Stats().Recordings); fetched != 5 {
@@ -145,6 +149,78 @@ func TestRowsAppearLater(t *testing.T) {
 			if closed := a.checkReport(daysAgo(7), daysAgo(7)); closed != 1 {
 				t.Error("the day stays open")
 			}
+		})
+	}
+}
+
+// callIDs returns the ids of a day's calls, in the order of time.
+func callIDs(source *convosotest.Server, day string) (ids []string) {
+	for call := range source.Calls() {
+		if call.Day == day {
+			ids = append(ids, call.ID)
+		}
+	}
+	return ids
+}
+
+// TestCallsDisappear deletes calls at the vendor after they were archived, or while their
+// recordings wait, on a day that is listed again. One short listing closes nothing and writes
+// nothing off, two a day apart settle it, and more than a few need three in a week.
+func TestCallsDisappear(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		gone  int             // calls with one recording each, of 40
+		waits bool            // their recordings could not be had before
+		ages  []time.Duration // before each further run
+		open  bool            // the last of them does not close the day
+	}{
+		"archived":                {gone: 2, ages: []time.Duration{0, 25 * time.Hour}},
+		"waiting":                 {gone: 2, waits: true, ages: []time.Duration{0, 25 * time.Hour}},
+		"listings within the day": {gone: 2, ages: []time.Duration{0, 11 * time.Hour, 11 * time.Hour}, open: true},
+		"many":                    {gone: 10, ages: []time.Duration{0, 4 * day, 4 * day}},
+		"many, within six days":   {gone: 10, ages: []time.Duration{0, 3 * day, 3 * day}, open: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			source := simulate(t, convosotest.Config{Seed: 75, FirstDay: daysAgo(20), Days: 2, CallsPerDay: 40, RecordedShare: 1, MedianSize: 2_000})
+			ids := callIDs(source, daysAgo(20))[5 : 5+test.gone]
+			waiting := map[string]bool{}
+			for r := range source.Recordings() {
+				if !test.waits || !slices.Contains(ids, r.CallID) {
+					continue
+				}
+				waiting[r.Ref] = true
+				if err := source.SetFault(r.Ref, convosotest.FaultServer, 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			a := onDisk(t, source, "--start-time", daysAgo(20), "--end-time", daysAgo(20))
+			a.run("--settle", "600h").want(t, 0) // it stays open
+			for _, id := range ids {
+				if err := source.SetCallListed(id, false); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i, age := range test.ages {
+				if age > 0 {
+					a.age(age)
+				}
+				closes := i == len(test.ages)-1 && !test.open
+				code, lost := 3, 0
+				if closes && !test.waits {
+					code = 0
+				}
+				if closes {
+					lost = len(waiting)
+				}
+				if r := a.run().want(t, code); r.summary.Lost != lost {
+					t.Errorf("run %d: %d lost, want %d", i, r.summary.Lost, lost)
+				}
+				if c := a.checkStored(); (len(c.closed) == 1) != closes || closes && c.closed[daysAgo(20)].Unlisted != test.gone {
+					t.Errorf("run %d: closed %+v", i, c.closed)
+				}
+			}
+			a.checkFiles(func(r convosotest.Recording) bool { return r.Day == daysAgo(20) && !waiting[r.Ref] })
 		})
 	}
 }

@@ -99,7 +99,7 @@ func onS3(t *testing.T, source *convosotest.Server, withTLS bool, flags ...strin
 	front.Config.ErrorLog = log.New(io.Discard, "", 0)
 	b.archive = &archive{
 		t: t, server: source, dest: "s3://" + b.server.Bucket + "/pre fix", state: filepath.Join(t.TempDir(), "state"),
-		env: b.server.Env(),
+		folder: filepath.Join(b.server.Dir, b.server.Bucket, "pre fix"), env: b.server.Env(),
 	}
 	if withTLS {
 		front.StartTLS()
@@ -129,11 +129,9 @@ func writeCertificate(t *testing.T, certificate *x509.Certificate) string {
 func (b *bucket) check(wanted func(convosotest.Recording) bool) contents {
 	t := b.t
 	t.Helper()
-	b.archive.server.Stats()
 	c := b.readBucket()
-	onDisk := &archive{t: t, server: b.archive.server, dest: filepath.Join(b.server.Dir, b.server.Bucket, "pre fix")}
-	files := onDisk.files()
-	truth := truthOf(b.archive.server, wanted)
+	files := b.files()
+	truth := truthOf(t, b.archive.server, wanted)
 	for key, line := range c.archived {
 		if files[key] != line.SHA256 {
 			t.Errorf("recording %s: the object's hash is %q, the line's %q", line.RecordingID, files[key], line.SHA256)
@@ -153,19 +151,26 @@ func (b *bucket) check(wanted func(convosotest.Recording) bool) contents {
 	return c
 }
 
-// readBucket reads the manifest through the program's own S3 client.
+// store opens the bucket with the program's own S3 client.
+func (b *bucket) store() *store.S3 {
+	b.t.Helper()
+	s, err := store.OpenS3(b.t.Context(), store.S3Options{
+		Bucket: b.server.Bucket, Prefix: "pre fix", Endpoint: b.server.Endpoint, Region: s3test.Region, PathStyle: true,
+		TempDir: b.t.TempDir(), Workers: 4, RootCAs: b.server.CAs,
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return s
+}
+
+// readBucket reads the manifest.
 func (b *bucket) readBucket() contents {
 	t := b.t
 	t.Helper()
-	objects, err := store.OpenS3(t.Context(), store.S3Options{
-		Bucket: b.server.Bucket, Prefix: "pre fix", Endpoint: b.server.Endpoint, Region: s3test.Region, PathStyle: true,
-		TempDir: t.TempDir(), Workers: 4, RootCAs: b.server.CAs,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	objects := b.store()
 	defer objects.Close()
-	ledger, err := manifest.OpenObjects(t.Context(), objects, manifest.Options{ReadOnly: true})
+	ledger, err := manifest.OpenBucket(objects, manifest.Options{ReadOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,8 +207,8 @@ func TestArchiveToS3(t *testing.T) {
 	for name, withTLS := range map[string]bool{"http": false, "https": true} {
 		t.Run(name, func(t *testing.T) {
 			source := simulate(t, convosotest.Config{
-				Seed: 30, FirstDay: daysAgo(10), Days: 4, CallsPerDay: 667, RecordedShare: 0.9, SeveralShare: 0.2,
-				MedianSize: 8_000, Oddities: convosotest.AllBenign(),
+				Seed: 30, FirstDay: daysAgo(10), Days: 4, CallsPerDay: 150, RecordedShare: 0.9, SeveralShare: 0.2,
+				MedianSize: 4_000, Oddities: convosotest.AllBenign(),
 			})
 			b := onS3(t, source, withTLS)
 			three := []string{"--start-time", daysAgo(10), "--end-time", daysAgo(8)}

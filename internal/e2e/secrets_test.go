@@ -11,11 +11,12 @@ import (
 // token or a link at hand; each run looks through all that was printed and written.
 func TestSecretsInFailures(t *testing.T) {
 	t.Parallel()
+	span := []string{"--start-time", daysAgo(5), "--end-time", daysAgo(5), "--retry-for", "2s"}
 	config := convosotest.Config{Seed: 40, FirstDay: daysAgo(5), CallsPerDay: 20, RecordedShare: 1, MedianSize: 4_000}
 	t.Run("refused token", func(t *testing.T) {
 		source := simulate(t, config)
 		source.SetTokenValid(false)
-		r := onDisk(t, source, "--start-time", daysAgo(5), "--end-time", daysAgo(5)).run().want(t, 1)
+		r := onDisk(t, source, span...).run().want(t, 2)
 		if !strings.Contains(r.stderr, "5001") || !strings.Contains(r.stderr, "Auth token is invalid") {
 			t.Errorf("stderr: %s", r.stderr)
 		}
@@ -23,16 +24,16 @@ func TestSecretsInFailures(t *testing.T) {
 	t.Run("the API repeats the request", func(t *testing.T) {
 		source := simulate(t, config)
 		source.FailAPI(convosotest.APIEcho, 0)
-		onDisk(t, source, "--start-time", daysAgo(5), "--end-time", daysAgo(5), "--phone-number", "5550canary99").run().want(t, 1)
+		onDisk(t, source, append(span, "--phone-number", "5550canary99")...).run().want(t, 1)
 	})
 	t.Run("the API redirects", func(t *testing.T) {
 		source := simulate(t, config)
 		source.FailAPI(convosotest.APIRedirect, 0)
-		onDisk(t, source, "--start-time", daysAgo(5), "--end-time", daysAgo(5)).run().want(t, 1)
+		onDisk(t, source, span...).run().want(t, 1)
 	})
 	t.Run("dead API host", func(t *testing.T) {
 		source := simulate(t, config)
-		a := onDisk(t, source, "--start-time", daysAgo(5), "--end-time", daysAgo(5))
+		a := onDisk(t, source, span...)
 		_ = source.Close()
 		r := a.run().want(t, 1)
 		if !strings.Contains(r.stderr, "refused") {
@@ -42,11 +43,11 @@ func TestSecretsInFailures(t *testing.T) {
 	t.Run("dead media host", func(t *testing.T) {
 		source := simulate(t, config)
 		source.SetMediaDown(convosotest.FaultResetEarly)
-		onDisk(t, source, "--start-time", daysAgo(5), "--end-time", daysAgo(5), "--workers", "20").run().want(t, 3)
+		onDisk(t, source, append(span, "--workers", "20")...).run().want(t, 3)
 	})
 	t.Run("host that is not allowed", func(t *testing.T) {
 		source := simulate(t, config)
-		a := onDisk(t, source, "--start-time", daysAgo(5), "--end-time", daysAgo(5))
+		a := onDisk(t, source, span...)
 		cmd := a.command(t.Context(), "--allow-host", "*.convoso.com")
 		for i, arg := range cmd.Args {
 			if arg == source.MediaURL() {

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"convoso-archiver/fetcher/convosotest"
+	"convoso-archiver/manifest"
 )
 
 // tortureRounds is how many archives are built by runs that are killed: few in the
@@ -48,7 +48,7 @@ func tortured(t *testing.T, random *rand.Rand) *convosotest.Server {
 	oddities := convosotest.AllBenign()
 	oddities.LiveCalls = 0
 	return simulate(t, convosotest.Config{
-		Seed: random.Uint64(), FirstDay: daysAgo(6), Days: 2, CallsPerDay: 45, RecordedShare: 1, SeveralShare: 0.2, MedianSize: 20_000,
+		Seed: random.Uint64(), FirstDay: daysAgo(6), Days: 2, CallsPerDay: 45, RecordedShare: 1, SeveralShare: 0.2, MedianSize: 8_000,
 		Oddities: oddities, MediaLatency: time.Duration(random.IntN(8)) * time.Millisecond,
 		MediaFaults: map[convosotest.Fault]int{convosotest.FaultShort: 2, convosotest.FaultReset: 2},
 		FaultTimes:  map[convosotest.Fault]int{convosotest.FaultShort: 1, convosotest.FaultReset: 1},
@@ -56,19 +56,25 @@ func tortured(t *testing.T, random *rand.Rand) *convosotest.Server {
 }
 
 // killUntilDone runs the program again and again and kills it at a random moment,
-// later and later, until a run ends by itself. It returns how many were killed.
-func (a *archive) killUntilDone(random *rand.Rand, after func()) (killed int) {
+// later and later, until a run ends by itself. After each kill no closed day may lack
+// anything and no file may be torn, and what had its line by then costs no request again.
+// With forget each run begins with an empty state folder. It returns how many were killed.
+func (a *archive) killUntilDone(random *rand.Rand, read func() contents, forget bool) (killed int) {
 	t := a.t
 	t.Helper()
-	span := 60 * time.Millisecond
-	for {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	span := 100 * time.Millisecond
+	for noted := (contents{}); ; {
+		a.server.ResetStats()
 		delay := time.Duration(random.Int64N(int64(span)))
-		r := a.finish(a.command(ctx, "--start-time", daysAgo(6), "--end-time", daysAgo(5), "--workers", "6", "--grace", "1s"), func(p *os.Process) {
+		r := a.finish(a.command(t.Context(), "--start-time", daysAgo(6), "--end-time", daysAgo(5), "--workers", "6", "--grace", "1s"), func(p *os.Process) {
 			timer := time.AfterFunc(delay, func() { _ = p.Kill() })
-			context.AfterFunc(ctx, func() { timer.Stop() })
+			t.Cleanup(func() { timer.Stop() })
 		})
-		cancel()
+		for ref := range a.server.Stats().Recordings {
+			if noted.outcome(ref).Outcome == manifest.Archived {
+				t.Errorf("recording %s had its line and is asked for again", ref)
+			}
+		}
 		if r.code == 0 {
 			return killed
 		}
@@ -76,27 +82,48 @@ func (a *archive) killUntilDone(random *rand.Rand, after func()) (killed int) {
 			t.Fatalf("exit code %d after %v: %s", r.code, delay, tail(r.stderr))
 		}
 		killed++
-		after()
-		span += span / 4
+		if _, err := os.Stat(filepath.Join(a.folder, "manifest")); err == nil {
+			noted = read()
+			a.checkSound(noted)
+			a.checkClosedDays(noted)
+		}
+		if forget {
+			if err := os.RemoveAll(a.state); err != nil {
+				t.Fatal(err)
+			}
+		}
+		span += span / 3
 	}
 }
 
-// TestTortureDisk kills runs into one folder until everything is archived. After
-// each kill no closed day may lack anything, and in the end every file and every
-// line must be right.
+// TestTortureDisk kills runs into one folder until everything is archived, in turn with the
+// state folder kept and thrown away. In the end every file and every line must be right.
 func TestTortureDisk(t *testing.T) {
 	t.Parallel()
-	kills, rounds := 0, tortureRounds(t, 20)
-	torture(t, rounds, 0, func(t *testing.T, random *rand.Rand, _ int) {
+	kills, rounds := 0, tortureRounds(t, 4)
+	torture(t, rounds, 0, func(t *testing.T, random *rand.Rand, number int) {
 		a := onDisk(t, tortured(t, random))
-		kills += a.killUntilDone(random, func() {
-			if _, err := os.Stat(filepath.Join(a.dest, "manifest")); err == nil {
-				a.checkClosedDays(a.read())
-			}
-		})
+		kills += a.killUntilDone(random, a.read, number%2 == 1)
 		if c := a.checkFiles(nil); len(c.closed) != 2 {
 			t.Errorf("%d days closed", len(c.closed))
 		}
+		a.verify().want(t, 0)
+	})
+	t.Logf("%d rounds, %d kills", rounds, kills)
+}
+
+// TestTortureS3 does the same into a bucket. What a killed run had stored and not noted is
+// downloaded again, and found to be stored already.
+func TestTortureS3(t *testing.T) {
+	t.Parallel()
+	kills, rounds := 0, tortureRounds(t, 4)
+	torture(t, rounds, 1, func(t *testing.T, random *rand.Rand, number int) {
+		b := onS3(t, tortured(t, random), false)
+		kills += b.killUntilDone(random, b.readBucket, number%2 == 1)
+		if c := b.check(nil); len(c.closed) != 2 {
+			t.Errorf("%d days closed", len(c.closed))
+		}
+		b.verify().want(t, 0)
 	})
 	t.Logf("%d rounds, %d kills", rounds, kills)
 }
@@ -127,24 +154,4 @@ func (a *archive) checkClosedDays(c contents) {
 			a.t.Errorf("%s is closed with %v of %d recordings", day, line.ByOutcome, perDay[day])
 		}
 	}
-}
-
-// TestTortureS3 does the same into a bucket, in turn with the state folder kept and
-// thrown away.
-func TestTortureS3(t *testing.T) {
-	t.Parallel()
-	kills, rounds := 0, tortureRounds(t, 20)
-	torture(t, rounds, 1, func(t *testing.T, random *rand.Rand, number int) {
-		b := onS3(t, tortured(t, random), false)
-		kills += b.killUntilDone(random, func() {
-			b.checkClosedDays(b.readBucket())
-			if number%2 == 1 {
-				_ = os.RemoveAll(b.state)
-			}
-		})
-		if c := b.check(nil); len(c.closed) != 2 {
-			t.Errorf("%d days closed", len(c.closed))
-		}
-	})
-	t.Logf("%d rounds, %d kills", rounds, kills)
 }

@@ -85,8 +85,8 @@ func TestVerifyS3(t *testing.T) {
 	b.verify("--quick").want(t, 0, verify.Unknown)
 
 	b.spoilSegment()
-	b.verify("--quick").want(t, 4, verify.BadLine, verify.Unknown)
-	repaired := b.verify("--repair", "--quick").want(t, 4, verify.BadLine, verify.Unknown)
+	b.verify("--quick").want(t, 4, verify.BadLine, verify.ChangedSegment, verify.Unknown)
+	repaired := b.verify("--repair", "--quick").want(t, 4, verify.BadLine, verify.ChangedSegment, verify.Unknown)
 	if len(repaired.found.KeptAside) != 1 {
 		t.Errorf("kept aside %q", repaired.found.KeptAside)
 	}

@@ -71,8 +71,20 @@ func threeDays(t *testing.T, seed uint64) *convosotest.Server {
 	})
 }
 
-// dayFile is the manifest of the second day.
-func (a *archive) dayFile() string { return filepath.Join(a.dest, "manifest", daysAgo(9)+".jsonl") }
+// dayFile is the first segment of the second day.
+func (a *archive) dayFile() string {
+	a.t.Helper()
+	names, err := filepath.Glob(filepath.Join(a.dest, "manifest", daysAgo(9), "*.jsonl"))
+	if err != nil || len(names) == 0 {
+		a.t.Fatalf("%d segments, %v", len(names), err)
+	}
+	return names[0]
+}
+
+// closedFile holds the day lines of the second day.
+func (a *archive) closedFile() string {
+	return filepath.Join(a.dest, "manifest", daysAgo(9), "closed.json")
+}
 
 // edit changes a file.
 func edit(t *testing.T, name string, change func([]byte) []byte) {
@@ -204,53 +216,91 @@ func TestVerifyAndRepair(t *testing.T) {
 					return strings.Replace(line, fmt.Sprintf(`"size":%d`, one.Size), fmt.Sprintf(`"size":%d`, one.Size+1), 1)
 				})
 			},
-			[]verify.Kind{verify.WrongDayLine, verify.WrongSize}, []verify.Kind{verify.WrongDayLine, verify.WrongSize}, nil,
+			[]verify.Kind{verify.ChangedSegment, verify.WrongSize}, []verify.Kind{verify.ChangedSegment, verify.WrongSize}, nil,
 		},
 		"a line cut in half": {
 			func(t *testing.T, a *archive, one, _ manifest.Recording) {
 				editLine(t, a.dayFile(), one, func(line string) string { return line[:len(line)/2] })
 			},
 			// The half of a line swallows the line behind it, so that two files are of no line.
-			[]verify.Kind{verify.BadLine, verify.Unknown}, []verify.Kind{verify.BadLine, verify.Unknown}, nil,
+			[]verify.Kind{verify.BadLine, verify.ChangedSegment, verify.Unknown},
+			[]verify.Kind{verify.BadLine, verify.ChangedSegment, verify.Unknown}, nil,
 		},
 		"a line overwritten": {
 			func(t *testing.T, a *archive, one, _ manifest.Recording) {
 				editLine(t, a.dayFile(), one, func(line string) string { return strings.Repeat("\x00", len(line)-1) + "\n" })
 			},
-			[]verify.Kind{verify.BadLine, verify.Unknown}, []verify.Kind{verify.BadLine, verify.Unknown}, nil,
+			[]verify.Kind{verify.BadLine, verify.ChangedSegment, verify.Unknown},
+			[]verify.Kind{verify.BadLine, verify.ChangedSegment, verify.Unknown}, nil,
 		},
 		"a line taken out": {
 			func(t *testing.T, a *archive, one, _ manifest.Recording) {
 				editLine(t, a.dayFile(), one, func(string) string { return "" })
 			},
-			[]verify.Kind{verify.WrongDayLine, verify.Unknown}, []verify.Kind{verify.WrongDayLine, verify.Unknown}, nil,
+			[]verify.Kind{verify.ChangedSegment, verify.Unknown}, []verify.Kind{verify.ChangedSegment, verify.Unknown}, nil,
 		},
 		"the last line cut in half": {
 			func(t *testing.T, a *archive, _, _ manifest.Recording) {
 				edit(t, a.dayFile(), func(data []byte) []byte { return data[:len(data)-100] })
 			},
-			[]verify.Kind{verify.TornLine}, []verify.Kind{verify.TornLine}, nil,
+			[]verify.Kind{verify.BadLine, verify.ChangedSegment}, []verify.Kind{verify.BadLine, verify.ChangedSegment}, nil,
 		},
-		"a day line's count edited": {
+		"a day line's counts edited": {
 			func(t *testing.T, a *archive, _, _ manifest.Recording) {
-				edit(t, a.dayFile(), func(data []byte) []byte {
+				edit(t, a.closedFile(), func(data []byte) []byte {
+					return bytes.Replace(data, []byte(`"bytes":`), []byte(`"bytes":1`), 1)
+				})
+			},
+			[]verify.Kind{verify.WrongDayLine}, []verify.Kind{verify.WrongDayLine}, nil,
+		},
+		"a day line that contradicts itself": {
+			func(t *testing.T, a *archive, _, _ manifest.Recording) {
+				edit(t, a.closedFile(), func(data []byte) []byte {
 					return bytes.Replace(data, []byte(`"by_outcome":{"archived":`), []byte(`"by_outcome":{"archived":1`), 1)
 				})
 			},
 			[]verify.Kind{verify.WrongDayLine}, []verify.Kind{verify.WrongDayLine}, nil,
 		},
+		"a segment deleted": {
+			func(t *testing.T, a *archive, _, _ manifest.Recording) { remove(t, a.dayFile()) },
+			[]verify.Kind{verify.LostSegments, verify.Unknown}, []verify.Kind{verify.LostSegments, verify.Unknown}, nil,
+		},
+		"a call row edited": {
+			func(t *testing.T, a *archive, _, _ manifest.Recording) {
+				names, err := filepath.Glob(filepath.Join(a.dest, "calls", daysAgo(9), "*.jsonl"))
+				if err != nil || len(names) != 1 {
+					t.Fatal(len(names), err)
+				}
+				edit(t, names[0], func(data []byte) []byte { return bytes.Replace(data, []byte(`"row":{"`), []byte(`"row":{"x`), 1) })
+			},
+			[]verify.Kind{verify.ChangedSegment}, []verify.Kind{verify.ChangedSegment}, nil,
+		},
+		"the manifest of a day and its recordings deleted": {
+			func(t *testing.T, a *archive, _, _ manifest.Recording) {
+				c := a.read()
+				for id, r := range c.states {
+					if strings.HasSuffix(id, daysAgo(9)) {
+						remove(t, filepath.Join(a.dest, r.Key))
+					}
+				}
+				if err := os.RemoveAll(filepath.Join(a.dest, "manifest", daysAgo(9))); err != nil {
+					t.Fatal(err)
+				}
+			},
+			[]verify.Kind{verify.NoManifest}, []verify.Kind{verify.NoManifest}, nil,
+		},
 		"a line without its hash": {
 			func(t *testing.T, a *archive, one, _ manifest.Recording) {
 				editLine(t, a.dayFile(), one, func(line string) string { return strings.Replace(line, one.SHA256, "", 1) })
 			},
-			[]verify.Kind{verify.WrongDayLine, verify.Unproved}, []verify.Kind{verify.WrongDayLine, verify.Unproved}, nil,
+			[]verify.Kind{verify.ChangedSegment, verify.Unproved}, []verify.Kind{verify.ChangedSegment, verify.Unproved}, nil,
 		},
 		"two lines with one key": {
 			func(t *testing.T, a *archive, one, other manifest.Recording) {
 				editLine(t, a.dayFile(), one, func(line string) string { return strings.Replace(line, one.Key, other.Key, 1) })
 			},
-			[]verify.Kind{verify.WrongDayLine, verify.WrongSize, verify.SharedKey, verify.Unknown},
-			[]verify.Kind{verify.WrongDayLine, verify.WrongSize, verify.SharedKey, verify.Unknown}, []verify.Kind{verify.Unknown},
+			[]verify.Kind{verify.ChangedSegment, verify.WrongSize, verify.Contradicted, verify.Unknown},
+			[]verify.Kind{verify.ChangedSegment, verify.WrongSize, verify.Contradicted, verify.Unknown}, []verify.Kind{verify.Unknown},
 		},
 		"two lines that contradict": {
 			func(t *testing.T, a *archive, one, other manifest.Recording) {
@@ -258,7 +308,7 @@ func TestVerifyAndRepair(t *testing.T) {
 					return strings.Replace(line, one.SHA256, other.SHA256, 1) + line
 				})
 			},
-			[]verify.Kind{verify.WrongDayLine, verify.Contradicted}, []verify.Kind{verify.WrongDayLine, verify.Contradicted}, nil,
+			[]verify.Kind{verify.ChangedSegment, verify.Contradicted}, []verify.Kind{verify.ChangedSegment, verify.Contradicted}, nil,
 		},
 		"a file added": {
 			func(t *testing.T, a *archive, _, _ manifest.Recording) {
@@ -304,8 +354,9 @@ func TestVerifyAndRepair(t *testing.T) {
 			}
 			// The reopened day lies before the span: an ordinary nightly run finds it.
 			a.run("--last", "1d").want(t, 0)
-			if data, err := os.ReadFile(a.dayFile()); err != nil || !bytes.Contains(data[bytes.LastIndexByte(data[:len(data)-1], '\n')+1:], []byte(`"kind":"day"`)) {
-				t.Error("the day was not closed again", err)
+			closed := a.report("--csv", "--start-time", daysAgo(9), "--end-time", daysAgo(9))
+			if !strings.Contains(closed.stdout, "\n"+daysAgo(9)+",closed,") {
+				t.Errorf("the day was not closed again: %s", closed.stdout)
 			}
 			a.verify().want(t, 0, test.left...)
 			a.verify("--quick").want(t, 0, test.left...)

@@ -128,7 +128,7 @@ func mask(text string) string {
 		{`127\.0\.0\.1:\d+`, "127.0.0.1:PORT"},
 		{`(?m)^(time +)\S+( \d+s)?$`, "${1}DURATION"},
 		{`\barchive [a-z2-7]{26}\b`, "archive ID"},
-		{`as of DATE \d\d:\d\d UTC`, "as of DATE TIME UTC"},
+		{`(as of|last run) DATE \d\d:\d\d UTC`, "$1 DATE TIME UTC"},
 	} {
 		text = regexp.MustCompile(m.pattern).ReplaceAllString(text, m.mask)
 	}

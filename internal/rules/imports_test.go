@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 )
 
 const module = "convoso-archiver"
@@ -16,32 +18,27 @@ const module = "convoso-archiver"
 //
 //	main -> internal/cli -> archiver -> fetcher, manifest, archiver/store
 var mayImport = map[string][]string{
-	"":                                 {"internal/cli"},
-	"internal/cli":                     {"archiver", "archiver/key", "archiver/store", "archiver/verify", "fetcher", "fetcher/convosotest", "internal/retry", "manifest", "manifest/report"},
-	"archiver":                         {"archiver/audio", "archiver/key", "archiver/store", "fetcher", "internal/retry", "manifest"},
-	"archiver/audio":                   {},
-	"archiver/key":                     {},
-	"archiver/store":                   {"internal/retry"},
-	"archiver/store/storetest":         {"archiver/store"},
-	"archiver/verify":                  {"archiver/store", "internal/retry", "manifest"},
-	"fetcher":                          {"internal/retry"},
-	"fetcher/convosotest":              {}, // nothing of the client, or it would share its misunderstandings
-	"manifest":                         {},
-	"manifest/report":                  {"manifest"},
-	"internal/retry":                   {},
-	"internal/bench/bulk":              {"internal/bench/internal/corpus", "internal/bench/measure", "internal/bench/internal/origin", "internal/bench/internal/putloop", "internal/bench/internal/s3server"},
-	"internal/bench/latency":           {"fetcher/convosotest", "internal/bench/measure", "internal/bench/internal/origin"},
-	"internal/bench/pace":              {"fetcher/convosotest", "internal/bench/measure"},
-	"internal/bench/scale":             {"archiver/store", "fetcher/convosotest", "internal/bench/measure", "internal/bench/internal/s3server", "manifest"},
-	"internal/bench/internal/corpus":   {"fetcher/convosotest"},
-	"internal/bench/measure":           {},
-	"internal/bench/internal/origin":   {},
-	"internal/bench/internal/putloop":  {},
-	"internal/bench/internal/s3server": {"internal/bench/internal/origin"},
-	"internal/e2e":                     {},
-	"internal/readme":                  {},
-	"internal/rules":                   {},
-	"internal/s3test":                  {},
+	"":                         {"internal/cli"},
+	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "fetcher", "fetcher/convosotest", "manifest", "manifest/report"},
+	"archiver":                 {"archiver/audio", "archiver/key", "archiver/store", "fetcher", "manifest"},
+	"archiver/audio":           {},
+	"archiver/key":             {},
+	"archiver/store":           {},
+	"archiver/store/storetest": {"archiver/store"},
+	"archiver/verify":          {"archiver/store", "internal/retry", "manifest"},
+	"fetcher":                  {"internal/retry"},
+	"fetcher/convosotest":      {}, // nothing of the client, or it would share its misunderstandings
+	"manifest":                 {},
+	"manifest/report":          {"manifest"},
+	"internal/retry":           {},
+	"internal/bench":           {"fetcher/convosotest", "manifest"},
+	"internal/cases":           {},
+	"internal/e2e":             {},
+	"internal/mutate":          {},
+	"internal/readme":          {},
+	"internal/rules":           {},
+	"internal/s3servers":       {},
+	"internal/s3test":          {},
 }
 
 // mayImportTesting names the packages that help tests and are not in the program.
@@ -52,15 +49,15 @@ var mayImportTesting = []string{"archiver/store/storetest", "internal/s3test"}
 // worth having.
 var owners = map[string][]string{
 	"code.dny.dev/ssrf":            {"fetcher"},
-	"github.com/aws/":              {"archiver/store", "internal/bench/internal/putloop"},
+	"github.com/aws/":              {"archiver/store", "internal/bench"},
 	"github.com/cenkalti/backoff/": {"internal/retry"},
 	"github.com/gofrs/flock":       {"manifest"},
 	"github.com/lmittmann/tint":    {"internal/cli"},
 	"github.com/urfave/cli/":       {"internal/cli"},
 	"github.com/vbauerster/":       {"internal/cli"}, // mpb and the writer beneath it
 	"go.yaml.in/yaml/":             {"internal/cli"},
-	"golang.org/x/sync/":           {"archiver", "archiver/store", "archiver/verify", "internal/bench/bulk", "internal/bench/internal/putloop", "internal/bench/latency", "internal/bench/pace", "internal/cli", "manifest"},
-	"golang.org/x/sys/":            {"archiver/store", "internal/cli", "manifest"},
+	"golang.org/x/sync/":           {"archiver", "archiver/verify", "internal/bench", "manifest"},
+	"golang.org/x/sys/":            {"archiver/store"},
 	"golang.org/x/term":            {"internal/cli"},
 }
 
@@ -162,4 +159,66 @@ func display(from string) string {
 		return "main"
 	}
 	return from
+}
+
+// TestLinterHasTheSameRules compares the rules of the linter, which an editor shows, with the
+// tables: for each package with code that is not a test's what it may import, for each library
+// its owners.
+func TestLinterHasTheSameRules(t *testing.T) {
+	var config struct {
+		Linters struct {
+			Settings struct {
+				Depguard struct {
+					Rules map[string]struct {
+						Files, Allow []string
+						Deny         []struct{ Pkg string }
+					}
+				}
+			}
+		}
+	}
+	if err := yaml.Unmarshal([]byte(readOfModule(t, ".golangci.yml")), &config); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, rule := range config.Linters.Settings.Depguard.Rules {
+		slices.Sort(rule.Files)
+		slices.Sort(rule.Allow)
+		for _, denied := range rule.Deny {
+			got[denied.Pkg+" in "+strings.Join(rule.Files, " ")] = strings.Join(rule.Allow, " ")
+		}
+	}
+	files := func(prefix string, packages ...string) string {
+		patterns := []string{"!$test"}
+		for _, p := range packages {
+			patterns = append(patterns, prefix+strings.ReplaceAll("${config-path}/"+p+"/*.go", "//", "/"))
+		}
+		slices.Sort(patterns)
+		return strings.Join(patterns, " ")
+	}
+	want := map[string]string{"testing in " + files("", "fetcher/convosotest"): ""}
+	for _, p := range listPackages(t) {
+		if !slices.ContainsFunc(p.files, func(f source) bool { return !f.test && !strings.HasSuffix(f.name, "doc.go") }) {
+			continue
+		}
+		allowed := []string{}
+		for _, to := range mayImport[p.path] {
+			allowed = append(allowed, module+"/"+to+"$")
+		}
+		slices.Sort(allowed)
+		want[module+" in "+files("", p.path)] = strings.Join(allowed, " ")
+	}
+	for library, packages := range owners {
+		want[strings.TrimSuffix(library, "/")+" in "+files("!", packages...)] = ""
+	}
+	for rule, allowed := range want {
+		if has, there := got[rule]; !there || has != allowed {
+			t.Errorf(".golangci.yml: %s: allows %q, want %q (there: %v)", rule, has, allowed, there)
+		}
+	}
+	for rule := range got {
+		if _, wanted := want[rule]; !wanted {
+			t.Errorf(".golangci.yml: %s: no such rule in mayImport or owners", rule)
+		}
+	}
 }

@@ -123,9 +123,9 @@ func checkInit(declaration ast.Decl, report reporter) {
 }
 
 // checkSkips wants a function that skips a test to look at what the skip depends
-// on: the system, -short, REQUIRE_S3, which CI sets, or REQUIRE_STRACE, which make
-// powercut sets: strace is a package of the system, and tracing may be forbidden. A
-// skip for any other reason could go unseen for good. A fuzz target may skip inputs.
+// on: the system, -short, REQUIRE_S3, which make test sets, or REQUIRE_STRACE, which CI
+// sets: strace is a package of the system, and tracing may be forbidden. A skip for any
+// other reason could go unseen for good. A fuzz target may skip inputs.
 func checkSkips(declaration ast.Decl, report reporter) {
 	if f, ok := declaration.(*ast.FuncDecl); ok && strings.HasPrefix(f.Name.Name, "Fuzz") {
 		return

@@ -1,5 +1,3 @@
-//go:build linux
-
 package e2e
 
 import (
@@ -11,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -19,13 +18,9 @@ import (
 	"time"
 )
 
-// traced are the system calls that change files, make them durable, or tell which
-// descriptor is which file. The question mark is for those that an architecture
-// lacks.
-const traced = "?open,?creat,openat,?openat2,close,?close_range,dup,?dup2,dup3,fcntl,lseek,mmap," +
-	"write,pwrite64,writev,pwritev,?pwritev2,?ftruncate,?truncate,fallocate,sendfile,splice,?copy_file_range,ioctl," +
-	"fsync,fdatasync,sync,syncfs,sync_file_range,?mkdir,mkdirat,?rmdir,?unlink,unlinkat," +
-	"?link,linkat,?symlink,symlinkat,?rename,?renameat,?renameat2"
+// traced are the system calls by which the program changes files and makes them durable. The
+// question mark is for those that an architecture lacks.
+const traced = "openat,write,pwrite64,?ftruncate,fsync,mkdirat,unlinkat,linkat,?renameat,renameat2"
 
 // needStrace returns the path of strace, and skips the test where there is none or
 // where processes may not be traced. REQUIRE_STRACE turns that into a failure.
@@ -39,10 +34,10 @@ func needStrace(t *testing.T) string {
 		}
 		err = fmt.Errorf("%w: %s", err, out)
 	}
-	if os.Getenv("REQUIRE_STRACE") != "" {
+	if os.Getenv("REQUIRE_STRACE") != "" || os.Getenv("CI") != "" {
 		t.Fatalf("strace does not work here: %v", err)
 	}
-	t.Skipf("strace does not work here, so no power cut is tested: %v", err)
+	t.Skipf("strace does not work here, so the order of writing is not tested: %v", err)
 	return ""
 }
 
@@ -55,7 +50,7 @@ func (a *archive) runTraced(options []string, position int, command string, args
 	log := filepath.Join(a.t.TempDir(), "trace")
 	cmd := a.command(ctx, args...)
 	if command == "verify" {
-		cmd.Args = slices.Concat([]string{cmd.Path, command, "--json", "--dest", a.dest, "--state-dir", a.state, "--log-level", "debug"}, a.flags, args)
+		cmd.Args = slices.Concat([]string{cmd.Path, command, "--json", "--dest", a.dest, "--log-level", "debug"}, a.flags, args)
 	}
 	strace := slices.Concat(options, []string{
 		"-f", "-q", "-y", "-xx", "-s", "16777216", "-e", "signal=none", "-e", "trace=" + traced, "-o", log, "--",
@@ -225,4 +220,17 @@ func unhex(text string) (string, error) {
 		return "", fmt.Errorf("decode a text of the trace: %w", err)
 	}
 	return string(decoded), nil
+}
+
+// path returns the file that a descriptor of a folder and a name behind it mean.
+func (c *systemCall) path(i int) (string, error) {
+	_, folder, err := c.descriptor(i)
+	if err != nil {
+		return "", err
+	}
+	name, err := c.text(i + 1)
+	if err != nil || path.IsAbs(name) {
+		return name, err
+	}
+	return path.Join(folder, name), nil
 }
