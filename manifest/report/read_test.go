@@ -131,10 +131,10 @@ func TestRead(t *testing.T) {
 	}{
 		"all losses": {AllLosses, "2025-05-01 closed 3+1 losses, 2025-05-02 closed 1+0 losses, 2025-05-03 open waiting 2+0 losses, " +
 			"2025-05-04 open reopened waiting 2+0 losses, 2025-05-05 open reopened not_listed 0+0 losses, 2025-05-06 open not_closed_yet 1+0 losses, " +
-			"2025-05-07 closed 3+2 losses, 2025-05-08 open bad_line waiting 1+0 losses, 2025-05-09 never_listed not_listed 0+0 losses"},
+			"2025-05-07 closed 3+2 losses, 2025-05-08 open bad_line waiting 1+0 losses, 2025-05-09 open not_listed 0+0 losses"},
 		"no losses": {0, "2025-05-01 closed 3+0 losses, 2025-05-02 closed 1+0 losses, 2025-05-03 open waiting 2+0 losses, " +
 			"2025-05-04 open reopened waiting 2+0 losses, 2025-05-05 open reopened not_listed 0+0 losses, 2025-05-06 open not_closed_yet 1+0 losses, " +
-			"2025-05-07 closed 3+0 losses, 2025-05-08 open bad_line waiting 1+0 losses, 2025-05-09 never_listed not_listed 0+0 losses"},
+			"2025-05-07 closed 3+0 losses, 2025-05-08 open bad_line waiting 1+0 losses, 2025-05-09 open not_listed 0+0 losses"},
 	} {
 		o.Losses, o.Now = test.losses, time.Now() // recordings are noted now
 		r, err := Build(Read(t.Context(), ledger(t, dir, true), o), o)
