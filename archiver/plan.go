@@ -112,7 +112,9 @@ func (r *run) planDays() ([]plannedDay, error) {
 }
 
 // earlierDays returns the days before the span that a listing with this run's filter left
-// open, and those never listed with it since the first one that was.
+// open, and those never listed with it since the first one that was. A day that closed
+// unwitnessed, for the API showed no recording of any day, comes again once another day has
+// one: what was hidden may be shown by now.
 func (r *run) earlierDays() ([]fetcher.Date, error) {
 	start := fetcher.DateOf(r.config.Span.From)
 	var before []plannedDay
@@ -121,8 +123,9 @@ func (r *run) earlierDays() ([]fetcher.Date, error) {
 			before = append(before, plannedDay{date: date})
 		}
 	}
-	var earlier []fetcher.Date
-	next := fetcher.Date("") // the day behind the last one that is dealt with, once there was a first
+	var earlier, unwitnessed []fetcher.Date
+	recorded := fetcher.Date("") // the newest day with a recording
+	next := fetcher.Date("")     // the day behind the last one that is dealt with, once there was a first
 	for p, status := range r.statuses(before) {
 		listed, closed, err := r.isListed(p.date, status)
 		if err != nil {
@@ -134,14 +137,27 @@ func (r *run) earlierDays() ([]fetcher.Date, error) {
 		for ; next != "" && next < p.date; next = next.AddDays(1) {
 			earlier = append(earlier, next)
 		}
-		if !closed {
+		line, _ := status.Line(r.filter)
+		switch {
+		case !closed:
 			earlier = append(earlier, p.date)
+		case line.Unwitnessed:
+			unwitnessed = append(unwitnessed, p.date)
+		case line.Recordings > 0:
+			recorded = p.date
 		}
 		next = p.date.AddDays(1)
 	}
 	for ; next != "" && next < start; next = next.AddDays(1) {
 		earlier = append(earlier, next)
 	}
+	for _, date := range unwitnessed {
+		if recorded >= date.AddDays(-maxLookBack) && !r.config.expired(time.Now(), date) {
+			r.doubted[date] = true
+			earlier = append(earlier, date)
+		}
+	}
+	slices.Sort(earlier)
 	return earlier, nil
 }
 

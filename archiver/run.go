@@ -73,7 +73,9 @@ type run struct {
 	everCalls bool                  // the ledger knows of a call
 	// everRecorded: the ledger knows of a recording less than a year before a day in question.
 	everRecorded bool
-	history      *history // nil until it is needed
+	// doubted are closed days that this run lists again. Only planDays writes it.
+	doubted map[fetcher.Date]bool
+	history *history // nil until it is needed
 }
 
 // errStopping says that a recording was not worked because the run is ending.
@@ -111,7 +113,7 @@ func (a *Archiver) prepare(ctx context.Context) *run {
 	r := &run{
 		config: a.Config, filter: a.Config.Filter.String(), source: a.Source, store: a.Store, ledger: a.Ledger, log: a.Logger,
 		clock: clock{source: a.Source}, sum: newTally(a.Config), limit: newLimiter(a.Config.MaxRecordings),
-		queue: newQueue(), evidence: newEvidence(), asideTurn: make(chan struct{}, 1), strays: map[fetcher.Date][]strayRow{}, asked: map[string]bool{}, nothing: map[bool]fetcher.Date{},
+		queue: newQueue(), evidence: newEvidence(), asideTurn: make(chan struct{}, 1), strays: map[fetcher.Date][]strayRow{}, asked: map[string]bool{}, nothing: map[bool]fetcher.Date{}, doubted: map[fetcher.Date]bool{},
 		keys: &keyMaker{template: a.Keys, prefixLen: a.Config.KeyPrefixLen},
 	}
 	if disk, ok := a.Store.(*store.Disk); ok {
@@ -368,7 +370,7 @@ func (r *run) open(p plannedDay) (*day, error) {
 // skips reports whether a day needs no look at all.
 func (r *run) skips(status manifest.Status) bool {
 	line, closed := status.Line(r.filter)
-	if r.config.Relist || !closed {
+	if r.config.Relist || !closed || r.doubted[fetcher.Date(status.Day)] {
 		return false
 	}
 	for outcome := range r.config.Retry {
