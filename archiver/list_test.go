@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -168,7 +169,9 @@ func TestNoRoomForAMoment(t *testing.T) {
 		w.recordedCalls(w.ago(4), 1)
 		large := frames(1000)
 		n := w.try(trial{vendor: w.deliversSame(large), config: all(spanOf(day, w.ago(4)), func(c *Config) { c.Order = Ascending }), store: func(s Store) Store {
-			return &crampedStore{Store: s, err: busy, times: 4}
+			cramped := &crampedStore{Store: s, err: busy}
+			cramped.times.Store(4)
+			return cramped
 		}})
 		if n.err != nil || n.Archived != 3 || len(n.OpenDays) > 0 {
 			t.Errorf("%v, %d archived, open days %+v", n.err, n.Archived, n.OpenDays)
@@ -180,11 +183,11 @@ func TestNoRoomForAMoment(t *testing.T) {
 type crampedStore struct {
 	Store
 	err   error
-	times int
+	times atomic.Int64
 }
 
 func (s *crampedStore) NewPart() (*store.Part, error) {
-	if s.times--; s.times >= 0 {
+	if s.times.Add(-1) >= 0 {
 		return nil, s.err
 	}
 	return s.Store.NewPart()
