@@ -90,6 +90,12 @@ func testDayIn(t *testing.T, p place) {
 	if len(d.Lines()) != 1 {
 		t.Error("open although nothing waits")
 	}
+	if err := l.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if line, ok := statusOf(t, l, testDay).Line(""); !ok || line.ByOutcome[Failed] != 1 || line.Recordings != 4 || line.Lines != 5 {
+		t.Errorf("status after later lines: %+v", line)
+	}
 	closeDay(t, d, DayLine{})
 	if line, ok := lineFor(d.Lines(), ""); !ok || line.Lines != 7 || line.ByOutcome[Failed] != 1 || len(line.Segments) < 2 {
 		t.Errorf("closed again: %+v", line)

@@ -44,6 +44,9 @@ func closedFor(t *testing.T, l *Ledger) []string {
 		s := statusOf(t, l, day)
 		byFilter := func(a, b DayLine) int { return strings.Compare(a.Filter, b.Filter) }
 		lines := d.Lines()
+		for i := range lines {
+			d.count(&lines[i]) // a status counts later lines too
+		}
 		slices.SortFunc(s.Lines, byFilter)
 		slices.SortFunc(lines, byFilter)
 		if !reflect.DeepEqual(s.Lines, lines) && (len(s.Lines) == 0 || s.Lines[0].Filter != "") {

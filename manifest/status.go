@@ -10,7 +10,7 @@ import (
 type Status struct {
 	Day    string    // 2006-01-02
 	Known  bool      // manifest/ holds a file of the day; false for one that calls/ alone knows
-	Lines  []DayLine // those that hold. Where the one without a filter does, others may be left out
+	Lines  []DayLine // those that hold, with counts of all lines. Where the one without a filter does, others may be left out
 	Newest time.Time // when the newest of its files in manifest/ was written
 }
 
@@ -59,8 +59,12 @@ func (l *Ledger) Status(ctx context.Context, day string) (Status, error) {
 	if bad := (*BadLineError)(nil); errors.As(err, &bad) {
 		return status, nil
 	}
-	if err == nil {
-		status.Lines = d.Lines()
+	if err != nil {
+		return status, err
 	}
-	return status, err
+	status.Lines = d.Lines()
+	for i := range status.Lines { // later lines changed what the day line counted
+		d.count(&status.Lines[i])
+	}
+	return status, nil
 }
