@@ -211,8 +211,11 @@ func (r *run) close(d *day, v *verdicts) error {
 		line.Kept = []string{"recordings"}
 	}
 	err := r.patiently(func() error { return d.ledger.Close(r.hard, line) })
-	if errors.Is(err, manifest.ErrChanged) {
-		return r.leaveToOther(d)
+	for tries := 0; errors.Is(err, manifest.ErrChanged); tries++ {
+		if done := r.joinOther(d, tries); done {
+			return nil
+		}
+		err = r.patiently(func() error { return d.ledger.Close(r.hard, line) })
 	}
 	if err = r.judgeWrite(d, err); errors.Is(err, errUnnoted) {
 		r.leaveOpen(OpenDay{Day: string(d.date), Settled: true, Reasons: []string{"its manifest cannot be written"}})
@@ -231,17 +234,32 @@ func (r *run) close(d *day, v *verdicts) error {
 	return nil
 }
 
-// leaveToOther counts a day that another run writes to: it is done where that run closed it.
-func (r *run) leaveToOther(d *day) error {
+// maxJoins is how often a day is read again because another run writes to it.
+const maxJoins = 3
+
+// joinOther reads a day again to which another run has written since. It is done with where that run closed it; it
+// can be closed where what the run wrote leaves the verdict as it was, and else stays open.
+func (r *run) joinOther(d *day, tries int) (done bool) {
 	status, err := r.look(d.date)
-	if err == nil {
-		if _, closed := status.Line(r.filter); closed {
-			r.sum.count(func(s *Summary) { s.DaysWhole++ })
-			return nil
+	if _, closed := status.Line(r.filter); err == nil && closed {
+		r.sum.count(func(s *Summary) { s.DaysWhole++ })
+		return true
+	}
+	var ledger *manifest.Day
+	if err == nil && tries < maxJoins {
+		err = r.patiently(func() error {
+			ledger, err = r.ledger.Load(r.hard, string(d.date))
+			return err
+		})
+	}
+	if err == nil && ledger != nil {
+		d.ledger = ledger
+		if v := judge(r.factsOf(d)); v.Close && len(v.Lines) == 0 && !v.Needs.any() {
+			return false
 		}
 	}
 	r.leaveOpen(OpenDay{Day: string(d.date), Settled: true, Reasons: []string{"another run is writing this day"}})
-	return nil
+	return true
 }
 
 // leaveOpen counts a day that stays open.
