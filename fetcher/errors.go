@@ -112,7 +112,8 @@ var ErrNotAllowed = errors.New("not an allowed host")
 // to a place that is not allowed.
 var ErrRedirected = errors.New("a redirect")
 
-// ErrStalled says that no bytes came for longer than the stall timeout.
+// ErrStalled says that no byte came for longer than the stall timeout, or that bytes came one
+// by one, at less than 500 a second.
 var ErrStalled = errors.New("no data came for too long")
 
 // ErrBadLink says that a recording's link is not an address that can be asked for.

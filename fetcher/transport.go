@@ -94,27 +94,34 @@ func allowPublic(network, address string, conn syscall.RawConn) error {
 	return ssrf.New(ssrf.WithAnyPort()).Safe(network, address, conn)
 }
 
-// watchedBody cancels its request when no byte has come for a while. A total
-// timeout would cut long recordings off that arrive well.
+// minBytesPerSecond is the least rate of a body. Audio has 8,000 bytes a second.
+const minBytesPerSecond = 500
+
+// watchedBody cancels its request when no byte has come for a while, or bytes come one by
+// one, below the least rate. A total timeout would cut long recordings off that arrive
+// well.
 type watchedBody struct {
-	body    io.ReadCloser
-	timer   *time.Timer
-	timeout time.Duration
-	ctx     context.Context
-	closed  atomic.Bool
+	body     io.ReadCloser
+	timer    *time.Timer
+	timeout  time.Duration
+	patience time.Duration // how long may still be waited in all
+	ctx      context.Context
+	closed   atomic.Bool
 }
 
 func newWatchedBody(body io.ReadCloser, timeout time.Duration, cancel context.CancelCauseFunc, ctx context.Context) *watchedBody {
 	timer := time.AfterFunc(timeout, func() { cancel(ErrStalled) })
 	timer.Stop() // it runs while somebody reads: what a slow disk needs is not the host's fault
-	return &watchedBody{body: body, timeout: timeout, timer: timer, ctx: ctx}
+	return &watchedBody{body: body, timeout: timeout, patience: 2 * timeout, timer: timer, ctx: ctx}
 }
 
 // Read implements io.Reader. After a stall it returns an error that is ErrStalled.
 func (b *watchedBody) Read(p []byte) (int, error) {
-	b.timer.Reset(b.timeout)
+	began := time.Now()
+	b.timer.Reset(max(min(b.timeout, b.patience), 1))
 	n, err := b.body.Read(p)
 	b.timer.Stop()
+	b.patience += time.Duration(n)*time.Second/minBytesPerSecond - time.Since(began)
 	if err != nil && !errors.Is(err, io.EOF) && errors.Is(context.Cause(b.ctx), ErrStalled) {
 		return n, ErrStalled
 	}
