@@ -20,6 +20,7 @@ const (
 	causeConnection = "connection"       // no answer, a reset, a stall, a body cut short
 	causeNotAudio   = "not_audio"        // a body that is not audio
 	causeKey        = "no_key"           // no key can be made, or all are taken
+	causeMoved      = "moved"            // the API lists it under another day now
 )
 
 // causeText says for people why a recording waits.

@@ -40,7 +40,7 @@ func (r *run) factsOf(d *day) facts {
 		}
 		if d.listed[id] {
 			noted[id] = true
-			if isFinal(s, true, r.config.GiveUp) {
+			if isFinal(s, true, true, r.config.GiveUp) {
 				continue
 			}
 		}
@@ -118,6 +118,9 @@ func (r *run) writeVerdicts(d *day, v *verdicts) error {
 		line := manifest.Recording{
 			RecordingID: decided.ID, Outcome: decided.Outcome, Time: now, Run: r.config.Run, Key: s.Key, CallID: s.CallID,
 			FirstSeen: s.FirstSeen, Attempts: s.Attempts, Host: s.Host, Reason: decided.Reason, Cause: s.Cause, Source: s.Source, Final: true,
+		}
+		if decided.Moved {
+			line.Cause = causeMoved
 		}
 		if decided.Outcome == manifest.Damaged {
 			line.Size, line.SHA256 = s.Size, hexOf(s.SHA256)
@@ -275,7 +278,7 @@ const reasonStopped = "the run ended before it was done with this day"
 func (r *run) leaveUnfinished(d *day) {
 	waiting := 0
 	for i, f := 0, r.factsOf(d); i < len(f.Recordings); i++ {
-		if c := &f.Recordings[i]; !isFinal(c.State, c.Noted, r.config.GiveUp) && (c.Listed || r.filter == "") {
+		if c := &f.Recordings[i]; !isFinal(c.State, c.Noted, c.Listed, r.config.GiveUp) && (c.Listed || r.filter == "") {
 			waiting++
 		}
 	}

@@ -123,13 +123,23 @@ func (d *day) unstored() {
 	d.unsaved++
 }
 
-// fail notes why lines of what the day listed are missing.
-func (d *day) fail(err error) {
+// fail notes why lines of what the day listed are missing, and reports whether it is the first
+// reason.
+func (d *day) fail(err error) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.broken == nil {
-		d.broken = err
+	if d.broken != nil {
+		return false
 	}
+	d.broken = err
+	return true
+}
+
+// isBroken reports whether lines of what the day listed are missing.
+func (d *day) isBroken() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.broken != nil
 }
 
 func (d *day) isAside() bool {
@@ -149,6 +159,19 @@ func (d *day) isUndone() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.abandoned > d.unsaved && d.aside == "" && d.broken == nil
+}
+
+// isNoted reports whether each recording of a call has a line, or is none to be worked yet.
+func (d *day) isNoted(call *fetcher.Call) bool {
+	if call.InProgress() && !d.settled {
+		return true
+	}
+	for _, identity := range d.ids.of(call) {
+		if _, noted := d.ledger.Recording(identity); !noted {
+			return false
+		}
+	}
+	return true
 }
 
 // hasUnnoted reports whether a recording that was listed may have no line.

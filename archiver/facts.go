@@ -48,7 +48,7 @@ type facts struct {
 	RecordedYet bool
 	Control     answer // do the totals around an empty day show that it is empty?
 	Delivered   answer // are HostFacts.Oldest and HostFacts.Ever known?
-	LookedUp    answer // was it looked up whether missing recordings are noted under other days?
+	LookedUp    answer // was the API asked whether it lists missing recordings under other days?
 	Hosts       map[string]hostFacts
 	Unsaved     int // recordings that the store did not take in this run
 }
@@ -81,7 +81,7 @@ type recordingFacts struct {
 	Noted bool // the ledger has a line of it
 
 	Listed    bool // by this run's listing of the day
-	Elsewhere bool // listed or noted under another day
+	Elsewhere bool // the API lists it under another day in this run
 	Nameless  bool // has neither id nor file name nor link
 
 	Refused bool   // in this run, with a line
@@ -133,6 +133,7 @@ type verdict struct {
 	ID      string
 	Outcome manifest.Outcome
 	Adopt   bool // it stands in the store
+	Moved   bool // another day has it now
 	Reason  string
 }
 

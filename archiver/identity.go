@@ -3,6 +3,7 @@ package archiver
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strings"
 
 	"convoso-archiver/fetcher"
@@ -45,33 +46,59 @@ func (x *identities) note(call, id, source string) {
 func (x *identities) of(call *fetcher.Call) []string {
 	ids := make([]string, len(call.Recordings))
 	used := map[string]bool{}
-	for i := range call.Recordings { // what is certain comes before what is likely
-		r := &call.Recordings[i]
-		if id, found := x.exact(call.ID, r); found {
-			ids[i], used[id] = id, true
+	for _, find := range []func(*fetcher.Call, *fetcher.Recording, map[string]bool) (string, bool){x.same, x.exact, x.likely} {
+		for i := range call.Recordings { // what is certain comes before what is likely
+			if ids[i] != "" {
+				continue
+			}
+			if id, found := find(call, &call.Recordings[i], used); found {
+				ids[i], used[id] = id, true
+			}
 		}
 	}
 	for i := range call.Recordings {
-		if ids[i] != "" {
-			continue
-		}
 		r := &call.Recordings[i]
-		id, found := x.likely(call.ID, r, used)
-		if !found {
-			id = x.name(r)
+		for _, find := range []func(*fetcher.Call, *fetcher.Recording, map[string]bool) (string, bool){x.same, x.exact} {
+			if id, found := find(call, r, used); ids[i] == "" && found { // a second time in this row
+				ids[i] = id
+			}
 		}
-		ids[i], used[id] = id, true
-		x.note(call.ID, id, r.Source())
+		if ids[i] == "" {
+			ids[i] = x.name(r)
+			used[ids[i]] = true
+		}
+		if !x.knows(call.ID, noted{ids[i], r.Source()}) {
+			x.note(call.ID, ids[i], r.Source())
+		}
 	}
 	return ids
 }
 
-// exact finds a recording of the same call, file name and link, or of the same link,
-// file name and id under another call.
-func (x *identities) exact(call string, r *fetcher.Recording) (string, bool) {
+func (x *identities) knows(call string, n noted) bool { return slices.Contains(x.byCall[call], n) }
+
+// isAnothers reports whether another recording of the row has the id of an identity.
+func isAnothers(identity string, call *fetcher.Call, r *fetcher.Recording) bool {
+	return !isID(identity, r.ID) && slices.ContainsFunc(call.Recordings, func(other fetcher.Recording) bool { return isID(identity, other.ID) })
+}
+
+// same finds a recording of the same call, id, file name and link.
+func (x *identities) same(call *fetcher.Call, r *fetcher.Recording, _ map[string]bool) (string, bool) {
 	source := r.Source()
-	for _, n := range x.byCall[call] {
-		if n.source == source && source != "." {
+	for _, n := range x.byCall[call.ID] {
+		if n.source == source && isID(n.id, r.ID) {
+			return n.id, true
+		}
+	}
+	return "", false
+}
+
+// exact finds a recording of the same call, file name and link, or of the same link,
+// file name and id under another call. Without a link two recordings with one file name are
+// told apart by their ids.
+func (x *identities) exact(call *fetcher.Call, r *fetcher.Recording, used map[string]bool) (string, bool) {
+	source := r.Source()
+	for _, n := range x.byCall[call.ID] {
+		if n.source == source && source != "." && (hasLink(source) || r.ID == "" || !used[n.id] && !isAnothers(n.id, call, r)) {
 			return n.id, true
 		}
 	}
@@ -81,13 +108,13 @@ func (x *identities) exact(call string, r *fetcher.Recording) (string, bool) {
 
 // likely finds a recording of the same call whose row has changed since it was noted, or
 // was noted by an older version.
-func (x *identities) likely(call string, r *fetcher.Recording, used map[string]bool) (string, bool) {
-	if call == "" {
+func (x *identities) likely(call *fetcher.Call, r *fetcher.Recording, used map[string]bool) (string, bool) {
+	if call.ID == "" {
 		return "", false // other calls have no id either
 	}
 	file, link, _ := strings.Cut(r.Source(), ".")
-	for _, n := range x.byCall[call] {
-		if used[n.id] {
+	for _, n := range x.byCall[call.ID] {
+		if used[n.id] || isAnothers(n.id, call, r) {
 			continue
 		}
 		notedFile, notedLink, described := strings.Cut(n.source, ".")

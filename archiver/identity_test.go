@@ -41,6 +41,25 @@ func TestIdentities(t *testing.T) {
 		"no id": {
 			nil, []*fetcher.Call{call("1", recorded("1", "", "a", "x"))}, [][]string{{"1#a"}},
 		},
+		"one file name on two ids, without a link": {
+			nil, []*fetcher.Call{call("1", recorded("1", "7", "a", ""), recorded("1", "8", "a", "")), call("1", recorded("1", "7", "a", ""), recorded("1", "8", "a", ""))},
+			[][]string{{"7", "8"}, {"7", "8"}},
+		},
+		"one file name on two ids, and the links come": {
+			[]line{{"7", "1", "a."}, {"8", "1", "a."}}, []*fetcher.Call{call("1", recorded("1", "8", "a", "y"), recorded("1", "7", "a", "x"))}, [][]string{{"8", "7"}},
+		},
+		"the same recording twice in a row": {
+			nil, []*fetcher.Call{call("1", recorded("1", "7", "a", "x"), recorded("1", "7", "a", "x"))}, [][]string{{"7", "7"}},
+		},
+		"the same recording twice in a row, without a link": {
+			nil, []*fetcher.Call{call("1", recorded("1", "7", "a", ""), recorded("1", "7", "a", ""))}, [][]string{{"7", "7"}},
+		},
+		"what had an id alone, beside another one": {
+			[]line{{"8", "1", "."}}, []*fetcher.Call{call("1", recorded("1", "7", "a", "x"), recorded("1", "8", "b", "y"))}, [][]string{{"7", "8"}},
+		},
+		"an id changes, before there is a link": {
+			[]line{{"7", "1", "a."}}, []*fetcher.Call{call("1", recorded("1", "8", "a", ""))}, [][]string{{"7"}},
+		},
 		"an id is filled in": {
 			[]line{{"1#a", "1", "a.x"}}, []*fetcher.Call{call("1", recorded("1", "7", "a", "x"))}, [][]string{{"1#a"}},
 		},

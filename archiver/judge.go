@@ -25,8 +25,8 @@ func judge(f facts) verdicts {
 		j.countWaiting(nil)
 		return j.v
 	}
-	gone := j.missing()
-	final := j.recordings(gone)
+	absent := j.missing()
+	final := j.recordings(absent)
 	j.closing()
 	j.countWaiting(final)
 	j.v.Close = len(j.v.Reasons) == 0 && !j.v.Needs.any() && f.Listing != nil && f.Entire && !f.Personal
@@ -124,7 +124,7 @@ func (j *judgement) uncounted() bool {
 	same := j.same(func(e *listing) bool {
 		return !e.Cut && !e.Whole && e.CallsSHA256 == l.CallsSHA256 && e.Total == l.Total && e.Unlistable == l.Unlistable
 	})
-	return same.days >= 3 && j.Now.Sub(same.first) >= j.Rules.GiveUp
+	return same.days >= 3 && same.over >= j.Rules.GiveUp
 }
 
 // closeStrays judges rows that lie outside the window that listed them.
@@ -143,7 +143,7 @@ func (j *judgement) closeStrays(l *listing) {
 // and these rows are an oddity of its own.
 func (j *judgement) strayed(l *listing) bool {
 	same := j.same(func(e *listing) bool { return e.Stray == l.Stray && e.StraySHA256 == l.StraySHA256 })
-	return same.listings >= 2 && j.Now.Sub(same.first) >= apart
+	return same.listings >= 2 && same.over >= apart
 }
 
 // closeFewer judges a filtered listing that shows less than an earlier one did: which
@@ -159,7 +159,7 @@ func (j *judgement) closeFewer(l *listing) {
 	same := j.same(func(e *listing) bool {
 		return e.CallsSHA256 == l.CallsSHA256 && e.Calls == l.Calls && e.Recordings == l.Recordings
 	})
-	if same.listings < 2 || j.Now.Sub(same.first) < apart {
+	if same.listings < 2 || same.over < apart {
 		j.reason("the API lists less than before for this filter: a second listing, a day later, must confirm it")
 	}
 }
@@ -183,7 +183,7 @@ func (j *judgement) closeWithoutCalls() {
 		return
 	}
 	same := j.same(func(e *listing) bool { return e.Calls == 0 && e.Whole })
-	if same.listings >= 2 && j.Now.Sub(same.first) >= apart {
+	if same.listings >= 2 && same.over >= apart {
 		return
 	}
 	if j.Filter == "" && j.Control == unasked {
@@ -199,7 +199,7 @@ func (j *judgement) closeWithoutRecordings() {
 		j.witnessed(&j.Recorded, &j.v.Needs.Recorded, doubted)
 		return
 	}
-	same := j.same(func(e *listing) bool { return e.Calls > 0 && e.Recordings == 0 })
+	same := j.same(func(e *listing) bool { return e.Settled && e.Whole && !e.Cut && e.Calls > 0 && e.Recordings == 0 })
 	if same.days < 3 {
 		j.reason("%s: %d of 3 listings on different days", doubted, same.days)
 		return
@@ -225,21 +225,20 @@ func (j *judgement) witnessed(witness *answer, need *bool, reason string) bool {
 // repeated counts listings that agree with this run's.
 type repeated struct {
 	listings, days int
-	first          time.Time
+	over           time.Duration // from the first listing to this run's, however long its recordings took
 }
 
 // same counts this run's listing and the earlier ones that agree with it.
 func (j *judgement) same(agrees func(*listing) bool) repeated {
-	r := repeated{listings: 1, days: 1, first: j.Now}
-	days := map[string]bool{j.Now.UTC().Format(time.DateOnly): true}
+	at := j.Listing.At
+	r := repeated{listings: 1}
+	days := map[string]bool{at.UTC().Format(time.DateOnly): true}
 	for i := range j.Earlier {
 		e := &j.Earlier[i]
 		if !agrees(e) {
 			continue
 		}
-		if e.At.Before(r.first) {
-			r.first = e.At
-		}
+		r.over = max(r.over, at.Sub(e.At))
 		r.listings++
 		days[e.At.UTC().Format(time.DateOnly)] = true
 	}
@@ -247,15 +246,21 @@ func (j *judgement) same(agrees func(*listing) bool) repeated {
 	return r
 }
 
-// listedElsewhere is the reason of a recording that waits no longer on this day.
-const listedElsewhere = "listed under another day"
+// absence is why the day has a recording no longer.
+type absence int
 
-// missing decides whether recordings that the ledger has and the listing lacks are gone,
-// and returns them, with the reason, if so.
-func (j *judgement) missing() (gone map[string]string) {
-	gone = map[string]string{}
+const (
+	present absence = iota // or not proved to be absent
+	moved                  // the API lists it under another day, which takes care of it
+	gone                   // the API lists it no longer
+)
+
+// missing decides whether recordings that the ledger has and the listing lacks are absent, and
+// returns those that are.
+func (j *judgement) missing() (absent map[string]absence) {
+	absent = map[string]absence{}
 	if !j.believed() {
-		return gone
+		return absent
 	}
 	var lacking []string
 	for i := range j.Recordings {
@@ -265,18 +270,22 @@ func (j *judgement) missing() (gone map[string]string) {
 		}
 		switch {
 		case r.Listed:
-		case r.Elsewhere: // that day takes care of it
-			gone[r.ID] = listedElsewhere
+		case r.Elsewhere:
+			absent[r.ID] = moved
 		default:
 			lacking = append(lacking, r.ID)
 		}
 	}
 	if len(lacking) == 0 {
-		return gone
+		return absent
 	}
-	if j.LookedUp == unasked {
+	switch j.LookedUp {
+	case unasked:
 		j.v.Needs.Elsewhere = true
-		return gone
+		return absent
+	case unknowable:
+		j.reason("recordings listed before and not in this listing, and the API does not tell of their calls: %d", len(lacking))
+		return absent
 	}
 	j.v.Missing, j.v.MissingSHA256 = len(lacking), hashOfSorted(lacking)
 	same := j.same(func(e *listing) bool {
@@ -286,23 +295,23 @@ func (j *judgement) missing() (gone map[string]string) {
 	if len(lacking) > 3 && len(lacking)*100 > j.Known {
 		least, span = 3, 7*24*time.Hour
 	}
-	if same.listings < least || j.Now.Sub(same.first) < span {
+	if same.listings < least || same.over < span {
 		j.reason("recordings listed before and not in this listing: %d", len(lacking))
-		return gone
+		return absent
 	}
 	if !j.witnessed(&j.Recorded, &j.v.Needs.Recorded, "the API lists no recording of another day: it is not believed that recordings are gone") {
-		return gone
+		return absent
 	}
 	j.v.Unlisted = len(lacking)
 	for _, id := range lacking {
-		gone[id] = "no longer listed"
+		absent[id] = gone
 	}
-	return gone
+	return absent
 }
 
 // recordings decides about each recording that waits, and returns those that are final
 // now.
-func (j *judgement) recordings(gone map[string]string) map[string]bool {
+func (j *judgement) recordings(absent map[string]absence) map[string]bool {
 	final := map[string]bool{}
 	if !j.settled || !j.Trusted {
 		return final
@@ -312,7 +321,7 @@ func (j *judgement) recordings(gone map[string]string) map[string]bool {
 		if j.isFinal(r) {
 			continue
 		}
-		outcome, reason := j.decide(r, gone[r.ID])
+		outcome, reason := j.decide(r, absent[r.ID])
 		if outcome == manifest.Lost {
 			outcome = j.search(r)
 		}
@@ -320,7 +329,7 @@ func (j *judgement) recordings(gone map[string]string) map[string]bool {
 			continue
 		}
 		final[r.ID] = true
-		j.v.Lines = append(j.v.Lines, verdict{ID: r.ID, Outcome: outcome, Adopt: outcome == manifest.Archived, Reason: reason})
+		j.v.Lines = append(j.v.Lines, verdict{ID: r.ID, Outcome: outcome, Adopt: outcome == manifest.Archived, Moved: absent[r.ID] == moved, Reason: reason})
 	}
 	return final
 }
@@ -341,12 +350,15 @@ func (j *judgement) search(r *recordingFacts) manifest.Outcome {
 }
 
 // isFinal reports whether a recording was final before. Lines of older versions have no
-// mark: what waited then is final once it was tried after the time to give up.
-func (j *judgement) isFinal(r *recordingFacts) bool { return isFinal(r.State, r.Noted, j.Rules.GiveUp) }
+// mark: what waited then is final once it was tried after the time to give up. What had moved
+// to another day and is listed again waits again.
+func (j *judgement) isFinal(r *recordingFacts) bool {
+	return isFinal(r.State, r.Noted, r.Listed, j.Rules.GiveUp)
+}
 
-func isFinal(s manifest.State, noted bool, giveUp time.Duration) bool {
+func isFinal(s manifest.State, noted, listed bool, giveUp time.Duration) bool {
 	switch {
-	case !noted:
+	case !noted, listed && s.Cause == causeMoved:
 		return false
 	case s.Final:
 		return true
@@ -356,15 +368,16 @@ func isFinal(s manifest.State, noted bool, giveUp time.Duration) bool {
 	return !s.Time.Before(s.FirstSeen.Add(giveUp))
 }
 
-// decide returns what a recording becomes, "" where it waits on, and the reason to note. gone
-// is why the day has it no longer.
-func (j *judgement) decide(r *recordingFacts, gone string) (manifest.Outcome, string) {
+// decide returns what a recording becomes, "" where it waits on, and the reason to note.
+func (j *judgement) decide(r *recordingFacts, absent absence) (manifest.Outcome, string) {
 	s := &r.State
 	switch {
-	case gone == listedElsewhere, gone != "" && s.Outcome == manifest.Damaged:
-		return s.Outcome, gone // it is final on this day, and lost is what nobody can deliver
-	case gone != "":
-		return manifest.Lost, gone
+	case absent == moved: // it is final on this day, and lost is what nobody can deliver
+		return s.Outcome, "listed under another day"
+	case absent == gone && s.Outcome == manifest.Damaged:
+		return s.Outcome, "no longer listed"
+	case absent == gone:
+		return manifest.Lost, "no longer listed"
 	case !r.Refused:
 		return "", ""
 	case r.Cause == causeNotFound:
@@ -390,7 +403,7 @@ func (j *judgement) decideNotFound(r *recordingFacts) (manifest.Outcome, string)
 	switch j.media(r) {
 	case yes:
 	case unknowable: // nothing is left that could be asked for
-		if twice && expired {
+		if twice && expired && outcome == manifest.Lost {
 			return outcome, "not found twice, beyond the age at which the vendor deletes audio"
 		}
 		return "", ""

@@ -67,6 +67,9 @@ func notFoundRows() []judgeRow {
 		{"two expired, and the host delivered older audio", one(once, both(expired, host(hostFacts{Good: 6, Ever: true, Oldest: 157 * dayLength}), func(f *facts) {
 			f.Recordings = append(f.Recordings, once)
 		})), "open", reason, tooShort},
+		{"expired, and another host delivered older audio", one(once, both(expired, func(f *facts) {
+			f.Hosts["other"] = hostFacts{Good: 6, Ever: true, Oldest: 157 * dayLength}
+		})), "close a=lost", "", ""},
 		{"expired, and the host delivered audio as old", one(once, both(expired, host(hostFacts{Good: 6, Ever: true, Oldest: 156 * dayLength}))), "close a=lost", "", ""},
 		{"expired, not found twice, and the host delivered older audio", one(twice("a", 24*hour), both(expired, host(hostFacts{Good: 6, Ever: true, Oldest: 157 * dayLength}))), "close a=lost", "", ""},
 		{"expired, no witness can exist, not found once", one(once, both(expired, host(hostFacts{Witness: unknowable}))), "open", reason, ""},
@@ -119,6 +122,14 @@ func giveUpRows() []judgeRow {
 		{"no link: an API witness is needed", one(link, func(f *facts) { f.Rows = unasked }), "open [rows]", "no link yet", ""},
 		{"no link, and the API shows no other call", one(link, func(f *facts) { f.Rows = no }), "open", "nothing is given up", ""},
 		{"no link, for less", one(waiting("a", causeNoLink, 13*dayLength, 3), func(*facts) {}), "open", "no link yet", ""},
+		{"no link, in two runs", one(waiting("a", causeNoLink, 15*dayLength, 2), func(*facts) {}), "open", "no link yet", ""},
+		{"a host that is not allowed: an API witness is needed", one(waiting("a", causeHost, 14*dayLength, 3), func(f *facts) { f.Rows = unasked }), "open [rows]", causeHost, ""},
+		{"neither id nor file name nor link: the store is searched", one(waiting("a", causeNameless, 14*dayLength, 3), func(f *facts) { f.Recordings[0].Stored = unasked }), "open [search a]", "no id, no file name", ""},
+		{"an outcome of a later version is left alone", one(func() recordingFacts {
+			r := failed
+			r.State.Outcome, r.State.Final, r.Refused = "archived_twice", true, false
+			return r
+		}(), func(*facts) {}), "close", "", ""},
 		{"a host that is not allowed", one(waiting("a", causeHost, 14*dayLength, 3), func(*facts) {}), "close a=pending", "", ""},
 		{"neither id nor file name nor link", one(waiting("a", causeNameless, 14*dayLength, 3), func(*facts) {}), "close a=lost", "", ""},
 		{"neither id nor file name nor link, for less", one(waiting("a", causeNameless, dayLength, 3), func(*facts) {}), "open", "no id, no file name", ""},
@@ -152,6 +163,12 @@ func damagedRows() []judgeRow {
 	}
 	return []judgeRow{
 		{"damaged, not found twice", one(twice("a", 24*hour), func(*facts) {}), "close a=damaged", "", ""},
+		{"damaged, not found twice: a media witness is needed", one(twice("a", 24*hour), func(f *facts) { f.Hosts["media"] = hostFacts{} }), "open [media media]", "recordings that wait", ""},
+		{"damaged, not found twice, and the witness failed", one(twice("a", 24*hour), func(f *facts) { f.Hosts["media"] = hostFacts{Witness: no} }), "open", "recordings that wait", ""},
+		{"damaged, expired, not found twice, and no witness can exist", one(twice("a", 24*hour), func(f *facts) {
+			expired(f)
+			f.Hosts["media"] = hostFacts{Witness: unknowable}
+		}), "open", "recordings that wait", ""},
 		{"damaged, not found once", one(waiting("a", causeNotFound, 0, 1), func(*facts) {}), "open", "recordings that wait", ""},
 		{"damaged, expired, not found once", one(waiting("a", causeNotFound, 0, 1), func(f *facts) {
 			expired(f)

@@ -178,6 +178,13 @@ func believedRows() []judgeRow {
 		open("open", "clock", func(f *facts) { f.Trusted = false }),
 		{"a part of the day closes nothing", func(f *facts) { f.Entire = false }, "open", "", ""},
 		{"a filtered listing closes the day for its filter", func(f *facts) { f.Filter = "campaign_id=7" }, "close", "", ""},
+		{"a filtered listing that is not whole closes nothing", func(f *facts) {
+			f.Filter, f.Listing.Whole, f.Listing.Total = "campaign_id=7", false, 50
+		}, "open", "not proved whole", ""},
+		{"a filtered listing closes nothing while what it listed waits", func(f *facts) {
+			f.Filter = "campaign_id=7"
+			f.Recordings = []recordingFacts{waiting("a", causeNoLink, dayLength, 1)}
+		}, "open", "no link yet", ""},
 		{"a filter by number or name closes nothing", func(f *facts) { f.Filter, f.Personal = "phone_number=sha256:00", true }, "open", "", ""},
 		{"no listing closes nothing", func(f *facts) { f.Listing = nil }, "open", "", ""},
 		open("open", "cannot be understood", func(f *facts) { f.Listing, f.Failure = nil, "the answer cannot be understood" }),
@@ -241,6 +248,10 @@ func emptyRows() []judgeRow {
 		{"no calls, listed twice", empty(func(f *facts) {
 			f.Rows, f.Earlier = yes, []listing{earlier(f, 24*hour)}
 		}), "close", "", ""},
+		{"no calls, listed twice within a day, and judged hours later", empty(func(f *facts) {
+			f.Listing.At = f.Now.Add(-5 * hour)
+			f.Rows, f.Control, f.Earlier = yes, no, []listing{earlier(f, 28*hour)}
+		}), "open", "a second listing", ""},
 		{"no calls, listed twice within a day", empty(func(f *facts) {
 			f.Rows, f.Control, f.Earlier = yes, no, []listing{earlier(f, 24*hour-time.Second)}
 		}), "open", "a second listing", ""},
@@ -315,6 +326,18 @@ func emptyRows() []judgeRow {
 			f.Recorded, f.Earlier = no, []listing{earlier(f, 48*hour), earlier(f, 24*hour)}
 			f.Earlier[0].Recordings = 1
 		}), "open", "2 of 3", ""},
+		{"no recordings in a year, one listing was not whole", bare(func(f *facts) {
+			f.Recorded, f.Earlier = no, []listing{earlier(f, 48*hour), earlier(f, 24*hour)}
+			f.Earlier[0].Whole = false
+		}), "open", "2 of 3", ""},
+		{"no recordings in a year, one listing was of the unsettled day", bare(func(f *facts) {
+			f.Recorded, f.Earlier = no, []listing{earlier(f, 48*hour), earlier(f, 24*hour)}
+			f.Earlier[0].Settled = false
+		}), "open", "2 of 3", ""},
+		{"no recordings in a year, one listing was cut", bare(func(f *facts) {
+			f.Recorded, f.Earlier = no, []listing{earlier(f, 48*hour), earlier(f, 24*hour)}
+			f.Earlier[0].Cut = true
+		}), "open", "2 of 3", ""},
 		{"no recordings in a year, one listing had no call", bare(func(f *facts) {
 			f.Recorded, f.Earlier = no, []listing{earlier(f, 48*hour), earlier(f, 24*hour)}
 			f.Earlier[0].Calls = 0
@@ -354,6 +377,24 @@ func missingRows() []judgeRow {
 		{"missing once", lacking(1, 10, func(*facts) {}), "open missing:1", reason, ""},
 		{"missing twice", lacking(1, 10, again(24*hour)), "close unlisted:1 missing:1", "", ""},
 		{"missing twice within a day", lacking(1, 10, again(24*hour-time.Second)), "open missing:1", reason, ""},
+		{"missing twice within a day, and judged hours later", lacking(1, 10, func(f *facts) {
+			f.Listing.At = f.Now.Add(-5 * hour)
+			again(28 * hour)(f)
+		}), "open missing:1", reason, ""},
+		{"missing, and the API does not tell of their calls", lacking(1, 10, func(f *facts) {
+			again(24 * hour)(f)
+			f.LookedUp = unknowable
+		}), "open", "does not tell of their calls: 1", ""},
+		{"moved to another day before, and listed again", func(f *facts) {
+			r := waiting("a", causeNoLink, dayLength, 1)
+			r.State.Final, r.State.Cause, r.Refused = true, causeMoved, false
+			f.Recordings = []recordingFacts{r}
+		}, "open", "recordings that wait: 1", ""},
+		{"moved to another day before", lacking(0, 10, func(f *facts) {
+			r := waiting("a", causeNoLink, dayLength, 1)
+			r.State.Final, r.State.Cause, r.Listed, r.Refused, r.Elsewhere = true, causeMoved, false, false, true
+			f.Recordings = []recordingFacts{r}
+		}), "close", "", ""},
 		{"missing twice, of another number", lacking(1, 10, func(f *facts) {
 			again(25 * hour)(f)
 			f.Earlier[0].Missing = 2
@@ -453,6 +494,13 @@ func totalRows() []judgeRow {
 			f.Listing.Unlistable = true
 			f.Earlier = []listing{earlier(f, 14*dayLength), earlier(f, 13*dayLength)}
 		}), "close uncounted:-50000 unlistable", "", ""},
+		{"a window that cannot be listed, not for long enough", wrong(40000, 90000, func(f *facts) {
+			f.Listing.Unlistable = true
+			f.Earlier = []listing{earlier(f, 14*dayLength-time.Second), earlier(f, 13*dayLength)}
+		}), "open", reason, ""},
+		{"one too few for two weeks when it is judged, not when it was listed", wrong(9, 10, func(f *facts) {
+			f.Listing.At = f.Now.Add(-hour)
+		}), "open", reason, ""},
 		{"a window that cannot be listed, once", wrong(40000, 90000, func(f *facts) { f.Listing.Unlistable, f.Earlier = true, nil }), "open", reason, ""},
 		{"a total that differs without a doubt of its own", wrong(6, 10, func(f *facts) { f.Listing.Shortfalls = nil }), "open", "6 calls, and the API counts 10", ""},
 		{"what is missing of a day closed by its wrong total", wrong(9, 10, func(f *facts) {
@@ -473,6 +521,10 @@ func strayRows() []judgeRow {
 	return []judgeRow{
 		{"strays once", strays(func(*facts) {}), "open", reason, ""},
 		{"the same strays a day later", strays(func(f *facts) { f.Earlier = []listing{earlier(f, 24*hour)} }), "close stray:2", "", ""},
+		{"the same strays within a day, and judged hours later", strays(func(f *facts) {
+			f.Listing.At = f.Now.Add(-5 * hour)
+			f.Earlier = []listing{earlier(f, 28*hour)}
+		}), "open", reason, ""},
 		{"the same strays within a day", strays(func(f *facts) { f.Earlier = []listing{earlier(f, 23*hour)} }), "open", reason, ""},
 		{"other strays", strays(func(f *facts) {
 			f.Earlier = []listing{earlier(f, 25*hour)}

@@ -136,7 +136,7 @@ func (r *run) workPage(d *day, page *fetcher.Page) error {
 func (r *run) workCall(d *day, call *fetcher.Call) error {
 	// While a call runs its audio is not complete. On a settled day a row that says so is
 	// out of date.
-	if len(call.Recordings) == 0 || call.InProgress() && !d.settled {
+	if len(call.Recordings) == 0 || call.InProgress() && !d.settled || d.isBroken() {
 		return nil
 	}
 	for i, identity := range d.ids.of(call) {
@@ -203,7 +203,7 @@ func (r *run) decide(d *day, call *fetcher.Call, recording fetcher.Recording, id
 	}
 	r.sum.count(func(s *Summary) { s.Recordings++ })
 	prior, known := d.ledger.Recording(identity)
-	final := isFinal(prior, known, r.config.GiveUp)
+	final := isFinal(prior, known, true, r.config.GiveUp)
 	again := final && r.config.Retry[prior.Outcome]
 	if final && !again {
 		r.sum.count(func(s *Summary) { s.Known++ })
@@ -245,16 +245,23 @@ type strayRow struct {
 	call *fetcher.Call
 }
 
+// maxStrayBytes is how much of rows of other days is held in memory.
+const maxStrayBytes = 8 << 20
+
 // keepStray keeps a row of another day for the end of the run: that day has an owner of its
-// own.
+// own. An API that sends so many that they do not fit leaves the day open that listed them.
 func (r *run) keepStray(d *day, call *fetcher.Call) {
 	d.strays++
 	if len(call.Recordings) == 0 && r.config.Calls == RecordedCalls {
 		return
 	}
-	kept := *call
-	kept.Raw = bytes.Clone(call.Raw) // else all of its page stays in memory
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.strayBytes += 2 * len(call.Raw); r.strayBytes > maxStrayBytes {
+		d.failure = "the API sent too many calls of other days"
+		return
+	}
+	kept := *call
+	kept.Raw = bytes.Clone(call.Raw) // else all of its page stays in memory
 	r.strays[call.Day] = append(r.strays[call.Day], strayRow{from: d, call: &kept})
 }

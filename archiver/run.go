@@ -54,12 +54,14 @@ type run struct {
 	stop context.CancelCauseFunc
 	kill context.CancelFunc // ends hard
 
-	heeded atomic.Int64 // pages with rows for which the API heeded what was asked for
+	heeded     atomic.Int64 // pages with rows for which the API heeded what was asked for
+	unwritable atomic.Int64 // days whose manifest could not be written
 
-	mu       sync.Mutex // guards pending and strays while days are in work
-	pending  pendingDays
-	strays   map[fetcher.Date][]strayRow
-	unlisted error // why a day could not be listed, the last one
+	mu         sync.Mutex // guards pending and strays while days are in work
+	pending    pendingDays
+	strays     map[fetcher.Date][]strayRow
+	strayBytes int   // of the rows in strays, with what was read of them
+	unlisted   error // why a day could not be listed, the last one
 
 	// For one goroutine at a time: while days are in work, the one that has put into asideTurn.
 	asideTurn chan struct{}
@@ -67,6 +69,8 @@ type run struct {
 	asideAt   int64 // moment of the last good audio before them
 	witnesses int
 	asked     map[string]bool // recordings that were asked for as known good audio
+	looks     int             // pages that were looked at for them
+	followed  int             // calls that were asked for because a listing lacked them
 
 	known     []fetcher.Date        // that the ledger knows, ascending
 	nothing   map[bool]fetcher.Date // day around which a year showed no call (false) or no recording (true)

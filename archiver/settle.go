@@ -85,20 +85,20 @@ const maxRounds = 12
 // On a clean stop the days whose facts are in are concluded, and the others stay open, as
 // they do when the run cannot go on.
 func (r *run) settle() error {
+	defer func() { r.pending = pendingDays{} }()
 	err := r.workStrays()
-	days := r.pending.days
-	r.pending = pendingDays{}
 	if r.config.DryRun {
 		return err
 	}
-	for round := 0; err == nil && len(days) > 0; round++ {
+	for round := 0; err == nil && len(r.pending.days) > 0; round++ {
 		var wanted []needed
-		if wanted, days, err = r.concludeReady(days); err != nil || len(days) == 0 || round == maxRounds || r.soft.Err() != nil {
+		wanted, r.pending.days, err = r.concludeReady(r.pending.days)
+		if err != nil || len(wanted) == 0 || round == maxRounds || r.soft.Err() != nil {
 			break
 		}
-		err = r.supply(wanted)
+		err = r.supply(wanted) // which may bring further days
 	}
-	if left := r.leaveUnjudged(days); err == nil {
+	if left := r.leaveUnjudged(r.pending.days); err == nil {
 		err = left
 	}
 	return err
@@ -185,6 +185,7 @@ func (r *run) supply(wanted []needed) error {
 
 // workStrays archives rows under their own days, which other days' listings brought.
 func (r *run) workStrays() error {
+	r.strayBytes = 0
 	for _, date := range slices.Sorted(maps.Keys(r.strays)) {
 		rows := r.strays[date]
 		delete(r.strays, date)
@@ -202,7 +203,7 @@ func (r *run) workStrays() error {
 // abandonStrays leaves the days open that listed rows which were not worked.
 func abandonStrays(rows []strayRow) {
 	for _, row := range rows {
-		row.from.fail(errors.New("calls of other days that it listed were not worked"))
+		row.from.fail(errors.New("recordings of other days that it listed got no line"))
 	}
 }
 
@@ -229,8 +230,10 @@ func (r *run) workStraysOf(date fetcher.Date, rows []strayRow) error {
 		err = r.workCall(d, calls[i])
 	}
 	d.wait()
-	if d.isUndone() || err != nil {
-		abandonStrays(rows)
+	for _, row := range rows {
+		if !r.config.DryRun && !d.isNoted(row.call) {
+			abandonStrays([]strayRow{row})
+		}
 	}
 	if err != nil && r.soft.Err() != nil {
 		return nil

@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"convoso-archiver/archiver/audio"
@@ -300,32 +300,74 @@ func (r *run) linkOfArchived(date fetcher.Date, host string) (link fetcher.Secre
 	return "", false, errUnlisted
 }
 
-// linkOfListed returns the link of the newest recording that can be listed.
+// maxLooks is how many pages of the newest calls a run looks at for audio that could be asked
+// for. An account whose newest calls, so many, have no link has none to be asked for.
+const maxLooks = 100
+
+// linkOfListed returns the link of the newest recording that can be listed and is younger than
+// --purge-after.
 func (r *run) linkOfListed(host string) (link fetcher.Secret, found bool, err error) {
-	now := r.clock.now()
-	last := fetcher.Wall(now.Add(-endBefore), r.config.Zone)
-	limit := int(r.config.PurgeAfter / (24 * time.Hour))
-	for days := 3; ; days = min(2*days, limit) {
+	last := fetcher.Wall(r.clock.now().Add(-endBefore), r.config.Zone)
+	first := last.Add(-r.config.PurgeAfter)
+	for days := 3; ; days *= 2 {
 		span := fetcher.Window{From: last.AddDate(0, 0, -days), To: last}
-		page, err := r.source.Look(r.soft, span, fetcher.Filter{}, 0)
-		if err == nil && page.Total > len(page.Calls) {
-			page, err = r.source.Look(r.soft, span, fetcher.Filter{}, page.Total-len(page.Calls)/2-1)
+		if span.From.Before(first) {
+			span.From = first
 		}
-		if err != nil {
-			return "", false, fmt.Errorf("list the newest calls: %w", err)
+		link, found, err = r.linkIn(span, host)
+		if found || err != nil || !span.From.After(first) {
+			return link, found, err
 		}
-		for i := range slices.Backward(page.Calls) {
-			for _, recording := range page.Calls[i].Recordings {
-				if recording.Link != "" && fetcher.LinkHost(recording.Link) == host && !r.asked[recording.Source()] {
-					r.asked[recording.Source()] = true
-					return recording.Link, true, nil
-				}
-			}
+		last = span.From
+	}
+}
+
+// linkIn returns the link of the newest recording of a span, reading its pages from the last
+// to the first.
+func (r *run) linkIn(span fetcher.Window, host string) (fetcher.Secret, bool, error) {
+	page, err := r.lookAt(span, 0)
+	if err != nil || page == nil {
+		return "", false, err
+	}
+	size := len(page.Calls)
+	for offset := min(page.Total, fetcher.DefaultOffsetCeiling) - size; size > 0 && offset > 0; offset -= size {
+		later, err := r.lookAt(span, offset)
+		if err != nil || later == nil {
+			return "", false, err
 		}
-		if days >= limit || r.soft.Err() != nil {
-			return "", false, nil
+		if link, found := r.unasked(later, host); found {
+			return link, true, nil
 		}
 	}
+	link, found := r.unasked(page, host)
+	return link, found, nil
+}
+
+// lookAt returns a page, nil when the run has looked at enough of them.
+func (r *run) lookAt(span fetcher.Window, offset int) (*fetcher.Page, error) {
+	if r.looks++; r.looks > maxLooks {
+		return nil, nil
+	}
+	page, err := r.source.Look(r.soft, span, fetcher.Filter{}, offset)
+	if err != nil {
+		return nil, fmt.Errorf("list the newest calls: %w", err)
+	}
+	return page, nil
+}
+
+// unasked returns the link of the last recording of a page that was not asked for as a witness
+// in this run.
+func (r *run) unasked(page *fetcher.Page, host string) (fetcher.Secret, bool) {
+	for _, call := range slices.Backward(page.Calls) {
+		for i := range call.Recordings {
+			recording := &call.Recordings[i]
+			if recording.Link != "" && fetcher.LinkHost(recording.Link) == host && !r.asked[recording.Source()] {
+				r.asked[recording.Source()] = true
+				return recording.Link, true
+			}
+		}
+	}
+	return "", false
 }
 
 // history is what the whole ledger tells of media hosts.
@@ -347,7 +389,7 @@ func (r *run) readHistory() error {
 	h := &history{oldest: map[string]time.Duration{}}
 	ends := map[string]time.Time{}
 	err := r.scan(func(e *manifest.Entry) {
-		if e.Outcome != manifest.Archived {
+		if e.Outcome != manifest.Archived || e.Restored { // verify has found it, and no host delivered it then
 			return
 		}
 		end, ok := ends[e.Day]
@@ -389,29 +431,68 @@ func (r *run) scan(visit func(*manifest.Entry)) error {
 	return nil
 }
 
-// lookElsewhere finds out which missing recordings are noted under other days.
+// maxFollowed is how many calls whose recordings are missing a run asks the API for, one by one.
+// Where more are missing, calls were deleted, and have not moved.
+const maxFollowed = 50
+
+// lookElsewhere asks the API where it lists calls whose recordings are missing. One that it lists
+// under another day is archived there.
 func (r *run) lookElsewhere(wanted []needed) error {
-	if len(wanted) == 0 {
-		return nil
-	}
-	type lacking struct{ id, call string }
-	lacks := map[lacking][]*day{}
 	for _, w := range wanted {
 		d := w.day
 		d.lookedUp, d.elsewhere = yes, map[string]bool{}
+		missing := map[string][]string{} // identities by call
 		for id, s := range d.ledger.Recordings() {
-			if !d.listed[id] && s.CallID != "" {
-				lacks[lacking{id, s.CallID}] = append(lacks[lacking{id, s.CallID}], d)
+			if !d.listed[id] && s.CallID != "" && (!s.Outcome.Final() || s.Outcome == manifest.Archived) {
+				missing[s.CallID] = append(missing[s.CallID], id)
+			}
+		}
+		for _, call := range slices.Sorted(maps.Keys(missing)) {
+			if r.soft.Err() != nil {
+				d.lookedUp = unknowable
+			}
+			if r.followed++; r.followed > maxFollowed || d.lookedUp == unknowable {
+				break
+			}
+			r.follow(d, call, missing[call])
+		}
+	}
+	return r.workStrays()
+}
+
+// follow looks where the API lists a call.
+func (r *run) follow(d *day, callID string, missing []string) {
+	span := fetcher.Window{From: d.date.AddDays(-maxLookBack / 2).Window().From, To: d.date.AddDays(maxLookBack / 2).Window().To}
+	if last := fetcher.Wall(r.clock.now().Add(-endBefore), r.config.Zone); span.To.After(last) {
+		span.To = last
+	}
+	page, err := r.source.Look(r.soft, span, fetcher.Filter{ID: callID}, 0)
+	if err != nil {
+		r.log.Warn("a call that is listed no longer cannot be asked for", "call_id", callID, "err", err)
+		d.lookedUp = unknowable
+		return
+	}
+	for i := range page.Calls {
+		call := &page.Calls[i]
+		if _, readable := call.Date(); call.ID != callID || !readable {
+			continue
+		}
+		if call.Day != d.date {
+			r.keepStray(d, call)
+		}
+		for k := range call.Recordings {
+			recording := &call.Recordings[k]
+			for _, id := range missing {
+				if s, _ := d.ledger.Recording(id); !isID(id, recording.ID) && recording.Source() != s.Source {
+					continue
+				}
+				if call.Day == d.date { // this answer and the listing contradict each other
+					d.lookedUp = unknowable
+				}
+				d.elsewhere[id] = call.Day != d.date
 			}
 		}
 	}
-	return r.scan(func(e *manifest.Entry) {
-		for _, d := range lacks[lacking{string(e.ID), string(e.CallID)}] {
-			if e.Day != string(d.date) {
-				d.elsewhere[strings.Clone(string(e.ID))] = true
-			}
-		}
-	})
 }
 
 // candidate is what stands in the store for a recording that is about to be lost.

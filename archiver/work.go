@@ -33,8 +33,11 @@ type job struct {
 const (
 	maxTries    = 5
 	maxRefusals = 2
-	firstDelay  = 500 * time.Millisecond
-	maxDelay    = 30 * time.Second
+	// longRefusing is for how long a host may only ask to wait, before each recording is asked for
+	// once: with few recordings a day an outage would else cost three requests for each.
+	longRefusing = maxRefusing / 3
+	firstDelay   = 500 * time.Millisecond
+	maxDelay     = 30 * time.Second
 )
 
 // delayAfter returns how long a recording waits before its next attempt: twice as long
@@ -77,7 +80,7 @@ var errUnnoted = errors.New("the recording got no line")
 // work makes one attempt at a recording. It returns the delay until the next one, or 0 when
 // the recording is done with; an error where it got no line.
 func (r *run) work(j *job, buffer []byte) (time.Duration, error) {
-	if r.soft.Err() != nil || j.day.isAside() {
+	if r.soft.Err() != nil || j.day.isAside() || j.day.isBroken() {
 		return 0, errStopping
 	}
 	if err := r.limit.reserve(r.soft); err != nil {
@@ -159,7 +162,7 @@ func (r *run) postpone(j *job, p *passing) (time.Duration, error) {
 				return 0, errStopping
 			}
 		}
-		if j.refusals > maxRefusals {
+		if j.refusals > maxRefusals || p.refusing > longRefusing {
 			return 0, nil
 		}
 		// Others come first: whether they are refused too tells whose fault it is.
@@ -238,9 +241,14 @@ func (r *run) judgeWrite(d *day, err error) error {
 	case errors.Is(err, store.ErrUnusable), store.IsRetriable(err), store.Hint(err, "--dest") != "", isLater(err):
 		return fmt.Errorf("write manifest of %s: %w", d.date, err)
 	}
-	d.fail(fmt.Errorf("its manifest cannot be written: %w", err))
+	if d.fail(fmt.Errorf("its manifest cannot be written: %w", err)) && r.unwritable.Add(1) >= maxUnwritable {
+		return fmt.Errorf("write manifest of %s, the third day that cannot be written: %w", d.date, err)
+	}
 	return errUnnoted
 }
+
+// maxUnwritable is how many days that cannot be written end a run: it is not the days' own trouble.
+const maxUnwritable = 3
 
 func isLater(err error) bool {
 	_, later := errors.AsType[*manifest.VersionError](err)

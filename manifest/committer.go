@@ -20,7 +20,7 @@ const (
 )
 
 // committer is the writer of a folder. Lines that wait for the disk together are written at once and share one sync.
-// After a write or sync that failed it refuses everything: nothing may be noted after a hole.
+// After a write or sync that failed it refuses every later line of that day: nothing may be noted after a hole.
 type committer struct {
 	root *os.Root
 	lock *flock.Flock
@@ -28,7 +28,6 @@ type committer struct {
 	open func(name string, create bool) (appendFile, error) // with create, fs.ErrExist where there is one
 
 	writing sync.Mutex // held while a batch is written
-	failed  error      // guarded by writing
 
 	mu       sync.Mutex
 	segments map[string]*openSegment // guarded by mu; by their day's folder
@@ -48,9 +47,10 @@ type openSegment struct {
 	next *batch // guarded by committer.mu; the lines that wait, nil for none
 
 	// Guarded by committer.writing.
-	n    int    // number of the segment; 0: none yet
-	name string // empty: the next batch begins a new one
-	size int64  // bytes known to be durable; the next write goes here
+	n      int    // number of the segment; 0: none yet
+	name   string // empty: the next batch begins a new one
+	size   int64  // bytes known to be durable; the next write goes here
+	failed error  // of a write; it takes no more lines
 }
 
 // batch is lines that are written together.
@@ -135,8 +135,8 @@ func (c *committer) close(context.Context) error {
 
 // write appends a batch to the segment of a day, durably.
 func (c *committer) write(s *openSegment, tree, day string, lines []byte) error {
-	if c.failed != nil {
-		return fmt.Errorf("the manifest takes no more lines: %w", c.failed)
+	if s.failed != nil {
+		return fmt.Errorf("%s/%s takes no more lines: %w", tree, day, s.failed)
 	}
 	file, err := c.openFor(s, tree, day, int64(len(lines)))
 	if err != nil {
@@ -151,8 +151,8 @@ func (c *committer) write(s *openSegment, tree, day string, lines []byte) error 
 		_ = file.Sync()
 	}
 	if err = errors.Join(err, file.Close()); err != nil {
-		c.failed = fmt.Errorf("append to %s: %w", s.name, err)
-		return c.failed
+		s.failed = fmt.Errorf("append to %s: %w", s.name, err)
+		return s.failed
 	}
 	s.size += int64(len(lines))
 	return nil

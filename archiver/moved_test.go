@@ -1,0 +1,128 @@
+package archiver
+
+import (
+	"testing"
+	"time"
+
+	"convoso-archiver/fetcher"
+	"convoso-archiver/manifest"
+)
+
+// TestMovedToAClosedDay archives a recording under the day to which its call has moved, though that is closed.
+func TestMovedToAClosedDay(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, w *world) {
+		a, b := w.ago(6), w.ago(5)
+		for i := 4; i <= 8; i++ {
+			w.recordedCalls(w.ago(i), 2)
+		}
+		c := w.call(string(a)+" 23:59:00", 1)
+		r := c.recorded[0]
+		r.link = time.Now().Add(20 * time.Hour)
+		w.try(trial{config: func(c *Config) { c.Span.CatchUp = true }})
+		if !w.isClosed(b) {
+			t.Fatal("not the case")
+		}
+		c.at = c.at.Add(2 * time.Minute)
+		for range 4 {
+			time.Sleep(25 * time.Hour)
+			w.try(trial{config: func(c *Config) { c.Span.CatchUp = true }})
+		}
+		if s := w.state(a, r); s.Outcome == manifest.Lost {
+			t.Errorf("the API lists it under %s with a link, its audio is there, %d requests for it: %s", b, w.requested[r.token], told(s))
+		}
+	})
+}
+
+// TestMovedAndBack moves a call to an open day and back.
+func TestMovedAndBack(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, w *world) {
+		a, b := w.ago(6), w.ago(5)
+		for i := 4; i <= 8; i++ {
+			w.recordedCalls(w.ago(i), 2)
+		}
+		for _, day := range []fetcher.Date{a, b} { // keeps both days open
+			w.call(string(day)+" 07:00:00", 1).recorded[0].link = time.Now().Add(12 * oneDay)
+		}
+		c := w.call(string(a)+" 23:59:00", 1)
+		r := c.recorded[0]
+		r.link = time.Now().Add(60 * oneDay)
+		span := func(c *Config) { c.Span.CatchUp = true }
+		at := c.at
+		w.try(trial{config: span})
+		c.at = at.Add(2 * time.Minute)
+		time.Sleep(25 * time.Hour)
+		w.try(trial{config: span})
+		c.at = at
+		r.link = time.Now()
+		for range 12 {
+			time.Sleep(25 * time.Hour)
+			w.try(trial{config: span})
+		}
+		if w.state(a, r).Outcome != manifest.Archived && w.state(b, r).Outcome != manifest.Archived {
+			t.Errorf("listed with a link for 12 nights and never fetched: %d requests; closed %v %v", w.requested[r.token], w.isClosed(a), w.isClosed(b))
+		}
+	})
+}
+
+// TestMovedAndBackByRelist moves a call to another day and back, when both are closed.
+func TestMovedAndBackByRelist(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, w *world) {
+		a, b := w.ago(6), w.ago(5)
+		for i := 4; i <= 8; i++ {
+			w.recordedCalls(w.ago(i), 2)
+		}
+		c := w.call(string(a)+" 23:59:00", 1)
+		r := c.recorded[0]
+		r.link = time.Now().Add(60 * oneDay)
+		span := spanOf(w.ago(8), w.ago(4))
+		at := c.at
+		w.try(trial{config: span})
+		c.at = at.Add(2 * time.Minute)
+		time.Sleep(25 * time.Hour)
+		w.try(trial{config: span})
+		time.Sleep(25 * time.Hour)
+		w.try(trial{config: span})
+		c.at = at
+		r.link = time.Now()
+		for range 4 {
+			time.Sleep(25 * time.Hour)
+			w.try(trial{config: all(span, func(c *Config) { c.Relist = true })})
+		}
+		if w.state(a, r).Outcome != manifest.Archived && w.state(b, r).Outcome != manifest.Archived {
+			t.Errorf("never fetched: %d requests, %s closed %v, %s closed %v", w.requested[r.token], a, w.isClosed(a), b, w.isClosed(b))
+		}
+	})
+}
+
+// TestMovedAndGone moves a call to another day, where it vanishes.
+func TestMovedAndGone(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, w *world) {
+		a, b := w.ago(6), w.ago(5)
+		for i := 4; i <= 8; i++ {
+			w.recordedCalls(w.ago(i), 2)
+		}
+		c := w.call(string(a)+" 23:59:00", 1)
+		r := c.recorded[0]
+		r.link = time.Now().Add(60 * oneDay)
+		span := spanOf(w.ago(8), w.ago(4))
+		w.try(trial{config: span})
+		c.at = c.at.Add(2 * time.Minute)
+		time.Sleep(25 * time.Hour)
+		w.try(trial{config: span})
+		c.gone = time.Now()
+		lost := 0
+		var n night
+		for range 4 {
+			time.Sleep(25 * time.Hour)
+			n = w.try(trial{config: span})
+			lost += n.Lost
+		}
+		if lost == 0 && w.isClosed(a) && w.isClosed(b) {
+			t.Errorf("both days are closed, and no line says that it is lost")
+		}
+	})
+}
