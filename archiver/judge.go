@@ -104,8 +104,7 @@ func (j *judgement) closeTotal(l *listing) {
 		}
 		return
 	}
-	j.v.Unlistable = l.Unlistable
-	j.v.Uncounted = l.Counted - l.Total
+	j.v.Unlistable, j.v.Uncounted = l.Unlistable, l.Counted-l.Total
 }
 
 // uncounted reports whether the same wrong total has stayed for so long that the day
@@ -116,8 +115,7 @@ func (j *judgement) uncounted() bool {
 		return false
 	}
 	wrong := l.Counted - l.Total
-	slight := max(wrong, -wrong) <= max(3, l.Total/100)
-	overfull := l.Complete && l.Rows >= l.Total
+	slight, overfull := max(wrong, -wrong) <= max(3, l.Total/100), l.Complete && l.Rows >= l.Total
 	if !slight && !overfull && !l.Unlistable {
 		return false
 	}
@@ -302,10 +300,10 @@ func (j *judgement) missing() (absent map[string]absence) {
 	if !j.witnessed(&j.Recorded, &j.v.Needs.Recorded, "the API lists no recording of another day: it is not believed that recordings are gone") {
 		return absent
 	}
-	j.v.Unlisted = len(lacking)
 	for _, id := range lacking {
 		absent[id] = gone
 	}
+	j.v.Unlisted = len(lacking)
 	return absent
 }
 
@@ -378,11 +376,9 @@ func (j *judgement) decide(r *recordingFacts, absent absence) (manifest.Outcome,
 		return s.Outcome, "no longer listed"
 	case absent == gone:
 		return manifest.Lost, "no longer listed"
-	case !r.Refused:
-		return "", ""
-	case r.Cause == causeNotFound:
+	case r.Refused && r.Cause == causeNotFound:
 		return j.decideNotFound(r)
-	case s.Outcome == manifest.Damaged:
+	case !r.Refused, s.Outcome == manifest.Damaged:
 		return "", ""
 	}
 	return j.decideGiveUp(r)
