@@ -64,6 +64,7 @@ func (a *Archive) Search(ctx context.Context, q Query) iter.Seq2[Call, error] {
 // scan reads the days one after another, newest or oldest first.
 func (a *Archive) scan(ctx context.Context, q Query) iter.Seq2[Call, error] {
 	return func(yield func(Call, error) bool) {
+		q.listed = setOf(q.Listed)
 		days, err := a.Days(ctx, q)
 		if err != nil {
 			yield(Call{}, err)
@@ -85,6 +86,9 @@ func (a *Archive) scan(ctx context.Context, q Query) iter.Seq2[Call, error] {
 				slices.Reverse(calls)
 			}
 			for i := range calls {
+				if q.Watch != nil {
+					q.Watch(&calls[i])
+				}
 				if q.isBehind(calls[i].Position) && q.Matches(&calls[i]) && !yield(calls[i], nil) {
 					return
 				}

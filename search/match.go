@@ -56,7 +56,22 @@ func (q Query) matchesListed(c *Call) bool {
 	if q.Listed == nil {
 		return true
 	}
-	return slices.Contains(q.Listed, c.ID) || slices.ContainsFunc(c.Recordings, func(r Recording) bool { return slices.Contains(q.Listed, r.ID) })
+	isListed := func(id string) bool { return q.listed[id] }
+	if q.listed == nil {
+		isListed = func(id string) bool { return slices.Contains(q.Listed, id) }
+	}
+	return isListed(c.ID) || slices.ContainsFunc(c.Recordings, func(r Recording) bool { return isListed(r.ID) })
+}
+
+func setOf(list []string) map[string]bool {
+	if list == nil {
+		return nil
+	}
+	set := make(map[string]bool, len(list))
+	for _, one := range list {
+		set[one] = true
+	}
+	return set
 }
 
 // Allow reports whether a user with these limits may see a call.

@@ -30,6 +30,11 @@ type Query struct {
 
 	// Listed are ids of calls or recordings, as of a lawyer's list; nil for no list.
 	Listed []string
+	listed map[string]bool // the same where many calls are looked at; nil for not at hand
+
+	// Watch is called with every call that is read, whether it is wanted or not; nil for nobody. Where an index answers
+	// nothing is read.
+	Watch func(*Call)
 
 	// Within limits all answers to campaigns and agents, by id or name; nil for no limit. It is for rights.
 	Within Limits

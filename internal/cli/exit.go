@@ -15,6 +15,7 @@ import (
 	"convoso-archiver/archiver/store"
 	"convoso-archiver/fetcher"
 	"convoso-archiver/manifest"
+	"convoso-archiver/search/copier"
 )
 
 // Exit codes. They are documented and never renumbered. Where several apply, the
@@ -146,7 +147,10 @@ func failure(err error) (code int, line string) {
 	_, isIgnored := errors.AsType[*fetcher.IgnoredParameterError](err)
 	_, isLater := errors.AsType[*fetcher.RetryLaterError](err)
 	other, isOther := errors.AsType[*archiver.OtherArchiveError](err)
+	folder, isFolder := errors.AsType[*copier.FolderError](err)
 	switch { // several may apply: 5 comes before 2, and 2 before 1
+	case errors.Is(err, copier.ErrBusy):
+		code, try = ExitLocked, "wait until it has ended"
 	case errors.Is(err, manifest.ErrLocked):
 		code, try = ExitLocked, "wait until the other run has ended"
 	case isUsage:
@@ -159,6 +163,8 @@ func failure(err error) (code int, line string) {
 		return ExitUsage, refusedToken(apiError)
 	case errors.Is(err, store.ErrLinkedFolder):
 		code = ExitUsage // its text says what to try
+	case isFolder:
+		try = orElse(store.Hint(folder, "--copy-to"), "check --copy-to")
 	case isVersion, errors.Is(err, store.ErrUnusable):
 		// Their texts say what to try.
 	case store.Hint(err, "") != "": // the notes' file system, which package store did not meet

@@ -46,6 +46,7 @@ func termSettings() []setting {
 	}
 	for _, t := range search.Terms() {
 		s := setting{name: t.Name, group: groupTerms, placeholder: t.Placeholder, usage: t.Usage}
+		s.suggested = suggestedValues(t.Name)
 		switch {
 		case t.Placeholder == "":
 			s.kind = toggle
@@ -55,6 +56,21 @@ func termSettings() []setting {
 		settings = append(settings, s)
 	}
 	return settings
+}
+
+// suggestedValues are those of a term that has a closed set of them.
+func suggestedValues(term string) (values []string) {
+	switch term {
+	case "outcome":
+		for _, outcome := range search.KnownOutcomes() {
+			values = append(values, string(outcome))
+		}
+	case "sort":
+		values = []string{string(search.OldestFirst), string(search.NewestFirst), string(search.ShortestFirst), string(search.LongestFirst)}
+	case "call-type":
+		values = []string{"OUTBOUND", "INBOUND", "MANUAL", "3WAY"}
+	}
+	return values
 }
 
 // withArchiveKeys adds the settings of archive that are not among these, so that one file and one environment serve
