@@ -24,7 +24,7 @@ type Source interface {
 type Options struct {
 	Source  Source
 	Names   *key.Template // of the copies; nil for the names that they have in the archive
-	Workers int           // copies at once
+	Workers int           // recordings read at once
 	// Passing reports whether reading failed for a reason that may pass, so that it is tried again.
 	Passing func(error) bool
 	// Tell is told of every recording that is not copied, in the order of [Copy.Add], from another goroutine.
@@ -56,7 +56,8 @@ type Copy struct {
 	stop   context.CancelCauseFunc
 	ctx    context.Context
 	turns  turns
-	queue  chan *task // for the workers
+	read   chan struct{} // a place for each recording that may be read at once
+	queue  chan *task    // for the workers
 	order  chan *task // for the tables, in the order of Add
 	work   sync.WaitGroup
 	tables sync.WaitGroup
@@ -83,6 +84,10 @@ type task struct {
 	done   chan struct{}
 }
 
+// perReader is how many recordings are worked for each that is read: the others wait for stable storage, which takes the
+// longest, and is faster for many at once.
+const perReader = 4
+
 // waitingTasks is how many recordings may wait for the tables: that many are copied beyond a slow one.
 const waitingTasks = 64
 
@@ -99,7 +104,8 @@ func Start(ctx context.Context, dir string, o Options) (*Copy, error) {
 	}
 	c := &Copy{o: o, folder: f, queue: make(chan *task), order: make(chan *task, waitingTasks)}
 	c.ctx, c.stop = context.WithCancelCause(ctx)
-	for range max(o.Workers, 1) {
+	c.read = make(chan struct{}, max(o.Workers, 1))
+	for range perReader * cap(c.read) {
 		c.work.Go(c.worker)
 	}
 	c.tables.Go(func() { c.err = c.note(w) })
@@ -216,7 +222,7 @@ func (c *Copy) try(t *task) error {
 	defer func() { body.discard() }()
 	for _, name := range t.names {
 		for {
-			there, err := c.folder.compare(c.ctx, name, t.rec.State)
+			there, err := c.compare(name, t)
 			if err != nil {
 				return err
 			}
@@ -244,6 +250,13 @@ func (c *Copy) try(t *task) error {
 	}
 	t.fail(false, errors.New("its names are taken by other files"))
 	return nil
+}
+
+// compare looks whether a recording stands under a name.
+func (c *Copy) compare(name string, t *task) (standing, error) {
+	c.read <- struct{}{}
+	defer func() { <-c.read }()
+	return c.folder.compare(c.ctx, name, t.rec.State)
 }
 
 func (c *Copy) await(turn <-chan struct{}) error {

@@ -54,6 +54,21 @@ type damageError struct{ err error }
 func (e *damageError) Error() string { return e.err.Error() }
 
 func (c *Copy) fetchOnce(t *task) (*part, error) {
+	to, err := c.readPart(t)
+	if err != nil {
+		return nil, err
+	}
+	if err := to.sync(); err != nil {
+		to.discard()
+		return nil, err
+	}
+	return to, nil
+}
+
+// readPart reads and checks a recording.
+func (c *Copy) readPart(t *task) (*part, error) {
+	c.read <- struct{}{}
+	defer func() { <-c.read }()
 	from, err := c.o.Source.Open(c.ctx, t.rec.Key)
 	if err != nil {
 		return nil, err
@@ -70,7 +85,7 @@ func (c *Copy) fetchOnce(t *task) (*part, error) {
 	return to, nil
 }
 
-// transfer copies and checks a body, and brings it to stable storage.
+// transfer copies and checks a body.
 func (c *Copy) transfer(to *part, from io.Reader, t *task) error {
 	noted := t.rec.State
 	hash := sha256.New()
@@ -101,5 +116,5 @@ func (c *Copy) transfer(to *part, from io.Reader, t *task) error {
 	if [32]byte(hash.Sum(nil)) != noted.SHA256 {
 		return &damageError{errors.New("checksum mismatch: its SHA-256 is not the one that was noted")}
 	}
-	return to.sync()
+	return nil
 }
