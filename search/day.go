@@ -26,15 +26,18 @@ func (e *DayError) Unwrap() error { return e.Err }
 // Day returns every call of a day, in the order of time, with rows and with all that the ledger knows. Memory grows
 // with the day. Calls may come with an error: those that could be read. The error is a [*DayError], or the end of ctx.
 func (a *Archive) Day(ctx context.Context, day string) ([]Call, error) {
-	calls, place, err := a.readCalls(ctx, day)
+	var faults []error
+	note := func(f manifest.Fault) {
+		if f.Kind == manifest.FaultBadLine && len(faults) < maxFaults {
+			faults = append(faults, fmt.Errorf("%s, line %d: %s", f.File, f.Line, f.Reason))
+		}
+	}
+	calls, place, err := a.readCalls(ctx, day, note)
 	if err != nil {
 		return nil, a.dayError(ctx, day, err)
 	}
-	var faults []error
 	folded, err := a.ledger.Read(ctx, day, nil, func(f manifest.Fault) error {
-		if f.Kind == manifest.FaultBadLine {
-			faults = append(faults, fmt.Errorf("%s, line %d: %s", f.File, f.Line, f.Reason))
-		}
+		note(f)
 		return nil
 	})
 	if err != nil {
@@ -53,7 +56,7 @@ func (a *Archive) Day(ctx context.Context, day string) ([]Call, error) {
 	}
 	arrange(calls)
 	if len(faults) > 0 {
-		return calls, &DayError{Day: day, Err: errors.Join(faults[:min(len(faults), maxFaults)]...)}
+		return calls, &DayError{Day: day, Err: errors.Join(faults...)}
 	}
 	return calls, nil
 }
@@ -69,9 +72,9 @@ func (a *Archive) dayError(ctx context.Context, day string, err error) error {
 }
 
 // readCalls returns the last row of each call, and where each call stands.
-func (a *Archive) readCalls(ctx context.Context, day string) (calls []Call, place map[string]int, err error) {
+func (a *Archive) readCalls(ctx context.Context, day string, fault func(manifest.Fault)) (calls []Call, place map[string]int, err error) {
 	place = map[string]int{}
-	err = a.ledger.Calls(ctx, day, func(c manifest.Call) error {
+	err = a.ledger.ReadCalls(ctx, day, func(c manifest.Call) error {
 		call := readRow(day, c.CallID, c.Row, a.zone)
 		if i, known := place[c.CallID]; known {
 			calls[i] = call
@@ -80,7 +83,7 @@ func (a *Archive) readCalls(ctx context.Context, day string) (calls []Call, plac
 		place[c.CallID] = len(calls)
 		calls = append(calls, call)
 		return nil
-	})
+	}, fault)
 	return calls, place, err
 }
 

@@ -179,7 +179,10 @@ func (j *searchJob) open(ctx context.Context, logger *slog.Logger) (*searched, e
 func (j *searchJob) place(ctx context.Context, s *searched) error {
 	about, err := s.opened.Ledger.Archive(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
-		return noArchive()
+		if known, err := knowsDays(ctx, s.opened.Ledger); err != nil || !known {
+			return errors.Join(err, noArchive())
+		}
+		return errors.New("manifest/archive.json is missing, which tells the account's zone: put it back")
 	}
 	if err != nil {
 		return err
