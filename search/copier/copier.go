@@ -58,7 +58,7 @@ type Copy struct {
 	turns  turns
 	read   chan struct{} // a place for each recording that may be read at once
 	queue  chan *task    // for the workers
-	order  chan *task // for the tables, in the order of Add
+	order  chan *task    // for the tables, in the order of Add
 	work   sync.WaitGroup
 	tables sync.WaitGroup
 
@@ -184,6 +184,9 @@ func (c *Copy) names(call *search.Call, r search.Recording) ([]string, error) {
 		if !isOwn(name) {
 			free = append(free, name)
 		}
+	}
+	if free == nil {
+		return nil, errors.New("its name is in the folder of the parts: give another template")
 	}
 	return free, nil
 }

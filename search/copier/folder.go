@@ -258,20 +258,29 @@ func (f *folder) publish(p *part, name string) (isThere bool, err error) {
 	if errors.Is(err, fs.ErrExist) {
 		return true, nil
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err != nil { // a file system without links: the lock keeps out other workers, and the folder's other finds
-		if _, err := f.root.Lstat(filepath.FromSlash(name)); !errors.Is(err, fs.ErrNotExist) {
-			return err == nil, folderError(op, err)
-		}
-		if err := f.root.Rename(p.name, filepath.FromSlash(name)); err != nil {
-			return false, folderError(op, err)
+	if err != nil {
+		if isThere, err := f.rename(p, name); isThere || err != nil {
+			return isThere, err
 		}
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for ; !f.changed[parent]; parent = path.Dir(parent) {
 		f.changed[parent] = true
 	}
 	return false, nil
+}
+
+// rename is publish for a file system without links. Other workers wait meanwhile, and another find would have to have
+// the folder's lock.
+func (f *folder) rename(p *part, name string) (isThere bool, err error) {
+	const op = "write a copy"
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, err := f.root.Lstat(filepath.FromSlash(name)); !errors.Is(err, fs.ErrNotExist) {
+		return err == nil, folderError(op, err)
+	}
+	return false, folderError(op, f.root.Rename(p.name, filepath.FromSlash(name)))
 }
 
 // oneLine drops what would break a line of a list.
