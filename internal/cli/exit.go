@@ -32,9 +32,10 @@ const (
 	// another account's.
 	ExitUsage = 2
 	// ExitIncomplete says that the run ended, but a settled day is not closed, a
-	// recording was found lost or became final unarchived, or a cap stopped it.
+	// recording was found lost or became final unarchived, a cap stopped it, or something
+	// that was looked for is not there.
 	ExitIncomplete = 3
-	// ExitDamaged says that stored recordings are missing or wrong.
+	// ExitDamaged says that stored recordings, or the notes of a day, are missing or wrong.
 	ExitDamaged = 4
 	// ExitLocked says that another run holds the archive.
 	ExitLocked = 5

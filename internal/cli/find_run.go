@@ -241,7 +241,8 @@ func (w *copyWork) add(c *search.Call) error {
 
 func (w *copyWork) start() error {
 	made, err := copier.Start(w.ctx, w.job.copyTo, copier.Options{
-		Source: w.archive.opened.Store, Names: w.job.names, Workers: w.job.workers, Passing: store.IsRetriable, Tell: w.leftOut,
+		Source: w.archive.opened.Store, Names: w.job.names, Workers: w.job.workers, Tell: w.leftOut,
+		Passing: func(err error) bool { return store.IsRetriable(err) || errors.Is(err, store.ErrUnusable) },
 	})
 	if errors.Is(err, copier.ErrForeign) {
 		return misuse("give a folder of its own", "--copy-to: %v", err)

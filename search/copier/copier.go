@@ -64,8 +64,9 @@ type Copy struct {
 
 	added, done atomic.Int64
 	bytes       atomic.Int64
-	counts      Counts // written by the goroutine of the tables
-	err         error  // likewise
+	trouble     atomic.Int64 // recordings in a row that the store could not give
+	counts      Counts       // written by the goroutine of the tables
+	err         error        // likewise
 }
 
 // task is one recording on its way.
@@ -202,8 +203,8 @@ func (c *Copy) worker() {
 	for t := range c.queue {
 		err := c.try(t)
 		t.over()
-		if trouble, ok := errors.AsType[*FolderError](err); ok {
-			c.stop(trouble)
+		if err != nil {
+			c.stop(err)
 		}
 		if t.left != nil || t.name != "" {
 			c.done.Add(1)

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"convoso-archiver/archiver/key"
@@ -62,6 +63,11 @@ func copyAll(t *testing.T, dir string, o Options, calls ...*search.Call) (Counts
 		}
 	}
 	return c.Finish()
+}
+
+// inBubble runs a test whose pauses take no time.
+func inBubble(t *testing.T, name string, test func(*testing.T)) {
+	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
 }
 
 func read(t *testing.T, parts ...string) string {
@@ -220,8 +226,7 @@ func TestFailures(t *testing.T) {
 		{"is not tried again", 1, fs.ErrPermission, false, false, true},
 		{"missing", 1, fs.ErrNotExist, false, true, true},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
+		inBubble(t, test.name, func(t *testing.T) {
 			s, dir := &folderSource{dir: t.TempDir(), err: test.err}, t.TempDir()
 			s.fails.Store(test.fails)
 			var left []Failure
@@ -233,6 +238,23 @@ func TestFailures(t *testing.T) {
 				t.Errorf("%+v, %+v, %v", counts, left, err)
 			}
 		})
+	}
+}
+
+// TestStoreInTrouble: a store that gives nothing at all ends the copy.
+func TestStoreInTrouble(t *testing.T) { synctest.Test(t, testStoreInTrouble) }
+
+func testStoreInTrouble(t *testing.T) {
+	busy := errors.New("the store is busy")
+	s := &folderSource{dir: t.TempDir(), err: busy}
+	s.fails.Store(1 << 20)
+	var calls []*search.Call
+	for i := range 60 {
+		calls = append(calls, s.recorded(t, fmt.Sprintf("r%d", i), "body"))
+	}
+	counts, err := copyAll(t, t.TempDir(), Options{Source: s, Workers: 4, Passing: func(error) bool { return true }}, calls...)
+	if !errors.Is(err, busy) || counts.Unread < maxTrouble || counts.Unread > 40 || counts.Copied != 0 {
+		t.Errorf("%+v, %v", counts, err)
 	}
 }
 

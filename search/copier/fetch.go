@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"time"
@@ -12,6 +13,7 @@ import (
 const (
 	tries      = 3
 	firstPause = time.Second / 2 // before the second try
+	maxTrouble = 8               // recordings in a row that stay unread for reasons that may pass, before the copy ends
 	buffer     = 256 << 10       // bytes read at once
 )
 
@@ -20,6 +22,7 @@ func (c *Copy) fetch(t *task) (*part, error) {
 	for try := 1; ; try++ {
 		body, err := c.fetchOnce(t)
 		if err == nil {
+			c.trouble.Store(0)
 			return body, nil
 		}
 		if cause := context.Cause(c.ctx); cause != nil {
@@ -36,8 +39,14 @@ func (c *Copy) fetch(t *task) (*part, error) {
 		case errors.Is(err, fs.ErrNotExist):
 			t.fail(true, errors.New("it is missing"))
 			return nil, nil
-		case try == tries || c.o.Passing == nil || !c.o.Passing(err):
+		case c.o.Passing == nil || !c.o.Passing(err):
 			t.fail(false, withoutPath(err))
+			return nil, nil
+		case try == tries:
+			t.fail(false, withoutPath(err))
+			if n := c.trouble.Add(1); n >= maxTrouble { // it is the store's trouble
+				return nil, fmt.Errorf("%d recordings in a row cannot be read: %w", n, err)
+			}
 			return nil, nil
 		}
 		select {
