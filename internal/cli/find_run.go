@@ -68,10 +68,10 @@ func (p *process) findIn(ctx context.Context, job *findJob, tell teller, f *foun
 	if err == nil {
 		err = context.Cause(ctx)
 	}
-	if err != nil || f.unwritten != nil {
-		if f.copied && f.counts.Added > 0 {
-			tell.note("stopped: "+copiedText(f.counts), "stopped", f.attrs()...)
-		}
+	if err != nil && f.counts.Added > 0 {
+		tell.note("stopped: "+copiedText(f.counts), "stopped", f.attrs()...)
+	}
+	if err != nil || f.unwritten != nil && !f.copied {
 		return err
 	}
 	if ids != nil {
