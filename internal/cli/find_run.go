@@ -214,7 +214,6 @@ type copyWork struct {
 	stopBars func()
 	done     func() // of announcing the stop
 	failures int
-	total    int
 }
 
 func (p *process) newCopyWork(ctx context.Context, job *findJob, archive *searched, tell teller) *copyWork {
