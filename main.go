@@ -13,7 +13,7 @@ import (
 )
 
 func main() {
-	os.Exit(cli.Run(untilSignal(), os.Args[1:], cli.Env{Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ()}))
+	os.Exit(cli.Run(untilSignal(), os.Args[1:], cli.Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ()}))
 }
 
 // echoTime is how long after the first signal further ones are taken for the same:

@@ -99,7 +99,7 @@ func (d *Day) loadCalls(ctx context.Context) error {
 	err := d.ledger.readCalls(ctx, d.day, true, func(c Call) error {
 		rows[maphash.String(seed, c.CallID)] = maphash.Bytes(seed, c.Row)
 		return nil
-	})
+	}, nil)
 	if err == nil {
 		d.calls.seed, d.calls.rows = seed, rows
 	}
@@ -112,17 +112,25 @@ func (l *Ledger) Calls(ctx context.Context, day string, visit func(Call) error) 
 	if err := checkDay(day); err != nil {
 		return err
 	}
-	return l.readCalls(ctx, day, false, visit)
+	return l.readCalls(ctx, day, false, visit, nil)
+}
+
+// ReadCalls is Calls, and tells fault of the lines that cannot be read.
+func (l *Ledger) ReadCalls(ctx context.Context, day string, visit func(Call) error, fault func(Fault)) error {
+	if err := checkDay(day); err != nil {
+		return err
+	}
+	return l.readCalls(ctx, day, false, visit, fault)
 }
 
 // readCalls is Calls. With tidy torn tails are moved aside, and what killed runs left is made durable.
-func (l *Ledger) readCalls(ctx context.Context, day string, tidy bool, visit func(Call) error) error {
+func (l *Ledger) readCalls(ctx context.Context, day string, tidy bool, visit func(Call) error, fault func(Fault)) error {
 	files, err := l.files(ctx, treeCalls, day)
 	if err != nil {
 		return err
 	}
 	for _, s := range files.segments {
-		r, err := l.readRows(ctx, day, s, visit)
+		r, err := l.readRows(ctx, day, s, visit, fault)
 		if err == nil && r.torn && tidy {
 			_, err = l.tidy(ctx, r)
 		}
@@ -136,7 +144,7 @@ func (l *Ledger) readCalls(ctx context.Context, day string, tidy bool, visit fun
 	return nil
 }
 
-func (l *Ledger) readRows(ctx context.Context, day string, s segment, visit func(Call) error) (*reader, error) {
+func (l *Ledger) readRows(ctx context.Context, day string, s segment, visit func(Call) error, fault func(Fault)) (*reader, error) {
 	r := l.read(ctx, s, maxCallLine, 0)
 	defer r.close()
 	broken := 0
@@ -153,8 +161,12 @@ func (l *Ledger) readRows(ctx context.Context, day string, s segment, visit func
 		}
 		if bad != nil {
 			broken++
-			if _, err := r.badLine(day, bad); err != nil {
+			line, err := r.badLine(day, bad)
+			if err != nil {
 				return r, l.noteLater(err)
+			}
+			if fault != nil {
+				fault(Fault{Kind: FaultBadLine, File: line.File, Line: line.Line, Reason: line.Reason})
 			}
 		}
 	}

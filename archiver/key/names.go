@@ -22,6 +22,9 @@ func split(key string) Names {
 // Wanted returns the key that the template asks for.
 func (n Names) Wanted() string { return n.folder + n.stem + n.ext }
 
+// NamesOf returns the names whose wanted key is one that was noted.
+func NamesOf(noted string) Names { return split(noted) }
+
 // For returns the keys to try in turn for the recording with the id, which may be any
 // text, and a body with the SHA-256 sum:
 //

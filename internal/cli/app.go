@@ -24,6 +24,7 @@ const program = "convoso-archiver"
 
 // Env is what surrounds a run of the program.
 type Env struct {
+	Stdin   io.Reader // lists that a flag asks for; nil for none
 	Stdout  io.Writer // results only
 	Stderr  io.Writer // progress, logs and errors; bars are drawn where it is a terminal
 	Environ []string  // as os.Environ returns it
@@ -32,6 +33,7 @@ type Env struct {
 // process is one run of the program.
 type process struct {
 	args   []string // without the program's name
+	stdin  io.Reader
 	stdout *results
 	screen *screen // stderr
 	env    environment
@@ -66,7 +68,7 @@ type input struct {
 }
 
 func commands() []command {
-	return []command{archiveCommand(), verifyCommand(), reportCommand(), demoCommand(), completionCommand(), versionCommand(), helpCommand()}
+	return []command{archiveCommand(), verifyCommand(), reportCommand(), findCommand(), demoCommand(), completionCommand(), versionCommand(), helpCommand()}
 }
 
 func commandNames() []string {
@@ -82,7 +84,7 @@ func commandNames() []string {
 // cause decides about the code. Errors are printed here, and only here.
 func Run(ctx context.Context, args []string, env Env) int {
 	p := &process{
-		args: ownHelp(args), stdout: &results{base: env.Stdout},
+		args: ownHelp(args), stdin: env.Stdin, stdout: &results{base: env.Stdout},
 		screen: &screen{base: env.Stderr},
 		env:    parseEnvironment(env.Environ),
 	}
@@ -186,8 +188,11 @@ func libraryFlags(settings []setting) []cli.Flag {
 	var flags []cli.Flag
 	for _, s := range settings {
 		var aliases []string
-		if s.name == "help" {
+		switch s.name {
+		case "help":
 			aliases = []string{"h"}
+		case "null":
+			aliases = []string{"0"}
 		}
 		switch s.kind {
 		case toggle:
@@ -324,7 +329,7 @@ func versionCommand() command {
 
 func helpCommand() command {
 	return command{
-		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "demo", "completion", "version"},
+		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "find", "demo", "completion", "version"},
 		run: func(_ context.Context, p *process, in input) outcome {
 			text, err := helpOn(in.args)
 			if err = cmp.Or(in.err, err); err != nil {

@@ -164,7 +164,7 @@ func completions(cmd command, args []string) []string {
 		settings = append(settings, helpSetting())
 	}
 	if s, ok := named(settings, name); ok && s.kind != toggle {
-		return s.choices
+		return append(slices.Clone(s.choices), s.suggested...)
 	}
 	var words []string
 	for _, s := range settings {

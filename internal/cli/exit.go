@@ -15,6 +15,7 @@ import (
 	"convoso-archiver/archiver/store"
 	"convoso-archiver/fetcher"
 	"convoso-archiver/manifest"
+	"convoso-archiver/search/copier"
 )
 
 // Exit codes. They are documented and never renumbered. Where several apply, the
@@ -31,9 +32,10 @@ const (
 	// another account's.
 	ExitUsage = 2
 	// ExitIncomplete says that the run ended, but a settled day is not closed, a
-	// recording was found lost or became final unarchived, or a cap stopped it.
+	// recording was found lost or became final unarchived, a cap stopped it, or something
+	// that was looked for is not there.
 	ExitIncomplete = 3
-	// ExitDamaged says that stored recordings are missing or wrong.
+	// ExitDamaged says that stored recordings, or the notes of a day, are missing or wrong.
 	ExitDamaged = 4
 	// ExitLocked says that another run holds the archive.
 	ExitLocked = 5
@@ -146,7 +148,10 @@ func failure(err error) (code int, line string) {
 	_, isIgnored := errors.AsType[*fetcher.IgnoredParameterError](err)
 	_, isLater := errors.AsType[*fetcher.RetryLaterError](err)
 	other, isOther := errors.AsType[*archiver.OtherArchiveError](err)
+	folder, isFolder := errors.AsType[*copier.FolderError](err)
 	switch { // several may apply: 5 comes before 2, and 2 before 1
+	case errors.Is(err, copier.ErrBusy):
+		code, try = ExitLocked, "wait until it has ended"
 	case errors.Is(err, manifest.ErrLocked):
 		code, try = ExitLocked, "wait until the other run has ended"
 	case isUsage:
@@ -159,6 +164,8 @@ func failure(err error) (code int, line string) {
 		return ExitUsage, refusedToken(apiError)
 	case errors.Is(err, store.ErrLinkedFolder):
 		code = ExitUsage // its text says what to try
+	case isFolder:
+		try = orElse(store.Hint(folder, "--copy-to"), "check --copy-to")
 	case isVersion, errors.Is(err, store.ErrUnusable):
 		// Their texts say what to try.
 	case store.Hint(err, "") != "": // the notes' file system, which package store did not meet

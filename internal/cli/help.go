@@ -28,8 +28,8 @@ const exitCodesText = `EXIT CODES
   2        wrong flags or configuration; token refused; a campaign, list, queue or user that the
            API does not know; another account's archive
   3        the run ended, but a settled day is not closed, a recording was found lost or became
-           final unarchived in this run, or a cap stopped it
-  4        verify found that something stored, or the manifest, is damaged
+           final unarchived in this run, or a cap stopped it; find --ids-from: ids are not there
+  4        verify found that something stored, or the manifest, is damaged, or find met it
   5        another run holds this archive
   130 143  SIGINT, SIGTERM, after a clean stop; a second signal stops at once
   Where several apply, the order is: a signal, 5, 2, 1, 4, 3, 0.

@@ -28,6 +28,7 @@ type setting struct {
 	usage        string
 	defaultValue string   // as it would be written
 	choices      []string // for completion and the help; the reader of the value checks them
+	suggested    []string // for completion alone
 	flagOnly     bool     // has neither a variable nor a key
 }
 

@@ -19,7 +19,7 @@ const module = "convoso-archiver"
 //	main -> internal/cli -> archiver -> fetcher, manifest, archiver/store
 var mayImport = map[string][]string{
 	"":                         {"internal/cli"},
-	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "fetcher", "fetcher/convosotest", "manifest", "manifest/report"},
+	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "fetcher", "fetcher/convosotest", "manifest", "manifest/report", "search", "search/copier"},
 	"archiver":                 {"archiver/audio", "archiver/key", "archiver/store", "fetcher", "manifest"},
 	"archiver/audio":           {},
 	"archiver/key":             {},
@@ -30,6 +30,8 @@ var mayImport = map[string][]string{
 	"fetcher/convosotest":      {}, // nothing of the client, or it would share its misunderstandings
 	"manifest":                 {},
 	"manifest/report":          {"manifest"},
+	"search":                   {"fetcher", "manifest"},
+	"search/copier":            {"archiver/key", "manifest", "search"},
 	"internal/retry":           {},
 	"internal/bench":           {"fetcher/convosotest", "manifest"},
 	"internal/cases":           {},
@@ -51,7 +53,7 @@ var owners = map[string][]string{
 	"code.dny.dev/ssrf":            {"fetcher"},
 	"github.com/aws/":              {"archiver/store", "internal/bench"},
 	"github.com/cenkalti/backoff/": {"internal/retry"},
-	"github.com/gofrs/flock":       {"manifest"},
+	"github.com/gofrs/flock":       {"manifest", "search/copier"},
 	"github.com/lmittmann/tint":    {"internal/cli"},
 	"github.com/urfave/cli/":       {"internal/cli"},
 	"github.com/vbauerster/":       {"internal/cli"}, // mpb and the writer beneath it
@@ -59,6 +61,7 @@ var owners = map[string][]string{
 	"golang.org/x/sync/":           {"archiver", "archiver/verify", "internal/bench", "manifest"},
 	"golang.org/x/sys/":            {"archiver/store"},
 	"golang.org/x/term":            {"internal/cli"},
+	"golang.org/x/text/":           {"search"},
 }
 
 func TestImports(t *testing.T) {

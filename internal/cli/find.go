@@ -1,0 +1,226 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"runtime"
+	"time"
+
+	"convoso-archiver/archiver/key"
+)
+
+const (
+	groupAnswer = "HOW TO ANSWER"
+	groupCopy   = "COPYING THE AUDIO"
+)
+
+func findSettings() []setting {
+	settings := searchedSettings()
+	settings = append(settings, termSettings()...)
+	settings = append(settings,
+		setting{name: "ids-from", group: groupTerms, placeholder: "FILE", usage: "calls or recordings whose ids stand in a file, one a line or in the first column of a CSV file; - is stdin; exit 3 names those that are not there"},
+		setting{name: "json", kind: toggle, group: groupAnswer, usage: "one JSON object a line: the row as received, and day, call_time in UTC, and recordings with what the manifest notes of them"},
+		setting{name: "csv", kind: toggle, group: groupAnswer, usage: "one row a call, below a header; of several recordings the values stand in one cell, with ; between them"},
+		setting{name: "paths", kind: toggle, group: groupAnswer, usage: "the files of the recordings that are stored, or their s3:// addresses, one a line"},
+		setting{name: "null", kind: toggle, group: groupAnswer, usage: "or -0: end each of --paths with a zero byte, for xargs -0"},
+		setting{name: "quiet", kind: toggle, group: groupAnswer, usage: "no progress and no count"},
+		setting{name: "log-format", group: groupAnswer, placeholder: "FORMAT", defaultValue: "text", usage: "of what is told on stderr; auto is text on a terminal and JSON elsewhere",
+			choices: []string{"auto", "text", "json"}},
+		setting{name: "copy-to", group: groupCopy, placeholder: "FOLDER", usage: "copy the audio of what was found into a folder, with index.csv and playlist.m3u8 beside it; nothing is overwritten, and the same command goes on where it was stopped"},
+		setting{name: "path-template", group: groupCopy, placeholder: "TEMPLATE", usage: "names of the copies, as for archive (default: their names in the archive)"},
+		setting{name: "workers", group: groupCopy, placeholder: "N", defaultValue: "4", usage: "copies at once"},
+	)
+	return settings
+}
+
+func findCommand() command {
+	return command{
+		name:  "find",
+		usage: "search calls and recordings of an archive; copy the audio of what was found",
+		about: `Prints a table of the calls that fit all terms, the newest first, and counts them on stderr. It reads
+the archive alone: it asks the vendor nothing, needs no token, writes nothing to the archive, and
+works while a run is archiving.
+
+It exits with 0 when it has searched all, also when nothing was found; with 3 when ids of --ids-from
+are not there, or something may not be read; with 4 when a day of the archive or a recording to copy
+is missing or damaged: the rest is answered and copied all the same, and verify tells more.`,
+		examples: []example{
+			{"that call of 4 March to this number: its last digits are enough",
+				"convoso-archiver find --dest /archive --start-time 2025-03-04 --end-time 2025-03-04 --number 5550142"},
+			{"twenty random sales of agent 3 over three minutes, to listen to",
+				"convoso-archiver find --dest /archive --agent 3 --status SALE --min-length 3m \\\n" +
+					"  --outcome archived --sample 20 --copy-to qa"},
+			{"a lawyer's list of ids, with names a person can find",
+				"convoso-archiver find --dest s3://my-bucket/calls --ids-from ids.csv --copy-to case-17 \\\n" +
+					"  --path-template '{{.call_date.Format \"2006-01-02 15h04\"}} {{.user}} {{.id}} {{.filename}}'"},
+			{"why there is no audio of them",
+				"convoso-archiver find --dest /archive --last 30d --outcome lost,pending,failed,rejected --csv"},
+			{"for other programs",
+				"convoso-archiver find --dest /archive --last 7d --json | jq -r '[.id,.status,.recordings[].sha256] | @tsv'\n" +
+					"convoso-archiver find --dest /archive --last 7d --paths -0 | xargs -0 du -ch"},
+		},
+		settings:    findSettings(),
+		environment: true,
+		exitCodes:   true,
+		run:         runFind,
+	}
+}
+
+// findFormat is how an answer is written.
+type findFormat int
+
+const (
+	findTable findFormat = iota
+	findJSON
+	findCSV
+	findPaths
+	findNothing // to stdout
+)
+
+// findJob is everything one search needs to know, read and checked.
+type findJob struct {
+	*searchJob
+	dest    string // as given
+	format  findFormat
+	end     string // of each path
+	talk    output
+	ids     string // file of --ids-from
+	drawn   bool   // the seed was
+	copyTo  string // "" for not at all
+	names   *key.Template
+	workers int
+}
+
+func runFind(ctx context.Context, p *process, in input) outcome {
+	known := withArchiveKeys(findSettings())
+	merged, err := gather(known, in.flags, p.env)
+	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
+	job := read.findJob(time.Now(), p.env)
+	p.openLog(job.talk)
+	if read.err != nil {
+		return judge(read.err, context.Cause(ctx), false)
+	}
+	if job.copyTo != "" {
+		p.works, p.restore = true, outliveReaders()
+	}
+	return p.find(ctx, job)
+}
+
+// findJob reads the settings of find.
+func (r *reader) findJob(now time.Time, env environment) *findJob {
+	j := &findJob{searchJob: r.searchJob(now, env, runtime.GOOS), dest: r.text("dest"), end: "\n"}
+	j.talk = output{quiet: r.toggle("quiet"), format: r.choice("log-format")}
+	j.copyTo, j.ids = r.text("copy-to"), r.text("ids-from")
+	j.format = r.findFormat()
+	if r.toggle("null") {
+		j.end = "\x00"
+		if g := r.values["null"]; j.format != findPaths && g.byFlag() {
+			r.fail(g.origin, "add --paths, or leave it out", "it needs --paths")
+		}
+	}
+	if r.isSet("path-template") {
+		value, origin := r.raw("path-template")
+		names, err := key.Parse(value)
+		if err != nil {
+			r.fail(origin, "see --path-template in archive --help", "%v", err)
+		}
+		j.names = names
+	}
+	j.workers = r.whole("workers", 1, maxWorkers)
+	if j.copyTo != "" {
+		r.keepIfAny(checkCopyFolder(j.copyTo, j.folder))
+	}
+	if j.query.Sample > 0 && !r.isSet("seed") {
+		j.query.Seed, j.drawn = 1+rand.Uint64N(1e9), true
+	}
+	return j
+}
+
+func (r *reader) keepIfAny(err error) {
+	if err != nil {
+		r.keep(err)
+	}
+}
+
+// findFormat lets a flag beat what is set elsewhere, as json is in a file for archive.
+func (r *reader) findFormat() findFormat {
+	formats := []struct {
+		name   string
+		format findFormat
+	}{{"json", findJSON}, {"csv", findCSV}, {"paths", findPaths}}
+	chosen, byFlag, tie := findTable, false, false
+	if r.isSet("copy-to") {
+		chosen = findNothing
+	}
+	var names []string
+	for _, f := range formats {
+		if !r.toggle(f.name) {
+			continue
+		}
+		isFlag := r.values[f.name].byFlag()
+		switch {
+		case len(names) == 0 || isFlag && !byFlag:
+			chosen, byFlag, tie, names = f.format, isFlag, false, []string{f.name}
+		case isFlag == byFlag:
+			tie, names = true, append(names, f.name)
+		}
+	}
+	if tie {
+		r.keep(misuse("", "use one of --json, --csv and --paths%s", r.origins(names...)))
+	}
+	return chosen
+}
+
+// newAnswer returns what writes the answers in the format.
+func (j *findJob) newAnswer(w io.Writer, env environment, zone *time.Location) answerWriter {
+	switch j.format {
+	case findJSON:
+		return newJSONAnswer(w)
+	case findCSV:
+		return newCSVAnswer(w)
+	case findPaths:
+		return newPathsAnswer(w, j.dest, j.folder != "", j.end)
+	case findNothing:
+		return noAnswer{}
+	}
+	return newTableAnswer(w, tableWidth(w, env), zone)
+}
+
+// needsRows reports whether the answer tells more than an index does.
+func (j *findJob) needsRows() bool {
+	return j.format == findJSON || j.format == findCSV || j.copyTo != ""
+}
+
+// teller tells a person or a machine on stderr.
+type teller struct {
+	p      *process
+	asJSON bool
+	quiet  bool
+}
+
+func (p *process) teller(talk output) teller {
+	return teller{p: p, asJSON: talk.logsJSON(p.screen), quiet: talk.quiet}
+}
+
+// note tells what went well, unless it should be quiet.
+func (t teller) note(line, message string, attrs ...any) {
+	switch {
+	case t.quiet:
+	case t.asJSON:
+		t.p.logger.Info(message, attrs...)
+	default:
+		_, _ = io.WriteString(t.p.screen, line+"\n") // where stderr is gone, the exit code has to do
+	}
+}
+
+// warn tells what did not.
+func (t teller) warn(line, message string, attrs ...any) {
+	if t.asJSON {
+		t.p.logger.Log(context.Background(), slog.LevelWarn, message, attrs...)
+		return
+	}
+	complain(t.p.screen, "find", line)
+}

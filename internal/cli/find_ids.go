@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+
+	"convoso-archiver/search"
+)
+
+// maxIDsBytes is room for more than two million ids.
+const maxIDsBytes = 64 << 20
+
+// idList is a list of ids of calls or recordings, and which of them were seen.
+type idList struct {
+	ids  []string // each once, in the order of the list
+	seen map[string]bool
+}
+
+// readIDs reads a list from a file, or from stdin.
+func (p *process) readIDs(path string) (*idList, error) {
+	const try = "give a file with an id of a call or a recording on each line"
+	data, err := p.readList(path)
+	if err != nil {
+		return nil, misuse("check --ids-from", "read --ids-from: %v", err)
+	}
+	ids := parseIDs(decodeText(data))
+	if len(ids) == 0 {
+		return nil, misuse(try, "--ids-from: it holds no id")
+	}
+	return &idList{ids: ids, seen: map[string]bool{}}, nil
+}
+
+func (p *process) readList(path string) ([]byte, error) {
+	if path != "-" {
+		return readSmallFile(path, maxIDsBytes)
+	}
+	if p.stdin == nil {
+		return nil, errors.New("there is no stdin")
+	}
+	data, err := io.ReadAll(io.LimitReader(p.stdin, maxIDsBytes+1))
+	if err == nil && len(data) > maxIDsBytes {
+		err = fmt.Errorf("stdin is larger than %d bytes", maxIDsBytes)
+	}
+	return data, err
+}
+
+// parseIDs returns what stands first on each line, each once. Blank lines, comments and the name of a column are
+// passed over.
+func parseIDs(text string) []string {
+	var ids []string
+	known := map[string]bool{}
+	isFirst := true
+	for line := range strings.Lines(strings.ReplaceAll(text, "\r", "\n")) {
+		id := firstCell(line)
+		if id == "" || strings.HasPrefix(id, "#") {
+			continue
+		}
+		isHeader := isFirst && isColumnName(id)
+		isFirst = false
+		if isHeader || known[id] {
+			continue
+		}
+		known[id] = true
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// firstCell returns the first column of a line of text, or of CSV as some program writes it.
+func firstCell(line string) string {
+	line = strings.TrimSpace(line)
+	if rest, quoted := strings.CutPrefix(line, `"`); quoted {
+		cell, _, _ := strings.Cut(rest, `"`)
+		return strings.TrimSpace(cell)
+	}
+	if i := strings.IndexAny(line, ",;\t"); i >= 0 {
+		line = line[:i]
+	}
+	return strings.TrimSpace(line)
+}
+
+func isColumnName(text string) bool {
+	name := strings.Map(func(r rune) rune {
+		if r == ' ' || r == '_' || r == '-' {
+			return -1
+		}
+		return r
+	}, strings.ToLower(text))
+	return slices.Contains([]string{"id", "ids", "call", "callid", "callids", "recording", "recordingid", "recordingids", "calllogid"}, name)
+}
+
+// see notes that a call was found.
+func (l *idList) see(c *search.Call) {
+	l.seen[c.ID] = true
+	for _, r := range c.Recordings {
+		l.seen[r.ID] = true
+	}
+}
+
+// idPattern is what an id looks like: a list may hold other things by mistake, which are not repeated.
+var idPattern = regexp.MustCompile(`^[A-Za-z0-9._#-]*[0-9][A-Za-z0-9._#-]*$`)
+
+// tell names the ids that were not seen, and reports whether there are any.
+func (l *idList) tell(tell teller) (missing bool) {
+	var absent []string
+	for _, id := range l.ids {
+		if l.seen[id] {
+			continue
+		}
+		if !idPattern.MatchString(id) || len(id) > 100 {
+			id = "(a line that is no id)"
+		}
+		absent = append(absent, id)
+	}
+	if len(absent) == 0 {
+		return false
+	}
+	line := fmt.Sprintf("%d of %s not found: ", len(absent), plural(len(l.ids), "id")) + strings.Join(absent[:min(len(absent), maxTold)], ", ")
+	if more := len(absent) - maxTold; more > 0 {
+		line += fmt.Sprintf(" and %s more", thousands(int64(more)))
+	}
+	tell.warn(line, "ids are not found", "missing", absent[:min(len(absent), maxTold)], "count", len(absent), "of", len(l.ids))
+	return true
+}

@@ -1,0 +1,293 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"log/slog"
+	"strconv"
+
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/manifest"
+	"convoso-archiver/search"
+	"convoso-archiver/search/copier"
+)
+
+// maxTold is how many ids, days or recordings are named, before the rest is counted.
+const maxTold = 20
+
+// found is what a search came to.
+type found struct {
+	calls, recordings, stored int
+	damaged, incomplete       bool
+	days                      int // that could not be read
+	counts                    copier.Counts
+	copied                    bool
+	unwritten                 error
+}
+
+// find runs one job.
+func (p *process) find(ctx context.Context, job *findJob) outcome {
+	tell := p.teller(job.talk)
+	f := &found{}
+	err := p.findIn(ctx, job, tell, f)
+	result := withDamage(judge(err, context.Cause(ctx), f.incomplete), f.damaged)
+	if ctx.Err() != nil && job.copyTo == "" {
+		result.line = "" // there is nothing to go on with
+		if signal, ok := errors.AsType[*SignalError](context.Cause(ctx)); ok {
+			result.line = signal.Error()
+		}
+	}
+	result.unwritten = f.unwritten
+	return result
+}
+
+func (p *process) findIn(ctx context.Context, job *findJob, tell teller, f *found) (err error) {
+	var ids *idList
+	if job.ids != "" {
+		if ids, err = p.readIDs(job.ids); err != nil {
+			return err
+		}
+		job.query.Listed = ids.ids
+	}
+	boundHeap(p.env)
+	archive, err := job.open(ctx, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, archive.Close(ctx)) }()
+	if job.drawn {
+		seed := strconv.FormatUint(job.query.Seed, 10)
+		tell.note("random sample: --seed "+seed+" draws the same again", "the sample was drawn", "seed", job.query.Seed)
+	}
+	hints := newHints(job.query)
+	job.query.Watch = hints.watch()
+	err = p.answer(ctx, job, archive, tell, f, ids)
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil && f.counts.Added > 0 {
+		tell.note("stopped: "+copiedText(f.counts), "stopped", f.attrs()...)
+	}
+	if err != nil || f.unwritten != nil && !f.copied {
+		return err
+	}
+	if ids != nil {
+		if job.query.Limit > 0 || job.query.Sample > 0 {
+			if err := seekIDs(ctx, job.query, archive, ids); err != nil {
+				return err
+			}
+		}
+		f.incomplete = ids.tell(tell) || f.incomplete
+	}
+	f.tell(tell, job, hints)
+	return nil
+}
+
+// answer searches, writes the answers and copies.
+func (p *process) answer(ctx context.Context, job *findJob, archive *searched, tell teller, f *found, ids *idList) (err error) {
+	out := job.newAnswer(p.stdout, p.env, archive.Zone())
+	var work *copyWork
+	if job.copyTo != "" {
+		work = p.newCopyWork(ctx, job, archive, tell)
+		defer func() {
+			counts, copyErr := work.finish()
+			f.counts, f.copied = counts, true
+			f.damaged, f.incomplete = f.damaged || counts.Damaged > 0, f.incomplete || counts.Unread > 0
+			if err == nil || errors.Is(copyErr, err) {
+				err = copyErr
+			}
+		}()
+	}
+	var answers iter.Seq2[search.Call, error] = archive.Search(ctx, job.query)
+	if job.needsRows() {
+		answers = search.NewLoader(archive.Archive).Complete(ctx, answers)
+	}
+	for c, err := range answers {
+		if err != nil {
+			if err = f.note(err, tell); err != nil {
+				return err
+			}
+			continue
+		}
+		f.count(&c)
+		if ids != nil {
+			ids.see(&c)
+		}
+		if f.unwritten = out.call(&c); f.unwritten != nil && work == nil {
+			return nil
+		}
+		if work != nil {
+			if err := work.add(&c); err != nil {
+				return err
+			}
+		}
+	}
+	if f.unwritten == nil {
+		f.unwritten = out.end()
+	}
+	return nil
+}
+
+func (f *found) count(c *search.Call) {
+	f.calls++
+	f.recordings += len(c.Recordings)
+	for _, r := range c.Recordings {
+		if r.Stored() {
+			f.stored++
+		}
+	}
+}
+
+// note tells of a day that cannot be read, and goes on; it returns what ends the search.
+func (f *found) note(err error, tell teller) error {
+	day, ofDay := errors.AsType[*search.DayError](err)
+	if _, later := errors.AsType[*manifest.VersionError](err); !ofDay || later || store.IsRetriable(err) || errors.Is(err, store.ErrUnusable) {
+		return err // the store or the whole archive, not a day of it
+	}
+	const try = "its calls are not all in the answer; verify tells more"
+	if errors.Is(err, fs.ErrPermission) {
+		f.incomplete = true
+	} else {
+		f.damaged = true
+	}
+	if f.days++; f.days <= maxTold {
+		tell.warn(oneLine(day.Error())+": "+try, "a day cannot be read, or not all of it", "day", day.Day, "err", oneLine(day.Err.Error()))
+	}
+	return nil
+}
+
+// tell says how much was found, or why nothing was.
+func (f *found) tell(tell teller, job *findJob, h *hints) {
+	if more := f.days - maxTold; more > 0 {
+		tell.warn(fmt.Sprintf("and %s more", plural(more, "day")), "more days cannot be read", "days", more)
+	}
+	if f.calls == 0 {
+		tell.note("nothing found", "nothing found", f.attrs()...)
+		for _, hint := range h.hints() {
+			tell.note(hint.line, "no call has this value", "term", hint.term, "nearest", hint.nearest, "calls", hint.count)
+		}
+		return
+	}
+	line := plural(f.calls, "call") + ", " + plural(f.recordings, "recording")
+	if f.stored < f.recordings {
+		line += ", " + thousands(int64(f.stored)) + " of them archived"
+	}
+	if f.copied {
+		line += ": " + copiedText(f.counts)
+	}
+	tell.note(line, "found", f.attrs()...)
+}
+
+// attrs are the same for a log.
+func (f *found) attrs() []any {
+	attrs := []any{"calls", f.calls, "recordings", f.recordings, "archived", f.stored}
+	if f.copied {
+		attrs = append(attrs, "copied", f.counts.Copied, "there_already", f.counts.There, "damaged", f.counts.Damaged,
+			"unread", f.counts.Unread, "bytes", f.counts.CopiedBytes)
+	}
+	return attrs
+}
+
+func copiedText(c copier.Counts) string {
+	text := thousands(int64(c.Copied)) + " copied (" + bytesText(c.CopiedBytes) + ")"
+	if c.There > 0 {
+		text += ", " + thousands(int64(c.There)) + " there already"
+	}
+	if left := c.Damaged + c.Unread; left > 0 {
+		text += ", " + thousands(int64(left)) + " left out"
+	}
+	return text
+}
+
+// copyWork copies what is found. The folder is made with the first recording.
+type copyWork struct {
+	p       *process
+	ctx     context.Context
+	job     *findJob
+	archive *searched
+	tell    teller
+
+	copy     *copier.Copy
+	stopBars func()
+	done     func() // of announcing the stop
+	failures int
+}
+
+func (p *process) newCopyWork(ctx context.Context, job *findJob, archive *searched, tell teller) *copyWork {
+	return &copyWork{p: p, ctx: ctx, job: job, archive: archive, tell: tell}
+}
+
+// add copies the recordings of a call that are stored.
+func (w *copyWork) add(c *search.Call) error {
+	for _, r := range c.Recordings {
+		if !r.Stored() {
+			continue
+		}
+		if w.copy == nil {
+			if err := w.start(); err != nil {
+				return err
+			}
+		}
+		if err := w.copy.Add(c, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *copyWork) start() error {
+	made, err := copier.Start(w.ctx, w.job.copyTo, copier.Options{
+		Source: w.archive.opened.Store, Names: w.job.names, Workers: w.job.workers, Tell: w.leftOut,
+		Passing: func(err error) bool { return store.IsRetriable(err) || errors.Is(err, store.ErrUnusable) },
+	})
+	if errors.Is(err, copier.ErrForeign) {
+		return misuse("give a folder of its own", "--copy-to: %v", err)
+	}
+	if err != nil {
+		return err
+	}
+	w.copy = made
+	w.done = w.p.announceStop(w.ctx, "find", w.job.talk, "what is being copied is dropped, what is copied stays and is in "+copier.IndexFile)
+	w.stopBars = w.p.showCopy(w.job.talk, made.Progress)
+	return nil
+}
+
+// finish waits for the copies.
+func (w *copyWork) finish() (copier.Counts, error) {
+	if w.copy == nil {
+		return copier.Counts{}, nil
+	}
+	counts, err := w.copy.Finish()
+	w.stopBars()
+	w.done()
+	if more := w.failures - maxTold; more > 0 {
+		w.tell.warn(fmt.Sprintf("and %s more left out", plural(more, "recording")), "more recordings are left out", "recordings", more)
+	}
+	return counts, err
+}
+
+// leftOut tells of a recording that is not copied. It is called by one goroutine at a time.
+func (w *copyWork) leftOut(f copier.Failure) {
+	if w.failures++; w.failures > maxTold {
+		return
+	}
+	reason := oneLine(f.Err.Error())
+	w.tell.warn(fmt.Sprintf("recording %s of %s is left out: %s", f.RecordingID, f.Day, reason), "a recording is left out",
+		"recording_id", f.RecordingID, "day", f.Day, "damaged", f.Damaged, "err", reason)
+}
+
+// seekIDs searches once more without limit, for the ids that a sample or a limit has left out.
+func seekIDs(ctx context.Context, q search.Query, archive *searched, ids *idList) error {
+	q.Sample, q.Seed, q.Limit, q.Watch = 0, 0, 0, nil
+	for c, err := range archive.Search(ctx, q) {
+		if _, ofDay := errors.AsType[*search.DayError](err); err != nil && !ofDay {
+			return err
+		} else if err == nil {
+			ids.see(&c)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,202 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"convoso-archiver/archiver"
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/fetcher"
+	"convoso-archiver/manifest"
+	"convoso-archiver/search"
+)
+
+// The groups of flags that find, export and serve share.
+const (
+	groupSearched = "WHICH ARCHIVE"
+	groupTerms    = "WHAT TO SEARCH FOR (all terms given have to fit)"
+)
+
+// searchedSettings say which archive is searched. They are the same for find, export and serve.
+func searchedSettings() []setting {
+	archive := archiveSettings()
+	settings := []setting{
+		{name: "dest", group: groupSearched, placeholder: "DEST", usage: "the archive: a folder, or s3://bucket/prefix (required)"},
+		{name: "state-dir", group: groupSearched, placeholder: "FOLDER", usage: "where the search index is kept; deleting it loses nothing (default: the user's state folder)"},
+		{name: "config", group: groupSearched, placeholder: "FILE", usage: "YAML file; that of archive will do"},
+	}
+	for _, name := range []string{"s3-endpoint", "s3-region", "s3-path-style"} {
+		s, _ := named(archive, name)
+		s.group = groupSearched
+		settings = append(settings, s)
+	}
+	return settings
+}
+
+// termSettings are the terms of a search.
+func termSettings() []setting {
+	settings := []setting{
+		{name: "start-time", group: groupTerms, placeholder: "TIME", usage: "first day, as 2025-05-01, or a time of the account's zone (default: the first day that the archive knows)"},
+		{name: "end-time", group: groupTerms, placeholder: "TIME", usage: "last day, or a time (default: today)"},
+		{name: "last", group: groupTerms, placeholder: "DURATION", usage: "instead of these: 7d is the last seven days and today"},
+	}
+	for _, t := range search.Terms() {
+		s := setting{name: t.Name, group: groupTerms, placeholder: t.Placeholder, usage: t.Usage}
+		s.suggested = suggestedValues(t.Name)
+		switch {
+		case t.Placeholder == "":
+			s.kind = toggle
+		case t.Many:
+			s.kind = list
+		}
+		settings = append(settings, s)
+	}
+	return settings
+}
+
+// suggestedValues are those of a term that has a closed set of them.
+func suggestedValues(term string) (values []string) {
+	switch term {
+	case "outcome":
+		for _, outcome := range search.KnownOutcomes() {
+			values = append(values, string(outcome))
+		}
+	case "sort":
+		values = []string{string(search.OldestFirst), string(search.NewestFirst), string(search.ShortestFirst), string(search.LongestFirst)}
+	case "call-type":
+		values = []string{"OUTBOUND", "INBOUND", "MANUAL", "3WAY"}
+	}
+	return values
+}
+
+// withArchiveKeys adds the settings of archive that are not among these, so that one file and one environment serve
+// both.
+func withArchiveKeys(settings []setting) []setting {
+	for _, s := range archiveSettings() {
+		if _, ok := named(settings, s.name); !ok {
+			settings = append(settings, s)
+		}
+	}
+	return settings
+}
+
+// searchJob is which archive is searched, and for what.
+type searchJob struct {
+	read     *reader // for the span, which needs the archive's zone
+	now      time.Time
+	folder   string          // "" for an archive on S3
+	bucket   store.S3Options // without TempDir and Workers
+	stateDir string
+	query    search.Query // without From and To until the archive is open
+}
+
+// searchJob reads the settings of a search. The span is read to find mistakes before the archive is opened; what it
+// means is known only with the archive's zone.
+func (r *reader) searchJob(now time.Time, env environment, goos string) *searchJob {
+	j := &searchJob{read: r, now: now, stateDir: r.stateDir(env, goos)}
+	j.folder, j.bucket = r.destination(env)
+	j.query = r.query()
+	const firstToChange = 14 * 60 * 60 // no zone's date is ahead of this one's
+	r.searchSpan(now, time.FixedZone("", firstToChange))
+	return j
+}
+
+// query reads the terms of a search, without the span.
+func (r *reader) query() (q search.Query) {
+	for _, t := range search.Terms() {
+		g, ok := r.values[t.Name]
+		if !ok {
+			continue
+		}
+		r.keepTerm(q.Set(t.Name, g.items...))
+	}
+	r.keepTerm(q.Check())
+	return q
+}
+
+// keepTerm keeps what is wrong with a term.
+func (r *reader) keepTerm(err error) {
+	if wrong, ok := errors.AsType[*search.TermError](err); ok {
+		_, origin := r.raw(wrong.Name)
+		r.fail(origin, wrong.Try, "%s", wrong.Problem)
+		return
+	}
+	if err != nil {
+		r.keep(err)
+	}
+}
+
+// searchSpan returns the wall-clock times of the span, zero where there is no bound.
+func (r *reader) searchSpan(now time.Time, zone *time.Location) (from, to time.Time) {
+	switch {
+	case r.isSet("last") || r.isSet("start-time"):
+		span := r.span(now, zone)
+		return span.From, span.To
+	case r.isSet("end-time"):
+		end, dateOnly := r.wall("end-time")
+		if dateOnly {
+			end = endOfDay(end)
+		}
+		return time.Time{}, end
+	}
+	return time.Time{}, time.Time{}
+}
+
+// searched is an archive that is open for searching. Close it.
+type searched struct {
+	*search.Archive
+	opened *archiver.Opened
+	about  manifest.Archive
+}
+
+// Close closes the archive.
+func (s *searched) Close(ctx context.Context) error {
+	return s.opened.Close(context.WithoutCancel(ctx))
+}
+
+// searchConnections is for the number of connections kept: days are read side by side.
+const searchConnections = 8
+
+// open opens the archive, and sets the span of the query.
+func (j *searchJob) open(ctx context.Context, logger *slog.Logger) (*searched, error) {
+	bucket := j.bucket
+	bucket.Workers = searchConnections
+	opened, err := openArchive(ctx, archiver.Location{Folder: j.folder, S3: bucket}, archiver.Read, "", logger)
+	if err != nil {
+		return nil, err
+	}
+	s := &searched{opened: opened}
+	if err := j.place(ctx, s); err != nil {
+		return nil, errors.Join(err, s.Close(ctx))
+	}
+	return s, nil
+}
+
+func (j *searchJob) place(ctx context.Context, s *searched) error {
+	about, err := s.opened.Ledger.Archive(ctx)
+	if errors.Is(err, fs.ErrNotExist) {
+		if known, err := knowsDays(ctx, s.opened.Ledger); err != nil || !known {
+			return errors.Join(err, noArchive())
+		}
+		return errors.New("manifest/archive.json is missing, which tells the account's zone: put it back")
+	}
+	if err != nil {
+		return err
+	}
+	zone, err := time.LoadLocation(about.TimeZone)
+	if err != nil {
+		return fmt.Errorf("read the archive's time zone: %w", err)
+	}
+	s.about, s.Archive = about, search.New(s.opened.Ledger, zone)
+	j.query.From, j.query.To = j.read.searchSpan(j.now, zone)
+	return j.read.err
+}
+
+// today returns the account's date.
+func today(now time.Time, zone *time.Location) string {
+	return fetcher.Wall(now, zone).Format(time.DateOnly)
+}

@@ -1,0 +1,255 @@
+package copier
+
+import (
+	"bufio"
+	"encoding/csv"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ErrForeign says that the folder holds a table or a playlist that no copy has made.
+var ErrForeign = errors.New("the folder holds an " + IndexFile + " or a " + PlaylistFile + " of something else")
+
+const (
+	playlistStart = "#EXTM3U\n"
+	playlistMark  = "# written by convoso-archiver find\n"
+)
+
+// columns are those of index.csv: the file, the call by the API's names, and what the manifest notes of the recording.
+func columns() []string {
+	return []string{
+		"file", "recording_id", "id", "call_date", "call_time", "campaign_id", "campaign", "user_id", "user", "status", "status_name",
+		"call_type", "call_length", "phone_number", "number_dialed", "first_name", "last_name", "lead_id", "list_id", "queue_id",
+		"called_count", "agent_comment", "size", "content_type", "sha256",
+	}
+}
+
+// tables are the index and the playlist while they are written.
+type tables struct {
+	f        *folder
+	index    *part
+	playlist *part
+	rows     *csv.Writer
+	entries  *bufio.Writer
+	column   map[string]int
+	written  map[uint64]bool // hashes of file and recording id
+}
+
+// beginTables refuses to replace what is not ours before anything is copied.
+func (f *folder) beginTables() (*tables, error) {
+	if err := f.checkTables(); err != nil {
+		return nil, err
+	}
+	index, err := f.newPart()
+	if err != nil {
+		return nil, err
+	}
+	playlist, err := f.newPart()
+	if err != nil {
+		index.discard()
+		return nil, err
+	}
+	t := &tables{
+		f: f, index: index, playlist: playlist, rows: csv.NewWriter(index.file), entries: bufio.NewWriter(playlist.file),
+		column: map[string]int{}, written: map[uint64]bool{},
+	}
+	t.rows.UseCRLF = true
+	for i, name := range columns() {
+		t.column[name] = i
+	}
+	err = t.rows.Write(columns())
+	if _, listErr := t.entries.WriteString(playlistStart + playlistMark); err == nil {
+		err = listErr
+	}
+	return t, folderError("write the index", err)
+}
+
+// checkTables looks at what an earlier copy has left.
+func (f *folder) checkTables() error {
+	const op = "look at what is in the folder for the copies"
+	if err := f.eachOldRow(func([]string) error { return errEnough }); err != nil && !errors.Is(err, errEnough) {
+		return err
+	}
+	file, err := f.root.Open(PlaylistFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return folderError(op, err)
+	}
+	defer file.Close() // only read from
+	start := make([]byte, len(playlistStart+playlistMark))
+	if _, err := io.ReadFull(file, start); err != nil || string(start) != playlistStart+playlistMark {
+		return ErrForeign
+	}
+	return nil
+}
+
+var errEnough = errors.New("enough rows")
+
+// eachOldRow visits the rows of the index that an earlier copy has written. A damaged end is passed over: the files are
+// there, and the next copy of them writes them down again.
+func (f *folder) eachOldRow(visit func(row []string) error) error {
+	file, err := f.root.Open(IndexFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return folderError("read the index", err)
+	}
+	defer file.Close() // only read from
+	in := csv.NewReader(bufio.NewReader(file))
+	header, err := in.Read()
+	if err != nil || !slices.Equal(header, columns()) {
+		return ErrForeign
+	}
+	for {
+		row, err := in.Read()
+		if err != nil {
+			return nil
+		}
+		if err := visit(row); err != nil {
+			return err
+		}
+	}
+}
+
+// note writes down what becomes of the tasks, in their order, and at last what earlier copies have left.
+func (c *Copy) note(t *tables) error {
+	var failed error
+	for task := range c.order {
+		<-task.done
+		switch {
+		case task.left != nil:
+			c.count(task)
+			if c.o.Tell != nil {
+				c.o.Tell(*task.left)
+			}
+		case task.name != "":
+			c.count(task)
+			if failed == nil {
+				if failed = t.add(rowOf(task)); failed != nil {
+					c.stop(failed)
+				}
+			}
+		}
+	}
+	if failed == nil {
+		failed = t.finish()
+	}
+	t.index.discard()
+	t.playlist.discard()
+	return failed
+}
+
+func (c *Copy) count(t *task) {
+	switch {
+	case t.left != nil && t.left.Damaged:
+		c.counts.Damaged++
+	case t.left != nil:
+		c.counts.Unread++
+	case t.copied:
+		c.counts.Copied++
+		c.counts.CopiedBytes += t.rec.State.Size
+	default:
+		c.counts.There++
+	}
+}
+
+func rowOf(t *task) []string {
+	values := t.call.Values()
+	for name, value := range map[string]string{
+		"file": t.name, "recording_id": t.rec.ID, "id": t.call.ID, "call_time": instant(&t.call),
+		"size": strconv.FormatInt(t.rec.State.Size, 10), "content_type": t.rec.State.ContentType, "sha256": hex.EncodeToString(t.rec.State.SHA256[:]),
+	} {
+		values[name] = value
+	}
+	if values["call_date"] == "" {
+		values["call_date"] = t.call.Day
+	}
+	if values["call_length"] == "" && t.call.Length >= 0 {
+		values["call_length"] = strconv.Itoa(t.call.Length)
+	}
+	row := make([]string, 0, len(columns()))
+	for _, name := range columns() {
+		row = append(row, values[name])
+	}
+	return row
+}
+
+// add writes a row, and its entry of the playlist.
+func (t *tables) add(row []string) error {
+	id := fnv.New64a()
+	_, _ = io.WriteString(id, row[0]+"\x00"+row[1])
+	if t.written[id.Sum64()] {
+		return nil
+	}
+	t.written[id.Sum64()] = true
+	err := t.rows.Write(row)
+	if _, listErr := t.entries.WriteString(t.entry(row)); err == nil {
+		err = listErr
+	}
+	return folderError("write the index", err)
+}
+
+// entry is that of a recording in the playlist.
+func (t *tables) entry(row []string) string {
+	of := func(name string) string { return row[t.column[name]] }
+	seconds, err := strconv.ParseFloat(of("call_length"), 64)
+	if err != nil || seconds < 0 {
+		seconds = -1
+	}
+	file := row[0]
+	if strings.HasPrefix(file, "#") { // which begins a comment
+		file = "./" + file
+	}
+	return fmt.Sprintf("#EXTINF:%d,%s\n%s\n", int(seconds), title(of), file)
+}
+
+// title is what a playlist shows of a call: when, who, and what about; nothing of the customer.
+func title(of func(string) string) string {
+	var parts []string
+	for _, name := range []string{"call_date", "user", "campaign", "status"} {
+		if value := oneLine(of(name)); value != "" {
+			parts = append(parts, value)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// finish adds the rows of earlier copies that still have their file, and puts the tables in the place of the old ones.
+func (t *tables) finish() error {
+	err := t.f.eachOldRow(func(row []string) error {
+		if _, err := t.f.root.Lstat(filepath.FromSlash(row[0])); err != nil {
+			return nil
+		}
+		return t.add(row)
+	})
+	if err != nil {
+		return err
+	}
+	t.rows.Flush()
+	if err := errors.Join(t.rows.Error(), t.entries.Flush()); err != nil {
+		return folderError("write the index", err)
+	}
+	for _, table := range []struct {
+		part *part
+		name string
+	}{{t.index, IndexFile}, {t.playlist, PlaylistFile}} {
+		if err := table.part.sync(); err != nil {
+			return err
+		}
+		if err := t.f.root.Rename(table.part.name, table.name); err != nil {
+			return folderError("write the index", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,109 @@
+package search
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"convoso-archiver/manifest"
+)
+
+// DayError says that a day could not be read, or not all of it. Other days can.
+type DayError struct {
+	Day string
+	Err error
+}
+
+// Error implements error. It quotes nothing of the day's lines.
+func (e *DayError) Error() string { return fmt.Sprintf("read day %s: %v", e.Day, e.Err) }
+
+// Unwrap returns the cause.
+func (e *DayError) Unwrap() error { return e.Err }
+
+// Day returns every call of a day, in the order of time, with rows and with all that the ledger knows. Memory grows
+// with the day. Calls may come with an error: those that could be read. The error is a [*DayError], or the end of ctx.
+func (a *Archive) Day(ctx context.Context, day string) ([]Call, error) {
+	var faults []error
+	note := func(f manifest.Fault) {
+		if f.Kind == manifest.FaultBadLine && len(faults) < maxFaults {
+			faults = append(faults, fmt.Errorf("%s, line %d: %s", f.File, f.Line, f.Reason))
+		}
+	}
+	calls, place, err := a.readCalls(ctx, day, note)
+	if err != nil {
+		return nil, a.dayError(ctx, day, err)
+	}
+	folded, err := a.ledger.Read(ctx, day, nil, func(f manifest.Fault) error {
+		note(f)
+		return nil
+	})
+	if err != nil {
+		return nil, a.dayError(ctx, day, err)
+	}
+	for id, state := range folded.Recordings() {
+		i, known := place[state.CallID]
+		if !known {
+			i = len(calls)
+			place[state.CallID] = i
+			calls = append(calls, orphan(day, state.CallID, a.zone))
+		}
+		calls[i].Recordings = append(calls[i].Recordings, Recording{
+			ID: id, Outcome: state.Outcome, Final: state.Final, Key: state.Key, Size: state.Size, State: &state,
+		})
+	}
+	arrange(calls)
+	if len(faults) > 0 {
+		return calls, &DayError{Day: day, Err: errors.Join(faults...)}
+	}
+	return calls, nil
+}
+
+// maxFaults is how many faults of a day are named.
+const maxFaults = 3
+
+func (a *Archive) dayError(ctx context.Context, day string, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return &DayError{Day: day, Err: err}
+}
+
+// readCalls returns the last row of each call, and where each call stands.
+func (a *Archive) readCalls(ctx context.Context, day string, fault func(manifest.Fault)) (calls []Call, place map[string]int, err error) {
+	place = map[string]int{}
+	err = a.ledger.ReadCalls(ctx, day, func(c manifest.Call) error {
+		call := readRow(day, c.CallID, c.Row, a.zone)
+		if i, known := place[c.CallID]; known {
+			calls[i] = call
+			return nil
+		}
+		place[c.CallID] = len(calls)
+		calls = append(calls, call)
+		return nil
+	}, fault)
+	return calls, place, err
+}
+
+// orphan is a call of which the ledger alone knows.
+func orphan(day, callID string, zone *time.Location) Call {
+	c := Call{Day: day, NoRow: true, Fields: Fields{ID: callID, Length: -1}}
+	c.setTime("", zone)
+	return c
+}
+
+// arrange brings the calls of a day into the order of time, and gives each its position.
+func arrange(calls []Call) {
+	slices.SortFunc(calls, func(a, b Call) int { return cmp.Or(a.Wall.Compare(b.Wall), cmp.Compare(a.ID, b.ID)) })
+	n := 0
+	for i := range calls {
+		c := &calls[i]
+		if n++; i == 0 || !c.Wall.Equal(calls[i-1].Wall) {
+			n = 0
+		}
+		c.Position = positionAt(c.Wall, n)
+		slices.SortFunc(c.Recordings, func(a, b Recording) int { return cmp.Compare(a.ID, b.ID) })
+	}
+}

@@ -1,0 +1,109 @@
+package search
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"slices"
+)
+
+// Loader completes calls that an index gave, which come without rows and without what the ledger knows. It keeps the
+// day that it read last, for answers by time come day by day. Not safe for concurrent use.
+type Loader struct {
+	archive *Archive
+	day     string
+	calls   map[string]Call // of that day, by id
+}
+
+// NewLoader returns a loader that has read nothing yet.
+func NewLoader(archive *Archive) *Loader { return &Loader{archive: archive} }
+
+// loadAtOnce is how many answers wait for their days at most: where they come in another order than that of time,
+// each day among them is read once.
+const loadAtOnce = 1000
+
+// IsComplete reports whether a call has all that the archive knows of it.
+func (c *Call) IsComplete() bool {
+	return (c.Row != nil || c.NoRow) && !slices.ContainsFunc(c.Recordings, func(r Recording) bool { return r.State == nil })
+}
+
+// Complete yields the same calls in the same order, complete. A call that is no longer in its day stays as it is.
+// Errors are those of the answers, and a [*DayError] for a day that cannot be read.
+func (l *Loader) Complete(ctx context.Context, answers iter.Seq2[Call, error]) iter.Seq2[Call, error] {
+	return func(yield func(Call, error) bool) {
+		var waiting []Call
+		flush := func() bool {
+			for _, err := range l.load(ctx, waiting) {
+				_, ofDay := errors.AsType[*DayError](err)
+				if !yield(Call{}, err) || !ofDay {
+					return false
+				}
+			}
+			for _, c := range waiting {
+				if !yield(c, nil) {
+					return false
+				}
+			}
+			waiting = waiting[:0]
+			return true
+		}
+		for c, err := range answers {
+			switch {
+			case err != nil:
+				if !yield(Call{}, err) {
+					return
+				}
+			case len(waiting) == 0 && c.IsComplete():
+				if !yield(c, nil) {
+					return
+				}
+			default:
+				if waiting = append(waiting, c); len(waiting) == loadAtOnce && !flush() {
+					return
+				}
+			}
+		}
+		flush()
+	}
+}
+
+// load completes calls in place, and returns what went wrong.
+func (l *Loader) load(ctx context.Context, calls []Call) (failed []error) {
+	byDay := map[string][]int{}
+	var days []string
+	for i := range calls {
+		if day := calls[i].Day; !calls[i].IsComplete() {
+			if byDay[day] == nil {
+				days = append(days, day)
+			}
+			byDay[day] = append(byDay[day], i)
+		}
+	}
+	for _, day := range days {
+		err := l.read(ctx, day)
+		if err != nil {
+			failed = append(failed, err)
+		}
+		if _, ofDay := errors.AsType[*DayError](err); err != nil && !ofDay {
+			return failed
+		}
+		for _, i := range byDay[day] {
+			if full, there := l.calls[calls[i].ID]; there {
+				calls[i] = full
+			}
+		}
+	}
+	return failed
+}
+
+func (l *Loader) read(ctx context.Context, day string) error {
+	if l.day == day {
+		return nil
+	}
+	calls, err := l.archive.Day(ctx, day)
+	l.day, l.calls = day, make(map[string]Call, len(calls))
+	for _, c := range calls {
+		l.calls[c.ID] = c
+	}
+	return err
+}

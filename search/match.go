@@ -1,0 +1,126 @@
+package search
+
+import (
+	"slices"
+	"strings"
+
+	"convoso-archiver/manifest"
+)
+
+// Matches reports whether a call fulfils every term of the query, but for Limit, Sample and After. Where an index
+// answers, this is what its answers are measured by.
+func (q Query) Matches(c *Call) bool {
+	first, last := q.Positions()
+	return c.Position >= first && c.Position <= last &&
+		q.matchesFields(&c.Fields) && q.Within.Allow(&c.Fields) && q.matchesRecordings(c) && q.matchesListed(c)
+}
+
+func (q Query) matchesFields(f *Fields) bool {
+	for _, term := range []struct {
+		wanted []string
+		have   string
+	}{
+		{q.IDs, f.ID},
+		{q.LeadIDs, f.LeadID},
+		{q.CampaignIDs, f.CampaignID},
+		{q.QueueIDs, f.QueueID},
+		{q.ListIDs, f.ListID},
+		{q.UserIDs, f.UserID},
+		{q.Statuses, f.Status},
+		{q.CallTypes, f.CallType},
+		{q.CalledCounts, f.CalledCount},
+	} {
+		if !anyEqual(term.wanted, term.have, strings.EqualFold) {
+			return false
+		}
+	}
+	return anyEqual(q.PhoneNumbers, f.PhoneNumber, sameDigits) && anyEqual(q.NumbersDialed, f.NumberDialed, sameDigits) &&
+		anyEqual(q.FirstNames, f.FirstName, sameWords) && anyEqual(q.LastNames, f.LastName, sameWords) &&
+		(q.Number == "" || endsIn(f.PhoneNumber, q.Number) || endsIn(f.NumberDialed, q.Number)) &&
+		(q.Agent == "" || isNamed(q.Agent, f.UserID, f.User)) &&
+		(q.Campaign == "" || isNamed(q.Campaign, f.CampaignID, f.Campaign)) &&
+		(q.Name == "" || beginWords(words(q.Name), append(words(f.FirstName), words(f.LastName)...))) &&
+		(q.Comment == "" || containWords(words(q.Comment), words(f.Comment))) &&
+		(q.MinLength == 0 || f.Length >= q.MinLength) &&
+		(q.MaxLength == 0 || f.Length >= 0 && f.Length <= q.MaxLength)
+}
+
+func (q Query) matchesRecordings(c *Call) bool {
+	if q.WithRecording && len(c.Recordings) == 0 {
+		return false
+	}
+	return q.Outcomes == nil || slices.ContainsFunc(c.Recordings, func(r Recording) bool { return slices.Contains(q.Outcomes, r.Outcome) })
+}
+
+func (q Query) matchesListed(c *Call) bool {
+	if q.Listed == nil {
+		return true
+	}
+	isListed := func(id string) bool { return q.listed[id] }
+	if q.listed == nil {
+		isListed = func(id string) bool { return slices.Contains(q.Listed, id) }
+	}
+	return isListed(c.ID) || slices.ContainsFunc(c.Recordings, func(r Recording) bool { return isListed(r.ID) })
+}
+
+func setOf(list []string) map[string]bool {
+	if list == nil {
+		return nil
+	}
+	set := make(map[string]bool, len(list))
+	for _, one := range list {
+		set[one] = true
+	}
+	return set
+}
+
+// Allow reports whether a user with these limits may see a call.
+func (l Limits) Allow(f *Fields) bool {
+	named := func(list []string, id, name string) bool {
+		return list == nil || slices.ContainsFunc(list, func(one string) bool { return isNamed(one, id, name) })
+	}
+	return named(l.Campaigns, f.CampaignID, f.Campaign) && named(l.Agents, f.UserID, f.User)
+}
+
+// anyEqual reports whether one of the values wanted is the one at hand, true where none is wanted.
+func anyEqual(wanted []string, have string, equal func(a, b string) bool) bool {
+	return wanted == nil || slices.ContainsFunc(wanted, func(one string) bool { return equal(one, have) })
+}
+
+func sameDigits(a, b string) bool { return digits(a) == digits(b) }
+
+func sameWords(a, b string) bool { return slices.Equal(words(a), words(b)) }
+
+func endsIn(number, suffix string) bool { return strings.HasSuffix(digits(number), digits(suffix)) }
+
+// isNamed reports whether somebody or something has this id or this name.
+func isNamed(wanted, id, name string) bool {
+	return strings.EqualFold(wanted, id) || name != "" && sameWords(wanted, name)
+}
+
+// beginWords reports whether each of the beginnings begins a word.
+func beginWords(beginnings, words []string) bool {
+	for _, b := range beginnings {
+		if !slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, b) }) {
+			return false
+		}
+	}
+	return len(beginnings) > 0
+}
+
+// containWords reports whether all words wanted are there.
+func containWords(wanted, words []string) bool {
+	for _, w := range wanted {
+		if !slices.Contains(words, w) {
+			return false
+		}
+	}
+	return len(wanted) > 0
+}
+
+// KnownOutcomes are the outcomes that a query may ask for.
+func KnownOutcomes() []manifest.Outcome {
+	return []manifest.Outcome{
+		manifest.Archived, manifest.Pending, manifest.Failed, manifest.Rejected, manifest.Lost, manifest.Damaged, manifest.Erased, manifest.Expired,
+	}
+}

@@ -1,0 +1,107 @@
+package search
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"path"
+	"strings"
+)
+
+// Values returns the fields of the call's row by their API names, as text; of a call without a row those that can be
+// searched for. What is no text, number or truth value, as the list of recordings, is empty.
+func (c *Call) Values() map[string]string {
+	if c.Row == nil {
+		return c.Fields.values()
+	}
+	var row map[string]scalar
+	_ = json.Unmarshal(c.Row, &row) // the ledger has checked the syntax
+	values := make(map[string]string, len(row)+1)
+	for name, value := range row {
+		values[name] = string(value)
+	}
+	if _, named := row["id"]; !named {
+		values["id"] = c.ID
+	}
+	return values
+}
+
+func (f *Fields) values() map[string]string {
+	values := map[string]string{}
+	for name, value := range map[string]string{
+		"id": f.ID, "lead_id": f.LeadID, "list_id": f.ListID, "queue_id": f.QueueID, "campaign_id": f.CampaignID, "campaign": f.Campaign,
+		"user_id": f.UserID, "user": f.User, "phone_number": f.PhoneNumber, "number_dialed": f.NumberDialed,
+		"first_name": f.FirstName, "last_name": f.LastName, "status": f.Status, "status_name": f.StatusName,
+		"call_type": f.CallType, "called_count": f.CalledCount, "agent_comment": f.Comment,
+	} {
+		if value != "" {
+			values[name] = value
+		}
+	}
+	return values
+}
+
+// File is what a row says of the file of a recording.
+type File struct {
+	ID       string `json:"recording_id"`
+	Filename string `json:"filename"`
+	Type     string `json:"type"`
+	New      string `json:"new"`
+}
+
+// File returns what the call's row says of a recording. Where the row does not tell, the name is that under which the
+// recording is stored.
+func (c *Call) File(r Recording) File {
+	files := c.files()
+	for _, f := range files {
+		if r.State != nil && f.Filename != "" && strings.HasPrefix(r.State.Source, nameHash(f.Filename)+".") {
+			return f
+		}
+	}
+	for _, f := range files {
+		if f.ID != "" && (f.ID == r.ID || strings.HasPrefix(r.ID, f.ID+"#")) {
+			return f
+		}
+	}
+	return File{ID: r.ID, Filename: path.Base("/" + r.Key)}
+}
+
+// nameHash is the first part of a line's source, by which the ledger knows a file name.
+func nameHash(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return hex.EncodeToString(sum[:8])
+}
+
+// files reads the recordings of a row: a list, or one recording, or a map of them.
+func (c *Call) files() []File {
+	var row struct {
+		Recording json.RawMessage `json:"recording"`
+	}
+	if c.Row == nil || json.Unmarshal(c.Row, &row) != nil {
+		return nil
+	}
+	var elements []json.RawMessage
+	if json.Unmarshal(row.Recording, &elements) != nil {
+		var byName map[string]json.RawMessage
+		if json.Unmarshal(row.Recording, &byName) != nil {
+			return nil
+		}
+		for _, element := range byName {
+			elements = append(elements, element)
+		}
+		elements = append(elements, row.Recording)
+	}
+	var files []File
+	for _, element := range elements {
+		var f struct {
+			ID       scalar `json:"recording_id"`
+			Filename scalar `json:"filename"`
+			Type     scalar `json:"type"`
+			New      scalar `json:"new"`
+		}
+		if json.Unmarshal(element, &f) == nil && (f.ID != "" || f.Filename != "") {
+			files = append(files, File{ID: string(f.ID), Filename: string(f.Filename), Type: string(f.Type), New: string(f.New)})
+		}
+	}
+	return files
+}
