@@ -108,7 +108,7 @@ func TestSeek(t *testing.T) {
 				t.Errorf("the end is at %d, error %v, size %d, want %d", end, err, r.Size(), len(want))
 			}
 			random := rand.New(rand.NewPCG(1, 2))
-			for range 200 {
+			for range 50 {
 				at := random.IntN(len(want))
 				got := make([]byte, min(1+random.IntN(3000), len(want)-at))
 				if _, err := r.Seek(int64(at), io.SeekStart); err != nil {
