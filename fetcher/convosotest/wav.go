@@ -31,12 +31,11 @@ var gsmSounds string
 
 // wavFormat is a WAV file's fmt chunk.
 type wavFormat struct {
-	tag        uint16
-	byteRate   uint32
-	blockSize  uint16
-	bits       uint16
-	extra      []uint16 // behind its size; nil for a chunk that has not even that
-	blockCount bool     // a fact chunk says how many samples there are
+	tag       uint16
+	byteRate  uint32
+	blockSize uint16
+	bits      uint16
+	extra     []uint16 // behind its size; nil for a chunk that has not even that
 }
 
 func (k Kind) wavFormat() wavFormat {
