@@ -128,9 +128,8 @@ const (
 )
 
 const (
-	frameSize      = 576 // bytes of 72 ms at 64 kbit/s
-	bytesPerSecond = 8000
-	maxLinkSecret  = 24
+	frameSize     = 576 // bytes of 72 ms at 64 kbit/s
+	maxLinkSecret = 24
 )
 
 // withDefaults returns the configuration with every unset value filled in.

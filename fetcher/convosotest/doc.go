@@ -22,6 +22,10 @@
 // hundred thousand calls or one recording of a gigabyte need no more memory than one
 // of a kilobyte.
 //
+// Recordings can be played: each is a melody of its own, with rests. [Recording.Notes]
+// tells which tone sounds when. [Oddities] adds formats that browsers play and some
+// that they refuse.
+//
 // Each day has a call at its first and at its last second. A day on which the clocks
 // go back has calls at the same wall-clock second in both of its repeated hours.
 // Calls later than the simulated clock are not listed yet.

@@ -38,7 +38,7 @@ type Oddities struct {
 	// HostileNames are given to as many recordings, one each; see [HostileNames].
 	HostileNames []string
 
-	OtherKinds bool // some WAV and Ogg recordings, and MP3 with an ID3 tag; some under the extension of another
+	OtherKinds bool // some recordings of each other Kind than KindMP3, if there are enough; some under the extension of another
 	Redirects  bool // some links answer 302 to the same host
 	NoLength   bool // some bodies without Content-Length, chunked or ended by closing the connection
 }

@@ -122,17 +122,17 @@ func (s *Server) status(i int32) (code, name string) {
 // seconds returns the length of a call, which is that of its recordings.
 func (s *Server) seconds(i int32) int64 {
 	c := &s.calls[i]
-	var bytes int64
+	var samples int64
 	for j := c.first; j < c.first+int32(c.count); j++ {
-		bytes += s.recordings[j].audio.size()
+		samples += s.recordings[j].audio.samples()
 	}
 	if c.borrowed >= 0 {
-		bytes += s.recordings[c.borrowed].audio.size()
+		samples += s.recordings[c.borrowed].audio.samples()
 	}
-	if bytes == 0 {
+	if samples == 0 {
 		return int64(mix(s.config.Seed, domainStatus, uint64(i), 1) % 20)
 	}
-	return (bytes + bytesPerSecond - 1) / bytesPerSecond
+	return (samples + sampleRate - 1) / sampleRate
 }
 
 // inProgress reports whether the call has not ended on the simulated clock.

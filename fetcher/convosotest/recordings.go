@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // recording is one audio file with what happened to it so far.
@@ -126,8 +127,8 @@ func (s *Server) chooseKinds() {
 		return
 	}
 	order := permutation(mix(s.config.Seed, domainOddity, 2), len(s.recordings))
-	kinds := []Kind{KindWAV, KindOgg, KindID3}
-	count := min(len(kinds)*max(1, len(s.recordings)/25), len(order))
+	kinds := []Kind{KindWAV, KindOgg, KindID3, KindULaw, KindGSM, KindADPCM, KindAU}
+	count := max(len(s.recordings)/8, min(len(kinds), (len(s.recordings)+1)/2))
 	for k, j := range order[:count] {
 		if r := &s.recordings[j]; int(j) >= len(s.config.BigRecordings) {
 			r.audio = newAudio(kinds[k%len(kinds)], r.audio.seed, r.audio.size())
@@ -284,14 +285,12 @@ func (s *Server) filename(j int32) string {
 		epoch -= daySeconds
 	}
 	for k := c.first; k < j; k++ {
-		epoch += s.recordings[k].audio.size()/bytesPerSecond + 1
+		epoch += int64(s.recordings[k].audio.duration()/time.Second) + 1
 	}
 	tail := "-in-" + strconv.FormatInt(epoch, 10) + ".mp3"
-	switch {
-	case r.audio.kind == KindWAV:
-		tail = "-all.wav"
-	case r.audio.kind == KindOgg && j%2 == 0:
-		tail = "-all.ogg"
+	extension := r.audio.extension()
+	if extension == ".wav" || j%2 == 0 && extension != ".mp3" {
+		tail = "-all" + extension
 	}
 	fraction := 1 + below(mix(s.config.Seed, domainName, uint64(j)), 9999)
 	return fmt.Sprintf("%d_%s_%s_%s_%s_%d_%d%s", s.config.AccountID, s.userID(r.call), s.phone(r.call), s.leadID(r.call),

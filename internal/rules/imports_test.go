@@ -41,6 +41,7 @@ var mayImport = map[string][]string{
 	"internal/rules":           {},
 	"internal/s3servers":       {},
 	"internal/s3test":          {},
+	"internal/wave":            {},
 }
 
 // mayImportTesting names the packages that help tests and are not in the program.

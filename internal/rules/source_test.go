@@ -142,12 +142,12 @@ func checkSkips(declaration ast.Decl, report reporter) {
 				reasoned = true
 			}
 		case *ast.BasicLit:
-			reasoned = reasoned || n.Value == `"REQUIRE_S3"` || n.Value == `"REQUIRE_STRACE"`
+			reasoned = reasoned || slices.Contains([]string{`"REQUIRE_S3"`, `"REQUIRE_STRACE"`, `"REQUIRE_FFMPEG"`}, n.Value)
 		}
 		return true
 	})
 	if skip != nil && !reasoned {
-		report(skip.Pos(), "%s without asking for GOOS, Short or REQUIRE_S3: CI could not tell it from success", skip.Sel.Name)
+		report(skip.Pos(), "%s without asking for GOOS, Short or REQUIRE_S3, REQUIRE_STRACE or REQUIRE_FFMPEG: CI could not tell it from success", skip.Sel.Name)
 	}
 }
 
