@@ -15,6 +15,7 @@ import (
 	"convoso-archiver/archiver/store"
 	"convoso-archiver/fetcher"
 	"convoso-archiver/manifest"
+	"convoso-archiver/search/export"
 )
 
 // Exit codes. They are documented and never renumbered. Where several apply, the
@@ -146,6 +147,8 @@ func failure(err error) (code int, line string) {
 	_, isIgnored := errors.AsType[*fetcher.IgnoredParameterError](err)
 	_, isLater := errors.AsType[*fetcher.RetryLaterError](err)
 	other, isOther := errors.AsType[*archiver.OtherArchiveError](err)
+	_, isTarget := errors.AsType[*export.TargetError](err)
+	_, isLaterExport := errors.AsType[*export.LaterError](err)
 	switch { // several may apply: 5 comes before 2, and 2 before 1
 	case errors.Is(err, manifest.ErrLocked):
 		code, try = ExitLocked, "wait until the other run has ended"
@@ -159,8 +162,10 @@ func failure(err error) (code int, line string) {
 		return ExitUsage, refusedToken(apiError)
 	case errors.Is(err, store.ErrLinkedFolder):
 		code = ExitUsage // its text says what to try
-	case isVersion, errors.Is(err, store.ErrUnusable):
+	case isVersion, isLaterExport, errors.Is(err, store.ErrUnusable):
 		// Their texts say what to try.
+	case isTarget && store.Hint(err, "") != "":
+		try = store.Hint(err, "--to")
 	case store.Hint(err, "") != "": // the notes' file system, which package store did not meet
 		try = store.Hint(err, "--dest or --state-dir")
 	case store.IsRetriable(err):
