@@ -11,16 +11,18 @@ type extra struct {
 	queuePosition, queueSeconds     string
 	callerID, termReason, sessionID string
 	originatingAgent                string
-	other                           string // the fields that have no column, as one JSON object; empty for none
+	other                           string // the fields that have no column, as one JSON object
 }
 
 // readExtra reads a row, whose syntax the ledger has checked. It walks the bytes, for it sees each row of an export:
 // decoding would cost more than all that is written. A row that is no object is kept as it is.
 func readExtra(row []byte) (e extra) {
-	if len(row) == 0 || row[0] != '{' {
-		if len(row) > 0 {
-			e.other = string(row)
-		}
+	e.other = "{}"
+	if len(row) == 0 {
+		return e
+	}
+	if row[0] != '{' {
+		e.other = string(row)
 		return e
 	}
 	var other []byte

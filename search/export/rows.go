@@ -13,7 +13,8 @@ import (
 // with those that columns names. Texts that the call has not are empty.
 //
 // Encodings are named one by one: the library's own choice for text, DELTA_LENGTH_BYTE_ARRAY, cannot be read by Spark
-// before 3.3 (SPARK-36879), and takes more room. Columns of few different values have a dictionary.
+// before 3.3 (SPARK-36879), and takes more room. Columns of few different values have a dictionary. A text with the
+// options json and optional together makes the library panic (v0.32.0), so that other is {} where there is nothing.
 type callRow struct {
 	ID           string    `parquet:"id,plain"`
 	CallDate     time.Time `parquet:"call_date,optional,timestamp(millisecond),plain"`
@@ -45,7 +46,7 @@ type callRow struct {
 	Archived     int32     `parquet:"archived,plain"`
 	Erased       bool      `parquet:"erased,plain"`
 	NoRow        bool      `parquet:"no_row,plain"`
-	Other        string    `parquet:"other,optional,json,plain"`
+	Other        string    `parquet:"other,json,plain"`
 }
 
 // callBloom are the columns of callRow that have a Bloom filter.
@@ -138,7 +139,7 @@ type columns interface {
 	length(name string, seconds *int32) // nil: unknown
 	truth(name string, value bool)
 	moment(name string, t time.Time) // zero: unknown
-	document(name, json string)      // empty: none
+	document(name, json string)
 }
 
 // newCall makes the row of a call. Its texts are UTF-8, whatever was received.

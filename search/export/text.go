@@ -189,10 +189,6 @@ func (j *jsonLine) moment(name string, t time.Time) {
 }
 
 func (j *jsonLine) document(name, document string) {
-	if document == "" {
-		j.null(name)
-		return
-	}
 	j.name(name)
 	j.bytes = append(j.bytes, document...)
 }
