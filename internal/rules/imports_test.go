@@ -19,7 +19,7 @@ const module = "convoso-archiver"
 //	main -> internal/cli -> archiver -> fetcher, manifest, archiver/store
 var mayImport = map[string][]string{
 	"":                         {"internal/cli"},
-	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "fetcher", "fetcher/convosotest", "manifest", "manifest/report", "search"},
+	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "fetcher", "fetcher/convosotest", "manifest", "manifest/report", "search", "search/export"},
 	"archiver":                 {"archiver/audio", "archiver/key", "archiver/store", "fetcher", "manifest"},
 	"archiver/audio":           {},
 	"archiver/key":             {},
@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"manifest":                 {},
 	"manifest/report":          {"manifest"},
 	"search":                   {"fetcher", "manifest"},
+	"search/export":            {"fetcher", "manifest", "search"},
 	"internal/retry":           {},
 	"internal/bench":           {"fetcher/convosotest", "manifest"},
 	"internal/cases":           {},
@@ -54,6 +55,7 @@ var owners = map[string][]string{
 	"github.com/cenkalti/backoff/": {"internal/retry"},
 	"github.com/gofrs/flock":       {"manifest"},
 	"github.com/lmittmann/tint":    {"internal/cli"},
+	"github.com/parquet-go/":       {"search/export"},
 	"github.com/urfave/cli/":       {"internal/cli"},
 	"github.com/vbauerster/":       {"internal/cli"}, // mpb and the writer beneath it
 	"go.yaml.in/yaml/":             {"internal/cli"},

@@ -15,10 +15,12 @@ const (
 	batchRows = 256
 )
 
-// parquetFile writes one table as Parquet, one file after another. It keeps its buffers from file to file.
+// parquetFile writes one table as Parquet, one file after another. The same rows give the same bytes: each file has a
+// writer of its own, for one that is used again leaves some statistics out (v0.32.0).
 type parquetFile[T any] struct {
-	writer *parquet.GenericWriter[T]
-	batch  []T
+	options []parquet.WriterOption
+	writer  *parquet.GenericWriter[T]
+	batch   []T
 }
 
 func newParquetFile[T any](bloom []string) *parquetFile[T] {
@@ -28,20 +30,21 @@ func newParquetFile[T any](bloom []string) *parquetFile[T] {
 	}
 	return &parquetFile[T]{
 		batch: make([]T, 0, batchRows),
-		writer: parquet.NewGenericWriter[T](io.Discard,
+		options: []parquet.WriterOption{
+			parquet.SchemaOf(new(T)),
 			parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault}),
 			parquet.DataPageVersion(1), // version 2 cannot be read by older Spark and Hive
 			parquet.MaxRowsPerRowGroup(rowsPerGroup),
 			parquet.BloomFilters(filters...),
 			parquet.CreatedBy("convoso-archiver", "1", ""),
-		),
+		},
 	}
 }
 
 // begin begins a file.
 func (p *parquetFile[T]) begin(w io.Writer) error {
 	p.batch = p.batch[:0]
-	p.writer.Reset(w)
+	p.writer = parquet.NewGenericWriter[T](w, p.options...)
 	return nil
 }
 

@@ -44,7 +44,7 @@ func (c *csvFile[T, P]) begin(w io.Writer) error {
 
 // write adds a row.
 func (c *csvFile[T, P]) write(row *T) error {
-	c.line.record = c.line.record[:0]
+	c.line.record, c.line.fields = c.line.record[:0], 0
 	P(row).columns(&c.line)
 	c.line.record = append(c.line.record, '\r', '\n')
 	_, err := c.w.Write(c.line.record)
@@ -57,19 +57,19 @@ func (c *csvFile[T, P]) end() error { return nil }
 // csvLine is one record of CSV.
 type csvLine struct {
 	record []byte
+	fields int
 	excel  bool
 	names  bool // the header
 }
 
 func (c *csvLine) field(name, value string) {
-	if len(c.record) > 0 {
+	if c.fields++; c.fields > 1 {
 		c.record = append(c.record, ',')
 	}
 	if c.names {
 		value = name
 	}
 	if !c.excel && !strings.ContainsAny(value, "\",\r\n") && value == strings.TrimSpace(value) {
-		// An empty first field makes the line no shorter than its comma: no table has one column.
 		c.record = append(c.record, value...)
 		return
 	}
