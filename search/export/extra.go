@@ -3,6 +3,8 @@ package export
 import (
 	"encoding/hex"
 	"encoding/json"
+
+	"convoso-archiver/search"
 )
 
 // extra is what a row holds beside the fields that can be searched for.
@@ -26,7 +28,7 @@ func readExtra(row []byte) (e extra) {
 		return e
 	}
 	var other []byte
-	eachField(row, func(name, value []byte) {
+	search.EachField(row, func(name, value []byte) {
 		switch string(name) {
 		case `"call_date"`:
 			e.date = textOf(value)
@@ -55,78 +57,6 @@ func readExtra(row []byte) (e extra) {
 		e.other = string(append(other, '}'))
 	}
 	return e
-}
-
-// eachField visits the fields of a JSON object without decoding them: the name with its quotes, and the value.
-func eachField(object []byte, visit func(name, value []byte)) {
-	i := skipSpace(object, 1)
-	for i < len(object) && object[i] == '"' {
-		start := i
-		i = skipValue(object, i)
-		name := object[start:i]
-		if i = skipSpace(object, i); i >= len(object) || object[i] != ':' {
-			return
-		}
-		start = skipSpace(object, i+1)
-		if i = skipValue(object, start); i > len(object) || start >= i {
-			return
-		}
-		visit(name, object[start:i])
-		if i = skipSpace(object, i); i >= len(object) || object[i] != ',' {
-			return
-		}
-		i = skipSpace(object, i+1)
-	}
-}
-
-func skipSpace(text []byte, i int) int {
-	for i < len(text) && (text[i] == ' ' || text[i] == '\t' || text[i] == '\n' || text[i] == '\r') {
-		i++
-	}
-	return i
-}
-
-// skipValue returns where the value that begins at i ends.
-func skipValue(text []byte, i int) int {
-	depth := 0
-	for i < len(text) {
-		switch text[i] {
-		case '"':
-			i = skipString(text, i)
-			if depth == 0 {
-				return i
-			}
-			continue
-		case '{', '[':
-			depth++
-		case '}', ']':
-			if depth--; depth == 0 {
-				return i + 1
-			}
-			if depth < 0 {
-				return i
-			}
-		case ',', ' ', '\t', '\n', '\r', ':':
-			if depth == 0 {
-				return i
-			}
-		}
-		i++
-	}
-	return i
-}
-
-// skipString returns where the string that begins at i ends, behind its quote.
-func skipString(text []byte, i int) int {
-	for i++; i < len(text); i++ {
-		switch text[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
-		}
-	}
-	return len(text)
 }
 
 // textOf returns a text, number or truth value as text, and nothing for other values, as package search does.
