@@ -32,7 +32,7 @@ func newParquetFile[T any](bloom []string) *parquetFile[T] {
 		batch: make([]T, 0, batchRows),
 		options: []parquet.WriterOption{
 			parquet.SchemaOf(new(T)),
-			parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault}),
+			parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest}),
 			parquet.DataPageVersion(1), // version 2 cannot be read by older Spark and Hive
 			parquet.MaxRowsPerRowGroup(rowsPerGroup),
 			parquet.BloomFilters(filters...),
