@@ -45,6 +45,11 @@ test: vet strace $(TOOLS)/bin/versitygw ## run every test with the race detector
 mutate: ## negate each condition of judge, one at a time, and fail for each that no test notices (takes some minutes)
 	go run ./internal/mutate --run '^TestJudge$$' archiver/judge.go
 
+# A module of its own: the C++ library that it downloads takes half a gigabyte.
+.PHONY: test-duckdb
+test-duckdb: ## read exports by DuckDB and compare with the simulator; needs a C compiler
+	cd internal/duckdb && CGO_ENABLED=1 go test -count=1 -timeout=20m ./...
+
 # The first time it builds SeaweedFS, with ten minutes of processor time, and installs
 # Ceph from the system's packages, which take 300 MB.
 SERVERS       := versitygw seaweedfs ceph
@@ -116,6 +121,10 @@ bench-memory: $(TOOLS)/bin/versitygw ## measure peak memory, on Linux; writes 10
 .PHONY: bench-scale
 bench-scale: $(TOOLS)/bin/versitygw ## measure runs and reports over 10 million recordings; writes 5 GB (ARGS='--days 100')
 	$(BENCH) scale $(ARGS)
+
+.PHONY: bench-export
+bench-export: ## measure exports of 2 million rows, and of one day of 100,000 calls; writes 3 GB (ARGS='--runs 1')
+	$(BENCH) export $(ARGS)
 
 .PHONY: bench-go
 bench-go: ## run the Go benchmarks of the hot parts, with allocations (PACKAGES=./manifest ARGS='-bench=Parse')

@@ -1,8 +1,10 @@
 package manifest
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -228,9 +230,37 @@ func decodeAnyDayLine(line []byte) (DayLine, *oldDayLine, error) {
 
 // parseCall reads a line of calls/; the id is empty for another kind of line.
 func parseCall(line []byte) (Call, error) {
+	if c, ok := scanCall(line); ok {
+		return c, nil
+	}
 	var c callLine
 	if err := decode(line, &c, &c.header); err != nil || c.Kind != kindCall {
 		return Call{}, err
 	}
 	return c.Call, nil
+}
+
+// scanCall reads a call line that has exactly the fields, order and spacing of Call.line; false means only that the line
+// is not of that shape. Readers of whole archives do little else.
+func scanCall(line []byte) (c Call, ok bool) {
+	const beforeSalt, afterSalt, salt = `,"salt":"`, `"}`, 32
+	s := scan{rest: line}
+	s.literal(`{"v":1,"kind":"call","call_id":`)
+	c.CallID = string(s.text())
+	s.literal(`,"time":`)
+	c.Time = time.Unix(s.timestamp(), 0).UTC()
+	s.literal(`,"run":`)
+	c.Run = string(s.text())
+	s.literal(`,"row":`)
+	at := len(s.rest) - len(beforeSalt) - salt - len(afterSalt)
+	if s.failed || at < 1 {
+		return Call{}, false
+	}
+	row, end := s.rest[:at], string(s.rest[at:])
+	if !strings.HasPrefix(end, beforeSalt) || !strings.HasSuffix(end, afterSalt) ||
+		strings.Trim(end[len(beforeSalt):len(beforeSalt)+salt], "0123456789abcdef") != "" || row[0] <= ' ' || row[at-1] <= ' ' || !json.Valid(row) {
+		return Call{}, false
+	}
+	c.Row = bytes.Clone(row)
+	return c, true
 }

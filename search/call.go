@@ -101,7 +101,10 @@ func (s *scalar) UnmarshalJSON(data []byte) error {
 // readRow makes a call of a row; what cannot be read is empty.
 func readRow(day, callID string, raw json.RawMessage, zone *time.Location) Call {
 	var r row
-	_ = json.Unmarshal(raw, &r) // the ledger has checked the syntax; fields of other types are left empty
+	if !scanRow(raw, &r) {
+		r = row{}
+		_ = json.Unmarshal(raw, &r) // the ledger has checked the syntax; fields of other types are left empty
+	}
 	c := Call{Day: day, Row: raw, Erased: len(raw) == 2, Fields: Fields{
 		ID: callID, LeadID: string(r.LeadID), ListID: string(r.ListID), QueueID: string(r.QueueID),
 		CampaignID: string(r.CampaignID), Campaign: string(r.Campaign), UserID: string(r.UserID), User: string(r.User),

@@ -104,6 +104,35 @@ func errChanged() error {
 	return &failure{text: opWrite + ": " + fs.ErrExist.Error(), is: []error{fs.ErrExist}}
 }
 
+// ReplaceFile writes a file, whatever stands under its name. It is for what is made anew from an archive and lies
+// elsewhere, as an export does: within an archive nothing is ever replaced unread. The file is readable under its name
+// when all of it is there. size and sum are those of the body.
+func (s *S3) ReplaceFile(ctx context.Context, name string, body io.ReadSeeker, size int64, sum [32]byte) error {
+	if err := checkPath(name); err != nil {
+		return err
+	}
+	if size > maxPut {
+		return fmt.Errorf("%s: the body has %d bytes, and S3 takes at most 5 GiB in one request", opWrite, size)
+	}
+	_, err := s.put(ctx, opWrite, &s3.PutObjectInput{Key: s.at(name)}, body, size, sum, sdkAttempts)
+	return err
+}
+
+// RemoveFile removes a file that ReplaceFile has written. One that is not there is no error. In a bucket with versions
+// the older ones stay.
+func (s *S3) RemoveFile(ctx context.Context, name string) error {
+	if err := checkPath(name); err != nil {
+		return err
+	}
+	call, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err := s.client.DeleteObject(call, &s3.DeleteObjectInput{Bucket: s.bucket(), Key: s.at(name)})
+	if err != nil {
+		return s3Failure(ctx, "remove file", err)
+	}
+	return nil
+}
+
 // ProveConditionalWrites proves that the server honours If-None-Match by creating
 // probeName twice. That the first attempt is refused, because an earlier proof
 // left the file, is proof enough. It also shows at once whether anything can be

@@ -128,6 +128,7 @@ func testS3(t *testing.T, newPlace func(t *testing.T) store.S3Options) {
 		return storetest.Place{Open: open, OneRun: o.NoConditionalWrites}
 	})
 	t.Run("files", func(t *testing.T) { testFiles(t, openS3(t, newPlace(t))) })
+	t.Run("replaced files", func(t *testing.T) { testReplace(t, openS3(t, newPlace(t))) })
 	t.Run("file races", func(t *testing.T) { testFileRace(t, openS3(t, newPlace(t))) })
 	t.Run("foreign", func(t *testing.T) { testForeign(t, openS3(t, newPlace(t))) })
 	t.Run("proof", func(t *testing.T) {

@@ -68,7 +68,7 @@ type input struct {
 }
 
 func commands() []command {
-	return []command{archiveCommand(), verifyCommand(), reportCommand(), findCommand(), demoCommand(), completionCommand(), versionCommand(), helpCommand()}
+	return []command{archiveCommand(), verifyCommand(), reportCommand(), findCommand(), exportCommand(), demoCommand(), completionCommand(), versionCommand(), helpCommand()}
 }
 
 func commandNames() []string {
@@ -254,6 +254,9 @@ func unknownFlag(name string, settings []setting) error {
 		candidates = append(candidates, s.name)
 	}
 	try := didYouMean(name, candidates, "--")
+	if slices.Contains(notOfExport(), name) && slices.Contains(candidates, "excel") {
+		try = "an export holds every call that fits the other terms; find takes it"
+	}
 	if meant := guessedFlags()[name]; slices.Contains(candidates, meant) {
 		try = "did you mean --" + meant + "?"
 	}
@@ -329,7 +332,7 @@ func versionCommand() command {
 
 func helpCommand() command {
 	return command{
-		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "find", "demo", "completion", "version"},
+		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "find", "export", "demo", "completion", "version"},
 		run: func(_ context.Context, p *process, in input) outcome {
 			text, err := helpOn(in.args)
 			if err = cmp.Or(in.err, err); err != nil {

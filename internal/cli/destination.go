@@ -61,6 +61,9 @@ func (r *reader) s3Options(env environment) store.S3Options {
 
 // refuseS3Settings catches a destination that was meant to be a bucket.
 func (r *reader) refuseS3Settings() {
+	if g, ok := r.values["to"]; ok && strings.HasPrefix(g.items[0], "s3://") { // they are for the target of an export
+		return
+	}
 	for _, s := range s3Settings() {
 		if g, ok := r.values[s.name]; ok && g.byFlag() {
 			r.fail(g.origin, "give --dest s3://bucket/prefix, or leave it out", "it has no effect on a folder")

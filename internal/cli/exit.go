@@ -16,6 +16,7 @@ import (
 	"convoso-archiver/fetcher"
 	"convoso-archiver/manifest"
 	"convoso-archiver/search/copier"
+	"convoso-archiver/search/export"
 )
 
 // Exit codes. They are documented and never renumbered. Where several apply, the
@@ -149,6 +150,8 @@ func failure(err error) (code int, line string) {
 	_, isLater := errors.AsType[*fetcher.RetryLaterError](err)
 	other, isOther := errors.AsType[*archiver.OtherArchiveError](err)
 	folder, isFolder := errors.AsType[*copier.FolderError](err)
+	_, isTarget := errors.AsType[*export.TargetError](err)
+	_, isLaterExport := errors.AsType[*export.LaterError](err)
 	switch { // several may apply: 5 comes before 2, and 2 before 1
 	case errors.Is(err, copier.ErrBusy):
 		code, try = ExitLocked, "wait until it has ended"
@@ -166,8 +169,10 @@ func failure(err error) (code int, line string) {
 		code = ExitUsage // its text says what to try
 	case isFolder:
 		try = orElse(store.Hint(folder, "--copy-to"), "check --copy-to")
-	case isVersion, errors.Is(err, store.ErrUnusable):
+	case isVersion, isLaterExport, errors.Is(err, store.ErrUnusable):
 		// Their texts say what to try.
+	case isTarget && store.Hint(err, "") != "":
+		try = store.Hint(err, "--to")
 	case store.Hint(err, "") != "": // the notes' file system, which package store did not meet
 		try = store.Hint(err, "--dest or --state-dir")
 	case store.IsRetriable(err):

@@ -19,7 +19,7 @@ const module = "convoso-archiver"
 //	main -> internal/cli -> archiver -> fetcher, manifest, archiver/store
 var mayImport = map[string][]string{
 	"":                         {"internal/cli"},
-	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "fetcher", "fetcher/convosotest", "manifest", "manifest/report", "search", "search/copier"},
+	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "fetcher", "fetcher/convosotest", "manifest", "manifest/report", "search", "search/copier", "search/export"},
 	"archiver":                 {"archiver/audio", "archiver/key", "archiver/store", "fetcher", "manifest"},
 	"archiver/audio":           {},
 	"archiver/key":             {},
@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"manifest/report":          {"manifest"},
 	"search":                   {"fetcher", "manifest"},
 	"search/copier":            {"archiver/key", "manifest", "search"},
+	"search/export":            {"fetcher", "manifest", "search"},
 	"internal/retry":           {},
 	"internal/bench":           {"fetcher/convosotest", "manifest"},
 	"internal/cases":           {},
@@ -56,6 +57,7 @@ var owners = map[string][]string{
 	"github.com/cenkalti/backoff/": {"internal/retry"},
 	"github.com/gofrs/flock":       {"manifest", "search/copier"},
 	"github.com/lmittmann/tint":    {"internal/cli"},
+	"github.com/parquet-go/":       {"search/export"},
 	"github.com/urfave/cli/":       {"internal/cli"},
 	"github.com/vbauerster/":       {"internal/cli"}, // mpb and the writer beneath it
 	"go.yaml.in/yaml/":             {"internal/cli"},

@@ -1,0 +1,344 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/search/export"
+)
+
+const (
+	groupExport       = "WHERE TO AND HOW"
+	groupExportBucket = "S3, when --dest or --to is s3://"
+)
+
+// notOfExport are terms of find alone: an export holds every call that fits.
+func notOfExport() []string { return []string{"limit", "sample", "seed", "sort"} }
+
+func exportSettings() []setting {
+	settings := []setting{
+		{name: "to", group: groupExport, placeholder: "DEST", usage: "where the files go: a folder, or s3://bucket/prefix, which is empty or holds an earlier state of this export (required)"},
+		{name: "format", group: groupExport, placeholder: "FORMAT", usage: "form of the tables", defaultValue: string(export.Parquet), choices: exportFormats()},
+		{name: "excel", kind: toggle, group: groupExport, usage: "with --format csv: for Excel. Begins with a byte-order mark, quotes every cell, and puts ' before cells that Excel would take for a formula, which changes numbers that begin with +"},
+		{name: "views", kind: toggle, flagOnly: true, group: groupExport, usage: "export nothing: print SQL with which DuckDB reads the archive itself, for one in a folder"},
+	}
+	for _, s := range searchedSettings() {
+		if !strings.HasPrefix(s.name, "s3-") && s.name != "state-dir" {
+			settings = append(settings, s)
+		}
+	}
+	for _, s := range termSettings() {
+		if !slices.Contains(notOfExport(), s.name) {
+			settings = append(settings, s)
+		}
+	}
+	for _, s := range s3Settings() {
+		if s.name != "s3-storage-class" && s.name != "s3-no-conditional-writes" {
+			s.group = groupExportBucket
+			settings = append(settings, s)
+		}
+	}
+	return append(settings, outputSettings()...)
+}
+
+func exportFormats() []string {
+	var names []string
+	for _, f := range export.Formats() {
+		names = append(names, string(f))
+	}
+	return names
+}
+
+func exportCommand() command {
+	return command{
+		name:  "export",
+		usage: "write calls and recordings as Parquet, CSV or JSON Lines",
+		about: `Reads an archive and writes two tables, a file a day: calls, with the fields of each call by the API's
+names, and recordings, with what the manifest knows of each. The files lie in
+calls/day=2025-05-01/part-0.parquet and so on, where DuckDB, Athena, Spark and others find the day in
+the path. Run it again with the same --to and terms, and only the days that changed are written;
+days outside of the span stay as they are. It asks the vendor nothing, needs no token, writes nothing
+to the archive, and works while a run is archiving. The tables hold numbers and names of persons:
+files are readable by this user alone.
+
+_archive.json says which archive, terms and erasures the files stand for; views.sql makes them two
+views of DuckDB. It exits with 3 when a day could not be read, whose files stay as they were.`,
+		examples: []example{
+			{"everything, as Parquet; each night again",
+				"convoso-archiver export --dest /archive --to /tables"},
+			{"the sales of May, for Excel",
+				"convoso-archiver export --dest /archive --to may --format csv --excel --status SALE --start-time 2025-05-01 --end-time 2025-05-31"},
+			{"from one bucket into another, for Athena",
+				"convoso-archiver export --dest s3://my-bucket/calls --to s3://my-tables/calls"},
+			{"ask an export",
+				"cd /tables && duckdb -init views.sql -c 'SELECT user, count(*) FROM calls GROUP BY ALL'"},
+			{"ask the archive itself, without an export",
+				"convoso-archiver export --views --dest /archive > views.sql && duckdb -init views.sql"},
+		},
+		settings:    exportSettings(),
+		environment: true,
+		exitCodes:   true,
+		works:       true,
+		run:         runExport,
+	}
+}
+
+// exportJob is everything one export needs to know, read and checked.
+type exportJob struct {
+	*searchJob
+	views  bool // print those of the archive, and export nothing
+	format export.Format
+	excel  bool
+	terms  string          // without the span
+	to     string          // folder; "" for S3
+	bucket store.S3Options // where to is ""
+}
+
+func runExport(ctx context.Context, p *process, in input) outcome {
+	known := withArchiveKeys(exportSettings())
+	merged, err := gather(known, in.flags, p.env)
+	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
+	talk := read.output()
+	p.openLog(talk)
+	job := read.exportJob(time.Now(), p.env)
+	if job.views {
+		return p.archiveViews(ctx, job, talk, read.err)
+	}
+	return p.export(ctx, job, talk, read.err)
+}
+
+// exportJob reads the settings of export.
+func (r *reader) exportJob(now time.Time, env environment) *exportJob {
+	j := &exportJob{searchJob: &searchJob{read: r, now: now}, views: r.toggle("views")}
+	j.folder, j.searchJob.bucket = r.destination(env)
+	j.query = r.query()
+	const firstToChange = 14 * 60 * 60 // no zone's date is ahead of this one's
+	r.searchSpan(now, time.FixedZone("", firstToChange))
+	if j.views {
+		r.refuseWithViews(j.folder)
+		return j
+	}
+	j.format = export.Format(r.choice("format"))
+	if j.excel = r.toggle("excel"); j.excel && j.format != export.CSV {
+		_, origin := r.raw("excel")
+		r.fail(origin, "add --format csv", "it is for CSV alone")
+	}
+	j.terms = queryText(r.values, j.query)
+	j.to, j.bucket = r.exportTarget(env)
+	r.refuseInside(j)
+	return j
+}
+
+// refuseWithViews catches what has no effect when nothing is exported.
+func (r *reader) refuseWithViews(folder string) {
+	if folder == "" && r.err == nil {
+		r.fail("--views", "export the archive, and use views.sql of the export", "it needs an archive in a folder")
+	}
+	for _, s := range exportSettings() {
+		if g := r.values[s.name]; g.byFlag() && !slices.Contains([]string{"views", "dest", "config"}, s.name) && s.group != groupOutput {
+			r.fail(g.origin, "leave it out", "it has no effect with --views")
+		}
+	}
+}
+
+// exportTarget reads --to: a folder, or a place in a bucket.
+func (r *reader) exportTarget(env environment) (folder string, bucket store.S3Options) {
+	if !r.isSet("to") {
+		r.keep(misuse("give --to with a folder, or s3://bucket/prefix", "no target of the export is given"))
+		return "", bucket
+	}
+	value, origin := r.text("to"), r.values["to"].origin
+	rest, isS3 := strings.CutPrefix(value, "s3://")
+	if !isS3 {
+		if schemePattern.MatchString(value) || len(value) > 3 && strings.EqualFold(value[:3], "s3:") {
+			r.fail(origin, "give a folder, or s3://bucket/prefix", "targets of that kind are not supported")
+		}
+		return value, bucket
+	}
+	bucket = r.s3Options(env)
+	bucket.StorageClass = "" // which is of recordings
+	bucket.Bucket, bucket.Prefix, _ = strings.Cut(rest, "/")
+	bucket.Prefix = strings.TrimSuffix(bucket.Prefix, "/")
+	if problem := badBucket(bucket.Bucket, bucket.Prefix); problem != "" {
+		r.fail(origin, "write it like s3://bucket/prefix", "%s", problem)
+	}
+	return "", bucket
+}
+
+// refuseInside keeps an export out of the archive, where its files would be taken for calls and recordings.
+func (r *reader) refuseInside(j *exportJob) {
+	if r.err != nil {
+		return
+	}
+	origin := r.values["to"].origin
+	switch {
+	case j.folder != "" && j.to != "":
+		for _, pair := range [][2]string{{j.to, j.folder}, {j.folder, j.to}} {
+			inside, err := export.Inside(pair[0], pair[1])
+			if err != nil {
+				r.fail(origin, "check the path", "%v", err)
+			}
+			if inside {
+				r.fail(origin, "give a folder apart from it", "the archive and the export lie within each other")
+			}
+		}
+	case j.folder == "" && j.to == "":
+		a, b := j.searchJob.bucket.Prefix+"/", j.bucket.Prefix+"/"
+		if j.searchJob.bucket.Bucket == j.bucket.Bucket && (a == "/" || b == "/" || strings.HasPrefix(a, b) || strings.HasPrefix(b, a)) {
+			r.fail(origin, "give a prefix apart from it", "the archive and the export lie within each other")
+		}
+	}
+}
+
+// export runs one job, and writes its summary unless a setting is wrong: err is why it cannot even begin.
+func (p *process) export(ctx context.Context, job *exportJob, talk output, err error) outcome {
+	started := time.Now()
+	made := exportResult{Format: job.format}
+	began := false
+	if err == nil {
+		done := p.announceStop(ctx, "export", talk, "the summary of what was written follows")
+		began, err = p.runExport(ctx, job, talk, &made)
+		done()
+	}
+	err = exportMisuse(err)
+	result := judge(err, context.Cause(ctx), len(made.Unreadable) > 0)
+	made.ExitCode, made.Seconds = result.code, time.Since(started).Round(time.Millisecond).Seconds()
+	if result.failed {
+		made.Error = p.screen.hidden(result.line)
+	}
+	if !began {
+		return p.refuse(result, talk.json)
+	}
+	result.counts = made.counts()
+	if talk.json || !talk.quiet || result.code != ExitDone {
+		result.unwritten = made.write(p.stdout, talk.json)
+	}
+	return result
+}
+
+// exportMisuse tells mistakes in the settings from trouble.
+func exportMisuse(err error) error {
+	if other, ok := errors.AsType[*export.OtherExportError](err); ok {
+		return misuse("", "--to: %v", other)
+	}
+	return err
+}
+
+// runExport opens archive and target, and exports. It began when the summary has something to tell.
+func (p *process) runExport(ctx context.Context, job *exportJob, talk output, made *exportResult) (began bool, err error) {
+	boundExport(p.env)
+	logger := newLogger(p.screen, talk, p.env)
+	archive, err := job.open(ctx, logger)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, archive.Close(ctx)) }()
+	target, closeTarget, err := job.openTarget(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, closeTarget()) }()
+	made.To, made.Archive = job.location(), archive.about.ID
+	e := &export.Export{
+		Source: archive.Archive, ArchiveID: archive.about.ID,
+		About: export.About{AccountID: archive.about.AccountID, APIURL: archive.about.APIURL, TimeZone: archive.about.TimeZone},
+		Query: job.query, Terms: job.terms + spanTerms(job.query), Format: job.format, Excel: job.excel, Target: target, Logger: logger,
+	}
+	if job.to == "" {
+		e.Location = job.location()
+	}
+	made.Summary, err = e.Run(ctx)
+	_, isOther := errors.AsType[*export.OtherExportError](err)
+	return !isOther, err
+}
+
+// boundExport makes the collector run seldom while days are small, and often while a large one is held, unless the user
+// has chosen. A day of 100,000 calls fits; with one that does not, the collector takes half of the time at most.
+func boundExport(env environment) {
+	const growth, limit = 150, 140 << 20 // percent, bytes
+	if env["GOGC"] == "" {
+		debug.SetGCPercent(growth)
+	}
+	if env["GOMEMLIMIT"] == "" {
+		debug.SetMemoryLimit(limit)
+	}
+}
+
+// location is the target as a person writes it; in a bucket with a slash at its end.
+func (j *exportJob) location() string {
+	if j.to != "" {
+		return j.to
+	}
+	if j.bucket.Prefix == "" {
+		return "s3://" + j.bucket.Bucket + "/"
+	}
+	return "s3://" + j.bucket.Bucket + "/" + j.bucket.Prefix + "/"
+}
+
+// openTarget opens the target, and makes a folder where there is none.
+func (j *exportJob) openTarget(ctx context.Context) (target export.Target, closeTarget func() error, err error) {
+	if j.to != "" {
+		folder, err := export.OpenFolder(j.to)
+		if err != nil {
+			return nil, nil, err
+		}
+		return folder, folder.Close, nil
+	}
+	bucket := j.bucket
+	bucket.Workers = 1
+	opened, err := store.OpenS3(ctx, bucket)
+	switch {
+	case err == nil:
+		return &export.Bucket{Objects: opened}, opened.Close, nil
+	case ctx.Err() != nil, errors.Is(err, store.ErrUnusable), store.IsRetriable(err):
+		return nil, nil, err
+	}
+	return nil, nil, misuse("check --to and the flags for S3", "%v", err)
+}
+
+// archiveViews prints the SQL that lets DuckDB read the archive.
+func (p *process) archiveViews(ctx context.Context, job *exportJob, talk output, err error) outcome {
+	text := ""
+	if err == nil {
+		text, err = job.archiveViews(ctx)
+	}
+	if err != nil {
+		return p.refuse(judge(err, context.Cause(ctx), false), talk.json)
+	}
+	_, err = p.stdout.Write([]byte(text))
+	return outcome{unwritten: err}
+}
+
+func (j *exportJob) archiveViews(ctx context.Context) (text string, err error) {
+	archive, err := j.open(ctx, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, archive.Close(ctx)) }()
+	folder, err := filepath.Abs(j.folder)
+	if err != nil {
+		return "", err
+	}
+	return export.ArchiveViews(folder, archive.about.TimeZone, hasLines(folder, "calls"), hasLines(folder, "manifest")), nil
+}
+
+// hasLines reports whether a tree of an archive holds any file of lines.
+func hasLines(folder, tree string) bool {
+	root := os.DirFS(filepath.Join(folder, tree))
+	for _, pattern := range []string{"*.jsonl*", "*/*.jsonl*"} {
+		if names, err := fs.Glob(root, pattern); err == nil && len(names) > 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,118 @@
+package cli
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"convoso-archiver/search"
+	"convoso-archiver/search/export"
+)
+
+// exportResult is the summary of an export.
+type exportResult struct {
+	ExitCode int           `json:"exit_code"`
+	Error    string        `json:"error"`
+	Archive  string        `json:"archive"`
+	To       string        `json:"to"`
+	Format   export.Format `json:"format"`
+	export.Summary
+	Seconds float64 `json:"seconds"`
+}
+
+// counts are the figures of an export in the last line of its log.
+func (e exportResult) counts() []any {
+	return []any{
+		"seconds", e.Seconds, "days", e.Days, "days_written", e.Written, "days_unchanged", e.Unchanged, "days_removed", e.Removed,
+		"days_unreadable", len(e.Unreadable), "rows_written", e.RowsWritten, "bytes_written", e.BytesWritten,
+	}
+}
+
+// write writes the summary: one JSON object, or lines for a person.
+func (e exportResult) write(w io.Writer, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(e)
+	}
+	var b strings.Builder
+	answer := "exported"
+	switch {
+	case e.Error != "":
+		answer = "not exported: the export could not go on"
+	case e.ExitCode != ExitDone && len(e.Unreadable) == 0:
+		answer = "stopped"
+	case len(e.Unreadable) > 0:
+		answer = "exported in part"
+	}
+	fmt.Fprintf(&b, "%s: %s and %s in %s, %s, in %s\n", answer,
+		plural(int(e.Calls), "call"), plural(int(e.Recordings), "recording"), bytesText(e.Bytes), e.Format, e.To)
+	fmt.Fprintf(&b, "days         %s written, %s unchanged, %s removed", thousands(int64(e.Written)), thousands(int64(e.Unchanged)), thousands(int64(e.Removed)))
+	if e.Empty > 0 {
+		fmt.Fprintf(&b, ", %s without a match", thousands(int64(e.Empty)))
+	}
+	if len(e.Unreadable) > 0 {
+		fmt.Fprintf(&b, ", %s not readable", thousands(int64(len(e.Unreadable))))
+	}
+	b.WriteString("\n")
+	for i, day := range e.Unreadable {
+		if i == maxFindings {
+			fmt.Fprintf(&b, "             … and %d more\n", len(e.Unreadable)-i)
+			break
+		}
+		fmt.Fprintf(&b, "  %s  %s\n", day.Day, oneLine(day.Error))
+	}
+	fmt.Fprintf(&b, "written      %s rows, %s\n", thousands(e.RowsWritten), bytesText(e.BytesWritten))
+	fmt.Fprintf(&b, "time         %s\n", durationText(time.Duration(e.Seconds*float64(time.Second))))
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// queryText writes the terms of a search in one canonical form, "" for none, as fetcher.Filter does: values that say
+// something about a person are replaced by a hash. The span is not in it.
+func queryText(given values, q search.Query) string {
+	var parts []string
+	for _, t := range search.Terms() {
+		g, ok := given[t.Name]
+		if !ok {
+			continue
+		}
+		items := slices.Clone(g.items)
+		for i := range items {
+			items[i] = strings.ToLower(strings.TrimSpace(items[i]))
+		}
+		slices.Sort(items)
+		value := url.QueryEscape(strings.Join(slices.Compact(items), ","))
+		if t.Personal {
+			value = hashed(t.Name + "=" + value)
+		}
+		parts = append(parts, t.Name+"="+value)
+	}
+	if q.Listed != nil {
+		ids := slices.Sorted(slices.Values(q.Listed))
+		parts = append(parts, "ids-from="+hashed(strings.Join(ids, "\n")))
+	}
+	return strings.Join(parts, "&")
+}
+
+func hashed(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "sha256:" + hex.EncodeToString(sum[:8])
+}
+
+// spanTerms are the ends of a span that lie within a day: what is exported of that day depends on them. A span of
+// whole days adds nothing, so that one export can be continued.
+func spanTerms(q search.Query) string {
+	text := ""
+	if !q.From.IsZero() && !q.From.Equal(startOfDay(q.From)) {
+		text += "&from=" + q.From.Format("2006-01-02T15:04:05")
+	}
+	if !q.To.IsZero() && !q.To.Equal(endOfDay(q.To)) {
+		text += "&to=" + q.To.Format("2006-01-02T15:04:05")
+	}
+	return text
+}

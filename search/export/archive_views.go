@@ -1,0 +1,103 @@
+package export
+
+import (
+	"fmt"
+	"strings"
+)
+
+// ArchiveViews returns the SQL that makes an archive in a folder two views of DuckDB, without exporting it: calls, of
+// each call the last row, and recordings, of each recording the line that counts. What docs/manifest.md says of lines
+// is said here in SQL once more; nothing of the program's own reading is used. hasCalls and hasLines say whether there
+// is any file in calls/ and in manifest/, for a pattern that nothing fits is an error in DuckDB.
+func ArchiveViews(folder, zone string, hasCalls, hasLines bool) string {
+	place := strings.TrimSuffix(strings.ReplaceAll(folder, `\`, "/"), "/")
+	calls, recordings := callsOfArchive, recordingsOfArchive
+	if !hasCalls {
+		calls = emptyView((&callRow{}).columns)
+	}
+	if !hasLines {
+		recordings = emptyView((&recordingRow{}).columns)
+	}
+	return strings.NewReplacer("{CALLS}", quoted(pattern(place)+"/calls/**/*.jsonl*"), "{LINES}", quoted(pattern(place)+"/manifest/**/*.jsonl*"), "{ZONE}", quoted(zone), "{TEXTS}", textsOfArchive()).
+		Replace("-- Makes an archive two views of DuckDB: calls, of each call the last row, and recordings, of each recording the line\n" +
+			"-- that counts. The archive is read as it stands when they are used; for another place of it change the two paths.\n" +
+			"-- A line that cannot be read, or is not UTF-8, is passed over: convoso-archiver verify finds those.\n" +
+			"\nCREATE OR REPLACE VIEW calls AS\n" + calls + ";\n\nCREATE OR REPLACE VIEW recordings AS\n" + recordings + ";\n")
+}
+
+// textsOfArchive are the columns that stand in a row as text.
+func textsOfArchive() string {
+	types := &sqlColumns{}
+	(&callRow{}).columns(types)
+	return types.list(func(name, sqlType string) string {
+		if sqlType != "VARCHAR" || name == "id" || name == "call_date_local" {
+			return ""
+		}
+		return fmt.Sprintf("coalesce(row->>'$.%s', '') AS %s", name, name)
+	})
+}
+
+func emptyView(tell func(columns)) string {
+	types := &sqlColumns{}
+	tell(types)
+	return strings.TrimSuffix(types.empty(), ";\n")
+}
+
+// pattern keeps a path from being taken for a pattern of names.
+func pattern(path string) string {
+	return strings.NewReplacer("[", "[[]", "*", "[*]", "?", "[?]").Replace(path)
+}
+
+// Lines are numbered in the order in which files are read, which is that of their names: a day's file of the old layout,
+// day.jsonl, comes before its folder's, as '.' comes before '/'. Files that hold something else, as torn tails and what
+// a repair put aside, have other endings. A line that cannot be read is passed over.
+const callsOfArchive = `WITH lines AS (
+  SELECT call_id, row,
+    regexp_extract(filename, '(\d{4}-\d\d-\d\d)(/[^/]*)?\.jsonl(\.gz)?$', 1) AS day,
+    filename, row_number() OVER () AS line
+  FROM read_json({CALLS}, format = 'newline_delimited', ignore_errors = true, filename = true, maximum_object_size = 33554432,
+    columns = {kind: 'VARCHAR', call_id: 'VARCHAR', row: 'JSON'})
+  WHERE kind = 'call' AND call_id <> '' AND regexp_matches(filename, '\.jsonl(\.gz)?$')
+), last_rows AS (
+  SELECT * FROM lines QUALIFY row_number() OVER (PARTITION BY day, call_id ORDER BY replace(filename, '\', '/') DESC, line DESC) = 1
+), dated AS (
+  SELECT *, try_cast(replace(row->>'$.call_date', 'T', ' ') AS TIMESTAMP) AS wall FROM last_rows
+)
+SELECT call_id AS id,
+  timezone({ZONE}, wall) AS call_date,
+  strftime(wall, '%Y-%m-%d %H:%M:%S') AS call_date_local,
+  CASE WHEN try_cast(row->>'$.call_length' AS DOUBLE) BETWEEN 0 AND 1e9 THEN trunc(try_cast(row->>'$.call_length' AS DOUBLE))::INTEGER END AS call_length,
+  {TEXTS},
+  CAST(row AS VARCHAR) = '{}' AS erased,
+  row,
+  day::DATE AS day
+FROM dated`
+
+const recordingsOfArchive = `WITH lines AS (
+  SELECT *,
+    regexp_extract(filename, '(\d{4}-\d\d-\d\d)(/[^/]*)?\.jsonl$', 1) AS day,
+    row_number() OVER () AS line,
+    CASE outcome WHEN 'pending' THEN 0 WHEN 'failed' THEN 0 WHEN 'rejected' THEN 0 WHEN 'lost' THEN 1 WHEN 'archived' THEN 2
+      WHEN 'damaged' THEN 3 WHEN 'erased' THEN 4 WHEN 'expired' THEN 4 ELSE 5 END AS rank
+  FROM read_json({LINES}, format = 'newline_delimited', ignore_errors = true, filename = true, maximum_object_size = 33554432,
+    columns = {kind: 'VARCHAR', recording_id: 'VARCHAR', outcome: 'VARCHAR', key: 'VARCHAR', size: 'BIGINT', sha256: 'VARCHAR', time: 'TIMESTAMP',
+      run: 'VARCHAR', call_id: 'VARCHAR', first_seen: 'TIMESTAMP', attempts: 'INTEGER', content_type: 'VARCHAR', host: 'VARCHAR', reason: 'VARCHAR',
+      cause: 'VARCHAR', restored: 'BOOLEAN', final: 'BOOLEAN', salt: 'VARCHAR', digest: 'VARCHAR'})
+  WHERE kind = 'recording' AND regexp_matches(filename, '\.jsonl$')
+), placed AS (
+  SELECT *, row_number() OVER (PARTITION BY day, recording_id ORDER BY time, run, replace(filename, '\', '/'), line) AS place,
+    min(CASE WHEN year(first_seen) > 1 THEN first_seen ELSE time END) OVER (PARTITION BY day, recording_id) AS first_of_all
+  FROM lines
+), compared AS (
+  SELECT *, max(place) FILTER (WHERE outcome = 'damaged') OVER (PARTITION BY day, recording_id) AS damaged_at,
+    arg_max(key, place) FILTER (WHERE outcome = 'damaged') OVER (PARTITION BY day, recording_id) AS damaged_key
+  FROM placed
+)
+SELECT recording_id, call_id, outcome,
+  coalesce(final, false) OR rank >= 4 OR outcome = 'archived' OR outcome = 'lost' AND salt IS NULL AND digest IS NULL AS final,
+  coalesce(key, '') AS key, coalesce(size, 0) AS size, coalesce(sha256, '') AS sha256, coalesce(content_type, '') AS content_type,
+  coalesce(host, '') AS host, coalesce(attempts, 0) AS attempts, coalesce(cause, '') AS cause, coalesce(reason, '') AS reason,
+  timezone('UTC', first_of_all) AS first_seen, timezone('UTC', time) AS noted, day::DATE AS day
+FROM compared
+QUALIFY row_number() OVER (PARTITION BY day, recording_id ORDER BY
+  CASE WHEN outcome = 'archived' AND place > damaged_at AND (key <> damaged_key OR coalesce(restored, false)) THEN 3.5 ELSE rank END DESC, place DESC) = 1`

@@ -1,0 +1,80 @@
+package export
+
+import (
+	"encoding/hex"
+	"encoding/json"
+
+	"convoso-archiver/search"
+)
+
+// extra is what a row holds beside the fields that can be searched for.
+type extra struct {
+	date                            string // call_date, as received
+	queuePosition, queueSeconds     string
+	callerID, termReason, sessionID string
+	originatingAgent                string
+	other                           string // the fields that have no column, as one JSON object
+}
+
+// readExtra reads a row, whose syntax the ledger has checked. It walks the bytes, for it sees each row of an export:
+// decoding would cost more than all that is written. A row that is no object is kept as it is.
+func readExtra(row []byte) (e extra) {
+	e.other = "{}"
+	if len(row) == 0 {
+		return e
+	}
+	if row[0] != '{' {
+		e.other = string(row)
+		return e
+	}
+	var other []byte
+	search.EachField(row, func(name, value []byte) {
+		switch string(name) {
+		case `"call_date"`:
+			e.date = textOf(value)
+		case `"queue_position"`:
+			e.queuePosition = textOf(value)
+		case `"queue_seconds"`:
+			e.queueSeconds = textOf(value)
+		case `"caller_id_displayed"`:
+			e.callerID = textOf(value)
+		case `"term_reason"`:
+			e.termReason = textOf(value)
+		case `"originating_agent_id"`:
+			e.originatingAgent = textOf(value)
+		case `"session_id"`:
+			e.sessionID = textOf(value)
+		case `"id"`, `"lead_id"`, `"list_id"`, `"queue_id"`, `"campaign_id"`, `"campaign"`, `"user_id"`, `"user"`, `"phone_number"`,
+			`"number_dialed"`, `"first_name"`, `"last_name"`, `"status"`, `"status_name"`, `"call_type"`, `"called_count"`,
+			`"agent_comment"`, `"call_length"`:
+		case `"recording"`: // the table recordings tells of them
+		default:
+			other = append(append(append(append(other, ','), name...), ':'), value...)
+		}
+	})
+	if other != nil {
+		other[0] = '{'
+		e.other = string(append(other, '}'))
+	}
+	return e
+}
+
+// textOf returns a text, number or truth value as text, and nothing for other values, as package search does.
+func textOf(value []byte) string {
+	switch value[0] {
+	case '"':
+		for _, b := range value {
+			if b == '\\' {
+				var text string
+				_ = json.Unmarshal(value, &text) // the ledger has checked the syntax
+				return text
+			}
+		}
+		return string(value[1 : len(value)-1])
+	case '{', '[', 'n':
+		return ""
+	}
+	return string(value)
+}
+
+func hexOf(b []byte) string { return hex.EncodeToString(b) }
