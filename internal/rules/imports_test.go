@@ -32,7 +32,7 @@ var mayImport = map[string][]string{
 	"manifest/report":          {"manifest"},
 	"search":                   {"fetcher", "manifest"},
 	"internal/retry":           {},
-	"internal/bench":           {"fetcher/convosotest", "manifest"},
+	"internal/bench":           {"fetcher/convosotest", "manifest", "search"},
 	"internal/cases":           {},
 	"internal/e2e":             {},
 	"internal/mutate":          {},
@@ -52,15 +52,16 @@ var owners = map[string][]string{
 	"code.dny.dev/ssrf":            {"fetcher"},
 	"github.com/aws/":              {"archiver/store", "internal/bench"},
 	"github.com/cenkalti/backoff/": {"internal/retry"},
-	"github.com/gofrs/flock":       {"manifest"},
+	"github.com/gofrs/flock":       {"manifest", "search"},
 	"github.com/lmittmann/tint":    {"internal/cli"},
 	"github.com/urfave/cli/":       {"internal/cli"},
 	"github.com/vbauerster/":       {"internal/cli"}, // mpb and the writer beneath it
 	"go.yaml.in/yaml/":             {"internal/cli"},
-	"golang.org/x/sync/":           {"archiver", "archiver/verify", "internal/bench", "manifest"},
+	"golang.org/x/sync/":           {"archiver", "archiver/verify", "internal/bench", "manifest", "search"},
 	"golang.org/x/sys/":            {"archiver/store"},
 	"golang.org/x/term":            {"internal/cli"},
 	"golang.org/x/text/":           {"search"},
+	"modernc.org/sqlite":           {"search"},
 }
 
 func TestImports(t *testing.T) {
