@@ -41,8 +41,9 @@ func checksum(value []byte, place int64) uint32 {
 	return crc32.Update(crc32.Checksum(at[:], castagnoli), castagnoli, value)
 }
 
-// callsPerBlock is how many calls are compressed together. More compress better, and cost more to read one of them.
-const callsPerBlock = 64
+// callsPerBlock is how many calls are compressed together. More compress better, and cost more to read one of them. A
+// block should fit into a page of the file several times.
+const callsPerBlock = 32
 
 // What a call's flags say.
 const (
@@ -324,23 +325,27 @@ func (r keyRange) search(data []byte, to []uint32) ([]uint32, error) {
 // secondOf is the second of a wall-clock time within its day.
 func secondOf(wall time.Time) int { return wall.Hour()*3600 + wall.Minute()*60 + wall.Second() }
 
-// packNumbers encodes numbers that are seldom large or below 0.
+// packNumbers encodes numbers by how much each differs from the one before.
 func packNumbers(numbers []int) []byte {
 	var data []byte
+	before := 0
 	for _, n := range numbers {
-		data = binary.AppendVarint(data, int64(n))
+		data = binary.AppendVarint(data, int64(n-before))
+		before = n
 	}
 	return data
 }
 
 func unpackNumbers(data []byte) ([]int, error) {
 	numbers := make([]int, 0, len(data))
+	last := 0
 	for len(data) > 0 {
 		n, size := binary.Varint(data)
 		if size <= 0 {
 			return nil, errDamaged
 		}
-		numbers, data = append(numbers, int(n)), data[size:]
+		last += int(n)
+		numbers, data = append(numbers, last), data[size:]
 	}
 	return numbers, nil
 }
