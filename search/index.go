@@ -33,8 +33,9 @@ const indexFormat = 1
 type Index struct {
 	file string
 
-	mu sync.RWMutex
-	db *sql.DB // nil after the file was found damaged, until Update makes it anew; guarded by mu
+	mu   sync.RWMutex
+	db   *sql.DB     // nil after the file was found damaged, until Update makes it anew; guarded by mu
+	info os.FileInfo // of the file that db has open; guarded by mu
 }
 
 // IndexError says that the index's file cannot be used. Searches can do without it.
@@ -109,11 +110,7 @@ func (ix *Index) open(ctx context.Context, folder, name string) error {
 			return fmt.Errorf("remove index of an older version: %w", err)
 		}
 	}
-	db, err := connect(ctx, ix.file)
-	if err == nil {
-		ix.db = db
-		return nil
-	}
+	err := ix.connect(ctx)
 	if !errors.Is(err, errNew) && !isDamage(err) {
 		return err
 	}
@@ -124,50 +121,58 @@ func (ix *Index) open(ctx context.Context, folder, name string) error {
 	return errors.Join(ix.make(ctx), unlock())
 }
 
-// make makes the file, anew when it is damaged. The caller holds the lock.
+// make makes the file, if it is not there, and anew when it is damaged. The caller holds the lock.
 func (ix *Index) make(ctx context.Context) error {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
-	if ix.db != nil {
+	if ix.db != nil && ix.isCurrent() {
 		return nil
 	}
-	db, err := connect(ctx, ix.file)
-	switch {
-	case err == nil: // another process has made it
-		ix.db = db
-		return nil
-	case isDamage(err):
-		if err := removeIndex(ix.file); err != nil {
-			return fmt.Errorf("remove damaged index: %w", err)
-		}
-	case !errors.Is(err, errNew):
+	if ix.db != nil { // another process has made the file anew
+		_ = ix.db.Close() // nothing was written since
+		ix.db = nil
+	}
+	err := ix.connect(ctx)
+	if err == nil || !errors.Is(err, errNew) && !isDamage(err) {
 		return err
+	}
+	if err := removeIndex(ix.file); err != nil {
+		return fmt.Errorf("remove damaged index: %w", err)
 	}
 	file, err := os.OpenFile(ix.file, os.O_RDWR|os.O_CREATE, 0o600) // SQLite's other files get the same rights
-	if err != nil {
-		return err
+	if err == nil {
+		err = file.Close()
 	}
-	if err := file.Close(); err != nil {
-		return err
+	if err == nil {
+		err = create(ctx, ix.file)
 	}
-	if err := create(ctx, ix.file); err != nil {
-		return err
+	if err == nil {
+		err = ix.connect(ctx)
 	}
-	ix.db, err = connect(ctx, ix.file)
 	return err
+}
+
+// isCurrent reports whether the file that is open is the one of this name.
+func (ix *Index) isCurrent() bool {
+	info, err := os.Stat(ix.file)
+	return err == nil && os.SameFile(info, ix.info)
 }
 
 // errNew: there is no index yet, or none that was finished.
 var errNew = errors.New("there is no index yet")
 
 // connect opens a file that has the schema.
-func connect(ctx context.Context, file string) (*sql.DB, error) {
-	if info, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
-		return nil, errNew
+func (ix *Index) connect(ctx context.Context) error {
+	info, err := os.Stat(ix.file)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+		return errNew
 	}
-	db, err := sql.Open("sqlite", source(file))
 	if err != nil {
-		return nil, err
+		return err
+	}
+	db, err := sql.Open("sqlite", source(ix.file))
+	if err != nil {
+		return err
 	}
 	const connections = 4
 	db.SetMaxOpenConns(connections)
@@ -181,9 +186,10 @@ func connect(ctx context.Context, file string) (*sql.DB, error) {
 		err = errDamaged
 	}
 	if err != nil {
-		return nil, errors.Join(err, db.Close())
+		return errors.Join(err, db.Close())
 	}
-	return db, nil
+	ix.db, ix.info = db, info
+	return nil
 }
 
 // create writes the schema into an empty file.
@@ -193,10 +199,10 @@ func create(ctx context.Context, file string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	db.SetMaxOpenConns(1) // of which the statements are settings, and parts of one transaction
 	for _, statement := range []string{
 		"PRAGMA page_size=8192", "PRAGMA journal_mode=WAL", "BEGIN IMMEDIATE", schema, "PRAGMA user_version=" + strconv.Itoa(indexFormat), "COMMIT",
 	} {
-		db.SetMaxOpenConns(1)
 		if _, err := db.ExecContext(ctx, statement); err != nil {
 			return err
 		}
@@ -263,9 +269,19 @@ func (ix *Index) discard() error {
 	if ix.db == nil {
 		return nil
 	}
-	_ = ix.db.Close() // what it says of a damaged file helps nobody
-	ix.db = nil
+	isCurrent := ix.isCurrent()
+	_ = ix.db.Close()            // what it says of a damaged file helps nobody
+	if ix.db = nil; !isCurrent { // another process was first
+		return nil
+	}
 	return removeIndex(ix.file)
+}
+
+// doubt discards the index after an error that says it is damaged. Where it cannot, the next update tries again.
+func (ix *Index) doubt(err error) {
+	if isDamage(err) {
+		_ = ix.discard()
+	}
 }
 
 // Close closes the file. Whoever searches meanwhile gets an error.

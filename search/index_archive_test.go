@@ -82,6 +82,15 @@ func (m *made) open() *Archive {
 	return New(l, m.zone)
 }
 
+// breakLine writes a line into a day's manifest that cannot be read.
+func (m *made) breakLine(day string) {
+	m.t.Helper()
+	name := filepath.Join(m.dir, "manifest", day, manifest.NewRunID(time.Now())+"-000001.jsonl")
+	if err := os.WriteFile(name, []byte("{\"v\":1,\"kind\":\"recording\"}\n"), 0o600); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
 // removeDay removes all files of a day.
 func (m *made) removeDay(day string) {
 	m.t.Helper()

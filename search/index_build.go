@@ -73,7 +73,11 @@ func buildDay(day int64, calls []Call) (*built, error) {
 				found[f][key] = append(list, ordinal)
 			}
 		})
-		b.count(&calls[i])
+		b.seconds, b.lengths = append(b.seconds, secondOf(calls[i].Wall)), append(b.lengths, calls[i].Length)
+		for _, n := range calls[i].names() {
+			b.names[n]++
+		}
+		b.add(&calls[i])
 	}
 	for f := byCall; f <= byOutcome; f++ {
 		of := found[f]
@@ -84,9 +88,8 @@ func buildDay(day int64, calls []Call) (*built, error) {
 	return b, nil
 }
 
-func (b *built) count(c *Call) {
-	b.seconds = append(b.seconds, secondOf(c.Wall))
-	b.lengths = append(b.lengths, c.Length)
+// add counts a call.
+func (b *built) add(c *Call) {
 	if !c.NoRow {
 		b.calls++
 	}
@@ -95,9 +98,6 @@ func (b *built) count(c *Call) {
 		if r.Stored() {
 			b.bytes += r.Size
 		}
-	}
-	for _, n := range c.names() {
-		b.names[n]++
 	}
 }
 
@@ -123,16 +123,17 @@ func describe(files []manifest.File) string {
 
 // writer writes days into the index.
 type writer struct {
+	ctx        context.Context // never ends: a transaction is not left half-way
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
 }
 
 func newWriter(ctx context.Context, conn *sql.Conn) (*writer, error) {
-	w := &writer{conn: conn, statements: map[string]*sql.Stmt{}}
+	w := &writer{ctx: context.WithoutCancel(ctx), conn: conn, statements: map[string]*sql.Stmt{}}
 	for _, text := range []string{
 		insertBlock, insertRun, insertFact, insertDay, addName, dropNames, deleteDay, deleteBlocks, deleteRuns, deleteFacts, readFact,
 	} {
-		statement, err := conn.PrepareContext(ctx, text)
+		statement, err := conn.PrepareContext(w.ctx, text)
 		if err != nil {
 			return nil, errors.Join(err, w.close())
 		}
@@ -163,63 +164,66 @@ func (w *writer) close() error {
 	return errors.Join(errs...)
 }
 
-func (w *writer) exec(ctx context.Context, text string, values ...any) error {
-	_, err := w.statements[text].ExecContext(ctx, values...)
+func (w *writer) exec(text string, values ...any) error {
+	_, err := w.statements[text].ExecContext(w.ctx, values...)
 	return err
 }
 
 // inTransaction writes all that do writes, or nothing.
 func (w *writer) inTransaction(ctx context.Context, do func() error) error {
-	if _, err := w.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if _, err := w.conn.ExecContext(w.ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
 	err := do()
 	if err == nil {
-		_, err = w.conn.ExecContext(ctx, "COMMIT")
+		_, err = w.conn.ExecContext(w.ctx, "COMMIT")
 	}
 	if err != nil {
-		_, _ = w.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") // some failures have rolled back already
+		_, _ = w.conn.ExecContext(w.ctx, "ROLLBACK") // some failures have rolled back already
 	}
 	return err
 }
 
 // replace writes a day, in place of what is there of it.
-func (w *writer) replace(ctx context.Context, b *built) error {
-	if err := w.remove(ctx, b.day); err != nil {
+func (w *writer) replace(b *built) error {
+	if err := w.remove(b.day); err != nil {
 		return err
 	}
 	for i, data := range b.blocks {
 		id := b.day*maxPerDay + int64(i)
-		if err := w.exec(ctx, insertBlock, id, seal(data, id)); err != nil {
+		if err := w.exec(insertBlock, id, seal(data, id)); err != nil {
 			return err
 		}
 	}
 	for i, r := range b.runs {
 		id := b.day*maxPerDay + int64(i)
-		if err := w.exec(ctx, insertRun, id, placeOf(b.day, r.field), []byte(r.first), seal(r.data, placeOf(b.day, r.field))); err != nil {
+		if err := w.exec(insertRun, id, placeOf(b.day, r.field), []byte(r.first), seal(r.data, placeOf(b.day, r.field))); err != nil {
 			return err
 		}
 	}
 	for kind, data := range map[int64][]byte{factSeconds: packNumbers(b.seconds), factLengths: packNumbers(b.lengths), factNames: packNames(b.names)} {
 		id := b.day*maxFacts + kind
-		if err := w.exec(ctx, insertFact, id, seal(data, id)); err != nil {
+		if err := w.exec(insertFact, id, seal(data, id)); err != nil {
 			return err
 		}
 	}
-	if err := w.addNames(ctx, b.names, 1); err != nil {
+	if err := w.addNames(b.names, 1); err != nil {
 		return err
 	}
-	return w.exec(ctx, insertDay, b.day, b.files, 1, b.problem, b.calls, b.recordings, b.bytes)
+	return w.exec(insertDay, b.day, b.files, 1, b.problem, b.calls, b.recordings, b.bytes)
 }
 
 func placeOf(day int64, f field) int64 { return day*maxFields + int64(f) }
 
 // remove deletes a day.
-func (w *writer) remove(ctx context.Context, day int64) error {
+func (w *writer) remove(day int64) error {
 	var sealed []byte
-	err := w.statements[readFact].QueryRowContext(ctx, day*maxFacts+factNames).Scan(&sealed)
+	err := w.statements[readFact].QueryRowContext(w.ctx, day*maxFacts+factNames).Scan(&sealed)
 	if errors.Is(err, sql.ErrNoRows) { // nothing of the day is held
-		return w.exec(ctx, deleteDay, day)
+		return w.exec(deleteDay, day)
 	}
 	if err != nil {
 		return err
@@ -232,26 +236,26 @@ func (w *writer) remove(ctx context.Context, day int64) error {
 	if err != nil {
 		return err
 	}
-	if err := w.addNames(ctx, names, -1); err != nil {
+	if err := w.addNames(names, -1); err != nil {
 		return err
 	}
 	for _, of := range []struct {
 		text string
 		size int64
 	}{{deleteBlocks, maxPerDay}, {deleteRuns, maxPerDay}, {deleteFacts, maxFacts}} {
-		if err := w.exec(ctx, of.text, day*of.size, (day+1)*of.size); err != nil {
+		if err := w.exec(of.text, day*of.size, (day+1)*of.size); err != nil {
 			return err
 		}
 	}
-	if err := w.exec(ctx, dropNames); err != nil {
+	if err := w.exec(dropNames); err != nil {
 		return err
 	}
-	return w.exec(ctx, deleteDay, day)
+	return w.exec(deleteDay, day)
 }
 
-func (w *writer) addNames(ctx context.Context, names map[nameOf]int, times int) error {
+func (w *writer) addNames(names map[nameOf]int, times int) error {
 	for n, calls := range names {
-		if err := w.exec(ctx, addName, int(n.kind), n.id, n.name, times*calls); err != nil {
+		if err := w.exec(addName, int(n.kind), n.id, n.name, times*calls); err != nil {
 			return err
 		}
 	}
@@ -259,9 +263,9 @@ func (w *writer) addNames(ctx context.Context, names map[nameOf]int, times int) 
 }
 
 // await notes a day of which nothing is held.
-func (w *writer) await(ctx context.Context, day int64) error {
-	if err := w.remove(ctx, day); err != nil {
+func (w *writer) await(day int64) error {
+	if err := w.remove(day); err != nil {
 		return err
 	}
-	return w.exec(ctx, insertDay, day, "", 0, "", 0, 0, 0)
+	return w.exec(insertDay, day, "", 0, "", 0, 0, 0)
 }

@@ -61,9 +61,7 @@ func (a *Archive) countIndexed(ctx context.Context, q Query, p plan, at *cursor,
 			c.keep(context.Cause(ctx))
 			return
 		case err != nil:
-			if isDamage(err) {
-				_ = a.index.discard() // else the next update does it
-			}
+			a.index.doubt(err)
 			a.scanFrom(ctx, q, *at, c.take)
 			return
 		case unheld != "":

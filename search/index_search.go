@@ -90,9 +90,7 @@ func (a *Archive) indexed(ctx context.Context, q Query) iter.Seq2[Call, error] {
 				return
 			}
 			if err != nil {
-				if isDamage(err) {
-					_ = a.index.discard() // else the next update does it
-				}
+				a.index.doubt(err)
 				a.scanFrom(ctx, q, before, yield)
 				return
 			}

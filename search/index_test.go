@@ -1,7 +1,6 @@
 package search
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"iter"
@@ -178,33 +177,33 @@ func (m *made) addTerm(q *Query, like *Call) {
 // The index answers as reading the days does, whatever is asked, and page by page.
 func TestIndexAnswersAsReading(t *testing.T) {
 	m := newMade(t, 1)
-	m.fill(30, 120)
-	m.write(func(l *manifest.Ledger) { // a day of which a line cannot be read is broken, and the rest of it is there
-	})
+	m.fill(18, 90)
+	m.breakLine(dayAt(5))
 	a := m.open()
 	ix := openIndex(t, t.TempDir())
-	if report := update(t, ix, a); report.Days != 30 || report.Read != 30 || len(report.Unread) != 0 {
+	if report := update(t, ix, a); report.Days != 18 || report.Read != 18 || len(report.Unread) != 0 {
 		t.Fatalf("%+v", report)
 	}
 	all, _ := answer(t, a.Search(t.Context(), Query{}))
-	if wantSame(t, a, ix, Query{}) < 1000 {
+	if wantSame(t, a, ix, Query{}) < 500 {
 		t.Fatal("the archive is too small to say anything")
 	}
 	some := 0
-	for i := range 800 {
+	for i := range 400 {
 		q := m.randomQuery(all)
 		n := wantSame(t, a, ix, q)
 		if n > 0 && n < len(all) {
 			some++
 		}
 		wantCount(t, a, ix, q)
-		if i%20 == 0 {
+		if i%20 == 0 && n < 200 {
 			q.Limit, q.Sample, q.Seed, q.After = 0, 0, 0, 0
 			q.Sort = []Sort{NewestFirst, OldestFirst}[i/20%2]
-			wantPages(t, a, ix, q, 1+m.rand.IntN(7))
+			wantPages(t, a, ix, q, 3+m.rand.IntN(9))
 		}
 	}
-	if some < 400 {
+	wantLookups(t, a, ix)
+	if some < 200 {
 		t.Errorf("only %d queries found some calls and not all", some)
 	}
 }
@@ -214,10 +213,52 @@ func wantCount(t testing.TB, a *Archive, ix *Index, q Query) {
 	for _, bound := range []int{0, 1, 10} {
 		want, wantMore, err := a.Count(t.Context(), q, bound)
 		got, gotMore, err2 := a.WithIndex(ix).Count(t.Context(), q, bound)
-		if err != nil || err2 != nil || got != want || gotMore != wantMore {
+		if isFatal(err) || isFatal(err2) || got != want || gotMore != wantMore {
 			t.Fatalf("%+v: count up to %d: %d, %v, %v, want %d, %v, %v", q, bound, got, gotMore, err2, want, wantMore, err)
 		}
 	}
 }
 
-var _ = context.Background
+// isFatal reports whether an error concerns more than one day.
+func isFatal(err error) bool {
+	var ofDay *DayError
+	return err != nil && !errors.As(err, &ofDay)
+}
+
+// wantLookups compares what is found by id, and what is counted.
+func wantLookups(t testing.TB, a *Archive, ix *Index) {
+	t.Helper()
+	indexed := a.WithIndex(ix)
+	names, err := a.Names(t.Context())
+	got, err2 := indexed.Names(t.Context())
+	if isFatal(err) || isFatal(err2) || !reflect.DeepEqual(got, names) || len(names.Agents) < 5 {
+		t.Fatalf("names: %+v, %v, want %+v, %v", got, err2, names, err)
+	}
+	totals, err := a.Totals(t.Context())
+	gotTotals, err2 := indexed.Totals(t.Context())
+	if isFatal(err) || isFatal(err2) || !reflect.DeepEqual(gotTotals, totals) {
+		t.Fatalf("totals: %+v, %v, want %+v, %v", gotTotals, err2, totals, err)
+	}
+	all, _ := answer(t, a.Search(t.Context(), Query{}))
+	for i := range all {
+		if i%50 != 0 {
+			continue
+		}
+		c, err := indexed.FindCall(t.Context(), all[i].ID)
+		if err != nil || !reflect.DeepEqual(c, all[i]) {
+			t.Fatalf("call %s: %+v, %v", all[i].ID, c, err)
+		}
+		for _, want := range all[i].Recordings {
+			c, r, err := indexed.FindRecording(t.Context(), want.ID)
+			if err != nil || r != want || c.ID != all[i].ID {
+				t.Fatalf("recording %s: %+v of %s, %v", want.ID, r, c.ID, err)
+			}
+		}
+	}
+	if _, err := indexed.FindCall(t.Context(), "none"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a call that is not there: %v", err)
+	}
+	if _, _, err := indexed.FindRecording(t.Context(), all[0].ID); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a call's id as a recording's: %v", err)
+	}
+}

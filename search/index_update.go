@@ -85,7 +85,7 @@ func (ix *Index) update(ctx context.Context, a *Archive, progress func(done, tot
 // compare looks at what the archive has and what is held, deletes days that are gone, notes new ones, and returns those
 // to read, the newest first.
 func (w *writer) compare(ctx context.Context, a *Archive, report *UpdateReport) (todo []manifest.DayFiles, err error) {
-	held, err := w.held(ctx)
+	held, err := w.held()
 	if err != nil {
 		return nil, err
 	}
@@ -110,12 +110,12 @@ func (w *writer) compare(ctx context.Context, a *Archive, report *UpdateReport) 
 	}
 	return todo, w.inTransaction(ctx, func() error {
 		for day := range held {
-			if err := w.remove(ctx, day); err != nil {
+			if err := w.remove(day); err != nil {
 				return err
 			}
 		}
 		for _, day := range unknown {
-			if err := w.await(ctx, day); err != nil {
+			if err := w.await(day); err != nil {
 				return err
 			}
 		}
@@ -124,8 +124,8 @@ func (w *writer) compare(ctx context.Context, a *Archive, report *UpdateReport) 
 }
 
 // held returns for each day that the index knows of which files it is.
-func (w *writer) held(ctx context.Context) (map[int64]string, error) {
-	rows, err := w.conn.QueryContext(ctx, "SELECT id, files FROM day")
+func (w *writer) held() (map[int64]string, error) {
+	rows, err := w.conn.QueryContext(w.ctx, "SELECT id, files FROM day")
 	if err != nil {
 		return nil, err
 	}
@@ -235,10 +235,10 @@ func (a *Archive) readForIndex(ctx context.Context, files manifest.DayFiles) (re
 func (w *writer) write(ctx context.Context, r read, report *UpdateReport) error {
 	if r.problem != nil {
 		report.Unread = append(report.Unread, r.problem)
-		return w.inTransaction(ctx, func() error { return w.await(ctx, r.day) })
+		return w.inTransaction(ctx, func() error { return w.await(r.day) })
 	}
 	report.Read++
-	return w.inTransaction(ctx, func() error { return w.replace(ctx, r.built) })
+	return w.inTransaction(ctx, func() error { return w.replace(r.built) })
 }
 
 // truncateLog empties SQLite's log, in which deleted text may stand. It waits for readers of old pages.
