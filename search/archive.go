@@ -46,7 +46,11 @@ func (a *Archive) Days(ctx context.Context, q Query) ([]string, error) {
 // of the other days follow. Every other error is the last.
 func (a *Archive) Search(ctx context.Context, q Query) iter.Seq2[Call, error] {
 	return func(yield func(Call, error) bool) {
-		if q.Sample > 0 || q.Sort == LongestFirst || q.Sort == ShortestFirst {
+		byLength := q.Sort == LongestFirst || q.Sort == ShortestFirst
+		if byLength && q.Limit > 0 && q.Sample == 0 && a.index != nil && a.ranked(ctx, q, yield) {
+			return
+		}
+		if q.Sample > 0 || byLength {
 			a.collect(ctx, q, yield)
 			return
 		}
@@ -55,7 +59,10 @@ func (a *Archive) Search(ctx context.Context, q Query) iter.Seq2[Call, error] {
 			if !yield(c, err) {
 				return
 			}
-			if left--; err == nil && left == 0 {
+			if err != nil {
+				continue
+			}
+			if left--; left == 0 {
 				return
 			}
 		}

@@ -243,8 +243,8 @@ func removeIndex(file string) error {
 	return nil
 }
 
-// isDamage reports whether an error says that the file is not the index that was written. That a table or a column
-// is not there says so, too.
+// isDamage reports whether an error says that the file is not the index that was written. That a table is not there, or
+// holds what was deleted, says so, too.
 func isDamage(err error) bool {
 	if errors.Is(err, errDamaged) {
 		return true
@@ -253,13 +253,20 @@ func isDamage(err error) bool {
 	if !ok {
 		return false
 	}
-	switch code := failed.Code(); {
-	case code == sqlite3.SQLITE_IOERR_SHORT_READ:
+	switch failed.Code() & 0xff {
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH:
 		return true
-	default:
-		primary := code & 0xff
-		return primary == sqlite3.SQLITE_CORRUPT || primary == sqlite3.SQLITE_NOTADB || primary == sqlite3.SQLITE_ERROR
 	}
+	return failed.Code() == sqlite3.SQLITE_IOERR_SHORT_READ
+}
+
+// scanned makes of an error of reading a row one that says that the index is damaged, where a value has another type
+// than was written.
+func scanned(err error) error {
+	if _, ok := errors.AsType[*sqlite.Error](err); err == nil || ok || errors.Is(err, sql.ErrNoRows) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errDamaged, err)
 }
 
 // discard removes a damaged index. Who uses it at this moment gets errors.

@@ -226,7 +226,7 @@ func (w *writer) remove(day int64) error {
 		return w.exec(deleteDay, day)
 	}
 	if err != nil {
-		return err
+		return scanned(err)
 	}
 	data, err := unseal(sealed, day*maxFacts+factNames)
 	if err != nil {

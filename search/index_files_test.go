@@ -2,7 +2,6 @@ package search
 
 import (
 	"bytes"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -118,8 +117,11 @@ func TestErasedIsOverwritten(t *testing.T) {
 	if report := update(t, ix, a); report.Read != 1 {
 		t.Fatalf("%+v", report)
 	}
-	if n := countIn(t, folder, pieces); n != 0 {
-		t.Errorf("%d of %d pieces of an erased day are left", n, len(pieces))
+	fresh := t.TempDir() // pieces that other days have, too, do not count
+	anew := openIndex(t, fresh)
+	update(t, anew, a)
+	if left, others := countIn(t, folder, pieces), countIn(t, fresh, pieces); left > others || others > 3 {
+		t.Errorf("%d of %d pieces of an erased day are left, %d of which other days have", left, len(pieces), others)
 	}
 	for _, q := range []Query{{Name: "canary"}, {Name: "kanari7last"}, {Comment: "secret9comment"}, {Number: "3000000003"}} {
 		if wantSame(t, a, ix, q) != 0 {
@@ -129,7 +131,7 @@ func TestErasedIsOverwritten(t *testing.T) {
 	wantSame(t, a, ix, Query{})
 }
 
-// piecesOf returns pieces of the values of a day that stand in no other day's.
+// piecesOf returns pieces of the values of a day.
 func piecesOf(t *testing.T, ix *Index, day int64) (pieces [][]byte) {
 	t.Helper()
 	const length = 24
@@ -316,11 +318,9 @@ func TestFullDisk(t *testing.T) {
 	m := newMade(t, 8)
 	m.fill(12, 120)
 	a, ix := m.open(), openIndex(t, t.TempDir())
-	for _, text := range []string{"PRAGMA max_page_count=40"} { // SQLite says then what it says of a full disk
-		ix.db.SetMaxOpenConns(1)
-		if _, err := ix.db.ExecContext(t.Context(), text); err != nil {
-			t.Fatal(err)
-		}
+	ix.db.SetMaxOpenConns(1)
+	if _, err := ix.db.ExecContext(t.Context(), "PRAGMA max_page_count=14"); err != nil { // SQLite says then what it says of a full disk
+		t.Fatal(err)
 	}
 	_, err := ix.Update(t.Context(), a, nil)
 	var wrong *IndexError
@@ -384,8 +384,4 @@ func TestIndexOnS3(t *testing.T) {
 	for range 15 {
 		wantSame(t, a, ix, m.randomQuery(all))
 	}
-	server2 := *a // an archive that is out of reach says so, and the index stays as it is
-	_ = server2
 }
-
-var _ = sql.ErrNoRows

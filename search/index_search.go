@@ -104,6 +104,18 @@ func (a *Archive) indexed(ctx context.Context, q Query) iter.Seq2[Call, error] {
 	}
 }
 
+// ranked yields the first calls by length, where the index alone can tell which they are; else it returns false.
+func (a *Archive) ranked(ctx context.Context, q Query, yield func(Call, error) bool) bool {
+	steps, ok, err := a.index.ranked(ctx, a, q)
+	if err != nil {
+		a.index.doubt(err)
+		return false
+	}
+	for i := 0; ok && i < len(steps) && a.step(ctx, q, steps[i], yield); i++ {
+	}
+	return ok
+}
+
 func (a *Archive) step(ctx context.Context, q Query, s found, yield func(Call, error) bool) bool {
 	switch {
 	case s.problem != nil:
@@ -244,7 +256,7 @@ func (s *snapshot) days(at *cursor, n int) (days []indexedDay, err error) {
 	for rows.Next() {
 		d := indexedDay{isWhole: true}
 		if err := rows.Scan(&d.number, &d.held, &d.problem); err != nil {
-			return nil, err
+			return nil, scanned(err)
 		}
 		days = append(days, d)
 	}
@@ -331,7 +343,7 @@ func (s *snapshot) lookUpRange(r keyRange, first, last int64, with map[int64][]u
 	for rows.Next() {
 		var day int64
 		if err := rows.Scan(&day, &sealed); err != nil {
-			return err
+			return scanned(err)
 		}
 		data, err := unseal(sealed, placeOf(day, r.field))
 		if err != nil {
@@ -459,7 +471,7 @@ func (s *snapshot) read(statement *sql.Stmt, id int64) ([]byte, error) {
 	if err := statement.QueryRowContext(s.ctx, id).Scan(&sealed); errors.Is(err, sql.ErrNoRows) {
 		return nil, errDamaged
 	} else if err != nil {
-		return nil, err
+		return nil, scanned(err)
 	}
 	return unseal(sealed, id)
 }

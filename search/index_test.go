@@ -44,13 +44,18 @@ func answer(t testing.TB, found iter.Seq2[Call, error]) (calls []Call, problems 
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Row = nil
-		for i := range c.Recordings {
-			c.Recordings[i].State = nil
-		}
-		calls = append(calls, c)
+		calls = append(calls, bare(c))
 	}
 	return calls, problems
+}
+
+// bare is a call without what an index does not hold.
+func bare(c Call) Call {
+	c.Row = nil
+	for i := range c.Recordings {
+		c.Recordings[i].State = nil
+	}
+	return c
 }
 
 // wantSame compares the answers of the index with those of reading the days.
@@ -66,7 +71,7 @@ func wantSame(t testing.TB, a *Archive, ix *Index, q Query) (calls int) {
 			t.Fatalf("%+v: call %d of %d:\n%+v\n%+v", q, i, len(want), got[i], want[i])
 		}
 	}
-	if q.Limit == 0 && !reflect.DeepEqual(gotProblems, wantProblems) {
+	if q.Limit == 0 && q.After == 0 && !q.plan().none && !reflect.DeepEqual(gotProblems, wantProblems) {
 		t.Fatalf("%+v: problems %q, want %q", q, gotProblems, wantProblems)
 	}
 	return len(got)
@@ -245,11 +250,12 @@ func wantLookups(t testing.TB, a *Archive, ix *Index) {
 			continue
 		}
 		c, err := indexed.FindCall(t.Context(), all[i].ID)
-		if err != nil || !reflect.DeepEqual(c, all[i]) {
+		if err != nil || !reflect.DeepEqual(bare(c), all[i]) {
 			t.Fatalf("call %s: %+v, %v", all[i].ID, c, err)
 		}
 		for _, want := range all[i].Recordings {
 			c, r, err := indexed.FindRecording(t.Context(), want.ID)
+			r.State = nil
 			if err != nil || r != want || c.ID != all[i].ID {
 				t.Fatalf("recording %s: %+v of %s, %v", want.ID, r, c.ID, err)
 			}

@@ -66,7 +66,7 @@ func (ix *Index) query(ctx context.Context, statement string, visit func(*sql.Ro
 	defer rows.Close()
 	for rows.Next() {
 		if err := visit(rows); err != nil {
-			return err
+			return scanned(err)
 		}
 	}
 	return rows.Err()

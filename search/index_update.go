@@ -135,7 +135,7 @@ func (w *writer) held() (map[int64]string, error) {
 		var day int64
 		var files string
 		if err := rows.Scan(&day, &files); err != nil {
-			return nil, err
+			return nil, scanned(err)
 		}
 		held[day] = files
 	}
