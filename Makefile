@@ -117,6 +117,10 @@ bench-memory: $(TOOLS)/bin/versitygw ## measure peak memory, on Linux; writes 10
 bench-scale: $(TOOLS)/bin/versitygw ## measure runs and reports over 10 million recordings; writes 5 GB (ARGS='--days 100')
 	$(BENCH) scale $(ARGS)
 
+.PHONY: bench-search
+bench-search: ## measure the search index, and searches by it (ARGS='--calls 10000000', which writes 12 GB)
+	$(BENCH) search $(ARGS)
+
 .PHONY: bench-go
 bench-go: ## run the Go benchmarks of the hot parts, with allocations (PACKAGES=./manifest ARGS='-bench=Parse')
 	go test -run='^$$' -bench=. -benchmem -count=5 $(PACKAGES) $(ARGS)
