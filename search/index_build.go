@@ -204,7 +204,7 @@ func (w *writer) replace(b *built) error {
 			return err
 		}
 	}
-	for kind, data := range map[int64][]byte{factSeconds: packNumbers(b.seconds), factLengths: packNumbers(b.lengths), factNames: packNames(b.names)} {
+	for kind, data := range map[int64][]byte{factSeconds: packNumbers(b.seconds), factLengths: packLengths(b.lengths), factNames: packNames(b.names)} {
 		id := b.day*maxFacts + kind
 		if err := w.exec(insertFact, id, seal(data, id)); err != nil {
 			return err

@@ -350,6 +350,41 @@ func unpackNumbers(data []byte) ([]int, error) {
 	return numbers, nil
 }
 
+// packLengths encodes the lengths of calls so that each can be read alone: how many bytes one takes, then the lengths.
+func packLengths(lengths []int) []byte {
+	const short, long = 2, 4
+	width := short
+	for _, n := range lengths {
+		if n >= 1<<(8*short)-1 {
+			width = long
+		}
+	}
+	data := []byte{byte(width)}
+	for _, n := range lengths {
+		n++ // -1 is unknown
+		for i := range width {
+			data = append(data, byte(n>>(8*i)))
+		}
+	}
+	return data
+}
+
+// lengthsOfDay are the lengths of a day's calls as packLengths has written them.
+type lengthsOfDay []byte
+
+// at returns a length. The error is errDamaged.
+func (l lengthsOfDay) at(ordinal uint32) (int, error) {
+	if len(l) == 0 || l[0] == 0 || 1+(uint64(ordinal)+1)*uint64(l[0]) > uint64(len(l)) {
+		return 0, errDamaged
+	}
+	width := int(l[0])
+	n := 0
+	for i, b := range l[1+int(ordinal)*width:][:width] {
+		n |= int(b) << (8 * i)
+	}
+	return n - 1, nil
+}
+
 // packNames encodes the counts of names.
 func packNames(counts map[nameOf]int) []byte {
 	var data []byte

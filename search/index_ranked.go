@@ -113,15 +113,16 @@ func (s *snapshot) rank(q Query, at *cursor, d *indexedDay, best *places) error 
 	if err != nil || len(fit) == 0 {
 		return err
 	}
-	lengths, err := s.numbers(d.number, factLengths)
+	lengths, err := s.lengths(d.number)
 	if err != nil {
 		return err
 	}
 	for _, ordinal := range fit {
-		if int(ordinal) >= len(lengths) {
-			return errDamaged
+		length, err := lengths.at(ordinal)
+		if err != nil {
+			return err
 		}
-		best.keep(place{lengths[ordinal], d.number, ordinal}, q.Limit)
+		best.keep(place{length, d.number, ordinal}, q.Limit)
 	}
 	return nil
 }

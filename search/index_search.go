@@ -415,11 +415,17 @@ func (s *snapshot) within(q Query, at *cursor, d *indexedDay) ([]uint32, error) 
 	if !d.isWhole && (len(d.fit) == 0 || !hasLength && !isCut) {
 		return d.fit, nil
 	}
-	seconds, err := s.numbers(d.number, factSeconds)
-	if err != nil {
-		return nil, err
-	}
 	fit := d.fit
+	var seconds []int
+	if d.isWhole || isCut {
+		data, err := s.read(s.fact, d.number*maxFacts+factSeconds)
+		if err == nil {
+			seconds, err = unpackNumbers(data)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 	if d.isWhole {
 		fit = make([]uint32, len(seconds))
 		for i := range fit {
@@ -433,16 +439,21 @@ func (s *snapshot) within(q Query, at *cursor, d *indexedDay) ([]uint32, error) 
 	if !hasLength || len(fit) == 0 {
 		return fit, nil
 	}
-	lengths, err := s.numbers(d.number, factLengths)
+	lengths, err := s.lengths(d.number)
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(fit, func(o uint32) bool {
-		if int(o) >= len(lengths) {
-			return true
+	long := fit[:0]
+	for _, ordinal := range fit {
+		length, err := lengths.at(ordinal)
+		if err != nil {
+			return nil, err
 		}
-		return !q.matchesLength(lengths[o])
-	}), nil
+		if q.matchesLength(length) {
+			long = append(long, ordinal)
+		}
+	}
+	return long, nil
 }
 
 // between returns the ordinals from from on and below to whose positions are left.
@@ -456,13 +467,8 @@ func between(seconds []int, midnight Position, at *cursor) (from, to int) {
 	return from, to
 }
 
-// numbers reads a fact of all calls of a day.
-func (s *snapshot) numbers(day, kind int64) ([]int, error) {
-	data, err := s.read(s.fact, day*maxFacts+kind)
-	if err != nil {
-		return nil, err
-	}
-	return unpackNumbers(data)
+func (s *snapshot) lengths(day int64) (lengthsOfDay, error) {
+	return s.read(s.fact, day*maxFacts+factLengths)
 }
 
 // read reads a sealed value that has to be there.
