@@ -263,8 +263,13 @@ func isDamage(err error) bool {
 // scanned makes of an error of reading a row one that says that the index is damaged, where a value has another type
 // than was written.
 func scanned(err error) error {
-	if _, ok := errors.AsType[*sqlite.Error](err); err == nil || ok || errors.Is(err, sql.ErrNoRows) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if _, ok := errors.AsType[*sqlite.Error](err); err == nil || ok {
 		return err
+	}
+	for _, other := range []error{sql.ErrNoRows, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, other) {
+			return err
+		}
 	}
 	return fmt.Errorf("%w: %w", errDamaged, err)
 }

@@ -199,12 +199,15 @@ func (w *writer) replace(b *built) error {
 		}
 	}
 	for i, r := range b.runs {
-		id := b.day*maxPerDay + int64(i)
-		if err := w.exec(insertRun, id, placeOf(b.day, r.field), []byte(r.first), seal(r.data, placeOf(b.day, r.field))); err != nil {
+		place := placeOf(b.day, r.field)
+		if err := w.exec(insertRun, b.day*maxPerDay+int64(i), place, []byte(r.first), seal(r.data, place)); err != nil {
 			return err
 		}
 	}
-	for kind, data := range map[int64][]byte{factSeconds: packNumbers(b.seconds), factLengths: packLengths(b.lengths), factNames: packNames(b.names)} {
+	facts := map[int64][]byte{
+		factSeconds: packNumbers(b.seconds), factLengths: packLengths(b.lengths), factNames: packNames(b.names),
+	}
+	for kind, data := range facts {
 		id := b.day*maxFacts + kind
 		if err := w.exec(insertFact, id, seal(data, id)); err != nil {
 			return err

@@ -36,8 +36,9 @@ const hasRecording = ""
 // maxKey is where a key is cut. What has a key of this length is a candidate only.
 const maxKey = 100
 
-// addKeys tells add under which keys a call is found, of some more than once. A call may be found under a key where it does not match;
-// never may it match where it is not found. Empty values have no key, but for those that hasRecording and isNamed allow.
+// addKeys tells add under which keys a call is found, of some more than once. A call may be found under a key where it
+// does not match; never may it match where it is not found. Empty values have no key, but for those that hasRecording
+// and isNamed allow.
 func (c *Call) addKeys(add func(f field, key string)) {
 	whole := func(f field, value string) {
 		if value != "" {

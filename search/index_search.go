@@ -9,9 +9,9 @@ import (
 )
 
 // WithIndex returns the same archive, searched by an index. What it answers is how the archive was when the index was
-// updated last; the caller decides when that is. Days that the index knows of and does not hold, because they could not be read or an
-// update has not come to them, are read as without an index. So are all days from the one on where the index turns out to be damaged,
-// or cannot be read.
+// updated last; the caller decides when that is. Days that the index knows of and does not hold, because they could
+// not be read or an update has not come to them, are read as without an index. So are all days from the one on where
+// the index turns out to be damaged, or cannot be read.
 func (a *Archive) WithIndex(ix *Index) *Archive {
 	indexed := *a
 	indexed.index = ix
@@ -140,8 +140,8 @@ func (a *Archive) scanFrom(ctx context.Context, q Query, at cursor, yield func(C
 	}
 }
 
-// fetch takes the next steps of an answer: at least n calls, unless it comes to its end. Where a step is a day that is not held,
-// it is the last one.
+// fetch takes the next steps of an answer: at least n calls, unless it comes to its end. Where a step is a day that is
+// not held, it is the last one.
 func (ix *Index) fetch(ctx context.Context, zone *time.Location, q Query, p plan, at *cursor, n int) (steps []found, err error) {
 	s, err := ix.look(ctx, zone)
 	if err != nil {

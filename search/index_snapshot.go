@@ -28,8 +28,9 @@ const (
 	readPostings = `SELECT d.id, r.data FROM day d CROSS JOIN run r ON r.place = d.id*256 + ?1 AND r.first < ?3 AND r.first >= coalesce(
 		(SELECT first FROM run WHERE place = d.id*256 + ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1), x'')
 		WHERE d.id BETWEEN ?4 AND ?5 ORDER BY d.id, r.first`
-	readAllPostings = "SELECT d.id, r.data FROM day d CROSS JOIN run r ON r.place = d.id*256 + ?1 WHERE d.id BETWEEN ?2 AND ?3 ORDER BY d.id, r.first"
-	readBlock       = "SELECT data FROM block WHERE id=?"
+	readAllPostings = `SELECT d.id, r.data FROM day d CROSS JOIN run r ON r.place = d.id*256 + ?1
+		WHERE d.id BETWEEN ?2 AND ?3 ORDER BY d.id, r.first`
+	readBlock = "SELECT data FROM block WHERE id=?"
 )
 
 // look begins a snapshot. End it.

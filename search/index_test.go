@@ -182,7 +182,7 @@ func (m *made) addTerm(q *Query, like *Call) {
 // The index answers as reading the days does, whatever is asked, and page by page.
 func TestIndexAnswersAsReading(t *testing.T) {
 	m := newMade(t, 1)
-	m.fill(18, 90)
+	m.fill(18, 60)
 	m.breakLine(dayAt(5))
 	a := m.open()
 	ix := openIndex(t, t.TempDir())
@@ -190,11 +190,11 @@ func TestIndexAnswersAsReading(t *testing.T) {
 		t.Fatalf("%+v", report)
 	}
 	all, _ := answer(t, a.Search(t.Context(), Query{}))
-	if wantSame(t, a, ix, Query{}) < 500 {
+	if wantSame(t, a, ix, Query{}) < 300 {
 		t.Fatal("the archive is too small to say anything")
 	}
 	some := 0
-	for i := range 400 {
+	for i := range 250 {
 		q := m.randomQuery(all)
 		n := wantSame(t, a, ix, q)
 		if n > 0 && n < len(all) {
@@ -208,7 +208,7 @@ func TestIndexAnswersAsReading(t *testing.T) {
 		}
 	}
 	wantLookups(t, a, ix)
-	if some < 200 {
+	if some < 120 {
 		t.Errorf("only %d queries found some calls and not all", some)
 	}
 }

@@ -29,8 +29,8 @@ type UpdateReport struct {
 // Update brings the index up to date with the archive: days whose files are new or have changed are read, the newest
 // first, and days that are gone are deleted. Of what is deleted no byte is left in the index's files when it returns
 // without an error. Where another process updates the index, it waits, and then does what is left to do. An update
-// that was ended goes on with the next one. Progress, which may be nil, is told of days read and days to read, by one goroutine at a
-// time.
+// that was ended goes on with the next one. Progress, which may be nil, is told of days read and days to read, by one
+// goroutine at a time.
 //
 // An error that is an [*IndexError] concerns the index alone: searches go on, and read the days that it does not hold.
 func (ix *Index) Update(ctx context.Context, a *Archive, progress func(done, total int)) (UpdateReport, error) {

@@ -10,8 +10,9 @@ import (
 	"convoso-archiver/search"
 )
 
-// openIndex opens the search index of an archive below the state folder. An archive is told from others by its id and by
-// where it is, for a copy may be older. The error says what to do about the state folder; searches can go on without an index.
+// openIndex opens the search index of an archive below the state folder. An archive is told from others by its id and
+// by where it is, for a copy may be older. The error says what to do about the state folder; searches can go on
+// without an index.
 func openIndex(ctx context.Context, stateDir, archiveID, location string) (*search.Index, error) {
 	sum := sha256.Sum256([]byte(archiveID + "\x00" + location))
 	const enough = 16
