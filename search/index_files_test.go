@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"convoso-archiver/archiver/store"
@@ -87,6 +88,61 @@ func TestIndexOfUnreadableDay(t *testing.T) {
 		t.Errorf("%+v", report)
 	}
 	wantSame(t, a, ix, Query{})
+}
+
+// Who searches while the index is updated finds what is there before and after, once each.
+func TestSearchWhileUpdating(t *testing.T) {
+	m := newMade(t, 12)
+	day := func(i, calls int) {
+		var rows []manifest.Call
+		for k := range calls {
+			row := fmt.Sprintf(`{"status":"SALE","call_length":"7","call_date":"%s 10:%02d:%02d"}`, dayAt(i), k/60, k%60)
+			rows = append(rows, manifest.Call{CallID: fmt.Sprint(k), Row: []byte(row)})
+		}
+		m.removeDay(dayAt(i))
+		m.note(dayAt(i), rows, nil)
+	}
+	const calls = 70
+	for i := range 5 {
+		day(i, calls)
+	}
+	a, ix := m.open(), openIndex(t, t.TempDir())
+	update(t, ix, a)
+	stop := make(chan struct{})
+	var group sync.WaitGroup
+	for _, q := range []Query{{Statuses: []string{"sale"}}, {Sort: OldestFirst}, {MinLength: 7, Sort: LongestFirst, Limit: 1e6}} {
+		group.Go(func() {
+			for {
+				times := map[string]int{}
+				for c, err := range a.WithIndex(ix).Search(t.Context(), q) {
+					if err != nil {
+						t.Error(err)
+					}
+					times[c.Day+" "+c.ID]++
+				}
+				for i := range 5 {
+					for k := range calls {
+						if n := times[fmt.Sprint(dayAt(i), " ", k)]; n > 1 || n == 0 && k < calls/2 {
+							t.Errorf("call %d of %s was found %d times", k, dayAt(i), n)
+						}
+					}
+				}
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		})
+	}
+	for round := range 6 {
+		for i := range 5 {
+			day(i, calls/(1+(round+1)%2))
+		}
+		update(t, ix, a)
+	}
+	close(stop)
+	group.Wait()
 }
 
 // Of an erased day no byte is left, neither in the file nor in SQLite's log.
