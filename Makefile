@@ -126,6 +126,10 @@ bench-scale: $(TOOLS)/bin/versitygw ## measure runs and reports over 10 million 
 bench-export: ## measure exports of 2 million rows, and of one day of 100,000 calls; writes 3 GB (ARGS='--runs 1')
 	$(BENCH) export $(ARGS)
 
+.PHONY: bench-search
+bench-search: ## measure the search index, and searches by it (ARGS='--calls 10000000', which writes 12 GB)
+	$(BENCH) search $(ARGS)
+
 .PHONY: bench-go
 bench-go: ## run the Go benchmarks of the hot parts, with allocations (PACKAGES=./manifest ARGS='-bench=Parse')
 	go test -run='^$$' -bench=. -benchmem -count=5 $(PACKAGES) $(ARGS)

@@ -68,6 +68,7 @@ func (s segment) name() string { return path.Base(s.file) }
 type dayFiles struct {
 	day      string
 	segments []segment // in the order in which they are read: the file of an older version, then by name
+	closed   segment   // closed.json, empty where there is none
 	newest   time.Time // when the newest of all was written, zero when there is none
 }
 
@@ -109,6 +110,7 @@ func (l *Ledger) list(ctx context.Context, tree, day string) iter.Seq2[dayFiles,
 			case "":
 				found.segments = append([]segment{one}, found.segments...)
 			case closedName:
+				found.closed = one
 			default:
 				found.segments = append(found.segments, one)
 			}

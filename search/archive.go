@@ -17,6 +17,7 @@ import (
 type Archive struct {
 	ledger *manifest.Ledger
 	zone   *time.Location
+	index  *Index // nil: days are read
 }
 
 // New returns the archive of a ledger, whose account is in a zone.
@@ -45,23 +46,38 @@ func (a *Archive) Days(ctx context.Context, q Query) ([]string, error) {
 // of the other days follow. Every other error is the last.
 func (a *Archive) Search(ctx context.Context, q Query) iter.Seq2[Call, error] {
 	return func(yield func(Call, error) bool) {
-		if q.Sample > 0 || q.Sort == LongestFirst || q.Sort == ShortestFirst {
+		byLength := q.Sort == LongestFirst || q.Sort == ShortestFirst
+		if byLength && q.Limit > 0 && q.Sample == 0 && a.index != nil && a.ranked(ctx, q, yield) {
+			return
+		}
+		if q.Sample > 0 || byLength {
 			a.collect(ctx, q, yield)
 			return
 		}
 		left := q.Limit
-		for c, err := range a.scan(ctx, q) {
+		for c, err := range a.walk(ctx, q) {
 			if !yield(c, err) {
 				return
 			}
-			if left--; err == nil && left == 0 {
+			if err != nil {
+				continue
+			}
+			if left--; left == 0 {
 				return
 			}
 		}
 	}
 }
 
-// scan reads the days one after another, newest or oldest first.
+// walk yields the calls that match, newest or oldest first, without regard to limit and sample.
+func (a *Archive) walk(ctx context.Context, q Query) iter.Seq2[Call, error] {
+	if a.index != nil {
+		return a.indexed(ctx, q)
+	}
+	return a.scan(ctx, q)
+}
+
+// scan reads the days one after another.
 func (a *Archive) scan(ctx context.Context, q Query) iter.Seq2[Call, error] {
 	return func(yield func(Call, error) bool) {
 		q.listed = setOf(q.Listed)
@@ -74,27 +90,35 @@ func (a *Archive) scan(ctx context.Context, q Query) iter.Seq2[Call, error] {
 			slices.Reverse(days)
 		}
 		for _, day := range days {
-			calls, err := a.Day(ctx, day)
-			if err != nil && !yield(Call{}, err) {
+			if !a.scanDay(ctx, q, day, yield) {
 				return
-			}
-			var broken *DayError
-			if err != nil && !errors.As(err, &broken) {
-				return
-			}
-			if q.Sort != OldestFirst {
-				slices.Reverse(calls)
-			}
-			for i := range calls {
-				if q.Watch != nil {
-					q.Watch(&calls[i])
-				}
-				if q.isBehind(calls[i].Position) && q.Matches(&calls[i]) && !yield(calls[i], nil) {
-					return
-				}
 			}
 		}
 	}
+}
+
+// scanDay yields the calls of a day that match, and what of it could not be read. False ends the answer.
+func (a *Archive) scanDay(ctx context.Context, q Query, day string, yield func(Call, error) bool) bool {
+	calls, err := a.Day(ctx, day)
+	if err != nil && !yield(Call{}, err) {
+		return false
+	}
+	var broken *DayError
+	if err != nil && !errors.As(err, &broken) {
+		return false
+	}
+	if q.Sort != OldestFirst {
+		slices.Reverse(calls)
+	}
+	for i := range calls {
+		if q.Watch != nil {
+			q.Watch(&calls[i])
+		}
+		if q.isBehind(calls[i].Position) && q.Matches(&calls[i]) && !yield(calls[i], nil) {
+			return false
+		}
+	}
+	return true
 }
 
 // isBehind reports whether a position comes after the one where the page begins.
@@ -117,7 +141,7 @@ func (a *Archive) collect(ctx context.Context, q Query, yield func(Call, error) 
 		kept.less = func(a, b *Call) bool { return q.drawn(a) < q.drawn(b) }
 		room = q.Sample
 	}
-	for c, err := range a.scan(ctx, q) {
+	for c, err := range a.walk(ctx, q) {
 		if err != nil {
 			if !yield(Call{}, err) {
 				return

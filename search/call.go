@@ -124,6 +124,10 @@ func (c *Call) setTime(date string, zone *time.Location) {
 	if err != nil || wall.Format(time.DateOnly) != c.Day {
 		wall, _ = time.Parse(time.DateOnly, c.Day)
 	}
+	c.setWall(wall, zone)
+}
+
+func (c *Call) setWall(wall time.Time, zone *time.Location) {
 	c.Wall = wall
 	c.Time = time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), wall.Second(), 0, zone).UTC()
 }

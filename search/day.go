@@ -25,14 +25,17 @@ func (e *DayError) Unwrap() error { return e.Err }
 
 // Day returns every call of a day, in the order of time, with rows and with all that the ledger knows. Memory grows
 // with the day. Calls may come with an error: those that could be read. The error is a [*DayError], or the end of ctx.
-func (a *Archive) Day(ctx context.Context, day string) ([]Call, error) {
+func (a *Archive) Day(ctx context.Context, day string) ([]Call, error) { return a.day(ctx, day, true) }
+
+// day is Day. Rows are left out where they are not wanted, for they take most of the memory.
+func (a *Archive) day(ctx context.Context, day string, withRows bool) ([]Call, error) {
 	var faults []error
 	note := func(f manifest.Fault) {
 		if f.Kind == manifest.FaultBadLine && len(faults) < maxFaults {
 			faults = append(faults, fmt.Errorf("%s, line %d: %s", f.File, f.Line, f.Reason))
 		}
 	}
-	calls, place, err := a.readCalls(ctx, day, note)
+	calls, place, err := a.readCalls(ctx, day, withRows, note)
 	if err != nil {
 		return nil, a.dayError(ctx, day, err)
 	}
@@ -72,10 +75,13 @@ func (a *Archive) dayError(ctx context.Context, day string, err error) error {
 }
 
 // readCalls returns the last row of each call, and where each call stands.
-func (a *Archive) readCalls(ctx context.Context, day string, fault func(manifest.Fault)) (calls []Call, place map[string]int, err error) {
+func (a *Archive) readCalls(ctx context.Context, day string, withRows bool, fault func(manifest.Fault)) (calls []Call, place map[string]int, err error) {
 	place = map[string]int{}
 	err = a.ledger.ReadCalls(ctx, day, func(c manifest.Call) error {
 		call := readRow(day, c.CallID, c.Row, a.zone)
+		if !withRows {
+			call.Row = nil
+		}
 		if i, known := place[c.CallID]; known {
 			calls[i] = call
 			return nil

@@ -41,8 +41,11 @@ func (q Query) matchesFields(f *Fields) bool {
 		(q.Campaign == "" || isNamed(q.Campaign, f.CampaignID, f.Campaign)) &&
 		(q.Name == "" || beginWords(words(q.Name), append(words(f.FirstName), words(f.LastName)...))) &&
 		(q.Comment == "" || containWords(words(q.Comment), words(f.Comment))) &&
-		(q.MinLength == 0 || f.Length >= q.MinLength) &&
-		(q.MaxLength == 0 || f.Length >= 0 && f.Length <= q.MaxLength)
+		q.matchesLength(f.Length)
+}
+
+func (q Query) matchesLength(length int) bool {
+	return (q.MinLength == 0 || length >= q.MinLength) && (q.MaxLength == 0 || length >= 0 && length <= q.MaxLength)
 }
 
 func (q Query) matchesRecordings(c *Call) bool {

@@ -1,7 +1,7 @@
 // Bench measures the built program, by its command line alone, against goals that
 // are ratios within one run on one machine wherever that can be.
 //
-//	go run ./internal/bench disk|s3|latency|pace|memory|scale|export [flags]
+//	go run ./internal/bench disk|s3|latency|pace|memory|scale|export|search [flags]
 //
 // docs/benchmarks.md says what each kind measures.
 package main
@@ -43,17 +43,22 @@ type bench struct {
 type kind func(*bench, *flag.FlagSet) func(context.Context) error
 
 func run(ctx context.Context, args []string) error {
-	kinds := map[string]kind{"disk": bulkOntoDisk, "s3": bulkIntoS3, "latency": latency, "pace": pace, "memory": memory, "scale": scale, "export": exportTables}
+	kinds := map[string]kind{"disk": bulkOntoDisk, "s3": bulkIntoS3, "latency": latency, "pace": pace, "memory": memory, "scale": scale, "export": exportTables, "search": searches}
 	if len(args) == 0 {
 		args = []string{""}
 	}
 	switch args[0] {
 	case roleGet, rolePut, roleSync:
 		return play(ctx, args)
+	case roleIndex:
+		if len(args) != 3 {
+			return errors.New("build-index: wrong number of arguments")
+		}
+		return buildIndex(ctx, args[1], args[2])
 	}
 	define, known := kinds[args[0]]
 	if !known {
-		return errors.New("name what to measure: disk, s3, latency, pace, memory, scale or export")
+		return errors.New("name what to measure: disk, s3, latency, pace, memory, scale, export or search")
 	}
 	b := &bench{}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)

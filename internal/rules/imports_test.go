@@ -34,7 +34,7 @@ var mayImport = map[string][]string{
 	"search/copier":            {"archiver/key", "manifest", "search"},
 	"search/export":            {"fetcher", "manifest", "search"},
 	"internal/retry":           {},
-	"internal/bench":           {"fetcher/convosotest", "manifest"},
+	"internal/bench":           {"fetcher/convosotest", "manifest", "search"},
 	"internal/cases":           {},
 	"internal/e2e":             {},
 	"internal/mutate":          {},
@@ -55,16 +55,17 @@ var owners = map[string][]string{
 	"code.dny.dev/ssrf":            {"fetcher"},
 	"github.com/aws/":              {"archiver/store", "internal/bench"},
 	"github.com/cenkalti/backoff/": {"internal/retry"},
-	"github.com/gofrs/flock":       {"manifest", "search/copier"},
+	"github.com/gofrs/flock":       {"manifest", "search", "search/copier"},
 	"github.com/lmittmann/tint":    {"internal/cli"},
 	"github.com/parquet-go/":       {"search/export"},
 	"github.com/urfave/cli/":       {"internal/cli"},
 	"github.com/vbauerster/":       {"internal/cli"}, // mpb and the writer beneath it
 	"go.yaml.in/yaml/":             {"internal/cli"},
-	"golang.org/x/sync/":           {"archiver", "archiver/verify", "internal/bench", "manifest"},
+	"golang.org/x/sync/":           {"archiver", "archiver/verify", "internal/bench", "manifest", "search"},
 	"golang.org/x/sys/":            {"archiver/store"},
 	"golang.org/x/term":            {"internal/cli"},
 	"golang.org/x/text/":           {"search"},
+	"modernc.org/sqlite":           {"search"},
 }
 
 func TestImports(t *testing.T) {

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"convoso-archiver/manifest"
+	"convoso-archiver/search"
+)
+
+// searching measures the index of an archive: how long it takes to build, how large it is, and how long searches take.
+// It uses package search itself: what a process needs to start, and what it prints, would hide a search of a few
+// milliseconds.
+type searching struct {
+	*bench
+	calls, perDay int
+	values        int // of each kind of search
+}
+
+func searches(b *bench, flags *flag.FlagSet) func(context.Context) error {
+	k := &searching{bench: b}
+	flags.IntVar(&k.calls, "calls", 2_000_000, "calls of the archive, three tenths of them with a recording")
+	flags.IntVar(&k.perDay, "per-day", 10_000, "calls of each day")
+	flags.IntVar(&k.values, "values", 40, "different values searched for, of each kind of search")
+	return k.run
+}
+
+// roleIndex builds an index: ARCHIVE FOLDER.
+const roleIndex = "build-index"
+
+func (k *searching) run(ctx context.Context) error {
+	days := max(1, k.calls/k.perDay)
+	made := newAccount(time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -days-10), k.perDay)
+	archive, folder := filepath.Join(k.work, "archive"), filepath.Join(k.work, "index")
+	say("make %d days of %d calls in %s", days, k.perDay, archive)
+	if err := made.writeDays(ctx, archive, 0, days); err != nil {
+		return err
+	}
+	k.report.note("%d days of %d calls", days, k.perDay)
+	if err := k.build(ctx, archive, folder, float64(days*k.perDay)); err != nil {
+		return err
+	}
+	if err := k.addDays(ctx, made, archive, folder, days); err != nil {
+		return err
+	}
+	a, closeArchive, err := openArchive(ctx, archive)
+	if err != nil {
+		return err
+	}
+	defer closeArchive()
+	ix, err := search.OpenIndex(ctx, folder, indexName)
+	if err != nil {
+		return err
+	}
+	defer ix.Close()
+	if err := k.measure(ctx, a.WithIndex(ix), made, days); err != nil {
+		return err
+	}
+	return k.withoutIndex(ctx, archive, made)
+}
+
+const indexName = "bench"
+
+// build builds the whole index in a process of its own.
+func (k *searching) build(ctx context.Context, archive, folder string, calls float64) error {
+	say("build the index")
+	s, err := execute(ctx, command{args: []string{k.self, roleIndex, archive, folder}, home: filepath.Join(k.work, "home")})
+	if err != nil {
+		return err
+	}
+	size, err := sizeOf(folder)
+	if err != nil {
+		return err
+	}
+	const perCall = 300 / 10e6 // s
+	k.report.add("index built: s", 1, []float64{seconds(s)}, atMost(math.Ceil(calls*perCall)))
+	k.report.add("  CPU s", 1, []float64{cpu(s)}, goal{})
+	k.report.add("  peak MiB", 0, []float64{mebibytes(s)}, neverAbove(200))
+	k.report.add("  bytes a call", 0, []float64{size / calls}, atMost(300))
+	return nil
+}
+
+// addDays measures what one new day costs, several times.
+func (k *searching) addDays(ctx context.Context, made *account, archive, folder string, days int) error {
+	var wall, processor []float64
+	for run := range k.runs {
+		if err := made.writeDays(ctx, archive, days+run, 1); err != nil {
+			return err
+		}
+		s, err := execute(ctx, command{args: []string{k.self, roleIndex, archive, folder}, home: filepath.Join(k.work, "home")})
+		if err != nil {
+			return err
+		}
+		wall, processor = append(wall, seconds(s)), append(processor, cpu(s))
+	}
+	k.report.add("one new day: s", 2, wall, atMost(2))
+	k.report.add("  CPU s", 2, processor, goal{})
+	return nil
+}
+
+// buildIndex is roleIndex.
+func buildIndex(ctx context.Context, archive, folder string) (err error) {
+	a, closeArchive, err := openArchive(ctx, archive)
+	if err != nil {
+		return err
+	}
+	defer closeArchive()
+	ix, err := search.OpenIndex(ctx, folder, indexName)
+	if err != nil {
+		return err
+	}
+	_, err = ix.Update(ctx, a, nil)
+	return errors.Join(err, ix.Close())
+}
+
+func openArchive(ctx context.Context, folder string) (a *search.Archive, closeArchive func(), err error) {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open archive: %w", err)
+	}
+	closeArchive = func() { _ = root.Close() } // it was only read
+	ledger, err := manifest.OpenDir(root, manifest.Options{ReadOnly: true})
+	if err != nil {
+		return nil, nil, errors.Join(err, root.Close())
+	}
+	about, err := ledger.Archive(ctx)
+	if err != nil {
+		return nil, nil, errors.Join(err, root.Close())
+	}
+	of, err := time.LoadLocation(about.TimeZone)
+	if err != nil {
+		return nil, nil, errors.Join(err, root.Close())
+	}
+	return search.New(ledger, of), closeArchive, nil
+}
+
+// measure asks for the newest 50 calls of many values of each kind, after having asked for others.
+func (k *searching) measure(ctx context.Context, a *search.Archive, made *account, days int) error {
+	r := rand.New(rand.NewPCG(3, 3))
+	any := func() madeCall { return anyOf(r, made.calls(r.IntN(days))) }
+	month := func(q *search.Query) {
+		q.From = made.first.AddDate(0, 0, r.IntN(max(1, days-30)))
+		q.To = q.From.AddDate(0, 0, 30).Add(-time.Second)
+	}
+	for _, kind := range []struct {
+		name string
+		ask  func(q *search.Query)
+	}{
+		{"number", func(q *search.Query) { q.Number = any().phone }},
+		{"last 7 digits", func(q *search.Query) { q.Number = any().phone[4:] }},
+		{"last 4 digits", func(q *search.Query) { q.Number = any().phone[7:] }},
+		{"number of nobody", func(q *search.Query) { q.Number = any().phone + "0" }},
+		{"agent and month", func(q *search.Query) { q.Agent = fmt.Sprint(3000 + any().agent); month(q) }},
+		{"agent by name", func(q *search.Query) { q.Agent = made.agents[any().agent] }},
+		{"campaign and status", func(q *search.Query) {
+			c := any()
+			q.Campaign, q.Statuses = fmt.Sprint(100+c.campaign), []string{statuses[c.status]}
+		}},
+		{"first and last name", func(q *search.Query) { c := any(); q.Name = c.first + " " + c.last }},
+		{"beginning of a last name", func(q *search.Query) { q.Name = any().last[:3] }},
+		{"two words of a comment", func(q *search.Query) { q.Comment = anyOf(r, made.vocabulary) + " " + anyOf(r, made.vocabulary) }},
+		{"call id", func(q *search.Query) { q.IDs = []string{fmt.Sprint(any().id)} }},
+		{"lead id", func(q *search.Query) { q.LeadIDs = []string{fmt.Sprint(any().lead)} }},
+		{"recording id", func(q *search.Query) { q.Listed = []string{fmt.Sprint(any().recording)} }},
+		{"newest calls", func(*search.Query) {}},
+		{"longest of agent and status", func(q *search.Query) {
+			c := any()
+			q.Agent, q.Statuses, q.Sort = fmt.Sprint(3000+c.agent), []string{statuses[c.status]}, search.LongestFirst
+		}},
+		{"20 of agent, status and length", func(q *search.Query) {
+			c := any()
+			q.Agent, q.Statuses, q.MinLength, q.Sample = fmt.Sprint(3000+c.agent), []string{statuses[c.status]}, 180, 20
+		}},
+	} {
+		say("search by %s", kind.name)
+		var figures []float64
+		for i := range k.values + 5 { // the first ones warm
+			var q search.Query
+			if kind.ask(&q); q.Sample == 0 {
+				q.Limit = 50
+			}
+			begun := time.Now()
+			for _, err := range a.Search(ctx, q) {
+				if err != nil {
+					return err
+				}
+			}
+			if i >= 5 {
+				figures = append(figures, float64(time.Since(begun).Microseconds())/1000)
+			}
+		}
+		k.report.add(kind.name+": ms", 1, figures, atMost(50))
+	}
+	var figures []float64
+	for range k.values {
+		q := search.Query{Agent: fmt.Sprint(3000 + any().agent)}
+		month(&q)
+		begun := time.Now()
+		if _, _, err := a.Count(ctx, q, 0); err != nil {
+			return err
+		}
+		figures = append(figures, float64(time.Since(begun).Microseconds())/1000)
+	}
+	k.report.add("count of agent and month: ms", 1, figures, atMost(50))
+	return nil
+}
+
+// withoutIndex measures what users would do instead.
+func (k *searching) withoutIndex(ctx context.Context, archive string, made *account) error {
+	number := made.calls(0)[0].phone
+	for _, one := range []struct {
+		name string
+		args []string
+	}{
+		{"grep for a number: s", []string{"grep", "-rhF", number, filepath.Join(archive, "calls")}},
+		{"jq for a number: s", []string{"sh", "-c", `cat "$0"/*/*.jsonl | jq -c --arg n "$1" 'select(.row.phone_number==$n)' >/dev/null`, filepath.Join(archive, "calls"), number}},
+	} {
+		if _, err := exec.LookPath("jq"); err != nil && one.args[0] == "sh" {
+			k.report.note("jq is not installed")
+			continue
+		}
+		say("%s", one.name)
+		s, err := execute(ctx, command{args: one.args, home: filepath.Join(k.work, "home")})
+		if err != nil {
+			return err
+		}
+		k.report.add(one.name, 1, []float64{seconds(s)}, goal{})
+	}
+	return nil
+}

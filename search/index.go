@@ -1,0 +1,334 @@
+package search
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// indexFormat is the version of what the index file holds. It stands in the file's name, so that programs of
+// different versions leave each other's index alone.
+const indexFormat = 1
+
+// Index is a SQLite file that holds what an archive's days say, day by day, so that searches need not read them. It is
+// derived: deleting it loses nothing. It may be used by several goroutines and by several processes at once.
+//
+// A day's calls stand in blocks, compressed, in the order of time. Beside them stand the day's postings, which say for
+// each value of each field which calls have it. A search asks every day for the postings of its terms, newest day
+// first, and reads the calls that have all of them. A day is written and deleted as a whole, and nothing is shared
+// between days but the counts of names.
+type Index struct {
+	file string
+
+	mu   sync.RWMutex
+	db   *sql.DB     // nil after the file was found damaged, until Update makes it anew; guarded by mu
+	info os.FileInfo // of the file that db has open; guarded by mu
+}
+
+// IndexError says that the index's file cannot be used. Searches can do without it.
+type IndexError struct {
+	File string
+	Err  error
+}
+
+// Error implements error.
+func (e *IndexError) Error() string { return fmt.Sprintf("use index %s: %v", e.File, e.Err) }
+
+// Unwrap returns the cause.
+func (e *IndexError) Unwrap() error { return e.Err }
+
+// schema is of format 1. Days are counted from 1970. Values of data are sealed: see seal.
+const schema = `
+CREATE TABLE day(
+	id INTEGER PRIMARY KEY,
+	files TEXT NOT NULL,         -- of which it was built: name, size and time of each
+	held INTEGER NOT NULL,       -- 0: nothing of it is here yet, or it could not be read
+	problem TEXT NOT NULL,       -- what of it could not be read
+	calls INTEGER NOT NULL,
+	recordings INTEGER NOT NULL,
+	bytes INTEGER NOT NULL       -- of stored recordings
+);
+CREATE TABLE block(id INTEGER PRIMARY KEY, data BLOB NOT NULL);  -- calls: the day, then a number
+CREATE TABLE fact(id INTEGER PRIMARY KEY, data BLOB NOT NULL);   -- of all calls of a day: the day, then the kind
+CREATE TABLE run(id INTEGER PRIMARY KEY, place INTEGER NOT NULL, first BLOB NOT NULL, data BLOB NOT NULL); -- postings
+CREATE UNIQUE INDEX run_place ON run(place, first);              -- the day, then the field; and the first key
+CREATE TABLE name(kind INTEGER NOT NULL, id TEXT NOT NULL, name TEXT NOT NULL, calls INTEGER NOT NULL, PRIMARY KEY(kind, id, name)) WITHOUT ROWID;
+`
+
+// The parts of a row's id below the day.
+const (
+	maxPerDay    = 1 << 24 // blocks, or runs
+	maxFields    = 1 << 8
+	maxFacts     = 1 << 8
+	factSeconds  = 0 // when each call was, in seconds since midnight
+	factLengths  = 1
+	factNames    = 2
+	secondsOfDay = 24 * 60 * 60
+)
+
+// dayNumber counts days from 1970.
+func dayNumber(day string) int64 {
+	t, _ := time.Parse(time.DateOnly, day) // of the ledger's days, which are dates
+	return t.Unix() / secondsOfDay
+}
+
+func midnightOf(number int64) time.Time { return time.Unix(number*secondsOfDay, 0).UTC() }
+
+func dayName(number int64) string { return midnightOf(number).Format(time.DateOnly) }
+
+// OpenIndex opens the index of this name in a folder, and makes both when they are not there. A damaged index is made
+// anew; those of older formats are removed. The name says which archive it is of. The error is an [*IndexError].
+func OpenIndex(ctx context.Context, folder, name string) (*Index, error) {
+	ix := &Index{file: filepath.Join(folder, indexName(name, indexFormat))}
+	if err := ix.open(ctx, folder, name); err != nil {
+		return nil, ix.fail(ctx, err)
+	}
+	return ix, nil
+}
+
+func indexName(name string, format int) string { return fmt.Sprintf("%s-v%d.sqlite", name, format) }
+
+func (ix *Index) open(ctx context.Context, folder, name string) error {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return fmt.Errorf("make folder: %w", err)
+	}
+	for format := range indexFormat {
+		if err := removeIndex(filepath.Join(folder, indexName(name, format))); err != nil {
+			return fmt.Errorf("remove index of an older version: %w", err)
+		}
+	}
+	err := ix.connect(ctx)
+	if !errors.Is(err, errNew) && !isDamage(err) {
+		return err
+	}
+	unlock, err := ix.lock(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(ix.make(ctx), unlock())
+}
+
+// make makes the file, if it is not there, and anew when it is damaged. The caller holds the lock.
+func (ix *Index) make(ctx context.Context) error {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	if ix.db != nil && ix.isCurrent() {
+		return nil
+	}
+	if ix.db != nil { // another process has made the file anew
+		_ = ix.db.Close() // nothing was written since
+		ix.db = nil
+	}
+	err := ix.connect(ctx)
+	if err == nil || !errors.Is(err, errNew) && !isDamage(err) {
+		return err
+	}
+	if err := removeIndex(ix.file); err != nil {
+		return fmt.Errorf("remove damaged index: %w", err)
+	}
+	file, err := os.OpenFile(ix.file, os.O_RDWR|os.O_CREATE, 0o600) // SQLite's other files get the same rights
+	if err == nil {
+		err = file.Close()
+	}
+	if err == nil {
+		err = create(ctx, ix.file)
+	}
+	if err == nil {
+		err = ix.connect(ctx)
+	}
+	return err
+}
+
+// isCurrent reports whether the file that is open is the one of this name.
+func (ix *Index) isCurrent() bool {
+	info, err := os.Stat(ix.file)
+	return err == nil && os.SameFile(info, ix.info)
+}
+
+// errNew: there is no index yet, or none that was finished.
+var errNew = errors.New("there is no index yet")
+
+// connect opens a file that has the schema.
+func (ix *Index) connect(ctx context.Context) error {
+	info, err := os.Stat(ix.file)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+		return errNew
+	}
+	if err != nil {
+		return err
+	}
+	db, err := sql.Open("sqlite", source(ix.file))
+	if err != nil {
+		return err
+	}
+	const connections = 4
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	var format, tables int
+	err = db.QueryRowContext(ctx, "SELECT (SELECT user_version FROM pragma_user_version), count(*) FROM sqlite_schema").Scan(&format, &tables)
+	switch {
+	case err == nil && format == 0 && tables == 0:
+		err = errNew
+	case err == nil && format != indexFormat:
+		err = errDamaged
+	}
+	if err != nil {
+		return errors.Join(err, db.Close())
+	}
+	ix.db, ix.info = db, info
+	return nil
+}
+
+// create writes the schema into an empty file.
+func create(ctx context.Context, file string) (err error) {
+	db, err := sql.Open("sqlite", source(file))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	db.SetMaxOpenConns(1) // of which the statements are settings, and parts of one transaction
+	for _, statement := range []string{
+		"PRAGMA page_size=8192", "PRAGMA journal_mode=WAL", "BEGIN IMMEDIATE", schema, "PRAGMA user_version=" + strconv.Itoa(indexFormat), "COMMIT",
+	} {
+		if _, err := db.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// source is the file with the settings that every connection has. What is deleted is overwritten. Only the end of the
+// log is synced, which a power cut may cost: the days in it are built again.
+func source(file string) string {
+	path := filepath.ToSlash(file)
+	if !strings.HasPrefix(path, "/") && filepath.IsAbs(file) {
+		path = "/" + path // C:/…
+	}
+	settings := url.Values{"_pragma": {
+		"busy_timeout(30000)", "secure_delete(1)", "synchronous(NORMAL)", "temp_store(MEMORY)", "cache_size(-8192)",
+	}}
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: settings.Encode()}).String()
+}
+
+// lock waits for the turn to write.
+func (ix *Index) lock(ctx context.Context) (unlock func() error, err error) {
+	const pause = 50 * time.Millisecond
+	lock := flock.New(ix.file+".lock", flock.SetPermissions(0o600))
+	if _, err := lock.TryLockContext(ctx, pause); err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	return lock.Unlock, nil
+}
+
+// removeIndex removes an index with what SQLite keeps beside it. Its lock stays: somebody may wait for it.
+func removeIndex(file string) error {
+	for _, suffix := range []string{"-wal", "-shm", "-journal", ""} {
+		if err := os.Remove(file + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// isDamage reports whether an error says that the file is not the index that was written. That a table is not there, or
+// holds what was deleted, says so, too.
+func isDamage(err error) bool {
+	if errors.Is(err, errDamaged) {
+		return true
+	}
+	failed, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return false
+	}
+	switch failed.Code() & 0xff {
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH:
+		return true
+	}
+	return failed.Code() == sqlite3.SQLITE_IOERR_SHORT_READ
+}
+
+// scanned makes of an error of reading a row one that says that the index is damaged, where a value has another type
+// than was written.
+func scanned(err error) error {
+	if _, ok := errors.AsType[*sqlite.Error](err); err == nil || ok {
+		return err
+	}
+	for _, other := range []error{sql.ErrNoRows, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, other) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", errDamaged, err)
+}
+
+// discard removes a damaged index. Who uses it at this moment gets errors.
+func (ix *Index) discard() error {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	if ix.db == nil {
+		return nil
+	}
+	isCurrent := ix.isCurrent()
+	_ = ix.db.Close()            // what it says of a damaged file helps nobody
+	if ix.db = nil; !isCurrent { // another process was first
+		return nil
+	}
+	return removeIndex(ix.file)
+}
+
+// doubt discards the index after an error that says it is damaged. Where it cannot, the next update tries again.
+func (ix *Index) doubt(err error) {
+	if isDamage(err) {
+		_ = ix.discard()
+	}
+}
+
+// Close closes the file. Whoever searches meanwhile gets an error.
+func (ix *Index) Close() error {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	if ix.db == nil {
+		return nil
+	}
+	err := ix.db.Close()
+	ix.db = nil
+	return err
+}
+
+// fail makes an error of the index one that names its file.
+func (ix *Index) fail(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if _, ok := errors.AsType[*IndexError](err); ok {
+		return err
+	}
+	return &IndexError{File: ix.file, Err: err}
+}
+
+// conn returns a connection, to be closed.
+func (ix *Index) conn(ctx context.Context) (*sql.Conn, error) {
+	ix.mu.RLock()
+	db := ix.db
+	ix.mu.RUnlock()
+	if db == nil {
+		return nil, errDamaged
+	}
+	return db.Conn(ctx)
+}

@@ -1,0 +1,121 @@
+package search
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// field is a field of a call by whose values the index finds it.
+type field byte
+
+// The fields. Their numbers stand in the file: a change needs another indexFormat.
+const (
+	byCall field = iota + 1
+	byRecording
+	byLead
+	byList
+	byQueue
+	byCampaignID
+	byCampaign
+	byUserID
+	byUser
+	byNumber // both numbers
+	byNameWord
+	byCommentWord
+	byStatus
+	byCallType
+	byCalledCount
+	byOutcome // hasRecording for every call with a recording
+)
+
+// hasRecording is the key of calls with a recording; no outcome is empty.
+const hasRecording = ""
+
+// maxKey is where a key is cut. What has a key of this length is a candidate only.
+const maxKey = 100
+
+// addKeys tells add under which keys a call is found, of some more than once. A call may be found under a key where it
+// does not match; never may it match where it is not found. Empty values have no key, but for those that hasRecording
+// and isNamed allow.
+func (c *Call) addKeys(add func(f field, key string)) {
+	whole := func(f field, value string) {
+		if value != "" {
+			add(f, foldCase(value))
+		}
+	}
+	whole(byCall, c.ID)
+	whole(byLead, c.LeadID)
+	whole(byList, c.ListID)
+	whole(byQueue, c.QueueID)
+	whole(byCampaignID, c.CampaignID)
+	whole(byUserID, c.UserID)
+	whole(byStatus, c.Status)
+	whole(byCallType, c.CallType)
+	whole(byCalledCount, c.CalledCount)
+	if c.Campaign != "" {
+		add(byCampaign, nameKey(c.Campaign))
+	}
+	if c.User != "" {
+		add(byUser, nameKey(c.User))
+	}
+	phone := reversedDigits(c.PhoneNumber)
+	if phone != "" {
+		add(byNumber, phone)
+	}
+	if dialed := reversedDigits(c.NumberDialed); dialed != "" {
+		add(byNumber, dialed)
+	}
+	for _, word := range append(words(c.FirstName), words(c.LastName)...) {
+		add(byNameWord, word)
+	}
+	for _, word := range words(c.Comment) {
+		add(byCommentWord, word)
+	}
+	for _, r := range c.Recordings {
+		add(byRecording, r.ID)
+		add(byOutcome, string(r.Outcome))
+		add(byOutcome, hasRecording)
+	}
+}
+
+// cutKey returns a key as it is kept, and whether it is whole.
+func cutKey(key string) (string, bool) {
+	if len(key) < maxKey {
+		return key, true
+	}
+	return key[:maxKey], false
+}
+
+// nameKey is the same for names that are the same word for word.
+func nameKey(name string) string { return strings.Join(words(name), " ") }
+
+// foldCase returns the same text for texts that strings.EqualFold calls equal, and for no others.
+func foldCase(text string) string {
+	for i := 0; i < len(text); i++ {
+		if text[i] >= utf8.RuneSelf {
+			return strings.Map(foldRune, text)
+		}
+	}
+	return strings.ToLower(text)
+}
+
+// foldRune returns the least of the runes that differ in case alone; of ASCII letters, the lower one.
+func foldRune(r rune) rune {
+	least := r
+	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+		least = min(least, next)
+	}
+	if 'A' <= least && least <= 'Z' {
+		least += 'a' - 'A'
+	}
+	return least
+}
+
+// reversedDigits makes of an end of a number a beginning.
+func reversedDigits(number string) string {
+	reversed := []byte(digits(number))
+	slices.Reverse(reversed)
+	return string(reversed)
+}

@@ -1,0 +1,258 @@
+package search
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"convoso-archiver/manifest"
+)
+
+// UpdateReport is what an update did.
+type UpdateReport struct {
+	Days    int  // of the archive
+	Read    int  // that were new or had changed
+	Removed int  // that the archive no longer has
+	Rebuilt bool // the index was damaged, and was built anew
+
+	// Unread are days that could not be read. Searches try them again, and so does the next update.
+	Unread []*DayError
+}
+
+// Update brings the index up to date with the archive: days whose files are new or have changed are read, the newest
+// first, and days that are gone are deleted. Of what is deleted no byte is left in the index's files when it returns
+// without an error. Where another process updates the index, it waits, and then does what is left to do. An update
+// that was ended goes on with the next one. Progress, which may be nil, is told of days read and days to read, by one
+// goroutine at a time.
+//
+// An error that is an [*IndexError] concerns the index alone: searches go on, and read the days that it does not hold.
+func (ix *Index) Update(ctx context.Context, a *Archive, progress func(done, total int)) (UpdateReport, error) {
+	if progress == nil {
+		progress = func(int, int) {}
+	}
+	unlock, err := ix.lock(ctx)
+	if err != nil {
+		return UpdateReport{}, ix.fail(ctx, err)
+	}
+	report, err := ix.update(ctx, a, progress)
+	if isDamage(err) {
+		if err = ix.discard(); err == nil {
+			report, err = ix.update(ctx, a, progress)
+		}
+		report.Rebuilt = true
+	}
+	var unlisted *listError
+	if err = errors.Join(err, unlock()); errors.As(err, &unlisted) {
+		return report, unlisted.err
+	}
+	return report, ix.fail(ctx, err)
+}
+
+// listError says that the archive could not be listed.
+type listError struct{ err error }
+
+func (e *listError) Error() string { return e.err.Error() }
+func (e *listError) Unwrap() error { return e.err }
+
+func (ix *Index) update(ctx context.Context, a *Archive, progress func(done, total int)) (report UpdateReport, err error) {
+	if err := ix.make(ctx); err != nil {
+		return report, err
+	}
+	conn, err := ix.conn(ctx)
+	if err != nil {
+		return report, err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	w, err := newWriter(ctx, conn)
+	if err != nil {
+		return report, err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	todo, err := w.compare(ctx, a, &report)
+	if err == nil {
+		err = w.work(ctx, a, todo, &report, progress)
+	}
+	return report, errors.Join(err, ix.truncateLog(ctx, conn))
+}
+
+// compare looks at what the archive has and what is held, deletes days that are gone, notes new ones, and returns those
+// to read, the newest first.
+func (w *writer) compare(ctx context.Context, a *Archive, report *UpdateReport) (todo []manifest.DayFiles, err error) {
+	held, err := w.held()
+	if err != nil {
+		return nil, err
+	}
+	var unknown []int64
+	for files, err := range a.ledger.Files(ctx) {
+		if err != nil {
+			return nil, &listError{err}
+		}
+		day := dayNumber(files.Day)
+		was, isKnown := held[day]
+		if delete(held, day); !isKnown {
+			unknown = append(unknown, day)
+		}
+		if report.Days++; was != describe(files.Files) {
+			todo = append(todo, files)
+		}
+	}
+	report.Removed = len(held)
+	slices.Reverse(todo)
+	if len(held)+len(unknown) == 0 {
+		return todo, nil
+	}
+	return todo, w.inTransaction(ctx, func() error {
+		for day := range held {
+			if err := w.remove(day); err != nil {
+				return err
+			}
+		}
+		for _, day := range unknown {
+			if err := w.await(day); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// held returns for each day that the index knows of which files it is.
+func (w *writer) held() (map[int64]string, error) {
+	rows, err := w.conn.QueryContext(w.ctx, "SELECT id, files FROM day")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	held := map[int64]string{}
+	for rows.Next() {
+		var day int64
+		var files string
+		if err := rows.Scan(&day, &files); err != nil {
+			return nil, scanned(err)
+		}
+		held[day] = files
+	}
+	return held, rows.Err()
+}
+
+const (
+	readers = 8 // days read at once, for an archive that is far away
+	// maxInWork bounds the memory of the days that are read at once: the size of their files, as it is uncompressed.
+	// A day that is larger is read alone.
+	maxInWork = 32 << 20
+	// gzipRatio is about how much smaller call rows are when they are compressed.
+	gzipRatio = 10
+)
+
+// read is what came of reading a day.
+type read struct {
+	day     int64
+	built   *built
+	problem *DayError // the day could not be read
+}
+
+// work reads days side by side, and writes each as it comes.
+func (w *writer) work(ctx context.Context, a *Archive, todo []manifest.DayFiles, report *UpdateReport, progress func(done, total int)) error {
+	group, ctx := errgroup.WithContext(ctx)
+	memory := semaphore.NewWeighted(maxInWork)
+	done := make(chan read)
+	group.Go(func() error {
+		defer close(done)
+		reading, readCtx := errgroup.WithContext(ctx)
+		reading.SetLimit(readers)
+		for _, files := range todo {
+			if err := memory.Acquire(readCtx, weight(files)); err != nil {
+				break // so has the reading
+			}
+			reading.Go(func() error {
+				defer memory.Release(weight(files))
+				r, err := a.readForIndex(readCtx, files)
+				if err != nil {
+					return err
+				}
+				select {
+				case done <- r:
+				case <-readCtx.Done():
+				}
+				return nil
+			})
+		}
+		return errors.Join(reading.Wait(), context.Cause(ctx))
+	})
+	group.Go(func() error {
+		for r := range done {
+			if err := w.write(ctx, r, report); err != nil {
+				return err
+			}
+			progress(report.Read+len(report.Unread), len(todo))
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+// weight is about how many bytes the files of a day have when they are uncompressed.
+func weight(files manifest.DayFiles) int64 {
+	size := int64(0)
+	for _, f := range files.Files {
+		if size += f.Size; strings.HasSuffix(f.Name, ".gz") {
+			size += f.Size * (gzipRatio - 1)
+		}
+	}
+	return min(size, maxInWork)
+}
+
+// readForIndex reads a day. The error is the end of ctx, or says that the index cannot be built.
+func (a *Archive) readForIndex(ctx context.Context, files manifest.DayFiles) (read, error) {
+	r := read{day: dayNumber(files.Day)}
+	calls, err := a.day(ctx, files.Day, false)
+	problem, isOfDay := errors.AsType[*DayError](err)
+	if err != nil && (!isOfDay || ctx.Err() != nil) {
+		return r, err
+	}
+	if err != nil && calls == nil {
+		r.problem = problem
+		return r, nil
+	}
+	if r.built, err = buildDay(r.day, calls); err != nil {
+		return r, err
+	}
+	r.built.files = describe(files.Files)
+	if problem != nil {
+		r.built.problem = problem.Err.Error()
+	}
+	return r, nil
+}
+
+// write writes what came of reading a day.
+func (w *writer) write(ctx context.Context, r read, report *UpdateReport) error {
+	if r.problem != nil {
+		report.Unread = append(report.Unread, r.problem)
+		return w.inTransaction(ctx, func() error { return w.await(r.day) })
+	}
+	report.Read++
+	return w.inTransaction(ctx, func() error { return w.replace(r.built) })
+}
+
+// truncateLog empties SQLite's log, in which deleted text may stand. It waits for readers of old pages.
+func (ix *Index) truncateLog(ctx context.Context, conn *sql.Conn) error {
+	if info, err := os.Stat(ix.file + "-wal"); err != nil || info.Size() == 0 {
+		return nil // there is none
+	}
+	var busy, pages, moved int
+	err := conn.QueryRowContext(context.WithoutCancel(ctx), "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &moved)
+	if err == nil && busy != 0 {
+		err = errors.New("a search that runs for long keeps deleted calls in the index's log: update it again")
+	}
+	if err != nil {
+		return fmt.Errorf("empty the log: %w", err)
+	}
+	return nil
+}
