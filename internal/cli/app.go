@@ -66,7 +66,7 @@ type input struct {
 }
 
 func commands() []command {
-	return []command{archiveCommand(), verifyCommand(), reportCommand(), demoCommand(), completionCommand(), versionCommand(), helpCommand()}
+	return []command{archiveCommand(), verifyCommand(), reportCommand(), serveCommand(), demoCommand(), completionCommand(), versionCommand(), helpCommand()}
 }
 
 func commandNames() []string {
