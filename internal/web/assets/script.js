@@ -67,7 +67,7 @@
     byId("of").textContent = of ? clock(of) : "–";
     seek.max = String(Math.floor(of)); seek.value = String(Math.floor(at));
     seek.setAttribute("aria-valuetext", of ? `${clock(at)} of ${clock(of)}` : clock(at));
-    byId("play-sign").textContent = audio.paused ? "▶" : "⏸";
+    byId("play-sign").setAttribute("d", audio.paused ? "M3 1.5v13L14 8z" : "M3 2h4v12H3zM9 2h4v12H9z");
     byId("play-word").textContent = audio.paused ? "Play" : "Pause";
     for (const id of ["play", "back", "ahead"]) byId(id).disabled = !current;
     draw();
