@@ -40,7 +40,7 @@ func digitsOf(text string) string {
 
 // numberPattern finds what may be a number within a text: seven digits or more, with few other signs between them.
 func numberPattern() *regexp.Regexp {
-	return regexp.MustCompile(`\+?[0-9](?:[\s()./_\x{2010}-\x{2015}-]{0,3}[0-9]){6,}`)
+	return regexp.MustCompile(`[+(]{0,3}[0-9](?:[\s()./_\x{2010}-\x{2015}-]{0,3}[0-9]){6,}`)
 }
 
 // masker shows what a user may see of calls.
