@@ -110,7 +110,7 @@ func (f *found) add(ctx context.Context, archive *search.Archive, q search.Query
 func (f *found) stop(part search.Query, span []string) {
 	f.stopped, f.reached = true, span[0]
 	first, last := part.Positions()
-	f.next = min(last, last-1) + 1 // behind it come those at last and before
+	f.next = last + 1 // behind it come those at last and before; within a span it is no largest number
 	if part.Sort == search.OldestFirst {
 		f.next = first - 1
 	}
