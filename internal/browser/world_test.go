@@ -16,10 +16,12 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	cdpnetwork "github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"convoso-archiver/archiver"
 	"convoso-archiver/internal/web"
@@ -235,11 +237,27 @@ func (s *site) want(expression, value string) {
 	}
 }
 
-// press sends keys as a person does.
+// press sends keys as a keyboard does: where the page takes a key for itself, no letter is written.
 func (s *site) press(keys ...string) {
 	s.t.Helper()
 	for _, key := range keys {
-		s.run(chromedp.KeyEvent(key))
+		for _, r := range key {
+			var text string
+			for _, k := range kb.Encode(r) {
+				if k.Type == kb.KeyChar {
+					text = k.Text
+				}
+			}
+			for _, k := range kb.Encode(r) {
+				if k.Type == kb.KeyChar {
+					continue
+				}
+				if k.Type == kb.KeyDown {
+					k.Text = text
+				}
+				s.run(command(input.DispatchKeyEvent, *k))
+			}
+		}
 	}
 }
 

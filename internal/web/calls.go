@@ -78,6 +78,7 @@ func (s *Server) calls(w http.ResponseWriter, r *http.Request) {
 	status := http.StatusOK
 	if p.Failed = len(a.wrong) > 0; p.Failed {
 		status = http.StatusBadRequest
+		p.Note = "No search"
 		p.Empty = []string{"Nothing was searched for.", "Mend what is marked in the form."}
 	} else if err := s.fill(r, &p, &a, values); err != nil {
 		s.trouble(w, r, "search", err)

@@ -12,6 +12,7 @@
   let current = null; // {day, recording, address, bytes, title, ref}
   let peaks = null; // of the recording, from 0 to 1
   let silent = []; // spans in seconds
+  let measured = 0; // length in seconds, of the decoded samples
   let decoding = null; // ends the decoding of another recording
   let wanted = 0; // second to begin at
   let noted = -1; // second that the address holds
@@ -22,7 +23,7 @@
     const two = (n) => String(n).padStart(2, "0");
     return s >= 3600 ? `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}` : `${Math.floor(s / 60)}:${two(s % 60)}`;
   };
-  const length = () => (Number.isFinite(audio.duration) ? audio.duration : 0);
+  const length = () => (Number.isFinite(audio.duration) && audio.duration > 0 ? audio.duration : measured);
 
   // The address holds the search, the open call and the second.
   const note = (changes, push) => {
@@ -33,7 +34,7 @@
     if (url.href !== location.href) history[push ? "pushState" : "replaceState"](null, "", url);
   };
   const noteSecond = () => {
-    const second = Math.floor(audio.currentTime);
+    const second = Math.floor(position());
     if (current && second !== noted) { noted = second; note({ t: second > 0 ? String(second) : "" }, false); }
   };
 
@@ -45,7 +46,7 @@
     const pen = canvas.getContext("2d"), style = getComputedStyle(document.documentElement);
     const rest = style.getPropertyValue("--wave"), done = style.getPropertyValue("--wave-done");
     pen.clearRect(0, 0, width, height);
-    const at = length() ? (audio.currentTime / length()) * width : 0;
+    const at = length() ? (position() / length()) * width : 0;
     if (!peaks) {
       pen.fillStyle = rest; pen.fillRect(0, height / 2 - scale, width, 2 * scale);
       pen.fillStyle = done; pen.fillRect(0, height / 2 - scale, at, 2 * scale);
@@ -61,8 +62,10 @@
     pen.fillStyle = done; pen.fillRect(Math.max(0, at - scale), 0, 2 * scale, height);
   };
 
+  const position = () => (audio.readyState === 0 ? wanted : audio.currentTime);
+
   const show = () => {
-    const at = audio.currentTime, of = length();
+    const at = position(), of = length();
     byId("at").textContent = clock(at);
     byId("of").textContent = of ? clock(of) : "–";
     seek.max = String(Math.floor(of)); seek.value = String(Math.floor(at));
@@ -99,8 +102,9 @@
         from = -1;
       }
     }
+    measured = sound.duration;
     wave.dataset.drawn = "true";
-    draw();
+    show();
   };
 
   const decode = async (of) => {
@@ -121,12 +125,12 @@
   const load = (of, second) => {
     if (decoding) decoding.abort();
     audio.pause();
-    current = of; peaks = null; silent = []; wanted = second; noted = -1;
+    current = of; peaks = null; silent = []; measured = 0; wanted = second; noted = -1;
     delete wave.dataset.drawn;
     say("");
     if (!of) { audio.removeAttribute("src"); audio.load(); show(); return; }
     byId("now").textContent = of.title;
-    if (audio.getAttribute("src") !== of.address) audio.src = of.address;
+    if (audio.getAttribute("src") !== of.address || audio.error) audio.src = of.address;
     const speed = Number(byId("speed").value);
     audio.defaultPlaybackRate = speed; audio.playbackRate = speed; audio.preservesPitch = true;
     show();
@@ -161,14 +165,13 @@
   const moveTo = (second) => {
     if (!current) return;
     const to = Math.max(0, length() ? Math.min(second, length()) : second);
-    if (audio.readyState === 0) { wanted = to; audio.load(); if (audio.preload === "none") audio.preload = "metadata"; }
-    else audio.currentTime = to;
+    if (audio.readyState === 0) wanted = to; else audio.currentTime = to; // it begins there when it is played
     show();
   };
 
   audio.addEventListener("loadedmetadata", () => {
     if (wanted > 0) audio.currentTime = Math.min(wanted, length());
-    wanted = 0; show();
+    wanted = 0; audio.preload = "none"; show();
   });
   audio.addEventListener("timeupdate", () => {
     if (byId("silence").checked && !audio.paused) {
@@ -185,17 +188,17 @@
   audio.addEventListener("error", () => { if (current && audio.getAttribute("src")) explain(); });
 
   byId("play").addEventListener("click", toggle);
-  byId("back").addEventListener("click", () => moveTo((audio.readyState ? audio.currentTime : wanted) - step));
-  byId("ahead").addEventListener("click", () => moveTo((audio.readyState ? audio.currentTime : wanted) + step));
+  byId("back").addEventListener("click", () => moveTo(position() - step));
+  byId("ahead").addEventListener("click", () => moveTo(position() + step));
   byId("speed").addEventListener("change", (event) => { audio.playbackRate = audio.defaultPlaybackRate = Number(event.target.value); });
   seek.addEventListener("input", () => moveTo(Number(seek.value)));
   const seekTo = (event) => {
     const box = wave.getBoundingClientRect();
     const part = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
     if (length()) { moveTo(part * length()); return; }
-    if (!current) return;
+    if (!current || audio.readyState) return;
     audio.addEventListener("loadedmetadata", () => moveTo(part * length()), { once: true });
-    audio.preload = "metadata"; audio.load();
+    audio.preload = "metadata"; audio.load(); // a recording that is too large to be decoded
   };
   wave.addEventListener("pointerdown", (event) => { wave.setPointerCapture(event.pointerId); seekTo(event); seek.focus(); event.preventDefault(); });
   wave.addEventListener("pointermove", (event) => { if (event.buttons && length()) seekTo(event); });
@@ -340,7 +343,7 @@
     const by = { ArrowLeft: -step, ArrowDown: -step, ArrowRight: step, ArrowUp: step }[event.key];
     if (!by) return;
     event.preventDefault();
-    moveTo(audio.currentTime + by);
+    moveTo(position() + by);
   });
 
   audio.removeAttribute("controls");
