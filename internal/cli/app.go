@@ -324,7 +324,7 @@ func versionCommand() command {
 
 func helpCommand() command {
 	return command{
-		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "demo", "completion", "version"},
+		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "serve", "demo", "completion", "version"},
 		run: func(_ context.Context, p *process, in input) outcome {
 			text, err := helpOn(in.args)
 			if err = cmp.Or(in.err, err); err != nil {

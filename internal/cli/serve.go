@@ -274,15 +274,24 @@ func (p *process) serve(ctx context.Context, j *serveJob) (err error) {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	scheme := "http"
-	if secure != nil {
-		scheme = "https"
-	}
-	if _, err := fmt.Fprintf(p.stdout, "%s://%s/\n", scheme, listener.Addr()); err != nil {
+	if _, err := fmt.Fprintln(p.stdout, j.address(listener.Addr().String(), secure != nil)); err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	logger.Info("serving", "address", listener.Addr().String(), "tls", secure != nil, "users", j.config.Users != nil, "auth_header", j.config.AuthHeader != "")
 	return server.Serve(ctx, listener, secure)
+}
+
+// address is where a browser finds the page: one that listens everywhere is found by its name.
+func (j *serveJob) address(listens string, isTLS bool) string {
+	scheme := "http"
+	if isTLS {
+		scheme = "https"
+	}
+	host, port, err := net.SplitHostPort(listens)
+	if address, errHost := netip.ParseAddr(host); err == nil && errHost == nil && address.IsUnspecified() && len(j.config.Hosts) > 0 {
+		listens = net.JoinHostPort(j.config.Hosts[0], port)
+	}
+	return scheme + "://" + listens + "/"
 }
 
 // listenProblem is the cause alone: the address is the user's own.
