@@ -159,7 +159,7 @@ func (s *Server) limitTime(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
 		_ = control.SetWriteDeadline(time.Now().Add(formTime)) // tests have no deadlines
-		if r.Body != nil && r.Body != http.NoBody {
+		if r.ContentLength != 0 {
 			_ = control.SetReadDeadline(time.Now().Add(formTime))
 			if r.Method != http.MethodPost {
 				w.Header().Set("Connection", "close")
