@@ -107,6 +107,7 @@ func runServe(ctx context.Context, p *process, in input) outcome {
 	if signal, stopped := errors.AsType[*SignalError](context.Cause(ctx)); stopped && !o.failed {
 		o.line = signal.Error()
 	}
+	o.counts = []any{} // that it ends is told as the end of a run is
 	return o
 }
 

@@ -202,17 +202,18 @@ func waitAfter(times int) time.Duration {
 	return min(longestWait, firstWait<<min(times-freeFailures, 10))
 }
 
-// drop makes room: what is old goes, and where nothing is, the oldest.
+// drop makes room: what is old goes, and where that is too little, a quarter of all. Whoever has so many addresses is not
+// stopped by waiting.
 func (f *failures) drop(now time.Time) {
-	oldest := ""
 	for key, c := range f.count {
 		if now.Sub(c.last) > failuresKept {
 			delete(f.count, key)
-		} else if oldest == "" || c.last.Before(f.count[oldest].last) {
-			oldest = key
 		}
 	}
-	if len(f.count) >= maxAddresses {
-		delete(f.count, oldest)
+	for key := range f.count {
+		if len(f.count) <= maxAddresses*3/4 {
+			return
+		}
+		delete(f.count, key)
 	}
 }

@@ -16,6 +16,7 @@ import (
 const (
 	keepFor   = 10 * time.Second
 	keptDays  = 3
+	keptCalls = 40_000 // of all these days
 	keptRefs  = 4096
 	daysAt    = 2 // read at once: each takes memory
 	refFor    = 30 * time.Second
@@ -114,15 +115,24 @@ func (c *catalog) kept(day string) *loadedDay {
 	return c.days[day]
 }
 
+// keep keeps a day in place of the oldest ones. A very large one is not kept.
 func (c *catalog) keep(day string, d *loadedDay) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.days) >= keptDays {
-		oldest := ""
+	if len(d.calls) > keptCalls {
+		return
+	}
+	delete(c.days, day)
+	for {
+		oldest, calls := "", len(d.calls)
 		for name, other := range c.days {
+			calls += len(other.calls)
 			if oldest == "" || other.at.Before(c.days[oldest].at) {
 				oldest = name
 			}
+		}
+		if oldest == "" || len(c.days) < keptDays && calls <= keptCalls {
+			break
 		}
 		delete(c.days, oldest)
 	}

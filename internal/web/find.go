@@ -26,6 +26,12 @@ type found struct {
 // find searches until it has a page, or until the time is over.
 func (s *Server) find(ctx context.Context, a *asked) (found, error) {
 	var f found
+	select {
+	case s.searches <- struct{}{}:
+		defer func() { <-s.searches }()
+	case <-ctx.Done():
+		return f, ctx.Err()
+	}
 	ctx, cancel := context.WithTimeout(ctx, searchTime)
 	defer cancel()
 	q, size := a.query, a.size()

@@ -63,6 +63,17 @@ func isKnownHost(host, listens string, names []string, isTLS bool) bool {
 	return port == listenPort && slices.ContainsFunc(loopback, func(known string) bool { return strings.EqualFold(known, name) })
 }
 
+// ownSite refuses what a page of another site asks for, where even a GET leaves a line in the access log.
+func (s *Server) ownSite(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if from := r.Header.Get("Sec-Fetch-Site"); from == "cross-site" || from == "same-site" {
+			s.refuse(w, r, http.StatusForbidden, "This came from another site.", "Open the page itself and try again there.")
+			return
+		}
+		next(w, r)
+	}
+}
+
 // connections bounds how many connections there are: where one too many comes, the one that is idle for longest goes.
 type connections struct {
 	max  int

@@ -61,6 +61,8 @@ func TestForgery(t *testing.T) {
 			got.want(t, http.StatusForbidden, "This came from another site.")
 		}
 	}
+	s.get(audioPath(stored(shared.world, "12")), "Sec-Fetch-Site", "cross-site").want(t, http.StatusForbidden)
+	s.get(audioPath(stored(shared.world, "12")), "Sec-Fetch-Site", "same-origin").want(t, 200, "RIFF")
 	s.ask("POST", "/zip", form, "Sec-Fetch-Site", "same-origin").want(t, 200, "PK")
 	s.ask("POST", "/zip", form, "Origin", s.url).want(t, 200, "PK")
 }

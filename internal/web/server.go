@@ -56,6 +56,7 @@ type Server struct {
 	failures  failures
 	plays     plays
 	handovers chan struct{} // one for each ZIP or list that is being sent
+	searches  chan struct{} // one for each search: each may hold a day in memory
 }
 
 // Limits of time, size and number.
@@ -69,12 +70,13 @@ const (
 	maxHeaderBytes = 32 << 10
 	maxFormBytes   = 1 << 20
 	maxConnections = 4096
-	handoversAt    = 16 // at once
+	handoversAt    = 8 // at once
+	searchesAt     = 4 // at once; others wait
 )
 
 // New makes a server that listens at an address, as of [net.Listener]. It reads nothing yet.
 func New(c Config, listens net.Addr) (*Server, error) {
-	s := &Server{Config: c, origin: listens.String(), handovers: make(chan struct{}, handoversAt)}
+	s := &Server{Config: c, origin: listens.String(), handovers: make(chan struct{}, handoversAt), searches: make(chan struct{}, searchesAt)}
 	pages, err := template.New("").Funcs(s.words()).ParseFS(files, "templates/*.html")
 	if err != nil {
 		return nil, err
@@ -91,7 +93,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /{$}", s.calls)
 	mux.HandleFunc("GET /calls", s.calls)
 	mux.HandleFunc("GET /call/{day}/{id}", s.call)
-	mux.HandleFunc("GET /audio/{day}/{id}", s.audio)
+	mux.HandleFunc("GET /audio/{day}/{id}", s.ownSite(s.audio))
 	mux.HandleFunc("POST /listen", s.listen)
 	mux.HandleFunc("POST /zip", s.zip)
 	mux.HandleFunc("POST /csv", s.csv)

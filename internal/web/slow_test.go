@@ -55,11 +55,9 @@ func TestSlowListener(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			client := &slow{pause: test.pause}
 			began := time.Now()
-			source := io.LimitReader(iotest.OneByteReader(bytes.NewReader(nil)), 0)
+			source := io.LimitReader(zeros{}, int64(test.size))
 			if test.size == len(body) {
 				source = bytes.NewReader(body)
-			} else {
-				source = io.LimitReader(zeros{}, int64(test.size))
 			}
 			err := copySlowly(client, source, int64(test.size))
 			if (err == nil) != test.whole || test.whole && !bytes.Equal(client.body.Bytes(), body) {
