@@ -2,8 +2,11 @@ package web
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"net/http"
@@ -15,7 +18,8 @@ import (
 	"convoso-archiver/archiver/audio"
 )
 
-// playable tells by the first bytes of a recording what it is, and whether browsers play it.
+// playable tells by the first bytes of a recording what it is, and whether browsers play it. What they do not play is
+// offered for download: this is the place where a decoder would be asked.
 func playable(head []byte) (mediaType string, plays bool) {
 	i := audio.NewInspector()
 	_, _ = i.Write(head) // fails only after Finish
@@ -144,9 +148,38 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, ref *recording, do
 	if r.Method == http.MethodHead {
 		return
 	}
-	if err := copySlowly(w, io.LimitReader(body, part.length), part.length); err != nil {
+	var source io.Reader = io.LimitReader(body, part.length)
+	if download && !part.partial && ref.sum() != "" {
+		source = &checkedReader{r: source, hash: sha256.New(), left: ref.Size, want: ref.sum()}
+	}
+	err = copySlowly(w, source, part.length)
+	if errors.Is(err, errChecksum) {
+		s.Logger.Error("a recording is not as it was stored, and its download was cut: run verify", "recording_id", ref.id, "day", ref.day)
+	}
+	if err != nil {
 		panic(http.ErrAbortHandler) // the length was promised: the client must see that it is cut
 	}
+}
+
+var errChecksum = errors.New("checksum mismatch")
+
+// checkedReader hashes what is read, and keeps back the last piece of a body whose hash is another than was noted: the
+// download fails, and no file is taken for the recording.
+type checkedReader struct {
+	r    io.Reader
+	hash hash.Hash
+	left int64
+	want string
+}
+
+// Read implements io.Reader.
+func (c *checkedReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	_, _ = c.hash.Write(p[:n]) // it never fails
+	if c.left -= int64(n); c.left == 0 && hex.EncodeToString(c.hash.Sum(nil)) != c.want {
+		return 0, errChecksum
+	}
+	return n, err
 }
 
 // open opens a range, and knows the recording's type afterwards.

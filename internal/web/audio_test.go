@@ -147,18 +147,32 @@ func TestAudioThatIsGone(t *testing.T) {
 	if err := os.WriteFile(path, r.Body[:len(r.Body)/2], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	request, err := http.NewRequestWithContext(t.Context(), "GET", s.url+audioPath(r), nil)
-	if err != nil {
+	cut := func(what, path string) {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), "GET", s.url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.client.Do(request)
+		var body []byte
+		if err == nil { // else it was cut before the first byte
+			body, err = io.ReadAll(got.Body)
+			_ = got.Body.Close()
+		}
+		if err == nil || len(body) >= len(r.Body) {
+			t.Errorf("%s is taken for a whole one: %d bytes, %v", what, len(body), err)
+		}
+	}
+	cut("a file that was cut", audioPath(r))
+	cut("the download of a file that was cut", audioPath(r)+"?download=1")
+	spoilt := bytes.Clone(r.Body)
+	spoilt[len(spoilt)/2] ^= 1
+	if err := os.WriteFile(path, spoilt, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got, err := s.client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, err := io.ReadAll(got.Body)
-	_ = got.Body.Close()
-	if err == nil || len(body) > len(r.Body)/2 {
-		t.Errorf("a file that was cut is taken for a whole one: %d bytes, %v", len(body), err)
+	cut("the download of other bytes", audioPath(r)+"?download=1")
+	if !strings.Contains(s.log.String(), "its download was cut: run verify") {
+		t.Errorf("the log: %s", s.log)
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
