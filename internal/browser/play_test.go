@@ -10,6 +10,7 @@ import (
 	"time"
 
 	cdpbrowser "github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
@@ -279,4 +280,22 @@ func TestReason(t *testing.T) {
 	s.until(`wave.dataset.drawn === "true"`)
 	s.press(" ")
 	s.until(`audio.currentTime > 0.5`)
+}
+
+// TestWithoutScript opens a call by its link and has the browser's own player, where scripts are switched off.
+func TestWithoutScript(t *testing.T) {
+	s := serve(t, "listen,download", nil)
+	s.run(command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}))
+	s.open("/calls?number=5304")
+	s.want(`document.querySelectorAll("tbody tr").length`, "2")
+	s.click(`tr[data-ref="2025-05-27/90527004"] a.opens`)
+	s.until(`new URL(location.href).searchParams.get("call") === "2025-05-27/90527004" && document.readyState === "complete"`)
+	s.want(`document.querySelector("#details h2").textContent`, "Tue 27 May 2025, 09:20:04")
+	s.want(`audio.controls + " " + controls.hidden + " " + audio.getAttribute("src")`, "true true /audio/2025-05-27/705270040")
+	if height := s.number(`audio.getBoundingClientRect().height`); height < 20 {
+		t.Errorf("the player is %v high", height)
+	}
+	s.click(`.close`)
+	s.until(`location.search === "?number=5304" && document.readyState === "complete"`)
+	s.wantQuiet()
 }

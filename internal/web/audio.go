@@ -148,7 +148,7 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, ref *recording, do
 	if r.Method == http.MethodHead {
 		return
 	}
-	var source io.Reader = io.LimitReader(body, part.length)
+	source := io.LimitReader(body, part.length)
 	if download && !part.partial && ref.sum() != "" {
 		source = &checkedReader{r: source, hash: sha256.New(), left: ref.Size, want: ref.sum()}
 	}
