@@ -102,9 +102,13 @@ func runServe(ctx context.Context, p *process, in input) outcome {
 	if read.err != nil {
 		return judge(read.err, nil, false)
 	}
-	err = p.serve(ctx, job)
-	o := judge(err, context.Cause(ctx), false)
-	if signal, stopped := errors.AsType[*SignalError](context.Cause(ctx)); stopped && !o.failed {
+	return served(p.serve(ctx, job), context.Cause(ctx))
+}
+
+// served is how serving ended. That it is stopped is no reason to run it again.
+func served(err, cause error) outcome {
+	o := judge(err, cause, false)
+	if signal, stopped := errors.AsType[*SignalError](cause); stopped && !o.failed {
 		o.line = signal.Error()
 	}
 	o.counts = []any{} // that it ends is told as the end of a run is

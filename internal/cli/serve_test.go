@@ -95,6 +95,40 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// TestDemoServe opens the page of a demo, as a person does who has nothing else.
+func TestDemoServe(t *testing.T) {
+	r := newRunner(t)
+	ctx, stop := context.WithCancelCause(t.Context())
+	read, write := io.Pipe()
+	ended := make(chan int, 1)
+	go func() {
+		ended <- Run(ctx, []string{"demo", "--serve", "--dest", filepath.Join(r.home, "demo")}, Env{Stdout: write, Stderr: io.Discard, Environ: r.env})
+		_ = write.Close()
+	}()
+	said, address := bufio.NewScanner(read), ""
+	for address == "" && said.Scan() {
+		if strings.HasPrefix(said.Text(), "http://") {
+			address = said.Text()
+		}
+	}
+	answer, err := http.Get(address)
+	if err != nil {
+		t.Fatalf("%q: %v", address, err)
+	}
+	body, err := io.ReadAll(answer.Body)
+	_ = answer.Body.Close()
+	if err != nil || answer.StatusCode != 200 || !strings.Contains(string(body), "50 calls, newest first; more follow") {
+		t.Errorf("status %d, %v", answer.StatusCode, err)
+	}
+	stop(&SignalError{Signal: os.Interrupt})
+	if code := <-ended; code != ExitInterrupted {
+		t.Errorf("it ended with %d", code)
+	}
+	if code, _, stderr := r.run(t.Context(), "demo", "--serve", "--json"); code != ExitUsage {
+		t.Errorf("with --json: code %d, %s", code, stderr)
+	}
+}
+
 func TestServeAddress(t *testing.T) {
 	j := &serveJob{}
 	if got := j.address("127.0.0.1:8480", false); got != "http://127.0.0.1:8480/" {
