@@ -40,6 +40,17 @@ test: vet strace $(TOOLS)/bin/versitygw ## run every test with the race detector
 	WEEKS=22 REQUIRE_S3=1 go test -race -count=1 -parallel=8 -timeout=25m $(PACKAGES)
 	WEEKS=200 go test -count=1 -timeout=25m -run '^TestWeeks$$' ./archiver
 
+.PHONY: test-browser
+test-browser: chromium ## test the page of serve in a real browser, in some minutes
+	cd internal/browser && go vet ./... && go test -count=1 -timeout=20m ./...
+
+.PHONY: chromium
+chromium:
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+		{ echo "install chromium"; exit 1; }
+
 # Some 200 conditions; each is compiled and tested by itself.
 .PHONY: mutate
 mutate: ## negate each condition of judge, one at a time, and fail for each that no test notices (takes some minutes)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"log/slog"
@@ -55,6 +56,7 @@ type Opened struct {
 type OpenedStore interface {
 	Store
 	List(ctx context.Context, prefix string) iter.Seq2[store.Info, error]
+	OpenRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error)
 }
 
 // Close writes what the ledger holds in memory and closes all, also after an error.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -80,6 +81,38 @@ func (d *Disk) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 	}
 	return file, nil
 }
+
+// OpenRange opens length bytes of the object under a key, from offset on; fewer where it ends
+// before. A missing object is fs.ErrNotExist, and an offset that is not within it an error.
+func (d *Disk) OpenRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
+	info, err := d.Stat(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if offset < 0 || length < 1 || offset >= info.Size {
+		return nil, errRange()
+	}
+	whole, err := d.Open(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	file, ok := whole.(*os.File)
+	if !ok {
+		return nil, errors.Join(errRange(), whole.Close())
+	}
+	return &section{SectionReader: io.NewSectionReader(file, offset, length), file: file}, nil
+}
+
+// section is a part of a file.
+type section struct {
+	*io.SectionReader
+	file *os.File
+}
+
+// Close implements io.Closer.
+func (s *section) Close() error { return s.file.Close() }
+
+func errRange() error { return &failure{text: "open object: the range is not within it"} }
 
 // List yields the objects whose keys begin with prefix, in no order, those under
 // quarantine included and the archive's own files left out. It holds a few names

@@ -32,7 +32,12 @@ func (s *S3) GetFile(ctx context.Context, name string) (body io.ReadCloser, tag 
 	if err := checkPath(name); err != nil {
 		return nil, "", err
 	}
-	return s.get(ctx, name)
+	object, out, err := s.get(ctx, name, nil)
+	if err != nil {
+		return nil, "", err
+	}
+	// The tag as the server wrote it: PutFile gives it back.
+	return object, aws.ToString(out.ETag), nil
 }
 
 // ListFiles yields the files whose names begin with prefix, ascending. Name is the whole

@@ -79,7 +79,7 @@ func (s *S3) taken(ctx context.Context, o Object) error {
 		return taken
 	}
 	if taken.Info.SHA256 == ([32]byte{}) { // it came by copying
-		body, _, err := s.get(ctx, o.Key)
+		body, _, err := s.get(ctx, o.Key, nil)
 		if err != nil {
 			return err
 		}

@@ -3,8 +3,10 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
+	"math"
 	"strings"
 	"time"
 
@@ -54,19 +56,42 @@ func (s *S3) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
-	body, _, err := s.get(ctx, key)
-	return body, err
+	body, _, err := s.get(ctx, key, nil)
+	if err != nil {
+		return nil, err
+	}
+	return body, nil
 }
 
-// get opens any object, and returns its entity tag as the server wrote it.
-func (s *S3) get(ctx context.Context, key string) (io.ReadCloser, string, error) {
+// OpenRange opens length bytes of the object under a key, from offset on; fewer where it ends
+// before. It asks the server for no more. A missing object is fs.ErrNotExist, and an offset that
+// is not within it an error.
+func (s *S3) OpenRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
+	if err := checkKey(key); err != nil {
+		return nil, err
+	}
+	if offset < 0 || length < 1 || offset > math.MaxInt64-length {
+		return nil, errRange()
+	}
+	body, out, err := s.get(ctx, key, aws.String(fmt.Sprintf("bytes=%d-%d", offset, offset+length-1)))
+	if err != nil {
+		return nil, err
+	}
+	if !strings.HasPrefix(aws.ToString(out.ContentRange), fmt.Sprintf("bytes %d-", offset)) {
+		return nil, errors.Join(&failure{text: "open object: the server sends another range than was asked for"}, body.Close())
+	}
+	return body, nil
+}
+
+// get opens any object, or a range of it.
+func (s *S3) get(ctx context.Context, key string, byteRange *string) (*watched, *s3.GetObjectOutput, error) {
 	call, cancel := context.WithCancel(ctx)
-	out, err := s.client.GetObject(call, &s3.GetObjectInput{Bucket: s.bucket(), Key: s.at(key)})
+	out, err := s.client.GetObject(call, &s3.GetObjectInput{Bucket: s.bucket(), Key: s.at(key), Range: byteRange})
 	if err != nil {
 		cancel()
-		return nil, "", s3Failure(ctx, "open object", err)
+		return nil, nil, s3Failure(ctx, "open object", err)
 	}
-	return &watched{ctx: ctx, body: out.Body, cancel: cancel}, aws.ToString(out.ETag), nil
+	return &watched{ctx: ctx, body: out.Body, cancel: cancel}, out, nil
 }
 
 // List yields the objects whose keys begin with prefix, those under quarantine

@@ -31,6 +31,7 @@ func demoSettings() []setting {
 	settings := []setting{
 		{name: "dest", placeholder: "FOLDER", usage: "folder to archive into; it must be new or empty (default: " + demoFolder + ", or the next free name)"},
 		{name: "faults", kind: toggle, usage: "let downloads fail in a first run, and show how a second one recovers"},
+		{name: "serve", kind: toggle, usage: "then show the archive as a web page, at a free port of this machine, until Ctrl-C"},
 		{name: "json", kind: toggle, usage: "write one JSON object to stdout instead, with the result of each step as its command writes it"},
 	}
 	for _, s := range outputSettings() {
@@ -60,6 +61,7 @@ meant to fail; its code does not count unless the run could not go on.`,
 		examples: []example{
 			{"see it work", "convoso-archiver demo"},
 			{"see it fail and recover", "convoso-archiver demo --faults"},
+			{"find and hear its calls in a browser", "convoso-archiver demo --serve"},
 			{"the exit code of each step, for other programs", "convoso-archiver demo --json | jq -c '.steps[] | [.command, .exit_code]'"},
 		},
 		settings: demoSettings(),
@@ -74,6 +76,10 @@ func runDemo(ctx context.Context, p *process, in input) outcome {
 	talk := output{logLevel: read.choice("log-level"), format: read.choice("log-format"), json: read.toggle("json")}
 	p.openLog(talk)
 	withFaults := read.toggle("faults")
+	serves := read.toggle("serve")
+	if serves && talk.json {
+		read.keep(misuse("use one of them", "--serve prints the address of the page, and --json one object alone"))
+	}
 	wanted := read.text("dest")
 	if read.err != nil {
 		return p.refuse(judge(read.err, nil, false), talk.json)
@@ -87,7 +93,11 @@ func runDemo(ctx context.Context, p *process, in input) outcome {
 		return p.refuse(judge(fmt.Errorf("make a temporary folder: %w", err), nil, false), talk.json)
 	}
 	d := &demo{process: p, folder: folder, talk: talk, withFaults: withFaults, steps: []demoStep{}}
-	d.keep(d.run(ctx, state))
+	ended := d.run(ctx, state)
+	d.keep(ended)
+	if serves && !cannotGoOn(ended) {
+		d.keep(d.serve(ctx, state))
+	}
 	if err := os.RemoveAll(state); err != nil {
 		d.keep(judge(fmt.Errorf("remove a temporary folder: %w", err), nil, false))
 	}

@@ -271,8 +271,21 @@ func (d *demo) whereThingsAre() string {
       the calls of that day as the API listed them, without links
 
 == what to try next
+  find and hear these calls in a browser:
+    %s serve --dest %s
   %s
   archive your own account, the last seven days of it:
     CONVOSO_AUTH_TOKEN=... %s archive --dest recordings --last 7d`,
-		d.folder+string(filepath.Separator), segment("manifest"), filepath.Join(d.folder, "manifest", day, "closed.json"), segment("calls"), next, program)
+		d.folder+string(filepath.Separator), segment("manifest"), filepath.Join(d.folder, "manifest", day, "closed.json"), segment("calls"), program, d.folder, next, program)
+}
+
+// serve shows the archive as a web page until it is told to stop.
+func (d *demo) serve(ctx context.Context, state string) outcome {
+	job := readPairs(withArchiveKeys(serveSettings()), []string{"--dest", d.folder, "--state-dir", state, "--listen", "127.0.0.1:0"})
+	page := job.serveJob(time.Now(), d.process.env)
+	if job.err != nil {
+		return judge(job.err, nil, false)
+	}
+	d.say("\n== serve: the page is open until Ctrl-C")
+	return served(d.process.serve(ctx, page), context.Cause(ctx))
 }

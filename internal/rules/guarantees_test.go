@@ -17,7 +17,7 @@ const guaranteesPage = "docs/guarantees.md"
 // that it names is there, and every row names a test.
 func TestGuarantees(t *testing.T) {
 	page := readOfModule(t, guaranteesPage)
-	for _, broken := range checkGuarantees(page, testsOf(listPackages(t)), makeTargets(readOfModule(t, "Makefile"))) {
+	for _, broken := range checkGuarantees(page, testsOf(append(listPackages(t), listNested(t)...)), makeTargets(readOfModule(t, "Makefile"))) {
 		t.Error(broken)
 	}
 	const fewest = 40 // a page whose tables are not recognised would pass

@@ -19,7 +19,7 @@ const module = "convoso-archiver"
 //	main -> internal/cli -> archiver -> fetcher, manifest, archiver/store
 var mayImport = map[string][]string{
 	"":                         {"internal/cli"},
-	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "fetcher", "fetcher/convosotest", "manifest", "manifest/report", "search", "search/copier", "search/export"},
+	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "fetcher", "fetcher/convosotest", "internal/web", "manifest", "manifest/report", "search", "search/copier", "search/export"},
 	"archiver":                 {"archiver/audio", "archiver/key", "archiver/store", "fetcher", "manifest"},
 	"archiver/audio":           {},
 	"archiver/key":             {},
@@ -43,6 +43,8 @@ var mayImport = map[string][]string{
 	"internal/s3servers":       {},
 	"internal/s3test":          {},
 	"internal/wave":            {},
+	"internal/web":             {"archiver/audio", "fetcher", "manifest", "manifest/report", "search"},
+	"internal/web/webtest":     {"archiver", "archiver/store", "manifest"},
 }
 
 // mayImportTesting names the packages that help tests and are not in the program.
@@ -62,6 +64,7 @@ var owners = map[string][]string{
 	"github.com/vbauerster/":       {"internal/cli"}, // mpb and the writer beneath it
 	"go.yaml.in/yaml/":             {"internal/cli"},
 	"golang.org/x/sync/":           {"archiver", "archiver/verify", "internal/bench", "manifest", "search"},
+	"golang.org/x/crypto/":         {"internal/web"},
 	"golang.org/x/sys/":            {"archiver/store"},
 	"golang.org/x/term":            {"internal/cli"},
 	"golang.org/x/text/":           {"search"},

@@ -32,6 +32,32 @@ type source struct {
 	syntax *ast.File
 }
 
+// listNested reads the packages of modules within the module, which go list leaves out. Rules of source hold in them, too.
+func listNested(t *testing.T) []pkg {
+	t.Helper()
+	var packages []pkg
+	for _, folder := range []string{"internal/browser"} {
+		p := pkg{path: folder}
+		names, err := filepath.Glob(filepath.Join("..", "..", filepath.FromSlash(folder), "*.go"))
+		if err != nil || len(names) == 0 {
+			t.Fatalf("%s holds no Go: %v", folder, err)
+		}
+		for _, name := range names {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			file, err := parse(folder+"/"+filepath.Base(name), text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.files = append(p.files, file)
+		}
+		packages = append(packages, p)
+	}
+	return packages
+}
+
 // listPackages returns every package of the module.
 func listPackages(t *testing.T) []pkg {
 	t.Helper()

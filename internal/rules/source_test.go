@@ -14,7 +14,7 @@ import (
 const longestFile = 500
 
 func TestSource(t *testing.T) {
-	for _, p := range listPackages(t) {
+	for _, p := range append(listPackages(t), listNested(t)...) {
 		for _, broken := range checkPackage(p) {
 			t.Error(broken)
 		}

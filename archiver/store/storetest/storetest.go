@@ -26,6 +26,7 @@ type Store interface {
 	NewPart() (*store.Part, error)
 	Stat(ctx context.Context, key string) (store.Info, error)
 	Open(ctx context.Context, key string) (io.ReadCloser, error)
+	OpenRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error)
 	List(ctx context.Context, prefix string) iter.Seq2[store.Info, error]
 	Close() error
 }
@@ -47,6 +48,7 @@ func Run(t *testing.T, newPlace func(t *testing.T) Place) {
 		"refused keys":    testRefusedKeys,
 		"refused objects": testRefusedObjects,
 		"missing":         testMissing,
+		"ranges":          testRanges,
 		"taken":           testTaken,
 		"same bytes":      testSameBytes,
 		"case":            testCase,

@@ -1,0 +1,337 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"regexp"
+	"runtime"
+	"strings"
+	"time"
+
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/internal/web"
+	"convoso-archiver/manifest/report"
+)
+
+const (
+	groupListen = "WHERE TO LISTEN, AND TO WHOM"
+	groupAccess = "ACCESS LOG"
+)
+
+func serveSettings() []setting {
+	archive := archiveSettings()
+	settings := []setting{
+		{name: "listen", group: groupListen, placeholder: "ADDRESS", defaultValue: "127.0.0.1:8480", usage: "address and port; port 0 takes a free one. One that is not of this machine alone needs --users or --auth-header"},
+		{name: "users", group: groupListen, placeholder: "FILE", usage: "htpasswd file (bcrypt), with rights in a third field; it is read again when it changes"},
+		{name: "auth-header", group: groupListen, placeholder: "NAME", usage: "header in which a trusted proxy names the user, like X-Remote-User"},
+		{name: "trusted-proxy", kind: list, group: groupListen, placeholder: "CIDR", usage: "address or network of a proxy whose headers are believed; repeatable"},
+		{name: "rights", group: groupListen, placeholder: "RIGHTS", usage: "rights of everybody whom the users file does not name: listen, download, numbers, audit; like listen;campaigns=12,13 (default: listen,download,audit, and listen with --auth-header alone)"},
+		{name: "host", kind: list, group: groupListen, placeholder: "NAME", usage: "name by which browsers reach the page, beside those of loopback; repeatable"},
+		{name: "tls-cert", group: groupListen, placeholder: "FILE", usage: "certificate and chain, in PEM"},
+		{name: "tls-key", group: groupListen, placeholder: "FILE", usage: "its key, in PEM"},
+		{name: "access-log", group: groupAccess, placeholder: "DEST", usage: "folder, or s3://bucket/prefix, where each play and download is noted; required with --users or --auth-header"},
+		{name: "require-reason", kind: toggle, group: groupAccess, usage: "ask for a reason before anything is played or handed out"},
+	}
+	settings = append(settings, searchedSettings()...)
+	for _, name := range []string{"settle", "purge-after", "give-up", "log-level", "log-format"} {
+		s, _ := named(archive, name)
+		settings = append(settings, s)
+	}
+	return settings
+}
+
+func serveCommand() command {
+	return command{
+		name:  "serve",
+		usage: "a web page to search, listen, and see what is complete",
+		about: `Serves pages over an archive: search its calls, hear their recordings, take them away as a ZIP, and
+see in a calendar which days are complete. It reads the archive alone, needs no token, and works while
+a run is archiving. Numbers are masked for whom --users or --rights does not let see them.
+
+The address is printed on stdout. Ctrl-C ends it.`,
+		examples: []example{
+			{"look and listen on this machine", "convoso-archiver serve --dest /archive"},
+			{"see whole numbers, too", "convoso-archiver serve --dest /archive --rights listen,download,numbers,audit"},
+			{"for a team, with logins and TLS",
+				"htpasswd -B -c /etc/convoso-archiver/users anna\n" +
+					"convoso-archiver serve --dest s3://my-bucket/calls --listen 0.0.0.0:8443 --host calls.example.com \\\n" +
+					"    --users /etc/convoso-archiver/users --tls-cert cert.pem --tls-key key.pem --access-log /var/log/calls"},
+			{"behind a proxy that knows who is who",
+				"convoso-archiver serve --dest /archive --auth-header X-Remote-User --trusted-proxy 127.0.0.1 \\\n" +
+					"    --host calls.example.com --access-log /var/log/calls"},
+		},
+		settings:    serveSettings(),
+		environment: true,
+		works:       true,
+		run:         runServe,
+	}
+}
+
+// serveJob is everything that serving needs to know, read and checked.
+type serveJob struct {
+	search  *searchJob
+	listen  string
+	users   string
+	tlsCert string
+	tlsKey  string
+	log     accessPlace
+	config  web.Config // without what is opened
+	rules   report.Options
+}
+
+// accessPlace is where the access log goes; the zero value is nowhere.
+type accessPlace struct {
+	folder string
+	bucket store.S3Options
+}
+
+func (a accessPlace) isSet() bool { return a.folder != "" || a.bucket.Bucket != "" }
+
+func runServe(ctx context.Context, p *process, in input) outcome {
+	known := withArchiveKeys(serveSettings())
+	merged, err := gather(known, in.flags, p.env)
+	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
+	talk := output{logLevel: read.choice("log-level"), format: read.choice("log-format")}
+	p.openLog(talk)
+	job := read.serveJob(time.Now(), p.env)
+	if read.err != nil {
+		return judge(read.err, nil, false)
+	}
+	return served(p.serve(ctx, job), context.Cause(ctx))
+}
+
+// served is how serving ended. That it is stopped is no reason to run it again.
+func served(err, cause error) outcome {
+	o := judge(err, cause, false)
+	if signal, stopped := errors.AsType[*SignalError](cause); stopped && !o.failed {
+		o.line = signal.Error()
+	}
+	o.counts = []any{} // that it ends is told as the end of a run is
+	return o
+}
+
+func (r *reader) serveJob(now time.Time, env environment) *serveJob {
+	j := &serveJob{
+		search: r.searchJob(now, env, runtime.GOOS), listen: r.text("listen"), users: r.text("users"),
+		tlsCert: r.text("tls-cert"), tlsKey: r.text("tls-key"),
+	}
+	j.rules = report.Options{
+		Settle: r.duration("settle", 0), PurgeAfter: r.duration("purge-after", time.Second), GiveUp: r.duration("give-up", time.Second),
+	}
+	j.config = web.Config{
+		AuthHeader: r.header("auth-header"), TrustedProxies: r.networks("trusted-proxy"), Hosts: r.hosts("host"),
+		RequireReason: r.toggle("require-reason"), Rules: j.rules,
+	}
+	j.config.Everybody = r.rights(j)
+	j.log = r.accessPlace(env)
+	r.checkServe(j)
+	return j
+}
+
+var headerPattern = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
+
+func (r *reader) header(name string) string {
+	value := r.text(name)
+	if value != "" && !headerPattern.MatchString(value) {
+		r.fail(r.values[name].origin, "write it like X-Remote-User", "it is not the name of a header")
+	}
+	return value
+}
+
+func (r *reader) networks(name string) []netip.Prefix {
+	var networks []netip.Prefix
+	for _, text := range r.list(name) {
+		prefix, err := netip.ParsePrefix(text)
+		if address, errOne := netip.ParseAddr(text); err != nil && errOne == nil && address.Zone() == "" {
+			address = address.Unmap()
+			prefix, err = address.Prefix(address.BitLen())
+		}
+		if err != nil {
+			r.fail(r.values[name].origin, "write it like 10.0.0.0/8 or 127.0.0.1", "it is not an address or a network")
+			continue
+		}
+		if prefix.Bits() == 0 {
+			r.fail(r.values[name].origin, "name the proxy's own address", "it is every address there is")
+		}
+		networks = append(networks, prefix.Masked())
+	}
+	return networks
+}
+
+var hostPattern = regexp.MustCompile(`^[A-Za-z0-9:]([A-Za-z0-9.:_-]{0,251}[A-Za-z0-9])?$`)
+
+func (r *reader) hosts(name string) []string {
+	hosts := r.list(name)
+	for _, host := range hosts {
+		if _, _, err := net.SplitHostPort(host); err == nil || !hostPattern.MatchString(host) {
+			r.fail(r.values[name].origin, "write it like calls.example.com, without a port", "it is not a name of a host")
+		}
+	}
+	return hosts
+}
+
+// rights are those of everybody. Beside a users file nobody else has any, unless they are given.
+func (r *reader) rights(j *serveJob) web.Rights {
+	text := r.text("rights")
+	switch {
+	case text != "":
+	case j.users != "":
+		return web.Rights{}
+	case j.config.AuthHeader != "":
+		text = "listen"
+	default:
+		text = "listen,download,audit"
+	}
+	rights, err := web.ParseRights(text)
+	if err != nil {
+		r.fail(r.values["rights"].origin, "write it like listen,download;campaigns=12", "%v", err)
+	}
+	return rights
+}
+
+// accessPlace reads where the access log goes. In a bucket it is written to with the settings of the archive's.
+func (r *reader) accessPlace(env environment) accessPlace {
+	value := r.text("access-log")
+	rest, isS3 := strings.CutPrefix(value, "s3://")
+	if !isS3 {
+		if schemePattern.MatchString(value) {
+			r.fail(r.values["access-log"].origin, "give a folder, or s3://bucket/prefix", "places of that kind are not supported")
+		}
+		return accessPlace{folder: value}
+	}
+	bucket := r.s3Options(env)
+	bucket.Bucket, bucket.Prefix, _ = strings.Cut(rest, "/")
+	bucket.Prefix = strings.TrimSuffix(bucket.Prefix, "/")
+	if problem := badBucket(bucket.Bucket, bucket.Prefix); problem != "" {
+		r.fail(r.values["access-log"].origin, "write it like s3://bucket/prefix", "%s", problem)
+	}
+	return accessPlace{bucket: bucket}
+}
+
+// checkServe refuses what would show the archive to somebody whom nobody knows.
+func (r *reader) checkServe(j *serveJob) {
+	host, _, err := net.SplitHostPort(j.listen)
+	_, origin := r.raw("listen")
+	if err != nil {
+		r.fail(origin, "write it like 127.0.0.1:8480", "it is not an address with a port")
+		return
+	}
+	named := j.users != "" || j.config.AuthHeader != ""
+	local := isLoopback(host)
+	switch {
+	case (j.tlsCert == "") != (j.tlsKey == ""):
+		r.keep(misuse("give both", "--tls-cert and --tls-key go together"))
+	case j.config.AuthHeader != "" && len(j.config.TrustedProxies) == 0:
+		r.keep(misuse("give the proxy's address with --trusted-proxy", "--auth-header: anybody could send that header"))
+	case !local && !named:
+		r.fail(origin, "give --users, or --auth-header with --trusted-proxy, or listen at 127.0.0.1", "everybody who reaches this address could listen")
+	case !local && j.users != "" && j.tlsCert == "" && len(j.config.TrustedProxies) == 0:
+		r.fail(origin, "give --tls-cert and --tls-key, or the address of a proxy that speaks TLS with --trusted-proxy", "passwords would go through the network as they are")
+	case named && !j.log.isSet():
+		r.keep(misuse("give a folder, or s3://bucket/prefix", "--access-log is needed with --users and --auth-header"))
+	}
+}
+
+// isLoopback reports whether an address is reached from this machine alone.
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	address, err := netip.ParseAddr(host)
+	return err == nil && address.IsLoopback()
+}
+
+// serve opens all, says where the page is, and serves until ctx ends.
+func (p *process) serve(ctx context.Context, j *serveJob) (err error) {
+	logger := p.logger
+	j.config.Logger = logger
+	if j.users != "" {
+		if j.config.Users, err = web.OpenUsers(j.users, logger); err != nil {
+			return misuse("see docs/serve.md for how it is written", "--users: %v", err)
+		}
+	}
+	secure, err := j.certificate()
+	if err != nil {
+		return err
+	}
+	archive, err := j.search.open(ctx, logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, archive.Close(ctx)) }()
+	if j.log.isSet() {
+		if j.config.Log, err = j.log.open(ctx, archive.opened.Ledger.Run()); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, j.config.Log.Close()) }()
+	}
+	j.config.Archive, j.config.Ledger, j.config.Audio, j.config.About = archive.Archive, archive.opened.Ledger, archive.opened.Store, archive.about
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", j.listen)
+	if err != nil {
+		return misuse("choose another --listen; port 0 takes a free one", "listen: %v", listenProblem(err))
+	}
+	server, err := web.New(j.config, listener.Addr())
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	if _, err := fmt.Fprintln(p.stdout, j.address(listener.Addr().String(), secure != nil)); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	logger.Info("serving", "address", listener.Addr().String(), "tls", secure != nil, "users", j.config.Users != nil, "auth_header", j.config.AuthHeader != "")
+	return server.Serve(ctx, listener, secure)
+}
+
+// address is where a browser finds the page: one that listens everywhere is found by its name.
+func (j *serveJob) address(listens string, isTLS bool) string {
+	scheme := "http"
+	if isTLS {
+		scheme = "https"
+	}
+	host, port, err := net.SplitHostPort(listens)
+	if address, errHost := netip.ParseAddr(host); err == nil && errHost == nil && address.IsUnspecified() && len(j.config.Hosts) > 0 {
+		listens = net.JoinHostPort(j.config.Hosts[0], port)
+	}
+	return scheme + "://" + listens + "/"
+}
+
+// listenProblem is the cause alone: the address is the user's own.
+func listenProblem(err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Err
+	}
+	return err
+}
+
+func (j *serveJob) certificate() (*tls.Config, error) {
+	if j.tlsCert == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(j.tlsCert, j.tlsKey)
+	if err != nil {
+		return nil, misuse("check --tls-cert and --tls-key", "read the certificate: %v", err)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}, nil
+}
+
+// open opens the access log, and proves that it can be written where that costs nothing.
+func (a accessPlace) open(ctx context.Context, run string) (*web.AccessLog, error) {
+	if a.folder != "" {
+		folder, err := web.OpenFolder(a.folder, run)
+		if err != nil {
+			return nil, err
+		}
+		return web.OpenAccessLog(folder), nil
+	}
+	bucket := a.bucket
+	bucket.Workers = 2
+	objects, err := store.OpenS3(ctx, bucket)
+	if err != nil {
+		return nil, err
+	}
+	return web.OpenAccessLog(web.NewBucket(objects, run)), nil
+}

@@ -1,0 +1,144 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"convoso-archiver/fetcher/convosotest"
+)
+
+// TestServeRefuses asks for what would show the archive to somebody whom nobody knows, and for what cannot be.
+func TestServeRefuses(t *testing.T) {
+	r := newRunner(t)
+	users := filepath.Join(r.home, "users")
+	if err := os.WriteFile(users, []byte("# the team\nanna:canary5551234\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ flags, says string }{
+		{"--listen 0.0.0.0:8480", "everybody who reaches this address could listen: give --users"},
+		{"--listen :8480", "everybody who reaches this address could listen"},
+		{"--listen [::]:8480", "everybody who reaches this address could listen"},
+		{"--listen 10.0.0.5:8480", "everybody who reaches this address could listen"},
+		{"--listen example.com:8480", "everybody who reaches this address could listen"},
+		{"--listen 0.0.0.0:8480 --users USERS --access-log LOG", "passwords would go through the network as they are: give --tls-cert"},
+		{"--listen 8480", "it is not an address with a port: write it like 127.0.0.1:8480"},
+		{"--users USERS", "--access-log is needed with --users and --auth-header"},
+		{"--auth-header X-User --access-log LOG", "--auth-header: anybody could send that header: give the proxy's address with --trusted-proxy"},
+		{"--auth-header X-User --trusted-proxy 127.0.0.1", "--access-log is needed"},
+		{"--auth-header X_User:1 --trusted-proxy 127.0.0.1", "it is not the name of a header"},
+		{"--trusted-proxy 0.0.0.0/0", "it is every address there is"},
+		{"--trusted-proxy proxy", "it is not an address or a network"},
+		{"--host calls.example.com:8480", "it is not a name of a host"},
+		{"--rights fly", "a right is one of listen, download, numbers, audit"},
+		{"--rights listen;campaigns=", "campaigns names none"},
+		{"--tls-cert cert.pem", "--tls-cert and --tls-key go together"},
+		{"--tls-cert NONE --tls-key NONE", "read the certificate"},
+		{"--users USERS --access-log LOG", "--users: read the users file: line 2: the hash is not one of bcrypt"},
+		{"--users NONE --access-log LOG", "--users: read the users file"},
+		{"--access-log ftp://host/x", "places of that kind are not supported"},
+		{"--access-log s3://", "the bucket is missing"},
+		{"--listen 127.0.0.1:0", "there is no archive"},
+	} {
+		folder := t.TempDir()
+		line := strings.NewReplacer("USERS", users, "LOG", filepath.Join(folder, "log"), "NONE", filepath.Join(folder, "none")).Replace(test.flags)
+		code, stdout, stderr := r.run(t.Context(), append([]string{"serve", "--dest", folder}, strings.Fields(line)...)...)
+		if code != ExitUsage || stdout != "" || !strings.Contains(stderr, test.says) {
+			t.Errorf("%s: code %d, %q, %q, want %q", test.flags, code, stdout, stderr, test.says)
+		}
+		if strings.Contains(stderr, "canary") {
+			t.Errorf("%s: the users file is repeated: %q", test.flags, stderr)
+		}
+	}
+}
+
+// TestServe serves an archive until it is told to stop.
+func TestServe(t *testing.T) {
+	_, archive := account(t, convosotest.Config{CallsPerDay: 20, RecordedShare: 0.5, MedianSize: 20_000})
+	r := newRunner(t, "CONVOSO_AUTH_TOKEN=simulator-token")
+	folder := filepath.Join(t.TempDir(), "archive")
+	if code, _, stderr := r.run(t.Context(), append(archive, "--dest", folder)...); code != ExitDone {
+		t.Fatalf("archive: code %d: %s", code, stderr)
+	}
+	ctx, stop := context.WithCancelCause(t.Context())
+	read, write := io.Pipe()
+	ended := make(chan int, 1)
+	var talk strings.Builder
+	go func() {
+		ended <- Run(ctx, []string{"serve", "--dest", folder, "--listen", "127.0.0.1:0", "--access-log", filepath.Join(r.home, "log")},
+			Env{Stdout: write, Stderr: &talk, Environ: r.env})
+		_ = write.Close()
+	}()
+	line, err := bufio.NewReader(read).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{"": "20 calls, newest first", "completeness": "The last run wrote", "healthz": "ok"} {
+		answer, err := http.Get(strings.TrimSpace(line) + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(answer.Body)
+		_ = answer.Body.Close()
+		if err != nil || answer.StatusCode != 200 || !strings.Contains(string(body), want) {
+			t.Errorf("%s: status %d, %v: it lacks %q", path, answer.StatusCode, err, want)
+		}
+	}
+	stop(&SignalError{Signal: os.Interrupt})
+	if code := <-ended; code != ExitInterrupted || !strings.Contains(talk.String(), "stopped by SIGINT") {
+		t.Errorf("it ended with %d: %s", code, talk.String())
+	}
+}
+
+// TestDemoServe opens the page of a demo, as a person does who has nothing else.
+func TestDemoServe(t *testing.T) {
+	r := newRunner(t)
+	ctx, stop := context.WithCancelCause(t.Context())
+	read, write := io.Pipe()
+	ended := make(chan int, 1)
+	go func() {
+		ended <- Run(ctx, []string{"demo", "--serve", "--dest", filepath.Join(r.home, "demo")}, Env{Stdout: write, Stderr: io.Discard, Environ: r.env})
+		_ = write.Close()
+	}()
+	said, address := bufio.NewScanner(read), ""
+	for address == "" && said.Scan() {
+		if strings.HasPrefix(said.Text(), "http://") {
+			address = said.Text()
+		}
+	}
+	answer, err := http.Get(address)
+	if err != nil {
+		t.Fatalf("%q: %v", address, err)
+	}
+	body, err := io.ReadAll(answer.Body)
+	_ = answer.Body.Close()
+	if err != nil || answer.StatusCode != 200 || !strings.Contains(string(body), "50 calls, newest first; more follow") {
+		t.Errorf("status %d, %v", answer.StatusCode, err)
+	}
+	stop(&SignalError{Signal: os.Interrupt})
+	if code := <-ended; code != ExitInterrupted {
+		t.Errorf("it ended with %d", code)
+	}
+	if code, _, stderr := r.run(t.Context(), "demo", "--serve", "--json"); code != ExitUsage {
+		t.Errorf("with --json: code %d, %s", code, stderr)
+	}
+}
+
+func TestServeAddress(t *testing.T) {
+	j := &serveJob{}
+	if got := j.address("127.0.0.1:8480", false); got != "http://127.0.0.1:8480/" {
+		t.Error(got)
+	}
+	j.config.Hosts = []string{"calls.example.com"}
+	if got := j.address("0.0.0.0:8443", true); got != "https://calls.example.com:8443/" {
+		t.Error(got)
+	}
+	if got := j.address("[::1]:8480", false); got != "http://[::1]:8480/" {
+		t.Error(got)
+	}
+}

@@ -1,0 +1,133 @@
+package readme
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"convoso-archiver/internal/s3test"
+)
+
+var servePattern = regexp.MustCompile(`(?m)^convoso-archiver serve ((?:.*\\\n)*.*)$`)
+
+// TestServe starts each serve of the page, at a free port and with files of the test, and asks it for a page.
+func TestServe(t *testing.T) {
+	s := newShell(t)
+	store := s3test.Start(t, false)
+	if err := os.Mkdir(filepath.Join(store.Dir, "my-bucket"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.env = append(append(s.env, store.Env()...), "AWS_ENDPOINT_URL_S3="+store.Endpoint)
+	for _, dest := range []string{"archive", "s3://my-bucket/calls"} {
+		s.run(t, "convoso-archiver archive --dest "+dest+" --start-time 2025-05-01 --end-time 2025-05-01 2>/dev/null")
+	}
+	writeServeFiles(t, s.dir)
+	lines := servePattern.FindAllStringSubmatch(readPage(t), -1)
+	if len(lines) < 4 {
+		t.Fatalf("only %d commands", len(lines))
+	}
+	for _, found := range lines {
+		line := strings.NewReplacer("\\\n", " ", "/archive", "archive", configFolder, "./", "/var/log/calls", "log", "0.0.0.0:8443", "0.0.0.0:0").Replace(found[1])
+		if !strings.Contains(line, "--listen") {
+			line += " --listen 127.0.0.1:0"
+		}
+		s.serve(t, line)
+	}
+}
+
+// writeServeFiles writes a certificate and a users file.
+func writeServeFiles(t *testing.T, dir string) {
+	t.Helper()
+	borrowed := httptest.NewTLSServer(nil)
+	defer borrowed.Close()
+	pair := borrowed.TLS.Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const hash = "$2a$04$VpsdfmfIbW4NN60BiW6h1uY5I1tGWbMTdyrHzB/lktC1WjnNNj0Oy"
+	for name, text := range map[string][]byte{
+		"cert.pem": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}),
+		"key.pem":  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
+		"users":    []byte("anna:" + hash + "\n"),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// serve runs one serve, asks for its first page, and stops it.
+func (s *shell) serve(t *testing.T, line string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-c", "exec convoso-archiver serve "+line)
+	cmd.Dir, cmd.Env = s.dir, s.env
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	var complaint strings.Builder
+	cmd.Stderr = &complaint
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	address, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		_ = cmd.Wait()
+		t.Errorf("serve %s: %v\n%s", line, err, complaint.String())
+		return
+	}
+	status, body := s.firstPage(t, strings.TrimSpace(address))
+	switch {
+	case strings.Contains(line, "--users"), strings.Contains(line, "--auth-header"):
+		if status != http.StatusUnauthorized {
+			t.Errorf("serve %s: status %d", line, status)
+		}
+	case status != http.StatusOK || !strings.Contains(body, "50 calls, newest first"):
+		t.Errorf("serve %s: status %d", line, status)
+	}
+	cancel()
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 130 {
+		t.Errorf("serve %s: %v\n%s", line, err, complaint.String())
+	}
+}
+
+// firstPage asks for a page by the name that is printed, at the address of loopback.
+func (s *shell) firstPage(t *testing.T, address string) (status int, body string) {
+	t.Helper()
+	_, port, err := net.SplitHostPort(strings.TrimSuffix(address[strings.Index(address, "//")+2:], "/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // the certificate is another name's
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:"+port)
+		},
+	}}
+	answer, err := client.Get(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(text)
+}

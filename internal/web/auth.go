@@ -1,0 +1,219 @@
+package web
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+type userKey struct{}
+
+// userOf returns who asks. Every request has passed identify.
+func userOf(r *http.Request) *user {
+	u, _ := r.Context().Value(userKey{}).(*user)
+	if u == nil {
+		u = &user{} // may do nothing
+	}
+	return u
+}
+
+// identify finds out who asks, and refuses whom nobody knows.
+func (s *Server) identify(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		peer := addressOf(r.RemoteAddr)
+		isProxy := s.isTrusted(peer)
+		u := &user{from: clientAddress(r, peer, isProxy, s.isTrusted)}
+		named := ""
+		if s.AuthHeader != "" {
+			if values := r.Header.Values(s.AuthHeader); isProxy && len(values) == 1 {
+				named = values[0]
+			}
+			r.Header.Del(s.AuthHeader)
+		}
+		known := false
+		switch {
+		case named != "":
+			u.name = named
+			u.Rights, known = s.rightsOf(named)
+			if !known {
+				s.refuse(w, r, http.StatusForbidden, "You may not see this archive.", "Ask whoever runs this page for rights.")
+				return
+			}
+		case s.Users != nil:
+			name, password, given := r.BasicAuth()
+			u.name = name
+			if given {
+				u.Rights, known = s.Users.proved(name, password)
+			}
+			if given && !known {
+				if wait := s.failures.enter(u.from, time.Now()); wait > 0 {
+					w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+					s.refuse(w, r, http.StatusTooManyRequests, "Too many logins failed from your address.", "Wait a little, then try again.")
+					return
+				}
+				if u.Rights, known = s.Users.login(name, password); known {
+					s.failures.forgive(u.from)
+				} else {
+					s.Logger.Warn("a login failed", "from", u.from)
+				}
+			}
+			if !known {
+				w.Header().Set("WWW-Authenticate", `Basic realm="convoso-archiver", charset="UTF-8"`)
+				s.refuse(w, r, http.StatusUnauthorized, "Log in to see this archive.", "Load the page again and give your name and password.")
+				return
+			}
+		case s.AuthHeader != "":
+			s.refuse(w, r, http.StatusUnauthorized, "Nobody says who you are.", "Use the address of the proxy that you log in to.")
+			return
+		default:
+			u.Rights = s.Everybody
+		}
+		r.Header.Del("Authorization")
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), userKey{}, u)))
+	})
+}
+
+// rightsOf returns the rights of a user whom a proxy has named: those of the users file, else those for everybody.
+func (s *Server) rightsOf(name string) (Rights, bool) {
+	if !isName(name) {
+		return Rights{}, false
+	}
+	if s.Users != nil {
+		if rights, ok := s.Users.find(name); ok {
+			return rights, true
+		}
+	}
+	return s.Everybody, s.Everybody.Listen || s.Everybody.Audit
+}
+
+func (s *Server) isTrusted(address netip.Addr) bool {
+	for _, prefix := range s.TrustedProxies {
+		if prefix.Contains(address) {
+			return true
+		}
+	}
+	return false
+}
+
+// addressOf returns the address of a connection, the zero one where it has none.
+func addressOf(remote string) netip.Addr {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		return netip.Addr{}
+	}
+	address, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return address.Unmap().WithZone("")
+}
+
+// clientAddress returns from where a request comes: behind a trusted proxy, the last address that no trusted proxy has.
+func clientAddress(r *http.Request, peer netip.Addr, isProxy bool, trusted func(netip.Addr) bool) string {
+	if isProxy {
+		hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+		for i := len(hops) - 1; i >= 0; i-- {
+			address, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+			if err != nil {
+				break
+			}
+			if address = address.Unmap().WithZone(""); !trusted(address) {
+				return address.String()
+			}
+		}
+	}
+	return peer.String()
+}
+
+// Logins that failed are counted by address. After freeFailures each one more makes the address wait longer.
+const (
+	freeFailures  = 5
+	firstWait     = 2 * time.Second
+	longestWait   = 5 * time.Minute
+	failuresKept  = 15 * time.Minute
+	maxAddresses  = 10_000
+	bitsOfNetwork = 64 // of an IPv6 address: whoever has one has all of them
+)
+
+// failures counts logins that failed. It may be used by several goroutines at once.
+type failures struct {
+	mu    sync.Mutex
+	count map[string]failed
+}
+
+type failed struct {
+	times int
+	last  time.Time
+}
+
+func network(address string) string {
+	if a, err := netip.ParseAddr(address); err == nil && a.Is6() {
+		if prefix, err := a.Prefix(bitsOfNetwork); err == nil {
+			return prefix.String()
+		}
+	}
+	return address
+}
+
+// enter returns how long an address has to wait until it may try, and 0 where it may now. A try counts as failed until it
+// is forgiven, so that many at once are not more than many in a row.
+func (f *failures) enter(address string, now time.Time) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	key := network(address)
+	c := f.count[key]
+	if now.Sub(c.last) > failuresKept {
+		c.times = 0
+	}
+	if wait := c.last.Add(waitAfter(c.times)).Sub(now); c.times > 0 && wait > 0 {
+		return wait
+	}
+	if f.count == nil {
+		f.count = map[string]failed{}
+	}
+	if len(f.count) >= maxAddresses {
+		f.drop(now)
+	}
+	f.count[key] = failed{c.times + 1, now}
+	return 0
+}
+
+// forgive takes back a try that did not fail. Those before it stay: whoever has one password could guess others.
+func (f *failures) forgive(address string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	key := network(address)
+	if c, ok := f.count[key]; ok && c.times > 0 {
+		c.times--
+		f.count[key] = c
+	}
+}
+
+// waitAfter returns how long to wait after so many failures.
+func waitAfter(times int) time.Duration {
+	if times < freeFailures {
+		return 0
+	}
+	return min(longestWait, firstWait<<min(times-freeFailures, 10))
+}
+
+// drop makes room: what is old goes, and where that is too little, a quarter of all. Whoever has so many addresses is not
+// stopped by waiting.
+func (f *failures) drop(now time.Time) {
+	for key, c := range f.count {
+		if now.Sub(c.last) > failuresKept {
+			delete(f.count, key)
+		}
+	}
+	for key := range f.count {
+		if len(f.count) <= maxAddresses*3/4 {
+			return
+		}
+		delete(f.count, key)
+	}
+}

@@ -1,0 +1,380 @@
+package web
+
+import (
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"convoso-archiver/internal/web/webtest"
+)
+
+func hashOf(t *testing.T, password string) string {
+	t.Helper()
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(hash)
+}
+
+func basic(name, password string) []string {
+	return []string{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+password))}
+}
+
+func TestParseUsers(t *testing.T) {
+	hash := hashOf(t, "secret")
+	for _, test := range []struct {
+		name, text string
+		problem    string // "" for none
+	}{
+		{"plain", "anna:" + hash + "\n", ""},
+		{"rights", "# the team\n\nanna:" + hash + ":listen,download,numbers;campaigns=12,Solar West;agents=3001\r\n", ""},
+		{"by header alone", "anna:-:audit", ""},
+		{"byte-order mark", "\xef\xbb\xbfanna:" + hash, ""},
+		{"not a line", "anna:" + hash + "\nben\n", "line 2: it is not NAME:HASH"},
+		{"no name", ":" + hash, "line 1: it is not NAME:HASH"},
+		{"MD5", "anna:$apr1$xxxxxxxx$yyyyyyyyyyyyyyyyyyyyyy", "line 1: the hash is not one of bcrypt"},
+		{"SHA", "anna:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", "line 1: the hash is not one of bcrypt"},
+		{"password as it is", "anna:secret", "line 1: the hash is not one of bcrypt"},
+		{"cut hash", "anna:" + hash[:40], "line 1: the hash is not one of bcrypt"},
+		{"dear hash", "anna:$2y$20$" + hash[7:], "line 1: the cost of the hash is above 15"},
+		{"unknown right", "anna:" + hash + ":listen,fly", "line 1: a right is one of"},
+		{"no right", "anna:" + hash + ":", "line 1: a right is one of"},
+		{"numbers alone", "anna:" + hash + ":numbers", "line 1: download and numbers go with listen alone"},
+		{"unknown limit", "anna:" + hash + ":listen;lists=5", "line 1: a limit is one of campaigns and agents"},
+		{"empty limit", "anna:" + hash + ":listen;campaigns=", "line 1: campaigns names none"},
+		{"limit twice", "anna:" + hash + ":listen;agents=1;agents=2", "line 1: agents is given twice"},
+		{"not a limit", "anna:" + hash + ":listen;12", "line 1: a limit is written like"},
+		{"twice", "anna:" + hash + "\n#\nanna:" + hash, "line 3: the user is named twice"},
+		{"empty", "# nobody\n", "it names no user"},
+	} {
+		_, err := parseUsers([]byte(test.text))
+		switch {
+		case test.problem == "" && err != nil:
+			t.Errorf("%s: %v", test.name, err)
+		case test.problem != "" && (err == nil || !strings.Contains(err.Error(), test.problem)):
+			t.Errorf("%s: %v, want %q", test.name, err, test.problem)
+		case err != nil && (strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), hash[:30]) || strings.Contains(err.Error(), "anna")):
+			t.Errorf("%s: the error repeats the line: %v", test.name, err)
+		}
+	}
+}
+
+// users makes a users file and opens it.
+func users(t *testing.T, text string) (*Users, string, *logText) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log := &logText{}
+	u, err := OpenUsers(path, slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u, path, log
+}
+
+// TestUsersFileChanges changes the file under a server: well, badly, and away.
+func TestUsersFileChanges(t *testing.T) {
+	u, path, log := users(t, "anna:"+hashOf(t, "one"))
+	change := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		u.checked = time.Time{} // as a second later
+	}
+	login := func(name, password string) bool {
+		_, proved := u.proved(name, password)
+		_, ok := u.login(name, password)
+		return proved || ok
+	}
+	if !login("anna", "one") || login("anna", "two") || login("ben", "one") || login("anna", "") {
+		t.Error("the first list is not obeyed")
+	}
+	if _, ok := u.proved("anna", "one"); !ok {
+		t.Error("a password that was right is not remembered")
+	}
+	change("anna:" + hashOf(t, "two") + "\nben:" + hashOf(t, "three") + ":listen,download")
+	if _, ok := u.proved("anna", "one"); ok || login("anna", "one") || !login("anna", "two") || !login("ben", "three") {
+		t.Error("the second list is not obeyed")
+	}
+	if r, ok := u.find("ben"); !ok || !r.Download || r.Numbers {
+		t.Errorf("ben has %+v", r)
+	}
+	change("anna:" + hashOf(t, "two") + "\nben:nothing of the kind\n")
+	if !login("ben", "three") || !strings.Contains(log.String(), "line 2: the hash is not one of bcrypt") {
+		t.Errorf("a bad line: the log is %s", log)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	u.checked = time.Time{}
+	if !login("ben", "three") {
+		t.Error("without the file, nobody is known")
+	}
+	change("anna:" + hashOf(t, "two"))
+	if login("ben", "three") || !login("anna", "two") {
+		t.Error("the last list is not obeyed")
+	}
+	if _, err := OpenUsers(path+"x", slog.New(slog.DiscardHandler)); err == nil {
+		t.Error("a file that is missing is no mistake")
+	}
+}
+
+func TestLogin(t *testing.T) {
+	list, _, _ := users(t, "anna:"+hashOf(t, "open: sésame")+"\nproxied:-:listen")
+	s := serve(t, func(c *Config) { c.Users, c.Everybody = list, Rights{} })
+	for _, path := range []string{"/", "/calls", "/completeness", "/assets/style.css", audioPath(stored(shared.world, "12")), "/nothing"} {
+		got := s.get(path)
+		got.want(t, 401)
+		if !strings.HasPrefix(got.header.Get("WWW-Authenticate"), "Basic ") {
+			t.Errorf("%s: no login is asked for", path)
+		}
+	}
+	s.get("/calls", basic("anna", "open: sésame")...).want(t, 200, "anna")
+	s.get("/calls", basic("anna", "wrong")...).want(t, 401)
+	s.get("/calls", basic("proxied", "-")...).want(t, 401)
+	s.get("/calls", basic("proxied", "")...).want(t, 401)
+	s.get("/calls", "Authorization", "Bearer x").want(t, 401)
+	s.get("/calls", "X-Remote-User", "anna").want(t, 401)
+	s.get("/healthz").want(t, 200, "ok")
+	if strings.Contains(s.log.String(), "sésame") || strings.Contains(s.log.String(), "wrong") {
+		t.Error("a password is in the log")
+	}
+}
+
+// TestBruteForce guesses until the address has to wait, in a row and at once.
+func TestBruteForce(t *testing.T) {
+	list, _, _ := users(t, "anna:"+hashOf(t, "right"))
+	s := serve(t, func(c *Config) { c.Users = list })
+	s.get("/calls", basic("anna", "right")...).want(t, 200)
+	for i := range freeFailures {
+		s.get("/calls", basic("anna", fmt.Sprint(i))...).want(t, 401)
+	}
+	got := s.get("/calls", basic("anna", "guess")...)
+	got.want(t, 429, "Too many logins failed from your address.")
+	if got.header.Get("Retry-After") == "" {
+		t.Error("it is not said how long to wait")
+	}
+	s.get("/calls", basic("anna", "right")...).want(t, 200) // who is in stays in
+}
+
+func TestFailures(t *testing.T) {
+	var f failures
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for i := range freeFailures {
+		if f.enter("10.0.0.1", now) != 0 {
+			t.Errorf("try %d has to wait", i)
+		}
+	}
+	if wait := f.enter("10.0.0.1", now); wait != firstWait {
+		t.Errorf("it waits %s", wait)
+	}
+	if f.enter("10.0.0.2", now) != 0 {
+		t.Error("another address has to wait")
+	}
+	now = now.Add(firstWait)
+	if f.enter("10.0.0.1", now) != 0 || f.enter("10.0.0.1", now) != 2*firstWait {
+		t.Error("the wait does not grow")
+	}
+	if f.enter("10.0.0.1", now.Add(failuresKept+time.Second)) != 0 {
+		t.Error("it is not forgotten")
+	}
+	for i := range freeFailures {
+		f.enter(fmt.Sprintf("2001:db8::%x", i), now)
+	}
+	if f.enter("2001:db8::ffff", now) == 0 || f.enter("2001:db8:0:1::1", now) != 0 {
+		t.Error("an IPv6 network is not taken for one")
+	}
+	for i := range 2 * maxAddresses {
+		f.enter(netip.AddrFrom4([4]byte{11, byte(i >> 16), byte(i >> 8), byte(i)}).String(), now)
+	}
+	if len(f.count) > maxAddresses {
+		t.Errorf("it knows %d addresses", len(f.count))
+	}
+	f = failures{}
+	for range 3 * freeFailures {
+		if f.enter("10.0.0.1", now) != 0 {
+			t.Fatal("logins that are right have to wait")
+		}
+		f.forgive("10.0.0.1")
+	}
+	if waitAfter(1000) != longestWait {
+		t.Error("the wait has no end")
+	}
+}
+
+func TestProxy(t *testing.T) {
+	list, _, _ := users(t, "anna:-:listen,numbers\nofficer:-:audit")
+	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	elsewhere := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	for _, test := range []struct {
+		name    string
+		trusted []netip.Prefix
+		users   *Users
+		rights  Rights
+		headers []string
+		status  int
+		part    string
+	}{
+		{"named", loopback, list, Rights{}, []string{"X-Remote-User", "anna"}, 200, "(550) 867-"},
+		{"unknown", loopback, list, Rights{}, []string{"X-Remote-User", "ben"}, 403, "You may not see this archive."},
+		{"unknown, with rights for everybody", loopback, list, Rights{Listen: true}, []string{"X-Remote-User", "ben"}, 200, "•••5359"},
+		{"without a file", loopback, nil, Rights{Listen: true}, []string{"X-Remote-User", "ben"}, 200, "•••5359"},
+		{"without the header", loopback, nil, Rights{Listen: true}, nil, 401, "Nobody says who you are."},
+		{"empty header", loopback, nil, Rights{Listen: true}, []string{"X-Remote-User", ""}, 401, ""},
+		{"header twice", loopback, nil, Rights{Listen: true}, []string{"X-Remote-User", "anna", "X-Remote-User", "ben"}, 401, ""},
+		{"odd name", loopback, nil, Rights{Listen: true}, []string{"X-Remote-User", strings.Repeat("a", 300)}, 403, ""},
+		{"from anybody", elsewhere, list, Rights{Listen: true}, []string{"X-Remote-User", "anna"}, 401, ""},
+		{"from anybody, without a file", elsewhere, nil, Rights{Listen: true}, []string{"X-Remote-User", "anna"}, 401, "Nobody says who you are."},
+		{"officer", loopback, list, Rights{}, []string{"X-Remote-User", "officer"}, 303, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := serve(t, func(c *Config) {
+				c.AuthHeader, c.TrustedProxies, c.Users, c.Everybody = "X-Remote-User", test.trusted, test.users, test.rights
+			})
+			s.get("/calls", test.headers...).want(t, test.status, test.part)
+		})
+	}
+}
+
+func TestClientAddress(t *testing.T) {
+	list, _, _ := users(t, "anna:-")
+	s := serve(t, func(c *Config) {
+		c.AuthHeader, c.TrustedProxies, c.Users = "X-User", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.1.0.0/16")}, list
+		c.Log = OpenAccessLog(&memory{})
+	})
+	for forwarded, want := range map[string]string{
+		"192.0.2.7": "192.0.2.7", "203.0.113.9, 192.0.2.7": "192.0.2.7", "192.0.2.7, 10.1.2.3": "192.0.2.7", "evil": "127.0.0.1", "": "127.0.0.1",
+		"192.0.2.7, evil": "127.0.0.1", "::ffff:192.0.2.8": "192.0.2.8",
+	} {
+		s.server.plays.mu.Lock()
+		clear(s.server.plays.last) // each is a session of its own
+		s.server.plays.mu.Unlock()
+		s.get(audioPath(stored(shared.world, "12")), "X-User", "anna", "X-Forwarded-For", forwarded).want(t, 200)
+		lines := s.server.Log.segments.(*memory).lines(t)
+		if n := len(lines); n == 0 || lines[n-1].From != want {
+			t.Errorf("%q: from %+v, want %s", forwarded, lines, want)
+		}
+	}
+}
+
+// TestRights asks for everything as everybody.
+func TestRights(t *testing.T) {
+	list, _, _ := users(t, strings.Join([]string{
+		"listener:-", "loader:-:listen,download", "seer:-:listen,download,numbers", "officer:-:audit", "west:-:listen,download;campaigns=12",
+		"east:-:listen,download,numbers;campaigns=Solar East", "ana:-:listen;agents=3001", "chief:-:listen,download,audit;campaigns=12",
+	}, "\n"))
+	s := serve(t, func(c *Config) {
+		c.AuthHeader, c.TrustedProxies, c.Users, c.Everybody = "X-User", []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, list, Rights{}
+	})
+	west, east := stored(shared.world, "12"), stored(shared.world, "13")
+	zip := func(r webtest.Recording) url.Values { return url.Values{"call": {r.Day + "/" + r.CallID}} }
+	for _, test := range []struct {
+		user, method, path string
+		form               url.Values
+		status             int
+		has, lacks         string
+	}{
+		{"listener", "GET", "/calls", nil, 200, "•••5359", "ZIP of the selection"},
+		{"listener", "GET", audioPath(west), nil, 200, "RIFF", ""},
+		{"listener", "GET", audioPath(west) + "?download=1", nil, 403, "You may not download", "RIFF"},
+		{"listener", "POST", "/zip", zip(west), 403, "", "PK"},
+		{"listener", "POST", "/csv", url.Values{}, 403, "", "call_date"},
+		{"listener", "GET", "/completeness", nil, 200, "days closed", ""},
+		{"listener", "GET", "/calls?number=8675359", nil, 400, "you may not see numbers", ""},
+		{"listener", "GET", "/calls?number=75359", nil, 400, "you may not see numbers", ""},
+		{"listener", "GET", "/calls?number=5359", nil, 200, "•••5359", ""},
+		{"listener", "GET", "/calls?number=5508675359", nil, 200, "•••5359", ""},
+		{"listener", "GET", "/calls?phone-number=867-5359", nil, 200, "No call fits", ""},
+		{"loader", "GET", audioPath(west) + "?download=1", nil, 200, "RIFF", ""},
+		{"loader", "POST", "/zip", zip(west), 200, "PK", ""},
+		{"loader", "POST", "/csv", url.Values{}, 200, "•••5359", ""},
+		{"loader", "POST", "/csv?number=75359", url.Values{}, 400, "", "call_date"},
+		{"seer", "GET", "/calls?number=75359", nil, 200, "(550) 867-5359", ""},
+		{"seer", "POST", "/csv", url.Values{}, 200, "(550) 867-5359", ""},
+		{"officer", "GET", "/calls", nil, 303, "", "Ana"},
+		{"officer", "GET", "/completeness?day=" + webtest.LossDay, nil, 200, "it is gone at the vendor", "Calls of this day"},
+		{"officer", "GET", audioPath(west), nil, 404, "", "RIFF"},
+		{"officer", "GET", "/call/" + west.Day + "/" + west.CallID, nil, 404, "", "Ana"},
+		{"officer", "POST", "/zip", zip(west), 403, "", "PK"},
+		{"officer", "POST", "/csv", url.Values{}, 403, "", "call_date"},
+		{"west", "GET", "/calls", nil, 200, "35 calls", "Solar East"},
+		{"west", "GET", "/calls?campaign=13", nil, 200, "No call fits", "Solar East"},
+		{"west", "GET", audioPath(west), nil, 200, "RIFF", ""},
+		{"west", "GET", audioPath(east), nil, 404, "There is no such recording.", "RIFF"},
+		{"west", "GET", "/call/" + east.Day + "/" + east.CallID, nil, 404, "There is no such call.", "Solar East"},
+		{"west", "GET", "/calls?call=" + east.Day + "/" + east.CallID, nil, 200, "The open call is not there", "Solar East"},
+		{"west", "POST", "/zip", zip(east), 404, "One of these calls is not there.", "PK"},
+		{"west", "POST", "/zip", url.Values{"call": {west.Day + "/" + west.CallID, east.Day + "/" + east.CallID}}, 404, "", "PK"},
+		{"west", "POST", "/listen", url.Values{"day": {east.Day}, "recording": {east.ID}}, 404, "", ""},
+		{"west", "POST", "/csv", url.Values{}, 200, "Solar West", "Solar East"},
+		{"west", "GET", "/completeness?day=" + webtest.LossDay, nil, 200, "reasons and counts are not shown", "recordings archived"},
+		{"east", "GET", audioPath(east), nil, 200, "RIFF", ""},
+		{"east", "GET", audioPath(west), nil, 404, "", "RIFF"},
+		{"ana", "GET", "/calls", nil, 200, "Ana Núñez", "Ben Low"},
+		{"chief", "GET", "/completeness?day=" + webtest.LossDay, nil, 200, "recordings archived", ""},
+		{"nobody", "GET", "/calls", nil, 403, "You may not see this archive.", "Ana"},
+		{"nobody", "GET", audioPath(west), nil, 403, "", "RIFF"},
+	} {
+		t.Run(test.user+" "+test.method+" "+test.path, func(t *testing.T) {
+			s.t = t
+			got := s.ask(test.method, test.path, test.form, "X-User", test.user)
+			got.want(t, test.status, test.has)
+			if test.lacks != "" && strings.Contains(got.body, test.lacks) {
+				t.Errorf("the answer holds %q: %.600s", test.lacks, got.body)
+			}
+			if test.user != "seer" && test.user != "east" && !strings.Contains(test.path, "867") {
+				wantNoNumbers(t, test.path, got.body)
+				wantNoNumbers(t, "the headers", fmt.Sprint(got.header))
+			}
+		})
+	}
+	wantNoNumbers(t, "the log", s.log.String())
+}
+
+// TestDetailsAreMasked looks at every call as one who may not see numbers.
+func TestDetailsAreMasked(t *testing.T) {
+	s := serve(t, func(c *Config) { c.Everybody = Rights{Listen: true, Download: true} })
+	for _, c := range shared.world.Calls {
+		got := s.get("/call/" + c.Day + "/" + c.ID)
+		got.want(t, 200, "Numbers are masked", "Call back at •••53")
+		wantNoNumbers(t, c.ID, got.body)
+		if strings.Contains(got.body, "all.wav") {
+			t.Errorf("%s: a file's name is shown", c.ID)
+		}
+	}
+	seeing := serve(t, nil)
+	r := stored(shared.world, "12")
+	seeing.get("/call/"+r.Day+"/"+r.CallID).want(t, 200, r.Key, "1550867", "filename")
+}
+
+func TestMask(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "", "(550) 867-5309": "•••5309", "15508675309": "•••5309", "+1 550 867 5309": "•••5309", "5309": "•••", "123456": "•••", "1234567": "•••4567", "anonymous": "•••",
+	} {
+		if got := maskNumber(in); got != want {
+			t.Errorf("%q is masked as %q", in, got)
+		}
+	}
+	m := newMasker(&user{})
+	for in, want := range map[string]string{
+		"call 550-867-5309 now": "call •••5309 now", "at 3pm, 12 items": "at 3pm, 12 items", "+1 (550) 867-5309/15508675310": "•••5310", "550.867.5309": "•••5309",
+		"5 5 0 8 6 7 5 3 0 9": "•••5309", "550–867–5309": "•••5309", "room 123456": "room 123456",
+	} {
+		if got := m.text(in); got != want {
+			t.Errorf("%q becomes %q, want %q", in, got, want)
+		}
+	}
+}

@@ -1,0 +1,233 @@
+package web
+
+import (
+	"bytes"
+	"cmp"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"convoso-archiver/search"
+)
+
+// page is what every page shows.
+type page struct {
+	Title   string
+	Here    string // calls or completeness
+	User    string
+	Rights  Rights
+	Account string
+}
+
+func (s *Server) page(r *http.Request, title, here string) page {
+	u := userOf(r)
+	return page{Title: title, Here: here, User: u.name, Rights: u.Rights, Account: s.About.AccountID}
+}
+
+// callsPage is the list of calls.
+type callsPage struct {
+	page
+	Form     form
+	Rows     []callRow
+	Zone     string
+	Note     string   // how many, and in which order
+	Remarks  []string // what is not as one would expect
+	Empty    []string // why there is none, and what to try
+	Next     string   // address of the next page
+	NextText string
+	First    string // address of the first page, where this is another one
+	Search   string // the address's query without what is open
+	Open     *details
+	Failed   bool // the terms are wrong
+	Reason   bool // asked for before anything is handed out
+}
+
+// callRow is a call in the list.
+type callRow struct {
+	Ref                             string // DAY/ID
+	Address                         string
+	Day, Clock, Date                string
+	Agent, Campaign, Status, Number string
+	Length, State                   string
+	Stored                          bool
+	IsOpen                          bool
+}
+
+// calls shows the list, and the open call.
+func (s *Server) calls(w http.ResponseWriter, r *http.Request) {
+	u := userOf(r)
+	if !u.Listen {
+		if u.Audit {
+			http.Redirect(w, r, "/completeness", http.StatusSeeOther)
+			return
+		}
+		s.refuse(w, r, http.StatusForbidden, "You may not see calls.", "Ask whoever runs this page for rights.")
+		return
+	}
+	values := r.URL.Query()
+	a := parseQuery(values, time.Now(), s.Archive.Zone())
+	a.keep("", u.check(a.query))
+	p := callsPage{
+		page: s.page(r, "Calls", "calls"), Zone: s.Archive.Zone().String(), Reason: s.RequireReason,
+		Search: strings.TrimPrefix(with(values, "call", "", "t", "", "after", ""), "/calls"),
+	}
+	p.Form = newForm(values, a.wrong)
+	status := http.StatusOK
+	if p.Failed = len(a.wrong) > 0; p.Failed {
+		status = http.StatusBadRequest
+		p.Note = "No search"
+		p.Empty = []string{"Nothing was searched for.", "Mend what is marked in the form."}
+	} else if err := s.fill(r, &p, &a, values); err != nil {
+		s.trouble(w, r, "search", err)
+		return
+	}
+	s.render(w, r, status, "calls.html", p)
+}
+
+// fill searches and makes the rows.
+func (s *Server) fill(r *http.Request, p *callsPage, a *asked, values url.Values) error {
+	u := userOf(r)
+	a.query = u.allowed(a.query)
+	f, err := s.find(r.Context(), a)
+	if err != nil {
+		return err
+	}
+	mask := newMasker(u)
+	for i := range f.calls {
+		row := newRow(&f.calls[i], mask)
+		row.Address = with(values, "call", row.Ref, "t", "")
+		row.IsOpen = f.calls[i].Day == a.day && f.calls[i].ID == a.id
+		p.Rows = append(p.Rows, row)
+	}
+	p.tell(&f, a, values)
+	if a.id != "" {
+		if p.Open, err = s.details(r, a.day, a.id); err != nil {
+			return err
+		}
+		if p.Open == nil {
+			p.Remarks = append(p.Remarks, "The open call is not there, or you may not see it.")
+		} else {
+			p.Open.Second, p.Open.Close = a.second, with(values, "call", "", "t", "")
+		}
+	}
+	return nil
+}
+
+func newRow(c *search.Call, mask masker) callRow {
+	f := mask.fields(c.Fields)
+	row := callRow{
+		Ref: c.Day + "/" + c.ID, Day: c.Day, Date: dateWords(c.Day), Clock: c.Wall.Format(time.TimeOnly),
+		Agent: cmp.Or(f.User, f.UserID), Campaign: cmp.Or(f.Campaign, f.CampaignID), Status: cmp.Or(f.StatusName, f.Status),
+		Number: cmp.Or(f.PhoneNumber, f.NumberDialed), Length: length(c.Length), State: state(c),
+	}
+	row.Stored = slices.ContainsFunc(c.Recordings, search.Recording.Stored)
+	return row
+}
+
+// tell says in words what the list is, and what is missing in it.
+func (p *callsPage) tell(f *found, a *asked, values url.Values) {
+	n := len(f.calls)
+	p.Note = "No call"
+	if n > 0 {
+		p.Note = counted(n) + " calls"
+		if n == 1 {
+			p.Note = "1 call"
+		}
+		p.Note += map[search.Sort]string{
+			"": ", newest first", search.NewestFirst: ", newest first", search.OldestFirst: ", oldest first",
+			search.LongestFirst: ", longest first", search.ShortestFirst: ", shortest first",
+		}[a.query.Sort]
+	}
+	if a.query.After != 0 {
+		p.First = with(values, "after", "", "call", "", "t", "")
+	}
+	switch {
+	case f.more && a.isByTime():
+		p.Note += "; more follow"
+		p.Next, p.NextText = nextAddress(values, f.calls[n-1].Position), "Next page"
+	case f.more:
+		p.Remarks = append(p.Remarks, "There are more. A list by length or a sample has no further pages: raise the limit, up to 500, or narrow the search.")
+	case f.stopped && a.isByTime():
+		p.Remarks = append(p.Remarks, "The search took too long and was stopped on "+dateWords(f.reached)+
+			". Give fewer days, or go on from there. It is quick once the search index is built.")
+		p.Next, p.NextText = nextAddress(values, f.next), "Search on"
+	case f.stopped:
+		p.Remarks = append(p.Remarks, "The search took too long and was stopped. Give a first and a last day, or sort by time. "+
+			"It is quick once the search index is built.")
+	}
+	for _, day := range f.broken[:min(len(f.broken), 3)] {
+		p.Remarks = append(p.Remarks, "The notes of "+dateWords(day)+" cannot all be read: calls of that day may be missing here.")
+	}
+	if n == 0 && !f.stopped {
+		p.Empty = []string{"No call fits all that you ask for.", "Take a term away, or widen the days."}
+		if len(values) == 0 {
+			p.Empty = []string{"The archive holds no call that you may see.", "Calls are here once archive has run."}
+		}
+	}
+}
+
+func nextAddress(values url.Values, at search.Position) string {
+	return with(values, "after", strconv.FormatInt(int64(at), 10), "call", "", "t", "")
+}
+
+// render writes a whole page. It is made before its first byte is sent, so that an error is told as one.
+func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
+	var text bytes.Buffer
+	if err := s.pages.ExecuteTemplate(&text, name, data); err != nil {
+		s.Logger.Error("a page cannot be made", "page", name, "err", "its template failed") // an error of the template repeats values
+		http.Error(w, "The page cannot be made.", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(text.Len()))
+	w.WriteHeader(status)
+	_, _ = w.Write(text.Bytes()) // the client may be gone
+}
+
+// errorPage says what is wrong, and what to do.
+type errorPage struct {
+	page
+	Status    int
+	What, Try string
+}
+
+// refuse answers in words: a page for a person, a line for a script.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, status int, what, try string) {
+	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		http.Error(w, what+" "+try, status)
+		return
+	}
+	s.render(w, r, status, "error.html", errorPage{page: s.page(r, what, ""), Status: status, What: what, Try: try})
+}
+
+// trouble answers for what went wrong here. The log says it in the words of the packages below, which name no person.
+func (s *Server) trouble(w http.ResponseWriter, r *http.Request, what string, err error) {
+	if r.Context().Err() == nil {
+		s.Logger.Error("a request failed", "what", what, "err", err)
+	}
+	s.refuse(w, r, http.StatusInternalServerError, "The archive cannot be read just now.", "Try again. If it stays, tell whoever runs this page: the log says more.")
+}
+
+// asset sends a file of the page. Its content changes with the program alone.
+func (s *Server) asset(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("name")
+	body, err := files.ReadFile("assets/" + name)
+	types := map[string]string{"style.css": "text/css; charset=utf-8", "script.js": "text/javascript; charset=utf-8"}
+	if err != nil || types[name] == "" {
+		s.refuse(w, r, http.StatusNotFound, "There is no such file.", "Begin at the list of calls.")
+		return
+	}
+	w.Header().Set("Content-Type", types[name])
+	w.Header().Set("Cache-Control", "no-cache")
+	tag := `"` + shortSum(body) + `"`
+	w.Header().Set("ETag", tag)
+	if matchesTag(r.Header.Get("If-None-Match"), tag) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body)
+}

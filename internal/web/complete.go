@@ -1,0 +1,330 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"convoso-archiver/fetcher"
+	"convoso-archiver/manifest"
+	"convoso-archiver/manifest/report"
+	"convoso-archiver/search"
+)
+
+const (
+	reportFresh = 30 * time.Second // a report that is older is made again, while the old one is shown
+	reportWait  = 5 * time.Second  // for the first one
+)
+
+// reports keeps the newest report. It may be used by several goroutines at once.
+type reports struct {
+	server *Server
+
+	mu     sync.Mutex
+	latest *report.Report
+	err    error
+	made   time.Time
+	making chan struct{} // closed when the report that is being made is there; nil while none is
+}
+
+// first makes the first report before anybody asks for it.
+func (r *reports) first(ctx context.Context) { _, _ = r.get(ctx) }
+
+// get returns the newest report, nil where it takes too long.
+func (r *reports) get(ctx context.Context) (*report.Report, error) {
+	r.mu.Lock()
+	if r.making == nil && (r.latest == nil || time.Since(r.made) > reportFresh) {
+		r.making = make(chan struct{})
+		go r.make(context.WithoutCancel(ctx))
+	}
+	making, latest := r.making, r.latest
+	r.mu.Unlock()
+	if making == nil {
+		return latest, nil
+	}
+	wait := reportWait
+	if latest != nil {
+		wait = 300 * time.Millisecond // for a newer one
+	}
+	select {
+	case <-making:
+	case <-time.After(wait):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.latest == nil && r.err != nil {
+		return nil, r.err
+	}
+	return r.latest, nil
+}
+
+func (r *reports) make(ctx context.Context) {
+	const longest = 10 * time.Minute
+	ctx, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
+	s := r.server
+	o := s.Rules
+	o.Now, o.Zone = time.Now(), s.Archive.Zone()
+	o.Until = fetcher.Wall(o.Now, o.Zone).Format(time.DateOnly)
+	made, err := report.Build(report.Read(ctx, s.Ledger, o), o)
+	if err != nil {
+		s.Logger.Error("the report cannot be made", "err", err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err == nil {
+		r.latest = made
+	}
+	r.err, r.made = err, time.Now()
+	close(r.making)
+	r.making = nil
+}
+
+// completePage is the calendar.
+type completePage struct {
+	page
+	Answer    string
+	Complete  bool
+	Facts     []string
+	Month     string // 2006-01
+	MonthName string
+	Before    string // month before, empty for none
+	After     string
+	Weeks     [][]dayCell
+	Months    []monthRow
+	Open      *dayView
+	Waiting   bool // the report is being made
+	Counts    bool // they may be shown
+	Empty     bool
+	Legend    []legend
+}
+
+type legend struct{ Class, Text string }
+
+// dayCell is a day of the calendar; one without a name is of another month.
+type dayCell struct {
+	Day, Number, Class, Text, Label string
+	IsOpen                          bool
+}
+
+type monthRow struct {
+	Month, Name                                          string
+	Days, Closed, Calls, Recordings, Archived, Lost, Gap int
+	Bytes                                                int64
+	IsOpen                                               bool
+}
+
+// dayView is a day of the calendar that is open.
+type dayView struct {
+	Day, Date, Text, Class string
+	Reasons                []string
+	Counts                 []string
+	Losses                 []string
+	Calls                  string // address of its calls
+}
+
+// completeness shows which days are complete.
+func (s *Server) completeness(w http.ResponseWriter, r *http.Request) {
+	u := userOf(r)
+	if !u.Listen && !u.Audit {
+		s.refuse(w, r, http.StatusForbidden, "You may not see this archive.", "Ask whoever runs this page for rights.")
+		return
+	}
+	values := r.URL.Query()
+	month, day := values.Get("month"), values.Get("day")
+	if _, err := time.Parse("2006-01", month); month != "" && (err != nil || len(month) != 7) || day != "" && !isDay(day) {
+		s.refuse(w, r, http.StatusBadRequest, "There is no such month or day.", "Write them like 2025-05 and 2025-05-01.")
+		return
+	}
+	made, err := s.reports.get(r.Context())
+	if err != nil {
+		s.trouble(w, r, "make the report", err)
+		return
+	}
+	p := completePage{page: s.page(r, "Completeness", "completeness"), Counts: u.Audit || !u.isLimited(), Waiting: made == nil}
+	if made != nil {
+		p.fill(made, month, day)
+		if p.Open != nil && u.Listen {
+			p.Open.Calls = "/calls?start-time=" + day + "&end-time=" + day
+		}
+		if p.Open != nil && p.Counts {
+			p.Open.Losses = s.losses(r.Context(), day)
+		}
+	}
+	s.render(w, r, http.StatusOK, "complete.html", p)
+}
+
+// fill makes the calendar of a month, the newest one where none is asked for.
+func (p *completePage) fill(made *report.Report, month, day string) {
+	p.Empty = len(made.Days) == 0
+	p.Complete = made.Complete
+	p.Answer = "Not complete"
+	switch {
+	case p.Empty:
+		p.Answer = "The archive knows no day yet"
+	case made.Complete:
+		p.Answer = "Complete"
+	}
+	if p.Empty {
+		return
+	}
+	p.Facts = facts(made, p.Counts)
+	if month == "" && day != "" {
+		month = day[:7]
+	}
+	last := made.Days[len(made.Days)-1].Day[:7]
+	if month == "" {
+		month = last
+	}
+	p.Month = month
+	first, _ := time.Parse("2006-01", month) // it was checked
+	p.MonthName = first.Format("January 2006")
+	if before := first.AddDate(0, -1, 0).Format("2006-01"); before >= made.Days[0].Day[:7] {
+		p.Before = before
+	}
+	if after := first.AddDate(0, 1, 0).Format("2006-01"); after <= last {
+		p.After = after
+	}
+	known := map[string]*report.Day{}
+	for i := range made.Days {
+		d := &made.Days[i]
+		p.count(d)
+		if d.Day[:7] == month {
+			known[d.Day] = d
+		}
+		if d.Day == day {
+			p.Open = p.view(d)
+		}
+	}
+	slices.Reverse(p.Months)
+	p.Weeks = weeks(first, known, day)
+	p.Legend = []legend{
+		{"closed", "closed: proved complete"}, {"open", "open: something is left to do"}, {"lost", "closed, with losses"},
+		{"never", "never listed"}, {"fresh", "not yet settled: it may still change"},
+	}
+}
+
+// facts say when the archive was looked after last.
+func facts(made *report.Report, counts bool) []string {
+	list := []string{"Judged " + made.Made.Format("2006-01-02 15:04") + " UTC."}
+	if !made.LastRun.IsZero() {
+		list = append(list, "The last run wrote "+made.LastRun.Format("2006-01-02 15:04")+" UTC.")
+	}
+	list = append(list, "When it was last verified is not noted in the archive.")
+	if counts {
+		t := made.Total
+		list = append(list, fmt.Sprintf("%s of %s days closed, %s open, %s never listed; %s recordings archived, %s.",
+			counted(t.Closed), counted(t.Days), counted(t.Open), counted(t.NeverListed), counted(t.ByOutcome[manifest.Archived]), bytesOf(t.Bytes)))
+	}
+	return list
+}
+
+// count adds a day to its month.
+func (p *completePage) count(d *report.Day) {
+	name := d.Day[:7]
+	if n := len(p.Months); n == 0 || p.Months[n-1].Month != name {
+		t, _ := time.Parse("2006-01", name)
+		p.Months = append(p.Months, monthRow{Month: name, Name: t.Format("January 2006"), IsOpen: name == p.Month})
+	}
+	m := &p.Months[len(p.Months)-1]
+	m.Days++
+	if d.State == report.Closed {
+		m.Closed++
+	}
+	m.Calls += d.Calls
+	m.Recordings += d.Recordings
+	m.Archived += d.ByOutcome[manifest.Archived]
+	m.Lost += d.ByOutcome[manifest.Lost] + d.GivenUp
+	m.Bytes += d.Bytes
+}
+
+// look is how a day looks in the calendar, and what it is in words.
+func look(d *report.Day) (class, text string) {
+	switch {
+	case d.State == report.Closed && d.ByOutcome[manifest.Lost]+d.GivenUp > 0:
+		return "lost", "closed, with losses"
+	case d.State == report.Closed:
+		return "closed", "closed"
+	case d.State == report.NeverListed && d.Settled:
+		return "never", "never listed"
+	case !d.Settled:
+		return "fresh", "not yet settled"
+	}
+	return "open", "open"
+}
+
+func (p *completePage) view(d *report.Day) *dayView {
+	v := &dayView{Day: d.Day, Date: dateWords(d.Day)}
+	v.Class, v.Text = look(d)
+	if !p.Counts {
+		v.Reasons = []string{"You see some of the calls alone, so reasons and counts are not shown."}
+		return v
+	}
+	for _, reason := range d.Reasons {
+		v.Reasons = append(v.Reasons, sentence(reason.Text))
+	}
+	if len(v.Reasons) == 0 && d.State == report.Closed {
+		v.Reasons = []string{"Its listing is proved whole, and every recording of it has a final outcome."}
+	}
+	v.Counts = append(v.Counts, counted(d.Calls)+" calls", counted(d.Recordings)+" recordings")
+	for _, o := range search.KnownOutcomes() {
+		if n := d.ByOutcome[o]; n > 0 {
+			v.Counts = append(v.Counts, counted(n)+" "+string(o))
+		}
+	}
+	v.Counts = append(v.Counts, bytesOf(d.Bytes))
+	return v
+}
+
+// losses names the recordings of a day that are not archived, and why.
+func (s *Server) losses(ctx context.Context, day string) []string {
+	calls, _ := s.catalog.day(ctx, day) // what can be read is shown; the reasons tell of the rest
+	var list []string
+	for i := range calls {
+		for _, r := range calls[i].Recordings {
+			if r.Stored() {
+				continue
+			}
+			if len(list) == maxLossesShown {
+				return append(list, "There are more: report --json names all.")
+			}
+			list = append(list, "Recording "+r.ID+": "+whyNot(r)+".")
+		}
+	}
+	return list
+}
+
+const maxLossesShown = 50
+
+// weeks lays out a month, Monday first.
+func weeks(first time.Time, known map[string]*report.Day, open string) [][]dayCell {
+	var rows [][]dayCell
+	row := make([]dayCell, 0, 7)
+	for range (int(first.Weekday()) + 6) % 7 {
+		row = append(row, dayCell{})
+	}
+	for t := first; t.Month() == first.Month(); t = t.AddDate(0, 0, 1) {
+		cell := dayCell{Number: fmt.Sprint(t.Day())}
+		if d := known[t.Format(time.DateOnly)]; d != nil {
+			cell.Day, cell.IsOpen = d.Day, d.Day == open
+			cell.Class, cell.Text = look(d)
+			cell.Label = t.Format("2 January") + ", " + cell.Text
+		}
+		if row = append(row, cell); len(row) == 7 {
+			rows = append(rows, row)
+			row = make([]dayCell, 0, 7)
+		}
+	}
+	for len(row) > 0 && len(row) < 7 {
+		row = append(row, dayCell{})
+	}
+	if len(row) > 0 {
+		rows = append(rows, row)
+	}
+	return rows
+}

@@ -1,0 +1,128 @@
+package web
+
+import (
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strings"
+
+	"convoso-archiver/search"
+)
+
+const (
+	shownDigits = 4  // at the end of a masked number
+	wholeNumber = 10 // digits of a number that is hardly a part of one
+	maskedFrom  = 7  // digits from which on the last ones are shown
+)
+
+const dots = "•••"
+
+// maskNumber hides a number but for its last digits. One that is too short to keep anything hidden is hidden whole.
+func maskNumber(number string) string {
+	d := digitsOf(number)
+	switch {
+	case strings.TrimSpace(number) == "":
+		return ""
+	case len(d) < maskedFrom:
+		return dots
+	}
+	return dots + d[len(d)-shownDigits:]
+}
+
+func digitsOf(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < '0' || r > '9' {
+			return -1
+		}
+		return r
+	}, text)
+}
+
+// numberPattern finds what may be a number within a text: seven digits or more, with few other signs between them.
+func numberPattern() *regexp.Regexp {
+	return regexp.MustCompile(`[+(]{0,3}[0-9](?:[\s()./_\x{2010}-\x{2015}-]{0,3}[0-9]){6,}`)
+}
+
+// masker shows what a user may see of calls.
+type masker struct {
+	numbers bool // nothing is hidden
+	pattern *regexp.Regexp
+}
+
+func newMasker(u *user) masker { return masker{numbers: u.Numbers, pattern: numberPattern()} }
+
+// number shows a number.
+func (m masker) number(number string) string {
+	if m.numbers {
+		return number
+	}
+	return maskNumber(number)
+}
+
+// text shows a text, in which somebody may have written numbers.
+func (m masker) text(text string) string {
+	if m.numbers {
+		return text
+	}
+	return m.pattern.ReplaceAllStringFunc(text, maskNumber)
+}
+
+// fields returns the fields that can be searched for, as they may be shown. Ids are left as they are.
+func (m masker) fields(f search.Fields) search.Fields {
+	for _, number := range []*string{&f.PhoneNumber, &f.NumberDialed} {
+		*number = m.number(*number)
+	}
+	for _, text := range []*string{&f.Campaign, &f.User, &f.FirstName, &f.LastName, &f.Status, &f.StatusName, &f.CallType, &f.Comment} {
+		*text = m.text(*text)
+	}
+	return f
+}
+
+// rowField is a field of a row as it was received.
+type rowField struct{ Name, Value string }
+
+// harmlessFields are ids, counts and times: they are many digits and no number.
+func harmlessFields() []string {
+	return []string{
+		"id", "lead_id", "list_id", "campaign_id", "queue_id", "user_id", "call_date", "call_length", "called_count", "recording_id",
+	}
+}
+
+// row returns the fields of a row by name. Lists and objects, which hold file names, and so numbers, are left out for whom
+// may not see these.
+func (m masker) row(raw json.RawMessage) []rowField {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(raw, &fields) != nil {
+		return nil
+	}
+	var list []rowField
+	for name, value := range fields {
+		if text, ok := m.rowValue(name, value); ok {
+			list = append(list, rowField{m.text(name), text})
+		}
+	}
+	slices.SortFunc(list, func(a, b rowField) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+func (m masker) rowValue(name string, value json.RawMessage) (text string, shown bool) {
+	switch {
+	case len(value) == 0 || string(value) == "null":
+		return "", false
+	case value[0] == '{' || value[0] == '[':
+		return string(value), m.numbers
+	case value[0] == '"':
+		if json.Unmarshal(value, &text) != nil || text == "" {
+			return "", false
+		}
+	default:
+		text = string(value)
+	}
+	if m.numbers || slices.Contains(harmlessFields(), name) {
+		return text, true
+	}
+	if lower := strings.ToLower(name); strings.Contains(lower, "number") || strings.Contains(lower, "phone") || strings.Contains(lower, "caller") {
+		return maskNumber(text), true
+	}
+	return m.text(text), true
+}

@@ -1,0 +1,130 @@
+package web
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A recording is noted as played once for a session of listening: until nothing of it was asked for so long.
+const (
+	sessionEnds = 30 * time.Minute
+	maxSessions = 20_000
+)
+
+// play is who listens to what from where.
+type play struct{ user, from, day, recording string }
+
+// plays are the sessions of listening. It may be used by several goroutines at once.
+type plays struct {
+	mu   sync.Mutex
+	last map[play]time.Time
+}
+
+// goesOn reports whether a session goes on, and keeps it open.
+func (p *plays) goesOn(key play, now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last, ok := p.last[key]
+	if !ok || now.Sub(last) > sessionEnds {
+		return false
+	}
+	p.last[key] = now
+	return true
+}
+
+// begin notes that a session has begun.
+func (p *plays) begin(key play, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.last == nil || len(p.last) >= maxSessions {
+		kept := map[play]time.Time{}
+		for k, last := range p.last {
+			if now.Sub(last) <= sessionEnds && len(kept) < maxSessions/2 {
+				kept[k] = last
+			}
+		}
+		p.last = kept
+	}
+	p.last[key] = now
+}
+
+// note writes that a user takes something, before it is sent. It reports whether it may be sent, and has answered where
+// not.
+func (s *Server) note(w http.ResponseWriter, r *http.Request, lines ...Access) bool {
+	if s.Log == nil || len(lines) == 0 {
+		return true
+	}
+	u := userOf(r)
+	for i := range lines {
+		lines[i].Time, lines[i].User, lines[i].From = time.Now(), u.name, u.from
+	}
+	if err := s.Log.Write(r.Context(), lines...); err != nil {
+		if r.Context().Err() == nil {
+			s.Logger.Error("the access log cannot be written: nothing is played or handed out", "err", err)
+		}
+		s.refuse(w, r, http.StatusServiceUnavailable, "The access log cannot be written.",
+			"Nothing is played or handed out until it can. Tell whoever runs this page.")
+		return false
+	}
+	return true
+}
+
+// mayPlay notes that a session of listening begins, unless it goes on. With RequireReason a session begins by listen
+// alone. It has answered where the recording may not be sent.
+func (s *Server) mayPlay(w http.ResponseWriter, r *http.Request, ref *recording) bool {
+	u := userOf(r)
+	key := play{u.name, u.from, ref.day, ref.id}
+	if s.plays.goesOn(key, time.Now()) {
+		return true
+	}
+	if s.RequireReason {
+		s.refuse(w, r, http.StatusForbidden, "Say why you want to listen first.", "Open the call and give a reason beside the player.")
+		return false
+	}
+	return s.begin(w, r, key, ref, "")
+}
+
+func (s *Server) begin(w http.ResponseWriter, r *http.Request, key play, ref *recording, reason string) bool {
+	if !s.note(w, r, Access{What: "play", Day: ref.day, RecordingID: ref.id, CallID: ref.callID, Reason: reason}) {
+		return false
+	}
+	s.plays.begin(key, time.Now())
+	return true
+}
+
+const maxReason = 300 // bytes
+
+// reasonOf returns the reason that a form gives, and whether it will do.
+func (s *Server) reasonOf(w http.ResponseWriter, r *http.Request) (reason string, ok bool) {
+	reason = strings.TrimSpace(r.PostFormValue("reason"))
+	switch {
+	case len(reason) > maxReason:
+		s.refuse(w, r, http.StatusBadRequest, "The reason is too long.", "Use at most 300 characters.")
+	case reason == "" && s.RequireReason:
+		s.refuse(w, r, http.StatusBadRequest, "Say why.", "This archive asks for a reason before anything is played or handed out.")
+	default:
+		return strings.ToValidUTF8(reason, ""), true
+	}
+	return "", false
+}
+
+// listen begins a session with a reason.
+func (s *Server) listen(w http.ResponseWriter, r *http.Request) {
+	if !s.readForm(w, r) {
+		return
+	}
+	ref, ok := s.recordingAt(w, r, r.PostFormValue("day"), r.PostFormValue("recording"))
+	if !ok {
+		return
+	}
+	reason, ok := s.reasonOf(w, r)
+	if !ok {
+		return
+	}
+	u := userOf(r)
+	if s.begin(w, r, play{u.name, u.from, ref.day, ref.id}, ref, reason) {
+		w.WriteHeader(http.StatusNoContent)
+	}
+}

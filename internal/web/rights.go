@@ -1,0 +1,117 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"convoso-archiver/search"
+)
+
+// Rights are what a user may do. The zero value may do nothing.
+type Rights struct {
+	Listen   bool // search calls, see them, and play recordings
+	Download bool // take recordings and lists away
+	Numbers  bool // see whole numbers, which are masked otherwise
+	Audit    bool // see all that is known of completeness, whatever the limits
+	// Within are the campaigns and agents that the user is limited to.
+	Within search.Limits
+}
+
+// ParseRights reads rights as they stand in a users file: words parted by commas, then limits, parted by semicolons:
+// listen,download;campaigns=12,Solar West;agents=3001. The error repeats nothing of the text.
+func ParseRights(text string) (Rights, error) {
+	var r Rights
+	for i, part := range strings.Split(text, ";") {
+		name, values, isLimit := strings.Cut(part, "=")
+		var err error
+		switch {
+		case i == 0 && !isLimit:
+			err = r.add(part)
+		case isLimit:
+			err = r.limit(strings.TrimSpace(name), values)
+		default:
+			err = errors.New("a limit is written like campaigns=12,13 or agents=3001")
+		}
+		if err != nil {
+			return Rights{}, err
+		}
+	}
+	return r, nil
+}
+
+func (r *Rights) add(words string) error {
+	for word := range strings.SplitSeq(words, ",") {
+		switch strings.TrimSpace(word) {
+		case "listen":
+			r.Listen = true
+		case "download":
+			r.Download = true
+		case "numbers":
+			r.Numbers = true
+		case "audit":
+			r.Audit = true
+		default:
+			return errors.New("a right is one of listen, download, numbers, audit")
+		}
+	}
+	if (r.Download || r.Numbers) && !r.Listen {
+		return errors.New("download and numbers go with listen alone")
+	}
+	return nil
+}
+
+// limit sets a limit. One that names nobody would allow everybody if it were taken for none.
+func (r *Rights) limit(name, values string) error {
+	list := map[string]*[]string{"campaigns": &r.Within.Campaigns, "agents": &r.Within.Agents}[name]
+	if list == nil {
+		return errors.New("a limit is one of campaigns and agents")
+	}
+	if *list != nil {
+		return fmt.Errorf("%s is given twice", name)
+	}
+	for one := range strings.SplitSeq(values, ",") {
+		if one = strings.TrimSpace(one); one != "" {
+			*list = append(*list, one)
+		}
+	}
+	if *list == nil {
+		return fmt.Errorf("%s names none", name)
+	}
+	return nil
+}
+
+// isLimited reports whether some calls are hidden from the user.
+func (r Rights) isLimited() bool { return r.Within.Campaigns != nil || r.Within.Agents != nil }
+
+// check refuses terms by which a user who sees the last four digits of numbers alone could find out the others one after
+// another: an end of another length than what is shown anyway, and shorter than a whole number.
+func (r Rights) check(q search.Query) error {
+	if r.Numbers || q.Number == "" {
+		return nil
+	}
+	if n := len(digitsOf(q.Number)); n != shownDigits && n < wholeNumber {
+		return &search.TermError{
+			Name: "number", Problem: "you may not see numbers, so a part of one is not searched for",
+			Try: fmt.Sprintf("give the last %d digits, or the whole number", shownDigits),
+		}
+	}
+	return nil
+}
+
+// user is who asks.
+type user struct {
+	name string // empty for the one on loopback
+	from string // address of the client
+	Rights
+}
+
+// may reports whether the user may see a call.
+func (u *user) may(f *search.Fields) bool { return u.Listen && u.Within.Allow(f) }
+
+// allowed is the query as the user may ask it.
+func (u *user) allowed(q search.Query) search.Query {
+	q.Within = search.Limits{Campaigns: slices.Clone(u.Within.Campaigns), Agents: slices.Clone(u.Within.Agents)}
+	return q
+}

@@ -1,0 +1,120 @@
+package web
+
+import (
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// policy lets a page load nothing that this program does not serve, and run nothing that stands in a page.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self'; " +
+	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+
+// secured sets the headers that every answer has.
+func secured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// knownHost answers 421 where the request is for another host: a page of somebody else whose name leads here could read
+// what it asks for otherwise.
+func (s *Server) knownHost(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isKnownHost(r.Host, s.origin, s.Hosts, r.TLS != nil) {
+			http.Error(w, "This page is not known by that name: use the address that it printed at its start, or start it with --host NAME.",
+				http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// isKnownHost reports whether a Host header names a server that listens at an address: by it, by a name of loopback with
+// its port, or by one of the names, with any port, which a proxy may have.
+func isKnownHost(host, listens string, names []string, isTLS bool) bool {
+	name, port, err := net.SplitHostPort(host)
+	if err != nil {
+		name, port = strings.Trim(host, "[]"), "80"
+		if isTLS {
+			port = "443"
+		}
+	}
+	address, listenPort, err := net.SplitHostPort(listens)
+	if err != nil || name == "" {
+		return false
+	}
+	if slices.ContainsFunc(names, func(known string) bool { return strings.EqualFold(known, name) }) {
+		return true
+	}
+	loopback := []string{"localhost", "127.0.0.1", "::1", address}
+	return port == listenPort && slices.ContainsFunc(loopback, func(known string) bool { return strings.EqualFold(known, name) })
+}
+
+// ownSite refuses what a page of another site asks for, where even a GET leaves a line in the access log.
+func (s *Server) ownSite(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if from := r.Header.Get("Sec-Fetch-Site"); from == "cross-site" || from == "same-site" {
+			s.refuse(w, r, http.StatusForbidden, "This came from another site.", "Open the page itself and try again there.")
+			return
+		}
+		next(w, r)
+	}
+}
+
+// connections bounds how many connections there are: where one too many comes, the one that is idle for longest goes.
+type connections struct {
+	max  int
+	mu   sync.Mutex
+	open map[net.Conn]time.Time // since when it is idle; zero while it is not
+}
+
+func (c *connections) changed(conn net.Conn, state http.ConnState) {
+	if closing := c.note(conn, state, time.Now()); closing != nil {
+		_ = closing.Close() // it is not needed any more
+	}
+}
+
+// note returns the connection to close, nil for none.
+func (c *connections) note(conn net.Conn, state http.ConnState, now time.Time) net.Conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch state {
+	case http.StateClosed, http.StateHijacked:
+		delete(c.open, conn)
+		return nil
+	case http.StateActive:
+		c.open[conn] = time.Time{}
+		return nil
+	case http.StateIdle:
+		c.open[conn] = now
+		return nil
+	}
+	if c.open == nil {
+		c.open = map[net.Conn]time.Time{}
+	}
+	c.open[conn] = now
+	if len(c.open) <= c.max {
+		return nil
+	}
+	oldest, since := conn, now
+	for other, idle := range c.open {
+		if !idle.IsZero() && idle.Before(since) {
+			oldest, since = other, idle
+		}
+	}
+	delete(c.open, oldest)
+	return oldest
+}

@@ -1,0 +1,189 @@
+package web
+
+import (
+	"context"
+	"crypto/tls"
+	"embed"
+	"errors"
+	"html/template"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"convoso-archiver/manifest"
+	"convoso-archiver/manifest/report"
+	"convoso-archiver/search"
+)
+
+//go:embed templates assets
+var files embed.FS
+
+// Audio is where recordings are stored.
+type Audio interface {
+	// OpenRange opens a part of an object. A missing one is fs.ErrNotExist.
+	OpenRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error)
+}
+
+// Config says what is served, and to whom.
+type Config struct {
+	Archive *search.Archive
+	Ledger  *manifest.Ledger
+	Audio   Audio
+	About   manifest.Archive
+	Rules   report.Options // Settle, PurgeAfter and GiveUp
+
+	Users          *Users         // nil for none
+	AuthHeader     string         // in which a trusted proxy names the user; empty for none
+	TrustedProxies []netip.Prefix // whose headers are believed
+	Everybody      Rights         // of users whom the file does not name
+	Hosts          []string       // names of this page beside those of loopback
+
+	Log           *AccessLog // nil for none
+	RequireReason bool       // of everything that is played or handed out
+	Logger        *slog.Logger
+}
+
+// Server serves one archive.
+type Server struct {
+	Config
+	origin    string // host and port that it listens on
+	pages     *template.Template
+	catalog   *catalog
+	reports   *reports
+	failures  failures
+	plays     plays
+	handovers chan struct{} // one for each ZIP or list that is being sent
+	searches  chan struct{} // one for each search: each may hold a day in memory
+}
+
+// Limits of time, size and number.
+const (
+	headerTime     = 10 * time.Second
+	idleTime       = 60 * time.Second
+	formTime       = 30 * time.Second // to read a form, and to write a page
+	writeTime      = time.Minute      // for each piece of a recording
+	longestAnswer  = 12 * time.Hour
+	stopTime       = 3 * time.Second
+	maxHeaderBytes = 32 << 10
+	maxFormBytes   = 1 << 20
+	maxConnections = 4096
+	handoversAt    = 8 // at once
+	searchesAt     = 4 // at once; others wait
+)
+
+// New makes a server that listens at an address, as of [net.Listener]. It reads nothing yet.
+func New(c Config, listens net.Addr) (*Server, error) {
+	s := &Server{Config: c, origin: listens.String(), handovers: make(chan struct{}, handoversAt), searches: make(chan struct{}, searchesAt)}
+	pages, err := template.New("").Funcs(s.words()).ParseFS(files, "templates/*.html")
+	if err != nil {
+		return nil, err
+	}
+	s.pages = pages
+	s.catalog = newCatalog(c.Archive)
+	s.reports = &reports{server: s}
+	return s, nil
+}
+
+// Handler returns all pages, behind all that protects them.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", s.calls)
+	mux.HandleFunc("GET /calls", s.calls)
+	mux.HandleFunc("GET /call/{day}/{id}", s.call)
+	mux.HandleFunc("GET /audio/{day}/{id}", s.ownSite(s.audio))
+	mux.HandleFunc("POST /listen", s.listen)
+	mux.HandleFunc("POST /zip", s.zip)
+	mux.HandleFunc("POST /csv", s.csv)
+	mux.HandleFunc("GET /completeness", s.completeness)
+	mux.HandleFunc("GET /assets/{name}", s.asset)
+	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.refuse(w, r, http.StatusNotFound, "There is no such page.", "Begin at the list of calls.")
+	})
+	forgery := http.NewCrossOriginProtection()
+	forgery.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.refuse(w, r, http.StatusForbidden, "This came from another site.", "Open the page itself and try again there.")
+	}))
+	inner := s.knownHost(forgery.Handler(s.identify(s.limitTime(mux))))
+	return secured(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/healthz" { // whoever asks whether it lives needs no name, and learns nothing else
+			_, _ = io.WriteString(w, "ok\n")
+			return
+		}
+		inner.ServeHTTP(w, r)
+	}))
+}
+
+// Serve serves until ctx ends, then waits a few seconds for what is being sent. A nil configuration is plain HTTP.
+func (s *Server) Serve(ctx context.Context, listener net.Listener, secure *tls.Config) error {
+	conns := &connections{max: maxConnections}
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	server := &http.Server{
+		Handler:           s.Handler(),
+		TLSConfig:         secure,
+		ReadHeaderTimeout: headerTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ConnState:         conns.changed,
+		ErrorLog:          slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return serving },
+	}
+	go s.reports.first(serving)
+	ended := make(chan error, 1)
+	go func() {
+		if secure != nil {
+			ended <- server.ServeTLS(listener, "", "")
+		} else {
+			ended <- server.Serve(listener)
+		}
+	}()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	waiting, cancel := context.WithTimeout(serving, stopTime)
+	defer cancel()
+	if err := server.Shutdown(waiting); err != nil {
+		stop() // ends what reads from a store
+		return errors.Join(server.Close(), context.Cause(ctx))
+	}
+	return context.Cause(ctx)
+}
+
+// limitTime bounds how long a request may be read and answered. What sends recordings moves the end on as it goes. A
+// limit of reading that passes while an answer is sent would end it: readForm takes it away.
+func (s *Server) limitTime(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		control := http.NewResponseController(w)
+		_ = control.SetWriteDeadline(time.Now().Add(formTime)) // tests have no deadlines
+		if r.ContentLength != 0 {
+			_ = control.SetReadDeadline(time.Now().Add(formTime))
+			if r.Method != http.MethodPost {
+				w.Header().Set("Connection", "close")
+				s.refuse(w, r, http.StatusBadRequest, "Such a request has no body.", "Use a browser.")
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// readForm reads a form of bounded size. It has answered where it cannot.
+func (s *Server) readForm(w http.ResponseWriter, r *http.Request) bool {
+	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
+	if err := r.ParseForm(); err != nil {
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+			s.refuse(w, r, http.StatusRequestEntityTooLarge, "The form is too large.", "Select fewer calls.")
+		} else {
+			s.refuse(w, r, http.StatusBadRequest, "The form cannot be read.", "Load the page again and try once more.")
+		}
+		return false
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	return true
+}

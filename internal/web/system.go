@@ -1,0 +1,6 @@
+package web
+
+import "runtime"
+
+// isWindows reports whether folders cannot be synced.
+func isWindows() bool { return runtime.GOOS == "windows" }

@@ -1,0 +1,231 @@
+package web
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+const (
+	maxUsersBytes = 1 << 20
+	maxCost       = 15 // of bcrypt; above, a login takes seconds
+	usersCheck    = time.Second
+	noPassword    = "-"
+	maxName       = 255 // bytes
+	hashesAtOnce  = 2
+)
+
+// account is a line of the users file.
+type account struct {
+	hash   []byte // nil for one that a proxy alone can name
+	rights Rights
+}
+
+// Users are those whom a file names: lines as of htpasswd with bcrypt, and a third field with rights:
+//
+//	anna:$2y$10$…:listen,download,numbers;campaigns=12,13
+//
+// A line without the third field may listen. A hash of "-" has no password: a proxy alone can say that it is this user.
+// The file is read again when it has changed; when it is wrong then, the log says where, and the users stay as they were.
+// It may be used by several goroutines at once.
+type Users struct {
+	path   string
+	logger *slog.Logger
+	key    [32]byte      // of proofs
+	dummy  []byte        // a hash for names that are not there
+	busy   chan struct{} // one for each hash that is compared
+
+	mu      sync.Mutex
+	list    map[string]account
+	seen    fileState
+	checked time.Time
+	proofs  map[[32]byte]bool // passwords that were right, of the present list
+}
+
+type fileState struct {
+	modified time.Time
+	size     int64
+}
+
+// OpenUsers reads a users file. The error names the file, and the line, and repeats nothing of it.
+func OpenUsers(path string, logger *slog.Logger) (*Users, error) {
+	u := &Users{path: path, logger: logger, busy: make(chan struct{}, hashesAtOnce)}
+	rand.Read(u.key[:]) // never fails
+	var err error
+	if u.dummy, err = bcrypt.GenerateFromPassword(u.key[:], bcrypt.DefaultCost); err != nil {
+		return nil, fmt.Errorf("make a hash: %w", err)
+	}
+	return u, u.read()
+}
+
+func (u *Users) read() error {
+	info, err := os.Stat(u.path)
+	if err != nil {
+		return fmt.Errorf("read the users file: %w", err)
+	}
+	file, err := os.Open(u.path)
+	if err != nil {
+		return fmt.Errorf("read the users file: %w", err)
+	}
+	defer file.Close()
+	u.seen = fileState{info.ModTime(), info.Size()}
+	text, err := io.ReadAll(io.LimitReader(file, maxUsersBytes+1))
+	if err == nil && len(text) > maxUsersBytes {
+		err = errors.New("it is larger than 1 MiB")
+	}
+	if err != nil {
+		return fmt.Errorf("read the users file: %w", err)
+	}
+	list, err := parseUsers(text)
+	if err != nil {
+		return fmt.Errorf("read the users file: %w", err)
+	}
+	u.list, u.proofs = list, map[[32]byte]bool{}
+	return nil
+}
+
+// parseUsers reads the lines of a users file. Errors name the line and what would be right.
+func parseUsers(text []byte) (map[string]account, error) {
+	list := map[string]account{}
+	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
+	n := 0
+	for line := range strings.SplitSeq(string(text), "\n") {
+		n++
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		name, a, err := parseAccount(line)
+		if _, twice := list[name]; err == nil && twice {
+			err = errors.New("the user is named twice")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
+		list[name] = a
+	}
+	if len(list) == 0 {
+		return nil, errors.New("it names no user")
+	}
+	return list, nil
+}
+
+func parseAccount(line string) (string, account, error) {
+	parts := strings.SplitN(line, ":", 3)
+	if len(parts) < 2 || !isName(parts[0]) {
+		return "", account{}, errors.New("it is not NAME:HASH or NAME:HASH:RIGHTS")
+	}
+	a := account{rights: Rights{Listen: true}}
+	if hash := parts[1]; hash != noPassword {
+		cost, err := bcrypt.Cost([]byte(hash))
+		if err != nil || len(hash) != 60 {
+			return "", account{}, errors.New("the hash is not one of bcrypt: make it with htpasswd -B")
+		}
+		if cost > maxCost {
+			return "", account{}, fmt.Errorf("the cost of the hash is above %d: a login would take seconds", maxCost)
+		}
+		a.hash = []byte(hash)
+	}
+	if len(parts) == 3 {
+		var err error
+		if a.rights, err = ParseRights(parts[2]); err != nil {
+			return "", account{}, err
+		}
+	}
+	return parts[0], a, nil
+}
+
+func isName(name string) bool {
+	return name != "" && len(name) <= maxName && !strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || r == unicode.ReplacementChar })
+}
+
+// find returns the rights of a user whom a proxy has named.
+func (u *Users) find(name string) (Rights, bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.refresh()
+	a, ok := u.list[name]
+	return a.rights, ok
+}
+
+// proved returns the rights of a user whose password was right before, since the file has changed.
+func (u *Users) proved(name, password string) (Rights, bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.refresh()
+	a := u.list[name]
+	return a.rights, a.hash != nil && u.proofs[u.proof(name, password, a.hash)]
+}
+
+// login returns the rights of a user whose password is right. It takes as long for a name that is not there. A password
+// that was right is proved from then on.
+func (u *Users) login(name, password string) (Rights, bool) {
+	u.mu.Lock()
+	a := u.list[name]
+	u.mu.Unlock()
+	hash := a.hash
+	if hash == nil {
+		hash = u.dummy
+	}
+	u.busy <- struct{}{}
+	err := bcrypt.CompareHashAndPassword(hash, []byte(password))
+	<-u.busy
+	if err != nil || a.hash == nil || len(password) > 72 { // bcrypt looks at 72 bytes
+		return Rights{}, false
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !slices.Equal(u.list[name].hash, a.hash) {
+		return Rights{}, false // it has changed meanwhile
+	}
+	const maxProofs = 10_000
+	if len(u.proofs) >= maxProofs {
+		clear(u.proofs)
+	}
+	u.proofs[u.proof(name, password, a.hash)] = true
+	return a.rights, true
+}
+
+func (u *Users) proof(name, password string, hash []byte) (sum [32]byte) {
+	mac := hmac.New(sha256.New, u.key[:])
+	_, _ = fmt.Fprintf(mac, "%d:%s%d:%s%s", len(name), name, len(password), password, hash) // a hash takes all
+	mac.Sum(sum[:0])
+	return sum
+}
+
+// refresh reads the file again when it has changed.
+func (u *Users) refresh() {
+	if time.Since(u.checked) < usersCheck {
+		return
+	}
+	u.checked = time.Now()
+	info, err := os.Stat(u.path)
+	if err == nil && (fileState{info.ModTime(), info.Size()}) == u.seen {
+		return
+	}
+	if err == nil {
+		err = u.read()
+	} else if u.seen != (fileState{}) {
+		u.seen = fileState{}
+	} else {
+		return // it was told that it is gone
+	}
+	if err != nil {
+		u.logger.Error("the users file has changed and is wrong: the users stay as they were", "err", err)
+		return
+	}
+	u.logger.Info("the users file was read again", "users", len(u.list))
+}

@@ -1,0 +1,157 @@
+package web
+
+import (
+	"cmp"
+	"fmt"
+	"html/template"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"convoso-archiver/manifest"
+	"convoso-archiver/search"
+)
+
+// whyNot says why a recording's audio is not there, in words. The reason of its line comes behind.
+func whyNot(r search.Recording) string {
+	text := ""
+	waits := !r.Final && r.Outcome != manifest.Lost
+	switch r.Outcome {
+	case manifest.Archived:
+		return "it is in the archive"
+	case manifest.Pending:
+		text = "the vendor has not delivered it yet"
+	case manifest.Failed:
+		text = "the download failed"
+	case manifest.Rejected:
+		text = "what the vendor sent is not audio, or its link may not be followed"
+	case manifest.Lost:
+		text = "it is gone at the vendor, and was never archived"
+	case manifest.Damaged:
+		text = "it was stored once, and its bytes are missing or wrong now"
+	case manifest.Erased:
+		return "it was erased on purpose"
+	case manifest.Expired:
+		return "it was removed at the end of its retention"
+	default:
+		return "a newer version of the program has noted: " + string(r.Outcome)
+	}
+	if r.State != nil {
+		if reason := cmp.Or(r.State.Reason, r.State.Cause); reason != "" {
+			text += " (" + strings.ReplaceAll(reason, "_", " ") + ")"
+		}
+	}
+	if waits {
+		return text + "; the next run asks for it again"
+	}
+	if r.Outcome == manifest.Pending || r.Outcome == manifest.Failed || r.Outcome == manifest.Rejected {
+		text += "; it was given up"
+	}
+	return text
+}
+
+// state is what became of the recordings of a call, in a word or two.
+func state(c *search.Call) string {
+	stored := 0
+	for _, r := range c.Recordings {
+		if r.Stored() {
+			stored++
+		}
+	}
+	switch {
+	case c.Erased:
+		return "Erased"
+	case len(c.Recordings) == 0:
+		return "No recording"
+	case stored == 1 && len(c.Recordings) == 1:
+		return "Recording"
+	case stored == len(c.Recordings):
+		return fmt.Sprintf("%d recordings", stored)
+	case stored > 0:
+		return fmt.Sprintf("%d of %d recordings", stored, len(c.Recordings))
+	}
+	r := c.Recordings[0]
+	switch {
+	case r.Outcome == manifest.Lost:
+		return "Lost"
+	case r.Outcome == manifest.Damaged, r.Outcome == manifest.Erased, r.Outcome == manifest.Expired:
+		return sentenceWord(string(r.Outcome))
+	case r.Final:
+		return "Given up"
+	case r.Outcome == manifest.Failed, r.Outcome == manifest.Pending, r.Outcome == manifest.Rejected:
+		return "Waiting"
+	}
+	return sentenceWord(string(r.Outcome))
+}
+
+// length writes seconds as a player does.
+func length(seconds int) string {
+	switch {
+	case seconds < 0:
+		return "–"
+	case seconds >= 3600:
+		return fmt.Sprintf("%d:%02d:%02d", seconds/3600, seconds/60%60, seconds%60)
+	}
+	return fmt.Sprintf("%d:%02d", seconds/60, seconds%60)
+}
+
+// bytesOf writes a size for a person.
+func bytesOf(n int64) string {
+	size := float64(n)
+	for _, unit := range []string{"B", "kB", "MB", "GB"} {
+		if size < 1000 {
+			if unit == "B" {
+				return fmt.Sprintf("%d B", n)
+			}
+			return fmt.Sprintf("%.1f %s", size, unit)
+		}
+		size /= 1000
+	}
+	return fmt.Sprintf("%.1f TB", size)
+}
+
+// counted writes a number with commas.
+func counted(n int) string {
+	text := fmt.Sprint(n)
+	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
+// sentence makes a sentence of words.
+func sentence(text string) string {
+	text = sentenceWord(text)
+	if text == "" || strings.HasSuffix(text, ".") {
+		return text
+	}
+	return text + "."
+}
+
+func sentenceWord(text string) string {
+	r, size := utf8.DecodeRuneInString(text)
+	if size == 0 {
+		return text
+	}
+	return string(unicode.ToUpper(r)) + text[size:]
+}
+
+// words are the functions of the templates.
+func (s *Server) words() template.FuncMap {
+	return template.FuncMap{
+		"length": length, "bytes": bytesOf, "counted": counted, "sentence": sentence,
+		"pathEscape": url.PathEscape,
+		"date":       func(day string) string { return dateWords(day) },
+	}
+}
+
+// dateWords writes a day like Wed 28 May 2025.
+func dateWords(day string) string {
+	t, err := time.Parse(time.DateOnly, day)
+	if err != nil {
+		return day
+	}
+	return t.Format("Mon 2 Jan 2006")
+}
