@@ -47,7 +47,7 @@ func (a *Archive) Days(ctx context.Context, q Query) ([]string, error) {
 func (a *Archive) Search(ctx context.Context, q Query) iter.Seq2[Call, error] {
 	return func(yield func(Call, error) bool) {
 		byLength := q.Sort == LongestFirst || q.Sort == ShortestFirst
-		if byLength && q.Limit > 0 && q.Sample == 0 && a.index != nil && a.ranked(ctx, q, yield) {
+		if byLength && q.Limit > 0 && q.Sample == 0 && a.isIndexed(ctx) && a.ranked(ctx, q, yield) {
 			return
 		}
 		if q.Sample > 0 || byLength {
@@ -71,7 +71,7 @@ func (a *Archive) Search(ctx context.Context, q Query) iter.Seq2[Call, error] {
 
 // walk yields the calls that match, newest or oldest first, without regard to limit and sample.
 func (a *Archive) walk(ctx context.Context, q Query) iter.Seq2[Call, error] {
-	if a.index != nil {
+	if a.isIndexed(ctx) {
 		return a.indexed(ctx, q)
 	}
 	return a.scan(ctx, q)

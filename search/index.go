@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -36,6 +37,8 @@ type Index struct {
 	mu   sync.RWMutex
 	db   *sql.DB     // nil after the file was found damaged, until Update makes it anew; guarded by mu
 	info os.FileInfo // of the file that db has open; guarded by mu
+
+	knowsDays atomic.Bool // an update has told of days
 }
 
 // IndexError says that the index's file cannot be used. Searches can do without it.
@@ -276,6 +279,7 @@ func scanned(err error) error {
 
 // discard removes a damaged index. Who uses it at this moment gets errors.
 func (ix *Index) discard() error {
+	ix.knowsDays.Store(false)
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
 	if ix.db == nil {

@@ -14,7 +14,7 @@ func (a *Archive) Count(ctx context.Context, q Query, limit int) (n int, more bo
 	p, at := q.plan(), q.cursor()
 	switch {
 	case p.none:
-	case a.index == nil || !p.exact:
+	case !p.exact || !a.isIndexed(ctx):
 		for call, err := range a.walk(ctx, q) {
 			if !c.take(call, err) {
 				break

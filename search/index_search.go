@@ -18,6 +18,17 @@ func (a *Archive) WithIndex(ix *Index) *Archive {
 	return &indexed
 }
 
+// isIndexed reports whether there is an index that an update has told of days. One that was just made knows of none, and
+// days that it does not know of are not read.
+func (a *Archive) isIndexed(ctx context.Context) bool {
+	if a.index == nil || a.index.knowsDays.Load() {
+		return a.index != nil
+	}
+	_, known, err := a.index.Coverage(ctx)
+	a.index.knowsDays.Store(err == nil && known > 0)
+	return a.index.knowsDays.Load()
+}
+
 // found is a step of an answer: a call, the problem of a day, or a day that the index does not hold.
 type found struct {
 	call    Call

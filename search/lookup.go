@@ -88,7 +88,7 @@ func (a *Archive) Names(ctx context.Context) (Names, error) {
 
 // heldNames returns the names that the index holds, and the days that it does not.
 func (a *Archive) heldNames(ctx context.Context) (counts map[nameOf]int, days []string, err error) {
-	if a.index != nil {
+	if a.isIndexed(ctx) {
 		counts, days, err = a.index.names(ctx)
 		if err == nil || ctx.Err() != nil {
 			return counts, days, err
@@ -128,7 +128,7 @@ func (a *Archive) Totals(ctx context.Context) ([]Total, error) {
 }
 
 func (a *Archive) heldTotals(ctx context.Context) (totals []Total, days []string, err error) {
-	if a.index != nil {
+	if a.isIndexed(ctx) {
 		totals, days, err = a.index.totals(ctx)
 		if err == nil || ctx.Err() != nil {
 			return totals, days, err

@@ -3,7 +3,10 @@ package cli
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -42,6 +45,7 @@ func exportSettings() []setting {
 			settings = append(settings, s)
 		}
 	}
+	settings = append(settings, idsSetting())
 	for _, s := range s3Settings() {
 		if s.name != "s3-storage-class" && s.name != "s3-no-conditional-writes" {
 			s.group = groupExportBucket
@@ -99,7 +103,8 @@ type exportJob struct {
 	views  bool // print those of the archive, and export nothing
 	format export.Format
 	excel  bool
-	terms  string          // without the span
+	terms  string          // without the span and the list of ids
+	ids    string          // file of --ids-from
 	to     string          // folder; "" for S3
 	bucket store.S3Options // where to is ""
 }
@@ -133,7 +138,7 @@ func (r *reader) exportJob(now time.Time, env environment) *exportJob {
 		_, origin := r.raw("excel")
 		r.fail(origin, "add --format csv", "it is for CSV alone")
 	}
-	j.terms = queryText(r.values, j.query)
+	j.ids = r.text("ids-from")
 	j.to, j.bucket = r.exportTarget(env)
 	r.refuseInside(j)
 	return j
@@ -211,7 +216,7 @@ func (p *process) export(ctx context.Context, job *exportJob, talk output, err e
 		done()
 	}
 	err = exportMisuse(err)
-	result := judge(err, context.Cause(ctx), len(made.Unreadable) > 0)
+	result := judge(err, context.Cause(ctx), len(made.Unreadable) > 0 || made.idsMissing)
 	made.ExitCode, made.Seconds = result.code, time.Since(started).Round(time.Millisecond).Seconds()
 	if result.failed {
 		made.Error = p.screen.hidden(result.line)
@@ -238,6 +243,14 @@ func exportMisuse(err error) error {
 func (p *process) runExport(ctx context.Context, job *exportJob, talk output, made *exportResult) (began bool, err error) {
 	boundExport(p.env)
 	logger := newLogger(p.screen, talk, p.env)
+	var ids *idList
+	if job.ids != "" {
+		if ids, err = p.readIDs(job.ids); err != nil {
+			return false, err
+		}
+		job.query.Listed = ids.ids
+	}
+	job.terms = queryText(job.read.values, job.query)
 	archive, err := job.open(ctx, logger)
 	if err != nil {
 		return false, err
@@ -254,12 +267,42 @@ func (p *process) runExport(ctx context.Context, job *exportJob, talk output, ma
 		About: export.About{AccountID: archive.about.AccountID, APIURL: archive.about.APIURL, TimeZone: archive.about.TimeZone},
 		Query: job.query, Terms: job.terms + spanTerms(job.query), Format: job.format, Excel: job.excel, Target: target, Logger: logger,
 	}
+	if e.Fingerprints, err = fingerprintsOf(ctx, archive); err != nil {
+		return false, err
+	}
 	if job.to == "" {
 		e.Location = job.location()
 	}
 	made.Summary, err = e.Run(ctx)
+	if ids != nil && err == nil {
+		err = seekIDs(ctx, job.query, archive, ids)
+		made.idsMissing = err == nil && ids.tell(p.teller("export", talk))
+	}
 	_, isOther := errors.AsType[*export.OtherExportError](err)
 	return !isOther, err
+}
+
+// fingerprints tell of each day which files it is read from: name, size and time of each.
+type fingerprints map[string]string
+
+// Fingerprint implements export.Fingerprinter.
+func (f fingerprints) Fingerprint(_ context.Context, day string) (string, error) { return f[day], nil }
+
+// fingerprintsOf looks at the files of all days. A day that changes while it is read has another fingerprint next time.
+func fingerprintsOf(ctx context.Context, archive *searched) (fingerprints, error) {
+	const version = "files-v1" // of the columns of the tables too
+	prints := fingerprints{}
+	for files, err := range archive.opened.Ledger.Files(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		h := sha256.New()
+		for _, f := range files.Files {
+			fmt.Fprintf(h, "%s\x00%d\x00%d\n", f.Name, f.Size, f.Modified.UnixNano())
+		}
+		prints[files.Day] = version + ":" + hex.EncodeToString(h.Sum(nil)[:16])
+	}
+	return prints, nil
 }
 
 // boundExport makes the collector run seldom while days are small, and often while a large one is held, unless the user

@@ -24,6 +24,8 @@ type exportResult struct {
 	Format   export.Format `json:"format"`
 	export.Summary
 	Seconds float64 `json:"seconds"`
+
+	idsMissing bool // ids of --ids-from are not there
 }
 
 // counts are the figures of an export in the last line of its log.

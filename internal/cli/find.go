@@ -21,7 +21,7 @@ func findSettings() []setting {
 	settings := searchedSettings()
 	settings = append(settings, termSettings()...)
 	settings = append(settings,
-		setting{name: "ids-from", group: groupTerms, placeholder: "FILE", usage: "calls or recordings whose ids stand in a file, one a line or in the first column of a CSV file; - is stdin; exit 3 names those that are not there"},
+		idsSetting(),
 		setting{name: "json", kind: toggle, group: groupAnswer, usage: "one JSON object a line: the row as received, and day, call_time in UTC, and recordings with what the manifest notes of them"},
 		setting{name: "csv", kind: toggle, group: groupAnswer, usage: "one row a call, below a header; of several recordings the values stand in one cell, with ; between them"},
 		setting{name: "paths", kind: toggle, group: groupAnswer, usage: "the files of the recordings that are stored, or their s3:// addresses, one a line"},
@@ -196,13 +196,14 @@ func (j *findJob) needsRows() bool {
 
 // teller tells a person or a machine on stderr.
 type teller struct {
-	p      *process
-	asJSON bool
-	quiet  bool
+	p       *process
+	command string
+	asJSON  bool
+	quiet   bool
 }
 
-func (p *process) teller(talk output) teller {
-	return teller{p: p, asJSON: talk.logsJSON(p.screen), quiet: talk.quiet}
+func (p *process) teller(command string, talk output) teller {
+	return teller{p: p, command: command, asJSON: talk.logsJSON(p.screen), quiet: talk.quiet}
 }
 
 // note tells what went well, unless it should be quiet.
@@ -222,5 +223,5 @@ func (t teller) warn(line, message string, attrs ...any) {
 		t.p.logger.Log(context.Background(), slog.LevelWarn, message, attrs...)
 		return
 	}
-	complain(t.p.screen, "find", line)
+	complain(t.p.screen, t.command, line)
 }

@@ -67,7 +67,39 @@ func (h *hints) watch() func(*search.Call) {
 	}
 }
 
-// hints returns those for the values that no call has. Where nothing was read, as with an index, there are none.
+// look takes in the names that an index knows, in place of calls that were read.
+func (h *hints) look(names search.Names) {
+	watch := h.watch()
+	if watch == nil {
+		return
+	}
+	for _, kind := range []struct {
+		names []search.Name
+		call  func(search.Name) search.Fields
+	}{
+		{names.Agents, func(n search.Name) search.Fields { return search.Fields{UserID: n.ID, User: n.Name} }},
+		{names.Campaigns, func(n search.Name) search.Fields { return search.Fields{CampaignID: n.ID, Campaign: n.Name} }},
+		{names.Statuses, func(n search.Name) search.Fields { return search.Fields{Status: n.ID, StatusName: n.Name} }},
+	} {
+		for _, n := range kind.names {
+			watch(&search.Call{Position: 1, Fields: kind.call(n)})
+			h.weigh(n, kind.call(n))
+		}
+	}
+}
+
+// weigh counts all calls of a name, of which watch has counted one.
+func (h *hints) weigh(n search.Name, f search.Fields) {
+	for _, t := range h.terms {
+		for _, value := range t.of(&f) {
+			if value != "" && t.seen != nil {
+				t.seen[value] += n.Calls - 1
+			}
+		}
+	}
+}
+
+// hints returns those for the values that no call has.
 func (h *hints) hints() []hint {
 	var all []hint
 	for _, t := range h.terms {

@@ -11,6 +11,11 @@ import (
 	"convoso-archiver/search"
 )
 
+// idsSetting is the list of ids, of find and export.
+func idsSetting() setting {
+	return setting{name: "ids-from", group: groupTerms, placeholder: "FILE", usage: "calls or recordings whose ids stand in a file, one a line or in the first column of a CSV file; - is stdin; exit 3 names those that are not there"}
+}
+
 // maxIDsBytes is room for more than two million ids.
 const maxIDsBytes = 64 << 20
 

@@ -30,7 +30,7 @@ type found struct {
 
 // find runs one job.
 func (p *process) find(ctx context.Context, job *findJob) outcome {
-	tell := p.teller(job.talk)
+	tell := p.teller("find", job.talk)
 	f := &found{}
 	err := p.findIn(ctx, job, tell, f)
 	result := withDamage(judge(err, context.Cause(ctx), f.incomplete), f.damaged)
@@ -62,6 +62,9 @@ func (p *process) findIn(ctx context.Context, job *findJob, tell teller, f *foun
 		seed := strconv.FormatUint(job.query.Seed, 10)
 		tell.note("random sample: --seed "+seed+" draws the same again", "the sample was drawn", "seed", job.query.Seed)
 	}
+	if err := job.useIndex(ctx, archive, tell); err != nil {
+		return err
+	}
 	hints := newHints(job.query)
 	job.query.Watch = hints.watch()
 	err = p.answer(ctx, job, archive, tell, f, ids)
@@ -81,6 +84,13 @@ func (p *process) findIn(ctx context.Context, job *findJob, tell teller, f *foun
 			}
 		}
 		f.incomplete = ids.tell(tell) || f.incomplete
+	}
+	if f.calls == 0 && archive.index != nil {
+		names, err := archive.Names(ctx)
+		if _, ofDay := errors.AsType[*search.DayError](err); err != nil && !ofDay {
+			return err
+		}
+		hints.look(names)
 	}
 	f.tell(tell, job, hints)
 	return nil

@@ -90,19 +90,31 @@ type searchJob struct {
 	now      time.Time
 	folder   string          // "" for an archive on S3
 	bucket   store.S3Options // without TempDir and Workers
-	stateDir string
-	query    search.Query // without From and To until the archive is open
+	stateDir string          // "" for no index
+	query    search.Query    // without From and To until the archive is open
 }
 
 // searchJob reads the settings of a search. The span is read to find mistakes before the archive is opened; what it
 // means is known only with the archive's zone.
 func (r *reader) searchJob(now time.Time, env environment, goos string) *searchJob {
-	j := &searchJob{read: r, now: now, stateDir: r.stateDir(env, goos)}
+	j := &searchJob{read: r, now: now, stateDir: r.indexDir(env, goos)}
 	j.folder, j.bucket = r.destination(env)
 	j.query = r.query()
 	const firstToChange = 14 * 60 * 60 // no zone's date is ahead of this one's
 	r.searchSpan(now, time.FixedZone("", firstToChange))
 	return j
+}
+
+// indexDir is the state folder, "" where this user has none: then there is no index.
+func (r *reader) indexDir(env environment, goos string) string {
+	if r.isSet("state-dir") {
+		return r.text("state-dir")
+	}
+	dir, err := stateDir(goos, env)
+	if err != nil {
+		return ""
+	}
+	return dir
 }
 
 // query reads the terms of a search, without the span.
@@ -151,11 +163,15 @@ type searched struct {
 	*search.Archive
 	opened *archiver.Opened
 	about  manifest.Archive
+	index  *search.Index // nil for none
 }
 
-// Close closes the archive.
-func (s *searched) Close(ctx context.Context) error {
-	return s.opened.Close(context.WithoutCancel(ctx))
+// Close closes the archive and its index.
+func (s *searched) Close(ctx context.Context) (err error) {
+	if s.index != nil {
+		err = s.index.Close()
+	}
+	return errors.Join(err, s.opened.Close(context.WithoutCancel(ctx)))
 }
 
 // searchConnections is for the number of connections kept: days are read side by side.

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"convoso-archiver/archiver/store"
@@ -269,6 +270,18 @@ func (p *process) serve(ctx context.Context, j *serveJob) (err error) {
 			return err
 		}
 		defer func() { err = errors.Join(err, j.config.Log.Close()) }()
+	}
+	if err := j.search.openIndex(ctx, archive); err != nil && ctx.Err() == nil {
+		logger.Warn("searching without an index, which takes longer", "err", err)
+	}
+	if archive.index != nil {
+		plain := *archive
+		archive.Archive = archive.WithIndex(archive.index)
+		refresh, stop := context.WithCancel(ctx)
+		var refreshing sync.WaitGroup
+		refreshing.Go(func() { keepIndex(refresh, &plain, logger) })
+		defer refreshing.Wait()
+		defer stop()
 	}
 	j.config.Archive, j.config.Ledger, j.config.Audio, j.config.About = archive.Archive, archive.opened.Ledger, archive.opened.Store, archive.about
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", j.listen)
