@@ -43,7 +43,7 @@ var mayImport = map[string][]string{
 	"internal/s3servers":       {},
 	"internal/s3test":          {},
 	"internal/wave":            {},
-	"internal/web":             {"archiver/audio", "fetcher", "manifest", "manifest/report", "search"},
+	"internal/web":             {"archiver/audio", "fetcher", "internal/wave", "manifest", "manifest/report", "search"},
 	"internal/web/webtest":     {"archiver", "archiver/store", "manifest"},
 }
 

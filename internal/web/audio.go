@@ -16,10 +16,11 @@ import (
 	"time"
 
 	"convoso-archiver/archiver/audio"
+	"convoso-archiver/internal/wave"
 )
 
 // playable tells by the first bytes of a recording what it is, and whether browsers play it. What they do not play is
-// offered for download: this is the place where a decoder would be asked.
+// decoded for them, see sendDecoded, or offered for download.
 func playable(head []byte) (mediaType string, plays bool) {
 	i := audio.NewInspector()
 	_, _ = i.Write(head) // fails only after Finish
@@ -100,6 +101,10 @@ func (s *Server) audio(w http.ResponseWriter, r *http.Request) {
 
 // send answers with a recording, whose key, size and hash the ledger knows.
 func (s *Server) send(w http.ResponseWriter, r *http.Request, ref *recording, download bool) {
+	if !download && ref.typeOf.isDecoded() {
+		s.sendDecoded(w, r, ref)
+		return
+	}
 	h := w.Header()
 	etag := ""
 	if sum := ref.sum(); sum != "" {
@@ -127,6 +132,10 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, ref *recording, do
 		return
 	}
 	defer body.Close()
+	if !download && ref.typeOf.isDecoded() { // as its first bytes have shown
+		s.sendDecoded(w, r, ref)
+		return
+	}
 	mediaType, plays := ref.typeOf.name, ref.typeOf.plays
 	if !plays && !download {
 		s.refuse(w, r, http.StatusUnsupportedMediaType, "Browsers do not play recordings of this kind.", "Download it and play it with another program.")
@@ -207,6 +216,7 @@ func (s *Server) open(ctx context.Context, ref *recording, part byteRange) (io.R
 		return nil, errors.Join(err, body.Close())
 	}
 	t.name, t.plays = playable(head)
+	t.decoded = !t.plays && wave.Sniff(head) == wave.Decodes
 	t.known = true
 	return body, nil
 }

@@ -53,10 +53,11 @@ type recording struct {
 }
 
 type contentType struct {
-	mu    sync.Mutex
-	known bool
-	name  string // media type
-	plays bool   // browsers play it
+	mu      sync.Mutex
+	known   bool
+	name    string // media type
+	plays   bool   // browsers play it
+	decoded bool   // it is decoded for them
 }
 
 func newCatalog(a *search.Archive) *catalog {

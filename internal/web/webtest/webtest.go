@@ -152,6 +152,8 @@ func (w *World) recordings(c *Call, i int, closed bool) []Recording {
 		add(0, manifest.Pending, nil)
 	case i == 3 && !closed:
 		add(0, manifest.Archived, gsm())
+	case i == 7 && !closed:
+		add(0, manifest.Archived, Sun(600))
 	case i == 5 && !closed:
 		add(0, manifest.Rejected, nil)
 	}
@@ -237,6 +239,19 @@ func Tone(hertz float64, mulaw bool) []byte {
 	var data bytes.Buffer
 	_ = binary.Write(&data, binary.LittleEndian, samples) // a buffer takes all
 	return wav(1, 16, data.Bytes())
+}
+
+// Sun is a tone as Sun audio, which no browser plays and serve decodes.
+func Sun(hz float64) []byte {
+	const muLaw, header = 1, 24
+	var b bytes.Buffer
+	samples := Tone(hz, true)[44:]
+	b.WriteString(".snd")
+	for _, v := range []uint32{header, uint32(len(samples)), muLaw, Rate, 1} {
+		_ = binary.Write(&b, binary.BigEndian, v) // a buffer takes all
+	}
+	b.Write(samples)
+	return b.Bytes()
 }
 
 // gsm is a WAV file of a codec that no browser plays.
