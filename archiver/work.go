@@ -35,7 +35,7 @@ const (
 	maxRefusals = 2
 	// longRefusing is for how long a host may only ask to wait, before each recording is asked for
 	// once: with few recordings a day an outage would else cost three requests for each.
-	longRefusing = maxRefusing / 3
+	longRefusing = maxRefusing / 10
 	firstDelay   = 500 * time.Millisecond
 	maxDelay     = 30 * time.Second
 )
