@@ -84,8 +84,8 @@ func TestRestoredIsNotDelivered(t *testing.T) {
 		line.Host, line.Restored = "media.test", true
 		line.Time = time.Now()
 		w.note(older, line)
-		n := w.try(trial{config: spanOf(old, old)})
-		n = w.try(trial{config: all(spanOf(w.ago(160), w.ago(6)), func(c *Config) { c.Relist = true })})
+		_ = w.try(trial{config: spanOf(old, old)})
+		n := w.try(trial{config: all(spanOf(w.ago(160), w.ago(6)), func(c *Config) { c.Relist = true })})
 		if strings.Contains(strings.Join(n.Warnings, " "), "raise --purge-after") {
 			t.Error("the host never delivered audio of that age")
 		}

@@ -92,7 +92,6 @@ func TestStraysInMemory(t *testing.T) {
 			}
 			body, _ := json.Marshal(map[string]any{"success": true, "data": map[string]any{"total_found": strays + 500, "results": rows}})
 			if offset%5000 == 0 {
-				rows = nil
 				runtime.GC()
 				runtime.ReadMemStats(&after)
 				peak = max(peak, after.HeapAlloc-before.HeapAlloc)
