@@ -33,6 +33,8 @@ func TestMatches(t *testing.T) {
 		{"number", "5309", true},
 		{"number", "867-5309", true},
 		{"number", "15558675309", true},
+		{"number", "+1 (555) 867-5309", true},
+		{"number", "001 555 867 5309", true},
 		{"number", "5558675308", false},
 		{"number", "25558675309", false},
 		{"agent", "3001", true},
@@ -49,6 +51,7 @@ func TestMatches(t *testing.T) {
 		{"min-length", "185", true},
 		{"min-length", "3m6s", false},
 		{"max-length", "3m5s", true},
+		{"max-length", "3:05", true},
 		{"max-length", "184", false},
 		{"outcome", "archived", true},
 		{"outcome", "lost,damaged", true},
@@ -66,7 +69,7 @@ func TestMatches(t *testing.T) {
 		{"status", "HU,SALE", true},
 		{"status", "SAL", false},
 		{"phone-number", "555-867-5309", true},
-		{"phone-number", "5309", false},
+		{"phone-number", "867-5309", false},
 		{"number-dialed", "1 555 867 5309", true},
 		{"first-name", "mary ann", true},
 		{"first-name", "mary", false},
@@ -117,7 +120,7 @@ func TestMatches(t *testing.T) {
 
 func TestBadTerms(t *testing.T) {
 	for _, test := range []struct{ term, value string }{
-		{"number", "12-3"}, {"outcome", "gone"}, {"min-length", "-3"}, {"min-length", "long"}, {"max-length", "0"}, {"name", "--"},
+		{"number", "12-3"}, {"phone-number", "5309"}, {"number-dialed", "4155559999,12"}, {"outcome", "gone"}, {"min-length", "-3"}, {"min-length", "long"}, {"max-length", "0"}, {"name", "--"},
 		{"agent", " "}, {"sample", "0"}, {"sample", "x"}, {"seed", "-1"}, {"sort", "name"}, {"limit", "0"}, {"with-recording", "perhaps"}, {"color", "red"},
 	} {
 		var q Query

@@ -95,6 +95,16 @@ func terms() []term {
 			return nil
 		}}
 	}
+	numbers := func(name, usage string, field func(q *Query) *[]string) term {
+		return term{Term{Name: name, Placeholder: "NUMBER", Usage: usage, Many: true, Personal: true}, func(q *Query, values []string) *TermError {
+			const shortest = 7 // digits of a whole number
+			if slices.ContainsFunc(values, func(v string) bool { return len(digits(v)) < shortest }) {
+				return &TermError{Problem: "it is too short to be a whole number", Try: "search by number for the last digits"}
+			}
+			*field(q) = values
+			return nil
+		}}
+	}
 	person := func(t term) term {
 		t.Personal = true
 		return t
@@ -117,8 +127,8 @@ func terms() []term {
 		list("list-id", "id of the list", func(q *Query) *[]string { return &q.ListIDs }),
 		list("user-id", "id of the agent", func(q *Query) *[]string { return &q.UserIDs }),
 		list("status", "code of the status, like SALE", func(q *Query) *[]string { return &q.Statuses }),
-		person(list("phone-number", "the lead's number", func(q *Query) *[]string { return &q.PhoneNumbers })),
-		person(list("number-dialed", "the number dialed", func(q *Query) *[]string { return &q.NumbersDialed })),
+		numbers("phone-number", "the lead's whole number", func(q *Query) *[]string { return &q.PhoneNumbers }),
+		numbers("number-dialed", "the whole number dialed", func(q *Query) *[]string { return &q.NumbersDialed }),
 		person(list("first-name", "the lead's first name", func(q *Query) *[]string { return &q.FirstNames })),
 		person(list("last-name", "the lead's last name", func(q *Query) *[]string { return &q.LastNames })),
 		list("call-type", "OUTBOUND, INBOUND, MANUAL or 3WAY", func(q *Query) *[]string { return &q.CallTypes }),
@@ -174,12 +184,15 @@ func whole(set func(q *Query, n uint64), least, most uint64) func(*Query, []stri
 func length(field func(q *Query) *int) func(*Query, []string) *TermError {
 	return func(q *Query, values []string) *TermError {
 		text := strings.TrimSpace(values[0])
+		if minutes, seconds, ok := strings.Cut(text, ":"); ok && len(seconds) == 2 { // as lengths are shown
+			text = minutes + "m" + seconds + "s"
+		}
 		if _, err := strconv.Atoi(text); err == nil {
 			text += "s"
 		}
 		d, err := time.ParseDuration(text)
 		if err != nil || d < time.Second || d > 1e6*time.Second {
-			return &TermError{Problem: "it is not a length", Try: "give seconds like 180, or 3m"}
+			return &TermError{Problem: "it is not a length", Try: "give seconds like 180, or 3m, or 3:00"}
 		}
 		*field(q) = int(d / time.Second)
 		return nil
@@ -191,6 +204,9 @@ func setNumber(q *Query, values []string) *TermError {
 		return &TermError{Problem: "it has less than 4 digits, which fit too many calls", Try: "give the number, or its last digits"}
 	}
 	q.Number = values[0]
+	if national, ok := strings.CutPrefix(strings.TrimPrefix(digits(values[0]), "00"), "1"); ok && len(national) == 10 {
+		q.Number = national // rows have numbers with and without the code of North America
+	}
 	return nil
 }
 

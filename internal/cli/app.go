@@ -197,7 +197,7 @@ func libraryFlags(settings []setting) []cli.Flag {
 		switch s.kind {
 		case toggle:
 			flags = append(flags, &cli.BoolFlag{Name: s.name, Usage: s.usage, Aliases: aliases})
-		case list:
+		case list, once:
 			flags = append(flags, &cli.StringSliceFlag{Name: s.name, Usage: s.usage})
 		default:
 			flags = append(flags, &cli.StringFlag{Name: s.name, Usage: s.usage, TakesFile: s.isPath()})
@@ -217,8 +217,8 @@ func givenFlags(c *cli.Context, settings []setting) values {
 		switch s.kind {
 		case toggle:
 			g.items = []string{strconv.FormatBool(c.Bool(s.name))}
-		case list:
-			g.items = splitItems(s, c.StringSlice(s.name))
+		case list, once:
+			g.items = splitItems(s, c.StringSlice(s.name)) // which leaves those of once as they are
 		default:
 			g.items = []string{c.String(s.name)}
 		}
@@ -257,11 +257,17 @@ func unknownFlag(name string, settings []setting) error {
 	if slices.Contains(notOfExport(), name) && slices.Contains(candidates, "excel") {
 		try = "an export holds every call that fits the other terms; find takes it"
 	}
-	if meant := guessedFlags()[name]; slices.Contains(candidates, meant) {
-		try = "did you mean --" + meant + "?"
+	for meant := range strings.FieldsSeq(guessedFlags()[name]) {
+		if slices.Contains(candidates, meant) {
+			try = "did you mean --" + meant + "?"
+			break
+		}
 	}
 	if try == "" {
 		try = "see --help"
+	}
+	if longNumber.MatchString(name) {
+		return misuse(try, "unknown flag (not shown, because it may be personal data)")
 	}
 	dashes := "--"
 	if len(name) == 1 { // as it was probably typed
@@ -270,14 +276,20 @@ func unknownFlag(name string, settings []setting) error {
 	return misuse(try, "unknown flag %s%s", dashes, name)
 }
 
-// guessedFlags are names under which people look for a flag, and the flag.
+// longNumber is what may be the number of a person.
+var longNumber = regexp.MustCompile(`\d{7,}`)
+
+// guessedFlags are names under which people look for a flag, and the flags that may be meant: the first that the
+// command has.
 func guessedFlags() map[string]string {
 	return map[string]string{
-		"phone": "phone-number", "number": "phone-number", "dialed": "number-dialed", "campaign": "campaign-id", "queue": "queue-id",
+		"phone": "number phone-number", "number": "phone-number", "dialed": "number-dialed", "campaign": "campaign-id", "queue": "queue-id",
 		"list": "list-id", "lead": "lead-id", "user": "user-id", "agent": "user-id", "type": "call-type",
 		"from": "start-time", "start": "start-time", "since": "start-time", "start-date": "start-time",
 		"to": "end-time", "end": "end-time", "until": "end-time", "end-date": "end-time", "days": "last",
-		"output": "dest", "out": "dest", "o": "dest", "output-dir": "dest", "destination": "dest", "folder": "dest", "bucket": "dest",
+		"output": "to copy-to dest", "out": "to copy-to dest", "o": "to copy-to dest", "output-dir": "to copy-to dest", "destination": "to dest", "folder": "dest", "bucket": "dest",
+		"copy": "copy-to", "dir": "dest", "date": "start-time", "day": "start-time", "duration": "min-length max-duration", "random": "sample",
+		"port": "listen", "addr": "listen", "address": "listen", "ids": "ids-from", "csv": "format", "format": "csv",
 		"timezone": "time-zone", "tz": "time-zone", "concurrency": "workers", "threads": "workers", "jobs": "workers", "rate": "api-rate",
 		"limit": "max-recordings", "verbose": "log-level", "v": "log-level", "debug": "log-level", "silent": "quiet", "token-file": "auth-token-file",
 		"endpoint": "s3-endpoint", "region": "s3-region", "template": "path-template",
@@ -294,7 +306,10 @@ func strayArgument(arg string, flags values) error {
 	if strings.HasPrefix(arg, "-") {
 		return misuse("leave it out", "flags after -- have no effect")
 	}
-	const try = `quote values with blanks, like --start-time "2025-05-01 13:00:00"`
+	try := `quote values with blanks, like --start-time "2025-05-01 13:00:00"`
+	if _, ok := flags["dest"]; !ok {
+		try = "name the archive with --dest"
+	}
 	asksForPerson := slices.ContainsFunc([]string{"first-name", "last-name", "phone-number", "number-dialed"}, func(name string) bool {
 		_, ok := flags[name]
 		return ok
@@ -312,6 +327,9 @@ func unknownCommand(args []string) error {
 	try := didYouMean(args[0], commandNames(), "")
 	if try == "" {
 		try = "see " + program + " --help"
+	}
+	if longNumber.MatchString(args[0]) {
+		return misuse(try, "unknown command (not shown, because it may be personal data)")
 	}
 	return misuse(try, "unknown command %q", args[0])
 }

@@ -107,6 +107,9 @@ func (h *hints) hints() []hint {
 			continue
 		}
 		made := hint{term: t.name, line: fmt.Sprintf("no call has %s %q", t.name, t.value)}
+		if longNumber.MatchString(t.value) { // it may be the number of a person, at the wrong place
+			made.line = "no call has this " + t.name
+		}
 		if made.nearest = nearestSeen(t.value, t.seen); made.nearest != "" {
 			made.count = t.seen[made.nearest]
 			made.line += fmt.Sprintf(": nearest seen %q (%s)", made.nearest, thousands(int64(made.count)))

@@ -40,6 +40,9 @@ func (p *process) find(ctx context.Context, job *findJob) outcome {
 			result.line = signal.Error()
 		}
 	}
+	if job.drawn && job.copyTo != "" && ctx.Err() != nil {
+		result.line += fmt.Sprintf(", with --seed %d", job.query.Seed)
+	}
 	result.unwritten = f.unwritten
 	return result
 }

@@ -52,6 +52,8 @@ func termSettings() []setting {
 			s.kind = toggle
 		case t.Many:
 			s.kind = list
+		default:
+			s.kind = once
 		}
 		settings = append(settings, s)
 	}

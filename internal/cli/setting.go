@@ -15,6 +15,7 @@ const (
 	text   kind = iota // one value
 	list               // several values: the flag repeated, a comma list, or a YAML list
 	toggle             // on or off; the flag alone means on
+	once               // as text, and an error to give the flag twice: both values may be meant
 )
 
 // setting describes one flag, with its environment variable and its key in the

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"regexp"
+	"strconv"
 	"time"
 
 	"convoso-archiver/archiver"
@@ -83,7 +84,11 @@ func (r *reader) wall(name string) (wall time.Time, dateOnly bool) {
 	value, origin := r.raw(name)
 	wall, err := fetcher.ParseWall(value)
 	if err != nil {
-		r.fail(origin, `write it like 2025-05-01 or "2025-05-01 13:00:00"`, "%q is not a date or time that exists", value)
+		shown := strconv.Quote(value)
+		if longNumber.MatchString(value) { // it may be the number of a person
+			shown = "it"
+		}
+		r.fail(origin, `write it like 2025-05-01 or "2025-05-01 13:00:00"`, "%s is not a date or time that exists", shown)
 		return time.Time{}, false
 	}
 	_, err = fetcher.ParseDate(value)
