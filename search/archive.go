@@ -17,7 +17,8 @@ import (
 type Archive struct {
 	ledger *manifest.Ledger
 	zone   *time.Location
-	index  *Index // nil: days are read
+	index  *Index      // nil: days are read
+	usable func() bool // nil: always
 }
 
 // New returns the archive of a ledger, whose account is in a zone.

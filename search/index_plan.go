@@ -211,6 +211,7 @@ func (p *plan) addLimit(wanted []string, ids, names field) {
 		return
 	}
 	p.none = p.none || len(wanted) == 0
+	p.exact = false // the keys of names are their words
 	var ranges []keyRange
 	for _, one := range wanted {
 		ranges = append(ranges, named(ids, names, one)...)

@@ -18,9 +18,19 @@ func (a *Archive) WithIndex(ix *Index) *Archive {
 	return &indexed
 }
 
+// WithIndexWhile is WithIndex for as long as usable says so; else days are read. It is called with each search.
+func (a *Archive) WithIndexWhile(ix *Index, usable func() bool) *Archive {
+	indexed := a.WithIndex(ix)
+	indexed.usable = usable
+	return indexed
+}
+
 // isIndexed reports whether there is an index that an update has told of days. One that was just made knows of none, and
 // days that it does not know of are not read.
 func (a *Archive) isIndexed(ctx context.Context) bool {
+	if a.usable != nil && !a.usable() {
+		return false
+	}
 	if a.index == nil || a.index.knowsDays.Load() {
 		return a.index != nil
 	}
@@ -34,6 +44,7 @@ type found struct {
 	call    Call
 	problem error // a *DayError
 	unheld  string
+	after   Position // of unheld: where the answer goes on in it; 0 for all of it
 }
 
 // cursor is how far an answer has come: the positions from first to last are left.
@@ -130,6 +141,9 @@ func (a *Archive) step(ctx context.Context, q Query, s found, yield func(Call, e
 	case s.problem != nil:
 		return yield(Call{}, s.problem)
 	case s.unheld != "":
+		if s.after != 0 {
+			q.After = s.after
+		}
 		return a.scanDay(ctx, q, s.unheld, yield)
 	}
 	return yield(s.call, nil)
@@ -179,8 +193,16 @@ func (ix *Index) fetch(ctx context.Context, zone *time.Location, q Query, p plan
 // answer takes the steps that a day brings, and stops when there are n.
 func (s *snapshot) answer(q Query, at *cursor, d *indexedDay, steps []found, n int) ([]found, error) {
 	if !d.held {
+		left := found{unheld: dayName(d.number)}
+		switch { // the day was held when the answer began it
+		case at.entered != d.number:
+		case at.oldestFirst:
+			left.after = at.first - 1
+		default:
+			left.after = at.last + 1
+		}
 		at.leave(d.number)
-		return append(steps, found{unheld: dayName(d.number)}), nil
+		return append(steps, left), nil
 	}
 	if trouble := d.trouble(); trouble != nil && at.entered != d.number {
 		steps = append(steps, found{problem: trouble})

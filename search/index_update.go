@@ -30,7 +30,7 @@ type UpdateReport struct {
 // first, and days that are gone are deleted. Of what is deleted no byte is left in the index's files when it returns
 // without an error. Where another process updates the index, it waits, and then does what is left to do. An update
 // that was ended goes on with the next one. Progress, which may be nil, is told of days read and days to read, by one
-// goroutine at a time.
+// goroutine at a time. With its first call, with 0, what is stale is no longer held: searches read those days.
 //
 // An error that is an [*IndexError] concerns the index alone: searches go on, and read the days that it does not hold.
 func (ix *Index) Update(ctx context.Context, a *Archive, progress func(done, total int)) (UpdateReport, error) {
@@ -77,6 +77,7 @@ func (ix *Index) update(ctx context.Context, a *Archive, progress func(done, tot
 	defer func() { err = errors.Join(err, w.close()) }()
 	todo, err := w.compare(ctx, a, &report)
 	if err == nil {
+		progress(0, len(todo))
 		err = w.work(ctx, a, todo, &report, progress)
 	}
 	return report, errors.Join(err, ix.truncateLog(ctx, conn))
@@ -89,17 +90,19 @@ func (w *writer) compare(ctx context.Context, a *Archive, report *UpdateReport) 
 	if err != nil {
 		return nil, err
 	}
-	var unknown []int64
+	var unknown []int64 // or changed: they are read at each search until they are written again
 	for files, err := range a.ledger.Files(ctx) {
 		if err != nil {
 			return nil, &listError{err}
 		}
 		day := dayNumber(files.Day)
 		was, isKnown := held[day]
-		if delete(held, day); !isKnown {
+		delete(held, day)
+		changed := was != describe(files.Files)
+		if !isKnown || changed && was != "" {
 			unknown = append(unknown, day)
 		}
-		if report.Days++; was != describe(files.Files) {
+		if report.Days++; changed {
 			todo = append(todo, files)
 		}
 	}

@@ -77,10 +77,13 @@ func setOf(list []string) map[string]bool {
 	return set
 }
 
-// Allow reports whether a user with these limits may see a call.
+// Allow reports whether a user with these limits may see a call. Unlike a search, a limit compares names whole, but for
+// case: "Team A+" is not "Team A-".
 func (l Limits) Allow(f *Fields) bool {
 	named := func(list []string, id, name string) bool {
-		return list == nil || slices.ContainsFunc(list, func(one string) bool { return isNamed(one, id, name) })
+		return list == nil || slices.ContainsFunc(list, func(one string) bool {
+			return strings.EqualFold(one, id) || name != "" && strings.EqualFold(one, strings.TrimSpace(name))
+		})
 	}
 	return named(l.Campaigns, f.CampaignID, f.Campaign) && named(l.Agents, f.UserID, f.User)
 }

@@ -109,6 +109,9 @@ func TestMatches(t *testing.T) {
 		{Query{Listed: []string{}}, false},
 		{Query{Within: Limits{Campaigns: []string{"solar west"}}}, true},
 		{Query{Within: Limits{Campaigns: []string{"13"}}}, false},
+		{Query{Within: Limits{Campaigns: []string{"solar-west"}}}, false},
+		{Query{Within: Limits{Agents: []string{"jose nunez"}}}, false},
+		{Query{Within: Limits{Agents: []string{"JOSÉ NÚÑEZ"}}}, true},
 		{Query{Within: Limits{Agents: []string{}}}, false},
 		{Query{Within: Limits{Campaigns: []string{"12"}, Agents: []string{"3002"}}}, false},
 	} {

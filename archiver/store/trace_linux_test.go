@@ -109,6 +109,7 @@ func wantOrder(t *testing.T, calls, dir string, want []string) {
 // made one, where the call ended.
 func resumed(trace string) string {
 	started := make(map[string]string)
+	columns := regexp.MustCompile(` += `) // strace aligns the results of resumed calls
 	var lines []string
 	for line := range strings.Lines(trace) {
 		thread, call, _ := strings.Cut(line, " ")
@@ -118,7 +119,7 @@ func resumed(trace string) string {
 			continue
 		}
 		if _, rest, ok := strings.Cut(call, " resumed>"); ok && strings.HasPrefix(call, "<... ") {
-			call = started[thread] + rest
+			call = started[thread] + columns.ReplaceAllString(rest, " = ")
 		}
 		lines = append(lines, call)
 	}

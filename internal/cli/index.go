@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"convoso-archiver/search"
@@ -106,20 +107,33 @@ func (t teller) withoutIndex(ctx context.Context, err error) error {
 	return context.Cause(ctx)
 }
 
-// refreshEvery is how often the index of a page is brought up to date.
-const refreshEvery = time.Minute
+// How often the index of a page is brought up to date, in a folder and in a bucket, where that costs requests, and for
+// how long it is believed when nothing was heard of an update: one may wait for another process, or read a large day.
+const (
+	refreshFolder = 10 * time.Second
+	refreshBucket = time.Minute
+	believeFor    = 5 * time.Minute
+)
 
-// keepIndex brings an index up to date until ctx ends. What is wrong with it is told once.
-func keepIndex(ctx context.Context, s *searched, logger *slog.Logger) {
+// freshness is when an index was last compared with the archive.
+type freshness struct{ compared atomic.Int64 }
+
+// holds reports whether the index may answer.
+func (f *freshness) holds() bool { return time.Now().UnixNano()-f.compared.Load() < int64(believeFor) }
+
+// keepIndex brings an index up to date until ctx ends. What is wrong with it is told once, and it is not searched until
+// an update went well again.
+func keepIndex(ctx context.Context, s *searched, every time.Duration, fresh *freshness, logger *slog.Logger) {
 	last := ""
 	for {
 		began := time.Now()
-		report, err := s.index.Update(ctx, s.Archive, nil)
+		report, err := s.index.Update(ctx, s.Archive, func(int, int) { fresh.compared.Store(time.Now().UnixNano()) })
 		if ctx.Err() != nil {
 			return
 		}
 		problem := ""
 		if err != nil {
+			fresh.compared.Store(0)
 			problem = stateTrouble(err).Error()
 		}
 		switch {
@@ -130,7 +144,7 @@ func keepIndex(ctx context.Context, s *searched, logger *slog.Logger) {
 		}
 		last = cmp.Or(problem, "")
 		select {
-		case <-time.After(refreshEvery):
+		case <-time.After(every):
 		case <-ctx.Done():
 			return
 		}

@@ -276,10 +276,14 @@ func (p *process) serve(ctx context.Context, j *serveJob) (err error) {
 	}
 	if archive.index != nil {
 		plain := *archive
-		archive.Archive = archive.WithIndex(archive.index)
+		fresh, every := &freshness{}, refreshFolder
+		if j.search.folder == "" {
+			every = refreshBucket
+		}
+		archive.Archive = archive.WithIndexWhile(archive.index, fresh.holds)
 		refresh, stop := context.WithCancel(ctx)
 		var refreshing sync.WaitGroup
-		refreshing.Go(func() { keepIndex(refresh, &plain, logger) })
+		refreshing.Go(func() { keepIndex(refresh, &plain, every, fresh, logger) })
 		defer refreshing.Wait()
 		defer stop()
 	}

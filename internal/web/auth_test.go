@@ -57,7 +57,7 @@ func TestParseUsers(t *testing.T) {
 		{"twice", "anna:" + hash + "\n#\nanna:" + hash, "line 3: the user is named twice"},
 		{"empty", "# nobody\n", "it names no user"},
 	} {
-		_, err := parseUsers([]byte(test.text))
+		_, err := parseUsers([]byte(test.text + "\n"))
 		switch {
 		case test.problem == "" && err != nil:
 			t.Errorf("%s: %v", test.name, err)
@@ -69,11 +69,21 @@ func TestParseUsers(t *testing.T) {
 	}
 }
 
+// TestUsersFileIsCut takes no file whose last line has no end: what was cut off may have been a limit.
+func TestUsersFileIsCut(t *testing.T) {
+	whole := "anna:" + hashOf(t, "one") + ":listen;campaigns=12,135\n"
+	for _, end := range []int{1, 2, 5, 20} {
+		if _, err := parseUsers([]byte(whole[:len(whole)-end])); err == nil || !strings.Contains(err.Error(), "has no end") {
+			t.Errorf("cut by %d: %v", end, err)
+		}
+	}
+}
+
 // users makes a users file and opens it.
 func users(t *testing.T, text string) (*Users, string, *logText) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "users")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(text+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	log := &logText{}
@@ -89,7 +99,7 @@ func TestUsersFileChanges(t *testing.T) {
 	u, path, log := users(t, "anna:"+hashOf(t, "one"))
 	change := func(text string) {
 		t.Helper()
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte(text+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		u.checked = time.Time{} // as a second later

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"time"
 
 	"convoso-archiver/internal/wave"
 )
@@ -13,6 +14,10 @@ import (
 // maxDecodedBytes is how large a recording may be that is decoded for browsers: it is held in memory while it is sent.
 // As GSM that is nearly three hours.
 const maxDecodedBytes = 16 << 20
+
+// decodingWait is how long a recording waits for others that are decoded, which are sent as slowly as their listeners
+// take them.
+const decodingWait = 5 * time.Second
 
 // isDecoded reports whether a recording is known to be of a kind that is decoded for browsers.
 func (t *contentType) isDecoded() bool {
@@ -31,6 +36,9 @@ func (s *Server) sendDecoded(w http.ResponseWriter, r *http.Request, ref *record
 	select {
 	case s.decodings <- struct{}{}:
 		defer func() { <-s.decodings }()
+	case <-time.After(decodingWait):
+		s.refuse(w, r, http.StatusServiceUnavailable, "Too many recordings of this kind are played at this moment.", "Try again in a minute.")
+		return
 	case <-r.Context().Done():
 		return
 	}

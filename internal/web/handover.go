@@ -23,7 +23,8 @@ import (
 const (
 	maxSelected = 1000 // calls
 	maxListed   = 200_000
-	listBatch   = 500 // calls whose ids are noted, and then sent
+	maxSample   = 1000 // calls at random, which are held in memory
+	listBatch   = 500  // calls whose ids are noted, and then sent
 )
 
 // chosen is a call that was selected, with its recordings.
@@ -344,7 +345,8 @@ func (s *Server) csv(w http.ResponseWriter, r *http.Request) {
 	defer end()
 	a.query = u.allowed(a.query)
 	a.query.After = 0
-	if a.query.Limit = cmp.Or(a.query.Limit, maxListed); a.query.Sample > 0 {
+	a.query.Limit = min(cmp.Or(a.query.Limit, maxListed), maxListed)
+	if a.query.Sample > 0 {
 		a.query.Limit = 0
 	}
 	s.sendCSV(w, r, a.query, reason)

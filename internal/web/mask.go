@@ -2,9 +2,9 @@ package web
 
 import (
 	"encoding/json"
-	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"convoso-archiver/search"
 )
@@ -19,37 +19,70 @@ const dots = "•••"
 
 // maskNumber hides a number but for its last digits. One that is too short to keep anything hidden is hidden whole.
 func maskNumber(number string) string {
-	d := digitsOf(number)
+	d := []rune(digitsOf(number))
 	switch {
 	case strings.TrimSpace(number) == "":
 		return ""
 	case len(d) < maskedFrom:
 		return dots
 	}
-	return dots + d[len(d)-shownDigits:]
+	return dots + string(d[len(d)-shownDigits:])
 }
 
+// digitsOf returns the digits of any script.
 func digitsOf(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r < '0' || r > '9' {
+		if !unicode.IsDigit(r) {
 			return -1
 		}
 		return r
 	}, text)
 }
 
-// numberPattern finds what may be a number within a text: seven digits or more, with few other signs between them.
-func numberPattern() *regexp.Regexp {
-	return regexp.MustCompile(`[+(]{0,3}[0-9](?:[\s()./_\x{2010}-\x{2015}-]{0,3}[0-9]){6,}`)
+// maxBetween is how many signs that are no letters may stand between two digits of a number.
+const maxBetween = 5
+
+// maskText hides what may be a number within a text: seven digits or more of any script, with few other signs between
+// them.
+func maskText(text string) string {
+	out := ""
+	runes := []rune(text)
+	for i := 0; i < len(runes); {
+		end, n := numberAt(runes[i:])
+		if n < maskedFrom {
+			end = max(end, 1)
+			out += string(runes[i : i+end])
+		} else { // with what it begins with
+			out = strings.TrimRight(out, "+(") + maskNumber(string(runes[i:i+end]))
+		}
+		i += end
+	}
+	return out
+}
+
+// numberAt returns where a number ends that may begin here, and how many digits it has; 0 for none.
+func numberAt(runes []rune) (end, n int) {
+	between := 0
+	for i, r := range runes {
+		switch {
+		case unicode.IsDigit(r):
+			end, between = i+1, 0
+			n++
+		case n == 0, unicode.IsLetter(r) && !unicode.Is(unicode.Lm, r), between == maxBetween:
+			return end, n
+		default:
+			between++
+		}
+	}
+	return end, n
 }
 
 // masker shows what a user may see of calls.
 type masker struct {
 	numbers bool // nothing is hidden
-	pattern *regexp.Regexp
 }
 
-func newMasker(u *user) masker { return masker{numbers: u.Numbers, pattern: numberPattern()} }
+func newMasker(u *user) masker { return masker{numbers: u.Numbers} }
 
 // number shows a number.
 func (m masker) number(number string) string {
@@ -64,7 +97,7 @@ func (m masker) text(text string) string {
 	if m.numbers {
 		return text
 	}
-	return m.pattern.ReplaceAllStringFunc(text, maskNumber)
+	return maskText(text)
 }
 
 // fields returns the fields that can be searched for, as they may be shown. Ids are left as they are.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"convoso-archiver/search"
 )
@@ -88,7 +89,19 @@ func (r Rights) isLimited() bool { return r.Within.Campaigns != nil || r.Within.
 // check refuses terms by which a user who sees the last four digits of numbers alone could find out the others one after
 // another: an end of another length than what is shown anyway, and shorter than a whole number.
 func (r Rights) check(q search.Query) error {
-	if r.Numbers || q.Number == "" {
+	if r.Numbers {
+		return nil
+	}
+	for name, values := range map[string][]string{"name": {q.Name}, "comment": {q.Comment}, "first-name": q.FirstNames, "last-name": q.LastNames} {
+		if slices.ContainsFunc(values, func(v string) bool { return strings.ContainsFunc(v, unicode.IsNumber) }) {
+			return &search.TermError{Name: name, Problem: "you may not see numbers, so it is not searched for digits", Try: "give words without digits"}
+		}
+	}
+	whole := len(q.PhoneNumbers) + len(q.NumbersDialed)
+	if whole > 1 || whole == 1 && q.Number != "" {
+		return &search.TermError{Name: "number", Problem: "you may not see numbers, so one at a time is searched for", Try: "give one number"}
+	}
+	if q.Number == "" {
 		return nil
 	}
 	if n := len(digitsOf(q.Number)); n != shownDigits && n < wholeNumber {
@@ -112,6 +125,7 @@ func (u *user) may(f *search.Fields) bool { return u.Listen && u.Within.Allow(f)
 
 // allowed is the query as the user may ask it.
 func (u *user) allowed(q search.Query) search.Query {
+	q.Sample = min(q.Sample, maxSample)
 	q.Within = search.Limits{Campaigns: slices.Clone(u.Within.Campaigns), Agents: slices.Clone(u.Within.Agents)}
 	return q
 }

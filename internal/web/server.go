@@ -73,7 +73,7 @@ const (
 	maxConnections = 4096
 	handoversAt    = 8 // at once
 	searchesAt     = 4 // at once; others wait
-	decodingsAt    = 8 // likewise
+	decodingsAt    = 8 // each holds a recording in memory
 )
 
 // New makes a server that listens at an address, as of [net.Listener]. It reads nothing yet.

@@ -101,6 +101,9 @@ func (u *Users) read() error {
 func parseUsers(text []byte) (map[string]account, error) {
 	list := map[string]account{}
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
+	if len(text) > 0 && text[len(text)-1] != '\n' {
+		return nil, errors.New("its last line has no end: it may be written at this moment, or be cut; end it with a line feed")
+	}
 	n := 0
 	for line := range strings.SplitSeq(string(text), "\n") {
 		n++

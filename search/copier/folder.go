@@ -1,6 +1,7 @@
 package copier
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -99,6 +100,9 @@ func (f *folder) begin(dir string) error {
 	const op = "write to the folder for the copies"
 	if err := f.root.MkdirAll(ownFolder, 0o700); err != nil {
 		return folderError(op, err)
+	}
+	if info, err := f.root.Lstat(ownFolder); err != nil || !info.IsDir() { // a link would have files of others removed
+		return folderError(op, cmp.Or(err, errors.New(ownFolder+" is not a folder")))
 	}
 	file, err := f.root.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o600) // through the root: no link is followed out of it
 	if err != nil {

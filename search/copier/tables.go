@@ -78,6 +78,9 @@ func (f *folder) checkTables() error {
 	if err := f.eachOldRow(func([]string) error { return errEnough }); err != nil && !errors.Is(err, errEnough) {
 		return err
 	}
+	if err := f.isOwnFile(PlaylistFile); err != nil {
+		return err
+	}
 	file, err := f.root.Open(PlaylistFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -93,11 +96,26 @@ func (f *folder) checkTables() error {
 	return nil
 }
 
+// isOwnFile fails for what is no file: a pipe would be waited for without end.
+func (f *folder) isOwnFile(name string) error {
+	info, err := f.root.Lstat(name)
+	if err == nil && !info.Mode().IsRegular() {
+		return ErrForeign
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return folderError("look at what is in the folder for the copies", err)
+	}
+	return nil
+}
+
 var errEnough = errors.New("enough rows")
 
 // eachOldRow visits the rows of the index that an earlier copy has written. A damaged end is passed over: the files are
 // there, and the next copy of them writes them down again.
 func (f *folder) eachOldRow(visit func(row []string) error) error {
+	if err := f.isOwnFile(IndexFile); err != nil {
+		return err
+	}
 	file, err := f.root.Open(IndexFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
