@@ -187,12 +187,28 @@ func (ix *Index) connect(ctx context.Context) error {
 		err = errNew
 	case err == nil && format != indexFormat:
 		err = errDamaged
+	case err == nil && info.Size() <= checkedBytes:
+		err = checkWhole(ctx, db)
 	}
 	if err != nil {
 		return errors.Join(err, db.Close())
 	}
 	ix.db, ix.info = db, info
 	return nil
+}
+
+// checkedBytes is the size of files that are checked as a whole when they are opened, which takes some 10 ms then. In
+// larger ones what is read is checked, and a page that lost its way to others may go unnoticed.
+const checkedBytes = 8 << 20
+
+// checkWhole has SQLite check its pages, and that each index has what its table has.
+func checkWhole(ctx context.Context, db *sql.DB) error {
+	said := ""
+	err := db.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&said)
+	if err == nil && said != "ok" {
+		err = errDamaged
+	}
+	return err
 }
 
 // create writes the schema into an empty file.
@@ -221,7 +237,7 @@ func source(file string) string {
 		path = "/" + path // C:/…
 	}
 	settings := url.Values{"_pragma": {
-		"busy_timeout(30000)", "secure_delete(1)", "synchronous(NORMAL)", "temp_store(MEMORY)", "cache_size(-8192)",
+		"busy_timeout(30000)", "secure_delete(1)", "synchronous(NORMAL)", "cell_size_check(1)", "temp_store(MEMORY)", "cache_size(-8192)",
 	}}
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: settings.Encode()}).String()
 }
