@@ -105,25 +105,8 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, ref *recording, do
 		s.sendDecoded(w, r, ref)
 		return
 	}
-	h := w.Header()
-	etag := ""
-	if sum := ref.sum(); sum != "" {
-		etag = `"` + sum + `"`
-		h.Set("ETag", etag)
-	}
-	h.Set("Accept-Ranges", "bytes")
-	if etag != "" && matchesTag(r.Header.Get("If-None-Match"), etag) {
-		w.WriteHeader(http.StatusNotModified)
-		return
-	}
-	asked := r.Header.Get("Range")
-	if condition := r.Header.Get("If-Range"); condition != "" && condition != etag {
-		asked = ""
-	}
-	part := parseRange(asked, ref.Size)
-	if part.unsatisfiable {
-		h.Set("Content-Range", fmt.Sprintf("bytes */%d", ref.Size))
-		s.refuse(w, r, http.StatusRequestedRangeNotSatisfiable, "The recording has no such part.", "Load the page again.")
+	part, ok := s.partOf(w, r, ref.sum(), ref.Size)
+	if !ok {
 		return
 	}
 	body, err := s.open(r.Context(), ref, part)
@@ -141,19 +124,14 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, ref *recording, do
 		s.refuse(w, r, http.StatusUnsupportedMediaType, "Browsers do not play recordings of this kind.", "Download it and play it with another program.")
 		return
 	}
+	h := w.Header()
 	h.Set("Content-Type", mediaType)
 	disposition := "inline"
 	if download {
 		disposition = "attachment"
 	}
 	h.Set("Content-Disposition", fmt.Sprintf(`%s; filename="%s"`, disposition, fileName(ref)))
-	h.Set("Content-Length", strconv.FormatInt(part.length, 10))
-	status := http.StatusOK
-	if part.partial {
-		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", part.offset, part.offset+part.length-1, ref.Size))
-		status = http.StatusPartialContent
-	}
-	w.WriteHeader(status)
+	writePart(w, part, ref.Size)
 	if r.Method == http.MethodHead {
 		return
 	}
@@ -168,6 +146,44 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, ref *recording, do
 	if err != nil {
 		panic(http.ErrAbortHandler) // the length was promised: the client must see that it is cut
 	}
+}
+
+// partOf returns the part that is asked for of a body with this version, "" where it has none, and size. It has answered
+// where none is to be sent.
+func (s *Server) partOf(w http.ResponseWriter, r *http.Request, version string, size int64) (part byteRange, ok bool) {
+	h := w.Header()
+	etag := ""
+	if version != "" {
+		etag = `"` + version + `"`
+		h.Set("ETag", etag)
+	}
+	h.Set("Accept-Ranges", "bytes")
+	if etag != "" && matchesTag(r.Header.Get("If-None-Match"), etag) {
+		w.WriteHeader(http.StatusNotModified)
+		return part, false
+	}
+	asked := r.Header.Get("Range")
+	if condition := r.Header.Get("If-Range"); condition != "" && condition != etag {
+		asked = ""
+	}
+	if part = parseRange(asked, size); part.unsatisfiable {
+		h.Set("Content-Range", fmt.Sprintf("bytes */%d", size))
+		s.refuse(w, r, http.StatusRequestedRangeNotSatisfiable, "The recording has no such part.", "Load the page again.")
+		return part, false
+	}
+	return part, true
+}
+
+// writePart writes the header of a part of a body of this size.
+func writePart(w http.ResponseWriter, part byteRange, size int64) {
+	h := w.Header()
+	h.Set("Content-Length", strconv.FormatInt(part.length, 10))
+	status := http.StatusOK
+	if part.partial {
+		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", part.offset, part.offset+part.length-1, size))
+		status = http.StatusPartialContent
+	}
+	w.WriteHeader(status)
 }
 
 var errChecksum = errors.New("checksum mismatch")

@@ -2,10 +2,8 @@ package web
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"time"
 
 	"convoso-archiver/internal/wave"
@@ -58,40 +56,21 @@ func (s *Server) sendDecoded(w http.ResponseWriter, r *http.Request, ref *record
 		s.refuse(w, r, http.StatusUnsupportedMediaType, title, "Its form is not understood. Download it and play it with another program.")
 		return
 	}
-	h := w.Header()
-	h.Set("Accept-Ranges", "bytes")
-	etag := ""
-	if sum := ref.sum(); sum != "" {
-		etag = `"` + sum + `-wav"`
-		h.Set("ETag", etag)
+	version := ref.sum()
+	if version != "" {
+		version += "-wav"
 	}
-	if etag != "" && matchesTag(r.Header.Get("If-None-Match"), etag) {
-		w.WriteHeader(http.StatusNotModified)
-		return
-	}
-	asked := r.Header.Get("Range")
-	if condition := r.Header.Get("If-Range"); condition != "" && condition != etag {
-		asked = ""
-	}
-	part := parseRange(asked, decoder.Size())
-	if part.unsatisfiable {
-		h.Set("Content-Range", fmt.Sprintf("bytes */%d", decoder.Size()))
-		s.refuse(w, r, http.StatusRequestedRangeNotSatisfiable, "The recording has no such part.", "Load the page again.")
+	part, ok := s.partOf(w, r, version, decoder.Size())
+	if !ok {
 		return
 	}
 	if _, err := decoder.Seek(part.offset, io.SeekStart); err != nil {
 		s.trouble(w, r, "decode a recording", err)
 		return
 	}
-	h.Set("Content-Type", "audio/wav")
-	h.Set("Content-Disposition", "inline")
-	h.Set("Content-Length", strconv.FormatInt(part.length, 10))
-	status := http.StatusOK
-	if part.partial {
-		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", part.offset, part.offset+part.length-1, decoder.Size()))
-		status = http.StatusPartialContent
-	}
-	w.WriteHeader(status)
+	w.Header().Set("Content-Type", "audio/wav")
+	w.Header().Set("Content-Disposition", "inline")
+	writePart(w, part, decoder.Size())
 	if r.Method == http.MethodHead {
 		return
 	}
