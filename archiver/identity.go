@@ -14,7 +14,7 @@ import (
 // them. Once given, an identity stays: an id that is filled in later, or a second file
 // under a known id, changes none.
 //
-// The rule is in [identities.find] and [identities.name]. It needs no order of rows, but
+// The rule is in [identities.of], which says in which order the finders are asked, and [identities.name]. It needs no order of rows, but
 // for two recordings that share an id and were never noted: the first one gets the bare id.
 type identities struct {
 	taken  map[string]bool
@@ -42,11 +42,15 @@ func (x *identities) note(call, id, source string) {
 	}
 }
 
+// finder looks for the identity that a recording of a row has. Those in used have been given to other recordings of the
+// row.
+type finder func(call *fetcher.Call, r *fetcher.Recording, used map[string]bool) (string, bool)
+
 // of returns the identities of a row's recordings, in their order.
 func (x *identities) of(call *fetcher.Call) []string {
 	ids := make([]string, len(call.Recordings))
 	used := map[string]bool{}
-	for _, find := range []func(*fetcher.Call, *fetcher.Recording, map[string]bool) (string, bool){x.same, x.exact, x.likely} {
+	for _, find := range []finder{x.same, x.exact, x.likely} {
 		for i := range call.Recordings { // what is certain comes before what is likely
 			if ids[i] != "" {
 				continue
@@ -58,7 +62,7 @@ func (x *identities) of(call *fetcher.Call) []string {
 	}
 	for i := range call.Recordings {
 		r := &call.Recordings[i]
-		for _, find := range []func(*fetcher.Call, *fetcher.Recording, map[string]bool) (string, bool){x.same, x.exact} {
+		for _, find := range []finder{x.same, x.exact} {
 			if id, found := find(call, r, used); ids[i] == "" && found { // a second time in this row
 				ids[i] = id
 			}
@@ -103,7 +107,7 @@ func (x *identities) exact(call *fetcher.Call, r *fetcher.Recording, used map[st
 		}
 	}
 	id, found := x.byLink[source]
-	return id, found && (r.ID == "" || id == r.ID || strings.HasPrefix(id, r.ID+"#"))
+	return id, found && (r.ID == "" || isID(id, r.ID))
 }
 
 // likely finds a recording of the same call whose row has changed since it was noted, or
