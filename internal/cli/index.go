@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -142,7 +141,7 @@ func keepIndex(ctx context.Context, s *searched, every time.Duration, fresh *fre
 		case report.Read > 0 || report.Removed > 0:
 			logger.Info("search index updated", "days", report.Read, "removed", report.Removed, "seconds", int(time.Since(began).Seconds()))
 		}
-		last = cmp.Or(problem, "")
+		last = problem
 		select {
 		case <-time.After(every):
 		case <-ctx.Done():
