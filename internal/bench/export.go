@@ -9,10 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"convoso-archiver/manifest"
 )
@@ -112,34 +109,11 @@ func sizeOf(folder string) (bytes float64, err error) {
 // make makes the manifest and the call rows of an archive; its recordings are in neither table.
 func (k *tables) make(ctx context.Context, folder string, days, perDay int) (err error) {
 	say("make %d days of %d calls in %s", days, perDay, folder)
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return fmt.Errorf("make archive: %w", err)
-	}
-	root, err := os.OpenRoot(folder)
-	if err != nil {
-		return fmt.Errorf("make archive: %w", err)
-	}
-	defer root.Close()
-	ledger, err := manifest.OpenDir(root, manifest.Options{})
-	if err != nil {
-		return fmt.Errorf("make archive: %w", err)
-	}
-	defer func() { err = errors.Join(err, ledger.Close(ctx), syncAll(ctx, k.work)) }()
-	if err := ledger.SaveArchive(ctx, manifest.Archive{AccountID: accountID, APIURL: "http://127.0.0.1:1/v1", TimeZone: zone}); err != nil {
-		return fmt.Errorf("make archive: %w", err)
-	}
 	c := closedDays{first: time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -days-5), days: days, perDay: perDay}
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.NumCPU())
-	for i := range days {
-		group.Go(func() error {
-			if err := k.makeDay(groupCtx, ledger, c, i); err != nil {
-				return fmt.Errorf("make day: %w", err)
-			}
-			return nil
-		})
-	}
-	return group.Wait()
+	err = makeArchive(ctx, folder, "http://127.0.0.1:1/v1", days, func(ctx context.Context, ledger *manifest.Ledger, i int) error {
+		return k.makeDay(ctx, ledger, c, i)
+	})
+	return errors.Join(err, syncAll(ctx, k.work))
 }
 
 func (k *tables) makeDay(ctx context.Context, ledger *manifest.Ledger, c closedDays, i int) error {

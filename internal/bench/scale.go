@@ -165,6 +165,12 @@ func (c closedDays) day(i int) string { return c.first.AddDate(0, 0, i).Format(t
 func (k *growth) make(ctx context.Context, c *closedDays, folder string) (err error) {
 	say("make %d days of %d recordings in %s", c.days, c.perDay, folder)
 	c.first = k.newDay(-c.days)
+	err = makeArchive(ctx, folder, k.account.APIURL(), c.days, c.makeDay)
+	return errors.Join(err, syncAll(ctx, k.work))
+}
+
+// makeArchive makes an archive in a folder, day by day.
+func makeArchive(ctx context.Context, folder, apiURL string, days int, makeDay func(ctx context.Context, ledger *manifest.Ledger, i int) error) (err error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return fmt.Errorf("make archive: %w", err)
 	}
@@ -177,15 +183,15 @@ func (k *growth) make(ctx context.Context, c *closedDays, folder string) (err er
 	if err != nil {
 		return fmt.Errorf("make archive: %w", err)
 	}
-	defer func() { err = errors.Join(err, ledger.Close(ctx), syncAll(ctx, k.work)) }()
-	if err := ledger.SaveArchive(ctx, manifest.Archive{AccountID: accountID, APIURL: k.account.APIURL(), TimeZone: zone}); err != nil {
+	defer func() { err = errors.Join(err, ledger.Close(ctx)) }()
+	if err := ledger.SaveArchive(ctx, manifest.Archive{AccountID: accountID, APIURL: apiURL, TimeZone: zone}); err != nil {
 		return fmt.Errorf("make archive: %w", err)
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.NumCPU())
-	for i := range c.days {
+	for i := range days {
 		group.Go(func() error {
-			if err := c.makeDay(groupCtx, ledger, i); err != nil {
+			if err := makeDay(groupCtx, ledger, i); err != nil {
 				return fmt.Errorf("make day: %w", err)
 			}
 			return nil
