@@ -11,7 +11,6 @@ import (
 
 	"convoso-archiver/archiver"
 	"convoso-archiver/archiver/store"
-	"convoso-archiver/fetcher"
 	"convoso-archiver/manifest"
 	"convoso-archiver/manifest/report"
 )
@@ -244,7 +243,7 @@ func (j *reportJob) place(archive manifest.Archive) error {
 	}
 	j.options.Zone = zone
 	j.options.From, j.options.To = j.read.reportSpan(j.now, zone)
-	j.options.Until = fetcher.Wall(j.now, zone).Format(time.DateOnly)
+	j.options.Until = today(j.now, zone)
 	return j.read.err
 }
 
