@@ -50,11 +50,6 @@ func run(ctx context.Context, args []string) error {
 	switch args[0] {
 	case roleGet, rolePut, roleSync:
 		return play(ctx, args)
-	case roleIndex:
-		if len(args) != 3 {
-			return errors.New("build-index: wrong number of arguments")
-		}
-		return buildIndex(ctx, args[1], args[2])
 	}
 	define, known := kinds[args[0]]
 	if !known {

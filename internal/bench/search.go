@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"convoso-archiver/manifest"
@@ -33,22 +34,22 @@ func searches(b *bench, flags *flag.FlagSet) func(context.Context) error {
 	return k.run
 }
 
-// roleIndex builds an index: ARCHIVE FOLDER.
-const roleIndex = "build-index"
-
 func (k *searching) run(ctx context.Context) error {
 	days := max(1, k.calls/k.perDay)
 	made := newAccount(time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -days-10), k.perDay)
-	archive, folder := filepath.Join(k.work, "archive"), filepath.Join(k.work, "index")
+	archive := filepath.Join(k.work, "archive")
 	say("make %d days of %d calls in %s", days, k.perDay, archive)
 	if err := made.writeDays(ctx, archive, 0, days); err != nil {
 		return err
 	}
 	k.report.note("%d days of %d calls", days, k.perDay)
-	if err := k.build(ctx, archive, folder, float64(days*k.perDay)); err != nil {
+	if err := k.build(ctx, archive, float64(days*k.perDay)); err != nil {
 		return err
 	}
-	if err := k.addDays(ctx, made, archive, folder, days); err != nil {
+	if err := k.addDays(ctx, made, archive, days); err != nil {
+		return err
+	}
+	if err := k.page(ctx, archive); err != nil {
 		return err
 	}
 	a, closeArchive, err := openArchive(ctx, archive)
@@ -56,7 +57,7 @@ func (k *searching) run(ctx context.Context) error {
 		return err
 	}
 	defer closeArchive()
-	ix, err := search.OpenIndex(ctx, folder, indexName)
+	ix, err := k.openIndex(ctx)
 	if err != nil {
 		return err
 	}
@@ -67,16 +68,22 @@ func (k *searching) run(ctx context.Context) error {
 	return k.withoutIndex(ctx, archive, made)
 }
 
-const indexName = "bench"
+// indexing is a search of all days, which brings the index up to date.
+func (k *searching) indexing(archive string) command {
+	return command{args: []string{k.program, "find", "--dest", archive, "--state-dir", k.state(), "--limit", "1", "--json"}, home: filepath.Join(k.work, "home")}
+}
 
-// build builds the whole index in a process of its own.
-func (k *searching) build(ctx context.Context, archive, folder string, calls float64) error {
+// state is the folder that holds the index.
+func (k *searching) state() string { return filepath.Join(k.work, "state") }
+
+// build builds the whole index.
+func (k *searching) build(ctx context.Context, archive string, calls float64) error {
 	say("build the index")
-	s, err := execute(ctx, command{args: []string{k.self, roleIndex, archive, folder}, home: filepath.Join(k.work, "home")})
+	s, err := execute(ctx, k.indexing(archive))
 	if err != nil {
 		return err
 	}
-	size, err := sizeOf(folder)
+	size, err := sizeOf(k.state())
 	if err != nil {
 		return err
 	}
@@ -89,13 +96,13 @@ func (k *searching) build(ctx context.Context, archive, folder string, calls flo
 }
 
 // addDays measures what one new day costs, several times.
-func (k *searching) addDays(ctx context.Context, made *account, archive, folder string, days int) error {
+func (k *searching) addDays(ctx context.Context, made *account, archive string, days int) error {
 	var wall, processor []float64
 	for run := range k.runs {
 		if err := made.writeDays(ctx, archive, days+run, 1); err != nil {
 			return err
 		}
-		s, err := execute(ctx, command{args: []string{k.self, roleIndex, archive, folder}, home: filepath.Join(k.work, "home")})
+		s, err := execute(ctx, k.indexing(archive))
 		if err != nil {
 			return err
 		}
@@ -106,19 +113,18 @@ func (k *searching) addDays(ctx context.Context, made *account, archive, folder 
 	return nil
 }
 
-// buildIndex is roleIndex.
-func buildIndex(ctx context.Context, archive, folder string) (err error) {
-	a, closeArchive, err := openArchive(ctx, archive)
+// openIndex opens the only index there is.
+func (k *searching) openIndex(ctx context.Context) (*search.Index, error) {
+	folder := filepath.Join(k.state(), "index")
+	found, err := filepath.Glob(filepath.Join(folder, "*-v*.sqlite"))
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("find the index: %w", err)
 	}
-	defer closeArchive()
-	ix, err := search.OpenIndex(ctx, folder, indexName)
-	if err != nil {
-		return err
+	if len(found) != 1 {
+		return nil, fmt.Errorf("find the index: there are %d", len(found))
 	}
-	_, err = ix.Update(ctx, a, nil)
-	return errors.Join(err, ix.Close())
+	name, _, _ := strings.Cut(filepath.Base(found[0]), "-v")
+	return search.OpenIndex(ctx, folder, name)
 }
 
 func openArchive(ctx context.Context, folder string) (a *search.Archive, closeArchive func(), err error) {
