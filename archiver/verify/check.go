@@ -17,7 +17,7 @@ import (
 // check compares a recording with what was noted of it.
 func (d *dayWork) check(ctx context.Context, t target) {
 	compare := d.hash
-	if d.Config.Mode == Quick {
+	if d.run.Config.Mode == Quick {
 		compare = d.compareInfo
 	}
 	f, err := compare(ctx, t)
@@ -27,12 +27,12 @@ func (d *dayWork) check(ctx context.Context, t target) {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, store.ErrBadKey): // a key that nothing can have
 		f = Finding{Kind: Missing, Detail: "nothing, or an empty file, stands under its key"}
 	case err != nil:
-		d.noteTrouble(err)
+		d.run.noteTrouble(err)
 		d.add(t, Finding{Kind: NotReadable, Detail: withoutPath(err).Error()}, false)
 		return
 	}
-	d.trouble.Store(0)
-	d.checked.Add(1)
+	d.run.trouble.Store(0)
+	d.run.checked.Add(1)
 	if f.Kind != "" {
 		d.add(t, f, false)
 	}
@@ -83,7 +83,7 @@ func withoutPath(err error) error {
 // compareInfo compares by description. Another entity tag counts only where the metadata says that the object is the
 // one noted, for copying into another bucket gives other tags and may drop the metadata. Then the bytes decide.
 func (d *dayWork) compareInfo(ctx context.Context, t target) (Finding, error) {
-	info, err := d.Store.Stat(ctx, t.Key)
+	info, err := d.run.Store.Stat(ctx, t.Key)
 	switch etag := unquoted(t.ETag); {
 	case err != nil:
 		return Finding{}, err
@@ -103,10 +103,10 @@ func (d *dayWork) hash(ctx context.Context, t target) (Finding, error) {
 	hash := sha256.New()
 	err := retry.Do(ctx, retry.Policy{Tries: 4, Initial: time.Second / 2, Max: 10 * time.Second}, func(ctx context.Context) error {
 		hash.Reset()
-		body, err := d.Store.Open(ctx, t.Key)
+		body, err := d.run.Store.Open(ctx, t.Key)
 		if err == nil {
 			size, err = io.Copy(hash, io.LimitReader(body, t.Size+1))
-			d.bytes.Add(size)
+			d.run.bytes.Add(size)
 			_ = body.Close() // only read from
 		}
 		if err == nil || store.IsRetriable(err) {
@@ -119,7 +119,7 @@ func (d *dayWork) hash(ctx context.Context, t target) (Finding, error) {
 	case err != nil:
 		return Finding{}, err
 	case size != t.Size:
-		if info, err := d.Store.Stat(ctx, t.Key); err == nil && info.Size != t.Size {
+		if info, err := d.run.Store.Stat(ctx, t.Key); err == nil && info.Size != t.Size {
 			size = info.Size // reading stopped behind what was noted
 		}
 		return wrongSize(size, t.Size), nil

@@ -30,7 +30,7 @@ func (r *run) listDays(ctx context.Context) error {
 
 // dayWork is the work on one day.
 type dayWork struct {
-	*run
+	run    *run
 	day    string
 	owed   sync.WaitGroup // recordings handed out and not checked
 	faults int
@@ -58,7 +58,7 @@ type repair struct {
 // add takes in a finding of a recording. It may be called from several goroutines.
 func (d *dayWork) add(t target, f Finding, back bool) {
 	f.Day, f.RecordingID, f.Key = d.day, t.id, t.Key
-	d.find(f)
+	d.run.find(f)
 	if f.Kind.ofRecording() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -68,10 +68,10 @@ func (d *dayWork) add(t target, f Finding, back bool) {
 
 // hand has a recording checked when a slot is free.
 func (d *dayWork) hand(check func()) {
-	d.slots <- struct{}{}
+	d.run.slots <- struct{}{}
 	d.owed.Go(func() {
 		check()
-		<-d.slots
+		<-d.run.slots
 	})
 }
 
@@ -99,13 +99,13 @@ func (r *run) readDays(ctx context.Context) error {
 
 // look checks the manifest of a day, and its recordings. A day that cannot be read now is a finding.
 func (d *dayWork) look(ctx context.Context) error {
-	day, err := d.Ledger.Read(ctx, d.day, nil, d.takeFault)
+	day, err := d.run.Ledger.Read(ctx, d.day, nil, d.takeFault)
 	if endsRun(ctx, err) {
 		return err
 	}
 	if err != nil {
-		d.find(Finding{Kind: NotReadable, Day: d.day, Detail: fmt.Sprintf("the manifest: %v", withoutPath(err))})
-		d.noteTrouble(err)
+		d.run.find(Finding{Kind: NotReadable, Day: d.day, Detail: fmt.Sprintf("the manifest: %v", withoutPath(err))})
+		d.run.noteTrouble(err)
 		return nil
 	}
 	for id, state := range day.Recordings() {
@@ -118,11 +118,11 @@ func (d *dayWork) look(ctx context.Context) error {
 }
 
 func (d *dayWork) takeFault(f manifest.Fault) error {
-	if f.Written.After(d.started) {
+	if f.Written.After(d.run.started) {
 		return nil // a run is writing it right now
 	}
 	d.faults++
-	d.find(Finding{Kind: Kind(f.Kind), Day: d.day, File: f.File, Line: f.Line, Detail: f.Reason})
+	d.run.find(Finding{Kind: Kind(f.Kind), Day: d.day, File: f.File, Line: f.Line, Detail: f.Reason})
 	return nil
 }
 
@@ -137,33 +137,33 @@ func endsRun(ctx context.Context, err error) bool {
 // would silence it.
 func (d *dayWork) examine(ctx context.Context, t target) {
 	if t.Outcome == manifest.Damaged {
-		d.count(func(s *Summary) { s.Recordings++ })
+		d.run.count(func(s *Summary) { s.Recordings++ })
 		d.hand(func() { d.checkKnown(ctx, t, KnownDamaged) })
 	}
 	if t.Outcome != manifest.Archived {
 		return
 	}
-	asked := d.Config.Mode != Sampled || d.Config.Sample.Has(t.id)
-	d.count(func(s *Summary) {
+	asked := d.run.Config.Mode != Sampled || d.run.Config.Sample.Has(t.id)
+	d.run.count(func(s *Summary) {
 		s.Recordings++
 		if asked {
 			s.Asked++
 			s.Bytes += t.Size
 		}
 	})
-	key := d.index.hash(t.Key)
-	if d.index.contradicted[key] {
+	key := d.run.index.hash(t.Key)
+	if d.run.index.contradicted[key] {
 		d.hand(func() { d.checkKnown(ctx, t, Contradicted) })
 	}
 	switch {
 	case !t.isProved():
 		d.add(t, Finding{Kind: Unproved, Detail: "the line that says archived has no size or no sha256"}, false)
 		if asked {
-			d.checked.Add(1)
+			d.run.checked.Add(1)
 		}
 	case !asked:
-	case d.Config.Mode == Quick && d.blind == nil && !d.index.allUnseen && !d.index.unseen[key]:
-		d.checked.Add(1)
+	case d.run.Config.Mode == Quick && d.run.blind == nil && !d.run.index.allUnseen && !d.run.index.unseen[key]:
+		d.run.checked.Add(1)
 	default:
 		d.hand(func() { d.check(ctx, t) })
 	}
@@ -173,11 +173,11 @@ func (d *dayWork) examine(ctx context.Context, t target) {
 // again.
 func (d *dayWork) repair(ctx context.Context) error {
 	if d.faults > 0 {
-		mended, err := d.Ledger.Mend(ctx, d.day, "verify found faults in the lines before")
+		mended, err := d.run.Ledger.Mend(ctx, d.day, "verify found faults in the lines before")
 		if err != nil {
 			return err
 		}
-		d.count(func(s *Summary) {
+		d.run.count(func(s *Summary) {
 			s.MendedDays++
 			s.KeptAside = append(s.KeptAside, mended.Aside...)
 		})
@@ -191,7 +191,7 @@ func (d *dayWork) repair(ctx context.Context) error {
 // note notes recordings as damaged, unless another run has fetched them again meanwhile, and as restored when the
 // bytes noted stand under their key after all.
 func (d *dayWork) note(ctx context.Context) error {
-	day, err := d.Ledger.Load(ctx, d.day)
+	day, err := d.run.Ledger.Load(ctx, d.day)
 	if err != nil {
 		return err
 	}
@@ -230,7 +230,7 @@ func (d *dayWork) note(ctx context.Context) error {
 	if err := day.Flush(ctx); err != nil {
 		return err
 	}
-	d.count(func(s *Summary) {
+	d.run.count(func(s *Summary) {
 		s.Reopened += reopened
 		s.Restored += restored
 	})
