@@ -2,12 +2,23 @@
 // that are closed, lists the others, and hands every recording to a bounded set of
 // workers that fetch, check, store and note it.
 //
-// A day is closed only when its listing is proved whole after the day settled, the API
-// has shown in the same run that it answers truthfully, and every recording in it has a
-// final outcome; one pure function, judge, decides about that. The order of writing makes
-// it true whatever happens: bytes are durable before the line that names them, each
-// recording's line before the line of the window that listed it, and those before the
-// line that closes the day.
+// The way of a recording, and who takes it along: Run plans the days and starts one
+// goroutine for each day in work, at most three, which owns that day from its listing to
+// its judgement. It lists the day page by page, and puts each recording that is not
+// final into the queue. A worker takes it from there, waits for the pace of its host,
+// opens its link, inspects the first bytes and receives the rest (download.go), claims
+// a key and stores the body (keep.go), and notes the line; the committer of package
+// manifest writes the lines of all workers. A recording that fails goes back into the
+// queue, to be due later. When all recordings of the day have been worked, its goroutine
+// gathers the facts and asks one pure function, judge, what becomes of what waits and
+// whether the day is closed. A day that lacks a witness is put off, and judged by Run when
+// no other day is in work (settle.go).
+//
+// A day is closed when it has settled, its listing is whole, the API has shown in the same
+// run that it answers truthfully, and every recording in it has a final outcome; judge.go
+// has the exceptions. The order of writing makes that true whatever happens: bytes are
+// durable before the line that names them, each recording's line before the line of the
+// window that listed it, and those before the line that closes the day.
 package archiver
 
 import (

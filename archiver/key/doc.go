@@ -9,7 +9,7 @@
 //
 // Cleaning can make two names equal, and so can two recordings with one file name or
 // a file system that ignores case. That harms nothing: a store never overwrites, and
-// tries the alternatives of [Names.For] in turn. Those that hold the recording's id
+// package archiver tries the alternatives of [Names.For] in turn. Those that hold the recording's id
 // are injective: two recordings never get the same one, however their file names are
 // chosen, also where upper and lower case are one.
 //
