@@ -103,7 +103,6 @@ type exportJob struct {
 	views  bool // print those of the archive, and export nothing
 	format export.Format
 	excel  bool
-	terms  string          // without the span and the list of ids
 	ids    string          // file of --ids-from
 	to     string          // folder; "" for S3
 	bucket store.S3Options // where to is ""
@@ -250,7 +249,6 @@ func (p *process) runExport(ctx context.Context, job *exportJob, talk output, ma
 		}
 		job.query.Listed = ids.ids
 	}
-	job.terms = queryText(job.read.values, job.query)
 	archive, err := job.open(ctx, logger)
 	if err != nil {
 		return false, err
@@ -265,7 +263,7 @@ func (p *process) runExport(ctx context.Context, job *exportJob, talk output, ma
 	e := &export.Export{
 		Source: archive.Archive, ArchiveID: archive.about.ID,
 		About: export.About{AccountID: archive.about.AccountID, APIURL: archive.about.APIURL, TimeZone: archive.about.TimeZone},
-		Query: job.query, Terms: job.terms + spanTerms(job.query), Format: job.format, Excel: job.excel, Target: target, Logger: logger,
+		Query: job.query, Terms: queryText(job.read.values, job.query, archive.about.ID) + spanTerms(job.query), Format: job.format, Excel: job.excel, Target: target, Logger: logger,
 	}
 	if e.Fingerprints, err = fingerprintsOf(ctx, archive); err != nil {
 		return false, err

@@ -35,14 +35,13 @@ type chosen struct {
 
 // begins takes one of the places of those who hand over, and reports whether there was one.
 func (s *Server) begins(w http.ResponseWriter, r *http.Request) (end func(), ok bool) {
-	select {
-	case s.handovers <- struct{}{}:
-		return func() { <-s.handovers }, true
-	default:
+	name := userOf(r).name
+	if !s.handovers.take(name) {
 		w.Header().Set("Retry-After", "30")
-		s.refuse(w, r, http.StatusServiceUnavailable, "Too many downloads are under way.", "Try again in a moment.")
+		s.refuse(w, r, http.StatusServiceUnavailable, "Too many downloads are under way.", "Try again when one has ended.")
 		return nil, false
 	}
+	return func() { s.handovers.leave(name) }, true
 }
 
 // zip sends the recordings of the calls that were selected, as they are stored, with a table and their hashes.

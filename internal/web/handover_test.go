@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -202,7 +203,7 @@ func TestZIPWithoutReader(t *testing.T) {
 	for _, c := range shared.world.Calls {
 		form.Add("call", c.Day+"/"+c.ID)
 	}
-	for range 2 * handoversAt { // none of them keeps its place
+	for range 2 * maxHandoversEach { // none of them keeps its place
 		ctx, cancel := context.WithCancel(t.Context())
 		r, err := http.NewRequestWithContext(ctx, "POST", s.url+"/zip", strings.NewReader(form.Encode()))
 		if err != nil {
@@ -226,13 +227,40 @@ func TestZIPWithoutReader(t *testing.T) {
 		_ = got.Body.Close()
 	}
 	deadline := time.Now().Add(20 * time.Second)
-	for len(s.server.handovers) > 0 && time.Now().Before(deadline) {
+	for s.server.handovers.count() > 0 && time.Now().Before(deadline) {
 		time.Sleep(10 * time.Millisecond)
 	}
-	if n := len(s.server.handovers); n > 0 {
+	if n := s.server.handovers.count(); n > 0 {
 		t.Errorf("%d places are taken still", n)
 	}
 	s.ask("POST", "/zip", form).want(t, 200)
+}
+
+// TestPlaces lets nobody take all places, and gives back each.
+func TestPlaces(t *testing.T) {
+	var p places
+	for n := range maxHandoversEach + 1 {
+		if got := p.take("anna"); got != (n < maxHandoversEach) {
+			t.Fatalf("place %d of one user: %t", n+1, got)
+		}
+	}
+	for n := range maxHandovers {
+		if got := p.take(strconv.Itoa(n)); got != (n < maxHandovers-maxHandoversEach) {
+			t.Fatalf("place %d of the others: %t", n+1, got)
+		}
+	}
+	p.leave("anna")
+	if !p.take("ben") || p.take("cleo") {
+		t.Error("one that was left is not the only one there is")
+	}
+	for name, n := range map[string]int{"anna": maxHandoversEach - 1, "ben": 1} {
+		for range n {
+			p.leave(name)
+		}
+	}
+	if p.count() != maxHandovers-maxHandoversEach || len(p.taken) != p.count() {
+		t.Errorf("%d places are taken, by %v", p.count(), p.taken)
+	}
 }
 
 func TestCSV(t *testing.T) {

@@ -55,7 +55,7 @@ type Server struct {
 	reports   *reports
 	failures  failures
 	plays     plays
-	handovers chan struct{} // one for each ZIP or list that is being sent
+	handovers places
 	searches  chan struct{} // one for each search: each may hold a day in memory
 	decodings chan struct{} // one for each recording that is being decoded
 }
@@ -71,14 +71,13 @@ const (
 	maxHeaderBytes = 32 << 10
 	maxFormBytes   = 1 << 20
 	maxConnections = 4096
-	handoversAt    = 8 // at once
 	searchesAt     = 4 // at once; others wait
 	decodingsAt    = 8 // each holds a recording in memory
 )
 
 // New makes a server that listens at an address, as of [net.Listener]. It reads nothing yet.
 func New(c Config, listens net.Addr) (*Server, error) {
-	s := &Server{Config: c, origin: listens.String(), handovers: make(chan struct{}, handoversAt), searches: make(chan struct{}, searchesAt), decodings: make(chan struct{}, decodingsAt)}
+	s := &Server{Config: c, origin: listens.String(), searches: make(chan struct{}, searchesAt), decodings: make(chan struct{}, decodingsAt)}
 	pages, err := template.New("").Funcs(s.words()).ParseFS(files, "templates/*.html")
 	if err != nil {
 		return nil, err

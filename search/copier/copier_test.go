@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -181,6 +182,30 @@ func TestTables(t *testing.T) {
 }
 
 // TestBusy: two copies into one folder exclude each other, and a dead one does no harm.
+// TestFormulas gives a spreadsheet no text that it would take for a formula.
+func TestFormulas(t *testing.T) {
+	s := &folderSource{dir: t.TempDir()}
+	call := s.recorded(t, "r1", "body")
+	call.FirstName, call.LastName, call.Comment, call.Campaign = "=1+1", "@home", "-2", "3 = 3"
+	dir := t.TempDir()
+	if _, err := copyAll(t, dir, Options{Source: s, Workers: 1}, call); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(strings.NewReader(read(t, dir, IndexFile))).ReadAll()
+	if err != nil || len(rows) != 2 {
+		t.Fatal(rows, err)
+	}
+	got := map[string]string{}
+	for i, name := range rows[0] {
+		got[name] = rows[1][i]
+	}
+	for name, want := range map[string]string{"first_name": "'=1+1", "last_name": "'@home", "agent_comment": "'-2", "campaign": "3 = 3", "file": "r1.mp3"} {
+		if got[name] != want {
+			t.Errorf("%s is %q, want %q", name, got[name], want)
+		}
+	}
+}
+
 func TestBusy(t *testing.T) {
 	s, dir := &folderSource{dir: t.TempDir()}, t.TempDir()
 	one, err := Start(t.Context(), dir, Options{Source: s})

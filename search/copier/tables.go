@@ -184,6 +184,9 @@ func (c *Copy) count(t *task) {
 
 func rowOf(t *task) []string {
 	values := t.call.Values()
+	for name, value := range values {
+		values[name] = guarded(value)
+	}
 	for name, value := range map[string]string{
 		"file": t.name, "recording_id": t.rec.ID, "id": t.call.ID, "call_time": instant(&t.call),
 		"size": strconv.FormatInt(t.rec.State.Size, 10), "content_type": t.rec.State.ContentType, "sha256": hex.EncodeToString(t.rec.State.SHA256[:]),
@@ -201,6 +204,14 @@ func rowOf(t *task) []string {
 		row = append(row, values[name])
 	}
 	return row
+}
+
+// guarded keeps a spreadsheet from taking a text for a formula: names and comments come from outside.
+func guarded(text string) string {
+	if text != "" && strings.IndexByte("=+-@\t\r", text[0]) >= 0 {
+		return "'" + text
+	}
+	return text
 }
 
 // add writes a row, and its entry of the playlist.
