@@ -129,9 +129,20 @@ func nights() map[string]night {
 // TestAlertsOfFailingNights looks at its alerts too.
 func TestFailingNights(t *testing.T) {
 	t.Parallel()
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "operate.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, n := range nights() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			_, row, _ := strings.Cut(string(page), "\n| "+name+" | ")
+			row, _, _ = strings.Cut(row, "\n")
+			for _, alert := range n.tomorrow {
+				if !strings.Contains(row, "`ConvosoArchiver"+alert+"`") {
+					t.Errorf("the row of docs/operate.md does not name %s: %q", alert, row)
+				}
+			}
 			live(t, n)
 		})
 	}
