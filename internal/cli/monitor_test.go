@@ -180,6 +180,7 @@ func TestMetricsOfRefusedRuns(t *testing.T) {
 		"misspelt key after it": {"--last 1d", "metrics-file: METRICS\nwrokers: 3\n", "", true},
 		"misspelt key above it": {"--last 1d", "wrokers: 3\nmetrics-file: METRICS\n", "", true},
 		"no token":              {"--last 1d --metrics-file METRICS", "", "", true},
+		"unknown flag, dry run": {"--wrokers 3 --dry-run --metrics-file METRICS", "", "", false},
 		"dry run":               {"--last x --dry-run --metrics-file METRICS", "", "", false},
 	} {
 		t.Run(name, func(t *testing.T) {

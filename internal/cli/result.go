@@ -145,7 +145,7 @@ func flagsWithin(args []string, settings []setting) values {
 	found := values{}
 	for i, arg := range args {
 		name, value, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
-		if !strings.HasPrefix(arg, "-") || !slices.Contains([]string{"json", "quiet", "log-level", "log-format", "config", "metrics-file", "ping-url", "ping-on"}, name) {
+		if !strings.HasPrefix(arg, "-") || !slices.Contains([]string{"json", "quiet", "log-level", "log-format", "config", "metrics-file", "ping-url", "ping-on", "dry-run"}, name) {
 			continue
 		}
 		s, ok := named(settings, name)

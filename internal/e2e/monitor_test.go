@@ -30,19 +30,25 @@ type received struct {
 // service is one that watches jobs, as healthchecks.io. The address of its check is a secret.
 type service struct {
 	*httptest.Server
-	t *testing.T
+	t      *testing.T
+	answer func(w http.ResponseWriter, r *http.Request) bool // true: answered; nil for none
 
-	mu     sync.Mutex
-	pings  []received
-	answer func(w http.ResponseWriter, r *http.Request) bool // true: answered
+	mu    sync.Mutex
+	pings []received
 }
 
-func newService(t *testing.T) *service {
+func newService(t *testing.T, answer func(w http.ResponseWriter, r *http.Request) bool) *service {
 	t.Helper()
-	s := &service{t: t}
+	s := &service{t: t, answer: answer}
 	s.Server = httptest.NewServer(http.HandlerFunc(s.take))
 	t.Cleanup(s.Close)
 	return s
+}
+
+// hang answers nothing until the client goes.
+func hang(_ http.ResponseWriter, r *http.Request) bool {
+	<-r.Context().Done()
+	return true
 }
 
 const checkPath = "/" + canary + "-check-7Hq2"
@@ -52,10 +58,7 @@ func (s *service) flag() string { return "--ping-url=" + s.URL + checkPath + "?c
 
 func (s *service) take(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
-	s.mu.Lock()
-	answer := s.answer
-	s.mu.Unlock()
-	if answer != nil && answer(w, r) {
+	if s.answer != nil && s.answer(w, r) {
 		return
 	}
 	step, ours := strings.CutPrefix(r.URL.Path, checkPath+"/")
@@ -110,7 +113,7 @@ func pingedAccount(t *testing.T) *convosotest.Server {
 // TestPings: a service hears that a run begins and how it ended, whatever the end.
 func TestPings(t *testing.T) {
 	t.Parallel()
-	source, watch := pingedAccount(t), newService(t)
+	source, watch := pingedAccount(t), newService(t, nil)
 	a := onDisk(t, source, watch.flag(), "--start-time", daysAgo(7), "--end-time", daysAgo(7))
 	r := a.run().want(t, 0)
 	last := watch.last()
@@ -167,15 +170,11 @@ func TestPingTrouble(t *testing.T) {
 			http.Redirect(w, r, "/elsewhere"+r.URL.Path, http.StatusFound)
 			return true
 		}, longest: 30 * time.Second},
-		"hangs": {answer: func(_ http.ResponseWriter, r *http.Request) bool {
-			<-r.Context().Done()
-			return true
-		}, longest: 75 * time.Second},
+		"hangs": {answer: hang, longest: 75 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			source, watch := pingedAccount(t), newService(t)
-			watch.answer = test.answer
+			source, watch := pingedAccount(t), newService(t, test.answer)
 			flag := watch.flag()
 			if test.down {
 				watch.Close()
@@ -200,17 +199,14 @@ func TestPingsOfAStoppedRun(t *testing.T) {
 		t.Skip("signals cannot be sent on Windows")
 	}
 	t.Parallel()
-	for name, hangs := range map[string]bool{"well": false, "hangs": true} {
+	for name, test := range map[string]struct {
+		answer func(w http.ResponseWriter, r *http.Request) bool
+		steps  string
+	}{"well": {nil, "start 143"}, "hangs": {hang, ""}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			source := simulate(t, convosotest.Config{Seed: 72, FirstDay: daysAgo(7), CallsPerDay: 100, RecordedShare: 1, MedianSize: 4_000, MediaLatency: 100 * time.Millisecond})
-			watch := newService(t)
-			if hangs {
-				watch.answer = func(_ http.ResponseWriter, r *http.Request) bool {
-					<-r.Context().Done()
-					return true
-				}
-			}
+			watch := newService(t, test.answer)
 			a := onDisk(t, source, watch.flag(), "--start-time", daysAgo(7), "--end-time", daysAgo(7), "--workers", "1")
 			var signalled time.Time
 			a.finish(a.command(t.Context()), func(p *os.Process) {
@@ -221,12 +217,8 @@ func TestPingsOfAStoppedRun(t *testing.T) {
 			if took := time.Since(signalled); took > 30*time.Second {
 				t.Errorf("the stop took %v", took)
 			}
-			want := "start 143"
-			if hangs {
-				want = ""
-			}
-			if got := watch.steps(); got != want {
-				t.Errorf("pings %q, want %q", got, want)
+			if got := watch.steps(); got != test.steps {
+				t.Errorf("pings %q, want %q", got, test.steps)
 			}
 		})
 	}

@@ -197,7 +197,7 @@ func newNightWorld(t *testing.T, n night) *nightWorld {
 	t.Helper()
 	w := &nightWorld{
 		source: simulate(t, convosotest.Config{Seed: 74, FirstDay: daysAgo(6), Days: 2, CallsPerDay: 20, RecordedShare: 1, MedianSize: 8_000}),
-		watch:  newService(t),
+		watch:  newService(t, nil),
 		file:   filepath.Join(t.TempDir(), "nightly.prom"),
 	}
 	if n.inS3 {

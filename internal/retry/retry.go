@@ -1,4 +1,4 @@
-// Package retry holds the retry loop that listing calls and verifying recordings
+// Package retry holds the retry loop that listing calls, verifying recordings and pings
 // share, so that bounds and jitter are set in one place.
 //
 // It stands on cenkalti/backoff/v4 for the delays only. Its own Retry is not used,
