@@ -51,6 +51,22 @@ chromium:
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
 		{ echo "install chromium"; exit 1; }
 
+# RUNLEVEL keeps Debian from starting their servers.
+PROMETHEUS_PACKAGES := prometheus prometheus-node-exporter
+
+.PHONY: test-prometheus
+test-prometheus: prometheus $(TOOLS)/bin/versitygw ## check metrics and alerts by promtool and node_exporter, which it installs on Debian, in a minute
+	go vet -tags prometheus ./internal/e2e
+	REQUIRE_S3=1 go test -tags prometheus -count=1 -parallel=8 -timeout=10m \
+		-run '^(TestAlertRules|TestMetricsText|TestNodeExporter|TestAlertsOfFailingNights)$$' ./internal/e2e
+
+.PHONY: prometheus
+prometheus:
+	@type promtool prometheus-node-exporter >/dev/null 2>&1 || \
+		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+		RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PROMETHEUS_PACKAGES) >/dev/null; } || \
+		{ echo "install $(PROMETHEUS_PACKAGES)"; exit 1; }
+
 # Some 200 conditions; each is compiled and tested by itself.
 .PHONY: mutate
 mutate: ## negate each condition of judge, one at a time, and fail for each that no test notices (takes some minutes)

@@ -82,6 +82,7 @@ func archiveSettings() []setting {
 		{name: "config", group: groupRun, placeholder: "FILE", usage: "YAML file; its keys are the names of these flags"},
 	}...)
 	settings = append(settings, s3Settings()...)
+	settings = append(settings, monitorSettings()...)
 	return append(settings, outputSettings()...)
 }
 
@@ -166,6 +167,7 @@ func runArchive(ctx context.Context, p *process, in input) outcome {
 // archive runs one job, and writes its summary in every case: err is why it cannot
 // even begin.
 func (p *process) archive(ctx context.Context, job *archiveJob, talk output, err error) outcome {
+	job.monitor.begin(ctx, p)
 	summary, result := p.archiveJob(ctx, job, talk, err)
 	// Wrong settings get their one line on stderr, as from any other program; whatever
 	// was tried gets a summary, also when it came to nothing.
@@ -177,6 +179,8 @@ func (p *process) archive(ctx context.Context, job *archiveJob, talk output, err
 	if talk.json || !refused && !silent {
 		result.unwritten = writeSummary(p.stdout, summary, talk.json)
 	}
+	code, _ := p.unwritten(result)
+	job.monitor.end(ctx, summary, code)
 	return result
 }
 

@@ -169,8 +169,9 @@ func splitItems(s setting, raw []string) []string {
 
 const maxConfigBytes = 1 << 20 // bytes; a configuration is a page of text
 
-// readConfig reads the configuration file. It is decoded here rather than by the
-// library for flags, whose loader lets a misspelt key pass in silence.
+// readConfig reads the configuration file; beside the first error of a key it returns the
+// others. It is decoded here rather than by the library for flags, whose loader lets a
+// misspelt key pass in silence.
 func readConfig(path string, settings []setting) (values, error) {
 	data, err := readSmallFile(path, maxConfigBytes)
 	if err != nil {
@@ -193,22 +194,28 @@ func readConfig(path string, settings []setting) (values, error) {
 			"read configuration %s: line %d: not a mapping", path, root.Line)
 	}
 	read := values{}
+	var first error // the keys after it count all the same: whom a mistake is told to may stand there
 	for i := 0; i+1 < len(root.Content); i += 2 {
-		key, value := root.Content[i], root.Content[i+1]
-		s, err := configKey(path, key, settings)
-		if err != nil {
-			return nil, err
-		}
-		if _, twice := read[s.name]; twice {
-			return nil, misuse("keep one of them", "read configuration %s: line %d: %s is set twice", path, key.Line, s.name)
-		}
-		items, err := configItems(s, value)
-		if err != nil {
-			return nil, misuse(err.Error(), "read configuration %s: line %d: %s has no usable value", path, value.Line, s.name)
-		}
-		read[s.name] = given{items: splitItems(s, items), origin: fmt.Sprintf("%s (%s, line %d)", s.name, path, key.Line)}
+		first = cmp.Or(first, read.readKey(path, root.Content[i], root.Content[i+1], settings))
 	}
-	return read, nil
+	return read, first
+}
+
+// readKey adds one line of the file.
+func (v values) readKey(path string, key, value *yaml.Node, settings []setting) error {
+	s, err := configKey(path, key, settings)
+	if err != nil {
+		return err
+	}
+	if _, twice := v[s.name]; twice {
+		return misuse("keep one of them", "read configuration %s: line %d: %s is set twice", path, key.Line, s.name)
+	}
+	items, err := configItems(s, value)
+	if err != nil {
+		return misuse(err.Error(), "read configuration %s: line %d: %s has no usable value", path, value.Line, s.name)
+	}
+	v[s.name] = given{items: splitItems(s, items), origin: fmt.Sprintf("%s (%s, line %d)", s.name, path, key.Line)}
+	return nil
 }
 
 var yamlLinePattern = regexp.MustCompile(`line \d+`)

@@ -39,6 +39,7 @@ type archiveJob struct {
 	newArchive  bool          // begin a new one where this machine knows another
 	maxDuration time.Duration // 0 for none
 	strict      bool
+	monitor     monitor
 	warnings    []string // for the log, once there is one
 }
 
@@ -81,6 +82,7 @@ func (r *reader) archiveJob(now time.Time, env environment, goos string) *archiv
 		RetryFor:      r.duration("retry-for", 0),
 		Calls:         archiver.CallRows(r.choice("calls")),
 	}
+	j.monitor = r.monitor(purgeRules{zone, j.config.PurgeAfter})
 	if g := r.values["no-catch-up"]; r.toggle("no-catch-up") && g.byFlag() && !r.isSet("last") {
 		r.fail(g.origin, "leave it out", "it needs --last")
 	}

@@ -138,23 +138,25 @@ func (p *process) refuse(o outcome, asJSON bool) outcome {
 	return o
 }
 
-// flagsWithin finds in arguments that could not be parsed as a whole how an error is
-// to be told: the flags of output, and the file of --config, which may say so too.
+// flagsWithin finds in arguments that could not be parsed as a whole how and whom an
+// error is to be told: the flags of output and of who watches, and the file of --config,
+// which may say so too.
 func flagsWithin(args []string, settings []setting) values {
 	found := values{}
 	for i, arg := range args {
 		name, value, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
-		if !strings.HasPrefix(arg, "-") || !slices.Contains([]string{"json", "quiet", "log-level", "log-format", "config"}, name) {
+		if !strings.HasPrefix(arg, "-") || !slices.Contains([]string{"json", "quiet", "log-level", "log-format", "config", "metrics-file", "ping-url", "ping-on", "dry-run"}, name) {
 			continue
 		}
-		if s, ok := named(settings, name); !ok {
+		s, ok := named(settings, name)
+		if !ok {
 			continue
 		} else if s.kind == toggle && !hasValue {
 			value = "true"
 		} else if !hasValue && i+1 < len(args) {
 			value = args[i+1]
 		}
-		found[name] = given{items: []string{value}, origin: "--" + name, source: onCommandLine}
+		found[name] = given{items: splitItems(s, []string{value}), origin: "--" + name, source: onCommandLine}
 	}
 	return found
 }

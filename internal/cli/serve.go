@@ -250,7 +250,7 @@ func isLoopback(host string) bool {
 // serve opens all, says where the page is, and serves until ctx ends.
 func (p *process) serve(ctx context.Context, j *serveJob) (err error) {
 	logger := p.logger
-	j.config.Logger = logger
+	j.config.Logger, j.config.Build = logger, metricsBuild()
 	if j.users != "" {
 		if j.config.Users, err = web.OpenUsers(j.users, logger); err != nil {
 			return misuse("see docs/serve.md for how it is written", "--users: %v", err)

@@ -62,7 +62,9 @@ func (p *process) runJob(ctx context.Context, job *archiveJob, talk output) (sum
 		return summary, err
 	}
 	stop := showProgress(talk, p.screen, p.env, logger, &watcher{run: built.archiver.Progress, paces: built.client.Paces})
+	unfollow := job.monitor.follow(built.archiver, built.client)
 	err = built.archiver.Run(ctx)
+	unfollow()
 	stop()
 	summary = built.archiver.Summary()
 	countRequests(&summary, built.client)

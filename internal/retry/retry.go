@@ -1,6 +1,6 @@
 // Package retry holds the retry loop of requests that are made one after the other:
-// listing calls, verifying recordings. Recordings that are fetched wait for their next
-// attempt in the queue of package archiver instead, so that they hold up no worker.
+// listing calls, verifying recordings, pings. Recordings that are fetched wait for their
+// next attempt in the queue of package archiver instead, so that they hold up no worker.
 //
 // It stands on cenkalti/backoff/v4 for the delays only. Its own Retry is not used,
 // because it loses the last error when the context ends, and the wrapping around a

@@ -19,7 +19,7 @@ const module = "convoso-archiver"
 //	main -> internal/cli -> archiver -> fetcher, manifest, archiver/store
 var mayImport = map[string][]string{
 	"":                         {"internal/cli"},
-	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "fetcher", "fetcher/convosotest", "internal/web", "manifest", "manifest/report", "search", "search/copier", "search/export"},
+	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "fetcher", "fetcher/convosotest", "internal/metrics", "internal/ping", "internal/web", "manifest", "manifest/report", "search", "search/copier", "search/export"},
 	"archiver":                 {"archiver/audio", "archiver/key", "archiver/store", "fetcher", "manifest"},
 	"archiver/audio":           {},
 	"archiver/key":             {},
@@ -34,16 +34,19 @@ var mayImport = map[string][]string{
 	"search/copier":            {"archiver/key", "manifest", "search"},
 	"search/export":            {"fetcher", "manifest", "search"},
 	"internal/retry":           {},
+	"deploy":                   {},
 	"internal/bench":           {"fetcher/convosotest", "manifest", "search"},
 	"internal/cases":           {},
 	"internal/e2e":             {},
+	"internal/metrics":         {},
 	"internal/mutate":          {},
+	"internal/ping":            {"internal/retry"},
 	"internal/readme":          {},
 	"internal/rules":           {},
 	"internal/s3servers":       {},
 	"internal/s3test":          {},
 	"internal/wave":            {},
-	"internal/web":             {"archiver/audio", "fetcher", "internal/wave", "manifest", "manifest/report", "search"},
+	"internal/web":             {"archiver/audio", "fetcher", "internal/metrics", "internal/wave", "manifest", "manifest/report", "search"},
 	"internal/web/webtest":     {"archiver", "archiver/store", "manifest"},
 }
 

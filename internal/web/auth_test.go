@@ -145,7 +145,7 @@ func TestUsersFileChanges(t *testing.T) {
 func TestLogin(t *testing.T) {
 	list, _, _ := users(t, "anna:"+hashOf(t, "open: sésame")+"\nproxied:-:listen")
 	s := serve(t, func(c *Config) { c.Users, c.Everybody = list, Rights{} })
-	for _, path := range []string{"/", "/calls", "/completeness", "/assets/style.css", audioPath(stored(shared.world, "12")), "/nothing"} {
+	for _, path := range []string{"/", "/calls", "/completeness", "/metrics", "/assets/style.css", audioPath(stored(shared.world, "12")), "/nothing"} {
 		got := s.get(path)
 		got.want(t, 401)
 		if !strings.HasPrefix(got.header.Get("WWW-Authenticate"), "Basic ") {
@@ -335,6 +335,11 @@ func TestRights(t *testing.T) {
 		{"east", "GET", audioPath(west), nil, 404, "", "RIFF"},
 		{"ana", "GET", "/calls", nil, 200, "Ana Núñez", "Ben Low"},
 		{"chief", "GET", "/completeness?day=" + webtest.LossDay, nil, 200, "recordings archived", ""},
+		{"officer", "GET", "/metrics", nil, 200, "recordings{outcome=\"lost\"}", ""},
+		{"listener", "GET", "/metrics", nil, 200, "recordings{outcome=\"lost\"}", ""},
+		{"chief", "GET", "/metrics", nil, 200, "recordings{outcome=\"lost\"}", ""},
+		{"west", "GET", "/metrics", nil, 403, "You may not see the whole archive.", "convoso_archiver_"},
+		{"nobody", "GET", "/metrics", nil, 403, "", "convoso_archiver_"},
 		{"nobody", "GET", "/calls", nil, 403, "You may not see this archive.", "Ana"},
 		{"nobody", "GET", audioPath(west), nil, 403, "", "RIFF"},
 	} {

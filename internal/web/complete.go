@@ -31,12 +31,12 @@ type reports struct {
 }
 
 // first makes the first report before anybody asks for it.
-func (r *reports) first(ctx context.Context) { _, _ = r.get(ctx) }
+func (r *reports) first(ctx context.Context) { _, _ = r.get(ctx, reportFresh) }
 
-// get returns the newest report, nil where it takes too long.
-func (r *reports) get(ctx context.Context) (*report.Report, error) {
+// get returns the newest report, nil where it takes too long. One that is older than fresh is made again.
+func (r *reports) get(ctx context.Context, fresh time.Duration) (*report.Report, error) {
 	r.mu.Lock()
-	if r.making == nil && (r.latest == nil || time.Since(r.made) > reportFresh) {
+	if r.making == nil && (r.latest == nil || time.Since(r.made) > fresh) {
 		r.making = make(chan struct{})
 		go r.make(context.WithoutCancel(ctx))
 	}
@@ -141,7 +141,7 @@ func (s *Server) completeness(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusBadRequest, "There is no such month or day.", "Write them like 2025-05 and 2025-05-01.")
 		return
 	}
-	made, err := s.reports.get(r.Context())
+	made, err := s.reports.get(r.Context(), reportFresh)
 	if err != nil {
 		s.trouble(w, r, "make the report", err)
 		return

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"time"
 
+	"convoso-archiver/internal/metrics"
 	"convoso-archiver/manifest"
 	"convoso-archiver/manifest/report"
 	"convoso-archiver/search"
@@ -44,6 +45,7 @@ type Config struct {
 	Log           *AccessLog // nil for none
 	RequireReason bool       // of everything that is played or handed out
 	Logger        *slog.Logger
+	Build         metrics.Build
 }
 
 // Server serves one archive.
@@ -99,6 +101,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("POST /zip", s.zip)
 	mux.HandleFunc("POST /csv", s.csv)
 	mux.HandleFunc("GET /completeness", s.completeness)
+	mux.HandleFunc("GET /metrics", s.metrics)
 	mux.HandleFunc("GET /assets/{name}", s.asset)
 	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

@@ -1,0 +1,10 @@
+// Package deploy holds what an operator puts in place beside the program.
+package deploy
+
+import _ "embed" // for the rules
+
+//go:embed alerts.yml
+var alerts string
+
+// Alerts returns alerting rules of Prometheus over the metrics of archive and serve, as YAML.
+func Alerts() string { return alerts }
