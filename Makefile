@@ -36,7 +36,7 @@ demo: build ## archive from a simulated account; needs nothing but Go (ARGS='--f
 # not see change. -parallel=8: the end-to-end tests wait more than they compute.
 # The timeout is for one package; the whole takes a few minutes.
 .PHONY: test
-test: vet strace $(TOOLS)/bin/versitygw ## run every test with the race detector (PACKAGES=./fetcher/... for some)
+test: vet strace ssh $(TOOLS)/bin/versitygw ## run every test with the race detector (PACKAGES=./fetcher/... for some)
 	WEEKS=22 REQUIRE_S3=1 go test -race -count=1 -parallel=8 -timeout=25m $(PACKAGES)
 	WEEKS=200 go test -count=1 -timeout=25m -run '^TestWeeks$$' ./archiver
 
@@ -112,6 +112,13 @@ strace:
 	@command -v strace >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 		timeout 120 sh -c 'apt-get update -qq && apt-get install -y -qq strace' >/dev/null 2>&1; } || \
 		echo 'strace cannot be installed: the order of writing will not be tested'
+
+# Stock ssh-keygen makes keys for the tests of seals, and checks the signatures.
+.PHONY: ssh
+ssh:
+	@command -v ssh-keygen >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends openssh-client >/dev/null; } || \
+		{ echo "install openssh-client"; exit 1; }
 
 # Both run a little of themselves in make test, too.
 WEEKS := 10000

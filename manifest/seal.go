@@ -52,12 +52,19 @@ const (
 
 // appendDigest appends a line's digest in hex: its SHA-256, or what the line of an erased one says at its end.
 func appendDigest(to, line []byte) []byte {
-	if rest, ok := bytes.CutSuffix(line, []byte(`"}`)); ok && len(rest) > digestLen {
-		digest := rest[len(rest)-digestLen:]
-		if bytes.HasSuffix(rest[:len(rest)-digestLen], []byte(digestMark)) && isSHA256(string(digest)) {
-			return append(to, digest...)
-		}
+	if digest, ok := stubDigest(line); ok {
+		return append(to, digest...)
 	}
 	sum := sha256.Sum256(line)
 	return hex.AppendEncode(to, sum[:])
+}
+
+// stubDigest returns the digest that a line ends in: it stands for one that was erased.
+func stubDigest(line []byte) (digest []byte, ok bool) {
+	rest, ok := bytes.CutSuffix(line, []byte(`"}`))
+	if !ok || len(rest) <= digestLen {
+		return nil, false
+	}
+	digest = rest[len(rest)-digestLen:]
+	return digest, bytes.HasSuffix(rest[:len(rest)-digestLen], []byte(digestMark)) && isSHA256(string(digest))
 }

@@ -77,7 +77,7 @@ func (r *run) meet(info store.Info) {
 	switch {
 	case len(known) > 0:
 		r.index.see(known, info.Size, info.ETag)
-	case isDropped(info.Key) || info.ModTime.After(r.started):
+	case isDropped(info.Key) || isEvidence(info.Key) || info.ModTime.After(r.started):
 		r.count(func(s *Summary) { s.Ignored++ })
 	case r.blind != nil:
 		// It may be of the day that could not be read.
@@ -85,6 +85,12 @@ func (r *run) meet(info store.Info) {
 		r.find(Finding{Kind: Unknown, Key: info.Key, Detail: fmt.Sprintf("%d bytes that no line of the manifest names", info.Size)})
 		r.count(func(s *Summary) { s.UnknownBytes += info.Size })
 	}
+}
+
+// isEvidence reports whether an object is one of those that seal and the commands beside it write. Older versions may
+// have stored recordings there, which the manifest knows.
+func isEvidence(key string) bool {
+	return strings.HasPrefix(key, "evidence/") || strings.HasPrefix(key, "seals/")
 }
 
 // isDropped reports whether a file is one that systems leave in folders without being asked, or an object that

@@ -29,7 +29,8 @@ const exitCodesText = `EXIT CODES
            API does not know; another account's archive
   3        the run ended, but a settled day is not closed, a recording was found lost or became
            final unarchived in this run, or a cap stopped it; find --ids-from: ids are not there
-  4        verify found that something stored, or the manifest, is damaged, or find met it
+  4        verify or audit found that something stored, or the manifest, is damaged or changed, or
+           find met it
   5        another run holds this archive
   130 143  SIGINT, SIGTERM, after a clean stop; a second signal stops at once
   Where several apply, the order is: a signal, 5, 2, 1, 4, 3, 0.

@@ -19,13 +19,14 @@ const module = "convoso-archiver"
 //	main -> internal/cli -> archiver -> fetcher, manifest, archiver/store
 var mayImport = map[string][]string{
 	"":                         {"internal/cli"},
-	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "fetcher", "fetcher/convosotest", "internal/metrics", "internal/ping", "internal/web", "manifest", "manifest/report", "search", "search/copier", "search/export"},
+	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "evidence", "fetcher", "fetcher/convosotest", "internal/metrics", "internal/ping", "internal/web", "manifest", "manifest/report", "search", "search/copier", "search/export"},
 	"archiver":                 {"archiver/audio", "archiver/key", "archiver/store", "fetcher", "manifest"},
 	"archiver/audio":           {},
 	"archiver/key":             {},
 	"archiver/store":           {},
 	"archiver/store/storetest": {"archiver/store"},
 	"archiver/verify":          {"archiver/store", "internal/retry", "manifest"},
+	"evidence":                 {"archiver/store", "internal/retry", "manifest"},
 	"fetcher":                  {"internal/retry"},
 	"fetcher/convosotest":      {}, // nothing of the client, or it would share its misunderstandings
 	"manifest":                 {},
@@ -61,13 +62,14 @@ var owners = map[string][]string{
 	"github.com/aws/":              {"archiver/store", "internal/bench"},
 	"github.com/cenkalti/backoff/": {"internal/retry"},
 	"github.com/gofrs/flock":       {"manifest", "search", "search/copier"},
+	"github.com/hiddeco/sshsig":    {"evidence"},
 	"github.com/lmittmann/tint":    {"internal/cli"},
 	"github.com/parquet-go/":       {"search/export"},
 	"github.com/urfave/cli/":       {"internal/cli"},
 	"github.com/vbauerster/":       {"internal/cli"}, // mpb and the writer beneath it
 	"go.yaml.in/yaml/":             {"internal/cli"},
-	"golang.org/x/sync/":           {"archiver", "archiver/verify", "internal/bench", "manifest", "search"},
-	"golang.org/x/crypto/":         {"internal/cli", "internal/web"}, // hashes of passwords and of numbers
+	"golang.org/x/sync/":           {"archiver", "archiver/verify", "evidence", "internal/bench", "manifest", "search"},
+	"golang.org/x/crypto/":         {"evidence", "internal/cli", "internal/web"}, // SSH keys, hashes of passwords and of numbers
 	"golang.org/x/sys/":            {"archiver/store"},
 	"golang.org/x/term":            {"internal/cli"},
 	"golang.org/x/text/":           {"search"},

@@ -1,0 +1,96 @@
+package evidence
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"io/fs"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/internal/retry"
+	"convoso-archiver/manifest"
+)
+
+// checkAudio reads the recordings that the sealed lines of a day say are archived.
+func (r *auditing) checkAudio(ctx context.Context, d *daySeals, folded *manifest.Day) error {
+	if folded == nil {
+		return nil
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for id, state := range folded.Recordings() {
+		r.count(func(a *Audited) {
+			a.Recordings++
+			if state.Outcome == manifest.Erased {
+				a.Erased++
+			}
+		})
+		if r.Store == nil || state.Outcome != manifest.Archived {
+			continue
+		}
+		select {
+		case r.slots <- struct{}{}:
+		case <-ctx.Done():
+			return cmp.Or(group.Wait(), context.Cause(ctx))
+		}
+		group.Go(func() error {
+			defer func() { <-r.slots }()
+			return r.checkRecording(ctx, d, id, state)
+		})
+	}
+	return group.Wait()
+}
+
+func (r *auditing) checkRecording(ctx context.Context, d *daySeals, id string, state manifest.State) error {
+	f := Finding{Seal: d.lastSeal(), Day: d.day, RecordingID: id}
+	err := r.compare(ctx, &state)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err == nil:
+		r.count(func(a *Audited) { a.AudioRead, a.Bytes = a.AudioRead+1, a.Bytes+state.Size })
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		f.Kind, f.Detail = AudioMissing, "the audio is not there"
+	case errors.Is(err, errOtherBytes):
+		f.Kind, f.Detail = AudioChanged, "the size or the checksum of the audio is not the sealed one"
+	default:
+		f.Kind, f.Detail = AudioUnreadable, "the audio could not be read"
+	}
+	r.find(f)
+	return nil
+}
+
+// errOtherBytes says that other bytes are stored than those that were sealed.
+var errOtherBytes = errors.New("other bytes are stored")
+
+// compare reads a recording, at most one byte beyond its size, and compares it with what its line says.
+func (r *auditing) compare(ctx context.Context, state *manifest.State) error {
+	sum := sha256.New()
+	var size int64
+	err := retry.Do(ctx, retry.Policy{Tries: 4, Initial: time.Second / 2, Max: 10 * time.Second}, func(ctx context.Context) error {
+		sum.Reset()
+		body, err := r.Store.Open(ctx, state.Key)
+		if err == nil {
+			size, err = io.Copy(sum, io.LimitReader(body, state.Size+1))
+			_ = body.Close() // only read from
+		}
+		if err == nil || store.IsRetriable(err) {
+			return err
+		}
+		return retry.Stop(err)
+	})
+	switch {
+	case errors.Is(err, store.ErrBadKey): // a key that nothing can have
+		return fs.ErrNotExist
+	case err != nil:
+		return err
+	case size != state.Size || [sha256.Size]byte(sum.Sum(nil)) != state.SHA256:
+		return errOtherBytes
+	}
+	return nil
+}

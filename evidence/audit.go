@@ -1,0 +1,379 @@
+package evidence
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"convoso-archiver/manifest"
+)
+
+// Store is where the recordings are; *store.Disk and *store.S3 are stores.
+type Store interface {
+	Open(ctx context.Context, key string) (io.ReadCloser, error)
+}
+
+// Audit checks an archive against its seals.
+type Audit struct {
+	Ledger  *manifest.Ledger
+	Allowed []AllowedSigner
+	Head    *Head // nil: that the newest seals are there cannot be told
+	Store   Store // nil: the recordings are not read
+	Workers int   // recordings read at once
+}
+
+// Audited is what an audit came to.
+type Audited struct {
+	Seals      int       `json:"seals"`
+	Head       string    `json:"head"` // of the newest seal; empty for none
+	HeadGiven  bool      `json:"head_given"`
+	Signers    []string  `json:"signers"` // principals that signed, each once
+	Days       int       `json:"days"`    // that are sealed
+	Lines      int64     `json:"lines"`   // read
+	Recordings int       `json:"recordings"`
+	Erased     int       `json:"erased"`
+	AudioRead  int       `json:"audio_read"`
+	Bytes      int64     `json:"bytes"`          // of these
+	Unsealed   int       `json:"files_unsealed"` // of sealed days, not yet in a seal
+	Reclosed   int       `json:"days_reclosed"`  // closed again since they were sealed, which the next seal takes in
+	Findings   []Finding `json:"findings"`
+	Found      int       `json:"found"` // findings in all
+}
+
+// maxFindings is how many findings are kept; the others are counted.
+const maxFindings = 10_000
+
+// auditing is an audit that is being made.
+type auditing struct {
+	*Audit
+	seals  []stored
+	erased map[string]bool // digests that sealed erasures name
+	slots  chan struct{}   // one for each recording that is read
+
+	mu  sync.Mutex
+	sum Audited
+}
+
+// Run audits. Findings are no error; the error is one of the archive, or the end of ctx. Memory follows the days in work
+// and the seals.
+func (a *Audit) Run(ctx context.Context) (Audited, error) {
+	r := &auditing{Audit: a, erased: map[string]bool{}, slots: make(chan struct{}, max(a.Workers, 1))}
+	r.sum = Audited{HeadGiven: a.Head != nil, Signers: []string{}, Findings: []Finding{}}
+	err := r.run(ctx)
+	slices.SortStableFunc(r.sum.Findings, compareFindings)
+	return r.sum, err
+}
+
+func compareFindings(a, b Finding) int {
+	return cmp.Or(cmp.Compare(a.Seal, b.Seal), strings.Compare(a.Day, b.Day), strings.Compare(a.File, b.File), strings.Compare(a.RecordingID, b.RecordingID))
+}
+
+func (r *auditing) run(ctx context.Context) error {
+	about, err := r.Ledger.Archive(ctx)
+	if err != nil {
+		return err
+	}
+	var foreign []string
+	if r.seals, foreign, err = load(ctx, r.Ledger.Objects()); err != nil {
+		return err
+	}
+	for _, file := range foreign {
+		r.find(Finding{Kind: ForeignFile, File: file, Detail: "it is neither a seal nor a signature"})
+	}
+	trusted := r.checkSeals(&about)
+	if err := r.checkEvidence(ctx, trusted); err != nil {
+		return err
+	}
+	return r.checkDays(ctx, trusted)
+}
+
+func (r *auditing) find(f Finding) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.sum.Found++; len(r.sum.Findings) < maxFindings {
+		r.sum.Findings = append(r.sum.Findings, f)
+	}
+}
+
+func (r *auditing) count(change func(*Audited)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(&r.sum)
+}
+
+// checkSeals checks the chain and the signatures, and returns the seals that vouch for something.
+func (r *auditing) checkSeals(archive *manifest.Archive) (trusted []*stored) {
+	findings, signers := judgeSeals(r.seals, archive, r.Head, func(s *stored) (string, error) { return checkSignature(s, r.Allowed) })
+	for _, f := range findings {
+		r.find(f)
+	}
+	for i := range r.seals {
+		if principals, ok := signers[r.seals[i].Number]; ok {
+			trusted = append(trusted, &r.seals[i])
+			if !slices.Contains(r.sum.Signers, principals) {
+				r.sum.Signers = append(r.sum.Signers, principals)
+			}
+		}
+	}
+	r.sum.Seals = len(r.seals)
+	if n := len(r.seals); n > 0 {
+		r.sum.Head = r.seals[n-1].head().String()
+	}
+	return trusted
+}
+
+// erasureLine is the line of evidence/ that says what an erasure has put stubs for.
+type erasureLine struct {
+	Kind    string   `json:"kind"` // "erasure"
+	State   string   `json:"state"`
+	Digests []string `json:"digests"`
+}
+
+// checkEvidence checks the files of evidence/, and learns which lines were erased on purpose.
+func (r *auditing) checkEvidence(ctx context.Context, trusted []*stored) error {
+	want := map[string][]claim{}
+	for _, s := range trusted {
+		for _, f := range s.Evidence {
+			want[f.Name] = append(want[f.Name], claim{s.Number, f})
+		}
+	}
+	there, err := r.Ledger.Segments(ctx, manifest.TreeEvidence, "")
+	if err != nil {
+		return err
+	}
+	for _, name := range sortedKeys(want) {
+		i := slices.IndexFunc(there, func(s manifest.StoredSegment) bool { return s.Name == name })
+		if i < 0 {
+			r.find(Finding{Kind: LinesMissing, Seal: want[name][0].seal, File: string(manifest.TreeEvidence) + "/" + name, Detail: "it is sealed, and it is not there"})
+			continue
+		}
+		longest := slices.MaxFunc(want[name], func(a, b claim) int { return cmp.Compare(a.Lines, b.Lines) })
+		checker := newChecker(want[name])
+		_, err := r.Ledger.ReadSegment(ctx, there[i], func(l manifest.SegmentLine) error {
+			checker.add(l)
+			var e erasureLine
+			if int64(l.Number) <= longest.Lines && l.Bad == nil && json.Unmarshal(l.Raw, &e) == nil && e.Kind == "erasure" {
+				for _, digest := range e.Digests {
+					r.erased[digest] = true
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		r.sum.Lines += checker.n
+		for _, c := range checker.wrong(true) {
+			r.find(Finding{Kind: LinesChanged, Seal: c.seal, File: there[i].File(), Detail: c.problem})
+		}
+	}
+	return nil
+}
+
+// daySeals are the seals of one day.
+type daySeals struct {
+	day    string
+	claims map[manifest.Tree]map[string][]claim // by segment
+	newest map[string]sealedIn                  // by filter
+	files  map[string]manifest.Segment          // sealed ones as they lie, by name from the archive's root
+}
+
+type sealedIn struct {
+	seal int
+	SealedDay
+}
+
+// checkDays checks the days of the seals, some side by side: to read lines takes one processor for each.
+func (r *auditing) checkDays(ctx context.Context, trusted []*stored) error {
+	days := map[string]*daySeals{}
+	for _, s := range trusted {
+		for _, d := range s.Days {
+			one := days[d.Day]
+			if one == nil {
+				one = &daySeals{day: d.Day, claims: map[manifest.Tree]map[string][]claim{manifest.TreeManifest: {}, manifest.TreeCalls: {}}, newest: map[string]sealedIn{}, files: map[string]manifest.Segment{}}
+				days[d.Day] = one
+			}
+			one.newest[d.Filter] = sealedIn{s.Number, d} // seals come in their order
+			for tree, list := range map[manifest.Tree][]SealedLines{manifest.TreeManifest: d.Segments, manifest.TreeCalls: d.CallsSegments} {
+				for _, f := range list {
+					one.claims[tree][f.Name] = append(one.claims[tree][f.Name], claim{s.Number, f})
+				}
+			}
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for _, day := range sortedKeys(days) {
+		group.Go(func() error {
+			if err := r.checkDay(ctx, days[day]); err != nil {
+				return fmt.Errorf("audit day %s: %w", day, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+func (r *auditing) checkDay(ctx context.Context, d *daySeals) error {
+	r.count(func(s *Audited) { s.Days++ })
+	folded, err := r.checkTree(ctx, d, manifest.TreeManifest)
+	if err != nil {
+		return err
+	}
+	if _, err := r.checkTree(ctx, d, manifest.TreeCalls); err != nil {
+		return err
+	}
+	if err := r.checkClosings(ctx, d); err != nil {
+		return err
+	}
+	return r.checkAudio(ctx, d, folded)
+}
+
+// checkTree reads the sealed segments of a day in one tree, and returns what they come to.
+func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tree) (*manifest.Day, error) {
+	there, err := r.Ledger.Segments(ctx, tree, d.day)
+	if err != nil {
+		return nil, err
+	}
+	want := d.claims[tree]
+	for _, name := range sortedKeys(want) {
+		if !slices.ContainsFunc(there, func(s manifest.StoredSegment) bool { return s.Name == name }) {
+			r.find(Finding{
+				Kind: LinesMissing, Seal: want[name][0].seal, Day: d.day, File: string(tree) + "/" + d.day + "/" + name, Detail: "it is sealed, and it is not there",
+			})
+		}
+	}
+	var folded *manifest.Day
+	unsealed := 0
+	for _, s := range there {
+		claims, ok := want[s.Name]
+		if !ok {
+			unsealed++
+			continue
+		}
+		checker := newChecker(claims)
+		visit := func(l manifest.SegmentLine) error {
+			checker.add(l)
+			if l.Stub && !r.erased[string(l.Digest)] {
+				r.find(Finding{
+					Kind: StubUnexplained, Seal: claims[0].seal, Day: d.day, File: s.File(), Line: l.Number,
+					Detail: "the line stands for one that was erased, and no sealed erasure names it",
+				})
+			}
+			return nil
+		}
+		if tree == manifest.TreeManifest {
+			folded, d.files[s.File()], err = r.Ledger.Fold(ctx, folded, d.day, s, visit)
+		} else {
+			d.files[s.File()], err = r.Ledger.ReadSegment(ctx, s, visit)
+		}
+		if err != nil {
+			return nil, err
+		}
+		r.count(func(a *Audited) { a.Lines += checker.n })
+		for _, c := range checker.wrong(false) {
+			r.find(Finding{Kind: LinesChanged, Seal: c.seal, Day: d.day, File: s.File(), Detail: c.problem})
+		}
+	}
+	r.count(func(a *Audited) { a.Unsealed += unsealed })
+	return folded, nil
+}
+
+// checkClosings compares closed.json with what was sealed last.
+func (r *auditing) checkClosings(ctx context.Context, d *daySeals) error {
+	name := string(manifest.TreeManifest) + "/" + d.day + "/closed.json"
+	text, err := readAll(ctx, r.Ledger.Objects(), name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	lines := map[string]manifest.DayLine{}
+	for raw := range strings.Lines(string(text)) {
+		if line, err := (manifest.Line{Raw: []byte(strings.TrimSuffix(raw, "\n"))}).DayLine(); err == nil {
+			lines[line.Filter] = line
+		}
+	}
+	reclosed := false
+	for _, filter := range sortedKeys(d.newest) {
+		sealed := d.newest[filter]
+		f := Finding{Seal: sealed.seal, Day: d.day, File: name}
+		line, ok := lines[filter]
+		switch {
+		case !ok:
+			f.Kind, f.Detail = ClosingMissing, "the day was sealed as closed, and its day line is not there"
+			r.find(f)
+		case line.Root != sealed.Root || line.CallsRoot != sealed.CallsRoot:
+			reclosed = true
+		case !sameClosing(line, sealed.DayLine):
+			f.Kind, f.Detail = ClosingChanged, "its day line says something else than the seal"
+			r.find(f)
+		case !d.lieSo(manifest.TreeManifest, line.Segments, sealed.Segments) || !d.lieSo(manifest.TreeCalls, line.CallsSegments, sealed.CallsSegments):
+			f.Kind, f.Detail = ClosingChanged, "its day line names other files, sizes or hashes than there are"
+			r.find(f)
+		}
+	}
+	if !reclosed {
+		return nil
+	}
+	r.count(func(a *Audited) { a.Reclosed++ })
+	return r.checkReclosed(ctx, d)
+}
+
+// checkReclosed checks a day that was closed again since it was sealed: what its day lines name must be there as they
+// say, or somebody has changed the line and not closed the day.
+func (r *auditing) checkReclosed(ctx context.Context, d *daySeals) error {
+	_, err := r.Ledger.Read(ctx, d.day, nil, func(f manifest.Fault) error {
+		r.find(Finding{Kind: ClosingChanged, Seal: d.lastSeal(), Day: d.day, File: f.File, Line: f.Line, Detail: f.Reason})
+		return nil
+	})
+	return err
+}
+
+// sameClosing compares a day line with the one that was sealed, but for the files. An erasure changes outcomes and bytes
+// as well, never the numbers.
+func sameClosing(line, sealed manifest.DayLine) bool {
+	gone := func(l manifest.DayLine) int { return l.ByOutcome[manifest.Erased] + l.ByOutcome[manifest.Expired] }
+	if gone(line) > gone(sealed) {
+		line.ByOutcome, line.Bytes = sealed.ByOutcome, sealed.Bytes
+	}
+	line.Segments, line.CallsSegments, sealed.Segments, sealed.CallsSegments = nil, nil, nil, nil
+	a, errA := json.Marshal(line)
+	b, errB := json.Marshal(sealed)
+	return errA == nil && errB == nil && bytes.Equal(a, b)
+}
+
+// lieSo reports whether files lie as a day line says that was sealed with them. One that is not there is told of already.
+func (d *daySeals) lieSo(tree manifest.Tree, named []manifest.Segment, sealed []SealedLines) bool {
+	return slices.EqualFunc(named, sealed, func(n manifest.Segment, s SealedLines) bool {
+		is, there := d.files[string(tree)+"/"+d.day+"/"+n.Name]
+		return n.Name == s.Name && (!there || is == n)
+	})
+}
+
+// lastSeal is the number of the newest seal of the day.
+func (d *daySeals) lastSeal() int {
+	last := 0
+	for _, s := range d.newest {
+		last = max(last, s.seal)
+	}
+	return last
+}
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
+	keys := make([]K, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

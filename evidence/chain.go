@@ -1,0 +1,52 @@
+package evidence
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"convoso-archiver/manifest"
+)
+
+// judgeSeals says what is wrong with a chain of seals, and who signed those that vouch for something, by number.
+func judgeSeals(seals []stored, archive *manifest.Archive, head *Head, signedBy func(*stored) (string, error)) (findings []Finding, signers map[int]string) {
+	signers = map[int]string{}
+	find := func(kind FindingKind, number int, detail string) {
+		findings = append(findings, Finding{Kind: kind, Seal: number, File: sealName(number), Detail: detail})
+	}
+	next, previous := 1, ""
+	for i := range seals {
+		s := &seals[i]
+		for ; next < s.Number; next++ {
+			find(SealMissing, next, "it is not there, and a later one is")
+			previous = "" // which cannot be told
+		}
+		switch principals, err := signedBy(s); {
+		case s.bad != nil:
+			find(SealUnreadable, s.Number, s.bad.Error())
+		case s.Archive != archive.ID || s.AccountID != "" && s.AccountID != archive.AccountID || s.APIURL != archive.APIURL || s.TimeZone != archive.TimeZone:
+			find(OtherArchive, s.Number, "it is of another archive, account, API or zone than archive.json")
+		case errors.Is(err, errUnknownSigner) || errors.Is(err, errSignerNotValid):
+			find(UnknownSigner, s.Number, err.Error())
+		case err != nil:
+			find(BadSignature, s.Number, err.Error())
+		default:
+			signers[s.Number] = principals
+		}
+		if s.bad == nil && s.Previous != previous && (previous != "" || s.Number == 1) {
+			find(SealChanged, max(s.Number-1, 1), fmt.Sprintf("seal %d names another hash of it", s.Number))
+		}
+		next, previous = s.Number+1, s.hash
+	}
+	if head == nil {
+		return findings, signers
+	}
+	i := slices.IndexFunc(seals, func(s stored) bool { return s.Number == head.Number })
+	switch {
+	case i < 0:
+		find(SealsCut, head.Number, "--head names it, and it is not there")
+	case seals[i].hash != head.Hash:
+		find(SealChanged, head.Number, "--head names another hash of it")
+	}
+	return findings, signers
+}

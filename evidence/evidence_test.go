@@ -1,0 +1,391 @@
+package evidence
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+
+	"convoso-archiver/manifest"
+)
+
+// TestSeals seals what is closed, and nothing twice.
+func TestSeals(t *testing.T) {
+	w := newWorld(t)
+	w.keepDay("2026-03-01", 3)
+	w.keepDay("2026-03-02", 0)
+	first := w.seal()
+	if !first.New || first.Number != 1 || first.Days != 2 || first.Lines != 3+3+3 {
+		t.Errorf("the first seal: %+v", first)
+	}
+	if again := w.seal(); again.New || again.Head != first.Head {
+		t.Errorf("nothing was closed since: %+v", again)
+	}
+	w.keepDay("2026-03-01", 4) // closed again, with a segment more
+	if second := w.seal(); !second.New || second.Number != 2 || second.Days != 1 {
+		t.Errorf("a day that was closed again: %+v", second)
+	}
+	got := w.audit(w.dir)
+	if got.Found != 0 || got.Seals != 2 || got.Days != 2 || got.Recordings != 4 || got.AudioRead != 4 || !slices.Equal(got.Signers, []string{"archive"}) {
+		t.Errorf("the audit: %+v", got)
+	}
+}
+
+// TestLaterLines lets lines follow that no seal names: a sealed day stays as it was sealed.
+func TestLaterLines(t *testing.T) {
+	w := three(t)
+	w.keepDay("2026-03-01", 5)
+	if got := w.audit(w.dir); got.Found != 0 || got.Reclosed != 1 || got.Unsealed == 0 {
+		t.Errorf("a day closed again: %+v", got)
+	}
+}
+
+// TestStockTools has ssh-keygen check what was signed.
+func TestStockTools(t *testing.T) {
+	for _, kind := range [][]string{{"-t", "ed25519"}, {"-t", "ecdsa", "-b", "256"}, {"-t", "rsa", "-b", "2048"}} {
+		w := newWorld(t)
+		dir := t.TempDir()
+		key := filepath.Join(dir, "key")
+		w.must(exec.Command("ssh-keygen", append([]string{"-q", "-N", "", "-C", "", "-f", key}, kind...)...).Run())
+		text, err := os.ReadFile(key)
+		w.must(err)
+		signer, end, err := Signer(text, "")
+		w.must(err)
+		defer func() { w.must(end()) }()
+		w.signer = signer
+		w.keepDay("2026-03-01", 2)
+		w.seal()
+		public, err := os.ReadFile(key + ".pub")
+		w.must(err)
+		allowed := filepath.Join(dir, "allowed")
+		w.must(os.WriteFile(allowed, []byte(`archive namespaces="`+Namespace+`" `+string(public)), 0o600))
+		check := func(seal []byte) error {
+			c := exec.Command("ssh-keygen", "-Y", "verify", "-f", allowed, "-I", "archive", "-n", Namespace, "-s", filepath.Join(w.dir, sigName(1)))
+			c.Stdin = bytes.NewReader(seal)
+			return c.Run()
+		}
+		seal, err := os.ReadFile(filepath.Join(w.dir, sealName(1)))
+		w.must(err)
+		if err := check(seal); err != nil {
+			t.Errorf("%v: ssh-keygen says %v", kind, err)
+		}
+		if err := check(append(seal, ' ')); err == nil {
+			t.Errorf("%v: ssh-keygen accepts a changed seal", kind)
+		}
+		if got := w.audit(w.dir); got.Found != 0 {
+			t.Errorf("%v: %+v", kind, got.Findings)
+		}
+	}
+}
+
+// TestAgent signs with a key that has a passphrase, through an agent.
+func TestAgent(t *testing.T) {
+	w := newWorld(t)
+	dir, err := os.MkdirTemp("", "agent") // a socket's path must be short
+	w.must(err)
+	defer os.RemoveAll(dir)
+	key := filepath.Join(dir, "key")
+	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", key).CombinedOutput(); err != nil {
+		t.Fatalf("ssh-keygen, of the package openssh-client: %v: %s", err, out)
+	}
+	text, err := os.ReadFile(key)
+	w.must(err)
+	if _, _, err := Signer(text, ""); err == nil || !strings.Contains(err.Error(), "ssh-add") {
+		t.Errorf("without an agent: %v", err)
+	}
+	raw, err := ssh.ParseRawPrivateKeyWithPassphrase(text, []byte("secret"))
+	w.must(err)
+	ring := agent.NewKeyring()
+	socket := serveAgent(t, dir, ring)
+	if _, _, err := Signer(text, socket); err == nil || !strings.Contains(err.Error(), "ssh-add") {
+		t.Errorf("an agent without the key: %v", err)
+	}
+	w.must(ring.Add(agent.AddedKey{PrivateKey: raw}))
+	public, err := os.ReadFile(key + ".pub")
+	w.must(err)
+	for _, file := range [][]byte{text, public} {
+		signer, end, err := Signer(file, socket)
+		w.must(err)
+		w.signer = signer
+		w.keepDay(fmt.Sprintf("2026-03-%02d", w.now.Hour()), 1)
+		w.seal()
+		w.must(end())
+	}
+	if got := w.audit(w.dir); got.Found != 0 || got.Seals != 2 {
+		t.Errorf("%+v", got)
+	}
+	for _, file := range []string{"", "no key", "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"} {
+		if _, _, err := Signer([]byte(file), socket); err == nil {
+			t.Errorf("%q is taken for a key", file)
+		}
+	}
+}
+
+// TestChainsThatGoOnNoMore: one clear error each, and nothing is written.
+func TestChainsThatGoOnNoMore(t *testing.T) {
+	for name, test := range map[string]struct {
+		spoil func(w *world)
+		says  string
+	}{
+		"a gap":                {func(w *world) { w.must(os.Remove(filepath.Join(w.dir, sealName(2)))) }, "seal 2 is missing"},
+		"the first is missing": {func(w *world) { w.must(os.Remove(filepath.Join(w.dir, sealName(1)))) }, "seal 1 is missing"},
+		"no signature":         {func(w *world) { w.must(os.Remove(filepath.Join(w.dir, sigName(3)))) }, "has no signature"},
+		"a changed seal": {func(w *world) {
+			w.change(sealName(2), func(b []byte) []byte { return bytes.Replace(b, []byte("2026-03-05"), []byte("2026-03-06"), 1) })
+		}, "does not follow"},
+		"not JSON":         {func(w *world) { w.change(sealName(3), func(b []byte) []byte { return b[1:] }) }, "cannot be used"},
+		"another archive":  {func(w *world) { w.change("manifest/archive.json", w.otherID) }, "another archive"},
+		"a clock too slow": {func(w *world) { w.now = w.now.Add(-4 * time.Hour) }, "check the clock"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := three(t)
+			w.keepDay("2026-03-09", 1)
+			test.spoil(w)
+			before := w.tree()
+			w.write(func(l *manifest.Ledger) {
+				_, err := (&Sealing{Ledger: l, Signer: w.signer, Now: w.now}).Run(t.Context())
+				if chain, ok := err.(*ChainError); !ok || !strings.Contains(chain.Problem, test.says) {
+					t.Errorf("%v", err)
+				}
+			})
+			if !slices.Equal(w.tree(), before) {
+				t.Error("something was written")
+			}
+		})
+	}
+}
+
+func (w *world) otherID(text []byte) []byte {
+	var a map[string]any
+	w.must(json.Unmarshal(text, &a))
+	a["id"] = "another"
+	text, err := json.Marshal(a)
+	w.must(err)
+	return append(text, '\n')
+}
+
+// TestLeftSignature replaces the signature that a killed run has left without its seal.
+func TestLeftSignature(t *testing.T) {
+	w := three(t)
+	w.keepDay("2026-03-09", 1)
+	w.must(os.WriteFile(filepath.Join(w.dir, sigName(4)), []byte("left"), 0o600))
+	if made := w.seal(); made.Number != 4 {
+		t.Errorf("%+v", made)
+	}
+	if got := w.audit(w.dir); got.Found != 0 || got.Seals != 4 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestChangedDay seals no day that is not what its day line says.
+func TestChangedDay(t *testing.T) {
+	w := newWorld(t)
+	w.keepDay("2026-03-01", 2)
+	w.keepDay("2026-03-02", 2)
+	w.change(w.segment("2026-03-02"), func(b []byte) []byte { return bytes.Replace(b, []byte(`"attempts":1`), []byte(`"attempts":2`), 1) })
+	made := w.seal()
+	if made.Days != 1 || !slices.Equal(made.Changed, []string{"2026-03-02"}) {
+		t.Errorf("%+v", made)
+	}
+}
+
+// segment is the first segment of a day.
+func (w *world) segment(day string) string {
+	found, err := filepath.Glob(filepath.Join(w.dir, "manifest", day, "*.jsonl"))
+	w.must(err)
+	name, err := filepath.Rel(w.dir, found[0])
+	w.must(err)
+	return name
+}
+
+func (w *world) change(name string, change func([]byte) []byte) {
+	w.t.Helper()
+	path := filepath.Join(w.dir, filepath.FromSlash(name))
+	text, err := os.ReadFile(path)
+	w.must(err)
+	changed := change(bytes.Clone(text))
+	if bytes.Equal(changed, text) {
+		w.t.Fatalf("nothing of %s was changed", name)
+	}
+	w.must(os.WriteFile(path, changed, 0o600))
+}
+
+// tree lists every file with its bytes.
+func (w *world) tree() (list []string) {
+	w.must(filepath.WalkDir(w.dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || entry.Name() == "lock" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		list = append(list, path+"\x00"+string(text))
+		return err
+	}))
+	return list
+}
+
+// attacks is how often somebody with write access changes something, more with ATTACKS.
+func attacks() int {
+	if n, err := strconv.Atoi(os.Getenv("ATTACKS")); err == nil {
+		return n
+	}
+	return 200
+}
+
+// TestAttacks has somebody with write access to the store change, remove, add or reorder what is behind the seals, put
+// stubs, cut off the newest seals, or sign anew with another key. Every attack is found.
+func TestAttacks(t *testing.T) {
+	w := three(t)
+	if got := w.audit(w.dir); got.Found != 0 || got.Seals != 3 {
+		t.Fatalf("untouched: %+v", got.Findings)
+	}
+	seed := rand.Uint64()
+	if n, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64); err == nil {
+		seed = n
+	}
+	random := rand.New(rand.NewPCG(seed, 1))
+	missed := 0
+	for n := range attacks() {
+		victim := *w
+		victim.dir = filepath.Join(t.TempDir(), "copy")
+		w.must(os.CopyFS(victim.dir, os.DirFS(w.dir)))
+		said := attack(&victim, random)
+		got := w.audit(victim.dir)
+		if got.Found == 0 {
+			t.Errorf("SEED=%d, attack %d is not found: %s", seed, n, said)
+			if missed++; missed > 5 {
+				t.FailNow()
+			}
+		}
+		w.must(os.RemoveAll(victim.dir))
+	}
+}
+
+// attack makes one attack and says which.
+func attack(w *world, random *rand.Rand) string {
+	pick := func(pattern string) string {
+		found, err := filepath.Glob(filepath.Join(w.dir, filepath.FromSlash(pattern)))
+		w.must(err)
+		name, err := filepath.Rel(w.dir, found[random.IntN(len(found))])
+		w.must(err)
+		return filepath.ToSlash(name)
+	}
+	segments := []string{"manifest/*/*.jsonl", "calls/*/*.jsonl"}
+	any := []string{"manifest/*/*.jsonl", "calls/*/*.jsonl", "manifest/*/closed.json", "seals/*", "2026-*/*.mp3", "evidence/*"}
+	of := func(patterns []string) string { return pick(patterns[random.IntN(len(patterns))]) }
+	lines := func(name string, change func(list [][]byte) [][]byte) {
+		w.change(name, func(b []byte) []byte {
+			return bytes.Join(change(bytes.SplitAfter(bytes.TrimSuffix(b, []byte("\n")), []byte("\n"))), nil)
+		})
+	}
+	switch kind := random.IntN(14); kind {
+	case 0:
+		name := of(any)
+		at := 0
+		w.change(name, func(b []byte) []byte {
+			at = random.IntN(len(b))
+			b[at] ^= byte(1 << random.IntN(7))
+			return b
+		})
+		return fmt.Sprintf("bit flipped in %s at %d", name, at)
+	case 1:
+		name := of(any)
+		w.must(os.Remove(filepath.Join(w.dir, name)))
+		return "removed " + name
+	case 2:
+		name := of(segments)
+		lines(name, func(list [][]byte) [][]byte { i := random.IntN(len(list)); return slices.Delete(list, i, i+1) })
+		return "line removed from " + name
+	case 3:
+		name := of(segments)
+		lines(name, func(list [][]byte) [][]byte { return append(list, []byte("\n"), list[random.IntN(len(list))]) })
+		return "line doubled in " + name
+	case 4:
+		name := pick("manifest/*/*.jsonl")
+		lines(name, func(list [][]byte) [][]byte {
+			i := random.IntN(len(list) - 1)
+			list[len(list)-1] = append(bytes.TrimSuffix(list[len(list)-1], []byte("\n")), '\n')
+			list[i], list[i+1] = list[i+1], list[i]
+			return list
+		})
+		return "lines reordered in " + name
+	case 5, 6: // a stub with the right digest: the root stays the same
+		name := of(segments)
+		lines(name, func(list [][]byte) [][]byte {
+			i := random.IntN(len(list))
+			line := bytes.TrimSuffix(list[i], []byte("\n"))
+			id := "x"
+			if r, ok, _ := (manifest.SegmentLine{Raw: line}).Recording(); ok {
+				id = r.RecordingID
+			}
+			list[i] = fmt.Appendf(nil, "{\"v\":1,\"kind\":\"recording\",\"recording_id\":%q,\"outcome\":\"erased\",\"reason\":\"E1\",\"digest\":\"%s\"}\n", id, hashOf(line))
+			return list
+		})
+		return "stub in " + name
+	case 7:
+		n := 1 + random.IntN(3)
+		for number := 3; number > 3-n; number-- {
+			w.must(os.Remove(filepath.Join(w.dir, sealName(number))))
+			w.must(os.Remove(filepath.Join(w.dir, sigName(number))))
+		}
+		return fmt.Sprintf("the newest %d seals cut off", n)
+	case 8: // all seals from one on are made anew, as they would be, by another key
+		from := 1 + random.IntN(3)
+		for number := 3; number >= from; number-- {
+			w.must(os.Remove(filepath.Join(w.dir, sealName(number))))
+			w.must(os.Remove(filepath.Join(w.dir, sigName(number))))
+		}
+		w.signer = newSigner(w.t)
+		w.seal()
+		return fmt.Sprintf("seal %d made anew with another key", from)
+	case 9: // the same seals, signed by another key
+		number := 1 + random.IntN(3)
+		text, err := os.ReadFile(filepath.Join(w.dir, sealName(number)))
+		w.must(err)
+		signature, err := sign(text, newSigner(w.t))
+		w.must(err)
+		w.must(os.WriteFile(filepath.Join(w.dir, sigName(number)), signature, 0o600))
+		return fmt.Sprintf("seal %d signed by another key", number)
+	case 10:
+		a, b := pick("2026-*/*.mp3"), pick("2026-*/*.mp3")
+		for a == b {
+			b = pick("2026-*/*.mp3")
+		}
+		temp := filepath.Join(w.dir, "temp")
+		w.must(os.Rename(filepath.Join(w.dir, a), temp))
+		w.must(os.Rename(filepath.Join(w.dir, b), filepath.Join(w.dir, a)))
+		w.must(os.Rename(temp, filepath.Join(w.dir, b)))
+		return "audio swapped: " + a + ", " + b
+	case 11:
+		name := pick("2026-*/*.mp3")
+		w.change(name, func(b []byte) []byte {
+			if random.IntN(2) == 0 {
+				return append(b, 0)
+			}
+			return b[:random.IntN(len(b))]
+		})
+		return "audio cut or longer: " + name
+	case 12:
+		a, b := 1, 2
+		for _, name := range []func(int) string{sealName, sigName} {
+			w.must(os.Rename(filepath.Join(w.dir, name(a)), filepath.Join(w.dir, "temp")))
+			w.must(os.Rename(filepath.Join(w.dir, name(b)), filepath.Join(w.dir, name(a))))
+			w.must(os.Rename(filepath.Join(w.dir, "temp"), filepath.Join(w.dir, name(b))))
+		}
+		return "seals reordered"
+	default:
+		name := "seals/" + []string{"000004.json", "note.txt", "000002.json.bak"}[random.IntN(3)]
+		w.must(os.WriteFile(filepath.Join(w.dir, name), []byte("{}"), 0o600))
+		return "added " + name
+	}
+}

@@ -1,0 +1,35 @@
+package evidence
+
+// FindingKind says what an audit has found.
+type FindingKind string
+
+// What an audit finds.
+const (
+	SealMissing     FindingKind = "seal_missing"     // a number is left out
+	SealUnreadable  FindingKind = "seal_unreadable"  // it is not JSON, or not a seal
+	SealChanged     FindingKind = "seal_changed"     // the next seal, or the head, names another hash
+	SealsCut        FindingKind = "seals_cut"        // the head names a seal that is not there
+	BadSignature    FindingKind = "bad_signature"    // missing, or not of this seal
+	UnknownSigner   FindingKind = "unknown_signer"   // not among the allowed signers
+	OtherArchive    FindingKind = "other_archive"    // the seal is of another archive
+	ForeignFile     FindingKind = "foreign_file"     // in seals/, and no seal
+	LinesMissing    FindingKind = "lines_missing"    // a sealed file is not there
+	LinesChanged    FindingKind = "lines_changed"    // a sealed file has other lines, or in another order
+	ClosingMissing  FindingKind = "closing_missing"  // closed.json no longer closes a sealed day
+	ClosingChanged  FindingKind = "closing_changed"  // closed.json counts other recordings than the seal
+	StubUnexplained FindingKind = "stub_unexplained" // a line was erased, and no sealed erasure names it
+	AudioMissing    FindingKind = "audio_missing"    // nothing stands under the key of a sealed line
+	AudioChanged    FindingKind = "audio_changed"    // other bytes do
+	AudioUnreadable FindingKind = "audio_not_read"   // the store could not be asked
+)
+
+// Finding is one thing that is not as it was sealed.
+type Finding struct {
+	Kind        FindingKind `json:"kind"`
+	Seal        int         `json:"seal,omitzero"`
+	Day         string      `json:"day,omitempty"`
+	File        string      `json:"file,omitempty"` // from the archive's root; no key of a recording
+	Line        int         `json:"line,omitzero"`
+	RecordingID string      `json:"recording_id,omitempty"`
+	Detail      string      `json:"detail"`
+}

@@ -1,0 +1,193 @@
+package evidence
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"convoso-archiver/manifest"
+)
+
+const (
+	folder      = "seals/"
+	kindSeal    = "seal"
+	sealVersion = 1
+)
+
+// Seal is what a signature vouches for.
+type Seal struct {
+	V         int           `json:"v"`
+	Kind      string        `json:"kind"` // "seal"
+	Number    int           `json:"number"`
+	Archive   string        `json:"archive"` // its id
+	AccountID string        `json:"account_id"`
+	APIURL    string        `json:"api_url"`
+	TimeZone  string        `json:"time_zone"`
+	Time      time.Time     `json:"time"`
+	Previous  string        `json:"previous"` // SHA-256 of the file of the seal before, empty in the first
+	Days      []SealedDay   `json:"days"`
+	Evidence  []SealedLines `json:"evidence"` // files of evidence/ that are new, or have more lines, since the seal before
+}
+
+// SealedDay is a day that was closed for a filter when it was sealed: its day line, with the lines of each segment in
+// place of the sizes and hashes of the files, which an erasure changes.
+type SealedDay struct {
+	manifest.DayLine
+	Segments      []SealedLines `json:"segments"`
+	CallsSegments []SealedLines `json:"calls_segments"`
+}
+
+// SealedLines are the lines of a file: their number, and the SHA-256 over the digests of all, in hex, one a line.
+type SealedLines struct {
+	Name  string `json:"name"`
+	Lines int64  `json:"lines"`
+	Root  string `json:"root"`
+}
+
+// Head names the newest seal. It is to be kept outside of the archive: without it nobody sees that the newest seals
+// were removed.
+type Head struct {
+	Number int
+	Hash   string // SHA-256 of the seal's file, 64 hex digits
+}
+
+// String is the head as ParseHead reads it.
+func (h Head) String() string { return fmt.Sprintf("%d:%s", h.Number, h.Hash) }
+
+var headPattern = regexp.MustCompile(`^([1-9][0-9]{0,8}):([0-9a-f]{64})$`)
+
+// ParseHead reads a head, like 42:0123….
+func ParseHead(text string) (Head, error) {
+	found := headPattern.FindStringSubmatch(strings.TrimSpace(text))
+	if found == nil {
+		return Head{}, errors.New("it is not the head that seal prints: a number, a colon and 64 hex digits")
+	}
+	number, _ := strconv.Atoi(found[1]) // nine digits fit
+	return Head{Number: number, Hash: found[2]}, nil
+}
+
+// stored is a seal as it stands in the archive.
+type stored struct {
+	Seal
+	file string
+	text []byte
+	hash string
+	sig  []byte // nil: it has none
+	bad  error  // why it cannot be read
+}
+
+func (s *stored) head() Head { return Head{Number: s.Number, Hash: s.hash} }
+
+func sealName(number int) string { return fmt.Sprintf("%s%06d.json", folder, number) }
+
+func sigName(number int) string { return fmt.Sprintf("%s%06d.sig", folder, number) }
+
+var sealPattern = regexp.MustCompile(`^([0-9]{6,9})\.(json|sig)$`)
+
+// load reads all seals, ascending, and names what stands among them and is none. A signature without its seal is what
+// a killed run leaves; it is no seal and no foreign file.
+func load(ctx context.Context, objects manifest.Objects) (seals []stored, foreign []string, err error) {
+	sigs := map[string]bool{}
+	var names []string
+	for info, err := range objects.ListFiles(ctx, folder) {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, nil
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("list the seals: %w", err)
+		}
+		name := strings.TrimPrefix(info.Name(), folder)
+		switch {
+		case !sealPattern.MatchString(name):
+			foreign = append(foreign, info.Name())
+		case path.Ext(name) == ".sig":
+			sigs[strings.TrimSuffix(name, ".sig")] = true
+		default:
+			names = append(names, strings.TrimSuffix(name, ".json"))
+		}
+	}
+	for _, name := range names {
+		s, err := loadSeal(ctx, objects, name, sigs[name])
+		if err != nil {
+			return nil, nil, err
+		}
+		seals = append(seals, s)
+	}
+	slices.SortFunc(seals, func(a, b stored) int { return a.Number - b.Number })
+	return seals, foreign, nil
+}
+
+func loadSeal(ctx context.Context, objects manifest.Objects, name string, signed bool) (s stored, err error) {
+	s.file = folder + name + ".json"
+	if s.text, err = readAll(ctx, objects, s.file); err != nil {
+		return s, err
+	}
+	if signed {
+		if s.sig, err = readAll(ctx, objects, folder+name+".sig"); err != nil {
+			return s, err
+		}
+	}
+	s.hash = hashOf(s.text)
+	number, _ := strconv.Atoi(name) // nine digits at most
+	decoder := json.NewDecoder(bytes.NewReader(s.text))
+	switch err := decoder.Decode(&s.Seal); {
+	case err != nil || decoder.More():
+		s.bad = errors.New("it is not JSON")
+	case s.V != sealVersion || s.Kind != kindSeal:
+		s.bad = fmt.Errorf("it is not a seal of version %d", sealVersion)
+	case s.Number != number:
+		s.bad = errors.New("it has the number of another seal")
+	}
+	s.Number = number
+	return s, nil
+}
+
+func hashOf(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+func readAll(ctx context.Context, objects manifest.Objects, name string) ([]byte, error) {
+	body, _, err := objects.GetFile(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	text, err := io.ReadAll(body)
+	if err = errors.Join(err, body.Close()); err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return text, nil
+}
+
+// lines counts and hashes the digests of lines.
+type lines struct {
+	n    int64
+	hash hash.Hash
+}
+
+func newLines() *lines { return &lines{hash: sha256.New()} }
+
+func (l *lines) add(digest []byte) {
+	l.n++
+	l.hash.Write(digest)
+	l.hash.Write([]byte("\n"))
+}
+
+func (l *lines) root() string { return hex.EncodeToString(l.hash.Sum(nil)) }
+
+func (l *lines) of(name string) SealedLines {
+	return SealedLines{Name: name, Lines: l.n, Root: l.root()}
+}

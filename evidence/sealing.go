@@ -1,0 +1,286 @@
+package evidence
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"convoso-archiver/manifest"
+)
+
+// Sealing seals what was closed since the last seal.
+type Sealing struct {
+	Ledger *manifest.Ledger
+	Signer ssh.Signer
+	Now    time.Time
+}
+
+// Sealed says what a seal came to.
+type Sealed struct {
+	Number   int       `json:"number"` // of the newest seal, 0 for none
+	Head     string    `json:"head"`   // of it, as ParseHead reads it; empty for none
+	Time     time.Time `json:"time"`   // of it
+	New      bool      `json:"new"`    // this run made it
+	Days     int       `json:"days"`   // in the new one
+	Lines    int64     `json:"lines"`
+	Evidence int       `json:"evidence_files"`
+	Open     int       `json:"days_open"`    // not closed, and so not sealed
+	Older    []string  `json:"days_older"`   // closed by an older version, whose lines cannot be sealed
+	Changed  []string  `json:"days_changed"` // closed, and not what their day line says: verify tells more
+}
+
+// ChainError says why nothing can be sealed: the seals that stand there are not a chain that goes on.
+type ChainError struct{ Problem string }
+
+// Error implements error.
+func (e *ChainError) Error() string { return e.Problem }
+
+// Run seals. Where nothing was closed since, there is no new seal. The error is a *ChainError, or one of the archive.
+// A run that is killed leaves no seal; the caller holds the archive's lock where it has one.
+func (s *Sealing) Run(ctx context.Context) (Sealed, error) {
+	made := Sealed{Older: []string{}, Changed: []string{}}
+	about, err := s.Ledger.Archive(ctx)
+	if err != nil {
+		return made, err
+	}
+	before, _, err := load(ctx, s.Ledger.Objects())
+	if err != nil {
+		return made, err
+	}
+	seal := Seal{
+		V: sealVersion, Kind: kindSeal, Number: 1, Archive: about.ID, AccountID: about.AccountID, APIURL: about.APIURL, TimeZone: about.TimeZone,
+		Time: s.Now.UTC().Truncate(time.Second),
+		Days: []SealedDay{}, Evidence: []SealedLines{},
+	}
+	if n := len(before); n > 0 {
+		if err := checkChain(before, about.ID, s.Now); err != nil {
+			return made, err
+		}
+		last := &before[n-1]
+		seal.Number, seal.Previous = last.Number+1, last.hash
+		made.Number, made.Head, made.Time = last.Number, last.head().String(), last.Time
+	}
+	if err := s.takeDays(ctx, &seal, before, &made); err != nil {
+		return made, err
+	}
+	if err := s.takeEvidence(ctx, &seal, before); err != nil {
+		return made, err
+	}
+	if len(seal.Days) == 0 && len(seal.Evidence) == 0 {
+		return made, nil
+	}
+	head, err := s.write(ctx, &seal)
+	if err != nil {
+		return made, err
+	}
+	made.New, made.Number, made.Head, made.Time = true, seal.Number, head.String(), seal.Time
+	made.Days, made.Evidence = len(seal.Days), len(seal.Evidence)
+	return made, nil
+}
+
+// checkChain refuses to go on from seals that do not follow one another.
+func checkChain(seals []stored, archive string, now time.Time) error {
+	previous := ""
+	for i := range seals {
+		s := &seals[i]
+		switch {
+		case s.Number != i+1:
+			return &ChainError{fmt.Sprintf("seal %d is missing: restore seals/ from a copy; nothing was sealed", i+1)}
+		case s.bad != nil:
+			return &ChainError{fmt.Sprintf("%s cannot be used, %v: restore it from a copy; nothing was sealed", s.file, s.bad)}
+		case s.Archive != archive:
+			return &ChainError{fmt.Sprintf("%s is of another archive: restore seals/ from a copy of this one; nothing was sealed", s.file)}
+		case s.Previous != previous:
+			return &ChainError{fmt.Sprintf("%s does not follow the seal before it: run audit --seals; nothing was sealed", s.file)}
+		case s.sig == nil:
+			return &ChainError{fmt.Sprintf("%s has no signature: restore its .sig from a copy; nothing was sealed", s.file)}
+		case s.Time.After(now):
+			return &ChainError{fmt.Sprintf("seal %d was made at %s, after the present time of this machine: check the clock; nothing was sealed", s.Number, s.Time.Format(time.RFC3339))}
+		}
+		previous = s.hash
+	}
+	return nil
+}
+
+// dayKey is a day closed for a filter.
+type dayKey struct{ day, filter string }
+
+// takeDays takes in the days whose day line is not sealed yet.
+func (s *Sealing) takeDays(ctx context.Context, seal *Seal, before []stored, made *Sealed) error {
+	sealed := map[dayKey]string{} // roots, as sealed last
+	for i := range before {
+		for _, d := range before[i].Days {
+			sealed[dayKey{d.Day, d.Filter}] = d.Root + d.CallsRoot
+		}
+	}
+	for day, err := range s.Ledger.Days(ctx) {
+		if err != nil {
+			return fmt.Errorf("list the days of the manifest: %w", err)
+		}
+		status, err := s.Ledger.Status(ctx, day)
+		if err != nil {
+			return fmt.Errorf("read day %s: %w", day, err)
+		}
+		if len(status.Lines) == 0 {
+			made.Open++
+			continue
+		}
+		for _, line := range status.Lines {
+			if line.Root == "" {
+				made.Older = append(made.Older, day)
+				continue
+			}
+			if sealed[dayKey{day, line.Filter}] == line.Root+line.CallsRoot {
+				continue
+			}
+			one, ok, err := s.seal(ctx, line)
+			if err != nil {
+				return fmt.Errorf("read day %s: %w", day, err)
+			}
+			if !ok {
+				made.Changed = append(made.Changed, day)
+				continue
+			}
+			seal.Days = append(seal.Days, one)
+			for _, segment := range slices.Concat(one.Segments, one.CallsSegments) {
+				made.Lines += segment.Lines
+			}
+		}
+	}
+	made.Older, made.Changed = slices.Compact(made.Older), slices.Compact(made.Changed)
+	return nil
+}
+
+// seal reads what a day line names. It reports false where that is not what the line says: a signature must not vouch
+// for it.
+func (s *Sealing) seal(ctx context.Context, line manifest.DayLine) (SealedDay, bool, error) {
+	day := SealedDay{DayLine: line}
+	var root, callsRoot string
+	var err error
+	if day.Segments, root, err = s.sealTree(ctx, manifest.TreeManifest, line.Day, line.Segments); err != nil {
+		return day, false, err
+	}
+	if day.CallsSegments, callsRoot, err = s.sealTree(ctx, manifest.TreeCalls, line.Day, line.CallsSegments); err != nil {
+		return day, false, err
+	}
+	return day, root == line.Root && callsRoot == line.CallsRoot, nil
+}
+
+func (s *Sealing) sealTree(ctx context.Context, tree manifest.Tree, day string, named []manifest.Segment) (list []SealedLines, root string, err error) {
+	there, err := s.Ledger.Segments(ctx, tree, day)
+	if err != nil {
+		return nil, "", err
+	}
+	list = []SealedLines{}
+	all := newLines()
+	for _, name := range named {
+		i := slices.IndexFunc(there, func(f manifest.StoredSegment) bool { return f.Name == name.Name })
+		if i < 0 {
+			return list, "", nil
+		}
+		one := newLines()
+		_, err := s.Ledger.ReadSegment(ctx, there[i], func(l manifest.SegmentLine) error {
+			one.add(l.Digest)
+			all.add(l.Digest)
+			return nil
+		})
+		if err != nil {
+			return nil, "", err
+		}
+		list = append(list, one.of(name.Name))
+	}
+	return list, all.root(), nil
+}
+
+// takeEvidence takes in the files of evidence/ that no seal names as they are.
+func (s *Sealing) takeEvidence(ctx context.Context, seal *Seal, before []stored) error {
+	sealed := map[string]SealedLines{}
+	for i := range before {
+		for _, f := range before[i].Evidence {
+			sealed[f.Name] = f
+		}
+	}
+	files, err := s.Ledger.Segments(ctx, manifest.TreeEvidence, "")
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		one := newLines()
+		_, err := s.Ledger.ReadSegment(ctx, f, func(l manifest.SegmentLine) error {
+			one.add(l.Digest)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if now := one.of(f.Name); now != sealed[f.Name] {
+			seal.Evidence = append(seal.Evidence, now)
+		}
+	}
+	return nil
+}
+
+// write writes the signature and then the seal. A signature without its seal vouches for nothing, and the next run
+// replaces it; a seal without its signature would have to be signed by a run that does not know who wrote it.
+func (s *Sealing) write(ctx context.Context, seal *Seal) (Head, error) {
+	text, err := json.MarshalIndent(seal, "", " ")
+	if err != nil {
+		return Head{}, fmt.Errorf("encode the seal: %w", err)
+	}
+	text = append(text, '\n')
+	signature, err := sign(text, s.Signer)
+	if err != nil {
+		return Head{}, err
+	}
+	if err := s.putSignature(ctx, seal.Number, signature); err != nil {
+		return Head{}, err
+	}
+	err = s.Ledger.Objects().PutFile(ctx, sealName(seal.Number), text, "")
+	if errors.Is(err, fs.ErrExist) {
+		return Head{}, madeMeanwhile(seal.Number)
+	}
+	if err != nil {
+		return Head{}, fmt.Errorf("write the seal: %w", err)
+	}
+	return Head{Number: seal.Number, Hash: hashOf(text)}, nil
+}
+
+func madeMeanwhile(number int) error {
+	return &ChainError{fmt.Sprintf("another run made seal %d at the same time: run audit --seals, and seal again", number)}
+}
+
+// putSignature replaces the signature that a killed run has left, and never that of a seal.
+func (s *Sealing) putSignature(ctx context.Context, number int, signature []byte) error {
+	objects, name := s.Ledger.Objects(), sigName(number)
+	err := objects.PutFile(ctx, name, signature, "")
+	if errors.Is(err, fs.ErrExist) {
+		var old io.ReadCloser
+		var tag string
+		if old, tag, err = objects.GetFile(ctx, name); err != nil {
+			return fmt.Errorf("read the signature that stands there: %w", err)
+		}
+		_ = old.Close() // only its tag is wanted
+		switch seal, _, err := objects.GetFile(ctx, sealName(number)); {
+		case err == nil:
+			_ = seal.Close() // only looked for
+			return madeMeanwhile(number)
+		case !errors.Is(err, fs.ErrNotExist):
+			return fmt.Errorf("look for the seal: %w", err)
+		}
+		err = objects.PutFile(ctx, name, signature, tag)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return madeMeanwhile(number)
+	}
+	if err != nil {
+		return fmt.Errorf("write the signature: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,306 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"convoso-archiver/archiver"
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/evidence"
+)
+
+const groupAudit = "WHAT TO AUDIT"
+
+func auditSettings() []setting {
+	workers, _ := named(archiveSettings(), "workers")
+	workers.group, workers.usage = groupAudit, "recordings read at once"
+	settings := []setting{
+		{name: "seals", kind: toggle, group: groupAudit, usage: "check the seals, what they sign, and every sealed recording"},
+		{name: "allowed-signers", group: groupAudit, placeholder: "FILE", usage: "public keys whose seals count, in the format of ssh-keygen's ALLOWED SIGNERS; it must not come from the archive"},
+		{name: "head", group: groupAudit, placeholder: "HEAD", usage: "head of the newest seal, as seal printed it; without it nobody sees that the newest seals were removed"},
+		{name: "no-audio", kind: toggle, group: groupAudit, usage: "do not read the recordings: check seals and lines alone"},
+		workers,
+	}
+	settings = append(settings, sealedArchiveSettings()...)
+	return append(settings, outputSettings()...)
+}
+
+func auditCommand() command {
+	return command{
+		name:      "audit",
+		usage:     "check the seals, or tell the history of one recording",
+		arguments: "[RECORDING]",
+		about: `With --seals it checks the archive against its seals, from the first seal to the last byte: that no seal
+is missing, changed or signed by somebody else, that no sealed line was changed, removed, added or
+reordered, and that every sealed recording has the bytes that were sealed. It exits with 4 when
+something is not as it was sealed, and names it.
+
+With the id of a recording it tells the recording's history: when it was listed, fetched and stored,
+with which checksum, when its day was closed, and which seal vouches for it.
+
+It needs no token, takes no lock and writes nothing.`,
+		examples: []example{
+			{"whose seals count: the public key, with the namespace",
+				`printf 'archive namespaces="` + evidence.Namespace + `" %s\n' "$(cat seal.pub)" > allowed_signers`},
+			{"prove that nothing was changed",
+				"convoso-archiver audit --seals --dest /archive --allowed-signers allowed_signers --head 42:9f86d0…"},
+			{"the history of one recording", "convoso-archiver audit --dest /archive 705270011"},
+		},
+		settings:    auditSettings(),
+		environment: true,
+		exitCodes:   true,
+		works:       true,
+		run:         runAudit,
+	}
+}
+
+// auditJob is everything that an audit needs to know, read and checked.
+type auditJob struct {
+	folder    string
+	bucket    store.S3Options
+	recording string // "" for the seals
+	allowed   []evidence.AllowedSigner
+	head      *evidence.Head
+	noAudio   bool
+	workers   int
+}
+
+func runAudit(ctx context.Context, p *process, in input) outcome {
+	known := withArchiveKeys(auditSettings())
+	merged, err := gather(known, in.flags, p.env)
+	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
+	talk := read.output()
+	p.openLog(talk)
+	job := read.auditJob(in.args, p.env)
+	if read.err != nil {
+		return p.refuse(judge(read.err, nil, false), talk.json)
+	}
+	if job.recording != "" {
+		return p.history(ctx, job, talk)
+	}
+	return p.audit(ctx, job, talk)
+}
+
+func (r *reader) auditJob(args []string, env environment) *auditJob {
+	j := &auditJob{noAudio: r.toggle("no-audio"), workers: r.whole("workers", 1, maxWorkers)}
+	j.folder, j.bucket = r.destination(env)
+	seals := r.toggle("seals")
+	switch {
+	case len(args) > 1 && strings.HasPrefix(args[1], "-"):
+		r.keep(misuse("write convoso-archiver audit --dest DEST RECORDING", "flags come before the id"))
+	case len(args) > 1:
+		r.keep(misuse("give one id", "audit takes the id of one recording"))
+	case len(args) == 1 && seals:
+		r.keep(misuse("give --seals, or the id of a recording", "--seals audits the whole archive"))
+	case len(args) == 1:
+		j.recording = args[0]
+		return j
+	case !seals:
+		r.keep(misuse("give --seals, or the id of a recording", "nothing to audit is given"))
+	}
+	if !r.isSet("allowed-signers") {
+		r.keep(misuse("give --allowed-signers with the public keys whose seals count; see audit --help", "no allowed signers are given: a seal proves nothing when anybody may have signed it"))
+		return j
+	}
+	j.allowed = r.allowedSigners()
+	if r.isSet("head") {
+		value, origin := r.raw("head")
+		head, err := evidence.ParseHead(value)
+		if err != nil {
+			r.fail(origin, "write it like 42:9f86d0…, as seal printed it", "%v", err)
+		}
+		j.head = &head
+	}
+	return j
+}
+
+func (r *reader) allowedSigners() []evidence.AllowedSigner {
+	path, origin := r.raw("allowed-signers")
+	text, err := readSmallFile(path, maxConfigBytes)
+	if err != nil {
+		r.fail(origin, "check the path", "read the allowed signers: %v", err)
+		return nil
+	}
+	signers, err := evidence.ParseAllowedSigners(text)
+	if err != nil {
+		r.fail(origin, `write lines like: archive namespaces="`+evidence.Namespace+`" ssh-ed25519 AAAA…`, "%v", err)
+	}
+	return signers
+}
+
+// auditResult is what audit --seals prints.
+type auditResult struct {
+	ExitCode int     `json:"exit_code"`
+	Error    string  `json:"error"`
+	Answer   string  `json:"answer"`
+	Seconds  float64 `json:"seconds"`
+	evidence.Audited
+
+	noAudio bool
+}
+
+func (p *process) audit(ctx context.Context, job *auditJob, talk output) outcome {
+	began := time.Now()
+	made := auditResult{noAudio: job.noAudio}
+	audited, err := p.runAuditing(ctx, job, talk)
+	if made.Audited = audited; made.Findings == nil { // a reader of the JSON may loop over it
+		made.Findings, made.Signers = []evidence.Finding{}, []string{}
+	}
+	unread := 0
+	for _, f := range made.Findings {
+		if f.Kind == evidence.AudioUnreadable {
+			unread++
+		}
+	}
+	result := withDamage(judge(err, context.Cause(ctx), unread > 0 || err == nil && made.Seals == 0), made.Found > unread)
+	made.ExitCode, made.Seconds = result.code, time.Since(began).Seconds()
+	if result.failed {
+		made.Error = p.screen.hidden(result.line)
+	}
+	made.Answer = made.answer(unread)
+	if talk.json || err == nil && !(talk.quiet && result.code == ExitDone) {
+		result.unwritten = made.write(p.stdout, talk.json)
+	}
+	return result
+}
+
+func (p *process) runAuditing(ctx context.Context, job *auditJob, talk output) (audited evidence.Audited, err error) {
+	bucket := job.bucket
+	bucket.Workers = job.workers
+	opened, err := openArchive(ctx, archiver.Location{Folder: job.folder, S3: bucket}, archiver.Read, "", newLogger(p.screen, talk, p.env))
+	if err != nil {
+		return audited, err
+	}
+	defer func() { err = errors.Join(err, closeOpened(ctx, opened)) }()
+	audit := &evidence.Audit{Ledger: opened.Ledger, Allowed: job.allowed, Head: job.head, Workers: job.workers}
+	if !job.noAudio {
+		audit.Store = opened.Store
+	}
+	return audit.Run(ctx)
+}
+
+// answer is the answer in one line.
+func (a auditResult) answer(unread int) string {
+	where := fmt.Sprintf("%s, %s, %s, %s", plural(a.Seals, "seal"), plural(a.Days, "day"), plural(int(a.Lines), "line"), plural(a.Recordings, "recording"))
+	switch {
+	case a.Error != "":
+		return "not audited: the audit could not go on"
+	case a.Found > unread:
+		return "CHANGED: " + plural(a.Found-unread, "finding") + "; " + where
+	case a.Seals == 0:
+		return "not sealed: there is no seal; run seal"
+	case unread > 0:
+		return plural(unread, "recording") + " could not be read; the rest is as it was sealed: " + where
+	case a.noAudio:
+		return "as sealed: " + where + "; the recordings were not read"
+	}
+	return fmt.Sprintf("as sealed: %s, every byte of %s read", where, plural(a.AudioRead, "recording"))
+}
+
+// write writes the result: one JSON object, or lines for a person.
+func (a auditResult) write(w io.Writer, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(a)
+	}
+	var b strings.Builder
+	b.WriteString(a.Answer + "\n")
+	if len(a.Findings) > 0 {
+		b.WriteString("\n")
+		table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0) // a strings.Builder takes everything
+		for _, f := range a.Findings[:min(len(a.Findings), maxFindings)] {
+			_, _ = fmt.Fprintf(table, "  %s\t%s\t%s\n", f.Kind, findingPlace(f), f.Detail)
+		}
+		_ = table.Flush()
+		if more := a.Found - maxFindings; more > 0 {
+			fmt.Fprintf(&b, "  and %s more\n", thousands(int64(more)))
+		}
+	}
+	b.WriteString("\n")
+	if a.Head != "" {
+		fmt.Fprintf(&b, "head         %s\n", a.Head)
+	}
+	if len(a.Signers) > 0 {
+		fmt.Fprintf(&b, "signed by    %s\n", strings.Join(a.Signers, "; "))
+	}
+	if a.Erased > 0 {
+		fmt.Fprintf(&b, "erased       %s\n", plural(a.Erased, "recording"))
+	}
+	if a.Unsealed > 0 || a.Reclosed > 0 {
+		fmt.Fprintf(&b, "not sealed   %s and %s closed again since; the next seal takes them in\n", plural(a.Unsealed, "file"), plural(a.Reclosed, "day"))
+	}
+	if !a.HeadGiven && a.Seals > 0 {
+		b.WriteString("no --head    that the newest seals were removed could not be seen\n")
+	}
+	_, err := io.WriteString(w, trimLines(b.String()))
+	return err
+}
+
+// findingPlace says where a finding is.
+func findingPlace(f evidence.Finding) string {
+	var parts []string
+	if f.File != "" {
+		parts = append(parts, f.File)
+	} else if f.Day != "" {
+		parts = append(parts, f.Day)
+	}
+	if f.Line > 0 {
+		parts = append(parts, fmt.Sprintf("line %d", f.Line))
+	}
+	if f.RecordingID != "" {
+		parts = append(parts, "recording "+f.RecordingID)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// history tells the history of one recording.
+func (p *process) history(ctx context.Context, job *auditJob, talk output) outcome {
+	made, err := p.runHistory(ctx, job, talk)
+	result := judge(err, context.Cause(ctx), err == nil && made.Lines == 0)
+	if result.failed {
+		return p.refuse(result, talk.json)
+	}
+	if talk.json {
+		result.unwritten = json.NewEncoder(p.stdout).Encode(made)
+		return result
+	}
+	result.unwritten = writeHistory(p.stdout, made)
+	return result
+}
+
+func (p *process) runHistory(ctx context.Context, job *auditJob, talk output) (made evidence.History, err error) {
+	opened, err := openArchive(ctx, archiver.Location{Folder: job.folder, S3: job.bucket}, archiver.Read, "", newLogger(p.screen, talk, p.env))
+	if err != nil {
+		return made, err
+	}
+	defer func() { err = errors.Join(err, closeOpened(ctx, opened)) }()
+	return evidence.HistoryOf(ctx, opened.Ledger, job.recording)
+}
+
+func writeHistory(w io.Writer, h evidence.History) error {
+	var b strings.Builder
+	if h.Lines == 0 {
+		b.WriteString("no line of the archive names this recording: check the id, which find --json shows\n")
+		_, err := io.WriteString(w, b.String())
+		return err
+	}
+	fmt.Fprintf(&b, "recording %s of call %s, call day %s\n\n", h.RecordingID, h.CallID, strings.Join(h.Days, ", "))
+	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
+	for _, e := range h.Events {
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", e.Time.UTC().Format("2006-01-02 15:04:05Z"), e.What, e.Detail)
+		if e.SHA256 != "" && e.Key != "" {
+			_, _ = fmt.Fprintf(table, "\t\tsha256 %s, %s\n", e.SHA256, plural(int(e.Size), "byte"))
+			_, _ = fmt.Fprintf(table, "\t\tstored as %s\n", e.Key)
+		}
+	}
+	_ = table.Flush()
+	fmt.Fprintf(&b, "\n%d of %s sealed\n", h.Sealed, plural(h.Lines, "line"))
+	_, err := io.WriteString(w, trimLines(b.String()))
+	return err
+}

@@ -1,0 +1,190 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"convoso-archiver/archiver"
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/evidence"
+)
+
+const groupSeal = "THE SEAL"
+
+// sealedArchiveSettings say which archive is sealed or audited.
+func sealedArchiveSettings() []setting {
+	settings := []setting{
+		{name: "dest", group: groupArchive, placeholder: "DEST", usage: "the archive: a folder, or s3://bucket/prefix (required)"},
+		{name: "config", group: groupArchive, placeholder: "FILE", usage: "YAML file; that of archive will do"},
+	}
+	return append(settings, s3Settings()...)
+}
+
+func sealSettings() []setting {
+	settings := []setting{
+		{name: "key", group: groupSeal, placeholder: "FILE", usage: "SSH key that signs: the private key, or its public half when ssh-agent holds it (required)"},
+	}
+	settings = append(settings, sealedArchiveSettings()...)
+	return append(settings, outputSettings()...)
+}
+
+func sealCommand() command {
+	return command{
+		name:  "seal",
+		usage: "sign what is closed, so that every later change can be seen",
+		about: `Signs the days that were closed since the last seal: their lines, their number and their order. The
+seals stand in the archive's folder seals/, each names the one before it, and stock ssh-keygen checks
+their signatures. Run it after archive.
+
+Keep the head that it prints outside of the archive: with it, audit --seals sees that the newest seals
+were removed.
+
+It takes the archive's lock in a folder, and needs the right to write to seals/ alone in a bucket.`,
+		examples: []example{
+			{"make a key, once, and seal each night",
+				"ssh-keygen -t ed25519 -N '' -C archive -f /etc/convoso-archiver/seal\n" +
+					"convoso-archiver seal --dest /archive --key /etc/convoso-archiver/seal"},
+			{"with a key that ssh-agent holds", "convoso-archiver seal --dest s3://my-bucket/calls --key ~/.ssh/seal.pub"},
+			{"keep the head elsewhere", "convoso-archiver seal --dest /archive --key seal --json | jq -r .head >> /safe/heads"},
+		},
+		settings:    sealSettings(),
+		environment: true,
+		exitCodes:   true,
+		works:       true,
+		run:         runSeal,
+	}
+}
+
+// sealJob is everything that sealing needs to know, read and checked.
+type sealJob struct {
+	folder string
+	bucket store.S3Options
+	key    string
+}
+
+func runSeal(ctx context.Context, p *process, in input) outcome {
+	known := withArchiveKeys(sealSettings())
+	merged, err := gather(known, in.flags, p.env)
+	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
+	talk := read.output()
+	p.openLog(talk)
+	job := &sealJob{key: read.text("key")}
+	job.folder, job.bucket = read.destination(p.env)
+	if job.key == "" {
+		read.keep(misuse("give --key with an SSH key; ssh-keygen -t ed25519 -f seal makes one", "no key is given"))
+	}
+	return p.seal(ctx, job, talk, read.err)
+}
+
+// sealResult is what seal prints.
+type sealResult struct {
+	ExitCode int    `json:"exit_code"`
+	Error    string `json:"error"`
+	evidence.Sealed
+}
+
+func (p *process) seal(ctx context.Context, job *sealJob, talk output, err error) outcome {
+	made := sealResult{Sealed: evidence.Sealed{Older: []string{}, Changed: []string{}}}
+	began := false
+	if err == nil {
+		began, err = p.runSealing(ctx, job, talk, &made)
+	}
+	result := withDamage(judge(sealMisuse(err), context.Cause(ctx), len(made.Older) > 0), len(made.Changed) > 0)
+	made.ExitCode = result.code
+	if result.failed {
+		made.Error = p.screen.hidden(result.line)
+	}
+	if talk.json || began && !(talk.quiet && result.code == ExitDone) {
+		result.unwritten = made.write(p.stdout, talk.json)
+	}
+	return result
+}
+
+// sealMisuse gives errors of keys the code of a wrong setting.
+func sealMisuse(err error) error {
+	if key, ok := errors.AsType[*evidence.KeyError](err); ok {
+		return misuse("", "--key: %v", key)
+	}
+	return err
+}
+
+// runSealing opens key and archive, and seals. It began when there is something to tell.
+func (p *process) runSealing(ctx context.Context, job *sealJob, talk output, made *sealResult) (began bool, err error) {
+	text, err := readSmallFile(job.key, maxTokenBytes)
+	if err != nil {
+		return false, misuse("check --key", "read the key: %v", err)
+	}
+	signer, closeAgent, err := evidence.Signer(text, p.env["SSH_AUTH_SOCK"])
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, closeAgent()) }()
+	opened, err := openArchive(ctx, archiver.Location{Folder: job.folder, S3: job.bucket}, archiver.Repair, "", newLogger(p.screen, talk, p.env))
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, closeOpened(ctx, opened)) }()
+	sealing := &evidence.Sealing{Ledger: opened.Ledger, Signer: signer, Now: time.Now()}
+	made.Sealed, err = sealing.Run(ctx)
+	return err == nil, err
+}
+
+// closeOpened closes an archive, also when the context has ended.
+func closeOpened(ctx context.Context, opened *archiver.Opened) error {
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
+	defer cancel()
+	return opened.Close(closing)
+}
+
+// write writes the result: one JSON object, or lines for a person.
+func (s sealResult) write(w io.Writer, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(s)
+	}
+	var b strings.Builder
+	switch {
+	case s.New:
+		fmt.Fprintf(&b, "sealed: %s with %s", plural(s.Days, "day"), plural(int(s.Lines), "line"))
+		if s.Evidence > 0 {
+			fmt.Fprintf(&b, " and %s of evidence", plural(s.Evidence, "file"))
+		}
+		fmt.Fprintf(&b, ", seal %d\n", s.Number)
+	case s.Number > 0:
+		fmt.Fprintf(&b, "nothing to seal: no day was closed since seal %d of %s\n", s.Number, s.Time.Format(time.DateTime))
+	default:
+		b.WriteString("nothing to seal: no day is closed\n")
+	}
+	if s.Open > 0 {
+		fmt.Fprintf(&b, "open         %s, sealed once closed\n", plural(s.Open, "day"))
+	}
+	if len(s.Older) > 0 {
+		fmt.Fprintf(&b, "older        %s closed by an older version, not sealed: archive --relist closes them anew\n", dayList(s.Older))
+	}
+	if len(s.Changed) > 0 {
+		fmt.Fprintf(&b, "CHANGED      %s, not sealed: not what was closed; run verify\n", dayList(s.Changed))
+	}
+	if s.Head != "" {
+		fmt.Fprintf(&b, "head         %s\n", s.Head)
+	}
+	if s.New {
+		b.WriteString("\nnext\n  keep the head outside of the archive, and give it to audit --seals --head\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// dayList names the first days of a list.
+func dayList(days []string) string {
+	const named = 5
+	text := plural(len(days), "day") + ": " + strings.Join(days[:min(named, len(days))], ", ")
+	if len(days) > named {
+		text += ", …"
+	}
+	return text
+}

@@ -1,0 +1,29 @@
+package readme
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestEvidence runs each command of docs/evidence.md from top to bottom over the demo's archive, with stock tools too.
+func TestEvidence(t *testing.T) {
+	s := newShell(t)
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "evidence.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.run(t, "convoso-archiver demo >/dev/null 2>&1")
+	said := ""
+	for _, b := range blocks(string(text), "sh") {
+		said += s.run(t, "set -e\n"+b.text)
+	}
+	for _, want := range []string{
+		"sealed: 3 days", "as sealed: 1 seal, 3 days", "1 of 1 line sealed", "Good \"convoso-archiver.seal.v1\" signature for archive", "digests: OK", "lines: OK", ".mp3: OK",
+	} {
+		if !strings.Contains(said, want) {
+			t.Errorf("the commands do not say %q:\n%s", want, said)
+		}
+	}
+}
