@@ -119,7 +119,7 @@ func (r *run) stat(name string) (info store.Info, err error) {
 // adoptable reads an object and reports whether it is one whole recording.
 func (r *run) adoptable(c *candidate, info store.Info) error {
 	err := r.patiently(func() error {
-		sum, result, err := r.read(r.hard, info.Key)
+		sum, result, err := readAudio(r.hard, r.store, info.Key)
 		if err != nil {
 			return err
 		}
@@ -137,9 +137,14 @@ func (r *run) adoptable(c *candidate, info store.Info) error {
 	return nil
 }
 
-// read hashes an object and looks at what it is.
-func (r *run) read(ctx context.Context, name string) (sum [32]byte, result audio.Result, err error) {
-	body, err := r.store.Open(ctx, name)
+// opener is a place where recordings are.
+type opener interface {
+	Open(ctx context.Context, key string) (io.ReadCloser, error)
+}
+
+// readAudio hashes an object and looks at what it is.
+func readAudio(ctx context.Context, from opener, name string) (sum [32]byte, result audio.Result, err error) {
+	body, err := from.Open(ctx, name)
 	if err != nil {
 		return sum, result, err
 	}

@@ -3,6 +3,7 @@ package fetcher
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -50,6 +51,16 @@ type row struct {
 	CallDate   text            `json:"call_date"`
 	CallLength json.RawMessage `json:"call_length"`
 	Recording  json.RawMessage `json:"recording"`
+}
+
+// ParseCall reads a row that was kept: one without links. The error is that raw is no JSON object. It may be called
+// concurrently.
+func ParseCall(raw []byte) (Call, error) {
+	var r row
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return Call{}, fmt.Errorf("read a call row: %w", err)
+	}
+	return newCall(r, raw), nil
 }
 
 // newCall returns the call whose row was decoded from raw.
