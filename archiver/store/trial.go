@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -58,7 +59,7 @@ func tryFolder(dir, flag string) (nearest string, err error) {
 		info, err := os.Stat(nearest)
 		switch {
 		case err == nil && !info.IsDir():
-			return nearest, &failure{text: "open folder " + dir + ": " + nearest + " is not a folder", hint: "choose another " + flag}
+			return nearest, &failure{text: "open folder " + dir + ": " + nearest + " is not a folder", hint: "choose another " + flag, is: []error{syscall.ENOTDIR}}
 		case err == nil:
 			return nearest, writeNameless(nearest, "write to folder "+nearest, flag)
 		case !errors.Is(err, fs.ErrNotExist) || nearest == filepath.Dir(nearest):
