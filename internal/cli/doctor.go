@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -82,10 +83,14 @@ func runDoctor(ctx context.Context, p *process, in input) outcome {
 	merged, err := gather(settings, in.flags, p.env)
 	read := &reader{settings: settings, values: merged}
 	talk := read.output()
+	p.openLog(talk)
+	if in.err != nil { // nobody knows what was to be checked
+		return p.tellChecks([]check{brokenBy(ExitUsage, "configuration", in.err, "")}, talk)
+	}
 	spanless := read.defaultSpan()
 	job := read.archiveJob(time.Now(), p.env, runtime.GOOS)
 	f := &facts{
-		settings: problemsOf(read, in.err, err), zone: job.config.Zone.String(), zoneUnknown: !read.isGood("time-zone"), apiURL: job.apiURL,
+		settings: problemsOf(read, err), zone: job.config.Zone.String(), zoneUnknown: !read.isGood("time-zone"), apiURL: job.apiURL,
 		tokenFrom: tokenOrigin(merged, p.env), endpoint: cmp.Or(job.bucket.Endpoint, "https://s3.amazonaws.com"), noConditions: job.bucket.NoConditionalWrites, onDisk: job.folder != "",
 		notes: append(job.warnings, unknownVariables(settings, p.env)...),
 	}
@@ -95,19 +100,13 @@ func runDoctor(ctx context.Context, p *process, in input) outcome {
 	if _, err := key.Parse(job.template); err != nil {
 		f.settings = append(f.settings, misuse("see --path-template in archive --help", "--path-template: %v", err))
 	}
-	if in.err == nil { // else nobody knows what was to be checked
-		job.token, f.tokenErr = readToken(merged, p.env, func(note string) { f.tokenNotes = append(f.tokenNotes, note) })
-		p.screen.hide(job.token.Reveal())
-		f.look(ctx, job, read)
-	}
+	job.token, f.tokenErr = readToken(merged, p.env, func(note string) { f.tokenNotes = append(f.tokenNotes, note) })
+	p.screen.hide(job.token.Reveal())
+	f.look(ctx, job, read)
 	if context.Cause(ctx) != nil {
 		return p.refuse(judge(context.Canceled, context.Cause(ctx), false), talk.json)
 	}
-	checks := diagnose(f)
-	if in.err != nil {
-		checks = checks[:len(f.settings)]
-	}
-	return p.tellChecks(checks, talk)
+	return p.tellChecks(diagnose(f), talk)
 }
 
 // defaultSpan gives a span where none is given, and reports that: a file may leave it to the
@@ -161,7 +160,10 @@ func (f *facts) look(ctx context.Context, job *archiveJob, read *reader) {
 	case job.folder != "":
 		looks.Go(func() {
 			seen := doctor.LookAtFolder(ctx, job.folder)
-			f.folder, f.guard = &seen, checkFolder(job.stateDir, job.folder, job.newArchive)
+			f.folder = &seen
+			if !errors.Is(seen.Err, doctor.ErrHangs) {
+				f.guard = checkFolder(job.stateDir, job.folder, job.newArchive)
+			}
 		})
 	case read.isGood("s3-endpoint"):
 		f.addProxy(f.endpoint)

@@ -64,7 +64,7 @@ func (h host) checkName(name string, s doctor.Steps) check {
 	}
 	switch {
 	case s.Target == "":
-		return broken(ExitFailed, name, "check the proxy variables", "nothing could be asked")
+		return broken(ExitFailed, name, "check the proxy variables and "+h.flag, "nothing could be asked: %s", causeOf(s.Err))
 	case s.Name == "" && s.Dialled == "" && s.Connected == "":
 		return broken(ExitFailed, name, do, "no connection was begun: %s", causeOf(s.Err))
 	case s.Name == "":

@@ -92,7 +92,7 @@ func readArchive(ctx context.Context, at archiver.Location) (a Archive) {
 		return a
 	}
 	if a.Archive, a.Err = opened.Ledger.Archive(ctx); a.Err == nil {
-		a.DayBytes = dayBytes(ctx, opened.Ledger)
+		a.DayBytes, _ = within(ctx, sizeTime, func() int64 { return dayBytes(ctx, opened.Ledger) }) // good to know, no more
 	}
 	a.Err = errors.Join(a.Err, opened.Close(ctx))
 	return a

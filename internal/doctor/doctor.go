@@ -15,6 +15,7 @@ const (
 	mediaTime  = 20 * time.Second
 	bucketTime = 30 * time.Second
 	folderTime = 20 * time.Second
+	sizeTime   = 3 * time.Second // of it, for the size of a day
 )
 
 // ErrHangs says that the system did not return from a look at a folder, as at that of a server which is away.
