@@ -182,7 +182,7 @@ func checkCalls(f *facts) []check {
 		return []check{fine(answer, "the API answers"), broken(ExitUsage, right, tryToken, "%s", refusedTokenSaid(told))}
 	case isTold && (told.Status == 429 || told.Status == 503 || told.Code == 429 || told.Code == 503):
 		return []check{
-			warning(answer, "run it again when no other program uses the account's API", "the API asks to slow down: %v", err),
+			warning(answer, "run it again when no other program uses the account's API", "the API asks to slow down: %s", plainly(err)),
 			skip(right, "the API did not say"),
 		}
 	case isLater:
@@ -304,7 +304,7 @@ func checkLink(m *doctor.Media) check {
 	case errors.Is(m.Err, fetcher.ErrRedirected):
 		return broken(ExitUsage, name, "play one recording in the vendor's web page to see where it leads, and add that with --allow-host", "%s leads on to a host that is not allowed", host)
 	case errors.Is(m.Err, fetcher.ErrNotAllowed) && m.Target == "":
-		return broken(ExitUsage, name, "add --allow-host "+host, "recordings are on %s, which is not allowed", host)
+		return broken(ExitUsage, name, "if it is the vendor's, give --allow-host "+host+" beside those in use now", "recordings are on %s, which is not allowed", host)
 	case errors.Is(m.Err, fetcher.ErrNotAllowed):
 		return broken(ExitUsage, name, "if it is meant, add its whole origin with --allow-host", "%s is in a private network", host)
 	case isRefused:
@@ -431,7 +431,11 @@ func checkBucket(f *facts) []check {
 	} else {
 		checks = append(checks, fine(names[0], "objects can be listed"))
 	}
-	checks = append(checks, checkTrial(f, b.Tried, b.TriedErr)...)
+	if b.Err != nil && b.TriedErr != nil { // of one cause, most likely
+		checks = append(checks, skipAll("store-list failed", names[1:3]...)...)
+	} else {
+		checks = append(checks, checkTrial(f, b.Tried, b.TriedErr)...)
+	}
 	return append(checks, checkArchive(f, &b.Archive, failed))
 }
 

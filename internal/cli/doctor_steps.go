@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -79,17 +80,17 @@ func (h host) checkName(name string, s doctor.Steps) check {
 
 func (h host) checkConnection(name string, s doctor.Steps) check {
 	do := "check " + h.flag + ", the firewall and the proxy variables"
-	where := ""
+	whose := ""
 	if h.proxy != "" {
-		do, where = "check HTTPS_PROXY, or name the host in NO_PROXY", ", the proxy"
+		do, whose = "check HTTPS_PROXY, or name the host in NO_PROXY", "the proxy: "
 	}
 	switch {
 	case s.Connected != "":
-		return fine(name, "connected to %s%s", s.Connected, where)
+		return fine(name, "%sconnected to %s", whose, s.Connected)
 	case s.DialErr != nil:
-		return broken(ExitFailed, name, do, "%s%s", causeOf(s.DialErr), where)
+		return broken(ExitFailed, name, do, "%s%s", whose, causeOf(s.DialErr))
 	}
-	return broken(ExitFailed, name, do, "%s%s did not answer in time", s.Dialled, where)
+	return broken(ExitFailed, name, do, "%s%s did not answer in time", whose, s.Dialled)
 }
 
 func (h host) checkTLS(name string, s doctor.Steps) check {
@@ -148,6 +149,9 @@ func causeOf(err error) string {
 	}
 	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "dial" {
 		return e.Error()
+	}
+	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() || errors.Is(err, context.DeadlineExceeded) {
+		return "it took too long"
 	}
 	return strings.TrimPrefix(plainly(err), "get recording: ")
 }

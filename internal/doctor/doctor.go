@@ -13,7 +13,7 @@ import (
 const (
 	apiTime    = 20 * time.Second
 	mediaTime  = 20 * time.Second
-	bucketTime = 30 * time.Second
+	bucketTime = 20 * time.Second
 	folderTime = 20 * time.Second
 	sizeTime   = 3 * time.Second // of it, for the size of a day
 )

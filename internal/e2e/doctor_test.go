@@ -94,14 +94,14 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 		"a server that speaks no TLS": {breaks: func(p *patient) { p.flags["api-url"] = strings.Replace(p.source.APIURL(), "http:", "https:", 1) }, code: 1, bad: "f api-tls", words: []string{"does not speak TLS"}},
 		"address of another site":     {breaks: func(p *patient) { p.flags["api-url"] = p.source.APIURL() + "/v2" }, code: 1, bad: "f api-answer", words: []string{"404", "check --api-url"}},
 		"gateway's page":              {breaks: func(p *patient) { p.source.FailAPI(convosotest.APIGateway, 0) }, code: 1, bad: "f api-answer", words: []string{"504", "ask the vendor"}},
-		"API that hangs":              {breaks: func(p *patient) { p.source.FailAPI(convosotest.APIHang, 0) }, code: 1, bad: "f api-answer", words: []string{"did not answer"}},
+		"API that hangs":              {breaks: func(p *patient) { p.source.FailAPI(convosotest.APIHang, 0) }, code: 1, bad: "f api-answer", words: []string{"did not answer: it took too long"}},
 		"API that asks to wait":       {breaks: func(p *patient) { p.source.FailAPI(convosotest.APILimit, 0) }, bad: "w api-answer", words: []string{"asks to slow down", "429"}},
 		"API that asks for hours":     {breaks: func(p *patient) { p.source.FailAPI(convosotest.APILimitHours, 0) }, code: 1, bad: "f api-answer", words: []string{"come back in 2h"}},
 		"unknown campaign":            {breaks: func(p *patient) { p.flags["campaign-id"] = "1" }, code: 2, bad: "f filters", words: []string{"6004", "check --campaign-id"}},
 		"clock two hours ahead":       {config: convosotest.Config{ClockSkew: -2 * time.Hour}, code: 1, bad: "f clock", words: []string{"2h", "ahead of the API", "NTP"}},
 		"clock 20 minutes behind":     {config: convosotest.Config{ClockSkew: 20 * time.Minute}, bad: "w clock", words: []string{"behind the API"}},
 		"wrong time zone":             {breaks: func(p *patient) { p.flags["time-zone"] = "America/New_York" }, code: 2, bad: "f time-zone", words: []string{"3h apart in America/New_York", "give --time-zone America/Los_Angeles"}},
-		"media host not allowed":      {breaks: func(p *patient) { p.flags["allow-host"] = "*.convoso.com" }, code: 2, bad: "f media-audio", words: []string{"which is not allowed", "add --allow-host http://127.0.0.1:"}},
+		"media host not allowed":      {breaks: func(p *patient) { p.flags["allow-host"] = "*.convoso.com" }, code: 2, bad: "f media-audio", words: []string{"which is not allowed", "give --allow-host http://127.0.0.1:"}},
 		"media host in a private network": {config: convosotest.Config{MediaOrigin: "https://localhost"}, breaks: func(p *patient) { p.flags["allow-host"] = "localhost" },
 			code: 2, bad: "f media-audio", words: []string{"localhost is in a private network"}},
 		"media host leads away": {breaks: func(p *patient) { p.source.SetMediaDown(convosotest.FaultRedirectElsewhere) }, code: 2, bad: "f media-audio", words: []string{"leads on to a host that is not allowed"}},
@@ -110,7 +110,7 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 		"proxy that is not there": {breaks: func(p *patient) {
 			p.flags["api-url"] = "https://api.example.com/v1"
 			p.env["HTTPS_PROXY"] = "http://user:" + canary + "@127.0.0.1:1"
-		}, code: 1, bad: "f api-connect", words: []string{"127.0.0.1:1", "the proxy", "check HTTPS_PROXY"}},
+		}, code: 1, bad: "f api-connect", words: []string{"the proxy: dial tcp 127.0.0.1:1", "check HTTPS_PROXY"}},
 		"proxy that is no address": {breaks: func(p *patient) {
 			p.flags["api-url"] = "https://api.example.com/v1"
 			p.env["HTTPS_PROXY"] = "http://user:" + canary + "@[bad"
@@ -134,12 +134,19 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 		"archive of another API":     {breaks: func(p *patient) { p.archive(); p.change("127.0.0.1", "127.0.0.2") }, code: 2, bad: "f archive", words: []string{"127.0.0.2"}},
 		"archive of a later version": {breaks: func(p *patient) { p.archive(); p.change(`"v":2`, `"v":3`) }, code: 1, bad: "f archive", words: []string{"format version 3", "a newer version"}},
 		"archive that is spoiled":    {breaks: func(p *patient) { p.archive(); p.change(`{`, `[`) }, code: 1, bad: "f archive", words: []string{"archive.json"}},
-		"bucket is missing":          {breaks: func(p *patient) { p.inBucket(false).flags["dest"] = "s3://no-such-bucket/calls" }, code: 1, bad: "f store-list, f store-write", words: []string{"NoSuchBucket", "check the name in --dest"}},
-		"wrong secret key":           {breaks: func(p *patient) { p.inBucket(false).env["AWS_SECRET_ACCESS_KEY"] = "another" }, code: 1, bad: "f store-list, f store-write", words: []string{"403"}},
+		"bucket is missing":          {breaks: func(p *patient) { p.inBucket(false).flags["dest"] = "s3://no-such-bucket/calls" }, code: 1, bad: "f store-list", words: []string{"NoSuchBucket", "check the name in --dest"}},
+		"wrong secret key":           {breaks: func(p *patient) { p.inBucket(false).env["AWS_SECRET_ACCESS_KEY"] = "another" }, code: 1, bad: "f store-list", words: []string{"SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY"}},
 		"no credentials":             {breaks: func(p *patient) { p.inBucket(false).env["AWS_ACCESS_KEY_ID"] = "" }, code: 1, bad: "f destination", words: []string{"no usable AWS credentials", "AWS_ACCESS_KEY_ID"}},
 		"store is down":              {breaks: func(p *patient) { p.inBucket(false).flags["s3-endpoint"] = "http://127.0.0.1:1" }, code: 1, bad: "f store-connect", words: []string{"127.0.0.1:1", "check --s3-endpoint"}},
 		"store of unknown authority": {breaks: func(p *patient) { p.inBucket(true).env["AWS_CA_BUNDLE"] = "" }, code: 1, bad: "f store-tls", words: []string{"does not trust", "AWS_CA_BUNDLE"}},
 		"store ignores conditions":   {breaks: func(p *patient) { p.inBucket(false).ignoreConditions() }, code: 1, bad: "f conditional-writes", words: []string{"ignores If-None-Match", "--s3-no-conditional-writes"}},
+		"all hosts hang": {breaks: func(p *patient) { // and examine limits the time
+			p.source.FailAPI(convosotest.APIHang, 0)
+			p.inBucket(false).bucket.trouble(func(_ http.ResponseWriter, r *http.Request, _ int) bool {
+				<-r.Context().Done()
+				return true
+			})
+		}, code: 1, bad: "f api-answer, f store-list", words: []string{"did not answer", "--s3-endpoint"}},
 		"store takes no writes": {breaks: func(p *patient) {
 			p.inBucket(false).bucket.trouble(func(w http.ResponseWriter, r *http.Request, _ int) bool { return refuse(w, r, http.MethodPut) })
 		}, code: 1, bad: "f store-write", words: []string{"AccessDenied", "s3:PutObject"}},
