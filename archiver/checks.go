@@ -25,8 +25,27 @@ type zoneCheck struct {
 const (
 	zoneSamples = 200
 	zoneMin     = 5
-	zoneMaxGap  = 10 * time.Minute
+	// ZoneMaxGap is by how much the median may be off in the right zone.
+	ZoneMaxGap = 10 * time.Minute
 )
+
+// ZoneGap returns how far the times in the recordings' file names are ahead of the calls' own
+// dates, as the median in the given zone, and whether enough of them could be compared.
+func ZoneGap(calls []fetcher.Call, location *time.Location) (gap time.Duration, known bool) {
+	z := zoneCheck{location: location}
+	z.note(calls)
+	return z.median()
+}
+
+// median returns the median of the samples, if they are enough to tell. The caller holds the
+// lock, or is alone.
+func (z *zoneCheck) median() (time.Duration, bool) {
+	if len(z.offsets) < zoneMin {
+		return 0, false
+	}
+	slices.Sort(z.offsets)
+	return z.offsets[len(z.offsets)/2], true
+}
 
 // note takes the samples of one page.
 func (z *zoneCheck) note(calls []fetcher.Call) {
@@ -47,12 +66,8 @@ func (z *zoneCheck) note(calls []fetcher.Call) {
 func (z *zoneCheck) warn(r *run) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	if len(z.offsets) < zoneMin || z.warned {
-		return
-	}
-	slices.Sort(z.offsets)
-	median := z.offsets[len(z.offsets)/2]
-	if median.Abs() <= zoneMaxGap {
+	median, known := z.median()
+	if !known || z.warned || median.Abs() <= ZoneMaxGap {
 		return
 	}
 	z.warned = true
@@ -107,6 +122,10 @@ func (c *accountCheck) check(r *run, calls []fetcher.Call) error {
 	}
 	return nil
 }
+
+// AccountOf returns the account that enough of the calls' links agree on, "" where they do not
+// tell.
+func AccountOf(calls []fetcher.Call) string { return new(accountCheck).count(calls) }
 
 // count takes the account ids of links, and returns the one that enough links agree on.
 func (c *accountCheck) count(calls []fetcher.Call) string {

@@ -132,13 +132,6 @@ func (o *Opened) emptyFolder() (string, error) {
 }
 
 func (o *Opened) openBucket(ctx context.Context, options store.S3Options, access Access, ledger manifest.Options) error {
-	if options.TempDir == "" {
-		folder, err := o.emptyFolder()
-		if err != nil {
-			return err
-		}
-		options.TempDir = folder
-	}
 	bucket, err := store.OpenS3(ctx, options)
 	if err != nil {
 		return err

@@ -22,8 +22,10 @@ const (
 	// daysInWork is how many days are in work at once: while the recordings of one are
 	// fetched, two more are listed, so that workers do not wait for a page.
 	daysInWork = 3
-	clockWarns = 5 * time.Minute
-	clockStops = time.Hour // beyond it nothing is closed
+	// ClockWarns is from when on a difference between the machine's clock and the API's is told.
+	ClockWarns = 5 * time.Minute
+	// ClockStops is from when on no day is closed for it.
+	ClockStops = time.Hour
 )
 
 // run is the state of one Archiver.Run.
@@ -159,7 +161,7 @@ func (c clock) at(machine time.Time) time.Time {
 // trusted reports whether the two clocks agree well enough to close days.
 func (c clock) trusted() bool {
 	skew, known := c.source.ClockSkew()
-	return !known || skew.Abs() <= clockStops
+	return !known || skew.Abs() <= ClockStops
 }
 
 // checkArchive fails when the archive belongs to something else, and notes what a new
@@ -443,11 +445,11 @@ func (r *run) finishSummary(ctx context.Context) {
 
 func (r *run) warnOfClocks() {
 	skew, known := r.source.ClockSkew()
-	if !known || skew.Abs() <= clockWarns {
+	if !known || skew.Abs() <= ClockWarns {
 		return
 	}
 	text := fmt.Sprintf("the machine's clock and the API's are %s apart: check the clock", skew.Abs().Round(time.Second))
-	if skew.Abs() > clockStops {
+	if skew.Abs() > ClockStops {
 		text += "; no day is closed"
 		r.sum.count(func(s *Summary) { s.ClocksApart = true })
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"reflect"
 	"runtime"
@@ -155,6 +156,38 @@ func TestLockFailure(t *testing.T) {
 	}
 	if err := lockFailure(&fs.PathError{Op: "open", Path: "x", Err: syscall.EACCES}); strings.Contains(err.Error(), "another file system") {
 		t.Errorf("%v", err)
+	}
+}
+
+// A look at the lock neither takes it nor changes its file.
+func TestTryLock(t *testing.T) {
+	p := place{dir: t.TempDir()}
+	l := p.open(t, Options{Run: runA})
+	before, err := os.ReadFile(LockFile(p.dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	holder, err := TryLock(LockFile(p.dir))
+	if err != nil || !strings.HasPrefix(holder, fmt.Sprintf("another run (process %d, started 2", os.Getpid())) {
+		t.Errorf("held: %q, %v", holder, err)
+	}
+	if err := l.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if holder, err := TryLock(LockFile(p.dir)); err != nil || holder != "" {
+			t.Errorf("free: %q, %v", holder, err)
+		}
+	}
+	if after, err := os.ReadFile(LockFile(p.dir)); err != nil || string(after) != string(before) {
+		t.Errorf("the file holds %q now, %v", after, err)
+	}
+	p.open(t, Options{Run: runA})
+	if _, err := TryLock(filepath.Join(p.dir, "gone")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("gone: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(p.dir, "gone")); err == nil {
+		t.Error("a look has made a file")
 	}
 }
 

@@ -51,6 +51,30 @@ func lockArchive(root *os.Root) (*flock.Flock, error) {
 	return lock, nil
 }
 
+// TryLock looks whether a file of an archive's file system can be locked, as the archive's lock is. The file exists
+// and keeps its content. holder is "another run" with what is known of it where another process has locked the file,
+// and "" else. The lock is shared, and freed at once: two that look do not meet, and a run that starts in that very
+// moment would.
+func TryLock(path string) (holder string, err error) {
+	lock := flock.New(path, flock.SetFlag(os.O_RDWR))
+	free, err := lock.TryRLock()
+	switch {
+	case err != nil:
+		return "", lockFailure(err)
+	case free:
+		return "", lock.Unlock()
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "another run", nil //nolint:nilerr // it is locked, which is what was asked
+	}
+	defer f.Close() // read only
+	return "another run" + readHolder(f), nil
+}
+
+// LockFile returns where the lock of an archive in a folder is.
+func LockFile(folder string) string { return filepath.Join(folder, filepath.FromSlash(lockFile)) }
+
 // lockFailure says what to do where the file system does not lock. Its error may be any: there are those that
 // answer as if a disk were broken.
 func lockFailure(err error) error {

@@ -76,3 +76,12 @@ func (s *S3) KeepVersions(ctx context.Context) error {
 	})
 	return err
 }
+
+// Versions returns how many versions and delete markers there are below the prefix.
+func (s *S3) Versions(ctx context.Context) (int, error) {
+	out, err := s.client.ListObjectVersions(ctx, &s3.ListObjectVersionsInput{Bucket: s.bucket(), Prefix: s.at("")})
+	if err != nil {
+		return 0, err
+	}
+	return len(out.Versions) + len(out.DeleteMarkers), nil
+}

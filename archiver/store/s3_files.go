@@ -21,7 +21,10 @@ import (
 // that remove each other's probes would get wrong answers, and the next proof costs
 // one request instead of two. It stands among the archive's own files, so that a
 // policy for those covers it.
-const probeName = "manifest/conditional-write-probe"
+const (
+	probeName = "manifest/conditional-write-probe"
+	probeText = "written to prove that this server honours If-None-Match\n"
+)
 
 const opWrite = "write file"
 
@@ -149,7 +152,7 @@ func (s *S3) ProveConditionalWrites(ctx context.Context) error {
 		return nil
 	}
 	for range 2 {
-		err := s.PutFile(ctx, probeName, []byte("written to prove that this server honours If-None-Match\n"), "")
+		err := s.PutFile(ctx, probeName, []byte(probeText), "")
 		if errors.Is(err, fs.ErrExist) || hasCode(err, codeConflict) { // a conflict comes of the condition, too
 			return nil
 		}

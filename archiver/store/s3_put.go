@@ -104,27 +104,27 @@ func (s *S3) create(ctx context.Context, o Object) (Info, error) {
 	if !s.o.NoConditionalWrites {
 		in.IfNoneMatch = aws.String("*")
 	}
-	etag, err := s.put(ctx, opStore, in, o.Body, o.Size, o.SHA256, 1)
+	out, err := s.put(ctx, opStore, in, o.Body, o.Size, o.SHA256, 1)
 	if err != nil {
 		return Info{}, err
 	}
 	info := o.info()
-	info.ETag, info.StorageClass = etag, s.o.StorageClass
+	info.ETag, info.StorageClass = unquoted(out.ETag), s.o.StorageClass
 	return info, nil
 }
 
-// put sends a body, at most attempts times, and returns its entity tag.
-func (s *S3) put(ctx context.Context, op string, in *s3.PutObjectInput, content io.ReadSeeker, size int64, sum [32]byte, attempts int) (string, error) {
+// put sends a body, at most attempts times.
+func (s *S3) put(ctx context.Context, op string, in *s3.PutObjectInput, content io.ReadSeeker, size int64, sum [32]byte, attempts int) (*s3.PutObjectOutput, error) {
 	body := &lentBody{body: content}
 	defer body.takeBack()
 	if _, err := body.Seek(0, io.SeekStart); err != nil {
-		return "", fmt.Errorf("read body: %w", err)
+		return nil, fmt.Errorf("read body: %w", err)
 	}
 	if err := s.checksum.set(in, body, sum); err != nil {
-		return "", err
+		return nil, err
 	}
 	if _, err := body.Seek(0, io.SeekStart); err != nil {
-		return "", fmt.Errorf("read body: %w", err)
+		return nil, fmt.Errorf("read body: %w", err)
 	}
 	in.Bucket, in.Body, in.ContentLength = s.bucket(), body, aws.Int64(size)
 	in.ServerSideEncryption, in.SSEKMSKeyId = types.ServerSideEncryption(s.o.SSE), optional(s.o.KMSKeyID)
@@ -132,12 +132,12 @@ func (s *S3) put(ctx context.Context, op string, in *s3.PutObjectInput, content 
 	defer cancel()
 	out, err := s.client.PutObject(call, in, signedWith(sum), func(o *s3.Options) { o.RetryMaxAttempts = attempts })
 	if err != nil {
-		return "", s3Failure(ctx, op, err)
+		return nil, s3Failure(ctx, op, err)
 	}
 	if s.o.SSE != "" && string(out.ServerSideEncryption) != s.o.SSE { // some servers accept the header and do nothing
-		return "", notEncrypted()
+		return nil, notEncrypted()
 	}
-	return unquoted(out.ETag), nil
+	return out, nil
 }
 
 // signedWith signs a body by its SHA-256, which is known. The SDK would read all of

@@ -131,6 +131,7 @@ func testS3(t *testing.T, newPlace func(t *testing.T) store.S3Options) {
 	t.Run("replaced files", func(t *testing.T) { testReplace(t, openS3(t, newPlace(t))) })
 	t.Run("file races", func(t *testing.T) { testFileRace(t, openS3(t, newPlace(t))) })
 	t.Run("foreign", func(t *testing.T) { testForeign(t, openS3(t, newPlace(t))) })
+	t.Run("trial", func(t *testing.T) { testTrial(t, newPlace) })
 	t.Run("proof", func(t *testing.T) {
 		s := openS3(t, newPlace(t))
 		for range 2 { // the second run finds the probe of the first

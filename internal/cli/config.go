@@ -1,10 +1,10 @@
 package cli
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -58,7 +58,8 @@ func parseEnvironment(environ []string) environment {
 
 // gather returns what was set: a flag beats the environment, that beats the
 // configuration file. An empty variable counts as not set, for a shell has no
-// other way to take one back. Beside an error in the file it returns the rest.
+// other way to take one back. The error joins all that is wrong; beside it stands what
+// could be read.
 func gather(settings []setting, flags values, env environment) (values, error) {
 	merged := values{}
 	for _, s := range settings {
@@ -69,42 +70,43 @@ func gather(settings []setting, flags values, env environment) (values, error) {
 			merged[s.name] = value
 		}
 	}
-	err := merged.expandHome(settings, env)
-	if file, ok := merged["config"]; ok && err == nil {
-		var fromFile values
-		fromFile, err = readConfig(file.items[0], settings)
-		for name, value := range fromFile {
-			if _, ok := merged[name]; !ok {
-				merged[name] = value
-			}
-		}
-		err = cmp.Or(err, merged.expandHome(settings, env))
+	errs := []error{merged.expandHome(settings, env)}
+	if file, ok := merged["config"]; ok && !isInHome(file.items[0]) {
+		fromFile, err := readConfig(file.items[0], settings)
+		maps.DeleteFunc(fromFile, func(name string, _ given) bool { _, beaten := merged[name]; return beaten })
+		errs = append(errs, err, fromFile.expandHome(settings, env))
+		maps.Copy(merged, fromFile)
 	}
 	merged.dropBeatenSpan()
-	return merged, err
+	return merged, errors.Join(errs...)
+}
+
+// isInHome reports whether a path begins with a ~ for the home folder. The home folder of
+// another user is left to the shell.
+func isInHome(path string) bool {
+	rest, found := strings.CutPrefix(path, "~")
+	return found && (rest == "" || os.IsPathSeparator(rest[0]))
 }
 
 // expandHome puts the home folder in place of a ~ at the start of a path. A shell does so
 // only with a word that begins with it: not with --dest=~/rec, a variable of a service or
 // a line of the file.
 func (v values) expandHome(settings []setting, env environment) error {
+	var errs []error
 	for _, s := range settings {
 		g, ok := v[s.name]
-		if !ok || !s.isPath() {
+		if !ok || !s.isPath() || !isInHome(g.items[0]) {
 			continue
-		}
-		rest, found := strings.CutPrefix(g.items[0], "~")
-		if !found || rest != "" && !os.IsPathSeparator(rest[0]) {
-			continue // the home folder of another user is left to the shell
 		}
 		home := homeFolder(runtime.GOOS, env)
 		if home == "" {
-			return misuse("write the whole path", "%s: ~ is the home folder, and this user has none", g.origin)
+			errs = append(errs, misuse("write the whole path", "%s: ~ is the home folder, and this user has none", g.origin))
+			continue
 		}
-		g.items = []string{filepath.Join(home, rest)}
+		g.items = []string{filepath.Join(home, g.items[0][1:])}
 		v[s.name] = g
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func homeFolder(goos string, env environment) string {
@@ -169,9 +171,9 @@ func splitItems(s setting, raw []string) []string {
 
 const maxConfigBytes = 1 << 20 // bytes; a configuration is a page of text
 
-// readConfig reads the configuration file; beside the first error of a key it returns the
-// others. It is decoded here rather than by the library for flags, whose loader lets a
-// misspelt key pass in silence.
+// readConfig reads the configuration file. It is decoded here rather than by the
+// library for flags, whose loader lets a misspelt key pass in silence. The error joins
+// what is wrong with its lines; the others are returned.
 func readConfig(path string, settings []setting) (values, error) {
 	data, err := readSmallFile(path, maxConfigBytes)
 	if err != nil {
@@ -194,11 +196,11 @@ func readConfig(path string, settings []setting) (values, error) {
 			"read configuration %s: line %d: not a mapping", path, root.Line)
 	}
 	read := values{}
-	var first error // the keys after it count all the same: whom a mistake is told to may stand there
-	for i := 0; i+1 < len(root.Content); i += 2 {
-		first = cmp.Or(first, read.readKey(path, root.Content[i], root.Content[i+1], settings))
+	var errs []error
+	for i := 0; i+1 < len(root.Content); i += 2 { // after a mistake too: whom it is told to may stand there
+		errs = append(errs, read.readKey(path, root.Content[i], root.Content[i+1], settings))
 	}
-	return read, first
+	return read, errors.Join(errs...)
 }
 
 // readKey adds one line of the file.

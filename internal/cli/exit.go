@@ -209,6 +209,10 @@ func storeTrouble(err error) error {
 
 // otherArchive says which setting differs, and what it must be.
 func otherArchive(e *archiver.OtherArchiveError) string {
+	return oneLine(e.Error() + ": " + otherArchiveTry(e))
+}
+
+func otherArchiveTry(e *archiver.OtherArchiveError) string {
 	try := "use a token of that account"
 	switch e.Of {
 	case archiver.OfAPI:
@@ -216,7 +220,7 @@ func otherArchive(e *archiver.OtherArchiveError) string {
 	case archiver.OfZone:
 		try = "give --time-zone " + e.Archive
 	}
-	return oneLine(e.Error() + ": " + try + ", or another --dest")
+	return try + ", or another --dest"
 }
 
 // withoutRepeats drops from "verb noun: verb noun: cause" what was said already: each
@@ -234,6 +238,12 @@ func withoutRepeats(line string) string {
 // refusedToken puts the vendor's own words in brackets, where they do not hide
 // what to do.
 func refusedToken(e *fetcher.APIError) string {
+	return oneLine(refusedTokenSaid(e) + ": " + tryToken)
+}
+
+const tryToken = "check CONVOSO_AUTH_TOKEN and that the token may search call logs"
+
+func refusedTokenSaid(e *fetcher.APIError) string {
 	said := fmt.Sprintf("HTTP status %d", e.Status)
 	if e.Code != 0 {
 		said = fmt.Sprintf("code %d", e.Code)
@@ -241,7 +251,7 @@ func refusedToken(e *fetcher.APIError) string {
 	if e.Text != "" {
 		said += fmt.Sprintf(", %q", e.Text)
 	}
-	return oneLine("the API refused the token (" + said + "): check CONVOSO_AUTH_TOKEN and that the token may search call logs")
+	return "the API refused the token (" + said + ")"
 }
 
 // oneLine joins the lines of a joined error.

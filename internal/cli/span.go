@@ -53,6 +53,7 @@ func (r *reader) lastSpan(now time.Time, zone *time.Location) archiver.Span {
 func (r *reader) startSpan(now time.Time, zone *time.Location) archiver.Span {
 	wallNow := fetcher.Wall(now, zone)
 	today := endOfDay(wallNow)
+	before := len(r.problems)
 	from, _ := r.wall("start-time")
 	span := archiver.Span{From: from, To: today}
 	if r.isSet("end-time") {
@@ -64,7 +65,7 @@ func (r *reader) startSpan(now time.Time, zone *time.Location) archiver.Span {
 		// account's.
 		span.To = earlier(to, today)
 	}
-	if r.err != nil {
+	if len(r.problems) > before {
 		return archiver.Span{}
 	}
 	_, origin := r.raw("start-time")

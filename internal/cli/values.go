@@ -8,24 +8,40 @@ import (
 	"time"
 )
 
-// reader turns the values of settings into their types. It keeps the first error,
-// so that a command reads all of its settings in a row and checks once. An error
-// names where the value was set and what would do; it repeats the value only where
-// that cannot say anything about a person.
+// reader turns the values of settings into their types. It keeps the errors, so that a
+// command reads all of its settings in a row and checks once. An error names where the
+// value was set and what would do; it repeats the value only where that cannot say
+// anything about a person.
 type reader struct {
 	settings []setting
 	values   values
-	err      error
+	err      error     // the first one, which most commands tell alone
+	problems []problem // all that were found while reading
+}
+
+// problem is one thing that is wrong with the settings.
+type problem struct {
+	origin string // of the value, "" where the problem is not one value's
+	err    error
 }
 
 func (r *reader) fail(origin, try, format string, args ...any) {
-	r.keep(misuse(try, origin+": "+format, args...))
+	r.note(problem{origin, misuse(try, origin+": "+format, args...)})
 }
 
-func (r *reader) keep(err error) {
+func (r *reader) keep(err error) { r.note(problem{"", err}) }
+
+func (r *reader) note(p problem) {
 	if r.err == nil {
-		r.err = err
+		r.err = p.err
 	}
+	r.problems = append(r.problems, p)
+}
+
+// isGood reports whether no problem was found with the value of a setting.
+func (r *reader) isGood(name string) bool {
+	_, origin := r.raw(name)
+	return !slices.ContainsFunc(r.problems, func(p problem) bool { return p.origin == origin })
 }
 
 // raw returns a setting's value, or its default, and where it was set.

@@ -171,6 +171,42 @@ func TestOneSpan(t *testing.T) {
 	}
 }
 
+// Everything that is wrong with the settings is found in one reading, and what is not wrong is read.
+func TestAllProblems(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "archive.yaml")
+	lines := []string{
+		"wrokers: 3", "last: 7d", "settle: soon", "last: 8d", "auth_token: x", "page-size: 501", "dest:", "time-zone: Mars/Olympus",
+		"state-dir: ~/state", "retry: [lost, found]",
+	}
+	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	flags := readerOf(map[string]string{"config": file, "workers": "many"}).values
+	merged, err := gather(archiveSettings(), flags, environment{"CONVOSO_ARCHIVER_GRACE": "-1s"})
+	read := &reader{settings: archiveSettings(), values: merged}
+	job := read.archiveJob(time.Now(), nil, "linux")
+	found := strings.Split(err.Error(), "\n")
+	for _, p := range read.problems {
+		found = append(found, p.err.Error())
+	}
+	for _, want := range []string{
+		`line 1: unknown key "wrokers": did you mean workers?`, "line 4: last is set twice", `line 5: unknown key "auth_token": the token is set by`,
+		"line 7: dest has no usable value", "line 9): ~ is the home folder", `"soon" is not a duration`, "501 is out of range",
+		`"Mars/Olympus" is not a known time zone`, `"found" is not known`, `--workers: "many" is not a whole number`,
+		"CONVOSO_ARCHIVER_GRACE: -1s is too short", "no destination is given",
+	} {
+		if n := len(slices.DeleteFunc(slices.Clone(found), func(line string) bool { return !strings.Contains(line, want) })); n != 1 {
+			t.Errorf("%d problems say %q, of\n%s", n, want, strings.Join(found, "\n"))
+		}
+	}
+	if len(found) != 12 {
+		t.Errorf("%d problems:\n%s", len(found), strings.Join(found, "\n"))
+	}
+	if read.isGood("time-zone") || !read.isGood("last") || !read.isGood("api-url") || job.config.Span.From.IsZero() {
+		t.Errorf("the span is %v", job.config.Span)
+	}
+}
+
 // A ~ is the home folder in every path, wherever it is set.
 func TestExpandHome(t *testing.T) {
 	home := t.TempDir()

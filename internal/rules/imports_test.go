@@ -19,7 +19,7 @@ const module = "convoso-archiver"
 //	main -> internal/cli -> archiver -> fetcher, manifest, archiver/store
 var mayImport = map[string][]string{
 	"":                         {"internal/cli"},
-	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "evidence", "fetcher", "fetcher/convosotest", "internal/metrics", "internal/ping", "internal/web", "manifest", "manifest/report", "search", "search/copier", "search/export"},
+	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "evidence", "fetcher", "fetcher/convosotest", "internal/doctor", "internal/metrics", "internal/ping", "internal/web", "manifest", "manifest/report", "search", "search/copier", "search/export"},
 	"archiver":                 {"archiver/audio", "archiver/key", "archiver/store", "fetcher", "manifest"},
 	"archiver/audio":           {},
 	"archiver/key":             {},
@@ -38,6 +38,7 @@ var mayImport = map[string][]string{
 	"deploy":                   {},
 	"internal/bench":           {"fetcher/convosotest", "manifest", "search"},
 	"internal/cases":           {},
+	"internal/doctor":          {"archiver", "archiver/audio", "archiver/store", "fetcher", "manifest"},
 	"internal/e2e":             {},
 	"internal/metrics":         {},
 	"internal/mutate":          {},

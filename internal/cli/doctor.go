@@ -1,0 +1,276 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"convoso-archiver/archiver/key"
+	"convoso-archiver/fetcher"
+	"convoso-archiver/internal/doctor"
+)
+
+func doctorCommand() command {
+	return command{
+		name:  "doctor",
+		usage: "check token, clock, time zone, rights, store and configuration, and store nothing",
+		about: `Takes the flags, the environment and the file of archive, and tries what archive will need. A line for
+each check says its state (ok, warning, failed or skipped), what was seen, and what to do. All
+problems are told at once. --quiet leaves out what is ok; --json writes one object.
+
+It stores nothing. To see whether a bucket can be written and honours conditions it creates the
+object manifest/conditional-write-probe, which the first run would create too, and removes it. It
+ends within a minute whatever hangs, and needs neither a terminal nor, with --state-dir, a home
+folder: it can run as ExecStartPre= of a systemd service or as an init container.
+
+It exits with 0 when nothing failed, warnings or not; with 2 when the configuration or the token is
+wrong, or the archive belongs to something else; with 1 when something cannot be reached or written.`,
+		examples: []example{
+			{"before the first night",
+				"convoso-archiver doctor --config /etc/convoso-archiver/nightly.yaml"},
+			{"is the bucket right?",
+				"convoso-archiver doctor --dest s3://my-bucket/calls --last 7d"},
+			{"what failed, for other programs",
+				"convoso-archiver doctor --config nightly.yaml --json | jq -r '.checks[] | select(.state == \"failed\") | .name'"},
+		},
+		settings:    archiveSettings(),
+		environment: true,
+		exitCodes:   true,
+		works:       true,
+		run:         runDoctor,
+	}
+}
+
+// facts are all that doctor judges by.
+type facts struct {
+	settings     []error // what is wrong with them
+	notes        []string
+	zone         string
+	zoneUnknown  bool
+	apiURL       string
+	endpoint     string // of the bucket's server
+	tokenFrom    string
+	tokenErr     error
+	tokenNotes   []string
+	noConditions bool
+	state        *doctor.State // nil where the folder is not known
+	onDisk       bool
+	guard        error // why an archive is not to be begun in the folder
+	proxies      []proxied
+	folder       *doctor.Folder
+	bucket       *doctor.Bucket
+	api          *doctor.API // nil where it could not be asked
+	media        *doctor.Media
+}
+
+// proxied is a host, and the proxy by which it is asked.
+type proxied struct {
+	host, proxy string
+	readable    bool
+}
+
+func runDoctor(ctx context.Context, p *process, in input) outcome {
+	settings := archiveSettings()
+	merged, err := gather(settings, in.flags, p.env)
+	read := &reader{settings: settings, values: merged}
+	talk := read.output()
+	p.openLog(talk)
+	if in.err != nil { // nobody knows what was to be checked
+		return p.tellChecks([]check{brokenBy(ExitUsage, "configuration", in.err, "")}, talk)
+	}
+	spanless := read.defaultSpan()
+	job := read.archiveJob(time.Now(), p.env, runtime.GOOS)
+	f := &facts{
+		settings: problemsOf(read, err), zone: job.config.Zone.String(), zoneUnknown: !read.isGood("time-zone"), apiURL: job.apiURL,
+		tokenFrom: tokenOrigin(merged, p.env), endpoint: cmp.Or(job.bucket.Endpoint, "https://s3.amazonaws.com"), noConditions: job.bucket.NoConditionalWrites, onDisk: job.folder != "",
+		notes: append(job.warnings, unknownVariables(settings, p.env)...),
+	}
+	if spanless {
+		f.notes = append(f.notes, "no span of time is given, which archive needs: --last 7d, or --start-time")
+	}
+	if _, err := key.Parse(job.template); err != nil {
+		f.settings = append(f.settings, misuse("see --path-template in archive --help", "--path-template: %v", err))
+	}
+	job.token, f.tokenErr = readToken(merged, p.env, func(note string) { f.tokenNotes = append(f.tokenNotes, note) })
+	p.screen.hide(job.token.Reveal())
+	f.look(ctx, job, read)
+	if context.Cause(ctx) != nil {
+		return p.refuse(judge(context.Canceled, context.Cause(ctx), false), talk.json)
+	}
+	return p.tellChecks(diagnose(f), talk)
+}
+
+// defaultSpan gives a span where none is given, and reports that: a file may leave it to the
+// command line, and nothing that is checked depends on it.
+func (r *reader) defaultSpan() bool {
+	if r.isSet("last") || r.isSet("start-time") || r.isSet("end-time") {
+		return false
+	}
+	r.values["last"] = given{items: []string{"7d"}, origin: "--last"}
+	return true
+}
+
+// problemsOf returns all that is wrong with the settings, each once.
+func problemsOf(read *reader, errs ...error) (problems []error) {
+	for _, p := range read.problems {
+		errs = append(errs, p.err)
+	}
+	told := map[string]bool{}
+	for len(errs) > 0 {
+		err := errs[0]
+		errs = errs[1:]
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			errs = append(joined.Unwrap(), errs...)
+		} else if err != nil && !told[err.Error()] {
+			told[err.Error()] = true
+			problems = append(problems, err)
+		}
+	}
+	return problems
+}
+
+func tokenOrigin(v values, env environment) string {
+	file, ok := v["auth-token-file"]
+	if ok && (file.byFlag() || env[tokenVariable] == "") {
+		return file.items[0]
+	}
+	return tokenVariable
+}
+
+// look gathers the facts that need more than the settings, all side by side.
+func (f *facts) look(ctx context.Context, job *archiveJob, read *reader) {
+	var looks sync.WaitGroup
+	if job.stateDir != "" {
+		looks.Go(func() {
+			seen := doctor.LookAtState(ctx, cmp.Or(job.location().S3.TempDir, job.stateDir))
+			f.state = &seen
+		})
+	}
+	switch {
+	case !read.isSet("dest") || !read.isGood("dest"):
+	case job.folder != "":
+		looks.Go(func() {
+			seen := doctor.LookAtFolder(ctx, job.folder)
+			f.folder = &seen
+			if !errors.Is(seen.Err, doctor.ErrHangs) {
+				f.guard = checkFolder(job.stateDir, job.folder, job.newArchive)
+			}
+		})
+	case read.isGood("s3-endpoint"):
+		f.addProxy(f.endpoint)
+		looks.Go(func() {
+			seen := doctor.LookAtBucket(ctx, job.bucket)
+			f.bucket = &seen
+		})
+	}
+	if read.isGood("api-url") {
+		f.addProxy(job.apiURL)
+		f.lookAtVendor(ctx, job, read)
+	}
+	looks.Wait()
+}
+
+// answerTime is how long an answer is waited for, and then each piece of it.
+const answerTime = 9 * time.Second
+
+// lookAtVendor asks the API, without a token where there is none, for that tells whether it can
+// be reached, and then the host of recordings.
+func (f *facts) lookAtVendor(ctx context.Context, job *archiveJob, read *reader) {
+	options := fetcher.Options{
+		APIURL: job.apiURL, Token: job.token, Zone: job.config.Zone, AllowHosts: job.allowHosts, PageSize: job.pageSize,
+		APIRate: job.apiRate, MediaRate: job.mediaRate, Timeout: answerTime, StallTimeout: answerTime, RetryFor: 1,
+		UserAgent: thisBuild().userAgent(), Logger: slog.New(slog.DiscardHandler),
+	}
+	options.Retry.Tries, options.Retry.Refusals = 1, -1 // the first answer counts
+	client, err := fetcher.New(options)
+	if err != nil {
+		f.settings = append(f.settings, misuse("check --api-url", "%v", err))
+		return
+	}
+	defer client.Close()
+	api := doctor.LookAtAPI(ctx, client, job.config.Zone, job.config.Filter)
+	f.api = &api
+	if read.isGood("allow-host") {
+		media := doctor.LookAtMedia(ctx, client, api)
+		f.media = &media
+		f.addProxy(withScheme(media.Origin))
+	}
+}
+
+// addProxy notes by which proxy a host is asked.
+func (f *facts) addProxy(address string) {
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" {
+		return
+	}
+	proxy, readable := doctor.ProxyOf(address)
+	f.proxies = append(f.proxies, proxied{u.Hostname(), proxy, readable})
+}
+
+// checkup is what a machine gets.
+type checkup struct {
+	ExitCode int     `json:"exit_code"`
+	Error    string  `json:"error"` // the checks that failed, "" where none did
+	Checks   []check `json:"checks"`
+}
+
+// tellChecks writes the checks, and returns the outcome they lead to.
+func (p *process) tellChecks(checks []check, talk output) outcome {
+	o := outcomeOf(checks)
+	for i := range checks {
+		checks[i].Saw, checks[i].Do = p.screen.hidden(oneLine(checks[i].Saw)), p.screen.hidden(oneLine(checks[i].Do))
+	}
+	if talk.json {
+		o.unwritten = json.NewEncoder(p.stdout).Encode(checkup{ExitCode: o.code, Error: o.line, Checks: checks})
+		return o
+	}
+	for _, c := range checks {
+		if talk.quiet && c.State == stateOK {
+			continue
+		}
+		if o.unwritten = c.write(p.stdout); o.unwritten != nil {
+			return o
+		}
+	}
+	return o
+}
+
+// write writes one line.
+func (c check) write(w io.Writer) error {
+	line := c.Saw
+	if c.Do != "" {
+		line += ": " + c.Do
+	}
+	_, err := fmt.Fprintf(w, "%-8s %-18s %s\n", c.State, c.Name, line)
+	return err
+}
+
+// outcomeOf returns the exit code that checks lead to, and a line that names those that failed.
+func outcomeOf(checks []check) (o outcome) {
+	var names []string
+	for _, c := range checks {
+		if c.State != stateFailed {
+			continue
+		}
+		o.failed = true
+		if o.code != ExitUsage { // which comes first
+			o.code = c.code
+		}
+		if len(names) == 0 || names[len(names)-1] != c.Name {
+			names = append(names, c.Name)
+		}
+	}
+	if o.failed {
+		o.line = "failed: " + strings.Join(names, ", ")
+	}
+	return o
+}

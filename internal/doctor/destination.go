@@ -1,0 +1,157 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"convoso-archiver/archiver"
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/manifest"
+)
+
+// Archive is what stands in the destination already.
+type Archive struct {
+	manifest.Archive
+	Err      error // fs.ErrNotExist where there is none yet
+	DayBytes int64 // mean of the newest closed days, 0 where there are none
+}
+
+// State is what a look at the state folder showed.
+type State struct {
+	Dir     string
+	Nearest string // the folder, or the nearest above it where it is not there
+	Err     error  // why it cannot be written
+	Free    int64  // bytes
+	FreeErr error
+}
+
+// LookAtState tries the folder for temporary files.
+func LookAtState(ctx context.Context, dir string) State {
+	seen, err := within(ctx, folderTime, func() State {
+		s := State{Dir: filepath.Clean(dir)}
+		if s.Nearest, s.Err = store.TryState(dir); s.Nearest != "" {
+			s.Free, s.FreeErr = store.FreeSpace(s.Nearest)
+		}
+		return s
+	})
+	if err != nil {
+		seen.Err = err
+	}
+	return seen
+}
+
+// Folder is what a destination on disk showed.
+type Folder struct {
+	State
+	Archive Archive
+	Holder  string // of the archive's lock, "" for none
+	LockErr error  // why files cannot be locked
+}
+
+// LookAtFolder tries a destination on disk.
+func LookAtFolder(ctx context.Context, dir string) Folder {
+	seen, err := within(ctx, folderTime, func() Folder {
+		f := Folder{State: State{Dir: filepath.Clean(dir)}}
+		if f.Nearest, f.Err = store.TryDisk(dir); f.Nearest != "" {
+			f.Free, f.FreeErr = store.FreeSpace(f.Nearest)
+		}
+		f.Archive = readArchive(ctx, archiver.Location{Folder: dir})
+		if f.Err == nil {
+			f.Holder, f.LockErr = tryLock(dir, f.Nearest)
+		}
+		return f
+	})
+	if err != nil {
+		seen.Err = err
+	}
+	return seen
+}
+
+// tryLock looks at the archive's lock, or, where there is none yet, at a file of its own beside it.
+func tryLock(dir, nearest string) (holder string, err error) {
+	file := manifest.LockFile(dir)
+	if _, err := os.Lstat(file); err == nil {
+		return manifest.TryLock(file)
+	}
+	own, err := os.CreateTemp(nearest, ".probe-*.part")
+	if err != nil {
+		return "", err
+	}
+	_, err = manifest.TryLock(own.Name())
+	return "", errors.Join(err, own.Close(), os.Remove(own.Name()))
+}
+
+// readArchive reads what an archive in a folder says of itself.
+func readArchive(ctx context.Context, at archiver.Location) (a Archive) {
+	opened, err := archiver.Open(ctx, at, archiver.Read, "", slog.New(slog.DiscardHandler))
+	if err != nil {
+		a.Err = err
+		return a
+	}
+	if a.Archive, a.Err = opened.Ledger.Archive(ctx); a.Err == nil {
+		a.DayBytes, _ = within(ctx, sizeTime, func() int64 { return dayBytes(ctx, opened.Ledger) }) // good to know, no more
+	}
+	a.Err = errors.Join(a.Err, opened.Close(ctx))
+	return a
+}
+
+// dayBytes returns how many bytes of recordings the newest closed days have, in the mean.
+func dayBytes(ctx context.Context, ledger *manifest.Ledger) int64 {
+	const newest = 7
+	var days []string
+	for day, err := range ledger.Days(ctx) {
+		if err != nil {
+			break
+		}
+		days = append(days, day)
+	}
+	var sum, n int64
+	for _, day := range days[max(0, len(days)-2*newest):] {
+		status, err := ledger.Status(ctx, day)
+		if line, closed := status.Line(""); err == nil && closed {
+			sum, n = sum+line.Bytes, n+1
+		}
+	}
+	return sum / max(n, 1)
+}
+
+// Bucket is what a destination in S3 showed.
+type Bucket struct {
+	Steps                 // of the first request, for a list of objects
+	Opened   error        // credentials, region, options
+	Tried    *store.Trial // nil where the server did not answer
+	TriedErr error        // why an object cannot be created or read
+	Archive  Archive
+}
+
+// LookAtBucket tries a destination in S3.
+func LookAtBucket(ctx context.Context, options store.S3Options) (seen Bucket) {
+	ctx, cancel := context.WithTimeout(ctx, bucketTime)
+	defer cancel()
+	opened, err := archiver.Open(ctx, archiver.Location{S3: options}, archiver.Read, "", slog.New(slog.DiscardHandler))
+	if err != nil {
+		seen.Opened = err
+		return seen
+	}
+	bucket, ok := opened.Store.(*store.S3)
+	if !ok {
+		seen.Opened = errors.New("open S3: the destination is no bucket")
+		return seen
+	}
+	noted := &steps{}
+	var listed error
+	for _, err := range bucket.ListFiles(noted.context(ctx), "") {
+		listed = err
+		break
+	}
+	if seen.Steps = noted.ended(listed); seen.Answered && ctx.Err() == nil {
+		seen.Archive.Archive, seen.Archive.Err = opened.Ledger.Archive(ctx)
+		trial, err := bucket.Try(ctx)
+		seen.Tried, seen.TriedErr = &trial, err
+	}
+	seen.Opened = opened.Close(ctx)
+	return seen
+}
