@@ -71,7 +71,7 @@ func commands() []command {
 	return []command{
 		archiveCommand(), verifyCommand(), reportCommand(),
 		findCommand(), exportCommand(), serveCommand(),
-		sealCommand(), auditCommand(),
+		sealCommand(), auditCommand(), rebuildCommand(),
 		doctorCommand(),
 		demoCommand(), completionCommand(), versionCommand(), helpCommand(),
 	}
@@ -356,7 +356,7 @@ func versionCommand() command {
 
 func helpCommand() command {
 	return command{
-		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "find", "export", "serve", "seal", "audit", "doctor", "demo", "completion", "version"},
+		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "find", "export", "serve", "seal", "audit", "rebuild", "doctor", "demo", "completion", "version"},
 		run: func(_ context.Context, p *process, in input) outcome {
 			text, err := helpOn(in.args)
 			if err = cmp.Or(in.err, err); err != nil {

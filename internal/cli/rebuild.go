@@ -1,0 +1,147 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"convoso-archiver/archiver"
+	"convoso-archiver/archiver/key"
+)
+
+func rebuildSettings() []setting {
+	archive := archiveSettings()
+	settings := []setting{
+		{name: "dest", group: groupArchive, placeholder: "DEST", usage: "the archive: a folder, or s3://bucket/prefix (required)"},
+	}
+	for _, name := range []string{"path-template", "time-zone", "api-url", "workers", "retry-for"} {
+		s, _ := named(archive, name)
+		s.group = groupArchive
+		settings = append(settings, s)
+	}
+	settings = append(settings, setting{name: "config", group: groupArchive, placeholder: "FILE", usage: "YAML file; that of archive will do"})
+	settings = append(settings, s3Settings()...)
+	return append(settings, outputSettings()...)
+}
+
+func rebuildCommand() command {
+	return command{
+		name:  "rebuild",
+		usage: "make a lost manifest anew, from calls/ and what is stored",
+		about: `For days of which calls/ holds rows and manifest/ holds nothing: looks for each recording in the store, by
+the metadata of its object or by its name and its bytes, and notes what is there. What cannot be told is
+left waiting. It asks the vendor nothing. The next archive over these days closes them, and downloads only
+what was not found.
+
+Give the --path-template by which the recordings were stored. Days that have a manifest are left alone: a
+damaged one is mended by verify --repair.`,
+		examples: []example{
+			{"the manifest of an archive in a folder is lost",
+				"convoso-archiver rebuild --dest /archive\n" +
+					"convoso-archiver archive --dest /archive --start-time 2025-01-01"},
+			{"that of a bucket", "convoso-archiver rebuild --dest s3://my-bucket/calls --workers 64"},
+			{"how much could be told", "convoso-archiver rebuild --dest /archive --json | jq '{archived, missing, ambiguous}'"},
+		},
+		settings:    rebuildSettings(),
+		environment: true,
+		exitCodes:   true,
+		works:       true,
+		run:         runRebuild,
+	}
+}
+
+// rebuildResult is what rebuild prints.
+type rebuildResult struct {
+	ExitCode int     `json:"exit_code"`
+	Error    string  `json:"error"`
+	Seconds  float64 `json:"seconds"`
+	archiver.Rebuilt
+}
+
+func runRebuild(ctx context.Context, p *process, in input) outcome {
+	known := withArchiveKeys(rebuildSettings())
+	merged, err := gather(known, in.flags, p.env)
+	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
+	talk := read.output()
+	p.openLog(talk)
+	rebuild := &archiver.Rebuild{
+		APIURL: read.apiURL(), Zone: read.zone(), Workers: read.whole("workers", 1, maxWorkers), RetryFor: read.duration("retry-for", 0),
+	}
+	var at archiver.Location
+	at.Folder, at.S3 = read.destination(p.env)
+	at.S3.Workers = rebuild.Workers
+	if rebuild.Keys, err = key.Parse(read.text("path-template")); err != nil {
+		read.keep(misuse("see --path-template in archive --help", "--path-template: %v", err))
+	}
+	began := time.Now()
+	made := rebuildResult{}
+	if err = read.err; err == nil {
+		made.Rebuilt, err = p.runRebuilding(ctx, at, rebuild, talk)
+	}
+	result := judge(err, context.Cause(ctx), made.Missing+made.Ambiguous > 0)
+	made.ExitCode, made.Seconds = result.code, time.Since(began).Seconds()
+	if result.failed {
+		made.Error = p.screen.hidden(result.line)
+	}
+	if talk.json || err == nil && !(talk.quiet && result.code == ExitDone) {
+		result.unwritten = made.write(p.stdout, talk.json)
+	}
+	return result
+}
+
+func (p *process) runRebuilding(ctx context.Context, at archiver.Location, rebuild *archiver.Rebuild, talk output) (made archiver.Rebuilt, err error) {
+	boundHeap(p.env)
+	if at.Folder != "" { // else opening it would begin an archive there
+		if _, err := os.Stat(filepath.Join(at.Folder, "calls")); err != nil {
+			return made, misuse("check --dest, and whether it is mounted", "%v", archiver.ErrNothingToRebuild)
+		}
+	}
+	logger := newLogger(p.screen, talk, p.env)
+	opened, err := openArchive(ctx, at, archiver.Archive, "", logger)
+	if err != nil {
+		return made, err
+	}
+	defer func() { err = errors.Join(err, closeOpened(ctx, opened)) }()
+	rebuild.Ledger, rebuild.Store, rebuild.KeyPrefixLen = opened.Ledger, opened.Store, opened.KeyPrefixLen
+	made, err = rebuild.Run(ctx)
+	if errors.Is(err, archiver.ErrNothingToRebuild) {
+		err = misuse("check --dest", "%v", err)
+	}
+	return made, err
+}
+
+// write writes the result: one JSON object, or lines for a person.
+func (r rebuildResult) write(w io.Writer, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(r)
+	}
+	var b strings.Builder
+	if r.Days == 0 {
+		fmt.Fprintf(&b, "nothing to rebuild: each of %s has a manifest\n", plural(r.Known, "day"))
+	} else {
+		fmt.Fprintf(&b, "rebuilt: %s, %s of %s found in the store\n\n", plural(r.Days, "day"), thousands(int64(r.Archived)), plural(r.Recordings, "recording"))
+		fmt.Fprintf(&b, "archived     %s (%s)\n", thousands(int64(r.Archived)), bytesText(r.Bytes))
+		if r.Missing > 0 {
+			fmt.Fprintf(&b, "missing      %s not in the store\n", thousands(int64(r.Missing)))
+		}
+		if r.Ambiguous > 0 {
+			fmt.Fprintf(&b, "not told     %s: what stands there may be another recording, or is not whole\n", thousands(int64(r.Ambiguous)))
+		}
+		if r.Known > 0 {
+			fmt.Fprintf(&b, "left alone   %s that have a manifest\n", plural(r.Known, "day"))
+		}
+		b.WriteString("\nnext\n  run archive over these days: it closes them, and fetches what was not found\n")
+	}
+	if r.Archive {
+		b.WriteString("  archive.json was made anew, for the account of --api-url and --time-zone\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

@@ -1,0 +1,129 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"convoso-archiver/archiver"
+	"convoso-archiver/fetcher/convosotest"
+	"convoso-archiver/internal/s3test"
+)
+
+func (a *archive) rebuild(code int, args ...string) (made archiver.Rebuilt) {
+	a.t.Helper()
+	r := a.other(code, "rebuild", append([]string{"--json", "--api-url", a.server.APIURL()}, args...)...)
+	if err := json.Unmarshal([]byte(r.stdout), &made); err != nil {
+		a.t.Fatalf("%v: %s", err, r.stdout)
+	}
+	return made
+}
+
+// remove deletes the objects below a prefix.
+func (b *bucket) remove(prefix string) {
+	b.t.Helper()
+	ctx := b.t.Context()
+	client := s3.New(s3.Options{
+		BaseEndpoint: &b.server.Endpoint, UsePathStyle: true, Region: s3test.Region,
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: s3test.AccessKey, SecretAccessKey: s3test.SecretKey}, nil
+		}),
+	})
+	list, err := client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &b.server.Bucket, Prefix: &prefix})
+	if err != nil || len(list.Contents) == 0 {
+		b.t.Fatalf("%d objects below %s: %v", len(list.Contents), prefix, err)
+	}
+	for _, object := range list.Contents {
+		if _, err := client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.server.Bucket, Key: object.Key}); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+// TestRebuild loses the manifest: what is made anew costs the vendor no download, and verifies.
+func TestRebuild(t *testing.T) {
+	for _, where := range []string{"disk", "s3"} {
+		t.Run(where, func(t *testing.T) {
+			t.Parallel()
+			server := threeDays(t, 91)
+			a := onDisk(t, server)
+			lose := func() {
+				if err := os.RemoveAll(filepath.Join(a.folder, "manifest")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if where == "s3" {
+				b := onS3(t, server, false)
+				a, lose = b.archive, func() { b.remove("pre fix/manifest/") }
+			}
+			a.env = append(a.env, quickExit)
+			span := []string{"--start-time", daysAgo(10), "--end-time", daysAgo(8)}
+			a.run(span...).want(t, 0)
+			if made := a.rebuild(0); made.Days != 0 || made.Known != 3 {
+				t.Errorf("nothing is lost: %+v", made)
+			}
+			before := a.files()
+			lose()
+			made := a.rebuild(0)
+			if made.Days != 3 || made.Archived != 60 || made.Missing+made.Ambiguous > 0 || !made.Archive {
+				t.Fatalf("%+v", made)
+			}
+			if r := a.run(span...).want(t, 0); r.summary.Known != 60 || r.summary.DaysClosed != 3 || r.summary.MediaRequests != 0 {
+				t.Errorf("the next run: %s", r.stdout)
+			}
+			a.other(0, "verify")
+			if after := a.files(); len(after) != len(before) {
+				t.Errorf("%d files, %d before", len(after), len(before))
+			}
+		})
+	}
+}
+
+// TestRebuildDoubts loses the manifest and some audio, and lets names lie: what cannot be told is left waiting, and is
+// never taken for another recording.
+func TestRebuildDoubts(t *testing.T) {
+	t.Parallel()
+	server := simulate(t, convosotest.Config{Seed: 92, FirstDay: daysAgo(10), Days: 2, CallsPerDay: 30, RecordedShare: 1, SeveralShare: 0.3, MedianSize: 6_000})
+	a := onDisk(t, server)
+	a.env = append(a.env, quickExit)
+	span := []string{"--start-time", daysAgo(10), "--end-time", daysAgo(9)}
+	a.run(span...).want(t, 0)
+	before := a.files()
+	gone, cut := a.anyAudio(), ""
+	if err := os.Remove(gone); err != nil {
+		t.Fatal(err)
+	}
+	cut = a.anyAudio()
+	text, err := os.ReadFile(cut)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, cut, "<html>"+string(text[:200]))
+	if err := os.RemoveAll(filepath.Join(a.dest, "manifest")); err != nil {
+		t.Fatal(err)
+	}
+	made := a.rebuild(3)
+	if made.Missing != 1 || made.Ambiguous != 1 || made.Archived != len(before)-2 {
+		t.Fatalf("%+v of %d", made, len(before))
+	}
+	a.run(span...).want(t, 0)
+	if err := os.Remove(cut); err != nil { // it was left alone, and its recording stored under another name
+		t.Fatal(err)
+	}
+	a.checkFiles(nil)
+	if err := os.RemoveAll(filepath.Join(a.dest, "calls")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(a.dest, "manifest")); err != nil {
+		t.Fatal(err)
+	}
+	if r := a.other(2, "rebuild"); !strings.Contains(r.stderr, "nothing to rebuild the manifest from") {
+		t.Errorf("without calls/: %s", r.stderr)
+	}
+}
