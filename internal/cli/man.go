@@ -14,7 +14,7 @@ func manPage(c command, b build) string {
 	}
 	var m manual
 	day, _, _ := strings.Cut(b.Time, "T")
-	fmt.Fprintf(&m, ".TH \"%s\" \"1\" \"%s\" \"%s %s\"\n", roff(strings.ToUpper(title)), roff(day), program, roff(b.Version))
+	fmt.Fprintf(&m, ".TH \"%s\" \"1\" \"%s\" \"%s %s\"\n", roff(strings.ToUpper(title)), day, program, roff(b.Version))
 	m.WriteString(".nh\n.ad l\n") // a broken flag could not be searched for
 	m.section("NAME")
 	fmt.Fprintf(&m, "%s \\- %s\n", roff(title), roff(usage))

@@ -22,7 +22,7 @@ func TestManPages(t *testing.T) {
 			has(t, programPage, ".BR "+roff(title)+" (1)")
 			has(t, page, ".BR convoso\\-archiver (1)")
 		}
-		has(t, page, `.TH "`+roff(strings.ToUpper(title))+`" "1" "2026\-11\-28" "convoso-archiver v1.2.3"`)
+		has(t, page, `.TH "`+roff(strings.ToUpper(title))+`" "1" "2026-11-28" "convoso-archiver v1.2.3"`)
 		has(t, page, ".SH NAME\n"+roff(title)+` \- `)
 		for _, s := range append(slices.Clone(c.settings), helpSetting()) {
 			has(t, page, ".TP\n.B "+roff(s.heading())+"\n"+roff(s.explained())+"\n")

@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"internal/retry":           {},
 	"internal/bench":           {"fetcher/convosotest", "manifest", "search"},
 	"internal/cases":           {},
+	"internal/container":       {},
 	"internal/e2e":             {},
 	"internal/mutate":          {},
 	"internal/readme":          {},
