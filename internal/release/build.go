@@ -105,7 +105,7 @@ func readCommit(path string) (commit, error) {
 		}
 	}
 	if c.version == "" || c.revision == "" || c.time.IsZero() {
-		return commit{}, fmt.Errorf("the build noted no commit: it needs git and a clone with its history")
+		return commit{}, fmt.Errorf("the build noted no commit: run it in a clone, with git (Go reads no linked worktree)")
 	}
 	return c, nil
 }
