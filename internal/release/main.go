@@ -43,7 +43,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return fmt.Errorf("make a temporary folder: %w", err)
 	}
-	defer os.RemoveAll(work) // what stays behind harms nobody
+	defer func() { _ = os.RemoveAll(work) }() // what stays behind harms nobody
 	r := &release{root: *root, work: work}
 	if err := r.prepare(ctx); err != nil {
 		return err
@@ -116,8 +116,12 @@ func (r *release) writeAll(ctx context.Context, folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return fmt.Errorf("make folder: %w", err)
 	}
-	if there, err := os.ReadDir(folder); err != nil || len(there) > 0 {
-		return fmt.Errorf("%s is not empty (%v)", folder, err)
+	there, err := os.ReadDir(folder)
+	if err != nil {
+		return fmt.Errorf("look into folder: %w", err)
+	}
+	if len(there) > 0 {
+		return fmt.Errorf("%s is not empty: give a new folder", folder)
 	}
 	made, err := r.artifacts(ctx)
 	if err != nil {

@@ -36,9 +36,10 @@ func (r *release) packages(on platform, built []byte, docs []file) ([]file, erro
 			License:     "Apache-2.0", Section: "utils", Priority: "optional",
 			MTime: r.commit.time,
 			Overridables: nfpm.Overridables{
-				Contents: contents,
-				Umask:    0o022,
-				RPM:      nfpm.RPM{Summary: "Saves every call recording of a Convoso account", BuildHost: "localhost"},
+				Contents:   contents,
+				Umask:      0o022,
+				Recommends: []string{"ca-certificates"},
+				RPM:        nfpm.RPM{Summary: "Saves every call recording of a Convoso account", BuildHost: "localhost"},
 			},
 		})
 		var out bytes.Buffer
