@@ -147,6 +147,44 @@ func TestArchives(t *testing.T) {
 	}
 }
 
+func TestPackages(t *testing.T) {
+	docs := []file{{name: "man/convoso-archiver.1", mode: 0o644, body: []byte("page")}, {name: "LICENSE", mode: 0o644, body: []byte("licence")}}
+	var before []file
+	for range 2 { // staged in two folders
+		made, err := sample(t).packages(platform{"linux", "arm64"}, []byte("program"), docs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(made) != 2 || made[0].name != "convoso-archiver_1.2.3~rc.1-1_arm64.deb" || made[1].name != "convoso-archiver-1.2.3~rc.1-1.aarch64.rpm" {
+			t.Errorf("%q and %q", made[0].name, made[1].name)
+		}
+		if before != nil && !reflect.DeepEqual(made, before) {
+			t.Error("the second packages differ")
+		}
+		before = made
+	}
+}
+
+// TestInstalled: each document has its place, but for the completion of a shell that is
+// not there.
+func TestInstalled(t *testing.T) {
+	var docs []file
+	for _, name := range []string{"LICENSE", "README.md", "completions/_convoso-archiver", "completions/convoso-archiver.bash",
+		"completions/convoso-archiver.fish", "completions/convoso-archiver.ps1", "man/convoso-archiver-find.1"} {
+		docs = append(docs, file{name: name})
+	}
+	var got []string
+	for _, f := range installed(nil, docs, "/zsh") {
+		got = append(got, f.name)
+	}
+	want := []string{"/usr/bin/convoso-archiver", "/usr/share/doc/convoso-archiver/copyright", "/usr/share/doc/convoso-archiver/README.md",
+		"/zsh/_convoso-archiver", "/usr/share/bash-completion/completions/convoso-archiver",
+		"/usr/share/fish/vendor_completions.d/convoso-archiver.fish", "/usr/share/man/man1/convoso-archiver-find.1.gz"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // TestNotices: modules share a licence, one in a folder of a package counts, and a
 // module without any is refused.
 func TestNotices(t *testing.T) {
