@@ -13,6 +13,8 @@ ARGS      :=
 FUZZTIME  := 10m
 # How many processes fuzz a target; empty for as many as there are cores.
 FUZZPARALLEL :=
+# Installs packages where that is possible without asking.
+APT       := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
 # Stripped and without paths of the machine that built it.
 BUILD     := CGO_ENABLED=0 go build -trimpath -ldflags='-s -w'
 
@@ -62,10 +64,40 @@ test-prometheus: prometheus $(TOOLS)/bin/versitygw ## check metrics and alerts b
 
 .PHONY: prometheus
 prometheus:
-	@type promtool prometheus-node-exporter >/dev/null 2>&1 || \
-		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
-		RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PROMETHEUS_PACKAGES) >/dev/null; } || \
+	@type promtool prometheus-node-exporter >/dev/null 2>&1 || { export RUNLEVEL=1; $(APT) $(PROMETHEUS_PACKAGES) >/dev/null; } || \
 		{ echo "install $(PROMETHEUS_PACKAGES)"; exit 1; }
+# A module of its own, run by exactly the Go that its go.mod names: another one may compress
+# to other bytes.
+RELEASE := cd internal/release && GOFLAGS=-mod=readonly GOTOOLCHAIN=go$$(sed -n 's/^go //p' go.mod) go
+
+.PHONY: image
+image: ## write the container image for linux/amd64 and arm64 as bin/convoso-archiver.oci.tar; needs Go and git alone
+	@mkdir -p bin
+	$(RELEASE) run -buildvcs=false . --image $(CURDIR)/bin/convoso-archiver.oci.tar
+
+.PHONY: release
+release: ## write archives, packages, image, bill of materials and SHA256SUMS into dist; the same commit gives the same bytes
+	rm -rf dist
+	$(RELEASE) run -buildvcs=false . --out $(CURDIR)/dist
+
+# Two clones are built into the same bytes, and what was made is installed and run.
+.PHONY: test-release
+test-release: mandoc ## make a release twice and compare, install it below a folder and run it; needs root on Debian (FRESH=1: the second from an empty cache)
+	$(RELEASE) vet -tags release ./...
+	$(RELEASE) test -tags release -count=1 -timeout=60m -v ./...
+
+.PHONY: mandoc
+mandoc:
+	@type mandoc man bash dpkg-deb rpm >/dev/null 2>&1 || { $(APT) mandoc man-db bash dpkg rpm >/dev/null; } || \
+		{ echo "install mandoc, man-db, dpkg and rpm"; exit 1; }
+
+.PHONY: test-image
+test-image: image podman ## run the image read-only, without rights, by podman and runc; needs root on Debian
+	go test -tags podman -count=1 -timeout=10m -v ./internal/container
+
+.PHONY: podman
+podman:
+	@type podman runc >/dev/null 2>&1 || { $(APT) podman runc >/dev/null; } || { echo "install podman and runc"; exit 1; }
 
 # Some 200 conditions; each is compiled and tested by itself.
 .PHONY: mutate
@@ -116,9 +148,7 @@ strace:
 # Stock ssh-keygen makes keys for the tests of seals, and checks the signatures.
 .PHONY: ssh
 ssh:
-	@command -v ssh-keygen >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends openssh-client >/dev/null; } || \
-		{ echo "install openssh-client"; exit 1; }
+	@command -v ssh-keygen >/dev/null || { $(APT) openssh-client >/dev/null; } || { echo "install openssh-client"; exit 1; }
 
 # Both run a little of themselves in make test, too.
 WEEKS := 10000
@@ -206,7 +236,7 @@ tools: $(TOOLS)/bin/versitygw $(TOOLS)/bin/golangci-lint ## install the tools of
 
 .PHONY: clean
 clean: ## remove what was built, the tools too
-	rm -rf bin $(TOOLS)
+	rm -rf bin dist $(TOOLS)
 
 # A tool is installed when it is missing, or older than the note of the versions
 # asked for, which is written anew only when they change.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -56,18 +57,21 @@ func programHelp() string {
 	for _, s := range programSettings() {
 		writeEntry(&b, s.heading(), s.usage)
 	}
-	fmt.Fprintf(&b, `
-START HERE
-  %[1]s demo
-      archives a simulated account into a folder; needs no account and no settings
-  CONVOSO_AUTH_TOKEN=... %[1]s archive --dest recordings --last 7d
-      archives the last seven days
-  %[1]s COMMAND --help
-      shows the flags of a command, with examples
-
-`, program)
+	b.WriteString("\nSTART HERE\n")
+	for _, e := range firstSteps() {
+		fmt.Fprintf(&b, "  %s\n      %s\n", e.line, e.task)
+	}
+	b.WriteString("\n")
 	b.WriteString(exitCodesText)
 	return b.String()
+}
+
+func firstSteps() []example {
+	return []example{
+		{"archives a simulated account into a folder; needs no account and no settings", program + " demo"},
+		{"archives the last seven days", "CONVOSO_AUTH_TOKEN=... " + program + " archive --dest recordings --last 7d"},
+		{"shows the flags of a command, with examples", program + " COMMAND --help"},
+	}
 }
 
 // helpText is the help of one command, written from the same table that it is
@@ -162,20 +166,27 @@ func wrap(text string, width int) []string {
 	return append(lines, line)
 }
 
-// helpOn returns the help that the help command was asked for.
-func helpOn(args []string) (string, error) {
+// helpOn returns the help that the help command was asked for, or the manual page.
+func helpOn(args []string, man bool) (string, error) {
+	var about command // of no name: the program
 	switch len(args) {
 	case 0:
-		return programHelp(), nil
 	case 1:
-		for _, c := range commands() {
-			if c.name == args[0] {
-				return c.helpText(), nil
-			}
+		i := slices.IndexFunc(commands(), func(c command) bool { return c.name == args[0] })
+		if i < 0 {
+			return "", unknownCommand(args)
 		}
-		return "", unknownCommand(args)
+		about = commands()[i]
+	default:
+		return "", misuse("name one command", "there are %d arguments", len(args))
 	}
-	return "", misuse("name one command", "there are %d arguments", len(args))
+	switch {
+	case man:
+		return manPage(about, thisBuild()), nil
+	case about.name == "":
+		return programHelp(), nil
+	}
+	return about.helpText(), nil
 }
 
 func orElse(s, other string) string {

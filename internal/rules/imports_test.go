@@ -39,6 +39,7 @@ var mayImport = map[string][]string{
 	"internal/bench":           {"fetcher/convosotest", "manifest", "search"},
 	"internal/cases":           {},
 	"internal/doctor":          {"archiver", "archiver/audio", "archiver/store", "fetcher", "manifest"},
+	"internal/container":       {},
 	"internal/e2e":             {},
 	"internal/metrics":         {},
 	"internal/mutate":          {},

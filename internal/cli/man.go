@@ -1,0 +1,202 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+)
+
+// manPage is the manual page of one command as roff, or of the program where c has no
+// name. It says what the help says, from the same tables. b dates it.
+func manPage(c command, b build) string {
+	title, usage := program, aboutProgram
+	if c.name != "" {
+		title, usage = program+"-"+c.name, c.usage
+	}
+	var m manual
+	day, _, _ := strings.Cut(b.Time, "T")
+	fmt.Fprintf(&m, ".TH \"%s\" \"1\" \"%s\" \"%s %s\"\n", roff(strings.ToUpper(title)), day, program, roff(b.Version))
+	m.WriteString(".nh\n.ad l\n") // a broken flag could not be searched for
+	m.section("NAME")
+	fmt.Fprintf(&m, "%s \\- %s\n", roff(title), roff(usage))
+	m.section("SYNOPSIS")
+	if c.name == "" {
+		m.synopsis(program + " COMMAND [flags]")
+		m.program()
+	} else {
+		m.synopsis(c.usageLine())
+		m.command(c)
+	}
+	m.section("SEE ALSO")
+	m.references(c.name)
+	return m.String()
+}
+
+// manual is a manual page that is being written. Its methods take text as the help
+// has it.
+type manual struct{ strings.Builder }
+
+func (m *manual) section(name string)    { fmt.Fprintf(m, ".SH %s\n", roff(name)) }
+func (m *manual) subsection(name string) { fmt.Fprintf(m, ".SS %s\n", roff(name)) }
+
+// synopsis writes the program and its command in bold.
+func (m *manual) synopsis(line string) {
+	words := strings.Fields(line)
+	bold := 2
+	if words[1] == "COMMAND" {
+		bold = 1
+	}
+	fmt.Fprintf(m, ".B %s\n%s\n", roff(strings.Join(words[:bold], " ")), roff(strings.Join(words[bold:], " ")))
+}
+
+// program writes what the page of the program has.
+func (m *manual) program() {
+	m.section("COMMANDS")
+	for _, c := range commands() {
+		m.entry(c.name, c.usage)
+	}
+	m.section("OPTIONS")
+	for _, s := range programSettings() {
+		m.entry(s.heading(), s.usage)
+	}
+	m.exitStatus()
+	m.environment()
+	m.section("FILES")
+	for _, f := range manFiles() {
+		m.entry(f.task, f.line)
+	}
+	m.examples(firstSteps())
+}
+
+// command writes what the page of a command has.
+func (m *manual) command(c command) {
+	if c.about != "" {
+		m.section("DESCRIPTION")
+		m.paragraphs(c.about)
+	}
+	for i, s := range append(c.settings[:len(c.settings):len(c.settings)], helpSetting()) {
+		if i == 0 {
+			m.section("OPTIONS")
+		}
+		if s.group != "" && (i == 0 || s.group != c.settings[i-1].group) {
+			m.subsection(s.group)
+		}
+		m.entry(s.heading(), s.explained())
+	}
+	if c.exitCodes {
+		m.exitStatus()
+	}
+	if c.environment {
+		m.environment()
+	}
+	if len(c.examples) > 0 {
+		m.examples(c.examples)
+	}
+}
+
+// entry writes a name in bold, and what it means beside it.
+func (m *manual) entry(name, text string) {
+	fmt.Fprintf(m, ".TP\n.B %s\n%s\n", roff(name), roff(text))
+}
+
+// examples writes command lines as they stand, each under its task.
+func (m *manual) examples(all []example) {
+	m.section("EXAMPLES")
+	for i, e := range all {
+		if i > 0 {
+			m.WriteString(".PP\n")
+		}
+		fmt.Fprintf(m, "%s\n.PP\n.RS 4\n.nf\n%s\n.fi\n.RE\n", roff(e.task), roff(e.line))
+	}
+}
+
+// paragraphs writes a text as filled paragraphs, but for those that begin with a blank,
+// which stay as they are.
+func (m *manual) paragraphs(text string) {
+	for i, paragraph := range strings.Split(text, "\n\n") {
+		if i > 0 {
+			m.WriteString(".PP\n")
+		}
+		if strings.HasPrefix(paragraph, " ") {
+			fmt.Fprintf(m, ".nf\n%s\n.fi\n", roff(paragraph))
+			continue
+		}
+		m.WriteString(roff(strings.Join(strings.Fields(paragraph), " ")) + "\n")
+	}
+}
+
+func (m *manual) environment() {
+	m.section("ENVIRONMENT")
+	_, body, _ := strings.Cut(environmentText, "\n") // after its heading
+	m.paragraphs(strings.TrimSpace(body))
+}
+
+// exitStatus writes the table of the help: a code that two blanks end and its text, or
+// a line of text alone.
+func (m *manual) exitStatus() {
+	m.section("EXIT STATUS")
+	_, body, _ := strings.Cut(exitCodesText, "\n") // after its heading
+	for line := range strings.Lines(body) {
+		line = strings.TrimPrefix(strings.TrimRight(line, "\n"), "  ")
+		code, explained, isEntry := strings.Cut(line, "  ")
+		switch {
+		case strings.HasPrefix(line, " "):
+			m.WriteString(roff(strings.TrimSpace(line)) + "\n")
+		case isEntry:
+			m.entry(code, strings.TrimSpace(explained))
+		default:
+			m.WriteString(".PP\n" + roff(line) + "\n")
+		}
+	}
+}
+
+// references names the pages of the other commands.
+func (m *manual) references(except string) {
+	var pages []string
+	if except != "" {
+		pages = append(pages, program)
+	}
+	for _, c := range commands() {
+		if c.name != except {
+			pages = append(pages, program+"-"+c.name)
+		}
+	}
+	for i, page := range pages {
+		comma := " ,"
+		if i == len(pages)-1 {
+			comma = ""
+		}
+		fmt.Fprintf(m, ".BR %s (1)%s\n", roff(page), comma)
+	}
+}
+
+// manFiles are the files that the program keeps, beside the recordings.
+func manFiles() []example {
+	return []example{
+		{"DEST/manifest/", "what became of every recording, by day of the call: archive.json names the archive, lines in YYYY-MM-DD/ each recording, and YYYY-MM-DD/closed.json says that a day is complete"},
+		{"DEST/calls/", "the rows of the call log as they were received, by day"},
+		{"$XDG_STATE_HOME/convoso-archiver/", "learned rates, temporary files and the search index, where --state-dir names no other folder; without the variable ~/.local/state/convoso-archiver/, on macOS ~/Library/Application Support/convoso-archiver/. It may be lost at any time"},
+	}
+}
+
+// roff escapes a text so that every character of it is shown as itself: hyphens,
+// which would not be found by a search for a flag, quotes, which would become curly,
+// and a dot or quote that begins a line, which would be a request.
+func roff(text string) string {
+	text = strings.NewReplacer(
+		`\`, `\e`, "-", `\-`, "'", `\(aq`, "`", `\(ga`, "^", `\(ha`, "~", `\(ti`, `"`, `\(dq`,
+	).Replace(text)
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, ".") {
+			b.WriteString(`\&`)
+		}
+		for _, r := range line {
+			if r > '~' {
+				fmt.Fprintf(&b, `\[u%04X]`, r)
+				continue
+			}
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
