@@ -21,22 +21,6 @@ const (
 // example is a command line for a task.
 type example struct{ task, line string }
 
-const exitCodesText = `EXIT CODES
-  0        everything asked for is archived or known to be final, or waits in a day that has
-           not settled
-  1        the run could not go on: API or store unreachable for --retry-for, destination not
-           writable, disk full, a Retry-After above an hour, an archive of a later version
-  2        wrong flags or configuration; token refused; a campaign, list, queue or user that the
-           API does not know; another account's archive
-  3        the run ended, but a settled day is not closed, a recording was found lost or became
-           final unarchived in this run, or a cap stopped it; find --ids-from: ids are not there
-  4        verify or audit found that something stored, or the manifest, is damaged or changed, or
-           find met it
-  5        another run holds this archive
-  130 143  SIGINT, SIGTERM, after a clean stop; a second signal stops at once
-  Where several apply, the order is: a signal, 5, 2, 1, 4, 3, 0.
-`
-
 const environmentText = `ENVIRONMENT AND FILE
   Each flag has a variable, --workers CONVOSO_ARCHIVER_WORKERS, and a key in the YAML file of
   --config, workers. A flag beats its variable, that beats the file, that beats the default. An
@@ -62,7 +46,7 @@ func programHelp() string {
 		fmt.Fprintf(&b, "  %s\n      %s\n", e.line, e.task)
 	}
 	b.WriteString("\n")
-	b.WriteString(exitCodesText)
+	writeExitCodes(&b, "")
 	return b.String()
 }
 
@@ -100,7 +84,8 @@ func (c command) helpText() string {
 		b.WriteString("\n" + environmentText)
 	}
 	if c.exitCodes {
-		b.WriteString("\n" + exitCodesText)
+		b.WriteString("\n")
+		writeExitCodes(&b, c.name)
 	}
 	return b.String()
 }

@@ -58,7 +58,7 @@ func (m *manual) program() {
 	for _, s := range programSettings() {
 		m.entry(s.heading(), s.usage)
 	}
-	m.exitStatus()
+	m.exitStatus("")
 	m.environment()
 	m.section("FILES")
 	for _, f := range manFiles() {
@@ -83,7 +83,7 @@ func (m *manual) command(c command) {
 		m.entry(s.heading(), s.explained())
 	}
 	if c.exitCodes {
-		m.exitStatus()
+		m.exitStatus(c.name)
 	}
 	if c.environment {
 		m.environment()
@@ -130,23 +130,13 @@ func (m *manual) environment() {
 	m.paragraphs(strings.TrimSpace(body))
 }
 
-// exitStatus writes the table of the help: a code that two blanks end and its text, or
-// a line of text alone.
-func (m *manual) exitStatus() {
+// exitStatus writes the codes of a command.
+func (m *manual) exitStatus(command string) {
 	m.section("EXIT STATUS")
-	_, body, _ := strings.Cut(exitCodesText, "\n") // after its heading
-	for line := range strings.Lines(body) {
-		line = strings.TrimPrefix(strings.TrimRight(line, "\n"), "  ")
-		code, explained, isEntry := strings.Cut(line, "  ")
-		switch {
-		case strings.HasPrefix(line, " "):
-			m.WriteString(roff(strings.TrimSpace(line)) + "\n")
-		case isEntry:
-			m.entry(code, strings.TrimSpace(explained))
-		default:
-			m.WriteString(".PP\n" + roff(line) + "\n")
-		}
+	for _, e := range exitCodesOf(command) {
+		m.entry(e.code, e.meaning)
 	}
+	m.WriteString(".PP\n" + roff(codeOrder) + "\n")
 }
 
 // references names the pages of the other commands.

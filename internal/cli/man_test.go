@@ -31,8 +31,8 @@ func TestManPages(t *testing.T) {
 			has(t, page, "\n.nf\n"+roff(e.line)+"\n.fi\n")
 		}
 		if c.exitCodes || c.name == "" {
-			for _, code := range []string{"0", "1", "2", "3", "4", "5", "130 143"} {
-				has(t, page, ".TP\n.B "+code+"\n")
+			for _, e := range exitCodesOf(c.name) {
+				has(t, page, ".TP\n.B "+e.code+"\n"+roff(e.meaning)+"\n")
 			}
 			has(t, page, ".PP\nWhere several apply")
 		}

@@ -88,6 +88,7 @@ is wrong.`,
 		},
 		settings:    reportSettings(),
 		environment: true,
+		exitCodes:   true,
 		run:         runReport,
 	}
 }

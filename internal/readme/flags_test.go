@@ -66,7 +66,7 @@ func TestFlags(t *testing.T) {
 // TestExitCodes: the page explains each exit code as the help does.
 func TestExitCodes(t *testing.T) {
 	text := readPage(t)
-	_, listed, _ := strings.Cut(help(t, "archive"), "EXIT CODES\n")
+	_, listed, _ := strings.Cut(help(t), "EXIT CODES\n")
 	codes := regexp.MustCompile(`(?m)^  (\d+(?: \d+)?) +`).FindAllStringSubmatch(listed, -1)
 	if len(codes) < 5 {
 		t.Fatalf("%d exit codes in the help", len(codes))
