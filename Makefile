@@ -150,12 +150,14 @@ strace:
 ssh:
 	@command -v ssh-keygen >/dev/null || { $(APT) openssh-client >/dev/null; } || { echo "install openssh-client"; exit 1; }
 
-# Both run a little of themselves in make test, too.
+# Each runs a little of itself in make test, too.
 WEEKS := 10000
+ATTACKS := 1000
 
 .PHONY: torture
-torture: $(TOOLS)/bin/versitygw strace ## kill runs at random moments, on disk and on S3, and let vendors go wrong (ROUNDS=200 WEEKS=10000; SEED=… repeats one)
+torture: $(TOOLS)/bin/versitygw strace ## kill runs at random moments, on disk and on S3, let vendors go wrong, and change what is sealed (ROUNDS=200 WEEKS=10000 ATTACKS=1000; SEED=… repeats one)
 	WEEKS=$(WEEKS) SEED=$(SEED) go test -count=1 -timeout=6h -run '^TestWeeks$$' ./archiver
+	ATTACKS=$(ATTACKS) SEED=$(SEED) go test -count=1 -timeout=6h -run '^TestAttacks$$' ./evidence
 	REQUIRE_S3=1 ROUNDS=$(ROUNDS) SEED=$(SEED) go test -race -count=1 -timeout=6h -run '^TestTorture|^TestWriteOrderAfterKill$$' -v ./internal/e2e
 
 # docs/benchmarks.md says what each measures. ARGS='--runs 5 --dir /data' for more runs on

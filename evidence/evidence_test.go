@@ -239,7 +239,7 @@ func attacks() int {
 	if n, err := strconv.Atoi(os.Getenv("ATTACKS")); err == nil {
 		return n
 	}
-	return 200
+	return 100
 }
 
 // TestAttacks has somebody with write access to the store change, remove, add or reorder what is behind the seals, put
