@@ -26,6 +26,10 @@ func auditSettings() []setting {
 		{name: "allowed-signers", group: groupAudit, placeholder: "FILE", usage: "public keys whose seals count, in the format of ssh-keygen's ALLOWED SIGNERS; it must not come from the archive"},
 		{name: "head", group: groupAudit, placeholder: "HEAD", usage: "head of the newest seal, as seal printed it; without it nobody sees that the newest seals were removed"},
 		{name: "no-audio", kind: toggle, group: groupAudit, usage: "do not read the recordings: check seals and lines alone"},
+		{name: "access-log", group: groupAudit, placeholder: "PLACE", usage: "instead: print the access log of serve, a folder or s3://bucket/prefix, of all recordings or of one"},
+		{name: "start-time", group: groupAudit, placeholder: "TIME", usage: "first day of the access log, in UTC (default: its first)"},
+		{name: "end-time", group: groupAudit, placeholder: "TIME", usage: "last day of the access log (default: today)"},
+		{name: "last", group: groupAudit, placeholder: "DURATION", usage: "instead of these: 7d is the last seven days and today"},
 		workers,
 	}
 	settings = append(settings, sealedArchiveSettings()...)
@@ -42,6 +46,8 @@ is missing, changed or signed by somebody else, that no sealed line was changed,
 reordered, and that every sealed recording has the bytes that were sealed. It exits with 4 when
 something is not as it was sealed, and names it.
 
+With --access-log it tells who played and took away what.
+
 With the id of a recording it tells the recording's history: when it was listed, fetched and stored,
 with which checksum, when its day was closed, and which seal vouches for it.
 
@@ -51,6 +57,7 @@ It needs no token, takes no lock and writes nothing.`,
 				`printf 'archive namespaces="` + evidence.Namespace + `" %s\n' "$(cat seal.pub)" > allowed_signers`},
 			{"prove that nothing was changed",
 				"convoso-archiver audit --seals --dest /archive --allowed-signers allowed_signers --head 42:9f86d0…"},
+			{"who heard one recording, and when", "convoso-archiver audit --access-log /var/log/calls 705270011"},
 			{"the history of one recording", "convoso-archiver audit --dest /archive 705270011"},
 		},
 		settings:    auditSettings(),
@@ -70,6 +77,9 @@ type auditJob struct {
 	head      *evidence.Head
 	noAudio   bool
 	workers   int
+
+	log      accessPlace // not set: no access log is asked for
+	from, to string      // days of it
 }
 
 func runAudit(ctx context.Context, p *process, in input) outcome {
@@ -82,6 +92,9 @@ func runAudit(ctx context.Context, p *process, in input) outcome {
 	if read.err != nil {
 		return p.refuse(judge(read.err, nil, false), talk.json)
 	}
+	if job.log.isSet() {
+		return p.access(ctx, job, talk)
+	}
 	if job.recording != "" {
 		return p.history(ctx, job, talk)
 	}
@@ -90,9 +103,21 @@ func runAudit(ctx context.Context, p *process, in input) outcome {
 
 func (r *reader) auditJob(args []string, env environment) *auditJob {
 	j := &auditJob{noAudio: r.toggle("no-audio"), workers: r.whole("workers", 1, maxWorkers)}
-	j.folder, j.bucket = r.destination(env)
 	seals := r.toggle("seals")
+	if r.values["access-log"].byFlag() { // that of serve, in the file, is not asked for
+		j.log = r.accessPlace(env)
+	}
+	if j.log.isSet() && !seals && len(args) <= 1 {
+		j.from, j.to = r.accessSpan(time.Now())
+		if len(args) == 1 {
+			j.recording = args[0]
+		}
+		return j
+	}
+	j.folder, j.bucket = r.destination(env)
 	switch {
+	case j.log.isSet() && seals:
+		r.keep(misuse("give one of them", "--seals and --access-log are two audits"))
 	case len(args) > 1 && strings.HasPrefix(args[1], "-"):
 		r.keep(misuse("write convoso-archiver audit --dest DEST RECORDING", "flags come before the id"))
 	case len(args) > 1:
@@ -103,7 +128,7 @@ func (r *reader) auditJob(args []string, env environment) *auditJob {
 		j.recording = args[0]
 		return j
 	case !seals:
-		r.keep(misuse("give --seals, or the id of a recording", "nothing to audit is given"))
+		r.keep(misuse("give --seals, --access-log, or the id of a recording", "nothing to audit is given"))
 	}
 	if !r.isSet("allowed-signers") {
 		r.keep(misuse("give --allowed-signers with the public keys whose seals count; see audit --help", "no allowed signers are given: a seal proves nothing when anybody may have signed it"))

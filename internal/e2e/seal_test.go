@@ -171,13 +171,15 @@ func TestSealRefuses(t *testing.T) {
 		{"seal", []string{"--key", allowed}, "holds no SSH key"},
 		{"seal", []string{"--key", locked}, "run ssh-add"},
 		{"seal", []string{"--key", locked + ".pub"}, "run ssh-add"},
-		{"audit", nil, "--seals, or the id of a recording"},
+		{"audit", nil, "or the id of a recording"},
 		{"audit", []string{"--seals"}, "no allowed signers are given"},
 		{"audit", []string{"--seals", "--allowed-signers", none}, "read the allowed signers"},
 		{"audit", []string{"--seals", "--allowed-signers", locked + ".pub"}, "line 1"},
 		{"audit", []string{"--seals", "--allowed-signers", allowed, "--head", "1:abc"}, "as seal printed it"},
 		{"audit", []string{"--seals", "1"}, "--seals audits the whole archive"},
 		{"audit", []string{"1", "2"}, "one recording"},
+		{"audit", []string{"--seals", "--allowed-signers", allowed, "--access-log", "x"}, "two audits"},
+		{"audit", []string{"--access-log", none}, "open the access log"},
 	} {
 		r := a.other(2, test.name, test.args...)
 		if !strings.Contains(r.stderr, test.says) || strings.Count(strings.TrimSpace(r.stderr), "\n") > 0 {
@@ -190,4 +192,35 @@ func TestSealRefuses(t *testing.T) {
 	if after := a.files(); len(after) != len(before) {
 		t.Errorf("%d files, %d before", len(after), len(before))
 	}
+}
+
+// TestAuditAccessLog reads the access log of serve: of all recordings, of one, of some days, and says what cannot be read.
+func TestAuditAccessLog(t *testing.T) {
+	t.Parallel()
+	a, log := onDisk(t, threeDays(t, 83)), t.TempDir()
+	for name, text := range map[string]string{
+		"2026-03-10/run-000001.jsonl": `{"v":1,"kind":"access","time":"2026-03-10T08:00:00Z","user":"anna","what":"play","day":"2026-03-01","recording_id":"r1","call_id":"c1","from":"10.0.0.7","reason":"complaint 12"}` + "\n",
+		"2026-03-11/run-000001.jsonl": `{"v":1,"kind":"access","time":"2026-03-11T09:00:00Z","user":"","what":"zip","recording_id":"r2","from":"127.0.0.1"}` + "\n" +
+			`{"v":1,"kind":"access","time":"2026-03-11T09:00:01Z","user":"ben","what":"csv","call_ids":["a","b"],"from":"10.0.0.8"}` + "\n" + `{"v":1,"kin`,
+	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(log, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, filepath.Join(log, name), text)
+	}
+	read := func(code, lines int, args ...string) string {
+		t.Helper()
+		r := a.other(code, "audit", append([]string{"--access-log", log}, args...)...)
+		if got := strings.Count(r.stdout, "\n"); got != lines {
+			t.Errorf("%v: %d lines\n%s", args, got, r.stdout)
+		}
+		return r.stdout + r.stderr
+	}
+	if said := read(4, 3); !strings.Contains(said, "complaint 12") || !strings.Contains(said, "csv of 2 calls") || !strings.Contains(said, "1 line of the access log cannot be read") {
+		t.Error(said)
+	}
+	read(0, 1, "--end-time", "2026-03-10")
+	read(4, 1, "r2")
+	read(4, 1, "--start-time", "2026-03-11", "--json", "r2")
+	read(4, 1, "nobody") // it says that there is nothing
 }

@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/internal/web"
+)
+
+// accessSpan reads the days of the access log, which are of UTC. Those of archive, in the file, are not meant.
+func (r *reader) accessSpan(now time.Time) (from, to string) {
+	for _, name := range []string{"last", "start-time", "end-time"} {
+		if r.values[name].byFlag() {
+			return r.reportSpan(now, time.UTC)
+		}
+	}
+	return "", ""
+}
+
+// access prints the access log of serve.
+func (p *process) access(ctx context.Context, job *auditJob, talk output) outcome {
+	unreadable, lines, err := p.readAccess(ctx, job, talk)
+	result := withDamage(judge(err, context.Cause(ctx), false), unreadable > 0)
+	if result.failed {
+		return p.refuse(result, false)
+	}
+	if unreadable > 0 {
+		result.line = fmt.Sprintf("%s of the access log cannot be read: a server that was killed leaves one each; more were changed", plural(unreadable, "line"))
+	}
+	if lines == 0 && !talk.json {
+		_, result.unwritten = io.WriteString(p.stdout, "nothing was played or handed out\n")
+	}
+	return result
+}
+
+func (p *process) readAccess(ctx context.Context, job *auditJob, talk output) (unreadable, lines int, err error) {
+	files, end, err := job.accessFiles(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { err = errors.Join(err, end()) }()
+	write := json.NewEncoder(p.stdout)
+	write.SetEscapeHTML(false)
+	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	unreadable, err = web.ReadAccess(ctx, files, job.from, job.to, func(a web.Access) error {
+		if job.recording != "" && a.RecordingID != job.recording {
+			return nil
+		}
+		lines++
+		if talk.json {
+			return write.Encode(a)
+		}
+		what := a.What
+		if n := len(a.CallIDs); n > 0 {
+			what = fmt.Sprintf("%s of %s", what, plural(n, "call"))
+		}
+		user := orElse(a.User, "(this machine)")
+		_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", a.Time.Format("2006-01-02 15:04:05Z"), user, what, a.RecordingID, a.From, a.Reason)
+		return err
+	})
+	return unreadable, lines, errors.Join(err, table.Flush())
+}
+
+// accessFiles opens the log where it is.
+func (j *auditJob) accessFiles(ctx context.Context) (files web.AccessFiles, end func() error, err error) {
+	if j.log.folder != "" {
+		files, err = web.NewFolderFiles(j.log.folder)
+		return files, func() error { return nil }, misuseOf(err, "check --access-log")
+	}
+	bucket, err := store.OpenS3(ctx, j.log.bucket)
+	if err != nil {
+		return nil, nil, err
+	}
+	return bucket, bucket.Close, nil
+}
+
+// misuseOf makes an error one of the settings.
+func misuseOf(err error, try string) error {
+	if err == nil {
+		return nil
+	}
+	return misuse(try, "%v", err)
+}
