@@ -431,6 +431,10 @@ func (r *run) finishSummary(ctx context.Context) {
 	r.sum.count(func(s *Summary) {
 		s.Ended = time.Now().UTC()
 		s.Seconds = s.Ended.Sub(s.Started).Seconds()
+		if s.DryRun {
+			_, toS3 := r.store.(*store.S3)
+			s.Estimate = r.sum.counted.estimate(toS3)
+		}
 		limit, limited := limitOf(context.Cause(r.soft))
 		switch {
 		case limited:

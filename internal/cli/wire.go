@@ -96,6 +96,9 @@ func countRequests(s *archiver.Summary, client *fetcher.Client) {
 			s.MediaRequests += pace.Starts
 		}
 	}
+	if s.Estimate != nil {
+		s.Estimate.APIRequests = s.APIRequests
+	}
 }
 
 // assemble makes the parts in the order in which they can fail cheaply: what needs no
