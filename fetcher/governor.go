@@ -128,10 +128,10 @@ func (g *governor) resumedAt() time.Time {
 // was not asked since then cannot be said not to have answered.
 func (c *Client) Resumed() time.Time { return c.govern.resumedAt() }
 
-// OffUntil returns until when nothing may begin by the schedule, and whether that is so now.
+// OffUntil returns until when nothing may begin by the schedule, in the account's zone, and whether that is so now.
 func (c *Client) OffUntil(now time.Time) (time.Time, bool) {
 	if !c.options.Schedule.At(now).Off {
 		return time.Time{}, false
 	}
-	return c.options.Schedule.Change(now), true
+	return c.options.Schedule.Change(now).In(c.options.Zone), true
 }

@@ -61,7 +61,7 @@ func (p *process) runJob(ctx context.Context, job *archiveJob, talk output) (sum
 	if err != nil {
 		return summary, err
 	}
-	stop := showProgress(talk, p.screen, p.env, logger, &watcher{run: built.archiver.Progress, paces: built.client.Paces})
+	stop := showProgress(talk, p.screen, p.env, logger, &watcher{run: built.archiver.Progress, paces: built.client.Paces, off: built.client.OffUntil})
 	err = built.archiver.Run(ctx)
 	stop()
 	summary = built.archiver.Summary()
