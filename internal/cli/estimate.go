@@ -41,7 +41,9 @@ func monthCountsTable(months []archiver.MonthCount, total archiver.MonthCount) s
 	for _, m := range months {
 		row(m.Month, m)
 	}
-	row("total", total)
+	if len(months) > 1 {
+		row("total", total)
+	}
 	return t.String()
 }
 
