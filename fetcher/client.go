@@ -39,21 +39,21 @@ const (
 type Options struct {
 	APIURL        string // base, without the endpoint: https://api.convoso.com/v1
 	Token         Secret
-	Zone          *time.Location    // of the account's wall-clock times
-	AllowHosts    AllowedHosts      // of links and redirects
-	PageSize      int               // rows asked for per page; default [MaxPageSize]
-	OffsetCeiling int               // default [DefaultOffsetCeiling]
-	APIRate       float64           // max request starts a second, 0 for no limit
-	MediaRate     float64           // likewise, for each host of links
-	Learned       Rates             // rates that an earlier run ended with
-	Workers       int               // max connections to a host of links; default 8
-	Timeout       time.Duration     // until the first byte of an answer; default 60 s
-	RetryFor      time.Duration     // how long an API is waited for that gives no good answer; default 10 minutes
-	Transport     http.RoundTripper // of the API and of links, for tests without a network; nil for the real ones
-	StallTimeout  time.Duration     // between two reads of a body; default 30 s
-	Schedule      *schedule.Schedule
-	MaxRequests   int64        // to API and hosts of links together, 0 for no limit
-	Retry         retry.Policy // for pages of the log
+	Zone          *time.Location     // of the account's wall-clock times
+	AllowHosts    AllowedHosts       // of links and redirects
+	PageSize      int                // rows asked for per page; default [MaxPageSize]
+	OffsetCeiling int                // default [DefaultOffsetCeiling]
+	APIRate       float64            // max request starts a second, 0 for no limit
+	MediaRate     float64            // likewise, for each host of links
+	Learned       Rates              // rates that an earlier run ended with
+	Workers       int                // max connections to a host of links; default 8
+	Timeout       time.Duration      // until the first byte of an answer; default 60 s
+	RetryFor      time.Duration      // how long an API is waited for that gives no good answer; default 10 minutes
+	Transport     http.RoundTripper  // of the API and of links, for tests without a network; nil for the real ones
+	StallTimeout  time.Duration      // between two reads of a body; default 30 s
+	Schedule      *schedule.Schedule // nil for none
+	MaxRequests   int64              // to API and hosts of links together, 0 for no limit
+	Retry         retry.Policy       // for pages of the log
 	UserAgent     string
 	Logger        *slog.Logger // required
 }
