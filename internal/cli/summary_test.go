@@ -115,7 +115,7 @@ func TestFormats(t *testing.T) {
 		}
 	}
 	for d, want := range map[time.Duration]string{
-		-time.Second: "0.0s", 40 * time.Millisecond: "0.0s", 9500 * time.Millisecond: "9.5s", 12 * time.Second: "12s", 59*time.Second + 600*time.Millisecond: "1m 0s",
+		-time.Second: "0.0s", 40 * time.Millisecond: "0.0s", 9500 * time.Millisecond: "9.5s", 9949 * time.Millisecond: "9.9s", 9951 * time.Millisecond: "10s", 12 * time.Second: "12s", 59*time.Second + 600*time.Millisecond: "1m 0s",
 		192 * time.Second: "3m 12s", 65 * time.Minute: "1h 5m", 51 * time.Hour: "2d 3h",
 	} {
 		if got := durationText(d); got != want {
