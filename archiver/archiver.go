@@ -42,6 +42,7 @@ type Source interface {
 	Open(ctx, waiting context.Context, link fetcher.Secret, again bool) (*fetcher.Audio, error)
 	ClockSkew() (time.Duration, bool)
 	Answers() int64
+	Resumed() time.Time // when the source last ended a time in which it asked for nothing; zero for never
 }
 
 // Store keeps bodies under keys; *store.Disk and *store.S3 are the two there are.
@@ -100,6 +101,7 @@ type Config struct {
 	Conditions *bool
 	// MaxRecordings stops the run after this many new recordings, 0 for no limit.
 	MaxRecordings int
+	MaxBytes      int64                     // likewise after so many bytes stored
 	Retry         map[manifest.Outcome]bool // final outcomes to ask for again
 	Relist        bool                      // list closed days again
 	DryRun        bool                      // list and count alone

@@ -165,7 +165,7 @@ func hexOf(sum [32]byte) string {
 // and so counts towards the limit on those.
 func (r *run) adopt(d *day, line manifest.Recording) error {
 	if err := r.limit.reserve(r.soft); err != nil {
-		if errors.Is(err, errLimitReached) {
+		if _, limited := limitOf(err); limited {
 			return err
 		}
 		return errStopping
@@ -175,7 +175,7 @@ func (r *run) adopt(d *day, line manifest.Recording) error {
 	line.Key, line.Size, line.SHA256, line.ETag = c.info.Key, c.info.Size, hex.EncodeToString(c.sum[:]), c.info.ETag
 	line.ContentType = c.contentType
 	err := r.note(d, line)
-	r.limit.release(err == nil)
+	r.limit.release(err == nil, 0)
 	if err != nil {
 		return err
 	}

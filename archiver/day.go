@@ -31,7 +31,8 @@ type day struct {
 	windows   []fetcher.WindowResult
 	doubts    []fetcher.Doubt
 	failure   string
-	strays    int // rows of other days, whose lines the window lines of this one wait for
+	strays    int  // rows of other days, whose lines the window lines of this one wait for
+	pastPurge bool // a dry run has counted it among those past --purge-after
 
 	// What was found out for judge, beside the evidence of the run.
 	control, delivered, lookedUp, rows, recorded answer

@@ -123,7 +123,7 @@ func (d *downloader) unanswered(ctx, waiting context.Context, link fetcher.Secre
 	if refused, ok := errors.AsType[*fetcher.RefusedError](err); ok {
 		f := finding{outcome: manifest.Failed, cause: causeRefused, reason: reasonOf(err), host: host}
 		p := &passing{err: err}
-		f.moment, p.refusing = d.evidence.askedToWait(host)
+		f.moment, p.refusing = d.evidence.askedToWait(host, d.source.Resumed())
 		if refused.RetryAfter > fetcher.MaxRetryAfter {
 			return nil, &f, nil, nil // not to be had in this run
 		}
@@ -134,7 +134,7 @@ func (d *downloader) unanswered(ctx, waiting context.Context, link fetcher.Secre
 		return nil, nil, d.failed(host, causeConnection, err), nil
 	}
 	p := &passing{finding: finding{outcome: manifest.Failed, cause: causeConnection, reason: reasonOf(err), host: host}, err: err}
-	p.finding.moment, p.silent = d.evidence.unreached(host)
+	p.finding.moment, p.silent = d.evidence.unreached(host, d.source.Resumed())
 	return nil, nil, p, nil
 }
 

@@ -85,8 +85,8 @@ func (e *evidence) failed(host string) int64 {
 }
 
 // askedToWait is refused for an answer that asks to wait. It returns too for how long the
-// host has answered nothing else, at least a nanosecond.
-func (e *evidence) askedToWait(host string) (moment int64, refusing time.Duration) {
+// host has answered nothing else, since the run could resume to ask it; at least a nanosecond.
+func (e *evidence) askedToWait(host string, resumed time.Time) (moment int64, refusing time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.moment++
@@ -94,6 +94,9 @@ func (e *evidence) askedToWait(host string) (moment int64, refusing time.Duratio
 	h.silent = time.Time{}
 	if h.refusing.IsZero() {
 		h.refusing = time.Now()
+	}
+	if h.refusing.Before(resumed) {
+		h.refusing = resumed
 	}
 	return e.moment, max(time.Since(h.refusing), 1)
 }
@@ -132,14 +135,17 @@ func (e *evidence) mayTry(host string) bool {
 }
 
 // unreached notes that a host could not be reached, and returns too for how long it has not
-// been, at least a nanosecond.
-func (e *evidence) unreached(host string) (moment int64, silent time.Duration) {
+// been, since the run could resume to ask it; at least a nanosecond.
+func (e *evidence) unreached(host string, resumed time.Time) (moment int64, silent time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.moment++
 	h := e.host(host)
 	if h.silent.IsZero() {
 		h.silent, h.probed = time.Now(), time.Now()
+	}
+	if h.silent.Before(resumed) {
+		h.silent = resumed
 	}
 	return e.moment, max(time.Since(h.silent), 1)
 }

@@ -2,33 +2,65 @@ package archiver
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
+
+	"convoso-archiver/fetcher"
 )
 
-// limiter bounds how many recordings are archived.
-type limiter struct {
-	mu       sync.Mutex
-	max      int // 0 for no limit
-	reserved int // in flight or archived
-	archived int
-	freed    chan struct{} // closed and made anew when a reservation is given back
+// limitError ends a run that has done as much as it may. It is the name of the limit, and the
+// run no failure: what is left is left to the next one.
+type limitError string
+
+const (
+	maxRecordings limitError = "max-recordings"
+	maxBytes      limitError = "max-bytes"
+	maxRequests   limitError = "max-requests"
+)
+
+// Error returns one lower-case line.
+func (e limitError) Error() string { return fmt.Sprintf("--%s is reached", string(e)) }
+
+// limitOf returns the limit that an error tells of.
+func limitOf(err error) (limitError, bool) {
+	if errors.Is(err, fetcher.ErrMaxRequests) {
+		return maxRequests, true
+	}
+	return errors.AsType[limitError](err)
 }
 
-func newLimiter(max int) *limiter { return &limiter{max: max, freed: make(chan struct{})} }
+// limiter bounds how much is archived.
+type limiter struct {
+	mu         sync.Mutex
+	recordings int   // that may be archived, 0 for no limit
+	bytes      int64 // likewise: with those in flight it may be more
+	reserved   int   // in flight or archived
+	archived   int
+	stored     int64         // bytes of these
+	freed      chan struct{} // closed and made anew when a reservation is given back
+}
 
-// reserve waits until one more recording may be archived. It returns
-// errLimitReached once no more may be.
+func newLimiter(recordings int, bytes int64) *limiter {
+	return &limiter{recordings: recordings, bytes: bytes, freed: make(chan struct{})}
+}
+
+// reserve waits until one more recording may be archived. It returns a limitError once no
+// more may be.
 func (l *limiter) reserve(ctx context.Context) error {
 	for {
 		l.mu.Lock()
-		if l.max == 0 || l.reserved < l.max {
+		switch {
+		case l.bytes > 0 && l.stored >= l.bytes:
+			l.mu.Unlock()
+			return maxBytes
+		case l.recordings == 0 || l.reserved < l.recordings:
 			l.reserved++
 			l.mu.Unlock()
 			return nil
-		}
-		if l.archived >= l.max {
+		case l.archived >= l.recordings:
 			l.mu.Unlock()
-			return errLimitReached
+			return maxRecordings
 		}
 		freed := l.freed
 		l.mu.Unlock()
@@ -40,15 +72,42 @@ func (l *limiter) reserve(ctx context.Context) error {
 	}
 }
 
-// release ends a reservation.
-func (l *limiter) release(archived bool) {
+// release ends a reservation: of a recording that was archived with so many bytes, or was not.
+func (l *limiter) release(archived bool, bytes int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if archived {
 		l.archived++
+		l.stored += bytes
 	} else {
 		l.reserved--
 	}
 	close(l.freed)
 	l.freed = make(chan struct{})
+}
+
+// limited is a source that stops the run once no further request may be made. Listings need
+// it not: their errors end the run.
+type limited struct {
+	Source
+	stop context.CancelCauseFunc
+}
+
+// Look implements Source.
+func (s *limited) Look(ctx context.Context, span fetcher.Window, filter fetcher.Filter, offset int) (*fetcher.Page, error) {
+	page, err := s.Source.Look(ctx, span, filter, offset)
+	return page, s.heed(err)
+}
+
+// Open implements Source.
+func (s *limited) Open(ctx, waiting context.Context, link fetcher.Secret, again bool) (*fetcher.Audio, error) {
+	audio, err := s.Source.Open(ctx, waiting, link, again)
+	return audio, s.heed(err)
+}
+
+func (s *limited) heed(err error) error {
+	if errors.Is(err, fetcher.ErrMaxRequests) {
+		s.stop(maxRequests)
+	}
+	return err
 }

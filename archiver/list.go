@@ -48,10 +48,7 @@ func (r *run) list(d *day) error {
 	result := listing.Result()
 	d.windows, d.doubts = result.Windows, result.Doubts
 	d.listing = listingOf(d, result)
-	r.sum.count(func(s *Summary) {
-		s.DaysListed++
-		s.Calls += d.listing.Calls
-	})
+	r.sum.countListed(d.date, d.listing.Calls)
 	if d.listing.Whole && d.settled && d.entire && r.filter == "" {
 		r.evidence.counted(d.date, d.listing.Calls)
 	}
@@ -201,7 +198,7 @@ func (r *run) decide(d *day, call *fetcher.Call, recording fetcher.Recording, id
 	if !d.list(identity) {
 		return nil, nil
 	}
-	r.sum.count(func(s *Summary) { s.Recordings++ })
+	r.sum.countRecording(d.date)
 	prior, known := d.ledger.Recording(identity)
 	final := isFinal(prior, known, true, r.config.GiveUp)
 	again := final && r.config.Retry[prior.Outcome]
@@ -217,11 +214,8 @@ func (r *run) decide(d *day, call *fetcher.Call, recording fetcher.Recording, id
 	case r.config.DryRun && recording.Link == "":
 		r.sum.count(func(s *Summary) { s.Pending++ })
 	case r.config.DryRun:
-		r.sum.count(func(s *Summary) {
-			s.ToFetch++
-			seconds, _ := strconv.ParseInt(call.CallLength, 10, 32)
-			s.EstimatedBytes += seconds * bytesPerSecond
-		})
+		seconds, _ := strconv.ParseInt(call.CallLength, 10, 32)
+		r.sum.countToFetch(d, seconds*bytesPerSecond)
 	case recording.Link == "":
 		if again {
 			r.sum.count(func(s *Summary) { s.Known++ })

@@ -193,14 +193,14 @@ func TestDelays(t *testing.T) {
 func TestLimiterArchivesExactlySoMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const limit, workers = 10, 8
-		l := newLimiter(limit)
+		l := newLimiter(limit, 0)
 		var archived, begun, ended atomic.Int64
 		var group sync.WaitGroup
 		for range workers {
 			group.Go(func() {
 				for {
 					if err := l.reserve(t.Context()); err != nil {
-						if !errors.Is(err, errLimitReached) {
+						if !errors.Is(err, maxRecordings) {
 							t.Error(err)
 						}
 						ended.Add(1)
@@ -211,7 +211,7 @@ func TestLimiterArchivesExactlySoMany(t *testing.T) {
 					if good {
 						archived.Add(1)
 					}
-					l.release(good)
+					l.release(good, 1)
 				}
 			})
 		}
@@ -224,7 +224,7 @@ func TestLimiterArchivesExactlySoMany(t *testing.T) {
 
 func TestLimiterEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter(1)
+		l := newLimiter(1, 0)
 		if err := l.reserve(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -243,11 +243,11 @@ func TestLimiterEndsWithItsContext(t *testing.T) {
 }
 
 func TestWithoutALimit(t *testing.T) {
-	l := newLimiter(0)
+	l := newLimiter(0, 0)
 	for range 1000 {
 		if err := l.reserve(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		l.release(true)
+		l.release(true, 1<<40)
 	}
 }

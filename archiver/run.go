@@ -87,9 +87,6 @@ type run struct {
 // errStopping says that a recording was not worked because the run is ending.
 var errStopping = errors.New("the run is stopping")
 
-// errLimitReached ends a run that has archived as many recordings as it may.
-var errLimitReached = errors.New("--max-recordings is reached")
-
 // Run archives the span. It returns nil when all was worked, also when recordings failed:
 // that is told by the Summary. It returns an error for what ends the run: the API refuses or
 // cannot be reached, the destination cannot be written, the archive is another account's.
@@ -117,8 +114,8 @@ func (a *Archiver) Run(ctx context.Context) error {
 // prepare makes the run's state. Summary and Progress look at it from then on.
 func (a *Archiver) prepare(ctx context.Context) *run {
 	r := &run{
-		config: a.Config, filter: a.Config.Filter.String(), source: a.Source, store: a.Store, ledger: a.Ledger, log: a.Logger,
-		clock: clock{source: a.Source}, sum: newTally(a.Config), limit: newLimiter(a.Config.MaxRecordings),
+		config: a.Config, filter: a.Config.Filter.String(), store: a.Store, ledger: a.Ledger, log: a.Logger,
+		clock: clock{source: a.Source}, sum: newTally(a.Config), limit: newLimiter(a.Config.MaxRecordings, a.Config.MaxBytes),
 		queue: newQueue(), evidence: newEvidence(), asideTurn: make(chan struct{}, 1), strays: map[fetcher.Date][]strayRow{}, asked: map[string]bool{}, nothing: map[bool]fetcher.Date{}, doubted: map[fetcher.Date]bool{},
 		keys: &keyMaker{template: a.Keys, prefixLen: a.Config.KeyPrefixLen},
 	}
@@ -126,10 +123,11 @@ func (a *Archiver) prepare(ctx context.Context) *run {
 		r.checkFolders = disk.CheckFolders
 	}
 	r.zone.location = a.Config.Zone
-	r.downloads = &downloader{source: a.Source, evidence: r.evidence, newPart: a.Store.NewPart, received: r.sum.received}
-	r.keeper = &keeper{store: a.Store, keys: r.keys, owners: r, run: a.Config.Run}
 	r.soft, r.stop = context.WithCancelCause(ctx)
 	r.hard, r.kill = context.WithCancel(context.WithoutCancel(ctx))
+	r.source = &limited{a.Source, r.stop}
+	r.downloads = &downloader{source: r.source, evidence: r.evidence, newPart: a.Store.NewPart, received: r.sum.received}
+	r.keeper = &keeper{store: a.Store, keys: r.keys, owners: r, run: a.Config.Run}
 	context.AfterFunc(r.soft, func() {
 		r.queue.hurry()
 		select {
@@ -416,10 +414,11 @@ func (r *run) flushInTime() (end func()) {
 // outcome returns why the run stopped itself, nil where it did not.
 func (r *run) outcome() error {
 	cause := context.Cause(r.soft)
+	_, limited := limitOf(cause)
 	switch {
 	case cause == nil && r.unlisted != nil && r.source.Answers() == 0:
 		return r.unlisted // no window at all could be understood
-	case cause == nil, errors.Is(cause, errLimitReached), errors.Is(cause, context.Canceled):
+	case cause == nil, limited, errors.Is(cause, context.Canceled):
 		return nil
 	}
 	return cause
@@ -434,9 +433,14 @@ func (r *run) finishSummary(ctx context.Context) {
 	r.sum.count(func(s *Summary) {
 		s.Ended = time.Now().UTC()
 		s.Seconds = s.Ended.Sub(s.Started).Seconds()
+		if s.DryRun {
+			_, toS3 := r.store.(*store.S3)
+			s.Estimate = r.sum.counted.estimate(toS3)
+		}
+		limit, limited := limitOf(context.Cause(r.soft))
 		switch {
-		case errors.Is(context.Cause(r.soft), errLimitReached):
-			s.Stopped = "max-recordings"
+		case limited:
+			s.Stopped = string(limit)
 		case ctx.Err() != nil:
 			s.Stopped = context.Cause(ctx).Error()
 		}

@@ -46,8 +46,9 @@ type Summary struct {
 	GivenUp  int `json:"given_up"` // became final without being archived
 	ToFetch  int `json:"to_fetch"` // dry run: would be fetched
 
-	Bytes          int64 `json:"bytes"`           // stored
-	EstimatedBytes int64 `json:"estimated_bytes"` // dry run: of those to fetch, by call length
+	Bytes          int64     `json:"bytes"`              // stored
+	EstimatedBytes int64     `json:"estimated_bytes"`    // dry run: of those to fetch, by call length
+	Estimate       *Estimate `json:"estimate,omitempty"` // of a dry run that has ended
 
 	APIRequests   int64 `json:"api_requests"` // set by the caller, as the next three
 	MediaRequests int64 `json:"media_requests"`
@@ -122,6 +123,7 @@ func (s *Summary) finalWithout(o manifest.Outcome) {
 type tally struct {
 	mu      sync.Mutex
 	summary Summary
+	counted counted // by a dry run
 	active  map[fetcher.Date]bool
 	left    int
 

@@ -43,6 +43,7 @@ type trial struct {
 	store    func(store Store) Store // takes the place of the store
 	bucket   manifest.Objects        // holds the manifest; nil: the folder does
 	begin    func(*Archiver)         // called before the run
+	source   func(*fetcher.Options)
 }
 
 // try makes a run.
@@ -67,7 +68,7 @@ func (w *world) try(o trial) night {
 	if o.ctx == nil {
 		o.ctx = context.Background()
 	}
-	client := w.client(o.vendor, config.RetryFor)
+	client := w.client(o.vendor, config.RetryFor, o.source)
 	defer client.Close()
 	opened, err := Open(context.Background(), Location{Folder: w.dir}, o.access, config.Run, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -101,15 +102,21 @@ func (w *world) try(o trial) night {
 	return night{Summary: a.Summary(), err: err, asked: w.asked, listings: w.listings}
 }
 
-func (w *world) client(vendor http.RoundTripper, retryFor time.Duration) *fetcher.Client {
+func (w *world) client(vendor http.RoundTripper, retryFor time.Duration, changes ...func(*fetcher.Options)) *fetcher.Client {
 	hosts, err := fetcher.ParseAllowedHosts([]string{"https://media.test", "https://other.test"})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	client, err := fetcher.New(fetcher.Options{
+	options := fetcher.Options{
 		APIURL: "https://api.test/v1", Token: "token", Zone: w.zone, AllowHosts: hosts, Transport: vendor, RetryFor: retryFor,
 		Logger: slog.New(slog.DiscardHandler),
-	})
+	}
+	for _, change := range changes {
+		if change != nil {
+			change(&options)
+		}
+	}
+	client, err := fetcher.New(options)
 	if err != nil {
 		w.t.Fatal(err)
 	}

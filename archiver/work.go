@@ -84,13 +84,13 @@ func (r *run) work(j *job, buffer []byte) (time.Duration, error) {
 		return 0, errStopping
 	}
 	if err := r.limit.reserve(r.soft); err != nil {
-		if errors.Is(err, errLimitReached) {
+		if _, limited := limitOf(err); limited {
 			return 0, err
 		}
 		return 0, errStopping
 	}
-	archived := false
-	defer func() { r.limit.release(archived) }()
+	archived, size := false, int64(0)
+	defer func() { r.limit.release(archived, size) }()
 	if !r.evidence.mayTry(fetcher.LinkHost(j.recording.Link)) {
 		return delayAfter(4), nil
 	}
@@ -126,6 +126,7 @@ func (r *run) work(j *job, buffer []byte) (time.Duration, error) {
 	}
 	r.evidence.delivered(got.host)
 	j.day.streak.good()
+	size = got.body.size
 	archived, err = r.keep(j, got)
 	return 0, err
 }

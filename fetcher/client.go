@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"convoso-archiver/internal/retry"
+	"convoso-archiver/internal/schedule"
 )
 
 const (
@@ -38,19 +39,21 @@ const (
 type Options struct {
 	APIURL        string // base, without the endpoint: https://api.convoso.com/v1
 	Token         Secret
-	Zone          *time.Location    // of the account's wall-clock times
-	AllowHosts    AllowedHosts      // of links and redirects
-	PageSize      int               // rows asked for per page; default [MaxPageSize]
-	OffsetCeiling int               // default [DefaultOffsetCeiling]
-	APIRate       float64           // max request starts a second, 0 for no limit
-	MediaRate     float64           // likewise, for each host of links
-	Learned       Rates             // rates that an earlier run ended with
-	Workers       int               // max connections to a host of links; default 8
-	Timeout       time.Duration     // until the first byte of an answer; default 60 s
-	RetryFor      time.Duration     // how long an API is waited for that gives no good answer; default 10 minutes
-	Transport     http.RoundTripper // of the API and of links, for tests without a network; nil for the real ones
-	StallTimeout  time.Duration     // between two reads of a body; default 30 s
-	Retry         retry.Policy      // for pages of the log
+	Zone          *time.Location     // of the account's wall-clock times
+	AllowHosts    AllowedHosts       // of links and redirects
+	PageSize      int                // rows asked for per page; default [MaxPageSize]
+	OffsetCeiling int                // default [DefaultOffsetCeiling]
+	APIRate       float64            // max request starts a second, 0 for no limit
+	MediaRate     float64            // likewise, for each host of links
+	Learned       Rates              // rates that an earlier run ended with
+	Workers       int                // max connections to a host of links; default 8
+	Timeout       time.Duration      // until the first byte of an answer; default 60 s
+	RetryFor      time.Duration      // how long an API is waited for that gives no good answer; default 10 minutes
+	Transport     http.RoundTripper  // of the API and of links, for tests without a network; nil for the real ones
+	StallTimeout  time.Duration      // between two reads of a body; default 30 s
+	Schedule      *schedule.Schedule // nil for none
+	MaxRequests   int64              // to API and hosts of links together, 0 for no limit
+	Retry         retry.Policy       // for pages of the log
 	UserAgent     string
 	Logger        *slog.Logger // required
 }
@@ -63,6 +66,7 @@ type Client struct {
 	api      *http.Client
 	media    *http.Client
 	apiPacer *Pacer
+	govern   *governor
 	// mediaHeader is that of every request for audio, which all share: net/http copies
 	// it before it changes anything.
 	mediaHeader http.Header
@@ -100,10 +104,12 @@ func New(o Options) (*Client, error) {
 	if o.Zone == nil {
 		return nil, errors.New("make client: the account's time zone is missing")
 	}
+	govern := newGovernor(o.Schedule, o.MaxRequests, o.Logger)
 	c := &Client{
 		options:  o,
 		endpoint: strings.TrimSuffix(base.String(), "/") + "/log/retrieve",
-		apiPacer: newPacer(base.Host, o.APIRate, o.Learned[apiKey(base.Host)], 1, o.Logger),
+		apiPacer: newPacer(base.Host, o.APIRate, o.Learned[apiKey(base.Host)], 1, o.Logger, govern),
+		govern:   govern,
 		pacers:   map[string]*Pacer{},
 
 		mediaHeader: http.Header{"User-Agent": {o.UserAgent}, "Accept": {"audio/*, */*;q=0.5"}, "Accept-Encoding": {"identity"}},
@@ -145,7 +151,7 @@ func (c *Client) pacer(host string) *Pacer {
 	if p, ok := c.pacers[host]; ok {
 		return p
 	}
-	p := newPacer(host, c.options.MediaRate, c.options.Learned[mediaKey(host)], maxLongWaits, c.options.Logger)
+	p := newPacer(host, c.options.MediaRate, c.options.Learned[mediaKey(host)], maxLongWaits, c.options.Logger, c.govern)
 	c.pacers[host] = p
 	return p
 }

@@ -73,8 +73,8 @@ func (e *RefusedError) Error() string {
 //
 // A 429 or 503 is a *RefusedError, or a *RetryLaterError when the host asks for more
 // than a run can wait, for several recordings in a row; a link or redirect to a place
-// that is not allowed is [ErrNotAllowed]; anything else is a failure of the network. No
-// error holds any part of the link.
+// that is not allowed is [ErrNotAllowed]; where no further request may be made it is
+// [ErrMaxRequests]; anything else is a failure of the network. No error holds any part of the link.
 func (c *Client) Open(ctx, waiting context.Context, link Secret, again bool) (*Audio, error) {
 	const op = "get recording"
 	address, err := exactURL(link)
@@ -98,7 +98,7 @@ func (c *Client) Open(ctx, waiting context.Context, link Secret, again bool) (*A
 		cancel(nil)
 		return nil, err
 	}
-	body := newWatchedBody(response.Body, c.options.StallTimeout, cancel, ctx)
+	body := newWatchedBody(response.Body, c.options.StallTimeout, cancel, ctx, c.govern)
 	audio := &Audio{
 		Reader: body, body: body, cancel: cancel, Host: strings.ToLower(answeredBy(response, address).Host),
 		Status: response.StatusCode, ContentLength: response.ContentLength,
@@ -144,7 +144,7 @@ type hopKey struct{}
 func (c *Client) startOn(request *http.Request) error {
 	last, _ := request.Context().Value(hopKey{}).(*hop)
 	next := c.pacer(hostPort(request.URL))
-	started, err := next.wait(request.Context())
+	started, err := next.goOn(request.Context())
 	if err != nil {
 		return err
 	}

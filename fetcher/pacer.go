@@ -57,9 +57,11 @@ type Pacer struct {
 	maxLongWaits int           // so many requests in a row that ask for a wait above MaxRetryAfter speak for the host
 	turn         chan struct{} // held by the one waiter that is next
 	logger       *slog.Logger
+	govern       *governor // of all hosts
 
 	mu          sync.Mutex
 	rate        float64   // starts a second, 0 for unlimited
+	limit       float64   // of the schedule, which caps the rate and leaves it as it is; 0 for none
 	proved      float64   // highest rate that has held, 0 for unknown
 	refusedAt   float64   // lowest rate that was refused since, 0 for unknown
 	step        float64   // of the probe under way, 0 for none
@@ -87,9 +89,9 @@ type Pacer struct {
 // newPacer returns a pacer that starts at the learned rate, or at a rate known to
 // be safe. A ceiling of 0 means a host without a limit: no slow start, and no
 // pacing until it refuses.
-func newPacer(host string, ceiling, learned float64, maxLongWaits int, logger *slog.Logger) *Pacer {
+func newPacer(host string, ceiling, learned float64, maxLongWaits int, logger *slog.Logger, govern *governor) *Pacer {
 	p := &Pacer{
-		host: host, ceiling: ceiling, maxLongWaits: maxLongWaits, logger: logger,
+		host: host, ceiling: ceiling, maxLongWaits: maxLongWaits, logger: logger, govern: govern,
 		turn: make(chan struct{}, 1), wake: make(chan struct{}),
 	}
 	switch {
@@ -108,12 +110,20 @@ func newPacer(host string, ceiling, learned float64, maxLongWaits int, logger *s
 
 // ticket says when and at which rate a request was started.
 type ticket struct {
-	at   time.Time
-	rate float64
+	at     time.Time
+	rate   float64
+	capped bool // by the schedule: it says nothing of the pacer's own rate
 }
 
-// wait returns when a request may start, or with the context's cause.
-func (p *Pacer) wait(ctx context.Context) (ticket, error) {
+// wait returns when a request may start, or with the context's cause, or with
+// [ErrMaxRequests]. While the schedule is off it waits.
+func (p *Pacer) wait(ctx context.Context) (ticket, error) { return p.admit(ctx, false) }
+
+// goOn is wait for a request that another one led to: it is not held up any more by
+// what lets nothing begin.
+func (p *Pacer) goOn(ctx context.Context) (ticket, error) { return p.admit(ctx, true) }
+
+func (p *Pacer) admit(ctx context.Context, goesOn bool) (ticket, error) {
 	select {
 	case p.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -121,11 +131,20 @@ func (p *Pacer) wait(ctx context.Context) (ticket, error) {
 	}
 	defer func() { <-p.turn }()
 	for {
-		delay, wake := p.untilNext()
-		if delay <= 0 {
+		limits, good := p.govern.look()
+		delay, wake := p.untilNext(limits.Rate)
+		switch isOff := limits.Off && !goesOn; {
+		case !goesOn && p.govern.isUsedUp():
+			return ticket{}, ErrMaxRequests
+		case delay <= 0 && !isOff:
+			if err := p.govern.take(goesOn); err != nil {
+				return ticket{}, err
+			}
 			return p.start(), nil
+		case isOff:
+			delay = good
 		}
-		timer := time.NewTimer(delay)
+		timer := time.NewTimer(min(delay, good))
 		select {
 		case <-timer.C:
 		case <-wake:
@@ -137,10 +156,19 @@ func (p *Pacer) wait(ctx context.Context) (ticket, error) {
 	}
 }
 
-func (p *Pacer) untilNext() (time.Duration, <-chan struct{}) {
+// untilNext returns how long to wait for the next start, under the limit that the
+// schedule sets now, and what ends that wait early.
+func (p *Pacer) untilNext(limit float64) (time.Duration, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
+	if limit != p.limit {
+		p.limit = limit
+		// A higher rate counts from now on, not from the next start on.
+		if soon := now.Add(intervalOf(p.allowed())); p.next.After(soon) {
+			p.next = soon
+		}
+	}
 	return max(p.next.Sub(now), p.pausedUntil.Sub(now)), p.wake
 }
 
@@ -149,8 +177,8 @@ func (p *Pacer) start() ticket {
 	defer p.mu.Unlock()
 	now := time.Now()
 	p.starts++
-	if p.rate > 0 {
-		interval := time.Duration(float64(time.Second) / p.rate)
+	if rate := p.allowed(); rate > 0 {
+		interval := intervalOf(rate)
 		// The next start is counted from when this one was due, so that a late
 		// timer does not lower the rate, but never from more than one interval ago.
 		due := p.next
@@ -161,14 +189,30 @@ func (p *Pacer) start() ticket {
 		if !p.next.After(now) {
 			p.next = now.Add(interval)
 		}
-		return ticket{now, p.rate}
+		return ticket{at: now, rate: rate, capped: rate != p.rate}
 	}
 	if now.Sub(p.spanStart) > rateSpan {
 		p.lastRate = float64(p.spanStarts) / max(now.Sub(p.spanStart), rateSpan).Seconds()
 		p.spanStart, p.spanStarts = now, 0
 	}
 	p.spanStarts++
-	return ticket{now, unlimitedRate}
+	return ticket{at: now, rate: unlimitedRate}
+}
+
+// allowed returns the rate at which requests may start: the schedule may set a lower one.
+func (p *Pacer) allowed() float64 {
+	if p.limit > 0 && (p.rate == unlimitedRate || p.limit < p.rate) {
+		return p.limit
+	}
+	return p.rate
+}
+
+// intervalOf returns the time between two starts, 0 for an unlimited rate.
+func intervalOf(rate float64) time.Duration {
+	if rate == unlimitedRate {
+		return 0
+	}
+	return time.Duration(float64(time.Second) / rate)
 }
 
 // answered tells the pacer of an answer that was no refusal.
@@ -184,6 +228,9 @@ func (p *Pacer) answered(t ticket) {
 		return // asked before the rate was changed: it says nothing of the rate now
 	}
 	p.pause = 0
+	if t.capped {
+		return
+	}
 	p.answers++
 	now := time.Now()
 	switch {
@@ -349,7 +396,7 @@ type Pace struct {
 func (p *Pacer) snapshot() Pace {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return Pace{Host: p.host, Rate: p.rate, PausedUntil: p.pausedUntil, Starts: p.starts, Refusals: p.refusals}
+	return Pace{Host: p.host, Rate: p.allowed(), PausedUntil: p.pausedUntil, Starts: p.starts, Refusals: p.refusals}
 }
 
 // learned returns a rate that a later run may start with, 0 for none.

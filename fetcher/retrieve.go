@@ -34,7 +34,7 @@ func (c *Client) retrieve(ctx context.Context, span Window, filter Filter, limit
 		if p, err = c.ask(ctx, span, filter, limit, offset); err == nil || ctx.Err() != nil {
 			return err
 		}
-		waitedEnough := c.outage.lasts(c.options.RetryFor)
+		waitedEnough := c.outage.lasts(c.options.RetryFor, c.govern.resumedAt())
 		switch {
 		case isFinal(err):
 			return retry.Stop(err)
@@ -73,7 +73,7 @@ func (c *Client) retrieve(ctx context.Context, span Window, filter Filter, limit
 func isFinal(err error) bool {
 	_, later := errors.AsType[*RetryLaterError](err)
 	apiError, told := errors.AsType[*APIError](err)
-	return later || told && apiError.final()
+	return later || told && apiError.final() || errors.Is(err, ErrMaxRequests)
 }
 
 // asksToPause reports whether the API refused for the number of requests: its pacer
@@ -151,7 +151,7 @@ func (c *Client) send(ctx context.Context, values url.Values) (*http.Response, [
 	if err != nil {
 		return nil, nil, withoutSecrets(retrieveCalls, err)
 	}
-	body := newWatchedBody(response.Body, c.options.StallTimeout, cancel, ctx)
+	body := newWatchedBody(response.Body, c.options.StallTimeout, cancel, ctx, c.govern)
 	defer body.Close()
 	data, err := readAnswer(body)
 	if err != nil {
@@ -229,10 +229,14 @@ func (o *outage) failed() {
 	}
 }
 
-// lasts reports whether there was no good answer for so long.
-func (o *outage) lasts(atLeast time.Duration) bool {
+// lasts reports whether there was no good answer for so long, since the schedule let the
+// API be asked again.
+func (o *outage) lasts(atLeast time.Duration, resumed time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if !o.since.IsZero() && o.since.Before(resumed) {
+		o.since = resumed
+	}
 	return !o.since.IsZero() && time.Since(o.since) >= atLeast
 }
 

@@ -50,7 +50,7 @@ func TestSlowBodies(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancelCause(t.Context())
 				defer cancel(nil)
-				body := newWatchedBody(&drip{ctx, test.pause, test.bytes, 500}, 30*time.Second, cancel, ctx)
+				body := newWatchedBody(&drip{ctx, test.pause, test.bytes, 500}, 30*time.Second, cancel, ctx, ungoverned())
 				began := time.Now()
 				_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{body}, make([]byte, 64<<10))
 				if took := time.Since(began); errors.Is(err, ErrStalled) != test.stalls || (err == nil) == test.stalls || test.stalls && (took < test.atLeast || took > test.atMost) {

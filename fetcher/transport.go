@@ -106,17 +106,22 @@ type watchedBody struct {
 	timeout  time.Duration
 	patience time.Duration // how long may still be waited in all
 	ctx      context.Context
+	govern   *governor
 	closed   atomic.Bool
 }
 
-func newWatchedBody(body io.ReadCloser, timeout time.Duration, cancel context.CancelCauseFunc, ctx context.Context) *watchedBody {
+func newWatchedBody(body io.ReadCloser, timeout time.Duration, cancel context.CancelCauseFunc, ctx context.Context, govern *governor) *watchedBody {
 	timer := time.AfterFunc(timeout, func() { cancel(ErrStalled) })
 	timer.Stop() // it runs while somebody reads: what a slow disk needs is not the host's fault
-	return &watchedBody{body: body, timeout: timeout, patience: 2 * timeout, timer: timer, ctx: ctx}
+	return &watchedBody{body: body, timeout: timeout, patience: 2 * timeout, timer: timer, ctx: ctx, govern: govern}
 }
 
-// Read implements io.Reader. After a stall it returns an error that is ErrStalled.
+// Read implements io.Reader. After a stall it returns an error that is ErrStalled. What it
+// waits for the bandwidth is not the host's fault either, and not counted.
 func (b *watchedBody) Read(p []byte) (int, error) {
+	if b.govern.schedule != nil {
+		p = p[:min(len(p), int(b.govern.part.Load()))]
+	}
 	began := time.Now()
 	b.timer.Reset(max(min(b.timeout, b.patience), 1))
 	n, err := b.body.Read(p)
@@ -125,6 +130,7 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	if err != nil && !errors.Is(err, io.EOF) && errors.Is(context.Cause(b.ctx), ErrStalled) {
 		return n, ErrStalled
 	}
+	b.govern.pay(b.ctx, n)
 	return n, err
 }
 

@@ -112,7 +112,22 @@ func mounts() []example {
 			t.Fatal(err)
 		}
 	})
-	return append(all, example{"48 a mount point without its mount", func(t testing.TB) {
+	return append(all, example{"48 a folder below a mount point without its mount", func(t testing.TB) {
+		v := newVendor(t)
+		v.fill(ago(5), 100, 5)
+		a := onDisk(t, v, ago(5), ago(5))
+		disk := a.dest
+		a.dest = filepath.Join(disk, "recordings")
+		mount(t, disk, "8m")
+		a.run().want(0)
+		if err := syscall.Unmount(disk, 0); err != nil {
+			t.Fatal(err)
+		}
+		a.run().want(1, 2).says("--new-archive")
+		if _, err := os.Stat(a.dest); err == nil {
+			t.Error("a folder was made below the mount point")
+		}
+	}}, example{"48 a mount point without its mount", func(t testing.TB) {
 		v := newVendor(t)
 		v.fill(ago(5), 100, 5)
 		a := onDisk(t, v, ago(5), ago(5))

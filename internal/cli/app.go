@@ -297,7 +297,7 @@ func guessedFlags() map[string]string {
 		"copy": "copy-to", "dir": "dest", "date": "start-time", "day": "start-time", "duration": "min-length max-duration", "random": "sample",
 		"port": "listen", "addr": "listen", "address": "listen", "ids": "ids-from", "csv": "format", "format": "csv",
 		"timezone": "time-zone", "tz": "time-zone", "concurrency": "workers", "threads": "workers", "jobs": "workers", "rate": "api-rate",
-		"limit": "max-recordings", "verbose": "log-level", "v": "log-level", "debug": "log-level", "silent": "quiet", "token-file": "auth-token-file",
+		"limit": "max-recordings", "bwlimit": "schedule", "bandwidth": "schedule", "limit-download": "schedule", "max-transfer": "max-bytes", "max-size": "max-bytes", "verbose": "log-level", "v": "log-level", "debug": "log-level", "silent": "quiet", "token-file": "auth-token-file",
 		"endpoint": "s3-endpoint", "region": "s3-region", "template": "path-template",
 	}
 }

@@ -79,6 +79,9 @@ func archiveSettings() []setting {
 		{name: "workers", group: groupRun, placeholder: "N", defaultValue: "8", usage: "downloads in flight"},
 		{name: "grace", group: groupRun, placeholder: "DURATION", defaultValue: "20s", usage: "time for a clean stop; recordings in flight may finish within it"},
 		{name: "max-duration", group: groupRun, placeholder: "DURATION", usage: "stop cleanly after this time (default: none)"},
+		{name: "max-bytes", group: groupRun, placeholder: "BYTES", usage: "stop cleanly after so many bytes stored, like 500M or 2G; what is in flight, at most --workers recordings, comes on top (default: none)"},
+		{name: "max-requests", group: groupRun, placeholder: "N", defaultValue: "0", usage: "stop cleanly after so many requests to API and hosts of recordings together; 0 means no limit"},
+		{name: "schedule", group: groupRun, placeholder: "TIMETABLE", usage: "limits by time of day in --time-zone, like \"Mo-Fr 08:00-20:00 2/s 512k; off\": request starts per second to each host, bytes per second in all; while off, the run waits. The first entry that applies counts; what none covers has no further limit (default: none)"},
 		{name: "config", group: groupRun, placeholder: "FILE", usage: "YAML file; its keys are the names of these flags"},
 	}...)
 	settings = append(settings, s3Settings()...)

@@ -39,7 +39,7 @@ func bytesText(n int64) string {
 // durationText writes a duration in its two largest units: 2d 3h, 1h 5m, 3m 12s,
 // 12s; below ten seconds with tenths.
 func durationText(d time.Duration) string {
-	if d < 10*time.Second {
+	if d < 10*time.Second-50*time.Millisecond { // which would be written as 10.0s
 		return fmt.Sprintf("%.1fs", max(d, 0).Seconds())
 	}
 	seconds := int64(d.Round(time.Second) / time.Second)

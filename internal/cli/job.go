@@ -17,6 +17,7 @@ import (
 	"convoso-archiver/archiver"
 	"convoso-archiver/archiver/store"
 	"convoso-archiver/fetcher"
+	"convoso-archiver/internal/schedule"
 	"convoso-archiver/manifest"
 )
 
@@ -32,6 +33,8 @@ type archiveJob struct {
 	pageSize    int
 	apiRate     float64
 	mediaRate   float64
+	schedule    *schedule.Schedule
+	maxRequests int
 	template    string
 	folder      string          // destination on disk, "" for one on S3
 	bucket      store.S3Options // destination on S3, without TempDir and Workers
@@ -63,6 +66,8 @@ func (r *reader) archiveJob(now time.Time, env environment, goos string) *archiv
 		strict:      r.toggle("strict"),
 		newArchive:  r.toggle("new-archive"),
 		maxDuration: r.optionalDuration("max-duration"),
+		schedule:    r.schedule(zone),
+		maxRequests: r.whole("max-requests", 0, math.MaxInt),
 	}
 	j.config = archiver.Config{
 		APIURL:        j.apiURL,
@@ -75,6 +80,7 @@ func (r *reader) archiveJob(now time.Time, env environment, goos string) *archiv
 		GiveUp:        r.duration("give-up", time.Second),
 		Workers:       r.whole("workers", 1, maxWorkers),
 		MaxRecordings: r.whole("max-recordings", 0, math.MaxInt),
+		MaxBytes:      r.bytes("max-bytes"),
 		Retry:         r.retry(),
 		Relist:        r.toggle("relist"),
 		DryRun:        r.toggle("dry-run"),
@@ -118,6 +124,19 @@ func (r *reader) zone() *time.Location {
 		return time.UTC
 	}
 	return zone
+}
+
+// schedule reads the timetable, in the account's zone.
+func (r *reader) schedule(zone *time.Location) *schedule.Schedule {
+	if !r.isSet("schedule") {
+		return nil
+	}
+	value, origin := r.raw("schedule")
+	s, err := schedule.Parse(value, zone)
+	if err != nil {
+		r.fail(origin, "", "%v", err) // which says what to write
+	}
+	return s
 }
 
 func (r *reader) stateDir(env environment, goos string) string {

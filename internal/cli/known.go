@@ -32,19 +32,50 @@ func checkFolder(stateDir, folder string, newArchive bool) error {
 	if newArchive || holdsArchive(folder) {
 		return nil
 	}
-	path, err := filepath.Abs(folder)
+	path, err := wholePath(folder)
 	if err != nil {
 		return misuse("check --dest", "read --dest: %v", err)
 	}
 	const try = "mount it, or give --new-archive to begin a new archive"
-	// A folder that is not there at all was removed: what a mount leaves behind is empty.
-	if _, err := os.Stat(path); err == nil && slices.Contains(loadFolders(stateDir), path) {
+	if slices.Contains(loadFolders(stateDir), path) && leftByMount(path) {
 		return misuse(try, "--dest held an archive before and holds none now")
 	}
-	if isUnmounted(path, readMountTable()) {
+	if isUnmounted(path, mountPoints("/etc/fstab"), mountPoints("/proc/self/mounts")) {
 		return misuse(try, "--dest is on a mount point of /etc/fstab and nothing is mounted there")
 	}
 	return nil
+}
+
+// wholePath returns the path from the root, without the symbolic links that there are on it:
+// the mount point may lie behind one.
+func wholePath(folder string) (string, error) {
+	path, err := filepath.Abs(folder)
+	if err != nil {
+		return "", err
+	}
+	for there := path; there != filepath.Dir(there); there = filepath.Dir(there) {
+		if real, err := filepath.EvalSymlinks(there); err == nil {
+			return filepath.Join(real, path[len(there):]), nil
+		}
+	}
+	return path, nil
+}
+
+// leftByMount reports whether a folder that held an archive may be what a mount leaves behind
+// that ended: it is there, or was below a folder that is empty now. Else it was removed.
+func leftByMount(path string) bool {
+	if _, err := os.Stat(path); err == nil {
+		return true
+	}
+	for above := filepath.Dir(path); ; above = filepath.Dir(above) {
+		entries, err := os.ReadDir(above)
+		if err == nil {
+			return len(entries) == 0
+		}
+		if filepath.Dir(above) == above {
+			return false
+		}
+	}
 }
 
 // holdsArchive reports whether there is an archive in a folder, or the beginning of one.
@@ -59,7 +90,7 @@ func holdsArchive(folder string) bool {
 
 // rememberFolder notes that a folder holds an archive.
 func rememberFolder(stateDir, folder string, logger *slog.Logger) {
-	path, err := filepath.Abs(folder)
+	path, err := wholePath(folder)
 	if err != nil {
 		return
 	}
@@ -92,9 +123,10 @@ func loadFolders(stateDir string) []string {
 	return document.Folders
 }
 
-// readMountTable returns the mount points that the system is set up with, where it says so.
-func readMountTable() []string {
-	text, err := os.ReadFile("/etc/fstab")
+// mountPoints returns the mount points in a table of the system, none where it has no such
+// table.
+func mountPoints(table string) []string {
+	text, err := os.ReadFile(table)
 	if err != nil {
 		return nil
 	}
@@ -110,10 +142,10 @@ func readMountTable() []string {
 }
 
 // isUnmounted reports whether a path lies on one of the mount points, and nothing is mounted
-// there.
-func isUnmounted(path string, points []string) bool {
+// there. A mount of a folder of the same file system is known by its name alone.
+func isUnmounted(path string, points, mounted []string) bool {
 	for _, point := range points {
-		if point == "/" || path != point && !strings.HasPrefix(path, point+"/") {
+		if point == "/" || path != point && !strings.HasPrefix(path, point+"/") || slices.Contains(mounted, point) {
 			continue
 		}
 		mounted, err := isMounted(point)

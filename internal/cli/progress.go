@@ -26,29 +26,42 @@ const (
 
 // view is what progress shows.
 type view struct {
-	done, listed int
+	done, listed int     // recordings
+	total        int     // of the whole span; estimated as long as days are not listed
+	share        float64 // of the whole span that is done: it never falls, though the total may grow
 	perSecond    float64 // recordings
 	bytes        int64
 	bytesSecond  float64
 	eta          time.Duration // 0 while unknown
 	day          string
 	daysLeft     int           // not done
-	unlisted     int           // days that may add to listed
+	unlisted     int           // days that may add to the total
 	waiting      time.Duration // for a host's rate limit, 0 for not at all
 	host         string        // that asked to wait
+	off          bool          // the schedule lets nothing begin
+	offUntil     time.Time     // in the account's zone
+	wide         int           // columns that a headline has taken so far: the bar begins behind them
+
+	counts              bool // a dry run: days are worked, and recordings counted
+	daysDone, daysAsked int
 }
 
 // watcher turns looks at a run into views.
 type watcher struct {
 	run   func() archiver.Progress
 	paces func() []fetcher.Pace
+	// off returns until when nothing may begin by the schedule, and whether that is so; nil
+	// where there is none.
+	off func(now time.Time) (until time.Time, isOff bool)
 
 	samples []sample // of the last paceSpan, oldest first
+	share   float64  // the largest one that was shown
+	wide    int      // the longest headline that was shown
 }
 
 type sample struct {
 	at     time.Time
-	worked int // recordings that cost a request
+	worked int // recordings that cost a request; of a dry run: days
 	bytes  int64
 }
 
@@ -56,8 +69,18 @@ type sample struct {
 func (w *watcher) look(now time.Time) view {
 	p := w.run()
 	worked := p.Archived + p.Pending + p.Failed + p.Rejected + p.Lost + p.GivenUp
-	v := view{done: worked + p.Known, listed: p.Recordings, bytes: p.Received, day: p.Day, daysLeft: p.DaysLeft, unlisted: unlisted(p)}
+	v := view{
+		done: worked + p.Known, listed: p.Recordings, bytes: p.Received, day: p.Day, daysLeft: p.DaysLeft, unlisted: unlisted(p),
+		counts: p.DryRun, daysDone: p.DaysAsked - p.DaysLeft, daysAsked: p.DaysAsked,
+	}
 	v.listed = max(v.listed, v.done) // the two are counted apart
+	v.total = v.listed + int(perDay(p, p.Recordings)*float64(v.unlisted))
+	left := expected(p, v)
+	if v.counts {
+		worked, left = v.daysDone, float64(v.daysLeft)
+	}
+	w.share = max(w.share, v.shareDone())
+	v.share = w.share
 
 	w.samples = append(w.samples, sample{now, worked, p.Received})
 	for len(w.samples) > 2 && now.Sub(w.samples[0].at) > paceSpan {
@@ -68,7 +91,7 @@ func (w *watcher) look(now time.Time) view {
 		v.perSecond = float64(worked-oldest.worked) / span.Seconds()
 		v.bytesSecond = float64(p.Received-oldest.bytes) / span.Seconds()
 		if span >= etaAfter && v.perSecond > 0 {
-			v.eta = time.Duration(expected(p, v) / v.perSecond * float64(time.Second))
+			v.eta = time.Duration(left / v.perSecond * float64(time.Second))
 		}
 	}
 	for _, pace := range w.paces() {
@@ -76,14 +99,35 @@ func (w *watcher) look(now time.Time) view {
 			v.waiting, v.host = wait, pace.Host
 		}
 	}
+	if w.off != nil {
+		v.offUntil, v.off = w.off(now)
+	}
+	w.wide = max(w.wide, len(v.headline()))
+	v.wide = w.wide
 	return v
+}
+
+// shareDone is how much of the whole span is done, by what is known now.
+func (v *view) shareDone() float64 {
+	done, total := v.done, v.total
+	if v.counts {
+		done, total = v.daysDone, v.daysAsked
+	}
+	if total == 0 {
+		return 0
+	}
+	return float64(done) / float64(total)
 }
 
 // expected is how many recordings are still to be worked: those listed, and for
 // days not listed yet as many as the days so far had.
 func expected(p archiver.Progress, v view) float64 {
-	perDay := float64(p.Recordings-p.Known) / float64(max(p.DaysListed, 1))
-	return float64(v.listed-v.done) + float64(v.unlisted)*max(perDay, 0)
+	return float64(v.listed-v.done) + float64(v.unlisted)*perDay(p, p.Recordings-p.Known)
+}
+
+// perDay is how many of n there are a day, by the days that were listed.
+func perDay(p archiver.Progress, n int) float64 {
+	return float64(max(n, 0)) / float64(max(p.DaysListed, 1))
 }
 
 // unlisted counts the days whose recordings are not known yet. Days that will turn
@@ -92,29 +136,52 @@ func unlisted(p archiver.Progress) int {
 	return max(p.DaysAsked-p.DaysSkipped-p.DaysListed, 0)
 }
 
-// count is the line of the bar.
-func (v view) count() string {
-	more := ""
-	if v.unlisted > 0 {
-		more = "+"
+// headline stands before the bar: the ETA first, for a narrow terminal cuts what is last.
+func (v view) headline() string {
+	eta := "ETA ?"
+	switch {
+	case v.eta > 0:
+		eta = "ETA " + durationText(v.eta)
+	case v.unlisted == 0 && v.total > 0 && v.done == v.total:
+		eta = "ETA 0s"
 	}
-	return fmt.Sprintf("%s of %s%s recordings", thousands(int64(v.done)), thousands(int64(v.listed)), more)
+	return eta + "  " + v.count()
 }
 
-// status is the line below the bar.
+// count says how far the run has come, with a ~ where the whole is estimated.
+func (v view) count() string {
+	if v.counts {
+		return fmt.Sprintf("%s of %s, %s", thousands(int64(v.daysDone)), plural(v.daysAsked, "day"), plural(v.listed, "recording"))
+	}
+	if v.total == 0 && (v.unlisted > 0 || v.daysAsked == 0) {
+		return "nothing is listed yet"
+	}
+	about := ""
+	if v.unlisted > 0 {
+		about = "~"
+	}
+	return fmt.Sprintf("%s of %s%s recordings", thousands(int64(v.done)), about, thousands(int64(v.total)))
+}
+
+// status is the line below the bar: why nothing goes on first, if that is so.
 func (v view) status() string {
-	parts := []string{fmt.Sprintf("%s, %s/s, %.1f recordings/s", bytesText(v.bytes), bytesText(int64(v.bytesSecond)), v.perSecond)}
+	var parts []string
+	switch {
+	case v.off:
+		parts = append(parts, "off until "+v.offUntil.Format("Mon 15:04")+" by --schedule")
+	case v.waiting > 0:
+		parts = append(parts, "waiting "+durationText(v.waiting)+" for the rate limit of "+v.host)
+	}
+	if v.counts {
+		parts = append(parts, fmt.Sprintf("%.0f days/min", v.perSecond*60))
+	} else {
+		parts = append(parts, fmt.Sprintf("%s, %s/s, %.1f recordings/s", bytesText(v.bytes), bytesText(int64(v.bytesSecond)), v.perSecond))
+	}
 	if v.day != "" {
 		parts = append(parts, "day "+v.day)
 	}
 	if v.daysLeft > 0 {
 		parts = append(parts, plural(v.daysLeft, "day")+" to go")
-	}
-	if v.eta > 0 {
-		parts = append(parts, "ETA "+durationText(v.eta))
-	}
-	if v.waiting > 0 {
-		parts = append(parts, "waiting "+durationText(v.waiting)+" for the rate limit of "+v.host)
 	}
 	return strings.Join(parts, " · ")
 }
@@ -126,11 +193,19 @@ func (v view) log(logger *slog.Logger) {
 		"recordings_per_second", float64(int(v.perSecond*10)) / 10, "bytes_per_second", int64(v.bytesSecond),
 		"day", v.day, "days_left", v.daysLeft,
 	}
+	if v.counts {
+		attrs = []any{"recordings", v.listed, "day", v.day, "days_done", v.daysDone, "days_left", v.daysLeft}
+	} else if v.unlisted > 0 {
+		attrs = append(attrs, "estimated_recordings", v.total)
+	}
 	if v.eta > 0 {
 		attrs = append(attrs, "eta_seconds", int64(v.eta.Seconds()))
 	}
 	if v.waiting > 0 {
 		attrs = append(attrs, "waiting_for", v.host, "waiting_seconds", int64(v.waiting.Seconds()))
+	}
+	if v.off {
+		attrs = append(attrs, "off_until", v.offUntil.UTC().Format(time.RFC3339))
 	}
 	logger.Info("progress", attrs...)
 }
@@ -170,7 +245,7 @@ func poll(every time.Duration, look func(now time.Time)) (stop func()) {
 	}
 }
 
-// showBars draws a bar of recordings with a line of speeds below it.
+// showBars draws a bar of the whole span with a line of speeds below it.
 func showBars(s *screen, w *watcher) (stop func()) {
 	var latest atomic.Pointer[view]
 	first := w.look(time.Now())
@@ -180,8 +255,12 @@ func showBars(s *screen, w *watcher) (stop func()) {
 	// end: mpb drops those that came after its last frame.
 	console := cupwriter.New(s.base, false)
 	progress := mpb.New(mpb.WithConsoleWriter(console), mpb.WithAutoRefresh())
-	bar := progress.New(0, mpb.BarStyle(), mpb.PrependDecorators(
-		decor.Any(func(decor.Statistics) string { return latest.Load().count() + " " })))
+	bar := progress.New(0, mpb.BarStyle(), mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
+		v := latest.Load()
+		return fmt.Sprintf("%-*s  ", v.wide, v.headline())
+	})))
+	const whole = 10_000
+	bar.SetTotal(whole, false)
 	below := progress.New(0, mpb.NopStyle(), mpb.PrependDecorators(
 		decor.Any(func(decor.Statistics) string { return latest.Load().status() })))
 	s.share(progress)
@@ -189,8 +268,7 @@ func showBars(s *screen, w *watcher) (stop func()) {
 	stopLooking := poll(barsEvery, func(now time.Time) {
 		v := w.look(now)
 		latest.Store(&v)
-		bar.SetTotal(int64(v.listed), false)
-		bar.SetCurrent(int64(v.done))
+		bar.SetCurrent(int64(v.share * whole))
 	})
 	return func() {
 		stopLooking()

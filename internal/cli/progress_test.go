@@ -23,7 +23,7 @@ func TestWatcher(t *testing.T) {
 	w := &watcher{run: func() archiver.Progress { return p }, paces: func() []fetcher.Pace { return paces }}
 
 	v := w.look(start)
-	if v.perSecond != 0 || v.eta != 0 || v.status() != "0 B, 0 B/s, 0.0 recordings/s" || v.count() != "0 of 0 recordings" {
+	if v.perSecond != 0 || v.eta != 0 || v.status() != "0 B, 0 B/s, 0.0 recordings/s" || v.headline() != "ETA ?  nothing is listed yet" {
 		t.Errorf("at the start: %+v, %s", v, v.status())
 	}
 	p.Summary = archiver.Summary{Archived: 90, Failed: 10, Known: 50, Recordings: 250, DaysAsked: 7, DaysSkipped: 1, DaysListed: 2}
@@ -34,10 +34,11 @@ func TestWatcher(t *testing.T) {
 	if v.perSecond != 5 || v.bytesSecond != 50_000 || v.eta != 100*time.Second {
 		t.Errorf("got %+v", v)
 	}
-	if got, want := v.count(), "150 of 250+ recordings"; got != want {
+	// 250 are listed on 2 days, and 4 days are not listed yet.
+	if got, want := v.headline(), "ETA 1m 40s  150 of ~750 recordings"; got != want || v.share != 150./750 {
 		t.Errorf("got %q", got)
 	}
-	if got, want := v.status(), "1.0 MB, 50.0 kB/s, 5.0 recordings/s · day 2025-05-03 · 5 days to go · ETA 1m 40s · waiting 12s for the rate limit of media.convoso.com"; got != want {
+	if got, want := v.status(), "waiting 12s for the rate limit of media.convoso.com · 1.0 MB, 50.0 kB/s, 5.0 recordings/s · day 2025-05-03 · 5 days to go"; got != want {
 		t.Errorf("got %q", got)
 	}
 	// Speeds are those of the last minute, not of the whole run.
@@ -46,6 +47,66 @@ func TestWatcher(t *testing.T) {
 	}
 	if v.perSecond != 0 || v.eta != 0 || v.waiting != 0 || len(w.samples) > 10 {
 		t.Errorf("after a minute without any: %+v, %d samples", v, len(w.samples))
+	}
+}
+
+// TestShareNeverFalls: the total may grow as days are listed; what was shown as done stays so.
+func TestShareNeverFalls(t *testing.T) {
+	start := time.Date(2025, 5, 1, 0, 0, 0, 0, time.UTC)
+	var p archiver.Progress
+	w := &watcher{run: func() archiver.Progress { return p }, paces: func() []fetcher.Pace { return nil }}
+	for i, c := range []struct {
+		done, listed, daysListed int
+		want                     float64
+		headline                 string
+	}{
+		{0, 0, 0, 0, "ETA ?  nothing is listed yet"},
+		{0, 100, 0, 0, "ETA ?  0 of ~400 recordings"}, // the first page of three days
+		{100, 200, 1, 100. / 600, "ETA 1m 40s  100 of ~600 recordings"},
+		{200, 2200, 2, 100. / 600, "ETA 7m 45s  200 of ~3,300 recordings"}, // a large day
+		{2000, 2300, 3, 2000. / 2300, "ETA 6.0s  2,000 of 2,300 recordings"},
+		{2300, 2300, 3, 1, "ETA 0s  2,300 of 2,300 recordings"},
+	} {
+		p.Summary = archiver.Summary{DaysAsked: 3, Archived: c.done, Recordings: c.listed, DaysListed: c.daysListed}
+		if v := w.look(start.Add(time.Duration(i) * 10 * time.Second)); v.share != c.want || v.headline() != c.headline {
+			t.Errorf("%d: share %v, %s", i, v.share, v.headline())
+		}
+	}
+}
+
+// A dry run works days: these are its progress, and it says what it has counted.
+func TestProgressOfDryRun(t *testing.T) {
+	start := time.Date(2025, 5, 1, 0, 0, 0, 0, time.UTC)
+	var p archiver.Progress
+	w := &watcher{run: func() archiver.Progress { return p }, paces: func() []fetcher.Pace { return nil }}
+	p.Summary = archiver.Summary{DryRun: true, DaysAsked: 365}
+	p.DaysLeft = 365
+	w.look(start)
+	p.Recordings, p.DaysListed, p.DaysSkipped, p.DaysLeft, p.Day = 12345, 60, 5, 300, "2025-03-07"
+	v := w.look(start.Add(30 * time.Second))
+	if got, want := v.headline(), "ETA 2m 18s  65 of 365 days, 12,345 recordings"; got != want || v.share != 65./365 {
+		t.Errorf("%s, share %v", got, v.share)
+	}
+	if got, want := v.status(), "130 days/min · day 2025-03-07 · 300 days to go"; got != want {
+		t.Errorf("%s", got)
+	}
+}
+
+func TestProgressWhileOff(t *testing.T) {
+	start := time.Date(2025, 5, 5, 9, 0, 0, 0, time.UTC)
+	w := &watcher{
+		run:   func() archiver.Progress { return archiver.Progress{} },
+		paces: func() []fetcher.Pace { return nil },
+		off:   func(now time.Time) (time.Time, bool) { return now.Add(11 * time.Hour), true },
+	}
+	v := w.look(start)
+	if got, want := v.status(), "off until Mon 20:00 by --schedule · 0 B, 0 B/s, 0.0 recordings/s"; got != want {
+		t.Errorf("%s", got)
+	}
+	var out bytes.Buffer
+	v.log(slog.New(slog.NewTextHandler(&out, nil)))
+	if !strings.Contains(out.String(), "off_until=2025-05-05T20:00:00Z") {
+		t.Errorf("%s", out.String())
 	}
 }
 

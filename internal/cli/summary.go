@@ -55,7 +55,7 @@ func summaryText(s archiver.Summary) string {
 	row("exit code", fmt.Sprint(s.ExitCode), meaning(s))
 	_ = table.Flush()
 	text := trimLines(b.String())
-	return text + openDaysText(s.OpenDays) + warningsText(s.Warnings) + nextText(s)
+	return text + estimateText(s.Estimate) + openDaysText(s.OpenDays) + warningsText(s.Warnings) + nextText(s)
 }
 
 // runCounts are the figures of a run in its last line of the log.

@@ -67,6 +67,16 @@ func TestSummaryText(t *testing.T) {
 		{"interrupted before anything", archiver.Summary{ExitCode: ExitInterrupted, Stopped: "stopped by SIGINT"}},
 		{"error after a signal", archiver.Summary{Run: "r", ExitCode: ExitInterrupted, Error: "disk full", Stopped: "stopped by SIGINT", Seconds: 1, DaysAsked: 1}},
 		{"dry run", archiver.Summary{Run: "r", Seconds: 3, DryRun: true, DaysAsked: 2, DaysListed: 2, Calls: 200, Recordings: 12, Known: 2, ToFetch: 10, EstimatedBytes: 1_234_567, APIRequests: 2}},
+		{"estimate", archiver.Summary{Run: "r", Seconds: 93, DryRun: true, DaysAsked: 370, DaysListed: 366, DaysSkipped: 4, Calls: 1_000_000, Recordings: 360_000, Known: 59_998, Pending: 2, ToFetch: 300_000, EstimatedBytes: 15e9, APIRequests: 2100,
+			Estimate: &archiver.Estimate{
+				Months: []archiver.MonthCount{
+					{Month: "2024-12", Days: 335, Calls: 100_000, Recordings: 60_000, ToFetch: 50_000, Bytes: 2e9, PastPurge: 40_000},
+					{Month: "2025-05", Days: 31, Calls: 900_000, Recordings: 300_000, ToFetch: 250_000, Bytes: 13e9},
+				},
+				PastPurgeDays: 300, HoursAt3: 27.78, HoursAt10: 8.33, APIRequests: 2100, MediaRequests: 300_000, S3: &archiver.S3Requests{Puts: 308_000, Lists: 1830, Gets: 9640},
+			}}},
+		{"nothing left to fetch", archiver.Summary{Run: "r", Seconds: 1, DryRun: true, DaysAsked: 1, DaysListed: 1, Calls: 7, Recordings: 7, Known: 7, APIRequests: 2,
+			Estimate: &archiver.Estimate{Months: []archiver.MonthCount{{Month: "2025-05", Days: 1, Calls: 7, Recordings: 7}}, APIRequests: 2}}},
 		{"unsettled", archiver.Summary{Run: "r", Seconds: 3, DaysAsked: 2, DaysListed: 1, Calls: 20, Recordings: 2, Archived: 1, Pending: 1, Bytes: 56_448, APIRequests: 1, MediaRequests: 1,
 			OpenDays: []archiver.OpenDay{{Day: "2025-05-01", Waiting: 1}, {Day: "2025-05-02"}}}},
 	}
@@ -105,7 +115,7 @@ func TestFormats(t *testing.T) {
 		}
 	}
 	for d, want := range map[time.Duration]string{
-		-time.Second: "0.0s", 40 * time.Millisecond: "0.0s", 9500 * time.Millisecond: "9.5s", 12 * time.Second: "12s", 59*time.Second + 600*time.Millisecond: "1m 0s",
+		-time.Second: "0.0s", 40 * time.Millisecond: "0.0s", 9500 * time.Millisecond: "9.5s", 9949 * time.Millisecond: "9.9s", 9951 * time.Millisecond: "10s", 12 * time.Second: "12s", 59*time.Second + 600*time.Millisecond: "1m 0s",
 		192 * time.Second: "3m 12s", 65 * time.Minute: "1h 5m", 51 * time.Hour: "2d 3h",
 	} {
 		if got := durationText(d); got != want {

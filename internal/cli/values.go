@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"convoso-archiver/internal/schedule"
 )
 
 // reader turns the values of settings into their types. It keeps the errors, so that a
@@ -136,6 +138,19 @@ func (r *reader) rate(name string) float64 {
 	}
 	if n < 0 || n > 10_000 {
 		r.fail(origin, "give requests per second from 0 to 10000; 0 disables the limit", "%s is out of range", value)
+	}
+	return n
+}
+
+// bytes reads a number of bytes above 0, which is what a setting without a value has.
+func (r *reader) bytes(name string) int64 {
+	if !r.isSet(name) {
+		return 0
+	}
+	value, origin := r.raw(name)
+	n, err := schedule.ParseBytes(value)
+	if err != nil || n == 0 {
+		r.fail(origin, "give bytes with a unit, like 500M or 2G", "%q is not a number of bytes above 0", value)
 	}
 	return n
 }

@@ -61,7 +61,7 @@ func (p *process) runJob(ctx context.Context, job *archiveJob, talk output) (sum
 	if err != nil {
 		return summary, err
 	}
-	stop := showProgress(talk, p.screen, p.env, logger, &watcher{run: built.archiver.Progress, paces: built.client.Paces})
+	stop := showProgress(talk, p.screen, p.env, logger, &watcher{run: built.archiver.Progress, paces: built.client.Paces, off: built.client.OffUntil})
 	unfollow := job.monitor.follow(built.archiver, built.client)
 	err = built.archiver.Run(ctx)
 	unfollow()
@@ -98,6 +98,9 @@ func countRequests(s *archiver.Summary, client *fetcher.Client) {
 			s.MediaRequests += pace.Starts
 		}
 	}
+	if s.Estimate != nil {
+		s.Estimate.APIRequests = s.APIRequests
+	}
 }
 
 // assemble makes the parts in the order in which they can fail cheaply: what needs no
@@ -111,6 +114,7 @@ func assemble(ctx context.Context, job *archiveJob, rates fetcher.Rates, logger 
 	p.client, err = fetcher.New(fetcher.Options{
 		APIURL: job.apiURL, Token: job.token, Zone: job.config.Zone, AllowHosts: job.allowHosts,
 		PageSize: job.pageSize, APIRate: job.apiRate, MediaRate: job.mediaRate, Learned: rates,
+		Schedule: job.schedule, MaxRequests: int64(job.maxRequests),
 		Workers: job.config.Workers, RetryFor: max(job.config.RetryFor, 1), UserAgent: thisBuild().userAgent(), Logger: logger,
 	})
 	if err != nil {

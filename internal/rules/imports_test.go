@@ -19,7 +19,7 @@ const module = "convoso-archiver"
 //	main -> internal/cli -> archiver -> fetcher, manifest, archiver/store
 var mayImport = map[string][]string{
 	"":                         {"internal/cli"},
-	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "evidence", "fetcher", "fetcher/convosotest", "internal/doctor", "internal/metrics", "internal/ping", "internal/web", "manifest", "manifest/report", "search", "search/copier", "search/export"},
+	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "evidence", "fetcher", "fetcher/convosotest", "internal/doctor", "internal/metrics", "internal/ping", "internal/schedule", "internal/web", "manifest", "manifest/report", "search", "search/copier", "search/export"},
 	"archiver":                 {"archiver/audio", "archiver/key", "archiver/store", "fetcher", "manifest"},
 	"archiver/audio":           {},
 	"archiver/key":             {},
@@ -27,7 +27,7 @@ var mayImport = map[string][]string{
 	"archiver/store/storetest": {"archiver/store"},
 	"archiver/verify":          {"archiver/store", "internal/retry", "manifest"},
 	"evidence":                 {"archiver/store", "internal/retry", "manifest"},
-	"fetcher":                  {"internal/retry"},
+	"fetcher":                  {"internal/retry", "internal/schedule"},
 	"fetcher/convosotest":      {}, // nothing of the client, or it would share its misunderstandings
 	"manifest":                 {},
 	"manifest/report":          {"manifest"},
@@ -47,6 +47,7 @@ var mayImport = map[string][]string{
 	"internal/readme":          {},
 	"internal/rules":           {},
 	"internal/s3servers":       {},
+	"internal/schedule":        {},
 	"internal/s3test":          {},
 	"internal/wave":            {},
 	"internal/web":             {"archiver/audio", "fetcher", "internal/metrics", "internal/wave", "manifest", "manifest/report", "search"},
@@ -75,6 +76,7 @@ var owners = map[string][]string{
 	"golang.org/x/sys/":            {"archiver/store"},
 	"golang.org/x/term":            {"internal/cli"},
 	"golang.org/x/text/":           {"search"},
+	"golang.org/x/time/":           {"fetcher"},
 	"modernc.org/sqlite":           {"search"},
 }
 

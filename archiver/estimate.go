@@ -1,0 +1,147 @@
+package archiver
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"convoso-archiver/fetcher"
+)
+
+// Estimate says how much a dry run counted, and what it would take to archive that. Where the run did not count
+// everything, it is of what was counted.
+type Estimate struct {
+	Months []MonthCount `json:"months"` // that were counted, ascending
+	// PastPurgeDays have recordings to fetch and are older than --purge-after.
+	PastPurgeDays int `json:"past_purge_days"`
+	// HoursAt3 and HoursAt10 are how long it takes to ask for all recordings to fetch, at so many a second.
+	HoursAt3  float64 `json:"hours_at_3_per_second"`
+	HoursAt10 float64 `json:"hours_at_10_per_second"`
+
+	APIRequests   int64       `json:"api_requests"`   // set by the caller: listing takes as many again as counting took
+	MediaRequests int64       `json:"media_requests"` // one for each recording to fetch
+	S3            *S3Requests `json:"s3,omitempty"`   // of an archive in S3
+}
+
+// MonthCount counts the days of one month.
+type MonthCount struct {
+	Month      string `json:"month"` // 2025-05
+	Days       int    `json:"days"`  // listed
+	Calls      int    `json:"calls"`
+	Recordings int    `json:"recordings"`
+	ToFetch    int    `json:"to_fetch"`
+	Bytes      int64  `json:"bytes"`      // of those to fetch, by the length of their calls
+	PastPurge  int    `json:"past_purge"` // of those to fetch, on days older than --purge-after: the vendor has probably deleted them
+}
+
+// S3Requests counts requests to S3 by kind. They are estimates of their order.
+type S3Requests struct {
+	Puts  int64 `json:"puts"`
+	Lists int64 `json:"lists"`
+	Gets  int64 `json:"gets"` // HEAD too, which costs the same
+}
+
+// Total sums the months up. It has no month.
+func (e *Estimate) Total() (total MonthCount) {
+	for _, m := range e.Months {
+		total.Days += m.Days
+		total.Calls += m.Calls
+		total.Recordings += m.Recordings
+		total.ToFetch += m.ToFetch
+		total.Bytes += m.Bytes
+		total.PastPurge += m.PastPurge
+	}
+	return total
+}
+
+// counted is what a dry run counts: as many numbers as there are months. Its user locks.
+type counted struct {
+	months        map[string]*MonthCount
+	pastPurgeDays int
+}
+
+// month returns the counts of a day's month.
+func (c *counted) month(day fetcher.Date) *MonthCount {
+	name := string(day)[:len("2006-01")]
+	if c.months == nil {
+		c.months = map[string]*MonthCount{}
+	}
+	if c.months[name] == nil {
+		c.months[name] = &MonthCount{Month: name}
+	}
+	return c.months[name]
+}
+
+// countListed counts a day whose listing came to its end.
+func (t *tally) countListed(date fetcher.Date, calls int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.summary.DaysListed++
+	t.summary.Calls += calls
+	if t.summary.DryRun {
+		m := t.counted.month(date)
+		m.Days++
+		m.Calls += calls
+	}
+}
+
+// countRecording counts a recording that is listed.
+func (t *tally) countRecording(date fetcher.Date) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.summary.Recordings++
+	if t.summary.DryRun {
+		t.counted.month(date).Recordings++
+	}
+}
+
+// countToFetch counts a recording of a dry run that would be fetched.
+func (t *tally) countToFetch(d *day, bytes int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.summary.ToFetch++
+	t.summary.EstimatedBytes += bytes
+	m := t.counted.month(d.date)
+	m.ToFetch++
+	m.Bytes += bytes
+	if !d.expired {
+		return
+	}
+	m.PastPurge++
+	if !d.pastPurge {
+		d.pastPurge = true
+		t.counted.pastPurgeDays++
+	}
+}
+
+// The requests to S3 for each day that is listed and closed, as counted on a real server, and what lines take.
+const (
+	putsOfDay  = 3 // calls, lines, closed.json
+	listsOfDay = 5
+	getsOfDay  = 5
+
+	callsOfSegment      = 1000 // rows of 1 kB in a segment of 1 MiB
+	recordingsOfSegment = 2500
+	segmentEvery        = 15 * time.Second // at the latest, while recordings come
+)
+
+// estimate returns what it would take to archive what was counted.
+func (c *counted) estimate(toS3 bool) *Estimate {
+	e := &Estimate{Months: []MonthCount{}, PastPurgeDays: c.pastPurgeDays}
+	for _, name := range slices.Sorted(maps.Keys(c.months)) {
+		e.Months = append(e.Months, *c.months[name])
+	}
+	total := e.Total()
+	e.MediaRequests = int64(total.ToFetch)
+	e.HoursAt3, e.HoursAt10 = float64(total.ToFetch)/3/3600, float64(total.ToFetch)/10/3600
+	if toS3 {
+		segments := int64(total.Calls/callsOfSegment + total.Recordings/recordingsOfSegment)
+		inTime := int64(time.Duration(e.HoursAt3*float64(time.Hour)) / segmentEvery)
+		e.S3 = &S3Requests{
+			Puts:  int64(total.ToFetch) + putsOfDay*int64(total.Days) + segments + inTime,
+			Lists: listsOfDay * int64(total.Days),
+			Gets:  getsOfDay*int64(total.Days) + segments + inTime,
+		}
+	}
+	return e
+}

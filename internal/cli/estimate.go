@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"fmt"
+	"time"
+
+	"convoso-archiver/archiver"
+)
+
+// estimateText says what it would take to archive what a dry run counted, "" where it counted nothing.
+func estimateText(e *archiver.Estimate) string {
+	if e == nil || len(e.Months) == 0 {
+		return ""
+	}
+	total := e.Total()
+	text := "\n" + monthCountsTable(e.Months, total)
+	if total.ToFetch == 0 {
+		return text
+	}
+	t := grid{indent: "  ", left: map[int]bool{0: true, 1: true}}
+	t.row("time", hoursText(e.HoursAt10)+" at 10 recordings a second, "+hoursText(e.HoursAt3)+" at 3")
+	t.row("vendor", fmt.Sprintf("%s requests for recordings, about %s for pages", thousands(e.MediaRequests), thousands(e.APIRequests)))
+	if total.PastPurge > 0 {
+		t.row("lost", fmt.Sprintf("%s of %s are older than --purge-after: the vendor has probably deleted them",
+			plural(total.PastPurge, "recording"), plural(e.PastPurgeDays, "day")))
+	}
+	if s3 := e.S3; s3 != nil {
+		t.row("S3", fmt.Sprintf("about %s PUT, %s LIST and %s GET: PUT and LIST are billed alike, some ten times a GET",
+			thousands(s3.Puts), thousands(s3.Lists), thousands(s3.Gets)))
+	}
+	return text + "\nto archive that\n" + t.String()
+}
+
+func monthCountsTable(months []archiver.MonthCount, total archiver.MonthCount) string {
+	t := grid{left: map[int]bool{0: true}}
+	t.row("month", "days", "calls", "recordings", "to fetch", "bytes", "past --purge-after")
+	row := func(name string, m archiver.MonthCount) {
+		t.row(name, thousands(int64(m.Days)), thousands(int64(m.Calls)), thousands(int64(m.Recordings)),
+			thousands(int64(m.ToFetch)), "~"+bytesText(m.Bytes), thousands(int64(m.PastPurge)))
+	}
+	for _, m := range months {
+		row(m.Month, m)
+	}
+	if len(months) > 1 {
+		row("total", total)
+	}
+	return t.String()
+}
+
+func hoursText(hours float64) string { return durationText(time.Duration(hours * float64(time.Hour))) }

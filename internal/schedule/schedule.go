@@ -1,0 +1,56 @@
+// Package schedule says what a timetable of the week allows at a moment: a rate of requests, a bandwidth, or
+// nothing at all.
+package schedule
+
+import "time"
+
+// Limits are what is allowed at a moment. The zero value limits nothing.
+type Limits struct {
+	Rate  float64 // request starts a second, 0 for no limit
+	Bytes int64   // bytes a second, 0 for no limit
+	Off   bool    // nothing may begin
+}
+
+const (
+	minutesOfDay  = 24 * 60
+	minutesOfWeek = 7 * minutesOfDay
+)
+
+// Schedule is a timetable of the week, in a time zone. Its zero value, and nil, limit nothing. It may be used
+// concurrently.
+type Schedule struct {
+	zone    *time.Location
+	entries []Limits
+	week    [minutesOfWeek]uint8 // for each minute from Sunday 00:00 on: 1 + the entry that applies, 0 for none
+}
+
+// At returns what is allowed at a moment, by what a clock in the zone shows then. So an hour that daylight saving
+// skips is never seen, and one that it repeats counts twice.
+func (s *Schedule) At(t time.Time) Limits {
+	if s == nil || len(s.entries) == 0 {
+		return Limits{}
+	}
+	wall := t.In(s.zone)
+	entry := s.week[int(wall.Weekday())*minutesOfDay+wall.Hour()*60+wall.Minute()]
+	if entry == 0 {
+		return Limits{}
+	}
+	return s.entries[entry-1]
+}
+
+// Change returns the next moment after t at which something else is allowed, the zero time if there is none.
+func (s *Schedule) Change(t time.Time) time.Time {
+	// A week, another one where daylight saving skips what would change, and what it adds.
+	const longest = 2*minutesOfWeek + 2*60
+	now := s.At(t)
+	next := t
+	for range longest {
+		if next = NextLook(next); s.At(next) != now {
+			return next
+		}
+	}
+	return time.Time{}
+}
+
+// NextLook returns the next moment at which a schedule may change: the start of the next minute.
+func NextLook(t time.Time) time.Time { return t.Truncate(time.Minute).Add(time.Minute) }
