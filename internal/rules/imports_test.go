@@ -19,13 +19,14 @@ const module = "convoso-archiver"
 //	main -> internal/cli -> archiver -> fetcher, manifest, archiver/store
 var mayImport = map[string][]string{
 	"":                         {"internal/cli"},
-	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "fetcher", "fetcher/convosotest", "internal/web", "manifest", "manifest/report", "search", "search/copier", "search/export"},
+	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "deploy", "fetcher", "fetcher/convosotest", "internal/web", "manifest", "manifest/report", "search", "search/copier", "search/export"},
 	"archiver":                 {"archiver/audio", "archiver/key", "archiver/store", "fetcher", "manifest"},
 	"archiver/audio":           {},
 	"archiver/key":             {},
 	"archiver/store":           {},
 	"archiver/store/storetest": {"archiver/store"},
 	"archiver/verify":          {"archiver/store", "internal/retry", "manifest"},
+	"deploy":                   {},
 	"fetcher":                  {"internal/retry"},
 	"fetcher/convosotest":      {}, // nothing of the client, or it would share its misunderstandings
 	"manifest":                 {},
