@@ -36,9 +36,10 @@ demo: build ## archive from a simulated account; needs nothing but Go (ARGS='--f
 # not see change. -parallel=8: the end-to-end tests wait more than they compute.
 # The timeout is for one package; the whole takes a few minutes.
 .PHONY: test
-test: vet strace $(TOOLS)/bin/versitygw ## run every test with the race detector (PACKAGES=./fetcher/... for some)
+test: vet strace engines $(TOOLS)/bin/versitygw ## run every test with the race detector (PACKAGES=./fetcher/... for some)
 	WEEKS=22 REQUIRE_S3=1 go test -race -count=1 -parallel=8 -timeout=25m $(PACKAGES)
 	WEEKS=200 go test -count=1 -timeout=25m -run '^TestWeeks$$' ./archiver
+	cd internal/engines && go vet ./... && go test -count=1 -timeout=15m ./...
 
 .PHONY: test-browser
 test-browser: chromium ## test the page of serve in a real browser, in some minutes
@@ -96,6 +97,14 @@ strace:
 	@command -v strace >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 		timeout 120 sh -c 'apt-get update -qq && apt-get install -y -qq strace' >/dev/null 2>&1; } || \
 		echo 'strace cannot be installed: the order of writing will not be tested'
+
+# What deploy prints is held to the validation of Kubernetes and AWS, in a module of its own, and to these. Where they
+# cannot be had, their tests are skipped and say so, but with REQUIRE_ENGINES or CI set they fail.
+.PHONY: engines
+engines:
+	@command -v systemd-analyze >/dev/null && command -v shellcheck >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		timeout 120 sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends systemd shellcheck' >/dev/null 2>&1; } || \
+		echo 'systemd-analyze and shellcheck cannot be installed: units and scripts of deploy will not be tested'
 
 # Both run a little of themselves in make test, too.
 WEEKS := 10000
