@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -23,7 +24,7 @@ func Systemd(o Options) ([]File, error) {
 		text, err := render(unit.template, struct {
 			Options
 			HomeHidden bool
-		}{o, !homePattern.MatchString(o.Folder)})
+		}{o, !slices.ContainsFunc(slices.Concat(o.Writable, []string{o.Folder, o.Program}), homePattern.MatchString)})
 		if err != nil {
 			return nil, err
 		}

@@ -26,8 +26,14 @@ const (
 	smallMemory, largeMemory = 128, 256
 )
 
-// ownOfEngine are settings of archive that the files decide about, by where they stand.
-func ownOfEngine() []string { return []string{"state-dir", "shard", "shards", "rate-shares"} }
+// ownOfEngine are settings of archive that the files decide about.
+func ownOfEngine(backfill bool) []string {
+	names := []string{"state-dir", "shard", "shards"}
+	if backfill {
+		names = append(names, "rate-shares")
+	}
+	return names
+}
 
 var (
 	namePattern   = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,28}[a-z0-9])?$`) // also that of a user of Linux
@@ -42,17 +48,24 @@ var (
 
 // deployOptions reads and checks what files for an engine are made of.
 func (r *reader) deployOptions(on engine, now time.Time, env environment) deploy.Options {
-	r.refuseWithoutEffect(on)
+	backfill := r.toggle("backfill") || on == slurm || on == awsBatch
+	r.refuseWithoutEffect(on, backfill)
 	o := deploy.Options{
 		Name:        r.matching("name", namePattern, "give lower-case letters, digits and hyphens, at most 30"),
 		At:          r.clock("at"),
 		Program:     r.absolute("program"),
 		Parallelism: r.whole("parallelism", 1, maxParallelism),
-		Backfill:    r.toggle("backfill") || on == slurm || on == awsBatch,
+		Backfill:    backfill,
+		Writable:    r.metricsFolder(on),
 	}
 	o.Shards = deploy.ShardsFor(max(o.Parallelism, 1))
 	r.values["state-dir"] = given{items: []string{"/"}} // the files have one of their own
+	metrics, hasMetrics := r.values["metrics-file"]
+	delete(r.values, "metrics-file") // it is looked for on this machine
 	job := r.archiveJob(now, env, "linux")
+	if hasMetrics {
+		r.values["metrics-file"] = metrics
+	}
 	if _, err := key.Parse(job.template); err != nil && r.err == nil {
 		r.keep(misuse("see --path-template in archive --help", "--path-template: %v", err))
 	}
@@ -79,9 +92,6 @@ func (r *reader) deployOptions(on engine, now time.Time, env environment) deploy
 	}
 	o.Ports = r.ports()
 	o.Flags, o.Config = r.printed(o.Folder != "")
-	if file, ok := r.values["metrics-file"]; ok {
-		o.Writable = append(o.Writable, path.Dir(file.items[0]))
-	}
 	if o.Backfill && on == kubernetes {
 		o.Name += "-backfill" // beside the nightly run; both use one Secret
 	}
@@ -89,20 +99,20 @@ func (r *reader) deployOptions(on engine, now time.Time, env environment) deploy
 }
 
 // refuseWithoutEffect catches flags that the engine has no use for.
-func (r *reader) refuseWithoutEffect(on engine) {
+func (r *reader) refuseWithoutEffect(on engine, backfill bool) {
 	for _, f := range deployFlags() {
 		if g, ok := r.values[f.name]; ok && on != "" && f.engines != nil && !slices.Contains(f.engines, on) {
 			r.fail(g.origin, "leave it out", "it has no effect on %s", on)
 		}
 	}
-	for _, name := range ownOfEngine() {
+	for _, name := range ownOfEngine(backfill) {
 		g, ok := r.values[name]
 		if ok && g.byFlag() {
 			r.fail(g.origin, "leave it out", "the files have one of their own")
 		}
 		delete(r.values, name) // the variable is for runs on this machine
 	}
-	if g, ok := r.values["at"]; ok && r.toggle("backfill") {
+	if g, ok := r.values["at"]; ok && backfill {
 		r.fail(g.origin, "leave it out", "a backfill runs once")
 	}
 }
@@ -199,6 +209,21 @@ func (r *reader) absolute(name string) string {
 	return path.Clean(value)
 }
 
+// metricsFolder returns the folder that a unit writes its metrics into.
+func (r *reader) metricsFolder(on engine) []string {
+	g, ok := r.values["metrics-file"]
+	switch {
+	case !ok:
+		return nil
+	case on == systemd:
+		return []string{path.Dir(r.absolute("metrics-file"))}
+	case g.byFlag():
+		r.fail(g.origin, "leave it out", "nobody reads files of a container or of many jobs")
+	}
+	delete(r.values, "metrics-file")
+	return nil
+}
+
 // mountable reads a destination that is a folder, where it does not stand in the way of the rest.
 func (r *reader) mountable(on engine) string {
 	folder := r.absolute("dest")
@@ -250,7 +275,7 @@ func (r *reader) ports() []int {
 // printed returns the settings of archive that are set and differ from their defaults, as flags and as
 // a file.
 func (r *reader) printed(onDisk bool) (flags [][]string, config string) {
-	notPrinted := append(ownOfEngine(), "config", "auth-token-file", "json")
+	notPrinted := []string{"state-dir", "config", "auth-token-file", "json"}
 	var lines strings.Builder
 	for _, s := range archiveSettings() {
 		g, ok := r.values[s.name]

@@ -66,7 +66,7 @@ func TestVerifyFindsMistakes(t *testing.T) {
 	for _, c := range []struct{ file, old, broken, finding string }{
 		{"convoso-archiver.service", "ProtectClock=yes", "ProtectTime=yes", "Unknown key 'ProtectTime'"},
 		{"convoso-archiver.service", "StateDirectory=convoso-archiver", "StateDirectory=/x", "StateDirectory= path"},
-		{"convoso-archiver.service", "Restart=on-failure", "Restart=always", "Restart= set to"},
+		{"convoso-archiver.service", "Type=oneshot", "Type=oneshot\nRestart=always", "Restart= set to"},
 		{"convoso-archiver.timer", "03:15:00", "03:75:00", "Failed to parse calendar specification"},
 	} {
 		dir := t.TempDir()
