@@ -26,20 +26,15 @@ import (
 
 const deployedUser = 65532
 
-// staticBinary builds the program as a release is built, for a file system without libraries.
-var staticBinary = sync.OnceValues(func() ([]byte, error) {
-	dir, err := os.MkdirTemp("", "e2e-static-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "convoso-archiver")
+// staticBinary builds the program as a release is built, for a file system without libraries, and returns its path.
+var staticBinary = sync.OnceValues(func() (string, error) {
+	path := binary + "-static"
 	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "convoso-archiver")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build the program: %w\n%s", err, out)
+		return "", fmt.Errorf("build the program: %w\n%s", err, out)
 	}
-	return os.ReadFile(path)
+	return path, nil
 })
 
 // machine is a file system with the program in it and nothing else.
@@ -61,7 +56,12 @@ func newMachine(t *testing.T) *machine {
 		t.Fatal(err)
 	}
 	m := &machine{t, t.TempDir()}
-	m.write("/usr/local/bin/convoso-archiver", string(program), 0o755, 0)
+	m.folder("/usr/local/bin", 0o755, 0)
+	// A link, not a copy: a process that another test starts while a copy is written would hold it open for writing,
+	// and what is open for writing cannot be run.
+	if err := os.Link(program, filepath.Join(m.root, "usr/local/bin/convoso-archiver")); err != nil {
+		t.Fatal(err)
+	}
 	m.folder("/tmp", 0o777, 0)
 	return m
 }
