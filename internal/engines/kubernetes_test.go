@@ -1,29 +1,26 @@
 package engines
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
-	"k8s.io/apiserver/pkg/endpoints/request"
-	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	"k8s.io/kubernetes/pkg/api/pod"
 	"k8s.io/kubernetes/pkg/apis/batch"
 	_ "k8s.io/kubernetes/pkg/apis/batch/install"
+	batchvalidation "k8s.io/kubernetes/pkg/apis/batch/validation"
 	"k8s.io/kubernetes/pkg/apis/core"
 	_ "k8s.io/kubernetes/pkg/apis/core/install"
+	corevalidation "k8s.io/kubernetes/pkg/apis/core/validation"
 	"k8s.io/kubernetes/pkg/apis/networking"
 	_ "k8s.io/kubernetes/pkg/apis/networking/install"
-	"k8s.io/kubernetes/pkg/registry/batch/cronjob"
-	"k8s.io/kubernetes/pkg/registry/batch/job"
-	"k8s.io/kubernetes/pkg/registry/core/configmap"
-	"k8s.io/kubernetes/pkg/registry/core/persistentvolumeclaim"
-	"k8s.io/kubernetes/pkg/registry/core/serviceaccount"
-	"k8s.io/kubernetes/pkg/registry/networking/networkpolicy"
+	networkvalidation "k8s.io/kubernetes/pkg/apis/networking/validation"
 )
 
 const image = "registry.example.com:5000/team/convoso-archiver:1.0.0"
@@ -95,8 +92,8 @@ func TestValidateFindsMistakes(t *testing.T) {
 	}
 }
 
-// validate creates an object as the API server does up to the point where it would be stored: it decodes
-// strictly, fills in defaults, validates, and asks for warnings.
+// validate decodes an object as the API server does when it is strict, which fills in defaults, and validates it as
+// the server does when one is created.
 func validate(document string) (kind string, problems []string) {
 	decoder := serializer.NewCodecFactory(legacyscheme.Scheme, serializer.EnableStrict).UniversalDecoder(
 		core.SchemeGroupVersion, batch.SchemeGroupVersion, networking.SchemeGroupVersion) // the server's own form
@@ -104,22 +101,43 @@ func validate(document string) (kind string, problems []string) {
 	if err != nil {
 		return "?", []string{fmt.Sprintf("decode: %v", err)}
 	}
-	strategies := map[string]rest.RESTCreateStrategy{
-		"ConfigMap": configmap.Strategy, "CronJob": cronjob.Strategy, "Job": job.Strategy, "NetworkPolicy": networkpolicy.Strategy,
-		"PersistentVolumeClaim": persistentvolumeclaim.Strategy, "ServiceAccount": serviceaccount.Strategy,
-	}
-	strategy, ok := strategies[found.Kind]
-	if !ok {
-		return found.Kind, []string{"no strategy for this kind"}
-	}
-	ctx := request.WithRequestInfo(request.WithNamespace(context.Background(), "default"),
-		&request.RequestInfo{APIGroup: found.Group, APIVersion: found.Version})
 	if o, err := meta.Accessor(object); err == nil {
-		rest.FillObjectMetaSystemFields(o)
+		o.SetNamespace("default")
+		o.SetUID("00000000-0000-0000-0000-000000000001")
 	}
-	warnings := strategy.WarningsOnCreate(ctx, object)
-	if err := rest.BeforeCreate(strategy, ctx, object); err != nil {
-		problems = append(problems, err.Error())
+	var errors field.ErrorList
+	switch o := object.(type) {
+	case *batch.CronJob:
+		errors = batchvalidation.ValidateCronJobCreate(o, pod.GetValidationOptionsFromPodTemplate(&o.Spec.JobTemplate.Spec.Template, nil))
+	case *batch.Job:
+		selectPods(o)
+		errors = batchvalidation.ValidateJobCreate(o, batchvalidation.JobValidationOptions{
+			PodValidationOptions: pod.GetValidationOptionsFromPodTemplate(&o.Spec.Template, nil), RequirePrefixedLabels: true,
+		})
+	case *core.ConfigMap:
+		errors = corevalidation.ValidateConfigMap(o)
+	case *core.ServiceAccount:
+		errors = corevalidation.ValidateServiceAccount(o)
+	case *core.PersistentVolumeClaim:
+		errors = corevalidation.ValidatePersistentVolumeClaim(o, corevalidation.ValidationOptionsForPersistentVolumeClaimCreate())
+	case *networking.NetworkPolicy:
+		errors = networkvalidation.ValidateNetworkPolicy(o, networkvalidation.NetworkPolicyValidationOptions{})
+	default:
+		problems = append(problems, "no validation for this kind")
 	}
-	return found.Kind, append(problems, warnings...)
+	for _, e := range errors {
+		problems = append(problems, e.Error())
+	}
+	return found.Kind, problems
+}
+
+// selectPods lets a job select its pods, as the server does before it validates.
+func selectPods(o *batch.Job) {
+	o.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{batch.ControllerUidLabel: string(o.UID)}}
+	for name, value := range map[string]string{
+		batch.ControllerUidLabel: string(o.UID), batch.LegacyControllerUidLabel: string(o.UID),
+		batch.JobNameLabel: o.Name, batch.LegacyJobNameLabel: o.Name,
+	} {
+		o.Spec.Template.Labels[name] = value
+	}
 }
