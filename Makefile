@@ -38,9 +38,10 @@ demo: build ## archive from a simulated account; needs nothing but Go (ARGS='--f
 # not see change. -parallel=8: the end-to-end tests wait more than they compute.
 # The timeout is for one package; the whole takes a few minutes.
 .PHONY: test
-test: vet strace ssh $(TOOLS)/bin/versitygw ## run every test with the race detector (PACKAGES=./fetcher/... for some)
+test: vet strace ssh engines $(TOOLS)/bin/versitygw ## run every test with the race detector (PACKAGES=./fetcher/... for some)
 	WEEKS=22 REQUIRE_S3=1 go test -race -count=1 -parallel=8 -timeout=25m $(PACKAGES)
 	WEEKS=200 go test -count=1 -timeout=25m -run '^TestWeeks$$' ./archiver
+	cd internal/engines && go vet ./... && go test -count=1 -timeout=15m ./...
 
 .PHONY: test-browser
 test-browser: chromium ## test the page of serve in a real browser, in some minutes
@@ -149,6 +150,13 @@ strace:
 .PHONY: ssh
 ssh:
 	@command -v ssh-keygen >/dev/null || { $(APT) openssh-client >/dev/null; } || { echo "install openssh-client"; exit 1; }
+
+# What deploy prints is held to the validation of Kubernetes and AWS, in a module of its own, and to these. Where they
+# cannot be had, their tests are skipped and say so, but with REQUIRE_ENGINES or CI set they fail.
+.PHONY: engines
+engines:
+	@type systemd-analyze shellcheck >/dev/null 2>&1 || { $(APT) systemd shellcheck >/dev/null; } || \
+		echo 'systemd-analyze and shellcheck cannot be installed: units and scripts of deploy will not be tested'
 
 # Each runs a little of itself in make test, too.
 WEEKS := 10000

@@ -1,4 +1,3 @@
-// Package deploy holds what an operator puts in place beside the program.
 package deploy
 
 import _ "embed" // for the rules

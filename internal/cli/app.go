@@ -32,11 +32,12 @@ type Env struct {
 
 // process is one run of the program.
 type process struct {
-	args   []string // without the program's name
-	stdin  io.Reader
-	stdout *results
-	screen *screen // stderr
-	env    environment
+	args    []string // without the program's name
+	leading []string // the argument that stood before the flags, if the command has one
+	stdin   io.Reader
+	stdout  *results
+	screen  *screen // stderr
+	env     environment
 
 	works   bool         // the command does more than write to stdout
 	restore func()       // ends what works began; may be nil
@@ -53,6 +54,7 @@ type command struct {
 	examples    []example
 	settings    []setting
 	words       []string // what the arguments may be, for completion
+	leads       bool     // the first argument stands before the flags
 	environment bool     // settings have variables and keys
 	exitCodes   bool     // the help lists them
 	works       bool     // it does more than write to stdout
@@ -72,7 +74,7 @@ func commands() []command {
 		archiveCommand(), verifyCommand(), reportCommand(),
 		findCommand(), exportCommand(), serveCommand(),
 		sealCommand(), auditCommand(), rebuildCommand(),
-		doctorCommand(),
+		doctorCommand(), deployCommand(),
 		demoCommand(), completionCommand(), versionCommand(), helpCommand(),
 	}
 }
@@ -97,6 +99,7 @@ func Run(ctx context.Context, args []string, env Env) int {
 	p.screen.hide(p.env[tokenVariable])
 	var result outcome
 	speaker := program
+	p.args, p.leading = takeLeading(p.args)
 	app := p.app(func(name string, o outcome) { speaker, result = name, o })
 	defer func() {
 		if p.restore != nil {
@@ -118,6 +121,19 @@ func ownHelp(args []string) []string {
 		return []string{"help", "help"}
 	}
 	return args
+}
+
+// takeLeading takes out the argument of a command that stands before its flags, as in "deploy systemd --last 7d":
+// the library would take all that follows it for arguments.
+func takeLeading(args []string) (rest, leading []string) {
+	if len(args) < 2 || strings.HasPrefix(args[1], "-") {
+		return args, nil
+	}
+	i := slices.IndexFunc(commands(), func(c command) bool { return c.name == args[0] })
+	if i < 0 || !commands()[i].leads {
+		return args, nil
+	}
+	return slices.Delete(slices.Clone(args), 1, 2), args[1:2:2]
 }
 
 // app translates the commands for the library.
@@ -160,12 +176,12 @@ func (p *process) app(done func(name string, o outcome)) *cli.App {
 			Flags:              libraryFlags(settings),
 			BashComplete:       p.completeWith(cmd),
 			OnUsageError: func(c *cli.Context, err error, _ bool) error {
-				in := input{flags: flagsWithin(p.args, cmd.settings), err: usageProblem(err, settings)}
+				in := input{flags: flagsWithin(p.args, cmd.settings), args: p.leading, err: usageProblem(err, settings)}
 				done(cmd.name, cmd.run(c.Context, p, in))
 				return nil
 			},
 			Action: func(c *cli.Context) error {
-				in := input{flags: givenFlags(c, cmd.settings), args: c.Args().Slice()}
+				in := input{flags: givenFlags(c, cmd.settings), args: append(p.leading, c.Args().Slice()...)}
 				if cmd.arguments == "" && len(in.args) > 0 {
 					in.err = strayArgument(in.args[0], in.flags)
 				}
@@ -356,7 +372,7 @@ func versionCommand() command {
 
 func helpCommand() command {
 	return command{
-		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "find", "export", "serve", "seal", "audit", "rebuild", "doctor", "demo", "completion", "version"},
+		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "find", "export", "serve", "seal", "audit", "rebuild", "doctor", "deploy", "demo", "completion", "version"},
 		settings: []setting{{name: "man", kind: toggle, flagOnly: true, usage: "as a manual page, which man -l and mandoc show"}},
 		run: func(_ context.Context, p *process, in input) outcome {
 			text, err := helpOn(in.args, in.flags.isOn("man"))

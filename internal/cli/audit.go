@@ -57,10 +57,11 @@ It needs no token, takes no lock and writes nothing.`,
 				`printf 'archive namespaces="` + evidence.Namespace + `" %s\n' "$(cat seal.pub)" > allowed_signers`},
 			{"prove that nothing was changed",
 				"convoso-archiver audit --seals --dest /archive --allowed-signers allowed_signers --head 42:9f86d0…"},
-			{"who heard one recording, and when", "convoso-archiver audit --access-log /var/log/calls 705270011"},
-			{"the history of one recording", "convoso-archiver audit --dest /archive 705270011"},
+			{"who heard one recording, and when", "convoso-archiver audit 705270011 --access-log /var/log/calls"},
+			{"the history of one recording", "convoso-archiver audit 705270011 --dest /archive"},
 		},
 		settings:    auditSettings(),
+		leads:       true,
 		environment: true,
 		exitCodes:   true,
 		works:       true,
@@ -118,8 +119,6 @@ func (r *reader) auditJob(args []string, env environment) *auditJob {
 	switch {
 	case j.log.isSet() && seals:
 		r.keep(misuse("give one of them", "--seals and --access-log are two audits"))
-	case len(args) > 1 && strings.HasPrefix(args[1], "-"):
-		r.keep(misuse("write convoso-archiver audit --dest DEST RECORDING", "flags come before the id"))
 	case len(args) > 1:
 		r.keep(misuse("give one id", "audit takes the id of one recording"))
 	case len(args) == 1 && seals:

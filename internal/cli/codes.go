@@ -12,7 +12,8 @@ const (
 	codeOrder   = "Where several apply, the order is: a signal, 5, 2, 1, 4, 3, 0."
 	codesColumn = 11
 
-	meansUsage  = "wrong flags or configuration, or there is no such archive"
+	meansFlags  = "wrong flags or configuration"
+	meansUsage  = meansFlags + ", or there is no such archive"
 	meansStore  = "it could not go on: the store cannot be reached or written, or a later version wrote the archive"
 	meansLocked = "another run holds this archive"
 	meansSignal = "SIGINT, SIGTERM, after a clean stop; a second signal stops at once"
@@ -64,6 +65,8 @@ func exitCodesOf(command string) []exitCode {
 			{"0", "every recording of the days made anew was found"}, {"1", meansStore}, {"2", meansUsage},
 			{"3", "recordings were not found, or could not be told: archive fetches them"}, {"5", meansLocked}, signal,
 		}
+	case "deploy":
+		return []exitCode{{"0", "the files were printed or written"}, {"1", "a file could not be written"}, {"2", meansFlags}}
 	case "doctor":
 		return []exitCode{{"0", "nothing failed"}, {"1", "something cannot be reached or written"}, {"2", "settings, token or archive have to be corrected"}, signal}
 	}

@@ -92,6 +92,9 @@ func (c command) helpText() string {
 
 func (c command) usageLine() string {
 	line := program + " " + c.name
+	if c.leads {
+		return line + " " + c.arguments + " [flags]"
+	}
 	if len(c.settings) > 0 {
 		line += " [flags]"
 	}

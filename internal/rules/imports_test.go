@@ -19,13 +19,14 @@ const module = "convoso-archiver"
 //	main -> internal/cli -> archiver -> fetcher, manifest, archiver/store
 var mayImport = map[string][]string{
 	"":                         {"internal/cli"},
-	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "evidence", "fetcher", "fetcher/convosotest", "internal/doctor", "internal/metrics", "internal/ping", "internal/schedule", "internal/web", "manifest", "manifest/report", "search", "search/copier", "search/export"},
+	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "deploy", "evidence", "fetcher", "fetcher/convosotest", "internal/doctor", "internal/metrics", "internal/ping", "internal/schedule", "internal/web", "manifest", "manifest/report", "search", "search/copier", "search/export"},
 	"archiver":                 {"archiver/audio", "archiver/key", "archiver/store", "fetcher", "manifest"},
 	"archiver/audio":           {},
 	"archiver/key":             {},
 	"archiver/store":           {},
 	"archiver/store/storetest": {"archiver/store"},
 	"archiver/verify":          {"archiver/store", "internal/retry", "manifest"},
+	"deploy":                   {},
 	"evidence":                 {"archiver/store", "internal/retry", "manifest"},
 	"fetcher":                  {"internal/retry", "internal/schedule"},
 	"fetcher/convosotest":      {}, // nothing of the client, or it would share its misunderstandings
@@ -35,7 +36,6 @@ var mayImport = map[string][]string{
 	"search/copier":            {"archiver/key", "manifest", "search"},
 	"search/export":            {"fetcher", "manifest", "search"},
 	"internal/retry":           {},
-	"deploy":                   {},
 	"internal/bench":           {"fetcher/convosotest", "manifest", "search"},
 	"internal/cases":           {},
 	"internal/doctor":          {"archiver", "archiver/audio", "archiver/store", "fetcher", "manifest"},

@@ -1,0 +1,81 @@
+package deploy
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+type object = map[string]any
+
+// AWSBatch returns a job definition, a job that is an array, and the commands that bring them to AWS.
+func AWSBatch(o Options) ([]File, error) {
+	name := o.Name + "-backfill"
+	command := []string{"archive"}
+	for _, flag := range o.Flags {
+		command = append(command, flag...)
+	}
+	command = append(command, "--state-dir", "/tmp/convoso-archiver", "--json",
+		"--shards", strconv.Itoa(o.Shards), "--rate-shares", strconv.Itoa(o.Parallelism))
+	definition, err := document(object{
+		"jobDefinitionName":    name,
+		"type":                 "container",
+		"platformCapabilities": []string{"FARGATE"},
+		"containerProperties": object{
+			"image":   o.Image,
+			"command": command,
+			"secrets": []object{{"name": "CONVOSO_AUTH_TOKEN", "valueFrom": o.TokenSecret}},
+			// The execution role reads the image and the token, the job role writes to the bucket.
+			"executionRoleArn":     o.Role,
+			"jobRoleArn":           o.Role,
+			"resourceRequirements": fargate(o.MemoryMiB),
+			"networkConfiguration": object{"assignPublicIp": "ENABLED"},
+		},
+		"retryStrategy": object{"attempts": 4, "evaluateOnExit": []object{
+			{"onExitCode": "2", "action": "EXIT"}, // configuration, or the token is refused
+			{"onExitCode": "3", "action": "EXIT"}, // done for today; whatever else there is is tried again
+		}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	job, err := document(object{
+		"jobName": name, "jobQueue": o.JobQueue, "jobDefinition": name,
+		"arrayProperties": object{"size": o.Shards},
+	})
+	if err != nil {
+		return nil, err
+	}
+	script, err := render("aws-batch.sh", o)
+	if err != nil {
+		return nil, err
+	}
+	return []File{
+		{Name: "job-definition.json", Text: definition, Mode: readable},
+		{Name: "job.json", Text: job, Mode: readable},
+		{Name: "submit.sh", Text: script, Mode: executable},
+	}, nil
+}
+
+// fargate returns the smallest size of Fargate that has the memory.
+func fargate(memoryMiB int) []object {
+	sizes := []int{512, 1024, 2048} // those with a quarter of a processor
+	i := slices.IndexFunc(sizes, func(size int) bool { return size >= memoryMiB })
+	if i < 0 {
+		i = len(sizes) - 1
+	}
+	return []object{{"type": "VCPU", "value": "0.25"}, {"type": "MEMORY", "value": strconv.Itoa(sizes[i])}}
+}
+
+func document(o object) (string, error) {
+	var b strings.Builder
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(o); err != nil {
+		return "", fmt.Errorf("encode a document of AWS Batch: %w", err)
+	}
+	return b.String(), nil
+}

@@ -1,0 +1,10 @@
+package deploy
+
+// Slurm returns the script of an array of jobs.
+func Slurm(o Options) ([]File, error) {
+	text, err := render("slurm.sh", o)
+	if err != nil {
+		return nil, err
+	}
+	return []File{{Name: o.Name + "-backfill.sh", Text: text, Mode: executable}}, nil
+}

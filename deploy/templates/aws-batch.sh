@@ -1,0 +1,9 @@
+#!/bin/sh
+# Archives the past in {{.Shards}} parts. The queue's compute environment decides how many run at once: with a
+# quarter of a processor each, its maxvCpus must not allow more than {{.Parallelism}}, which share the vendor's rate.
+# Run it again on the next day, while parts end with exit code 3. Exit code 2 is the same for every part:
+#   aws batch terminate-job --job-id JOB --reason "exit code 2"
+set -eu
+cd "$(dirname "$0")"
+aws batch register-job-definition --cli-input-json file://job-definition.json
+aws batch submit-job --cli-input-json file://job.json

@@ -1,0 +1,205 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"convoso-archiver/deploy"
+)
+
+const groupDeploy = "WHAT TO PRINT (given as flags alone)"
+
+// engine is what runs the program on a machine, or on many.
+type engine string
+
+const (
+	kubernetes engine = "kubernetes"
+	systemd    engine = "systemd"
+	slurm      engine = "slurm"
+	awsBatch   engine = "aws-batch"
+	alerts     engine = "alerts" // no engine, but what watches the runs of all
+)
+
+func engines() []string {
+	return []string{string(kubernetes), string(systemd), string(slurm), string(awsBatch), string(alerts)}
+}
+
+// deployFlag is a flag of deploy alone, and the engines that it has an effect on.
+type deployFlag struct {
+	setting
+	engines []engine // none for all
+}
+
+func deployFlags() []deployFlag {
+	return []deployFlag{
+		{setting{name: "to", placeholder: "FOLDER", usage: "write the files below this folder; nothing is overwritten. Files of systemd have their whole paths: --to / puts them where they belong (default: they are printed)"}, nil},
+		{setting{name: "name", placeholder: "NAME", defaultValue: program, usage: "name of the units, objects and jobs, and of their folders; another one for each archive"}, nil},
+		{setting{name: "backfill", kind: toggle, usage: "print a job of many runs at once over --start-time to --end-time, in place of a nightly run"}, []engine{kubernetes, slurm, awsBatch}},
+		{setting{name: "at", placeholder: "HH:MM", defaultValue: "03:15", usage: "when to run each night, by the clock of --time-zone"}, []engine{kubernetes, systemd}},
+		{setting{name: "parallelism", placeholder: "N", defaultValue: "4", usage: "runs at once of a backfill; they share --api-rate and --media-rate"}, []engine{kubernetes, slurm, awsBatch}},
+		{setting{name: "program", placeholder: "PATH", defaultValue: "/usr/local/bin/" + program, usage: "where the program is"}, []engine{systemd, slurm}},
+		{setting{name: "image", placeholder: "IMAGE", usage: "image of the container, like registry.example.com/convoso-archiver:1.0.0 (required for Kubernetes and AWS Batch)"}, []engine{kubernetes, awsBatch}},
+		{setting{name: "token-secret", placeholder: "NAME", usage: "where the token is: the name of a Secret of Kubernetes (default: that of --name), or the ARN of a secret of AWS (required)"}, []engine{kubernetes, awsBatch}},
+		{setting{name: "s3-credentials-file", placeholder: "FILE", usage: "file like ~/.aws/credentials that is handed to runs (default: none, the machine has a role)"}, []engine{kubernetes, systemd, slurm}},
+		{setting{name: "role", placeholder: "ARN", usage: "role of AWS that runs have (required for AWS Batch)"}, []engine{kubernetes, awsBatch}},
+		{setting{name: "job-queue", placeholder: "NAME", usage: "queue of AWS Batch (required there)"}, []engine{awsBatch}},
+		{setting{name: "volume-size", placeholder: "SIZE", defaultValue: "100Gi", usage: "size of the claim for a --dest that is a folder"}, []engine{kubernetes}},
+	}
+}
+
+func deploySettings() []setting {
+	var settings []setting
+	for _, f := range deployFlags() {
+		f.group, f.flagOnly = groupDeploy, true
+		settings = append(settings, f.setting)
+	}
+	return append(settings, archiveSettings()...)
+}
+
+func deployCommand() command {
+	return command{
+		name:      "deploy",
+		usage:     "print what an engine needs to run archive: units, manifests, job definitions",
+		arguments: strings.Join(engines(), "|"),
+		about: `Prints complete files for an engine, made from the flags, the environment and the configuration file
+of archive, which are read and checked as archive does. It asks nobody anything. Several files are
+printed one after the other, each below a line "# ==> NAME <=="; --to writes them. The token is in
+none of them: they say where it is.
+
+systemd and kubernetes run archive every night; kubernetes --backfill, slurm and aws-batch run it
+on many machines over the days of a span, in an S3 bucket. alerts prints alerting rules of Prometheus
+for the metrics of --metrics-file and serve.`,
+		examples: []example{
+			{"every night by systemd: put the units in place",
+				"convoso-archiver deploy systemd --dest s3://my-bucket/calls --last 7d --to /"},
+			{"every night by Kubernetes",
+				"convoso-archiver deploy kubernetes --image registry.example.com/convoso-archiver:1.0.0 \\\n" +
+					"  --dest s3://my-bucket/calls --last 7d --max-duration 20h > nightly.yaml"},
+			{"all of the past, by 8 runs at once",
+				"convoso-archiver deploy kubernetes --backfill --parallelism 8 --image registry.example.com/convoso-archiver:1.0.0 \\\n" +
+					"  --dest s3://my-bucket/calls --start-time 2023-01-01 --end-time 2025-05-31 > backfill.yaml"},
+		},
+		settings:    deploySettings(),
+		words:       engines(),
+		leads:       true,
+		environment: true,
+		exitCodes:   true,
+		run:         runDeploy,
+	}
+}
+
+func runDeploy(_ context.Context, p *process, in input) outcome {
+	settings := deploySettings()
+	merged, err := gather(settings, in.flags, p.env)
+	read := &reader{settings: settings, values: merged, err: cmp.Or(in.err, err)}
+	to := read.text("to")
+	files, err := read.deployment(in.args, time.Now(), p.env)
+	if err != nil {
+		return judge(err, nil, false)
+	}
+	if to != "" {
+		return judge(p.writeFiles(to, files), nil, false)
+	}
+	return outcome{unwritten: printFiles(p.stdout, files)}
+}
+
+// deployment makes the files of the engine that the argument names.
+func (r *reader) deployment(args []string, now time.Time, env environment) ([]deploy.File, error) {
+	on := r.engine(args)
+	if on == alerts {
+		return []deploy.File{{Name: "alerts.yml", Text: deploy.Alerts(), Mode: 0o644}}, r.err
+	}
+	options := r.deployOptions(on, now, env)
+	if r.err != nil {
+		return nil, r.err
+	}
+	switch on {
+	case kubernetes:
+		return deploy.Kubernetes(options)
+	case systemd:
+		return deploy.Systemd(options)
+	case slurm:
+		return deploy.Slurm(options)
+	default:
+		return deploy.AWSBatch(options)
+	}
+}
+
+func (r *reader) engine(args []string) engine {
+	try := "name one of " + strings.Join(engines(), ", ")
+	switch {
+	case len(args) == 0:
+		r.keep(misuse(try, "the engine is missing"))
+	case !slices.Contains(engines(), args[0]):
+		if !harmless.MatchString(args[0]) {
+			r.keep(misuse(try, "unknown engine (not shown, because it may be personal data)"))
+			break
+		}
+		r.keep(misuse(cmp.Or(didYouMean(args[0], engines(), ""), try), "unknown engine %q", args[0]))
+	case len(args) > 1:
+		r.keep(strayArgument(args[1], r.values))
+	default:
+		return engine(args[0])
+	}
+	return ""
+}
+
+// printFiles prints one file as it is, and several each below a line that names it.
+func printFiles(w io.Writer, files []deploy.File) error {
+	for i, f := range files {
+		header := ""
+		if len(files) > 1 {
+			header = "# ==> " + f.Name + " <==\n"
+		}
+		if i > 0 {
+			header = "\n" + header
+		}
+		if _, err := io.WriteString(w, header+f.Text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeFiles writes all files, or none where one of them is there already.
+func (p *process) writeFiles(folder string, files []deploy.File) error {
+	for _, f := range files {
+		path := filepath.Join(folder, filepath.FromSlash(f.Name))
+		if _, err := os.Lstat(path); err == nil {
+			return misuse("remove it, or give another --to", "write files: %s is there already", path)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return misuse("check --to", "write files: %v", err)
+		}
+	}
+	for _, f := range files {
+		path := filepath.Join(folder, filepath.FromSlash(f.Name))
+		if err := writeNewFile(path, f); err != nil {
+			return fmt.Errorf("write files: %w", err)
+		}
+		if _, err := fmt.Fprintln(p.stdout, path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeNewFile(path string, f deploy.File) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, f.Mode)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(file, f.Text)
+	return errors.Join(err, file.Close())
+}
