@@ -43,6 +43,10 @@ test: vet strace ssh engines $(TOOLS)/bin/versitygw ## run every test with the r
 	WEEKS=200 go test -count=1 -timeout=25m -run '^TestWeeks$$' ./archiver
 	cd internal/engines && go vet ./... && go test -count=1 -timeout=15m ./...
 
+.PHONY: docs-check
+docs-check: $(TOOLS)/bin/versitygw ## run every command of the pages for users, and follow every link
+	REQUIRE_S3=1 go test -count=1 ./internal/readme
+
 .PHONY: test-browser
 test-browser: chromium ## test the page of serve in a real browser, in some minutes
 	cd internal/browser && go vet ./... && go test -count=1 -timeout=20m ./...

@@ -18,11 +18,9 @@ import (
 	"convoso-archiver/internal/s3test"
 )
 
-const deployPage = "../../docs/deploy.md"
-
 var deployPattern = regexp.MustCompile(`(?m)^convoso-archiver (deploy (?:.*\\\n)*.*)$`)
 
-// TestDeploy runs each deploy of both pages, and tries the settings that come out as a dry run against a simulated
+// TestDeploy runs each deploy of all pages, and tries the settings that come out as a dry run against a simulated
 // account and a real store.
 func TestDeploy(t *testing.T) {
 	s := newShell(t)
@@ -31,24 +29,26 @@ func TestDeploy(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.env = append(append(s.env, store.Env()...), "AWS_ENDPOINT_URL_S3="+store.Endpoint)
-	tested := map[string]int{}
-	for _, path := range []string{page, deployPage} {
-		text, err := os.ReadFile(path)
-		if err != nil {
+	for _, b := range blocks(readPage(t), "yaml") {
+		if !strings.HasPrefix(b.text, "# nightly.yaml\n") {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(s.dir, "nightly.yaml"), []byte(b.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		for _, b := range blocks(string(text), "sh") {
-			for _, found := range deployPattern.FindAllStringSubmatch(b.text, -1) {
-				line := strings.ReplaceAll(found[1], "\\\n", " ")
-				line, _, _ = strings.Cut(line, " > ")
-				line = strings.TrimSuffix(line, " --to /")
-				out := t.TempDir()
-				s.run(t, "convoso-archiver "+line+" --to "+out)
-				engine := strings.Fields(line)[1]
-				for _, flags := range flagsOf(t, engine, out) {
-					s.run(t, "CONVOSO_ARCHIVER_DRY_RUN=true convoso-archiver archive "+flags)
-					tested[engine]++
-				}
+	}
+	tested := map[string]int{}
+	for _, b := range blocks(readPage(t), "sh") {
+		for _, found := range deployPattern.FindAllStringSubmatch(b.text, -1) {
+			line := strings.ReplaceAll(found[1], "\\\n", " ")
+			line, _, _ = strings.Cut(line, " > ")
+			line = strings.TrimSuffix(line, " --to /")
+			out := t.TempDir()
+			s.run(t, "convoso-archiver "+line+" --to "+out)
+			engine := strings.Fields(line)[1]
+			for _, flags := range flagsOf(t, engine, out) {
+				s.run(t, "CONVOSO_ARCHIVER_DRY_RUN=true convoso-archiver archive "+flags)
+				tested[engine]++
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-// Package readme holds README.md to the program by tests alone: its transcripts
-// are run and compared, its other command lines are tried, and its flags are those
-// that the program has. It has no code of its own.
+// Package readme holds the pages for users to the program by tests alone: their transcripts
+// are run and compared, their other command lines are tried, their links lead somewhere, and
+// their flags are those that the program has. It has no code of its own.
 package readme

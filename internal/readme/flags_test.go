@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the tables of flags into README.md")
+var update = flag.Bool("update", false, "write the tables of flags into docs/flags.md")
 
 const (
 	tablesBegin = "<!-- flags: written by go test ./internal/readme -update -->\n"
@@ -35,30 +35,33 @@ func TestFlags(t *testing.T) {
 		}
 	}
 	tables := tablesOf(commands)
-	before, rest, begins := strings.Cut(text, tablesBegin)
+	written, err := os.ReadFile(inRoot(flagsPage))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, begins := strings.Cut(string(written), tablesBegin)
 	old, after, ends := strings.Cut(rest, tablesEnd)
 	if !begins || !ends {
 		t.Fatal("the tables of flags have lost their marks")
 	}
 	if *update && old != tables {
-		text = before + tablesBegin + tables + tablesEnd + after
-		if err := os.WriteFile(page, []byte(text), 0o644); err != nil {
+		if err := os.WriteFile(inRoot(flagsPage), []byte(before+tablesBegin+tables+tablesEnd+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	} else if old != tables {
 		t.Error("the tables of flags are not what --help says: run go test ./internal/readme -update")
 	}
 
-	ofOthers := []string{"--now", "--check"} // of other programs on the page
+	ofOthers := []string{"--now", "--check", "--force", "--partition", "--time", "--signal", "--collector"} // of other programs on the pages
 	named := regexp.MustCompile(`--[a-z][a-z0-9-]*`).FindAllString(text, -1)
 	for _, name := range named {
 		if !known[name] && !slices.Contains(ofOthers, name) {
-			t.Errorf("README.md names %s, which no command has", name)
+			t.Errorf("a page names %s, which no command has", name)
 		}
 	}
 	for name := range known {
 		if !slices.Contains(named, name) {
-			t.Errorf("README.md does not name %s", name)
+			t.Errorf("no page names %s", name)
 		}
 	}
 }
@@ -73,7 +76,7 @@ func TestExitCodes(t *testing.T) {
 	}
 	for _, code := range codes {
 		if row := "\n| " + strings.ReplaceAll(code[1], " ", ", ") + " | "; !strings.Contains(text, row) {
-			t.Errorf("README.md has no row for exit code %s", code[1])
+			t.Errorf("no page has a row for exit code %s", code[1])
 		}
 	}
 }
@@ -115,7 +118,7 @@ func (e entry) saysAs(other entry) bool {
 	return e.heading == other.heading && e.text == other.text
 }
 
-var entryPattern = regexp.MustCompile(`^  (--[a-z0-9-]+(?: [A-Z]+)?)(?:  +(.*))?$`)
+var entryPattern = regexp.MustCompile(`^  (--[a-z0-9-]+(?: [A-Z:]+)?)(?:  +(.*))?$`)
 
 // parseHelp returns the flags of a help text with what it says of each.
 func parseHelp(text string) []entry {

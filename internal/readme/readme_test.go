@@ -13,7 +13,19 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-const page = "../../README.md"
+// flagsPage holds the tables of flags and of exit codes.
+const flagsPage = "docs/flags.md"
+
+// pages are those that tell users what to type, in the order in which they are read. docs/evidence.md has a test of
+// its own.
+func pages() []string {
+	return []string{
+		"README.md", "docs/nightly.md", "docs/backfill.md", "docs/campaign.md", "docs/find.md", "docs/export.md", "docs/report.md", "docs/serve.md",
+		flagsPage, "docs/archive.md", "docs/s3.md", "docs/troubleshooting.md", "docs/evidence.md", "docs/deploy.md", "docs/operate.md",
+	}
+}
+
+func inRoot(name string) string { return filepath.Join("..", "..", filepath.FromSlash(name)) }
 
 // folder holds the program under test.
 var folder string
@@ -35,13 +47,19 @@ func TestMain(m *testing.M) {
 	}())
 }
 
+// readPage returns all pages, one after another.
 func readPage(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
+	var all strings.Builder
+	for _, name := range pages() {
+		text, err := os.ReadFile(inRoot(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(text)
+		all.WriteString("\n")
 	}
-	return string(text)
+	return all.String()
 }
 
 // block is one fenced block of the page.
@@ -151,7 +169,7 @@ func TestTranscripts(t *testing.T) {
 			}
 			got := mask(s.run(t, command))
 			if !alike(mask(want), got) {
-				t.Errorf("README.md, block at line %d\n$ %s\ngot:\n%s\nwant:\n%s", b.line, command, got, mask(want))
+				t.Errorf("block at line %d of all pages\n$ %s\ngot:\n%s\nwant:\n%s", b.line, command, got, mask(want))
 			}
 		}
 	}
