@@ -32,6 +32,7 @@ type archiveJob struct {
 	pageSize    int
 	apiRate     float64
 	mediaRate   float64
+	rateShares  int
 	template    string
 	folder      string          // destination on disk, "" for one on S3
 	bucket      store.S3Options // destination on S3, without TempDir and Workers
@@ -57,6 +58,7 @@ func (r *reader) archiveJob(now time.Time, env environment, goos string) *archiv
 		pageSize:    r.whole("page-size", 1, fetcher.MaxPageSize),
 		apiRate:     r.rate("api-rate"),
 		mediaRate:   r.rate("media-rate"),
+		rateShares:  r.whole("rate-shares", 1, maxRateShares),
 		template:    r.text("path-template"),
 		stateDir:    r.stateDir(env, goos),
 		strict:      r.toggle("strict"),
@@ -67,6 +69,7 @@ func (r *reader) archiveJob(now time.Time, env environment, goos string) *archiv
 		APIURL:        j.apiURL,
 		Zone:          zone,
 		Span:          span,
+		Shard:         r.shard(env, folder),
 		Filter:        r.filter(),
 		Order:         archiver.Order(r.choice("order")),
 		Settle:        r.duration("settle", 0),
@@ -81,6 +84,7 @@ func (r *reader) archiveJob(now time.Time, env environment, goos string) *archiv
 		RetryFor:      r.duration("retry-for", 0),
 		Calls:         archiver.CallRows(r.choice("calls")),
 	}
+	j.warnUnsharded(env)
 	if g := r.values["no-catch-up"]; r.toggle("no-catch-up") && g.byFlag() && !r.isSet("last") {
 		r.fail(g.origin, "leave it out", "it needs --last")
 	}
