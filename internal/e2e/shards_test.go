@@ -108,6 +108,10 @@ func TestShards(t *testing.T) {
 	for index := range others { // as an engine does that runs a job again
 		s.run(others, index).want(t, 0)
 	}
+	const many = 10_000 // more than there are days: most shards have none
+	if r := s.run(many, (fetcher.Date(daysAgo(7)).Ordinal()+1)%many).want(t, 0); r.summary.DaysAsked > 0 {
+		t.Errorf("a shard without days asks for %d", r.summary.DaysAsked)
+	}
 	if stats := source.Stats(); stats.API.Requests+stats.Media.Requests > 0 {
 		t.Errorf("a finished shard costs %d requests to the API and %d for recordings", stats.API.Requests, stats.Media.Requests)
 	}
