@@ -41,7 +41,7 @@ const (
 
 func shards(b *bench, flags *flag.FlagSet) func(context.Context) error {
 	k := &many{bench: b}
-	flags.IntVar(&k.days, "days", 32, "days of the account, a multiple of 4")
+	flags.IntVar(&k.days, "days", 64, "days of the account, a multiple of 4")
 	flags.DurationVar(&k.minute, "minute", time.Minute, "how long a minute is, under a limit")
 	flags.DurationVar(&k.killFor, "kill-for", 2*time.Minute, "for how long a run is killed every 5 s")
 	return k.run
