@@ -195,9 +195,9 @@ func (a *Account) CheckRequests(t testing.TB, before map[string]int) (again int)
 	return again
 }
 
-// Index returns the index of the process, as the engine has told it, "" where it is none of
-// the program's.
-func (a *Account) Index(pid int, variable string) string {
+// Variable returns what an engine has told a process by a variable, "" where the process is none
+// of the program's.
+func (a *Account) Variable(pid int, variable string) string {
 	folder := filepath.Join("/proc", strconv.Itoa(pid))
 	if exe, err := os.Readlink(filepath.Join(folder, "exe")); err != nil || exe != a.Program {
 		return ""

@@ -93,7 +93,7 @@ func finish(t *testing.T, client *kubernetes.Clientset, k *kubelet, name string)
 func running(a *enginetest.Account, index int) int {
 	entries, _ := os.ReadDir("/proc")
 	for _, entry := range entries {
-		if pid, err := strconv.Atoi(entry.Name()); err == nil && a.Index(pid, "JOB_COMPLETION_INDEX") == strconv.Itoa(index) {
+		if pid, err := strconv.Atoi(entry.Name()); err == nil && a.Variable(pid, "JOB_COMPLETION_INDEX") == strconv.Itoa(index) {
 			return pid
 		}
 	}
