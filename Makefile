@@ -130,6 +130,31 @@ ceph:
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(CEPH_PACKAGES) >/dev/null; } || \
 		{ echo "install $(CEPH_PACKAGES), or leave ceph out of SERVERS"; exit 1; }
 
+SLURM_PACKAGES := slurmctld slurmd slurm-client munge
+
+# Slurm waits two minutes before it runs again what was killed.
+.PHONY: test-slurm
+test-slurm: $(TOOLS)/bin/versitygw ## run the program as an array of a real Slurm, whose tasks and node are killed; needs root, takes four minutes
+	@type slurmctld slurmd sbatch munged >/dev/null 2>&1 || \
+		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SLURM_PACKAGES) >/dev/null; } || \
+		{ echo "install $(SLURM_PACKAGES)"; exit 1; }
+	REQUIRE_S3=1 go test -tags slurm -count=1 -timeout=30m -v ./internal/slurm
+
+# A module of its own. The first time it builds the control plane, with twelve minutes of
+# processor time and 5 GB of build cache.
+KUBERNETES := $(addprefix $(TOOLS)/kubernetes/,etcd kube-apiserver kube-controller-manager kube-scheduler)
+
+.PHONY: test-kubernetes
+test-kubernetes: $(TOOLS)/bin/versitygw $(KUBERNETES) ## run the program as an Indexed Job on a real control plane of Kubernetes, on Linux
+	cd internal/kubernetes && go vet ./... && VERSITYGW=$(TOOLS)/bin/versitygw REQUIRE_S3=1 go test -count=1 -timeout=30m -v ./...
+
+$(TOOLS)/kubernetes/etcd: internal/kubernetes/go.mod
+	cd internal/kubernetes && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o $@ go.etcd.io/etcd/server/v3
+
+$(TOOLS)/kubernetes/kube-%: internal/kubernetes/go.mod
+	cd internal/kubernetes && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o $@ k8s.io/kubernetes/cmd/$(@F)
+
 # A finding ends it; its input is kept in testdata/fuzz of the package, where every
 # later `go test` runs it. Minimizing is bounded, for it can take longer than finding.
 .PHONY: fuzz
@@ -207,6 +232,10 @@ bench-export: ## measure exports of 2 million rows, and of one day of 100,000 ca
 .PHONY: bench-search
 bench-search: ## measure the search index, and searches by it (ARGS='--calls 10000000', which writes 12 GB)
 	$(BENCH) search $(ARGS)
+
+.PHONY: bench-shards
+bench-shards: $(TOOLS)/bin/versitygw ## measure several runs over one archive, a shared limit, and a run killed every 5 s (ARGS='--runs 1')
+	$(BENCH) shards $(ARGS)
 
 .PHONY: bench-go
 bench-go: ## run the Go benchmarks of the hot parts, with allocations (PACKAGES=./manifest ARGS='-bench=Parse')

@@ -89,6 +89,7 @@ type Config struct {
 	APIURL     string
 	Zone       *time.Location
 	Span       Span
+	Shard      Shard // the days of the span, and of those to catch up, that this run works
 	Filter     fetcher.Filter
 	Order      Order
 	Settle     time.Duration // a day may change until this long after its end

@@ -20,8 +20,8 @@ type plannedDay struct {
 	whole bool
 }
 
-// plan cuts the span into days and puts them in order. Earlier days to catch up come with
-// them, whole.
+// plan cuts the span into days and puts those of the shard in order. Earlier days to catch up
+// come with them, whole.
 func (c *Config) plan(now time.Time, earlier []fetcher.Date) []plannedDay {
 	to := c.Span.To
 	if present := fetcher.Wall(now, c.Zone); to.After(present) {
@@ -29,13 +29,15 @@ func (c *Config) plan(now time.Time, earlier []fetcher.Date) []plannedDay {
 	}
 	var days []plannedDay
 	for _, date := range earlier {
-		if date < fetcher.DateOf(c.Span.From) {
+		if date < fetcher.DateOf(c.Span.From) && c.Shard.Owns(date) {
 			days = append(days, plannedDay{date: date, span: date.Window(), whole: true})
 		}
 	}
 	if !to.Before(c.Span.From) {
 		for date := fetcher.DateOf(c.Span.From); date <= fetcher.DateOf(to); date = date.AddDays(1) {
-			days = append(days, c.planDay(date))
+			if c.Shard.Owns(date) {
+				days = append(days, c.planDay(date))
+			}
 		}
 	}
 	slices.SortFunc(days, func(a, b plannedDay) int { return c.compare(now, a.date, b.date) })
@@ -127,17 +129,22 @@ func (r *run) earlierDays() ([]fetcher.Date, error) {
 	recorded := fetcher.Date("") // the newest day with a recording
 	next := fetcher.Date("")     // the day behind the last one that is dealt with, once there was a first
 	for p, status := range r.statuses(before) {
-		listed, closed, err := r.isListed(p.date, status)
-		if err != nil {
+		if err := ofAllDays(status.err); err != nil {
 			return nil, err
 		}
-		if next == "" && !listed {
-			continue
+		if next == "" { // behind the first one, what is not closed is worked whether it was listed or not
+			listed, err := r.isListed(p.date, status)
+			if err != nil {
+				return nil, err
+			}
+			if !listed {
+				continue
+			}
 		}
 		for ; next != "" && next < p.date; next = next.AddDays(1) {
 			earlier = append(earlier, next)
 		}
-		line, _ := status.Line(r.filter)
+		line, closed := status.Line(r.filter)
 		switch {
 		case !closed:
 			earlier = append(earlier, p.date)
@@ -161,29 +168,28 @@ func (r *run) earlierDays() ([]fetcher.Date, error) {
 	return earlier, nil
 }
 
-// isListed reports whether a day was ever listed with this run's filter, and whether it is
-// closed for it. A day that cannot be read counts as listed and open: what is wrong is told
-// when it is worked.
-func (r *run) isListed(date fetcher.Date, status dayStatus) (listed, closed bool, err error) {
+// isListed reports whether a day was ever listed with this run's filter. A day that cannot be
+// read counts as listed: what is wrong is told when it is worked.
+func (r *run) isListed(date fetcher.Date, status dayStatus) (bool, error) {
 	if status.err != nil {
-		return true, false, ofAllDays(status.err)
+		return true, nil
 	}
 	if line, ok := status.Line(r.filter); ok {
-		return line.Filter == r.filter, true, nil
+		return line.Filter == r.filter, nil
 	}
 	if !status.Known {
-		return false, false, nil
+		return false, nil
 	}
 	var ledger *manifest.Day
-	err = r.patiently(func() (err error) {
+	err := r.patiently(func() (err error) {
 		ledger, err = r.ledger.Load(r.soft, string(date))
 		return err
 	})
 	if err != nil {
-		return true, false, ofAllDays(err)
+		return true, ofAllDays(err)
 	}
 	return slices.ContainsFunc(ledger.Windows(), func(w manifest.Window) bool { return w.Filter == r.filter }) ||
-		r.filter == "" && ledger.Count() > 0, false, nil
+		r.filter == "" && ledger.Count() > 0, nil
 }
 
 // ofAllDays returns an error of reading a day, nil where it concerns that day alone.

@@ -113,8 +113,12 @@ func (a *Archiver) Run(ctx context.Context) error {
 
 // prepare makes the run's state. Summary and Progress look at it from then on.
 func (a *Archiver) prepare(ctx context.Context) *run {
+	logger := a.Logger
+	if a.Config.Shard.Count > 0 { // the logs of many runs may stand in one place
+		logger = logger.With("shard", a.Config.Shard.String())
+	}
 	r := &run{
-		config: a.Config, filter: a.Config.Filter.String(), store: a.Store, ledger: a.Ledger, log: a.Logger,
+		config: a.Config, filter: a.Config.Filter.String(), store: a.Store, ledger: a.Ledger, log: logger,
 		clock: clock{source: a.Source}, sum: newTally(a.Config), limit: newLimiter(a.Config.MaxRecordings, a.Config.MaxBytes),
 		queue: newQueue(), evidence: newEvidence(), asideTurn: make(chan struct{}, 1), strays: map[fetcher.Date][]strayRow{}, asked: map[string]bool{}, nothing: map[bool]fetcher.Date{}, doubted: map[fetcher.Date]bool{},
 		keys: &keyMaker{template: a.Keys, prefixLen: a.Config.KeyPrefixLen},
@@ -385,14 +389,17 @@ func (r *run) skips(status manifest.Status) bool {
 	return true
 }
 
-// flushInTime brings the lines that a bucket's ledger holds in memory to safety: after 1, 2,
-// 4, 8 and then every 15 seconds. What it returns ends that.
+// maxUnnoted is for how long lines are held in memory.
+const maxUnnoted = 15 * time.Second
+
+// flushInTime brings the lines that a bucket's ledger holds in memory to safety: 1, 2, 4 and 8
+// seconds after the start, and then at least every 15. What it returns ends that.
 func (r *run) flushInTime() (end func()) {
 	ctx, cancel := context.WithCancel(r.hard)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for wait := time.Second; ; wait = min(2*wait, 15*time.Second) {
+		for wait, next := time.Second, time.Second; ; wait, next = next, min(2*next, maxUnnoted) {
 			select {
 			case <-time.After(wait):
 			case <-ctx.Done():

@@ -14,6 +14,7 @@ import (
 // Summary counts what a run did. All counts are of this run unless said otherwise.
 type Summary struct {
 	Run      string    `json:"run"`
+	Shard    string    `json:"shard,omitempty"` // of several runs, like 3/17
 	Started  time.Time `json:"started"`
 	Ended    time.Time `json:"ended"`
 	Seconds  float64   `json:"seconds"`
@@ -136,7 +137,7 @@ type tally struct {
 func newTally(c Config) *tally {
 	return &tally{
 		active:  map[fetcher.Date]bool{},
-		summary: Summary{Run: c.Run, Started: time.Now().UTC(), DryRun: c.DryRun, OpenDays: []OpenDay{}, Warnings: []string{}},
+		summary: Summary{Run: c.Run, Shard: c.Shard.String(), Started: time.Now().UTC(), DryRun: c.DryRun, OpenDays: []OpenDay{}, Warnings: []string{}},
 	}
 }
 

@@ -129,20 +129,53 @@ func (r *run) countsOf(date fetcher.Date) (calls, recordings int, ok bool) {
 func (r *run) askTotal(date fetcher.Date) answer {
 	first, before := r.nearestWithCalls(date, -1)
 	last, after := r.nearestWithCalls(date, 1)
-	if before+after == 0 {
+	if before+after == 0 && r.config.Shard.Count > 1 {
+		if last, after = r.askNearest(date, 1); after <= 0 {
+			last, after = date, 0
+			first, before = r.askNearest(date, -1)
+		}
+	}
+	if before+after <= 0 {
 		return no
 	}
+	if total, ok := r.totalOf(first, last); ok && total == before+after {
+		return yes
+	}
+	return no
+}
+
+// totalOf asks how many calls the API has of some whole days, both ends included.
+func (r *run) totalOf(first, last fetcher.Date) (int, bool) {
 	start, end := first.Window(), last.Window()
 	span := fetcher.Window{From: start.From.Add(time.Second), To: end.To.Add(-time.Second)}
 	page, err := r.source.Look(r.soft, span, fetcher.Filter{}, 0)
 	if err != nil {
 		r.log.Warn("control query failed", "span", span.String(), "err", err)
-		return no
+		return 0, false
 	}
-	if page.Total == before+after {
-		return yes
+	return page.Total, true
+}
+
+// askNearest asks for the total of the days next to an empty one in one direction, more and more
+// of them until there is a call. It is for a shard, whose days have neighbours that other runs
+// list: of a new archive they may all be unknown.
+func (r *run) askNearest(date fetcher.Date, step int) (fetcher.Date, int) {
+	limit := date.AddDays(step * maxLookBack)
+	settled := fetcher.DateOf(fetcher.Wall(r.clock.now().Add(-r.config.Settle), r.config.Zone)).AddDays(-1)
+	if limit = min(limit, settled); step > 0 && limit <= date {
+		return date, 0
 	}
-	return no
+	for days := 1; ; days *= 8 {
+		edge := date.AddDays(step * days)
+		if days >= maxLookBack || step > 0 && edge > limit {
+			edge = limit
+		}
+		next := date.AddDays(step)
+		total, ok := r.totalOf(min(next, edge), max(next, edge))
+		if !ok || total > 0 || edge == limit {
+			return edge, total
+		}
+	}
 }
 
 // nearestWithCalls returns the nearest day in one direction on which calls are known, and how

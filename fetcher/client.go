@@ -45,7 +45,8 @@ type Options struct {
 	OffsetCeiling int                // default [DefaultOffsetCeiling]
 	APIRate       float64            // max request starts a second, 0 for no limit
 	MediaRate     float64            // likewise, for each host of links
-	Learned       Rates              // rates that an earlier run ended with
+	Learned       Rates              // rates that an earlier run ended with, of all shares together
+	RateShares    int                // among so many clients at once the rates are divided; default 1
 	Workers       int                // max connections to a host of links; default 8
 	Timeout       time.Duration      // until the first byte of an answer; default 60 s
 	RetryFor      time.Duration      // how long an API is waited for that gives no good answer; default 10 minutes
@@ -76,6 +77,11 @@ type Client struct {
 	outage   outage
 	lastGood Window // span of the last good answer
 
+	// first is held by the one request that may be under way before the API has given a good
+	// answer: where the token is wrong, one is enough to learn it.
+	first   chan struct{}
+	refused error // guarded by first; how the API refused the token
+
 	requests atomic.Int64
 	answers  atomic.Int64
 	skew     atomic.Int64 // machine's clock minus the API's, nanoseconds
@@ -97,6 +103,7 @@ func New(o Options) (*Client, error) {
 	o.Timeout = orDefault(o.Timeout, time.Minute)
 	o.StallTimeout = orDefault(o.StallTimeout, 30*time.Second)
 	o.RetryFor = orDefault(o.RetryFor, 10*time.Minute)
+	o.RateShares = orDefault(o.RateShares, 1)
 	o.Retry.Tries = orDefault(o.Retry.Tries, 5)
 	o.Retry.Refusals = orDefault(o.Retry.Refusals, 12)
 	o.Retry.Initial = orDefault(o.Retry.Initial, time.Second)
@@ -108,9 +115,10 @@ func New(o Options) (*Client, error) {
 	c := &Client{
 		options:  o,
 		endpoint: strings.TrimSuffix(base.String(), "/") + "/log/retrieve",
-		apiPacer: newPacer(base.Host, o.APIRate, o.Learned[apiKey(base.Host)], 1, o.Logger, govern),
+		apiPacer: newPacer(base.Host, o.APIRate, o.Learned[apiKey(base.Host)], o.RateShares, 1, o.Logger, govern),
 		govern:   govern,
 		pacers:   map[string]*Pacer{},
+		first:    make(chan struct{}, 1),
 
 		mediaHeader: http.Header{"User-Agent": {o.UserAgent}, "Accept": {"audio/*, */*;q=0.5"}, "Accept-Encoding": {"identity"}},
 	}
@@ -151,7 +159,7 @@ func (c *Client) pacer(host string) *Pacer {
 	if p, ok := c.pacers[host]; ok {
 		return p
 	}
-	p := newPacer(host, c.options.MediaRate, c.options.Learned[mediaKey(host)], maxLongWaits, c.options.Logger, c.govern)
+	p := newPacer(host, c.options.MediaRate, c.options.Learned[mediaKey(host)], c.options.RateShares, maxLongWaits, c.options.Logger, c.govern)
 	c.pacers[host] = p
 	return p
 }
@@ -173,7 +181,8 @@ type Rates map[string]float64
 func apiKey(host string) string   { return "api " + host }
 func mediaKey(host string) string { return "media " + host }
 
-// Rates returns the rates learned so far, to start a later run with.
+// Rates returns the rates learned so far, to start a later run with: those of all shares
+// together, so that the later run may have another number of them.
 func (c *Client) Rates() Rates {
 	rates := Rates{}
 	if rate := c.apiPacer.learned(); rate > 0 {

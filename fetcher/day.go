@@ -35,6 +35,9 @@ func (d Date) start() time.Time {
 	return t
 }
 
+// Ordinal returns the number of the day, counted from 1970-01-01, which is 0.
+func (d Date) Ordinal() int { return int(d.start().Unix() / (24 * 60 * 60)) }
+
 // End returns the instant at which the day is over in the zone.
 func (d Date) End(zone *time.Location) time.Time {
 	next := d.start().AddDate(0, 0, 1)

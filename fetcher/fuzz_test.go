@@ -57,7 +57,7 @@ func isDigits(s string) bool { return s != "" && strings.Trim(s, "0123456789") =
 // checkPause lets a host ask to wait, once more while it waits.
 func checkPause(t *testing.T, after time.Duration) {
 	t.Helper()
-	p := newPacer("h", 5, 0, 1, slog.New(slog.DiscardHandler), ungoverned())
+	p := newPacer("h", 5, 0, 1, 1, slog.New(slog.DiscardHandler), ungoverned())
 	for range 2 {
 		before := time.Now()
 		err := p.refused(ticket{at: before, rate: 3}, refusal{after: after})

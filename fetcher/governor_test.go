@@ -61,7 +61,7 @@ func TestPacerFollowsTheSchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		g := by(t, "00:05-00:10 0.1/s; 00:10-01:00 off; 01:05-01:10 2/s", &log)
-		p := newPacer("h", 10, 0, maxLongWaits, g.logger, g)
+		p := newPacer("h", 10, 0, 1, maxLongWaits, g.logger, g)
 		starts := startsUntil(t, p, 80*time.Minute)
 
 		for _, c := range []struct {
@@ -95,7 +95,7 @@ func TestPacerFollowsTheSchedule(t *testing.T) {
 // A pace of one start in many seconds gives way at once when the schedule does, also for one who waits.
 func TestPacerRisesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPacer("h", 10, 0, maxLongWaits, slog.New(slog.DiscardHandler), by(t, "00:00-00:05 0.001/s", io.Discard))
+		p := newPacer("h", 10, 0, 1, maxLongWaits, slog.New(slog.DiscardHandler), by(t, "00:00-00:05 0.001/s", io.Discard))
 		starts := startsUntil(t, p, 5*time.Minute+time.Second)
 		if n := countBetween(starts, 0, 5*time.Minute); n != 1 {
 			t.Errorf("%d starts", n)
@@ -109,7 +109,7 @@ func TestPacerRisesAtOnce(t *testing.T) {
 // A ceiling of 0 is none, and the schedule caps it like any other; a refusal under the cap still counts.
 func TestScheduleCapsWhatHasNoCeiling(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPacer("h", 0, 0, maxLongWaits, slog.New(slog.DiscardHandler), by(t, "2/s", io.Discard))
+		p := newPacer("h", 0, 0, 1, maxLongWaits, slog.New(slog.DiscardHandler), by(t, "2/s", io.Discard))
 		if n := len(startsUntil(t, p, time.Minute)); n < 119 || n > 121 {
 			t.Errorf("%d starts in a minute", n)
 		}
@@ -129,7 +129,7 @@ func TestScheduleCapsWhatHasNoCeiling(t *testing.T) {
 // While the schedule is off a stop is heeded at once, and a redirect goes on.
 func TestOffAndStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPacer("h", 10, 0, maxLongWaits, slog.New(slog.DiscardHandler), by(t, "00:00-12:00 off", io.Discard))
+		p := newPacer("h", 10, 0, 1, maxLongWaits, slog.New(slog.DiscardHandler), by(t, "00:00-12:00 off", io.Discard))
 		begun := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
 		defer cancel()
@@ -152,7 +152,7 @@ func TestMaxRequests(t *testing.T) {
 		var started, refused atomic.Int64
 		var group sync.WaitGroup
 		for _, host := range []string{"api", "media"} {
-			p := newPacer(host, 50, 0, 1, g.logger, g)
+			p := newPacer(host, 50, 0, 1, 1, g.logger, g)
 			for range 8 {
 				group.Go(func() {
 					for {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strconv"
@@ -16,7 +17,7 @@ import (
 // request starts a second go well for long, and bursts near 20 refused.
 const (
 	safeRate    = 3.0   // starts a second known to be safe
-	minRate     = 0.2   // the rate never falls below it
+	minRate     = 0.2   // the rate of all shares together never falls below it
 	climb       = 0.08  // growth a second, as long as no limit was met
 	fall        = 0.92  // what a refusal leaves of a rate below which none is proved
 	apart       = 1.015 // how near the proved and the refused rate are brought
@@ -54,6 +55,8 @@ const MaxRetryAfter = time.Hour
 type Pacer struct {
 	host         string
 	ceiling      float64       // starts a second, 0 for none
+	floor        float64       // the rate never falls below it
+	shares       float64       // so many pacers in as many processes start requests to the host at once
 	maxLongWaits int           // so many requests in a row that ask for a wait above MaxRetryAfter speak for the host
 	turn         chan struct{} // held by the one waiter that is next
 	logger       *slog.Logger
@@ -88,10 +91,12 @@ type Pacer struct {
 
 // newPacer returns a pacer that starts at the learned rate, or at a rate known to
 // be safe. A ceiling of 0 means a host without a limit: no slow start, and no
-// pacing until it refuses.
-func newPacer(host string, ceiling, learned float64, maxLongWaits int, logger *slog.Logger, govern *governor) *Pacer {
+// pacing until it refuses. Of all rates the pacer takes one of so many equal shares.
+func newPacer(host string, ceiling, learned float64, shares, maxLongWaits int, logger *slog.Logger, govern *governor) *Pacer {
+	parts := float64(shares)
+	ceiling, learned = ceiling/parts, learned/parts
 	p := &Pacer{
-		host: host, ceiling: ceiling, maxLongWaits: maxLongWaits, logger: logger, govern: govern,
+		host: host, ceiling: ceiling, floor: minRate / parts, shares: parts, maxLongWaits: maxLongWaits, logger: logger, govern: govern,
 		turn: make(chan struct{}, 1), wake: make(chan struct{}),
 	}
 	switch {
@@ -100,10 +105,13 @@ func newPacer(host string, ceiling, learned float64, maxLongWaits int, logger *s
 	case learned >= ceiling:
 		p.rate = ceiling
 	case learned > 0:
-		p.rate = max(learned, minRate)
+		p.rate = max(learned, p.floor)
 		p.proved, p.refusedAt, p.changed = p.rate, p.rate*apart, time.Now()
 	default:
-		p.rate = min(safeRate, ceiling)
+		p.rate = min(safeRate/parts, ceiling)
+	}
+	if shares > 1 && p.rate > 0 { // those that begin in one moment do not start at once
+		p.next = time.Now().Add(time.Duration(rand.Float64() / p.rate * float64(time.Second)))
 	}
 	return p
 }
@@ -364,7 +372,7 @@ func (p *Pacer) nextPause() time.Duration {
 // that has held, or where even that is refused, or none has held, by a part.
 func (p *Pacer) fallBelow(refused float64) {
 	if refused == unlimitedRate {
-		refused = max(p.lastRate, float64(p.spanStarts)/rateSpan.Seconds(), 1)
+		refused = max(p.lastRate, float64(p.spanStarts)/rateSpan.Seconds(), 1/p.shares)
 	}
 	switch {
 	case p.proved > 0 && p.proved < refused:
@@ -376,7 +384,7 @@ func (p *Pacer) fallBelow(refused float64) {
 		p.proved = 0
 		p.rate = refused * fall
 	}
-	p.rate = max(p.rate, minRate)
+	p.rate = max(p.rate, p.floor)
 	p.refusedAt = refused
 	if p.step == probeStep { // so near the limit that to search between would cost more than it brings
 		p.refusedAt = p.rate * apart
@@ -399,7 +407,7 @@ func (p *Pacer) snapshot() Pace {
 	return Pace{Host: p.host, Rate: p.allowed(), PausedUntil: p.pausedUntil, Starts: p.starts, Refusals: p.refusals}
 }
 
-// learned returns a rate that a later run may start with, 0 for none.
+// learned returns a rate that a later run may start with, of all shares together; 0 for none.
 func (p *Pacer) learned() float64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -407,9 +415,9 @@ func (p *Pacer) learned() float64 {
 		return 0
 	}
 	if p.proved > 0 {
-		return p.proved
+		return p.proved * p.shares
 	}
-	return p.rate
+	return p.rate * p.shares
 }
 
 // asksToWait reports whether a status, or a code of the API, asks to slow down.

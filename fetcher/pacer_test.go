@@ -12,7 +12,7 @@ import (
 )
 
 func testPacer(ceiling, learned float64) *Pacer {
-	return newPacer("h", ceiling, learned, maxLongWaits, slog.New(slog.DiscardHandler), ungoverned())
+	return newPacer("h", ceiling, learned, 1, maxLongWaits, slog.New(slog.DiscardHandler), ungoverned())
 }
 
 // host is a rate-limited server in fake time.
@@ -177,7 +177,7 @@ func TestPacerAndLongWaits(t *testing.T) {
 	if later, ok := errors.AsType[*RetryLaterError](ask("e", false)); !ok || later.After != long {
 		t.Errorf("%v", later)
 	}
-	api := newPacer("h", 10, 0, 1, slog.New(slog.DiscardHandler), ungoverned())
+	api := newPacer("h", 10, 0, 1, 1, slog.New(slog.DiscardHandler), ungoverned())
 	if _, ok := errors.AsType[*RetryLaterError](api.refused(ticket{}, refusal{after: long})); !ok {
 		t.Error("the API may ask for a long wait")
 	}

@@ -97,8 +97,33 @@ func (c *Client) answersElsewhere(ctx context.Context) bool {
 	return err == nil
 }
 
-// ask asks once for a page, when the API's pace allows it.
+// ask asks once for a page, when the API's pace allows it. Until the API has given a good
+// answer it asks once at a time, and no more once the token was refused.
 func (c *Client) ask(ctx context.Context, span Window, filter Filter, limit, offset int) (*page, error) {
+	if c.answers.Load() > 0 {
+		return c.askNow(ctx, span, filter, limit, offset)
+	}
+	select {
+	case c.first <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for the first answer of the API: %w", context.Cause(ctx))
+	}
+	if c.answers.Load() > 0 { // by now
+		<-c.first
+		return c.askNow(ctx, span, filter, limit, offset)
+	}
+	defer func() { <-c.first }()
+	if c.refused != nil {
+		return nil, c.refused
+	}
+	p, err := c.askNow(ctx, span, filter, limit, offset)
+	if told, ok := errors.AsType[*APIError](err); ok && told.Refused() {
+		c.refused = err
+	}
+	return p, err
+}
+
+func (c *Client) askNow(ctx context.Context, span Window, filter Filter, limit, offset int) (*page, error) {
 	started, err := c.apiPacer.wait(ctx)
 	if err != nil {
 		return nil, err

@@ -1,7 +1,7 @@
 // Bench measures the built program, by its command line alone, against goals that
 // are ratios within one run on one machine wherever that can be.
 //
-//	go run ./internal/bench disk|s3|latency|pace|memory|scale|export|search [flags]
+//	go run ./internal/bench disk|s3|latency|pace|memory|scale|export|search|shards [flags]
 //
 // docs/benchmarks.md says what each kind measures.
 package main
@@ -43,7 +43,7 @@ type bench struct {
 type kind func(*bench, *flag.FlagSet) func(context.Context) error
 
 func run(ctx context.Context, args []string) error {
-	kinds := map[string]kind{"disk": bulkOntoDisk, "s3": bulkIntoS3, "latency": latency, "pace": pace, "memory": memory, "scale": scale, "export": exportTables, "search": searches}
+	kinds := map[string]kind{"disk": bulkOntoDisk, "s3": bulkIntoS3, "latency": latency, "pace": pace, "memory": memory, "scale": scale, "export": exportTables, "search": searches, "shards": shards}
 	if len(args) == 0 {
 		args = []string{""}
 	}
@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	define, known := kinds[args[0]]
 	if !known {
-		return errors.New("name what to measure: disk, s3, latency, pace, memory, scale, export or search")
+		return errors.New("name what to measure: disk, s3, latency, pace, memory, scale, export, search or shards")
 	}
 	b := &bench{}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)

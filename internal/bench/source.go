@@ -191,6 +191,13 @@ func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// requests returns how many there were since the last look.
+func (h *host) requests() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.seen.requests
+}
+
 // look returns what was seen since the last look, when the last client's connections
 // are closed.
 func (h *host) look(ctx context.Context) (seen, error) {

@@ -35,6 +35,7 @@ type archiveJob struct {
 	mediaRate   float64
 	schedule    *schedule.Schedule
 	maxRequests int
+	rateShares  int
 	template    string
 	folder      string          // destination on disk, "" for one on S3
 	bucket      store.S3Options // destination on S3, without TempDir and Workers
@@ -61,6 +62,7 @@ func (r *reader) archiveJob(now time.Time, env environment, goos string) *archiv
 		pageSize:    r.whole("page-size", 1, fetcher.MaxPageSize),
 		apiRate:     r.rate("api-rate"),
 		mediaRate:   r.rate("media-rate"),
+		rateShares:  r.whole("rate-shares", 1, maxRateShares),
 		template:    r.text("path-template"),
 		stateDir:    r.stateDir(env, goos),
 		strict:      r.toggle("strict"),
@@ -73,6 +75,7 @@ func (r *reader) archiveJob(now time.Time, env environment, goos string) *archiv
 		APIURL:        j.apiURL,
 		Zone:          zone,
 		Span:          span,
+		Shard:         r.shard(env, folder),
 		Filter:        r.filter(),
 		Order:         archiver.Order(r.choice("order")),
 		Settle:        r.duration("settle", 0),
@@ -89,6 +92,7 @@ func (r *reader) archiveJob(now time.Time, env environment, goos string) *archiv
 		Calls:         archiver.CallRows(r.choice("calls")),
 	}
 	j.monitor = r.monitor(purgeRules{zone, j.config.PurgeAfter})
+	j.warnUnsharded(env)
 	if g := r.values["no-catch-up"]; r.toggle("no-catch-up") && g.byFlag() && !r.isSet("last") {
 		r.fail(g.origin, "leave it out", "it needs --last")
 	}

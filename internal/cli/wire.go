@@ -113,7 +113,7 @@ func assemble(ctx context.Context, job *archiveJob, rates fetcher.Rates, logger 
 	}
 	p.client, err = fetcher.New(fetcher.Options{
 		APIURL: job.apiURL, Token: job.token, Zone: job.config.Zone, AllowHosts: job.allowHosts,
-		PageSize: job.pageSize, APIRate: job.apiRate, MediaRate: job.mediaRate, Learned: rates,
+		PageSize: job.pageSize, APIRate: job.apiRate, MediaRate: job.mediaRate, RateShares: job.rateShares, Learned: rates,
 		Schedule: job.schedule, MaxRequests: int64(job.maxRequests),
 		Workers: job.config.Workers, RetryFor: max(job.config.RetryFor, 1), UserAgent: thisBuild().userAgent(), Logger: logger,
 	})

@@ -36,18 +36,20 @@ var mayImport = map[string][]string{
 	"search/copier":            {"archiver/key", "manifest", "search"},
 	"search/export":            {"fetcher", "manifest", "search"},
 	"internal/retry":           {},
-	"internal/bench":           {"fetcher/convosotest", "manifest", "search"},
+	"internal/bench":           {"archiver", "fetcher", "fetcher/convosotest", "manifest", "search"},
 	"internal/cases":           {},
 	"internal/doctor":          {"archiver", "archiver/audio", "archiver/store", "fetcher", "manifest"},
 	"internal/container":       {},
 	"internal/e2e":             {},
 	"internal/metrics":         {},
+	"internal/enginetest":      {"archiver/store", "fetcher", "fetcher/convosotest", "internal/s3test", "manifest"},
 	"internal/mutate":          {},
 	"internal/ping":            {"internal/retry"},
 	"internal/readme":          {},
 	"internal/rules":           {},
 	"internal/s3servers":       {},
 	"internal/schedule":        {},
+	"internal/slurm":           {},
 	"internal/s3test":          {},
 	"internal/wave":            {},
 	"internal/web":             {"archiver/audio", "fetcher", "internal/metrics", "internal/wave", "manifest", "manifest/report", "search"},
@@ -55,7 +57,7 @@ var mayImport = map[string][]string{
 }
 
 // mayImportTesting names the packages that help tests and are not in the program.
-var mayImportTesting = []string{"archiver/store/storetest", "internal/s3test"}
+var mayImportTesting = []string{"archiver/store/storetest", "internal/enginetest", "internal/s3test"}
 
 // owners names, for each library, the packages whose own code may import it. A
 // library that is missing here fails the test: docs/decisions.md says why each is

@@ -36,7 +36,7 @@ type source struct {
 func listNested(t *testing.T) []pkg {
 	t.Helper()
 	var packages []pkg
-	for _, folder := range []string{"internal/browser", "internal/engines", "internal/release"} {
+	for _, folder := range []string{"internal/browser", "internal/engines", "internal/kubernetes", "internal/release"} {
 		p := pkg{path: folder}
 		names, err := filepath.Glob(filepath.Join("..", "..", filepath.FromSlash(folder), "*.go"))
 		if err != nil || len(names) == 0 {

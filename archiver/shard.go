@@ -1,0 +1,25 @@
+package archiver
+
+import (
+	"fmt"
+
+	"convoso-archiver/fetcher"
+)
+
+// Shard is the part of the days that one of several runs works: those whose number is Index
+// modulo Count. The number of a day depends on nothing but its date, so that runs with
+// different spans agree on whose it is. The zero value works every day.
+type Shard struct{ Index, Count int }
+
+// Owns reports whether the day is one of the shard's.
+func (s Shard) Owns(date fetcher.Date) bool {
+	return s.Count == 0 || date.Ordinal()%s.Count == s.Index
+}
+
+// String returns the shard as 3/17, "" for that of every day.
+func (s Shard) String() string {
+	if s.Count == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d", s.Index, s.Count)
+}

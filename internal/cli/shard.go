@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"convoso-archiver/archiver"
+)
+
+// maxShards is how many indexes a job on Kubernetes may have.
+const maxShards = 100_000
+
+// maxRateShares keeps a share from being so small that a run begins with minutes of waiting.
+const maxRateShares = 1000
+
+const groupMany = "MANY MACHINES (each run works its own days of one archive on S3; see docs/many-machines.md)"
+
+func shardSettings() []setting {
+	return []setting{
+		{name: "shard", group: groupMany, placeholder: "PART", usage: "work only the part I/N of all days, like 0/17: those whose number, counted from 1970-01-01, is I modulo 17"},
+		{name: "shards", group: groupMany, placeholder: "N", usage: "as --shard I/N, with I from the first of these that is set: " + strings.Join(indexVariables(), ", ")},
+		{name: "rate-shares", group: groupMany, placeholder: "P", defaultValue: "1", usage: "of all request rates take one share of so many: the max of runs of this account at once"},
+	}
+}
+
+// indexVariables are where engines tell a run its number: an Indexed Job of Kubernetes, an
+// array job of AWS Batch, one of Slurm.
+func indexVariables() []string {
+	return []string{"JOB_COMPLETION_INDEX", "AWS_BATCH_JOB_ARRAY_INDEX", "SLURM_ARRAY_TASK_ID"}
+}
+
+// shard reads which days a run works. S3 is the only state that several machines can share:
+// a folder is held by one run at a time.
+func (r *reader) shard(env environment, folder string) archiver.Shard {
+	set := "shard"
+	switch hasShard, hasShards := r.isSet("shard"), r.isSet("shards"); {
+	case hasShard && hasShards:
+		r.keep(misuse("", "use either --shard or --shards, not both%s", r.origins("shard", "shards")))
+		return archiver.Shard{}
+	case hasShards:
+		set = "shards"
+	case !hasShard:
+		return archiver.Shard{}
+	}
+	value, origin := r.raw(set)
+	var shard archiver.Shard
+	if set == "shards" {
+		shard = archiver.Shard{Index: r.engineIndex(env), Count: r.whole("shards", 1, maxShards)}
+	} else {
+		index, count, found := strings.Cut(value, "/")
+		var isIndex, isCount bool
+		shard.Index, isIndex = digits(index)
+		shard.Count, isCount = digits(count)
+		switch {
+		case !found || !isIndex || !isCount:
+			r.fail(origin, "write it like 0/17: the first of 17", "%q is not of the form I/N", value)
+		case shard.Count < 1 || shard.Count > maxShards:
+			r.fail(origin, fmt.Sprintf("give from 1 to %d shards", maxShards), "%d is out of range", shard.Count)
+		case shard.Index >= shard.Count:
+			r.fail(origin, fmt.Sprintf("shards count from 0: give 0/%d to %d/%d", shard.Count, shard.Count-1, shard.Count), "there is no shard %s", value)
+		}
+	}
+	if folder != "" {
+		r.fail(origin, "give --dest s3://bucket/prefix, or leave it out", "a folder is held by one run at a time, so that shards need an archive on S3")
+	}
+	return shard
+}
+
+// engineIndex returns the number that the engine has given to this run.
+func (r *reader) engineIndex(env environment) int {
+	from := ""
+	for _, name := range indexVariables() {
+		switch {
+		case env[name] == "":
+		case from == "":
+			from = name
+		case env[name] != env[from]:
+			r.fail("--shards", "unset one of them, or give --shard I/N", "%s is %q and %s is %q", from, env[from], name, env[name])
+			return 0
+		}
+	}
+	if from == "" {
+		r.fail("--shards", "give --shard I/N, or set one of "+strings.Join(indexVariables(), ", "), "no variable tells the index of this run")
+		return 0
+	}
+	index, ok := digits(env[from])
+	value, _ := r.raw("shards")
+	count, _ := digits(value) // what is wrong with it is told by its own reader
+	switch {
+	case !ok:
+		r.fail(from, "it must be a number from 0", "%q is not an index", env[from])
+	case count > 0 && index >= count:
+		r.fail(from, fmt.Sprintf("indexes count from 0 to %d: let the job have so many, or give more --shards", count-1), "there is no shard %d of %d", index, count)
+	}
+	return index
+}
+
+// digits reads a number without sign, blank or point.
+func digits(s string) (int, bool) {
+	if s == "" || strings.Trim(s, "0123456789") != "" {
+		return 0, false
+	}
+	n, err := strconv.Atoi(s)
+	return n, err == nil
+}
+
+// warnUnsharded tells of a run that has a number and works all days nevertheless.
+func (j *archiveJob) warnUnsharded(env environment) {
+	for _, name := range indexVariables() {
+		if env[name] != "" && j.config.Shard == (archiver.Shard{}) {
+			j.warn(name + " is set without --shards: this run works all days")
+			return
+		}
+	}
+}

@@ -1,0 +1,174 @@
+package kubernetes
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"convoso-archiver/fetcher/convosotest"
+	"convoso-archiver/internal/enginetest"
+)
+
+// jobOf is the Job that deploy kubernetes --backfill prints, with a process in place of the image.
+func jobOf(name string, a *enginetest.Account, shards, parallelism int32) *batchv1.Job {
+	return &batchv1.Job{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: batchv1.JobSpec{
+			CompletionMode: new(batchv1.IndexedCompletion), Completions: new(shards), Parallelism: new(parallelism),
+			BackoffLimitPerIndex: new(int32(3)), MaxFailedIndexes: new(shards), PodReplacementPolicy: new(batchv1.Failed),
+			PodFailurePolicy: &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{
+				{Action: batchv1.PodFailurePolicyActionFailJob, OnExitCodes: &batchv1.PodFailurePolicyOnExitCodesRequirement{
+					Operator: batchv1.PodFailurePolicyOnExitCodesOpIn, Values: []int32{2}}},
+				{Action: batchv1.PodFailurePolicyActionFailIndex, OnExitCodes: &batchv1.PodFailurePolicyOnExitCodesRequirement{
+					Operator: batchv1.PodFailurePolicyOnExitCodesOpIn, Values: []int32{3}}},
+				{Action: batchv1.PodFailurePolicyActionIgnore, OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{
+					{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue}}},
+			}},
+			Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
+				RestartPolicy: corev1.RestartPolicyNever,
+				Containers: []corev1.Container{{
+					Name: "archive", Image: "process", Command: []string{a.Program},
+					Args: append(a.Archive(), "--shards", strconv.Itoa(int(shards))), Env: variables(a.Env()),
+				}},
+			}},
+		},
+	}
+}
+
+func variables(environ []string) (list []corev1.EnvVar) {
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		list = append(list, corev1.EnvVar{Name: name, Value: value})
+	}
+	return list
+}
+
+// submit creates a Job.
+func submit(t *testing.T, client *kubernetes.Clientset, job *batchv1.Job) {
+	t.Helper()
+	if _, err := client.BatchV1().Jobs(metav1.NamespaceDefault).Create(t.Context(), job, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ended returns the state of a Job once it is complete or has failed, nil until then.
+func ended(ctx context.Context, client *kubernetes.Clientset, name string) (*batchv1.Job, *batchv1.JobCondition) {
+	job, err := client.BatchV1().Jobs(metav1.NamespaceDefault).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, nil
+	}
+	for i, c := range job.Status.Conditions {
+		if (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue {
+			return job, &job.Status.Conditions[i]
+		}
+	}
+	return nil, nil
+}
+
+// finish waits for the end of a Job.
+func finish(t *testing.T, client *kubernetes.Clientset, k *kubelet, name string) (job *batchv1.Job, how *batchv1.JobCondition) {
+	t.Helper()
+	began := time.Now()
+	for job == nil {
+		if time.Since(began) > 5*time.Minute {
+			t.Fatalf("the Job %s has not ended\n%s", name, k.said())
+		}
+		time.Sleep(200 * time.Millisecond)
+		job, how = ended(t.Context(), client, name)
+	}
+	return job, how
+}
+
+// running returns the process of the program that works an index, 0 for none.
+func running(a *enginetest.Account, index int) int {
+	entries, _ := os.ReadDir("/proc")
+	for _, entry := range entries {
+		if pid, err := strconv.Atoi(entry.Name()); err == nil && a.Variable(pid, "JOB_COMPLETION_INDEX") == strconv.Itoa(index) {
+			return pid
+		}
+	}
+	return 0
+}
+
+func build(t *testing.T) string { return enginetest.Build(t, filepath.Join("..", "..")) }
+
+// TestIndexedJob runs one Job: a process is killed, and its index is run again; a recording cannot be had,
+// so that its index fails without a second try, and the Job of the next day finds the rest.
+func TestIndexedJob(t *testing.T) {
+	const shards, parallelism, killed = 7, 4, 2
+	a := enginetest.New(t, build(t), 3*shards, 40, 100*time.Millisecond)
+	client := start(t)
+	k := startKubelet(t, client)
+	broken, failing := "", ""
+	for r := range a.Recordings() {
+		if failing = a.ShardOf(r.Day, shards); failing != strconv.Itoa(killed) {
+			broken = r.Ref
+			break
+		}
+	}
+	if err := a.SetFault(broken, convosotest.FaultServer, 0); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	submit(t, client, jobOf("first", a, shards, parallelism))
+	await(t, time.Minute, "the index to be killed", func(context.Context) bool { return running(a, killed) > 0 })
+	time.Sleep(3 * time.Second) // it has noted something by then, at 1 and 2 s
+	if err := syscall.Kill(running(a, killed), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	before, _ := a.Noted(t)
+	job, how := finish(t, client, k, "first")
+	t.Logf("%d noted at the kill; the Job ended after %v: %s, completed %s, failed %s, %d pods", len(before),
+		time.Since(began).Round(time.Second), how.Reason, job.Status.CompletedIndexes, *job.Status.FailedIndexes, k.begun)
+	if how.Type != batchv1.JobFailed || how.Reason != batchv1.JobReasonFailedIndexes || *job.Status.FailedIndexes != failing {
+		t.Errorf("%s (%s), failed indexes %s, want %s alone\n%s", how.Type, how.Reason, *job.Status.FailedIndexes, failing, k.said())
+	}
+	if k.begun != shards+1 {
+		t.Errorf("%d pods, want one for each index and one more for that which was killed", k.begun)
+	}
+	a.CheckStored(t, broken)
+
+	a.ClearFaults()
+	submit(t, client, jobOf("second", a, shards, parallelism))
+	if _, how = finish(t, client, k, "second"); how.Type != batchv1.JobComplete {
+		t.Errorf("%s (%s): %s\n%s", how.Type, how.Reason, how.Message, k.said())
+	}
+	a.CheckStored(t)
+	a.CheckReport(t)
+	t.Logf("%d recordings were asked for more than once", a.CheckRequests(t, before))
+}
+
+// TestWrongToken runs a Job of 1,000 indexes with a token that the API refuses: the first index that learns
+// it ends the Job.
+func TestWrongToken(t *testing.T) {
+	const shards, parallelism = 1000, 8
+	a := enginetest.New(t, build(t), shards, 1, 50*time.Millisecond)
+	client := start(t)
+	k := startKubelet(t, client)
+	a.SetTokenValid(false)
+	submit(t, client, jobOf("refused", a, shards, parallelism))
+	await(t, time.Minute, "the first request", func(context.Context) bool { return a.Stats().API.Requests > 0 })
+	began := time.Now()
+	job, how := finish(t, client, k, "refused")
+	lasted := time.Since(began)
+	t.Logf("stopped %v after the first request: %s; %d requests, %d pods", lasted.Round(100*time.Millisecond), how.Reason, a.Stats().API.Requests, k.begun)
+	if how.Type != batchv1.JobFailed || how.Reason != batchv1.JobReasonPodFailurePolicy || job.Status.Active > 0 {
+		t.Errorf("%s (%s), %d active\n%s", how.Type, how.Reason, job.Status.Active, k.said())
+	}
+	if lasted > 10*time.Second {
+		t.Errorf("the Job stopped after %v", lasted)
+	}
+	if n := a.Stats().API.Requests; n > parallelism {
+		t.Errorf("%d requests of %d workers", n, parallelism)
+	}
+}
