@@ -3,6 +3,7 @@ package evidence
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -60,7 +61,7 @@ func TestStockTools(t *testing.T) {
 		w.must(exec.Command("ssh-keygen", append([]string{"-q", "-N", "", "-C", "", "-f", key}, kind...)...).Run())
 		text, err := os.ReadFile(key)
 		w.must(err)
-		signer, end, err := Signer(text, "")
+		signer, end, err := Signer(t.Context(), text, "")
 		w.must(err)
 		defer func() { w.must(end()) }()
 		w.signer = signer
@@ -101,21 +102,21 @@ func TestAgent(t *testing.T) {
 	}
 	text, err := os.ReadFile(key)
 	w.must(err)
-	if _, _, err := Signer(text, ""); err == nil || !strings.Contains(err.Error(), "ssh-add") {
+	if _, _, err := Signer(t.Context(), text, ""); err == nil || !strings.Contains(err.Error(), "ssh-add") {
 		t.Errorf("without an agent: %v", err)
 	}
 	raw, err := ssh.ParseRawPrivateKeyWithPassphrase(text, []byte("secret"))
 	w.must(err)
 	ring := agent.NewKeyring()
 	socket := serveAgent(t, dir, ring)
-	if _, _, err := Signer(text, socket); err == nil || !strings.Contains(err.Error(), "ssh-add") {
+	if _, _, err := Signer(t.Context(), text, socket); err == nil || !strings.Contains(err.Error(), "ssh-add") {
 		t.Errorf("an agent without the key: %v", err)
 	}
 	w.must(ring.Add(agent.AddedKey{PrivateKey: raw}))
 	public, err := os.ReadFile(key + ".pub")
 	w.must(err)
 	for _, file := range [][]byte{text, public} {
-		signer, end, err := Signer(file, socket)
+		signer, end, err := Signer(t.Context(), file, socket)
 		w.must(err)
 		w.signer = signer
 		w.keepDay(fmt.Sprintf("2026-03-%02d", w.now.Hour()), 1)
@@ -126,7 +127,7 @@ func TestAgent(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	for _, file := range []string{"", "no key", "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"} {
-		if _, _, err := Signer([]byte(file), socket); err == nil {
+		if _, _, err := Signer(t.Context(), []byte(file), socket); err == nil {
 			t.Errorf("%q is taken for a key", file)
 		}
 	}
@@ -155,7 +156,7 @@ func TestChainsThatGoOnNoMore(t *testing.T) {
 			before := w.tree()
 			w.write(func(l *manifest.Ledger) {
 				_, err := (&Sealing{Ledger: l, Signer: w.signer, Now: w.now}).Run(t.Context())
-				if chain, ok := err.(*ChainError); !ok || !strings.Contains(chain.Problem, test.says) {
+				if chain, ok := errors.AsType[*ChainError](err); !ok || !strings.Contains(chain.Problem, test.says) {
 					t.Errorf("%v", err)
 				}
 			})

@@ -2,11 +2,11 @@ package evidence
 
 import (
 	"bytes"
+	"context"
 	"crypto/subtle"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"time"
 
@@ -29,7 +29,7 @@ func (e *KeyError) Error() string { return e.Problem }
 // Signer returns the signer of a key file in OpenSSH's format. A key with a passphrase, and one of which the file
 // holds the public half alone, signs through the agent at the socket agentSocket, which may be "". Close ends the
 // connection. The error is a *KeyError, or that of reading the file.
-func Signer(text []byte, agentSocket string) (signer ssh.Signer, closeAgent func() error, err error) {
+func Signer(ctx context.Context, text []byte, agentSocket string) (signer ssh.Signer, closeAgent func() error, err error) {
 	none := func() error { return nil }
 	signer, err = ssh.ParsePrivateKey(text)
 	if err == nil {
@@ -44,7 +44,8 @@ func Signer(text []byte, agentSocket string) (signer ssh.Signer, closeAgent func
 	if agentSocket == "" || public == nil {
 		return nil, nil, &KeyError{"the key has a passphrase, or only its public half is given, and there is no SSH agent: run ssh-add, or give a key without a passphrase"}
 	}
-	connection, err := net.Dial("unix", agentSocket)
+	var dialer net.Dialer
+	connection, err := dialer.DialContext(ctx, "unix", agentSocket)
 	if err != nil {
 		return nil, nil, &KeyError{"the SSH agent does not answer: check SSH_AUTH_SOCK"}
 	}
@@ -60,9 +61,6 @@ func Signer(text []byte, agentSocket string) (signer ssh.Signer, closeAgent func
 	_ = connection.Close() // nothing was sent that could be lost
 	return nil, nil, &KeyError{"the SSH agent does not hold the key: run ssh-add with it"}
 }
-
-// AgentSocket is where the agent of this user listens, "" for none.
-func AgentSocket() string { return os.Getenv("SSH_AUTH_SOCK") }
 
 func sameKey(a, b ssh.PublicKey) bool {
 	return subtle.ConstantTimeCompare(a.Marshal(), b.Marshal()) == 1

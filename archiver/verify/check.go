@@ -25,7 +25,7 @@ func (d *dayWork) check(ctx context.Context, t target) {
 	case ctx.Err() != nil:
 		return
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, store.ErrBadKey): // a key that nothing can have
-		f = Finding{Kind: Missing, Detail: "nothing, or an empty file, stands under its key"}
+		f = Finding{Kind: Missing, Detail: "file missing or empty"}
 	case err != nil:
 		d.run.noteTrouble(err)
 		d.add(t, Finding{Kind: NotReadable, Detail: withoutPath(err).Error()}, false)
@@ -124,11 +124,11 @@ func (d *dayWork) hash(ctx context.Context, t target) (Finding, error) {
 		}
 		return wrongSize(size, t.Size), nil
 	case sum != t.SHA256:
-		return Finding{Kind: WrongHash, Detail: fmt.Sprintf("its bytes are others: sha256 %x…, noted was %x…", sum[:6], t.SHA256[:6])}, nil
+		return Finding{Kind: WrongHash, Detail: fmt.Sprintf("checksum mismatch: sha256 %x…, noted %x…", sum[:6], t.SHA256[:6])}, nil
 	}
 	return Finding{}, nil
 }
 
 func wrongSize(size, noted int64) Finding {
-	return Finding{Kind: WrongSize, Detail: fmt.Sprintf("it has %d bytes, noted were %d", size, noted)}
+	return Finding{Kind: WrongSize, Detail: fmt.Sprintf("size mismatch: %d bytes, noted %d", size, noted)}
 }

@@ -67,8 +67,8 @@ func archiveSettings() []setting {
 			usage: "hosts that links may point to; repeatable, replaces the default. *.example.com means any depth, https; http://127.0.0.1:9000 allows exactly that origin, private address or not"},
 		{name: "time-zone", group: groupSource, placeholder: "ZONE", defaultValue: "America/Los_Angeles", usage: "the account's zone"},
 		{name: "page-size", group: groupSource, placeholder: "N", defaultValue: "500", usage: "rows asked for per page, 1 to 500"},
-		{name: "api-rate", group: groupSource, placeholder: "RATE", defaultValue: "5", usage: "max request starts per second to the API; the adaptive rate stays below it. 0 disables the limit"},
-		{name: "media-rate", group: groupSource, placeholder: "RATE", defaultValue: "10", usage: "max request starts per second to each host of recordings; 0 disables the limit"},
+		{name: "api-rate", group: groupSource, placeholder: "RATE", defaultValue: "5", usage: "maximum API requests per second; the program slows down when the API asks. 0 means no limit"},
+		{name: "media-rate", group: groupSource, placeholder: "RATE", defaultValue: "10", usage: "maximum downloads started per second from each media host; 0 means no limit"},
 
 		{name: "settle", group: groupRules, placeholder: "DURATION", defaultValue: "48h", usage: "a day may still change until this long after its end"},
 		{name: "purge-after", group: groupRules, placeholder: "DURATION", defaultValue: "155d", usage: "age at which the vendor deletes audio"},

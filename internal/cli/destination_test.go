@@ -54,7 +54,7 @@ func TestDestinationCannotBeOpened(t *testing.T) {
 				"--start-time", "2025-05-01", "--end-time", "2025-05-01",
 			}
 			code, stdout, stderr := r.run(t.Context(), args...)
-			const want = "nothing was listed or stored\n\nexit code   1   the run could not go on\n\nnext\n  the last line on stderr says why; "
+			const want = "nothing was listed or stored\n\nexit code   1   the run could not go on\n\nnext\n  see the error below; "
 			if code != ExitFailed || !strings.HasPrefix(stdout, want) {
 				t.Errorf("exit code %d\n%s", code, stdout)
 			}
@@ -72,7 +72,7 @@ func TestDestinationCannotBeOpened(t *testing.T) {
 				return
 			}
 			code, stdout, stderr = r.run(t.Context(), append([]string{"verify"}, args[1:8]...)...)
-			if code != ExitFailed || stdout != "not verified: the verification could not go on\n\nexit code   1   the last line on stderr says why\n" ||
+			if code != ExitFailed || stdout != "not verified: the verification could not go on\n\nexit code   1   see the error below\n" ||
 				!strings.Contains(lastLine(stderr), c.try) {
 				t.Errorf("verify: exit code %d\n%s\n%s", code, stdout, stderr)
 			}

@@ -120,7 +120,7 @@ func (p *process) runSealing(ctx context.Context, job *sealJob, talk output, mad
 	if err != nil {
 		return false, misuse("check --key", "read the key: %v", err)
 	}
-	signer, closeAgent, err := evidence.Signer(text, p.env["SSH_AUTH_SOCK"])
+	signer, closeAgent, err := evidence.Signer(ctx, text, p.env["SSH_AUTH_SOCK"])
 	if err != nil {
 		return false, err
 	}

@@ -206,7 +206,7 @@ func nextText(s archiver.Summary) string {
 		add(true, afterError(s))
 	} else {
 		add(s.DryRun, "run without --dry-run to archive")
-		add(!s.DryRun && s.Stopped != "", "run the same command again: it goes on where this run stopped")
+		add(!s.DryRun && s.Stopped != "", "run the same command again; it resumes where it stopped")
 		add(!s.DryRun && s.Stopped == "" && (s.Failed > 0 || s.Pending > 0 || settled),
 			"run the same command again: what waits is asked for again, what is archived is not")
 	}
@@ -224,12 +224,12 @@ func nextText(s archiver.Summary) string {
 // the error, which stands on stderr; not every error knows what would mend it, so that
 // nothing is promised here.
 func afterError(s archiver.Summary) string {
-	const first = "the last line on stderr says why; when that is mended or over, "
+	const first = "see the error below; once it is fixed, "
 	switch {
 	case s.ExitCode == ExitLocked:
 		return "run the same command again when the other run has ended"
 	case s.ExitCode == ExitUsage:
-		return "correct what the last line on stderr names; nothing has to be undone"
+		return "correct what the error below names; nothing has to be undone"
 	case s.DryRun && cameToNothing(s):
 		return first + "count again"
 	case s.DryRun:
@@ -237,7 +237,7 @@ func afterError(s archiver.Summary) string {
 	case cameToNothing(s):
 		return first + "run the same command again"
 	}
-	return first + "run the same command again: it goes on where this run ended"
+	return first + "run the same command again: it resumes where it stopped"
 }
 
 // trimLines drops the blanks that a table leaves at the ends of its lines.

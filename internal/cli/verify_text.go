@@ -99,7 +99,7 @@ func verifiedText(s verify.Summary) string {
 	var b strings.Builder
 	b.WriteString(s.Answer + "\n")
 	if s.ExitCode != ExitDone && s.Days == 0 && len(s.Findings) == 0 { // a table of zeros would say less
-		fmt.Fprintf(&b, "\nexit code   %d   the last line on stderr says why\n", s.ExitCode)
+		fmt.Fprintf(&b, "\nexit code   %d   see the error below\n", s.ExitCode)
 		return b.String()
 	}
 	writeFindings(&b, "findings", s.Findings, s.Damaged+s.ManifestDamaged+s.Unreadable)

@@ -315,5 +315,5 @@ func instant(c *search.Call) string {
 }
 
 func wrongBytes(got, noted int64) error {
-	return fmt.Errorf("it has %d bytes, noted were %d", got, noted)
+	return fmt.Errorf("size mismatch: %d bytes, noted %d", got, noted)
 }
