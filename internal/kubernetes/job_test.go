@@ -1,8 +1,10 @@
 package kubernetes
 
 import (
+	"bytes"
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -13,35 +15,51 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/kubernetes"
 
 	"convoso-archiver/fetcher/convosotest"
 	"convoso-archiver/internal/enginetest"
 )
 
-// jobOf is the Job that deploy kubernetes --backfill prints, with a process in place of the image.
-func jobOf(name string, a *enginetest.Account, shards, parallelism int32) *batchv1.Job {
-	return &batchv1.Job{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: batchv1.JobSpec{
-			CompletionMode: new(batchv1.IndexedCompletion), Completions: new(shards), Parallelism: new(parallelism),
-			BackoffLimitPerIndex: new(int32(3)), MaxFailedIndexes: new(shards), PodReplacementPolicy: new(batchv1.Failed),
-			PodFailurePolicy: &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{
-				{Action: batchv1.PodFailurePolicyActionFailJob, OnExitCodes: &batchv1.PodFailurePolicyOnExitCodesRequirement{
-					Operator: batchv1.PodFailurePolicyOnExitCodesOpIn, Values: []int32{2}}},
-				{Action: batchv1.PodFailurePolicyActionFailIndex, OnExitCodes: &batchv1.PodFailurePolicyOnExitCodesRequirement{
-					Operator: batchv1.PodFailurePolicyOnExitCodesOpIn, Values: []int32{3}}},
-				{Action: batchv1.PodFailurePolicyActionIgnore, OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{
-					{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue}}},
-			}},
-			Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
-				RestartPolicy: corev1.RestartPolicyNever,
-				Containers: []corev1.Container{{
-					Name: "archive", Image: "process", Command: []string{a.Program},
-					Args: append(a.Archive(), "--shards", strconv.Itoa(int(shards))), Env: variables(a.Env()),
-				}},
-			}},
-		},
+// jobOf is the Job that deploy kubernetes --backfill prints, with a process in place of the image and what it mounts.
+func jobOf(t *testing.T, name string, a *enginetest.Account, shards, parallelism int32) *batchv1.Job {
+	t.Helper()
+	job := printed(t, a.Program, parallelism)
+	job.ObjectMeta = metav1.ObjectMeta{Name: name}
+	job.Spec.Completions, job.Spec.MaxFailedIndexes = new(shards), new(shards)
+	pod := &job.Spec.Template.Spec
+	if *job.Spec.Parallelism != parallelism || len(pod.Containers) != 1 {
+		t.Fatalf("printed: parallelism %d, %d containers", *job.Spec.Parallelism, len(pod.Containers))
+	}
+	*pod = corev1.PodSpec{
+		RestartPolicy: pod.RestartPolicy,
+		Containers: []corev1.Container{{
+			Name: pod.Containers[0].Name, Image: "process", Command: []string{a.Program},
+			Args: append(a.Archive(), "--shards", strconv.Itoa(int(shards))), Env: variables(a.Env()),
+		}},
+	}
+	return job
+}
+
+// printed returns the Job among the objects that deploy prints.
+func printed(t *testing.T, program string, parallelism int32) *batchv1.Job {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), program, "deploy", "kubernetes", "--backfill", "--parallelism", strconv.Itoa(int(parallelism)),
+		"--image", "registry.example.com/convoso-archiver:1", "--dest", "s3://my-bucket/calls", "--s3-region", "us-east-1",
+		"--start-time", "2025-01-01", "--end-time", "2025-12-31").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(out), 4096)
+	for {
+		var job batchv1.Job
+		if err := decoder.Decode(&job); err != nil {
+			t.Fatalf("there is no Job: %v", err)
+		}
+		if job.Kind == "Job" {
+			return &job
+		}
 	}
 }
 
@@ -120,7 +138,7 @@ func TestIndexedJob(t *testing.T) {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	submit(t, client, jobOf("first", a, shards, parallelism))
+	submit(t, client, jobOf(t, "first", a, shards, parallelism))
 	await(t, time.Minute, "the index to be killed", func(context.Context) bool { return running(a, killed) > 0 })
 	time.Sleep(3 * time.Second) // it has noted something by then, at 1 and 2 s
 	if err := syscall.Kill(running(a, killed), syscall.SIGKILL); err != nil {
@@ -139,7 +157,7 @@ func TestIndexedJob(t *testing.T) {
 	a.CheckStored(t, broken)
 
 	a.ClearFaults()
-	submit(t, client, jobOf("second", a, shards, parallelism))
+	submit(t, client, jobOf(t, "second", a, shards, parallelism))
 	if _, how = finish(t, client, k, "second"); how.Type != batchv1.JobComplete {
 		t.Errorf("%s (%s): %s\n%s", how.Type, how.Reason, how.Message, k.said())
 	}
@@ -156,7 +174,7 @@ func TestWrongToken(t *testing.T) {
 	client := start(t)
 	k := startKubelet(t, client)
 	a.SetTokenValid(false)
-	submit(t, client, jobOf("refused", a, shards, parallelism))
+	submit(t, client, jobOf(t, "refused", a, shards, parallelism))
 	await(t, time.Minute, "the first request", func(context.Context) bool { return a.Stats().API.Requests > 0 })
 	began := time.Now()
 	job, how := finish(t, client, k, "refused")
