@@ -140,7 +140,7 @@ func (r *reader) schedule(zone *time.Location) *schedule.Schedule {
 	if err != nil {
 		r.fail(origin, "", "%v", err) // which says what to write
 	}
-	return s
+	return s.Share(r.whole("rate-shares", 1, maxRateShares))
 }
 
 func (r *reader) stateDir(env environment, goos string) string {

@@ -2,7 +2,10 @@
 // nothing at all.
 package schedule
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Limits are what is allowed at a moment. The zero value limits nothing.
 type Limits struct {
@@ -50,6 +53,23 @@ func (s *Schedule) Change(t time.Time) time.Time {
 		}
 	}
 	return time.Time{}
+}
+
+// Share returns a schedule with one of so many equal parts of each limit, for as many runs at once.
+func (s *Schedule) Share(parts int) *Schedule {
+	if s == nil || parts <= 1 {
+		return s
+	}
+	one := *s
+	one.entries = slices.Clone(s.entries)
+	for i := range one.entries {
+		e := &one.entries[i]
+		e.Rate /= float64(parts)
+		if e.Bytes > 0 {
+			e.Bytes = max(e.Bytes/int64(parts), 1)
+		}
+	}
+	return &one
 }
 
 // NextLook returns the next moment at which a schedule may change: the start of the next minute.

@@ -205,3 +205,27 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestShare divides what is limited, and limits nothing else.
+func TestShare(t *testing.T) {
+	whole, err := Parse("Mo-Fr 08:00-20:00 2/s 512k; Sa off", time.UTC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := whole.Share(4)
+	for day, want := range map[string]Limits{"2026-03-09": {Rate: 0.5, Bytes: 128_000}, "2026-03-14": {Off: true}, "2026-03-15": {}} {
+		at, err := time.Parse(time.RFC3339, day+"T12:00:00Z")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := part.At(at); got != want {
+			t.Errorf("%s: %+v, want %+v", day, got, want)
+		}
+	}
+	if got := whole.At(time.Date(2026, 3, 9, 12, 0, 0, 0, time.UTC)); got.Rate != 2 {
+		t.Errorf("the whole has become %+v", got)
+	}
+	if (*Schedule)(nil).Share(3) != nil || whole.Share(1) != whole {
+		t.Error("one share is the whole")
+	}
+}
