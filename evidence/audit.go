@@ -1,18 +1,16 @@
 package evidence
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -31,6 +29,7 @@ type Audit struct {
 	Head    *Head // nil: that the newest seals are there cannot be told
 	Store   Store // nil: the recordings are not read
 	Workers int   // recordings read at once
+	Now     time.Time
 }
 
 // Audited is what an audit came to.
@@ -114,7 +113,7 @@ func (r *auditing) count(change func(*Audited)) {
 
 // checkSeals checks the chain and the signatures, and returns the seals that vouch for something.
 func (r *auditing) checkSeals(archive *manifest.Archive) (trusted []*stored) {
-	findings, signers := judgeSeals(r.seals, archive, r.Head, func(s *stored) (string, error) { return checkSignature(s, r.Allowed) })
+	findings, signers := judgeSeals(r.seals, archive, r.Head, r.Now, func(s *stored) (string, error) { return checkSignature(s, r.Allowed) })
 	for _, f := range findings {
 		r.find(f)
 	}
@@ -163,7 +162,7 @@ func (r *auditing) checkEvidence(ctx context.Context, trusted []*stored) error {
 		_, err := r.Ledger.ReadSegment(ctx, there[i], func(l manifest.SegmentLine) error {
 			checker.add(l)
 			var e erasureLine
-			if int64(l.Number) <= longest.Lines && l.Bad == nil && json.Unmarshal(l.Raw, &e) == nil && e.Kind == "erasure" {
+			if int64(l.Number) <= longest.Lines && l.Bad == nil && json.Unmarshal(l.Raw, &e) == nil && e.Kind == "erasure" && e.State == "done" {
 				for _, digest := range e.Digests {
 					r.erased[digest] = true
 				}
@@ -187,6 +186,7 @@ type daySeals struct {
 	claims map[manifest.Tree]map[string][]claim // by segment
 	newest map[string]sealedIn                  // by filter
 	files  map[string]manifest.Segment          // sealed ones as they lie, by name from the archive's root
+	later  bool                                 // there are segments that no seal names
 }
 
 type sealedIn struct {
@@ -234,8 +234,14 @@ func (r *auditing) checkDay(ctx context.Context, d *daySeals) error {
 	if _, err := r.checkTree(ctx, d, manifest.TreeCalls); err != nil {
 		return err
 	}
-	if err := r.checkClosings(ctx, d); err != nil {
+	reclosed, err := r.checkClosings(ctx, d)
+	if err != nil {
 		return err
+	}
+	if reclosed || d.later {
+		if err := r.checkLater(ctx, d, folded, reclosed); err != nil {
+			return err
+		}
 	}
 	return r.checkAudio(ctx, d, folded)
 }
@@ -286,78 +292,9 @@ func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tre
 			r.find(Finding{Kind: LinesChanged, Seal: c.seal, Day: d.day, File: s.File(), Detail: c.problem})
 		}
 	}
+	d.later = d.later || unsealed > 0
 	r.count(func(a *Audited) { a.Unsealed += unsealed })
 	return folded, nil
-}
-
-// checkClosings compares closed.json with what was sealed last.
-func (r *auditing) checkClosings(ctx context.Context, d *daySeals) error {
-	name := string(manifest.TreeManifest) + "/" + d.day + "/closed.json"
-	text, err := readAll(ctx, r.Ledger.Objects(), name)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	lines := map[string]manifest.DayLine{}
-	for raw := range strings.Lines(string(text)) {
-		if line, err := (manifest.Line{Raw: []byte(strings.TrimSuffix(raw, "\n"))}).DayLine(); err == nil {
-			lines[line.Filter] = line
-		}
-	}
-	reclosed := false
-	for _, filter := range sortedKeys(d.newest) {
-		sealed := d.newest[filter]
-		f := Finding{Seal: sealed.seal, Day: d.day, File: name}
-		line, ok := lines[filter]
-		switch {
-		case !ok:
-			f.Kind, f.Detail = ClosingMissing, "the day was sealed as closed, and its day line is not there"
-			r.find(f)
-		case line.Root != sealed.Root || line.CallsRoot != sealed.CallsRoot:
-			reclosed = true
-		case !sameClosing(line, sealed.DayLine):
-			f.Kind, f.Detail = ClosingChanged, "its day line says something else than the seal"
-			r.find(f)
-		case !d.lieSo(manifest.TreeManifest, line.Segments, sealed.Segments) || !d.lieSo(manifest.TreeCalls, line.CallsSegments, sealed.CallsSegments):
-			f.Kind, f.Detail = ClosingChanged, "its day line names other files, sizes or hashes than there are"
-			r.find(f)
-		}
-	}
-	if !reclosed {
-		return nil
-	}
-	r.count(func(a *Audited) { a.Reclosed++ })
-	return r.checkReclosed(ctx, d)
-}
-
-// checkReclosed checks a day that was closed again since it was sealed: what its day lines name must be there as they
-// say, or somebody has changed the line and not closed the day.
-func (r *auditing) checkReclosed(ctx context.Context, d *daySeals) error {
-	_, err := r.Ledger.Read(ctx, d.day, nil, func(f manifest.Fault) error {
-		r.find(Finding{Kind: ClosingChanged, Seal: d.lastSeal(), Day: d.day, File: f.File, Line: f.Line, Detail: f.Reason})
-		return nil
-	})
-	return err
-}
-
-// sameClosing compares a day line with the one that was sealed, but for the files. An erasure changes outcomes and bytes
-// as well, never the numbers.
-func sameClosing(line, sealed manifest.DayLine) bool {
-	gone := func(l manifest.DayLine) int { return l.ByOutcome[manifest.Erased] + l.ByOutcome[manifest.Expired] }
-	if gone(line) > gone(sealed) {
-		line.ByOutcome, line.Bytes = sealed.ByOutcome, sealed.Bytes
-	}
-	line.Segments, line.CallsSegments, sealed.Segments, sealed.CallsSegments = nil, nil, nil, nil
-	a, errA := json.Marshal(line)
-	b, errB := json.Marshal(sealed)
-	return errA == nil && errB == nil && bytes.Equal(a, b)
-}
-
-// lieSo reports whether files lie as a day line says that was sealed with them. One that is not there is told of already.
-func (d *daySeals) lieSo(tree manifest.Tree, named []manifest.Segment, sealed []SealedLines) bool {
-	return slices.EqualFunc(named, sealed, func(n manifest.Segment, s SealedLines) bool {
-		is, there := d.files[string(tree)+"/"+d.day+"/"+n.Name]
-		return n.Name == s.Name && (!there || is == n)
-	})
 }
 
 // lastSeal is the number of the newest seal of the day.

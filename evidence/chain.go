@@ -1,6 +1,8 @@
 package evidence
 
 import (
+	"time"
+
 	"errors"
 	"fmt"
 	"slices"
@@ -9,12 +11,12 @@ import (
 )
 
 // judgeSeals says what is wrong with a chain of seals, and who signed those that vouch for something, by number.
-func judgeSeals(seals []stored, archive *manifest.Archive, head *Head, signedBy func(*stored) (string, error)) (findings []Finding, signers map[int]string) {
+func judgeSeals(seals []stored, archive *manifest.Archive, head *Head, now time.Time, signedBy func(*stored) (string, error)) (findings []Finding, signers map[int]string) {
 	signers = map[int]string{}
 	find := func(kind FindingKind, number int, detail string) {
 		findings = append(findings, Finding{Kind: kind, Seal: number, File: sealName(number), Detail: detail})
 	}
-	next, previous := 1, ""
+	next, previous, last := 1, "", time.Time{}
 	for i := range seals {
 		s := &seals[i]
 		for ; next < s.Number; next++ {
@@ -36,7 +38,14 @@ func judgeSeals(seals []stored, archive *manifest.Archive, head *Head, signedBy 
 		if s.bad == nil && s.Previous != previous && (previous != "" || s.Number == 1) {
 			find(SealChanged, max(s.Number-1, 1), fmt.Sprintf("seal %d names another hash of it", s.Number))
 		}
-		next, previous = s.Number+1, s.hash
+		switch {
+		case s.bad != nil:
+		case s.Time.Before(last):
+			find(SealTime, s.Number, "its time is before that of the seal before it")
+		case s.Time.After(now):
+			find(SealTime, s.Number, "its time is after the present time of this machine")
+		}
+		next, previous, last = s.Number+1, s.hash, s.Time
 	}
 	if head == nil {
 		return findings, signers

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -144,7 +145,10 @@ func TestChainsThatGoOnNoMore(t *testing.T) {
 		"no signature":         {func(w *world) { w.must(os.Remove(filepath.Join(w.dir, sigName(3)))) }, "has no signature"},
 		"a changed seal": {func(w *world) {
 			w.change(sealName(2), func(b []byte) []byte { return bytes.Replace(b, []byte("2026-03-05"), []byte("2026-03-06"), 1) })
-		}, "does not follow"},
+		}, "is not of this seal"},
+		"a changed newest seal": {func(w *world) {
+			w.change(sealName(3), func(b []byte) []byte { return bytes.Replace(b, []byte("2026-03-02"), []byte("2026-03-03"), 1) })
+		}, "is not of this seal"},
 		"not JSON":         {func(w *world) { w.change(sealName(3), func(b []byte) []byte { return b[1:] }) }, "cannot be used"},
 		"another archive":  {func(w *world) { w.change("manifest/archive.json", w.otherID) }, "another archive"},
 		"a clock too slow": {func(w *world) { w.now = w.now.Add(-4 * time.Hour) }, "check the clock"},
@@ -289,7 +293,7 @@ func attack(w *world, random *rand.Rand) string {
 			return bytes.Join(change(bytes.SplitAfter(bytes.TrimSuffix(b, []byte("\n")), []byte("\n"))), nil)
 		})
 	}
-	switch kind := random.IntN(14); kind {
+	switch kind := random.IntN(17); kind {
 	case 0:
 		name := of(any)
 		at := 0
@@ -384,9 +388,126 @@ func attack(w *world, random *rand.Rand) string {
 			w.must(os.Rename(filepath.Join(w.dir, "temp"), filepath.Join(w.dir, name(b))))
 		}
 		return "seals reordered"
+	case 13: // a segment that no seal names gives a recording other audio
+		day, id := "2026-03-03", "2026-03-03-1"
+		w.must(os.WriteFile(filepath.Join(w.dir, day, "forged.mp3"), []byte("forged"), 0o600))
+		line := fmt.Sprintf(`{"v":1,"kind":"recording","recording_id":%q,"outcome":"%s","key":"%s/forged.mp3","size":6,"sha256":"%s","time":"2026-03-20T09:00:0%dZ","run":"r","call_id":"c%s","salt":"%032d"}`,
+			id, []string{"damaged", "archived"}[random.IntN(2)], day, hashOf([]byte("forged")), random.IntN(10), id, 1)
+		w.must(os.WriteFile(filepath.Join(w.dir, "manifest", day, "20260320T090000Z-00000000-000001.jsonl"), []byte(line+"\n"), 0o600))
+		if strings.Contains(line, `"damaged"`) {
+			return "a forged line says damaged"
+		}
+		// archived with another key beats archived by its time
+		return "a forged line names other audio"
+	case 14:
+		name := pick("manifest/*/closed.json")
+		forged := []string{`"by_outcome":{"erased":99}`, `"by_outcome":{"archived":1,"expired":2}`}[random.IntN(2)]
+		w.change(name, func(b []byte) []byte {
+			return regexp.MustCompile(`"by_outcome":\{[^}]*\}`).ReplaceAll(b, []byte(forged))
+		})
+		return "outcomes forged in " + name
+	case 15:
+		name := pick("manifest/*/closed.json")
+		w.change(name, func(b []byte) []byte {
+			if random.IntN(2) == 0 { // of two lines for a filter the program takes the first
+				return append(append([]byte(strings.Replace(string(b), `"calls":`, `"calls":1`, 1)), b...), '\n')
+			}
+			b = regexp.MustCompile(`"calls_segments":\[.*?\]`).ReplaceAll(b, []byte(`"calls_segments":[]`))
+			return regexp.MustCompile(`"calls_root":"[^"]*"`).ReplaceAll(b, []byte(`"calls_root":"`+hashOf(nil)+`"`))
+		})
+		return "day line forged in " + name
 	default:
 		name := "seals/" + []string{"000004.json", "note.txt", "000002.json.bak"}[random.IntN(3)]
 		w.must(os.WriteFile(filepath.Join(w.dir, name), []byte("{}"), 0o600))
 		return "added " + name
+	}
+}
+
+// TestBackdated finds a seal that says an earlier time than the one before it, as by a key that was retired.
+func TestBackdated(t *testing.T) {
+	w := three(t)
+	w.keepDay("2026-03-09", 1)
+	seals := func() []stored {
+		l, end := w.open(true)
+		defer end()
+		list, _, err := load(t.Context(), l.Objects())
+		w.must(err)
+		return list
+	}
+	list := seals()
+	forged := list[2].Seal
+	forged.Number, forged.Previous, forged.Time = 4, list[2].hash, list[2].Time.AddDate(-1, 0, 0)
+	text, err := json.Marshal(forged)
+	w.must(err)
+	signature, err := sign(text, w.signer)
+	w.must(err)
+	w.must(os.WriteFile(filepath.Join(w.dir, sealName(4)), text, 0o600))
+	w.must(os.WriteFile(filepath.Join(w.dir, sigName(4)), signature, 0o600))
+	w.head = Head{4, hashOf(text)}
+	if got := w.audit(w.dir); got.Found != 1 || got.Findings[0].Kind != SealTime {
+		t.Errorf("%+v", got.Findings)
+	}
+}
+
+// TestAllowedSigners reads patterns as ssh-keygen does, and refuses what it does not know.
+func TestAllowedSigners(t *testing.T) {
+	key := string(ssh.MarshalAuthorizedKey(newSigner(t).PublicKey()))
+	for options, want := range map[string]bool{
+		"":                                       true,
+		`namespaces="` + Namespace + `" `:        true,
+		`namespaces="file,convoso-archiver.*" `:  true,
+		`namespaces="convoso-archiver.seal.v?" `: true,
+		`namespaces="file" `:                     false,
+		`namespaces="!` + Namespace + `,*" `:     false,
+		`namespaces="*,!convoso-archiver.*" `:    false,
+		`valid-after="20260101" `:                true,
+		`valid-before="20260101" `:               false,
+		`valid-after="20260310090000Z" `:         true,
+	} {
+		signers, err := ParseAllowedSigners([]byte("# who may\n\narchive " + options + key))
+		if err != nil {
+			t.Errorf("%s: %v", options, err)
+			continue
+		}
+		if got := signers[0].allows(time.Date(2026, 3, 10, 9, 0, 0, 0, time.UTC)); got != want {
+			t.Errorf("%s: %t", options, got)
+		}
+	}
+	for _, text := range []string{
+		"", "# nobody", "archive", "archive nonsense", "archive cert-authority " + key, "!archive " + key, `archive valid-after="soon" ` + key,
+		`archive namespaces="a",namespaces="b" ` + key, "archive no-touch-required " + key,
+	} {
+		if _, err := ParseAllowedSigners([]byte(text)); err == nil {
+			t.Errorf("%q is taken", text)
+		}
+	}
+}
+
+// TestHistory says of each line whether a seal vouches for it, and believes none that does not hold.
+func TestHistory(t *testing.T) {
+	w := three(t)
+	history := func(allowed []AllowedSigner) History {
+		l, end := w.open(true)
+		defer end()
+		h, err := HistoryOf(t.Context(), l, "2026-03-03-1", allowed)
+		w.must(err)
+		return h
+	}
+	if h := history(w.allowed()); h.Sealed != 1 || h.Broken != 0 || !h.Checked || len(h.Events) != 4 {
+		t.Errorf("%+v", h)
+	}
+	if h := history(nil); h.Sealed != 1 || h.Checked {
+		t.Errorf("without signers: %+v", h)
+	}
+	other := *w
+	other.signer = newSigner(t)
+	if h := history(other.allowed()); h.Sealed != 0 || h.Broken != 1 {
+		t.Errorf("signed by somebody else: %+v", h)
+	}
+	w.change(w.segment("2026-03-03"), func(b []byte) []byte {
+		return bytes.Replace(b, []byte("media.example.com"), []byte("evil.example.com!"), 1)
+	})
+	if h := history(nil); h.Sealed != 0 || h.Broken != 1 {
+		t.Errorf("a changed line: %+v", h)
 	}
 }

@@ -11,6 +11,7 @@ const (
 	SealsCut        FindingKind = "seals_cut"        // the head names a seal that is not there
 	BadSignature    FindingKind = "bad_signature"    // missing, or not of this seal
 	UnknownSigner   FindingKind = "unknown_signer"   // not among the allowed signers
+	SealTime        FindingKind = "seal_time"        // it says another time than its place in the chain allows
 	OtherArchive    FindingKind = "other_archive"    // the seal is of another archive
 	ForeignFile     FindingKind = "foreign_file"     // in seals/, and no seal
 	LinesMissing    FindingKind = "lines_missing"    // a sealed file is not there
@@ -18,6 +19,7 @@ const (
 	ClosingMissing  FindingKind = "closing_missing"  // closed.json no longer closes a sealed day
 	ClosingChanged  FindingKind = "closing_changed"  // closed.json counts other recordings than the seal
 	StubUnexplained FindingKind = "stub_unexplained" // a line was erased, and no sealed erasure names it
+	Replaced        FindingKind = "replaced"         // lines that are not sealed say something else of a sealed recording
 	AudioMissing    FindingKind = "audio_missing"    // nothing stands under the key of a sealed line
 	AudioChanged    FindingKind = "audio_changed"    // other bytes do
 	AudioUnreadable FindingKind = "audio_not_read"   // the store could not be asked

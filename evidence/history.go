@@ -49,11 +49,14 @@ type History struct {
 	Events      []Event  `json:"events"` // the oldest first
 	Lines       int      `json:"lines"`  // that name it
 	Sealed      int      `json:"lines_sealed"`
+	Broken      int      `json:"seals_broken"` // that name its lines and do not hold
+	Checked     bool     `json:"signers_checked"`
 }
 
-// HistoryOf reads the history of a recording. It reads every line of the archive once, to find its days.
-func HistoryOf(ctx context.Context, ledger *manifest.Ledger, id string) (History, error) {
-	h := History{RecordingID: id, Days: []string{}, Events: []Event{}}
+// HistoryOf reads the history of a recording. It reads every line of the archive once, to find its days. A seal counts
+// when the lines that it names are there and it is signed: by one of the allowed signers, or, without any, by anybody.
+func HistoryOf(ctx context.Context, ledger *manifest.Ledger, id string, allowed []AllowedSigner) (History, error) {
+	h := History{RecordingID: id, Days: []string{}, Events: []Event{}, Checked: len(allowed) > 0}
 	err := ledger.Scan(ctx, func(e manifest.Entry) error {
 		if e.Bad == nil && string(e.ID) == id && !slices.Contains(h.Days, e.Day) {
 			h.Days = append(h.Days, e.Day)
@@ -69,7 +72,7 @@ func HistoryOf(ctx context.Context, ledger *manifest.Ledger, id string) (History
 		return h, err
 	}
 	for _, day := range h.Days {
-		if err := h.read(ctx, ledger, day, seals); err != nil {
+		if err := h.read(ctx, ledger, day, seals, allowed); err != nil {
 			return h, fmt.Errorf("read day %s: %w", day, err)
 		}
 	}
@@ -78,7 +81,7 @@ func HistoryOf(ctx context.Context, ledger *manifest.Ledger, id string) (History
 }
 
 // read reads what a day tells.
-func (h *History) read(ctx context.Context, ledger *manifest.Ledger, day string, seals []stored) error {
+func (h *History) read(ctx context.Context, ledger *manifest.Ledger, day string, seals []stored, allowed []AllowedSigner) error {
 	files := map[string]int{} // lines that name the recording, by segment
 	_, err := ledger.Read(ctx, day, func(l manifest.Line) error {
 		switch l.Kind {
@@ -108,8 +111,7 @@ func (h *History) read(ctx context.Context, ledger *manifest.Ledger, day string,
 	if err != nil {
 		return err
 	}
-	h.addSeals(day, seals, files)
-	return nil
+	return h.addSeals(ctx, ledger, day, seals, files, allowed)
 }
 
 func forFilter(filter string) string {
@@ -147,24 +149,81 @@ func eventOf(r manifest.Recording, l manifest.Line, day string) Event {
 	return e
 }
 
-// addSeals adds the seals that name a segment with a line of the recording, each once.
-func (h *History) addSeals(day string, seals []stored, files map[string]int) {
+// addSeals adds the seals that name a segment with a line of the recording: of each segment the first that holds, and
+// all that do not.
+func (h *History) addSeals(ctx context.Context, ledger *manifest.Ledger, day string, seals []stored, files map[string]int, allowed []AllowedSigner) error {
+	there, err := linesOf(ctx, ledger, day, files)
+	if err != nil {
+		return err
+	}
 	sealed := map[string]bool{}
 	for i := range seals {
 		s := &seals[i]
-		names := false
-		for _, d := range s.Days {
-			for _, segment := range d.Segments {
-				if d.Day == day && files[segment.Name] > 0 && !sealed[segment.Name] {
-					sealed[segment.Name], names = true, true
-				}
+		for _, claimed := range s.segmentsOf(day) {
+			if files[claimed.Name] == 0 || sealed[claimed.Name] {
+				continue
 			}
-		}
-		if names && s.bad == nil {
-			h.Events = append(h.Events, Event{Time: s.Time, What: "sealed", Day: day, File: s.file, Seal: s.Number, Detail: fmt.Sprintf("by seal %d, SHA-256 %s", s.Number, s.hash)})
+			e := Event{Time: s.Time, What: "sealed", Day: day, File: s.file, Seal: s.Number, Detail: fmt.Sprintf("by seal %d, SHA-256 %s", s.Number, s.hash)}
+			if problem := h.problemOf(s, claimed, there[claimed.Name], allowed); problem != "" {
+				e.What, e.Detail = "NOT SEALED", fmt.Sprintf("seal %d does not hold: %s", s.Number, problem)
+				h.Broken++
+			} else {
+				sealed[claimed.Name] = true
+				h.Sealed += files[claimed.Name]
+			}
+			h.Events = append(h.Events, e)
 		}
 	}
-	for name := range sealed {
-		h.Sealed += files[name]
+	return nil
+}
+
+// linesOf reads the segments of a day that hold lines of a recording.
+func linesOf(ctx context.Context, ledger *manifest.Ledger, day string, files map[string]int) (map[string]SealedLines, error) {
+	segments, err := ledger.Segments(ctx, manifest.TreeManifest, day)
+	if err != nil {
+		return nil, err
 	}
+	is := map[string]SealedLines{}
+	for _, s := range segments {
+		if files[s.Name] == 0 {
+			continue
+		}
+		one := newLines()
+		_, err := ledger.ReadSegment(ctx, s, func(l manifest.SegmentLine) error {
+			one.add(l.Digest)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		is[s.Name] = one.of(s.Name)
+	}
+	return is, nil
+}
+
+// segmentsOf returns what a seal says of the segments of a day.
+func (s *stored) segmentsOf(day string) (list []SealedLines) {
+	for _, d := range s.Days {
+		if d.Day == day {
+			list = append(list, d.Segments...)
+		}
+	}
+	return list
+}
+
+// problemOf says why a seal does not vouch for a segment, "" where it does.
+func (h *History) problemOf(s *stored, claimed, is SealedLines, allowed []AllowedSigner) string {
+	_, err := signedBy(s)
+	if h.Checked && err == nil {
+		_, err = checkSignature(s, allowed)
+	}
+	switch {
+	case s.bad != nil:
+		return s.bad.Error()
+	case err != nil:
+		return err.Error()
+	case claimed != is:
+		return "the lines of " + claimed.Name + " are not those that were sealed"
+	}
+	return ""
 }

@@ -1,6 +1,8 @@
 package evidence
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,7 +32,7 @@ type Sealed struct {
 	New      bool      `json:"new"`    // this run made it
 	Days     int       `json:"days"`   // in the new one
 	Lines    int64     `json:"lines"`
-	Evidence int       `json:"evidence_files"`
+	Evidence []string  `json:"evidence"`     // files of evidence/ in the new one
 	Open     int       `json:"days_open"`    // not closed, and so not sealed
 	Older    []string  `json:"days_older"`   // closed by an older version, whose lines cannot be sealed
 	Changed  []string  `json:"days_changed"` // closed, and not what their day line says: verify tells more
@@ -45,7 +47,7 @@ func (e *ChainError) Error() string { return e.Problem }
 // Run seals. Where nothing was closed since, there is no new seal. The error is a *ChainError, or one of the archive.
 // A run that is killed leaves no seal; the caller holds the archive's lock where it has one.
 func (s *Sealing) Run(ctx context.Context) (Sealed, error) {
-	made := Sealed{Older: []string{}, Changed: []string{}}
+	made := Sealed{Evidence: []string{}, Older: []string{}, Changed: []string{}}
 	about, err := s.Ledger.Archive(ctx)
 	if err != nil {
 		return made, err
@@ -81,7 +83,10 @@ func (s *Sealing) Run(ctx context.Context) (Sealed, error) {
 		return made, err
 	}
 	made.New, made.Number, made.Head, made.Time = true, seal.Number, head.String(), seal.Time
-	made.Days, made.Evidence = len(seal.Days), len(seal.Evidence)
+	made.Days = len(seal.Days)
+	for _, f := range seal.Evidence {
+		made.Evidence = append(made.Evidence, f.Name)
+	}
 	return made, nil
 }
 
@@ -101,12 +106,20 @@ func checkChain(seals []stored, archive string, now time.Time) error {
 			return &ChainError{fmt.Sprintf("%s does not follow the seal before it: run audit --seals; nothing was sealed", s.file)}
 		case s.sig == nil:
 			return &ChainError{fmt.Sprintf("%s has no signature: restore its .sig from a copy; nothing was sealed", s.file)}
+		case !isSigned(s):
+			return &ChainError{fmt.Sprintf("the signature of %s is not of this seal: restore both files from a copy; nothing was sealed", s.file)}
 		case s.Time.After(now):
 			return &ChainError{fmt.Sprintf("seal %d was made at %s, after the present time of this machine: check the clock; nothing was sealed", s.Number, s.Time.Format(time.RFC3339))}
 		}
 		previous = s.hash
 	}
 	return nil
+}
+
+// isSigned reports whether a seal is as somebody signed it; audit knows who may.
+func isSigned(s *stored) bool {
+	_, err := signedBy(s)
+	return err == nil
 }
 
 // dayKey is a day closed for a filter.
@@ -239,12 +252,19 @@ func (s *Sealing) write(ctx context.Context, seal *Seal) (Head, error) {
 	if err != nil {
 		return Head{}, err
 	}
-	if err := s.putSignature(ctx, seal.Number, signature); err != nil {
+	replaced, err := s.putSignature(ctx, seal.Number, signature)
+	if err != nil {
 		return Head{}, err
 	}
 	err = s.Ledger.Objects().PutFile(ctx, sealName(seal.Number), text, "")
 	if errors.Is(err, fs.ErrExist) {
-		return Head{}, madeMeanwhile(seal.Number)
+		if replaced != nil { // it may be that of the seal which was first
+			err = s.keepSignature(ctx, seal.Number, replaced)
+		}
+		return Head{}, cmp.Or(failureOf(err), madeMeanwhile(seal.Number))
+	}
+	if err == nil {
+		err = s.keepSignature(ctx, seal.Number, signature)
 	}
 	if err != nil {
 		return Head{}, fmt.Errorf("write the seal: %w", err)
@@ -252,35 +272,64 @@ func (s *Sealing) write(ctx context.Context, seal *Seal) (Head, error) {
 	return Head{Number: seal.Number, Hash: hashOf(text)}, nil
 }
 
+// failureOf returns an error but for fs.ErrExist.
+func failureOf(err error) error {
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+// keepSignature puts a signature back where another run has replaced it meanwhile.
+func (s *Sealing) keepSignature(ctx context.Context, number int, signature []byte) error {
+	objects, name := s.Ledger.Objects(), sigName(number)
+	for range 3 {
+		body, tag, err := objects.GetFile(ctx, name)
+		if err != nil {
+			return err
+		}
+		there, err := io.ReadAll(body)
+		if err = errors.Join(err, body.Close()); err != nil || bytes.Equal(there, signature) {
+			return err
+		}
+		if err := objects.PutFile(ctx, name, signature, tag); !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return madeMeanwhile(number)
+}
+
 func madeMeanwhile(number int) error {
 	return &ChainError{fmt.Sprintf("another run made seal %d at the same time: run audit --seals, and seal again", number)}
 }
 
-// putSignature replaces the signature that a killed run has left, and never that of a seal.
-func (s *Sealing) putSignature(ctx context.Context, number int, signature []byte) error {
+// putSignature replaces the signature that a killed run has left, which it returns, and never that of a seal.
+func (s *Sealing) putSignature(ctx context.Context, number int, signature []byte) (replaced []byte, err error) {
 	objects, name := s.Ledger.Objects(), sigName(number)
-	err := objects.PutFile(ctx, name, signature, "")
+	err = objects.PutFile(ctx, name, signature, "")
 	if errors.Is(err, fs.ErrExist) {
-		var old io.ReadCloser
-		var tag string
-		if old, tag, err = objects.GetFile(ctx, name); err != nil {
-			return fmt.Errorf("read the signature that stands there: %w", err)
+		old, tag, readErr := objects.GetFile(ctx, name)
+		if readErr != nil {
+			return nil, fmt.Errorf("read the signature that stands there: %w", readErr)
 		}
-		_ = old.Close() // only its tag is wanted
+		replaced, readErr = io.ReadAll(old)
+		if readErr = errors.Join(readErr, old.Close()); readErr != nil {
+			return nil, fmt.Errorf("read the signature that stands there: %w", readErr)
+		}
 		switch seal, _, err := objects.GetFile(ctx, sealName(number)); {
 		case err == nil:
 			_ = seal.Close() // only looked for
-			return madeMeanwhile(number)
+			return nil, madeMeanwhile(number)
 		case !errors.Is(err, fs.ErrNotExist):
-			return fmt.Errorf("look for the seal: %w", err)
+			return nil, fmt.Errorf("look for the seal: %w", err)
 		}
 		err = objects.PutFile(ctx, name, signature, tag)
 	}
 	if errors.Is(err, fs.ErrExist) {
-		return madeMeanwhile(number)
+		return nil, madeMeanwhile(number)
 	}
 	if err != nil {
-		return fmt.Errorf("write the signature: %w", err)
+		return nil, fmt.Errorf("write the signature: %w", err)
 	}
-	return nil
+	return replaced, nil
 }

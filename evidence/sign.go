@@ -111,8 +111,11 @@ func parseSigner(line string) (s AllowedSigner, err error) {
 	if strings.HasPrefix(line, `"`) {
 		principals, rest, ok = strings.Cut(line[1:], `" `)
 	}
-	if !ok {
+	switch {
+	case !ok:
 		return s, errors.New("it has no key")
+	case strings.ContainsAny(principals, "!"):
+		return s, errors.New("negated principals are not supported")
 	}
 	key, _, options, _, err := ssh.ParseAuthorizedKey([]byte(strings.TrimSpace(rest)))
 	if err != nil {
@@ -124,6 +127,9 @@ func parseSigner(line string) (s AllowedSigner, err error) {
 		value = strings.Trim(value, `"`)
 		switch strings.ToLower(name) {
 		case "namespaces":
+			if s.namespaces != nil {
+				return s, errors.New("the option namespaces stands twice")
+			}
 			s.namespaces = strings.Split(value, ",")
 		case "valid-after":
 			s.after, err = parseSignerTime(value)
@@ -155,19 +161,40 @@ func parseSignerTime(text string) (time.Time, error) {
 
 // allows reports whether the signer may sign seals of a time.
 func (s *AllowedSigner) allows(at time.Time) bool {
-	return (s.namespaces == nil || matchesAny(s.namespaces, Namespace)) &&
+	return (s.namespaces == nil || matchesList(s.namespaces, Namespace)) &&
 		(s.after.IsZero() || !at.Before(s.after)) && (s.before.IsZero() || at.Before(s.before))
 }
 
-// matchesAny knows the patterns of ssh_config(5) that end in a star.
-func matchesAny(patterns []string, name string) bool {
+// matchesList reports whether a name matches one of the patterns and none that begins with "!", as PATTERNS of
+// ssh_config(5) do.
+func matchesList(patterns []string, name string) bool {
+	matched := false
 	for _, pattern := range patterns {
-		start, star := strings.CutSuffix(pattern, "*")
-		if pattern == name || star && strings.HasPrefix(name, start) {
-			return true
+		pattern, negated := strings.CutPrefix(pattern, "!")
+		if matches(pattern, name) {
+			if negated {
+				return false
+			}
+			matched = true
 		}
 	}
-	return false
+	return matched
+}
+
+// matches knows * for any text and ? for any one byte.
+func matches(pattern, name string) bool {
+	if pattern == "" {
+		return name == ""
+	}
+	if pattern[0] == '*' {
+		for i := range len(name) + 1 {
+			if matches(pattern[1:], name[i:]) {
+				return true
+			}
+		}
+		return false
+	}
+	return name != "" && (pattern[0] == '?' || pattern[0] == name[0]) && matches(pattern[1:], name[1:])
 }
 
 // What is wrong with a signature.
@@ -178,18 +205,27 @@ var (
 	errSignerNotValid = errors.New("the key that signed it was not allowed to at that time, or not for seals")
 )
 
-// checkSignature returns who signed a seal.
-func checkSignature(s *stored, allowed []AllowedSigner) (principals string, err error) {
+// signedBy returns the key that signed a seal.
+func signedBy(s *stored) (ssh.PublicKey, error) {
 	if s.sig == nil {
-		return "", errNoSignature
+		return nil, errNoSignature
 	}
 	signature, err := sshsig.Unarmor(s.sig)
 	if err != nil || sshsig.Verify(bytes.NewReader(s.text), signature, signature.PublicKey, signature.HashAlgorithm, Namespace) != nil {
-		return "", errBadSignature
+		return nil, errBadSignature
+	}
+	return signature.PublicKey, nil
+}
+
+// checkSignature returns who signed a seal.
+func checkSignature(s *stored, allowed []AllowedSigner) (principals string, err error) {
+	key, err := signedBy(s)
+	if err != nil {
+		return "", err
 	}
 	known := false
 	for _, signer := range allowed {
-		if !sameKey(signer.Key, signature.PublicKey) {
+		if !sameKey(signer.Key, key) {
 			continue
 		}
 		if known = true; signer.allows(s.Time) {

@@ -142,7 +142,7 @@ func (w *world) audit(dir string) Audited {
 	copied.dir = dir
 	l, end := copied.open(true)
 	defer end()
-	a := &Audit{Ledger: l, Allowed: w.allowed(), Head: &w.head, Store: folderStore(dir), Workers: 2}
+	a := &Audit{Ledger: l, Allowed: w.allowed(), Head: &w.head, Store: folderStore(dir), Workers: 2, Now: w.now}
 	made, err := a.Run(w.t.Context())
 	w.must(err)
 	return made

@@ -262,6 +262,9 @@ func (w Window) line() ([]byte, error) {
 }
 
 // line is without a salt: closed.json is no segment.
+// Text returns the line as this version writes it, with its line feed.
+func (d DayLine) Text() ([]byte, error) { return d.line() }
+
 func (d DayLine) line() ([]byte, error) {
 	d.ListedAt, d.Time = seconds(d.ListedAt), seconds(d.Time)
 	if d.Kept == nil {

@@ -124,7 +124,9 @@ func (r *reader) auditJob(args []string, env environment) *auditJob {
 	case len(args) == 1 && seals:
 		r.keep(misuse("give --seals, or the id of a recording", "--seals audits the whole archive"))
 	case len(args) == 1:
-		j.recording = args[0]
+		if j.recording = args[0]; r.isSet("allowed-signers") {
+			j.allowed = r.allowedSigners()
+		}
 		return j
 	case !seals:
 		r.keep(misuse("give --seals, --access-log, or the id of a recording", "nothing to audit is given"))
@@ -203,7 +205,7 @@ func (p *process) runAuditing(ctx context.Context, job *auditJob, talk output) (
 		return audited, err
 	}
 	defer func() { err = errors.Join(err, closeOpened(ctx, opened)) }()
-	audit := &evidence.Audit{Ledger: opened.Ledger, Allowed: job.allowed, Head: job.head, Workers: job.workers}
+	audit := &evidence.Audit{Ledger: opened.Ledger, Allowed: job.allowed, Head: job.head, Workers: job.workers, Now: time.Now()}
 	if !job.noAudio {
 		audit.Store = opened.Store
 	}
@@ -257,7 +259,7 @@ func (a auditResult) write(w io.Writer, asJSON bool) error {
 		fmt.Fprintf(&b, "erased       %s\n", plural(a.Erased, "recording"))
 	}
 	if a.Unsealed > 0 || a.Reclosed > 0 {
-		fmt.Fprintf(&b, "not sealed   %s and %s closed again since; the next seal takes them in\n", plural(a.Unsealed, "file"), plural(a.Reclosed, "day"))
+		fmt.Fprintf(&b, "not sealed   %s, and %s closed again since; archive --relist closes their days anew, then seal\n", plural(a.Unsealed, "file"), plural(a.Reclosed, "day"))
 	}
 	if !a.HeadGiven && a.Seals > 0 {
 		b.WriteString("no --head    that the newest seals were removed could not be seen\n")
@@ -286,7 +288,7 @@ func findingPlace(f evidence.Finding) string {
 // history tells the history of one recording.
 func (p *process) history(ctx context.Context, job *auditJob, talk output) outcome {
 	made, err := p.runHistory(ctx, job, talk)
-	result := judge(err, context.Cause(ctx), err == nil && made.Lines == 0)
+	result := withDamage(judge(err, context.Cause(ctx), err == nil && made.Lines == 0), made.Broken > 0)
 	if result.failed {
 		return p.refuse(result, talk.json)
 	}
@@ -304,7 +306,7 @@ func (p *process) runHistory(ctx context.Context, job *auditJob, talk output) (m
 		return made, err
 	}
 	defer func() { err = errors.Join(err, closeOpened(ctx, opened)) }()
-	return evidence.HistoryOf(ctx, opened.Ledger, job.recording)
+	return evidence.HistoryOf(ctx, opened.Ledger, job.recording, job.allowed)
 }
 
 func writeHistory(w io.Writer, h evidence.History) error {
@@ -324,7 +326,11 @@ func writeHistory(w io.Writer, h evidence.History) error {
 		}
 	}
 	_ = table.Flush()
-	fmt.Fprintf(&b, "\n%d of %s sealed\n", h.Sealed, plural(h.Lines, "line"))
+	fmt.Fprintf(&b, "\n%d of %s sealed", h.Sealed, plural(h.Lines, "line"))
+	if h.Sealed > 0 && !h.Checked {
+		b.WriteString("; who signed was not checked: give --allowed-signers")
+	}
+	b.WriteString("\n")
 	_, err := io.WriteString(w, trimLines(b.String()))
 	return err
 }

@@ -90,7 +90,7 @@ type sealResult struct {
 }
 
 func (p *process) seal(ctx context.Context, job *sealJob, talk output, err error) outcome {
-	made := sealResult{Sealed: evidence.Sealed{Older: []string{}, Changed: []string{}}}
+	made := sealResult{Sealed: evidence.Sealed{Evidence: []string{}, Older: []string{}, Changed: []string{}}}
 	began := false
 	if err == nil {
 		began, err = p.runSealing(ctx, job, talk, &made)
@@ -151,14 +151,17 @@ func (s sealResult) write(w io.Writer, asJSON bool) error {
 	switch {
 	case s.New:
 		fmt.Fprintf(&b, "sealed: %s with %s", plural(s.Days, "day"), plural(int(s.Lines), "line"))
-		if s.Evidence > 0 {
-			fmt.Fprintf(&b, " and %s of evidence", plural(s.Evidence, "file"))
+		if n := len(s.Evidence); n > 0 {
+			fmt.Fprintf(&b, " and %s of evidence", plural(n, "file"))
 		}
 		fmt.Fprintf(&b, ", seal %d\n", s.Number)
 	case s.Number > 0:
 		fmt.Fprintf(&b, "nothing to seal: no day was closed since seal %d of %s\n", s.Number, s.Time.Format(time.DateTime))
 	default:
 		b.WriteString("nothing to seal: no day is closed\n")
+	}
+	for _, name := range s.Evidence {
+		fmt.Fprintf(&b, "evidence     %s\n", name)
 	}
 	if s.Open > 0 {
 		fmt.Fprintf(&b, "open         %s, sealed once closed\n", plural(s.Open, "day"))

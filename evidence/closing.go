@@ -1,0 +1,132 @@
+package evidence
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"convoso-archiver/manifest"
+)
+
+// checkClosings compares closed.json with what was sealed last. It reports whether the day was closed again since, or for
+// another filter, or after an erasure, so that its day lines have to be compared with all lines of the day.
+func (r *auditing) checkClosings(ctx context.Context, d *daySeals) (reclosed bool, err error) {
+	name := string(manifest.TreeManifest) + "/" + d.day + "/closed.json"
+	text, err := readAll(ctx, r.Ledger.Objects(), name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	lines := map[string][]manifest.DayLine{}
+	for raw := range strings.Lines(string(text)) {
+		line, err := (manifest.Line{Raw: []byte(strings.TrimSuffix(raw, "\n"))}).DayLine()
+		// One that says the same in other bytes was not written by this program, as those that were sealed are.
+		if written, textErr := line.Text(); err == nil && textErr == nil && string(written) == raw {
+			lines[line.Filter] = append(lines[line.Filter], line)
+		}
+	}
+	for _, filter := range sortedKeys(lines) {
+		if _, sealed := d.newest[filter]; !sealed {
+			reclosed = true
+		}
+	}
+	for _, filter := range sortedKeys(d.newest) {
+		sealed := d.newest[filter]
+		kind, problem, again := d.judgeClosing(lines[filter], sealed.SealedDay)
+		reclosed = reclosed || again
+		if problem != "" {
+			r.find(Finding{Kind: kind, Seal: sealed.seal, Day: d.day, File: name, Detail: problem})
+		}
+	}
+	if reclosed {
+		r.count(func(a *Audited) { a.Reclosed++ })
+	}
+	return reclosed, nil
+}
+
+// judgeClosing says what is wrong with the day lines for a filter, given what was sealed of it, and whether the day was
+// closed again or lost recordings by erasure.
+func (d *daySeals) judgeClosing(lines []manifest.DayLine, sealed SealedDay) (kind FindingKind, problem string, again bool) {
+	if len(lines) == 0 {
+		return ClosingMissing, "the day was sealed as closed, and its day line is not there", false
+	}
+	if len(lines) > 1 {
+		return ClosingChanged, "two day lines stand there for one filter", true
+	}
+	line := lines[0]
+	if line.Root != sealed.Root || line.CallsRoot != sealed.CallsRoot {
+		if !namesAll(line.Segments, sealed.Segments) || !namesAll(line.CallsSegments, sealed.CallsSegments) || !holdsAll(line.Kept, sealed.Kept) {
+			return ClosingChanged, "its day line leaves out files that were sealed", true
+		}
+		return "", "", true
+	}
+	same, erased := sameClosing(line, sealed.DayLine)
+	switch {
+	case !same:
+		return ClosingChanged, "its day line says something else than the seal", erased
+	case !d.lieSo(manifest.TreeManifest, line.Segments, sealed.Segments) || !d.lieSo(manifest.TreeCalls, line.CallsSegments, sealed.CallsSegments):
+		return ClosingChanged, "its day line names other files, sizes or hashes than there are", erased
+	}
+	return "", "", erased
+}
+
+// sameClosing compares a day line with the one that was sealed, but for the files. An erasure changes outcomes and bytes
+// as well, never the numbers; then it reports erased.
+func sameClosing(line, sealed manifest.DayLine) (same, erased bool) {
+	gone := func(l manifest.DayLine) int { return l.ByOutcome[manifest.Erased] + l.ByOutcome[manifest.Expired] }
+	if erased = gone(line) > gone(sealed); erased {
+		line.ByOutcome, line.Bytes = sealed.ByOutcome, sealed.Bytes
+	}
+	line.Segments, line.CallsSegments, sealed.Segments, sealed.CallsSegments = nil, nil, nil, nil
+	a, errA := json.Marshal(line)
+	b, errB := json.Marshal(sealed)
+	return errA == nil && errB == nil && bytes.Equal(a, b), erased
+}
+
+// namesAll reports whether a day line names all files that were sealed.
+func namesAll(named []manifest.Segment, sealed []SealedLines) bool {
+	return !slices.ContainsFunc(sealed, func(s SealedLines) bool {
+		return !slices.ContainsFunc(named, func(n manifest.Segment) bool { return n.Name == s.Name })
+	})
+}
+
+func holdsAll(list, wanted []string) bool {
+	return !slices.ContainsFunc(wanted, func(w string) bool { return !slices.Contains(list, w) })
+}
+
+// lieSo reports whether files lie as a day line says that was sealed with them. One that is not there is told of already.
+func (d *daySeals) lieSo(tree manifest.Tree, named []manifest.Segment, sealed []SealedLines) bool {
+	return slices.EqualFunc(named, sealed, func(n manifest.Segment, s SealedLines) bool {
+		is, there := d.files[string(tree)+"/"+d.day+"/"+n.Name]
+		return n.Name == s.Name && (!there || is == n)
+	})
+}
+
+// checkLater reads the whole day, with the lines that no seal names. Day lines of a day that was closed again must be
+// what its lines come to, and no line may say something else of a recording that is sealed as archived: nobody has signed
+// it.
+func (r *auditing) checkLater(ctx context.Context, d *daySeals, sealed *manifest.Day, reclosed bool) error {
+	whole, err := r.Ledger.Read(ctx, d.day, nil, func(f manifest.Fault) error {
+		if reclosed {
+			r.find(Finding{Kind: ClosingChanged, Seal: d.lastSeal(), Day: d.day, File: f.File, Line: f.Line, Detail: f.Reason})
+		}
+		return nil
+	})
+	if err != nil || sealed == nil {
+		return err
+	}
+	for id, was := range sealed.Recordings() {
+		is, _ := whole.Recording(id)
+		if was.Outcome != manifest.Archived || is.Outcome == was.Outcome && is.Key == was.Key && is.SHA256 == was.SHA256 && is.Size == was.Size {
+			continue
+		}
+		r.find(Finding{
+			Kind: Replaced, Seal: d.lastSeal(), Day: d.day, RecordingID: id,
+			Detail: "lines that are not sealed name other audio, or none; if verify --repair wrote them, archive and seal again",
+		})
+	}
+	return nil
+}
