@@ -282,7 +282,7 @@ func outages() []example {
 		}
 		v.API = func(_ http.ResponseWriter, r *http.Request) { // so that no later day meets with the outage
 			for i, most := range []int{70, 20, 0, 0, 0} {
-				for end := time.Now().Add(90 * time.Second); asksOnly(r, days[i]) && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+				for end := time.Now().Add(50 * time.Second); asksOnly(r, days[i]) && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 					v.mu.Lock()
 					over := left <= most
 					v.mu.Unlock()
