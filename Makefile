@@ -53,10 +53,7 @@ test-browser: chromium ## test the page of serve in a real browser, in some minu
 
 .PHONY: chromium
 chromium:
-	@command -v chromium chromium-browser google-chrome >/dev/null || \
-		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
-		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
-		{ echo "install chromium"; exit 1; }
+	@command -v chromium chromium-browser google-chrome >/dev/null || { $(APT) chromium >/dev/null; } || { echo "install chromium"; exit 1; }
 
 # RUNLEVEL keeps Debian from starting their servers.
 PROMETHEUS_PACKAGES := prometheus prometheus-node-exporter
@@ -71,6 +68,7 @@ test-prometheus: prometheus $(TOOLS)/bin/versitygw ## check metrics and alerts b
 prometheus:
 	@type promtool prometheus-node-exporter >/dev/null 2>&1 || { export RUNLEVEL=1; $(APT) $(PROMETHEUS_PACKAGES) >/dev/null; } || \
 		{ echo "install $(PROMETHEUS_PACKAGES)"; exit 1; }
+
 # A module of its own, run by exactly the Go that its go.mod names: another one may compress
 # to other bytes.
 RELEASE := cd internal/release && GOFLAGS=-mod=readonly GOTOOLCHAIN=go$$(sed -n 's/^go //p' go.mod) go
@@ -134,12 +132,13 @@ SLURM_PACKAGES := slurmctld slurmd slurm-client munge
 
 # Slurm waits two minutes before it runs again what was killed.
 .PHONY: test-slurm
-test-slurm: $(TOOLS)/bin/versitygw ## run the program as an array of a real Slurm, whose tasks and node are killed; needs root, takes four minutes
-	@type slurmctld slurmd sbatch munged >/dev/null 2>&1 || \
-		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
-		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SLURM_PACKAGES) >/dev/null; } || \
-		{ echo "install $(SLURM_PACKAGES)"; exit 1; }
+test-slurm: slurm $(TOOLS)/bin/versitygw ## run the program as an array of a real Slurm, whose tasks and node are killed; needs root, takes four minutes
 	REQUIRE_S3=1 go test -tags slurm -count=1 -timeout=30m -v ./internal/slurm
+
+.PHONY: slurm
+slurm:
+	@type slurmctld slurmd sbatch munged >/dev/null 2>&1 || { $(APT) $(SLURM_PACKAGES) >/dev/null; } || \
+		{ echo "install $(SLURM_PACKAGES)"; exit 1; }
 
 # A module of its own. The first time it builds the control plane, with twelve minutes of
 # processor time and 5 GB of build cache.
