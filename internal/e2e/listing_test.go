@@ -82,6 +82,11 @@ func TestListingFaults(t *testing.T) {
 			if i := slices.Index(flags, "--campaign-id"); i >= 0 {
 				flags[i+1] = someCampaign(source)
 			}
+			const enough = 20 // rows that show that a parameter is ignored
+			if len(fault.listing.Ignore) == 2 && callsOfToday(source) < enough {
+				// Without times the API lists today, and so few rows may all be strays: nothing closes.
+				fault.code, fault.none, fault.part, fault.says = 3, false, true, "calls of other days"
+			}
 			a := onDisk(t, source, "--start-time", daysAgo(7), "--end-time", daysAgo(6))
 			r := a.run(flags...)
 			if fault.code >= 0 || r.code != 0 && r.code != 3 {
@@ -105,6 +110,17 @@ func TestListingFaults(t *testing.T) {
 			a.mendedRun(stored, daysAgo(7), daysAgo(6))
 		})
 	}
+}
+
+// callsOfToday counts the calls that were made today by now.
+func callsOfToday(source *convosotest.Server) (n int) {
+	now := started.Format(time.DateTime)
+	for call := range source.Calls() {
+		if call.Day == daysAgo(0) && call.CallDate <= now {
+			n++
+		}
+	}
+	return n
 }
 
 // someCampaign returns the campaign of the first call.

@@ -221,8 +221,6 @@ func TestArchiveToS3(t *testing.T) {
 			if len(c.closed) != 3 || first.summary.Archived != len(c.archived) {
 				t.Errorf("%d closed, summary %+v", len(c.closed), first.summary)
 			}
-			t.Logf("%d recordings, %d PUTs", len(c.archived), len(b.puts))
-
 			b.state = filepath.Join(t.TempDir(), "another")
 			source.ResetStats()
 			again := b.run(three...).want(t, 0)
