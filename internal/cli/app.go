@@ -54,7 +54,7 @@ type command struct {
 	examples    []example
 	settings    []setting
 	words       []string // what the arguments may be, for completion
-	leads       bool     // the first argument stands before the flags
+	leads       bool     // the first argument may stand anywhere among the flags
 	environment bool     // settings have variables and keys
 	exitCodes   bool     // the help lists them
 	works       bool     // it does more than write to stdout
@@ -123,17 +123,25 @@ func ownHelp(args []string) []string {
 	return args
 }
 
-// takeLeading takes out the argument of a command that stands before its flags, as in "deploy systemd --last 7d":
-// the library would take all that follows it for arguments.
+// takeLeading takes out the argument of a command that may stand anywhere among its flags, as in "deploy systemd
+// --last 7d": the library would take all that follows it for arguments.
 func takeLeading(args []string) (rest, leading []string) {
-	if len(args) < 2 || strings.HasPrefix(args[1], "-") {
-		return args, nil
-	}
-	i := slices.IndexFunc(commands(), func(c command) bool { return c.name == args[0] })
+	i := slices.IndexFunc(commands(), func(c command) bool { return len(args) > 0 && c.name == args[0] })
 	if i < 0 || !commands()[i].leads {
 		return args, nil
 	}
-	return slices.Delete(slices.Clone(args), 1, 2), args[1:2:2]
+	for at := 1; at < len(args); at++ {
+		word := args[at]
+		switch s, known := named(commands()[i].settings, strings.TrimLeft(word, "-")); {
+		case word == "--":
+			return args, nil
+		case !strings.HasPrefix(word, "-"):
+			return slices.Delete(slices.Clone(args), at, at+1), args[at : at+1 : at+1]
+		case known && s.kind != toggle:
+			at++ // its value
+		}
+	}
+	return args, nil
 }
 
 // app translates the commands for the library.
@@ -311,9 +319,10 @@ func guessedFlags() map[string]string {
 		"to": "end-time", "end": "end-time", "until": "end-time", "end-date": "end-time", "days": "last",
 		"output": "to copy-to dest", "out": "to copy-to dest", "o": "to copy-to dest", "output-dir": "to copy-to dest", "destination": "to dest", "folder": "dest", "bucket": "dest",
 		"copy": "copy-to", "dir": "dest", "date": "start-time", "day": "start-time", "duration": "min-length max-duration", "random": "sample",
+		"machines": "parallelism workers", "parallel": "parallelism workers", "size": "max-bytes", "max-size": "max-bytes", "bwlimit": "schedule",
 		"port": "listen", "addr": "listen", "address": "listen", "ids": "ids-from", "csv": "format", "format": "csv",
 		"timezone": "time-zone", "tz": "time-zone", "concurrency": "workers", "threads": "workers", "jobs": "workers", "rate": "api-rate",
-		"limit": "max-recordings", "bwlimit": "schedule", "bandwidth": "schedule", "limit-download": "schedule", "max-transfer": "max-bytes", "max-size": "max-bytes", "verbose": "log-level", "v": "log-level", "debug": "log-level", "silent": "quiet", "token-file": "auth-token-file",
+		"limit": "max-recordings max-bytes", "bandwidth": "schedule", "limit-download": "schedule", "max-transfer": "max-bytes", "verbose": "log-level", "v": "log-level", "debug": "log-level", "silent": "quiet", "token-file": "auth-token-file",
 		"endpoint": "s3-endpoint", "region": "s3-region", "template": "path-template",
 	}
 }

@@ -330,7 +330,7 @@ func writeHistory(w io.Writer, h evidence.History) error {
 	if h.Sealed > 0 && !h.Checked {
 		b.WriteString("; who signed was not checked: give --allowed-signers")
 	}
-	b.WriteString("\n")
+	b.WriteString("\nthe audio was not read: audit --seals and verify do that\n")
 	_, err := io.WriteString(w, trimLines(b.String()))
 	return err
 }

@@ -134,17 +134,32 @@ func (r *reader) deployment(args []string, now time.Time, env environment) ([]de
 	}
 }
 
+// guessedEngine knows other names of the engines.
+func guessedEngine(given string) string {
+	switch given {
+	case "k8s", "kube", "helm":
+		return "did you mean kubernetes?"
+	case "batch", "aws":
+		return "did you mean aws-batch?"
+	case "prometheus", "alertmanager":
+		return "did you mean alerts?"
+	case "cron", "crontab":
+		return "cron needs one line and no files: docs/nightly.md has it"
+	}
+	return ""
+}
+
 func (r *reader) engine(args []string) engine {
 	try := "name one of " + strings.Join(engines(), ", ")
 	switch {
 	case len(args) == 0:
 		r.keep(misuse(try, "the engine is missing"))
 	case !slices.Contains(engines(), args[0]):
-		if !harmless.MatchString(args[0]) {
+		if !harmless.MatchString(args[0]) && guessedEngine(args[0]) == "" {
 			r.keep(misuse(try, "unknown engine (not shown, because it may be personal data)"))
 			break
 		}
-		r.keep(misuse(cmp.Or(didYouMean(args[0], engines(), ""), try), "unknown engine %q", args[0]))
+		r.keep(misuse(cmp.Or(guessedEngine(args[0]), didYouMean(args[0], engines(), ""), try), "unknown engine %q", args[0]))
 	case len(args) > 1:
 		r.keep(strayArgument(args[1], r.values))
 	default:

@@ -32,6 +32,9 @@ func checkFolder(stateDir, folder string, newArchive bool) error {
 	if newArchive || holdsArchive(folder) {
 		return nil
 	}
+	if _, err := os.Stat(filepath.Join(folder, "calls")); err == nil {
+		return misuse("run rebuild, or give --new-archive to begin a new archive", "--dest holds calls/ and no manifest: the manifest is lost")
+	}
 	path, err := wholePath(folder)
 	if err != nil {
 		return misuse("check --dest", "read --dest: %v", err)

@@ -150,7 +150,7 @@ func (r *reader) bytes(name string) int64 {
 	value, origin := r.raw(name)
 	n, err := schedule.ParseBytes(value)
 	if err != nil || n == 0 {
-		r.fail(origin, "give bytes with a unit, like 500M or 2G", "%q is not a number of bytes above 0", value)
+		r.fail(origin, "give bytes with a unit, like 500M or 2G", "%q is not a number of bytes with a unit", value)
 	}
 	return n
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"runtime/debug"
 	"time"
@@ -191,6 +192,9 @@ func openArchive(ctx context.Context, at archiver.Location, access archiver.Acce
 	case ctx.Err() != nil, errors.Is(err, manifest.ErrLocked), errors.Is(err, store.ErrUnusable), store.IsRetriable(err):
 		return nil, err
 	case errors.Is(err, fs.ErrNotExist) && !access.Makes():
+		if _, err := os.Stat(filepath.Join(at.Folder, "calls")); at.Folder != "" && err == nil {
+			return nil, misuse("run rebuild, which makes it anew", "--dest holds calls/ and no manifest: the manifest is lost")
+		}
 		return nil, noArchive()
 	case errors.Is(err, fs.ErrPermission):
 		return nil, misuse("", "%v", err) // says what to try

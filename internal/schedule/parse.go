@@ -214,7 +214,7 @@ func parseBandwidth(word string) (int64, error) {
 	case err != nil && regexp.MustCompile(`^\d+$`).MatchString(word):
 		return 0, fmt.Errorf("%q has no unit: write a rate like %s/s, or bytes per second like %sk", word, word, word)
 	case err != nil:
-		return 0, fmt.Errorf("%q is neither off, nor a rate like 2/s, nor bytes per second like 512k or 2M", word)
+		return 0, fmt.Errorf("%q is neither off, nor a rate like 2/s, nor bytes per second like 512k, nor times like 08:00-20:00, nor days like Mo-Fr", word)
 	case n < minBytes:
 		return 0, fmt.Errorf("%q is too little: give 1k bytes per second or more", word)
 	}
