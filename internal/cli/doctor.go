@@ -80,7 +80,7 @@ type proxied struct {
 
 func runDoctor(ctx context.Context, p *process, in input) outcome {
 	settings := archiveSettings()
-	merged, err := gather(settings, in.flags, p.env)
+	merged, err := gather(ctx, settings, in.flags, p.env)
 	read := &reader{settings: settings, values: merged}
 	talk := read.output()
 	p.openLog(talk)
@@ -100,7 +100,7 @@ func runDoctor(ctx context.Context, p *process, in input) outcome {
 	if _, err := key.Parse(job.template); err != nil {
 		f.settings = append(f.settings, misuse("see --path-template in archive --help", "--path-template: %v", err))
 	}
-	job.token, f.tokenErr = readToken(merged, p.env, func(note string) { f.tokenNotes = append(f.tokenNotes, note) })
+	job.token, f.tokenErr = readToken(ctx, merged, p.env, func(note string) { f.tokenNotes = append(f.tokenNotes, note) })
 	p.screen.hide(job.token.Reveal())
 	f.look(ctx, job, read)
 	if context.Cause(ctx) != nil {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"io/fs"
 	"math"
@@ -204,7 +205,7 @@ const (
 
 // readToken returns the token. A file named by a flag beats the variable, which
 // beats a file that is named elsewhere.
-func readToken(v values, env environment, warn func(string)) (fetcher.Secret, error) {
+func readToken(ctx context.Context, v values, env environment, warn func(string)) (fetcher.Secret, error) {
 	file, hasFile := v["auth-token-file"]
 	token := env[tokenVariable]
 	if token != "" && !file.byFlag() {
@@ -214,7 +215,7 @@ func readToken(v values, env environment, warn func(string)) (fetcher.Secret, er
 		return "", misuse("set "+tokenVariable+" or give --auth-token-file", "no API token")
 	}
 	path := file.items[0]
-	data, err := readSmallFile(path, maxTokenBytes)
+	data, err := readSmallFile(ctx, path, maxTokenBytes)
 	if err != nil {
 		return "", misuse("check --auth-token-file", "read API token: %v", err)
 	}
