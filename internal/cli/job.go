@@ -92,7 +92,7 @@ func (r *reader) archiveJob(now time.Time, env environment, goos string) *archiv
 		RetryFor:      r.duration("retry-for", 0),
 		Calls:         archiver.CallRows(r.choice("calls")),
 	}
-	j.monitor = r.monitor(purgeRules{zone, j.config.PurgeAfter})
+	j.monitor = r.monitor(purgeRules{zone, j.config.PurgeAfter}, sightOf(j.config, now))
 	j.warnUnsharded(env)
 	if g := r.values["no-catch-up"]; r.toggle("no-catch-up") && g.byFlag() && !r.isSet("last") {
 		r.fail(g.origin, "leave it out", "it needs --last")
