@@ -93,6 +93,9 @@ func (r *reader) archiveJob(now time.Time, env environment, goos string) *archiv
 		Calls:         archiver.CallRows(r.choice("calls")),
 	}
 	j.monitor = r.monitor(purgeRules{zone, j.config.PurgeAfter}, sightOf(j.config, now))
+	if j.monitor.file != "" && j.monitor.sight.partial {
+		j.warn("a run with a filter, or of a shard, tells --metrics-file of no success and clears nothing there, for it does not see all that may wait")
+	}
 	j.warnUnsharded(env)
 	if g := r.values["no-catch-up"]; r.toggle("no-catch-up") && g.byFlag() && !r.isSet("last") {
 		r.fail(g.origin, "leave it out", "it needs --last")

@@ -109,7 +109,7 @@ func TestRunsThatSeeLess(t *testing.T) {
 		"the first run, of a past span":       {metrics.Kept{}, "--start-time 2025-01-01 --end-time 2025-01-31", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			values := map[string]string{"dest": "s3://bucket/prefix"}
+			values := map[string]string{"dest": "s3://bucket/prefix", "metrics-file": filepath.Join(t.TempDir(), "nightly.prom")}
 			for flag := range strings.SplitSeq(strings.TrimPrefix(test.flags, "--"), " --") {
 				name, value, hasValue := strings.Cut(flag, " ")
 				if !hasValue {
@@ -123,6 +123,9 @@ func TestRunsThatSeeLess(t *testing.T) {
 				t.Fatal(read.err)
 			}
 			seen := job.monitor.sight
+			if warns := strings.Contains(strings.Join(job.warnings, "\n"), "tells --metrics-file of no success"); warns != seen.partial {
+				t.Errorf("warnings %q", job.warnings)
+			}
 			if seen.settle != settle || seen.whole(test.kept) != test.whole {
 				t.Fatalf("%+v: whole %v", seen, seen.whole(test.kept))
 			}
