@@ -96,6 +96,11 @@ func dayName(number int64) string { return midnightOf(number).Format(time.DateOn
 // anew; those of older formats are removed. The name says which archive it is of. The error is an [*IndexError].
 func OpenIndex(ctx context.Context, folder, name string) (*Index, error) {
 	ix := &Index{file: filepath.Join(folder, indexName(name, indexFormat))}
+	whole, err := filepath.Abs(ix.file) // SQLite takes the beginning of a relative path for a host
+	if err != nil {
+		return nil, ix.fail(ctx, fmt.Errorf("find folder: %w", err))
+	}
+	ix.file = whole
 	if err := ix.open(ctx, folder, name); err != nil {
 		return nil, ix.fail(ctx, err)
 	}

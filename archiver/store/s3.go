@@ -9,6 +9,7 @@ import (
 	"hash/maphash"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -158,7 +159,9 @@ func loadConfig(ctx context.Context, o S3Options) (aws.Config, error) {
 		// Our own checksums go in headers; the SDK's would go in trailers.
 		config.WithRequestChecksumCalculation(aws.RequestChecksumCalculationWhenRequired),
 		config.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired),
-		config.WithRetryer(newRetryer),
+		config.WithRetryer(func() aws.Retryer {
+			return newRetryer(append(slices.Clone(retry.DefaultRetryables), vanishingFolder())...)
+		}),
 	}
 	if o.Region != "" {
 		options = append(options, config.WithRegion(o.Region))
@@ -172,11 +175,18 @@ func loadConfig(ctx context.Context, o S3Options) (aws.Config, error) {
 
 // newRetryer has no token bucket: the SDK's is shared by the client and makes calls
 // fail at once, unrelated ones too, after some 35 retries.
-func newRetryer() aws.Retryer {
+func newRetryer(retryables ...retry.IsErrorRetryable) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.Retryables = retryables
 		o.MaxAttempts = sdkAttempts
 		o.RateLimiter = ratelimit.None
 	})
+}
+
+// vanishingFolder is worth another try: a server that keeps folders, as versitygw, removes an empty one with the last
+// object in it, also while it stores another there.
+func vanishingFolder() retry.RetryableErrorCode {
+	return retry.RetryableErrorCode{Codes: map[string]struct{}{codeFolder: {}}}
 }
 
 // newHTTPClient keeps a connection for each worker, and speaks HTTP/1.1 alone: with

@@ -142,16 +142,16 @@ func (s *S3) RemoveFile(ctx context.Context, name string) error {
 }
 
 // ProveConditionalWrites proves that the server honours If-None-Match by creating
-// probeName twice. That the first attempt is refused, because an earlier proof
-// left the file, is proof enough. It also shows at once whether anything can be
+// probeName twice, and oftener where a [S3.Try] may have removed it in between. That the
+// first attempt is refused, because an earlier proof left the file, is proof enough. It also shows at once whether anything can be
 // written here at all, with the checksum and encryption asked for. The error wraps
-// ErrUnusable when the second attempt is not refused. With NoConditionalWrites it
+// ErrUnusable when no attempt is refused. With NoConditionalWrites it
 // does nothing.
 func (s *S3) ProveConditionalWrites(ctx context.Context) error {
 	if s.o.NoConditionalWrites {
 		return nil
 	}
-	for range 2 {
+	for range maxCreated {
 		err := s.PutFile(ctx, probeName, []byte(probeText), "")
 		if errors.Is(err, fs.ErrExist) || hasCode(err, codeConflict) { // a conflict comes of the condition, too
 			return nil

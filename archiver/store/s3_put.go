@@ -113,7 +113,7 @@ func (s *S3) create(ctx context.Context, o Object) (Info, error) {
 	return info, nil
 }
 
-// put sends a body, at most attempts times.
+// put sends a body, at most attempts times, and sdkAttempts times while a folder stands in the way.
 func (s *S3) put(ctx context.Context, op string, in *s3.PutObjectInput, content io.ReadSeeker, size int64, sum [32]byte, attempts int) (*s3.PutObjectOutput, error) {
 	body := &lentBody{body: content}
 	defer body.takeBack()
@@ -130,7 +130,12 @@ func (s *S3) put(ctx context.Context, op string, in *s3.PutObjectInput, content 
 	in.ServerSideEncryption, in.SSEKMSKeyId = types.ServerSideEncryption(s.o.SSE), optional(s.o.KMSKeyID)
 	call, cancel := context.WithTimeout(ctx, time.Duration(attempts)*timeFor(size))
 	defer cancel()
-	out, err := s.client.PutObject(call, in, signedWith(sum), func(o *s3.Options) { o.RetryMaxAttempts = attempts })
+	out, err := s.client.PutObject(call, in, signedWith(sum), func(o *s3.Options) {
+		o.RetryMaxAttempts = attempts
+		if attempts == 1 {
+			o.RetryMaxAttempts, o.Retryer = sdkAttempts, newRetryer(vanishingFolder())
+		}
+	})
 	if err != nil {
 		return nil, s3Failure(ctx, op, err)
 	}

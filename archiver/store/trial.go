@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -96,34 +97,60 @@ type Trial struct {
 	Name    string // of the object
 	Stood   bool   // it stood there before, so that nothing was written
 	Honours bool   // the server refused to create it again
+	Others  bool   // it came or went meanwhile: another trial, or a run, is at work
 	// Left says why the object could not be removed, nil where nothing is left. The first run
 	// that archives would leave it too.
 	Left error
 }
 
-// removeTime bounds the removal of what a trial has written, also when the caller was stopped.
-const removeTime = 5 * time.Second
+const (
+	// removeTime bounds the removal of what a trial has written, also when the caller was stopped.
+	removeTime = 5 * time.Second
+	// maxCreated is how often probeName is created until a server is taken for one that ignores
+	// If-None-Match: a trial at the same moment may have removed it in between, once.
+	maxCreated = 4
+	// maxLooks is how often a trial begins anew when the object was removed while it looked.
+	maxLooks = 3
+)
 
 // Try proves that objects can be created and read here, with the checksum and the encryption
-// asked for, and tells whether the server honours If-None-Match. It creates twice the object
-// that [S3.ProveConditionalWrites] leaves in each archive, and removes what it has created, by
-// its version where the bucket has versions. Where that object stands, one refused attempt is
-// all.
+// asked for, and tells whether the server honours If-None-Match. It creates the object that
+// [S3.ProveConditionalWrites] leaves in each archive until it is refused, and removes what it
+// has created, by its version where the bucket has versions. Where that object stands, one
+// refused attempt is all. Several trials may be made at once.
 func (s *S3) Try(ctx context.Context) (trial Trial, err error) {
 	trial.Name = s.o.Prefix + probeName
-	switch _, err := s.head(ctx, probeName); {
-	case err == nil:
-		trial.Stood = true
-	case !errors.Is(err, fs.ErrNotExist):
-		return trial, err
-	}
 	var created []string // versions
 	defer func() { trial.Left = s.removeVersions(ctx, created) }()
-	attempts := 2
+	for range maxLooks {
+		var more []string
+		more, err = s.look(ctx, &trial)
+		created = append(created, more...)
+		if !errors.Is(err, errVanished) {
+			return trial, err
+		}
+		trial.Others = true
+	}
+	return trial, &failure{
+		text: opWrite + ": another doctor removes the object meanwhile", hint: "run it again when no other looks at this archive", retriable: true,
+	}
+}
+
+// errVanished says that somebody has removed what a trial was about to read.
+var errVanished = errors.New("the object has vanished")
+
+// look makes one trial. It returns the versions that it has created, also beside an error.
+func (s *S3) look(ctx context.Context, trial *Trial) (created []string, err error) {
+	_, err = s.head(ctx, probeName)
+	trial.Stood = err == nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	attempts := maxCreated
 	switch {
 	case s.o.NoConditionalWrites && trial.Stood:
 		attempts = 0
-	case s.o.NoConditionalWrites, trial.Stood:
+	case s.o.NoConditionalWrites:
 		attempts = 1
 	}
 	for range attempts {
@@ -133,20 +160,26 @@ func (s *S3) Try(ctx context.Context) (trial Trial, err error) {
 			break
 		}
 		if err != nil {
-			return trial, err
+			return created, err
 		}
-		if version != "" || !trial.Stood { // else the same bytes stand where they stood
-			created = append(created, version)
-		}
+		created = append(created, version)
 	}
-	if !trial.Stood && len(created) == 0 {
-		return trial, nil // another run has just created it; or versitygw, which remembers what was removed by its version
+	switch n := len(created); {
+	case trial.Honours && n > 1, trial.Honours && n > 0 && trial.Stood: // it was removed in between
+		trial.Stood, trial.Others = false, true
+	case trial.Stood && n > 0 && created[0] == "":
+		created = nil // the same bytes stand where they stood
+	case trial.Honours && n == 0 && !trial.Stood: // another run has just created it; or versitygw, which remembers what was removed by its version
+		return nil, nil
 	}
 	body, _, err := s.GetFile(ctx, probeName)
-	if err != nil {
-		return trial, err
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errVanished
 	}
-	return trial, body.Close()
+	if err != nil {
+		return created, err
+	}
+	return created, body.Close()
 }
 
 // createProbe creates probeName and returns its version, "" in a bucket without versions.
@@ -168,7 +201,7 @@ func (s *S3) removeVersions(ctx context.Context, versions []string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTime)
 	defer cancel()
 	var errs []error
-	for _, version := range versions {
+	for _, version := range slices.Compact(versions) {
 		in := &s3.DeleteObjectInput{Bucket: s.bucket(), Key: s.at(probeName), VersionId: optional(version)}
 		if _, err := s.client.DeleteObject(ctx, in); err != nil {
 			errs = append(errs, s3Failure(ctx, "remove file", err))

@@ -154,13 +154,13 @@ closed and skipped. It can be killed at any instant and run again.`,
 // runArchive reads the settings and archives.
 func runArchive(ctx context.Context, p *process, in input) outcome {
 	settings := archiveSettings()
-	merged, err := gather(settings, in.flags, p.env)
+	merged, err := gather(ctx, settings, in.flags, p.env)
 	read := &reader{settings: settings, values: merged, err: cmp.Or(in.err, err)}
 	talk := read.output() // read in any case: a mistake elsewhere is told in JSON too
 	p.openLog(talk)
 	job := read.archiveJob(time.Now(), p.env, runtime.GOOS)
 	if read.err == nil {
-		job.token, read.err = readToken(merged, p.env, job.warn)
+		job.token, read.err = readToken(ctx, merged, p.env, job.warn)
 	}
 	for _, note := range unknownVariables(settings, p.env) {
 		job.warn(note)

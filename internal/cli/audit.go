@@ -85,11 +85,11 @@ type auditJob struct {
 
 func runAudit(ctx context.Context, p *process, in input) outcome {
 	known := withArchiveKeys(auditSettings())
-	merged, err := gather(known, in.flags, p.env)
+	merged, err := gather(ctx, known, in.flags, p.env)
 	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
 	talk := read.output()
 	p.openLog(talk)
-	job := read.auditJob(in.args, p.env)
+	job := read.auditJob(ctx, in.args, p.env)
 	if read.err != nil {
 		return p.refuse(judge(read.err, nil, false), talk.json)
 	}
@@ -102,7 +102,7 @@ func runAudit(ctx context.Context, p *process, in input) outcome {
 	return p.audit(ctx, job, talk)
 }
 
-func (r *reader) auditJob(args []string, env environment) *auditJob {
+func (r *reader) auditJob(ctx context.Context, args []string, env environment) *auditJob {
 	j := &auditJob{noAudio: r.toggle("no-audio"), workers: r.whole("workers", 1, maxWorkers)}
 	seals := r.toggle("seals")
 	if r.values["access-log"].byFlag() { // that of serve, in the file, is not asked for
@@ -135,7 +135,7 @@ func (r *reader) auditJob(args []string, env environment) *auditJob {
 		r.keep(misuse("give --allowed-signers with the public keys whose seals count; see audit --help", "no allowed signers are given: a seal proves nothing when anybody may have signed it"))
 		return j
 	}
-	j.allowed = r.allowedSigners()
+	j.allowed = r.allowedSigners(ctx)
 	if r.isSet("head") {
 		value, origin := r.raw("head")
 		head, err := evidence.ParseHead(value)
@@ -147,9 +147,9 @@ func (r *reader) auditJob(args []string, env environment) *auditJob {
 	return j
 }
 
-func (r *reader) allowedSigners() []evidence.AllowedSigner {
+func (r *reader) allowedSigners(ctx context.Context) []evidence.AllowedSigner {
 	path, origin := r.raw("allowed-signers")
-	text, err := readSmallFile(path, maxConfigBytes)
+	text, err := readSmallFile(ctx, path, maxConfigBytes)
 	if err != nil {
 		r.fail(origin, "check the path", "read the allowed signers: %v", err)
 		return nil

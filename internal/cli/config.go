@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -60,7 +62,7 @@ func parseEnvironment(environ []string) environment {
 // configuration file. An empty variable counts as not set, for a shell has no
 // other way to take one back. The error joins all that is wrong; beside it stands what
 // could be read.
-func gather(settings []setting, flags values, env environment) (values, error) {
+func gather(ctx context.Context, settings []setting, flags values, env environment) (values, error) {
 	merged := values{}
 	for _, s := range settings {
 		if value := env[s.variable()]; value != "" && !s.flagOnly {
@@ -72,7 +74,7 @@ func gather(settings []setting, flags values, env environment) (values, error) {
 	}
 	errs := []error{merged.expandHome(settings, env)}
 	if file, ok := merged["config"]; ok && !isInHome(file.items[0]) {
-		fromFile, err := readConfig(file.items[0], settings)
+		fromFile, err := readConfig(ctx, file.items[0], settings)
 		maps.DeleteFunc(fromFile, func(name string, _ given) bool { _, beaten := merged[name]; return beaten })
 		errs = append(errs, err, fromFile.expandHome(settings, env))
 		maps.Copy(merged, fromFile)
@@ -174,8 +176,8 @@ const maxConfigBytes = 1 << 20 // bytes; a configuration is a page of text
 // readConfig reads the configuration file. It is decoded here rather than by the
 // library for flags, whose loader lets a misspelt key pass in silence. The error joins
 // what is wrong with its lines; the others are returned.
-func readConfig(path string, settings []setting) (values, error) {
-	data, err := readSmallFile(path, maxConfigBytes)
+func readConfig(ctx context.Context, path string, settings []setting) (values, error) {
+	data, err := readSmallFile(ctx, path, maxConfigBytes)
 	if err != nil {
 		return nil, misuse("check --config", "read configuration: %v", err)
 	}
@@ -288,17 +290,37 @@ func configItems(s setting, value *yaml.Node) ([]string, error) {
 	return nil, errors.New("it must be one value")
 }
 
-// readSmallFile reads a file that is expected to be small, and not a directory or
-// an endless device.
-func readSmallFile(path string, maxBytes int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() // read only: there is nothing that closing could lose
-	data, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
-	if err != nil {
-		return nil, err
+// pipeTime is how long a small file may take. A pipe is one, too, as the shell makes of <(pass show token).
+const pipeTime = 10 * time.Second
+
+// readSmallFile reads a file that is expected to be small, and not a directory or an endless device. A pipe that nobody
+// writes to is left after a while, and when ctx ends.
+func readSmallFile(ctx context.Context, path string, maxBytes int64) ([]byte, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, pipeTime, fmt.Errorf("%s has no end after %s: is it a pipe to which nobody writes?", path, pipeTime))
+	defer cancel()
+	return readWhole(ctx, path, maxBytes)
+}
+
+// readWhole is readSmallFile for what may take any time. What is opened or read when ctx ends stays so until the program
+// ends: neither can be cancelled.
+func readWhole(ctx context.Context, path string, maxBytes int64) ([]byte, error) {
+	var data []byte
+	done := make(chan error, 1)
+	go func() {
+		f, err := os.Open(path)
+		if err == nil {
+			data, err = io.ReadAll(io.LimitReader(f, maxBytes+1))
+			_ = f.Close() // read only: there is nothing that closing could lose
+		}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			return nil, err
+		}
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
 	if int64(len(data)) > maxBytes {
 		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxBytes)

@@ -97,9 +97,9 @@ for the metrics of --metrics-file and serve.`,
 	}
 }
 
-func runDeploy(_ context.Context, p *process, in input) outcome {
+func runDeploy(ctx context.Context, p *process, in input) outcome {
 	settings := deploySettings()
-	merged, err := gather(settings, in.flags, p.env)
+	merged, err := gather(ctx, settings, in.flags, p.env)
 	read := &reader{settings: settings, values: merged, err: cmp.Or(in.err, err)}
 	to := read.text("to")
 	files, err := read.deployment(in.args, time.Now(), p.env)

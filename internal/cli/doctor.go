@@ -28,7 +28,8 @@ each check says its state (ok, warning, failed or skipped), what was seen, and w
 problems are told at once. --quiet leaves out what is ok; --json writes one object.
 
 It stores nothing. To see whether a bucket can be written and honours conditions it creates the
-object manifest/conditional-write-probe, which the first run would create too, and removes it. It
+object manifest/conditional-write-probe, which the first run would create too, and removes it. Of the
+service of --ping-url it tries connection and TLS, and sends nothing. It
 ends within a minute whatever hangs, and needs neither a terminal nor, with --state-dir, a home
 folder: it can run as ExecStartPre= of a systemd service or as an init container.
 
@@ -70,6 +71,7 @@ type facts struct {
 	bucket       *doctor.Bucket
 	api          *doctor.API // nil where it could not be asked
 	media        *doctor.Media
+	watched      watched
 }
 
 // proxied is a host, and the proxy by which it is asked.
@@ -80,7 +82,7 @@ type proxied struct {
 
 func runDoctor(ctx context.Context, p *process, in input) outcome {
 	settings := archiveSettings()
-	merged, err := gather(settings, in.flags, p.env)
+	merged, err := gather(ctx, settings, in.flags, p.env)
 	read := &reader{settings: settings, values: merged}
 	talk := read.output()
 	p.openLog(talk)
@@ -100,8 +102,11 @@ func runDoctor(ctx context.Context, p *process, in input) outcome {
 	if _, err := key.Parse(job.template); err != nil {
 		f.settings = append(f.settings, misuse("see --path-template in archive --help", "--path-template: %v", err))
 	}
-	job.token, f.tokenErr = readToken(merged, p.env, func(note string) { f.tokenNotes = append(f.tokenNotes, note) })
+	job.token, f.tokenErr = readToken(ctx, merged, p.env, func(note string) { f.tokenNotes = append(f.tokenNotes, note) })
 	p.screen.hide(job.token.Reveal())
+	if job.monitor.pingURL != nil {
+		p.screen.hide(job.monitor.pingURL.String())
+	}
 	f.look(ctx, job, read)
 	if context.Cause(ctx) != nil {
 		return p.refuse(judge(context.Canceled, context.Cause(ctx), false), talk.json)
@@ -171,6 +176,14 @@ func (f *facts) look(ctx context.Context, job *archiveJob, read *reader) {
 			seen := doctor.LookAtBucket(ctx, job.bucket)
 			f.bucket = &seen
 		})
+	}
+	if job.monitor.file != "" {
+		looks.Go(func() { f.watched.lookAtMetrics(ctx, job.monitor.file) })
+	}
+	if service := job.monitor.pingURL; service != nil {
+		f.watched.pingURL = service
+		f.addProxy(service.String())
+		looks.Go(func() { f.watched.ping = doctor.LookAtPing(ctx, service) })
 	}
 	if read.isGood("api-url") {
 		f.addProxy(job.apiURL)

@@ -60,6 +60,7 @@ func brokenBy(code int, name string, err error, otherwise string) check {
 func diagnose(f *facts) []check {
 	checks := checkSettings(f)
 	checks = append(checks, checkFoundToken(f), checkState(f), checkProxies(f.proxies))
+	checks = append(checks, f.watched.check()...)
 	checks = append(checks, checkAPI(f)...)
 	checks = append(checks, checkMedia(f)...)
 	switch {
@@ -459,6 +460,9 @@ func checkTrial(f *facts, trial *store.Trial, err error) []check {
 	case !trial.Honours:
 		return append(checks, broken(ExitFailed, conditions, "use --s3-no-conditional-writes, and let no two runs write to this archive at once",
 			"the server ignores If-None-Match, so it could overwrite a recording"))
+	}
+	if trial.Others {
+		return append(checks, fine(conditions, "If-None-Match is honoured; another doctor or run is at work there"))
 	}
 	return append(checks, fine(conditions, "If-None-Match is honoured"))
 }

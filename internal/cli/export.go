@@ -110,7 +110,7 @@ type exportJob struct {
 
 func runExport(ctx context.Context, p *process, in input) outcome {
 	known := withArchiveKeys(exportSettings())
-	merged, err := gather(known, in.flags, p.env)
+	merged, err := gather(ctx, known, in.flags, p.env)
 	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
 	talk := read.output()
 	p.openLog(talk)
@@ -244,7 +244,7 @@ func (p *process) runExport(ctx context.Context, job *exportJob, talk output, ma
 	logger := newLogger(p.screen, talk, p.env)
 	var ids *idList
 	if job.ids != "" {
-		if ids, err = p.readIDs(job.ids); err != nil {
+		if ids, err = p.readIDs(ctx, job.ids); err != nil {
 			return false, err
 		}
 		job.query.Listed = ids.ids

@@ -96,7 +96,7 @@ type findJob struct {
 
 func runFind(ctx context.Context, p *process, in input) outcome {
 	known := withArchiveKeys(findSettings())
-	merged, err := gather(known, in.flags, p.env)
+	merged, err := gather(ctx, known, in.flags, p.env)
 	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
 	job := read.findJob(time.Now(), p.env)
 	p.openLog(job.talk)

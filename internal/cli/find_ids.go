@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -26,9 +27,9 @@ type idList struct {
 }
 
 // readIDs reads a list from a file, or from stdin.
-func (p *process) readIDs(path string) (*idList, error) {
+func (p *process) readIDs(ctx context.Context, path string) (*idList, error) {
 	const try = "give a file with an id of a call or a recording on each line"
-	data, err := p.readList(path)
+	data, err := p.readList(ctx, path)
 	if err != nil {
 		return nil, misuse("check --ids-from", "read --ids-from: %v", err)
 	}
@@ -39,9 +40,9 @@ func (p *process) readIDs(path string) (*idList, error) {
 	return &idList{ids: ids, seen: map[string]bool{}}, nil
 }
 
-func (p *process) readList(path string) ([]byte, error) {
+func (p *process) readList(ctx context.Context, path string) ([]byte, error) {
 	if path != "-" {
-		return readSmallFile(path, maxIDsBytes)
+		return readWhole(ctx, path, maxIDsBytes)
 	}
 	if p.stdin == nil {
 		return nil, errors.New("there is no stdin")

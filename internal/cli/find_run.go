@@ -50,7 +50,7 @@ func (p *process) find(ctx context.Context, job *findJob) outcome {
 func (p *process) findIn(ctx context.Context, job *findJob, tell teller, f *found) (err error) {
 	var ids *idList
 	if job.ids != "" {
-		if ids, err = p.readIDs(job.ids); err != nil {
+		if ids, err = p.readIDs(ctx, job.ids); err != nil {
 			return err
 		}
 		job.query.Listed = ids.ids

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"io/fs"
 	"math"
@@ -91,7 +92,10 @@ func (r *reader) archiveJob(now time.Time, env environment, goos string) *archiv
 		RetryFor:      r.duration("retry-for", 0),
 		Calls:         archiver.CallRows(r.choice("calls")),
 	}
-	j.monitor = r.monitor(purgeRules{zone, j.config.PurgeAfter})
+	j.monitor = r.monitor(purgeRules{zone, j.config.PurgeAfter}, sightOf(j.config, now))
+	if j.monitor.file != "" && j.monitor.sight.partial {
+		j.warn("a run with a filter, or of a shard, tells --metrics-file of no success and clears nothing there, for it does not see all that may wait")
+	}
 	j.warnUnsharded(env)
 	if g := r.values["no-catch-up"]; r.toggle("no-catch-up") && g.byFlag() && !r.isSet("last") {
 		r.fail(g.origin, "leave it out", "it needs --last")
@@ -204,7 +208,7 @@ const (
 
 // readToken returns the token. A file named by a flag beats the variable, which
 // beats a file that is named elsewhere.
-func readToken(v values, env environment, warn func(string)) (fetcher.Secret, error) {
+func readToken(ctx context.Context, v values, env environment, warn func(string)) (fetcher.Secret, error) {
 	file, hasFile := v["auth-token-file"]
 	token := env[tokenVariable]
 	if token != "" && !file.byFlag() {
@@ -214,7 +218,7 @@ func readToken(v values, env environment, warn func(string)) (fetcher.Secret, er
 		return "", misuse("set "+tokenVariable+" or give --auth-token-file", "no API token")
 	}
 	path := file.items[0]
-	data, err := readSmallFile(path, maxTokenBytes)
+	data, err := readSmallFile(ctx, path, maxTokenBytes)
 	if err != nil {
 		return "", misuse("check --auth-token-file", "read API token: %v", err)
 	}

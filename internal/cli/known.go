@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -115,7 +116,7 @@ func rememberFolder(stateDir, folder string, logger *slog.Logger) {
 // loadFolders returns the folders that hold an archive. A file that is missing or damaged
 // means that nothing is known.
 func loadFolders(stateDir string) []string {
-	data, err := readSmallFile(filepath.Join(stateDir, foldersFile), maxFoldersBytes)
+	data, err := readSmallFile(context.Background(), filepath.Join(stateDir, foldersFile), maxFoldersBytes)
 	if err != nil {
 		return nil
 	}

@@ -33,10 +33,12 @@ type monitor struct {
 	pingURL *url.URL    // nil for none
 	pingOn  map[int]int // exit codes to tell instead of others
 	rules   purgeRules
+	sight   sight
 
 	logger  *slog.Logger
 	started time.Time
 	kept    metrics.Kept
+	hasKept bool // it was read
 	skew    *time.Duration
 	pinger  *ping.Pinger
 }
@@ -47,9 +49,40 @@ type purgeRules struct {
 	purgeAfter time.Duration
 }
 
+// sight is which days a run looks at, for a run clears what waits only where it has seen all that may wait.
+type sight struct {
+	partial bool          // calls of a filter, or days of a shard
+	catchUp bool          // days that earlier runs left open, too
+	from    time.Time     // start of the span
+	toToday bool          // it ends with today
+	settle  time.Duration // a day may still change until this long after its end
+}
+
+// sightOf returns the sight of a run.
+func sightOf(c archiver.Config, now time.Time) sight {
+	from := c.Span.From
+	return sight{
+		partial: c.Filter != (fetcher.Filter{}) || c.Shard.Count > 1,
+		catchUp: c.Span.CatchUp,
+		from:    time.Date(from.Year(), from.Month(), from.Day(), from.Hour(), from.Minute(), from.Second(), 0, c.Zone),
+		toToday: !c.Span.To.Before(endOfDay(fetcher.Wall(now, c.Zone))),
+		settle:  c.Settle,
+	}
+}
+
+// whole reports whether the run sees all that may wait: from the oldest day of which earlier runs knew, and from the
+// days that had not settled when one of them had seen all, until today.
+func (s sight) whole(kept metrics.Kept) bool {
+	since := kept.OldestWaiting
+	if !kept.LastFinished.IsZero() {
+		since = earliest(since, kept.LastFinished.Add(-s.settle-24*time.Hour))
+	}
+	return !s.partial && (s.catchUp || since.IsZero() || s.toToday && !s.from.After(since))
+}
+
 // monitor reads who is told. A dry run tells nobody: it archives nothing, and would look like a success.
-func (r *reader) monitor(rules purgeRules) monitor {
-	m := monitor{rules: rules, pingOn: map[int]int{}}
+func (r *reader) monitor(rules purgeRules, seen sight) monitor {
+	m := monitor{rules: rules, sight: seen, pingOn: map[int]int{}}
 	if r.isSet("metrics-file") {
 		m.file = r.text("metrics-file")
 		if err := metrics.CheckFile(m.file); err != nil {
@@ -82,24 +115,19 @@ func (r *reader) monitor(rules purgeRules) monitor {
 // begin tells that a run begins, or is about to fail for its settings.
 func (m *monitor) begin(ctx context.Context, p *process) {
 	m.logger, m.started = p.logger, time.Now()
-	if m.file != "" {
-		var err error
-		if m.kept, err = metrics.ReadKept(m.file); err != nil {
-			m.logger.Warn("metrics of earlier runs are not kept", "err", err)
-		}
-		m.write(archiver.Summary{}, nil)
-	}
 	if m.pingURL != nil {
 		p.screen.hide(m.pingURL.String())
 		m.pinger = ping.Start(ctx, m.pingURL, thisBuild().userAgent(), m.logger)
 	}
 }
 
-// follow keeps the file of metrics up to date until the returned function is called.
+// follow keeps the file of metrics up to date until the returned function is called. It begins when the archive is open:
+// while another run holds the archive, the file is that run's.
 func (m *monitor) follow(run *archiver.Archiver, client *fetcher.Client) (stop func()) {
 	if m.file == "" {
 		return func() {}
 	}
+	m.write(archiver.Summary{}, nil)
 	look := func(time.Time) {
 		if skew, known := client.ClockSkew(); known {
 			m.skew = &skew
@@ -117,7 +145,7 @@ func (m *monitor) follow(run *archiver.Archiver, client *fetcher.Client) (stop f
 
 // end tells how the run ended.
 func (m *monitor) end(ctx context.Context, s archiver.Summary, code int) {
-	if m.file != "" {
+	if m.file != "" && s.ExitCode != ExitLocked { // else the file is the other run's
 		m.write(s, &code)
 	}
 	if m.pinger != nil {
@@ -131,7 +159,14 @@ func (m *monitor) end(ctx context.Context, s archiver.Summary, code int) {
 
 // write writes the file; the code is nil while the run is at work.
 func (m *monitor) write(s archiver.Summary, code *int) {
-	run := runMetrics(m.kept, s, m.rules, time.Now(), code)
+	if !m.hasKept {
+		var err error
+		if m.kept, err = metrics.ReadKept(m.file); err != nil {
+			m.logger.Warn("metrics of earlier runs are not kept", "err", err)
+		}
+		m.hasKept = true
+	}
+	run := runMetrics(m.kept, s, m.rules, m.sight, time.Now(), code)
 	run.Name, run.Started, run.ClockSkew = metrics.NameOf(m.file), m.started, m.skew
 	run.Build = metricsBuild()
 	if err := metrics.WriteFile(m.file, run.Text()); err != nil {
@@ -146,7 +181,7 @@ func metricsBuild() metrics.Build {
 
 // runMetrics makes metrics of what was done so far, and of what earlier runs left. The code is nil while the run is at
 // work.
-func runMetrics(kept metrics.Kept, s archiver.Summary, rules purgeRules, now time.Time, code *int) metrics.Run {
+func runMetrics(kept metrics.Kept, s archiver.Summary, rules purgeRules, seen sight, now time.Time, code *int) metrics.Run {
 	m := metrics.Run{
 		LastSuccess: kept.LastSuccess, LastFinished: kept.LastFinished,
 		Recordings: map[string]int{
@@ -168,18 +203,18 @@ func runMetrics(kept metrics.Kept, s archiver.Summary, rules purgeRules, now tim
 		"closed": s.DaysSkipped + s.DaysClosed + s.DaysWhole, "open": len(s.OpenDays) - unsettled, "unsettled": unsettled, "not_begun": s.DaysNotBegun,
 	}
 	m.OldestWaiting, m.PurgeDeadline = waitingSince(s.OpenDays, rules, now)
-	whole := code != nil && s.Stopped == "" && (*code == ExitDone || *code == ExitIncomplete)
-	if !whole { // it does not know of all that waits
+	whole := seen.whole(kept)
+	if !whole || code == nil || s.Stopped != "" || *code != ExitDone && *code != ExitIncomplete { // it does not know of all that waits
 		m.OldestWaiting, m.PurgeDeadline = earliest(m.OldestWaiting, kept.OldestWaiting), earliest(m.PurgeDeadline, kept.PurgeDeadline)
 	}
 	if code == nil {
 		return m
 	}
 	m.Ended, m.ExitCode = now, *code
-	switch *code {
-	case ExitDone:
+	switch {
+	case whole && *code == ExitDone:
 		m.LastSuccess, m.LastFinished = now, now
-	case ExitIncomplete:
+	case whole && *code == ExitIncomplete:
 		m.LastFinished = now
 	}
 	return m

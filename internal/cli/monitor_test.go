@@ -60,7 +60,7 @@ func TestRunMetrics(t *testing.T) {
 		"waits, and is past saving": {archiver.Summary{OpenDays: []archiver.OpenDay{{Day: "2025-05-10", Settled: true, Waiting: 1}}}, exit(3), kept.LastSuccess, now, date("2025-05-10"), time.Time{}, true, 0, 1, 0, 0, 0, 100},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := runMetrics(kept, test.summary, rules, now, test.code)
+			m := runMetrics(kept, test.summary, rules, sight{catchUp: true}, now, test.code)
 			if m.LastSuccess != test.success || m.LastFinished != test.finished || m.OldestWaiting != test.oldest || m.PurgeDeadline != test.deadline {
 				t.Errorf("success %v, finished %v, oldest %v, deadline %v", m.LastSuccess, m.LastFinished, m.OldestWaiting, m.PurgeDeadline)
 			}
@@ -72,6 +72,81 @@ func TestRunMetrics(t *testing.T) {
 			}
 			if m.Recordings["archived"] != test.archived || m.Recordings["known"] != test.known || m.APIRequests != float64(test.apiSeen) || m.Bytes != 1000 {
 				t.Errorf("recordings %v, counters %+v", m.Recordings, m.Counters)
+			}
+		})
+	}
+}
+
+// TestRunsThatSeeLess: a run that did not see all that may wait hides nothing, and tells of what it found itself.
+func TestRunsThatSeeLess(t *testing.T) {
+	zone := losAngeles(t)
+	now := time.Date(2025, 5, 20, 3, 0, 0, 0, zone)
+	day := func(n int) time.Time { return time.Date(2025, 5, n, 0, 0, 0, 0, zone) }
+	waits := metrics.Kept{LastSuccess: day(16), LastFinished: day(19), OldestWaiting: day(12), PurgeDeadline: day(22)}
+	fine := metrics.Kept{LastSuccess: day(19), LastFinished: day(19)}
+	const settle = 48 * time.Hour
+	for name, test := range map[string]struct {
+		kept  metrics.Kept
+		flags string
+		whole bool
+	}{
+		"nightly":                             {waits, "--last 7d", true},
+		"nightly without catching up":         {waits, "--last 30d --no-catch-up", true}, // it reaches beyond what waits
+		"too short, without catching up":      {waits, "--last 3d --no-catch-up", false},
+		"one campaign":                        {waits, "--last 7d --campaign-id 12", false},
+		"one number":                          {waits, "--last 7d --phone-number 15551234567", false},
+		"a shard":                             {waits, "--last 7d --shard 0/2", false},
+		"the only shard":                      {waits, "--last 7d --shard 0/1", true},
+		"one day":                             {waits, "--start-time 2025-05-10 --end-time 2025-05-10", false},
+		"the day that waits":                  {waits, "--start-time 2025-05-12 --end-time 2025-05-12", false}, // others may wait behind it
+		"from the day that waits":             {waits, "--start-time 2025-05-12", true},
+		"until today":                         {waits, "--start-time 2025-05-12 --end-time 2025-05-20", true},
+		"until noon":                          {waits, `--start-time 2025-05-12 --end-time 2025-05-20T12:00:00`, false},
+		"from the noon of the day that waits": {waits, "--start-time 2025-05-12T12:00:00", false},
+		"behind the day that waits":           {waits, "--start-time 2025-05-13", false},
+		"nothing waits, all that was open":    {fine, "--start-time 2025-05-16", true},
+		"nothing waits, a day was open":       {fine, "--start-time 2025-05-17", false},
+		"the first run, of a past span":       {metrics.Kept{}, "--start-time 2025-01-01 --end-time 2025-01-31", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			values := map[string]string{"dest": "s3://bucket/prefix", "metrics-file": filepath.Join(t.TempDir(), "nightly.prom")}
+			for flag := range strings.SplitSeq(strings.TrimPrefix(test.flags, "--"), " --") {
+				name, value, hasValue := strings.Cut(flag, " ")
+				if !hasValue {
+					value = "true"
+				}
+				values[name] = value
+			}
+			read := readerOf(values)
+			job := read.archiveJob(now, environment{"HOME": "/home/u"}, "linux")
+			if read.err != nil {
+				t.Fatal(read.err)
+			}
+			seen := job.monitor.sight
+			if warns := strings.Contains(strings.Join(job.warnings, "\n"), "tells --metrics-file of no success"); warns != seen.partial {
+				t.Errorf("warnings %q", job.warnings)
+			}
+			if seen.settle != settle || seen.whole(test.kept) != test.whole {
+				t.Fatalf("%+v: whole %v", seen, seen.whole(test.kept))
+			}
+			done := ExitDone
+			m := runMetrics(test.kept, archiver.Summary{}, purgeRules{zone, 10 * 24 * time.Hour}, seen, now, &done)
+			got := metrics.Kept{LastSuccess: m.LastSuccess, LastFinished: m.LastFinished, OldestWaiting: m.OldestWaiting, PurgeDeadline: m.PurgeDeadline}
+			want := test.kept
+			if test.whole {
+				want = metrics.Kept{LastSuccess: now, LastFinished: now}
+			}
+			if got != want {
+				t.Errorf("with code 0: %+v", got)
+			}
+			if test.whole {
+				return
+			}
+			code := ExitIncomplete
+			older := archiver.Summary{OpenDays: []archiver.OpenDay{{Day: "2025-05-11", Settled: true, Waiting: 1}}}
+			m = runMetrics(test.kept, older, purgeRules{zone, 10 * 24 * time.Hour}, seen, now, &code)
+			if m.LastFinished != test.kept.LastFinished || !m.OldestWaiting.Equal(day(11)) || !m.PurgeDeadline.Equal(day(21)) {
+				t.Errorf("an older day: finished %v, waiting %v, until %v", m.LastFinished, m.OldestWaiting, m.PurgeDeadline)
 			}
 		})
 	}

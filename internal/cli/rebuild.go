@@ -67,7 +67,7 @@ type rebuildResult struct {
 
 func runRebuild(ctx context.Context, p *process, in input) outcome {
 	known := withArchiveKeys(rebuildSettings())
-	merged, err := gather(known, in.flags, p.env)
+	merged, err := gather(ctx, known, in.flags, p.env)
 	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
 	talk := read.output()
 	p.openLog(talk)

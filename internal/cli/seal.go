@@ -70,7 +70,7 @@ type sealJob struct {
 
 func runSeal(ctx context.Context, p *process, in input) outcome {
 	known := withArchiveKeys(sealSettings())
-	merged, err := gather(known, in.flags, p.env)
+	merged, err := gather(ctx, known, in.flags, p.env)
 	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
 	talk := read.output()
 	p.openLog(talk)
@@ -116,7 +116,7 @@ func sealMisuse(err error) error {
 
 // runSealing opens key and archive, and seals. It began when there is something to tell.
 func (p *process) runSealing(ctx context.Context, job *sealJob, talk output, made *sealResult) (began bool, err error) {
-	text, err := readSmallFile(job.key, maxTokenBytes)
+	text, err := readSmallFile(ctx, job.key, maxTokenBytes)
 	if err != nil {
 		return false, misuse("check --key", "read the key: %v", err)
 	}

@@ -95,7 +95,7 @@ func (a accessPlace) isSet() bool { return a.folder != "" || a.bucket.Bucket != 
 
 func runServe(ctx context.Context, p *process, in input) outcome {
 	known := withArchiveKeys(serveSettings())
-	merged, err := gather(known, in.flags, p.env)
+	merged, err := gather(ctx, known, in.flags, p.env)
 	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
 	talk := output{logLevel: read.choice("log-level"), format: read.choice("log-format")}
 	p.openLog(talk)
@@ -256,7 +256,7 @@ func (p *process) serve(ctx context.Context, j *serveJob) (err error) {
 			return misuse("see docs/serve.md for how it is written", "--users: %v", err)
 		}
 	}
-	secure, err := j.certificate()
+	secure, err := j.certificate(ctx)
 	if err != nil {
 		return err
 	}
@@ -324,11 +324,19 @@ func listenProblem(err error) error {
 	return err
 }
 
-func (j *serveJob) certificate() (*tls.Config, error) {
+func (j *serveJob) certificate(ctx context.Context) (*tls.Config, error) {
 	if j.tlsCert == "" {
 		return nil, nil
 	}
-	pair, err := tls.LoadX509KeyPair(j.tlsCert, j.tlsKey)
+	cert, err := readSmallFile(ctx, j.tlsCert, maxConfigBytes)
+	if err != nil {
+		return nil, misuse("check --tls-cert", "read the certificate: %v", err)
+	}
+	key, err := readSmallFile(ctx, j.tlsKey, maxConfigBytes)
+	if err != nil {
+		return nil, misuse("check --tls-key", "read the key: %v", err)
+	}
+	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		return nil, misuse("check --tls-cert and --tls-key", "read the certificate: %v", err)
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -79,7 +80,7 @@ type ratesDocument struct {
 // loadRates reads what earlier runs learned. Without a file that can be read the run
 // starts slowly.
 func loadRates(dir string, logger *slog.Logger) fetcher.Rates {
-	data, err := readSmallFile(filepath.Join(dir, ratesFile), maxRatesBytes)
+	data, err := readSmallFile(context.Background(), filepath.Join(dir, ratesFile), maxRatesBytes)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			logger.Warn("the learned rates cannot be read; starting slowly", "err", err)

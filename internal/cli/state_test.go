@@ -177,7 +177,7 @@ func TestReadToken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			warned := false
-			got, err := readToken(c.values, c.env, func(string) { warned = true })
+			got, err := readToken(t.Context(), c.values, c.env, func(string) { warned = true })
 			if got.Reveal() != c.want || (err == nil) != (c.want != "") || warned != c.warns {
 				t.Errorf("got %q, %v, warned %v", got.Reveal(), err, warned)
 			}

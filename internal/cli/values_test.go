@@ -150,7 +150,7 @@ func TestOneSpan(t *testing.T) {
 				}
 				flags["config"] = given{items: []string{file}, origin: "--config", source: onCommandLine}
 			}
-			merged, err := gather(settings, flags, c.env)
+			merged, err := gather(t.Context(), settings, flags, c.env)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -182,7 +182,7 @@ func TestAllProblems(t *testing.T) {
 		t.Fatal(err)
 	}
 	flags := readerOf(map[string]string{"config": file, "workers": "many"}).values
-	merged, err := gather(archiveSettings(), flags, environment{"CONVOSO_ARCHIVER_GRACE": "-1s"})
+	merged, err := gather(t.Context(), archiveSettings(), flags, environment{"CONVOSO_ARCHIVER_GRACE": "-1s"})
 	read := &reader{settings: archiveSettings(), values: merged}
 	job := read.archiveJob(time.Now(), nil, "linux")
 	found := strings.Split(err.Error(), "\n")
@@ -216,7 +216,7 @@ func TestExpandHome(t *testing.T) {
 		t.Fatal(err)
 	}
 	flags := readerOf(map[string]string{"config": "~/archive.yaml", "dest": "~/rec"}).values
-	got, err := gather(archiveSettings(), flags, env)
+	got, err := gather(t.Context(), archiveSettings(), flags, env)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,12 +228,12 @@ func TestExpandHome(t *testing.T) {
 		}
 	}
 	for _, dest := range []string{"~other/rec", "./~", "a/~/b", "s3://bucket/~"} {
-		got, err := gather(archiveSettings(), readerOf(map[string]string{"dest": dest}).values, nil)
+		got, err := gather(t.Context(), archiveSettings(), readerOf(map[string]string{"dest": dest}).values, nil)
 		if err != nil || got["dest"].items[0] != dest {
 			t.Errorf("%s became %q, %v", dest, got["dest"].items, err)
 		}
 	}
-	if _, err := gather(archiveSettings(), readerOf(map[string]string{"dest": "~/rec"}).values, nil); err == nil || !strings.Contains(err.Error(), "--dest: ~ is the home folder") {
+	if _, err := gather(t.Context(), archiveSettings(), readerOf(map[string]string{"dest": "~/rec"}).values, nil); err == nil || !strings.Contains(err.Error(), "--dest: ~ is the home folder") {
 		t.Errorf("without a home: %v", err)
 	}
 }

@@ -110,7 +110,7 @@ type verifyJob struct {
 
 func runVerify(ctx context.Context, p *process, in input) outcome {
 	known := verifyKnown()
-	merged, err := gather(known, in.flags, p.env)
+	merged, err := gather(ctx, known, in.flags, p.env)
 	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
 	talk := read.output()
 	p.openLog(talk)

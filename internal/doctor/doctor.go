@@ -8,13 +8,14 @@ import (
 	"time"
 )
 
-// What one look may take. The looks at the vendor, the destination and the state folder run side by side, so that
+// What one look may take. The looks at the vendor, the destination, folders and those who watch run side by side, so that
 // all of them together end within a minute whatever hangs.
 const (
 	apiTime    = 20 * time.Second
 	mediaTime  = 20 * time.Second
 	bucketTime = 20 * time.Second
 	folderTime = 20 * time.Second
+	pingTime   = 10 * time.Second
 	sizeTime   = 3 * time.Second // of it, for the size of a day
 )
 

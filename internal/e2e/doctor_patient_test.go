@@ -11,10 +11,13 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -190,6 +193,20 @@ func (p *patient) file(name, text string, mode fs.FileMode) string {
 		p.t.Fatal(err)
 	}
 	return name
+}
+
+// listener is a service that must be asked nothing.
+func (p *patient) listener(withTLS bool) *httptest.Server {
+	p.t.Helper()
+	service := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { p.t.Errorf("%s was sent", r.Method) }))
+	service.Config.ErrorLog = log.New(io.Discard, "", 0) // a handshake that the client ends
+	if withTLS {
+		service.StartTLS()
+	} else {
+		service.Start()
+	}
+	p.t.Cleanup(service.Close)
+	return service
 }
 
 // lockUp makes the folder of a flag, and takes the right to write to it away.

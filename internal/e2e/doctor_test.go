@@ -3,10 +3,12 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -81,6 +83,23 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 			p.env["CONVOSO_AUTH_TOKEN"] = ""
 			p.flags["auth-token-file"] = p.file("token", canaryToken+"\n", 0o644)
 		}, bad: "w token", words: []string{"read by every user", "chmod 600"}},
+		"token in a pipe that nobody writes to": {breaks: func(p *patient) {
+			p.env["CONVOSO_AUTH_TOKEN"] = ""
+			p.flags["auth-token-file"] = filepath.Join(p.t.TempDir(), "pipe")
+			if out, err := exec.Command("mkfifo", p.flags["auth-token-file"]).CombinedOutput(); err != nil {
+				p.t.Fatalf("mkfifo: %v: %s", err, out)
+			}
+		}, code: 2, bad: "f token", words: []string{"has no end after 10s: is it a pipe to which nobody writes?", "check --auth-token-file"}, linux: true},
+		"metrics cannot be written": {breaks: func(p *patient) { p.flags["metrics-file"] = "/proc/nightly.prom" }, bad: "w metrics-file", words: []string{"no file can be made in /proc", "another --metrics-file"}, linux: true},
+		"metrics can be written":    {breaks: func(p *patient) { p.flags["metrics-file"] = filepath.Join(p.t.TempDir(), "nightly.prom") }, check: "metrics-file", words: []string{"files can be made in"}},
+		"nobody answers pings":      {breaks: func(p *patient) { p.flags["ping-url"] = "http://127.0.0.1:1/" + canary }, bad: "w ping", words: []string{"127.0.0.1:1", "refused", "check --ping-url"}},
+		"pings to an unknown authority": {breaks: func(p *patient) { p.flags["ping-url"] = p.listener(true).URL + "/" + canary },
+			bad: "w ping", words: []string{"an authority that this machine does not trust"}},
+		"pings arrive": {breaks: func(p *patient) { p.flags["ping-url"] = p.listener(false).URL + "/" + canary }, check: "ping", words: []string{"connected to 127.0.0.1:", "nothing was sent"}},
+		"pings by a proxy that is not there": {breaks: func(p *patient) {
+			p.flags["ping-url"] = "https://hc.example.com/" + canary
+			p.env["HTTPS_PROXY"] = "http://user:" + canary + "@127.0.0.1:1"
+		}, bad: "w ping", words: []string{"dial tcp 127.0.0.1:1", "the proxy variables"}},
 		"token refused":       {breaks: func(p *patient) { p.source.SetTokenValid(false) }, code: 2, bad: "f call-logs", words: []string{"refused the token (code 5001", "CONVOSO_AUTH_TOKEN"}},
 		"token without right": {breaks: func(p *patient) { p.source.FailAPI(convosotest.API403, 0) }, code: 2, bad: "f call-logs", words: []string{"code 403", "may search call logs"}},
 		"no calls": {breaks: func(p *patient) {
@@ -338,5 +357,32 @@ func TestDoctorTellsCertificates(t *testing.T) {
 			}
 			d.want(t, "api-tls", c.state, c.says)
 		})
+	}
+}
+
+// TestDoctorsAtOnce: init containers of a parallel job look at one new bucket side by side, while a run begins there.
+// None says of the server what is not so.
+func TestDoctorsAtOnce(t *testing.T) {
+	t.Parallel()
+	p := onePatient(t, convosotest.Config{}).inBucket(false)
+	dest := p.flags["dest"]
+	for round := range 4 {
+		p.flags["dest"] = fmt.Sprintf("%s/round%d", dest, round)
+		var looks sync.WaitGroup
+		for i := range 4 {
+			looks.Go(func() {
+				out, err := p.command(t.Context(), "doctor", "--quiet", "--state-dir", filepath.Join(p.t.TempDir(), "state")).CombinedOutput()
+				if err != nil {
+					t.Errorf("round %d, doctor %d: %v\n%s", round, i, err, out)
+				}
+			})
+		}
+		looks.Go(func() {
+			out, err := p.command(t.Context(), "archive", "--quiet", "--state-dir", filepath.Join(p.t.TempDir(), "state")).CombinedOutput()
+			if err != nil {
+				t.Errorf("round %d, archive: %v\n%s", round, err, out)
+			}
+		})
+		looks.Wait()
 	}
 }

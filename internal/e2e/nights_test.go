@@ -152,7 +152,7 @@ func TestFailingNights(t *testing.T) {
 func live(t *testing.T, n night) map[string]float64 {
 	t.Helper()
 	w := newNightWorld(t, n)
-	w.run("--end-time", daysAgo(6)).want(t, 0)
+	w.run("--start-time", daysAgo(6), "--end-time", daysAgo(6)).want(t, 0)
 	if got := w.watch.steps(); got != "start 0" {
 		t.Fatalf("pings of a good night: %q", got)
 	}
@@ -206,7 +206,8 @@ func newNightWorld(t *testing.T, n night) *nightWorld {
 	} else {
 		w.archive = onDisk(t, w.source)
 	}
-	w.flags = append(w.flags, w.watch.flag(), "--metrics-file", w.file, "--start-time", daysAgo(6), "--end-time", daysAgo(5), "--retry-for", "3s")
+	w.flags = append(w.flags, w.watch.flag(), "--metrics-file", w.file, "--settle", "95h", "--retry-for", "3s")
+	w.env = append(w.env, "CONVOSO_ARCHIVER_LAST=6d")
 	if n.mounts {
 		if runtime.GOOS != "linux" || os.Geteuid() != 0 {
 			t.Skip("mounts a tmpfs, which needs Linux and root")

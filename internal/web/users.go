@@ -76,6 +76,9 @@ func (u *Users) read() error {
 	if err != nil {
 		return fmt.Errorf("read the users file: %w", err)
 	}
+	if !info.Mode().IsRegular() { // it is read again and again
+		return errors.New("read the users file: it is no file")
+	}
 	file, err := os.Open(u.path)
 	if err != nil {
 		return fmt.Errorf("read the users file: %w", err)
