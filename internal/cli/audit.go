@@ -125,7 +125,7 @@ func (r *reader) auditJob(ctx context.Context, args []string, env environment) *
 		r.keep(misuse("give --seals, or the id of a recording", "--seals audits the whole archive"))
 	case len(args) == 1:
 		if j.recording = args[0]; r.isSet("allowed-signers") {
-			j.allowed = r.allowedSigners()
+			j.allowed = r.allowedSigners(ctx)
 		}
 		return j
 	case !seals:

@@ -71,7 +71,11 @@ func (h host) checkName(name string, s doctor.Steps) check {
 	case s.Name == "":
 		return fine(name, "%s is an address", cmp.Or(h.proxy, h.name))
 	case s.Addresses > 0:
-		return fine(name, "%s has %d addresses", s.Name, s.Addresses)
+		noun := "addresses"
+		if s.Addresses == 1 {
+			noun = "address"
+		}
+		return fine(name, "%s has %d %s", s.Name, s.Addresses, noun)
 	case s.NameErr != nil:
 		return broken(ExitFailed, name, do, "%s", causeOf(s.NameErr))
 	}
