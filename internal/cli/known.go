@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A destination that is a mount point without its mount is an empty folder, and a run would
@@ -33,7 +34,7 @@ func checkFolder(stateDir, folder string, newArchive bool) error {
 	if newArchive || holdsArchive(folder) {
 		return nil
 	}
-	if _, err := os.Stat(filepath.Join(folder, "calls")); err == nil {
+	if holdsCalls(folder) {
 		return misuse("run rebuild, or give --new-archive to begin a new archive", "--dest holds calls/ and no manifest: the manifest is lost")
 	}
 	path, err := wholePath(folder)
@@ -48,6 +49,19 @@ func checkFolder(stateDir, folder string, newArchive bool) error {
 		return misuse(try, "--dest is on a mount point of /etc/fstab and nothing is mounted there")
 	}
 	return nil
+}
+
+// holdsCalls reports whether a folder holds call rows of any day. An empty folder of that name may wait for a mount.
+func holdsCalls(folder string) bool {
+	calls := filepath.Join(folder, "calls")
+	if info, err := os.Lstat(calls); err != nil || !info.IsDir() {
+		return false
+	}
+	entries, err := os.ReadDir(calls)
+	return err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		_, err := time.Parse(time.DateOnly, strings.TrimSuffix(e.Name(), ".jsonl"))
+		return err == nil
+	})
 }
 
 // wholePath returns the path from the root, without the symbolic links that there are on it:

@@ -225,3 +225,23 @@ func TestTempDependsOnTheEndpoint(t *testing.T) {
 		t.Error("two servers share a folder")
 	}
 }
+
+// TestLostManifest: calls without a manifest are not begun over, and are named to whoever reads.
+func TestLostManifest(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(folder, "calls"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkFolder(t.TempDir(), folder, false); err != nil {
+		t.Errorf("an empty folder of calls: %v", err)
+	}
+	if err := os.MkdirAll(filepath.Join(folder, "calls", "2025-05-01"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkFolder(t.TempDir(), folder, false); err == nil || !strings.Contains(err.Error(), "run rebuild") {
+		t.Errorf("calls without a manifest: %v", err)
+	}
+	if err := checkFolder(t.TempDir(), folder, true); err != nil {
+		t.Errorf("with --new-archive: %v", err)
+	}
+}

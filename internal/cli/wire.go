@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"runtime/debug"
 	"time"
@@ -192,7 +191,7 @@ func openArchive(ctx context.Context, at archiver.Location, access archiver.Acce
 	case ctx.Err() != nil, errors.Is(err, manifest.ErrLocked), errors.Is(err, store.ErrUnusable), store.IsRetriable(err):
 		return nil, err
 	case errors.Is(err, fs.ErrNotExist) && !access.Makes():
-		if _, err := os.Stat(filepath.Join(at.Folder, "calls")); at.Folder != "" && err == nil {
+		if at.Folder != "" && holdsCalls(at.Folder) {
 			return nil, misuse("run rebuild, which makes it anew", "--dest holds calls/ and no manifest: the manifest is lost")
 		}
 		return nil, noArchive()
