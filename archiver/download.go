@@ -232,13 +232,23 @@ func readError(err error) error {
 // remark notes what is odd about a recording that is stored all the same.
 func (d *download) remark(callLength string) string {
 	remarks := slices.Clone(d.audio.Oddities)
-	if seconds, err := strconv.Atoi(callLength); err == nil && d.audio.Duration > 0 {
-		length := time.Duration(seconds) * time.Second
-		if off := (d.audio.Duration - length).Abs(); off > max(5*time.Second, length/10) {
-			remarks = append(remarks, fmt.Sprintf("plays %d s, call_length is %d s", int(d.audio.Duration.Seconds()), seconds))
-		}
+	if off := lengthOff(d.audio.Duration, callLength); off != 0 {
+		remarks = append(remarks, fmt.Sprintf("plays %d s, call_length is %s s", int(d.audio.Duration.Seconds()), callLength))
 	}
 	return strings.Join(remarks, "; ")
+}
+
+// lengthOff returns by how much audio plays longer than call_length says, 0 where it is near enough or not known.
+func lengthOff(plays time.Duration, callLength string) time.Duration {
+	seconds, err := strconv.Atoi(callLength)
+	if err != nil || plays <= 0 {
+		return 0
+	}
+	length := time.Duration(seconds) * time.Second
+	if off := plays - length; off.Abs() > max(5*time.Second, length/10) {
+		return off
+	}
+	return 0
 }
 
 // reasonOf returns what may stand in the manifest of an error.

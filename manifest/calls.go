@@ -39,7 +39,12 @@ func (d *Day) begin(ctx context.Context) error {
 	if known {
 		return nil
 	}
-	line, err := encodeSalted(beginLine{header: header{lineVersion, kindBegin}, Day: d.day, Time: seconds(time.Now()), Run: d.ledger.run}, maxLine)
+	return d.noteKind(ctx, kindBegin)
+}
+
+// noteKind notes a line that has nothing but its kind to say.
+func (d *Day) noteKind(ctx context.Context, kind string) error {
+	line, err := encodeSalted(beginLine{header: header{lineVersion, kind}, Day: d.day, Time: seconds(time.Now()), Run: d.ledger.run}, maxLine)
 	if err != nil {
 		return err
 	}

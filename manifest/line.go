@@ -30,6 +30,7 @@ const (
 	kindCall      = "call"
 	kindRepair    = "repair"
 	kindBegin     = "begin"
+	kindRebuild   = "rebuild"
 	kindArchive   = "archive"
 )
 
@@ -40,7 +41,7 @@ const (
 )
 
 // beginLine is the first line of a day's manifest where call rows were noted before anything
-// else. It says nothing but that.
+// else, or, of kind rebuild, where a run makes anew what was lost. It says nothing but that.
 type beginLine struct {
 	header
 	Day  string    `json:"day"`

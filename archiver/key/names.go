@@ -59,8 +59,12 @@ func Again(wanted, recordingID string) []string {
 	return []string{wanted, split(wanted).with("-" + encodeID(recordingID))}
 }
 
-// maxPlainID is the longest id that stands in keys as it is.
-const maxPlainID = 40
+const (
+	// maxPlainID is the longest id that stands in keys as it is.
+	maxPlainID = 40
+	// maxIDStart is how much of any other does.
+	maxIDStart = 24
+)
 
 // encodeID returns an id as it stands in keys. Ids of lower-case letters and digits,
 // as the vendor's are, stay as they are. Any other becomes its readable beginning, "_"
@@ -71,7 +75,7 @@ func encodeID(id string) string {
 	if isPlainID(id) {
 		return id
 	}
-	const maxStart, digits = 24, 32
+	const digits = 32
 	start := strings.Map(func(r rune) rune {
 		switch {
 		case r >= '0' && r <= '9', r >= 'a' && r <= 'z':
@@ -81,7 +85,7 @@ func encodeID(id string) string {
 		}
 		return '_'
 	}, id)
-	return cutText(start, maxStart) + "_" + hashOf(id, digits)
+	return cutText(start, maxIDStart) + "_" + hashOf(id, digits)
 }
 
 func isPlainID(id string) bool {

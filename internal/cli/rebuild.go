@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,8 @@ import (
 
 	"convoso-archiver/archiver"
 	"convoso-archiver/archiver/key"
+	"convoso-archiver/evidence"
+	"convoso-archiver/manifest"
 )
 
 func rebuildSettings() []setting {
@@ -38,10 +41,12 @@ func rebuildCommand() command {
 		about: `For days of which calls/ holds rows and manifest/ holds nothing: looks for each recording in the store, by
 the metadata of its object or by its name and its bytes, and notes what is there. What cannot be told is
 left waiting. It asks the vendor nothing. The next archive over these days closes them, and downloads only
-what was not found.
+what was not found. A rebuild that was stopped goes on when it is run again, and looks again for what it
+did not find, as long as no archive has worked the day.
 
-Give the --path-template by which the recordings were stored. Days that have a manifest are left alone: a
-damaged one is mended by verify --repair.`,
+Give the --path-template by which the recordings were stored. Where archive.json is lost too, what the
+newest seal says of the archive counts; without seals, --time-zone and --api-url must be given as they
+were. Days that have a manifest are left alone: a damaged one is mended by verify --repair.`,
 		examples: []example{
 			{"the manifest of an archive in a folder is lost",
 				"convoso-archiver rebuild --dest /archive\n" +
@@ -72,7 +77,8 @@ func runRebuild(ctx context.Context, p *process, in input) outcome {
 	talk := read.output()
 	p.openLog(talk)
 	rebuild := &archiver.Rebuild{
-		APIURL: read.apiURL(), Zone: read.zone(), Workers: read.whole("workers", 1, maxWorkers), RetryFor: read.duration("retry-for", 0),
+		Archive: manifest.Archive{APIURL: read.apiURL(), TimeZone: read.zone().String()},
+		Workers: read.whole("workers", 1, maxWorkers), RetryFor: read.duration("retry-for", 0),
 	}
 	var at archiver.Location
 	at.Folder, at.S3 = read.destination(p.env)
@@ -85,7 +91,7 @@ func runRebuild(ctx context.Context, p *process, in input) outcome {
 	if err = read.err; err == nil {
 		made.Rebuilt, err = p.runRebuilding(ctx, at, rebuild, talk)
 	}
-	result := judge(err, context.Cause(ctx), made.Missing+made.Ambiguous > 0)
+	result := judge(err, context.Cause(ctx), made.Missing+made.Ambiguous+made.Unreadable > 0)
 	made.ExitCode, made.Seconds = result.code, time.Since(began).Seconds()
 	if result.failed {
 		made.Error = p.screen.hidden(result.line)
@@ -98,23 +104,56 @@ func runRebuild(ctx context.Context, p *process, in input) outcome {
 
 func (p *process) runRebuilding(ctx context.Context, at archiver.Location, rebuild *archiver.Rebuild, talk output) (made archiver.Rebuilt, err error) {
 	boundHeap(p.env)
-	if at.Folder != "" { // else opening it would begin an archive there
-		if _, err := os.Stat(filepath.Join(at.Folder, "calls")); err != nil {
-			return made, misuse("check --dest, and whether it is mounted", "%v", archiver.ErrNothingToRebuild)
-		}
-	}
 	logger := newLogger(p.screen, talk, p.env)
+	if err := hasCalls(ctx, at, logger); err != nil {
+		return made, err
+	}
 	opened, err := openArchive(ctx, at, archiver.Archive, "", logger)
 	if err != nil {
 		return made, err
 	}
 	defer func() { err = errors.Join(err, closeOpened(ctx, opened)) }()
+	sealed, found, err := evidence.ArchiveOf(ctx, opened.Ledger.Objects())
+	if err != nil {
+		return made, err
+	}
+	if found {
+		rebuild.Archive, rebuild.Proved = sealed, true
+	}
+	rebuild.Archive.ConditionalWrites = opened.Conditions
 	rebuild.Ledger, rebuild.Store, rebuild.KeyPrefixLen = opened.Ledger, opened.Store, opened.KeyPrefixLen
 	made, err = rebuild.Run(ctx)
-	if errors.Is(err, archiver.ErrNothingToRebuild) {
-		err = misuse("check --dest", "%v", err)
+	switch {
+	case errors.Is(err, archiver.ErrNothingToRebuild):
+		err = nothingToRebuild("check --dest")
+	case errors.Is(err, archiver.ErrWrongZone):
+		err = misuse("give --time-zone with the account's; nothing was noted", "%v", err)
 	}
 	return made, err
+}
+
+func nothingToRebuild(try string) error { return misuse(try, "%v", archiver.ErrNothingToRebuild) }
+
+// hasCalls fails where calls/ is not there, before opening the archive for writing leaves something at a place that is none.
+func hasCalls(ctx context.Context, at archiver.Location, logger *slog.Logger) (err error) {
+	if at.Folder != "" {
+		if _, err := os.Stat(filepath.Join(at.Folder, "calls")); err != nil {
+			return nothingToRebuild("check --dest, and whether it is mounted")
+		}
+		return nil
+	}
+	opened, err := openArchive(ctx, at, archiver.Read, "", logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeOpened(ctx, opened)) }()
+	for _, err := range opened.Ledger.Objects().ListFiles(ctx, "calls/") {
+		if err != nil {
+			return fmt.Errorf("look for calls/: %w", err)
+		}
+		return nil
+	}
+	return nothingToRebuild("check --dest")
 }
 
 // write writes the result: one JSON object, or lines for a person.
@@ -134,13 +173,19 @@ func (r rebuildResult) write(w io.Writer, asJSON bool) error {
 		if r.Ambiguous > 0 {
 			fmt.Fprintf(&b, "not told     %s: what stands there may be another recording, or is not whole\n", thousands(int64(r.Ambiguous)))
 		}
+		if r.Unreadable > 0 {
+			fmt.Fprintf(&b, "UNREADABLE   %s of calls/, whose recordings are not known\n", plural(r.Unreadable, "line"))
+		}
 		if r.Known > 0 {
 			fmt.Fprintf(&b, "left alone   %s that have a manifest\n", plural(r.Known, "day"))
 		}
 		b.WriteString("\nnext\n  run archive over these days: it closes them, and fetches what was not found\n")
 	}
-	if r.Archive {
-		b.WriteString("  archive.json was made anew, for the account of --api-url and --time-zone\n")
+	switch {
+	case r.Given:
+		b.WriteString("  archive.json was made anew: check --time-zone and --api-url, which were taken as given\n")
+	case r.Archive:
+		b.WriteString("  archive.json was made anew, as the newest seal has it\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

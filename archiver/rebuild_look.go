@@ -1,0 +1,244 @@
+package archiver
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"time"
+
+	"convoso-archiver/archiver/audio"
+	"convoso-archiver/archiver/key"
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/manifest"
+)
+
+// rank is how much a key tells of whose its object is, and how late it was stored.
+type rank int
+
+const (
+	rankWanted   rank = iota // anybody's with this file name
+	rankOwn                  // with the recording's id
+	rankOther                // with the id and a sum: other bytes stood under the name with the id
+	rankReplaced             // what replaced bytes that were damaged
+)
+
+// standingCandidate is an object that may be the recording.
+type standingCandidate struct {
+	info   store.Info
+	rank   rank
+	sum    string // that the key begins with, hex
+	mine   bool   // its metadata says so
+	doubt  bool   // its name may be another recording's
+	line   manifest.Recording
+	plays  time.Duration // where no metadata vouch for it, and that is known
+	isGood bool          // it is one whole recording with the bytes that were stored
+}
+
+// look looks for one recording in the store.
+func (b *Rebuild) look(ctx context.Context, day string, s *sought) error {
+	list, err := b.candidates(ctx, day, s)
+	if err != nil {
+		return fmt.Errorf("look for recording %s: %w", s.id, err)
+	}
+	if s.elsewhere {
+		return nil
+	}
+	for i := range list {
+		c := &list[i]
+		if c.doubt {
+			continue
+		}
+		if err := b.examine(ctx, s, c, len(list) == 1); err != nil {
+			return fmt.Errorf("read recording %s: %w", s.id, err)
+		}
+	}
+	c, ambiguous := choose(list)
+	if s.ambiguous = ambiguous; c != nil {
+		s.found, s.plays = &c.line, c.plays
+	}
+	return nil
+}
+
+// doubtShort takes for ambiguous what plays much shorter than its call was long: half of a recording may look whole.
+// Of a call with several recordings they count together. Those that are noted already, or whose metadata have
+// their hash, need no such proof.
+func doubtShort(list []*sought) {
+	type playing struct {
+		plays  time.Duration
+		proved bool
+	}
+	calls := map[string]playing{}
+	for _, s := range list {
+		c := calls[s.call]
+		c.plays += s.plays
+		c.proved = c.proved || s.noted != nil || s.elsewhere || s.found != nil && s.plays == 0
+		calls[s.call] = c
+	}
+	for _, s := range list {
+		if c := calls[s.call]; s.found != nil && !c.proved && lengthOff(c.plays, s.length) < 0 {
+			s.found, s.ambiguous = nil, true
+		}
+	}
+}
+
+// choose returns the candidate that is the recording. It is ambiguous where something stands there that
+// does not prove to be. Metadata proves most; without them the key that tells most decides, and none below it counts.
+func choose(list []standingCandidate) (found *standingCandidate, ambiguous bool) {
+	if len(list) == 0 {
+		return nil, false
+	}
+	slices.SortStableFunc(list, func(a, b standingCandidate) int { return cmp.Compare(b.rank, a.rank) })
+	if i := slices.IndexFunc(list, func(c standingCandidate) bool { return c.mine && c.isGood }); i >= 0 {
+		return &list[i], false
+	}
+	for _, c := range list {
+		if c.rank == list[0].rank && (c.mine || !c.isGood || c.line.SHA256 != list[0].line.SHA256) {
+			return nil, true
+		}
+	}
+	return &list[0], false
+}
+
+// candidates returns what stands under the keys that the recording may have. It notes where it belongs to another day.
+func (b *Rebuild) candidates(ctx context.Context, day string, s *sought) (list []standingCandidate, err error) {
+	seen := map[string]bool{}
+	foreign := false // something with the same file name is stored as another recording's
+	add := func(name string, c standingCandidate) error {
+		if _, stands := b.names.of(name, s.id, s.call); !stands || seen[name] {
+			return nil
+		}
+		seen[name] = true
+		err := b.patiently(ctx, func() (err error) {
+			c.info, err = b.Store.Stat(ctx, name)
+			return err
+		})
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, store.ErrBadKey) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		switch b.whose(day, s, &c) {
+		case yes:
+			c.doubt = c.doubt && !c.mine
+			list = append(list, c)
+		case unknowable:
+			c.doubt = true
+			list = append(list, c)
+		}
+		return nil
+	}
+	for _, k := range s.keys {
+		c := standingCandidate{rank: rankWanted}
+		if k.own {
+			c.rank = rankOwn
+		}
+		if err := add(k.key, c); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range b.later(s) {
+		later, _ := key.ParseLater(name)
+		c := standingCandidate{sum: later.Sum, rank: rankOther}
+		switch may, sure := later.Replaces(s.id); {
+		case may:
+			c.rank, c.doubt = rankReplaced, !sure
+		case !later.IsOf(s.id):
+			foreign = foreign || !seen[name]
+			continue
+		}
+		if err := add(name, c); err != nil {
+			return nil, err
+		}
+	}
+	for i := range list {
+		list[i].doubt = list[i].doubt || foreign && list[i].rank == rankWanted && !list[i].mine
+	}
+	return list, nil
+}
+
+// later returns the names in the store that may be later keys of the recording, or of another one with its file name.
+func (b *Rebuild) later(s *sought) (names []string) {
+	for _, k := range s.keys {
+		if k.own {
+			continue
+		}
+		for _, front := range key.Fronts(k.key) {
+			for _, name := range b.names.later[b.names.hash(front)] {
+				if !slices.Contains(names, name) {
+					names = append(names, name)
+				}
+			}
+		}
+	}
+	return names
+}
+
+// whose says whether an object is the recording's: by its metadata, or, where it has none, by its key alone, which must
+// then be nobody else's.
+func (b *Rebuild) whose(day string, s *sought, c *standingCandidate) answer {
+	info := &c.info
+	if info.RecordingID != "" {
+		unnamed := !s.hasID && info.CallID == s.call && s.call != "" // its identity is made of the link, which is not kept
+		if !unnamed && (!info.IsOf(s.id) || info.CallID != "" && info.CallID != s.call) {
+			return no
+		}
+		if info.CallDay != "" && info.CallDay != day && b.known[info.CallDay] {
+			s.elsewhere = true
+			return no
+		}
+		c.mine = true
+		return yes
+	}
+	u, _ := b.names.of(info.Key, s.id, s.call)
+	newest, isMoved := b.names.moved[b.names.hash(info.Key)]
+	switch {
+	case u&useShared != 0 || s.double || !s.hasID:
+		return unknowable
+	case u&useNoted != 0, isMoved && newest.day != day:
+		s.elsewhere = true
+		return no
+	}
+	return yes
+}
+
+// examine makes the line of an object, and says whether it is good: one whole recording, with the bytes that were stored. Where nothing else stands there, metadata that have the hash vouch for them, as for
+// verify --quick.
+func (b *Rebuild) examine(ctx context.Context, s *sought, c *standingCandidate, alone bool) error {
+	c.line = manifest.Recording{
+		RecordingID: s.id, Outcome: manifest.Archived, Key: c.info.Key, Size: c.info.Size, CallID: s.call, Attempts: 1, ETag: c.info.ETag,
+		Reason: "rebuilt from the store",
+	}
+	noted := ""
+	if c.mine && c.info.SHA256 != [32]byte{} {
+		noted = hex.EncodeToString(c.info.SHA256[:])
+	}
+	if c.mine && !s.hasID {
+		c.line.RecordingID = c.info.RecordingID
+	}
+	if noted != "" && alone {
+		c.line.SHA256, c.isGood = noted, true
+		return nil
+	}
+	var sum [32]byte
+	var result audio.Result
+	err := b.patiently(ctx, func() (err error) {
+		sum, result, err = readAudio(ctx, b.Store, c.info.Key)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	c.line.SHA256, c.line.ContentType = hex.EncodeToString(sum[:]), result.Format.ContentType()
+	if noted != "" {
+		c.isGood = noted == c.line.SHA256
+		return nil
+	}
+	c.plays = result.Duration
+	c.isGood = result.Verdict == audio.Audio && result.Whole && (c.sum == "" || c.sum == c.line.SHA256[:len(c.sum)])
+	return nil
+}

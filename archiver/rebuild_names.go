@@ -1,0 +1,157 @@
+package archiver
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"strings"
+	"time"
+
+	"convoso-archiver/archiver/key"
+	"convoso-archiver/manifest"
+)
+
+// standing are the names of all that stands in the store, and who claims them. It holds 17 bytes a name, and whole
+// names only of those that [key.ParseLater] takes apart, which are few. Names are compared without regard to case, which a file
+// system may ignore.
+type standing struct {
+	seed   maphash.Seed
+	names  []uint64             // hashes, sorted
+	claims []uint64             // by whom each is claimed, as a hash; 0: nobody
+	uses   []use                //
+	later  map[uint64][]string  // whole names, by the hash of their front
+	moved  map[uint64]newestRow // by name, of what one recording claims for two days
+}
+
+type use uint8
+
+const (
+	useShared use = 1 << iota // two recordings claim it
+	useNoted                  // a line says that it holds the recording that claims it
+	useAgain                  // one recording claims it for two days
+)
+
+// newestRow is the newest row that lists a recording.
+type newestRow struct {
+	day string
+	at  time.Time
+}
+
+func (n *standing) hash(name string) uint64 { return maphash.String(n.seed, strings.ToLower(name)) }
+
+// claimant is who claims a name.
+func (n *standing) claimant(id, call string) uint64 {
+	return max(maphash.String(n.seed, id+"\x00"+call), 1)
+}
+
+// sorted makes the names ready to be looked up, once all are there.
+func (n *standing) sorted() {
+	slices.Sort(n.names)
+	n.names = slices.Compact(n.names)
+	n.claims, n.uses = make([]uint64, len(n.names)), make([]use, len(n.names))
+}
+
+func (n *standing) at(name string) (i int, stands bool) {
+	return slices.BinarySearch(n.names, n.hash(name))
+}
+
+// claim notes that a recording may stand under a name.
+func (n *standing) claim(name, id, call string) {
+	i, stands := n.at(name)
+	if !stands {
+		return
+	}
+	switch by := n.claimant(id, call); n.claims[i] {
+	case 0:
+		n.claims[i] = by
+	case by:
+		n.uses[i] |= useAgain
+	default:
+		n.uses[i] |= useShared
+	}
+}
+
+// note takes a line of the ledger.
+func (n *standing) note(e *manifest.Entry) {
+	i, stands := n.at(string(e.Key))
+	if !stands {
+		return
+	}
+	by := n.claimant(string(e.ID), string(e.CallID))
+	if n.claims[i] != 0 && n.claims[i] != by {
+		n.uses[i] |= useShared
+		return
+	}
+	n.claims[i] = by
+	if e.Outcome == manifest.Archived || e.Outcome == manifest.Damaged {
+		n.uses[i] |= useNoted
+	}
+}
+
+// of returns what is known of a name: whether it stands in the store, and whether another recording claims it.
+func (n *standing) of(name, id, call string) (u use, stands bool) {
+	i, stands := n.at(name)
+	if !stands {
+		return 0, false
+	}
+	u = n.uses[i]
+	if by := n.claims[i]; by != 0 && by != n.claimant(id, call) {
+		u |= useShared
+	}
+	return u, true
+}
+
+// takeNames lists the store, and learns to whom its names belong: by the lines of the ledger, and by the rows of the
+// days that are made anew.
+func (b *Rebuild) takeNames(ctx context.Context, days []string) error {
+	n := &b.names
+	n.seed, n.later, n.moved = maphash.MakeSeed(), map[uint64][]string{}, map[uint64]newestRow{}
+	for info, err := range b.Store.List(ctx, "") {
+		if err != nil {
+			return fmt.Errorf("list what is stored: %w", err)
+		}
+		n.names = append(n.names, n.hash(info.Key))
+		if later, ok := key.ParseLater(info.Key); ok {
+			front := n.hash(later.Front)
+			n.later[front] = append(n.later[front], info.Key)
+		}
+	}
+	n.sorted()
+	err := b.Ledger.Scan(ctx, func(e manifest.Entry) error {
+		if e.Bad != nil {
+			return e.Bad // it may name any key
+		}
+		n.note(&e)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read the manifest of the other days: run verify --repair first: %w", err)
+	}
+	err = b.eachKey(ctx, days, func(_ string, s *sought, name string) { n.claim(name, s.id, s.call) })
+	if err != nil || !slices.ContainsFunc(n.uses, func(u use) bool { return u&useAgain != 0 }) {
+		return err
+	}
+	return b.eachKey(ctx, days, func(day string, s *sought, name string) {
+		h, newest := n.hash(name), n.moved[n.hash(name)]
+		if u, _ := n.of(name, s.id, s.call); u&useAgain != 0 && !s.at.Before(newest.at) {
+			n.moved[h] = newestRow{day, s.at}
+		}
+	})
+}
+
+// eachKey tells visit of every key under which a recording of the days may stand.
+func (b *Rebuild) eachKey(ctx context.Context, days []string, visit func(day string, s *sought, name string)) error {
+	for _, day := range days {
+		list, _, err := b.seek(ctx, day)
+		if err != nil {
+			return fmt.Errorf("read the calls of %s: %w", day, err)
+		}
+		for _, s := range list {
+			for _, name := range s.keys {
+				visit(day, s, name.key)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+package archiver
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"convoso-archiver/archiver/audio"
+	"convoso-archiver/archiver/key"
+	"convoso-archiver/fetcher"
+	"convoso-archiver/manifest"
+)
+
+// sought is a recording to look for.
+type sought struct {
+	id, call string
+	hasID    bool   // else its identity was made of the link, which is not kept
+	file     string // hash of its file name
+	length   string // of the call, as the newest row says
+	at       time.Time
+	keys     []soughtKey
+	double   bool // another recording of the day has its id: which is which is not known
+
+	noted     *manifest.State // it has a line
+	found     *manifest.Recording
+	plays     time.Duration // what was found, 0 where its metadata vouch for it
+	ambiguous bool
+	elsewhere bool // another day has it
+}
+
+// soughtKey is a key under which a recording may stand.
+type soughtKey struct {
+	key string
+	own bool // the recording's id stands in it
+}
+
+// seek returns the recordings of all rows of a day, each once, and how many lines could not be read.
+func (b *Rebuild) seek(ctx context.Context, day string) (list []*sought, unreadable int, err error) {
+	keys := &keyMaker{template: b.Keys, prefixLen: b.KeyPrefixLen}
+	byCall := map[string][]*sought{}
+	err = b.Ledger.ReadCalls(ctx, day, func(c manifest.Call) error {
+		call, err := fetcher.ParseCall(c.Row)
+		if err != nil {
+			unreadable++
+			return nil
+		}
+		facts := keys.factsOf(fetcher.Date(day), &call)
+		for i := range call.Recordings {
+			r := &call.Recordings[i]
+			s := &sought{id: r.Identity, call: call.ID, hasID: r.ID != "", file: r.FileHash}
+			if i := slices.IndexFunc(byCall[call.ID], s.is); i >= 0 && call.ID != "" {
+				s = byCall[call.ID][i]
+			} else {
+				byCall[call.ID] = append(byCall[call.ID], s)
+				list = append(list, s)
+			}
+			if r.ID != "" && !s.hasID {
+				s.id, s.hasID = r.Identity, true
+			}
+			s.length, s.at = facts.length, c.Time // a later row counts
+			s.keys = keys.possible(facts, r, s.id, s.keys)
+		}
+		return nil
+	}, func(manifest.Fault) { unreadable++ })
+	seen := map[string]*sought{}
+	for _, s := range list {
+		if other := seen[s.id]; other != nil {
+			other.double, s.double = true, true
+		}
+		seen[s.id] = s
+	}
+	return list, unreadable, err
+}
+
+// is reports whether two rows of a call list the same recording: with one file name, unless their ids differ.
+func (s *sought) is(other *sought) bool {
+	return s.id == other.id && (s.file == other.file || s.file == "" || other.file == "") ||
+		s.file == other.file && s.file != "" && s.hasID != other.hasID
+}
+
+// possible adds the keys under which a recording may stand: of each format whose extension its name would get.
+func (m *keyMaker) possible(call callFacts, r *fetcher.Recording, identity string, keys []soughtKey) []soughtKey {
+	for _, format := range []audio.Format{audio.MP3, audio.WAV, audio.Ogg, audio.AU, audio.AAC, audio.FLAC, audio.MP4, audio.AMR} {
+		names, err := m.names(call, r, identity, format)
+		if err != nil {
+			continue
+		}
+		for i, name := range key.Again(names.Wanted(), identity) {
+			if s := (soughtKey{name, i > 0}); !slices.Contains(keys, s) {
+				keys = append(keys, s)
+			}
+		}
+	}
+	return keys
+}

@@ -1,0 +1,101 @@
+package archiver
+
+import (
+	"hash/maphash"
+	"testing"
+	"time"
+
+	"convoso-archiver/manifest"
+)
+
+// TestChoose decides which of the objects that stand there is the recording.
+func TestChoose(t *testing.T) {
+	object := func(rank rank, sum string, isGood bool) standingCandidate {
+		return standingCandidate{rank: rank, isGood: isGood, line: manifest.Recording{SHA256: sum}}
+	}
+	mine := func(c standingCandidate) standingCandidate {
+		c.mine = true
+		return c
+	}
+	for name, test := range map[string]struct {
+		list      []standingCandidate
+		want      string
+		ambiguous bool
+	}{
+		"nothing":                     {},
+		"one":                         {list: []standingCandidate{object(rankWanted, "a", true)}, want: "a"},
+		"one that is not whole":       {list: []standingCandidate{object(rankWanted, "a", false)}, ambiguous: true},
+		"its id in the name":          {list: []standingCandidate{object(rankWanted, "a", true), object(rankOwn, "b", true)}, want: "b"},
+		"its id in the name, damaged": {list: []standingCandidate{object(rankWanted, "a", true), object(rankOwn, "b", false)}, ambiguous: true},
+		"replaced":                    {list: []standingCandidate{object(rankOwn, "a", true), object(rankReplaced, "b", true)}, want: "b"},
+		"replaced twice":              {list: []standingCandidate{object(rankReplaced, "a", true), object(rankReplaced, "b", true)}, ambiguous: true},
+		"replaced twice, by the same": {list: []standingCandidate{object(rankReplaced, "a", true), object(rankReplaced, "a", true)}, want: "a"},
+		"metadata":                    {list: []standingCandidate{mine(object(rankWanted, "a", true)), object(rankOwn, "b", true)}, want: "a"},
+		"metadata of other bytes":     {list: []standingCandidate{mine(object(rankWanted, "a", false))}, ambiguous: true},
+		"metadata of other bytes, and of the right": {list: []standingCandidate{mine(object(rankWanted, "a", false)), mine(object(rankReplaced, "b", true))}, want: "b"},
+		"metadata, replaced by other bytes":         {list: []standingCandidate{mine(object(rankWanted, "a", true)), mine(object(rankReplaced, "b", false))}, want: "a"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, ambiguous := choose(test.list)
+			sum := ""
+			if got != nil {
+				sum = got.line.SHA256
+			}
+			if sum != test.want || ambiguous != test.ambiguous {
+				t.Errorf("%q, ambiguous %v", sum, ambiguous)
+			}
+		})
+	}
+}
+
+// TestDoubtShort finds halves of recordings by the length of their call.
+func TestDoubtShort(t *testing.T) {
+	found := func(call string, seconds int) *sought {
+		return &sought{call: call, length: "100", found: &manifest.Recording{}, plays: time.Duration(seconds) * time.Second}
+	}
+	proved := found("proved", 20)
+	proved.plays = 0
+	list := []*sought{
+		found("whole", 95), found("half", 50), found("in two", 60), found("in two", 40), found("in two, one is half", 60), found("in two, one is half", 20),
+		proved, found("proved", 20), found("longer", 300), {call: "in three", length: "100", noted: &manifest.State{}}, found("in three", 30),
+	}
+	doubtShort(list)
+	for _, s := range list {
+		isShort := s.call == "half" || s.call == "in two, one is half"
+		if s.ambiguous != isShort || isShort && s.found != nil {
+			t.Errorf("%s: ambiguous %v", s.call, s.ambiguous)
+		}
+	}
+}
+
+// TestStanding tells whose a name is.
+func TestStanding(t *testing.T) {
+	n := &standing{seed: maphash.MakeSeed()}
+	for _, name := range []string{"a.mp3", "B.mp3", "c.mp3", "d.mp3"} {
+		n.names = append(n.names, n.hash(name))
+	}
+	n.sorted()
+	n.note(&manifest.Entry{Key: []byte("d.mp3"), ID: []byte("4"), CallID: []byte("c4"), Outcome: manifest.Archived})
+	n.claim("a.mp3", "1", "c1")
+	n.claim("b.MP3", "2", "c2")
+	n.claim("b.mp3", "3", "c3")
+	n.claim("c.mp3", "3", "c3")
+	n.claim("c.mp3", "3", "c3")
+	for _, test := range []struct {
+		name, id, call string
+		want           use
+		stands         bool
+	}{
+		{"a.mp3", "1", "c1", 0, true},
+		{"a.mp3", "9", "c1", useShared, true},
+		{"b.mp3", "2", "c2", useShared, true},
+		{"c.mp3", "3", "c3", useAgain, true},
+		{"d.mp3", "4", "c4", useNoted, true},
+		{"d.mp3", "4", "c5", useNoted | useShared, true},
+		{"e.mp3", "5", "c5", 0, false},
+	} {
+		if got, stands := n.of(test.name, test.id, test.call); got != test.want || stands != test.stands {
+			t.Errorf("%s of %s: %b, %v", test.name, test.id, got, stands)
+		}
+	}
+}

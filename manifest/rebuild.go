@@ -1,0 +1,46 @@
+package manifest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// NoteRebuild notes that the lines which this run is about to note of the day make anew what was lost. Durability is
+// as of Note.
+func (d *Day) NoteRebuild(ctx context.Context) error {
+	if err := d.noteKind(ctx, kindRebuild); err != nil {
+		return fmt.Errorf("note rebuild of %s: %w", d.day, err)
+	}
+	return nil
+}
+
+// errOther says that a day has a line that no rebuild wrote.
+var errOther = errors.New("a line of another run")
+
+// IsRebuilt reports whether a day has no whole line but those of runs that called NoteRebuild before: nothing else is
+// known of it. So it is of a day without a line. The error is a *BadLineError for a line that cannot be read.
+func (l *Ledger) IsRebuilt(ctx context.Context, day string) (bool, error) {
+	runs := map[string]bool{}
+	_, err := l.Read(ctx, day, func(line Line) error {
+		switch line.Kind {
+		case kindRebuild:
+			var mark beginLine
+			if json.Unmarshal(line.Raw, &mark) != nil {
+				return errOther
+			}
+			runs[mark.Run] = true
+			return nil
+		case kindRecording:
+			if r, err := line.Recording(); err == nil && runs[r.Run] {
+				return nil
+			}
+		}
+		return errOther
+	}, nil)
+	if errors.Is(err, errOther) {
+		return false, nil
+	}
+	return err == nil, err
+}
