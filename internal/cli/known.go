@@ -57,10 +57,13 @@ func holdsCalls(folder string) bool {
 	if info, err := os.Lstat(calls); err != nil || !info.IsDir() {
 		return false
 	}
-	entries, err := os.ReadDir(calls)
-	return err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool {
-		_, err := time.Parse(time.DateOnly, strings.TrimSuffix(e.Name(), ".jsonl"))
-		return err == nil
+	days, err := os.ReadDir(calls)
+	return err == nil && slices.ContainsFunc(days, func(e os.DirEntry) bool {
+		if _, err := time.Parse(time.DateOnly, strings.TrimSuffix(e.Name(), ".jsonl")); err != nil {
+			return false
+		}
+		files, err := os.ReadDir(filepath.Join(calls, e.Name()))
+		return !e.IsDir() || err == nil && len(files) > 0
 	})
 }
 

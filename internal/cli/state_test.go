@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"maps"
 	"os"
@@ -235,7 +236,8 @@ func TestLostManifest(t *testing.T) {
 	if err := checkFolder(t.TempDir(), folder, false); err != nil {
 		t.Errorf("an empty folder of calls: %v", err)
 	}
-	if err := os.MkdirAll(filepath.Join(folder, "calls", "2025-05-01"), 0o700); err != nil {
+	day := filepath.Join(folder, "calls", "2025-05-01")
+	if err := errors.Join(os.MkdirAll(day, 0o700), os.WriteFile(filepath.Join(day, "run-000001.jsonl"), []byte("{}\n"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	if err := checkFolder(t.TempDir(), folder, false); err == nil || !strings.Contains(err.Error(), "run rebuild") {
