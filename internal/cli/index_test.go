@@ -55,7 +55,7 @@ func TestRelativeStateDir(t *testing.T) {
 	ctx, stop := context.WithCancelCause(t.Context())
 	read, write := io.Pipe()
 	ended := make(chan int, 1)
-	var talk strings.Builder
+	var talk strings.Builder // written to until serve has ended
 	go func() {
 		ended <- Run(ctx, []string{"serve", "--dest", "archive", "--listen", "127.0.0.1:0", "--state-dir", "of-serve"}, Env{Stdout: write, Stderr: &talk, Environ: r.env})
 		_ = write.Close()

@@ -23,6 +23,9 @@ const (
 type reports struct {
 	server *Server
 
+	serving context.Context // ends with the server; Serve sets it, and waits for running
+	running sync.WaitGroup
+
 	mu     sync.Mutex
 	latest *report.Report
 	err    error
@@ -38,7 +41,7 @@ func (r *reports) get(ctx context.Context, fresh time.Duration) (*report.Report,
 	r.mu.Lock()
 	if r.making == nil && (r.latest == nil || time.Since(r.made) > fresh) {
 		r.making = make(chan struct{})
-		go r.make(context.WithoutCancel(ctx))
+		r.running.Go(r.make) // for whoever asks, also when this one goes away
 	}
 	making, latest := r.making, r.latest
 	r.mu.Unlock()
@@ -63,16 +66,16 @@ func (r *reports) get(ctx context.Context, fresh time.Duration) (*report.Report,
 	return r.latest, nil
 }
 
-func (r *reports) make(ctx context.Context) {
+func (r *reports) make() {
 	const longest = 10 * time.Minute
-	ctx, cancel := context.WithTimeout(ctx, longest)
+	ctx, cancel := context.WithTimeout(r.serving, longest)
 	defer cancel()
 	s := r.server
 	o := s.Rules
 	o.Now, o.Zone = time.Now(), s.Archive.Zone()
 	o.Until = fetcher.Wall(o.Now, o.Zone).Format(time.DateOnly)
 	made, err := report.Build(report.Read(ctx, s.Ledger, o), o)
-	if err != nil {
+	if err != nil && r.serving.Err() == nil {
 		s.Logger.Error("the report cannot be made", "err", err)
 	}
 	r.mu.Lock()

@@ -86,7 +86,7 @@ func New(c Config, listens net.Addr) (*Server, error) {
 	}
 	s.pages = pages
 	s.catalog = newCatalog(c.Archive)
-	s.reports = &reports{server: s}
+	s.reports = &reports{server: s, serving: context.Background()}
 	return s, nil
 }
 
@@ -125,6 +125,8 @@ func (s *Server) Handler() http.Handler {
 func (s *Server) Serve(ctx context.Context, listener net.Listener, secure *tls.Config) error {
 	conns := &connections{max: maxConnections}
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.reports.serving = serving
+	defer s.reports.running.Wait() // after stop
 	defer stop()
 	server := &http.Server{
 		Handler:           s.Handler(),
