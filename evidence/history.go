@@ -188,15 +188,9 @@ func linesOf(ctx context.Context, ledger *manifest.Ledger, day string, files map
 		if files[s.Name] == 0 {
 			continue
 		}
-		one := newLines()
-		_, err := ledger.ReadSegment(ctx, s, func(l manifest.SegmentLine) error {
-			one.add(l.Digest)
-			return nil
-		})
-		if err != nil {
+		if is[s.Name], err = readLines(ctx, ledger, s, nil); err != nil {
 			return nil, err
 		}
-		is[s.Name] = one.of(s.Name)
 	}
 	return is, nil
 }

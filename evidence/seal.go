@@ -191,3 +191,16 @@ func (l *lines) root() string { return hex.EncodeToString(l.hash.Sum(nil)) }
 func (l *lines) of(name string) SealedLines {
 	return SealedLines{Name: name, Lines: l.n, Root: l.root()}
 }
+
+// readLines returns the lines of a segment, and adds them to those of a day, nil for none.
+func readLines(ctx context.Context, ledger *manifest.Ledger, s manifest.StoredSegment, day *lines) (SealedLines, error) {
+	one := newLines()
+	_, err := ledger.ReadSegment(ctx, s, func(l manifest.SegmentLine) error {
+		one.add(l.Digest)
+		if day != nil {
+			day.add(l.Digest)
+		}
+		return nil
+	})
+	return one.of(s.Name), err
+}

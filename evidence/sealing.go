@@ -198,16 +198,11 @@ func (s *Sealing) sealTree(ctx context.Context, tree manifest.Tree, day string, 
 		if i < 0 {
 			return list, "", nil
 		}
-		one := newLines()
-		_, err := s.Ledger.ReadSegment(ctx, there[i], func(l manifest.SegmentLine) error {
-			one.add(l.Digest)
-			all.add(l.Digest)
-			return nil
-		})
+		one, err := readLines(ctx, s.Ledger, there[i], all)
 		if err != nil {
 			return nil, "", err
 		}
-		list = append(list, one.of(name.Name))
+		list = append(list, one)
 	}
 	return list, all.root(), nil
 }
@@ -225,15 +220,11 @@ func (s *Sealing) takeEvidence(ctx context.Context, seal *Seal, before []stored)
 		return err
 	}
 	for _, f := range files {
-		one := newLines()
-		_, err := s.Ledger.ReadSegment(ctx, f, func(l manifest.SegmentLine) error {
-			one.add(l.Digest)
-			return nil
-		})
+		now, err := readLines(ctx, s.Ledger, f, nil)
 		if err != nil {
 			return err
 		}
-		if now := one.of(f.Name); now != sealed[f.Name] {
+		if now != sealed[f.Name] {
 			seal.Evidence = append(seal.Evidence, now)
 		}
 	}
