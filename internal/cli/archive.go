@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"runtime"
 	"slices"
@@ -154,13 +153,10 @@ closed and skipped. It can be killed at any instant and run again.`,
 // runArchive reads the settings and archives.
 func runArchive(ctx context.Context, p *process, in input) outcome {
 	settings := archiveSettings()
-	merged, err := gather(ctx, settings, in.flags, p.env)
-	read := &reader{settings: settings, values: merged, err: cmp.Or(in.err, err)}
-	talk := read.output() // read in any case: a mistake elsewhere is told in JSON too
-	p.openLog(talk)
+	read, talk := p.settings(ctx, settings, in)
 	job := read.archiveJob(time.Now(), p.env, runtime.GOOS)
 	if read.err == nil {
-		job.token, read.err = readToken(ctx, merged, p.env, job.warn)
+		job.token, read.err = readToken(ctx, read.values, p.env, job.warn)
 	}
 	for _, note := range unknownVariables(settings, p.env) {
 		job.warn(note)

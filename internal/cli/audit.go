@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -84,11 +83,7 @@ type auditJob struct {
 }
 
 func runAudit(ctx context.Context, p *process, in input) outcome {
-	known := withArchiveKeys(auditSettings())
-	merged, err := gather(ctx, known, in.flags, p.env)
-	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
-	talk := read.output()
-	p.openLog(talk)
+	read, talk := p.settings(ctx, withArchiveKeys(auditSettings()), in)
 	job := read.auditJob(ctx, in.args, p.env)
 	if read.err != nil {
 		return p.refuse(judge(read.err, nil, false), talk.json)

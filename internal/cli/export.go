@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -109,11 +108,7 @@ type exportJob struct {
 }
 
 func runExport(ctx context.Context, p *process, in input) outcome {
-	known := withArchiveKeys(exportSettings())
-	merged, err := gather(ctx, known, in.flags, p.env)
-	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
-	talk := read.output()
-	p.openLog(talk)
+	read, talk := p.settings(ctx, withArchiveKeys(exportSettings()), in)
 	job := read.exportJob(time.Now(), p.env)
 	if job.views {
 		return p.archiveViews(ctx, job, talk, read.err)

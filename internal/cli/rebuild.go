@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -71,11 +70,7 @@ type rebuildResult struct {
 }
 
 func runRebuild(ctx context.Context, p *process, in input) outcome {
-	known := withArchiveKeys(rebuildSettings())
-	merged, err := gather(ctx, known, in.flags, p.env)
-	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
-	talk := read.output()
-	p.openLog(talk)
+	read, talk := p.settings(ctx, withArchiveKeys(rebuildSettings()), in)
 	rebuild := &archiver.Rebuild{
 		Archive: manifest.Archive{APIURL: read.apiURL(), TimeZone: read.zone().String()},
 		Workers: read.whole("workers", 1, maxWorkers), RetryFor: read.duration("retry-for", 0),
@@ -83,9 +78,11 @@ func runRebuild(ctx context.Context, p *process, in input) outcome {
 	var at archiver.Location
 	at.Folder, at.S3 = read.destination(p.env)
 	at.S3.Workers = rebuild.Workers
-	if rebuild.Keys, err = key.Parse(read.text("path-template")); err != nil {
+	keys, err := key.Parse(read.text("path-template"))
+	if err != nil {
 		read.keep(misuse("see --path-template in archive --help", "--path-template: %v", err))
 	}
+	rebuild.Keys = keys
 	began := time.Now()
 	made := rebuildResult{}
 	if err = read.err; err == nil {

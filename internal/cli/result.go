@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,6 +39,16 @@ func (r *results) Write(b []byte) (int, error) {
 // openLog makes the logger of a command as its settings say. What is told on stderr at
 // the end goes there too.
 func (p *process) openLog(talk output) { p.talk, p.logger = talk, newLogger(p.screen, talk, p.env) }
+
+// settings reads what was set, and opens the log as that says. A mistake is kept by the reader: how to tell of it is read
+// in any case.
+func (p *process) settings(ctx context.Context, known []setting, in input) (*reader, output) {
+	merged, err := gather(ctx, known, in.flags, p.env)
+	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
+	talk := read.output()
+	p.openLog(talk)
+	return read, talk
+}
 
 // finish tells on stderr how a command ended, and returns the exit code. Where the log is
 // JSON every line is, and the last one of a run says "run ended".

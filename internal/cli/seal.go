@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -69,11 +68,7 @@ type sealJob struct {
 }
 
 func runSeal(ctx context.Context, p *process, in input) outcome {
-	known := withArchiveKeys(sealSettings())
-	merged, err := gather(ctx, known, in.flags, p.env)
-	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
-	talk := read.output()
-	p.openLog(talk)
+	read, talk := p.settings(ctx, withArchiveKeys(sealSettings()), in)
 	job := &sealJob{key: read.text("key")}
 	job.folder, job.bucket = read.destination(p.env)
 	if job.key == "" {
@@ -133,13 +128,6 @@ func (p *process) runSealing(ctx context.Context, job *sealJob, talk output, mad
 	sealing := &evidence.Sealing{Ledger: opened.Ledger, Signer: signer, Now: time.Now()}
 	made.Sealed, err = sealing.Run(ctx)
 	return err == nil, err
-}
-
-// closeOpened closes an archive, also when the context has ended.
-func closeOpened(ctx context.Context, opened *archiver.Opened) error {
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
-	defer cancel()
-	return opened.Close(closing)
 }
 
 // write writes the result: one JSON object, or lines for a person.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -109,11 +108,7 @@ type verifyJob struct {
 }
 
 func runVerify(ctx context.Context, p *process, in input) outcome {
-	known := verifyKnown()
-	merged, err := gather(ctx, known, in.flags, p.env)
-	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
-	talk := read.output()
-	p.openLog(talk)
+	read, talk := p.settings(ctx, verifyKnown(), in)
 	job := read.verifyJob(time.Now(), p.env)
 	return p.verify(ctx, job, talk, read.err)
 }
@@ -231,9 +226,7 @@ func (p *process) runVerifier(ctx context.Context, job *verifyJob, talk output, 
 		return false, err
 	}
 	defer func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
-		defer cancel()
-		if closeErr := opened.Close(closing); err == nil {
+		if closeErr := closeOpened(ctx, opened); err == nil {
 			err = closeErr
 		}
 	}()

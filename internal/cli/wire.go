@@ -202,3 +202,10 @@ func openArchive(ctx context.Context, at archiver.Location, access archiver.Acce
 	}
 	return nil, misuse("check --dest and the flags for S3 in archive --help", "%v", err)
 }
+
+// closeOpened closes an archive, also when the context has ended.
+func closeOpened(ctx context.Context, opened *archiver.Opened) error {
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
+	defer cancel()
+	return opened.Close(closing)
+}
