@@ -166,6 +166,7 @@
     if (!current) return;
     const to = Math.max(0, length() ? Math.min(second, length()) : second);
     if (audio.readyState === 0) wanted = to; else audio.currentTime = to; // it begins there when it is played
+    noteSecond(); // the browser may take long to fetch the place, and says "seeked" then only
     show();
   };
 
@@ -182,7 +183,7 @@
     show();
   });
   for (const event of ["play", "pause", "seeked", "durationchange", "ratechange"]) audio.addEventListener(event, show);
-  for (const event of ["pause", "seeked"]) audio.addEventListener(event, () => { if (audio.readyState > 0) noteSecond(); });
+  audio.addEventListener("pause", () => { if (audio.readyState > 0) noteSecond(); });
   audio.addEventListener("play", () => say(""));
   audio.addEventListener("ended", () => say("The end."));
   audio.addEventListener("error", () => { if (current && audio.getAttribute("src")) explain(); });
