@@ -1,0 +1,98 @@
+package manifest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+)
+
+// RecordHead begins every line of evidence/: records of holds, locks and erasures. Embed it in the line's own type.
+type RecordHead struct {
+	V        int       `json:"v"`
+	Kind     string    `json:"kind"`     // given
+	Previous string    `json:"previous"` // SHA-256 of the line before it in its file, empty for the first
+	Time     time.Time `json:"time"`     // zero: now
+	Run      string    `json:"run"`
+}
+
+func (h *RecordHead) head() *RecordHead { return h }
+
+// Record is a line of evidence/: a pointer to a struct that embeds RecordHead.
+type Record interface{ head() *RecordHead }
+
+// maxRecordFiles bounds the search for a free number.
+const maxRecordFiles = 10_000
+
+// PutRecords writes a new file evidence/STEM-RUN-NUMBER.jsonl with these lines, durable when it returns nil. Each line
+// names the digest of the one before it. No file of evidence/ is ever changed: later records stand in later files.
+func (l *Ledger) PutRecords(ctx context.Context, stem string, records ...Record) error {
+	body, err := l.encodeRecords(records)
+	if err != nil {
+		return fmt.Errorf("encode a record of %s: %w", TreeEvidence, err)
+	}
+	return l.write(ctx, func() error {
+		for n := 1; n <= maxRecordFiles; n++ {
+			name := fmt.Sprintf("%s/%s-%s-%06d%s", TreeEvidence, stem, l.run, n, extPlain)
+			if err := l.objects.PutFile(ctx, name, body, ""); !errors.Is(err, fs.ErrExist) {
+				return err
+			}
+		}
+		return fmt.Errorf("write a record of %s: this run has written %d files, which is the maximum", TreeEvidence, maxRecordFiles)
+	})
+}
+
+func (l *Ledger) encodeRecords(records []Record) ([]byte, error) {
+	var body bytes.Buffer
+	previous := ""
+	for _, r := range records {
+		h := r.head()
+		h.V, h.Previous, h.Run = lineVersion, previous, l.run
+		if h.Time.IsZero() {
+			h.Time = time.Now()
+		}
+		h.Time = h.Time.UTC().Truncate(time.Second)
+		line, err := json.Marshal(r)
+		if err != nil {
+			return nil, err
+		}
+		if len(line) >= maxCallLine {
+			return nil, fmt.Errorf("it has %d bytes, the maximum is %d", len(line), maxCallLine-1)
+		}
+		sum := sha256.Sum256(line)
+		previous = hex.EncodeToString(sum[:])
+		body.Write(append(line, '\n'))
+	}
+	return body.Bytes(), nil
+}
+
+// Records tells visit of every line of the files evidence/STEM-*, file by file in the order of the runs. raw is valid
+// until visit returns. A line that cannot be read is a *BadLineError: it may say what must not be deleted, or not
+// be shown.
+func (l *Ledger) Records(ctx context.Context, stem string, visit func(file string, raw []byte) error) error {
+	files, err := l.evidence(ctx)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		if !strings.HasPrefix(f.Name, stem+"-") {
+			continue
+		}
+		_, err := l.ReadSegment(ctx, f, func(line SegmentLine) error {
+			if line.Bad != nil {
+				return &BadLineError{File: f.File(), Line: line.Number, Reason: line.Bad.Error()}
+			}
+			return visit(f.File(), line.Raw)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
