@@ -9,6 +9,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"regexp"
@@ -91,11 +92,8 @@ func commandNames() []string {
 // code. When ctx ends, a command stops cleanly; a *[SignalError] as the context's
 // cause decides about the code. Errors are printed here, and only here.
 func Run(ctx context.Context, args []string, env Env) int {
-	p := &process{
-		args: ownHelp(args), stdin: env.Stdin, stdout: &results{base: env.Stdout},
-		screen: &screen{base: env.Stderr},
-		env:    parseEnvironment(env.Environ),
-	}
+	p := &process{args: ownHelp(args), stdin: env.Stdin, screen: &screen{base: env.Stderr}, env: parseEnvironment(env.Environ)}
+	p.stdout = &results{base: env.Stdout, width: widthOf(env.Stdout, p.env)}
 	p.screen.hide(p.env[tokenVariable])
 	var result outcome
 	speaker := program
@@ -149,7 +147,7 @@ func (p *process) app(done func(name string, o outcome)) *cli.App {
 	app := &cli.App{
 		Name:                      program,
 		Usage:                     aboutProgram,
-		Description:               programHelp(),
+		Description:               programHelp(p.helpWidth()),
 		CustomAppHelpTemplate:     helpTemplate,
 		Writer:                    p.stdout,
 		ErrWriter:                 p.screen,
@@ -177,14 +175,14 @@ func (p *process) app(done func(name string, o outcome)) *cli.App {
 		app.Commands = append(app.Commands, &cli.Command{
 			Name:               cmd.name,
 			Usage:              cmd.usage,
-			Description:        cmd.helpText(),
+			Description:        cmd.helpText(p.helpWidth()),
 			CustomHelpTemplate: helpTemplate,
 			HideHelp:           true,
 			HideHelpCommand:    true,
 			Flags:              libraryFlags(settings),
 			BashComplete:       p.completeWith(cmd),
 			OnUsageError: func(c *cli.Context, err error, _ bool) error {
-				in := input{flags: flagsWithin(p.args, cmd.settings), args: p.leading, err: usageProblem(err, settings)}
+				in := input{flags: flagsWithin(p.args, cmd.settings), args: p.leading, err: usageProblems(err, p.args[1:], settings)}
 				done(cmd.name, cmd.run(c.Context, p, in))
 				return nil
 			},
@@ -257,11 +255,34 @@ func givenFlags(c *cli.Context, settings []setting) values {
 	return flags
 }
 
+// usageProblems is usageProblem for all flags that are not known, of which the library names the first.
+func usageProblems(err error, args []string, settings []setting) error {
+	if !strings.HasPrefix(err.Error(), unknownToLibrary) {
+		return usageProblem(err, settings)
+	}
+	var problems error
+	for at := 0; at < len(args) && args[at] != "--"; at++ {
+		if !strings.HasPrefix(args[at], "-") || args[at] == "-" {
+			continue
+		}
+		name, _, hasValue := strings.Cut(strings.TrimLeft(args[at], "-"), "=")
+		switch s, known := named(settings, name); {
+		case known && s.kind != toggle && !hasValue:
+			at++
+		case !known && name != "h" && name != "0":
+			problems = errors.Join(problems, unknownFlag(name, settings))
+		}
+	}
+	return cmp.Or(problems, usageProblem(err, settings))
+}
+
+const unknownToLibrary = "flag provided but not defined: -"
+
 // usageProblem puts the library's errors into our words. They repeat no value: the
 // standard library's text has it, and it may be a secret at the wrong place.
 func usageProblem(err error, settings []setting) error {
 	said := err.Error()
-	if name, ok := strings.CutPrefix(said, "flag provided but not defined: -"); ok {
+	if name, ok := strings.CutPrefix(said, unknownToLibrary); ok {
 		return unknownFlag(name, settings)
 	}
 	if name, ok := strings.CutPrefix(said, "flag needs an argument: -"); ok {
@@ -384,7 +405,7 @@ func helpCommand() command {
 		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "find", "export", "serve", "seal", "audit", "rebuild", "doctor", "deploy", "demo", "completion", "version"},
 		settings: []setting{{name: "man", kind: toggle, flagOnly: true, usage: "as a manual page, which man -l and mandoc show"}},
 		run: func(_ context.Context, p *process, in input) outcome {
-			text, err := helpOn(in.args, in.flags.isOn("man"))
+			text, err := helpOn(in.args, in.flags.isOn("man"), p.helpWidth())
 			if err = cmp.Or(in.err, err); err != nil {
 				return judge(err, nil, false)
 			}

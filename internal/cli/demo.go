@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -72,7 +71,7 @@ meant to fail; its code does not count unless the run could not go on.`,
 
 func runDemo(ctx context.Context, p *process, in input) outcome {
 	err := in.flags.expandHome(demoSettings(), p.env)
-	read := &reader{settings: demoSettings(), values: in.flags, err: cmp.Or(in.err, err)}
+	read := newReader(demoSettings(), in.flags, in, err)
 	talk := output{logLevel: read.choice("log-level"), format: read.choice("log-format"), json: read.toggle("json")}
 	p.openLog(talk)
 	withFaults := read.toggle("faults")

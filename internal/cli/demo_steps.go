@@ -171,15 +171,9 @@ func (d *demo) report(ctx context.Context) outcome {
 // announce begins a step.
 func (d *demo) announce(command, about string, flags []string) {
 	d.steps = append(d.steps, demoStep{Command: command, Arguments: flags})
-	const continued = " \\\n   "
-	text, width := "  "+program+" "+command, len(program)
+	text := "  " + program + " " + command
 	for flag := range slices.Chunk(flags, 2) {
-		pair := " " + flag[0] + " " + shellWord(flag[1])
-		if width += len(pair); width > helpWidth-len(continued) {
-			text += continued
-			width = len(pair)
-		}
-		text += pair
+		text += " " + flag[0] + " " + shellWord(flag[1])
 	}
 	d.say("== %s: %s\n%s\n", command, about, text)
 }
@@ -208,7 +202,7 @@ func (d *demo) spaced(o outcome) outcome {
 // say writes to stdout: in a demo the explanation is the result.
 func (d *demo) say(format string, args ...any) {
 	if !d.talk.json {
-		_, _ = fmt.Fprintf(d.process.stdout, format+"\n", args...) // stdout keeps the error
+		_ = writeText(d.process.stdout, fmt.Sprintf(format+"\n", args...)) // stdout keeps the error
 	}
 }
 
@@ -248,7 +242,7 @@ func (d *demo) writeJSON() error {
 		ExitCode: d.result.code, Dest: d.folder, Recordings: d.total, Identical: d.same, Steps: d.steps,
 	}
 	if d.result.line != "" {
-		document.Error = d.process.screen.hidden(d.result.line)
+		document.Error = d.process.screen.hidden(oneLine(d.result.line))
 	}
 	return json.NewEncoder(d.process.stdout).Encode(document)
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -97,7 +96,7 @@ type findJob struct {
 func runFind(ctx context.Context, p *process, in input) outcome {
 	known := withArchiveKeys(findSettings())
 	merged, err := gather(ctx, known, in.flags, p.env)
-	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
+	read := newReader(known, merged, in, err)
 	job := read.findJob(time.Now(), p.env)
 	p.openLog(job.talk)
 	if read.err != nil {
@@ -175,7 +174,7 @@ func (r *reader) findFormat() findFormat {
 }
 
 // newAnswer returns what writes the answers in the format.
-func (j *findJob) newAnswer(w io.Writer, env environment, zone *time.Location) answerWriter {
+func (j *findJob) newAnswer(w io.Writer, zone *time.Location) answerWriter {
 	switch j.format {
 	case findJSON:
 		return newJSONAnswer(w)
@@ -186,7 +185,7 @@ func (j *findJob) newAnswer(w io.Writer, env environment, zone *time.Location) a
 	case findNothing:
 		return noAnswer{}
 	}
-	return newTableAnswer(w, tableWidth(w, env), zone)
+	return newTableAnswer(w, columnsOf(w), zone)
 }
 
 // needsRows reports whether the answer tells more than an index does.
@@ -213,7 +212,7 @@ func (t teller) note(line, message string, attrs ...any) {
 	case t.asJSON:
 		t.p.logger.Info(message, attrs...)
 	default:
-		_, _ = io.WriteString(t.p.screen, line+"\n") // where stderr is gone, the exit code has to do
+		_, _ = io.WriteString(t.p.screen, fitLine(line, widthOf(t.p.screen.base, nil))+"\n") // where stderr is gone, the exit code has to do
 	}
 }
 

@@ -149,7 +149,7 @@ func TestReportNamesSomeLosses(t *testing.T) {
 	days := reportDays(0)
 	r := buildReport(t, days, time.Date(2025, 5, 31, 9, 0, 0, 0, time.UTC), "", report.AllLosses)
 	r.Losses = append(r.Losses, make([]report.Loss, 30)...)
-	if text := reportAsText(r); !strings.Contains(text, "and 13 more; --json lists all") {
+	if text := reportAsText(r, 0); !strings.Contains(text, "and 13 more; --json lists all") {
 		t.Errorf("got\n%s", text)
 	}
 }
