@@ -304,15 +304,14 @@ func unknownFlag(name string, settings []setting) error {
 	for _, s := range settings {
 		candidates = append(candidates, s.name)
 	}
+	for _, meant := range guessedFlags()[name] {
+		if slices.Contains(candidates, meant) {
+			return misuse("use --"+meant, "no flag --%s", name)
+		}
+	}
 	try := didYouMean(name, candidates, "--")
 	if slices.Contains(notOfExport(), name) && slices.Contains(candidates, "excel") {
 		try = "an export holds every call that fits the other terms; find takes it"
-	}
-	for meant := range strings.FieldsSeq(guessedFlags()[name]) {
-		if slices.Contains(candidates, meant) {
-			try = "did you mean --" + meant + "?"
-			break
-		}
 	}
 	if try == "" {
 		try = "see --help"
@@ -329,24 +328,6 @@ func unknownFlag(name string, settings []setting) error {
 
 // longNumber is what may be the number of a person.
 var longNumber = regexp.MustCompile(`\d{7,}`)
-
-// guessedFlags are names under which people look for a flag, and the flags that may be meant: the first that the
-// command has.
-func guessedFlags() map[string]string {
-	return map[string]string{
-		"phone": "number phone-number", "number": "phone-number", "dialed": "number-dialed", "campaign": "campaign-id", "queue": "queue-id",
-		"list": "list-id", "lead": "lead-id", "user": "user-id", "agent": "user-id", "type": "call-type",
-		"from": "start-time", "start": "start-time", "since": "start-time", "start-date": "start-time",
-		"to": "end-time", "end": "end-time", "until": "end-time", "end-date": "end-time", "days": "last",
-		"output": "to copy-to dest", "out": "to copy-to dest", "o": "to copy-to dest", "output-dir": "to copy-to dest", "destination": "to dest", "folder": "dest", "bucket": "dest",
-		"copy": "copy-to", "dir": "dest", "date": "start-time", "day": "start-time", "duration": "min-length max-duration", "random": "sample",
-		"machines": "parallelism workers", "parallel": "parallelism workers", "size": "max-bytes", "max-size": "max-bytes", "bwlimit": "schedule",
-		"port": "listen", "addr": "listen", "address": "listen", "ids": "ids-from", "csv": "format", "format": "csv",
-		"timezone": "time-zone", "tz": "time-zone", "concurrency": "workers", "threads": "workers", "jobs": "workers", "rate": "api-rate",
-		"limit": "max-recordings max-bytes", "bandwidth": "schedule", "limit-download": "schedule", "max-transfer": "max-bytes", "verbose": "log-level", "v": "log-level", "debug": "log-level", "silent": "quiet", "token-file": "auth-token-file",
-		"endpoint": "s3-endpoint", "region": "s3-region", "template": "path-template",
-	}
-}
 
 // harmless is a word that says nothing about a person, or a time of day.
 var harmless = regexp.MustCompile(`^(?:[a-z][a-z_./-]{0,19}|\d{1,2}:\d{2}(?::\d{2})?)$`)
@@ -389,6 +370,11 @@ func unknownCommand(args []string) error {
 func versionCommand() command {
 	return command{
 		name: "version", usage: "show the version and how it was built",
+		examples: []example{
+			{"version, commit and Go of this build", program + " version"},
+			{"one line", program + " --version"},
+			{"the version alone, for other programs", program + " version --json | jq -r .version"},
+		},
 		settings: []setting{{name: "json", kind: toggle, usage: "as one JSON object", flagOnly: true}},
 		run: func(_ context.Context, p *process, in input) outcome {
 			asJSON := in.flags.isOn("json")
@@ -403,6 +389,11 @@ func versionCommand() command {
 func helpCommand() command {
 	return command{
 		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "find", "export", "serve", "seal", "audit", "rebuild", "doctor", "deploy", "demo", "completion", "version"},
+		examples: []example{
+			{"all commands", program + " help"},
+			{"the flags of a command, with examples", program + " help archive"},
+			{"the same as a manual page", program + " help --man archive | man -l -"},
+		},
 		settings: []setting{{name: "man", kind: toggle, flagOnly: true, usage: "as a manual page, which man -l and mandoc show"}},
 		run: func(_ context.Context, p *process, in input) outcome {
 			text, err := helpOn(in.args, in.flags.isOn("man"), p.helpWidth())

@@ -140,7 +140,7 @@ closed and skipped. It can be killed at any instant and run again.`,
 			{"one campaign's sales of a day, with file names a person can find",
 				"convoso-archiver archive --dest sales --campaign-id 1234 --status SALE \\\n" +
 					"  --start-time 2025-05-01 --end-time 2025-05-01 \\\n" +
-					"  --path-template '{{.user}}/{{.call_date.Format \"2006-01-02 15h04\"}} {{.filename}}'"},
+					"  --path-template '{{.user}}/{{.call_date.Format \"15h04\"}} {{.filename}}'"},
 		},
 		settings:    archiveSettings(),
 		environment: true,

@@ -31,12 +31,13 @@ complete -o bashdefault -o default -F _convoso_archiver convoso-archiver
 const zshScript = `#compdef convoso-archiver
 # zsh completion for convoso-archiver; try: source <(convoso-archiver completion zsh)
 _convoso_archiver() {
-    local -a words_before options
+    local -a words_before found shown
     words_before=("${words[@]:0:$((CURRENT - 1))}")
     [[ "${words[CURRENT]}" == -* ]] && words_before+=("${words[CURRENT]}")
-    options=("${(@f)$("${words_before[@]}" ` + completionFlag + ` 2>/dev/null)}")
-    if [[ -n "${options[1]}" ]]; then
-        compadd -- "${options[@]}"
+    found=("${(@f)$(` + describeVariable + `=1 "${words_before[@]}" ` + completionFlag + ` 2>/dev/null)}")
+    if [[ -n "${found[1]}" ]]; then
+        shown=("${(@)found/$'\t'/  -- }")
+        compadd -l -d shown -- "${(@)found%%$'\t'*}"
     else
         _files
     fi
@@ -48,7 +49,7 @@ else
 fi
 `
 
-// fishScript asks for words with what they mean, which fish shows beside them.
+// fishScript asks for words with what they mean, which fish shows beside them, as zsh and PowerShell do.
 const fishScript = `# fish completion for convoso-archiver; try: convoso-archiver completion fish | source
 function __convoso_archiver_complete
     set -l words (commandline -opc)
@@ -76,9 +77,16 @@ Register-ArgumentCompleter -Native -CommandName convoso-archiver -ScriptBlock {
     if ($wordToComplete -and -not $wordToComplete.StartsWith('-')) {
         $before = @($before | Select-Object -SkipLast 1)
     }
-    & $program @before ` + completionFlag + ` 2>$null |
-        Where-Object { $_ -like "$wordToComplete*" } |
-        ForEach-Object { [System.Management.Automation.CompletionResult]::new($_, $_, 'ParameterValue', $_) }
+    $env:` + describeVariable + ` = '1'
+    try {
+        $found = @(& $program @before ` + completionFlag + ` 2>$null)
+    } finally {
+        Remove-Item Env:` + describeVariable + `
+    }
+    $found | Where-Object { $_ -like "$wordToComplete*" } | ForEach-Object {
+        $word, $about = $_.Split([char]9, 2)
+        [System.Management.Automation.CompletionResult]::new($word, $word, 'ParameterValue', $(if ($about) { $about } else { $word }))
+    }
 }
 `
 

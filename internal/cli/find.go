@@ -54,7 +54,7 @@ is missing or damaged: the rest is answered and copied all the same, and verify 
 					"  --outcome archived --sample 20 --copy-to qa"},
 			{"a lawyer's list of ids, with names a person can find",
 				"convoso-archiver find --dest s3://my-bucket/calls --ids-from ids.csv --copy-to case-17 \\\n" +
-					"  --path-template '{{.call_date.Format \"2006-01-02 15h04\"}} {{.user}} {{.id}} {{.filename}}'"},
+					"  --path-template '{{.call_date.Format \"2006-01-02\"}} {{.filename}}'"},
 			{"why there is no audio of them",
 				"convoso-archiver find --dest /archive --last 30d --outcome lost,pending,failed,rejected --csv"},
 			{"for other programs",

@@ -117,10 +117,10 @@ func foldCommand(command string, width int) string {
 	return strings.Join(lines, "\n")
 }
 
-// commandPieces splits a command line where it may be broken: before a flag or what joins two commands, and not within
-// quotes.
+// commandPieces splits a command line where it may be broken: before a flag, what joins two commands and a quoted
+// argument, and not within quotes nor between a flag and its value.
 func commandPieces(line string) (pieces []string) {
-	quote, begin := rune(0), 0
+	quote, begin, word := rune(0), 0, 0
 	for i, r := range line {
 		switch {
 		case quote != 0:
@@ -129,21 +129,25 @@ func commandPieces(line string) (pieces []string) {
 			}
 		case r == '\'' || r == '"':
 			quote = r
-		case r == ' ' && isBreak(line[i+1:]) && i > begin:
-			pieces = append(pieces, line[begin:i])
-			begin = i
+		case r == ' ':
+			if i > begin && isBreak(line[word:i], line[i+1:]) {
+				pieces = append(pieces, line[begin:i])
+				begin = i
+			}
+			word = i + 1
 		}
 	}
 	return append(pieces, line[begin:])
 }
 
-func isBreak(rest string) bool {
-	for _, start := range []string{"--", "| ", "&& ", "> ", ">> "} {
+// isBreak reports whether a command line may be broken between a word and what follows.
+func isBreak(word, rest string) bool {
+	for _, start := range []string{"-", "| ", "&& ", "> ", ">> "} {
 		if strings.HasPrefix(rest, start) {
 			return true
 		}
 	}
-	return false
+	return strings.ContainsAny(rest[:min(1, len(rest))], `'"`) && !strings.HasPrefix(word, "-")
 }
 
 // wrap breaks a text at blanks into lines of at most width, where its words allow.

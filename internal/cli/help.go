@@ -49,7 +49,7 @@ func programHelp(width int) string {
 	h := &helpPage{width: width}
 	h.title(program + ": " + aboutProgram)
 	h.section("USAGE")
-	h.command(program + " COMMAND [flags]")
+	h.usage(program + " COMMAND [flags]")
 	h.section("COMMANDS")
 	for _, c := range commands() {
 		h.entry(textColumn, c.name, c.usage)
@@ -77,7 +77,7 @@ func (c command) helpText(width int) string {
 	h := &helpPage{width: width}
 	h.title(program + " " + c.name + ": " + c.usage)
 	h.section("USAGE")
-	h.command(c.usageLine())
+	h.usage(c.usageLine())
 	if c.about != "" {
 		h.WriteString("\n" + paragraphs(c.about, width, "") + "\n")
 	}
@@ -115,6 +115,8 @@ func (h *helpPage) examples(title string, all []example) {
 		h.command(e.line)
 	}
 }
+
+func (h *helpPage) usage(line string) { h.WriteString(fitLine("  "+line, h.width) + "\n") }
 
 func (h *helpPage) command(line string) {
 	h.WriteString("  " + strings.ReplaceAll(foldCommand(line, h.width-2), "\n", "\n  ") + "\n")
