@@ -31,13 +31,18 @@ complete -o bashdefault -o default -F _convoso_archiver convoso-archiver
 const zshScript = `#compdef convoso-archiver
 # zsh completion for convoso-archiver; try: source <(convoso-archiver completion zsh)
 _convoso_archiver() {
-    local -a words_before found shown
+    local -a words_before found candidates shown
+    local line word
     words_before=("${words[@]:0:$((CURRENT - 1))}")
     [[ "${words[CURRENT]}" == -* ]] && words_before+=("${words[CURRENT]}")
     found=("${(@f)$(` + describeVariable + `=1 "${words_before[@]}" ` + completionFlag + ` 2>/dev/null)}")
+    for word in "${found[@]}"; do
+        candidates+=("${word%%$'\t'*}")
+        printf -v line '%-26s  %s' "${word%%$'\t'*}" "${${(M)word%$'\t'*}#$'\t'}"
+        shown+=("${line[1,COLUMNS-1]}")
+    done
     if [[ -n "${found[1]}" ]]; then
-        shown=("${(@)found/$'\t'/  -- }")
-        compadd -l -d shown -- "${(@)found%%$'\t'*}"
+        compadd -l -d shown -- "${candidates[@]}"
     else
         _files
     fi
@@ -171,7 +176,10 @@ func completions(cmd command, args []string) []string {
 	if _, ok := named(settings, "help"); !ok {
 		settings = append(settings, helpSetting())
 	}
-	if s, ok := named(settings, name); ok && s.kind != toggle {
+	switch s, ok := named(settings, name); {
+	case ok && s.kind == toggle: // it is whole: the next word is asked for
+		return cmd.words
+	case ok:
 		return append(slices.Clone(s.choices), s.suggested...)
 	}
 	var words []string

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/url"
 	"runtime"
@@ -242,11 +243,26 @@ func (p *process) tellChecks(checks []check, talk output) outcome {
 		if c.Do != "" {
 			line += ": " + c.Do
 		}
-		if o.unwritten = writeText(p.stdout, fmt.Sprintf("%-8s %-18s  %s\n", c.State, c.Name, line)); o.unwritten != nil {
+		text := fitted(fmt.Sprintf("%-8s %-18s  %s\n", c.State, c.Name, line), p.stdout.width)
+		if colours(p.stdout.base, p.env) {
+			text = painted(c.State) + text[len(c.State):]
+		}
+		if _, o.unwritten = io.WriteString(p.stdout, text); o.unwritten != nil {
 			return o
 		}
 	}
 	return o
+}
+
+// painted returns a state in red or yellow where something is to be done.
+func painted(state string) string {
+	switch state {
+	case stateFailed:
+		return "\x1b[31m" + state + "\x1b[0m"
+	case stateWarning:
+		return "\x1b[33m" + state + "\x1b[0m"
+	}
+	return state
 }
 
 // withoutSkips returns checks with one line at the end in place of all that were skipped, where those are several.
