@@ -14,6 +14,7 @@ import (
 const (
 	leastWidth = 40 // columns; what is narrower is taken for this
 	helpInPipe = 80 // columns of the help where no terminal says otherwise
+	leastHang  = 4  // blanks before what is broken off, where more leave no room
 	leastTail  = 24 // columns below which a text is not broken beside others
 )
 
@@ -78,7 +79,13 @@ func fitLine(line string, width int) string {
 			hang = at
 		}
 	}
-	return fold(spacedWord.FindAllString(line, -1), width, "\n"+strings.Repeat(" ", hang))
+	words := spacedWord.FindAllString(line, -1)
+	for _, word := range words {
+		if utf8.RuneCountInString(strings.TrimLeft(word, " ")) > width-hang {
+			hang = min(hang, leastHang) // a hash or a path, which has room there
+		}
+	}
+	return fold(words, width, "\n"+strings.Repeat(" ", hang))
 }
 
 // spacedWord is a word with the blanks before it.

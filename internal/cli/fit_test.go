@@ -27,6 +27,7 @@ func TestFitted(t *testing.T) {
 		{"a_word_that_is_longer than", 10, "a_word_that_is_longer\n  than"},
 		{"days   3   closed in this run and before that run too", 40, "days   3   closed in this run and before\n           that run too"},
 		{"  convoso-archiver report --dest /a --last 7d\nend", 35, "  convoso-archiver report \\\n      --dest /a --last 7d\nend"},
+		{"head                      0123456789012345678901234567890123", 54, "head\n    0123456789012345678901234567890123"},
 		{"one\n\ntwo\n", 10, "one\n\ntwo\n"},
 	} {
 		if got := fitted(test.text, test.width); got != test.want {

@@ -298,6 +298,11 @@ func TestSettings(t *testing.T) {
 		}
 	}
 	for _, c := range commands() {
+		for _, s := range c.settings {
+			if len(s.group) > helpInPipe {
+				t.Errorf("%s: a heading takes more than a line: %s", c.name, s.group)
+			}
+		}
 		if c.name == "help" {
 			continue
 		}
