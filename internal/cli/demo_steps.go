@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -168,13 +169,17 @@ func (d *demo) report(ctx context.Context) outcome {
 	return d.noted(made, result)
 }
 
+// demoInPipe is how many columns a command line takes where no terminal says otherwise.
+const demoInPipe = 100
+
 // announce begins a step.
 func (d *demo) announce(command, about string, flags []string) {
 	d.steps = append(d.steps, demoStep{Command: command, Arguments: flags})
-	text := "  " + program + " " + command
+	text, width := program+" "+command, cmp.Or(d.process.stdout.width, demoInPipe)
 	for flag := range slices.Chunk(flags, 2) {
 		text += " " + flag[0] + " " + shellWord(flag[1])
 	}
+	text = "  " + strings.ReplaceAll(foldCommand(text, width-2), "\n", "\n  ")
 	d.say("== %s: %s\n%s\n", command, about, text)
 }
 

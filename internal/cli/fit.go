@@ -113,7 +113,7 @@ var continued = regexp.MustCompile(` *\\\n *`)
 
 // foldCommand breaks command lines before flags and pipes, with the backslash that lets a shell read on.
 func foldCommand(command string, width int) string {
-	const between = " \\\n    "
+	const between = " \\\n  "
 	var lines []string
 	for line := range strings.SplitSeq(continued.ReplaceAllString(command, " "), "\n") {
 		if utf8.RuneCountInString(line) > width {

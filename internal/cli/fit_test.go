@@ -26,7 +26,7 @@ func TestFitted(t *testing.T) {
 		{"  one two three", 9, "  one two\n    three"},
 		{"a_word_that_is_longer than", 10, "a_word_that_is_longer\n  than"},
 		{"days   3   closed in this run and before that run too", 40, "days   3   closed in this run and before\n           that run too"},
-		{"  convoso-archiver report --dest /a --last 7d\nend", 35, "  convoso-archiver report \\\n      --dest /a --last 7d\nend"},
+		{"  convoso-archiver report --dest /a --last 7d\nend", 35, "  convoso-archiver report \\\n    --dest /a --last 7d\nend"},
 		{"head                      0123456789012345678901234567890123", 54, "head\n    0123456789012345678901234567890123"},
 		{"one\n\ntwo\n", 10, "one\n\ntwo\n"},
 	} {
@@ -44,10 +44,10 @@ func TestFoldCommand(t *testing.T) {
 	}{
 		{"run --a 1", 20, "run --a 1"},
 		{"run --a 1 \\\n  --b 2", 20, "run --a 1 --b 2"},
-		{"run --a 1 --b 2 --c 3", 20, "run --a 1 --b 2 \\\n    --c 3"},
-		{"run --a 'x --y  z' | jq -r .a", 20, "run --a 'x --y  z' \\\n    | jq -r .a"},
-		{"first\nsecond && third --flag", 16, "first\nsecond \\\n    && third \\\n    --flag"},
-		{"printf 'a b' \"$(c)\" > d", 16, "printf 'a b' \\\n    \"$(c)\" > d"},
+		{"run --a 1 --b 2 --c 3", 20, "run --a 1 --b 2 \\\n  --c 3"},
+		{"run --a 'x --y  z' | jq -r .a", 20, "run --a 'x --y  z' \\\n  | jq -r .a"},
+		{"first\nsecond && third --flag", 16, "first\nsecond \\\n  && third \\\n  --flag"},
+		{"printf 'a b' \"$(c)\" > d", 16, "printf 'a b' \\\n  \"$(c)\" > d"},
 	} {
 		if got := foldCommand(test.line, test.width); got != test.want {
 			t.Errorf("%q at %d: got %q, want %q", test.line, test.width, got, test.want)
