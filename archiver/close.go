@@ -80,7 +80,8 @@ func (d *day) recordingFacts(id string, s manifest.State, noted bool) recordingF
 }
 
 // conclude writes what judge decided: the lines of recordings, of the windows, and the day
-// line, in this order, each durable before the next.
+// line, in this order. On disk each is durable before the next; in a bucket all but the day
+// line go up together, before it.
 func (r *run) conclude(d *day, v *verdicts) error {
 	for _, text := range v.Warnings {
 		r.sum.warn(r.log, text)

@@ -93,7 +93,7 @@ func (l *listing) add(w *manifest.Window) {
 	l.whole = l.whole && (w.Whole || len(w.Doubts) == 0 && w.Rows == w.Total)
 	l.missing, l.stray = max(l.missing, w.Missing), l.stray+w.Stray
 	for _, doubt := range w.Doubts {
-		if !slices.Contains(l.doubts, doubt) {
+		if doubt != "stray" && !slices.Contains(l.doubts, doubt) { // stray rows are counted
 			l.doubts = append(l.doubts, doubt)
 		}
 	}
