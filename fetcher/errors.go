@@ -65,7 +65,7 @@ func (e *APIError) final() bool { return e.Refused() || e.Unknown() != "" || e.b
 
 // ErrUnreachable is wrapped by the last error of an API that gave no good answer for
 // Options.RetryFor.
-var ErrUnreachable = errors.New("the API cannot be reached")
+var ErrUnreachable = errors.New("no usable answer from the API")
 
 // WindowError says that the API's answer for one window cannot be understood, after
 // several tries, while it answers for others.
@@ -89,7 +89,7 @@ type RetryLaterError struct {
 
 // Error returns one lower-case line.
 func (e *RetryLaterError) Error() string {
-	return fmt.Sprintf("%s asks to come back in %s", e.Host, e.After.Round(time.Second))
+	return fmt.Sprintf("%s asks to wait for %s", e.Host, e.After.Round(time.Second))
 }
 
 // IgnoredParameterError says that more than half of the rows of a window's first page

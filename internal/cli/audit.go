@@ -127,7 +127,7 @@ func (r *reader) auditJob(ctx context.Context, args []string, env environment) *
 		r.keep(misuse("give --seals, --access-log, or the id of a recording", "nothing to audit is given"))
 	}
 	if !r.isSet("allowed-signers") {
-		r.keep(misuse("give --allowed-signers with the public keys whose seals count; see audit --help", "no allowed signers are given: a seal proves nothing when anybody may have signed it"))
+		r.keep(misuse("give --allowed-signers with a file of the public keys that you trust; see audit --help", "no allowed signers are given, and without them anybody may have signed the seals"))
 		return j
 	}
 	j.allowed = r.allowedSigners(ctx)

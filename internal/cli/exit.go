@@ -176,7 +176,7 @@ func failure(err error) (code int, line string) {
 	case store.Hint(err, "") != "": // the notes' file system, which package store did not meet
 		try = store.Hint(err, "--dest or --state-dir")
 	case store.IsRetriable(err):
-		err = fmt.Errorf("the store cannot be reached, or is in trouble: %w", storeTrouble(err))
+		err = fmt.Errorf("no usable answer from %s: %w", storeOf(err), storeTrouble(err))
 		try = "check --s3-endpoint, the network and the proxy variables, or run the same command again later"
 	case isIgnored:
 		try = "check --api-url and --time-zone; nothing was stored"
@@ -196,6 +196,14 @@ func failure(err error) (code int, line string) {
 		line += ": " + try
 	}
 	return code, line
+}
+
+// storeOf names the store that failed.
+func storeOf(err error) string {
+	if b, ok := errors.AsType[*bucketError](err); ok {
+		return b.bucket
+	}
+	return "the store"
 }
 
 // storeTrouble returns the store's own words for what it failed with: what was to be

@@ -188,13 +188,13 @@ func (r *reader) refuseInside(j *exportJob) {
 				r.fail(origin, "check the path", "%v", err)
 			}
 			if inside {
-				r.fail(origin, "give a folder apart from it", "the archive and the export lie within each other")
+				r.fail(origin, "give a folder outside of the archive", "the folders of archive and export overlap")
 			}
 		}
 	case j.folder == "" && j.to == "":
 		a, b := j.searchJob.bucket.Prefix+"/", j.bucket.Prefix+"/"
 		if j.searchJob.bucket.Bucket == j.bucket.Bucket && (a == "/" || b == "/" || strings.HasPrefix(a, b) || strings.HasPrefix(b, a)) {
-			r.fail(origin, "give a prefix apart from it", "the archive and the export lie within each other")
+			r.fail(origin, "give a prefix outside of the archive", "the folders of archive and export overlap")
 		}
 	}
 }

@@ -26,7 +26,7 @@ func checkCopyFolder(folder, archive string) error {
 	}
 	for place := path; ; place = filepath.Dir(place) {
 		if holdsArchive(place) || archive != "" && isSame(place, archive) {
-			return misuse(try, "--copy-to: it is in the folder of an archive")
+			return misuse(try, "--copy-to: this folder belongs to an archive")
 		}
 		if filepath.Dir(place) == place {
 			break
@@ -41,7 +41,7 @@ func checkCopyFolder(folder, archive string) error {
 	}
 	for place := home; filepath.Dir(place) != place; place = filepath.Dir(place) {
 		if isSame(filepath.Dir(place), path) {
-			return misuse(try, "--copy-to: the archive is in it")
+			return misuse(try, "--copy-to: the archive lies in this folder")
 		}
 	}
 	return nil

@@ -249,7 +249,7 @@ func (j *reportJob) place(archive manifest.Archive) error {
 }
 
 func noArchive() error {
-	return misuse("check --dest: archive makes one at its first run", "there is no archive")
+	return misuse("check the path or bucket; the first run of archive makes the archive", "there is no archive at --dest")
 }
 
 // reportConnections is for the number of connections kept: days are looked at side by side.

@@ -230,7 +230,7 @@ func (r *reader) checkServe(j *serveJob) {
 	case j.config.AuthHeader != "" && len(j.config.TrustedProxies) == 0:
 		r.keep(misuse("give the proxy's address with --trusted-proxy", "--auth-header: anybody could send that header"))
 	case !local && !named:
-		r.fail(origin, "give --users, or --auth-header with --trusted-proxy, or listen at 127.0.0.1", "everybody who reaches this address could listen")
+		r.fail(origin, "give --users, or --auth-header with --trusted-proxy, or listen at 127.0.0.1", "without a login anybody who reaches this address could hear the recordings")
 	case !local && j.users != "" && j.tlsCert == "" && len(j.config.TrustedProxies) == 0:
 		r.fail(origin, "give --tls-cert and --tls-key, or the address of a proxy that speaks TLS with --trusted-proxy", "passwords would go through the network as they are")
 	case named && !j.log.isSet():
@@ -290,7 +290,7 @@ func (p *process) serve(ctx context.Context, j *serveJob) (err error) {
 	j.config.Archive, j.config.Ledger, j.config.Audio, j.config.About = archive.Archive, archive.opened.Ledger, archive.opened.Store, archive.about
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", j.listen)
 	if err != nil {
-		return misuse("choose another --listen; port 0 takes a free one", "listen: %v", listenProblem(err))
+		return misuse("choose another --listen; port 0 takes a free one", "listen on %s: %v", j.listen, listenProblem(err))
 	}
 	server, err := web.New(j.config, listener.Addr())
 	if err != nil {

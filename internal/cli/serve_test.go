@@ -21,11 +21,11 @@ func TestServeRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, test := range []struct{ flags, says string }{
-		{"--listen 0.0.0.0:8480", "everybody who reaches this address could listen: give --users"},
-		{"--listen :8480", "everybody who reaches this address could listen"},
-		{"--listen [::]:8480", "everybody who reaches this address could listen"},
-		{"--listen 10.0.0.5:8480", "everybody who reaches this address could listen"},
-		{"--listen example.com:8480", "everybody who reaches this address could listen"},
+		{"--listen 0.0.0.0:8480", "without a login anybody who reaches this address could hear the recordings: give --users"},
+		{"--listen :8480", "without a login anybody who reaches this address could hear the recordings"},
+		{"--listen [::]:8480", "without a login anybody who reaches this address could hear the recordings"},
+		{"--listen 10.0.0.5:8480", "without a login anybody who reaches this address could hear the recordings"},
+		{"--listen example.com:8480", "without a login anybody who reaches this address could hear the recordings"},
 		{"--listen 0.0.0.0:8480 --users USERS --access-log LOG", "passwords would go through the network as they are: give --tls-cert"},
 		{"--listen 8480", "it is not an address with a port: write it like 127.0.0.1:8480"},
 		{"--users USERS", "--access-log is needed with --users and --auth-header"},
@@ -35,7 +35,7 @@ func TestServeRefuses(t *testing.T) {
 		{"--trusted-proxy 0.0.0.0/0", "it is every address there is"},
 		{"--trusted-proxy proxy", "it is not an address or a network"},
 		{"--host calls.example.com:8480", "it is not a name of a host"},
-		{"--rights fly", "a right is one of listen, download, numbers, audit"},
+		{"--rights fly", "unknown right: give listen, download, numbers or audit"},
 		{"--rights listen;campaigns=", "campaigns names none"},
 		{"--tls-cert cert.pem", "--tls-cert and --tls-key go together"},
 		{"--tls-cert NONE --tls-key NONE", "read the certificate"},

@@ -63,7 +63,7 @@ func (p *process) runJob(ctx context.Context, job *archiveJob, talk output) (sum
 	}
 	stop := showProgress(talk, p.screen, p.env, logger, &watcher{run: built.archiver.Progress, paces: built.client.Paces, off: built.client.OffUntil})
 	unfollow := job.monitor.follow(built.archiver, built.client)
-	err = built.archiver.Run(ctx)
+	err = withBucket(job.location(), built.archiver.Run(ctx))
 	unfollow()
 	stop()
 	summary = built.archiver.Summary()
@@ -183,6 +183,7 @@ func (j *archiveJob) location() archiver.Location {
 // trouble.
 func openArchive(ctx context.Context, at archiver.Location, access archiver.Access, run string, logger *slog.Logger) (*archiver.Opened, error) {
 	opened, err := archiver.Open(ctx, at, access, run, logger)
+	err = withBucket(at, err)
 	switch {
 	case err == nil:
 		return opened, nil
@@ -201,6 +202,30 @@ func openArchive(ctx context.Context, at archiver.Location, access archiver.Acce
 		return nil, misuse("check --dest", "%v", err)
 	}
 	return nil, misuse("check --dest and the flags for S3 in archive --help", "%v", err)
+}
+
+// bucketError says which bucket failed. Errors of package store do not, for they must not name keys.
+type bucketError struct {
+	bucket string
+	err    error
+}
+
+// Error returns one lower-case line.
+func (e *bucketError) Error() string { return e.bucket + ": " + e.err.Error() }
+
+// Unwrap returns the error of the store.
+func (e *bucketError) Unwrap() error { return e.err }
+
+// withBucket adds the bucket to an error of its store.
+func withBucket(at archiver.Location, err error) error {
+	if at.Folder != "" || !errors.Is(err, store.ErrUnusable) && !store.IsRetriable(err) {
+		return err
+	}
+	bucket := "bucket " + at.S3.Bucket
+	if at.S3.Endpoint != "" {
+		bucket += " at " + at.S3.Endpoint
+	}
+	return &bucketError{bucket, err}
 }
 
 // closeOpened closes an archive, also when the context has ended.

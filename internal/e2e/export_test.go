@@ -338,9 +338,9 @@ func TestExportRefuses(t *testing.T) {
 		to   string
 		args []string
 	}{
-		{a, 2, "lie within each other", filepath.Join(a.dest, "tables"), nil},
-		{a, 2, "lie within each other", filepath.Join(link, "tables"), nil},
-		{a, 2, "lie within each other", filepath.Dir(a.dest), nil},
+		{a, 2, "overlap", filepath.Join(a.dest, "tables"), nil},
+		{a, 2, "overlap", filepath.Join(link, "tables"), nil},
+		{a, 2, "overlap", filepath.Dir(a.dest), nil},
 		{a, 2, "files that no export has written", foreign, nil},
 		{other, 2, "another archive", tables, nil},
 		{a, 2, "another form", tables, []string{"--format", "csv"}},

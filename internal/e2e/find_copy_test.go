@@ -329,10 +329,10 @@ func TestFindCopyRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, test := range []struct{ to, why string }{
-		{a.dest, "it is in the folder of an archive"},
-		{filepath.Join(a.dest, "new", "folder"), "it is in the folder of an archive"},
-		{filepath.Join(link, "new"), "it is in the folder of an archive"},
-		{filepath.Dir(a.dest), "the archive is in it"},
+		{a.dest, "this folder belongs to an archive"},
+		{filepath.Join(a.dest, "new", "folder"), "this folder belongs to an archive"},
+		{filepath.Join(link, "new"), "this folder belongs to an archive"},
+		{filepath.Dir(a.dest), "the archive lies in this folder"},
 		{foreign, "index.csv"},
 		{file, "it is a file"},
 		{"s3://bucket/copies", "this machine"},

@@ -54,7 +54,7 @@ func (r *Rights) add(words string) error {
 		case "audit":
 			r.Audit = true
 		default:
-			return errors.New("a right is one of listen, download, numbers, audit")
+			return errors.New("unknown right: give listen, download, numbers or audit")
 		}
 	}
 	if (r.Download || r.Numbers) && !r.Listen {
