@@ -180,6 +180,7 @@ func (p *process) audit(ctx context.Context, job *auditJob, talk output) outcome
 			unread++
 		}
 	}
+	err = withBucket(archiver.Location{Folder: job.folder, S3: job.bucket}, err)
 	result := withDamage(judge(err, context.Cause(ctx), unread > 0 || err == nil && made.Seals == 0), made.Found > unread)
 	made.ExitCode, made.Seconds = result.code, time.Since(began).Seconds()
 	if result.failed {
@@ -283,6 +284,7 @@ func findingPlace(f evidence.Finding) string {
 // history tells the history of one recording.
 func (p *process) history(ctx context.Context, job *auditJob, talk output) outcome {
 	made, err := p.runHistory(ctx, job, talk)
+	err = withBucket(archiver.Location{Folder: job.folder, S3: job.bucket}, err)
 	result := withDamage(judge(err, context.Cause(ctx), err == nil && made.Lines == 0), made.Broken > 0)
 	if result.failed {
 		return p.refuse(result, talk.json)

@@ -87,6 +87,7 @@ func runRebuild(ctx context.Context, p *process, in input) outcome {
 	made := rebuildResult{}
 	if err = read.err; err == nil {
 		made.Rebuilt, err = p.runRebuilding(ctx, at, rebuild, talk)
+		err = withBucket(at, err)
 	}
 	result := judge(err, context.Cause(ctx), made.Missing+made.Ambiguous+made.Unreadable > 0)
 	made.ExitCode, made.Seconds = result.code, time.Since(began).Seconds()

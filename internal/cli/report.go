@@ -137,6 +137,7 @@ func reportOn(ctx context.Context, job *reportJob, err error) (*report.Report, o
 	var made *report.Report
 	if err == nil {
 		made, err = job.make(ctx)
+		err = withBucket(archiver.Location{Folder: job.folder, S3: job.bucket}, err)
 	}
 	return made, judge(err, context.Cause(ctx), made != nil && job.strict && !made.Complete)
 }

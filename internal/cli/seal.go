@@ -89,6 +89,7 @@ func (p *process) seal(ctx context.Context, job *sealJob, talk output, err error
 	began := false
 	if err == nil {
 		began, err = p.runSealing(ctx, job, talk, &made)
+		err = withBucket(archiver.Location{Folder: job.folder, S3: job.bucket}, err)
 	}
 	result := withDamage(judge(sealMisuse(err), context.Cause(ctx), len(made.Older) > 0), len(made.Changed) > 0)
 	made.ExitCode = result.code

@@ -186,6 +186,7 @@ func (p *process) verifyJob(ctx context.Context, job *verifyJob, talk output, er
 	if err == nil {
 		done := p.announceStop(ctx, "verify", talk, "the summary of what was read follows")
 		began, err = p.runVerifier(ctx, job, talk, verifier, newLogger(p.screen, talk, p.env))
+		err = withBucket(archiver.Location{Folder: job.folder, S3: job.bucket}, err)
 		done()
 	}
 	summary = verifier.Summary()

@@ -218,7 +218,7 @@ func (e *bucketError) Unwrap() error { return e.err }
 
 // withBucket adds the bucket to an error of its store.
 func withBucket(at archiver.Location, err error) error {
-	if at.Folder != "" || !errors.Is(err, store.ErrUnusable) && !store.IsRetriable(err) {
+	if _, known := errors.AsType[*bucketError](err); known || at.Folder != "" || !errors.Is(err, store.ErrUnusable) && !store.IsRetriable(err) {
 		return err
 	}
 	bucket := "bucket " + at.S3.Bucket
