@@ -368,7 +368,7 @@ func unknownCommand(args []string) error {
 func versionCommand() command {
 	return command{
 		name: "version", usage: "show the version and how it was built",
-		settings: []setting{{name: "json", kind: toggle, usage: "as one JSON object", flagOnly: true}},
+		settings: []setting{{name: "json", kind: toggle, usage: "print one JSON object", flagOnly: true}},
 		run: func(_ context.Context, p *process, in input) outcome {
 			asJSON := in.flags.isOn("json")
 			if in.err != nil {
@@ -382,7 +382,7 @@ func versionCommand() command {
 func helpCommand() command {
 	return command{
 		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "find", "export", "serve", "seal", "audit", "rebuild", "doctor", "deploy", "demo", "completion", "version"},
-		settings: []setting{{name: "man", kind: toggle, flagOnly: true, usage: "as a manual page, which man -l and mandoc show"}},
+		settings: []setting{{name: "man", kind: toggle, flagOnly: true, usage: "print a manual page for man -l or mandoc"}},
 		run: func(_ context.Context, p *process, in input) outcome {
 			text, err := helpOn(in.args, in.flags.isOn("man"))
 			if err = cmp.Or(in.err, err); err != nil {

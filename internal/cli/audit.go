@@ -19,16 +19,16 @@ const groupAudit = "WHAT TO AUDIT"
 
 func auditSettings() []setting {
 	workers, _ := named(archiveSettings(), "workers")
-	workers.group, workers.usage = groupAudit, "recordings read at once"
+	workers.group, workers.usage = groupAudit, "maximum recordings read in parallel"
 	settings := []setting{
-		{name: "seals", kind: toggle, group: groupAudit, usage: "check the seals, what they sign, and every sealed recording"},
-		{name: "allowed-signers", group: groupAudit, placeholder: "FILE", usage: "public keys whose seals count, in the format of ssh-keygen's ALLOWED SIGNERS; it must not come from the archive"},
-		{name: "head", group: groupAudit, placeholder: "HEAD", usage: "head of the newest seal, as seal printed it; without it nobody sees that the newest seals were removed"},
-		{name: "no-audio", kind: toggle, group: groupAudit, usage: "do not read the recordings: check seals and lines alone"},
-		{name: "access-log", group: groupAudit, placeholder: "PLACE", usage: "instead: print the access log of serve, a folder or s3://bucket/prefix, of all recordings or of one"},
-		{name: "start-time", group: groupAudit, placeholder: "TIME", usage: "first day of the access log, in UTC (default: its first)"},
+		{name: "seals", kind: toggle, group: groupAudit, usage: "check the seals, the lines they sign, and every sealed recording"},
+		{name: "allowed-signers", group: groupAudit, placeholder: "FILE", usage: "file of the public keys that you trust, in the format ALLOWED SIGNERS of ssh-keygen; keep it outside of the archive"},
+		{name: "head", group: groupAudit, placeholder: "HEAD", usage: "head of the newest seal, as printed by seal; without it the removal of the newest seals is not detected"},
+		{name: "no-audio", kind: toggle, group: groupAudit, usage: "do not read the recordings: check only seals and lines"},
+		{name: "access-log", group: groupAudit, placeholder: "PLACE", usage: "print the access log of serve, for all recordings or for one; a folder or s3://bucket/prefix"},
+		{name: "start-time", group: groupAudit, placeholder: "TIME", usage: "first day of the access log, in UTC (default: the first)"},
 		{name: "end-time", group: groupAudit, placeholder: "TIME", usage: "last day of the access log (default: today)"},
-		{name: "last", group: groupAudit, placeholder: "DURATION", usage: "instead of these: 7d is the last seven days and today"},
+		{name: "last", group: groupAudit, placeholder: "DURATION", usage: "instead of --start-time and --end-time: 7d means the last seven days and today"},
 		workers,
 	}
 	settings = append(settings, sealedArchiveSettings()...)
@@ -38,21 +38,22 @@ func auditSettings() []setting {
 func auditCommand() command {
 	return command{
 		name:      "audit",
-		usage:     "check the seals, or tell the history of one recording",
+		usage:     "check the seals, or show the history of a recording or the access log",
 		arguments: "[RECORDING]",
-		about: `With --seals it checks the archive against its seals, from the first seal to the last byte: that no seal
-is missing, changed or signed by somebody else, that no sealed line was changed, removed, added or
-reordered, and that every sealed recording has the bytes that were sealed. It exits with 4 when
-something is not as it was sealed, and names it.
+		about: `With --seals it checks the archive from the first seal to the last byte: no seal
+is missing, changed or signed with another key; no sealed line was changed,
+removed, added or reordered; every sealed recording still has the same bytes. It
+exits with 4 and names every difference.
 
-With --access-log it tells who played and took away what.
+With --access-log it shows who played and downloaded which recordings.
 
-With the id of a recording it tells the recording's history: when it was listed, fetched and stored,
-with which checksum, when its day was closed, and which seal vouches for it.
+With the id of a recording it shows the recording's history: when it was listed,
+downloaded and stored, its checksum, when its day was closed, and the seal that
+covers it.
 
 It needs no token, takes no lock and writes nothing.`,
 		examples: []example{
-			{"whose seals count: the public key, with the namespace",
+			{"make the file of trusted public keys",
 				`printf 'archive namespaces="` + evidence.Namespace + `" %s\n' "$(cat seal.pub)" > allowed_signers`},
 			{"prove that nothing was changed",
 				"convoso-archiver audit --seals --dest /archive --allowed-signers allowed_signers --head 42:9f86d0…"},

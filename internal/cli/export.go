@@ -29,10 +29,10 @@ func notOfExport() []string { return []string{"limit", "sample", "seed", "sort"}
 
 func exportSettings() []setting {
 	settings := []setting{
-		{name: "to", group: groupExport, placeholder: "DEST", usage: "where the files go: a folder, or s3://bucket/prefix, which is empty or holds an earlier state of this export (required)"},
-		{name: "format", group: groupExport, placeholder: "FORMAT", usage: "form of the tables", defaultValue: string(export.Parquet), choices: exportFormats()},
-		{name: "excel", kind: toggle, group: groupExport, usage: "with --format csv: for Excel. Begins with a byte-order mark, quotes every cell, and puts ' before cells that Excel would take for a formula, which changes numbers that begin with +"},
-		{name: "views", kind: toggle, flagOnly: true, group: groupExport, usage: "export nothing: print SQL with which DuckDB reads the archive itself, for one in a folder"},
+		{name: "to", group: groupExport, placeholder: "DEST", usage: "target: a folder, or s3://bucket/prefix, that is empty or holds an earlier run of this export (required)"},
+		{name: "format", group: groupExport, placeholder: "FORMAT", usage: "file format", defaultValue: string(export.Parquet), choices: exportFormats()},
+		{name: "excel", kind: toggle, group: groupExport, usage: "with --format csv: for Excel. Writes a byte-order mark, quotes every cell, and puts ' before cells that Excel would read as a formula; this also changes numbers that begin with +"},
+		{name: "views", kind: toggle, flagOnly: true, group: groupExport, usage: "export nothing; print SQL that lets DuckDB read an archive in a folder directly"},
 	}
 	for _, s := range searchedSettings() {
 		if !strings.HasPrefix(s.name, "s3-") && s.name != "state-dir" {
@@ -66,26 +66,28 @@ func exportCommand() command {
 	return command{
 		name:  "export",
 		usage: "write calls and recordings as Parquet, CSV or JSON Lines",
-		about: `Reads an archive and writes two tables, a file a day: calls, with the fields of each call by the API's
-names, and recordings, with what the manifest knows of each. The files lie in
-calls/day=2025-05-01/part-0.parquet and so on, where DuckDB, Athena, Spark and others find the day in
-the path. Run it again with the same --to and terms, and only the days that changed are written;
-days outside of the span stay as they are. It asks the vendor nothing, needs no token, writes nothing
-to the archive, and works while a run is archiving. The tables hold numbers and names of persons:
-files are readable by this user alone.
+		about: `Writes two tables with one file for each day: calls, with the fields and names
+of the API, and recordings, with the data of the manifest. The files are named
+calls/day=2025-05-01/part-0.parquet and so on, so that DuckDB, Athena and Spark
+read the day from the path. Run it again with the same --to and the same terms:
+it writes only the days that changed, and leaves other days alone. It needs no
+token, sends the vendor nothing, writes nothing to the archive, and may run
+while archive runs. The tables contain names and phone numbers: only this user
+can read the files.
 
-_archive.json says which archive, terms and erasures the files stand for; views.sql makes them two
-views of DuckDB. It exits with 3 when a day could not be read, whose files stay as they were.`,
+_archive.json notes the archive, the terms and the erasures; views.sql defines
+two views for DuckDB. It exits with 3 when a day could not be read; the files of
+that day stay as they were.`,
 		examples: []example{
-			{"everything, as Parquet; each night again",
+			{"everything as Parquet, updated each night",
 				"convoso-archiver export --dest /archive --to /tables"},
 			{"the sales of May, for Excel",
 				"convoso-archiver export --dest /archive --to may --format csv --excel --status SALE --start-time 2025-05-01 --end-time 2025-05-31"},
 			{"from one bucket into another, for Athena",
 				"convoso-archiver export --dest s3://my-bucket/calls --to s3://my-tables/calls"},
-			{"ask an export",
+			{"query an export",
 				"cd /tables && duckdb -init views.sql -c 'SELECT user, count(*) FROM calls GROUP BY ALL'"},
-			{"ask the archive itself, without an export",
+			{"query the archive directly, without an export",
 				"convoso-archiver export --views --dest /archive > views.sql && duckdb -init views.sql"},
 		},
 		settings:    exportSettings(),

@@ -14,7 +14,7 @@ import (
 
 // idsSetting is the list of ids, of find and export.
 func idsSetting() setting {
-	return setting{name: "ids-from", group: groupTerms, placeholder: "FILE", usage: "calls or recordings whose ids stand in a file, one a line or in the first column of a CSV file; - is stdin; exit 3 names those that are not there"}
+	return setting{name: "ids-from", group: groupTerms, placeholder: "FILE", usage: "calls or recordings with the ids in this file, one per line or in the first column of a CSV file; - means stdin. Names ids that were not found and exits with 3"}
 }
 
 // maxIDsBytes is room for more than two million ids.

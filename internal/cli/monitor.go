@@ -20,9 +20,9 @@ const groupMonitor = "WHO WATCHES IT"
 
 func monitorSettings() []setting {
 	return []setting{
-		{name: "metrics-file", group: groupMonitor, placeholder: "FILE", usage: "write metrics in Prometheus text when the run begins, every 30 seconds and at its end; the name ends in .prom"},
-		{name: "ping-url", group: groupMonitor, placeholder: "URL", usage: "address of a check, as of healthchecks.io: it gets /start, and at the end the exit code with the JSON summary"},
-		{name: "ping-on", kind: list, group: groupMonitor, placeholder: "CODES", usage: "tell --ping-url another exit code: 3=0 takes an incomplete run for a success; repeatable"},
+		{name: "metrics-file", group: groupMonitor, placeholder: "FILE", usage: "write Prometheus metrics to this file when the run begins, every 30 seconds and at the end; the name ends in .prom"},
+		{name: "ping-url", group: groupMonitor, placeholder: "URL", usage: "address of a check, as of healthchecks.io: the run reports its start (/start), and at the end its exit code with the JSON summary"},
+		{name: "ping-on", kind: list, group: groupMonitor, placeholder: "CODES", usage: "report another exit code to --ping-url: 3=0 reports an incomplete run as a success; repeatable"},
 	}
 }
 

@@ -27,16 +27,16 @@ const (
 func serveSettings() []setting {
 	archive := archiveSettings()
 	settings := []setting{
-		{name: "listen", group: groupListen, placeholder: "ADDRESS", defaultValue: "127.0.0.1:8480", usage: "address and port; port 0 takes a free one. One that is not of this machine alone needs --users or --auth-header"},
-		{name: "users", group: groupListen, placeholder: "FILE", usage: "htpasswd file (bcrypt), with rights in a third field; it is read again when it changes"},
-		{name: "auth-header", group: groupListen, placeholder: "NAME", usage: "header in which a trusted proxy names the user, like X-Remote-User"},
-		{name: "trusted-proxy", kind: list, group: groupListen, placeholder: "CIDR", usage: "address or network of a proxy whose headers are believed; repeatable"},
-		{name: "rights", group: groupListen, placeholder: "RIGHTS", usage: "rights of everybody whom the users file does not name: listen, download, numbers, audit; like listen;campaigns=12,13 (default: listen,download,audit, and listen with --auth-header alone)"},
-		{name: "host", kind: list, group: groupListen, placeholder: "NAME", usage: "name by which browsers reach the page, beside those of loopback; repeatable"},
-		{name: "tls-cert", group: groupListen, placeholder: "FILE", usage: "certificate and chain, in PEM"},
-		{name: "tls-key", group: groupListen, placeholder: "FILE", usage: "its key, in PEM"},
-		{name: "access-log", group: groupAccess, placeholder: "DEST", usage: "folder, or s3://bucket/prefix, where each play and download is noted; required with --users or --auth-header"},
-		{name: "require-reason", kind: toggle, group: groupAccess, usage: "ask for a reason before anything is played or handed out"},
+		{name: "listen", group: groupListen, placeholder: "ADDRESS", defaultValue: "127.0.0.1:8480", usage: "address and port; port 0 takes a free port. An address that other machines can reach needs --users or --auth-header"},
+		{name: "users", group: groupListen, placeholder: "FILE", usage: "htpasswd file (bcrypt) with rights in a third field; changes apply at once"},
+		{name: "auth-header", group: groupListen, placeholder: "NAME", usage: "header with the name of the user, set by a trusted proxy, like X-Remote-User"},
+		{name: "trusted-proxy", kind: list, group: groupListen, placeholder: "CIDR", usage: "address or network of the proxy that sets --auth-header; repeatable"},
+		{name: "rights", group: groupListen, placeholder: "RIGHTS", usage: "rights of users that the users file does not list: listen, download, numbers, audit; like listen;campaigns=12,13 (default: listen,download,audit; with --auth-header: listen)"},
+		{name: "host", kind: list, group: groupListen, placeholder: "NAME", usage: "host name under which browsers open the page, in addition to loopback; repeatable"},
+		{name: "tls-cert", group: groupListen, placeholder: "FILE", usage: "TLS certificate and chain, in PEM"},
+		{name: "tls-key", group: groupListen, placeholder: "FILE", usage: "private key of --tls-cert, in PEM"},
+		{name: "access-log", group: groupAccess, placeholder: "DEST", usage: "folder, or s3://bucket/prefix, for a log of every play and download; required with --users or --auth-header"},
+		{name: "require-reason", kind: toggle, group: groupAccess, usage: "ask for a reason before each play and download"},
 	}
 	settings = append(settings, searchedSettings()...)
 	for _, name := range []string{"settle", "purge-after", "give-up", "log-level", "log-format"} {
@@ -49,20 +49,21 @@ func serveSettings() []setting {
 func serveCommand() command {
 	return command{
 		name:  "serve",
-		usage: "a web page to search, listen, and see what is complete",
-		about: `Serves pages over an archive: search its calls, hear their recordings, take them away as a ZIP, and
-see in a calendar which days are complete. It reads the archive alone, needs no token, and works while
-a run is archiving. Numbers are masked for whom --users or --rights does not let see them.
+		usage: "start a web page to search, listen, and see what is complete",
+		about: `Serves a web page over an archive: search calls, play recordings, download them
+as a ZIP, and see in a calendar which days are complete. It reads only the
+archive, needs no token, and may run while archive runs. Phone numbers are
+masked for users without the right "numbers" (--users, --rights).
 
-The address is printed on stdout. Ctrl-C ends it.`,
+The address is printed on stdout. Ctrl-C stops it.`,
 		examples: []example{
-			{"look and listen on this machine", "convoso-archiver serve --dest /archive"},
-			{"see whole numbers, too", "convoso-archiver serve --dest /archive --rights listen,download,numbers,audit"},
+			{"search and listen on this machine", "convoso-archiver serve --dest /archive"},
+			{"also show complete phone numbers", "convoso-archiver serve --dest /archive --rights listen,download,numbers,audit"},
 			{"for a team, with logins and TLS",
 				"htpasswd -B -c /etc/convoso-archiver/users anna\n" +
 					"convoso-archiver serve --dest s3://my-bucket/calls --listen 0.0.0.0:8443 --host calls.example.com \\\n" +
 					"    --users /etc/convoso-archiver/users --tls-cert cert.pem --tls-key key.pem --access-log /var/log/calls"},
-			{"behind a proxy that knows who is who",
+			{"behind a proxy that does the logins",
 				"convoso-archiver serve --dest /archive --auth-header X-Remote-User --trusted-proxy 127.0.0.1 \\\n" +
 					"    --host calls.example.com --access-log /var/log/calls"},
 		},

@@ -18,9 +18,9 @@ const groupMany = "MANY MACHINES (each run works its own days of one archive on 
 
 func shardSettings() []setting {
 	return []setting{
-		{name: "shard", group: groupMany, placeholder: "PART", usage: "work only the part I/N of all days, like 0/17: those whose number, counted from 1970-01-01, is I modulo 17"},
-		{name: "shards", group: groupMany, placeholder: "N", usage: "as --shard I/N, with I from the first of these that is set: " + strings.Join(indexVariables(), ", ")},
-		{name: "rate-shares", group: groupMany, placeholder: "P", defaultValue: "1", usage: "of all request rates take one share of so many: the max of runs of this account at once"},
+		{name: "shard", group: groupMany, placeholder: "PART", usage: "work only on part I of N of the days, like 0/17: the days whose number since 1970-01-01 is I modulo N"},
+		{name: "shards", group: groupMany, placeholder: "N", usage: "same as --shard I/N, with I from the first of these variables that is set: " + strings.Join(indexVariables(), ", ")},
+		{name: "rate-shares", group: groupMany, placeholder: "P", defaultValue: "1", usage: "divide all request rates by this number: the maximum number of parallel runs of this account"},
 	}
 }
 
