@@ -101,7 +101,7 @@ type IgnoredParameterError struct {
 
 // Error returns one lower-case line.
 func (e *IgnoredParameterError) Error() string {
-	return fmt.Sprintf("list calls: the API ignored %s: more than half of the rows lie outside what was asked for", e.Parameter)
+	return fmt.Sprintf("list calls: the API ignored %s: more than half of the rows do not match the request", e.Parameter)
 }
 
 // ErrNotAllowed says that a link or a redirect points to a place that is not

@@ -277,7 +277,7 @@ func usageProblem(err error, settings []setting) error {
 func unknownFlag(name string, settings []setting) error {
 	name = strings.TrimLeft(name, "-")
 	if isTokenName(name) {
-		return misuse("set "+tokenVariable+" or give --auth-token-file", "unknown flag --%s: no flag takes the token, for other users could see it", name)
+		return misuse("set "+tokenVariable+" or give --auth-token-file", "unknown flag --%s: no flag takes the token, because other users could see it", name)
 	}
 	var candidates []string
 	for _, s := range settings {
@@ -285,7 +285,7 @@ func unknownFlag(name string, settings []setting) error {
 	}
 	try := didYouMean(name, candidates, "--")
 	if slices.Contains(notOfExport(), name) && slices.Contains(candidates, "excel") {
-		try = "an export holds every call that fits the other terms; find takes it"
+		try = "export writes every matching call; find has this flag"
 	}
 	for meant := range strings.FieldsSeq(guessedFlags()[name]) {
 		if slices.Contains(candidates, meant) {
@@ -337,7 +337,7 @@ func strayArgument(arg string, flags values) error {
 	if strings.HasPrefix(arg, "-") {
 		return misuse("leave it out", "flags after -- have no effect")
 	}
-	try := `quote values with blanks, like --start-time "2025-05-01 13:00:00"`
+	try := `quote values with spaces, like --start-time "2025-05-01 13:00:00"`
 	if _, ok := flags["dest"]; !ok {
 		try = "name the archive with --dest"
 	}

@@ -114,18 +114,18 @@ func (r *reader) auditJob(ctx context.Context, args []string, env environment) *
 	j.folder, j.bucket = r.destination(env)
 	switch {
 	case j.log.isSet() && seals:
-		r.keep(misuse("give one of them", "--seals and --access-log are two audits"))
+		r.keep(misuse("", "use either --seals or --access-log, not both"))
 	case len(args) > 1:
-		r.keep(misuse("give one id", "audit takes the id of one recording"))
+		r.keep(misuse("give the id of one recording", "there is more than one argument"))
 	case len(args) == 1 && seals:
-		r.keep(misuse("give --seals, or the id of a recording", "--seals audits the whole archive"))
+		r.keep(misuse("", "use either --seals or the id of a recording, not both"))
 	case len(args) == 1:
 		if j.recording = args[0]; r.isSet("allowed-signers") {
 			j.allowed = r.allowedSigners(ctx)
 		}
 		return j
 	case !seals:
-		r.keep(misuse("give --seals, --access-log, or the id of a recording", "nothing to audit is given"))
+		r.keep(misuse("give --seals, --access-log or the id of a recording", "nothing to audit is given"))
 	}
 	if !r.isSet("allowed-signers") {
 		r.keep(misuse("give --allowed-signers with a file of the public keys that you trust; see audit --help", "no allowed signers are given, and without them anybody may have signed the seals"))
@@ -214,7 +214,7 @@ func (a auditResult) answer(unread int) string {
 	where := fmt.Sprintf("%s, %s, %s, %s", plural(a.Seals, "seal"), plural(a.Days, "day"), plural(int(a.Lines), "line"), plural(a.Recordings, "recording"))
 	switch {
 	case a.Error != "":
-		return "not audited: the audit could not go on"
+		return "not audited: the audit failed"
 	case a.Found > unread:
 		return "CHANGED: " + plural(a.Found-unread, "finding") + "; " + where
 	case a.Seals == 0:

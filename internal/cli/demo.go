@@ -79,7 +79,7 @@ func runDemo(ctx context.Context, p *process, in input) outcome {
 	withFaults := read.toggle("faults")
 	serves := read.toggle("serve")
 	if serves && talk.json {
-		read.keep(misuse("use one of them", "--serve prints the address of the page, and --json one object alone"))
+		read.keep(misuse("", "use either --serve or --json, not both"))
 	}
 	wanted := read.text("dest")
 	if read.err != nil {
@@ -150,7 +150,7 @@ func chooseDemoFolder(wanted string) (string, error) {
 		if taken, err := holdsSomething(wanted); err != nil {
 			return "", misuse("give another --dest", "look into the folder: %v", err)
 		} else if taken {
-			return "", misuse("give a new or an empty folder", "--dest holds something already")
+			return "", misuse("give a new or empty folder", "--dest is not empty")
 		}
 		return wanted, nil
 	}

@@ -72,7 +72,7 @@ func TestDestinationCannotBeOpened(t *testing.T) {
 				return
 			}
 			code, stdout, stderr = r.run(t.Context(), append([]string{"verify"}, args[1:8]...)...)
-			if code != ExitFailed || stdout != "not verified: the verification could not go on\n\nexit code   1   see the error below\n" ||
+			if code != ExitFailed || stdout != "not verified: the verification failed\n\nexit code   1   see the error below\n" ||
 				!strings.Contains(lastLine(stderr), c.try) {
 				t.Errorf("verify: exit code %d\n%s\n%s", code, stdout, stderr)
 			}

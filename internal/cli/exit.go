@@ -119,11 +119,11 @@ func judge(err, cause error, incomplete bool) outcome {
 	if stopped {
 		o.code = signal.ExitCode()
 		if o.line == "" {
-			o.line = signal.Error() + ": run the same command again to go on"
+			o.line = signal.Error() + ": run the same command again to resume"
 		}
 	}
 	if o.line == "" && errors.Is(cause, errMaxDuration) {
-		o.line = errMaxDuration.Error() + ": run the same command again to go on"
+		o.line = errMaxDuration.Error() + ": run the same command again to resume"
 	}
 	return o
 }
@@ -183,7 +183,7 @@ func failure(err error) (code int, line string) {
 	case isLater:
 		try = "run the same command again after that time"
 	case errors.Is(err, archiver.ErrOutage):
-		try = "nothing was written off; run again later, or play one recording in the vendor's web page to see whether it is there"
+		try = "nothing was marked as lost; play one recording in the vendor's web page to see whether it still exists, or run again later"
 	case errors.Is(err, archiver.ErrSilent):
 		try = "check the network and the proxy variables, or run the same command again later"
 	case errors.Is(err, fetcher.ErrUnreachable):

@@ -38,7 +38,7 @@ func TestJudge(t *testing.T) {
 		"unreachable gateway":   {err: fmt.Errorf("%w: %w", fetcher.ErrUnreachable, &fetcher.APIError{Op: "list calls", Status: 504}), code: 1, line: "check --api-url"},
 		"ignored parameter":     {err: &fetcher.IgnoredParameterError{Parameter: "start_time"}, code: 1, line: "nothing was stored"},
 		"later":                 {err: &fetcher.RetryLaterError{Host: "api.convoso.com", After: 2 * time.Hour}, code: 1, line: "api.convoso.com asks to wait for 2h0m0s: run the same command again after that time"},
-		"outage":                {err: fmt.Errorf("%w: 50", archiver.ErrOutage), code: 1, line: "nothing was written off"},
+		"outage":                {err: fmt.Errorf("%w: 50", archiver.ErrOutage), code: 1, line: "nothing was marked as lost"},
 		"locked":                {err: fmt.Errorf("open: %w", manifest.ErrLocked), code: 5, line: "wait until the other run has ended"},
 		"other zone":            {err: fmt.Errorf("x: %w", &archiver.OtherArchiveError{Of: archiver.OfZone, Archive: "Asia/Tokyo", Run: "UTC"}), code: 2, line: "the archive was made with the time zone Asia/Tokyo, this run has UTC: give --time-zone Asia/Tokyo, or another --dest"},
 		"other API":             {err: &archiver.OtherArchiveError{Of: archiver.OfAPI, Archive: "https://a", Run: "https://b"}, code: 2, line: "the archive was made with the API address https://a, this run has https://b: give --api-url https://a, or another --dest"},

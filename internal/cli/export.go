@@ -162,7 +162,7 @@ func (r *reader) exportTarget(env environment) (folder string, bucket store.S3Op
 	rest, isS3 := strings.CutPrefix(value, "s3://")
 	if !isS3 {
 		if schemePattern.MatchString(value) || len(value) > 3 && strings.EqualFold(value[:3], "s3:") {
-			r.fail(origin, "give a folder, or s3://bucket/prefix", "targets of that kind are not supported")
+			r.fail(origin, "give a folder, or s3://bucket/prefix", "only folders and s3:// are supported")
 		}
 		return value, bucket
 	}

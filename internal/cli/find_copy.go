@@ -15,7 +15,7 @@ import (
 func checkCopyFolder(folder, archive string) error {
 	const try = "give a folder of its own"
 	if schemePattern.MatchString(folder) {
-		return misuse("give a folder", "--copy-to: copies go to a folder of this machine")
+		return misuse("give a folder", "--copy-to: it must be a folder on this machine")
 	}
 	path, err := realPath(folder)
 	if err != nil {

@@ -35,7 +35,7 @@ func (p *process) readIDs(ctx context.Context, path string) (*idList, error) {
 	}
 	ids := parseIDs(decodeText(data))
 	if len(ids) == 0 {
-		return nil, misuse(try, "--ids-from: it holds no id")
+		return nil, misuse(try, "--ids-from: it contains no id")
 	}
 	return &idList{ids: ids, seen: map[string]bool{}}, nil
 }

@@ -162,7 +162,7 @@ func (m *monitor) write(s archiver.Summary, code *int) {
 	if !m.hasKept {
 		var err error
 		if m.kept, err = metrics.ReadKept(m.file); err != nil {
-			m.logger.Warn("metrics of earlier runs are not kept", "err", err)
+			m.logger.Warn("cannot read the metrics of earlier runs; counters start again", "err", err)
 		}
 		m.hasKept = true
 	}
@@ -170,7 +170,7 @@ func (m *monitor) write(s archiver.Summary, code *int) {
 	run.Name, run.Started, run.ClockSkew = metrics.NameOf(m.file), m.started, m.skew
 	run.Build = metricsBuild()
 	if err := metrics.WriteFile(m.file, run.Text()); err != nil {
-		m.logger.Warn("the file of metrics is not written; the run is not affected", "err", err)
+		m.logger.Warn("cannot write the metrics file; the run goes on", "err", err)
 	}
 }
 

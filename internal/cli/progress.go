@@ -154,7 +154,7 @@ func (v view) count() string {
 		return fmt.Sprintf("%s of %s, %s", thousands(int64(v.daysDone)), plural(v.daysAsked, "day"), plural(v.listed, "recording"))
 	}
 	if v.total == 0 && (v.unlisted > 0 || v.daysAsked == 0) {
-		return "nothing is listed yet"
+		return "nothing listed yet"
 	}
 	about := ""
 	if v.unlisted > 0 {

@@ -200,7 +200,7 @@ func (j *searchJob) place(ctx context.Context, s *searched) error {
 		if known, err := knowsDays(ctx, s.opened.Ledger); err != nil || !known {
 			return errors.Join(err, noArchive())
 		}
-		return errors.New("manifest/archive.json is missing, which tells the account's zone: put it back")
+		return errors.New("manifest/archive.json is missing, so the account's time zone is unknown: restore the file")
 	}
 	if err != nil {
 		return err

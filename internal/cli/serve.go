@@ -158,7 +158,7 @@ func (r *reader) networks(name string) []netip.Prefix {
 			continue
 		}
 		if prefix.Bits() == 0 {
-			r.fail(r.values[name].origin, "name the proxy's own address", "it is every address there is")
+			r.fail(r.values[name].origin, "name the proxy's own address", "it includes every address")
 		}
 		networks = append(networks, prefix.Masked())
 	}
@@ -171,7 +171,7 @@ func (r *reader) hosts(name string) []string {
 	hosts := r.list(name)
 	for _, host := range hosts {
 		if _, _, err := net.SplitHostPort(host); err == nil || !hostPattern.MatchString(host) {
-			r.fail(r.values[name].origin, "write it like calls.example.com, without a port", "it is not a name of a host")
+			r.fail(r.values[name].origin, "write it like calls.example.com, without a port", "it is not a host name")
 		}
 	}
 	return hosts
@@ -202,7 +202,7 @@ func (r *reader) accessPlace(env environment) accessPlace {
 	rest, isS3 := strings.CutPrefix(value, "s3://")
 	if !isS3 {
 		if schemePattern.MatchString(value) {
-			r.fail(r.values["access-log"].origin, "give a folder, or s3://bucket/prefix", "places of that kind are not supported")
+			r.fail(r.values["access-log"].origin, "give a folder, or s3://bucket/prefix", "only folders and s3:// are supported")
 		}
 		return accessPlace{folder: value}
 	}
@@ -233,9 +233,9 @@ func (r *reader) checkServe(j *serveJob) {
 	case !local && !named:
 		r.fail(origin, "give --users, or --auth-header with --trusted-proxy, or listen at 127.0.0.1", "without a login anybody who reaches this address could hear the recordings")
 	case !local && j.users != "" && j.tlsCert == "" && len(j.config.TrustedProxies) == 0:
-		r.fail(origin, "give --tls-cert and --tls-key, or the address of a proxy that speaks TLS with --trusted-proxy", "passwords would go through the network as they are")
+		r.fail(origin, "give --tls-cert and --tls-key, or the address of a proxy that speaks TLS with --trusted-proxy", "passwords would be sent unencrypted")
 	case named && !j.log.isSet():
-		r.keep(misuse("give a folder, or s3://bucket/prefix", "--access-log is needed with --users and --auth-header"))
+		r.keep(misuse("give a folder, or s3://bucket/prefix", "--access-log is required with --users and --auth-header"))
 	}
 }
 
@@ -254,7 +254,7 @@ func (p *process) serve(ctx context.Context, j *serveJob) (err error) {
 	j.config.Logger, j.config.Build = logger, metricsBuild()
 	if j.users != "" {
 		if j.config.Users, err = web.OpenUsers(j.users, logger); err != nil {
-			return misuse("see docs/serve.md for how it is written", "--users: %v", err)
+			return misuse("docs/serve.md describes the format", "--users: %v", err)
 		}
 	}
 	secure, err := j.certificate(ctx)

@@ -62,7 +62,7 @@ func (r *reader) shard(env environment, folder string) archiver.Shard {
 		}
 	}
 	if folder != "" {
-		r.fail(origin, "give --dest s3://bucket/prefix, or leave it out", "a folder is held by one run at a time, so that shards need an archive on S3")
+		r.fail(origin, "give --dest s3://bucket/prefix, or leave it out", "shards need an archive in S3, because only one run at a time may write to a folder")
 	}
 	return shard
 }
@@ -81,7 +81,7 @@ func (r *reader) engineIndex(env environment) int {
 		}
 	}
 	if from == "" {
-		r.fail("--shards", "give --shard I/N, or set one of "+strings.Join(indexVariables(), ", "), "no variable tells the index of this run")
+		r.fail("--shards", "give --shard I/N, or set one of "+strings.Join(indexVariables(), ", "), "no variable has the index of this run")
 		return 0
 	}
 	index, ok := digits(env[from])
@@ -91,7 +91,7 @@ func (r *reader) engineIndex(env environment) int {
 	case !ok:
 		r.fail(from, "it must be a number from 0", "%q is not an index", env[from])
 	case count > 0 && index >= count:
-		r.fail(from, fmt.Sprintf("indexes count from 0 to %d: let the job have so many, or give more --shards", count-1), "there is no shard %d of %d", index, count)
+		r.fail(from, fmt.Sprintf("indexes count from 0 to %d: use fewer indexes in the job, or more --shards", count-1), "there is no shard %d of %d", index, count)
 	}
 	return index
 }

@@ -191,7 +191,7 @@ func TestAllProblems(t *testing.T) {
 	}
 	for _, want := range []string{
 		`line 1: unknown key "wrokers": did you mean workers?`, "line 4: last is set twice", `line 5: unknown key "auth_token": the token is set by`,
-		"line 7: dest has no usable value", "line 9): ~ is the home folder", `"soon" is not a duration`, "501 is out of range",
+		"line 7: dest has no usable value", "line 9): ~ stands for the home folder", `"soon" is not a duration`, "501 is out of range",
 		`"Mars/Olympus" is not a known time zone`, `"found" is not known`, `--workers: "many" is not a whole number`,
 		"CONVOSO_ARCHIVER_GRACE: -1s is too short", "no destination is given",
 	} {
@@ -207,7 +207,7 @@ func TestAllProblems(t *testing.T) {
 	}
 }
 
-// A ~ is the home folder in every path, wherever it is set.
+// A ~ stands for the home folder in every path, wherever it is set.
 func TestExpandHome(t *testing.T) {
 	home := t.TempDir()
 	env := environment{"HOME": home, "USERPROFILE": home, "CONVOSO_ARCHIVER_AUTH_TOKEN_FILE": "~/token"}
@@ -233,7 +233,7 @@ func TestExpandHome(t *testing.T) {
 			t.Errorf("%s became %q, %v", dest, got["dest"].items, err)
 		}
 	}
-	if _, err := gather(t.Context(), archiveSettings(), readerOf(map[string]string{"dest": "~/rec"}).values, nil); err == nil || !strings.Contains(err.Error(), "--dest: ~ is the home folder") {
+	if _, err := gather(t.Context(), archiveSettings(), readerOf(map[string]string{"dest": "~/rec"}).values, nil); err == nil || !strings.Contains(err.Error(), "--dest: ~ stands for the home folder") {
 		t.Errorf("without a home: %v", err)
 	}
 }

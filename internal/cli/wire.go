@@ -44,7 +44,7 @@ func (p *process) runJob(ctx context.Context, job *archiveJob, talk output) (sum
 	boundHeap(p.env)
 	logger := newLogger(p.screen, talk, p.env)
 	for _, note := range job.warnings {
-		logger.Warn("a setting needs a look", "note", note)
+		logger.Warn("check a setting", "note", note)
 	}
 	rates := loadRates(job.stateDir, logger)
 	built, err := assemble(ctx, job, rates, logger)
@@ -70,7 +70,7 @@ func (p *process) runJob(ctx context.Context, job *archiveJob, talk output) (sum
 	countRequests(&summary, built.client)
 	if !job.config.DryRun {
 		if err := saveRates(job.stateDir, rates, built.client.Rates()); err != nil {
-			logger.Warn("the learned rates are not kept; the next run starts slowly", "err", err)
+			logger.Warn("cannot save the learned rates; the next run starts slowly", "err", err)
 		}
 	}
 	return summary, err

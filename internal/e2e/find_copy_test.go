@@ -431,7 +431,7 @@ func TestFindIDs(t *testing.T) {
 	a.find("--ids-from", list, "--sample", "1").want(t, 0)
 	a.find("--ids-from", list, "--start-time", daysAgo(3)).want(t, 3)
 	write("# nothing\n\n")
-	if r = a.find("--ids-from", list).want(t, 2); !strings.Contains(r.stderr, "it holds no id") {
+	if r = a.find("--ids-from", list).want(t, 2); !strings.Contains(r.stderr, "it contains no id") {
 		t.Errorf("stderr %q", r.stderr)
 	}
 }
