@@ -1,3 +1,5 @@
+// The command archive: its flags, and one run with its summary.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// The command audit: checks seals and tells the history of a recording.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// The part of audit that prints the access log of serve.
+
 package cli
 
 import (

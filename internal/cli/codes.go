@@ -1,3 +1,5 @@
+// The exit codes of each command as the help explains them; exit.go decides which one it is.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// The command completion: the scripts for each shell, and the words that they ask the program for.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Collects settings from flags, variables and the configuration file, and decides which of them wins.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// The command demo: prepares the simulator and the folder.
+
 package cli
 
 import (

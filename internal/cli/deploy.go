@@ -1,3 +1,5 @@
+// The command deploy: prints or writes the files that package deploy makes.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Reads and checks the settings of deploy for each engine.
+
 package cli
 
 import (

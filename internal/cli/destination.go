@@ -1,3 +1,5 @@
+// Reads --dest and the settings of S3, for every command.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Decides which exit code and which line of text an error leads to.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// The command export: its flags, and one export from the archive to the target.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Renders the summary of an export.
+
 package cli
 
 import (

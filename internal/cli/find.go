@@ -1,3 +1,5 @@
+// The command find: its flags and what they mean together.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Copies the audio that find found: checks the folder and reports progress.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Reads the list of --ids-from.
+
 package cli
 
 import (

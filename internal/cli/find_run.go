@@ -1,3 +1,5 @@
+// Runs one search: opens the archive, writes or copies what matches, and counts it.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Opens the search index below the state folder, and keeps it up to date.
+
 package cli
 
 import (

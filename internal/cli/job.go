@@ -1,3 +1,5 @@
+// Reads and checks the settings of archive, and the token.
+
 package cli
 
 import (

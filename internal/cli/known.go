@@ -1,3 +1,5 @@
+// Keeps a run from beginning a new archive where an old one is only not mounted.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Reports runs to --metrics-file and --ping-url.
+
 package cli
 
 import (

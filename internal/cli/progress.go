@@ -1,3 +1,5 @@
+// Shows the progress of a run, as bars on a terminal and as log lines elsewhere.
+
 package cli
 
 import (

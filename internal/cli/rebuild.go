@@ -1,3 +1,5 @@
+// The command rebuild: recreates a lost manifest.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// The command report: its flags, and one report; report_render.go writes it.
+
 package cli
 
 import (

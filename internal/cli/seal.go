@@ -1,3 +1,5 @@
+// The command seal: signs closed days.
+
 package cli
 
 import (

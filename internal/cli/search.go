@@ -1,3 +1,5 @@
+// Reads the search terms, and opens the archive that find, export and serve search.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// The command serve: its flags and their checks, and the listener.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Reads which part of the days a run works on.
+
 package cli
 
 import (

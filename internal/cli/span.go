@@ -1,3 +1,5 @@
+// Reads the days that --start-time, --end-time and --last name.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Confirms at once on stderr that a signal arrived.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Renders the summary of a run of archive.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// The command verify: its flags, and one verification.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Renders the summary of a verification.
+
 package cli
 
 import (

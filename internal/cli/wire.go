@@ -1,3 +1,5 @@
+// Builds the parts of a run and closes them again.
+
 package cli
 
 import (
