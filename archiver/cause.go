@@ -1,3 +1,5 @@
+// Names the causes for which a recording waits, for programs and for people.
+
 package archiver
 
 import (

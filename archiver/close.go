@@ -1,3 +1,5 @@
+// Closes a day, or notes why it stays open.
+
 package archiver
 
 import (

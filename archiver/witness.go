@@ -1,3 +1,5 @@
+// Asks API and media hosts for proof that they answer truthfully.
+
 package archiver
 
 import (

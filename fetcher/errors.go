@@ -1,3 +1,5 @@
+// The errors of API and media hosts, without secrets.
+
 package fetcher
 
 import (

@@ -1,3 +1,5 @@
+// Lists the calls of a day, and proves that none is missing.
+
 package fetcher
 
 import (

@@ -1,3 +1,5 @@
+// Adapts the request rate of one host to what it allows.
+
 package fetcher
 
 import (

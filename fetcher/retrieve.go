@@ -1,3 +1,5 @@
+// Requests one page, with retries.
+
 package fetcher
 
 import (

@@ -1,3 +1,5 @@
+// Counts the calls of a window over several passes, and notes doubts.
+
 package fetcher
 
 import (

@@ -1,3 +1,5 @@
+// Declares the search terms, for flags and for the page alike.
+
 package search
 
 import (

@@ -1,3 +1,5 @@
+// Reads and replaces the file of --metrics-file.
+
 package metrics
 
 import (

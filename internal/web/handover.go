@@ -1,3 +1,5 @@
+// Sends selected calls as ZIP or CSV.
+
 package web
 
 import (

@@ -1,3 +1,5 @@
+// Reads the rights of users.
+
 package web
 
 import (

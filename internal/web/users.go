@@ -1,3 +1,5 @@
+// Reads the users file, again when it changes.
+
 package web
 
 import (
