@@ -3,7 +3,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -120,7 +119,7 @@ const (
 func runReport(ctx context.Context, p *process, in input) outcome {
 	known := reportKnown()
 	merged, err := gather(ctx, known, in.flags, p.env)
-	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
+	read := newReader(known, merged, in, err)
 	job := read.reportJob(time.Now(), p.env)
 	return p.report(ctx, job, read.err)
 }
