@@ -1,3 +1,5 @@
+// Closes a day, or notes why it stays open.
+
 package archiver
 
 import (
@@ -273,7 +275,7 @@ func (r *run) leaveOpen(day OpenDay) {
 }
 
 // reasonStopped stands where the run ended before the day was done with.
-const reasonStopped = "the run ended before it was done with this day"
+const reasonStopped = "the run ended before it finished this day"
 
 // leaveUnfinished counts a day whose recordings were not all worked.
 func (r *run) leaveUnfinished(d *day) {
@@ -285,7 +287,7 @@ func (r *run) leaveUnfinished(d *day) {
 	}
 	reasons := []string{reasonStopped}
 	if waiting > 0 {
-		reasons = append(reasons, fmt.Sprintf("recordings that wait: %d", waiting))
+		reasons = append(reasons, fmt.Sprintf("waiting recordings: %d", waiting))
 	}
 	r.leaveOpen(OpenDay{Day: string(d.date), Settled: d.settled, Waiting: waiting, Reasons: reasons})
 }

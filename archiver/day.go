@@ -1,3 +1,5 @@
+// Holds the state of one call day while a run works on it.
+
 package archiver
 
 import (

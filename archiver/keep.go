@@ -1,3 +1,5 @@
+// Stores a recording under a free key.
+
 package archiver
 
 import (

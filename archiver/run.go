@@ -1,3 +1,5 @@
+// Runs an archiver from start to end: days, workers, limits and clean stop.
+
 package archiver
 
 import (
