@@ -340,7 +340,7 @@ func (d *day) lines(filter, run string, now time.Time, v *verdicts) []manifest.W
 	lines := make([]manifest.Window, 0, len(d.windows))
 	doubts := []string{}
 	for _, found := range d.doubts {
-		doubts = append(doubts, found.Kind)
+		doubts = append(doubts, fmt.Sprintf("%s %d", found.Kind, found.Count))
 	}
 	for _, w := range d.windows {
 		lines = append(lines, manifest.Window{

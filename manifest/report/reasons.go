@@ -1,7 +1,6 @@
 package report
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -91,7 +90,7 @@ func (l *listing) reasons(list *reasonList) {
 	}
 }
 
-// inWords says what the words of window lines mean. Lines of older versions hold sentences, which stay.
+// inWords says what the doubts of window lines mean. Lines of older versions hold sentences, which stay.
 func inWords(doubts []string) []string {
 	texts := map[string]string{
 		"total":                 "the API's total differs from the calls that came, or changed meanwhile",
@@ -106,7 +105,15 @@ func inWords(doubts []string) []string {
 	}
 	list := make([]string, 0, len(doubts))
 	for _, doubt := range doubts {
-		list = append(list, cmp.Or(texts[doubt], doubt))
+		word, count, _ := strings.Cut(doubt, " ")
+		switch text, known := texts[word]; {
+		case !known:
+			list = append(list, doubt)
+		case count == "1" || count == "":
+			list = append(list, text)
+		default:
+			list = append(list, text+" ("+count+" times)")
+		}
 	}
 	return list
 }
