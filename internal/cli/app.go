@@ -73,7 +73,7 @@ func commands() []command {
 	return []command{
 		archiveCommand(), verifyCommand(), reportCommand(),
 		findCommand(), exportCommand(), serveCommand(),
-		sealCommand(), auditCommand(), rebuildCommand(),
+		lockCommand(), sealCommand(), auditCommand(), rebuildCommand(),
 		doctorCommand(), deployCommand(),
 		demoCommand(), completionCommand(), versionCommand(), helpCommand(),
 	}

@@ -50,6 +50,11 @@ func exitCodesOf(command string) []exitCode {
 	case "export":
 		return []exitCode{{"0", "the tables are up to date"}, {"1", "it could not go on: the archive cannot be read, or the target not written"}, {"2", meansUsage},
 			{"3", "a day could not be read, whose files stay as they were; or ids of --ids-from are not there"}, signal}
+	case "lock":
+		return []exitCode{
+			{"0", "everything that is due is locked"}, {"1", meansStore + "; or the bucket cannot lock"},
+			{"2", meansUsage + "; a compliance lock without confirmation"}, {"3", "something could not be locked"}, signal,
+		}
 	case "seal":
 		return []exitCode{
 			{"0", "what is closed is sealed"}, {"1", meansStore + "; or the seals that stand there cannot be gone on from"}, {"2", meansUsage + "; the key cannot sign"},
