@@ -180,7 +180,8 @@ func (s *S3) isHeld(ctx context.Context, key, version string) (held bool, err er
 // server, knows none.
 func withoutUnlocked(err error) error {
 	switch s3Code(err) {
-	case "NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError", "InvalidRequest", "NotImplemented", "MethodNotAllowed":
+	case "NoSuchObjectLockConfiguration", "NoSuchObjectLegalHold", // the second is SeaweedFS's
+		"ObjectLockConfigurationNotFoundError", "InvalidRequest", "NotImplemented", "MethodNotAllowed":
 		return nil
 	}
 	return err

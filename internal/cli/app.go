@@ -381,7 +381,7 @@ func versionCommand() command {
 
 func helpCommand() command {
 	return command{
-		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "find", "export", "serve", "seal", "audit", "rebuild", "doctor", "deploy", "demo", "completion", "version"},
+		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "find", "export", "serve", "lock", "seal", "audit", "rebuild", "doctor", "deploy", "demo", "completion", "version"},
 		settings: []setting{{name: "man", kind: toggle, flagOnly: true, usage: "as a manual page, which man -l and mandoc show"}},
 		run: func(_ context.Context, p *process, in input) outcome {
 			text, err := helpOn(in.args, in.flags.isOn("man"))

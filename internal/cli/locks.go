@@ -231,8 +231,17 @@ func (j *lockJob) checkConfirmed() error {
 	return misuse("give --confirm-compliance "+id+" once, or --s3-lock-mode governance", "%s", why)
 }
 
+// given reports whether a setting says how to lock.
+func (j *lockJob) given() bool { return j.mode != "" || j.hasPeriod || j.hasAfter }
+
 // noteFor is note for archive, which may have opened another's archive: it refuses that when it runs, and nothing is noted.
 func (j *lockJob) noteFor(ctx context.Context, job *archiveJob, opened *archiver.Opened) error {
+	if !j.given() { // else the opening has asked
+		bucket, _ := opened.Store.(*store.S3)
+		if err := j.check(ctx, bucket, opened.Ledger); err != nil {
+			return err
+		}
+	}
 	zone := job.config.Zone.String()
 	if j.about.ID != "" && (j.about.APIURL != job.apiURL || j.about.TimeZone != zone) {
 		return nil
