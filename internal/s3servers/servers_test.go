@@ -249,7 +249,11 @@ func stored(t *testing.T, client *s3.Client, bucket, prefix string) map[string]s
 func TestMoto(t *testing.T) {
 	program, err := exec.LookPath("moto_server")
 	if err != nil {
-		t.Skip("moto_server is not on the PATH: pip install 'moto[server]'")
+		const missing = "moto_server is not on the PATH: pip install 'moto[server]'"
+		if os.Getenv("REQUIRE_S3") != "" {
+			t.Fatal(missing)
+		}
+		t.Skip(missing)
 	}
 	address := freeAddress(t)
 	host, port, _ := net.SplitHostPort(address)
