@@ -123,14 +123,16 @@ func runLock(ctx context.Context, p *process, in input) outcome {
 func (p *process) runLocking(ctx context.Context, read *reader, bucket store.S3Options, locks *lockJob, now time.Time, talk output, made *lockResult) (began bool, err error) {
 	boundHeap(p.env)
 	at := archiver.Location{S3: bucket, Check: func(ctx context.Context, bucket *store.S3, ledger *manifest.Ledger) error {
-		err := locks.check(ctx, bucket, ledger)
+		err := locks.load(ctx, ledger)
 		switch {
-		case locks.about.ID == "" && locks.locks != nil:
+		case locks.locks != nil && locks.about.ID == "":
 			return noArchive()
-		case err == nil && locks.settings.Mode == store.Unlocked:
+		case err != nil:
+			return err
+		case locks.settings.Mode == store.Unlocked:
 			return misuse("give --s3-lock-mode and --s3-lock-for", "neither flags nor the archive say how to lock")
 		}
-		return err
+		return locks.prove(ctx, bucket)
 	}}
 	opened, err := openArchive(ctx, at, archiver.Repair, "", newLogger(p.screen, talk, p.env))
 	if err != nil {

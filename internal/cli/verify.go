@@ -250,7 +250,11 @@ func (p *process) runVerifier(ctx context.Context, job *verifyJob, talk output, 
 	}
 	v.Config, v.Store, v.Ledger, v.Logger = job.config, opened.Store, opened.Ledger, logger
 	v.BadArchive = archiveErr
-	if v.Lock, err = lockChecks(ctx, opened); err != nil {
+	v.Lock, err = lockChecks(ctx, opened)
+	if _, bad := errors.AsType[*manifest.BadLineError](err); bad {
+		v.BadLocks, err = err, nil
+	}
+	if err != nil {
 		return false, err
 	}
 	logger.Info("verification started", "mode", string(job.config.Mode), "from", job.config.From, "to", job.config.To, "repair", job.config.Repair)
