@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -113,8 +114,11 @@ func TestLocksOfPlainBucket(t *testing.T) {
 			if err != nil || len(locks) != 1 || locks[0].Mode != store.Unlocked || locks[0].LegalHold {
 				t.Errorf("got %+v, %v", locks, err)
 			}
-			if err := s.SetLegalHold(t.Context(), "a.mp3", true); err == nil {
-				t.Error("a legal hold was set where there is none")
+			if err := s.SetLegalHold(t.Context(), "a.mp3", true); !errors.Is(err, store.ErrNoObjectLock) {
+				t.Errorf("a legal hold where there is none: %v", err)
+			}
+			if err := s.SetLegalHold(t.Context(), "missing.mp3", true); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("a legal hold of nothing: %v", err)
 			}
 		})
 	}

@@ -69,9 +69,8 @@ type Verifier struct {
 	BadArchive error
 	// BadLocks is why the notes of locks could not be read, nil when they could. It becomes a finding.
 	BadLocks error
-	// Lock tells what the lock of an object lacks which was noted at a time, zero for a seal; "" for nothing. It is nil
-	// where nothing is to be locked.
-	Lock func(ctx context.Context, key string, noted time.Time) (fault Kind, detail string, err error)
+	// Lock tells what the locks of an object lack, by kind and detail; nil where nothing is to be locked.
+	Lock func(ctx context.Context, o Stored) ([]Finding, error)
 
 	state atomic.Pointer[run]
 }
