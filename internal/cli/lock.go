@@ -111,7 +111,7 @@ func runLock(ctx context.Context, p *process, in input) outcome {
 	result := judge(err, context.Cause(ctx), made.Failed > 0)
 	made.ExitCode, made.Seconds, made.LockSettings = result.code, time.Since(now).Seconds(), locks.settings
 	if result.failed {
-		made.Error = p.screen.hidden(result.line)
+		made.Error = p.screen.hidden(oneLine(result.line))
 	}
 	if talk.json || began && !(talk.quiet && result.code == ExitDone) {
 		result.unwritten = made.write(p.stdout, talk.json)
@@ -184,6 +184,5 @@ func (r lockResult) write(w io.Writer, asJSON bool) error {
 	if r.Failed > named {
 		fmt.Fprintf(&b, "  and %s more; --json names up to 1,000\n", thousands(int64(r.Failed-named)))
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return writeText(w, b.String())
 }
