@@ -21,6 +21,8 @@ import (
 type Location struct {
 	Folder string
 	S3     store.S3Options // where Folder is ""
+	// Check, where it is set, is asked before anything is written to a bucket: an error of it ends the opening.
+	Check func(ctx context.Context, bucket *store.S3, ledger *manifest.Ledger) error
 }
 
 // Access says what an archive is opened for.
@@ -34,8 +36,8 @@ const (
 	Archive               // stores recordings; the archive is made where there is none
 )
 
-// writes reports whether the archive is written to.
-func (a Access) writes() bool { return a == Repair || a == Archive }
+// Writes reports whether the archive is written to.
+func (a Access) Writes() bool { return a == Repair || a == Archive }
 
 // Makes reports whether an archive is made where there is none, if only for the time of a dry
 // run.
@@ -76,7 +78,7 @@ func (o *Opened) Close(ctx context.Context) error {
 // bucket for writing must prove that it honours conditions.
 func Open(ctx context.Context, at Location, access Access, run string, log *slog.Logger) (*Opened, error) {
 	o := &Opened{}
-	err := o.open(ctx, at, access, manifest.Options{Run: run, ReadOnly: !access.writes(), Logger: log})
+	err := o.open(ctx, at, access, manifest.Options{Run: run, ReadOnly: !access.Writes(), Logger: log})
 	if err != nil {
 		return nil, errors.Join(err, o.Close(context.WithoutCancel(ctx)))
 	}
@@ -87,7 +89,7 @@ func (o *Opened) open(ctx context.Context, at Location, access Access, options m
 	if at.Folder != "" {
 		return o.openFolder(ctx, at.Folder, access, options)
 	}
-	return o.openBucket(ctx, at.S3, access, options)
+	return o.openBucket(ctx, at, access, options)
 }
 
 func (o *Opened) openFolder(ctx context.Context, folder string, access Access, options manifest.Options) error {
@@ -133,7 +135,8 @@ func (o *Opened) emptyFolder() (string, error) {
 	return folder, nil
 }
 
-func (o *Opened) openBucket(ctx context.Context, options store.S3Options, access Access, ledger manifest.Options) error {
+func (o *Opened) openBucket(ctx context.Context, at Location, access Access, ledger manifest.Options) error {
+	options := at.S3
 	bucket, err := store.OpenS3(ctx, options)
 	if err != nil {
 		return err
@@ -147,8 +150,13 @@ func (o *Opened) openBucket(ctx context.Context, options store.S3Options, access
 		return fmt.Errorf("open manifest: %w", err)
 	}
 	o.closers = append(o.closers, o.Ledger.Close)
-	if !access.writes() {
+	if !access.Writes() {
 		return nil
+	}
+	if at.Check != nil {
+		if err := at.Check(ctx, bucket, o.Ledger); err != nil {
+			return err
+		}
 	}
 	honours := !options.NoConditionalWrites
 	o.Conditions = &honours

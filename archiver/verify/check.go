@@ -38,6 +38,9 @@ func (d *dayWork) check(ctx context.Context, t target) {
 	if f.Kind != "" {
 		d.add(t, f, false)
 	}
+	if f.Kind != Missing && d.run.looksAtLocks() {
+		d.run.checkLock(ctx, Stored{Key: t.Key, Day: d.day, RecordingID: t.id, CallID: t.CallID, Noted: t.Time})
+	}
 }
 
 // checkKnown tells what is the matter with a recording by its lines alone, and looks whether the bytes noted stand

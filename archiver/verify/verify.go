@@ -12,6 +12,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -66,6 +67,10 @@ type Verifier struct {
 	Logger *slog.Logger
 	// BadArchive is why archive.json could not be read, nil when it could. It becomes a finding.
 	BadArchive error
+	// BadLocks is why the notes of locks could not be read, nil when they could. It becomes a finding.
+	BadLocks error
+	// Lock tells what the locks of an object lack, by kind and detail; nil where nothing is to be locked.
+	Lock func(ctx context.Context, o Stored) ([]Finding, error)
 
 	state atomic.Pointer[run]
 }
@@ -131,6 +136,9 @@ func (r *run) all(ctx context.Context) error {
 	if r.BadArchive != nil {
 		r.find(Finding{Kind: BadArchive, File: "manifest/archive.json", Detail: withoutPath(r.BadArchive).Error()})
 	}
+	if bad, ok := errors.AsType[*manifest.BadLineError](r.BadLocks); ok {
+		r.find(Finding{Kind: BadLine, File: bad.File, Line: bad.Line, Detail: bad.Reason})
+	}
 	for pass := 0; pass < r.index.passes; pass++ {
 		r.index.begin(pass)
 		if err := r.takeKeys(ctx); err != nil {
@@ -141,6 +149,9 @@ func (r *run) all(ctx context.Context) error {
 		}
 	}
 	r.index.entries = nil // the days need the memory
+	if err := r.checkSeals(ctx); err != nil {
+		return err
+	}
 	if err := r.readDays(ctx); err != nil {
 		return err
 	}

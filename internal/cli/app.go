@@ -74,7 +74,7 @@ func commands() []command {
 	return []command{
 		archiveCommand(), verifyCommand(), reportCommand(),
 		findCommand(), exportCommand(), serveCommand(),
-		sealCommand(), auditCommand(), rebuildCommand(),
+		lockCommand(), sealCommand(), auditCommand(), rebuildCommand(),
 		doctorCommand(), deployCommand(),
 		demoCommand(), completionCommand(), versionCommand(), helpCommand(),
 	}
@@ -388,7 +388,7 @@ func versionCommand() command {
 
 func helpCommand() command {
 	return command{
-		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "find", "export", "serve", "seal", "audit", "rebuild", "doctor", "deploy", "demo", "completion", "version"},
+		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "find", "export", "serve", "lock", "seal", "audit", "rebuild", "doctor", "deploy", "demo", "completion", "version"},
 		examples: []example{
 			{"all commands", program + " help"},
 			{"the flags of a command, with examples", program + " help archive"},

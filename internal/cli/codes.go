@@ -47,6 +47,11 @@ func exitCodesOf(command string) []exitCode {
 	case "export":
 		return []exitCode{{"0", "the tables are up to date"}, {"1", "failed: the archive cannot be read, or the target cannot be written"}, {"2", meansUsage},
 			{"3", "a day could not be read, and its files stay as they were; or ids of --ids-from were not found"}, signal}
+	case "lock":
+		return []exitCode{
+			{"0", "everything that is due is locked"}, {"1", meansStore + "; or the bucket cannot lock"},
+			{"2", meansUsage + "; a compliance lock without confirmation"}, {"3", "something could not be locked"}, signal,
+		}
 	case "seal":
 		return []exitCode{
 			{"0", "every closed day is sealed"}, {"1", meansStore + "; or the existing seals cannot be continued"}, {"2", meansUsage + "; or the key cannot sign"},
