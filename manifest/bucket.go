@@ -142,10 +142,7 @@ func (b *bucket) put(ctx context.Context, buf *buffer, tree Tree, day, ext strin
 			return nil
 		}
 		name := segmentFile(string(tree), day, b.run, buf.n+1, ext)
-		body := buf.chunk
-		if tree == TreeCalls {
-			body = gzipped(body)
-		}
+		body := packed(name, buf.chunk)
 		stored := body
 		err = b.objects.PutFile(ctx, name, stored, "")
 		if errors.Is(err, fs.ErrExist) {
