@@ -123,28 +123,32 @@ func (h *History) read(ctx context.Context, ledger *manifest.Ledger, day string,
 
 // addErasures adds what evidence/ tells of the recording, or of its call.
 func (h *History) addErasures(ctx context.Context, ledger *manifest.Ledger) error {
-	var about []string // erasures
-	return ledger.Records(ctx, manifest.ErasureStem, func(file string, raw []byte) error {
+	about := map[string]bool{} // erasures
+	var done []Event
+	err := ledger.Records(ctx, manifest.ErasureStem, func(file string, raw []byte) error {
 		var r manifest.ErasureRecord
 		if err := json.Unmarshal(raw, &r); err != nil {
 			return fmt.Errorf("read %s: %w", file, err)
 		}
-		e := Event{Time: r.Time, What: string(manifest.Erased), Run: r.Run, File: file, Detail: "by the erasure " + r.Erasure}
+		e := Event{Time: r.Time, What: string(manifest.Erased), Run: r.Run, File: file, Detail: r.Erasure}
 		_, named := manifest.ErasuresOf([]manifest.ErasureRecord{r}).Of(h.RecordingID, h.CallID)
 		switch {
-		case r.State == manifest.ErasureIntent && named:
-			about = append(about, r.Erasure)
-			if e.Detail += ": not to be fetched or shown any more"; r.Reason != "" {
-				e.Detail += "; " + r.Reason
-			}
-		case r.State == manifest.ErasureDone && slices.Contains(about, r.Erasure):
-			e.Detail += ": done"
-		default:
-			return nil
+		case r.State == manifest.ErasureDone:
+			done = append(done, e)
+		case named:
+			about[r.Erasure] = true
+			e.Detail = strings.TrimSuffix("by the erasure "+r.Erasure+", and no longer shown; "+r.Reason, "; ")
+			h.Events = append(h.Events, e)
 		}
-		h.Events = append(h.Events, e)
 		return nil
 	})
+	for _, e := range done {
+		if about[e.Detail] {
+			e.Detail = "the erasure " + e.Detail + " is done"
+			h.Events = append(h.Events, e)
+		}
+	}
+	return err
 }
 
 func forFilter(filter string) string {
