@@ -167,7 +167,7 @@ func (l *Ledger) look(ctx context.Context, day string) (s standing, err error) {
 			s.bad = append(s.bad, Fault{Kind: FaultBadLine, File: closedFile(day), Line: number, Reason: err.Error()})
 		}
 	}
-	return s, nil
+	return s, l.excuse(ctx, &s)
 }
 
 // addLine takes in a line of closed.json.

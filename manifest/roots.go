@@ -34,6 +34,7 @@ type SegmentLine struct {
 	Raw    []byte // without the line feed; valid until visit returns
 	Digest []byte // 64 hex digits, valid likewise: the SHA-256 of Raw, or what a stub says in its place
 	Stub   bool   // the line stands for one that was erased, and Digest is of that one
+	Salted bool   // its hash tells nothing of what stands in it, or nobody can read it
 	Bad    error  // why it cannot be read, nil for a whole line
 }
 
@@ -55,7 +56,7 @@ func (l *Ledger) Objects() Objects { return l.objects }
 // to no day.
 func (l *Ledger) Segments(ctx context.Context, tree Tree, day string) ([]StoredSegment, error) {
 	if tree == TreeEvidence {
-		return l.evidence(ctx)
+		return l.evidence(ctx, "")
 	}
 	if err := checkDay(day); err != nil {
 		return nil, err
@@ -71,10 +72,11 @@ func (l *Ledger) Segments(ctx context.Context, tree Tree, day string) ([]StoredS
 	return list, nil
 }
 
-func (l *Ledger) evidence(ctx context.Context) ([]StoredSegment, error) {
+// evidence lists the files of evidence/ whose names begin with prefix.
+func (l *Ledger) evidence(ctx context.Context, prefix string) ([]StoredSegment, error) {
 	const folder = string(TreeEvidence) + "/"
 	var list []StoredSegment
-	for info, err := range l.objects.ListFiles(ctx, folder) {
+	for info, err := range l.objects.ListFiles(ctx, folder+prefix) {
 		if err != nil {
 			return nil, fmt.Errorf("list %s: %w", TreeEvidence, err)
 		}
@@ -111,7 +113,8 @@ func (l *Ledger) ReadSegment(ctx context.Context, s StoredSegment, visit func(Se
 	for r.next() {
 		digest = appendDigest(digest[:0], r.line)
 		_, stub := stubDigest(r.line)
-		line := SegmentLine{Number: r.n, Raw: r.line, Digest: digest, Stub: stub, Bad: r.bad}
+		_, isUnsalted, err := saltLine(r.line, s.Tree)
+		line := SegmentLine{Number: r.n, Raw: r.line, Digest: digest, Stub: stub, Salted: !isUnsalted && err == nil, Bad: r.bad}
 		if err := visit(line); err != nil {
 			return Segment{}, fmt.Errorf("read %s: %w", s.file, err)
 		}
