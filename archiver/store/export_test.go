@@ -85,3 +85,6 @@ func (s *S3) Versions(ctx context.Context) (int, error) {
 	}
 	return len(out.Versions) + len(out.DeleteMarkers), nil
 }
+
+// Client is the client of the bucket, for what the store itself never does.
+func (s *S3) Client() *s3.Client { return s.client }
