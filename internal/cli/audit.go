@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ func auditSettings() []setting {
 		{name: "seals", kind: toggle, group: groupAudit, usage: "check the seals, what they sign, and every sealed recording"},
 		{name: "allowed-signers", group: groupAudit, placeholder: "FILE", usage: "public keys whose seals count, in the format of ssh-keygen's ALLOWED SIGNERS; it must not come from the archive"},
 		{name: "head", group: groupAudit, placeholder: "HEAD", usage: "head of the newest seal, as seal printed it; without it nobody sees that the newest seals were removed"},
+		{name: "tsa-roots", group: groupAudit, placeholder: "FILE", usage: "certificates in PEM that the timestamps of seals must lead to; without it they are checked, and who made them is not"},
 		{name: "no-audio", kind: toggle, group: groupAudit, usage: "do not read the recordings: check seals and lines alone"},
 		{name: "access-log", group: groupAudit, placeholder: "PLACE", usage: "instead: print the access log of serve, a folder or s3://bucket/prefix, of all recordings or of one"},
 		{name: "start-time", group: groupAudit, placeholder: "TIME", usage: "first day of the access log, in UTC (default: its first)"},
@@ -75,6 +77,7 @@ type auditJob struct {
 	recording string // "" for the seals
 	allowed   []evidence.AllowedSigner
 	head      *evidence.Head
+	tsaRoots  *x509.CertPool // nil for any
 	noAudio   bool
 	workers   int
 
@@ -131,6 +134,9 @@ func (r *reader) auditJob(ctx context.Context, args []string, env environment) *
 		return j
 	}
 	j.allowed = r.allowedSigners(ctx)
+	if r.isSet("tsa-roots") {
+		j.tsaRoots = r.tsaRoots(ctx)
+	}
 	if r.isSet("head") {
 		value, origin := r.raw("head")
 		head, err := evidence.ParseHead(value)
@@ -154,6 +160,20 @@ func (r *reader) allowedSigners(ctx context.Context) []evidence.AllowedSigner {
 		r.fail(origin, `write lines like: archive namespaces="`+evidence.Namespace+`" ssh-ed25519 AAAA…`, "%v", err)
 	}
 	return signers
+}
+
+func (r *reader) tsaRoots(ctx context.Context) *x509.CertPool {
+	path, origin := r.raw("tsa-roots")
+	text, err := readSmallFile(ctx, path, maxConfigBytes)
+	if err != nil {
+		r.fail(origin, "check the path", "read the certificates: %v", err)
+		return nil
+	}
+	roots, err := evidence.ParseRoots(text)
+	if err != nil {
+		r.fail(origin, "give the root certificate of the authority, as it publishes it", "%v", err)
+	}
+	return roots
 }
 
 // auditResult is what audit --seals prints.
@@ -200,7 +220,7 @@ func (p *process) runAuditing(ctx context.Context, job *auditJob, talk output) (
 		return audited, err
 	}
 	defer func() { err = errors.Join(err, closeOpened(ctx, opened)) }()
-	audit := &evidence.Audit{Ledger: opened.Ledger, Allowed: job.allowed, Head: job.head, Workers: job.workers, Now: time.Now()}
+	audit := &evidence.Audit{Ledger: opened.Ledger, Allowed: job.allowed, Head: job.head, TSARoots: job.tsaRoots, Workers: job.workers, Now: time.Now()}
 	if !job.noAudio {
 		audit.Store = opened.Store
 	}
@@ -249,6 +269,13 @@ func (a auditResult) write(w io.Writer, asJSON bool) error {
 	}
 	if len(a.Signers) > 0 {
 		fmt.Fprintf(&b, "signed by    %s\n", strings.Join(a.Signers, "; "))
+	}
+	if a.StampTime != nil {
+		fmt.Fprintf(&b, "timestamps   %s, the newest of %s", plural(a.Stamped, "seal"), a.StampTime.UTC().Format(time.DateTime+"Z"))
+		if !a.TSAChecked {
+			b.WriteString("; who made them was not checked: give --tsa-roots")
+		}
+		b.WriteString("\n")
 	}
 	if a.Erased > 0 {
 		fmt.Fprintf(&b, "erased       %s\n", plural(a.Erased, "recording"))

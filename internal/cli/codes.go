@@ -60,7 +60,7 @@ func exitCodesOf(command string) []exitCode {
 	case "seal":
 		return []exitCode{
 			{"0", "what is closed is sealed"}, {"1", meansStore + "; or the seals that stand there cannot be gone on from"}, {"2", meansUsage + "; the key cannot sign"},
-			{"3", "days that an older version closed are not sealed"}, {"4", "a closed day is not what its day line says, and was not sealed"}, {"5", meansLocked}, signal,
+			{"3", "days that an older version closed are not sealed, or --tsa gave no timestamp: the seal stands"}, {"4", "a closed day is not what its day line says, and was not sealed"}, {"5", meansLocked}, signal,
 		}
 	case "audit":
 		return []exitCode{

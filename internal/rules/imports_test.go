@@ -52,13 +52,14 @@ var mayImport = map[string][]string{
 	"internal/schedule":        {},
 	"internal/slurm":           {},
 	"internal/s3test":          {},
+	"internal/tsatest":         {},
 	"internal/wave":            {},
 	"internal/web":             {"archiver/audio", "fetcher", "internal/metrics", "internal/wave", "manifest", "manifest/report", "search"},
 	"internal/web/webtest":     {"archiver", "archiver/store", "manifest"},
 }
 
 // mayImportTesting names the packages that help tests and are not in the program.
-var mayImportTesting = []string{"archiver/store/storetest", "internal/enginetest", "internal/s3test"}
+var mayImportTesting = []string{"archiver/store/storetest", "internal/enginetest", "internal/s3test", "internal/tsatest"}
 
 // owners names, for each library, the packages whose own code may import it. A
 // library that is missing here fails the test: docs/decisions.md says why each is
@@ -70,6 +71,7 @@ var owners = map[string][]string{
 	"github.com/gofrs/flock":       {"manifest", "search", "search/bag", "search/copier"},
 	"github.com/hiddeco/sshsig":    {"evidence"},
 	"github.com/lmittmann/tint":    {"internal/cli"},
+	"github.com/notaryproject/":    {"evidence"},
 	"github.com/parquet-go/":       {"search/export"},
 	"github.com/urfave/cli/":       {"internal/cli"},
 	"github.com/vbauerster/":       {"internal/cli"}, // mpb and the writer beneath it
