@@ -26,6 +26,7 @@ const (
 	NoManifest     Kind = "no_manifest"     // there are call rows of the day, and no manifest
 	BadArchive     Kind = "bad_archive"     // archive.json is missing or cannot be read
 	NotReadable    Kind = "not_readable"    // could not be checked; nothing is said about the bytes
+	HoldMissing    Kind = "hold_missing"    // a case holds it, and its legal hold is not on in the store
 	Unknown        Kind = "unknown_file"    // the manifest does not know it; a finding with Strict alone
 )
 
@@ -77,6 +78,7 @@ type Summary struct {
 	// Damaged is how many recordings are not as they were noted, Unreadable how many could not be checked.
 	Damaged    int          `json:"damaged"`
 	Unreadable int          `json:"not_readable"`
+	NotHeld    int          `json:"not_held"` // recordings whose legal hold is missing
 	Counts     map[Kind]int `json:"counts"`   // of all findings
 	Findings   []Finding    `json:"findings"` // the first MaxListed
 
@@ -103,7 +105,7 @@ func newSummary(c Config, started time.Time) Summary {
 
 // IsDamaged reports whether something is not as it should be.
 func (s *Summary) IsDamaged() bool {
-	return s.Damaged > 0 || s.ManifestDamaged > 0 || s.Strict && s.Unknown > 0
+	return s.Damaged > 0 || s.ManifestDamaged > 0 || s.NotHeld > 0 || s.Strict && s.Unknown > 0
 }
 
 // IsIncomplete reports whether something could not be checked.
@@ -123,6 +125,8 @@ func (r *run) find(f Finding) {
 			s.UnknownFiles = append(s.UnknownFiles, f)
 		}
 		return
+	case f.Kind == HoldMissing:
+		s.NotHeld++
 	case f.Kind == NotReadable:
 		s.Unreadable++
 	case f.Kind.ofRecording():

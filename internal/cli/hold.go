@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"convoso-archiver/archiver"
+	"convoso-archiver/archiver/verify"
 	"convoso-archiver/evidence"
 	"convoso-archiver/manifest"
 	"convoso-archiver/search"
@@ -179,7 +180,7 @@ func (p *process) hold(ctx context.Context, job *holdJob, talk output, made *hol
 			err = closeErr
 		}
 	}()
-	holds, err := job.legalHolds(ctx, archive)
+	holds, err := legalHolds(ctx, archive.opened, job.workers)
 	if err != nil {
 		return false, err
 	}
@@ -196,10 +197,10 @@ func (p *process) hold(ctx context.Context, job *holdJob, talk output, made *hol
 	return true, made.add(ctx, job, holds, found)
 }
 
-// legalHolds are those of the archive's store, which is nil where it cannot hold objects.
-func (j *holdJob) legalHolds(ctx context.Context, archive *searched) (*evidence.LegalHolds, error) {
-	holds := &evidence.LegalHolds{Ledger: archive.opened.Ledger, Workers: j.workers}
-	bucket, isBucket := archive.opened.Store.(evidence.HoldingStore)
+// legalHolds are those of an archive. Their store is nil where it cannot hold objects.
+func legalHolds(ctx context.Context, opened *archiver.Opened, workers int) (*evidence.LegalHolds, error) {
+	holds := &evidence.LegalHolds{Ledger: opened.Ledger, Workers: workers}
+	bucket, isBucket := opened.Store.(evidence.HoldingStore)
 	if !isBucket {
 		return holds, nil
 	}
@@ -208,6 +209,28 @@ func (j *holdJob) legalHolds(ctx context.Context, archive *searched) (*evidence.
 		holds.Store = bucket
 	}
 	return holds, err
+}
+
+// heldFindings returns what tells verify of legal holds that are missing. Where nothing is held the store is not asked.
+func heldFindings(opened *archiver.Opened, workers int) func(context.Context) ([]verify.Finding, error) {
+	return func(ctx context.Context) (findings []verify.Finding, err error) {
+		holds, err := evidence.LoadHolds(ctx, opened.Ledger)
+		if err != nil || !slices.ContainsFunc(holds.Cases(), func(c evidence.Case) bool { return len(c.IDs) > 0 }) {
+			return nil, err
+		}
+		legal, err := legalHolds(ctx, opened, workers)
+		if err != nil || legal.Store == nil {
+			return nil, err
+		}
+		faults, err := legal.Check(ctx, holds)
+		for _, f := range faults {
+			if len(f.Cases) > 0 {
+				findings = append(findings, verify.Finding{Kind: verify.HoldMissing, Day: f.Day, RecordingID: f.Recording, Key: f.Key,
+					Detail: fmt.Sprintf("held by %s, and its legal hold is off", plural(len(f.Cases), "case"))})
+			}
+		}
+		return findings, err
+	}
 }
 
 // findHeld returns the ids of all calls that fit, and of their recordings. What was erased cannot be held.

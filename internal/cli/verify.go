@@ -248,7 +248,7 @@ func (p *process) runVerifier(ctx context.Context, job *verifyJob, talk output, 
 		return false, err
 	}
 	v.Config, v.Store, v.Ledger, v.Logger = job.config, opened.Store, opened.Ledger, logger
-	v.BadArchive = archiveErr
+	v.BadArchive, v.Held = archiveErr, heldFindings(opened, job.config.Workers)
 	logger.Info("verification started", "mode", string(job.config.Mode), "from", job.config.From, "to", job.config.To, "repair", job.config.Repair)
 	stop := showProgress(talk, p.screen, p.env, logger, &watcher{
 		run:   func() archiver.Progress { return asProgress(v.Progress()) },

@@ -73,6 +73,9 @@ func damageParts(s verify.Summary) []string {
 	if s.ManifestDamaged > 0 {
 		parts = append(parts, plural(s.ManifestDamaged, "fault")+" in the manifest")
 	}
+	if s.NotHeld > 0 {
+		parts = append(parts, plural(s.NotHeld, "recording")+" without the legal hold of a case")
+	}
 	if s.Strict && s.Unknown > 0 {
 		parts = append(parts, plural(s.Unknown, "file")+" that the manifest does not know")
 	}
@@ -102,7 +105,7 @@ func verifiedText(s verify.Summary) string {
 		fmt.Fprintf(&b, "\nexit code   %d   see the error below\n", s.ExitCode)
 		return b.String()
 	}
-	writeFindings(&b, "findings", s.Findings, s.Damaged+s.ManifestDamaged+s.Unreadable)
+	writeFindings(&b, "findings", s.Findings, s.Damaged+s.ManifestDamaged+s.NotHeld+s.Unreadable)
 	writeFindings(&b, "files that the manifest does not know", s.UnknownFiles, s.Unknown)
 	b.WriteString("\n")
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
@@ -196,6 +199,7 @@ func nextAfterVerify(s verify.Summary) string {
 	known := s.Counts[verify.KnownDamaged]
 	add(!s.Repair && s.Damaged+s.ManifestDamaged > known, "run verify --repair, then archive over these days: it fetches the damaged recordings again")
 	add(s.Reopened+s.MendedDays+known > 0, "run archive over these days: it fetches again what is noted as damaged, as long as the vendor has it")
+	add(s.NotHeld > 0, "run hold add with the case alone: it sets the legal holds that are missing")
 	add(s.Counts[verify.NotReadable] > 0, "what could not be read is neither intact nor damaged: let this user read it, restore objects from an archive class, and verify again")
 	add(s.Stopped != "", "run the same command again; --last or --start-time make it shorter")
 	if len(next) == 0 {

@@ -114,11 +114,15 @@ func TestLegalHold(t *testing.T) {
 	if list := b.hold(3, []string{"list"}).Cases; len(list) != 1 || list[0].Calls != 40 || len(list[0].NotSet) != 33 || len(list[0].LeftOn) != 0 {
 		t.Errorf("the list: %+v", list)
 	}
+	if r := b.other(4, "verify"); !strings.Contains(r.stdout, "damaged: 33 recordings without the legal hold of a case, in 3 days") {
+		t.Errorf("verify: %s", r.stdout)
+	}
 	if got := b.hold(0, []string{"add", "Smith v. Acme"}); !got.LegalHolds || got.On != 40 || got.New != 0 {
 		t.Errorf("finished: %+v", got)
 	}
 	b.hold(0, []string{"add", "other"}, "--start-time", daysAgo(9), "--end-time", daysAgo(8))
 	b.hold(0, []string{"list"})
+	b.other(0, "verify")
 	b.checkHeld(60)
 
 	stopAt(7)

@@ -138,10 +138,10 @@ func (w *writing) calls(ctx context.Context, audio *copier.Copy) error {
 		}
 		w.See(&c)
 		w.sum.Calls++
-		day.calls[c.ID] = true
+		day.calls[c.ID] = !c.Erased
 		for _, r := range c.Recordings {
 			w.sum.Recordings++
-			day.recordings[r.ID] = true
+			day.recordings[r.ID] = !c.Erased && r.Outcome != manifest.Erased
 			if !r.Stored() {
 				continue
 			}

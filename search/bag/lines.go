@@ -18,7 +18,8 @@ const (
 	sealsFolder   = "seals/"
 )
 
-// wanted are the calls of a day that were found.
+// wanted are the calls of a day that were found. What was erased is false: its lines may still stand, and only what
+// stands in their place may go in.
 type wanted struct {
 	day        string
 	calls      map[string]bool
@@ -93,14 +94,21 @@ func (of *wanted) has(tree manifest.Tree, l manifest.SegmentLine) bool {
 	if l.Bad != nil {
 		return false
 	}
+	var kept, found bool
 	if tree == manifest.TreeManifest {
 		r, ok, err := l.Recording()
-		return ok && err == nil && of.recordings[r.RecordingID]
+		if ok && err == nil {
+			kept, found = of.recordings[r.RecordingID]
+		}
+	} else {
+		var c struct {
+			CallID string `json:"call_id"`
+		}
+		if json.Unmarshal(l.Raw, &c) == nil {
+			kept, found = of.calls[c.CallID]
+		}
 	}
-	var c struct {
-		CallID string `json:"call_id"`
-	}
-	return json.Unmarshal(l.Raw, &c) == nil && of.calls[c.CallID]
+	return found && (kept || l.Stub)
 }
 
 var sealPattern = regexp.MustCompile(`^seals/[0-9]{6,9}\.(json|sig|tsr)$`)
