@@ -39,6 +39,10 @@ Check who sealed it and when, with the public key that the owner of the archive 
 
   ssh-keygen -Y verify -f allowed_signers -I NAME -n convoso-archiver.seal.v1 -s data/seals/000001.sig < data/seals/000001.json
 
+A file data/seals/000001.tsr is the timestamp of that signature by an authority (RFC 3161):
+
+  openssl ts -verify -data data/seals/000001.sig -in data/seals/000001.tsr -CAfile root-of-the-authority.pem
+
 A seal names each of the archive's files of lines, and a root: the SHA-256 of the file of the same name below data/digests/.
 The SHA-256 of each line of a file below data/lines/, without its line feed, stands in the file of digests of the
 same name; a line that says "erased" or holds no row carries it in "digest". A line of data/lines/manifest/ names the
