@@ -54,7 +54,7 @@ func (p *process) bag(ctx context.Context, job *exportJob, talk output) outcome 
 		result.line = bag.ErrNothing.Error()
 	}
 	made.DaysUnread, made.ExitCode, made.Seconds = f.days, result.code, time.Since(began).Round(time.Millisecond).Seconds()
-	made.Error = p.screen.hidden(result.line)
+	made.Error = p.screen.hidden(oneLine(result.line))
 	if talk.json || err == nil && !nothing && !(talk.quiet && result.code == ExitDone) {
 		result.unwritten = made.write(p.stdout, talk.json)
 	}
@@ -127,6 +127,5 @@ func (m bagResult) write(w io.Writer, asJSON bool) error {
 	}
 	fmt.Fprintf(&b, "files        %s, %s\n", thousands(int64(m.Files)), bytesText(m.Bytes))
 	fmt.Fprintf(&b, "\nnext\n  check it: cd %s && sha256sum --strict --quiet -c manifest-sha256.txt\n", m.To)
-	_, err := io.WriteString(w, b.String())
-	return err
+	return writeText(w, b.String())
 }

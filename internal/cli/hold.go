@@ -103,7 +103,7 @@ func runHold(ctx context.Context, p *process, in input) outcome {
 	result := withDamage(judge(err, context.Cause(ctx), made.incomplete), made.damaged)
 	made.ExitCode = result.code
 	if result.failed {
-		made.Error = p.screen.hidden(result.line)
+		made.Error = p.screen.hidden(oneLine(result.line))
 	}
 	if talk.json || began && err == nil && !(talk.quiet && result.code == ExitDone) {
 		result.unwritten = made.write(p.stdout, talk.json)

@@ -62,8 +62,7 @@ func (h holdResult) write(w io.Writer, asJSON bool) error {
 	default:
 		h.writeAdded(&b)
 	}
-	_, err := io.WriteString(w, trimLines(b.String()))
-	return err
+	return writeText(w, trimLines(b.String()))
 }
 
 func (h holdResult) writeAdded(b *strings.Builder) {
