@@ -79,8 +79,8 @@ _archive.json says which archive, terms and erasures the files stand for; views.
 views of DuckDB. It exits with 3 when a day could not be read, whose files stay as they were.
 
 --format bagit writes a BagIt bag (RFC 8493) to hand over: audio, rows, ledger lines and seals of what
-fits, with checksums that sha256sum -c checks. It gets its name when it is whole. It exits with 4 when the
-audio of a recording is missing or damaged: the rest is in the bag.`,
+fits, with checksums that sha256sum -c checks. It gets its name when it is whole. Its terms count as flags
+alone. It exits with 4 when the audio of a recording is missing or damaged: the rest is in the bag.`,
 		examples: []example{
 			{"everything, as Parquet; each night again",
 				"convoso-archiver export --dest /archive --to /tables"},
@@ -129,6 +129,9 @@ func runExport(ctx context.Context, p *process, in input) outcome {
 // exportJob reads the settings of export.
 func (r *reader) exportJob(now time.Time, env environment) *exportJob {
 	j := &exportJob{searchJob: &searchJob{read: r, now: now}, views: r.toggle("views")}
+	if r.text("format") == bagFormat { // what a nightly file says of --last must not cut it short
+		r.takeFlagTerms()
+	}
 	j.folder, j.searchJob.bucket = r.destination(env)
 	j.query = r.query()
 	const firstToChange = 14 * 60 * 60 // no zone's date is ahead of this one's

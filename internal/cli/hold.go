@@ -113,14 +113,7 @@ func runHold(ctx context.Context, p *process, in input) outcome {
 
 // holdJob reads what is to be done. Terms that stand in the environment or in a file are those of another command.
 func (r *reader) holdJob(args []string, now time.Time, env environment) *holdJob {
-	j := &holdJob{}
-	for _, s := range heldTerms() {
-		if r.values[s.name].byFlag() {
-			j.terms = true
-		} else {
-			delete(r.values, s.name)
-		}
-	}
+	j := &holdJob{terms: r.takeFlagTerms()}
 	r.keepIfAny(j.readWords(args))
 	j.workers = r.whole("workers", 1, maxWorkers)
 	j.searchJob = &searchJob{read: r, now: now}
@@ -130,6 +123,18 @@ func (r *reader) holdJob(args []string, now time.Time, env environment) *holdJob
 	r.searchSpan(now, time.FixedZone("", firstToChange))
 	j.ids = r.text("ids-from")
 	return j
+}
+
+// takeFlagTerms drops terms that no flag gives, and reports whether there are others.
+func (r *reader) takeFlagTerms() (some bool) {
+	for _, s := range heldTerms() {
+		if r.values[s.name].byFlag() {
+			some = true
+		} else {
+			delete(r.values, s.name)
+		}
+	}
+	return some
 }
 
 // readWords reads the action and the case.
