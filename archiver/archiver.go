@@ -4,19 +4,24 @@
 //
 // The way of a recording, and who takes it along: Run plans the days and starts one
 // goroutine for each day in work, at most three, which owns that day from its listing to
-// its judgement. It lists the day page by page, and puts each recording that is not
-// final into the queue. A worker takes it from there, waits for the pace of its host,
-// opens its link, inspects the first bytes and receives the rest (download.go), claims
-// a key and stores the body (keep.go), and notes the line; the committer of package
-// manifest writes the lines of all workers. A recording that fails goes back into the
-// queue, to be due later. When all recordings of the day have been worked, its goroutine
-// gathers the facts and asks one pure function, judge, what becomes of what waits and
-// whether the day is closed. A day that lacks a witness is put off, and judged by Run when
-// no other day is in work (settle.go).
+// its judgement. It lists the day page by page, notes the rows in calls/, and then puts
+// each recording that has a link and is not final into the queue; one without a link it
+// notes itself. A worker takes a recording from there, waits for the pace of its host,
+// opens its link, receives the body through the inspector, which says at the end what it
+// is (download.go), claims a key and stores the body (keep.go), and notes the line. On
+// disk package manifest writes and syncs the lines of several workers together; in a
+// bucket it holds them and stores them as one segment. A recording with a failure that
+// another attempt may mend goes back into the queue, to be due later, for a bounded number
+// of attempts. When all recordings of the day have been worked, its goroutine gathers the
+// facts and asks one pure function, judge, what becomes of what waits and whether the day
+// is closed. A day that needs a further fact, or that listed rows of other days, passes to
+// Run, which judges it when no other day is in work: at the end of the run, or before that
+// when too many days wait (settle.go).
 //
-// A day is closed when it has settled, its listing is whole, the API has shown in the same
-// run that it answers truthfully, and every recording in it has a final outcome; judge.go
-// has the exceptions. The order of writing makes that true whatever happens: bytes are
+// A day is closed when it has settled, all of it was asked for, its listing is whole, both
+// clocks agree, and every recording in it has a final outcome. A day that shows no call, no
+// recording or fewer than before needs a witness too: the API has shown in the same run
+// that it answers truthfully. judge.go has the exceptions. The order of writing makes that true whatever happens: bytes are
 // durable before the line that names them, each recording's line before the line of the
 // window that listed it, and those before the line that closes the day.
 package archiver

@@ -1,3 +1,5 @@
+// Holds one recording between download and store, in memory or in a part file.
+
 package archiver
 
 import (

@@ -1,3 +1,5 @@
+// Names the causes for which a recording waits, for programs and for people.
+
 package archiver
 
 import (
@@ -51,7 +53,7 @@ func causeText(s *manifest.State) string {
 	case s.Outcome == manifest.Damaged:
 		return "the stored copy is damaged"
 	case s.Outcome == "":
-		return "not worked yet"
+		return "not tried yet"
 	}
 	return cmp.Or(s.Reason, string(s.Outcome))
 }

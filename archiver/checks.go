@@ -1,3 +1,5 @@
+// Checks account and time zone by the file names of recordings.
+
 package archiver
 
 import (

@@ -1,3 +1,5 @@
+// Closes a day, or notes why it stays open.
+
 package archiver
 
 import (
@@ -80,7 +82,8 @@ func (d *day) recordingFacts(id string, s manifest.State, noted bool) recordingF
 }
 
 // conclude writes what judge decided: the lines of recordings, of the windows, and the day
-// line, in this order, each durable before the next.
+// line, in this order. On disk each is durable before the next; in a bucket all but the day
+// line go up together, before it.
 func (r *run) conclude(d *day, v *verdicts) error {
 	for _, text := range v.Warnings {
 		r.sum.warn(r.log, text)
@@ -272,7 +275,7 @@ func (r *run) leaveOpen(day OpenDay) {
 }
 
 // reasonStopped stands where the run ended before the day was done with.
-const reasonStopped = "the run ended before it was done with this day"
+const reasonStopped = "the run ended before it finished this day"
 
 // leaveUnfinished counts a day whose recordings were not all worked.
 func (r *run) leaveUnfinished(d *day) {
@@ -284,7 +287,7 @@ func (r *run) leaveUnfinished(d *day) {
 	}
 	reasons := []string{reasonStopped}
 	if waiting > 0 {
-		reasons = append(reasons, fmt.Sprintf("recordings that wait: %d", waiting))
+		reasons = append(reasons, fmt.Sprintf("waiting recordings: %d", waiting))
 	}
 	r.leaveOpen(OpenDay{Day: string(d.date), Settled: d.settled, Waiting: waiting, Reasons: reasons})
 }

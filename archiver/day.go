@@ -1,3 +1,5 @@
+// Holds the state of one call day while a run works on it.
+
 package archiver
 
 import (
@@ -10,7 +12,8 @@ import (
 )
 
 // day is one call day in work. One goroutine owns it: it lists the day, waits for its
-// recordings, and has it judged. The workers reach the part behind mu alone.
+// recordings, and has it judged; a day that needs a further fact passes to Run. The workers
+// read what is set before they get the first recording. Behind mu stands what both write.
 type day struct {
 	date   fetcher.Date
 	ledger *manifest.Day
@@ -337,7 +340,7 @@ func (d *day) lines(filter, run string, now time.Time, v *verdicts) []manifest.W
 	lines := make([]manifest.Window, 0, len(d.windows))
 	doubts := []string{}
 	for _, found := range d.doubts {
-		doubts = append(doubts, doubt{Text: found.Text, Count: found.Count}.counted())
+		doubts = append(doubts, fmt.Sprintf("%s %d", found.Kind, found.Count))
 	}
 	for _, w := range d.windows {
 		lines = append(lines, manifest.Window{

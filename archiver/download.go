@@ -1,3 +1,5 @@
+// Downloads one recording and judges the answer.
+
 package archiver
 
 import (

@@ -1,3 +1,5 @@
+// Estimates from the counts of a dry run what archiving takes.
+
 package archiver
 
 import (

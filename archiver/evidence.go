@@ -1,3 +1,5 @@
+// Collects what API and media hosts have proved in this run.
+
 package archiver
 
 import (

@@ -1,3 +1,5 @@
+// Declares the facts from which judge decides about a day.
+
 package archiver
 
 import (

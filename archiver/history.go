@@ -1,3 +1,5 @@
+// Reads from the whole manifest when each media host delivered audio.
+
 package archiver
 
 import (

@@ -1,3 +1,5 @@
+// Gives each recording of a day the identity under which the manifest knows it.
+
 package archiver
 
 import (

@@ -55,7 +55,7 @@ func (j *judgement) believed() bool {
 func (j *judgement) closing() {
 	l := j.Listing
 	if j.Unsaved > 0 {
-		j.reason("recordings that the store did not take: %d", j.Unsaved)
+		j.reason("recordings not stored: %d", j.Unsaved)
 	}
 	if j.Failure != "" {
 		j.reason("%s", j.Failure)
@@ -173,7 +173,7 @@ func (j *judgement) closeEmpty(l *listing) {
 }
 
 func (j *judgement) closeWithoutCalls() {
-	if !j.witnessed(&j.Rows, &j.v.Needs.Rows, "the API lists no call of this day, and of no other day: its answer is not believed") {
+	if !j.witnessed(&j.Rows, &j.v.Needs.Rows, "the API lists no call for this day or any other day, so the day stays open") {
 		j.v.Excused = j.Rows == no && !j.RowsEver && j.Listing.Whole
 		return
 	}
@@ -192,7 +192,7 @@ func (j *judgement) closeWithoutCalls() {
 }
 
 func (j *judgement) closeWithoutRecordings() {
-	const doubted = "the API lists calls and no recording, of this day and of any other"
+	const doubted = "the API lists calls without recordings, for this day and all others"
 	if j.Recorded != no || j.RecordedYet { // a known recording that is not listed proves nothing
 		j.witnessed(&j.Recorded, &j.v.Needs.Recorded, doubted)
 		return
@@ -294,10 +294,10 @@ func (j *judgement) missing() (absent map[string]absence) {
 		least, span = 3, 7*24*time.Hour
 	}
 	if same.listings < least || same.over < span {
-		j.reason("recordings listed before and not in this listing: %d", len(lacking))
+		j.reason("recordings missing from this listing: %d", len(lacking))
 		return absent
 	}
-	if !j.witnessed(&j.Recorded, &j.v.Needs.Recorded, "the API lists no recording of another day: it is not believed that recordings are gone") {
+	if !j.witnessed(&j.Recorded, &j.v.Needs.Recorded, "the API lists no recording of another day, so missing recordings are not given up") {
 		return absent
 	}
 	for _, id := range lacking {
@@ -434,7 +434,7 @@ func (j *judgement) decideGiveUp(r *recordingFacts) (manifest.Outcome, string) {
 		outcome = manifest.Lost
 	}
 	if r.Host == "" {
-		if !j.witnessed(&j.Rows, &j.v.Needs.Rows, "the API lists no call of another day: nothing is given up") {
+		if !j.witnessed(&j.Rows, &j.v.Needs.Rows, "the API lists no call of another day, so nothing is given up") {
 			return "", ""
 		}
 		return outcome, s.Reason
@@ -494,6 +494,6 @@ func (j *judgement) countWaiting(final map[string]bool) {
 		return cmp.Or(cmp.Compare(causes[b], causes[a]), cmp.Compare(a, b))
 	})
 	for _, text := range texts {
-		j.reason("recordings that wait: %d (%s)", causes[text], text)
+		j.reason("waiting recordings: %d (%s)", causes[text], text)
 	}
 }

@@ -163,23 +163,23 @@ func damagedRows() []judgeRow {
 	}
 	return []judgeRow{
 		{"damaged, not found twice", one(twice("a", 24*hour), func(*facts) {}), "close a=damaged", "", ""},
-		{"damaged, not found twice: a media witness is needed", one(twice("a", 24*hour), func(f *facts) { f.Hosts["media"] = hostFacts{} }), "open [media media]", "recordings that wait", ""},
-		{"damaged, not found twice, and the witness failed", one(twice("a", 24*hour), func(f *facts) { f.Hosts["media"] = hostFacts{Witness: no} }), "open", "recordings that wait", ""},
+		{"damaged, not found twice: a media witness is needed", one(twice("a", 24*hour), func(f *facts) { f.Hosts["media"] = hostFacts{} }), "open [media media]", "waiting recordings", ""},
+		{"damaged, not found twice, and the witness failed", one(twice("a", 24*hour), func(f *facts) { f.Hosts["media"] = hostFacts{Witness: no} }), "open", "waiting recordings", ""},
 		{"damaged, expired, not found twice, and no witness can exist", one(twice("a", 24*hour), func(f *facts) {
 			expired(f)
 			f.Hosts["media"] = hostFacts{Witness: unknowable}
-		}), "open", "recordings that wait", ""},
-		{"damaged, not found once", one(waiting("a", causeNotFound, 0, 1), func(*facts) {}), "open", "recordings that wait", ""},
+		}), "open", "waiting recordings", ""},
+		{"damaged, not found once", one(waiting("a", causeNotFound, 0, 1), func(*facts) {}), "open", "waiting recordings", ""},
 		{"damaged, expired, not found once", one(waiting("a", causeNotFound, 0, 1), func(f *facts) {
 			expired(f)
 			f.Delivered = yes
-		}), "open", "recordings that wait", ""},
-		{"damaged, failed for two weeks", one(waiting("a", causeStatus, 15*dayLength, 3), func(f *facts) { f.End = f.Now.Add(-30 * dayLength) }), "open", "recordings that wait", ""},
+		}), "open", "waiting recordings", ""},
+		{"damaged, failed for two weeks", one(waiting("a", causeStatus, 15*dayLength, 3), func(f *facts) { f.End = f.Now.Add(-30 * dayLength) }), "open", "waiting recordings", ""},
 		{"damaged, of an older version", one(func() recordingFacts {
 			r := waiting("a", causeStatus, 15*dayLength, 3)
 			r.State.Old, r.Refused = true, false
 			return r
-		}(), func(*facts) {}), "open", "recordings that wait", ""},
+		}(), func(*facts) {}), "open", "waiting recordings", ""},
 		{"damaged and final", one(func() recordingFacts {
 			r := twice("a", 24*hour)
 			r.State.Final = true

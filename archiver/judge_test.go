@@ -189,16 +189,16 @@ func believedRows() []judgeRow {
 		{"no listing closes nothing", func(f *facts) { f.Listing = nil }, "open", "", ""},
 		open("open", "cannot be understood", func(f *facts) { f.Listing, f.Failure = nil, "the answer cannot be understood" }),
 		open("open", "rows cannot be read (3 times)", func(f *facts) { f.Listing.Doubts = []doubt{{"rows cannot be read", 3}} }),
-		open("open", "the store did not take: 2", func(f *facts) { f.Unsaved = 2 }),
+		open("open", "recordings not stored: 2", func(f *facts) { f.Unsaved = 2 }),
 		open("open", "set aside", func(f *facts) { f.Aside = "set aside" }),
 		{"a day set aside decides nothing", func(f *facts) {
 			f.Aside = "set aside"
 			f.Recordings = []recordingFacts{twice("a", 25*hour)}
 			f.Hosts["media"] = well
-		}, "open", "recordings that wait: 1", ""},
+		}, "open", "waiting recordings: 1", ""},
 		{"a recording that was not worked waits", func(f *facts) {
 			f.Recordings = []recordingFacts{{ID: "a", Listed: true}}
-		}, "open", "not worked yet", ""},
+		}, "open", "not tried yet", ""},
 		{"a recording of a call in progress waits on a settled day", func(f *facts) {
 			f.Recordings = []recordingFacts{waiting("a", causeNoLink, dayLength, 1)}
 		}, "open", "no link yet", ""},
@@ -212,7 +212,7 @@ func believedRows() []judgeRow {
 			r := waiting("a", causeNoLink, dayLength, 1)
 			r.Listed, f.LookedUp = false, yes
 			f.Recordings = []recordingFacts{r}
-		}, "open missing:1", "recordings that wait: 1", ""},
+		}, "open missing:1", "waiting recordings: 1", ""},
 		{"what is listed under another day waits there", func(f *facts) {
 			r := waiting("a", causeNoLink, dayLength, 1)
 			r.Listed, r.Elsewhere, r.Stored = false, true, no
@@ -220,7 +220,7 @@ func believedRows() []judgeRow {
 		}, "close a=pending", "", ""},
 		{"each reason once, with a count", func(f *facts) {
 			f.Recordings = []recordingFacts{waiting("a", causeNoLink, dayLength, 1), waiting("b", causeNoLink, dayLength, 1)}
-		}, "open", "recordings that wait: 2 (no link yet)", ""},
+		}, "open", "waiting recordings: 2 (no link yet)", ""},
 	}
 }
 
@@ -270,8 +270,8 @@ func emptyRows() []judgeRow {
 			e.Whole = false
 			f.Rows, f.Control, f.Earlier = yes, no, []listing{e}
 		}), "open", "a second listing", ""},
-		{"no calls, and none in a year, of a new account", empty(func(f *facts) { f.Rows = no }), "open excused", "no call of this day, and of no other day", ""},
-		{"no calls, and none in a year, where there were some", empty(func(f *facts) { f.Rows, f.RowsEver = no, true }), "open", "no call of this day, and of no other day", ""},
+		{"no calls, and none in a year, of a new account", empty(func(f *facts) { f.Rows = no }), "open excused", "no call for this day or any other day", ""},
+		{"no calls, and none in a year, where there were some", empty(func(f *facts) { f.Rows, f.RowsEver = no, true }), "open", "no call for this day or any other day", ""},
 		{"no calls, and the control query failed", empty(func(f *facts) { f.Rows = unknowable }), "open", "control query", ""},
 		{"no calls of a filter, which lists calls of other days", empty(func(f *facts) { f.Filter, f.Rows, f.Filtered = "campaign_id=7", yes, true }), "close", "", ""},
 		{"no calls of a filter, which lists none at all", empty(func(f *facts) { f.Filter, f.Rows = "campaign_id=7", yes }), "open", "a second listing", ""},
@@ -321,7 +321,7 @@ func emptyRows() []judgeRow {
 		}), "close unwitnessed", "", ""},
 		{"no recordings in a year, where the archive knows some", bare(func(f *facts) {
 			f.Recorded, f.RecordedYet, f.Earlier = no, true, []listing{earlier(f, 48*hour), earlier(f, 24*hour)}
-		}), "open", "the API lists calls and no recording", ""},
+		}), "open", "the API lists calls without recordings", ""},
 		{"no recordings in a year, one listing had one", bare(func(f *facts) {
 			f.Recorded, f.Earlier = no, []listing{earlier(f, 48*hour), earlier(f, 24*hour)}
 			f.Earlier[0].Recordings = 1
@@ -371,7 +371,7 @@ func missingRows() []judgeRow {
 	lost.Listed, lost.Refused, lost.Stored = false, false, no
 	broken := lost
 	broken.State.Outcome = manifest.Damaged
-	const reason = "recordings listed before and not in this listing"
+	const reason = "recordings missing from this listing"
 	return []judgeRow{
 		{"missing: other days are looked up", lacking(1, 10, func(f *facts) { f.LookedUp = unasked }), "open [elsewhere]", "", ""},
 		{"missing once", lacking(1, 10, func(*facts) {}), "open missing:1", reason, ""},
@@ -389,7 +389,7 @@ func missingRows() []judgeRow {
 			r := waiting("a", causeNoLink, dayLength, 1)
 			r.State.Final, r.State.Cause, r.Refused = true, causeMoved, false
 			f.Recordings = []recordingFacts{r}
-		}, "open", "recordings that wait: 1", ""},
+		}, "open", "waiting recordings: 1", ""},
 		{"moved to another day before", lacking(0, 10, func(f *facts) {
 			r := waiting("a", causeNoLink, dayLength, 1)
 			r.State.Final, r.State.Cause, r.Listed, r.Refused, r.Elsewhere = true, causeMoved, false, false, true
@@ -414,7 +414,7 @@ func missingRows() []judgeRow {
 		{"missing twice, and the witness failed", lacking(1, 10, func(f *facts) {
 			again(25 * hour)(f)
 			f.Recorded = no
-		}), "open missing:1", "not believed", ""},
+		}), "open missing:1", "missing recordings are not given up", ""},
 		{"three missing of few are few", lacking(3, 10, again(24*hour)), "close unlisted:3 missing:3", "", ""},
 		{"four missing of 400 are few", lacking(4, 400, again(24*hour)), "close unlisted:4 missing:4", "", ""},
 		{"four missing of 399 are many", lacking(4, 399, again(24*hour, 7*dayLength-time.Second)), "open missing:4", reason, ""},
@@ -432,7 +432,7 @@ func missingRows() []judgeRow {
 			again(24 * hour)(f)
 			f.Recordings[0] = lost
 			f.Recordings[0].Stored = unasked
-		}), "open [search r0] unlisted:1 missing:1", "recordings that wait", ""},
+		}), "open [search r0] unlisted:1 missing:1", "waiting recordings", ""},
 		{"what is damaged is final", lacking(1, 10, func(f *facts) {
 			again(24 * hour)(f)
 			f.Recordings[0] = broken

@@ -1,3 +1,5 @@
+// Stores a recording under a free key.
+
 package archiver
 
 import (
@@ -57,8 +59,9 @@ func (k *kept) line(j *job, got *download) manifest.Recording {
 
 // keep stores a body under the first of the recording's keys that is free, or that holds
 // the recording already. Each key that it tries is claimed until release is called, which
-// must be after the recording's line is durable: else another recording could adopt what this
-// one has stored. patiently waits for a store in trouble.
+// must be after the recording's line is noted: else another recording could adopt what this
+// one has stored. In a bucket the line may still be held then; whoever looks for the owner of
+// a key has it stored first. patiently waits for a store in trouble.
 func (k *keeper) keep(ctx context.Context, j *job, got *download, patiently func(func() error) error) (result kept, release func(), err error) {
 	var held []func()
 	release = func() {

@@ -1,3 +1,5 @@
+// Ends a run at --max-recordings or --max-bytes.
+
 package archiver
 
 import (

@@ -1,3 +1,5 @@
+// Lists one day and hands its recordings to the workers.
+
 package archiver
 
 import (

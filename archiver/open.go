@@ -1,3 +1,5 @@
+// Opens store and manifest of an archive, for every command.
+
 package archiver
 
 import (

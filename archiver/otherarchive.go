@@ -1,3 +1,5 @@
+// Defines the error for an archive of another account, API or zone.
+
 package archiver
 
 import (

@@ -1,3 +1,5 @@
+// Plans which days a run works on, and in which order.
+
 package archiver
 
 import (

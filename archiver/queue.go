@@ -1,3 +1,5 @@
+// Orders the recordings that wait for a worker.
+
 package archiver
 
 import (

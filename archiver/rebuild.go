@@ -1,3 +1,5 @@
+// Recreates the manifest of days from calls/ and the store.
+
 package archiver
 
 import (

@@ -1,3 +1,5 @@
+// Looks in the store for one recording of a rebuild.
+
 package archiver
 
 import (

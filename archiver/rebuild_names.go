@@ -1,3 +1,5 @@
+// Lists the names in the store once for a rebuild, and who claims each.
+
 package archiver
 
 import (

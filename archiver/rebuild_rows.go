@@ -1,3 +1,5 @@
+// Reads from calls/ which recordings a rebuild looks for.
+
 package archiver
 
 import (

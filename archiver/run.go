@@ -1,3 +1,5 @@
+// Runs an archiver from start to end: days, workers, limits and clean stop.
+
 package archiver
 
 import (
@@ -19,8 +21,8 @@ import (
 )
 
 const (
-	// daysInWork is how many days are in work at once: while the recordings of one are
-	// fetched, two more are listed, so that workers do not wait for a page.
+	// daysInWork is how many days are in work at once, so that mostly one is listed while
+	// the recordings of another are fetched, and workers do not wait for a page.
 	daysInWork = 3
 	// ClockWarns is from when on a difference between the machine's clock and the API's is told.
 	ClockWarns = 5 * time.Minute

@@ -1,3 +1,5 @@
+// Searches the store for recordings that are about to be given up.
+
 package archiver
 
 import (

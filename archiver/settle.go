@@ -263,7 +263,7 @@ func (r *run) setAside(d *day, f *finding) {
 		d.streak.clear()
 		r.asideDays = 0
 		if f.notFound() {
-			r.sum.warn(r.log, fmt.Sprintf("%d recordings of %s in a row were not found, and the media host is well: this account may delete audio earlier than --purge-after", maxRefused, d.date))
+			r.sum.warn(r.log, fmt.Sprintf("%d recordings of %s in a row were not found, although the media host works: this account may delete audio earlier than --purge-after", maxRefused, d.date))
 		}
 		return
 	}

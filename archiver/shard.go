@@ -1,3 +1,5 @@
+// Divides days between several runs.
+
 package archiver
 
 import (

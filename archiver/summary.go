@@ -1,3 +1,5 @@
+// Counts what a run did.
+
 package archiver
 
 import (

@@ -1,3 +1,5 @@
+// Asks API and media hosts for proof that they answer truthfully.
+
 package archiver
 
 import (
@@ -440,7 +442,7 @@ func (r *run) follow(d *day, callID string, missing []string) {
 	}
 	page, err := r.source.Look(r.soft, span, fetcher.Filter{ID: callID}, 0)
 	if err != nil {
-		r.log.Warn("a call that is listed no longer cannot be asked for", "call_id", callID, "err", err)
+		r.log.Warn("cannot ask for a call that is no longer listed", "call_id", callID, "err", err)
 		d.lookedUp = unknowable
 		return
 	}

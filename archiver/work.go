@@ -1,3 +1,5 @@
+// Works on one recording: attempts, delays and the line in the manifest.
+
 package archiver
 
 import (

@@ -1,3 +1,5 @@
+// Prints the alerting rules of Prometheus.
+
 package deploy
 
 import _ "embed" // for the rules

@@ -1,3 +1,5 @@
+// Prints the files for AWS Batch.
+
 package deploy
 
 import (

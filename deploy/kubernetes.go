@@ -1,3 +1,5 @@
+// Prints the file for Kubernetes.
+
 package deploy
 
 // Kubernetes returns one file with the objects of a nightly CronJob or, with Backfill, of an Indexed Job.

@@ -1,3 +1,5 @@
+// Prints the script for Slurm.
+
 package deploy
 
 // Slurm returns the script of an array of jobs.

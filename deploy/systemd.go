@@ -1,3 +1,5 @@
+// Prints the files for systemd.
+
 package deploy
 
 import (

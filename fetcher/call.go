@@ -1,3 +1,5 @@
+// Reads a row of the call log.
+
 package fetcher
 
 import (

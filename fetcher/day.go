@@ -1,3 +1,5 @@
+// Dates and wall-clock times without a zone.
+
 package fetcher
 
 import (

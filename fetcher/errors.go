@@ -1,3 +1,5 @@
+// The errors of API and media hosts, without secrets.
+
 package fetcher
 
 import (
@@ -65,7 +67,7 @@ func (e *APIError) final() bool { return e.Refused() || e.Unknown() != "" || e.b
 
 // ErrUnreachable is wrapped by the last error of an API that gave no good answer for
 // Options.RetryFor.
-var ErrUnreachable = errors.New("the API cannot be reached")
+var ErrUnreachable = errors.New("no usable answer from the API")
 
 // WindowError says that the API's answer for one window cannot be understood, after
 // several tries, while it answers for others.
@@ -89,7 +91,7 @@ type RetryLaterError struct {
 
 // Error returns one lower-case line.
 func (e *RetryLaterError) Error() string {
-	return fmt.Sprintf("%s asks to come back in %s", e.Host, e.After.Round(time.Second))
+	return fmt.Sprintf("%s asks to wait for %s", e.Host, e.After.Round(time.Second))
 }
 
 // IgnoredParameterError says that more than half of the rows of a window's first page
@@ -101,7 +103,7 @@ type IgnoredParameterError struct {
 
 // Error returns one lower-case line.
 func (e *IgnoredParameterError) Error() string {
-	return fmt.Sprintf("list calls: the API ignored %s: more than half of the rows lie outside what was asked for", e.Parameter)
+	return fmt.Sprintf("list calls: the API ignored %s: more than half of the rows do not match the request", e.Parameter)
 }
 
 // ErrNotAllowed says that a link or a redirect points to a place that is not

@@ -1,3 +1,5 @@
+// Holds all requests of a client to --schedule and --max-requests.
+
 package fetcher
 
 import (

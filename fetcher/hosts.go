@@ -1,3 +1,5 @@
+// Decides which hosts links may point to.
+
 package fetcher
 
 import (

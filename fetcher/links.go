@@ -1,3 +1,5 @@
+// Finds links in rows and texts, and removes them.
+
 package fetcher
 
 import (

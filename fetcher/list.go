@@ -1,3 +1,5 @@
+// Lists the calls of a day, and proves that none is missing.
+
 package fetcher
 
 import (
@@ -70,7 +72,7 @@ const (
 	DoubtStray                = "stray"                 // calls from outside their window
 	DoubtUnreadableRows       = "unreadable_rows"       // rows that are not JSON objects, or break their page
 	DoubtUnreadableRecordings = "unreadable_recordings" // calls whose recording field cannot be read
-	DoubtNoRecordingField     = "no_recording_field"    // rows, none of which has a recording field
+	DoubtNoRecordingField     = "no_recording_field"    // rows without a recording field
 	DoubtContradicted         = "contradicted"          // calls that contradict an id filter or call_type
 	DoubtIgnored              = "ignored"               // windows not used, for the API ignored a parameter
 	DoubtUnanswered           = "unanswered"            // windows that ended with a WindowError
@@ -161,7 +163,7 @@ func (l *Listing) Pages(ctx context.Context, ready func(context.Context) error) 
 			pending = append(pending, halves...)
 		}
 		if l.bare == l.rows && l.rows >= minBare {
-			l.doubt(DoubtNoRecordingField, l.rows, "rows, none of which has a recording field: the API may have ignored include_recordings")
+			l.doubt(DoubtNoRecordingField, l.rows, "rows without a recording field: the API may have ignored include_recordings")
 		}
 	}
 }

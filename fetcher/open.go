@@ -1,3 +1,5 @@
+// Requests a recording from a media host.
+
 package fetcher
 
 import (

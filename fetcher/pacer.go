@@ -1,3 +1,5 @@
+// Adapts the request rate of one host to what it allows.
+
 package fetcher
 
 import (
@@ -230,7 +232,7 @@ func (p *Pacer) answered(t ticket) {
 	p.bare, p.long, p.inARow = p.bare[:0], p.long[:0], 0
 	if p.told {
 		p.told = false
-		p.logger.Info("the host is well again", "host", p.host)
+		p.logger.Info("the host answers normally again", "host", p.host)
 	}
 	if t.at.Before(p.changed) {
 		return // asked before the rate was changed: it says nothing of the rate now

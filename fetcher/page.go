@@ -1,3 +1,5 @@
+// Decodes one answer of the API.
+
 package fetcher
 
 import (

@@ -1,3 +1,5 @@
+// Makes the parameters of a request.
+
 package fetcher
 
 import (

@@ -1,3 +1,5 @@
+// Reads the recordings of a row.
+
 package fetcher
 
 import (

@@ -1,3 +1,5 @@
+// Requests one page, with retries.
+
 package fetcher
 
 import (
@@ -45,7 +47,7 @@ func (c *Client) retrieve(ctx context.Context, span Window, filter Filter, limit
 			return err
 		case asksToPause(err):
 			if refusals++; refusals > c.options.Retry.Refusals {
-				return retry.Stop(fmt.Errorf("%w: %w", ErrUnreachable, err))
+				return retry.Stop(fmt.Errorf("%w at %s: %w", ErrUnreachable, c.apiPacer.host, err))
 			}
 			return retry.Refused(err)
 		}
@@ -59,7 +61,7 @@ func (c *Client) retrieve(ctx context.Context, span Window, filter Filter, limit
 			return nil
 		}
 		if waitedEnough {
-			return retry.Stop(fmt.Errorf("%w: %w", ErrUnreachable, err))
+			return retry.Stop(fmt.Errorf("%w at %s: %w", ErrUnreachable, c.apiPacer.host, err))
 		}
 		if c.outage.isNews() {
 			c.options.Logger.Warn("no usable answer from the API, waiting for one", "host", c.apiPacer.host, "max", c.options.RetryFor, "error", err)

@@ -1,3 +1,5 @@
+// Counts the calls of a window over several passes, and notes doubts.
+
 package fetcher
 
 import (
@@ -126,17 +128,17 @@ func (l *Listing) conclude(w *tally, err error) {
 	_, ignored := errors.AsType[*IgnoredParameterError](err)
 	switch {
 	case ignored:
-		l.doubt(DoubtIgnored, 1, "windows that were not used: the API ignored what was asked for")
+		l.doubt(DoubtIgnored, 1, "windows not used: the API ignored the request's times or filters")
 	case err != nil:
-		l.doubt(DoubtUnanswered, 1, "windows for which the API gave no answer that can be understood")
+		l.doubt(DoubtUnanswered, 1, "windows without a readable answer from the API")
 	case w.unlistable:
 		l.doubt(DoubtUnlistable, 1, "windows with more calls than the API can page through: archive the day by campaign")
 	case w.total < 0:
 		l.doubt(DoubtNoTotal, 1, "windows for which the API sent no total")
 	case !r.Whole:
-		l.doubt(DoubtTotal, 1, "windows whose total differs from the calls that came, or changed meanwhile")
+		l.doubt(DoubtTotal, 1, "windows whose total differs from the received calls, or changed meanwhile")
 	}
-	l.doubt(DoubtStray, r.Stray, "calls from outside the time that was asked for")
+	l.doubt(DoubtStray, r.Stray, "calls outside the requested time")
 	l.doubt(DoubtContradicted, contradicted, "calls that contradict the filter")
 	l.doubt(DoubtUnreadableRows, w.unreadable, "rows that cannot be read")
 	l.doubt(DoubtUnreadableRecordings, unreadable, "calls whose recording field cannot be read")

@@ -1,3 +1,5 @@
+// Makes the HTTP transport and checks redirects and addresses.
+
 package fetcher
 
 import (

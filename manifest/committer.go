@@ -20,7 +20,7 @@ const (
 )
 
 // committer is the writer of a folder. Lines that wait for the disk together are written at once and share one sync.
-// After a write or sync that failed it refuses every later line of that day: nothing may be noted after a hole.
+// After a write or sync that failed it refuses every later line of that day in that tree: nothing may be noted after a hole.
 type committer struct {
 	root *os.Root
 	lock *flock.Flock

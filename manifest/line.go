@@ -91,7 +91,7 @@ type Window struct {
 	Calls         int       `json:"calls"`   // distinct calls of this day
 	Recordings    int       `json:"recordings"`
 	Whole         bool      `json:"whole"`
-	Doubts        []string  `json:"doubts"`         // why it is not whole, one stable word each
+	Doubts        []string  `json:"doubts"`         // why it is not whole: a stable word and how often, "unreadable_rows 3"
 	Missing       int       `json:"missing"`        // recordings that the ledger has and the listing lacks
 	MissingSHA256 string    `json:"missing_sha256"` // of their sorted identities
 	CallsSHA256   string    `json:"calls_sha256,omitzero"`

@@ -1,3 +1,5 @@
+// Searches an archive without an index, day by day.
+
 package search
 
 import (

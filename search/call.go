@@ -1,3 +1,5 @@
+// Declares a call with its recordings.
+
 package search
 
 import (

@@ -1,3 +1,5 @@
+// Reads the calls of one day.
+
 package search
 
 import (

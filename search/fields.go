@@ -1,3 +1,5 @@
+// Reads the fields of a row quickly.
+
 package search
 
 // scanRow reads a row as encoding/json does. It walks the bytes, for whoever reads a whole archive does little else;

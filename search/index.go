@@ -1,3 +1,5 @@
+// Opens the search index, an SQLite file.
+
 package search
 
 import (

@@ -1,3 +1,5 @@
+// Encodes the calls of one day for the index.
+
 package search
 
 import (

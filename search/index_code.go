@@ -1,3 +1,5 @@
+// Encodes and checks the values of the index.
+
 package search
 
 import (

@@ -1,3 +1,5 @@
+// Counts matching calls by the index.
+
 package search
 
 import (

@@ -1,3 +1,5 @@
+// Declares the keys by which the index finds calls.
+
 package search
 
 import (

@@ -1,3 +1,5 @@
+// Plans which keys of the index answer a query.
+
 package search
 
 import (

@@ -1,3 +1,5 @@
+// Finds the first calls in an order other than time.
+
 package search
 
 import (

@@ -1,3 +1,5 @@
+// Searches an archive by the index.
+
 package search
 
 import (

@@ -1,3 +1,5 @@
+// Reads one consistent state of the index.
+
 package search
 
 import (

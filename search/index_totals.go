@@ -1,3 +1,5 @@
+// Reads totals and names from the index.
+
 package search
 
 import (

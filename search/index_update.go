@@ -1,3 +1,5 @@
+// Brings the index up to date.
+
 package search
 
 import (

@@ -1,3 +1,5 @@
+// Loads rows and recordings of calls that the index found.
+
 package search
 
 import (

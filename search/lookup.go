@@ -1,3 +1,5 @@
+// Finds one call or recording by its id.
+
 package search
 
 import (

@@ -1,3 +1,5 @@
+// Decides whether a call matches a query.
+
 package search
 
 import (

@@ -1,3 +1,5 @@
+// Declares a query and its limits.
+
 package search
 
 import (

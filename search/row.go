@@ -1,3 +1,5 @@
+// Returns the fields of a row as text.
+
 package search
 
 import (

@@ -1,3 +1,5 @@
+// Declares the search terms, for flags and for the page alike.
+
 package search
 
 import (
@@ -110,15 +112,15 @@ func terms() []term {
 		return t
 	}
 	return []term{
-		person(term{Term{Name: "number", Placeholder: "NUMBER", Usage: "either number of the call ends in these digits, at least 4"}, setNumber}),
+		person(term{Term{Name: "number", Placeholder: "NUMBER", Usage: "one of the two phone numbers ends in these digits (at least 4)"}, setNumber}),
 		{Term{Name: "agent", Placeholder: "AGENT", Usage: "id or name of the agent"}, one(func(q *Query) *string { return &q.Agent })},
 		{Term{Name: "campaign", Placeholder: "CAMPAIGN", Usage: "id or name of the campaign"}, one(func(q *Query) *string { return &q.Campaign })},
-		person(term{Term{Name: "name", Placeholder: "WORDS", Usage: "each word begins a word of the lead's first or last name"}, someWords(func(q *Query) *string { return &q.Name })}),
-		person(term{Term{Name: "comment", Placeholder: "WORDS", Usage: "each word is in the agent's comment"}, someWords(func(q *Query) *string { return &q.Comment })}),
-		{Term{Name: "min-length", Placeholder: "LENGTH", Usage: "shortest call: seconds, or 3m, or 1h30m"}, length(func(q *Query) *int { return &q.MinLength })},
-		{Term{Name: "max-length", Placeholder: "LENGTH", Usage: "longest call"}, length(func(q *Query) *int { return &q.MaxLength })},
+		person(term{Term{Name: "name", Placeholder: "WORDS", Usage: "the lead's name: each word begins a part of the first or last name"}, someWords(func(q *Query) *string { return &q.Name })}),
+		person(term{Term{Name: "comment", Placeholder: "WORDS", Usage: "the agent's comment contains each of these words"}, someWords(func(q *Query) *string { return &q.Comment })}),
+		{Term{Name: "min-length", Placeholder: "LENGTH", Usage: "minimum length of the call: seconds, 3m or 1h30m"}, length(func(q *Query) *int { return &q.MinLength })},
+		{Term{Name: "max-length", Placeholder: "LENGTH", Usage: "maximum length of the call"}, length(func(q *Query) *int { return &q.MaxLength })},
 		{Term{Name: "outcome", Placeholder: "OUTCOME", Usage: "outcome of a recording: archived, pending, failed, rejected, lost, damaged, erased or expired", Many: true}, setOutcomes},
-		{Term{Name: "with-recording", Usage: "calls that have a recording"}, toggled(func(q *Query) *bool { return &q.WithRecording })},
+		{Term{Name: "with-recording", Usage: "only calls with a recording"}, toggled(func(q *Query) *bool { return &q.WithRecording })},
 
 		list("id", "id of the call", func(q *Query) *[]string { return &q.IDs }),
 		list("lead-id", "id of the lead", func(q *Query) *[]string { return &q.LeadIDs }),
@@ -134,10 +136,10 @@ func terms() []term {
 		list("call-type", "OUTBOUND, INBOUND, MANUAL or 3WAY", func(q *Query) *[]string { return &q.CallTypes }),
 		list("called-count", "how often the lead was called", func(q *Query) *[]string { return &q.CalledCounts }),
 
-		{Term{Name: "sample", Placeholder: "N", Usage: "so many calls at random"}, whole(func(q *Query, n uint64) { q.Sample = int(n) }, 1, 1e6)},
-		{Term{Name: "seed", Placeholder: "N", Usage: "another number gives another sample"}, whole(func(q *Query, n uint64) { q.Seed = n }, 0, 1<<63)},
+		{Term{Name: "sample", Placeholder: "N", Usage: "this many random calls"}, whole(func(q *Query, n uint64) { q.Sample = int(n) }, 1, 1e6)},
+		{Term{Name: "seed", Placeholder: "N", Usage: "number that selects the random sample"}, whole(func(q *Query, n uint64) { q.Seed = n }, 0, 1<<63)},
 		{Term{Name: "sort", Placeholder: "ORDER", Usage: "time, -time, length or -length; - means descending (default: -time)"}, setSort},
-		{Term{Name: "limit", Placeholder: "N", Usage: "at most so many calls"}, whole(func(q *Query, n uint64) { q.Limit = int(n) }, 1, 1e9)},
+		{Term{Name: "limit", Placeholder: "N", Usage: "at most this many calls"}, whole(func(q *Query, n uint64) { q.Limit = int(n) }, 1, 1e9)},
 	}
 }
 

@@ -1,3 +1,5 @@
+// Describes outcomes of recordings in words.
+
 package search
 
 import (

@@ -1,3 +1,5 @@
+// Splits texts into words for search.
+
 package search
 
 import (

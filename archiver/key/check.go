@@ -1,3 +1,5 @@
+// Checks which fields a template uses.
+
 package key
 
 import (

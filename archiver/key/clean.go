@@ -1,3 +1,5 @@
+// Replaces characters that a store would refuse.
+
 package key
 
 import (

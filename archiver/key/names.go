@@ -1,3 +1,5 @@
+// Makes the keys under which a recording may be stored.
+
 package key
 
 import (

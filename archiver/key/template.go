@@ -1,3 +1,5 @@
+// Parses and executes the template of --path-template.
+
 package key
 
 import (

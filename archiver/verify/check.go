@@ -1,3 +1,5 @@
+// Compares one recording with its line in the manifest.
+
 package verify
 
 import (

@@ -1,3 +1,5 @@
+// Verifies one day, and repairs its lines.
+
 package verify
 
 import (

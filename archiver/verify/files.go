@@ -1,3 +1,5 @@
+// Looks for files that the manifest does not know.
+
 package verify
 
 import (

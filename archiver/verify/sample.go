@@ -1,3 +1,5 @@
+// Chooses the share of recordings that --sample reads.
+
 package verify
 
 import (

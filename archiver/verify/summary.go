@@ -1,3 +1,5 @@
+// Counts what a verification found.
+
 package verify
 
 import (

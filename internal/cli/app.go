@@ -304,7 +304,7 @@ func usageProblem(err error, settings []setting) error {
 func unknownFlag(name string, settings []setting) error {
 	name = strings.TrimLeft(name, "-")
 	if isTokenName(name) {
-		return misuse("set "+tokenVariable+" or give --auth-token-file", "unknown flag --%s: no flag takes the token, for other users could see it", name)
+		return misuse("set "+tokenVariable+" or give --auth-token-file", "unknown flag --%s: no flag takes the token, because other users could see it", name)
 	}
 	var candidates []string
 	for _, s := range settings {
@@ -317,7 +317,7 @@ func unknownFlag(name string, settings []setting) error {
 	}
 	try := didYouMean(name, candidates, "--")
 	if slices.Contains(notOfExport(), name) && slices.Contains(candidates, "excel") {
-		try = "an export holds every call that fits the other terms; find takes it"
+		try = "export writes every matching call; find has this flag"
 	}
 	if try == "" {
 		try = "see --help"
@@ -345,7 +345,7 @@ func strayArgument(arg string, flags values) error {
 	if strings.HasPrefix(arg, "-") {
 		return misuse("leave it out", "flags after -- have no effect")
 	}
-	try := `quote values with blanks, like --start-time "2025-05-01 13:00:00"`
+	try := `quote values with spaces, like --start-time "2025-05-01 13:00:00"`
 	if _, ok := flags["dest"]; !ok {
 		try = "name the archive with --dest"
 	}
@@ -381,7 +381,7 @@ func versionCommand() command {
 			{"one line", program + " --version"},
 			{"the version alone, for other programs", program + " version --json | jq -r .version"},
 		},
-		settings: []setting{{name: "json", kind: toggle, usage: "as one JSON object", flagOnly: true}},
+		settings: []setting{{name: "json", kind: toggle, usage: "print one JSON object", flagOnly: true}},
 		run: func(_ context.Context, p *process, in input) outcome {
 			asJSON := in.flags.isOn("json")
 			if in.err != nil {
@@ -400,7 +400,7 @@ func helpCommand() command {
 			{"the flags of a command, with examples", program + " help archive"},
 			{"the same as a manual page", program + " help --man archive | man -l -"},
 		},
-		settings: []setting{{name: "man", kind: toggle, flagOnly: true, usage: "as a manual page, which man -l and mandoc show"}},
+		settings: []setting{{name: "man", kind: toggle, flagOnly: true, usage: "print a manual page for man -l or mandoc"}},
 		run: func(_ context.Context, p *process, in input) outcome {
 			text, err := helpOn(in.args, in.flags.isOn("man"), p.helpWidth())
 			if err = cmp.Or(in.err, err); err != nil {

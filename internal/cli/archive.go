@@ -1,3 +1,5 @@
+// The command archive: its flags, and one run with its summary.
+
 package cli
 
 import (
@@ -26,10 +28,10 @@ const (
 func outputSettings() []setting {
 	return []setting{
 		{name: "json", kind: toggle, group: groupOutput, usage: "write the summary as one JSON object to stdout"},
-		{name: "quiet", kind: toggle, group: groupOutput, usage: "no progress, no summary when all went well, and only warnings in the log"},
-		{name: "log-level", group: groupOutput, placeholder: "LEVEL", usage: "lowest level that is logged (default: info, with --quiet warn)",
+		{name: "quiet", kind: toggle, group: groupOutput, usage: "no progress, no summary when all went well, only warnings and errors in the log"},
+		{name: "log-level", group: groupOutput, placeholder: "LEVEL", usage: "minimum level of log messages (default: info, with --quiet warn)",
 			choices: []string{"debug", "info", "warn", "error"}},
-		{name: "log-format", group: groupOutput, placeholder: "FORMAT", defaultValue: "auto", usage: "auto is text on a terminal and JSON elsewhere",
+		{name: "log-format", group: groupOutput, placeholder: "FORMAT", defaultValue: "auto", usage: "auto means text on a terminal and JSON elsewhere",
 			choices: []string{"auto", "text", "json"}},
 	}
 }
@@ -37,51 +39,51 @@ func outputSettings() []setting {
 // archiveSettings is the one table of what archive understands.
 func archiveSettings() []setting {
 	settings := []setting{
-		{name: "start-time", group: groupWhat, placeholder: "TIME", usage: "start of the span, as wall-clock time in --time-zone: 2025-05-01, \"2025-05-01 13:00:00\", or with a T"},
-		{name: "end-time", group: groupWhat, placeholder: "TIME", usage: "end of the span; a date alone means the whole day (default: now)"},
-		{name: "last", group: groupWhat, placeholder: "DURATION", usage: "instead of these: 36h, 7d, 1w. Widened to whole days. Keeps the archive current: earlier days that were left open are worked too"},
-		{name: "no-catch-up", kind: toggle, group: groupWhat, usage: "with --last: leave earlier days alone"},
+		{name: "start-time", group: groupWhat, placeholder: "TIME", usage: "first day or time, in --time-zone: 2025-05-01, \"2025-05-01 13:00:00\" or 2025-05-01T13:00:00"},
+		{name: "end-time", group: groupWhat, placeholder: "TIME", usage: "last day or time; a date alone means the whole day (default: now)"},
+		{name: "last", group: groupWhat, placeholder: "DURATION", usage: "instead of --start-time and --end-time: the last 36h, 7d or 1w, in whole days. Also works on earlier days that are still open or were missed"},
+		{name: "no-catch-up", kind: toggle, group: groupWhat, usage: "with --last: skip earlier days"},
 		{name: "order", group: groupWhat, placeholder: "ORDER", defaultValue: string(archiver.Expiring),
-			usage:   "order of days. expiring: days younger than --purge-after oldest first, then older ones newest first",
+			usage:   "order of days. expiring: first the days younger than --purge-after, oldest to newest; then older days, newest to oldest",
 			choices: []string{string(archiver.Expiring), string(archiver.Ascending), string(archiver.Descending)}},
 		{name: "max-recordings", group: groupWhat, placeholder: "N", defaultValue: "0", usage: "stop after this many new recordings; 0 means no limit"},
 		{name: "calls", group: groupWhat, placeholder: "WHICH", defaultValue: string(archiver.AllCalls), usage: "which rows of the call log to keep: all, or only those with recordings",
 			choices: []string{string(archiver.AllCalls), string(archiver.RecordedCalls)}},
-		{name: "retry", kind: list, group: groupWhat, placeholder: "OUTCOME", usage: "ask again for recordings that are final with this outcome; repeatable",
+		{name: "retry", kind: list, group: groupWhat, placeholder: "OUTCOME", usage: "retry recordings that earlier runs gave up with this outcome; repeatable",
 			choices: retryChoices()},
-		{name: "relist", kind: toggle, group: groupWhat, usage: "list closed days again too"},
-		{name: "dry-run", kind: toggle, group: groupWhat, usage: "list and count only: take no lock, write no line and no file"},
+		{name: "relist", kind: toggle, group: groupWhat, usage: "list closed days again, too"},
+		{name: "dry-run", kind: toggle, group: groupWhat, usage: "list and count only; takes no lock and writes nothing"},
 
 		{name: "dest", group: groupWhere, placeholder: "DEST", usage: "a folder, or s3://bucket/prefix (required)"},
-		{name: "new-archive", kind: toggle, group: groupWhere, usage: "begin an archive in a folder that is empty although this machine has an archive there, or that is a mount point without its mount"},
+		{name: "new-archive", kind: toggle, group: groupWhere, usage: "start a new archive in an empty folder that held an archive before, or that is a mount point without its mount"},
 		{name: "path-template", group: groupWhere, placeholder: "TEMPLATE", defaultValue: "{{.filename}}",
-			usage: "key of a recording as a Go template over the API's fields of call and recording, like {{.campaign_id}}/{{.filename}}; recordings that are noted keep their keys"},
-		{name: "state-dir", group: groupWhere, placeholder: "FOLDER", usage: "temporary files and learned rates; it may be empty at each start (default: the user's state folder)"},
+			usage: "file name of each recording: a Go template with the API's fields of call and recording, like {{.campaign_id}}/{{.filename}}; archived recordings keep their names"},
+		{name: "state-dir", group: groupWhere, placeholder: "FOLDER", usage: "folder for temporary files and learned rates; it may be empty at each start (default: the user's state folder)"},
 	}
 	settings = append(settings, filterSettings()...)
 	settings = append(settings, []setting{
-		{name: "api-url", group: groupSource, placeholder: "URL", defaultValue: "https://api.convoso.com/v1", usage: "https, or http on loopback"},
-		{name: "auth-token-file", group: groupSource, placeholder: "FILE", usage: "file whose first line is the API token; or set CONVOSO_AUTH_TOKEN. No flag takes the token itself"},
+		{name: "api-url", group: groupSource, placeholder: "URL", defaultValue: "https://api.convoso.com/v1", usage: "address of the API: https, or http on loopback"},
+		{name: "auth-token-file", group: groupSource, placeholder: "FILE", usage: "file with the API token in its first line; or set CONVOSO_AUTH_TOKEN. No flag takes the token itself"},
 		{name: "allow-host", kind: list, group: groupSource, placeholder: "HOST", defaultValue: "*.convoso.com",
-			usage: "hosts that links may point to; repeatable, replaces the default. *.example.com means any depth, https; http://127.0.0.1:9000 allows exactly that origin, private address or not"},
-		{name: "time-zone", group: groupSource, placeholder: "ZONE", defaultValue: "America/Los_Angeles", usage: "the account's zone"},
-		{name: "page-size", group: groupSource, placeholder: "N", defaultValue: "500", usage: "rows asked for per page, 1 to 500"},
+			usage: "hosts that recordings may be downloaded from; repeatable, replaces the default. *.example.com allows https from every subdomain; http://127.0.0.1:9000 allows exactly this address, even a private one"},
+		{name: "time-zone", group: groupSource, placeholder: "ZONE", defaultValue: "America/Los_Angeles", usage: "the account's time zone"},
+		{name: "page-size", group: groupSource, placeholder: "N", defaultValue: "500", usage: "rows per page of the call log, 1 to 500"},
 		{name: "api-rate", group: groupSource, placeholder: "RATE", defaultValue: "5", usage: "maximum API requests per second; the program slows down when the API asks. 0 means no limit"},
 		{name: "media-rate", group: groupSource, placeholder: "RATE", defaultValue: "10", usage: "maximum downloads started per second from each media host; 0 means no limit"},
 
-		{name: "settle", group: groupRules, placeholder: "DURATION", defaultValue: "48h", usage: "a day may still change until this long after its end"},
+		{name: "settle", group: groupRules, placeholder: "DURATION", defaultValue: "48h", usage: "close a day no earlier than this long after its end"},
 		{name: "purge-after", group: groupRules, placeholder: "DURATION", defaultValue: "155d", usage: "age at which the vendor deletes audio"},
 		{name: "give-up", group: groupRules, placeholder: "DURATION", defaultValue: "14d", usage: "stop retrying a recording this long after it was first listed"},
-		{name: "retry-for", group: groupRules, placeholder: "DURATION", defaultValue: "10m", usage: "how long to wait for an API, media host or store that does not answer at all before the run ends"},
-		{name: "strict", kind: toggle, group: groupRules, usage: "exit 3 also for recordings that wait in a day not yet settled"},
+		{name: "retry-for", group: groupRules, placeholder: "DURATION", defaultValue: "10m", usage: "maximum wait for an API, media host or store that does not answer; then the run ends with 1"},
+		{name: "strict", kind: toggle, group: groupRules, usage: "exit with 3 also when recordings of a day that has not settled are waiting"},
 
-		{name: "workers", group: groupRun, placeholder: "N", defaultValue: "8", usage: "downloads in flight"},
-		{name: "grace", group: groupRun, placeholder: "DURATION", defaultValue: "20s", usage: "time for a clean stop; recordings in flight may finish within it"},
+		{name: "workers", group: groupRun, placeholder: "N", defaultValue: "8", usage: "maximum parallel downloads"},
+		{name: "grace", group: groupRun, placeholder: "DURATION", defaultValue: "20s", usage: "maximum time for a clean stop; downloads in progress may finish within it"},
 		{name: "max-duration", group: groupRun, placeholder: "DURATION", usage: "stop cleanly after this time (default: none)"},
-		{name: "max-bytes", group: groupRun, placeholder: "BYTES", usage: "stop cleanly after so many bytes stored, like 500M or 2G; what is in flight, at most --workers recordings, comes on top (default: none)"},
-		{name: "max-requests", group: groupRun, placeholder: "N", defaultValue: "0", usage: "stop cleanly after so many requests to API and hosts of recordings together; 0 means no limit"},
-		{name: "schedule", group: groupRun, placeholder: "TIMETABLE", usage: "limits by time of day in --time-zone, like \"Mo-Fr 08:00-20:00 2/s 512k; off\": request starts per second to each host, bytes per second in all; while off, the run waits. The first entry that applies counts; what none covers has no further limit (default: none)"},
-		{name: "config", group: groupRun, placeholder: "FILE", usage: "YAML file; its keys are the names of these flags"},
+		{name: "max-bytes", group: groupRun, placeholder: "BYTES", usage: "stop cleanly after storing this many bytes, like 500M or 2G; downloads in progress, at most --workers, still finish (default: none)"},
+		{name: "max-requests", group: groupRun, placeholder: "N", defaultValue: "0", usage: "stop cleanly after this many requests to the API and media hosts together; 0 means no limit"},
+		{name: "schedule", group: groupRun, placeholder: "TIMETABLE", usage: "limits by time of day in --time-zone, like \"Mo-Fr 08:00-20:00 2/s 512k; off\": requests per second to each host, bytes per second in total, or off, which pauses the run. The first matching entry applies; other times have no further limit (default: none)"},
+		{name: "config", group: groupRun, placeholder: "FILE", usage: "YAML file with settings; its keys are the names of these flags"},
 	}...)
 	settings = append(settings, s3Settings()...)
 	settings = append(settings, shardSettings()...)
@@ -94,19 +96,19 @@ func filterSettings() []setting {
 		return setting{name: name, group: groupFilter, placeholder: "VALUE", usage: usage}
 	}
 	return []setting{
-		filter("id", "one call, by its id"),
-		filter("lead-id", "calls of a lead"),
-		filter("campaign-id", "calls of a campaign"),
-		filter("queue-id", "calls of a queue"),
-		filter("list-id", "calls of a list"),
-		filter("user-id", "calls of an agent"),
-		filter("status", "calls with a status, like SALE; several as SALE,CB"),
-		filter("phone-number", "calls of a phone number"),
-		filter("number-dialed", "calls to a number dialed"),
-		filter("first-name", "calls with leads of this first name"),
-		filter("last-name", "calls with leads of this last name"),
+		filter("id", "the call with this id"),
+		filter("lead-id", "calls of this lead"),
+		filter("campaign-id", "calls of this campaign"),
+		filter("queue-id", "calls of this queue"),
+		filter("list-id", "calls of this list"),
+		filter("user-id", "calls of this agent"),
+		filter("status", "calls with this status, like SALE; several as SALE,CB"),
+		filter("phone-number", "calls of this phone number"),
+		filter("number-dialed", "calls to this dialed number"),
+		filter("first-name", "calls of leads with this first name"),
+		filter("last-name", "calls of leads with this last name"),
 		filter("call-type", "OUTBOUND, INBOUND, MANUAL or 3WAY"),
-		filter("called-count", "calls with leads called this many times"),
+		filter("called-count", "calls of leads that were called this many times"),
 	}
 }
 
@@ -114,24 +116,25 @@ func s3Settings() []setting {
 	return []setting{
 		{name: "s3-endpoint", group: groupS3, placeholder: "URL", usage: "address of an S3 compatible server"},
 		{name: "s3-region", group: groupS3, placeholder: "REGION", usage: "region of the bucket (default: from the AWS chain)"},
-		{name: "s3-path-style", kind: toggle, group: groupS3, usage: "put the bucket into the path; most S3 compatible servers need it"},
+		{name: "s3-path-style", kind: toggle, group: groupS3, usage: "put the bucket into the path of the URL; most S3 compatible servers need it"},
 		{name: "s3-storage-class", group: groupS3, placeholder: "CLASS", usage: "storage class of recordings, like STANDARD_IA"},
 		{name: "s3-sse", group: groupS3, placeholder: "ALGORITHM", usage: "encryption at rest (default: the bucket's own)",
 			choices: []string{"AES256", "aws:kms", "aws:kms:dsse"}},
 		{name: "s3-kms-key-id", group: groupS3, placeholder: "KEY", usage: "KMS key; implies aws:kms"},
-		{name: "s3-checksum", group: groupS3, placeholder: "KIND", defaultValue: "auto", usage: "checksum header of uploads; auto means md5 for servers known to need it, else sha256",
+		{name: "s3-checksum", group: groupS3, placeholder: "KIND", defaultValue: "auto", usage: "checksum header of uploads; auto uses md5 for servers known to need it, else sha256",
 			choices: []string{"auto", "sha256", "crc64nvme", "md5", "none"}},
-		{name: "s3-no-conditional-writes", kind: toggle, group: groupS3, usage: "for servers that ignore If-None-Match: look the key up before each write"},
+		{name: "s3-no-conditional-writes", kind: toggle, group: groupS3, usage: "for servers that ignore If-None-Match: check before each write whether the key exists"},
 	}
 }
 
 func archiveCommand() command {
 	return command{
 		name:  "archive",
-		usage: "list calls and store every recording of them",
-		about: `Lists the calls of a span of days, stores every recording under --dest, and notes each in a
-manifest there. What is archived costs no request again; a day that is proved complete is
-closed and skipped. It can be killed at any instant and run again.`,
+		usage: "list calls and store their recordings",
+		about: `Lists the calls of the given days, stores every recording under --dest, and
+notes the result of each in a manifest there. Archived recordings are not
+downloaded again; a day that is proved complete is closed and skipped. You can
+kill the program at any moment and run it again.`,
 		examples: []example{
 			{"every night, unattended, to S3",
 				"convoso-archiver archive --dest s3://my-bucket/calls --last 7d --json"},

@@ -1,3 +1,5 @@
+// The command audit: checks seals and tells the history of a recording.
+
 package cli
 
 import (
@@ -20,17 +22,17 @@ const groupAudit = "WHAT TO AUDIT"
 
 func auditSettings() []setting {
 	workers, _ := named(archiveSettings(), "workers")
-	workers.group, workers.usage = groupAudit, "recordings read at once"
+	workers.group, workers.usage = groupAudit, "maximum recordings read in parallel"
 	settings := []setting{
-		{name: "seals", kind: toggle, group: groupAudit, usage: "check the seals, what they sign, and every sealed recording"},
-		{name: "allowed-signers", group: groupAudit, placeholder: "FILE", usage: "public keys whose seals count, in the format of ssh-keygen's ALLOWED SIGNERS; it must not come from the archive"},
-		{name: "head", group: groupAudit, placeholder: "HEAD", usage: "head of the newest seal, as seal printed it; without it nobody sees that the newest seals were removed"},
-		{name: "tsa-roots", group: groupAudit, placeholder: "FILE", usage: "certificates in PEM that the timestamps of seals must lead to; without it they are checked, and who made them is not"},
-		{name: "no-audio", kind: toggle, group: groupAudit, usage: "do not read the recordings: check seals and lines alone"},
-		{name: "access-log", group: groupAudit, placeholder: "PLACE", usage: "instead: print the access log of serve, a folder or s3://bucket/prefix, of all recordings or of one"},
-		{name: "start-time", group: groupAudit, placeholder: "TIME", usage: "first day of the access log, in UTC (default: its first)"},
+		{name: "seals", kind: toggle, group: groupAudit, usage: "check the seals, the lines they sign, and every sealed recording"},
+		{name: "allowed-signers", group: groupAudit, placeholder: "FILE", usage: "file of the public keys that you trust, in the format ALLOWED SIGNERS of ssh-keygen; keep it outside of the archive"},
+		{name: "head", group: groupAudit, placeholder: "HEAD", usage: "head of the newest seal, as printed by seal; without it the removal of the newest seals is not detected"},
+		{name: "tsa-roots", group: groupAudit, placeholder: "FILE", usage: "root certificates of timestamping authorities, in PEM; without it timestamps are checked, and who made them is not"},
+		{name: "no-audio", kind: toggle, group: groupAudit, usage: "do not read the recordings: check only seals and lines"},
+		{name: "access-log", group: groupAudit, placeholder: "PLACE", usage: "print the access log of serve, for all recordings or for one; a folder or s3://bucket/prefix"},
+		{name: "start-time", group: groupAudit, placeholder: "TIME", usage: "first day of the access log, in UTC (default: the first)"},
 		{name: "end-time", group: groupAudit, placeholder: "TIME", usage: "last day of the access log (default: today)"},
-		{name: "last", group: groupAudit, placeholder: "DURATION", usage: "instead of these: 7d is the last seven days and today"},
+		{name: "last", group: groupAudit, placeholder: "DURATION", usage: "instead of --start-time and --end-time: 7d means the last seven days and today"},
 		workers,
 	}
 	settings = append(settings, sealedArchiveSettings()...)
@@ -40,21 +42,22 @@ func auditSettings() []setting {
 func auditCommand() command {
 	return command{
 		name:      "audit",
-		usage:     "check the seals, or tell the history of one recording",
+		usage:     "check the seals, or show the history of a recording or the access log",
 		arguments: "[RECORDING]",
-		about: `With --seals it checks the archive against its seals, from the first seal to the last byte: that no seal
-is missing, changed or signed by somebody else, that no sealed line was changed, removed, added or
-reordered, and that every sealed recording has the bytes that were sealed. It exits with 4 when
-something is not as it was sealed, and names it.
+		about: `With --seals it checks the archive from the first seal to the last byte: no seal
+is missing, changed or signed with another key; no sealed line was changed,
+removed, added or reordered; every sealed recording still has the same bytes. It
+exits with 4 and names every difference.
 
-With --access-log it tells who played and took away what.
+With --access-log it shows who played and downloaded which recordings.
 
-With the id of a recording it tells the recording's history: when it was listed, fetched and stored,
-with which checksum, when its day was closed, and which seal vouches for it.
+With the id of a recording it shows the recording's history: when it was listed,
+downloaded and stored, its checksum, when its day was closed, and the seal that
+covers it.
 
 It needs no token, takes no lock and writes nothing.`,
 		examples: []example{
-			{"whose seals count: the public key, with the namespace",
+			{"make the file of trusted public keys",
 				`printf 'archive namespaces="` + evidence.Namespace + `" %s\n' "$(cat seal.pub)" > allowed_signers`},
 			{"prove that nothing was changed",
 				"convoso-archiver audit --seals --dest /archive --allowed-signers allowed_signers --head 42:9f86d0…"},
@@ -116,21 +119,21 @@ func (r *reader) auditJob(ctx context.Context, args []string, env environment) *
 	j.folder, j.bucket = r.destination(env)
 	switch {
 	case j.log.isSet() && seals:
-		r.keep(misuse("give one of them", "--seals and --access-log are two audits"))
+		r.keep(misuse("", "use either --seals or --access-log, not both"))
 	case len(args) > 1:
-		r.keep(misuse("give one id", "audit takes the id of one recording"))
+		r.keep(misuse("give the id of one recording", "there is more than one argument"))
 	case len(args) == 1 && seals:
-		r.keep(misuse("give --seals, or the id of a recording", "--seals audits the whole archive"))
+		r.keep(misuse("", "use either --seals or the id of a recording, not both"))
 	case len(args) == 1:
 		if j.recording = args[0]; r.isSet("allowed-signers") {
 			j.allowed = r.allowedSigners(ctx)
 		}
 		return j
 	case !seals:
-		r.keep(misuse("give --seals, --access-log, or the id of a recording", "nothing to audit is given"))
+		r.keep(misuse("give --seals, --access-log or the id of a recording", "nothing to audit is given"))
 	}
 	if !r.isSet("allowed-signers") {
-		r.keep(misuse("give --allowed-signers with the public keys whose seals count; see audit --help", "no allowed signers are given: a seal proves nothing when anybody may have signed it"))
+		r.keep(misuse("give --allowed-signers with a file of the public keys that you trust; see audit --help", "no allowed signers are given, and without them anybody may have signed the seals"))
 		return j
 	}
 	j.allowed = r.allowedSigners(ctx)
@@ -200,6 +203,7 @@ func (p *process) audit(ctx context.Context, job *auditJob, talk output) outcome
 			unread++
 		}
 	}
+	err = withBucket(archiver.Location{Folder: job.folder, S3: job.bucket}, err)
 	result := withDamage(judge(err, context.Cause(ctx), unread > 0 || err == nil && made.Seals == 0), made.Found > unread)
 	made.ExitCode, made.Seconds = result.code, time.Since(began).Seconds()
 	if result.failed {
@@ -232,7 +236,7 @@ func (a auditResult) answer(unread int) string {
 	where := fmt.Sprintf("%s, %s, %s, %s", plural(a.Seals, "seal"), plural(a.Days, "day"), plural(int(a.Lines), "line"), plural(a.Recordings, "recording"))
 	switch {
 	case a.Error != "":
-		return "not audited: the audit could not go on"
+		return "not audited: the audit failed"
 	case a.Found > unread:
 		return "CHANGED: " + plural(a.Found-unread, "finding") + "; " + where
 	case a.Seals == 0:
@@ -309,6 +313,7 @@ func findingPlace(f evidence.Finding) string {
 // history tells the history of one recording.
 func (p *process) history(ctx context.Context, job *auditJob, talk output) outcome {
 	made, err := p.runHistory(ctx, job, talk)
+	err = withBucket(archiver.Location{Folder: job.folder, S3: job.bucket}, err)
 	result := withDamage(judge(err, context.Cause(ctx), err == nil && made.Lines == 0), made.Broken > 0)
 	if result.failed {
 		return p.refuse(result, talk.json)

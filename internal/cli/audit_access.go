@@ -1,3 +1,5 @@
+// The part of audit that prints the access log of serve.
+
 package cli
 
 import (
@@ -35,7 +37,7 @@ func (p *process) access(ctx context.Context, job *auditJob, talk output) outcom
 		result.line = fmt.Sprintf("%s of the access log cannot be read: a server that was killed leaves one each; more were changed", plural(unreadable, "line"))
 	}
 	if lines == 0 && !talk.json {
-		_, result.unwritten = io.WriteString(p.stdout, "nothing was played or handed out\n")
+		_, result.unwritten = io.WriteString(p.stdout, "nothing was played or downloaded\n")
 	}
 	return result
 }

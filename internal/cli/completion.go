@@ -1,3 +1,5 @@
+// The command completion: the scripts for each shell, and the words that they ask the program for.
+
 package cli
 
 import (
@@ -99,7 +101,7 @@ func shells() []string { return []string{"bash", "fish", "powershell", "zsh"} }
 
 func completionCommand() command {
 	return command{
-		name: "completion", usage: "print a script that completes commands and flags in a shell",
+		name: "completion", usage: "print a script for completion of commands and flags in a shell",
 		arguments: "bash|fish|powershell|zsh", words: shells(),
 		examples: []example{
 			{"bash, for all sessions to come", `echo 'source <(convoso-archiver completion bash)' >> ~/.bashrc`},

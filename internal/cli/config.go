@@ -1,3 +1,5 @@
+// Collects settings from flags, variables and the configuration file, and decides which of them wins.
+
 package cli
 
 import (
@@ -102,7 +104,7 @@ func (v values) expandHome(settings []setting, env environment) error {
 		}
 		home := homeFolder(runtime.GOOS, env)
 		if home == "" {
-			errs = append(errs, misuse("write the whole path", "%s: ~ is the home folder, and this user has none", g.origin))
+			errs = append(errs, misuse("write the whole path", "%s: ~ stands for the home folder, and this user has none", g.origin))
 			continue
 		}
 		g.items = []string{filepath.Join(home, g.items[0][1:])}
@@ -183,7 +185,7 @@ func readConfig(ctx context.Context, path string, settings []setting) (values, e
 	}
 	var document yaml.Node
 	if err := yaml.Unmarshal(data, &document); err != nil {
-		return nil, misuse("each line of the file is a flag's name, a colon, a space and its value",
+		return nil, misuse("write each line as a flag's name, a colon, a space and its value",
 			"read configuration %s: not YAML%s", path, yamlLine(err))
 	}
 	if document.Kind == 0 {
@@ -194,8 +196,8 @@ func readConfig(ctx context.Context, path string, settings []setting) (values, e
 		return values{}, nil
 	}
 	if root.Kind != yaml.MappingNode {
-		return nil, misuse("each line of the file is a flag's name, a colon, a space and its value",
-			"read configuration %s: line %d: not a mapping", path, root.Line)
+		return nil, misuse("write each line as a flag's name, a colon, a space and its value",
+			"read configuration %s: line %d: not a setting", path, root.Line)
 	}
 	read := values{}
 	var errs []error
@@ -296,7 +298,7 @@ const pipeTime = 10 * time.Second
 // readSmallFile reads a file that is expected to be small, and not a directory or an endless device. A pipe that nobody
 // writes to is left after a while, and when ctx ends.
 func readSmallFile(ctx context.Context, path string, maxBytes int64) ([]byte, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, pipeTime, fmt.Errorf("%s has no end after %s: is it a pipe to which nobody writes?", path, pipeTime))
+	ctx, cancel := context.WithTimeoutCause(ctx, pipeTime, fmt.Errorf("%s did not end within %s: it may be a pipe that nobody writes to", path, pipeTime))
 	defer cancel()
 	return readWhole(ctx, path, maxBytes)
 }

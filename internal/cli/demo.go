@@ -1,3 +1,5 @@
+// The command demo: prepares the simulator and the folder.
+
 package cli
 
 import (
@@ -30,10 +32,10 @@ const groupShow = "WHAT TO SHOW"
 
 func demoSettings() []setting {
 	settings := []setting{
-		{name: "dest", group: groupShow, placeholder: "FOLDER", usage: "folder to archive into; it must be new or empty (default: " + demoFolder + ", or the next free name)"},
-		{name: "faults", group: groupShow, kind: toggle, usage: "let downloads fail in a first run, and show how a second one recovers"},
-		{name: "serve", group: groupShow, kind: toggle, usage: "then show the archive as a web page, at a free port of this machine, until Ctrl-C"},
-		{name: "json", group: groupOutput, kind: toggle, usage: "write one JSON object to stdout instead, with the result of each step as its command writes it"},
+		{name: "dest", group: groupShow, placeholder: "FOLDER", usage: "folder for the archive; it must be new or empty (default: " + demoFolder + ", or the next free name)"},
+		{name: "faults", group: groupShow, kind: toggle, usage: "let downloads fail in a first run, and show how a second run recovers"},
+		{name: "serve", group: groupShow, kind: toggle, usage: "then serve the archive as a web page on a free port, until Ctrl-C"},
+		{name: "json", group: groupOutput, kind: toggle, usage: "write one JSON object to stdout, with the JSON result of each step"},
 	}
 	for _, s := range outputSettings() {
 		if s.name == "log-level" || s.name == "log-format" {
@@ -43,7 +45,7 @@ func demoSettings() []setting {
 	for i := range settings {
 		settings[i].flagOnly = true // a demo must never reach a real destination by a variable
 		if settings[i].name == "log-level" {
-			settings[i].defaultValue, settings[i].usage = "error", "lowest level that is logged"
+			settings[i].defaultValue, settings[i].usage = "error", "minimum level of log messages"
 		}
 	}
 	return settings
@@ -52,17 +54,18 @@ func demoSettings() []setting {
 func demoCommand() command {
 	return command{
 		name:  "demo",
-		usage: "archive, verify and report a simulated account; needs no account and no settings",
-		about: `Starts a simulator of the vendor's API on loopback with a few days of calls. Then it runs archive,
-verify and report on it, with the code of these commands, compares every stored file with its
-source, and says where things are. Variables and configuration files are not read.
+		usage: "try archive, verify and report on a simulated account; needs no account and no settings",
+		about: `Starts a simulator of the vendor's API on this machine with a few days of calls.
+Then it runs archive, verify and report on it, compares every stored file with
+its source, and prints where everything is. It ignores variables and
+configuration files.
 
-It exits with the code of the first step that does not end with 0. With --faults the first run is
-meant to fail; its code does not count unless the run could not go on.`,
+It exits with the code of the first step that fails. With --faults the first run
+is expected to fail; its code does not count unless the run could not go on.`,
 		examples: []example{
 			{"see it work", "convoso-archiver demo"},
 			{"see it fail and recover", "convoso-archiver demo --faults"},
-			{"find and hear its calls in a browser", "convoso-archiver demo --serve"},
+			{"search and play its calls in a browser", "convoso-archiver demo --serve"},
 			{"the exit code of each step, for other programs", "convoso-archiver demo --json | jq -c '.steps[] | [.command, .exit_code]'"},
 		},
 		settings: demoSettings(),
@@ -79,7 +82,7 @@ func runDemo(ctx context.Context, p *process, in input) outcome {
 	withFaults := read.toggle("faults")
 	serves := read.toggle("serve")
 	if serves && talk.json {
-		read.keep(misuse("use one of them", "--serve prints the address of the page, and --json one object alone"))
+		read.keep(misuse("", "use either --serve or --json, not both"))
 	}
 	wanted := read.text("dest")
 	if read.err != nil {
@@ -150,7 +153,7 @@ func chooseDemoFolder(wanted string) (string, error) {
 		if taken, err := holdsSomething(wanted); err != nil {
 			return "", misuse("give another --dest", "look into the folder: %v", err)
 		} else if taken {
-			return "", misuse("give a new or an empty folder", "--dest holds something already")
+			return "", misuse("give a new or empty folder", "--dest is not empty")
 		}
 		return wanted, nil
 	}

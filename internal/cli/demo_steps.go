@@ -1,3 +1,5 @@
+// The steps of the demo: each runs another command on the simulator and shows its result.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// The command deploy: prints or writes the files that package deploy makes.
+
 package cli
 
 import (
@@ -41,18 +43,18 @@ type deployFlag struct {
 
 func deployFlags() []deployFlag {
 	return []deployFlag{
-		{setting{name: "to", placeholder: "FOLDER", usage: "write the files below this folder; nothing is overwritten. Files of systemd have their whole paths: --to / puts them where they belong (default: they are printed)"}, nil},
+		{setting{name: "to", placeholder: "FOLDER", usage: "write the files into this folder; overwrites nothing. For systemd, --to / installs them (default: print them)"}, nil},
 		{setting{name: "name", placeholder: "NAME", defaultValue: program, usage: "name of the units, objects and jobs, and of their folders; another one for each archive"}, nil},
 		{setting{name: "backfill", kind: toggle, usage: "print a job of many runs at once over --start-time to --end-time, in place of a nightly run"}, []engine{kubernetes, slurm, awsBatch}},
-		{setting{name: "at", placeholder: "HH:MM", defaultValue: "03:15", usage: "when to run each night, by the clock of --time-zone"}, []engine{kubernetes, systemd}},
-		{setting{name: "parallelism", placeholder: "N", defaultValue: "4", usage: "runs at once of a backfill; they share --api-rate and --media-rate"}, []engine{kubernetes, slurm, awsBatch}},
-		{setting{name: "program", placeholder: "PATH", defaultValue: "/usr/local/bin/" + program, usage: "where the program is"}, []engine{systemd, slurm}},
-		{setting{name: "image", placeholder: "IMAGE", usage: "image of the container, like registry.example.com/convoso-archiver:1.0.0 (required for Kubernetes and AWS Batch)"}, []engine{kubernetes, awsBatch}},
-		{setting{name: "token-secret", placeholder: "NAME", usage: "where the token is: the name of a Secret of Kubernetes (default: that of --name), or the ARN of a secret of AWS (required)"}, []engine{kubernetes, awsBatch}},
-		{setting{name: "s3-credentials-file", placeholder: "FILE", usage: "file like ~/.aws/credentials that is handed to runs (default: none, the machine has a role)"}, []engine{kubernetes, systemd, slurm}},
-		{setting{name: "role", placeholder: "ARN", usage: "role of AWS that runs have (required for AWS Batch)"}, []engine{kubernetes, awsBatch}},
-		{setting{name: "job-queue", placeholder: "NAME", usage: "queue of AWS Batch (required there)"}, []engine{awsBatch}},
-		{setting{name: "volume-size", placeholder: "SIZE", defaultValue: "100Gi", usage: "size of the claim for a --dest that is a folder"}, []engine{kubernetes}},
+		{setting{name: "at", placeholder: "HH:MM", defaultValue: "03:15", usage: "time of the nightly run, in --time-zone"}, []engine{kubernetes, systemd}},
+		{setting{name: "parallelism", placeholder: "N", defaultValue: "4", usage: "parallel runs of a backfill; they share --api-rate and --media-rate"}, []engine{kubernetes, slurm, awsBatch}},
+		{setting{name: "program", placeholder: "PATH", defaultValue: "/usr/local/bin/" + program, usage: "path of the program"}, []engine{systemd, slurm}},
+		{setting{name: "image", placeholder: "IMAGE", usage: "container image, like registry.example.com/convoso-archiver:1.0.0 (required for Kubernetes and AWS Batch)"}, []engine{kubernetes, awsBatch}},
+		{setting{name: "token-secret", placeholder: "NAME", usage: "secret with the token: the name of a Kubernetes Secret (default: the value of --name), or the ARN of an AWS secret (required)"}, []engine{kubernetes, awsBatch}},
+		{setting{name: "s3-credentials-file", placeholder: "FILE", usage: "file like ~/.aws/credentials for the runs (default: none, the machine has a role)"}, []engine{kubernetes, systemd, slurm}},
+		{setting{name: "role", placeholder: "ARN", usage: "AWS role of the runs (required for AWS Batch)"}, []engine{kubernetes, awsBatch}},
+		{setting{name: "job-queue", placeholder: "NAME", usage: "job queue of AWS Batch (required for AWS Batch)"}, []engine{awsBatch}},
+		{setting{name: "volume-size", placeholder: "SIZE", defaultValue: "100Gi", usage: "size of the volume, if --dest is a folder"}, []engine{kubernetes}},
 	}
 }
 
@@ -68,23 +70,24 @@ func deploySettings() []setting {
 func deployCommand() command {
 	return command{
 		name:      "deploy",
-		usage:     "print what an engine needs to run archive: units, manifests, job definitions",
+		usage:     "print files that run archive by systemd, Kubernetes, Slurm or AWS Batch",
 		arguments: strings.Join(engines(), "|"),
-		about: `Prints complete files for an engine, made from the flags, the environment and the configuration file
-of archive, which are read and checked as archive does. It asks nobody anything. Several files are
-printed one after the other, each below a line "# ==> NAME <=="; --to writes them. The token is in
-none of them: they say where it is.
+		about: `Prints complete files for systemd, Kubernetes, Slurm or AWS Batch, made from the
+flags, variables and configuration file of archive and checked in the same way.
+It asks no questions. Several files are printed one after the other, each below
+a line "# ==> NAME <=="; --to writes them. No file contains the token; they name
+the place where you put it.
 
-systemd and kubernetes run archive every night; kubernetes --backfill, slurm and aws-batch run it
-on many machines over the days of a span, in an S3 bucket. alerts prints alerting rules of Prometheus
-for the metrics of --metrics-file and serve.`,
+systemd and kubernetes run archive every night; kubernetes --backfill, slurm and
+aws-batch run it on many machines over the given days, into an S3 bucket. alerts
+prints Prometheus alerting rules for the metrics of --metrics-file and serve.`,
 		examples: []example{
-			{"every night by systemd: put the units in place",
+			{"every night by systemd; installs the units",
 				"convoso-archiver deploy systemd --dest s3://my-bucket/calls --last 7d --to /"},
 			{"every night by Kubernetes",
 				"convoso-archiver deploy kubernetes --image registry.example.com/convoso-archiver:1.0.0 \\\n" +
 					"  --dest s3://my-bucket/calls --last 7d --max-duration 20h > nightly.yaml"},
-			{"all of the past, by 8 runs at once",
+			{"all of the past, with 8 parallel runs",
 				"convoso-archiver deploy kubernetes --backfill --parallelism 8 --image registry.example.com/convoso-archiver:1.0.0 \\\n" +
 					"  --dest s3://my-bucket/calls --start-time 2023-01-01 --end-time 2025-05-31 > backfill.yaml"},
 		},

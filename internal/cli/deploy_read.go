@@ -1,3 +1,5 @@
+// Reads and checks the settings of deploy for each engine.
+
 package cli
 
 import (
@@ -59,7 +61,7 @@ func (r *reader) deployOptions(on engine, now time.Time, env environment) deploy
 		Writable:    r.metricsFolder(on),
 	}
 	o.Shards = deploy.ShardsFor(max(o.Parallelism, 1))
-	r.values["state-dir"] = given{items: []string{"/"}} // the files have one of their own
+	r.values["state-dir"] = given{items: []string{"/"}} // the printed files set it themselves
 	metrics, hasMetrics := r.values["metrics-file"]
 	delete(r.values, "metrics-file") // it is looked for on this machine
 	job := r.archiveJob(now, env, "linux")
@@ -78,7 +80,7 @@ func (r *reader) deployOptions(on engine, now time.Time, env environment) deploy
 	if o.Backfill {
 		r.checkBackfill(o)
 	} else if r.isSet("parallelism") {
-		r.fail(r.values["parallelism"].origin, "add --backfill, or leave it out", "a nightly run is one run")
+		r.fail(r.values["parallelism"].origin, "add --backfill, or leave it out", "it needs --backfill")
 	}
 	o.Zone, _ = r.raw("time-zone")
 	o.Stop = job.config.Grace + closeTime + stopReserve
@@ -108,21 +110,21 @@ func (r *reader) refuseWithoutEffect(on engine, backfill bool) {
 	for _, name := range ownOfEngine(backfill) {
 		g, ok := r.values[name]
 		if ok && g.byFlag() {
-			r.fail(g.origin, "leave it out", "the files have one of their own")
+			r.fail(g.origin, "leave it out", "the printed files set it themselves")
 		}
 		delete(r.values, name) // the variable is for runs on this machine
 	}
 	if g, ok := r.values["at"]; ok && backfill {
-		r.fail(g.origin, "leave it out", "a backfill runs once")
+		r.fail(g.origin, "leave it out", "it has no effect on a backfill, which runs once")
 	}
 }
 
 func (r *reader) checkBackfill(o deploy.Options) {
 	switch {
 	case r.isSet("last"):
-		r.fail(r.values["last"].origin, "give --start-time and --end-time", "a backfill needs a span that stays the same")
+		r.fail(r.values["last"].origin, "give --start-time and --end-time", "a backfill needs fixed days")
 	case o.Folder != "":
-		r.fail(r.values["dest"].origin, "give --dest s3://bucket/prefix", "runs on many machines share nothing but a bucket")
+		r.fail(r.values["dest"].origin, "give --dest s3://bucket/prefix", "runs on many machines need an archive in S3")
 	}
 }
 
@@ -142,7 +144,7 @@ func (r *reader) credentials(on engine, o *deploy.Options) {
 	case awsBatch:
 		o.TokenSecret = r.required("token-secret", arnPattern, "give the ARN of a secret of AWS, which holds the token alone")
 		if g, ok := r.values["auth-token-file"]; ok && g.byFlag() {
-			r.fail(g.origin, "give --token-secret", "containers of AWS Batch have no file of this machine")
+			r.fail(g.origin, "give --token-secret", "AWS Batch cannot read files of this machine")
 		}
 		return
 	case systemd:
@@ -202,9 +204,9 @@ func (r *reader) absolute(name string) string {
 	value, origin := r.raw(name)
 	switch {
 	case !path.IsAbs(value):
-		r.fail(origin, "begin it with /", "the path is not absolute, and nobody knows from where it would be read")
+		r.fail(origin, "begin it with /", "the path is not absolute")
 	case !pathPattern.MatchString(value):
-		r.fail(origin, "use letters, digits and . _ @ + - alone", "the path cannot be written into a unit or manifest")
+		r.fail(origin, "use letters, digits and . _ @ + - alone", "the path has characters that the files do not allow")
 	}
 	return path.Clean(value)
 }
@@ -218,7 +220,7 @@ func (r *reader) metricsFolder(on engine) []string {
 	case on == systemd:
 		return []string{path.Dir(r.absolute("metrics-file"))}
 	case g.byFlag():
-		r.fail(g.origin, "leave it out", "nobody reads files of a container or of many jobs")
+		r.fail(g.origin, "leave it out", "metrics files of containers or many jobs are not collected")
 	}
 	delete(r.values, "metrics-file")
 	return nil

@@ -1,3 +1,5 @@
+// Reads --dest and the settings of S3, for every command.
+
 package cli
 
 import (
@@ -24,9 +26,9 @@ func (r *reader) destination(env environment) (folder string, bucket store.S3Opt
 	if !isS3 {
 		switch {
 		case len(value) > 3 && strings.EqualFold(value[:3], "s3:"):
-			r.fail(origin, "write it like s3://bucket/prefix", "it looks like a bucket and is not written like one")
+			r.fail(origin, "write it like s3://bucket/prefix", "it is not a valid S3 address")
 		case schemePattern.MatchString(value):
-			r.fail(origin, "give a folder, or s3://bucket/prefix", "destinations of that kind are not supported")
+			r.fail(origin, "give a folder, or s3://bucket/prefix", "only folders and s3:// are supported")
 		}
 		r.refuseS3Settings()
 		return value, bucket
@@ -101,7 +103,7 @@ func (r *reader) s3Endpoint() string {
 	}
 	u, err := url.Parse(value)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" {
-		r.fail(r.values["s3-endpoint"].origin, "write it like https://s3.example.com", "it is not the address of a store")
+		r.fail(r.values["s3-endpoint"].origin, "write it like https://s3.example.com", "it is not the URL of an S3 server")
 	}
 	return value
 }

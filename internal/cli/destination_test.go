@@ -43,7 +43,7 @@ func TestDestinationCannotBeOpened(t *testing.T) {
 	unreachable.Close() // its port is free now
 	r := newRunner(t, tokenVariable+"=some-token")
 	for name, c := range map[string]struct{ endpoint, why, try string }{
-		"unreachable": {unreachable.URL, "the store cannot be reached", "check --s3-endpoint, the network and the proxy variables"},
+		"unreachable": {unreachable.URL, "no usable answer from bucket", "check --s3-endpoint, the network and the proxy variables"},
 		"no bucket":   {s3Answering(t, http.StatusNotFound, "NoSuchBucket"), "NoSuchBucket (status 404)", "check the name in --dest, and --s3-endpoint"},
 		"denied":      {s3Answering(t, http.StatusForbidden, "AccessDenied"), "AccessDenied (status 403)", "the credentials need s3:PutObject"},
 		"no S3":       {s3Answering(t, http.StatusNotFound, ""), "NotFound (status 404)", "check --s3-endpoint and --dest: what answers there may be no S3 server"},
@@ -72,7 +72,7 @@ func TestDestinationCannotBeOpened(t *testing.T) {
 				return
 			}
 			code, stdout, stderr = r.run(t.Context(), append([]string{"verify"}, args[1:8]...)...)
-			if code != ExitFailed || stdout != "not verified: the verification could not go on\n\nexit code   1   see the error below\n" ||
+			if code != ExitFailed || stdout != "not verified: the verification failed\n\nexit code   1   see the error below\n" ||
 				!strings.Contains(lastLine(stderr), c.try) {
 				t.Errorf("verify: exit code %d\n%s\n%s", code, stdout, stderr)
 			}

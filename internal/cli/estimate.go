@@ -1,3 +1,5 @@
+// Renders the estimate that follows the summary of a dry run.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Decides which exit code and which line of text an error leads to.
+
 package cli
 
 import (
@@ -146,11 +148,11 @@ func judge(err, cause error, incomplete bool) outcome {
 	if stopped {
 		o.code = signal.ExitCode()
 		if o.line == "" {
-			o.line = signal.Error() + ": run the same command again to go on"
+			o.line = signal.Error() + ": run the same command again to resume"
 		}
 	}
 	if o.line == "" && errors.Is(cause, errMaxDuration) {
-		o.line = errMaxDuration.Error() + ": run the same command again to go on"
+		o.line = errMaxDuration.Error() + ": run the same command again to resume"
 	}
 	return o
 }
@@ -206,14 +208,14 @@ func failure(err error) (code int, line string) {
 	case store.Hint(err, "") != "": // the notes' file system, which package store did not meet
 		try = store.Hint(err, "--dest or --state-dir")
 	case store.IsRetriable(err):
-		err = fmt.Errorf("the store cannot be reached, or is in trouble: %w", storeTrouble(err))
+		err = fmt.Errorf("no usable answer from %s: %w", storeOf(err), storeTrouble(err))
 		try = "check --s3-endpoint, the network and the proxy variables, or run the same command again later"
 	case isIgnored:
 		try = "check --api-url and --time-zone; nothing was stored"
 	case isLater:
 		try = "run the same command again after that time"
 	case errors.Is(err, archiver.ErrOutage):
-		try = "nothing was written off; run again later, or play one recording in the vendor's web page to see whether it is there"
+		try = "nothing was marked as lost; play one recording in the vendor's web page to see whether it still exists, or run again later"
 	case errors.Is(err, archiver.ErrSilent):
 		try = "check the network and the proxy variables, or run the same command again later"
 	case errors.Is(err, fetcher.ErrUnreachable):
@@ -226,6 +228,14 @@ func failure(err error) (code int, line string) {
 		line += ": " + try
 	}
 	return code, line
+}
+
+// storeOf names the store that failed.
+func storeOf(err error) string {
+	if b, ok := errors.AsType[*bucketError](err); ok {
+		return b.bucket
+	}
+	return "the store"
 }
 
 // storeTrouble returns the store's own words for what it failed with: what was to be

@@ -1,3 +1,5 @@
+// The command export: its flags, and one export from the archive to the target.
+
 package cli
 
 import (
@@ -30,10 +32,10 @@ func notOfExport() []string { return []string{"limit", "sample", "seed", "sort"}
 
 func exportSettings() []setting {
 	settings := []setting{
-		{name: "to", group: groupExport, placeholder: "DEST", usage: "where the files go: a folder, or s3://bucket/prefix, which is empty or holds an earlier state of this export (required)"},
-		{name: "format", group: groupExport, placeholder: "FORMAT", usage: "form of the tables; or bagit, a bag of the audio, rows, ledger lines and seals to hand over, in a folder that is not there yet", defaultValue: string(export.Parquet), choices: exportFormats()},
-		{name: "excel", kind: toggle, group: groupExport, usage: "with --format csv: for Excel. Begins with a byte-order mark, quotes every cell, and puts ' before cells that Excel would take for a formula, which changes numbers that begin with +"},
-		{name: "views", kind: toggle, flagOnly: true, group: groupExport, usage: "export nothing: print SQL with which DuckDB reads the archive itself, for one in a folder"},
+		{name: "to", group: groupExport, placeholder: "DEST", usage: "target: a folder, or s3://bucket/prefix, that is empty or holds an earlier run of this export (required)"},
+		{name: "format", group: groupExport, placeholder: "FORMAT", usage: "file format; bagit is a bag of audio, rows, ledger lines and seals to hand over, in a new folder", defaultValue: string(export.Parquet), choices: exportFormats()},
+		{name: "excel", kind: toggle, group: groupExport, usage: "with --format csv: for Excel. Writes a byte-order mark, quotes every cell, and puts ' before cells that Excel would read as a formula; this also changes numbers that begin with +"},
+		{name: "views", kind: toggle, flagOnly: true, group: groupExport, usage: "export nothing; print SQL that lets DuckDB read an archive in a folder directly"},
 	}
 	for _, s := range searchedSettings() {
 		if !strings.HasPrefix(s.name, "s3-") && s.name != "state-dir" {
@@ -67,22 +69,25 @@ func exportCommand() command {
 	return command{
 		name:  "export",
 		usage: "write calls and recordings as Parquet, CSV or JSON Lines, or as a BagIt bag",
-		about: `Reads an archive and writes two tables, a file a day: calls, with the fields of each call by the API's
-names, and recordings, with what the manifest knows of each. The files lie in
-calls/day=2025-05-01/part-0.parquet and so on, where DuckDB, Athena, Spark and others find the day in
-the path. Run it again with the same --to and terms, and only the days that changed are written;
-days outside of the span stay as they are. It asks the vendor nothing, needs no token, writes nothing
-to the archive, and works while a run is archiving. The tables hold numbers and names of persons:
-files are readable by this user alone.
+		about: `Writes two tables with one file for each day: calls, with the fields and names
+of the API, and recordings, with the data of the manifest. The files are named
+calls/day=2025-05-01/part-0.parquet and so on, so that DuckDB, Athena and Spark
+read the day from the path. Run it again with the same --to and the same terms:
+it writes only the days that changed, and leaves other days alone. It needs no
+token, sends the vendor nothing, writes nothing to the archive, and may run
+while archive runs. The tables contain names and phone numbers: only this user
+can read the files.
 
-_archive.json says which archive, terms and erasures the files stand for; views.sql makes them two
-views of DuckDB. It exits with 3 when a day could not be read, whose files stay as they were.
+_archive.json notes the archive, the terms and the erasures; views.sql defines
+two views for DuckDB. It exits with 3 when a day could not be read; the files of
+that day stay as they were.
 
---format bagit writes a BagIt bag (RFC 8493) to hand over: audio, rows, ledger lines and seals of what
-fits, with checksums that sha256sum -c checks. It gets its name when it is whole. Its terms count as flags
-alone. It exits with 4 when the audio of a recording is missing or damaged: the rest is in the bag.`,
+--format bagit writes a BagIt bag (RFC 8493) to hand over: audio, rows, ledger
+lines and seals of what matches, with checksums for sha256sum -c. It gets its
+name when it is whole. Its terms count as flags alone. It exits with 4 when the
+audio of a recording is missing or damaged: the rest is in the bag.`,
 		examples: []example{
-			{"everything, as Parquet; each night again",
+			{"everything as Parquet, updated each night",
 				"convoso-archiver export --dest /archive --to /tables"},
 			{"the sales of May, for Excel",
 				"convoso-archiver export --dest /archive --to may --format csv --excel --status SALE --start-time 2025-05-01 --end-time 2025-05-31"},
@@ -90,9 +95,9 @@ alone. It exits with 4 when the audio of a recording is missing or damaged: the 
 				"convoso-archiver export --dest s3://my-bucket/calls --to s3://my-tables/calls"},
 			{"the calls of a case, to hand over to a court",
 				"convoso-archiver export --format bagit --dest /archive --ids-from ids.csv --to case-17"},
-			{"ask an export",
+			{"query an export",
 				"cd /tables && duckdb -init views.sql -c 'SELECT user, count(*) FROM calls GROUP BY ALL'"},
-			{"ask the archive itself, without an export",
+			{"query the archive directly, without an export",
 				"convoso-archiver export --views --dest /archive > views.sql && duckdb -init views.sql"},
 		},
 		settings:    exportSettings(),
@@ -176,7 +181,7 @@ func (r *reader) exportTarget(env environment) (folder string, bucket store.S3Op
 	rest, isS3 := strings.CutPrefix(value, "s3://")
 	if !isS3 {
 		if schemePattern.MatchString(value) || len(value) > 3 && strings.EqualFold(value[:3], "s3:") {
-			r.fail(origin, "give a folder, or s3://bucket/prefix", "targets of that kind are not supported")
+			r.fail(origin, "give a folder, or s3://bucket/prefix", "only folders and s3:// are supported")
 		}
 		return value, bucket
 	}
@@ -204,13 +209,13 @@ func (r *reader) refuseInside(j *exportJob) {
 				r.fail(origin, "check the path", "%v", err)
 			}
 			if inside {
-				r.fail(origin, "give a folder apart from it", "the archive and the export lie within each other")
+				r.fail(origin, "give a folder outside of the archive", "the folders of archive and export overlap")
 			}
 		}
 	case j.folder == "" && j.to == "":
 		a, b := j.searchJob.bucket.Prefix+"/", j.bucket.Prefix+"/"
 		if j.searchJob.bucket.Bucket == j.bucket.Bucket && (a == "/" || b == "/" || strings.HasPrefix(a, b) || strings.HasPrefix(b, a)) {
-			r.fail(origin, "give a prefix apart from it", "the archive and the export lie within each other")
+			r.fail(origin, "give a prefix outside of the archive", "the folders of archive and export overlap")
 		}
 	}
 }

@@ -1,3 +1,5 @@
+// Renders the summary of an export.
+
 package cli
 
 import (
@@ -46,7 +48,7 @@ func (e exportResult) write(w io.Writer, asJSON bool) error {
 	answer := "exported"
 	switch {
 	case e.Error != "":
-		answer = "not exported: the export could not go on"
+		answer = "not exported: the export failed"
 	case e.ExitCode != ExitDone && len(e.Unreadable) == 0:
 		answer = "stopped"
 	case len(e.Unreadable) > 0:

@@ -1,3 +1,5 @@
+// The command find: its flags and what they mean together.
+
 package cli
 
 import (
@@ -21,16 +23,16 @@ func findSettings() []setting {
 	settings = append(settings, termSettings()...)
 	settings = append(settings,
 		idsSetting(),
-		setting{name: "json", kind: toggle, group: groupAnswer, usage: "one JSON object a line: the row as received, and day, call_time in UTC, and recordings with what the manifest notes of them"},
-		setting{name: "csv", kind: toggle, group: groupAnswer, usage: "one row a call, below a header; of several recordings the values stand in one cell, with ; between them"},
-		setting{name: "paths", kind: toggle, group: groupAnswer, usage: "the files of the recordings that are stored, or their s3:// addresses, one a line"},
-		setting{name: "null", kind: toggle, group: groupAnswer, usage: "or -0: end each of --paths with a zero byte, for xargs -0"},
-		setting{name: "quiet", kind: toggle, group: groupAnswer, usage: "no progress and no count"},
-		setting{name: "log-format", group: groupAnswer, placeholder: "FORMAT", defaultValue: "text", usage: "of what is told on stderr; auto is text on a terminal and JSON elsewhere",
+		setting{name: "json", kind: toggle, group: groupAnswer, usage: "one JSON object per line: the row of the API, with day, call_time in UTC and the recordings as in the manifest"},
+		setting{name: "csv", kind: toggle, group: groupAnswer, usage: "write CSV: a header and one row for each call; several recordings share a cell, separated by ;"},
+		setting{name: "paths", kind: toggle, group: groupAnswer, usage: "print the paths of the stored recordings, or their s3:// addresses, one per line"},
+		setting{name: "null", kind: toggle, group: groupAnswer, usage: "or -0: with --paths, end each path with a zero byte, for xargs -0"},
+		setting{name: "quiet", kind: toggle, group: groupAnswer, usage: "print no progress and no count"},
+		setting{name: "log-format", group: groupAnswer, placeholder: "FORMAT", defaultValue: "text", usage: "format of messages on stderr; auto means text on a terminal and JSON elsewhere",
 			choices: []string{"auto", "text", "json"}},
-		setting{name: "copy-to", group: groupCopy, placeholder: "FOLDER", usage: "copy the audio of what was found into a folder, with index.csv and playlist.m3u8 beside it; nothing is overwritten, and the same command goes on where it was stopped"},
-		setting{name: "path-template", group: groupCopy, placeholder: "TEMPLATE", usage: "names of the copies, as for archive (default: their names in the archive)"},
-		setting{name: "workers", group: groupCopy, placeholder: "N", defaultValue: "4", usage: "copies at once"},
+		setting{name: "copy-to", group: groupCopy, placeholder: "FOLDER", usage: "copy the audio of the found calls into a folder, with index.csv and playlist.m3u8; overwrites nothing, and the same command resumes where it stopped"},
+		setting{name: "path-template", group: groupCopy, placeholder: "TEMPLATE", usage: "file names of the copies, as for archive (default: the names in the archive)"},
+		setting{name: "workers", group: groupCopy, placeholder: "N", defaultValue: "4", usage: "maximum parallel copies"},
 	)
 	return settings
 }
@@ -38,24 +40,25 @@ func findSettings() []setting {
 func findCommand() command {
 	return command{
 		name:  "find",
-		usage: "search calls and recordings of an archive; copy the audio of what was found",
-		about: `Prints a table of the calls that fit all terms, the newest first, and counts them on stderr. It reads
-the archive alone: it asks the vendor nothing, needs no token, writes nothing to the archive, and
-works while a run is archiving.
+		usage: "search calls and recordings in an archive, and copy their audio",
+		about: `Prints a table of the calls that match all given terms, newest first, and their
+number on stderr. It reads only the archive: it needs no token, sends the
+vendor nothing, writes nothing to the archive, and may run while archive runs.
 
-It exits with 0 when it has searched all, also when nothing was found; with 3 when ids of --ids-from
-are not there, or something may not be read; with 4 when a day of the archive or a recording to copy
-is missing or damaged: the rest is answered and copied all the same, and verify tells more.`,
+It exits with 0 when everything was searched, even if nothing was found; with 3
+when ids of --ids-from are missing or something could not be read; with 4 when
+a day of the archive, or a recording to copy, is missing or damaged. It answers
+and copies the rest all the same; verify shows the damage.`,
 		examples: []example{
-			{"that call of 4 March to this number: its last digits are enough",
+			{"the call of 4 March to this number; its last digits are enough",
 				"convoso-archiver find --dest /archive --start-time 2025-03-04 --end-time 2025-03-04 --number 5550142"},
 			{"twenty random sales of agent 3 over three minutes, to listen to",
 				"convoso-archiver find --dest /archive --agent 3 --status SALE --min-length 3m \\\n" +
 					"  --outcome archived --sample 20 --copy-to qa"},
-			{"a lawyer's list of ids, with names a person can find",
+			{"a list of ids from a lawyer, with readable file names",
 				"convoso-archiver find --dest s3://my-bucket/calls --ids-from ids.csv --copy-to case-17 \\\n" +
 					"  --path-template '{{.call_date.Format \"2006-01-02\"}} {{.filename}}'"},
-			{"why there is no audio of them",
+			{"calls without audio, with the reason",
 				"convoso-archiver find --dest /archive --last 30d --outcome lost,pending,failed,rejected --csv"},
 			{"for other programs",
 				"convoso-archiver find --dest /archive --last 7d --json | jq -r '[.id,.status,.recordings[].sha256] | @tsv'\n" +

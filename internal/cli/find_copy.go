@@ -1,3 +1,5 @@
+// Copies the audio that find found: checks the folder and reports progress.
+
 package cli
 
 import (
@@ -15,7 +17,7 @@ import (
 func checkCopyFolder(folder, archive string) error {
 	const try = "give a folder of its own"
 	if schemePattern.MatchString(folder) {
-		return misuse("give a folder", "--copy-to: copies go to a folder of this machine")
+		return misuse("give a folder", "--copy-to: it must be a folder on this machine")
 	}
 	path, err := realPath(folder)
 	if err != nil {
@@ -26,7 +28,7 @@ func checkCopyFolder(folder, archive string) error {
 	}
 	for place := path; ; place = filepath.Dir(place) {
 		if holdsArchive(place) || archive != "" && isSame(place, archive) {
-			return misuse(try, "--copy-to: it is in the folder of an archive")
+			return misuse(try, "--copy-to: this folder belongs to an archive")
 		}
 		if filepath.Dir(place) == place {
 			break
@@ -41,7 +43,7 @@ func checkCopyFolder(folder, archive string) error {
 	}
 	for place := home; filepath.Dir(place) != place; place = filepath.Dir(place) {
 		if isSame(filepath.Dir(place), path) {
-			return misuse(try, "--copy-to: the archive is in it")
+			return misuse(try, "--copy-to: the archive lies in this folder")
 		}
 	}
 	return nil

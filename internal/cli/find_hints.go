@@ -1,3 +1,5 @@
+// Explains a search without a match: names the term that matches nothing, and the nearest value.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Reads the list of --ids-from.
+
 package cli
 
 import (
@@ -14,7 +16,7 @@ import (
 
 // idsSetting is the list of ids, of find and export.
 func idsSetting() setting {
-	return setting{name: "ids-from", group: groupTerms, placeholder: "FILE", usage: "calls or recordings whose ids stand in a file, one a line or in the first column of a CSV file; - is stdin; exit 3 names those that are not there"}
+	return setting{name: "ids-from", group: groupTerms, placeholder: "FILE", usage: "calls or recordings with the ids in this file, one per line or in the first column of a CSV file; - means stdin. Names ids that were not found and exits with 3"}
 }
 
 // maxIDsBytes is room for more than two million ids.
@@ -35,7 +37,7 @@ func (p *process) readIDs(ctx context.Context, path string) (*idList, error) {
 	}
 	ids := parseIDs(decodeText(data))
 	if len(ids) == 0 {
-		return nil, misuse(try, "--ids-from: it holds no id")
+		return nil, misuse(try, "--ids-from: it contains no id")
 	}
 	return &idList{ids: ids, seen: map[string]bool{}}, nil
 }

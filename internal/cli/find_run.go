@@ -1,3 +1,5 @@
+// Runs one search: opens the archive, writes or copies what matches, and counts it.
+
 package cli
 
 import (
@@ -9,6 +11,7 @@ import (
 	"log/slog"
 	"strconv"
 
+	"convoso-archiver/archiver"
 	"convoso-archiver/archiver/store"
 	"convoso-archiver/manifest"
 	"convoso-archiver/search"
@@ -32,7 +35,7 @@ type found struct {
 func (p *process) find(ctx context.Context, job *findJob) outcome {
 	tell := p.teller("find", job.talk)
 	f := &found{}
-	err := p.findIn(ctx, job, tell, f)
+	err := withBucket(archiver.Location{Folder: job.folder, S3: job.bucket}, p.findIn(ctx, job, tell, f))
 	result := withDamage(judge(err, context.Cause(ctx), f.incomplete), f.damaged)
 	if ctx.Err() != nil && job.copyTo == "" {
 		result.line = "" // there is nothing to go on with

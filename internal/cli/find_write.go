@@ -1,3 +1,5 @@
+// Writes the calls that find found as JSON, CSV or paths; find_table.go has the table.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Formats numbers, sizes, durations and plurals for people.
+
 package cli
 
 import (

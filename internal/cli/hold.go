@@ -99,6 +99,7 @@ func runHold(ctx context.Context, p *process, in input) outcome {
 	err := read.err
 	if err == nil {
 		began, err = p.hold(ctx, job, talk, &made)
+		err = withBucket(archiver.Location{Folder: job.folder, S3: job.searchJob.bucket}, err)
 	}
 	result := withDamage(judge(err, context.Cause(ctx), made.incomplete), made.damaged)
 	made.ExitCode = result.code

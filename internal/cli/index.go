@@ -1,3 +1,5 @@
+// Opens the search index below the state folder, and keeps it up to date.
+
 package cli
 
 import (
@@ -137,7 +139,7 @@ func keepIndex(ctx context.Context, s *searched, every time.Duration, fresh *fre
 		}
 		switch {
 		case problem != "" && problem != last:
-			logger.Warn("the search index cannot be brought up to date; searches take longer", "err", problem)
+			logger.Warn("cannot update the search index; searches take longer", "err", problem)
 		case report.Read > 0 || report.Removed > 0:
 			logger.Info("search index updated", "days", report.Read, "removed", report.Removed, "seconds", int(time.Since(began).Seconds()))
 		}

@@ -1,3 +1,5 @@
+// Reads and checks the settings of archive, and the token.
+
 package cli
 
 import (
@@ -109,7 +111,7 @@ func (r *reader) apiURL() string {
 	trimmed := strings.TrimRight(strings.TrimSpace(value), "/")
 	u, err := url.Parse(trimmed)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		r.fail(origin, "write it like https://api.convoso.com/v1", "it is not the address of an API")
+		r.fail(origin, "write it like https://api.convoso.com/v1", "it is not the URL of an API")
 	}
 	return trimmed
 }
@@ -267,10 +269,10 @@ func trimToken(token string) string {
 // checkToken catches a file of another kind. It never repeats the token.
 func checkToken(origin, token string) (fetcher.Secret, error) {
 	if token == "" {
-		return "", misuse("set "+tokenVariable+" or give --auth-token-file", "%s holds no API token", origin)
+		return "", misuse("set "+tokenVariable+" or give --auth-token-file", "%s contains no API token", origin)
 	}
 	if strings.ContainsFunc(token, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
-		return "", misuse("it must hold the token alone", "%s holds something else than an API token", origin)
+		return "", misuse("it must contain only the token", "%s contains more than an API token", origin)
 	}
 	return fetcher.Secret(token), nil
 }

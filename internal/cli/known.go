@@ -1,3 +1,5 @@
+// Keeps a run from beginning a new archive where an old one is only not mounted.
+
 package cli
 
 import (
@@ -43,7 +45,7 @@ func checkFolder(stateDir, folder string, newArchive bool) error {
 	}
 	const try = "mount it, or give --new-archive to begin a new archive"
 	if slices.Contains(loadFolders(stateDir), path) && leftByMount(path) {
-		return misuse(try, "--dest held an archive before and holds none now")
+		return misuse(try, "--dest held an archive before, and now there is none")
 	}
 	if isUnmounted(path, mountPoints("/etc/fstab"), mountPoints("/proc/self/mounts")) {
 		return misuse(try, "--dest is on a mount point of /etc/fstab and nothing is mounted there")
@@ -126,7 +128,7 @@ func rememberFolder(stateDir, folder string, logger *slog.Logger) {
 		err = replaceFile(filepath.Join(stateDir, foldersFile), append(data, '\n'))
 	}
 	if err != nil {
-		logger.Warn("the folder of this archive is not remembered", "err", err)
+		logger.Warn("cannot remember the folder of this archive", "err", err)
 	}
 }
 

@@ -1,3 +1,5 @@
+// Makes the logger, and keeps secrets and progress bars apart from its lines.
+
 package cli
 
 import (

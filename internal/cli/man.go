@@ -1,3 +1,5 @@
+// Renders the help of a command as a manual page.
+
 package cli
 
 import (

@@ -34,7 +34,7 @@ func TestManPages(t *testing.T) {
 			for _, e := range exitCodesOf(c.name) {
 				has(t, page, ".TP\n.B "+e.code+"\n"+roff(e.meaning)+"\n")
 			}
-			has(t, page, ".PP\nWhere several apply")
+			has(t, page, ".PP\nIf several apply")
 		}
 		if c.environment || c.name == "" {
 			has(t, page, ".SH ENVIRONMENT\nEach flag has a variable")

@@ -1,3 +1,5 @@
+// Reports runs to --metrics-file and --ping-url.
+
 package cli
 
 import (
@@ -20,9 +22,9 @@ const groupMonitor = "WHO WATCHES IT"
 
 func monitorSettings() []setting {
 	return []setting{
-		{name: "metrics-file", group: groupMonitor, placeholder: "FILE", usage: "write metrics in Prometheus text when the run begins, every 30 seconds and at its end; the name ends in .prom"},
-		{name: "ping-url", group: groupMonitor, placeholder: "URL", usage: "address of a check, as of healthchecks.io: it gets /start, and at the end the exit code with the JSON summary"},
-		{name: "ping-on", kind: list, group: groupMonitor, placeholder: "CODES", usage: "tell --ping-url another exit code: 3=0 takes an incomplete run for a success; repeatable"},
+		{name: "metrics-file", group: groupMonitor, placeholder: "FILE", usage: "write Prometheus metrics to this file when the run begins, every 30 seconds and at the end; the name ends in .prom"},
+		{name: "ping-url", group: groupMonitor, placeholder: "URL", usage: "address of a check, as of healthchecks.io: the run reports its start (/start), and at the end its exit code with the JSON summary"},
+		{name: "ping-on", kind: list, group: groupMonitor, placeholder: "CODES", usage: "report another exit code to --ping-url: 3=0 reports an incomplete run as a success; repeatable"},
 	}
 }
 
@@ -162,7 +164,7 @@ func (m *monitor) write(s archiver.Summary, code *int) {
 	if !m.hasKept {
 		var err error
 		if m.kept, err = metrics.ReadKept(m.file); err != nil {
-			m.logger.Warn("metrics of earlier runs are not kept", "err", err)
+			m.logger.Warn("cannot read the metrics of earlier runs; counters start again", "err", err)
 		}
 		m.hasKept = true
 	}
@@ -170,7 +172,7 @@ func (m *monitor) write(s archiver.Summary, code *int) {
 	run.Name, run.Started, run.ClockSkew = metrics.NameOf(m.file), m.started, m.skew
 	run.Build = metricsBuild()
 	if err := metrics.WriteFile(m.file, run.Text()); err != nil {
-		m.logger.Warn("the file of metrics is not written; the run is not affected", "err", err)
+		m.logger.Warn("cannot write the metrics file; the run goes on", "err", err)
 	}
 }
 

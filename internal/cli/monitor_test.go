@@ -218,7 +218,7 @@ func TestMonitorRefuses(t *testing.T) {
 	folder := t.TempDir()
 	for flags, says := range map[string]string{
 		"--metrics-file " + filepath.Join(folder, "a.txt"):          "--metrics-file: the name does not end in .prom",
-		"--metrics-file " + filepath.Join(folder, "none", "a.prom"): "--metrics-file: its folder is not there",
+		"--metrics-file " + filepath.Join(folder, "none", "a.prom"): "--metrics-file: its folder does not exist",
 		"--ping-url hc-ping.com/canary-1234":                        "--ping-url: it is not an address of http or https",
 		"--ping-url=":                                               "--ping-url: the value is empty",
 		"--ping-on 3":                                               "--ping-on: it is not two exit codes: write it like 3=0",

@@ -1,3 +1,5 @@
+// Shows the progress of a run, as bars on a terminal and as log lines elsewhere.
+
 package cli
 
 import (
@@ -154,7 +156,7 @@ func (v view) count() string {
 		return fmt.Sprintf("%s of %s, %s", thousands(int64(v.daysDone)), plural(v.daysAsked, "day"), plural(v.listed, "recording"))
 	}
 	if v.total == 0 && (v.unlisted > 0 || v.daysAsked == 0) {
-		return "nothing is listed yet"
+		return "nothing listed yet"
 	}
 	about := ""
 	if v.unlisted > 0 {

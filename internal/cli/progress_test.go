@@ -23,7 +23,7 @@ func TestWatcher(t *testing.T) {
 	w := &watcher{run: func() archiver.Progress { return p }, paces: func() []fetcher.Pace { return paces }}
 
 	v := w.look(start)
-	if v.perSecond != 0 || v.eta != 0 || v.status() != "0 B, 0 B/s, 0.0 recordings/s" || v.headline() != "ETA ?  nothing is listed yet" {
+	if v.perSecond != 0 || v.eta != 0 || v.status() != "0 B, 0 B/s, 0.0 recordings/s" || v.headline() != "ETA ?  nothing listed yet" {
 		t.Errorf("at the start: %+v, %s", v, v.status())
 	}
 	p.Summary = archiver.Summary{Archived: 90, Failed: 10, Known: 50, Recordings: 250, DaysAsked: 7, DaysSkipped: 1, DaysListed: 2}
@@ -60,7 +60,7 @@ func TestShareNeverFalls(t *testing.T) {
 		want                     float64
 		headline                 string
 	}{
-		{0, 0, 0, 0, "ETA ?  nothing is listed yet"},
+		{0, 0, 0, 0, "ETA ?  nothing listed yet"},
 		{0, 100, 0, 0, "ETA ?  0 of ~400 recordings"}, // the first page of three days
 		{100, 200, 1, 100. / 600, "ETA 1m 40s  100 of ~600 recordings"},
 		{200, 2200, 2, 100. / 600, "ETA 7m 45s  200 of ~3,300 recordings"}, // a large day

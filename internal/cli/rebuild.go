@@ -1,3 +1,5 @@
+// The command rebuild: recreates a lost manifest.
+
 package cli
 
 import (
@@ -28,7 +30,7 @@ func rebuildSettings() []setting {
 		s.group = groupArchive
 		settings = append(settings, s)
 	}
-	settings = append(settings, setting{name: "config", group: groupArchive, placeholder: "FILE", usage: "YAML file; that of archive will do"})
+	settings = append(settings, setting{name: "config", group: groupArchive, placeholder: "FILE", usage: "YAML file with settings; the file of archive works too"})
 	settings = append(settings, s3Settings()...)
 	return append(settings, outputSettings()...)
 }
@@ -36,22 +38,24 @@ func rebuildSettings() []setting {
 func rebuildCommand() command {
 	return command{
 		name:  "rebuild",
-		usage: "make a lost manifest anew, from calls/ and what is stored",
-		about: `For days of which calls/ holds rows and manifest/ holds nothing: looks for each recording in the store, by
-the metadata of its object or by its name and its bytes, and notes what is there. What cannot be told is
-left waiting. It asks the vendor nothing. The next archive over these days closes them, and downloads only
-what was not found. A rebuild that was stopped goes on when it is run again, and looks again for what it
-did not find, as long as no archive has worked the day.
+		usage: "recreate a lost manifest from calls/ and the stored recordings",
+		about: `Works on days that have rows in calls/ and nothing in manifest/: it looks for
+each recording in the store, by the metadata of its object or by its name and
+bytes, and notes what it finds. Recordings that it cannot identify stay waiting.
+It sends the vendor nothing. The next archive over these days closes them and
+downloads only what was not found. A stopped rebuild can be run again; until
+archive has worked on a day, it searches that day again.
 
-Give the --path-template by which the recordings were stored. Where archive.json is lost too, what the
-newest seal says of the archive counts; without seals, --time-zone and --api-url must be given as they
-were. Days that have a manifest are left alone: a damaged one is mended by verify --repair.`,
+Give the --path-template with which the recordings were stored. If archive.json
+is lost too, its content is taken from the newest seal; without seals, give the
+same --time-zone and --api-url as before. Days that have a manifest are left
+alone: verify --repair repairs a damaged manifest.`,
 		examples: []example{
 			{"the manifest of an archive in a folder is lost",
 				"convoso-archiver rebuild --dest /archive\n" +
 					"convoso-archiver archive --dest /archive --start-time 2025-01-01"},
-			{"that of a bucket", "convoso-archiver rebuild --dest s3://my-bucket/calls --workers 64"},
-			{"how much could be told", "convoso-archiver rebuild --dest /archive --json | jq '{archived, missing, ambiguous}'"},
+			{"the manifest of an archive in S3 is lost", "convoso-archiver rebuild --dest s3://my-bucket/calls --workers 64"},
+			{"how many recordings were recognised", "convoso-archiver rebuild --dest /archive --json | jq '{archived, missing, ambiguous}'"},
 		},
 		settings:    rebuildSettings(),
 		environment: true,
@@ -87,6 +91,7 @@ func runRebuild(ctx context.Context, p *process, in input) outcome {
 	made := rebuildResult{}
 	if err = read.err; err == nil {
 		made.Rebuilt, err = p.runRebuilding(ctx, at, rebuild, talk)
+		err = withBucket(at, err)
 	}
 	result := judge(err, context.Cause(ctx), made.Missing+made.Ambiguous+made.Unreadable > 0)
 	made.ExitCode, made.Seconds = result.code, time.Since(began).Seconds()

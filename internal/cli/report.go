@@ -1,3 +1,5 @@
+// The command report: its flags, and one report; report_render.go writes it.
+
 package cli
 
 import (
@@ -24,17 +26,17 @@ func reportSettings() []setting {
 		return s
 	}
 	settings := []setting{
-		{name: "start-time", group: groupReport, placeholder: "TIME", usage: "first day, as 2025-05-01 (default: the first day that the archive knows)"},
+		{name: "start-time", group: groupReport, placeholder: "TIME", usage: "first day, like 2025-05-01 (default: the first day in the archive)"},
 		{name: "end-time", group: groupReport, placeholder: "TIME", usage: "last day (default: today)"},
-		{name: "last", group: groupReport, placeholder: "DURATION", usage: "instead of these: 7d is the last seven days and today"},
+		{name: "last", group: groupReport, placeholder: "DURATION", usage: "instead of --start-time and --end-time: 7d means the last seven days and today"},
 		{name: "dest", group: groupReport, placeholder: "DEST", usage: "the archive: a folder, or s3://bucket/prefix (required)"},
-		{name: "time-zone", group: groupReport, placeholder: "ZONE", usage: "the account's zone (default: the one that the archive was made with, and no other will do)"},
-		{name: "config", group: groupReport, placeholder: "FILE", usage: "YAML file; that of archive will do"},
+		{name: "time-zone", group: groupReport, placeholder: "ZONE", usage: "the account's time zone; must be the archive's (default: the archive's)"},
+		{name: "config", group: groupReport, placeholder: "FILE", usage: "YAML file with settings; the file of archive works too"},
 		shared("settle"), shared("purge-after"), shared("give-up"),
-		{name: "strict", kind: toggle, group: groupRules, usage: "exit 3 when the span is not complete: a settled day is open or was never listed or not all its calls could be counted, or a recording is lost or given up"},
+		{name: "strict", kind: toggle, group: groupRules, usage: "exit with 3 when the days are not complete: a settled day is open or was never listed, calls could not be counted, or a recording is lost or given up"},
 		shared("s3-endpoint"), shared("s3-region"), shared("s3-path-style"),
-		{name: "json", kind: toggle, group: groupOutput, usage: "write one JSON object, with every day and every loss"},
-		{name: "csv", kind: toggle, group: groupOutput, usage: "write one row a day, below a header"},
+		{name: "json", kind: toggle, group: groupOutput, usage: "write one JSON object with every day and every loss"},
+		{name: "csv", kind: toggle, group: groupOutput, usage: "write CSV: a header and one row for each day"},
 	}
 	for _, s := range filterSettings() {
 		s.group = groupReported
@@ -45,7 +47,7 @@ func reportSettings() []setting {
 
 const (
 	groupReport   = "WHAT TO REPORT ON"
-	groupReported = "FILTERS OF ARCHIVE (judge the days by what was archived with the same filters)"
+	groupReported = "FILTERS OF ARCHIVE (report on days that were archived with the same filters)"
 )
 
 // reportKnown are the settings that variables and the file may hold for report: those of archive
@@ -63,16 +65,17 @@ func reportKnown() []setting {
 func reportCommand() command {
 	return command{
 		name:  "report",
-		usage: "tell what is archived, waiting and lost, and which days are missing",
-		about: `Reads the manifest of an archive alone: it asks the vendor nothing, needs no token, writes
-nothing to the archive, and works while a run is archiving. The first line is the answer: complete
-or not, and when the last run was. Days are closed, open with the reason, or never listed; an
-archive that no run has kept up until today is not complete. With the filters of archive, the days
-are those that it has closed with these filters.
+		usage: "show what is archived, waiting or lost, and which days are missing",
+		about: `Reads only the manifest of an archive. It needs no token, sends the vendor
+nothing, writes nothing to the archive, and may run while archive runs. The
+first line is the answer: complete or not, and when the last run was. A day is
+closed, open with the reason, or never listed; an archive that is not up to
+date is not complete. With the filters of archive it reports on the days that
+were closed with the same filters.
 
-It exits with 0 when the report was written, whatever it says, and with --strict with 3 when it
-says not complete; with 1 when the archive cannot be read, and with 2 when there is none or a flag
-is wrong.`,
+It exits with 0 when the report was written, whatever it says; with --strict it
+exits with 3 when the archive is not complete; with 1 when the archive cannot be
+read, and with 2 when there is no archive or a flag is wrong.`,
 		examples: []example{
 			{"is everything of May there?",
 				"convoso-archiver report --dest /archive --start-time 2025-05-01 --end-time 2025-05-31"},
@@ -80,9 +83,9 @@ is wrong.`,
 				"convoso-archiver report --dest s3://my-bucket/calls --last 30d --strict"},
 			{"is all of one campaign there?",
 				"convoso-archiver report --dest /archive --campaign-id 1234"},
-			{"all that is lost, for other programs",
+			{"every lost recording, for other programs",
 				"convoso-archiver report --dest /archive --json | jq -r '.losses[] | [.day,.call_id,.reason] | @tsv'"},
-			{"one row a day, for a spreadsheet",
+			{"one row for each day, for a spreadsheet",
 				"convoso-archiver report --dest /archive --csv > report.csv"},
 		},
 		settings:    reportSettings(),
@@ -136,6 +139,7 @@ func reportOn(ctx context.Context, job *reportJob, err error) (*report.Report, o
 	var made *report.Report
 	if err == nil {
 		made, err = job.make(ctx)
+		err = withBucket(archiver.Location{Folder: job.folder, S3: job.bucket}, err)
 	}
 	return made, judge(err, context.Cause(ctx), made != nil && job.strict && !made.Complete)
 }
@@ -248,7 +252,7 @@ func (j *reportJob) place(archive manifest.Archive) error {
 }
 
 func noArchive() error {
-	return misuse("check --dest: archive makes one at its first run", "there is no archive")
+	return misuse("check the path or bucket; the first run of archive makes the archive", "there is no archive at --dest")
 }
 
 // reportConnections is for the number of connections kept: days are looked at side by side.

@@ -71,7 +71,7 @@ func doubtfulDays() []report.Facts {
 	list[3].ByOutcome = map[manifest.Outcome]int{manifest.Archived: 250}
 	list[3].Windows = []manifest.Window{{
 		From: "2025-05-08 23:59:59", To: "2025-05-10 00:00:00", Rows: 997, Total: 1000, Calls: 997, Recordings: 250,
-		Doubts: []string{"windows whose total differs from the calls that came, or changed meanwhile", "rows that cannot be read (3000 times)"},
+		Doubts: []string{"windows whose total differs from the received calls, or changed meanwhile", "rows that cannot be read (3000 times)"},
 	}}
 	return list
 }

@@ -1,3 +1,5 @@
+// Ends a command: writes the error, and notices when the result could not be written.
+
 package cli
 
 import (

@@ -109,11 +109,11 @@ func (w *awaitedWriter) Write(b []byte) (int, error) {
 // Whoever asks a run to stop is told at once that it does, not when it has: by a line for
 // a person, or by one of the log where that is JSON.
 func TestStopIsAnnounced(t *testing.T) {
-	const text = "SIGINT, stopping cleanly: what is in flight has up to 5s (--grace); press Ctrl-C again to stop at once"
+	const text = "SIGINT, stopping cleanly: downloads in progress have up to 5s (--grace); press Ctrl-C again to stop at once"
 	for format, line := range map[string]string{
 		"text": "archive: " + text + "\n",
-		"json": `"level":"WARN","msg":"the command is asked to stop","note":"` + text + `"}` + "\n",
-		"auto": `"level":"WARN","msg":"the command is asked to stop","note":"` + text + `"}` + "\n", // stderr is no terminal here
+		"json": `"level":"WARN","msg":"stopping","note":"` + text + `"}` + "\n",
+		"auto": `"level":"WARN","msg":"stopping","note":"` + text + `"}` + "\n", // stderr is no terminal here
 	} {
 		t.Run(format, func(t *testing.T) { testStopIsAnnounced(t, format, line) })
 	}
@@ -144,7 +144,7 @@ func testStopIsAnnounced(t *testing.T, format, line string) {
 		t.Errorf("exit code %d\n%s\n%s", code, stdout.String(), stderr.String())
 	}
 	// What was in flight was let finish; what waits of the rest is told.
-	if !strings.Contains(stdout.String(), "the run ended before it was done with this day; recordings that wait: ") {
+	if !strings.Contains(stdout.String(), "the run ended before it finished this day; waiting recordings: ") {
 		t.Errorf("the summary: %s", stdout.String())
 	}
 }
@@ -157,9 +157,9 @@ func TestStopText(t *testing.T) {
 		want  string
 	}{
 		{context.Canceled, archiveJob{}, ""},
-		{terminated, withGrace("folder", 20*time.Second), "SIGTERM, stopping cleanly: what is in flight has up to 20s (--grace); a second signal stops at once"},
-		{terminated, withGrace("folder", 0), "SIGTERM, stopping cleanly: what is in flight is dropped (--grace 0s); a second signal stops at once"},
-		{errMaxDuration, withGrace("", 3*time.Hour), "--max-duration is over, stopping cleanly: what is in flight has up to 3h (--grace), then its notes up to 30s to reach the store; Ctrl-C stops at once"},
+		{terminated, withGrace("folder", 20*time.Second), "SIGTERM, stopping cleanly: downloads in progress have up to 20s (--grace); a second signal stops at once"},
+		{terminated, withGrace("folder", 0), "SIGTERM, stopping cleanly: downloads in progress are dropped (--grace 0s); a second signal stops at once"},
+		{errMaxDuration, withGrace("", 3*time.Hour), "--max-duration is over, stopping cleanly: downloads in progress have up to 3h (--grace), then its notes up to 30s to reach the store; Ctrl-C stops at once"},
 	} {
 		if got := stopText(c.cause, c.job.endingText()); got != c.want {
 			t.Errorf("%v: got %q, want %q", c.cause, got, c.want)

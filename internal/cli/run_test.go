@@ -100,7 +100,7 @@ func TestDemo(t *testing.T) {
 				t.Errorf("the demo left %v at home, %v", entries, err)
 			}
 			// A second demo does not write into what is there.
-			if code, _, stderr := r.run(t.Context(), "demo", "--dest", folder); code != ExitUsage || !strings.Contains(stderr, "holds something already") {
+			if code, _, stderr := r.run(t.Context(), "demo", "--dest", folder); code != ExitUsage || !strings.Contains(stderr, "is not empty") {
 				t.Errorf("exit code %d, %s", code, stderr)
 			}
 		})
@@ -264,8 +264,8 @@ func TestLogIsJSON(t *testing.T) {
 		{"another archive", "ERROR", "run ended", 2, []string{"err"}, append(args, "--time-zone", "America/New_York")},
 		{"a wrong value", "ERROR", "--workers: 0 is out of range: give a number from 1 to 256", 2, nil, append(args, "--workers", "0")},
 		{"an unknown flag", "ERROR", "unknown flag --wrokers: did you mean --workers?", 2, nil, append(args, "--wrokers", "0")},
-		{"a stray argument", "ERROR", `unexpected argument "more": quote values with blanks, like --start-time "2025-05-01 13:00:00"`, 2, nil, append(verify, "more")},
-		{"a demo", "ERROR", "--dest holds something already: give a new or an empty folder", 2, nil, append([]string{"demo"}, verify[1:]...)},
+		{"a stray argument", "ERROR", `unexpected argument "more": quote values with spaces, like --start-time "2025-05-01 13:00:00"`, 2, nil, append(verify, "more")},
+		{"a demo", "ERROR", "--dest is not empty: give a new or empty folder", 2, nil, append([]string{"demo"}, verify[1:]...)},
 	} {
 		code, _, stderr := r.run(t.Context(), c.args...)
 		var last map[string]any

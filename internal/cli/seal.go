@@ -1,3 +1,5 @@
+// The command seal: signs closed days.
+
 package cli
 
 import (
@@ -21,15 +23,15 @@ const groupSeal = "THE SEAL"
 func sealedArchiveSettings() []setting {
 	settings := []setting{
 		{name: "dest", group: groupArchive, placeholder: "DEST", usage: "the archive: a folder, or s3://bucket/prefix (required)"},
-		{name: "config", group: groupArchive, placeholder: "FILE", usage: "YAML file; that of archive will do"},
+		{name: "config", group: groupArchive, placeholder: "FILE", usage: "YAML file with settings; the file of archive works too"},
 	}
 	return append(settings, s3Settings()...)
 }
 
 func sealSettings() []setting {
 	settings := []setting{
-		{name: "key", group: groupSeal, placeholder: "FILE", usage: "SSH key that signs: the private key, or its public half when ssh-agent holds it (required)"},
-		{name: "tsa", group: groupSeal, placeholder: "URL", usage: "timestamping authority (RFC 3161) that stamps each seal that has no timestamp; it sees a checksum alone"},
+		{name: "key", group: groupSeal, placeholder: "FILE", usage: "SSH key to sign with: the private key, or the public key when ssh-agent holds the private one (required)"},
+		{name: "tsa", group: groupSeal, placeholder: "URL", usage: "timestamping authority (RFC 3161) that stamps each seal without a timestamp; it receives only a checksum"},
 	}
 	settings = append(settings, sealedArchiveSettings()...)
 	return append(settings, outputSettings()...)
@@ -38,22 +40,23 @@ func sealSettings() []setting {
 func sealCommand() command {
 	return command{
 		name:  "seal",
-		usage: "sign what is closed, so that every later change can be seen",
-		about: `Signs the days that were closed since the last seal: their lines, their number and their order. The
-seals stand in the archive's folder seals/, each names the one before it, and stock ssh-keygen checks
-their signatures. Run it after archive.
+		usage: "sign closed days, so that audit detects every later change",
+		about: `Signs the days that were closed since the last seal: all their lines and their
+order. Seals are stored in the folder seals/ of the archive. Each seal names the
+one before, and ssh-keygen can check the signatures. Run seal after archive.
 
-Keep the head that it prints outside of the archive: with it, audit --seals sees that the newest seals
-were removed.
+Keep the printed head outside of the archive: with it, audit --seals detects
+that the newest seals were removed.
 
-It takes the archive's lock in a folder, and needs the right to write to seals/ alone in a bucket.`,
+In a folder it takes the archive's lock. In a bucket it needs permission to
+write to seals/ only.`,
 		examples: []example{
-			{"make a key, once, and seal each night",
+			{"make a key once, then seal each night",
 				"ssh-keygen -t ed25519 -N '' -C archive -f /etc/convoso-archiver/seal\n" +
 					"convoso-archiver seal --dest /archive --key /etc/convoso-archiver/seal"},
 			{"with a key that ssh-agent holds", "convoso-archiver seal --dest s3://my-bucket/calls --key ~/.ssh/seal.pub"},
-			{"with the time of an authority outside", "convoso-archiver seal --dest /archive --key seal --tsa http://timestamp.digicert.com"},
-			{"keep the head elsewhere", "convoso-archiver seal --dest /archive --key seal --json | jq -r .head >> /safe/heads"},
+			{"with a timestamp of an authority", "convoso-archiver seal --dest /archive --key seal --tsa http://timestamp.digicert.com"},
+			{"save the head in another place", "convoso-archiver seal --dest /archive --key seal --json | jq -r .head >> /safe/heads"},
 		},
 		settings:    sealSettings(),
 		environment: true,
@@ -106,6 +109,7 @@ func (p *process) seal(ctx context.Context, job *sealJob, talk output, err error
 	began := false
 	if err == nil {
 		began, err = p.runSealing(ctx, job, talk, &made)
+		err = withBucket(archiver.Location{Folder: job.folder, S3: job.bucket}, err)
 	}
 	result := withDamage(judge(sealMisuse(err), context.Cause(ctx), len(made.Older)+made.Unstamped > 0), len(made.Changed) > 0)
 	made.ExitCode = result.code

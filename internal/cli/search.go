@@ -1,3 +1,5 @@
+// Reads the search terms, and opens the archive that find, export and serve search.
+
 package cli
 
 import (
@@ -26,8 +28,8 @@ func searchedSettings() []setting {
 	archive := archiveSettings()
 	settings := []setting{
 		{name: "dest", group: groupSearched, placeholder: "DEST", usage: "the archive: a folder, or s3://bucket/prefix (required)"},
-		{name: "state-dir", group: groupSearched, placeholder: "FOLDER", usage: "where the search index is kept; deleting it loses nothing (default: the user's state folder)"},
-		{name: "config", group: groupSearched, placeholder: "FILE", usage: "YAML file; that of archive will do"},
+		{name: "state-dir", group: groupSearched, placeholder: "FOLDER", usage: "folder of the search index; it can be deleted at any time (default: the user's state folder)"},
+		{name: "config", group: groupSearched, placeholder: "FILE", usage: "YAML file with settings; the file of archive works too"},
 	}
 	for _, name := range []string{"s3-endpoint", "s3-region", "s3-path-style"} {
 		s, _ := named(archive, name)
@@ -40,9 +42,9 @@ func searchedSettings() []setting {
 // termSettings are the terms of a search.
 func termSettings() []setting {
 	settings := []setting{
-		{name: "start-time", group: groupTerms, placeholder: "TIME", usage: "first day, as 2025-05-01, or a time of the account's zone (default: the first day that the archive knows)"},
-		{name: "end-time", group: groupTerms, placeholder: "TIME", usage: "last day, or a time (default: today)"},
-		{name: "last", group: groupTerms, placeholder: "DURATION", usage: "instead of these: 7d is the last seven days and today"},
+		{name: "start-time", group: groupTerms, placeholder: "TIME", usage: "first day, like 2025-05-01, or a time in the account's zone (default: the first day in the archive)"},
+		{name: "end-time", group: groupTerms, placeholder: "TIME", usage: "last day or time (default: today)"},
+		{name: "last", group: groupTerms, placeholder: "DURATION", usage: "instead of --start-time and --end-time: 7d means the last seven days and today"},
 	}
 	for _, t := range search.Terms() {
 		s := setting{name: t.Name, group: groupTerms, placeholder: t.Placeholder, usage: t.Usage}
@@ -205,7 +207,7 @@ func (j *searchJob) place(ctx context.Context, s *searched) error {
 		if known, err := knowsDays(ctx, s.opened.Ledger); err != nil || !known {
 			return errors.Join(err, noArchive())
 		}
-		return errors.New("manifest/archive.json is missing, which tells the account's zone: put it back")
+		return errors.New("manifest/archive.json is missing, so the account's time zone is unknown: restore the file")
 	}
 	if err != nil {
 		return err

@@ -1,3 +1,5 @@
+// The command serve: its flags and their checks, and the listener.
+
 package cli
 
 import (
@@ -27,16 +29,16 @@ const (
 func serveSettings() []setting {
 	archive := archiveSettings()
 	settings := []setting{
-		{name: "listen", group: groupListen, placeholder: "ADDRESS", defaultValue: "127.0.0.1:8480", usage: "address and port; port 0 takes a free one. One that is not of this machine alone needs --users or --auth-header"},
-		{name: "users", group: groupListen, placeholder: "FILE", usage: "htpasswd file (bcrypt), with rights in a third field; it is read again when it changes"},
-		{name: "auth-header", group: groupListen, placeholder: "NAME", usage: "header in which a trusted proxy names the user, like X-Remote-User"},
-		{name: "trusted-proxy", kind: list, group: groupListen, placeholder: "CIDR", usage: "address or network of a proxy whose headers are believed; repeatable"},
-		{name: "rights", group: groupListen, placeholder: "RIGHTS", usage: "rights of everybody whom the users file does not name: listen, download, numbers, audit; like listen;campaigns=12,13 (default: listen,download,audit, and listen with --auth-header alone)"},
-		{name: "host", kind: list, group: groupListen, placeholder: "NAME", usage: "name by which browsers reach the page, beside those of loopback; repeatable"},
-		{name: "tls-cert", group: groupListen, placeholder: "FILE", usage: "certificate and chain, in PEM"},
-		{name: "tls-key", group: groupListen, placeholder: "FILE", usage: "its key, in PEM"},
-		{name: "access-log", group: groupAccess, placeholder: "DEST", usage: "folder, or s3://bucket/prefix, where each play and download is noted; required with --users or --auth-header"},
-		{name: "require-reason", kind: toggle, group: groupAccess, usage: "ask for a reason before anything is played or handed out"},
+		{name: "listen", group: groupListen, placeholder: "ADDRESS", defaultValue: "127.0.0.1:8480", usage: "address and port; port 0 takes a free port. An address that other machines can reach needs --users or --auth-header"},
+		{name: "users", group: groupListen, placeholder: "FILE", usage: "htpasswd file (bcrypt) with rights in a third field; changes apply at once"},
+		{name: "auth-header", group: groupListen, placeholder: "NAME", usage: "header with the name of the user, set by a trusted proxy, like X-Remote-User"},
+		{name: "trusted-proxy", kind: list, group: groupListen, placeholder: "CIDR", usage: "address or network of the proxy that sets --auth-header; repeatable"},
+		{name: "rights", group: groupListen, placeholder: "RIGHTS", usage: "rights of users that the users file does not list: listen, download, numbers, audit; like listen;campaigns=12,13 (default: listen,download,audit; with --auth-header: listen)"},
+		{name: "host", kind: list, group: groupListen, placeholder: "NAME", usage: "host name under which browsers open the page, in addition to loopback; repeatable"},
+		{name: "tls-cert", group: groupListen, placeholder: "FILE", usage: "TLS certificate and chain, in PEM"},
+		{name: "tls-key", group: groupListen, placeholder: "FILE", usage: "private key of --tls-cert, in PEM"},
+		{name: "access-log", group: groupAccess, placeholder: "DEST", usage: "folder, or s3://bucket/prefix, for a log of every play and download; required with --users or --auth-header"},
+		{name: "require-reason", kind: toggle, group: groupAccess, usage: "ask for a reason before each play and download"},
 	}
 	settings = append(settings, searchedSettings()...)
 	for _, name := range []string{"settle", "purge-after", "give-up", "log-level", "log-format"} {
@@ -49,20 +51,21 @@ func serveSettings() []setting {
 func serveCommand() command {
 	return command{
 		name:  "serve",
-		usage: "a web page to search, listen, and see what is complete",
-		about: `Serves pages over an archive: search its calls, hear their recordings, take them away as a ZIP, and
-see in a calendar which days are complete. It reads the archive alone, needs no token, and works while
-a run is archiving. Numbers are masked for whom --users or --rights does not let see them.
+		usage: "start a web page to search, listen, and see what is complete",
+		about: `Serves a web page over an archive: search calls, play recordings, download them
+as a ZIP, and see in a calendar which days are complete. It reads only the
+archive, needs no token, and may run while archive runs. Phone numbers are
+masked for users without the right "numbers" (--users, --rights).
 
-The address is printed on stdout. Ctrl-C ends it.`,
+The address is printed on stdout. Ctrl-C stops it.`,
 		examples: []example{
-			{"look and listen on this machine", "convoso-archiver serve --dest /archive"},
-			{"see whole numbers, too", "convoso-archiver serve --dest /archive --rights listen,download,numbers,audit"},
+			{"search and listen on this machine", "convoso-archiver serve --dest /archive"},
+			{"also show complete phone numbers", "convoso-archiver serve --dest /archive --rights listen,download,numbers,audit"},
 			{"for a team, with logins and TLS",
 				"htpasswd -B -c /etc/convoso-archiver/users anna\n" +
 					"convoso-archiver serve --dest s3://my-bucket/calls --listen 0.0.0.0:8443 --host calls.example.com \\\n" +
 					"    --users /etc/convoso-archiver/users --tls-cert cert.pem --tls-key key.pem --access-log /var/log/calls"},
-			{"behind a proxy that knows who is who",
+			{"behind a proxy that does the logins",
 				"convoso-archiver serve --dest /archive --auth-header X-Remote-User --trusted-proxy 127.0.0.1 \\\n" +
 					"    --host calls.example.com --access-log /var/log/calls"},
 		},
@@ -157,7 +160,7 @@ func (r *reader) networks(name string) []netip.Prefix {
 			continue
 		}
 		if prefix.Bits() == 0 {
-			r.fail(r.values[name].origin, "name the proxy's own address", "it is every address there is")
+			r.fail(r.values[name].origin, "name the proxy's own address", "it includes every address")
 		}
 		networks = append(networks, prefix.Masked())
 	}
@@ -170,7 +173,7 @@ func (r *reader) hosts(name string) []string {
 	hosts := r.list(name)
 	for _, host := range hosts {
 		if _, _, err := net.SplitHostPort(host); err == nil || !hostPattern.MatchString(host) {
-			r.fail(r.values[name].origin, "write it like calls.example.com, without a port", "it is not a name of a host")
+			r.fail(r.values[name].origin, "write it like calls.example.com, without a port", "it is not a host name")
 		}
 	}
 	return hosts
@@ -201,7 +204,7 @@ func (r *reader) accessPlace(env environment) accessPlace {
 	rest, isS3 := strings.CutPrefix(value, "s3://")
 	if !isS3 {
 		if schemePattern.MatchString(value) {
-			r.fail(r.values["access-log"].origin, "give a folder, or s3://bucket/prefix", "places of that kind are not supported")
+			r.fail(r.values["access-log"].origin, "give a folder, or s3://bucket/prefix", "only folders and s3:// are supported")
 		}
 		return accessPlace{folder: value}
 	}
@@ -231,13 +234,13 @@ func (r *reader) checkServe(j *serveJob) {
 		r.keep(misuse("give the proxy's address with --trusted-proxy", "--auth-header: anybody could send that header"))
 	}
 	if named && !j.log.isSet() {
-		r.keep(misuse("give a folder, or s3://bucket/prefix", "--access-log is needed with --users and --auth-header"))
+		r.keep(misuse("give a folder, or s3://bucket/prefix", "--access-log is required with --users and --auth-header"))
 	}
 	switch {
 	case !local && !named:
-		r.fail(origin, "give --users, or --auth-header with --trusted-proxy, or listen at 127.0.0.1", "everybody who reaches this address could listen")
+		r.fail(origin, "give --users, or --auth-header with --trusted-proxy, or listen at 127.0.0.1", "without a login anybody who reaches this address could hear the recordings")
 	case !local && j.users != "" && j.tlsCert == "" && len(j.config.TrustedProxies) == 0:
-		r.fail(origin, "give --tls-cert and --tls-key, or the address of a proxy that speaks TLS with --trusted-proxy", "passwords would go through the network as they are")
+		r.fail(origin, "give --tls-cert and --tls-key, or the address of a proxy that speaks TLS with --trusted-proxy", "passwords would be sent unencrypted")
 	}
 }
 
@@ -256,7 +259,7 @@ func (p *process) serve(ctx context.Context, j *serveJob) (err error) {
 	j.config.Logger, j.config.Build = logger, metricsBuild()
 	if j.users != "" {
 		if j.config.Users, err = web.OpenUsers(j.users, logger); err != nil {
-			return misuse("see docs/serve.md for how it is written", "--users: %v", err)
+			return misuse("docs/serve.md describes the format", "--users: %v", err)
 		}
 	}
 	secure, err := j.certificate(ctx)
@@ -294,7 +297,7 @@ func (p *process) serve(ctx context.Context, j *serveJob) (err error) {
 	j.config.Archive, j.config.Ledger, j.config.Audio, j.config.About = archive.Archive, archive.opened.Ledger, archive.opened.Store, archive.about
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", j.listen)
 	if err != nil {
-		return misuse("choose another --listen; port 0 takes a free one", "listen: %v", listenProblem(err))
+		return misuse("choose another --listen; port 0 takes a free one", "listen on %s: %v", j.listen, listenProblem(err))
 	}
 	server, err := web.New(j.config, listener.Addr())
 	if err != nil {

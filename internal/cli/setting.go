@@ -1,3 +1,5 @@
+// Describes a setting, which is a flag with its variable and its key in the file.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Reads which part of the days a run works on.
+
 package cli
 
 import (
@@ -18,9 +20,9 @@ const groupMany = "MANY MACHINES (runs share an archive on S3; see docs/many-mac
 
 func shardSettings() []setting {
 	return []setting{
-		{name: "shard", group: groupMany, placeholder: "PART", usage: "work only the part I/N of all days, like 0/17: those whose number, counted from 1970-01-01, is I modulo 17"},
-		{name: "shards", group: groupMany, placeholder: "N", usage: "as --shard I/N, with I from the first of these that is set: " + strings.Join(indexVariables(), ", ")},
-		{name: "rate-shares", group: groupMany, placeholder: "P", defaultValue: "1", usage: "of all request rates take one share of so many: the max of runs of this account at once"},
+		{name: "shard", group: groupMany, placeholder: "PART", usage: "work only on part I of N of the days, like 0/17: the days whose number since 1970-01-01 is I modulo N"},
+		{name: "shards", group: groupMany, placeholder: "N", usage: "same as --shard I/N, with I from the first of these variables that is set: " + strings.Join(indexVariables(), ", ")},
+		{name: "rate-shares", group: groupMany, placeholder: "P", defaultValue: "1", usage: "divide all request rates by this number: the maximum number of parallel runs of this account"},
 	}
 }
 
@@ -62,7 +64,7 @@ func (r *reader) shard(env environment, folder string) archiver.Shard {
 		}
 	}
 	if folder != "" {
-		r.fail(origin, "give --dest s3://bucket/prefix, or leave it out", "a folder is held by one run at a time, so that shards need an archive on S3")
+		r.fail(origin, "give --dest s3://bucket/prefix, or leave it out", "shards need an archive in S3, because only one run at a time may write to a folder")
 	}
 	return shard
 }
@@ -81,7 +83,7 @@ func (r *reader) engineIndex(env environment) int {
 		}
 	}
 	if from == "" {
-		r.fail("--shards", "give --shard I/N, or set one of "+strings.Join(indexVariables(), ", "), "no variable tells the index of this run")
+		r.fail("--shards", "give --shard I/N, or set one of "+strings.Join(indexVariables(), ", "), "no variable has the index of this run")
 		return 0
 	}
 	index, ok := digits(env[from])
@@ -91,7 +93,7 @@ func (r *reader) engineIndex(env environment) int {
 	case !ok:
 		r.fail(from, "it must be a number from 0", "%q is not an index", env[from])
 	case count > 0 && index >= count:
-		r.fail(from, fmt.Sprintf("indexes count from 0 to %d: let the job have so many, or give more --shards", count-1), "there is no shard %d of %d", index, count)
+		r.fail(from, fmt.Sprintf("indexes count from 0 to %d: use fewer indexes in the job, or more --shards", count-1), "there is no shard %d of %d", index, count)
 	}
 	return index
 }

@@ -1,3 +1,5 @@
+// Reads the days that --start-time, --end-time and --last name.
+
 package cli
 
 import (
@@ -39,7 +41,7 @@ func (r *reader) span(now time.Time, zone *time.Location) archiver.Span {
 // too, so that a job which runs each night leaves no gap when it missed a few.
 func (r *reader) lastSpan(now time.Time, zone *time.Location) archiver.Span {
 	if value, origin := r.raw("last"); minutesPattern.MatchString(value) {
-		r.fail(origin, "", "minutes or months? write 30d")
+		r.fail(origin, "write days, like 30d", "%q could mean minutes or months", value)
 	}
 	last := r.duration("last", time.Second)
 	from := startOfDay(fetcher.Wall(now.Add(-last), zone))

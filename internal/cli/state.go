@@ -1,3 +1,5 @@
+// The state folder: where it is, and the learned rates in it.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Confirms at once on stderr that a signal arrived.
+
 package cli
 
 import (
@@ -21,7 +23,7 @@ func (p *process) announceStop(ctx context.Context, command string, talk output,
 		switch {
 		case line == "":
 		case talk.logsJSON(p.screen):
-			newLogger(p.screen, talk, p.env).Warn("the command is asked to stop", "note", line)
+			newLogger(p.screen, talk, p.env).Warn("stopping", "note", line)
 		default:
 			complain(p.screen, command, line)
 		}
@@ -49,9 +51,9 @@ func stopText(cause error, ending string) string {
 
 // endingText says what a run does when it is stopped, and how long that may take.
 func (j *archiveJob) endingText() string {
-	text := "what is in flight has up to " + durationWritten(j.config.Grace) + " (--grace)"
+	text := "downloads in progress have up to " + durationWritten(j.config.Grace) + " (--grace)"
 	if j.config.Grace == 0 {
-		text = "what is in flight is dropped (--grace 0s)"
+		text = "downloads in progress are dropped (--grace 0s)"
 	}
 	if j.folder == "" && !j.config.DryRun {
 		text += ", then its notes up to " + durationWritten(closeTime) + " to reach the store"

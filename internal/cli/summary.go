@@ -1,3 +1,5 @@
+// Renders the summary of a run of archive.
+
 package cli
 
 import (
@@ -105,7 +107,7 @@ func meaning(s archiver.Summary) string {
 			return "nothing to archive: the API shows no call at all"
 		}
 		if len(s.OpenDays) > 0 {
-			return "complete, but for days that have not settled"
+			return "complete, except days that have not settled"
 		}
 		return "complete"
 	case ExitUsage:
@@ -207,12 +209,12 @@ func nextText(s archiver.Summary) string {
 		add(s.DryRun, "run without --dry-run to archive")
 		add(!s.DryRun && s.Stopped != "", "run the same command again; it resumes where it stopped")
 		add(!s.DryRun && s.Stopped == "" && (s.Failed > 0 || s.Pending > 0 || settled),
-			"run the same command again: what waits is asked for again, what is archived is not")
+			"run the same command again: it retries waiting recordings and skips archived ones")
 	}
-	add(s.Rejected > 0, "rejected ones were not audio, or their host is not allowed: the log names them; see --allow-host")
-	add(s.Lost > 0, "lost ones are gone at the source; --retry lost asks once more")
-	add(s.GivenUp > 0, "those given up waited longer than --give-up; --retry failed or --retry rejected asks once more")
-	add(!s.DryRun && s.Error == "" && unsettled, "days that have not settled close in a later run; a nightly run with --last 7d does it")
+	add(s.Rejected > 0, "rejected recordings were not audio, or their host is not allowed; the log names them (see --allow-host)")
+	add(s.Lost > 0, "lost recordings: the vendor no longer has the audio; --retry lost tries once more")
+	add(s.GivenUp > 0, "given-up recordings waited longer than --give-up; --retry failed or --retry rejected tries once more")
+	add(!s.DryRun && s.Error == "" && unsettled, "days that have not settled are closed by a later run, such as a nightly run with --last 7d")
 	if len(next) == 0 {
 		return ""
 	}
@@ -228,11 +230,11 @@ func afterError(s archiver.Summary) string {
 	case s.ExitCode == ExitLocked:
 		return "run the same command again when the other run has ended"
 	case s.ExitCode == ExitUsage:
-		return "correct what the error below names; nothing has to be undone"
+		return "correct the setting that the error below names, then run again"
 	case s.DryRun && cameToNothing(s):
 		return first + "count again"
 	case s.DryRun:
-		return first + "count again: this count is not whole"
+		return first + "count again: this count is incomplete"
 	case cameToNothing(s):
 		return first + "run the same command again"
 	}

@@ -57,7 +57,7 @@ func TestSummaryText(t *testing.T) {
 		{"stopped", archiver.Summary{Run: "r", ExitCode: ExitIncomplete, Seconds: 61, DaysAsked: 2, DaysListed: 1, Calls: 10, Recordings: 10, Archived: 5, Bytes: 999, APIRequests: 1, MediaRequests: 5, Refusals: 2, Stopped: "max-recordings"}},
 		{"interrupted", archiver.Summary{Run: "r", ExitCode: ExitInterrupted, Seconds: 5, DaysAsked: 1, Stopped: "stopped by SIGINT"}},
 		{"disk full", archiver.Summary{Run: "r", ExitCode: ExitFailed, Error: "no space left on device", Seconds: 1, DaysAsked: 2, DaysListed: 1, Recordings: 3, Archived: 1, Failed: 1, Rejected: 1, APIRequests: 2, MediaRequests: 3, Bytes: 999,
-			OpenDays: []archiver.OpenDay{{Day: "2025-05-01", Settled: true, Waiting: 2, Reasons: []string{"the run stopped before the day was done", "recordings that wait: 2"}}, {Day: "2025-05-02"}}}},
+			OpenDays: []archiver.OpenDay{{Day: "2025-05-01", Settled: true, Waiting: 2, Reasons: []string{"the run stopped before the day was done", "waiting recordings: 2"}}, {Day: "2025-05-02"}}}},
 		{"unknown campaign", archiver.Summary{Run: "r", ExitCode: ExitUsage, Error: "No such Campaign", Seconds: 1, DaysAsked: 1, APIRequests: 1, OpenDays: []archiver.OpenDay{{Day: "2025-05-01", Settled: true}}}},
 		{"refused dry run", archiver.Summary{Run: "r", DryRun: true, ExitCode: ExitFailed, Error: "no space left on device", Seconds: 1, DaysAsked: 1}},
 		{"nothing could be opened", archiver.Summary{ExitCode: ExitFailed, Error: "the store cannot be reached"}},

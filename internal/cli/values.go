@@ -1,3 +1,5 @@
+// Turns the text of settings into typed values, and collects the errors.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// The command verify: its flags, and one verification.
+
 package cli
 
 import (
@@ -29,21 +31,21 @@ func verifySettings() []setting {
 		return s
 	}
 	settings := []setting{
-		{name: "start-time", group: groupVerify, placeholder: "TIME", usage: "first day, as 2025-05-01 (default: the first day that the archive knows)"},
+		{name: "start-time", group: groupVerify, placeholder: "TIME", usage: "first day, like 2025-05-01 (default: the first day in the archive)"},
 		{name: "end-time", group: groupVerify, placeholder: "TIME", usage: "last day (default: today)"},
-		{name: "last", group: groupVerify, placeholder: "DURATION", usage: "instead of these: 7d is the last seven days and today"},
-		{name: "quick", kind: toggle, group: groupChecks, usage: "do not read the recordings: compare presence, size and, on S3, the entity tag with a listing of the store"},
-		{name: "sample", group: groupChecks, placeholder: "PERCENT", usage: "read a part of the recordings, like 1%: another part each day, so that daily runs of 1% have read all of them after 100 days"},
-		{name: "strict", kind: toggle, group: groupChecks, usage: "files that the manifest does not know are damage; without it they are listed"},
-		{name: "repair", kind: toggle, group: groupChecks, usage: "note damaged recordings, so that the next archive fetches them again under another name, and mend the manifest; deletes nothing"},
+		{name: "last", group: groupVerify, placeholder: "DURATION", usage: "instead of --start-time and --end-time: 7d means the last seven days and today"},
+		{name: "quick", kind: toggle, group: groupChecks, usage: "do not read the recordings: check from a listing of the store that each exists and has the right size and, on S3, entity tag"},
+		{name: "sample", group: groupChecks, placeholder: "PERCENT", usage: "read this share of the recordings, like 1%; each day takes another share, so that daily runs with 1% read everything within 100 days"},
+		{name: "strict", kind: toggle, group: groupChecks, usage: "treat files that the manifest does not know as damage; without --strict they are only listed"},
+		{name: "repair", kind: toggle, group: groupChecks, usage: "mark damaged recordings, so that the next archive downloads them again under another name, and repair the manifest; deletes nothing"},
 		shared("workers", groupChecks),
 		shared("max-duration", groupChecks),
 		{name: "dest", group: groupArchive, placeholder: "DEST", usage: "the archive: a folder, or s3://bucket/prefix (required)"},
 		shared("state-dir", groupArchive),
-		{name: "config", group: groupArchive, placeholder: "FILE", usage: "YAML file; that of archive will do"},
+		{name: "config", group: groupArchive, placeholder: "FILE", usage: "YAML file with settings; the file of archive works too"},
 	}
 	i := slices.IndexFunc(settings, func(s setting) bool { return s.name == "workers" })
-	settings[i].usage = "recordings read at once"
+	settings[i].usage = "maximum recordings read in parallel"
 	settings = append(settings, s3Settings()...)
 	return append(settings, outputSettings()...)
 }
@@ -64,28 +66,31 @@ func verifyCommand() command {
 	return command{
 		name:  "verify",
 		usage: "check stored recordings against the manifest",
-		about: `Reads every stored recording and compares size and SHA-256 with what was noted when it was stored,
-checks that the manifest agrees with itself, and looks for files that the manifest does not know.
-The first line is the answer: intact or damaged. It needs no token, asks the vendor nothing, takes
-no lock and writes nothing, and works while a run is archiving.
+		about: `Reads every stored recording and compares its size and SHA-256 with the
+manifest, checks that the manifest itself is consistent, and looks for files
+that the manifest does not know. The first line is the answer: intact or
+damaged. It needs no token, sends the vendor nothing, takes no lock, writes
+nothing, and may run while archive runs.
 
-It exits with 0 when all is intact, with 4 when something is damaged, and with 3 when nothing is
-damaged but something could not be read, as objects in an archived storage class.
+It exits with 0 when everything is intact, with 4 when something is damaged,
+and with 3 when nothing is damaged but something could not be read, like an
+object in an archive storage class.
 
-With --repair it takes the archive's lock and notes what is damaged; it still exits with 4. The next
-archive over these days fetches the recordings again, under another name: what stands under the old
-one is left alone. A recording that was noted as damaged and has its bytes back is noted as archived
-again. A manifest file with lines that cannot be read is copied aside first.`,
+With --repair it takes the archive's lock and marks damaged recordings; it
+still exits with 4. The next archive over these days downloads them again under
+another name and leaves the damaged file in place. A recording that was marked
+as damaged and is intact again is marked as archived. Before it repairs a
+manifest file with unreadable lines, it saves a copy.`,
 		examples: []example{
 			{"is everything of May intact?",
 				"convoso-archiver verify --dest /archive --start-time 2025-05-01 --end-time 2025-05-31"},
-			{"each night: is everything there, and has a hundredth of it the right bytes?",
+			{"each night: does everything exist, and is 1% of it unchanged?",
 				"convoso-archiver verify --dest s3://my-bucket/calls --quick &&\n" +
 					"convoso-archiver verify --dest s3://my-bucket/calls --sample 1%"},
-			{"heal: note the damage, then fetch again",
+			{"repair: mark the damage, then download again",
 				"convoso-archiver verify --dest /archive --repair\n" +
 					"convoso-archiver archive --dest /archive --last 7d"},
-			{"names of damaged recordings, for other programs",
+			{"ids of damaged recordings, for other programs",
 				"convoso-archiver verify --dest /archive --json | jq -r '.findings[] | [.kind,.day,.recording_id] | @tsv'"},
 		},
 		settings:    verifySettings(),
@@ -186,6 +191,7 @@ func (p *process) verifyJob(ctx context.Context, job *verifyJob, talk output, er
 	if err == nil {
 		done := p.announceStop(ctx, "verify", talk, "the summary of what was read follows")
 		began, err = p.runVerifier(ctx, job, talk, verifier, newLogger(p.screen, talk, p.env))
+		err = withBucket(archiver.Location{Folder: job.folder, S3: job.bucket}, err)
 		done()
 	}
 	summary = verifier.Summary()

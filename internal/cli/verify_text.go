@@ -1,3 +1,5 @@
+// Renders the summary of a verification.
+
 package cli
 
 import (
@@ -30,14 +32,14 @@ func verifyAnswer(s verify.Summary) string {
 	case s.IsDamaged():
 		return "damaged: " + strings.Join(damageParts(s), ", ") + ", in " + where
 	case s.Error != "":
-		return "not verified: the verification could not go on"
+		return "not verified: the verification failed"
 	case s.Stopped != "":
 		return fmt.Sprintf("not verified: stopped after %s of %s without damage", thousands(int64(s.Checked)), plural(s.Asked, "recording"))
 	case s.IsIncomplete():
 		return fmt.Sprintf("not verified: %s could not be read, the other %s are intact, in %s",
 			thousands(int64(s.Unreadable)), plural(s.Checked, "recording"), where)
 	case s.Days == 0:
-		return "nothing to verify: the archive knows no such day"
+		return "nothing to verify: the archive has no such day"
 	case s.Unknown > 0:
 		where += "; beside them " + plural(s.Unknown, "file") + " that the manifest does not know"
 	}
@@ -57,7 +59,7 @@ func checkedText(s verify.Summary) string {
 	of := fmt.Sprintf("%s (%s)", plural(s.Checked, "recording"), bytesText(s.Bytes))
 	switch s.Mode {
 	case verify.Quick:
-		return of + ", there with the size noted; their bytes were not read"
+		return of + ", present with the right size; their bytes were not read"
 	case verify.Sampled:
 		return of + ", a sample of " + thousands(int64(s.Recordings)) + ", every byte of it read"
 	}
@@ -117,8 +119,8 @@ func verifiedText(s verify.Summary) string {
 	row("bytes", bytesText(s.BytesRead), "read")
 	row("files", thousands(int64(s.Unknown)), unknownText(s), part(s.Ignored, "ignored"), part(s.Quarantined, "under quarantine"))
 	if s.Repair {
-		row("repaired", thousands(int64(s.Reopened)), "noted to be fetched again", part(s.Restored, "found back"),
-			part(s.MendedDays, "days of the manifest mended"))
+		row("repaired", thousands(int64(s.Reopened)), "marked for download", part(s.Restored, "found back"),
+			part(s.MendedDays, "days of the manifest repaired"))
 	}
 	row("time", durationText(time.Duration(s.Seconds*float64(time.Second))), stoppedPart(s.Stopped))
 	row("exit code", fmt.Sprint(s.ExitCode))
@@ -196,10 +198,10 @@ func nextAfterVerify(s verify.Summary) string {
 		}
 	}
 	known := s.Counts[verify.KnownDamaged]
-	add(!s.Repair && s.Damaged+s.ManifestDamaged > known, "run verify --repair, then archive over these days: it fetches the damaged recordings again")
-	add(s.Reopened+s.MendedDays+known > 0, "run archive over these days: it fetches again what is noted as damaged, as long as the vendor has it")
+	add(!s.Repair && s.Damaged+s.ManifestDamaged > known, "run verify --repair, then archive over these days: it downloads the damaged recordings again")
+	add(s.Reopened+s.MendedDays+known > 0, "run archive over these days: it downloads the damaged recordings again, if the vendor still has them")
 	add(s.NotHeld > 0, "run hold add with the case alone: it sets the legal holds that are missing")
-	add(s.Counts[verify.NotReadable] > 0, "what could not be read is neither intact nor damaged: let this user read it, restore objects from an archive class, and verify again")
+	add(s.Counts[verify.NotReadable] > 0, "unreadable recordings may be intact: give this user permission, or restore objects from the archive storage class, then verify again")
 	add(s.Stopped != "", "run the same command again; --last or --start-time make it shorter")
 	if len(next) == 0 {
 		return ""

@@ -1,3 +1,5 @@
+// Tells version, commit and dependencies of this build.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Builds the parts of a run and closes them again.
+
 package cli
 
 import (
@@ -44,7 +46,7 @@ func (p *process) runJob(ctx context.Context, job *archiveJob, talk output) (sum
 	boundHeap(p.env)
 	logger := newLogger(p.screen, talk, p.env)
 	for _, note := range job.warnings {
-		logger.Warn("a setting needs a look", "note", note)
+		logger.Warn("check a setting", "note", note)
 	}
 	rates := loadRates(job.stateDir, logger)
 	built, err := assemble(ctx, job, rates, logger)
@@ -63,14 +65,14 @@ func (p *process) runJob(ctx context.Context, job *archiveJob, talk output) (sum
 	}
 	stop := showProgress(talk, p.screen, p.env, logger, &watcher{run: built.archiver.Progress, paces: built.client.Paces, off: built.client.OffUntil})
 	unfollow := job.monitor.follow(built.archiver, built.client)
-	err = built.archiver.Run(ctx)
+	err = withBucket(job.location(), built.archiver.Run(ctx))
 	unfollow()
 	stop()
 	summary = built.archiver.Summary()
 	countRequests(&summary, built.client)
 	if !job.config.DryRun {
 		if err := saveRates(job.stateDir, rates, built.client.Rates()); err != nil {
-			logger.Warn("the learned rates are not kept; the next run starts slowly", "err", err)
+			logger.Warn("cannot save the learned rates; the next run starts slowly", "err", err)
 		}
 	}
 	return summary, err
@@ -183,6 +185,7 @@ func (j *archiveJob) location() archiver.Location {
 // trouble.
 func openArchive(ctx context.Context, at archiver.Location, access archiver.Access, run string, logger *slog.Logger) (*archiver.Opened, error) {
 	opened, err := archiver.Open(ctx, at, access, run, logger)
+	err = withBucket(at, err)
 	switch {
 	case err == nil:
 		return opened, nil
@@ -201,6 +204,30 @@ func openArchive(ctx context.Context, at archiver.Location, access archiver.Acce
 		return nil, misuse("check --dest", "%v", err)
 	}
 	return nil, misuse("check --dest and the flags for S3 in archive --help", "%v", err)
+}
+
+// bucketError says which bucket failed. Errors of package store do not, for they must not name keys.
+type bucketError struct {
+	bucket string
+	err    error
+}
+
+// Error returns one lower-case line.
+func (e *bucketError) Error() string { return e.bucket + ": " + e.err.Error() }
+
+// Unwrap returns the error of the store.
+func (e *bucketError) Unwrap() error { return e.err }
+
+// withBucket adds the bucket to an error of its store.
+func withBucket(at archiver.Location, err error) error {
+	if _, known := errors.AsType[*bucketError](err); known || at.Folder != "" || !errors.Is(err, store.ErrUnusable) && !store.IsRetriable(err) {
+		return err
+	}
+	bucket := "bucket " + at.S3.Bucket
+	if at.S3.Endpoint != "" {
+		bucket += " at " + at.S3.Endpoint
+	}
+	return &bucketError{bucket, err}
 }
 
 // closeOpened closes an archive, also when the context has ended.

@@ -1,3 +1,5 @@
+// Looks at the destination and the state folder.
+
 package doctor
 
 import (

@@ -1,3 +1,5 @@
+// Looks at the metrics folder and the ping service.
+
 package doctor
 
 import (

@@ -1,3 +1,5 @@
+// Tries a request to a host step by step: name, connection, TLS, answer.
+
 package doctor
 
 import (

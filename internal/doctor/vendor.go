@@ -1,3 +1,5 @@
+// Looks at API and media host.
+
 package doctor
 
 import (

@@ -338,9 +338,9 @@ func TestExportRefuses(t *testing.T) {
 		to   string
 		args []string
 	}{
-		{a, 2, "lie within each other", filepath.Join(a.dest, "tables"), nil},
-		{a, 2, "lie within each other", filepath.Join(link, "tables"), nil},
-		{a, 2, "lie within each other", filepath.Dir(a.dest), nil},
+		{a, 2, "overlap", filepath.Join(a.dest, "tables"), nil},
+		{a, 2, "overlap", filepath.Join(link, "tables"), nil},
+		{a, 2, "overlap", filepath.Dir(a.dest), nil},
 		{a, 2, "files that no export has written", foreign, nil},
 		{other, 2, "another archive", tables, nil},
 		{a, 2, "another form", tables, []string{"--format", "csv"}},
@@ -348,10 +348,10 @@ func TestExportRefuses(t *testing.T) {
 		{a, 1, "newer program", later, nil},
 		{a, 2, "CSV alone", t.TempDir(), []string{"--excel"}},
 		{a, 2, "is not known", t.TempDir(), []string{"--format", "xlsx"}},
-		{a, 2, "every call that fits", t.TempDir(), []string{"--limit", "3"}},
-		{a, 2, "every call that fits", t.TempDir(), []string{"--sort", "time"}},
-		{a, 2, "every call that fits", t.TempDir(), []string{"--sample", "3"}},
-		{a, 2, "not supported", "gs://bucket/x", nil},
+		{a, 2, "every matching call", t.TempDir(), []string{"--limit", "3"}},
+		{a, 2, "every matching call", t.TempDir(), []string{"--sort", "time"}},
+		{a, 2, "every matching call", t.TempDir(), []string{"--sample", "3"}},
+		{a, 2, "are supported", "gs://bucket/x", nil},
 		{a, 2, "no effect with --views", t.TempDir(), []string{"--views"}},
 		{a, 2, "not a directory", filepath.Join(file, "tables"), nil},
 	} {

@@ -329,10 +329,10 @@ func TestFindCopyRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, test := range []struct{ to, why string }{
-		{a.dest, "it is in the folder of an archive"},
-		{filepath.Join(a.dest, "new", "folder"), "it is in the folder of an archive"},
-		{filepath.Join(link, "new"), "it is in the folder of an archive"},
-		{filepath.Dir(a.dest), "the archive is in it"},
+		{a.dest, "this folder belongs to an archive"},
+		{filepath.Join(a.dest, "new", "folder"), "this folder belongs to an archive"},
+		{filepath.Join(link, "new"), "this folder belongs to an archive"},
+		{filepath.Dir(a.dest), "the archive lies in this folder"},
 		{foreign, "index.csv"},
 		{file, "it is a file"},
 		{"s3://bucket/copies", "this machine"},
@@ -431,7 +431,7 @@ func TestFindIDs(t *testing.T) {
 	a.find("--ids-from", list, "--sample", "1").want(t, 0)
 	a.find("--ids-from", list, "--start-time", daysAgo(3)).want(t, 3)
 	write("# nothing\n\n")
-	if r = a.find("--ids-from", list).want(t, 2); !strings.Contains(r.stderr, "it holds no id") {
+	if r = a.find("--ids-from", list).want(t, 2); !strings.Contains(r.stderr, "it contains no id") {
 		t.Errorf("stderr %q", r.stderr)
 	}
 }

@@ -325,7 +325,7 @@ func TestMetricsOfARun(t *testing.T) {
 		}
 		return convosotest.APIOK
 	})
-	if r := a.run("--relist").want(t, 0); !strings.Contains(r.stderr, "the file of metrics is not written") {
+	if r := a.run("--relist").want(t, 0); !strings.Contains(r.stderr, "cannot write the metrics file") {
 		t.Errorf("stderr: %s", tail(r.stderr))
 	}
 }

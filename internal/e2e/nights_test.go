@@ -46,7 +46,7 @@ func nights() map[string]night {
 	return map[string]night{
 		"vendor down": {
 			wrong: func(_ *testing.T, w *nightWorld) { w.source.SetAPIDown(true) }, starts: true,
-			code: 1, steps: "start 1", log: `"level":"ERROR".*the API cannot be reached`,
+			code: 1, steps: "start 1", log: `"level":"ERROR".*no usable answer from the API`,
 			metrics: map[string]float64{"last_run_exit_code": 1, "running": 0, `recordings{outcome="archived"}`: 0},
 			soon:    []string{"RunFailed"}, tomorrow: []string{"NothingFinished", "RunFailed"},
 		},
@@ -61,7 +61,7 @@ func nights() map[string]night {
 			wrong: func(_ *testing.T, w *nightWorld) {
 				w.bucket.trouble(func(http.ResponseWriter, *http.Request, int) bool { panic(http.ErrAbortHandler) })
 			},
-			code: 1, steps: "start 1", log: `"level":"ERROR".*the store cannot be reached`,
+			code: 1, steps: "start 1", log: `"level":"ERROR".*no usable answer from bucket`,
 			metrics: map[string]float64{"last_run_exit_code": 1, `requests_total{host_kind="api"}`: 0},
 			soon:    []string{"RunFailed"}, tomorrow: []string{"NothingFinished", "RunFailed"},
 		},

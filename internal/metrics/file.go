@@ -1,3 +1,5 @@
+// Reads and replaces the file of --metrics-file.
+
 package metrics
 
 import (
@@ -33,7 +35,7 @@ func CheckFile(path string) error {
 	}
 	info, err := os.Stat(filepath.Dir(path))
 	if err != nil || !info.IsDir() {
-		return errors.New("its folder is not there")
+		return errors.New("its folder does not exist")
 	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return errors.New("it is not a file")

@@ -96,7 +96,7 @@ func (p *Pinger) send(ctx context.Context, step string, body []byte) {
 	policy := retry.Policy{Tries: 3, Initial: time.Second, Max: 4 * time.Second}
 	err := retry.Do(ctx, policy, func(ctx context.Context) error { return p.attempt(ctx, step, body) })
 	if err != nil {
-		p.logger.Warn("a ping did not arrive; the run is not affected", "ping", step, "err", err)
+		p.logger.Warn("a ping failed; the run goes on", "ping", step, "err", err)
 	}
 }
 

@@ -1,3 +1,5 @@
+// Parses the timetable of --schedule.
+
 package schedule
 
 import (

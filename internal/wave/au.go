@@ -1,3 +1,5 @@
+// Reads Sun audio.
+
 package wave
 
 import (

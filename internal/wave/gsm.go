@@ -1,3 +1,5 @@
+// Decodes GSM 06.10.
+
 package wave
 
 import "encoding/binary"

@@ -1,3 +1,5 @@
+// Decodes IMA ADPCM.
+
 package wave
 
 import "encoding/binary"

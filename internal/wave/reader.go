@@ -1,3 +1,5 @@
+// Presents a decoded recording as a WAV file.
+
 package wave
 
 import (

@@ -1,3 +1,5 @@
+// Reads the chunks of a WAV file.
+
 package wave
 
 import (

@@ -1,3 +1,5 @@
+// Tells from the first bytes whether a browser plays a recording.
+
 package wave
 
 import (

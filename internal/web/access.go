@@ -1,3 +1,5 @@
+// Writes the access log.
+
 package web
 
 import (

@@ -1,3 +1,5 @@
+// Reads the access log.
+
 package web
 
 import (

@@ -1,3 +1,5 @@
+// Sends recordings, or decodes them for browsers.
+
 package web
 
 import (

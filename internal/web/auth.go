@@ -1,3 +1,5 @@
+// Tells who sent a request: login, proxy header or nobody.
+
 package web
 
 import (

@@ -1,3 +1,5 @@
+// The page with the list of calls.
+
 package web
 
 import (

@@ -1,3 +1,5 @@
+// The page Completeness, with its report.
+
 package web
 
 import (

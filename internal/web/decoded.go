@@ -1,3 +1,5 @@
+// Decodes audio that browsers do not play.
+
 package web
 
 import (

@@ -1,3 +1,5 @@
+// The details of an open call.
+
 package web
 
 import (

@@ -1,3 +1,5 @@
+// Searches for a page, within a time limit.
+
 package web
 
 import (

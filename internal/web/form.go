@@ -1,3 +1,5 @@
+// The search form.
+
 package web
 
 import (

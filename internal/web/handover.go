@@ -1,3 +1,5 @@
+// Sends selected calls as ZIP or CSV.
+
 package web
 
 import (
@@ -83,7 +85,7 @@ func (s *Server) zip(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Disposition", `attachment; filename="recordings.zip"`)
 	if err := s.writeZIP(r.Context(), &slowWriter{w: w, end: time.Now().Add(longestAnswer)}, selection, newMasker(userOf(r))); err != nil {
 		if r.Context().Err() == nil {
-			s.Logger.Warn("a ZIP was not sent to its end", "err", withoutAddress(err))
+			s.Logger.Warn("a ZIP was not sent completely", "err", withoutAddress(err))
 		}
 		panic(http.ErrAbortHandler) // the client must see that it is cut
 	}

@@ -1,3 +1,5 @@
+// Masks phone numbers.
+
 package web
 
 import (

@@ -1,3 +1,5 @@
+// Serves /metrics.
+
 package web
 
 import (

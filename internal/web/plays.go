@@ -1,3 +1,5 @@
+// Groups requests for a recording into one play for the access log.
+
 package web
 
 import (

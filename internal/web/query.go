@@ -1,3 +1,5 @@
+// Reads the search from the address of a page.
+
 package web
 
 import (

@@ -1,3 +1,5 @@
+// Reads Range headers.
+
 package web
 
 import (

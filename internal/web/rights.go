@@ -1,3 +1,5 @@
+// Reads the rights of users.
+
 package web
 
 import (
@@ -54,7 +56,7 @@ func (r *Rights) add(words string) error {
 		case "audit":
 			r.Audit = true
 		default:
-			return errors.New("a right is one of listen, download, numbers, audit")
+			return errors.New("unknown right: give listen, download, numbers or audit")
 		}
 	}
 	if (r.Download || r.Numbers) && !r.Listen {

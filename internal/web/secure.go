@@ -1,3 +1,5 @@
+// Sets security headers and refuses foreign hosts.
+
 package web
 
 import (

@@ -1,3 +1,5 @@
+// Routes requests and starts the server.
+
 package web
 
 import (

@@ -1,3 +1,5 @@
+// Differences between operating systems.
+
 package web
 
 import "runtime"

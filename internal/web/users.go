@@ -1,3 +1,5 @@
+// Reads the users file, again when it changes.
+
 package web
 
 import (
@@ -230,7 +232,7 @@ func (u *Users) refresh() {
 		return // it was told that it is gone
 	}
 	if err != nil {
-		u.logger.Error("the users file has changed and is wrong: the users stay as they were", "err", err)
+		u.logger.Error("the changed users file is wrong; the users stay as they were", "err", err)
 		return
 	}
 	u.logger.Info("the users file was read again", "users", len(u.list))

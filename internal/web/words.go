@@ -1,3 +1,5 @@
+// The words that pages use for states and outcomes.
+
 package web
 
 import (

@@ -2,6 +2,7 @@ package report
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"convoso-archiver/manifest"
@@ -93,7 +94,7 @@ func (l *listing) add(w *manifest.Window) {
 	l.whole = l.whole && (w.Whole || len(w.Doubts) == 0 && w.Rows == w.Total)
 	l.missing, l.stray = max(l.missing, w.Missing), l.stray+w.Stray
 	for _, doubt := range w.Doubts {
-		if !slices.Contains(l.doubts, doubt) {
+		if !strings.HasPrefix(doubt, "stray ") && !slices.Contains(l.doubts, doubt) { // stray rows are counted
 			l.doubts = append(l.doubts, doubt)
 		}
 	}

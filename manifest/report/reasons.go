@@ -79,7 +79,7 @@ func (l *listing) reasons(list *reasonList) {
 	case !l.coversTheDay:
 		list.add(Partial, "listed only from %s to %s", l.from, l.to)
 	case len(l.doubts) > 0:
-		list.add(NotWhole, "the listing is not proved whole: %s", strings.Join(l.doubts, "; "))
+		list.add(NotWhole, "the listing is not proved whole: %s", strings.Join(inWords(l.doubts), "; "))
 	case !l.whole:
 		list.add(NotWhole, "the listing is not proved whole: %s, and the API named %d", counted(l.rows, "row", "rows"), l.total)
 	case l.stray > 0:
@@ -88,6 +88,34 @@ func (l *listing) reasons(list *reasonList) {
 	if l.missing > 0 {
 		list.add(Missing, "%s not listed any more: another listing is to confirm that", counted(l.missing, "known recording", "known recordings"))
 	}
+}
+
+// inWords says what the doubts of window lines mean. Lines of older versions hold sentences, which stay.
+func inWords(doubts []string) []string {
+	texts := map[string]string{
+		"total":                 "the API's total differs from the calls that came, or changed meanwhile",
+		"no_total":              "the API sent no total",
+		"unlistable":            "there are more calls than the API can page through: archive the day by campaign",
+		"unreadable_rows":       "rows cannot be read",
+		"unreadable_recordings": "the recording field of calls cannot be read",
+		"no_recording_field":    "no row has a recording field: the API may have ignored include_recordings",
+		"contradicted":          "calls contradict the filter",
+		"ignored":               "the API ignored what was asked for",
+		"unanswered":            "the API gave no answer that can be understood",
+	}
+	list := make([]string, 0, len(doubts))
+	for _, doubt := range doubts {
+		word, count, _ := strings.Cut(doubt, " ")
+		switch text, known := texts[word]; {
+		case !known:
+			list = append(list, doubt)
+		case count == "1" || count == "":
+			list = append(list, text)
+		default:
+			list = append(list, text+" ("+count+" times)")
+		}
+	}
+	return list
 }
 
 // unlisted says that a day was not listed with the filter, and for what else it is closed, or was listed. It names the

@@ -1,3 +1,5 @@
+// Copies recordings into a folder, several at once.
+
 package copier
 
 import (

@@ -1,3 +1,5 @@
+// Reads one recording from the store and checks it.
+
 package copier
 
 import (

@@ -1,3 +1,5 @@
+// The folder of the copies: its lock, parts and names.
+
 package copier
 
 import (

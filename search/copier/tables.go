@@ -1,3 +1,5 @@
+// Writes index.csv and playlist.m3u8.
+
 package copier
 
 import (

@@ -1,3 +1,5 @@
+// A target of an export in S3.
+
 package export
 
 import (

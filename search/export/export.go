@@ -1,3 +1,5 @@
+// Exports the days of an archive that have changed.
+
 package export
 
 import (

@@ -1,3 +1,5 @@
+// Reads the fields of a row that only an export needs.
+
 package export
 
 import (

@@ -1,3 +1,5 @@
+// A target of an export on disk.
+
 package export
 
 import (

@@ -1,3 +1,5 @@
+// The note _archive.json, by which an export finds the days that changed.
+
 package export
 
 import (

@@ -1,3 +1,5 @@
+// Writes tables as Parquet.
+
 package export
 
 import (

@@ -1,3 +1,5 @@
+// Declares the columns of both tables.
+
 package export
 
 import (

@@ -1,3 +1,5 @@
+// Writes tables as CSV and JSON Lines.
+
 package export
 
 import (

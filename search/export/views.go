@@ -1,3 +1,5 @@
+// Writes views.sql of an export.
+
 package export
 
 import (
