@@ -3,6 +3,7 @@ package evidence
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,27 +29,32 @@ type Audit struct {
 	Ledger  *manifest.Ledger
 	Allowed []AllowedSigner
 	Head    *Head // nil: that the newest seals are there cannot be told
-	Store   Store // nil: the recordings are not read
-	Workers int   // recordings read at once
-	Now     time.Time
+	// TSARoots are the certificates that timestamps must lead to; nil: any authority will do.
+	TSARoots *x509.CertPool
+	Store    Store // nil: the recordings are not read
+	Workers  int   // recordings read at once
+	Now      time.Time
 }
 
 // Audited is what an audit came to.
 type Audited struct {
-	Seals      int       `json:"seals"`
-	Head       string    `json:"head"` // of the newest seal; empty for none
-	HeadGiven  bool      `json:"head_given"`
-	Signers    []string  `json:"signers"` // principals that signed, each once
-	Days       int       `json:"days"`    // that are sealed
-	Lines      int64     `json:"lines"`   // read
-	Recordings int       `json:"recordings"`
-	Erased     int       `json:"erased"`
-	AudioRead  int       `json:"audio_read"`
-	Bytes      int64     `json:"bytes"`          // of these
-	Unsealed   int       `json:"files_unsealed"` // of sealed days, not yet in a seal
-	Reclosed   int       `json:"days_reclosed"`  // closed again since they were sealed, which the next seal takes in
-	Findings   []Finding `json:"findings"`
-	Found      int       `json:"found"` // findings in all
+	Seals      int        `json:"seals"`
+	Head       string     `json:"head"` // of the newest seal; empty for none
+	HeadGiven  bool       `json:"head_given"`
+	Signers    []string   `json:"signers"`       // principals that signed, each once
+	Stamped    int        `json:"seals_stamped"` // whose timestamp holds
+	StampTime  *time.Time `json:"stamp_time"`    // that of the newest of these, null for none
+	TSAChecked bool       `json:"tsa_checked"`   // the authorities were held to roots
+	Days       int        `json:"days"`          // that are sealed
+	Lines      int64      `json:"lines"`         // read
+	Recordings int        `json:"recordings"`
+	Erased     int        `json:"erased"`
+	AudioRead  int        `json:"audio_read"`
+	Bytes      int64      `json:"bytes"`          // of these
+	Unsealed   int        `json:"files_unsealed"` // of sealed days, not yet in a seal
+	Reclosed   int        `json:"days_reclosed"`  // closed again since they were sealed, which the next seal takes in
+	Findings   []Finding  `json:"findings"`
+	Found      int        `json:"found"` // findings in all
 }
 
 // maxFindings is how many findings are kept; the others are counted.
@@ -71,7 +77,7 @@ type auditing struct {
 // and the seals.
 func (a *Audit) Run(ctx context.Context) (Audited, error) {
 	r := &auditing{Audit: a, erased: map[string]bool{}, slots: make(chan struct{}, max(a.Workers, 1))}
-	r.sum = Audited{HeadGiven: a.Head != nil, Signers: []string{}, Findings: []Finding{}}
+	r.sum = Audited{HeadGiven: a.Head != nil, TSAChecked: a.TSARoots != nil, Signers: []string{}, Findings: []Finding{}}
 	err := r.run(ctx)
 	slices.SortStableFunc(r.sum.Findings, compareFindings)
 	return r.sum, err
@@ -94,6 +100,7 @@ func (r *auditing) run(ctx context.Context) error {
 		r.find(Finding{Kind: ForeignFile, File: file, Detail: "it is neither a seal nor a signature"})
 	}
 	trusted := r.checkSeals(&about)
+	r.checkStamps(ctx, trusted)
 	if err := r.checkEvidence(ctx, trusted); err != nil {
 		return err
 	}

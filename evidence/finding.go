@@ -12,6 +12,8 @@ const (
 	BadSignature    FindingKind = "bad_signature"    // missing, or not of this seal
 	UnknownSigner   FindingKind = "unknown_signer"   // not among the allowed signers
 	SealTime        FindingKind = "seal_time"        // it says another time than its place in the chain allows
+	BadStamp        FindingKind = "bad_timestamp"    // of something else, or its signature does not hold
+	UnknownTSA      FindingKind = "unknown_tsa"      // a timestamp of an authority that is not among the roots
 	OtherArchive    FindingKind = "other_archive"    // the seal is of another archive
 	ForeignFile     FindingKind = "foreign_file"     // in seals/, and no seal
 	LinesMissing    FindingKind = "lines_missing"    // a sealed file is not there

@@ -86,7 +86,9 @@ type stored struct {
 	text []byte
 	hash string
 	sig  []byte // nil: it has none
-	bad  error  // why it cannot be read
+	// stamp is the answer of a timestamping authority about sig, nil for none.
+	stamp []byte
+	bad   error // why it cannot be read
 }
 
 func (s *stored) head() Head { return Head{Number: s.Number, Hash: s.hash} }
@@ -95,12 +97,12 @@ func sealName(number int) string { return fmt.Sprintf("%s%06d.json", folder, num
 
 func sigName(number int) string { return fmt.Sprintf("%s%06d.sig", folder, number) }
 
-var sealPattern = regexp.MustCompile(`^([0-9]{6,9})\.(json|sig)$`)
+var sealPattern = regexp.MustCompile(`^([0-9]{6,9})\.(json|sig|tsr)$`)
 
 // load reads all seals, ascending, and names what stands among them and is none. A signature without its seal is what
 // a killed run leaves; it is no seal and no foreign file.
 func load(ctx context.Context, objects manifest.Objects) (seals []stored, foreign []string, err error) {
-	sigs := map[string]bool{}
+	beside := map[string]bool{} // signatures and timestamps
 	var names []string
 	for info, err := range objects.ListFiles(ctx, folder) {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -113,14 +115,14 @@ func load(ctx context.Context, objects manifest.Objects) (seals []stored, foreig
 		switch {
 		case !sealPattern.MatchString(name):
 			foreign = append(foreign, info.Name())
-		case path.Ext(name) == ".sig":
-			sigs[strings.TrimSuffix(name, ".sig")] = true
+		case path.Ext(name) != ".json":
+			beside[name] = true
 		default:
 			names = append(names, strings.TrimSuffix(name, ".json"))
 		}
 	}
 	for _, name := range names {
-		s, err := loadSeal(ctx, objects, name, sigs[name])
+		s, err := loadSeal(ctx, objects, name, beside)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -130,13 +132,16 @@ func load(ctx context.Context, objects manifest.Objects) (seals []stored, foreig
 	return seals, foreign, nil
 }
 
-func loadSeal(ctx context.Context, objects manifest.Objects, name string, signed bool) (s stored, err error) {
+func loadSeal(ctx context.Context, objects manifest.Objects, name string, beside map[string]bool) (s stored, err error) {
 	s.file = folder + name + ".json"
 	if s.text, err = readAll(ctx, objects, s.file); err != nil {
 		return s, err
 	}
-	if signed {
-		if s.sig, err = readAll(ctx, objects, folder+name+".sig"); err != nil {
+	for ext, to := range map[string]*[]byte{".sig": &s.sig, ".tsr": &s.stamp} {
+		if !beside[name+ext] {
+			continue
+		}
+		if *to, err = readAll(ctx, objects, folder+name+ext); err != nil {
 			return s, err
 		}
 	}

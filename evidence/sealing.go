@@ -21,6 +21,7 @@ import (
 type Sealing struct {
 	Ledger *manifest.Ledger
 	Signer ssh.Signer
+	TSA    *TSA // stamps the seals that have no timestamp; nil for nobody
 	Now    time.Time
 }
 
@@ -36,6 +37,10 @@ type Sealed struct {
 	Open     int       `json:"days_open"`    // not closed, and so not sealed
 	Salted   []string  `json:"days_salted"`  // closed by an older version: their lines got salts first
 	Changed  []string  `json:"days_changed"` // closed, and not what their day line says: verify tells more
+
+	Stamped      int    `json:"stamped"`       // seals that got a timestamp now
+	Unstamped    int    `json:"not_stamped"`   // that have none, because the authority failed
+	StampFailure string `json:"stamp_failure"` // why
 }
 
 // ChainError says why nothing can be sealed: the seals that stand there are not a chain that goes on.
@@ -45,8 +50,17 @@ type ChainError struct{ Problem string }
 func (e *ChainError) Error() string { return e.Problem }
 
 // Run seals. Where nothing was closed since, there is no new seal. The error is a *ChainError, or one of the archive.
-// A run that is killed leaves no seal; the caller holds the archive's lock where it has one.
+// A run that is killed leaves no seal; the caller holds the archive's lock where it has one. An authority that fails to
+// stamp is no error.
 func (s *Sealing) Run(ctx context.Context) (Sealed, error) {
+	made, err := s.seals(ctx)
+	if err == nil && s.TSA != nil {
+		err = s.stampSeals(ctx, &made)
+	}
+	return made, err
+}
+
+func (s *Sealing) seals(ctx context.Context) (Sealed, error) {
 	made := Sealed{Evidence: []string{}, Salted: []string{}, Changed: []string{}}
 	about, err := s.Ledger.Archive(ctx)
 	if err != nil {

@@ -32,6 +32,7 @@ const (
 	LockShort      Kind = "lock_short"      // its lock ends too early
 	LockWeak       Kind = "lock_mode"       // it is locked in governance mode in place of compliance
 	LockUnknown    Kind = "lock_unknown"    // the server does not show its lock; counted alone
+	HoldMissing    Kind = "hold_missing"    // a case holds it, and its legal hold is not on in the store
 	Unknown        Kind = "unknown_file"    // the manifest does not know it; a finding with Strict alone
 )
 
@@ -86,6 +87,7 @@ type Summary struct {
 	// Damaged is how many recordings are not as they were noted, Unreadable how many could not be checked.
 	Damaged    int          `json:"damaged"`
 	Unreadable int          `json:"not_readable"`
+	NotHeld    int          `json:"not_held"` // recordings whose legal hold is missing
 	Counts     map[Kind]int `json:"counts"`   // of all findings
 	Findings   []Finding    `json:"findings"` // the first MaxListed
 
@@ -116,7 +118,7 @@ func newSummary(c Config, started time.Time) Summary {
 
 // IsDamaged reports whether something is not as it should be.
 func (s *Summary) IsDamaged() bool {
-	return s.Damaged > 0 || s.ManifestDamaged > 0 || s.Unlocked > 0 || s.Strict && s.Unknown > 0
+	return s.Damaged > 0 || s.ManifestDamaged > 0 || s.Unlocked > 0 || s.NotHeld > 0 || s.Strict && s.Unknown > 0
 }
 
 // IsIncomplete reports whether something could not be checked.
@@ -141,6 +143,8 @@ func (r *run) find(f Finding) {
 		return
 	case f.Kind.ofLock():
 		s.Unlocked++
+	case f.Kind == HoldMissing:
+		s.NotHeld++
 	case f.Kind == NotReadable:
 		s.Unreadable++
 	case f.Kind.ofRecording():

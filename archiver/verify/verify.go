@@ -71,6 +71,8 @@ type Verifier struct {
 	BadLocks error
 	// Lock tells what the locks of an object lack, by kind and detail; nil where nothing is to be locked.
 	Lock func(ctx context.Context, o Stored) ([]Finding, error)
+	// Held tells of recordings that a case holds and the store does not, [HoldMissing]. It is nil where nobody can tell.
+	Held func(ctx context.Context) ([]Finding, error)
 
 	state atomic.Pointer[run]
 }
@@ -155,10 +157,31 @@ func (r *run) all(ctx context.Context) error {
 	if err := r.readDays(ctx); err != nil {
 		return err
 	}
+	if err := r.checkHolds(ctx); err != nil {
+		return err
+	}
 	if r.blind != nil && r.summary.Counts[NotReadable] == 0 { // else the day explains it
 		r.find(Finding{Kind: NotReadable, Detail: fmt.Sprintf("the manifest: %v", withoutPath(r.blind))})
 	}
 	r.count(func(s *Summary) { s.UnknownChecked = r.blind == nil })
+	return nil
+}
+
+// checkHolds takes in what is wrong with legal holds.
+func (r *run) checkHolds(ctx context.Context) error {
+	if r.Held == nil {
+		return nil
+	}
+	findings, err := r.Held(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		r.find(Finding{Kind: NotReadable, Detail: fmt.Sprintf("the holds: %v", withoutPath(err))})
+	}
+	for _, f := range findings {
+		r.find(f)
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ func auditSettings() []setting {
 		{name: "seals", kind: toggle, group: groupAudit, usage: "check the seals, the lines they sign, and every sealed recording"},
 		{name: "allowed-signers", group: groupAudit, placeholder: "FILE", usage: "file of the public keys that you trust, in the format ALLOWED SIGNERS of ssh-keygen; keep it outside of the archive"},
 		{name: "head", group: groupAudit, placeholder: "HEAD", usage: "head of the newest seal, as printed by seal; without it the removal of the newest seals is not detected"},
+		{name: "tsa-roots", group: groupAudit, placeholder: "FILE", usage: "root certificates of timestamping authorities, in PEM; without it timestamps are checked, and who made them is not"},
 		{name: "no-audio", kind: toggle, group: groupAudit, usage: "do not read the recordings: check only seals and lines"},
 		{name: "access-log", group: groupAudit, placeholder: "PLACE", usage: "print the access log of serve, for all recordings or for one; a folder or s3://bucket/prefix"},
 		{name: "start-time", group: groupAudit, placeholder: "TIME", usage: "first day of the access log, in UTC (default: the first)"},
@@ -63,7 +65,7 @@ It needs no token, takes no lock and writes nothing.`,
 			{"the history of one recording", "convoso-archiver audit 705270011 --dest /archive"},
 		},
 		settings:    auditSettings(),
-		leads:       true,
+		leads:       1,
 		environment: true,
 		exitCodes:   true,
 		works:       true,
@@ -78,6 +80,7 @@ type auditJob struct {
 	recording string // "" for the seals
 	allowed   []evidence.AllowedSigner
 	head      *evidence.Head
+	tsaRoots  *x509.CertPool // nil for any
 	noAudio   bool
 	workers   int
 
@@ -134,6 +137,9 @@ func (r *reader) auditJob(ctx context.Context, args []string, env environment) *
 		return j
 	}
 	j.allowed = r.allowedSigners(ctx)
+	if r.isSet("tsa-roots") {
+		j.tsaRoots = r.tsaRoots(ctx)
+	}
 	if r.isSet("head") {
 		value, origin := r.raw("head")
 		head, err := evidence.ParseHead(value)
@@ -157,6 +163,20 @@ func (r *reader) allowedSigners(ctx context.Context) []evidence.AllowedSigner {
 		r.fail(origin, `write lines like: archive namespaces="`+evidence.Namespace+`" ssh-ed25519 AAAA…`, "%v", err)
 	}
 	return signers
+}
+
+func (r *reader) tsaRoots(ctx context.Context) *x509.CertPool {
+	path, origin := r.raw("tsa-roots")
+	text, err := readSmallFile(ctx, path, maxConfigBytes)
+	if err != nil {
+		r.fail(origin, "check the path", "read the certificates: %v", err)
+		return nil
+	}
+	roots, err := evidence.ParseRoots(text)
+	if err != nil {
+		r.fail(origin, "give the root certificate of the authority, as it publishes it", "%v", err)
+	}
+	return roots
 }
 
 // auditResult is what audit --seals prints.
@@ -204,7 +224,7 @@ func (p *process) runAuditing(ctx context.Context, job *auditJob, talk output) (
 		return audited, err
 	}
 	defer func() { err = errors.Join(err, closeOpened(ctx, opened)) }()
-	audit := &evidence.Audit{Ledger: opened.Ledger, Allowed: job.allowed, Head: job.head, Workers: job.workers, Now: time.Now()}
+	audit := &evidence.Audit{Ledger: opened.Ledger, Allowed: job.allowed, Head: job.head, TSARoots: job.tsaRoots, Workers: job.workers, Now: time.Now()}
 	if !job.noAudio {
 		audit.Store = opened.Store
 	}
@@ -253,6 +273,13 @@ func (a auditResult) write(w io.Writer, asJSON bool) error {
 	}
 	if len(a.Signers) > 0 {
 		fmt.Fprintf(&b, "signed by    %s\n", strings.Join(a.Signers, "; "))
+	}
+	if a.StampTime != nil {
+		fmt.Fprintf(&b, "timestamps   %s, the newest of %s", plural(a.Stamped, "seal"), a.StampTime.UTC().Format(time.DateTime+"Z"))
+		if !a.TSAChecked {
+			b.WriteString("; who made them was not checked: give --tsa-roots")
+		}
+		b.WriteString("\n")
 	}
 	if a.Erased > 0 {
 		fmt.Fprintf(&b, "erased       %s\n", plural(a.Erased, "recording"))

@@ -46,16 +46,23 @@ func exitCodesOf(command string) []exitCode {
 		}
 	case "export":
 		return []exitCode{{"0", "the tables are up to date"}, {"1", "failed: the archive cannot be read, or the target cannot be written"}, {"2", meansUsage},
-			{"3", "a day could not be read, and its files stay as they were; or ids of --ids-from were not found"}, signal}
+			{"3", "a day could not be read, and its files stay as they were; or ids of --ids-from were not found; bagit: no call matches"},
+			{"4", "bagit: a recording is not what was archived, and is left out"}, {"5", "bagit: another export is writing this bag"}, signal}
 	case "lock":
 		return []exitCode{
 			{"0", "everything that is due is locked"}, {"1", meansStore + "; or the bucket cannot lock"},
 			{"2", meansUsage + "; a compliance lock without confirmation"}, {"3", "something could not be locked"}, signal,
 		}
+	case "hold":
+		return []exitCode{
+			{"0", "the hold is noted, and set where the store can hold"}, {"1", meansStore}, {"2", meansUsage + "; there is no such case"},
+			{"3", "add: no call matches, or ids were not found, and nothing was held; or something could not be read. list: a legal hold is not set in S3"},
+			{"4", "add: a day of the archive is damaged, and its calls are not all held"}, {"5", meansLocked}, signal,
+		}
 	case "seal":
 		return []exitCode{
 			{"0", "every closed day is sealed"}, {"1", meansStore + "; or the existing seals cannot be continued"}, {"2", meansUsage + "; or the key cannot sign"},
-			{"4", "the lines of a closed day do not match its day line; that day was not sealed"}, {"5", meansLocked}, signal,
+			{"3", "--tsa gave no timestamp: the seal stands"}, {"4", "the lines of a closed day do not match its day line; that day was not sealed"}, {"5", meansLocked}, signal,
 		}
 	case "audit":
 		return []exitCode{

@@ -33,7 +33,7 @@ func notOfExport() []string { return []string{"limit", "sample", "seed", "sort"}
 func exportSettings() []setting {
 	settings := []setting{
 		{name: "to", group: groupExport, placeholder: "DEST", usage: "target: a folder, or s3://bucket/prefix, that is empty or holds an earlier run of this export (required)"},
-		{name: "format", group: groupExport, placeholder: "FORMAT", usage: "file format", defaultValue: string(export.Parquet), choices: exportFormats()},
+		{name: "format", group: groupExport, placeholder: "FORMAT", usage: "file format; bagit is a bag of audio, rows, ledger lines and seals to hand over, in a new folder", defaultValue: string(export.Parquet), choices: exportFormats()},
 		{name: "excel", kind: toggle, group: groupExport, usage: "with --format csv: for Excel. Writes a byte-order mark, quotes every cell, and puts ' before cells that Excel would read as a formula; this also changes numbers that begin with +"},
 		{name: "views", kind: toggle, flagOnly: true, group: groupExport, usage: "export nothing; print SQL that lets DuckDB read an archive in a folder directly"},
 	}
@@ -62,13 +62,13 @@ func exportFormats() []string {
 	for _, f := range export.Formats() {
 		names = append(names, string(f))
 	}
-	return names
+	return append(names, bagFormat)
 }
 
 func exportCommand() command {
 	return command{
 		name:  "export",
-		usage: "write calls and recordings as Parquet, CSV or JSON Lines",
+		usage: "write calls and recordings as Parquet, CSV or JSON Lines, or as a BagIt bag",
 		about: `Writes two tables with one file for each day: calls, with the fields and names
 of the API, and recordings, with the data of the manifest. The files are named
 calls/day=2025-05-01/part-0.parquet and so on, so that DuckDB, Athena and Spark
@@ -80,7 +80,12 @@ can read the files.
 
 _archive.json notes the archive, the terms and the erasures; views.sql defines
 two views for DuckDB. It exits with 3 when a day could not be read; the files of
-that day stay as they were.`,
+that day stay as they were.
+
+--format bagit writes a BagIt bag (RFC 8493) to hand over: audio, rows, ledger
+lines and seals of what matches, with checksums for sha256sum -c. It gets its
+name when it is whole. Its terms count as flags alone. It exits with 4 when the
+audio of a recording is missing or damaged: the rest is in the bag.`,
 		examples: []example{
 			{"everything as Parquet, updated each night",
 				"convoso-archiver export --dest /archive --to /tables"},
@@ -88,6 +93,8 @@ that day stay as they were.`,
 				"convoso-archiver export --dest /archive --to may --format csv --excel --status SALE --start-time 2025-05-01 --end-time 2025-05-31"},
 			{"from one bucket into another, for Athena",
 				"convoso-archiver export --dest s3://my-bucket/calls --to s3://my-tables/calls"},
+			{"the calls of a case, to hand over to a court",
+				"convoso-archiver export --format bagit --dest /archive --ids-from ids.csv --to case-17"},
 			{"query an export",
 				"cd /tables && duckdb -init views.sql -c 'SELECT user, count(*) FROM calls GROUP BY ALL'"},
 			{"query the archive directly, without an export",
@@ -118,12 +125,18 @@ func runExport(ctx context.Context, p *process, in input) outcome {
 	if job.views {
 		return p.archiveViews(ctx, job, talk, read.err)
 	}
+	if job.format == bagFormat && read.err == nil {
+		return p.bag(ctx, job, talk)
+	}
 	return p.export(ctx, job, talk, read.err)
 }
 
 // exportJob reads the settings of export.
 func (r *reader) exportJob(now time.Time, env environment) *exportJob {
 	j := &exportJob{searchJob: &searchJob{read: r, now: now}, views: r.toggle("views")}
+	if r.text("format") == bagFormat { // what a nightly file says of --last must not cut it short
+		r.takeFlagTerms()
+	}
 	j.folder, j.searchJob.bucket = r.destination(env)
 	j.query = r.query()
 	const firstToChange = 14 * 60 * 60 // no zone's date is ahead of this one's
@@ -139,6 +152,9 @@ func (r *reader) exportJob(now time.Time, env environment) *exportJob {
 	}
 	j.ids = r.text("ids-from")
 	j.to, j.bucket = r.exportTarget(env)
+	if j.format == bagFormat {
+		r.refuseForBag(j)
+	}
 	r.refuseInside(j)
 	return j
 }

@@ -148,7 +148,7 @@ func (h *helpPage) exitCodes(command string) {
 
 func (c command) usageLine() string {
 	line := program + " " + c.name
-	if c.leads {
+	if c.leads > 0 {
 		return line + " " + c.arguments + " [flags]"
 	}
 	if len(c.settings) > 0 {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"strings"
 	"time"
 
@@ -31,6 +32,7 @@ func sealedArchiveSettings() []setting {
 func sealSettings() []setting {
 	settings := []setting{
 		{name: "key", group: groupSeal, placeholder: "FILE", usage: "SSH key to sign with: the private key, or the public key when ssh-agent holds the private one (required)"},
+		{name: "tsa", group: groupSeal, placeholder: "URL", usage: "timestamping authority (RFC 3161) that stamps each seal without a timestamp; it receives only a checksum"},
 	}
 	settings = append(settings, sealedArchiveSettings()...)
 	return append(settings, outputSettings()...)
@@ -55,6 +57,7 @@ needs permission to write to their files and to evidence/.`,
 				"ssh-keygen -t ed25519 -N '' -C archive -f /etc/convoso-archiver/seal\n" +
 					"convoso-archiver seal --dest /archive --key /etc/convoso-archiver/seal"},
 			{"with a key that ssh-agent holds", "convoso-archiver seal --dest s3://my-bucket/calls --key ~/.ssh/seal.pub"},
+			{"with a timestamp of an authority", "convoso-archiver seal --dest /archive --key seal --tsa http://timestamp.digicert.com"},
 			{"save the head in another place", "convoso-archiver seal --dest /archive --key seal --json | jq -r .head >> /safe/heads"},
 		},
 		settings:    sealSettings(),
@@ -70,6 +73,7 @@ type sealJob struct {
 	folder string
 	bucket store.S3Options
 	key    string
+	tsa    *evidence.TSA // nil for none
 }
 
 func runSeal(ctx context.Context, p *process, in input) outcome {
@@ -79,7 +83,20 @@ func runSeal(ctx context.Context, p *process, in input) outcome {
 	if job.key == "" {
 		read.keep(misuse("give --key with an SSH key; ssh-keygen -t ed25519 -f seal makes one", "no key is given"))
 	}
+	job.tsa = read.tsa()
 	return p.seal(ctx, job, talk, read.err)
+}
+
+func (r *reader) tsa() *evidence.TSA {
+	if !r.isSet("tsa") {
+		return nil
+	}
+	value, origin := r.raw("tsa")
+	u, err := url.Parse(value)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		r.fail(origin, "write it like http://timestamp.example.com", "it is not the address of a timestamping authority")
+	}
+	return &evidence.TSA{URL: value}
 }
 
 // sealResult is what seal prints.
@@ -96,7 +113,7 @@ func (p *process) seal(ctx context.Context, job *sealJob, talk output, err error
 		began, err = p.runSealing(ctx, job, talk, &made)
 		err = withBucket(archiver.Location{Folder: job.folder, S3: job.bucket}, err)
 	}
-	result := withDamage(judge(sealMisuse(err), context.Cause(ctx), false), len(made.Changed) > 0)
+	result := withDamage(judge(sealMisuse(err), context.Cause(ctx), made.Unstamped > 0), len(made.Changed) > 0)
 	made.ExitCode = result.code
 	if result.failed {
 		made.Error = p.screen.hidden(oneLine(result.line))
@@ -131,7 +148,7 @@ func (p *process) runSealing(ctx context.Context, job *sealJob, talk output, mad
 		return false, err
 	}
 	defer func() { err = errors.Join(err, closeOpened(ctx, opened)) }()
-	sealing := &evidence.Sealing{Ledger: opened.Ledger, Signer: signer, Now: time.Now()}
+	sealing := &evidence.Sealing{Ledger: opened.Ledger, Signer: signer, TSA: job.tsa, Now: time.Now()}
 	made.Sealed, err = sealing.Run(ctx)
 	if bucket, ok := opened.Store.(*store.S3); ok && err == nil && made.Number > 0 {
 		err = lockSeal(ctx, opened.Ledger, bucket, made.Number)
@@ -178,6 +195,12 @@ func (s sealResult) write(w io.Writer, asJSON bool) error {
 	}
 	if len(s.Changed) > 0 {
 		fmt.Fprintf(&b, "CHANGED      %s, not sealed: not what was closed; run verify\n", dayList(s.Changed))
+	}
+	if s.Stamped > 0 {
+		fmt.Fprintf(&b, "stamped      %s\n", plural(s.Stamped, "seal"))
+	}
+	if s.Unstamped > 0 {
+		fmt.Fprintf(&b, "NO TIMESTAMP %s, the next seal --tsa asks again: the authority failed: %s\n", plural(s.Unstamped, "seal"), oneLine(s.StampFailure))
 	}
 	if s.Head != "" {
 		fmt.Fprintf(&b, "head         %s\n", s.Head)

@@ -255,7 +255,7 @@ func (p *process) runVerifier(ctx context.Context, job *verifyJob, talk output, 
 		return false, err
 	}
 	v.Config, v.Store, v.Ledger, v.Logger = job.config, opened.Store, opened.Ledger, logger
-	v.BadArchive = archiveErr
+	v.BadArchive, v.Held = archiveErr, heldFindings(opened, job.config.Workers)
 	v.Lock, err = lockChecks(ctx, opened)
 	if _, bad := errors.AsType[*manifest.BadLineError](err); bad {
 		v.BadLocks, err = err, nil

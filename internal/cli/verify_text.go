@@ -77,6 +77,9 @@ func damageParts(s verify.Summary) []string {
 	if s.Unlocked > 0 {
 		parts = append(parts, plural(s.Unlocked, "object")+" without the lock that the archive asks for")
 	}
+	if s.NotHeld > 0 {
+		parts = append(parts, plural(s.NotHeld, "recording")+" without the legal hold of a case")
+	}
 	if s.Strict && s.Unknown > 0 {
 		parts = append(parts, plural(s.Unknown, "file")+" that the manifest does not know")
 	}
@@ -106,7 +109,7 @@ func verifiedText(s verify.Summary) string {
 		fmt.Fprintf(&b, "\nexit code   %d   see the error below\n", s.ExitCode)
 		return b.String()
 	}
-	writeFindings(&b, "findings", s.Findings, s.Damaged+s.ManifestDamaged+s.Unlocked+s.Unreadable)
+	writeFindings(&b, "findings", s.Findings, s.Damaged+s.ManifestDamaged+s.Unlocked+s.NotHeld+s.Unreadable)
 	writeFindings(&b, "files that the manifest does not know", s.UnknownFiles, s.Unknown)
 	b.WriteString("\n")
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
@@ -204,6 +207,7 @@ func nextAfterVerify(s verify.Summary) string {
 	add(!s.Repair && s.Damaged+s.ManifestDamaged > known, "run verify --repair, then archive over these days: it downloads the damaged recordings again")
 	add(s.Reopened+s.MendedDays+known > 0, "run archive over these days: it downloads the damaged recordings again, if the vendor still has them")
 	add(s.Unlocked > 0, "run lock: it locks what must be locked, and makes locks longer")
+	add(s.NotHeld > 0, "run hold add with the case alone: it sets the legal holds that are missing")
 	add(s.Counts[verify.NotReadable] > 0, "unreadable recordings may be intact: give this user permission, or restore objects from the archive storage class, then verify again")
 	add(s.Stopped != "", "run the same command again; --last or --start-time make it shorter")
 	if len(next) == 0 {

@@ -33,7 +33,7 @@ func TestReading(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	here := strings.NewReplacer("\\\n", " ", "/archive", "archive", "/tables", "tables", configFolder, "./")
+	here := strings.NewReplacer("\\\n", " ", "/archive", "archive", "convoso-demo", "archive", "/tables", "tables", configFolder, "./")
 	ran := map[string]int{}
 	for _, b := range blocks(readPage(t), "sh") {
 		for _, found := range readingPattern.FindAllStringSubmatch(b.text, -1) {

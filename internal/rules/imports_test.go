@@ -19,7 +19,7 @@ const module = "convoso-archiver"
 //	main -> internal/cli -> archiver -> fetcher, manifest, archiver/store
 var mayImport = map[string][]string{
 	"":                         {"internal/cli"},
-	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "deploy", "evidence", "fetcher", "fetcher/convosotest", "internal/doctor", "internal/metrics", "internal/ping", "internal/schedule", "internal/web", "manifest", "manifest/report", "search", "search/copier", "search/export"},
+	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "deploy", "evidence", "fetcher", "fetcher/convosotest", "internal/doctor", "internal/metrics", "internal/ping", "internal/schedule", "internal/web", "manifest", "manifest/report", "search", "search/bag", "search/copier", "search/export"},
 	"archiver":                 {"archiver/audio", "archiver/key", "archiver/store", "fetcher", "manifest"},
 	"archiver/audio":           {},
 	"archiver/key":             {},
@@ -33,6 +33,7 @@ var mayImport = map[string][]string{
 	"manifest":                 {},
 	"manifest/report":          {"manifest"},
 	"search":                   {"fetcher", "manifest"},
+	"search/bag":               {"archiver/key", "manifest", "search", "search/copier"},
 	"search/copier":            {"archiver/key", "manifest", "search"},
 	"search/export":            {"fetcher", "manifest", "search"},
 	"internal/retry":           {},
@@ -51,13 +52,14 @@ var mayImport = map[string][]string{
 	"internal/schedule":        {},
 	"internal/slurm":           {},
 	"internal/s3test":          {},
+	"internal/tsatest":         {},
 	"internal/wave":            {},
 	"internal/web":             {"archiver/audio", "fetcher", "internal/metrics", "internal/wave", "manifest", "manifest/report", "search"},
 	"internal/web/webtest":     {"archiver", "archiver/store", "manifest"},
 }
 
 // mayImportTesting names the packages that help tests and are not in the program.
-var mayImportTesting = []string{"archiver/store/storetest", "internal/enginetest", "internal/s3test"}
+var mayImportTesting = []string{"archiver/store/storetest", "internal/enginetest", "internal/s3test", "internal/tsatest"}
 
 // owners names, for each library, the packages whose own code may import it. A
 // library that is missing here fails the test: docs/decisions.md says why each is
@@ -66,9 +68,10 @@ var owners = map[string][]string{
 	"code.dny.dev/ssrf":            {"fetcher"},
 	"github.com/aws/":              {"archiver/store", "internal/bench", "internal/s3test"},
 	"github.com/cenkalti/backoff/": {"internal/retry"},
-	"github.com/gofrs/flock":       {"manifest", "search", "search/copier"},
+	"github.com/gofrs/flock":       {"manifest", "search", "search/bag", "search/copier"},
 	"github.com/hiddeco/sshsig":    {"evidence"},
 	"github.com/lmittmann/tint":    {"internal/cli"},
+	"github.com/notaryproject/":    {"evidence"},
 	"github.com/parquet-go/":       {"search/export"},
 	"github.com/urfave/cli/":       {"internal/cli"},
 	"github.com/vbauerster/":       {"internal/cli"}, // mpb and the writer beneath it

@@ -1,0 +1,255 @@
+package evidence
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"convoso-archiver/manifest"
+)
+
+const (
+	kindHold = "hold"
+	stemHold = "hold"
+
+	holdAdd     = "add"
+	holdRelease = "release"
+
+	maxCaseName   = 100    // characters
+	maxCaseDigits = 6      // in a row: more may be a telephone number, and a record is kept for ever
+	idsPerLine    = 10_000 // of a record, so that a line stays far below the maximum
+	linesPerFile  = 10
+)
+
+// HeldID names what a hold keeps: a call, and one recording of it. Recording is empty for a call without recordings.
+type HeldID struct {
+	Day       string `json:"day"`
+	Call      string `json:"call_id"`
+	Recording string `json:"recording_id"`
+}
+
+// holdRecord is a line of evidence/hold-*. A list that is too long for a line stands in several.
+type holdRecord struct {
+	manifest.RecordHead
+	State string   `json:"state"` // add or release
+	Case  string   `json:"case"`
+	IDs   []HeldID `json:"ids"` // empty for a release
+
+	file string
+}
+
+// Case is what is known of the holds of one case.
+type Case struct {
+	Name     string
+	Since    time.Time // of the first hold since the last release
+	Released time.Time // zero while it holds
+	IDs      []HeldID  // that it holds, in order, each once; none once it is released
+	Past     []HeldID  // that it holds or once held, likewise
+	latest   time.Time // of all its records
+}
+
+// Holds are all holds of an archive.
+type Holds struct {
+	cases      []Case // by name
+	recordings map[string][]string
+	calls      map[string][]string
+}
+
+// LoadHolds reads the holds of an archive. A line that cannot be read, or of a kind that is not known, is an error: it
+// may say what must be kept.
+func LoadHolds(ctx context.Context, ledger *manifest.Ledger) (*Holds, error) {
+	records, err := readHolds(ctx, ledger)
+	if err != nil {
+		return nil, err
+	}
+	return foldHolds(records), nil
+}
+
+// readHolds reads the records of all holds, in the order in which they count.
+func readHolds(ctx context.Context, ledger *manifest.Ledger) (records []holdRecord, err error) {
+	err = ledger.Records(ctx, stemHold, func(file string, raw []byte) error {
+		r := holdRecord{file: file}
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return fmt.Errorf("read %s: a line is no record of a hold: put the file back as it was", file)
+		}
+		if r.Kind != kindHold || r.State != holdAdd && r.State != holdRelease || r.Case == "" {
+			return fmt.Errorf("read %s: a line is a record of a hold that this version does not know: use a newer version of the program", file)
+		}
+		records = append(records, r)
+		return nil
+	})
+	sortHolds(records)
+	return records, err
+}
+
+// sortHolds puts records in order. The later record of a case decides; of one second, what holds goes after what releases.
+func sortHolds(records []holdRecord) {
+	slices.SortStableFunc(records, func(a, b holdRecord) int {
+		return cmp.Or(a.Time.Compare(b.Time), -strings.Compare(a.State, b.State)) // release, add
+	})
+}
+
+// foldHolds makes holds of their records, which are in order.
+func foldHolds(records []holdRecord) *Holds {
+	byName := map[string]*Case{}
+	for _, r := range records {
+		c := byName[r.Case]
+		if c == nil {
+			c = &Case{Name: r.Case, Released: r.Time}
+			byName[r.Case] = c
+		}
+		c.latest = r.Time
+		switch {
+		case r.State == holdRelease:
+			c.Released, c.IDs = r.Time, nil
+			continue
+		case !c.Released.IsZero():
+			c.Since, c.Released = r.Time, time.Time{}
+		}
+		c.IDs, c.Past = append(c.IDs, r.IDs...), append(c.Past, r.IDs...)
+	}
+	h := &Holds{recordings: map[string][]string{}, calls: map[string][]string{}}
+	for _, name := range sortedKeys(byName) {
+		c := byName[name]
+		c.IDs, c.Past = sortedIDs(c.IDs), sortedIDs(c.Past)
+		h.cases = append(h.cases, *c)
+		for _, id := range c.IDs {
+			addCase(h.calls, id.Call, name)
+			addCase(h.recordings, id.Recording, name)
+		}
+	}
+	return h
+}
+
+func compareHeld(a, b HeldID) int {
+	return cmp.Or(strings.Compare(a.Day, b.Day), strings.Compare(a.Call, b.Call), strings.Compare(a.Recording, b.Recording))
+}
+
+// sortedIDs sorts in place, and leaves each once.
+func sortedIDs(ids []HeldID) []HeldID {
+	slices.SortFunc(ids, compareHeld)
+	return slices.Compact(ids)
+}
+
+// addCase adds a case to those of an id. Cases come in order.
+func addCase(to map[string][]string, id, name string) {
+	if list := to[id]; id != "" && (len(list) == 0 || list[len(list)-1] != name) {
+		to[id] = append(list, name)
+	}
+}
+
+// Of returns the cases that hold a recording by its id, in order; nil for none. A recording that became known after its
+// call was held is held by OfCall alone.
+func (h *Holds) Of(recordingID string) []string { return h.recordings[recordingID] }
+
+// OfCall returns the cases that hold a call: its row, and each of its recordings, known by then or later; nil for none.
+func (h *Holds) OfCall(callID string) []string { return h.calls[callID] }
+
+// OfEither returns the cases that hold a recording of a call, by the id of either.
+func (h *Holds) OfEither(recordingID, callID string) []string {
+	all := slices.Concat(h.recordings[recordingID], h.calls[callID])
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// Cases returns all cases in the order of their names, those that are released too.
+func (h *Holds) Cases() []Case { return h.cases }
+
+// Case returns one case.
+func (h *Holds) Case(name string) (Case, bool) {
+	i, found := slices.BinarySearchFunc(h.cases, name, func(c Case, name string) int { return strings.Compare(c.Name, name) })
+	if !found {
+		return Case{}, false
+	}
+	return h.cases[i], true
+}
+
+// CheckCase says what is wrong with the name of a case. The error repeats nothing of it.
+func CheckCase(name string) error {
+	switch {
+	case name == "" || strings.TrimSpace(name) != name:
+		return errors.New("the name of a case is empty, or begins or ends with a space")
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return errors.New("the name of a case holds a character that cannot be printed")
+	case utf8.RuneCountInString(name) > maxCaseName:
+		return errors.New("the name of a case has at most 100 characters")
+	}
+	digits := 0
+	for _, r := range name {
+		switch {
+		case unicode.IsDigit(r):
+			digits++
+		case unicode.IsLetter(r):
+			digits = 0
+		}
+		if digits > maxCaseDigits {
+			return errors.New("the name of a case is kept for ever, and 7 digits in a row may be a telephone number, also with other characters between them")
+		}
+	}
+	return nil
+}
+
+// AddHold notes that a case holds these ids, durably, and returns how many of them it did not hold before. The ledger
+// must have been opened for writing. Killed in the middle, the same call again notes what is not noted.
+func AddHold(ctx context.Context, ledger *manifest.Ledger, name string, ids []HeldID) (added int, err error) {
+	if err := CheckCase(name); err != nil {
+		return 0, err
+	}
+	holds, err := LoadHolds(ctx, ledger)
+	if err != nil {
+		return 0, err
+	}
+	c, _ := holds.Case(name)
+	fresh := slices.DeleteFunc(sortedIDs(slices.Clone(ids)), func(id HeldID) bool {
+		_, known := slices.BinarySearchFunc(c.IDs, id, compareHeld)
+		return known
+	})
+	head := manifest.RecordHead{Kind: kindHold, Time: c.next(time.Now())}
+	var records []manifest.Record
+	for part := range slices.Chunk(fresh, idsPerLine) {
+		records = append(records, &holdRecord{RecordHead: head, State: holdAdd, Case: name, IDs: part})
+	}
+	for file := range slices.Chunk(records, linesPerFile) {
+		if err := ledger.PutRecords(ctx, stemHold, file...); err != nil {
+			return 0, err
+		}
+	}
+	return len(fresh), nil
+}
+
+// ErrNoCase says that no record names a case.
+var ErrNoCase = errors.New("no such case")
+
+// ReleaseHold notes that a case holds nothing any more, durably, and returns the case as it was. A case that is released
+// stays so. The error is ErrNoCase where no record names it.
+func ReleaseHold(ctx context.Context, ledger *manifest.Ledger, name string) (Case, error) {
+	holds, err := LoadHolds(ctx, ledger)
+	if err != nil {
+		return Case{}, err
+	}
+	c, known := holds.Case(name)
+	if !known {
+		return Case{}, ErrNoCase
+	}
+	if !c.Released.IsZero() {
+		return c, nil
+	}
+	head := manifest.RecordHead{Kind: kindHold, Time: c.next(time.Now())}
+	return c, ledger.PutRecords(ctx, stemHold, &holdRecord{RecordHead: head, State: holdRelease, Case: name, IDs: []HeldID{}})
+}
+
+// next is the time of the next record of a case: a whole second after the last one, whatever the clock says.
+func (c *Case) next(now time.Time) time.Time {
+	now = now.UTC().Truncate(time.Second)
+	if earliest := c.latest.Add(time.Second); now.Before(earliest) {
+		return earliest
+	}
+	return now
+}

@@ -1,0 +1,389 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"convoso-archiver/archiver"
+	"convoso-archiver/archiver/verify"
+	"convoso-archiver/evidence"
+	"convoso-archiver/manifest"
+	"convoso-archiver/search"
+)
+
+const groupHeld = "WHAT TO HOLD, with add (all terms given have to fit; given as flags alone)"
+
+// The things that hold does.
+const (
+	holdAdd     = "add"
+	holdList    = "list"
+	holdRelease = "release"
+)
+
+func holdActions() []string { return []string{holdAdd, holdList, holdRelease} }
+
+// heldTerms are the terms of a hold. Those of find that choose among what fits are none.
+func heldTerms() []setting {
+	var settings []setting
+	for _, s := range append(termSettings(), idsSetting()) {
+		if !slices.Contains(notOfExport(), s.name) {
+			s.group = groupHeld
+			settings = append(settings, s)
+		}
+	}
+	return settings
+}
+
+func holdSettings() []setting {
+	workers, _ := named(archiveSettings(), "workers")
+	workers.group, workers.usage = groupArchive, "legal holds that are set or read in S3 at once"
+	settings := append(sealedArchiveSettings(), workers)
+	settings = append(settings, heldTerms()...)
+	return append(settings, outputSettings()...)
+}
+
+func holdCommand() command {
+	return command{
+		name:      "hold",
+		usage:     "keep calls and recordings for a case: nothing removes them while a case holds them",
+		arguments: "add|list|release [CASE]",
+		about: `add holds for a case every call that fits the terms now, or whose id stands in a list: its row and all of
+its recordings. What is held is noted by ids, so that it stays the same. Added to a case that exists, it
+holds that too; without terms it goes on where it was stopped. list shows all cases, or what one of them
+holds. release ends the hold of a case; what another case holds stays held.
+
+The name of a case is kept for ever, also when the hold is released: write no name or number of a
+customer into it.
+
+erase and the end of a retention leave alone what is held. In a bucket with Object Lock the legal hold of
+each object is on while any case holds it. Terms count as flags alone, because the --last of a nightly job
+must not cut a hold short. add and release take the archive's lock in a folder.`,
+		examples: []example{
+			{"all calls with a customer",
+				`convoso-archiver hold add "2025-17 Smith v. Acme" --dest /archive --number 4155550142`},
+			{"a lawyer's list of ids",
+				`convoso-archiver hold add "2025-17 Smith v. Acme" --dest s3://my-bucket/calls --ids-from ids.csv`},
+			{"what is held, and by which case",
+				`convoso-archiver hold list --dest /archive` + "\n" + `convoso-archiver hold list "2025-17 Smith v. Acme" --dest /archive --json | jq '.cases[].ids'`},
+			{"the case is closed",
+				`convoso-archiver hold release "2025-17 Smith v. Acme" --dest /archive`},
+		},
+		settings:    holdSettings(),
+		words:       holdActions(),
+		leads:       2,
+		environment: true,
+		exitCodes:   true,
+		works:       true,
+		run:         runHold,
+	}
+}
+
+// holdJob is everything that one hold needs to know, read and checked.
+type holdJob struct {
+	*searchJob
+	action  string
+	name    string // of the case; "" for a list of all
+	ids     string // file of --ids-from
+	terms   bool   // there are any
+	workers int
+}
+
+func runHold(ctx context.Context, p *process, in input) outcome {
+	read, talk := p.settings(ctx, withArchiveKeys(holdSettings()), in)
+	job := read.holdJob(in.args, time.Now(), p.env)
+	made := holdResult{action: job.action, Case: job.name, Cases: []heldCase{}, Missing: []string{}}
+	began := false
+	err := read.err
+	if err == nil {
+		began, err = p.hold(ctx, job, talk, &made)
+		err = withBucket(archiver.Location{Folder: job.folder, S3: job.searchJob.bucket}, err)
+	}
+	result := withDamage(judge(err, context.Cause(ctx), made.incomplete), made.damaged)
+	made.ExitCode = result.code
+	if result.failed {
+		made.Error = p.screen.hidden(oneLine(result.line))
+	}
+	if talk.json || began && err == nil && !(talk.quiet && result.code == ExitDone) {
+		result.unwritten = made.write(p.stdout, talk.json)
+	}
+	return result
+}
+
+// holdJob reads what is to be done. Terms that stand in the environment or in a file are those of another command.
+func (r *reader) holdJob(args []string, now time.Time, env environment) *holdJob {
+	j := &holdJob{terms: r.takeFlagTerms()}
+	r.keepIfAny(j.readWords(args))
+	j.workers = r.whole("workers", 1, maxWorkers)
+	j.searchJob = &searchJob{read: r, now: now}
+	j.folder, j.bucket = r.destination(env)
+	j.query = r.query()
+	const firstToChange = 14 * 60 * 60 // no zone's date is ahead of this one's
+	r.searchSpan(now, time.FixedZone("", firstToChange))
+	j.ids = r.text("ids-from")
+	return j
+}
+
+// takeFlagTerms drops terms that no flag gives, and reports whether there are others.
+func (r *reader) takeFlagTerms() (some bool) {
+	for _, s := range heldTerms() {
+		if r.values[s.name].byFlag() {
+			some = true
+		} else {
+			delete(r.values, s.name)
+		}
+	}
+	return some
+}
+
+// readWords reads the action and the case.
+func (j *holdJob) readWords(args []string) error {
+	const try = `write: hold add CASE, hold list, hold list CASE, or hold release CASE`
+	switch {
+	case len(args) == 0 || !slices.Contains(holdActions(), args[0]):
+		return misuse(try, "what to do is not said")
+	case len(args) > 2:
+		return misuse("put the name of the case in quotes", "there are too many arguments")
+	case len(args) == 1 && args[0] != holdList:
+		return misuse(try, "the case is not named")
+	}
+	if j.action = args[0]; j.action != holdAdd && j.terms {
+		return misuse("leave them out", "terms and lists are for hold add")
+	}
+	if len(args) == 1 {
+		return nil
+	}
+	j.name = args[1]
+	if err := evidence.CheckCase(j.name); err != nil {
+		return misuse(`give a name like "2025-17 Smith v. Acme"`, "%v", err)
+	}
+	return nil
+}
+
+// hold does one thing with holds. It began when there is something to tell.
+func (p *process) hold(ctx context.Context, job *holdJob, talk output, made *holdResult) (began bool, err error) {
+	logger := newLogger(p.screen, talk, p.env)
+	boundHeap(p.env)
+	var ids *idList
+	if job.ids != "" {
+		if ids, err = p.readIDs(ctx, job.ids); err != nil {
+			return false, err
+		}
+		job.query.Listed = ids.ids
+	}
+	access := archiver.Repair
+	if job.action == holdList {
+		access = archiver.Read
+	}
+	archive, err := job.openFor(ctx, access, logger)
+	if err != nil {
+		return false, err
+	}
+	defer func() {
+		if closeErr := archive.Close(ctx); err == nil {
+			err = closeErr
+		}
+	}()
+	holds, err := legalHolds(ctx, archive.opened, job.workers)
+	if err != nil {
+		return false, err
+	}
+	switch job.action {
+	case holdList:
+		return true, made.list(ctx, job, holds)
+	case holdRelease:
+		return true, made.release(ctx, job, holds)
+	}
+	found, err := p.findHeld(ctx, job, archive, ids, p.teller("hold", talk), made)
+	if err != nil {
+		return false, err
+	}
+	return true, made.add(ctx, job, holds, found)
+}
+
+// legalHolds are those of an archive. Their store is nil where it cannot hold objects.
+func legalHolds(ctx context.Context, opened *archiver.Opened, workers int) (*evidence.LegalHolds, error) {
+	holds := &evidence.LegalHolds{Ledger: opened.Ledger, Workers: workers}
+	bucket, isBucket := opened.Store.(evidence.HoldingStore)
+	if !isBucket {
+		return holds, nil
+	}
+	has, err := bucket.HasObjectLock(ctx)
+	if has {
+		holds.Store = bucket
+	}
+	return holds, err
+}
+
+// heldFindings returns what tells verify of legal holds that are missing. Where nothing is held the store is not asked.
+func heldFindings(opened *archiver.Opened, workers int) func(context.Context) ([]verify.Finding, error) {
+	return func(ctx context.Context) (findings []verify.Finding, err error) {
+		holds, err := evidence.LoadHolds(ctx, opened.Ledger)
+		if err != nil || !slices.ContainsFunc(holds.Cases(), func(c evidence.Case) bool { return len(c.IDs) > 0 }) {
+			return nil, err
+		}
+		legal, err := legalHolds(ctx, opened, workers)
+		if err != nil || legal.Store == nil {
+			return nil, err
+		}
+		faults, err := legal.Check(ctx, holds)
+		for _, f := range faults {
+			if len(f.Cases) > 0 {
+				findings = append(findings, verify.Finding{Kind: verify.HoldMissing, Day: f.Day, RecordingID: f.Recording, Key: f.Key,
+					Detail: fmt.Sprintf("held by %s, and its legal hold is off", plural(len(f.Cases), "case"))})
+			}
+		}
+		return findings, err
+	}
+}
+
+// findHeld returns the ids of all calls that fit, and of their recordings. What was erased cannot be held.
+func (p *process) findHeld(ctx context.Context, job *holdJob, archive *searched, ids *idList, tell teller, made *holdResult) (list []evidence.HeldID, err error) {
+	if !job.terms {
+		return nil, nil
+	}
+	f := &found{}
+	for c, err := range archive.Search(ctx, job.query) {
+		if err != nil {
+			if err = f.note(err, tell); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if ids != nil {
+			ids.see(&c)
+		}
+		if c.Erased {
+			made.Erased++
+			continue
+		}
+		made.Calls++
+		held := heldOf(&c)
+		made.Recordings += len(held)
+		if len(held) == 0 {
+			held = []evidence.HeldID{{Day: c.Day, Call: c.ID}}
+		}
+		list = append(list, held...)
+	}
+	made.damaged, made.incomplete = f.damaged, f.incomplete
+	if ids != nil && ids.tell(tell) {
+		made.incomplete, made.Missing = true, ids.absent()
+	}
+	return list, nil
+}
+
+// heldOf names the recordings of a call that can be held.
+func heldOf(c *search.Call) (list []evidence.HeldID) {
+	for _, r := range c.Recordings {
+		if r.Outcome != manifest.Erased {
+			list = append(list, evidence.HeldID{Day: c.Day, Call: c.ID, Recording: r.ID})
+		}
+	}
+	return list
+}
+
+// add notes the hold, and sets it in the store.
+func (h *holdResult) add(ctx context.Context, job *holdJob, legal *evidence.LegalHolds, found []evidence.HeldID) (err error) {
+	switch {
+	case len(h.Missing) > 0:
+		return nil
+	case job.terms && len(found) == 0:
+		h.incomplete = true
+		return nil
+	case !job.terms:
+		holds, err := evidence.LoadHolds(ctx, legal.Ledger)
+		if err != nil {
+			return err
+		}
+		if c, known := holds.Case(job.name); !known || !c.Released.IsZero() {
+			return misuse("give terms of a search, or --ids-from", "the case holds nothing, and what it is to hold is not said")
+		}
+	}
+	if h.New, err = evidence.AddHold(ctx, legal.Ledger, job.name, found); err != nil {
+		return err
+	}
+	return h.apply(ctx, job, legal)
+}
+
+// release ends the hold of a case.
+func (h *holdResult) release(ctx context.Context, job *holdJob, legal *evidence.LegalHolds) error {
+	was, err := evidence.ReleaseHold(ctx, legal.Ledger, job.name)
+	if errors.Is(err, evidence.ErrNoCase) {
+		return noCase()
+	}
+	if err != nil {
+		return err
+	}
+	h.Calls, h.Recordings = countHeld(was.IDs)
+	return h.apply(ctx, job, legal)
+}
+
+// apply brings the store in line with what was noted.
+func (h *holdResult) apply(ctx context.Context, job *holdJob, legal *evidence.LegalHolds) (err error) {
+	h.inS3 = job.folder == ""
+	if h.LegalHolds = legal.Store != nil; !h.LegalHolds {
+		return nil
+	}
+	if h.On, h.Off, err = legal.Apply(ctx, job.name); err != nil {
+		return fmt.Errorf("%s noted, but not set in S3: run the same command again: %w", job.action, err)
+	}
+	return nil
+}
+
+func noCase() error { return misuse("hold list names all cases", "there is no case of that name") }
+
+// list tells of all cases, or of one and what it holds.
+func (h *holdResult) list(ctx context.Context, job *holdJob, legal *evidence.LegalHolds) error {
+	holds, err := evidence.LoadHolds(ctx, legal.Ledger)
+	if err != nil {
+		return err
+	}
+	var faults []evidence.HoldFault
+	if h.LegalHolds = legal.Store != nil; h.LegalHolds {
+		if faults, err = legal.Check(ctx, holds); err != nil {
+			return err
+		}
+	}
+	for _, c := range holds.Cases() {
+		if job.name != "" && c.Name != job.name {
+			continue
+		}
+		one := heldCase{Case: c.Name, Since: c.Since, NotSet: []evidence.HeldID{}, LeftOn: []evidence.HeldID{}}
+		one.Calls, one.Recordings = countHeld(c.IDs)
+		if !c.Released.IsZero() {
+			one.Released = &c.Released
+		}
+		if job.name != "" {
+			one.IDs = append([]evidence.HeldID{}, c.IDs...)
+		}
+		for _, f := range faults {
+			if slices.Contains(f.Cases, c.Name) {
+				one.NotSet = append(one.NotSet, f.HeldID)
+			} else if len(f.Cases) == 0 && c.Held(f.HeldID) {
+				one.LeftOn = append(one.LeftOn, f.HeldID)
+			}
+		}
+		h.incomplete = h.incomplete || len(one.NotSet)+len(one.LeftOn) > 0
+		h.Cases = append(h.Cases, one)
+	}
+	if job.name != "" && len(h.Cases) == 0 {
+		return noCase()
+	}
+	return nil
+}
+
+func countHeld(ids []evidence.HeldID) (calls, recordings int) {
+	last := evidence.HeldID{}
+	for _, id := range ids {
+		if id.Day != last.Day || id.Call != last.Call {
+			calls++
+		}
+		if id.Recording != "" {
+			recordings++
+		}
+		last = id
+	}
+	return calls, recordings
+}
