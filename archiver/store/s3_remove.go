@@ -36,7 +36,7 @@ func (s *S3) RemoveOlder(ctx context.Context, prefix string) error {
 		return ErrBadKey
 	}
 	return s.sweep(ctx, func(yield func(version, error) bool) {
-		for v, err := range s.versions(ctx, prefix) {
+		for v, err := range s.versionsBelow(ctx, prefix) {
 			if (err != nil || !v.latest || v.marker) && !yield(v, err) {
 				return
 			}
@@ -49,7 +49,7 @@ func (s *S3) RemoveOlder(ctx context.Context, prefix string) error {
 func (s *S3) Names(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		last := ""
-		for v, err := range s.versions(ctx, prefix) {
+		for v, err := range s.versionsBelow(ctx, prefix) {
 			name := strings.TrimPrefix(v.key, s.o.Prefix)
 			if err == nil && (name == last || checkPath(name) != nil) {
 				continue
@@ -65,7 +65,7 @@ func (s *S3) Names(ctx context.Context, prefix string) iter.Seq2[string, error] 
 func (s *S3) removeAll(ctx context.Context, name string) error {
 	whole := s.o.Prefix + name
 	return s.sweep(ctx, func(yield func(version, error) bool) {
-		for v, err := range s.versions(ctx, name) {
+		for v, err := range s.versionsBelow(ctx, name) {
 			if err == nil && v.key != whole || !yield(v, err) { // it comes before all that it begins
 				return
 			}
@@ -132,9 +132,9 @@ func isRefusal(code string) bool {
 	return false
 }
 
-// versions yields the versions and delete markers below a prefix, page by page in the order of their keys. On a server
+// versionsBelow yields the versions and delete markers below a prefix, page by page in the order of their keys. On a server
 // that knows no versions they are the objects.
-func (s *S3) versions(ctx context.Context, prefix string) iter.Seq2[version, error] {
+func (s *S3) versionsBelow(ctx context.Context, prefix string) iter.Seq2[version, error] {
 	return func(yield func(version, error) bool) {
 		pages := s3.NewListObjectVersionsPaginator(s.client, &s3.ListObjectVersionsInput{Bucket: s.bucket(), Prefix: s.at(prefix)})
 		for pages.HasMorePages() {
