@@ -15,7 +15,7 @@ import (
 // Event is one thing that happened to a recording, as the archive tells it.
 type Event struct {
 	Time   time.Time `json:"time"`
-	What   string    `json:"what"` // listed, archived or another outcome, closed, sealed
+	What   string    `json:"what"` // listed, archived or another outcome, held, released, closed, sealed
 	Day    string    `json:"day"`
 	Run    string    `json:"run,omitempty"`
 	File   string    `json:"file,omitempty"` // that says so, from the archive's root
@@ -76,6 +76,11 @@ func HistoryOf(ctx context.Context, ledger *manifest.Ledger, id string, allowed 
 			return h, fmt.Errorf("read day %s: %w", day, err)
 		}
 	}
+	if h.Lines > 0 {
+		if err := h.addHolds(ctx, ledger); err != nil {
+			return h, err
+		}
+	}
 	slices.SortStableFunc(h.Events, func(a, b Event) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.rank(), b.rank())) })
 	return h, nil
 }
@@ -112,6 +117,29 @@ func (h *History) read(ctx context.Context, ledger *manifest.Ledger, day string,
 		return err
 	}
 	return h.addSeals(ctx, ledger, day, seals, files, allowed)
+}
+
+// addHolds adds the records of cases that hold the recording, or its call, and of their release.
+func (h *History) addHolds(ctx context.Context, ledger *manifest.Ledger) error {
+	records, err := readHolds(ctx, ledger)
+	if err != nil {
+		return err
+	}
+	holding := map[string]bool{}
+	for _, r := range records {
+		i := slices.IndexFunc(r.IDs, func(id HeldID) bool { return id.Recording == h.RecordingID || id.Call == h.CallID })
+		e := Event{Time: r.Time, What: "held", Run: r.Run, File: r.file, Detail: "for the case " + r.Case}
+		switch {
+		case r.State == holdRelease && holding[r.Case]:
+			e.What, holding[r.Case] = "released", false
+		case i >= 0 && !holding[r.Case]:
+			e.Day, holding[r.Case] = r.IDs[i].Day, true
+		default:
+			continue
+		}
+		h.Events = append(h.Events, e)
+	}
+	return nil
 }
 
 func forFilter(filter string) string {

@@ -41,6 +41,8 @@ type holdRecord struct {
 	State string   `json:"state"` // add or release
 	Case  string   `json:"case"`
 	IDs   []HeldID `json:"ids"` // empty for a release
+
+	file string
 }
 
 // Case is what is known of the holds of one case.
@@ -48,7 +50,8 @@ type Case struct {
 	Name     string
 	Since    time.Time // of the first hold since the last release
 	Released time.Time // zero while it holds
-	IDs      []HeldID  // in order, each once; none once it is released
+	IDs      []HeldID  // that it holds, in order, each once; none once it is released
+	Past     []HeldID  // that it holds or once held, likewise
 	latest   time.Time // of all its records
 }
 
@@ -62,9 +65,17 @@ type Holds struct {
 // LoadHolds reads the holds of an archive. A line that cannot be read, or of a kind that is not known, is an error: it
 // may say what must be kept.
 func LoadHolds(ctx context.Context, ledger *manifest.Ledger) (*Holds, error) {
-	var records []holdRecord
-	err := ledger.Records(ctx, stemHold, func(file string, raw []byte) error {
-		var r holdRecord
+	records, err := readHolds(ctx, ledger)
+	if err != nil {
+		return nil, err
+	}
+	return foldHolds(records), nil
+}
+
+// readHolds reads the records of all holds, in the order in which they count.
+func readHolds(ctx context.Context, ledger *manifest.Ledger) (records []holdRecord, err error) {
+	err = ledger.Records(ctx, stemHold, func(file string, raw []byte) error {
+		r := holdRecord{file: file}
 		if err := json.Unmarshal(raw, &r); err != nil {
 			return fmt.Errorf("read %s: a line is no record of a hold: put the file back as it was", file)
 		}
@@ -74,18 +85,19 @@ func LoadHolds(ctx context.Context, ledger *manifest.Ledger) (*Holds, error) {
 		records = append(records, r)
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return foldHolds(records), nil
+	sortHolds(records)
+	return records, err
 }
 
-// foldHolds makes holds of their records. The later record of a case decides; of one second, what holds goes after what
-// releases.
-func foldHolds(records []holdRecord) *Holds {
+// sortHolds puts records in order. The later record of a case decides; of one second, what holds goes after what releases.
+func sortHolds(records []holdRecord) {
 	slices.SortStableFunc(records, func(a, b holdRecord) int {
 		return cmp.Or(a.Time.Compare(b.Time), -strings.Compare(a.State, b.State)) // release, add
 	})
+}
+
+// foldHolds makes holds of their records, which are in order.
+func foldHolds(records []holdRecord) *Holds {
 	byName := map[string]*Case{}
 	for _, r := range records {
 		c := byName[r.Case]
@@ -101,13 +113,12 @@ func foldHolds(records []holdRecord) *Holds {
 		case !c.Released.IsZero():
 			c.Since, c.Released = r.Time, time.Time{}
 		}
-		c.IDs = append(c.IDs, r.IDs...)
+		c.IDs, c.Past = append(c.IDs, r.IDs...), append(c.Past, r.IDs...)
 	}
 	h := &Holds{recordings: map[string][]string{}, calls: map[string][]string{}}
 	for _, name := range sortedKeys(byName) {
 		c := byName[name]
-		slices.SortFunc(c.IDs, compareHeld)
-		c.IDs = slices.Compact(c.IDs)
+		c.IDs, c.Past = sortedIDs(c.IDs), sortedIDs(c.Past)
 		h.cases = append(h.cases, *c)
 		for _, id := range c.IDs {
 			addCase(h.calls, id.Call, name)
@@ -119,6 +130,12 @@ func foldHolds(records []holdRecord) *Holds {
 
 func compareHeld(a, b HeldID) int {
 	return cmp.Or(strings.Compare(a.Day, b.Day), strings.Compare(a.Call, b.Call), strings.Compare(a.Recording, b.Recording))
+}
+
+// sortedIDs sorts in place, and leaves each once.
+func sortedIDs(ids []HeldID) []HeldID {
+	slices.SortFunc(ids, compareHeld)
+	return slices.Compact(ids)
 }
 
 // addCase adds a case to those of an id. Cases come in order.
@@ -190,9 +207,7 @@ func AddHold(ctx context.Context, ledger *manifest.Ledger, name string, ids []He
 		return 0, err
 	}
 	c, _ := holds.Case(name)
-	fresh := slices.Clone(ids)
-	slices.SortFunc(fresh, compareHeld)
-	fresh = slices.DeleteFunc(slices.Compact(fresh), func(id HeldID) bool {
+	fresh := slices.DeleteFunc(sortedIDs(slices.Clone(ids)), func(id HeldID) bool {
 		_, known := slices.BinarySearchFunc(c.IDs, id, compareHeld)
 		return known
 	})
@@ -212,22 +227,22 @@ func AddHold(ctx context.Context, ledger *manifest.Ledger, name string, ids []He
 // ErrNoCase says that no record names a case.
 var ErrNoCase = errors.New("no such case")
 
-// ReleaseHold notes that a case holds nothing any more, durably, and returns what it held. A case that is released
+// ReleaseHold notes that a case holds nothing any more, durably, and returns the case as it was. A case that is released
 // stays so. The error is ErrNoCase where no record names it.
-func ReleaseHold(ctx context.Context, ledger *manifest.Ledger, name string) ([]HeldID, error) {
+func ReleaseHold(ctx context.Context, ledger *manifest.Ledger, name string) (Case, error) {
 	holds, err := LoadHolds(ctx, ledger)
 	if err != nil {
-		return nil, err
+		return Case{}, err
 	}
 	c, known := holds.Case(name)
 	if !known {
-		return nil, ErrNoCase
+		return Case{}, ErrNoCase
 	}
 	if !c.Released.IsZero() {
-		return nil, nil
+		return c, nil
 	}
 	head := manifest.RecordHead{Kind: kindHold, Time: c.next(time.Now())}
-	return c.IDs, ledger.PutRecords(ctx, stemHold, &holdRecord{RecordHead: head, State: holdRelease, Case: name, IDs: []HeldID{}})
+	return c, ledger.PutRecords(ctx, stemHold, &holdRecord{RecordHead: head, State: holdRelease, Case: name, IDs: []HeldID{}})
 }
 
 // next is the time of the next record of a case: a whole second after the last one, whatever the clock says.

@@ -25,14 +25,14 @@ func TestHolds(t *testing.T) {
 			}
 		})
 	}
-	release := func(name string) (ids []HeldID) {
+	release := func(name string) (c Case) {
 		t.Helper()
 		w.write(func(ledger *manifest.Ledger) {
 			var err error
-			ids, err = ReleaseHold(t.Context(), ledger, name)
+			c, err = ReleaseHold(t.Context(), ledger, name)
 			w.must(err)
 		})
-		return ids
+		return c
 	}
 	check := func(recording string, cases ...string) {
 		t.Helper()
@@ -52,10 +52,10 @@ func TestHolds(t *testing.T) {
 	check("r1", "Smith v. Jones")
 	check("r2", "Smith v. Jones", "another")
 	check("")
-	if got := release("Smith v. Jones"); !slices.Equal(got, []HeldID{one, two, three}) {
+	if got := release("Smith v. Jones"); !slices.Equal(got.IDs, []HeldID{one, two, three}) {
 		t.Errorf("it held %v", got)
 	}
-	if got := release("Smith v. Jones"); len(got) > 0 {
+	if got := release("Smith v. Jones"); len(got.IDs) > 0 || got.Released.IsZero() || len(got.Past) != 3 {
 		t.Errorf("released twice: %v", got)
 	}
 	check("r1")
@@ -65,7 +65,7 @@ func TestHolds(t *testing.T) {
 		h, err := LoadHolds(t.Context(), ledger)
 		w.must(err)
 		c, known := h.Case("Smith v. Jones")
-		if !known || !c.Released.IsZero() || c.Since.IsZero() || !slices.Equal(c.IDs, []HeldID{three}) {
+		if !known || !c.Released.IsZero() || c.Since.IsZero() || !slices.Equal(c.IDs, []HeldID{three}) || len(c.Past) != 3 {
 			t.Errorf("taken up again: %+v", c)
 		}
 		if got := h.OfCall("c2"); !slices.Equal(got, []string{"Smith v. Jones"}) {
@@ -141,6 +141,7 @@ func TestFoldHolds(t *testing.T) {
 		"a release of nothing":            {[]holdRecord{record(0, holdRelease)}, false},
 		"added again, read the other way": {[]holdRecord{record(2, holdAdd, id), record(1, holdRelease), record(0, holdAdd, id)}, true},
 	} {
+		sortHolds(test.records)
 		h := foldHolds(test.records)
 		c, known := h.Case("a")
 		if held := len(h.Of("r")) > 0; held != test.held || !known || c.Released.IsZero() != held {

@@ -157,7 +157,7 @@ func three(t *testing.T) *world {
 	w.seal()
 	w.keepDay("2026-03-05", 3)
 	w.must(os.MkdirAll(filepath.Join(w.dir, "evidence"), 0o700))
-	w.must(os.WriteFile(filepath.Join(w.dir, "evidence", "hold-20260310T090000Z-00000000-000001.jsonl"), []byte(`{"v":1,"kind":"hold"}`+"\n"), 0o600))
+	w.must(os.WriteFile(filepath.Join(w.dir, "evidence", "note-20260310T090000Z-00000000-000001.jsonl"), []byte(`{"v":1,"kind":"note"}`+"\n"), 0o600))
 	w.seal()
 	w.keepDay("2026-03-02", 6)
 	w.seal()

@@ -8,7 +8,6 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -87,23 +86,5 @@ func (s *S3) Versions(ctx context.Context) (int, error) {
 	return len(out.Versions) + len(out.DeleteMarkers), nil
 }
 
-// MakeLockingBucket makes the bucket, with locks switched on.
-func (s *S3) MakeLockingBucket(ctx context.Context) error {
-	_, err := s.client.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: s.bucket(), ObjectLockEnabledForBucket: aws.Bool(true)})
-	return err
-}
-
-// Protect keeps an object until a time, or puts it on legal hold where that is zero.
-func (s *S3) Protect(ctx context.Context, key string, until time.Time) error {
-	if until.IsZero() {
-		_, err := s.client.PutObjectLegalHold(ctx, &s3.PutObjectLegalHoldInput{
-			Bucket: s.bucket(), Key: s.at(key), LegalHold: &types.ObjectLockLegalHold{Status: types.ObjectLockLegalHoldStatusOn},
-		})
-		return err
-	}
-	_, err := s.client.PutObjectRetention(ctx, &s3.PutObjectRetentionInput{
-		Bucket: s.bucket(), Key: s.at(key),
-		Retention: &types.ObjectLockRetention{Mode: types.ObjectLockRetentionModeGovernance, RetainUntilDate: &until},
-	})
-	return err
-}
+// Client is the client of the bucket, for what the store itself never does.
+func (s *S3) Client() *s3.Client { return s.client }

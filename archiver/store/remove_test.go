@@ -59,13 +59,13 @@ func testVersionsRemoved(t *testing.T, s *store.S3) {
 func TestRemoveProtected(t *testing.T) {
 	server := s3test.Start(t, false)
 	server.Setenv(t)
-	s := openS3(t, store.S3Options{Bucket: "locked", Endpoint: server.Endpoint})
-	if err := s.MakeLockingBucket(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for key, until := range map[string]time.Time{"retained.mp3": time.Now().Add(time.Minute), "held.mp3": {}} {
+	s := openS3(t, store.S3Options{Bucket: server.NewLockBucket(t, "locked", 0), Endpoint: server.Endpoint})
+	for key, protect := range map[string]func(string) error{
+		"retained.mp3": func(key string) error { return s.SetLock(t.Context(), key, store.Governance, time.Now().Add(time.Minute)) },
+		"held.mp3":     func(key string) error { return s.SetLegalHold(t.Context(), key, true) },
+	} {
 		put(t, s, storetest.Object("rec", []byte("audio"), key))
-		if err := s.Protect(t.Context(), key, until); err != nil {
+		if err := protect(key); err != nil {
 			t.Fatal(err)
 		}
 		err := s.Remove(t.Context(), key)

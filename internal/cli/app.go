@@ -54,7 +54,7 @@ type command struct {
 	examples    []example
 	settings    []setting
 	words       []string // what the arguments may be, for completion
-	leads       bool     // the first argument may stand anywhere among the flags
+	leads       int      // so many first arguments may stand anywhere among the flags
 	environment bool     // settings have variables and keys
 	exitCodes   bool     // the help lists them
 	works       bool     // it does more than write to stdout
@@ -73,6 +73,7 @@ func commands() []command {
 	return []command{
 		archiveCommand(), verifyCommand(), reportCommand(),
 		findCommand(), exportCommand(), serveCommand(),
+		holdCommand(),
 		sealCommand(), auditCommand(), rebuildCommand(),
 		doctorCommand(), deployCommand(),
 		demoCommand(), completionCommand(), versionCommand(), helpCommand(),
@@ -123,25 +124,30 @@ func ownHelp(args []string) []string {
 	return args
 }
 
-// takeLeading takes out the argument of a command that may stand anywhere among its flags, as in "deploy systemd
-// --last 7d": the library would take all that follows it for arguments.
+// takeLeading takes out the arguments of a command that may stand anywhere among its flags, as in "deploy systemd
+// --last 7d": the library would take all that follows them for arguments.
 func takeLeading(args []string) (rest, leading []string) {
 	i := slices.IndexFunc(commands(), func(c command) bool { return len(args) > 0 && c.name == args[0] })
-	if i < 0 || !commands()[i].leads {
+	if i < 0 || commands()[i].leads == 0 {
 		return args, nil
 	}
+	rest = args[:1:1]
 	for at := 1; at < len(args); at++ {
 		word := args[at]
-		switch s, known := named(commands()[i].settings, strings.TrimLeft(word, "-")); {
-		case word == "--":
-			return args, nil
+		s, known := named(commands()[i].settings, strings.TrimLeft(word, "-"))
+		switch {
+		case word == "--" || len(leading) == commands()[i].leads:
+			return append(rest, args[at:]...), leading
 		case !strings.HasPrefix(word, "-"):
-			return slices.Delete(slices.Clone(args), at, at+1), args[at : at+1 : at+1]
-		case known && s.kind != toggle:
+			leading = append(leading, word)
+		case known && s.kind != toggle && at+1 < len(args):
+			rest = append(rest, word, args[at+1])
 			at++ // its value
+		default:
+			rest = append(rest, word)
 		}
 	}
-	return args, nil
+	return rest, leading
 }
 
 // app translates the commands for the library.
@@ -189,7 +195,7 @@ func (p *process) app(done func(name string, o outcome)) *cli.App {
 				return nil
 			},
 			Action: func(c *cli.Context) error {
-				in := input{flags: givenFlags(c, cmd.settings), args: append(p.leading, c.Args().Slice()...)}
+				in := input{flags: givenFlags(c, cmd.settings), args: append(slices.Clone(p.leading), c.Args().Slice()...)}
 				if cmd.arguments == "" && len(in.args) > 0 {
 					in.err = strayArgument(in.args[0], in.flags)
 				}
@@ -381,7 +387,7 @@ func versionCommand() command {
 
 func helpCommand() command {
 	return command{
-		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "find", "export", "serve", "seal", "audit", "rebuild", "doctor", "deploy", "demo", "completion", "version"},
+		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "find", "export", "serve", "hold", "seal", "audit", "rebuild", "doctor", "deploy", "demo", "completion", "version"},
 		settings: []setting{{name: "man", kind: toggle, flagOnly: true, usage: "as a manual page, which man -l and mandoc show"}},
 		run: func(_ context.Context, p *process, in input) outcome {
 			text, err := helpOn(in.args, in.flags.isOn("man"))

@@ -50,6 +50,12 @@ func exitCodesOf(command string) []exitCode {
 	case "export":
 		return []exitCode{{"0", "the tables are up to date"}, {"1", "it could not go on: the archive cannot be read, or the target not written"}, {"2", meansUsage},
 			{"3", "a day could not be read, whose files stay as they were; or ids of --ids-from are not there"}, signal}
+	case "hold":
+		return []exitCode{
+			{"0", "the hold is noted, and set where the store can hold"}, {"1", meansStore}, {"2", meansUsage + "; there is no such case"},
+			{"3", "add: nothing fits, or ids are not there, and nothing was held; or something could not be read. list: a legal hold is not set in S3"},
+			{"4", "add: a day of the archive is damaged, whose calls are not all held"}, {"5", meansLocked}, signal,
+		}
 	case "seal":
 		return []exitCode{
 			{"0", "what is closed is sealed"}, {"1", meansStore + "; or the seals that stand there cannot be gone on from"}, {"2", meansUsage + "; the key cannot sign"},

@@ -110,8 +110,8 @@ func (l *idList) see(c *search.Call) {
 // idPattern is what an id looks like: a list may hold other things by mistake, which are not repeated.
 var idPattern = regexp.MustCompile(`^[A-Za-z0-9._#-]*[0-9][A-Za-z0-9._#-]*$`)
 
-// tell names the ids that were not seen, and reports whether there are any.
-func (l *idList) tell(tell teller) (missing bool) {
+// absent returns the ids that were not seen.
+func (l *idList) absent() []string {
 	var absent []string
 	for _, id := range l.ids {
 		if l.seen[id] {
@@ -122,6 +122,12 @@ func (l *idList) tell(tell teller) (missing bool) {
 		}
 		absent = append(absent, id)
 	}
+	return absent
+}
+
+// tell names the ids that were not seen, and reports whether there are any.
+func (l *idList) tell(tell teller) (missing bool) {
+	absent := l.absent()
 	if len(absent) == 0 {
 		return false
 	}

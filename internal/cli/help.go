@@ -92,7 +92,7 @@ func (c command) helpText() string {
 
 func (c command) usageLine() string {
 	line := program + " " + c.name
-	if c.leads {
+	if c.leads > 0 {
 		return line + " " + c.arguments + " [flags]"
 	}
 	if len(c.settings) > 0 {

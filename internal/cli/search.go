@@ -181,9 +181,14 @@ const searchConnections = 8
 
 // open opens the archive, and sets the span of the query.
 func (j *searchJob) open(ctx context.Context, logger *slog.Logger) (*searched, error) {
+	return j.openFor(ctx, archiver.Read, logger)
+}
+
+// openFor is open for more than reading.
+func (j *searchJob) openFor(ctx context.Context, access archiver.Access, logger *slog.Logger) (*searched, error) {
 	bucket := j.bucket
 	bucket.Workers = searchConnections
-	opened, err := openArchive(ctx, archiver.Location{Folder: j.folder, S3: bucket}, archiver.Read, "", logger)
+	opened, err := openArchive(ctx, archiver.Location{Folder: j.folder, S3: bucket}, access, "", logger)
 	if err != nil {
 		return nil, err
 	}

@@ -64,7 +64,7 @@ var mayImportTesting = []string{"archiver/store/storetest", "internal/enginetest
 // worth having.
 var owners = map[string][]string{
 	"code.dny.dev/ssrf":            {"fetcher"},
-	"github.com/aws/":              {"archiver/store", "internal/bench"},
+	"github.com/aws/":              {"archiver/store", "internal/bench", "internal/s3test"},
 	"github.com/cenkalti/backoff/": {"internal/retry"},
 	"github.com/gofrs/flock":       {"manifest", "search", "search/copier"},
 	"github.com/hiddeco/sshsig":    {"evidence"},

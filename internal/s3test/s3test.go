@@ -25,6 +25,10 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
 // The one account of every server that Start starts, and its region.
@@ -120,6 +124,38 @@ func (s *Server) NewBucket(t testing.TB, name string) string {
 		t.Fatal(err)
 	}
 	return name
+}
+
+// NewLockBucket makes another bucket, whose objects can be locked, and returns its name. Days is the governance lock
+// that every object gets by default, 0 for none.
+func (s *Server) NewLockBucket(t testing.TB, name string, days int32) string {
+	t.Helper()
+	client := s.Client()
+	_, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &name, ObjectLockEnabledForBucket: aws.Bool(true)})
+	if err == nil && days > 0 {
+		_, err = client.PutObjectLockConfiguration(t.Context(), &s3.PutObjectLockConfigurationInput{
+			Bucket: &name,
+			ObjectLockConfiguration: &types.ObjectLockConfiguration{
+				ObjectLockEnabled: types.ObjectLockEnabledEnabled,
+				Rule:              &types.ObjectLockRule{DefaultRetention: &types.DefaultRetention{Mode: types.ObjectLockRetentionModeGovernance, Days: &days}},
+			},
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// Client is a client of the server with all rights, for what the program itself never does.
+func (s *Server) Client() *s3.Client {
+	return s3.New(s3.Options{
+		BaseEndpoint: &s.Endpoint, UsePathStyle: true, Region: cmp.Or(s.region, Region),
+		HTTPClient: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.CAs}}},
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: cmp.Or(s.accessKey, AccessKey), SecretAccessKey: cmp.Or(s.secretKey, SecretKey)}, nil
+		}),
+	})
 }
 
 // Env is the environment for a program, or a test's own SDK, that is to use the

@@ -1,0 +1,263 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+// LockMode says who may take a lock away before its time.
+type LockMode string
+
+// The modes of locks, as S3 names them.
+const (
+	Unlocked   LockMode = ""
+	Governance LockMode = "GOVERNANCE" // who has the right s3:BypassGovernanceRetention
+	Compliance LockMode = "COMPLIANCE" // nobody
+)
+
+// Lock is what keeps a version of an object from being deleted.
+type Lock struct {
+	Version   string // empty in a bucket without versions
+	Mode      LockMode
+	Until     time.Time // zero where Mode is Unlocked
+	LegalHold bool
+}
+
+const (
+	opLock      = "lock object"
+	opReadLock  = "read lock"
+	opLegalHold = "set legal hold"
+
+	hintLockRights = "the credentials need s3:GetObjectRetention, s3:PutObjectRetention, s3:GetObjectLegalHold, s3:GetBucketVersioning and " +
+		"s3:GetBucketObjectLockConfiguration there; docs/s3.md lists the rights"
+)
+
+// Locks returns the lock of every version of the object under a key, the newest first. Delete markers have none and are
+// left out; a key that has no version gives none. Where nothing can be locked, each version is without a lock.
+func (s *S3) Locks(ctx context.Context, key string) ([]Lock, error) {
+	versions, err := s.versions(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	locks := make([]Lock, 0, len(versions))
+	for _, version := range versions {
+		lock, _, err := s.lockOf(ctx, key, version)
+		if err == nil && !lock.LegalHold {
+			lock.LegalHold, err = s.isHeld(ctx, key, version)
+		}
+		if errors.Is(err, fs.ErrNotExist) { // it has gone meanwhile
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		locks = append(locks, lock)
+	}
+	return locks, nil
+}
+
+// LockOf returns the lock of the newest version under a key, and when that version was stored, with one request where it
+// is locked. A legal hold is told only where HEAD shows it. A missing object is fs.ErrNotExist.
+func (s *S3) LockOf(ctx context.Context, key string) (lock Lock, stored time.Time, err error) {
+	if err := checkPath(key); err != nil {
+		return Lock{}, time.Time{}, err
+	}
+	return s.lockOf(ctx, key, "")
+}
+
+// SetLegalHold sets or clears the legal hold of every version of the object under a key. The bucket must have Object
+// Lock.
+func (s *S3) SetLegalHold(ctx context.Context, key string, on bool) error {
+	versions, err := s.versions(ctx, key)
+	if err != nil {
+		return err
+	}
+	status := types.ObjectLockLegalHoldStatusOff
+	if on {
+		status = types.ObjectLockLegalHoldStatusOn
+	}
+	for _, version := range versions {
+		err := s.lockCall(ctx, opLegalHold, func(call context.Context) error {
+			_, err := s.client.PutObjectLegalHold(call, &s3.PutObjectLegalHoldInput{
+				Bucket: s.bucket(), Key: s.at(key), VersionId: versionID(version), LegalHold: &types.ObjectLockLegalHold{Status: status},
+				ChecksumAlgorithm: s.checksum.algorithm(),
+			})
+			return err
+		})
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// SetLock locks the newest version of the object under a key until a time. A lock is never shortened, nor made weaker:
+// the server refuses that, and the error is then [ErrLocked]. Making a governance lock a compliance one
+// takes the right to bypass the former.
+func (s *S3) SetLock(ctx context.Context, key string, mode LockMode, until time.Time) error {
+	lock, _, err := s.LockOf(ctx, key)
+	if err != nil {
+		return err
+	}
+	if lock.Mode == Compliance && mode != Compliance || lock.Mode != Unlocked && until.Before(lock.Until) {
+		return &failure{text: opLock + ": it has a stronger lock, which stays", is: []error{ErrLocked}}
+	}
+	in := &s3.PutObjectRetentionInput{
+		Bucket: s.bucket(), Key: s.at(key), VersionId: versionID(lock.Version),
+		Retention:         &types.ObjectLockRetention{Mode: types.ObjectLockRetentionMode(mode), RetainUntilDate: aws.Time(until.UTC())},
+		ChecksumAlgorithm: s.checksum.algorithm(),
+	}
+	if lock.Mode == Governance && mode == Compliance {
+		in.BypassGovernanceRetention = aws.Bool(true)
+	}
+	err = s.lockCall(ctx, opLock, func(call context.Context) error {
+		_, err := s.client.PutObjectRetention(call, in)
+		return err
+	})
+	if err == nil {
+		return nil
+	}
+	// Another run may have locked it for longer meanwhile, which is why the server refuses.
+	if now, _, lookErr := s.LockOf(ctx, key); lookErr == nil && now.Mode != Unlocked && now.Until.After(lock.Until) {
+		return &failure{text: opLock + ": another run has locked it meanwhile", is: []error{ErrLocked}}
+	}
+	return err
+}
+
+// ErrLocked says that a lock stands in the way.
+var ErrLocked = errors.New("a lock stands in the way")
+
+// lockOf asks for the lock of a version, "" for the newest. HEAD leaves the lock out for who may not see it, so that
+// what it does not show is asked for by name.
+func (s *S3) lockOf(ctx context.Context, key, version string) (lock Lock, stored time.Time, err error) {
+	call, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	head, err := s.client.HeadObject(call, &s3.HeadObjectInput{Bucket: s.bucket(), Key: s.at(key), VersionId: versionID(version)})
+	if err != nil {
+		return lock, stored, s3Failure(ctx, opReadLock, err)
+	}
+	if version == "" {
+		version = aws.ToString(head.VersionId)
+	}
+	lock = Lock{Version: version, Mode: LockMode(head.ObjectLockMode), Until: aws.ToTime(head.ObjectLockRetainUntilDate)}
+	lock.LegalHold = head.ObjectLockLegalHoldStatus == types.ObjectLockLegalHoldStatusOn
+	if lock.Mode == Unlocked {
+		if lock.Mode, lock.Until, err = s.retentionOf(ctx, key, version); err != nil {
+			return lock, stored, err
+		}
+	}
+	return lock, aws.ToTime(head.LastModified), nil
+}
+
+func (s *S3) retentionOf(ctx context.Context, key, version string) (mode LockMode, until time.Time, err error) {
+	err = s.lockCall(ctx, opReadLock, func(call context.Context) error {
+		out, err := s.client.GetObjectRetention(call, &s3.GetObjectRetentionInput{Bucket: s.bucket(), Key: s.at(key), VersionId: versionID(version)})
+		if err == nil && out.Retention != nil {
+			mode, until = LockMode(out.Retention.Mode), aws.ToTime(out.Retention.RetainUntilDate)
+		}
+		return withoutUnlocked(err)
+	})
+	return mode, until, err
+}
+
+func (s *S3) isHeld(ctx context.Context, key, version string) (held bool, err error) {
+	err = s.lockCall(ctx, opReadLock, func(call context.Context) error {
+		out, err := s.client.GetObjectLegalHold(call, &s3.GetObjectLegalHoldInput{Bucket: s.bucket(), Key: s.at(key), VersionId: versionID(version)})
+		held = err == nil && out.LegalHold != nil && out.LegalHold.Status == types.ObjectLockLegalHoldStatusOn
+		return withoutUnlocked(err)
+	})
+	return held, err
+}
+
+// withoutUnlocked returns an error but for those that say that an object has no lock, or that its bucket, or the
+// server, knows none.
+func withoutUnlocked(err error) error {
+	switch s3Code(err) {
+	case "NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError", "InvalidRequest", "NotImplemented", "MethodNotAllowed":
+		return nil
+	}
+	return err
+}
+
+// lockCall makes a small call about locks. Whom the server refuses lacks rights that storing does not need.
+func (s *S3) lockCall(ctx context.Context, op string, call func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	err := call(limited)
+	if err == nil {
+		return nil
+	}
+	err = s3Failure(ctx, op, err)
+	if f, ok := errors.AsType[*failure](err); ok && f.hint == hintPermission {
+		f.hint = hintLockRights
+	}
+	return err
+}
+
+// versions returns the ids of all versions under a key, the newest first, without delete markers.
+func (s *S3) versions(ctx context.Context, key string) ([]string, error) {
+	if err := checkPath(key); err != nil {
+		return nil, err
+	}
+	var ids []string
+	marked := false
+	pages := s3.NewListObjectVersionsPaginator(s.client, &s3.ListObjectVersionsInput{Bucket: s.bucket(), Prefix: s.at(key)},
+		func(o *s3.ListObjectVersionsPaginatorOptions) { o.StopOnDuplicateToken = true })
+	for pages.HasMorePages() {
+		call, cancel := context.WithTimeout(ctx, callTimeout)
+		page, err := pages.NextPage(call)
+		cancel()
+		if err != nil {
+			return nil, s3Failure(ctx, "list versions", err)
+		}
+		for _, m := range page.DeleteMarkers {
+			marked = marked || aws.ToString(m.Key) == *s.at(key)
+		}
+		for _, v := range page.Versions {
+			if aws.ToString(v.Key) == *s.at(key) { // and not one that begins with it
+				ids = append(ids, aws.ToString(v.VersionId))
+			}
+		}
+	}
+	if len(ids) == 1 && ids[0] == "null" && !marked { // in a bucket without versions versitygw does not know it by this name
+		ids[0] = ""
+	}
+	return ids, nil
+}
+
+// versionID names a version, none for the newest.
+func versionID(version string) *string { return optional(version) }
+
+// algorithm is the checksum of a small call, whose body the SDK makes. AWS demands one of calls about locks.
+func (c Checksum) algorithm() types.ChecksumAlgorithm {
+	if c == ChecksumCRC64NVME {
+		return types.ChecksumAlgorithmCrc64nvme
+	}
+	return types.ChecksumAlgorithmSha256
+}
+
+// LockRule says how recordings are locked. The zero value locks nothing.
+type LockRule struct {
+	Mode  LockMode
+	For   Period // from when the object was stored
+	After Period // it is locked when it is so old; zero: when it is stored
+}
+
+// String names the rule for people.
+func (r LockRule) String() string {
+	if r.Mode == Unlocked {
+		return "no locks"
+	}
+	text := fmt.Sprintf("%s locks for %s", r.Mode, r.For)
+	if r.After != (Period{}) {
+		text += fmt.Sprintf(", after %s", r.After)
+	}
+	return text
+}

@@ -1,0 +1,299 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"convoso-archiver/archiver"
+	"convoso-archiver/evidence"
+	"convoso-archiver/manifest"
+	"convoso-archiver/search"
+)
+
+const groupHeld = "WHAT TO HOLD, with add (all terms given have to fit; given as flags alone)"
+
+// The things that hold does.
+const (
+	holdAdd     = "add"
+	holdList    = "list"
+	holdRelease = "release"
+)
+
+func holdActions() []string { return []string{holdAdd, holdList, holdRelease} }
+
+// heldTerms are the terms of a hold. Those of find that choose among what fits are none.
+func heldTerms() []setting {
+	var settings []setting
+	for _, s := range append(termSettings(), idsSetting()) {
+		if !slices.Contains(notOfExport(), s.name) {
+			s.group = groupHeld
+			settings = append(settings, s)
+		}
+	}
+	return settings
+}
+
+func holdSettings() []setting {
+	settings := sealedArchiveSettings()
+	settings = append(settings, heldTerms()...)
+	return append(settings, outputSettings()...)
+}
+
+func holdCommand() command {
+	return command{
+		name:      "hold",
+		usage:     "keep calls and recordings for a case: nothing removes them while a case holds them",
+		arguments: "add|list|release [CASE]",
+		about: `add holds for a case every call that fits the terms now, or whose id stands in a list: its row and all of
+its recordings. What is held is noted by ids, so that it stays the same. Added to a case that exists, it
+holds that too; without terms it goes on where it was stopped. list shows all cases, or what one of them
+holds. release ends the hold of a case; what another case holds stays held.
+
+The name of a case is kept for ever, also when the hold is released: write no name or number of a
+customer into it.
+
+erase and the end of a retention leave alone what is held. add and release take the archive's lock in a
+folder. Terms count as flags alone, because the --last of a nightly job must not cut a hold short.`,
+		examples: []example{
+			{"all calls with a customer",
+				`convoso-archiver hold add "2025-17 Smith v. Acme" --dest /archive --number 4155550142`},
+			{"a lawyer's list of ids",
+				`convoso-archiver hold add "2025-17 Smith v. Acme" --dest s3://my-bucket/calls --ids-from ids.csv`},
+			{"what is held, and by which case",
+				`convoso-archiver hold list --dest /archive` + "\n" + `convoso-archiver hold list "2025-17 Smith v. Acme" --dest /archive --json | jq '.cases[].ids'`},
+			{"the case is closed",
+				`convoso-archiver hold release "2025-17 Smith v. Acme" --dest /archive`},
+		},
+		settings:    holdSettings(),
+		words:       holdActions(),
+		leads:       2,
+		environment: true,
+		exitCodes:   true,
+		works:       true,
+		run:         runHold,
+	}
+}
+
+// holdJob is everything that one hold needs to know, read and checked.
+type holdJob struct {
+	*searchJob
+	action string
+	name   string // of the case; "" for a list of all
+	ids    string // file of --ids-from
+	terms  bool   // there are any
+}
+
+func runHold(ctx context.Context, p *process, in input) outcome {
+	read, talk := p.settings(ctx, withArchiveKeys(holdSettings()), in)
+	job := read.holdJob(in.args, time.Now(), p.env)
+	made := holdResult{action: job.action, Case: job.name, Cases: []heldCase{}, Missing: []string{}}
+	began := false
+	err := read.err
+	if err == nil {
+		began, err = p.hold(ctx, job, talk, &made)
+	}
+	result := withDamage(judge(err, context.Cause(ctx), made.incomplete), made.damaged)
+	made.ExitCode = result.code
+	if result.failed {
+		made.Error = p.screen.hidden(result.line)
+	}
+	if talk.json || began && err == nil && !(talk.quiet && result.code == ExitDone) {
+		result.unwritten = made.write(p.stdout, talk.json)
+	}
+	return result
+}
+
+// holdJob reads what is to be done. Terms that stand in the environment or in a file are those of another command.
+func (r *reader) holdJob(args []string, now time.Time, env environment) *holdJob {
+	j := &holdJob{}
+	for _, s := range heldTerms() {
+		switch g := r.values[s.name]; {
+		case g.byFlag():
+			j.terms = true
+		default:
+			delete(r.values, s.name)
+		}
+	}
+	j.searchJob = &searchJob{read: r, now: now}
+	j.folder, j.bucket = r.destination(env)
+	j.query = r.query()
+	const firstToChange = 14 * 60 * 60 // no zone's date is ahead of this one's
+	r.searchSpan(now, time.FixedZone("", firstToChange))
+	j.ids = r.text("ids-from")
+	const try = `write: hold add CASE, hold list, hold list CASE, or hold release CASE`
+	switch {
+	case len(args) == 0 || !slices.Contains(holdActions(), args[0]):
+		r.keep(misuse(try, "what to do is not said"))
+		return j
+	case len(args) > 2:
+		r.keep(misuse("put the name of the case in quotes", "there are too many arguments"))
+	case len(args) == 2:
+		j.name = args[1]
+		if err := evidence.CheckCase(j.name); err != nil {
+			r.keep(misuse(`give a name like "2025-17 Smith v. Acme"`, "%v", err))
+		}
+	case args[0] != holdList:
+		r.keep(misuse(try, "the case is not named"))
+	}
+	if j.action = args[0]; j.action != holdAdd && j.terms {
+		r.keep(misuse("leave them out", "terms and lists are for hold add"))
+	}
+	return j
+}
+
+// hold does one thing with holds. It began when there is something to tell.
+func (p *process) hold(ctx context.Context, job *holdJob, talk output, made *holdResult) (began bool, err error) {
+	logger := newLogger(p.screen, talk, p.env)
+	boundHeap(p.env)
+	var ids *idList
+	if job.ids != "" {
+		if ids, err = p.readIDs(ctx, job.ids); err != nil {
+			return false, err
+		}
+		job.query.Listed = ids.ids
+	}
+	access := archiver.Repair
+	if job.action == holdList {
+		access = archiver.Read
+	}
+	archive, err := job.openFor(ctx, access, logger)
+	if err != nil {
+		return false, err
+	}
+	defer func() {
+		if closeErr := archive.Close(ctx); err == nil {
+			err = closeErr
+		}
+	}()
+	ledger := archive.opened.Ledger
+	switch job.action {
+	case holdList:
+		return true, made.list(ctx, ledger, job.name)
+	case holdRelease:
+		return true, made.release(ctx, ledger, job.name)
+	}
+	tell := p.teller("hold", talk)
+	found, err := p.findHeld(ctx, job, archive, ids, tell, made)
+	if err != nil || len(made.Missing) > 0 {
+		return false, err
+	}
+	return true, made.add(ctx, ledger, job, found)
+}
+
+// findHeld returns the ids of all calls that fit, and of their recordings. What was erased cannot be held.
+func (p *process) findHeld(ctx context.Context, job *holdJob, archive *searched, ids *idList, tell teller, made *holdResult) (list []evidence.HeldID, err error) {
+	if !job.terms {
+		return nil, nil
+	}
+	f := &found{}
+	for c, err := range archive.Search(ctx, job.query) {
+		if err != nil {
+			if err = f.note(err, tell); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if ids != nil {
+			ids.see(&c)
+		}
+		if c.Erased {
+			made.Erased++
+			continue
+		}
+		made.Calls++
+		held := heldOf(&c)
+		made.Recordings += len(held)
+		if len(held) == 0 {
+			held = []evidence.HeldID{{Day: c.Day, Call: c.ID}}
+		}
+		list = append(list, held...)
+	}
+	made.damaged, made.incomplete = f.damaged, f.incomplete
+	if ids != nil && ids.tell(tell) {
+		made.incomplete, made.Missing = true, ids.absent()
+	}
+	return list, nil
+}
+
+// heldOf names the recordings of a call that can be held.
+func heldOf(c *search.Call) (list []evidence.HeldID) {
+	for _, r := range c.Recordings {
+		if r.Outcome != manifest.Erased {
+			list = append(list, evidence.HeldID{Day: c.Day, Call: c.ID, Recording: r.ID})
+		}
+	}
+	return list
+}
+
+// add notes the hold.
+func (h *holdResult) add(ctx context.Context, ledger *manifest.Ledger, job *holdJob, found []evidence.HeldID) (err error) {
+	if !job.terms {
+		holds, err := evidence.LoadHolds(ctx, ledger)
+		if err != nil {
+			return err
+		}
+		if c, known := holds.Case(job.name); !known || !c.Released.IsZero() {
+			return misuse("give terms of a search, or --ids-from", "the case holds nothing, and what it is to hold is not said")
+		}
+	}
+	if job.terms && len(found) == 0 {
+		h.incomplete = true
+		return nil
+	}
+	h.New, err = evidence.AddHold(ctx, ledger, job.name, found)
+	return err
+}
+
+// release ends the hold of a case.
+func (h *holdResult) release(ctx context.Context, ledger *manifest.Ledger, name string) error {
+	was, err := evidence.ReleaseHold(ctx, ledger, name)
+	if errors.Is(err, evidence.ErrNoCase) {
+		return noCase()
+	}
+	h.Calls, h.Recordings = countHeld(was.IDs)
+	return err
+}
+
+func noCase() error { return misuse("hold list names all cases", "there is no case of that name") }
+
+// list tells of all cases, or of one and what it holds.
+func (h *holdResult) list(ctx context.Context, ledger *manifest.Ledger, name string) error {
+	holds, err := evidence.LoadHolds(ctx, ledger)
+	if err != nil {
+		return err
+	}
+	for _, c := range holds.Cases() {
+		if name != "" && c.Name != name {
+			continue
+		}
+		one := heldCase{Case: c.Name, Since: c.Since}
+		one.Calls, one.Recordings = countHeld(c.IDs)
+		if !c.Released.IsZero() {
+			one.Released = &c.Released
+		}
+		if name != "" {
+			one.IDs = append([]evidence.HeldID{}, c.IDs...)
+		}
+		h.Cases = append(h.Cases, one)
+	}
+	if name != "" && len(h.Cases) == 0 {
+		return noCase()
+	}
+	return nil
+}
+
+func countHeld(ids []evidence.HeldID) (calls, recordings int) {
+	last := evidence.HeldID{}
+	for _, id := range ids {
+		if id.Day != last.Day || id.Call != last.Call {
+			calls++
+		}
+		if id.Recording != "" {
+			recordings++
+		}
+		last = id
+	}
+	return calls, recordings
+}

@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"convoso-archiver/evidence"
+)
+
+// holdResult is what hold prints.
+type holdResult struct {
+	ExitCode int    `json:"exit_code"`
+	Error    string `json:"error"`
+	Case     string `json:"case"`
+
+	// Of add: what fits now; of release: what the case held.
+	Calls      int      `json:"calls"`
+	Recordings int      `json:"recordings"`
+	New        int      `json:"new"`     // ids that the case did not hold before
+	Erased     int      `json:"erased"`  // calls that fit and were erased, which nothing holds
+	Missing    []string `json:"missing"` // of --ids-from: the archive does not know them, and nothing was held
+
+	Cases []heldCase `json:"cases"` // of list
+
+	action              string
+	incomplete, damaged bool
+}
+
+// heldCase is a case in a list.
+type heldCase struct {
+	Case       string            `json:"case"`
+	Since      time.Time         `json:"since"`
+	Released   *time.Time        `json:"released"` // null while it holds
+	Calls      int               `json:"calls"`
+	Recordings int               `json:"recordings"`
+	IDs        []evidence.HeldID `json:"ids,omitempty"` // of one case alone
+}
+
+// write writes the result: one JSON object, or lines for a person.
+func (h holdResult) write(w io.Writer, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(h)
+	}
+	var b strings.Builder
+	switch h.action {
+	case holdList:
+		h.writeCases(&b)
+	case holdRelease:
+		fmt.Fprintf(&b, "released: %s, %s\n", plural(h.Calls, "call"), plural(h.Recordings, "recording"))
+	default:
+		h.writeAdded(&b)
+	}
+	_, err := io.WriteString(w, trimLines(b.String()))
+	return err
+}
+
+func (h holdResult) writeAdded(b *strings.Builder) {
+	switch {
+	case h.Calls == 0 && h.incomplete:
+		b.WriteString("nothing held: no call fits\n")
+	case h.New == 0:
+		b.WriteString("held already: nothing is new\n")
+	default:
+		fmt.Fprintf(b, "held: %s, %s\n", plural(h.Calls, "call"), plural(h.Recordings, "recording"))
+	}
+	if h.Erased > 0 {
+		fmt.Fprintf(b, "erased       %s that fit were erased before, and cannot be held\n", plural(h.Erased, "call"))
+	}
+}
+
+func (h holdResult) writeCases(b *strings.Builder) {
+	if len(h.Cases) == 0 {
+		b.WriteString("nothing is held\n")
+		return
+	}
+	table := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
+	for _, c := range h.Cases {
+		state := fmt.Sprintf("%s, %s", plural(c.Calls, "call"), plural(c.Recordings, "recording"))
+		if c.Released != nil {
+			state = "released " + c.Released.Format(time.DateOnly)
+		}
+		_, _ = fmt.Fprintf(table, "%s\tsince %s\t%s\n", c.Case, c.Since.Format(time.DateOnly), state)
+	}
+	_ = table.Flush()
+	for _, c := range h.Cases {
+		if len(c.IDs) == 0 {
+			continue
+		}
+		b.WriteString("\n")
+		_, _ = fmt.Fprintf(table, "DAY\tCALL\tRECORDING\n")
+		for _, id := range c.IDs {
+			_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", id.Day, id.Call, id.Recording)
+		}
+		_ = table.Flush()
+	}
+}
