@@ -1,14 +1,9 @@
 package store
 
 import (
-	"errors"
 	"path"
 	"strings"
 )
-
-// ErrProtected marks the error of a removal that the store refuses: a retention or a legal hold is on the object, or
-// the credentials may not delete versions.
-var ErrProtected = errors.New("the store refuses to delete it")
 
 const opRemove = "remove object"
 

@@ -61,15 +61,17 @@ func TestRemoveProtected(t *testing.T) {
 	server.Setenv(t)
 	s := openS3(t, store.S3Options{Bucket: server.NewLockBucket(t, "locked", 0), Endpoint: server.Endpoint})
 	for key, protect := range map[string]func(string) error{
-		"retained.mp3": func(key string) error { return s.SetLock(t.Context(), key, store.Governance, time.Now().Add(time.Minute)) },
-		"held.mp3":     func(key string) error { return s.SetLegalHold(t.Context(), key, true) },
+		"retained.mp3": func(key string) error {
+			return s.SetLock(t.Context(), key, store.Governance, time.Now().Add(time.Minute))
+		},
+		"held.mp3": func(key string) error { return s.SetLegalHold(t.Context(), key, true) },
 	} {
 		put(t, s, storetest.Object("rec", []byte("audio"), key))
 		if err := protect(key); err != nil {
 			t.Fatal(err)
 		}
 		err := s.Remove(t.Context(), key)
-		if !errors.Is(err, store.ErrProtected) || store.IsRetriable(err) || strings.Contains(err.Error(), key) || !strings.Contains(err.Error(), "hold") {
+		if !errors.Is(err, store.ErrLocked) || store.IsRetriable(err) || strings.Contains(err.Error(), key) || !strings.Contains(err.Error(), "hold") {
 			t.Errorf("%s: %v", key, err)
 		}
 		if _, err := s.Stat(t.Context(), key); err != nil {

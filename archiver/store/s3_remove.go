@@ -13,7 +13,7 @@ import (
 )
 
 // Remove removes all versions and delete markers under a key. Nothing under it is no error. The error wraps
-// [ErrProtected] when the server refuses to delete a version.
+// [ErrLocked] when the server refuses to delete a version.
 func (s *S3) Remove(ctx context.Context, key string) error {
 	if err := checkRemoval(key); err != nil {
 		return err
@@ -116,7 +116,7 @@ func (s *S3) removeVersion(ctx context.Context, v version) error {
 	}
 	if f, ok := errors.AsType[*failure](err); ok && isRefusal(f.code) {
 		return &failure{
-			text: f.text, is: []error{ErrProtected}, code: f.code,
+			text: f.text, is: []error{ErrLocked}, code: f.code,
 			hint: "it is under retention or legal hold, or the credentials lack s3:DeleteObject and s3:DeleteObjectVersion",
 		}
 	}
