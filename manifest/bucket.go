@@ -18,8 +18,9 @@ const maxBuffer = 1 << 20
 
 // bucket is the writer of a bucket. It holds lines in memory until they are put as a whole segment.
 type bucket struct {
-	objects Objects
-	run     string
+	objects  Objects
+	run      string
+	erasures func(context.Context) (*Erasures, error) // as they are now
 
 	mu   sync.Mutex
 	days map[string]*dayBuffers
@@ -37,7 +38,7 @@ type buffer struct {
 
 	// Guarded by dayBuffers.putting.
 	n     int    // number of the last segment
-	chunk []byte // the next segment as it is to be put; nil for none. It stays the same until it is stored
+	chunk []byte // the lines of the next segment; nil for none. They stay the same until they are stored, or erased
 }
 
 func (b *bucket) day(day string) *dayBuffers {
@@ -97,14 +98,14 @@ func (b *bucket) flushDay(ctx context.Context, day string) error {
 	defer d.putting.Unlock()
 	for range 2 {
 		// Taken first: rows that are noted from here on are of recordings that are noted later still.
-		b.take(&d.records, false)
+		b.take(&d.records)
 		for range 2 {
-			b.take(&d.calls, true)
-			if err := b.put(ctx, &d.calls, treeCalls, day, extGzip); err != nil {
+			b.take(&d.calls)
+			if err := b.put(ctx, &d.calls, TreeCalls, day, extGzip); err != nil {
 				return err
 			}
 		}
-		if err := b.put(ctx, &d.records, treeManifest, day, extPlain); err != nil {
+		if err := b.put(ctx, &d.records, TreeManifest, day, extPlain); err != nil {
 			return err
 		}
 	}
@@ -112,18 +113,13 @@ func (b *bucket) flushDay(ctx context.Context, day string) error {
 }
 
 // take makes the lines that are held the next chunk, if there is none.
-func (b *bucket) take(buf *buffer, compress bool) {
+func (b *bucket) take(buf *buffer) {
 	if buf.chunk != nil {
 		return
 	}
 	b.mu.Lock()
-	lines := buf.lines
-	buf.lines = nil
-	b.mu.Unlock()
-	if compress && len(lines) > 0 {
-		lines = gzipped(lines)
-	}
-	buf.chunk = lines
+	defer b.mu.Unlock()
+	buf.chunk, buf.lines = buf.lines, nil
 }
 
 func gzipped(lines []byte) []byte {
@@ -134,13 +130,24 @@ func gzipped(lines []byte) []byte {
 	return out.Bytes()
 }
 
-// put stores the chunk as a segment of its own. Where the name is taken, the same bytes mean that the reply to an
+// put stores the chunk as a segment of its own, without what was erased since its lines were noted. Where the name is taken, the same bytes mean that the reply to an
 // earlier try was lost; for other bytes the next number is used.
-func (b *bucket) put(ctx context.Context, buf *buffer, tree, day, ext string) error {
+func (b *bucket) put(ctx context.Context, buf *buffer, tree Tree, day, ext string) error {
 	for buf.chunk != nil {
-		name := segmentFile(tree, day, b.run, buf.n+1, ext)
-		stored := buf.chunk
-		err := b.objects.PutFile(ctx, name, stored, "")
+		erasures, err := b.erasures(ctx)
+		if err != nil {
+			return err
+		}
+		if buf.chunk = erasures.without(buf.chunk, tree); buf.chunk == nil {
+			return nil
+		}
+		name := segmentFile(string(tree), day, b.run, buf.n+1, ext)
+		body := buf.chunk
+		if tree == TreeCalls {
+			body = gzipped(body)
+		}
+		stored := body
+		err = b.objects.PutFile(ctx, name, stored, "")
 		if errors.Is(err, fs.ErrExist) {
 			stored, _, err = readFile(ctx, b.objects, name)
 		}
@@ -148,7 +155,7 @@ func (b *bucket) put(ctx context.Context, buf *buffer, tree, day, ext string) er
 			return fmt.Errorf("write %s: %w", name, err)
 		}
 		buf.n++
-		if bytes.Equal(stored, buf.chunk) {
+		if bytes.Equal(stored, body) {
 			buf.chunk = nil
 		}
 	}

@@ -19,7 +19,8 @@ type callRows struct {
 	rows map[uint64]uint64 // nil until they are loaded
 }
 
-// NoteCalls appends to calls/ those rows that are new or differ from what was noted last for their call. A row's
+// NoteCalls appends to calls/ those rows that are new or differ from what was noted last for their call, but for those
+// of erased calls. A row's
 // links must have been dropped by the caller. Durability is as of Note.
 func (d *Day) NoteCalls(ctx context.Context, calls []Call) error {
 	d.calls.mu.Lock()
@@ -63,7 +64,11 @@ func (d *Day) noteCalls(ctx context.Context, calls []Call) error {
 	}
 	var lines []byte
 	changed := map[uint64]uint64{}
+	erasures := d.ledger.erasures.Load()
 	for _, c := range calls {
+		if _, erased := erasures.Call(c.CallID); erased {
+			continue
+		}
 		c.Time, c.Run = timeOrNow(c.Time), cmp.Or(c.Run, d.ledger.run)
 		line, row, err := c.line()
 		if err != nil {
@@ -112,7 +117,8 @@ func (d *Day) loadCalls(ctx context.Context) error {
 }
 
 // Calls tells visit of every line that calls/ holds of a day, in the order of writing: the last row of a call
-// counts. Lines that cannot be read are skipped with a warning. An error of visit ends the reading.
+// counts. Of an erased call the row is {}. Lines that cannot be read are skipped with a warning. An error of visit ends
+// the reading.
 func (l *Ledger) Calls(ctx context.Context, day string, visit func(Call) error) error {
 	if err := checkDay(day); err != nil {
 		return err
@@ -130,6 +136,9 @@ func (l *Ledger) ReadCalls(ctx context.Context, day string, visit func(Call) err
 
 // readCalls is Calls. With tidy torn tails are moved aside, and what killed runs left is made durable.
 func (l *Ledger) readCalls(ctx context.Context, day string, tidy bool, visit func(Call) error, fault func(Fault)) error {
+	if _, err := l.obey(ctx); err != nil {
+		return err
+	}
 	files, err := l.files(ctx, treeCalls, day)
 	if err != nil {
 		return err
@@ -152,12 +161,16 @@ func (l *Ledger) readCalls(ctx context.Context, day string, tidy bool, visit fun
 func (l *Ledger) readRows(ctx context.Context, day string, s segment, visit func(Call) error, fault func(Fault)) (*reader, error) {
 	r := l.read(ctx, s, maxCallLine, 0)
 	defer r.close()
+	erasures := l.erasures.Load()
 	broken := 0
 	for r.next() {
 		var c Call
 		bad := r.bad
 		if bad == nil {
 			c, bad = parseCall(r.line)
+		}
+		if _, erased := erasures.Call(c.CallID); erased {
+			c.erase()
 		}
 		if bad == nil && c.CallID != "" {
 			if err := visit(c); err != nil {

@@ -33,6 +33,9 @@ func (l *Ledger) check(ctx context.Context, files standing, d *Day, fault func(F
 		}
 		for _, c := range files.closings {
 			found, err := l.compare(ctx, c, files.segments, d, lines, rows)
+			if err == nil && len(found) > 0 {
+				found, err = l.unexplained(ctx, found, c, d, lines, rows)
+			}
 			if err != nil {
 				return err
 			}
@@ -80,7 +83,7 @@ func (l *Ledger) compare(ctx context.Context, c *closing, segments []segment, d 
 	if err != nil || len(faults) > 0 || d.hasBad {
 		return faults, err
 	}
-	if d.count(&is); !c.namesAll(segments) {
+	if d.count(&is); d.hides || !c.namesAll(segments) {
 		is.Recordings, is.ByOutcome, is.Bytes = c.line.Recordings, c.line.ByOutcome, c.line.Bytes
 	}
 	switch {

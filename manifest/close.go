@@ -125,12 +125,26 @@ func (s *standing) linesBut(filter string, lines, rows []sealed) (text []byte, e
 // read nor written. That one is gone shows in the number of lines.
 func (d *Day) lookUnchanged(ctx context.Context) (standing, error) {
 	files, err := d.ledger.look(ctx, d.day)
+	if err == nil && d.holdsErased() {
+		err = ErrChanged
+	}
 	for _, s := range files.segments {
 		if size, read := d.sizes[s.file]; err == nil && !d.ledger.isOwn(s) && (!read || size != s.size) {
 			err = ErrChanged
 		}
 	}
 	return files, err
+}
+
+// holdsErased reports whether recordings were erased since the day was read.
+func (d *Day) holdsErased() bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	erasures := d.ledger.erasures.Load()
+	return erasures != d.erasures && slices.ContainsFunc(d.fold.list, func(e *entry) bool {
+		_, erased := erasures.Of(e.id(), e.part(partCallID))
+		return erased && e.outcome != Erased
+	})
 }
 
 // fill completes the day line with what is known of the recordings.

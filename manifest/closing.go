@@ -17,6 +17,7 @@ type closing struct {
 
 	lacking []string // segments that it names and that are not there
 	changed []string // that have another size
+	salting bool     // files have their salts, and the line names them as they lay before
 	broken  bool     // it does not hold whatever is noted
 	void    bool     // a segment that it does not name holds a repair line, so that nothing is held against the line
 	waits   []*entry // recordings of which a segment that it does not name holds a line that may wait
@@ -49,6 +50,11 @@ func (c *closing) find(segments []segment) {
 			c.changed = append(c.changed, s.Name)
 		}
 	}
+}
+
+// isOf reports whether a line of an older version was written for a segment of either tree.
+func (c *closing) isOf(name string) bool {
+	return c.named[name] || c.old != nil && name <= c.old.last
 }
 
 // findOld is find for a line of an older version in a bucket, which says how many segments there were, up to which. If

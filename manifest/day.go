@@ -20,6 +20,8 @@ type Day struct {
 	writable bool
 	sizes    map[string]int64 // of the segments that were read, by file
 	hasBad   bool             // lines that cannot be read were left out
+	erasures *Erasures        // that the lines were read by; nil: as they stand
+	hides    bool             // lines tell more than may be shown
 	calls    callRows
 
 	mu       sync.RWMutex
@@ -101,6 +103,10 @@ func (d *Day) take(text []byte, late []*closing) (kind string, bad error) {
 	var e *entry
 	switch kind {
 	case kindRecording:
+		if erasure, erased := d.erasures.of(d.v.id, d.v.callID); erased {
+			d.hides = d.hides || len(d.v.sha256)+len(d.v.key)+len(d.v.source) > 0
+			d.v.erase(erasure)
+		}
 		e = d.fold.add(&d.v)
 	case kindWindow:
 		w, err := decodeWindow(text)
@@ -116,13 +122,33 @@ func (d *Day) take(text []byte, late []*closing) (kind string, bad error) {
 	return kind, nil
 }
 
-// Note appends lines of recordings. On disk they are durable when it returns nil; in a bucket they are held in
+// shown returns what may be shown of the line that was read last.
+func (d *Day) shown(line []byte) ([]byte, error) {
+	if d.erasures.isEmpty() {
+		return line, nil
+	}
+	text, _, err := d.erasures.stubOf(line, TreeManifest, d.day)
+	return text, err
+}
+
+// IsErased reports whether a recording of a call is not to be fetched or noted any more, known or not: it or its call was
+// erased.
+func (d *Day) IsErased(recordingID, callID string) bool {
+	_, erased := d.ledger.erasures.Load().Of(recordingID, callID)
+	return erased
+}
+
+// Note appends lines of recordings, but for those that were erased. On disk they are durable when it returns nil; in a bucket they are held in
 // memory, and put when the day's lines reach 1 MiB, by Flush and by Close; see ErrUnflushed. A line's time is
 // moved on when it is not at least one second later than that of the line it replaces.
 func (d *Day) Note(ctx context.Context, recordings ...Recording) error {
 	var lines []byte
 	latest := map[string]time.Time{} // of those that come twice
+	erasures := d.ledger.erasures.Load()
 	for _, r := range recordings {
+		if _, erased := erasures.Of(r.RecordingID, r.CallID); erased {
+			continue
+		}
 		line, err := d.complete(r, latest)
 		if err != nil {
 			return fmt.Errorf("note recording %s: %w", r.RecordingID, err)

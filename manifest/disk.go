@@ -73,14 +73,16 @@ func settle(f *os.File, err error) error {
 	return errors.Join(err, f.Close())
 }
 
-// ListFiles knows two kinds of prefix: a folder, which ends in a slash, and FOLDER/DAY, for which it looks at
-// FOLDER/DAY.jsonl and the folder FOLDER/DAY alone, however many days there are. A folder comes where its own name
-// stands, so that a day's files come together.
+// ListFiles knows three kinds of prefix: a folder, which ends in a slash; FOLDER/DAY, for which it looks at
+// FOLDER/DAY.jsonl and the folder FOLDER/DAY alone, however many days there are; and evidence/PREFIX. A folder comes
+// where its own name stands, so that a day's files come together.
 func (d disk) ListFiles(ctx context.Context, prefix string) iter.Seq2[fs.FileInfo, error] {
 	return func(yield func(fs.FileInfo, error) bool) {
 		names := []string{prefix + extPlain, prefix}
 		if folder, ok := strings.CutSuffix(prefix, "/"); ok {
 			names = []string{folder}
+		} else if strings.HasPrefix(prefix, string(TreeEvidence)+"/") {
+			names = []string{string(TreeEvidence)}
 		}
 		isDone := false
 		visit := func(name string, entry fs.DirEntry, err error) error {
@@ -88,7 +90,7 @@ func (d disk) ListFiles(ctx context.Context, prefix string) iter.Seq2[fs.FileInf
 				err = context.Cause(ctx)
 			}
 			var info fs.FileInfo
-			if err == nil && !entry.IsDir() {
+			if err == nil && !entry.IsDir() && strings.HasPrefix(name, prefix) {
 				info, err = entry.Info()
 			}
 			switch {

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// DayFiles are the files of which a day is read: closed.json and the segments, of manifest/ and of calls/.
+// DayFiles are the files of which a day is read: closed.json and the segments, of manifest/ and of calls/, and the
+// erasures that name it.
 type DayFiles struct {
 	Day   string // 2006-01-02
 	Files []File
@@ -23,6 +24,11 @@ type File struct {
 // request for each 1,000 files. An error is the last.
 func (l *Ledger) Files(ctx context.Context) iter.Seq2[DayFiles, error] {
 	return func(yield func(DayFiles, error) bool) {
+		erasures, err := l.Erasures(ctx)
+		if err != nil {
+			yield(DayFiles{}, err)
+			return
+		}
 		nextNoted, stopNoted := iter.Pull2(l.list(ctx, treeManifest, ""))
 		defer stopNoted()
 		nextRows, stopRows := iter.Pull2(l.list(ctx, treeCalls, ""))
@@ -48,6 +54,7 @@ func (l *Ledger) Files(ctx context.Context) iter.Seq2[DayFiles, error] {
 				of.add(rows)
 				rows, rowsErr, hasRows = nextRows()
 			}
+			of.Files = append(of.Files, erasures.days[of.Day]...)
 			if !yield(of, nil) {
 				return
 			}

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 	"time"
 )
 
@@ -37,7 +36,7 @@ func (l *Ledger) PutRecords(ctx context.Context, stem string, records ...Record)
 	if err != nil {
 		return fmt.Errorf("encode a record of %s: %w", TreeEvidence, err)
 	}
-	return l.write(ctx, func() error {
+	err = l.write(ctx, func() error {
 		for n := 1; n <= maxRecordFiles; n++ {
 			name := fmt.Sprintf("%s/%s-%s-%06d%s", TreeEvidence, stem, l.run, n, extPlain)
 			if err := l.objects.PutFile(ctx, name, body, ""); !errors.Is(err, fs.ErrExist) {
@@ -46,6 +45,10 @@ func (l *Ledger) PutRecords(ctx context.Context, stem string, records ...Record)
 		}
 		return fmt.Errorf("write a record of %s: this run has written %d files, which is the maximum", TreeEvidence, maxRecordFiles)
 	})
+	if err == nil && stem == ErasureStem {
+		_, err = l.Erasures(ctx) // this ledger obeys, too
+	}
+	return err
 }
 
 func (l *Ledger) encodeRecords(records []Record) ([]byte, error) {
@@ -76,14 +79,11 @@ func (l *Ledger) encodeRecords(records []Record) ([]byte, error) {
 // until visit returns. A line that cannot be read is a *BadLineError: it may say what must not be deleted, or not
 // be shown.
 func (l *Ledger) Records(ctx context.Context, stem string, visit func(file string, raw []byte) error) error {
-	files, err := l.evidence(ctx)
+	files, err := l.evidence(ctx, stem+"-")
 	if err != nil {
 		return err
 	}
 	for _, f := range files {
-		if !strings.HasPrefix(f.Name, stem+"-") {
-			continue
-		}
 		_, err := l.ReadSegment(ctx, f, func(line SegmentLine) error {
 			if line.Bad != nil {
 				return &BadLineError{File: f.File(), Line: line.Number, Reason: line.Bad.Error()}

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -58,8 +59,10 @@ type Ledger struct {
 	run     string
 	log     *slog.Logger
 
-	archive archive
-	whole   sync.Mutex // held while Status reads lines, so that its memory is that of one day
+	archive  archive
+	erasures atomic.Pointer[Erasures] // nil until they were read
+	erasing  sync.Mutex               // held while they are read
+	whole    sync.Mutex               // held while Status reads lines, so that its memory is that of one day
 
 	gate sync.RWMutex // held for reading while something is written
 	shut bool         // guarded by gate
@@ -109,7 +112,7 @@ func OpenBucket(objects Objects, o Options) (*Ledger, error) {
 	}
 	l.objects, l.scans = objects, 8
 	if !o.ReadOnly {
-		l.writer = &bucket{objects: objects, run: l.run, days: map[string]*dayBuffers{}}
+		l.writer = &bucket{objects: objects, run: l.run, erasures: l.Erasures, days: map[string]*dayBuffers{}}
 	}
 	return l, nil
 }
@@ -182,6 +185,10 @@ func (l *Ledger) noteLater(err error) error {
 // Days yields every day of which manifest/ or calls/ holds a file, ascending. An error is the last.
 func (l *Ledger) Days(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
+		if _, err := l.Erasures(ctx); err != nil {
+			yield("", err)
+			return
+		}
 		var days []string
 		for _, tree := range []string{treeManifest, treeCalls} {
 			for found, err := range l.list(ctx, tree, "") {

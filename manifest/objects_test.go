@@ -176,15 +176,20 @@ func (p place) bucket() Objects {
 	return p.objects
 }
 
+// store is the place as Objects, of whatever kind.
+func (p place) store(t testing.TB) Objects {
+	if p.dir != "" {
+		return disk{openRoot(t, p.dir)}
+	}
+	return p.bucket()
+}
+
 // files returns every file below a prefix with its bytes.
 func (p place) files(t testing.TB, prefix string) map[string][]byte {
 	t.Helper()
 	all := map[string][]byte{}
-	objects := p.bucket()
-	if p.dir != "" {
-		objects = disk{openRoot(t, p.dir)}
-	}
-	for _, tree := range []string{"manifest/", "calls/"} {
+	objects := p.store(t)
+	for _, tree := range []string{"manifest/", "calls/", "evidence/"} {
 		for info, err := range objects.ListFiles(t.Context(), tree) {
 			if err == nil && info.Name() != lockFile {
 				all[info.Name()], _, err = readFile(t.Context(), objects, info.Name())

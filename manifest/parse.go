@@ -38,7 +38,8 @@ type view struct {
 	contentType, etag, host, reason       []byte
 	cause, listing, source                []byte
 	size, time, firstSeen, attempts       int64
-	again, restored, final, salted        bool
+	again, restored, final                bool
+	salted                                bool   // an older version did not write it
 	scratch                               []byte // strings that had escapes
 }
 
@@ -97,7 +98,9 @@ func jsonFault(err error) error {
 func decodeRecording(line []byte, v *view) error {
 	var r struct {
 		recordingLine
-		Salt string `json:"salt"`
+		Salt   string `json:"salt"`
+		Digest string `json:"digest"`
+		Old    bool   `json:"old"`
 	}
 	if err := decode(line, &r, &r.header); err != nil {
 		return err
@@ -107,7 +110,7 @@ func decodeRecording(line []byte, v *view) error {
 		run: []byte(r.Run), callID: []byte(r.CallID), contentType: []byte(r.ContentType), etag: []byte(r.ETag),
 		host: []byte(r.Host), reason: []byte(r.Reason), cause: []byte(r.Cause), listing: []byte(r.Listing),
 		source: []byte(r.Source), size: r.Size, time: r.Time.Unix(), firstSeen: r.FirstSeen.Unix(),
-		attempts: int64(r.Attempts), again: r.Again, restored: r.Restored, final: r.Final, salted: r.Salt != "",
+		attempts: int64(r.Attempts), again: r.Again, restored: r.Restored, final: r.Final, salted: (r.Salt != "" || r.Digest != "") && !r.Old,
 		scratch: v.scratch,
 	}
 	return nil
@@ -180,7 +183,8 @@ func scanRecording(line []byte, v *view) bool {
 	v.again = s.optional(`,"again":true`)
 	v.restored = s.optional(`,"restored":true`)
 	v.final = s.optional(`,"final":true`)
-	v.salted = len(s.optionalText(`,"salt":`)) > 0
+	old := s.optional(`,"old":true`)
+	v.salted = len(s.optionalText(`,"salt":`))+len(s.optionalText(`,"digest":`)) > 0 && !old
 	s.literal(`}`)
 	v.scratch = s.scratch
 	return !s.failed && len(s.rest) == 0

@@ -92,12 +92,16 @@ func (l Line) DayLine() (DayLine, error) { return decodeDayLine(l.Raw) }
 type reading struct {
 	visit func(Line) error  // nil for none
 	fault func(Fault) error // nil: the first line that cannot be read is the error
+	raw   bool              // erasures are not obeyed
 	tidy  bool              // torn tails are moved aside, and what killed runs left is made durable
 }
 
 // readDay reads the segments of a day.
 func (l *Ledger) readDay(ctx context.Context, files standing, r reading) (*Day, error) {
 	d := &Day{ledger: l, day: files.day, closings: files.closings, sizes: map[string]int64{}}
+	if !r.raw {
+		d.erasures = l.erasures.Load()
+	}
 	for _, s := range files.segments {
 		if err := d.readSegment(ctx, s, r); err != nil {
 			return nil, err
@@ -123,6 +127,9 @@ func (d *Day) readSegment(ctx context.Context, s segment, o reading) error {
 			line := Line{File: s.file, Number: r.n, Kind: kind, Raw: r.line}
 			if kind == kindRecording {
 				line.view = &d.v
+			}
+			if line.Raw, bad = d.shown(r.line); bad != nil {
+				return bad
 			}
 			if err := o.visit(line); err != nil {
 				return err

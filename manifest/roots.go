@@ -55,7 +55,7 @@ func (l *Ledger) Objects() Objects { return l.objects }
 // to no day.
 func (l *Ledger) Segments(ctx context.Context, tree Tree, day string) ([]StoredSegment, error) {
 	if tree == TreeEvidence {
-		return l.evidence(ctx)
+		return l.evidence(ctx, "")
 	}
 	if err := checkDay(day); err != nil {
 		return nil, err
@@ -71,10 +71,11 @@ func (l *Ledger) Segments(ctx context.Context, tree Tree, day string) ([]StoredS
 	return list, nil
 }
 
-func (l *Ledger) evidence(ctx context.Context) ([]StoredSegment, error) {
+// evidence lists the files of evidence/ whose names begin with prefix.
+func (l *Ledger) evidence(ctx context.Context, prefix string) ([]StoredSegment, error) {
 	const folder = string(TreeEvidence) + "/"
 	var list []StoredSegment
-	for info, err := range l.objects.ListFiles(ctx, folder) {
+	for info, err := range l.objects.ListFiles(ctx, folder+prefix) {
 		if err != nil {
 			return nil, fmt.Errorf("list %s: %w", TreeEvidence, err)
 		}

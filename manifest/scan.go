@@ -13,7 +13,7 @@ type Entry struct {
 	Day             string
 	Bad             *BadLineError // a line that cannot be read; nothing else but Day is set
 	ID, CallID      []byte
-	Key, ETag, Host []byte
+	Key, ETag, Host []byte // Key also of an erased recording, as long as its line stands: what lies there is nobody else's
 	SHA256          []byte // hex
 	Outcome         Outcome
 	Final, Old      bool // as in State, of this line
@@ -27,6 +27,9 @@ type Entry struct {
 // which ends the scan, or nil, which skips the line. Lines that this run holds in memory are put into the bucket first.
 func (l *Ledger) Scan(ctx context.Context, visit func(Entry) error) error {
 	if err := l.Flush(ctx); err != nil {
+		return err
+	}
+	if _, err := l.Erasures(ctx); err != nil {
 		return err
 	}
 	var visiting sync.Mutex
@@ -64,7 +67,7 @@ func (l *Ledger) scanDay(ctx context.Context, files dayFiles, visit func(Entry) 
 
 func (l *Ledger) scanSegment(ctx context.Context, day string, s segment, visit func(Entry) error) error {
 	var v view
-	outcomes := interner{}
+	outcomes, erasures := interner{}, l.erasures.Load()
 	r := l.read(ctx, s, maxLine, 0)
 	defer r.close()
 	for r.next() {
@@ -82,8 +85,12 @@ func (l *Ledger) scanSegment(ctx context.Context, day string, s segment, visit f
 		case kind != kindRecording:
 			continue
 		default:
+			key := v.key
+			if erasure, erased := erasures.of(v.id, v.callID); erased {
+				v.erase(erasure)
+			}
 			e = Entry{
-				Day: day, ID: v.id, CallID: v.callID, Key: v.key, ETag: v.etag, Host: v.host, SHA256: v.sha256,
+				Day: day, ID: v.id, CallID: v.callID, Key: key, ETag: v.etag, Host: v.host, SHA256: v.sha256,
 				Outcome: Outcome(outcomes.of(v.outcome)), Final: v.isFinal(), Old: !v.salted, Restored: v.restored,
 				Size: v.size, Time: v.time, FirstSeen: v.firstSeen,
 			}

@@ -1,0 +1,247 @@
+package manifest
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+)
+
+// erasePasses bounds how often a day is looked at again because other runs write to it.
+const erasePasses = 10
+
+// EraseLines puts stubs in place of all lines of a day that tell of what the intents name, in both trees, and brings
+// closed.json to the new sizes, hashes and counts: roots stay, and the day stays closed. It returns the digests of the
+// day's stubs, for the record that says done. Lines without salts get salts first. Killed at any moment, it may be
+// called again, which ends right; so may it be after all days are done, for what other runs put into a bucket
+// meanwhile. No *Day of it may be in use. The error is a *BadLineError where a line cannot be read.
+func (l *Ledger) EraseLines(ctx context.Context, day string) (digests []string, err error) {
+	if digests, err = l.eraseLines(ctx, day); err != nil {
+		return nil, fmt.Errorf("erase lines of %s: %w", day, err)
+	}
+	return digests, nil
+}
+
+func (l *Ledger) eraseLines(ctx context.Context, day string) ([]string, error) {
+	if _, err := l.Erasures(ctx); err != nil {
+		return nil, err
+	}
+	if err := l.saltDay(ctx, day); err != nil {
+		return nil, err
+	}
+	for range erasePasses {
+		digests, changed, err := l.eraseSegments(ctx, day)
+		if err != nil {
+			return nil, err
+		}
+		if !changed { // what closed.json names is as it will stay
+			changed, err = l.renewClosings(ctx, day)
+		}
+		if err != nil || !changed {
+			return digests, err
+		}
+	}
+	return nil, errors.New("other runs write to the day again and again")
+}
+
+// eraseSegments goes over the segments of a day once. It reports whether it has changed any, or another run did.
+func (l *Ledger) eraseSegments(ctx context.Context, day string) (digests []string, changed bool, err error) {
+	for _, tree := range []Tree{TreeCalls, TreeManifest} {
+		segments, err := l.Segments(ctx, tree, day)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, s := range segments {
+			found, isNew, err := l.eraseSegment(ctx, day, s)
+			if errors.Is(err, fs.ErrExist) {
+				isNew, err = true, nil // another run has replaced it meanwhile
+			}
+			if err != nil {
+				return nil, false, err
+			}
+			digests, changed = append(digests, found...), changed || isNew
+		}
+	}
+	return digests, changed, nil
+}
+
+// eraseSegment writes a segment anew where something erased stands in it.
+func (l *Ledger) eraseSegment(ctx context.Context, day string, s StoredSegment) (digests []string, changed bool, err error) {
+	text, tag, err := l.readLines(ctx, s.file)
+	if err != nil {
+		return nil, false, err
+	}
+	erasures := l.erasures.Load()
+	var out bytes.Buffer
+	var others []string // digests of lines of which the stub names no id
+	number := 0
+	for line := range bytes.Lines(text) {
+		number++
+		line = bytes.TrimSuffix(line, []byte("\n"))
+		stub, kind, err := erasures.stubOf(line, s.Tree, day)
+		if err != nil {
+			return nil, false, &BadLineError{Day: day, File: s.file, Line: number, Reason: err.Error()}
+		}
+		isNew := !bytes.Equal(stub, line)
+		if digest, ok := stubDigest(stub); ok && kind != kindErased {
+			digests = append(digests, string(digest))
+		} else if ok && isNew {
+			others = append(others, string(digest))
+		}
+		changed = changed || isNew
+		out.Write(append(stub, '\n'))
+	}
+	if !changed {
+		return digests, false, nil
+	}
+	if len(others) > 0 {
+		record := NewErasureRecord(ErasureLines, erasures.naming(day))
+		record.Digests = others
+		if err := l.PutRecords(ctx, ErasureStem, record); err != nil {
+			return nil, false, err
+		}
+	}
+	return digests, true, l.replace(ctx, s.file, out.Bytes(), tag)
+}
+
+// readLines returns what a segment holds, uncompressed.
+func (l *Ledger) readLines(ctx context.Context, name string) (text []byte, tag string, err error) {
+	text, tag, err = readFile(ctx, l.objects, name)
+	if err != nil || !isGzip(name) {
+		return text, tag, err
+	}
+	z, err := gzip.NewReader(bytes.NewReader(text))
+	if err == nil {
+		text, err = io.ReadAll(z)
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("read %s: %w", name, err)
+	}
+	return text, tag, nil
+}
+
+// replace writes a segment anew.
+func (l *Ledger) replace(ctx context.Context, name string, text []byte, tag string) error {
+	if isGzip(name) {
+		text = gzipped(text)
+	}
+	err := l.write(ctx, func() error { return l.objects.PutFile(ctx, name, text, tag) })
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}
+
+// renewClosings brings the lines of closed.json to the files as they lie, where their roots hold. It reports whether it has
+// changed something, or another run did.
+func (l *Ledger) renewClosings(ctx context.Context, day string) (changed bool, err error) {
+	files, err := l.look(ctx, day)
+	if err != nil || files.tag == "" {
+		return false, err
+	}
+	if len(files.bad) > 0 {
+		return false, &BadLineError{Day: day, File: files.bad[0].File, Line: files.bad[0].Line, Reason: files.bad[0].Reason}
+	}
+	lines, rows, err := l.sealDay(ctx, files.dayFiles)
+	if err != nil {
+		return false, err
+	}
+	var text []byte
+	for _, raw := range files.unknown {
+		text = append(append(text, raw...), '\n')
+	}
+	for _, c := range files.closings {
+		if changed = changed || isPersonal(c.line.Filter); isPersonal(c.line.Filter) {
+			continue // nobody can ask for it by what it says
+		}
+		raw, err := l.renewed(ctx, c, files.segments, lines, rows)
+		if err != nil {
+			return false, err
+		}
+		changed = changed || !bytes.Equal(raw, c.raw)
+		text = append(append(text, raw...), '\n')
+	}
+	if !changed {
+		return false, nil
+	}
+	err = l.write(ctx, func() error { return l.objects.PutFile(ctx, closedFile(day), text, files.tag) })
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return false, fmt.Errorf("write %s: %w", closedName, err)
+	}
+	return true, nil
+}
+
+// sealDay hashes the segments of a day, in manifest/ and in calls/.
+func (l *Ledger) sealDay(ctx context.Context, files dayFiles) (lines, rows []sealed, err error) {
+	if lines, err = l.seal(ctx, files.segments); err != nil {
+		return nil, nil, err
+	}
+	calls, err := l.files(ctx, treeCalls, files.day)
+	if err == nil {
+		rows, err = l.seal(ctx, calls.segments)
+	}
+	return lines, rows, err
+}
+
+// renewed returns a day line with the sizes, hashes and counts of what it names, as it is now. One whose roots do not
+// hold stays as it is.
+func (l *Ledger) renewed(ctx context.Context, c *closing, segments []segment, lines, rows []sealed) ([]byte, error) {
+	is := c.line
+	is.vouch(ofNames(c.line.Segments, lines), ofNames(c.line.CallsSegments, rows))
+	if c.old != nil || is.Root != c.line.Root || is.CallsRoot != c.line.CallsRoot || is.Lines != c.line.Lines {
+		return c.raw, nil
+	}
+	of := standing{dayFiles: dayFiles{day: c.line.Day}}
+	for _, s := range segments {
+		if c.named[s.name()] {
+			of.segments = append(of.segments, s)
+		}
+	}
+	d, err := l.readDay(ctx, of, reading{})
+	if err != nil {
+		return nil, err
+	}
+	if d.count(&is); is.Recordings != c.line.Recordings { // it was wrong before
+		is.Recordings, is.ByOutcome, is.Bytes = c.line.Recordings, c.line.ByOutcome, c.line.Bytes
+	}
+	text, err := is.line()
+	return bytes.TrimSuffix(text, []byte("\n")), err
+}
+
+// ofNames returns those of the segments found that a day line names.
+func ofNames(names []Segment, found []sealed) (list []sealed) {
+	for _, name := range names {
+		for _, f := range found {
+			if f.Name == name.Name {
+				list = append(list, f)
+			}
+		}
+	}
+	return list
+}
+
+// Copies returns what stands beside the segments of the days that intents name, and may hold their lines: torn tails,
+// copies that Mend made, parts. Names are from the archive's root. Nothing reads them; the caller removes them.
+func (l *Ledger) Copies(ctx context.Context) (names []string, err error) {
+	erasures, err := l.Erasures(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, tree := range []string{treeManifest, treeCalls} {
+		for info, err := range l.objects.ListFiles(ctx, tree+"/") {
+			if err != nil {
+				return nil, fmt.Errorf("list %s: %w", tree, err)
+			}
+			day := strings.TrimPrefix(info.Name(), tree+"/")
+			day = day[:min(len(day), len("2006-01-02"))]
+			if _, _, isRead := dayOf(tree, info.Name()); !isRead && erasures.days[day] != nil {
+				names = append(names, info.Name())
+			}
+		}
+	}
+	return names, nil
+}

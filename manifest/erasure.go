@@ -1,0 +1,239 @@
+package manifest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// ErasureStem is the stem of the files of evidence/ that hold erasures.
+const ErasureStem = "erase"
+
+const kindErasure = "erasure"
+
+// The states of an erasure, as its records tell.
+const (
+	ErasureIntent = "intent" // from here on every reader and writer obeys
+	ErasureLines  = "lines"  // these lines get stubs that name no id
+	ErasureDone   = "done"   // nothing of it is left
+)
+
+// ErasureRecord is a line of evidence/erase-*. An erasure may have several of one state, which are taken together. It
+// says nothing of a person but ids.
+type ErasureRecord struct {
+	RecordHead            // of kind "erasure", which NewErasureRecord sets
+	State      string     `json:"state"`
+	Erasure    string     `json:"erasure"` // its id, which stubs name
+	Reason     string     `json:"reason,omitzero"`
+	Recordings []ErasedID `json:"recordings,omitempty"` // of an intent
+	Calls      []ErasedID `json:"calls,omitempty"`      // likewise; recordings of these calls are erased too, those that come later as well
+	Digests    []string   `json:"digests,omitempty"`    // of lines that stubs stand for; an audit accepts no other stub
+}
+
+// NewErasureRecord returns a record of an erasure.
+func NewErasureRecord(state, erasure string) *ErasureRecord {
+	return &ErasureRecord{RecordHead: RecordHead{Kind: kindErasure}, State: state, Erasure: erasure}
+}
+
+// ErasedID names a recording or a call, and a day of which a line names it. One that several days name stands there once
+// for each of them.
+type ErasedID struct {
+	Day string `json:"day"`
+	ID  string `json:"id"`
+}
+
+// Erasures are what must not be fetched, written or shown any more: of each intent, whether it is done or not. They do
+// not change; nil is none.
+type Erasures struct {
+	recordings, calls map[string]string // erasures by id
+	intents           map[string]ErasureRecord
+	done              map[string]bool
+	days              map[string][]File // the files of evidence/ that name a day
+	read              map[string]bool   // files
+}
+
+// Recording returns the erasure of a recording. Recordings of an erased call are erased without being named: see Of.
+func (e *Erasures) Recording(id string) (erasure string, ok bool) {
+	if e == nil {
+		return "", false
+	}
+	erasure, ok = e.recordings[id]
+	return erasure, ok
+}
+
+// Call returns the erasure of a call.
+func (e *Erasures) Call(id string) (erasure string, ok bool) {
+	if e == nil {
+		return "", false
+	}
+	erasure, ok = e.calls[id]
+	return erasure, ok
+}
+
+// Of returns the erasure of a recording of a call: its own, or that of the call.
+func (e *Erasures) Of(recordingID, callID string) (erasure string, ok bool) {
+	if erasure, ok = e.Recording(recordingID); ok {
+		return erasure, ok
+	}
+	return e.Call(callID)
+}
+
+// of is Of for what a line says.
+func (e *Erasures) of(id, call []byte) (erasure string, ok bool) {
+	if e.isEmpty() {
+		return "", false
+	}
+	if erasure, ok = e.recordings[string(id)]; ok {
+		return erasure, ok
+	}
+	erasure, ok = e.calls[string(call)]
+	return erasure, ok
+}
+
+// Unfinished returns the intents that are not done, by the ids of their erasures.
+func (e *Erasures) Unfinished() (list []ErasureRecord) {
+	if e == nil {
+		return nil
+	}
+	for _, id := range slices.Sorted(maps.Keys(e.intents)) {
+		if !e.done[id] {
+			list = append(list, e.intents[id])
+		}
+	}
+	return list
+}
+
+// isEmpty reports whether nothing is erased, which is so of most archives.
+func (e *Erasures) isEmpty() bool { return e == nil || len(e.recordings)+len(e.calls) == 0 }
+
+// naming returns an erasure that names a day, "" for none.
+func (e *Erasures) naming(day string) (erasure string) {
+	if e == nil || e.days[day] == nil {
+		return ""
+	}
+	for _, id := range slices.Sorted(maps.Keys(e.intents)) {
+		if intent := e.intents[id]; intent.names(day) {
+			return id
+		}
+	}
+	return ""
+}
+
+func (r *ErasureRecord) names(day string) bool {
+	is := func(id ErasedID) bool { return id.Day == day }
+	return slices.ContainsFunc(r.Recordings, is) || slices.ContainsFunc(r.Calls, is)
+}
+
+// isOpen reports whether an erasure that is not done names the day.
+func (e *Erasures) isOpen(day string) bool {
+	if e == nil || e.days[day] == nil {
+		return false
+	}
+	for id, intent := range e.intents {
+		if !e.done[id] && intent.names(day) {
+			return true
+		}
+	}
+	return false
+}
+
+// Erasures returns what the archive's erasures come to now. It costs a listing of evidence/, and the reading of what
+// was not read before.
+func (l *Ledger) Erasures(ctx context.Context) (*Erasures, error) {
+	l.erasing.Lock()
+	defer l.erasing.Unlock()
+	old := l.erasures.Load()
+	files, err := l.evidence(ctx, ErasureStem+"-")
+	if err != nil {
+		return nil, err
+	}
+	files = slices.DeleteFunc(files, func(f StoredSegment) bool { return old != nil && old.read[f.Name] })
+	if old != nil && len(files) == 0 {
+		return old, nil
+	}
+	found := make([][]ErasureRecord, len(files))
+	group, reading := errgroup.WithContext(ctx)
+	group.SetLimit(l.scans)
+	for i, f := range files {
+		group.Go(func() (err error) {
+			found[i], err = l.readErasures(reading, f)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, fmt.Errorf("read the erasures: %w", err)
+	}
+	e := old.clone()
+	for i, f := range files {
+		e.read[f.Name] = true
+		for _, r := range found[i] {
+			e.add(r, File{f.file, f.size, f.mod})
+		}
+	}
+	l.erasures.Store(e)
+	return e, nil
+}
+
+// obey returns what is known of erasures, and learns it the first time.
+func (l *Ledger) obey(ctx context.Context) (*Erasures, error) {
+	if e := l.erasures.Load(); e != nil {
+		return e, nil
+	}
+	return l.Erasures(ctx)
+}
+
+func (l *Ledger) readErasures(ctx context.Context, f StoredSegment) (list []ErasureRecord, err error) {
+	_, err = l.ReadSegment(ctx, f, func(line SegmentLine) error {
+		var r ErasureRecord
+		switch err := json.Unmarshal(line.Raw, &r); {
+		case r.V > formatVersion:
+			return l.noteLater(&VersionError{File: f.file, V: r.V})
+		case line.Bad != nil || err != nil || r.Kind != kindErasure || r.Erasure == "":
+			return fmt.Errorf("line %d is no record of an erasure: restore the file from a copy", line.Number)
+		}
+		list = append(list, r)
+		return nil
+	})
+	return list, err
+}
+
+func (e *Erasures) clone() *Erasures {
+	if e == nil {
+		return &Erasures{
+			recordings: map[string]string{}, calls: map[string]string{}, intents: map[string]ErasureRecord{},
+			done: map[string]bool{}, days: map[string][]File{}, read: map[string]bool{},
+		}
+	}
+	return &Erasures{
+		recordings: maps.Clone(e.recordings), calls: maps.Clone(e.calls), intents: maps.Clone(e.intents),
+		done: maps.Clone(e.done), days: maps.Clone(e.days), read: maps.Clone(e.read),
+	}
+}
+
+// add takes in a record. What several erasures name is of the one with the least id, in whatever order they are read.
+func (e *Erasures) add(r ErasureRecord, file File) {
+	switch r.State {
+	case ErasureDone:
+		e.done[r.Erasure] = true
+	case ErasureIntent:
+		whole := e.intents[r.Erasure]
+		r.Recordings, r.Calls = slices.Concat(whole.Recordings, r.Recordings), slices.Concat(whole.Calls, r.Calls)
+		e.intents[r.Erasure] = r
+		name := func(names map[string]string, list []ErasedID) {
+			for _, id := range list {
+				if was, known := names[id.ID]; id.ID != "" && (!known || r.Erasure < was) {
+					names[id.ID] = r.Erasure
+				}
+				if !slices.Contains(e.days[id.Day], file) {
+					e.days[id.Day] = append(slices.Clip(e.days[id.Day]), file)
+				}
+			}
+		}
+		name(e.recordings, r.Recordings)
+		name(e.calls, r.Calls)
+	}
+}

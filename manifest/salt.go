@@ -1,0 +1,301 @@
+package manifest
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+)
+
+// SaltStem is the stem of the files of evidence/ that say which files of older versions got salts.
+const SaltStem = "salt"
+
+const kindSalting = "salting"
+
+// SaltRecord is a line of evidence/salt-*: files of a day whose lines are about to get salts.
+type SaltRecord struct {
+	RecordHead
+	Day   string       `json:"day"`
+	Files []SaltedFile `json:"files"`
+}
+
+// SaltedFile is a file as it lay before and lies after.
+type SaltedFile struct {
+	File   string  `json:"file"` // from the archive's root
+	Before Segment `json:"before"`
+	After  Segment `json:"after"`
+}
+
+// ErrNotAsClosed says that a day is not what its day line says. Ledger.Read tells more.
+var ErrNotAsClosed = errors.New("the day is not what its day line says: run verify --repair")
+
+// SaltDay gives salts to the lines of a day that have none: those of older versions. What the lines say stays, and the
+// day stays closed, by a line of closed.json that names the files as they lie then. Before, the day is checked against
+// its day lines; the old hashes are kept in evidence/salt-*. Killed at any moment, it may be called again, which ends
+// right. It does nothing where all lines have salts. No *Day of it may be in use. The error is ErrNotAsClosed, or a
+// *BadLineError.
+func (l *Ledger) SaltDay(ctx context.Context, day string) error {
+	if err := l.saltDay(ctx, day); err != nil {
+		return fmt.Errorf("salt the lines of %s: %w", day, err)
+	}
+	return nil
+}
+
+// salting is a file that is to be written anew.
+type salting struct {
+	SaltedFile
+	text []byte
+	tag  string
+}
+
+func (l *Ledger) saltDay(ctx context.Context, day string) error {
+	d, err := l.Load(ctx, day) // which moves torn tails aside
+	if err == nil {
+		err = d.NoteCalls(ctx, nil)
+	}
+	if err == nil {
+		err = l.write(ctx, func() error { return l.writer.seal(ctx, day) })
+	}
+	if err != nil {
+		return err
+	}
+	todo, err := l.unsalted(ctx, day)
+	if err != nil {
+		return err
+	}
+	isOld := func(c *closing) bool { return c.old != nil || c.salting }
+	if len(todo) == 0 && !slices.ContainsFunc(d.closings, isOld) {
+		return nil
+	}
+	checked, err := l.checkDay(ctx, day)
+	if err != nil {
+		return err
+	}
+	if len(todo) > 0 {
+		record := &SaltRecord{RecordHead: RecordHead{Kind: kindSalting}, Day: day}
+		for _, one := range todo {
+			record.Files = append(record.Files, one.SaltedFile)
+		}
+		if err := l.PutRecords(ctx, SaltStem+"-"+day, record); err != nil {
+			return err
+		}
+	}
+	for _, one := range todo {
+		if err := l.replace(ctx, one.File, one.text, one.tag); err != nil {
+			return err
+		}
+	}
+	return l.closeSalted(ctx, checked)
+}
+
+// checkDay reads a day whole, and compares it with its day lines. The day that it returns tells of each whether it holds.
+func (l *Ledger) checkDay(ctx context.Context, day string) (*Day, error) {
+	files, err := l.look(ctx, day)
+	if err != nil {
+		return nil, err
+	}
+	fault := func(f Fault) error {
+		switch f.Kind {
+		case FaultDayLine, FaultLostSegments, FaultChangedSegment:
+			return ErrNotAsClosed
+		case FaultBadLine:
+			return &BadLineError{Day: day, File: f.File, Line: f.Line, Reason: f.Reason}
+		}
+		return nil
+	}
+	d, err := l.readDay(ctx, files, reading{fault: fault, raw: true})
+	if err == nil {
+		err = l.check(ctx, files, d, fault)
+	}
+	return d, err
+}
+
+// unsalted returns the files of a day in which a line has no salt.
+func (l *Ledger) unsalted(ctx context.Context, day string) (todo []salting, err error) {
+	for _, tree := range []Tree{TreeManifest, TreeCalls} {
+		segments, err := l.Segments(ctx, tree, day)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range segments {
+			one := salting{SaltedFile: SaltedFile{File: s.file, Before: Segment{Name: s.Name}, After: Segment{Name: s.Name}}}
+			text, tag, err := l.readLines(ctx, s.file)
+			if err != nil {
+				return nil, err
+			}
+			isSalted := true
+			for line := range bytes.Lines(text) {
+				salted, isNew, err := saltLine(bytes.TrimSuffix(line, []byte("\n")), tree)
+				if err != nil {
+					return nil, fmt.Errorf("%s: %w", s.file, err)
+				}
+				isSalted = isSalted && !isNew
+				one.text = append(append(one.text, salted...), '\n')
+			}
+			if isSalted {
+				continue
+			}
+			one.tag = tag
+			todo = append(todo, one)
+		}
+	}
+	return todo, nil
+}
+
+var saltEnd = regexp.MustCompile(`,"salt":"[0-9a-f]{32}"\}$`)
+
+// saltLine returns a line with a salt, and whether it had none. A recording's says that an older version wrote it. What
+// cannot be read gets none.
+func saltLine(line []byte, tree Tree) (salted []byte, isNew bool, err error) {
+	if _, isStub := stubDigest(line); isStub || saltEnd.Match(line) {
+		return line, false, nil
+	}
+	var l struct {
+		header
+		Salt string `json:"salt"`
+	}
+	body, isObject := bytes.CutSuffix(bytes.TrimRight(line, " \t\r"), []byte("}"))
+	if json.Unmarshal(line, &l) != nil || l.Kind == "" || l.Salt != "" || !isObject {
+		return line, false, nil
+	}
+	max := maxCallLine
+	salted = bytes.Clone(body)
+	if tree == TreeManifest {
+		max = maxLine
+	}
+	if l.Kind == kindRecording {
+		salted = append(salted, `,"old":true`...)
+	}
+	var salt [16]byte
+	rand.Read(salt[:]) // never fails
+	if salted = fmt.Appendf(salted, `,"salt":"%x"}`, salt); len(salted) >= max {
+		return nil, false, errTooLong
+	}
+	return salted, true, nil
+}
+
+// closeSalted names the files of a day in closed.json as they lie now. checked are the day lines as they were before.
+func (l *Ledger) closeSalted(ctx context.Context, checked *Day) error {
+	files, err := l.look(ctx, checked.day)
+	if err != nil || len(checked.closings) == 0 {
+		return err
+	}
+	lines, rows, err := l.sealDay(ctx, files.dayFiles)
+	if err != nil {
+		return err
+	}
+	var text []byte
+	for _, raw := range files.unknown {
+		text = append(append(text, raw...), '\n')
+	}
+	for _, c := range checked.closings {
+		raw := c.raw
+		if !c.broken && !c.void {
+			isOther := func(s sealed) bool { return !c.isOf(s.Name) }
+			if c.old == nil {
+				lines, rows := ofNames(c.line.Segments, lines), ofNames(c.line.CallsSegments, rows)
+				c.line.vouch(lines, rows)
+			} else {
+				c.line.vouch(slices.DeleteFunc(slices.Clone(lines), isOther), slices.DeleteFunc(slices.Clone(rows), isOther))
+			}
+			if raw, err = c.line.line(); err != nil {
+				return err
+			}
+		}
+		if raw != nil {
+			text = append(append(text, bytes.TrimSuffix(raw, []byte("\n"))...), '\n')
+		}
+	}
+	if len(text) == 0 {
+		return nil
+	}
+	err = l.write(ctx, func() error { return l.objects.PutFile(ctx, closedFile(checked.day), text, files.tag) })
+	if errors.Is(err, fs.ErrExist) {
+		return ErrChanged
+	}
+	return err
+}
+
+// saltings returns the files of a day that got salts, or were about to.
+func (l *Ledger) saltings(ctx context.Context, day string) (list []SaltedFile, err error) {
+	err = l.Records(ctx, SaltStem+"-"+day, func(file string, raw []byte) error {
+		var r SaltRecord
+		if json.Unmarshal(raw, &r) != nil {
+			return fmt.Errorf("read %s: it is no record of salts: restore the file from a copy", file)
+		}
+		list = append(list, r.Files...)
+		return nil
+	})
+	return list, err
+}
+
+// excuse takes back that segments have another size where salts explain it, or an erasure that is under way may.
+func (l *Ledger) excuse(ctx context.Context, s *standing) error {
+	for _, c := range s.closings {
+		if len(c.changed) == 0 {
+			continue
+		}
+		saltings, err := l.saltings(ctx, s.day)
+		if err != nil {
+			return err
+		}
+		c.changed = slices.DeleteFunc(c.changed, func(name string) bool {
+			i := slices.IndexFunc(s.segments, func(there segment) bool { return there.name() == name })
+			explains := func(f SaltedFile) bool {
+				return f.File == s.segments[i].file && slices.Contains(c.line.Segments, f.Before) && f.After.Bytes == s.segments[i].size
+			}
+			isSalted := slices.ContainsFunc(saltings, explains)
+			c.salting = c.salting || isSalted
+			return isSalted || l.erasures.Load().isOpen(s.day)
+		})
+	}
+	return nil
+}
+
+// unexplained returns those faults of a day line that are none of an erasure or of a salting that was interrupted.
+func (l *Ledger) unexplained(ctx context.Context, faults []Fault, c *closing, d *Day, lines, rows []sealed) ([]Fault, error) {
+	if d.erasures.isOpen(d.day) {
+		return slices.DeleteFunc(faults, func(f Fault) bool { return f.Kind != FaultLostSegments }), nil
+	}
+	saltings, err := l.saltings(ctx, d.day)
+	if err != nil || len(saltings) == 0 {
+		return faults, err
+	}
+	c.salting = false
+	explained := func(tree string, names []Segment, found []sealed) bool {
+		for _, f := range found {
+			file := segmentPath(tree, d.day, f.Name)
+			i := slices.IndexFunc(names, func(s Segment) bool { return s.Name == f.Name })
+			isNamed := i >= 0 || c.old != nil && c.isOf(f.Name)
+			switch {
+			case !isNamed || i >= 0 && names[i] == f.Segment:
+			case slices.ContainsFunc(saltings, func(s SaltedFile) bool {
+				return s.File == file && s.After == f.Segment && (i < 0 || s.Before == names[i])
+			}):
+				c.salting = true
+			case i < 0 && slices.ContainsFunc(saltings, func(s SaltedFile) bool { return s.File == file && s.Before == f.Segment }):
+			default:
+				return false
+			}
+		}
+		return true
+	}
+	if explained(treeManifest, c.line.Segments, lines) && explained(treeCalls, c.line.CallsSegments, rows) && c.salting {
+		return nil, nil
+	}
+	return faults, nil
+}
+
+// segmentPath is a segment as a day line names it, from the archive's root.
+func segmentPath(tree, day, name string) string {
+	if old := oldFile(tree, day); name == path.Base(old) {
+		return old
+	}
+	return tree + "/" + day + "/" + name
+}

@@ -1,0 +1,108 @@
+package manifest
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+)
+
+// kindErased is the kind of a stub that keeps nothing but its digest.
+const kindErased = "erased"
+
+// emptyRow is the row of an erased call.
+var emptyRow = json.RawMessage("{}")
+
+// personalMark is how older versions noted a number or a name in a filter: as a hash, which does not hide it.
+const personalMark = "=sha256:"
+
+// isPersonal reports whether a line's filter holds the hash of a number or of a name.
+func isPersonal(filter string) bool { return strings.Contains(filter, personalMark) }
+
+// erase makes of a recording what its stub says: its ids and its erasure.
+func (v *view) erase(erasure string) {
+	*v = view{
+		id: v.id, outcome: []byte(Erased), callID: v.callID, reason: []byte(erasure), time: zeroUnix, firstSeen: zeroUnix,
+		salted: true, scratch: v.scratch,
+	}
+}
+
+// erase likewise leaves a call its id.
+func (c *Call) erase() { *c = Call{CallID: c.CallID, Row: emptyRow} }
+
+// recordingStub stands for the line of an erased recording, callStub for that of an erased call, and otherStub for any
+// other line.
+type recordingStub struct {
+	recordingLine
+	Digest string `json:"digest"`
+}
+
+type callStub struct {
+	callLine
+	Reason string `json:"reason"`
+	Digest string `json:"digest"`
+}
+
+type otherStub struct {
+	header
+	Digest string `json:"digest"`
+}
+
+// stubOf returns what is to stand in place of a line of a day, and its kind: a stub where something erased is told of,
+// else the line. Of a row that cannot be read nobody can tell whose it is.
+func (e *Erasures) stubOf(line []byte, tree Tree, day string) (text []byte, kind string, err error) {
+	var v view
+	digest := string(appendDigest(nil, line))
+	kind, err = parseLine(line, &v)
+	if err != nil && tree == TreeCalls && laterIn(err) == 0 && e.naming(day) != "" {
+		return stubText(kindErased, otherStub{header{lineVersion, kindErased}, digest})
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	switch {
+	case kind == kindCall && tree == TreeCalls:
+		c, err := parseCall(line)
+		erasure, erased := e.Call(c.CallID)
+		if err != nil || !erased {
+			return line, kind, err
+		}
+		c.erase()
+		return stubText(kind, callStub{callLine{header{lineVersion, kind}, c}, erasure, digest})
+	case kind == kindRecording && tree == TreeManifest:
+		erasure, erased := e.Of(string(v.id), string(v.callID))
+		if !erased {
+			return line, kind, nil
+		}
+		v.erase(erasure)
+		return stubText(kind, recordingStub{recordingLine{header{lineVersion, kind}, v.recording()}, digest})
+	case kind == kindWindow || kind == kindDay:
+		var w struct {
+			Filter string `json:"filter"`
+		}
+		if err := json.Unmarshal(line, &w); err != nil || !isPersonal(w.Filter) || e.naming(day) == "" {
+			return line, kind, err
+		}
+		return stubText(kindErased, otherStub{header{lineVersion, kindErased}, digest})
+	}
+	return line, kind, nil
+}
+
+// without returns whole lines but for those that tell of something erased, nil for none.
+func (e *Erasures) without(lines []byte, tree Tree) (kept []byte) {
+	if e.isEmpty() {
+		return lines
+	}
+	for line := range bytes.Lines(lines) {
+		text := line[:len(line)-1]
+		if stub, _, err := e.stubOf(text, tree, ""); err == nil && bytes.Equal(stub, text) {
+			kept = append(kept, line...)
+		}
+	}
+	return kept
+}
+
+// stubText is a stub without its line feed.
+func stubText(kind string, stub any) ([]byte, string, error) {
+	line, err := encode(stub, maxCallLine)
+	return bytes.TrimSuffix(line, []byte("\n")), kind, err
+}
