@@ -168,7 +168,7 @@ func (d *day) isNoted(call *fetcher.Call) bool {
 		return true
 	}
 	for _, identity := range d.ids.of(call) {
-		if _, noted := d.ledger.Recording(identity); !noted {
+		if _, noted := d.ledger.Recording(identity); !noted && !d.ledger.IsErased(identity, call.ID) {
 			return false
 		}
 	}

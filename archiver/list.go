@@ -195,11 +195,14 @@ func noteID(call *fetcher.Call, row []byte) string {
 // decide skips a recording that is final, notes one that cannot be fetched yet, and returns
 // the job of fetching any other.
 func (r *run) decide(d *day, call *fetcher.Call, recording fetcher.Recording, identity string) (*job, error) {
+	prior, known := d.ledger.Recording(identity)
+	if !known && d.ledger.IsErased(identity, call.ID) {
+		return nil, nil // no line will tell of it, and none has to
+	}
 	if !d.list(identity) {
 		return nil, nil
 	}
 	r.sum.countRecording(d.date)
-	prior, known := d.ledger.Recording(identity)
 	final := isFinal(prior, known, true, r.config.GiveUp)
 	again := final && r.config.Retry[prior.Outcome]
 	if final && !again {

@@ -31,9 +31,10 @@ type Rebuild struct {
 	RetryFor     time.Duration    // how long a store in trouble is waited for
 	Logger       *slog.Logger
 
-	names standing
-	known map[string]bool // days of which there is a file
-	sum   Rebuilt
+	names    standing
+	erasures *manifest.Erasures
+	known    map[string]bool // days of which there is a file
+	sum      Rebuilt
 }
 
 // RebuildStore is the store as Rebuild needs it.
@@ -66,6 +67,9 @@ var ErrWrongZone = errors.New("the times in file names do not agree with the cal
 // fetches that. The error is one of the archive; a run that was stopped, or that failed, may be repeated.
 func (b *Rebuild) Run(ctx context.Context) (Rebuilt, error) {
 	days, err := b.lost(ctx)
+	if err == nil {
+		b.erasures, err = b.Ledger.Erasures(ctx)
+	}
 	if err != nil {
 		return b.sum, err
 	}

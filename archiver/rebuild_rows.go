@@ -47,6 +47,9 @@ func (b *Rebuild) seek(ctx context.Context, day string) (list []*sought, unreada
 		facts := keys.factsOf(fetcher.Date(day), &call)
 		for i := range call.Recordings {
 			r := &call.Recordings[i]
+			if _, erased := b.erasures.Of(r.Identity, call.ID); erased {
+				continue
+			}
 			s := &sought{id: r.Identity, call: call.ID, hasID: r.ID != "", file: r.FileHash}
 			if i := slices.IndexFunc(byCall[call.ID], s.is); i >= 0 && call.ID != "" {
 				s = byCall[call.ID][i]

@@ -23,13 +23,24 @@ func (r *auditing) checkAudio(ctx context.Context, d *daySeals, folded *manifest
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for id, state := range folded.Recordings() {
+		_, isErased := r.sealed.Of(id, state.CallID) // if not yet by a stub
 		r.count(func(a *Audited) {
 			a.Recordings++
-			if state.Outcome == manifest.Erased {
+			if state.Outcome == manifest.Erased || isErased {
 				a.Erased++
 			}
 		})
-		if r.Store == nil || state.Outcome != manifest.Archived {
+		if isErased || state.Outcome != manifest.Archived {
+			continue
+		}
+		if erasure, hidden := r.obeyed.Of(id, state.CallID); hidden {
+			r.find(Finding{
+				Kind: ErasureUnsealed, Seal: d.lastSeal(), Day: d.day, RecordingID: id,
+				Detail: "it is hidden from every reader by the erasure " + erasure + ", which no seal names",
+			})
+			continue
+		}
+		if r.Store == nil {
 			continue
 		}
 		select {

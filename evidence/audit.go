@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -57,8 +58,10 @@ const maxFindings = 10_000
 type auditing struct {
 	*Audit
 	seals  []stored
-	erased map[string]bool // digests that sealed erasures name
-	slots  chan struct{}   // one for each recording that is read
+	erased map[string]bool    // digests that sealed erasures name
+	sealed *manifest.Erasures // what sealed erasures name
+	obeyed *manifest.Erasures // what readers obey, sealed or not
+	slots  chan struct{}      // one for each recording that is read
 
 	mu  sync.Mutex
 	sum Audited
@@ -132,13 +135,6 @@ func (r *auditing) checkSeals(archive *manifest.Archive) (trusted []*stored) {
 	return trusted
 }
 
-// erasureLine is the line of evidence/ that says what an erasure has put stubs for.
-type erasureLine struct {
-	Kind    string   `json:"kind"` // "erasure"
-	State   string   `json:"state"`
-	Digests []string `json:"digests"`
-}
-
 // checkEvidence checks the files of evidence/, and learns which lines were erased on purpose.
 func (r *auditing) checkEvidence(ctx context.Context, trusted []*stored) error {
 	want := map[string][]claim{}
@@ -151,6 +147,7 @@ func (r *auditing) checkEvidence(ctx context.Context, trusted []*stored) error {
 	if err != nil {
 		return err
 	}
+	var sealed []manifest.ErasureRecord
 	for _, name := range sortedKeys(want) {
 		i := slices.IndexFunc(there, func(s manifest.StoredSegment) bool { return s.Name == name })
 		if i < 0 {
@@ -161,8 +158,9 @@ func (r *auditing) checkEvidence(ctx context.Context, trusted []*stored) error {
 		checker := newChecker(want[name])
 		_, err := r.Ledger.ReadSegment(ctx, there[i], func(l manifest.SegmentLine) error {
 			checker.add(l)
-			var e erasureLine
-			if int64(l.Number) <= longest.Lines && l.Bad == nil && json.Unmarshal(l.Raw, &e) == nil && e.Kind == "erasure" && e.State == "done" {
+			var e manifest.ErasureRecord
+			if int64(l.Number) <= longest.Lines && l.Bad == nil && json.Unmarshal(l.Raw, &e) == nil && e.IsErasure() {
+				sealed = append(sealed, e)
 				for _, digest := range e.Digests {
 					r.erased[digest] = true
 				}
@@ -176,6 +174,14 @@ func (r *auditing) checkEvidence(ctx context.Context, trusted []*stored) error {
 		for _, c := range checker.wrong(true) {
 			r.find(Finding{Kind: LinesChanged, Seal: c.seal, File: there[i].File(), Detail: c.problem})
 		}
+	}
+	r.sealed = manifest.ErasuresOf(sealed)
+	if r.obeyed, err = r.Ledger.Erasures(ctx); err != nil {
+		broken, ok := errors.AsType[*manifest.ErasuresError](err)
+		if !ok {
+			return err
+		}
+		r.find(Finding{Kind: LinesChanged, File: broken.File, Line: broken.Line, Detail: "it is no record of an erasure"})
 	}
 	return nil
 }

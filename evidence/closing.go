@@ -109,7 +109,7 @@ func (d *daySeals) lieSo(tree manifest.Tree, named []manifest.Segment, sealed []
 // what its lines come to, and no line may say something else of a recording that is sealed as archived: nobody has signed
 // it.
 func (r *auditing) checkLater(ctx context.Context, d *daySeals, sealed *manifest.Day, reclosed bool) error {
-	whole, err := r.Ledger.Read(ctx, d.day, nil, func(f manifest.Fault) error {
+	whole, err := r.Ledger.ReadAll(ctx, d.day, func(f manifest.Fault) error {
 		if reclosed {
 			r.find(Finding{Kind: ClosingChanged, Seal: d.lastSeal(), Day: d.day, File: f.File, Line: f.Line, Detail: f.Reason})
 		}

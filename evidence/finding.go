@@ -19,6 +19,7 @@ const (
 	ClosingMissing  FindingKind = "closing_missing"  // closed.json no longer closes a sealed day
 	ClosingChanged  FindingKind = "closing_changed"  // closed.json counts other recordings than the seal
 	StubUnexplained FindingKind = "stub_unexplained" // a line was erased, and no sealed erasure names it
+	ErasureUnsealed FindingKind = "erasure_unsealed" // an erasure that no seal names hides a sealed recording
 	Replaced        FindingKind = "replaced"         // lines that are not sealed say something else of a sealed recording
 	AudioMissing    FindingKind = "audio_missing"    // nothing stands under the key of a sealed line
 	AudioChanged    FindingKind = "audio_changed"    // other bytes do

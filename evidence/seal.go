@@ -174,8 +174,9 @@ func readAll(ctx context.Context, objects manifest.Objects, name string) ([]byte
 
 // lines counts and hashes the digests of lines.
 type lines struct {
-	n    int64
-	hash hash.Hash
+	n        int64
+	hash     hash.Hash
+	unsalted bool // one of them has no salt
 }
 
 func newLines() *lines { return &lines{hash: sha256.New()} }
@@ -199,6 +200,7 @@ func readLines(ctx context.Context, ledger *manifest.Ledger, s manifest.StoredSe
 		one.add(l.Digest)
 		if day != nil {
 			day.add(l.Digest)
+			day.unsalted = day.unsalted || !l.Salted
 		}
 		return nil
 	})

@@ -34,7 +34,7 @@ type Sealed struct {
 	Lines    int64     `json:"lines"`
 	Evidence []string  `json:"evidence"`     // files of evidence/ in the new one
 	Open     int       `json:"days_open"`    // not closed, and so not sealed
-	Older    []string  `json:"days_older"`   // closed by an older version, whose lines cannot be sealed
+	Salted   []string  `json:"days_salted"`  // closed by an older version: their lines got salts first
 	Changed  []string  `json:"days_changed"` // closed, and not what their day line says: verify tells more
 }
 
@@ -47,7 +47,7 @@ func (e *ChainError) Error() string { return e.Problem }
 // Run seals. Where nothing was closed since, there is no new seal. The error is a *ChainError, or one of the archive.
 // A run that is killed leaves no seal; the caller holds the archive's lock where it has one.
 func (s *Sealing) Run(ctx context.Context) (Sealed, error) {
-	made := Sealed{Evidence: []string{}, Older: []string{}, Changed: []string{}}
+	made := Sealed{Evidence: []string{}, Salted: []string{}, Changed: []string{}}
 	about, err := s.Ledger.Archive(ctx)
 	if err != nil {
 		return made, err
@@ -145,45 +145,85 @@ func (s *Sealing) takeDays(ctx context.Context, seal *Seal, before []stored, mad
 			made.Open++
 			continue
 		}
-		for _, line := range status.Lines {
-			if line.Root == "" {
-				made.Older = append(made.Older, day)
-				continue
-			}
-			if sealed[dayKey{day, line.Filter}] == line.Root+line.CallsRoot {
-				continue
-			}
-			one, ok, err := s.seal(ctx, line)
-			if err != nil {
-				return fmt.Errorf("read day %s: %w", day, err)
-			}
-			if !ok {
-				made.Changed = append(made.Changed, day)
-				continue
-			}
+		isNew := func(line manifest.DayLine) bool {
+			return line.Root == "" || sealed[dayKey{day, line.Filter}] != line.Root+line.CallsRoot
+		}
+		days, err := s.sealLines(ctx, status.Lines, isNew)
+		if errors.Is(err, errUnsalted) {
+			days, err = s.salt(ctx, day, isNew)
+			made.Salted = append(made.Salted, day)
+		}
+		if errors.Is(err, manifest.ErrNotAsClosed) {
+			made.Changed = append(made.Changed, day)
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read day %s: %w", day, err)
+		}
+		for _, one := range days {
 			seal.Days = append(seal.Days, one)
 			for _, segment := range slices.Concat(one.Segments, one.CallsSegments) {
 				made.Lines += segment.Lines
 			}
 		}
 	}
-	made.Older, made.Changed = slices.Compact(made.Older), slices.Compact(made.Changed)
 	return nil
 }
 
-// seal reads what a day line names. It reports false where that is not what the line says: a signature must not vouch
-// for it.
-func (s *Sealing) seal(ctx context.Context, line manifest.DayLine) (SealedDay, bool, error) {
+// errUnsalted says that lines of a day have no salts: a hash of one, which a seal holds for ever, would tell what stood in
+// it.
+var errUnsalted = errors.New("lines without salts")
+
+// salt gives salts to the lines of a day that an older version closed, and reads it again.
+func (s *Sealing) salt(ctx context.Context, day string, isNew func(manifest.DayLine) bool) ([]SealedDay, error) {
+	if err := s.Ledger.SaltDay(ctx, day); err != nil {
+		return nil, err
+	}
+	status, err := s.Ledger.Status(ctx, day)
+	if err != nil {
+		return nil, err
+	}
+	days, err := s.sealLines(ctx, status.Lines, isNew)
+	if errors.Is(err, errUnsalted) { // a row that cannot be read has none
+		err = manifest.ErrNotAsClosed
+	}
+	return days, err
+}
+
+// sealLines reads what the day lines of a day name that are new. The error is errUnsalted, or ErrNotAsClosed where that is
+// not what one of them says: a signature must not vouch for it.
+func (s *Sealing) sealLines(ctx context.Context, lines []manifest.DayLine, isNew func(manifest.DayLine) bool) (days []SealedDay, err error) {
+	for _, line := range lines {
+		if !isNew(line) || manifest.IsPersonal(line.Filter) {
+			continue
+		}
+		if line.Root == "" {
+			return nil, errUnsalted
+		}
+		one, err := s.seal(ctx, line)
+		if err != nil {
+			return nil, err
+		}
+		days = append(days, one)
+	}
+	return days, nil
+}
+
+// seal reads what a day line names.
+func (s *Sealing) seal(ctx context.Context, line manifest.DayLine) (SealedDay, error) {
 	day := SealedDay{DayLine: line}
 	var root, callsRoot string
 	var err error
 	if day.Segments, root, err = s.sealTree(ctx, manifest.TreeManifest, line.Day, line.Segments); err != nil {
-		return day, false, err
+		return day, err
 	}
 	if day.CallsSegments, callsRoot, err = s.sealTree(ctx, manifest.TreeCalls, line.Day, line.CallsSegments); err != nil {
-		return day, false, err
+		return day, err
 	}
-	return day, root == line.Root && callsRoot == line.CallsRoot, nil
+	if root != line.Root || callsRoot != line.CallsRoot {
+		return day, manifest.ErrNotAsClosed
+	}
+	return day, nil
 }
 
 func (s *Sealing) sealTree(ctx context.Context, tree manifest.Tree, day string, named []manifest.Segment) (list []SealedLines, root string, err error) {
@@ -203,6 +243,9 @@ func (s *Sealing) sealTree(ctx context.Context, tree manifest.Tree, day string, 
 			return nil, "", err
 		}
 		list = append(list, one)
+	}
+	if all.unsalted {
+		return nil, "", errUnsalted
 	}
 	return list, all.root(), nil
 }

@@ -155,7 +155,7 @@ func (l *Ledger) renewClosings(ctx context.Context, day string) (changed bool, e
 		text = append(append(text, raw...), '\n')
 	}
 	for _, c := range files.closings {
-		if changed = changed || isPersonal(c.line.Filter); isPersonal(c.line.Filter) {
+		if changed = changed || IsPersonal(c.line.Filter); IsPersonal(c.line.Filter) {
 			continue // nobody can ask for it by what it says
 		}
 		raw, err := l.renewed(ctx, c, files.segments, lines, rows)

@@ -39,11 +39,25 @@ func NewErasureRecord(state, erasure string) *ErasureRecord {
 	return &ErasureRecord{RecordHead: RecordHead{Kind: kindErasure}, State: state, Erasure: erasure}
 }
 
+// IsErasure reports whether a line of evidence/ is one of an erasure.
+func (r *ErasureRecord) IsErasure() bool { return r.Kind == kindErasure && r.Erasure != "" }
+
 // ErasedID names a recording or a call, and a day of which a line names it. One that several days name stands there once
 // for each of them.
 type ErasedID struct {
 	Day string `json:"day"`
 	ID  string `json:"id"`
+}
+
+// ErasuresError says that a file of evidence/ cannot be read as erasures: nobody knows what must not be shown.
+type ErasuresError struct {
+	File string // from the archive's root
+	Line int
+}
+
+// Error implements error.
+func (e *ErasuresError) Error() string {
+	return fmt.Sprintf("read %s: line %d is no record of an erasure: restore the file from a copy", e.File, e.Line)
 }
 
 // Erasures are what must not be fetched, written or shown any more: of each intent, whether it is done or not. They do
@@ -54,6 +68,15 @@ type Erasures struct {
 	done              map[string]bool
 	days              map[string][]File // the files of evidence/ that name a day
 	read              map[string]bool   // files
+}
+
+// ErasuresOf returns what records come to.
+func ErasuresOf(records []ErasureRecord) *Erasures {
+	e := (*Erasures)(nil).clone()
+	for _, r := range records {
+		e.add(r, File{})
+	}
+	return e
 }
 
 // Recording returns the erasure of a recording. Recordings of an erased call are erased without being named: see Of.
@@ -192,8 +215,8 @@ func (l *Ledger) readErasures(ctx context.Context, f StoredSegment) (list []Eras
 		switch err := json.Unmarshal(line.Raw, &r); {
 		case r.V > formatVersion:
 			return l.noteLater(&VersionError{File: f.file, V: r.V})
-		case line.Bad != nil || err != nil || r.Kind != kindErasure || r.Erasure == "":
-			return fmt.Errorf("line %d is no record of an erasure: restore the file from a copy", line.Number)
+		case line.Bad != nil || err != nil || !r.IsErasure():
+			return &ErasuresError{f.file, line.Number}
 		}
 		list = append(list, r)
 		return nil

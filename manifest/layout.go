@@ -145,9 +145,6 @@ type standing struct {
 
 // look reads closed.json and lists the segments, in this order: what a day line names was there before it.
 func (l *Ledger) look(ctx context.Context, day string) (s standing, err error) {
-	if _, err := l.obey(ctx); err != nil {
-		return s, err
-	}
 	text, tag, err := readFile(ctx, l.objects, closedFile(day))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return s, err

@@ -18,6 +18,9 @@ func (l *Ledger) Load(ctx context.Context, day string) (*Day, error) {
 	if err := l.flush(ctx, day); err != nil {
 		return nil, err
 	}
+	if _, err := l.obey(ctx); err != nil {
+		return nil, err
+	}
 	files, err := l.look(ctx, day)
 	if err != nil {
 		return nil, err
@@ -39,6 +42,9 @@ func (l *Ledger) Read(ctx context.Context, day string, visit func(Line) error, f
 	if err := checkDay(day); err != nil {
 		return nil, err
 	}
+	if _, err := l.obey(ctx); err != nil {
+		return nil, err
+	}
 	files, err := l.look(ctx, day)
 	if err != nil {
 		return nil, err
@@ -53,6 +59,23 @@ func (l *Ledger) Read(ctx context.Context, day string, visit func(Line) error, f
 	}
 	d, err := l.readDay(ctx, files, reading{visit: visit, fault: fault})
 	if err == nil && fault != nil {
+		err = l.check(ctx, files, d, fault)
+	}
+	return d, err
+}
+
+// ReadAll reads a day as its lines stand, whatever is erased, and tells fault of everything that is wrong with it: for
+// audits, which believe no erasure that is not sealed. It changes nothing, and the day that it returns takes no lines.
+func (l *Ledger) ReadAll(ctx context.Context, day string, fault func(Fault) error) (*Day, error) {
+	if err := checkDay(day); err != nil {
+		return nil, err
+	}
+	files, err := l.look(ctx, day)
+	if err != nil {
+		return nil, err
+	}
+	d, err := l.readDay(ctx, files, reading{fault: fault, raw: true})
+	if err == nil {
 		err = l.check(ctx, files, d, fault)
 	}
 	return d, err

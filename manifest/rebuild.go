@@ -33,7 +33,7 @@ func (l *Ledger) IsRebuilt(ctx context.Context, day string) (bool, error) {
 			runs[mark.Run] = true
 			return nil
 		case kindRecording:
-			if r, err := line.Recording(); err == nil && runs[r.Run] {
+			if r, err := line.Recording(); err == nil && (runs[r.Run] || r.Outcome == Erased) {
 				return nil
 			}
 		}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
 )
 
@@ -73,7 +72,15 @@ func (l *Ledger) saltDay(ctx context.Context, day string) error {
 	if len(todo) == 0 && !slices.ContainsFunc(d.closings, isOld) {
 		return nil
 	}
-	checked, err := l.checkDay(ctx, day)
+	checked, err := l.ReadAll(ctx, day, func(f Fault) error {
+		switch f.Kind {
+		case FaultDayLine, FaultLostSegments, FaultChangedSegment:
+			return ErrNotAsClosed
+		case FaultBadLine:
+			return &BadLineError{Day: day, File: f.File, Line: f.Line, Reason: f.Reason}
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}
@@ -92,28 +99,6 @@ func (l *Ledger) saltDay(ctx context.Context, day string) error {
 		}
 	}
 	return l.closeSalted(ctx, checked)
-}
-
-// checkDay reads a day whole, and compares it with its day lines. The day that it returns tells of each whether it holds.
-func (l *Ledger) checkDay(ctx context.Context, day string) (*Day, error) {
-	files, err := l.look(ctx, day)
-	if err != nil {
-		return nil, err
-	}
-	fault := func(f Fault) error {
-		switch f.Kind {
-		case FaultDayLine, FaultLostSegments, FaultChangedSegment:
-			return ErrNotAsClosed
-		case FaultBadLine:
-			return &BadLineError{Day: day, File: f.File, Line: f.Line, Reason: f.Reason}
-		}
-		return nil
-	}
-	d, err := l.readDay(ctx, files, reading{fault: fault, raw: true})
-	if err == nil {
-		err = l.check(ctx, files, d, fault)
-	}
-	return d, err
 }
 
 // unsalted returns the files of a day in which a line has no salt.
@@ -148,12 +133,18 @@ func (l *Ledger) unsalted(ctx context.Context, day string) (todo []salting, err 
 	return todo, nil
 }
 
-var saltEnd = regexp.MustCompile(`,"salt":"[0-9a-f]{32}"\}$`)
+// endsInSalt reports whether a line ends as this version ends lines.
+func endsInSalt(line []byte) bool {
+	const mark, digits, end = `,"salt":"`, 32, `"}`
+	at := len(line) - len(mark) - digits - len(end)
+	return at > 0 && string(line[at:at+len(mark)]) == mark && string(line[len(line)-len(end):]) == end &&
+		len(bytes.Trim(line[at+len(mark):len(line)-len(end)], "0123456789abcdef")) == 0
+}
 
 // saltLine returns a line with a salt, and whether it had none. A recording's says that an older version wrote it. What
 // cannot be read gets none.
 func saltLine(line []byte, tree Tree) (salted []byte, isNew bool, err error) {
-	if _, isStub := stubDigest(line); isStub || saltEnd.Match(line) {
+	if _, isStub := stubDigest(line); isStub || endsInSalt(line) {
 		return line, false, nil
 	}
 	var l struct {

@@ -36,6 +36,9 @@ func (l *Ledger) Status(ctx context.Context, day string) (Status, error) {
 	if err := checkDay(day); err != nil {
 		return status, err
 	}
+	if _, err := l.obey(ctx); err != nil {
+		return status, err
+	}
 	files, err := l.look(ctx, day)
 	if err != nil {
 		return status, err

@@ -15,8 +15,9 @@ var emptyRow = json.RawMessage("{}")
 // personalMark is how older versions noted a number or a name in a filter: as a hash, which does not hide it.
 const personalMark = "=sha256:"
 
-// isPersonal reports whether a line's filter holds the hash of a number or of a name.
-func isPersonal(filter string) bool { return strings.Contains(filter, personalMark) }
+// IsPersonal reports whether a filter, as older versions noted it, holds the hash of a number or of a name: whoever
+// guesses can find it. Erasures remove it, so that it must not be sealed.
+func IsPersonal(filter string) bool { return strings.Contains(filter, personalMark) }
 
 // erase makes of a recording what its stub says: its ids and its erasure.
 func (v *view) erase(erasure string) {
@@ -79,7 +80,7 @@ func (e *Erasures) stubOf(line []byte, tree Tree, day string) (text []byte, kind
 		var w struct {
 			Filter string `json:"filter"`
 		}
-		if err := json.Unmarshal(line, &w); err != nil || !isPersonal(w.Filter) || e.naming(day) == "" {
+		if err := json.Unmarshal(line, &w); err != nil || !IsPersonal(w.Filter) || e.naming(day) == "" {
 			return line, kind, err
 		}
 		return stubText(kindErased, otherStub{header{lineVersion, kindErased}, digest})

@@ -85,12 +85,12 @@ type sealResult struct {
 }
 
 func (p *process) seal(ctx context.Context, job *sealJob, talk output, err error) outcome {
-	made := sealResult{Sealed: evidence.Sealed{Evidence: []string{}, Older: []string{}, Changed: []string{}}}
+	made := sealResult{Sealed: evidence.Sealed{Evidence: []string{}, Salted: []string{}, Changed: []string{}}}
 	began := false
 	if err == nil {
 		began, err = p.runSealing(ctx, job, talk, &made)
 	}
-	result := withDamage(judge(sealMisuse(err), context.Cause(ctx), len(made.Older) > 0), len(made.Changed) > 0)
+	result := withDamage(judge(sealMisuse(err), context.Cause(ctx), false), len(made.Changed) > 0)
 	made.ExitCode = result.code
 	if result.failed {
 		made.Error = p.screen.hidden(result.line)
@@ -154,8 +154,8 @@ func (s sealResult) write(w io.Writer, asJSON bool) error {
 	if s.Open > 0 {
 		fmt.Fprintf(&b, "open         %s, sealed once closed\n", plural(s.Open, "day"))
 	}
-	if len(s.Older) > 0 {
-		fmt.Fprintf(&b, "older        %s closed by an older version, not sealed: archive --relist closes them anew\n", dayList(s.Older))
+	if len(s.Salted) > 0 {
+		fmt.Fprintf(&b, "salted       %s closed by an older version: their lines got salts, and evidence/ keeps the old hashes\n", dayList(s.Salted))
 	}
 	if len(s.Changed) > 0 {
 		fmt.Fprintf(&b, "CHANGED      %s, not sealed: not what was closed; run verify\n", dayList(s.Changed))
