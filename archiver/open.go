@@ -30,10 +30,14 @@ const (
 	DryRun                // as Read; a folder that does not exist is an empty archive
 	Repair                // writes the manifest of an archive that exists
 	Archive               // stores recordings; the archive is made where there is none
+	Erase                 // removes recordings of an archive that exists, and writes its manifest
 )
 
 // writes reports whether the archive is written to.
-func (a Access) writes() bool { return a == Repair || a == Archive }
+func (a Access) writes() bool { return a == Repair || a.stores() }
+
+// stores reports whether recordings come or go.
+func (a Access) stores() bool { return a == Archive || a == Erase }
 
 // Makes reports whether an archive is made where there is none, if only for the time of a dry
 // run.
@@ -57,6 +61,10 @@ type OpenedStore interface {
 	Store
 	List(ctx context.Context, prefix string) iter.Seq2[store.Info, error]
 	OpenRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error)
+	Remove(ctx context.Context, key string) error
+	RemoveAside(ctx context.Context, name string) error
+	RemoveOlder(ctx context.Context, name string) error
+	Names(ctx context.Context, prefix string) iter.Seq2[string, error]
 }
 
 // Close writes what the ledger holds in memory and closes all, also after an error.
@@ -101,7 +109,7 @@ func (o *Opened) openFolder(ctx context.Context, folder string, access Access, o
 			return fmt.Errorf("open the archive: %w", err)
 		}
 	}
-	disk, err := store.OpenDisk(folder, store.DiskOptions{ReadOnly: access != Archive, Logger: options.Logger})
+	disk, err := store.OpenDisk(folder, store.DiskOptions{ReadOnly: !access.stores(), Logger: options.Logger})
 	if err != nil {
 		return err
 	}
@@ -111,7 +119,7 @@ func (o *Opened) openFolder(ctx context.Context, folder string, access Access, o
 		return fmt.Errorf("open manifest: %w", err)
 	}
 	o.closers = append(o.closers, o.Ledger.Close)
-	if access != Archive {
+	if !access.stores() {
 		return nil
 	}
 	// Under the lock, so that these are the leavings of a run that died.

@@ -29,14 +29,18 @@ func (s *S3) RemoveAside(ctx context.Context, name string) error {
 	return s.removeAll(ctx, name)
 }
 
-// RemoveOlder removes, below a prefix of the ledger's own files or of an export, all versions but those that count, and
-// all delete markers with what lies under them.
-func (s *S3) RemoveOlder(ctx context.Context, prefix string) error {
-	if checkPath(strings.TrimSuffix(prefix, "/")) != nil {
+// RemoveOlder removes, of a name, or of all below one that ends in a slash, every version but the one that counts, and
+// every delete marker with what lies under it.
+func (s *S3) RemoveOlder(ctx context.Context, name string) error {
+	if checkPath(strings.TrimSuffix(name, "/")) != nil {
 		return ErrBadKey
 	}
+	from := s.under(ctx, name)
+	if strings.HasSuffix(name, "/") {
+		from = s.versionsBelow(ctx, name)
+	}
 	return s.sweep(ctx, func(yield func(version, error) bool) {
-		for v, err := range s.versionsBelow(ctx, prefix) {
+		for v, err := range from {
 			if (err != nil || !v.latest || v.marker) && !yield(v, err) {
 				return
 			}
@@ -63,14 +67,18 @@ func (s *S3) Names(ctx context.Context, prefix string) iter.Seq2[string, error] 
 
 // removeAll removes what stands under one name.
 func (s *S3) removeAll(ctx context.Context, name string) error {
-	whole := s.o.Prefix + name
-	return s.sweep(ctx, func(yield func(version, error) bool) {
+	return s.sweep(ctx, s.under(ctx, name))
+}
+
+// under yields the versions of one name.
+func (s *S3) under(ctx context.Context, name string) iter.Seq2[version, error] {
+	return func(yield func(version, error) bool) {
 		for v, err := range s.versionsBelow(ctx, name) {
-			if err == nil && v.key != whole || !yield(v, err) { // it comes before all that it begins
+			if err == nil && v.key != s.o.Prefix+name || !yield(v, err) { // it comes before all that it begins
 				return
 			}
 		}
-	})
+	}
 }
 
 // version is a version of an object, or a delete marker.

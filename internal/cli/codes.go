@@ -56,6 +56,11 @@ func exitCodesOf(command string) []exitCode {
 			{"3", "add: nothing fits, or ids are not there, and nothing was held; or something could not be read. list: a legal hold is not set in S3"},
 			{"4", "add: a day of the archive is damaged, whose calls are not all held"}, {"5", meansLocked}, signal,
 		}
+	case "erase":
+		return []exitCode{
+			{"0", "it is erased; or, without --yes, what would go is shown"}, {"1", meansStore}, {"2", meansUsage + "; the terms fit more than --max-erase"},
+			{"3", "something is held or locked, and nothing was erased; or ids of --ids-from are not there, and the rest was"}, {"5", meansLocked}, signal,
+		}
 	case "seal":
 		return []exitCode{
 			{"0", "what is closed is sealed"}, {"1", meansStore + "; or the seals that stand there cannot be gone on from"}, {"2", meansUsage + "; the key cannot sign"},
