@@ -3,6 +3,7 @@ package evidence
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"path"
 	"slices"
@@ -16,7 +17,7 @@ import (
 type Event struct {
 	Time   time.Time `json:"time"`
 	What   string    `json:"what"` // listed, archived or another outcome, held, released, closed, sealed
-	Day    string    `json:"day"`
+	Day    string    `json:"day"`  // empty for an erasure, which is of all days
 	Run    string    `json:"run,omitempty"`
 	File   string    `json:"file,omitempty"` // that says so, from the archive's root
 	Line   int       `json:"line,omitzero"`
@@ -81,6 +82,9 @@ func HistoryOf(ctx context.Context, ledger *manifest.Ledger, id string, allowed 
 			return h, err
 		}
 	}
+	if err := h.addErasures(ctx, ledger); err != nil {
+		return h, err
+	}
 	slices.SortStableFunc(h.Events, func(a, b Event) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.rank(), b.rank())) })
 	return h, nil
 }
@@ -98,11 +102,14 @@ func (h *History) read(ctx context.Context, ledger *manifest.Ledger, day string,
 			if h.CallID == "" {
 				h.CallID = r.CallID
 			}
+			h.Lines++
+			files[path.Base(l.File)]++
+			if r.Time.IsZero() { // a stub, which says no more than that the line was there
+				return nil
+			}
 			if !slices.ContainsFunc(h.Events, func(e Event) bool { return e.What == "listed" && e.Day == day }) {
 				h.Events = append(h.Events, Event{Time: r.FirstSeen, What: "listed", Day: day, Detail: "first seen in the call log"})
 			}
-			h.Lines++
-			files[path.Base(l.File)]++
 			h.Events = append(h.Events, eventOf(r, l, day))
 		case "day":
 			line, err := l.DayLine()
@@ -140,6 +147,36 @@ func (h *History) addHolds(ctx context.Context, ledger *manifest.Ledger) error {
 		h.Events = append(h.Events, e)
 	}
 	return nil
+}
+
+// addErasures adds what evidence/ tells of the recording, or of its call.
+func (h *History) addErasures(ctx context.Context, ledger *manifest.Ledger) error {
+	about := map[string]bool{} // erasures
+	var done []Event
+	err := ledger.Records(ctx, manifest.ErasureStem, func(file string, raw []byte) error {
+		var r manifest.ErasureRecord
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return fmt.Errorf("read %s: %w", file, err)
+		}
+		e := Event{Time: r.Time, What: string(manifest.Erased), Run: r.Run, File: file, Detail: r.Erasure}
+		_, named := manifest.ErasuresOf([]manifest.ErasureRecord{r}).Of(h.RecordingID, h.CallID)
+		switch {
+		case r.State == manifest.ErasureDone:
+			done = append(done, e)
+		case named:
+			about[r.Erasure] = true
+			e.Detail = strings.TrimSuffix("by the erasure "+r.Erasure+", and no longer shown; "+r.Reason, "; ")
+			h.Events = append(h.Events, e)
+		}
+		return nil
+	})
+	for _, e := range done {
+		if about[e.Detail] {
+			e.Detail = "the erasure " + e.Detail + " is done"
+			h.Events = append(h.Events, e)
+		}
+	}
+	return err
 }
 
 func forFilter(filter string) string {

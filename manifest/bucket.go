@@ -138,14 +138,15 @@ func (b *bucket) put(ctx context.Context, buf *buffer, tree Tree, day, ext strin
 		if err != nil {
 			return err
 		}
-		if buf.chunk = erasures.without(buf.chunk, tree); buf.chunk == nil {
+		chunk, err := erasures.without(buf.chunk, tree)
+		if err != nil {
+			return fmt.Errorf("leave out what is erased of %s: %w", day, err)
+		}
+		if buf.chunk = chunk; chunk == nil {
 			return nil
 		}
 		name := segmentFile(string(tree), day, b.run, buf.n+1, ext)
-		body := buf.chunk
-		if tree == TreeCalls {
-			body = gzipped(body)
-		}
+		body := packed(name, buf.chunk)
 		stored := body
 		err = b.objects.PutFile(ctx, name, stored, "")
 		if errors.Is(err, fs.ErrExist) {

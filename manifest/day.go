@@ -104,7 +104,7 @@ func (d *Day) take(text []byte, late []*closing) (kind string, bad error) {
 	switch kind {
 	case kindRecording:
 		if erasure, erased := d.erasures.of(d.v.id, d.v.callID); erased {
-			d.hides = d.hides || len(d.v.sha256)+len(d.v.key)+len(d.v.source) > 0
+			d.hides = d.hides || !d.v.isBare()
 			d.v.erase(erasure)
 		}
 		e = d.fold.add(&d.v)
@@ -138,7 +138,8 @@ func (d *Day) IsErased(recordingID, callID string) bool {
 	return erased
 }
 
-// Note appends lines of recordings, but for those that were erased. On disk they are durable when it returns nil; in a bucket they are held in
+// Note appends lines of recordings. Of one that was erased it notes no more than that, and nothing where it is known. On
+// disk they are durable when it returns nil; in a bucket they are held in
 // memory, and put when the day's lines reach 1 MiB, by Flush and by Close; see ErrUnflushed. A line's time is
 // moved on when it is not at least one second later than that of the line it replaces.
 func (d *Day) Note(ctx context.Context, recordings ...Recording) error {
@@ -146,10 +147,13 @@ func (d *Day) Note(ctx context.Context, recordings ...Recording) error {
 	latest := map[string]time.Time{} // of those that come twice
 	erasures := d.ledger.erasures.Load()
 	for _, r := range recordings {
-		if _, erased := erasures.Of(r.RecordingID, r.CallID); erased {
-			continue
+		var line []byte
+		var err error
+		if erasure, erased := erasures.Of(r.RecordingID, r.CallID); !erased {
+			line, err = d.complete(r, latest)
+		} else if _, known := d.Recording(r.RecordingID); !known {
+			line, err = bareLine(r.RecordingID, r.CallID, erasure)
 		}
-		line, err := d.complete(r, latest)
 		if err != nil {
 			return fmt.Errorf("note recording %s: %w", r.RecordingID, err)
 		}

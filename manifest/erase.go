@@ -71,7 +71,11 @@ func (l *Ledger) eraseSegments(ctx context.Context, day string) (digests []strin
 
 // eraseSegment writes a segment anew where something erased stands in it.
 func (l *Ledger) eraseSegment(ctx context.Context, day string, s StoredSegment) (digests []string, changed bool, err error) {
-	text, tag, err := l.readLines(ctx, s.file)
+	file, tag, err := readFile(ctx, l.objects, s.file)
+	if err != nil {
+		return nil, false, err
+	}
+	text, err := unpacked(s.file, file)
 	if err != nil {
 		return nil, false, err
 	}
@@ -105,31 +109,35 @@ func (l *Ledger) eraseSegment(ctx context.Context, day string, s StoredSegment) 
 			return nil, false, err
 		}
 	}
-	return digests, true, l.replace(ctx, s.file, out.Bytes(), tag)
+	return digests, true, l.replace(ctx, s.file, packed(s.file, out.Bytes()), tag)
 }
 
-// readLines returns what a segment holds, uncompressed.
-func (l *Ledger) readLines(ctx context.Context, name string) (text []byte, tag string, err error) {
-	text, tag, err = readFile(ctx, l.objects, name)
-	if err != nil || !isGzip(name) {
-		return text, tag, err
+// unpacked returns what a segment holds.
+func unpacked(name string, file []byte) (text []byte, err error) {
+	if !isGzip(name) {
+		return file, nil
 	}
-	z, err := gzip.NewReader(bytes.NewReader(text))
+	z, err := gzip.NewReader(bytes.NewReader(file))
 	if err == nil {
 		text, err = io.ReadAll(z)
 	}
 	if err != nil {
-		return nil, "", fmt.Errorf("read %s: %w", name, err)
+		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	return text, tag, nil
+	return text, nil
+}
+
+// packed is a segment's file.
+func packed(name string, text []byte) []byte {
+	if isGzip(name) {
+		return gzipped(text)
+	}
+	return text
 }
 
 // replace writes a segment anew.
-func (l *Ledger) replace(ctx context.Context, name string, text []byte, tag string) error {
-	if isGzip(name) {
-		text = gzipped(text)
-	}
-	err := l.write(ctx, func() error { return l.objects.PutFile(ctx, name, text, tag) })
+func (l *Ledger) replace(ctx context.Context, name string, body []byte, tag string) error {
+	err := l.write(ctx, func() error { return l.objects.PutFile(ctx, name, body, tag) })
 	if err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}

@@ -1,7 +1,10 @@
 package manifest
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -54,14 +57,8 @@ func eraseLines(t testing.TB, l *Ledger, day string) []string {
 // wantNone fails where a file of the archive holds a text, compressed or not.
 func wantNone(t testing.TB, p place, text string) {
 	t.Helper()
-	for name := range p.files(t, "") {
-		data, _, err := (&Ledger{objects: p.store(t)}).readLines(t.Context(), name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if strings.Contains(string(data), text) {
-			t.Errorf("%s holds %q", name, text)
-		}
+	if names := p.holding(t, text); len(names) > 0 {
+		t.Errorf("%q stands in %v", text, names)
 	}
 }
 
@@ -101,4 +98,292 @@ func TestEraseLines(t *testing.T) {
 			}
 		}
 	})
+}
+
+// From the intent on, before any line is changed, readers show ids alone and writers write nothing of what is erased. The
+// erased recordings still count, and an open day closes.
+func TestIntentIsObeyed(t *testing.T) {
+	inPlaces(t, func(t *testing.T, p place) {
+		l := p.open(t, Options{Run: runA})
+		d := loadDay(t, l, testDay)
+		noteCalls(t, d, row("c1", canary), row("c2", "555"), row("c3", canary))
+		note(t, d, told("1", Failed), recording("2", Archived), told("3", Archived))
+		closeLedger(t, l)
+
+		l = p.open(t, Options{Run: runB})
+		if e, err := l.Erasures(t.Context()); err != nil || !e.isEmpty() {
+			t.Errorf("%+v, %v", e, err)
+		}
+		if err := l.PutRecords(t.Context(), ErasureStem, intentOf(testDay)); err != nil {
+			t.Fatal(err)
+		}
+		wantHidden(t, l, testDay)
+		wantFaults(t, l, testDay)
+		d = loadDay(t, l, testDay)
+		one, _ := d.Recording("1")
+		if want := (State{Outcome: Erased, Final: true, CallID: "c1", Reason: "E1", Time: unixTime(zeroUnix), FirstSeen: unixTime(zeroUnix), History: History{Since: unixTime(zeroUnix)}}); one != want {
+			t.Errorf("%+v, want %+v", one, want)
+		}
+		if three, _ := d.Recording("3"); three.Outcome != Erased || d.Count() != 3 {
+			t.Errorf("a recording of an erased call: %+v, of %d", three, d.Count())
+		}
+		if !d.IsErased("1", "") || !d.IsErased("new", "c3") || d.IsErased("2", "c2") || d.IsErased("", "") {
+			t.Error("what is erased is not known by recording and by call")
+		}
+		note(t, d, later("1", Archived, 99), recording("4", Archived), func() Recording { r := told("new", Failed); r.CallID = "c3"; return r }())
+		noteCalls(t, d, row("c1", canary), row("c4", "555"))
+		note(t, d, func() Recording { r := recording("5", Archived); r.CallID = "c1"; return r }())
+		closeDay(t, d, DayLine{})
+		if line, _ := lineFor(d.Lines(), ""); line.ByOutcome[Erased] != 4 || line.ByOutcome[Archived] != 2 || line.Recordings != 6 {
+			t.Errorf("%+v", line)
+		}
+		if got := outcomes(d); got["5"] != Erased || got["new"] != Erased {
+			t.Errorf("recordings of erased calls: %v", got)
+		}
+		rows := map[string]string{}
+		if err := l.Calls(t.Context(), testDay, func(c Call) error { rows[c.CallID] = string(c.Row); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if rows["c1"] != "{}" || rows["c3"] != "{}" || len(rows) != 4 || rows["c4"] == "{}" {
+			t.Errorf("rows %v", rows)
+		}
+		for _, name := range p.holding(t, canary) {
+			if strings.Contains(name, runB) {
+				t.Errorf("%s tells of what is erased", name)
+			}
+		}
+		wantHidden(t, l, testDay)
+		wantFaults(t, l, testDay)
+		eraseLines(t, l, testDay)
+		wantNone(t, p, canary)
+		wantFaults(t, l, testDay)
+		if len(statusOf(t, l, testDay).Lines) != 1 {
+			t.Error("the day is open")
+		}
+	})
+}
+
+// What a run holds in memory when somebody else erases is not put, and the run closes the day when it has read it again.
+func TestErasedWhileHeldInMemory(t *testing.T) {
+	p := place{name: "bucket", objects: newObjects()}
+	l := p.open(t, Options{Run: runA})
+	d := loadDay(t, l, testDay)
+	noteCalls(t, d, row("c1", canary), row("c2", "555"))
+	note(t, d, told("1", Archived), recording("2", Archived))
+	if err := p.open(t, Options{Run: runB}).PutRecords(t.Context(), ErasureStem, intentOf(testDay)); err != nil {
+		t.Fatal(err)
+	}
+	lists := p.objects.lists
+	if err := d.Close(t.Context(), DayLine{}); !errors.Is(err, ErrChanged) {
+		t.Errorf("closed with what is erased: %v", err)
+	}
+	if n := p.objects.lists - lists; n != 3 { // two of erasures, for two segments, and one of the day
+		t.Errorf("%d listings", n)
+	}
+	wantNone(t, p, canary)
+	d = loadDay(t, l, testDay)
+	closeDay(t, d, DayLine{})
+	if line, _ := lineFor(d.Lines(), ""); line.Recordings != 2 || line.ByOutcome[Archived] != 1 || line.ByOutcome[Erased] != 1 {
+		t.Errorf("%+v", line)
+	}
+	wantFaults(t, l, testDay)
+	if digests := eraseLines(t, l, testDay); len(digests) != 0 {
+		t.Errorf("stubs for lines that were never stored: %v", digests)
+	}
+	// Where nobody can tell what is erased, nothing is put, and nothing is lost.
+	note(t, d, recording("4", Archived))
+	p.write(t, "evidence/erase-broken.jsonl", []byte("{}\n"))
+	var broken *ErasuresError
+	if err := d.Flush(t.Context()); !errors.As(err, &broken) {
+		t.Errorf("put without knowing what is erased: %v", err)
+	}
+	if _, err := p.open(t, Options{ReadOnly: true}).Read(t.Context(), testDay, nil, nil); !errors.As(err, &broken) {
+		t.Errorf("read without knowing what is erased: %v", err)
+	}
+	p.remove(t, "evidence/erase-broken.jsonl")
+	if err := d.Flush(t.Context()); err != nil || loadDay(t, l, testDay).Count() != 3 {
+		t.Errorf("%v", err)
+	}
+}
+
+// A reader that lives for long learns of erasures whenever it goes over the archive, and of the days that they change.
+func TestReadersLearnOfErasures(t *testing.T) {
+	for name, learn := range map[string]func(t *testing.T, l *Ledger){
+		"days":  func(t *testing.T, l *Ledger) { collect(t, l.Days(t.Context())) },
+		"files": func(t *testing.T, l *Ledger) { collect(t, l.Files(t.Context())) },
+		"scan": func(t *testing.T, l *Ledger) {
+			if err := l.Scan(t.Context(), func(Entry) error { return nil }); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		for _, p := range places(t) {
+			t.Run(name+" on "+p.name, func(t *testing.T) {
+				makeErasable(t, p)
+				l := p.open(t, Options{ReadOnly: true})
+				before := collect(t, l.Files(t.Context()))
+				putIntent(t, p.open(t, Options{Run: runC}), "E1", testDay, []string{"1"}, []string{"c1", "c3"})
+				learn(t, l)
+				wantHidden(t, l, testDay)
+				after := collect(t, l.Files(t.Context()))
+				if len(before) != 1 || len(after) != 1 || len(after[0].Files) != len(before[0].Files)+1 {
+					t.Errorf("files %v, then %v", before, after)
+				}
+			})
+		}
+	}
+}
+
+// Other runs may write to a bucket while lines are erased: what they put is erased too.
+func TestErasedWhileOthersWrite(t *testing.T) {
+	p := place{name: "bucket", objects: newObjects()}
+	makeErasable(t, p)
+	l := p.open(t, Options{Run: runNew})
+	putIntent(t, l, "E1", testDay, []string{"1"}, []string{"c1", "c3"})
+	stale := p.open(t, Options{Run: runNewer}) // began before
+	raw := linesOf(t, told("1", Archived))
+	writes := 0
+	p.objects.put = func(name string) error {
+		if writes++; strings.HasPrefix(name, "evidence/") || writes > 3 {
+			return nil
+		}
+		late := segmentFile(treeManifest, testDay, stale.Run(), writes, extPlain)
+		p.objects.set(late, raw)
+		if old, ok := p.objects.objects[name]; ok && writes == 2 { // and somebody replaces what is to be replaced
+			p.objects.set(name, old.data)
+		}
+		return nil
+	}
+	digests := eraseLines(t, l, testDay)
+	p.objects.locked(func() { p.objects.put = nil })
+	wantNone(t, p, canary)
+	wantFaults(t, l, testDay)
+	if len(digests) != 13 || writes < 5 {
+		t.Errorf("%d digests, %d writes", len(digests), writes)
+	}
+	if len(statusOf(t, l, testDay).Lines) != 2 {
+		t.Error("the day is open")
+	}
+}
+
+// Older versions noted numbers and names in filters as hashes, which anybody can guess. Lines with one go, and a day
+// line with one too; what an audit accepts is noted before.
+func TestHashesOfPersonsGo(t *testing.T) {
+	const filter = "campaign_id=7&phone_number=sha256:0123456789abcdef"
+	inPlaces(t, func(t *testing.T, p place) {
+		makeErasable(t, p)
+		l := p.open(t, Options{Run: runNew})
+		d := loadDay(t, l, testDay)
+		if err := d.NoteWindows(t.Context(), Window{Filter: filter}, Window{Filter: "campaign_id=7"}); err != nil {
+			t.Fatal(err)
+		}
+		closeDay(t, d, DayLine{Filter: filter})
+		closeLedger(t, l)
+		before := closedLines(t, l, testDay)
+		for n, died := 0, true; died; n++ {
+			died = killed(t, p, n, func(l *Ledger) error {
+				if err := l.PutRecords(t.Context(), ErasureStem, intentOf(testDay)); err != nil {
+					return err
+				}
+				_, err := l.EraseLines(t.Context(), testDay)
+				return err
+			})
+		}
+		wantNone(t, p, "sha256:0123")
+		l = p.open(t, Options{ReadOnly: true})
+		delete(before, filter)
+		if after := closedLines(t, l, testDay); !maps.Equal(after, before) {
+			t.Errorf("closed %v, want %v", after, before)
+		}
+		wantFaults(t, l, testDay)
+		if windows := loadDay(t, l, testDay).Windows(); len(windows) != 1 || windows[0].Filter != "campaign_id=7" {
+			t.Errorf("%+v", windows)
+		}
+		noted, stubs := map[string]bool{}, 0
+		e := ErasureRecord{}
+		err := l.Records(t.Context(), ErasureStem, func(_ string, raw []byte) error {
+			err := json.Unmarshal(raw, &e)
+			for _, digest := range e.Digests {
+				noted[digest] = noted[digest] || e.State == ErasureLines
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range p.files(t, "manifest/"+testDay) {
+			for line := range strings.Lines(string(file)) {
+				if digest, ok := stubDigest([]byte(strings.TrimSuffix(line, "\n"))); ok && strings.Contains(line, `"kind":"erased"`) {
+					if stubs++; !noted[string(digest)] {
+						t.Errorf("no record names the digest of %s", line)
+					}
+				}
+			}
+		}
+		if stubs != 1 {
+			t.Errorf("%d stubs of windows", stubs)
+		}
+	})
+}
+
+// Of a row that cannot be read nobody can tell whose it is; a line of the manifest that cannot be read is to be mended.
+func TestErasingBesideBadLines(t *testing.T) {
+	inPlaces(t, func(t *testing.T, p place) {
+		makeErasable(t, p)
+		name := segmentFile(treeCalls, testDay, runNew, 1, extPlain)
+		p.write(t, name, []byte(`{"v":1,"kind":"call","row":{"number":"`+canary+"\n"))
+		l := p.open(t, Options{Run: runNewer})
+		putIntent(t, l, "E1", testDay, []string{"1"}, []string{"c1", "c3"})
+		eraseLines(t, l, testDay)
+		wantNone(t, p, canary)
+		p.write(t, segmentFile(treeManifest, testDay, runNew, 1, extPlain), []byte(canary+"\n"))
+		var bad *BadLineError
+		if _, err := l.EraseLines(t.Context(), testDay); !errors.As(err, &bad) {
+			t.Errorf("with a bad line: %v", err)
+		}
+		if _, err := l.Mend(t.Context(), testDay, "a test"); err != nil {
+			t.Fatal(err)
+		}
+		eraseLines(t, l, testDay)
+		part := "manifest/" + testDay + ".jsonl.part"
+		p.write(t, part, []byte(canary))
+		p.write(t, "calls/2025-05-03/x.jsonl.torn", []byte("another day"))
+		copies, err := l.Copies(t.Context())
+		if err != nil || len(copies) != 2 || !slices.Contains(copies, part) || !slices.ContainsFunc(copies, func(s string) bool { return strings.HasSuffix(s, ".bad-"+runNewer) }) {
+			t.Errorf("copies %v, %v", copies, err)
+		}
+		for _, name := range copies {
+			p.remove(t, name)
+		}
+		wantNone(t, p, canary)
+	})
+}
+
+// An erasure does not need a writer's rights to be obeyed, and a reader cannot erase.
+func TestReadersDoNotErase(t *testing.T) {
+	inPlaces(t, func(t *testing.T, p place) {
+		makeErasable(t, p)
+		l := p.open(t, Options{ReadOnly: true})
+		if _, err := l.EraseLines(t.Context(), testDay); !errors.Is(err, ErrReadOnly) {
+			t.Errorf("%v", err)
+		}
+		if err := l.SaltDay(t.Context(), testDay); !errors.Is(err, ErrReadOnly) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// holding names the files that hold a text, compressed or not.
+func (p place) holding(t testing.TB, text string) (names []string) {
+	t.Helper()
+	for name, file := range p.files(t, "") {
+		data, err := unpacked(name, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(data), text) {
+			names = append(names, name)
+		}
+	}
+	return names
 }

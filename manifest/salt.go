@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,8 +51,14 @@ func (l *Ledger) SaltDay(ctx context.Context, day string) error {
 // salting is a file that is to be written anew.
 type salting struct {
 	SaltedFile
-	text []byte
+	body []byte
 	tag  string
+}
+
+// segmentOf is a file as a day line names it.
+func segmentOf(name string, body []byte) Segment {
+	sum := sha256.Sum256(body)
+	return Segment{Name: name, Bytes: int64(len(body)), SHA256: hex.EncodeToString(sum[:])}
 }
 
 func (l *Ledger) saltDay(ctx context.Context, day string) error {
@@ -94,7 +102,7 @@ func (l *Ledger) saltDay(ctx context.Context, day string) error {
 		}
 	}
 	for _, one := range todo {
-		if err := l.replace(ctx, one.File, one.text, one.tag); err != nil {
+		if err := l.replace(ctx, one.File, one.body, one.tag); err != nil {
 			return err
 		}
 	}
@@ -109,24 +117,28 @@ func (l *Ledger) unsalted(ctx context.Context, day string) (todo []salting, err 
 			return nil, err
 		}
 		for _, s := range segments {
-			one := salting{SaltedFile: SaltedFile{File: s.file, Before: Segment{Name: s.Name}, After: Segment{Name: s.Name}}}
-			text, tag, err := l.readLines(ctx, s.file)
+			file, tag, err := readFile(ctx, l.objects, s.file)
 			if err != nil {
 				return nil, err
 			}
-			isSalted := true
+			text, err := unpacked(s.file, file)
+			if err != nil {
+				return nil, err
+			}
+			one, isSalted := salting{tag: tag}, true
 			for line := range bytes.Lines(text) {
 				salted, isNew, err := saltLine(bytes.TrimSuffix(line, []byte("\n")), tree)
 				if err != nil {
 					return nil, fmt.Errorf("%s: %w", s.file, err)
 				}
 				isSalted = isSalted && !isNew
-				one.text = append(append(one.text, salted...), '\n')
+				one.body = append(append(one.body, salted...), '\n')
 			}
 			if isSalted {
 				continue
 			}
-			one.tag = tag
+			one.body = packed(s.file, one.body)
+			one.SaltedFile = SaltedFile{File: s.file, Before: segmentOf(s.Name, file), After: segmentOf(s.Name, one.body)}
 			todo = append(todo, one)
 		}
 	}

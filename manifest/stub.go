@@ -27,6 +27,18 @@ func (v *view) erase(erasure string) {
 	}
 }
 
+// isBare reports whether a line tells no more than its stub would.
+func (v *view) isBare() bool {
+	more := len(v.key) + len(v.sha256) + len(v.run) + len(v.contentType) + len(v.etag) + len(v.host) + len(v.cause) + len(v.listing) + len(v.source)
+	return Outcome(v.outcome) == Erased && more == 0 && v.size == 0 && v.attempts == 0
+}
+
+// bareLine is a line of a recording that was erased while its lines were held in memory, or before it was noted: that there
+// is a line of each recording that was listed lets the day close.
+func bareLine(id, callID, erasure string) ([]byte, error) {
+	return Recording{RecordingID: id, Outcome: Erased, CallID: callID, Reason: erasure}.line()
+}
+
 // erase likewise leaves a call its id.
 func (c *Call) erase() { *c = Call{CallID: c.CallID, Row: emptyRow} }
 
@@ -71,7 +83,7 @@ func (e *Erasures) stubOf(line []byte, tree Tree, day string) (text []byte, kind
 		return stubText(kind, callStub{callLine{header{lineVersion, kind}, c}, erasure, digest})
 	case kind == kindRecording && tree == TreeManifest:
 		erasure, erased := e.Of(string(v.id), string(v.callID))
-		if !erased {
+		if !erased || v.isBare() {
 			return line, kind, nil
 		}
 		v.erase(erasure)
@@ -88,18 +100,32 @@ func (e *Erasures) stubOf(line []byte, tree Tree, day string) (text []byte, kind
 	return line, kind, nil
 }
 
-// without returns whole lines but for those that tell of something erased, nil for none.
-func (e *Erasures) without(lines []byte, tree Tree) (kept []byte) {
+// without returns whole lines that are not stored yet, without what they tell of something erased; nil for none.
+func (e *Erasures) without(lines []byte, tree Tree) (kept []byte, err error) {
 	if e.isEmpty() {
-		return lines
+		return lines, nil
 	}
 	for line := range bytes.Lines(lines) {
 		text := line[:len(line)-1]
-		if stub, _, err := e.stubOf(text, tree, ""); err == nil && bytes.Equal(stub, text) {
-			kept = append(kept, line...)
+		stub, kind, err := e.stubOf(text, tree, "")
+		switch {
+		case err != nil:
+			return nil, err
+		case bytes.Equal(stub, text):
+		case kind == kindCall:
+			continue
+		default:
+			var v view
+			if _, err = parseLine(stub, &v); err == nil {
+				line, err = bareLine(string(v.id), string(v.callID), string(v.reason))
+			}
+			if err != nil {
+				return nil, err
+			}
 		}
+		kept = append(kept, line...)
 	}
-	return kept
+	return kept, nil
 }
 
 // stubText is a stub without its line feed.

@@ -1,0 +1,235 @@
+package manifest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var errKilled = errors.New("killed")
+
+// mortal is an archive that takes so many writes, and then none: as one whose run is killed.
+type mortal struct {
+	Objects
+	left int
+}
+
+func (m *mortal) PutFile(ctx context.Context, name string, body []byte, ifTag string) error {
+	if m.left--; m.left >= 0 {
+		return m.Objects.PutFile(ctx, name, body, ifTag)
+	}
+	return errKilled
+}
+
+// killed does something with an archive that dies after n writes, and reports whether it did.
+func killed(t *testing.T, p place, n int, do func(l *Ledger) error) bool {
+	t.Helper()
+	m := &mortal{p.store(t), n}
+	l, err := OpenBucket(m, Options{Run: fmt.Sprintf("20260101T%02d%02d00Z-aaaaaaaa", n/60, n%60)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.dir != "" {
+		l.scans = 1
+	}
+	err = do(l)
+	if err != nil && !errors.Is(err, errKilled) {
+		t.Fatal(err)
+	}
+	return err != nil
+}
+
+// intentOf names all that holds the canary.
+func intentOf(day string) *ErasureRecord {
+	r := NewErasureRecord(ErasureIntent, "E1")
+	r.Recordings, r.Calls = []ErasedID{{day, "1"}}, []ErasedID{{day, "c1"}, {day, "c3"}}
+	return r
+}
+
+// wantHidden fails where a reader shows the canary.
+func wantHidden(t *testing.T, l *Ledger, day string) {
+	t.Helper()
+	shown := func(what string, v any) {
+		if strings.Contains(fmt.Sprintf("%+v %s", v, v), canary) {
+			t.Errorf("%s shows %+v", what, v)
+		}
+	}
+	visit := func(line Line) error {
+		shown("a line", string(line.Raw))
+		if line.Kind == kindRecording {
+			r, err := line.Recording()
+			shown("its recording", r)
+			return err
+		}
+		return nil
+	}
+	d, err := l.Read(t.Context(), day, visit, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, s := range d.Recordings() {
+		shown("a state", s)
+		one, _ := d.Recording(id)
+		shown("a recording", one)
+	}
+	row := func(c Call) error { shown("a row", string(c.Row)); return nil }
+	if err := errors.Join(l.Calls(t.Context(), day, row), l.ReadCalls(t.Context(), day, row, nil)); err != nil {
+		t.Fatal(err)
+	}
+	err = l.Scan(t.Context(), func(e Entry) error {
+		if e.Outcome == Erased {
+			e.Key = nil
+		}
+		shown("an entry", string(slices.Concat(e.Key, e.ETag, e.Host, e.SHA256)))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// closedLines are the roots and numbers of a day's lines, which no erasure changes.
+func closedLines(t *testing.T, l *Ledger, day string) map[string]string {
+	t.Helper()
+	closed := map[string]string{}
+	for _, line := range statusOf(t, l, day).Lines {
+		closed[line.Filter] = fmt.Sprint(line.Root, line.CallsRoot, line.Lines, line.Recordings, line.Calls)
+	}
+	return closed
+}
+
+// A day with rows of calls, and lines in several segments.
+func makeErasable(t *testing.T, p place) {
+	t.Helper()
+	for i, run := range []string{runA, runB} {
+		l := p.open(t, Options{Run: run})
+		d := loadDay(t, l, testDay)
+		noteCalls(t, d, row("c1", canary+run), row("c2", "555"), row("c3", canary+run))
+		note(t, d, told("1", Failed), recording("2", Archived), told("3", Archived))
+		note(t, d, later("1", Archived, 9+i), later("2", Archived, 9+i))
+		closeDay(t, d, DayLine{Filter: "f"})
+		closeDay(t, d, DayLine{Calls: 3})
+		closeLedger(t, l)
+	}
+}
+
+// Killed between any two writes, no reader shows what is erased, nothing is called damaged, the
+// day stays closed, and the next call ends right.
+func TestEraseLinesKilled(t *testing.T) {
+	for n, done := 0, 0; done < len(places(t)); n++ {
+		for _, p := range places(t) {
+			t.Run(fmt.Sprintf("%s, after %d", p.name, n), func(t *testing.T) {
+				makeErasable(t, p)
+				before := closedLines(t, p.open(t, Options{ReadOnly: true}), testDay)
+				other := p.open(t, Options{Run: runC})
+				putIntent(t, other, "E0", "2025-04-01", []string{"another"}, nil)
+				closeLedger(t, other)
+				died := killed(t, p, n, func(l *Ledger) error {
+					if err := l.PutRecords(t.Context(), ErasureStem, intentOf(testDay)); err != nil {
+						return err
+					}
+					_, err := l.EraseLines(t.Context(), testDay)
+					return err
+				})
+				if !died {
+					done++
+				}
+				reader := p.open(t, Options{ReadOnly: true})
+				if e, err := reader.Erasures(t.Context()); err != nil {
+					t.Fatal(err)
+				} else if _, ok := e.Call("c1"); ok {
+					wantHidden(t, reader, testDay)
+					wantFaults(t, reader, testDay)
+					if after := closedLines(t, reader, testDay); !maps.Equal(after, before) {
+						t.Errorf("closed %v, want %v", after, before)
+					}
+				}
+				l := p.open(t, Options{Run: runNewer})
+				done := NewErasureRecord(ErasureDone, "E1")
+				if err := l.PutRecords(t.Context(), ErasureStem, intentOf(testDay)); err != nil {
+					t.Fatal(err)
+				}
+				done.Digests = eraseLines(t, l, testDay)
+				if err := l.PutRecords(t.Context(), ErasureStem, done); err != nil || len(done.Digests) != 10 {
+					t.Errorf("%v, %d digests", err, len(done.Digests))
+				}
+				reader = p.open(t, Options{ReadOnly: true})
+				wantNone(t, p, canary)
+				wantHidden(t, reader, testDay)
+				wantFaults(t, reader, testDay)
+				if after := closedLines(t, reader, testDay); !maps.Equal(after, before) {
+					t.Errorf("closed %v, want %v", after, before)
+				}
+				if line, _ := statusOf(t, reader, testDay).Line(""); line.ByOutcome[Erased] != 2 || line.ByOutcome[Archived] != 1 || line.Bytes != 1000 {
+					t.Errorf("%+v", line)
+				}
+			})
+		}
+	}
+}
+
+// The same with the layouts of older versions: their lines get salts on the way.
+func TestSaltDayKilled(t *testing.T) {
+	for n, done := 0, 0; done < 4; n++ {
+		inOldArchives(t, func(t *testing.T, p place) {
+			filters := closedFor(t, p.open(t, Options{ReadOnly: true}))
+			states := map[string]map[string]State{}
+			for _, day := range oldDays {
+				states[day] = statesOf(loadDay(t, p.open(t, Options{ReadOnly: true}), day))
+			}
+			died := killed(t, p, n, func(l *Ledger) error {
+				for _, day := range oldDays {
+					if err := l.SaltDay(t.Context(), day); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if !died {
+				done++
+			}
+			check := func() {
+				t.Helper()
+				l := p.open(t, Options{ReadOnly: true})
+				if got := closedFor(t, l); !slices.Equal(got, filters) {
+					t.Errorf("closed %v, want %v", got, filters)
+				}
+				for _, day := range oldDays {
+					wantFaults(t, l, day)
+					if got := statesOf(loadDay(t, l, day)); !maps.EqualFunc(got, states[day], func(a, b State) bool { return fmt.Sprint(a) == fmt.Sprint(b) }) {
+						t.Errorf("%s: %+v, want %+v", day, got, states[day])
+					}
+				}
+			}
+			check()
+			l := p.open(t, Options{Run: runNewer})
+			for _, day := range oldDays {
+				if err := l.SaltDay(t.Context(), day); err != nil {
+					t.Fatal(err)
+				}
+			}
+			check()
+			for name, data := range p.files(t, "") {
+				if tree, _, _ := strings.Cut(name, "/"); !isSegment(name) || tree == "evidence" {
+					continue
+				}
+				for line := range strings.Lines(string(data)) {
+					if !endsInSalt([]byte(strings.TrimSuffix(line, "\n"))) {
+						t.Errorf("%s has no salt: %s", name, line)
+					}
+				}
+			}
+			for _, day := range oldDays {
+				for _, line := range statusOf(t, l, day).Lines {
+					if line.Root == "" || line.Segments == nil {
+						t.Errorf("%s: %+v", day, line)
+					}
+				}
+			}
+		})
+	}
+}
