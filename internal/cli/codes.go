@@ -49,7 +49,8 @@ func exitCodesOf(command string) []exitCode {
 		}
 	case "export":
 		return []exitCode{{"0", "the tables are up to date"}, {"1", "it could not go on: the archive cannot be read, or the target not written"}, {"2", meansUsage},
-			{"3", "a day could not be read, whose files stay as they were; or ids of --ids-from are not there"}, signal}
+			{"3", "a day could not be read, whose files stay as they were; or ids of --ids-from are not there; bagit: no call fits"},
+			{"4", "bagit: a recording is not what was archived, and is left out"}, {"5", "bagit: another export writes this bag"}, signal}
 	case "hold":
 		return []exitCode{
 			{"0", "the hold is noted, and set where the store can hold"}, {"1", meansStore}, {"2", meansUsage + "; there is no such case"},

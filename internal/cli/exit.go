@@ -15,6 +15,7 @@ import (
 	"convoso-archiver/archiver/store"
 	"convoso-archiver/fetcher"
 	"convoso-archiver/manifest"
+	"convoso-archiver/search/bag"
 	"convoso-archiver/search/copier"
 	"convoso-archiver/search/export"
 )
@@ -150,10 +151,11 @@ func failure(err error) (code int, line string) {
 	_, isLater := errors.AsType[*fetcher.RetryLaterError](err)
 	other, isOther := errors.AsType[*archiver.OtherArchiveError](err)
 	folder, isFolder := errors.AsType[*copier.FolderError](err)
+	bagFolder, isBag := errors.AsType[*bag.FolderError](err)
 	_, isTarget := errors.AsType[*export.TargetError](err)
 	_, isLaterExport := errors.AsType[*export.LaterError](err)
 	switch { // several may apply: 5 comes before 2, and 2 before 1
-	case errors.Is(err, copier.ErrBusy):
+	case errors.Is(err, copier.ErrBusy), errors.Is(err, bag.ErrBusy):
 		code, try = ExitLocked, "wait until it has ended"
 	case errors.Is(err, manifest.ErrLocked):
 		code, try = ExitLocked, "wait until the other run has ended"
@@ -167,6 +169,8 @@ func failure(err error) (code int, line string) {
 		return ExitUsage, refusedToken(apiError)
 	case errors.Is(err, store.ErrLinkedFolder):
 		code = ExitUsage // its text says what to try
+	case isBag:
+		try = orElse(store.Hint(bagFolder, "--to"), "check --to")
 	case isFolder:
 		try = orElse(store.Hint(folder, "--copy-to"), "check --copy-to")
 	case isVersion, isLaterExport, errors.Is(err, store.ErrUnusable):

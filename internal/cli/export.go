@@ -30,7 +30,7 @@ func notOfExport() []string { return []string{"limit", "sample", "seed", "sort"}
 func exportSettings() []setting {
 	settings := []setting{
 		{name: "to", group: groupExport, placeholder: "DEST", usage: "where the files go: a folder, or s3://bucket/prefix, which is empty or holds an earlier state of this export (required)"},
-		{name: "format", group: groupExport, placeholder: "FORMAT", usage: "form of the tables", defaultValue: string(export.Parquet), choices: exportFormats()},
+		{name: "format", group: groupExport, placeholder: "FORMAT", usage: "form of the tables; or bagit, a bag of the audio, rows, ledger lines and seals to hand over, in a folder that is not there yet", defaultValue: string(export.Parquet), choices: exportFormats()},
 		{name: "excel", kind: toggle, group: groupExport, usage: "with --format csv: for Excel. Begins with a byte-order mark, quotes every cell, and puts ' before cells that Excel would take for a formula, which changes numbers that begin with +"},
 		{name: "views", kind: toggle, flagOnly: true, group: groupExport, usage: "export nothing: print SQL with which DuckDB reads the archive itself, for one in a folder"},
 	}
@@ -59,13 +59,13 @@ func exportFormats() []string {
 	for _, f := range export.Formats() {
 		names = append(names, string(f))
 	}
-	return names
+	return append(names, bagFormat)
 }
 
 func exportCommand() command {
 	return command{
 		name:  "export",
-		usage: "write calls and recordings as Parquet, CSV or JSON Lines",
+		usage: "write calls and recordings as Parquet, CSV or JSON Lines, or as a BagIt bag",
 		about: `Reads an archive and writes two tables, a file a day: calls, with the fields of each call by the API's
 names, and recordings, with what the manifest knows of each. The files lie in
 calls/day=2025-05-01/part-0.parquet and so on, where DuckDB, Athena, Spark and others find the day in
@@ -75,7 +75,11 @@ to the archive, and works while a run is archiving. The tables hold numbers and 
 files are readable by this user alone.
 
 _archive.json says which archive, terms and erasures the files stand for; views.sql makes them two
-views of DuckDB. It exits with 3 when a day could not be read, whose files stay as they were.`,
+views of DuckDB. It exits with 3 when a day could not be read, whose files stay as they were.
+
+--format bagit writes a BagIt bag (RFC 8493) to hand over: audio, rows, ledger lines and seals of what
+fits, with checksums that sha256sum -c checks. It gets its name when it is whole. It exits with 4 when the
+audio of a recording is missing or damaged: the rest is in the bag.`,
 		examples: []example{
 			{"everything, as Parquet; each night again",
 				"convoso-archiver export --dest /archive --to /tables"},
@@ -83,6 +87,8 @@ views of DuckDB. It exits with 3 when a day could not be read, whose files stay 
 				"convoso-archiver export --dest /archive --to may --format csv --excel --status SALE --start-time 2025-05-01 --end-time 2025-05-31"},
 			{"from one bucket into another, for Athena",
 				"convoso-archiver export --dest s3://my-bucket/calls --to s3://my-tables/calls"},
+			{"the calls of a case, to hand over to a court",
+				"convoso-archiver export --format bagit --dest /archive --ids-from ids.csv --to case-17"},
 			{"ask an export",
 				"cd /tables && duckdb -init views.sql -c 'SELECT user, count(*) FROM calls GROUP BY ALL'"},
 			{"ask the archive itself, without an export",
@@ -113,6 +119,9 @@ func runExport(ctx context.Context, p *process, in input) outcome {
 	if job.views {
 		return p.archiveViews(ctx, job, talk, read.err)
 	}
+	if job.format == bagFormat && read.err == nil {
+		return p.bag(ctx, job, talk)
+	}
 	return p.export(ctx, job, talk, read.err)
 }
 
@@ -134,6 +143,9 @@ func (r *reader) exportJob(now time.Time, env environment) *exportJob {
 	}
 	j.ids = r.text("ids-from")
 	j.to, j.bucket = r.exportTarget(env)
+	if j.format == bagFormat {
+		r.refuseForBag(j)
+	}
 	r.refuseInside(j)
 	return j
 }

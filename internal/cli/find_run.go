@@ -284,11 +284,14 @@ func (w *copyWork) finish() (copier.Counts, error) {
 
 // leftOut tells of a recording that is not copied. It is called by one goroutine at a time.
 func (w *copyWork) leftOut(f copier.Failure) {
-	if w.failures++; w.failures > maxTold {
-		return
+	if w.failures++; w.failures <= maxTold {
+		w.tell.leftOut(f)
 	}
+}
+
+func (t teller) leftOut(f copier.Failure) {
 	reason := oneLine(f.Err.Error())
-	w.tell.warn(fmt.Sprintf("recording %s of %s is left out: %s", f.RecordingID, f.Day, reason), "a recording is left out",
+	t.warn(fmt.Sprintf("recording %s of %s is left out: %s", f.RecordingID, f.Day, reason), "a recording is left out",
 		"recording_id", f.RecordingID, "day", f.Day, "damaged", f.Damaged, "err", reason)
 }
 

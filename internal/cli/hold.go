@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -36,7 +37,9 @@ func heldTerms() []setting {
 }
 
 func holdSettings() []setting {
-	settings := sealedArchiveSettings()
+	workers, _ := named(archiveSettings(), "workers")
+	workers.group, workers.usage = groupArchive, "legal holds that are set or read in S3 at once"
+	settings := append(sealedArchiveSettings(), workers)
 	settings = append(settings, heldTerms()...)
 	return append(settings, outputSettings()...)
 }
@@ -54,8 +57,9 @@ holds. release ends the hold of a case; what another case holds stays held.
 The name of a case is kept for ever, also when the hold is released: write no name or number of a
 customer into it.
 
-erase and the end of a retention leave alone what is held. add and release take the archive's lock in a
-folder. Terms count as flags alone, because the --last of a nightly job must not cut a hold short.`,
+erase and the end of a retention leave alone what is held. In a bucket with Object Lock the legal hold of
+each object is on while any case holds it. Terms count as flags alone, because the --last of a nightly job
+must not cut a hold short. add and release take the archive's lock in a folder.`,
 		examples: []example{
 			{"all calls with a customer",
 				`convoso-archiver hold add "2025-17 Smith v. Acme" --dest /archive --number 4155550142`},
@@ -79,10 +83,11 @@ folder. Terms count as flags alone, because the --last of a nightly job must not
 // holdJob is everything that one hold needs to know, read and checked.
 type holdJob struct {
 	*searchJob
-	action string
-	name   string // of the case; "" for a list of all
-	ids    string // file of --ids-from
-	terms  bool   // there are any
+	action  string
+	name    string // of the case; "" for a list of all
+	ids     string // file of --ids-from
+	terms   bool   // there are any
+	workers int
 }
 
 func runHold(ctx context.Context, p *process, in input) outcome {
@@ -109,38 +114,45 @@ func runHold(ctx context.Context, p *process, in input) outcome {
 func (r *reader) holdJob(args []string, now time.Time, env environment) *holdJob {
 	j := &holdJob{}
 	for _, s := range heldTerms() {
-		switch g := r.values[s.name]; {
-		case g.byFlag():
+		if r.values[s.name].byFlag() {
 			j.terms = true
-		default:
+		} else {
 			delete(r.values, s.name)
 		}
 	}
+	r.keepIfAny(j.readWords(args))
+	j.workers = r.whole("workers", 1, maxWorkers)
 	j.searchJob = &searchJob{read: r, now: now}
 	j.folder, j.bucket = r.destination(env)
 	j.query = r.query()
 	const firstToChange = 14 * 60 * 60 // no zone's date is ahead of this one's
 	r.searchSpan(now, time.FixedZone("", firstToChange))
 	j.ids = r.text("ids-from")
+	return j
+}
+
+// readWords reads the action and the case.
+func (j *holdJob) readWords(args []string) error {
 	const try = `write: hold add CASE, hold list, hold list CASE, or hold release CASE`
 	switch {
 	case len(args) == 0 || !slices.Contains(holdActions(), args[0]):
-		r.keep(misuse(try, "what to do is not said"))
-		return j
+		return misuse(try, "what to do is not said")
 	case len(args) > 2:
-		r.keep(misuse("put the name of the case in quotes", "there are too many arguments"))
-	case len(args) == 2:
-		j.name = args[1]
-		if err := evidence.CheckCase(j.name); err != nil {
-			r.keep(misuse(`give a name like "2025-17 Smith v. Acme"`, "%v", err))
-		}
-	case args[0] != holdList:
-		r.keep(misuse(try, "the case is not named"))
+		return misuse("put the name of the case in quotes", "there are too many arguments")
+	case len(args) == 1 && args[0] != holdList:
+		return misuse(try, "the case is not named")
 	}
 	if j.action = args[0]; j.action != holdAdd && j.terms {
-		r.keep(misuse("leave them out", "terms and lists are for hold add"))
+		return misuse("leave them out", "terms and lists are for hold add")
 	}
-	return j
+	if len(args) == 1 {
+		return nil
+	}
+	j.name = args[1]
+	if err := evidence.CheckCase(j.name); err != nil {
+		return misuse(`give a name like "2025-17 Smith v. Acme"`, "%v", err)
+	}
+	return nil
 }
 
 // hold does one thing with holds. It began when there is something to tell.
@@ -167,19 +179,35 @@ func (p *process) hold(ctx context.Context, job *holdJob, talk output, made *hol
 			err = closeErr
 		}
 	}()
-	ledger := archive.opened.Ledger
-	switch job.action {
-	case holdList:
-		return true, made.list(ctx, ledger, job.name)
-	case holdRelease:
-		return true, made.release(ctx, ledger, job.name)
-	}
-	tell := p.teller("hold", talk)
-	found, err := p.findHeld(ctx, job, archive, ids, tell, made)
-	if err != nil || len(made.Missing) > 0 {
+	holds, err := job.legalHolds(ctx, archive)
+	if err != nil {
 		return false, err
 	}
-	return true, made.add(ctx, ledger, job, found)
+	switch job.action {
+	case holdList:
+		return true, made.list(ctx, job, holds)
+	case holdRelease:
+		return true, made.release(ctx, job, holds)
+	}
+	found, err := p.findHeld(ctx, job, archive, ids, p.teller("hold", talk), made)
+	if err != nil {
+		return false, err
+	}
+	return true, made.add(ctx, job, holds, found)
+}
+
+// legalHolds are those of the archive's store, which is nil where it cannot hold objects.
+func (j *holdJob) legalHolds(ctx context.Context, archive *searched) (*evidence.LegalHolds, error) {
+	holds := &evidence.LegalHolds{Ledger: archive.opened.Ledger, Workers: j.workers}
+	bucket, isBucket := archive.opened.Store.(evidence.HoldingStore)
+	if !isBucket {
+		return holds, nil
+	}
+	has, err := bucket.HasObjectLock(ctx)
+	if has {
+		holds.Store = bucket
+	}
+	return holds, err
 }
 
 // findHeld returns the ids of all calls that fit, and of their recordings. What was erased cannot be held.
@@ -227,10 +255,16 @@ func heldOf(c *search.Call) (list []evidence.HeldID) {
 	return list
 }
 
-// add notes the hold.
-func (h *holdResult) add(ctx context.Context, ledger *manifest.Ledger, job *holdJob, found []evidence.HeldID) (err error) {
-	if !job.terms {
-		holds, err := evidence.LoadHolds(ctx, ledger)
+// add notes the hold, and sets it in the store.
+func (h *holdResult) add(ctx context.Context, job *holdJob, legal *evidence.LegalHolds, found []evidence.HeldID) (err error) {
+	switch {
+	case len(h.Missing) > 0:
+		return nil
+	case job.terms && len(found) == 0:
+		h.incomplete = true
+		return nil
+	case !job.terms:
+		holds, err := evidence.LoadHolds(ctx, legal.Ledger)
 		if err != nil {
 			return err
 		}
@@ -238,47 +272,74 @@ func (h *holdResult) add(ctx context.Context, ledger *manifest.Ledger, job *hold
 			return misuse("give terms of a search, or --ids-from", "the case holds nothing, and what it is to hold is not said")
 		}
 	}
-	if job.terms && len(found) == 0 {
-		h.incomplete = true
-		return nil
+	if h.New, err = evidence.AddHold(ctx, legal.Ledger, job.name, found); err != nil {
+		return err
 	}
-	h.New, err = evidence.AddHold(ctx, ledger, job.name, found)
-	return err
+	return h.apply(ctx, job, legal)
 }
 
 // release ends the hold of a case.
-func (h *holdResult) release(ctx context.Context, ledger *manifest.Ledger, name string) error {
-	was, err := evidence.ReleaseHold(ctx, ledger, name)
+func (h *holdResult) release(ctx context.Context, job *holdJob, legal *evidence.LegalHolds) error {
+	was, err := evidence.ReleaseHold(ctx, legal.Ledger, job.name)
 	if errors.Is(err, evidence.ErrNoCase) {
 		return noCase()
 	}
+	if err != nil {
+		return err
+	}
 	h.Calls, h.Recordings = countHeld(was.IDs)
-	return err
+	return h.apply(ctx, job, legal)
+}
+
+// apply brings the store in line with what was noted.
+func (h *holdResult) apply(ctx context.Context, job *holdJob, legal *evidence.LegalHolds) (err error) {
+	h.inS3 = job.folder == ""
+	if h.LegalHolds = legal.Store != nil; !h.LegalHolds {
+		return nil
+	}
+	if h.On, h.Off, err = legal.Apply(ctx, job.name); err != nil {
+		return fmt.Errorf("%s noted, but not set in S3: run the same command again: %w", job.action, err)
+	}
+	return nil
 }
 
 func noCase() error { return misuse("hold list names all cases", "there is no case of that name") }
 
 // list tells of all cases, or of one and what it holds.
-func (h *holdResult) list(ctx context.Context, ledger *manifest.Ledger, name string) error {
-	holds, err := evidence.LoadHolds(ctx, ledger)
+func (h *holdResult) list(ctx context.Context, job *holdJob, legal *evidence.LegalHolds) error {
+	holds, err := evidence.LoadHolds(ctx, legal.Ledger)
 	if err != nil {
 		return err
 	}
+	var faults []evidence.HoldFault
+	if h.LegalHolds = legal.Store != nil; h.LegalHolds {
+		if faults, err = legal.Check(ctx, holds); err != nil {
+			return err
+		}
+	}
 	for _, c := range holds.Cases() {
-		if name != "" && c.Name != name {
+		if job.name != "" && c.Name != job.name {
 			continue
 		}
-		one := heldCase{Case: c.Name, Since: c.Since}
+		one := heldCase{Case: c.Name, Since: c.Since, NotSet: []evidence.HeldID{}, LeftOn: []evidence.HeldID{}}
 		one.Calls, one.Recordings = countHeld(c.IDs)
 		if !c.Released.IsZero() {
 			one.Released = &c.Released
 		}
-		if name != "" {
+		if job.name != "" {
 			one.IDs = append([]evidence.HeldID{}, c.IDs...)
 		}
+		for _, f := range faults {
+			if slices.Contains(f.Cases, c.Name) {
+				one.NotSet = append(one.NotSet, f.HeldID)
+			} else if len(f.Cases) == 0 && c.Held(f.HeldID) {
+				one.LeftOn = append(one.LeftOn, f.HeldID)
+			}
+		}
+		h.incomplete = h.incomplete || len(one.NotSet)+len(one.LeftOn) > 0
 		h.Cases = append(h.Cases, one)
 	}
-	if name != "" && len(h.Cases) == 0 {
+	if job.name != "" && len(h.Cases) == 0 {
 		return noCase()
 	}
 	return nil

@@ -24,9 +24,14 @@ type holdResult struct {
 	Erased     int      `json:"erased"`  // calls that fit and were erased, which nothing holds
 	Missing    []string `json:"missing"` // of --ids-from: the archive does not know them, and nothing was held
 
+	LegalHolds bool `json:"legal_holds"` // the store can hold objects by itself
+	On         int  `json:"legal_holds_on"`
+	Off        int  `json:"legal_holds_off"`
+
 	Cases []heldCase `json:"cases"` // of list
 
 	action              string
+	inS3                bool
 	incomplete, damaged bool
 }
 
@@ -38,6 +43,8 @@ type heldCase struct {
 	Calls      int               `json:"calls"`
 	Recordings int               `json:"recordings"`
 	IDs        []evidence.HeldID `json:"ids,omitempty"` // of one case alone
+	NotSet     []evidence.HeldID `json:"not_set"`       // held, and the legal hold is off
+	LeftOn     []evidence.HeldID `json:"left_on"`       // released, and the legal hold is on
 }
 
 // write writes the result: one JSON object, or lines for a person.
@@ -51,6 +58,7 @@ func (h holdResult) write(w io.Writer, asJSON bool) error {
 		h.writeCases(&b)
 	case holdRelease:
 		fmt.Fprintf(&b, "released: %s, %s\n", plural(h.Calls, "call"), plural(h.Recordings, "recording"))
+		h.writeLegal(&b)
 	default:
 		h.writeAdded(&b)
 	}
@@ -60,6 +68,9 @@ func (h holdResult) write(w io.Writer, asJSON bool) error {
 
 func (h holdResult) writeAdded(b *strings.Builder) {
 	switch {
+	case len(h.Missing) > 0:
+		fmt.Fprintf(b, "nothing held: %s not in the archive\n", plural(len(h.Missing), "id"))
+		return
 	case h.Calls == 0 && h.incomplete:
 		b.WriteString("nothing held: no call fits\n")
 	case h.New == 0:
@@ -69,6 +80,19 @@ func (h holdResult) writeAdded(b *strings.Builder) {
 	}
 	if h.Erased > 0 {
 		fmt.Fprintf(b, "erased       %s that fit were erased before, and cannot be held\n", plural(h.Erased, "call"))
+	}
+	h.writeLegal(b)
+}
+
+// writeLegal tells what was done in the store.
+func (h holdResult) writeLegal(b *strings.Builder) {
+	switch {
+	case h.LegalHolds && h.Off > 0:
+		fmt.Fprintf(b, "legal hold   on for %s, off for %s\n", plural(h.On, "object"), plural(h.Off, "object"))
+	case h.LegalHolds:
+		fmt.Fprintf(b, "legal hold   on for %s\n", plural(h.On, "object"))
+	case h.inS3:
+		b.WriteString("legal hold   none: the bucket has no Object Lock, so the hold counts in this archive alone\n")
 	}
 }
 
@@ -82,6 +106,12 @@ func (h holdResult) writeCases(b *strings.Builder) {
 		state := fmt.Sprintf("%s, %s", plural(c.Calls, "call"), plural(c.Recordings, "recording"))
 		if c.Released != nil {
 			state = "released " + c.Released.Format(time.DateOnly)
+		}
+		if n := len(c.NotSet); n > 0 {
+			state += fmt.Sprintf(", legal hold NOT SET for %s: run hold add with the case alone", plural(n, "object"))
+		}
+		if n := len(c.LeftOn); n > 0 {
+			state += fmt.Sprintf(", legal hold STILL ON for %s: run hold release again", plural(n, "object"))
 		}
 		_, _ = fmt.Fprintf(table, "%s\tsince %s\t%s\n", c.Case, c.Since.Format(time.DateOnly), state)
 	}

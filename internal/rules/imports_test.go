@@ -19,7 +19,7 @@ const module = "convoso-archiver"
 //	main -> internal/cli -> archiver -> fetcher, manifest, archiver/store
 var mayImport = map[string][]string{
 	"":                         {"internal/cli"},
-	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "deploy", "evidence", "fetcher", "fetcher/convosotest", "internal/doctor", "internal/metrics", "internal/ping", "internal/schedule", "internal/web", "manifest", "manifest/report", "search", "search/copier", "search/export"},
+	"internal/cli":             {"archiver", "archiver/key", "archiver/store", "archiver/verify", "deploy", "evidence", "fetcher", "fetcher/convosotest", "internal/doctor", "internal/metrics", "internal/ping", "internal/schedule", "internal/web", "manifest", "manifest/report", "search", "search/bag", "search/copier", "search/export"},
 	"archiver":                 {"archiver/audio", "archiver/key", "archiver/store", "fetcher", "manifest"},
 	"archiver/audio":           {},
 	"archiver/key":             {},
@@ -33,6 +33,7 @@ var mayImport = map[string][]string{
 	"manifest":                 {},
 	"manifest/report":          {"manifest"},
 	"search":                   {"fetcher", "manifest"},
+	"search/bag":               {"archiver/key", "manifest", "search", "search/copier"},
 	"search/copier":            {"archiver/key", "manifest", "search"},
 	"search/export":            {"fetcher", "manifest", "search"},
 	"internal/retry":           {},
@@ -66,7 +67,7 @@ var owners = map[string][]string{
 	"code.dny.dev/ssrf":            {"fetcher"},
 	"github.com/aws/":              {"archiver/store", "internal/bench", "internal/s3test"},
 	"github.com/cenkalti/backoff/": {"internal/retry"},
-	"github.com/gofrs/flock":       {"manifest", "search", "search/copier"},
+	"github.com/gofrs/flock":       {"manifest", "search", "search/bag", "search/copier"},
 	"github.com/hiddeco/sshsig":    {"evidence"},
 	"github.com/lmittmann/tint":    {"internal/cli"},
 	"github.com/parquet-go/":       {"search/export"},

@@ -29,6 +29,8 @@ type Options struct {
 	Passing func(error) bool
 	// Tell is told of every recording that is not copied, in the order of [Copy.Add], from another goroutine.
 	Tell func(Failure)
+	// Done is told of every recording that stands in the folder, with its name there, likewise.
+	Done func(r search.Recording, name string)
 }
 
 // Failure is a recording that was left out.

@@ -153,6 +153,9 @@ func (c *Copy) note(t *tables) error {
 			}
 		case task.name != "":
 			c.count(task)
+			if c.o.Done != nil {
+				c.o.Done(task.rec, task.name)
+			}
 			if failed == nil {
 				if failed = t.add(rowOf(task)); failed != nil {
 					c.stop(failed)

@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/search"
+	"convoso-archiver/search/bag"
+	"convoso-archiver/search/copier"
+)
+
+// bagFormat is the format of export that is no table.
+const bagFormat = "bagit"
+
+// refuseForBag catches what has no effect on a bag.
+func (r *reader) refuseForBag(j *exportJob) {
+	if r.values["to"].items != nil && j.to == "" {
+		r.fail(r.values["to"].origin, "give a folder of this machine", "a bag goes into a folder")
+	}
+}
+
+// bagResult is what export says of a bag.
+type bagResult struct {
+	ExitCode int    `json:"exit_code"`
+	Error    string `json:"error"`
+	Archive  string `json:"archive"`
+	To       string `json:"to"`
+	Format   string `json:"format"`
+	bag.Summary
+	DaysUnread int     `json:"days_unread"` // whose calls are not all in the bag
+	Seconds    float64 `json:"seconds"`
+}
+
+// bag writes one bag.
+func (p *process) bag(ctx context.Context, job *exportJob, talk output) outcome {
+	began := time.Now()
+	made := bagResult{To: job.to, Format: bagFormat}
+	f := &found{}
+	done := p.announceStop(ctx, "export", talk, "the bag is not written")
+	err := p.runBag(ctx, job, talk, f, &made)
+	done()
+	nothing := errors.Is(err, bag.ErrNothing)
+	if nothing {
+		err = nil
+	}
+	result := withDamage(judge(err, context.Cause(ctx), nothing || f.incomplete || made.LeftOut > made.Damaged), f.damaged || made.Damaged > 0)
+	if nothing && result.line == "" {
+		result.line = bag.ErrNothing.Error()
+	}
+	made.DaysUnread, made.ExitCode, made.Seconds = f.days, result.code, time.Since(began).Round(time.Millisecond).Seconds()
+	made.Error = p.screen.hidden(result.line)
+	if talk.json || err == nil && !nothing && !(talk.quiet && result.code == ExitDone) {
+		result.unwritten = made.write(p.stdout, talk.json)
+	}
+	return result
+}
+
+func (p *process) runBag(ctx context.Context, job *exportJob, talk output, f *found, made *bagResult) (err error) {
+	boundHeap(p.env)
+	var ids *idList
+	if job.ids != "" {
+		if ids, err = p.readIDs(ctx, job.ids); err != nil {
+			return err
+		}
+		job.query.Listed = ids.ids
+	}
+	archive, err := job.open(ctx, newLogger(p.screen, talk, p.env))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, archive.Close(ctx)) }()
+	tell := p.teller("export", talk)
+	left := 0
+	b := &bag.Bag{
+		Dir: job.to, Archive: archive.Archive, Ledger: archive.opened.Ledger, Source: archive.opened.Store, Query: job.query,
+		ID: archive.about.ID, Agent: thisBuild().userAgent(), Now: time.Now(), Workers: searchConnections,
+		Passing: func(err error) bool { return store.IsRetriable(err) || errors.Is(err, store.ErrUnusable) },
+		Tell: func(failed copier.Failure) {
+			if left++; left <= maxTold {
+				tell.leftOut(failed)
+			}
+		},
+		Skip: func(err error) error { return f.note(err, tell) },
+		See: func(c *search.Call) {
+			if ids != nil {
+				ids.see(c)
+			}
+		},
+	}
+	made.Archive = archive.about.ID
+	made.Summary, err = b.Write(ctx)
+	if errors.Is(err, bag.ErrTaken) {
+		return misuse("give a folder that is not there yet", "--to: %v", err)
+	}
+	if err != nil {
+		return err
+	}
+	if ids != nil && ids.tell(tell) {
+		f.incomplete = true
+	}
+	return nil
+}
+
+// write writes the result: one JSON object, or lines for a person.
+func (m bagResult) write(w io.Writer, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(m)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "bag written: %s, %s with audio of %s, in %s\n", plural(m.Calls, "call"), thousands(int64(m.Stored)), plural(m.Recordings, "recording"), m.To)
+	if m.LeftOut > 0 {
+		fmt.Fprintf(&b, "LEFT OUT     audio of %s: missing, damaged, or not readable\n", plural(m.LeftOut, "recording"))
+	}
+	if m.DaysUnread > 0 {
+		fmt.Fprintf(&b, "NOT READ     %s, whose calls are not all in the bag\n", plural(m.DaysUnread, "day"))
+	}
+	if m.Seals == 0 {
+		b.WriteString("seals        none: nothing in the bag proves that the archive was not changed; run seal first\n")
+	} else {
+		fmt.Fprintf(&b, "seals        %s\n", thousands(int64(m.Seals)))
+	}
+	fmt.Fprintf(&b, "files        %s, %s\n", thousands(int64(m.Files)), bytesText(m.Bytes))
+	fmt.Fprintf(&b, "\nnext\n  check it: cd %s && sha256sum --strict --quiet -c manifest-sha256.txt\n", m.To)
+	_, err := io.WriteString(w, b.String())
+	return err
+}

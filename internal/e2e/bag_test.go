@@ -1,0 +1,304 @@
+package e2e
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"convoso-archiver/evidence"
+)
+
+type bagged struct {
+	ExitCode int    `json:"exit_code"`
+	Error    string `json:"error"`
+	Calls    int    `json:"calls"`
+	Stored   int    `json:"stored"`
+	LeftOut  int    `json:"left_out"`
+	Seals    int    `json:"seals"`
+	Files    int    `json:"files"`
+}
+
+func (a *archive) bag(code int, to string, args ...string) (b bagged) {
+	a.t.Helper()
+	r := a.other(code, "export", append([]string{"--json", "--format", "bagit", "--to", to}, args...)...)
+	if err := json.Unmarshal([]byte(r.stdout), &b); err != nil {
+		a.t.Fatal(err)
+	}
+	return b
+}
+
+// TestBag writes a bag of one of three days, from a folder and from a bucket, and holds it to the RFC, to sha256sum and to
+// the seal.
+func TestBag(t *testing.T) {
+	for _, where := range []string{"disk", "s3"} {
+		t.Run(where, func(t *testing.T) {
+			t.Parallel()
+			server := threeDays(t, 83)
+			a := onDisk(t, server)
+			if where == "s3" {
+				a = onS3(t, server, false).archive
+			}
+			a.run("--start-time", daysAgo(10), "--end-time", daysAgo(8)).want(t, 0)
+			key, allowed := sealKey(t)
+			a.seal(key)
+			dir := filepath.Join(t.TempDir(), "new", "case 17")
+			got := a.bag(0, dir, "--start-time", daysAgo(9), "--end-time", daysAgo(9))
+			if got.Calls != 20 || got.Stored != 20 || got.LeftOut != 0 || got.Seals != 1 || got.Files != 20+2+2+2+2 {
+				t.Errorf("%+v", got)
+			}
+			checkBag(t, dir)
+			checkVouched(t, dir, allowed)
+			if left, _ := filepath.Glob(dir + ".part*"); len(left) > 0 {
+				t.Errorf("%q is left", left)
+			}
+			if again := a.bag(2, dir, "--start-time", daysAgo(9)); !strings.Contains(again.Error, "there is something already") {
+				t.Errorf("%+v", again)
+			}
+			if none := a.bag(3, dir+" none", "--id", "no-such-call"); !strings.Contains(none.Error, "no call fits") {
+				t.Errorf("%+v", none)
+			}
+			if left, _ := filepath.Glob(dir + " none*"); len(left) > 0 {
+				t.Errorf("%q is left of nothing", left)
+			}
+		})
+	}
+}
+
+// TestBagOfDamage leaves out what is not what was archived, and is a bag all the same.
+func TestBagOfDamage(t *testing.T) {
+	t.Parallel()
+	a := onDisk(t, threeDays(t, 84))
+	a.run("--start-time", daysAgo(10), "--end-time", daysAgo(8)).want(t, 0)
+	writeFile(t, a.anyAudio(), "other audio")
+	dir := filepath.Join(t.TempDir(), "bag")
+	if err := os.Mkdir(dir, 0o700); err != nil { // an empty one will do
+		t.Fatal(err)
+	}
+	if got := a.bag(4, dir); got.Calls != 60 || got.Stored != 59 || got.LeftOut != 1 || got.Seals != 0 {
+		t.Errorf("%+v", got)
+	}
+	checkBag(t, dir)
+	for _, to := range []string{filepath.Join(a.dest, "bag"), filepath.Dir(a.dest), "s3://bucket/bag"} {
+		if r := a.other(2, "export", "--format", "bagit", "--to", to); r.stderr == "" {
+			t.Errorf("a bag in %s", to)
+		}
+	}
+	if err := os.Mkdir(dir+" other.part", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, dir+" other.part/letter", "not ours")
+	if got := a.bag(2, dir+" other"); !strings.Contains(got.Error, "there is something already") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestBagIsKilled kills exports at any moment: under the name of the bag nothing stands, or a whole bag.
+func TestBagIsKilled(t *testing.T) {
+	t.Parallel()
+	a := onDisk(t, threeDays(t, 85))
+	a.run("--start-time", daysAgo(10), "--end-time", daysAgo(8)).want(t, 0)
+	dir := filepath.Join(t.TempDir(), "bag")
+	killed := 0
+	for try := range 12 {
+		cmd := exec.Command(binary, "export", "--dest", a.dest, "--format", "bagit", "--to", dir, "--quiet")
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		go func() { _ = cmd.Wait(); close(ended) }()
+		waitUntil(ended, func() bool { return exists(dir + ".part/data") })
+		select {
+		case <-time.After(time.Duration(try) * 5 * time.Millisecond):
+		case <-ended:
+		}
+		_ = cmd.Process.Kill()
+		<-ended
+		if !exists(dir) {
+			killed++
+			continue
+		}
+		checkBag(t, dir)
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d of 12 were killed before they ended", killed)
+	if got := a.bag(0, dir); got.Stored != 60 {
+		t.Errorf("%+v", got)
+	}
+	checkBag(t, dir)
+}
+
+func exists(name string) bool {
+	_, err := os.Lstat(name)
+	return err == nil
+}
+
+// waitUntil waits until something is so, or a process has ended.
+func waitUntil(ended <-chan struct{}, isSo func() bool) {
+	for !isSo() {
+		select {
+		case <-ended:
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+var (
+	manifestPattern = regexp.MustCompile(`^([0-9a-f]{64})  ([^ ].*)$`)
+	devicePattern   = regexp.MustCompile(`(?i)^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)`)
+)
+
+// checkBag holds a folder to RFC 8493, its names to Windows, and has sha256sum check it.
+func checkBag(t *testing.T, dir string) {
+	t.Helper()
+	files := map[string]string{} // checksums by path
+	var bytes int64
+	payload := 0
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		sum := sha256.Sum256(text)
+		files[filepath.ToSlash(name)] = hex.EncodeToString(sum[:])
+		if strings.HasPrefix(name, "data"+string(filepath.Separator)) {
+			payload++
+			bytes += int64(len(text))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := readText(t, dir, "bagit.txt"); text != "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n" {
+		t.Errorf("bagit.txt: %q", text)
+	}
+	info := readText(t, dir, "bag-info.txt")
+	if !strings.Contains(info, fmt.Sprintf("\nPayload-Oxum: %d.%d\n", bytes, payload)) {
+		t.Errorf("%d bytes in %d files: %s", bytes, payload, info)
+	}
+	for line := range strings.Lines(info) {
+		if !regexp.MustCompile(`^[A-Z][A-Za-z-]*: [^ ].*\n$`).MatchString(line) {
+			t.Errorf("bag-info.txt: %q", line)
+		}
+	}
+	listed := map[string]map[string]string{"manifest-sha256.txt": {}, "tagmanifest-sha256.txt": {}}
+	for name, entries := range listed {
+		for line := range strings.Lines(readText(t, dir, name)) {
+			found := manifestPattern.FindStringSubmatch(strings.TrimSuffix(line, "\n"))
+			if found == nil || !strings.HasSuffix(line, "\n") {
+				t.Fatalf("%s: %q", name, line)
+			}
+			path := strings.NewReplacer("%0D", "\r", "%0A", "\n", "%25", "%").Replace(found[2])
+			if _, twice := entries[path]; twice || files[path] != found[1] {
+				t.Errorf("%s: %s is listed twice, or has another checksum", name, path)
+			}
+			if strings.HasPrefix(path, "data/") != (name == "manifest-sha256.txt") || slices.Contains(strings.Split(path, "/"), "..") {
+				t.Errorf("%s lists %s", name, path)
+			}
+			entries[path] = found[1]
+		}
+		cmd := exec.Command("sha256sum", "--strict", "--quiet", "-c", name)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("sha256sum -c %s: %v: %s", name, err, out)
+		}
+	}
+	folded := map[string]bool{}
+	for name := range files {
+		_, inPayload := listed["manifest-sha256.txt"][name]
+		_, inTags := listed["tagmanifest-sha256.txt"][name]
+		if !inPayload && !inTags && name != "tagmanifest-sha256.txt" {
+			t.Errorf("%s is listed nowhere", name)
+		}
+		if folded[strings.ToLower(name)] || len(name) > 150 {
+			t.Errorf("%s is too long, or differs from another name in its case alone", name)
+		}
+		folded[strings.ToLower(name)] = true
+		for part := range strings.SplitSeq(name, "/") {
+			if strings.ContainsAny(part, `<>:"|?*\`) || strings.TrimRight(part, ". ") != part || devicePattern.MatchString(part) {
+				t.Errorf("%s is no name on Windows", name)
+			}
+		}
+	}
+}
+
+func readText(t *testing.T, dir, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// checkVouched goes the way from the signature to the audio, as README.txt of the bag tells it.
+func checkVouched(t *testing.T, dir, allowed string) {
+	t.Helper()
+	text := readText(t, dir, "data/seals/000001.json")
+	verify := exec.Command("ssh-keygen", "-Y", "verify", "-f", allowed, "-I", "archive", "-n", evidence.Namespace, "-s", filepath.Join(dir, "data/seals/000001.sig"))
+	verify.Stdin = strings.NewReader(text)
+	if out, err := verify.CombinedOutput(); err != nil {
+		t.Fatalf("ssh-keygen: %v: %s", err, out)
+	}
+	var seal evidence.Seal
+	if err := json.Unmarshal([]byte(text), &seal); err != nil {
+		t.Fatal(err)
+	}
+	recordings := 0
+	for _, d := range seal.Days {
+		for tree, segments := range map[string][]evidence.SealedLines{"manifest": d.Segments, "calls": d.CallsSegments} {
+			for _, s := range segments {
+				name := filepath.Join(tree, d.Day, strings.TrimSuffix(strings.TrimSuffix(s.Name, ".gz"), ".jsonl"))
+				if !exists(filepath.Join(dir, "data/lines", name+".jsonl")) {
+					continue // of another day
+				}
+				digests := readText(t, dir, filepath.Join("data/digests", name+".txt"))
+				if sum := sha256.Sum256([]byte(digests)); hex.EncodeToString(sum[:]) != s.Root || strings.Count(digests, "\n") != int(s.Lines) {
+					t.Errorf("%s: the digests are not those that were sealed", name)
+				}
+				lines := bufio.NewScanner(strings.NewReader(readText(t, dir, filepath.Join("data/lines", name+".jsonl"))))
+				for lines.Scan() {
+					if sum := sha256.Sum256(lines.Bytes()); !strings.Contains(digests, hex.EncodeToString(sum[:])+"\n") {
+						t.Errorf("%s: a line is not among those that were sealed", name)
+					}
+					var r struct {
+						ID     string `json:"recording_id"`
+						SHA256 string `json:"sha256"`
+					}
+					if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+						t.Fatal(err)
+					}
+					if tree != "manifest" {
+						continue
+					}
+					recordings++
+					if sum := sha256.Sum256([]byte(readText(t, dir, filepath.Join("data/audio", d.Day, r.ID+".mp3")))); hex.EncodeToString(sum[:]) != r.SHA256 {
+						t.Errorf("the audio of %s is not that of its line", r.ID)
+					}
+				}
+			}
+		}
+	}
+	if recordings != 20 {
+		t.Errorf("%d recordings are vouched for, want 20", recordings)
+	}
+}

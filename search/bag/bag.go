@@ -1,0 +1,211 @@
+package bag
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"convoso-archiver/archiver/key"
+	"convoso-archiver/manifest"
+	"convoso-archiver/search"
+	"convoso-archiver/search/copier"
+)
+
+// Bag says what to write, and where. Its fields are set before Write is called once.
+type Bag struct {
+	Dir     string // of the bag: not there, or empty
+	Archive *search.Archive
+	Ledger  *manifest.Ledger
+	Source  copier.Source // of the audio
+	Query   search.Query
+	ID      string // of the archive
+	Agent   string // program and version
+	Now     time.Time
+	Workers int // recordings read at once
+
+	Passing func(error) bool     // as for copier
+	Tell    func(copier.Failure) // likewise
+	Skip    func(error) error    // is told of a day that cannot be read; its error ends the bag
+	See     func(*search.Call)   // every call that goes in
+}
+
+// Summary is what a bag came to.
+type Summary struct {
+	Calls      int   `json:"calls"`
+	Recordings int   `json:"recordings"` // of these calls
+	Stored     int   `json:"stored"`     // whose audio is in the bag
+	LeftOut    int   `json:"left_out"`   // whose audio is missing in the archive, damaged or cannot be read
+	Damaged    int   `json:"damaged"`    // of these
+	Days       int   `json:"days"`
+	Lines      int   `json:"lines"` // of the ledger
+	Seals      int   `json:"seals"`
+	Files      int   `json:"files"` // of the payload
+	Bytes      int64 `json:"bytes"` // of these
+}
+
+// ErrNothing says that no call fits: there is nothing to write.
+var ErrNothing = errors.New("no call fits: no bag is written")
+
+// audioFolder holds the copies, by the names that audioNames gives them: names of the archive may hold numbers of
+// customers, and be too long for another system.
+const (
+	audioFolder = payload + "audio"
+	audioNames  = `{{.call_date.Format "2006-01-02"}}/{{.recording_id}}`
+)
+
+// writing is a bag that is being written.
+type writing struct {
+	*Bag
+	folder *folder
+	files  payloadFiles
+	sum    Summary
+	first  string // day
+	last   string
+}
+
+// Write writes the bag. Nothing has its name when there is an error. A [*FolderError] is one of the folder; ErrBusy says
+// that another export writes there.
+func (b *Bag) Write(ctx context.Context) (Summary, error) {
+	f, err := openFolder(b.Dir)
+	if err != nil {
+		return Summary{}, err
+	}
+	w := &writing{Bag: b, folder: f}
+	err = w.payload(ctx)
+	if err == nil {
+		err = w.tags()
+	}
+	if err == nil {
+		err = f.publish()
+	}
+	return w.sum, errors.Join(err, f.close())
+}
+
+// payload writes all below data/. Calls come day by day, and the lines of a day follow when all its calls were seen.
+func (w *writing) payload(ctx context.Context) (err error) {
+	names, err := key.Parse(audioNames)
+	if err != nil {
+		return err
+	}
+	audio, err := copier.Start(ctx, w.folder.path(audioFolder), copier.Options{
+		Source: w.Source, Names: names, Workers: w.Workers, Passing: w.Passing, Tell: w.Tell,
+		Done: func(r search.Recording, name string) {
+			w.files.add(audioFolder+"/"+name, hex.EncodeToString(r.State.SHA256[:]), r.Size)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	err = w.calls(ctx, audio)
+	counts, copyErr := audio.Finish()
+	if err == nil || errors.Is(copyErr, err) {
+		err = copyErr
+	}
+	if err != nil {
+		return err
+	}
+	w.sum.Stored, w.sum.LeftOut, w.sum.Damaged = counts.Copied+counts.There, counts.Damaged+counts.Unread, counts.Damaged
+	if w.sum.Calls == 0 {
+		return ErrNothing
+	}
+	for _, name := range []string{copier.IndexFile, copier.PlaylistFile} {
+		if err := w.hash(audioFolder + "/" + name); err != nil {
+			return err
+		}
+	}
+	return w.seals(ctx)
+}
+
+func (w *writing) calls(ctx context.Context, audio *copier.Copy) error {
+	q := w.Query
+	q.Sort = search.OldestFirst
+	var day wanted
+	for c, err := range w.Archive.Search(ctx, q) {
+		if err != nil {
+			if err = w.Skip(err); err != nil {
+				return err
+			}
+			continue
+		}
+		if c.Day != day.day {
+			if err := w.lines(ctx, day); err != nil {
+				return err
+			}
+			day = wanted{day: c.Day, calls: map[string]bool{}, recordings: map[string]bool{}}
+		}
+		w.See(&c)
+		w.sum.Calls++
+		day.calls[c.ID] = true
+		for _, r := range c.Recordings {
+			w.sum.Recordings++
+			day.recordings[r.ID] = true
+			if !r.Stored() {
+				continue
+			}
+			if err := audio.Add(&c, r); err != nil {
+				return err
+			}
+		}
+	}
+	return w.lines(ctx, day)
+}
+
+// hash adds a file that stands in the folder already.
+func (w *writing) hash(name string) error {
+	file, err := w.folder.root.Open(name)
+	if err != nil {
+		return folderError("read a file of the bag", err)
+	}
+	defer file.Close() // only read from
+	h := newHashed(io.Discard)
+	if _, err := io.Copy(h, file); err != nil {
+		return folderError("read a file of the bag", err)
+	}
+	w.files.add(name, h.sum(), h.size)
+	return nil
+}
+
+// tags writes the files that make a bag of the folder. bagit.txt, which tells that it is one, is the last.
+func (w *writing) tags() error {
+	w.sum.Files, w.sum.Bytes = len(w.files.list), w.files.bytes
+	var listed payloadFiles
+	for _, tag := range []struct{ name, text string }{{manifestFile, w.files.manifest()}, {infoFile, w.info()}, {readmeFile, readme}} {
+		h, err := w.folder.write(tag.name, tag.text)
+		if err != nil {
+			return err
+		}
+		listed.add(tag.name, h.sum(), h.size)
+	}
+	h := newHashed(io.Discard)
+	_, _ = io.WriteString(h, declaration) // nothing fails to be discarded
+	listed.add(declarationFile, h.sum(), h.size)
+	if _, err := w.folder.write(tagManifestFile, listed.manifest()); err != nil {
+		return err
+	}
+	_, err := w.folder.write(declarationFile, declaration)
+	return err
+}
+
+// info says what is in the bag, by counts and dates alone.
+func (w *writing) info() string {
+	text := ""
+	for _, field := range []struct{ name, value string }{
+		{"Bag-Software-Agent", w.Agent},
+		{"Bagging-Date", w.Now.UTC().Format(time.DateOnly)},
+		{"Payload-Oxum", fmt.Sprintf("%d.%d", w.files.bytes, len(w.files.list))},
+		{"Archive", w.ID},
+		{"First-Day", w.first},
+		{"Last-Day", w.last},
+		{"Calls", fmt.Sprint(w.sum.Calls)},
+		{"Recordings", fmt.Sprint(w.sum.Recordings)},
+		{"Recordings-With-Audio", fmt.Sprint(w.sum.Stored)},
+		{"Recordings-Left-Out", fmt.Sprint(w.sum.LeftOut)},
+		{"Seals", fmt.Sprint(w.sum.Seals)},
+	} {
+		text += field.name + ": " + field.value + "\n"
+	}
+	return text
+}

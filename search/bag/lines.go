@@ -1,0 +1,140 @@
+package bag
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+
+	"convoso-archiver/manifest"
+)
+
+const (
+	linesFolder   = payload + "lines/"
+	digestsFolder = payload + "digests/"
+	sealsFolder   = "seals/"
+)
+
+// wanted are the calls of a day that were found.
+type wanted struct {
+	day        string
+	calls      map[string]bool
+	recordings map[string]bool
+}
+
+// lines writes the ledger lines of a day's calls, and the digests of all lines of their segments.
+func (w *writing) lines(ctx context.Context, of wanted) error {
+	if of.day == "" {
+		return nil
+	}
+	if w.first == "" {
+		w.first = of.day
+	}
+	w.last = of.day
+	w.sum.Days++
+	for _, tree := range []manifest.Tree{manifest.TreeManifest, manifest.TreeCalls} {
+		segments, err := w.Ledger.Segments(ctx, tree, of.day)
+		if err != nil {
+			return err
+		}
+		for _, s := range segments {
+			if err := w.segment(ctx, of, s); err != nil {
+				return fmt.Errorf("read the lines of %s: %w", of.day, err)
+			}
+		}
+	}
+	return nil
+}
+
+// segment writes what is wanted of a segment, nothing where that is nothing.
+func (w *writing) segment(ctx context.Context, of wanted, s manifest.StoredSegment) error {
+	name := fmt.Sprintf("%s/%s/%s", s.Tree, of.day, strings.TrimSuffix(strings.TrimSuffix(s.Name, ".gz"), ".jsonl"))
+	var digests bytes.Buffer
+	var lines *file
+	defer func() { lines.discard() }()
+	_, err := w.Ledger.ReadSegment(ctx, s, func(l manifest.SegmentLine) (err error) {
+		digests.Write(l.Digest)
+		digests.WriteByte('\n')
+		if !of.has(s.Tree, l) {
+			return nil
+		}
+		if lines == nil {
+			if lines, err = w.folder.create(linesFolder + name + ".jsonl"); err != nil {
+				return err
+			}
+		}
+		w.sum.Lines++
+		if _, err := lines.Write(l.Raw); err != nil {
+			return err
+		}
+		_, err = lines.Write([]byte("\n"))
+		return err
+	})
+	if err != nil || lines == nil {
+		return err
+	}
+	if err := lines.finish(); err != nil {
+		return err
+	}
+	w.files.add(lines.name, lines.sum(), lines.size)
+	h, err := w.folder.write(digestsFolder+name+".txt", digests.String())
+	if err != nil {
+		return err
+	}
+	w.files.add(digestsFolder+name+".txt", h.sum(), h.size)
+	return nil
+}
+
+// has reports whether a line tells of a call that was found.
+func (of *wanted) has(tree manifest.Tree, l manifest.SegmentLine) bool {
+	if l.Bad != nil {
+		return false
+	}
+	if tree == manifest.TreeManifest {
+		r, ok, err := l.Recording()
+		return ok && err == nil && of.recordings[r.RecordingID]
+	}
+	var c struct {
+		CallID string `json:"call_id"`
+	}
+	return json.Unmarshal(l.Raw, &c) == nil && of.calls[c.CallID]
+}
+
+var sealPattern = regexp.MustCompile(`^seals/[0-9]{6,9}\.(json|sig|tsr)$`)
+
+// seals copies all seals: each names the one before it, so that one alone proves less.
+func (w *writing) seals(ctx context.Context) error {
+	objects := w.Ledger.Objects()
+	var names []string
+	for info, err := range objects.ListFiles(ctx, sealsFolder) {
+		if err != nil {
+			return fmt.Errorf("list the seals: %w", err)
+		}
+		if sealPattern.MatchString(info.Name()) {
+			names = append(names, info.Name())
+		}
+	}
+	for _, name := range names {
+		body, _, err := objects.GetFile(ctx, name)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		text, err := io.ReadAll(body)
+		_ = body.Close() // it was read whole, or there is an error
+		if err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		h, err := w.folder.write(payload+name, string(text))
+		if err != nil {
+			return err
+		}
+		w.files.add(payload+name, h.sum(), h.size)
+		if strings.HasSuffix(name, ".json") {
+			w.sum.Seals++
+		}
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+package bag
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"hash"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+)
+
+const (
+	payload = "data/"
+
+	declarationFile = "bagit.txt"
+	infoFile        = "bag-info.txt"
+	readmeFile      = "README.txt"
+	manifestFile    = "manifest-sha256.txt"
+	tagManifestFile = "tagmanifest-sha256.txt"
+
+	declaration = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
+)
+
+const readme = `This folder is a BagIt bag (RFC 8493).
+
+  data/audio/       recordings, by call day and recording id; index.csv says which call each belongs to
+  data/lines/calls/     rows of the call log, as the archive noted them
+  data/lines/manifest/  what the archive noted of each recording: its SHA-256, when and from where it came
+  data/digests/     for each file of lines the SHA-256 of every line of the archive's own file, one a line
+  data/seals/       signatures of the archive over these
+
+Check that every file is as it was written (GNU coreutils, or Git for Windows):
+
+  sha256sum --strict --quiet -c manifest-sha256.txt && sha256sum --strict --quiet -c tagmanifest-sha256.txt
+
+Check who sealed it and when, with the public key that the owner of the archive gave you:
+
+  ssh-keygen -Y verify -f allowed_signers -I NAME -n convoso-archiver.seal.v1 -s data/seals/000001.sig < data/seals/000001.json
+
+A seal names each of the archive's files of lines, and a root: the SHA-256 of the file of the same name below data/digests/.
+The SHA-256 of each line of a file below data/lines/, without its line feed, stands in the file of digests of the
+same name; a line that says "erased" or holds no row carries it in "digest". A line of data/lines/manifest/ names the
+SHA-256 of a recording, which is that of the file in data/audio/.
+`
+
+// payloadFiles are files with their checksums. It is safe for concurrent use.
+type payloadFiles struct {
+	mu    sync.Mutex
+	list  []listedFile
+	bytes int64
+}
+
+type listedFile struct{ name, sum string }
+
+func (p *payloadFiles) add(name, sum string, size int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.list = append(p.list, listedFile{name, sum})
+	p.bytes += size
+}
+
+// manifest is the text of a manifest, in the order of the names.
+func (p *payloadFiles) manifest() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	slices.SortFunc(p.list, func(a, b listedFile) int { return cmp.Compare(a.name, b.name) })
+	var b strings.Builder
+	for _, f := range p.list {
+		b.WriteString(f.sum + "  " + encoded(f.name) + "\n")
+	}
+	return b.String()
+}
+
+// encoded is a path as a manifest has it (RFC 8493, 2.1.3).
+func encoded(name string) string {
+	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(name)
+}
+
+// hashed counts and hashes what is written.
+type hashed struct {
+	to   io.Writer
+	hash hash.Hash
+	size int64
+}
+
+func newHashed(to io.Writer) *hashed { return &hashed{to: to, hash: sha256.New()} }
+
+// Write implements io.Writer.
+func (h *hashed) Write(p []byte) (int, error) {
+	n, err := h.to.Write(p)
+	h.hash.Write(p[:n])
+	h.size += int64(n)
+	return n, err
+}
+
+func (h *hashed) sum() string { return hex.EncodeToString(h.hash.Sum(nil)) }
