@@ -108,6 +108,9 @@ type Config struct {
 	DryRun        bool                      // list and count alone
 	Grace         time.Duration             // for recordings in flight when the run is stopped
 	KeyPrefixLen  int                       // bytes that the store puts before each key
+
+	Lock  store.LockRule               // how recordings are locked as they are stored; on S3 alone
+	Class func(campaign string) string // of a campaign's recordings, a tag on S3; nil for none
 }
 
 // Archiver archives one account's recordings into one archive. Its fields are set

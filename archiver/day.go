@@ -237,11 +237,13 @@ type callFacts struct {
 	length string            // call_length in seconds, "" where it is not known
 	date   time.Time         // wall clock; the start of its day where call_date cannot be read
 	fields map[string]string // that the key template names; nil where it names none of a call's
+
+	campaign string // its id, "" for none
 }
 
 // factsOf takes the facts from a row.
 func (m *keyMaker) factsOf(date fetcher.Date, call *fetcher.Call) callFacts {
-	f := callFacts{id: call.ID, length: call.CallLength}
+	f := callFacts{id: call.ID, length: call.CallLength, campaign: call.CampaignID()}
 	at, readable := call.Date()
 	if !readable {
 		at, _ = fetcher.ParseWall(string(date))

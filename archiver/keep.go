@@ -11,6 +11,7 @@ import (
 	"maps"
 	"strings"
 	"sync"
+	"time"
 
 	"convoso-archiver/archiver/audio"
 	"convoso-archiver/archiver/key"
@@ -37,6 +38,8 @@ type keeper struct {
 	owners owners
 	claims claims
 	run    string
+	lock   store.LockRule
+	class  func(campaign string) string // nil: no classes
 }
 
 // kept is a recording that stands in the store.
@@ -89,10 +92,10 @@ func (k *keeper) keep(ctx context.Context, j *job, got *download, patiently func
 			if err != nil {
 				return err
 			}
-			result.info, err = k.store.Put(ctx, store.Object{
+			result.info, err = k.store.Put(ctx, k.locked(store.Object{
 				Key: name, Body: content, Size: got.body.size, SHA256: sum, ContentType: got.audio.Format.ContentType(),
 				RecordingID: j.identity, CallID: j.call.id, CallDay: string(j.day.date),
-			})
+			}, j.call.campaign))
 			return err
 		})
 		if err == nil {
@@ -117,6 +120,18 @@ func (k *keeper) keep(ctx context.Context, j *job, got *download, patiently func
 		}
 	}
 	return result, release, fmt.Errorf("%w: each name is taken by another one", errKeys)
+}
+
+// locked adds the lock and the class of retention that a recording is stored with. Bodies under quarantine get none:
+// nobody knows what they are.
+func (k *keeper) locked(o store.Object, campaign string) store.Object {
+	if k.lock.Mode != store.Unlocked && k.lock.After.IsZero() {
+		o.LockMode, o.LockUntil = k.lock.Mode, k.lock.For.After(time.Now()).Truncate(time.Second)
+	}
+	if k.class != nil {
+		o.Class = k.class(campaign)
+	}
+	return o
 }
 
 // isMine reports whether an object that stands under a key belongs to a recording: its

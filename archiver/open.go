@@ -19,6 +19,9 @@ import (
 type Location struct {
 	Folder string
 	S3     store.S3Options // where Folder is ""
+	// Check, where it is set, is asked before anything is written to an archive: an error of it ends the opening. bucket
+	// is nil for a folder.
+	Check func(ctx context.Context, bucket *store.S3, ledger *manifest.Ledger) error
 }
 
 // Access says what an archive is opened for.
@@ -33,8 +36,8 @@ const (
 	Erase                 // removes recordings of an archive that exists, and writes its manifest
 )
 
-// writes reports whether the archive is written to.
-func (a Access) writes() bool { return a == Repair || a.stores() }
+// Writes reports whether the archive is written to.
+func (a Access) Writes() bool { return a == Repair || a.stores() }
 
 // stores reports whether recordings come or go.
 func (a Access) stores() bool { return a == Archive || a == Erase }
@@ -82,7 +85,7 @@ func (o *Opened) Close(ctx context.Context) error {
 // bucket for writing must prove that it honours conditions.
 func Open(ctx context.Context, at Location, access Access, run string, log *slog.Logger) (*Opened, error) {
 	o := &Opened{}
-	err := o.open(ctx, at, access, manifest.Options{Run: run, ReadOnly: !access.writes(), Logger: log})
+	err := o.open(ctx, at, access, manifest.Options{Run: run, ReadOnly: !access.Writes(), Logger: log})
 	if err != nil {
 		return nil, errors.Join(err, o.Close(context.WithoutCancel(ctx)))
 	}
@@ -91,9 +94,12 @@ func Open(ctx context.Context, at Location, access Access, run string, log *slog
 
 func (o *Opened) open(ctx context.Context, at Location, access Access, options manifest.Options) error {
 	if at.Folder != "" {
-		return o.openFolder(ctx, at.Folder, access, options)
+		if err := o.openFolder(ctx, at.Folder, access, options); err != nil || at.Check == nil {
+			return err
+		}
+		return at.Check(ctx, nil, o.Ledger)
 	}
-	return o.openBucket(ctx, at.S3, access, options)
+	return o.openBucket(ctx, at, access, options)
 }
 
 func (o *Opened) openFolder(ctx context.Context, folder string, access Access, options manifest.Options) error {
@@ -139,7 +145,8 @@ func (o *Opened) emptyFolder() (string, error) {
 	return folder, nil
 }
 
-func (o *Opened) openBucket(ctx context.Context, options store.S3Options, access Access, ledger manifest.Options) error {
+func (o *Opened) openBucket(ctx context.Context, at Location, access Access, ledger manifest.Options) error {
+	options := at.S3
 	bucket, err := store.OpenS3(ctx, options)
 	if err != nil {
 		return err
@@ -153,8 +160,13 @@ func (o *Opened) openBucket(ctx context.Context, options store.S3Options, access
 		return fmt.Errorf("open manifest: %w", err)
 	}
 	o.closers = append(o.closers, o.Ledger.Close)
-	if !access.writes() {
+	if !access.Writes() {
 		return nil
+	}
+	if at.Check != nil {
+		if err := at.Check(ctx, bucket, o.Ledger); err != nil {
+			return err
+		}
 	}
 	honours := !options.NoConditionalWrites
 	o.Conditions = &honours

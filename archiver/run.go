@@ -131,7 +131,7 @@ func (a *Archiver) prepare(ctx context.Context) *run {
 	r.hard, r.kill = context.WithCancel(context.WithoutCancel(ctx))
 	r.source = &limited{a.Source, r.stop}
 	r.downloads = &downloader{source: r.source, evidence: r.evidence, newPart: a.Store.NewPart, received: r.sum.received}
-	r.keeper = &keeper{store: a.Store, keys: r.keys, owners: r, run: a.Config.Run}
+	r.keeper = &keeper{store: a.Store, keys: r.keys, owners: r, run: a.Config.Run, lock: a.Config.Lock, class: a.Config.Class}
 	context.AfterFunc(r.soft, func() {
 		r.queue.hurry()
 		select {

@@ -79,6 +79,9 @@ func (c *Call) InProgress() bool {
 	return strings.EqualFold(strings.TrimSpace(strings.Trim(string(c.row.CallLength), `"`)), "null")
 }
 
+// CampaignID returns the id of the call's campaign, "" for none.
+func (c *Call) CampaignID() string { return c.row.CampaignID.orNull() }
+
 // Date returns the call's wall-clock time as a time in UTC that stands for no
 // instant, and whether call_date can be read.
 func (c *Call) Date() (time.Time, bool) {

@@ -16,6 +16,9 @@ const (
 	metaSHA256    = "sha256"
 )
 
+// tagRetention is the tag that names the class of a recording's retention, so that rules of the bucket can go by it.
+const tagRetention = "retention"
+
 // maxMeta keeps the values together well below the 2 KB that S3 allows.
 const maxMeta = 512
 

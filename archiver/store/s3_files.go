@@ -166,11 +166,15 @@ func (s *S3) ProveConditionalWrites(ctx context.Context) error {
 			return fmt.Errorf("prove conditional writes: %w", err)
 		}
 	}
-	return &failure{
+	f := &failure{
 		text: "prove conditional writes: the server ignores If-None-Match, so it could overwrite a recording",
 		hint: "use --s3-no-conditional-writes, and let no two runs write to this archive at once",
 		is:   []error{ErrUnusable},
 	}
+	if keeps, err := s.KeepsVersions(ctx); err == nil && keeps {
+		f.hint = "use a bucket that keeps no versions, where this server may honour it, or --s3-no-conditional-writes, which excludes locks, and let no two runs write to this archive at once"
+	}
+	return f
 }
 
 // fileInfo describes one of the archive's own files by its whole name.

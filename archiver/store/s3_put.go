@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -100,6 +101,12 @@ func (s *S3) create(ctx context.Context, o Object) (Info, error) {
 	in := &s3.PutObjectInput{
 		Key: s.at(o.Key), ContentType: optional(o.ContentType), Metadata: metadataOf(o),
 		StorageClass: types.StorageClass(s.o.StorageClass),
+	}
+	if o.LockMode != Unlocked {
+		in.ObjectLockMode, in.ObjectLockRetainUntilDate = types.ObjectLockMode(o.LockMode), aws.Time(o.LockUntil.UTC())
+	}
+	if o.Class != "" {
+		in.Tagging = aws.String(url.Values{tagRetention: {o.Class}}.Encode())
 	}
 	if !s.o.NoConditionalWrites {
 		in.IfNoneMatch = aws.String("*")

@@ -39,6 +39,11 @@ type Object struct {
 	// RecordingID is the recording's identity, CallID and CallDay (2025-05-01) are
 	// for people and for rebuilding a ledger. S3 keeps them as metadata.
 	RecordingID, CallID, CallDay string
+	// LockMode and LockUntil lock the object as it is stored, in a bucket with Object Lock alone.
+	LockMode  LockMode
+	LockUntil time.Time
+	// Class is the object's tag "retention", empty for none. Only S3 keeps it.
+	Class string
 }
 
 func (o Object) check() error {

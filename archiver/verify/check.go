@@ -36,6 +36,9 @@ func (d *dayWork) check(ctx context.Context, t target) {
 	if f.Kind != "" {
 		d.add(t, f, false)
 	}
+	if f.Kind != Missing && d.run.looksAtLocks() {
+		d.run.checkLock(ctx, Finding{Day: d.day, RecordingID: t.id, Key: t.Key}, t.Key, t.Time)
+	}
 }
 
 // checkKnown tells what is the matter with a recording by its lines alone, and looks whether the bytes noted stand

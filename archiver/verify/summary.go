@@ -26,6 +26,10 @@ const (
 	NoManifest     Kind = "no_manifest"     // there are call rows of the day, and no manifest
 	BadArchive     Kind = "bad_archive"     // archive.json is missing or cannot be read
 	NotReadable    Kind = "not_readable"    // could not be checked; nothing is said about the bytes
+	LockMissing    Kind = "lock_missing"    // it must be locked, and is not
+	LockShort      Kind = "lock_short"      // its lock ends too early
+	LockWeak       Kind = "lock_mode"       // it is locked in governance mode in place of compliance
+	LockUnknown    Kind = "lock_unknown"    // the server does not show its lock; counted alone
 	Unknown        Kind = "unknown_file"    // the manifest does not know it; a finding with Strict alone
 )
 
@@ -37,6 +41,9 @@ func (k Kind) ofRecording() bool {
 	}
 	return false
 }
+
+// ofLock reports whether a finding is of a lock, which the command lock mends.
+func (k Kind) ofLock() bool { return k == LockMissing || k == LockShort || k == LockWeak }
 
 // Finding is one thing that is not as it should be.
 type Finding struct {
@@ -80,6 +87,10 @@ type Summary struct {
 	Counts     map[Kind]int `json:"counts"`   // of all findings
 	Findings   []Finding    `json:"findings"` // the first MaxListed
 
+	LocksChecked bool `json:"locks_checked"` // the archive locks, and the mode reads what each object has
+	Unlocked     int  `json:"unlocked"`      // objects without the lock that they must have
+	LocksUnknown int  `json:"locks_unknown"` // whose lock the server does not show
+
 	Unknown         int       `json:"unknown"` // files that the manifest does not know
 	UnknownBytes    int64     `json:"unknown_bytes"`
 	UnknownFiles    []Finding `json:"unknown_files"`   // the first MaxListed
@@ -103,7 +114,7 @@ func newSummary(c Config, started time.Time) Summary {
 
 // IsDamaged reports whether something is not as it should be.
 func (s *Summary) IsDamaged() bool {
-	return s.Damaged > 0 || s.ManifestDamaged > 0 || s.Strict && s.Unknown > 0
+	return s.Damaged > 0 || s.ManifestDamaged > 0 || s.Unlocked > 0 || s.Strict && s.Unknown > 0
 }
 
 // IsIncomplete reports whether something could not be checked.
@@ -123,6 +134,11 @@ func (r *run) find(f Finding) {
 			s.UnknownFiles = append(s.UnknownFiles, f)
 		}
 		return
+	case f.Kind == LockUnknown:
+		s.LocksUnknown++
+		return
+	case f.Kind.ofLock():
+		s.Unlocked++
 	case f.Kind == NotReadable:
 		s.Unreadable++
 	case f.Kind.ofRecording():

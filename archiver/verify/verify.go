@@ -66,6 +66,9 @@ type Verifier struct {
 	Logger *slog.Logger
 	// BadArchive is why archive.json could not be read, nil when it could. It becomes a finding.
 	BadArchive error
+	// Lock tells what the lock of an object lacks which was noted at a time, zero for a seal; "" for nothing. It is nil
+	// where nothing is to be locked.
+	Lock func(ctx context.Context, key string, noted time.Time) (fault Kind, detail string, err error)
 
 	state atomic.Pointer[run]
 }
@@ -141,6 +144,9 @@ func (r *run) all(ctx context.Context) error {
 		}
 	}
 	r.index.entries = nil // the days need the memory
+	if err := r.checkSeals(ctx); err != nil {
+		return err
+	}
 	if err := r.readDays(ctx); err != nil {
 		return err
 	}

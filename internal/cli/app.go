@@ -73,7 +73,7 @@ func commands() []command {
 	return []command{
 		archiveCommand(), verifyCommand(), reportCommand(),
 		findCommand(), exportCommand(), serveCommand(),
-		holdCommand(), eraseCommand(),
+		holdCommand(), lockCommand(), eraseCommand(),
 		sealCommand(), auditCommand(), rebuildCommand(),
 		doctorCommand(), deployCommand(),
 		demoCommand(), completionCommand(), versionCommand(), helpCommand(),
@@ -387,7 +387,7 @@ func versionCommand() command {
 
 func helpCommand() command {
 	return command{
-		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "find", "export", "serve", "hold", "erase", "seal", "audit", "rebuild", "doctor", "deploy", "demo", "completion", "version"},
+		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "find", "export", "serve", "hold", "lock", "erase", "seal", "audit", "rebuild", "doctor", "deploy", "demo", "completion", "version"},
 		settings: []setting{{name: "man", kind: toggle, flagOnly: true, usage: "as a manual page, which man -l and mandoc show"}},
 		run: func(_ context.Context, p *process, in input) outcome {
 			text, err := helpOn(in.args, in.flags.isOn("man"))

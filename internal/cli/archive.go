@@ -84,6 +84,8 @@ func archiveSettings() []setting {
 		{name: "config", group: groupRun, placeholder: "FILE", usage: "YAML file; its keys are the names of these flags"},
 	}...)
 	settings = append(settings, s3Settings()...)
+	settings = append(settings, lockSettings()...)
+	settings = append(settings, retentionSettings()...)
 	settings = append(settings, shardSettings()...)
 	settings = append(settings, monitorSettings()...)
 	return append(settings, outputSettings()...)

@@ -62,6 +62,11 @@ func exitCodesOf(command string) []exitCode {
 			{"0", "it is erased; or, without --yes, what would go is shown"}, {"1", meansStore}, {"2", meansUsage + "; the terms fit more than --max-erase"},
 			{"3", "something is held or locked, and nothing was erased; or ids of --ids-from are not there, and the rest was"}, {"5", meansLocked}, signal,
 		}
+	case "lock":
+		return []exitCode{
+			{"0", "everything that is due is locked"}, {"1", meansStore + "; or the bucket cannot lock"},
+			{"2", meansUsage + "; a compliance lock without confirmation"}, {"3", "something could not be locked"}, signal,
+		}
 	case "seal":
 		return []exitCode{
 			{"0", "what is closed is sealed"}, {"1", meansStore + "; or the seals that stand there cannot be gone on from"}, {"2", meansUsage + "; the key cannot sign"},

@@ -44,6 +44,7 @@ type archiveJob struct {
 	newArchive  bool          // begin a new one where this machine knows another
 	maxDuration time.Duration // 0 for none
 	strict      bool
+	locks       lockJob
 	monitor     monitor
 	warnings    []string // for the log, once there is one
 }
@@ -91,6 +92,11 @@ func (r *reader) archiveJob(now time.Time, env environment, goos string) *archiv
 		Grace:         r.duration("grace", 0),
 		RetryFor:      r.duration("retry-for", 0),
 		Calls:         archiver.CallRows(r.choice("calls")),
+	}
+	j.locks = r.lockJob(folder)
+	j.locks.retention = r.retention()
+	if bucket.Checksum == store.ChecksumNone && j.locks.mode != "" && j.locks.mode != noLocks {
+		r.fail(r.values["s3-checksum"].origin, "leave it out, or give sha256 or md5", "locks need a checksum in each request")
 	}
 	j.monitor = r.monitor(purgeRules{zone, j.config.PurgeAfter}, sightOf(j.config, now))
 	if j.monitor.file != "" && j.monitor.sight.partial {

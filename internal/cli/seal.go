@@ -12,6 +12,7 @@ import (
 	"convoso-archiver/archiver"
 	"convoso-archiver/archiver/store"
 	"convoso-archiver/evidence"
+	"convoso-archiver/manifest"
 )
 
 const groupSeal = "THE SEAL"
@@ -127,7 +128,20 @@ func (p *process) runSealing(ctx context.Context, job *sealJob, talk output, mad
 	defer func() { err = errors.Join(err, closeOpened(ctx, opened)) }()
 	sealing := &evidence.Sealing{Ledger: opened.Ledger, Signer: signer, Now: time.Now()}
 	made.Sealed, err = sealing.Run(ctx)
+	if bucket, ok := opened.Store.(*store.S3); ok && err == nil && made.Number > 0 {
+		err = lockSeal(ctx, opened.Ledger, bucket, made.Number)
+	}
 	return err == nil, err
+}
+
+// lockSeal locks a seal where the archive locks its recordings.
+func lockSeal(ctx context.Context, ledger *manifest.Ledger, bucket *store.S3, number int) error {
+	locks, err := evidence.LoadLocks(ctx, ledger)
+	if err != nil || locks.Settings().Mode == store.Unlocked {
+		return err
+	}
+	locking := &evidence.Locking{Ledger: ledger, Store: bucket, Locks: locks, Now: time.Now()}
+	return locking.LockSeal(ctx, number)
 }
 
 // write writes the result: one JSON object, or lines for a person.

@@ -11,6 +11,7 @@ import (
 	"convoso-archiver/archiver"
 	"convoso-archiver/archiver/store"
 	"convoso-archiver/archiver/verify"
+	"convoso-archiver/evidence"
 	"convoso-archiver/fetcher"
 	"convoso-archiver/manifest"
 )
@@ -249,6 +250,9 @@ func (p *process) runVerifier(ctx context.Context, job *verifyJob, talk output, 
 	}
 	v.Config, v.Store, v.Ledger, v.Logger = job.config, opened.Store, opened.Ledger, logger
 	v.BadArchive = archiveErr
+	if v.Lock, err = lockChecks(ctx, opened); err != nil {
+		return false, err
+	}
 	logger.Info("verification started", "mode", string(job.config.Mode), "from", job.config.From, "to", job.config.To, "repair", job.config.Repair)
 	stop := showProgress(talk, p.screen, p.env, logger, &watcher{
 		run:   func() archiver.Progress { return asProgress(v.Progress()) },
@@ -257,6 +261,22 @@ func (p *process) runVerifier(ctx context.Context, job *verifyJob, talk output, 
 	err = v.Run(ctx)
 	stop()
 	return true, err
+}
+
+// lockChecks returns what verify asks about locks, nil where the archive was never told to lock.
+func lockChecks(ctx context.Context, opened *archiver.Opened) (func(context.Context, string, time.Time) (verify.Kind, string, error), error) {
+	bucket, ok := opened.Store.(*store.S3)
+	if !ok {
+		return nil, nil
+	}
+	check, err := evidence.NewLockCheck(ctx, opened.Ledger, bucket, time.Now())
+	if err != nil || check == nil {
+		return nil, err
+	}
+	return func(ctx context.Context, key string, noted time.Time) (verify.Kind, string, error) {
+		fault, detail, err := check.Check(ctx, key, noted)
+		return verify.Kind(fault), detail, err
+	}, nil
 }
 
 // knowsDays reports whether a ledger has any day.

@@ -73,6 +73,9 @@ func damageParts(s verify.Summary) []string {
 	if s.ManifestDamaged > 0 {
 		parts = append(parts, plural(s.ManifestDamaged, "fault")+" in the manifest")
 	}
+	if s.Unlocked > 0 {
+		parts = append(parts, plural(s.Unlocked, "object")+" without the lock that the archive asks for")
+	}
 	if s.Strict && s.Unknown > 0 {
 		parts = append(parts, plural(s.Unknown, "file")+" that the manifest does not know")
 	}
@@ -102,7 +105,7 @@ func verifiedText(s verify.Summary) string {
 		fmt.Fprintf(&b, "\nexit code   %d   see the error below\n", s.ExitCode)
 		return b.String()
 	}
-	writeFindings(&b, "findings", s.Findings, s.Damaged+s.ManifestDamaged+s.Unreadable)
+	writeFindings(&b, "findings", s.Findings, s.Damaged+s.ManifestDamaged+s.Unlocked+s.Unreadable)
 	writeFindings(&b, "files that the manifest does not know", s.UnknownFiles, s.Unknown)
 	b.WriteString("\n")
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
@@ -114,6 +117,9 @@ func verifiedText(s verify.Summary) string {
 		part(s.Damaged, "damaged"), part(s.Unreadable, "not readable"))
 	row("bytes", bytesText(s.BytesRead), "read")
 	row("files", thousands(int64(s.Unknown)), unknownText(s), part(s.Ignored, "ignored"), part(s.Quarantined, "under quarantine"))
+	if s.LocksChecked {
+		row("locks", thousands(int64(s.Unlocked)), "missing, too short or too weak", part(s.LocksUnknown, "not shown by the server"))
+	}
 	if s.Repair {
 		row("repaired", thousands(int64(s.Reopened)), "noted to be fetched again", part(s.Restored, "found back"),
 			part(s.MendedDays, "days of the manifest mended"))
@@ -196,6 +202,7 @@ func nextAfterVerify(s verify.Summary) string {
 	known := s.Counts[verify.KnownDamaged]
 	add(!s.Repair && s.Damaged+s.ManifestDamaged > known, "run verify --repair, then archive over these days: it fetches the damaged recordings again")
 	add(s.Reopened+s.MendedDays+known > 0, "run archive over these days: it fetches again what is noted as damaged, as long as the vendor has it")
+	add(s.Unlocked > 0, "run lock: it locks what must be locked, and makes locks longer")
 	add(s.Counts[verify.NotReadable] > 0, "what could not be read is neither intact nor damaged: let this user read it, restore objects from an archive class, and verify again")
 	add(s.Stopped != "", "run the same command again; --last or --start-time make it shorter")
 	if len(next) == 0 {

@@ -137,9 +137,19 @@ func assemble(ctx context.Context, job *archiveJob, rates fetcher.Rates, logger 
 	if config.DryRun {
 		access = archiver.DryRun
 	}
-	p.opened, err = openArchive(ctx, job.location(), access, config.Run, logger)
+	at := job.location()
+	if access.Writes() {
+		at.Check = job.locks.check
+	}
+	p.opened, err = openArchive(ctx, at, access, config.Run, logger)
 	if err != nil {
 		return p, err
+	}
+	if access.Writes() {
+		if err := job.locks.noteFor(ctx, job, p.opened); err != nil {
+			return p, err
+		}
+		config.Lock, config.Class = job.locks.settings.Rule(), job.locks.classes.Class
 	}
 	if job.folder != "" && !config.DryRun {
 		rememberFolder(job.stateDir, job.folder, logger)
@@ -183,9 +193,12 @@ func (j *archiveJob) location() archiver.Location {
 // trouble.
 func openArchive(ctx context.Context, at archiver.Location, access archiver.Access, run string, logger *slog.Logger) (*archiver.Opened, error) {
 	opened, err := archiver.Open(ctx, at, access, run, logger)
+	usage, isUsage := errors.AsType[*usageError](err)
 	switch {
 	case err == nil:
 		return opened, nil
+	case isUsage: // of at.Check
+		return nil, usage
 	case errors.Is(err, store.ErrLinkedFolder):
 		return nil, misuse("", "%v", err)
 	case ctx.Err() != nil, errors.Is(err, manifest.ErrLocked), errors.Is(err, store.ErrUnusable), store.IsRetriable(err):

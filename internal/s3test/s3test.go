@@ -51,7 +51,8 @@ type Server struct {
 	CAFile   string         // PEM file with the server's certificate authority; empty for http
 	CAs      *x509.CertPool // the same; nil for http
 
-	VersionedBucket string // of FromEnv only
+	VersionedBucket   string // of FromEnv only
+	IgnoresConditions bool   // likewise: a bucket that keeps versions ignores If-None-Match
 
 	region, accessKey, secretKey string // the defaults where empty
 }
@@ -64,6 +65,7 @@ type Server struct {
 //	S3TEST_BUCKET           default s3test
 //	S3TEST_VERSIONED_BUCKET default s3test-versioned; it keeps versions
 //	S3TEST_CA_FILE          PEM file, for https with a certificate of one's own
+//	S3TEST_IGNORES_CONDITIONS  set where a bucket that keeps versions ignores If-None-Match
 //
 // Tests make the buckets when they are missing, and leave objects in them, each test
 // below a prefix of its own.
@@ -76,7 +78,8 @@ func FromEnv(t testing.TB) *Server {
 	s := &Server{
 		Endpoint: endpoint, Bucket: cmp.Or(os.Getenv("S3TEST_BUCKET"), "s3test"),
 		VersionedBucket: cmp.Or(os.Getenv("S3TEST_VERSIONED_BUCKET"), "s3test-versioned"), CAFile: os.Getenv("S3TEST_CA_FILE"),
-		region: os.Getenv("S3TEST_REGION"), accessKey: os.Getenv("S3TEST_ACCESS_KEY"), secretKey: os.Getenv("S3TEST_SECRET_KEY"),
+		IgnoresConditions: os.Getenv("S3TEST_IGNORES_CONDITIONS") != "",
+		region:            os.Getenv("S3TEST_REGION"), accessKey: os.Getenv("S3TEST_ACCESS_KEY"), secretKey: os.Getenv("S3TEST_SECRET_KEY"),
 	}
 	if s.CAFile != "" {
 		certificates, err := os.ReadFile(s.CAFile)

@@ -1,0 +1,213 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+const (
+	lockProbeName = "manifest/lock-probe"
+	lockProbeText = "written to prove that this bucket keeps what is locked\n"
+	// lockProbeTime is how long the probe is locked, in governance mode: what cannot be removed at once goes with a
+	// later proof.
+	lockProbeTime = time.Minute
+
+	opProveLocks    = "prove locks"
+	hintLockBucket  = "use a bucket that was made with Object Lock; docs/s3.md says how"
+	hintNoLocks     = "leave out --s3-lock-mode, or use a store that keeps what is locked"
+	hintDefaultLock = "take the default retention off the bucket, for it would lock the manifest and calls/ too; or give --accept-default-retention, and know that erase is refused until it ends"
+)
+
+// ProveLocks proves that what is locked in this bucket stays, before anything is stored with a lock: the bucket keeps
+// versions and has Object Lock, an object with a minute's lock has that lock when it is read back, its version cannot be
+// deleted, and If-None-Match is honoured beside it. It leaves nothing that will not go away: what it may not remove at
+// once it removes when it is called again. hasDefault reports whether the bucket locks by itself, which is an error
+// unless accepted. The error wraps ErrUnusable where the bucket, or the rights, will not do.
+func (s *S3) ProveLocks(ctx context.Context, accept bool) (hasDefault bool, err error) {
+	if s.checksum == ChecksumNone {
+		return false, unlockable("locks need a checksum in each request", "leave out --s3-checksum none")
+	}
+	if err := s.proveVersions(ctx); err != nil {
+		return false, err
+	}
+	if hasDefault, err = s.locksByDefault(ctx); err != nil {
+		return false, err
+	}
+	if hasDefault && !accept {
+		return true, unlockable("the bucket has a default retention", hintDefaultLock)
+	}
+	version, err := s.putLockProbe(ctx)
+	if err != nil {
+		return hasDefault, err
+	}
+	defer s.sweepLockProbes(ctx)
+	if err := s.proveLock(ctx, version); err != nil {
+		return hasDefault, err
+	}
+	return hasDefault, s.proveConditionBesideLock(ctx)
+}
+
+// KeepsVersions reports whether the bucket keeps versions.
+func (s *S3) KeepsVersions(ctx context.Context) (keeps bool, err error) {
+	err = s.lockCall(ctx, "ask for versioning", func(call context.Context) error {
+		out, err := s.client.GetBucketVersioning(call, &s3.GetBucketVersioningInput{Bucket: s.bucket()})
+		keeps = err == nil && out.Status == types.BucketVersioningStatusEnabled
+		return err
+	})
+	return keeps, err
+}
+
+func (s *S3) proveVersions(ctx context.Context) error {
+	keeps, err := s.KeepsVersions(ctx)
+	if hasCode(err, "NotImplemented") {
+		keeps, err = false, nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", opProveLocks, err)
+	}
+	if !keeps {
+		return unlockable("the bucket keeps no versions, and locks are of versions", hintLockBucket)
+	}
+	return nil
+}
+
+// locksByDefault reports whether the bucket locks what is stored without a lock. It is an error where it has no Object
+// Lock.
+func (s *S3) locksByDefault(ctx context.Context) (bool, error) {
+	var found *types.ObjectLockConfiguration
+	err := s.lockCall(ctx, opProveLocks, func(call context.Context) error {
+		out, err := s.client.GetObjectLockConfiguration(call, &s3.GetObjectLockConfigurationInput{Bucket: s.bucket()})
+		if err == nil {
+			found = out.ObjectLockConfiguration
+		}
+		return withoutUnlocked(err)
+	})
+	if err != nil {
+		return false, err
+	}
+	if found == nil || found.ObjectLockEnabled != types.ObjectLockEnabledEnabled {
+		return false, unlockable("Object Lock is not enabled in this bucket", hintLockBucket)
+	}
+	return found.Rule != nil && found.Rule.DefaultRetention != nil && found.Rule.DefaultRetention.Mode != "", nil
+}
+
+// HasDefaultRetention reports whether the bucket locks what is stored without a lock. A bucket without Object Lock does
+// not.
+func (s *S3) HasDefaultRetention(ctx context.Context) (bool, error) {
+	has, err := s.locksByDefault(ctx)
+	if errors.Is(err, errUnlockable) {
+		return false, nil
+	}
+	return has, err
+}
+
+// putLockProbe stores a version with a minute's lock, as recordings are stored.
+func (s *S3) putLockProbe(ctx context.Context) (version string, err error) {
+	body := []byte(lockProbeText)
+	in := &s3.PutObjectInput{
+		Key: s.at(lockProbeName), ObjectLockMode: types.ObjectLockModeGovernance,
+		ObjectLockRetainUntilDate: aws.Time(time.Now().Add(lockProbeTime).UTC().Truncate(time.Second)),
+	}
+	out, err := s.put(ctx, "store the lock's probe", in, bytes.NewReader(body), int64(len(body)), sha256.Sum256(body), sdkAttempts)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", opProveLocks, withLockHint(err, s.checksum))
+	}
+	if version = aws.ToString(out.VersionId); version == "" {
+		return "", unlockable("the server gives no version to what is stored", hintNoLocks)
+	}
+	return version, nil
+}
+
+// withLockHint says what a refused lock may be refused for.
+func withLockHint(err error, sent Checksum) error {
+	f, ok := errors.AsType[*failure](err)
+	if !ok {
+		return err
+	}
+	switch f.hint {
+	case hintPermission:
+		f.hint = hintLockRights
+	case hintHeaders:
+		f.hint = "the server refuses the lock's headers: " + hintNoLocks
+		if sent != ChecksumMD5 {
+			f.hint = "some servers demand Content-MD5 of what is locked: try --s3-checksum md5"
+		}
+	}
+	return f
+}
+
+// proveLock looks whether a version has its lock, and tries to delete it.
+func (s *S3) proveLock(ctx context.Context, version string) error {
+	lock, _, err := s.lockOf(ctx, lockProbeName, version)
+	if err != nil {
+		return fmt.Errorf("%s: %w", opProveLocks, err)
+	}
+	if lock.Mode != Governance || time.Until(lock.Until) > 2*lockProbeTime || lock.Until.IsZero() {
+		return unlockable("the server took a lock and does not show it", hintNoLocks)
+	}
+	err = s.lockCall(ctx, opProveLocks, func(call context.Context) error {
+		_, err := s.client.DeleteObject(call, &s3.DeleteObjectInput{Bucket: s.bucket(), Key: s.at(lockProbeName), VersionId: &version})
+		return err
+	})
+	switch {
+	case err == nil:
+		return unlockable("the server deleted a version that was locked", hintNoLocks)
+	case IsRetriable(err):
+		return err
+	}
+	if _, _, err := s.lockOf(ctx, lockProbeName, version); err != nil {
+		return fmt.Errorf("%s: %w", opProveLocks, err)
+	}
+	return nil
+}
+
+// proveConditionBesideLock creates what stands there: a bucket may honour conditions only as long as it keeps no
+// versions.
+func (s *S3) proveConditionBesideLock(ctx context.Context) error {
+	body := []byte(lockProbeText)
+	in := &s3.PutObjectInput{Key: s.at(lockProbeName), IfNoneMatch: aws.String("*")}
+	_, err := s.put(ctx, "store the lock's probe", in, bytes.NewReader(body), int64(len(body)), sha256.Sum256(body), sdkAttempts)
+	switch {
+	case errors.Is(err, fs.ErrExist), hasCode(err, codeConflict):
+		return nil
+	case err != nil:
+		return fmt.Errorf("%s: %w", opProveLocks, err)
+	}
+	return unlockable("this bucket ignores If-None-Match, as some servers do once it keeps versions, so that two runs could lock two versions of one recording",
+		"use a server that honours it beside versions: AWS, SeaweedFS 4.17, versitygw, or leave out --s3-lock-mode")
+}
+
+// sweepLockProbes removes the versions of the probe, this one's and those that earlier proofs had to leave. What is
+// still locked, or may not be removed, stays: it is small, and its lock ends.
+func (s *S3) sweepLockProbes(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTime)
+	defer cancel()
+	versions, err := s.versions(ctx, lockProbeName)
+	if err != nil {
+		return
+	}
+	for _, version := range versions {
+		in := &s3.DeleteObjectInput{Bucket: s.bucket(), Key: s.at(lockProbeName), VersionId: versionID(version), BypassGovernanceRetention: aws.Bool(true)}
+		if _, err := s.client.DeleteObject(ctx, in); err == nil {
+			continue
+		}
+		in.BypassGovernanceRetention = nil // who may not bypass may remove what is no longer locked
+		_, _ = s.client.DeleteObject(ctx, in)
+	}
+}
+
+var errUnlockable = errors.New("the bucket cannot lock")
+
+// unlockable is why a bucket will not do for locks.
+func unlockable(why, try string) error {
+	return &failure{text: opProveLocks + ": " + why, hint: try, is: []error{ErrUnusable, errUnlockable}}
+}

@@ -1,0 +1,224 @@
+package evidence
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/manifest"
+)
+
+const stemLock = "lock"
+
+// LockSettings say how the recordings of an archive are locked. Each change of them is noted in evidence/.
+type LockSettings struct {
+	Mode  store.LockMode `json:"mode"` // empty: what is stored from now on is not locked
+	For   store.Period   `json:"for"`
+	After store.Period   `json:"after"`
+	// Confirmed says that compliance mode, which nobody can take back, was confirmed for this archive.
+	Confirmed bool `json:"confirmed"`
+	// Default says that the bucket locks by itself, and that this was accepted.
+	Default bool `json:"default_retention"`
+}
+
+// Rule returns the rule for what is stored.
+func (s LockSettings) Rule() store.LockRule {
+	return store.LockRule{Mode: s.Mode, For: s.For, After: s.After}
+}
+
+// lockRecord is a line of evidence/: from its time on recordings are locked so.
+type lockRecord struct {
+	manifest.RecordHead
+	LockSettings
+	All bool `json:"all"` // lock has locked so what was stored before, too
+}
+
+// Locks say which recordings of an archive must be locked.
+type Locks struct{ records []lockRecord } // by time
+
+// LoadLocks reads what archive and lock have noted.
+func LoadLocks(ctx context.Context, ledger *manifest.Ledger) (*Locks, error) {
+	l := &Locks{}
+	err := ledger.Records(ctx, stemLock, func(file string, raw []byte) error {
+		var r lockRecord
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return &manifest.BadLineError{File: file, Reason: err.Error()}
+		}
+		l.records = append(l.records, r)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the notes of locks: %w", err)
+	}
+	slices.SortStableFunc(l.records, func(a, b lockRecord) int { return a.Time.Compare(b.Time) })
+	return l, nil
+}
+
+// Settings returns the settings that count for what is stored now.
+func (l *Locks) Settings() LockSettings {
+	if len(l.records) == 0 {
+		return LockSettings{}
+	}
+	s := l.records[len(l.records)-1].LockSettings
+	s.Confirmed = slices.ContainsFunc(l.records, func(r lockRecord) bool { return r.Confirmed })
+	return s
+}
+
+// IsEmpty reports whether nothing was ever to be locked.
+func (l *Locks) IsEmpty() bool {
+	return !slices.ContainsFunc(l.records, func(r lockRecord) bool { return r.Mode != store.Unlocked })
+}
+
+// Covers reports whether these settings were noted for all that was stored until now.
+func (l *Locks) Covers(s LockSettings) bool {
+	return slices.ContainsFunc(l.records, func(r lockRecord) bool { return r.All && r.Rule() == s.Rule() }) && l.Settings() == s
+}
+
+// Note notes settings that count from a time on; with all also for what was stored before, and is locked so.
+func (l *Locks) Note(ctx context.Context, ledger *manifest.Ledger, s LockSettings, from time.Time, all bool) error {
+	r := lockRecord{RecordHead: manifest.RecordHead{Kind: stemLock, Time: from}, LockSettings: s, All: all}
+	if err := ledger.PutRecords(ctx, stemLock, &r); err != nil {
+		return fmt.Errorf("note the settings of locks: %w", err)
+	}
+	l.records = append(l.records, r)
+	return nil
+}
+
+// with returns the locks as they are when everything that was stored before a time is to be locked by a rule.
+func (l *Locks) with(s LockSettings, from time.Time) *Locks {
+	r := lockRecord{RecordHead: manifest.RecordHead{Time: from}, LockSettings: s, All: true}
+	return &Locks{records: append(slices.Clone(l.records), r)}
+}
+
+// Wanted is the lock that an object must have. The zero value is none.
+type Wanted struct {
+	Mode  store.LockMode
+	Until time.Time
+	Due   time.Time // from when on
+}
+
+// Want returns the lock that an object must have which was stored at a time: what was in force then, and what lock has
+// applied since, the stronger of them. A seal is due at once, for it holds no personal data.
+func (l *Locks) Want(stored time.Time, isSeal bool) Wanted {
+	var w Wanted
+	for i := range l.records {
+		r := &l.records[i]
+		before := !stored.Before(r.Time) && (i+1 == len(l.records) || stored.Before(l.records[i+1].Time))
+		if r.Mode == store.Unlocked || !before && (!r.All || !stored.Before(r.Time)) {
+			continue
+		}
+		due := stored
+		if !isSeal {
+			due = r.After.After(stored)
+		}
+		if w.Mode == store.Unlocked || due.Before(w.Due) {
+			w.Due = due
+		}
+		if w.Mode != store.Compliance {
+			w.Mode = r.Mode
+		}
+		if until := r.For.After(stored); until.After(w.Until) {
+			w.Until = until
+		}
+	}
+	return w
+}
+
+// LockFault says what is wrong with a lock.
+type LockFault string
+
+// What can be wrong with a lock.
+const (
+	LockGood    LockFault = ""
+	LockMissing LockFault = "lock_missing" // it is not locked
+	LockShort   LockFault = "lock_short"   // its lock ends too early
+	LockWeak    LockFault = "lock_mode"    // it is locked in governance mode in place of compliance
+	LockUnknown LockFault = "lock_unknown" // the bucket locks by itself, and the server does not show it
+)
+
+// Judge says what the lock of an object lacks at a time. Nothing is asked for before it is due, and after it has ended.
+func (w Wanted) Judge(has store.Lock, now time.Time) LockFault {
+	switch {
+	case w.Mode == store.Unlocked, now.Before(w.Due), !now.Before(w.Until):
+		return LockGood
+	case has.Mode == store.Unlocked:
+		return LockMissing
+	case has.Until.Before(w.Until.Add(-w.slack())):
+		return LockShort
+	case w.Mode == store.Compliance && has.Mode != store.Compliance:
+		return LockWeak
+	}
+	return LockGood
+}
+
+// slack is by how much a lock may end too early: it is sent before the object is stored, by another clock.
+func (w Wanted) slack() time.Duration { return min(time.Hour, w.Until.Sub(w.Due)/10) }
+
+// grace is how late a lock that is due may be: lock runs each night.
+func (w Wanted) grace(stored time.Time) time.Duration { return min(24*time.Hour, w.Due.Sub(stored)) }
+
+// LockStore is the bucket as locks need it; *store.S3 is one.
+type LockStore interface {
+	LockOf(ctx context.Context, key string) (lock store.Lock, stored time.Time, err error)
+	SetLock(ctx context.Context, key string, mode store.LockMode, until time.Time) error
+	HasDefaultRetention(ctx context.Context) (bool, error)
+}
+
+// LockCheck checks for verify what is locked. Make it with [NewLockCheck].
+type LockCheck struct {
+	locks    *Locks
+	store    LockStore
+	now      time.Time
+	byServer bool
+}
+
+// NewLockCheck returns a check by what the archive has noted, nil where nothing was ever to be locked.
+func NewLockCheck(ctx context.Context, ledger *manifest.Ledger, bucket LockStore, now time.Time) (*LockCheck, error) {
+	locks, err := LoadLocks(ctx, ledger)
+	if err != nil || locks.IsEmpty() {
+		return nil, err
+	}
+	byServer, err := bucket.HasDefaultRetention(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &LockCheck{locks: locks, store: bucket, now: now, byServer: byServer}, nil
+}
+
+// Check says what is wrong with the lock of the object under a key, and tells it to people. noted is when its recording
+// was noted, zero for a seal. A missing object is fs.ErrNotExist. It may be called concurrently.
+func (c *LockCheck) Check(ctx context.Context, key string, noted time.Time) (fault LockFault, detail string, err error) {
+	has, stored, err := c.store.LockOf(ctx, key)
+	if err != nil {
+		return LockGood, "", err
+	}
+	stored = earlier(stored, noted)
+	want := c.locks.Want(stored, noted.IsZero())
+	if c.now.Before(want.Due.Add(want.grace(stored))) {
+		return LockGood, "", nil
+	}
+	const day = time.DateOnly
+	switch fault = want.Judge(has, c.now); {
+	case fault == LockMissing && c.byServer:
+		return LockUnknown, "the bucket has a default retention, and the server shows no lock", nil
+	case fault == LockMissing:
+		detail = fmt.Sprintf("not locked, must be in mode %s until %s", want.Mode, want.Until.UTC().Format(day))
+	case fault == LockShort:
+		detail = fmt.Sprintf("locked until %s, must be until %s", has.Until.UTC().Format(day), want.Until.UTC().Format(day))
+	case fault == LockWeak:
+		detail = fmt.Sprintf("locked in mode %s, must be %s", has.Mode, want.Mode)
+	}
+	return fault, detail, nil
+}
+
+// earlier returns the earlier of two times, of which the second may be unknown: an object that was copied is younger
+// than its recording.
+func earlier(a, b time.Time) time.Time {
+	if !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,139 @@
+package evidence
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/manifest"
+)
+
+const stemRetention = "retention"
+
+// retentionRecord is a line of evidence/ that says which retention counts from its time on.
+type retentionRecord struct {
+	manifest.RecordHead
+	Retention
+}
+
+// LoadRetention returns the retention that archive noted last, the zero value for none.
+func LoadRetention(ctx context.Context, ledger *manifest.Ledger) (Retention, error) {
+	var last retentionRecord
+	err := ledger.Records(ctx, stemRetention, func(file string, raw []byte) error {
+		var r retentionRecord
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return &manifest.BadLineError{File: file, Reason: err.Error()}
+		}
+		if !r.Time.Before(last.Time) {
+			last = r
+		}
+		return nil
+	})
+	if err != nil {
+		return Retention{}, fmt.Errorf("read the retention: %w", err)
+	}
+	return last.Retention, nil
+}
+
+// NoteRetention notes the retention that counts from now on.
+func NoteRetention(ctx context.Context, ledger *manifest.Ledger, r Retention) error {
+	if err := ledger.PutRecords(ctx, stemRetention, &retentionRecord{RecordHead: manifest.RecordHead{Kind: stemRetention}, Retention: r}); err != nil {
+		return fmt.Errorf("note the retention: %w", err)
+	}
+	return nil
+}
+
+// Equal reports whether two say the same.
+func (r Retention) Equal(o Retention) bool {
+	return r.Default == o.Default && maps.Equal(r.Classes, o.Classes) && maps.Equal(r.Campaigns, o.Campaigns)
+}
+
+// Retention says how long recordings are kept, by the campaign of their call. Its zero value keeps all for ever.
+type Retention struct {
+	Classes   map[string]store.Period `json:"classes"`   // how long each class is kept
+	Campaigns map[string]string       `json:"campaigns"` // from a campaign's id to its class
+	Default   string                  `json:"default"`   // class of all other campaigns; empty: they are kept for ever
+}
+
+// IsZero reports whether nothing ever ends.
+func (r Retention) IsZero() bool { return len(r.Classes) == 0 }
+
+// Class returns the class of a campaign, given by its id, and "" where it has none.
+func (r Retention) Class(campaign string) string {
+	if class, ok := r.Campaigns[campaign]; ok {
+		return class
+	}
+	return r.Default
+}
+
+// Ends returns the first day on which a recording is past its retention: the day of its call, like 2025-05-01, and the
+// time of its class on top. From February 29 a year lasts until March 1. ok is false for what is kept for ever.
+func (r Retention) Ends(day, campaign string) (end string, ok bool) {
+	period, ok := r.Classes[r.Class(campaign)]
+	if !ok {
+		return "", false
+	}
+	start, err := time.Parse(time.DateOnly, day)
+	if err != nil {
+		return "", false // nothing is removed because its day cannot be read
+	}
+	const almost = 24*time.Hour - 1 // a part of a day counts as a whole one
+	return period.After(start).Add(almost).Format(time.DateOnly), true
+}
+
+// IsPast reports whether a recording is past its retention on a day.
+func (r Retention) IsPast(day, campaign, today string) bool {
+	end, ok := r.Ends(day, campaign)
+	return ok && today >= end
+}
+
+// CampaignOf returns the id of the campaign of a call, given its row as calls/ keeps it, and "" for none.
+func CampaignOf(row []byte) string {
+	var fields struct {
+		Campaign json.RawMessage `json:"campaign_id"`
+	}
+	if json.Unmarshal(row, &fields) != nil || len(fields.Campaign) == 0 {
+		return ""
+	}
+	var id string
+	if fields.Campaign[0] != '"' {
+		id = string(fields.Campaign)
+	} else if json.Unmarshal(fields.Campaign, &id) != nil {
+		return ""
+	}
+	if id = strings.TrimSpace(id); strings.EqualFold(id, "null") {
+		return ""
+	}
+	return id
+}
+
+// Check says what is wrong with settings, nil for nothing.
+func (r Retention) Check() error {
+	for _, name := range slices.Sorted(maps.Keys(r.Classes)) {
+		if !isClass(name) {
+			return fmt.Errorf("%q is no name of a class: use at most 64 of a-z, A-Z, 0-9, - . and _", name)
+		}
+	}
+	for _, campaign := range slices.Sorted(maps.Keys(r.Campaigns)) {
+		if _, ok := r.Classes[r.Campaigns[campaign]]; !ok {
+			return fmt.Errorf("campaign %s has the class %q, for which no retention is given", campaign, r.Campaigns[campaign])
+		}
+	}
+	if _, ok := r.Classes[r.Default]; r.Default != "" && !ok {
+		return fmt.Errorf("the default class %q has no retention", r.Default)
+	}
+	return nil
+}
+
+// isClass reports whether a name may be a tag's value on every server.
+func isClass(name string) bool {
+	odd := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._", r)
+	}
+	return name != "" && len(name) <= 64 && !strings.ContainsFunc(name, odd)
+}

@@ -1,0 +1,187 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"convoso-archiver/archiver"
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/evidence"
+	"convoso-archiver/manifest"
+)
+
+const groupLockWhat = "WHAT TO LOCK"
+
+func lockCommandSettings() []setting {
+	archive := archiveSettings()
+	shared := func(name, group string) setting {
+		s, _ := named(archive, name)
+		s.group = group
+		return s
+	}
+	settings := []setting{
+		{name: "start-time", group: groupLockWhat, placeholder: "TIME", usage: "first day, as 2025-05-01 (default: the first day that the archive knows); on the command line alone"},
+		{name: "end-time", group: groupLockWhat, placeholder: "TIME", usage: "last day (default: the last one)"},
+		{name: "last", group: groupLockWhat, placeholder: "DURATION", usage: "instead of these: 60d is the last sixty days and today"},
+	}
+	settings = append(settings, lockSettings()...)
+	settings = append(settings,
+		setting{name: "dest", group: groupArchive, placeholder: "DEST", usage: "the archive: s3://bucket/prefix (required)"},
+		shared("workers", groupArchive),
+		setting{name: "config", group: groupArchive, placeholder: "FILE", usage: "YAML file; that of archive will do, of which it takes no span"},
+	)
+	for i := range settings {
+		if settings[i].name == "workers" {
+			settings[i].usage = "objects asked for at once"
+		}
+	}
+	settings = append(settings, s3Settings()...)
+	return append(settings, outputSettings()...)
+}
+
+func lockCommand() command {
+	return command{
+		name:  "lock",
+		usage: "lock recordings in S3 that are due, and make locks longer",
+		about: `Goes through the archive's manifest day by day, and through its seals, and locks each object that must
+be locked and is not, as archive was told to, or as the flags say, which then count for archive too.
+A lock that is too short is made longer; none is ever made shorter or weaker. Run it each night where
+--s3-lock-after is used: archive leaves those recordings unlocked.
+
+It needs no token, asks the vendor nothing, and works while a run is archiving.`,
+		examples: []example{
+			{"each night: lock what is thirty days old now",
+				"convoso-archiver lock --dest s3://my-bucket/calls --last 60d"},
+			{"lock what an older archive holds, for ten years from when it was stored",
+				"convoso-archiver lock --dest s3://my-bucket/calls --s3-lock-mode governance --s3-lock-for 10y --workers 32"},
+			{"what could not be locked", "convoso-archiver lock --dest s3://my-bucket/calls --json | jq '.failures'"},
+		},
+		settings:    lockCommandSettings(),
+		environment: true,
+		exitCodes:   true,
+		works:       true,
+		run:         runLock,
+	}
+}
+
+// lockResult is what lock prints.
+type lockResult struct {
+	ExitCode int     `json:"exit_code"`
+	Error    string  `json:"error"`
+	Stopped  string  `json:"stopped,omitempty"`
+	Seconds  float64 `json:"seconds"`
+	evidence.LockSettings
+	evidence.Locked
+}
+
+func runLock(ctx context.Context, p *process, in input) outcome {
+	read, talk := p.settings(ctx, withArchiveKeys(lockCommandSettings()), in)
+	for _, name := range []string{"start-time", "end-time", "last"} {
+		if g, ok := read.values[name]; ok && !g.byFlag() { // the span of archive leaves out what is due
+			delete(read.values, name)
+		}
+	}
+	folder, bucket := read.destination(p.env)
+	locks := read.lockJob(folder)
+	bucket.Workers = read.whole("workers", 1, maxWorkers)
+	now := time.Now()
+	read.reportSpan(now, time.FixedZone("", 14*60*60)) // no zone's date is ahead of this one's
+	switch {
+	case read.err != nil:
+	case folder != "":
+		read.keep(misuse("give --dest s3://bucket/prefix", "nothing in a folder can be locked"))
+	case locks.mode == noLocks:
+		read.keep(misuse("give governance or compliance; archive takes none", "--s3-lock-mode none locks nothing"))
+	}
+	made := lockResult{Locked: evidence.Locked{Failures: []evidence.LockFailed{}}}
+	err, began := read.err, false
+	if err == nil {
+		done := p.announceStop(ctx, "lock", talk, "what was locked stays so")
+		began, err = p.runLocking(ctx, read, bucket, &locks, now, talk, &made)
+		done()
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		made.Stopped = cause.Error()
+	}
+	result := judge(err, context.Cause(ctx), made.Failed > 0)
+	made.ExitCode, made.Seconds, made.LockSettings = result.code, time.Since(now).Seconds(), locks.settings
+	if result.failed {
+		made.Error = p.screen.hidden(result.line)
+	}
+	if talk.json || began && !(talk.quiet && result.code == ExitDone) {
+		result.unwritten = made.write(p.stdout, talk.json)
+	}
+	return result
+}
+
+// runLocking opens the archive and locks. It began when there is something to tell of.
+func (p *process) runLocking(ctx context.Context, read *reader, bucket store.S3Options, locks *lockJob, now time.Time, talk output, made *lockResult) (began bool, err error) {
+	boundHeap(p.env)
+	at := archiver.Location{S3: bucket, Check: func(ctx context.Context, bucket *store.S3, ledger *manifest.Ledger) error {
+		err := locks.check(ctx, bucket, ledger)
+		switch {
+		case locks.about.ID == "" && locks.locks != nil:
+			return noArchive()
+		case err == nil && locks.settings.Mode == store.Unlocked:
+			return misuse("give --s3-lock-mode and --s3-lock-for", "neither flags nor the archive say how to lock")
+		}
+		return err
+	}}
+	opened, err := openArchive(ctx, at, archiver.Repair, "", newLogger(p.screen, talk, p.env))
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, closeOpened(ctx, opened)) }()
+	zone, err := time.LoadLocation(locks.about.TimeZone)
+	if err != nil {
+		zone = time.UTC // only the ends of the span depend on it
+	}
+	locking := &evidence.Locking{
+		Ledger: opened.Ledger, Store: opened.Store.(*store.S3), Locks: locks.locks, Settings: locks.settings,
+		Workers: bucket.Workers, Now: now,
+	}
+	if locking.From, locking.To = read.reportSpan(now, zone); read.err != nil {
+		return false, read.err
+	}
+	if err := locks.note(ctx, opened.Ledger, locks.about); err != nil {
+		return false, err
+	}
+	made.Locked, err = locking.Run(ctx)
+	return true, err
+}
+
+// write writes the result: one JSON object, or lines for a person.
+func (r lockResult) write(w io.Writer, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(r)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s of %s\n\n", r.Rule(), plural(r.Days, "day"))
+	row := func(name string, n int, text string) {
+		if n > 0 {
+			fmt.Fprintf(&b, "%-12s %s%s\n", name, thousands(int64(n)), text)
+		}
+	}
+	row("recordings", r.Recordings, "")
+	row("seals", r.Seals, " files")
+	row("locked", r.New, " that had no lock")
+	row("extended", r.Extended, " whose lock was too short or too weak")
+	row("good", r.Good, " had the lock already, or a longer one")
+	row("not due", r.Early, " are locked later")
+	row("ended", r.Ended, " are so old that their lock has ended")
+	row("FAILED", r.Failed, "")
+	const named = 50
+	for _, f := range r.Failures[:min(named, len(r.Failures))] {
+		fmt.Fprintf(&b, "  %s  %s: %s\n", orElse(f.Day, "-"), orElse(f.File, "recording "+orElse(f.RecordingID, "-")), f.Detail)
+	}
+	if r.Failed > named {
+		fmt.Fprintf(&b, "  and %s more; --json names up to 1,000\n", thousands(int64(r.Failed-named)))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

@@ -1,0 +1,261 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"strings"
+	"time"
+
+	"convoso-archiver/archiver"
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/evidence"
+	"convoso-archiver/manifest"
+)
+
+const groupLocks = "LOCKS AND RETENTION (see docs/evidence.md)"
+
+// noLocks is the choice of --s3-lock-mode that ends locking.
+const noLocks = "none"
+
+// lockSettings say how recordings are locked, for archive and lock.
+func lockSettings() []setting {
+	return []setting{
+		{name: "s3-lock-mode", group: groupLocks, placeholder: "MODE", usage: "lock recordings and seals in a bucket with Object Lock: governance (who has the right may take the lock away), compliance (nobody may), none (default: as the archive's last run)",
+			choices: []string{"governance", "compliance", noLocks}},
+		{name: "s3-lock-for", group: groupLocks, placeholder: "PERIOD", usage: "how long from when a recording was stored: 7y, 10y, 90d"},
+		{name: "s3-lock-after", group: groupLocks, placeholder: "PERIOD", usage: "lock recordings only when they are so old, by the command lock, so that erase can do its work until then (default: as they are stored)"},
+		{name: "confirm-compliance", group: groupLocks, placeholder: "ARCHIVE-ID", usage: "confirm, once for an archive, that compliance locks are meant; the refusal names the id"},
+		{name: "accept-default-retention", kind: toggle, group: groupLocks, usage: "use a bucket that locks all that is stored, the manifest and calls/ too: erase is refused until that ends"},
+	}
+}
+
+// retentionSettings say how long recordings are kept.
+func retentionSettings() []setting {
+	return []setting{
+		{name: "retention", kind: list, group: groupLocks, placeholder: "CLASS=PERIOD", usage: "how long recordings of a class are kept, counted from the day of the call, like medicare=10y; repeatable. On S3 the class is the object's tag \"retention\" (default: as the archive's last run)"},
+		{name: "retention-campaign", kind: list, group: groupLocks, placeholder: "CAMPAIGN=CLASS", usage: "class of a campaign, given by its id; repeatable"},
+		{name: "retention-default", group: groupLocks, placeholder: "CLASS", usage: "class of all other campaigns; without it they are kept for ever"},
+	}
+}
+
+// lockJob is what the settings say about locks and retention. What they leave open is as the archive has noted it.
+type lockJob struct {
+	mode      string // "" where it is left open
+	period    store.Period
+	after     store.Period
+	hasPeriod bool
+	hasAfter  bool
+	confirm   string
+	accept    bool
+	retention *evidence.Retention
+
+	// What the archive and its settings come to, once check has looked.
+	locks    *evidence.Locks
+	settings evidence.LockSettings
+	about    manifest.Archive // without id where there is none yet
+	classes  evidence.Retention
+	noted    evidence.Retention
+}
+
+// lockJob reads the settings. Those for locks must not be given for a folder, wherever they stand: nothing would be locked.
+func (r *reader) lockJob(folder string) lockJob {
+	var j lockJob
+	for _, s := range lockSettings() {
+		if g, ok := r.values[s.name]; ok && folder != "" {
+			r.fail(g.origin, "give --dest s3://bucket/prefix, or leave it out", "nothing in a folder can be locked")
+		}
+	}
+	if r.isSet("s3-lock-mode") {
+		j.mode = r.choice("s3-lock-mode")
+	}
+	j.period, j.hasPeriod = r.period("s3-lock-for", store.MinPeriod)
+	j.after, j.hasAfter = r.period("s3-lock-after", 0)
+	if r.isSet("confirm-compliance") {
+		j.confirm = strings.TrimSpace(r.text("confirm-compliance"))
+	}
+	j.accept = r.toggle("accept-default-retention")
+	return j
+}
+
+// period reads a period that is not below the least.
+func (r *reader) period(name string, least time.Duration) (p store.Period, isSet bool) {
+	if !r.isSet(name) {
+		return p, false
+	}
+	value, origin := r.raw(name)
+	p, err := store.ParsePeriod(value)
+	start := time.Unix(0, 0).UTC()
+	switch {
+	case err != nil:
+		r.fail(origin, "give a minute to 100 years, like 10y, 30d or 36h", "%v", err)
+	case p.After(start).Before(start.Add(least)):
+		r.fail(origin, "give a minute to 100 years, like 10y, 30d or 36h", "%s is shorter than a minute", value)
+	}
+	return p, true
+}
+
+// retention reads the classes of retention, nil where no setting names one.
+func (r *reader) retention() *evidence.Retention {
+	if !r.isSet("retention") {
+		for _, name := range []string{"retention-campaign", "retention-default"} {
+			if g, ok := r.values[name]; ok {
+				r.fail(g.origin, "give --retention CLASS=PERIOD too", "it names a class of which no retention is given")
+			}
+		}
+		return nil
+	}
+	e := &evidence.Retention{Classes: map[string]store.Period{}, Campaigns: map[string]string{}, Default: r.text("retention-default")}
+	_, origin := r.raw("retention")
+	for _, item := range r.list("retention") {
+		class, text, found := strings.Cut(item, "=")
+		p, err := store.ParsePeriod(strings.TrimSpace(text))
+		class = strings.TrimSpace(class)
+		_, twice := e.Classes[class]
+		switch {
+		case !found:
+			r.fail(origin, "write it like medicare=10y", "%q is not a class and a period", item)
+		case err != nil:
+			r.fail(origin, "write it like medicare=10y", "class %s: %v", class, err)
+		case twice:
+			r.fail(origin, "keep one of them", "class %s is given twice", class)
+		}
+		e.Classes[class] = p
+	}
+	_, origin = r.raw("retention-campaign")
+	for _, item := range r.list("retention-campaign") {
+		campaign, class, found := strings.Cut(item, "=")
+		campaign, class = strings.TrimSpace(campaign), strings.TrimSpace(class)
+		was, twice := e.Campaigns[campaign]
+		switch {
+		case !found || campaign == "":
+			r.fail(origin, "write it like 1234=medicare", "%q is not a campaign's id and a class", item)
+		case twice && was != class:
+			r.fail(origin, "keep one of them", "campaign %s is given two classes", campaign)
+		}
+		e.Campaigns[campaign] = class
+	}
+	if err := e.Check(); err != nil && r.err == nil {
+		r.keep(misuse("see --retention in archive --help", "%v", err))
+	}
+	return e
+}
+
+// check finds out what counts for this run: what the settings say, and else what the archive has noted. It refuses a
+// bucket that will not do, and compliance locks that nobody confirmed, before anything is stored.
+func (j *lockJob) check(ctx context.Context, bucket *store.S3, ledger *manifest.Ledger) (err error) {
+	if err := j.load(ctx, ledger); err != nil {
+		return err
+	}
+	if bucket == nil || j.settings.Mode == store.Unlocked {
+		return nil
+	}
+	if err := j.checkConfirmed(); err != nil {
+		return err
+	}
+	j.settings.Default, err = bucket.ProveLocks(ctx, j.accept || j.settings.Default)
+	return err
+}
+
+// load reads what the archive has noted, and lays what the settings say over it.
+func (j *lockJob) load(ctx context.Context, ledger *manifest.Ledger) (err error) {
+	if j.about, err = ledger.Archive(ctx); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read what the archive belongs to: %w", err)
+	}
+	if j.locks, err = evidence.LoadLocks(ctx, ledger); err != nil {
+		return err
+	}
+	if j.noted, err = evidence.LoadRetention(ctx, ledger); err != nil {
+		return err
+	}
+	j.classes = j.noted
+	if j.retention != nil {
+		j.classes = *j.retention
+	}
+	s := j.locks.Settings()
+	switch j.mode {
+	case "governance":
+		s.Mode = store.Governance
+	case "compliance":
+		s.Mode = store.Compliance
+	case noLocks:
+		s.Mode = store.Unlocked
+	}
+	if j.hasPeriod {
+		s.For = j.period
+	}
+	if j.hasAfter {
+		s.After = j.after
+	}
+	if s.Mode == store.Unlocked {
+		s = evidence.LockSettings{Confirmed: s.Confirmed}
+	}
+	j.settings = s
+	start := time.Unix(0, 0)
+	switch {
+	case s.Mode == store.Unlocked && j.mode == "" && (j.hasPeriod || j.hasAfter):
+		return misuse("give --s3-lock-mode governance or compliance", "it is not said how to lock")
+	case s.Mode != store.Unlocked && s.For.IsZero():
+		return misuse("give --s3-lock-for, like 10y", "it is not said for how long to lock")
+	case s.Mode != store.Unlocked && !s.After.After(start).Before(s.For.After(start)):
+		return misuse("both count from when a recording was stored", "--s3-lock-after is not shorter than --s3-lock-for")
+	}
+	return nil
+}
+
+var archiveIDPattern = regexp.MustCompile(`^[a-z2-7]{26}$`)
+
+// checkConfirmed refuses compliance locks until they were confirmed for this very archive. An archive that is still to
+// be made gets the id that the refusal named.
+func (j *lockJob) checkConfirmed() error {
+	id := j.about.ID
+	switch {
+	case j.settings.Mode != store.Compliance, j.settings.Confirmed:
+		return nil
+	case id == "" && archiveIDPattern.MatchString(j.confirm):
+		id = j.confirm
+	case id == "":
+		id = strings.ToLower(rand.Text())
+	}
+	if j.confirm == id {
+		j.settings.Confirmed = true
+		return nil
+	}
+	why := "nobody can take back a compliance lock, not even the owner of the account, and it was not confirmed for this archive"
+	if j.confirm != "" {
+		why = "--confirm-compliance names another archive"
+	}
+	return misuse("give --confirm-compliance "+id+" once, or --s3-lock-mode governance", "%s", why)
+}
+
+// noteFor is note for archive, which may have opened another's archive: it refuses that when it runs, and nothing is noted.
+func (j *lockJob) noteFor(ctx context.Context, job *archiveJob, opened *archiver.Opened) error {
+	zone := job.config.Zone.String()
+	if j.about.ID != "" && (j.about.APIURL != job.apiURL || j.about.TimeZone != zone) {
+		return nil
+	}
+	return j.note(ctx, opened.Ledger, manifest.Archive{APIURL: job.apiURL, TimeZone: zone, ConditionalWrites: opened.Conditions})
+}
+
+// note notes what has changed, so that lock, verify, seal and erase go by it. archive.json comes first where the id of a
+// new archive was confirmed.
+func (j *lockJob) note(ctx context.Context, ledger *manifest.Ledger, newArchive manifest.Archive) error {
+	if j.about.ID == "" && j.confirm != "" && j.settings.Mode == store.Compliance {
+		newArchive.ID = j.confirm
+		if err := ledger.SaveArchive(ctx, newArchive); err != nil {
+			return err
+		}
+	}
+	if j.settings != j.locks.Settings() {
+		if err := j.locks.Note(ctx, ledger, j.settings, time.Now(), false); err != nil {
+			return err
+		}
+	}
+	if !j.classes.Equal(j.noted) {
+		return evidence.NoteRetention(ctx, ledger, j.classes)
+	}
+	return nil
+}
