@@ -31,6 +31,12 @@ type Remover interface {
 // Locker is a store whose objects may be locked; *store.S3 is one.
 type Locker interface {
 	Locks(ctx context.Context, key string) ([]store.Lock, error)
+	HasDefaultRetention(ctx context.Context) (bool, error)
+}
+
+// RowKeys tells under which keys the recordings of a row may stand, by their ids; *archiver.RowKeys does.
+type RowKeys interface {
+	Of(day string, row []byte) map[string][]string
 }
 
 // Erasing removes calls and recordings on purpose. In a folder the caller holds the archive's lock.
@@ -38,6 +44,7 @@ type Erasing struct {
 	Ledger *manifest.Ledger
 	Store  Remover
 	Locks  Locker // nil where nothing can be locked
+	Keys   RowKeys
 	Now    time.Time
 }
 
@@ -63,6 +70,8 @@ type Kept struct {
 	Until     time.Time `json:"locked_until,omitzero"`
 	LegalHold bool      `json:"legal_hold"` // of its object
 	Shared    string    `json:"shared"`     // another recording that is not to be erased and has the same audio
+	File      string    `json:"file"`       // of the ledger, which is locked
+	Bucket    bool      `json:"bucket"`     // the bucket locks all that is stored
 }
 
 // KeptError says that nothing more was erased, because some of it must stay.
@@ -130,7 +139,8 @@ func (e *Erasing) Check(ctx context.Context, chosen []Chosen) ([]Kept, error) {
 	if err != nil {
 		return nil, err
 	}
-	audio, err := e.audioOf(ctx, newWanted(intentOf("", "", chosen)))
+	w := newWanted(intentOf("", "", chosen))
+	audio, err := e.audioOf(ctx, w)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +149,7 @@ func (e *Erasing) Check(ctx context.Context, chosen []Chosen) ([]Kept, error) {
 			kept = append(kept, Kept{Day: a.day, Call: a.call, Recording: a.id, Shared: a.shared})
 		}
 	}
-	locked, err := e.locked(ctx, audio)
+	locked, err := e.locked(ctx, w, audio)
 	if err != nil {
 		return nil, err
 	}
@@ -169,51 +179,74 @@ func (e *Erasing) held(ctx context.Context, chosen []Chosen) (kept []Kept, err e
 	return kept, nil
 }
 
-// locked returns the recordings of whose audio some version is locked.
-func (e *Erasing) locked(ctx context.Context, audio []audioOf) ([]Kept, error) {
+// locked returns what some lock keeps: audio, and files with lines of the days.
+func (e *Erasing) locked(ctx context.Context, w *wanted, audio []audioOf) (kept []Kept, err error) {
 	if e.Locks == nil {
 		return nil, nil
 	}
-	found := make([]*Kept, len(audio))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(removersAtOnce)
-	for i := range audio {
-		group.Go(func() error {
-			a := &audio[i]
-			for _, key := range a.keys {
-				var locks []store.Lock
-				err := patiently(ctx, func() (err error) {
-					locks, err = e.Locks.Locks(ctx, key)
-					return err
-				})
-				if err != nil && !errors.Is(err, store.ErrBadKey) {
-					return fmt.Errorf("look for locks of recording %s: %w", a.id, err)
-				}
-				for _, lock := range locks {
-					isLocked := lock.Mode != store.Unlocked && lock.Until.After(e.Now)
-					if !isLocked && !lock.LegalHold {
-						continue
-					}
-					if found[i] == nil {
-						found[i] = &Kept{Day: a.day, Call: a.call, Recording: a.id}
-					}
-					found[i].LegalHold = found[i].LegalHold || lock.LegalHold
-					if isLocked && lock.Until.After(found[i].Until) {
-						found[i].Until = lock.Until.UTC()
-					}
-				}
-			}
-			return nil
-		})
+	byDefault := false
+	err = patiently(ctx, func() (err error) {
+		byDefault, err = e.Locks.HasDefaultRetention(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for the bucket's default retention: %w", err)
 	}
-	err := group.Wait()
-	var kept []Kept
-	for _, k := range found {
-		if k != nil {
-			kept = append(kept, *k)
+	if byDefault { // what replaces the lines would be locked too
+		return []Kept{{Bucket: true}}, nil
+	}
+	type object struct {
+		key string
+		of  Kept
+	}
+	var objects []object
+	for i := range audio {
+		for _, key := range audio[i].keys {
+			objects = append(objects, object{key, Kept{Day: audio[i].day, Call: audio[i].call, Recording: audio[i].id}})
+		}
+	}
+	for _, day := range w.days {
+		for _, tree := range []manifest.Tree{manifest.TreeManifest, manifest.TreeCalls} {
+			names, err := e.names(ctx, string(tree)+"/"+day, func(string) bool { return true })
+			if err != nil {
+				return nil, err
+			}
+			for _, name := range names {
+				objects = append(objects, object{name, Kept{Day: day, File: name}})
+			}
+		}
+	}
+	group, looking := errgroup.WithContext(ctx)
+	group.SetLimit(removersAtOnce)
+	for i := range objects {
+		group.Go(func() error { return e.lookForLocks(looking, objects[i].key, &objects[i].of) })
+	}
+	err = group.Wait()
+	for _, o := range objects {
+		if !o.of.Until.IsZero() || o.of.LegalHold {
+			kept = append(kept, o.of)
 		}
 	}
 	return kept, err
+}
+
+// lookForLocks notes the locks of all versions of an object.
+func (e *Erasing) lookForLocks(ctx context.Context, key string, of *Kept) error {
+	var locks []store.Lock
+	err := patiently(ctx, func() (err error) {
+		locks, err = e.Locks.Locks(ctx, key)
+		return err
+	})
+	if err != nil && !isGone(err) {
+		return fmt.Errorf("look for locks of what is to be erased on %s: %w", of.Day, err)
+	}
+	for _, lock := range locks {
+		of.LegalHold = of.LegalHold || lock.LegalHold
+		if lock.Mode != store.Unlocked && lock.Until.After(e.Now) && lock.Until.After(of.Until) {
+			of.Until = lock.Until.UTC()
+		}
+	}
+	return nil
 }
 
 // Begin notes durably what is to be erased, and returns the intent. From then on everybody obeys it. What was chosen

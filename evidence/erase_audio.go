@@ -2,6 +2,8 @@ package evidence
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -52,36 +54,59 @@ type audioOf struct {
 	shared        string   // another recording with one of keys
 }
 
-// audioOf finds out where the audio of recordings stands. Of an erasure whose lines are gone it finds nothing any more:
-// the audio went before them.
+// audioOf finds out where the audio of recordings stands, by their lines, and by the rows for those of which no line says
+// that they were stored. Of an erasure whose lines are gone it finds nothing any more: the audio went before them.
 func (e *Erasing) audioOf(ctx context.Context, w *wanted) ([]audioOf, error) {
 	var list []audioOf
-	place := map[[3]string]int{}
 	for _, day := range w.days {
-		err := e.eachLine(ctx, day, func(r *manifest.Recording) {
-			if !w.has(r.RecordingID, r.CallID) {
-				return
+		place := map[[2]string]int{}
+		of := func(id, call string) *audioOf {
+			at := [2]string{id, call}
+			if _, known := place[at]; !known {
+				place[at] = len(list)
+				list = append(list, audioOf{day: day, id: id, call: call})
 			}
-			at := [3]string{day, r.RecordingID, r.CallID}
-			i, known := place[at]
-			if !known {
-				i = len(list)
-				place[at] = i
-				list = append(list, audioOf{day: day, id: r.RecordingID, call: r.CallID})
+			return &list[place[at]]
+		}
+		err := e.eachLine(ctx, manifest.TreeManifest, day, func(line manifest.SegmentLine) error {
+			r, isRecording, err := line.Recording()
+			if err == nil && isRecording && w.has(r.RecordingID, r.CallID) {
+				of(r.RecordingID, r.CallID).note(&r)
 			}
-			list[i].note(r)
+			return err
 		})
 		if err != nil {
 			return nil, fmt.Errorf("read day %s: %w", day, err)
+		}
+		err = e.eachLine(ctx, manifest.TreeCalls, day, func(line manifest.SegmentLine) error {
+			var c struct {
+				CallID string          `json:"call_id"`
+				Row    json.RawMessage `json:"row"`
+			}
+			if err := json.Unmarshal(line.Raw, &c); err != nil || !w.calls[c.CallID] {
+				return err
+			}
+			for id, keys := range e.Keys.Of(day, c.Row) {
+				of(id, c.CallID).maybeUnder(keys)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read the calls of %s: %w", day, err)
+		}
+	}
+	for i := range list {
+		if len(list[i].keys) > 0 {
+			list[i].maybe = nil
 		}
 	}
 	return list, e.findUsers(ctx, w, list)
 }
 
-// eachLine tells visit of every recording line of a day as it lies. A bad line may name what is to be removed; a torn
-// one at the end of a segment is no line.
-func (e *Erasing) eachLine(ctx context.Context, day string, visit func(*manifest.Recording)) error {
-	segments, err := e.Ledger.Segments(ctx, manifest.TreeManifest, day)
+// eachLine tells visit of every line of a day as it lies, but for stubs. A bad line may name what is to be removed, so
+// that it is an error; a torn one at the end of a segment is no line.
+func (e *Erasing) eachLine(ctx context.Context, tree manifest.Tree, day string, visit func(manifest.SegmentLine) error) error {
+	segments, err := e.Ledger.Segments(ctx, tree, day)
 	if err != nil {
 		return err
 	}
@@ -91,17 +116,12 @@ func (e *Erasing) eachLine(ctx context.Context, day string, visit func(*manifest
 			if bad != nil {
 				return bad
 			}
-			if line.Bad != nil {
-				bad = &manifest.BadLineError{File: s.File(), Line: line.Number, Reason: line.Bad.Error()}
-				return nil
+			problem := line.Bad
+			if problem == nil && !line.Stub {
+				problem = visit(line)
 			}
-			r, isRecording, err := line.Recording()
-			if err != nil {
-				bad = &manifest.BadLineError{File: s.File(), Line: line.Number, Reason: err.Error()}
-				return nil
-			}
-			if isRecording && !line.Stub {
-				visit(&r)
+			if problem != nil {
+				bad = &manifest.BadLineError{File: s.File(), Line: line.Number, Reason: problem.Error()}
 			}
 			return nil
 		})
@@ -116,14 +136,18 @@ func (e *Erasing) eachLine(ctx context.Context, day string, visit func(*manifest
 func (a *audioOf) note(r *manifest.Recording) {
 	switch r.Outcome {
 	case "", manifest.Pending, manifest.Failed, manifest.Rejected, manifest.Lost:
-		for _, name := range append(key.Again(r.Key, r.RecordingID), otherFormat(r.Key, r.RecordingID)...) {
-			if !slices.Contains(a.maybe, name) {
-				a.maybe = append(a.maybe, name)
-			}
-		}
+		a.maybeUnder(append(key.Again(r.Key, r.RecordingID), otherFormat(r.Key, r.RecordingID)...))
 	default:
 		if r.Key != "" && !slices.Contains(a.keys, r.Key) {
 			a.keys = append(a.keys, r.Key)
+		}
+	}
+}
+
+func (a *audioOf) maybeUnder(keys []string) {
+	for _, name := range keys {
+		if !slices.Contains(a.maybe, name) {
+			a.maybe = append(a.maybe, name)
 		}
 	}
 }
@@ -212,6 +236,9 @@ func (e *Erasing) removeAudio(ctx context.Context, a *audioOf) (removed int, err
 			stood = stood || err == nil
 			return e.Store.Remove(ctx, name)
 		})
+		if errors.Is(err, store.ErrBadKey) { // which nothing can have
+			continue
+		}
 		if err != nil {
 			return removed, fmt.Errorf("remove the audio of recording %s: %w", a.id, err)
 		}

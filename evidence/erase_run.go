@@ -27,8 +27,14 @@ func (e *Erasing) Finish(ctx context.Context, intent manifest.ErasureRecord, ref
 		return made, err
 	}
 	digests := map[string]bool{}
+	var audio []audioOf // of all passes: what a run stores meanwhile goes under the same keys
 	for range erasePasses {
-		if err := e.removeBodies(ctx, w, &made); err != nil {
+		found, err := e.audioOf(ctx, w)
+		if err != nil {
+			return made, err
+		}
+		audio = append(audio, found...)
+		if err := e.removeBodies(ctx, audio, &made); err != nil {
 			return made, err
 		}
 		for _, day := range w.days {
@@ -47,12 +53,8 @@ func (e *Erasing) Finish(ctx context.Context, intent manifest.ErasureRecord, ref
 	return made, nil
 }
 
-// removeBodies removes the audio of all days.
-func (e *Erasing) removeBodies(ctx context.Context, w *wanted, made *Erased) error {
-	list, err := e.audioOf(ctx, w)
-	if err != nil {
-		return err
-	}
+// removeBodies removes the audio of recordings.
+func (e *Erasing) removeBodies(ctx context.Context, list []audioOf, made *Erased) error {
 	removed := make([]int, len(list))
 	group, removing := errgroup.WithContext(ctx)
 	group.SetLimit(removersAtOnce)
@@ -65,7 +67,7 @@ func (e *Erasing) removeBodies(ctx context.Context, w *wanted, made *Erased) err
 			return err
 		})
 	}
-	err = group.Wait()
+	err := group.Wait()
 	for _, n := range removed {
 		made.Audio += n
 	}
@@ -78,10 +80,12 @@ func (e *Erasing) eraseDay(ctx context.Context, w *wanted, day string, made *Era
 		return fmt.Errorf("read day %s: %w", day, err)
 	}
 	ids := slices.Clone(w.ofDay[day])
-	err := e.eachLine(ctx, day, func(r *manifest.Recording) {
-		if w.has(r.RecordingID, r.CallID) {
+	err := e.eachLine(ctx, manifest.TreeManifest, day, func(line manifest.SegmentLine) error {
+		r, isRecording, err := line.Recording()
+		if err == nil && isRecording && w.has(r.RecordingID, r.CallID) {
 			ids = append(ids, r.RecordingID)
 		}
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("read day %s: %w", day, err)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"convoso-archiver/archiver/key"
 	"convoso-archiver/archiver/store"
 	"convoso-archiver/evidence"
 )
@@ -34,6 +35,9 @@ func erasedTerms() []setting {
 func eraseSettings() []setting {
 	settings := sealedArchiveSettings()
 	settings = append(settings, setting{name: "state-dir", group: groupArchive, placeholder: "FOLDER", usage: "where the search index is kept (default: the user's state folder)"})
+	template, _ := named(archiveSettings(), "path-template")
+	template.group = groupArchive
+	settings = append(settings, template)
 	settings = append(settings, erasedTerms()...)
 	settings = append(settings,
 		setting{name: "yes", kind: toggle, flagOnly: true, group: groupErase, usage: "erase; without it what would go is shown, and nothing is done"},
@@ -83,6 +87,7 @@ type eraseJob struct {
 	reason  string
 	max     int
 	exports []string
+	names   *key.Template // by which recordings are stored
 	yes     bool
 	resume  bool
 }
@@ -122,6 +127,11 @@ func runErase(ctx context.Context, p *process, in input) outcome {
 // eraseJob reads what is to be erased.
 func (r *reader) eraseJob(now time.Time, env environment) *eraseJob {
 	j := &eraseJob{yes: r.toggle("yes"), resume: r.toggle("resume"), reason: r.text("reason"), max: r.whole("max-erase", 0, math.MaxInt), exports: r.list("export")}
+	names, err := key.Parse(r.text("path-template"))
+	if err != nil {
+		r.keep(misuse("see --path-template in archive --help", "--path-template: %v", err))
+	}
+	j.names = names
 	chooses := false
 	for _, s := range erasedTerms() {
 		switch g := r.values[s.name]; {

@@ -40,7 +40,10 @@ func (p *process) erase(ctx context.Context, job *eraseJob, talk output, made *e
 		return false, err
 	}
 	e := &eraseRun{job: job, archive: archive, exports: exports, made: made, logger: logger, tell: p.teller("erase", talk)}
-	e.erasing = &evidence.Erasing{Ledger: archive.opened.Ledger, Store: archive.opened.Store, Now: time.Now()}
+	e.erasing = &evidence.Erasing{
+		Ledger: archive.opened.Ledger, Store: archive.opened.Store, Now: time.Now(),
+		Keys: &archiver.RowKeys{Template: job.names, PrefixLen: archive.opened.KeyPrefixLen},
+	}
 	if locker, ok := archive.opened.Store.(evidence.Locker); ok {
 		e.erasing.Locks = locker
 	}

@@ -183,7 +183,13 @@ func (r *eraseResult) writeKept(b *strings.Builder) {
 		if k.Shared != "" {
 			why = append(why, "recording "+k.Shared+" has the same audio: erase both with --ids-from")
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", k.Day, orDash(k.Call), orDash(k.Recording), strings.Join(why, "; "))
+		if k.Bucket {
+			why = append(why, "the bucket has a default retention, which locks the lines too: take it off, and wait until what is locked ends")
+		}
+		if k.File != "" {
+			why = append(why, k.File)
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", orDash(k.Day), orDash(k.Call), orDash(k.Recording), strings.Join(why, "; "))
 	}
 	_ = table.Flush()
 	if more := len(r.Kept) - maxTold; more > 0 {

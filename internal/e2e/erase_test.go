@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/rand"
 	"encoding/json"
 	"io"
 	"io/fs"
@@ -20,7 +21,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"convoso-archiver/evidence"
 	"convoso-archiver/fetcher/convosotest"
@@ -252,11 +252,7 @@ func TestEraseLeavesNothing(t *testing.T) {
 			if where == "s3" {
 				b = onS3(t, server, false)
 				a = b.archive
-				if _, err := b.server.Client().PutBucketVersioning(t.Context(), &s3.PutBucketVersioningInput{
-					Bucket: &b.server.Bucket, VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled},
-				}); err != nil {
-					t.Fatal(err)
-				}
+				keepVersions(t, b)
 			}
 			eraseAll(t, a, b, p)
 		})
@@ -363,8 +359,10 @@ func eraseAll(t *testing.T, a *archive, b *bucket, p person) {
 // copied copies what counts into another bucket, but for what lies below a prefix.
 func (b *bucket) copied(without string) *bucket {
 	b.t.Helper()
-	server, client := *b.server, b.server.Client()
-	server.Bucket = b.server.NewBucket(b.t, "copy")
+	server, client, copied := *b.server, b.server.Client(), *b.archive
+	server.Bucket = b.server.NewBucket(b.t, "copy "+rand.Text())
+	made := &bucket{archive: &copied, server: &server, endpoint: b.endpoint}
+	keepVersions(b.t, made)
 	pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &b.server.Bucket})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(b.t.Context())
@@ -372,7 +370,7 @@ func (b *bucket) copied(without string) *bucket {
 			b.t.Fatal(err)
 		}
 		for _, o := range page.Contents {
-			if strings.HasPrefix(*o.Key, without) {
+			if without != "" && strings.HasPrefix(*o.Key, without) {
 				continue
 			}
 			source := b.server.Bucket + "/" + (&url.URL{Path: *o.Key}).EscapedPath()
@@ -381,9 +379,8 @@ func (b *bucket) copied(without string) *bucket {
 			}
 		}
 	}
-	copied := *b.archive
 	copied.dest, copied.folder = "s3://"+server.Bucket+"/pre fix", filepath.Join(server.Dir, server.Bucket, "pre fix")
-	return &bucket{archive: &copied, server: &server, endpoint: b.endpoint}
+	return made
 }
 
 // spoil damages the stored audio of a recording.
