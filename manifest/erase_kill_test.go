@@ -233,3 +233,54 @@ func TestSaltDayKilled(t *testing.T) {
 		})
 	}
 }
+
+// An erasure of a day of an older version, killed while lines get their salts or their stubs, ends right.
+func TestOldDayErasedKilled(t *testing.T) {
+	for n, done := 0, 0; done < 4; n++ {
+		inOldArchives(t, func(t *testing.T, p place) {
+			filters := closedFor(t, p.open(t, Options{ReadOnly: true}))
+			erase := func(l *Ledger) error {
+				intent := NewErasureRecord(ErasureIntent, "E1")
+				for _, day := range oldDays {
+					intent.Recordings = append(intent.Recordings, ErasedID{day, "1"}, ErasedID{day, "4"})
+				}
+				err := l.PutRecords(t.Context(), ErasureStem, intent)
+				for _, day := range oldDays {
+					if err == nil {
+						_, err = l.EraseLines(t.Context(), day)
+					}
+				}
+				return err
+			}
+			if !killed(t, p, n, erase) {
+				done++
+			}
+			check := func() {
+				t.Helper()
+				l := p.open(t, Options{ReadOnly: true})
+				for _, day := range oldDays {
+					wantFaults(t, l, day)
+					d := loadDay(t, l, day)
+					if d.Count() == 0 || day == "2025-05-01" && d.Count() != 3 {
+						t.Errorf("%s: %d recordings", day, d.Count())
+					}
+					for _, line := range d.Lines() {
+						filters = slices.DeleteFunc(filters, func(f string) bool { return f == day[8:]+line.Filter })
+					}
+				}
+				if len(filters) > 0 {
+					t.Errorf("no longer closed: %v", filters)
+				}
+			}
+			filters = slices.Clone(filters)
+			closed := slices.Clone(filters)
+			check()
+			if err := erase(p.open(t, Options{Run: runNewer})); err != nil {
+				t.Fatal(err)
+			}
+			filters = closed
+			check()
+			wantNone(t, p, "a/1.mp3")
+		})
+	}
+}

@@ -387,3 +387,49 @@ func (p place) holding(t testing.TB, text string) (names []string) {
 	}
 	return names
 }
+
+// Stubs are the documented lines, byte for byte, and read as they were meant.
+func TestStubs(t *testing.T) {
+	e := ErasuresOf([]ErasureRecord{*intentOf(testDay)})
+	digest := strings.Repeat("0123456789abcdef", 4)
+	recording := `{"v":1,"kind":"recording","recording_id":"1","outcome":"erased","key":"","size":0,"sha256":"","time":"0001-01-01T00:00:00Z","run":"",` +
+		`"call_id":"c1","first_seen":"0001-01-01T00:00:00Z","attempts":0,"content_type":"","etag":"","host":"","reason":"E1","digest":"` + digest + `"}`
+	call := `{"v":1,"kind":"call","call_id":"c1","time":"0001-01-01T00:00:00Z","run":"","row":{},"reason":"E1","digest":"` + digest + `"}`
+	window := `{"v":1,"kind":"erased","digest":"` + digest + `"}`
+	for _, test := range []struct {
+		line, want string
+		tree       Tree
+	}{
+		{strings.TrimSuffix(string(linesOf(t, told("1", Archived))), "\n"), recording, TreeManifest},
+		{recording, recording, TreeManifest},
+		{strings.Replace(recording, `"key":""`, `"key":"left"`, 1), recording, TreeManifest},
+		{`{"v":1,"kind":"call","call_id":"c1","time":"2025-05-02T12:00:00Z","run":"r","row":{"a":1},"salt":"00112233445566778899aabbccddeeff"}`, call, TreeCalls},
+		{call, call, TreeCalls},
+		{`{"v":1,"kind":"window","filter":"number_dialed=sha256:00","salt":"00"}`, window, TreeManifest},
+		{window, window, TreeManifest},
+		{`{"v":1,"kind":"day","closed":true,"filter":"first_name=sha256:00","lines":1,"sha256":"00","old":true}`, window, TreeManifest},
+		{`{"v":1,"kind":"of a later version","recording_id":"1"}`, "", TreeManifest},
+		{strings.TrimSuffix(string(linesOf(t, recordingOf("2"))), "\n"), "", TreeManifest},
+	} {
+		want := test.want
+		if sum := fmt.Sprint(hexSum([]byte(test.line))); !strings.Contains(test.line, digest) {
+			want = strings.ReplaceAll(want, digest, sum)
+		}
+		if want == "" {
+			want = test.line
+		}
+		got, _, err := e.stubOf([]byte(test.line), test.tree, testDay)
+		if err != nil || string(got) != want {
+			t.Errorf("%s\nbecomes %s, %v\nwant    %s", test.line, got, err, want)
+		}
+	}
+	var v view
+	if !scanRecording([]byte(recording), &v) || !v.isBare() || !v.salted || string(v.callID) != "c1" {
+		t.Errorf("a stub is read as %+v", v.recording())
+	}
+	if c, err := parseCall([]byte(call)); err != nil || c.CallID != "c1" || string(c.Row) != "{}" {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+func recordingOf(id string) Recording { return recording(id, Archived) }

@@ -12,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -188,6 +189,38 @@ func TestOnS3(t *testing.T) {
 			wantFaults(t, l, day)
 		}
 		if got := fmt.Sprint(closedFor(t, l)); got != "[01 02 03campaign_id=7 04]" {
+			t.Errorf("closed %s", got)
+		}
+	})
+	t.Run("erase", func(t *testing.T) {
+		p := newS3(t, server)
+		makeErasable(t, p)
+		l := p.open(t, Options{Run: runC})
+		before := closedLines(t, l, testDay)
+		if err := l.PutRecords(t.Context(), ErasureStem, intentOf(testDay)); err != nil {
+			t.Fatal(err)
+		}
+		wantHidden(t, l, testDay)
+		if digests := eraseLines(t, l, testDay); len(digests) != 10 {
+			t.Errorf("%d digests", len(digests))
+		}
+		wantNone(t, p, canary)
+		wantFaults(t, l, testDay)
+		if after := closedLines(t, l, testDay); !maps.Equal(after, before) {
+			t.Errorf("closed %v, want %v", after, before)
+		}
+	})
+	t.Run("salt", func(t *testing.T) {
+		p := newS3(t, server)
+		p.readTestdata(t, "old-bucket")
+		l := p.open(t, Options{Run: runNew})
+		for _, day := range oldDays {
+			if err := l.SaltDay(t.Context(), day); err != nil {
+				t.Fatal(err)
+			}
+			wantFaults(t, l, day)
+		}
+		if got := fmt.Sprint(closedFor(t, l)); got != "[01 03campaign_id=7 04]" {
 			t.Errorf("closed %s", got)
 		}
 	})

@@ -45,7 +45,8 @@ their signatures. Run it after archive.
 Keep the head that it prints outside of the archive: with it, audit --seals sees that the newest seals
 were removed.
 
-It takes the archive's lock in a folder, and needs the right to write to seals/ alone in a bucket.`,
+It takes the archive's lock in a folder. In a bucket it needs the right to write to seals/, and for days that
+an older version closed to their files and to evidence/: their lines get salts first.`,
 		examples: []example{
 			{"make a key, once, and seal each night",
 				"ssh-keygen -t ed25519 -N '' -C archive -f /etc/convoso-archiver/seal\n" +
