@@ -159,7 +159,9 @@ func (o *Opened) openBucket(ctx context.Context, at Location, access Access, led
 	if o.Ledger, err = manifest.OpenBucket(bucket, ledger); err != nil {
 		return fmt.Errorf("open manifest: %w", err)
 	}
-	o.closers = append(o.closers, o.Ledger.Close)
+	o.closers = append(o.closers, func(ctx context.Context) error {
+		return errors.Join(o.Ledger.Close(ctx), removeLeftOut(ctx, bucket, o.Ledger.LeftOut()))
+	})
 	if !access.Writes() {
 		return nil
 	}
@@ -172,6 +174,20 @@ func (o *Opened) openBucket(ctx context.Context, at Location, access Access, led
 	o.Conditions = &honours
 	if honours {
 		return bucket.ProveConditionalWrites(ctx)
+	}
+	return nil
+}
+
+// removeLeftOut removes audio that this run has stored while somebody else erased its recording, which no line names.
+func removeLeftOut(ctx context.Context, bucket *store.S3, recordings []manifest.Recording) error {
+	for _, r := range recordings {
+		info, err := bucket.Stat(ctx, r.Key)
+		if err == nil && info.IsOf(r.RecordingID) {
+			err = bucket.Remove(ctx, r.Key)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove recording %s, which was erased meanwhile: %w", r.RecordingID, err)
+		}
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -463,6 +464,39 @@ func (b *bucket) overwrite(name string, content []byte) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+}
+
+// TestEraseDuringARun erases a recording while a run has it in flight: what the run stores after the erasure is done goes too.
+func TestEraseDuringARun(t *testing.T) {
+	t.Parallel()
+	server := simulate(t, convosotest.Config{Seed: 161, FirstDay: daysAgo(10), Days: 2, CallsPerDay: 30, RecordedShare: 0.8, MedianSize: 3_000})
+	p := aPerson(t, server)
+	b := onS3(t, server, false)
+	keepVersions(t, b)
+	b.env = append(b.env, quickExit)
+	if err := server.SetFault(p.refs[0], convosotest.FaultNotFound, 1); err != nil {
+		t.Fatal(err)
+	}
+	span := []string{"--start-time", daysAgo(10), "--end-time", daysAgo(9)}
+	b.run(span...).want(t, 3)
+	var once sync.Once
+	server.SetMediaHook(func(convosotest.MediaRequest) convosotest.Fault {
+		once.Do(func() {
+			if got := b.erase(0, "--number", p.number, "--yes", "--reason", "request 7"); len(got.Erased) != 1 {
+				t.Errorf("%+v", got)
+			}
+		})
+		return convosotest.FaultNone
+	})
+	if r := b.run(span...).want(t, 0); r.summary.MediaRequests == 0 {
+		t.Errorf("nothing was in flight: %s", r.stdout)
+	}
+	traces := b.traces(p)
+	for _, named := range []string{"first name", "last name", "comment"} {
+		delete(traces, named) // the API did not send them
+	}
+	wantTraces(t, b, traces, false)
+	b.other(0, "verify")
 }
 
 // closed returns the days that are closed for every filter.
