@@ -9,6 +9,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"regexp"
@@ -92,11 +93,8 @@ func commandNames() []string {
 // code. When ctx ends, a command stops cleanly; a *[SignalError] as the context's
 // cause decides about the code. Errors are printed here, and only here.
 func Run(ctx context.Context, args []string, env Env) int {
-	p := &process{
-		args: ownHelp(args), stdin: env.Stdin, stdout: &results{base: env.Stdout},
-		screen: &screen{base: env.Stderr},
-		env:    parseEnvironment(env.Environ),
-	}
+	p := &process{args: ownHelp(args), stdin: env.Stdin, screen: &screen{base: env.Stderr}, env: parseEnvironment(env.Environ)}
+	p.stdout = &results{base: env.Stdout, width: widthOf(env.Stdout, p.env)}
 	p.screen.hide(p.env[tokenVariable])
 	var result outcome
 	speaker := program
@@ -155,7 +153,7 @@ func (p *process) app(done func(name string, o outcome)) *cli.App {
 	app := &cli.App{
 		Name:                      program,
 		Usage:                     aboutProgram,
-		Description:               programHelp(),
+		Description:               programHelp(p.helpWidth()),
 		CustomAppHelpTemplate:     helpTemplate,
 		Writer:                    p.stdout,
 		ErrWriter:                 p.screen,
@@ -183,14 +181,14 @@ func (p *process) app(done func(name string, o outcome)) *cli.App {
 		app.Commands = append(app.Commands, &cli.Command{
 			Name:               cmd.name,
 			Usage:              cmd.usage,
-			Description:        cmd.helpText(),
+			Description:        cmd.helpText(p.helpWidth()),
 			CustomHelpTemplate: helpTemplate,
 			HideHelp:           true,
 			HideHelpCommand:    true,
 			Flags:              libraryFlags(settings),
 			BashComplete:       p.completeWith(cmd),
 			OnUsageError: func(c *cli.Context, err error, _ bool) error {
-				in := input{flags: flagsWithin(p.args, cmd.settings), args: p.leading, err: usageProblem(err, settings)}
+				in := input{flags: flagsWithin(p.args, cmd.settings), args: p.leading, err: usageProblems(err, p.args[1:], settings)}
 				done(cmd.name, cmd.run(c.Context, p, in))
 				return nil
 			},
@@ -263,11 +261,34 @@ func givenFlags(c *cli.Context, settings []setting) values {
 	return flags
 }
 
+// usageProblems is usageProblem for all flags that are not known, of which the library names the first.
+func usageProblems(err error, args []string, settings []setting) error {
+	if !strings.HasPrefix(err.Error(), unknownToLibrary) {
+		return usageProblem(err, settings)
+	}
+	var problems error
+	for at := 0; at < len(args) && args[at] != "--"; at++ {
+		if !strings.HasPrefix(args[at], "-") || args[at] == "-" {
+			continue
+		}
+		name, _, hasValue := strings.Cut(strings.TrimLeft(args[at], "-"), "=")
+		switch s, known := named(settings, name); {
+		case known && s.kind != toggle && !hasValue:
+			at++
+		case !known && name != "h" && name != "0":
+			problems = errors.Join(problems, unknownFlag(name, settings))
+		}
+	}
+	return cmp.Or(problems, usageProblem(err, settings))
+}
+
+const unknownToLibrary = "flag provided but not defined: -"
+
 // usageProblem puts the library's errors into our words. They repeat no value: the
 // standard library's text has it, and it may be a secret at the wrong place.
 func usageProblem(err error, settings []setting) error {
 	said := err.Error()
-	if name, ok := strings.CutPrefix(said, "flag provided but not defined: -"); ok {
+	if name, ok := strings.CutPrefix(said, unknownToLibrary); ok {
 		return unknownFlag(name, settings)
 	}
 	if name, ok := strings.CutPrefix(said, "flag needs an argument: -"); ok {
@@ -289,15 +310,14 @@ func unknownFlag(name string, settings []setting) error {
 	for _, s := range settings {
 		candidates = append(candidates, s.name)
 	}
+	for _, meant := range guessedFlags()[name] {
+		if slices.Contains(candidates, meant) {
+			return misuse("use --"+meant, "no flag --%s", name)
+		}
+	}
 	try := didYouMean(name, candidates, "--")
 	if slices.Contains(notOfExport(), name) && slices.Contains(candidates, "excel") {
 		try = "an export holds every call that fits the other terms; find takes it"
-	}
-	for meant := range strings.FieldsSeq(guessedFlags()[name]) {
-		if slices.Contains(candidates, meant) {
-			try = "did you mean --" + meant + "?"
-			break
-		}
 	}
 	if try == "" {
 		try = "see --help"
@@ -314,24 +334,6 @@ func unknownFlag(name string, settings []setting) error {
 
 // longNumber is what may be the number of a person.
 var longNumber = regexp.MustCompile(`\d{7,}`)
-
-// guessedFlags are names under which people look for a flag, and the flags that may be meant: the first that the
-// command has.
-func guessedFlags() map[string]string {
-	return map[string]string{
-		"phone": "number phone-number", "number": "phone-number", "dialed": "number-dialed", "campaign": "campaign-id", "queue": "queue-id",
-		"list": "list-id", "lead": "lead-id", "user": "user-id", "agent": "user-id", "type": "call-type",
-		"from": "start-time", "start": "start-time", "since": "start-time", "start-date": "start-time",
-		"to": "end-time", "end": "end-time", "until": "end-time", "end-date": "end-time", "days": "last",
-		"output": "to copy-to dest", "out": "to copy-to dest", "o": "to copy-to dest", "output-dir": "to copy-to dest", "destination": "to dest", "folder": "dest", "bucket": "dest",
-		"copy": "copy-to", "dir": "dest", "date": "start-time", "day": "start-time", "duration": "min-length max-duration", "random": "sample",
-		"machines": "parallelism workers", "parallel": "parallelism workers", "size": "max-bytes", "max-size": "max-bytes", "bwlimit": "schedule",
-		"port": "listen", "addr": "listen", "address": "listen", "ids": "ids-from", "csv": "format", "format": "csv",
-		"timezone": "time-zone", "tz": "time-zone", "concurrency": "workers", "threads": "workers", "jobs": "workers", "rate": "api-rate",
-		"limit": "max-recordings max-bytes", "bandwidth": "schedule", "limit-download": "schedule", "max-transfer": "max-bytes", "verbose": "log-level", "v": "log-level", "debug": "log-level", "silent": "quiet", "token-file": "auth-token-file",
-		"endpoint": "s3-endpoint", "region": "s3-region", "template": "path-template",
-	}
-}
 
 // harmless is a word that says nothing about a person, or a time of day.
 var harmless = regexp.MustCompile(`^(?:[a-z][a-z_./-]{0,19}|\d{1,2}:\d{2}(?::\d{2})?)$`)
@@ -374,6 +376,11 @@ func unknownCommand(args []string) error {
 func versionCommand() command {
 	return command{
 		name: "version", usage: "show the version and how it was built",
+		examples: []example{
+			{"version, commit and Go of this build", program + " version"},
+			{"one line", program + " --version"},
+			{"the version alone, for other programs", program + " version --json | jq -r .version"},
+		},
 		settings: []setting{{name: "json", kind: toggle, usage: "as one JSON object", flagOnly: true}},
 		run: func(_ context.Context, p *process, in input) outcome {
 			asJSON := in.flags.isOn("json")
@@ -388,9 +395,14 @@ func versionCommand() command {
 func helpCommand() command {
 	return command{
 		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "find", "export", "serve", "hold", "lock", "erase", "seal", "audit", "rebuild", "doctor", "deploy", "demo", "completion", "version"},
+		examples: []example{
+			{"all commands", program + " help"},
+			{"the flags of a command, with examples", program + " help archive"},
+			{"the same as a manual page", program + " help --man archive | man -l -"},
+		},
 		settings: []setting{{name: "man", kind: toggle, flagOnly: true, usage: "as a manual page, which man -l and mandoc show"}},
 		run: func(_ context.Context, p *process, in input) outcome {
-			text, err := helpOn(in.args, in.flags.isOn("man"))
+			text, err := helpOn(in.args, in.flags.isOn("man"), p.helpWidth())
 			if err = cmp.Or(in.err, err); err != nil {
 				return judge(err, nil, false)
 			}

@@ -142,7 +142,7 @@ closed and skipped. It can be killed at any instant and run again.`,
 			{"one campaign's sales of a day, with file names a person can find",
 				"convoso-archiver archive --dest sales --campaign-id 1234 --status SALE \\\n" +
 					"  --start-time 2025-05-01 --end-time 2025-05-01 \\\n" +
-					"  --path-template '{{.user}}/{{.call_date.Format \"2006-01-02 15h04\"}} {{.filename}}'"},
+					"  --path-template '{{.user}}/{{.call_date.Format \"15h04\"}} {{.filename}}'"},
 		},
 		settings:    archiveSettings(),
 		environment: true,
@@ -157,9 +157,9 @@ func runArchive(ctx context.Context, p *process, in input) outcome {
 	settings := archiveSettings()
 	read, talk := p.settings(ctx, settings, in)
 	job := read.archiveJob(time.Now(), p.env, runtime.GOOS)
-	if read.err == nil {
-		job.token, read.err = readToken(ctx, read.values, p.env, job.warn)
-	}
+	token, err := readToken(ctx, read.values, p.env, job.warn)
+	job.token = token
+	read.keepIfAny(err)
 	for _, note := range unknownVariables(settings, p.env) {
 		job.warn(note)
 	}
@@ -212,7 +212,7 @@ func (p *process) archiveJob(ctx context.Context, job *archiveJob, talk output, 
 	result := judge(err, context.Cause(ctx), summary.Incomplete(job.strict))
 	summary.ExitCode = result.code
 	if result.failed {
-		summary.Error = p.screen.hidden(result.line)
+		summary.Error = p.screen.hidden(oneLine(result.line))
 	}
 	return summary, result
 }

@@ -183,7 +183,7 @@ func (p *process) audit(ctx context.Context, job *auditJob, talk output) outcome
 	result := withDamage(judge(err, context.Cause(ctx), unread > 0 || err == nil && made.Seals == 0), made.Found > unread)
 	made.ExitCode, made.Seconds = result.code, time.Since(began).Seconds()
 	if result.failed {
-		made.Error = p.screen.hidden(result.line)
+		made.Error = p.screen.hidden(oneLine(result.line))
 	}
 	made.Answer = made.answer(unread)
 	if talk.json || err == nil && !(talk.quiet && result.code == ExitDone) {
@@ -259,8 +259,7 @@ func (a auditResult) write(w io.Writer, asJSON bool) error {
 	if !a.HeadGiven && a.Seals > 0 {
 		b.WriteString("no --head    that the newest seals were removed could not be seen\n")
 	}
-	_, err := io.WriteString(w, trimLines(b.String()))
-	return err
+	return writeText(w, trimLines(b.String()))
 }
 
 // findingPlace says where a finding is.
@@ -308,8 +307,7 @@ func writeHistory(w io.Writer, h evidence.History) error {
 	var b strings.Builder
 	if h.Lines == 0 {
 		b.WriteString("no line of the archive names this recording: check the id, which find --json shows\n")
-		_, err := io.WriteString(w, b.String())
-		return err
+		return writeText(w, b.String())
 	}
 	fmt.Fprintf(&b, "recording %s of call %s, call day %s\n\n", h.RecordingID, h.CallID, strings.Join(h.Days, ", "))
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
@@ -326,6 +324,5 @@ func writeHistory(w io.Writer, h evidence.History) error {
 		b.WriteString("; who signed was not checked: give --allowed-signers")
 	}
 	b.WriteString("\nthe audio was not read: audit --seals and verify do that\n")
-	_, err := io.WriteString(w, trimLines(b.String()))
-	return err
+	return writeText(w, trimLines(b.String()))
 }

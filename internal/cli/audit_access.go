@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -47,7 +48,8 @@ func (p *process) readAccess(ctx context.Context, job *auditJob, talk output) (u
 	defer func() { err = errors.Join(err, end()) }()
 	write := json.NewEncoder(p.stdout)
 	write.SetEscapeHTML(false)
-	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	var text strings.Builder
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0) // which keeps all until its end
 	unreadable, err = web.ReadAccess(ctx, files, job.from, job.to, func(a web.Access) error {
 		if job.recording != "" && a.RecordingID != job.recording {
 			return nil
@@ -64,7 +66,7 @@ func (p *process) readAccess(ctx context.Context, job *auditJob, talk output) (u
 		_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", a.Time.Format("2006-01-02 15:04:05Z"), user, what, a.RecordingID, a.From, a.Reason)
 		return err
 	})
-	return unreadable, lines, errors.Join(err, table.Flush())
+	return unreadable, lines, errors.Join(err, table.Flush(), writeText(p.stdout, trimLines(text.String())))
 }
 
 // accessFiles opens the log where it is.

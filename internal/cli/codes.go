@@ -1,10 +1,5 @@
 package cli
 
-import (
-	"fmt"
-	"strings"
-)
-
 // exitCode is a code that a command may end with, and what it means there.
 type exitCode struct{ code, meaning string }
 
@@ -95,17 +90,4 @@ func exitCodesOf(command string) []exitCode {
 		{"4", "something stored, or the manifest, is damaged, or not as it was sealed"},
 		{"5", meansLocked}, signal,
 	}
-}
-
-// writeExitCodes writes the codes of a command for its help.
-func writeExitCodes(b *strings.Builder, command string) {
-	b.WriteString("EXIT CODES\n")
-	for _, e := range exitCodesOf(command) {
-		name := e.code
-		for _, part := range wrap(e.meaning, helpWidth-codesColumn) {
-			fmt.Fprintf(b, "  %-*s%s\n", codesColumn-flagIndent, name, part)
-			name = ""
-		}
-	}
-	b.WriteString("  " + codeOrder + "\n")
 }

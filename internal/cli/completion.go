@@ -31,12 +31,18 @@ complete -o bashdefault -o default -F _convoso_archiver convoso-archiver
 const zshScript = `#compdef convoso-archiver
 # zsh completion for convoso-archiver; try: source <(convoso-archiver completion zsh)
 _convoso_archiver() {
-    local -a words_before options
+    local -a words_before found candidates shown
+    local line word
     words_before=("${words[@]:0:$((CURRENT - 1))}")
     [[ "${words[CURRENT]}" == -* ]] && words_before+=("${words[CURRENT]}")
-    options=("${(@f)$("${words_before[@]}" ` + completionFlag + ` 2>/dev/null)}")
-    if [[ -n "${options[1]}" ]]; then
-        compadd -- "${options[@]}"
+    found=("${(@f)$(` + describeVariable + `=1 "${words_before[@]}" ` + completionFlag + ` 2>/dev/null)}")
+    for word in "${found[@]}"; do
+        candidates+=("${word%%$'\t'*}")
+        printf -v line '%-26s  %s' "${word%%$'\t'*}" "${${(M)word%$'\t'*}#$'\t'}"
+        shown+=("${line[1,COLUMNS-1]}")
+    done
+    if [[ -n "${found[1]}" ]]; then
+        compadd -l -d shown -- "${candidates[@]}"
     else
         _files
     fi
@@ -48,7 +54,7 @@ else
 fi
 `
 
-// fishScript asks for words with what they mean, which fish shows beside them.
+// fishScript asks for words with what they mean, which fish shows beside them, as zsh and PowerShell do.
 const fishScript = `# fish completion for convoso-archiver; try: convoso-archiver completion fish | source
 function __convoso_archiver_complete
     set -l words (commandline -opc)
@@ -76,9 +82,16 @@ Register-ArgumentCompleter -Native -CommandName convoso-archiver -ScriptBlock {
     if ($wordToComplete -and -not $wordToComplete.StartsWith('-')) {
         $before = @($before | Select-Object -SkipLast 1)
     }
-    & $program @before ` + completionFlag + ` 2>$null |
-        Where-Object { $_ -like "$wordToComplete*" } |
-        ForEach-Object { [System.Management.Automation.CompletionResult]::new($_, $_, 'ParameterValue', $_) }
+    $env:` + describeVariable + ` = '1'
+    try {
+        $found = @(& $program @before ` + completionFlag + ` 2>$null)
+    } finally {
+        Remove-Item Env:` + describeVariable + `
+    }
+    $found | Where-Object { $_ -like "$wordToComplete*" } | ForEach-Object {
+        $word, $about = $_.Split([char]9, 2)
+        [System.Management.Automation.CompletionResult]::new($word, $word, 'ParameterValue', $(if ($about) { $about } else { $word }))
+    }
 }
 `
 
@@ -163,7 +176,10 @@ func completions(cmd command, args []string) []string {
 	if _, ok := named(settings, "help"); !ok {
 		settings = append(settings, helpSetting())
 	}
-	if s, ok := named(settings, name); ok && s.kind != toggle {
+	switch s, ok := named(settings, name); {
+	case ok && s.kind == toggle: // it is whole: the next word is asked for
+		return cmd.words
+	case ok:
 		return append(slices.Clone(s.choices), s.suggested...)
 	}
 	var words []string

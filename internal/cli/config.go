@@ -256,7 +256,7 @@ func configKey(path string, key *yaml.Node, settings []setting) (setting, error)
 // isTokenName recognises attempts to give the token itself.
 func isTokenName(name string) bool {
 	switch strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(name)) {
-	case "authtoken", "token", "apitoken", "convosoauthtoken":
+	case "authtoken", "token", "apitoken", "apikey", "convosoauthtoken":
 		return true
 	}
 	return false

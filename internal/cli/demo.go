@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -27,16 +26,18 @@ const (
 	demoAge = 4
 )
 
+const groupShow = "WHAT TO SHOW"
+
 func demoSettings() []setting {
 	settings := []setting{
-		{name: "dest", placeholder: "FOLDER", usage: "folder to archive into; it must be new or empty (default: " + demoFolder + ", or the next free name)"},
-		{name: "faults", kind: toggle, usage: "let downloads fail in a first run, and show how a second one recovers"},
-		{name: "serve", kind: toggle, usage: "then show the archive as a web page, at a free port of this machine, until Ctrl-C"},
-		{name: "json", kind: toggle, usage: "write one JSON object to stdout instead, with the result of each step as its command writes it"},
+		{name: "dest", group: groupShow, placeholder: "FOLDER", usage: "folder to archive into; it must be new or empty (default: " + demoFolder + ", or the next free name)"},
+		{name: "faults", group: groupShow, kind: toggle, usage: "let downloads fail in a first run, and show how a second one recovers"},
+		{name: "serve", group: groupShow, kind: toggle, usage: "then show the archive as a web page, at a free port of this machine, until Ctrl-C"},
+		{name: "json", group: groupOutput, kind: toggle, usage: "write one JSON object to stdout instead, with the result of each step as its command writes it"},
 	}
 	for _, s := range outputSettings() {
 		if s.name == "log-level" || s.name == "log-format" {
-			settings = append(settings, setting{name: s.name, placeholder: s.placeholder, usage: s.usage, defaultValue: s.defaultValue, choices: s.choices})
+			settings = append(settings, setting{name: s.name, group: groupOutput, placeholder: s.placeholder, usage: s.usage, defaultValue: s.defaultValue, choices: s.choices})
 		}
 	}
 	for i := range settings {
@@ -72,7 +73,7 @@ meant to fail; its code does not count unless the run could not go on.`,
 
 func runDemo(ctx context.Context, p *process, in input) outcome {
 	err := in.flags.expandHome(demoSettings(), p.env)
-	read := &reader{settings: demoSettings(), values: in.flags, err: cmp.Or(in.err, err)}
+	read := newReader(demoSettings(), in.flags, in, err)
 	talk := output{logLevel: read.choice("log-level"), format: read.choice("log-format"), json: read.toggle("json")}
 	p.openLog(talk)
 	withFaults := read.toggle("faults")

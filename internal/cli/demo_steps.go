@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -168,19 +169,17 @@ func (d *demo) report(ctx context.Context) outcome {
 	return d.noted(made, result)
 }
 
+// demoInPipe is how many columns a command line takes where no terminal says otherwise.
+const demoInPipe = 100
+
 // announce begins a step.
 func (d *demo) announce(command, about string, flags []string) {
 	d.steps = append(d.steps, demoStep{Command: command, Arguments: flags})
-	const continued = " \\\n   "
-	text, width := "  "+program+" "+command, len(program)
+	text, width := program+" "+command, cmp.Or(d.process.stdout.width, demoInPipe)
 	for flag := range slices.Chunk(flags, 2) {
-		pair := " " + flag[0] + " " + shellWord(flag[1])
-		if width += len(pair); width > helpWidth-len(continued) {
-			text += continued
-			width = len(pair)
-		}
-		text += pair
+		text += " " + flag[0] + " " + shellWord(flag[1])
 	}
+	text = "  " + strings.ReplaceAll(foldCommand(text, width-2), "\n", "\n  ")
 	d.say("== %s: %s\n%s\n", command, about, text)
 }
 
@@ -208,7 +207,7 @@ func (d *demo) spaced(o outcome) outcome {
 // say writes to stdout: in a demo the explanation is the result.
 func (d *demo) say(format string, args ...any) {
 	if !d.talk.json {
-		_, _ = fmt.Fprintf(d.process.stdout, format+"\n", args...) // stdout keeps the error
+		_ = writeText(d.process.stdout, fmt.Sprintf(format+"\n", args...)) // stdout keeps the error
 	}
 }
 
@@ -248,7 +247,7 @@ func (d *demo) writeJSON() error {
 		ExitCode: d.result.code, Dest: d.folder, Recordings: d.total, Identical: d.same, Steps: d.steps,
 	}
 	if d.result.line != "" {
-		document.Error = d.process.screen.hidden(d.result.line)
+		document.Error = d.process.screen.hidden(oneLine(d.result.line))
 	}
 	return json.NewEncoder(d.process.stdout).Encode(document)
 }

@@ -100,7 +100,7 @@ for the metrics of --metrics-file and serve.`,
 func runDeploy(ctx context.Context, p *process, in input) outcome {
 	settings := deploySettings()
 	merged, err := gather(ctx, settings, in.flags, p.env)
-	read := &reader{settings: settings, values: merged, err: cmp.Or(in.err, err)}
+	read := newReader(settings, merged, in, err)
 	to := read.text("to")
 	files, err := read.deployment(in.args, time.Now(), p.env)
 	if err != nil {

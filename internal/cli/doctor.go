@@ -124,23 +124,12 @@ func (r *reader) defaultSpan() bool {
 	return true
 }
 
-// problemsOf returns all that is wrong with the settings, each once.
-func problemsOf(read *reader, errs ...error) (problems []error) {
+// problemsOf returns all that is wrong with the settings.
+func problemsOf(read *reader, err error) []error {
 	for _, p := range read.problems {
-		errs = append(errs, p.err)
+		err = errors.Join(err, p.err)
 	}
-	told := map[string]bool{}
-	for len(errs) > 0 {
-		err := errs[0]
-		errs = errs[1:]
-		if joined, ok := err.(interface{ Unwrap() []error }); ok {
-			errs = append(joined.Unwrap(), errs...)
-		} else if err != nil && !told[err.Error()] {
-			told[err.Error()] = true
-			problems = append(problems, err)
-		}
-	}
-	return problems
+	return mistakesIn(err)
 }
 
 func tokenOrigin(v values, env environment) string {
@@ -246,25 +235,60 @@ func (p *process) tellChecks(checks []check, talk output) outcome {
 		o.unwritten = json.NewEncoder(p.stdout).Encode(checkup{ExitCode: o.code, Error: o.line, Checks: checks})
 		return o
 	}
-	for _, c := range checks {
+	for _, c := range withoutSkips(checks) {
 		if talk.quiet && c.State == stateOK {
 			continue
 		}
-		if o.unwritten = c.write(p.stdout); o.unwritten != nil {
+		line := c.Saw
+		if c.Do != "" {
+			line += ": " + c.Do
+		}
+		text := fitted(fmt.Sprintf("%-8s %-18s  %s\n", c.State, c.Name, line), p.stdout.width)
+		if colours(p.stdout.base, p.env) {
+			text = painted(c.State) + text[len(c.State):]
+		}
+		if _, o.unwritten = io.WriteString(p.stdout, text); o.unwritten != nil {
 			return o
 		}
 	}
 	return o
 }
 
-// write writes one line.
-func (c check) write(w io.Writer) error {
-	line := c.Saw
-	if c.Do != "" {
-		line += ": " + c.Do
+// painted returns a state in red or yellow where something is to be done.
+func painted(state string) string {
+	switch state {
+	case stateFailed:
+		return "\x1b[31m" + state + "\x1b[0m"
+	case stateWarning:
+		return "\x1b[33m" + state + "\x1b[0m"
 	}
-	_, err := fmt.Fprintf(w, "%-8s %-18s %s\n", c.State, c.Name, line)
-	return err
+	return state
+}
+
+// withoutSkips returns checks with one line at the end in place of all that were skipped, where those are several.
+func withoutSkips(checks []check) (told []check) {
+	var reasons []string
+	names := map[string][]string{}
+	skipped := 0
+	for _, c := range checks {
+		if c.State != stateSkipped {
+			told = append(told, c)
+			continue
+		}
+		skipped++
+		if names[c.Saw] == nil {
+			reasons = append(reasons, c.Saw)
+		}
+		names[c.Saw] = append(names[c.Saw], c.Name)
+	}
+	if skipped < 2 {
+		return checks
+	}
+	var parts []string
+	for _, reason := range reasons {
+		parts = append(parts, strings.Join(names[reason], ", ")+" ("+reason+")")
+	}
+	return append(told, skip(plural(skipped, "check"), strings.Join(parts, "; ")))
 }
 
 // outcomeOf returns the exit code that checks lead to, and a line that names those that failed.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -141,5 +142,18 @@ func TestDiagnose(t *testing.T) {
 				t.Errorf("outcome %+v, want code %d", got, c.code)
 			}
 		})
+	}
+}
+
+// TestWithoutSkips: several checks that were skipped take one line, one stays where it is.
+func TestWithoutSkips(t *testing.T) {
+	one := []check{fine("token", "found"), skip("clock", "the API did not tell the time"), fine("lock", "free")}
+	if got := withoutSkips(one); !slices.Equal(got, one) {
+		t.Errorf("got %v", got)
+	}
+	got := withoutSkips([]check{skip("api-dns", "configuration failed"), fine("token", "found"), skip("api-tls", "configuration failed"), skip("clock", "no calls")})
+	want := []check{fine("token", "found"), skip("3 checks", "api-dns, api-tls (configuration failed); clock (no calls)")}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v", got)
 	}
 }

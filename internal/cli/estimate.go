@@ -7,17 +7,18 @@ import (
 	"convoso-archiver/archiver"
 )
 
-// estimateText says what it would take to archive what a dry run counted, "" where it counted nothing.
-func estimateText(e *archiver.Estimate) string {
+// estimateText says what it would take to archive what a dry run counted, "" where it counted
+// nothing. Tables fit into width, 0 for no limit.
+func estimateText(e *archiver.Estimate, width int) string {
 	if e == nil || len(e.Months) == 0 {
 		return ""
 	}
 	total := e.Total()
-	text := "\n" + monthCountsTable(e.Months, total)
+	text := "\n" + monthCountsTable(e.Months, total).fitted(width)
 	if total.ToFetch == 0 {
 		return text
 	}
-	t := grid{indent: "  ", left: map[int]bool{0: true, 1: true}}
+	t := grid{indent: "  ", left: map[int]bool{0: true, 1: true}, text: true}
 	t.row("time", hoursText(e.HoursAt10)+" at 10 recordings a second, "+hoursText(e.HoursAt3)+" at 3")
 	t.row("vendor", fmt.Sprintf("%s requests for recordings, about %s for pages", thousands(e.MediaRequests), thousands(e.APIRequests)))
 	if total.PastPurge > 0 {
@@ -28,11 +29,11 @@ func estimateText(e *archiver.Estimate) string {
 		t.row("S3", fmt.Sprintf("about %s PUT, %s LIST and %s GET: PUT and LIST are billed alike, some ten times a GET",
 			thousands(s3.Puts), thousands(s3.Lists), thousands(s3.Gets)))
 	}
-	return text + "\nto archive that\n" + t.String()
+	return text + "\nto archive that\n" + t.fitted(width)
 }
 
-func monthCountsTable(months []archiver.MonthCount, total archiver.MonthCount) string {
-	t := grid{left: map[int]bool{0: true}}
+func monthCountsTable(months []archiver.MonthCount, total archiver.MonthCount) *grid {
+	t := &grid{left: map[int]bool{0: true}, folds: map[int]int{1: 2, 6: 1}}
 	t.row("month", "days", "calls", "recordings", "to fetch", "bytes", "past --purge-after")
 	row := func(name string, m archiver.MonthCount) {
 		t.row(name, thousands(int64(m.Days)), thousands(int64(m.Calls)), thousands(int64(m.Recordings)),
@@ -44,7 +45,7 @@ func monthCountsTable(months []archiver.MonthCount, total archiver.MonthCount) s
 	if len(months) > 1 {
 		row("total", total)
 	}
-	return t.String()
+	return t
 }
 
 func hoursText(hours float64) string { return durationText(time.Duration(hours * float64(time.Hour))) }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"slices"
@@ -91,8 +90,35 @@ func misuse(try, format string, args ...any) error {
 	return &usageError{what: fmt.Sprintf(format, args...), try: try}
 }
 
-// outcome is how a command ended: the code for the shell and the line for the
-// person, which is empty when there is nothing to explain.
+// mistakesIn takes a joined error apart, and returns each of its errors once.
+func mistakesIn(errs ...error) (all []error) {
+	told := map[string]bool{}
+	for len(errs) > 0 {
+		err := errs[0]
+		errs = errs[1:]
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			errs = append(joined.Unwrap(), errs...)
+		} else if err != nil && !told[err.Error()] {
+			told[err.Error()] = true
+			all = append(all, err)
+		}
+	}
+	return all
+}
+
+// mistakesText tells all mistakes in the settings, one a line.
+func mistakesText(err error) string {
+	var lines []string
+	for _, mistake := range mistakesIn(err) {
+		if usage, ok := errors.AsType[*usageError](mistake); ok {
+			lines = append(lines, oneLine(usage.Error()))
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// outcome is how a command ended: the code for the shell and what to tell the person, mostly one line, which is empty
+// when there is nothing to explain.
 type outcome struct {
 	code   int
 	line   string
@@ -140,11 +166,11 @@ func (o outcome) level() slog.Level {
 	return slog.LevelInfo
 }
 
-// failure returns the code of an error and one line that says what failed and
-// what to try.
+// failure returns the code of an error and one line that says what failed and what to try, or a line for each mistake
+// in the settings.
 func failure(err error) (code int, line string) {
 	code, try := ExitFailed, ""
-	usage, isUsage := errors.AsType[*usageError](err)
+	_, isUsage := errors.AsType[*usageError](err)
 	apiError, isAPI := errors.AsType[*fetcher.APIError](err)
 	_, isVersion := errors.AsType[*manifest.VersionError](err)
 	_, isIgnored := errors.AsType[*fetcher.IgnoredParameterError](err)
@@ -160,7 +186,7 @@ func failure(err error) (code int, line string) {
 	case errors.Is(err, manifest.ErrLocked):
 		code, try = ExitLocked, "wait until the other run has ended"
 	case isUsage:
-		return ExitUsage, oneLine(usage.Error())
+		return ExitUsage, mistakesText(err)
 	case isOther:
 		return ExitUsage, otherArchive(other)
 	case isAPI && apiError.Unknown() != "":
@@ -263,8 +289,10 @@ func oneLine(s string) string {
 	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
 }
 
-// complain prints an error's line for a person. Where stderr is gone, the exit code
-// has to do.
-func complain(w io.Writer, command, line string) {
-	_, _ = fmt.Fprintf(w, "%s: %s\n", command, line)
+// complain prints the lines of an error for a person. Where stderr is gone, the exit code has to do.
+func complain(s *screen, command, line string) {
+	width := widthOf(s.base, nil)
+	for one := range strings.SplitSeq(line, "\n") {
+		_, _ = fmt.Fprintln(s, fitLine(command+": "+one, width))
+	}
 }

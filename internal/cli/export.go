@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"convoso-archiver/archiver/store"
+	"convoso-archiver/search"
 	"convoso-archiver/search/export"
 )
 
@@ -225,7 +226,7 @@ func (p *process) export(ctx context.Context, job *exportJob, talk output, err e
 	result := judge(err, context.Cause(ctx), len(made.Unreadable) > 0 || made.idsMissing)
 	made.ExitCode, made.Seconds = result.code, time.Since(started).Round(time.Millisecond).Seconds()
 	if result.failed {
-		made.Error = p.screen.hidden(result.line)
+		made.Error = p.screen.hidden(oneLine(result.line))
 	}
 	if !began {
 		return p.refuse(result, talk.json)
@@ -267,8 +268,10 @@ func (p *process) runExport(ctx context.Context, job *exportJob, talk output, ma
 	}
 	defer func() { err = errors.Join(err, closeTarget()) }()
 	made.To, made.Archive = job.location(), archive.about.ID
+	hints := newHints(job.query)
+	source := watchedCalls{archive.Archive, hints.watch()}
 	e := &export.Export{
-		Source: archive.Archive, ArchiveID: archive.about.ID,
+		Source: source, ArchiveID: archive.about.ID,
 		About: export.About{AccountID: archive.about.AccountID, APIURL: archive.about.APIURL, TimeZone: archive.about.TimeZone},
 		Query: job.query, Terms: queryText(job.read.values, job.query, archive.about.ID) + spanTerms(job.query), Format: job.format, Excel: job.excel, Target: target, Logger: logger,
 	}
@@ -283,8 +286,28 @@ func (p *process) runExport(ctx context.Context, job *exportJob, talk output, ma
 		err = seekIDs(ctx, job.query, archive, ids)
 		made.idsMissing = err == nil && ids.tell(p.teller("export", talk))
 	}
+	if err == nil && made.Empty == made.Days && ids == nil {
+		err = hints.tellNothing(ctx, p.teller("export", talk), archive, job.query, []any{"days", made.Days})
+	}
 	_, isOther := errors.AsType[*export.OtherExportError](err)
 	return !isOther, err
+}
+
+// watchedCalls is an archive of which every call that is read is looked at.
+type watchedCalls struct {
+	*search.Archive
+	watch func(*search.Call) // nil for nobody
+}
+
+// Day implements export.Source.
+func (w watchedCalls) Day(ctx context.Context, day string) ([]search.Call, error) {
+	calls, err := w.Archive.Day(ctx, day)
+	for i := range calls {
+		if w.watch != nil {
+			w.watch(&calls[i])
+		}
+	}
+	return calls, err
 }
 
 // fingerprints tell of each day which files it is read from: name, size and time of each.

@@ -71,8 +71,7 @@ func (e exportResult) write(w io.Writer, asJSON bool) error {
 	}
 	fmt.Fprintf(&b, "written      %s rows, %s\n", thousands(e.RowsWritten), bytesText(e.BytesWritten))
 	fmt.Fprintf(&b, "time         %s\n", durationText(time.Duration(e.Seconds*float64(time.Second))))
-	_, err := io.WriteString(w, b.String())
-	return err
+	return writeText(w, b.String())
 }
 
 // queryText writes the terms of a search in one canonical form, "" for none, as fetcher.Filter does: values that say

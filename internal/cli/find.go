@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -55,7 +54,7 @@ is missing or damaged: the rest is answered and copied all the same, and verify 
 					"  --outcome archived --sample 20 --copy-to qa"},
 			{"a lawyer's list of ids, with names a person can find",
 				"convoso-archiver find --dest s3://my-bucket/calls --ids-from ids.csv --copy-to case-17 \\\n" +
-					"  --path-template '{{.call_date.Format \"2006-01-02 15h04\"}} {{.user}} {{.id}} {{.filename}}'"},
+					"  --path-template '{{.call_date.Format \"2006-01-02\"}} {{.filename}}'"},
 			{"why there is no audio of them",
 				"convoso-archiver find --dest /archive --last 30d --outcome lost,pending,failed,rejected --csv"},
 			{"for other programs",
@@ -97,7 +96,7 @@ type findJob struct {
 func runFind(ctx context.Context, p *process, in input) outcome {
 	known := withArchiveKeys(findSettings())
 	merged, err := gather(ctx, known, in.flags, p.env)
-	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
+	read := newReader(known, merged, in, err)
 	job := read.findJob(time.Now(), p.env)
 	p.openLog(job.talk)
 	if read.err != nil {
@@ -175,7 +174,7 @@ func (r *reader) findFormat() findFormat {
 }
 
 // newAnswer returns what writes the answers in the format.
-func (j *findJob) newAnswer(w io.Writer, env environment, zone *time.Location) answerWriter {
+func (j *findJob) newAnswer(w io.Writer, zone *time.Location) answerWriter {
 	switch j.format {
 	case findJSON:
 		return newJSONAnswer(w)
@@ -186,7 +185,7 @@ func (j *findJob) newAnswer(w io.Writer, env environment, zone *time.Location) a
 	case findNothing:
 		return noAnswer{}
 	}
-	return newTableAnswer(w, tableWidth(w, env), zone)
+	return newTableAnswer(w, columnsOf(w), zone)
 }
 
 // needsRows reports whether the answer tells more than an index does.
@@ -213,7 +212,7 @@ func (t teller) note(line, message string, attrs ...any) {
 	case t.asJSON:
 		t.p.logger.Info(message, attrs...)
 	default:
-		_, _ = io.WriteString(t.p.screen, line+"\n") // where stderr is gone, the exit code has to do
+		_, _ = io.WriteString(t.p.screen, fitLine(line, widthOf(t.p.screen.base, nil))+"\n") // where stderr is gone, the exit code has to do
 	}
 }
 

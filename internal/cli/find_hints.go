@@ -1,11 +1,19 @@
 package cli
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"convoso-archiver/search"
+)
+
+const (
+	maxHinted   = 3    // values that are named for one that no call has
+	newestCalls = 2000 // that are looked at for values that no index lists
 )
 
 // hints find out why nothing was found: a value that no call has, and what may have been meant.
@@ -14,33 +22,65 @@ type hints struct{ terms []*hintTerm }
 // hintTerm is one value that was asked for.
 type hintTerm struct {
 	name, value string
-	alone       search.Query                  // asks for nothing else
-	of          func(*search.Fields) []string // the values of a call that may have been meant
+	alone       search.Query                     // asks for nothing else
+	of          func(*search.Fields) []seenValue // the values of a call that may have been meant
+	listed      func(search.Names) []search.Name // those that an index lists, nil where it lists none
+	call        func(search.Name) search.Fields  // that has a listed one
 	matched     bool
-	seen        map[string]int // calls by value
+	seen        map[string]*seenValue // by value, without regard to case
 }
 
-// hint is what may have been meant.
+// seenValue is a value that calls have.
+type seenValue struct {
+	value, about string // about is its name, where the value is an id
+	calls        int
+}
+
+// hint is a value that no call has, and what may have been meant: the nearest first.
 type hint struct {
-	term, nearest, line string
-	count               int
+	term, value string
+	alike       bool // else nothing is like the value, and those of most calls are named
+	nearest     []seenValue
 }
 
 // newHints looks at the terms whose values say nothing about a customer.
 func newHints(q search.Query) *hints {
 	h := &hints{}
-	add := func(name string, values []string, alone func(string) search.Query, of func(*search.Fields) []string) {
+	add := func(t hintTerm, values []string, alone func(*search.Query, string)) {
 		for _, value := range values {
-			if value != "" {
-				h.terms = append(h.terms, &hintTerm{name: name, value: value, alone: alone(value), of: of, seen: map[string]int{}})
+			if value == "" {
+				continue
 			}
+			one := t
+			alone(&one.alone, value)
+			one.value, one.seen = value, map[string]*seenValue{}
+			h.terms = append(h.terms, &one)
 		}
 	}
-	add("agent", []string{q.Agent}, func(v string) search.Query { return search.Query{Agent: v} }, func(f *search.Fields) []string { return []string{f.User, f.UserID} })
-	add("campaign", []string{q.Campaign}, func(v string) search.Query { return search.Query{Campaign: v} }, func(f *search.Fields) []string { return []string{f.Campaign, f.CampaignID} })
-	add("status", q.Statuses, func(v string) search.Query { return search.Query{Statuses: []string{v}} }, func(f *search.Fields) []string { return []string{f.Status} })
-	add("user-id", q.UserIDs, func(v string) search.Query { return search.Query{UserIDs: []string{v}} }, func(f *search.Fields) []string { return []string{f.UserID} })
-	add("campaign-id", q.CampaignIDs, func(v string) search.Query { return search.Query{CampaignIDs: []string{v}} }, func(f *search.Fields) []string { return []string{f.CampaignID} })
+	agents := func(n search.Names) []search.Name { return n.Agents }
+	agent := func(n search.Name) search.Fields { return search.Fields{UserID: n.ID, User: n.Name} }
+	campaigns := func(n search.Names) []search.Name { return n.Campaigns }
+	campaign := func(n search.Name) search.Fields { return search.Fields{CampaignID: n.ID, Campaign: n.Name} }
+	userID := func(f *search.Fields) []seenValue { return []seenValue{{value: f.UserID, about: f.User}} }
+	campaignID := func(f *search.Fields) []seenValue { return []seenValue{{value: f.CampaignID, about: f.Campaign}} }
+	add(hintTerm{name: "agent", listed: agents, call: agent, of: func(f *search.Fields) []seenValue {
+		return append(userID(f), seenValue{value: f.User, about: f.User})
+	}}, []string{q.Agent}, func(q *search.Query, v string) { q.Agent = v })
+	add(hintTerm{name: "campaign", listed: campaigns, call: campaign, of: func(f *search.Fields) []seenValue {
+		return append(campaignID(f), seenValue{value: f.Campaign, about: f.Campaign})
+	}}, []string{q.Campaign}, func(q *search.Query, v string) { q.Campaign = v })
+	add(hintTerm{name: "status", listed: func(n search.Names) []search.Name { return n.Statuses },
+		call: func(n search.Name) search.Fields { return search.Fields{Status: n.ID, StatusName: n.Name} },
+		of:   func(f *search.Fields) []seenValue { return []seenValue{{value: f.Status, about: f.StatusName}} },
+	}, q.Statuses, func(q *search.Query, v string) { q.Statuses = []string{v} })
+	add(hintTerm{name: "user-id", listed: agents, call: agent, of: userID}, q.UserIDs, func(q *search.Query, v string) { q.UserIDs = []string{v} })
+	add(hintTerm{name: "campaign-id", listed: campaigns, call: campaign, of: campaignID}, q.CampaignIDs, func(q *search.Query, v string) { q.CampaignIDs = []string{v} })
+	add(hintTerm{name: "queue-id", of: func(f *search.Fields) []seenValue { return []seenValue{{value: f.QueueID}} }},
+		q.QueueIDs, func(q *search.Query, v string) { q.QueueIDs = []string{v} })
+	add(hintTerm{name: "list-id", of: func(f *search.Fields) []seenValue { return []seenValue{{value: f.ListID}} }},
+		q.ListIDs, func(q *search.Query, v string) { q.ListIDs = []string{v} })
+	add(hintTerm{name: "call-type", of: func(f *search.Fields) []seenValue { return []seenValue{{value: f.CallType}} }},
+		q.CallTypes, func(q *search.Query, v string) { q.CallTypes = []string{v} })
 	return h
 }
 
@@ -51,52 +91,87 @@ func (h *hints) watch() func(*search.Call) {
 	}
 	return func(c *search.Call) {
 		for _, t := range h.terms {
-			if t.matched {
-				continue
+			if !t.matched {
+				t.matched = t.alone.Matches(c)
 			}
-			if t.matched = t.alone.Matches(c); t.matched {
-				t.seen = nil
-				continue
-			}
-			for _, value := range t.of(&c.Fields) {
-				if value != "" {
-					t.seen[value]++
-				}
+			if !t.matched {
+				t.see(&c.Fields, 1)
 			}
 		}
 	}
 }
 
-// look takes in the names that an index knows, in place of calls that were read.
-func (h *hints) look(names search.Names) {
-	watch := h.watch()
-	if watch == nil {
-		return
-	}
-	for _, kind := range []struct {
-		names []search.Name
-		call  func(search.Name) search.Fields
-	}{
-		{names.Agents, func(n search.Name) search.Fields { return search.Fields{UserID: n.ID, User: n.Name} }},
-		{names.Campaigns, func(n search.Name) search.Fields { return search.Fields{CampaignID: n.ID, Campaign: n.Name} }},
-		{names.Statuses, func(n search.Name) search.Fields { return search.Fields{Status: n.ID, StatusName: n.Name} }},
-	} {
-		for _, n := range kind.names {
-			watch(&search.Call{Position: 1, Fields: kind.call(n)})
-			h.weigh(n, kind.call(n))
+// see counts the values of calls. A name that may hold the number of a person is left out.
+func (t *hintTerm) see(f *search.Fields, calls int) {
+	for _, v := range t.of(f) {
+		isName := v.about == v.value
+		if longNumber.MatchString(v.about) {
+			v.about = ""
 		}
+		if v.value == "" || isName && v.about == "" {
+			continue
+		}
+		key := strings.ToLower(v.value)
+		if t.seen[key] == nil {
+			t.seen[key] = &v
+		}
+		t.seen[key].calls += calls
 	}
 }
 
-// weigh counts all calls of a name, of which watch has counted one.
-func (h *hints) weigh(n search.Name, f search.Fields) {
+// ask asks an index whether any call has a value, and what values there are. Those that it does not list are looked for
+// in the newest calls.
+func (h *hints) ask(ctx context.Context, archive *searched) error {
+	newest := search.Query{Limit: newestCalls}
+	var listed, others []*hintTerm
 	for _, t := range h.terms {
-		for _, value := range t.of(&f) {
-			if value != "" && t.seen != nil {
-				t.seen[value] += n.Calls - 1
+		alone := t.alone
+		alone.Limit = 1
+		for _, err := range archive.Search(ctx, alone) {
+			if t.matched = t.matched || err == nil; passing(err) != nil {
+				return err
+			}
+		}
+		switch {
+		case t.matched:
+		case t.listed != nil:
+			listed = append(listed, t)
+		default:
+			others = append(others, t)
+		}
+	}
+	if len(listed) > 0 {
+		names, err := archive.Names(ctx)
+		if passing(err) != nil {
+			return err
+		}
+		for _, t := range listed {
+			for _, n := range t.listed(names) {
+				f := t.call(n)
+				t.see(&f, n.Calls)
 			}
 		}
 	}
+	if len(others) == 0 {
+		return nil
+	}
+	for c, err := range search.New(archive.opened.Ledger, archive.Zone()).Search(ctx, newest) {
+		if passing(err) != nil {
+			return err
+		}
+		for _, t := range others {
+			t.see(&c.Fields, 1)
+		}
+	}
+	return nil
+}
+
+// passing returns an error unless it is of one day.
+func passing(err error) error {
+	if _, ofDay := errors.AsType[*search.DayError](err); ofDay {
+		return nil
+	}
+	return err
 }
 
 // hints returns those for the values that no call has.
@@ -106,42 +181,74 @@ func (h *hints) hints() []hint {
 		if t.matched || len(t.seen) == 0 {
 			continue
 		}
-		made := hint{term: t.name, line: fmt.Sprintf("no call has %s %q", t.name, t.value)}
-		if longNumber.MatchString(t.value) { // it may be the number of a person, at the wrong place
-			made.line = "no call has this " + t.name
-		}
-		if made.nearest = nearestSeen(t.value, t.seen); made.nearest != "" {
-			made.count = t.seen[made.nearest]
-			made.line += fmt.Sprintf(": nearest seen %q (%s)", made.nearest, thousands(int64(made.count)))
-		}
+		made := hint{term: t.name, value: t.value}
+		made.nearest, made.alike = nearestSeen(t.value, t.seen)
 		all = append(all, made)
 	}
 	return all
 }
 
-// nearestSeen returns the value that was most likely meant: of those that hold what was given, as words rather than
-// within one, the one that most calls have, else one that differs by a slip; "" for none.
-func nearestSeen(given string, seen map[string]int) string {
+// line says it to a person. where is where no call has the value.
+func (h hint) line(where string) string {
+	line := fmt.Sprintf("no call of %s has %s %q", where, h.term, h.value)
+	if longNumber.MatchString(h.value) { // it may be the number of a person, at the wrong place
+		line = "no call of " + where + " has this " + h.term
+	}
+	var names []string
+	for _, v := range h.nearest {
+		about := plural(v.calls, "call")
+		if v.about != "" && v.about != v.value {
+			about = v.about + ", " + about
+		}
+		names = append(names, fmt.Sprintf("%q (%s)", v.value, about))
+	}
+	if h.alike {
+		return line + "; nearest: " + strings.Join(names, ", ")
+	}
+	return line + "; most calls have " + strings.Join(names, ", ")
+}
+
+// nearestSeen returns the values that were most likely meant: first those that hold what was given as words, then those
+// that hold it within one, then those that differ by a slip; of the same rank those of more calls first. Where none is
+// alike, it returns those of most calls.
+func nearestSeen(given string, seen map[string]*seenValue) (nearest []seenValue, alike bool) {
 	given = strings.ToLower(given)
-	best, folded := "", map[string]string{}
-	bestRank := 0
-	var candidates []string
-	for value, n := range seen {
-		lower := strings.ToLower(value)
-		if n > seen[folded[lower]] {
-			folded[lower] = value
-		}
-		candidates = append(candidates, lower)
-		rank := holds(lower, given)
-		if rank > bestRank || rank > 0 && rank == bestRank && (n > seen[best] || n == seen[best] && value < best) {
-			best, bestRank = value, rank
+	rank := map[string]int{}
+	for key, v := range seen {
+		about := strings.ToLower(v.about)
+		byValue, byName := likeness(given, key), likeness(given, about)
+		if best := min(2*byValue, 2*byName+1); best < 2*unlike { // a name counts less than the value itself
+			rank[v.value] = best
 		}
 	}
-	if best != "" {
-		return best
+	for _, v := range seen {
+		if _, ok := rank[v.value]; ok || len(rank) == 0 {
+			nearest = append(nearest, *v)
+		}
 	}
-	slices.Sort(candidates)
-	return folded[nearest(given, slices.Compact(candidates))]
+	slices.SortFunc(nearest, func(a, b seenValue) int {
+		return cmp.Or(cmp.Compare(rank[a.value], rank[b.value]), cmp.Compare(b.calls, a.calls), cmp.Compare(a.value, b.value))
+	})
+	named := map[string]bool{}
+	nearest = slices.DeleteFunc(nearest, func(v seenValue) bool { // an id and its name are one
+		told := named[v.value] || named[v.about] && v.about != ""
+		named[v.value], named[v.about] = true, true
+		return told
+	})
+	return nearest[:min(len(nearest), maxHinted)], len(rank) > 0
+}
+
+const unlike = 1000
+
+// likeness is how far a text is from what was given: 0 where it holds that as words, 1 within one, then by slips.
+func likeness(given, text string) int {
+	if n := holds(text, given); n > 0 {
+		return 2 - n
+	}
+	if n := editDistance(given, text); n <= maxSlips(given) && n < len(given) {
+		return 1 + n
+	}
+	return unlike
 }
 
 // holds tells whether a text holds another: 2 as words of its own, 1 within words, 0 not at all.
@@ -158,4 +265,43 @@ func holds(text, part string) int {
 		return 1
 	}
 	return 0
+}
+
+// tellNothing says that nothing was found, and why.
+func (h *hints) tellNothing(ctx context.Context, tell teller, archive *searched, q search.Query, attrs []any) error {
+	tell.note("nothing found", "nothing found", attrs...)
+	isSpan := !q.From.IsZero() || !q.To.IsZero()
+	if isSpan {
+		told, err := tellOtherDays(ctx, tell, archive, q)
+		if told || err != nil {
+			return err
+		}
+	}
+	where := "the archive"
+	if archive.index != nil {
+		if err := h.ask(ctx, archive); err != nil {
+			return err
+		}
+	} else if isSpan {
+		where = "these days"
+	}
+	for _, one := range h.hints() {
+		tell.note(one.line(where), "no call has this value", "term", one.term, "nearest", one.nearest[0].value, "calls", one.nearest[0].calls)
+	}
+	return nil
+}
+
+// tellOtherDays names the first and the last day of an archive that holds none of those that were asked for.
+func tellOtherDays(ctx context.Context, tell teller, archive *searched, q search.Query) (told bool, err error) {
+	days, err := archive.Days(ctx, search.Query{From: q.From, To: q.To})
+	if err != nil || len(days) > 0 {
+		return false, err
+	}
+	all, err := archive.Days(ctx, search.Query{})
+	if err != nil || len(all) == 0 {
+		return false, err
+	}
+	first, last := all[0], all[len(all)-1]
+	tell.note("the archive holds no day of this span; it holds days from "+first+" to "+last, "no day of the span", "first", first, "last", last)
+	return true, nil
 }

@@ -88,20 +88,15 @@ func (p *process) findIn(ctx context.Context, job *findJob, tell teller, f *foun
 		}
 		f.incomplete = ids.tell(tell) || f.incomplete
 	}
-	if f.calls == 0 && archive.index != nil {
-		names, err := archive.Names(ctx)
-		if _, ofDay := errors.AsType[*search.DayError](err); err != nil && !ofDay {
-			return err
-		}
-		hints.look(names)
+	if f.tell(tell); f.calls == 0 {
+		return hints.tellNothing(ctx, tell, archive, job.query, f.attrs())
 	}
-	f.tell(tell, job, hints)
 	return nil
 }
 
 // answer searches, writes the answers and copies.
 func (p *process) answer(ctx context.Context, job *findJob, archive *searched, tell teller, f *found, ids *idList) (err error) {
-	out := job.newAnswer(p.stdout, p.env, archive.Zone())
+	out := job.newAnswer(p.stdout, archive.Zone())
 	var work *copyWork
 	if job.copyTo != "" {
 		work = p.newCopyWork(ctx, job, archive, tell)
@@ -172,16 +167,12 @@ func (f *found) note(err error, tell teller) error {
 	return nil
 }
 
-// tell says how much was found, or why nothing was.
-func (f *found) tell(tell teller, job *findJob, h *hints) {
+// tell says how much was found.
+func (f *found) tell(tell teller) {
 	if more := f.days - maxTold; more > 0 {
 		tell.warn(fmt.Sprintf("and %s more", plural(more, "day")), "more days cannot be read", "days", more)
 	}
 	if f.calls == 0 {
-		tell.note("nothing found", "nothing found", f.attrs()...)
-		for _, hint := range h.hints() {
-			tell.note(hint.line, "no call has this value", "term", hint.term, "nearest", hint.nearest, "calls", hint.count)
-		}
 		return
 	}
 	line := plural(f.calls, "call") + ", " + plural(f.recordings, "recording")

@@ -5,63 +5,43 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"os"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/term"
-
 	"convoso-archiver/search"
 )
 
 const (
-	pipeWidth  = 100 // columns where no terminal says otherwise
-	leastWidth = 60
-	cellGap    = 2
+	cellGap = 2
 	// measuredRows decide how wide the columns are; those behind them are cut where they do not fit.
 	measuredRows = 200
 )
-
-// tableWidth returns how many columns a table may take.
-func tableWidth(w io.Writer, env environment) int {
-	if r, ok := w.(*results); ok {
-		w = r.base
-	}
-	if f, ok := w.(*os.File); ok {
-		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
-			return max(width, leastWidth)
-		}
-	}
-	if width, err := strconv.Atoi(env["COLUMNS"]); err == nil && width > 0 {
-		return max(width, leastWidth)
-	}
-	return pipeWidth
-}
 
 // column is one of the table of calls.
 type column struct {
 	header, narrow string // narrow where the columns do not all fit
 	least          int    // characters below which it is not cut; 0 for never cut
 	right          bool   // its values stand to the right
+	below          bool   // it stands below its row where the columns do not all fit
 }
 
 // tableAnswer writes calls in columns.
 type tableAnswer struct {
 	out     *bufio.Writer
-	width   int
+	width   int // 0 for no limit
 	columns []column
 	rows    [][]string // until the columns have their widths
 	widths  []int
+	folded  bool // the columns that may stand below their row do
 }
 
 func newTableAnswer(w io.Writer, width int, zone *time.Location) *tableAnswer {
 	return &tableAnswer{out: bufio.NewWriter(w), width: width, columns: []column{
 		{header: "time in " + zone.String(), narrow: "time (" + abbreviations(zone) + ")"},
-		{header: "agent", least: 6}, {header: "campaign", least: 8}, {header: "status", least: 6},
-		{header: "length", right: true}, {header: "number"}, {header: "recording", least: 9},
+		{header: "agent", least: 6}, {header: "campaign", below: true}, {header: "status", below: true},
+		{header: "length", right: true}, {header: "number"}, {header: "recording", below: true},
 	}}
 }
 
@@ -95,9 +75,9 @@ func (a *tableAnswer) end() error {
 	return a.out.Flush()
 }
 
-// begin measures the columns, and writes the header and what waited for it.
+// begin chooses how the columns stand, and writes the header and what waited for it.
 func (a *tableAnswer) begin() error {
-	a.widths, a.columns = fitColumns(a.columns, a.rows, a.width)
+	a.fit()
 	var header []string
 	for _, c := range a.columns {
 		header = append(header, c.header)
@@ -111,13 +91,64 @@ func (a *tableAnswer) begin() error {
 	return nil
 }
 
+// fit measures the columns. Where they do not all fit, headers are shortened first, then some columns stand below their
+// row, and at last the widest of those that may be cut is cut.
+func (a *tableAnswer) fit() {
+	total := a.measure()
+	if a.width == 0 || total <= a.width {
+		return
+	}
+	for i, c := range a.columns {
+		a.columns[i].header = cmp.Or(c.narrow, c.header)
+	}
+	if total = a.measure(); total <= a.width {
+		return
+	}
+	a.folded = true
+	for total = a.measure(); total > a.width; total-- {
+		widest := -1
+		for i, c := range a.columns {
+			if c.least > 0 && a.widths[i] > c.least && (widest < 0 || a.widths[i] > a.widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			return
+		}
+		a.widths[widest]--
+	}
+}
+
+// measure sets how wide each column is, 0 for one below its row, and returns how wide a row is.
+func (a *tableAnswer) measure() (total int) {
+	total, a.widths = -cellGap, make([]int, len(a.columns))
+	for i, c := range a.columns {
+		if a.folded && c.below {
+			continue
+		}
+		a.widths[i] = utf8.RuneCountInString(c.header)
+		for _, row := range a.rows {
+			a.widths[i] = max(a.widths[i], utf8.RuneCountInString(row[i]))
+		}
+		total += a.widths[i] + cellGap
+	}
+	return total
+}
+
 func (a *tableAnswer) write(row []string) error {
 	var line strings.Builder
+	var below []string
 	for i, cell := range row {
+		if a.folded && a.columns[i].below {
+			below = append(below, cell)
+			continue
+		}
 		if i > 0 {
 			line.WriteString(strings.Repeat(" ", cellGap))
 		}
-		cell = shorten(cell, a.widths[i])
+		if a.width > 0 {
+			cell = shorten(cell, a.widths[i])
+		}
 		pad := strings.Repeat(" ", max(a.widths[i]-utf8.RuneCountInString(cell), 0))
 		if a.columns[i].right {
 			cell = pad + cell
@@ -126,48 +157,13 @@ func (a *tableAnswer) write(row []string) error {
 		}
 		line.WriteString(cell)
 	}
-	_, err := a.out.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	text := strings.TrimRight(line.String(), " ") + "\n"
+	if below != nil {
+		const indent = "    "
+		text += indent + strings.Join(wrap(strings.Join(below, " · "), a.width-len(indent)), "\n"+indent) + "\n"
+	}
+	_, err := a.out.WriteString(text)
 	return err
-}
-
-// fitColumns returns how wide each column is, and the columns with the headers that they have then. Where the widest
-// values do not all fit, the widest of the columns that may be cut is cut first.
-func fitColumns(columns []column, rows [][]string, width int) ([]int, []column) {
-	widths, total := measure(columns, rows, width)
-	if total <= width {
-		return widths, columns
-	}
-	narrow := append([]column(nil), columns...)
-	for i := range narrow {
-		narrow[i].header = cmp.Or(narrow[i].narrow, narrow[i].header)
-	}
-	widths, total = measure(narrow, rows, width)
-	for ; total > width; total-- {
-		widest := -1
-		for i, c := range narrow {
-			if c.least > 0 && widths[i] > c.least && (widest < 0 || widths[i] > widths[widest]) {
-				widest = i
-			}
-		}
-		if widest < 0 {
-			break
-		}
-		widths[widest]--
-	}
-	return widths, narrow
-}
-
-func measure(columns []column, rows [][]string, most int) (widths []int, total int) {
-	total = cellGap * (len(columns) - 1)
-	for i, c := range columns {
-		width := utf8.RuneCountInString(c.header)
-		for _, row := range rows {
-			width = max(width, min(utf8.RuneCountInString(row[i]), most))
-		}
-		widths = append(widths, width)
-		total += width
-	}
-	return widths, total
 }
 
 // shorten cuts a text to a number of characters, the last of which then says so.
@@ -175,8 +171,11 @@ func shorten(text string, width int) string {
 	if utf8.RuneCountInString(text) <= width {
 		return text
 	}
-	runes := []rune(text)
-	return strings.TrimRight(string(runes[:max(width-1, 0)]), " ") + "…"
+	kept := string([]rune(text)[:max(width-1, 0)])
+	if at := strings.LastIndexByte(kept, ' '); at > len(kept)/2 { // at the end of a word
+		kept = kept[:at]
+	}
+	return strings.TrimRight(kept, " ") + "…"
 }
 
 // callCells are the cells of a call. What would move the cursor or change the direction of the text is left out.

@@ -35,40 +35,83 @@ func TestParseIDs(t *testing.T) {
 }
 
 func TestNearestSeen(t *testing.T) {
-	seen := map[string]int{"Solar West": 12, "Solar East": 40, "Insolar": 90, "Agent 3": 4, "1143803": 50, "SALE": 9, "sale": 1, "Médicare": 2}
-	for _, test := range []struct{ given, want string }{
-		{"Solar", "Solar East"},
-		{"solar west", "Solar West"},
-		{"3", "Agent 3"},
-		{"sola", "Insolar"},
-		{"SAEL", "SALE"},
-		{"Solar Wets", "Solar West"},
-		{"43", ""},
-		{"quite another", ""},
+	seen := map[string]*seenValue{}
+	for _, v := range []seenValue{
+		{"Solar West", "Solar West", 12}, {"Solar East", "Solar East", 40}, {"Insolar", "Insolar", 90}, {"Agent 3", "Agent 3", 4},
+		{"1143803", "", 50}, {"SALE", "Sale made", 9}, {"Médicare", "Médicare", 2}, {"12", "Solar West", 12},
 	} {
-		if got := nearestSeen(test.given, seen); got != test.want {
+		seen[strings.ToLower(v.value)] = &v
+	}
+	for _, test := range []struct{ given, want string }{
+		{"Solar", "Solar East|Solar West|Insolar"},
+		{"solar west", "Solar West|Solar East"},
+		{"3", "Agent 3"},
+		{"sola", "Insolar|Solar East|Solar West"},
+		{"SAEL", "SALE"},
+		{"made", "SALE"},
+		{"1143830", "1143803"},
+		{"13", "12"},
+		{"Solar Wets", "Solar West|Solar East"},
+		{"quite another", "? Insolar|1143803|Solar East"},
+	} {
+		nearest, alike := nearestSeen(test.given, seen)
+		var names []string
+		for _, v := range nearest {
+			names = append(names, v.value)
+		}
+		got := strings.Join(names, "|")
+		if !alike {
+			got = "? " + got
+		}
+		if got != test.want {
 			t.Errorf("%q: %q, want %q", test.given, got, test.want)
 		}
 	}
 }
 
-// TestTableFits: no line is wider than allowed where the columns can be cut, and a value that is cut says so.
+// TestHints: what is told of a value that no call has; numbers of persons are neither repeated nor offered.
+func TestHints(t *testing.T) {
+	h := newHints(search.Query{
+		Agent: "5551234567", CampaignIDs: []string{"Sales2"}, CallTypes: []string{"OUT"}, Statuses: []string{"SALE"},
+		PhoneNumbers: []string{"5551234567"}, FirstNames: []string{"Jo"}, Number: "4567", IDs: []string{"7"}, LeadIDs: []string{"8"},
+	})
+	watch := h.watch()
+	for range 3 {
+		watch(&search.Call{Position: 1, Fields: search.Fields{
+			ID: "9", UserID: "3", User: "Ann 5559876543", CampaignID: "12", Campaign: "Sales", Status: "sale", CallType: "OUTBOUND", PhoneNumber: "5559876543",
+		}})
+	}
+	var lines []string
+	for _, one := range h.hints() {
+		lines = append(lines, one.line("the archive"))
+	}
+	want := []string{
+		`no call of the archive has this agent; most calls have "3" (3 calls)`,
+		`no call of the archive has campaign-id "Sales2"; nearest: "12" (Sales, 3 calls)`,
+		`no call of the archive has call-type "OUT"; nearest: "OUTBOUND" (3 calls)`,
+	}
+	if !slices.Equal(lines, want) {
+		t.Errorf("got  %q\nwant %q", lines, want)
+	}
+}
+
+// TestTableFits: no line is wider than allowed, no value is cut where it can stand below its row, and one that is cut
+// says so. Without a limit nothing is.
 func TestTableFits(t *testing.T) {
 	zone, err := time.LoadLocation("America/Los_Angeles")
 	if err != nil {
 		t.Fatal(err)
 	}
-	cut := regexp.MustCompile(`(long)+(lo?|lon)?…`)
-	for _, width := range []int{80, 100, 132, 300} {
+	for _, width := range []int{0, 60, 80, 100, 160, 300} {
 		var out bytes.Buffer
 		table := newTableAnswer(&out, width, zone)
 		const calls = 3 * measuredRows
 		for i := range calls {
 			c := search.Call{Wall: time.Date(2025, 5, 28, 14, 58, 38, 0, time.UTC), Fields: search.Fields{
-				User: strings.Repeat("José Núñez ", 1+i%3), Campaign: strings.Repeat("Solar West ", 1+i%4), Status: "SALE", Length: 3600 * (i % 3), PhoneNumber: "15555550142",
+				User: "José Núñez", Campaign: strings.Repeat("Solar West ", 1+i%4), Status: "SALE", Length: 3600 * (i % 3), PhoneNumber: "15555550142",
 			}, Recordings: []search.Recording{{Outcome: manifest.Rejected}}}
 			if i == calls-1 { // far behind those that were measured
-				c.User, c.Campaign = strings.Repeat("long", 50), "\x1b[31mred\u202e\n"
+				c.User, c.Campaign = strings.Repeat("long ", 70), "\x1b[31mred\u202e\n"
 			}
 			if err := table.call(&c); err != nil {
 				t.Fatal(err)
@@ -77,25 +120,32 @@ func TestTableFits(t *testing.T) {
 		if err := table.end(); err != nil {
 			t.Fatal(err)
 		}
-		lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
-		if len(lines) != calls+1 {
-			t.Fatalf("%d lines", len(lines))
+		text := strings.TrimSuffix(out.String(), "\n")
+		lines := strings.Split(text, "\n")
+		folded := width > 0 && width < 160
+		if folded && width >= 80 && len(lines) != 2*(calls+1) || !folded && len(lines) != calls+1 {
+			t.Errorf("%d: %d lines", width, len(lines))
 		}
 		for _, line := range lines {
-			if n := utf8.RuneCountInString(line); n > width {
+			if n := utf8.RuneCountInString(line); n > width && width > 0 {
 				t.Errorf("%d characters of %d: %q", n, width, line)
 			}
 		}
 		whole := "time in America/Los_Angeles"
-		if width < 300 {
+		if folded {
 			whole = "time (PST/PDT)"
 		}
-		last := lines[calls]
-		if !strings.HasPrefix(lines[0], whole) || strings.ContainsAny(last, "\x1b\u202e") || !cut.MatchString(last) {
-			t.Errorf("%d: %q, %q", width, lines[0], last)
+		if !strings.HasPrefix(lines[0], whole) || strings.ContainsAny(text, "\x1b\u202e") {
+			t.Errorf("%d: %q", width, lines[0])
 		}
-		if strings.Contains(lines[1], "…") != (width <= 100) {
-			t.Errorf("%d: %q", width, lines[1])
+		if got := strings.Count(text, "…"); width > 0 && got != 1 || width == 0 && got != 0 {
+			t.Errorf("%d: %d values are cut", width, got)
+		}
+		if !strings.Contains(text, "Solar West Solar West Solar West Solar West") {
+			t.Errorf("%d: a campaign is not whole", width)
+		}
+		if cut := regexp.MustCompile(`l?o?n?g?…`).FindString(text); width > 0 && cut != "long…" {
+			t.Errorf("%d: cut within a word: %q", width, cut)
 		}
 	}
 	for _, test := range []struct {

@@ -13,41 +13,54 @@ const aboutProgram = "save every call recording of a Convoso account, and prove 
 const helpTemplate = "{{.Description}}"
 
 const (
-	helpWidth  = 100
-	flagIndent = 2
-	textColumn = 30
+	flagIndent   = 2
+	textColumn   = 30
+	narrowColumn = 6  // of explanations where two columns do not fit
+	twoColumns   = 72 // columns of a help that has two
 )
 
 // example is a command line for a task.
 type example struct{ task, line string }
 
-const environmentText = `ENVIRONMENT AND FILE
-  Each flag has a variable, --workers CONVOSO_ARCHIVER_WORKERS, and a key in the YAML file of
-  --config, workers. A flag beats its variable, that beats the file, that beats the default. An
-  empty variable counts as not set; an unknown key in the file is an error. Flags that may be
-  repeated take a comma list too. The token is in CONVOSO_AUTH_TOKEN; credentials for S3 and
-  proxies are in their usual variables.
-`
+const environmentTitle = "ENVIRONMENT AND FILE"
+
+const environmentText = `Each flag has a variable, --workers CONVOSO_ARCHIVER_WORKERS, and a key in the YAML file of
+--config, workers. A flag beats its variable, that beats the file, that beats the default. An
+empty variable counts as not set; an unknown key in the file is an error. Flags that may be
+repeated take a comma list too. The token is in CONVOSO_AUTH_TOKEN; credentials for S3 and
+proxies are in their usual variables.`
+
+// helpWidth returns how many columns the help takes.
+func (p *process) helpWidth() int {
+	if p.stdout.width > 0 {
+		return p.stdout.width
+	}
+	return helpInPipe
+}
+
+// helpPage is a help that is being written for a width.
+type helpPage struct {
+	strings.Builder
+	width int
+}
 
 // programHelp is the help of the program as a whole.
-func programHelp() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n\n", program, aboutProgram)
-	fmt.Fprintf(&b, "USAGE\n  %s COMMAND [flags]\n\nCOMMANDS\n", program)
+func programHelp(width int) string {
+	h := &helpPage{width: width}
+	h.title(program + ": " + aboutProgram)
+	h.section("USAGE")
+	h.usage(program + " COMMAND [flags]")
+	h.section("COMMANDS")
 	for _, c := range commands() {
-		writeEntry(&b, c.name, c.usage)
+		h.entry(textColumn, c.name, c.usage)
 	}
-	b.WriteString("\nFLAGS\n")
+	h.section("FLAGS")
 	for _, s := range programSettings() {
-		writeEntry(&b, s.heading(), s.usage)
+		h.entry(textColumn, s.heading(), s.usage)
 	}
-	b.WriteString("\nSTART HERE\n")
-	for _, e := range firstSteps() {
-		fmt.Fprintf(&b, "  %s\n      %s\n", e.line, e.task)
-	}
-	b.WriteString("\n")
-	writeExitCodes(&b, "")
-	return b.String()
+	h.examples("START HERE", firstSteps())
+	h.exitCodes("")
+	return h.String()
 }
 
 func firstSteps() []example {
@@ -60,34 +73,77 @@ func firstSteps() []example {
 
 // helpText is the help of one command, written from the same table that it is
 // parsed by.
-func (c command) helpText() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s: %s\n\nUSAGE\n  %s\n", program, c.name, c.usage, c.usageLine())
+func (c command) helpText(width int) string {
+	h := &helpPage{width: width}
+	h.title(program + " " + c.name + ": " + c.usage)
+	h.section("USAGE")
+	h.usage(c.usageLine())
 	if c.about != "" {
-		b.WriteString("\n" + c.about + "\n")
+		h.WriteString("\n" + paragraphs(c.about, width, "") + "\n")
 	}
 	if len(c.examples) > 0 {
-		b.WriteString("\nEXAMPLES\n")
-		for _, e := range c.examples {
-			fmt.Fprintf(&b, "  # %s\n  %s\n", e.task, strings.ReplaceAll(e.line, "\n", "\n  "))
-		}
+		h.examples("EXAMPLES", c.examples)
 	}
 	group := ""
 	for i, s := range c.settings {
 		if s.group != group || i == 0 {
 			group = s.group
-			fmt.Fprintf(&b, "\n%s\n", orElse(group, "FLAGS"))
+			h.section(orElse(group, "FLAGS"))
 		}
-		writeEntry(&b, s.heading(), s.explained())
+		h.entry(textColumn, s.heading(), s.explained())
 	}
 	if c.environment {
-		b.WriteString("\n" + environmentText)
+		h.section(environmentTitle)
+		h.WriteString(paragraphs(environmentText, width, "  ") + "\n")
 	}
 	if c.exitCodes {
-		b.WriteString("\n")
-		writeExitCodes(&b, c.name)
+		h.exitCodes(c.name)
 	}
-	return b.String()
+	return h.String()
+}
+
+func (h *helpPage) title(text string) { h.WriteString(fitLine(text, h.width) + "\n") }
+
+func (h *helpPage) section(name string) {
+	h.WriteString("\n" + strings.Join(wrap(name, h.width), "\n") + "\n")
+}
+
+func (h *helpPage) examples(title string, all []example) {
+	h.section(title)
+	for _, e := range all {
+		h.WriteString("  # " + strings.Join(wrap(e.task, h.width-4), "\n  # ") + "\n")
+		h.command(e.line)
+	}
+}
+
+func (h *helpPage) usage(line string) { h.WriteString(fitLine("  "+line, h.width) + "\n") }
+
+func (h *helpPage) command(line string) {
+	h.WriteString("  " + strings.ReplaceAll(foldCommand(line, h.width-2), "\n", "\n  ") + "\n")
+}
+
+// entry writes a name and its explanation in two columns, or one below the other where the page is narrow.
+func (h *helpPage) entry(column int, name, text string) {
+	if h.width < twoColumns {
+		column = min(column, narrowColumn)
+	}
+	line := strings.Repeat(" ", flagIndent) + name
+	if utf8.RuneCountInString(line) > column-2 {
+		h.WriteString(line + "\n")
+		line = ""
+	}
+	for _, part := range wrap(text, h.width-column) {
+		fmt.Fprintf(h, "%-*s%s\n", column, line, part)
+		line = ""
+	}
+}
+
+func (h *helpPage) exitCodes(command string) {
+	h.section("EXIT CODES")
+	for _, e := range exitCodesOf(command) {
+		h.entry(codesColumn, e.code, e.meaning)
+	}
+	h.WriteString(paragraphs(codeOrder, h.width, "  ") + "\n")
 }
 
 func (c command) usageLine() string {
@@ -123,39 +179,8 @@ func (s setting) explained() string {
 	return text
 }
 
-// writeEntry writes a name and its explanation in two columns.
-func writeEntry(b *strings.Builder, name, text string) {
-	line := strings.Repeat(" ", flagIndent) + name
-	if utf8.RuneCountInString(line) > textColumn-2 {
-		b.WriteString(line + "\n")
-		line = ""
-	}
-	for _, part := range wrap(text, helpWidth-textColumn) {
-		fmt.Fprintf(b, "%-*s%s\n", textColumn, line, part)
-		line = ""
-	}
-}
-
-// wrap breaks a text at blanks into lines of at most width, where its words allow.
-func wrap(text string, width int) []string {
-	var lines []string
-	line := ""
-	for _, word := range strings.Fields(text) {
-		switch {
-		case line == "":
-			line = word
-		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width:
-			lines = append(lines, line)
-			line = word
-		default:
-			line += " " + word
-		}
-	}
-	return append(lines, line)
-}
-
 // helpOn returns the help that the help command was asked for, or the manual page.
-func helpOn(args []string, man bool) (string, error) {
+func helpOn(args []string, man bool, width int) (string, error) {
 	var about command // of no name: the program
 	switch len(args) {
 	case 0:
@@ -172,9 +197,9 @@ func helpOn(args []string, man bool) (string, error) {
 	case man:
 		return manPage(about, thisBuild()), nil
 	case about.name == "":
-		return programHelp(), nil
+		return programHelp(width), nil
 	}
-	return about.helpText(), nil
+	return about.helpText(width), nil
 }
 
 func orElse(s, other string) string {

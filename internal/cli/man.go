@@ -31,6 +31,9 @@ func manPage(c command, b build) string {
 	return m.String()
 }
 
+// manExample is how many columns an example has on a page of 80.
+const manExample = 68
+
 // manual is a manual page that is being written. Its methods take text as the help
 // has it.
 type manual struct{ strings.Builder }
@@ -105,7 +108,7 @@ func (m *manual) examples(all []example) {
 		if i > 0 {
 			m.WriteString(".PP\n")
 		}
-		fmt.Fprintf(m, "%s\n.PP\n.RS 4\n.nf\n%s\n.fi\n.RE\n", roff(e.task), roff(e.line))
+		fmt.Fprintf(m, "%s\n.PP\n.RS 4\n.nf\n%s\n.fi\n.RE\n", roff(e.task), roff(foldCommand(e.line, manExample)))
 	}
 }
 
@@ -126,8 +129,7 @@ func (m *manual) paragraphs(text string) {
 
 func (m *manual) environment() {
 	m.section("ENVIRONMENT")
-	_, body, _ := strings.Cut(environmentText, "\n") // after its heading
-	m.paragraphs(strings.TrimSpace(body))
+	m.paragraphs(environmentText)
 }
 
 // exitStatus writes the codes of a command.

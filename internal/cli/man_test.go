@@ -28,7 +28,7 @@ func TestManPages(t *testing.T) {
 			has(t, page, ".TP\n.B "+roff(s.heading())+"\n"+roff(s.explained())+"\n")
 		}
 		for _, e := range c.examples {
-			has(t, page, "\n.nf\n"+roff(e.line)+"\n.fi\n")
+			has(t, page, "\n.nf\n"+roff(foldCommand(e.line, manExample))+"\n.fi\n")
 		}
 		if c.exitCodes || c.name == "" {
 			for _, e := range exitCodesOf(c.name) {

@@ -91,7 +91,7 @@ func runRebuild(ctx context.Context, p *process, in input) outcome {
 	result := judge(err, context.Cause(ctx), made.Missing+made.Ambiguous+made.Unreadable > 0)
 	made.ExitCode, made.Seconds = result.code, time.Since(began).Seconds()
 	if result.failed {
-		made.Error = p.screen.hidden(result.line)
+		made.Error = p.screen.hidden(oneLine(result.line))
 	}
 	if talk.json || err == nil && !(talk.quiet && result.code == ExitDone) {
 		result.unwritten = made.write(p.stdout, talk.json)
@@ -184,6 +184,5 @@ func (r rebuildResult) write(w io.Writer, asJSON bool) error {
 	case r.Archive:
 		b.WriteString("  archive.json was made anew, as the newest seal has it\n")
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return writeText(w, b.String())
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -117,7 +116,7 @@ const (
 func runReport(ctx context.Context, p *process, in input) outcome {
 	known := reportKnown()
 	merged, err := gather(ctx, known, in.flags, p.env)
-	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
+	read := newReader(known, merged, in, err)
 	job := read.reportJob(time.Now(), p.env)
 	return p.report(ctx, job, read.err)
 }

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"convoso-archiver/manifest"
 	"convoso-archiver/manifest/report"
@@ -26,8 +25,7 @@ func writeReport(w io.Writer, r *report.Report, format reportFormat) error {
 	case reportCSV:
 		return writeReportCSV(w, r)
 	}
-	_, err := io.WriteString(w, reportAsText(r))
-	return err
+	return writeText(w, reportAsText(r, columnsOf(w)))
 }
 
 // outcomeColumns are the outcomes that have a column of their own.
@@ -66,8 +64,8 @@ func csvRow(d *report.Day) []string {
 		strconv.FormatInt(d.Bytes, 10), strings.Join(codes, " "))
 }
 
-// reportAsText is the report for a person: the answer first.
-func reportAsText(r *report.Report) string {
+// reportAsText is the report for a person: the answer first. Its tables fit into width, 0 for no limit.
+func reportAsText(r *report.Report, width int) string {
 	var b strings.Builder
 	b.WriteString(answer(r) + "\n")
 	if len(r.Days) == 0 {
@@ -76,14 +74,14 @@ func reportAsText(r *report.Report) string {
 	fmt.Fprintf(&b, "archive %s, account %s, as of %s, days of %s\n\n",
 		r.Archive, orElse(r.Account, "not seen yet"), r.Made.Format("2006-01-02 15:04 UTC"), r.TimeZone)
 	if len(r.Days) <= maxReportDays {
-		b.WriteString(daysTable(r))
+		b.WriteString(daysTable(r).fitted(width))
 	} else {
-		b.WriteString(monthsTable(r))
-		b.WriteString(openRuns(r))
+		b.WriteString(monthsTable(r).fitted(width))
+		b.WriteString(openRuns(r, width))
 	}
 	b.WriteString(purgeText(r))
-	b.WriteString(remarksText(r))
-	b.WriteString(lossesText(r))
+	b.WriteString(remarksText(r, width))
+	b.WriteString(lossesText(r, width))
 	return b.String()
 }
 
@@ -155,8 +153,8 @@ func countHeadings() []string {
 	return []string{"calls", "recordings", "archived", "waiting", "lost", "given up", "bytes"}
 }
 
-func daysTable(r *report.Report) string {
-	t := grid{left: map[int]bool{0: true, 1: true, 9: true}}
+func daysTable(r *report.Report) *grid {
+	t := &grid{left: map[int]bool{0: true, 1: true, 9: true}, folds: map[int]int{5: 1, 6: 1, 7: 1}, text: true}
 	t.row(append(append([]string{"day", "state"}, countHeadings()...), "why")...)
 	for i := range r.Days {
 		d := &r.Days[i]
@@ -171,7 +169,7 @@ func daysTable(r *report.Report) string {
 		t.row(append(append([]string{d.Day, stateText(d.State)}, countCells(&d.Counts)...), reasonsText(why))...)
 	}
 	t.row(append([]string{"total", ""}, countCells(&r.Total.Counts)...)...)
-	return t.String()
+	return t
 }
 
 func stateText(s report.State) string { return strings.ReplaceAll(string(s), "_", " ") }
@@ -213,8 +211,8 @@ func months(days []report.Day) []*month {
 	return list
 }
 
-func monthsTable(r *report.Report) string {
-	t := grid{left: map[int]bool{0: true}}
+func monthsTable(r *report.Report) *grid {
+	t := &grid{left: map[int]bool{0: true}, folds: map[int]int{2: 2, 3: 2, 7: 1, 8: 1, 9: 1}}
 	t.row(append([]string{"month", "closed", "open", "never listed"}, countHeadings()...)...)
 	row := func(name string, closed, open, never int, c *report.Counts) {
 		t.row(append([]string{name, thousands(int64(closed)), thousands(int64(open)), thousands(int64(never))}, countCells(c)...)...)
@@ -223,11 +221,11 @@ func monthsTable(r *report.Report) string {
 		row(m.name, m.closed, m.open, m.never, &m.Counts)
 	}
 	row("total", r.Total.Closed, r.Total.Open, r.Total.NeverListed, &r.Total.Counts)
-	return t.String()
+	return t
 }
 
 // openRuns names the days that are not closed; days in a row with one reason share a line.
-func openRuns(r *report.Report) string {
+func openRuns(r *report.Report, width int) string {
 	type run struct {
 		from, to, why string
 		n             int
@@ -252,7 +250,7 @@ func openRuns(r *report.Report) string {
 	if len(runs) == 0 {
 		return ""
 	}
-	t := grid{indent: "  ", left: map[int]bool{0: true, 1: true}}
+	t := grid{indent: "  ", left: map[int]bool{0: true, 1: true}, text: true}
 	for _, run := range runs[:min(len(runs), maxReportDays)] {
 		name := run.from
 		if run.n > 1 {
@@ -260,7 +258,7 @@ func openRuns(r *report.Report) string {
 		}
 		t.row(name, run.why)
 	}
-	return "\ndays that are not closed\n" + t.String() + andMore(len(runs)-maxReportDays)
+	return "\ndays that are not closed\n" + t.fitted(width) + andMore(len(runs)-maxReportDays)
 }
 
 func andMore(n int) string {
@@ -297,8 +295,8 @@ func ageText(seconds int64) string {
 }
 
 // remarksText names the closed days that are not as they should be.
-func remarksText(r *report.Report) string {
-	t, n := grid{indent: "  ", left: map[int]bool{0: true, 1: true}}, 0
+func remarksText(r *report.Report, width int) string {
+	t, n := grid{indent: "  ", left: map[int]bool{0: true, 1: true}, text: true}, 0
 	for i := range r.Days {
 		d := &r.Days[i]
 		if d.State != report.Closed || len(d.Reasons) == 0 {
@@ -311,14 +309,14 @@ func remarksText(r *report.Report) string {
 	if n == 0 {
 		return ""
 	}
-	return "\nremarks about closed days\n" + t.String() + andMore(n-maxLosses)
+	return "\nremarks about closed days\n" + t.fitted(width) + andMore(n-maxLosses)
 }
 
-func lossesText(r *report.Report) string {
+func lossesText(r *report.Report, width int) string {
 	if len(r.Losses) == 0 {
 		return ""
 	}
-	t := grid{indent: "  ", left: map[int]bool{0: true, 1: true, 2: true, 3: true, 4: true, 5: true}}
+	t := grid{indent: "  ", left: map[int]bool{0: true, 1: true, 2: true, 3: true, 4: true, 5: true}, folds: map[int]int{3: 2, 4: 1}, text: true}
 	t.row("day", "call", "recording", "outcome", "noted", "reason")
 	for i := range r.Losses[:min(len(r.Losses), maxLosses)] {
 		l := &r.Losses[i]
@@ -332,44 +330,5 @@ func lossesText(r *report.Report) string {
 		}
 		t.row(l.Day, l.CallID, l.RecordingID, outcome, l.Noted.Format("2006-01-02 15:04"), l.Reason)
 	}
-	return "\nrecordings that will not be archived\n" + t.String() + andMore(len(r.Losses)+r.Omitted-maxLosses)
-}
-
-// grid writes rows in columns; figures stand to the right.
-type grid struct {
-	indent string
-	left   map[int]bool // columns that stand to the left
-	rows   [][]string
-}
-
-func (g *grid) row(cells ...string) { g.rows = append(g.rows, cells) }
-
-// String returns the rows in columns as wide as their widest cell.
-func (g *grid) String() string {
-	var widths []int
-	for _, row := range g.rows {
-		for i, cell := range row {
-			if i == len(widths) {
-				widths = append(widths, 0)
-			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
-		}
-	}
-	var b strings.Builder
-	for _, row := range g.rows {
-		b.WriteString(g.indent)
-		for i, cell := range row {
-			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-			if i > 0 {
-				b.WriteString("   ")
-			}
-			if g.left[i] {
-				b.WriteString(cell + pad)
-			} else {
-				b.WriteString(pad + cell)
-			}
-		}
-		b.WriteByte('\n')
-	}
-	return trimLines(b.String())
+	return "\nrecordings that will not be archived\n" + t.fitted(width) + andMore(len(r.Losses)+r.Omitted-maxLosses)
 }

@@ -112,20 +112,30 @@ func TestReportRenderings(t *testing.T) {
 	for name, test := range map[string]struct {
 		report *report.Report
 		format reportFormat
+		width  int // columns of stdout, 0 for a pipe
 	}{
-		"days.txt":     {buildReport(t, reportDays(24), early, "2025-05-31", 20), reportText},
-		"days.json":    {buildReport(t, reportDays(24), early, "2025-05-31", report.AllLosses), reportJSON},
-		"days.csv":     {buildReport(t, reportDays(24), early, "2025-05-31", 0), reportCSV},
-		"months.txt":   {buildReport(t, many, late, "", 20), reportText},
-		"complete.txt": {buildReport(t, reportDays(5)[3:], early, "2025-05-10", 20), reportText},
-		"so-far.txt":   {buildReport(t, reportDays(26)[3:], early, "2025-06-01", 20), reportText},
-		"empty.txt":    {buildReport(t, nil, early, "", 20), reportText},
-		"doubtful.txt": {buildReport(t, doubtfulDays(), early, "2025-05-09", 20), reportText},
+		"days.txt":         {buildReport(t, reportDays(24), early, "2025-05-31", 20), reportText, 0},
+		"days.json":        {buildReport(t, reportDays(24), early, "2025-05-31", report.AllLosses), reportJSON, 60},
+		"days.csv":         {buildReport(t, reportDays(24), early, "2025-05-31", 0), reportCSV, 60},
+		"months.txt":       {buildReport(t, many, late, "", 20), reportText, 0},
+		"complete.txt":     {buildReport(t, reportDays(5)[3:], early, "2025-05-10", 20), reportText, 0},
+		"so-far.txt":       {buildReport(t, reportDays(26)[3:], early, "2025-06-01", 20), reportText, 0},
+		"empty.txt":        {buildReport(t, nil, early, "", 20), reportText, 0},
+		"doubtful.txt":     {buildReport(t, doubtfulDays(), early, "2025-05-09", 20), reportText, 0},
+		"days-60.txt":      {buildReport(t, reportDays(24), early, "2025-05-31", 20), reportText, 60},
+		"days-80.txt":      {buildReport(t, reportDays(24), early, "2025-05-31", 20), reportText, 80},
+		"months-60.txt":    {buildReport(t, many, late, "", 20), reportText, 60},
+		"months-80.txt":    {buildReport(t, many, late, "", 20), reportText, 80},
+		"doubtful-80.txt":  {buildReport(t, doubtfulDays(), early, "2025-05-09", 20), reportText, 80},
+		"doubtful-160.txt": {buildReport(t, doubtfulDays(), early, "2025-05-09", 20), reportText, 160},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer
-			if err := writeReport(&b, test.report, test.format); err != nil {
+			if err := writeReport(&results{base: &b, width: test.width}, test.report, test.format); err != nil {
 				t.Fatal(err)
+			}
+			if got := widestOf(b.String()); test.format == reportText && test.width > 0 && got > test.width {
+				t.Errorf("%d columns of %d", got, test.width)
 			}
 			golden := filepath.Join("testdata", "report", name)
 			if *update {
@@ -149,7 +159,7 @@ func TestReportNamesSomeLosses(t *testing.T) {
 	days := reportDays(0)
 	r := buildReport(t, days, time.Date(2025, 5, 31, 9, 0, 0, 0, time.UTC), "", report.AllLosses)
 	r.Losses = append(r.Losses, make([]report.Loss, 30)...)
-	if text := reportAsText(r); !strings.Contains(text, "and 13 more; --json lists all") {
+	if text := reportAsText(r, 0); !strings.Contains(text, "and 13 more; --json lists all") {
 		t.Errorf("got\n%s", text)
 	}
 }

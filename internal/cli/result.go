@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,8 +19,9 @@ import (
 // an error has nowhere to go, like the library that prints the help. One goroutine
 // writes at a time.
 type results struct {
-	base io.Writer
-	err  error
+	base  io.Writer
+	width int // columns that a text for a person may take, 0 for no limit
+	err   error
 }
 
 // Write writes nothing more after an error: what came behind a gap would mislead.
@@ -44,7 +44,7 @@ func (p *process) openLog(talk output) { p.talk, p.logger = talk, newLogger(p.sc
 // in any case.
 func (p *process) settings(ctx context.Context, known []setting, in input) (*reader, output) {
 	merged, err := gather(ctx, known, in.flags, p.env)
-	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
+	read := newReader(known, merged, in, err)
 	talk := read.output()
 	p.openLog(talk)
 	return read, talk
@@ -56,6 +56,9 @@ func (p *process) finish(command string, o outcome) int {
 	o.line = p.screen.hidden(o.line)
 	code, unwritten := p.unwritten(o)
 	asJSON := p.logger != nil && p.talk.logsJSON(p.screen)
+	if asJSON {
+		o.line = oneLine(o.line)
+	}
 	if o.counts != nil && (asJSON || !isTerminal(p.screen)) { // a terminal shows the summary
 		attrs := []any{"command", command, "exit_code", code}
 		if asJSON && o.line != "" {
@@ -144,7 +147,7 @@ type refusal struct {
 // refuse tells an outcome to a machine too, when it asked for that.
 func (p *process) refuse(o outcome, asJSON bool) outcome {
 	if asJSON {
-		o.unwritten = json.NewEncoder(p.stdout).Encode(refusal{ExitCode: o.code, Error: p.screen.hidden(o.line)})
+		o.unwritten = json.NewEncoder(p.stdout).Encode(refusal{ExitCode: o.code, Error: p.screen.hidden(oneLine(o.line))})
 	}
 	return o
 }

@@ -95,7 +95,7 @@ func (p *process) seal(ctx context.Context, job *sealJob, talk output, err error
 	result := withDamage(judge(sealMisuse(err), context.Cause(ctx), false), len(made.Changed) > 0)
 	made.ExitCode = result.code
 	if result.failed {
-		made.Error = p.screen.hidden(result.line)
+		made.Error = p.screen.hidden(oneLine(result.line))
 	}
 	if talk.json || began && !(talk.quiet && result.code == ExitDone) {
 		result.unwritten = made.write(p.stdout, talk.json)
@@ -181,8 +181,7 @@ func (s sealResult) write(w io.Writer, asJSON bool) error {
 	if s.New {
 		b.WriteString("\nnext\n  keep the head outside of the archive, and give it to audit --seals --head\n")
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return writeText(w, b.String())
 }
 
 // dayList names the first days of a list.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -17,6 +16,7 @@ import (
 	"convoso-archiver/archiver/store"
 	"convoso-archiver/internal/web"
 	"convoso-archiver/manifest/report"
+	"convoso-archiver/search"
 )
 
 const (
@@ -96,7 +96,7 @@ func (a accessPlace) isSet() bool { return a.folder != "" || a.bucket.Bucket != 
 func runServe(ctx context.Context, p *process, in input) outcome {
 	known := withArchiveKeys(serveSettings())
 	merged, err := gather(ctx, known, in.flags, p.env)
-	read := &reader{settings: known, values: merged, err: cmp.Or(in.err, err)}
+	read := newReader(known, merged, in, err)
 	talk := output{logLevel: read.choice("log-level"), format: read.choice("log-format")}
 	p.openLog(talk)
 	job := read.serveJob(time.Now(), p.env)
@@ -224,17 +224,20 @@ func (r *reader) checkServe(j *serveJob) {
 	}
 	named := j.users != "" || j.config.AuthHeader != ""
 	local := isLoopback(host)
-	switch {
-	case (j.tlsCert == "") != (j.tlsKey == ""):
+	if (j.tlsCert == "") != (j.tlsKey == "") {
 		r.keep(misuse("give both", "--tls-cert and --tls-key go together"))
-	case j.config.AuthHeader != "" && len(j.config.TrustedProxies) == 0:
+	}
+	if j.config.AuthHeader != "" && len(j.config.TrustedProxies) == 0 {
 		r.keep(misuse("give the proxy's address with --trusted-proxy", "--auth-header: anybody could send that header"))
+	}
+	if named && !j.log.isSet() {
+		r.keep(misuse("give a folder, or s3://bucket/prefix", "--access-log is needed with --users and --auth-header"))
+	}
+	switch {
 	case !local && !named:
 		r.fail(origin, "give --users, or --auth-header with --trusted-proxy, or listen at 127.0.0.1", "everybody who reaches this address could listen")
 	case !local && j.users != "" && j.tlsCert == "" && len(j.config.TrustedProxies) == 0:
 		r.fail(origin, "give --tls-cert and --tls-key, or the address of a proxy that speaks TLS with --trusted-proxy", "passwords would go through the network as they are")
-	case named && !j.log.isSet():
-		r.keep(misuse("give a folder, or s3://bucket/prefix", "--access-log is needed with --users and --auth-header"))
 	}
 }
 
@@ -287,6 +290,7 @@ func (p *process) serve(ctx context.Context, j *serveJob) (err error) {
 		defer refreshing.Wait()
 		defer stop()
 	}
+	j.config.Hint = hintsFor(archive)
 	j.config.Archive, j.config.Ledger, j.config.Audio, j.config.About = archive.Archive, archive.opened.Ledger, archive.opened.Store, archive.about
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", j.listen)
 	if err != nil {
@@ -301,6 +305,28 @@ func (p *process) serve(ctx context.Context, j *serveJob) (err error) {
 	}
 	logger.Info("serving", "address", listener.Addr().String(), "tls", secure != nil, "users", j.config.Users != nil, "auth_header", j.config.AuthHeader != "")
 	return server.Serve(ctx, listener, secure)
+}
+
+// hintTime is how long a page looks for the reason why it found nothing.
+const hintTime = time.Second
+
+// hintsFor returns what tells why a search found nothing, as far as the index knows.
+func hintsFor(archive *searched) func(context.Context, search.Query) []string {
+	return func(ctx context.Context, q search.Query) (lines []string) {
+		if archive.index == nil {
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(ctx, hintTime)
+		defer cancel()
+		h := newHints(q)
+		if err := h.ask(ctx, archive); err != nil {
+			return nil // the page says already that nothing was found
+		}
+		for _, one := range h.hints() {
+			lines = append(lines, one.line("the archive"))
+		}
+		return lines
+	}
 }
 
 // address is where a browser finds the page: one that listens everywhere is found by its name.

@@ -54,10 +54,13 @@ func named(settings []setting, name string) (setting, bool) {
 	return settings[i], true
 }
 
+// maxSlips is how many slips a text may hold and still be known.
+func maxSlips(given string) int { return max(2, len(given)/3) }
+
 // nearest returns the candidate that was most likely meant, or "" when none is
 // like what was given.
 func nearest(given string, candidates []string) string {
-	best, distance := "", max(2, len(given)/3)+1
+	best, distance := "", maxSlips(given)+1
 	for _, candidate := range candidates {
 		if d := editDistance(given, candidate); d < distance {
 			best, distance = candidate, d

@@ -14,7 +14,7 @@ const maxShards = 100_000
 // maxRateShares keeps a share from being so small that a run begins with minutes of waiting.
 const maxRateShares = 1000
 
-const groupMany = "MANY MACHINES (each run works its own days of one archive on S3; see docs/many-machines.md)"
+const groupMany = "MANY MACHINES (runs share an archive on S3; see docs/many-machines.md)"
 
 func shardSettings() []setting {
 	return []setting{

@@ -18,8 +18,7 @@ const maxOpenDays = 10
 // writeSummary writes the result of a run: one JSON object, or text for a person.
 func writeSummary(w io.Writer, s archiver.Summary, asJSON bool) error {
 	if !asJSON {
-		_, err := io.WriteString(w, summaryText(s))
-		return err
+		return writeText(w, summaryText(s, columnsOf(w)))
 	}
 	return json.NewEncoder(w).Encode(withLists(s))
 }
@@ -35,8 +34,8 @@ func withLists(s archiver.Summary) archiver.Summary {
 	return s
 }
 
-// summaryText renders a summary as a short table and what to try next.
-func summaryText(s archiver.Summary) string {
+// summaryText renders a summary as a short table and what to try next. Tables fit into width, 0 for no limit.
+func summaryText(s archiver.Summary, width int) string {
 	var b strings.Builder
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
 	row := func(name, count string, parts ...string) {
@@ -55,7 +54,7 @@ func summaryText(s archiver.Summary) string {
 	row("exit code", fmt.Sprint(s.ExitCode), meaning(s))
 	_ = table.Flush()
 	text := trimLines(b.String())
-	return text + estimateText(s.Estimate) + openDaysText(s.OpenDays) + warningsText(s.Warnings) + nextText(s)
+	return text + estimateText(s.Estimate, width) + openDaysText(s.OpenDays) + warningsText(s.Warnings) + nextText(s)
 }
 
 // runCounts are the figures of a run in its last line of the log.

@@ -82,7 +82,7 @@ func TestSummaryText(t *testing.T) {
 	}
 	var all strings.Builder
 	for _, s := range summaries {
-		fmt.Fprintf(&all, "# %s\n%s\n", s.name, summaryText(s.summary))
+		fmt.Fprintf(&all, "# %s\n%s\n", s.name, summaryText(s.summary, 0))
 	}
 	golden(t, "summary.golden", all.String())
 }

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"cmp"
+	"errors"
 	"math"
 	"slices"
 	"strconv"
@@ -17,8 +19,14 @@ import (
 type reader struct {
 	settings []setting
 	values   values
-	err      error     // the first one, which most commands tell alone
+	err      error     // all that is wrong, which most commands tell
 	problems []problem // all that were found while reading
+	unparsed bool      // err says why the flags could not be parsed: what else seems wrong may come of that
+}
+
+// newReader returns a reader of what was gathered with an error or none. Flags that could not be parsed are told alone.
+func newReader(settings []setting, merged values, in input, err error) *reader {
+	return &reader{settings: settings, values: merged, err: cmp.Or(in.err, err), unparsed: in.err != nil}
 }
 
 // problem is one thing that is wrong with the settings.
@@ -33,9 +41,13 @@ func (r *reader) fail(origin, try, format string, args ...any) {
 
 func (r *reader) keep(err error) { r.note(problem{"", err}) }
 
+// note keeps a problem: the first one of a value, for others may come of it.
 func (r *reader) note(p problem) {
-	if r.err == nil {
-		r.err = p.err
+	if p.origin != "" && slices.ContainsFunc(r.problems, func(other problem) bool { return other.origin == p.origin }) {
+		return
+	}
+	if !r.unparsed {
+		r.err = errors.Join(r.err, p.err)
 	}
 	r.problems = append(r.problems, p)
 }

@@ -278,7 +278,7 @@ func TestUnknownVariables(t *testing.T) {
 
 // Every setting can be set in each of the three ways, and the help knows it.
 func TestSettings(t *testing.T) {
-	help := archiveCommand().helpText()
+	help := archiveCommand().helpText(helpInPipe)
 	seen := map[string]bool{}
 	for _, s := range archiveSettings() {
 		if seen[s.name] {
@@ -293,11 +293,16 @@ func TestSettings(t *testing.T) {
 		}
 	}
 	for line := range strings.SplitSeq(help, "\n") {
-		if strings.HasPrefix(line, "  --") && len(line) > helpWidth {
+		if strings.HasPrefix(line, "  --") && len(line) > helpInPipe {
 			t.Errorf("too wide: %s", line)
 		}
 	}
 	for _, c := range commands() {
+		for _, s := range c.settings {
+			if len(s.group) > helpInPipe {
+				t.Errorf("%s: a heading takes more than a line: %s", c.name, s.group)
+			}
+		}
 		if c.name == "help" {
 			continue
 		}

@@ -199,7 +199,7 @@ func (p *process) verifyJob(ctx context.Context, job *verifyJob, talk output, er
 	result = withDamage(judge(err, context.Cause(ctx), summary.IsIncomplete()), summary.IsDamaged())
 	summary.ExitCode = result.code
 	if result.failed {
-		summary.Error = p.screen.hidden(result.line)
+		summary.Error = p.screen.hidden(oneLine(result.line))
 	}
 	summary.Answer = verifyAnswer(summary)
 	return summary, began, result

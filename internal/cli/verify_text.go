@@ -20,8 +20,7 @@ func writeVerified(w io.Writer, s verify.Summary, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(s)
 	}
-	_, err := io.WriteString(w, verifiedText(s))
-	return err
+	return writeText(w, verifiedText(s))
 }
 
 // verifyAnswer is the answer in one line.

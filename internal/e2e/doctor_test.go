@@ -261,7 +261,7 @@ func TestDoctorAsText(t *testing.T) {
 	t.Parallel()
 	p := onePatient(t, convosotest.Config{ClockSkew: -2 * time.Hour})
 	out, err := p.command(t.Context(), "doctor").Output()
-	if lines := strings.Count(string(out), "\n"); err == nil || lines != 19 || !strings.Contains(string(out), "\nfailed   clock              this machine is 2h") {
+	if lines := strings.Count(string(out), "\n"); err == nil || lines != 19 || !strings.Contains(string(out), "\nfailed   clock               this machine is 2h") {
 		t.Errorf("%v, %d lines:\n%s", err, lines, out)
 	}
 	cmd := p.command(t.Context(), "doctor", "--quiet", "--log-format", "text")

@@ -103,6 +103,11 @@ func (s *Server) fill(r *http.Request, p *callsPage, a *asked, values url.Values
 		p.Rows = append(p.Rows, row)
 	}
 	p.tell(&f, a, values)
+	if s.Hint != nil && len(f.calls) == 0 && !f.stopped && !u.isLimited() {
+		for _, line := range s.Hint(r.Context(), a.query) {
+			p.Empty = append(p.Empty, mask.text(strings.ToUpper(line[:1])+line[1:]+"."))
+		}
+	}
 	if a.id != "" {
 		if p.Open, err = s.details(r, a.day, a.id); err != nil {
 			return err

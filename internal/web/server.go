@@ -46,6 +46,10 @@ type Config struct {
 	RequireReason bool       // of everything that is played or handed out
 	Logger        *slog.Logger
 	Build         metrics.Build
+
+	// Hint returns lines that say why a search found nothing: values that no call of the archive has, and what may have
+	// been meant. nil for none. It is not asked for users who may see some calls alone.
+	Hint func(ctx context.Context, q search.Query) []string
 }
 
 // Server serves one archive.

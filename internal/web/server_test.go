@@ -242,6 +242,39 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// TestHints: a list that is empty says why, in which numbers are masked, and not to a user who may see some calls alone.
+func TestHints(t *testing.T) {
+	asked := 0
+	hint := func(_ context.Context, q search.Query) []string {
+		asked++
+		return []string{"no call of the archive has agent " + q.Agent + `; nearest: "Ann 5559876543"`}
+	}
+	for _, test := range []struct {
+		rights     string
+		want, none string
+		asked      int
+	}{
+		{"listen,numbers", "No call of the archive has agent nobody; nearest: &#34;Ann 5559876543&#34;.", "•••", 1},
+		{"listen", "•••6543", "5559876543", 1},
+		{"listen;campaigns=12", "No call fits", "nearest", 0},
+	} {
+		rights, err := ParseRights(test.rights)
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked = 0
+		s := serve(t, func(c *Config) { c.Hint, c.Everybody = hint, rights })
+		got := s.get("/calls?agent=nobody")
+		got.want(t, 200, test.want)
+		if strings.Contains(got.body, test.none) || asked != test.asked {
+			t.Errorf("%s: asked %d times, %s", test.rights, asked, got.body)
+		}
+		if s.get("/calls"); asked != test.asked {
+			t.Errorf("%s: asked though calls were found", test.rights)
+		}
+	}
+}
+
 // TestReasonsInWords wants a sentence for everything that is not there.
 func TestReasonsInWords(t *testing.T) {
 	s := serve(t, nil)
