@@ -203,10 +203,25 @@ func TestRebuildObeys(t *testing.T) {
 			}
 			rebuild.sum = Rebuilt{}
 		}
+		// What is erased after it was rebuilt keeps the day from no further rebuild.
+		if err := opened.Ledger.PutRecords(context.Background(), manifest.ErasureStem, intent(day, []string{"1002"})); err != nil {
+			t.Fatal(err)
+		}
+		if made, err := rebuild.Run(context.Background()); err != nil || made.Days != 1 || made.Known+made.Recordings > 0 {
+			t.Errorf("%v, %+v", err, made)
+		}
+		d, err := opened.Ledger.Load(context.Background(), string(day))
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed := &fetcher.Call{ID: "1000", Recordings: []fetcher.Recording{{ID: "new", CallID: "1000", Identity: "new"}}}
+		if !newDay(plannedDay{date: day}, d).isNoted(listed) {
+			t.Error("a recording of an erased call is waited for")
+		}
 		if err := opened.Close(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		if got := w.mustRead(day); len(got) != 1 || got["10020"] != manifest.Archived {
+		if got := w.mustRead(day); len(got) != 1 || got["10020"] != manifest.Erased {
 			t.Errorf("%v", got)
 		}
 		w.wantNoFile("10010", "calls/", "evidence/", "100200_")

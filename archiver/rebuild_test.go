@@ -71,11 +71,12 @@ func TestDoubtShort(t *testing.T) {
 // TestStanding tells whose a name is.
 func TestStanding(t *testing.T) {
 	n := &standing{seed: maphash.MakeSeed()}
-	for _, name := range []string{"a.mp3", "B.mp3", "c.mp3", "d.mp3"} {
+	for _, name := range []string{"a.mp3", "B.mp3", "c.mp3", "d.mp3", "f.mp3"} {
 		n.names = append(n.names, n.hash(name))
 	}
 	n.sorted()
 	n.note(&manifest.Entry{Key: []byte("d.mp3"), ID: []byte("4"), CallID: []byte("c4"), Outcome: manifest.Archived})
+	n.note(&manifest.Entry{Key: []byte("f.mp3"), ID: []byte("6"), CallID: []byte("c6"), Outcome: manifest.Erased}) // and not yet removed
 	n.claim("a.mp3", "1", "c1")
 	n.claim("b.MP3", "2", "c2")
 	n.claim("b.mp3", "3", "c3")
@@ -93,6 +94,7 @@ func TestStanding(t *testing.T) {
 		{"d.mp3", "4", "c4", useNoted, true},
 		{"d.mp3", "4", "c5", useNoted | useShared, true},
 		{"e.mp3", "5", "c5", 0, false},
+		{"f.mp3", "7", "c7", useNoted | useShared, true},
 	} {
 		if got, stands := n.of(test.name, test.id, test.call); got != test.want || stands != test.stands {
 			t.Errorf("%s of %s: %b, %v", test.name, test.id, got, stands)

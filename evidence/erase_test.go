@@ -391,3 +391,19 @@ func TestHashesOfPersonsAreNotSealed(t *testing.T) {
 		t.Errorf("%s, %v", text, err)
 	}
 }
+
+// A row that cannot be read has no salt, and keeps no day from being sealed.
+func TestUnreadableRowIsSealed(t *testing.T) {
+	const day = "2026-03-01"
+	w := newWorld(t)
+	w.keepDay(day, 1)
+	w.must(os.WriteFile(filepath.Join(w.dir, "calls", day, "20260101T090000Z-00000000-000001.jsonl"), []byte("nonsense\n"), 0o600))
+	w.write(func(l *manifest.Ledger) {
+		d, err := l.Load(t.Context(), day)
+		w.must(err)
+		w.must(d.Close(t.Context(), manifest.DayLine{}))
+	})
+	if made := w.seal(); made.Days != 1 || len(made.Changed)+len(made.Salted) > 0 {
+		t.Errorf("%+v", made)
+	}
+}

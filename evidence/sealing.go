@@ -184,7 +184,7 @@ func (s *Sealing) salt(ctx context.Context, day string, isNew func(manifest.DayL
 		return nil, err
 	}
 	days, err := s.sealLines(ctx, status.Lines, isNew)
-	if errors.Is(err, errUnsalted) { // a row that cannot be read has none
+	if errors.Is(err, errUnsalted) { // somebody wrote one meanwhile
 		err = manifest.ErrNotAsClosed
 	}
 	return days, err

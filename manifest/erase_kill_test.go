@@ -213,16 +213,7 @@ func TestSaltDayKilled(t *testing.T) {
 				}
 			}
 			check()
-			for name, data := range p.files(t, "") {
-				if tree, _, _ := strings.Cut(name, "/"); !isSegment(name) || tree == "evidence" {
-					continue
-				}
-				for line := range strings.Lines(string(data)) {
-					if !endsInSalt([]byte(strings.TrimSuffix(line, "\n"))) {
-						t.Errorf("%s has no salt: %s", name, line)
-					}
-				}
-			}
+			wantSalts(t, p)
 			for _, day := range oldDays {
 				for _, line := range statusOf(t, l, day).Lines {
 					if line.Root == "" || line.Segments == nil {
@@ -275,12 +266,74 @@ func TestOldDayErasedKilled(t *testing.T) {
 			filters = slices.Clone(filters)
 			closed := slices.Clone(filters)
 			check()
-			if err := erase(p.open(t, Options{Run: runNewer})); err != nil {
+			l := p.open(t, Options{Run: runNewer})
+			if err := erase(l); err != nil {
 				t.Fatal(err)
 			}
+			closeLedger(t, l)
 			filters = closed
 			check()
 			wantNone(t, p, "a/1.mp3")
+			l = p.open(t, Options{Run: "20260103T090000Z-bbbbbbbb"})
+			if err := l.PutRecords(t.Context(), ErasureStem, NewErasureRecord(ErasureDone, "E1")); err != nil {
+				t.Fatal(err)
+			}
+			check()
+			wantSalts(t, p)
 		})
+	}
+}
+
+// wantSalts fails where a line of a segment has neither salt nor digest.
+func wantSalts(t *testing.T, p place) {
+	t.Helper()
+	for name, file := range p.files(t, "") {
+		text, err := unpacked(name, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !isSegment(name) || strings.HasPrefix(name, "evidence/") {
+			continue
+		}
+		for line := range strings.Lines(string(text)) {
+			line = strings.TrimSuffix(line, "\n")
+			if _, isStub := stubDigest([]byte(line)); !isStub && !endsInSalt([]byte(line)) {
+				t.Errorf("%s has no salt: %s", name, line)
+			}
+		}
+	}
+}
+
+// A day line of an older version in a bucket did not name the call rows: it vouches for those that were there.
+func TestSaltedRowsAreNamed(t *testing.T) {
+	inPlaces(t, func(t *testing.T, p place) {
+		p.readTestdata(t, "old-bucket")
+		more := "calls/2025-05-01/20250504T090000Z-00000000-000001.jsonl"
+		p.write(t, more, []byte(`{"v":1,"kind":"call","call_id":"call-0","time":"2025-05-04T09:00:00Z","run":"r","row":{}}`+"\n"))
+		p.write(t, "calls/2025-05-01/20260101T090000Z-00000000-000001.jsonl", []byte(`{"v":1,"kind":"call","call_id":"later","row":{}}`+"\n"))
+		l := p.open(t, Options{Run: runNew})
+		if err := l.SaltDay(t.Context(), "2025-05-01"); err != nil {
+			t.Fatal(err)
+		}
+		if line, _ := statusOf(t, l, "2025-05-01").Line(""); len(line.CallsSegments) != 2 || line.CallsSegments[0].Name != "20250504T090000Z-00000000-000001.jsonl" {
+			t.Errorf("%+v", line)
+		}
+	})
+}
+
+// A day that is not what its day line says gets no salts, and nothing of it changes.
+func TestSaltingRefuses(t *testing.T) {
+	for _, p := range places(t) {
+		p.readTestdata(t, "old-disk")
+		name := "manifest/2025-05-04.jsonl"
+		p.write(t, name, []byte(strings.Replace(string(p.files(t, name)[name]), `"attempts":1`, `"attempts":2`, 1)))
+		before := p.files(t, name)
+		l := p.open(t, Options{Run: runNew})
+		if err := l.SaltDay(t.Context(), "2025-05-04"); !errors.Is(err, ErrNotAsClosed) {
+			t.Errorf("%s: %v", p.name, err)
+		}
+		if after := p.files(t, "manifest/2025-05-04"); !maps.EqualFunc(after, before, func(a, b []byte) bool { return string(a) == string(b) }) {
+			t.Errorf("%s: files changed", p.name)
+		}
 	}
 }

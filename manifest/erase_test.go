@@ -134,7 +134,7 @@ func TestIntentIsObeyed(t *testing.T) {
 		noteCalls(t, d, row("c1", canary), row("c4", "555"))
 		note(t, d, func() Recording { r := recording("5", Archived); r.CallID = "c1"; return r }())
 		closeDay(t, d, DayLine{})
-		if line, _ := lineFor(d.Lines(), ""); line.ByOutcome[Erased] != 4 || line.ByOutcome[Archived] != 2 || line.Recordings != 6 {
+		if line, _ := lineFor(d.Lines(), ""); line.ByOutcome[Erased] != 4 || line.ByOutcome[Archived] != 2 || line.Recordings != 6 || line.Lines != 4+3 {
 			t.Errorf("%+v", line)
 		}
 		if got := outcomes(d); got["5"] != Erased || got["new"] != Erased {
@@ -158,6 +158,23 @@ func TestIntentIsObeyed(t *testing.T) {
 		wantNone(t, p, canary)
 		wantFaults(t, l, testDay)
 		if len(statusOf(t, l, testDay).Lines) != 1 {
+			t.Error("the day is open")
+		}
+	})
+}
+
+// An id is erased on whatever day it stands, also one that the intent does not name and nobody has rewritten.
+func TestErasedOnEveryDay(t *testing.T) {
+	inPlaces(t, func(t *testing.T, p place) {
+		makeErasable(t, p)
+		l := p.open(t, Options{Run: runC})
+		putIntent(t, l, "E1", "2025-04-01", []string{"1", "3"}, []string{"c1", "c3"})
+		if err := l.PutRecords(t.Context(), ErasureStem, NewErasureRecord(ErasureDone, "E1")); err != nil {
+			t.Fatal(err)
+		}
+		wantHidden(t, l, testDay)
+		wantFaults(t, l, testDay)
+		if len(statusOf(t, l, testDay).Lines) != 2 {
 			t.Error("the day is open")
 		}
 	})

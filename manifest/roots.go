@@ -34,7 +34,7 @@ type SegmentLine struct {
 	Raw    []byte // without the line feed; valid until visit returns
 	Digest []byte // 64 hex digits, valid likewise: the SHA-256 of Raw, or what a stub says in its place
 	Stub   bool   // the line stands for one that was erased, and Digest is of that one
-	Salted bool   // its hash tells nothing of what stands in it
+	Salted bool   // its hash tells nothing of what stands in it, or nobody can read it
 	Bad    error  // why it cannot be read, nil for a whole line
 }
 
@@ -113,7 +113,8 @@ func (l *Ledger) ReadSegment(ctx context.Context, s StoredSegment, visit func(Se
 	for r.next() {
 		digest = appendDigest(digest[:0], r.line)
 		_, stub := stubDigest(r.line)
-		line := SegmentLine{Number: r.n, Raw: r.line, Digest: digest, Stub: stub, Salted: stub || endsInSalt(r.line), Bad: r.bad}
+		_, isUnsalted, err := saltLine(r.line, s.Tree)
+		line := SegmentLine{Number: r.n, Raw: r.line, Digest: digest, Stub: stub, Salted: !isUnsalted && err == nil, Bad: r.bad}
 		if err := visit(line); err != nil {
 			return Segment{}, fmt.Errorf("read %s: %w", s.file, err)
 		}
