@@ -19,8 +19,7 @@ import (
 type Location struct {
 	Folder string
 	S3     store.S3Options // where Folder is ""
-	// Check, where it is set, is asked before anything is written to an archive: an error of it ends the opening. bucket
-	// is nil for a folder.
+	// Check, where it is set, is asked before anything is written to a bucket: an error of it ends the opening.
 	Check func(ctx context.Context, bucket *store.S3, ledger *manifest.Ledger) error
 }
 
@@ -94,10 +93,7 @@ func Open(ctx context.Context, at Location, access Access, run string, log *slog
 
 func (o *Opened) open(ctx context.Context, at Location, access Access, options manifest.Options) error {
 	if at.Folder != "" {
-		if err := o.openFolder(ctx, at.Folder, access, options); err != nil || at.Check == nil {
-			return err
-		}
-		return at.Check(ctx, nil, o.Ledger)
+		return o.openFolder(ctx, at.Folder, access, options)
 	}
 	return o.openBucket(ctx, at, access, options)
 }

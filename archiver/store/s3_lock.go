@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -72,8 +73,8 @@ func (s *S3) LockOf(ctx context.Context, key string) (lock Lock, stored time.Tim
 	return s.lockOf(ctx, key, "")
 }
 
-// SetLegalHold sets or clears the legal hold of every version of the object under a key. The bucket must have Object
-// Lock.
+// SetLegalHold sets or clears the legal hold of every version of the object under a key. The error is [ErrNoObjectLock]
+// where the bucket, or the server, knows none, and fs.ErrNotExist where the key has no version.
 func (s *S3) SetLegalHold(ctx context.Context, key string, on bool) error {
 	versions, err := s.versions(ctx, key)
 	if err != nil {
@@ -82,6 +83,9 @@ func (s *S3) SetLegalHold(ctx context.Context, key string, on bool) error {
 	status := types.ObjectLockLegalHoldStatusOff
 	if on {
 		status = types.ObjectLockLegalHoldStatusOn
+	}
+	if len(versions) == 0 {
+		return &failure{text: opLegalHold + ": nothing stands under its key", is: []error{fs.ErrNotExist}}
 	}
 	for _, version := range versions {
 		err := s.lockCall(ctx, opLegalHold, func(call context.Context) error {
@@ -131,8 +135,12 @@ func (s *S3) SetLock(ctx context.Context, key string, mode LockMode, until time.
 	return err
 }
 
-// ErrLocked says that a lock stands in the way.
-var ErrLocked = errors.New("a lock stands in the way")
+var (
+	// ErrLocked says that a lock stands in the way.
+	ErrLocked = errors.New("a lock stands in the way")
+	// ErrNoObjectLock says that nothing can be locked in a bucket, or on a server.
+	ErrNoObjectLock = errors.New("the bucket has no Object Lock")
+)
 
 // lockOf asks for the lock of a version, "" for the newest. HEAD leaves the lock out for who may not see it, so that
 // what it does not show is asked for by name.
@@ -179,11 +187,16 @@ func (s *S3) isHeld(ctx context.Context, key, version string) (held bool, err er
 // withoutUnlocked returns an error but for those that say that an object has no lock, or that its bucket, or the
 // server, knows none.
 func withoutUnlocked(err error) error {
-	switch s3Code(err) {
-	case "NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError", "InvalidRequest", "NotImplemented", "MethodNotAllowed":
+	code := s3Code(err)
+	if code == "NoSuchObjectLockConfiguration" || code == "NoSuchObjectLegalHold" /* SeaweedFS's */ || knowsNoLocks(code) {
 		return nil
 	}
 	return err
+}
+
+// knowsNoLocks reports whether an answer to a call about locks means that there are none in a bucket, or on a server.
+func knowsNoLocks(code string) bool {
+	return slices.Contains([]string{"ObjectLockConfigurationNotFoundError", "InvalidRequest", "NotImplemented", "MethodNotAllowed"}, code)
 }
 
 // lockCall makes a small call about locks. Whom the server refuses lacks rights that storing does not need.
@@ -195,8 +208,12 @@ func (s *S3) lockCall(ctx context.Context, op string, call func(context.Context)
 		return nil
 	}
 	err = s3Failure(ctx, op, err)
-	if f, ok := errors.AsType[*failure](err); ok && f.hint == hintPermission {
+	f, ok := errors.AsType[*failure](err)
+	switch {
+	case ok && f.hint == hintPermission:
 		f.hint = hintLockRights
+	case ok && knowsNoLocks(f.code):
+		f.is, f.hint = append(f.is, ErrNoObjectLock), hintLockBucket
 	}
 	return err
 }

@@ -49,7 +49,7 @@ func (s *S3) ProveLocks(ctx context.Context, accept bool) (hasDefault bool, err 
 	if err != nil {
 		return hasDefault, err
 	}
-	defer s.sweepLockProbes(ctx)
+	defer s.sweepLockProbes(ctx, version)
 	if err := s.proveLock(ctx, version); err != nil {
 		return hasDefault, err
 	}
@@ -137,9 +137,9 @@ func withLockHint(err error, sent Checksum) error {
 	case hintPermission:
 		f.hint = hintLockRights
 	case hintHeaders:
-		f.hint = "the server refuses the lock's headers: " + hintNoLocks
+		f.hint = "the server refuses the lock's headers: check this machine's clock, " + hintNoLocks
 		if sent != ChecksumMD5 {
-			f.hint = "some servers demand Content-MD5 of what is locked: try --s3-checksum md5"
+			f.hint = "some servers demand Content-MD5 of what is locked: try --s3-checksum md5, and check this machine's clock"
 		}
 	}
 	return f
@@ -159,6 +159,8 @@ func (s *S3) proveLock(ctx context.Context, version string) error {
 		return err
 	})
 	switch {
+	case err == nil && !time.Now().Before(lock.Until):
+		return &failure{text: opProveLocks + ": it took longer than the lock of its probe", hint: "run it again", retriable: true}
 	case err == nil:
 		return unlockable("the server deleted a version that was locked", hintNoLocks)
 	case IsRetriable(err):
@@ -186,9 +188,9 @@ func (s *S3) proveConditionBesideLock(ctx context.Context) error {
 		"use a server that honours it beside versions: AWS, SeaweedFS 4.17, versitygw, or leave out --s3-lock-mode")
 }
 
-// sweepLockProbes removes the versions of the probe, this one's and those that earlier proofs had to leave. What is
-// still locked, or may not be removed, stays: it is small, and its lock ends.
-func (s *S3) sweepLockProbes(ctx context.Context) {
+// sweepLockProbes removes a version of the probe, and others whose lock has ended: earlier proofs had to leave them. What
+// is still locked may be another run's, which is about to look at it; what may not be removed stays, for it is small.
+func (s *S3) sweepLockProbes(ctx context.Context, own string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTime)
 	defer cancel()
 	versions, err := s.versions(ctx, lockProbeName)
@@ -196,12 +198,11 @@ func (s *S3) sweepLockProbes(ctx context.Context) {
 		return
 	}
 	for _, version := range versions {
-		in := &s3.DeleteObjectInput{Bucket: s.bucket(), Key: s.at(lockProbeName), VersionId: versionID(version), BypassGovernanceRetention: aws.Bool(true)}
-		if _, err := s.client.DeleteObject(ctx, in); err == nil {
-			continue
+		in := &s3.DeleteObjectInput{Bucket: s.bucket(), Key: s.at(lockProbeName), VersionId: versionID(version)}
+		if version == own {
+			in.BypassGovernanceRetention = aws.Bool(true)
 		}
-		in.BypassGovernanceRetention = nil // who may not bypass may remove what is no longer locked
-		_, _ = s.client.DeleteObject(ctx, in)
+		_, _ = s.client.DeleteObject(ctx, in) // a later proof tries again
 	}
 }
 

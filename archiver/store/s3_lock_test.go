@@ -3,11 +3,20 @@ package store_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"convoso-archiver/archiver/store"
 	"convoso-archiver/archiver/store/storetest"
@@ -17,13 +26,18 @@ import (
 // lockServer returns options for a bucket of a real server whose objects can be locked.
 func lockServer(t *testing.T, days int32) store.S3Options {
 	t.Helper()
-	server := s3test.Start(t, false)
+	server := s3test.FromEnv(t)
+	if server == nil {
+		server = s3test.Start(t, false)
+	}
 	server.Setenv(t)
-	return store.S3Options{Bucket: server.NewLockBucket(t, "locks", days), Endpoint: server.Endpoint, Prefix: "a/prefix"}
+	bucket := server.NewLockBucket(t, fmt.Sprintf("locks-%d", time.Now().UnixNano()), days)
+	return store.S3Options{Bucket: bucket, Endpoint: server.Endpoint, Prefix: "a/prefix"}
 }
 
 func TestLocks(t *testing.T) {
-	s := openS3(t, lockServer(t, 0))
+	o := lockServer(t, 0)
+	s := openS3(t, o)
 	const key = "2025/a b.mp3"
 	until := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
 	object := storetest.Object("rec", storetest.Body(1, 1000), key)
@@ -61,7 +75,7 @@ func TestLocks(t *testing.T) {
 	check("held", true)
 	for _, lock := range must(t)(s.Locks(t.Context(), key)) {
 		_, err := s.Client().DeleteObject(t.Context(), &s3.DeleteObjectInput{
-			Bucket: aws.String("locks"), Key: aws.String("a/prefix/" + key), VersionId: &lock.Version, BypassGovernanceRetention: aws.Bool(true),
+			Bucket: &o.Bucket, Key: aws.String("a/prefix/" + key), VersionId: &lock.Version, BypassGovernanceRetention: aws.Bool(true),
 		})
 		if err == nil {
 			t.Errorf("version %s was deleted under a legal hold", lock.Version)
@@ -83,6 +97,9 @@ func TestLocks(t *testing.T) {
 func TestLocksOfPlainBucket(t *testing.T) {
 	server := s3test.Start(t, false)
 	server.Setenv(t)
+	if s3test.FromEnv(t) != nil {
+		return // its buckets are not folders
+	}
 	for name, versioned := range map[string]bool{"plain": false, "versioned": true} {
 		t.Run(name, func(t *testing.T) {
 			o := store.S3Options{Bucket: server.NewBucket(t, name), Endpoint: server.Endpoint}
@@ -97,8 +114,144 @@ func TestLocksOfPlainBucket(t *testing.T) {
 			if err != nil || len(locks) != 1 || locks[0].Mode != store.Unlocked || locks[0].LegalHold {
 				t.Errorf("got %+v, %v", locks, err)
 			}
-			if err := s.SetLegalHold(t.Context(), "a.mp3", true); err == nil {
-				t.Error("a legal hold was set where there is none")
+			if err := s.SetLegalHold(t.Context(), "a.mp3", true); !errors.Is(err, store.ErrNoObjectLock) {
+				t.Errorf("a legal hold where there is none: %v", err)
+			}
+			if err := s.SetLegalHold(t.Context(), "missing.mp3", true); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("a legal hold of nothing: %v", err)
+			}
+		})
+	}
+}
+
+// TestLockProof: a bucket that keeps what is locked passes, again and again, and nothing is left but what is still locked
+// where it may not be removed, which a later proof removes.
+func TestLockProof(t *testing.T) {
+	server := s3test.FromEnv(t)
+	if server != nil && server.IgnoresConditions {
+		return // TestLocksRefused of internal/e2e
+	}
+	s := openS3(t, lockServer(t, 0))
+	for range 2 {
+		if hasDefault, err := s.ProveLocks(t.Context(), false); err != nil || hasDefault {
+			t.Errorf("a good bucket: %t, %v", hasDefault, err)
+		}
+		if n, err := s.Versions(t.Context()); err != nil || n != 0 {
+			t.Errorf("%d versions are left, %v", n, err)
+		}
+	}
+	byDefault := openS3(t, lockServer(t, 1))
+	if _, err := byDefault.ProveLocks(t.Context(), false); !errors.Is(err, store.ErrUnusable) || !strings.Contains(err.Error(), "--accept-default-retention") {
+		t.Errorf("a default retention: %v", err)
+	}
+	if hasDefault, err := byDefault.ProveLocks(t.Context(), true); err != nil || !hasDefault {
+		t.Errorf("an accepted default retention: %t, %v", hasDefault, err)
+	}
+}
+
+// TestLockProofOfBadServer: a real server behind a proxy that ignores a part of locking, or refuses it.
+func TestLockProofOfBadServer(t *testing.T) {
+	if s3test.FromEnv(t) != nil {
+		return // the proxy signs as versitygw's account
+	}
+	server := s3test.Start(t, false)
+	server.Setenv(t)
+	target, err := url.Parse(server.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	isProbe := func(r *http.Request, method string) bool {
+		return r.Method == method && strings.HasSuffix(r.URL.Path, "/manifest/lock-probe")
+	}
+	for name, c := range map[string]struct {
+		spoil func(*http.Request)                               // what the proxy sends on
+		serve func(w http.ResponseWriter, r *http.Request) bool // answers in the server's place
+		want  string
+		left  int // versions that only the end of their lock removes
+	}{
+		"ignores the lock": {spoil: func(r *http.Request) {
+			for name := range r.Header {
+				if strings.HasPrefix(name, "X-Amz-Object-Lock-") {
+					r.Header.Del(name)
+				}
+			}
+		}, want: "does not show it"},
+		"shows no lock, and deletes": {spoil: func(r *http.Request) {
+			if isProbe(r, http.MethodDelete) {
+				r.Header.Set("X-Amz-Bypass-Governance-Retention", "true")
+			}
+		}, want: "deleted a version that was locked"},
+		"ignores conditions": {spoil: func(r *http.Request) { r.Header.Del("If-None-Match") }, want: "ignores If-None-Match"},
+		"refuses the bypass": {serve: func(w http.ResponseWriter, r *http.Request) bool {
+			refused := isProbe(r, http.MethodDelete)
+			if refused {
+				w.WriteHeader(http.StatusForbidden)
+			}
+			return refused
+		}, left: 1},
+		"demands an MD5": {serve: func(w http.ResponseWriter, r *http.Request) bool {
+			refused := isProbe(r, http.MethodPut) && r.Header.Get("Content-Md5") == ""
+			if refused {
+				w.WriteHeader(http.StatusBadRequest)
+			}
+			return refused
+		}, want: "--s3-checksum md5"},
+		"may not see locks": {serve: func(w http.ResponseWriter, r *http.Request) bool {
+			refused := r.URL.Query().Has("object-lock")
+			if refused {
+				w.WriteHeader(http.StatusForbidden)
+			}
+			return refused
+		}, want: "s3:GetBucketObjectLockConfiguration"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+				r.SetURL(target)
+				if c.spoil != nil {
+					c.spoil(r.Out)
+				}
+				signAnew(t, r.Out)
+			}}
+			front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if c.serve == nil || !c.serve(w, r) {
+					proxy.ServeHTTP(w, r)
+				}
+			}))
+			t.Cleanup(front.Close)
+			o := store.S3Options{Bucket: server.NewLockBucket(t, strings.ReplaceAll(strings.ToLower("b "+strings.ReplaceAll(name, ",", "")), " ", "-"), 0), Endpoint: front.URL}
+			_, err := openS3(t, o).ProveLocks(t.Context(), false)
+			if c.want == "" && err != nil || c.want != "" && (!errors.Is(err, store.ErrUnusable) && c.want != "--s3-checksum md5" || err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+			o.Endpoint = server.Endpoint
+			s := openS3(t, o)
+			if n, err := s.Versions(t.Context()); err != nil || n != c.left {
+				t.Errorf("%d versions are left, want %d: %v", n, c.left, err)
+			}
+			if c.left == 0 {
+				return
+			}
+			left := must(t)(s.Locks(t.Context(), "manifest/lock-probe"))
+			prove := func() int {
+				if _, err := s.ProveLocks(t.Context(), false); err != nil {
+					t.Error(err)
+				}
+				return len(must(t)(s.Locks(t.Context(), "manifest/lock-probe")))
+			}
+			if n := prove(); n != 1 { // another run's may not be taken away
+				t.Errorf("another proof, with the right to bypass, leaves %d versions", n)
+			}
+			_, err = s.Client().PutObjectRetention(t.Context(), &s3.PutObjectRetentionInput{ // the minute is over sooner
+				Bucket: &o.Bucket, Key: aws.String("manifest/lock-probe"), VersionId: &left[0].Version, BypassGovernanceRetention: aws.Bool(true),
+				Retention: &types.ObjectLockRetention{Mode: types.ObjectLockRetentionModeGovernance, RetainUntilDate: aws.Time(time.Now().Add(time.Second))},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for deadline := time.Now().Add(time.Minute); prove() > 0; {
+				if time.Now().After(deadline) {
+					t.Fatal("the version of an earlier proof is never removed")
+				}
 			}
 		})
 	}

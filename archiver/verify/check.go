@@ -37,7 +37,7 @@ func (d *dayWork) check(ctx context.Context, t target) {
 		d.add(t, f, false)
 	}
 	if f.Kind != Missing && d.run.looksAtLocks() {
-		d.run.checkLock(ctx, Finding{Day: d.day, RecordingID: t.id, Key: t.Key}, t.Key, t.Time)
+		d.run.checkLock(ctx, Stored{Key: t.Key, Day: d.day, RecordingID: t.id, CallID: t.CallID, Noted: t.Time})
 	}
 }
 

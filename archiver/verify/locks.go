@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,22 +11,34 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
+// Stored is an object whose locks are looked at: a recording, or a file of seals/.
+type Stored struct {
+	Key string
+	// Day and the ids are empty, and Noted is zero, for a file of seals/.
+	Day, RecordingID, CallID string
+	Noted                    time.Time
+}
+
 // looksAtLocks reports whether locks are looked at: quick mode asks for no object.
 func (r *run) looksAtLocks() bool { return r.Lock != nil && r.Config.Mode != Quick }
 
-// checkLock looks at the lock of an object, and tells of it as f names it.
-func (r *run) checkLock(ctx context.Context, f Finding, key string, noted time.Time) {
-	fault, detail, err := r.Lock(ctx, key, noted)
+// checkLock looks at the locks of an object.
+func (r *run) checkLock(ctx context.Context, o Stored) {
+	found, err := r.Lock(ctx, o)
 	switch {
 	case ctx.Err() != nil:
+		return
 	case errors.Is(err, fs.ErrNotExist): // gone since its bytes were read
-		r.find(Finding{Kind: NotReadable, Day: f.Day, RecordingID: f.RecordingID, Key: f.Key, File: f.File, Detail: "it went while it was checked"})
+		found = append(found, Finding{Kind: NotReadable, Detail: "it went while it was checked"})
 	case err != nil:
 		r.noteTrouble(err)
-		f.Kind, f.Detail = NotReadable, fmt.Sprintf("its lock: %v", err)
-		r.find(f)
-	case fault != "":
-		f.Kind, f.Detail = fault, detail
+		found = append(found, Finding{Kind: NotReadable, Detail: fmt.Sprintf("its lock: %v", err)})
+	}
+	for _, f := range found {
+		f.Day, f.RecordingID = o.Day, o.RecordingID
+		if f.Key = o.Key; o.Day == "" {
+			f.Key, f.File = "", cmp.Or(f.File, o.Key)
+		}
 		r.find(f)
 	}
 }
@@ -36,7 +49,7 @@ func (r *run) checkSeals(ctx context.Context) error {
 		return nil
 	}
 	r.count(func(s *Summary) { s.LocksChecked = true })
-	group, working := errgroup.WithContext(ctx)
+	group := new(errgroup.Group)
 	group.SetLimit(max(r.Config.Workers, 1))
 	for info, err := range r.Ledger.Objects().ListFiles(ctx, "seals/") {
 		if err != nil {
@@ -44,7 +57,7 @@ func (r *run) checkSeals(ctx context.Context) error {
 			break
 		}
 		group.Go(func() error {
-			r.checkLock(working, Finding{File: info.Name()}, info.Name(), time.Time{})
+			r.checkLock(ctx, Stored{Key: info.Name()})
 			return nil
 		})
 	}

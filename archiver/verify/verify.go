@@ -12,6 +12,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -66,9 +67,10 @@ type Verifier struct {
 	Logger *slog.Logger
 	// BadArchive is why archive.json could not be read, nil when it could. It becomes a finding.
 	BadArchive error
-	// Lock tells what the lock of an object lacks which was noted at a time, zero for a seal; "" for nothing. It is nil
-	// where nothing is to be locked.
-	Lock func(ctx context.Context, key string, noted time.Time) (fault Kind, detail string, err error)
+	// BadLocks is why the notes of locks could not be read, nil when they could. It becomes a finding.
+	BadLocks error
+	// Lock tells what the locks of an object lack, by kind and detail; nil where nothing is to be locked.
+	Lock func(ctx context.Context, o Stored) ([]Finding, error)
 
 	state atomic.Pointer[run]
 }
@@ -133,6 +135,9 @@ func (r *run) all(ctx context.Context) error {
 	}
 	if r.BadArchive != nil {
 		r.find(Finding{Kind: BadArchive, File: "manifest/archive.json", Detail: withoutPath(r.BadArchive).Error()})
+	}
+	if bad, ok := errors.AsType[*manifest.BadLineError](r.BadLocks); ok {
+		r.find(Finding{Kind: BadLine, File: bad.File, Line: bad.Line, Detail: bad.Reason})
 	}
 	for pass := 0; pass < r.index.passes; pass++ {
 		r.index.begin(pass)

@@ -111,7 +111,7 @@ func runLock(ctx context.Context, p *process, in input) outcome {
 	result := judge(err, context.Cause(ctx), made.Failed > 0)
 	made.ExitCode, made.Seconds, made.LockSettings = result.code, time.Since(now).Seconds(), locks.settings
 	if result.failed {
-		made.Error = p.screen.hidden(result.line)
+		made.Error = p.screen.hidden(oneLine(result.line))
 	}
 	if talk.json || began && !(talk.quiet && result.code == ExitDone) {
 		result.unwritten = made.write(p.stdout, talk.json)
@@ -123,14 +123,16 @@ func runLock(ctx context.Context, p *process, in input) outcome {
 func (p *process) runLocking(ctx context.Context, read *reader, bucket store.S3Options, locks *lockJob, now time.Time, talk output, made *lockResult) (began bool, err error) {
 	boundHeap(p.env)
 	at := archiver.Location{S3: bucket, Check: func(ctx context.Context, bucket *store.S3, ledger *manifest.Ledger) error {
-		err := locks.check(ctx, bucket, ledger)
+		err := locks.load(ctx, ledger)
 		switch {
-		case locks.about.ID == "" && locks.locks != nil:
+		case locks.locks != nil && locks.about.ID == "":
 			return noArchive()
-		case err == nil && locks.settings.Mode == store.Unlocked:
+		case err != nil:
+			return err
+		case locks.settings.Mode == store.Unlocked:
 			return misuse("give --s3-lock-mode and --s3-lock-for", "neither flags nor the archive say how to lock")
 		}
-		return err
+		return locks.prove(ctx, bucket)
 	}}
 	opened, err := openArchive(ctx, at, archiver.Repair, "", newLogger(p.screen, talk, p.env))
 	if err != nil {
@@ -182,6 +184,5 @@ func (r lockResult) write(w io.Writer, asJSON bool) error {
 	if r.Failed > named {
 		fmt.Fprintf(&b, "  and %s more; --json names up to 1,000\n", thousands(int64(r.Failed-named)))
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return writeText(w, b.String())
 }

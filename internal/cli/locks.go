@@ -145,12 +145,18 @@ func (r *reader) retention() *evidence.Retention {
 }
 
 // check finds out what counts for this run: what the settings say, and else what the archive has noted. It refuses a
-// bucket that will not do, and compliance locks that nobody confirmed, before anything is stored.
-func (j *lockJob) check(ctx context.Context, bucket *store.S3, ledger *manifest.Ledger) (err error) {
-	if err := j.load(ctx, ledger); err != nil {
+// bucket that will not do, and compliance locks that nobody confirmed, before anything is stored. bucket is nil for a
+// folder.
+func (j *lockJob) check(ctx context.Context, bucket *store.S3, ledger *manifest.Ledger) error {
+	if err := j.load(ctx, ledger); err != nil || bucket == nil {
 		return err
 	}
-	if bucket == nil || j.settings.Mode == store.Unlocked {
+	return j.prove(ctx, bucket)
+}
+
+// prove refuses what check does, once the settings are loaded.
+func (j *lockJob) prove(ctx context.Context, bucket *store.S3) (err error) {
+	if j.settings.Mode == store.Unlocked {
 		return nil
 	}
 	if err := j.checkConfirmed(); err != nil {
@@ -231,8 +237,17 @@ func (j *lockJob) checkConfirmed() error {
 	return misuse("give --confirm-compliance "+id+" once, or --s3-lock-mode governance", "%s", why)
 }
 
+// given reports whether a setting says how to lock.
+func (j *lockJob) given() bool { return j.mode != "" || j.hasPeriod || j.hasAfter }
+
 // noteFor is note for archive, which may have opened another's archive: it refuses that when it runs, and nothing is noted.
 func (j *lockJob) noteFor(ctx context.Context, job *archiveJob, opened *archiver.Opened) error {
+	if !j.given() { // else the opening has asked
+		bucket, _ := opened.Store.(*store.S3)
+		if err := j.check(ctx, bucket, opened.Ledger); err != nil {
+			return err
+		}
+	}
 	zone := job.config.Zone.String()
 	if j.about.ID != "" && (j.about.APIURL != job.apiURL || j.about.TimeZone != zone) {
 		return nil

@@ -250,7 +250,11 @@ func (p *process) runVerifier(ctx context.Context, job *verifyJob, talk output, 
 	}
 	v.Config, v.Store, v.Ledger, v.Logger = job.config, opened.Store, opened.Ledger, logger
 	v.BadArchive = archiveErr
-	if v.Lock, err = lockChecks(ctx, opened); err != nil {
+	v.Lock, err = lockChecks(ctx, opened)
+	if _, bad := errors.AsType[*manifest.BadLineError](err); bad {
+		v.BadLocks, err = err, nil
+	}
+	if err != nil {
 		return false, err
 	}
 	logger.Info("verification started", "mode", string(job.config.Mode), "from", job.config.From, "to", job.config.To, "repair", job.config.Repair)
@@ -264,7 +268,7 @@ func (p *process) runVerifier(ctx context.Context, job *verifyJob, talk output, 
 }
 
 // lockChecks returns what verify asks about locks, nil where the archive was never told to lock.
-func lockChecks(ctx context.Context, opened *archiver.Opened) (func(context.Context, string, time.Time) (verify.Kind, string, error), error) {
+func lockChecks(ctx context.Context, opened *archiver.Opened) (func(context.Context, verify.Stored) ([]verify.Finding, error), error) {
 	bucket, ok := opened.Store.(*store.S3)
 	if !ok {
 		return nil, nil
@@ -273,9 +277,12 @@ func lockChecks(ctx context.Context, opened *archiver.Opened) (func(context.Cont
 	if err != nil || check == nil {
 		return nil, err
 	}
-	return func(ctx context.Context, key string, noted time.Time) (verify.Kind, string, error) {
-		fault, detail, err := check.Check(ctx, key, noted)
-		return verify.Kind(fault), detail, err
+	return func(ctx context.Context, o verify.Stored) ([]verify.Finding, error) {
+		fault, detail, err := check.Check(ctx, o.Key, o.Noted)
+		if err != nil || fault == evidence.LockGood {
+			return nil, err
+		}
+		return []verify.Finding{{Kind: verify.Kind(fault), Detail: detail}}, nil
 	}, nil
 }
 

@@ -138,7 +138,7 @@ func assemble(ctx context.Context, job *archiveJob, rates fetcher.Rates, logger 
 		access = archiver.DryRun
 	}
 	at := job.location()
-	if access.Writes() {
+	if access.Writes() && job.locks.given() { // a bucket that will not do stays as it is
 		at.Check = job.locks.check
 	}
 	p.opened, err = openArchive(ctx, at, access, config.Run, logger)

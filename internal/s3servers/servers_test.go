@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
@@ -62,6 +64,14 @@ func TestServers(t *testing.T) {
 				}
 				fmt.Fprintf(&table, "%s\t%s\t%s\t%s\n", s.name, bucket, suite, archive)
 			}
+			locks := "ok"
+			if server.versionsIgnoreConditions {
+				locks = "refused, as it must be"
+			}
+			if !t.Run("locks", server.runLocks) {
+				locks = "FAILED"
+			}
+			fmt.Fprintf(&table, "%s\tlocks\t%s\t\n", s.name, locks)
 		})
 	}
 	writer := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
@@ -105,6 +115,19 @@ func (s server) runSuite(t *testing.T, client *s3.Client, bucket string) {
 	}
 	if len(stored(t, client, bucket, "")) == 0 {
 		t.Error("the suite left nothing in the bucket")
+	}
+}
+
+// runLocks runs the tests of locks, which make buckets of their own.
+func (s server) runLocks(t *testing.T) {
+	args := []string{"test", "-count=1", "-timeout=20m", "-run=^(TestLock|TestRetentionTags)", "convoso-archiver/archiver/store", "convoso-archiver/internal/e2e"}
+	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd.Env = append(os.Environ(), "S3TEST_ENDPOINT="+s.endpoint, "S3TEST_REGION="+region, "S3TEST_ACCESS_KEY="+accessKey, "S3TEST_SECRET_KEY="+secretKey)
+	if s.versionsIgnoreConditions {
+		cmd.Env = append(cmd.Env, "S3TEST_IGNORES_CONDITIONS=1")
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 
@@ -219,4 +242,68 @@ func stored(t *testing.T, client *s3.Client, bucket, prefix string) map[string]s
 		}
 	}
 	return keys
+}
+
+// TestMoto: moto demands Content-MD5 of what is locked, and takes no checksum for one. The refusal says what to do, and
+// that serves.
+func TestMoto(t *testing.T) {
+	program, err := exec.LookPath("moto_server")
+	if err != nil {
+		const missing = "moto_server is not on the PATH: pip install 'moto[server]'"
+		if os.Getenv("REQUIRE_S3") != "" {
+			t.Fatal(missing)
+		}
+		t.Skip(missing)
+	}
+	address := freeAddress(t)
+	host, port, _ := net.SplitHostPort(address)
+	run(t, nil, program, "-H", host, "-p", port)
+	s := server{endpoint: "http://" + address}
+	client := s.client(t)
+	bucket := "with-locks"
+	if _, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket, ObjectLockEnabledForBucket: aws.Bool(true)}); err != nil {
+		t.Fatal(err)
+	}
+	binary := filepath.Join(t.TempDir(), "convoso-archiver")
+	do(t, "go", "build", "-o", binary, "convoso-archiver")
+	day := time.Now().UTC().AddDate(0, 0, -8).Format(time.DateOnly)
+	source, err := convosotest.New(convosotest.Config{Seed: 1, FirstDay: day, Days: 1, CallsPerDay: 5, RecordedShare: 1, MedianSize: 6_000})
+	if err == nil {
+		err = source.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	execute := func(code int, args ...string) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), binary, append(args, "--dest", "s3://"+bucket, "--s3-endpoint", s.endpoint, "--s3-region", region)...)
+		cmd.Env = []string{
+			"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "CONVOSO_AUTH_TOKEN=" + source.Token(), "AWS_ACCESS_KEY_ID=" + accessKey,
+			"AWS_SECRET_ACCESS_KEY=" + secretKey, "AWS_EC2_METADATA_DISABLED=true",
+		}
+		out, _ := cmd.CombinedOutput() // its exit code tells
+		if got := cmd.ProcessState.ExitCode(); got != code {
+			t.Fatalf("%s: exit code %d, want %d\n%s", args[0], got, code, out)
+		}
+		return string(out)
+	}
+	archive := []string{"archive", "--api-url", source.APIURL(), "--allow-host", source.MediaURL(), "--start-time", day, "--end-time", day,
+		"--s3-lock-mode", "governance", "--s3-lock-for", "10d"}
+	const wrongSettings = 2
+	if out := execute(wrongSettings, archive...); !strings.Contains(out, "--s3-checksum md5") {
+		t.Errorf("the refusal does not say what to do:\n%s", out)
+	}
+	if n := len(stored(t, client, bucket, "")); n > 0 {
+		t.Errorf("%d recordings were stored before the refusal", n)
+	}
+	execute(0, append(archive, "--s3-checksum", "md5")...)
+	for _, name := range stored(t, client, bucket, "") {
+		head, err := client.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: &bucket, Key: &name})
+		if err == nil && !strings.HasPrefix(name, "evidence/") && head.ObjectLockMode != types.ObjectLockModeGovernance {
+			t.Errorf("%s is not locked", name)
+		}
+	}
+	execute(0, "lock", "--s3-checksum", "md5")
+	execute(0, "verify", "--s3-checksum", "md5")
 }
