@@ -84,8 +84,7 @@ func (r *eraseResult) write(w io.Writer, asJSON bool) error {
 	var b strings.Builder
 	r.writeErased(&b)
 	r.writeChosen(&b)
-	_, err := io.WriteString(w, trimLines(b.String()))
-	return err
+	return writeText(w, trimLines(b.String()))
 }
 
 func (r *eraseResult) writeErased(b *strings.Builder) {
