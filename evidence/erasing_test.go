@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -198,12 +199,12 @@ func TestErasingFreedKey(t *testing.T) {
 // brittle is a store that a kill takes away after so many removals.
 type brittle struct {
 	*store.Disk
-	left int
+	left atomic.Int64
 }
 
 // Remove removes, as long as it can.
 func (b *brittle) Remove(ctx context.Context, key string) error {
-	if b.left--; b.left < 0 {
+	if b.left.Add(-1) < 0 {
 		return errKilled
 	}
 	return b.Disk.Remove(ctx, key)
@@ -253,7 +254,9 @@ func playHolds(t *testing.T, random *rand.Rand) {
 		}
 		w.erasing(nil, func(e *Erasing) {
 			disk, _ := e.Store.(*store.Disk)
-			e.Store = &brittle{disk, random.IntN(3)}
+			mortal := &brittle{Disk: disk}
+			mortal.left.Store(random.Int64N(3))
+			e.Store = mortal
 			switch random.IntN(4) {
 			case 0:
 				var list []HeldID
