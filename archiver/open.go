@@ -34,10 +34,14 @@ const (
 	DryRun                // as Read; a folder that does not exist is an empty archive
 	Repair                // writes the manifest of an archive that exists
 	Archive               // stores recordings; the archive is made where there is none
+	Erase                 // removes recordings of an archive that exists, and writes its manifest
 )
 
 // Writes reports whether the archive is written to.
-func (a Access) Writes() bool { return a == Repair || a == Archive }
+func (a Access) Writes() bool { return a == Repair || a.stores() }
+
+// stores reports whether recordings come or go.
+func (a Access) stores() bool { return a == Archive || a == Erase }
 
 // Makes reports whether an archive is made where there is none, if only for the time of a dry
 // run.
@@ -61,6 +65,10 @@ type OpenedStore interface {
 	Store
 	List(ctx context.Context, prefix string) iter.Seq2[store.Info, error]
 	OpenRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error)
+	Remove(ctx context.Context, key string) error
+	RemoveAside(ctx context.Context, name string) error
+	RemoveOlder(ctx context.Context, name string) error
+	Names(ctx context.Context, prefix string) iter.Seq2[string, error]
 }
 
 // Close writes what the ledger holds in memory and closes all, also after an error.
@@ -105,7 +113,7 @@ func (o *Opened) openFolder(ctx context.Context, folder string, access Access, o
 			return fmt.Errorf("open the archive: %w", err)
 		}
 	}
-	disk, err := store.OpenDisk(folder, store.DiskOptions{ReadOnly: access != Archive, Logger: options.Logger})
+	disk, err := store.OpenDisk(folder, store.DiskOptions{ReadOnly: !access.stores(), Logger: options.Logger})
 	if err != nil {
 		return err
 	}
@@ -115,7 +123,7 @@ func (o *Opened) openFolder(ctx context.Context, folder string, access Access, o
 		return fmt.Errorf("open manifest: %w", err)
 	}
 	o.closers = append(o.closers, o.Ledger.Close)
-	if access != Archive {
+	if !access.stores() {
 		return nil
 	}
 	// Under the lock, so that these are the leavings of a run that died.
@@ -149,7 +157,9 @@ func (o *Opened) openBucket(ctx context.Context, at Location, access Access, led
 	if o.Ledger, err = manifest.OpenBucket(bucket, ledger); err != nil {
 		return fmt.Errorf("open manifest: %w", err)
 	}
-	o.closers = append(o.closers, o.Ledger.Close)
+	o.closers = append(o.closers, func(ctx context.Context) error {
+		return errors.Join(o.Ledger.Close(ctx), removeLeftOut(ctx, bucket, o.Ledger.LeftOut()))
+	})
 	if !access.Writes() {
 		return nil
 	}
@@ -162,6 +172,20 @@ func (o *Opened) openBucket(ctx context.Context, at Location, access Access, led
 	o.Conditions = &honours
 	if honours {
 		return bucket.ProveConditionalWrites(ctx)
+	}
+	return nil
+}
+
+// removeLeftOut removes audio that this run has stored while somebody else erased its recording, which no line names.
+func removeLeftOut(ctx context.Context, bucket *store.S3, recordings []manifest.Recording) error {
+	for _, r := range recordings {
+		info, err := bucket.Stat(ctx, r.Key)
+		if err == nil && info.IsOf(r.RecordingID) {
+			err = bucket.Remove(ctx, r.Key)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove recording %s, which was erased meanwhile: %w", r.RecordingID, err)
+		}
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ type bucket struct {
 	objects  Objects
 	run      string
 	erasures func(context.Context) (*Erasures, error) // as they are now
+	leaveOut func(Recording)                          // is told of what was erased and is not put
 
 	mu   sync.Mutex
 	days map[string]*dayBuffers
@@ -141,6 +142,9 @@ func (b *bucket) put(ctx context.Context, buf *buffer, tree Tree, day, ext strin
 		chunk, err := erasures.without(buf.chunk, tree)
 		if err != nil {
 			return fmt.Errorf("leave out what is erased of %s: %w", day, err)
+		}
+		if tree == TreeManifest && len(chunk) != len(buf.chunk) {
+			erasures.leaveOutOf(buf.chunk, b.leaveOut)
 		}
 		if buf.chunk = chunk; chunk == nil {
 			return nil

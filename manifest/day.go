@@ -151,8 +151,11 @@ func (d *Day) Note(ctx context.Context, recordings ...Recording) error {
 		var err error
 		if erasure, erased := erasures.Of(r.RecordingID, r.CallID); !erased {
 			line, err = d.complete(r, latest)
-		} else if _, known := d.Recording(r.RecordingID); !known {
-			line, err = bareLine(r.RecordingID, r.CallID, erasure)
+		} else {
+			d.ledger.leaveOut(r)
+			if _, known := d.Recording(r.RecordingID); !known {
+				line, err = bareLine(r.RecordingID, r.CallID, erasure)
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("note recording %s: %w", r.RecordingID, err)

@@ -67,8 +67,9 @@ type Ledger struct {
 	gate sync.RWMutex // held for reading while something is written
 	shut bool         // guarded by gate
 
-	mu    sync.Mutex
-	later error // guarded by mu; a later version wrote to the archive
+	mu      sync.Mutex
+	later   error       // guarded by mu; a later version wrote to the archive
+	leftOut []Recording // guarded by mu
 }
 
 var runPattern = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[0-9a-z]{8}$`)
@@ -112,7 +113,7 @@ func OpenBucket(objects Objects, o Options) (*Ledger, error) {
 	}
 	l.objects, l.scans = objects, 8
 	if !o.ReadOnly {
-		l.writer = &bucket{objects: objects, run: l.run, erasures: l.Erasures, days: map[string]*dayBuffers{}}
+		l.writer = &bucket{objects: objects, run: l.run, erasures: l.Erasures, leaveOut: l.leaveOut, days: map[string]*dayBuffers{}}
 	}
 	return l, nil
 }

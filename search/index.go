@@ -109,6 +109,12 @@ func OpenIndex(ctx context.Context, folder, name string) (*Index, error) {
 	return ix, nil
 }
 
+// HasIndex reports whether there is an index of this name in a folder, of whatever format.
+func HasIndex(folder, name string) bool {
+	found, err := filepath.Glob(filepath.Join(folder, name+"-v*.sqlite*"))
+	return err == nil && len(found) > 0
+}
+
 func indexName(name string, format int) string { return fmt.Sprintf("%s-v%d.sqlite", name, format) }
 
 func (ix *Index) open(ctx context.Context, folder, name string) error {

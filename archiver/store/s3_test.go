@@ -68,7 +68,7 @@ func TestS3(t *testing.T) {
 					keepVersions(t, o)
 				}
 				return o
-			})
+			}, c.versioned) // versitygw keeps the metadata of what was removed by its version
 		})
 	}
 }
@@ -101,7 +101,7 @@ func TestS3FromEnv(t *testing.T) {
 				o := o
 				o.Prefix = rand.Text()
 				return o
-			})
+			}, false)
 			testManyPages(t, openS3(t, o))
 		})
 	}
@@ -121,17 +121,18 @@ func keepVersions(t *testing.T, o store.S3Options) {
 }
 
 // testS3 tests all that a server has a part in, each time in a new place.
-func testS3(t *testing.T, newPlace func(t *testing.T) store.S3Options) {
+func testS3(t *testing.T, newPlace func(t *testing.T) store.S3Options, remembersRemoved bool) {
 	storetest.Run(t, func(t *testing.T) storetest.Place {
 		o := newPlace(t)
 		open := func(t *testing.T) storetest.Store { return openUnclosedS3(t, o) }
-		return storetest.Place{Open: open, OneRun: o.NoConditionalWrites}
+		return storetest.Place{Open: open, OneRun: o.NoConditionalWrites, RemembersRemoved: remembersRemoved}
 	})
 	t.Run("files", func(t *testing.T) { testFiles(t, openS3(t, newPlace(t))) })
 	t.Run("replaced files", func(t *testing.T) { testReplace(t, openS3(t, newPlace(t))) })
 	t.Run("file races", func(t *testing.T) { testFileRace(t, openS3(t, newPlace(t))) })
 	t.Run("foreign", func(t *testing.T) { testForeign(t, openS3(t, newPlace(t))) })
 	t.Run("trial", func(t *testing.T) { testTrial(t, newPlace) })
+	t.Run("versions removed", func(t *testing.T) { testVersionsRemoved(t, openS3(t, newPlace(t))) })
 	t.Run("proof", func(t *testing.T) {
 		s := openS3(t, newPlace(t))
 		for range 2 { // the second run finds the probe of the first

@@ -74,7 +74,7 @@ func commands() []command {
 	return []command{
 		archiveCommand(), verifyCommand(), reportCommand(),
 		findCommand(), exportCommand(), serveCommand(),
-		lockCommand(), holdCommand(),
+		lockCommand(), holdCommand(), eraseCommand(),
 		sealCommand(), auditCommand(), rebuildCommand(),
 		doctorCommand(), deployCommand(),
 		demoCommand(), completionCommand(), versionCommand(), helpCommand(),
@@ -394,7 +394,7 @@ func versionCommand() command {
 
 func helpCommand() command {
 	return command{
-		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "find", "export", "serve", "lock", "hold", "seal", "audit", "rebuild", "doctor", "deploy", "demo", "completion", "version"},
+		name: "help", usage: "show the help of the program or of a command", arguments: "[COMMAND]", words: []string{"archive", "verify", "report", "find", "export", "serve", "lock", "hold", "erase", "seal", "audit", "rebuild", "doctor", "deploy", "demo", "completion", "version"},
 		examples: []example{
 			{"all commands", program + " help"},
 			{"the flags of a command, with examples", program + " help archive"},

@@ -48,6 +48,11 @@ func exitCodesOf(command string) []exitCode {
 		return []exitCode{{"0", "the tables are up to date"}, {"1", "failed: the archive cannot be read, or the target cannot be written"}, {"2", meansUsage},
 			{"3", "a day could not be read, and its files stay as they were; or ids of --ids-from were not found; bagit: no call matches"},
 			{"4", "bagit: a recording is not what was archived, and is left out"}, {"5", "bagit: another export is writing this bag"}, signal}
+	case "erase":
+		return []exitCode{
+			{"0", "it is erased; or, without --yes, what would go is shown"}, {"1", meansStore}, {"2", meansUsage + "; the terms fit more than --max-erase"},
+			{"3", "something is held or locked, and nothing was erased; or ids of --ids-from are not there, and the rest was"}, {"5", meansLocked}, signal,
+		}
 	case "lock":
 		return []exitCode{
 			{"0", "everything that is due is locked"}, {"1", meansStore + "; or the bucket cannot lock"},

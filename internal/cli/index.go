@@ -20,13 +20,19 @@ import (
 // by where it is, for a copy may be older. The error says what to do about the state folder; searches can go on
 // without an index.
 func openIndex(ctx context.Context, stateDir, archiveID, location string) (*search.Index, error) {
-	sum := sha256.Sum256([]byte(archiveID + "\x00" + location))
-	const enough = 16
-	ix, err := search.OpenIndex(ctx, filepath.Join(stateDir, "index"), hex.EncodeToString(sum[:enough]))
+	folder, name := indexPlace(stateDir, archiveID, location)
+	ix, err := search.OpenIndex(ctx, folder, name)
 	if err != nil && ctx.Err() == nil {
 		return nil, stateTrouble(err)
 	}
 	return ix, err
+}
+
+// indexPlace is the folder and the name of an index.
+func indexPlace(stateDir, archiveID, location string) (folder, name string) {
+	sum := sha256.Sum256([]byte(archiveID + "\x00" + location))
+	const enough = 16
+	return filepath.Join(stateDir, "index"), hex.EncodeToString(sum[:enough])
 }
 
 // stateTrouble adds to an error of the index what to do about it.

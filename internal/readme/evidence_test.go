@@ -31,6 +31,7 @@ func TestEvidence(t *testing.T) {
 	}
 	for _, want := range []string{
 		"sealed: 3 days", "as sealed: 1 seal, 3 days", "1 of 1 line sealed", "Good \"convoso-archiver.seal.v1\" signature for archive", "digests: OK", "lines: OK", ".mp3: OK",
+		"would erase: 6 calls, 5 recordings", "erased: 6 calls, 5 recordings", "2 days written anew", "as sealed: 2 seals, 3 days",
 		"held: ", "2025-17 Smith v. Acme   since ", "released: ", "bag written: ", "bag: OK", "Verification: OK", "stamped      ", "timestamps   ",
 	} {
 		if !strings.Contains(said, want) {

@@ -28,6 +28,10 @@ type Store interface {
 	Open(ctx context.Context, key string) (io.ReadCloser, error)
 	OpenRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error)
 	List(ctx context.Context, prefix string) iter.Seq2[store.Info, error]
+	Remove(ctx context.Context, key string) error
+	RemoveAside(ctx context.Context, name string) error
+	RemoveOlder(ctx context.Context, prefix string) error
+	Names(ctx context.Context, prefix string) iter.Seq2[string, error]
 	Close() error
 }
 
@@ -37,6 +41,8 @@ type Place struct {
 	Open func(t *testing.T) Store
 	// OneRun says that only one run at a time may write here.
 	OneRun bool
+	// RemembersRemoved says that this server refuses to create an object whose last version was removed.
+	RemembersRemoved bool
 }
 
 // Run runs the suite. newPlace makes a place for each test.
@@ -56,6 +62,9 @@ func Run(t *testing.T, newPlace func(t *testing.T) Place) {
 		"race of one":     testRaceOfOne,
 		"cancelled":       testCancelled,
 		"list":            testList,
+		"remove":          testRemove,
+		"refused removal": testRefusedRemoval,
+		"names":           testNames,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newPlace(t)) })
 	}

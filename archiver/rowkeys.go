@@ -1,0 +1,30 @@
+package archiver
+
+import (
+	"convoso-archiver/archiver/key"
+	"convoso-archiver/fetcher"
+)
+
+// RowKeys tells under which keys the recordings of a row may stand, also those of which no line tells yet.
+type RowKeys struct {
+	Template  *key.Template // by which recordings are stored
+	PrefixLen int           // bytes that the store puts before each key
+}
+
+// Of returns the keys by the identities of the recordings. A row that cannot be read has none.
+func (k *RowKeys) Of(day string, row []byte) map[string][]string {
+	call, err := fetcher.ParseCall(row)
+	if err != nil {
+		return nil
+	}
+	keys := &keyMaker{template: k.Template, prefixLen: k.PrefixLen}
+	facts := keys.factsOf(fetcher.Date(day), &call)
+	found := map[string][]string{}
+	for i := range call.Recordings {
+		r := &call.Recordings[i]
+		for _, possible := range keys.possible(facts, r, r.Identity, nil) {
+			found[r.Identity] = append(found[r.Identity], possible.key)
+		}
+	}
+	return found
+}

@@ -1,0 +1,296 @@
+package evidence
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/sync/errgroup"
+
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/manifest"
+)
+
+// Remover is the store as an erasure needs it; *store.Disk and *store.S3 are the two there are.
+type Remover interface {
+	Stat(ctx context.Context, key string) (store.Info, error)
+	Remove(ctx context.Context, key string) error
+	RemoveAside(ctx context.Context, name string) error
+	RemoveOlder(ctx context.Context, name string) error
+	Names(ctx context.Context, prefix string) iter.Seq2[string, error]
+}
+
+// Locker is a store whose objects may be locked; *store.S3 is one.
+type Locker interface {
+	Locks(ctx context.Context, key string) ([]store.Lock, error)
+	HasDefaultRetention(ctx context.Context) (bool, error)
+}
+
+// RowKeys tells under which keys the recordings of a row may stand, by their ids; *archiver.RowKeys does.
+type RowKeys interface {
+	Of(day string, row []byte) map[string][]string
+}
+
+// Erasing removes calls and recordings on purpose. In a folder the caller holds the archive's lock.
+type Erasing struct {
+	Ledger *manifest.Ledger
+	Store  Remover
+	Locks  Locker // nil where nothing can be locked
+	Keys   RowKeys
+	Now    time.Time
+}
+
+// Chosen is a call of a day that is to be erased, with its row and all of its recordings.
+type Chosen struct {
+	Day        string            `json:"day"`
+	Call       string            `json:"call_id"` // empty where lines name none
+	Recordings []ChosenRecording `json:"recordings"`
+}
+
+// ChosenRecording is a recording that is to be erased.
+type ChosenRecording struct {
+	ID    string `json:"recording_id"`
+	Bytes int64  `json:"bytes"` // of its audio, 0 where none is stored
+}
+
+// Kept says what stands in the way of an erasure.
+type Kept struct {
+	Day       string    `json:"day"`
+	Call      string    `json:"call_id"`
+	Recording string    `json:"recording_id"` // empty for the call's row
+	Cases     []string  `json:"cases"`        // that hold it
+	Until     time.Time `json:"locked_until,omitzero"`
+	LegalHold bool      `json:"legal_hold"` // of its object
+	Shared    string    `json:"shared"`     // another recording that is not to be erased and has the same audio
+	File      string    `json:"file"`       // of the ledger, which is locked
+	Bucket    bool      `json:"bucket"`     // the bucket locks all that is stored
+}
+
+// KeptError says that nothing more was erased, because some of it must stay.
+type KeptError struct{ Kept []Kept }
+
+// Error implements error.
+func (e *KeptError) Error() string {
+	return fmt.Sprintf("erase: %d of what was chosen must stay", len(e.Kept))
+}
+
+// Erased says what one erasure came to.
+type Erased struct {
+	Erasure    string   `json:"erasure"` // its id
+	Calls      int      `json:"calls"`
+	Recordings int      `json:"recordings"`
+	Days       []string `json:"days"`
+	Audio      int      `json:"audio_removed"`      // objects
+	Quarantine int      `json:"quarantine_removed"` // copies
+	Aside      int      `json:"aside_removed"`      // files beside segments
+	Stubs      int      `json:"stubs"`              // lines that now stand for one that was erased
+}
+
+const (
+	maxReason      = 500 // characters
+	idsPerRecord   = 10_000
+	removersAtOnce = 8
+)
+
+// CheckReason says what is wrong with the reason of an erasure, which is kept for ever: it may hold no telephone number.
+func CheckReason(reason string) error {
+	const most = 6 // digits
+	switch {
+	case strings.TrimSpace(reason) == "":
+		return errors.New("it is empty")
+	case !utf8.ValidString(reason) || strings.ContainsFunc(reason, unicode.IsControl):
+		return errors.New("it holds control characters")
+	case utf8.RuneCountInString(reason) > maxReason:
+		return fmt.Errorf("it is longer than %d characters", maxReason)
+	case longestNumber(reason) > most:
+		return errors.New("it holds what may be a telephone number, and it is kept for ever")
+	}
+	return nil
+}
+
+// longestNumber counts the digits of the longest number in a text. What separates the digits of telephone numbers does
+// not end one.
+func longestNumber(text string) (longest int) {
+	n := 0
+	for _, r := range text {
+		switch {
+		case unicode.IsDigit(r):
+			n++
+			longest = max(longest, n)
+		case !unicode.IsSpace(r) && !unicode.IsPunct(r) && !unicode.IsSymbol(r):
+			n = 0
+		}
+	}
+	return longest
+}
+
+// Check returns what must stay of what was chosen: what a case holds, what is locked, and audio that is another
+// recording's too. Nothing is changed.
+func (e *Erasing) Check(ctx context.Context, chosen []Chosen) ([]Kept, error) {
+	kept, err := e.held(ctx, chosen)
+	if err != nil {
+		return nil, err
+	}
+	w := newWanted(intentOf("", "", chosen))
+	audio, err := e.audioOf(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	for i := range audio {
+		if a := &audio[i]; a.shared != "" {
+			kept = append(kept, Kept{Day: a.day, Call: a.call, Recording: a.id, Shared: a.shared})
+		}
+	}
+	locked, err := e.locked(ctx, w, audio)
+	if err != nil {
+		return nil, err
+	}
+	kept = append(kept, locked...)
+	slices.SortStableFunc(kept, func(a, b Kept) int {
+		return cmp.Or(cmp.Compare(a.Day, b.Day), cmp.Compare(a.Call, b.Call), cmp.Compare(a.Recording, b.Recording))
+	})
+	return kept, nil
+}
+
+// held returns what cases hold.
+func (e *Erasing) held(ctx context.Context, chosen []Chosen) (kept []Kept, err error) {
+	holds, err := LoadHolds(ctx, e.Ledger)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range chosen {
+		if cases := holds.OfCall(c.Call); len(cases) > 0 {
+			kept = append(kept, Kept{Day: c.Day, Call: c.Call, Cases: cases})
+		}
+		for _, r := range c.Recordings {
+			if cases := holds.OfEither(r.ID, c.Call); len(cases) > 0 {
+				kept = append(kept, Kept{Day: c.Day, Call: c.Call, Recording: r.ID, Cases: cases})
+			}
+		}
+	}
+	return kept, nil
+}
+
+// locked returns what some lock keeps: audio, and files with lines of the days.
+func (e *Erasing) locked(ctx context.Context, w *wanted, audio []audioOf) (kept []Kept, err error) {
+	if e.Locks == nil {
+		return nil, nil
+	}
+	byDefault := false
+	err = patiently(ctx, func() (err error) {
+		byDefault, err = e.Locks.HasDefaultRetention(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for the bucket's default retention: %w", err)
+	}
+	if byDefault { // what replaces the lines would be locked too
+		return []Kept{{Bucket: true}}, nil
+	}
+	type object struct {
+		key string
+		of  Kept
+	}
+	var objects []object
+	for i := range audio {
+		for _, key := range audio[i].keys {
+			objects = append(objects, object{key, Kept{Day: audio[i].day, Call: audio[i].call, Recording: audio[i].id}})
+		}
+	}
+	for _, day := range w.days {
+		for _, tree := range []manifest.Tree{manifest.TreeManifest, manifest.TreeCalls} {
+			names, err := e.names(ctx, string(tree)+"/"+day, func(string) bool { return true })
+			if err != nil {
+				return nil, err
+			}
+			for _, name := range names {
+				objects = append(objects, object{name, Kept{Day: day, File: name}})
+			}
+		}
+	}
+	group, looking := errgroup.WithContext(ctx)
+	group.SetLimit(removersAtOnce)
+	for i := range objects {
+		group.Go(func() error { return e.lookForLocks(looking, objects[i].key, &objects[i].of) })
+	}
+	err = group.Wait()
+	for _, o := range objects {
+		if !o.of.Until.IsZero() || o.of.LegalHold {
+			kept = append(kept, o.of)
+		}
+	}
+	return kept, err
+}
+
+// lookForLocks notes the locks of all versions of an object.
+func (e *Erasing) lookForLocks(ctx context.Context, key string, of *Kept) error {
+	var locks []store.Lock
+	err := patiently(ctx, func() (err error) {
+		locks, err = e.Locks.Locks(ctx, key)
+		return err
+	})
+	if err != nil && !isGone(err) {
+		return fmt.Errorf("look for locks of what is to be erased on %s: %w", of.Day, err)
+	}
+	for _, lock := range locks {
+		of.LegalHold = of.LegalHold || lock.LegalHold
+		if lock.Mode != store.Unlocked && lock.Until.After(e.Now) && lock.Until.After(of.Until) {
+			of.Until = lock.Until.UTC()
+		}
+	}
+	return nil
+}
+
+// Begin notes durably what is to be erased, and returns the intent. From then on everybody obeys it. What was chosen
+// must have passed Check.
+func (e *Erasing) Begin(ctx context.Context, reason string, chosen []Chosen) (manifest.ErasureRecord, error) {
+	whole := intentOf(e.Ledger.Run(), reason, chosen)
+	var records []manifest.Record
+	for from := 0; from == 0 || from < max(len(whole.Recordings), len(whole.Calls)); from += idsPerRecord {
+		part := manifest.NewErasureRecord(manifest.ErasureIntent, whole.Erasure)
+		part.Reason, part.Recordings, part.Calls = reason, partOf(whole.Recordings, from), partOf(whole.Calls, from)
+		records = append(records, part)
+	}
+	if err := e.Ledger.PutRecords(ctx, manifest.ErasureStem, records...); err != nil {
+		return whole, fmt.Errorf("note what is to be erased: %w", err)
+	}
+	return whole, nil
+}
+
+// partOf returns those of a list that go into one record.
+func partOf[T any](list []T, from int) []T {
+	return list[min(from, len(list)):min(from+idsPerRecord, len(list))]
+}
+
+func intentOf(erasure, reason string, chosen []Chosen) manifest.ErasureRecord {
+	intent := manifest.ErasureRecord{State: manifest.ErasureIntent, Erasure: erasure, Reason: reason}
+	for _, c := range chosen {
+		if c.Call != "" {
+			intent.Calls = append(intent.Calls, manifest.ErasedID{Day: c.Day, ID: c.Call})
+		}
+		for _, r := range c.Recordings {
+			intent.Recordings = append(intent.Recordings, manifest.ErasedID{Day: c.Day, ID: r.ID})
+		}
+	}
+	return intent
+}
+
+// Unfinished returns the intents of erasures that were stopped.
+func (e *Erasing) Unfinished(ctx context.Context) ([]manifest.ErasureRecord, error) {
+	erasures, err := e.Ledger.Erasures(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return erasures.Unfinished(), nil
+}
+
+// isGone reports whether an error says that something is not there.
+func isGone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, store.ErrBadKey) }

@@ -1,0 +1,316 @@
+package evidence
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"convoso-archiver/archiver/key"
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/internal/retry"
+	"convoso-archiver/manifest"
+)
+
+// wanted are the ids that an intent names.
+type wanted struct {
+	erasure           string
+	days              []string
+	recordings, calls map[string]bool
+	ofDay             map[string][]string // recordings
+}
+
+func newWanted(intent manifest.ErasureRecord) *wanted {
+	w := &wanted{erasure: intent.Erasure, recordings: map[string]bool{}, calls: map[string]bool{}, ofDay: map[string][]string{}}
+	for _, list := range []struct {
+		ids []manifest.ErasedID
+		to  map[string]bool
+	}{{intent.Recordings, w.recordings}, {intent.Calls, w.calls}} {
+		for _, id := range list.ids {
+			list.to[id.ID] = true
+			w.days = append(w.days, id.Day)
+		}
+	}
+	for _, id := range intent.Recordings {
+		w.ofDay[id.Day] = append(w.ofDay[id.Day], id.ID)
+	}
+	slices.Sort(w.days)
+	w.days = slices.Compact(w.days)
+	return w
+}
+
+// has reports whether a recording is to be erased, by its own id or with its call.
+func (w *wanted) has(id, call string) bool { return w.recordings[id] || w.calls[call] }
+
+// audioOf is a recording that is to be erased, and where its audio may stand.
+type audioOf struct {
+	day, id, call string
+	keys          []string // noted by lines that say that it was stored
+	maybe         []string // under which a run that was killed may have stored it
+	shared        string   // another recording with one of keys
+}
+
+// audioOf finds out where the audio of recordings stands, by their lines, and by the rows for those of which no line says
+// that they were stored. Of an erasure whose lines are gone it finds nothing any more: the audio went before them.
+func (e *Erasing) audioOf(ctx context.Context, w *wanted) ([]audioOf, error) {
+	var list []audioOf
+	for _, day := range w.days {
+		place := map[[2]string]int{}
+		of := func(id, call string) *audioOf {
+			at := [2]string{id, call}
+			if _, known := place[at]; !known {
+				place[at] = len(list)
+				list = append(list, audioOf{day: day, id: id, call: call})
+			}
+			return &list[place[at]]
+		}
+		err := e.eachLine(ctx, manifest.TreeManifest, day, func(line manifest.SegmentLine) error {
+			r, isRecording, err := line.Recording()
+			if err == nil && isRecording && w.has(r.RecordingID, r.CallID) {
+				of(r.RecordingID, r.CallID).note(&r)
+			}
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read day %s: %w", day, err)
+		}
+		err = e.eachLine(ctx, manifest.TreeCalls, day, func(line manifest.SegmentLine) error {
+			var c struct {
+				CallID string          `json:"call_id"`
+				Row    json.RawMessage `json:"row"`
+			}
+			if err := json.Unmarshal(line.Raw, &c); err != nil || !w.calls[c.CallID] {
+				return err
+			}
+			for id, keys := range e.Keys.Of(day, c.Row) {
+				of(id, c.CallID).maybeUnder(keys)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read the calls of %s: %w", day, err)
+		}
+	}
+	for i := range list {
+		if len(list[i].keys) > 0 {
+			list[i].maybe = nil
+		}
+	}
+	return list, e.findUsers(ctx, w, list)
+}
+
+// eachLine tells visit of every line of a day as it lies, but for stubs. A bad line may name what is to be removed, so
+// that it is an error; a torn one at the end of a segment is no line.
+func (e *Erasing) eachLine(ctx context.Context, tree manifest.Tree, day string, visit func(manifest.SegmentLine) error) error {
+	segments, err := e.Ledger.Segments(ctx, tree, day)
+	if err != nil {
+		return err
+	}
+	for _, s := range segments {
+		var bad error
+		_, err := e.Ledger.ReadSegment(ctx, s, func(line manifest.SegmentLine) error {
+			if bad != nil {
+				return bad
+			}
+			problem := line.Bad
+			if problem == nil && !line.Stub {
+				problem = visit(line)
+			}
+			if problem != nil {
+				bad = &manifest.BadLineError{File: s.File(), Line: line.Number, Reason: problem.Error()}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// note takes in the keys of a line.
+func (a *audioOf) note(r *manifest.Recording) {
+	switch r.Outcome {
+	case "", manifest.Pending, manifest.Failed, manifest.Rejected, manifest.Lost:
+		a.maybeUnder(append(key.Again(r.Key, r.RecordingID), otherFormat(r.Key, r.RecordingID)...))
+	default:
+		if r.Key != "" && !slices.Contains(a.keys, r.Key) {
+			a.keys = append(a.keys, r.Key)
+		}
+	}
+}
+
+func (a *audioOf) maybeUnder(keys []string) {
+	for _, name := range keys {
+		if !slices.Contains(a.maybe, name) {
+			a.maybe = append(a.maybe, name)
+		}
+	}
+}
+
+// otherFormat returns the keys of a recording that turned out to be WAV: the key of one that waits is that of MP3.
+func otherFormat(wanted, id string) []string {
+	if stem, isMP3 := strings.CutSuffix(wanted, ".mp3"); isMP3 {
+		return key.Again(stem+".wav", id)
+	}
+	return nil
+}
+
+// findUsers reads the whole ledger for other recordings that name the same keys. What may have been stored under a key
+// that another one names too is left alone. So is a key that was freed and is used again.
+func (e *Erasing) findUsers(ctx context.Context, w *wanted, list []audioOf) error {
+	type place struct {
+		i     int
+		maybe bool
+	}
+	places := map[string][]place{}
+	for i := range list {
+		for _, name := range list[i].keys {
+			places[name] = append(places[name], place{i, false})
+		}
+		for _, name := range list[i].maybe {
+			places[name] = append(places[name], place{i, true})
+		}
+	}
+	if len(places) == 0 {
+		return nil
+	}
+	type user struct{ day, id, key string }
+	users := map[user]bool{}
+	err := e.Ledger.Scan(ctx, func(entry manifest.Entry) error {
+		if entry.Bad != nil {
+			return entry.Bad // it may name any key
+		}
+		if _, named := places[string(entry.Key)]; !named || w.has(string(entry.ID), string(entry.CallID)) {
+			return nil
+		}
+		users[user{entry.Day, string(entry.ID), string(entry.Key)}] = true
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("look for other recordings with the same audio: run verify --repair first: %w", err)
+	}
+	for u := range users {
+		stands, err := e.isStored(ctx, u.day, u.id, u.key)
+		if err != nil {
+			return err
+		}
+		for _, p := range places[u.key] {
+			switch a := &list[p.i]; {
+			case p.maybe:
+				a.maybe = slices.DeleteFunc(a.maybe, func(name string) bool { return name == u.key })
+			case stands:
+				a.shared = u.id
+			}
+		}
+	}
+	return nil
+}
+
+// isStored reports whether a recording's audio stands under a key by what all of its lines come to.
+func (e *Erasing) isStored(ctx context.Context, day, id, key string) (bool, error) {
+	folded, err := e.Ledger.Read(ctx, day, nil, func(manifest.Fault) error { return nil })
+	if err != nil {
+		return false, fmt.Errorf("read day %s: %w", day, err)
+	}
+	state, known := folded.Recording(id)
+	return known && state.Outcome == manifest.Archived && state.Key == key, nil
+}
+
+// removeAudio removes the audio of a recording and returns how many objects there were.
+func (e *Erasing) removeAudio(ctx context.Context, a *audioOf) (removed int, err error) {
+	for _, name := range slices.Concat(a.keys, a.maybe) {
+		stood := false
+		err := patiently(ctx, func() error {
+			info, err := e.Store.Stat(ctx, name)
+			switch {
+			case err != nil && !isGone(err):
+				return err
+			case err == nil && info.RecordingID != "" && !info.IsOf(a.id):
+				return e.Store.RemoveOlder(ctx, name) // another recording's, which was stored once this one was gone
+			}
+			stood = stood || err == nil
+			return e.Store.Remove(ctx, name)
+		})
+		if errors.Is(err, store.ErrBadKey) { // which nothing can have
+			continue
+		}
+		if err != nil {
+			return removed, fmt.Errorf("remove the audio of recording %s: %w", a.id, err)
+		}
+		if stood {
+			removed++
+		}
+	}
+	return removed, nil
+}
+
+// quarantined matches the end of the name of a copy under quarantine, behind the id; see key.Quarantine.
+var quarantined = regexp.MustCompile(`^(?:_[0-9a-f]{8})?\.bin$`)
+
+// removeQuarantine removes the copies of bodies that were no audio.
+func (e *Erasing) removeQuarantine(ctx context.Context, day string, ids []string) (removed int, err error) {
+	for _, id := range ids {
+		stem := strings.TrimSuffix(key.Quarantine(day, id, [32]byte{})[0], ".bin")
+		names, err := e.names(ctx, stem, func(name string) bool { return quarantined.MatchString(name[len(stem):]) })
+		if err != nil {
+			return removed, err
+		}
+		for _, name := range names {
+			if err := patiently(ctx, func() error { return e.Store.Remove(ctx, name) }); err != nil {
+				return removed, fmt.Errorf("remove a copy of recording %s under quarantine: %w", id, err)
+			}
+			removed++
+		}
+	}
+	return removed, nil
+}
+
+// removeAside removes what was moved aside from the segments of a day, or left half written.
+func (e *Erasing) removeAside(ctx context.Context, day string) (removed int, err error) {
+	for _, tree := range []manifest.Tree{manifest.TreeManifest, manifest.TreeCalls} {
+		names, err := e.names(ctx, string(tree)+"/"+day, store.IsAside)
+		if err != nil {
+			return removed, err
+		}
+		for _, name := range names {
+			if err := patiently(ctx, func() error { return e.Store.RemoveAside(ctx, name) }); err != nil {
+				return removed, fmt.Errorf("remove %s: %w", name, err)
+			}
+			removed++
+		}
+	}
+	return removed, nil
+}
+
+// names returns the names below a prefix that are chosen, also those that only an older version has.
+func (e *Erasing) names(ctx context.Context, prefix string, chosen func(string) bool) (names []string, err error) {
+	err = patiently(ctx, func() error {
+		names = names[:0]
+		for name, err := range e.Store.Names(ctx, prefix) {
+			if err != nil {
+				return err
+			}
+			if chosen(name) {
+				names = append(names, name)
+			}
+		}
+		return nil
+	})
+	return names, err
+}
+
+// patiently tries again what a store in trouble may do later.
+func patiently(ctx context.Context, do func() error) error {
+	return retry.Do(ctx, retry.Policy{Tries: 4, Initial: time.Second / 2, Max: 10 * time.Second}, func(context.Context) error {
+		err := do()
+		if err == nil || store.IsRetriable(err) {
+			return err
+		}
+		return retry.Stop(err)
+	})
+}

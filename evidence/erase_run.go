@@ -1,0 +1,159 @@
+package evidence
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"convoso-archiver/manifest"
+)
+
+// erasePasses is how often lines are looked for: a run that works a bucket meanwhile learns of the intent before it
+// writes the next segment.
+const erasePasses = 2
+
+// Finish does what an intent says, from the beginning or from where another run was stopped: audio, copies, lines, and
+// then the record that says that it is done. Before that record, refresh brings copies of the days up to date: where it
+// fails, the erasure stays unfinished. What was held since makes it a *KeptError, and nothing is removed.
+func (e *Erasing) Finish(ctx context.Context, intent manifest.ErasureRecord, refresh func(days []string) error) (Erased, error) {
+	w := newWanted(intent)
+	made := Erased{Erasure: intent.Erasure, Calls: countIDs(intent.Calls), Recordings: countIDs(intent.Recordings), Days: w.days}
+	if kept, err := e.held(ctx, chosenOf(intent)); err != nil || len(kept) > 0 {
+		if err == nil {
+			err = &KeptError{kept}
+		}
+		return made, err
+	}
+	digests := map[string]bool{}
+	var audio []audioOf // of all passes: what a run stores meanwhile goes under the same keys
+	for range erasePasses {
+		found, err := e.audioOf(ctx, w)
+		if err != nil {
+			return made, err
+		}
+		audio = append(audio, found...)
+		if err := e.removeBodies(ctx, audio, &made); err != nil {
+			return made, err
+		}
+		for _, day := range w.days {
+			if err := e.eraseDay(ctx, w, day, &made, digests); err != nil {
+				return made, err
+			}
+		}
+	}
+	made.Stubs = len(digests)
+	if err := refresh(w.days); err != nil {
+		return made, err
+	}
+	if err := e.noteDone(ctx, intent.Erasure, sortedKeys(digests)); err != nil {
+		return made, fmt.Errorf("note that the erasure is done: %w", err)
+	}
+	return made, nil
+}
+
+// removeBodies removes the audio of recordings.
+func (e *Erasing) removeBodies(ctx context.Context, list []audioOf, made *Erased) error {
+	removed := make([]int, len(list))
+	group, removing := errgroup.WithContext(ctx)
+	group.SetLimit(removersAtOnce)
+	for i := range list {
+		if list[i].shared != "" { // it was freed by this erasure, and is used again
+			continue
+		}
+		group.Go(func() (err error) {
+			removed[i], err = e.removeAudio(removing, &list[i])
+			return err
+		})
+	}
+	err := group.Wait()
+	for _, n := range removed {
+		made.Audio += n
+	}
+	return err
+}
+
+// eraseDay removes copies, and then lines with their older versions.
+func (e *Erasing) eraseDay(ctx context.Context, w *wanted, day string, made *Erased, digests map[string]bool) error {
+	if err := e.tidy(ctx, day); err != nil {
+		return fmt.Errorf("read day %s: %w", day, err)
+	}
+	ids := slices.Clone(w.ofDay[day])
+	err := e.eachLine(ctx, manifest.TreeManifest, day, func(line manifest.SegmentLine) error {
+		r, isRecording, err := line.Recording()
+		if err == nil && isRecording && w.has(r.RecordingID, r.CallID) {
+			ids = append(ids, r.RecordingID)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read day %s: %w", day, err)
+	}
+	slices.Sort(ids)
+	n, err := e.removeQuarantine(ctx, day, slices.Compact(ids))
+	made.Quarantine += n
+	if err != nil {
+		return err
+	}
+	n, err = e.removeAside(ctx, day)
+	made.Aside += n
+	if err != nil {
+		return err
+	}
+	stubs, err := e.Ledger.EraseLines(ctx, day)
+	if err != nil {
+		return err
+	}
+	for _, digest := range stubs {
+		digests[digest] = true
+	}
+	for _, tree := range []manifest.Tree{manifest.TreeManifest, manifest.TreeCalls} {
+		for _, name := range []string{string(tree) + "/" + day + "/", string(tree) + "/" + day + ".jsonl"} {
+			if err := patiently(ctx, func() error { return e.Store.RemoveOlder(ctx, name) }); err != nil {
+				return fmt.Errorf("remove older versions of the lines of %s: %w", day, err)
+			}
+		}
+	}
+	return nil
+}
+
+// tidy moves torn tails aside, as a run does that is about to work the day.
+func (e *Erasing) tidy(ctx context.Context, day string) error {
+	d, err := e.Ledger.Load(ctx, day)
+	if err != nil {
+		return err
+	}
+	return d.NoteCalls(ctx, nil)
+}
+
+// noteDone notes that nothing is left, and which lines the stubs stand for.
+func (e *Erasing) noteDone(ctx context.Context, erasure string, digests []string) error {
+	var records []manifest.Record
+	for from := 0; from == 0 || from < len(digests); from += idsPerRecord {
+		part := manifest.NewErasureRecord(manifest.ErasureDone, erasure)
+		part.Digests = partOf(digests, from)
+		records = append(records, part)
+	}
+	return e.Ledger.PutRecords(ctx, manifest.ErasureStem, records...)
+}
+
+// chosenOf returns what an intent names, by what holds look at.
+func chosenOf(intent manifest.ErasureRecord) (chosen []Chosen) {
+	for _, id := range intent.Calls {
+		chosen = append(chosen, Chosen{Day: id.Day, Call: id.ID})
+	}
+	for _, id := range intent.Recordings {
+		chosen = append(chosen, Chosen{Day: id.Day, Recordings: []ChosenRecording{{ID: id.ID}}})
+	}
+	return chosen
+}
+
+// countIDs counts ids, each once.
+func countIDs(list []manifest.ErasedID) int {
+	seen := map[string]bool{}
+	for _, id := range list {
+		seen[id.ID] = true
+	}
+	return len(seen)
+}

@@ -1,0 +1,318 @@
+package evidence
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/manifest"
+)
+
+func TestCheckReason(t *testing.T) {
+	for reason, ok := range map[string]bool{
+		"request 2025-17":                  true,
+		"GDPR Art. 17, ticket 123456":      true,
+		"":                                 false,
+		"  ":                               false,
+		"call 4155550142":                  false,
+		"call +1 (415) 555-0142":           false,
+		"call 415.555.01":                  false,
+		"call 415 555 0":                   false,
+		"12 calls of 2025-05-01 and 05-02": false, // it might be a number
+		"line\nfeed":                       false,
+		"٤١٥٥٥٥٠١٤٢":                       false,
+		strings.Repeat("x", maxReason):     true,
+		strings.Repeat("x", maxReason+1):   false,
+		"\xff":                             false,
+	} {
+		if err := CheckReason(reason); (err == nil) != ok {
+			t.Errorf("%q: %v", reason, err)
+		}
+	}
+}
+
+// rowKeys are keys by the ids of recordings, by the ids of their calls.
+type rowKeys map[string]map[string][]string
+
+// Of implements RowKeys.
+func (k rowKeys) Of(_ string, row []byte) map[string][]string {
+	var call struct {
+		ID string `json:"id"`
+	}
+	_ = json.Unmarshal(row, &call)
+	return k[call.ID]
+}
+
+const erasedDay = "2026-03-01"
+
+// erasing calls do with what erases in the world's archive.
+func (w *world) erasing(keys rowKeys, do func(e *Erasing)) {
+	w.t.Helper()
+	d, err := store.OpenDisk(w.dir, store.DiskOptions{})
+	w.must(err)
+	defer d.Close()
+	w.write(func(l *manifest.Ledger) { do(&Erasing{Ledger: l, Store: d, Now: w.now, Keys: keys}) })
+}
+
+// chosen names recordings of keepDay, with their calls.
+func chosen(ids ...string) (list []Chosen) {
+	for _, id := range ids {
+		list = append(list, Chosen{Day: id[:len(erasedDay)], Call: "c" + id, Recordings: []ChosenRecording{{ID: id}}})
+	}
+	return list
+}
+
+func (w *world) audio(id string) string { return filepath.Join(w.dir, id[:len(erasedDay)], id+".mp3") }
+
+// note notes a recording that stands, or may stand, under a key.
+func (w *world) note(l *manifest.Ledger, id, key string, outcome manifest.Outcome) {
+	w.t.Helper()
+	d, err := l.Load(w.t.Context(), erasedDay)
+	w.must(err)
+	w.must(d.NoteCalls(w.t.Context(), []manifest.Call{{CallID: "c" + id, Time: w.now, Row: json.RawMessage(`{"id":"c` + id + `"}`)}}))
+	r := manifest.Recording{RecordingID: id, Outcome: outcome, Key: key, CallID: "c" + id, Time: w.now, Attempts: 1}
+	if outcome == manifest.Archived {
+		r.Size, r.SHA256 = 5, strings.Repeat("ab", 32)
+	}
+	w.must(d.Note(w.t.Context(), r))
+}
+
+func (w *world) store(key string) string {
+	w.t.Helper()
+	name := filepath.Join(w.dir, filepath.FromSlash(key))
+	w.must(os.MkdirAll(filepath.Dir(name), 0o700))
+	w.must(os.WriteFile(name, []byte("audio"), 0o600))
+	return name
+}
+
+func (w *world) wantFile(name string, stands bool) {
+	w.t.Helper()
+	if _, err := os.Stat(name); stands != (err == nil) {
+		w.t.Errorf("%s: %v, want it there: %v", filepath.Base(name), err, stands)
+	}
+}
+
+func nothingElse([]string) error { return nil }
+
+// TestErasingOrphans: what a killed run has stored and not noted goes too, unless it may be another recording's.
+func TestErasingOrphans(t *testing.T) {
+	w := newWorld(t)
+	w.keepDay(erasedDay, 2)
+	first, second := erasedDay+"-0", erasedDay+"-1"
+	waiting, again := w.store("w/waits.mp3"), w.store("w/waits-waits.wav")
+	unnoted, claimed, foreign := w.store("u/unnoted.mp3"), w.store("u/claimed.mp3"), w.store("u/foreign.mp3")
+	quarantined, neighbour := w.store("quarantine/"+erasedDay+"/waits.bin"), w.store("quarantine/"+erasedDay+"/waits2.bin")
+	w.write(func(l *manifest.Ledger) {
+		w.note(l, "waits", "w/waits.mp3", manifest.Pending)
+		w.note(l, "other", "u/claimed.mp3", manifest.Pending)
+	})
+	keys := rowKeys{"c" + first: {"unnoted": {"u/unnoted.mp3", "u/claimed.mp3", "u/missing.mp3", "manifest/archive.json"}, first: {"u/foreign.mp3"}}}
+	list := append(chosen(first), Chosen{Day: erasedDay, Call: "cwaits", Recordings: []ChosenRecording{{ID: "waits"}}})
+	w.erasing(keys, func(e *Erasing) {
+		kept, err := e.Check(t.Context(), list)
+		if err != nil || len(kept) > 0 {
+			t.Fatalf("%+v, %v", kept, err)
+		}
+		intent, err := e.Begin(t.Context(), "request 7", list)
+		w.must(err)
+		made, err := e.Finish(t.Context(), intent, nothingElse)
+		if err != nil || made.Audio != 4 || made.Quarantine != 1 || made.Calls != 2 || made.Recordings != 2 {
+			t.Errorf("%+v, %v", made, err)
+		}
+	})
+	for _, name := range []string{w.audio(first), waiting, again, unnoted, quarantined} {
+		w.wantFile(name, false)
+	}
+	for _, name := range []string{w.audio(second), claimed, foreign, neighbour, filepath.Join(w.dir, "manifest", "archive.json")} {
+		w.wantFile(name, true)
+	}
+}
+
+// TestErasingSharedAudio: audio that is another recording's too is not removed, unless both go.
+func TestErasingSharedAudio(t *testing.T) {
+	w := newWorld(t)
+	w.keepDay(erasedDay, 1)
+	first := erasedDay + "-0"
+	w.write(func(l *manifest.Ledger) { w.note(l, "twin", erasedDay+"/"+first+".mp3", manifest.Archived) })
+	w.erasing(nil, func(e *Erasing) {
+		kept, err := e.Check(t.Context(), chosen(first))
+		if err != nil || len(kept) != 1 || kept[0].Shared != "twin" || kept[0].Recording != first {
+			t.Fatalf("%+v, %v", kept, err)
+		}
+		both := append(chosen(first), Chosen{Day: erasedDay, Call: "ctwin", Recordings: []ChosenRecording{{ID: "twin"}}})
+		if kept, err := e.Check(t.Context(), both); err != nil || len(kept) > 0 {
+			t.Fatalf("%+v, %v", kept, err)
+		}
+		intent, err := e.Begin(t.Context(), "request 7", both)
+		w.must(err)
+		_, err = e.Finish(t.Context(), intent, nothingElse)
+		w.must(err)
+	})
+	w.wantFile(w.audio(first), false)
+}
+
+// TestErasingFreedKey goes on with an erasure that was stopped after the audio went, and after another recording was
+// stored under the key that it left.
+func TestErasingFreedKey(t *testing.T) {
+	w := newWorld(t)
+	w.keepDay(erasedDay, 2)
+	first := erasedDay + "-0"
+	w.erasing(nil, func(e *Erasing) {
+		_, err := e.Begin(t.Context(), "request 7", chosen(first))
+		w.must(err)
+	})
+	w.must(os.Remove(w.audio(first)))
+	w.must(os.WriteFile(w.audio(first), []byte("audio of another"), 0o600))
+	w.write(func(l *manifest.Ledger) { w.note(l, "later", erasedDay+"/"+first+".mp3", manifest.Archived) })
+	w.erasing(nil, func(e *Erasing) {
+		unfinished, err := e.Unfinished(t.Context())
+		if err != nil || len(unfinished) != 1 {
+			t.Fatalf("%+v, %v", unfinished, err)
+		}
+		_, err = e.Finish(t.Context(), unfinished[0], nothingElse)
+		w.must(err)
+		if unfinished, err := e.Unfinished(t.Context()); err != nil || len(unfinished) != 0 {
+			t.Errorf("%+v, %v", unfinished, err)
+		}
+		d, err := e.Ledger.Load(t.Context(), erasedDay)
+		w.must(err)
+		for id, want := range map[string]manifest.Outcome{first: manifest.Erased, "later": manifest.Archived} {
+			if s, _ := d.Recording(id); s.Outcome != want {
+				t.Errorf("%s is %s", id, s.Outcome)
+			}
+		}
+	})
+	w.wantFile(w.audio(first), true)
+}
+
+// brittle is a store that a kill takes away after so many removals.
+type brittle struct {
+	*store.Disk
+	left atomic.Int64
+}
+
+// Remove removes, as long as it can.
+func (b *brittle) Remove(ctx context.Context, key string) error {
+	if b.left.Add(-1) < 0 {
+		return errKilled
+	}
+	return b.Disk.Remove(ctx, key)
+}
+
+// TestHeldIsNeverErased plays random sequences of holds, releases and erasures, of which many are killed: what a case
+// holds when an erasure would begin or go on keeps its audio and its lines. SEQUENCES plays more.
+func TestHeldIsNeverErased(t *testing.T) {
+	sequences := 20
+	if n, err := strconv.Atoi(os.Getenv("SEQUENCES")); err == nil {
+		sequences = n
+	}
+	seed := uint64(time.Now().UnixNano())
+	if n, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64); err == nil {
+		seed = n
+	}
+	t.Logf("SEED=%d", seed)
+	for i := range sequences {
+		if !t.Run(strconv.Itoa(i), func(t *testing.T) { playHolds(t, rand.New(rand.NewPCG(seed, uint64(i)))) }) {
+			t.Fatalf("sequence %d of SEED=%d", i, seed)
+		}
+	}
+}
+
+func playHolds(t *testing.T, random *rand.Rand) {
+	const recordings = 4
+	w := newWorld(t)
+	w.keepDay(erasedDay, recordings)
+	var ids []string
+	for i := range recordings {
+		ids = append(ids, fmt.Sprintf("%s-%d", erasedDay, i))
+	}
+	some := func() []string {
+		picked := slices.Clone(ids)
+		random.Shuffle(len(picked), func(i, j int) { picked[i], picked[j] = picked[j], picked[i] })
+		return picked[:1+random.IntN(2)]
+	}
+	held := map[string]map[string]bool{"A": {}, "B": {}}
+	intended := map[string]bool{}
+	isHeld := func(id string) bool { return held["A"][id] || held["B"][id] }
+	for range 12 {
+		name := []string{"A", "B"}[random.IntN(2)]
+		stood := map[string]bool{}
+		for _, id := range ids {
+			_, err := os.Stat(w.audio(id))
+			stood[id] = err == nil
+		}
+		w.erasing(nil, func(e *Erasing) {
+			disk, _ := e.Store.(*store.Disk)
+			mortal := &brittle{Disk: disk}
+			mortal.left.Store(random.Int64N(3))
+			e.Store = mortal
+			switch random.IntN(4) {
+			case 0:
+				var list []HeldID
+				for _, id := range some() {
+					list = append(list, HeldID{Day: erasedDay, Call: "c" + id, Recording: id})
+					held[name][id] = true
+				}
+				_, err := AddHold(t.Context(), e.Ledger, name, list)
+				w.must(err)
+			case 1:
+				if len(held[name]) > 0 {
+					_, err := ReleaseHold(t.Context(), e.Ledger, name)
+					w.must(err)
+					held[name] = map[string]bool{}
+				}
+			case 2:
+				picked := some()
+				kept, err := e.Check(t.Context(), chosen(picked...))
+				w.must(err)
+				if slices.ContainsFunc(picked, isHeld) != (len(kept) > 0) {
+					t.Fatalf("%v of %v: kept %+v", picked, held, kept)
+				}
+				if len(kept) > 0 {
+					return
+				}
+				intent, err := e.Begin(t.Context(), "request 7", chosen(picked...))
+				w.must(err)
+				for _, id := range picked {
+					intended[id] = true
+				}
+				finishOrDie(t, e, intent, isHeld)
+			case 3:
+				unfinished, err := e.Unfinished(t.Context())
+				w.must(err)
+				for _, intent := range unfinished {
+					finishOrDie(t, e, intent, isHeld)
+				}
+			}
+		})
+		for _, id := range ids {
+			if _, err := os.Stat(w.audio(id)); err != nil && stood[id] && isHeld(id) {
+				t.Fatalf("%s was held, and went: %v", id, held)
+			} else if err != nil && !intended[id] {
+				t.Fatalf("%s went, and nobody erased it", id)
+			}
+		}
+	}
+}
+
+// finishOrDie goes on with an erasure. It is refused just where something of it is held.
+func finishOrDie(t *testing.T, e *Erasing, intent manifest.ErasureRecord, isHeld func(string) bool) {
+	t.Helper()
+	_, err := e.Finish(t.Context(), intent, nothingElse)
+	var kept *KeptError
+	refused := slices.ContainsFunc(intent.Recordings, func(id manifest.ErasedID) bool { return isHeld(id.ID) })
+	if errors.As(err, &kept) != refused || err != nil && !refused && !errors.Is(err, errKilled) {
+		t.Fatalf("%v, held %v", err, refused)
+	}
+}

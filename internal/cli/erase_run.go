@@ -1,0 +1,285 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"convoso-archiver/archiver"
+	"convoso-archiver/evidence"
+	"convoso-archiver/manifest"
+	"convoso-archiver/search"
+	"convoso-archiver/search/export"
+)
+
+// erase shows or does one erasure. It began when there is something to tell.
+func (p *process) erase(ctx context.Context, job *eraseJob, talk output, made *eraseResult) (began bool, err error) {
+	logger := newLogger(p.screen, talk, p.env)
+	boundHeap(p.env)
+	var ids *idList
+	if job.ids != "" {
+		if ids, err = p.readIDs(ctx, job.ids); err != nil {
+			return false, err
+		}
+		job.query.Listed = ids.ids
+	}
+	access := archiver.Read
+	if job.acts() {
+		access = archiver.Erase
+	}
+	archive, err := job.openFor(ctx, access, logger)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, archive.Close(ctx)) }()
+	exports, err := openExports(ctx, job, archive)
+	defer func() { err = errors.Join(err, exports.close()) }()
+	if err != nil {
+		return false, err
+	}
+	e := &eraseRun{job: job, archive: archive, exports: exports, made: made, logger: logger, tell: p.teller("erase", talk)}
+	e.erasing = &evidence.Erasing{
+		Ledger: archive.opened.Ledger, Store: archive.opened.Store, Now: time.Now(),
+		Keys: &archiver.RowKeys{Template: job.names, PrefixLen: archive.opened.KeyPrefixLen},
+	}
+	if locker, ok := archive.opened.Store.(evidence.Locker); ok {
+		e.erasing.Locks = locker
+	}
+	if err := e.finishOthers(ctx); err != nil || job.resume {
+		return true, err
+	}
+	chosen, err := e.choose(ctx, ids)
+	if err != nil {
+		return false, err
+	}
+	made.choose(chosen)
+	tooMany := job.ids == "" && max(made.Calls, made.Recordings) > job.max
+	if tooMany && job.yes {
+		return false, misuse("give narrower terms, a greater --max-erase, or a list of ids with --ids-from", "%s and %s fit, more than --max-erase %d; nothing was erased",
+			plural(made.Calls, "call"), plural(made.Recordings, "recording"), job.max)
+	}
+	made.tooMany = tooMany
+	if len(chosen) == 0 {
+		return true, nil
+	}
+	if made.Kept, err = e.erasing.Check(ctx, chosen); err != nil || len(made.Kept) > 0 || !job.yes {
+		return err == nil, err
+	}
+	intent, err := e.erasing.Begin(ctx, job.reason, chosen)
+	if err != nil {
+		return false, err
+	}
+	return true, e.finish(ctx, intent)
+}
+
+// eraseRun is one run of erase.
+type eraseRun struct {
+	job     *eraseJob
+	archive *searched
+	exports openedExports
+	erasing *evidence.Erasing
+	made    *eraseResult
+	logger  *slog.Logger
+	tell    teller
+}
+
+// finishOthers finishes, or names, what was stopped before.
+func (e *eraseRun) finishOthers(ctx context.Context) error {
+	unfinished, err := e.erasing.Unfinished(ctx)
+	if err != nil {
+		return err
+	}
+	for _, intent := range unfinished {
+		if !e.job.acts() {
+			e.made.Unfinished = append(e.made.Unfinished, intent.Erasure)
+			continue
+		}
+		e.tell.note("finishing erasure "+intent.Erasure+", which was stopped", "finishing an erasure that was stopped", "erasure", intent.Erasure)
+		if err := e.finish(ctx, intent); err != nil {
+			return err
+		}
+	}
+	if len(unfinished) == 0 && e.job.acts() {
+		return e.refreshIndex(ctx) // a run may have been stopped before that
+	}
+	return nil
+}
+
+func (e *eraseRun) finish(ctx context.Context, intent manifest.ErasureRecord) error {
+	made, err := e.erasing.Finish(ctx, intent, func(days []string) error {
+		if err := e.refreshIndex(ctx); err != nil {
+			return err
+		}
+		return e.refreshExports(ctx, days)
+	})
+	if err != nil {
+		if _, kept := errors.AsType[*evidence.KeptError](err); !kept {
+			e.made.Unfinished = append(e.made.Unfinished, intent.Erasure)
+		}
+		return err
+	}
+	e.made.Erased = append(e.made.Erased, made)
+	return nil
+}
+
+// choose returns what fits, read from the archive itself: an index may be stale. A call that several days name goes in
+// all of them.
+func (e *eraseRun) choose(ctx context.Context, ids *idList) ([]evidence.Chosen, error) {
+	first, err := e.search(ctx, e.job.query, func(c *search.Call) {
+		if ids != nil {
+			ids.see(c)
+		}
+		if c.Erased {
+			e.made.Before++
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if ids != nil && ids.tell(e.tell) {
+		e.made.Missing = ids.absent()
+	}
+	var listed []string
+	for _, c := range first {
+		if c.Call != "" {
+			listed = append(listed, c.Call)
+		}
+		for _, r := range c.Recordings {
+			listed = append(listed, r.ID)
+		}
+	}
+	if len(listed) == 0 {
+		return nil, nil
+	}
+	return e.search(ctx, search.Query{Listed: listed, Sort: search.OldestFirst}, func(*search.Call) {})
+}
+
+// search makes a query without an index. What was erased before is left out.
+func (e *eraseRun) search(ctx context.Context, q search.Query, see func(*search.Call)) (list []evidence.Chosen, err error) {
+	for c, err := range e.archive.Search(ctx, q) {
+		if err != nil {
+			return nil, fmt.Errorf("%w: nothing was erased: run verify --repair, and then archive, first", err)
+		}
+		see(&c)
+		chosen := evidence.Chosen{Day: c.Day, Call: c.ID, Recordings: []evidence.ChosenRecording{}}
+		for _, r := range c.Recordings {
+			one := evidence.ChosenRecording{ID: r.ID}
+			if r.Stored() {
+				one.Bytes = r.Size
+			}
+			if r.Outcome != manifest.Erased {
+				chosen.Recordings = append(chosen.Recordings, one)
+			}
+		}
+		if !c.Erased && c.ID != "" || len(chosen.Recordings) > 0 {
+			list = append(list, chosen)
+		}
+	}
+	return list, nil
+}
+
+// refreshIndex brings the own index up to date, where there is one.
+func (e *eraseRun) refreshIndex(ctx context.Context) (err error) {
+	if e.job.stateDir == "" {
+		return nil
+	}
+	folder, name := indexPlace(e.job.stateDir, e.archive.about.ID, e.job.location())
+	if !search.HasIndex(folder, name) {
+		return nil
+	}
+	ix, err := search.OpenIndex(ctx, folder, name)
+	if err != nil {
+		return stateTrouble(err)
+	}
+	defer func() { err = errors.Join(err, ix.Close()) }()
+	if _, err := ix.Update(ctx, e.archive.Archive, nil); err != nil {
+		return fmt.Errorf("bring the search index up to date: %w", stateTrouble(err))
+	}
+	e.made.Index = true
+	return nil
+}
+
+// openedExports are the exports that are to be brought up to date.
+type openedExports []openedExport
+
+type openedExport struct {
+	name   string
+	folder *export.Folder
+	note   export.Noted
+}
+
+// openExports opens the exports, before anything is removed: a mistake must not come to light in the middle.
+func openExports(ctx context.Context, job *eraseJob, archive *searched) (list openedExports, err error) {
+	for _, name := range job.exports {
+		folder, note, err := export.OpenNoted(ctx, name)
+		if err != nil {
+			return list, misuse("give the folder of an export", "--export: %v", err)
+		}
+		list = append(list, openedExport{name, folder, note})
+		if note.Archive != archive.about.ID {
+			return list, misuse("give an export of this archive", "--export: it holds an export of another archive")
+		}
+	}
+	return list, nil
+}
+
+func (l openedExports) close() (err error) {
+	for _, one := range l {
+		err = errors.Join(err, one.folder.Close())
+	}
+	return err
+}
+
+// refreshExports writes the days of exports anew. The terms of an export cannot be told from its note where they name a
+// person: of such an export the days go, and come back when it is made again.
+func (e *eraseRun) refreshExports(ctx context.Context, days []string) error {
+	for _, one := range e.exports {
+		if one.note.HasTerms {
+			dropped, err := export.Drop(ctx, one.folder, one.note, days)
+			if err != nil {
+				return err
+			}
+			e.made.Exports = append(e.made.Exports, refreshedExport{Export: one.name, Dropped: dropped})
+			continue
+		}
+		written, err := e.exportDays(ctx, one, days)
+		if err != nil {
+			return err
+		}
+		e.made.Exports = append(e.made.Exports, refreshedExport{Export: one.name, Written: written})
+	}
+	return nil
+}
+
+func (e *eraseRun) exportDays(ctx context.Context, one openedExport, days []string) (written int, err error) {
+	prints, err := fingerprintsOf(ctx, e.archive)
+	if err != nil {
+		return 0, err
+	}
+	for _, day := range days {
+		if !one.note.Holds(day) {
+			continue
+		}
+		from, err := time.Parse(time.DateOnly, day)
+		if err != nil {
+			return written, fmt.Errorf("read the date of a day: %w", err)
+		}
+		about := e.archive.about
+		run := &export.Export{
+			Source: e.archive.Archive, ArchiveID: about.ID, About: export.About{AccountID: about.AccountID, APIURL: about.APIURL, TimeZone: about.TimeZone},
+			Query: search.Query{From: from, To: endOfDay(from)}, Format: one.note.Format, Excel: one.note.Excel,
+			Target: one.folder, Fingerprints: prints, Logger: e.logger,
+		}
+		summary, err := run.Run(ctx)
+		if err != nil {
+			return written, err
+		}
+		if len(summary.Unreadable) > 0 {
+			return written, fmt.Errorf("export day %s: %s", day, summary.Unreadable[0].Error)
+		}
+		written++
+	}
+	return written, nil
+}

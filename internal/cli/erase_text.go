@@ -1,0 +1,204 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"convoso-archiver/evidence"
+)
+
+// eraseResult is what erase prints.
+type eraseResult struct {
+	ExitCode int    `json:"exit_code"`
+	Error    string `json:"error"`
+
+	// What fits now.
+	Calls      int               `json:"calls"`
+	Recordings int               `json:"recordings"`
+	Bytes      int64             `json:"bytes"`
+	Before     int               `json:"erased_before"` // calls that fit and were erased before
+	Chosen     []evidence.Chosen `json:"chosen"`
+	Missing    []string          `json:"missing"` // of --ids-from: the archive does not know them
+	Kept       []evidence.Kept   `json:"kept"`    // what must stay; nothing was erased
+
+	Erased     []evidence.Erased `json:"erased"`     // what was done, erasure by erasure
+	Unfinished []string          `json:"unfinished"` // erasures that were stopped
+	Index      bool              `json:"index"`      // the own index was brought up to date
+	Exports    []refreshedExport `json:"exports"`
+	Elsewhere  []string          `json:"elsewhere"` // copies that were not reached
+
+	tooMany, resumed bool
+}
+
+// refreshedExport is an export that was brought up to date.
+type refreshedExport struct {
+	Export  string `json:"export"`
+	Written int    `json:"days_written"`
+	Dropped int    `json:"days_dropped"` // which the next export with its terms writes again
+}
+
+func newEraseResult() *eraseResult {
+	return &eraseResult{
+		Chosen: []evidence.Chosen{}, Missing: []string{}, Kept: []evidence.Kept{}, Erased: []evidence.Erased{},
+		Unfinished: []string{}, Exports: []refreshedExport{}, Elsewhere: elsewhere(),
+	}
+}
+
+// elsewhere names what may hold copies and was not reached.
+func elsewhere() []string {
+	return []string{
+		"backups and replicas of the archive, and snapshots of its file system",
+		"folders that find --copy-to or a download of serve has filled, and ZIP files",
+		"exports that --export does not name",
+		"search indexes of other users and machines: brought up to date when they next search",
+		"the vendor: ask it to delete the call too, or it stays in its log",
+		"the access log of serve: it names users, ids and times, and none of the calls' content",
+	}
+}
+
+// choose takes in what fits.
+func (r *eraseResult) choose(chosen []evidence.Chosen) {
+	calls := map[string]bool{}
+	for _, c := range chosen {
+		calls[c.Call] = true
+		r.Recordings += len(c.Recordings)
+		for _, one := range c.Recordings {
+			r.Bytes += one.Bytes
+		}
+	}
+	r.Calls = len(calls)
+	if chosen != nil {
+		r.Chosen = chosen
+	}
+}
+
+// write writes the result: one JSON object, or lines for a person.
+func (r *eraseResult) write(w io.Writer, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(r)
+	}
+	var b strings.Builder
+	r.writeErased(&b)
+	r.writeChosen(&b)
+	return writeText(w, trimLines(b.String()))
+}
+
+func (r *eraseResult) writeErased(b *strings.Builder) {
+	for _, e := range r.Erased {
+		fmt.Fprintf(b, "erased: %s, %s, erasure %s\n\n", plural(e.Calls, "call"), plural(e.Recordings, "recording"), e.Erasure)
+		fmt.Fprintf(b, "audio        %s removed\n", plural(e.Audio, "object"))
+		if e.Quarantine > 0 {
+			fmt.Fprintf(b, "quarantine   %d removed\n", e.Quarantine)
+		}
+		if e.Aside > 0 {
+			fmt.Fprintf(b, "aside        %s beside segments removed\n", plural(e.Aside, "file"))
+		}
+		fmt.Fprintf(b, "lines        %s of %s stand as stubs\n", thousands(int64(e.Stubs)), plural(len(e.Days), "day"))
+	}
+	if r.Index {
+		b.WriteString("index        up to date\n")
+	}
+	for _, x := range r.Exports {
+		switch {
+		case x.Dropped > 0:
+			fmt.Fprintf(b, "export       %s: %s removed; export again with its terms\n", x.Export, plural(x.Dropped, "day"))
+		default:
+			fmt.Fprintf(b, "export       %s: %s written anew\n", x.Export, plural(x.Written, "day"))
+		}
+	}
+	if len(r.Erased) > 0 {
+		b.WriteString("\nnot reached\n")
+		for _, where := range r.Elsewhere {
+			fmt.Fprintf(b, "  %s\n", where)
+		}
+		b.WriteString("\nnext\n  run seal, where you seal: audit --seals accepts the stubs once the erasure is sealed\n")
+	}
+}
+
+func (r *eraseResult) writeChosen(b *strings.Builder) {
+	if len(r.Unfinished) > 0 {
+		fmt.Fprintf(b, "UNFINISHED   %s %s: erase --resume finishes it\n", "erasure", strings.Join(r.Unfinished, ", "))
+	}
+	if len(r.Kept) > 0 {
+		r.writeKept(b)
+		return
+	}
+	if len(r.Erased) > 0 {
+		return
+	}
+	if len(r.Chosen) == 0 {
+		text := "nothing to erase"
+		if r.resumed {
+			text = "nothing to finish: no erasure was stopped"
+		}
+		if r.Before > 0 {
+			text += fmt.Sprintf(": %s that fit were erased before", plural(r.Before, "call"))
+		}
+		b.WriteString(text + "\n")
+		return
+	}
+	fmt.Fprintf(b, "would erase: %s, %s (%s)\n\n", plural(r.Calls, "call"), plural(r.Recordings, "recording"), bytesText(r.Bytes))
+	table := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
+	_, _ = fmt.Fprint(table, "DAY\tCALL\tRECORDINGS\tBYTES\n")
+	for _, c := range r.Chosen[:min(len(r.Chosen), maxTold)] {
+		var ids []string
+		bytes := int64(0)
+		for _, one := range c.Recordings {
+			ids, bytes = append(ids, one.ID), bytes+one.Bytes
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", c.Day, orDash(c.Call), orDash(strings.Join(ids, " ")), bytesText(bytes))
+	}
+	_ = table.Flush()
+	if more := len(r.Chosen) - maxTold; more > 0 {
+		fmt.Fprintf(b, "and %s more; --json has them all\n", thousands(int64(more)))
+	}
+	b.WriteString("\nnothing was erased\n")
+	if r.tooMany {
+		b.WriteString("  it is more than --max-erase: give narrower terms, a greater one, or a list of ids with --ids-from\n")
+	} else {
+		b.WriteString("  to erase it, give --yes and --reason\n")
+	}
+}
+
+func (r *eraseResult) writeKept(b *strings.Builder) {
+	fmt.Fprintf(b, "nothing was erased: %d of what was chosen must stay\n\n", len(r.Kept))
+	table := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0)
+	_, _ = fmt.Fprint(table, "DAY\tCALL\tRECORDING\tWHY\n")
+	for _, k := range r.Kept[:min(len(r.Kept), maxTold)] {
+		var why []string
+		if len(k.Cases) > 0 {
+			why = append(why, "held: "+strings.Join(k.Cases, ", "))
+		}
+		if !k.Until.IsZero() {
+			why = append(why, "locked until "+k.Until.Format(time.DateTime)+" UTC")
+		}
+		if k.LegalHold {
+			why = append(why, "legal hold")
+		}
+		if k.Shared != "" {
+			why = append(why, "recording "+k.Shared+" has the same audio: erase both with --ids-from")
+		}
+		if k.Bucket {
+			why = append(why, "the bucket has a default retention, which locks the lines too: take it off, and wait until what is locked ends")
+		}
+		if k.File != "" {
+			why = append(why, k.File)
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", orDash(k.Day), orDash(k.Call), orDash(k.Recording), strings.Join(why, "; "))
+	}
+	_ = table.Flush()
+	if more := len(r.Kept) - maxTold; more > 0 {
+		fmt.Fprintf(b, "and %s more; --json has them all\n", thousands(int64(more)))
+	}
+}
+
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}

@@ -1,0 +1,37 @@
+package manifest
+
+import "bytes"
+
+// LeftOut returns the recordings that were noted as archived after they had been erased, and are in no line for that: a run
+// had them in flight. Their audio is the caller's to remove. After Close there come no more.
+func (l *Ledger) LeftOut() []Recording {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.leftOut
+}
+
+func (l *Ledger) leaveOut(r Recording) {
+	if r.Outcome != Archived || r.Key == "" {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.leftOut = append(l.leftOut, r)
+}
+
+// leaveOutOf tells leave of the recordings of whole lines that were erased since they were noted.
+func (e *Erasures) leaveOutOf(lines []byte, leave func(Recording)) {
+	if e.isEmpty() {
+		return
+	}
+	var v view
+	for line := range bytes.Lines(lines) {
+		kind, err := parseLine(bytes.TrimSuffix(line, []byte("\n")), &v)
+		if err != nil || kind != kindRecording {
+			continue
+		}
+		if _, erased := e.of(v.id, v.callID); erased {
+			leave(v.recording())
+		}
+	}
+}
