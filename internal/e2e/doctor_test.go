@@ -77,7 +77,7 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 		"template that names no field": {breaks: func(p *patient) { p.flags["path-template"] = "{{.nothing}}" }, code: 2, bad: "f configuration", words: []string{"--path-template", "nothing"}},
 		"API without TLS":              {breaks: func(p *patient) { p.flags["api-url"] = "http://api.example.com/v1" }, code: 2, bad: "f configuration", words: []string{"it must be https"}},
 		"no token":                     {breaks: func(p *patient) { p.env["CONVOSO_AUTH_TOKEN"] = "" }, code: 2, bad: "f token", words: []string{"no API token", "CONVOSO_AUTH_TOKEN"}},
-		"token in two lines":           {breaks: func(p *patient) { p.env["CONVOSO_AUTH_TOKEN"] = canaryToken + "\n" + canaryToken }, code: 2, bad: "f token", words: []string{"something else than an API token", "the token alone"}},
+		"token in two lines":           {breaks: func(p *patient) { p.env["CONVOSO_AUTH_TOKEN"] = canaryToken + "\n" + canaryToken }, code: 2, bad: "f token", words: []string{"contains more than an API token", "must contain only the token"}},
 		"token file is not there":      {breaks: func(p *patient) { p.env["CONVOSO_AUTH_TOKEN"] = ""; p.flags["auth-token-file"] = "/nonexistent/token" }, code: 2, bad: "f token", words: []string{"/nonexistent/token", "check --auth-token-file"}},
 		"token file for everybody": {breaks: func(p *patient) {
 			p.env["CONVOSO_AUTH_TOKEN"] = ""
@@ -89,7 +89,7 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 			if out, err := exec.Command("mkfifo", p.flags["auth-token-file"]).CombinedOutput(); err != nil {
 				p.t.Fatalf("mkfifo: %v: %s", err, out)
 			}
-		}, code: 2, bad: "f token", words: []string{"has no end after 10s: is it a pipe to which nobody writes?", "check --auth-token-file"}, linux: true},
+		}, code: 2, bad: "f token", words: []string{"did not end within 10s: it may be a pipe that nobody writes to", "check --auth-token-file"}, linux: true},
 		"metrics cannot be written": {breaks: func(p *patient) { p.flags["metrics-file"] = "/proc/nightly.prom" }, bad: "w metrics-file", words: []string{"no file can be made in /proc", "another --metrics-file"}, linux: true},
 		"metrics can be written":    {breaks: func(p *patient) { p.flags["metrics-file"] = filepath.Join(p.t.TempDir(), "nightly.prom") }, check: "metrics-file", words: []string{"files can be made in"}},
 		"nobody answers pings":      {breaks: func(p *patient) { p.flags["ping-url"] = "http://127.0.0.1:1/" + canary }, bad: "w ping", words: []string{"127.0.0.1:1", "refused", "check --ping-url"}},
@@ -115,7 +115,7 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 		"gateway's page":              {breaks: func(p *patient) { p.source.FailAPI(convosotest.APIGateway, 0) }, code: 1, bad: "f api-answer", words: []string{"504", "ask the vendor"}},
 		"API that hangs":              {breaks: func(p *patient) { p.source.FailAPI(convosotest.APIHang, 0) }, code: 1, bad: "f api-answer", words: []string{"did not answer: it took too long"}},
 		"API that asks to wait":       {breaks: func(p *patient) { p.source.FailAPI(convosotest.APILimit, 0) }, bad: "w api-answer", words: []string{"asks to slow down", "429"}},
-		"API that asks for hours":     {breaks: func(p *patient) { p.source.FailAPI(convosotest.APILimitHours, 0) }, code: 1, bad: "f api-answer", words: []string{"come back in 2h"}},
+		"API that asks for hours":     {breaks: func(p *patient) { p.source.FailAPI(convosotest.APILimitHours, 0) }, code: 1, bad: "f api-answer", words: []string{"asks to wait for 2h"}},
 		"unknown campaign":            {breaks: func(p *patient) { p.flags["campaign-id"] = "1" }, code: 2, bad: "f filters", words: []string{"6004", "check --campaign-id"}},
 		"clock two hours ahead":       {config: convosotest.Config{ClockSkew: -2 * time.Hour}, code: 1, bad: "f clock", words: []string{"2h", "ahead of the API", "NTP"}},
 		"clock 20 minutes behind":     {config: convosotest.Config{ClockSkew: 20 * time.Minute}, bad: "w clock", words: []string{"behind the API"}},
@@ -145,7 +145,7 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 			p.flags["dest"] = filepath.Dir(p.flags["dest"])
 		}, code: 1, bad: "f destination", words: []string{"calls", "permission denied"}, linux: true},
 		"folder that is a link":      {breaks: func(p *patient) { p.link() }, code: 2, bad: "f destination", words: []string{"links below the destination"}, linux: true},
-		"mount point without mount":  {breaks: func(p *patient) { p.unmount() }, code: 2, bad: "f destination", words: []string{"held an archive before and holds none now", "--new-archive"}},
+		"mount point without mount":  {breaks: func(p *patient) { p.unmount() }, code: 2, bad: "f destination", words: []string{"held an archive before, and now there is none", "--new-archive"}},
 		"no room":                    {breaks: func(p *patient) { p.mount("8m") }, code: 1, bad: "f free-space", words: []string{"8.4 MB is free", "another --dest"}, linux: true},
 		"little room":                {breaks: func(p *patient) { p.mount("64m") }, bad: "w free-space", words: []string{"67.1 MB is free"}, linux: true},
 		"archive of another account": {breaks: func(p *patient) { p.archive(); p.change(`"100200"`, `"900900"`) }, code: 2, bad: "f archive", words: []string{"belongs to account 900900, the token to account 100200"}},

@@ -26,7 +26,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// binary is the program under test, built once with the race detector.
+// binary is the program under test, built once, with the race detector where the tests have it.
 var binary string
 
 func TestMain(m *testing.M) {
@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 			}
 		}
 		binary = filepath.Join(dir, "convoso-archiver")
-		build := exec.Command("go", "build", "-race", "-o", binary, "convoso-archiver")
+		build := exec.Command("go", "build", fmt.Sprintf("-race=%t", raceDetector), "-o", binary, "convoso-archiver")
 		if out, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, out)
 			return 1

@@ -185,7 +185,7 @@ func TestPingTrouble(t *testing.T) {
 			if took := time.Since(begun); took > test.longest {
 				t.Errorf("the run took %v", took)
 			}
-			if n := strings.Count(r.stderr, "a ping did not arrive"); n != 2 {
+			if n := strings.Count(r.stderr, "a ping failed"); n != 2 {
 				t.Errorf("%d warnings: %s", n, tail(r.stderr))
 			}
 			a.checkFiles(nil)
