@@ -211,7 +211,7 @@ func AddHold(ctx context.Context, ledger *manifest.Ledger, name string, ids []He
 		_, known := slices.BinarySearchFunc(c.IDs, id, compareHeld)
 		return known
 	})
-	head := manifest.RecordHead{Kind: kindHold, Time: c.next(time.Now())}
+	head := manifest.RecordHead{Kind: kindHold, Time: nextTime(c.latest, time.Now())}
 	var records []manifest.Record
 	for part := range slices.Chunk(fresh, idsPerLine) {
 		records = append(records, &holdRecord{RecordHead: head, State: holdAdd, Case: name, IDs: part})
@@ -241,14 +241,15 @@ func ReleaseHold(ctx context.Context, ledger *manifest.Ledger, name string) (Cas
 	if !c.Released.IsZero() {
 		return c, nil
 	}
-	head := manifest.RecordHead{Kind: kindHold, Time: c.next(time.Now())}
+	head := manifest.RecordHead{Kind: kindHold, Time: nextTime(c.latest, time.Now())}
 	return c, ledger.PutRecords(ctx, stemHold, &holdRecord{RecordHead: head, State: holdRelease, Case: name, IDs: []HeldID{}})
 }
 
-// next is the time of the next record of a case: a whole second after the last one, whatever the clock says.
-func (c *Case) next(now time.Time) time.Time {
+// nextTime is the time of a record that follows another one: a whole second after it at least, whatever the clock says,
+// so that the later record is known.
+func nextTime(last, now time.Time) time.Time {
 	now = now.UTC().Truncate(time.Second)
-	if earliest := c.latest.Add(time.Second); now.Before(earliest) {
+	if earliest := last.Add(time.Second); now.Before(earliest) {
 		return earliest
 	}
 	return now

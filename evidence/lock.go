@@ -77,9 +77,14 @@ func (l *Locks) Covers(s LockSettings) bool {
 	return slices.ContainsFunc(l.records, func(r lockRecord) bool { return r.All && r.Rule() == s.Rule() }) && l.Settings() == s
 }
 
-// Note notes settings that count from a time on; with all also for what was stored before, and is locked so.
+// Note notes settings that count from the second of a time on; with all also for what was stored before, and is
+// locked so.
 func (l *Locks) Note(ctx context.Context, ledger *manifest.Ledger, s LockSettings, from time.Time, all bool) error {
-	r := lockRecord{RecordHead: manifest.RecordHead{Kind: stemLock, Time: from}, LockSettings: s, All: all}
+	var last time.Time
+	if n := len(l.records); n > 0 {
+		last = l.records[n-1].Time
+	}
+	r := lockRecord{RecordHead: manifest.RecordHead{Kind: stemLock, Time: nextTime(last, from)}, LockSettings: s, All: all}
 	if err := ledger.PutRecords(ctx, stemLock, &r); err != nil {
 		return fmt.Errorf("note the settings of locks: %w", err)
 	}

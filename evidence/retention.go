@@ -23,8 +23,12 @@ type retentionRecord struct {
 
 // LoadRetention returns the retention that archive noted last, the zero value for none.
 func LoadRetention(ctx context.Context, ledger *manifest.Ledger) (Retention, error) {
-	var last retentionRecord
-	err := ledger.Records(ctx, stemRetention, func(file string, raw []byte) error {
+	last, err := lastRetention(ctx, ledger)
+	return last.Retention, err
+}
+
+func lastRetention(ctx context.Context, ledger *manifest.Ledger) (last retentionRecord, err error) {
+	err = ledger.Records(ctx, stemRetention, func(file string, raw []byte) error {
 		var r retentionRecord
 		if err := json.Unmarshal(raw, &r); err != nil {
 			return &manifest.BadLineError{File: file, Reason: err.Error()}
@@ -35,14 +39,19 @@ func LoadRetention(ctx context.Context, ledger *manifest.Ledger) (Retention, err
 		return nil
 	})
 	if err != nil {
-		return Retention{}, fmt.Errorf("read the retention: %w", err)
+		return retentionRecord{}, fmt.Errorf("read the retention: %w", err)
 	}
-	return last.Retention, nil
+	return last, nil
 }
 
 // NoteRetention notes the retention that counts from now on.
 func NoteRetention(ctx context.Context, ledger *manifest.Ledger, r Retention) error {
-	if err := ledger.PutRecords(ctx, stemRetention, &retentionRecord{RecordHead: manifest.RecordHead{Kind: stemRetention}, Retention: r}); err != nil {
+	last, err := lastRetention(ctx, ledger)
+	if err != nil {
+		return err
+	}
+	head := manifest.RecordHead{Kind: stemRetention, Time: nextTime(last.Time, time.Now())}
+	if err := ledger.PutRecords(ctx, stemRetention, &retentionRecord{RecordHead: head, Retention: r}); err != nil {
 		return fmt.Errorf("note the retention: %w", err)
 	}
 	return nil

@@ -344,6 +344,7 @@ func TestLocksOfOlderArchive(t *testing.T) {
 	if v := l.verify().want(t, 0); v.found.LocksChecked {
 		t.Error("locks were looked at that nobody asked for")
 	}
+	time.Sleep(1100 * time.Millisecond) // stores tell when an object was stored to the second
 	l.days("--s3-lock-mode", "governance", "--s3-lock-for", "10d", "--relist").want(t, 0)
 	l.verify().want(t, 0)
 	one := l.lock(0, "--start-time", daysAgo(10), "--end-time", daysAgo(10))

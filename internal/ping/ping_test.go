@@ -128,7 +128,7 @@ func TestErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if logged := tell(t, address, 0, ""); strings.Count(logged, "a ping did not arrive") != 2 {
+			if logged := tell(t, address, 0, ""); strings.Count(logged, "a ping failed") != 2 {
 				t.Errorf("logged %s", logged)
 			}
 		})
