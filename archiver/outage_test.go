@@ -191,9 +191,9 @@ func TestOutageOfADay(t *testing.T) {
 	}
 }
 
-// TestOutage has a host that refuses everything: after three days the run ends, nothing is
+// TestOutageOfAHost has a host that refuses everything: after three days the run ends, nothing is
 // written off, and few requests were made.
-func TestOutage(t *testing.T) {
+func TestOutageOfAHost(t *testing.T) {
 	for name, answer := range map[string]sent{
 		"not found":              {status: 404, body: []byte("x")},
 		"not found by its words": {body: []byte(`{"error":"Recording not found!"}`)},

@@ -39,3 +39,28 @@ func TestEvidence(t *testing.T) {
 		}
 	}
 }
+
+// TestCompliance runs the commands of docs/compliance.md over the demo's archive, once its days are sealed.
+func TestCompliance(t *testing.T) {
+	s := newShell(t)
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "compliance.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.run(t, "convoso-archiver demo >/dev/null 2>&1; ssh-keygen -q -t ed25519 -N '' -C archive -f seal")
+	s.run(t, `printf 'archive namespaces="convoso-archiver.seal.v1" %s\n' "$(cat seal.pub)" > allowed_signers`)
+	const month = "first=2025-05-01 last=2025-05-31"
+	if !strings.Contains(string(text), month) {
+		t.Fatalf("the page does not say %q", month)
+	}
+	days := "first=$(ls convoso-demo/calls | head -1) last=$(ls convoso-demo/calls | tail -1)"
+	said := ""
+	for _, b := range blocks(string(text), "sh") {
+		said += s.run(t, "set -e\n"+strings.ReplaceAll(b.text, month, days))
+	}
+	for _, want := range []string{"complete: 3 days", "every byte read", "as sealed: 1 seal, 3 days", "1 of 1 line sealed"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("the commands do not say %q:\n%s", want, said)
+		}
+	}
+}
