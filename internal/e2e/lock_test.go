@@ -103,6 +103,7 @@ func (l *lockable) checkLocks(mode types.ObjectLockMode, from, to time.Time) (lo
 	l.t.Helper()
 	for name, head := range l.objects() {
 		switch until := aws.ToTime(head.ObjectLockRetainUntilDate); {
+		case name == "manifest/lock-probe": // of two runs at once one may leave it until its minute is over
 		case isOwn(name) && (head.ObjectLockMode != "" || !until.IsZero()):
 			l.t.Errorf("%s is locked", name)
 		case isOwn(name):
