@@ -20,6 +20,9 @@ const (
 	// lockProbeTime is how long the probe is locked, in governance mode: what cannot be removed at once goes with a
 	// later proof.
 	lockProbeTime = time.Minute
+	// lockProofs is how often a proof is tried that fails: versitygw mixes up the versions of an object that two runs
+	// store at once.
+	lockProofs = 4
 
 	opProveLocks    = "prove locks"
 	hintLockBucket  = "use a bucket that was made with Object Lock; docs/s3.md says how"
@@ -45,15 +48,25 @@ func (s *S3) ProveLocks(ctx context.Context, accept bool) (hasDefault bool, err 
 	if hasDefault && !accept {
 		return true, unlockable("the bucket has a default retention", hintDefaultLock)
 	}
+	for range lockProofs {
+		err = s.proveWithProbe(ctx)
+		if !errors.Is(err, errUnlockable) && !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return hasDefault, err
+}
+
+func (s *S3) proveWithProbe(ctx context.Context) error {
 	version, err := s.putLockProbe(ctx)
 	if err != nil {
-		return hasDefault, err
+		return err
 	}
 	defer s.sweepLockProbes(ctx, version)
 	if err := s.proveLock(ctx, version); err != nil {
-		return hasDefault, err
+		return err
 	}
-	return hasDefault, s.proveConditionBesideLock(ctx)
+	return s.proveConditionBesideLock(ctx)
 }
 
 // KeepsVersions reports whether the bucket keeps versions.
