@@ -32,6 +32,10 @@ func TestCheckReason(t *testing.T) {
 		"12 calls of 2025-05-01 and 05-02": false, // it might be a number
 		"line\nfeed":                       false,
 		"٤١٥٥٥٥٠١٤٢":                       false,
+		"⁵⁵⁵⁰⁰⁰⁰³⁴³":                       false,
+		"①②③④⑤⑥⑦⑧":                         false,
+		"555\u200b000\u200b0343":           false,
+		"a\u200bb":                         false,
 		strings.Repeat("x", maxReason):     true,
 		strings.Repeat("x", maxReason+1):   false,
 		"\xff":                             false,
