@@ -46,6 +46,8 @@ type Erasing struct {
 	Locks  Locker // nil where nothing can be locked
 	Keys   RowKeys
 	Now    time.Time
+
+	begun string // erasure of which this run noted the intent, and has removed nothing
 }
 
 // Chosen is a call of a day that is to be erased, with its row and all of its recordings.
@@ -75,7 +77,10 @@ type Kept struct {
 }
 
 // KeptError says that nothing more was erased, because some of it must stay.
-type KeptError struct{ Kept []Kept }
+type KeptError struct {
+	Kept      []Kept
+	Withdrawn bool // the intent counts for nothing any more; else the erasure stays unfinished
+}
 
 // Error implements error.
 func (e *KeptError) Error() string {
@@ -266,6 +271,7 @@ func (e *Erasing) Begin(ctx context.Context, reason string, chosen []Chosen) (ma
 	if err := e.Ledger.PutRecords(ctx, manifest.ErasureStem, records...); err != nil {
 		return whole, fmt.Errorf("note what is to be erased: %w", err)
 	}
+	e.begun = whole.Erasure
 	return whole, nil
 }
 
