@@ -212,6 +212,22 @@ func AddHold(ctx context.Context, ledger *manifest.Ledger, name string, ids []He
 	return len(fresh), nil
 }
 
+// NotHeld returns those of the ids that an erasure names. Call it after AddHold: an erasure notes its intent and then
+// looks for holds, so that one of the two always learns of the other.
+func NotHeld(ctx context.Context, ledger *manifest.Ledger, ids []HeldID) ([]HeldID, error) {
+	erasures, err := ledger.Erasures(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := []HeldID{}
+	for _, id := range ids {
+		if _, erased := erasures.Of(id.Recording, id.Call); erased {
+			list = append(list, id)
+		}
+	}
+	return list, nil
+}
+
 // ErrNoCase says that no record names a case.
 var ErrNoCase = errors.New("no such case")
 
