@@ -116,7 +116,7 @@ func (e *Erasing) eraseDay(ctx context.Context, w *wanted, day string, made *Era
 	if err != nil {
 		return err
 	}
-	stubs, err := e.Ledger.EraseLines(ctx, day)
+	stubs, err := e.Ledger.EraseLines(ctx, day, w.erasure)
 	if err != nil {
 		return err
 	}

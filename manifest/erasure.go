@@ -172,6 +172,16 @@ func (e *Erasures) isOpen(day string) bool {
 	return false
 }
 
+// only returns what is erased where of the erasures that are not done these alone count; without any, all do.
+func (e *Erasures) only(erasures []string) *Erasures {
+	if len(erasures) == 0 {
+		return e
+	}
+	return newErasures(slices.DeleteFunc(slices.Clone(e.records), func(r notedErasure) bool {
+		return !e.done[r.Erasure] && !slices.Contains(erasures, r.Erasure)
+	}))
+}
+
 // Erasures returns what the archive's erasures come to now. It costs a listing of evidence/, and the reading of what
 // was not read before.
 func (l *Ledger) Erasures(ctx context.Context) (*Erasures, error) {
