@@ -517,3 +517,32 @@ func TestWithdrawn(t *testing.T) {
 		closeLedger(t, l)
 	})
 }
+
+// Lines that another erasure has still to look into stay, for they say where its audio is.
+func TestEraseLinesOfOne(t *testing.T) {
+	inPlaces(t, func(t *testing.T, p place) {
+		l := p.open(t, Options{Run: runA})
+		d := loadDay(t, l, testDay)
+		note(t, d, told("1", Archived), told("2", Archived))
+		closeDay(t, d, DayLine{})
+		closeLedger(t, l)
+		l = p.open(t, Options{Run: runB})
+		putIntent(t, l, "E1", testDay, []string{"1"}, nil)
+		putIntent(t, l, "E2", testDay, []string{"2"}, nil)
+		for n, erasure := range []string{"E2", "E1"} {
+			digests, err := l.EraseLines(t.Context(), testDay, erasure)
+			if err != nil || len(digests) != n+1 {
+				t.Errorf("%s: %v, %v", erasure, digests, err)
+			}
+			if isThere := len(p.holding(t, canary+"/1.mp3")) > 0; isThere != (erasure == "E2") {
+				t.Errorf("after %s the line of 1 is there: %v", erasure, isThere)
+			}
+			if err := l.PutRecords(t.Context(), ErasureStem, NewErasureRecord(ErasureDone, erasure)); err != nil {
+				t.Fatal(err)
+			}
+			wantFaults(t, l, testDay)
+		}
+		wantNone(t, p, canary)
+		closeLedger(t, l)
+	})
+}
