@@ -46,6 +46,8 @@ type Erasing struct {
 	Locks  Locker // nil where nothing can be locked
 	Keys   RowKeys
 	Now    time.Time
+
+	begun string // erasure of which this run noted the intent, and has removed nothing
 }
 
 // Chosen is a call of a day that is to be erased, with its row and all of its recordings.
@@ -75,7 +77,10 @@ type Kept struct {
 }
 
 // KeptError says that nothing more was erased, because some of it must stay.
-type KeptError struct{ Kept []Kept }
+type KeptError struct {
+	Kept      []Kept
+	Withdrawn bool // the intent counts for nothing any more; else the erasure stays unfinished
+}
 
 // Error implements error.
 func (e *KeptError) Error() string {
@@ -96,36 +101,40 @@ type Erased struct {
 
 const (
 	maxReason      = 500 // characters
+	maxDigits      = 6   // of a number in what is kept for ever: more may be a telephone number
 	idsPerRecord   = 10_000
 	removersAtOnce = 8
 )
 
 // CheckReason says what is wrong with the reason of an erasure, which is kept for ever: it may hold no telephone number.
 func CheckReason(reason string) error {
-	const most = 6 // digits
 	switch {
 	case strings.TrimSpace(reason) == "":
 		return errors.New("it is empty")
-	case !utf8.ValidString(reason) || strings.ContainsFunc(reason, unicode.IsControl):
-		return errors.New("it holds control characters")
+	case !isPrintable(reason):
+		return errors.New("it holds a character that cannot be printed")
 	case utf8.RuneCountInString(reason) > maxReason:
 		return fmt.Errorf("it is longer than %d characters", maxReason)
-	case longestNumber(reason) > most:
+	case longestNumber(reason) > maxDigits:
 		return errors.New("it holds what may be a telephone number, and it is kept for ever")
 	}
 	return nil
 }
 
-// longestNumber counts the digits of the longest number in a text. What separates the digits of telephone numbers does
-// not end one.
+// isPrintable reports whether a text holds nothing that is not seen: it might stand between the digits of a number.
+func isPrintable(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// longestNumber counts the digits, of any script or shape, of the longest number in a text. Letters alone end one.
 func longestNumber(text string) (longest int) {
 	n := 0
 	for _, r := range text {
 		switch {
-		case unicode.IsDigit(r):
+		case unicode.IsNumber(r):
 			n++
 			longest = max(longest, n)
-		case !unicode.IsSpace(r) && !unicode.IsPunct(r) && !unicode.IsSymbol(r):
+		case unicode.IsLetter(r):
 			n = 0
 		}
 	}
@@ -267,6 +276,7 @@ func (e *Erasing) Begin(ctx context.Context, reason string, chosen []Chosen) (ma
 	if err := e.Ledger.PutRecords(ctx, manifest.ErasureStem, records...); err != nil {
 		return whole, fmt.Errorf("note what is to be erased: %w", err)
 	}
+	e.begun = whole.Erasure
 	return whole, nil
 }
 

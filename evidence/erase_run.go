@@ -16,16 +16,19 @@ const erasePasses = 2
 
 // Finish does what an intent says, from the beginning or from where another run was stopped: audio, copies, lines, and
 // then the record that says that it is done. Before that record, refresh brings copies of the days up to date: where it
-// fails, the erasure stays unfinished. What was held since makes it a *KeptError, and nothing is removed.
+// fails, the erasure stays unfinished. What was held since makes it a *KeptError, and nothing is removed: an intent that
+// this run noted is withdrawn. One of another run stays, for that run may have removed something.
 func (e *Erasing) Finish(ctx context.Context, intent manifest.ErasureRecord, refresh func(days []string) error) (Erased, error) {
 	w := newWanted(intent)
 	made := Erased{Erasure: intent.Erasure, Calls: countIDs(intent.Calls), Recordings: countIDs(intent.Recordings), Days: w.days}
-	if kept, err := e.held(ctx, chosenOf(intent)); err != nil || len(kept) > 0 {
-		if err == nil {
-			err = &KeptError{kept}
-		}
+	kept, err := e.held(ctx, chosenOf(intent))
+	if err != nil {
 		return made, err
 	}
+	if len(kept) > 0 {
+		return made, e.keep(ctx, intent.Erasure, kept)
+	}
+	e.begun = ""
 	digests := map[string]bool{}
 	var audio []audioOf // of all passes: what a run stores meanwhile goes under the same keys
 	for range erasePasses {
@@ -51,6 +54,18 @@ func (e *Erasing) Finish(ctx context.Context, intent manifest.ErasureRecord, ref
 		return made, fmt.Errorf("note that the erasure is done: %w", err)
 	}
 	return made, nil
+}
+
+// keep withdraws an erasure of which nothing was removed, and returns why it does not go on.
+func (e *Erasing) keep(ctx context.Context, erasure string, kept []Kept) error {
+	untouched := e.begun == erasure
+	if untouched {
+		err := e.Ledger.PutRecords(ctx, manifest.ErasureStem, manifest.NewErasureRecord(manifest.ErasureWithdrawn, erasure))
+		if err != nil {
+			return fmt.Errorf("withdraw the erasure of what is held: %w", err)
+		}
+	}
+	return &KeptError{kept, untouched}
 }
 
 // removeBodies removes the audio of recordings.
@@ -101,7 +116,7 @@ func (e *Erasing) eraseDay(ctx context.Context, w *wanted, day string, made *Era
 	if err != nil {
 		return err
 	}
-	stubs, err := e.Ledger.EraseLines(ctx, day)
+	stubs, err := e.Ledger.EraseLines(ctx, day, w.erasure)
 	if err != nil {
 		return err
 	}

@@ -125,6 +125,29 @@ func (w *eraser) intend() {
 	w.in(-1, func(l *manifest.Ledger) error { return l.PutRecords(w.t.Context(), manifest.ErasureStem, r) })
 }
 
+// withdraw notes, and takes back, an erasure of all calls, as one that a hold came before.
+func (w *eraser) withdraw() {
+	w.t.Helper()
+	w.erasures++
+	erasure := fmt.Sprintf("erasure-%d", w.erasures)
+	intent := manifest.NewErasureRecord(manifest.ErasureIntent, erasure)
+	for day, n := range w.calls {
+		for i := range n {
+			intent.Calls = append(intent.Calls, manifest.ErasedID{Day: day, ID: callOf(day, i)})
+		}
+	}
+	records := []manifest.Record{intent, manifest.NewErasureRecord(manifest.ErasureWithdrawn, erasure)}
+	w.random.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] }) // files are read in any order
+	w.in(-1, func(l *manifest.Ledger) error {
+		for _, r := range records {
+			if err := l.PutRecords(w.t.Context(), manifest.ErasureStem, r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // finish carries out what was intended, or is killed after some writes.
 func (w *eraser) finish(writes int) {
 	w.t.Helper()
@@ -204,6 +227,12 @@ func (w *eraser) wantGone() {
 		if !closed || line.ByOutcome[manifest.Erased] > erased {
 			w.t.Errorf("%s: closed %v, %+v", day, closed, line)
 		}
+		w.must(l.ReadCalls(w.t.Context(), day, func(c manifest.Call) error {
+			if shown := string(c.Row) != "{}"; shown == w.gone[c.CallID] {
+				w.t.Errorf("call %s is shown: %v", c.CallID, shown)
+			}
+			return nil
+		}, nil))
 		_, err = l.Read(w.t.Context(), day, nil, func(f manifest.Fault) error {
 			w.t.Errorf("%s: %+v", day, f)
 			return nil
@@ -238,6 +267,7 @@ func TestErasuresInAnyOrder(t *testing.T) {
 				func() { w.archive(days[w.random.IntN(len(days))]) },
 				func() { w.seals() },
 				func() { w.intend() },
+				func() { w.withdraw() },
 				func() { w.finish(-1) },
 				func() { w.finish(w.random.IntN(8)) },
 			}

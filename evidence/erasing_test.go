@@ -32,6 +32,10 @@ func TestCheckReason(t *testing.T) {
 		"12 calls of 2025-05-01 and 05-02": false, // it might be a number
 		"line\nfeed":                       false,
 		"٤١٥٥٥٥٠١٤٢":                       false,
+		"⁵⁵⁵⁰⁰⁰⁰³⁴³":                       false,
+		"①②③④⑤⑥⑦⑧":                         false,
+		"555\u200b000\u200b0343":           false,
+		"a\u200bb":                         false,
 		strings.Repeat("x", maxReason):     true,
 		strings.Repeat("x", maxReason+1):   false,
 		"\xff":                             false,
@@ -196,6 +200,54 @@ func TestErasingFreedKey(t *testing.T) {
 	w.wantFile(w.audio(first), true)
 }
 
+// TestErasingOvertaken: what a case came to hold after the intent was noted is not erased. The run that noted the intent
+// withdraws it, so that what is held is shown as before, also once it is held no more. Another run leaves it as it is.
+func TestErasingOvertaken(t *testing.T) {
+	for _, own := range []bool{true, false} {
+		w := newWorld(t)
+		w.keepDay(erasedDay, 2)
+		first := erasedDay + "-0"
+		var intent manifest.ErasureRecord
+		w.erasing(nil, func(e *Erasing) {
+			var err error
+			intent, err = e.Begin(t.Context(), "request 7", chosen(first))
+			w.must(err)
+			_, err = AddHold(t.Context(), e.Ledger, "A", []HeldID{{Day: erasedDay, Call: "c" + first, Recording: first}})
+			w.must(err)
+			if own {
+				wantKept(t, e, intent, true)
+			}
+		})
+		w.erasing(nil, func(e *Erasing) {
+			if !own {
+				wantKept(t, e, intent, false)
+			}
+			unfinished, err := e.Unfinished(t.Context())
+			w.must(err)
+			d, err := e.Ledger.Load(t.Context(), erasedDay)
+			w.must(err)
+			s, _ := d.Recording(first)
+			if (len(unfinished) == 0) != own || (s.Outcome == manifest.Archived) != own {
+				t.Errorf("own %v: unfinished %+v, the recording is %s", own, unfinished, s.Outcome)
+			}
+			h, err := HistoryOf(t.Context(), e.Ledger, first, nil)
+			w.must(err)
+			if told := strings.Contains(fmt.Sprint(h.Events), "is withdrawn"); told != own {
+				t.Errorf("own %v: %v", own, h.Events)
+			}
+		})
+		w.wantFile(w.audio(first), true)
+	}
+}
+
+func wantKept(t *testing.T, e *Erasing, intent manifest.ErasureRecord, withdrawn bool) {
+	t.Helper()
+	_, err := e.Finish(t.Context(), intent, nothingElse)
+	if kept, ok := errors.AsType[*KeptError](err); !ok || kept.Withdrawn != withdrawn || len(kept.Kept) == 0 {
+		t.Errorf("%v, want it withdrawn: %v", err, withdrawn)
+	}
+}
+
 // brittle is a store that a kill takes away after so many removals.
 type brittle struct {
 	*store.Disk
@@ -284,6 +336,13 @@ func playHolds(t *testing.T, random *rand.Rand) {
 				}
 				intent, err := e.Begin(t.Context(), "request 7", chosen(picked...))
 				w.must(err)
+				if random.IntN(3) == 0 { // a hold comes between
+					_, err := AddHold(t.Context(), e.Ledger, name, []HeldID{{Day: erasedDay, Call: "c" + picked[0], Recording: picked[0]}})
+					w.must(err)
+					held[name][picked[0]] = true
+					wantKept(t, e, intent, true)
+					return
+				}
 				for _, id := range picked {
 					intended[id] = true
 				}

@@ -128,8 +128,8 @@ func (h *History) read(ctx context.Context, ledger *manifest.Ledger, day string,
 
 // addErasures adds what evidence/ tells of the recording, or of its call.
 func (h *History) addErasures(ctx context.Context, ledger *manifest.Ledger) error {
-	about := map[string]bool{} // erasures
-	var done []Event
+	about := map[string]bool{}    // erasures
+	ended := map[string][]Event{} // by states
 	err := ledger.Records(ctx, manifest.ErasureStem, func(file string, raw []byte) error {
 		var r manifest.ErasureRecord
 		if err := json.Unmarshal(raw, &r); err != nil {
@@ -138,8 +138,8 @@ func (h *History) addErasures(ctx context.Context, ledger *manifest.Ledger) erro
 		e := Event{Time: r.Time, What: string(manifest.Erased), Run: r.Run, File: file, Detail: r.Erasure}
 		_, named := manifest.ErasuresOf([]manifest.ErasureRecord{r}).Of(h.RecordingID, h.CallID)
 		switch {
-		case r.State == manifest.ErasureDone:
-			done = append(done, e)
+		case r.State == manifest.ErasureDone, r.State == manifest.ErasureWithdrawn:
+			ended[r.State] = append(ended[r.State], e)
 		case named:
 			about[r.Erasure] = true
 			e.Detail = strings.TrimSuffix("by the erasure "+r.Erasure+", and no longer shown; "+r.Reason, "; ")
@@ -147,10 +147,12 @@ func (h *History) addErasures(ctx context.Context, ledger *manifest.Ledger) erro
 		}
 		return nil
 	})
-	for _, e := range done {
-		if about[e.Detail] {
-			e.Detail = "the erasure " + e.Detail + " is done"
-			h.Events = append(h.Events, e)
+	for state, events := range ended {
+		for _, e := range events {
+			if about[e.Detail] {
+				e.Detail = "the erasure " + e.Detail + " is " + state
+				h.Events = append(h.Events, e)
+			}
 		}
 	}
 	return err

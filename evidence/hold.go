@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"convoso-archiver/manifest"
@@ -22,10 +21,9 @@ const (
 	holdAdd     = "add"
 	holdRelease = "release"
 
-	maxCaseName   = 100    // characters
-	maxCaseDigits = 6      // in a row: more may be a telephone number, and a record is kept for ever
-	idsPerLine    = 10_000 // of a record, so that a line stays far below the maximum
-	linesPerFile  = 10
+	maxCaseName  = 100    // characters
+	idsPerLine   = 10_000 // of a record, so that a line stays far below the maximum
+	linesPerFile = 10
 )
 
 // HeldID names what a hold keeps: a call, and one recording of it. Recording is empty for a call without recordings.
@@ -176,22 +174,12 @@ func CheckCase(name string) error {
 	switch {
 	case name == "" || strings.TrimSpace(name) != name:
 		return errors.New("the name of a case is empty, or begins or ends with a space")
-	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
+	case !isPrintable(name):
 		return errors.New("the name of a case holds a character that cannot be printed")
 	case utf8.RuneCountInString(name) > maxCaseName:
 		return errors.New("the name of a case has at most 100 characters")
-	}
-	digits := 0
-	for _, r := range name {
-		switch {
-		case unicode.IsDigit(r):
-			digits++
-		case unicode.IsLetter(r):
-			digits = 0
-		}
-		if digits > maxCaseDigits {
-			return errors.New("the name of a case is kept for ever, and 7 digits in a row may be a telephone number, also with other characters between them")
-		}
+	case longestNumber(name) > maxDigits:
+		return errors.New("the name of a case is kept for ever, and 7 digits in a row may be a telephone number, also with other characters between them")
 	}
 	return nil
 }
@@ -222,6 +210,22 @@ func AddHold(ctx context.Context, ledger *manifest.Ledger, name string, ids []He
 		}
 	}
 	return len(fresh), nil
+}
+
+// NotHeld returns those of the ids that an erasure names. Call it after AddHold: an erasure notes its intent and then
+// looks for holds, so that one of the two always learns of the other.
+func NotHeld(ctx context.Context, ledger *manifest.Ledger, ids []HeldID) ([]HeldID, error) {
+	erasures, err := ledger.Erasures(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := []HeldID{}
+	for _, id := range ids {
+		if _, erased := erasures.Of(id.Recording, id.Call); erased {
+			list = append(list, id)
+		}
+	}
+	return list, nil
 }
 
 // ErrNoCase says that no record names a case.

@@ -171,6 +171,10 @@ func TestCheckCase(t *testing.T) {
 		"+1 415.555.0142":                 false,
 		"４１５５５５０":                         false,
 		"from 5 5 5 0 1 4 2 to the north": false,
+		"⁵⁵⁵⁰⁰⁰⁰³⁴³":                      false,
+		"①②③④⑤⑥⑦⑧":                        false,
+		"555\u200b000\u200b0343":          false,
+		"a\u200bb":                        false,
 	} {
 		if err := CheckCase(name); (err == nil) != good {
 			t.Errorf("%q: %v", name, err)

@@ -136,14 +136,15 @@ func (d *Day) lookUnchanged(ctx context.Context) (standing, error) {
 	return files, err
 }
 
-// holdsErased reports whether recordings were erased since the day was read.
+// holdsErased reports whether recordings were erased since the day was read, or their erasure was withdrawn.
 func (d *Day) holdsErased() bool {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	erasures := d.ledger.erasures.Load()
 	return erasures != d.erasures && slices.ContainsFunc(d.fold.list, func(e *entry) bool {
 		_, erased := erasures.Of(e.id(), e.part(partCallID))
-		return erased && e.outcome != Erased
+		_, was := d.erasures.Of(e.id(), e.part(partCallID))
+		return erased && e.outcome != Erased || was && !erased
 	})
 }
 

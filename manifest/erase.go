@@ -18,15 +18,16 @@ const erasePasses = 10
 // closed.json to the new sizes, hashes and counts: roots stay, and the day stays closed. It returns the digests of the
 // day's stubs, for the record that says done. Lines without salts get salts first. Killed at any moment, it may be
 // called again, which ends right; so may it be after all days are done, for what other runs put into a bucket
-// meanwhile. No *Day of it may be in use. The error is a *BadLineError where a line cannot be read.
-func (l *Ledger) EraseLines(ctx context.Context, day string) (digests []string, err error) {
-	if digests, err = l.eraseLines(ctx, day); err != nil {
+// meanwhile. Where erasures are given, lines of others that are not done stay: they say where audio is that is still to
+// be removed. No *Day of it may be in use. The error is a *BadLineError where a line cannot be read.
+func (l *Ledger) EraseLines(ctx context.Context, day string, only ...string) (digests []string, err error) {
+	if digests, err = l.eraseLines(ctx, day, only); err != nil {
 		return nil, fmt.Errorf("erase lines of %s: %w", day, err)
 	}
 	return digests, nil
 }
 
-func (l *Ledger) eraseLines(ctx context.Context, day string) ([]string, error) {
+func (l *Ledger) eraseLines(ctx context.Context, day string, only []string) ([]string, error) {
 	if _, err := l.Erasures(ctx); err != nil {
 		return nil, err
 	}
@@ -34,7 +35,7 @@ func (l *Ledger) eraseLines(ctx context.Context, day string) ([]string, error) {
 		return nil, err
 	}
 	for range erasePasses {
-		digests, changed, err := l.eraseSegments(ctx, day)
+		digests, changed, err := l.eraseSegments(ctx, day, only)
 		if err != nil {
 			return nil, err
 		}
@@ -49,14 +50,15 @@ func (l *Ledger) eraseLines(ctx context.Context, day string) ([]string, error) {
 }
 
 // eraseSegments goes over the segments of a day once. It reports whether it has changed any, or another run did.
-func (l *Ledger) eraseSegments(ctx context.Context, day string) (digests []string, changed bool, err error) {
+func (l *Ledger) eraseSegments(ctx context.Context, day string, only []string) (digests []string, changed bool, err error) {
+	erasures := l.erasures.Load().only(only)
 	for _, tree := range []Tree{TreeCalls, TreeManifest} {
 		segments, err := l.Segments(ctx, tree, day)
 		if err != nil {
 			return nil, false, err
 		}
 		for _, s := range segments {
-			found, isNew, err := l.eraseSegment(ctx, day, s)
+			found, isNew, err := l.eraseSegment(ctx, day, s, erasures)
 			if errors.Is(err, fs.ErrExist) {
 				isNew, err = true, nil // another run has replaced it meanwhile
 			}
@@ -70,7 +72,7 @@ func (l *Ledger) eraseSegments(ctx context.Context, day string) (digests []strin
 }
 
 // eraseSegment writes a segment anew where something erased stands in it.
-func (l *Ledger) eraseSegment(ctx context.Context, day string, s StoredSegment) (digests []string, changed bool, err error) {
+func (l *Ledger) eraseSegment(ctx context.Context, day string, s StoredSegment, erasures *Erasures) (digests []string, changed bool, err error) {
 	file, tag, err := readFile(ctx, l.objects, s.file)
 	if err != nil {
 		return nil, false, err
@@ -79,7 +81,6 @@ func (l *Ledger) eraseSegment(ctx context.Context, day string, s StoredSegment) 
 	if err != nil {
 		return nil, false, err
 	}
-	erasures := l.erasures.Load()
 	var out bytes.Buffer
 	var others []string // digests of lines of which the stub names no id
 	number := 0

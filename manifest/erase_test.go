@@ -450,3 +450,99 @@ func TestStubs(t *testing.T) {
 }
 
 func recordingOf(id string) Recording { return recording(id, Archived) }
+
+// An intent that was withdrawn counts for nothing, in whatever order the records are read, and another one that names the
+// same counts as before. What was read before it was withdrawn is read again.
+func TestWithdrawn(t *testing.T) {
+	intent := func(erasure, recording string) ErasureRecord {
+		r := NewErasureRecord(ErasureIntent, erasure)
+		r.Recordings, r.Calls = []ErasedID{{testDay, recording}}, []ErasedID{{testDay, "c"}}
+		return *r
+	}
+	records := []ErasureRecord{intent("E1", "1"), intent("E1", "2"), *NewErasureRecord(ErasureWithdrawn, "E1"), intent("E2", "2")}
+	for i := range records {
+		for j := range records {
+			mixed := slices.Clone(records)
+			mixed[i], mixed[j] = mixed[j], mixed[i]
+			e := ErasuresOf(mixed)
+			_, first := e.Recording("1")
+			second, _ := e.Recording("2")
+			call, _ := e.Call("c")
+			left := e.Unfinished()
+			if first || second != "E2" || call != "E2" || len(left) != 1 || left[0].Erasure != "E2" || !e.isOpen(testDay) {
+				t.Errorf("%d and %d changed places: %+v", i, j, e)
+			}
+		}
+	}
+	inPlaces(t, func(t *testing.T, p place) {
+		l := p.open(t, Options{Run: runA})
+		d := loadDay(t, l, testDay)
+		noteCalls(t, d, row("c1", canary))
+		note(t, d, told("1", Archived))
+		closeDay(t, d, DayLine{Calls: 1})
+		want := func(outcome Outcome) {
+			t.Helper()
+			if s, _ := loadDay(t, l, testDay).Recording("1"); s.Outcome != outcome {
+				t.Errorf("it is %s, want %s", s.Outcome, outcome)
+			}
+			wantFaults(t, l, testDay)
+		}
+		files := func() (list []File) {
+			t.Helper()
+			for of, err := range l.Files(t.Context()) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				list = append(list, of.Files...)
+			}
+			return list
+		}
+		before := files()
+		putIntent(t, l, "E1", testDay, []string{"1"}, []string{"c1"})
+		if slices.Equal(files(), before) {
+			t.Error("the day looks the same after the intent")
+		}
+		want(Erased)
+		if err := l.PutRecords(t.Context(), ErasureStem, NewErasureRecord(ErasureWithdrawn, "E1")); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(files(), before) {
+			t.Error("the day does not look as before after the erasure was withdrawn")
+		}
+		want(Archived)
+		if digests := eraseLines(t, l, testDay); len(digests) > 0 {
+			t.Errorf("stubs %v", digests)
+		}
+		want(Archived)
+		closeLedger(t, l)
+	})
+}
+
+// Lines that another erasure has still to look into stay, for they say where its audio is.
+func TestEraseLinesOfOne(t *testing.T) {
+	inPlaces(t, func(t *testing.T, p place) {
+		l := p.open(t, Options{Run: runA})
+		d := loadDay(t, l, testDay)
+		note(t, d, told("1", Archived), told("2", Archived))
+		closeDay(t, d, DayLine{})
+		closeLedger(t, l)
+		l = p.open(t, Options{Run: runB})
+		putIntent(t, l, "E1", testDay, []string{"1"}, nil)
+		putIntent(t, l, "E2", testDay, []string{"2"}, nil)
+		for n, erasure := range []string{"E2", "E1"} {
+			digests, err := l.EraseLines(t.Context(), testDay, erasure)
+			if err != nil || len(digests) != n+1 {
+				t.Errorf("%s: %v, %v", erasure, digests, err)
+			}
+			if isThere := len(p.holding(t, canary+"/1.mp3")) > 0; isThere != (erasure == "E2") {
+				t.Errorf("after %s the line of 1 is there: %v", erasure, isThere)
+			}
+			if err := l.PutRecords(t.Context(), ErasureStem, NewErasureRecord(ErasureDone, erasure)); err != nil {
+				t.Fatal(err)
+			}
+			wantFaults(t, l, testDay)
+		}
+		wantNone(t, p, canary)
+		closeLedger(t, l)
+	})
+}

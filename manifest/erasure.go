@@ -17,9 +17,10 @@ const kindErasure = "erasure"
 
 // The states of an erasure, as its records tell.
 const (
-	ErasureIntent = "intent" // from here on every reader and writer obeys
-	ErasureLines  = "lines"  // these lines get stubs that name no id
-	ErasureDone   = "done"   // nothing of it is left
+	ErasureIntent    = "intent"    // from here on every reader and writer obeys
+	ErasureLines     = "lines"     // these lines get stubs that name no id
+	ErasureDone      = "done"      // nothing of it is left
+	ErasureWithdrawn = "withdrawn" // nothing of it was removed, and its intent counts for nothing any more
 )
 
 // ErasureRecord is a line of evidence/erase-*. An erasure may have several of one state, which are taken together. It
@@ -60,9 +61,10 @@ func (e *ErasuresError) Error() string {
 	return fmt.Sprintf("read %s: line %d is no record of an erasure: restore the file from a copy", e.File, e.Line)
 }
 
-// Erasures are what must not be fetched, written or shown any more: of each intent, whether it is done or not. They do
-// not change; nil is none.
+// Erasures are what must not be fetched, written or shown any more: of each intent, whether it is done or not, unless it
+// is withdrawn. They do not change; nil is none.
 type Erasures struct {
+	records           []notedErasure    // that they were made of
 	recordings, calls map[string]string // erasures by id
 	intents           map[string]ErasureRecord
 	done              map[string]bool
@@ -70,13 +72,19 @@ type Erasures struct {
 	read              map[string]bool   // files
 }
 
+// notedErasure is a record in its file.
+type notedErasure struct {
+	ErasureRecord
+	file File
+}
+
 // ErasuresOf returns what records come to.
 func ErasuresOf(records []ErasureRecord) *Erasures {
-	e := (*Erasures)(nil).clone()
+	var noted []notedErasure
 	for _, r := range records {
-		e.add(r, File{})
+		noted = append(noted, notedErasure{r, File{}})
 	}
-	return e
+	return newErasures(noted)
 }
 
 // Recording returns the erasure of a recording. Recordings of an erased call are erased without being named: see Of.
@@ -117,7 +125,7 @@ func (e *Erasures) of(id, call []byte) (erasure string, ok bool) {
 	return erasure, ok
 }
 
-// Unfinished returns the intents that are not done, by the ids of their erasures.
+// Unfinished returns the intents that are neither done nor withdrawn, by the ids of their erasures.
 func (e *Erasures) Unfinished() (list []ErasureRecord) {
 	if e == nil {
 		return nil
@@ -164,6 +172,16 @@ func (e *Erasures) isOpen(day string) bool {
 	return false
 }
 
+// only returns what is erased where of the erasures that are not done these alone count; without any, all do.
+func (e *Erasures) only(erasures []string) *Erasures {
+	if len(erasures) == 0 {
+		return e
+	}
+	return newErasures(slices.DeleteFunc(slices.Clone(e.records), func(r notedErasure) bool {
+		return !e.done[r.Erasure] && !slices.Contains(erasures, r.Erasure)
+	}))
+}
+
 // Erasures returns what the archive's erasures come to now. It costs a listing of evidence/, and the reading of what
 // was not read before.
 func (l *Ledger) Erasures(ctx context.Context) (*Erasures, error) {
@@ -190,13 +208,19 @@ func (l *Ledger) Erasures(ctx context.Context) (*Erasures, error) {
 	if err := group.Wait(); err != nil {
 		return nil, fmt.Errorf("read the erasures: %w", err)
 	}
-	e := old.clone()
+	var records []notedErasure
+	read := map[string]bool{}
+	if old != nil {
+		records, read = slices.Clone(old.records), maps.Clone(old.read)
+	}
 	for i, f := range files {
-		e.read[f.Name] = true
+		read[f.Name] = true
 		for _, r := range found[i] {
-			e.add(r, File{f.file, f.size, f.mod})
+			records = append(records, notedErasure{r, File{f.file, f.size, f.mod}})
 		}
 	}
+	e := newErasures(records)
+	e.read = read
 	l.erasures.Store(e)
 	return e, nil
 }
@@ -224,39 +248,44 @@ func (l *Ledger) readErasures(ctx context.Context, f StoredSegment) (list []Eras
 	return list, err
 }
 
-func (e *Erasures) clone() *Erasures {
-	if e == nil {
-		return &Erasures{
-			recordings: map[string]string{}, calls: map[string]string{}, intents: map[string]ErasureRecord{},
-			done: map[string]bool{}, days: map[string][]File{}, read: map[string]bool{},
+// newErasures makes what records come to, in whatever order they are.
+func newErasures(records []notedErasure) *Erasures {
+	e := &Erasures{
+		records: records, recordings: map[string]string{}, calls: map[string]string{}, intents: map[string]ErasureRecord{},
+		done: map[string]bool{}, days: map[string][]File{},
+	}
+	withdrawn := map[string]bool{}
+	for _, r := range records {
+		switch r.State {
+		case ErasureDone:
+			e.done[r.Erasure] = true
+		case ErasureWithdrawn:
+			withdrawn[r.Erasure] = true
 		}
 	}
-	return &Erasures{
-		recordings: maps.Clone(e.recordings), calls: maps.Clone(e.calls), intents: maps.Clone(e.intents),
-		done: maps.Clone(e.done), days: maps.Clone(e.days), read: maps.Clone(e.read),
+	for _, r := range records {
+		if r.State == ErasureIntent && !withdrawn[r.Erasure] {
+			e.intend(r)
+		}
 	}
+	return e
 }
 
-// add takes in a record. What several erasures name is of the one with the least id, in whatever order they are read.
-func (e *Erasures) add(r ErasureRecord, file File) {
-	switch r.State {
-	case ErasureDone:
-		e.done[r.Erasure] = true
-	case ErasureIntent:
-		whole := e.intents[r.Erasure]
-		r.Recordings, r.Calls = slices.Concat(whole.Recordings, r.Recordings), slices.Concat(whole.Calls, r.Calls)
-		e.intents[r.Erasure] = r
-		name := func(names map[string]string, list []ErasedID) {
-			for _, id := range list {
-				if was, known := names[id.ID]; id.ID != "" && (!known || r.Erasure < was) {
-					names[id.ID] = r.Erasure
-				}
-				if !slices.Contains(e.days[id.Day], file) {
-					e.days[id.Day] = append(slices.Clip(e.days[id.Day]), file)
-				}
+// intend takes in an intent. What several erasures name is of the one with the least id.
+func (e *Erasures) intend(r notedErasure) {
+	name := func(names map[string]string, list []ErasedID) {
+		for _, id := range list {
+			if was, known := names[id.ID]; id.ID != "" && (!known || r.Erasure < was) {
+				names[id.ID] = r.Erasure
+			}
+			if !slices.Contains(e.days[id.Day], r.file) {
+				e.days[id.Day] = append(e.days[id.Day], r.file)
 			}
 		}
-		name(e.recordings, r.Recordings)
-		name(e.calls, r.Calls)
 	}
+	name(e.recordings, r.Recordings)
+	name(e.calls, r.Calls)
+	whole := e.intents[r.Erasure]
+	r.Recordings, r.Calls = slices.Concat(whole.Recordings, r.Recordings), slices.Concat(whole.Calls, r.Calls)
+	e.intents[r.Erasure] = r.ErasureRecord
 }

@@ -110,7 +110,11 @@ func runErase(ctx context.Context, p *process, in input) outcome {
 	if keeping, ok := errors.AsType[*evidence.KeptError](err); ok {
 		made.Kept, err = keeping.Kept, nil
 	}
-	result := judge(err, context.Cause(ctx), len(made.Kept)+len(made.Missing) > 0)
+	made.stopped = err != nil
+	for i, problem := range made.Problems {
+		made.Problems[i] = p.screen.hidden(oneLine(problem))
+	}
+	result := judge(err, context.Cause(ctx), len(made.Kept)+len(made.Missing) > 0 || job.acts() && len(made.Unfinished) > 0)
 	if errors.Is(err, store.ErrLocked) && result.code == ExitFailed {
 		result.code = ExitIncomplete
 	}
@@ -118,7 +122,7 @@ func runErase(ctx context.Context, p *process, in input) outcome {
 	if result.failed {
 		made.Error = p.screen.hidden(result.line)
 	}
-	if talk.json || began && !(talk.quiet && result.code == ExitDone) {
+	if talk.json || (began || len(made.Problems) > 0) && !(talk.quiet && result.code == ExitDone) {
 		result.unwritten = made.write(p.stdout, talk.json)
 	}
 	return result

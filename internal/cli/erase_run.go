@@ -89,21 +89,35 @@ type eraseRun struct {
 	tell    teller
 }
 
-// finishOthers finishes, or names, what was stopped before.
+// finishOthers finishes, or names, what was stopped before. What cannot be finished keeps nothing else from being erased.
 func (e *eraseRun) finishOthers(ctx context.Context) error {
 	unfinished, err := e.erasing.Unfinished(ctx)
 	if err != nil {
 		return err
 	}
+	var failed error
 	for _, intent := range unfinished {
 		if !e.job.acts() {
 			e.made.Unfinished = append(e.made.Unfinished, intent.Erasure)
 			continue
 		}
 		e.tell.note("finishing erasure "+intent.Erasure+", which was stopped", "finishing an erasure that was stopped", "erasure", intent.Erasure)
-		if err := e.finish(ctx, intent); err != nil {
+		err := e.finish(ctx, intent)
+		kept, isKept := errors.AsType[*evidence.KeptError](err)
+		switch {
+		case err == nil:
+			continue
+		case ctx.Err() != nil:
 			return err
+		case isKept && e.job.resume:
+			e.made.Kept = append(e.made.Kept, kept.Kept...)
+		case failed == nil:
+			failed = err
 		}
+		e.made.Problems = append(e.made.Problems, intent.Erasure+": "+err.Error())
+	}
+	if e.job.resume && failed != nil {
+		return failed
 	}
 	if len(unfinished) == 0 && e.job.acts() {
 		return e.refreshIndex(ctx) // a run may have been stopped before that
@@ -119,7 +133,7 @@ func (e *eraseRun) finish(ctx context.Context, intent manifest.ErasureRecord) er
 		return e.refreshExports(ctx, days)
 	})
 	if err != nil {
-		if _, kept := errors.AsType[*evidence.KeptError](err); !kept {
+		if kept, ok := errors.AsType[*evidence.KeptError](err); !ok || !kept.Withdrawn {
 			e.made.Unfinished = append(e.made.Unfinished, intent.Erasure)
 		}
 		return err

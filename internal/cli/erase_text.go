@@ -27,11 +27,13 @@ type eraseResult struct {
 
 	Erased     []evidence.Erased `json:"erased"`     // what was done, erasure by erasure
 	Unfinished []string          `json:"unfinished"` // erasures that were stopped
+	Problems   []string          `json:"problems"`   // why those of other runs could not be finished
 	Index      bool              `json:"index"`      // the own index was brought up to date
 	Exports    []refreshedExport `json:"exports"`
 	Elsewhere  []string          `json:"elsewhere"` // copies that were not reached
 
 	tooMany, resumed bool
+	stopped          bool // by an error, which is told elsewhere
 }
 
 // refreshedExport is an export that was brought up to date.
@@ -44,7 +46,7 @@ type refreshedExport struct {
 func newEraseResult() *eraseResult {
 	return &eraseResult{
 		Chosen: []evidence.Chosen{}, Missing: []string{}, Kept: []evidence.Kept{}, Erased: []evidence.Erased{},
-		Unfinished: []string{}, Exports: []refreshedExport{}, Elsewhere: elsewhere(),
+		Unfinished: []string{}, Problems: []string{}, Exports: []refreshedExport{}, Elsewhere: elsewhere(),
 	}
 }
 
@@ -121,13 +123,16 @@ func (r *eraseResult) writeErased(b *strings.Builder) {
 
 func (r *eraseResult) writeChosen(b *strings.Builder) {
 	if len(r.Unfinished) > 0 {
-		fmt.Fprintf(b, "UNFINISHED   %s %s: erase --resume finishes it\n", "erasure", strings.Join(r.Unfinished, ", "))
+		fmt.Fprintf(b, "UNFINISHED   erasure %s: erase --resume finishes it, once nothing stands in its way\n", strings.Join(r.Unfinished, ", "))
+	}
+	for _, problem := range r.Problems {
+		fmt.Fprintf(b, "  %s\n", problem)
 	}
 	if len(r.Kept) > 0 {
 		r.writeKept(b)
 		return
 	}
-	if len(r.Erased) > 0 {
+	if len(r.Erased) > 0 || r.stopped {
 		return
 	}
 	if len(r.Chosen) == 0 {
@@ -165,7 +170,11 @@ func (r *eraseResult) writeChosen(b *strings.Builder) {
 }
 
 func (r *eraseResult) writeKept(b *strings.Builder) {
-	fmt.Fprintf(b, "nothing was erased: %d of what was chosen must stay\n\n", len(r.Kept))
+	what := "nothing was erased: %d of what was chosen must stay"
+	if r.resumed {
+		what = "not finished: %d of what is to be erased must stay"
+	}
+	fmt.Fprintf(b, what+"\n\n", len(r.Kept))
 	table := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0)
 	_, _ = fmt.Fprint(table, "DAY\tCALL\tRECORDING\tWHY\n")
 	for _, k := range r.Kept[:min(len(r.Kept), maxTold)] {

@@ -95,7 +95,7 @@ type holdJob struct {
 func runHold(ctx context.Context, p *process, in input) outcome {
 	read, talk := p.settings(ctx, withArchiveKeys(holdSettings()), in)
 	job := read.holdJob(in.args, time.Now(), p.env)
-	made := holdResult{action: job.action, Case: job.name, Cases: []heldCase{}, Missing: []string{}}
+	made := holdResult{action: job.action, Case: job.name, Cases: []heldCase{}, Missing: []string{}, NotHeld: []evidence.HeldID{}}
 	began := false
 	err := read.err
 	if err == nil {
@@ -318,6 +318,7 @@ func heldInRow(ctx context.Context, ledger *manifest.Ledger, c *search.Call, own
 
 // add notes the hold, and sets it in the store.
 func (h *holdResult) add(ctx context.Context, job *holdJob, legal *evidence.LegalHolds, found []evidence.HeldID) (err error) {
+	ids := found
 	switch {
 	case len(h.Missing) > 0:
 		return nil
@@ -329,12 +330,23 @@ func (h *holdResult) add(ctx context.Context, job *holdJob, legal *evidence.Lega
 		if err != nil {
 			return err
 		}
-		if c, known := holds.Case(job.name); !known || !c.Released.IsZero() {
+		c, known := holds.Case(job.name)
+		if !known || !c.Released.IsZero() {
 			return misuse("give terms of a search, or --ids-from", "the case holds nothing, and what it is to hold is not said")
 		}
+		ids = c.IDs
 	}
 	if h.New, err = evidence.AddHold(ctx, legal.Ledger, job.name, found); err != nil {
 		return err
+	}
+	lost, err := evidence.NotHeld(ctx, legal.Ledger, ids)
+	if err != nil {
+		return fmt.Errorf("noted, but erasures may name it: run the same command again: %w", err)
+	}
+	if len(lost) > 0 {
+		h.NotHeld, h.incomplete = lost, true
+		calls, recordings := countHeld(lost)
+		h.Calls, h.Recordings = max(0, h.Calls-calls), max(0, h.Recordings-recordings)
 	}
 	return h.apply(ctx, job, legal)
 }

@@ -24,6 +24,8 @@ type holdResult struct {
 	Erased     int      `json:"erased"`  // calls that fit and were erased, which nothing holds
 	Missing    []string `json:"missing"` // of --ids-from: the archive does not know them, and nothing was held
 
+	NotHeld []evidence.HeldID `json:"not_held"` // of add: noted, but an erasure began before that, and removes them
+
 	LegalHolds bool `json:"legal_holds"` // the store can hold objects by itself
 	On         int  `json:"legal_holds_on"`
 	Off        int  `json:"legal_holds_off"`
@@ -70,12 +72,19 @@ func (h holdResult) writeAdded(b *strings.Builder) {
 	case len(h.Missing) > 0:
 		fmt.Fprintf(b, "nothing held: %s not in the archive\n", plural(len(h.Missing), "id"))
 		return
-	case h.Calls == 0 && h.incomplete:
+	case h.Calls == 0 && h.incomplete && len(h.NotHeld) == 0:
 		b.WriteString("nothing held: no call fits\n")
+	case h.Calls == 0 && len(h.NotHeld) > 0:
+		b.WriteString("nothing held\n")
 	case h.New == 0:
 		b.WriteString("held already: nothing is new\n")
 	default:
 		fmt.Fprintf(b, "held: %s, %s\n", plural(h.Calls, "call"), plural(h.Recordings, "recording"))
+	}
+	if len(h.NotHeld) > 0 {
+		calls, recordings := countHeld(h.NotHeld)
+		fmt.Fprintf(b, "NOT HELD     %s, %s: an erasure that began meanwhile names them; run the same command again, which holds what was not removed\n",
+			plural(calls, "call"), plural(recordings, "recording"))
 	}
 	if h.Erased > 0 {
 		fmt.Fprintf(b, "erased       %s that fit were erased before, and cannot be held\n", plural(h.Erased, "call"))

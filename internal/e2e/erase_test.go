@@ -44,6 +44,7 @@ type erasure struct {
 	Kept       []evidence.Kept   `json:"kept"`
 	Erased     []evidence.Erased `json:"erased"`
 	Unfinished []string          `json:"unfinished"`
+	Problems   []string          `json:"problems"`
 }
 
 func (a *archive) erase(code int, args ...string) (e erasure) {

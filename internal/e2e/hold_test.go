@@ -15,12 +15,13 @@ import (
 )
 
 type held struct {
-	Calls      int  `json:"calls"`
-	Recordings int  `json:"recordings"`
-	New        int  `json:"new"`
-	LegalHolds bool `json:"legal_holds"`
-	On         int  `json:"legal_holds_on"`
-	Off        int  `json:"legal_holds_off"`
+	Calls      int               `json:"calls"`
+	Recordings int               `json:"recordings"`
+	New        int               `json:"new"`
+	NotHeld    []evidence.HeldID `json:"not_held"`
+	LegalHolds bool              `json:"legal_holds"`
+	On         int               `json:"legal_holds_on"`
+	Off        int               `json:"legal_holds_off"`
 	Cases      []struct {
 		Case     string            `json:"case"`
 		Released *string           `json:"released"`
