@@ -252,3 +252,37 @@ func TestEraseQuarantineWithoutLine(t *testing.T) {
 		t.Errorf("left is %v", left)
 	}
 }
+
+// A run is killed with a recording stored and not noted, after the recording was erased meanwhile: the next run that
+// lists it removes it.
+func TestEraseStoredAfterwards(t *testing.T) {
+	server := unnotedServer(t)
+	b := onS3(t, server, false)
+	keepVersions(t, b)
+	person, _ := firstCalls(t, server)
+	id := person.Recordings[0].Ref
+	if err := server.SetFault(id, convosotest.FaultNotFound, 1); err != nil {
+		t.Fatal(err)
+	}
+	b.run(unnotedDays()...).want(t, 3)
+	done := make(chan struct{})
+	var once sync.Once
+	b.trouble(func(w http.ResponseWriter, r *http.Request, _ int) bool {
+		if r.Method == http.MethodPut && r.Header.Get("X-Amz-Meta-Recording-Id") == id {
+			once.Do(func() {
+				b.erase(0, "--id", person.ID, "--yes", "--reason", "request 7")
+				close(done)
+			})
+		}
+		return refuseLines(done, w, r) // the eraser writes lines too
+	})
+	b.killOnce(done, unnotedDays("--workers", "1")...)
+	b.trouble(nil)
+	if n := len(b.filesWith(b.folder, id)); n == 0 {
+		t.Fatal("the run has not stored it")
+	}
+	b.run(unnotedDays("--relist")...).want(t, 0)
+	if left := b.filesWith(b.folder, id); len(left) > 0 {
+		t.Errorf("left is %v", left)
+	}
+}
