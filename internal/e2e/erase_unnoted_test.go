@@ -286,3 +286,30 @@ func TestEraseStoredAfterwards(t *testing.T) {
 		t.Errorf("left is %v", left)
 	}
 }
+
+// A run that locks what it stores has a recording in flight while it is erased: it does not store it.
+func TestEraseInFlightWhereLocked(t *testing.T) {
+	server := unnotedServer(t)
+	b := onS3(t, server, false)
+	b.dest = "s3://" + b.server.NewLockBucket(t, "inflight", 0) + "/pre fix"
+	s := *b.server
+	s.Bucket = "inflight"
+	b.server = &s
+	person, _ := firstCalls(t, server)
+	if err := server.SetFault(person.Recordings[0].Ref, convosotest.FaultNotFound, 1); err != nil {
+		t.Fatal(err)
+	}
+	b.run(unnotedDays()...).want(t, 3)
+	var once sync.Once
+	server.SetMediaHook(func(convosotest.MediaRequest) convosotest.Fault {
+		once.Do(func() { b.erase(0, "--id", person.ID, "--yes", "--reason", "request 7") })
+		return convosotest.FaultNone
+	})
+	b.run(unnotedDays("--s3-lock-mode", "governance", "--s3-lock-for", "1y")...).want(t, 3) // the day has changed meanwhile
+	for _, name := range b.names("") {
+		if strings.Contains(name, person.Recordings[0].Filename) {
+			t.Error("the recording is stored, and locked")
+		}
+	}
+	b.run(unnotedDays("--relist")...).want(t, 0)
+}
