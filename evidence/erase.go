@@ -69,7 +69,7 @@ type Kept struct {
 	Cases     []string  `json:"cases"`        // that hold it
 	Until     time.Time `json:"locked_until,omitzero"`
 	LegalHold bool      `json:"legal_hold"` // of its object
-	Shared    string    `json:"shared"`     // another recording that is not to be erased and has the same audio
+	Shared    string    `json:"shared"`     // another recording, or call, that is not to be erased and has, or may have, the same audio
 	File      string    `json:"file"`       // of the ledger, which is locked
 	Bucket    bool      `json:"bucket"`     // the bucket locks all that is stored
 }
@@ -133,7 +133,7 @@ func longestNumber(text string) (longest int) {
 }
 
 // Check returns what must stay of what was chosen: what a case holds, what is locked, and audio that is another
-// recording's too. Nothing is changed.
+// recording's or call's too. Nothing is changed.
 func (e *Erasing) Check(ctx context.Context, chosen []Chosen) ([]Kept, error) {
 	kept, err := e.held(ctx, chosen)
 	if err != nil {
@@ -149,6 +149,11 @@ func (e *Erasing) Check(ctx context.Context, chosen []Chosen) ([]Kept, error) {
 			kept = append(kept, Kept{Day: a.day, Call: a.call, Recording: a.id, Shared: cmp.Or(a.shared, a.unsure)})
 		}
 	}
+	shared, err := e.sharedRows(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	kept = append(kept, shared...)
 	locked, err := e.locked(ctx, w, audio)
 	if err != nil {
 		return nil, err

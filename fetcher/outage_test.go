@@ -111,7 +111,7 @@ func TestOutage(t *testing.T) {
 		"refused for ever":         {refused, time.Hour, true, "waiting for one", 12 * time.Minute, 60},
 		"a gateway's for minutes":  {gateway, 8 * time.Minute, false, "waiting for one, answers again", 10 * time.Minute, 60},
 		"a gateway's for ever":     {gateway, time.Hour, true, "waiting for one", 12 * time.Minute, 60},
-		"asks to wait for minutes": {func() (*http.Response, error) { return answerOf(429, ``), nil }, 8 * time.Minute, false, "asks to wait, well again", 20 * time.Minute, 15},
+		"asks to wait for minutes": {func() (*http.Response, error) { return answerOf(429, ``), nil }, 8 * time.Minute, false, "asks to wait, answers normally again", 20 * time.Minute, 15},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -138,7 +138,7 @@ func TestOutage(t *testing.T) {
 				if v.requests() > test.mostAsked {
 					t.Errorf("%d requests", v.requests())
 				}
-				for _, part := range []string{"waiting for one", "answers again", "asks to wait", "well again"} {
+				for _, part := range []string{"waiting for one", "answers again", "asks to wait", "answers normally again"} {
 					want := strings.Count(test.log, part)
 					if n := log.count(part); n != want {
 						t.Errorf("%q stands %d times in the log, want %d:\n%s", part, n, want, log.lines.String())

@@ -40,6 +40,20 @@ type Recording struct {
 // Source returns FileHash, a dot and LinkHash.
 func (r *Recording) Source() string { return r.FileHash + "." + r.LinkHash }
 
+// MayBe reports whether a recording of a row that was kept may be the one that is noted under an identity with a source.
+// Such a row has no links, so that a recording without id is known by its file name alone; of two of one call that have
+// neither, or of two calls without id, nothing tells that they are not the same.
+func (r *Recording) MayBe(identity, source string) bool {
+	file, _, _ := strings.Cut(source, ".")
+	switch {
+	case file != "" && r.FileHash != "" && file != r.FileHash:
+		return false
+	case r.ID != "" && !strings.HasPrefix(identity, "call-"):
+		return identity == r.ID || strings.HasPrefix(identity, r.ID+"#")
+	}
+	return file == r.FileHash && (file != "" || r.ID == "" && strings.HasPrefix(identity, "call-"+r.CallID+"-"))
+}
+
 // AccountID returns the account that the recording belongs to, as its link tells, or
 // "". The form (URL-encoded JSON in base64 as the last part of the path) was seen in
 // public material only, so that a caller should ask for agreement of several.

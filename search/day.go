@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
+	"convoso-archiver/fetcher"
 	"convoso-archiver/manifest"
 )
 
@@ -48,12 +50,18 @@ func (a *Archive) day(ctx context.Context, day string, withRows bool) ([]Call, e
 	if err != nil {
 		return nil, a.dayError(ctx, day, err)
 	}
+	unnamed := unnamedRows(calls, withRows)
 	for id, state := range folded.Recordings() {
 		i, known := place[state.CallID]
+		if state.CallID == "" {
+			i, known = unnamed.of(id, state.Source)
+		}
 		if !known {
 			i = len(calls)
-			place[state.CallID] = i
 			calls = append(calls, orphan(day, state.CallID, a.zone))
+			if state.CallID != "" { // recordings without one are not of one call
+				place[state.CallID] = i
+			}
 		}
 		calls[i].Recordings = append(calls[i].Recordings, Recording{
 			ID: id, Outcome: state.Outcome, Final: state.Final, Key: state.Key, Size: state.Size, State: &state,
@@ -76,12 +84,13 @@ func (a *Archive) dayError(ctx context.Context, day string, err error) error {
 	return &DayError{Day: day, Err: err}
 }
 
-// readCalls returns the last row of each call, and where each call stands.
+// readCalls returns the last row of each call, and where each call stands. Rows without an id are left in, for what joins
+// recordings to them.
 func (a *Archive) readCalls(ctx context.Context, day string, withRows bool, fault func(manifest.Fault)) (calls []Call, place map[string]int, err error) {
 	place = map[string]int{}
 	err = a.ledger.ReadCalls(ctx, day, func(c manifest.Call) error {
 		call := readRow(day, c.CallID, c.Row, a.zone)
-		if !withRows {
+		if !withRows && !isUnnamed(c.CallID) {
 			call.Row = nil
 		}
 		if i, known := place[c.CallID]; known {
@@ -95,6 +104,45 @@ func (a *Archive) readCalls(ctx context.Context, day string, withRows bool, faul
 	return calls, place, err
 }
 
+// isUnnamed reports whether a row is noted under a name that was made for it, because it has no id.
+func isUnnamed(callID string) bool { return strings.HasPrefix(callID, "row-") }
+
+// unnamed are the recordings that rows without an id list, by where the row stands.
+type unnamed map[int][]fetcher.Recording
+
+// unnamedRows reads the rows without an id, and leaves them out where rows are not wanted.
+func unnamedRows(calls []Call, withRows bool) unnamed {
+	rows := unnamed{}
+	for i := range calls {
+		if !isUnnamed(calls[i].ID) {
+			continue
+		}
+		if row, err := fetcher.ParseCall(calls[i].Row); err == nil && row.ID == "" {
+			rows[i] = row.Recordings
+		}
+		if !withRows {
+			calls[i].Row = nil
+		}
+	}
+	return rows
+}
+
+// of returns the one row that lists a recording. Where several may, none is taken.
+func (u unnamed) of(id, source string) (place int, found bool) {
+	for i, recordings := range u {
+		fits := slices.ContainsFunc(recordings, func(r fetcher.Recording) bool {
+			return r.MayBe(id, source)
+		})
+		if fits && found {
+			return 0, false
+		}
+		if fits {
+			place, found = i, true
+		}
+	}
+	return place, found
+}
+
 // orphan is a call of which the ledger alone knows.
 func orphan(day, callID string, zone *time.Location) Call {
 	c := Call{Day: day, NoRow: true, Fields: Fields{ID: callID, Length: -1}}
@@ -104,7 +152,12 @@ func orphan(day, callID string, zone *time.Location) Call {
 
 // arrange brings the calls of a day into the order of time, and gives each its position.
 func arrange(calls []Call) {
-	slices.SortFunc(calls, func(a, b Call) int { return cmp.Or(a.Wall.Compare(b.Wall), cmp.Compare(a.ID, b.ID)) })
+	for _, c := range calls {
+		slices.SortFunc(c.Recordings, func(a, b Recording) int { return cmp.Compare(a.ID, b.ID) })
+	}
+	slices.SortFunc(calls, func(a, b Call) int {
+		return cmp.Or(a.Wall.Compare(b.Wall), cmp.Compare(a.ID, b.ID), cmp.Compare(a.first(), b.first()))
+	})
 	n := 0
 	for i := range calls {
 		c := &calls[i]
@@ -112,6 +165,13 @@ func arrange(calls []Call) {
 			n = 0
 		}
 		c.Position = positionAt(c.Wall, n)
-		slices.SortFunc(c.Recordings, func(a, b Recording) int { return cmp.Compare(a.ID, b.ID) })
 	}
+}
+
+// first returns the id of the first recording: of calls without an id nothing else tells which is which.
+func (c *Call) first() string {
+	if len(c.Recordings) == 0 {
+		return ""
+	}
+	return c.Recordings[0].ID
 }

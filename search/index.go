@@ -24,7 +24,7 @@ import (
 
 // indexFormat is the version of what the index file holds. It stands in the file's name, so that programs of
 // different versions leave each other's index alone.
-const indexFormat = 1
+const indexFormat = 2
 
 // Index is a SQLite file that holds what an archive's days say, day by day, so that searches need not read them. It is
 // derived: deleting it loses nothing. It may be used by several goroutines and by several processes at once.

@@ -252,7 +252,7 @@ func TestDamagedIndex(t *testing.T) {
 	if err := ix.Close(); err != nil {
 		t.Fatal(err)
 	}
-	good, err := os.ReadFile(filepath.Join(whole, "it-v1.sqlite"))
+	good, err := os.ReadFile(filepath.Join(whole, "it-v2.sqlite"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +280,7 @@ func TestDamagedIndex(t *testing.T) {
 	for name, damage := range damages {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()
-			if err := os.WriteFile(filepath.Join(folder, "it-v1.sqlite"), damage(slices.Clone(good)), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(folder, "it-v2.sqlite"), damage(slices.Clone(good)), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			ix := openIndex(t, folder)
@@ -322,7 +322,7 @@ func TestIndexFormats(t *testing.T) {
 	m := newMade(t, 7)
 	m.fill(2, 20)
 	a, folder := m.open(), t.TempDir()
-	old, newer, other := filepath.Join(folder, "it-v0.sqlite"), filepath.Join(folder, "it-v2.sqlite"), filepath.Join(folder, "other-v0.sqlite")
+	old, newer, other := filepath.Join(folder, "it-v0.sqlite"), filepath.Join(folder, "it-v3.sqlite"), filepath.Join(folder, "other-v0.sqlite")
 	for _, name := range []string{old, old + "-wal", newer, other} {
 		if err := os.WriteFile(name, []byte("of another version"), 0o600); err != nil {
 			t.Fatal(err)
@@ -336,7 +336,7 @@ func TestIndexFormats(t *testing.T) {
 			t.Errorf("%s: %v", filepath.Base(name), err)
 		}
 	}
-	info, err := os.Stat(filepath.Join(folder, "it-v1.sqlite"))
+	info, err := os.Stat(filepath.Join(folder, "it-v2.sqlite"))
 	if err != nil || info.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/' {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"convoso-archiver/archiver"
@@ -64,7 +66,8 @@ func (p *process) erase(ctx context.Context, job *eraseJob, talk output, made *e
 	if len(chosen) == 0 {
 		return true, nil
 	}
-	if made.Kept, err = e.erasing.Check(ctx, chosen); err != nil || len(made.Kept) > 0 || !job.yes {
+	kept, err := e.erasing.Check(ctx, chosen)
+	if made.Kept = append(e.shared, kept...); err != nil || len(made.Kept) > 0 || !job.yes {
 		return err == nil, err
 	}
 	intent, err := e.erasing.Begin(ctx, job.reason, chosen)
@@ -80,6 +83,7 @@ type eraseRun struct {
 	archive *searched
 	exports openedExports
 	erasing *evidence.Erasing
+	shared  []evidence.Kept // calls that have a chosen recording and were not chosen
 	made    *eraseResult
 	logger  *slog.Logger
 	tell    teller
@@ -125,7 +129,7 @@ func (e *eraseRun) finish(ctx context.Context, intent manifest.ErasureRecord) er
 }
 
 // choose returns what fits, read from the archive itself: an index may be stale. A call that several days name goes in
-// all of them.
+// all of them. Another call that has a recording of what fits is not chosen, and stands in the way.
 func (e *eraseRun) choose(ctx context.Context, ids *idList) ([]evidence.Chosen, error) {
 	first, err := e.search(ctx, e.job.query, func(c *search.Call) {
 		if ids != nil {
@@ -141,19 +145,34 @@ func (e *eraseRun) choose(ctx context.Context, ids *idList) ([]evidence.Chosen, 
 	if ids != nil && ids.tell(e.tell) {
 		e.made.Missing = ids.absent()
 	}
-	var listed []string
+	calls, recordings := map[string]bool{}, map[string]bool{}
 	for _, c := range first {
 		if c.Call != "" {
-			listed = append(listed, c.Call)
+			calls[c.Call] = true
 		}
 		for _, r := range c.Recordings {
-			listed = append(listed, r.ID)
+			recordings[r.ID] = true
 		}
 	}
+	listed := slices.AppendSeq(slices.Collect(maps.Keys(calls)), maps.Keys(recordings))
 	if len(listed) == 0 {
 		return nil, nil
 	}
-	return e.search(ctx, search.Query{Listed: listed, Sort: search.OldestFirst}, func(*search.Call) {})
+	all, err := e.search(ctx, search.Query{Listed: listed, Sort: search.OldestFirst}, func(*search.Call) {})
+	if err != nil {
+		return nil, err
+	}
+	var chosen []evidence.Chosen
+	for _, c := range all { // an id may be a call's and another one's recording's
+		shared := slices.IndexFunc(c.Recordings, func(r evidence.ChosenRecording) bool { return recordings[r.ID] })
+		switch {
+		case calls[c.Call] || c.Call == "" && shared >= 0:
+			chosen = append(chosen, c)
+		case shared >= 0:
+			e.shared = append(e.shared, evidence.Kept{Day: c.Day, Recording: c.Recordings[shared].ID, Shared: c.Call})
+		}
+	}
+	return chosen, nil
 }
 
 // search makes a query without an index. What was erased before is left out.

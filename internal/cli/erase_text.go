@@ -180,7 +180,7 @@ func (r *eraseResult) writeKept(b *strings.Builder) {
 			why = append(why, "legal hold")
 		}
 		if k.Shared != "" {
-			why = append(why, "recording "+k.Shared+" has the same audio: erase both with --ids-from")
+			why = append(why, k.Shared+" has, or may have, the same audio and was not chosen: give the ids of all to --ids-from")
 		}
 		if k.Bucket {
 			why = append(why, "the bucket has a default retention, which locks the lines too: take it off, and wait until what is locked ends")

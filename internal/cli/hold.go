@@ -10,6 +10,7 @@ import (
 	"convoso-archiver/archiver"
 	"convoso-archiver/archiver/verify"
 	"convoso-archiver/evidence"
+	"convoso-archiver/fetcher"
 	"convoso-archiver/manifest"
 	"convoso-archiver/search"
 )
@@ -261,6 +262,11 @@ func (p *process) findHeld(ctx context.Context, job *holdJob, archive *searched,
 		}
 		made.Calls++
 		held := heldOf(&c)
+		listed, err := heldInRow(ctx, archive.opened.Ledger, &c, held)
+		if err != nil {
+			return nil, err
+		}
+		held = append(held, listed...)
 		made.Recordings += len(held)
 		if len(held) == 0 {
 			held = []evidence.HeldID{{Day: c.Day, Call: c.ID}}
@@ -282,6 +288,32 @@ func heldOf(c *search.Call) (list []evidence.HeldID) {
 		}
 	}
 	return list
+}
+
+// heldInRow names the recordings that the row of a call lists and that are noted under another one.
+func heldInRow(ctx context.Context, ledger *manifest.Ledger, c *search.Call, own []evidence.HeldID) (list []evidence.HeldID, err error) {
+	row, err := fetcher.ParseCall(c.Row)
+	if err != nil {
+		return nil, nil //nolint:nilerr // what is no row lists nothing
+	}
+	isMissing := func(r fetcher.Recording) bool {
+		return !slices.ContainsFunc(c.Recordings, func(have search.Recording) bool { return r.MayBe(have.ID, have.State.Source) })
+	}
+	if len(row.Recordings) <= len(c.Recordings) && !slices.ContainsFunc(row.Recordings, isMissing) {
+		return nil, nil
+	}
+	folded, err := ledger.Read(ctx, c.Day, nil, func(manifest.Fault) error { return nil }) // the search told of faults
+	if err != nil {
+		return nil, fmt.Errorf("read day %s: %w", c.Day, err)
+	}
+	for id, state := range folded.Recordings() {
+		isOwn := slices.ContainsFunc(own, func(h evidence.HeldID) bool { return h.Recording == id })
+		isListed := slices.ContainsFunc(row.Recordings, func(r fetcher.Recording) bool { return r.MayBe(id, state.Source) })
+		if isListed && !isOwn && state.Outcome != manifest.Erased {
+			list = append(list, evidence.HeldID{Day: c.Day, Call: c.ID, Recording: id})
+		}
+	}
+	return list, nil
 }
 
 // add notes the hold, and sets it in the store.

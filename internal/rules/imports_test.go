@@ -27,7 +27,7 @@ var mayImport = map[string][]string{
 	"archiver/store/storetest": {"archiver/store"},
 	"archiver/verify":          {"archiver/store", "internal/retry", "manifest"},
 	"deploy":                   {},
-	"evidence":                 {"archiver/key", "archiver/store", "internal/retry", "manifest"},
+	"evidence":                 {"archiver/key", "archiver/store", "fetcher", "internal/retry", "manifest"},
 	"fetcher":                  {"internal/retry", "internal/schedule"},
 	"fetcher/convosotest":      {}, // nothing of the client, or it would share its misunderstandings
 	"manifest":                 {},
