@@ -128,7 +128,7 @@ func (k *keeper) keep(ctx context.Context, j *job, got *download, patiently func
 // locked adds the lock and the class of retention that a recording is stored with. Bodies under quarantine get none:
 // nobody knows what they are.
 func (k *keeper) locked(o store.Object, campaign string) store.Object {
-	if k.lock.Mode != store.Unlocked && k.lock.After.IsZero() {
+	if k.locks() {
 		o.LockMode, o.LockUntil = k.lock.Mode, k.lock.For.After(time.Now()).Truncate(time.Second)
 	}
 	if k.class != nil {
@@ -136,6 +136,9 @@ func (k *keeper) locked(o store.Object, campaign string) store.Object {
 	}
 	return o
 }
+
+// locks reports whether recordings are locked as they are stored.
+func (k *keeper) locks() bool { return k.lock.Mode != store.Unlocked && k.lock.After.IsZero() }
 
 // isMine reports whether an object that stands under a key belongs to a recording: its
 // metadata says so, or, where it has none, no line names it as another one's.

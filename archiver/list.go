@@ -198,8 +198,10 @@ func noteID(call *fetcher.Call, row []byte) string {
 // the job of fetching any other.
 func (r *run) decide(d *day, call *fetcher.Call, recording fetcher.Recording, identity string) (*job, error) {
 	prior, known := d.ledger.Recording(identity)
-	if !known && d.ledger.IsErased(identity, call.ID) {
-		return nil, nil // no line will tell of it, and none has to
+	if d.ledger.IsErased(identity, call.ID) {
+		if err := r.removeErased(d, call, &recording, identity); err != nil || !known {
+			return nil, err // no line will tell of it, and none has to
+		}
 	}
 	if !d.list(identity) {
 		return nil, nil

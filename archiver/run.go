@@ -66,6 +66,7 @@ type run struct {
 	strays     map[fetcher.Date][]strayRow
 	strayBytes int   // of the rows in strays, with what was read of them
 	unlisted   error // why a day could not be listed, the last one
+	unremoved  error // why a recording that was erased could not be removed, the last one
 
 	// For one goroutine at a time: while days are in work, the one that has put into asideTurn.
 	asideTurn chan struct{}
@@ -427,6 +428,8 @@ func (r *run) outcome() error {
 	switch {
 	case cause == nil && r.unlisted != nil && r.source.Answers() == 0:
 		return r.unlisted // no window at all could be understood
+	case cause == nil && r.unremoved != nil:
+		return r.unremoved
 	case cause == nil, limited, errors.Is(cause, context.Canceled):
 		return nil
 	}

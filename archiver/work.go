@@ -304,8 +304,32 @@ func (r *run) logger(j *job) *slog.Logger {
 	return r.log.With("recording_id", j.identity, "day", string(j.day.date))
 }
 
+// isErasedNow asks whether somebody has erased a recording while it was in flight, where it would be locked: then nobody
+// could remove it again. It is noted as erased.
+func (r *run) isErasedNow(j *job) (bool, error) {
+	if !r.keeper.locks() {
+		return false, nil
+	}
+	err := r.patiently(func() error {
+		_, err := r.ledger.Erasures(r.hard)
+		return err
+	})
+	switch {
+	case r.hard.Err() != nil:
+		return false, errStopping
+	case err != nil:
+		return false, fmt.Errorf("look for erasures: %w", err)
+	case !j.day.ledger.IsErased(j.identity, j.call.id):
+		return false, nil
+	}
+	return true, r.note(j.day, manifest.Recording{RecordingID: j.identity, CallID: j.call.id, Outcome: manifest.Pending})
+}
+
 // keep stores a body and notes it. It reports whether the recording is archived now.
 func (r *run) keep(j *job, got *download) (bool, error) {
+	if erased, err := r.isErasedNow(j); err != nil || erased {
+		return false, err
+	}
 	kept, release, err := r.keeper.keep(r.hard, j, got, r.patiently)
 	defer release()
 	switch {

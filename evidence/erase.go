@@ -154,8 +154,8 @@ func (e *Erasing) Check(ctx context.Context, chosen []Chosen) ([]Kept, error) {
 		return nil, err
 	}
 	for i := range audio {
-		if a := &audio[i]; a.shared != "" {
-			kept = append(kept, Kept{Day: a.day, Call: a.call, Recording: a.id, Shared: a.shared})
+		if a := &audio[i]; a.shared != "" || a.unsure != "" {
+			kept = append(kept, Kept{Day: a.day, Call: a.call, Recording: a.id, Shared: cmp.Or(a.shared, a.unsure)})
 		}
 	}
 	shared, err := e.sharedRows(ctx, w)

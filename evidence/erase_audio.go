@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"convoso-archiver/archiver/key"
 	"convoso-archiver/archiver/store"
 	"convoso-archiver/internal/retry"
@@ -52,6 +54,7 @@ type audioOf struct {
 	keys          []string // noted by lines that say that it was stored
 	maybe         []string // under which a run that was killed may have stored it
 	shared        string   // another recording with one of keys
+	unsure        string   // another recording that waits for one of maybe, where a file stands that says not whose it is
 }
 
 // audioOf finds out where the audio of recordings stands, by their lines, and by the rows for those of which no line says
@@ -95,12 +98,44 @@ func (e *Erasing) audioOf(ctx context.Context, w *wanted) ([]audioOf, error) {
 			return nil, fmt.Errorf("read the calls of %s: %w", day, err)
 		}
 	}
+	group, listing := errgroup.WithContext(ctx)
+	group.SetLimit(removersAtOnce)
 	for i := range list {
-		if len(list[i].keys) > 0 {
-			list[i].maybe = nil
-		}
+		group.Go(func() error { return e.addLater(listing, &list[i]) })
+	}
+	if err := group.Wait(); err != nil {
+		return nil, fmt.Errorf("look for audio that no line names: %w", err)
 	}
 	return list, e.findUsers(ctx, w, list)
+}
+
+// addLater adds the keys made of a hash or of a run, which nobody can make again: a run that was killed may have stored
+// something there. Where a line says that the recording was stored, its first keys are those of that line.
+func (e *Erasing) addLater(ctx context.Context, a *audioOf) error {
+	first := slices.Concat(a.keys, a.maybe)
+	if len(a.keys) > 0 {
+		a.maybe = nil
+	}
+	isLater := func(name string) bool {
+		l, ok := key.ParseLater(name)
+		_, replaces := l.Replaces(a.id)
+		return ok && (l.IsOf(a.id) || replaces) && !slices.Contains(a.keys, name)
+	}
+	looked := map[string]bool{}
+	for _, wanted := range first {
+		for _, front := range key.Fronts(wanted) {
+			if looked[front] {
+				continue
+			}
+			looked[front] = true
+			names, err := e.names(ctx, front+"-", isLater)
+			if err != nil && !isGone(err) {
+				return err
+			}
+			a.maybeUnder(names)
+		}
+	}
+	return nil
 }
 
 // eachLine tells visit of every line of a day as it lies, but for stubs. A bad line may name what is to be removed, so
@@ -161,7 +196,7 @@ func otherFormat(wanted, id string) []string {
 }
 
 // findUsers reads the whole ledger for other recordings that name the same keys. What may have been stored under a key
-// that another one names too is left alone. So is a key that was freed and is used again.
+// that another one was stored under is left alone. So is a key that was freed and is used again.
 func (e *Erasing) findUsers(ctx context.Context, w *wanted, list []audioOf) error {
 	type place struct {
 		i     int
@@ -194,31 +229,66 @@ func (e *Erasing) findUsers(ctx context.Context, w *wanted, list []audioOf) erro
 	if err != nil {
 		return fmt.Errorf("look for other recordings with the same audio: run verify --repair first: %w", err)
 	}
+	owners, waiting := map[string]string{}, map[string]string{} // by keys
 	for u := range users {
-		stands, err := e.isStored(ctx, u.day, u.id, u.key)
+		outcome, err := e.outcomeAt(ctx, u.day, u.id, u.key)
 		if err != nil {
 			return err
 		}
-		for _, p := range places[u.key] {
-			switch a := &list[p.i]; {
-			case p.maybe:
-				a.maybe = slices.DeleteFunc(a.maybe, func(name string) bool { return name == u.key })
-			case stands:
-				a.shared = u.id
+		switch waiting[u.key] = u.id; outcome {
+		case manifest.Archived:
+			owners[u.key] = u.id
+			for _, p := range places[u.key] {
+				if !p.maybe {
+					list[p.i].shared = u.id
+				}
 			}
+		case manifest.Damaged, manifest.Expired:
+			owners[u.key] = u.id
+		}
+	}
+	for name, other := range waiting {
+		for _, p := range places[name] {
+			if !p.maybe {
+				continue
+			}
+			a := &list[p.i]
+			if owners[name] == "" {
+				info, err := e.stat(ctx, name)
+				if err != nil && !isGone(err) {
+					return fmt.Errorf("look for the audio of recording %s: %w", a.id, err)
+				}
+				if err == nil && info.IsOf(a.id) {
+					continue
+				}
+				if err == nil && info.RecordingID == "" {
+					a.unsure = other
+				}
+			}
+			a.maybe = slices.DeleteFunc(a.maybe, func(one string) bool { return one == name })
 		}
 	}
 	return nil
 }
 
-// isStored reports whether a recording's audio stands under a key by what all of its lines come to.
-func (e *Erasing) isStored(ctx context.Context, day, id, key string) (bool, error) {
+func (e *Erasing) stat(ctx context.Context, name string) (info store.Info, err error) {
+	err = patiently(ctx, func() (err error) {
+		info, err = e.Store.Stat(ctx, name)
+		return err
+	})
+	return info, err
+}
+
+// outcomeAt returns what all lines of a recording come to, where they name a key in the end; else "".
+func (e *Erasing) outcomeAt(ctx context.Context, day, id, key string) (manifest.Outcome, error) {
 	folded, err := e.Ledger.Read(ctx, day, nil, func(manifest.Fault) error { return nil })
 	if err != nil {
-		return false, fmt.Errorf("read day %s: %w", day, err)
+		return "", fmt.Errorf("read day %s: %w", day, err)
 	}
-	state, known := folded.Recording(id)
-	return known && state.Outcome == manifest.Archived && state.Key == key, nil
+	if state, known := folded.Recording(id); known && state.Key == key {
+		return state.Outcome, nil
+	}
+	return "", nil
 }
 
 // removeAudio removes the audio of a recording and returns how many objects there were.

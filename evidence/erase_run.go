@@ -28,7 +28,6 @@ func (e *Erasing) Finish(ctx context.Context, intent manifest.ErasureRecord, ref
 	if len(kept) > 0 {
 		return made, e.keep(ctx, intent.Erasure, kept)
 	}
-	e.begun = ""
 	digests := map[string]bool{}
 	var audio []audioOf // of all passes: what a run stores meanwhile goes under the same keys
 	for range erasePasses {
@@ -41,7 +40,7 @@ func (e *Erasing) Finish(ctx context.Context, intent manifest.ErasureRecord, ref
 			return made, err
 		}
 		for _, day := range w.days {
-			if err := e.eraseDay(ctx, w, day, &made, digests); err != nil {
+			if err := e.eraseDay(ctx, w, day, audio, &made, digests); err != nil {
 				return made, err
 			}
 		}
@@ -74,6 +73,12 @@ func (e *Erasing) removeBodies(ctx context.Context, list []audioOf, made *Erased
 	group, removing := errgroup.WithContext(ctx)
 	group.SetLimit(removersAtOnce)
 	for i := range list {
+		if a := &list[i]; a.unsure != "" {
+			return e.keep(ctx, made.Erasure, []Kept{{Day: a.day, Call: a.call, Recording: a.id, Shared: a.unsure}})
+		}
+	}
+	e.begun = "" // from here on something may be removed
+	for i := range list {
 		if list[i].shared != "" { // it was freed by this erasure, and is used again
 			continue
 		}
@@ -89,12 +94,17 @@ func (e *Erasing) removeBodies(ctx context.Context, list []audioOf, made *Erased
 	return err
 }
 
-// eraseDay removes copies, and then lines with their older versions.
-func (e *Erasing) eraseDay(ctx context.Context, w *wanted, day string, made *Erased, digests map[string]bool) error {
+// eraseDay removes copies, and then lines with their older versions. A copy may be of a recording that only a row names.
+func (e *Erasing) eraseDay(ctx context.Context, w *wanted, day string, audio []audioOf, made *Erased, digests map[string]bool) error {
 	if err := e.tidy(ctx, day); err != nil {
 		return fmt.Errorf("read day %s: %w", day, err)
 	}
 	ids := slices.Clone(w.ofDay[day])
+	for i := range audio {
+		if audio[i].day == day {
+			ids = append(ids, audio[i].id)
+		}
+	}
 	err := e.eachLine(ctx, manifest.TreeManifest, day, func(line manifest.SegmentLine) error {
 		r, isRecording, err := line.Recording()
 		if err == nil && isRecording && w.has(r.RecordingID, r.CallID) {

@@ -119,7 +119,7 @@ func TestErasingOrphans(t *testing.T) {
 	quarantined, neighbour := w.store("quarantine/"+erasedDay+"/waits.bin"), w.store("quarantine/"+erasedDay+"/waits2.bin")
 	w.write(func(l *manifest.Ledger) {
 		w.note(l, "waits", "w/waits.mp3", manifest.Pending)
-		w.note(l, "other", "u/claimed.mp3", manifest.Pending)
+		w.note(l, "other", "u/claimed.mp3", manifest.Archived)
 	})
 	keys := rowKeys{"c" + first: {"unnoted": {"u/unnoted.mp3", "u/claimed.mp3", "u/missing.mp3", "manifest/archive.json"}, first: {"u/foreign.mp3"}}}
 	list := append(chosen(first), Chosen{Day: erasedDay, Call: "cwaits", Recordings: []ChosenRecording{{ID: "waits"}}})

@@ -238,7 +238,7 @@ func (l *Ledger) saltings(ctx context.Context, day string) (list []SaltedFile, e
 	return list, err
 }
 
-// excuse takes back that segments have another size where salts explain it, or an erasure that is under way may.
+// excuse takes back that segments have another size where salts explain it, or stubs of an erasure that is under way.
 func (l *Ledger) excuse(ctx context.Context, s *standing) error {
 	for _, c := range s.closings {
 		if len(c.changed) == 0 {
@@ -255,15 +255,25 @@ func (l *Ledger) excuse(ctx context.Context, s *standing) error {
 			}
 			isSalted := slices.ContainsFunc(saltings, explains)
 			c.salting = c.salting || isSalted
-			return isSalted || l.erasures.Load().isOpen(s.day)
+			return isSalted
 		})
+		if len(c.changed) == 0 || !l.erasures.Load().isOpen(s.day) {
+			continue
+		}
+		lines, err := l.seal(ctx, s.segments)
+		if err != nil {
+			return err
+		}
+		if sum, n := root(ofNames(c.line.Segments, lines)); sum == c.line.Root && n == c.line.Lines {
+			c.changed = nil
+		}
 	}
 	return nil
 }
 
 // unexplained returns those faults of a day line that are none of an erasure or of a salting that was interrupted.
 func (l *Ledger) unexplained(ctx context.Context, faults []Fault, c *closing, d *Day, lines, rows []sealed) ([]Fault, error) {
-	if d.erasures.isOpen(d.day) {
+	if d.erasures.isOpen(d.day) && c.standsForSame(lines, rows) {
 		return slices.DeleteFunc(faults, func(f Fault) bool { return f.Kind != FaultLostSegments }), nil
 	}
 	saltings, err := l.saltings(ctx, d.day)
@@ -293,6 +303,16 @@ func (l *Ledger) unexplained(ctx context.Context, faults []Fault, c *closing, d 
 		return nil, nil
 	}
 	return faults, nil
+}
+
+// standsForSame reports whether the lines that a day line names are those that it was written for, or stubs of them.
+func (c *closing) standsForSame(lines, rows []sealed) bool {
+	is := c.line
+	lines, rows = ofNames(c.line.Segments, lines), ofNames(c.line.CallsSegments, rows)
+	is.vouch(lines, rows)
+	isTorn := func(s sealed) bool { return s.torn }
+	return c.line.holds(c.line.Day) && is.Root == c.line.Root && is.CallsRoot == c.line.CallsRoot && is.Lines == c.line.Lines &&
+		!slices.ContainsFunc(lines, isTorn) && !slices.ContainsFunc(rows, isTorn)
 }
 
 // segmentPath is a segment as a day line names it, from the archive's root.

@@ -91,8 +91,8 @@ func aPerson(t *testing.T, server *convosotest.Server) person {
 	return best
 }
 
-// naming puts a proxy before the API, which gives the person a name and a comment, and returns its address.
-func (a *archive) naming(p person) string {
+// naming puts a proxy before the API, which gives people one name and a comment, and returns its address.
+func (a *archive) naming(people ...person) string {
 	a.t.Helper()
 	target, err := url.Parse(a.server.APIURL())
 	if err != nil {
@@ -112,7 +112,9 @@ func (a *archive) naming(p person) string {
 			d := json.NewDecoder(bytes.NewReader(body))
 			d.UseNumber()
 			if d.Decode(&page) == nil {
-				rename(page, p.number)
+				for _, p := range people {
+					rename(page, p.number)
+				}
 				if body, err = json.Marshal(page); err != nil {
 					return err
 				}

@@ -1,0 +1,88 @@
+package archiver
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"convoso-archiver/archiver/key"
+	"convoso-archiver/archiver/store"
+	"convoso-archiver/fetcher"
+)
+
+// removeErased removes from a bucket what a run that was killed has stored of a recording after its erasure was done: no
+// line names it, and no erasure looks for it again. On disk nobody erases while a run works. What an unfinished erasure
+// names is left to it, for a case may hold it by now. What cannot be removed ends the run with an error, at its end.
+func (r *run) removeErased(d *day, call *fetcher.Call, recording *fetcher.Recording, identity string) error {
+	bucket, isBucket := r.store.(*store.S3)
+	if !isBucket || r.config.DryRun {
+		return nil
+	}
+	err := r.patiently(func() error {
+		erasures, err := r.ledger.Erasures(r.hard)
+		if err != nil || len(erasures.Unfinished()) > 0 {
+			return err
+		}
+		names, err := r.erasedNames(bucket, d.date, call, recording, identity)
+		for _, name := range names {
+			if err == nil {
+				err = r.removeOrphan(bucket, d, name, identity, call.ID)
+			}
+		}
+		return err
+	})
+	if errors.Is(err, store.ErrUnusable) || r.hard.Err() != nil {
+		return err
+	}
+	if err != nil {
+		err = fmt.Errorf("remove recording %s, which was stored after it was erased: %w", identity, err)
+		r.log.Error("erased recording not removed", "recording_id", identity, "err", err)
+		r.mu.Lock()
+		r.unremoved = err
+		r.mu.Unlock()
+	}
+	return nil
+}
+
+// erasedNames returns under which names a recording may stand, those that hold a hash or a run among them.
+func (r *run) erasedNames(bucket *store.S3, day fetcher.Date, call *fetcher.Call, recording *fetcher.Recording, identity string) (names []string, err error) {
+	looked := map[string]bool{}
+	for _, possible := range r.keys.possible(r.keys.factsOf(day, call), recording, identity, nil) {
+		names = append(names, possible.key)
+		for _, front := range key.Fronts(possible.key) {
+			if looked[front] {
+				continue
+			}
+			looked[front] = true
+			for name, err := range bucket.Names(r.hard, front+"-") {
+				if err != nil {
+					return nil, err
+				}
+				l, ok := key.ParseLater(name)
+				if replaces, _ := l.Replaces(identity); ok && (replaces || l.IsOf(identity)) {
+					names = append(names, name)
+				}
+			}
+		}
+	}
+	return names, nil
+}
+
+// removeOrphan removes an object whose metadata says that it is the recording's, unless a line says that it is another's.
+func (r *run) removeOrphan(bucket *store.S3, d *day, name, identity, callID string) error {
+	info, err := bucket.Stat(r.hard, name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, store.ErrBadKey) {
+		return nil
+	}
+	if err != nil || info.RecordingID == "" {
+		return err
+	}
+	isMine, err := r.keeper.isMine(r.hard, d, info, identity, callID)
+	if err != nil || !isMine {
+		return err
+	}
+	if owner, err := r.owner(r.hard, d, name, identity, callID); err != nil || owner != "" {
+		return err
+	}
+	return bucket.Remove(r.hard, name)
+}
