@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -83,17 +82,14 @@ var errOtherBytes = errors.New("other bytes are stored")
 func (r *auditing) compare(ctx context.Context, state *manifest.State) error {
 	sum := sha256.New()
 	var size int64
-	err := retry.Do(ctx, retry.Policy{Tries: 4, Initial: time.Second / 2, Max: 10 * time.Second}, func(ctx context.Context) error {
+	err := retry.If(ctx, store.IsRetriable, func(ctx context.Context) error {
 		sum.Reset()
 		body, err := r.Store.Open(ctx, state.Key)
 		if err == nil {
 			size, err = io.Copy(sum, io.LimitReader(body, state.Size+1))
 			_ = body.Close() // only read from
 		}
-		if err == nil || store.IsRetriable(err) {
-			return err
-		}
-		return retry.Stop(err)
+		return err
 	})
 	switch {
 	case errors.Is(err, store.ErrBadKey): // a key that nothing can have

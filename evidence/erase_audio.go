@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -376,11 +375,5 @@ func (e *Erasing) names(ctx context.Context, prefix string, chosen func(string) 
 
 // patiently tries again what a store in trouble may do later.
 func patiently(ctx context.Context, do func() error) error {
-	return retry.Do(ctx, retry.Policy{Tries: 4, Initial: time.Second / 2, Max: 10 * time.Second}, func(context.Context) error {
-		err := do()
-		if err == nil || store.IsRetriable(err) {
-			return err
-		}
-		return retry.Stop(err)
-	})
+	return retry.If(ctx, store.IsRetriable, func(context.Context) error { return do() })
 }

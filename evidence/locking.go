@@ -152,12 +152,12 @@ type object struct {
 // lock gives an object the lock that it must have. The error is one that ends the run.
 func (l *Locking) lock(ctx context.Context, want *Locks, o object) error {
 	var did func(*Locked)
-	err := retry.Do(ctx, retry.Policy{Tries: 4, Initial: time.Second / 2, Max: 10 * time.Second}, func(ctx context.Context) (err error) {
+	mayPass := func(err error) bool {
+		return store.IsRetriable(err) || errors.Is(err, store.ErrLocked) // another run was first: look again
+	}
+	err := retry.If(ctx, mayPass, func(ctx context.Context) (err error) {
 		did, err = l.try(ctx, want, o)
-		if err == nil || store.IsRetriable(err) || errors.Is(err, store.ErrLocked) { // another run was first: look again
-			return err
-		}
-		return retry.Stop(err)
+		return err
 	})
 	switch {
 	case err == nil:

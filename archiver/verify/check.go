@@ -106,7 +106,7 @@ func unquoted(etag string) string { return strings.Trim(etag, `"`) }
 func (d *dayWork) hash(ctx context.Context, t target) (Finding, error) {
 	var size int64
 	hash := sha256.New()
-	err := retry.Do(ctx, retry.Policy{Tries: 4, Initial: time.Second / 2, Max: 10 * time.Second}, func(ctx context.Context) error {
+	err := retry.If(ctx, store.IsRetriable, func(ctx context.Context) error {
 		hash.Reset()
 		body, err := d.run.Store.Open(ctx, t.Key)
 		if err == nil {
@@ -114,10 +114,7 @@ func (d *dayWork) hash(ctx context.Context, t target) (Finding, error) {
 			d.run.bytes.Add(size)
 			_ = body.Close() // only read from
 		}
-		if err == nil || store.IsRetriable(err) {
-			return err
-		}
-		return retry.Stop(err)
+		return err
 	})
 	sum := [32]byte(hash.Sum(nil))
 	switch {

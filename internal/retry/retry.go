@@ -63,6 +63,18 @@ func Do(ctx context.Context, p Policy, op func(context.Context) error) error {
 	}
 }
 
+// If calls op until it succeeds, at most four times within half a minute, as long as mayPass says of its error that a
+// further attempt may mend it. It is the policy of commands that read an archive, or change it, object by object.
+func If(ctx context.Context, mayPass func(error) bool, op func(context.Context) error) error {
+	return Do(ctx, Policy{Tries: 4, Initial: time.Second / 2, Max: 10 * time.Second}, func(ctx context.Context) error {
+		err := op(ctx)
+		if err == nil || mayPass(err) {
+			return err
+		}
+		return Stop(err)
+	})
+}
+
 // Stop marks err as one that a further attempt cannot mend.
 func Stop(err error) error { return &stopError{err} }
 

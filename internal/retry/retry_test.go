@@ -55,3 +55,22 @@ func TestDoEndsWithItsContext(t *testing.T) {
 		}
 	})
 }
+
+func TestIf(t *testing.T) {
+	passing, lasting := errors.New("passing"), errors.New("lasting")
+	for _, test := range []struct {
+		err   error
+		calls int
+	}{{nil, 1}, {passing, 4}, {lasting, 1}} {
+		synctest.Test(t, func(t *testing.T) {
+			calls, began := 0, time.Now()
+			err := If(t.Context(), func(err error) bool { return err == passing }, func(context.Context) error {
+				calls++
+				return test.err
+			})
+			if err != test.err || calls != test.calls || time.Since(began) > 30*time.Second {
+				t.Errorf("%v: %v after %d calls in %v", test.err, err, calls, time.Since(began))
+			}
+		})
+	}
+}
