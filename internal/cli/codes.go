@@ -50,17 +50,17 @@ func exitCodesOf(command string) []exitCode {
 			{"4", "bagit: a recording is not what was archived, and is left out"}, {"5", "bagit: another export is writing this bag"}, signal}
 	case "erase":
 		return []exitCode{
-			{"0", "it is erased; or, without --yes, what would go is shown"}, {"1", meansStore}, {"2", meansUsage + "; the terms fit more than --max-erase"},
-			{"3", "something is held or locked, and nothing was erased; or ids of --ids-from are not there, and the rest was"}, {"5", meansLocked}, signal,
+			{"0", "the calls were erased; without --yes: the calls that would be erased were shown"}, {"1", meansStore}, {"2", meansUsage + "; more calls match than --max-erase"},
+			{"3", "nothing was erased, because something is held, locked or shared; an erasure is unfinished; or ids of --ids-from were not found, and the rest was erased"}, {"5", meansLocked}, signal,
 		}
 	case "lock":
 		return []exitCode{
-			{"0", "everything that is due is locked"}, {"1", meansStore + "; or the bucket cannot lock"},
+			{"0", "every recording that is due is locked"}, {"1", meansStore + "; or the bucket cannot lock"},
 			{"2", meansUsage + "; a compliance lock without confirmation"}, {"3", "something could not be locked"}, signal,
 		}
 	case "hold":
 		return []exitCode{
-			{"0", "the hold is noted, and set where the store can hold"}, {"1", meansStore}, {"2", meansUsage + "; there is no such case"},
+			{"0", "the hold is recorded, and set in S3 where the bucket has Object Lock"}, {"1", meansStore}, {"2", meansUsage + "; there is no such case"},
 			{"3", "add: no call matches, or ids were not found, and nothing was held; or something could not be read. list: a legal hold is not set in S3"},
 			{"4", "add: a day of the archive is damaged, and its calls are not all held"}, {"5", meansLocked}, signal,
 		}

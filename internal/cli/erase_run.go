@@ -20,12 +20,9 @@ import (
 func (p *process) erase(ctx context.Context, job *eraseJob, talk output, made *eraseResult) (began bool, err error) {
 	logger := newLogger(p.screen, talk, p.env)
 	boundHeap(p.env)
-	var ids *idList
-	if job.ids != "" {
-		if ids, err = p.readIDs(ctx, job.ids); err != nil {
-			return false, err
-		}
-		job.query.Listed = ids.ids
+	ids, err := p.readIDs(ctx, job.ids, &job.query)
+	if err != nil {
+		return false, err
 	}
 	access := archiver.Read
 	if job.acts() {

@@ -258,12 +258,9 @@ func exportMisuse(err error) error {
 func (p *process) runExport(ctx context.Context, job *exportJob, talk output, made *exportResult) (began bool, err error) {
 	boundExport(p.env)
 	logger := newLogger(p.screen, talk, p.env)
-	var ids *idList
-	if job.ids != "" {
-		if ids, err = p.readIDs(ctx, job.ids); err != nil {
-			return false, err
-		}
-		job.query.Listed = ids.ids
+	ids, err := p.readIDs(ctx, job.ids, &job.query)
+	if err != nil {
+		return false, err
 	}
 	archive, err := job.open(ctx, logger)
 	if err != nil {

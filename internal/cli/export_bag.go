@@ -63,12 +63,9 @@ func (p *process) bag(ctx context.Context, job *exportJob, talk output) outcome 
 
 func (p *process) runBag(ctx context.Context, job *exportJob, talk output, f *found, made *bagResult) (err error) {
 	boundHeap(p.env)
-	var ids *idList
-	if job.ids != "" {
-		if ids, err = p.readIDs(ctx, job.ids); err != nil {
-			return err
-		}
-		job.query.Listed = ids.ids
+	ids, err := p.readIDs(ctx, job.ids, &job.query)
+	if err != nil {
+		return err
 	}
 	archive, err := job.open(ctx, newLogger(p.screen, talk, p.env))
 	if err != nil {

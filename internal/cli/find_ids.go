@@ -28,9 +28,12 @@ type idList struct {
 	seen map[string]bool
 }
 
-// readIDs reads a list from a file, or from stdin.
-func (p *process) readIDs(ctx context.Context, path string) (*idList, error) {
+// readIDs reads a list from a file, or from stdin, and has a query ask for its ids. Without a path it is nil.
+func (p *process) readIDs(ctx context.Context, path string, query *search.Query) (*idList, error) {
 	const try = "give a file with an id of a call or a recording on each line"
+	if path == "" {
+		return nil, nil
+	}
 	data, err := p.readList(ctx, path)
 	if err != nil {
 		return nil, misuse("check --ids-from", "read --ids-from: %v", err)
@@ -39,6 +42,7 @@ func (p *process) readIDs(ctx context.Context, path string) (*idList, error) {
 	if len(ids) == 0 {
 		return nil, misuse(try, "--ids-from: it contains no id")
 	}
+	query.Listed = ids
 	return &idList{ids: ids, seen: map[string]bool{}}, nil
 }
 

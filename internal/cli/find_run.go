@@ -51,12 +51,9 @@ func (p *process) find(ctx context.Context, job *findJob) outcome {
 }
 
 func (p *process) findIn(ctx context.Context, job *findJob, tell teller, f *found) (err error) {
-	var ids *idList
-	if job.ids != "" {
-		if ids, err = p.readIDs(ctx, job.ids); err != nil {
-			return err
-		}
-		job.query.Listed = ids.ids
+	ids, err := p.readIDs(ctx, job.ids, &job.query)
+	if err != nil {
+		return err
 	}
 	boundHeap(p.env)
 	archive, err := job.open(ctx, slog.New(slog.DiscardHandler))

@@ -167,12 +167,9 @@ func (j *holdJob) readWords(args []string) error {
 func (p *process) hold(ctx context.Context, job *holdJob, talk output, made *holdResult) (began bool, err error) {
 	logger := newLogger(p.screen, talk, p.env)
 	boundHeap(p.env)
-	var ids *idList
-	if job.ids != "" {
-		if ids, err = p.readIDs(ctx, job.ids); err != nil {
-			return false, err
-		}
-		job.query.Listed = ids.ids
+	ids, err := p.readIDs(ctx, job.ids, &job.query)
+	if err != nil {
+		return false, err
 	}
 	access := archiver.Repair
 	if job.action == holdList {

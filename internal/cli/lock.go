@@ -19,21 +19,16 @@ const groupLockWhat = "WHAT TO LOCK"
 
 func lockCommandSettings() []setting {
 	archive := archiveSettings()
-	shared := func(name, group string) setting {
-		s, _ := named(archive, name)
-		s.group = group
-		return s
-	}
 	settings := []setting{
-		{name: "start-time", group: groupLockWhat, placeholder: "TIME", usage: "first day, as 2025-05-01 (default: the first day that the archive knows); on the command line alone"},
+		{name: "start-time", group: groupLockWhat, placeholder: "TIME", usage: "first day, like 2025-05-01 (default: the first day in the archive); read from the command line only"},
 		{name: "end-time", group: groupLockWhat, placeholder: "TIME", usage: "last day (default: the last one)"},
-		{name: "last", group: groupLockWhat, placeholder: "DURATION", usage: "instead of these: 60d is the last sixty days and today"},
+		{name: "last", group: groupLockWhat, placeholder: "DURATION", usage: "instead of --start-time and --end-time: 60d means the last sixty days and today"},
 	}
 	settings = append(settings, lockSettings()...)
 	settings = append(settings,
 		setting{name: "dest", group: groupArchive, placeholder: "DEST", usage: "the archive: s3://bucket/prefix (required)"},
-		shared("workers", groupArchive),
-		setting{name: "config", group: groupArchive, placeholder: "FILE", usage: "YAML file; that of archive will do, of which it takes no span"},
+		inGroup(archive, "workers", groupArchive),
+		setting{name: "config", group: groupArchive, placeholder: "FILE", usage: "YAML file with settings; the file of archive works too, except for its --last, --start-time and --end-time"},
 	)
 	for i := range settings {
 		if settings[i].name == "workers" {

@@ -26,9 +26,7 @@ func rebuildSettings() []setting {
 		{name: "dest", group: groupArchive, placeholder: "DEST", usage: "the archive: a folder, or s3://bucket/prefix (required)"},
 	}
 	for _, name := range []string{"path-template", "time-zone", "api-url", "workers", "retry-for"} {
-		s, _ := named(archive, name)
-		s.group = groupArchive
-		settings = append(settings, s)
+		settings = append(settings, inGroup(archive, name, groupArchive))
 	}
 	settings = append(settings, setting{name: "config", group: groupArchive, placeholder: "FILE", usage: "YAML file with settings; the file of archive works too"})
 	settings = append(settings, s3Settings()...)

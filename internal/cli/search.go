@@ -32,9 +32,7 @@ func searchedSettings() []setting {
 		{name: "config", group: groupSearched, placeholder: "FILE", usage: "YAML file with settings; the file of archive works too"},
 	}
 	for _, name := range []string{"s3-endpoint", "s3-region", "s3-path-style"} {
-		s, _ := named(archive, name)
-		s.group = groupSearched
-		settings = append(settings, s)
+		settings = append(settings, inGroup(archive, name, groupSearched))
 	}
 	return settings
 }

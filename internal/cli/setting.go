@@ -56,6 +56,13 @@ func named(settings []setting, name string) (setting, bool) {
 	return settings[i], true
 }
 
+// inGroup returns a setting of that name as it stands in another group.
+func inGroup(settings []setting, name, group string) setting {
+	s, _ := named(settings, name)
+	s.group = group
+	return s
+}
+
 // maxSlips is how many slips a text may hold and still be known.
 func maxSlips(given string) int { return max(2, len(given)/3) }
 

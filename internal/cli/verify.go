@@ -26,11 +26,6 @@ const (
 
 func verifySettings() []setting {
 	archive := archiveSettings()
-	shared := func(name, group string) setting {
-		s, _ := named(archive, name)
-		s.group = group
-		return s
-	}
 	settings := []setting{
 		{name: "start-time", group: groupVerify, placeholder: "TIME", usage: "first day, like 2025-05-01 (default: the first day in the archive)"},
 		{name: "end-time", group: groupVerify, placeholder: "TIME", usage: "last day (default: today)"},
@@ -39,10 +34,10 @@ func verifySettings() []setting {
 		{name: "sample", group: groupChecks, placeholder: "PERCENT", usage: "read this share of the recordings, like 1%; each day takes another share, so that daily runs with 1% read everything within 100 days"},
 		{name: "strict", kind: toggle, group: groupChecks, usage: "treat files that the manifest does not know as damage; without --strict they are only listed"},
 		{name: "repair", kind: toggle, group: groupChecks, usage: "mark damaged recordings, so that the next archive downloads them again under another name, and repair the manifest; deletes nothing"},
-		shared("workers", groupChecks),
-		shared("max-duration", groupChecks),
+		inGroup(archive, "workers", groupChecks),
+		inGroup(archive, "max-duration", groupChecks),
 		{name: "dest", group: groupArchive, placeholder: "DEST", usage: "the archive: a folder, or s3://bucket/prefix (required)"},
-		shared("state-dir", groupArchive),
+		inGroup(archive, "state-dir", groupArchive),
 		{name: "config", group: groupArchive, placeholder: "FILE", usage: "YAML file with settings; the file of archive works too"},
 	}
 	i := slices.IndexFunc(settings, func(s setting) bool { return s.name == "workers" })
