@@ -64,11 +64,11 @@ func TestIf(t *testing.T) {
 	}{{nil, 1}, {passing, 4}, {lasting, 1}} {
 		synctest.Test(t, func(t *testing.T) {
 			calls, began := 0, time.Now()
-			err := If(t.Context(), func(err error) bool { return err == passing }, func(context.Context) error {
+			err := If(t.Context(), func(err error) bool { return errors.Is(err, passing) }, func(context.Context) error {
 				calls++
 				return test.err
 			})
-			if err != test.err || calls != test.calls || time.Since(began) > 30*time.Second {
+			if !errors.Is(err, test.err) || calls != test.calls || time.Since(began) > 30*time.Second {
 				t.Errorf("%v: %v after %d calls in %v", test.err, err, calls, time.Since(began))
 			}
 		})
