@@ -138,7 +138,7 @@ func (s server) runLocks(t *testing.T) {
 //	records stand in evidence/, and reopen no day    TestEraseLeavesNothing, TestHold
 //	holds, and their legal holds                     TestHold, TestLegalHold, TestHoldOvertakesErase, TestEraseOvertakesHold
 //	erasure, with all versions and delete markers    TestEraseLeavesNothing
-//	refused where held or locked                     TestEraseLocked
+//	refused where held or locked                     TestEraseLocked; evidence TestLockedIsNeverErased
 //	obeyed by runs that have begun before            TestEraseDuringARun, TestEraseStoredAfterwards, TestEraseInFlightWhereLocked
 //	quarantine, and what no line names               TestEraseQuarantineWithoutLine, TestEraseWhatReplacesDamaged
 //	killed, and finished                             TestTortureErase, TestEraseBesideARefusal, TestEraseUnfinishedHidesNoDamage
@@ -149,11 +149,15 @@ func (s server) runLocks(t *testing.T) {
 func (s server) runEvidence(t *testing.T) {
 	const proofs = "TestHold|TestLegalHold|TestHoldOvertakesErase|TestTortureErase|TestSeal|TestSealStamped|TestRebuild|TestRebuildNowhere|TestBag|" +
 		"TestErase(LeavesNothing|Locked|OvertakesHold|BesideARefusal|DuringARun|UnfinishedHidesNoDamage|WhatReplacesDamaged|QuarantineWithoutLine|StoredAfterwards|InFlightWhereLocked)"
-	args := []string{"test", "-count=1", "-timeout=20m", "-run=^(" + proofs + ")$/^s3", "convoso-archiver/internal/e2e"}
-	cmd := exec.CommandContext(t.Context(), "go", args...)
-	cmd.Env = append(s.env(), "ROUNDS=2")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
+	for _, args := range [][]string{
+		{"-run=^(" + proofs + ")$/^s3", "convoso-archiver/internal/e2e"},
+		{"-run=^TestLockedIsNeverErased$", "convoso-archiver/evidence"},
+	} {
+		cmd := exec.CommandContext(t.Context(), "go", append([]string{"test", "-count=1", "-timeout=20m"}, args...)...)
+		cmd.Env = append(s.env(), "ROUNDS=2", "SEQUENCES=10")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
 	}
 }
 
