@@ -114,14 +114,7 @@ func (a *archive) traces(p person) map[string][]byte {
 // delete marker.
 func look(t *testing.T, b *bucket, visit func(name string, content []byte), folders ...string) {
 	t.Helper()
-	see := func(name string, content []byte) {
-		if z, err := gzip.NewReader(bytes.NewReader(content)); err == nil {
-			if plain, err := io.ReadAll(z); err == nil {
-				content = plain
-			}
-		}
-		visit(name, content)
-	}
+	see := func(name string, content []byte) { visit(name, unzipped(content)) }
 	for _, folder := range folders {
 		err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
 			if err != nil || entry.IsDir() {
@@ -161,6 +154,16 @@ func look(t *testing.T, b *bucket, visit func(name string, content []byte), fold
 			see("version of "+aws.ToString(v.Key), content)
 		}
 	}
+}
+
+// unzipped is what a file holds, compressed or not.
+func unzipped(content []byte) []byte {
+	if z, err := gzip.NewReader(bytes.NewReader(content)); err == nil {
+		if plain, err := io.ReadAll(z); err == nil {
+			return plain
+		}
+	}
+	return content
 }
 
 // wantTraces looks for the person: there must be some of each trace, or none of any.

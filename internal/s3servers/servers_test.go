@@ -135,19 +135,20 @@ func (s server) runLocks(t *testing.T) {
 // runLocks. In a bucket that ignores conditions once it keeps versions the program works without them.
 //
 //	a sentence of "Evidence"                         internal/e2e
-//	records stand in evidence/, and reopen no day    TestEraseLeavesNothing, TestHold
+//	records stand in evidence/, and reopen no day    TestRecordsOfEvidence
+//	stubs, roots and closed.json                     TestEraseStubs
 //	holds, and their legal holds                     TestHold, TestLegalHold, TestHoldOvertakesErase, TestEraseOvertakesHold
 //	erasure, with all versions and delete markers    TestEraseLeavesNothing
 //	refused where held or locked                     TestEraseLocked; evidence TestLockedIsNeverErased
 //	obeyed by runs that have begun before            TestEraseDuringARun, TestEraseStoredAfterwards, TestEraseInFlightWhereLocked
 //	quarantine, and what no line names               TestEraseQuarantineWithoutLine, TestEraseWhatReplacesDamaged
 //	killed, and finished                             TestTortureErase, TestEraseBesideARefusal, TestEraseUnfinishedHidesNoDamage
-//	seals, audit --seals, audit RECORDING, --tsa     TestSeal, TestSealStamped
+//	seals, audit --seals, audit RECORDING, --tsa     TestSeal, TestAuditFindings, TestSealStamped
 //	rebuild                                          TestRebuild, TestRebuildNowhere
 //	export --format bagit                            TestBag
 //	locks, retention                                 TestLock…, TestRetentionTags, of runLocks
 func (s server) runEvidence(t *testing.T) {
-	const proofs = "TestHold|TestLegalHold|TestHoldOvertakesErase|TestTortureErase|TestSeal|TestSealStamped|TestRebuild|TestRebuildNowhere|TestBag|" +
+	const proofs = "TestHold|TestLegalHold|TestRecordsOfEvidence|TestEraseStubs|TestAuditFindings|TestHoldOvertakesErase|TestTortureErase|TestSeal|TestSealStamped|TestRebuild|TestRebuildNowhere|TestBag|" +
 		"TestErase(LeavesNothing|Locked|OvertakesHold|BesideARefusal|DuringARun|UnfinishedHidesNoDamage|WhatReplacesDamaged|QuarantineWithoutLine|StoredAfterwards|InFlightWhereLocked)"
 	for _, args := range [][]string{
 		{"-run=^(" + proofs + ")$/^s3", "convoso-archiver/internal/e2e"},
