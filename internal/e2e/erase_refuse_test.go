@@ -79,6 +79,21 @@ func TestEraseRefuses(t *testing.T) {
 		t.Errorf("released: %+v", got)
 	}
 	a.other(0, "verify")
+	// With a list of ids there is no maximum, and the copies that are not reached are told.
+	var all []string
+	for c := range server.Calls() {
+		all = append(all, c.ID)
+	}
+	r := a.other(0, "erase", slices.Concat([]string{"--state-dir", a.state, "--ids-from", idsFile(t, all...)}, yes)...)
+	if !strings.Contains(r.stdout, "backups and replicas") || !strings.Contains(r.stdout, "exports that --export does not name") {
+		t.Errorf("what is not reached is not told: %s", r.stdout)
+	}
+	for name := range a.files() {
+		if strings.HasSuffix(name, ".mp3") {
+			t.Errorf("%s is left", name)
+		}
+	}
+	a.other(0, "verify")
 }
 
 // TestEraseLocked: what is locked in S3 stays, be it by retention, by a legal hold or by the bucket.
