@@ -25,7 +25,7 @@ import (
 )
 
 // TestLockedIsNeverErased plays random sequences in a bucket with Object Lock: holds with their legal holds, releases, locks,
-// deletions by others, which leave a delete marker, and erasures, of which many are killed. What is held or locked when an
+// deletions by others, which leave a delete marker, versions that others store over it, and erasures, of which many are killed. What is held or locked when an
 // erasure would begin or go on keeps its audio. SEQUENCES plays more.
 func TestLockedIsNeverErased(t *testing.T) {
 	server := s3test.FromEnv(t)
@@ -170,8 +170,7 @@ func (p *lockPlay) step(step int) {
 			}
 		}
 	case 5:
-		_, err := p.client.DeleteObject(p.t.Context(), &s3.DeleteObjectInput{Bucket: &p.bucket, Key: aws.String(p.prefix + audioKey(one))})
-		p.must(err)
+		p.cover(one)
 	case 6, 7:
 		p.erase(e, name, p.some())
 	case 8:
@@ -181,6 +180,19 @@ func (p *lockPlay) step(step int) {
 			p.finish(e, intent)
 		}
 	}
+}
+
+// cover has somebody else delete an object, or store another version over it: neither has a lock.
+func (p *lockPlay) cover(id string) {
+	p.t.Helper()
+	key := aws.String(p.prefix + audioKey(id))
+	var err error
+	if p.random.IntN(2) == 0 {
+		_, err = p.client.DeleteObject(p.t.Context(), &s3.DeleteObjectInput{Bucket: &p.bucket, Key: key})
+	} else if p.standing()[id] {
+		_, err = p.client.PutObject(p.t.Context(), &s3.PutObjectInput{Bucket: &p.bucket, Key: key, Body: strings.NewReader("audio")})
+	}
+	p.must(err)
 }
 
 // hold has a case hold recordings, and is killed in some cases before it sets legal holds.
