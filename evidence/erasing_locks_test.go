@@ -161,14 +161,7 @@ func (p *lockPlay) step(step int) {
 			p.apply(ledger, name)
 		}
 	case 4:
-		if p.standing()[one] {
-			err := p.objects.SetLock(p.t.Context(), audioKey(one), store.Governance, time.Now().Add(time.Hour))
-			if err == nil {
-				p.locked[one] = true
-			} else if !errors.Is(err, fs.ErrNotExist) { // a delete marker is all that is seen
-				p.t.Fatal(err)
-			}
-		}
+		p.lock(one)
 	case 5:
 		p.cover(one)
 	case 6, 7:
@@ -179,6 +172,17 @@ func (p *lockPlay) step(step int) {
 		for _, intent := range unfinished {
 			p.finish(e, intent)
 		}
+	}
+}
+
+// lock locks what stands under the key of a recording.
+func (p *lockPlay) lock(id string) {
+	p.t.Helper()
+	switch err := p.objects.SetLock(p.t.Context(), audioKey(id), store.Governance, time.Now().Add(time.Hour)); {
+	case err == nil:
+		p.locked[id] = true
+	case !errors.Is(err, fs.ErrNotExist): // it is gone, or a delete marker hides it
+		p.t.Fatal(err)
 	}
 }
 
@@ -241,11 +245,14 @@ func (p *lockPlay) erase(e *Erasing, name string, picked []string) {
 	for _, id := range picked {
 		p.intended[id] = true
 	}
-	if p.random.IntN(4) == 0 { // a hold comes between
+	switch p.random.IntN(4) {
+	case 0: // a hold comes between
 		p.hold(e.Ledger, name, picked[:1])
 		wantKept(p.t, e, intent, true)
 		p.intended = before
 		return
+	case 1: // a lock does
+		p.lock(picked[0])
 	}
 	p.finish(e, intent)
 }
