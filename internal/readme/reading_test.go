@@ -36,7 +36,7 @@ func TestReading(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	here := strings.NewReplacer("/archive", "archive", "/tables", "tables", configFolder, "./", "--last 7d --", "--start-time 2025-05-01 --end-time 2025-05-01 --")
+	here := strings.NewReplacer("--dest recordings", "--dest archive", "/archive", "archive", "/tables", "tables", configFolder, "./", "--last 7d --", "--start-time 2025-05-01 --end-time 2025-05-01 --")
 	ran := map[string]int{}
 	for _, page := range pages() {
 		if page == "docs/evidence.md" {

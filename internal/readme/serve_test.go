@@ -39,7 +39,7 @@ func TestServe(t *testing.T) {
 		t.Fatalf("only %d commands", len(lines))
 	}
 	for _, found := range lines {
-		line := strings.NewReplacer("\\\n", " ", "/archive", "archive", configFolder, "./", "/var/log/calls", "log", "0.0.0.0:8443", "0.0.0.0:0").Replace(found[1])
+		line := strings.NewReplacer("\\\n", " ", "--dest recordings", "--dest archive", "/archive", "archive", configFolder, "./", "/var/log/calls", "log", "0.0.0.0:8443", "0.0.0.0:0").Replace(found[1])
 		if !strings.Contains(line, "--listen") {
 			line += " --listen 127.0.0.1:0"
 		}
