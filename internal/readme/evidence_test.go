@@ -73,8 +73,8 @@ func TestCompliance(t *testing.T) {
 // TestLockCommands runs the commands that lock recordings, over three days of a bucket with Object Lock.
 func TestLockCommands(t *testing.T) {
 	for page, want := range map[string][]string{
-		"docs/evidence.md":   {"locked "},
-		"docs/compliance.md": {"locked ", "sealed: 3 days", "every byte read"},
+		"docs/evidence.md":   {"GOVERNANCE locks for 7y, after 30d of 3 days"},
+		"docs/compliance.md": {"GOVERNANCE locks for 7y, after 30d of 3 days", "sealed: 3 days", "every byte read"},
 	} {
 		t.Run(page, func(t *testing.T) {
 			text, err := os.ReadFile(inRoot(page))
@@ -93,8 +93,9 @@ func TestLockCommands(t *testing.T) {
 				if err := os.WriteFile(filepath.Join(s.dir, "commands"), []byte(commands), 0o600); err != nil {
 					t.Fatal(err)
 				}
-				said += s.run(t, "ssh-agent sh -e commands") // as a person has it who gives the public half of a key
+				said += s.run(t, "ssh-agent sh -e commands") // the public half of a key needs an agent
 			}
+			s.run(t, "convoso-archiver verify --dest s3://my-bucket/calls") // fails for a lock that is missing
 			for _, want := range want {
 				if !strings.Contains(said, want) {
 					t.Errorf("the commands do not say %q:\n%s", want, said)
