@@ -12,7 +12,7 @@
 // disk package manifest writes and syncs the lines of several workers together; in a
 // bucket it holds them and stores them as one segment. A recording with a failure that
 // another attempt may mend goes back into the queue, to be due later, for a bounded number
-// of attempts. When all recordings of the day have been worked, its goroutine gathers the
+// of attempts. When all recordings of the day have been worked on, its goroutine gathers the
 // facts and asks one pure function, judge, what becomes of what waits and whether the day
 // is closed. A day that needs a further fact, or that listed rows of other days, passes to
 // Run, which judges it when no other day is in work: at the end of the run, or before that
@@ -50,7 +50,7 @@ type Source interface {
 	Resumed() time.Time // when the source last ended a time in which it asked for nothing; zero for never
 }
 
-// Store keeps bodies under keys; *store.Disk and *store.S3 are the two there are.
+// Store keeps bodies under keys; *store.Disk and *store.S3 implement it.
 type Store interface {
 	Put(ctx context.Context, object store.Object) (store.Info, error)
 	Open(ctx context.Context, key string) (io.ReadCloser, error)
@@ -58,7 +58,7 @@ type Store interface {
 	NewPart() (*store.Part, error)
 }
 
-// Order is the order in which days are worked.
+// Order is the order in which days are worked on.
 type Order string
 
 // The orders of days.
@@ -83,7 +83,7 @@ const (
 // ends included.
 type Span struct {
 	From, To time.Time
-	// CatchUp also works every earlier day that a listing with the same filter left open,
+	// CatchUp also works on every earlier day that a listing with the same filter left open,
 	// and every day never listed with it since the first one that was.
 	CatchUp bool
 }

@@ -164,7 +164,7 @@ func hexOf(sum [32]byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// adopt notes a recording that stands in the store already. It is a new one in the archive,
+// adopt notes a recording that is in the store already. It is a new one in the archive,
 // and so counts towards the limit on those.
 func (r *run) adopt(d *day, line manifest.Recording) error {
 	if err := r.limit.reserve(r.soft); err != nil {
@@ -274,7 +274,7 @@ func (r *run) leaveOpen(day OpenDay) {
 	r.log.Info("day stays open", "day", day.Day, "settled", day.Settled, "waiting", day.Waiting, "reasons", day.Reasons)
 }
 
-// reasonStopped stands where the run ended before the day was done with.
+// reasonStopped is where the run ended before the day was done with.
 const reasonStopped = "the run ended before it finished this day"
 
 // leaveUnfinished counts a day whose recordings were not all worked.

@@ -158,14 +158,14 @@ func (d *day) setAside(reason string) {
 	d.aside = reason
 }
 
-// isUndone reports whether the run ended before every recording was worked.
+// isUndone reports whether the run ended before every recording was worked on.
 func (d *day) isUndone() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.abandoned > d.unsaved && d.aside == "" && d.broken == nil
 }
 
-// isNoted reports whether each recording of a call has a line, or is none to be worked yet.
+// isNoted reports whether each recording of a call has a line, or is none to be worked on yet.
 func (d *day) isNoted(call *fetcher.Call) bool {
 	if call.InProgress() && !d.settled {
 		return true
@@ -226,7 +226,7 @@ func (s *streak) bad(f *finding, expired bool) bool {
 	return true
 }
 
-// clear notes that the host is well all the same.
+// clear notes that the host is well anyway.
 func (s *streak) clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -239,7 +239,7 @@ type callFacts struct {
 	id     string
 	length string            // call_length in seconds, "" where it is not known
 	date   time.Time         // wall clock; the start of its day where call_date cannot be read
-	fields map[string]string // that the key template names; nil where it names none of a call's
+	fields map[string]string // that the key template names; nil if it names none of a call's
 
 	campaign string // its id, "" for none
 }

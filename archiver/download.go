@@ -231,7 +231,7 @@ func readError(err error) error {
 	return err
 }
 
-// remark notes what is odd about a recording that is stored all the same.
+// remark notes what is odd about a recording that is stored anyway.
 func (d *download) remark(callLength string) string {
 	remarks := slices.Clone(d.audio.Oddities)
 	if off := lengthOff(d.audio.Duration, callLength); off != 0 {
@@ -240,7 +240,7 @@ func (d *download) remark(callLength string) string {
 	return strings.Join(remarks, "; ")
 }
 
-// lengthOff returns by how much audio plays longer than call_length says, 0 where it is near enough or not known.
+// lengthOff returns by how much audio plays longer than call_length says, 0 if it is near enough or not known.
 func lengthOff(plays time.Duration, callLength string) time.Duration {
 	seconds, err := strconv.Atoi(callLength)
 	if err != nil || plays <= 0 {
@@ -253,7 +253,7 @@ func lengthOff(plays time.Duration, callLength string) time.Duration {
 	return 0
 }
 
-// reasonOf returns what may stand in the manifest of an error.
+// reasonOf returns what may be in the manifest of an error.
 func reasonOf(err error) string {
 	const maxReason = 160
 	reason := strings.ToValidUTF8(err.Error(), "?")

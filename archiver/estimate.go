@@ -10,7 +10,7 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// Estimate says how much a dry run counted, and what it would take to archive that. Where the run did not count
+// Estimate says how much a dry run counted, and what it would take to archive that. If the run did not count
 // everything, it is of what was counted.
 type Estimate struct {
 	Months []MonthCount `json:"months"` // that were counted, ascending

@@ -32,7 +32,7 @@ type facts struct {
 	Entire   bool   // all of the day was asked for
 	Cut      bool   // the present cut the listing short
 
-	Listing *listing  // of this run, nil where it did not come to its end
+	Listing *listing  // of this run, nil if it did not come to its end
 	Failure string    // why it did not
 	Earlier []listing // entire listings of earlier runs with the same filter, oldest first
 
@@ -134,7 +134,7 @@ func (n *needs) any() bool {
 type verdict struct {
 	ID      string
 	Outcome manifest.Outcome
-	Adopt   bool // it stands in the store
+	Adopt   bool // it is in the store
 	Moved   bool // another day has it now
 	Reason  string
 }

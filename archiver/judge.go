@@ -15,7 +15,7 @@ import (
 const apart = 24 * time.Hour
 
 // judge decides about a day: which of its recordings become final and how, whether it
-// closes, and every reason why it does not. It is pure. Where it needs more facts it says
+// closes, and every reason why it does not. It is pure. If it needs more facts it says
 // so, and is called again with them.
 func judge(f facts) verdicts {
 	j := judgement{facts: f, settled: f.Now.Sub(f.End) >= f.Rules.Settle && (f.Listing == nil || f.Listing.Settled)}
@@ -80,7 +80,7 @@ func (j *judgement) closing() {
 	}
 }
 
-// reasonUnsettled stands where a day may still change.
+// reasonUnsettled is where a day may still change.
 const reasonUnsettled = "not settled yet"
 
 func (d doubt) counted() string {

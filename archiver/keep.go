@@ -32,7 +32,7 @@ type owners interface {
 	owner(ctx context.Context, day *day, key, identity, callID string) (string, error)
 }
 
-// keeper stores bodies under keys, and decides whether what stands under a key already is
+// keeper stores bodies under keys, and decides whether what is stored under a key already is
 // the recording itself. It is safe for concurrent use.
 type keeper struct {
 	store  Store
@@ -44,7 +44,7 @@ type keeper struct {
 	class  func(campaign string) string // nil: no classes
 }
 
-// kept is a recording that stands in the store.
+// kept is a recording that is in the store.
 type kept struct {
 	info    store.Info
 	sum     [32]byte
@@ -63,7 +63,7 @@ func (k *kept) line(j *job, got *download) manifest.Recording {
 // keep stores a body under the first of the recording's keys that is free, or that holds
 // the recording already. Each key that it tries is claimed until release is called, which
 // must be after the recording's line is noted: else another recording could adopt what this
-// one has stored. In a bucket the line may still be held then; whoever looks for the owner of
+// one has stored. In a bucket the line may still be held then; code that looks for the owner of
 // a key has it stored first. patiently waits for a store in trouble.
 func (k *keeper) keep(ctx context.Context, j *job, got *download, patiently func(func() error) error) (result kept, release func(), err error) {
 	var held []func()
@@ -80,7 +80,7 @@ func (k *keeper) keep(ctx context.Context, j *job, got *download, patiently func
 	keys := names.For(j.identity, sum)
 	if j.prior.Outcome == manifest.Damaged {
 		// Nothing is overwritten: what replaces damaged bytes gets a key that no body of
-		// this recording can stand under.
+		// this recording can be under.
 		keys = names.For(j.identity+" "+k.run, sum)[1:]
 	}
 	for _, name := range keys {
@@ -140,7 +140,7 @@ func (k *keeper) locked(o store.Object, campaign string) store.Object {
 // locks reports whether recordings are locked as they are stored.
 func (k *keeper) locks() bool { return k.lock.Mode != store.Unlocked && k.lock.After.IsZero() }
 
-// isMine reports whether an object that stands under a key belongs to a recording: its
+// isMine reports whether an object that is stored under a key belongs to a recording: its
 // metadata says so, or, where it has none, no line names it as another one's.
 func (k *keeper) isMine(ctx context.Context, d *day, info store.Info, identity, callID string) (bool, error) {
 	if info.RecordingID != "" {
@@ -181,7 +181,7 @@ func (k *keeper) quarantine(ctx context.Context, j *job, got *download) (bool, e
 	return false, errKeys
 }
 
-// withoutAny reports whether none of the texts stands in the body.
+// withoutAny reports whether none of the texts is in the body.
 func withoutAny(body io.Reader, texts []string) (bool, error) {
 	overlap := 1
 	for _, text := range texts {

@@ -40,7 +40,7 @@ type limiter struct {
 	reserved   int   // in flight or archived
 	archived   int
 	stored     int64         // bytes of these
-	freed      chan struct{} // closed and made anew when a reservation is given back
+	freed      chan struct{} // closed and made again when a reservation is given back
 }
 
 func newLimiter(recordings int, bytes int64) *limiter {

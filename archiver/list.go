@@ -69,7 +69,7 @@ func staysWrong(windows []manifest.Window) bool {
 }
 
 // judgeListing tells a window that failed by itself, which leaves its day open, from an API
-// that ends the run. The other windows of the day are listed all the same.
+// that ends the run. The other windows of the day are listed anyway.
 func (r *run) judgeListing(d *day, err error) error {
 	if err == nil || r.soft.Err() != nil {
 		return nil // a run that is stopping knows why

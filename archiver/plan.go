@@ -134,7 +134,7 @@ func (r *run) earlierDays() ([]fetcher.Date, error) {
 		if err := ofAllDays(status.err); err != nil {
 			return nil, err
 		}
-		if next == "" { // behind the first one, what is not closed is worked whether it was listed or not
+		if next == "" { // behind the first one, what is not closed is worked on whether it was listed or not
 			listed, err := r.isListed(p.date, status)
 			if err != nil {
 				return nil, err
@@ -171,7 +171,7 @@ func (r *run) earlierDays() ([]fetcher.Date, error) {
 }
 
 // isListed reports whether a day was ever listed with this run's filter. A day that cannot be
-// read counts as listed: what is wrong is told when it is worked.
+// read counts as listed: what is wrong is told when it is worked on.
 func (r *run) isListed(date fetcher.Date, status dayStatus) (bool, error) {
 	if status.err != nil {
 		return true, nil
@@ -194,7 +194,7 @@ func (r *run) isListed(date fetcher.Date, status dayStatus) (bool, error) {
 		r.filter == "" && ledger.Count() > 0, nil
 }
 
-// ofAllDays returns an error of reading a day, nil where it concerns that day alone.
+// ofAllDays returns an error of reading a day, nil if it concerns that day alone.
 func ofAllDays(err error) error {
 	if store.IsRetriable(err) || errors.Is(err, store.ErrUnusable) || isLater(err) {
 		return err
@@ -217,7 +217,7 @@ func (r *run) statuses(days []plannedDay) iter.Seq2[plannedDay, dayStatus] {
 		ahead := make([]chan dayStatus, 0, len(days))
 		for i, p := range days {
 			for len(ahead) < min(i+looksAtOnce, len(days)) {
-				answer := make(chan dayStatus, 1) // a look that nobody waits for ends all the same
+				answer := make(chan dayStatus, 1) // a look that nobody waits for ends anyway
 				date := days[len(ahead)].date
 				ahead = append(ahead, answer)
 				go func() {

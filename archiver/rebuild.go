@@ -20,7 +20,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Rebuild makes the manifest of days anew of which manifest/ holds nothing, or nothing but what an earlier rebuild
+// Rebuild makes the manifest of days again of which manifest/ holds nothing, or nothing but what an earlier rebuild
 // noted, from calls/ and from what is stored. Its fields are set before Run is called once.
 type Rebuild struct {
 	Ledger       *manifest.Ledger
@@ -47,15 +47,15 @@ type RebuildStore interface {
 
 // Rebuilt says what a rebuild came to.
 type Rebuilt struct {
-	Days       int   `json:"days"`            // made anew, by this rebuild or one before that no run followed
+	Days       int   `json:"days"`            // made again, by this rebuild or one before that no run followed
 	Known      int   `json:"days_known"`      // that have a manifest, which was left alone
-	Recordings int   `json:"recordings"`      // of the days made anew
+	Recordings int   `json:"recordings"`      // of the days made again
 	Archived   int   `json:"archived"`        // of them, found in the store and noted
 	Missing    int   `json:"missing"`         // not found
-	Ambiguous  int   `json:"ambiguous"`       // something stands there that may be another recording's, or is no whole recording
+	Ambiguous  int   `json:"ambiguous"`       // something is there that may be another recording's, or is no whole recording
 	Unreadable int   `json:"rows_unreadable"` // lines of calls/ that cannot be read, whose recordings are not known
 	Bytes      int64 `json:"bytes"`           // of those archived
-	Archive    bool  `json:"archive"`         // archive.json was made anew
+	Archive    bool  `json:"archive"`         // archive.json was made again
 	Given      bool  `json:"archive_given"`   // with account, API and zone as they were given, for nothing in the archive tells them
 }
 
@@ -96,7 +96,7 @@ func (b *Rebuild) Run(ctx context.Context) (Rebuilt, error) {
 	return b.sum, nil
 }
 
-// lost returns the days to make anew.
+// lost returns the days to make again.
 func (b *Rebuild) lost(ctx context.Context) (days []string, err error) {
 	b.known = map[string]bool{}
 	for day, err := range b.Ledger.Days(ctx) {

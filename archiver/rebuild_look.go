@@ -87,7 +87,7 @@ func doubtShort(list []*sought) {
 	}
 }
 
-// choose returns the candidate that is the recording. It is ambiguous where something stands there that
+// choose returns the candidate that is the recording. It is ambiguous where something is there that
 // does not prove to be. Metadata proves most; without them the key that tells most decides, and none below it counts.
 func choose(list []standingCandidate) (found *standingCandidate, ambiguous bool) {
 	if len(list) == 0 {
@@ -105,7 +105,7 @@ func choose(list []standingCandidate) (found *standingCandidate, ambiguous bool)
 	return &list[0], false
 }
 
-// candidates returns what stands under the keys that the recording may have. It notes where it belongs to another day.
+// candidates returns what is stored under the keys that the recording may have. It notes where it belongs to another day.
 func (b *Rebuild) candidates(ctx context.Context, day string, s *sought) (list []standingCandidate, err error) {
 	seen := map[string]bool{}
 	foreign := false // something with the same file name is stored as another recording's
@@ -208,7 +208,7 @@ func (b *Rebuild) whose(day string, s *sought, c *standingCandidate) answer {
 	return yes
 }
 
-// examine makes the line of an object, and says whether it is good: one whole recording, with the bytes that were stored. Where nothing else stands there, metadata that have the hash vouch for them, as for
+// examine makes the line of an object, and says whether it is good: one whole recording, with the bytes that were stored. If nothing else is there, metadata that have the hash vouch for them, as for
 // verify --quick.
 func (b *Rebuild) examine(ctx context.Context, s *sought, c *standingCandidate, alone bool) error {
 	c.line = manifest.Recording{

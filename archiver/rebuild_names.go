@@ -14,7 +14,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// standing are the names of all that stands in the store, and who claims them. It holds 17 bytes a name, and whole
+// standing are the names of all that is in the store, and who claims them. It holds 17 bytes a name, and whole
 // names only of those that [key.ParseLater] takes apart, which are few. Names are compared without regard to case, which a file
 // system may ignore.
 type standing struct {
@@ -58,7 +58,7 @@ func (n *standing) at(name string) (i int, stands bool) {
 	return slices.BinarySearch(n.names, n.hash(name))
 }
 
-// claim notes that a recording may stand under a name.
+// claim notes that a recording may be stored under a name.
 func (n *standing) claim(name, id, call string) {
 	i, stands := n.at(name)
 	if !stands {
@@ -91,7 +91,7 @@ func (n *standing) note(e *manifest.Entry) {
 	}
 }
 
-// of returns what is known of a name: whether it stands in the store, and whether another recording claims it.
+// of returns what is known of a name: whether it is in the store, and whether another recording claims it.
 func (n *standing) of(name, id, call string) (u use, stands bool) {
 	i, stands := n.at(name)
 	if !stands {
@@ -105,7 +105,7 @@ func (n *standing) of(name, id, call string) (u use, stands bool) {
 }
 
 // takeNames lists the store, and learns to whom its names belong: by the lines of the ledger, and by the rows of the
-// days that are made anew.
+// days that are made again.
 func (b *Rebuild) takeNames(ctx context.Context, days []string) error {
 	n := &b.names
 	n.seed, n.later, n.moved = maphash.MakeSeed(), map[uint64][]string{}, map[uint64]newestRow{}

@@ -25,7 +25,7 @@ type sought struct {
 
 	noted     *manifest.State // it has a line
 	found     *manifest.Recording
-	plays     time.Duration // what was found, 0 where its metadata vouch for it
+	plays     time.Duration // what was found, 0 if its metadata vouch for it
 	ambiguous bool
 	elsewhere bool // another day has it
 }
@@ -33,7 +33,7 @@ type sought struct {
 // soughtKey is a key under which a recording may stand.
 type soughtKey struct {
 	key string
-	own bool // the recording's id stands in it
+	own bool // the recording's id is in it
 }
 
 // seek returns the recordings of all rows of a day, each once, and how many lines could not be read.

@@ -49,7 +49,7 @@ type run struct {
 	keeper    *keeper
 	keys      *keyMaker
 	evidence  *evidence
-	// checkFolders refuses a key that cannot be stored under, before its download; nil where
+	// checkFolders refuses a key that cannot be stored under, before its download; nil if
 	// keys have no folders.
 	checkFolders func(key string) error
 
@@ -87,10 +87,10 @@ type run struct {
 	history *history // nil until it is needed
 }
 
-// errStopping says that a recording was not worked because the run is ending.
+// errStopping says that a recording was not worked on because the run is ending.
 var errStopping = errors.New("the run is stopping")
 
-// Run archives the span. It returns nil when all was worked, also when recordings failed:
+// Run archives the span. It returns nil when all was worked on, also when recordings failed:
 // that is told by the Summary. It returns an error for what ends the run: the API refuses or
 // cannot be reached, the destination cannot be written, the archive is another account's.
 // When ctx ends, Run begins nothing new, gives what is in flight the configured grace, and
@@ -117,7 +117,7 @@ func (a *Archiver) Run(ctx context.Context) error {
 // prepare makes the run's state. Summary and Progress look at it from then on.
 func (a *Archiver) prepare(ctx context.Context) *run {
 	logger := a.Logger
-	if a.Config.Shard.Count > 0 { // the logs of many runs may stand in one place
+	if a.Config.Shard.Count > 0 { // the logs of many runs may be in one place
 		logger = logger.With("shard", a.Config.Shard.String())
 	}
 	r := &run{
@@ -228,7 +228,7 @@ func (r *run) updateArchive(archive manifest.Archive) error {
 var errUnseenArchive = errors.New("the store acknowledged archive.json and does not show it: " +
 	"run the same command again in some minutes; if it stays, --dest is a cache or a lagging copy: give the store itself")
 
-// newArchive notes what a new archive belongs to, and returns what stands there then:
+// newArchive notes what a new archive belongs to, and returns what is there then:
 // another run may have made it first. It looks once.
 func (r *run) newArchive() (manifest.Archive, error) {
 	archive := manifest.Archive{APIURL: r.config.APIURL, TimeZone: r.config.Zone.String(), ConditionalWrites: r.config.Conditions}
@@ -245,7 +245,7 @@ func (r *run) newArchive() (manifest.Archive, error) {
 	return archive, nil
 }
 
-// workAll works the planned days to their end, and judges those that were put off.
+// workAll works on the planned days to their end, and judges those that were put off.
 func (r *run) workAll() error {
 	days, err := r.planDays()
 	if err != nil {
@@ -269,7 +269,7 @@ func (r *run) workAll() error {
 	return r.outcome()
 }
 
-// workDays works the days in their order, a few at once.
+// workDays works on the days in their order, a few at once.
 func (r *run) workDays(days []plannedDay) {
 	inWork := new(errgroup.Group)
 	inWork.SetLimit(daysInWork)
@@ -421,7 +421,7 @@ func (r *run) flushInTime() (end func()) {
 	}
 }
 
-// outcome returns why the run stopped itself, nil where it did not.
+// outcome returns why the run stopped itself, nil if it did not.
 func (r *run) outcome() error {
 	cause := context.Cause(r.soft)
 	_, limited := limitOf(cause)

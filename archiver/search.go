@@ -27,7 +27,7 @@ func (r *run) search(wanted []needed) error {
 		id   string
 		info store.Info
 	}
-	found := map[string][]find{} // by key in lower case, what stands there without metadata
+	found := map[string][]find{} // by key in lower case, what is there without metadata
 	for _, w := range wanted {
 		for _, id := range w.needs.Search {
 			s, _ := w.day.ledger.Recording(id)

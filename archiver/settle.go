@@ -17,7 +17,7 @@ const (
 	maxPendingTime = time.Hour
 )
 
-// pendingDays are days that have been worked and cannot be judged yet.
+// pendingDays are days that have been worked on and cannot be judged yet.
 type pendingDays struct {
 	days       []*day
 	recordings int
@@ -45,7 +45,7 @@ func (p *pendingDays) of(date fetcher.Date) *day {
 	return p.days[i]
 }
 
-// finish judges a day whose recordings have been worked, and concludes it, or keeps it
+// finish judges a day whose recordings have been worked on, and concludes it, or keeps it
 // until the end of the run where facts are missing.
 func (r *run) finish(d *day) error {
 	switch {
@@ -83,7 +83,7 @@ const maxRounds = 12
 
 // settle judges the days that were put off, one after another, with no other day in work.
 // On a clean stop the days whose facts are in are concluded, and the others stay open, as
-// they do when the run cannot go on.
+// they do when the run cannot continue.
 func (r *run) settle() error {
 	defer func() { r.pending = pendingDays{} }()
 	err := r.workStrays()
@@ -200,7 +200,7 @@ func (r *run) workStrays() error {
 	return nil
 }
 
-// abandonStrays leaves the days open that listed rows which were not worked.
+// abandonStrays leaves the days open that listed rows which were not worked on.
 func abandonStrays(rows []strayRow) {
 	for _, row := range rows {
 		row.from.fail(errors.New("recordings of other days that it listed got no line"))
@@ -242,7 +242,7 @@ func (r *run) workStraysOf(date fetcher.Date, rows []strayRow) error {
 }
 
 // setAside looks whether the media host has an outage, after many refusals in a row. If it
-// delivers known good audio, the day goes on; else it is set aside, and the run ends when
+// delivers known good audio, the day continues; else it is set aside, and the run ends when
 // three days in a row were.
 func (r *run) setAside(d *day, f *finding) {
 	r.asideTurn <- struct{}{}

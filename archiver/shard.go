@@ -10,7 +10,7 @@ import (
 
 // Shard is the part of the days that one of several runs works: those whose number is Index
 // modulo Count. The number of a day depends on nothing but its date, so that runs with
-// different spans agree on whose it is. The zero value works every day.
+// different spans agree on whose it is. The zero value works on every day.
 type Shard struct{ Index, Count int }
 
 // Owns reports whether the day is one of the shard's.

@@ -63,12 +63,12 @@ type Summary struct {
 	Warnings    []string `json:"warnings"`
 }
 
-// OpenDay is a day that was worked and is not closed.
+// OpenDay is a day that was worked on and is not closed.
 type OpenDay struct {
 	Day     string `json:"day"`
 	Settled bool   `json:"settled"`
 	Waiting int    `json:"waiting"` // recordings without a final outcome
-	// Unreadable says that the day's manifest cannot be read, so that it was not worked.
+	// Unreadable says that the day's manifest cannot be read, so that it was not worked on.
 	Unreadable bool `json:"unreadable,omitempty"`
 	// Excused says that the day does not count towards exit code 3: the account has no call.
 	Excused bool     `json:"excused,omitempty"`

@@ -181,7 +181,7 @@ func (r *run) askNearest(date fetcher.Date, step int) (fetcher.Date, int) {
 }
 
 // nearestWithCalls returns the nearest day in one direction on which calls are known, and how
-// many. Where a day in between is not known, or none has calls, it returns the last day that
+// many. If a day in between is not known, or none has calls, it returns the last day that
 // is known to be empty and 0.
 func (r *run) nearestWithCalls(date fetcher.Date, step int) (fetcher.Date, int) {
 	edge := date
@@ -406,7 +406,7 @@ func (r *run) unasked(page *fetcher.Page, host string) (fetcher.Secret, bool) {
 }
 
 // maxFollowed is how many calls whose recordings are missing a run asks the API for, one by one.
-// Where more are missing, calls were deleted, and have not moved.
+// If more are missing, calls were deleted, and have not moved.
 const maxFollowed = 50
 
 // lookElsewhere asks the API where it lists calls whose recordings are missing. One that it lists
@@ -469,7 +469,7 @@ func (r *run) follow(d *day, callID string, missing []string) {
 	}
 }
 
-// candidate is what stands in the store for a recording that is about to be lost.
+// candidate is what is in the store for a recording that is about to be lost.
 type candidate struct {
 	answer      answer
 	info        store.Info

@@ -49,7 +49,7 @@ func delayAfter(attempts int) time.Duration {
 	return delay/2 + rand.N(delay)
 }
 
-// worker works recordings until the queue is closed and empty. Each has a buffer of its own.
+// worker works on recordings until the queue is closed and empty. Each has a buffer of its own.
 func (r *run) worker() {
 	buffer := make([]byte, bufferSize)
 	for {
@@ -69,14 +69,14 @@ func (r *run) worker() {
 			}
 			continue
 		case err != nil && !errors.Is(err, errStopping) && !errors.Is(err, errUnnoted):
-			r.stop(err) // before the day goes on, which must find the run stopping
+			r.stop(err) // before the day continues, which must find the run stopping
 		}
 		j.day.repay(err != nil)
 	}
 }
 
 // errUnnoted says that a recording got no line, for what is wrong with its day or the store
-// alone: its day stays open and the run goes on.
+// alone: its day stays open and the run continues.
 var errUnnoted = errors.New("the recording got no line")
 
 // work makes one attempt at a recording. It returns the delay until the next one, or 0 when
@@ -147,7 +147,7 @@ func (r *run) judgeHold(d *day, err error) error {
 	return errUnnoted
 }
 
-// postpone returns the delay before the next attempt, 0 where there is none. A host that
+// postpone returns the delay before the next attempt, 0 if there is none. A host that
 // does not answer at all is waited for, for as long as --retry-for says, and uses up no
 // attempt; then the run ends.
 func (r *run) postpone(j *job, p *passing) (time.Duration, error) {
@@ -215,7 +215,7 @@ func firstSeen(prior manifest.State, now time.Time) time.Time {
 	return prior.FirstSeen
 }
 
-// note appends lines to a day. Where the store is in trouble it waits, and then ends the
+// note appends lines to a day. If the store is in trouble it waits, and then ends the
 // run; what is wrong with the day alone leaves that day open.
 func (r *run) note(d *day, lines ...manifest.Recording) error {
 	err := d.ledger.Note(r.hard, lines...)
@@ -259,7 +259,7 @@ func isLater(err error) bool {
 }
 
 // patiently does what needs the store, again and again while that is in trouble, for as
-// long as --retry-for says. A run that is asked to stop does not go on waiting.
+// long as --retry-for says. A run that is asked to stop does not continue waiting.
 func (r *run) patiently(op func() error) error {
 	began := time.Now()
 	for attempt := 1; ; attempt++ {

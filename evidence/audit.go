@@ -36,7 +36,7 @@ type Audit struct {
 	Now      time.Time
 }
 
-// Audited is what an audit came to.
+// Audited is the result of an audit.
 type Audited struct {
 	Seals      int        `json:"seals"`
 	Head       string     `json:"head"` // of the newest seal; empty for none
@@ -198,7 +198,7 @@ type daySeals struct {
 	day    string
 	claims map[manifest.Tree]map[string][]claim // by segment
 	newest map[string]sealedIn                  // by filter
-	files  map[string]manifest.Segment          // sealed ones as they lie, by name from the archive's root
+	files  map[string]manifest.Segment          // sealed ones as they are stored, by name from the archive's root
 	later  bool                                 // there are segments that no seal names
 }
 

@@ -73,7 +73,7 @@ func (d *daySeals) judgeClosing(lines []manifest.DayLine, sealed SealedDay) (kin
 	return "", "", erased
 }
 
-// sameClosing compares a day line with the one that was sealed, but for the files. An erasure changes outcomes and bytes
+// sameClosing compares a day line with the one that was sealed, except the files. An erasure changes outcomes and bytes
 // as well, never the numbers; then it reports erased.
 func sameClosing(line, sealed manifest.DayLine) (same, erased bool) {
 	gone := func(l manifest.DayLine) int { return l.ByOutcome[manifest.Erased] + l.ByOutcome[manifest.Expired] }

@@ -23,7 +23,7 @@ const (
 	StubUnexplained FindingKind = "stub_unexplained" // a line was erased, and no sealed erasure names it
 	ErasureUnsealed FindingKind = "erasure_unsealed" // an erasure that no seal names hides a sealed recording
 	Replaced        FindingKind = "replaced"         // lines that are not sealed say something else of a sealed recording
-	AudioMissing    FindingKind = "audio_missing"    // nothing stands under the key of a sealed line
+	AudioMissing    FindingKind = "audio_missing"    // nothing is stored under the key of a sealed line
 	AudioChanged    FindingKind = "audio_changed"    // other bytes do
 	AudioUnreadable FindingKind = "audio_not_read"   // the store could not be asked
 )

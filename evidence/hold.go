@@ -33,7 +33,7 @@ type HeldID struct {
 	Recording string `json:"recording_id"`
 }
 
-// holdRecord is a line of evidence/hold-*. A list that is too long for a line stands in several.
+// holdRecord is a line of evidence/hold-*. A list that is too long for a line is in several.
 type holdRecord struct {
 	manifest.RecordHead
 	State string   `json:"state"` // add or release

@@ -180,7 +180,7 @@ type LockCheck struct {
 	byServer bool
 }
 
-// NewLockCheck returns a check by what the archive has noted, nil where nothing was ever to be locked.
+// NewLockCheck returns a check by what the archive has noted, nil if nothing was ever to be locked.
 func NewLockCheck(ctx context.Context, ledger *manifest.Ledger, bucket LockStore, now time.Time) (*LockCheck, error) {
 	locks, err := LoadLocks(ctx, ledger)
 	if err != nil || locks.IsEmpty() {

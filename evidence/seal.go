@@ -79,7 +79,7 @@ func ParseHead(text string) (Head, error) {
 	return Head{Number: number, Hash: found[2]}, nil
 }
 
-// stored is a seal as it stands in the archive.
+// stored is a seal as it is in the archive.
 type stored struct {
 	Seal
 	file string

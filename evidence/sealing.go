@@ -43,13 +43,13 @@ type Sealed struct {
 	StampFailure string `json:"stamp_failure"` // why
 }
 
-// ChainError says why nothing can be sealed: the seals that stand there are not a chain that goes on.
+// ChainError says why nothing can be sealed: the seals that stand there are not a chain that continues.
 type ChainError struct{ Problem string }
 
 // Error implements error.
 func (e *ChainError) Error() string { return e.Problem }
 
-// Run seals. Where nothing was closed since, there is no new seal. The error is a *ChainError, or one of the archive.
+// Run seals. If nothing was closed since, there is no new seal. The error is a *ChainError, or one of the archive.
 // A run that is killed leaves no seal; the caller holds the archive's lock where it has one. An authority that fails to
 // stamp is no error.
 func (s *Sealing) Run(ctx context.Context) (Sealed, error) {
@@ -104,7 +104,7 @@ func (s *Sealing) seals(ctx context.Context) (Sealed, error) {
 	return made, nil
 }
 
-// checkChain refuses to go on from seals that do not follow one another.
+// checkChain refuses to continue from seals that do not follow one another.
 func checkChain(seals []stored, archive string, now time.Time) error {
 	previous := ""
 	for i := range seals {
@@ -320,7 +320,7 @@ func (s *Sealing) write(ctx context.Context, seal *Seal) (Head, error) {
 	return Head{Number: seal.Number, Hash: hashOf(text)}, nil
 }
 
-// failureOf returns an error but for fs.ErrExist.
+// failureOf returns an error except fs.ErrExist.
 func failureOf(err error) error {
 	if errors.Is(err, fs.ErrExist) {
 		return nil

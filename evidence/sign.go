@@ -145,7 +145,7 @@ func parseSigner(line string) (s AllowedSigner, err error) {
 	return s, nil
 }
 
-// parseSignerTime reads YYYYMMDD[Z] and YYYYMMDDHHMM[SS][Z]. Without Z it is UTC all the same: the local zone of
+// parseSignerTime reads YYYYMMDD[Z] and YYYYMMDDHHMM[SS][Z]. Without Z it is UTC anyway: the local zone of
 // whoever checks has nothing to do with a seal.
 func parseSignerTime(text string) (time.Time, error) {
 	text = strings.TrimSuffix(text, "Z")

@@ -153,7 +153,7 @@ func ParseRoots(text []byte) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// stampSeals has the authority stamp each seal that has no timestamp, the oldest first. Where it fails, the seals stay
+// stampSeals has the authority stamp each seal that has no timestamp, the oldest first. If it fails, the seals stay
 // as they are and the next run asks again.
 func (s *Sealing) stampSeals(ctx context.Context, made *Sealed) error {
 	objects := s.Ledger.Objects()

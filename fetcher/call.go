@@ -92,7 +92,7 @@ func (c *Call) Date() (time.Time, bool) {
 }
 
 // Fields returns every value of the row by the API's name for it, unknown fields
-// included, as text; nil where Raw is not a JSON object.
+// included, as text; nil if Raw is not a JSON object.
 func (c *Call) Fields() map[string]string {
 	var fields map[string]text
 	if json.Unmarshal(c.Raw, &fields) != nil {
@@ -156,7 +156,7 @@ func (t text) orNull() string {
 }
 
 // asID is orNull for what a call or a recording is noted under. What cannot be is as
-// good as no id: where a list or an object stands in its place, its JSON may be longer
+// good as no id: where a list or an object is in its place, its JSON may be longer
 // than any id, and not UTF-8.
 func (t text) asID() string {
 	const maxLength = 1 << 10

@@ -126,7 +126,7 @@ func New(o Options) (*Client, error) {
 	if o.Transport == nil {
 		ofAPI, ofLinks = newTransport(o, 4), newMediaTransport(o, http.ProxyFromEnvironment)
 	}
-	// The token stands in the address of the API, and would travel along with a redirect.
+	// The token is in the address of the API, and would travel along with a redirect.
 	c.api = &http.Client{Transport: ofAPI, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	c.media = &http.Client{Transport: ofLinks, CheckRedirect: c.checkRedirect}
 	return c, nil

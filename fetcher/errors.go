@@ -19,9 +19,9 @@ import (
 type APIError struct {
 	Op         string        // what was asked for
 	Status     int           // HTTP status
-	Code       int           // the API's own code, 0 where it sent none
+	Code       int           // the API's own code, 0 if it sent none
 	Text       string        // the API's own text, free of secrets and shortened
-	RetryAfter time.Duration // how long the API asked to wait, 0 where it did not say
+	RetryAfter time.Duration // how long the API asked to wait, 0 if it did not say
 }
 
 // Error returns one lower-case line.

@@ -67,7 +67,7 @@ func (g *governor) change(now time.Time, limits schedule.Limits) {
 		g.resumed = now
 	}
 	g.limits, g.looked = limits, true
-	if !limits.Off { // else what is in flight goes on as it is
+	if !limits.Off { // else what is in flight continues as it is
 		g.limitBodies(limits.Bytes)
 	}
 	if g.schedule == nil {
@@ -107,7 +107,7 @@ func (g *governor) pay(ctx context.Context, bytes int) {
 	}
 }
 
-// take counts a request. It fails once their maximum is reached, but for one that goes on from another.
+// take counts a request. It fails once their maximum is reached, except one that continues from another.
 func (g *governor) take(goesOn bool) error {
 	if n := g.started.Add(1); g.maxRequests == 0 || n <= g.maxRequests || goesOn {
 		return nil

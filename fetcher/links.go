@@ -18,7 +18,7 @@ import (
 const droppedLink = "[link dropped]"
 
 // addressPattern finds anything that looks like an address with a scheme, also where
-// it stands in JSON within a text, in which its slashes may be escaped.
+// it is in JSON within a text, in which its slashes may be escaped.
 var addressPattern = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*:(?:\\*/|\\+u002[Ff]){2}[^\s"'<>]*`)
 
 // withoutAddresses replaces every address in a text.

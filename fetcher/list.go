@@ -49,7 +49,7 @@ type WindowResult struct {
 	// does not help.
 	Unlistable bool
 	// CallsSHA256 is over the sorted distinct call ids, one a line; a call without an id
-	// stands there by a hash of its row without links.
+	// is there by a hash of its row without links.
 	CallsSHA256 string
 	// Stray counts the distinct calls from outside the window, whose rows have
 	// [Call.Stray] set, and StraySHA256 is over them as CallsSHA256; "" for none.
@@ -79,7 +79,7 @@ const (
 )
 
 // Page is one page of a listing. It belongs to the caller: the listing keeps nothing of
-// it, so that rows which are let go, or set to zero, are free while others are worked.
+// it, so that rows which are let go, or set to zero, are free while others are worked on.
 type Page struct {
 	Window Window
 	// Calls are the rows to archive, each with its Day: that of the listing, or that of
@@ -140,7 +140,7 @@ var errStopped = errors.New("listing stopped")
 // Pages lists the day and yields its pages, one in memory at a time. A window with
 // more rows than the API's offsets reach is split in halves.
 //
-// A *WindowError or an *IgnoredParameterError ends one window: the caller may go on
+// A *WindowError or an *IgnoredParameterError ends one window: the caller may continue
 // ranging, for the others. Any other error is the last: an *APIError, [ErrUnreachable],
 // a *RetryLaterError, or the context's.
 //
@@ -274,7 +274,7 @@ const (
 	maxUnreadable = 50
 )
 
-// halve returns the halves of a window, nil where halving does not make the total
+// halve returns the halves of a window, nil if halving does not make the total
 // smaller: an API that does not heed the times gives each half the total of the whole.
 // The size is what is known of the window's.
 func (l *Listing) halve(ctx context.Context, window Window, size, pending int) (halves []Window, err error) {
@@ -296,7 +296,7 @@ func (l *Listing) halve(ctx context.Context, window Window, size, pending int) (
 			return nil, err
 		}
 	}
-	if 4*sum > 7*size { // twice the size, but for what moves meanwhile; rows in the overlap count twice as well
+	if 4*sum > 7*size { // twice the size, except what moves meanwhile; rows in the overlap count twice as well
 		return nil, nil
 	}
 	return halves, nil

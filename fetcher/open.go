@@ -55,7 +55,7 @@ func (a *Audio) undoGzip() {
 // RetryAfter is above [MaxRetryAfter], the recording is not to be had in this run.
 type RefusedError struct {
 	Status     int
-	RetryAfter time.Duration // 0 where the host did not say
+	RetryAfter time.Duration // 0 if the host did not say
 }
 
 // Error returns one lower-case line.
@@ -75,7 +75,7 @@ func (e *RefusedError) Error() string {
 //
 // A 429 or 503 is a *RefusedError, or a *RetryLaterError when the host asks for more
 // than a run can wait, for several recordings in a row; a link or redirect to a place
-// that is not allowed is [ErrNotAllowed]; where no further request may be made it is
+// that is not allowed is [ErrNotAllowed]; if no further request may be made it is
 // [ErrMaxRequests]; anything else is a failure of the network. No error holds any part of the link.
 func (c *Client) Open(ctx, waiting context.Context, link Secret, again bool) (*Audio, error) {
 	const op = "get recording"
@@ -155,8 +155,8 @@ func (c *Client) startOn(request *http.Request) error {
 	return nil
 }
 
-// exactURL parses a link so that the request carries exactly its bytes, but for a
-// space, which no request can carry and is sent as %20. Where net/url would write the
+// exactURL parses a link so that the request carries exactly its bytes, except a
+// space, which no request can carry and is sent as %20. If net/url would write the
 // path or query in another way, or cannot read it, the raw text is set as the opaque
 // part, which is sent as it is.
 func exactURL(link Secret) (*url.URL, error) {

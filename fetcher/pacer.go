@@ -287,7 +287,7 @@ func (p *Pacer) below(rate float64) float64 {
 // refusal is an answer that asks to wait.
 type refusal struct {
 	of    string        // what was asked for
-	after time.Duration // Retry-After, 0 where the host did not say
+	after time.Duration // Retry-After, 0 if the host did not say
 	bare  bool          // a 503 without Retry-After: a limit, or a failure
 	again bool          // it was refused before, while the host was well: its own failure
 }
@@ -429,7 +429,7 @@ func asksToWait(status int) bool {
 
 // retryAfter reads the header in both of its forms (RFC 9110, 10.2.3): seconds, or
 // a date, which is compared with the answer's own Date where it has one. It
-// returns 0 where there is none or it cannot be read.
+// returns 0 if there is none or it cannot be read.
 func retryAfter(header http.Header, now time.Time) time.Duration {
 	value := header.Get("Retry-After")
 	if value == "" {

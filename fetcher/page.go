@@ -66,7 +66,7 @@ func decodePage(op string, status int, body []byte) (*page, error) {
 	return p, nil
 }
 
-// readData reads the data of an answer, and reports false where it is neither an
+// readData reads the data of an answer, and reports false if it is neither an
 // object nor nothing.
 func (p *page) readData(in *json.Decoder, body []byte) (ok bool, err error) {
 	var total text

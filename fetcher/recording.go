@@ -19,7 +19,7 @@ import (
 // Recording is one audio file of a call.
 type Recording struct {
 	// Identity names the recording: its id, or a name made of the call id, the file
-	// name and the link's path where the API sends no id. Where one call has one id
+	// name and the link's path where the API sends no id. If one call has one id
 	// with two file names, each has an identity of its own.
 	Identity string
 	ID       string // recording_id
@@ -34,7 +34,7 @@ type Recording struct {
 	// whose id changes, and tell two apart that share one.
 	FileHash, LinkHash string
 
-	callDate time.Time // zero where it cannot be read
+	callDate time.Time // zero if it cannot be read
 }
 
 // Source returns FileHash, a dot and LinkHash.
@@ -143,7 +143,7 @@ func isNothing(value json.RawMessage) bool {
 	return slices.Contains([]string{"", "null", `""`, `"null"`, "false", "[]", "{}"}, string(value))
 }
 
-// identify gives each recording of one call its identity and hashes. Where an id has
+// identify gives each recording of one call its identity and hashes. If an id has
 // two file names both get a suffix, so that neither can be taken for a recording
 // that an earlier listing showed under the bare id.
 func identify(recordings []Recording) {
@@ -177,7 +177,7 @@ func shortHash(parts ...string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// tokenFields returns what the last part of a link's path says, nil where it has
+// tokenFields returns what the last part of a link's path says, nil if it has
 // another form.
 func tokenFields(link Secret) (fields map[string]text) {
 	path := linkPath(link)

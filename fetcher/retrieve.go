@@ -23,7 +23,7 @@ import (
 
 // retrieve asks for one page until there is an answer that can be understood. Where
 // there is none after several tries, while the API answers for another span, it returns
-// a *WindowError; where it answers for none, it waits for the API, and returns
+// a *WindowError; if it answers for none, it waits for the API, and returns
 // [ErrUnreachable] in the end. [errBroken] is for the caller to ask for fewer rows.
 func (c *Client) retrieve(ctx context.Context, span Window, filter Filter, limit, offset int) (p *page, err error) {
 	policy := c.options.Retry

@@ -84,7 +84,7 @@ func (w *tally) isWhole() bool {
 	return w.steady && w.complete && (w.distinct == w.total || len(w.calls) == w.total)
 }
 
-// lacksUnreadable reports whether all calls of the window came but for rows that cannot be
+// lacksUnreadable reports whether all calls of the window came except rows that cannot be
 // read: they could not be read in another pass either.
 func (w *tally) lacksUnreadable() bool {
 	return w.steady && w.complete && w.unreadable > 0 && w.distinct+w.unreadable == w.total

@@ -131,7 +131,7 @@ func gzipped(lines []byte) []byte {
 	return out.Bytes()
 }
 
-// put stores the chunk as a segment of its own, without what was erased since its lines were noted. Where the name is taken, the same bytes mean that the reply to an
+// put stores the chunk as a segment of its own, without what was erased since its lines were noted. If the name is taken, the same bytes mean that the reply to an
 // earlier try was lost; for other bytes the next number is used.
 func (b *bucket) put(ctx context.Context, buf *buffer, tree Tree, day, ext string) error {
 	for buf.chunk != nil {

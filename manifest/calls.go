@@ -19,7 +19,7 @@ type callRows struct {
 	rows map[uint64]uint64 // nil until they are loaded
 }
 
-// NoteCalls appends to calls/ those rows that are new or differ from what was noted last for their call, but for those
+// NoteCalls appends to calls/ those rows that are new or differ from what was noted last for their call, except those
 // of erased calls. A row's
 // links must have been dropped by the caller. Durability is as of Note.
 func (d *Day) NoteCalls(ctx context.Context, calls []Call) error {

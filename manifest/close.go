@@ -13,7 +13,7 @@ import (
 const closeTries = 10
 
 // Close closes the day for line.Filter. It flushes, reads back every segment of manifest/ and calls/, so that the day
-// line vouches for what stands there and not for what was meant, and writes closed.json. Of line the caller gives
+// line vouches for what is there and not for what was meant, and writes closed.json. Of line the caller gives
 // Filter, Kept, ListedAt, Calls, the facts from Stray to Unlistable, and Time. ErrChanged says that another run
 // wrote to the day after it was loaded, so that this run must not vouch for it.
 func (d *Day) Close(ctx context.Context, line DayLine) error {
@@ -55,7 +55,7 @@ func (d *Day) writeLine(ctx context.Context, line DayLine) error {
 	if err != nil {
 		return err
 	}
-	line.vouch(lines, slices.DeleteFunc(rows, func(s sealed) bool { return s.torn })) // what could not be mended is not named
+	line.vouch(lines, slices.DeleteFunc(rows, func(s sealed) bool { return s.torn })) // what could not be repaired is not named
 	if err := d.fill(&line); err != nil {
 		return err
 	}

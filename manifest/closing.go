@@ -12,12 +12,12 @@ type closing struct {
 	file   string      // where it stands
 	number int         // of the line there; 0: the last line
 	end    int64       // of that last line, in its file
-	raw    []byte      // as it stands in closed.json, without its line feed
+	raw    []byte      // as it is in closed.json, without its line feed
 	named  map[string]bool
 
 	lacking []string // segments that it names and that are not there
 	changed []string // that have another size
-	salting bool     // files have their salts, and the line names them as they lay before
+	salting bool     // files have their salts, and the line names them as they was before
 	broken  bool     // it does not hold whatever is noted
 	void    bool     // a segment that it does not name holds a repair line, so that nothing is held against the line
 	waits   []*entry // recordings of which a segment that it does not name holds a line that may wait
@@ -96,7 +96,7 @@ func (c *closing) note(kind string, e *entry, outcome Outcome) {
 }
 
 // soundPart returns up to where nothing of a segment is a torn tail: a day line in closed.json names it, or the one of
-// an older version stands in it.
+// an older version is in it.
 func soundPart(closings []*closing, s segment) (size int64) {
 	for _, c := range closings {
 		switch {

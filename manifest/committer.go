@@ -15,12 +15,12 @@ import (
 )
 
 const (
-	maxSegment    = 64 << 20 // bytes of a segment on disk, but for one that begins with a longer batch
-	maxBatchBytes = 1 << 20  // of one write and sync, but for its last lines
+	maxSegment    = 64 << 20 // bytes of a segment on disk, except one that begins with a longer batch
+	maxBatchBytes = 1 << 20  // of one write and sync, except its last lines
 )
 
 // committer is the writer of a folder. Lines that wait for the disk together are written at once and share one sync.
-// After a write or sync that failed it refuses every later line of that day in that tree: nothing may be noted after a hole.
+// After a write or sync that failed it refuses every later line of that day in that tree: nothing may be noted after a gap.
 type committer struct {
 	root *os.Root
 	lock *flock.Flock

@@ -20,7 +20,7 @@ type Day struct {
 	writable bool
 	sizes    map[string]int64 // of the segments that were read, by file
 	hasBad   bool             // lines that cannot be read were left out
-	erasures *Erasures        // that the lines were read by; nil: as they stand
+	erasures *Erasures        // that the lines were read by; nil: as they are
 	hides    bool             // lines tell more than may be shown
 	calls    callRows
 

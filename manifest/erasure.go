@@ -43,7 +43,7 @@ func NewErasureRecord(state, erasure string) *ErasureRecord {
 // IsErasure reports whether a line of evidence/ is one of an erasure.
 func (r *ErasureRecord) IsErasure() bool { return r.Kind == kindErasure && r.Erasure != "" }
 
-// ErasedID names a recording or a call, and a day of which a line names it. One that several days name stands there once
+// ErasedID names a recording or a call, and a day of which a line names it. One that several days name is there once
 // for each of them.
 type ErasedID struct {
 	Day string `json:"day"`

@@ -20,7 +20,7 @@ var (
 	ErrUnflushed = errors.New("lines of the manifest wait to be stored")
 )
 
-// BadLineError reports a complete line that cannot be read. Its day must not be worked: the line may
+// BadLineError reports a complete line that cannot be read. Its day must not be worked on: the line may
 // be the one that says a recording is archived. The text quotes nothing of the line.
 type BadLineError struct {
 	Day    string // 2006-01-02

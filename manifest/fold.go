@@ -35,7 +35,7 @@ type State struct {
 }
 
 // fold keeps the deciding line of each recording of a day. The result does not depend on the order of the
-// lines, but for lines of one run and one second, of which the later counts. It is not safe for
+// lines, except lines of one run and one second, of which the later counts. It is not safe for
 // concurrent use. Its memory stays below 350 bytes a recording.
 type fold struct {
 	index   map[string]*entry
@@ -141,7 +141,7 @@ func (f *fold) add(v *view) *entry {
 		*e = *f.entry(v)
 	}
 	e.first, e.more = first, m
-	f.index[e.id()] = e // the key stands in the new text, and the old one can go
+	f.index[e.id()] = e // the key is in the new text, and the old one can go
 	return e
 }
 
@@ -190,7 +190,7 @@ func (e *entry) rival(line *entry) *more {
 	return e.more
 }
 
-// decide is the ranking: an unknown outcome beats all; then erased and expired; then damaged, but for an archived
+// decide is the ranking: an unknown outcome beats all; then erased and expired; then damaged, except an archived
 // that is later and either has another key or was restored; then archived; then lost. Within a rank the later
 // line counts.
 func decide(list []*entry) *entry {

@@ -24,7 +24,7 @@ type mark struct {
 	run, listing string
 	waits        bool // the outcome is one of those that wait
 	notFound     bool
-	again        bool // from here on everything counts anew
+	again        bool // from here on everything counts again
 }
 
 // mark keeps of a line what history needs.

@@ -30,7 +30,7 @@ type Record interface{ head() *RecordHead }
 const maxRecordFiles = 10_000
 
 // PutRecords writes a new file evidence/STEM-RUN-NUMBER.jsonl with these lines, durable when it returns nil. Each line
-// names the digest of the one before it. No file of evidence/ is ever changed: later records stand in later files.
+// names the digest of the one before it. No file of evidence/ is ever changed: later records are in later files.
 func (l *Ledger) PutRecords(ctx context.Context, stem string, records ...Record) error {
 	body, err := l.encodeRecords(records)
 	if err != nil {

@@ -68,7 +68,7 @@ func (s segment) name() string { return path.Base(s.file) }
 type dayFiles struct {
 	day      string
 	segments []segment // in the order in which they are read: the file of an older version, then by name
-	closed   segment   // closed.json, empty where there is none
+	closed   segment   // closed.json, empty if there is none
 	newest   time.Time // when the newest of all was written, zero when there is none
 }
 

@@ -23,7 +23,7 @@ type Objects interface {
 	// GetFile opens a file; a missing one is fs.ErrNotExist. tag names what was opened, for PutFile.
 	GetFile(ctx context.Context, name string) (body io.ReadCloser, tag string, err error)
 	// PutFile writes a whole file. With an empty ifTag it only creates, else it only replaces the file that has
-	// that tag; fs.ErrExist when something else stands there.
+	// that tag; fs.ErrExist when something else is there.
 	PutFile(ctx context.Context, name string, body []byte, ifTag string) error
 	// ListFiles yields every file whose name has the prefix, ascending. Name() is the whole name.
 	ListFiles(ctx context.Context, prefix string) iter.Seq2[fs.FileInfo, error]

@@ -41,7 +41,7 @@ const (
 )
 
 // beginLine is the first line of a day's manifest where call rows were noted before anything
-// else, or, of kind rebuild, where a run makes anew what was lost. It says nothing but that.
+// else, or, of kind rebuild, where a run makes again what was lost. It says nothing but that.
 type beginLine struct {
 	header
 	Day  string    `json:"day"`
@@ -75,7 +75,7 @@ type Recording struct {
 	Cause       string    `json:"cause,omitzero"`   // why it waits, one stable word; CauseNotFound is counted
 	Listing     string    `json:"listing,omitzero"` // id of the listing whose link was answered so
 	Source      string    `json:"source,omitzero"`  // fingerprints by which a recording is known again when its id changes
-	Again       bool      `json:"again,omitzero"`   // asked for again on demand: State.Since starts anew
+	Again       bool      `json:"again,omitzero"`   // asked for again on demand: State.Since starts again
 	Restored    bool      `json:"restored,omitzero"`
 	Final       bool      `json:"final,omitzero"` // no later run asks for it again
 }
@@ -133,7 +133,7 @@ type DayLine struct {
 // Segment is a file that a day line names.
 type Segment struct {
 	Name   string `json:"name"`   // within the day's folder, or DAY.jsonl of an older version beside it
-	Bytes  int64  `json:"bytes"`  // of the file as it lies
+	Bytes  int64  `json:"bytes"`  // of the file as it is stored
 	SHA256 string `json:"sha256"` // likewise
 }
 
@@ -274,7 +274,7 @@ func (d DayLine) line() ([]byte, error) {
 	return encode(dayLine{header{lineVersion, kindDay}, d}, maxLine)
 }
 
-// line returns the encoded line, and the row as it stands in it.
+// line returns the encoded line, and the row as it is in it.
 func (c Call) line() (line, row []byte, err error) {
 	if c.CallID == "" || !utf8.ValidString(c.CallID) {
 		return nil, nil, errors.New("the call has no id, or one that is not UTF-8")

@@ -14,7 +14,7 @@ import (
 
 const lockFile = treeManifest + "/lock"
 
-// holderText is what stands in the lock file, for the message to the process that comes second. It stands from the
+// holderText is what is in the lock file, for the message to the process that comes second. It stands from the
 // second byte on: Windows lets nobody else read the first one, which is the locked one.
 const (
 	holderText   = "process %d, started %s"

@@ -9,7 +9,7 @@ import (
 
 // Load reads a day and folds its lines. What this run holds in memory of the day is put into the bucket first; on
 // disk torn tails that killed runs left are moved aside. The error is a *BadLineError when a line cannot be read
-// and the day must not be worked, and a *VersionError when a later version wrote to it, after which the ledger
+// and the day must not be worked on, and a *VersionError when a later version wrote to it, after which the ledger
 // takes no more lines.
 func (l *Ledger) Load(ctx context.Context, day string) (*Day, error) {
 	if err := checkDay(day); err != nil {

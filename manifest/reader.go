@@ -145,7 +145,7 @@ func (r *reader) badLine(day string, bad error) (*BadLineError, error) {
 	return &BadLineError{Day: day, File: r.s.file, Line: r.n, Reason: bad.Error()}, nil
 }
 
-// copyTo copies every byte of the file as it lies to a hash. It is called before the first line is read.
+// copyTo copies every byte of the file as it is stored to a hash. It is called before the first line is read.
 func (r *reader) copyTo(h hash.Hash) {
 	if r.file != nil {
 		r.file.Reader = io.TeeReader(r.file.Reader, h)

@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// NoteRebuild notes that the lines which this run is about to note of the day make anew what was lost. Durability is
+// NoteRebuild notes that the lines which this run is about to note of the day make again what was lost. Durability is
 // as of Note.
 func (d *Day) NoteRebuild(ctx context.Context) error {
 	if err := d.noteKind(ctx, kindRebuild); err != nil {

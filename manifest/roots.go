@@ -34,7 +34,7 @@ type SegmentLine struct {
 	Raw    []byte // without the line feed; valid until visit returns
 	Digest []byte // 64 hex digits, valid likewise: the SHA-256 of Raw, or what a stub says in its place
 	Stub   bool   // the line stands for one that was erased, and Digest is of that one
-	Salted bool   // its hash tells nothing of what stands in it, or nobody can read it
+	Salted bool   // its hash tells nothing of what is in it, or nobody can read it
 	Bad    error  // why it cannot be read, nil for a whole line
 }
 
@@ -48,7 +48,7 @@ func (l SegmentLine) Recording() (r Recording, ok bool, err error) {
 	return v.recording(), true, nil
 }
 
-// Objects returns the archive's files, for what stands beside the ledger. What is put there on disk needs the archive's
+// Objects returns the archive's files, for what is beside the ledger. What is put there on disk needs the archive's
 // lock.
 func (l *Ledger) Objects() Objects { return l.objects }
 

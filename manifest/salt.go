@@ -26,7 +26,7 @@ type SaltRecord struct {
 	Files []SaltedFile `json:"files"`
 }
 
-// SaltedFile is a file as it lay before and lies after.
+// SaltedFile is a file as it was before and lies after.
 type SaltedFile struct {
 	File   string  `json:"file"` // from the archive's root
 	Before Segment `json:"before"`
@@ -37,7 +37,7 @@ type SaltedFile struct {
 var ErrNotAsClosed = errors.New("the day is not what its day line says: run verify --repair")
 
 // SaltDay gives salts to the lines of a day that have none: those of older versions. What the lines say stays, and the
-// day stays closed, by a line of closed.json that names the files as they lie then. Before, the day is checked against
+// day stays closed, by a line of closed.json that names the files as they are stored then. Before, the day is checked against
 // its day lines; the old hashes are kept in evidence/salt-*. Killed at any moment, it may be called again, which ends
 // right. It does nothing where all lines have salts. No *Day of it may be in use. The error is ErrNotAsClosed, or a
 // *BadLineError.
@@ -48,7 +48,7 @@ func (l *Ledger) SaltDay(ctx context.Context, day string) error {
 	return nil
 }
 
-// salting is a file that is to be written anew.
+// salting is a file that is to be written again.
 type salting struct {
 	SaltedFile
 	body []byte
@@ -183,7 +183,7 @@ func saltLine(line []byte, tree Tree) (salted []byte, isNew bool, err error) {
 	return salted, true, nil
 }
 
-// closeSalted names the files of a day in closed.json as they lie now. checked are the day lines as they were before.
+// closeSalted names the files of a day in closed.json as they are stored now. checked are the day lines as they were before.
 func (l *Ledger) closeSalted(ctx context.Context, checked *Day) error {
 	files, err := l.look(ctx, checked.day)
 	if err != nil || len(checked.closings) == 0 {

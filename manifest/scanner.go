@@ -78,7 +78,7 @@ func isPlain(b []byte) bool {
 	)
 	for ; len(b) >= 8; b = b[8:] {
 		x := binary.LittleEndian.Uint64(b)
-		slash := x ^ '\\'*ones // a byte of it is zero where x has a backslash
+		slash := x ^ '\\'*ones // a byte of it is zero if x has a backslash
 		below := (x - ' '*ones) | (slash-ones)&^slash
 		if (below|x)&highs != 0 {
 			return false

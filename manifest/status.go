@@ -10,7 +10,7 @@ import (
 type Status struct {
 	Day    string    // 2006-01-02
 	Known  bool      // manifest/ holds a file of the day; false for one that calls/ alone knows
-	Lines  []DayLine // those that hold, with counts of all lines. Where the one without a filter does, others may be left out
+	Lines  []DayLine // those that hold, with counts of all lines. If the one without a filter does, others may be left out
 	Newest time.Time // when the newest of its files in manifest/ was written
 }
 

@@ -135,7 +135,7 @@ func (q Query) isBehind(p Position) bool {
 	return p < q.After
 }
 
-// collect answers a query whose order or choice takes all calls. Where there is a limit or a sample it holds no more
+// collect answers a query whose order or choice takes all calls. If there is a limit or a sample it holds no more
 // calls than that.
 func (a *Archive) collect(ctx context.Context, q Query, yield func(Call, error) bool) {
 	kept := &ranked{less: q.before}
@@ -171,7 +171,7 @@ func (a *Archive) collect(ctx context.Context, q Query, yield func(Call, error) 
 	}
 }
 
-// before reports whether a call stands before another one in the order of the answer.
+// before reports whether a call is before another one in the order of the answer.
 func (q Query) before(a, b *Call) bool {
 	switch q.Sort {
 	case OldestFirst:

@@ -20,7 +20,7 @@ type Call struct {
 	Time     time.Time // the same as an instant, in UTC; of an hour that the clock shows twice, the first
 	Erased   bool      // removed on purpose: nothing but ids is left
 	NoRow    bool      // calls/ holds no row of it: the ledger alone knows it
-	Fields             // empty where the row has none
+	Fields             // empty if the row has none
 
 	Recordings []Recording // in the order of their ids
 
@@ -119,7 +119,7 @@ func readRow(day, callID string, raw json.RawMessage, zone *time.Location) Call 
 	return c
 }
 
-// setTime reads call_date. A row without a readable date, or with one of another day, stands at the beginning of
+// setTime reads call_date. A row without a readable date, or with one of another day, is at the beginning of
 // the day under which it is kept.
 func (c *Call) setTime(date string, zone *time.Location) {
 	wall, err := fetcher.ParseWall(date)

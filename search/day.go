@@ -127,7 +127,7 @@ func unnamedRows(calls []Call, withRows bool) unnamed {
 	return rows
 }
 
-// of returns the one row that lists a recording. Where several may, none is taken.
+// of returns the one row that lists a recording. If several may, none is taken.
 func (u unnamed) of(id, source string) (place int, found bool) {
 	for i, recordings := range u {
 		fits := slices.ContainsFunc(recordings, func(r fetcher.Recording) bool {

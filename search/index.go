@@ -22,14 +22,14 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// indexFormat is the version of what the index file holds. It stands in the file's name, so that programs of
+// indexFormat is the version of what the index file holds. It is in the file's name, so that programs of
 // different versions leave each other's index alone.
 const indexFormat = 2
 
 // Index is a SQLite file that holds what an archive's days say, day by day, so that searches need not read them. It is
 // derived: deleting it loses nothing. It may be used by several goroutines and by several processes at once.
 //
-// A day's calls stand in blocks, compressed, in the order of time. Beside them stand the day's postings, which say for
+// A day's calls are in blocks, compressed, in the order of time. Beside them stand the day's postings, which say for
 // each value of each field which calls have it. A search asks every day for the postings of its terms, newest day
 // first, and reads the calls that have all of them. A day is written and deleted as a whole, and nothing is shared
 // between days but the counts of names.
@@ -37,7 +37,7 @@ type Index struct {
 	file string
 
 	mu   sync.RWMutex
-	db   *sql.DB     // nil after the file was found damaged, until Update makes it anew; guarded by mu
+	db   *sql.DB     // nil after the file was found damaged, until Update makes it again; guarded by mu
 	info os.FileInfo // of the file that db has open; guarded by mu
 
 	knowsDays atomic.Bool // an update has told of days
@@ -95,7 +95,7 @@ func midnightOf(number int64) time.Time { return time.Unix(number*secondsOfDay, 
 func dayName(number int64) string { return midnightOf(number).Format(time.DateOnly) }
 
 // OpenIndex opens the index of this name in a folder, and makes both when they are not there. A damaged index is made
-// anew; those of older formats are removed. The name says which archive it is of. The error is an [*IndexError].
+// again; those of older formats are removed. The name says which archive it is of. The error is an [*IndexError].
 func OpenIndex(ctx context.Context, folder, name string) (*Index, error) {
 	ix := &Index{file: filepath.Join(folder, indexName(name, indexFormat))}
 	whole, err := filepath.Abs(ix.file) // SQLite takes the beginning of a relative path for a host
@@ -137,14 +137,14 @@ func (ix *Index) open(ctx context.Context, folder, name string) error {
 	return errors.Join(ix.make(ctx), unlock())
 }
 
-// make makes the file, if it is not there, and anew when it is damaged. The caller holds the lock.
+// make makes the file, if it is not there, and again when it is damaged. The caller holds the lock.
 func (ix *Index) make(ctx context.Context) error {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
 	if ix.db != nil && ix.isCurrent() {
 		return nil
 	}
-	if ix.db != nil { // another process has made the file anew
+	if ix.db != nil { // another process has made the file again
 		_ = ix.db.Close() // nothing was written since
 		ix.db = nil
 	}
@@ -322,7 +322,7 @@ func (ix *Index) discard() error {
 	return removeIndex(ix.file)
 }
 
-// doubt discards the index after an error that says it is damaged. Where it cannot, the next update tries again.
+// doubt discards the index after an error that says it is damaged. If it cannot, the next update tries again.
 func (ix *Index) doubt(err error) {
 	if isDamage(err) {
 		_ = ix.discard()

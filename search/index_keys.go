@@ -39,7 +39,7 @@ const hasRecording = ""
 const maxKey = 100
 
 // addKeys tells add under which keys a call is found, of some more than once. A call may be found under a key where it
-// does not match; never may it match where it is not found. Empty values have no key, but for those that hasRecording
+// does not match; never may it match where it is not found. Empty values have no key, except those that hasRecording
 // and isNamed allow.
 func (c *Call) addKeys(add func(f field, key string)) {
 	whole := func(f field, value string) {

@@ -46,7 +46,7 @@ type found struct {
 	call    Call
 	problem error // a *DayError
 	unheld  string
-	after   Position // of unheld: where the answer goes on in it; 0 for all of it
+	after   Position // of unheld: where the answer continues in it; 0 for all of it
 }
 
 // cursor is how far an answer has come: the positions from first to last are left.
@@ -167,7 +167,7 @@ func (a *Archive) scanFrom(ctx context.Context, q Query, at cursor, yield func(C
 	}
 }
 
-// fetch takes the next steps of an answer: at least n calls, unless it comes to its end. Where a step is a day that is
+// fetch takes the next steps of an answer: at least n calls, unless it comes to its end. If a step is a day that is
 // not held, it is the last one.
 func (ix *Index) fetch(ctx context.Context, zone *time.Location, q Query, p plan, at *cursor, n int) (steps []found, err error) {
 	s, err := ix.look(ctx, zone)

@@ -26,7 +26,7 @@ type snapshot struct {
 
 const (
 	// readPostings returns, day by day, the runs that may hold keys of a range: from the one in which its beginning
-	// stands on.
+	// is on.
 	readPostings = `SELECT d.id, r.data FROM day d CROSS JOIN run r ON r.place = d.id*256 + ?1 AND r.first < ?3 AND r.first >= coalesce(
 		(SELECT first FROM run WHERE place = d.id*256 + ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1), x'')
 		WHERE d.id BETWEEN ?4 AND ?5 ORDER BY d.id, r.first`

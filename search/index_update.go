@@ -22,7 +22,7 @@ type UpdateReport struct {
 	Days    int  // of the archive
 	Read    int  // that were new or had changed
 	Removed int  // that the archive no longer has
-	Rebuilt bool // the index was damaged, and was built anew
+	Rebuilt bool // the index was damaged, and was built again
 
 	// Unread are days that could not be read. Searches try them again, and so does the next update.
 	Unread []*DayError
@@ -30,11 +30,11 @@ type UpdateReport struct {
 
 // Update brings the index up to date with the archive: days whose files are new or have changed are read, the newest
 // first, and days that are gone are deleted. Of what is deleted no byte is left in the index's files when it returns
-// without an error. Where another process updates the index, it waits, and then does what is left to do. An update
-// that was ended goes on with the next one. Progress, which may be nil, is told of days read and days to read, by one
+// without an error. If another process updates the index, it waits, and then does what is left to do. An update
+// that was ended continues with the next one. Progress, which may be nil, is told of days read and days to read, by one
 // goroutine at a time. With its first call, with 0, what is stale is no longer held: searches read those days.
 //
-// An error that is an [*IndexError] concerns the index alone: searches go on, and read the days that it does not hold.
+// An error that is an [*IndexError] concerns the index alone: searches continue, and read the days that it does not hold.
 func (ix *Index) Update(ctx context.Context, a *Archive, progress func(done, total int)) (UpdateReport, error) {
 	if progress == nil {
 		progress = func(int, int) {}

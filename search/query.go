@@ -34,7 +34,7 @@ type Query struct {
 	Listed []string
 	listed map[string]bool // the same where many calls are looked at; nil for not at hand
 
-	// Watch is called with every call that is read, whether it is wanted or not; nil for nobody. Where an index answers
+	// Watch is called with every call that is read, whether it is wanted or not; nil for nobody. If an index answers
 	// nothing is read.
 	Watch func(*Call)
 
@@ -46,7 +46,7 @@ type Query struct {
 	Sample int    // so many calls at random, 0 for all
 	Seed   uint64 // the same seed and archive give the same sample
 
-	// After is where a page begins: only calls that stand behind it in the order of the answer, which must be one
+	// After is where a page begins: only calls that stand after it in the order of the answer, which must be one
 	// by time. Zero for the first page.
 	After Position
 }
@@ -70,7 +70,7 @@ const (
 	ShortestFirst Sort = "length"
 )
 
-// Position is where a call stands in time: calls have distinct positions, later calls have greater ones. It may
+// Position is where a call is in time: calls have distinct positions, later calls have greater ones. It may
 // change when a call of the same second is listed later. Zero is no position.
 type Position int64
 

@@ -51,7 +51,7 @@ type File struct {
 	New      string `json:"new"`
 }
 
-// File returns what the call's row says of a recording. Where the row does not tell, the name is that under which the
+// File returns what the call's row says of a recording. If the row does not tell, the name is that under which the
 // recording is stored.
 func (c *Call) File(r Recording) File {
 	files := c.files()

@@ -61,7 +61,7 @@ func (c *cursor) putBack(b []byte) {
 // rest returns the start of a header that has not come whole.
 func (c *cursor) rest() []byte { return c.buf[:c.n] }
 
-// playing returns how long units play at a rate of so many a second, and 0 where
+// playing returns how long units play at a rate of so many a second, and 0 if
 // the rate is none or the time is beyond reason.
 func playing(units, rate int64) time.Duration {
 	const (

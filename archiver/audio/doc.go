@@ -18,7 +18,7 @@
 //	ogg            any cut: the last page is marked
 //	flac           no cut behind its header: frames hold no length
 //
-// Where a format cannot show that its end is there, [Result.Whole] is false.
+// If a format cannot show that its end is there, [Result.Whole] is false.
 //
 // Facts of the formats are from these documents:
 //

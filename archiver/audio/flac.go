@@ -8,7 +8,7 @@ type flac struct {
 	read    bool
 	bad     bool
 	rate    int64
-	samples int64 // 0 where it was not known when the header was written
+	samples int64 // 0 if it was not known when the header was written
 }
 
 // flacHeaderSize is the magic, a block header, and STREAMINFO up to the samples.

@@ -13,7 +13,7 @@ const HeadSize = 512
 
 // parser follows the structure of one format from header to header.
 type parser interface {
-	// need returns the size of the next header, 0 where no more is to be learned.
+	// need returns the size of the next header, 0 if no more is to be learned.
 	need() int
 	// step takes a header of that size. It sets what the cursor is to skip behind it.
 	step(c *cursor, h []byte)
@@ -154,7 +154,7 @@ func trimFront(head []byte) []byte {
 }
 
 // parserFor returns the parser of the format that a binary head announces, or of what
-// the body may be all the same.
+// the body may be anyway.
 func parserFor(head []byte) parser {
 	has := func(at int, magic string) bool {
 		return len(head) >= at+len(magic) && string(head[at:at+len(magic)]) == magic

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// ogg follows the pages of an Ogg file, and of several put behind each other.
+// ogg follows the pages of an Ogg file, and of several put after each other.
 type ogg struct {
 	state oggState
 	lost  bool // no page where one must be

@@ -8,14 +8,14 @@ import "encoding/binary"
 type wav struct {
 	state wavState
 
-	riffEnd   int64 // offset where the file ends by its own account, 0 where it states none
+	riffEnd   int64 // offset where the file ends by its own account, 0 if it states none
 	chunkEnd  int64 // the same of the chunk at hand
 	oddChunk  bool  // the chunk at hand has an odd size
 	byteRate  int64 // bytes a second
 	hasFormat bool
 	hasData   bool
 	dataStart int64
-	dataSize  int64 // 0 where the file was written as a stream, or is empty
+	dataSize  int64 // 0 if the file was written as a stream, or is empty
 	noPad     bool
 }
 

@@ -124,7 +124,7 @@ func hashOf(text string, digits int) string {
 }
 
 // extension returns a name's ending with its dot: up to eight ASCII letters and
-// digits behind the last dot, which is not the name's first character. Else it is "".
+// digits after the last dot, which is not the name's first character. Else it is "".
 func extension(name string) string {
 	const maxLetters = 8
 	ext := path.Ext(name)

@@ -62,13 +62,13 @@ func Again(wanted, recordingID string) []string {
 }
 
 const (
-	// maxPlainID is the longest id that stands in keys as it is.
+	// maxPlainID is the longest id that is in keys as it is.
 	maxPlainID = 40
 	// maxIDStart is how much of any other does.
 	maxIDStart = 24
 )
 
-// encodeID returns an id as it stands in keys. Ids of lower-case letters and digits,
+// encodeID returns an id as it is in keys. Ids of lower-case letters and digits,
 // as the vendor's are, stay as they are. Any other becomes its readable beginning, "_"
 // and 32 digits of its hash. What results holds neither "-" nor ".", so that behind
 // the last "-" of a name its id and only that can stand, and "_" never ends in eight

@@ -27,7 +27,7 @@ var errReadOnly = errors.New("write object: the destination was opened for readi
 
 // Put stores a body: temporary file, sync, link to the final name, sync of the folder.
 // When it returns without error the recording survives a power cut. It never replaces
-// anything. The error is a *[TakenError] when something stands under the key, wraps
+// anything. The error is a *[TakenError] when something is stored under the key, wraps
 // [ErrUnusable] when the disk is full or may not be written, and is otherwise for this
 // recording alone. A Part given as Body is gone after success and as it was after an
 // error.
@@ -230,7 +230,7 @@ func (d *Disk) cleanBeside(part string) error {
 	return d.remove(note)
 }
 
-// write makes a file, durably but for its name.
+// write makes a file, durably except its name.
 func (d *Disk) write(ctx context.Context, name string, content io.Reader) error {
 	file, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -239,7 +239,7 @@ func (d *Disk) write(ctx context.Context, name string, content io.Reader) error 
 	return errors.Join(copyTo(ctx, file, content), file.Sync(), file.Close())
 }
 
-// taken describes what stands under a name that could not be created.
+// taken describes what is stored under a name that could not be created.
 func (d *Disk) taken(ctx context.Context, o Object, name string) error {
 	const op = "compare object"
 	taken := &TakenError{Info: Info{Key: o.Key}}

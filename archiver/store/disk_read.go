@@ -38,7 +38,7 @@ func (d *Disk) Stat(ctx context.Context, key string) (Info, error) {
 	return Info{Key: key, Size: info.Size(), ModTime: info.ModTime()}, nil
 }
 
-// readFailure makes the error for a failed operation in a folder of keys. Where a folder
+// readFailure makes the error for a failed operation in a folder of keys. If a folder
 // is a symbolic link, package os says only that the path leaves the root.
 func (d *Disk) readFailure(op, folder string, err error) error {
 	if !errors.Is(err, fs.ErrNotExist) && d.isLinked(folder) {
@@ -132,7 +132,7 @@ func (d *Disk) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 	}
 }
 
-// walk lists one folder and those below it. It reports whether to go on.
+// walk lists one folder and those below it. It reports whether to continue.
 func (d *Disk) walk(ctx context.Context, folder, prefix string, yield func(Info, error) bool) bool {
 	const op = "list objects"
 	fail := func(err error) bool {

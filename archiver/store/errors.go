@@ -53,7 +53,7 @@ func (f *failure) Error() string {
 // Unwrap makes errors.Is see what the failure means.
 func (f *failure) Unwrap() []error { return f.is }
 
-// Where a file system failed, by the flag that chooses it.
+// If a file system failed, by the flag that chooses it.
 const (
 	atDestination = "--dest"
 	atState       = "--state-dir"

@@ -65,7 +65,7 @@ func (s *S3) ListFiles(ctx context.Context, prefix string) iter.Seq2[fs.FileInfo
 
 // PutFile writes one of the archive's own files, a small one. With ifTag "" it creates
 // the file; else it replaces what has that tag. In both cases the error is fs.ErrExist
-// when something else stands there, or is gone, and also when the reply to an earlier
+// when something else is there, or is gone, and also when the reply to an earlier
 // try was lost: read it and compare to tell. The file goes to the bucket's default
 // storage class, for it will be read again.
 func (s *S3) PutFile(ctx context.Context, name string, body []byte, ifTag string) error {
@@ -112,7 +112,7 @@ func errChanged() error {
 	return &failure{text: opWrite + ": " + fs.ErrExist.Error(), is: []error{fs.ErrExist}}
 }
 
-// ReplaceFile writes a file, whatever stands under its name. It is for what is made anew from an archive and lies
+// ReplaceFile writes a file, whatever is stored under its name. It is for what is made again from an archive and lies
 // elsewhere, as an export does: within an archive nothing is ever replaced unread. The file is readable under its name
 // when all of it is there. size and sum are those of the body.
 func (s *S3) ReplaceFile(ctx context.Context, name string, body io.ReadSeeker, size int64, sum [32]byte) error {

@@ -27,7 +27,7 @@ const (
 type Lock struct {
 	Version   string // empty in a bucket without versions
 	Mode      LockMode
-	Until     time.Time // zero where Mode is Unlocked
+	Until     time.Time // zero if Mode is Unlocked
 	LegalHold bool
 }
 
@@ -41,7 +41,7 @@ const (
 )
 
 // Locks returns the lock of every version of the object under a key, the newest first. Delete markers have none and are
-// left out; a key that has no version gives none. Where nothing can be locked, each version is without a lock.
+// left out; a key that has no version gives none. If nothing can be locked, each version is without a lock.
 func (s *S3) Locks(ctx context.Context, key string) ([]Lock, error) {
 	versions, err := s.versions(ctx, key)
 	if err != nil {
@@ -136,7 +136,7 @@ func (s *S3) SetLock(ctx context.Context, key string, mode LockMode, until time.
 }
 
 var (
-	// ErrLocked says that a lock stands in the way.
+	// ErrLocked says that a lock is in the way.
 	ErrLocked = errors.New("a lock stands in the way")
 	// ErrNoObjectLock says that nothing can be locked in a bucket, or on a server.
 	ErrNoObjectLock = errors.New("the bucket has no Object Lock")
@@ -184,7 +184,7 @@ func (s *S3) isHeld(ctx context.Context, key, version string) (held bool, err er
 	return held, err
 }
 
-// withoutUnlocked returns an error but for those that say that an object has no lock, or that its bucket, or the
+// withoutUnlocked returns an error except those that say that an object has no lock, or that its bucket, or the
 // server, knows none.
 func withoutUnlocked(err error) error {
 	code := s3Code(err)

@@ -185,7 +185,7 @@ func (s *S3) proveLock(ctx context.Context, version string) error {
 	return nil
 }
 
-// proveConditionBesideLock creates what stands there: a bucket may honour conditions only as long as it keeps no
+// proveConditionBesideLock creates what is there: a bucket may honour conditions only as long as it keeps no
 // versions.
 func (s *S3) proveConditionBesideLock(ctx context.Context) error {
 	body := []byte(lockProbeText)

@@ -1,7 +1,7 @@
 // Package store keeps recordings under keys, in a folder on disk or in an S3
 // bucket. Both ways give the same promises:
 //
-//   - A body stands under its key only when all of it is there, on stable storage.
+//   - A body is stored under its key only when all of it is there, on stable storage.
 //   - Nothing is ever overwritten. What stands under a taken key is described by a
 //     [TakenError]; whether it may be adopted is the caller's to decide.
 //   - A run that is killed leaves nothing that could be taken for a recording.
@@ -97,10 +97,10 @@ func (i Info) IsOf(recordingID string) bool {
 	return i.RecordingID != "" && i.RecordingID == recordingID
 }
 
-// TakenError is returned by Put when something stands under the key. Nothing was
+// TakenError is returned by Put when something is stored under the key. Nothing was
 // written.
 type TakenError struct {
-	// Info is what stands there. On a file system that ignores case, its Key may differ
+	// Info is what is there. On a file system that ignores case, its Key may differ
 	// from the key asked for.
 	Info Info
 	// Same is true when it has the very same bytes, by their hash (on S3 the hash in the

@@ -73,7 +73,7 @@ func tryFolder(dir, flag string) (nearest string, err error) {
 }
 
 // writeNameless writes a file whose name is gone before its content comes, so that nothing is
-// left, whenever the program dies. Where the system lets no open file live on without a name,
+// left, whenever the program dies. If the system lets no open file live on without a name,
 // the name goes afterwards.
 func writeNameless(folder, op, flag string) error {
 	file, err := os.CreateTemp(folder, ".probe-*"+partSuffix) // a name that List passes over
@@ -98,7 +98,7 @@ type Trial struct {
 	Stood   bool   // it stood there before, so that nothing was written
 	Honours bool   // the server refused to create it again
 	Others  bool   // it came or went meanwhile: another trial, or a run, is at work
-	// Left says why the object could not be removed, nil where nothing is left. The first run
+	// Left says why the object could not be removed, nil if nothing is left. The first run
 	// that archives would leave it too.
 	Left error
 }
@@ -109,14 +109,14 @@ const (
 	// maxCreated is how often probeName is created until a server is taken for one that ignores
 	// If-None-Match: a trial at the same moment may have removed it in between, once.
 	maxCreated = 4
-	// maxLooks is how often a trial begins anew when the object was removed while it looked.
+	// maxLooks is how often a trial begins again when the object was removed while it looked.
 	maxLooks = 3
 )
 
 // Try proves that objects can be created and read here, with the checksum and the encryption
 // asked for, and tells whether the server honours If-None-Match. It creates the object that
 // [S3.ProveConditionalWrites] leaves in each archive until it is refused, and removes what it
-// has created, by its version where the bucket has versions. Where that object stands, one
+// has created, by its version where the bucket has versions. If that object stands, one
 // refused attempt is all. Several trials may be made at once.
 func (s *S3) Try(ctx context.Context) (trial Trial, err error) {
 	trial.Name = s.o.Prefix + probeName

@@ -44,7 +44,7 @@ func (d *dayWork) check(ctx context.Context, t target) {
 }
 
 // checkKnown tells what is the matter with a recording by its lines alone, and looks whether the bytes noted stand
-// under its key all the same.
+// under its key anyway.
 func (d *dayWork) checkKnown(ctx context.Context, t target, kind Kind) {
 	back := false
 	if t.isProved() {

@@ -171,7 +171,7 @@ func (d *dayWork) examine(ctx context.Context, t target) {
 	}
 }
 
-// repair mends the manifest of a day, and notes its damaged recordings, so that the next archive run fetches them
+// repair repairs the manifest of a day, and notes its damaged recordings, so that the next archive run fetches them
 // again.
 func (d *dayWork) repair(ctx context.Context) error {
 	if d.faults > 0 {

@@ -9,7 +9,7 @@ import (
 	"strconv"
 )
 
-// index is what the manifest says of the keys of one pass. It holds hashes, seeded anew for each process: that an
+// index is what the manifest says of the keys of one pass. It holds hashes, seeded again for each process: that an
 // unknown file's key has the hash of a known one is about as likely as one in a billion billion for each pair. It is
 // filled and compared by one goroutine; after the last pass it may be asked by several.
 type index struct {
@@ -104,7 +104,7 @@ func (x *index) see(group []entry, size int64, etag string) {
 	}
 }
 
-// end remembers what the pass leaves to be found out. Where a line says that the matter is over, others may differ.
+// end remembers what the pass leaves to be found out. If a line says that the matter is over, others may differ.
 func (x *index) end() {
 	for i := 0; i < len(x.entries); {
 		key, first, isOpen, differs, unseen := x.entries[i].key, -1, true, false, false

@@ -14,8 +14,8 @@ type Kind string
 
 // The kinds of findings. Those of the manifest's own lines are the words of package manifest.
 const (
-	Missing        Kind = "missing"         // nothing stands under the key
-	WrongSize      Kind = "wrong_size"      // what stands there has another size
+	Missing        Kind = "missing"         // nothing is stored under the key
+	WrongSize      Kind = "wrong_size"      // what is there has another size
 	WrongHash      Kind = "wrong_hash"      // it has the size and other bytes
 	Unproved       Kind = "no_checksum"     // the line that says archived lacks size or SHA-256
 	Contradicted   Kind = "contradiction"   // two lines name its key with different bytes
@@ -45,7 +45,7 @@ func (k Kind) ofRecording() bool {
 	return false
 }
 
-// ofLock reports whether a finding is of a lock, which the command lock mends.
+// ofLock reports whether a finding is of a lock, which the command lock repairs.
 func (k Kind) ofLock() bool { return k == LockMissing || k == LockShort || k == LockWeak }
 
 // Finding is one thing that is not as it should be.
@@ -104,7 +104,7 @@ type Summary struct {
 	Repair          bool      `json:"repair"`
 	Reopened        int       `json:"reopened"`         // recordings noted as damaged, to be fetched again
 	Restored        int       `json:"restored"`         // recordings noted as archived again: the bytes noted are back
-	MendedDays      int       `json:"mended_days"`      // days whose manifest was mended
+	MendedDays      int       `json:"mended_days"`      // days whose manifest was repaired
 	KeptAside       []string  `json:"kept_aside"`       // copies of manifest files with bad lines
 	ManifestDamaged int       `json:"manifest_damaged"` // findings in the manifest itself
 }

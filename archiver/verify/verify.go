@@ -25,7 +25,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Store is where the recordings are; *store.Disk and *store.S3 are the two there are.
+// Store is where the recordings are; *store.Disk and *store.S3 implement it.
 type Store interface {
 	Stat(ctx context.Context, key string) (store.Info, error)
 	Open(ctx context.Context, key string) (io.ReadCloser, error)
@@ -52,7 +52,7 @@ type Config struct {
 	// Strict makes files that the manifest does not know findings.
 	Strict bool
 	// Repair notes what was found damaged, so that the next archive run fetches it again, and what is found
-	// back, and mends the manifest. The ledger must have been opened for writing.
+	// back, and repairs the manifest. The ledger must have been opened for writing.
 	Repair  bool
 	Workers int // recordings read at once, at least 1
 
@@ -69,9 +69,9 @@ type Verifier struct {
 	BadArchive error
 	// BadLocks is why the notes of locks could not be read, nil when they could. It becomes a finding.
 	BadLocks error
-	// Lock tells what the locks of an object lack, by kind and detail; nil where nothing is to be locked.
+	// Lock tells what the locks of an object lack, by kind and detail; nil if nothing is to be locked.
 	Lock func(ctx context.Context, o Stored) ([]Finding, error)
-	// Held tells of recordings that a case holds and the store does not, [HoldMissing]. It is nil where nobody can tell.
+	// Held tells of recordings that a case holds and the store does not, [HoldMissing]. It is nil if nobody can tell.
 	Held func(ctx context.Context) ([]Finding, error)
 
 	state atomic.Pointer[run]

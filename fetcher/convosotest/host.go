@@ -192,7 +192,7 @@ func (s *Server) hang(r *http.Request) {
 }
 
 // closeConnection ends the request's connection without a further byte; a reset
-// throws away what was written and not yet read. Where there is no connection to
+// throws away what was written and not yet read. If there is no connection to
 // take over, the request is aborted.
 func (s *Server) closeConnection(w http.ResponseWriter, reset bool) {
 	conn, _, err := http.NewResponseController(w).Hijack()

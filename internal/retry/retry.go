@@ -2,7 +2,7 @@
 // listing calls, verifying recordings, pings. Recordings that are fetched wait for their
 // next attempt in the queue of package archiver instead, so that they hold up no worker.
 //
-// It stands on cenkalti/backoff/v4 for the delays only. Its own Retry is not used,
+// It is on cenkalti/backoff/v4 for the delays only. Its own Retry is not used,
 // because it loses the last error when the context ends, and the wrapping around a
 // permanent error (both seen in v4.3.0).
 package retry
@@ -26,7 +26,7 @@ type Policy struct {
 
 // Do calls op until it succeeds, returns an error marked with [Stop], has used up
 // the policy, or ctx ends. The delay doubles each time and is jittered by
-// half. Do returns the last error of op as it stands, and joins the context's
+// half. Do returns the last error of op as it is, and joins the context's
 // error to it when the wait was cut short. Each call has a state of its own, so Do
 // may be called concurrently.
 func Do(ctx context.Context, p Policy, op func(context.Context) error) error {

@@ -42,7 +42,7 @@ type Unarchived struct {
 
 // final reports whether later runs leave the recording as it is. A line of an older version does not say so: by that
 // version's rule the recording was given up when it was tried in vain once more after it had waited for giveUp,
-// but for one that was archived once and is damaged.
+// except one that was archived once and is damaged.
 func (u *Unarchived) final(giveUp time.Duration) bool {
 	return u.Final || u.Old && u.Outcome != manifest.Damaged && !u.Time.Before(u.FirstSeen.Add(giveUp))
 }
@@ -85,7 +85,7 @@ func (f *Facts) latestListing(filter string) (latest *listing) {
 	return latest
 }
 
-// add takes in a window. What is missing is of the listing and stands in each of its windows; so may doubts. A window
+// add takes in a window. What is missing is of the listing and is in each of its windows; so may doubts. A window
 // of an older version says neither that it is whole nor why not: its counts tell.
 func (l *listing) add(w *manifest.Window) {
 	l.from, l.to = min(l.from, w.From), max(l.to, w.To)

@@ -105,7 +105,7 @@ func hasLosses(line manifest.DayLine) bool {
 	return false
 }
 
-// read takes from the day's lines all that is asked for. What stands behind a bad line counts too.
+// read takes from the day's lines all that is asked for. What is after a bad line counts too.
 func (f *Facts) read(ctx context.Context, ledger *manifest.Ledger, filter string) error {
 	visit := func(line manifest.Line) error {
 		if line.Kind == "day" {

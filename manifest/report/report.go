@@ -90,7 +90,7 @@ const (
 	NeverListed State = "never_listed" // the archive holds no line about it
 )
 
-// Day is one call day. Where a filter was asked for, the counts are still of all that is noted of the day.
+// Day is one call day. If a filter was asked for, the counts are still of all that is noted of the day.
 type Day struct {
 	Day     string   `json:"day"` // 2006-01-02
 	State   State    `json:"state"`

@@ -32,7 +32,7 @@ type Bag struct {
 	See     func(*search.Call)   // every call that goes in
 }
 
-// Summary is what a bag came to.
+// Summary is the result of a bag.
 type Summary struct {
 	Calls      int   `json:"calls"`
 	Recordings int   `json:"recordings"` // of these calls
@@ -153,7 +153,7 @@ func (w *writing) calls(ctx context.Context, audio *copier.Copy) error {
 	return w.lines(ctx, day)
 }
 
-// hash adds a file that stands in the folder already.
+// hash adds a file that is in the folder already.
 func (w *writing) hash(name string) error {
 	file, err := w.folder.root.Open(name)
 	if err != nil {

@@ -106,7 +106,7 @@ func (f *folder) begin(op string) error {
 	return nil
 }
 
-// namesIn names what stands in a folder, nothing where it is not there.
+// namesIn names what is in a folder, nothing where it is not there.
 func namesIn(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -19,7 +19,7 @@ const (
 )
 
 // wanted are the calls of a day that were found. What was erased is false: its lines may still stand, and only what
-// stands in their place may go in.
+// is in their place may go in.
 type wanted struct {
 	day        string
 	calls      map[string]bool

@@ -29,9 +29,9 @@ type Options struct {
 	Workers int           // recordings read at once
 	// Passing reports whether reading failed for a reason that may pass, so that it is tried again.
 	Passing func(error) bool
-	// Tell is told of every recording that is not copied, in the order of [Copy.Add], from another goroutine.
+	// Tell is called with every recording that is not copied, in the order of [Copy.Add], from another goroutine.
 	Tell func(Failure)
-	// Done is told of every recording that stands in the folder, with its name there, likewise.
+	// Done is called with every recording that is in the folder, with its name there, likewise.
 	Done func(r search.Recording, name string)
 }
 
@@ -43,7 +43,7 @@ type Failure struct {
 	Err         error // names no key
 }
 
-// Counts is what a copy came to.
+// Counts is the result of a copy.
 type Counts struct {
 	Added           int // recordings that were to be copied
 	Copied, There   int // copied now, and there with the same bytes already
@@ -83,13 +83,13 @@ type task struct {
 	wait <-chan struct{} // the turn at the first name
 	over func()
 
-	name   string // under which it stands at last
+	name   string // under which it is at last
 	copied bool
 	left   *Failure
 	done   chan struct{}
 }
 
-// perReader is how many recordings are worked for each that is read: the others wait for stable storage, which takes the
+// perReader is how many recordings are worked on for each that is read: the others wait for stable storage, which takes the
 // longest, and is faster for many at once.
 const perReader = 4
 
@@ -118,7 +118,7 @@ func Start(ctx context.Context, dir string, o Options) (*Copy, error) {
 }
 
 // Add copies a recording, which is archived, of a complete call. It waits while all workers are busy. The error is why
-// the copy cannot go on: the folder's, or the end of ctx.
+// the copy cannot continue: the folder's, or the end of ctx.
 func (c *Copy) Add(call *search.Call, r search.Recording) error {
 	t := &task{call: *call, rec: r, done: make(chan struct{}), over: func() {}}
 	if t.names, t.err = c.names(call, r); t.err == nil {
@@ -217,7 +217,7 @@ func (c *Copy) worker() {
 	}
 }
 
-// try works one task. Its error ends the copy, or is that of its end.
+// try works on one task. Its error ends the copy, or is that of its end.
 func (c *Copy) try(t *task) error {
 	if t.err != nil {
 		t.fail(false, t.err)
@@ -260,7 +260,7 @@ func (c *Copy) try(t *task) error {
 	return nil
 }
 
-// compare looks whether a recording stands under a name.
+// compare looks whether a recording is stored under a name.
 func (c *Copy) compare(name string, t *task) (standing, error) {
 	c.read <- struct{}{}
 	defer func() { <-c.read }()
@@ -310,7 +310,7 @@ func (t *turns) queue(name string) (wait <-chan struct{}, over func()) {
 	})
 }
 
-// instant is the call's time, empty where no row tells it.
+// instant is the call's time, empty if no row tells it.
 func instant(c *search.Call) string {
 	if c.NoRow || c.Erased {
 		return ""

@@ -173,7 +173,7 @@ func (f *folder) syncFolder(name string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// standing is what stands under a name.
+// standing is what is stored under a name.
 type standing int
 
 const (
@@ -182,7 +182,7 @@ const (
 	other
 )
 
-// compare looks whether a recording stands under a name.
+// compare looks whether a recording is stored under a name.
 func (f *folder) compare(ctx context.Context, name string, noted *manifest.State) (standing, error) {
 	const op = "look at what is in the folder for the copies"
 	info, err := f.root.Lstat(filepath.FromSlash(name))
@@ -253,7 +253,7 @@ func (p *part) discard() {
 	_ = p.f.root.Remove(p.name) // else the next copy removes it
 }
 
-// publish gives a part its name, and reports whether something stands there already.
+// publish gives a part its name, and reports whether something is there already.
 func (f *folder) publish(p *part, name string) (isThere bool, err error) {
 	const op = "write a copy"
 	parent := path.Dir(name)

@@ -67,7 +67,7 @@ type Summary struct {
 	RowsWritten  int64 `json:"rows_written"`
 	BytesWritten int64 `json:"bytes_written"`
 
-	// Of the whole export as it stands, days outside of the span included.
+	// Of the whole export as it is, days outside of the span included.
 	Calls      int64 `json:"calls"`
 	Recordings int64 `json:"recordings"`
 	Bytes      int64 `json:"bytes"`
@@ -86,7 +86,7 @@ const noteEvery = 5 * time.Second
 type run struct {
 	*Export
 	note     note
-	stored   []byte           // the note as it stands in the target
+	stored   []byte           // the note as it is in the target
 	files    map[string]int64 // of the target
 	tables   tables
 	summary  Summary
@@ -338,7 +338,7 @@ func (r *run) within(day string) bool {
 	return (q.From.IsZero() || day >= q.From.Format(time.DateOnly)) && (q.To.IsZero() || day <= q.To.Format(time.DateOnly))
 }
 
-// writeViews writes views.sql, unless it stands there.
+// writeViews writes views.sql, unless it is there.
 func (r *run) writeViews(ctx context.Context) error {
 	stored, err := r.Target.Read(ctx, ViewsName)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

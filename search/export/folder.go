@@ -38,7 +38,7 @@ func OpenFolder(name string) (*Folder, error) {
 // Close closes the folder.
 func (f *Folder) Close() error { return f.root.Close() }
 
-// A temporary file stands beside the one that it becomes, for only so can it be renamed into its place on any mount.
+// A temporary file is beside the one that it becomes, for only so can it be renamed into its place on any mount.
 const (
 	tempPrefix = ".export-"
 	tempSuffix = ".part"
@@ -49,7 +49,7 @@ func isTemp(name string) bool {
 	return strings.HasPrefix(base, tempPrefix) && strings.HasSuffix(base, tempSuffix)
 }
 
-// Files implements Reader. It walks the folders of the tables alone; of the rest it names what stands at the top.
+// Files implements Reader. It walks the folders of the tables alone; of the rest it names what is at the top.
 func (f *Folder) Files(ctx context.Context) iter.Seq2[File, error] {
 	return func(yield func(File, error) bool) {
 		err := fs.WalkDir(f.root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {

@@ -20,7 +20,7 @@ const NoteName = "_archive.json"
 // noteVersion is the highest version of a note that this program reads, and the one that it writes.
 const noteVersion = 1
 
-// note is what stands in NoteName. It holds ids, hashes and sizes, and no personal data.
+// note is what is in NoteName. It holds ids, hashes and sizes, and no personal data.
 type note struct {
 	V       int    `json:"v"`
 	Kind    string `json:"kind"`    // "export"
@@ -75,7 +75,7 @@ func (e *LaterError) Error() string {
 
 const kindExport = "export"
 
-// open reads the note of an earlier run, and lists the files. Where there is no note, there must be no files.
+// open reads the note of an earlier run, and lists the files. If there is no note, there must be no files.
 func (r *run) open(ctx context.Context) (n note, files map[string]int64, err error) {
 	n = note{
 		V: noteVersion, Kind: kindExport, Archive: r.ArchiveID, About: r.About, Format: r.Format, Excel: r.Excel, Query: r.Terms,
@@ -141,7 +141,7 @@ func formName(f Format, excel bool) string {
 	return string(f)
 }
 
-// save writes the note, unless the very same stands there.
+// save writes the note, unless the very same is there.
 func (r *run) save(ctx context.Context, n *note) error {
 	n.Calls, n.Recordings, n.Bytes = 0, 0, 0
 	erasures := map[string]bool{}
@@ -163,7 +163,7 @@ func (r *run) save(ctx context.Context, n *note) error {
 	return r.put(ctx, NoteName, text, &r.stored)
 }
 
-// put writes a small file, unless the very same stands there.
+// put writes a small file, unless the very same is there.
 func (r *run) put(ctx context.Context, name string, text []byte, stored *[]byte) error {
 	if bytes.Equal(text, *stored) {
 		return nil
