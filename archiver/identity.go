@@ -16,8 +16,9 @@ import (
 // them. Once given, an identity stays: an id that is filled in later, or a second file
 // under a known id, changes none.
 //
-// The rule is in [identities.of], which says in which order the finders are asked, and [identities.name]. It needs no order of rows, but
-// for two recordings that share an id and were never noted: the first one gets the bare id.
+// The rule is in [identities.of], which says in which order the finders are asked, and [identities.name]. It does not
+// depend on the order of rows, with one exception: of two recordings that share an id and were never noted, the first
+// one gets the bare id.
 type identities struct {
 	taken  map[string]bool
 	byCall map[string][]noted // what the ledger, or an earlier row, names of a call

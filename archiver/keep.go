@@ -25,7 +25,7 @@ import (
 // errKeys says that a recording cannot be stored under any key.
 var errKeys = errors.New("no free key for the recording")
 
-// owners tells to whom the ledger says that keys belong.
+// owners says which recording owns a key, according to the ledger.
 type owners interface {
 	// owner returns another recording that a line says is stored under a key, "" for none. It
 	// reads the whole ledger, so it is for the rare case that a key is found taken.
@@ -60,11 +60,10 @@ func (k *kept) line(j *job, got *download) manifest.Recording {
 	}
 }
 
-// keep stores a body under the first of the recording's keys that is free, or that holds
-// the recording already. Each key that it tries is claimed until release is called, which
-// must be after the recording's line is noted: else another recording could adopt what this
-// one has stored. In a bucket the line may still be held then; code that looks for the owner of
-// a key has it stored first. patiently waits for a store in trouble.
+// keep stores a body under the first of the recording's keys that is free, or that holds the recording already. Each
+// key that it tries is claimed until release is called, which must be after the recording's line is noted: else
+// another recording could adopt what this one has stored. In a bucket the line may still be held then; code that
+// looks for the owner of a key has it stored first. patiently waits while the store fails.
 func (k *keeper) keep(ctx context.Context, j *job, got *download, patiently func(func() error) error) (result kept, release func(), err error) {
 	var held []func()
 	release = func() {
@@ -79,8 +78,7 @@ func (k *keeper) keep(ctx context.Context, j *job, got *download, patiently func
 	sum := got.body.sum()
 	keys := names.For(j.identity, sum)
 	if j.prior.Outcome == manifest.Damaged {
-		// Nothing is overwritten: what replaces damaged bytes gets a key that no body of
-		// this recording can be under.
+		// Nothing is overwritten: what replaces damaged bytes gets a key that no body of this recording can have.
 		keys = names.For(j.identity+" "+k.run, sum)[1:]
 	}
 	for _, name := range keys {
@@ -150,8 +148,7 @@ func (k *keeper) isMine(ctx context.Context, d *day, info store.Info, identity, 
 	return owner == "", err
 }
 
-// quarantine keeps a body of an unknown format. It reports false, and keeps nothing, where
-// the body repeats the link.
+// quarantine keeps a body of an unknown format. It reports false, and keeps nothing, if the body repeats the link.
 func (k *keeper) quarantine(ctx context.Context, j *job, got *download) (bool, error) {
 	content, err := got.body.reader()
 	if err != nil {
@@ -240,8 +237,8 @@ func (m *keyMaker) wanted(j *job) string {
 	return names.Wanted()
 }
 
-// claims are the keys that recordings are being stored under. Case makes no difference: a
-// file system may ignore it. Its zero value is ready.
+// claims are the keys that recordings are being stored under. Case is ignored, as some file systems do. Its zero
+// value is ready.
 type claims struct {
 	mu   sync.Mutex
 	keys map[string]chan struct{} // closed when the claim ends

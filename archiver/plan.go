@@ -46,7 +46,7 @@ func (c *Config) plan(now time.Time, earlier []fetcher.Date) []plannedDay {
 	return days
 }
 
-// planDay asks for all of a day but what the span leaves out.
+// planDay plans the part of a day that lies in the span.
 func (c *Config) planDay(date fetcher.Date) plannedDay {
 	day := plannedDay{date: date, span: date.Window(), whole: true}
 	first, last := day.span.From.Add(time.Second), day.span.To.Add(-time.Second)
@@ -129,12 +129,12 @@ func (r *run) earlierDays() ([]fetcher.Date, error) {
 	}
 	var earlier, unwitnessed []fetcher.Date
 	recorded := fetcher.Date("") // the newest day with a recording
-	next := fetcher.Date("")     // the day behind the last one that is dealt with, once there was a first
+	next := fetcher.Date("")     // the day after the last one looked at, once there was a first
 	for p, status := range r.statuses(before) {
 		if err := ofAllDays(status.err); err != nil {
 			return nil, err
 		}
-		if next == "" { // behind the first one, what is not closed is worked on whether it was listed or not
+		if next == "" { // after the first one, every day that is not closed is worked on, listed or not
 			listed, err := r.isListed(p.date, status)
 			if err != nil {
 				return nil, err
@@ -202,7 +202,7 @@ func ofAllDays(err error) error {
 	return nil
 }
 
-// dayStatus is what a look at a day brought.
+// dayStatus is the status of a day, or why it is not known.
 type dayStatus struct {
 	manifest.Status
 	err error

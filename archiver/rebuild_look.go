@@ -18,7 +18,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// rank is how much a key tells of whose its object is, and how late it was stored.
+// rank is how certainly a key identifies its recording, and how late its object was stored.
 type rank int
 
 const (
@@ -65,8 +65,8 @@ func (b *Rebuild) look(ctx context.Context, day string, s *sought) error {
 	return nil
 }
 
-// doubtShort takes for ambiguous what plays much shorter than its call was long: half of a recording may look whole.
-// Of a call with several recordings they count together. Those that are noted already, or whose metadata have
+// doubtShort marks recordings as ambiguous that play much shorter than their call: half of a recording may look
+// whole. Of a call with several recordings they count together. Those that are noted already, or whose metadata have
 // their hash, need no such proof.
 func doubtShort(list []*sought) {
 	type playing struct {
@@ -180,8 +180,8 @@ func (b *Rebuild) later(s *sought) (names []string) {
 	return names
 }
 
-// whose says whether an object is the recording's: by its metadata, or, where it has none, by its key alone, which must
-// then be nobody else's.
+// whose reports whether an object is of the recording: by its metadata or, without metadata, by its key, which no
+// other recording may have.
 func (b *Rebuild) whose(day string, s *sought, c *standingCandidate) answer {
 	info := &c.info
 	if info.RecordingID != "" {

@@ -47,7 +47,7 @@ func (n *standing) claimant(id, call string) uint64 {
 	return max(maphash.String(n.seed, id+"\x00"+call), 1)
 }
 
-// sorted makes the names ready to be looked up, once all are there.
+// sorted sorts the names for look-ups, once all are added.
 func (n *standing) sorted() {
 	slices.Sort(n.names)
 	n.names = slices.Compact(n.names)
@@ -104,8 +104,8 @@ func (n *standing) of(name, id, call string) (u use, stands bool) {
 	return u, true
 }
 
-// takeNames lists the store, and learns to whom its names belong: by the lines of the ledger, and by the rows of the
-// days that are made again.
+// takeNames lists the store, and finds out which recordings claim its names: by the lines of the ledger, and by the
+// rows of the days that are made again.
 func (b *Rebuild) takeNames(ctx context.Context, days []string) error {
 	n := &b.names
 	n.seed, n.later, n.moved = maphash.MakeSeed(), map[uint64][]string{}, map[uint64]newestRow{}
@@ -142,7 +142,7 @@ func (b *Rebuild) takeNames(ctx context.Context, days []string) error {
 	})
 }
 
-// eachKey tells visit of every key under which a recording of the days may stand.
+// eachKey calls visit with every key that a recording of the days may have.
 func (b *Rebuild) eachKey(ctx context.Context, days []string, visit func(day string, s *sought, name string)) error {
 	for _, day := range days {
 		list, _, err := b.seek(ctx, day)

@@ -24,9 +24,9 @@ const (
 	// daysInWork is how many days are in work at once, so that mostly one is listed while
 	// the recordings of another are fetched, and workers do not wait for a page.
 	daysInWork = 3
-	// ClockWarns is from when on a difference between the machine's clock and the API's is told.
+	// ClockWarns is the difference between the machine's clock and the API's from which on the run warns.
 	ClockWarns = 5 * time.Minute
-	// ClockStops is from when on no day is closed for it.
+	// ClockStops is the difference from which on no day is closed.
 	ClockStops = time.Hour
 )
 
@@ -54,11 +54,11 @@ type run struct {
 	checkFolders func(key string) error
 
 	soft context.Context // ends when the run is asked to stop: nothing new is begun
-	hard context.Context // ends when what is in flight must end too
+	hard context.Context // ends when downloads in progress must end too
 	stop context.CancelCauseFunc
 	kill context.CancelFunc // ends hard
 
-	heeded     atomic.Int64 // pages with rows for which the API heeded what was asked for
+	heeded     atomic.Int64 // pages with rows that match the request
 	unwritable atomic.Int64 // days whose manifest could not be written
 
 	mu         sync.Mutex // guards pending and strays while days are in work
@@ -148,8 +148,7 @@ func (a *Archiver) prepare(ctx context.Context) *run {
 	return r
 }
 
-// clock tells the time that decides about settling: the earlier of the machine's and the
-// API's.
+// clock is the clock that decides about settling: the earlier of the machine's and the API's.
 type clock struct{ source Source }
 
 func (c clock) now() time.Time { return c.at(time.Now()) }
@@ -223,8 +222,8 @@ func (r *run) updateArchive(archive manifest.Archive) error {
 	return nil
 }
 
-// errUnseenArchive ends a run on a store that does not show what it has taken: there no run
-// would know of another, nor what the last one noted.
+// errUnseenArchive ends a run on a store that does not show what it accepted: there, no run would see another run or
+// the lines of the last one.
 var errUnseenArchive = errors.New("the store acknowledged archive.json and does not show it: " +
 	"run the same command again in some minutes; if it stays, --dest is a cache or a lagging copy: give the store itself")
 
@@ -299,8 +298,7 @@ func (r *run) workDays(days []plannedDay) {
 	r.sum.count(func(s *Summary) { s.DaysNotBegun = len(days) - done })
 }
 
-// knownDays returns the days that the ledger knows by now, the newest first, at most as many
-// as are worth looking at.
+// knownDays returns the newest days that the ledger knows by now, the newest first.
 func (r *run) knownDays() []fetcher.Date {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -355,7 +353,6 @@ func (r *run) workDay(p plannedDay, status dayStatus) error {
 	return r.finish(d)
 }
 
-// open loads the ledger of a day.
 func (r *run) open(p plannedDay) (*day, error) {
 	var ledger *manifest.Day
 	err := r.patiently(func() (err error) {
@@ -395,8 +392,8 @@ func (r *run) skips(status manifest.Status) bool {
 // maxUnnoted is for how long lines are held in memory.
 const maxUnnoted = 15 * time.Second
 
-// flushInTime brings the lines that a bucket's ledger holds in memory to safety: 1, 2, 4 and 8
-// seconds after the start, and then at least every 15. What it returns ends that.
+// flushInTime stores the lines that the ledger of a bucket holds in memory: 1, 2, 4 and 8 seconds after the start,
+// and then at least every 15. The function that it returns stops this.
 func (r *run) flushInTime() (end func()) {
 	ctx, cancel := context.WithCancel(r.hard)
 	done := make(chan struct{})

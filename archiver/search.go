@@ -18,9 +18,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// search looks in the store for recordings that are about to be lost: a run that was killed
-// may have stored them. What it finds counts only if it reads as one whole recording and no
-// other recording, of any day, uses its key.
+// search looks in the store for recordings that are about to be lost, because a killed run may have stored them. What
+// it finds counts only if it reads as one whole recording and no other recording, of any day, uses its key.
 func (r *run) search(wanted []needed) error {
 	type find struct {
 		day  *day

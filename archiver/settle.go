@@ -68,8 +68,8 @@ func (r *run) finish(d *day) error {
 	return r.conclude(d, &v)
 }
 
-// keepWhatIsNoted brings the lines of a day that is let go to safety. The day is told as open
-// already, so that the error is for what ends the run alone.
+// keepWhatIsNoted stores the lines of a day that the run gives up. The day is already reported as open; an error ends
+// the run.
 func (r *run) keepWhatIsNoted(d *day) error {
 	err := r.judgeWrite(d, r.patiently(func() error { return d.ledger.Flush(r.hard) }))
 	if errors.Is(err, errUnnoted) {
@@ -137,8 +137,8 @@ type needed struct {
 	needs needs
 }
 
-// supply gets the facts that days need. What one day needs may answer for another, so each
-// kind is asked for once and all are judged again.
+// supply gets the facts that days need. A fact may serve several days, so each kind is requested once and then all
+// days are judged again.
 func (r *run) supply(wanted []needed) error {
 	var missing, search []needed
 	asked := map[string]bool{} // media hosts
@@ -183,7 +183,7 @@ func (r *run) supply(wanted []needed) error {
 	return r.search(search)
 }
 
-// workStrays archives rows under their own days, which other days' listings brought.
+// workStrays archives rows, under their own days, that the listings of other days brought.
 func (r *run) workStrays() error {
 	r.strayBytes = 0
 	for _, date := range slices.Sorted(maps.Keys(r.strays)) {

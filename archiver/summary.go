@@ -75,11 +75,10 @@ type OpenDay struct {
 	Reasons []string `json:"reasons"`
 }
 
-// Incomplete reports whether the run left something undone that cannot be put down to a day
-// not having settled: a settled day that is not closed, a day of which two clocks leave open
-// whether it settled, a manifest that cannot be read, a recording found lost or given up, a
-// day closed against the API's total, or a limit that stopped it. With strict, recordings
-// that wait in a day not yet settled count too.
+// Incomplete reports whether the run left something undone for another reason than that a day has not settled: a
+// settled day that is not closed, a day that has settled by one clock only, a manifest that cannot be read, a
+// recording found lost or given up, a day closed against the API's total, or a limit that stopped it. With strict,
+// recordings that wait in a day not yet settled count too.
 func (s *Summary) Incomplete(strict bool) bool {
 	if s.Lost > 0 || s.GivenUp > 0 || s.DaysUncounted > 0 || s.Stopped != "" || s.ClocksApart && len(s.OpenDays) > 0 {
 		return true
@@ -92,7 +91,7 @@ func (s *Summary) Incomplete(strict bool) bool {
 	return false
 }
 
-// Progress is a look at a run while it works.
+// Progress is the state of a run while it works.
 type Progress struct {
 	Summary
 	Queued   int    // recordings listed and not yet taken by a worker
@@ -113,7 +112,7 @@ func (s *Summary) add(o manifest.Outcome, n int) {
 	}
 }
 
-// finalWithout counts a recording that became final without being archived.
+// finalWithout counts a recording that became final without audio.
 func (s *Summary) finalWithout(o manifest.Outcome) {
 	if o == manifest.Lost {
 		s.Lost++

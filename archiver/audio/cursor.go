@@ -6,9 +6,8 @@ import "time"
 // segments.
 const maxHeader = 255
 
-// cursor takes headers of known size from a stream that comes in pieces, and skips
-// what lies between them without looking at it. It copies a header only where one
-// lies across two pieces.
+// cursor takes headers of known size from a stream that comes in pieces, and skips the bytes between them. It copies
+// a header only if it is split over two pieces.
 type cursor struct {
 	pos  int64 // offset of the next byte that was neither skipped nor taken
 	skip int64 // bytes to pass before the next header

@@ -149,7 +149,7 @@ func id3Size(start [frameHeaderSize]byte, end []byte) int64 {
 
 func (w *frames) finish(c *cursor, _ int64) Result {
 	end := w.end(c)
-	// Frames found by chance in other data are few beside it.
+	// In other data, few frames are found by chance.
 	isStream := w.count > 0 && (w.atStart || w.stray <= w.bytes)
 	r := Result{Verdict: Audio, Format: MP3}
 	switch {

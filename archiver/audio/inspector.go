@@ -177,8 +177,8 @@ func parserFor(head []byte) parser {
 	case has(0, "ID3"), startsFrame(head):
 		return new(frames)
 	}
-	// A stream of frames may have been cut at its front. An archive, a picture or a
-	// program may hold such a stream too and is none.
+	// A stream of frames may have been cut at its front. An archive, a picture or a program may contain such a stream
+	// without being audio.
 	if http.DetectContentType(head) == "application/octet-stream" {
 		return new(frames)
 	}
@@ -191,7 +191,7 @@ func startsFrame(head []byte) bool {
 	return len(head) >= 2 && head[0] == 0xFF && head[1]&0xE0 == 0xE0
 }
 
-// nothing is the parser of what is certainly no audio.
+// nothing is the parser of a body that is certainly not audio.
 type nothing struct{}
 
 func (nothing) need() int                    { return 0 }

@@ -11,9 +11,8 @@ type Result struct {
 	// computed from headers: the frame that only describes a stream (Xing, Info) is
 	// counted as one that plays, and a last frame that is incomplete is not.
 	Duration time.Duration
-	// Oddities says what is odd inside audio, each in a few words that never change
-	// and hold no value, so that they can be in a remark. None of them makes it
-	// less audio.
+	// Oddities says what is unusual inside audio, each in a few words that never change and hold no value, so that
+	// they can be in a remark. It is audio in any case.
 	Oddities []string
 	// Cut says that audio ends before its format says that it ends: inside a frame, or
 	// short of a length that the container states. One of Oddities says how.

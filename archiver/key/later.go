@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// Later is what is told by a key that is neither a recording's wanted one nor that with a plain id: the third of
-// [Names.For], or one of a recording whose id is made of another id and the run that replaced its damaged bytes.
+// Later is the content of a key that is neither the wanted key of a recording nor the one with its plain id: the
+// third of [Names.For], or one of a recording whose id is made of another id and the run that replaced its damaged
+// bytes.
 type Later struct {
 	Front string // what is before the id; see [Fronts]
 	Sum   string // the first 8 hex digits of the body's SHA-256, or ""

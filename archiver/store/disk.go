@@ -20,7 +20,7 @@ const (
 	maxAtTop   = 16     // times readNames that linksAtTop looks at
 )
 
-// DiskOptions are the settings of [OpenDisk]. The zero value will do.
+// DiskOptions are the settings of [OpenDisk]. The zero value is valid.
 type DiskOptions struct {
 	// ReadOnly opens a folder that must exist, and never writes to it.
 	ReadOnly bool
@@ -188,7 +188,7 @@ func (d *Disk) proveWritable(dir string) (err error) {
 // [Disk.Close].
 func (d *Disk) Root() *os.Root { return d.root }
 
-// Close closes the folder. No other call may be under way.
+// Close closes the folder. No other call may be in progress.
 func (d *Disk) Close() error {
 	if d.temp == nil {
 		return d.root.Close()
@@ -237,7 +237,6 @@ func (d *Disk) CleanTemp(ctx context.Context) error {
 	return nil
 }
 
-// remove removes a file if it is there.
 func (d *Disk) remove(name string) error {
 	if err := d.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

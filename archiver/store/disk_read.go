@@ -114,10 +114,9 @@ func (s *section) Close() error { return s.file.Close() }
 
 func errRange() error { return &failure{text: "open object: the range is not within it"} }
 
-// List yields the objects whose keys begin with prefix, in no order, those under
-// quarantine included and the archive's own files left out. It holds a few names
-// at a time, however many there are. An error ends it. A folder of the system that may
-// not be read (lost+found) is passed over, and told to DiskOptions.Logger.
+// List yields the objects whose keys begin with prefix, in no order, those under quarantine included and the
+// archive's own files left out. It holds only a few names at a time. An error ends it. A folder of the system that
+// may not be read (lost+found) is passed over, and told to DiskOptions.Logger.
 func (d *Disk) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		start := "."

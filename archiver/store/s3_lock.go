@@ -19,7 +19,7 @@ type LockMode string
 // The modes of locks, as S3 names them.
 const (
 	Unlocked   LockMode = ""
-	Governance LockMode = "GOVERNANCE" // who has the right s3:BypassGovernanceRetention
+	Governance LockMode = "GOVERNANCE" // users with the right s3:BypassGovernanceRetention
 	Compliance LockMode = "COMPLIANCE" // nobody
 )
 
@@ -142,8 +142,8 @@ var (
 	ErrNoObjectLock = errors.New("the bucket has no Object Lock")
 )
 
-// lockOf asks for the lock of a version, "" for the newest. HEAD leaves the lock out for who may not see it, so that
-// what it does not show is asked for by name.
+// lockOf asks for the lock of a version, "" for the newest. HEAD omits the lock for users who may not see it, so a
+// lock that it does not show is requested explicitly.
 func (s *S3) lockOf(ctx context.Context, key, version string) (lock Lock, stored time.Time, err error) {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -199,7 +199,7 @@ func knowsNoLocks(code string) bool {
 	return slices.Contains([]string{"ObjectLockConfigurationNotFoundError", "InvalidRequest", "NotImplemented", "MethodNotAllowed"}, code)
 }
 
-// lockCall makes a small call about locks. Whom the server refuses lacks rights that storing does not need.
+// lockCall makes a small call about locks. If the server refuses, the user lacks rights that storing does not need.
 func (s *S3) lockCall(ctx context.Context, op string, call func(context.Context) error) error {
 	limited, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

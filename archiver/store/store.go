@@ -1,5 +1,4 @@
-// Package store keeps recordings under keys, in a folder on disk or in an S3
-// bucket. Both ways give the same promises:
+// Package store keeps recordings under keys, in a folder on disk or in an S3 bucket. Both give the same guarantees:
 //
 //   - A body is stored under its key only when all of it is there, on stable storage.
 //   - Nothing is ever overwritten. What stands under a taken key is described by a

@@ -18,8 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// A trial does what storing needs and leaves nothing behind, so that a set-up can be checked
-// before anything is stored with it.
+// Tests that a destination can store recordings, without leaving anything behind.
 
 // TryDisk proves that [OpenDisk] would open dir for writing, and that the archive's own
 // folders in it can be written to. It returns the folder that it looked at: dir, or the
@@ -136,7 +135,7 @@ func (s *S3) Try(ctx context.Context) (trial Trial, err error) {
 	}
 }
 
-// errVanished says that somebody has removed what a trial was about to read.
+// errVanished says that another process removed the object that a trial was about to read.
 var errVanished = errors.New("the object has vanished")
 
 // look makes one trial. It returns the versions that it has created, also beside an error.
@@ -210,7 +209,7 @@ func (s *S3) removeVersions(ctx context.Context, versions []string) error {
 	return errors.Join(errs...)
 }
 
-// Told splits an error into what happened and what this package says to try, "" for nothing.
+// Told splits an error into what happened and what to try, "" for nothing.
 func Told(err error) (what, try string) {
 	f, ok := errors.AsType[*failure](err)
 	if !ok || f.hint == "" {

@@ -67,7 +67,7 @@ func (d *dayWork) checkKnown(ctx context.Context, t target, kind Kind) {
 	d.add(t, f, back)
 }
 
-// noteTrouble ends the run when the store as a whole cannot be read.
+// noteTrouble ends the run if the whole store cannot be read.
 func (r *run) noteTrouble(err error) {
 	if !errors.Is(err, store.ErrUnusable) && !store.IsRetriable(err) {
 		return // this one alone

@@ -63,7 +63,7 @@ func (r *run) compare(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// meet takes one object of the listing.
+// meet compares one object of the listing with the index.
 func (r *run) meet(info store.Info) {
 	if strings.HasPrefix(info.Key, "quarantine/") {
 		if r.index.pass == 0 {

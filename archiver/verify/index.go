@@ -42,7 +42,7 @@ const (
 const (
 	defaultKeysAtOnce = 3 << 19   // 24 MiB
 	maxLeft           = 256 << 10 // keys that are remembered from pass to pass
-	// maxPasses is never reached but by an archive in which one key is noted millions of times.
+	// maxPasses is reached only by an archive in which one key is noted millions of times.
 	maxPasses = 1 << 10
 )
 
@@ -83,7 +83,6 @@ func (x *index) complete() {
 	slices.SortFunc(x.entries, func(a, b entry) int { return cmp.Compare(a.key, b.key) })
 }
 
-// of returns the entries of a key.
 func (x *index) of(key uint64) []entry {
 	start, _ := slices.BinarySearchFunc(x.entries, key, func(e entry, key uint64) int { return cmp.Compare(e.key, key) })
 	end := start

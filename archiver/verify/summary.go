@@ -48,7 +48,7 @@ func (k Kind) ofRecording() bool {
 // ofLock reports whether a finding is of a lock, which the command lock repairs.
 func (k Kind) ofLock() bool { return k == LockMissing || k == LockShort || k == LockWeak }
 
-// Finding is one thing that is not as it should be.
+// Finding is one fault.
 type Finding struct {
 	Kind        Kind   `json:"kind"`
 	Day         string `json:"day,omitempty"`
@@ -116,7 +116,7 @@ func newSummary(c Config, started time.Time) Summary {
 	}
 }
 
-// IsDamaged reports whether something is not as it should be.
+// IsDamaged reports whether there is a fault.
 func (s *Summary) IsDamaged() bool {
 	return s.Damaged > 0 || s.ManifestDamaged > 0 || s.Unlocked > 0 || s.NotHeld > 0 || s.Strict && s.Unknown > 0
 }
@@ -126,7 +126,7 @@ func (s *Summary) IsIncomplete() bool {
 	return s.Counts[NotReadable] > 0 || s.Stopped != ""
 }
 
-// find takes in a finding. The log hears of no key.
+// find adds a finding. The log gets no key.
 func (r *run) find(f Finding) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -4,10 +4,10 @@
 // First the keys that the manifest names are compared with a listing of the store: what no line names is unknown, and
 // in quick mode the listing takes the place of reading. Keys are held as hashes, at most a fixed number at a time: a
 // larger archive is gone through in several passes, each for a part of all keys, so that memory does not grow with
-// the archive. Then the days are read, two side by side and with mistrust, and every recording's bytes are read and
-// hashed, or those of a sample.
+// the archive. Then the days are read and checked, two at a time, and every recording's bytes are read and hashed, or
+// those of a sample.
 //
-// Nothing is ever deleted, and nothing is written but with Config.Repair, and then to the manifest alone.
+// Nothing is ever deleted. Only with Config.Repair is anything written, and then only to the manifest.
 package verify
 
 import (
@@ -117,7 +117,7 @@ func (v *Verifier) Run(outer context.Context) error {
 	v.state.Store(r)
 	err := r.all(ctx)
 	if cause := context.Cause(ctx); cause != nil {
-		err = cause // rather than what it led to
+		err = cause // not the errors that followed from it
 	}
 	r.count(func(s *Summary) {
 		s.Ended = time.Now().UTC()
