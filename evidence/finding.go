@@ -24,11 +24,11 @@ const (
 	ErasureUnsealed FindingKind = "erasure_unsealed" // an erasure that no seal names hides a sealed recording
 	Replaced        FindingKind = "replaced"         // lines that are not sealed say something else of a sealed recording
 	AudioMissing    FindingKind = "audio_missing"    // nothing is stored under the key of a sealed line
-	AudioChanged    FindingKind = "audio_changed"    // other bytes do
-	AudioUnreadable FindingKind = "audio_not_read"   // the store could not be asked
+	AudioChanged    FindingKind = "audio_changed"    // other bytes are stored there
+	AudioUnreadable FindingKind = "audio_not_read"   // the store gave no answer
 )
 
-// Finding is one thing that is not as it was sealed.
+// Finding is one difference from what was sealed.
 type Finding struct {
 	Kind        FindingKind `json:"kind"`
 	Seal        int         `json:"seal,omitzero"`

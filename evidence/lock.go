@@ -15,7 +15,7 @@ const stemLock = "lock"
 
 // LockSettings say how the recordings of an archive are locked. Each change of them is noted in evidence/.
 type LockSettings struct {
-	Mode  store.LockMode `json:"mode"` // empty: what is stored from now on is not locked
+	Mode  store.LockMode `json:"mode"` // empty: recordings stored from now on are not locked
 	For   store.Period   `json:"for"`
 	After store.Period   `json:"after"`
 	// Confirmed says that compliance mode, which nobody can take back, was confirmed for this archive.
@@ -98,7 +98,7 @@ func (l *Locks) with(s LockSettings, from time.Time) *Locks {
 	return &Locks{records: append(slices.Clone(l.records), r)}
 }
 
-// Wanted is the lock that an object must have. The zero value is none.
+// Wanted is the lock that an object must have. The zero value is no lock.
 type Wanted struct {
 	Mode  store.LockMode
 	Until time.Time
@@ -144,7 +144,8 @@ const (
 	LockUnknown LockFault = "lock_unknown" // the bucket locks by itself, and the server does not show it
 )
 
-// Judge says what the lock of an object lacks at a time. Nothing is asked for before it is due, and after it has ended.
+// Judge says what is wrong with the lock of an object at a time. Before the lock is due, and after it has ended,
+// nothing is wrong.
 func (w Wanted) Judge(has store.Lock, now time.Time) LockFault {
 	switch {
 	case w.Mode == store.Unlocked, now.Before(w.Due), !now.Before(w.Until):
@@ -219,8 +220,7 @@ func (c *LockCheck) Check(ctx context.Context, key string, noted time.Time) (fau
 	return fault, detail, nil
 }
 
-// earlier returns the earlier of two times, of which the second may be unknown: an object that was copied is younger
-// than its recording.
+// earlier returns the earlier of two times; the second may be unknown. A copied object is younger than its recording.
 func earlier(a, b time.Time) time.Time {
 	if !b.IsZero() && b.Before(a) {
 		return b

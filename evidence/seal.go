@@ -27,7 +27,7 @@ const (
 	sealVersion = 1
 )
 
-// Seal is what a signature vouches for.
+// Seal is the signed content of a seal.
 type Seal struct {
 	V         int           `json:"v"`
 	Kind      string        `json:"kind"` // "seal"
@@ -57,8 +57,8 @@ type SealedLines struct {
 	Root  string `json:"root"`
 }
 
-// Head names the newest seal. It is to be kept outside of the archive: without it nobody sees that the newest seals
-// were removed.
+// Head names the newest seal. Keep it outside of the archive: without it nobody sees that the newest seals were
+// removed.
 type Head struct {
 	Number int
 	Hash   string // SHA-256 of the seal's file, 64 hex digits

@@ -65,7 +65,6 @@ func ParseCall(raw []byte) (Call, error) {
 	return newCall(r, raw), nil
 }
 
-// newCall returns the call whose row was decoded from raw.
 func newCall(r row, raw []byte) Call {
 	c := Call{
 		ID: r.ID.asID(), CallDate: r.CallDate.orNull(), CallLength: textOf(r.CallLength).orNull(),
@@ -105,8 +104,8 @@ func (c *Call) Fields() map[string]string {
 	return texts
 }
 
-// key returns what tells the call from others: its id, or without one a hash of its
-// row, without links, for a link may differ each time.
+// key identifies the call: its id, or without one a hash of its row without links, because a link may differ each
+// time.
 func (c *Call) key() string {
 	if c.ID != "" {
 		return c.ID
@@ -155,9 +154,8 @@ func (t text) orNull() string {
 	return s
 }
 
-// asID is orNull for what a call or a recording is noted under. What cannot be is as
-// good as no id: where a list or an object is in its place, its JSON may be longer
-// than any id, and not UTF-8.
+// asID is orNull for what a call or a recording is noted under. A value that cannot be an id counts as none: where a
+// list or an object is in its place, its JSON may be longer than any id, and not UTF-8.
 func (t text) asID() string {
 	const maxLength = 1 << 10
 	id := t.orNull()

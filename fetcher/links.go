@@ -38,8 +38,8 @@ func LinkHost(link Secret) string {
 	return strings.ToLower(address.Host)
 }
 
-// LinkOrigin returns what --allow-host is to be given for a link: its host, or its whole
-// origin where it is not https on the usual port; "" where the link cannot be read.
+// LinkOrigin returns the value of --allow-host for a link: its host, or its whole origin where it is not https on the
+// usual port; "" where the link cannot be read.
 func LinkOrigin(link Secret) string {
 	address, err := exactURL(link)
 	if err != nil {
@@ -65,9 +65,9 @@ func linkPath(link Secret) string {
 	return path
 }
 
-// LinkSecrets returns what of a link opens the recording by itself, where long enough
-// to be told from ordinary text: the last part of its path and other long ones, the
-// values of its query and their parts, and what is encoded in them.
+// LinkSecrets returns the parts of a link that alone give access to the recording, if they are long enough to differ
+// from ordinary text: the last part of its path and other long ones, the values of its query and their parts, and
+// what is encoded in them.
 func LinkSecrets(link Secret) []string {
 	const minLength, minLengthInside = 12, 24
 	var secrets []string
@@ -135,8 +135,8 @@ func (c *Call) RowWithoutLinks() (json.RawMessage, error) {
 	return kept.Bytes(), nil
 }
 
-// rowSecrets returns what opens the recordings of a compact row by itself: of all links,
-// wherever they stand, and of texts in place of a recording.
+// rowSecrets returns the texts of a compact row that alone give access to its recordings: of all links, wherever they
+// stand, and of texts in place of a recording.
 func rowSecrets(row []byte) (secrets []string) {
 	add := func(values ...json.RawMessage) {
 		for _, value := range values {
@@ -174,7 +174,7 @@ func valueBehind(rest []byte) (value json.RawMessage) {
 	return value
 }
 
-// inPlaceOf returns what is kept of a link: that there was one.
+// inPlaceOf returns the text that replaces a link.
 func inPlaceOf(link json.RawMessage) string {
 	if values, ok := valuesOf(link); isNothing(link) || ok && len(values) == 0 {
 		return "null"

@@ -64,7 +64,7 @@ type Doubt struct {
 	Text  string // for people, without the count
 }
 
-// Kinds of doubts. The fields of WindowResult tell the first four window by window.
+// Kinds of doubts. The fields of WindowResult have the first four for each window.
 const (
 	DoubtTotal                = "total"                 // windows whose total changes, or differs from the calls that came
 	DoubtNoTotal              = "no_total"              // windows for which the API sent no total
@@ -116,8 +116,8 @@ func (l *Listing) doubt(kind string, count int, text string) {
 	l.result.Doubts = append(l.result.Doubts, Doubt{Kind: kind, Count: count, Text: text})
 }
 
-// Look asks for one page of a span and checks nothing, for witnesses and control
-// queries. Each call has its own day; strays are not told. It may be called concurrently.
+// Look asks for one page of a span and checks nothing, for witnesses and control queries. Each call has its own day;
+// strays are not marked. It may be called concurrently.
 func (c *Client) Look(ctx context.Context, span Window, filter Filter, offset int) (*Page, error) {
 	p, err := c.retrieve(ctx, span, filter, c.options.PageSize, offset)
 	if errors.Is(err, errBroken) {
@@ -200,8 +200,8 @@ func (l *Listing) listWindow(ctx context.Context, window Window, pending int) (h
 	return nil, err
 }
 
-// maxStale is how many pages in a row may bring nothing new before the end of what the
-// API counts: then it ignores the offset.
+// maxStale is after how many pages in a row that bring nothing new, before the total is reached, the API is taken to
+// ignore the offset.
 const maxStale = 3
 
 // listOnce pages through one window once.
@@ -225,7 +225,7 @@ func (l *Listing) listOnce(ctx context.Context, w *tally, pending int) (halves [
 			continue
 		case errors.Is(err, errBroken):
 			return nil, &WindowError{w.window, err}
-		case beyond && w.total >= 0 && offset >= w.total && offset > 0: // all that is counted has come
+		case beyond && w.total >= 0 && offset >= w.total && offset > 0: // all counted rows have come
 			w.complete = true
 			return nil, nil
 		case err != nil && !beyond:
@@ -238,7 +238,7 @@ func (l *Listing) listOnce(ctx context.Context, w *tally, pending int) (halves [
 				}
 			}
 			offset += p.rows
-			limit = min(2*limit, l.client.options.PageSize) // rows that break their page tend to stand together
+			limit = min(2*limit, l.client.options.PageSize) // rows that break their page are often neighbours
 			isNew := w.add(p)
 			if !l.yield(&Page{Window: w.window, Calls: l.kept(w, p), Total: p.total}, nil) {
 				return nil, errStopped
@@ -292,7 +292,7 @@ func (l *Listing) halve(ctx context.Context, window Window, size, pending int) (
 		switch {
 		case err == nil:
 			sum += p.total
-		case !ofWindow(err) && !errors.Is(err, errBroken): // which the half will meet itself
+		case !ofWindow(err) && !errors.Is(err, errBroken): // the half will get the same error
 			return nil, err
 		}
 	}
@@ -337,6 +337,6 @@ func (l *Listing) kept(w *tally, p *page) []Call {
 		}
 	}
 	clear(p.calls[len(kept):])
-	p.calls = nil // the rows belong to who gets the page
+	p.calls = nil // the rows belong to the receiver of the page
 	return kept
 }

@@ -138,7 +138,7 @@ func valuesOf(container json.RawMessage) (values []json.RawMessage, ok bool) {
 	return values, err == nil
 }
 
-// isNothing reports whether a JSON value is one of the ways to say "none".
+// isNothing reports whether a JSON value means "none".
 func isNothing(value json.RawMessage) bool {
 	return slices.Contains([]string{"", "null", `""`, `"null"`, "false", "[]", "{}"}, string(value))
 }

@@ -33,7 +33,7 @@ func (d disk) GetFile(_ context.Context, name string) (io.ReadCloser, string, er
 	return f, fmt.Sprint(info.Size(), "-", info.ModTime().UnixNano()), nil
 }
 
-// PutFile replaces the file in one step, durably: half a file would lock everybody out.
+// PutFile replaces the file in one step, durably: no run could open an archive with half a file.
 func (d disk) PutFile(ctx context.Context, name string, body []byte, ifTag string) error {
 	old, tag, err := d.GetFile(ctx, name)
 	switch {
@@ -140,8 +140,8 @@ func makeDir(root *os.Root, name string) error {
 	}
 }
 
-// syncDir makes the names in a folder durable. Windows has no such call, and some network file systems
-// refuse it; both keep their names by other means.
+// syncDir makes the names in a folder durable. Windows has no such call, and some network file systems refuse it;
+// both keep names in another way.
 func syncDir(root *os.Root, name string) error {
 	if runtime.GOOS == "windows" {
 		return nil

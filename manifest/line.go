@@ -40,8 +40,8 @@ const (
 	maxName     = 1<<16 - 1
 )
 
-// beginLine is the first line of a day's manifest where call rows were noted before anything
-// else, or, of kind rebuild, where a run makes again what was lost. It says nothing but that.
+// beginLine is the first line of a day's manifest where call rows were noted before anything else, or, of kind
+// rebuild, where a run makes again what was lost. It has no other content.
 type beginLine struct {
 	header
 	Day  string    `json:"day"`
@@ -55,8 +55,8 @@ type header struct {
 	Kind string `json:"kind"`
 }
 
-// Recording is the line kind "recording": what became of one recording at one time. The fields stand
-// in the order in which they are written; the reader's speed depends on it.
+// Recording is the line kind "recording": the outcome of one recording at one time. The fields stand in the order in
+// which they are written; the reader's speed depends on it.
 type Recording struct {
 	RecordingID string    `json:"recording_id"` // or the identity made up for a recording without one
 	Outcome     Outcome   `json:"outcome"`
@@ -227,7 +227,7 @@ func (r Recording) line() ([]byte, error) {
 	return encodeSalted(recordingLine{header{lineVersion, kindRecording}, r}, maxLine)
 }
 
-// check refuses what could not be read back as it was meant.
+// check refuses values that could not be read back unchanged.
 func (r Recording) check() error {
 	stored := r.Outcome == Archived || r.Outcome == Damaged
 	switch {

@@ -20,8 +20,8 @@ const (
 	allSound = math.MaxInt64
 )
 
-// reader reads the lines of a segment one after another, in bounded memory: while next is true there is a line, or bad
-// says why it cannot be read; then err says whether that was all.
+// reader reads the lines of a segment one after another, in bounded memory: while next is true there is a line, or
+// bad says why it cannot be read; then err says whether that was the end.
 type reader struct {
 	line []byte // without its line feed, valid until the next one is read
 	n    int    // its number
@@ -111,7 +111,7 @@ func (r *reader) end(err error) bool {
 	return false
 }
 
-// readLine reads up to a line feed, of a line that is too long only the beginning.
+// readLine reads up to a line feed, or the beginning of a line that is too long.
 func (r *reader) readLine() (err error) {
 	r.line, err = r.in.ReadSlice('\n')
 	r.off += int64(len(r.line))

@@ -35,7 +35,7 @@ func (s *scan) optionalText(name string) []byte {
 }
 
 // text reads a JSON string. It gives up on escapes other than \" \\ \/ and on what is not UTF-8, which encoding/json
-// would replace. S3 entity tags come with quotes, so that it must not allocate for escapes.
+// would replace. S3 entity tags contain quotes, so escapes must not cost an allocation.
 func (s *scan) text() []byte {
 	s.literal(`"`)
 	end := bytes.IndexByte(s.rest, '"')

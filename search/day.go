@@ -84,8 +84,8 @@ func (a *Archive) dayError(ctx context.Context, day string, err error) error {
 	return &DayError{Day: day, Err: err}
 }
 
-// readCalls returns the last row of each call, and where each call stands. Rows without an id are left in, for what joins
-// recordings to them.
+// readCalls returns the last row of each call, and the place of each call. Rows without an id stay in, because
+// recordings are joined to them.
 func (a *Archive) readCalls(ctx context.Context, day string, withRows bool, fault func(manifest.Fault)) (calls []Call, place map[string]int, err error) {
 	place = map[string]int{}
 	err = a.ledger.ReadCalls(ctx, day, func(c manifest.Call) error {
@@ -143,7 +143,7 @@ func (u unnamed) of(id, source string) (place int, found bool) {
 	return place, found
 }
 
-// orphan is a call of which the ledger alone knows.
+// orphan is a call that only the ledger knows.
 func orphan(day, callID string, zone *time.Location) Call {
 	c := Call{Day: day, NoRow: true, Fields: Fields{ID: callID, Length: -1}}
 	c.setTime("", zone)
@@ -168,7 +168,7 @@ func arrange(calls []Call) {
 	}
 }
 
-// first returns the id of the first recording: of calls without an id nothing else tells which is which.
+// first returns the id of the first recording, by which calls without an id are distinguished.
 func (c *Call) first() string {
 	if len(c.Recordings) == 0 {
 		return ""

@@ -43,7 +43,7 @@ type Index struct {
 	knowsDays atomic.Bool // an update has told of days
 }
 
-// IndexError says that the index's file cannot be used. Searches can do without it.
+// IndexError says that the index's file cannot be used. Searches work without it.
 type IndexError struct {
 	File string
 	Err  error
@@ -98,7 +98,7 @@ func dayName(number int64) string { return midnightOf(number).Format(time.DateOn
 // again; those of older formats are removed. The name says which archive it is of. The error is an [*IndexError].
 func OpenIndex(ctx context.Context, folder, name string) (*Index, error) {
 	ix := &Index{file: filepath.Join(folder, indexName(name, indexFormat))}
-	whole, err := filepath.Abs(ix.file) // SQLite takes the beginning of a relative path for a host
+	whole, err := filepath.Abs(ix.file) // SQLite takes the first part of a relative path for a host
 	if err != nil {
 		return nil, ix.fail(ctx, fmt.Errorf("find folder: %w", err))
 	}
@@ -211,7 +211,7 @@ func (ix *Index) connect(ctx context.Context) error {
 }
 
 // checkedBytes is the size of files that are checked as a whole when they are opened, which takes some 10 ms then. In
-// larger ones what is read is checked, and a page that lost its way to others may go unnoticed.
+// larger ones what is read is checked, and a page that is no longer linked may go unnoticed.
 const checkedBytes = 8 << 20
 
 // checkWhole has SQLite check its pages, and that each index has what its table has.
@@ -255,7 +255,7 @@ func source(file string) string {
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: settings.Encode()}).String()
 }
 
-// lock waits for the turn to write.
+// lock takes the lock for writing.
 func (ix *Index) lock(ctx context.Context) (unlock func() error, err error) {
 	const pause = 50 * time.Millisecond
 	lock := flock.New(ix.file+".lock", flock.SetPermissions(0o600))
@@ -265,7 +265,8 @@ func (ix *Index) lock(ctx context.Context) (unlock func() error, err error) {
 	return lock.Unlock, nil
 }
 
-// removeIndex removes an index with what SQLite keeps beside it. Its lock stays: somebody may wait for it.
+// removeIndex removes an index with what SQLite keeps beside it. Its lock stays, because another process may wait for
+// it.
 func removeIndex(file string) error {
 	for _, suffix := range []string{"-wal", "-shm", "-journal", ""} {
 		if err := os.Remove(file + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -292,8 +293,7 @@ func isDamage(err error) bool {
 	return failed.Code() == sqlite3.SQLITE_IOERR_SHORT_READ
 }
 
-// scanned makes of an error of reading a row one that says that the index is damaged, where a value has another type
-// than was written.
+// scanned returns an error of reading a row as damage of the index if a value has another type than was written.
 func scanned(err error) error {
 	if _, ok := errors.AsType[*sqlite.Error](err); err == nil || ok {
 		return err
@@ -306,7 +306,7 @@ func scanned(err error) error {
 	return fmt.Errorf("%w: %w", errDamaged, err)
 }
 
-// discard removes a damaged index. Who uses it at this moment gets errors.
+// discard removes a damaged index. Concurrent users get errors.
 func (ix *Index) discard() error {
 	ix.knowsDays.Store(false)
 	ix.mu.Lock()
@@ -315,7 +315,7 @@ func (ix *Index) discard() error {
 		return nil
 	}
 	isCurrent := ix.isCurrent()
-	_ = ix.db.Close()            // what it says of a damaged file helps nobody
+	_ = ix.db.Close()            // its error about a damaged file does not matter
 	if ix.db = nil; !isCurrent { // another process was first
 		return nil
 	}
@@ -329,7 +329,7 @@ func (ix *Index) doubt(err error) {
 	}
 }
 
-// Close closes the file. Whoever searches meanwhile gets an error.
+// Close closes the file. A concurrent search gets an error.
 func (ix *Index) Close() error {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
@@ -355,7 +355,7 @@ func (ix *Index) fail(ctx context.Context, err error) error {
 	return &IndexError{File: ix.file, Err: err}
 }
 
-// conn returns a connection, to be closed.
+// conn returns a connection. Close it.
 func (ix *Index) conn(ctx context.Context) (*sql.Conn, error) {
 	ix.mu.RLock()
 	db := ix.db

@@ -43,8 +43,8 @@ func checksum(value []byte, place int64) uint32 {
 	return crc32.Update(crc32.Checksum(at[:], castagnoli), castagnoli, value)
 }
 
-// callsPerBlock is how many calls are compressed together. More compress better, and cost more to read one of them. A
-// block should fit into a page of the file several times.
+// callsPerBlock is how many calls are compressed together. More calls compress better, but reading one of them costs
+// more. A block should fit into a page of the file several times.
 const callsPerBlock = 32
 
 // What a call's flags say.

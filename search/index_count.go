@@ -37,7 +37,7 @@ type counter struct {
 	problem  error
 }
 
-// take counts a call, or keeps the first error. False ends the counting.
+// take counts a call, or keeps the first error. False ends the count.
 func (c *counter) take(_ Call, err error) bool {
 	if err == nil {
 		c.n++

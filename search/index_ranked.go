@@ -50,7 +50,7 @@ func (p *places) Pop() any {
 	return last
 }
 
-// keep takes a place in, if it is among the first room ones.
+// keep adds a place, if it is among the first room ones.
 func (p *places) keep(one place, room int) {
 	switch {
 	case len(p.list) < room:
@@ -109,7 +109,7 @@ func (ix *Index) ranked(ctx context.Context, a *Archive, q Query) (steps []found
 	return steps, true, nil
 }
 
-// rank takes in the calls of a day.
+// rank adds the calls of a day.
 func (s *snapshot) rank(q Query, at *cursor, d *indexedDay, best *places) error {
 	fit, err := s.within(q, at, d)
 	if err != nil || len(fit) == 0 {

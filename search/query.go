@@ -32,7 +32,7 @@ type Query struct {
 
 	// Listed are ids of calls or recordings, as of a lawyer's list; nil for no list.
 	Listed []string
-	listed map[string]bool // the same where many calls are looked at; nil for not at hand
+	listed map[string]bool // the same as a set, for queries over many calls; nil if not built
 
 	// Watch is called with every call that is read, whether it is wanted or not; nil for nobody. If an index answers
 	// nothing is read.
@@ -56,7 +56,7 @@ type Limits struct {
 	Campaigns, Agents []string
 }
 
-// MinNumberDigits is the least number of digits that Query.Number takes: fewer fit everybody.
+// MinNumberDigits is the least number of digits that Query.Number takes: fewer would match almost every call.
 const MinNumberDigits = 4
 
 // Sort is the order of the answers.

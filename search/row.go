@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Values returns the fields of the call's row by their API names, as text; of a call without a row those that can be
-// searched for. What is no text, number or truth value, as the list of recordings, is empty.
+// Values returns the fields of the call's row by their API names, as text; for a call without a row only those that
+// can be searched for. Other values than texts, numbers and truth values are empty, like the list of recordings.
 func (c *Call) Values() map[string]string {
 	if c.Row == nil {
 		return c.Fields.values()

@@ -8,7 +8,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Facts is what the ledger tells of one day, without judgement.
+// Facts are the facts of one day in the ledger, without judgement.
 type Facts struct {
 	Day   string
 	Known bool // manifest/ holds a file of it; false for a day that is unknown or has call rows alone
@@ -85,8 +85,8 @@ func (f *Facts) latestListing(filter string) (latest *listing) {
 	return latest
 }
 
-// add takes in a window. What is missing is of the listing and is in each of its windows; so may doubts. A window
-// of an older version says neither that it is whole nor why not: its counts tell.
+// add adds a window. What is missing is of the listing and is in each of its windows; so may doubts. A window of an
+// older version says neither that it is whole nor why not: its counts tell.
 func (l *listing) add(w *manifest.Window) {
 	l.from, l.to = min(l.from, w.From), max(l.to, w.To)
 	l.calls, l.recordings = l.calls+w.Calls, l.recordings+w.Recordings

@@ -37,7 +37,7 @@ type Summary struct {
 	Calls      int   `json:"calls"`
 	Recordings int   `json:"recordings"` // of these calls
 	Stored     int   `json:"stored"`     // whose audio is in the bag
-	LeftOut    int   `json:"left_out"`   // whose audio is missing in the archive, damaged or cannot be read
+	LeftOut    int   `json:"left_out"`   // audio that is missing, damaged or cannot be read
 	Damaged    int   `json:"damaged"`    // of these
 	Days       int   `json:"days"`
 	Lines      int   `json:"lines"` // of the ledger
@@ -46,7 +46,7 @@ type Summary struct {
 	Bytes      int64 `json:"bytes"` // of these
 }
 
-// ErrNothing says that no call fits: there is nothing to write.
+// ErrNothing says that no call matches.
 var ErrNothing = errors.New("no call fits: no bag is written")
 
 // audioFolder holds the copies, by the names that audioNames gives them: names of the archive may hold numbers of
@@ -56,7 +56,7 @@ const (
 	audioNames  = `{{.call_date.Format "2006-01-02"}}/{{.recording_id}}`
 )
 
-// writing is a bag that is being written.
+// writing is the state of a bag that is being written.
 type writing struct {
 	*Bag
 	folder *folder
@@ -180,7 +180,7 @@ func (w *writing) tags() error {
 		listed.add(tag.name, h.sum(), h.size)
 	}
 	h := newHashed(io.Discard)
-	_, _ = io.WriteString(h, declaration) // nothing fails to be discarded
+	_, _ = io.WriteString(h, declaration) // it never fails
 	listed.add(declarationFile, h.sum(), h.size)
 	if _, err := w.folder.write(tagManifestFile, listed.manifest()); err != nil {
 		return err

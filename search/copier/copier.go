@@ -68,19 +68,19 @@ type Copy struct {
 
 	added, done atomic.Int64
 	bytes       atomic.Int64
-	trouble     atomic.Int64 // recordings in a row that the store could not give
+	trouble     atomic.Int64 // recordings in a row that the store did not deliver
 	counts      Counts       // written by the goroutine of the tables
 	err         error        // likewise
 }
 
-// task is one recording on its way.
+// task is one recording to copy.
 type task struct {
 	call  search.Call
 	rec   search.Recording
 	names []string // to try in turn
 	err   error    // of making the names
 
-	wait <-chan struct{} // the turn at the first name
+	wait <-chan struct{} // until the first name may be used
 	over func()
 
 	name   string // under which it is at last
@@ -152,7 +152,7 @@ func (c *Copy) Finish() (Counts, error) {
 	c.counts.Unfinished = max(c.counts.Added-c.counts.Copied-c.counts.There-c.counts.Damaged-c.counts.Unread, 0)
 	c.counts.Bytes = c.bytes.Load()
 	closeErr := c.folder.close()
-	for _, err := range []error{c.err, stopped, closeErr} { // a trouble of the tables has stopped the rest too
+	for _, err := range []error{c.err, stopped, closeErr} { // an error of the tables stopped the others too
 		if err != nil {
 			return c.counts, err
 		}
@@ -283,7 +283,7 @@ func (t *task) fail(damaged bool, err error) {
 	t.left = &Failure{RecordingID: t.rec.ID, Day: t.call.Day, Damaged: damaged, Err: err}
 }
 
-// turns lets those who want one name have it one after another, in the order of asking.
+// turns gives a name to those that want it one after another, in the order of asking.
 type turns struct {
 	mu   sync.Mutex
 	last map[string]chan struct{}

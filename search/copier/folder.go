@@ -145,7 +145,7 @@ func (f *folder) removeParts() error {
 	return nil
 }
 
-// close syncs the folders with new names, gives up the lock and removes the own folder.
+// close syncs the folders with new names, releases the lock and removes its own folder.
 func (f *folder) close() error {
 	var failed error
 	for name := range f.changed {
@@ -153,7 +153,7 @@ func (f *folder) close() error {
 			failed = folderError("sync the folder for the copies", err)
 		}
 	}
-	// What cannot be removed is in nobody's way. Windows removes no file that is open, so the lock is given up first.
+	// A file that cannot be removed does no harm. Windows removes no open file, so the lock is released first.
 	if err := f.lock.Unlock(); err != nil && failed == nil {
 		failed = folderError("unlock the folder for the copies", err)
 	}
@@ -173,7 +173,7 @@ func (f *folder) syncFolder(name string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// standing is what is stored under a name.
+// standing says what is stored under a name.
 type standing int
 
 const (
@@ -289,7 +289,7 @@ func (f *folder) rename(p *part, name string) (isThere bool, err error) {
 	return false, folderError(op, f.root.Rename(p.name, filepath.FromSlash(name)))
 }
 
-// oneLine drops what would break a line of a list.
+// oneLine removes characters that would break a line of a list.
 func oneLine(text string) string {
 	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' || r == '\t' }), " ")
 }

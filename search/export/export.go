@@ -31,7 +31,7 @@ type Source interface {
 	Zone() *time.Location
 }
 
-// Fingerprinter tells by little whether a day of the archive may have changed.
+// Fingerprinter says cheaply whether a day of the archive may have changed.
 type Fingerprinter interface {
 	// Fingerprint returns a text that differs when anything of the day differs.
 	Fingerprint(ctx context.Context, day string) (string, error)
@@ -55,7 +55,7 @@ type Export struct {
 	Logger       *slog.Logger  // nil: silent
 }
 
-// Summary is what a run has done.
+// Summary is the result of a run.
 type Summary struct {
 	Days       int         `json:"days"` // of the archive within the span
 	Written    int         `json:"days_written"`
@@ -82,7 +82,7 @@ type BrokenDay struct {
 // noteEvery is how often the note is written while days are: a killed run writes the days since then again.
 const noteEvery = 5 * time.Second
 
-// run is one run.
+// run is the state of one run.
 type run struct {
 	*Export
 	note     note
@@ -128,7 +128,7 @@ func (r *run) run(ctx context.Context) (err error) {
 	}
 	r.noted, r.progress = time.Now(), time.Now()
 	if err := r.export(ctx, days); err != nil {
-		// What was written stands: the next run need not write it again.
+		// The written days stay: the next run need not write them again.
 		return errors.Join(err, r.save(context.WithoutCancel(ctx), &r.note))
 	}
 	if err := r.save(ctx, &r.note); err != nil {
@@ -188,7 +188,7 @@ func (r *run) day(ctx context.Context, day string) error {
 	return r.write(ctx, day, calls, dayNote{From: from, Erasures: erasures})
 }
 
-// unchanged counts a day whose files stand.
+// unchanged counts a day whose files are up to date.
 func (r *run) unchanged(day string) {
 	if r.note.Days[day].Calls.Rows == 0 {
 		r.summary.Empty++
@@ -197,7 +197,7 @@ func (r *run) unchanged(day string) {
 	r.summary.Unchanged++
 }
 
-// broken notes that a day could not be read. Its files are left as they are: they are as good as they were.
+// broken notes that a day could not be read. Its files stay as they are.
 func (r *run) broken(ctx context.Context, day string, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

@@ -28,7 +28,7 @@ type note struct {
 	About
 	Format     Format             `json:"format"`
 	Excel      bool               `json:"excel,omitzero"`
-	Query      string             `json:"query"`      // the terms, canonical; what says something about a person as a hash
+	Query      string             `json:"query"`      // the terms, canonical; personal values as a hash
 	Erasures   []string           `json:"erasures"`   // ids of those that the files reflect
 	Calls      int64              `json:"calls"`      // rows of all days
 	Recordings int64              `json:"recordings"` // likewise
@@ -60,7 +60,7 @@ type fileNote struct {
 // OtherExportError says that the target holds something else than an earlier state of this export.
 type OtherExportError struct{ What string }
 
-// Error implements error. It says what to try.
+// Error implements error. It says what to do.
 func (e *OtherExportError) Error() string {
 	return "the target holds " + e.What + ": give another target, or empty this one"
 }
@@ -141,7 +141,7 @@ func formName(f Format, excel bool) string {
 	return string(f)
 }
 
-// save writes the note, unless the very same is there.
+// save writes the note, unless it is unchanged.
 func (r *run) save(ctx context.Context, n *note) error {
 	n.Calls, n.Recordings, n.Bytes = 0, 0, 0
 	erasures := map[string]bool{}
@@ -163,7 +163,7 @@ func (r *run) save(ctx context.Context, n *note) error {
 	return r.put(ctx, NoteName, text, &r.stored)
 }
 
-// put writes a small file, unless the very same is there.
+// put writes a small file, unless it is unchanged.
 func (r *run) put(ctx context.Context, name string, text []byte, stored *[]byte) error {
 	if bytes.Equal(text, *stored) {
 		return nil
