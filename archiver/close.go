@@ -300,7 +300,7 @@ func (r *run) leaveUnread(date fetcher.Date, err error) {
 	r.leaveOpen(OpenDay{Day: string(date), Settled: r.config.settled(r.clock.now(), date), Unreadable: true, Reasons: []string{reason}})
 }
 
-// concernsDayAlone reports whether an error of reading a day concerns that day alone. Lines of a later version, and a
+// concernsDayAlone reports whether an error of reading a day concerns only that day. Lines of a later version, and a
 // store that refuses or fails, end the run.
 func (r *run) concernsDayAlone(err error) bool {
 	return err != nil && r.soft.Err() == nil && ofAllDays(err) == nil

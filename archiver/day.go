@@ -11,9 +11,9 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// day is one call day in work. One goroutine owns it: it lists the day, waits for its
-// recordings, and has it judged; a day that needs a further fact passes to Run. The workers
-// read what is set before they get the first recording. Behind mu stands what both write.
+// day is one call day in work. One goroutine owns it: it lists the day, waits for its recordings, and has it judged;
+// a day that needs a further fact passes to Run. The workers read what is set before they get the first recording. mu
+// guards what both write.
 type day struct {
 	date   fetcher.Date
 	ledger *manifest.Day

@@ -45,7 +45,7 @@ func (r *run) removeErased(d *day, call *fetcher.Call, recording *fetcher.Record
 	return nil
 }
 
-// erasedNames returns under which names a recording may stand, those that hold a hash or a run among them.
+// erasedNames returns the names that a recording may have, including those with a hash or a run.
 func (r *run) erasedNames(bucket *store.S3, day fetcher.Date, call *fetcher.Call, recording *fetcher.Recording, identity string) (names []string, err error) {
 	looked := map[string]bool{}
 	for _, possible := range r.keys.possible(r.keys.factsOf(day, call), recording, identity, nil) {

@@ -99,9 +99,8 @@ func (x *identities) same(call *fetcher.Call, r *fetcher.Recording, _ map[string
 	return "", false
 }
 
-// exact finds a recording of the same call, file name and link, or of the same link,
-// file name and id under another call. Without a link two recordings with one file name are
-// told apart by their ids.
+// exact finds a recording of the same call, file name and link, or of the same link, file name and id under another
+// call. Without a link, two recordings with one file name are distinguished by their ids.
 func (x *identities) exact(call *fetcher.Call, r *fetcher.Recording, used map[string]bool) (string, bool) {
 	source := r.Source()
 	for _, n := range x.byCall[call.ID] {

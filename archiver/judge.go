@@ -125,7 +125,7 @@ func (j *judgement) uncounted() bool {
 	return same.days >= 3 && same.over >= j.Rules.GiveUp
 }
 
-// closeStrays judges rows that lie outside the window that listed them.
+// closeStrays judges rows from outside of the window that listed them.
 func (j *judgement) closeStrays(l *listing) {
 	if l.Stray == 0 {
 		return
@@ -369,7 +369,7 @@ func isFinal(s manifest.State, noted, listed bool, giveUp time.Duration) bool {
 func (j *judgement) decide(r *recordingFacts, absent absence) (manifest.Outcome, string) {
 	s := &r.State
 	switch {
-	case absent == moved: // it is final on this day, and lost is what nobody can deliver
+	case absent == moved: // it is final on this day; lost would mean that nobody can deliver it
 		return s.Outcome, "listed under another day"
 	case absent == gone && s.Outcome == manifest.Damaged:
 		return s.Outcome, "no longer listed"
@@ -476,8 +476,8 @@ func (j *judgement) warn(text string) {
 	}
 }
 
-// countWaiting counts what is not final, and says why by cause: of the whole day, or of
-// what this run listed where it asked for a part alone.
+// countWaiting counts what is not final, and says why by cause: of the whole day, or of what this run listed if it
+// asked for only a part.
 func (j *judgement) countWaiting(final map[string]bool) {
 	causes := map[string]int{}
 	partial := j.Filter != "" || !j.Entire

@@ -123,8 +123,8 @@ func (k *keeper) keep(ctx context.Context, j *job, got *download, patiently func
 	return result, release, fmt.Errorf("%w: each name is taken by another one", errKeys)
 }
 
-// locked adds the lock and the class of retention that a recording is stored with. Bodies under quarantine get none:
-// nobody knows what they are.
+// locked adds the lock and the class of retention that a recording is stored with. Bodies under quarantine get none,
+// because it is not known what they are.
 func (k *keeper) locked(o store.Object, campaign string) store.Object {
 	if k.locks() {
 		o.LockMode, o.LockUntil = k.lock.Mode, k.lock.For.After(time.Now()).Truncate(time.Second)
@@ -232,7 +232,7 @@ func (m *keyMaker) names(call callFacts, recording *fetcher.Recording, identity 
 func (m *keyMaker) wanted(j *job) string {
 	names, err := m.names(j.call, &j.recording, j.identity, audio.MP3)
 	if err != nil {
-		return "" // told when it is to be stored
+		return "" // reported when it is stored
 	}
 	return names.Wanted()
 }
@@ -244,9 +244,8 @@ type claims struct {
 	keys map[string]chan struct{} // closed when the claim ends
 }
 
-// claim marks a key as being stored under, and waits for another recording that wants the
-// same. A recording that holds a key waits for its alternatives alone, which are longer, so
-// no two wait for each other.
+// claim marks a key as being stored under, and waits for another recording that wants the same. A recording that
+// holds a key waits only for its alternatives, which are longer, so no two wait for each other.
 func (c *claims) claim(ctx context.Context, name string) (release func(), err error) {
 	name = strings.ToLower(name)
 	mine := make(chan struct{})

@@ -24,8 +24,8 @@ const bytesPerSecond = 8000
 // list lists a day and hands its recordings to the workers. Faults of this listing are kept with the day; an error
 // ends the run.
 func (r *run) list(d *day) error {
-	// A window is listed again to prove it whole on a settled day alone: another one would
-	// change between two passes. One whose total stays wrong is listed once a run.
+	// A window is listed again to prove it whole only on a settled day: another one would change between two passes.
+	// One whose total stays wrong is listed once a run.
 	repeat := d.settled && !staysWrong(d.ledger.Windows())
 	began := time.Now()
 	listing := r.source.Day(d.date, d.span, r.config.Filter, repeat)
@@ -43,7 +43,7 @@ func (r *run) list(d *day) error {
 	if failed != nil || d.failure != "" || r.soft.Err() != nil {
 		return failed
 	}
-	// The API has told its clock by now.
+	// The clock of the API is known by now.
 	d.begun = r.clock.at(began)
 	d.settled = d.settled && r.config.settled(d.begun, d.date)
 	result := listing.Result()
@@ -56,8 +56,7 @@ func (r *run) list(d *day) error {
 	return nil
 }
 
-// staysWrong reports whether an earlier listing of the day had a total that repeating did
-// not mend.
+// staysWrong reports whether an earlier listing of the day had a total that stayed wrong when it was repeated.
 func staysWrong(windows []manifest.Window) bool {
 	for _, w := range windows {
 		if w.Complete && !w.Whole {

@@ -176,7 +176,7 @@ func (o *Opened) openBucket(ctx context.Context, at Location, access Access, led
 	return nil
 }
 
-// removeLeftOut removes audio that this run has stored while somebody else erased its recording, which no line names.
+// removeLeftOut removes audio without a line: this run stored it while another process erased its recording.
 func removeLeftOut(ctx context.Context, bucket *store.S3, recordings []manifest.Recording) error {
 	for _, r := range recordings {
 		info, err := bucket.Stat(ctx, r.Key)

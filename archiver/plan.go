@@ -115,10 +115,9 @@ func (r *run) planDays() ([]plannedDay, error) {
 	return days, nil
 }
 
-// earlierDays returns the days before the span that a listing with this run's filter left
-// open, and those never listed with it since the first one that was. A day that closed
-// unwitnessed, for the API showed no recording of any day, comes again once another day has
-// one: what was hidden may be shown by now.
+// earlierDays returns the days before the span that a listing with this run's filter left open, and those never
+// listed with it since the first one that was. A day that closed unwitnessed, because the API showed no recording of
+// any day, is listed again once another day has one: what was hidden may be shown by now.
 func (r *run) earlierDays() ([]fetcher.Date, error) {
 	start := fetcher.DateOf(r.config.Span.From)
 	var before []plannedDay
@@ -170,8 +169,8 @@ func (r *run) earlierDays() ([]fetcher.Date, error) {
 	return earlier, nil
 }
 
-// isListed reports whether a day was ever listed with this run's filter. A day that cannot be
-// read counts as listed: what is wrong is told when it is worked on.
+// isListed reports whether a day was ever listed with this run's filter. A day that cannot be read counts as listed:
+// its error is reported when it is worked on.
 func (r *run) isListed(date fetcher.Date, status dayStatus) (bool, error) {
 	if status.err != nil {
 		return true, nil
@@ -194,7 +193,7 @@ func (r *run) isListed(date fetcher.Date, status dayStatus) (bool, error) {
 		r.filter == "" && ledger.Count() > 0, nil
 }
 
-// ofAllDays returns an error of reading a day, nil if it concerns that day alone.
+// ofAllDays returns an error of reading a day, nil if it concerns only that day.
 func ofAllDays(err error) error {
 	if store.IsRetriable(err) || errors.Is(err, store.ErrUnusable) || isLater(err) {
 		return err
@@ -217,7 +216,7 @@ func (r *run) statuses(days []plannedDay) iter.Seq2[plannedDay, dayStatus] {
 		ahead := make([]chan dayStatus, 0, len(days))
 		for i, p := range days {
 			for len(ahead) < min(i+looksAtOnce, len(days)) {
-				answer := make(chan dayStatus, 1) // a look that nobody waits for ends anyway
+				answer := make(chan dayStatus, 1) // it ends even if nobody receives
 				date := days[len(ahead)].date
 				ahead = append(ahead, answer)
 				go func() {

@@ -14,13 +14,13 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// standing are the names of all that is in the store, and who claims them. It holds 17 bytes a name, and whole
-// names only of those that [key.ParseLater] takes apart, which are few. Names are compared without regard to case, which a file
-// system may ignore.
+// standing are the names of all objects in the store, and the recordings that claim them. It holds 17 bytes a name,
+// and whole names only of those that [key.ParseLater] takes apart, which are few. Names are compared without regard
+// to case, which a file system may ignore.
 type standing struct {
 	seed   maphash.Seed
 	names  []uint64             // hashes, sorted
-	claims []uint64             // by whom each is claimed, as a hash; 0: nobody
+	claims []uint64             // the recording that claims each, as a hash; 0: none
 	uses   []use                //
 	later  map[uint64][]string  // whole names, by the hash of their front
 	moved  map[uint64]newestRow // by name, of what one recording claims for two days
@@ -42,7 +42,7 @@ type newestRow struct {
 
 func (n *standing) hash(name string) uint64 { return maphash.String(n.seed, strings.ToLower(name)) }
 
-// claimant is who claims a name.
+// claimant returns the hash of a recording that claims a name.
 func (n *standing) claimant(id, call string) uint64 {
 	return max(maphash.String(n.seed, id+"\x00"+call), 1)
 }

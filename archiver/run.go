@@ -90,11 +90,10 @@ type run struct {
 // errStopping says that a recording was not worked on because the run is ending.
 var errStopping = errors.New("the run is stopping")
 
-// Run archives the span. It returns nil when all was worked on, also when recordings failed:
-// that is told by the Summary. It returns an error for what ends the run: the API refuses or
-// cannot be reached, the destination cannot be written, the archive is another account's.
-// When ctx ends, Run begins nothing new, gives what is in flight the configured grace, and
-// returns the cause.
+// Run archives the span. It returns nil when all was worked on, also if recordings failed: the Summary has that. An
+// error ended the run: the API refuses or cannot be reached, the destination cannot be written, the archive is
+// another account's. When ctx ends, Run begins nothing new, gives what is in flight the configured grace, and returns
+// the cause.
 //
 // It is called once; Summary and Progress may be called at any time.
 func (a *Archiver) Run(ctx context.Context) error {

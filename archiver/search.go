@@ -99,8 +99,7 @@ func (u user) is(other user) bool {
 	return u.id == other.id && (u.day == other.day || u.call != "" && u.call == other.call)
 }
 
-// searchKeys returns the keys under which a recording may stand, given the one it was to
-// have.
+// searchKeys returns the keys that a recording may have, given the one it was to have.
 func searchKeys(wanted, identity string) []string {
 	keys := key.Again(wanted, identity)
 	if stem, isMP3 := strings.CutSuffix(wanted, audio.MP3.Extension()); isMP3 { // as was assumed

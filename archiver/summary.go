@@ -171,7 +171,7 @@ func (t *tally) end(day fetcher.Date) {
 	t.left--
 }
 
-// warn logs and keeps a warning; the same one is told once.
+// warn logs and keeps a warning, each one once.
 func (t *tally) warn(log *slog.Logger, text string) {
 	t.mu.Lock()
 	known := slices.Contains(t.summary.Warnings, text)

@@ -75,8 +75,8 @@ func (r *run) worker() {
 	}
 }
 
-// errUnnoted says that a recording got no line, for what is wrong with its day or the store
-// alone: its day stays open and the run continues.
+// errUnnoted says that a recording got no line because of an error of its day or of the store: its day stays open and
+// the run continues.
 var errUnnoted = errors.New("the recording got no line")
 
 // work makes one attempt at a recording. It returns the delay until the next one, or 0 when
@@ -215,8 +215,8 @@ func firstSeen(prior manifest.State, now time.Time) time.Time {
 	return prior.FirstSeen
 }
 
-// note appends lines to a day. If the store is in trouble it waits, and then ends the
-// run; what is wrong with the day alone leaves that day open.
+// note appends lines to a day. If the store is in trouble it waits, and then ends the run; an error of the day leaves
+// only that day open.
 func (r *run) note(d *day, lines ...manifest.Recording) error {
 	err := d.ledger.Note(r.hard, lines...)
 	if err == nil {
@@ -303,7 +303,7 @@ func (r *run) logger(j *job) *slog.Logger {
 	return r.log.With("recording_id", j.identity, "day", string(j.day.date))
 }
 
-// isErasedNow asks whether somebody has erased a recording while it was in flight, where it would be locked: then nobody
+// isErasedNow reports whether a recording was erased while it was downloaded, if it would be locked: then nobody
 // could remove it again. It is noted as erased.
 func (r *run) isErasedNow(j *job) (bool, error) {
 	if !r.keeper.locks() {

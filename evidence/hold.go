@@ -144,8 +144,8 @@ func addCase(to map[string][]string, id, name string) {
 	}
 }
 
-// Of returns the cases that hold a recording by its id, in order; nil for none. A recording that became known after its
-// call was held is held by OfCall alone.
+// Of returns the cases that hold a recording by its id, in order; nil for none. A recording that became known after
+// its call was held is held only by OfCall.
 func (h *Holds) Of(recordingID string) []string { return h.recordings[recordingID] }
 
 // OfCall returns the cases that hold a call: its row, and each of its recordings, known by then or later; nil for none.

@@ -105,8 +105,8 @@ type Wanted struct {
 	Due   time.Time // from when on
 }
 
-// Want returns the lock that an object must have which was stored at a time: what was in force then, and what lock has
-// applied since, the stronger of them. A seal is due at once, for it holds no personal data.
+// Want returns the lock that an object must have which was stored at a time: what was in force then, and what lock
+// has applied since, the stronger of them. A seal is due at once, because it contains no personal data.
 func (l *Locks) Want(stored time.Time, isSeal bool) Wanted {
 	var w Wanted
 	for i := range l.records {

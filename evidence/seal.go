@@ -99,8 +99,8 @@ func sigName(number int) string { return fmt.Sprintf("%s%06d.sig", folder, numbe
 
 var sealPattern = regexp.MustCompile(`^([0-9]{6,9})\.(json|sig|tsr)$`)
 
-// load reads all seals, ascending, and names what stands among them and is none. A signature without its seal is what
-// a killed run leaves; it is no seal and no foreign file.
+// load reads all seals, ascending, and names other files among them. A signature without its seal is left by a killed
+// run and counts as neither.
 func load(ctx context.Context, objects manifest.Objects) (seals []stored, foreign []string, err error) {
 	beside := map[string]bool{} // signatures and timestamps
 	var names []string

@@ -21,7 +21,7 @@ import (
 type Sealing struct {
 	Ledger *manifest.Ledger
 	Signer ssh.Signer
-	TSA    *TSA // stamps the seals that have no timestamp; nil for nobody
+	TSA    *TSA // stamps the seals that have no timestamp; nil for none
 	Now    time.Time
 }
 
@@ -43,7 +43,7 @@ type Sealed struct {
 	StampFailure string `json:"stamp_failure"` // why
 }
 
-// ChainError says why nothing can be sealed: the seals that stand there are not a chain that continues.
+// ChainError says why nothing can be sealed: the existing seals are not a chain that can be continued.
 type ChainError struct{ Problem string }
 
 // Error implements error.

@@ -34,7 +34,7 @@ type Call struct {
 
 	// Day is the call day that the row belongs to; a listing sets it.
 	Day Date
-	// Stray says that the row lies outside the window that was asked for; a listing sets it.
+	// Stray says that the row is outside of the requested window; a listing sets it.
 	Stray bool
 
 	row row
@@ -55,7 +55,7 @@ type row struct {
 	Recording  json.RawMessage `json:"recording"`
 }
 
-// ParseCall reads a row that was kept: one without links. The error is that raw is no JSON object. It may be called
+// ParseCall reads a row that was kept: one without links. It fails if raw is not a JSON object. It may be called
 // concurrently.
 func ParseCall(raw []byte) (Call, error) {
 	var r row

@@ -105,11 +105,10 @@ func LinkSecrets(link Secret) []string {
 // stringPattern finds the strings of valid JSON, in their quotes.
 var stringPattern = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
-// RowWithoutLinks returns the row as received, compact, with every address in it
-// replaced: whatever stands under src and public_url, in any case of these names, and
-// any other text that holds an address or the secret of such a link in a form that can
-// be told from the row, in fields known or unknown. Order of fields, numbers and
-// duplicates stay as they were. It fails when the row is not valid JSON.
+// RowWithoutLinks returns the row as received, compact, with every address in it replaced: whatever is under src and
+// public_url, in any case of these names, and any other text that holds an address or the secret of such a link in a
+// form that can be told from the row, in fields known or unknown. Order of fields, numbers and duplicates stay as
+// they were. It fails when the row is not valid JSON.
 func (c *Call) RowWithoutLinks() (json.RawMessage, error) {
 	var compact, kept bytes.Buffer
 	if json.Compact(&compact, c.Raw) != nil {
@@ -168,7 +167,7 @@ func isLinkName(name string) bool {
 	return strings.EqualFold(name, "src") || strings.EqualFold(name, "public_url")
 }
 
-// valueBehind returns the value behind the colon that valid JSON begins with.
+// valueBehind returns the value after the colon that valid JSON begins with.
 func valueBehind(rest []byte) (value json.RawMessage) {
 	_ = json.NewDecoder(bytes.NewReader(rest[1:])).Decode(&value)
 	return value

@@ -74,7 +74,7 @@ const (
 	DoubtUnreadableRecordings = "unreadable_recordings" // calls whose recording field cannot be read
 	DoubtNoRecordingField     = "no_recording_field"    // rows without a recording field
 	DoubtContradicted         = "contradicted"          // calls that contradict an id filter or call_type
-	DoubtIgnored              = "ignored"               // windows not used, for the API ignored a parameter
+	DoubtIgnored              = "ignored"               // windows not used, because the API ignored a parameter
 	DoubtUnanswered           = "unanswered"            // windows that ended with a WindowError
 )
 
@@ -217,7 +217,7 @@ func (l *Listing) listOnce(ctx context.Context, w *tally, pending int) (halves [
 		beyond := told && apiError.beyondCeiling()
 		switch {
 		case errors.Is(err, errBroken) && limit > 1:
-			limit = (limit + 1) / 2 // until the row that breaks the page stands alone
+			limit = (limit + 1) / 2 // until the row that breaks the page is alone on it
 			continue
 		case errors.Is(err, errBroken) && w.unreadable < maxUnreadable:
 			w.unreadable++

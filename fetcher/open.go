@@ -67,7 +67,7 @@ func (e *RefusedError) Error() string {
 // as the API gave it, without the token and without a cookie. It may be called
 // concurrently.
 //
-// It waits for the host's pace first; the context waiting ends that wait alone, so that a run that is asked to stop
+// It waits for the host's pace first; the context waiting ends only that wait, so that a run that is asked to stop
 // starts nothing more and lets what it has begun finish. With again, a further refusal does not slow down other
 // requests: this recording was refused before, while others of its host were well.
 //

@@ -31,10 +31,10 @@ const (
 	probeCalm   = 2 * time.Minute
 
 	// maxOwn is how many refusals in a row may come from single recordings listed together: until then a 503 without
-	// Retry-After pauses for a moment alone, and the rate falls once.
+	// Retry-After pauses only for a moment, and the rate falls once.
 	maxOwn = 10
 
-	barePause  = time.Second      // pause after a 503 without Retry-After, which may be one recording's alone
+	barePause  = time.Second      // pause after a 503 without Retry-After, which may concern one recording only
 	probePause = 5 * time.Second  // pause after a refused probe, where the rate below has held for minutes
 	firstPause = 15 * time.Second // pause after any other refusal without Retry-After
 	maxPause   = 300 * time.Second

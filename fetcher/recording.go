@@ -59,9 +59,9 @@ func (r *Recording) MayBe(identity, source string) bool {
 // public material only, so that a caller should ask for agreement of several.
 func (r *Recording) AccountID() string { return tokenFields(r.Link)["account_id"].orNull() }
 
-// StartEpoch returns the time of the recording's start that the file name holds
-// (…_EPOCH_FRACTION-in-…), and whether it holds one. A number there that lies further
-// from the call's date than any zone explains is another thing, as a phone number.
+// StartEpoch returns the time of the recording's start that the file name holds (…_EPOCH_FRACTION-in-…), and whether
+// it holds one. A number there that is further from the date of the call than any zone explains is something else,
+// like a phone number.
 func (r *Recording) StartEpoch() (time.Time, bool) {
 	const maxDistance = 26 * time.Hour
 	parts := strings.Split(r.Filename, "_")

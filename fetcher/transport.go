@@ -27,8 +27,8 @@ const (
 	drainTimeout = 250 * time.Millisecond // for the rest of an unused body
 )
 
-// newTransport returns a transport for HTTP/1.1 alone: one connection for each
-// worker carries bulk audio faster than the streams of one HTTP/2 connection.
+// newTransport returns a transport only for HTTP/1.1: one connection for each worker carries bulk audio faster than
+// the streams of one HTTP/2 connection.
 func newTransport(o Options, connections int) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)

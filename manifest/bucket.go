@@ -21,7 +21,7 @@ type bucket struct {
 	objects  Objects
 	run      string
 	erasures func(context.Context) (*Erasures, error) // as they are now
-	leaveOut func(Recording)                          // is told of what was erased and is not put
+	leaveOut func(Recording)                          // is called with recordings that were erased and are not put
 
 	mu   sync.Mutex
 	days map[string]*dayBuffers

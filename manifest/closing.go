@@ -9,7 +9,7 @@ import (
 type closing struct {
 	line   DayLine
 	old    *oldDayLine // not nil in a line of an older version
-	file   string      // where it stands
+	file   string      // where the line is
 	number int         // of the line there; 0: the last line
 	end    int64       // of that last line, in its file
 	raw    []byte      // as it is in closed.json, without its line feed

@@ -74,8 +74,8 @@ func settle(f *os.File, err error) error {
 }
 
 // ListFiles knows three kinds of prefix: a folder, which ends in a slash; FOLDER/DAY, for which it looks at
-// FOLDER/DAY.jsonl and the folder FOLDER/DAY alone, however many days there are; and evidence/PREFIX. A folder comes
-// where its own name stands, so that a day's files come together.
+// FOLDER/DAY.jsonl and the folder FOLDER/DAY only, for any number of days; and evidence/PREFIX. A folder comes where
+// its own name stands, so that a day's files come together.
 func (d disk) ListFiles(ctx context.Context, prefix string) iter.Seq2[fs.FileInfo, error] {
 	return func(yield func(fs.FileInfo, error) bool) {
 		names := []string{prefix + extPlain, prefix}

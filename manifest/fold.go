@@ -45,8 +45,8 @@ type fold struct {
 	scratch []byte
 }
 
-// entry holds the needed fields of a line. Strings stand end to end in one, which saves an allocation and a header
-// for each.
+// entry holds the needed fields of a line. Strings are joined in one, which saves an allocation and a header for
+// each.
 type entry struct {
 	*traits
 	text              string // the parts, then the reason

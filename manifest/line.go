@@ -55,7 +55,7 @@ type header struct {
 	Kind string `json:"kind"`
 }
 
-// Recording is the line kind "recording": the outcome of one recording at one time. The fields stand in the order in
+// Recording is the line kind "recording": the outcome of one recording at one time. The fields are in the order in
 // which they are written; the reader's speed depends on it.
 type Recording struct {
 	RecordingID string    `json:"recording_id"` // or the identity made up for a recording without one
@@ -196,8 +196,8 @@ func encode(v any, max int) ([]byte, error) {
 	return line.Bytes(), nil
 }
 
-// encodeSalted returns v as one line of a segment. The salt at its end keeps the line's hash from telling what stands
-// in it.
+// encodeSalted returns v as one line of a segment. Because of the salt at its end, the hash of the line reveals
+// nothing of its content.
 func encodeSalted(v any, max int) ([]byte, error) {
 	var salt [16]byte
 	rand.Read(salt[:]) // never fails

@@ -14,8 +14,8 @@ import (
 
 const lockFile = treeManifest + "/lock"
 
-// holderText is what is in the lock file, for the message to the process that comes second. It stands from the second
-// byte on: Windows lets no other process read the first byte, which is the locked one.
+// holderText is what is in the lock file, for the message to the second process. It begins at the second byte:
+// Windows lets no other process read the first byte, which is the locked one.
 const (
 	holderText   = "process %d, started %s"
 	holderOffset = 1

@@ -6,7 +6,7 @@ type Outcome string
 // The outcomes this version knows. A later version may write others; see Final.
 const (
 	Archived Outcome = "archived" // stored and hashed
-	Pending  Outcome = "pending"  // no link yet, or told once that it is not there
+	Pending  Outcome = "pending"  // no link yet, or one answer that it is not there
 	Failed   Outcome = "failed"   // the source could not deliver it now
 	Rejected Outcome = "rejected" // the answer is not audio, or the link is not allowed
 	Lost     Outcome = "lost"     // the vendor no longer has it

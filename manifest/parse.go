@@ -199,7 +199,7 @@ func decodeWindow(line []byte) (Window, error) {
 	return w.Window, err
 }
 
-// oldDayLine is what only day lines of older versions say, on disk the hash alone.
+// oldDayLine is what only day lines of older versions say, on disk only the hash.
 type oldDayLine struct {
 	segments int
 	last     string // the greatest of their names

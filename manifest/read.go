@@ -64,8 +64,8 @@ func (l *Ledger) Read(ctx context.Context, day string, visit func(Line) error, f
 	return d, err
 }
 
-// ReadAll reads a day as its lines stand, whatever is erased, and tells fault of everything that is wrong with it:
-// for audits, which only believe sealed erasures. It changes nothing, and the day that it returns takes no lines.
+// ReadAll reads the lines of a day as they are stored, whatever is erased, and calls fault for every fault: for
+// audits, which only believe sealed erasures. It changes nothing, and the day that it returns takes no lines.
 func (l *Ledger) ReadAll(ctx context.Context, day string, fault func(Fault) error) (*Day, error) {
 	if err := checkDay(day); err != nil {
 		return nil, err

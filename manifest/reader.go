@@ -28,7 +28,7 @@ type reader struct {
 	bad  error
 	err  error
 	size int64 // of the lines before, uncompressed
-	torn bool  // at the end: more bytes follow, which are no whole line
+	torn bool  // at the end: more bytes follow, but not a whole line
 
 	ctx    context.Context // of the reading
 	s      segment

@@ -87,8 +87,8 @@ func (l *Ledger) evidence(ctx context.Context, prefix string) ([]StoredSegment, 
 	return list, nil
 }
 
-// Fold adds the lines of a segment to a day, nil for none yet, and tells visit of each, as ReadSegment does. Lines that
-// cannot be read are told and left out. The day takes no lines.
+// Fold adds the lines of a segment to a day, nil for none yet, and tells visit of each, as ReadSegment does. Lines
+// that cannot be read are passed to visit and left out. The day takes no lines.
 func (l *Ledger) Fold(ctx context.Context, d *Day, day string, s StoredSegment, visit func(SegmentLine) error) (*Day, Segment, error) {
 	if d == nil {
 		d = &Day{ledger: l, day: day, sizes: map[string]int64{}}

@@ -15,7 +15,7 @@ type scan struct {
 	failed  bool
 }
 
-// optional reads what may stand here, and reports whether it does.
+// optional reads an optional text, and reports whether it is there.
 func (s *scan) optional(want string) bool {
 	if s.failed || len(s.rest) < len(want) || string(s.rest[:len(want)]) != want {
 		return false
@@ -26,7 +26,7 @@ func (s *scan) optional(want string) bool {
 
 func (s *scan) literal(want string) { s.failed = !s.optional(want) }
 
-// optionalText reads a field of text that may stand here, and is nil when it does not.
+// optionalText reads an optional field of text, nil if it is not there.
 func (s *scan) optionalText(name string) []byte {
 	if !s.optional(name) {
 		return nil

@@ -9,7 +9,7 @@ import (
 // Status is the status of a day that can be read without most of its lines.
 type Status struct {
 	Day    string    // 2006-01-02
-	Known  bool      // manifest/ holds a file of the day; false for one that calls/ alone knows
+	Known  bool      // manifest/ holds a file of the day; false for one that only calls/ knows
 	Lines  []DayLine // those that hold, with counts of all lines. If the one without a filter does, others may be left out
 	Newest time.Time // when the newest of its files in manifest/ was written
 }

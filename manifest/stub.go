@@ -60,8 +60,8 @@ type otherStub struct {
 	Digest string `json:"digest"`
 }
 
-// stubOf returns what is to stand in place of a line of a day, and its kind: a stub where something erased is told
-// of, else the line. If a row cannot be read, it is not known whose it is.
+// stubOf returns the replacement of a line of a day, and its kind: a stub if the line is about something erased, else
+// the line. If a row cannot be read, it is not known whose it is.
 func (e *Erasures) stubOf(line []byte, tree Tree, day string) (text []byte, kind string, err error) {
 	var v view
 	digest := string(appendDigest(nil, line))

@@ -107,7 +107,7 @@ func (a *Archive) readCalls(ctx context.Context, day string, withRows bool, faul
 // isUnnamed reports whether a row is noted under a name that was made for it, because it has no id.
 func isUnnamed(callID string) bool { return strings.HasPrefix(callID, "row-") }
 
-// unnamed are the recordings that rows without an id list, by where the row stands.
+// unnamed are the recordings that rows without an id list, by the place of the row.
 type unnamed map[int][]fetcher.Recording
 
 // unnamedRows reads the rows without an id, and leaves them out where rows are not wanted.

@@ -22,14 +22,14 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// indexFormat is the version of what the index file holds. It is in the file's name, so that programs of
-// different versions leave each other's index alone.
+// indexFormat is the version of what the index file holds. It is in the file's name, so that programs of different
+// versions do not touch each other's index.
 const indexFormat = 2
 
 // Index is a SQLite file that holds what an archive's days say, day by day, so that searches need not read them. It is
 // derived: deleting it loses nothing. It may be used by several goroutines and by several processes at once.
 //
-// A day's calls are in blocks, compressed, in the order of time. Beside them stand the day's postings, which say for
+// A day's calls are in blocks, compressed, in the order of time. With them are the postings of the day, which say for
 // each value of each field which calls have it. A search asks every day for the postings of its terms, newest day
 // first, and reads the calls that have all of them. A day is written and deleted as a whole, and nothing is shared
 // between days but the counts of names.
@@ -40,7 +40,7 @@ type Index struct {
 	db   *sql.DB     // nil after the file was found damaged, until Update makes it again; guarded by mu
 	info os.FileInfo // of the file that db has open; guarded by mu
 
-	knowsDays atomic.Bool // an update has told of days
+	knowsDays atomic.Bool // an update has added days
 }
 
 // IndexError says that the index's file cannot be used. Searches work without it.

@@ -19,7 +19,7 @@ import (
 // errDamaged: a value of the index is not what was written.
 var errDamaged = errors.New("the index is damaged")
 
-// seal appends to a value of the index a checksum of it and of the place where it stands.
+// seal appends to a value of the index a checksum of it and of its place.
 func seal(value []byte, place int64) []byte {
 	return binary.BigEndian.AppendUint32(value, checksum(value, place))
 }

@@ -12,7 +12,7 @@ import (
 // field is a field of a call by whose values the index finds it.
 type field byte
 
-// The fields. Their numbers stand in the file: a change needs another indexFormat.
+// The fields. Their numbers are in the file: a change needs another indexFormat.
 const (
 	byCall field = iota + 1
 	byRecording

@@ -61,8 +61,8 @@ func (p *places) keep(one place, room int) {
 	}
 }
 
-// ranked returns the first calls by length, and the problems of days. It reads those calls alone: lengths are apart
-// in the index. False means that it cannot tell: calls have to be looked at, or days are not held.
+// ranked returns the first calls by length, and the problems of days. It reads only those calls: lengths are apart in
+// the index. False means that it cannot tell: calls have to be looked at, or days are not held.
 func (ix *Index) ranked(ctx context.Context, a *Archive, q Query) (steps []found, ok bool, err error) {
 	p, at := q.plan(), q.cursor()
 	if !p.exact {

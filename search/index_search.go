@@ -53,7 +53,7 @@ type found struct {
 type cursor struct {
 	first, last Position
 	oldestFirst bool
-	entered     int64 // the day that was begun; its problem was told
+	entered     int64 // the day that was begun; its error was reported
 	done        bool
 }
 

@@ -31,11 +31,12 @@ type UpdateReport struct {
 // Update brings the index up to date with the archive: days whose files are new or have changed are read, the newest
 // first, and days that are gone are deleted. When it returns without an error, no byte of a deleted day is left in
 // the files of the index. If another process updates the index, it waits, and then does what is left to do. An update
-// that was ended continues with the next one. Progress, which may be nil, is told of days read and days to read, by
-// one goroutine at a time. From its first call on, with 0, stale days are no longer held: searches read them from the
-// archive.
+// that was ended continues with the next one. Progress, which may be nil, is called with days read and days to read,
+// by one goroutine at a time. From its first call on, with 0, stale days are no longer held: searches read them from
+// the archive.
 //
-// An error that is an [*IndexError] concerns the index alone: searches continue, and read the days that it does not hold.
+// An error that is an [*IndexError] concerns only the index: searches continue, and read the days that it does not
+// hold.
 func (ix *Index) Update(ctx context.Context, a *Archive, progress func(done, total int)) (UpdateReport, error) {
 	if progress == nil {
 		progress = func(int, int) {}
@@ -247,7 +248,7 @@ func (w *writer) write(ctx context.Context, r read, report *UpdateReport) error 
 	return w.inTransaction(ctx, func() error { return w.replace(r.built) })
 }
 
-// truncateLog empties SQLite's log, in which deleted text may stand. It waits for readers of old pages.
+// truncateLog empties SQLite's log, in which deleted text may remain. It waits for readers of old pages.
 func (ix *Index) truncateLog(ctx context.Context, conn *sql.Conn) error {
 	if info, err := os.Stat(ix.file + "-wal"); err != nil || info.Size() == 0 {
 		return nil // there is none

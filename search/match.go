@@ -9,8 +9,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Matches reports whether a call fulfils every term of the query, except Limit, Sample and After. If an index
-// answers, this is what its answers are measured by.
+// Matches reports whether a call fulfils every term of the query, except Limit, Sample and After. Answers of an index
+// are checked by it.
 func (q Query) Matches(c *Call) bool {
 	first, last := q.Positions()
 	return c.Position >= first && c.Position <= last &&

@@ -46,8 +46,8 @@ type Query struct {
 	Sample int    // so many calls at random, 0 for all
 	Seed   uint64 // the same seed and archive give the same sample
 
-	// After is where a page begins: only calls that stand after it in the order of the answer, which must be one
-	// by time. Zero for the first page.
+	// After is where a page begins: only calls after it in the order of the answer, which must be one by time. Zero
+	// for the first page.
 	After Position
 }
 
@@ -70,8 +70,8 @@ const (
 	ShortestFirst Sort = "length"
 )
 
-// Position is where a call is in time: calls have distinct positions, later calls have greater ones. It may
-// change when a call of the same second is listed later. Zero is no position.
+// Position is where a call is in time: calls have distinct positions, later calls have greater ones. It may change
+// when a call of the same second is listed later. Zero is not a position.
 type Position int64
 
 // maxPerSecond is the number of calls of one second that have positions of their own.

@@ -31,7 +31,7 @@ func (f *flac) step(_ *cursor, h []byte) {
 }
 
 func (f *flac) finish(_ *cursor, total int64) Result {
-	const checksum = 16 // behind the samples
+	const checksum = 16 // after the samples
 	r := Result{Verdict: Audio, Format: FLAC}
 	switch {
 	case f.bad:

@@ -24,7 +24,7 @@ type wavState int
 const (
 	wavStart wavState = iota
 	wavChunk
-	wavPadChunk // behind a chunk of odd size
+	wavPadChunk // after a chunk of odd size
 	wavFormat
 	wavRest // nothing more to be learned
 )
@@ -71,8 +71,7 @@ func (w *wav) step(c *cursor, h []byte) {
 	}
 }
 
-// padChunk begins the chunk behind one of odd size. Some writers leave out the zero
-// byte that must stand between them.
+// padChunk begins the chunk after one of odd size. Some writers omit the zero byte that must be between them.
 func (w *wav) padChunk(c *cursor, h []byte) {
 	le := binary.LittleEndian
 	name, size := string(h[:4]), le.Uint32(h[4:])

@@ -24,14 +24,12 @@ const (
 type DiskOptions struct {
 	// ReadOnly opens a folder that must exist, and never writes to it.
 	ReadOnly bool
-	// Logger is told which folder of the system (lost+found) List passes over. It may be
-	// nil.
+	// Logger gets the name of a system folder (lost+found) that List skips. It may be nil.
 	Logger *slog.Logger
 }
 
-// Disk keeps recordings as files below one folder. Files are for their owner alone
-// (0600), and so are the folders it makes (0700). No symbolic link below the folder is
-// followed. A folder below it may be another file system.
+// Disk keeps recordings as files below one folder. Only the owner can read the files (0600), and so are the folders
+// it makes (0700). No symbolic link below the folder is followed. A folder below it may be another file system.
 //
 // An empty file is not an object: none is ever stored.
 type Disk struct {

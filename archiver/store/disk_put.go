@@ -131,9 +131,8 @@ func (d *Disk) makeFolders(folder string) error {
 	return nil
 }
 
-// CheckFolders fails when Put would refuse the key because one of its folders is a symbolic
-// link: the error wraps [ErrLinkedFolder]. So that is told before a download. It may be
-// called concurrently.
+// CheckFolders fails when Put would refuse the key because one of its folders is a symbolic link: the error wraps
+// [ErrLinkedFolder]. So this is found before a download. It may be called concurrently.
 func (d *Disk) CheckFolders(key string) error {
 	for folder := path.Dir(key); folder != path.Dir(folder); folder = path.Dir(folder) {
 		info, err := d.root.Lstat(filepath.FromSlash(folder)) // fails behind a link, which comes later
@@ -157,7 +156,7 @@ func (d *Disk) syncFolders(folder string) error {
 	}
 }
 
-// name gives a temporary file its final name. An existing name is left alone.
+// name gives a temporary file its final name. An existing name is not changed.
 func (d *Disk) name(temp, name string) error {
 	err := d.link(temp, name)
 	if linksMissing(err) {
@@ -247,7 +246,7 @@ func (d *Disk) taken(ctx context.Context, o Object, name string) error {
 	info, err := d.root.Lstat(name)
 	d.claiming.Unlock()
 	switch {
-	case isFileInPath(err): // a file stands where a folder is wanted
+	case isFileInPath(err): // a file has the name of a needed folder
 		return taken
 	case errors.Is(err, fs.ErrNotExist):
 		return goneAgain()

@@ -116,7 +116,7 @@ func errRange() error { return &failure{text: "open object: the range is not wit
 
 // List yields the objects whose keys begin with prefix, in no order, those under quarantine included and the
 // archive's own files left out. It holds only a few names at a time. An error ends it. A folder of the system that
-// may not be read (lost+found) is passed over, and told to DiskOptions.Logger.
+// may not be read (lost+found) is skipped and logged to DiskOptions.Logger.
 func (d *Disk) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		start := "."

@@ -189,9 +189,8 @@ func vanishingFolder() retry.RetryableErrorCode {
 	return retry.RetryableErrorCode{Codes: map[string]struct{}{codeFolder: {}}}
 }
 
-// newHTTPClient keeps a connection for each worker, and speaks HTTP/1.1 alone: with
-// HTTP/2 all workers would share one connection. The SDK's read timeout is left off,
-// for it ends healthy uploads, during which nothing is read.
+// newHTTPClient keeps a connection for each worker, and speaks only HTTP/1.1: with HTTP/2 all workers would share one
+// connection. The SDK's read timeout is left off, for it ends healthy uploads, during which nothing is read.
 func newHTTPClient(o S3Options) *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConnsPerHost = max(o.Workers, 2)

@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// LockMode says who may take a lock away before its time.
+// LockMode says who may remove a lock early.
 type LockMode string
 
 // The modes of locks, as S3 names them.
@@ -64,8 +64,8 @@ func (s *S3) Locks(ctx context.Context, key string) ([]Lock, error) {
 	return locks, nil
 }
 
-// LockOf returns the lock of the newest version under a key, and when that version was stored, with one request where it
-// is locked. A legal hold is told only where HEAD shows it. A missing object is fs.ErrNotExist.
+// LockOf returns the lock of the newest version under a key, and when that version was stored, with one request where
+// it is locked. A legal hold is returned only if HEAD shows it. A missing object is fs.ErrNotExist.
 func (s *S3) LockOf(ctx context.Context, key string) (lock Lock, stored time.Time, err error) {
 	if err := checkPath(key); err != nil {
 		return Lock{}, time.Time{}, err

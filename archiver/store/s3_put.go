@@ -207,7 +207,7 @@ func (l *lentBody) Seek(offset int64, whence int) (int64, error) {
 	return l.body.Seek(offset, whence)
 }
 
-// takeBack returns when nobody reads the body any more, nor will.
+// takeBack returns when the body is no longer read.
 func (l *lentBody) takeBack() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

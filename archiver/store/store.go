@@ -26,8 +26,8 @@ import (
 type Object struct {
 	// Key is the name to store it under.
 	Key string
-	// Body is stored from offset 0, wherever its offset stands. It may be a *Part
-	// made by the same store. It is not read after Put has returned.
+	// Body is stored from offset 0, whatever its current offset. It may be a *Part made by the same store. It is not
+	// read after Put has returned.
 	Body io.ReadSeeker
 	// Size is the length of Body in bytes, at least 1.
 	Size int64
@@ -38,7 +38,7 @@ type Object struct {
 	// RecordingID is the recording's identity, CallID and CallDay (2025-05-01) are
 	// for people and for rebuilding a ledger. S3 keeps them as metadata.
 	RecordingID, CallID, CallDay string
-	// LockMode and LockUntil lock the object as it is stored, in a bucket with Object Lock alone.
+	// LockMode and LockUntil lock the object when it is stored, only in a bucket with Object Lock.
 	LockMode  LockMode
 	LockUntil time.Time
 	// Class is the object's tag "retention", empty for none. Only S3 keeps it.

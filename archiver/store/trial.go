@@ -112,11 +112,10 @@ const (
 	maxLooks = 3
 )
 
-// Try proves that objects can be created and read here, with the checksum and the encryption
-// asked for, and tells whether the server honours If-None-Match. It creates the object that
-// [S3.ProveConditionalWrites] leaves in each archive until it is refused, and removes what it
-// has created, by its version where the bucket has versions. If that object stands, one
-// refused attempt is all. Several trials may be made at once.
+// Try proves that objects can be created and read here, with the checksum and the encryption asked for, and tells
+// whether the server honours If-None-Match. It creates the object that [S3.ProveConditionalWrites] leaves in each
+// archive until it is refused, and removes what it has created, by its version where the bucket has versions. If that
+// object exists, one refused attempt is enough. Several trials may be made at once.
 func (s *S3) Try(ctx context.Context) (trial Trial, err error) {
 	trial.Name = s.o.Prefix + probeName
 	var created []string // versions
@@ -167,7 +166,7 @@ func (s *S3) look(ctx context.Context, trial *Trial) (created []string, err erro
 	case trial.Honours && n > 1, trial.Honours && n > 0 && trial.Stood: // it was removed in between
 		trial.Stood, trial.Others = false, true
 	case trial.Stood && n > 0 && created[0] == "":
-		created = nil // the same bytes stand where they stood
+		created = nil // the same bytes were there before
 	case trial.Honours && n == 0 && !trial.Stood: // another run has just created it; or versitygw, which remembers what was removed by its version
 		return nil, nil
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // takeKeys takes the keys of this pass that any line of any day names into the index. A line that cannot be read is
-// passed over: the day's own reading tells of it.
+// passed over: reading the day reports it.
 func (r *run) takeKeys(ctx context.Context) error {
 	err := r.Ledger.Scan(ctx, func(e manifest.Entry) error {
 		if e.Bad == nil && len(e.Key) > 0 {

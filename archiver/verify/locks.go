@@ -61,6 +61,6 @@ func (r *run) checkSeals(ctx context.Context) error {
 			return nil
 		})
 	}
-	_ = group.Wait() // what it finds is told one by one
+	_ = group.Wait() // each finding is added when it is found
 	return ctx.Err()
 }

@@ -31,9 +31,9 @@ const (
 	LockMissing    Kind = "lock_missing"    // it must be locked, and is not
 	LockShort      Kind = "lock_short"      // its lock ends too early
 	LockWeak       Kind = "lock_mode"       // it is locked in governance mode in place of compliance
-	LockUnknown    Kind = "lock_unknown"    // the server does not show its lock; counted alone
+	LockUnknown    Kind = "lock_unknown"    // the server does not show its lock; only counted
 	HoldMissing    Kind = "hold_missing"    // a case holds it, and its legal hold is not on in the store
-	Unknown        Kind = "unknown_file"    // the manifest does not know it; a finding with Strict alone
+	Unknown        Kind = "unknown_file"    // the manifest does not know it; a finding only with Strict
 )
 
 // ofRecording reports whether a finding is of a recording, and cured by fetching it again.

@@ -46,8 +46,8 @@ const (
 type Config struct {
 	Mode   Mode
 	Sample Sample // for Sampled
-	// From and To are the first and the last day, 2006-01-02; empty for no bound. The store is compared
-	// with the manifest of all days in any case: a file tells of no day.
+	// From and To are the first and the last day, 2006-01-02; empty for no bound. The store is compared with the
+	// manifest of all days in any case: a file does not say its day.
 	From, To string
 	// Strict makes files that the manifest does not know findings.
 	Strict bool
@@ -71,7 +71,8 @@ type Verifier struct {
 	BadLocks error
 	// Lock tells what the locks of an object lack, by kind and detail; nil if nothing is to be locked.
 	Lock func(ctx context.Context, o Stored) ([]Finding, error)
-	// Held tells of recordings that a case holds and the store does not, [HoldMissing]. It is nil if nobody can tell.
+	// Held tells of recordings that a case holds and the store does not, [HoldMissing]. It is nil if that is not
+	// known.
 	Held func(ctx context.Context) ([]Finding, error)
 
 	state atomic.Pointer[run]
@@ -104,9 +105,9 @@ type run struct {
 	daysBegun int
 }
 
-// Run verifies. It returns nil when it came to its end, whatever it found: that is told by the Summary. It returns
-// an error when the archive cannot be read at all, a *manifest.VersionError among them, and the cause
-// when its context ends. It is called once; Summary and Progress may be called at any time.
+// Run verifies. It returns nil when it came to its end, whatever it found: the Summary has that. It returns an error
+// when the archive cannot be read at all, a *manifest.VersionError among them, and the cause when its context ends.
+// It is called once; Summary and Progress may be called at any time.
 func (v *Verifier) Run(outer context.Context) error {
 	ctx, stop := context.WithCancelCause(outer)
 	defer stop(nil)

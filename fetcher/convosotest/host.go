@@ -111,7 +111,7 @@ func (h *host) refuse(w http.ResponseWriter, rate Rate, wait time.Duration, now 
 	_, _ = w.Write([]byte(`{"success":false,"code":429,"text":"Too many requests"}`)) // the client may have gone
 }
 
-// setRetryAfter rounds up: who obeys the header is never too early.
+// setRetryAfter rounds up, so a client that obeys the header is never too early.
 func setRetryAfter(w http.ResponseWriter, form RetryAfter, wait time.Duration, now time.Time) {
 	switch form {
 	case RetrySeconds:

@@ -31,7 +31,7 @@ type Oddities struct {
 
 	RotateLinks      bool // every answer has links with another rlt; the old ones continue working
 	DuplicateNames   bool // some recordings have the file name of another
-	SharedRecordings bool // some recordings stand under two calls of the same day
+	SharedRecordings bool // some recordings are listed under two calls of the same day
 	SplitNames       bool // some calls have one recording_id with two file names, which are two recordings
 	MissingIDs       bool // some recordings without recording_id
 	MissingNames     bool // some recordings without filename

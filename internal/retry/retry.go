@@ -75,8 +75,8 @@ func If(ctx context.Context, mayPass func(error) bool, op func(context.Context) 
 // Stop marks err as final: a further attempt would get it again.
 func Stop(err error) error { return &stopError{err} }
 
-// Refused marks err as a host's request to come back later. The wait itself
-// belongs to that host's pacer, so the attempt counts against Refusals alone.
+// Refused marks err as a host's request to come back later. The wait itself belongs to that host's pacer, so the
+// attempt counts only against Refusals.
 func Refused(err error) error { return &refusedError{err} }
 
 type stopError struct{ error }

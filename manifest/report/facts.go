@@ -11,7 +11,7 @@ import (
 // Facts are the facts of one day in the ledger, without judgement.
 type Facts struct {
 	Day   string
-	Known bool // manifest/ holds a file of it; false for a day that is unknown or has call rows alone
+	Known bool // manifest/ holds a file of it; false for a day that is unknown or has only call rows
 
 	LastLine time.Time // when its newest line was written, as far as it was read
 
@@ -25,7 +25,7 @@ type Facts struct {
 	// were asked for.
 	Unarchived []Unarchived
 
-	// The rest is of open days alone.
+	// The rest is only for open days.
 	Windows   []manifest.Window // in the order of the lines
 	ClosedFor []string          // filters that the day is closed for
 	Reopened  bool              // there is a day line for the filter, and it does not hold
@@ -60,7 +60,7 @@ type listing struct {
 }
 
 // latestListing returns the latest listing with a filter or of all calls, one of the whole day before one of a part
-// of it; nil when there is none. The windows of a listing stand together.
+// of it; nil when there is none. The windows of a listing are together.
 func (f *Facts) latestListing(filter string) (latest *listing) {
 	var all []*listing
 	last := ""

@@ -28,7 +28,7 @@ type Bag struct {
 
 	Passing func(error) bool     // as for copier
 	Tell    func(copier.Failure) // likewise
-	Skip    func(error) error    // is told of a day that cannot be read; its error ends the bag
+	Skip    func(error) error    // is called with the error of a day that cannot be read; its error ends the bag
 	See     func(*search.Call)   // every call that goes in
 }
 
@@ -189,7 +189,7 @@ func (w *writing) tags() error {
 	return err
 }
 
-// info says what is in the bag, by counts and dates alone.
+// info describes the content of the bag, only by counts and dates.
 func (w *writing) info() string {
 	text := ""
 	for _, field := range []struct{ name, value string }{

@@ -16,7 +16,7 @@ import (
 // ErrBusy says that another export into the same folder is under way.
 var ErrBusy = errors.New("another export is writing this bag")
 
-// ErrTaken says that the folder of the bag holds something, or that beside it stands what no export has made.
+// ErrTaken says that the folder of the bag is not empty, or that a file beside it is not from an export.
 var ErrTaken = errors.New("there is something already")
 
 // FolderError says that the folder cannot be written to. It names no file of it.

@@ -18,7 +18,7 @@ const (
 	sealsFolder   = "seals/"
 )
 
-// wanted are the calls of a day that were found. What was erased is false: its lines may still stand, and only what
+// wanted are the calls of a day that were found. What was erased is false: its lines may still exist, and only what
 // is in their place may go in.
 type wanted struct {
 	day        string
@@ -89,7 +89,7 @@ func (w *writing) segment(ctx context.Context, of wanted, s manifest.StoredSegme
 	return nil
 }
 
-// has reports whether a line tells of a call that was found.
+// has reports whether a line is about a call that was found.
 func (of *wanted) has(tree manifest.Tree, l manifest.SegmentLine) bool {
 	if l.Bad != nil {
 		return false

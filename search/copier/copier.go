@@ -49,7 +49,7 @@ type Counts struct {
 	Copied, There   int // copied now, and there with the same bytes already
 	Damaged, Unread int // left out
 	Bytes           int64
-	CopiedBytes     int64 // of Copied alone
+	CopiedBytes     int64 // only of Copied
 	Unfinished      int   // because the copy was stopped
 }
 
@@ -202,7 +202,7 @@ type extension string
 // Extension returns it with its dot.
 func (e extension) Extension() string { return string(e) }
 
-// worker works tasks until there are no more.
+// worker works on tasks until there are no more.
 func (c *Copy) worker() {
 	for t := range c.queue {
 		err := c.try(t)

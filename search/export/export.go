@@ -50,7 +50,7 @@ type Export struct {
 	Target   Target
 	Location string // what views.sql puts before names: empty for a folder, s3://bucket/prefix/ for a bucket
 
-	Excel        bool          // CSV alone: made for Excel
+	Excel        bool          // CSV only: made for Excel
 	Fingerprints Fingerprinter // nil: each day is read to tell whether it changed
 	Logger       *slog.Logger  // nil: silent
 }

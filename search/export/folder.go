@@ -49,7 +49,7 @@ func isTemp(name string) bool {
 	return strings.HasPrefix(base, tempPrefix) && strings.HasSuffix(base, tempSuffix)
 }
 
-// Files implements Reader. It walks the folders of the tables alone; of other files it names only those at the top.
+// Files implements Reader. It walks only the folders of the tables; of other files it names only those at the top.
 func (f *Folder) Files(ctx context.Context) iter.Seq2[File, error] {
 	return func(yield func(File, error) bool) {
 		err := fs.WalkDir(f.root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {

@@ -56,7 +56,7 @@ func callBloom() []string {
 	return []string{"id", "lead_id", "phone_number", "number_dialed", "campaign_id", "user_id", "list_id", "queue_id"}
 }
 
-// columns tells of the columns in their order.
+// columns passes the columns in their order.
 func (r *callRow) columns(c columns) {
 	c.text("id", r.ID)
 	c.moment("call_date", r.CallDate)
@@ -114,7 +114,7 @@ type recordingRow struct {
 // recordingBloom are the columns of recordingRow that have a Bloom filter.
 func recordingBloom() []string { return []string{"recording_id", "call_id"} }
 
-// columns tells of the columns in their order.
+// columns passes the columns in their order.
 func (r *recordingRow) columns(c columns) {
 	c.text("recording_id", r.RecordingID)
 	c.text("call_id", r.CallID)

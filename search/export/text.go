@@ -13,7 +13,7 @@ import (
 // instantLayout is how text formats write an instant: UTC, whole seconds.
 const instantLayout = "2006-01-02T15:04:05Z"
 
-// described is a row that tells of its columns; it is satisfied by the pointer types of both tables.
+// described is a row that passes its columns; it is satisfied by the pointer types of both tables.
 type described[T any] interface {
 	*T
 	columns(columns)
