@@ -143,6 +143,7 @@ func (b *builder) count(d *Day, f *Facts, latest *listing) (waiting map[manifest
 		case f.Closing == nil && !u.final(b.o.GiveUp):
 			waiting[u.Outcome]++
 			d.Waiting++
+			d.addWaiting(cmp.Or(u.Cause, string(u.Outcome)), 1)
 			d.GivenUp--
 		case len(b.report.Losses) < b.o.Losses:
 			b.report.Losses = append(b.report.Losses, Loss{
@@ -161,8 +162,18 @@ func (c *Counts) Add(other Counts) {
 		c.ByOutcome[outcome] += n
 	}
 	c.Waiting += other.Waiting
+	for cause, n := range other.WaitingBy {
+		c.addWaiting(cause, n)
+	}
 	c.GivenUp += other.GivenUp
 	c.Bytes += other.Bytes
+}
+
+func (c *Counts) addWaiting(cause string, n int) {
+	if c.WaitingBy == nil {
+		c.WaitingBy = map[string]int{}
+	}
+	c.WaitingBy[cause] += n
 }
 
 // notePurge takes the day into account where recordings are, or may be, not archived and still to be had.
