@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -63,5 +64,35 @@ func TestFindChoice(t *testing.T) {
 	}
 	if again := readCopies(t, to); !slices.Equal(slices.Sorted(slices.Values(again.list)), slices.Sorted(slices.Values(both.list))) {
 		t.Error("other files")
+	}
+}
+
+// TestFindPlaylist: the playlist names the length of each recording, also where a call has several or was longer.
+func TestFindPlaylist(t *testing.T) {
+	t.Parallel()
+	a, _ := copyable(t, diskArchive, convosotest.Config{Seed: 93, CallsPerDay: 60, SeveralShare: 0.5, MedianSize: 200_000, MaxSize: 400_000})
+	to := filepath.Join(t.TempDir(), "copies")
+	a.find("--copy-to", to).want(t, 0)
+	known, several := 0, 0
+	c := readCopies(t, to)
+	for i, row := range c.rows {
+		size, err := strconv.Atoi(row["size"])
+		plays, err2 := strconv.Atoi(c.plays[i])
+		if err != nil || err2 != nil {
+			t.Fatal(err, err2)
+		}
+		const bytesASecond = 8000 // of the simulator
+		if off := plays - size/bytesASecond; plays >= 0 && max(off, -off) > max(5, plays/5) {
+			t.Errorf("%s plays %d s, the playlist says %d", row["file"], size/bytesASecond, plays)
+		}
+		if plays >= 0 {
+			known++
+			if c.plays[i] != row["call_length"] {
+				several++
+			}
+		}
+	}
+	if known < len(c.rows)/2 || several == 0 {
+		t.Errorf("%d of %d lengths are known, %d differ from their call's", known, len(c.rows), several)
 	}
 }
