@@ -205,3 +205,27 @@ func TestCauses(t *testing.T) {
 		t.Errorf("the page has %q, the program %q", got, want)
 	}
 }
+
+// TestIndexPlace: the index is where docs/find.md says, and the command of the page removes it for good.
+func TestIndexPlace(t *testing.T) {
+	s := newShell(t)
+	s.run(t, "convoso-archiver archive --dest archive --start-time 2025-05-01 --end-time 2025-05-01 >/dev/null 2>&1")
+	text, err := os.ReadFile(inRoot("docs/find.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Where the index is")
+	remove := blocks(section, "sh")
+	if len(remove) != 1 {
+		t.Fatalf("%d commands", len(remove))
+	}
+	for _, place := range []string{"~/.local/state/convoso-archiver/index", "$XDG_STATE_HOME/convoso-archiver/index"} {
+		if !strings.Contains(section, "`"+place+"`") {
+			t.Errorf("the page does not name %s", place)
+		}
+		s.run(t, "set -e; convoso-archiver find --dest archive >/dev/null 2>&1; rm -r archive; ls "+place+"/*; "+
+			strings.ReplaceAll(remove[0].text, "~/.local/state", filepath.Dir(filepath.Dir(place)))+"test ! -e "+place)
+		s.env = append(s.env, "XDG_STATE_HOME="+filepath.Join(s.dir, "elsewhere"))
+		s.run(t, "convoso-archiver archive --dest archive --start-time 2025-05-01 --end-time 2025-05-01 >/dev/null 2>&1")
+	}
+}
