@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -20,16 +20,27 @@ import (
 	"convoso-archiver/manifest/report"
 )
 
-// servePage starts the page of the archive. It returns its address, and what stops it and returns what it wrote to
-// stderr.
-func (a *archive) servePage(args ...string) (address string, stop func() string) {
+// servePage starts the page of the archive, which stops with the test. It returns its address, and what tells what it
+// has written to stderr.
+func (a *archive) servePage(args ...string) (address string, said func() string) {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(a.t.Context(), 2*time.Minute)
 	a.t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, binary, append([]string{"serve", "--dest", a.dest, "--state-dir", a.state, "--listen", "127.0.0.1:0"}, args...)...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "GORACE=halt_on_error=1 atexit_sleep_ms=0"}
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
+	talk, err := os.Create(filepath.Join(a.t.TempDir(), "stderr"))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.t.Cleanup(func() { _ = talk.Close() })
+	said = func() string {
+		text, err := os.ReadFile(talk.Name())
+		if err != nil {
+			a.t.Error(err)
+		}
+		return string(text)
+	}
+	cmd.Stderr = talk
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -37,16 +48,15 @@ func (a *archive) servePage(args ...string) (address string, stop func() string)
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	stop = func() string {
+	a.t.Cleanup(func() {
 		_ = cmd.Process.Signal(os.Interrupt)
 		_ = cmd.Wait() // the code is that of a signal
-		return stderr.String()
-	}
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		a.t.Fatalf("%v: %s", err, stop())
+		a.t.Fatalf("%v: %s", err, said())
 	}
-	return strings.TrimSpace(line), stop
+	return strings.TrimSpace(line), said
 }
 
 // TestReportForms: the text, the JSON and the page count days alike, and say why recordings wait, for an archive whose
@@ -91,8 +101,7 @@ func TestReportForms(t *testing.T) {
 		}
 	}
 
-	address, stop := a.servePage()
-	defer stop()
+	address, _ := a.servePage()
 	answer, err := http.Get(address + "completeness")
 	if err != nil {
 		t.Fatal(err)
