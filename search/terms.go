@@ -216,7 +216,11 @@ func setOutcomes(q *Query, values []string) *TermError {
 	for _, value := range values {
 		outcome := manifest.Outcome(strings.ToLower(value))
 		if !slices.Contains(KnownOutcomes(), outcome) {
-			return &TermError{Problem: "there is no such outcome", Try: fmt.Sprintf("give one of %v", KnownOutcomes())}
+			try := fmt.Sprintf("give one of %v", KnownOutcomes())
+			if outcome == "missing" || outcome == "waiting" {
+				try = "for all that is not there give lost,pending,failed,rejected,damaged"
+			}
+			return &TermError{Problem: "there is no such outcome", Try: try}
 		}
 		q.Outcomes = append(q.Outcomes, outcome)
 	}

@@ -25,6 +25,8 @@ type demo struct {
 	folder     string
 	talk       output
 	withFaults bool
+	serves     bool // the page, and the simulator meanwhile
+	days       int
 
 	first, last fetcher.Date
 	archiveJob  *archiveJob
@@ -221,7 +223,7 @@ func (d *demo) introduce() {
 	for range d.server.Recordings() {
 		d.total++
 	}
-	d.say("A simulated account with %s, %s and %s.\n", plural(demoDays, "day"), plural(calls, "call"), plural(d.total, "recording"))
+	d.say("A simulated account with %s, %s and %s.\n", plural(d.days, "day"), plural(calls, "call"), plural(d.total, "recording"))
 }
 
 // compare holds the folder to the simulator itself, which no command could do.
@@ -275,9 +277,22 @@ func (d *demo) whereThingsAre() string {
   find and hear these calls in a browser:
     %s serve --dest %s
   %s
+  %s
   archive your own account, the last seven days of it:
     CONVOSO_AUTH_TOKEN=... %s archive --dest recordings --last 7d`,
-		d.folder+string(filepath.Separator), segment("manifest"), filepath.Join(d.folder, "manifest", day, "closed.json"), segment("calls"), program, d.folder, next, program)
+		d.folder+string(filepath.Separator), segment("manifest"), filepath.Join(d.folder, "manifest", day, "closed.json"), segment("calls"),
+		program, shellWord(d.folder), next, d.archiveYourself(), program)
+}
+
+// archiveYourself says how to archive from the simulator, which ends with the demo.
+func (d *demo) archiveYourself() string {
+	if !d.serves {
+		return "archive this simulated account yourself, which has ended with this demo:\n    " + program + " demo --serve --days 28"
+	}
+	own := d.folder + "-of-mine"
+	return "archive this simulated account yourself, in another terminal; it answers until Ctrl-C here:\n" +
+		"    CONVOSO_AUTH_TOKEN=" + d.server.Token() + " " + program + " archive --dest " + shellWord(own) + " --last 7d \\\n" +
+		"      --api-url " + d.server.APIURL() + " --allow-host " + d.server.MediaURL()
 }
 
 // serve shows the archive as a web page until it is told to stop.

@@ -55,6 +55,8 @@ and copies the rest all the same; verify shows the damage.`,
 			{"twenty random sales of agent 3 over three minutes, to listen to",
 				"convoso-archiver find --dest /archive --agent 3 --status SALE --min-length 3m \\\n" +
 					"  --outcome archived --sample 20 --copy-to qa"},
+			{"the twenty longest calls that have audio",
+				"convoso-archiver find --dest /archive --last 30d --outcome archived --sort -length --limit 20 --copy-to longest"},
 			{"a list of ids from a lawyer, with readable file names",
 				"convoso-archiver find --dest s3://my-bucket/calls --ids-from ids.csv --copy-to case-17 \\\n" +
 					"  --path-template '{{.call_date.Format \"2006-01-02\"}} {{.filename}}'"},

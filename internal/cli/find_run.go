@@ -24,6 +24,7 @@ const maxTold = 20
 // found is what a search came to.
 type found struct {
 	calls, recordings, stored int
+	silent                    int // calls without a stored recording
 	damaged, incomplete       bool
 	days                      int // that could not be read
 	counts                    copier.Counts
@@ -88,7 +89,7 @@ func (p *process) findIn(ctx context.Context, job *findJob, tell teller, f *foun
 		}
 		f.incomplete = ids.tell(tell) || f.incomplete
 	}
-	if f.tell(tell); f.calls == 0 {
+	if f.tell(tell, job.query); f.calls == 0 {
 		return hints.tellNothing(ctx, tell, archive, job.query, f.attrs())
 	}
 	return nil
@@ -142,10 +143,14 @@ func (p *process) answer(ctx context.Context, job *findJob, archive *searched, t
 func (f *found) count(c *search.Call) {
 	f.calls++
 	f.recordings += len(c.Recordings)
+	stored := 0
 	for _, r := range c.Recordings {
 		if r.Stored() {
-			f.stored++
+			stored++
 		}
+	}
+	if f.stored += stored; stored == 0 {
+		f.silent++
 	}
 }
 
@@ -168,7 +173,7 @@ func (f *found) note(err error, tell teller) error {
 }
 
 // tell says how much was found.
-func (f *found) tell(tell teller) {
+func (f *found) tell(tell teller, q search.Query) {
 	if more := f.days - maxTold; more > 0 {
 		tell.warn(fmt.Sprintf("and %s more", plural(more, "day")), "more days cannot be read", "days", more)
 	}
@@ -180,7 +185,7 @@ func (f *found) tell(tell teller) {
 		line += ", " + thousands(int64(f.stored)) + " of them archived"
 	}
 	if f.copied {
-		line += ": " + copiedText(f.counts)
+		line += ": " + copiedText(f.counts) + silentText(f.silent, q)
 	}
 	tell.note(line, "found", f.attrs()...)
 }
@@ -190,9 +195,24 @@ func (f *found) attrs() []any {
 	attrs := []any{"calls", f.calls, "recordings", f.recordings, "archived", f.stored}
 	if f.copied {
 		attrs = append(attrs, "copied", f.counts.Copied, "there_already", f.counts.There, "damaged", f.counts.Damaged,
-			"unread", f.counts.Unread, "bytes", f.counts.CopiedBytes)
+			"unread", f.counts.Unread, "bytes", f.counts.CopiedBytes, "calls_without_audio", f.silent)
 	}
 	return attrs
+}
+
+// silentText says how many calls brought nothing to a copy, and how others take their place in a choice of some.
+func silentText(calls int, q search.Query) string {
+	verb := " have no audio"
+	if calls == 1 {
+		verb = " has no audio"
+	}
+	switch {
+	case calls == 0:
+		return ""
+	case q.Limit > 0 || q.Sample > 0:
+		return "; " + plural(calls, "call") + verb + ": add --outcome archived to choose among calls that have"
+	}
+	return "; " + plural(calls, "call") + verb
 }
 
 func copiedText(c copier.Counts) string {

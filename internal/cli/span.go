@@ -5,6 +5,7 @@ package cli
 import (
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"convoso-archiver/archiver"
@@ -42,6 +43,10 @@ func (r *reader) span(now time.Time, zone *time.Location) archiver.Span {
 func (r *reader) lastSpan(now time.Time, zone *time.Location) archiver.Span {
 	if value, origin := r.raw("last"); minutesPattern.MatchString(value) {
 		r.fail(origin, "write days, like 30d", "%q could mean minutes or months", value)
+	}
+	if value, origin := r.raw("last"); strings.Contains(strings.ToLower(value), "month") {
+		r.fail(origin, "write days, like 30d, or give its first and last day: --start-time 2025-05-01 --end-time 2025-05-31", "%q is not a duration", value)
+		return archiver.Span{}
 	}
 	last := r.duration("last", time.Second)
 	from := startOfDay(fetcher.Wall(now.Add(-last), zone))
@@ -91,11 +96,23 @@ func (r *reader) wall(name string) (wall time.Time, dateOnly bool) {
 		if longNumber.MatchString(value) { // it may be the number of a person
 			shown = "it"
 		}
-		r.fail(origin, `write it like 2025-05-01 or "2025-05-01 13:00:00"`, "%s is not a date or time that exists", shown)
+		r.fail(origin, howToWrite(value), "%s is not a date or time that exists", shown)
 		return time.Time{}, false
 	}
 	_, err = fetcher.ParseDate(value)
 	return wall, err == nil
+}
+
+// howToWrite says how to write what was meant by something that is not a time.
+func howToWrite(value string) string {
+	if month, err := time.Parse("2006-01", value); err == nil {
+		last := month.AddDate(0, 1, -1)
+		return "for the whole month give --start-time " + month.Format(time.DateOnly) + " --end-time " + last.Format(time.DateOnly)
+	}
+	if word := strings.ToLower(value); word == "yesterday" || word == "today" {
+		return "write the date, like 2025-05-01, or give --last 1d in place of both times"
+	}
+	return `write it like 2025-05-01 or "2025-05-01 13:00:00"`
 }
 
 func startOfDay(wall time.Time) time.Time {

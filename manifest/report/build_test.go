@@ -71,6 +71,9 @@ func waits(id string, o manifest.Outcome, seen, noted time.Time) Unarchived {
 // old is of a line that an older version wrote.
 func old(u Unarchived) Unarchived { u.Old = true; return u }
 
+// because is of a line that names a cause.
+func because(cause string, u Unarchived) Unarchived { u.Cause = cause; return u }
+
 // final is of a line that says so.
 func final(u Unarchived) Unarchived { u.Final = true; return u }
 
@@ -246,8 +249,8 @@ func TestBuild(t *testing.T) {
 		Facts{
 			Day: "2025-05-04", Known: true, Bytes: 100, ByOutcome: outcomes{manifest.Archived: 1, manifest.Pending: 1, manifest.Damaged: 1, manifest.Failed: 2},
 			Unarchived: []Unarchived{
-				waits("3", manifest.Pending, seen, seen),               // never tried since it was first seen
-				waits("4", manifest.Damaged, seen, o.Now.Add(-14*day)), // never given up
+				because("no_link", waits("3", manifest.Pending, seen, seen)), // never tried since it was first seen
+				waits("4", manifest.Damaged, seen, o.Now.Add(-14*day)),       // never given up
 				old(waits("5", manifest.Failed, seen, seen.Add(14*day))),
 				old(waits("6", manifest.Failed, seen, seen.Add(14*day-time.Second))),
 			},
@@ -263,6 +266,7 @@ func TestBuild(t *testing.T) {
 		Days: 10, Closed: 1, Open: 2, NeverListed: 7, Unsettled: 3, // from the 8th on: it ended 36 hours ago
 		Counts: Counts{
 			Calls: 35, Recordings: 10, Waiting: 3, GivenUp: 2, Bytes: 400,
+			WaitingBy: map[string]int{"no_link": 1, "damaged": 1, "failed": 1},
 			ByOutcome: outcomes{manifest.Archived: 4, manifest.Lost: 1, manifest.Rejected: 1, manifest.Pending: 1, manifest.Damaged: 1, manifest.Failed: 2},
 		},
 	}
