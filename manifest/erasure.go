@@ -58,7 +58,7 @@ type ErasuresError struct {
 
 // Error implements error.
 func (e *ErasuresError) Error() string {
-	return fmt.Sprintf("read %s: line %d is no record of an erasure: restore the file from a copy", e.File, e.Line)
+	return fmt.Sprintf("read %s: line %d is not a record of an erasure: restore the file from a copy", e.File, e.Line)
 }
 
 // Erasures are what must not be fetched, written or shown any more: of each intent, whether it is done or not, unless it

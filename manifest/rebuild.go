@@ -11,7 +11,7 @@ import (
 // as of Note.
 func (d *Day) NoteRebuild(ctx context.Context) error {
 	if err := d.noteKind(ctx, kindRebuild); err != nil {
-		return fmt.Errorf("note rebuild of %s: %w", d.day, err)
+		return fmt.Errorf("save the rebuilt manifest of %s: %w", d.day, err)
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ type SaltedFile struct {
 }
 
 // ErrNotAsClosed says that a day is not what its day line says. Ledger.Read tells more.
-var ErrNotAsClosed = errors.New("the day is not what its day line says: run verify --repair")
+var ErrNotAsClosed = errors.New("the day does not match its day line: run verify --repair")
 
 // SaltDay gives salts to the lines of a day that have none: those of older versions. What the lines say stays, and the
 // day stays closed, by a line of closed.json that names the files as they lie then. Before, the day is checked against
@@ -230,7 +230,7 @@ func (l *Ledger) saltings(ctx context.Context, day string) (list []SaltedFile, e
 	err = l.Records(ctx, SaltStem+"-"+day, func(file string, raw []byte) error {
 		var r SaltRecord
 		if json.Unmarshal(raw, &r) != nil {
-			return fmt.Errorf("read %s: it is no record of salts: restore the file from a copy", file)
+			return fmt.Errorf("read %s: it is not a record of salts: restore the file from a copy", file)
 		}
 		list = append(list, r.Files...)
 		return nil

@@ -124,7 +124,7 @@ func stopped(ctx context.Context, op string) error {
 
 // goneAgain is for a name that was taken when it was to be created, and then was not.
 func goneAgain() error {
-	return &failure{text: opStore + ": the name was taken and is not any more", retriable: true}
+	return &failure{text: opStore + ": another object had this name and was removed since", retriable: true}
 }
 
 // plain returns a server's error code or request id if it looks like one, and else

@@ -133,7 +133,7 @@ func (o S3Options) complete() (S3Options, error) {
 	}
 	if o.Prefix = strings.Trim(o.Prefix, "/"); o.Prefix != "" {
 		if checkPath(o.Prefix) != nil {
-			return o, errors.New("the prefix must be a clean path, without empty parts or dots alone")
+			return o, errors.New("the prefix must not have empty parts, . or ..")
 		}
 		o.Prefix += "/"
 	}

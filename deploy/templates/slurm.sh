@@ -9,7 +9,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --output=%x-%A_%a.log
-# A run that comes to the end of its time gets so many seconds for a clean stop, and goes on later.
+# At the end of its time limit a run gets this many seconds for a clean stop, and resumes later.
 #SBATCH --signal=TERM@{{seconds .Stop}}
 set -u
 
@@ -29,7 +29,7 @@ code=$?
 
 case $code in
 0 | 3) exit $code ;; # done, or done for today
-2) # configuration, or the token is refused: the same for every part
+2) # wrong configuration or refused token: every part would fail
 	scancel "$SLURM_ARRAY_JOB_ID"
 	exit 2 ;;
 esac

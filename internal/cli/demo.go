@@ -61,7 +61,7 @@ its source, and prints where everything is. It ignores variables and
 configuration files.
 
 It exits with the code of the first step that fails. With --faults the first run
-is expected to fail; its code does not count unless the run could not go on.`,
+is expected to fail; its code counts only if the run could not continue.`,
 		examples: []example{
 			{"see it work", "convoso-archiver demo"},
 			{"see it fail and recover", "convoso-archiver demo --faults"},

@@ -47,7 +47,7 @@ type Summary struct {
 }
 
 // ErrNothing says that no call fits: there is nothing to write.
-var ErrNothing = errors.New("no call fits: no bag is written")
+var ErrNothing = errors.New("no call matches: no bag was written")
 
 // audioFolder holds the copies, by the names that audioNames gives them: names of the archive may hold numbers of
 // customers, and be too long for another system.
