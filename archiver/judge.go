@@ -1,3 +1,5 @@
+// Decides whether a day closes, and which of its recordings become final, from facts alone.
+
 package archiver
 
 import (

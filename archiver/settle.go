@@ -1,3 +1,5 @@
+// Judges the days that wait for other days, or for facts that cost a request.
+
 package archiver
 
 import (

@@ -1,3 +1,5 @@
+// Compares stored recordings with the sealed lines.
+
 package evidence
 
 import (

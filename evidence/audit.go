@@ -1,3 +1,5 @@
+// Audits an archive: checks seals, lines and recordings.
+
 package evidence
 
 import (

@@ -1,3 +1,5 @@
+// Checks the chain of seals.
+
 package evidence
 
 import (

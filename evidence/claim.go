@@ -1,3 +1,5 @@
+// Compares the lines of a file with what its seals say.
+
 package evidence
 
 import (

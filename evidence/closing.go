@@ -1,3 +1,5 @@
+// Compares closed.json with what was sealed.
+
 package evidence
 
 import (

@@ -1,3 +1,5 @@
+// Plans an erasure: chooses the calls, and finds what forbids their removal.
+
 package evidence
 
 import (

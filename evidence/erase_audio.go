@@ -1,3 +1,5 @@
+// Finds and removes the audio of erased recordings.
+
 package evidence
 
 import (

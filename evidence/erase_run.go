@@ -1,3 +1,5 @@
+// Runs an erasure step by step, so that a later run can finish it.
+
 package evidence
 
 import (

@@ -1,3 +1,5 @@
+// Collects the history of one recording.
+
 package evidence
 
 import (

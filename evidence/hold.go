@@ -1,3 +1,5 @@
+// Records which calls and recordings a case holds.
+
 package evidence
 
 import (

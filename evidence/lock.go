@@ -1,3 +1,5 @@
+// Records the lock settings of an archive, and computes the lock that a recording needs.
+
 package evidence
 
 import (

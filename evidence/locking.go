@@ -1,3 +1,5 @@
+// Locks the recordings and seals of an archive that are due.
+
 package evidence
 
 import (

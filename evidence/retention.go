@@ -1,3 +1,5 @@
+// Records how long recordings of each class are kept.
+
 package evidence
 
 import (

@@ -1,3 +1,5 @@
+// Seals the days that were closed since the last seal.
+
 package evidence
 
 import (

@@ -1,3 +1,5 @@
+// Signs seals with SSH keys, and checks their signatures.
+
 package evidence
 
 import (

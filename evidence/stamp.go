@@ -1,3 +1,5 @@
+// Requests timestamps for seals, and checks them.
+
 package evidence
 
 import (

@@ -1,3 +1,5 @@
+// Reads and writes archive.json.
+
 package manifest
 
 import (

@@ -1,3 +1,5 @@
+// Writes lines into a bucket, a whole file at a time.
+
 package manifest
 
 import (

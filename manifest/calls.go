@@ -1,3 +1,5 @@
+// Appends call rows to calls/, and reads them.
+
 package manifest
 
 import (

@@ -1,3 +1,5 @@
+// Checks closed.json against the files that it names.
+
 package manifest
 
 import (

@@ -1,3 +1,5 @@
+// Closes a day: reads it back and writes closed.json.
+
 package manifest
 
 import (

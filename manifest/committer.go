@@ -1,3 +1,5 @@
+// Writes lines into a folder, several lines with one sync.
+
 package manifest
 
 import (

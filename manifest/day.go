@@ -1,3 +1,5 @@
+// Defines a call day with all its lines.
+
 package manifest
 
 import (

@@ -1,3 +1,5 @@
+// Reads and writes the manifest's files in a folder.
+
 package manifest
 
 import (

@@ -1,3 +1,5 @@
+// Replaces erased lines of a day by stubs.
+
 package manifest
 
 import (

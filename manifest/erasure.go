@@ -1,3 +1,5 @@
+// Reads the records of erasures, and says what they name.
+
 package manifest
 
 import (

@@ -1,3 +1,5 @@
+// Defines the errors of the manifest.
+
 package manifest
 
 import (

@@ -1,3 +1,5 @@
+// Repairs files of the manifest that have unreadable lines.
+
 package manifest
 
 import (

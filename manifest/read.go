@@ -1,3 +1,5 @@
+// Reads all lines of a day.
+
 package manifest
 
 import (

@@ -1,3 +1,5 @@
+// Notes that the lines of a day were rebuilt.
+
 package manifest
 
 import (

@@ -1,3 +1,5 @@
+// Adds salts to the lines of days that older versions closed.
+
 package manifest
 
 import (

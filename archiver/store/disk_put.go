@@ -1,3 +1,5 @@
+// Stores recordings in a folder, durably and without replacing anything.
+
 package store
 
 import (

@@ -1,3 +1,5 @@
+// Describes, opens and lists the recordings in a folder.
+
 package store
 
 import (

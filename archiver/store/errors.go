@@ -1,3 +1,5 @@
+// Defines the errors of stores, and the hints for what to do about them.
+
 package store
 
 import (

@@ -1,3 +1,5 @@
+// Opens a bucket as a store of recordings.
+
 package store
 
 import (

@@ -1,3 +1,5 @@
+// Translates the errors of S3 into causes and hints.
+
 package store
 
 import (

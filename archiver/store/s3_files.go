@@ -1,3 +1,5 @@
+// Writes and removes the manifest's files in a bucket, and tests conditional writes.
+
 package store
 
 import (

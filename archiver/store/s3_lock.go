@@ -1,3 +1,5 @@
+// Sets and reads the locks of objects.
+
 package store
 
 import (

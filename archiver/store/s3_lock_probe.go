@@ -1,3 +1,5 @@
+// Tests that a bucket keeps locked objects before anything is stored with a lock.
+
 package store
 
 import (

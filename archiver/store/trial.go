@@ -1,3 +1,5 @@
+// Tries whether a destination can be written, without leaving anything behind.
+
 package store
 
 import (

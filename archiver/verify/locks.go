@@ -1,3 +1,5 @@
+// Checks the locks of recordings and seals.
+
 package verify
 
 import (

@@ -1,3 +1,5 @@
+// Runs the command doctor: collects the facts and prints the checks.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Decides from the collected facts what each check of doctor says.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Checks for doctor the metrics file and the ping service.
+
 package cli
 
 import (

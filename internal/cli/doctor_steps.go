@@ -1,3 +1,5 @@
+// Checks for doctor the way to a host: name, connection and TLS.
+
 package cli
 
 import (

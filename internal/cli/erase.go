@@ -1,3 +1,5 @@
+// Defines the command erase and reads its flags.
+
 package cli
 
 import (

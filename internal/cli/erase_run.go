@@ -1,3 +1,5 @@
+// Runs the command erase.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Prints the result of erase.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Runs export --format bagit.
+
 package cli
 
 import (

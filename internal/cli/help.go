@@ -1,3 +1,5 @@
+// Prints the help of the program and of its commands.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Runs the command hold.
+
 package cli
 
 import (

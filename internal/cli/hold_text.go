@@ -1,3 +1,5 @@
+// Prints the result of hold.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Runs the command lock.
+
 package cli
 
 import (

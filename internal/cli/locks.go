@@ -1,3 +1,5 @@
+// Reads the flags for locks and retention, and saves their settings in the archive.
+
 package cli
 
 import (

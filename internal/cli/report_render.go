@@ -1,3 +1,5 @@
+// Prints a report as text, JSON or CSV.
+
 package cli
 
 import (

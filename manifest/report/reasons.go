@@ -1,3 +1,5 @@
+// Says why a day is open, and what is odd about a closed day.
+
 package report
 
 import (

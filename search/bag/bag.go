@@ -1,3 +1,5 @@
+// Writes a BagIt bag of the found calls.
+
 package bag
 
 import (

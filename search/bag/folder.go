@@ -1,3 +1,5 @@
+// Creates the folder of a bag, and gives it its name when it is complete.
+
 package bag
 
 import (

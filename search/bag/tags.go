@@ -1,3 +1,5 @@
+// Writes the tag files of a bag, such as its checksums.
+
 package bag
 
 import (

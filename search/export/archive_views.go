@@ -1,3 +1,5 @@
+// Makes the SQL that lets DuckDB read an archive directly.
+
 package export
 
 import (

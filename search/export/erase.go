@@ -1,3 +1,5 @@
+// Brings an export up to date after an erasure.
+
 package export
 
 import (
