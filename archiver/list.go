@@ -4,6 +4,7 @@ package archiver
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -25,13 +26,14 @@ const bytesPerSecond = 8000
 // list lists a day and hands its recordings to the workers. What is wrong with this listing
 // alone is kept with the day; the error is for what ends the run.
 func (r *run) list(d *day) error {
+	defer r.queue.list(d)()
 	// A window is listed again to prove it whole on a settled day alone: another one would
 	// change between two passes. One whose total stays wrong is listed once a run.
 	repeat := d.settled && !staysWrong(d.ledger.Windows())
 	began := time.Now()
 	listing := r.source.Day(d.date, d.span, r.config.Filter, repeat)
 	var failed error
-	for page, err := range listing.Pages(r.soft, nil) {
+	for page, err := range listing.Pages(r.soft, func(ctx context.Context) error { return r.queue.turn(ctx, d) }) {
 		if err == nil {
 			err = r.workPage(d, page)
 		}

@@ -6,6 +6,7 @@ import (
 	"container/heap"
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -21,6 +22,7 @@ const maxQueued = 1000
 type queue struct {
 	mu      sync.Mutex
 	changed *sync.Cond
+	listing []*day // in the order in which their listings began
 	fresh   []*job
 	delayed delayedJobs
 	hurried bool // the run ends: nothing waits for its time
@@ -48,6 +50,32 @@ func (q *queue) put(ctx context.Context, j *job) error {
 	q.fresh = append(q.fresh, j)
 	q.changed.Broadcast()
 	return nil
+}
+
+// list notes that the listing of a day begins. What it returns notes the end.
+func (q *queue) list(d *day) (end func()) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.listing = append(q.listing, d)
+	return func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.listing = slices.DeleteFunc(q.listing, func(other *day) bool { return other == d })
+		q.changed.Broadcast()
+	}
+}
+
+// turn waits until a day may ask for its next page: the day whose listing began first always may, the others while half
+// of the room is left. So a large day is listed to its end before the next ones: each day in work is held in memory. It
+// fails with the cause of ctx.
+func (q *queue) turn(ctx context.Context, d *day) error {
+	defer context.AfterFunc(ctx, q.wake)()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.fresh) >= maxQueued/2 && q.listing[0] != d && ctx.Err() == nil {
+		q.changed.Wait()
+	}
+	return context.Cause(ctx)
 }
 
 // later adds a recording whose next attempt is due after the delay.

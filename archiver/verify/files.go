@@ -42,7 +42,7 @@ func (r *run) takeKey(line *manifest.Entry) {
 		e.flags = isOver
 	case manifest.Archived:
 		e.flags = isArchived
-		e.content = uint16(maphash.Bytes(x.seed, line.SHA256)) + uint16(line.Size)
+		e.content = x.contentOf(line.SHA256, line.Size)
 		etag := unquoted(string(line.ETag))
 		if e.proof = x.proofOf(line.Size, etag); etag != "" {
 			e.flags |= hasETag

@@ -27,9 +27,9 @@ type index struct {
 // entry is a key in one line, in 16 bytes.
 type entry struct {
 	key     uint64
-	proof   uint32 // hash of size and entity tag
-	content uint16 // hash of SHA-256 and size
-	flags   uint16
+	proof   uint32  // hash of size and entity tag
+	content [3]byte // hash of SHA-256 and size: one contradiction in 16 million goes unnoticed
+	flags   uint8
 }
 
 const (
@@ -64,6 +64,12 @@ func (x *index) takes(key uint64) bool { return key&uint64(x.passes-1) == uint64
 // proofOf is a hash of size and entity tag, or of the size alone when there is no tag.
 func (x *index) proofOf(size int64, etag string) uint32 {
 	return uint32(x.hash(strconv.FormatInt(size, 10) + " " + etag))
+}
+
+// contentOf is a hash of the SHA-256 that a line names, in hex, and of the size.
+func (x *index) contentOf(sha256 []byte, size int64) [3]byte {
+	h := maphash.Bytes(x.seed, sha256) + uint64(size)
+	return [3]byte{byte(h), byte(h >> 8), byte(h >> 16)}
 }
 
 // add takes in a key. When the first pass gets too many, it keeps half of them, and there will be twice as
