@@ -285,7 +285,7 @@ func TestFindCopyOfDamage(t *testing.T) {
 		}
 	}
 	r := a.find("--copy-to", to).want(t, 4)
-	for id, why := range map[string]string{changed: "checksum mismatch", short: "size mismatch", long: "longer", gone: "missing"} {
+	for id, why := range map[string]string{changed: "checksum mismatch", short: "size mismatch", long: "larger", gone: "missing"} {
 		if !strings.Contains(r.stderr, "recording "+id+" of "+daysAgo(7)+" is left out: ") || !strings.Contains(r.stderr, why) {
 			t.Errorf("recording %s: %q", id, r.stderr)
 		}
