@@ -135,7 +135,7 @@ func (o S3Options) complete() (S3Options, error) {
 	}
 	if o.Prefix = strings.Trim(o.Prefix, "/"); o.Prefix != "" {
 		if checkPath(o.Prefix) != nil {
-			return o, errors.New("the prefix must not have empty parts, . or ..")
+			return o, errors.New("a part of the prefix is empty, a dot or two dots")
 		}
 		o.Prefix += "/"
 	}
