@@ -194,7 +194,7 @@ func TestLockProofOfBadServer(t *testing.T) {
 			if isProbe(r, http.MethodDelete) {
 				r.Header.Set("X-Amz-Bypass-Governance-Retention", "true")
 			}
-		}, want: "deleted a version that was locked"},
+		}, want: "deleted a locked version"},
 		"ignores conditions": {spoil: func(r *http.Request) { r.Header.Del("If-None-Match") }, want: "ignores If-None-Match"},
 		"refuses the bypass": {serve: func(w http.ResponseWriter, r *http.Request) bool {
 			refused := isProbe(r, http.MethodDelete)

@@ -64,7 +64,7 @@ configuration files. The simulator ends with the demo; --serve keeps it, and
 prints the command that archives from it in another terminal.
 
 It exits with the code of the first step that fails. With --faults the first run
-is expected to fail; its code does not count unless the run could not go on.`,
+is expected to fail; its code counts only if the run could not continue.`,
 		examples: []example{
 			{"see it work", "convoso-archiver demo"},
 			{"see it fail and recover", "convoso-archiver demo --faults"},

@@ -117,17 +117,17 @@ func (d *demo) show(ctx context.Context) outcome {
 // showFaults is the first run of a demo with faults. That it is incomplete is what it
 // is there to show.
 func (d *demo) showFaults(ctx context.Context) outcome {
-	d.say("Some downloads fail at first, or bring something that is not a recording. Each failure is tried\n" +
-		"again a few times, which takes about ten seconds.\n")
-	if result := d.archive(ctx, "list the calls and store what can be had"); cannotGoOn(result) {
+	d.say("Some downloads fail at first, or return something that is not a recording. The program retries\n" +
+		"each of them a few times, which takes about ten seconds.\n")
+	if result := d.archive(ctx, "list the calls and store every recording that downloads"); cannotGoOn(result) {
 		return result
 	}
-	d.say("what failed was not stored, and its days stay open\n")
+	d.say("failed downloads were not stored, and their days stay open\n")
 	if result := d.report(ctx); cannotGoOn(result) {
 		return result
 	}
 	d.server.ClearFaults()
-	d.say("The source is well again. The same command fetches what is missing, and nothing else.\n")
+	d.say("The simulator now works again. The same command downloads only the missing recordings.\n")
 	return outcome{}
 }
 
@@ -153,7 +153,7 @@ func (d *demo) archive(ctx context.Context, about string) outcome {
 }
 
 func (d *demo) verify(ctx context.Context) outcome {
-	d.announce("verify", "read every stored recording again and compare it with what was noted", d.verifyFlags)
+	d.announce("verify", "read every stored recording again and compare it with the manifest", d.verifyFlags)
 	if !d.talk.json {
 		return d.spaced(d.process.verify(ctx, d.verifyJob, d.talk, nil))
 	}
@@ -238,9 +238,9 @@ func (d *demo) compare() error {
 			d.same++
 		}
 	}
-	d.say("%d of %d recordings on disk have the SHA-256 of their source\n", d.same, d.total)
+	d.say("%d of %d recordings on disk have the same SHA-256 as in the simulator\n", d.same, d.total)
 	if d.same != d.total && d.result.code == ExitDone {
-		return errors.New("some recordings on disk differ from their source")
+		return errors.New("some recordings on disk differ from the simulator's")
 	}
 	return nil
 }
@@ -267,7 +267,7 @@ func (d *demo) whereThingsAre() string {
   %s
       the recordings, playable at once
   %s
-      what became of each recording of that day
+      the outcome of each recording of that day
   %s
       the line that closes the day, with its counts
   %s

@@ -339,6 +339,6 @@ func tellOtherDays(ctx context.Context, tell teller, archive *searched, q search
 		return false, err
 	}
 	first, last := all[0], all[len(all)-1]
-	tell.note("the archive holds no day of this span; it holds days from "+first+" to "+last, "no day of the span", "first", first, "last", last)
+	tell.note("the archive has no day in this time range; it has days from "+first+" to "+last, "no day in the time range", "first", first, "last", last)
 	return true, nil
 }

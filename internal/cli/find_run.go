@@ -64,7 +64,7 @@ func (p *process) findIn(ctx context.Context, job *findJob, tell teller, f *foun
 	defer func() { err = errors.Join(err, archive.Close(ctx)) }()
 	if job.drawn {
 		seed := strconv.FormatUint(job.query.Seed, 10)
-		tell.note("random sample: --seed "+seed+" draws the same again", "the sample was drawn", "seed", job.query.Seed)
+		tell.note("random sample: --seed "+seed+" selects the same calls again", "the sample was drawn", "seed", job.query.Seed)
 	}
 	if err := job.useIndex(ctx, archive, tell); err != nil {
 		return err
@@ -160,14 +160,14 @@ func (f *found) note(err error, tell teller) error {
 	if _, later := errors.AsType[*manifest.VersionError](err); !ofDay || later || store.IsRetriable(err) || errors.Is(err, store.ErrUnusable) {
 		return err // the store or the whole archive, not a day of it
 	}
-	const try = "its calls are not all in the answer; verify tells more"
+	const try = "some of its calls may be missing from the answer; run verify for details"
 	if errors.Is(err, fs.ErrPermission) {
 		f.incomplete = true
 	} else {
 		f.damaged = true
 	}
 	if f.days++; f.days <= maxTold {
-		tell.warn(oneLine(day.Error())+": "+try, "a day cannot be read, or not all of it", "day", day.Day, "err", oneLine(day.Err.Error()))
+		tell.warn(oneLine(day.Error())+": "+try, "a day cannot be read completely", "day", day.Day, "err", oneLine(day.Err.Error()))
 	}
 	return nil
 }
@@ -218,7 +218,7 @@ func silentText(calls int, q search.Query) string {
 func copiedText(c copier.Counts) string {
 	text := thousands(int64(c.Copied)) + " copied (" + bytesText(c.CopiedBytes) + ")"
 	if c.There > 0 {
-		text += ", " + thousands(int64(c.There)) + " there already"
+		text += ", " + thousands(int64(c.There)) + " already there"
 	}
 	if left := c.Damaged + c.Unread; left > 0 {
 		text += ", " + thousands(int64(left)) + " left out"
@@ -268,13 +268,13 @@ func (w *copyWork) start() error {
 		Passing: func(err error) bool { return store.IsRetriable(err) || errors.Is(err, store.ErrUnusable) },
 	})
 	if errors.Is(err, copier.ErrForeign) {
-		return misuse("give a folder of its own", "--copy-to: %v", err)
+		return misuse("give a separate folder", "--copy-to: %v", err)
 	}
 	if err != nil {
 		return err
 	}
 	w.copy = made
-	w.done = w.p.announceStop(w.ctx, "find", w.job.talk, "what is being copied is dropped, what is copied stays and is in "+copier.IndexFile)
+	w.done = w.p.announceStop(w.ctx, "find", w.job.talk, "copies in progress are dropped; finished copies stay and are listed in "+copier.IndexFile)
 	w.stopBars = w.p.showCopy(w.job.talk, made.Progress)
 	return nil
 }

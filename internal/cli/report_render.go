@@ -1,3 +1,5 @@
+// Prints a report as text, JSON or CSV.
+
 package cli
 
 import (
@@ -92,7 +94,7 @@ func reportAsText(r *report.Report, width int) string {
 func answer(r *report.Report) string {
 	t := &r.Total
 	if t.Days == 0 {
-		return "nothing to report: the archive knows no day"
+		return "nothing to report: the archive has no days"
 	}
 	span := r.From
 	if t.Days > 1 {
@@ -332,7 +334,7 @@ func lossesText(r *report.Report, width int) string {
 		switch l.Outcome {
 		case manifest.Lost:
 		case manifest.Damaged: // it was archived once
-			outcome = "damaged, for good"
+			outcome = "damaged, not replaced"
 		default:
 			outcome = "given up, " + outcome
 		}

@@ -33,7 +33,7 @@ func (r *reader) span(now time.Time, zone *time.Location) archiver.Span {
 	case r.isSet("end-time"):
 		r.fail("--end-time", "add --start-time", "the start is missing")
 	default:
-		r.keep(misuse("give --last 7d, or --start-time 2025-05-01", "no span of time is given"))
+		r.keep(misuse("give --last 7d, or --start-time 2025-05-01", "no time range is given"))
 	}
 	return archiver.Span{}
 }
@@ -78,9 +78,9 @@ func (r *reader) startSpan(now time.Time, zone *time.Location) archiver.Span {
 	_, origin := r.raw("start-time")
 	switch {
 	case from.Year() < earliestYear:
-		r.fail(origin, "check the year", "it lies before %d", earliestYear)
+		r.fail(origin, "check the year", "it is before %d", earliestYear)
 	case from.After(wallNow):
-		r.fail(origin, "check the date and --time-zone", "it lies in the future")
+		r.fail(origin, "check the date and --time-zone", "it is in the future")
 	case from.After(span.To):
 		r.fail(origin, "swap them, or check the dates", "it is after --end-time")
 	}

@@ -166,7 +166,7 @@ func TestFindCopy(t *testing.T) {
 				t.Error("the copies have other names than in the archive")
 			}
 			r = a.find("--copy-to", to, "--json").want(t, 0)
-			if len(callsOf(t, r.stdout)) != 40 || !strings.Contains(r.stderr, fmt.Sprintf(": 0 copied (0 B), %d there already\n", len(all))) {
+			if len(callsOf(t, r.stdout)) != 40 || !strings.Contains(r.stderr, fmt.Sprintf(": 0 copied (0 B), %d already there\n", len(all))) {
 				t.Errorf("stderr %q", r.stderr)
 			}
 
@@ -243,7 +243,7 @@ func TestFindCopyStopped(t *testing.T) {
 		}
 	}
 	r := a.find("--copy-to", to).want(t, 0)
-	if !strings.Contains(r.stderr, " there already") {
+	if !strings.Contains(r.stderr, " already there") {
 		t.Errorf("stderr %q", r.stderr)
 	}
 	checkCopied(t, readCopies(t, to), all)
@@ -277,7 +277,7 @@ func TestFindCopyOfDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := filepath.Join(t.TempDir(), "copies")
-	// What stands there already is not ours to replace: of another, and a torn copy.
+	// What stands already there is not ours to replace: of another, and a torn copy.
 	taken, torn := keys[all[1].Ref], keys[all[2].Ref]
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		t.Fatal(err)
@@ -288,7 +288,7 @@ func TestFindCopyOfDamage(t *testing.T) {
 		}
 	}
 	r := a.find("--copy-to", to).want(t, 4)
-	for id, why := range map[string]string{changed: "checksum mismatch", short: "size mismatch", long: "longer", gone: "missing"} {
+	for id, why := range map[string]string{changed: "checksum mismatch", short: "size mismatch", long: "larger", gone: "missing"} {
 		if !strings.Contains(r.stderr, "recording "+id+" of "+daysAgo(7)+" is left out: ") || !strings.Contains(r.stderr, why) {
 			t.Errorf("recording %s: %q", id, r.stderr)
 		}
@@ -335,7 +335,7 @@ func TestFindCopyRefused(t *testing.T) {
 		{a.dest, "this folder belongs to an archive"},
 		{filepath.Join(a.dest, "new", "folder"), "this folder belongs to an archive"},
 		{filepath.Join(link, "new"), "this folder belongs to an archive"},
-		{filepath.Dir(a.dest), "the archive lies in this folder"},
+		{filepath.Dir(a.dest), "the archive is in this folder"},
 		{foreign, "index.csv"},
 		{file, "it is a file"},
 		{"s3://bucket/copies", "this machine"},
@@ -414,7 +414,7 @@ func TestFindIDs(t *testing.T) {
 	if got := idsOf(callsOf(t, r.stdout)); !slices.Equal(got, want) {
 		t.Errorf("found %v, want %v", got, want)
 	}
-	if !strings.Contains(r.stderr, "3 of 6 ids not found: 99001, 99002, (a line that is no id)\n") || strings.Contains(r.stderr, "Smith") {
+	if !strings.Contains(r.stderr, "3 of 6 ids not found: 99001, 99002, (a line that is not an id)\n") || strings.Contains(r.stderr, "Smith") {
 		t.Errorf("stderr %q", r.stderr)
 	}
 	many := there
@@ -425,7 +425,7 @@ func TestFindIDs(t *testing.T) {
 	if r = a.find("--ids-from", list).want(t, 3); !strings.Contains(r.stderr, "77 of 80 ids not found: 99000, ") || !strings.Contains(r.stderr, ", 99019 and 57 more\n") {
 		t.Errorf("stderr %q", r.stderr)
 	}
-	if r = a.find("--ids-from", list, "--log-format", "json").want(t, 3); !strings.Contains(r.stderr, `"msg":"ids are not found","missing":["99000",`) {
+	if r = a.find("--ids-from", list, "--log-format", "json").want(t, 3); !strings.Contains(r.stderr, `"msg":"ids were not found","missing":["99000",`) {
 		t.Errorf("stderr %q", r.stderr)
 	}
 	// What a limit or a sample leaves out is there all the same.

@@ -1,3 +1,5 @@
+// Builds a report from the facts of days.
+
 package report
 
 import (

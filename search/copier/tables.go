@@ -17,7 +17,7 @@ import (
 )
 
 // ErrForeign says that the folder holds a table or a playlist that no copy has made.
-var ErrForeign = errors.New("the folder holds an " + IndexFile + " or a " + PlaylistFile + " of something else")
+var ErrForeign = errors.New("the folder contains an " + IndexFile + " or a " + PlaylistFile + " that find did not write")
 
 const (
 	playlistStart = "#EXTM3U\n"
@@ -75,7 +75,7 @@ func (f *folder) beginTables() (*tables, error) {
 
 // checkTables checks the tables of an earlier copy.
 func (f *folder) checkTables() error {
-	const op = "look at what is in the folder for the copies"
+	const op = "look into the folder for the copies"
 	if err := f.eachOldRow(func([]string) error { return errEnough }); err != nil && !errors.Is(err, errEnough) {
 		return err
 	}
@@ -104,7 +104,7 @@ func (f *folder) isOwnFile(name string) error {
 		return ErrForeign
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return folderError("look at what is in the folder for the copies", err)
+		return folderError("look into the folder for the copies", err)
 	}
 	return nil
 }
