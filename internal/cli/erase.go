@@ -44,7 +44,8 @@ func eraseSettings() []setting {
 		setting{name: "reason", group: groupErase, flagOnly: true, placeholder: "TEXT", usage: "why, which is kept for ever: write no name or number of a customer into it (required with --yes)"},
 		setting{name: "max-erase", group: groupErase, flagOnly: true, placeholder: "N", defaultValue: maxErase, usage: "more calls or recordings than this are erased by --ids-from alone"},
 		setting{name: "export", kind: list, group: groupErase, flagOnly: true, placeholder: "FOLDER", usage: "an export to bring up to date too; may be repeated"},
-		setting{name: "resume", kind: toggle, flagOnly: true, group: groupErase, usage: "finish an erasure that was stopped, and erase nothing else"},
+		setting{name: "expired", kind: toggle, flagOnly: true, group: groupErase, usage: "remove the audio that is past its retention, as archive has noted it, in place of what fits terms; calls and their lines stay"},
+		setting{name: "resume", kind: toggle, flagOnly: true, group: groupErase, usage: "finish an erasure or an expiry that was stopped, and begin none"},
 	)
 	return append(settings, outputSettings()...)
 }
@@ -61,6 +62,10 @@ whole, with all of its recordings, also where the list names but one of them.
 What a case holds or a lock protects is never erased: then nothing is, and the exit code is 3. An erasure
 that was stopped is finished by the next one, or by --resume.
 
+With --expired it shows how much audio is past its retention, and with --yes removes that. Calls and their
+lines stay, and say "expired". What a case holds is left out; what a lock protects is left out and named, and
+the exit code is 3.
+
 Other copies are not reached: backups, copies that find has made, exports that --export does not name.
 Terms count as flags alone, because what a nightly file says must not choose what is erased.`,
 		examples: []example{
@@ -70,6 +75,8 @@ Terms count as flags alone, because what a nightly file says must not choose wha
 				"convoso-archiver erase --dest /archive --number 4155550142 --reason 'request 2025-17' --export /tables --yes"},
 			{"a list of ids, in a bucket",
 				"convoso-archiver erase --dest s3://my-bucket/calls --ids-from ids.csv --reason 'request 2025-18' --yes"},
+			{"each night: remove the audio whose retention has ended",
+				"convoso-archiver erase --dest s3://my-bucket/calls --expired --yes"},
 			{"finish what was stopped", "convoso-archiver erase --dest /archive --resume"},
 		},
 		settings:    eraseSettings(),
@@ -89,6 +96,7 @@ type eraseJob struct {
 	exports []string
 	names   *key.Template // by which recordings are stored
 	yes     bool
+	expired bool
 	resume  bool
 }
 
@@ -114,7 +122,8 @@ func runErase(ctx context.Context, p *process, in input) outcome {
 	for i, problem := range made.Problems {
 		made.Problems[i] = p.screen.hidden(oneLine(problem))
 	}
-	result := judge(err, context.Cause(ctx), len(made.Kept)+len(made.Missing) > 0 || job.acts() && len(made.Unfinished) > 0)
+	incomplete := len(made.Kept)+len(made.Missing) > 0 || job.acts() && len(made.Unfinished) > 0
+	result := judge(err, context.Cause(ctx), incomplete || made.Expired != nil && made.Expired.Stays > 0)
 	if errors.Is(err, store.ErrLocked) && result.code == ExitFailed {
 		result.code = ExitIncomplete
 	}
@@ -130,7 +139,7 @@ func runErase(ctx context.Context, p *process, in input) outcome {
 
 // eraseJob reads what is to be erased.
 func (r *reader) eraseJob(now time.Time, env environment) *eraseJob {
-	j := &eraseJob{yes: r.toggle("yes"), resume: r.toggle("resume"), reason: r.text("reason"), max: r.whole("max-erase", 0, math.MaxInt), exports: r.list("export")}
+	j := &eraseJob{yes: r.toggle("yes"), resume: r.toggle("resume"), expired: r.toggle("expired"), reason: r.text("reason"), max: r.whole("max-erase", 0, math.MaxInt), exports: r.list("export")}
 	names, err := key.Parse(r.text("path-template"))
 	if err != nil {
 		r.keep(misuse("see --path-template in archive --help", "--path-template: %v", err))
@@ -148,12 +157,15 @@ func (r *reader) eraseJob(now time.Time, env environment) *eraseJob {
 	j.searchJob = r.searchJob(now, env, runtime.GOOS)
 	j.ids = r.text("ids-from")
 	switch {
+	case j.expired && (chooses || j.resume || r.isSet("reason") || len(j.exports) > 0):
+		r.keep(misuse("leave them out, or leave out --expired", "--expired goes by the retention alone: it takes no terms, list, --reason, --export or --resume"))
+	case j.expired:
 	case j.resume && chooses:
 		r.keep(misuse("leave them out, or leave out --resume", "terms and lists are of another erasure than the one to finish"))
 	case !j.resume && !chooses:
 		r.keep(misuse("give terms of a search, or --ids-from", "what to erase is not said"))
 	}
-	if j.yes && !j.resume || r.isSet("reason") {
+	if j.yes && !j.resume && !j.expired || r.isSet("reason") {
 		if err := evidence.CheckReason(j.reason); err != nil {
 			r.keep(misuse("give a reason that can be kept for ever, like the number of the request", "--reason: %v", err))
 		}

@@ -77,12 +77,12 @@ func (e *eraseBase) copy(t *testing.T) (*archive, *bucket) {
 	return &a, nil
 }
 
-// killErasing erases and kills the program at random moments, later and later, until it ends by itself. It returns how often it
-// was killed.
-func (a *archive) killErasing(t *testing.T, random *rand.Rand, number string) (killed int) {
+// killErasing erases and kills the program at random moments, later and later, until it ends by itself. After each kill it
+// calls look. It returns how often it was killed.
+func (a *archive) killErasing(t *testing.T, random *rand.Rand, look func(), what ...string) (killed int) {
 	t.Helper()
 	for span := 60 * time.Millisecond; ; span += span / 4 {
-		args := slices.Concat([]string{"erase", "--dest", a.dest, "--state-dir", a.state}, a.flags, []string{"--number", number, "--reason", "request 7", "--yes"})
+		args := slices.Concat([]string{"erase", "--dest", a.dest, "--state-dir", a.state}, a.flags, what)
 		cmd := exec.CommandContext(context.WithoutCancel(t.Context()), binary, args...)
 		cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), quickExit}, a.env...)
 		var said strings.Builder
@@ -98,6 +98,7 @@ func (a *archive) killErasing(t *testing.T, random *rand.Rand, number string) (k
 			return killed
 		case -1:
 			killed++
+			look()
 		default:
 			t.Fatalf("exit code %d: %s", code, said.String())
 		}
@@ -118,7 +119,7 @@ func TestTortureErase(t *testing.T) {
 				if b != nil {
 					b.t = t
 				}
-				kills += a.killErasing(t, random, base.person.number)
+				kills += a.killErasing(t, random, func() {}, "--number", base.person.number, "--reason", "request 7", "--yes")
 				base.check(t, a, b)
 			})
 			t.Logf("%d rounds, %d kills", rounds, kills)
