@@ -111,10 +111,22 @@ func (e *Erasing) audioOf(ctx context.Context, w *wanted) ([]audioOf, error) {
 			return nil, fmt.Errorf("read the calls of %s: %w", day, err)
 		}
 	}
+	namesBehind := func(ctx context.Context, front string, chosen func(string) bool) ([]string, error) {
+		return e.names(ctx, front+"-", chosen)
+	}
+	if w.dated != nil { // of many recordings, for each of which a folder would be listed again
+		all, err := e.laterNames(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("look for audio that no line names: %w", err)
+		}
+		namesBehind = func(_ context.Context, front string, chosen func(string) bool) ([]string, error) {
+			return slices.DeleteFunc(slices.Clone(all[front]), func(name string) bool { return !chosen(name) }), nil
+		}
+	}
 	group, listing := errgroup.WithContext(ctx)
 	group.SetLimit(removersAtOnce)
 	for i := range list {
-		group.Go(func() error { return e.addLater(listing, &list[i]) })
+		group.Go(func() error { return addLater(listing, &list[i], namesBehind) })
 	}
 	if err := group.Wait(); err != nil {
 		return nil, fmt.Errorf("look for audio that no line names: %w", err)
@@ -124,7 +136,7 @@ func (e *Erasing) audioOf(ctx context.Context, w *wanted) ([]audioOf, error) {
 
 // addLater adds the keys made of a hash or of a run, which nobody can make again: a run that was killed may have stored
 // something there. Where a line says that the recording was stored, its first keys are those of that line.
-func (e *Erasing) addLater(ctx context.Context, a *audioOf) error {
+func addLater(ctx context.Context, a *audioOf, namesBehind func(ctx context.Context, front string, chosen func(string) bool) ([]string, error)) error {
 	first := slices.Concat(a.keys, a.maybe)
 	if len(a.keys) > 0 {
 		a.maybe = nil
@@ -141,7 +153,7 @@ func (e *Erasing) addLater(ctx context.Context, a *audioOf) error {
 				continue
 			}
 			looked[front] = true
-			names, err := e.names(ctx, front+"-", isLater)
+			names, err := namesBehind(ctx, front, isLater)
 			if err != nil && !isGone(err) {
 				return err
 			}
@@ -149,6 +161,20 @@ func (e *Erasing) addLater(ctx context.Context, a *audioOf) error {
 		}
 	}
 	return nil
+}
+
+// laterNames lists the store once for such keys of all recordings, which are few, by what stands before the id in them.
+func (e *Erasing) laterNames(ctx context.Context) (map[string][]string, error) {
+	names, err := e.names(ctx, "", func(name string) bool {
+		_, ok := key.ParseLater(name)
+		return ok
+	})
+	behind := map[string][]string{}
+	for _, name := range names {
+		l, _ := key.ParseLater(name)
+		behind[l.Front] = append(behind[l.Front], name)
+	}
+	return behind, err
 }
 
 // eachLine tells visit of every line of a day as it lies, but for stubs. A bad line may name what is to be removed, so

@@ -62,6 +62,9 @@ func TestExpiry(t *testing.T) {
 				t.Errorf("%s: %v", other, is)
 			}
 			wantFaults(t, l, testDay)
+			if _, err := l.ReadAll(t.Context(), testDay, func(f Fault) error { t.Errorf("%+v", f); return nil }); err != nil {
+				t.Fatal(err)
+			}
 			scanned := map[string]Outcome{}
 			err := l.Scan(t.Context(), func(e Entry) error {
 				if e.Day == testDay {

@@ -222,6 +222,7 @@ func expireAll(t *testing.T, x *expiring) {
 	}
 	copies := filepath.Join(t.TempDir(), "copies")
 	x.other(0, "find", "--last", "30d", "--state-dir", x.state, "--copy-to", copies)
+	x.other(0, "export", "--format", "bagit", "--id", x.past[x.one(1)].ID, "--to", filepath.Join(t.TempDir(), "bag"))
 	x.other(0, "hold", "add", "case 2", "--id", x.past[x.one(1)].ID)
 
 	// A person whose audio has expired is erased as any other.
