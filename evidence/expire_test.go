@@ -212,3 +212,34 @@ func TestToday(t *testing.T) {
 		}
 	}
 }
+
+// What a killed run has stored of a recording under a key made of a hash goes too, and so do its copies under quarantine;
+// those of others stay.
+func TestExpiringCopies(t *testing.T) {
+	w := newWorld(t)
+	w.campaigns = []string{"7"}
+	w.keepDay(erasedDay, 1)
+	audio, later, others := w.store("p/a.mp3"), w.store("p/a-plain_1a2b3c4d.mp3"), w.store("p/a-other_1a2b3c4d.mp3")
+	quarantined, again := w.store("quarantine/"+erasedDay+"/plain.bin"), w.store("quarantine/"+erasedDay+"/plain_1a2b3c4d.bin")
+	neighbour := w.store("quarantine/" + erasedDay + "/plain2.bin")
+	w.write(func(l *manifest.Ledger) {
+		d, err := l.Load(t.Context(), erasedDay)
+		w.must(err)
+		w.must(d.Note(t.Context(), manifest.Recording{
+			RecordingID: "plain", Outcome: manifest.Archived, Key: "p/a.mp3", Size: 4, Time: w.now, CallID: "c" + erasedDay + "-0",
+			SHA256: "5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9",
+		}))
+	})
+	w.erasing(nil, func(e *Erasing) {
+		x := &Expiring{Erasing: e, Retention: short(), Today: "2026-03-04", Yes: true}
+		w.must(x.Run(t.Context()))
+		if got := x.Result(); got.Removed != 2 || got.Audio != 3 || got.Quarantine != 2 {
+			t.Errorf("%+v", got)
+		}
+	})
+	for _, name := range []string{audio, later, quarantined, again} {
+		w.wantFile(name, false)
+	}
+	w.wantFile(others, true)
+	w.wantFile(neighbour, true)
+}
