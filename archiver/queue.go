@@ -6,6 +6,7 @@ import (
 	"container/heap"
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -14,13 +15,13 @@ import (
 // attempt, before no further ones are taken on.
 const maxQueued = 1000
 
-// queue holds the recordings that wait for a worker: new ones in the order in which they
-// were listed, and before them those whose next attempt is due. A recording that failed
-// waits here and not in a worker, so that it holds up no other. It is safe for concurrent
-// use.
+// queue holds the recordings that wait for a worker: new ones in the order in which they were listed, and before them
+// those whose next attempt is due. A recording that failed waits here and not in a worker, so it does not delay
+// others. It is safe for concurrent use.
 type queue struct {
 	mu      sync.Mutex
 	changed *sync.Cond
+	listing []*day // in the order in which their listings began
 	fresh   []*job
 	delayed delayedJobs
 	hurried bool // the run ends: nothing waits for its time
@@ -48,6 +49,32 @@ func (q *queue) put(ctx context.Context, j *job) error {
 	q.fresh = append(q.fresh, j)
 	q.changed.Broadcast()
 	return nil
+}
+
+// list notes that the listing of a day begins. What it returns notes the end.
+func (q *queue) list(d *day) (end func()) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.listing = append(q.listing, d)
+	return func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.listing = slices.DeleteFunc(q.listing, func(other *day) bool { return other == d })
+		q.changed.Broadcast()
+	}
+}
+
+// turn waits until a day may ask for its next page: the day whose listing began first always may, the others while half
+// of the room is left. So a large day is listed to its end before the next ones: each day in work is held in memory. It
+// fails with the cause of ctx.
+func (q *queue) turn(ctx context.Context, d *day) error {
+	defer context.AfterFunc(ctx, q.wake)()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.fresh) >= maxQueued/2 && q.listing[0] != d && ctx.Err() == nil {
+		q.changed.Wait()
+	}
+	return context.Cause(ctx)
 }
 
 // later adds a recording whose next attempt is due after the delay.
@@ -89,8 +116,8 @@ func (q *queue) takeFresh() *job {
 	return j
 }
 
-// refused adds a recording that its host refused. The next new one is taken at random: if a
-// few recordings that stand together are at fault, it tells that the host is well.
+// refused adds a recording that its host refused. The next new one is taken at random: if only a few recordings that
+// were listed together fail, this shows that the host works.
 func (q *queue) refused(j *job, delay time.Duration) {
 	q.mu.Lock()
 	q.scatter = true
@@ -98,7 +125,7 @@ func (q *queue) refused(j *job, delay time.Duration) {
 	q.later(j, delay)
 }
 
-// hurry makes every recording due at once: the run is stopping.
+// hurry makes every recording due at once, because the run is stopping.
 func (q *queue) hurry() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

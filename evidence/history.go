@@ -13,7 +13,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Event is one thing that happened to a recording, as the archive tells it.
+// Event is one thing that happened to a recording, according to the archive.
 type Event struct {
 	Time   time.Time `json:"time"`
 	What   string    `json:"what"` // listed, archived or another outcome, held, released, closed, sealed
@@ -54,8 +54,9 @@ type History struct {
 	Checked     bool     `json:"signers_checked"`
 }
 
-// HistoryOf reads the history of a recording. It reads every line of the archive once, to find its days. A seal counts
-// when the lines that it names are there and it is signed: by one of the allowed signers, or, without any, by anybody.
+// HistoryOf reads the history of a recording. It reads every line of the archive once, to find its days. A seal
+// counts if the lines that it names are there and it is signed by one of the allowed signers, or by anybody if none
+// are given.
 func HistoryOf(ctx context.Context, ledger *manifest.Ledger, id string, allowed []AllowedSigner) (History, error) {
 	h := History{RecordingID: id, Days: []string{}, Events: []Event{}, Checked: len(allowed) > 0}
 	err := ledger.Scan(ctx, func(e manifest.Entry) error {
@@ -89,7 +90,6 @@ func HistoryOf(ctx context.Context, ledger *manifest.Ledger, id string, allowed 
 	return h, nil
 }
 
-// read reads what a day tells.
 func (h *History) read(ctx context.Context, ledger *manifest.Ledger, day string, seals []stored, allowed []AllowedSigner) error {
 	files := map[string]int{} // lines that name the recording, by segment
 	_, err := ledger.Read(ctx, day, func(l manifest.Line) error {
@@ -104,7 +104,7 @@ func (h *History) read(ctx context.Context, ledger *manifest.Ledger, day string,
 			}
 			h.Lines++
 			files[path.Base(l.File)]++
-			if r.Time.IsZero() { // a stub, which says no more than that the line was there
+			if r.Time.IsZero() { // a stub, which only says that the line was there
 				return nil
 			}
 			if !slices.ContainsFunc(h.Events, func(e Event) bool { return e.What == "listed" && e.Day == day }) {
@@ -119,14 +119,14 @@ func (h *History) read(ctx context.Context, ledger *manifest.Ledger, day string,
 			h.Events = append(h.Events, Event{Time: line.Time, What: "closed", Day: day, Run: line.Run, File: l.File, Line: l.Number, Detail: "the day was closed" + forFilter(line.Filter)})
 		}
 		return nil
-	}, func(manifest.Fault) error { return nil }) // audit --seals and verify tell of faults
+	}, func(manifest.Fault) error { return nil }) // audit --seals and verify report faults
 	if err != nil {
 		return err
 	}
 	return h.addSeals(ctx, ledger, day, seals, files, allowed)
 }
 
-// addErasures adds what evidence/ tells of the recording, or of its call.
+// addErasures adds the erasures of the recording, or of its call.
 func (h *History) addErasures(ctx context.Context, ledger *manifest.Ledger) error {
 	about := map[string]bool{}    // erasures
 	ended := map[string][]Event{} // by states
@@ -210,7 +210,6 @@ func forFilter(filter string) string {
 	return " for the filter " + filter
 }
 
-// eventOf is what a line says.
 func eventOf(r manifest.Recording, l manifest.Line, day string) Event {
 	e := Event{Time: r.Time, What: string(r.Outcome), Day: day, Run: r.Run, File: l.File, Line: l.Number, Size: r.Size, SHA256: r.SHA256}
 	var parts []string
@@ -294,7 +293,7 @@ func (s *stored) segmentsOf(day string) (list []SealedLines) {
 	return list
 }
 
-// problemOf says why a seal does not vouch for a segment, "" where it does.
+// problemOf says why a seal does not cover a segment, "" if it does.
 func (h *History) problemOf(s *stored, claimed, is SealedLines, allowed []AllowedSigner) string {
 	_, err := signedBy(s)
 	if h.Checked && err == nil {

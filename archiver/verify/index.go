@@ -9,7 +9,7 @@ import (
 	"strconv"
 )
 
-// index is what the manifest says of the keys of one pass. It holds hashes, seeded anew for each process: that an
+// index is what the manifest says of the keys of one pass. It holds hashes, seeded again for each process: that an
 // unknown file's key has the hash of a known one is about as likely as one in a billion billion for each pair. It is
 // filled and compared by one goroutine; after the last pass it may be asked by several.
 type index struct {
@@ -27,9 +27,9 @@ type index struct {
 // entry is a key in one line, in 16 bytes.
 type entry struct {
 	key     uint64
-	proof   uint32 // hash of size and entity tag
-	content uint16 // hash of SHA-256 and size
-	flags   uint16
+	proof   uint32  // hash of size and entity tag
+	content [3]byte // hash of SHA-256 and size: one contradiction in 16 million goes unnoticed
+	flags   uint8
 }
 
 const (
@@ -42,7 +42,7 @@ const (
 const (
 	defaultKeysAtOnce = 3 << 19   // 24 MiB
 	maxLeft           = 256 << 10 // keys that are remembered from pass to pass
-	// maxPasses is never reached but by an archive in which one key is noted millions of times.
+	// maxPasses is reached only by an archive in which one key is noted millions of times.
 	maxPasses = 1 << 10
 )
 
@@ -66,6 +66,12 @@ func (x *index) proofOf(size int64, etag string) uint32 {
 	return uint32(x.hash(strconv.FormatInt(size, 10) + " " + etag))
 }
 
+// contentOf is a hash of the SHA-256 that a line names, in hex, and of the size.
+func (x *index) contentOf(sha256 []byte, size int64) [3]byte {
+	h := maphash.Bytes(x.seed, sha256) + uint64(size)
+	return [3]byte{byte(h), byte(h >> 8), byte(h >> 16)}
+}
+
 // add takes in a key. When the first pass gets too many, it keeps half of them, and there will be twice as
 // many passes.
 func (x *index) add(e entry) {
@@ -83,7 +89,6 @@ func (x *index) complete() {
 	slices.SortFunc(x.entries, func(a, b entry) int { return cmp.Compare(a.key, b.key) })
 }
 
-// of returns the entries of a key.
 func (x *index) of(key uint64) []entry {
 	start, _ := slices.BinarySearchFunc(x.entries, key, func(e entry, key uint64) int { return cmp.Compare(e.key, key) })
 	end := start
@@ -104,7 +109,7 @@ func (x *index) see(group []entry, size int64, etag string) {
 	}
 }
 
-// end remembers what the pass leaves to be found out. Where a line says that the matter is over, others may differ.
+// end remembers what the pass leaves to be found out. If a line says that the matter is over, others may differ.
 func (x *index) end() {
 	for i := 0; i < len(x.entries); {
 		key, first, isOpen, differs, unseen := x.entries[i].key, -1, true, false, false

@@ -30,7 +30,7 @@ func ArchiveViews(folder, zone string, hasCalls, hasLines, hasEvidence bool) str
 			"\nCREATE OR REPLACE VIEW calls AS\n" + calls + ";\n\nCREATE OR REPLACE VIEW recordings AS\n" + recordings + ";\n")
 }
 
-// textsOfArchive are the columns that stand in a row as text.
+// textsOfArchive are the columns that a row has as text.
 func textsOfArchive() string {
 	types := &sqlColumns{}
 	(&callRow{}).columns(types)

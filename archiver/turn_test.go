@@ -1,0 +1,91 @@
+package archiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"convoso-archiver/fetcher"
+)
+
+// TestLargeDaysInTurn has days with more recordings than may wait: the later ones are held up after a page, until the
+// first is listed to its end.
+func TestLargeDaysInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		time.Sleep(200 * oneDay)
+		var days []plannedDay
+		for i := range 2 {
+			date := w.ago(9 - i)
+			days = append(days, plannedDay{date: date, span: date.Window(), whole: true})
+			for k := range 3 * maxQueued {
+				w.call(fmt.Sprintf("%s %02d:%02d:%02d", date, k/3600, k/60%60, k%60), 1)
+			}
+		}
+		var mu sync.Mutex
+		pages := map[fetcher.Date]int{}
+		vendor := &hooked{world: w, page: func(r *http.Request) *http.Response {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, p := range days {
+				if strings.HasPrefix(r.URL.Query().Get("start_time"), string(p.date)) {
+					pages[p.date]++
+				}
+			}
+			return nil
+		}}
+		client := w.client(vendor, time.Minute)
+		defer client.Close()
+		opened, err := Open(t.Context(), Location{Folder: w.dir}, Archive, "", w.log())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer opened.Close(context.Background())
+		a := &Archiver{Source: client, Store: opened.Store, Ledger: opened.Ledger, Keys: w.keys(""), Logger: w.log()}
+		a.Config = Config{Run: opened.Ledger.Run(), Zone: w.zone, Settle: 2 * oneDay, PurgeAfter: 155 * oneDay, Calls: RecordedCalls, RetryFor: time.Minute}
+		r := a.prepare(t.Context())
+		defer r.kill()
+		ended := make(chan bool)
+		go func() {
+			r.workDays(days)
+			close(ended)
+		}()
+		time.Sleep(time.Minute) // for pages wait for the pacer
+		synctest.Wait()
+		first := r.queue.listing[0].date
+		ahead := 0 // pages of the days after the first, while it is listed
+		for r.queue.listing[0].date == first {
+			mu.Lock()
+			for date, n := range pages {
+				if date != first {
+					ahead = max(ahead, n)
+				}
+			}
+			mu.Unlock()
+			j, _ := r.queue.take()
+			j.day.repay(true)
+			synctest.Wait()
+		}
+		if ahead > 1 {
+			t.Errorf("%d pages of a day while %s is listed", ahead, first)
+		}
+		r.stop(errors.New("a signal"))
+		r.queue.close()
+		go func() {
+			for {
+				j, ok := r.queue.take()
+				if !ok {
+					return
+				}
+				j.day.repay(true)
+			}
+		}()
+		<-ended
+	})
+}
