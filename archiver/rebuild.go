@@ -52,6 +52,7 @@ type Rebuilt struct {
 	Recordings int   `json:"recordings"`      // of the days made again
 	Archived   int   `json:"archived"`        // of them, found in the store and noted
 	Missing    int   `json:"missing"`         // not found
+	Expired    int   `json:"expired"`         // whose audio was removed at the end of its retention
 	Ambiguous  int   `json:"ambiguous"`       // an object exists that may be another recording's, or is not a whole recording
 	Unreadable int   `json:"rows_unreadable"` // lines of calls/ that cannot be read, whose recordings are not known
 	Bytes      int64 `json:"bytes"`           // of those archived
@@ -183,6 +184,10 @@ func (b *Rebuild) rebuildDay(ctx context.Context, day string) error {
 	if err != nil {
 		return err
 	}
+	expired, err := b.Ledger.Expired(ctx, day, nil)
+	if err != nil {
+		return err
+	}
 	b.sum.Unreadable += unreadable
 	ledger, err := b.Ledger.Load(ctx, day)
 	if err != nil {
@@ -193,6 +198,9 @@ func (b *Rebuild) rebuildDay(ctx context.Context, day string) error {
 	for _, s := range list {
 		if state, noted := ledger.Recording(s.id); noted && state.CallID == s.call {
 			s.noted = &state
+			continue
+		}
+		if s.expired = expired[s.id]; s.expired != nil {
 			continue
 		}
 		group.Go(func() error { return b.look(looking, day, s) })
@@ -231,6 +239,11 @@ func (b *Rebuild) count(ledger *manifest.Day, list []*sought) (lines []manifest.
 		}
 		b.sum.Recordings++
 		switch {
+		case s.noted != nil && s.noted.Outcome == manifest.Expired:
+			b.sum.Expired++
+		case s.expired != nil:
+			b.sum.Expired++
+			lines = append(lines, manifest.Recording{RecordingID: s.id, CallID: s.call, Outcome: manifest.Expired, Reason: s.expired.Reason()})
 		case s.noted != nil:
 			b.sum.Archived++
 			b.sum.Bytes += s.noted.Size

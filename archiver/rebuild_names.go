@@ -86,7 +86,7 @@ func (n *standing) note(e *manifest.Entry) {
 		return
 	}
 	n.claims[i] = by
-	if e.Outcome == manifest.Archived || e.Outcome == manifest.Damaged || e.Outcome == manifest.Erased { // and not yet removed
+	if e.Outcome == manifest.Archived || e.Outcome == manifest.Damaged || e.Outcome == manifest.Erased || e.Outcome == manifest.Expired { // and not yet removed
 		n.uses[i] |= useNoted
 	}
 }

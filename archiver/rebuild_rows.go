@@ -24,6 +24,7 @@ type sought struct {
 	double   bool // another recording of the day has its id: which is which is not known
 
 	noted     *manifest.State // it has a line
+	expired   *manifest.ExpiryRecord
 	found     *manifest.Recording
 	plays     time.Duration // what was found, 0 if its metadata vouch for it
 	ambiguous bool

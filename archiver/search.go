@@ -165,7 +165,7 @@ func (r *run) owner(ctx context.Context, d *day, name, identity, callID string) 
 			owner = "a line that cannot be read"
 			return nil
 		}
-		stored := e.Outcome == manifest.Archived || e.Outcome == manifest.Damaged || e.Outcome == manifest.Erased // and not yet removed
+		stored := e.Outcome == manifest.Archived || e.Outcome == manifest.Damaged || e.Outcome == manifest.Erased || e.Outcome == manifest.Expired // and not yet removed
 		if stored && string(e.Key) == name && !own.is(user{e.Day, string(e.ID), string(e.CallID)}) {
 			owner = e.Day + " " + string(e.ID)
 		}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 )
 
@@ -47,7 +48,7 @@ func (l *Ledger) PutRecords(ctx context.Context, stem string, records ...Record)
 		}
 		return fmt.Errorf("write a record of %s: this run has written %d files, which is the maximum", TreeEvidence, maxRecordFiles)
 	})
-	if err == nil && stem == ErasureStem {
+	if err == nil && (stem == ErasureStem || strings.HasPrefix(stem, expireStem)) {
 		_, err = l.Erasures(ctx) // this ledger obeys, too
 	}
 	return err
