@@ -3,6 +3,7 @@
 package archiver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"iter"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -36,8 +38,15 @@ type Rebuild struct {
 	names    standing
 	erasures *manifest.Erasures
 	known    map[string]bool // days of which there is a file
-	sum      Rebuilt
+	slots    chan struct{}   // one for each recording that is looked up
+	buffers  sync.Pool       // *[]byte, to read recordings
+
+	mu  sync.Mutex // held by the day of those in work that tells what it came to
+	sum Rebuilt
 }
+
+// daysAtOnce is how many days are in work: while one waits for the store, others are read.
+const daysAtOnce = 4
 
 // RebuildStore is the store as Rebuild needs it.
 type RebuildStore interface {
@@ -89,13 +98,23 @@ func (b *Rebuild) Run(ctx context.Context) (Rebuilt, error) {
 	if err := b.takeNames(ctx, days); err != nil {
 		return b.sum, err
 	}
+	b.slots = make(chan struct{}, max(b.Workers, 1))
+	b.buffers.New = func() any { return new(make([]byte, 64<<10)) }
+	group, working := errgroup.WithContext(ctx)
+	group.SetLimit(daysAtOnce)
 	for _, day := range days {
-		if err := b.rebuildDay(ctx, day); err != nil {
-			return b.sum, fmt.Errorf("rebuild %s: %w", day, err)
-		}
-		b.sum.Days++
+		group.Go(func() error {
+			if err := b.rebuildDay(working, day); err != nil {
+				return fmt.Errorf("rebuild %s: %w", day, err)
+			}
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.sum.Days++
+			return nil
+		})
 	}
-	return b.sum, nil
+	err = group.Wait()
+	return b.sum, err
 }
 
 // lost returns the days to make again.
@@ -188,28 +207,15 @@ func (b *Rebuild) rebuildDay(ctx context.Context, day string) error {
 	if err != nil {
 		return err
 	}
-	b.sum.Unreadable += unreadable
 	ledger, err := b.Ledger.Load(ctx, day)
 	if err != nil {
 		return err
 	}
-	group, looking := errgroup.WithContext(ctx)
-	group.SetLimit(max(b.Workers, 1))
-	for _, s := range list {
-		if state, noted := ledger.Recording(s.id); noted && state.CallID == s.call {
-			s.noted = &state
-			continue
-		}
-		if s.expired = expired[s.id]; s.expired != nil {
-			continue
-		}
-		group.Go(func() error { return b.look(looking, day, s) })
-	}
-	if err := group.Wait(); err != nil {
+	if err := b.lookForAll(ctx, day, ledger, expired, list); err != nil {
 		return err
 	}
 	doubtShort(list)
-	lines := b.count(ledger, list)
+	lines := b.count(ledger, list, unreadable)
 	if len(lines) == 0 {
 		return nil
 	}
@@ -222,8 +228,35 @@ func (b *Rebuild) rebuildDay(ctx context.Context, day string) error {
 	return ledger.Flush(ctx)
 }
 
+// lookForAll looks for those recordings of a day that have no line.
+func (b *Rebuild) lookForAll(ctx context.Context, day string, ledger *manifest.Day, expired map[string]*manifest.ExpiryRecord, list []*sought) error {
+	group, looking := errgroup.WithContext(ctx)
+	for _, s := range list {
+		if state, noted := ledger.Recording(s.id); noted && state.CallID == s.call {
+			s.noted = &state
+			continue
+		}
+		if s.expired = expired[s.id]; s.expired != nil {
+			continue
+		}
+		select {
+		case b.slots <- struct{}{}:
+		case <-looking.Done():
+			return cmp.Or(group.Wait(), context.Cause(ctx))
+		}
+		group.Go(func() error {
+			defer func() { <-b.slots }()
+			return b.look(looking, day, s)
+		})
+	}
+	return group.Wait()
+}
+
 // count adds a day's recordings to the sum, and returns the lines to note.
-func (b *Rebuild) count(ledger *manifest.Day, list []*sought) (lines []manifest.Recording) {
+func (b *Rebuild) count(ledger *manifest.Day, list []*sought, unreadable int) (lines []manifest.Recording) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sum.Unreadable += unreadable
 	given := map[string]bool{} // ids of what rows without an id have found
 	for _, s := range list {
 		if s.found != nil {

@@ -87,7 +87,7 @@ func (l *Ledger) Records(ctx context.Context, stem string, visit func(file strin
 		return err
 	}
 	for _, f := range files {
-		_, err := l.ReadSegment(ctx, f, func(line SegmentLine) error {
+		err := l.ReadLines(ctx, f, func(line SegmentLine) error {
 			if line.Bad != nil {
 				return &BadLineError{File: f.File(), Line: line.Number, Reason: line.Bad.Error()}
 			}
