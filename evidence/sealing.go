@@ -12,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -26,6 +27,8 @@ type Sealing struct {
 	Signer ssh.Signer
 	TSA    *TSA // stamps the seals that have no timestamp; nil for none
 	Now    time.Time
+
+	salting sync.Mutex // one day at a time is written
 }
 
 // Sealed is the result of sealing.
@@ -233,6 +236,8 @@ var errUnsalted = errors.New("lines without salts")
 
 // salt gives salts to the lines of a day that an older version closed, and reads it again.
 func (s *Sealing) salt(ctx context.Context, day string, isNew func(manifest.DayLine) bool) ([]SealedDay, error) {
+	s.salting.Lock()
+	defer s.salting.Unlock()
 	if err := s.Ledger.SaltDay(ctx, day); err != nil {
 		return nil, err
 	}
