@@ -52,6 +52,7 @@ type Audited struct {
 	AudioRead  int        `json:"audio_read"`
 	Bytes      int64      `json:"bytes"`          // of these
 	Unsealed   int        `json:"files_unsealed"` // of sealed days, not yet in a seal
+	Unclosed   int        `json:"files_unclosed"` // of these, that no day line names either: their days must be closed again first
 	Reclosed   int        `json:"days_reclosed"`  // closed again since they were sealed, which the next seal takes in
 	Findings   []Finding  `json:"findings"`
 	Found      int        `json:"found"` // findings in all
@@ -199,7 +200,8 @@ type daySeals struct {
 	claims map[manifest.Tree]map[string][]claim // by segment
 	newest map[string]sealedIn                  // by filter
 	files  map[string]manifest.Segment          // sealed ones as they lie, by name from the archive's root
-	later  bool                                 // there are segments that no seal names
+
+	unsealed map[string]bool // segments that no seal names, by name from the archive's root; checkClosings takes out those that a day line names
 }
 
 type sealedIn struct {
@@ -214,7 +216,7 @@ func (r *auditing) checkDays(ctx context.Context, trusted []*stored) error {
 		for _, d := range s.Days {
 			one := days[d.Day]
 			if one == nil {
-				one = &daySeals{day: d.Day, claims: map[manifest.Tree]map[string][]claim{manifest.TreeManifest: {}, manifest.TreeCalls: {}}, newest: map[string]sealedIn{}, files: map[string]manifest.Segment{}}
+				one = &daySeals{day: d.Day, claims: map[manifest.Tree]map[string][]claim{manifest.TreeManifest: {}, manifest.TreeCalls: {}}, newest: map[string]sealedIn{}, files: map[string]manifest.Segment{}, unsealed: map[string]bool{}}
 				days[d.Day] = one
 			}
 			one.newest[d.Filter] = sealedIn{s.Number, d} // seals come in their order
@@ -247,12 +249,14 @@ func (r *auditing) checkDay(ctx context.Context, d *daySeals) error {
 	if _, err := r.checkTree(ctx, d, manifest.TreeCalls); err != nil {
 		return err
 	}
-	reclosed, err := r.checkClosings(ctx, d)
+	later := len(d.unsealed) > 0
+	r.count(func(a *Audited) { a.Unsealed += len(d.unsealed) })
+	changed, err := r.checkClosings(ctx, d)
 	if err != nil {
 		return err
 	}
-	if reclosed || d.later {
-		if err := r.checkLater(ctx, d, folded, reclosed); err != nil {
+	if changed || later {
+		if err := r.checkLater(ctx, d, folded, changed); err != nil {
 			return err
 		}
 	}
@@ -274,11 +278,10 @@ func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tre
 		}
 	}
 	var folded *manifest.Day
-	unsealed := 0
 	for _, s := range there {
 		claims, ok := want[s.Name]
 		if !ok {
-			unsealed++
+			d.unsealed[s.File()] = true
 			continue
 		}
 		checker := newChecker(claims)
@@ -305,8 +308,6 @@ func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tre
 			r.find(Finding{Kind: LinesChanged, Seal: c.seal, Day: d.day, File: s.File(), Detail: c.problem})
 		}
 	}
-	d.later = d.later || unsealed > 0
-	r.count(func(a *Audited) { a.Unsealed += unsealed })
 	return folded, nil
 }
 

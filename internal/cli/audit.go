@@ -284,8 +284,11 @@ func (a auditResult) write(w io.Writer, asJSON bool) error {
 	if a.Erased > 0 {
 		fmt.Fprintf(&b, "erased       %s\n", plural(a.Erased, "recording"))
 	}
-	if a.Unsealed > 0 || a.Reclosed > 0 {
-		fmt.Fprintf(&b, "not sealed   %s, and %s closed again since; archive --relist closes their days anew, then seal\n", plural(a.Unsealed, "file"), plural(a.Reclosed, "day"))
+	if a.Reclosed > 0 {
+		fmt.Fprintf(&b, "not sealed   %s closed again since: run seal\n", plural(a.Reclosed, "day"))
+	}
+	if a.Unclosed > 0 {
+		fmt.Fprintf(&b, "not closed   %s came after the day was closed: run archive --relist over these days, then seal\n", plural(a.Unclosed, "file"))
 	}
 	if !a.HeadGiven && a.Seals > 0 {
 		b.WriteString("no --head    that the newest seals were removed could not be seen\n")
