@@ -42,8 +42,8 @@ func auditSettings() []setting {
 func auditCommand() command {
 	return command{
 		name:      "audit",
-		usage:     "check the seals, or show the history of a recording or the access log",
-		arguments: "[RECORDING]",
+		usage:     "check the seals, or show the history of a recording or call or the access log",
+		arguments: "[ID]",
 		about: `With --seals it checks the archive from the first seal to the last byte: no seal
 is missing, changed or signed with another key; no sealed line was changed,
 removed, added or reordered; every sealed recording still has the same bytes. It
@@ -53,7 +53,8 @@ With --access-log it shows who played and downloaded which recordings.
 
 With the id of a recording it shows the recording's history: when it was listed,
 downloaded and stored, its checksum, when its day was closed, and the seal that
-covers it.
+covers it. With the id of a call it shows when the call was listed, held, sealed
+and erased, and its recordings.
 
 It needs no token, takes no lock and writes nothing.`,
 		examples: []example{
@@ -62,7 +63,7 @@ It needs no token, takes no lock and writes nothing.`,
 			{"prove that nothing was changed",
 				"convoso-archiver audit --seals --dest /archive --allowed-signers allowed_signers --head 42:9f86d0…"},
 			{"who heard one recording, and when", "convoso-archiver audit 705270011 --access-log /var/log/calls"},
-			{"the history of one recording", "convoso-archiver audit 705270011 --dest /archive"},
+			{"the history of one recording, or of one call", "convoso-archiver audit 705270011 --dest /archive"},
 		},
 		settings:    auditSettings(),
 		leads:       1,
@@ -77,7 +78,7 @@ It needs no token, takes no lock and writes nothing.`,
 type auditJob struct {
 	folder    string
 	bucket    store.S3Options
-	recording string // "" for the seals
+	recording string // or call, by its id; "" for the seals
 	allowed   []evidence.AllowedSigner
 	head      *evidence.Head
 	tsaRoots  *x509.CertPool // nil for any
@@ -121,16 +122,16 @@ func (r *reader) auditJob(ctx context.Context, args []string, env environment) *
 	case j.log.isSet() && seals:
 		r.keep(misuse("", "use either --seals or --access-log, not both"))
 	case len(args) > 1:
-		r.keep(misuse("give the id of one recording", "there is more than one argument"))
+		r.keep(misuse("give the id of one recording or call", "there is more than one argument"))
 	case len(args) == 1 && seals:
-		r.keep(misuse("", "use either --seals or the id of a recording, not both"))
+		r.keep(misuse("", "use either --seals or an id, not both"))
 	case len(args) == 1:
 		if j.recording = args[0]; r.isSet("allowed-signers") {
 			j.allowed = r.allowedSigners(ctx)
 		}
 		return j
 	case !seals:
-		r.keep(misuse("give --seals, --access-log or the id of a recording", "nothing to audit is given"))
+		r.keep(misuse("give --seals, --access-log or the id of a recording or call", "nothing to audit is given"))
 	}
 	if !r.isSet("allowed-signers") {
 		r.keep(misuse("give --allowed-signers with a file of the public keys that you trust; see audit --help", "no allowed signers are given, and without them anybody may have signed the seals"))
@@ -313,11 +314,11 @@ func findingPlace(f evidence.Finding) string {
 	return strings.Join(parts, ", ")
 }
 
-// history tells the history of one recording.
+// history tells the history of one recording or call.
 func (p *process) history(ctx context.Context, job *auditJob, talk output) outcome {
 	made, err := p.runHistory(ctx, job, talk)
 	err = withBucket(archiver.Location{Folder: job.folder, S3: job.bucket}, err)
-	result := withDamage(judge(err, context.Cause(ctx), err == nil && made.Lines == 0), made.Broken > 0)
+	result := withDamage(judge(err, context.Cause(ctx), err == nil && len(made.Days) == 0), made.Broken > 0)
 	if result.failed {
 		return p.refuse(result, talk.json)
 	}
@@ -340,11 +341,19 @@ func (p *process) runHistory(ctx context.Context, job *auditJob, talk output) (m
 
 func writeHistory(w io.Writer, h evidence.History) error {
 	var b strings.Builder
-	if h.Lines == 0 {
-		b.WriteString("no line of the archive names this recording: check the id, which find --json shows\n")
+	if len(h.Days) == 0 {
+		b.WriteString("no line of the archive names this id: check it; find --json shows the ids of calls and recordings\n")
 		return writeText(w, b.String())
 	}
-	fmt.Fprintf(&b, "recording %s of call %s, call day %s\n\n", h.RecordingID, h.CallID, strings.Join(h.Days, ", "))
+	days := strings.Join(h.Days, ", ")
+	switch {
+	case h.Kind == evidence.OfRecording:
+		fmt.Fprintf(&b, "recording %s of call %s, call day %s\n\n", h.RecordingID, h.CallID, days)
+	case len(h.Recordings) == 0:
+		fmt.Fprintf(&b, "call %s, call day %s, without recordings\n\n", h.CallID, days)
+	default:
+		fmt.Fprintf(&b, "call %s, call day %s, with %s: %s\n\n", h.CallID, days, plural(len(h.Recordings), "recording"), strings.Join(h.Recordings, ", "))
+	}
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
 	for _, e := range h.Events {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", e.Time.UTC().Format("2006-01-02 15:04:05Z"), e.What, e.Detail)
@@ -358,6 +367,11 @@ func writeHistory(w io.Writer, h evidence.History) error {
 	if h.Sealed > 0 && !h.Checked {
 		b.WriteString("; who signed was not checked: give --allowed-signers")
 	}
-	b.WriteString("\nthe audio was not read: audit --seals and verify do that\n")
+	b.WriteString("\n")
+	if h.Kind == evidence.OfRecording {
+		b.WriteString("the audio was not read: audit --seals and verify do that\n")
+	} else if len(h.Recordings) > 0 {
+		b.WriteString("audit shows the history of each recording by its id\n")
+	}
 	return writeText(w, trimLines(b.String()))
 }

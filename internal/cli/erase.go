@@ -51,8 +51,9 @@ func eraseSettings() []setting {
 
 func eraseCommand() command {
 	return command{
-		name:  "erase",
-		usage: "remove calls and recordings for good, and keep the proof that nothing else changed",
+		name:      "erase",
+		arguments: "[list]",
+		usage:     "remove calls and recordings for good, and keep the proof that nothing else changed",
 		about: `Shows which calls fit the terms, or stand in a list, and with --yes removes them: the audio with all of its
 versions, copies that stand beside it, and what the lines say. The lines keep their ids and hashes, so that
 days stay closed and seals hold; no command fetches, shows or misses again what was erased. A call goes as a
@@ -60,6 +61,8 @@ whole, with all of its recordings, also where the list names but one of them.
 
 What a case holds or a lock protects is never erased: then nothing is, and the exit code is 3. An erasure
 that was stopped is finished by the next one, or by --resume.
+
+list shows all erasures: when, why, how many calls and recordings, and whether each is done.
 
 Other copies are not reached: backups, copies that find has made, exports that --export does not name.
 Terms count as flags alone, because what a nightly file says must not choose what is erased.`,
@@ -71,8 +74,11 @@ Terms count as flags alone, because what a nightly file says must not choose wha
 			{"a list of ids, in a bucket",
 				"convoso-archiver erase --dest s3://my-bucket/calls --ids-from ids.csv --reason 'request 2025-18' --yes"},
 			{"finish what was stopped", "convoso-archiver erase --dest /archive --resume"},
+			{"what was erased so far", "convoso-archiver erase list --dest /archive"},
 		},
 		settings:    eraseSettings(),
+		words:       []string{eraseList},
+		leads:       1,
 		environment: true,
 		exitCodes:   true,
 		works:       true,
@@ -96,6 +102,9 @@ type eraseJob struct {
 func (j *eraseJob) acts() bool { return j.yes || j.resume }
 
 func runErase(ctx context.Context, p *process, in input) outcome {
+	if len(in.args) > 0 {
+		return p.listErasures(ctx, in)
+	}
 	read, talk := p.settings(ctx, withArchiveKeys(eraseSettings()), in)
 	job := read.eraseJob(time.Now(), p.env)
 	made := newEraseResult()

@@ -1,10 +1,14 @@
 package e2e
 
 import (
+	"encoding/json"
 	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"convoso-archiver/evidence"
 	"convoso-archiver/fetcher/convosotest"
 )
 
@@ -58,5 +62,68 @@ func TestReportCountsErased(t *testing.T) {
 	}
 	if !maps.Equal(erased, map[string]int{daysAgo(9): 1}) {
 		t.Errorf("%v:\n%s", erased, csv)
+	}
+}
+
+// TestAuditOfACall: audit takes the id of a call, with and without recordings, erased or not, and tells when it was
+// listed, held, released, erased by which erasure, and sealed.
+func TestAuditOfACall(t *testing.T) {
+	t.Parallel()
+	e := eraseSome(t, 88)
+	key, allowed := sealKey(t)
+	e.seal(key)
+	other := convosotest.Call{}
+	for c := range e.server.Calls() {
+		if c.Day == daysAgo(8) && len(c.Recordings) == 0 {
+			other = c
+		}
+	}
+	e.other(0, "hold", "add", "case 1", "--ids-from", idsFile(t, other.ID))
+	e.other(0, "hold", "release", "case 1")
+	for _, c := range []struct {
+		call  convosotest.Call
+		wants []string
+	}{
+		{e.bare, []string{"call " + e.bare.ID + ", call day " + daysAgo(9) + ", without recordings\n", " listed   ", "by the erasure " + e.erasure, "; request 2025-17", "the erasure " + e.erasure + " is done"}},
+		{e.recorded, []string{", with 1 recording: " + e.recorded.Recordings[0].ID + "\n", " listed   ", "by the erasure " + e.erasure}},
+		{other, []string{"call " + other.ID + ", call day " + daysAgo(8) + ", without recordings\n", " listed ", " held ", "for the case case 1", " released "}},
+	} {
+		said := e.other(0, "audit", c.call.ID, "--allowed-signers", allowed).stdout
+		wantSaid(t, said, append(c.wants, " closed ", "by seal 1, SHA-256", "1 of 1 line sealed\n")...)
+		var h evidence.History
+		if err := json.Unmarshal([]byte(e.other(0, "audit", c.call.ID, "--json").stdout), &h); err != nil || h.Kind != evidence.OfCall || len(h.Recordings) != len(c.call.Recordings) {
+			t.Errorf("%v: %+v", err, h)
+		}
+	}
+	wantSaid(t, e.other(0, "audit", e.recorded.Recordings[0].ID).stdout, "recording "+e.recorded.Recordings[0].ID+" of call "+e.recorded.ID, "by the erasure "+e.erasure)
+	wantSaid(t, e.other(3, "audit", "no-such-id-1").stdout, "no line of the archive names this id")
+}
+
+// TestEraseList lists erasures that are done, and one that was stopped.
+func TestEraseList(t *testing.T) {
+	t.Parallel()
+	e := eraseSome(t, 89)
+	wantSaid(t, e.other(0, "erase", "list").stdout, "ERASURE ", "REASON\n"+e.erasure, " done    2       1            request 2025-17\n")
+	wantSaid(t, e.other(2, "erase", "list", "--number", "5550000").stderr, "--number is not for erase list")
+	wantSaid(t, e.other(2, "erase", "lists").stderr, "write: erase list")
+
+	// What is left of an erasure that was killed after its intent: the record of its intent.
+	files, err := filepath.Glob(filepath.Join(e.dest, "evidence", "erase-"+e.erasure+"-*.jsonl"))
+	if err != nil || len(files) != 2 {
+		t.Fatalf("%v, %q", err, files)
+	}
+	if err := os.Remove(files[1]); err != nil {
+		t.Fatal(err)
+	}
+	wantSaid(t, e.other(3, "erase", "list").stdout, " unfinished   2       1            request 2025-17\n", "erase --resume finishes 1 erasure")
+	e.other(0, "erase", "--resume", "--state-dir", e.state)
+	var list struct {
+		Erasures []evidence.Erasure `json:"erasures"`
+	}
+	if err := json.Unmarshal([]byte(e.other(0, "erase", "list", "--json").stdout), &list); err != nil {
+		t.Fatal(err)
+	}
+	if got := list.Erasures; len(got) != 1 || got[0].State != evidence.ErasureDone || got[0].Ended == nil || got[0].Calls != 2 || got[0].Recordings != 1 {
+		t.Errorf("%+v", got)
 	}
 }
