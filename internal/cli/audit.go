@@ -118,6 +118,7 @@ func (r *reader) auditJob(ctx context.Context, args []string, env environment) *
 		return j
 	}
 	j.folder, j.bucket = r.destination(env)
+	r.keepIfAny(r.noSpan(seals))
 	switch {
 	case j.log.isSet() && seals:
 		r.keep(misuse("", "use either --seals or --access-log, not both"))
@@ -150,6 +151,20 @@ func (r *reader) auditJob(ctx context.Context, args []string, env environment) *
 		j.head = &head
 	}
 	return j
+}
+
+// noSpan refuses days where no access log is asked for. Those in the file are of archive.
+func (r *reader) noSpan(seals bool) error {
+	for _, name := range []string{"start-time", "end-time", "last"} {
+		switch {
+		case !r.values[name].byFlag():
+		case seals:
+			return misuse("leave it out", "--%s is for --access-log; --seals always checks the whole chain of seals, for one seal vouches for the others", name)
+		default:
+			return misuse("leave it out", "--%s is for --access-log; a history is always whole", name)
+		}
+	}
+	return nil
 }
 
 func (r *reader) allowedSigners(ctx context.Context) []evidence.AllowedSigner {
