@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -34,4 +35,35 @@ func TestVerifyOfNoDay(t *testing.T) {
 	wantSaid(t, said, "nothing to verify: the archive has no day (2020-05-01 to 2020-05-31); report shows which days it has\n", "exit code   3   nothing was verified\n")
 	wantSaid(t, a.other(3, "verify", "--json", "--last", "1d").stdout, `"exit_code":3`, `"answer":"nothing to verify: `)
 	a.other(0, "verify", "--start-time", daysAgo(10), "--end-time", "2030-01-01")
+}
+
+// TestFindTheCallsOfACase: --case of find and export selects what hold has noted, by itself and with other terms, and
+// after the release.
+func TestFindTheCallsOfACase(t *testing.T) {
+	t.Parallel()
+	a := onDisk(t, threeDays(t, 92))
+	a.run("--start-time", daysAgo(10), "--end-time", daysAgo(8)).want(t, 0)
+	a.other(0, "hold", "add", "Smith v. Acme", "--start-time", daysAgo(10), "--end-time", daysAgo(9))
+	if got := a.findCalls("--case", "Smith v. Acme"); len(got) != 40 {
+		t.Errorf("%d calls of the case", len(got))
+	}
+	if got := a.findCalls("--case", "Smith v. Acme", "--start-time", daysAgo(9)); len(got) != 20 {
+		t.Errorf("%d calls of a day of the case", len(got))
+	}
+	if got := a.bag(0, filepath.Join(t.TempDir(), "bag"), "--case", "Smith v. Acme"); got.Calls != 40 || got.Stored != 40 {
+		t.Errorf("the bag: %+v", got)
+	}
+	to := filepath.Join(t.TempDir(), "tables")
+	a.other(0, "export", "--to", to, "--format", "csv", "--case", "Smith v. Acme")
+	if rows := strings.Count(readText(t, to, "calls/day="+daysAgo(9)+"/part-0.csv"), "\n"); rows != 1+20 {
+		t.Errorf("%d rows in the table of a day", rows)
+	}
+	wantSaid(t, a.find("--case", "Smith").want(t, 2).stderr, "there is no case of that name: hold list names all cases")
+	wantSaid(t, a.find("--case", "Smith v. Acme", "--ids-from", idsFile(t, "1")).want(t, 2).stderr, "use either --case or --ids-from, not both")
+	a.other(0, "hold", "release", "Smith v. Acme")
+	said := a.find("--case", "Smith v. Acme", "--csv").want(t, 0)
+	wantSaid(t, said.stderr, "the case was released on ")
+	if rows := strings.Count(said.stdout, "\n"); rows != 1+40 {
+		t.Errorf("%d rows after the release", rows)
+	}
 }
