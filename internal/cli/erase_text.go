@@ -84,8 +84,13 @@ func (r *eraseResult) write(w io.Writer, asJSON bool) error {
 		return json.NewEncoder(w).Encode(r)
 	}
 	var b strings.Builder
-	r.writeErased(&b)
-	r.writeChosen(&b)
+	if len(r.Erased) > 0 {
+		r.writeErased(&b)
+		r.writeChosen(&b)
+	} else { // what was chosen is the answer, and the rest beside it
+		r.writeChosen(&b)
+		r.writeCopies(&b)
+	}
 	return writeText(w, trimLines(b.String()))
 }
 
@@ -101,6 +106,16 @@ func (r *eraseResult) writeErased(b *strings.Builder) {
 		}
 		fmt.Fprintf(b, "lines        %s of %s stand as stubs\n", thousands(int64(e.Stubs)), plural(len(e.Days), "day"))
 	}
+	r.writeCopies(b)
+	b.WriteString("\nnot reached\n")
+	for _, where := range r.Elsewhere {
+		fmt.Fprintf(b, "  %s\n", where)
+	}
+	b.WriteString("\nnext\n  run seal, where you seal: audit --seals accepts the stubs once the erasure is sealed\n")
+}
+
+// writeCopies tells of the index and of exports.
+func (r *eraseResult) writeCopies(b *strings.Builder) {
 	if r.Index {
 		b.WriteString("index        up to date\n")
 	}
@@ -111,13 +126,6 @@ func (r *eraseResult) writeErased(b *strings.Builder) {
 		default:
 			fmt.Fprintf(b, "export       %s: %s written anew\n", x.Export, plural(x.Written, "day"))
 		}
-	}
-	if len(r.Erased) > 0 {
-		b.WriteString("\nnot reached\n")
-		for _, where := range r.Elsewhere {
-			fmt.Fprintf(b, "  %s\n", where)
-		}
-		b.WriteString("\nnext\n  run seal, where you seal: audit --seals accepts the stubs once the erasure is sealed\n")
 	}
 }
 
@@ -165,16 +173,16 @@ func (r *eraseResult) writeChosen(b *strings.Builder) {
 	if r.tooMany {
 		b.WriteString("  it is more than --max-erase: give narrower terms, a greater one, or a list of ids with --ids-from\n")
 	} else {
-		b.WriteString("  to erase it, give --yes and --reason\n")
+		b.WriteString("  find with the same terms shows these calls, with numbers, names and times\n  to erase them, give --yes and --reason\n")
 	}
 }
 
 func (r *eraseResult) writeKept(b *strings.Builder) {
-	what := "nothing was erased: %d of what was chosen must stay"
+	what := "nothing was erased: "
 	if r.resumed {
-		what = "not finished: %d of what is to be erased must stay"
+		what = "not finished: "
 	}
-	fmt.Fprintf(b, what+"\n\n", len(r.Kept))
+	b.WriteString(what + r.keptText() + " must stay\n\n")
 	table := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0)
 	_, _ = fmt.Fprint(table, "DAY\tCALL\tRECORDING\tWHY\n")
 	for _, k := range r.Kept[:min(len(r.Kept), maxTold)] {
@@ -203,6 +211,66 @@ func (r *eraseResult) writeKept(b *strings.Builder) {
 	if more := len(r.Kept) - maxTold; more > 0 {
 		fmt.Fprintf(b, "and %s more; --json has them all\n", thousands(int64(more)))
 	}
+	b.WriteString("\nnext\n")
+	for _, step := range r.nextAfterKept() {
+		b.WriteString("  " + step + "\n")
+	}
+}
+
+// keptText counts what must stay: calls, of which a part is enough, recordings, and what is neither.
+func (r *eraseResult) keptText() string {
+	calls, recordings, files := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, k := range r.Kept {
+		calls[k.Call], recordings[k.Recording], files[k.File] = true, true, true
+		if k.Bucket {
+			return "everything in the bucket"
+		}
+	}
+	var parts []string
+	for _, one := range []struct {
+		ids  map[string]bool
+		of   int
+		what string
+	}{{calls, r.Calls, "call"}, {recordings, r.Recordings, "recording"}, {files, 0, "file"}} {
+		delete(one.ids, "")
+		switch n := len(one.ids); {
+		case n == 0:
+		case one.of > 0:
+			parts = append(parts, fmt.Sprintf("%s of %s", thousands(int64(n)), plural(one.of, one.what)))
+		default:
+			parts = append(parts, plural(n, one.what))
+		}
+	}
+	return strings.Join(parts, " and ")
+}
+
+// nextAfterKept says what to do about what must stay.
+func (r *eraseResult) nextAfterKept() (steps []string) {
+	var held, locked, shared, bucket bool
+	for _, k := range r.Kept {
+		held = held || len(k.Cases) > 0
+		locked = locked || !k.Until.IsZero() || k.LegalHold
+		shared = shared || k.Shared != ""
+		bucket = bucket || k.Bucket
+	}
+	if held {
+		steps = append(steps, "held: end the hold with hold release CASE, if the case is closed")
+	}
+	if locked {
+		steps = append(steps, "locked: erase again once the locks have ended")
+	}
+	if shared {
+		steps = append(steps, "shared: give the ids of all calls with that audio to --ids-from")
+	}
+	switch {
+	case r.resumed:
+		steps = append(steps, "then run erase --resume again")
+	case !bucket:
+		steps = append(steps, "or erase the other calls alone: give their ids to --ids-from")
+	default:
+		steps = append(steps, "take the default retention off the bucket, and erase again once what is locked has ended")
+	}
+	return steps
 }
 
 func orDash(text string) string {

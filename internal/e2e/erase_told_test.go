@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -125,5 +126,38 @@ func TestEraseList(t *testing.T) {
 	}
 	if got := list.Erasures; len(got) != 1 || got[0].State != evidence.ErasureDone || got[0].Ended == nil || got[0].Calls != 2 || got[0].Recordings != 1 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestEraseSaysWhatToDo: without --yes it names find, and a refusal counts calls and recordings apart, says what to do, and
+// comes first.
+func TestEraseSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	e := eraseSome(t, 93)
+	day := daysAgo(8)
+	calls, recordings, held, heldRecordings := 0, 0, []string{}, 0
+	for c := range e.server.Calls() {
+		if c.Day != day {
+			continue
+		}
+		calls++
+		recordings += len(c.Recordings)
+		if len(held) < 5 {
+			held = append(held, c.ID)
+			heldRecordings += len(c.Recordings)
+		}
+	}
+	e.find("--last", "30d", "--state-dir", e.state).want(t, 0) // there is an index
+	terms := []string{"--start-time", day, "--end-time", day, "--state-dir", e.state}
+	wantSaid(t, e.other(0, "erase", terms...).stdout, "would erase: ", "find with the same terms shows these calls, with numbers, names and times\n")
+	e.other(0, "hold", "add", "case 1", "--ids-from", idsFile(t, held...))
+	said := e.other(3, "erase", append(terms, "--yes", "--reason", "request 3")...).stdout
+	wantSaid(t, said, "\nnext\n", "held: end the hold with hold release CASE", "or erase the other calls alone: give their ids to --ids-from\n")
+	want := fmt.Sprintf("nothing was erased: 5 of %d calls and %d of %d recordings must stay\n", calls, heldRecordings, recordings)
+	if !strings.HasPrefix(said, want) {
+		t.Errorf("it does not begin with %q:\n%s", want, said)
+	}
+	if at := strings.Index(said, "index        up to date"); at >= 0 && at < strings.Index(said, "held: case 1") {
+		t.Errorf("the refusal comes after the index:\n%s", said)
 	}
 }
