@@ -253,6 +253,10 @@ func (a auditResult) answer(unread int) string {
 	switch {
 	case a.Error != "":
 		return "not audited: the audit failed"
+	case a.Found > unread && a.untrusted() == a.Found && a.Days == 0:
+		return fmt.Sprintf("NOT TRUSTED: the signature of %s is not by a key of --allowed-signers, so nothing was compared: check that file", plural(a.untrusted(), "seal"))
+	case a.Found > unread && a.untrusted() == a.Found:
+		return fmt.Sprintf("NOT TRUSTED: the signature of %s is not by a key of --allowed-signers; what the others sign is as it was sealed: %s", plural(a.untrusted(), "seal"), where)
 	case a.Found > unread:
 		return "CHANGED: " + plural(a.Found-unread, "finding") + "; " + where
 	case a.Seals == 0:
@@ -263,6 +267,16 @@ func (a auditResult) answer(unread int) string {
 		return "as sealed: " + where + "; the recordings were not read"
 	}
 	return fmt.Sprintf("as sealed: %s, every byte of %s read", where, plural(a.AudioRead, "recording"))
+}
+
+// untrusted counts the seals that a key signed which is not trusted.
+func (a auditResult) untrusted() (n int) {
+	for _, f := range a.Findings {
+		if f.Kind == evidence.UnknownSigner {
+			n++
+		}
+	}
+	return n
 }
 
 // write writes the result: one JSON object, or lines for a person.

@@ -35,9 +35,11 @@ Check that every file is as it was written (GNU coreutils, or Git for Windows):
 
   sha256sum --strict --quiet -c manifest-sha256.txt && sha256sum --strict --quiet -c tagmanifest-sha256.txt
 
-Check who sealed it and when, with the public key that the owner of the archive gave you:
+Check who sealed it and when, with the public key that the owner of the archive gave you on another way than this bag, as
+the file key.pub. The first command makes a list of the keys that you trust; "archive" is the name that it gives to this one:
 
-  ssh-keygen -Y verify -f allowed_signers -I NAME -n convoso-archiver.seal.v1 -s data/seals/000001.sig < data/seals/000001.json
+  printf 'archive namespaces="convoso-archiver.seal.v1" %s\n' "$(cat key.pub)" > allowed_signers
+  ssh-keygen -Y verify -f allowed_signers -I archive -n convoso-archiver.seal.v1 -s data/seals/000001.sig < data/seals/000001.json
 
 A file data/seals/000001.tsr is the timestamp of that signature by an authority (RFC 3161):
 
@@ -45,7 +47,8 @@ A file data/seals/000001.tsr is the timestamp of that signature by an authority 
 
 A seal names each of the archive's files of lines, and a root: the SHA-256 of the file of the same name below data/digests/.
 The SHA-256 of each line of a file below data/lines/, without its line feed, stands in the file of digests of the
-same name; a line that says "erased" or holds no row carries it in "digest". A line of data/lines/manifest/ names the
+same name. A line that says "erased" or holds no row stands for one that was erased, and carries the SHA-256 of that one in
+"digest"; the archive holds the record of the erasure, and this bag does not. A line of data/lines/manifest/ names the
 SHA-256 of a recording, which is that of the file in data/audio/.
 `
 
