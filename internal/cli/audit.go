@@ -29,7 +29,7 @@ func auditSettings() []setting {
 		{name: "head", group: groupAudit, placeholder: "HEAD", usage: "head of the newest seal, as printed by seal; without it the removal of the newest seals is not detected"},
 		{name: "tsa-roots", group: groupAudit, placeholder: "FILE", usage: "root certificates of timestamping authorities, in PEM; without it timestamps are checked, and who made them is not"},
 		{name: "no-audio", kind: toggle, group: groupAudit, usage: "do not read the recordings: check only seals and lines"},
-		{name: "access-log", group: groupAudit, placeholder: "PLACE", usage: "print the access log of serve, for all recordings or for one; a folder or s3://bucket/prefix"},
+		{name: "access-log", group: groupAudit, placeholder: "PLACE", usage: "print the access log of serve, for everything or for one id of a recording or call; a folder or s3://bucket/prefix"},
 		{name: "start-time", group: groupAudit, placeholder: "TIME", usage: "first day of the access log, in UTC (default: the first)"},
 		{name: "end-time", group: groupAudit, placeholder: "TIME", usage: "last day of the access log (default: today)"},
 		{name: "last", group: groupAudit, placeholder: "DURATION", usage: "instead of --start-time and --end-time: 7d means the last seven days and today"},
@@ -49,7 +49,8 @@ is missing, changed or signed with another key; no sealed line was changed,
 removed, added or reordered; every sealed recording still has the same bytes. It
 exits with 4 and names every difference.
 
-With --access-log it shows who played and downloaded which recordings.
+With --access-log it shows who opened which calls, and who played and downloaded
+which recordings; with an id those of one recording or call.
 
 With the id of a recording it shows the recording's history: when it was listed,
 downloaded and stored, its checksum, when its day was closed, and the seal that
