@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"fmt"
 	"regexp"
 	"strconv"
 	"time"
@@ -91,7 +92,12 @@ func (r *reader) wall(name string) (wall time.Time, dateOnly bool) {
 		if longNumber.MatchString(value) { // it may be the number of a person
 			shown = "it"
 		}
-		r.fail(origin, `write it like 2025-05-01 or "2025-05-01 13:00:00"`, "%s is not a date or time that exists", shown)
+		try := `write it like 2025-05-01 or "2025-05-01 13:00:00"`
+		if month, err := time.Parse("2006-01", value); err == nil {
+			last := month.AddDate(0, 1, -1)
+			try = fmt.Sprintf("for the month give --start-time %s --end-time %s", month.Format(time.DateOnly), last.Format(time.DateOnly))
+		}
+		r.fail(origin, try, "%s is not a date or time that exists", shown)
 		return time.Time{}, false
 	}
 	_, err = fetcher.ParseDate(value)

@@ -1,6 +1,10 @@
 package e2e
 
 import (
+	"bufio"
+	"context"
+	"net/http"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -65,5 +69,59 @@ func TestFindTheCallsOfACase(t *testing.T) {
 	wantSaid(t, said.stderr, "the case was released on ")
 	if rows := strings.Count(said.stdout, "\n"); rows != 1+40 {
 		t.Errorf("%d rows after the release", rows)
+	}
+}
+
+// TestAMonthIsNamedByItsDays: whoever writes a month as a span is told how to.
+func TestAMonthIsNamedByItsDays(t *testing.T) {
+	t.Parallel()
+	a := onDisk(t, threeDays(t, 94))
+	wantSaid(t, a.report("--last", "month").want(t, 2).stderr, "for a month give its first and last day with --start-time and --end-time")
+	wantSaid(t, a.report("--start-time", "2028-02").want(t, 2).stderr, `"2028-02" is not a date or time that exists: for the month give --start-time 2028-02-01 --end-time 2028-02-29`)
+}
+
+// TestServeNotesWhoOpensACall: opened calls and refused downloads stand in the access log, and audit tells of them.
+func TestServeNotesWhoOpensACall(t *testing.T) {
+	t.Parallel()
+	a := onDisk(t, threeDays(t, 95))
+	a.run("--start-time", daysAgo(10), "--end-time", daysAgo(8)).want(t, 0)
+	call := a.findCalls("--limit", "1")[0]
+	log := filepath.Join(t.TempDir(), "log")
+	ctx, cancel := context.WithCancel(t.Context())
+	cmd := exec.CommandContext(ctx, binary, "serve", "--dest", a.dest, "--state-dir", a.state, "--listen", "127.0.0.1:0", "--access-log", log, "--rights", "listen")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	address, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	address = strings.TrimSpace(address)
+	status := func(path string) int {
+		t.Helper()
+		answer, err := http.Get(address + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		return answer.StatusCode
+	}
+	recording := call.Recordings[0].RecordingID
+	if got := status("call/" + call.Day + "/" + call.ID); got != http.StatusOK {
+		t.Errorf("the details: status %d", got)
+	}
+	if got := status("audio/" + call.Day + "/" + recording + "?download=1"); got != http.StatusForbidden {
+		t.Errorf("a download without the right to: status %d", got)
+	}
+	cancel()
+	_ = cmd.Wait() // it was killed
+	said := a.other(0, "audit", call.ID, "--access-log", log).stdout
+	wantSaid(t, said, "  details  ", "call "+call.ID, "download refused  "+recording)
+	if strings.Count(said, "\n") != 2 {
+		t.Errorf("not two lines:\n%s", said)
 	}
 }
