@@ -176,7 +176,7 @@ func (r *reader) duration(name string, lowest time.Duration) time.Duration {
 	if err != nil {
 		try := "write it like 36h, 7d or 1w"
 		if name == "last" {
-			try += "; for a month give its first and last day with --start-time and --end-time"
+			try += ", or give the first and the last day of a month with --start-time and --end-time"
 		}
 		r.fail(origin, try, "%q is not a duration", value)
 		return lowest

@@ -76,7 +76,7 @@ func TestFindTheCallsOfACase(t *testing.T) {
 func TestAMonthIsNamedByItsDays(t *testing.T) {
 	t.Parallel()
 	a := onDisk(t, threeDays(t, 94))
-	wantSaid(t, a.report("--last", "month").want(t, 2).stderr, "for a month give its first and last day with --start-time and --end-time")
+	wantSaid(t, a.report("--last", "month").want(t, 2).stderr, "or give the first and the last day of a month with --start-time and --end-time")
 	wantSaid(t, a.report("--start-time", "2028-02").want(t, 2).stderr, `"2028-02" is not a date or time that exists: for the month give --start-time 2028-02-01 --end-time 2028-02-29`)
 }
 
