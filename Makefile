@@ -202,10 +202,10 @@ ATTACKS := 1000
 SEQUENCES := 1000
 
 .PHONY: torture
-torture: $(TOOLS)/bin/versitygw strace ## kill runs at random moments, on disk and on S3, let vendors go wrong, change what is sealed, and erase what is held (ROUNDS=200 WEEKS=10000 ATTACKS=1000 SEQUENCES=1000; SEED=… repeats one)
+torture: $(TOOLS)/bin/versitygw strace ## kill runs at random moments, on disk and on S3, let vendors go wrong, change what is sealed, and erase what is held or locked (ROUNDS=200 WEEKS=10000 ATTACKS=1000 SEQUENCES=1000; SEED=… repeats one)
 	WEEKS=$(WEEKS) SEED=$(SEED) go test -count=1 -timeout=6h -run '^TestWeeks$$' ./archiver
 	ATTACKS=$(ATTACKS) SEED=$(SEED) go test -count=1 -timeout=6h -run '^TestAttacks$$' ./evidence
-	SEQUENCES=$(SEQUENCES) SEED=$(SEED) go test -count=1 -timeout=6h -run '^TestHeldIsNeverErased$$' ./evidence
+	REQUIRE_S3=1 SEQUENCES=$(SEQUENCES) SEED=$(SEED) go test -count=1 -timeout=6h -run '^(TestHeldIsNeverErased|TestLockedIsNeverErased)$$' ./evidence
 	REQUIRE_S3=1 ROUNDS=$(ROUNDS) SEED=$(SEED) go test -race -count=1 -timeout=6h -run '^TestTorture|^TestWriteOrderAfterKill$$' -v ./internal/e2e
 
 # docs/benchmarks.md says what each measures. ARGS='--runs 5 --dir /data' for more runs on

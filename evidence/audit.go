@@ -304,11 +304,41 @@ func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tre
 			return nil, err
 		}
 		r.count(func(a *Audited) { a.Lines += checker.n })
-		for _, c := range checker.wrong(false) {
-			r.find(Finding{Kind: LinesChanged, Seal: c.seal, Day: d.day, File: s.File(), Detail: c.problem})
+		wrong := checker.wrong(false)
+		f := Finding{Kind: LinesChanged, Day: d.day, File: s.File()}
+		if len(wrong) > 0 && tree == manifest.TreeManifest {
+			if aside, err := r.repaired(ctx, d.day, s.Name); err != nil {
+				return nil, err
+			} else if aside != "" {
+				f.Kind = LinesRepaired
+				f.Detail = "; verify --repair has left out lines that it could not read, of which " + aside + " is the copy"
+			}
+		}
+		for _, c := range wrong {
+			of := f
+			of.Seal, of.Detail = c.seal, c.problem+f.Detail
+			r.find(of)
 		}
 	}
 	return folded, nil
+}
+
+// repaired returns the copy that verify --repair has made of a segment, as a line of the day says, and "" for none.
+func (r *auditing) repaired(ctx context.Context, day, segment string) (aside string, err error) {
+	_, err = r.Ledger.Read(ctx, day, func(l manifest.Line) error {
+		var mark struct {
+			Aside []string `json:"aside"`
+		}
+		if l.Kind == "repair" && json.Unmarshal(l.Raw, &mark) == nil {
+			for _, name := range mark.Aside {
+				if strings.HasPrefix(name, segment+".bad-") {
+					aside = name
+				}
+			}
+		}
+		return nil
+	}, func(manifest.Fault) error { return nil }) // verify tells of faults
+	return aside, err
 }
 
 // lastSeal is the number of the newest seal of the day.

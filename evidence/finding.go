@@ -18,6 +18,7 @@ const (
 	ForeignFile     FindingKind = "foreign_file"     // in seals/, and no seal
 	LinesMissing    FindingKind = "lines_missing"    // a sealed file is not there
 	LinesChanged    FindingKind = "lines_changed"    // a sealed file has other lines, or in another order
+	LinesRepaired   FindingKind = "lines_repaired"   // likewise, and a line of the day says that verify --repair left bad ones out
 	ClosingMissing  FindingKind = "closing_missing"  // closed.json no longer closes a sealed day
 	ClosingChanged  FindingKind = "closing_changed"  // closed.json counts other recordings than the seal
 	StubUnexplained FindingKind = "stub_unexplained" // a line was erased, and no sealed erasure names it

@@ -396,11 +396,8 @@ func TestLocksConfirmedForNewArchive(t *testing.T) {
 // settings are noted all the same.
 func TestRetentionTags(t *testing.T) {
 	t.Parallel()
-	if ignoresConditions(t) {
-		return
-	}
-	source := fewCalls(t, 95)
-	l := onLocks(t, source, 0)
+	source, server := fewCalls(t, 95), lockServer(t)
+	l := onBucket(t, source, server, server.NewBucket(t, "tags"))
 	byCampaign := map[string]int{}
 	for call := range source.Calls() {
 		byCampaign[call.CampaignID] += len(call.Recordings)

@@ -1,19 +1,16 @@
 package e2e
 
 import (
-	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"convoso-archiver/archiver"
 	"convoso-archiver/fetcher/convosotest"
-	"convoso-archiver/internal/s3test"
 )
 
 func (a *archive) rebuild(code int, args ...string) (made archiver.Rebuilt) {
@@ -29,12 +26,7 @@ func (a *archive) rebuild(code int, args ...string) (made archiver.Rebuilt) {
 func (b *bucket) remove(prefix string) {
 	b.t.Helper()
 	ctx := b.t.Context()
-	client := s3.New(s3.Options{
-		BaseEndpoint: &b.server.Endpoint, UsePathStyle: true, Region: s3test.Region,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: s3test.AccessKey, SecretAccessKey: s3test.SecretKey}, nil
-		}),
-	})
+	client := b.server.Client()
 	list, err := client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &b.server.Bucket, Prefix: &prefix})
 	if err != nil || len(list.Contents) == 0 {
 		b.t.Fatalf("%d objects below %s: %v", len(list.Contents), prefix, err)
