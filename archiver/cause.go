@@ -11,7 +11,7 @@ import (
 // The causes that a line of a recording that is not archived may name. They are stable
 // words for programs; the line's reason is for people.
 const (
-	causeNotFound   = "not_found"        // the source says that it does not have the recording
+	causeNotFound   = "not_found"        // the source does not have the recording
 	causeNoLink     = "no_link"          // the row has no link yet
 	causeNameless   = "nameless"         // the row has neither id nor file name nor link
 	causeDenied     = "denied"           // 401 or 403

@@ -10,13 +10,13 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// Estimate says how much a dry run counted, and what it would take to archive that. Where the run did not count
+// Estimate says how much a dry run counted, and what it would take to archive that. If the run did not count
 // everything, it is of what was counted.
 type Estimate struct {
 	Months []MonthCount `json:"months"` // that were counted, ascending
 	// PastPurgeDays have recordings to fetch and are older than --purge-after.
 	PastPurgeDays int `json:"past_purge_days"`
-	// HoursAt3 and HoursAt10 are how long it takes to ask for all recordings to fetch, at so many a second.
+	// HoursAt3 and HoursAt10 are the hours to request all recordings to fetch, at 3 and at 10 a second.
 	HoursAt3  float64 `json:"hours_at_3_per_second"`
 	HoursAt10 float64 `json:"hours_at_10_per_second"`
 
@@ -36,14 +36,14 @@ type MonthCount struct {
 	PastPurge  int    `json:"past_purge"` // of those to fetch, on days older than --purge-after: the vendor has probably deleted them
 }
 
-// S3Requests counts requests to S3 by kind. They are estimates of their order.
+// S3Requests counts requests to S3 by kind. They are rough estimates.
 type S3Requests struct {
 	Puts  int64 `json:"puts"`
 	Lists int64 `json:"lists"`
 	Gets  int64 `json:"gets"` // HEAD too, which costs the same
 }
 
-// Total sums the months up. It has no month.
+// Total returns the sum of the months, without a month name.
 func (e *Estimate) Total() (total MonthCount) {
 	for _, m := range e.Months {
 		total.Days += m.Days
@@ -56,13 +56,12 @@ func (e *Estimate) Total() (total MonthCount) {
 	return total
 }
 
-// counted is what a dry run counts: as many numbers as there are months. Its user locks.
+// counted is what a dry run counts, by month. Its user locks.
 type counted struct {
 	months        map[string]*MonthCount
 	pastPurgeDays int
 }
 
-// month returns the counts of a day's month.
 func (c *counted) month(day fetcher.Date) *MonthCount {
 	name := string(day)[:len("2006-01")]
 	if c.months == nil {
@@ -87,7 +86,6 @@ func (t *tally) countListed(date fetcher.Date, calls int) {
 	}
 }
 
-// countRecording counts a recording that is listed.
 func (t *tally) countRecording(date fetcher.Date) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -116,7 +114,7 @@ func (t *tally) countToFetch(d *day, bytes int64) {
 	}
 }
 
-// The requests to S3 for each day that is listed and closed, as counted on a real server, and what lines take.
+// The requests to S3 for each day that is listed and closed, as counted on a real server, and for lines.
 const (
 	putsOfDay  = 3 // calls, lines, closed.json
 	listsOfDay = 5

@@ -15,7 +15,7 @@ import (
 const apart = 24 * time.Hour
 
 // judge decides about a day: which of its recordings become final and how, whether it
-// closes, and every reason why it does not. It is pure. Where it needs more facts it says
+// closes, and every reason why it does not. It is pure. If it needs more facts it says
 // so, and is called again with them.
 func judge(f facts) verdicts {
 	j := judgement{facts: f, settled: f.Now.Sub(f.End) >= f.Rules.Settle && (f.Listing == nil || f.Listing.Settled)}
@@ -51,7 +51,7 @@ func (j *judgement) believed() bool {
 		(l.Whole || j.uncounted()) && len(l.Doubts) == 0 && (l.Stray == 0 || j.strayed(l))
 }
 
-// closing finds the reasons of the day itself.
+// closing finds the reasons why the day itself stays open.
 func (j *judgement) closing() {
 	l := j.Listing
 	if j.Unsaved > 0 {
@@ -80,7 +80,7 @@ func (j *judgement) closing() {
 	}
 }
 
-// reasonUnsettled stands where a day may still change.
+// reasonUnsettled is the reason of a day that may still change.
 const reasonUnsettled = "not settled yet"
 
 func (d doubt) counted() string {
@@ -125,7 +125,7 @@ func (j *judgement) uncounted() bool {
 	return same.days >= 3 && same.over >= j.Rules.GiveUp
 }
 
-// closeStrays judges rows that lie outside the window that listed them.
+// closeStrays judges rows from outside of the window that listed them.
 func (j *judgement) closeStrays(l *listing) {
 	if l.Stray == 0 {
 		return
@@ -144,8 +144,8 @@ func (j *judgement) strayed(l *listing) bool {
 	return same.listings >= 2 && same.over >= apart
 }
 
-// closeFewer judges a filtered listing that shows less than an earlier one did: which
-// recordings an earlier one listed is not known, so that the counts must do.
+// closeFewer judges a filtered listing that shows less than an earlier one. Only the counts are compared, because it
+// is not known which recordings the earlier one listed.
 func (j *judgement) closeFewer(l *listing) {
 	if j.Filter == "" {
 		return
@@ -244,13 +244,13 @@ func (j *judgement) same(agrees func(*listing) bool) repeated {
 	return r
 }
 
-// absence is why the day has a recording no longer.
+// absence is why a day no longer has a recording.
 type absence int
 
 const (
-	present absence = iota // or not proved to be absent
+	present absence = iota // or not proved absent
 	moved                  // the API lists it under another day, which takes care of it
-	gone                   // the API lists it no longer
+	gone                   // the API no longer lists it
 )
 
 // missing decides whether recordings that the ledger has and the listing lacks are absent, and
@@ -332,8 +332,7 @@ func (j *judgement) recordings(absent map[string]absence) map[string]bool {
 	return final
 }
 
-// search has the store searched before a recording is lost: a run that was killed may have
-// stored it.
+// search asks for a search of the store before a recording is lost, because a killed run may have stored it.
 func (j *judgement) search(r *recordingFacts) manifest.Outcome {
 	switch r.Stored {
 	case unasked:
@@ -366,11 +365,11 @@ func isFinal(s manifest.State, noted, listed bool, giveUp time.Duration) bool {
 	return !s.Time.Before(s.FirstSeen.Add(giveUp))
 }
 
-// decide returns what a recording becomes, "" where it waits on, and the reason to note.
+// decide returns the final outcome of a recording, "" if it still waits, and the reason to note.
 func (j *judgement) decide(r *recordingFacts, absent absence) (manifest.Outcome, string) {
 	s := &r.State
 	switch {
-	case absent == moved: // it is final on this day, and lost is what nobody can deliver
+	case absent == moved: // it is final on this day; lost would mean that nobody can deliver it
 		return s.Outcome, "listed under another day"
 	case absent == gone && s.Outcome == manifest.Damaged:
 		return s.Outcome, "no longer listed"
@@ -398,7 +397,7 @@ func (j *judgement) decideNotFound(r *recordingFacts) (manifest.Outcome, string)
 	}
 	switch j.media(r) {
 	case yes:
-	case unknowable: // nothing is left that could be asked for
+	case unknowable: // there is no audio left to request
 		if twice && expired && outcome == manifest.Lost {
 			return outcome, "not found twice, beyond the age at which the vendor deletes audio"
 		}
@@ -477,8 +476,8 @@ func (j *judgement) warn(text string) {
 	}
 }
 
-// countWaiting counts what is not final, and says why by cause: of the whole day, or of
-// what this run listed where it asked for a part alone.
+// countWaiting counts what is not final, and says why by cause: of the whole day, or of what this run listed if it
+// asked for only a part.
 func (j *judgement) countWaiting(final map[string]bool) {
 	causes := map[string]int{}
 	partial := j.Filter != "" || !j.Entire

@@ -11,7 +11,7 @@ import (
 // error that wraps it is an [OtherArchiveError].
 var ErrOtherArchive = errors.New("the archive belongs to something else")
 
-// What an archive belongs to, each one alone.
+// What an archive belongs to.
 const (
 	OfAPI     = "API address"
 	OfZone    = "time zone"

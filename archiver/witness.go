@@ -23,8 +23,8 @@ import (
 // call, and how far a control query reaches.
 const maxLookBack = 366
 
-// askAPI has the API show a call, or a recording, of another settled day: the newest that
-// the ledger knows, else of a span around the day that doubles.
+// askAPI asks the API for a call, or a recording, of another settled day: the newest that the ledger knows, else of a
+// span around the day that doubles.
 func (r *run) askAPI(date fetcher.Date, recorded bool) answer {
 	if asked, found := r.nothing[recorded]; found && asked >= date.AddDays(-maxLookBack/4) && asked <= date.AddDays(maxLookBack/4) {
 		return no // a year around a day nearby has shown none
@@ -68,7 +68,7 @@ func (r *run) askSpan(span fetcher.Window, date fetcher.Date, recorded bool) ans
 		return !readable || at.Before(span.From) || at.After(span.To)
 	})
 	if 2*len(inside) < len(page.Calls) {
-		return no // an API that ignores the times is no witness
+		return no // an API that ignores the times proves nothing
 	}
 	for i := range inside {
 		call := &inside[i]
@@ -181,7 +181,7 @@ func (r *run) askNearest(date fetcher.Date, step int) (fetcher.Date, int) {
 }
 
 // nearestWithCalls returns the nearest day in one direction on which calls are known, and how
-// many. Where a day in between is not known, or none has calls, it returns the last day that
+// many. If a day in between is not known, or none has calls, it returns the last day that
 // is known to be empty and 0.
 func (r *run) nearestWithCalls(date fetcher.Date, step int) (fetcher.Date, int) {
 	edge := date
@@ -217,9 +217,8 @@ func (r *run) witnessMedia(host string) error {
 	}
 }
 
-// askMedia has a media host deliver known good audio: the newest archived recording by a fresh
-// link, else the newest recording that is listed. It reads the beginning and discards it. The
-// error is for what ends the run.
+// askMedia requests known good audio from a media host: the newest archived recording by a fresh link, else the
+// newest recording that is listed. It reads the beginning and discards it. An error ends the run.
 func (r *run) askMedia(host string) error {
 	if r.witnesses >= maxWitnesses {
 		r.evidence.setWitness(host, no)
@@ -406,7 +405,7 @@ func (r *run) unasked(page *fetcher.Page, host string) (fetcher.Secret, bool) {
 }
 
 // maxFollowed is how many calls whose recordings are missing a run asks the API for, one by one.
-// Where more are missing, calls were deleted, and have not moved.
+// If more are missing, calls were deleted, and have not moved.
 const maxFollowed = 50
 
 // lookElsewhere asks the API where it lists calls whose recordings are missing. One that it lists
@@ -434,7 +433,7 @@ func (r *run) lookElsewhere(wanted []needed) error {
 	return r.workStrays()
 }
 
-// follow looks where the API lists a call.
+// follow asks the API where it lists a call.
 func (r *run) follow(d *day, callID string, missing []string) {
 	span := fetcher.Window{From: d.date.AddDays(-maxLookBack / 2).Window().From, To: d.date.AddDays(maxLookBack / 2).Window().To}
 	if last := fetcher.Wall(r.clock.now().Add(-endBefore), r.config.Zone); span.To.After(last) {
@@ -469,7 +468,7 @@ func (r *run) follow(d *day, callID string, missing []string) {
 	}
 }
 
-// candidate is what stands in the store for a recording that is about to be lost.
+// candidate is what is in the store for a recording that is about to be lost.
 type candidate struct {
 	answer      answer
 	info        store.Info

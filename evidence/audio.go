@@ -78,7 +78,7 @@ func (r *auditing) checkRecording(ctx context.Context, d *daySeals, id string, s
 // errOtherBytes says that other bytes are stored than those that were sealed.
 var errOtherBytes = errors.New("other bytes are stored")
 
-// compare reads a recording, at most one byte beyond its size, and compares it with what its line says.
+// compare reads a recording, at most one byte more than its size, and compares it with its line.
 func (r *auditing) compare(ctx context.Context, state *manifest.State) error {
 	sum := sha256.New()
 	var size int64
@@ -92,7 +92,7 @@ func (r *auditing) compare(ctx context.Context, state *manifest.State) error {
 		return err
 	})
 	switch {
-	case errors.Is(err, store.ErrBadKey): // a key that nothing can have
+	case errors.Is(err, store.ErrBadKey): // a key that no object can have
 		return fs.ErrNotExist
 	case err != nil:
 		return err

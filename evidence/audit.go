@@ -28,15 +28,15 @@ type Store interface {
 type Audit struct {
 	Ledger  *manifest.Ledger
 	Allowed []AllowedSigner
-	Head    *Head // nil: that the newest seals are there cannot be told
-	// TSARoots are the certificates that timestamps must lead to; nil: any authority will do.
+	Head    *Head // nil: missing newest seals are not noticed
+	// TSARoots are the certificates that timestamps must lead to; nil: any authority is accepted.
 	TSARoots *x509.CertPool
 	Store    Store // nil: the recordings are not read
 	Workers  int   // recordings read at once
 	Now      time.Time
 }
 
-// Audited is what an audit came to.
+// Audited is the result of an audit.
 type Audited struct {
 	Seals      int        `json:"seals"`
 	Head       string     `json:"head"` // of the newest seal; empty for none
@@ -44,7 +44,7 @@ type Audited struct {
 	Signers    []string   `json:"signers"`       // principals that signed, each once
 	Stamped    int        `json:"seals_stamped"` // whose timestamp holds
 	StampTime  *time.Time `json:"stamp_time"`    // that of the newest of these, null for none
-	TSAChecked bool       `json:"tsa_checked"`   // the authorities were held to roots
+	TSAChecked bool       `json:"tsa_checked"`   // the authorities were checked against roots
 	Days       int        `json:"days"`          // that are sealed
 	Lines      int64      `json:"lines"`         // read
 	Recordings int        `json:"recordings"`
@@ -52,8 +52,8 @@ type Audited struct {
 	AudioRead  int        `json:"audio_read"`
 	Bytes      int64      `json:"bytes"`          // of these
 	Unsealed   int        `json:"files_unsealed"` // of sealed days, not yet in a seal
-	Unclosed   int        `json:"files_unclosed"` // of these, that no day line names either: their days must be closed again first
-	Reclosed   int        `json:"days_reclosed"`  // closed again since they were sealed, which the next seal takes in
+	Unclosed   int        `json:"files_unclosed"` // of these, not named by a day line either: their days must be closed again first
+	Reclosed   int        `json:"days_reclosed"`  // closed again since they were sealed; the next seal includes them
 	Findings   []Finding  `json:"findings"`
 	Found      int        `json:"found"` // findings in all
 }
@@ -61,7 +61,7 @@ type Audited struct {
 // maxFindings is how many findings are kept; the others are counted.
 const maxFindings = 10_000
 
-// auditing is an audit that is being made.
+// auditing is the state of an audit.
 type auditing struct {
 	*Audit
 	seals  []stored
@@ -122,7 +122,7 @@ func (r *auditing) count(change func(*Audited)) {
 	change(&r.sum)
 }
 
-// checkSeals checks the chain and the signatures, and returns the seals that vouch for something.
+// checkSeals checks the chain and the signatures, and returns the valid seals.
 func (r *auditing) checkSeals(archive *manifest.Archive) (trusted []*stored) {
 	findings, signers := judgeSeals(r.seals, archive, r.Head, r.Now, func(s *stored) (string, error) { return checkSignature(s, r.Allowed) })
 	for _, f := range findings {
@@ -263,7 +263,7 @@ func (r *auditing) checkDay(ctx context.Context, d *daySeals) error {
 	return r.checkAudio(ctx, d, folded)
 }
 
-// checkTree reads the sealed segments of a day in one tree, and returns what they come to.
+// checkTree reads the sealed segments of a day in one tree, and returns their lines folded.
 func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tree) (*manifest.Day, error) {
 	there, err := r.Ledger.Segments(ctx, tree, d.day)
 	if err != nil {

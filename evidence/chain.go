@@ -10,7 +10,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// judgeSeals says what is wrong with a chain of seals, and who signed those that vouch for something, by number.
+// judgeSeals returns the faults of a chain of seals, and the signers of the valid ones, by number.
 func judgeSeals(seals []stored, archive *manifest.Archive, head *Head, now time.Time, signedBy func(*stored) (string, error)) (findings []Finding, signers map[int]string) {
 	signers = map[int]string{}
 	find := func(kind FindingKind, number int, detail string) {
@@ -21,7 +21,7 @@ func judgeSeals(seals []stored, archive *manifest.Archive, head *Head, now time.
 		s := &seals[i]
 		for ; next < s.Number; next++ {
 			find(SealMissing, next, "it is not there, and a later one is")
-			previous = "" // which cannot be told
+			previous = "" // which is not known
 		}
 		switch principals, err := signedBy(s); {
 		case s.bad != nil:

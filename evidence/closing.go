@@ -23,7 +23,7 @@ func (r *auditing) checkClosings(ctx context.Context, d *daySeals) (changed bool
 	lines := map[string][]manifest.DayLine{}
 	for raw := range strings.Lines(string(text)) {
 		line, err := (manifest.Line{Raw: []byte(strings.TrimSuffix(raw, "\n"))}).DayLine()
-		// One that says the same in other bytes was not written by this program, as those that were sealed are.
+		// A line with the same content in other bytes was not written by this program.
 		if written, textErr := line.Text(); err == nil && textErr == nil && string(written) == raw {
 			lines[line.Filter] = append(lines[line.Filter], line)
 		}
@@ -88,7 +88,7 @@ func (d *daySeals) judgeClosing(lines []manifest.DayLine, sealed SealedDay) (kin
 	return "", "", erased
 }
 
-// sameClosing compares a day line with the one that was sealed, but for the files. An erasure changes outcomes and bytes
+// sameClosing compares a day line with the one that was sealed, except the files. An erasure changes outcomes and bytes
 // as well, never the numbers; then it reports erased.
 func sameClosing(line, sealed manifest.DayLine) (same, erased bool) {
 	gone := func(l manifest.DayLine) int { return l.ByOutcome[manifest.Erased] + l.ByOutcome[manifest.Expired] }
@@ -112,7 +112,8 @@ func holdsAll(list, wanted []string) bool {
 	return !slices.ContainsFunc(wanted, func(w string) bool { return !slices.Contains(list, w) })
 }
 
-// lieSo reports whether files lie as a day line says that was sealed with them. One that is not there is told of already.
+// lieSo reports whether files are as the day line says that was sealed with them. A missing file is reported
+// elsewhere.
 func (d *daySeals) lieSo(tree manifest.Tree, named []manifest.Segment, sealed []SealedLines) bool {
 	return slices.EqualFunc(named, sealed, func(n manifest.Segment, s SealedLines) bool {
 		is, there := d.files[string(tree)+"/"+d.day+"/"+n.Name]
@@ -120,9 +121,9 @@ func (d *daySeals) lieSo(tree manifest.Tree, named []manifest.Segment, sealed []
 	})
 }
 
-// checkLater reads the whole day, with the lines that no seal names. Day lines of a day that was closed again must be
-// what its lines come to, and no line may say something else of a recording that is sealed as archived: nobody has signed
-// it.
+// checkLater reads the whole day, with the lines that no seal names. Day lines of a day that was closed again must
+// match its lines, and no line may contradict a recording that is sealed as archived, because nobody has signed that
+// line.
 func (r *auditing) checkLater(ctx context.Context, d *daySeals, sealed *manifest.Day, changed bool) error {
 	whole, err := r.Ledger.ReadAll(ctx, d.day, func(f manifest.Fault) error {
 		if changed {

@@ -166,7 +166,7 @@ func TestErasingSharedAudio(t *testing.T) {
 	w.wantFile(w.audio(first), false)
 }
 
-// TestErasingFreedKey goes on with an erasure that was stopped after the audio went, and after another recording was
+// TestErasingFreedKey continues with an erasure that was stopped after the audio went, and after another recording was
 // stored under the key that it left.
 func TestErasingFreedKey(t *testing.T) {
 	w := newWorld(t)
@@ -263,7 +263,7 @@ func (b *brittle) Remove(ctx context.Context, key string) error {
 }
 
 // TestHeldIsNeverErased plays random sequences of holds, releases and erasures, of which many are killed: what a case
-// holds when an erasure would begin or go on keeps its audio and its lines. SEQUENCES plays more.
+// holds when an erasure would begin or continue keeps its audio and its lines. SEQUENCES plays more.
 func TestHeldIsNeverErased(t *testing.T) { playSequences(t, 20, playHolds) }
 
 // playSequences plays so many random sequences, or as many as SEQUENCES says.
@@ -367,7 +367,7 @@ func playHolds(t *testing.T, random *rand.Rand) {
 	}
 }
 
-// finishOrDie goes on with an erasure. It is refused just where something of it is held.
+// finishOrDie continues with an erasure. It is refused just where something of it is held.
 func finishOrDie(t *testing.T, e *Erasing, intent manifest.ErasureRecord, isHeld func(string) bool) {
 	t.Helper()
 	_, err := e.Finish(t.Context(), intent, nothingElse)

@@ -255,8 +255,8 @@ func attacks() int {
 	return 100
 }
 
-// TestAttacks has somebody with write access to the store change, remove, add or reorder what is behind the seals, put
-// stubs, cut off the newest seals, or sign anew with another key. Every attack is found.
+// TestAttacks has somebody with write access to the store change, remove, add or reorder what is after the seals, put
+// stubs, cut off the newest seals, or sign again with another key. Every attack is found.
 func TestAttacks(t *testing.T) {
 	w := three(t)
 	if got := w.audit(w.dir); got.Found != 0 || got.Seals != 3 {

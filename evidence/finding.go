@@ -24,12 +24,12 @@ const (
 	StubUnexplained FindingKind = "stub_unexplained" // a line was erased, and no sealed erasure names it
 	ErasureUnsealed FindingKind = "erasure_unsealed" // an erasure that no seal names hides a sealed recording
 	Replaced        FindingKind = "replaced"         // lines that are not sealed say something else of a sealed recording
-	AudioMissing    FindingKind = "audio_missing"    // nothing stands under the key of a sealed line
-	AudioChanged    FindingKind = "audio_changed"    // other bytes do
-	AudioUnreadable FindingKind = "audio_not_read"   // the store could not be asked
+	AudioMissing    FindingKind = "audio_missing"    // nothing is stored under the key of a sealed line
+	AudioChanged    FindingKind = "audio_changed"    // other bytes are stored there
+	AudioUnreadable FindingKind = "audio_not_read"   // the store gave no answer
 )
 
-// Finding is one thing that is not as it was sealed.
+// Finding is one difference from what was sealed.
 type Finding struct {
 	Kind        FindingKind `json:"kind"`
 	Seal        int         `json:"seal,omitzero"`

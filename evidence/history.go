@@ -12,7 +12,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Event is one thing that happened to a recording or call, as the archive tells it.
+// Event is one thing that happened to a recording or call, according to the archive.
 type Event struct {
 	Time   time.Time `json:"time"`
 	What   string    `json:"what"` // listed, archived or another outcome, held, released, closed, sealed
@@ -61,9 +61,9 @@ const (
 	OfCall      = "call"
 )
 
-// HistoryOf reads the history of the recording that has an id, or else of the call that has it. It reads every line of the
-// archive once, to find its days, and for a call without recordings every row of calls/. A seal counts
-// when the lines that it names are there and it is signed: by one of the allowed signers, or, without any, by anybody.
+// HistoryOf reads the history of the recording with an id, or else of the call with that id. It reads every line of the
+// archive once, to find its days, and for a call without recordings every row of calls/. A seal counts if the lines that
+// it names are there and it is signed by one of the allowed signers, or by anybody if none are given.
 func HistoryOf(ctx context.Context, ledger *manifest.Ledger, id string, allowed []AllowedSigner) (History, error) {
 	checked := len(allowed) > 0
 	h := History{Kind: OfRecording, RecordingID: id, Days: []string{}, Recordings: []string{}, Events: []Event{}, Checked: checked}
@@ -110,7 +110,6 @@ func HistoryOf(ctx context.Context, ledger *manifest.Ledger, id string, allowed 
 	return h, nil
 }
 
-// read reads what a day tells.
 func (h *History) read(ctx context.Context, ledger *manifest.Ledger, day string, seals []stored, allowed []AllowedSigner) error {
 	files := map[string]int{} // lines that name the recording, by segment
 	_, err := ledger.Read(ctx, day, func(l manifest.Line) error {
@@ -125,7 +124,7 @@ func (h *History) read(ctx context.Context, ledger *manifest.Ledger, day string,
 			}
 			h.Lines++
 			files[path.Base(l.File)]++
-			if r.Time.IsZero() { // a stub, which says no more than that the line was there
+			if r.Time.IsZero() { // a stub, which only says that the line was there
 				return nil
 			}
 			if !slices.ContainsFunc(h.Events, func(e Event) bool { return e.What == "listed" && e.Day == day }) {
@@ -136,7 +135,7 @@ func (h *History) read(ctx context.Context, ledger *manifest.Ledger, day string,
 			return h.addClosing(l, day)
 		}
 		return nil
-	}, func(manifest.Fault) error { return nil }) // audit --seals and verify tell of faults
+	}, func(manifest.Fault) error { return nil }) // audit --seals and verify report faults
 	if err != nil {
 		return err
 	}
@@ -153,7 +152,7 @@ func (h *History) addClosing(l manifest.Line, day string) error {
 	return nil
 }
 
-// addErasures adds what evidence/ tells of the recording, or of its call.
+// addErasures adds the erasures of the recording, or of its call.
 func (h *History) addErasures(ctx context.Context, ledger *manifest.Ledger) error {
 	about := map[string]bool{}    // erasures
 	ended := map[string][]Event{} // by states
@@ -217,7 +216,6 @@ func forFilter(filter string) string {
 	return " for the filter " + filter
 }
 
-// eventOf is what a line says.
 func eventOf(r manifest.Recording, l manifest.Line, day string) Event {
 	e := Event{Time: r.Time, What: string(r.Outcome), Day: day, Run: r.Run, File: l.File, Line: l.Number, Size: r.Size, SHA256: r.SHA256}
 	var parts []string
@@ -305,7 +303,7 @@ func (s *stored) segmentsOf(tree manifest.Tree, day string) (list []SealedLines)
 	return list
 }
 
-// problemOf says why a seal does not vouch for a segment, "" where it does.
+// problemOf says why a seal does not cover a segment, "" if it does.
 func (h *History) problemOf(s *stored, claimed, is SealedLines, allowed []AllowedSigner) string {
 	_, err := signedBy(s)
 	if h.Checked && err == nil {

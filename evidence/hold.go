@@ -33,7 +33,7 @@ type HeldID struct {
 	Recording string `json:"recording_id"`
 }
 
-// holdRecord is a line of evidence/hold-*. A list that is too long for a line stands in several.
+// holdRecord is a line of evidence/hold-*. A list that is too long for a line is in several.
 type holdRecord struct {
 	manifest.RecordHead
 	State string   `json:"state"` // add or release
@@ -43,7 +43,7 @@ type holdRecord struct {
 	file string
 }
 
-// Case is what is known of the holds of one case.
+// Case is the state of one case.
 type Case struct {
 	Name     string
 	Since    time.Time // of the first hold since the last release
@@ -87,14 +87,15 @@ func readHolds(ctx context.Context, ledger *manifest.Ledger) (records []holdReco
 	return records, err
 }
 
-// sortHolds puts records in order. The later record of a case decides; of one second, what holds goes after what releases.
+// sortHolds puts records in order. The later record of a case decides; of records of one second, the one that holds
+// goes last.
 func sortHolds(records []holdRecord) {
 	slices.SortStableFunc(records, func(a, b holdRecord) int {
 		return cmp.Or(a.Time.Compare(b.Time), -strings.Compare(a.State, b.State)) // release, add
 	})
 }
 
-// foldHolds makes holds of their records, which are in order.
+// foldHolds returns the holds of records, which are in order.
 func foldHolds(records []holdRecord) *Holds {
 	byName := map[string]*Case{}
 	for _, r := range records {
@@ -130,21 +131,21 @@ func compareHeld(a, b HeldID) int {
 	return cmp.Or(strings.Compare(a.Day, b.Day), strings.Compare(a.Call, b.Call), strings.Compare(a.Recording, b.Recording))
 }
 
-// sortedIDs sorts in place, and leaves each once.
+// sortedIDs sorts in place and removes duplicates.
 func sortedIDs(ids []HeldID) []HeldID {
 	slices.SortFunc(ids, compareHeld)
 	return slices.Compact(ids)
 }
 
-// addCase adds a case to those of an id. Cases come in order.
+// addCase adds a case to those of an id. Call it in the order of cases.
 func addCase(to map[string][]string, id, name string) {
 	if list := to[id]; id != "" && (len(list) == 0 || list[len(list)-1] != name) {
 		to[id] = append(list, name)
 	}
 }
 
-// Of returns the cases that hold a recording by its id, in order; nil for none. A recording that became known after its
-// call was held is held by OfCall alone.
+// Of returns the cases that hold a recording by its id, in order; nil for none. A recording that became known after
+// its call was held is held only by OfCall.
 func (h *Holds) Of(recordingID string) []string { return h.recordings[recordingID] }
 
 // OfCall returns the cases that hold a call: its row, and each of its recordings, known by then or later; nil for none.
@@ -169,7 +170,7 @@ func (h *Holds) Case(name string) (Case, bool) {
 	return h.cases[i], true
 }
 
-// CheckCase says what is wrong with the name of a case. The error repeats nothing of it.
+// CheckCase says what is wrong with the name of a case. The error does not contain the name.
 func CheckCase(name string) error {
 	switch {
 	case name == "" || strings.TrimSpace(name) != name:
@@ -213,7 +214,7 @@ func AddHold(ctx context.Context, ledger *manifest.Ledger, name string, ids []He
 }
 
 // NotHeld returns those of the ids that an erasure names. Call it after AddHold: an erasure notes its intent and then
-// looks for holds, so that one of the two always learns of the other.
+// looks for holds, so that one of the two always sees the other.
 func NotHeld(ctx context.Context, ledger *manifest.Ledger, ids []HeldID) ([]HeldID, error) {
 	erasures, err := ledger.Erasures(ctx)
 	if err != nil {

@@ -57,7 +57,7 @@ func NoteRetention(ctx context.Context, ledger *manifest.Ledger, r Retention) er
 	return nil
 }
 
-// Equal reports whether two say the same.
+// Equal reports whether two retentions are the same.
 func (r Retention) Equal(o Retention) bool {
 	return r.Default == o.Default && maps.Equal(r.Classes, o.Classes) && maps.Equal(r.Campaigns, o.Campaigns)
 }
@@ -80,8 +80,8 @@ func (r Retention) Class(campaign string) string {
 	return r.Default
 }
 
-// Ends returns the first day on which a recording is past its retention: the day of its call, like 2025-05-01, and the
-// time of its class on top. From February 29 a year lasts until March 1. ok is false for what is kept for ever.
+// Ends returns the first day on which a recording is past its retention: the day of its call, like 2025-05-01, and
+// the period of its class. From February 29 a year lasts until March 1. ok is false for what is kept for ever.
 func (r Retention) Ends(day, campaign string) (end string, ok bool) {
 	period, ok := r.Classes[r.Class(campaign)]
 	if !ok {
@@ -89,7 +89,7 @@ func (r Retention) Ends(day, campaign string) (end string, ok bool) {
 	}
 	start, err := time.Parse(time.DateOnly, day)
 	if err != nil {
-		return "", false // nothing is removed because its day cannot be read
+		return "", false // without a readable day nothing is removed
 	}
 	const almost = 24*time.Hour - 1 // a part of a day counts as a whole one
 	return period.After(start).Add(almost).Format(time.DateOnly), true

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// Namespace keeps a signature of something else from passing for one of a seal.
+// Namespace prevents the use of a signature of something else as that of a seal.
 const Namespace = "convoso-archiver.seal.v1"
 
 const agentTime = 5 * time.Minute // for a person to touch a security key
@@ -26,9 +26,9 @@ type KeyError struct{ Problem string }
 // Error implements error.
 func (e *KeyError) Error() string { return e.Problem }
 
-// Signer returns the signer of a key file in OpenSSH's format. A key with a passphrase, and one of which the file
-// holds the public half alone, signs through the agent at the socket agentSocket, which may be "". Close ends the
-// connection. The error is a *KeyError, or that of reading the file.
+// Signer returns the signer of a key file in OpenSSH's format. A key with a passphrase, or a file with only the
+// public half, signs through the agent at the socket agentSocket, which may be "". Close ends the connection. The
+// error is a *KeyError, or that of reading the file.
 func Signer(ctx context.Context, text []byte, agentSocket string) (signer ssh.Signer, closeAgent func() error, err error) {
 	none := func() error { return nil }
 	signer, err = ssh.ParsePrivateKey(text)
@@ -145,8 +145,8 @@ func parseSigner(line string) (s AllowedSigner, err error) {
 	return s, nil
 }
 
-// parseSignerTime reads YYYYMMDD[Z] and YYYYMMDDHHMM[SS][Z]. Without Z it is UTC all the same: the local zone of
-// whoever checks has nothing to do with a seal.
+// parseSignerTime reads YYYYMMDD[Z] and YYYYMMDDHHMM[SS][Z]. Without Z it is UTC anyway: the local zone of the
+// auditor does not matter.
 func parseSignerTime(text string) (time.Time, error) {
 	text = strings.TrimSuffix(text, "Z")
 	for _, layout := range []string{"20060102", "200601021504", "20060102150405"} {

@@ -19,7 +19,7 @@ import (
 	"convoso-archiver/internal/retry"
 )
 
-// TSA is a timestamping authority (RFC 3161). It is asked to stamp signatures, of which it sees the SHA-256 alone.
+// TSA is a timestamping authority (RFC 3161). It stamps signatures, of which it gets only the SHA-256.
 type TSA struct {
 	URL    string
 	Client *http.Client // nil: an ordinary one; each request is given 30 s
@@ -92,7 +92,7 @@ func (t *TSA) post(ctx context.Context, query []byte) ([]byte, error) {
 	return answer, nil
 }
 
-// withoutURL drops the address, which may hold a password.
+// withoutURL removes the address, which may contain a password.
 func withoutURL(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		return e.Err
@@ -100,11 +100,12 @@ func withoutURL(err error) error {
 	return err
 }
 
-// errUnknownTSA says that a timestamp is sound, and not of an authority that counts.
+// errUnknownTSA says that a timestamp is valid, but not of a known authority.
 var errUnknownTSA = errors.New("its certificate does not lead to one of the roots that were given")
 
-// checkStamp checks an answer of an authority: that it is of the message, its signature, and, at the time that it says,
-// the chain of its certificates up to one of the roots. Without roots anybody may have signed it. It returns the time.
+// checkStamp checks an answer of an authority: that it is of the message, its signature, and, at the time that it
+// says, the chain of its certificates up to one of the roots. Without roots any signer is accepted. It returns the
+// time.
 func checkStamp(ctx context.Context, answer, message []byte, roots *x509.CertPool) (at time.Time, err error) {
 	var response tspclient.Response
 	if err := response.UnmarshalBinary(answer); err != nil {
@@ -153,7 +154,7 @@ func ParseRoots(text []byte) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// stampSeals has the authority stamp each seal that has no timestamp, the oldest first. Where it fails, the seals stay
+// stampSeals has the authority stamp each seal that has no timestamp, the oldest first. If it fails, the seals stay
 // as they are and the next run asks again.
 func (s *Sealing) stampSeals(ctx context.Context, made *Sealed) error {
 	objects := s.Ledger.Objects()

@@ -10,7 +10,7 @@ import (
 	"slices"
 )
 
-// tally counts what all passes over one window bring together.
+// tally counts the rows of all passes over one window.
 type tally struct {
 	listing *Listing
 	window  Window
@@ -43,7 +43,6 @@ func newTally(l *Listing, window Window) *tally {
 	return &tally{listing: l, window: window, wide: window.widened(l.changes), calls: map[string]seenCall{}}
 }
 
-// begin begins another pass.
 func (w *tally) begin() {
 	w.pass++
 	w.distinct, w.rows, w.unreadable, w.total, w.steady, w.complete = 0, 0, 0, -1, true, false
@@ -84,8 +83,7 @@ func (w *tally) isWhole() bool {
 	return w.steady && w.complete && (w.distinct == w.total || len(w.calls) == w.total)
 }
 
-// lacksUnreadable reports whether all calls of the window came but for rows that cannot be
-// read: they could not be read in another pass either.
+// lacksUnreadable reports whether only unreadable rows are missing. Another pass could not read them either.
 func (w *tally) lacksUnreadable() bool {
 	return w.steady && w.complete && w.unreadable > 0 && w.distinct+w.unreadable == w.total
 }

@@ -10,7 +10,8 @@ import (
 	"slices"
 )
 
-// check tells of every fault of closed.json and of what its lines name. Lines that cannot be read were told of.
+// check reports every fault of closed.json and of the segments that its lines name. Lines that cannot be read were
+// already reported.
 func (l *Ledger) check(ctx context.Context, files standing, d *Day, fault func(Fault) error) error {
 	calls, err := l.files(ctx, treeCalls, d.day)
 	if err != nil {
@@ -75,7 +76,7 @@ func (l *Ledger) compare(ctx context.Context, c *closing, segments []segment, d 
 	case len(c.lacking) > 0:
 		reason := fmt.Sprintf("the day was closed over %d segments, there are %d", c.old.segments, len(c.named))
 		return []Fault{{Kind: FaultLostSegments, File: c.file, Line: c.number, Reason: reason}}, nil
-	case c.broken: // it is of an older version, and nobody can tell which segments it meant
+	case c.broken: // it is of an older version, and it is not known which segments it meant
 		return nil, nil
 	default:
 		oldSum, is.Lines, err = l.sumOld(ctx, c, segments)

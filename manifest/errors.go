@@ -20,7 +20,7 @@ var (
 	ErrUnflushed = errors.New("lines of the manifest wait to be stored")
 )
 
-// BadLineError reports a complete line that cannot be read. Its day must not be worked: the line may
+// BadLineError reports a complete line that cannot be read. Its day must not be worked on: the line may
 // be the one that says a recording is archived. The text quotes nothing of the line.
 type BadLineError struct {
 	Day    string // 2006-01-02
@@ -66,13 +66,13 @@ const (
 	FaultNoManifest FaultKind = "no_manifest"
 )
 
-// Fault is one thing that is wrong with the files of a day. Its texts quote nothing of the lines.
+// Fault is one fault of the files of a day. Its texts quote nothing of the lines.
 type Fault struct {
 	Kind   FaultKind
 	File   string // from the archive's root
 	Line   int    // from 1 within File, 0 when the whole file is meant
 	Reason string
 	// Written is when the file, or the newest of calls/, was last written to, for a torn line and a day without
-	// manifest alone: what another process is writing at this moment looks so.
+	// manifest alone: a file that another process is writing looks the same.
 	Written time.Time
 }

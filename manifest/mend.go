@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// repairLine is the line that Mend leaves. It opens the day, and no day line that does not name its segment is held
-// against the lines any more.
+// repairLine is the line that Mend leaves. It opens the day, and day lines that do not name its segment are no longer
+// compared with the lines.
 type repairLine struct {
 	header
 	Day     string    `json:"day"`

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestMend damages a day in every way that Read knows, and mends it: nothing is lost but the bad line, what was there
+// TestMend damages a day in every way that Read knows, and repairs it: nothing is lost but the bad line, what was there
 // is kept, the day is open, and once it was closed again there is no fault left.
 func TestMend(t *testing.T) {
 	edit := func(old, new string) func([]byte) []byte {

@@ -59,7 +59,7 @@ type Name struct {
 }
 
 // Names returns the names that calls have. Without an index every day is read, with one only what it does not hold.
-// Where days cannot be read, the names come with the error of one of them, a [*DayError].
+// If days cannot be read, the names come with the error of one of them, a [*DayError].
 func (a *Archive) Names(ctx context.Context) (Names, error) {
 	counts, days, err := a.heldNames(ctx)
 	if err != nil {

@@ -201,7 +201,7 @@ func (t *Template) Key(fields map[string]string, date time.Time, o Options) (Nam
 }
 
 // fit cuts the parts to the limits of a part and of the whole key, with room for a
-// suffix in the last one. Where the whole is too long, the longer parts are cut to one
+// suffix in the last one. If the whole is too long, the longer parts are cut to one
 // length. It reports whether that is enough.
 func fit(parts []string, limit, suffix int) bool {
 	last := len(parts) - 1

@@ -38,7 +38,7 @@ func (d *Disk) Stat(ctx context.Context, key string) (Info, error) {
 	return Info{Key: key, Size: info.Size(), ModTime: info.ModTime()}, nil
 }
 
-// readFailure makes the error for a failed operation in a folder of keys. Where a folder
+// readFailure makes the error for a failed operation in a folder of keys. If a folder
 // is a symbolic link, package os says only that the path leaves the root.
 func (d *Disk) readFailure(op, folder string, err error) error {
 	if !errors.Is(err, fs.ErrNotExist) && d.isLinked(folder) {
@@ -114,10 +114,9 @@ func (s *section) Close() error { return s.file.Close() }
 
 func errRange() error { return &failure{text: "open object: the range is not within it"} }
 
-// List yields the objects whose keys begin with prefix, in no order, those under
-// quarantine included and the archive's own files left out. It holds a few names
-// at a time, however many there are. An error ends it. A folder of the system that may
-// not be read (lost+found) is passed over, and told to DiskOptions.Logger.
+// List yields the objects whose keys begin with prefix, in no order, those under quarantine included and the
+// archive's own files left out. It holds only a few names at a time. An error ends it. A folder of the system that
+// may not be read (lost+found) is skipped and logged to DiskOptions.Logger.
 func (d *Disk) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		start := "."
@@ -132,7 +131,7 @@ func (d *Disk) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 	}
 }
 
-// walk lists one folder and those below it. It reports whether to go on.
+// walk lists one folder and those below it. It reports whether to continue.
 func (d *Disk) walk(ctx context.Context, folder, prefix string, yield func(Info, error) bool) bool {
 	const op = "list objects"
 	fail := func(err error) bool {

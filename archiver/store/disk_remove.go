@@ -62,7 +62,7 @@ func (d *Disk) removeFile(ctx context.Context, key string) error {
 			return nil
 		}
 		if err == nil && d.root.Remove(filepath.FromSlash(folder)) != nil {
-			return nil // something else stands in it
+			return nil // something else is in it
 		}
 	}
 }

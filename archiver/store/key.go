@@ -9,7 +9,7 @@ import (
 )
 
 // ErrBadKey is returned for a key that leaves the destination, is not clean, or
-// stands where the archive keeps its own notes. Keys are cleaned where they are made;
+// is where the archive keeps its own notes. Keys are cleaned where they are made;
 // this is the second line of defence.
 var ErrBadKey = errors.New("the key is not allowed")
 

@@ -19,7 +19,7 @@ import (
 const (
 	codeConflict   = "ConditionalRequestConflict"
 	codeFolder     = "ExistingObjectIsDirectory" // versitygw's, for good or because the folder went in this moment
-	codeUnanswered = "no answer"                 // of ours, for a call without one
+	codeUnanswered = "no answer"                 // our own code, for a call without an answer
 
 	hintPermission  = "the credentials need s3:PutObject, s3:GetObject and s3:ListBucket there"
 	hintCredentials = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile or role in use"

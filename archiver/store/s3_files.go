@@ -16,11 +16,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// probeName is the file that [S3.ProveConditionalWrites] writes. It is fixed and
-// stays: a bucket that keeps objects for years may not let anyone delete, two runs
-// that remove each other's probes would get wrong answers, and the next proof costs
-// one request instead of two. It stands among the archive's own files, so that a
-// policy for those covers it.
+// probeName is the file that [S3.ProveConditionalWrites] writes. It is fixed and stays: a bucket that keeps objects
+// for years may not let anyone delete, two runs that remove each other's probes would get wrong answers, and the next
+// proof costs one request instead of two. It is one of the archive's own files, so that a policy for those covers it.
 const (
 	probeName = "manifest/conditional-write-probe"
 	probeText = "written to prove that this server honours If-None-Match\n"
@@ -63,11 +61,10 @@ func (s *S3) ListFiles(ctx context.Context, prefix string) iter.Seq2[fs.FileInfo
 	}
 }
 
-// PutFile writes one of the archive's own files, a small one. With ifTag "" it creates
-// the file; else it replaces what has that tag. In both cases the error is fs.ErrExist
-// when something else stands there, or is gone, and also when the reply to an earlier
-// try was lost: read it and compare to tell. The file goes to the bucket's default
-// storage class, for it will be read again.
+// PutFile writes one of the archive's own files, a small one. With ifTag "" it creates the file; else it replaces
+// what has that tag. In both cases the error is fs.ErrExist when something else is there, or is gone, and also when
+// the reply to an earlier try was lost: read it and compare to tell. The file goes to the bucket's default storage
+// class, because it will be read again.
 func (s *S3) PutFile(ctx context.Context, name string, body []byte, ifTag string) error {
 	if err := checkPath(name); err != nil {
 		return err
@@ -112,7 +109,7 @@ func errChanged() error {
 	return &failure{text: opWrite + ": " + fs.ErrExist.Error(), is: []error{fs.ErrExist}}
 }
 
-// ReplaceFile writes a file, whatever stands under its name. It is for what is made anew from an archive and lies
+// ReplaceFile writes a file, whatever is stored under its name. It is for what is made again from an archive and lies
 // elsewhere, as an export does: within an archive nothing is ever replaced unread. The file is readable under its name
 // when all of it is there. size and sum are those of the body.
 func (s *S3) ReplaceFile(ctx context.Context, name string, body io.ReadSeeker, size int64, sum [32]byte) error {

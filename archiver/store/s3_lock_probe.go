@@ -185,7 +185,7 @@ func (s *S3) proveLock(ctx context.Context, version string) error {
 	return nil
 }
 
-// proveConditionBesideLock creates what stands there: a bucket may honour conditions only as long as it keeps no
+// proveConditionBesideLock creates what is there: a bucket may honour conditions only as long as it keeps no
 // versions.
 func (s *S3) proveConditionBesideLock(ctx context.Context) error {
 	body := []byte(lockProbeText)
@@ -201,8 +201,9 @@ func (s *S3) proveConditionBesideLock(ctx context.Context) error {
 		"use a server that honours it beside versions: AWS, SeaweedFS 4.17, versitygw, or leave out --s3-lock-mode")
 }
 
-// sweepLockProbes removes a version of the probe, and others whose lock has ended: earlier proofs had to leave them. What
-// is still locked may be another run's, which is about to look at it; what may not be removed stays, for it is small.
+// sweepLockProbes removes a version of the probe, and others whose lock has ended: earlier proofs had to leave them.
+// What is still locked may be another run's, which is about to look at it; a probe that may not be removed stays; it
+// is small.
 func (s *S3) sweepLockProbes(ctx context.Context, own string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTime)
 	defer cancel()

@@ -28,7 +28,6 @@ func (s *S3) Stat(ctx context.Context, key string) (Info, error) {
 	return headInfo(key, head), nil
 }
 
-// head asks for an object's headers.
 func (s *S3) head(ctx context.Context, key string) (*s3.HeadObjectOutput, error) {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -83,7 +82,6 @@ func (s *S3) OpenRange(ctx context.Context, key string, offset, length int64) (i
 	return body, nil
 }
 
-// get opens any object, or a range of it.
 func (s *S3) get(ctx context.Context, key string, byteRange *string) (*watched, *s3.GetObjectOutput, error) {
 	call, cancel := context.WithCancel(ctx)
 	out, err := s.client.GetObject(call, &s3.GetObjectInput{Bucket: s.bucket(), Key: s.at(key), Range: byteRange})

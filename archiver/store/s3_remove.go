@@ -65,7 +65,7 @@ func (s *S3) Names(ctx context.Context, prefix string) iter.Seq2[string, error] 
 	}
 }
 
-// removeAll removes what stands under one name.
+// removeAll removes what is stored under one name.
 func (s *S3) removeAll(ctx context.Context, name string) error {
 	return s.sweep(ctx, s.under(ctx, name))
 }

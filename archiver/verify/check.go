@@ -43,8 +43,7 @@ func (d *dayWork) check(ctx context.Context, t target) {
 	}
 }
 
-// checkKnown tells what is the matter with a recording by its lines alone, and looks whether the bytes noted stand
-// under its key all the same.
+// checkKnown judges a recording by its lines, and looks whether the noted bytes are stored under its key anyway.
 func (d *dayWork) checkKnown(ctx context.Context, t target, kind Kind) {
 	back := false
 	if t.isProved() {
@@ -67,10 +66,10 @@ func (d *dayWork) checkKnown(ctx context.Context, t target, kind Kind) {
 	d.add(t, f, back)
 }
 
-// noteTrouble ends the run when the store as a whole cannot be read.
+// noteTrouble ends the run if the whole store cannot be read.
 func (r *run) noteTrouble(err error) {
 	if !errors.Is(err, store.ErrUnusable) && !store.IsRetriable(err) {
-		return // this one alone
+		return // only this one
 	}
 	if r.trouble.Add(1) >= maxTrouble {
 		r.stop(fmt.Errorf("%d reads in a row failed: %w", maxTrouble, err))
@@ -122,7 +121,7 @@ func (d *dayWork) hash(ctx context.Context, t target) (Finding, error) {
 		return Finding{}, err
 	case size != t.Size:
 		if info, err := d.run.Store.Stat(ctx, t.Key); err == nil && info.Size != t.Size {
-			size = info.Size // reading stopped behind what was noted
+			size = info.Size // reading stopped after the noted size
 		}
 		return wrongSize(size, t.Size), nil
 	case sum != t.SHA256:

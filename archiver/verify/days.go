@@ -54,7 +54,7 @@ func (t *target) isProved() bool { return t.Size > 0 && t.SHA256 != [32]byte{} }
 type repair struct {
 	target target
 	kind   Kind
-	back   bool // the bytes noted stand under its key
+	back   bool // the noted bytes are stored under its key
 }
 
 // add takes in a finding of a recording. It may be called from several goroutines.
@@ -128,7 +128,7 @@ func (d *dayWork) takeFault(f manifest.Fault) error {
 	return nil
 }
 
-// endsRun reports whether an error of the ledger is not of a day alone.
+// endsRun reports whether an error of the ledger concerns more than one day.
 func endsRun(ctx context.Context, err error) bool {
 	_, later := errors.AsType[*manifest.VersionError](err)
 	return err != nil && (later || ctx.Err() != nil)
@@ -171,7 +171,7 @@ func (d *dayWork) examine(ctx context.Context, t target) {
 	}
 }
 
-// repair mends the manifest of a day, and notes its damaged recordings, so that the next archive run fetches them
+// repair repairs the manifest of a day, and notes its damaged recordings, so that the next archive run fetches them
 // again.
 func (d *dayWork) repair(ctx context.Context) error {
 	if d.faults > 0 {
@@ -191,7 +191,7 @@ func (d *dayWork) repair(ctx context.Context) error {
 }
 
 // note notes recordings as damaged, unless another run has fetched them again meanwhile, and as restored when the
-// bytes noted stand under their key after all.
+// noted bytes are stored under their key.
 func (d *dayWork) note(ctx context.Context) error {
 	day, err := d.run.Ledger.Load(ctx, d.day)
 	if err != nil {

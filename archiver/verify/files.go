@@ -16,7 +16,7 @@ import (
 )
 
 // takeKeys takes the keys of this pass that any line of any day names into the index. A line that cannot be read is
-// passed over: the day's own reading tells of it.
+// passed over: reading the day reports it.
 func (r *run) takeKeys(ctx context.Context) error {
 	err := r.Ledger.Scan(ctx, func(e manifest.Entry) error {
 		if e.Bad == nil && len(e.Key) > 0 {
@@ -63,7 +63,7 @@ func (r *run) compare(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// meet takes one object of the listing.
+// meet compares one object of the listing with the index.
 func (r *run) meet(info store.Info) {
 	if strings.HasPrefix(info.Key, "quarantine/") {
 		if r.index.pass == 0 {

@@ -43,7 +43,7 @@ func (r *run) checkLock(ctx context.Context, o Stored) {
 	}
 }
 
-// checkSeals looks at the locks of the seals, of which no day tells.
+// checkSeals looks at the locks of the seals, which belong to no day.
 func (r *run) checkSeals(ctx context.Context) error {
 	if !r.looksAtLocks() {
 		return nil
@@ -61,6 +61,6 @@ func (r *run) checkSeals(ctx context.Context) error {
 			return nil
 		})
 	}
-	_ = group.Wait() // what it finds is told one by one
+	_ = group.Wait() // each finding is added when it is found
 	return ctx.Err()
 }

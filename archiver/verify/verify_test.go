@@ -338,7 +338,7 @@ func TestUnreadableDay(t *testing.T) {
 	}
 }
 
-// TestFaults: each fault of the manifest is a finding, and gone when the day was mended.
+// TestFaults: each fault of the manifest is a finding, and gone when the day was repaired.
 func TestFaults(t *testing.T) {
 	closed := filepath.Join("manifest", firstDay, "closed.json")
 	for name, test := range map[string]struct {

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Archives the past with {{.Parallelism}} runs at once, which share {{.Shards}} parts of the days:
-#   sbatch {{.Name}}-backfill.sh    # again on the next day, while parts end with exit code 3
+#   sbatch {{.Name}}-backfill.sh    # while parts end with exit code 3, again on the next day
 #SBATCH --job-name={{.Name}}-backfill
 #SBATCH --array=0-{{.LastShard}}%{{.Parallelism}}
 #SBATCH --ntasks=1
@@ -9,7 +9,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --output=%x-%A_%a.log
-# A run that comes to the end of its time gets so many seconds for a clean stop, and goes on later.
+# A run that reaches its time limit gets so many seconds for a clean stop, and resumes later.
 #SBATCH --signal=TERM@{{seconds .Stop}}
 set -u
 

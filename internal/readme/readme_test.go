@@ -20,8 +20,8 @@ const flagsPage = "docs/flags.md"
 // its own, and so has docs/compliance.md.
 func pages() []string {
 	return []string{
-		"README.md", "docs/nightly.md", "docs/backfill.md", "docs/campaign.md", "docs/find.md", "docs/export.md", "docs/report.md", "docs/serve.md",
-		flagsPage, "docs/archive.md", "docs/s3.md", "docs/troubleshooting.md", "docs/evidence.md", "docs/deploy.md", "docs/operate.md",
+		"README.md", "docs/quick-start.md", "docs/nightly.md", "docs/backfill.md", "docs/campaign.md", "docs/find.md", "docs/export.md", "docs/report.md", "docs/serve.md",
+		flagsPage, "docs/archive.md", "docs/s3.md", "docs/troubleshooting.md", "docs/evidence.md", "docs/deploy.md", "docs/operate.md", "docs/many-machines.md",
 	}
 }
 

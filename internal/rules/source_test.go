@@ -123,8 +123,8 @@ func checkInit(declaration ast.Decl, report reporter) {
 }
 
 // checkSkips wants a function that skips a test to look at what the skip depends
-// on: the system, -short, REQUIRE_S3, which make test sets, REQUIRE_STRACE or REQUIRE_ENGINES, which CI
-// sets: strace is a package of the system, and tracing may be forbidden. A skip for any
+// on: the system, -short, REQUIRE_S3, which make test sets, REQUIRE_STRACE, REQUIRE_ENGINES or
+// REQUIRE_DOCS, which CI sets: strace is a package of the system, and tracing may be forbidden. A skip for any
 // other reason could go unseen for good. A fuzz target may skip inputs.
 func checkSkips(declaration ast.Decl, report reporter) {
 	if f, ok := declaration.(*ast.FuncDecl); ok && strings.HasPrefix(f.Name.Name, "Fuzz") {
@@ -142,12 +142,12 @@ func checkSkips(declaration ast.Decl, report reporter) {
 				reasoned = true
 			}
 		case *ast.BasicLit:
-			reasoned = reasoned || slices.Contains([]string{`"REQUIRE_S3"`, `"REQUIRE_STRACE"`, `"REQUIRE_FFMPEG"`, `"REQUIRE_ENGINES"`}, n.Value)
+			reasoned = reasoned || slices.Contains([]string{`"REQUIRE_S3"`, `"REQUIRE_STRACE"`, `"REQUIRE_FFMPEG"`, `"REQUIRE_ENGINES"`, `"REQUIRE_DOCS"`}, n.Value)
 		}
 		return true
 	})
 	if skip != nil && !reasoned {
-		report(skip.Pos(), "%s without asking for GOOS, Short or REQUIRE_S3, REQUIRE_STRACE, REQUIRE_FFMPEG or REQUIRE_ENGINES: CI could not tell it from success", skip.Sel.Name)
+		report(skip.Pos(), "%s without asking for GOOS, Short or REQUIRE_S3, REQUIRE_STRACE, REQUIRE_FFMPEG, REQUIRE_ENGINES or REQUIRE_DOCS: CI could not tell it from success", skip.Sel.Name)
 	}
 }
 

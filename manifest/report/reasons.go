@@ -17,7 +17,7 @@ func (l *reasonList) add(code Code, format string, a ...any) {
 	*l = append(*l, Reason{Code: code, Text: fmt.Sprintf(format, a...)})
 }
 
-// remarks returns what is not as it should be about a closed day.
+// remarks returns the faults of a closed day.
 func remarks(line *manifest.DayLine) []Reason {
 	list := reasonList{}
 	if n := line.Uncounted; n != 0 {
@@ -60,7 +60,7 @@ func (b *builder) reasons(d *Day, f *Facts, latest *listing, waiting map[manifes
 		list.add(Waiting, "%s (%s)", counted(d.Waiting, "recording waits", "recordings wait"), strings.Join(parts, ", "))
 	}
 	switch {
-	case len(list) > 0 || !d.Settled: // that explains it
+	case len(list) > 0 || !d.Settled: // these reasons are enough
 	case latest.listed.Sub(dayEnd(d.Day, b.o.Zone)) < b.o.Settle:
 		list.add(ListedEarly, "not listed since it settled, last on %s", latest.listed.In(b.o.Zone).Format(time.DateOnly))
 	case latest.calls == 0:
@@ -90,7 +90,7 @@ func (l *listing) reasons(list *reasonList) {
 	}
 }
 
-// inWords says what the doubts of window lines mean. Lines of older versions hold sentences, which stay.
+// inWords puts the doubts of window lines into words. Lines of older versions contain sentences, which stay.
 func inWords(doubts []string) []string {
 	texts := map[string]string{
 		"total":                 "the API's total differs from the calls that came, or changed meanwhile",

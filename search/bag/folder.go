@@ -16,7 +16,7 @@ import (
 // ErrBusy says that another export into the same folder is under way.
 var ErrBusy = errors.New("another export is writing this bag")
 
-// ErrTaken says that the folder of the bag holds something, or that beside it stands what no export has made.
+// ErrTaken says that the folder of the bag is not empty, or that a file beside it is not from an export.
 var ErrTaken = errors.New("there is something already")
 
 // FolderError says that the folder cannot be written to. It names no file of it.
@@ -106,7 +106,7 @@ func (f *folder) begin(op string) error {
 	return nil
 }
 
-// namesIn names what stands in a folder, nothing where it is not there.
+// namesIn returns the names in a folder, none if it does not exist.
 func namesIn(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -119,7 +119,7 @@ func namesIn(dir string) ([]string, error) {
 	return names, err
 }
 
-// path is that of a name, for who opens it by himself.
+// path returns the path of a name, for callers that open it themselves.
 func (f *folder) path(name string) string {
 	return filepath.Join(f.dir+partSuffix, filepath.FromSlash(name))
 }
@@ -212,13 +212,13 @@ func syncFolder(name string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// close gives up the lock. What is not published is removed.
+// close releases the lock and removes a bag that is not published.
 func (f *folder) close() error {
 	var failed error
 	if f.root != nil {
 		failed = errors.Join(f.root.Close(), os.RemoveAll(f.dir+partSuffix))
 	}
 	failed = errors.Join(failed, f.lock.Unlock())
-	_ = os.Remove(f.dir + lockSuffix) // in nobody's way
+	_ = os.Remove(f.dir + lockSuffix) // it does no harm if it stays
 	return folderError("close the folder of the bag", failed)
 }

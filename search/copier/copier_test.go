@@ -36,7 +36,7 @@ func (s *folderSource) Open(_ context.Context, name string) (io.ReadCloser, erro
 	return os.Open(filepath.Join(s.dir, name))
 }
 
-// recorded is a call with one recording, which stands in the source.
+// recorded is a call with one recording, which is in the source.
 func (s *folderSource) recorded(t *testing.T, id, body string) *search.Call {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(s.dir, id+".mp3"), []byte(body), 0o600); err != nil {
@@ -89,7 +89,7 @@ func template(t *testing.T, text string) *key.Template {
 	return made
 }
 
-// TestNames: who wants the same name gets it in the order of adding, and nothing that stands there is replaced.
+// TestNames: who wants the same name gets it in the order of adding, and nothing that is there is replaced.
 func TestNames(t *testing.T) {
 	s := &folderSource{dir: t.TempDir()}
 	var calls []*search.Call

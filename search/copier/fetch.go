@@ -46,7 +46,7 @@ func (c *Copy) fetch(t *task) (*part, error) {
 			return nil, nil
 		case try == tries:
 			t.fail(false, withoutPath(err))
-			if n := c.trouble.Add(1); n >= maxTrouble { // it is the store's trouble
+			if n := c.trouble.Add(1); n >= maxTrouble { // the store fails
 				return nil, fmt.Errorf("%d recordings in a row cannot be read: %w", n, err)
 			}
 			return nil, nil
@@ -76,7 +76,6 @@ func (c *Copy) fetchOnce(t *task) (*part, error) {
 	return to, nil
 }
 
-// readPart reads and checks a recording.
 func (c *Copy) readPart(t *task) (*part, error) {
 	c.read <- struct{}{}
 	defer func() { <-c.read }()
@@ -96,7 +95,6 @@ func (c *Copy) readPart(t *task) (*part, error) {
 	return to, nil
 }
 
-// transfer copies and checks a body.
 func (c *Copy) transfer(to *part, from io.Reader, t *task) error {
 	noted := t.rec.State
 	hash := sha256.New()

@@ -45,7 +45,7 @@ type tables struct {
 	written  map[uint64]bool // hashes of file and recording id
 }
 
-// beginTables refuses to replace what is not ours before anything is copied.
+// beginTables refuses, before anything is copied, to replace tables that no copy has made.
 func (f *folder) beginTables() (*tables, error) {
 	if err := f.checkTables(); err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func (f *folder) beginTables() (*tables, error) {
 	return t, folderError("write the index", err)
 }
 
-// checkTables looks at what an earlier copy has left.
+// checkTables checks the tables of an earlier copy.
 func (f *folder) checkTables() error {
 	const op = "look at what is in the folder for the copies"
 	if err := f.eachOldRow(func([]string) error { return errEnough }); err != nil && !errors.Is(err, errEnough) {
@@ -98,7 +98,7 @@ func (f *folder) checkTables() error {
 	return nil
 }
 
-// isOwnFile fails for what is no file: a pipe would be waited for without end.
+// isOwnFile fails for anything that is not a file: reading a pipe could wait for ever.
 func (f *folder) isOwnFile(name string) error {
 	info, err := f.root.Lstat(name)
 	if err == nil && !info.Mode().IsRegular() {
@@ -142,7 +142,7 @@ func (f *folder) eachOldRow(visit func(row []string) error) error {
 	}
 }
 
-// note writes down what becomes of the tasks, in their order, and at last what earlier copies have left.
+// note writes the results of the tasks in their order, and then the rows of earlier copies.
 func (c *Copy) note(t *tables) error {
 	var failed error
 	for task := range c.order {
@@ -211,7 +211,7 @@ func rowOf(t *task) []string {
 	return row
 }
 
-// guarded keeps a spreadsheet from taking a text for a formula: names and comments come from outside.
+// guarded prevents a spreadsheet from taking a text for a formula: names and comments come from outside.
 func guarded(text string) string {
 	if text != "" && strings.IndexByte("=+-@\t\r", text[0]) >= 0 {
 		return "'" + text

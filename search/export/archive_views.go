@@ -7,8 +7,8 @@ import (
 
 // ArchiveViews returns the SQL that makes an archive in a folder two views of DuckDB, without exporting it: calls, of
 // each call the last row, and recordings, of each recording the line that counts. What docs/manifest.md says of lines
-// is said here in SQL once more; nothing of the program's own reading is used. hasCalls and hasLines say whether there
-// is any file in calls/ and in manifest/, for a pattern that nothing fits is an error in DuckDB.
+// is said here in SQL once more; nothing of the program's own reading is used. hasCalls and hasLines say whether
+// there is any file in calls/ and in manifest/, because a pattern without a match is an error in DuckDB.
 func ArchiveViews(folder, zone string, hasCalls, hasLines bool) string {
 	place := strings.TrimSuffix(strings.ReplaceAll(folder, `\`, "/"), "/")
 	calls, recordings := callsOfArchive, recordingsOfArchive
@@ -25,7 +25,7 @@ func ArchiveViews(folder, zone string, hasCalls, hasLines bool) string {
 			"\nCREATE OR REPLACE VIEW calls AS\n" + calls + ";\n\nCREATE OR REPLACE VIEW recordings AS\n" + recordings + ";\n")
 }
 
-// textsOfArchive are the columns that stand in a row as text.
+// textsOfArchive are the columns that a row has as text.
 func textsOfArchive() string {
 	types := &sqlColumns{}
 	(&callRow{}).columns(types)

@@ -12,7 +12,7 @@ import (
 const ViewsName = "views.sql"
 
 // views returns the SQL that makes the files of an export views of DuckDB. A table without any file is an empty view,
-// for a pattern that nothing fits is an error there.
+// because a pattern without a match is an error in DuckDB.
 func (r *run) views() string {
 	var b strings.Builder
 	b.WriteString("-- Makes this export two views of DuckDB.\n")
