@@ -29,7 +29,7 @@ const (
 func causeText(s *manifest.State) string {
 	switch s.Cause {
 	case causeNotFound:
-		return "the vendor does not find the audio"
+		return "the vendor cannot find the audio"
 	case causeNoLink:
 		return "no link yet"
 	case causeNameless:
@@ -39,7 +39,7 @@ func causeText(s *manifest.State) string {
 	case causeHost, causeStatus:
 		return s.Reason
 	case causeBadLink:
-		return "the link is not an address"
+		return "the link is not a valid URL"
 	case causeRefused:
 		return "the media host asks to slow down"
 	case causeConnection:

@@ -120,7 +120,7 @@ func (c *accountCheck) check(r *run, calls []fetcher.Call) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("note the archive's account: %w", err)
+		return fmt.Errorf("save the archive's account: %w", err)
 	}
 	return nil
 }

@@ -94,7 +94,7 @@ func (r *run) conclude(d *day, v *verdicts) error {
 	}
 	switch {
 	case errors.Is(err, errUnnoted):
-		v.Close, v.Reasons = false, append(v.Reasons, "its manifest cannot be written")
+		v.Close, v.Reasons = false, append(v.Reasons, "the day's manifest cannot be written")
 	case err != nil:
 		r.leaveUnfinished(d)
 		return err
@@ -142,7 +142,7 @@ func (r *run) writeVerdicts(d *day, v *verdicts) error {
 			r.uncount(d, decided.ID, s.Outcome)
 		}
 		r.sum.count(func(s *Summary) { s.finalWithout(decided.Outcome) })
-		r.log.Warn("recording is final and not archived", "recording_id", decided.ID, "day", string(d.date), "outcome", decided.Outcome, "reason", decided.Reason)
+		r.log.Warn("recording given up or lost; later runs do not retry it", "recording_id", decided.ID, "day", string(d.date), "outcome", decided.Outcome, "reason", decided.Reason)
 	}
 	return nil
 }
@@ -174,7 +174,7 @@ func (r *run) adopt(d *day, line manifest.Recording) error {
 		return errStopping
 	}
 	c := d.stored[line.RecordingID]
-	line.Outcome, line.Final, line.Cause, line.Reason = manifest.Archived, false, "", "adopted: stored by a run that did not note it"
+	line.Outcome, line.Final, line.Cause, line.Reason = manifest.Archived, false, "", "found in the store: an earlier run stored it and was killed before it wrote this line"
 	line.Key, line.Size, line.SHA256, line.ETag = c.info.Key, c.info.Size, hex.EncodeToString(c.sum[:]), c.info.ETag
 	line.ContentType = c.contentType
 	err := r.note(d, line)
@@ -223,7 +223,7 @@ func (r *run) close(d *day, v *verdicts) error {
 		err = r.patiently(func() error { return d.ledger.Close(r.hard, line) })
 	}
 	if err = r.judgeWrite(d, err); errors.Is(err, errUnnoted) {
-		r.leaveOpen(OpenDay{Day: string(d.date), Settled: true, Reasons: []string{"its manifest cannot be written"}})
+		r.leaveOpen(OpenDay{Day: string(d.date), Settled: true, Reasons: []string{"the day's manifest cannot be written"}})
 		return nil
 	} else if err != nil {
 		r.leaveUnfinished(d)

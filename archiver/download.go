@@ -107,7 +107,7 @@ func (d *downloader) unanswered(ctx, waiting context.Context, link fetcher.Secre
 	}
 	host := fetcher.LinkHost(link)
 	if errors.Is(err, fetcher.ErrBadLink) {
-		return nil, &finding{outcome: manifest.Rejected, cause: causeBadLink, reason: "the link is not an address"}, nil, nil
+		return nil, &finding{outcome: manifest.Rejected, cause: causeBadLink, reason: "the link is not a valid URL"}, nil, nil
 	}
 	if errors.Is(err, fetcher.ErrNotAllowed) {
 		if errors.Is(err, fetcher.ErrRedirected) {
@@ -160,7 +160,7 @@ func (d *downloader) receive(b *body, answer *fetcher.Audio) (*download, *findin
 	}
 	result := inspector.Finish()
 	if !answer.EndKnown && result.Cut {
-		err := errors.New("the audio ends in the middle, and no length was sent")
+		err := errors.New("the audio is cut off, and the server sent no length")
 		return nil, nil, d.failed(host, causeConnection, err), nil
 	}
 	switch result.Verdict {
@@ -199,14 +199,14 @@ func (d *downloader) copy(b *body, inspector *audio.Inspector, answer io.Reader)
 		_, _ = inspector.Write(chunk[:n]) // never fails before Finish
 		if !inspector.IsText() {
 			if _, err := b.Write(chunk[:n]); err != nil {
-				return &holdError{fmt.Errorf("hold recording: %w", err)}
+				return &holdError{fmt.Errorf("buffer recording: %w", err)}
 			}
 		} else if total > maxText {
 			return nil
 		}
 		if errors.Is(err, io.EOF) {
 			if err := b.end(); err != nil {
-				return &holdError{fmt.Errorf("hold recording: %w", err)}
+				return &holdError{fmt.Errorf("buffer recording: %w", err)}
 			}
 			return nil
 		}
@@ -222,7 +222,7 @@ func readError(err error) error {
 	case errors.Is(err, fetcher.ErrStalled):
 		return fetcher.ErrStalled
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("the body is shorter than its length")
+		return errors.New("the body is shorter than its Content-Length")
 	case errors.Is(err, syscall.ECONNRESET):
 		return errors.New("the connection was reset")
 	}

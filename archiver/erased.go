@@ -1,3 +1,5 @@
+// Removes recordings that a killed run stored after their erasure.
+
 package archiver
 
 import (

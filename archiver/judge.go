@@ -1,3 +1,5 @@
+// Decides whether a day closes, and which of its recordings become final, from facts alone.
+
 package archiver
 
 import (
@@ -14,9 +16,8 @@ import (
 // the first: no outage that was seen lasted as long.
 const apart = 24 * time.Hour
 
-// judge decides about a day: which of its recordings become final and how, whether it
-// closes, and every reason why it does not. It is pure. If it needs more facts it says
-// so, and is called again with them.
+// judge decides about a day: which of its recordings become final and how, whether it closes, and every reason why it
+// does not. It is pure. Where it needs more facts it says so, and is called again with them.
 func judge(f facts) verdicts {
 	j := judgement{facts: f, settled: f.Now.Sub(f.End) >= f.Rules.Settle && (f.Listing == nil || f.Listing.Settled)}
 	j.v.Settled = j.settled
@@ -100,7 +101,7 @@ func (j *judgement) closeTotal(l *listing) {
 			j.reason("%s", s.counted())
 		}
 		if len(l.Shortfalls) == 0 {
-			j.reason("the listing is not proved whole: %d calls, and the API counts %d", l.Counted, l.Total)
+			j.reason("the listing is not proved complete: %d calls listed, the API counts %d", l.Counted, l.Total)
 		}
 		return
 	}
@@ -158,7 +159,7 @@ func (j *judgement) closeFewer(l *listing) {
 		return e.CallsSHA256 == l.CallsSHA256 && e.Calls == l.Calls && e.Recordings == l.Recordings
 	})
 	if same.listings < 2 || same.over < apart {
-		j.reason("the API lists less than before for this filter: a second listing, a day later, must confirm it")
+		j.reason("the API lists fewer calls than before for this filter: a second listing, a day later, must confirm this")
 	}
 }
 
@@ -188,7 +189,7 @@ func (j *judgement) closeWithoutCalls() {
 		j.v.Needs.Control = true
 		return
 	}
-	j.reason("the API lists no call of this day: a second listing, a day later, must confirm it")
+	j.reason("the API lists no call of this day: a second listing, a day later, must confirm this")
 }
 
 func (j *judgement) closeWithoutRecordings() {
@@ -213,7 +214,7 @@ func (j *judgement) witnessed(witness *answer, need *bool, reason string) bool {
 	case unasked:
 		*need = true
 	case unknowable:
-		j.reason("the API did not answer a control query")
+		j.reason("the API did not answer a request for another day, which checks that it lists calls")
 	default:
 		j.reason("%s", reason)
 	}
@@ -282,7 +283,7 @@ func (j *judgement) missing() (absent map[string]absence) {
 		j.v.Needs.Elsewhere = true
 		return absent
 	case unknowable:
-		j.reason("recordings listed before and not in this listing, and the API does not tell of their calls: %d", len(lacking))
+		j.reason("recordings missing from this listing, and the API did not say whether their calls exist: %d", len(lacking))
 		return absent
 	}
 	j.v.Missing, j.v.MissingSHA256 = len(lacking), hashOfSorted(lacking)
@@ -399,14 +400,14 @@ func (j *judgement) decideNotFound(r *recordingFacts) (manifest.Outcome, string)
 	case yes:
 	case unknowable: // there is no audio left to request
 		if twice && expired && outcome == manifest.Lost {
-			return outcome, "not found twice, beyond the age at which the vendor deletes audio"
+			return outcome, "not found in two attempts at least a day apart, and older than --purge-after"
 		}
 		return "", ""
 	default:
 		return "", ""
 	}
 	if twice {
-		return outcome, "not found twice"
+		return outcome, "not found in two attempts at least a day apart"
 	}
 	switch j.Delivered {
 	case unasked:
@@ -419,7 +420,7 @@ func (j *judgement) decideNotFound(r *recordingFacts) (manifest.Outcome, string)
 		j.warn("the media host has delivered audio older than --purge-after: raise --purge-after")
 		return "", ""
 	}
-	return outcome, "not found, beyond the age at which the vendor deletes audio"
+	return outcome, "not found, and older than --purge-after"
 }
 
 // decideGiveUp judges a recording that failed otherwise, or has no link.

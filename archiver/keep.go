@@ -120,7 +120,7 @@ func (k *keeper) keep(ctx context.Context, j *job, got *download, patiently func
 			return kept{info: taken.Info, sum: sum, adopted: true}, release, nil
 		}
 	}
-	return result, release, fmt.Errorf("%w: each name is taken by another one", errKeys)
+	return result, release, fmt.Errorf("%w: other recordings have all of its names", errKeys)
 }
 
 // locked adds the lock and the class of retention that a recording is stored with. Bodies under quarantine get none,

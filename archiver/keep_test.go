@@ -313,7 +313,7 @@ func TestQuarantine(t *testing.T) {
 		if kept := quarantine(); len(kept) != 2 {
 			t.Errorf("of another body kept %q", kept)
 		}
-		if s := w.state(day, r[1]); !strings.Contains(s.Reason, "repeats the link") {
+		if s := w.state(day, r[1]); !strings.Contains(s.Reason, "contains its secret link") {
 			t.Errorf("%s", s.Reason)
 		}
 	})

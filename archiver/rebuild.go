@@ -60,7 +60,7 @@ type Rebuilt struct {
 }
 
 // ErrNothingToRebuild says that calls/ holds no day.
-var ErrNothingToRebuild = errors.New("calls/ holds no call row: there is nothing to rebuild the manifest from")
+var ErrNothingToRebuild = errors.New("calls/ contains no calls, so the manifest cannot be rebuilt")
 
 // ErrWrongZone says that the zone which was given for a lost archive.json is not the account's.
 var ErrWrongZone = errors.New("the times in file names do not agree with the call dates in this time zone")

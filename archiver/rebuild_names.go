@@ -111,7 +111,7 @@ func (b *Rebuild) takeNames(ctx context.Context, days []string) error {
 	n.seed, n.later, n.moved = maphash.MakeSeed(), map[uint64][]string{}, map[uint64]newestRow{}
 	for info, err := range b.Store.List(ctx, "") {
 		if err != nil {
-			return fmt.Errorf("list what is stored: %w", err)
+			return fmt.Errorf("list stored files: %w", err)
 		}
 		n.names = append(n.names, n.hash(info.Key))
 		if later, ok := key.ParseLater(info.Key); ok {

@@ -1,3 +1,5 @@
+// Finds the keys under which the recordings of a call row may be stored.
+
 package archiver
 
 import (

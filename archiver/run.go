@@ -181,7 +181,7 @@ func (r *run) checkArchive() error {
 		}
 		archive, err = r.newArchive()
 	} else if err != nil {
-		err = fmt.Errorf("read what the archive belongs to: %w", err)
+		err = fmt.Errorf("read the archive's settings: %w", err)
 	}
 	if err != nil {
 		return err
@@ -215,7 +215,7 @@ func (r *run) updateArchive(archive manifest.Archive) error {
 		archive, err = r.ledger.Archive(r.soft)
 	}
 	if err != nil {
-		return fmt.Errorf("note the archive's format: %w", err)
+		return fmt.Errorf("save the archive's format: %w", err)
 	}
 	r.account.archive = archive
 	return nil
@@ -223,8 +223,8 @@ func (r *run) updateArchive(archive manifest.Archive) error {
 
 // errUnseenArchive ends a run on a store that does not show what it accepted: there, no run would see another run or
 // the lines of the last one.
-var errUnseenArchive = errors.New("the store acknowledged archive.json and does not show it: " +
-	"run the same command again in some minutes; if it stays, --dest is a cache or a lagging copy: give the store itself")
+var errUnseenArchive = errors.New("the store accepted manifest/archive.json and does not return it: " +
+	"run the same command again in a few minutes; if the error stays, --dest is a cache or a delayed replica: use the store itself")
 
 // newArchive notes what a new archive belongs to, and returns what is there then:
 // another run may have made it first. It looks once.
@@ -238,7 +238,7 @@ func (r *run) newArchive() (manifest.Archive, error) {
 		}
 	}
 	if err != nil {
-		return archive, fmt.Errorf("note what the archive belongs to: %w", err)
+		return archive, fmt.Errorf("save the archive's settings: %w", err)
 	}
 	return archive, nil
 }

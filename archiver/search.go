@@ -39,7 +39,7 @@ func (r *run) search(wanted []needed) error {
 				case errors.Is(err, store.ErrUnusable), r.hard.Err() != nil:
 					return fmt.Errorf("look for recording %s: %w", id, err)
 				case err != nil:
-					r.log.Warn("recording not looked up, so not written off", "recording_id", id, "err", err)
+					r.log.Warn("cannot look up a recording in the store; it is not given up", "recording_id", id, "err", err)
 					c.answer = unknowable
 				case info.RecordingID == "":
 					name = strings.ToLower(name)

@@ -1,3 +1,5 @@
+// Judges the days that wait for other days, or for facts that cost a request.
+
 package archiver
 
 import (
@@ -203,7 +205,7 @@ func (r *run) workStrays() error {
 // abandonStrays leaves the days open that listed rows which were not worked on.
 func abandonStrays(rows []strayRow) {
 	for _, row := range rows {
-		row.from.fail(errors.New("recordings of other days that it listed got no line"))
+		row.from.fail(errors.New("the listing has recordings of other days, and they could not be written to the manifest"))
 	}
 }
 
@@ -274,13 +276,13 @@ func (r *run) setAside(d *day, f *finding) {
 	case f.cause == causeRefused:
 		met = fmt.Sprintf("for %s the media host only asked to wait", maxRefusing)
 	}
-	d.setAside("set aside: " + met + ", and the media host delivers nothing")
-	r.log.Warn("day set aside", "day", string(d.date), "reason", met)
+	d.setAside("skipped in this run: " + met + ", and the media host delivers nothing")
+	r.log.Warn("day skipped in this run", "day", string(d.date), "reason", met)
 	if good := r.evidence.anyGood(); good > r.asideAt { // since the last one was
 		r.asideAt, r.asideDays = good, 0
 	}
 	if r.asideDays++; r.asideDays >= maxAside {
-		r.stop(fmt.Errorf("%w: %d days in a row were set aside: %s", ErrOutage, maxAside, met))
+		r.stop(fmt.Errorf("%w: %d days in a row were skipped: %s", ErrOutage, maxAside, met))
 	}
 }
 

@@ -60,7 +60,7 @@ func (r *run) askAPI(date fetcher.Date, recorded bool) answer {
 func (r *run) askSpan(span fetcher.Window, date fetcher.Date, recorded bool) answer {
 	page, err := r.source.Look(r.soft, span, fetcher.Filter{}, 0)
 	if err != nil {
-		r.log.Warn("control query failed", "span", span.String(), "err", err)
+		r.log.Warn("cannot ask the API for calls of other days", "span", span.String(), "err", err)
 		return unknowable
 	}
 	inside := slices.DeleteFunc(slices.Clone(page.Calls), func(c fetcher.Call) bool {
@@ -152,7 +152,7 @@ func (r *run) totalOf(first, last fetcher.Date) (int, bool) {
 	span := fetcher.Window{From: start.From.Add(time.Second), To: end.To.Add(-time.Second)}
 	page, err := r.source.Look(r.soft, span, fetcher.Filter{}, 0)
 	if err != nil {
-		r.log.Warn("control query failed", "span", span.String(), "err", err)
+		r.log.Warn("cannot ask the API for calls of other days", "span", span.String(), "err", err)
 		return 0, false
 	}
 	return page.Total, true
@@ -228,7 +228,7 @@ func (r *run) askMedia(host string) error {
 	switch {
 	case found:
 	case err != nil:
-		r.log.Warn("no known good audio to ask for", "err", err)
+		r.log.Warn("cannot ask the media host for a recording that it delivered before", "err", err)
 		r.evidence.setWitness(host, no)
 		return nil
 	default:
@@ -247,7 +247,7 @@ func (r *run) askMedia(host string) error {
 	if !delivered || by != host {
 		r.evidence.setWitness(host, no)
 	}
-	r.log.Info("asked for known good audio", "host", host, "delivered", delivered, "err", err)
+	r.log.Info("asked the media host for a recording that it delivered before", "host", host, "delivered", delivered, "err", err)
 	return nil
 }
 
@@ -293,7 +293,7 @@ func (r *run) witnessLink(host string) (link fetcher.Secret, found bool, err err
 }
 
 // errUnlisted says that a recording which is archived is not listed.
-var errUnlisted = errors.New("a recording that is archived is not listed")
+var errUnlisted = errors.New("an archived recording is no longer listed")
 
 // linkOfArchived returns a fresh link of the newest recording of a day that the host
 // delivered and that was not asked for as a witness in this run.
@@ -441,7 +441,7 @@ func (r *run) follow(d *day, callID string, missing []string) {
 	}
 	page, err := r.source.Look(r.soft, span, fetcher.Filter{ID: callID}, 0)
 	if err != nil {
-		r.log.Warn("cannot ask for a call that is no longer listed", "call_id", callID, "err", err)
+		r.log.Warn("cannot ask the API whether a call still exists", "call_id", callID, "err", err)
 		d.lookedUp = unknowable
 		return
 	}

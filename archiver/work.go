@@ -77,7 +77,7 @@ func (r *run) worker() {
 
 // errUnnoted says that a recording got no line because of an error of its day or of the store: its day stays open and
 // the run continues.
-var errUnnoted = errors.New("the recording got no line")
+var errUnnoted = errors.New("the recording could not be written to the manifest")
 
 // work makes one attempt at a recording. It returns the delay until the next one, or 0 when
 // the recording is done with; an error where it got no line.
@@ -142,7 +142,7 @@ func (r *run) judgeHold(d *day, err error) error {
 	case errors.Is(err, store.ErrUnusable), later:
 		return err
 	}
-	r.log.Warn("no room for a recording", "err", err)
+	r.log.Warn("cannot buffer a recording", "err", err)
 	d.unstored()
 	return errUnnoted
 }
@@ -172,7 +172,7 @@ func (r *run) postpone(j *job, p *passing) (time.Duration, error) {
 		return max(3*delayAfter(j.refusals), p.after), nil
 	}
 	if p.silent > 0 {
-		r.sum.warn(r.log, "a media host does not answer; waiting for it for --retry-for")
+		r.sum.warn(r.log, "a media host does not answer; the run retries for up to --retry-for")
 		return delayAfter(5), nil
 	}
 	if j.tries++; j.tries >= maxTries || r.evidence.isUnwell(p.finding.host) {
@@ -244,7 +244,7 @@ func (r *run) judgeWrite(d *day, err error) error {
 	case errors.Is(err, store.ErrUnusable), store.IsRetriable(err), store.Hint(err, "--dest") != "", isLater(err):
 		return fmt.Errorf("write manifest of %s: %w", d.date, err)
 	}
-	if d.fail(fmt.Errorf("its manifest cannot be written: %w", err)) && r.unwritable.Add(1) >= maxUnwritable {
+	if d.fail(fmt.Errorf("the day's manifest cannot be written: %w", err)) && r.unwritable.Add(1) >= maxUnwritable {
 		return fmt.Errorf("write manifest of %s, the third day that cannot be written: %w", d.date, err)
 	}
 	return errUnnoted
@@ -268,10 +268,10 @@ func (r *run) patiently(op func() error) error {
 			return err
 		}
 		if time.Since(began) > r.config.RetryFor {
-			return fmt.Errorf("the store has been in trouble for %s: %w", r.config.RetryFor, err)
+			return fmt.Errorf("the store has failed for %s: %w", r.config.RetryFor, err)
 		}
 		if attempt == 2 {
-			r.log.Warn("the store is in trouble; waiting for it", "err", err)
+			r.log.Warn("the store fails; the run retries for up to --retry-for", "err", err)
 		}
 		select {
 		case <-time.After(delayAfter(attempt)):
@@ -289,12 +289,12 @@ func (r *run) quarantine(j *job, got *download, f *finding) error {
 	case err != nil && (errors.Is(err, store.ErrUnusable) || r.hard.Err() != nil):
 		return r.judgeHold(j.day, err)
 	case err != nil:
-		f.reason = "an unknown format; it could not be kept under quarantine"
-		r.logger(j).Warn("body not kept under quarantine", "err", err)
+		f.reason = "unknown format, and the file could not be put into quarantine/"
+		r.logger(j).Warn("cannot put a file into quarantine/", "err", err)
 	case kept:
-		f.reason = "an unknown format; kept under quarantine"
+		f.reason = "unknown format; the file is in quarantine/"
 	default:
-		f.reason = "an unknown format that repeats the link; not kept"
+		f.reason = "unknown format; the file contains its secret link and was dropped"
 	}
 	return nil
 }

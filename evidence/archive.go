@@ -1,3 +1,5 @@
+// Reads from the newest seal which account, API address and zone an archive has.
+
 package evidence
 
 import (

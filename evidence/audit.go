@@ -1,3 +1,5 @@
+// Audits an archive: checks seals, lines and recordings.
+
 package evidence
 
 import (
@@ -159,7 +161,7 @@ func (r *auditing) checkEvidence(ctx context.Context, trusted []*stored) error {
 	for _, name := range sortedKeys(want) {
 		i := slices.IndexFunc(there, func(s manifest.StoredSegment) bool { return s.Name == name })
 		if i < 0 {
-			r.find(Finding{Kind: LinesMissing, Seal: want[name][0].seal, File: string(manifest.TreeEvidence) + "/" + name, Detail: "it is sealed, and it is not there"})
+			r.find(Finding{Kind: LinesMissing, Seal: want[name][0].seal, File: string(manifest.TreeEvidence) + "/" + name, Detail: "it is sealed, but missing"})
 			continue
 		}
 		longest := slices.MaxFunc(want[name], func(a, b claim) int { return cmp.Compare(a.Lines, b.Lines) })
@@ -189,7 +191,7 @@ func (r *auditing) checkEvidence(ctx context.Context, trusted []*stored) error {
 		if !ok {
 			return err
 		}
-		r.find(Finding{Kind: LinesChanged, File: broken.File, Line: broken.Line, Detail: "it is no record of an erasure"})
+		r.find(Finding{Kind: LinesChanged, File: broken.File, Line: broken.Line, Detail: "it is not a record of an erasure"})
 	}
 	return nil
 }
@@ -273,7 +275,7 @@ func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tre
 	for _, name := range sortedKeys(want) {
 		if !slices.ContainsFunc(there, func(s manifest.StoredSegment) bool { return s.Name == name }) {
 			r.find(Finding{
-				Kind: LinesMissing, Seal: want[name][0].seal, Day: d.day, File: string(tree) + "/" + d.day + "/" + name, Detail: "it is sealed, and it is not there",
+				Kind: LinesMissing, Seal: want[name][0].seal, Day: d.day, File: string(tree) + "/" + d.day + "/" + name, Detail: "it is sealed, but missing",
 			})
 		}
 	}
@@ -290,7 +292,7 @@ func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tre
 			if l.Stub && !r.erased[string(l.Digest)] {
 				r.find(Finding{
 					Kind: StubUnexplained, Seal: claims[0].seal, Day: d.day, File: s.File(), Line: l.Number,
-					Detail: "the line stands for one that was erased, and no sealed erasure names it",
+					Detail: "the line was erased, but no sealed erasure covers it",
 				})
 			}
 			return nil

@@ -1,3 +1,5 @@
+// Compares closed.json with what was sealed.
+
 package evidence
 
 import (
@@ -66,24 +68,24 @@ func isUnsealed(line manifest.DayLine, sealed SealedDay) bool {
 // closed again or lost recordings by erasure.
 func (d *daySeals) judgeClosing(lines []manifest.DayLine, sealed SealedDay) (kind FindingKind, problem string, again bool) {
 	if len(lines) == 0 {
-		return ClosingMissing, "the day was sealed as closed, and its day line is not there", false
+		return ClosingMissing, "the day was sealed as closed, but its day line is missing", false
 	}
 	if len(lines) > 1 {
-		return ClosingChanged, "two day lines stand there for one filter", true
+		return ClosingChanged, "there are two day lines for one filter", true
 	}
 	line := lines[0]
 	if line.Root != sealed.Root || line.CallsRoot != sealed.CallsRoot {
 		if !namesAll(line.Segments, sealed.Segments) || !namesAll(line.CallsSegments, sealed.CallsSegments) || !holdsAll(line.Kept, sealed.Kept) {
-			return ClosingChanged, "its day line leaves out files that were sealed", true
+			return ClosingChanged, "its day line omits files that were sealed", true
 		}
 		return "", "", true
 	}
 	same, erased := sameClosing(line, sealed.DayLine)
 	switch {
 	case !same:
-		return ClosingChanged, "its day line says something else than the seal", erased
+		return ClosingChanged, "its day line differs from the seal", erased
 	case !d.lieSo(manifest.TreeManifest, line.Segments, sealed.Segments) || !d.lieSo(manifest.TreeCalls, line.CallsSegments, sealed.CallsSegments):
-		return ClosingChanged, "its day line names other files, sizes or hashes than there are", erased
+		return ClosingChanged, "the files, sizes or hashes in its day line differ from the files in the archive", erased
 	}
 	return "", "", erased
 }
@@ -141,7 +143,7 @@ func (r *auditing) checkLater(ctx context.Context, d *daySeals, sealed *manifest
 		}
 		r.find(Finding{
 			Kind: Replaced, Seal: d.lastSeal(), Day: d.day, RecordingID: id,
-			Detail: "lines that are not sealed name other audio, or none; if verify --repair wrote them, archive and seal again",
+			Detail: "lines added after the seal name other audio, or none; if verify --repair wrote them, run archive and then seal",
 		})
 	}
 	return nil

@@ -1,3 +1,5 @@
+// Defines the findings of an audit.
+
 package evidence
 
 // FindingKind says what an audit has found.

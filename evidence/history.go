@@ -1,3 +1,5 @@
+// Collects the history of one recording.
+
 package evidence
 
 import (
@@ -168,7 +170,7 @@ func (h *History) addErasures(ctx context.Context, ledger *manifest.Ledger) erro
 			ended[r.State] = append(ended[r.State], e)
 		case named:
 			about[r.Erasure] = true
-			e.Detail = strings.TrimSuffix("by the erasure "+r.Erasure+", and no longer shown; "+r.Reason, "; ")
+			e.Detail = strings.TrimSuffix("erasure "+r.Erasure+", no longer shown; "+r.Reason, "; ")
 			h.Events = append(h.Events, e)
 		}
 		return nil
@@ -222,10 +224,10 @@ func eventOf(r manifest.Recording, l manifest.Line, day string) Event {
 	if r.Outcome == manifest.Archived {
 		e.Key = r.Key
 		if r.Restored {
-			parts = append(parts, "the noted bytes were found again")
+			parts = append(parts, "verify found the file intact again")
 		}
 		if r.Host != "" {
-			parts = append(parts, "fetched from "+r.Host)
+			parts = append(parts, "downloaded from "+r.Host)
 		}
 		if r.ContentType != "" {
 			parts = append(parts, r.ContentType)
@@ -234,7 +236,7 @@ func eventOf(r manifest.Recording, l manifest.Line, day string) Event {
 		parts = append(parts, r.Reason)
 	}
 	if r.Attempts > 1 {
-		parts = append(parts, fmt.Sprintf("%d downloads in all", r.Attempts))
+		parts = append(parts, fmt.Sprintf("%d attempts in total", r.Attempts))
 	}
 	if r.Final {
 		parts = append(parts, "final")
@@ -259,7 +261,7 @@ func (h *History) addSeals(ctx context.Context, ledger *manifest.Ledger, tree ma
 			}
 			e := Event{Time: s.Time, What: "sealed", Day: day, File: s.file, Seal: s.Number, Detail: fmt.Sprintf("by seal %d, SHA-256 %s", s.Number, s.hash)}
 			if problem := h.problemOf(s, claimed, there[claimed.Name], allowed); problem != "" {
-				e.What, e.Detail = "NOT SEALED", fmt.Sprintf("seal %d does not hold: %s", s.Number, problem)
+				e.What, e.Detail = "NOT SEALED", fmt.Sprintf("seal %d is not valid: %s", s.Number, problem)
 				h.Broken++
 			} else {
 				sealed[claimed.Name] = true
@@ -315,7 +317,7 @@ func (h *History) problemOf(s *stored, claimed, is SealedLines, allowed []Allowe
 	case err != nil:
 		return err.Error()
 	case claimed != is:
-		return "the lines of " + claimed.Name + " are not those that were sealed"
+		return "the lines of " + claimed.Name + " differ from the sealed ones"
 	}
 	return ""
 }

@@ -1,3 +1,5 @@
+// Records which calls and recordings a case holds.
+
 package evidence
 
 import (
@@ -75,7 +77,7 @@ func readHolds(ctx context.Context, ledger *manifest.Ledger) (records []holdReco
 	err = ledger.Records(ctx, stemHold, func(file string, raw []byte) error {
 		r := holdRecord{file: file}
 		if err := json.Unmarshal(raw, &r); err != nil {
-			return fmt.Errorf("read %s: a line is no record of a hold: put the file back as it was", file)
+			return fmt.Errorf("read %s: a line is not a record of a hold: restore the file from a copy", file)
 		}
 		if r.Kind != kindHold || r.State != holdAdd && r.State != holdRelease || r.Case == "" {
 			return fmt.Errorf("read %s: a line is a record of a hold that this version does not know: use a newer version of the program", file)
@@ -176,11 +178,11 @@ func CheckCase(name string) error {
 	case name == "" || strings.TrimSpace(name) != name:
 		return errors.New("the name of a case is empty, or begins or ends with a space")
 	case !isPrintable(name):
-		return errors.New("the name of a case holds a character that cannot be printed")
+		return errors.New("the name of a case contains a character that cannot be printed")
 	case utf8.RuneCountInString(name) > maxCaseName:
 		return errors.New("the name of a case has at most 100 characters")
 	case longestNumber(name) > maxDigits:
-		return errors.New("the name of a case is kept for ever, and 7 digits in a row may be a telephone number, also with other characters between them")
+		return errors.New("the name of a case is kept for ever, so it must not contain what may be a phone number: 7 digits, even with other characters between them")
 	}
 	return nil
 }

@@ -1,3 +1,5 @@
+// Brings the legal holds in the store in line with the cases.
+
 package evidence
 
 import (

@@ -1,3 +1,5 @@
+// Records the lock settings of an archive, and computes the lock that a recording needs.
+
 package evidence
 
 import (
@@ -51,7 +53,7 @@ func LoadLocks(ctx context.Context, ledger *manifest.Ledger) (*Locks, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read the notes of locks: %w", err)
+		return nil, fmt.Errorf("read the settings of locks: %w", err)
 	}
 	slices.SortStableFunc(l.records, func(a, b lockRecord) int { return a.Time.Compare(b.Time) })
 	return l, nil
@@ -86,7 +88,7 @@ func (l *Locks) Note(ctx context.Context, ledger *manifest.Ledger, s LockSetting
 	}
 	r := lockRecord{RecordHead: manifest.RecordHead{Kind: stemLock, Time: nextTime(last, from)}, LockSettings: s, All: all}
 	if err := ledger.PutRecords(ctx, stemLock, &r); err != nil {
-		return fmt.Errorf("note the settings of locks: %w", err)
+		return fmt.Errorf("save the settings of locks: %w", err)
 	}
 	l.records = append(l.records, r)
 	return nil

@@ -1,3 +1,5 @@
+// Locks the recordings and seals of an archive that are due.
+
 package evidence
 
 import (
@@ -164,7 +166,7 @@ func (l *Locking) lock(ctx context.Context, want *Locks, o object) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.Is(err, fs.ErrNotExist):
-		o.told.Detail = "nothing stands under its key: run verify"
+		o.told.Detail = "file missing: run verify"
 	case errors.Is(err, store.ErrLocked):
 		o.told.Detail = err.Error()
 	case errors.Is(err, store.ErrUnusable), store.IsRetriable(err):

@@ -1,3 +1,5 @@
+// Records how long recordings of each class are kept.
+
 package evidence
 
 import (
@@ -52,7 +54,7 @@ func NoteRetention(ctx context.Context, ledger *manifest.Ledger, r Retention) er
 	}
 	head := manifest.RecordHead{Kind: stemRetention, Time: nextTime(last.Time, time.Now())}
 	if err := ledger.PutRecords(ctx, stemRetention, &retentionRecord{RecordHead: head, Retention: r}); err != nil {
-		return fmt.Errorf("note the retention: %w", err)
+		return fmt.Errorf("save the retention: %w", err)
 	}
 	return nil
 }
@@ -125,12 +127,12 @@ func CampaignOf(row []byte) string {
 func (r Retention) Check() error {
 	for _, name := range slices.Sorted(maps.Keys(r.Classes)) {
 		if !isClass(name) {
-			return fmt.Errorf("%q is no name of a class: use at most 64 of a-z, A-Z, 0-9, - . and _", name)
+			return fmt.Errorf("%q is not a valid name of a class: use at most 64 of a-z, A-Z, 0-9, - . and _", name)
 		}
 	}
 	for _, campaign := range slices.Sorted(maps.Keys(r.Campaigns)) {
 		if _, ok := r.Classes[r.Campaigns[campaign]]; !ok {
-			return fmt.Errorf("campaign %s has the class %q, for which no retention is given", campaign, r.Campaigns[campaign])
+			return fmt.Errorf("campaign %s has the class %q, which has no retention", campaign, r.Campaigns[campaign])
 		}
 	}
 	if _, ok := r.Classes[r.Default]; r.Default != "" && !ok {

@@ -1,3 +1,5 @@
+// Defines the format of a seal.
+
 package evidence
 
 import (

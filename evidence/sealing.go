@@ -1,3 +1,5 @@
+// Seals the days that were closed since the last seal.
+
 package evidence
 
 import (
@@ -123,7 +125,7 @@ func checkChain(seals []stored, archive string, now time.Time) error {
 		case !isSigned(s):
 			return &ChainError{fmt.Sprintf("the signature of %s is not of this seal: restore both files from a copy; nothing was sealed", s.file)}
 		case s.Time.After(now):
-			return &ChainError{fmt.Sprintf("seal %d was made at %s, after the present time of this machine: check the clock; nothing was sealed", s.Number, s.Time.Format(time.RFC3339))}
+			return &ChainError{fmt.Sprintf("seal %d was made at %s, later than this machine's clock: check the clock; nothing was sealed", s.Number, s.Time.Format(time.RFC3339))}
 		}
 		previous = s.hash
 	}
@@ -357,11 +359,11 @@ func (s *Sealing) putSignature(ctx context.Context, number int, signature []byte
 	if errors.Is(err, fs.ErrExist) {
 		old, tag, readErr := objects.GetFile(ctx, name)
 		if readErr != nil {
-			return nil, fmt.Errorf("read the signature that stands there: %w", readErr)
+			return nil, fmt.Errorf("read the existing signature: %w", readErr)
 		}
 		replaced, readErr = io.ReadAll(old)
 		if readErr = errors.Join(readErr, old.Close()); readErr != nil {
-			return nil, fmt.Errorf("read the signature that stands there: %w", readErr)
+			return nil, fmt.Errorf("read the existing signature: %w", readErr)
 		}
 		switch seal, _, err := objects.GetFile(ctx, sealName(number)); {
 		case err == nil:

@@ -1,3 +1,5 @@
+// Signs seals with SSH keys, and checks their signatures.
+
 package evidence
 
 import (
@@ -128,7 +130,7 @@ func parseSigner(line string) (s AllowedSigner, err error) {
 		switch strings.ToLower(name) {
 		case "namespaces":
 			if s.namespaces != nil {
-				return s, errors.New("the option namespaces stands twice")
+				return s, errors.New("the option namespaces is given twice")
 			}
 			s.namespaces = strings.Split(value, ",")
 		case "valid-after":
@@ -202,7 +204,7 @@ var (
 	errNoSignature    = errors.New("it has no signature")
 	errBadSignature   = errors.New("the signature is not of this seal")
 	errUnknownSigner  = errors.New("the key that signed it is not among the allowed signers")
-	errSignerNotValid = errors.New("the key that signed it was not allowed to at that time, or not for seals")
+	errSignerNotValid = errors.New("the key that signed it was not allowed to sign at that time, or not allowed to sign seals")
 )
 
 // signedBy returns the key that signed a seal.

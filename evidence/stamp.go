@@ -1,3 +1,5 @@
+// Requests timestamps for seals, and checks them.
+
 package evidence
 
 import (
@@ -54,7 +56,7 @@ func (t *TSA) stamp(ctx context.Context, message []byte) (answer []byte, err err
 	}
 	var response tspclient.Response
 	if err := response.UnmarshalBinary(answer); err != nil {
-		return nil, errors.New("its answer is no timestamp")
+		return nil, errors.New("its answer is not a timestamp")
 	}
 	if err := response.Validate(request); err != nil {
 		return nil, fmt.Errorf("its answer is not a timestamp of this seal: %w", err)
@@ -101,7 +103,7 @@ func withoutURL(err error) error {
 }
 
 // errUnknownTSA says that a timestamp is valid, but not of a known authority.
-var errUnknownTSA = errors.New("its certificate does not lead to one of the roots that were given")
+var errUnknownTSA = errors.New("its certificate does not chain to a root in --tsa-roots")
 
 // checkStamp checks an answer of an authority: that it is of the message, its signature, and, at the time that it
 // says, the chain of its certificates up to one of the roots. Without roots any signer is accepted. It returns the
@@ -109,25 +111,25 @@ var errUnknownTSA = errors.New("its certificate does not lead to one of the root
 func checkStamp(ctx context.Context, answer, message []byte, roots *x509.CertPool) (at time.Time, err error) {
 	var response tspclient.Response
 	if err := response.UnmarshalBinary(answer); err != nil {
-		return at, errors.New("it is no timestamp")
+		return at, errors.New("it is not a timestamp")
 	}
 	token, err := response.SignedToken()
 	if err != nil {
-		return at, fmt.Errorf("it is no timestamp: %w", err)
+		return at, fmt.Errorf("it is not a timestamp: %w", err)
 	}
 	info, err := token.Info()
 	if err != nil {
 		return at, err
 	}
 	if _, err := info.Validate(message); err != nil {
-		return at, errors.New("it is of something else than this signature")
+		return at, errors.New("it belongs to another signature")
 	}
 	own := x509.NewCertPool()
 	for _, c := range token.Certificates {
 		own.AddCert(c)
 	}
 	if _, err := token.Verify(ctx, x509.VerifyOptions{Roots: own, CurrentTime: info.GenTime}); err != nil {
-		return at, fmt.Errorf("its signature does not hold: %w", err)
+		return at, fmt.Errorf("its signature is not valid: %w", err)
 	}
 	if roots != nil {
 		if _, err := token.Verify(ctx, x509.VerifyOptions{Roots: roots, CurrentTime: info.GenTime}); err != nil {
@@ -143,13 +145,13 @@ func ParseRoots(text []byte) (*x509.CertPool, error) {
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, errors.New("it holds something else than certificates in PEM")
+			return nil, errors.New("it contains data other than PEM certificates")
 		}
 		pool.AddCert(c)
 		count++
 	}
 	if count == 0 {
-		return nil, errors.New("it holds no certificate in PEM")
+		return nil, errors.New("it contains no PEM certificate")
 	}
 	return pool, nil
 }
@@ -203,7 +205,7 @@ func (r *auditing) checkStamps(ctx context.Context, trusted []*stored) {
 		case err != nil:
 			find(BadStamp, err.Error())
 		case s.Time.After(at.Add(stampLeeway)):
-			find(SealTime, "the seal says a time after that of its timestamp")
+			find(SealTime, "the seal's time is later than its timestamp")
 		default:
 			r.sum.Stamped++
 			r.sum.StampTime = &at

@@ -113,10 +113,10 @@ var ErrNotAllowed = errors.New("not an allowed host")
 var ErrRedirected = errors.New("a redirect")
 
 // ErrStalled says that no byte came for longer than the stall timeout, or that fewer than 500 bytes a second came.
-var ErrStalled = errors.New("no data came for too long")
+var ErrStalled = errors.New("no data arrived for too long")
 
 // ErrBadLink says that a recording's link is not an address that can be asked for.
-var ErrBadLink = errors.New("the link cannot be read as an address")
+var ErrBadLink = errors.New("the link is not a valid URL")
 
 // transportError carries the cause of a failed request for errors.Is and As, and a
 // text of its own: net/http prints whole addresses, with the token or a link's
@@ -147,7 +147,7 @@ func withoutSecrets(op string, err error) error {
 	}
 	said := inner.Error()
 	if strings.Contains(said, "Location header") {
-		return &transportError{op, "a redirect whose address cannot be read", errors.Join(ErrNotAllowed, ErrRedirected, err)}
+		return &transportError{op, "a redirect to an address that cannot be read", errors.Join(ErrNotAllowed, ErrRedirected, err)}
 	}
 	said = withoutAddresses(said)
 	said = quotedPattern.ReplaceAllString(said, `"…"`)

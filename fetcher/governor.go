@@ -16,7 +16,7 @@ import (
 )
 
 // ErrMaxRequests says that as many requests were started as [Options.MaxRequests] allows.
-var ErrMaxRequests = errors.New("no further request may be made: their maximum is reached")
+var ErrMaxRequests = errors.New("the maximum number of requests is reached")
 
 // The parts in which bodies are read while the bandwidth is limited: so small that each of many bodies gets some
 // bytes every few seconds, for servers end a connection that takes none.

@@ -1,3 +1,5 @@
+// Defines a text that no log, error or encoding reveals.
+
 package fetcher
 
 import (

@@ -1,3 +1,5 @@
+// Reads and writes archive.json.
+
 package manifest
 
 import (
@@ -147,7 +149,7 @@ func (l *Ledger) upgradeArchive(ctx context.Context) error {
 			return nil
 		}
 		if err := l.putArchive(ctx, a); err != nil && !errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("note the new layout in %s: %w", archiveFile, err)
+			return fmt.Errorf("save the new layout in %s: %w", archiveFile, err)
 		}
 	}
 	return nil

@@ -1,3 +1,5 @@
+// Writes lines into a bucket, a whole file at a time.
+
 package manifest
 
 import (
@@ -141,7 +143,7 @@ func (b *bucket) put(ctx context.Context, buf *buffer, tree Tree, day, ext strin
 		}
 		chunk, err := erasures.without(buf.chunk, tree)
 		if err != nil {
-			return fmt.Errorf("leave out what is erased of %s: %w", day, err)
+			return fmt.Errorf("remove erased lines of %s: %w", day, err)
 		}
 		if tree == TreeManifest && len(chunk) != len(buf.chunk) {
 			erasures.leaveOutOf(buf.chunk, b.leaveOut)
@@ -176,14 +178,14 @@ func (b *bucket) cut(ctx context.Context, name string, size int64) error {
 		return err
 	}
 	if size > int64(len(data)) {
-		return fmt.Errorf("cut torn line of %s: %w", name, io.ErrUnexpectedEOF)
+		return fmt.Errorf("remove incomplete line of %s: %w", name, io.ErrUnexpectedEOF)
 	}
 	err = b.objects.PutFile(ctx, name+".torn", append(bytes.Clone(data[size:]), '\n'), "")
 	if err == nil || errors.Is(err, fs.ErrExist) {
 		err = b.objects.PutFile(ctx, name, data[:size], tag)
 	}
 	if err != nil {
-		return fmt.Errorf("cut torn line of %s: %w", name, err)
+		return fmt.Errorf("remove incomplete line of %s: %w", name, err)
 	}
 	return nil
 }

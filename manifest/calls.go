@@ -1,3 +1,5 @@
+// Appends call rows to calls/, and reads them.
+
 package manifest
 
 import (
@@ -25,7 +27,7 @@ func (d *Day) NoteCalls(ctx context.Context, calls []Call) error {
 	d.calls.mu.Lock()
 	defer d.calls.mu.Unlock()
 	if err := d.noteCalls(ctx, calls); err != nil {
-		return fmt.Errorf("note calls of %s: %w", d.day, err)
+		return fmt.Errorf("save calls of %s: %w", d.day, err)
 	}
 	return nil
 }

@@ -1,3 +1,5 @@
+// Closes a day: reads it back and writes closed.json.
+
 package manifest
 
 import (
@@ -80,7 +82,7 @@ func (d *Day) writeLine(ctx context.Context, line DayLine) error {
 			return err
 		}
 	}
-	return fmt.Errorf("write %s: other runs write it again and again", closedName)
+	return fmt.Errorf("write %s: other runs keep writing it", closedName)
 }
 
 // vouch puts the names of segments into a day line.
@@ -153,7 +155,7 @@ func (d *Day) fill(line *DayLine) error {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	if line.Lines != d.lines {
-		return fmt.Errorf("%d lines noted, %d stored: %w", d.lines, line.Lines, ErrChanged)
+		return fmt.Errorf("%d lines written, %d found in the store: %w", d.lines, line.Lines, ErrChanged)
 	}
 	line.Day, line.Closed, line.Run, line.Time = d.day, true, d.ledger.run, timeOrNow(line.Time)
 	d.count(line)

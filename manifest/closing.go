@@ -1,3 +1,5 @@
+// Decides whether a day line still holds for the files of its day.
+
 package manifest
 
 import (

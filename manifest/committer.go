@@ -1,3 +1,5 @@
+// Writes lines into a folder, several lines with one sync.
+
 package manifest
 
 import (
@@ -182,14 +184,14 @@ func (c *committer) openFor(s *openSegment, tree, day string, size int64) (appen
 func (c *committer) cut(_ context.Context, name string, size int64) error {
 	f, err := c.root.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
-		return fmt.Errorf("cut torn line: %w", err)
+		return fmt.Errorf("remove incomplete line: %w", err)
 	}
 	err = saveTail(c.root, name+".torn", io.NewSectionReader(f, size, 1<<62))
 	if err == nil {
 		err = f.Truncate(size)
 	}
 	if err = settle(f, err); err != nil {
-		return fmt.Errorf("cut torn line of %s: %w", name, err)
+		return fmt.Errorf("remove incomplete line of %s: %w", name, err)
 	}
 	return nil
 }

@@ -1,3 +1,5 @@
+// Defines a call day with all its lines.
+
 package manifest
 
 import (
@@ -159,12 +161,12 @@ func (d *Day) Note(ctx context.Context, recordings ...Recording) error {
 			}
 		}
 		if err != nil {
-			return fmt.Errorf("note recording %s: %w", r.RecordingID, err)
+			return fmt.Errorf("save the line of recording %s: %w", r.RecordingID, err)
 		}
 		lines = append(lines, line...)
 	}
 	if err := d.append(ctx, lines); err != nil {
-		return fmt.Errorf("note recordings of %s: %w", d.day, err)
+		return fmt.Errorf("save lines of recordings of %s: %w", d.day, err)
 	}
 	return nil
 }
@@ -203,12 +205,12 @@ func (d *Day) NoteWindows(ctx context.Context, windows ...Window) error {
 		w.Time, w.Run = timeOrNow(w.Time), cmp.Or(w.Run, d.ledger.run)
 		line, err := w.line()
 		if err != nil {
-			return fmt.Errorf("note window of %s: %w", d.day, err)
+			return fmt.Errorf("save the listing of %s: %w", d.day, err)
 		}
 		lines = append(lines, line...)
 	}
 	if err := d.append(ctx, lines); err != nil {
-		return fmt.Errorf("note windows of %s: %w", d.day, err)
+		return fmt.Errorf("save the listing of %s: %w", d.day, err)
 	}
 	return nil
 }

@@ -1,3 +1,5 @@
+// Reads and writes the manifest's files in a folder.
+
 package manifest
 
 import (
@@ -18,7 +20,7 @@ import (
 type disk struct{ root *os.Root }
 
 // errNoFolder: a file has the name of a folder.
-var errNoFolder = errors.New("a file stands in its place")
+var errNoFolder = errors.New("a file is in its place")
 
 // GetFile's tag is good as long as only the holder of the lock writes.
 func (d disk) GetFile(_ context.Context, name string) (io.ReadCloser, string, error) {

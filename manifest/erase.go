@@ -1,3 +1,5 @@
+// Replaces erased lines of a day by stubs.
+
 package manifest
 
 import (
@@ -46,7 +48,7 @@ func (l *Ledger) eraseLines(ctx context.Context, day string, only []string) ([]s
 			return digests, err
 		}
 	}
-	return nil, errors.New("other runs write to the day again and again")
+	return nil, errors.New("other runs keep writing to the day")
 }
 
 // eraseSegments goes over the segments of a day once. It reports whether it has changed any, or another run did.

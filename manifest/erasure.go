@@ -1,3 +1,5 @@
+// Reads the records of erasures, and says what they name.
+
 package manifest
 
 import (
@@ -58,7 +60,7 @@ type ErasuresError struct {
 
 // Error implements error.
 func (e *ErasuresError) Error() string {
-	return fmt.Sprintf("read %s: line %d is no record of an erasure: restore the file from a copy", e.File, e.Line)
+	return fmt.Sprintf("read %s: line %d is not a record of an erasure: restore the file from a copy", e.File, e.Line)
 }
 
 // Erasures name what must not be downloaded, written or shown any more: the recordings and calls of each intent, done

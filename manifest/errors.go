@@ -1,3 +1,5 @@
+// Defines the errors of the manifest.
+
 package manifest
 
 import (
@@ -8,16 +10,16 @@ import (
 
 var (
 	// ErrLocked: another process holds the archive. The error that wraps it names the holder.
-	ErrLocked = errors.New("another run holds this archive")
+	ErrLocked = errors.New("another run has locked this archive")
 	// ErrReadOnly: a ledger opened with Options.ReadOnly, or a day got from Ledger.Read, was asked to write.
-	ErrReadOnly = errors.New("the manifest is open for reading only")
+	ErrReadOnly = errors.New("the manifest is open read-only")
 	// ErrClosed: the ledger was closed.
 	ErrClosed = errors.New("the manifest is closed")
 	// ErrChanged: another run wrote to the day after it was loaded, so it was not closed.
 	ErrChanged = errors.New("another run wrote to this day")
 	// ErrUnflushed: the lines were taken and count, but putting them into the bucket failed. They stay in memory,
 	// and the next Flush tries again. They must not be noted again.
-	ErrUnflushed = errors.New("lines of the manifest wait to be stored")
+	ErrUnflushed = errors.New("lines of the manifest are not stored yet")
 )
 
 // BadLineError reports a complete line that cannot be read. Its day must not be worked on: the line may

@@ -1,3 +1,5 @@
+// Folds the lines of a recording into its state.
+
 package manifest
 
 import (

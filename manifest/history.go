@@ -1,3 +1,5 @@
+// Summarises the refusals of a recording.
+
 package manifest
 
 import (

@@ -1,3 +1,5 @@
+// Appends and reads the records in evidence/.
+
 package manifest
 
 import (

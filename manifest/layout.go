@@ -1,3 +1,5 @@
+// Names the files and folders of the manifest, and lists them.
+
 package manifest
 
 import (

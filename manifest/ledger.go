@@ -1,3 +1,5 @@
+// Opens the manifest of an archive in a folder or a bucket.
+
 package manifest
 
 import (

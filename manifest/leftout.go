@@ -1,3 +1,5 @@
+// Collects recordings that were archived after their erasure.
+
 package manifest
 
 import "bytes"

@@ -1,3 +1,5 @@
+// Defines the lines of the manifest, and encodes them.
+
 package manifest
 
 import (

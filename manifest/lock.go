@@ -1,3 +1,5 @@
+// Locks an archive in a folder against a second run.
+
 package manifest
 
 import (

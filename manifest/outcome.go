@@ -1,3 +1,5 @@
+// Defines the outcomes of recordings.
+
 package manifest
 
 // Outcome says what became of a recording.

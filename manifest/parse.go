@@ -1,3 +1,5 @@
+// Parses the lines of the manifest.
+
 package manifest
 
 import (

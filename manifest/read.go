@@ -1,3 +1,5 @@
+// Reads all lines of a day.
+
 package manifest
 
 import (
@@ -197,7 +199,7 @@ func (l *Ledger) tidy(ctx context.Context, r *reader) (size int64, err error) {
 	if l.isOwn(r.s) || isGzip(r.s.file) {
 		return r.s.size, nil
 	}
-	l.log.Warn("a torn line is moved aside", "file", r.s.file, "bytes", r.s.size-r.size)
+	l.log.Warn("an incomplete line was moved to another file", "file", r.s.file, "bytes", r.s.size-r.size)
 	return r.size, l.write(ctx, func() error { return l.writer.cut(ctx, r.s.file, r.size) })
 }
 

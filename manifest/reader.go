@@ -1,3 +1,5 @@
+// Reads the lines of a file one after another, in bounded memory.
+
 package manifest
 
 import (

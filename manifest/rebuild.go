@@ -1,3 +1,5 @@
+// Notes that the lines of a day were rebuilt.
+
 package manifest
 
 import (
@@ -10,7 +12,7 @@ import (
 // NoteRebuild notes that the following lines of this run replace lost lines of the day. Durability is as of Note.
 func (d *Day) NoteRebuild(ctx context.Context) error {
 	if err := d.noteKind(ctx, kindRebuild); err != nil {
-		return fmt.Errorf("note rebuild of %s: %w", d.day, err)
+		return fmt.Errorf("save the rebuilt manifest of %s: %w", d.day, err)
 	}
 	return nil
 }

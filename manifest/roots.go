@@ -1,3 +1,5 @@
+// Reads files of the manifest with the hashes of their lines, for seals.
+
 package manifest
 
 import (

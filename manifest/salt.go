@@ -1,3 +1,5 @@
+// Adds salts to the lines of days that older versions closed.
+
 package manifest
 
 import (
@@ -34,7 +36,7 @@ type SaltedFile struct {
 }
 
 // ErrNotAsClosed says that a day does not match its day line. Ledger.Read reports the faults.
-var ErrNotAsClosed = errors.New("the day is not what its day line says: run verify --repair")
+var ErrNotAsClosed = errors.New("the day does not match its day line: run verify --repair")
 
 // SaltDay gives salts to the lines of a day that have none: those of older versions. The content of the lines stays,
 // and the day stays closed, by a line of closed.json that names the files as they are stored then. Before, the day is
@@ -230,7 +232,7 @@ func (l *Ledger) saltings(ctx context.Context, day string) (list []SaltedFile, e
 	err = l.Records(ctx, SaltStem+"-"+day, func(file string, raw []byte) error {
 		var r SaltRecord
 		if json.Unmarshal(raw, &r) != nil {
-			return fmt.Errorf("read %s: it is no record of salts: restore the file from a copy", file)
+			return fmt.Errorf("read %s: it is not a record of salts: restore the file from a copy", file)
 		}
 		list = append(list, r.Files...)
 		return nil

@@ -1,3 +1,5 @@
+// Scans the recording lines of all days.
+
 package manifest
 
 import (

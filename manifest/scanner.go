@@ -1,3 +1,5 @@
+// Parses the usual form of a line faster than encoding/json.
+
 package manifest
 
 import (

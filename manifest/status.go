@@ -1,3 +1,5 @@
+// Finds out whether a day is closed without reading its lines.
+
 package manifest
 
 import (

@@ -1,3 +1,5 @@
+// Defines the stubs that remain of erased lines.
+
 package manifest
 
 import (

@@ -10,7 +10,7 @@ import (
 )
 
 // ErrNotFound: the archive has no call or recording of this id.
-var ErrNotFound = errors.New("the archive has none of this id")
+var ErrNotFound = errors.New("the archive has no call or recording with this id")
 
 // FindCall returns the call of an id, the newest when several days have it. The error wraps ErrNotFound when there
 // is none; with it comes the error of a day that could not be read. Without an index every day is read.

@@ -25,7 +25,7 @@ func (r Recording) Words() string {
 	case manifest.Rejected:
 		return wait + "not audio"
 	case manifest.Lost:
-		return "lost at the source"
+		return "lost at the vendor"
 	}
 	return string(r.Outcome)
 }

@@ -1,3 +1,5 @@
+// Follows the frames of AMR audio.
+
 package audio
 
 import "time"

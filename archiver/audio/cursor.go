@@ -1,3 +1,5 @@
+// Takes headers from a stream that arrives in pieces, and skips the bytes between them.
+
 package audio
 
 import "time"

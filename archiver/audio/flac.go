@@ -1,3 +1,5 @@
+// Reads the first metadata block of FLAC audio.
+
 package audio
 
 import "encoding/binary"

@@ -1,3 +1,5 @@
+// Follows streams of MPEG and ADTS frames from header to header.
+
 package audio
 
 import "bytes"

@@ -1,3 +1,5 @@
+// Inspects a body while it streams past, and decides what it is.
+
 package audio
 
 import (

@@ -1,3 +1,5 @@
+// Follows the boxes of MP4 audio.
+
 package audio
 
 import (

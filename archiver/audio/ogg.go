@@ -1,3 +1,5 @@
+// Follows the pages of Ogg audio.
+
 package audio
 
 import (

@@ -1,3 +1,5 @@
+// Defines the result of an inspection, and the oddities that it may name.
+
 package audio
 
 import "time"

@@ -1,3 +1,5 @@
+// Recognises bodies of text: HTML, JSON, and answers that say "not found".
+
 package audio
 
 import (

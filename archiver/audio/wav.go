@@ -1,3 +1,5 @@
+// Follows the chunks of WAV audio (RIFF, RF64 and BW64).
+
 package audio
 
 import "encoding/binary"

@@ -1,3 +1,5 @@
+// Recognises keys that contain a hash or a run, which cannot be made again from a row.
+
 package key
 
 import (

@@ -146,7 +146,7 @@ func (t *Template) Pick(fields map[string]string) map[string]string {
 func checkPath(made string) error {
 	switch {
 	case strings.HasPrefix(made, "/"):
-		return errors.New(`it begins with "/": keys are below the destination`)
+		return errors.New(`it begins with "/": file names are relative to the destination`)
 	case strings.HasSuffix(made, "/"):
 		return errors.New(`it ends with "/": it names a folder, not a file`)
 	case strings.Contains(made, "//"):
@@ -194,7 +194,7 @@ func (t *Template) Key(fields map[string]string, date time.Time, o Options) (Nam
 	parts[last] = withExtension(parts[last], ext)
 	parts[0] = outsideReserved(parts[0])
 	if !fit(parts, maxKey-o.PrefixLen, suffixSize(o.RecordingID)) {
-		return Names{}, fmt.Errorf("make key: %d parts behind a prefix of %d bytes do not fit into %d bytes",
+		return Names{}, fmt.Errorf("make key: %d path elements and a prefix of %d bytes exceed the maximum of %d bytes",
 			len(parts), o.PrefixLen, maxKey)
 	}
 	return split(strings.Join(parts, "/")), nil

@@ -1,3 +1,5 @@
+// Opens a folder as a store of recordings.
+
 package store
 
 import (

@@ -1,3 +1,5 @@
+// Stores recordings in a folder, durably and without replacing anything.
+
 package store
 
 import (
@@ -84,7 +86,7 @@ func (d *Disk) copyToPart(ctx context.Context, o Object) (*Part, error) {
 	case err != nil:
 		err = fmt.Errorf("copy body: %w", err)
 	case [32]byte(hash.Sum(nil)) != o.SHA256:
-		err = errors.New("store object: the body does not have the hash given")
+		err = errors.New("store object: checksum mismatch")
 	default:
 		return part, nil
 	}

@@ -1,3 +1,5 @@
+// Describes, opens and lists the recordings in a folder.
+
 package store
 
 import (
@@ -143,7 +145,7 @@ func (d *Disk) walk(ctx context.Context, folder, prefix string, yield func(Info,
 		return fail(ErrBadKey)
 	}
 	if folder == "lost+found" { // at the top it is the file system's, not the archive's
-		d.logger.Info("passed over a folder of the system", "folder", folder)
+		d.logger.Info("skipped a system folder", "folder", folder)
 		return true
 	}
 	dir, err := d.root.Open(name)
@@ -151,7 +153,7 @@ func (d *Disk) walk(ctx context.Context, folder, prefix string, yield func(Info,
 		return true
 	}
 	if errors.Is(err, fs.ErrPermission) && isOfSystem(folder) {
-		d.logger.Info("passed over a folder of the system that may not be read", "folder", path.Base(folder))
+		d.logger.Info("skipped a system folder that this user may not read", "folder", path.Base(folder))
 		return true
 	}
 	if err != nil {

@@ -1,3 +1,5 @@
+// Removes recordings from a folder.
+
 package store
 
 import (

@@ -1,3 +1,5 @@
+// Defines the errors of stores, and the hints for what to do about them.
+
 package store
 
 import (
@@ -121,7 +123,7 @@ func stopped(ctx context.Context, op string) error {
 
 // goneAgain is the error for a name that was taken when it was to be created, and then was free.
 func goneAgain() error {
-	return &failure{text: opStore + ": the name was taken and is not any more", retriable: true}
+	return &failure{text: opStore + ": another object had this name and was removed since", retriable: true}
 }
 
 // plain returns a server's error code or request id if it looks like one, and else

@@ -1,3 +1,5 @@
+// Checks keys before a store uses them.
+
 package store
 
 import (

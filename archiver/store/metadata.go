@@ -1,3 +1,5 @@
+// Writes and reads the metadata of recordings on S3.
+
 package store
 
 import (

@@ -1,3 +1,5 @@
+// Holds a body in a temporary file until it is stored.
+
 package store
 
 import (

@@ -1,3 +1,5 @@
+// Parses and adds periods of years, like 7y.
+
 package store
 
 import (

@@ -1,3 +1,5 @@
+// Opens a bucket as a store of recordings.
+
 package store
 
 import (
@@ -133,7 +135,7 @@ func (o S3Options) complete() (S3Options, error) {
 	}
 	if o.Prefix = strings.Trim(o.Prefix, "/"); o.Prefix != "" {
 		if checkPath(o.Prefix) != nil {
-			return o, errors.New("the prefix must be a clean path, without empty parts or dots alone")
+			return o, errors.New("a part of the prefix is empty, a dot or two dots")
 		}
 		o.Prefix += "/"
 	}

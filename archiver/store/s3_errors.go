@@ -1,3 +1,5 @@
+// Translates the errors of S3 into causes and hints.
+
 package store
 
 import (
@@ -165,7 +167,7 @@ func withoutAddress(err error) string {
 	}
 	switch {
 	case errors.Is(err, http.ErrSchemeMismatch):
-		return "the server speaks http, not https"
+		return "the server answers in http, not https"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the connection ended too early"
 	}
@@ -179,8 +181,8 @@ func withoutAddress(err error) string {
 // asked for.
 func notEncrypted() error {
 	return &failure{
-		text: opStore + ": the server did not confirm the encryption asked for",
-		hint: "leave out --s3-sse, or have the bucket encrypt by default; what was stored without stays",
+		text: opStore + ": the server did not confirm the requested encryption",
+		hint: "remove --s3-sse, or let the bucket encrypt by default; objects already stored stay unencrypted",
 		is:   []error{ErrUnusable},
 	}
 }

@@ -1,3 +1,5 @@
+// Writes and removes the manifest's files in a bucket, and tests conditional writes.
+
 package store
 
 import (
@@ -155,21 +157,21 @@ func (s *S3) ProveConditionalWrites(ctx context.Context) error {
 		}
 		if errors.Is(err, fs.ErrNotExist) { // which no S3 server answers to a write
 			return &failure{
-				text: fmt.Sprintf("prove conditional writes: %v", err), is: []error{ErrUnusable},
-				hint: "check --s3-endpoint and --dest: what answers there may be no S3 server",
+				text: fmt.Sprintf("test conditional writes: %v", err), is: []error{ErrUnusable},
+				hint: "check --s3-endpoint and --dest: the server there may not be an S3 server",
 			}
 		}
 		if err != nil {
-			return fmt.Errorf("prove conditional writes: %w", err)
+			return fmt.Errorf("test conditional writes: %w", err)
 		}
 	}
 	f := &failure{
-		text: "prove conditional writes: the server ignores If-None-Match, so it could overwrite a recording",
-		hint: "use --s3-no-conditional-writes, and let no two runs write to this archive at once",
+		text: "test conditional writes: the server ignores If-None-Match, so it could overwrite a recording",
+		hint: "use --s3-no-conditional-writes, and never start two runs for this archive at the same time",
 		is:   []error{ErrUnusable},
 	}
 	if keeps, err := s.KeepsVersions(ctx); err == nil && keeps {
-		f.hint = "use a bucket that keeps no versions, where this server may honour it, or --s3-no-conditional-writes, which excludes locks, and let no two runs write to this archive at once"
+		f.hint = "use a bucket without versioning, where this server may honour If-None-Match; or use --s3-no-conditional-writes, which excludes locks, and never start two runs for this archive at the same time"
 	}
 	return f
 }

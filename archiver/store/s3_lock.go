@@ -1,3 +1,5 @@
+// Sets and reads the locks of objects.
+
 package store
 
 import (
@@ -85,7 +87,7 @@ func (s *S3) SetLegalHold(ctx context.Context, key string, on bool) error {
 		status = types.ObjectLockLegalHoldStatusOn
 	}
 	if len(versions) == 0 {
-		return &failure{text: opLegalHold + ": nothing stands under its key", is: []error{fs.ErrNotExist}}
+		return &failure{text: opLegalHold + ": file missing", is: []error{fs.ErrNotExist}}
 	}
 	for _, version := range versions {
 		err := s.lockCall(ctx, opLegalHold, func(call context.Context) error {
@@ -111,7 +113,7 @@ func (s *S3) SetLock(ctx context.Context, key string, mode LockMode, until time.
 		return err
 	}
 	if lock.Mode == Compliance && mode != Compliance || lock.Mode != Unlocked && until.Before(lock.Until) {
-		return &failure{text: opLock + ": it has a stronger lock, which stays", is: []error{ErrLocked}}
+		return &failure{text: opLock + ": it already has a stronger lock", is: []error{ErrLocked}}
 	}
 	in := &s3.PutObjectRetentionInput{
 		Bucket: s.bucket(), Key: s.at(key), VersionId: versionID(lock.Version),
@@ -137,7 +139,7 @@ func (s *S3) SetLock(ctx context.Context, key string, mode LockMode, until time.
 
 var (
 	// ErrLocked says that a lock is in the way.
-	ErrLocked = errors.New("a lock stands in the way")
+	ErrLocked = errors.New("an existing lock prevents this")
 	// ErrNoObjectLock says that nothing can be locked in a bucket, or on a server.
 	ErrNoObjectLock = errors.New("the bucket has no Object Lock")
 )

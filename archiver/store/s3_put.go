@@ -1,3 +1,5 @@
+// Stores recordings in a bucket, without replacing anything.
+
 package store
 
 import (

@@ -1,3 +1,5 @@
+// Removes all versions of a recording from a bucket.
+
 package store
 
 import (

@@ -110,7 +110,7 @@ type TakenError struct {
 // Error implements error. It does not name the key.
 func (e *TakenError) Error() string {
 	if e.Same {
-		return "store object: the same bytes stand under its name"
+		return "store object: the same bytes are already stored under its name"
 	}
 	return "store object: its name is taken"
 }

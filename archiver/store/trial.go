@@ -1,3 +1,5 @@
+// Tries whether a destination can be written, without leaving anything behind.
+
 package store
 
 import (
@@ -66,7 +68,7 @@ func tryFolder(dir, flag string) (nearest string, err error) {
 			return nearest, fileFailure("open folder "+dir, flag, err)
 		}
 		if _, err := os.Lstat(nearest); err == nil {
-			return nearest, &failure{text: "open folder " + dir + ": " + nearest + " is a link to nothing", hint: "mend it, or choose another " + flag}
+			return nearest, &failure{text: "open folder " + dir + ": " + nearest + " is a broken symbolic link", hint: "repair the link, or choose another " + flag}
 		}
 	}
 }
@@ -130,12 +132,12 @@ func (s *S3) Try(ctx context.Context) (trial Trial, err error) {
 		trial.Others = true
 	}
 	return trial, &failure{
-		text: opWrite + ": another doctor removes the object meanwhile", hint: "run it again when no other looks at this archive", retriable: true,
+		text: opWrite + ": another doctor removed the object at the same time", hint: "run doctor again when no other doctor runs", retriable: true,
 	}
 }
 
 // errVanished says that another process removed the object that a trial was about to read.
-var errVanished = errors.New("the object has vanished")
+var errVanished = errors.New("the object was removed meanwhile")
 
 // look makes one trial. It returns the versions that it has created, also beside an error.
 func (s *S3) look(ctx context.Context, trial *Trial) (created []string, err error) {

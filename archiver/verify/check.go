@@ -53,14 +53,14 @@ func (d *dayWork) checkKnown(ctx context.Context, t target, kind Kind) {
 	if ctx.Err() != nil {
 		return
 	}
-	f := Finding{Kind: kind, Detail: "two lines name its key with different bytes"}
+	f := Finding{Kind: kind, Detail: "two manifest lines give this file different checksums"}
 	if kind == KnownDamaged {
-		f.Detail = fmt.Sprintf("noted on %s (%s), not fetched again since", t.Time.Format(time.DateOnly), t.Reason)
+		f.Detail = fmt.Sprintf("marked as damaged on %s (%s), not downloaded again since", t.Time.Format(time.DateOnly), t.Reason)
 		if t.Final {
-			f.Detail += "; it is gone at the source"
+			f.Detail += "; the vendor no longer has it"
 		}
 		if back {
-			f.Detail += "; the bytes noted stand under its key again"
+			f.Detail += "; the file is intact again"
 		}
 	}
 	d.add(t, f, back)
@@ -125,11 +125,11 @@ func (d *dayWork) hash(ctx context.Context, t target) (Finding, error) {
 		}
 		return wrongSize(size, t.Size), nil
 	case sum != t.SHA256:
-		return Finding{Kind: WrongHash, Detail: fmt.Sprintf("checksum mismatch: sha256 %x…, noted %x…", sum[:6], t.SHA256[:6])}, nil
+		return Finding{Kind: WrongHash, Detail: fmt.Sprintf("checksum mismatch: SHA-256 %x…, the manifest says %x…", sum[:6], t.SHA256[:6])}, nil
 	}
 	return Finding{}, nil
 }
 
 func wrongSize(size, noted int64) Finding {
-	return Finding{Kind: WrongSize, Detail: fmt.Sprintf("size mismatch: %d bytes, noted %d", size, noted)}
+	return Finding{Kind: WrongSize, Detail: fmt.Sprintf("size mismatch: %d bytes, the manifest says %d", size, noted)}
 }

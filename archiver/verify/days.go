@@ -159,7 +159,7 @@ func (d *dayWork) examine(ctx context.Context, t target) {
 	}
 	switch {
 	case !t.isProved():
-		d.add(t, Finding{Kind: Unproved, Detail: "the line that says archived has no size or no sha256"}, false)
+		d.add(t, Finding{Kind: Unproved, Detail: "its manifest line has no size or no SHA-256"}, false)
 		if asked {
 			d.run.checked.Add(1)
 		}
@@ -175,7 +175,7 @@ func (d *dayWork) examine(ctx context.Context, t target) {
 // again.
 func (d *dayWork) repair(ctx context.Context) error {
 	if d.faults > 0 {
-		mended, err := d.run.Ledger.Mend(ctx, d.day, "verify found faults in the lines before")
+		mended, err := d.run.Ledger.Mend(ctx, d.day, "verify found faults in the lines above")
 		if err != nil {
 			return err
 		}
@@ -219,7 +219,7 @@ func (d *dayWork) note(ctx context.Context) error {
 			lines = append(lines, line)
 		}
 		if r.back {
-			line.Outcome, line.Restored, line.Reason = manifest.Archived, true, "verify found the bytes noted under its key"
+			line.Outcome, line.Restored, line.Reason = manifest.Archived, true, "verify found the file intact again"
 			lines = append(lines, line)
 			restored++
 		} else if t.Outcome == manifest.Archived {

@@ -55,7 +55,7 @@ func (r *run) takeKey(line *manifest.Entry) {
 func (r *run) compare(ctx context.Context) error {
 	for info, err := range r.Store.List(ctx, "") {
 		if err != nil {
-			return fmt.Errorf("list what is stored: %w", err)
+			return fmt.Errorf("list stored files: %w", err)
 		}
 		r.meet(info)
 	}
@@ -84,7 +84,7 @@ func (r *run) meet(info store.Info) {
 	case r.blind != nil:
 		// It may be of the day that could not be read.
 	default:
-		r.find(Finding{Kind: Unknown, Key: info.Key, Detail: fmt.Sprintf("%d bytes that no line of the manifest names", info.Size)})
+		r.find(Finding{Kind: Unknown, Key: info.Key, Detail: fmt.Sprintf("%d bytes, not in the manifest", info.Size)})
 		r.count(func(s *Summary) { s.UnknownBytes += info.Size })
 	}
 }

@@ -1,3 +1,5 @@
+// Checks the locks of recordings and seals.
+
 package verify
 
 import (
@@ -29,7 +31,7 @@ func (r *run) checkLock(ctx context.Context, o Stored) {
 	case ctx.Err() != nil:
 		return
 	case errors.Is(err, fs.ErrNotExist): // gone since its bytes were read
-		found = append(found, Finding{Kind: NotReadable, Detail: "it went while it was checked"})
+		found = append(found, Finding{Kind: NotReadable, Detail: "the file was removed during the check"})
 	case err != nil:
 		r.noteTrouble(err)
 		found = append(found, Finding{Kind: NotReadable, Detail: fmt.Sprintf("its lock: %v", err)})

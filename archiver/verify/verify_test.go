@@ -466,7 +466,7 @@ func TestRestored(t *testing.T) {
 				}
 				s := f.verify(Config{Repair: true})
 				want(t, s, map[Kind]int{KnownDamaged: 1})
-				if s.Restored != 0 || s.Reopened != 0 || !s.IsDamaged() || strings.Contains(s.Findings[0].Detail, "gone at the source") != test.final {
+				if s.Restored != 0 || s.Reopened != 0 || !s.IsDamaged() || strings.Contains(s.Findings[0].Detail, "the vendor no longer has it") != test.final {
 					t.Errorf("summary %+v", s)
 				}
 			}

@@ -29,7 +29,7 @@ code=$?
 
 case $code in
 0 | 3) exit $code ;; # done, or done for today
-2) # configuration, or the token is refused: the same for every part
+2) # wrong configuration or refused token: every part would fail
 	scancel "$SLURM_ARRAY_JOB_ID"
 	exit 2 ;;
 esac

@@ -1,3 +1,5 @@
+// Serves the simulated API.
+
 package convosotest
 
 import (

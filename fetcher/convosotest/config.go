@@ -1,3 +1,5 @@
+// Defines the configuration of the simulator.
+
 package convosotest
 
 import (

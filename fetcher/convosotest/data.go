@@ -1,3 +1,5 @@
+// Makes the calls of the simulated account.
+
 package convosotest
 
 import (

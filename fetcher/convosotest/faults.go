@@ -1,3 +1,5 @@
+// Lists the faults of the simulated media host.
+
 package convosotest
 
 import (

@@ -1,3 +1,5 @@
+// Limits and counts the requests to a simulated host.
+
 package convosotest
 
 import (

@@ -1,3 +1,5 @@
+// Lists the harmless deviations that the simulated API can show.
+
 package convosotest
 
 import (

@@ -1,3 +1,5 @@
+// Chooses the rows of a page of the call log.
+
 package convosotest
 
 import (

@@ -1,3 +1,5 @@
+// Parses the requests to the simulated API.
+
 package convosotest
 
 import (

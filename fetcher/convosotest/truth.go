@@ -1,3 +1,5 @@
+// Tells tests what the simulated account really holds.
+
 package convosotest
 
 import (

@@ -1,3 +1,5 @@
+// Writes tones as WAV audio.
+
 package convosotest
 
 import (

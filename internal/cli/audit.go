@@ -26,8 +26,8 @@ func auditSettings() []setting {
 	settings := []setting{
 		{name: "seals", kind: toggle, group: groupAudit, usage: "check the seals, the lines they sign, and every sealed recording"},
 		{name: "allowed-signers", group: groupAudit, placeholder: "FILE", usage: "file of the public keys that you trust, in the format ALLOWED SIGNERS of ssh-keygen; keep it outside of the archive"},
-		{name: "head", group: groupAudit, placeholder: "HEAD", usage: "head of the newest seal, as printed by seal; without it the removal of the newest seals is not detected"},
-		{name: "tsa-roots", group: groupAudit, placeholder: "FILE", usage: "root certificates of timestamping authorities, in PEM; without it timestamps are checked, and who made them is not"},
+		{name: "head", group: groupAudit, placeholder: "HEAD", usage: "head of the newest seal, as printed by seal; without it audit cannot detect that the newest seals were removed"},
+		{name: "tsa-roots", group: groupAudit, placeholder: "FILE", usage: "root certificates of timestamping authorities, in PEM; without them audit checks the timestamps, but not who issued them"},
 		{name: "no-audio", kind: toggle, group: groupAudit, usage: "do not read the recordings: check only seals and lines"},
 		{name: "access-log", group: groupAudit, placeholder: "PLACE", usage: "print the access log of serve, for everything or for one id of a recording or call; a folder or s3://bucket/prefix"},
 		{name: "start-time", group: groupAudit, placeholder: "TIME", usage: "first day of the access log, in UTC (default: the first)"},
@@ -63,7 +63,7 @@ It needs no token, takes no lock and writes nothing.`,
 				`printf 'archive namespaces="` + evidence.Namespace + `" %s\n' "$(cat seal.pub)" > allowed_signers`},
 			{"prove that nothing was changed",
 				"convoso-archiver audit --seals --dest /archive --allowed-signers allowed_signers --head 42:9f86d0…"},
-			{"who heard one recording, and when", "convoso-archiver audit 705270011 --access-log /var/log/calls"},
+			{"who listened to one recording, and when", "convoso-archiver audit 705270011 --access-log /var/log/calls"},
 			{"the history of one recording, or of one call", "convoso-archiver audit 705270011 --dest /archive"},
 		},
 		settings:    auditSettings(),
@@ -136,7 +136,7 @@ func (r *reader) auditJob(ctx context.Context, args []string, env environment) *
 		r.keep(misuse("give --seals, --access-log or the id of a recording or call", "nothing to audit is given"))
 	}
 	if !r.isSet("allowed-signers") {
-		r.keep(misuse("give --allowed-signers with a file of the public keys that you trust; see audit --help", "no allowed signers are given, and without them anybody may have signed the seals"))
+		r.keep(misuse("give --allowed-signers with a file of the public keys that you trust; see audit --help", "no allowed signers are given, so anybody may have signed the seals"))
 		return j
 	}
 	j.allowed = r.allowedSigners(ctx)
@@ -263,11 +263,11 @@ func (a auditResult) answer(unread int) string {
 	case a.Seals == 0:
 		return "not sealed: there is no seal; run seal"
 	case unread > 0:
-		return plural(unread, "recording") + " could not be read; the rest is as it was sealed: " + where
+		return plural(unread, "recording") + " could not be read; the rest is unchanged since it was sealed: " + where
 	case a.noAudio:
-		return "as sealed: " + where + "; the recordings were not read"
+		return "unchanged since sealing: " + where + "; the recordings were not read"
 	}
-	return fmt.Sprintf("as sealed: %s, every byte of %s read", where, plural(a.AudioRead, "recording"))
+	return fmt.Sprintf("unchanged since sealing: %s, every byte of %s read", where, plural(a.AudioRead, "recording"))
 }
 
 // untrusted counts the seals that a key signed which is not trusted.
@@ -308,7 +308,7 @@ func (a auditResult) write(w io.Writer, asJSON bool) error {
 	if a.StampTime != nil {
 		fmt.Fprintf(&b, "timestamps   %s, the newest of %s", plural(a.Stamped, "seal"), a.StampTime.UTC().Format(time.DateTime+"Z"))
 		if !a.TSAChecked {
-			b.WriteString("; who made them was not checked: give --tsa-roots")
+			b.WriteString("; their issuer was not checked: give --tsa-roots")
 		}
 		b.WriteString("\n")
 	}
@@ -322,7 +322,7 @@ func (a auditResult) write(w io.Writer, asJSON bool) error {
 		fmt.Fprintf(&b, "not closed   %s came after the day was closed: run archive --relist over these days, then seal\n", plural(a.Unclosed, "file"))
 	}
 	if !a.HeadGiven && a.Seals > 0 {
-		b.WriteString("no --head    that the newest seals were removed could not be seen\n")
+		b.WriteString("no --head    audit could not check whether the newest seals were removed\n")
 	}
 	return writeText(w, trimLines(b.String()))
 }
@@ -372,7 +372,7 @@ func (p *process) runHistory(ctx context.Context, job *auditJob, talk output) (m
 func writeHistory(w io.Writer, h evidence.History) error {
 	var b strings.Builder
 	if len(h.Days) == 0 {
-		b.WriteString("no line of the archive names this id: check it; find --json shows the ids of calls and recordings\n")
+		b.WriteString("the archive has no recording and no call with this id: check the id; find --json shows ids\n")
 		return writeText(w, b.String())
 	}
 	days := strings.Join(h.Days, ", ")
@@ -395,11 +395,11 @@ func writeHistory(w io.Writer, h evidence.History) error {
 	_ = table.Flush()
 	fmt.Fprintf(&b, "\n%d of %s sealed", h.Sealed, plural(h.Lines, "line"))
 	if h.Sealed > 0 && !h.Checked {
-		b.WriteString("; who signed was not checked: give --allowed-signers")
+		b.WriteString("; the signer was not checked: give --allowed-signers")
 	}
 	b.WriteString("\n")
 	if h.Kind == evidence.OfRecording {
-		b.WriteString("the audio was not read: audit --seals and verify do that\n")
+		b.WriteString("the audio was not read; audit --seals and verify read it\n")
 	} else if len(h.Recordings) > 0 {
 		b.WriteString("audit shows the history of each recording by its id\n")
 	}

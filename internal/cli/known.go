@@ -37,15 +37,15 @@ func checkFolder(stateDir, folder string, newArchive bool) error {
 		return nil
 	}
 	if holdsCalls(folder) {
-		return misuse("run rebuild, or give --new-archive to begin a new archive", "--dest holds calls/ and no manifest: the manifest is lost")
+		return misuse("run rebuild, or give --new-archive to start a new archive", "--dest holds calls/ and no manifest: the manifest is lost")
 	}
 	path, err := wholePath(folder)
 	if err != nil {
 		return misuse("check --dest", "read --dest: %v", err)
 	}
-	const try = "mount it, or give --new-archive to begin a new archive"
+	const try = "mount the disk, or give --new-archive to start a new archive"
 	if slices.Contains(loadFolders(stateDir), path) && leftByMount(path) {
-		return misuse(try, "--dest held an archive before, and now there is none")
+		return misuse(try, "--dest contained an archive before, but not any more")
 	}
 	if isUnmounted(path, mountPoints("/etc/fstab"), mountPoints("/proc/self/mounts")) {
 		return misuse(try, "--dest is on a mount point of /etc/fstab and nothing is mounted there")

@@ -20,7 +20,7 @@ import (
 // The groups of flags that find, export and serve share.
 const (
 	groupSearched = "WHICH ARCHIVE"
-	groupTerms    = "WHAT TO SEARCH FOR (all terms given have to fit)"
+	groupTerms    = "WHAT TO SEARCH FOR (calls that match all of these)"
 )
 
 // searchedSettings say which archive is searched. They are the same for find, export and serve.

@@ -175,7 +175,7 @@ func withinFileLimit(workers int, limit uint64, logger *slog.Logger) int {
 		allowed = int(min((limit-others)/each, maxWorkers))
 	}
 	if allowed < workers {
-		logger.Warn("fewer workers than asked for: the limit on open files is low", "workers", allowed, "limit", limit)
+		logger.Warn("using fewer workers than --workers: the limit on open files is low", "workers", allowed, "limit", limit)
 		return allowed
 	}
 	return workers
@@ -208,7 +208,7 @@ func openArchive(ctx context.Context, at archiver.Location, access archiver.Acce
 		return nil, err
 	case errors.Is(err, fs.ErrNotExist) && !access.Makes():
 		if at.Folder != "" && holdsCalls(at.Folder) {
-			return nil, misuse("run rebuild, which makes it anew", "--dest holds calls/ and no manifest: the manifest is lost")
+			return nil, misuse("run rebuild to recreate it", "--dest holds calls/ and no manifest: the manifest is lost")
 		}
 		return nil, noArchive()
 	case errors.Is(err, fs.ErrPermission):

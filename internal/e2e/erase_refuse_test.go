@@ -33,16 +33,16 @@ func TestEraseRefuses(t *testing.T) {
 		args []string
 		says string
 	}{
-		{nil, "what to erase is not said"},
-		{yes, "what to erase is not said"},
+		{nil, "no search terms and no list of ids are given"},
+		{yes, "no search terms and no list of ids are given"},
 		{[]string{"--number", p.number, "--yes"}, "--reason: it is empty"},
-		{[]string{"--number", p.number, "--yes", "--reason", "(555) 000-0343"}, "telephone number"},
-		{[]string{"--number", p.number, "--resume"}, "another erasure"},
+		{[]string{"--number", p.number, "--yes", "--reason", "(555) 000-0343"}, "phone number"},
+		{[]string{"--number", p.number, "--resume"}, "an earlier erasure"},
 		{slices.Concat([]string{"--with-recording"}, yes), "more than --max-erase 100"},
 		{slices.Concat([]string{"--number", p.number, "--max-erase", "1"}, yes), "more than --max-erase 1"},
-		{slices.Concat([]string{"--number", "12"}, yes), "less than 4 digits"},
+		{slices.Concat([]string{"--number", "12"}, yes), "fewer than 4 digits"},
 		{slices.Concat([]string{"--ids-from", none}, yes), "--ids-from"},
-		{slices.Concat([]string{"--number", p.number, "--export", none}, yes), "there is no _archive.json"},
+		{slices.Concat([]string{"--number", p.number, "--export", none}, yes), "it contains no _archive.json"},
 		{slices.Concat([]string{"--number", p.number, "--export", foreign}, yes), "another archive"},
 	} {
 		r := a.other(2, "erase", append([]string{"--state-dir", a.state}, test.args...)...)
@@ -52,7 +52,7 @@ func TestEraseRefuses(t *testing.T) {
 	}
 	// What a nightly file or the environment says is no term.
 	a.env = append(a.env, "CONVOSO_ARCHIVER_LAST=30d")
-	if r := a.other(2, "erase"); !strings.Contains(r.stderr, "what to erase is not said") {
+	if r := a.other(2, "erase"); !strings.Contains(r.stderr, "no search terms and no list of ids are given") {
 		t.Errorf("a term of the environment: %s", r.stderr)
 	}
 	if got := a.erase(3, slices.Concat([]string{"--ids-from", ids}, yes)...); len(got.Missing) != 1 || len(got.Erased) > 0 {

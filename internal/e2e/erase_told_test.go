@@ -96,8 +96,8 @@ func TestAuditOfACall(t *testing.T) {
 			t.Errorf("%v: %+v", err, h)
 		}
 	}
-	wantSaid(t, e.other(0, "audit", e.recorded.Recordings[0].ID).stdout, "recording "+e.recorded.Recordings[0].ID+" of call "+e.recorded.ID, "by the erasure "+e.erasure)
-	wantSaid(t, e.other(3, "audit", "no-such-id-1").stdout, "no line of the archive names this id")
+	wantSaid(t, e.other(0, "audit", e.recorded.Recordings[0].ID).stdout, "recording "+e.recorded.Recordings[0].ID+" of call "+e.recorded.ID, " erasure "+e.erasure)
+	wantSaid(t, e.other(3, "audit", "no-such-id-1").stdout, "the archive has no recording and no call with this id")
 }
 
 // TestEraseList lists erasures that are done, and one that was stopped.

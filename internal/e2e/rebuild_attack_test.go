@@ -413,11 +413,11 @@ func TestRebuildArchive(t *testing.T) {
 	inBoth(t, smallDays(100), func(t *testing.T, a *lossy) {
 		a.remove("manifest/")
 		r := a.other(2, "rebuild", "--api-url", a.server.APIURL(), "--time-zone", "Asia/Manila")
-		if !strings.Contains(r.stderr, "give --time-zone with the account's") || len(a.lines("")) != 0 {
+		if !strings.Contains(r.stderr, "give the account's --time-zone") || len(a.lines("")) != 0 {
 			t.Errorf("another zone: %s", r.stderr)
 		}
 		r = a.other(0, "rebuild", "--api-url", a.server.APIURL())
-		if !strings.Contains(r.stdout, "check --time-zone and --api-url, which were taken as given") {
+		if !strings.Contains(r.stdout, "from --time-zone and --api-url") {
 			t.Errorf("without seals: %s", r.stdout)
 		}
 		a.run(allDays...).want(t, 0)
@@ -430,7 +430,7 @@ func TestRebuildArchive(t *testing.T) {
 		}
 		a.remove("manifest/")
 		r = a.other(0, "rebuild", "--api-url", "https://elsewhere.test/v1", "--time-zone", "Asia/Manila")
-		if !strings.Contains(r.stdout, "as the newest seal has it") {
+		if !strings.Contains(r.stdout, "from the newest seal") {
 			t.Errorf("with seals: %s", r.stdout)
 		}
 		if err := json.Unmarshal(a.text(file), &after); err != nil {
@@ -478,7 +478,7 @@ func TestRebuildNowhere(t *testing.T) {
 	b := onS3(t, threeDays(t, 102), false)
 	b.env = append(b.env, quickExit)
 	b.dest += "-mistyped"
-	if r := b.other(2, "rebuild"); !strings.Contains(r.stderr, "nothing to rebuild the manifest from") {
+	if r := b.other(2, "rebuild"); !strings.Contains(r.stderr, "the manifest cannot be rebuilt") {
 		t.Error(r.stderr)
 	}
 	if len(b.puts) != 0 {

@@ -140,7 +140,7 @@ func testRebuildDoubts(t *testing.T, siblings bool) {
 	if err := os.RemoveAll(filepath.Join(a.dest, "manifest")); err != nil {
 		t.Fatal(err)
 	}
-	if r := a.other(2, "rebuild"); !strings.Contains(r.stderr, "nothing to rebuild the manifest from") {
+	if r := a.other(2, "rebuild"); !strings.Contains(r.stderr, "the manifest cannot be rebuilt") {
 		t.Errorf("without calls/: %s", r.stderr)
 	}
 }

@@ -77,7 +77,7 @@ func TestAMonthIsNamedByItsDays(t *testing.T) {
 	t.Parallel()
 	a := onDisk(t, threeDays(t, 94))
 	wantSaid(t, a.report("--last", "month").want(t, 2).stderr, "or give the first and the last day of a month with --start-time and --end-time")
-	wantSaid(t, a.report("--start-time", "2028-02").want(t, 2).stderr, `"2028-02" is not a date or time that exists: for the month give --start-time 2028-02-01 --end-time 2028-02-29`)
+	wantSaid(t, a.report("--start-time", "2028-02").want(t, 2).stderr, `"2028-02" is not a date or time that exists: for the whole month give --start-time 2028-02-01 --end-time 2028-02-29`)
 }
 
 // TestServeNotesWhoOpensACall: opened calls and refused downloads stand in the access log, and audit tells of them.

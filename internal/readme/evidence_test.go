@@ -32,8 +32,8 @@ func TestEvidence(t *testing.T) {
 		said += s.run(t, "set -e\n"+strings.ReplaceAll(b.text, "http://timestamp.example.com", tsa.URL))
 	}
 	for _, want := range []string{
-		"sealed: 3 days", "as sealed: 1 seal, 3 days", "1 of 1 line sealed", "Good \"convoso-archiver.seal.v1\" signature for archive", "digests: OK", "lines: OK", ".mp3: OK",
-		"would erase: 6 calls, 5 recordings", "erased: 6 calls, 5 recordings", "2 days written anew", "as sealed: 2 seals, 3 days",
+		"sealed: 3 days", "unchanged since sealing: 1 seal, 3 days", "1 of 1 line sealed", "Good \"convoso-archiver.seal.v1\" signature for archive", "digests: OK", "lines: OK", ".mp3: OK",
+		"would erase: 6 calls, 5 recordings", "erased: 6 calls, 5 recordings", "2 days rewritten", "unchanged since sealing: 2 seals, 3 days",
 		"held: ", "2025-17 Smith v. Acme   since ", "released: ", "bag written: ", "bag: OK", "Verification: OK", "stamped      ", "timestamps   ",
 	} {
 		if !strings.Contains(said, want) {
@@ -63,7 +63,7 @@ func TestCompliance(t *testing.T) {
 	for _, b := range blocks(string(text), "sh") {
 		said += s.run(t, "set -e\n"+strings.ReplaceAll(b.text, month, days))
 	}
-	for _, want := range []string{"complete: 3 days", "every byte read", "as sealed: 1 seal, 3 days", "1 of 1 line sealed"} {
+	for _, want := range []string{"complete: 3 days", "every byte read", "unchanged since sealing: 1 seal, 3 days", "1 of 1 line sealed"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("the commands do not say %q:\n%s", want, said)
 		}

@@ -36,7 +36,7 @@ func secured(next http.Handler) http.Handler {
 func (s *Server) knownHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isKnownHost(r.Host, s.origin, s.Hosts, r.TLS != nil) {
-			http.Error(w, "This page is not known by that name: use the address that it printed at its start, or start it with --host NAME.",
+			http.Error(w, "This page does not accept that host name: use the address that serve printed when it started, or start serve with --host NAME.",
 				http.StatusMisdirectedRequest)
 			return
 		}
@@ -83,7 +83,7 @@ func isFromElsewhere(r *http.Request) bool {
 }
 
 func (s *Server) refuseElsewhere(w http.ResponseWriter, r *http.Request) {
-	s.refuse(w, r, http.StatusForbidden, "This came from another site.", "Open the page itself and try again there.")
+	s.refuse(w, r, http.StatusForbidden, "This request came from another site.", "Open the page itself and try again there.")
 }
 
 // connections bounds how many connections there are: where one too many comes, the one that is idle for longest goes.

@@ -1,3 +1,5 @@
+// Builds a report from the facts of days.
+
 package report
 
 import (
@@ -142,6 +144,7 @@ func (b *builder) count(d *Day, f *Facts, latest *listing) (waiting map[manifest
 		case f.Closing == nil && !u.final(b.o.GiveUp):
 			waiting[u.Outcome]++
 			d.Waiting++
+			d.addWaiting(cmp.Or(u.Cause, string(u.Outcome)), 1)
 			d.GivenUp--
 		case len(b.report.Losses) < b.o.Losses:
 			b.report.Losses = append(b.report.Losses, Loss{
@@ -160,8 +163,18 @@ func (c *Counts) Add(other Counts) {
 		c.ByOutcome[outcome] += n
 	}
 	c.Waiting += other.Waiting
+	for cause, n := range other.WaitingBy {
+		c.addWaiting(cause, n)
+	}
 	c.GivenUp += other.GivenUp
 	c.Bytes += other.Bytes
+}
+
+func (c *Counts) addWaiting(cause string, n int) {
+	if c.WaitingBy == nil {
+		c.WaitingBy = map[string]int{}
+	}
+	c.WaitingBy[cause] += n
 }
 
 // notePurge counts a day that has, or may have, recordings that are not archived and that the vendor still has.

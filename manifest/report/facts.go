@@ -1,3 +1,5 @@
+// Defines the facts of a day.
+
 package report
 
 import (

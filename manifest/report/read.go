@@ -1,3 +1,5 @@
+// Reads the facts of days from the manifest.
+
 package report
 
 import (

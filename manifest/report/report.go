@@ -62,11 +62,12 @@ type Range struct {
 type Counts struct {
 	// Calls of an open day are those that its latest listing counts, 0 when no listing was finished.
 	Calls      int                      `json:"calls"`
-	Recordings int                      `json:"recordings"` // noted so far
-	ByOutcome  map[manifest.Outcome]int `json:"by_outcome"` // their sum is Recordings
-	Waiting    int                      `json:"waiting"`    // of these: to be tried again by later runs
-	GivenUp    int                      `json:"given_up"`   // of these: final without being archived, lost ones not included
-	Bytes      int64                    `json:"bytes"`      // of the archived
+	Recordings int                      `json:"recordings"`                 // noted so far
+	ByOutcome  map[manifest.Outcome]int `json:"by_outcome"`                 // their sum is Recordings
+	Waiting    int                      `json:"waiting"`                    // of these: to be tried again by later runs
+	WaitingBy  map[string]int           `json:"waiting_by_cause,omitempty"` // their sum is Waiting: by cause, by outcome where a line has none; nil for none
+	GivenUp    int                      `json:"given_up"`                   // of these: final without being archived, lost ones not included
+	Bytes      int64                    `json:"bytes"`                      // of the archived
 }
 
 // Total counts the days of the span and sums them.

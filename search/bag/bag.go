@@ -1,3 +1,5 @@
+// Writes a BagIt bag of the found calls.
+
 package bag
 
 import (
@@ -47,7 +49,7 @@ type Summary struct {
 }
 
 // ErrNothing says that no call matches.
-var ErrNothing = errors.New("no call fits: no bag is written")
+var ErrNothing = errors.New("no call matches: no bag was written")
 
 // audioFolder holds the copies, by the names that audioNames gives them: names of the archive may hold numbers of
 // customers, and be too long for another system.

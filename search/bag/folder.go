@@ -1,3 +1,5 @@
+// Creates the folder of a bag, and gives it its name when it is complete.
+
 package bag
 
 import (
@@ -17,7 +19,7 @@ import (
 var ErrBusy = errors.New("another export is writing this bag")
 
 // ErrTaken says that the folder of the bag is not empty, or that a file beside it is not from an export.
-var ErrTaken = errors.New("there is something already")
+var ErrTaken = errors.New("it already contains files")
 
 // FolderError says that the folder cannot be written to. It names no file of it.
 type FolderError struct {
@@ -92,10 +94,10 @@ func (f *folder) begin(op string) error {
 	}
 	own := []string{"data", declarationFile, infoFile, readmeFile, manifestFile, tagManifestFile}
 	if slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(own, name) }) {
-		return fmt.Errorf("write the bag: in the folder with the ending %s: %w", partSuffix, ErrTaken)
+		return fmt.Errorf("write the bag: the temporary folder that ends in %s: %w", partSuffix, ErrTaken)
 	}
 	if err := os.RemoveAll(part); err != nil {
-		return folderError("remove what a killed export left", err)
+		return folderError("remove files of a killed export", err)
 	}
 	if err := os.Mkdir(part, 0o700); err != nil {
 		return folderError(op, err)

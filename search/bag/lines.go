@@ -1,3 +1,5 @@
+// Writes the manifest lines, digests and seals of a bag.
+
 package bag
 
 import (

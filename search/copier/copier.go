@@ -169,7 +169,7 @@ func (c *Copy) Progress() (added, done int, bytes int64) {
 // names returns the names to try in turn.
 func (c *Copy) names(call *search.Call, r search.Recording) ([]string, error) {
 	if r.State == nil || r.State.SHA256 == [32]byte{} {
-		return nil, errors.New("the manifest notes no checksum of it")
+		return nil, errors.New("the manifest has no checksum for it")
 	}
 	names := key.NamesOf(r.Key)
 	if c.o.Names != nil {
@@ -191,7 +191,7 @@ func (c *Copy) names(call *search.Call, r search.Recording) ([]string, error) {
 		}
 	}
 	if free == nil {
-		return nil, errors.New("its name is in the folder of the parts: give another template")
+		return nil, errors.New("its name is in the folder of temporary files: give another --path-template")
 	}
 	return free, nil
 }
@@ -256,7 +256,7 @@ func (c *Copy) try(t *task) error {
 			}
 		}
 	}
-	t.fail(false, errors.New("its names are taken by other files"))
+	t.fail(false, errors.New("other files have its names"))
 	return nil
 }
 
@@ -319,5 +319,5 @@ func instant(c *search.Call) string {
 }
 
 func wrongBytes(got, noted int64) error {
-	return fmt.Errorf("size mismatch: %d bytes, noted %d", got, noted)
+	return fmt.Errorf("size mismatch: %d bytes, the manifest says %d", got, noted)
 }

@@ -181,6 +181,38 @@ func TestTables(t *testing.T) {
 	}
 }
 
+// TestLengths: an entry of the playlist has the length of its recording, not of its call, also after later copies.
+func TestLengths(t *testing.T) {
+	s, dir := &folderSource{dir: t.TempDir()}, t.TempDir()
+	short, several, unknown, plain := s.recorded(t, "r1", "one"), s.recorded(t, "r2", "two"), s.recorded(t, "r3", "three"), s.recorded(t, "r4", "four")
+	short.Recordings[0].State.Reason = "a broken last frame; plays 18 s, call_length is 31 s"
+	several.Recordings = append(several.Recordings, search.Recording{ID: "lost", Outcome: manifest.Lost})
+	unknown.Length = -1
+	plain.Recordings[0].State.Reason = "plays music"
+	copies := [][]*search.Call{{short, several, unknown}, {plain}}
+	for _, calls := range copies {
+		if counts, err := copyAll(t, dir, Options{Source: s, Workers: 1}, calls...); err != nil || counts.Copied != len(calls) {
+			t.Fatal(counts, err)
+		}
+	}
+	const title = ",2025-05-28, Ann\n"
+	want := playlistStart + playlistMark + "#EXTINF:7" + title + "r4.mp3\n" +
+		"#EXTINF:18" + title + "r1.mp3\n#EXTINF:-1" + title + "r2.mp3\n#EXTINF:-1" + title + "r3.mp3\n"
+	if got := read(t, dir, PlaylistFile); got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	// A playlist that was lost tells no lengths.
+	if err := os.Remove(filepath.Join(dir, PlaylistFile)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := copyAll(t, dir, Options{Source: s, Workers: 1}, plain); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := read(t, dir, PlaylistFile), strings.Replace(want, "#EXTINF:18", "#EXTINF:-1", 1); got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
 // TestBusy: two copies into one folder exclude each other, and a dead one does no harm.
 // TestFormulas gives a spreadsheet no text that it would take for a formula.
 func TestFormulas(t *testing.T) {

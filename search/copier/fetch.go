@@ -39,7 +39,7 @@ func (c *Copy) fetch(t *task) (*part, error) {
 			t.fail(true, damage.err)
 			return nil, nil
 		case errors.Is(err, fs.ErrNotExist):
-			t.fail(true, errors.New("it is missing"))
+			t.fail(true, errors.New("file missing"))
 			return nil, nil
 		case c.o.Passing == nil || !c.o.Passing(err):
 			t.fail(false, withoutPath(err))
@@ -105,7 +105,7 @@ func (c *Copy) transfer(to *part, from io.Reader, t *task) error {
 		}
 		n, readErr := from.Read(chunk)
 		if size += int64(n); size > noted.Size {
-			return &damageError{errors.New("it is longer than was noted")}
+			return &damageError{errors.New("size mismatch: it is larger than the manifest says")}
 		}
 		hash.Write(chunk[:n])
 		c.bytes.Add(int64(n))
@@ -123,7 +123,7 @@ func (c *Copy) transfer(to *part, from io.Reader, t *task) error {
 		return &damageError{wrongBytes(size, noted.Size)}
 	}
 	if [32]byte(hash.Sum(nil)) != noted.SHA256 {
-		return &damageError{errors.New("checksum mismatch: its SHA-256 is not the one that was noted")}
+		return &damageError{errors.New("checksum mismatch: its SHA-256 differs from the manifest's")}
 	}
 	return nil
 }

@@ -125,7 +125,7 @@ func (f *folder) begin(dir string) error {
 }
 
 func (f *folder) removeParts() error {
-	const op = "remove what a killed copy left"
+	const op = "remove files of a killed copy"
 	dir, err := f.root.Open(ownFolder)
 	if err != nil {
 		return folderError(op, err)
@@ -184,7 +184,7 @@ const (
 
 // compare looks whether a recording is stored under a name.
 func (f *folder) compare(ctx context.Context, name string, noted *manifest.State) (standing, error) {
-	const op = "look at what is in the folder for the copies"
+	const op = "look into the folder for the copies"
 	info, err := f.root.Lstat(filepath.FromSlash(name))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

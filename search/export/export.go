@@ -154,7 +154,7 @@ func (r *run) export(ctx context.Context, days []string) error {
 		}
 		if time.Since(r.progress) > progressEvery {
 			r.progress = time.Now()
-			r.Logger.Info("export goes on", "day", day, "days_done", i+1, "days", len(days))
+			r.Logger.Info("export in progress", "day", day, "days_done", i+1, "days", len(days))
 		}
 	}
 	return r.removeGone(ctx, days)

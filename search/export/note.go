@@ -121,7 +121,7 @@ func (r *run) parse(text []byte, want note) (note, error) {
 	case old.Archive != want.Archive:
 		return old, &OtherExportError{"an export of another archive"}
 	case old.Format != want.Format || old.Excel != want.Excel:
-		return old, &OtherExportError{fmt.Sprintf("an export of another form (%s)", formName(old.Format, old.Excel))}
+		return old, &OtherExportError{fmt.Sprintf("an export in another format (%s)", formName(old.Format, old.Excel))}
 	case old.Query != want.Query:
 		return old, &OtherExportError{"an export with other search terms"}
 	}

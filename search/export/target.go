@@ -1,3 +1,5 @@
+// Defines the target of an export and its errors.
+
 package export
 
 import (
