@@ -85,8 +85,8 @@ func TestAuditOfACall(t *testing.T) {
 		call  convosotest.Call
 		wants []string
 	}{
-		{e.bare, []string{"call " + e.bare.ID + ", call day " + daysAgo(9) + ", without recordings\n", " listed   ", "by the erasure " + e.erasure, "; request 2025-17", "the erasure " + e.erasure + " is done"}},
-		{e.recorded, []string{", with 1 recording: " + e.recorded.Recordings[0].ID + "\n", " listed   ", "by the erasure " + e.erasure}},
+		{e.bare, []string{"call " + e.bare.ID + ", call day " + daysAgo(9) + ", without recordings\n", " listed   ", " erasure " + e.erasure, "; request 2025-17", "the erasure " + e.erasure + " is done"}},
+		{e.recorded, []string{", with 1 recording: " + e.recorded.Recordings[0].ID + "\n", " listed   ", " erasure " + e.erasure}},
 		{other, []string{"call " + other.ID + ", call day " + daysAgo(8) + ", without recordings\n", " listed ", " held ", "for the case case 1", " released "}},
 	} {
 		said := e.other(0, "audit", c.call.ID, "--allowed-signers", allowed).stdout
