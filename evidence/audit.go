@@ -55,6 +55,7 @@ type Audited struct {
 	AudioRead  int        `json:"audio_read"`
 	Bytes      int64      `json:"bytes"`          // of these
 	Unsealed   int        `json:"files_unsealed"` // of sealed days, not yet in a seal
+	Unclosed   int        `json:"files_unclosed"` // of these, not named by a day line either: their days must be closed again first
 	Reclosed   int        `json:"days_reclosed"`  // closed again since they were sealed; the next seal includes them
 	Findings   []Finding  `json:"findings"`
 	Found      int        `json:"found"` // findings in all
@@ -204,8 +205,9 @@ type daySeals struct {
 	day    string
 	claims map[manifest.Tree]map[string][]claim // by segment
 	newest map[string]sealedIn                  // by filter
-	files  map[string]manifest.Segment          // sealed ones as they are stored, by name from the archive's root
-	later  bool                                 // there are segments that no seal names
+	files  map[string]manifest.Segment          // sealed ones as they lie, by name from the archive's root
+
+	unsealed map[string]bool // segments that no seal names, by name from the archive's root; checkClosings takes out those that a day line names
 }
 
 type sealedIn struct {
@@ -220,7 +222,7 @@ func (r *auditing) checkDays(ctx context.Context, trusted []*stored) error {
 		for _, d := range s.Days {
 			one := days[d.Day]
 			if one == nil {
-				one = &daySeals{day: d.Day, claims: map[manifest.Tree]map[string][]claim{manifest.TreeManifest: {}, manifest.TreeCalls: {}}, newest: map[string]sealedIn{}, files: map[string]manifest.Segment{}}
+				one = &daySeals{day: d.Day, claims: map[manifest.Tree]map[string][]claim{manifest.TreeManifest: {}, manifest.TreeCalls: {}}, newest: map[string]sealedIn{}, files: map[string]manifest.Segment{}, unsealed: map[string]bool{}}
 				days[d.Day] = one
 			}
 			one.newest[d.Filter] = sealedIn{s.Number, d} // seals come in their order
@@ -253,12 +255,14 @@ func (r *auditing) checkDay(ctx context.Context, d *daySeals) error {
 	if _, err := r.checkTree(ctx, d, manifest.TreeCalls); err != nil {
 		return err
 	}
-	reclosed, err := r.checkClosings(ctx, d)
+	later := len(d.unsealed) > 0
+	r.count(func(a *Audited) { a.Unsealed += len(d.unsealed) })
+	changed, err := r.checkClosings(ctx, d)
 	if err != nil {
 		return err
 	}
-	if reclosed || d.later {
-		if err := r.checkLater(ctx, d, folded, reclosed); err != nil {
+	if changed || later {
+		if err := r.checkLater(ctx, d, folded, changed); err != nil {
 			return err
 		}
 	}
@@ -280,11 +284,10 @@ func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tre
 		}
 	}
 	var folded *manifest.Day
-	unsealed := 0
 	for _, s := range there {
 		claims, ok := want[s.Name]
 		if !ok {
-			unsealed++
+			d.unsealed[s.File()] = true
 			continue
 		}
 		checker := newChecker(claims)
@@ -323,8 +326,6 @@ func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tre
 			r.find(of)
 		}
 	}
-	d.later = d.later || unsealed > 0
-	r.count(func(a *Audited) { a.Unsealed += unsealed })
 	return folded, nil
 }
 

@@ -16,7 +16,7 @@ import (
 
 // checkClosings compares closed.json with what was sealed last. It reports whether the day was closed again since, or for
 // another filter, or after an erasure, so that its day lines have to be compared with all lines of the day.
-func (r *auditing) checkClosings(ctx context.Context, d *daySeals) (reclosed bool, err error) {
+func (r *auditing) checkClosings(ctx context.Context, d *daySeals) (changed bool, err error) {
 	name := string(manifest.TreeManifest) + "/" + d.day + "/closed.json"
 	text, err := readAll(ctx, r.Ledger.Objects(), name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -30,23 +30,38 @@ func (r *auditing) checkClosings(ctx context.Context, d *daySeals) (reclosed boo
 			lines[line.Filter] = append(lines[line.Filter], line)
 		}
 	}
+	reclosed := false
 	for _, filter := range sortedKeys(lines) {
-		if _, sealed := d.newest[filter]; !sealed {
-			reclosed = true
+		sealed, ok := d.newest[filter]
+		changed = changed || !ok
+		for _, line := range lines[filter] { // as seal looks at them: an erasure leaves nothing to seal
+			reclosed = reclosed || isUnsealed(line, sealed.SealedDay)
+			for tree, list := range map[manifest.Tree][]manifest.Segment{manifest.TreeManifest: line.Segments, manifest.TreeCalls: line.CallsSegments} {
+				for _, s := range list {
+					delete(d.unsealed, string(tree)+"/"+d.day+"/"+s.Name)
+				}
+			}
 		}
 	}
 	for _, filter := range sortedKeys(d.newest) {
 		sealed := d.newest[filter]
 		kind, problem, again := d.judgeClosing(lines[filter], sealed.SealedDay)
-		reclosed = reclosed || again
+		changed = changed || again
 		if problem != "" {
 			r.find(Finding{Kind: kind, Seal: sealed.seal, Day: d.day, File: name, Detail: problem})
 		}
 	}
-	if reclosed {
-		r.count(func(a *Audited) { a.Reclosed++ })
-	}
-	return reclosed, nil
+	r.count(func(a *Audited) {
+		if a.Unclosed += len(d.unsealed); reclosed {
+			a.Reclosed++
+		}
+	})
+	return changed, nil
+}
+
+// isUnsealed reports whether the next seal takes in a day line, given what was sealed last for its filter.
+func isUnsealed(line manifest.DayLine, sealed SealedDay) bool {
+	return !manifest.IsPersonal(line.Filter) && (line.Root == "" || line.Root+line.CallsRoot != sealed.Root+sealed.CallsRoot)
 }
 
 // judgeClosing says what is wrong with the day lines for a filter, given what was sealed of it, and whether the day was
@@ -111,9 +126,9 @@ func (d *daySeals) lieSo(tree manifest.Tree, named []manifest.Segment, sealed []
 // checkLater reads the whole day, with the lines that no seal names. Day lines of a day that was closed again must
 // match its lines, and no line may contradict a recording that is sealed as archived, because nobody has signed that
 // line.
-func (r *auditing) checkLater(ctx context.Context, d *daySeals, sealed *manifest.Day, reclosed bool) error {
+func (r *auditing) checkLater(ctx context.Context, d *daySeals, sealed *manifest.Day, changed bool) error {
 	whole, err := r.Ledger.ReadAll(ctx, d.day, func(f manifest.Fault) error {
-		if reclosed {
+		if changed {
 			r.find(Finding{Kind: ClosingChanged, Seal: d.lastSeal(), Day: d.day, File: f.File, Line: f.Line, Detail: f.Reason})
 		}
 		return nil

@@ -15,7 +15,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Event is one thing that happened to a recording, according to the archive.
+// Event is one thing that happened to a recording or call, according to the archive.
 type Event struct {
 	Time   time.Time `json:"time"`
 	What   string    `json:"what"` // listed, archived or another outcome, held, released, closed, sealed
@@ -44,51 +44,72 @@ func (e *Event) rank() int {
 	return 1
 }
 
-// History is what an archive knows of one recording.
+// History is what an archive knows of one recording, or of one call.
 type History struct {
-	RecordingID string   `json:"recording_id"`
+	Kind        string   `json:"kind"`         // recording or call
+	RecordingID string   `json:"recording_id"` // empty for a call
 	CallID      string   `json:"call_id"`
-	Days        []string `json:"days"`   // call days under which it was listed; none: no line names it
-	Events      []Event  `json:"events"` // the oldest first
-	Lines       int      `json:"lines"`  // that name it
+	Recordings  []string `json:"recordings"` // of a call
+	Days        []string `json:"days"`       // call days under which it was listed; none: no line names it
+	Events      []Event  `json:"events"`     // the oldest first
+	Lines       int      `json:"lines"`      // that name it: of manifest/ for a recording, of calls/ for a call
 	Sealed      int      `json:"lines_sealed"`
 	Broken      int      `json:"seals_broken"` // that name its lines and do not hold
 	Checked     bool     `json:"signers_checked"`
 }
 
-// HistoryOf reads the history of a recording. It reads every line of the archive once, to find its days. A seal
-// counts if the lines that it names are there and it is signed by one of the allowed signers, or by anybody if none
-// are given.
+// The kinds of a history.
+const (
+	OfRecording = "recording"
+	OfCall      = "call"
+)
+
+// HistoryOf reads the history of the recording with an id, or else of the call with that id. It reads every line of the
+// archive once, to find its days, and for a call without recordings every row of calls/. A seal counts if the lines that
+// it names are there and it is signed by one of the allowed signers, or by anybody if none are given.
 func HistoryOf(ctx context.Context, ledger *manifest.Ledger, id string, allowed []AllowedSigner) (History, error) {
-	h := History{RecordingID: id, Days: []string{}, Events: []Event{}, Checked: len(allowed) > 0}
+	checked := len(allowed) > 0
+	h := History{Kind: OfRecording, RecordingID: id, Days: []string{}, Recordings: []string{}, Events: []Event{}, Checked: checked}
+	call := History{Kind: OfCall, CallID: id, Days: []string{}, Recordings: []string{}, Events: []Event{}, Checked: checked}
 	err := ledger.Scan(ctx, func(e manifest.Entry) error {
-		if e.Bad == nil && string(e.ID) == id && !slices.Contains(h.Days, e.Day) {
-			h.Days = append(h.Days, e.Day)
+		switch {
+		case e.Bad != nil:
+		case string(e.ID) == id:
+			h.addDay(e.Day)
+		case string(e.CallID) == id:
+			call.addDay(e.Day)
+			if !slices.Contains(call.Recordings, string(e.ID)) {
+				call.Recordings = append(call.Recordings, string(e.ID))
+			}
 		}
 		return nil
 	})
-	if err != nil {
+	read := h.read
+	if err == nil && len(h.Days) == 0 {
+		if err = call.findCall(ctx, ledger); len(call.Days) > 0 {
+			h, read = call, h.readCall
+		}
+	}
+	if err != nil || len(h.Days) == 0 {
 		return h, err
 	}
-	slices.Sort(h.Days)
 	seals, _, err := load(ctx, ledger.Objects())
 	if err != nil {
 		return h, err
 	}
+	h.sort()
 	for _, day := range h.Days {
-		if err := h.read(ctx, ledger, day, seals, allowed); err != nil {
+		if err := read(ctx, ledger, day, seals, allowed); err != nil {
 			return h, fmt.Errorf("read day %s: %w", day, err)
 		}
 	}
 	if err := cmp.Or(h.addErasures(ctx, ledger), h.addExpiries(ctx, ledger)); err != nil {
 		return h, err
 	}
-	if h.Lines > 0 {
-		if err := h.addHolds(ctx, ledger); err != nil {
-			return h, err
-		}
+	if err := h.addHolds(ctx, ledger); err != nil {
+		return h, err
 	}
-	slices.SortStableFunc(h.Events, func(a, b Event) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.rank(), b.rank())) })
+	h.sort()
 	return h, nil
 }
 
@@ -114,18 +135,24 @@ func (h *History) read(ctx context.Context, ledger *manifest.Ledger, day string,
 			}
 			h.Events = append(h.Events, eventOf(r, l, day))
 		case "day":
-			line, err := l.DayLine()
-			if err != nil {
-				return err
-			}
-			h.Events = append(h.Events, Event{Time: line.Time, What: "closed", Day: day, Run: line.Run, File: l.File, Line: l.Number, Detail: "the day was closed" + forFilter(line.Filter)})
+			return h.addClosing(l, day)
 		}
 		return nil
 	}, func(manifest.Fault) error { return nil }) // audit --seals and verify report faults
 	if err != nil {
 		return err
 	}
-	return h.addSeals(ctx, ledger, day, seals, files, allowed)
+	return h.addSeals(ctx, ledger, manifest.TreeManifest, day, seals, files, allowed)
+}
+
+// addClosing adds a day line.
+func (h *History) addClosing(l manifest.Line, day string) error {
+	line, err := l.DayLine()
+	if err != nil {
+		return err
+	}
+	h.Events = append(h.Events, Event{Time: line.Time, What: "closed", Day: day, Run: line.Run, File: l.File, Line: l.Number, Detail: "the day was closed" + forFilter(line.Filter)})
+	return nil
 }
 
 // addErasures adds the erasures of the recording, or of its call.
@@ -190,7 +217,9 @@ func (h *History) addHolds(ctx context.Context, ledger *manifest.Ledger) error {
 	}
 	holding := map[string]bool{}
 	for _, r := range records {
-		i := slices.IndexFunc(r.IDs, func(id HeldID) bool { return id.Recording == h.RecordingID || id.Call == h.CallID })
+		i := slices.IndexFunc(r.IDs, func(id HeldID) bool {
+			return h.RecordingID != "" && id.Recording == h.RecordingID || h.CallID != "" && id.Call == h.CallID
+		})
 		e := Event{Time: r.Time, What: "held", Run: r.Run, File: r.file, Detail: "for the case " + r.Case}
 		switch {
 		case r.State == holdRelease && holding[r.Case]:
@@ -239,17 +268,17 @@ func eventOf(r manifest.Recording, l manifest.Line, day string) Event {
 	return e
 }
 
-// addSeals adds the seals that name a segment with a line of the recording: of each segment the first that holds, and
+// addSeals adds the seals that name a segment with a line of the recording or call: of each segment the first that holds, and
 // all that do not.
-func (h *History) addSeals(ctx context.Context, ledger *manifest.Ledger, day string, seals []stored, files map[string]int, allowed []AllowedSigner) error {
-	there, err := linesOf(ctx, ledger, day, files)
+func (h *History) addSeals(ctx context.Context, ledger *manifest.Ledger, tree manifest.Tree, day string, seals []stored, files map[string]int, allowed []AllowedSigner) error {
+	there, err := linesOf(ctx, ledger, tree, day, files)
 	if err != nil {
 		return err
 	}
 	sealed := map[string]bool{}
 	for i := range seals {
 		s := &seals[i]
-		for _, claimed := range s.segmentsOf(day) {
+		for _, claimed := range s.segmentsOf(tree, day) {
 			if files[claimed.Name] == 0 || sealed[claimed.Name] {
 				continue
 			}
@@ -267,9 +296,9 @@ func (h *History) addSeals(ctx context.Context, ledger *manifest.Ledger, day str
 	return nil
 }
 
-// linesOf reads the segments of a day that hold lines of a recording.
-func linesOf(ctx context.Context, ledger *manifest.Ledger, day string, files map[string]int) (map[string]SealedLines, error) {
-	segments, err := ledger.Segments(ctx, manifest.TreeManifest, day)
+// linesOf reads the segments of a day that hold lines of a recording or call.
+func linesOf(ctx context.Context, ledger *manifest.Ledger, tree manifest.Tree, day string, files map[string]int) (map[string]SealedLines, error) {
+	segments, err := ledger.Segments(ctx, tree, day)
 	if err != nil {
 		return nil, err
 	}
@@ -285,10 +314,14 @@ func linesOf(ctx context.Context, ledger *manifest.Ledger, day string, files map
 	return is, nil
 }
 
-// segmentsOf returns what a seal says of the segments of a day.
-func (s *stored) segmentsOf(day string) (list []SealedLines) {
+// segmentsOf returns what a seal says of the segments of a day in one tree.
+func (s *stored) segmentsOf(tree manifest.Tree, day string) (list []SealedLines) {
 	for _, d := range s.Days {
-		if d.Day == day {
+		switch {
+		case d.Day != day:
+		case tree == manifest.TreeCalls:
+			list = append(list, d.CallsSegments...)
+		default:
 			list = append(list, d.Segments...)
 		}
 	}

@@ -29,7 +29,7 @@ func auditSettings() []setting {
 		{name: "head", group: groupAudit, placeholder: "HEAD", usage: "head of the newest seal, as printed by seal; without it audit cannot detect that the newest seals were removed"},
 		{name: "tsa-roots", group: groupAudit, placeholder: "FILE", usage: "root certificates of timestamping authorities, in PEM; without them audit checks the timestamps, but not who issued them"},
 		{name: "no-audio", kind: toggle, group: groupAudit, usage: "do not read the recordings: check only seals and lines"},
-		{name: "access-log", group: groupAudit, placeholder: "PLACE", usage: "print the access log of serve, for all recordings or for one; a folder or s3://bucket/prefix"},
+		{name: "access-log", group: groupAudit, placeholder: "PLACE", usage: "print the access log of serve, for everything or for one id of a recording or call; a folder or s3://bucket/prefix"},
 		{name: "start-time", group: groupAudit, placeholder: "TIME", usage: "first day of the access log, in UTC (default: the first)"},
 		{name: "end-time", group: groupAudit, placeholder: "TIME", usage: "last day of the access log (default: today)"},
 		{name: "last", group: groupAudit, placeholder: "DURATION", usage: "instead of --start-time and --end-time: 7d means the last seven days and today"},
@@ -42,18 +42,20 @@ func auditSettings() []setting {
 func auditCommand() command {
 	return command{
 		name:      "audit",
-		usage:     "check the seals, or show the history of a recording or the access log",
-		arguments: "[RECORDING]",
+		usage:     "check the seals, or show the history of a recording or call or the access log",
+		arguments: "[ID]",
 		about: `With --seals it checks the archive from the first seal to the last byte: no seal
 is missing, changed or signed with another key; no sealed line was changed,
 removed, added or reordered; every sealed recording still has the same bytes. It
 exits with 4 and names every difference.
 
-With --access-log it shows who played and downloaded which recordings.
+With --access-log it shows who opened which calls, and who played and downloaded
+which recordings; with an id those of one recording or call.
 
 With the id of a recording it shows the recording's history: when it was listed,
 downloaded and stored, its checksum, when its day was closed, and the seal that
-covers it.
+covers it. With the id of a call it shows when the call was listed, held, sealed
+and erased, and its recordings.
 
 It needs no token, takes no lock and writes nothing.`,
 		examples: []example{
@@ -62,7 +64,7 @@ It needs no token, takes no lock and writes nothing.`,
 			{"prove that nothing was changed",
 				"convoso-archiver audit --seals --dest /archive --allowed-signers allowed_signers --head 42:9f86d0…"},
 			{"who listened to one recording, and when", "convoso-archiver audit 705270011 --access-log /var/log/calls"},
-			{"the history of one recording", "convoso-archiver audit 705270011 --dest /archive"},
+			{"the history of one recording, or of one call", "convoso-archiver audit 705270011 --dest /archive"},
 		},
 		settings:    auditSettings(),
 		leads:       1,
@@ -77,7 +79,7 @@ It needs no token, takes no lock and writes nothing.`,
 type auditJob struct {
 	folder    string
 	bucket    store.S3Options
-	recording string // "" for the seals
+	recording string // or call, by its id; "" for the seals
 	allowed   []evidence.AllowedSigner
 	head      *evidence.Head
 	tsaRoots  *x509.CertPool // nil for any
@@ -117,20 +119,21 @@ func (r *reader) auditJob(ctx context.Context, args []string, env environment) *
 		return j
 	}
 	j.folder, j.bucket = r.destination(env)
+	r.keepIfAny(r.noSpan(seals))
 	switch {
 	case j.log.isSet() && seals:
 		r.keep(misuse("", "use either --seals or --access-log, not both"))
 	case len(args) > 1:
-		r.keep(misuse("give the id of one recording", "there is more than one argument"))
+		r.keep(misuse("give the id of one recording or call", "there is more than one argument"))
 	case len(args) == 1 && seals:
-		r.keep(misuse("", "use either --seals or the id of a recording, not both"))
+		r.keep(misuse("", "use either --seals or an id, not both"))
 	case len(args) == 1:
 		if j.recording = args[0]; r.isSet("allowed-signers") {
 			j.allowed = r.allowedSigners(ctx)
 		}
 		return j
 	case !seals:
-		r.keep(misuse("give --seals, --access-log or the id of a recording", "nothing to audit is given"))
+		r.keep(misuse("give --seals, --access-log or the id of a recording or call", "nothing to audit is given"))
 	}
 	if !r.isSet("allowed-signers") {
 		r.keep(misuse("give --allowed-signers with a file of the public keys that you trust; see audit --help", "no allowed signers are given, so anybody may have signed the seals"))
@@ -149,6 +152,20 @@ func (r *reader) auditJob(ctx context.Context, args []string, env environment) *
 		j.head = &head
 	}
 	return j
+}
+
+// noSpan refuses days where no access log is asked for. Those in the file are of archive.
+func (r *reader) noSpan(seals bool) error {
+	for _, name := range []string{"start-time", "end-time", "last"} {
+		switch {
+		case !r.values[name].byFlag():
+		case seals:
+			return misuse("leave it out", "--%s is for --access-log; --seals always checks the whole chain of seals, for one seal vouches for the others", name)
+		default:
+			return misuse("leave it out", "--%s is for --access-log; a history is always whole", name)
+		}
+	}
+	return nil
 }
 
 func (r *reader) allowedSigners(ctx context.Context) []evidence.AllowedSigner {
@@ -237,6 +254,10 @@ func (a auditResult) answer(unread int) string {
 	switch {
 	case a.Error != "":
 		return "not audited: the audit failed"
+	case a.Found > unread && a.untrusted() == a.Found && a.Days == 0:
+		return fmt.Sprintf("NOT TRUSTED: the signature of %s is not by a key of --allowed-signers, so nothing was compared: check that file", plural(a.untrusted(), "seal"))
+	case a.Found > unread && a.untrusted() == a.Found:
+		return fmt.Sprintf("NOT TRUSTED: the signature of %s is not by a key of --allowed-signers; what the others sign is as it was sealed: %s", plural(a.untrusted(), "seal"), where)
 	case a.Found > unread:
 		return "CHANGED: " + plural(a.Found-unread, "finding") + "; " + where
 	case a.Seals == 0:
@@ -247,6 +268,16 @@ func (a auditResult) answer(unread int) string {
 		return "unchanged since sealing: " + where + "; the recordings were not read"
 	}
 	return fmt.Sprintf("unchanged since sealing: %s, every byte of %s read", where, plural(a.AudioRead, "recording"))
+}
+
+// untrusted counts the seals that a key signed which is not trusted.
+func (a auditResult) untrusted() (n int) {
+	for _, f := range a.Findings {
+		if f.Kind == evidence.UnknownSigner {
+			n++
+		}
+	}
+	return n
 }
 
 // write writes the result: one JSON object, or lines for a person.
@@ -287,8 +318,11 @@ func (a auditResult) write(w io.Writer, asJSON bool) error {
 	if a.Expired > 0 {
 		fmt.Fprintf(&b, "expired      %s\n", plural(a.Expired, "recording"))
 	}
-	if a.Unsealed > 0 || a.Reclosed > 0 {
-		fmt.Fprintf(&b, "not sealed   %s, and %s closed again since; run archive --relist over their days, then seal\n", plural(a.Unsealed, "file"), plural(a.Reclosed, "day"))
+	if a.Reclosed > 0 {
+		fmt.Fprintf(&b, "not sealed   %s closed again since: run seal\n", plural(a.Reclosed, "day"))
+	}
+	if a.Unclosed > 0 {
+		fmt.Fprintf(&b, "not closed   %s came after the day was closed: run archive --relist over these days, then seal\n", plural(a.Unclosed, "file"))
 	}
 	if !a.HeadGiven && a.Seals > 0 {
 		b.WriteString("no --head    audit could not check whether the newest seals were removed\n")
@@ -313,11 +347,11 @@ func findingPlace(f evidence.Finding) string {
 	return strings.Join(parts, ", ")
 }
 
-// history tells the history of one recording.
+// history tells the history of one recording or call.
 func (p *process) history(ctx context.Context, job *auditJob, talk output) outcome {
 	made, err := p.runHistory(ctx, job, talk)
 	err = withBucket(archiver.Location{Folder: job.folder, S3: job.bucket}, err)
-	result := withDamage(judge(err, context.Cause(ctx), err == nil && made.Lines == 0), made.Broken > 0)
+	result := withDamage(judge(err, context.Cause(ctx), err == nil && len(made.Days) == 0), made.Broken > 0)
 	if result.failed {
 		return p.refuse(result, talk.json)
 	}
@@ -340,11 +374,19 @@ func (p *process) runHistory(ctx context.Context, job *auditJob, talk output) (m
 
 func writeHistory(w io.Writer, h evidence.History) error {
 	var b strings.Builder
-	if h.Lines == 0 {
-		b.WriteString("the archive has no recording with this id: check the id; find --json shows ids\n")
+	if len(h.Days) == 0 {
+		b.WriteString("the archive has no recording and no call with this id: check the id; find --json shows ids\n")
 		return writeText(w, b.String())
 	}
-	fmt.Fprintf(&b, "recording %s of call %s, call day %s\n\n", h.RecordingID, h.CallID, strings.Join(h.Days, ", "))
+	days := strings.Join(h.Days, ", ")
+	switch {
+	case h.Kind == evidence.OfRecording:
+		fmt.Fprintf(&b, "recording %s of call %s, call day %s\n\n", h.RecordingID, h.CallID, days)
+	case len(h.Recordings) == 0:
+		fmt.Fprintf(&b, "call %s, call day %s, without recordings\n\n", h.CallID, days)
+	default:
+		fmt.Fprintf(&b, "call %s, call day %s, with %s: %s\n\n", h.CallID, days, plural(len(h.Recordings), "recording"), strings.Join(h.Recordings, ", "))
+	}
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
 	for _, e := range h.Events {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", e.Time.UTC().Format("2006-01-02 15:04:05Z"), e.What, e.Detail)
@@ -358,6 +400,11 @@ func writeHistory(w io.Writer, h evidence.History) error {
 	if h.Sealed > 0 && !h.Checked {
 		b.WriteString("; the signer was not checked: give --allowed-signers")
 	}
-	b.WriteString("\nthe audio was not read; audit --seals and verify read it\n")
+	b.WriteString("\n")
+	if h.Kind == evidence.OfRecording {
+		b.WriteString("the audio was not read; audit --seals and verify read it\n")
+	} else if len(h.Recordings) > 0 {
+		b.WriteString("audit shows the history of each recording by its id\n")
+	}
 	return writeText(w, trimLines(b.String()))
 }

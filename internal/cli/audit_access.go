@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -37,7 +38,7 @@ func (p *process) access(ctx context.Context, job *auditJob, talk output) outcom
 		result.line = fmt.Sprintf("%s of the access log cannot be read: each kill of serve may leave one; more of them mean that the log was changed", plural(unreadable, "line"))
 	}
 	if lines == 0 && !talk.json {
-		_, result.unwritten = io.WriteString(p.stdout, "the access log has no play and no download\n")
+		_, result.unwritten = io.WriteString(p.stdout, "the access log has no opened call, no play and no download\n")
 	}
 	return result
 }
@@ -53,19 +54,22 @@ func (p *process) readAccess(ctx context.Context, job *auditJob, talk output) (u
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0) // which keeps all until its end
 	unreadable, err = web.ReadAccess(ctx, files, job.from, job.to, func(a web.Access) error {
-		if job.recording != "" && a.RecordingID != job.recording {
+		if id := job.recording; id != "" && a.RecordingID != id && a.CallID != id && !slices.Contains(a.CallIDs, id) {
 			return nil
 		}
 		lines++
 		if talk.json {
 			return write.Encode(a)
 		}
-		what := a.What
+		what, of := strings.ReplaceAll(a.What, "_", " "), a.RecordingID
+		if of == "" && a.CallID != "" {
+			of = "call " + a.CallID
+		}
 		if n := len(a.CallIDs); n > 0 {
 			what = fmt.Sprintf("%s of %s", what, plural(n, "call"))
 		}
 		user := orElse(a.User, "(this machine)")
-		_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", a.Time.Format("2006-01-02 15:04:05Z"), user, what, a.RecordingID, a.From, a.Reason)
+		_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", a.Time.Format("2006-01-02 15:04:05Z"), user, what, of, a.From, a.Reason)
 		return err
 	})
 	return unreadable, lines, errors.Join(err, table.Flush(), writeText(p.stdout, trimLines(text.String())))

@@ -32,7 +32,7 @@ func exitCodesOf(command string) []exitCode {
 	case "verify":
 		return []exitCode{
 			{"0", "everything is intact"}, {"1", meansStore}, {"2", meansUsage},
-			{"3", "nothing is damaged, but something could not be read, or --max-duration stopped it"},
+			{"3", "nothing is damaged, but something could not be read, the archive has no day in the span, or --max-duration stopped it"},
 			{"4", "a stored recording, or the manifest, is damaged"},
 			{"5", meansLocked + " (--repair)"}, signal,
 		}
@@ -50,7 +50,7 @@ func exitCodesOf(command string) []exitCode {
 			{"4", "bagit: a recording is missing or damaged, and is left out"}, {"5", "bagit: another export is writing this bag"}, signal}
 	case "erase":
 		return []exitCode{
-			{"0", "the calls were erased; without --yes: the calls that would be erased were shown"}, {"1", meansStore}, {"2", meansUsage + "; more calls match than --max-erase"},
+			{"0", "the calls were erased; without --yes: the calls that would be erased were shown; list: every erasure is done"}, {"1", meansStore}, {"2", meansUsage + "; more calls match than --max-erase"},
 			{"3", "nothing was erased, because something is held, locked or shared; an erasure is unfinished; or ids of --ids-from were not found, and the rest was erased"}, {"5", meansLocked}, signal,
 		}
 	case "lock":
@@ -72,7 +72,7 @@ func exitCodesOf(command string) []exitCode {
 	case "audit":
 		return []exitCode{
 			{"0", "nothing has changed since it was sealed; or the history was found"}, {"1", meansStore}, {"2", meansUsage},
-			{"3", "there is no seal, a recording could not be read, or the archive has no such recording"}, {"4", "something has changed since sealing"}, signal,
+			{"3", "there is no seal, a recording could not be read, or the archive has no such recording or call"}, {"4", "something has changed since sealing"}, signal,
 		}
 	case "rebuild":
 		return []exitCode{

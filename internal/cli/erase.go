@@ -54,8 +54,9 @@ func eraseSettings() []setting {
 
 func eraseCommand() command {
 	return command{
-		name:  "erase",
-		usage: "remove calls and recordings permanently, and keep the proof that nothing else changed",
+		name:      "erase",
+		arguments: "[list]",
+		usage:     "remove calls and recordings permanently, and keep the proof that nothing else changed",
 		about: `Shows the calls that match the search terms or a list of ids. With --yes it removes them: the audio with all of
 its versions and copies, and the data in calls/ and the manifest. Only ids and hashes remain, so that days stay
 closed and seals stay valid. No later run downloads, shows or reports an erased call. erase always removes a call
@@ -67,6 +68,8 @@ If a case holds a call, or a lock protects a recording, erase removes nothing an
 --expired shows the audio whose retention has ended, and with --yes removes it. Calls and their lines stay, with the
 outcome "expired". Audio that a case holds stays. Audio that a lock protects stays and is listed, and the exit code
 is 3.
+
+list shows all erasures: when, why, how many calls and recordings, and whether each is done.
 
 erase does not reach other copies: backups, copies made by find, and exports that --export does not name. It reads
 search terms only from the command line, so that the configuration file of another command cannot select calls.`,
@@ -80,8 +83,11 @@ search terms only from the command line, so that the configuration file of anoth
 			{"each night: remove the audio whose retention has ended",
 				"convoso-archiver erase --dest s3://my-bucket/calls --expired --yes"},
 			{"finish an erasure that was stopped", "convoso-archiver erase --dest /archive --resume"},
+			{"what was erased so far", "convoso-archiver erase list --dest /archive"},
 		},
 		settings:    eraseSettings(),
+		words:       []string{eraseList},
+		leads:       1,
 		environment: true,
 		exitCodes:   true,
 		works:       true,
@@ -106,6 +112,9 @@ type eraseJob struct {
 func (j *eraseJob) acts() bool { return j.yes || j.resume }
 
 func runErase(ctx context.Context, p *process, in input) outcome {
+	if len(in.args) > 0 {
+		return p.listErasures(ctx, in)
+	}
 	read, talk := p.settings(ctx, withArchiveKeys(eraseSettings()), in)
 	job := read.eraseJob(time.Now(), p.env)
 	made := newEraseResult()

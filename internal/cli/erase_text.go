@@ -87,12 +87,22 @@ func (r *eraseResult) write(w io.Writer, asJSON bool) error {
 		return json.NewEncoder(w).Encode(r)
 	}
 	var b strings.Builder
-	r.writeErased(&b)
-	if x := r.Expired; x != nil && (!r.resumed || len(x.Expiries)+len(x.Unfinished) > 0) {
+	if len(r.Erased) > 0 {
+		r.writeErased(&b)
+	}
+	if r.hasExpired() {
 		r.writeExpired(&b)
 	}
 	r.writeChosen(&b)
+	if len(r.Erased) == 0 { // what was chosen is the answer
+		r.writeCopies(&b)
+	}
 	return writeText(w, trimLines(b.String()))
+}
+
+// hasExpired reports whether something is to be said of an expiry.
+func (r *eraseResult) hasExpired() bool {
+	return r.Expired != nil && (!r.resumed || len(r.Expired.Expiries)+len(r.Expired.Unfinished) > 0)
 }
 
 func (r *eraseResult) writeErased(b *strings.Builder) {
@@ -107,6 +117,16 @@ func (r *eraseResult) writeErased(b *strings.Builder) {
 		}
 		fmt.Fprintf(b, "lines        %s of %s reduced to ids and hashes\n", thousands(int64(e.Stubs)), plural(len(e.Days), "day"))
 	}
+	r.writeCopies(b)
+	b.WriteString("\nnot reached\n")
+	for _, where := range r.Elsewhere {
+		fmt.Fprintf(b, "  %s\n", where)
+	}
+	b.WriteString("\nnext\n  if you use seals, run seal now: audit --seals reports the erased lines until the erasure is sealed\n")
+}
+
+// writeCopies tells of the index and of exports.
+func (r *eraseResult) writeCopies(b *strings.Builder) {
 	if r.Index {
 		b.WriteString("index        up to date\n")
 	}
@@ -117,13 +137,6 @@ func (r *eraseResult) writeErased(b *strings.Builder) {
 		default:
 			fmt.Fprintf(b, "export       %s: %s rewritten\n", x.Export, plural(x.Written, "day"))
 		}
-	}
-	if len(r.Erased) > 0 {
-		b.WriteString("\nnot reached\n")
-		for _, where := range r.Elsewhere {
-			fmt.Fprintf(b, "  %s\n", where)
-		}
-		b.WriteString("\nnext\n  if you use seals, run seal now: audit --seals reports the erased lines until the erasure is sealed\n")
 	}
 }
 
@@ -138,7 +151,7 @@ func (r *eraseResult) writeChosen(b *strings.Builder) {
 		r.writeKept(b)
 		return
 	}
-	if len(r.Erased) > 0 || r.stopped || r.Expired != nil && (!r.resumed || len(r.Expired.Expiries)+len(r.Expired.Unfinished) > 0) {
+	if len(r.Erased) > 0 || r.stopped || r.hasExpired() {
 		return
 	}
 	if len(r.Chosen) == 0 {
@@ -171,17 +184,21 @@ func (r *eraseResult) writeChosen(b *strings.Builder) {
 	if r.tooMany {
 		b.WriteString("  this is more than --max-erase: give narrower terms, a greater --max-erase, or a list of ids with --ids-from\n")
 	} else {
-		b.WriteString("  to erase it, give --yes and --reason\n")
+		b.WriteString("  find with the same terms shows these calls, with numbers, names and times\n  to erase them, give --yes and --reason\n")
 	}
 }
 
 func (r *eraseResult) writeKept(b *strings.Builder) {
-	what := "nothing was erased: %d items are held, locked or shared"
+	what := "nothing was erased: "
 	if r.resumed {
-		what = "not finished: %d items are held, locked or shared"
+		what = "not finished: "
 	}
-	fmt.Fprintf(b, what+"\n\n", len(r.Kept))
+	b.WriteString(what + r.keptText() + " must stay\n\n")
 	writeKeptTable(b, r.Kept, len(r.Kept), "does not match: give the ids of both in a list with --ids-from")
+	b.WriteString("\nnext\n")
+	for _, step := range r.nextAfterKept() {
+		b.WriteString("  " + step + "\n")
+	}
 }
 
 // writeKeptTable names some of what must stay; other says what is so of another recording with the same audio.
@@ -214,6 +231,62 @@ func writeKeptTable(b *strings.Builder, kept []evidence.Kept, all int, other str
 	if more := all - maxTold; more > 0 {
 		fmt.Fprintf(b, "and %s more; --json has them all\n", thousands(int64(more)))
 	}
+}
+
+// keptText counts what must stay: calls, of which a part is enough, recordings, and what is neither.
+func (r *eraseResult) keptText() string {
+	calls, recordings, files := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, k := range r.Kept {
+		calls[k.Call], recordings[k.Recording], files[k.File] = true, true, true
+		if k.Bucket {
+			return "everything in the bucket"
+		}
+	}
+	var parts []string
+	for _, one := range []struct {
+		ids  map[string]bool
+		of   int
+		what string
+	}{{calls, r.Calls, "call"}, {recordings, r.Recordings, "recording"}, {files, 0, "file"}} {
+		delete(one.ids, "")
+		switch n := len(one.ids); {
+		case n == 0:
+		case one.of > 0:
+			parts = append(parts, fmt.Sprintf("%s of %s", thousands(int64(n)), plural(one.of, one.what)))
+		default:
+			parts = append(parts, plural(n, one.what))
+		}
+	}
+	return strings.Join(parts, " and ")
+}
+
+// nextAfterKept says what to do about what must stay.
+func (r *eraseResult) nextAfterKept() (steps []string) {
+	var held, locked, shared, bucket bool
+	for _, k := range r.Kept {
+		held = held || len(k.Cases) > 0
+		locked = locked || !k.Until.IsZero() || k.LegalHold
+		shared = shared || k.Shared != ""
+		bucket = bucket || k.Bucket
+	}
+	if held {
+		steps = append(steps, "held: end the hold with hold release CASE, if the case is closed")
+	}
+	if locked {
+		steps = append(steps, "locked: erase again once the locks have ended")
+	}
+	if shared {
+		steps = append(steps, "shared: give the ids of all calls with that audio to --ids-from")
+	}
+	switch {
+	case r.resumed:
+		steps = append(steps, "then run erase --resume again")
+	case !bucket:
+		steps = append(steps, "or erase only the other calls: give their ids to --ids-from")
+	default:
+		steps = append(steps, "remove the default retention of the bucket, and erase again when the existing locks have ended")
+	}
+	return steps
 }
 
 func orDash(text string) string {

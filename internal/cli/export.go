@@ -47,7 +47,7 @@ func exportSettings() []setting {
 			settings = append(settings, s)
 		}
 	}
-	settings = append(settings, idsSetting())
+	settings = append(settings, idsSetting(), caseSetting())
 	for _, s := range s3Settings() {
 		if s.name != "s3-storage-class" && s.name != "s3-no-conditional-writes" {
 			s.group = groupExportBucket
@@ -94,8 +94,9 @@ is missing or damaged: the rest is in the bag.`,
 				"convoso-archiver export --dest /archive --to may --format csv --excel --status SALE --start-time 2025-05-01 --end-time 2025-05-31"},
 			{"from one bucket into another, for Athena",
 				"convoso-archiver export --dest s3://my-bucket/calls --to s3://my-tables/calls"},
-			{"the calls of a case, to hand over to a court",
-				"convoso-archiver export --format bagit --dest /archive --ids-from ids.csv --to case-17"},
+			{"the calls of a list, or of a case of hold, to hand over to a court",
+				"convoso-archiver export --format bagit --dest /archive --ids-from ids.csv --to case-17\n" +
+					`convoso-archiver export --format bagit --dest /archive --case "2025-17 Smith v. Acme" --to case-17`},
 			{"query an export",
 				"cd /tables && duckdb -init views.sql -c 'SELECT user, count(*) FROM calls GROUP BY ALL'"},
 			{"query the archive directly, without an export",
@@ -152,6 +153,7 @@ func (r *reader) exportJob(now time.Time, env environment) *exportJob {
 		r.fail(origin, "add --format csv", "it works only with CSV")
 	}
 	j.ids = r.text("ids-from")
+	r.oneList()
 	j.to, j.bucket = r.exportTarget(env)
 	if j.format == bagFormat {
 		r.refuseForBag(j)
@@ -268,6 +270,9 @@ func (p *process) runExport(ctx context.Context, job *exportJob, talk output, ma
 		return false, err
 	}
 	defer func() { err = errors.Join(err, archive.Close(ctx)) }()
+	if err := job.readCase(ctx, archive, p.teller("export", talk)); err != nil {
+		return false, err
+	}
 	target, closeTarget, err := job.openTarget(ctx)
 	if err != nil {
 		return false, err

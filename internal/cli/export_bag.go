@@ -75,6 +75,9 @@ func (p *process) runBag(ctx context.Context, job *exportJob, talk output, f *fo
 	}
 	defer func() { err = errors.Join(err, archive.Close(ctx)) }()
 	tell := p.teller("export", talk)
+	if err := job.readCase(ctx, archive, tell); err != nil {
+		return err
+	}
 	left := 0
 	b := &bag.Bag{
 		Dir: job.to, Archive: archive.Archive, Ledger: archive.opened.Ledger, Source: archive.opened.Store, Query: job.query,

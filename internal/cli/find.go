@@ -22,7 +22,7 @@ func findSettings() []setting {
 	settings := searchedSettings()
 	settings = append(settings, termSettings()...)
 	settings = append(settings,
-		idsSetting(),
+		idsSetting(), caseSetting(),
 		setting{name: "json", kind: toggle, group: groupAnswer, usage: "one JSON object per line: the row of the API, with day, call_time in UTC and the recordings as in the manifest"},
 		setting{name: "csv", kind: toggle, group: groupAnswer, usage: "write CSV: a header and one row for each call; several recordings share a cell, separated by ;"},
 		setting{name: "paths", kind: toggle, group: groupAnswer, usage: "print the paths of the stored recordings, or their s3:// addresses, one per line"},
@@ -118,6 +118,7 @@ func (r *reader) findJob(now time.Time, env environment) *findJob {
 	j := &findJob{searchJob: r.searchJob(now, env, runtime.GOOS), dest: r.text("dest"), end: "\n"}
 	j.talk = output{quiet: r.toggle("quiet"), format: r.choice("log-format")}
 	j.copyTo, j.ids = r.text("copy-to"), r.text("ids-from")
+	r.oneList()
 	j.format = r.findFormat()
 	if r.toggle("null") {
 		j.end = "\x00"

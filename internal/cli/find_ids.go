@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,13 +11,54 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
+	"convoso-archiver/evidence"
 	"convoso-archiver/search"
 )
 
 // idsSetting is the list of ids, of find and export.
 func idsSetting() setting {
 	return setting{name: "ids-from", group: groupTerms, placeholder: "FILE", usage: "calls or recordings with the ids in this file, one per line or in the first column of a CSV file; - means stdin. Reports ids that were not found and exits with 3"}
+}
+
+// caseSetting asks for what a case holds, of find and export.
+func caseSetting() setting {
+	return setting{name: "case", flagOnly: true, group: groupTerms, placeholder: "NAME", usage: "calls that hold has noted for this case, also after its release; see hold list"}
+}
+
+// readCase has a query ask for the calls that a case holds, or held until it was released. Without a case it changes
+// nothing.
+func (j *searchJob) readCase(ctx context.Context, archive *searched, tell teller) error {
+	name := j.read.text("case")
+	if name == "" {
+		return nil
+	}
+	holds, err := evidence.LoadHolds(ctx, archive.opened.Ledger)
+	if err != nil {
+		return err
+	}
+	c, known := holds.Case(name)
+	if !known {
+		return noCase()
+	}
+	held := c.IDs
+	if !c.Released.IsZero() {
+		held = c.Past
+		tell.note("the case was released on "+c.Released.Format(time.DateOnly)+": these are the calls that it held", "the case was released", "released", c.Released)
+	}
+	j.query.Listed = []string{}
+	for _, id := range held {
+		j.query.Listed = append(j.query.Listed, cmp.Or(id.Call, id.Recording)) // a call is held as a whole
+	}
+	return nil
+}
+
+// oneList refuses a case beside a list of ids.
+func (r *reader) oneList() {
+	if r.isSet("case") && r.isSet("ids-from") {
+		r.keep(misuse("", "use either --case or --ids-from, not both%s", r.origins("case", "ids-from")))
+	}
 }
 
 // maxIDsBytes is room for more than two million ids.

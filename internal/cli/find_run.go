@@ -62,6 +62,9 @@ func (p *process) findIn(ctx context.Context, job *findJob, tell teller, f *foun
 		return err
 	}
 	defer func() { err = errors.Join(err, archive.Close(ctx)) }()
+	if err := job.readCase(ctx, archive, tell); err != nil {
+		return err
+	}
 	if job.drawn {
 		seed := strconv.FormatUint(job.query.Seed, 10)
 		tell.note("random sample: --seed "+seed+" selects the same calls again", "the sample was drawn", "seed", job.query.Seed)

@@ -359,6 +359,7 @@ func (h *holdResult) release(ctx context.Context, job *holdJob, legal *evidence.
 		return err
 	}
 	h.Calls, h.Recordings = countHeld(was.IDs)
+	h.before = was.Released
 	return h.apply(ctx, job, legal)
 }
 
@@ -393,12 +394,13 @@ func (h *holdResult) list(ctx context.Context, job *holdJob, legal *evidence.Leg
 			continue
 		}
 		one := heldCase{Case: c.Name, Since: c.Since, NotSet: []evidence.HeldID{}, LeftOn: []evidence.HeldID{}}
-		one.Calls, one.Recordings = countHeld(c.IDs)
+		ids := c.IDs
 		if !c.Released.IsZero() {
-			one.Released = &c.Released
+			one.Released, ids = &c.Released, c.Past
 		}
+		one.Calls, one.Recordings = countHeld(ids)
 		if job.name != "" {
-			one.IDs = append([]evidence.HeldID{}, c.IDs...)
+			one.IDs = append([]evidence.HeldID{}, ids...)
 		}
 		for _, f := range faults {
 			if slices.Contains(f.Cases, c.Name) {

@@ -35,6 +35,7 @@ type holdResult struct {
 	Cases []heldCase `json:"cases"` // of list
 
 	action              string
+	before              time.Time // when the case was released before; zero where it was not
 	inS3                bool
 	incomplete, damaged bool
 }
@@ -44,7 +45,7 @@ type heldCase struct {
 	Case       string            `json:"case"`
 	Since      time.Time         `json:"since"`
 	Released   *time.Time        `json:"released"` // null while it holds
-	Calls      int               `json:"calls"`
+	Calls      int               `json:"calls"`    // that it holds, or held before it was released
 	Recordings int               `json:"recordings"`
 	IDs        []evidence.HeldID `json:"ids,omitempty"` // of one case alone
 	NotSet     []evidence.HeldID `json:"not_set"`       // held, and the legal hold is off
@@ -61,6 +62,11 @@ func (h holdResult) write(w io.Writer, asJSON bool) error {
 	case holdList:
 		h.writeCases(&b)
 	case holdRelease:
+		if !h.before.IsZero() {
+			fmt.Fprintf(&b, "already released on %s: it holds nothing\n", h.before.Format(time.DateOnly))
+			h.writeLegal(&b)
+			break
+		}
 		fmt.Fprintf(&b, "released: %s, %s\n", plural(h.Calls, "call"), plural(h.Recordings, "recording"))
 		h.writeLegal(&b)
 	default:
@@ -103,6 +109,8 @@ func (h holdResult) writeLegal(b *strings.Builder) {
 		fmt.Fprintf(b, "legal hold   on for %s\n", plural(h.On, "object"))
 	case h.inS3:
 		b.WriteString("legal hold   none: the bucket has no Object Lock, so only this program obeys the hold\n")
+	case h.action == holdAdd:
+		b.WriteString("legal hold   none in a folder: this program erases nothing of it, and whoever may delete files there still can\n")
 	}
 }
 
@@ -115,7 +123,7 @@ func (h holdResult) writeCases(b *strings.Builder) {
 	for _, c := range h.Cases {
 		state := fmt.Sprintf("%s, %s", plural(c.Calls, "call"), plural(c.Recordings, "recording"))
 		if c.Released != nil {
-			state = "released " + c.Released.Format(time.DateOnly)
+			state = "released " + c.Released.Format(time.DateOnly) + ", held " + state
 		}
 		if n := len(c.NotSet); n > 0 {
 			state += fmt.Sprintf(", legal hold NOT SET for %s: run hold add with only the name of the case", plural(n, "object"))

@@ -37,13 +37,27 @@ func outcomeColumns() []manifest.Outcome {
 	return []manifest.Outcome{manifest.Archived, manifest.Pending, manifest.Failed, manifest.Rejected, manifest.Lost, manifest.Damaged}
 }
 
+// removedOutcomes are those of what was removed on purpose. Their columns stand where there are any.
+func removedOutcomes() []manifest.Outcome {
+	return []manifest.Outcome{manifest.Erased, manifest.Expired}
+}
+
+// removed returns the outcomes of removedOutcomes that some recording has.
+func removed(t *report.Total) []manifest.Outcome {
+	return slices.DeleteFunc(removedOutcomes(), func(o manifest.Outcome) bool { return t.ByOutcome[o] == 0 })
+}
+
 func writeReportCSV(w io.Writer, r *report.Report) error {
 	out := csv.NewWriter(w)
 	header := []string{"day", "state", "settled", "calls", "recordings"}
 	for _, outcome := range outcomeColumns() {
 		header = append(header, string(outcome))
 	}
-	rows := [][]string{append(header, "other", "waiting", "given_up", "bytes", "reasons")}
+	header = append(header, "other", "waiting", "given_up", "bytes", "reasons")
+	for _, outcome := range removedOutcomes() { // last, for programs that count columns; "other" counts these too
+		header = append(header, string(outcome))
+	}
+	rows := [][]string{header}
 	for i := range r.Days {
 		rows = append(rows, csvRow(&r.Days[i]))
 	}
@@ -64,8 +78,12 @@ func csvRow(d *report.Day) []string {
 	for _, reason := range d.Reasons {
 		codes = append(codes, string(reason.Code))
 	}
-	return append(row, strconv.Itoa(other), strconv.Itoa(d.Waiting), strconv.Itoa(d.GivenUp),
+	row = append(row, strconv.Itoa(other), strconv.Itoa(d.Waiting), strconv.Itoa(d.GivenUp),
 		strconv.FormatInt(d.Bytes, 10), strings.Join(codes, " "))
+	for _, outcome := range removedOutcomes() {
+		row = append(row, strconv.Itoa(d.ByOutcome[outcome]))
+	}
+	return row
 }
 
 // reportAsText is the report for a person: the answer first. Its tables fit into width, 0 for no limit.
@@ -134,24 +152,39 @@ func dayParts(t *report.Total) []string {
 // recordingParts counts the recordings that are not archived.
 func recordingParts(t *report.Total) []string {
 	parts := []string{part(t.Waiting, "waiting"), part(t.ByOutcome[manifest.Lost], "lost"), part(t.GivenUp, "given up")}
+	for _, outcome := range removedOutcomes() {
+		parts = append(parts, part(t.ByOutcome[outcome], string(outcome)))
+	}
 	return slices.DeleteFunc(parts, func(p string) bool { return p == "" })
 }
 
-// countCells are the figures of a row.
-func countCells(c *report.Counts) []string {
-	return []string{
+// countCells are the figures of a row, those of removed outcomes before the bytes.
+func countCells(c *report.Counts, removed []manifest.Outcome) []string {
+	cells := []string{
 		thousands(int64(c.Calls)), thousands(int64(c.Recordings)), thousands(int64(c.ByOutcome[manifest.Archived])),
-		thousands(int64(c.Waiting)), thousands(int64(c.ByOutcome[manifest.Lost])), thousands(int64(c.GivenUp)), bytesText(c.Bytes),
+		thousands(int64(c.Waiting)), thousands(int64(c.ByOutcome[manifest.Lost])), thousands(int64(c.GivenUp)),
 	}
+	for _, outcome := range removed {
+		cells = append(cells, thousands(int64(c.ByOutcome[outcome])))
+	}
+	return append(cells, bytesText(c.Bytes))
 }
 
-func countHeadings() []string {
-	return []string{"calls", "recordings", "archived", "waiting", "lost", "given up", "bytes"}
+func countHeadings(removed []manifest.Outcome) []string {
+	headings := []string{"calls", "recordings", "archived", "waiting", "lost", "given up"}
+	for _, outcome := range removed {
+		headings = append(headings, string(outcome))
+	}
+	return append(headings, "bytes")
 }
 
 func daysTable(r *report.Report) *grid {
-	t := &grid{left: map[int]bool{0: true, 1: true, 9: true}, folds: map[int]int{5: 1, 6: 1, 7: 1}, text: true}
-	t.row(append(append([]string{"day", "state"}, countHeadings()...), "why")...)
+	gone := removed(&r.Total)
+	t := &grid{left: map[int]bool{0: true, 1: true, 9 + len(gone): true}, folds: map[int]int{5: 1, 6: 1, 7: 1}, text: true}
+	for i := range gone {
+		t.folds[8+i] = 1
+	}
+	t.row(append(append([]string{"day", "state"}, countHeadings(gone)...), "why")...)
 	for i := range r.Days {
 		d := &r.Days[i]
 		why := d.Reasons
@@ -162,9 +195,9 @@ func daysTable(r *report.Report) *grid {
 			why = nil
 		case report.Open:
 		}
-		t.row(append(append([]string{d.Day, stateText(d.State)}, countCells(&d.Counts)...), reasonsText(why))...)
+		t.row(append(append([]string{d.Day, stateText(d.State)}, countCells(&d.Counts, gone)...), reasonsText(why))...)
 	}
-	t.row(append([]string{"total", ""}, countCells(&r.Total.Counts)...)...)
+	t.row(append([]string{"total", ""}, countCells(&r.Total.Counts, gone)...)...)
 	return t
 }
 
@@ -208,10 +241,14 @@ func months(days []report.Day) []*month {
 }
 
 func monthsTable(r *report.Report) *grid {
+	gone := removed(&r.Total)
 	t := &grid{left: map[int]bool{0: true}, folds: map[int]int{2: 2, 3: 2, 7: 1, 8: 1, 9: 1}}
-	t.row(append([]string{"month", "closed", "open", "never listed"}, countHeadings()...)...)
+	for i := range gone {
+		t.folds[10+i] = 1
+	}
+	t.row(append([]string{"month", "closed", "open", "never listed"}, countHeadings(gone)...)...)
 	row := func(name string, closed, open, never int, c *report.Counts) {
-		t.row(append([]string{name, thousands(int64(closed)), thousands(int64(open)), thousands(int64(never))}, countCells(c)...)...)
+		t.row(append([]string{name, thousands(int64(closed)), thousands(int64(open)), thousands(int64(never))}, countCells(c, gone)...)...)
 	}
 	for _, m := range months(r.Days) {
 		row(m.name, m.closed, m.open, m.never, &m.Counts)

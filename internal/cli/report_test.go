@@ -109,25 +109,37 @@ func TestReportRenderings(t *testing.T) {
 	}
 	many[0].Closing.ByOutcome[manifest.Lost] += 30
 	many[0].Closing.Recordings += 30
+	erased, manyErased := reportDays(24), reportDays(100)
+	for _, days := range [][]report.Facts{erased, manyErased} {
+		for i, outcome := range []manifest.Outcome{manifest.Erased, manifest.Expired} { // 4 of the first day, 5 of another
+			closing := days[3*i].Closing
+			closing.ByOutcome[outcome] = 4 + i
+			closing.ByOutcome[manifest.Archived] -= 4 + i
+		}
+	}
 	for name, test := range map[string]struct {
 		report *report.Report
 		format reportFormat
 		width  int // columns of stdout, 0 for a pipe
 	}{
-		"days.txt":         {buildReport(t, reportDays(24), early, "2025-05-31", 20), reportText, 0},
-		"days.json":        {buildReport(t, reportDays(24), early, "2025-05-31", report.AllLosses), reportJSON, 60},
-		"days.csv":         {buildReport(t, reportDays(24), early, "2025-05-31", 0), reportCSV, 60},
-		"months.txt":       {buildReport(t, many, late, "", 20), reportText, 0},
-		"complete.txt":     {buildReport(t, reportDays(5)[3:], early, "2025-05-10", 20), reportText, 0},
-		"so-far.txt":       {buildReport(t, reportDays(26)[3:], early, "2025-06-01", 20), reportText, 0},
-		"empty.txt":        {buildReport(t, nil, early, "", 20), reportText, 0},
-		"doubtful.txt":     {buildReport(t, doubtfulDays(), early, "2025-05-09", 20), reportText, 0},
-		"days-60.txt":      {buildReport(t, reportDays(24), early, "2025-05-31", 20), reportText, 60},
-		"days-80.txt":      {buildReport(t, reportDays(24), early, "2025-05-31", 20), reportText, 80},
-		"months-60.txt":    {buildReport(t, many, late, "", 20), reportText, 60},
-		"months-80.txt":    {buildReport(t, many, late, "", 20), reportText, 80},
-		"doubtful-80.txt":  {buildReport(t, doubtfulDays(), early, "2025-05-09", 20), reportText, 80},
-		"doubtful-160.txt": {buildReport(t, doubtfulDays(), early, "2025-05-09", 20), reportText, 160},
+		"days.txt":          {buildReport(t, reportDays(24), early, "2025-05-31", 20), reportText, 0},
+		"days.json":         {buildReport(t, reportDays(24), early, "2025-05-31", report.AllLosses), reportJSON, 60},
+		"days.csv":          {buildReport(t, reportDays(24), early, "2025-05-31", 0), reportCSV, 60},
+		"months.txt":        {buildReport(t, many, late, "", 20), reportText, 0},
+		"complete.txt":      {buildReport(t, reportDays(5)[3:], early, "2025-05-10", 20), reportText, 0},
+		"so-far.txt":        {buildReport(t, reportDays(26)[3:], early, "2025-06-01", 20), reportText, 0},
+		"empty.txt":         {buildReport(t, nil, early, "", 20), reportText, 0},
+		"doubtful.txt":      {buildReport(t, doubtfulDays(), early, "2025-05-09", 20), reportText, 0},
+		"days-60.txt":       {buildReport(t, reportDays(24), early, "2025-05-31", 20), reportText, 60},
+		"days-80.txt":       {buildReport(t, reportDays(24), early, "2025-05-31", 20), reportText, 80},
+		"months-60.txt":     {buildReport(t, many, late, "", 20), reportText, 60},
+		"months-80.txt":     {buildReport(t, many, late, "", 20), reportText, 80},
+		"doubtful-80.txt":   {buildReport(t, doubtfulDays(), early, "2025-05-09", 20), reportText, 80},
+		"erased.txt":        {buildReport(t, erased, early, "2025-05-31", 20), reportText, 0},
+		"erased-80.txt":     {buildReport(t, erased, early, "2025-05-31", 20), reportText, 80},
+		"erased.csv":        {buildReport(t, erased, early, "2025-05-31", 20), reportCSV, 0},
+		"erased-months.txt": {buildReport(t, manyErased, late, "", 20), reportText, 0},
+		"doubtful-160.txt":  {buildReport(t, doubtfulDays(), early, "2025-05-09", 20), reportText, 160},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer

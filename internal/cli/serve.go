@@ -37,7 +37,7 @@ func serveSettings() []setting {
 		{name: "host", kind: list, group: groupListen, placeholder: "NAME", usage: "host name under which browsers open the page, in addition to loopback; repeatable"},
 		{name: "tls-cert", group: groupListen, placeholder: "FILE", usage: "TLS certificate and chain, in PEM"},
 		{name: "tls-key", group: groupListen, placeholder: "FILE", usage: "private key of --tls-cert, in PEM"},
-		{name: "access-log", group: groupAccess, placeholder: "DEST", usage: "folder, or s3://bucket/prefix, for a log of every play and download; required with --users or --auth-header"},
+		{name: "access-log", group: groupAccess, placeholder: "DEST", usage: "folder, or s3://bucket/prefix, for a log of every opened call, play and download; required with --users or --auth-header"},
 		{name: "require-reason", kind: toggle, group: groupAccess, usage: "ask for a reason before each play and download"},
 	}
 	settings = append(settings, searchedSettings()...)

@@ -174,7 +174,11 @@ func (r *reader) duration(name string, lowest time.Duration) time.Duration {
 	value, origin := r.raw(name)
 	d, err := parseDuration(value)
 	if err != nil {
-		r.fail(origin, "write it like 36h, 7d or 1w", "%q is not a duration", value)
+		try := "write it like 36h, 7d or 1w"
+		if name == "last" {
+			try += ", or give the first and the last day of a month with --start-time and --end-time"
+		}
+		r.fail(origin, try, "%q is not a duration", value)
 		return lowest
 	}
 	if d < lowest {

@@ -70,7 +70,7 @@ nothing, and may run while archive runs.
 
 It exits with 0 when everything is intact, with 4 when something is damaged,
 and with 3 when nothing is damaged but something could not be read, like an
-object in an archive storage class.
+object in an archive storage class, or when the archive has no day in the span.
 
 With --repair it takes the archive's lock and marks damaged recordings; it
 still exits with 4. The next archive over these days downloads them again under
@@ -197,7 +197,7 @@ func (p *process) verifyJob(ctx context.Context, job *verifyJob, talk output, er
 			summary.Stopped = cause.Error()
 		}
 	}
-	result = withDamage(judge(err, context.Cause(ctx), summary.IsIncomplete()), summary.IsDamaged())
+	result = withDamage(judge(err, context.Cause(ctx), summary.IsIncomplete() || began && summary.Days == 0), summary.IsDamaged())
 	summary.ExitCode = result.code
 	if result.failed {
 		summary.Error = p.screen.hidden(oneLine(result.line))

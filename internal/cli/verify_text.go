@@ -39,7 +39,7 @@ func verifyAnswer(s verify.Summary) string {
 		return fmt.Sprintf("not verified: %s could not be read, the other %s are intact, in %s",
 			thousands(int64(s.Unreadable)), plural(s.Checked, "recording"), where)
 	case s.Days == 0:
-		return "nothing to verify: the archive has no such day"
+		return "nothing to verify: the archive has no day" + spanText(s) + "; report shows which days it has"
 	case s.Unknown > 0:
 		where += "; also " + plural(s.Unknown, "file") + " not in the manifest"
 	}
@@ -106,7 +106,11 @@ func verifiedText(s verify.Summary) string {
 	var b strings.Builder
 	b.WriteString(s.Answer + "\n")
 	if s.ExitCode != ExitDone && s.Days == 0 && len(s.Findings) == 0 { // a table of zeros would say less
-		fmt.Fprintf(&b, "\nexit code   %d   see the error below\n", s.ExitCode)
+		why := "nothing was verified"
+		if s.Error != "" || s.Stopped != "" {
+			why = "see the error below"
+		}
+		fmt.Fprintf(&b, "\nexit code   %d   %s\n", s.ExitCode, why)
 		return b.String()
 	}
 	writeFindings(&b, "findings", s.Findings, s.Damaged+s.ManifestDamaged+s.Unlocked+s.NotHeld+s.Unreadable)

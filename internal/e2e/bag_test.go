@@ -59,6 +59,7 @@ func TestBag(t *testing.T) {
 			}
 			checkBag(t, dir)
 			checkVouched(t, dir, allowed)
+			checkReadme(t, dir, key+".pub")
 			if left, _ := filepath.Glob(dir + ".part*"); len(left) > 0 {
 				t.Errorf("%q is left", left)
 			}
@@ -238,6 +239,29 @@ func checkBag(t *testing.T, dir string) {
 				t.Errorf("%s is no name on Windows", name)
 			}
 		}
+	}
+}
+
+// checkReadme runs the commands of README.txt in the bag, but for the one that needs a timestamp.
+func checkReadme(t *testing.T, dir, public string) {
+	t.Helper()
+	key, err := os.ReadFile(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(dir, "key.pub"), string(key))
+	commands := "set -e\n"
+	for _, found := range regexp.MustCompile(`(?m)^  ((?:sha256sum|printf|ssh-keygen) .*)$`).FindAllStringSubmatch(readText(t, dir, "README.txt"), -1) {
+		commands += found[1] + "\n"
+	}
+	if strings.Count(commands, "\n") != 1+3 {
+		t.Fatalf("README.txt has other commands: %s", commands)
+	}
+	cmd := exec.Command("sh", "-c", commands)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "Good \""+evidence.Namespace+"\" signature for archive") {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 

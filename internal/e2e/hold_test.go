@@ -78,10 +78,17 @@ func TestHold(t *testing.T) {
 				t.Errorf("released: %+v", got)
 			}
 			list := a.hold(0, []string{"list"}).Cases
-			if len(list) != 2 || list[0].Released == nil || list[0].Calls != 0 || list[1].Released != nil || list[1].Calls != 40 {
+			if len(list) != 2 || list[0].Released == nil || list[0].Calls != 40 || list[1].Released != nil || list[1].Calls != 40 {
 				t.Errorf("the list: %+v", list)
 			}
-			if text := a.other(0, "hold", "add", "other", "--with-recording").stdout; (where == "s3") != strings.Contains(text, "the bucket has no Object Lock") {
+			if ids := a.hold(0, []string{"list", "Smith v. Acme"}).Cases[0].IDs; len(ids) != 40 {
+				t.Errorf("%d ids of a case that was released", len(ids))
+			}
+			wantSaid(t, a.other(0, "hold", "list").stdout, ", held 40 calls, 40 recordings\n")
+			if text := a.other(0, "hold", "release", "Smith v. Acme").stdout; !strings.HasPrefix(text, "already released on ") {
+				t.Errorf("released again: %s", text)
+			}
+			if text := a.other(0, "hold", "add", "other", "--with-recording").stdout; (where == "s3") != strings.Contains(text, "the bucket has no Object Lock") || (where == "disk") != strings.Contains(text, "legal hold   none in a folder: ") {
 				t.Errorf("%s", text)
 			}
 			a.other(0, "verify")

@@ -103,6 +103,9 @@ func TestSeal(t *testing.T) {
 			if got := a.audit(4, "--allowed-signers", others); got.Findings[0].Kind != evidence.UnknownSigner {
 				t.Errorf("signers of something else: %+v", got.Findings)
 			}
+			if said := a.other(4, "audit", "--seals", "--allowed-signers", others).stdout; !strings.HasPrefix(said, "NOT TRUSTED: the signature of 2 seals is not by a key of --allowed-signers, so nothing was compared") {
+				t.Errorf("signers of something else: %s", said)
+			}
 			if r := a.other(0, "verify"); strings.Contains(r.stdout, "does not know") {
 				t.Errorf("verify: %s", r.stdout)
 			}

@@ -20,7 +20,7 @@ type Access struct {
 	Kind        string    `json:"kind"` // access
 	Time        time.Time `json:"time"`
 	User        string    `json:"user"` // empty for whoever sits at the machine
-	What        string    `json:"what"` // play, download, zip, csv
+	What        string    `json:"what"` // details, play, download, zip, csv; download_refused, zip_refused, csv_refused
 	Day         string    `json:"day,omitzero"`
 	RecordingID string    `json:"recording_id,omitzero"`
 	CallID      string    `json:"call_id,omitzero"`

@@ -82,6 +82,12 @@ func TestAccessLog(t *testing.T) {
 	s.ask("POST", "/zip", url.Values{"call": {r.Day + "/" + r.CallID}, "reason": {"case 7"}}, "X-User", "anna").want(t, 200)
 	s.ask("POST", "/csv?agent=3001", url.Values{}, "X-User", "anna").want(t, 200)
 	s.get("/calls", "X-User", "anna").want(t, 200)
+	for range 2 { // once for each time that it is open
+		s.get("/call/"+r.Day+"/"+r.CallID, "X-User", "anna").want(t, 200)
+		s.get("/calls?call="+url.QueryEscape(r.Day+"/"+r.CallID), "X-User", "anna").want(t, 200)
+	}
+	s.get("/calls?call="+url.QueryEscape(other.Day+"/"+other.CallID), "X-User", "ben").want(t, 200)
+	s.get("/call/2025-05-27/none", "X-User", "anna").want(t, 404)
 	s.get("/audio/2025-05-27/none", "X-User", "anna").want(t, 404)
 	var got []string
 	for _, line := range log.lines(t) {
@@ -96,6 +102,7 @@ func TestAccessLog(t *testing.T) {
 	want := []string{
 		"anna play " + r.ID + " " + r.CallID + " ", "ben play " + r.ID + " " + r.CallID + " ", "anna play " + other.ID + " " + other.CallID + " ",
 		"anna download " + r.ID + " " + r.CallID + " ", "anna zip " + r.ID + " " + r.CallID + " case 7", "anna csv   ",
+		"anna details  " + r.CallID + " ", "ben details  " + other.CallID + " ",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("the log holds\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -123,9 +130,31 @@ func TestAccessLogThatFails(t *testing.T) {
 	s.get(audioPath(r)+"?download=1", "X-User", "anna").want(t, 503)
 	s.ask("POST", "/zip", url.Values{"call": {r.Day + "/" + r.CallID}}, "X-User", "anna").want(t, 503)
 	s.ask("POST", "/csv", url.Values{}, "X-User", "anna").want(t, 503)
-	s.get("/calls", "X-User", "anna").want(t, 200) // what is no recording is shown
+	s.get("/calls", "X-User", "anna").want(t, 200) // a list is shown
+	for _, path := range []string{"/call/" + r.Day + "/" + r.CallID, "/calls?call=" + url.QueryEscape(r.Day+"/"+r.CallID)} {
+		s.get(path, "X-User", "anna").want(t, 503, "The access log cannot be written.")
+	}
 	log.broken = false
 	s.get(audioPath(r), "X-User", "anna").want(t, 200)
+}
+
+// TestAccessLogOfRefusals notes downloads that a user has no right to, and refuses them also when the log fails.
+func TestAccessLogOfRefusals(t *testing.T) {
+	s, log := noted(t, func(c *Config) { c.Everybody.Download = false })
+	r := stored(shared.world, "12")
+	for _, broken := range []bool{false, true} {
+		log.broken = broken
+		s.get(audioPath(r)+"?download=1", "X-User", "anna").want(t, 403)
+		s.ask("POST", "/zip", url.Values{"call": {r.Day + "/" + r.CallID}}, "X-User", "anna").want(t, 403)
+		s.ask("POST", "/csv", url.Values{}, "X-User", "anna").want(t, 403)
+	}
+	var got []string
+	for _, line := range log.lines(t) {
+		got = append(got, line.User+" "+line.What+" "+line.RecordingID)
+	}
+	if want := "anna download_refused " + r.ID + ", anna zip_refused , anna csv_refused "; strings.Join(got, ", ") != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
 
 func TestReason(t *testing.T) {
@@ -155,7 +184,7 @@ func TestReason(t *testing.T) {
 func TestPlays(t *testing.T) {
 	var p plays
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	key := play{"anna", "10.0.0.1", "2025-05-27", "1"}
+	key := play{"anna", "10.0.0.1", "2025-05-27", "1", ""}
 	if p.goesOn(key, now) {
 		t.Error("a session goes on that has not begun")
 	}
@@ -164,7 +193,7 @@ func TestPlays(t *testing.T) {
 		t.Error("a session ends too soon or too late")
 	}
 	for i := range 2 * maxSessions {
-		p.begin(play{"anna", "", "", string(rune(i))}, now)
+		p.begin(play{"anna", "", "", string(rune(i)), ""}, now)
 	}
 	if len(p.last) > maxSessions {
 		t.Errorf("%d sessions", len(p.last))

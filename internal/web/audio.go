@@ -82,6 +82,7 @@ func (s *Server) audio(w http.ResponseWriter, r *http.Request) {
 	}
 	download := r.URL.Query().Has("download")
 	if download && !userOf(r).Download {
+		s.noteRefused(r, Access{What: "download_refused", Day: ref.day, RecordingID: ref.id, CallID: ref.callID})
 		s.refuse(w, r, http.StatusForbidden, "You may not download recordings.", "Listen to it on the page.")
 		return
 	}

@@ -72,6 +72,10 @@ func (s *Server) calls(w http.ResponseWriter, r *http.Request) {
 	values := r.URL.Query()
 	a := parseQuery(values, time.Now(), s.Archive.Zone())
 	a.keep("", u.check(a.query))
+	if a.id != "" && isFromElsewhere(r) && r.Header.Get("Sec-Fetch-Dest") != "document" { // a link may lead here, and leaves a line
+		s.refuseElsewhere(w, r)
+		return
+	}
 	p := callsPage{
 		page: s.page(r, "Calls", "calls"), Zone: s.Archive.Zone().String(), Reason: s.RequireReason,
 		Search: strings.TrimPrefix(with(values, "call", "", "t", "", "after", ""), "/calls"),
@@ -84,6 +88,9 @@ func (s *Server) calls(w http.ResponseWriter, r *http.Request) {
 		p.Empty = []string{"The search has a mistake.", "Correct the marked fields."}
 	} else if err := s.fill(r, &p, &a, values); err != nil {
 		s.trouble(w, r, "search", err)
+		return
+	}
+	if p.Open != nil && !s.mayOpen(w, r, p.Open.Day, a.id) {
 		return
 	}
 	s.render(w, r, status, "calls.html", p)

@@ -54,7 +54,9 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusNotFound, "There is no such call.", "It may belong to another day, or you may not see it.")
 		return
 	}
-	s.render(w, r, http.StatusOK, "details.html", d)
+	if s.mayOpen(w, r, d.Day, r.PathValue("id")) {
+		s.render(w, r, http.StatusOK, "details.html", d)
+	}
 }
 
 // details returns a call that the user may see, nil where there is none.

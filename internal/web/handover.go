@@ -52,6 +52,7 @@ func (s *Server) zip(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !userOf(r).Download {
+		s.noteRefused(r, Access{What: "zip_refused"})
 		s.refuse(w, r, http.StatusForbidden, "You may not download recordings.", "Listen to them on the page.")
 		return
 	}
@@ -326,6 +327,7 @@ func (s *Server) csv(w http.ResponseWriter, r *http.Request) {
 	}
 	u := userOf(r)
 	if !u.Download {
+		s.noteRefused(r, Access{What: "csv_refused"})
 		s.refuse(w, r, http.StatusForbidden, "You may not download lists.", "Use the list on the page.")
 		return
 	}

@@ -15,8 +15,8 @@ const (
 	maxSessions = 20_000
 )
 
-// play is who listens to what from where.
-type play struct{ user, from, day, recording string }
+// play is who listens to what from where, or who has a call open.
+type play struct{ user, from, day, recording, call string }
 
 // plays are the sessions of listening. It may be used by several goroutines at once.
 type plays struct {
@@ -67,9 +67,36 @@ func (s *Server) note(w http.ResponseWriter, r *http.Request, lines ...Access) b
 			s.Logger.Error("the access log cannot be written, so nothing can be played or downloaded", "err", err)
 		}
 		s.refuse(w, r, http.StatusServiceUnavailable, "The access log cannot be written.",
-			"Nothing can be played or downloaded until this is repaired. Tell the administrator of this page.")
+			"Nothing can be opened, played or downloaded until this is repaired. Tell the administrator of this page.")
 		return false
 	}
+	return true
+}
+
+// noteRefused writes what a user tried to take and may not. It is refused also when that cannot be written.
+func (s *Server) noteRefused(r *http.Request, line Access) {
+	if s.Log == nil {
+		return
+	}
+	u := userOf(r)
+	line.Time, line.User, line.From = time.Now(), u.name, u.from
+	if err := s.Log.Write(r.Context(), line); err != nil && r.Context().Err() == nil {
+		s.Logger.Error("the access log cannot be written: a refused download is not noted", "err", err)
+	}
+}
+
+// mayOpen notes that a user opens a call, whose details tell of a person, unless it was open a short time ago. It has
+// answered where the details may not be sent.
+func (s *Server) mayOpen(w http.ResponseWriter, r *http.Request, day, id string) bool {
+	u := userOf(r)
+	key := play{user: u.name, from: u.from, day: day, call: id}
+	if s.plays.goesOn(key, time.Now()) {
+		return true
+	}
+	if !s.note(w, r, Access{What: "details", Day: day, CallID: id}) {
+		return false
+	}
+	s.plays.begin(key, time.Now())
 	return true
 }
 
@@ -77,7 +104,7 @@ func (s *Server) note(w http.ResponseWriter, r *http.Request, lines ...Access) b
 // alone. It has answered where the recording may not be sent.
 func (s *Server) mayPlay(w http.ResponseWriter, r *http.Request, ref *recording) bool {
 	u := userOf(r)
-	key := play{u.name, u.from, ref.day, ref.id}
+	key := play{user: u.name, from: u.from, day: ref.day, recording: ref.id}
 	if s.plays.goesOn(key, time.Now()) {
 		return true
 	}
@@ -126,7 +153,7 @@ func (s *Server) listen(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	u := userOf(r)
-	if s.begin(w, r, play{u.name, u.from, ref.day, ref.id}, ref, reason) {
+	if s.begin(w, r, play{user: u.name, from: u.from, day: ref.day, recording: ref.id}, ref, reason) {
 		w.WriteHeader(http.StatusNoContent)
 	}
 }

@@ -68,12 +68,22 @@ func isKnownHost(host, listens string, names []string, isTLS bool) bool {
 // ownSite refuses what a page of another site asks for, where even a GET leaves a line in the access log.
 func (s *Server) ownSite(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if from := r.Header.Get("Sec-Fetch-Site"); from == "cross-site" || from == "same-site" {
-			s.refuse(w, r, http.StatusForbidden, "This request came from another site.", "Open the page itself and try again there.")
+		if isFromElsewhere(r) {
+			s.refuseElsewhere(w, r)
 			return
 		}
 		next(w, r)
 	}
+}
+
+// isFromElsewhere reports whether a page of another site asks.
+func isFromElsewhere(r *http.Request) bool {
+	from := r.Header.Get("Sec-Fetch-Site")
+	return from == "cross-site" || from == "same-site"
+}
+
+func (s *Server) refuseElsewhere(w http.ResponseWriter, r *http.Request) {
+	s.refuse(w, r, http.StatusForbidden, "This request came from another site.", "Open the page itself and try again there.")
 }
 
 // connections bounds how many connections there are: where one too many comes, the one that is idle for longest goes.

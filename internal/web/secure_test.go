@@ -62,6 +62,11 @@ func TestForgery(t *testing.T) {
 		}
 	}
 	s.get(audioPath(stored(shared.world, "12")), "Sec-Fetch-Site", "cross-site").want(t, http.StatusForbidden)
+	call := stored(shared.world, "12")
+	open, details := "/calls?call="+url.QueryEscape(call.Day+"/"+call.CallID), "/call/"+call.Day+"/"+call.CallID
+	s.get(details, "Sec-Fetch-Site", "cross-site").want(t, http.StatusForbidden)
+	s.get(open, "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Dest", "image").want(t, http.StatusForbidden)
+	s.get(open, "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Dest", "document").want(t, 200) // a link in a letter
 	s.get(audioPath(stored(shared.world, "12")), "Sec-Fetch-Site", "same-origin").want(t, 200, "RIFF")
 	s.ask("POST", "/zip", form, "Sec-Fetch-Site", "same-origin").want(t, 200, "PK")
 	s.ask("POST", "/zip", form, "Origin", s.url).want(t, 200, "PK")

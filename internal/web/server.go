@@ -101,7 +101,7 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.calls)
 	mux.HandleFunc("GET /calls", s.calls)
-	mux.HandleFunc("GET /call/{day}/{id}", s.call)
+	mux.HandleFunc("GET /call/{day}/{id}", s.ownSite(s.call))
 	mux.HandleFunc("GET /audio/{day}/{id}", s.ownSite(s.audio))
 	mux.HandleFunc("POST /listen", s.listen)
 	mux.HandleFunc("POST /zip", s.zip)
@@ -115,7 +115,7 @@ func (s *Server) Handler() http.Handler {
 	})
 	forgery := http.NewCrossOriginProtection()
 	forgery.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.refuse(w, r, http.StatusForbidden, "This request came from another site.", "Open the page itself and try again there.")
+		s.refuseElsewhere(w, r)
 	}))
 	inner := s.knownHost(forgery.Handler(s.identify(s.limitTime(mux))))
 	return secured(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

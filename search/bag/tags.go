@@ -37,9 +37,11 @@ Check that no file was changed (GNU coreutils, or Git for Windows):
 
   sha256sum --strict --quiet -c manifest-sha256.txt && sha256sum --strict --quiet -c tagmanifest-sha256.txt
 
-Check who sealed it and when, with the public key that the owner of the archive gave you:
+Check who sealed it and when, with the public key that the owner of the archive gave you on another way than this bag, as
+the file key.pub. The first command makes a list of the keys that you trust; "archive" is the name that it gives to this one:
 
-  ssh-keygen -Y verify -f allowed_signers -I NAME -n convoso-archiver.seal.v1 -s data/seals/000001.sig < data/seals/000001.json
+  printf 'archive namespaces="convoso-archiver.seal.v1" %s\n' "$(cat key.pub)" > allowed_signers
+  ssh-keygen -Y verify -f allowed_signers -I archive -n convoso-archiver.seal.v1 -s data/seals/000001.sig < data/seals/000001.json
 
 A file data/seals/000001.tsr is the timestamp of that signature by an authority (RFC 3161):
 
@@ -47,7 +49,8 @@ A file data/seals/000001.tsr is the timestamp of that signature by an authority 
 
 A seal names each file of lines of the archive, with a root: the SHA-256 of the file of the same name below
 data/digests/. That file contains the SHA-256 of each line, without its line feed. A line that says "erased", or has
-no row, gives its SHA-256 in "digest". A line of data/lines/manifest/ gives the SHA-256 of a recording, which is the
+no row, stands for an erased line, and gives the SHA-256 of that line in "digest"; the record of the erasure is in the
+archive, not in this bag. A line of data/lines/manifest/ gives the SHA-256 of a recording, which is the
 SHA-256 of its file in data/audio/.
 `
 

@@ -1,0 +1,119 @@
+package evidence
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"convoso-archiver/manifest"
+)
+
+// findCall looks for the days of a call of which no recording line was found: erasures and holds name them, and else its
+// row does, wherever it stands.
+func (h *History) findCall(ctx context.Context, ledger *manifest.Ledger) error {
+	err := ledger.Records(ctx, manifest.ErasureStem, func(_ string, raw []byte) error {
+		var r manifest.ErasureRecord
+		if json.Unmarshal(raw, &r) == nil { // addErasures tells of what is none
+			for _, id := range r.Calls {
+				if id.ID == h.CallID {
+					h.addDay(id.Day)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil || len(h.Days) > 0 {
+		return err
+	}
+	for day, err := range ledger.Days(ctx) {
+		if err != nil {
+			return err
+		}
+		err := ledger.ReadCalls(ctx, day, func(c manifest.Call) error {
+			if c.CallID == h.CallID {
+				h.addDay(day)
+			}
+			return nil
+		}, func(manifest.Fault) {}) // verify tells of faults
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readCall reads what the rows of a call tell on a day, and when the day was closed and sealed.
+func (h *History) readCall(ctx context.Context, ledger *manifest.Ledger, day string, seals []stored, allowed []AllowedSigner) error {
+	segments, err := ledger.Segments(ctx, manifest.TreeCalls, day)
+	if err != nil {
+		return err
+	}
+	files := map[string]int{} // lines that name the call, by segment
+	for _, s := range segments {
+		_, err := ledger.ReadSegment(ctx, s, func(l manifest.SegmentLine) error {
+			var c struct {
+				CallID string    `json:"call_id"`
+				Time   time.Time `json:"time"`
+				Run    string    `json:"run"`
+			}
+			if l.Bad != nil || json.Unmarshal(l.Raw, &c) != nil || c.CallID != h.CallID {
+				return nil // audit --seals and verify tell of faults
+			}
+			h.Lines++
+			files[s.Name]++
+			e := Event{Time: c.Time, What: "listed", Day: day, Run: c.Run, File: s.File(), Line: l.Number, Detail: "its row was noted"}
+			if l.Stub { // which says no more than that the line was there; the name of the file says whose run wrote it
+				e.Run, e.Time = runOf(s.Name)
+				e.Detail = "its row was noted, which was erased since"
+			}
+			if slices.ContainsFunc(h.Events, func(e Event) bool { return e.What == "listed" && e.Day == day }) {
+				e.What, e.Detail = "listed again", strings.Replace(e.Detail, "its row", "another row", 1)
+			}
+			if !e.Time.IsZero() {
+				h.Events = append(h.Events, e)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	_, err = ledger.Read(ctx, day, func(l manifest.Line) error {
+		if l.Kind != "day" {
+			return nil
+		}
+		return h.addClosing(l, day)
+	}, func(manifest.Fault) error { return nil })
+	if err != nil {
+		return err
+	}
+	return h.addSeals(ctx, ledger, manifest.TreeCalls, day, seals, files, allowed)
+}
+
+// runOf returns the run that wrote a segment and when it began, nothing where the name does not tell.
+func runOf(segment string) (run string, began time.Time) {
+	const layout = "20060102T150405Z"
+	name := path.Base(segment)
+	began, err := time.Parse(layout, name[:min(len(layout), len(name))])
+	if err != nil {
+		return "", time.Time{}
+	}
+	return name[:max(strings.LastIndex(name, "-"), 0)], began
+}
+
+func (h *History) addDay(day string) {
+	if !slices.Contains(h.Days, day) {
+		h.Days = append(h.Days, day)
+	}
+}
+
+// sort puts days, recordings and events in order.
+func (h *History) sort() {
+	slices.Sort(h.Days)
+	slices.Sort(h.Recordings)
+	slices.SortStableFunc(h.Events, func(a, b Event) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.rank(), b.rank())) })
+}

@@ -1,0 +1,85 @@
+package evidence
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"convoso-archiver/manifest"
+)
+
+// The states of an erasure as a whole, in a list.
+const (
+	ErasureDone       = "done"       // nothing of it is left
+	ErasureUnfinished = "unfinished" // it was stopped, and the next one finishes it
+	ErasureWithdrawn  = "withdrawn"  // nothing was removed
+)
+
+// Erasure is what the records of one erasure come to.
+type Erasure struct {
+	ID         string     `json:"erasure"`
+	Time       time.Time  `json:"time"`  // of its intent
+	Ended      *time.Time `json:"ended"` // when it was done or withdrawn, null for neither
+	State      string     `json:"state"`
+	Reason     string     `json:"reason"`
+	Calls      int        `json:"calls"` // each once, whatever the days that name it
+	Recordings int        `json:"recordings"`
+}
+
+// Erasures returns all erasures of an archive, the oldest first.
+func Erasures(ctx context.Context, ledger *manifest.Ledger) ([]Erasure, error) {
+	var records []manifest.ErasureRecord
+	err := ledger.Records(ctx, manifest.ErasureStem, func(file string, raw []byte) error {
+		var r manifest.ErasureRecord
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return fmt.Errorf("read %s: %w", file, err)
+		}
+		records = append(records, r)
+		return nil
+	})
+	return foldErasures(records), err
+}
+
+// foldErasures makes erasures of their records, in whatever order these are.
+func foldErasures(records []manifest.ErasureRecord) []Erasure {
+	byID := map[string]*Erasure{}
+	calls, recordings := map[string]map[string]bool{}, map[string]map[string]bool{}
+	for _, r := range records {
+		e := byID[r.Erasure]
+		if e == nil {
+			e = &Erasure{ID: r.Erasure, State: ErasureUnfinished}
+			byID[r.Erasure], calls[r.Erasure], recordings[r.Erasure] = e, map[string]bool{}, map[string]bool{}
+		}
+		switch {
+		case r.State == manifest.ErasureIntent:
+			e.Reason = r.Reason
+			if e.Time.IsZero() || r.Time.Before(e.Time) {
+				e.Time = r.Time
+			}
+			addIDs(calls[r.Erasure], r.Calls)
+			addIDs(recordings[r.Erasure], r.Recordings)
+		case r.State == manifest.ErasureWithdrawn:
+			e.State, e.Ended = ErasureWithdrawn, &r.Time
+		case r.State == manifest.ErasureDone && e.State != ErasureWithdrawn:
+			e.State, e.Ended = ErasureDone, &r.Time
+		}
+	}
+	list := []Erasure{}
+	for _, id := range slices.Sorted(maps.Keys(byID)) {
+		byID[id].Calls, byID[id].Recordings = len(calls[id]), len(recordings[id])
+		list = append(list, *byID[id])
+	}
+	slices.SortStableFunc(list, func(a, b Erasure) int { return a.Time.Compare(b.Time) })
+	return list
+}
+
+func addIDs(to map[string]bool, ids []manifest.ErasedID) {
+	for _, id := range ids {
+		if id.ID != "" {
+			to[id.ID] = true
+		}
+	}
+}

@@ -1,0 +1,47 @@
+package evidence
+
+import (
+	"testing"
+	"time"
+
+	"convoso-archiver/manifest"
+)
+
+// TestFoldErasures: records of one erasure are taken together, in whatever order; what a second day names counts once.
+func TestFoldErasures(t *testing.T) {
+	at := func(minute int) manifest.RecordHead {
+		return manifest.RecordHead{Time: time.Date(2025, 5, 1, 9, minute, 0, 0, time.UTC)}
+	}
+	ids := func(day string, ids ...string) (list []manifest.ErasedID) {
+		for _, id := range ids {
+			list = append(list, manifest.ErasedID{Day: day, ID: id})
+		}
+		return list
+	}
+	got := foldErasures([]manifest.ErasureRecord{
+		{RecordHead: at(9), Erasure: "a", State: manifest.ErasureDone},
+		{RecordHead: at(2), Erasure: "c", State: manifest.ErasureIntent, Calls: ids("2025-05-01", "9")},
+		{RecordHead: at(1), Erasure: "a", State: manifest.ErasureIntent, Reason: "one", Calls: ids("2025-05-01", "1", "2"), Recordings: ids("2025-05-01", "7")},
+		{RecordHead: at(1), Erasure: "a", State: manifest.ErasureIntent, Reason: "one", Calls: ids("2025-05-02", "2", "3")},
+		{RecordHead: at(4), Erasure: "b", State: manifest.ErasureWithdrawn},
+		{RecordHead: at(3), Erasure: "b", State: manifest.ErasureIntent, Reason: "two", Recordings: ids("2025-05-01", "8", "8")},
+		{RecordHead: at(3), Erasure: "c", State: manifest.ErasureLines},
+	})
+	want := []Erasure{
+		{ID: "a", Time: at(1).Time, State: ErasureDone, Reason: "one", Calls: 3, Recordings: 1},
+		{ID: "c", Time: at(2).Time, State: ErasureUnfinished, Calls: 1},
+		{ID: "b", Time: at(3).Time, State: ErasureWithdrawn, Reason: "two", Recordings: 1},
+	}
+	ends := []time.Time{at(9).Time, {}, at(4).Time}
+	if len(got) != len(want) {
+		t.Fatalf("%+v", got)
+	}
+	for i, e := range got {
+		if ended := e.Ended; ended != nil && !ended.Equal(ends[i]) || ended == nil && !ends[i].IsZero() {
+			t.Errorf("%s ended %v, want %v", e.ID, ended, ends[i])
+		}
+		if e.Ended = nil; e != want[i] {
+			t.Errorf("got %+v, want %+v", e, want[i])
+		}
+	}
+}

@@ -1,0 +1,98 @@
+// The part of erase that lists all erasures of an archive.
+
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"convoso-archiver/archiver"
+	"convoso-archiver/evidence"
+)
+
+const eraseList = "list"
+
+// eraseListResult is what erase list prints.
+type eraseListResult struct {
+	ExitCode int                `json:"exit_code"`
+	Error    string             `json:"error"`
+	Erasures []evidence.Erasure `json:"erasures"` // the oldest first
+}
+
+// listErasures lists all erasures. One that is unfinished makes the exit code 3.
+func (p *process) listErasures(ctx context.Context, in input) outcome {
+	read, talk := p.settings(ctx, withArchiveKeys(eraseSettings()), in)
+	job := &searchJob{read: read}
+	job.folder, job.bucket = read.destination(p.env)
+	read.keepIfAny(read.checkEraseList(in.args))
+	made, err := eraseListResult{Erasures: []evidence.Erasure{}}, read.err
+	if err == nil {
+		made.Erasures, err = p.readErasures(ctx, job, talk)
+		err = withBucket(archiver.Location{Folder: job.folder, S3: job.bucket}, err)
+	}
+	unfinished := slices.ContainsFunc(made.Erasures, func(e evidence.Erasure) bool { return e.State == evidence.ErasureUnfinished })
+	result := judge(err, context.Cause(ctx), unfinished)
+	made.ExitCode = result.code
+	if result.failed {
+		made.Error = p.screen.hidden(oneLine(result.line))
+	}
+	if talk.json || err == nil && !(talk.quiet && result.code == ExitDone) {
+		result.unwritten = made.write(p.stdout, talk.json)
+	}
+	return result
+}
+
+// checkEraseList wants the word alone, and nothing that chooses or does something.
+func (r *reader) checkEraseList(args []string) error {
+	if !slices.Equal(args, []string{eraseList}) {
+		return misuse("give terms as flags, or write: erase list", "unexpected argument")
+	}
+	for _, s := range eraseSettings() {
+		if r.values[s.name].byFlag() && (s.group == groupErase || s.group == groupErased) {
+			return misuse("leave it out", "--%s is not for erase list, which shows all erasures", s.name)
+		}
+	}
+	return nil
+}
+
+func (p *process) readErasures(ctx context.Context, job *searchJob, talk output) (list []evidence.Erasure, err error) {
+	archive, err := job.openFor(ctx, archiver.Read, newLogger(p.screen, talk, p.env))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, archive.Close(ctx)) }()
+	return evidence.Erasures(ctx, archive.opened.Ledger)
+}
+
+// write writes the result: one JSON object, or lines for a person.
+func (r eraseListResult) write(w io.Writer, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(r)
+	}
+	if len(r.Erasures) == 0 {
+		return writeText(w, "nothing was erased\n")
+	}
+	var b strings.Builder
+	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
+	_, _ = fmt.Fprint(table, "ERASURE\tTIME\tSTATE\tCALLS\tRECORDINGS\tREASON\n")
+	unfinished := 0
+	for _, e := range r.Erasures {
+		if e.State == evidence.ErasureUnfinished {
+			unfinished++
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", e.ID, e.Time.UTC().Format(time.DateTime+"Z"), e.State,
+			thousands(int64(e.Calls)), thousands(int64(e.Recordings)), e.Reason)
+	}
+	_ = table.Flush()
+	if unfinished > 0 {
+		fmt.Fprintf(&b, "\nnext\n  erase --resume finishes %s\n", plural(unfinished, "erasure"))
+	}
+	return writeText(w, trimLines(b.String()))
+}

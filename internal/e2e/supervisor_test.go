@@ -1,0 +1,127 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestAuditRefusesASpan: a chain of seals is checked whole, and so is a history; days in the file are of archive.
+func TestAuditRefusesASpan(t *testing.T) {
+	t.Parallel()
+	a := onDisk(t, threeDays(t, 90))
+	a.run("--start-time", daysAgo(10), "--end-time", daysAgo(8)).want(t, 0)
+	key, allowed := sealKey(t)
+	a.seal(key)
+	for _, span := range []string{"--start-time=" + daysAgo(9), "--end-time=" + daysAgo(9), "--last=7d"} {
+		name, _, _ := strings.Cut(span, "=")
+		said := a.other(2, "audit", "--seals", "--allowed-signers", allowed, span)
+		wantSaid(t, said.stderr, name+" is for --access-log; --seals always checks the whole chain of seals")
+		if strings.Count(said.stderr, "\n") != 1 || said.stdout != "" {
+			t.Errorf("it is not one line: %s%s", said.stderr, said.stdout)
+		}
+		wantSaid(t, a.other(2, "audit", "1234", span).stderr, name+" is for --access-log; a history is always whole")
+	}
+	a.env = append(a.env, "CONVOSO_ARCHIVER_LAST=7d")
+	a.other(0, "audit", "--seals", "--allowed-signers", allowed)
+}
+
+// TestVerifyOfNoDay: a span without any day is not intact.
+func TestVerifyOfNoDay(t *testing.T) {
+	t.Parallel()
+	a := onDisk(t, threeDays(t, 91))
+	a.run("--start-time", daysAgo(10), "--end-time", daysAgo(8)).want(t, 0)
+	said := a.other(3, "verify", "--start-time", "2020-05-01", "--end-time", "2020-05-31").stdout
+	wantSaid(t, said, "nothing to verify: the archive has no day (2020-05-01 to 2020-05-31); report shows which days it has\n", "exit code   3   nothing was verified\n")
+	wantSaid(t, a.other(3, "verify", "--json", "--last", "1d").stdout, `"exit_code":3`, `"answer":"nothing to verify: `)
+	a.other(0, "verify", "--start-time", daysAgo(10), "--end-time", "2030-01-01")
+}
+
+// TestFindTheCallsOfACase: --case of find and export selects what hold has noted, by itself and with other terms, and
+// after the release.
+func TestFindTheCallsOfACase(t *testing.T) {
+	t.Parallel()
+	a := onDisk(t, threeDays(t, 92))
+	a.run("--start-time", daysAgo(10), "--end-time", daysAgo(8)).want(t, 0)
+	a.other(0, "hold", "add", "Smith v. Acme", "--start-time", daysAgo(10), "--end-time", daysAgo(9))
+	if got := a.findCalls("--case", "Smith v. Acme"); len(got) != 40 {
+		t.Errorf("%d calls of the case", len(got))
+	}
+	if got := a.findCalls("--case", "Smith v. Acme", "--start-time", daysAgo(9)); len(got) != 20 {
+		t.Errorf("%d calls of a day of the case", len(got))
+	}
+	if got := a.bag(0, filepath.Join(t.TempDir(), "bag"), "--case", "Smith v. Acme"); got.Calls != 40 || got.Stored != 40 {
+		t.Errorf("the bag: %+v", got)
+	}
+	to := filepath.Join(t.TempDir(), "tables")
+	a.other(0, "export", "--to", to, "--format", "csv", "--case", "Smith v. Acme")
+	if rows := strings.Count(readText(t, to, "calls/day="+daysAgo(9)+"/part-0.csv"), "\n"); rows != 1+20 {
+		t.Errorf("%d rows in the table of a day", rows)
+	}
+	wantSaid(t, a.find("--case", "Smith").want(t, 2).stderr, " case")
+	wantSaid(t, a.find("--case", "Smith v. Acme", "--ids-from", idsFile(t, "1")).want(t, 2).stderr, "use either --case or --ids-from, not both")
+	a.other(0, "hold", "release", "Smith v. Acme")
+	said := a.find("--case", "Smith v. Acme", "--csv").want(t, 0)
+	wantSaid(t, said.stderr, "the case was released on ")
+	if rows := strings.Count(said.stdout, "\n"); rows != 1+40 {
+		t.Errorf("%d rows after the release", rows)
+	}
+}
+
+// TestAMonthIsNamedByItsDays: whoever writes a month as a span is told how to.
+func TestAMonthIsNamedByItsDays(t *testing.T) {
+	t.Parallel()
+	a := onDisk(t, threeDays(t, 94))
+	wantSaid(t, a.report("--last", "month").want(t, 2).stderr, "month")
+	wantSaid(t, a.report("--start-time", "2028-02").want(t, 2).stderr, `"2028-02" is not a date or time that exists: for the whole month give --start-time 2028-02-01 --end-time 2028-02-29`)
+}
+
+// TestServeNotesWhoOpensACall: opened calls and refused downloads stand in the access log, and audit tells of them.
+func TestServeNotesWhoOpensACall(t *testing.T) {
+	t.Parallel()
+	a := onDisk(t, threeDays(t, 95))
+	a.run("--start-time", daysAgo(10), "--end-time", daysAgo(8)).want(t, 0)
+	call := a.findCalls("--limit", "1")[0]
+	log := filepath.Join(t.TempDir(), "log")
+	ctx, cancel := context.WithCancel(t.Context())
+	cmd := exec.CommandContext(ctx, binary, "serve", "--dest", a.dest, "--state-dir", a.state, "--listen", "127.0.0.1:0", "--access-log", log, "--rights", "listen")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	address, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	address = strings.TrimSpace(address)
+	status := func(path string) int {
+		t.Helper()
+		answer, err := http.Get(address + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		return answer.StatusCode
+	}
+	recording := call.Recordings[0].RecordingID
+	if got := status("call/" + call.Day + "/" + call.ID); got != http.StatusOK {
+		t.Errorf("the details: status %d", got)
+	}
+	if got := status("audio/" + call.Day + "/" + recording + "?download=1"); got != http.StatusForbidden {
+		t.Errorf("a download without the right to: status %d", got)
+	}
+	cancel()
+	_ = cmd.Wait() // it was killed
+	said := a.other(0, "audit", call.ID, "--access-log", log).stdout
+	wantSaid(t, said, "  details  ", "call "+call.ID, "download refused  "+recording)
+	if strings.Count(said, "\n") != 2 {
+		t.Errorf("not two lines:\n%s", said)
+	}
+}
