@@ -388,6 +388,8 @@ func checkArchive(f *facts, a *doctor.Archive, failed string) check {
 	later, isLater := errors.AsType[*manifest.VersionError](a.Err)
 	other := &archiver.OtherArchiveError{}
 	switch {
+	case a.Lost && f.guard != nil:
+		return brokenBy(ExitUsage, name, f.guard, "")
 	case errors.Is(a.Err, fs.ErrNotExist):
 		return fine(name, "there is none yet; the first run makes it")
 	case isLater:

@@ -148,6 +148,11 @@ func assemble(ctx context.Context, job *archiveJob, rates fetcher.Rates, logger 
 		return p, err
 	}
 	if access.Writes() {
+		if !job.newArchive {
+			if err := refuseLost(ctx, p.opened.Ledger); err != nil {
+				return p, err
+			}
+		}
 		if err := job.locks.noteFor(ctx, job, p.opened); err != nil {
 			return p, err
 		}
@@ -208,7 +213,7 @@ func openArchive(ctx context.Context, at archiver.Location, access archiver.Acce
 		return nil, err
 	case errors.Is(err, fs.ErrNotExist) && !access.Makes():
 		if at.Folder != "" && holdsCalls(at.Folder) {
-			return nil, misuse("run rebuild, which makes it anew", "--dest holds calls/ and no manifest: the manifest is lost")
+			return nil, lostManifest("run rebuild, which makes it anew")
 		}
 		return nil, noArchive()
 	case errors.Is(err, fs.ErrPermission):

@@ -18,6 +18,7 @@ import (
 type Archive struct {
 	manifest.Archive
 	Err      error // fs.ErrNotExist where there is none yet
+	Lost     bool  // there is none, and its call rows stand in the bucket
 	DayBytes int64 // mean of the newest closed days, 0 where there are none
 }
 
@@ -151,6 +152,9 @@ func LookAtBucket(ctx context.Context, options store.S3Options) (seen Bucket) {
 	}
 	if seen.Steps = noted.ended(listed); seen.Answered && ctx.Err() == nil {
 		seen.Archive.Archive, seen.Archive.Err = opened.Ledger.Archive(ctx)
+		if lost, err := opened.Ledger.IsLost(ctx); err == nil {
+			seen.Archive.Lost = lost
+		}
 		trial, err := bucket.Try(ctx)
 		seen.Tried, seen.TriedErr = &trial, err
 	}

@@ -152,3 +152,58 @@ func testRebuildDoubts(t *testing.T, siblings bool) {
 		t.Errorf("without calls/: %s", r.stderr)
 	}
 }
+
+// TestLostManifest loses the manifest: each command names rebuild and changes nothing, and archive begins no new
+// archive over the old one, in a folder and in S3 alike.
+func TestLostManifest(t *testing.T) {
+	for _, where := range []string{"disk", "s3"} {
+		t.Run(where, func(t *testing.T) {
+			t.Parallel()
+			server := threeDays(t, 96)
+			a := onDisk(t, server)
+			lose := func() {
+				if err := os.RemoveAll(filepath.Join(a.folder, "manifest")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if where == "s3" {
+				b := onS3(t, server, false)
+				a, lose = b.archive, func() { b.remove("pre fix/manifest/") }
+			}
+			key, allowed := sealKey(t)
+			a.env = append(a.env, quickExit, "CONVOSO_AUTH_TOKEN="+server.Token())
+			span := []string{"--start-time", daysAgo(10), "--end-time", daysAgo(8)}
+			a.run(span...).want(t, 0)
+			lose()
+			server.ResetStats()
+			if r := a.run(span...).want(t, 2); !strings.Contains(r.stderr, "manifest is lost: run rebuild") || server.Stats().API.Requests != 0 {
+				t.Errorf("archive: %s", r.stderr)
+			}
+			vendor := []string{"--api-url", server.APIURL(), "--allow-host", server.MediaURL(), "--state-dir", a.state}
+			if r := a.other(2, "doctor", append(vendor, span...)...); !strings.Contains(r.stdout, "manifest is lost") {
+				t.Errorf("doctor: %s", r.stdout)
+			}
+			server.ResetStats()
+			for _, command := range [][]string{
+				{"report"}, {"verify"}, {"find"}, {"export", "--to", filepath.Join(t.TempDir(), "tables")}, {"hold", "list"},
+				{"seal", "--key", key}, {"audit", "--seals", "--allowed-signers", allowed},
+			} {
+				if r := a.other(2, command[0], command[1:]...); !strings.Contains(r.stderr, "manifest is lost: run rebuild") {
+					t.Errorf("%s: %s", command[0], r.stderr)
+				}
+			}
+			if stats := server.Stats(); stats.API.Requests+stats.Media.Requests != 0 {
+				t.Errorf("%d requests to the vendor", stats.API.Requests+stats.Media.Requests)
+			}
+			a.rebuild(0)
+			if r := a.run(span...).want(t, 0); r.summary.Known != 60 || r.summary.MediaRequests != 0 {
+				t.Errorf("after rebuild: %s", r.stdout)
+			}
+			a.other(0, "report")
+			lose()
+			if r := a.run(append(span, "--new-archive")...).want(t, 0); r.summary.Archived != 60 {
+				t.Errorf("--new-archive: %s", r.stdout)
+			}
+		})
+	}
+}

@@ -1,0 +1,32 @@
+package manifest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+)
+
+// IsLost reports whether the manifest of an archive is lost: archive.json and the files of all days are missing, and
+// calls/ holds files. It is false where archive.json cannot be read for another reason, of which Archive tells.
+func (l *Ledger) IsLost(ctx context.Context) (bool, error) {
+	if _, err := l.Archive(ctx); !errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	for info, err := range l.objects.ListFiles(ctx, treeManifest+"/") {
+		if err != nil {
+			return false, fmt.Errorf("look for the manifest: %w", err)
+		}
+		if name := info.Name(); path.Dir(name) != treeManifest || isSegment(name) {
+			return false, nil
+		}
+	}
+	for _, err := range l.objects.ListFiles(ctx, treeCalls+"/") {
+		if err != nil {
+			return false, fmt.Errorf("look for call rows: %w", err)
+		}
+		return true, nil
+	}
+	return false, nil
+}
