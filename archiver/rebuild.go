@@ -29,6 +29,8 @@ type Rebuild struct {
 	KeyPrefixLen int
 	Archive      manifest.Archive // of an archive.json that is lost
 	Proved       bool             // Archive comes from the archive itself, and not from flags
+	APIGiven     bool             // the address in Archive was asked for, and is no default
+	ZoneGiven    bool             // the zone, likewise
 	Workers      int              // recordings looked up and read at once
 	RetryFor     time.Duration    // how long a store in trouble is waited for
 	Logger       *slog.Logger
@@ -126,7 +128,10 @@ func (b *Rebuild) lost(ctx context.Context) (days []string, err error) {
 
 // makeArchive makes archive.json where it is lost. The next run notes an account that is not known.
 func (b *Rebuild) makeArchive(ctx context.Context) error {
-	_, err := b.Ledger.Archive(ctx)
+	stands, err := b.Ledger.Archive(ctx)
+	if err == nil {
+		return b.correctArchive(ctx, stands)
+	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -139,6 +144,33 @@ func (b *Rebuild) makeArchive(ctx context.Context) error {
 		return err
 	}
 	b.sum.Archive, b.sum.Given = true, !b.Proved
+	return nil
+}
+
+// correctArchive puts right what an earlier rebuild took for granted, where no run has noted anything since.
+func (b *Rebuild) correctArchive(ctx context.Context, stands manifest.Archive) error {
+	wanted := stands
+	if b.APIGiven {
+		wanted.APIURL = b.Archive.APIURL
+	}
+	if b.ZoneGiven {
+		wanted.TimeZone = b.Archive.TimeZone
+	}
+	other := otherSettings(stands, wanted.APIURL, wanted.TimeZone)
+	switch {
+	case other == nil || b.Proved:
+		return nil
+	case stands.AccountID != "" || b.sum.Known > 0:
+		return other
+	}
+	b.Archive = wanted
+	if err := b.checkZone(ctx); err != nil {
+		return err
+	}
+	if err := b.Ledger.SaveArchive(ctx, wanted); err != nil {
+		return err
+	}
+	b.sum.Archive, b.sum.Given = true, true
 	return nil
 }
 

@@ -8,6 +8,17 @@ import (
 	"path"
 )
 
+// IsUnused reports whether nothing is noted of an archive but its archive.json: neither an account nor any day.
+func (l *Ledger) IsUnused(ctx context.Context, a Archive) (bool, error) {
+	if a.AccountID != "" {
+		return false, nil
+	}
+	for _, err := range l.Days(ctx) {
+		return false, err
+	}
+	return true, nil
+}
+
 // IsLost reports whether the manifest of an archive is lost: archive.json and the files of all days are missing, and
 // calls/ holds files. It is false where archive.json cannot be read for another reason, of which Archive tells.
 func (l *Ledger) IsLost(ctx context.Context) (bool, error) {

@@ -398,6 +398,8 @@ func checkArchive(f *facts, a *doctor.Archive, failed string) check {
 		return skip(name, failed+" failed")
 	case a.Err != nil:
 		return brokenBy(ExitFailed, name, a.Err, "check --dest, and run verify")
+	case a.Unused:
+		return fine(name, "nothing is noted of it yet")
 	case a.APIURL != f.apiURL:
 		other = &archiver.OtherArchiveError{Of: archiver.OfAPI, Archive: a.APIURL, Run: f.apiURL}
 	case a.TimeZone != f.zone && !f.zoneUnknown:

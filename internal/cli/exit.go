@@ -253,14 +253,22 @@ func otherArchive(e *archiver.OtherArchiveError) string {
 }
 
 func otherArchiveTry(e *archiver.OtherArchiveError) string {
-	try := "use a token of that account"
-	switch e.Of {
-	case archiver.OfAPI:
-		try = "give --api-url " + e.Archive
-	case archiver.OfZone:
-		try = "give --time-zone " + e.Archive
+	if e.Of == archiver.OfAccount {
+		return "use a token of that account, or another --dest"
 	}
-	return try + ", or another --dest"
+	try := "give " + settingOf(e) + " " + e.Archive + ", or another --dest"
+	if e.Unproved {
+		try += "; if the archive's is wrong, run rebuild with the right " + settingOf(e)
+	}
+	return try
+}
+
+// settingOf names the flag in which a run differs from its archive.
+func settingOf(e *archiver.OtherArchiveError) string {
+	if e.Of == archiver.OfZone {
+		return "--time-zone"
+	}
+	return "--api-url"
 }
 
 // withoutRepeats drops from "verb noun: verb noun: cause" what was said already: each

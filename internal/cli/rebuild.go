@@ -74,7 +74,8 @@ type rebuildResult struct {
 func runRebuild(ctx context.Context, p *process, in input) outcome {
 	read, talk := p.settings(ctx, withArchiveKeys(rebuildSettings()), in)
 	rebuild := &archiver.Rebuild{
-		Archive: manifest.Archive{APIURL: read.apiURL(), TimeZone: read.zone().String()},
+		Archive:  manifest.Archive{APIURL: read.apiURL(), TimeZone: read.zone().String()},
+		APIGiven: read.isSet("api-url"), ZoneGiven: read.isSet("time-zone"),
 		Workers: read.whole("workers", 1, maxWorkers), RetryFor: read.duration("retry-for", 0),
 	}
 	var at archiver.Location
@@ -128,6 +129,10 @@ func (p *process) runRebuilding(ctx context.Context, at archiver.Location, rebui
 		err = nothingToRebuild("check --dest")
 	case errors.Is(err, archiver.ErrWrongZone):
 		err = misuse("give --time-zone with the account's; nothing was noted", "%v", err)
+	default:
+		if other, is := errors.AsType[*archiver.OtherArchiveError](err); is {
+			err = misuse("leave "+settingOf(other)+" out; if the archive's is wrong, remove manifest/ and run rebuild again", "%v", other)
+		}
 	}
 	return made, err
 }

@@ -143,3 +143,25 @@ func waitFor(t *testing.T, condition func() bool) {
 		time.Sleep(2 * time.Millisecond)
 	}
 }
+
+// TestFirstRunWithoutAnswer gives the first run an address where nothing answers: that binds the archive to nothing, and
+// the next run, at another address and in another zone, goes on.
+func TestFirstRunWithoutAnswer(t *testing.T) {
+	t.Parallel()
+	server := threeDays(t, 108)
+	for name, a := range map[string]*archive{"disk": onDisk(t, server), "s3": onS3(t, server, false).archive} {
+		span := []string{"--start-time", daysAgo(10), "--end-time", daysAgo(8)}
+		a.run(append(span, "--api-url", "http://127.0.0.1:1/v1", "--time-zone", "America/New_York", "--retry-for", "1s")...).want(t, 1)
+		vendor := []string{"--allow-host", server.MediaURL(), "--state-dir", a.state, "--api-url", server.APIURL()}
+		a.env = append(a.env, "CONVOSO_AUTH_TOKEN="+server.Token())
+		if r := a.other(0, "doctor", append(vendor, span...)...); !strings.Contains(r.stdout, "nothing is noted of it yet") {
+			t.Errorf("%s: doctor: %s", name, r.stdout)
+		}
+		if r := a.run(span...).want(t, 0); r.summary.Archived != 60 {
+			t.Errorf("%s: %s", name, r.stdout)
+		}
+		if r := a.run(append(span, "--api-url", "http://127.0.0.1:1/v1")...).want(t, 2); !strings.Contains(r.stderr, "the archive was made with the API address") {
+			t.Errorf("%s: %s", name, r.stderr)
+		}
+	}
+}

@@ -207,3 +207,30 @@ func TestLostManifest(t *testing.T) {
 		})
 	}
 }
+
+// TestRebuildCorrects rebuilds with the default address, which is not the account's: archive names the way out, another
+// rebuild takes it, and once a run has noted something it is refused.
+func TestRebuildCorrects(t *testing.T) {
+	inBoth(t, smallDays(107), func(t *testing.T, a *lossy) {
+		a.remove("manifest/")
+		a.other(0, "rebuild")
+		r := a.run(allDays...).want(t, 2)
+		if !strings.Contains(r.stderr, "the archive was made with the API address https://api.convoso.com/v1") || !strings.Contains(r.stderr, "run rebuild with the right --api-url") {
+			t.Errorf("archive: %s", r.stderr)
+		}
+		if r := a.other(2, "rebuild", "--time-zone", "Asia/Manila"); !strings.Contains(r.stderr, "give --time-zone with the account's") {
+			t.Errorf("another zone: %s", r.stderr)
+		}
+		if r := a.other(0, "rebuild", "--api-url", a.server.APIURL()); !strings.Contains(r.stdout, "check --time-zone and --api-url") {
+			t.Errorf("rebuild with the right address: %s", r.stdout)
+		}
+		if r := a.run(allDays...).want(t, 0); r.summary.MediaRequests != 0 {
+			t.Errorf("%d recordings were asked for again", r.summary.MediaRequests)
+		}
+		r = a.other(2, "rebuild", "--api-url", "https://elsewhere.test/v1")
+		if !strings.Contains(r.stderr, "leave --api-url out; if the archive's is wrong, remove manifest/ and run rebuild again") {
+			t.Errorf("rebuild with another address: %s", r.stderr)
+		}
+		a.other(0, "rebuild", "--api-url", a.server.APIURL())
+	})
+}
