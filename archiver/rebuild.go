@@ -59,6 +59,28 @@ type Rebuilt struct {
 	Bytes      int64 `json:"bytes"`           // of those archived
 	Archive    bool  `json:"archive"`         // archive.json was made anew
 	Given      bool  `json:"archive_given"`   // with account, API and zone as they were given, for nothing in the archive tells them
+
+	// The first maxRebuildNamed of those that were not found, and of those that are ambiguous.
+	MissingRecordings   []RebuildDoubt `json:"missing_recordings"`
+	AmbiguousRecordings []RebuildDoubt `json:"ambiguous_recordings"`
+}
+
+// RebuildDoubt names a recording that a rebuild left waiting.
+type RebuildDoubt struct {
+	Day         string `json:"day"`
+	RecordingID string `json:"recording_id"`
+	CallID      string `json:"call_id"`
+}
+
+// maxRebuildNamed bounds the memory for the names of an archive of which all is lost.
+const maxRebuildNamed = 1000
+
+// nameDoubt adds the name of a recording to a list that has room for it.
+func nameDoubt(list []RebuildDoubt, day string, s *sought) []RebuildDoubt {
+	if len(list) >= maxRebuildNamed {
+		return list
+	}
+	return append(list, RebuildDoubt{day, s.id, s.call})
 }
 
 // ErrNothingToRebuild says that calls/ holds no day.
@@ -70,6 +92,7 @@ var ErrWrongZone = errors.New("the times in file names do not agree with the cal
 // Run rebuilds. What cannot be told is left waiting: the next run of the archive lists these days, closes them, and
 // fetches that. The error is one of the archive; a run that was stopped, or that failed, may be repeated.
 func (b *Rebuild) Run(ctx context.Context) (Rebuilt, error) {
+	b.sum.MissingRecordings, b.sum.AmbiguousRecordings = []RebuildDoubt{}, []RebuildDoubt{}
 	days, err := b.lost(ctx)
 	if err == nil {
 		b.erasures, err = b.Ledger.Erasures(ctx)
@@ -232,7 +255,7 @@ func (b *Rebuild) rebuildDay(ctx context.Context, day string) error {
 		return err
 	}
 	doubtShort(list)
-	lines := b.count(ledger, list)
+	lines := b.count(day, ledger, list)
 	if len(lines) == 0 {
 		return nil
 	}
@@ -246,7 +269,7 @@ func (b *Rebuild) rebuildDay(ctx context.Context, day string) error {
 }
 
 // count adds a day's recordings to the sum, and returns the lines to note.
-func (b *Rebuild) count(ledger *manifest.Day, list []*sought) (lines []manifest.Recording) {
+func (b *Rebuild) count(day string, ledger *manifest.Day, list []*sought) (lines []manifest.Recording) {
 	given := map[string]bool{} // ids of what rows without an id have found
 	for _, s := range list {
 		if s.found != nil {
@@ -271,8 +294,10 @@ func (b *Rebuild) count(ledger *manifest.Day, list []*sought) (lines []manifest.
 			b.sum.Bytes += s.found.Size
 		case s.ambiguous:
 			b.sum.Ambiguous++
+			b.sum.AmbiguousRecordings = nameDoubt(b.sum.AmbiguousRecordings, day, s)
 		default:
 			b.sum.Missing++
+			b.sum.MissingRecordings = nameDoubt(b.sum.MissingRecordings, day, s)
 		}
 	}
 	return lines

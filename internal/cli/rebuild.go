@@ -87,7 +87,7 @@ func runRebuild(ctx context.Context, p *process, in input) outcome {
 	}
 	rebuild.Keys = keys
 	began := time.Now()
-	made := rebuildResult{}
+	made := rebuildResult{Rebuilt: archiver.Rebuilt{MissingRecordings: []archiver.RebuildDoubt{}, AmbiguousRecordings: []archiver.RebuildDoubt{}}}
 	if err = read.err; err == nil {
 		made.Rebuilt, err = p.runRebuilding(ctx, at, rebuild, talk)
 		err = withBucket(at, err)
@@ -176,7 +176,7 @@ func (r rebuildResult) write(w io.Writer, asJSON bool) error {
 			fmt.Fprintf(&b, "missing      %s not in the store\n", thousands(int64(r.Missing)))
 		}
 		if r.Ambiguous > 0 {
-			fmt.Fprintf(&b, "not told     %s: what stands there may be another recording, or is not whole\n", thousands(int64(r.Ambiguous)))
+			fmt.Fprintf(&b, "ambiguous    %s: what stands under the name may be another recording's, or is not whole\n", thousands(int64(r.Ambiguous)))
 		}
 		if r.Unreadable > 0 {
 			fmt.Fprintf(&b, "UNREADABLE   %s of calls/, whose recordings are not known\n", plural(r.Unreadable, "line"))
@@ -185,6 +185,10 @@ func (r rebuildResult) write(w io.Writer, asJSON bool) error {
 			fmt.Fprintf(&b, "left alone   %s that have a manifest\n", plural(r.Known, "day"))
 		}
 		b.WriteString("\nnext\n  run archive over these days: it closes them, and fetches what was not found\n")
+		if r.Ambiguous > 0 {
+			b.WriteString("  archive fetches the ambiguous ones too: where the same bytes stand under the name it notes them, else it\n" +
+				"  stores the recording under another name and leaves the file; --json names them\n")
+		}
 	}
 	switch {
 	case r.Given:

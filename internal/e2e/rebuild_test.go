@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -118,6 +119,10 @@ func testRebuildDoubts(t *testing.T, siblings bool) {
 		}
 	}
 	gone, cut := touched[0][0], touched[1][0]
+	ids := map[string]string{}
+	for _, line := range a.lines("") {
+		ids[filepath.Join(a.dest, line.Key)] = line.RecordingID
+	}
 	if err := os.Remove(gone); err != nil {
 		t.Fatal(err)
 	}
@@ -136,6 +141,14 @@ func testRebuildDoubts(t *testing.T, siblings bool) {
 	}
 	if made.Missing != 1 || made.Ambiguous < 1 || made.Ambiguous > most || made.Archived != len(before)-made.Missing-made.Ambiguous {
 		t.Fatalf("%+v of %d", made, len(before))
+	}
+	if len(made.MissingRecordings) != 1 || made.MissingRecordings[0].RecordingID != ids[gone] || len(made.AmbiguousRecordings) != made.Ambiguous ||
+		!slices.ContainsFunc(made.AmbiguousRecordings, func(d archiver.RebuildDoubt) bool { return d.RecordingID == ids[cut] && d.Day != "" && d.CallID != "" }) {
+		t.Errorf("named: %+v, %+v", made.MissingRecordings, made.AmbiguousRecordings)
+	}
+	r := a.other(3, "rebuild", "--api-url", a.server.APIURL())
+	if !strings.Contains(r.stdout, "\nambiguous    ") || !strings.Contains(r.stdout, "archive fetches the ambiguous ones too") {
+		t.Errorf("%s", r.stdout)
 	}
 	a.run(span...).want(t, 0)
 	if err := os.Remove(cut); err != nil { // it was left alone, and its recording stored under another name
@@ -201,7 +214,8 @@ func TestLostManifest(t *testing.T) {
 			}
 			a.other(0, "report")
 			lose()
-			if r := a.run(append(span, "--new-archive")...).want(t, 0); r.summary.Archived != 60 {
+			r := a.other(0, "archive", slices.Concat(vendor, span, []string{"--media-rate", "0", "--new-archive"})...)
+			if !strings.Contains(r.stdout, "60 archived (60 of them found stored already)") || !strings.Contains(r.stdout, "B   found stored already") {
 				t.Errorf("--new-archive: %s", r.stdout)
 			}
 		})
