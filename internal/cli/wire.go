@@ -69,7 +69,7 @@ func (p *process) runJob(ctx context.Context, job *archiveJob, talk output) (sum
 	unfollow()
 	stop()
 	summary = built.archiver.Summary()
-	countRequests(&summary, built.client)
+	countRequests(&summary, built.client, job.apiRate/float64(max(job.rateShares, 1)))
 	if !job.config.DryRun {
 		if err := saveRates(job.stateDir, rates, built.client.Rates()); err != nil {
 			logger.Warn("cannot save the learned rates; the next run starts slowly", "err", err)
@@ -91,8 +91,8 @@ func boundHeap(env environment) {
 	}
 }
 
-// countRequests adds what only the client knows.
-func countRequests(s *archiver.Summary, client *fetcher.Client) {
+// countRequests adds what only the client knows. apiRate is the maximum of this run.
+func countRequests(s *archiver.Summary, client *fetcher.Client, apiRate float64) {
 	s.APIRequests = client.Requests()
 	for i, pace := range client.Paces() {
 		s.Refusals += pace.Refusals
@@ -101,7 +101,7 @@ func countRequests(s *archiver.Summary, client *fetcher.Client) {
 		}
 	}
 	if s.Estimate != nil {
-		s.Estimate.APIRequests = s.APIRequests
+		s.Estimate.CountPages(s.APIRequests, apiRate)
 	}
 }
 
