@@ -4,12 +4,14 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	"convoso-archiver/archiver"
+	"convoso-archiver/fetcher"
 )
 
 // Headings of the help.
@@ -161,7 +163,7 @@ func runArchive(ctx context.Context, p *process, in input) outcome {
 	read, talk := p.settings(ctx, settings, in)
 	job := read.archiveJob(time.Now(), p.env, runtime.GOOS)
 	token, err := readToken(ctx, read.values, p.env, job.warn)
-	job.token = token
+	job.token, job.tokenFrom = token, tokenOrigin(read.values, p.env)
 	read.keepIfAny(err)
 	for _, note := range unknownVariables(settings, p.env) {
 		job.warn(note)
@@ -210,6 +212,9 @@ func (p *process) archiveJob(ctx context.Context, job *archiveJob, talk output, 
 		if cause := context.Cause(ctx); cause != nil {
 			summary.Stopped = cause.Error()
 		}
+	}
+	if refused, is := errors.AsType[*fetcher.APIError](err); is && refused.Refused() {
+		err = &refusedTokenError{refused, job.tokenFrom}
 	}
 	slices.SortFunc(summary.OpenDays, func(a, b archiver.OpenDay) int { return strings.Compare(a.Day, b.Day) })
 	result := judge(err, context.Cause(ctx), summary.Incomplete(job.strict))

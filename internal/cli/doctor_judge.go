@@ -180,7 +180,7 @@ func checkCalls(f *facts) []check {
 	case isTold && told.Refused() && f.tokenErr != nil:
 		return []check{fine(answer, "the API answers"), skip(right, "token failed")}
 	case isTold && told.Refused():
-		return []check{fine(answer, "the API answers"), broken(ExitUsage, right, tryToken, "%s", refusedTokenSaid(told))}
+		return []check{fine(answer, "the API answers"), broken(ExitUsage, right, tryToken(f.tokenFrom), "%s", refusedTokenSaid(told))}
 	case isTold && (told.Status == 429 || told.Status == 503 || told.Code == 429 || told.Code == 503):
 		return []check{
 			warning(answer, "run it again when no other program uses the account's API", "the API asks to slow down: %s", plainly(err)),

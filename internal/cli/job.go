@@ -32,6 +32,7 @@ type archiveJob struct {
 	config      archiver.Config // without Run and KeyPrefixLen
 	apiURL      string
 	token       fetcher.Secret
+	tokenFrom   string // the variable, or the path of the file
 	allowHosts  fetcher.AllowedHosts
 	pageSize    int
 	apiRate     float64

@@ -165,3 +165,32 @@ func TestFirstRunWithoutAnswer(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusedTokenOfAFile: the refusal names where the token came from.
+func TestRefusedTokenOfAFile(t *testing.T) {
+	t.Parallel()
+	server := threeDays(t, 109)
+	a := onDisk(t, server, "--start-time", daysAgo(10), "--end-time", daysAgo(10))
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("no-such-token\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := a.run("--auth-token-file", file).want(t, 2); !strings.Contains(r.stderr, "check "+file+" and that the token may search call logs") || strings.Contains(r.summary.Error, "CONVOSO_AUTH_TOKEN") {
+		t.Errorf("of a file: %s", r.stderr)
+	}
+	server.SetTokenValid(false)
+	if r := a.run().want(t, 2); !strings.Contains(r.stderr, "check CONVOSO_AUTH_TOKEN and") {
+		t.Errorf("of the variable: %s", r.stderr)
+	}
+}
+
+// TestDryRunOfManyPages counts days of many small pages and few recordings: the pages decide how long it takes.
+func TestDryRunOfManyPages(t *testing.T) {
+	t.Parallel()
+	server := simulate(t, convosotest.Config{Seed: 110, FirstDay: daysAgo(10), Days: 3, CallsPerDay: 20, RecordedShare: 0.2, MedianSize: 4_000})
+	a := onDisk(t, server, "--start-time", daysAgo(10), "--end-time", daysAgo(8), "--dry-run", "--page-size", "1")
+	e := a.run("--api-rate", "20").want(t, 0).summary.Estimate
+	if e.APIRequests < 60 || e.HoursListing != float64(e.APIRequests)/20/3600 || e.HoursAt10 != e.HoursListing || float64(e.MediaRequests)/10/3600 >= e.HoursAt10 {
+		t.Errorf("%+v", e)
+	}
+}
