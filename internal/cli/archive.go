@@ -43,7 +43,7 @@ func archiveSettings() []setting {
 	settings := []setting{
 		{name: "start-time", group: groupWhat, placeholder: "TIME", usage: "first day or time, in --time-zone: 2025-05-01, \"2025-05-01 13:00:00\" or 2025-05-01T13:00:00"},
 		{name: "end-time", group: groupWhat, placeholder: "TIME", usage: "last day or time; a date alone means the whole day (default: now)"},
-		{name: "last", group: groupWhat, placeholder: "DURATION", usage: "instead of --start-time and --end-time: the last 36h, 7d or 1w, in whole days. Also works on earlier days that are still open or were missed"},
+		{name: "last", group: groupWhat, placeholder: "DURATION", usage: "instead of --start-time and --end-time: 7d means the last seven days and today; 36h or 1w too, in whole days. Also works on earlier days that are still open or were missed"},
 		{name: "no-catch-up", kind: toggle, group: groupWhat, usage: "with --last: skip earlier days"},
 		{name: "order", group: groupWhat, placeholder: "ORDER", defaultValue: string(archiver.Expiring),
 			usage:   "order of days. expiring: first the days younger than --purge-after, oldest to newest; then older days, newest to oldest",
