@@ -36,6 +36,7 @@ func TestRefusedInput(t *testing.T) {
 		"two spans":             {append(span, "--last", "3d"), nil, 2, "--last"},
 		"start after end":       {[]string{"--start-time", daysAgo(5), "--end-time", daysAgo(6)}, nil, 2, "--end-time"},
 		"destination is a file": {append(span, "--dest", notAFolder), nil, -12, "--dest"},
+		"short bucket":          {append(span, "--dest", "s3://b2/calls"), nil, 2, "at least three characters"},
 		"no token":              {span, []string{"CONVOSO_AUTH_TOKEN="}, 2, "CONVOSO_AUTH_TOKEN"},
 		"wrong token":           {span, []string{"CONVOSO_AUTH_TOKEN=wrong"}, 2, "CONVOSO_AUTH_TOKEN"},
 		"unknown zone":          {append(span, "--time-zone", "Mars/Olympus"), nil, 2, "Mars/Olympus"},
