@@ -2,28 +2,23 @@
 // that are closed, lists the others, and hands every recording to a bounded set of
 // workers that fetch, check, store and note it.
 //
-// The way of a recording, and who takes it along: Run plans the days and starts one
-// goroutine for each day in work, at most three, which owns that day from its listing to
-// its judgement. It lists the day page by page, notes the rows in calls/, and then puts
-// each recording that has a link and is not final into the queue; one without a link it
-// notes itself. A worker takes a recording from there, waits for the pace of its host,
-// opens its link, receives the body through the inspector, which says at the end what it
-// is (download.go), claims a key and stores the body (keep.go), and notes the line. On
-// disk package manifest writes and syncs the lines of several workers together; in a
-// bucket it holds them and stores them as one segment. A recording with a failure that
-// another attempt may mend goes back into the queue, to be due later, for a bounded number
-// of attempts. When all recordings of the day have been worked, its goroutine gathers the
-// facts and asks one pure function, judge, what becomes of what waits and whether the day
-// is closed. A day that needs a further fact, or that listed rows of other days, passes to
-// Run, which judges it when no other day is in work: at the end of the run, or before that
-// when too many days wait (settle.go).
+// The way of a recording: Run plans the days and starts one goroutine for each day in work, at most three, which owns
+// that day from its listing to its judgement. It lists the day page by page, notes the rows in calls/, and then puts
+// each recording that has a link and is not final into the queue; one without a link it notes itself. A worker takes
+// a recording from there, waits for the pace of its host, opens its link, receives the body through the inspector,
+// which says at the end what it is (download.go), claims a key and stores the body (keep.go), and notes the line. On
+// disk package manifest writes and syncs the lines of several workers together; in a bucket it holds them and stores
+// them as one segment. After a failure that may pass, the recording goes back into the queue with the time of its
+// next attempt, for a bounded number of attempts. When all recordings of the day have been worked on, its goroutine
+// gathers the facts and asks one pure function, judge, which waiting recordings become final and whether the day
+// closes. If the day needs a further fact, or listed rows of other days, Run takes it over, which judges it when no
+// other day is in work: at the end of the run, or before that when too many days wait (settle.go).
 //
-// A day is closed when it has settled, all of it was asked for, its listing is whole, both
-// clocks agree, and every recording in it has a final outcome. A day that shows no call, no
-// recording or fewer than before needs a witness too: the API has shown in the same run
-// that it answers truthfully. judge.go has the exceptions. The order of writing makes that true whatever happens: bytes are
-// durable before the line that names them, each recording's line before the line of the
-// window that listed it, and those before the line that closes the day.
+// A day is closed when it has settled, all of it was asked for, its listing is whole, both clocks agree, and every
+// recording in it has a final outcome. A day that shows no call, no recording or fewer than before needs a witness
+// too: the API has shown in the same run that it answers truthfully. judge.go has the exceptions. The order of
+// writing keeps this true after any crash: bytes are durable before the line that names them, each recording's line
+// before the line of the window that listed it, and those before the line that closes the day.
 package archiver
 
 import (
@@ -47,10 +42,10 @@ type Source interface {
 	Open(ctx, waiting context.Context, link fetcher.Secret, again bool) (*fetcher.Audio, error)
 	ClockSkew() (time.Duration, bool)
 	Answers() int64
-	Resumed() time.Time // when the source last ended a time in which it asked for nothing; zero for never
+	Resumed() time.Time // when the source last resumed after a pause of the schedule; zero for never
 }
 
-// Store keeps bodies under keys; *store.Disk and *store.S3 are the two there are.
+// Store keeps bodies under keys; *store.Disk and *store.S3 implement it.
 type Store interface {
 	Put(ctx context.Context, object store.Object) (store.Info, error)
 	Open(ctx context.Context, key string) (io.ReadCloser, error)
@@ -58,13 +53,13 @@ type Store interface {
 	NewPart() (*store.Part, error)
 }
 
-// Order is the order in which days are worked.
+// Order is the order in which days are worked on.
 type Order string
 
 // The orders of days.
 const (
-	// Expiring takes days younger than the purge age first, oldest first, for the
-	// vendor deletes their audio next; then the others, newest first.
+	// Expiring takes days younger than the purge age first, oldest first, because the vendor deletes their audio
+	// next; then the others, newest first.
 	Expiring   Order = "expiring"
 	Ascending  Order = "asc"
 	Descending Order = "desc"
@@ -76,14 +71,14 @@ type CallRows string
 // The rows that are kept.
 const (
 	AllCalls      CallRows = "all"
-	RecordedCalls CallRows = "recorded" // those with recordings alone
+	RecordedCalls CallRows = "recorded" // only those with recordings
 )
 
 // Span is what to archive, as wall-clock times of the account's zone with both
 // ends included.
 type Span struct {
 	From, To time.Time
-	// CatchUp also works every earlier day that a listing with the same filter left open,
+	// CatchUp also works on every earlier day that a listing with the same filter left open,
 	// and every day never listed with it since the first one that was.
 	CatchUp bool
 }
@@ -100,7 +95,7 @@ type Config struct {
 	Settle     time.Duration // a day may change until this long after its end
 	PurgeAfter time.Duration // age at which the vendor deletes audio
 	GiveUp     time.Duration // a recording is given up this long after it was first listed
-	RetryFor   time.Duration // how long a host or a store that does not answer is waited for
+	RetryFor   time.Duration // how long to wait for a host or a store that does not answer
 	Calls      CallRows      // which call rows to keep
 	Workers    int           // downloads in flight
 	// Conditions says whether the store honours If-None-Match; nil on disk.
@@ -110,11 +105,11 @@ type Config struct {
 	MaxBytes      int64                     // likewise after so many bytes stored
 	Retry         map[manifest.Outcome]bool // final outcomes to ask for again
 	Relist        bool                      // list closed days again
-	DryRun        bool                      // list and count alone
+	DryRun        bool                      // only list and count
 	Grace         time.Duration             // for recordings in flight when the run is stopped
 	KeyPrefixLen  int                       // bytes that the store puts before each key
 
-	Lock  store.LockRule               // how recordings are locked as they are stored; on S3 alone
+	Lock  store.LockRule               // how recordings are locked when they are stored; on S3 only
 	Class func(campaign string) string // of a campaign's recordings, a tag on S3; nil for none
 }
 

@@ -63,7 +63,7 @@ func (b *body) flush() error {
 	return err
 }
 
-// end tells that the body is whole.
+// end marks the body as whole.
 func (b *body) end() error {
 	if b.part == nil {
 		return nil
@@ -71,7 +71,6 @@ func (b *body) end() error {
 	return b.flush()
 }
 
-// sum returns the SHA-256 of all that was written.
 func (b *body) sum() [32]byte { return [32]byte(b.hash.Sum(nil)) }
 
 // reader returns what was written, from its start, once the body has ended.

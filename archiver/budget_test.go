@@ -51,7 +51,7 @@ func TestMaxBytes(t *testing.T) {
 }
 
 // TestMaxRequests stops a run after each number of requests that a whole run takes: it never makes more, its end is
-// clean, and the next run goes on. The day without calls and the recording that is gone need witnesses, which are
+// clean, and the next run continues. The day without calls and the recording that is gone need witnesses, which are
 // requests too.
 func TestMaxRequests(t *testing.T) {
 	spoiled := func(w *world) func(*Config) {

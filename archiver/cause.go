@@ -11,7 +11,7 @@ import (
 // The causes that a line of a recording that is not archived may name. They are stable
 // words for programs; the line's reason is for people.
 const (
-	causeNotFound   = "not_found"        // the source says that it does not have the recording
+	causeNotFound   = "not_found"        // the source does not have the recording
 	causeNoLink     = "no_link"          // the row has no link yet
 	causeNameless   = "nameless"         // the row has neither id nor file name nor link
 	causeDenied     = "denied"           // 401 or 403
@@ -29,7 +29,7 @@ const (
 func causeText(s *manifest.State) string {
 	switch s.Cause {
 	case causeNotFound:
-		return "the vendor does not find the audio"
+		return "the vendor cannot find the audio"
 	case causeNoLink:
 		return "no link yet"
 	case causeNameless:
@@ -39,7 +39,7 @@ func causeText(s *manifest.State) string {
 	case causeHost, causeStatus:
 		return s.Reason
 	case causeBadLink:
-		return "the link is not an address"
+		return "the link is not a valid URL"
 	case causeRefused:
 		return "the media host asks to slow down"
 	case causeConnection:

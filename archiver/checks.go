@@ -14,8 +14,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// zoneCheck compares the epochs in file names with call_date, which has no zone:
-// both tell when the call began, if the zone is the right one.
+// zoneCheck compares the epochs in file names with call_date, which has no zone. In the right zone both give the
+// start of the call.
 type zoneCheck struct {
 	location *time.Location
 
@@ -39,8 +39,8 @@ func ZoneGap(calls []fetcher.Call, location *time.Location) (gap time.Duration, 
 	return z.median()
 }
 
-// median returns the median of the samples, if they are enough to tell. The caller holds the
-// lock, or is alone.
+// median returns the median of the samples, if there are enough. The caller holds the lock, or no other goroutine
+// uses the check.
 func (z *zoneCheck) median() (time.Duration, bool) {
 	if len(z.offsets) < zoneMin {
 		return 0, false
@@ -64,7 +64,7 @@ func (z *zoneCheck) note(calls []fetcher.Call) {
 	}
 }
 
-// warn tells of a median that is too far off.
+// warn logs a median that is too far off.
 func (z *zoneCheck) warn(r *run) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
@@ -77,7 +77,7 @@ func (z *zoneCheck) warn(r *run) {
 		median.Abs().Round(time.Minute), z.location))
 }
 
-// accountCheck holds an archive to one account.
+// accountCheck ensures that an archive has one account.
 type accountCheck struct {
 	mu      sync.Mutex
 	archive manifest.Archive
@@ -120,7 +120,7 @@ func (c *accountCheck) check(r *run, calls []fetcher.Call) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("note the archive's account: %w", err)
+		return fmt.Errorf("save the archive's account: %w", err)
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// factsOf collects what judge needs to know of a day.
+// factsOf collects the facts of a day for judge.
 func (r *run) factsOf(d *day) facts {
 	now := r.clock.now()
 	end := d.date.End(r.config.Zone)
@@ -94,7 +94,7 @@ func (r *run) conclude(d *day, v *verdicts) error {
 	}
 	switch {
 	case errors.Is(err, errUnnoted):
-		v.Close, v.Reasons = false, append(v.Reasons, "its manifest cannot be written")
+		v.Close, v.Reasons = false, append(v.Reasons, "the day's manifest cannot be written")
 	case err != nil:
 		r.leaveUnfinished(d)
 		return err
@@ -142,12 +142,12 @@ func (r *run) writeVerdicts(d *day, v *verdicts) error {
 			r.uncount(d, decided.ID, s.Outcome)
 		}
 		r.sum.count(func(s *Summary) { s.finalWithout(decided.Outcome) })
-		r.log.Warn("recording is final and not archived", "recording_id", decided.ID, "day", string(d.date), "outcome", decided.Outcome, "reason", decided.Reason)
+		r.log.Warn("recording given up or lost; later runs do not retry it", "recording_id", decided.ID, "day", string(d.date), "outcome", decided.Outcome, "reason", decided.Reason)
 	}
 	return nil
 }
 
-// uncount takes back that a recording waits, as which it was counted when it was refused.
+// uncount removes a recording from the count of waiting ones, to which its refusal added it.
 func (r *run) uncount(d *day, id string, waited manifest.Outcome) {
 	d.mu.Lock()
 	_, refused := d.refusals[id]
@@ -164,7 +164,7 @@ func hexOf(sum [32]byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// adopt notes a recording that stands in the store already. It is a new one in the archive,
+// adopt notes a recording that is in the store already. It is a new one in the archive,
 // and so counts towards the limit on those.
 func (r *run) adopt(d *day, line manifest.Recording) error {
 	if err := r.limit.reserve(r.soft); err != nil {
@@ -174,7 +174,7 @@ func (r *run) adopt(d *day, line manifest.Recording) error {
 		return errStopping
 	}
 	c := d.stored[line.RecordingID]
-	line.Outcome, line.Final, line.Cause, line.Reason = manifest.Archived, false, "", "adopted: stored by a run that did not note it"
+	line.Outcome, line.Final, line.Cause, line.Reason = manifest.Archived, false, "", "found in the store: an earlier run stored it and was killed before it wrote this line"
 	line.Key, line.Size, line.SHA256, line.ETag = c.info.Key, c.info.Size, hex.EncodeToString(c.sum[:]), c.info.ETag
 	line.ContentType = c.contentType
 	err := r.note(d, line)
@@ -207,7 +207,6 @@ func (r *run) noteWindows(d *day, v *verdicts) error {
 	return r.flushed(d, err)
 }
 
-// close writes the day line.
 func (r *run) close(d *day, v *verdicts) error {
 	line := manifest.DayLine{
 		Filter: r.filter, Kept: []string{"calls", "recordings"}, ListedAt: d.begun.UTC(), Calls: d.listing.Calls, Time: r.clock.now(),
@@ -224,7 +223,7 @@ func (r *run) close(d *day, v *verdicts) error {
 		err = r.patiently(func() error { return d.ledger.Close(r.hard, line) })
 	}
 	if err = r.judgeWrite(d, err); errors.Is(err, errUnnoted) {
-		r.leaveOpen(OpenDay{Day: string(d.date), Settled: true, Reasons: []string{"its manifest cannot be written"}})
+		r.leaveOpen(OpenDay{Day: string(d.date), Settled: true, Reasons: []string{"the day's manifest cannot be written"}})
 		return nil
 	} else if err != nil {
 		r.leaveUnfinished(d)
@@ -243,8 +242,8 @@ func (r *run) close(d *day, v *verdicts) error {
 // maxJoins is how often a day is read again because another run writes to it.
 const maxJoins = 3
 
-// joinOther reads a day again to which another run has written since. It is done with where that run closed it; it
-// can be closed where what the run wrote leaves the verdict as it was, and else stays open.
+// joinOther reads a day again that another run has written to since. If that run closed the day, it is done. If its
+// lines do not change the verdict, the day can be closed; else it stays open.
 func (r *run) joinOther(d *day, tries int) (done bool) {
 	status, err := r.look(d.date)
 	if _, closed := status.Line(r.filter); err == nil && closed {
@@ -274,7 +273,7 @@ func (r *run) leaveOpen(day OpenDay) {
 	r.log.Info("day stays open", "day", day.Day, "settled", day.Settled, "waiting", day.Waiting, "reasons", day.Reasons)
 }
 
-// reasonStopped stands where the run ended before the day was done with.
+// reasonStopped is the reason of a day that the run did not finish.
 const reasonStopped = "the run ended before it finished this day"
 
 // leaveUnfinished counts a day whose recordings were not all worked.
@@ -292,7 +291,7 @@ func (r *run) leaveUnfinished(d *day) {
 	r.leaveOpen(OpenDay{Day: string(d.date), Settled: d.settled, Waiting: waiting, Reasons: reasons})
 }
 
-// leaveUnread counts a day of which it is not known what it holds.
+// leaveUnread counts a day whose manifest cannot be read.
 func (r *run) leaveUnread(date fetcher.Date, err error) {
 	reason := reasonOf(err)
 	if _, bad := errors.AsType[*manifest.BadLineError](err); bad {
@@ -301,13 +300,13 @@ func (r *run) leaveUnread(date fetcher.Date, err error) {
 	r.leaveOpen(OpenDay{Day: string(date), Settled: r.config.settled(r.clock.now(), date), Unreadable: true, Reasons: []string{reason}})
 }
 
-// concernsDayAlone reports whether an error of reading a day concerns that day alone. What a
-// later version wrote, and a store that refuses or is in trouble, end the run.
+// concernsDayAlone reports whether an error of reading a day concerns only that day. Lines of a later version, and a
+// store that refuses or fails, end the run.
 func (r *run) concernsDayAlone(err error) bool {
 	return err != nil && r.soft.Err() == nil && ofAllDays(err) == nil
 }
 
-// look returns what a cheap look tells of a day.
+// look returns the status of a day without reading its lines.
 func (r *run) look(date fetcher.Date) (status manifest.Status, err error) {
 	err = r.patiently(func() error {
 		status, err = r.ledger.Status(r.soft, string(date))
@@ -316,7 +315,6 @@ func (r *run) look(date fetcher.Date) (status manifest.Status, err error) {
 	return status, err
 }
 
-// rules returns the settings of judge.
 func (c *Config) rules() rules {
 	return rules{Settle: c.Settle, PurgeAfter: c.PurgeAfter, GiveUp: c.GiveUp}
 }

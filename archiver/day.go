@@ -11,15 +11,15 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// day is one call day in work. One goroutine owns it: it lists the day, waits for its
-// recordings, and has it judged; a day that needs a further fact passes to Run. The workers
-// read what is set before they get the first recording. Behind mu stands what both write.
+// day is one call day in work. One goroutine owns it: it lists the day, waits for its recordings, and has it judged;
+// a day that needs a further fact passes to Run. The workers read what is set before they get the first recording. mu
+// guards what both write.
 type day struct {
 	date   fetcher.Date
 	ledger *manifest.Day
 	ids    *identities
 
-	// What was asked for.
+	// The requested span.
 	span   fetcher.Window
 	entire bool // all of the day
 	cut    bool // by the present
@@ -28,7 +28,7 @@ type day struct {
 	// judged.
 	settled, expired bool
 
-	// What came of the listing.
+	// The result of the listing.
 	listingID string
 	listing   *listing // nil until the listing has come to its end
 	windows   []fetcher.WindowResult
@@ -37,7 +37,7 @@ type day struct {
 	strays    int  // rows of other days, whose lines the window lines of this one wait for
 	pastPurge bool // a dry run has counted it among those past --purge-after
 
-	// What was found out for judge, beside the evidence of the run.
+	// Answers for judge, in addition to the evidence of the run.
 	control, delivered, lookedUp, rows, recorded answer
 	elsewhere                                    map[string]bool
 	stored                                       map[string]*candidate
@@ -56,7 +56,7 @@ type day struct {
 	aside     string             // why it was set aside
 }
 
-// refusal is what a recording met with in this run.
+// refusal is how a recording was refused in this run.
 type refusal struct {
 	cause, host string
 	moment      int64
@@ -85,14 +85,14 @@ func (d *day) list(identity string) bool {
 	return true
 }
 
-// owe makes the day wait for a recording that a worker gets.
+// owe makes the day wait for a recording that is handed to a worker.
 func (d *day) owe() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.owed++
 }
 
-// repay tells that a recording has its line, or was abandoned without one.
+// repay ends the wait for a recording: it has its line, or was abandoned without one.
 func (d *day) repay(abandoned bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -103,8 +103,8 @@ func (d *day) repay(abandoned bool) {
 	d.idle.Broadcast()
 }
 
-// wait returns when no recording of the day is under way. The workers end every job, so it
-// needs no context.
+// wait returns when all recordings that were handed to workers are done. The workers end every job, so it needs no
+// context.
 func (d *day) wait() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -113,7 +113,7 @@ func (d *day) wait() {
 	}
 }
 
-// refused remembers what a recording met with.
+// refused notes how a recording was refused.
 func (d *day) refused(identity string, f *finding) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -158,14 +158,14 @@ func (d *day) setAside(reason string) {
 	d.aside = reason
 }
 
-// isUndone reports whether the run ended before every recording was worked.
+// isUndone reports whether the run ended before every recording was worked on.
 func (d *day) isUndone() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.abandoned > d.unsaved && d.aside == "" && d.broken == nil
 }
 
-// isNoted reports whether each recording of a call has a line, or is none to be worked yet.
+// isNoted reports whether each recording of a call has a line, or need not be worked on yet.
 func (d *day) isNoted(call *fetcher.Call) bool {
 	if call.InProgress() && !d.settled {
 		return true
@@ -197,7 +197,6 @@ type streak struct {
 	cleared          bool // a witness has shown that the host is well
 }
 
-// good ends a streak.
 func (s *streak) good() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -226,25 +225,23 @@ func (s *streak) bad(f *finding, expired bool) bool {
 	return true
 }
 
-// clear notes that the host is well all the same.
+// clear notes that the host works in spite of the refusals.
 func (s *streak) clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cleared = true
 }
 
-// callFacts are what is kept of a call for one of its recordings when the page that listed
-// it is gone.
+// callFacts are the facts of a call that its recordings need after its page is gone.
 type callFacts struct {
 	id     string
 	length string            // call_length in seconds, "" where it is not known
 	date   time.Time         // wall clock; the start of its day where call_date cannot be read
-	fields map[string]string // that the key template names; nil where it names none of a call's
+	fields map[string]string // that the key template names; nil if it names none of a call's
 
 	campaign string // its id, "" for none
 }
 
-// factsOf takes the facts from a row.
 func (m *keyMaker) factsOf(date fetcher.Date, call *fetcher.Call) callFacts {
 	f := callFacts{id: call.ID, length: call.CallLength, campaign: call.CampaignID()}
 	at, readable := call.Date()
@@ -258,7 +255,7 @@ func (m *keyMaker) factsOf(date fetcher.Date, call *fetcher.Call) callFacts {
 	return f
 }
 
-// listingOf turns what the fetcher says of a listing into facts for judge.
+// listingOf converts the result of a listing into facts for judge.
 func listingOf(d *day, result fetcher.ListingResult) *listing {
 	l := &listing{ID: d.listingID, At: d.begun, Settled: d.settled, Cut: d.cut, Whole: true, Complete: true}
 	for _, w := range result.Windows {

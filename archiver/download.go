@@ -21,8 +21,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// finding is what a request for a recording led to, when it led to no body that can be
-// stored and no further attempt of this run would change that.
+// finding is the result of a request for a recording that gave no body to store, and that this run does not repeat.
 type finding struct {
 	outcome manifest.Outcome // Pending, Failed or Rejected
 	cause   string
@@ -42,12 +41,12 @@ type download struct {
 	host  string
 }
 
-// passing is a failure that a further attempt may mend.
+// passing is a failure that may pass: a further attempt may succeed.
 type passing struct {
 	finding  finding       // what it is once the attempts are used up
 	refusing time.Duration // by 429 or 503: for how long the host has answered nothing else
 	after    time.Duration // that the host asked to wait
-	silent   time.Duration // no connection came about: for how long there was none
+	silent   time.Duration // no connection was made: for how long
 	err      error
 }
 
@@ -91,12 +90,11 @@ func (d *downloader) get(ctx, waiting context.Context, j *job, buffer []byte) (*
 	return got, f, p, err
 }
 
-// found makes a finding of an answer.
 func (d *downloader) found(host string, outcome manifest.Outcome, cause, reason string) *finding {
 	return &finding{outcome: outcome, cause: cause, reason: reason, host: host, moment: d.evidence.refused(host)}
 }
 
-// failed makes a failure of an answer, or of a connection, that another attempt may mend.
+// failed returns a failure of an answer or a connection that may pass.
 func (d *downloader) failed(host, cause string, err error) *passing {
 	f := finding{outcome: manifest.Failed, cause: cause, reason: reasonOf(err), host: host, moment: d.evidence.failed(host)}
 	return &passing{finding: f, err: err}
@@ -109,7 +107,7 @@ func (d *downloader) unanswered(ctx, waiting context.Context, link fetcher.Secre
 	}
 	host := fetcher.LinkHost(link)
 	if errors.Is(err, fetcher.ErrBadLink) {
-		return nil, &finding{outcome: manifest.Rejected, cause: causeBadLink, reason: "the link is not an address"}, nil, nil
+		return nil, &finding{outcome: manifest.Rejected, cause: causeBadLink, reason: "the link is not a valid URL"}, nil, nil
 	}
 	if errors.Is(err, fetcher.ErrNotAllowed) {
 		if errors.Is(err, fetcher.ErrRedirected) {
@@ -140,8 +138,8 @@ func (d *downloader) unanswered(ctx, waiting context.Context, link fetcher.Secre
 	return nil, nil, p, nil
 }
 
-// isUnreached reports whether no connection to the host came about: it, or the way to it, is
-// down. A connection that breaks may be one recording's own trouble.
+// isUnreached reports whether no connection to the host was made: the host or the network is down. A connection that
+// breaks may concern one recording only.
 func isUnreached(err error) bool {
 	operation, ok := errors.AsType[*net.OpError](err)
 	if ok && operation.Op == "dial" {
@@ -162,7 +160,7 @@ func (d *downloader) receive(b *body, answer *fetcher.Audio) (*download, *findin
 	}
 	result := inspector.Finish()
 	if !answer.EndKnown && result.Cut {
-		err := errors.New("the audio ends in the middle, and no length was sent")
+		err := errors.New("the audio is cut off, and the server sent no length")
 		return nil, nil, d.failed(host, causeConnection, err), nil
 	}
 	switch result.Verdict {
@@ -182,7 +180,7 @@ func (d *downloader) receive(b *body, answer *fetcher.Audio) (*download, *findin
 	return &download{body: b, audio: result, host: host}, f, nil, nil
 }
 
-// holdError says that there was no room for a body here.
+// holdError says that this machine had no room for a body.
 type holdError struct{ error }
 
 func (e *holdError) Unwrap() error { return e.error }
@@ -190,8 +188,8 @@ func (e *holdError) Unwrap() error { return e.error }
 // maxText is how much of a page of text is read: it is never stored.
 const maxText = 64 << 10
 
-// copy moves an answer into b, through the inspector. Text is looked at and reaches no
-// file: an error page may repeat the link that it was asked by.
+// copy moves an answer into b, through the inspector. Text is inspected but never written to a file: an error page
+// may repeat the link of its request.
 func (d *downloader) copy(b *body, inspector *audio.Inspector, answer io.Reader) error {
 	var chunk [32 << 10]byte
 	for total := 0; ; {
@@ -201,14 +199,14 @@ func (d *downloader) copy(b *body, inspector *audio.Inspector, answer io.Reader)
 		_, _ = inspector.Write(chunk[:n]) // never fails before Finish
 		if !inspector.IsText() {
 			if _, err := b.Write(chunk[:n]); err != nil {
-				return &holdError{fmt.Errorf("hold recording: %w", err)}
+				return &holdError{fmt.Errorf("buffer recording: %w", err)}
 			}
 		} else if total > maxText {
 			return nil
 		}
 		if errors.Is(err, io.EOF) {
 			if err := b.end(); err != nil {
-				return &holdError{fmt.Errorf("hold recording: %w", err)}
+				return &holdError{fmt.Errorf("buffer recording: %w", err)}
 			}
 			return nil
 		}
@@ -218,20 +216,20 @@ func (d *downloader) copy(b *body, inspector *audio.Inspector, answer io.Reader)
 	}
 }
 
-// readError names what ended a body early. Errors of reading a body hold no link.
+// readError names what ended a body early. Errors of reading a body contain no link.
 func readError(err error) error {
 	switch {
 	case errors.Is(err, fetcher.ErrStalled):
 		return fetcher.ErrStalled
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("the body is shorter than its length")
+		return errors.New("the body is shorter than its Content-Length")
 	case errors.Is(err, syscall.ECONNRESET):
 		return errors.New("the connection was reset")
 	}
 	return err
 }
 
-// remark notes what is odd about a recording that is stored all the same.
+// remark returns what is unusual about a stored recording.
 func (d *download) remark(callLength string) string {
 	remarks := slices.Clone(d.audio.Oddities)
 	if off := lengthOff(d.audio.Duration, callLength); off != 0 {
@@ -240,7 +238,7 @@ func (d *download) remark(callLength string) string {
 	return strings.Join(remarks, "; ")
 }
 
-// lengthOff returns by how much audio plays longer than call_length says, 0 where it is near enough or not known.
+// lengthOff returns by how much audio plays longer than call_length says, 0 if it is near enough or not known.
 func lengthOff(plays time.Duration, callLength string) time.Duration {
 	seconds, err := strconv.Atoi(callLength)
 	if err != nil || plays <= 0 {
@@ -253,7 +251,7 @@ func lengthOff(plays time.Duration, callLength string) time.Duration {
 	return 0
 }
 
-// reasonOf returns what may stand in the manifest of an error.
+// reasonOf returns the part of an error that may be in the manifest.
 func reasonOf(err error) string {
 	const maxReason = 160
 	reason := strings.ToValidUTF8(err.Error(), "?")

@@ -109,7 +109,7 @@ func TestDownload(t *testing.T) {
 		"a cut frame, and the length is told": {sent: sent{body: cut}, remark: "frame"},
 		"a cut frame, and the end is told":    {sent: sent{body: cut, framing: "chunked"}, remark: "frame"},
 		"a cut frame, and no end is told":     {sent: sent{body: cut, framing: "close"}, passing: true, outcome: failed, cause: causeConnection, reason: "no length"},
-		"a body that breaks":                  {sent: sent{body: whole[:900], broken: io.ErrUnexpectedEOF}, passing: true, outcome: failed, cause: causeConnection, reason: "shorter than its length"},
+		"a body that breaks":                  {sent: sent{body: whole[:900], broken: io.ErrUnexpectedEOF}, passing: true, outcome: failed, cause: causeConnection, reason: "shorter than its Content-Length"},
 		"a reset":                             {sent: sent{body: whole[:900], broken: syscall.ECONNRESET}, passing: true, outcome: failed, cause: causeConnection, reason: "reset"},
 		"a large body that breaks":            {sent: sent{body: frames(1000), broken: syscall.ECONNRESET}, passing: true, outcome: failed, cause: causeConnection},
 

@@ -40,7 +40,7 @@ func intent(day fetcher.Date, calls []string, recordings ...string) *manifest.Er
 	return r
 }
 
-// wantNoFile fails where a file below the archive's folder, but for those excepted, has a text in its name or holds it.
+// wantNoFile fails where a file below the archive's folder, except those excepted, has a text in its name or holds it.
 func (w *world) wantNoFile(text string, except ...string) {
 	w.t.Helper()
 	for _, name := range w.files() {
@@ -177,7 +177,7 @@ func TestErasedDuringARun(t *testing.T) {
 	})
 }
 
-// TestRebuildObeys makes a lost manifest anew beside audio that is erased and not yet removed.
+// TestRebuildObeys makes a lost manifest again beside audio that is erased and not yet removed.
 func TestRebuildObeys(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {

@@ -1,3 +1,5 @@
+// Removes recordings that a killed run stored after their erasure.
+
 package archiver
 
 import (
@@ -10,9 +12,10 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// removeErased removes from a bucket what a run that was killed has stored of a recording after its erasure was done: no
-// line names it, and no erasure looks for it again. On disk nobody erases while a run works. What an unfinished erasure
-// names is left to it, for a case may hold it by now. What cannot be removed ends the run with an error, at its end.
+// removeErased removes from a bucket what a run that was killed has stored of a recording after its erasure was done:
+// no line names it, and no erasure looks for it again. On disk nobody erases while a run works. An unfinished erasure
+// removes its recordings itself, because a case may hold them by now. If an object cannot be removed, the run ends
+// with an error, at its end.
 func (r *run) removeErased(d *day, call *fetcher.Call, recording *fetcher.Recording, identity string) error {
 	bucket, isBucket := r.store.(*store.S3)
 	if !isBucket || r.config.DryRun {
@@ -44,7 +47,7 @@ func (r *run) removeErased(d *day, call *fetcher.Call, recording *fetcher.Record
 	return nil
 }
 
-// erasedNames returns under which names a recording may stand, those that hold a hash or a run among them.
+// erasedNames returns the names that a recording may have, including those with a hash or a run.
 func (r *run) erasedNames(bucket *store.S3, day fetcher.Date, call *fetcher.Call, recording *fetcher.Recording, identity string) (names []string, err error) {
 	looked := map[string]bool{}
 	for _, possible := range r.keys.possible(r.keys.factsOf(day, call), recording, identity, nil) {

@@ -10,7 +10,7 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// Estimate says how much a dry run counted, and what it would take to archive that. Where the run did not count
+// Estimate says how much a dry run counted, and what it would take to archive that. If the run did not count
 // everything, it is of what was counted.
 type Estimate struct {
 	Months []MonthCount `json:"months"` // that were counted, ascending
@@ -38,7 +38,7 @@ type MonthCount struct {
 	PastPurge  int    `json:"past_purge"` // of those to fetch, on days older than --purge-after: the vendor has probably deleted them
 }
 
-// S3Requests counts requests to S3 by kind. They are estimates of their order.
+// S3Requests counts requests to S3 by kind. They are rough estimates.
 type S3Requests struct {
 	Puts  int64 `json:"puts"`
 	Lists int64 `json:"lists"`
@@ -56,7 +56,7 @@ func (e *Estimate) CountPages(requests int64, perSecond float64) {
 	e.HoursAt3, e.HoursAt10 = max(e.HoursAt3, e.HoursListing), max(e.HoursAt10, e.HoursListing)
 }
 
-// Total sums the months up. It has no month.
+// Total returns the sum of the months, without a month name.
 func (e *Estimate) Total() (total MonthCount) {
 	for _, m := range e.Months {
 		total.Days += m.Days
@@ -69,13 +69,12 @@ func (e *Estimate) Total() (total MonthCount) {
 	return total
 }
 
-// counted is what a dry run counts: as many numbers as there are months. Its user locks.
+// counted is what a dry run counts, by month. Its user locks.
 type counted struct {
 	months        map[string]*MonthCount
 	pastPurgeDays int
 }
 
-// month returns the counts of a day's month.
 func (c *counted) month(day fetcher.Date) *MonthCount {
 	name := string(day)[:len("2006-01")]
 	if c.months == nil {
@@ -100,7 +99,6 @@ func (t *tally) countListed(date fetcher.Date, calls int) {
 	}
 }
 
-// countRecording counts a recording that is listed.
 func (t *tally) countRecording(date fetcher.Date) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -129,7 +127,7 @@ func (t *tally) countToFetch(d *day, bytes int64) {
 	}
 }
 
-// The requests to S3 for each day that is listed and closed, as counted on a real server, and what lines take.
+// The requests to S3 for each day that is listed and closed, as counted on a real server, and for lines.
 const (
 	putsOfDay  = 3 // calls, lines, closed.json
 	listsOfDay = 5

@@ -13,7 +13,7 @@ import (
 // concurrent use.
 type evidence struct {
 	mu       sync.Mutex
-	moment   int64 // counts what was seen, so that it can be told what came first
+	moment   int64 // counts events, so that their order is known
 	lastGood int64 // moment of the last good audio of any host
 	hosts    map[string]*hostEvidence
 
@@ -24,7 +24,7 @@ type evidence struct {
 
 type hostEvidence struct {
 	good     int64
-	bad      int       // failures that another attempt may mend, since the last good audio
+	bad      int       // failures that may pass, since the last good audio
 	silent   time.Time // since when the host could not be reached at all; zero: it answers
 	probed   time.Time // when it was last tried since then
 	refusing time.Time // since when it only asks to wait; zero: it does not
@@ -39,7 +39,7 @@ func newEvidence() *evidence {
 	}
 }
 
-// maxHosts bounds how many hosts are told apart: links are remote input.
+// maxHosts bounds how many hosts are distinguished, because links are remote input.
 const maxHosts = 100
 
 func (e *evidence) host(name string) *hostEvidence {
@@ -57,7 +57,6 @@ func (e *evidence) host(name string) *hostEvidence {
 	return h
 }
 
-// delivered notes good audio.
 func (e *evidence) delivered(host string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -77,7 +76,7 @@ func (e *evidence) refused(host string) int64 {
 	return e.moment
 }
 
-// failed is refused for what another attempt may mend.
+// failed is refused for a failure that may pass.
 func (e *evidence) failed(host string) int64 {
 	moment := e.refused(host)
 	e.mu.Lock()
@@ -86,8 +85,8 @@ func (e *evidence) failed(host string) int64 {
 	return moment
 }
 
-// askedToWait is refused for an answer that asks to wait. It returns too for how long the
-// host has answered nothing else, since the run could resume to ask it; at least a nanosecond.
+// askedToWait is refused for an answer that asks to wait. It also returns for how long the host has answered nothing
+// else, since the schedule let the run ask it again; at least a nanosecond.
 func (e *evidence) askedToWait(host string, resumed time.Time) (moment int64, refusing time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -103,8 +102,7 @@ func (e *evidence) askedToWait(host string, resumed time.Time) (moment int64, re
 	return e.moment, max(time.Since(h.refusing), 1)
 }
 
-// maxBad is how many failures without good audio between them mean that further attempts in
-// this run are of no use.
+// maxBad is after how many failures in a row without good audio this run makes no further attempts.
 const maxBad = 12
 
 // isUnwell reports whether a host has failed many times and delivered nothing good.
@@ -193,7 +191,6 @@ func (e *evidence) setWitness(host string, a answer) {
 	e.host(host).witness = a
 }
 
-// facts returns what a host has shown.
 func (e *evidence) facts(host string) hostFacts {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -232,7 +229,7 @@ func (e *evidence) counted(day fetcher.Date, calls int) {
 	e.calls[day] = calls
 }
 
-// callsOf returns how many calls a day has, where this run has seen that.
+// callsOf returns how many calls a day has, if this run has seen that.
 func (e *evidence) callsOf(day fetcher.Date) (int, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -19,7 +19,7 @@ type rules struct {
 	GiveUp     time.Duration // a recording is given up this long after it was first listed
 }
 
-// facts are all that decides about one day. Facts that cost a request or a pass over the
+// facts are everything that the decision about one day depends on. Facts that cost a request or a pass over the
 // ledger are unknown at first: judge asks for them in its needs.
 type facts struct {
 	Rules   rules
@@ -32,7 +32,7 @@ type facts struct {
 	Entire   bool   // all of the day was asked for
 	Cut      bool   // the present cut the listing short
 
-	Listing *listing  // of this run, nil where it did not come to its end
+	Listing *listing  // of this run, nil if it did not come to its end
 	Failure string    // why it did not
 	Earlier []listing // entire listings of earlier runs with the same filter, oldest first
 
@@ -55,14 +55,14 @@ type facts struct {
 	Unsaved     int // recordings that the store did not take in this run
 }
 
-// answer is what is known of a question that costs something to ask.
+// answer is the answer to a question that costs a request or a pass over the ledger.
 type answer int
 
 const (
 	unasked answer = iota
 	yes
 	no
-	unknowable // asked, and no answer was to be had
+	unknowable // asked, without an answer
 )
 
 // hostFacts are what a media host has shown.
@@ -91,7 +91,7 @@ type recordingFacts struct {
 	Host    string // that refused it or failed, "" where none was asked
 	Moment  int64  // of the refusal, to compare with hostFacts
 
-	Stored answer // does it stand in the store, whole and nobody else's?
+	Stored answer // is it in the store, whole and under no other recording's key?
 }
 
 // listing is one listing of a day.
@@ -113,7 +113,7 @@ type listing struct {
 	Shortfalls                  []doubt // why it is not whole
 }
 
-// doubt is a reason not to believe a listing.
+// doubt is a reason why a listing is not believed.
 type doubt struct {
 	Text  string
 	Count int
@@ -130,11 +130,11 @@ func (n *needs) any() bool {
 	return n.Rows || n.Recorded || n.Control || n.Delivered || n.Elsewhere || len(n.Media) > 0 || len(n.Search) > 0
 }
 
-// verdict is what becomes of one recording.
+// verdict is the decision about one recording.
 type verdict struct {
 	ID      string
 	Outcome manifest.Outcome
-	Adopt   bool // it stands in the store
+	Adopt   bool // it is in the store
 	Moved   bool // another day has it now
 	Reason  string
 }

@@ -10,7 +10,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// history is what the whole ledger tells of media hosts.
+// history is what the whole ledger says about media hosts.
 type history struct {
 	oldest map[string]time.Duration // greatest age at which a host delivered audio
 	any    time.Duration            // the same where a line of an older version names no host
@@ -53,8 +53,7 @@ func (r *run) readHistory() error {
 	return nil
 }
 
-// scan reads the whole ledger. A line that cannot be read is an entry with Bad alone: its day
-// stays open.
+// scan reads the whole ledger. A line that cannot be read is an entry with only Bad: its day stays open.
 func (r *run) scan(visit func(*manifest.Entry)) error {
 	err := r.patiently(func() error {
 		if err := r.ledger.Flush(r.hard); err != nil {

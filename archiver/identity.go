@@ -16,8 +16,9 @@ import (
 // them. Once given, an identity stays: an id that is filled in later, or a second file
 // under a known id, changes none.
 //
-// The rule is in [identities.of], which says in which order the finders are asked, and [identities.name]. It needs no order of rows, but
-// for two recordings that share an id and were never noted: the first one gets the bare id.
+// The rule is in [identities.of], which says in which order the finders are asked, and [identities.name]. It does not
+// depend on the order of rows, with one exception: of two recordings that share an id and were never noted, the first
+// one gets the bare id.
 type identities struct {
 	taken  map[string]bool
 	byCall map[string][]noted // what the ledger, or an earlier row, names of a call
@@ -98,9 +99,8 @@ func (x *identities) same(call *fetcher.Call, r *fetcher.Recording, _ map[string
 	return "", false
 }
 
-// exact finds a recording of the same call, file name and link, or of the same link,
-// file name and id under another call. Without a link two recordings with one file name are
-// told apart by their ids.
+// exact finds a recording of the same call, file name and link, or of the same link, file name and id under another
+// call. Without a link, two recordings with one file name are distinguished by their ids.
 func (x *identities) exact(call *fetcher.Call, r *fetcher.Recording, used map[string]bool) (string, bool) {
 	source := r.Source()
 	for _, n := range x.byCall[call.ID] {

@@ -1,3 +1,5 @@
+// Decides whether a day closes, and which of its recordings become final, from facts alone.
+
 package archiver
 
 import (
@@ -14,9 +16,8 @@ import (
 // the first: no outage that was seen lasted as long.
 const apart = 24 * time.Hour
 
-// judge decides about a day: which of its recordings become final and how, whether it
-// closes, and every reason why it does not. It is pure. Where it needs more facts it says
-// so, and is called again with them.
+// judge decides about a day: which of its recordings become final and how, whether it closes, and every reason why it
+// does not. It is pure. Where it needs more facts it says so, and is called again with them.
 func judge(f facts) verdicts {
 	j := judgement{facts: f, settled: f.Now.Sub(f.End) >= f.Rules.Settle && (f.Listing == nil || f.Listing.Settled)}
 	j.v.Settled = j.settled
@@ -51,7 +52,7 @@ func (j *judgement) believed() bool {
 		(l.Whole || j.uncounted()) && len(l.Doubts) == 0 && (l.Stray == 0 || j.strayed(l))
 }
 
-// closing finds the reasons of the day itself.
+// closing finds the reasons why the day itself stays open.
 func (j *judgement) closing() {
 	l := j.Listing
 	if j.Unsaved > 0 {
@@ -80,7 +81,7 @@ func (j *judgement) closing() {
 	}
 }
 
-// reasonUnsettled stands where a day may still change.
+// reasonUnsettled is the reason of a day that may still change.
 const reasonUnsettled = "not settled yet"
 
 func (d doubt) counted() string {
@@ -100,7 +101,7 @@ func (j *judgement) closeTotal(l *listing) {
 			j.reason("%s", s.counted())
 		}
 		if len(l.Shortfalls) == 0 {
-			j.reason("the listing is not proved whole: %d calls, and the API counts %d", l.Counted, l.Total)
+			j.reason("the listing is not proved complete: %d calls listed, the API counts %d", l.Counted, l.Total)
 		}
 		return
 	}
@@ -125,7 +126,7 @@ func (j *judgement) uncounted() bool {
 	return same.days >= 3 && same.over >= j.Rules.GiveUp
 }
 
-// closeStrays judges rows that lie outside the window that listed them.
+// closeStrays judges rows from outside of the window that listed them.
 func (j *judgement) closeStrays(l *listing) {
 	if l.Stray == 0 {
 		return
@@ -144,8 +145,8 @@ func (j *judgement) strayed(l *listing) bool {
 	return same.listings >= 2 && same.over >= apart
 }
 
-// closeFewer judges a filtered listing that shows less than an earlier one did: which
-// recordings an earlier one listed is not known, so that the counts must do.
+// closeFewer judges a filtered listing that shows less than an earlier one. Only the counts are compared, because it
+// is not known which recordings the earlier one listed.
 func (j *judgement) closeFewer(l *listing) {
 	if j.Filter == "" {
 		return
@@ -158,7 +159,7 @@ func (j *judgement) closeFewer(l *listing) {
 		return e.CallsSHA256 == l.CallsSHA256 && e.Calls == l.Calls && e.Recordings == l.Recordings
 	})
 	if same.listings < 2 || same.over < apart {
-		j.reason("the API lists less than before for this filter: a second listing, a day later, must confirm it")
+		j.reason("the API lists fewer calls than before for this filter: a second listing, a day later, must confirm this")
 	}
 }
 
@@ -188,7 +189,7 @@ func (j *judgement) closeWithoutCalls() {
 		j.v.Needs.Control = true
 		return
 	}
-	j.reason("the API lists no call of this day: a second listing, a day later, must confirm it")
+	j.reason("the API lists no call of this day: a second listing, a day later, must confirm this")
 }
 
 func (j *judgement) closeWithoutRecordings() {
@@ -213,7 +214,7 @@ func (j *judgement) witnessed(witness *answer, need *bool, reason string) bool {
 	case unasked:
 		*need = true
 	case unknowable:
-		j.reason("the API did not answer a control query")
+		j.reason("the API did not answer a request for another day, which checks that it lists calls")
 	default:
 		j.reason("%s", reason)
 	}
@@ -244,13 +245,13 @@ func (j *judgement) same(agrees func(*listing) bool) repeated {
 	return r
 }
 
-// absence is why the day has a recording no longer.
+// absence is why a day no longer has a recording.
 type absence int
 
 const (
-	present absence = iota // or not proved to be absent
+	present absence = iota // or not proved absent
 	moved                  // the API lists it under another day, which takes care of it
-	gone                   // the API lists it no longer
+	gone                   // the API no longer lists it
 )
 
 // missing decides whether recordings that the ledger has and the listing lacks are absent, and
@@ -282,7 +283,7 @@ func (j *judgement) missing() (absent map[string]absence) {
 		j.v.Needs.Elsewhere = true
 		return absent
 	case unknowable:
-		j.reason("recordings listed before and not in this listing, and the API does not tell of their calls: %d", len(lacking))
+		j.reason("recordings missing from this listing, and the API did not say whether their calls exist: %d", len(lacking))
 		return absent
 	}
 	j.v.Missing, j.v.MissingSHA256 = len(lacking), hashOfSorted(lacking)
@@ -332,8 +333,7 @@ func (j *judgement) recordings(absent map[string]absence) map[string]bool {
 	return final
 }
 
-// search has the store searched before a recording is lost: a run that was killed may have
-// stored it.
+// search asks for a search of the store before a recording is lost, because a killed run may have stored it.
 func (j *judgement) search(r *recordingFacts) manifest.Outcome {
 	switch r.Stored {
 	case unasked:
@@ -366,11 +366,11 @@ func isFinal(s manifest.State, noted, listed bool, giveUp time.Duration) bool {
 	return !s.Time.Before(s.FirstSeen.Add(giveUp))
 }
 
-// decide returns what a recording becomes, "" where it waits on, and the reason to note.
+// decide returns the final outcome of a recording, "" if it still waits, and the reason to note.
 func (j *judgement) decide(r *recordingFacts, absent absence) (manifest.Outcome, string) {
 	s := &r.State
 	switch {
-	case absent == moved: // it is final on this day, and lost is what nobody can deliver
+	case absent == moved: // it is final on this day; lost would mean that nobody can deliver it
 		return s.Outcome, "listed under another day"
 	case absent == gone && s.Outcome == manifest.Damaged:
 		return s.Outcome, "no longer listed"
@@ -398,16 +398,16 @@ func (j *judgement) decideNotFound(r *recordingFacts) (manifest.Outcome, string)
 	}
 	switch j.media(r) {
 	case yes:
-	case unknowable: // nothing is left that could be asked for
+	case unknowable: // there is no audio left to request
 		if twice && expired && outcome == manifest.Lost {
-			return outcome, "not found twice, beyond the age at which the vendor deletes audio"
+			return outcome, "not found in two attempts at least a day apart, and older than --purge-after"
 		}
 		return "", ""
 	default:
 		return "", ""
 	}
 	if twice {
-		return outcome, "not found twice"
+		return outcome, "not found in two attempts at least a day apart"
 	}
 	switch j.Delivered {
 	case unasked:
@@ -420,7 +420,7 @@ func (j *judgement) decideNotFound(r *recordingFacts) (manifest.Outcome, string)
 		j.warn("the media host has delivered audio older than --purge-after: raise --purge-after")
 		return "", ""
 	}
-	return outcome, "not found, beyond the age at which the vendor deletes audio"
+	return outcome, "not found, and older than --purge-after"
 }
 
 // decideGiveUp judges a recording that failed otherwise, or has no link.
@@ -477,8 +477,8 @@ func (j *judgement) warn(text string) {
 	}
 }
 
-// countWaiting counts what is not final, and says why by cause: of the whole day, or of
-// what this run listed where it asked for a part alone.
+// countWaiting counts what is not final, and says why by cause: of the whole day, or of what this run listed if it
+// asked for only a part.
 func (j *judgement) countWaiting(final map[string]bool) {
 	causes := map[string]int{}
 	partial := j.Filter != "" || !j.Entire

@@ -19,7 +19,7 @@ func notFoundRows() []judgeRow {
 	}
 	once := waiting("a", causeNotFound, 0, 1)
 	const (
-		reason   = "the vendor does not find the audio"
+		reason   = "the vendor cannot find the audio"
 		tooShort = "the media host has delivered audio older than --purge-after: raise --purge-after"
 	)
 	host := func(h hostFacts) func(*facts) { return func(f *facts) { f.Hosts["media"] = h } }
@@ -32,28 +32,28 @@ func notFoundRows() []judgeRow {
 	}
 	return []judgeRow{
 		{"not found once", one(once, func(*facts) {}), "open", reason, ""},
-		{"not found twice", one(twice("a", 24*hour), func(*facts) {}), "close a=lost", "", ""},
-		{"not found twice within a day", one(twice("a", 24*hour-time.Second), func(*facts) {}), "open", reason, ""},
-		{"not found twice by links of one listing", one(func() recordingFacts {
+		{"not found in two attempts", one(twice("a", 24*hour), func(*facts) {}), "close a=lost", "", ""},
+		{"not found in two attempts within a day", one(twice("a", 24*hour-time.Second), func(*facts) {}), "open", reason, ""},
+		{"not found in two attempts by links of one listing", one(func() recordingFacts {
 			r := twice("a", 25*hour)
 			r.State.NotFounds = 1
 			return r
 		}(), func(*facts) {}), "open", reason, ""},
-		{"not found twice, on a day not settled", one(twice("a", 25*hour), func(f *facts) { f.End = f.Now }), "open", reason, ""},
-		{"not found twice, by clocks that disagree", one(twice("a", 25*hour), func(f *facts) { f.Trusted = false }), "open", reason, ""},
-		{"not found twice, not asked in this run", one(func() recordingFacts {
+		{"not found in two attempts, on a day not settled", one(twice("a", 25*hour), func(f *facts) { f.End = f.Now }), "open", reason, ""},
+		{"not found in two attempts, by clocks that disagree", one(twice("a", 25*hour), func(f *facts) { f.Trusted = false }), "open", reason, ""},
+		{"not found in two attempts, not asked in this run", one(func() recordingFacts {
 			r := twice("a", 25*hour)
 			r.Refused = false
 			return r
 		}(), func(*facts) {}), "open", reason, ""},
-		{"not found twice: a media witness is needed", one(twice("a", 25*hour), host(hostFacts{Good: 4, AnyGood: 4, Ever: true})), "open [media media]", reason, ""},
-		{"not found twice: an earlier witness says nothing", one(twice("a", 25*hour), host(hostFacts{Good: 5, AnyGood: 5, Ever: true, Witness: yes})), "open [media media]", reason, ""},
-		{"not found twice, and the witness failed", one(twice("a", 25*hour), host(hostFacts{Ever: true, Witness: no})), "open", reason, ""},
-		{"not found twice, and no witness can be had", one(twice("a", 25*hour), host(hostFacts{Witness: unknowable})), "open", reason, ""},
-		{"not found twice: the store is searched", one(twice("a", 25*hour), func(f *facts) { f.Recordings[0].Stored = unasked }), "open [search a]", reason, ""},
-		{"not found twice, and it stands in the store", one(twice("a", 25*hour), func(f *facts) { f.Recordings[0].Stored = yes }), "close a=archived", "", ""},
-		{"not found twice, and the store cannot tell", one(twice("a", 25*hour), func(f *facts) { f.Recordings[0].Stored = unknowable }), "open", reason, ""},
-		{"not found twice, of a filtered listing", one(twice("a", 25*hour), func(f *facts) { f.Filter = "campaign_id=7" }), "close a=lost", "", ""},
+		{"not found in two attempts: a media witness is needed", one(twice("a", 25*hour), host(hostFacts{Good: 4, AnyGood: 4, Ever: true})), "open [media media]", reason, ""},
+		{"not found in two attempts: an earlier witness says nothing", one(twice("a", 25*hour), host(hostFacts{Good: 5, AnyGood: 5, Ever: true, Witness: yes})), "open [media media]", reason, ""},
+		{"not found in two attempts, and the witness failed", one(twice("a", 25*hour), host(hostFacts{Ever: true, Witness: no})), "open", reason, ""},
+		{"not found in two attempts, and no witness can be had", one(twice("a", 25*hour), host(hostFacts{Witness: unknowable})), "open", reason, ""},
+		{"not found in two attempts: the store is searched", one(twice("a", 25*hour), func(f *facts) { f.Recordings[0].Stored = unasked }), "open [search a]", reason, ""},
+		{"not found in two attempts, and it stands in the store", one(twice("a", 25*hour), func(f *facts) { f.Recordings[0].Stored = yes }), "close a=archived", "", ""},
+		{"not found in two attempts, and the store cannot tell", one(twice("a", 25*hour), func(f *facts) { f.Recordings[0].Stored = unknowable }), "open", reason, ""},
+		{"not found in two attempts, of a filtered listing", one(twice("a", 25*hour), func(f *facts) { f.Filter = "campaign_id=7" }), "close a=lost", "", ""},
 		{"two are not found: the witness is asked for once", one(twice("a", 25*hour), func(f *facts) {
 			f.Recordings = append(f.Recordings, twice("b", 25*hour))
 			f.Hosts["media"] = hostFacts{}
@@ -71,10 +71,10 @@ func notFoundRows() []judgeRow {
 			f.Hosts["other"] = hostFacts{Good: 6, Ever: true, Oldest: 157 * dayLength}
 		})), "close a=lost", "", ""},
 		{"expired, and the host delivered audio as old", one(once, both(expired, host(hostFacts{Good: 6, Ever: true, Oldest: 156 * dayLength}))), "close a=lost", "", ""},
-		{"expired, not found twice, and the host delivered older audio", one(twice("a", 24*hour), both(expired, host(hostFacts{Good: 6, Ever: true, Oldest: 157 * dayLength}))), "close a=lost", "", ""},
+		{"expired, not found in two attempts, and the host delivered older audio", one(twice("a", 24*hour), both(expired, host(hostFacts{Good: 6, Ever: true, Oldest: 157 * dayLength}))), "close a=lost", "", ""},
 		{"expired, no witness can exist, not found once", one(once, both(expired, host(hostFacts{Witness: unknowable}))), "open", reason, ""},
-		{"expired, no witness can exist, not found twice", one(twice("a", 24*hour), both(expired, host(hostFacts{Witness: unknowable}))), "close a=lost", "", ""},
-		{"expired, the witness failed, not found twice", one(twice("a", 24*hour), both(expired, host(hostFacts{Witness: no}))), "open", reason, ""},
+		{"expired, no witness can exist, not found in two attempts", one(twice("a", 24*hour), both(expired, host(hostFacts{Witness: unknowable}))), "close a=lost", "", ""},
+		{"expired, the witness failed, not found in two attempts", one(twice("a", 24*hour), both(expired, host(hostFacts{Witness: no}))), "open", reason, ""},
 	}
 }
 
@@ -117,7 +117,7 @@ func giveUpRows() []judgeRow {
 		}), "open [media media]", "bad_status", ""},
 		{"not found at a host that never delivered, within two weeks", one(twice("a", 25*hour), func(f *facts) {
 			f.Hosts["media"], f.Delivered = silent, yes
-		}), "open [media media]", "does not find", ""},
+		}), "open [media media]", "cannot find", ""},
 		{"no link for two weeks", one(link, func(*facts) {}), "close a=pending", "", ""},
 		{"no link: an API witness is needed", one(link, func(f *facts) { f.Rows = unasked }), "open [rows]", "no link yet", ""},
 		{"no link, and the API shows no other call", one(link, func(f *facts) { f.Rows = no }), "open", "nothing is given up", ""},
@@ -162,10 +162,10 @@ func damagedRows() []judgeRow {
 		}
 	}
 	return []judgeRow{
-		{"damaged, not found twice", one(twice("a", 24*hour), func(*facts) {}), "close a=damaged", "", ""},
-		{"damaged, not found twice: a media witness is needed", one(twice("a", 24*hour), func(f *facts) { f.Hosts["media"] = hostFacts{} }), "open [media media]", "waiting recordings", ""},
-		{"damaged, not found twice, and the witness failed", one(twice("a", 24*hour), func(f *facts) { f.Hosts["media"] = hostFacts{Witness: no} }), "open", "waiting recordings", ""},
-		{"damaged, expired, not found twice, and no witness can exist", one(twice("a", 24*hour), func(f *facts) {
+		{"damaged, not found in two attempts", one(twice("a", 24*hour), func(*facts) {}), "close a=damaged", "", ""},
+		{"damaged, not found in two attempts: a media witness is needed", one(twice("a", 24*hour), func(f *facts) { f.Hosts["media"] = hostFacts{} }), "open [media media]", "waiting recordings", ""},
+		{"damaged, not found in two attempts, and the witness failed", one(twice("a", 24*hour), func(f *facts) { f.Hosts["media"] = hostFacts{Witness: no} }), "open", "waiting recordings", ""},
+		{"damaged, expired, not found in two attempts, and no witness can exist", one(twice("a", 24*hour), func(f *facts) {
 			expired(f)
 			f.Hosts["media"] = hostFacts{Witness: unknowable}
 		}), "open", "waiting recordings", ""},

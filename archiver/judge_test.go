@@ -180,7 +180,7 @@ func believedRows() []judgeRow {
 		{"a filtered listing closes the day for its filter", func(f *facts) { f.Filter = "campaign_id=7" }, "close", "", ""},
 		{"a filtered listing that is not whole closes nothing", func(f *facts) {
 			f.Filter, f.Listing.Whole, f.Listing.Total = "campaign_id=7", false, 50
-		}, "open", "not proved whole", ""},
+		}, "open", "not proved complete", ""},
 		{"a filtered listing closes nothing while what it listed waits", func(f *facts) {
 			f.Filter = "campaign_id=7"
 			f.Recordings = []recordingFacts{waiting("a", causeNoLink, dayLength, 1)}
@@ -190,9 +190,9 @@ func believedRows() []judgeRow {
 		open("open", "cannot be understood", func(f *facts) { f.Listing, f.Failure = nil, "the answer cannot be understood" }),
 		open("open", "rows cannot be read (3 times)", func(f *facts) { f.Listing.Doubts = []doubt{{"rows cannot be read", 3}} }),
 		open("open", "recordings not stored: 2", func(f *facts) { f.Unsaved = 2 }),
-		open("open", "set aside", func(f *facts) { f.Aside = "set aside" }),
+		open("open", "skipped in this run", func(f *facts) { f.Aside = "skipped in this run" }),
 		{"a day set aside decides nothing", func(f *facts) {
-			f.Aside = "set aside"
+			f.Aside = "skipped in this run"
 			f.Recordings = []recordingFacts{twice("a", 25*hour)}
 			f.Hosts["media"] = well
 		}, "open", "waiting recordings: 1", ""},
@@ -272,7 +272,7 @@ func emptyRows() []judgeRow {
 		}), "open", "a second listing", ""},
 		{"no calls, and none in a year, of a new account", empty(func(f *facts) { f.Rows = no }), "open excused", "no call for this day or any other day", ""},
 		{"no calls, and none in a year, where there were some", empty(func(f *facts) { f.Rows, f.RowsEver = no, true }), "open", "no call for this day or any other day", ""},
-		{"no calls, and the control query failed", empty(func(f *facts) { f.Rows = unknowable }), "open", "control query", ""},
+		{"no calls, and the control query failed", empty(func(f *facts) { f.Rows = unknowable }), "open", "a request for another day", ""},
 		{"no calls of a filter, which lists calls of other days", empty(func(f *facts) { f.Filter, f.Rows, f.Filtered = "campaign_id=7", yes, true }), "close", "", ""},
 		{"no calls of a filter, which lists none at all", empty(func(f *facts) { f.Filter, f.Rows = "campaign_id=7", yes }), "open", "a second listing", ""},
 		{"no calls of a filter, listed twice", empty(func(f *facts) {
@@ -282,12 +282,12 @@ func emptyRows() []judgeRow {
 		{"a filter lists fewer calls than before", func(f *facts) {
 			f.Filter, f.Earlier = "campaign_id=7", []listing{earlier(f, 25*hour)}
 			f.Listing.Calls, f.Listing.CallsSHA256 = 9, "fewer"
-		}, "open", "less than before", ""},
+		}, "open", "fewer calls than before", ""},
 		{"a filter lists fewer recordings than before", func(f *facts) {
 			f.Filter, f.Listing.Recordings = "campaign_id=7", 2
 			f.Earlier = []listing{earlier(f, 25*hour)}
 			f.Listing.Recordings = 1
-		}, "open", "less than before", ""},
+		}, "open", "fewer calls than before", ""},
 		{"a filter lists fewer than before, twice", func(f *facts) {
 			f.Filter, f.Earlier = "campaign_id=7", []listing{earlier(f, 48*hour)}
 			f.Listing.Calls, f.Listing.CallsSHA256 = 9, "fewer"
@@ -297,13 +297,13 @@ func emptyRows() []judgeRow {
 			f.Filter, f.Earlier = "campaign_id=7", []listing{earlier(f, 48*hour)}
 			f.Listing.Calls, f.Listing.CallsSHA256 = 9, "fewer"
 			f.Earlier = append(f.Earlier, earlier(f, 24*hour-time.Second))
-		}, "open", "less than before", ""},
+		}, "open", "fewer calls than before", ""},
 		{"a filter lists fewer than before, and other calls the second time", func(f *facts) {
 			f.Filter, f.Earlier = "campaign_id=7", []listing{earlier(f, 48*hour)}
 			f.Listing.Calls, f.Listing.CallsSHA256 = 9, "others"
 			f.Earlier = append(f.Earlier, earlier(f, 24*hour))
 			f.Listing.CallsSHA256 = "fewer"
-		}, "open", "less than before", ""},
+		}, "open", "fewer calls than before", ""},
 		{"no calls of a filter: a witness is needed", empty(func(f *facts) { f.Filter = "campaign_id=7" }), "open [rows]", "", ""},
 		{"no calls of a day not settled: nothing is asked", empty(func(f *facts) { f.End = f.Now }), "open", reasonUnsettled, ""},
 		{"no calls of a day cut by the present: nothing is asked", empty(func(f *facts) { f.Cut = true }), "open", reasonUnsettled, ""},
@@ -312,7 +312,7 @@ func emptyRows() []judgeRow {
 		{"no recordings: a witness is needed", bare(func(*facts) {}), "open [recorded]", "", ""},
 		{"no recordings, with a witness", bare(func(f *facts) { f.Recorded = yes }), "close", "", ""},
 		{"no recordings of a filter, with a witness", bare(func(f *facts) { f.Filter, f.Recorded = "campaign_id=7", yes }), "close", "", ""},
-		{"no recordings, and the control query failed", bare(func(f *facts) { f.Recorded = unknowable }), "open", "control query", ""},
+		{"no recordings, and the control query failed", bare(func(f *facts) { f.Recorded = unknowable }), "open", "a request for another day", ""},
 		{"no recordings in a year, listed on two days", bare(func(f *facts) {
 			f.Recorded, f.Earlier = no, []listing{earlier(f, 24*hour), earlier(f, 25*hour)}
 		}), "open", "2 of 3 listings on different days", ""},
@@ -384,7 +384,7 @@ func missingRows() []judgeRow {
 		{"missing, and the API does not tell of their calls", lacking(1, 10, func(f *facts) {
 			again(24 * hour)(f)
 			f.LookedUp = unknowable
-		}), "open", "does not tell of their calls: 1", ""},
+		}), "open", "did not say whether their calls exist: 1", ""},
 		{"moved to another day before, and listed again", func(f *facts) {
 			r := waiting("a", causeNoLink, dayLength, 1)
 			r.State.Final, r.State.Cause, r.Refused = true, causeMoved, false
@@ -439,7 +439,7 @@ func missingRows() []judgeRow {
 		}), "close r0=damaged unlisted:1 missing:1", "", ""},
 		{"a filtered listing shows nothing missing", lacking(1, 10, func(f *facts) { f.Filter = "campaign_id=7" }), "close", "", ""},
 		{"a part of a day shows nothing missing", lacking(1, 10, func(f *facts) { f.Entire = false }), "open", "", ""},
-		{"a listing that is not whole shows nothing missing", lacking(1, 10, func(f *facts) { f.Listing.Whole, f.Listing.Total = false, 50 }), "open", "not proved whole", ""},
+		{"a listing that is not whole shows nothing missing", lacking(1, 10, func(f *facts) { f.Listing.Whole, f.Listing.Total = false, 50 }), "open", "not proved complete", ""},
 		{"a doubtful listing shows nothing missing", lacking(1, 10, func(f *facts) { f.Listing.Doubts = []doubt{{"odd", 1}} }), "open", "odd", ""},
 		{"a listing with strays shows nothing missing", lacking(1, 10, func(f *facts) { f.Listing.Stray = 1 }), "open", "calls of other days: 1", ""},
 		{"a listing with the same strays as before shows what is missing", lacking(1, 10, func(f *facts) {
@@ -502,7 +502,7 @@ func totalRows() []judgeRow {
 			f.Listing.At = f.Now.Add(-hour)
 		}), "open", reason, ""},
 		{"a window that cannot be listed, once", wrong(40000, 90000, func(f *facts) { f.Listing.Unlistable, f.Earlier = true, nil }), "open", reason, ""},
-		{"a total that differs without a doubt of its own", wrong(6, 10, func(f *facts) { f.Listing.Shortfalls = nil }), "open", "6 calls, and the API counts 10", ""},
+		{"a total that differs without a doubt of its own", wrong(6, 10, func(f *facts) { f.Listing.Shortfalls = nil }), "open", "6 calls listed, the API counts 10", ""},
 		{"what is missing of a day closed by its wrong total", wrong(9, 10, func(f *facts) {
 			f.Recordings = []recordingFacts{stored("a")}
 		}), "open [elsewhere] uncounted:-1", "", ""},

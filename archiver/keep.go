@@ -25,14 +25,14 @@ import (
 // errKeys says that a recording cannot be stored under any key.
 var errKeys = errors.New("no free key for the recording")
 
-// owners tells to whom the ledger says that keys belong.
+// owners says which recording owns a key, according to the ledger.
 type owners interface {
 	// owner returns another recording that a line says is stored under a key, "" for none. It
 	// reads the whole ledger, so it is for the rare case that a key is found taken.
 	owner(ctx context.Context, day *day, key, identity, callID string) (string, error)
 }
 
-// keeper stores bodies under keys, and decides whether what stands under a key already is
+// keeper stores bodies under keys, and decides whether what is stored under a key already is
 // the recording itself. It is safe for concurrent use.
 type keeper struct {
 	store  Store
@@ -44,7 +44,7 @@ type keeper struct {
 	class  func(campaign string) string // nil: no classes
 }
 
-// kept is a recording that stands in the store.
+// kept is a recording that is in the store.
 type kept struct {
 	info    store.Info
 	sum     [32]byte
@@ -60,11 +60,10 @@ func (k *kept) line(j *job, got *download) manifest.Recording {
 	}
 }
 
-// keep stores a body under the first of the recording's keys that is free, or that holds
-// the recording already. Each key that it tries is claimed until release is called, which
-// must be after the recording's line is noted: else another recording could adopt what this
-// one has stored. In a bucket the line may still be held then; whoever looks for the owner of
-// a key has it stored first. patiently waits for a store in trouble.
+// keep stores a body under the first of the recording's keys that is free, or that holds the recording already. Each
+// key that it tries is claimed until release is called, which must be after the recording's line is noted: else
+// another recording could adopt what this one has stored. In a bucket the line may still be held then; code that
+// looks for the owner of a key has it stored first. patiently waits while the store fails.
 func (k *keeper) keep(ctx context.Context, j *job, got *download, patiently func(func() error) error) (result kept, release func(), err error) {
 	var held []func()
 	release = func() {
@@ -79,8 +78,7 @@ func (k *keeper) keep(ctx context.Context, j *job, got *download, patiently func
 	sum := got.body.sum()
 	keys := names.For(j.identity, sum)
 	if j.prior.Outcome == manifest.Damaged {
-		// Nothing is overwritten: what replaces damaged bytes gets a key that no body of
-		// this recording can stand under.
+		// Nothing is overwritten: what replaces damaged bytes gets a key that no body of this recording can have.
 		keys = names.For(j.identity+" "+k.run, sum)[1:]
 	}
 	for _, name := range keys {
@@ -122,11 +120,11 @@ func (k *keeper) keep(ctx context.Context, j *job, got *download, patiently func
 			return kept{info: taken.Info, sum: sum, adopted: true}, release, nil
 		}
 	}
-	return result, release, fmt.Errorf("%w: each name is taken by another one", errKeys)
+	return result, release, fmt.Errorf("%w: other recordings have all of its names", errKeys)
 }
 
-// locked adds the lock and the class of retention that a recording is stored with. Bodies under quarantine get none:
-// nobody knows what they are.
+// locked adds the lock and the class of retention that a recording is stored with. Bodies under quarantine get none,
+// because it is not known what they are.
 func (k *keeper) locked(o store.Object, campaign string) store.Object {
 	if k.locks() {
 		o.LockMode, o.LockUntil = k.lock.Mode, k.lock.For.After(time.Now()).Truncate(time.Second)
@@ -140,7 +138,7 @@ func (k *keeper) locked(o store.Object, campaign string) store.Object {
 // locks reports whether recordings are locked as they are stored.
 func (k *keeper) locks() bool { return k.lock.Mode != store.Unlocked && k.lock.After.IsZero() }
 
-// isMine reports whether an object that stands under a key belongs to a recording: its
+// isMine reports whether an object that is stored under a key belongs to a recording: its
 // metadata says so, or, where it has none, no line names it as another one's.
 func (k *keeper) isMine(ctx context.Context, d *day, info store.Info, identity, callID string) (bool, error) {
 	if info.RecordingID != "" {
@@ -150,8 +148,7 @@ func (k *keeper) isMine(ctx context.Context, d *day, info store.Info, identity, 
 	return owner == "", err
 }
 
-// quarantine keeps a body of an unknown format. It reports false, and keeps nothing, where
-// the body repeats the link.
+// quarantine keeps a body of an unknown format. It reports false, and keeps nothing, if the body repeats the link.
 func (k *keeper) quarantine(ctx context.Context, j *job, got *download) (bool, error) {
 	content, err := got.body.reader()
 	if err != nil {
@@ -181,7 +178,7 @@ func (k *keeper) quarantine(ctx context.Context, j *job, got *download) (bool, e
 	return false, errKeys
 }
 
-// withoutAny reports whether none of the texts stands in the body.
+// withoutAny reports whether none of the texts is in the body.
 func withoutAny(body io.Reader, texts []string) (bool, error) {
 	overlap := 1
 	for _, text := range texts {
@@ -235,21 +232,20 @@ func (m *keyMaker) names(call callFacts, recording *fetcher.Recording, identity 
 func (m *keyMaker) wanted(j *job) string {
 	names, err := m.names(j.call, &j.recording, j.identity, audio.MP3)
 	if err != nil {
-		return "" // told when it is to be stored
+		return "" // reported when it is stored
 	}
 	return names.Wanted()
 }
 
-// claims are the keys that recordings are being stored under. Case makes no difference: a
-// file system may ignore it. Its zero value is ready.
+// claims are the keys that recordings are being stored under. Case is ignored, as some file systems do. Its zero
+// value is ready.
 type claims struct {
 	mu   sync.Mutex
 	keys map[string]chan struct{} // closed when the claim ends
 }
 
-// claim marks a key as being stored under, and waits for another recording that wants the
-// same. A recording that holds a key waits for its alternatives alone, which are longer, so
-// no two wait for each other.
+// claim marks a key as being stored under, and waits for another recording that wants the same. A recording that
+// holds a key waits only for its alternatives, which are longer, so no two wait for each other.
 func (c *claims) claim(ctx context.Context, name string) (release func(), err error) {
 	name = strings.ToLower(name)
 	mine := make(chan struct{})

@@ -214,7 +214,7 @@ func TestFileSystemIgnoresCase(t *testing.T) {
 }
 
 // TestNoKey has a template that fails on one call's values, and a name whose folder is a
-// file: that is an outcome of this recording, the others go on, and it does not count
+// file: that is an outcome of this recording, the others continue, and it does not count
 // towards --max-recordings.
 func TestNoKey(t *testing.T) {
 	for name, test := range map[string]struct{ template, there string }{
@@ -249,7 +249,7 @@ func TestNoKey(t *testing.T) {
 }
 
 // TestDamagedGetsANewKey damages a recording again and again, longer ago than recordings are
-// given up after: each time it is asked for once more, and what comes stands under a key that
+// given up after: each time it is asked for once more, and what comes is stored under a key that
 // it never had.
 func TestDamagedGetsANewKey(t *testing.T) {
 	t.Parallel()
@@ -313,7 +313,7 @@ func TestQuarantine(t *testing.T) {
 		if kept := quarantine(); len(kept) != 2 {
 			t.Errorf("of another body kept %q", kept)
 		}
-		if s := w.state(day, r[1]); !strings.Contains(s.Reason, "repeats the link") {
+		if s := w.state(day, r[1]); !strings.Contains(s.Reason, "contains its secret link") {
 			t.Errorf("%s", s.Reason)
 		}
 	})

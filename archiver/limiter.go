@@ -11,8 +11,7 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// limitError ends a run that has done as much as it may. It is the name of the limit, and the
-// run no failure: what is left is left to the next one.
+// limitError ends a run at a limit, whose name it is. The run did not fail; the next one continues.
 type limitError string
 
 const (
@@ -24,7 +23,7 @@ const (
 // Error returns one lower-case line.
 func (e limitError) Error() string { return fmt.Sprintf("--%s is reached", string(e)) }
 
-// limitOf returns the limit that an error tells of.
+// limitOf returns the limit in an error.
 func limitOf(err error) (limitError, bool) {
 	if errors.Is(err, fetcher.ErrMaxRequests) {
 		return maxRequests, true
@@ -40,7 +39,7 @@ type limiter struct {
 	reserved   int   // in flight or archived
 	archived   int
 	stored     int64         // bytes of these
-	freed      chan struct{} // closed and made anew when a reservation is given back
+	freed      chan struct{} // closed and made again when a reservation is given back
 }
 
 func newLimiter(recordings int, bytes int64) *limiter {

@@ -16,15 +16,14 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// endBefore is how far before now a listing of today ends: the last calls may still be on
-// their way into the log.
+// endBefore is how long before now a listing of today ends, because the log may not have the last calls yet.
 const endBefore = 5 * time.Minute
 
 // bytesPerSecond is the rate of the vendor's audio: 64 kbit/s.
 const bytesPerSecond = 8000
 
-// list lists a day and hands its recordings to the workers. What is wrong with this listing
-// alone is kept with the day; the error is for what ends the run.
+// list lists a day and hands its recordings to the workers. Faults of this listing are kept with the day; an error
+// ends the run.
 func (r *run) list(d *day) error {
 	defer r.queue.list(d)()
 	// A window is listed again to prove it whole on a settled day alone: another one would
@@ -46,7 +45,7 @@ func (r *run) list(d *day) error {
 	if failed != nil || d.failure != "" || r.soft.Err() != nil {
 		return failed
 	}
-	// The API has told its clock by now.
+	// The clock of the API is known by now.
 	d.begun = r.clock.at(began)
 	d.settled = d.settled && r.config.settled(d.begun, d.date)
 	result := listing.Result()
@@ -59,8 +58,7 @@ func (r *run) list(d *day) error {
 	return nil
 }
 
-// staysWrong reports whether an earlier listing of the day had a total that repeating did
-// not mend.
+// staysWrong reports whether an earlier listing of the day had a total that stayed wrong when it was repeated.
 func staysWrong(windows []manifest.Window) bool {
 	for _, w := range windows {
 		if w.Complete && !w.Whole {
@@ -70,8 +68,8 @@ func staysWrong(windows []manifest.Window) bool {
 	return false
 }
 
-// judgeListing tells a window that failed by itself, which leaves its day open, from an API
-// that ends the run. The other windows of the day are listed all the same.
+// judgeListing distinguishes a window that failed by itself, which leaves its day open, from an API that ends the
+// run. The other windows of the day are listed anyway.
 func (r *run) judgeListing(d *day, err error) error {
 	if err == nil || r.soft.Err() != nil {
 		return nil // a run that is stopping knows why
@@ -96,8 +94,7 @@ func (r *run) judgeListing(d *day, err error) error {
 	return nil
 }
 
-// minHeeded is how many pages must have heeded what was asked for: after them a page that
-// did not does not end the run.
+// minHeeded is how many pages must match the request before a page that does not match no longer ends the run.
 const minHeeded = 3
 
 // workPage notes the calls of a page and hands out the recordings that are to be fetched.
@@ -202,7 +199,7 @@ func (r *run) decide(d *day, call *fetcher.Call, recording fetcher.Recording, id
 	prior, known := d.ledger.Recording(identity)
 	if d.ledger.IsErased(identity, call.ID) {
 		if err := r.removeErased(d, call, &recording, identity); err != nil || !known {
-			return nil, err // no line will tell of it, and none has to
+			return nil, err // it needs no line
 		}
 	}
 	if !d.list(identity) {
@@ -251,8 +248,8 @@ type strayRow struct {
 // maxStrayBytes is how much of rows of other days is held in memory.
 const maxStrayBytes = 8 << 20
 
-// keepStray keeps a row of another day for the end of the run: that day has an owner of its
-// own. An API that sends so many that they do not fit leaves the day open that listed them.
+// keepStray keeps a row of another day for the end of the run, because that day has its own owner. If there are more
+// than fit in memory, the day that listed them stays open.
 func (r *run) keepStray(d *day, call *fetcher.Call) {
 	d.strays++
 	if len(call.Recordings) == 0 && r.config.Calls == RecordedCalls {

@@ -30,7 +30,7 @@ func TestPresentCutsADay(t *testing.T) {
 	})
 }
 
-// TestLinesAreStoredInTime looks into the bucket while a run of one long day goes on: what it
+// TestLinesAreStoredInTime looks into the bucket while a run of one long day continues: what it
 // archived more than 15 seconds ago has its line there.
 func TestLinesAreStoredInTime(t *testing.T) {
 	t.Parallel()

@@ -40,7 +40,7 @@ const (
 // Writes reports whether the archive is written to.
 func (a Access) Writes() bool { return a == Repair || a.stores() }
 
-// stores reports whether recordings come or go.
+// stores reports whether recordings are stored or removed.
 func (a Access) stores() bool { return a == Archive || a == Erase }
 
 // Makes reports whether an archive is made where there is none, if only for the time of a dry
@@ -126,7 +126,7 @@ func (o *Opened) openFolder(ctx context.Context, folder string, access Access, o
 	if !access.stores() {
 		return nil
 	}
-	// Under the lock, so that these are the leavings of a run that died.
+	// Under the lock: these files are from a run that was killed.
 	if err := disk.CleanTemp(ctx); err != nil {
 		return fmt.Errorf("clean up after an earlier run: %w", err)
 	}
@@ -176,7 +176,7 @@ func (o *Opened) openBucket(ctx context.Context, at Location, access Access, led
 	return nil
 }
 
-// removeLeftOut removes audio that this run has stored while somebody else erased its recording, which no line names.
+// removeLeftOut removes audio without a line: this run stored it while another process erased its recording.
 func removeLeftOut(ctx context.Context, bucket *store.S3, recordings []manifest.Recording) error {
 	for _, r := range recordings {
 		info, err := bucket.Stat(ctx, r.Key)

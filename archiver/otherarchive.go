@@ -11,9 +11,9 @@ import (
 
 // ErrOtherArchive says that the archive belongs to another account, API or zone. The
 // error that wraps it is an [OtherArchiveError].
-var ErrOtherArchive = errors.New("the archive belongs to something else")
+var ErrOtherArchive = errors.New("the archive belongs to another account, API address or time zone")
 
-// What an archive belongs to, each one alone.
+// What an archive belongs to.
 const (
 	OfAPI     = "API address"
 	OfZone    = "time zone"

@@ -77,7 +77,7 @@ func TestSilentHost(t *testing.T) {
 	}
 }
 
-// TestOneHostOfTwoIsSilent goes on with the other one meanwhile.
+// TestOneHostOfTwoIsSilent continues with the other one meanwhile.
 func TestOneHostOfTwoIsSilent(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -133,7 +133,7 @@ func (w *world) badDays(n int) (first fetcher.Date, bad []fetcher.Date, broken m
 }
 
 // TestOutageOfADay has days whose recordings are refused one and all, among others that are
-// well: they are set aside, the others go on, and the run does not end, however many there
+// well: they are set aside, the others continue, and the run does not end, however many there
 // are: they are not in a row.
 func TestOutageOfADay(t *testing.T) {
 	for name, code := range map[string]int{"not found": 404, "denied": 403, "denied as well": 401} {
@@ -170,7 +170,7 @@ func TestOutageOfADay(t *testing.T) {
 					}
 					aside := 0
 					for _, day := range bad {
-						if !strings.Contains(fmt.Sprint(reasonsOf(n, day)), "set aside") {
+						if !strings.Contains(fmt.Sprint(reasonsOf(n, day)), "skipped in this run") {
 							continue // good audio of another day came at that moment
 						}
 						aside++
@@ -236,7 +236,7 @@ func TestOutageOfAHost(t *testing.T) {
 	}
 }
 
-// TestManyNotFoundAndTheHostIsWell goes on with a day of which many recordings are not found,
+// TestManyNotFoundAndTheHostIsWell continues with a day of which many recordings are not found,
 // once known good audio came, and says what may be wrong.
 func TestManyNotFoundAndTheHostIsWell(t *testing.T) {
 	t.Parallel()

@@ -46,7 +46,7 @@ func (c *Config) plan(now time.Time, earlier []fetcher.Date) []plannedDay {
 	return days
 }
 
-// planDay asks for all of a day but what the span leaves out.
+// planDay plans the part of a day that lies in the span.
 func (c *Config) planDay(date fetcher.Date) plannedDay {
 	day := plannedDay{date: date, span: date.Window(), whole: true}
 	first, last := day.span.From.Add(time.Second), day.span.To.Add(-time.Second)
@@ -115,10 +115,9 @@ func (r *run) planDays() ([]plannedDay, error) {
 	return days, nil
 }
 
-// earlierDays returns the days before the span that a listing with this run's filter left
-// open, and those never listed with it since the first one that was. A day that closed
-// unwitnessed, for the API showed no recording of any day, comes again once another day has
-// one: what was hidden may be shown by now.
+// earlierDays returns the days before the span that a listing with this run's filter left open, and those never
+// listed with it since the first one that was. A day that closed unwitnessed, because the API showed no recording of
+// any day, is listed again once another day has one: what was hidden may be shown by now.
 func (r *run) earlierDays() ([]fetcher.Date, error) {
 	start := fetcher.DateOf(r.config.Span.From)
 	var before []plannedDay
@@ -129,12 +128,12 @@ func (r *run) earlierDays() ([]fetcher.Date, error) {
 	}
 	var earlier, unwitnessed []fetcher.Date
 	recorded := fetcher.Date("") // the newest day with a recording
-	next := fetcher.Date("")     // the day behind the last one that is dealt with, once there was a first
+	next := fetcher.Date("")     // the day after the last one looked at, once there was a first
 	for p, status := range r.statuses(before) {
 		if err := ofAllDays(status.err); err != nil {
 			return nil, err
 		}
-		if next == "" { // behind the first one, what is not closed is worked whether it was listed or not
+		if next == "" { // after the first one, every day that is not closed is worked on, listed or not
 			listed, err := r.isListed(p.date, status)
 			if err != nil {
 				return nil, err
@@ -170,8 +169,8 @@ func (r *run) earlierDays() ([]fetcher.Date, error) {
 	return earlier, nil
 }
 
-// isListed reports whether a day was ever listed with this run's filter. A day that cannot be
-// read counts as listed: what is wrong is told when it is worked.
+// isListed reports whether a day was ever listed with this run's filter. A day that cannot be read counts as listed:
+// its error is reported when it is worked on.
 func (r *run) isListed(date fetcher.Date, status dayStatus) (bool, error) {
 	if status.err != nil {
 		return true, nil
@@ -194,7 +193,7 @@ func (r *run) isListed(date fetcher.Date, status dayStatus) (bool, error) {
 		r.filter == "" && ledger.Count() > 0, nil
 }
 
-// ofAllDays returns an error of reading a day, nil where it concerns that day alone.
+// ofAllDays returns an error of reading a day, nil if it concerns only that day.
 func ofAllDays(err error) error {
 	if store.IsRetriable(err) || errors.Is(err, store.ErrUnusable) || isLater(err) {
 		return err
@@ -202,7 +201,7 @@ func ofAllDays(err error) error {
 	return nil
 }
 
-// dayStatus is what a look at a day brought.
+// dayStatus is the status of a day, or why it is not known.
 type dayStatus struct {
 	manifest.Status
 	err error
@@ -217,7 +216,7 @@ func (r *run) statuses(days []plannedDay) iter.Seq2[plannedDay, dayStatus] {
 		ahead := make([]chan dayStatus, 0, len(days))
 		for i, p := range days {
 			for len(ahead) < min(i+looksAtOnce, len(days)) {
-				answer := make(chan dayStatus, 1) // a look that nobody waits for ends all the same
+				answer := make(chan dayStatus, 1) // it ends even if nobody receives
 				date := days[len(ahead)].date
 				ahead = append(ahead, answer)
 				go func() {

@@ -15,10 +15,9 @@ import (
 // attempt, before no further ones are taken on.
 const maxQueued = 1000
 
-// queue holds the recordings that wait for a worker: new ones in the order in which they
-// were listed, and before them those whose next attempt is due. A recording that failed
-// waits here and not in a worker, so that it holds up no other. It is safe for concurrent
-// use.
+// queue holds the recordings that wait for a worker: new ones in the order in which they were listed, and before them
+// those whose next attempt is due. A recording that failed waits here and not in a worker, so it does not delay
+// others. It is safe for concurrent use.
 type queue struct {
 	mu      sync.Mutex
 	changed *sync.Cond
@@ -117,8 +116,8 @@ func (q *queue) takeFresh() *job {
 	return j
 }
 
-// refused adds a recording that its host refused. The next new one is taken at random: if a
-// few recordings that stand together are at fault, it tells that the host is well.
+// refused adds a recording that its host refused. The next new one is taken at random: if only a few recordings that
+// were listed together fail, this shows that the host works.
 func (q *queue) refused(j *job, delay time.Duration) {
 	q.mu.Lock()
 	q.scatter = true
@@ -126,7 +125,7 @@ func (q *queue) refused(j *job, delay time.Duration) {
 	q.later(j, delay)
 }
 
-// hurry makes every recording due at once: the run is stopping.
+// hurry makes every recording due at once, because the run is stopping.
 func (q *queue) hurry() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

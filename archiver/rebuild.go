@@ -20,7 +20,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Rebuild makes the manifest of days anew of which manifest/ holds nothing, or nothing but what an earlier rebuild
+// Rebuild makes the manifest of days again of which manifest/ holds nothing, or nothing but what an earlier rebuild
 // noted, from calls/ and from what is stored. Its fields are set before Run is called once.
 type Rebuild struct {
 	Ledger       *manifest.Ledger
@@ -47,17 +47,17 @@ type RebuildStore interface {
 	List(ctx context.Context, prefix string) iter.Seq2[store.Info, error]
 }
 
-// Rebuilt says what a rebuild came to.
+// Rebuilt is the result of a rebuild.
 type Rebuilt struct {
-	Days       int   `json:"days"`            // made anew, by this rebuild or one before that no run followed
+	Days       int   `json:"days"`            // made again, by this rebuild or one before that no run followed
 	Known      int   `json:"days_known"`      // that have a manifest, which was left alone
-	Recordings int   `json:"recordings"`      // of the days made anew
+	Recordings int   `json:"recordings"`      // of the days made again
 	Archived   int   `json:"archived"`        // of them, found in the store and noted
 	Missing    int   `json:"missing"`         // not found
-	Ambiguous  int   `json:"ambiguous"`       // something stands there that may be another recording's, or is no whole recording
+	Ambiguous  int   `json:"ambiguous"`       // an object exists that may be another recording's, or is not a whole recording
 	Unreadable int   `json:"rows_unreadable"` // lines of calls/ that cannot be read, whose recordings are not known
 	Bytes      int64 `json:"bytes"`           // of those archived
-	Archive    bool  `json:"archive"`         // archive.json was made anew
+	Archive    bool  `json:"archive"`         // archive.json was made again
 	Given      bool  `json:"archive_given"`   // with account, API and zone as they were given, for nothing in the archive tells them
 
 	// The first maxRebuildNamed of those that were not found, and of those that are ambiguous.
@@ -84,13 +84,14 @@ func nameDoubt(list []RebuildDoubt, day string, s *sought) []RebuildDoubt {
 }
 
 // ErrNothingToRebuild says that calls/ holds no day.
-var ErrNothingToRebuild = errors.New("calls/ holds no call row: there is nothing to rebuild the manifest from")
+var ErrNothingToRebuild = errors.New("calls/ contains no calls, so the manifest cannot be rebuilt")
 
 // ErrWrongZone says that the zone which was given for a lost archive.json is not the account's.
 var ErrWrongZone = errors.New("the times in file names do not agree with the call dates in this time zone")
 
-// Run rebuilds. What cannot be told is left waiting: the next run of the archive lists these days, closes them, and
-// fetches that. The error is one of the archive; a run that was stopped, or that failed, may be repeated.
+// Run rebuilds. A recording that it cannot identify stays waiting: the next run of the archive lists these days,
+// closes them, and downloads it. The error is one of the archive; a run that was stopped, or that failed, may be
+// repeated.
 func (b *Rebuild) Run(ctx context.Context) (Rebuilt, error) {
 	b.sum.MissingRecordings, b.sum.AmbiguousRecordings = []RebuildDoubt{}, []RebuildDoubt{}
 	days, err := b.lost(ctx)
@@ -121,7 +122,7 @@ func (b *Rebuild) Run(ctx context.Context) (Rebuilt, error) {
 	return b.sum, nil
 }
 
-// lost returns the days to make anew.
+// lost returns the days to make again.
 func (b *Rebuild) lost(ctx context.Context) (days []string, err error) {
 	b.known = map[string]bool{}
 	for day, err := range b.Ledger.Days(ctx) {
@@ -303,7 +304,7 @@ func (b *Rebuild) count(day string, ledger *manifest.Day, list []*sought) (lines
 	return lines
 }
 
-// patiently does what needs the store again while that is in trouble.
+// patiently repeats an operation while the store fails.
 func (b *Rebuild) patiently(ctx context.Context, op func() error) error {
 	began := time.Now()
 	for attempt := 1; ; attempt++ {

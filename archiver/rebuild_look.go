@@ -18,7 +18,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// rank is how much a key tells of whose its object is, and how late it was stored.
+// rank is how certainly a key identifies its recording, and how late its object was stored.
 type rank int
 
 const (
@@ -65,8 +65,8 @@ func (b *Rebuild) look(ctx context.Context, day string, s *sought) error {
 	return nil
 }
 
-// doubtShort takes for ambiguous what plays much shorter than its call was long: half of a recording may look whole.
-// Of a call with several recordings they count together. Those that are noted already, or whose metadata have
+// doubtShort marks recordings as ambiguous that play much shorter than their call: half of a recording may look
+// whole. Of a call with several recordings they count together. Those that are noted already, or whose metadata have
 // their hash, need no such proof.
 func doubtShort(list []*sought) {
 	type playing struct {
@@ -87,7 +87,7 @@ func doubtShort(list []*sought) {
 	}
 }
 
-// choose returns the candidate that is the recording. It is ambiguous where something stands there that
+// choose returns the candidate that is the recording. It is ambiguous where something is there that
 // does not prove to be. Metadata proves most; without them the key that tells most decides, and none below it counts.
 func choose(list []standingCandidate) (found *standingCandidate, ambiguous bool) {
 	if len(list) == 0 {
@@ -105,7 +105,7 @@ func choose(list []standingCandidate) (found *standingCandidate, ambiguous bool)
 	return &list[0], false
 }
 
-// candidates returns what stands under the keys that the recording may have. It notes where it belongs to another day.
+// candidates returns what is stored under the keys that the recording may have. It notes where it belongs to another day.
 func (b *Rebuild) candidates(ctx context.Context, day string, s *sought) (list []standingCandidate, err error) {
 	seen := map[string]bool{}
 	foreign := false // something with the same file name is stored as another recording's
@@ -180,8 +180,8 @@ func (b *Rebuild) later(s *sought) (names []string) {
 	return names
 }
 
-// whose says whether an object is the recording's: by its metadata, or, where it has none, by its key alone, which must
-// then be nobody else's.
+// whose reports whether an object is of the recording: by its metadata or, without metadata, by its key, which no
+// other recording may have.
 func (b *Rebuild) whose(day string, s *sought, c *standingCandidate) answer {
 	info := &c.info
 	if info.RecordingID != "" {
@@ -208,7 +208,7 @@ func (b *Rebuild) whose(day string, s *sought, c *standingCandidate) answer {
 	return yes
 }
 
-// examine makes the line of an object, and says whether it is good: one whole recording, with the bytes that were stored. Where nothing else stands there, metadata that have the hash vouch for them, as for
+// examine makes the line of an object, and says whether it is good: one whole recording, with the bytes that were stored. If nothing else is there, metadata that have the hash vouch for them, as for
 // verify --quick.
 func (b *Rebuild) examine(ctx context.Context, s *sought, c *standingCandidate, alone bool) error {
 	c.line = manifest.Recording{

@@ -14,13 +14,13 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// standing are the names of all that stands in the store, and who claims them. It holds 17 bytes a name, and whole
-// names only of those that [key.ParseLater] takes apart, which are few. Names are compared without regard to case, which a file
-// system may ignore.
+// standing are the names of all objects in the store, and the recordings that claim them. It holds 17 bytes a name,
+// and whole names only of those that [key.ParseLater] takes apart, which are few. Names are compared without regard
+// to case, which a file system may ignore.
 type standing struct {
 	seed   maphash.Seed
 	names  []uint64             // hashes, sorted
-	claims []uint64             // by whom each is claimed, as a hash; 0: nobody
+	claims []uint64             // the recording that claims each, as a hash; 0: none
 	uses   []use                //
 	later  map[uint64][]string  // whole names, by the hash of their front
 	moved  map[uint64]newestRow // by name, of what one recording claims for two days
@@ -42,12 +42,12 @@ type newestRow struct {
 
 func (n *standing) hash(name string) uint64 { return maphash.String(n.seed, strings.ToLower(name)) }
 
-// claimant is who claims a name.
+// claimant returns the hash of a recording that claims a name.
 func (n *standing) claimant(id, call string) uint64 {
 	return max(maphash.String(n.seed, id+"\x00"+call), 1)
 }
 
-// sorted makes the names ready to be looked up, once all are there.
+// sorted sorts the names for look-ups, once all are added.
 func (n *standing) sorted() {
 	slices.Sort(n.names)
 	n.names = slices.Compact(n.names)
@@ -58,7 +58,7 @@ func (n *standing) at(name string) (i int, stands bool) {
 	return slices.BinarySearch(n.names, n.hash(name))
 }
 
-// claim notes that a recording may stand under a name.
+// claim notes that a recording may be stored under a name.
 func (n *standing) claim(name, id, call string) {
 	i, stands := n.at(name)
 	if !stands {
@@ -91,7 +91,7 @@ func (n *standing) note(e *manifest.Entry) {
 	}
 }
 
-// of returns what is known of a name: whether it stands in the store, and whether another recording claims it.
+// of returns what is known of a name: whether it is in the store, and whether another recording claims it.
 func (n *standing) of(name, id, call string) (u use, stands bool) {
 	i, stands := n.at(name)
 	if !stands {
@@ -104,14 +104,14 @@ func (n *standing) of(name, id, call string) (u use, stands bool) {
 	return u, true
 }
 
-// takeNames lists the store, and learns to whom its names belong: by the lines of the ledger, and by the rows of the
-// days that are made anew.
+// takeNames lists the store, and finds out which recordings claim its names: by the lines of the ledger, and by the
+// rows of the days that are made again.
 func (b *Rebuild) takeNames(ctx context.Context, days []string) error {
 	n := &b.names
 	n.seed, n.later, n.moved = maphash.MakeSeed(), map[uint64][]string{}, map[uint64]newestRow{}
 	for info, err := range b.Store.List(ctx, "") {
 		if err != nil {
-			return fmt.Errorf("list what is stored: %w", err)
+			return fmt.Errorf("list stored files: %w", err)
 		}
 		n.names = append(n.names, n.hash(info.Key))
 		if later, ok := key.ParseLater(info.Key); ok {
@@ -142,7 +142,7 @@ func (b *Rebuild) takeNames(ctx context.Context, days []string) error {
 	})
 }
 
-// eachKey tells visit of every key under which a recording of the days may stand.
+// eachKey calls visit with every key that a recording of the days may have.
 func (b *Rebuild) eachKey(ctx context.Context, days []string, visit func(day string, s *sought, name string)) error {
 	for _, day := range days {
 		list, _, err := b.seek(ctx, day)

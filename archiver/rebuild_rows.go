@@ -25,15 +25,15 @@ type sought struct {
 
 	noted     *manifest.State // it has a line
 	found     *manifest.Recording
-	plays     time.Duration // what was found, 0 where its metadata vouch for it
+	plays     time.Duration // what was found, 0 if its metadata vouch for it
 	ambiguous bool
 	elsewhere bool // another day has it
 }
 
-// soughtKey is a key under which a recording may stand.
+// soughtKey is a key that a recording may have.
 type soughtKey struct {
 	key string
-	own bool // the recording's id stands in it
+	own bool // the recording's id is in it
 }
 
 // seek returns the recordings of all rows of a day, each once, and how many lines could not be read.
@@ -83,7 +83,7 @@ func (s *sought) is(other *sought) bool {
 		s.file == other.file && s.file != "" && s.hasID != other.hasID
 }
 
-// possible adds the keys under which a recording may stand: of each format whose extension its name would get.
+// possible adds the keys that a recording may have: one for each format whose extension its name would get.
 func (m *keyMaker) possible(call callFacts, r *fetcher.Recording, identity string, keys []soughtKey) []soughtKey {
 	for _, format := range []audio.Format{audio.MP3, audio.WAV, audio.Ogg, audio.AU, audio.AAC, audio.FLAC, audio.MP4, audio.AMR} {
 		names, err := m.names(call, r, identity, format)

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"convoso-archiver/archiver/store"
 	"convoso-archiver/manifest"
 )
 
@@ -98,6 +99,48 @@ func TestStanding(t *testing.T) {
 	} {
 		if got, stands := n.of(test.name, test.id, test.call); got != test.want || stands != test.stands {
 			t.Errorf("%s of %s: %b, %v", test.name, test.id, got, stands)
+		}
+	}
+}
+
+// TestWhose tells whose an object is, by its metadata, and without any by its name.
+func TestWhose(t *testing.T) {
+	const day, name = "2025-05-01", "a.mp3"
+	own := store.Info{Key: name, RecordingID: "1", CallID: "c1", CallDay: day}
+	with := func(change func(*store.Info)) store.Info {
+		info := own
+		change(&info)
+		return info
+	}
+	for what, c := range map[string]struct {
+		info      store.Info
+		noID      bool
+		claims    []string // other recordings that claim the name
+		want      answer
+		elsewhere bool
+	}{
+		"its own":                         {info: own, want: yes},
+		"another recording's":             {info: with(func(i *store.Info) { i.RecordingID = "2" }), want: no},
+		"another call's":                  {info: with(func(i *store.Info) { i.CallID = "c2" }), want: no},
+		"of a day that is known":          {info: with(func(i *store.Info) { i.CallDay = "2025-05-02" }), want: no, elsewhere: true},
+		"of a day that is lost":           {info: with(func(i *store.Info) { i.CallDay = "2025-05-03" }), want: yes},
+		"of the call, the row has no id":  {info: with(func(i *store.Info) { i.RecordingID = "f-1" }), noID: true, want: yes},
+		"another's, and the row no id":    {info: with(func(i *store.Info) { i.RecordingID, i.CallID = "f-1", "c2" }), noID: true, want: no},
+		"without metadata":                {info: store.Info{Key: name}, want: yes},
+		"without metadata, claimed twice": {info: store.Info{Key: name}, claims: []string{"2"}, want: unknowable},
+		"without metadata or id":          {info: store.Info{Key: name}, noID: true, want: unknowable},
+	} {
+		b := &Rebuild{known: map[string]bool{"2025-05-02": true}, names: standing{seed: maphash.MakeSeed()}}
+		b.names.names = append(b.names.names, b.names.hash(name))
+		b.names.sorted()
+		b.names.claim(name, "1", "c1")
+		for _, other := range c.claims {
+			b.names.claim(name, other, "c"+other)
+		}
+		s := &sought{id: "1", call: "c1", hasID: !c.noID}
+		candidate := standingCandidate{info: c.info}
+		if got := b.whose(day, s, &candidate); got != c.want || s.elsewhere != c.elsewhere || candidate.mine != (c.info.RecordingID != "" && c.want == yes) {
+			t.Errorf("%s: %v, elsewhere %v, mine %v", what, got, s.elsewhere, candidate.mine)
 		}
 	}
 }

@@ -76,8 +76,8 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-// TestRetryInVain asks again for what is still not to be had: what was lost or damaged for good
-// stays so, and the others wait again until the time to give up has passed anew.
+// TestRetryInVain asks again for what is still not to be had: what was lost or damaged permanently
+// stays so, and the others wait again until the time to give up has passed again.
 func TestRetryInVain(t *testing.T) {
 	for _, outcome := range []manifest.Outcome{manifest.Pending, manifest.Failed, manifest.Rejected, manifest.Lost, manifest.Damaged} {
 		t.Run(string(outcome), func(t *testing.T) {

@@ -1,3 +1,5 @@
+// Finds the keys under which the recordings of a call row may be stored.
+
 package archiver
 
 import (
@@ -5,7 +7,7 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// RowKeys tells under which keys the recordings of a row may stand, also those of which no line tells yet.
+// RowKeys returns the keys that the recordings of a row may have, also of recordings without a line.
 type RowKeys struct {
 	Template  *key.Template // by which recordings are stored
 	PrefixLen int           // bytes that the store puts before each key

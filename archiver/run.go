@@ -24,9 +24,9 @@ const (
 	// daysInWork is how many days are in work at once, so that mostly one is listed while
 	// the recordings of another are fetched, and workers do not wait for a page.
 	daysInWork = 3
-	// ClockWarns is from when on a difference between the machine's clock and the API's is told.
+	// ClockWarns is the difference between the machine's clock and the API's from which on the run warns.
 	ClockWarns = 5 * time.Minute
-	// ClockStops is from when on no day is closed for it.
+	// ClockStops is the difference from which on no day is closed.
 	ClockStops = time.Hour
 )
 
@@ -49,16 +49,16 @@ type run struct {
 	keeper    *keeper
 	keys      *keyMaker
 	evidence  *evidence
-	// checkFolders refuses a key that cannot be stored under, before its download; nil where
+	// checkFolders refuses a key that cannot be stored under, before its download; nil if
 	// keys have no folders.
 	checkFolders func(key string) error
 
 	soft context.Context // ends when the run is asked to stop: nothing new is begun
-	hard context.Context // ends when what is in flight must end too
+	hard context.Context // ends when downloads in progress must end too
 	stop context.CancelCauseFunc
 	kill context.CancelFunc // ends hard
 
-	heeded     atomic.Int64 // pages with rows for which the API heeded what was asked for
+	heeded     atomic.Int64 // pages with rows that match the request
 	unwritable atomic.Int64 // days whose manifest could not be written
 
 	mu         sync.Mutex // guards pending and strays while days are in work
@@ -87,14 +87,13 @@ type run struct {
 	history *history // nil until it is needed
 }
 
-// errStopping says that a recording was not worked because the run is ending.
+// errStopping says that a recording was not worked on because the run is ending.
 var errStopping = errors.New("the run is stopping")
 
-// Run archives the span. It returns nil when all was worked, also when recordings failed:
-// that is told by the Summary. It returns an error for what ends the run: the API refuses or
-// cannot be reached, the destination cannot be written, the archive is another account's.
-// When ctx ends, Run begins nothing new, gives what is in flight the configured grace, and
-// returns the cause.
+// Run archives the span. It returns nil when all was worked on, also if recordings failed: the Summary has that. An
+// error ended the run: the API refuses or cannot be reached, the destination cannot be written, the archive is
+// another account's. When ctx ends, Run begins nothing new, gives what is in flight the configured grace, and returns
+// the cause.
 //
 // It is called once; Summary and Progress may be called at any time.
 func (a *Archiver) Run(ctx context.Context) error {
@@ -117,7 +116,7 @@ func (a *Archiver) Run(ctx context.Context) error {
 // prepare makes the run's state. Summary and Progress look at it from then on.
 func (a *Archiver) prepare(ctx context.Context) *run {
 	logger := a.Logger
-	if a.Config.Shard.Count > 0 { // the logs of many runs may stand in one place
+	if a.Config.Shard.Count > 0 { // the logs of many runs may be in one place
 		logger = logger.With("shard", a.Config.Shard.String())
 	}
 	r := &run{
@@ -148,8 +147,7 @@ func (a *Archiver) prepare(ctx context.Context) *run {
 	return r
 }
 
-// clock tells the time that decides about settling: the earlier of the machine's and the
-// API's.
+// clock is the clock that decides about settling: the earlier of the machine's and the API's.
 type clock struct{ source Source }
 
 func (c clock) now() time.Time { return c.at(time.Now()) }
@@ -183,7 +181,7 @@ func (r *run) checkArchive() error {
 	case errors.Is(err, fs.ErrNotExist):
 		archive, err = r.newArchive()
 	case err != nil:
-		err = fmt.Errorf("read what the archive belongs to: %w", err)
+		err = fmt.Errorf("read the archive's settings: %w", err)
 	default:
 		archive, err = r.takeOver(archive)
 	}
@@ -240,18 +238,18 @@ func (r *run) updateArchive(archive manifest.Archive) error {
 		archive, err = r.ledger.Archive(r.soft)
 	}
 	if err != nil {
-		return fmt.Errorf("note the archive's format: %w", err)
+		return fmt.Errorf("save the archive's format: %w", err)
 	}
 	r.account.archive = archive
 	return nil
 }
 
-// errUnseenArchive ends a run on a store that does not show what it has taken: there no run
-// would know of another, nor what the last one noted.
-var errUnseenArchive = errors.New("the store acknowledged archive.json and does not show it: " +
-	"run the same command again in some minutes; if it stays, --dest is a cache or a lagging copy: give the store itself")
+// errUnseenArchive ends a run on a store that does not show what it accepted: there, no run would see another run or
+// the lines of the last one.
+var errUnseenArchive = errors.New("the store accepted manifest/archive.json and does not return it: " +
+	"run the same command again in a few minutes; if the error stays, --dest is a cache or a delayed replica: use the store itself")
 
-// newArchive notes what a new archive belongs to, and returns what stands there then:
+// newArchive notes what a new archive belongs to, and returns what is there then:
 // another run may have made it first. It looks once.
 func (r *run) newArchive() (manifest.Archive, error) {
 	archive := manifest.Archive{APIURL: r.config.APIURL, TimeZone: r.config.Zone.String(), ConditionalWrites: r.config.Conditions}
@@ -263,12 +261,12 @@ func (r *run) newArchive() (manifest.Archive, error) {
 		}
 	}
 	if err != nil {
-		return archive, fmt.Errorf("note what the archive belongs to: %w", err)
+		return archive, fmt.Errorf("save the archive's settings: %w", err)
 	}
 	return archive, nil
 }
 
-// workAll works the planned days to their end, and judges those that were put off.
+// workAll works on the planned days to their end, and judges those that were put off.
 func (r *run) workAll() error {
 	days, err := r.planDays()
 	if err != nil {
@@ -292,7 +290,7 @@ func (r *run) workAll() error {
 	return r.outcome()
 }
 
-// workDays works the days in their order, a few at once.
+// workDays works on the days in their order, a few at once.
 func (r *run) workDays(days []plannedDay) {
 	inWork := new(errgroup.Group)
 	inWork.SetLimit(daysInWork)
@@ -322,8 +320,7 @@ func (r *run) workDays(days []plannedDay) {
 	r.sum.count(func(s *Summary) { s.DaysNotBegun = len(days) - done })
 }
 
-// knownDays returns the days that the ledger knows by now, the newest first, at most as many
-// as are worth looking at.
+// knownDays returns the newest days that the ledger knows by now, the newest first.
 func (r *run) knownDays() []fetcher.Date {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -378,7 +375,6 @@ func (r *run) workDay(p plannedDay, status dayStatus) error {
 	return r.finish(d)
 }
 
-// open loads the ledger of a day.
 func (r *run) open(p plannedDay) (*day, error) {
 	var ledger *manifest.Day
 	err := r.patiently(func() (err error) {
@@ -418,8 +414,8 @@ func (r *run) skips(status manifest.Status) bool {
 // maxUnnoted is for how long lines are held in memory.
 const maxUnnoted = 15 * time.Second
 
-// flushInTime brings the lines that a bucket's ledger holds in memory to safety: 1, 2, 4 and 8
-// seconds after the start, and then at least every 15. What it returns ends that.
+// flushInTime stores the lines that the ledger of a bucket holds in memory: 1, 2, 4 and 8 seconds after the start,
+// and then at least every 15. The function that it returns stops this.
 func (r *run) flushInTime() (end func()) {
 	ctx, cancel := context.WithCancel(r.hard)
 	done := make(chan struct{})
@@ -444,7 +440,7 @@ func (r *run) flushInTime() (end func()) {
 	}
 }
 
-// outcome returns why the run stopped itself, nil where it did not.
+// outcome returns why the run stopped itself, nil if it did not.
 func (r *run) outcome() error {
 	cause := context.Cause(r.soft)
 	_, limited := limitOf(cause)

@@ -18,16 +18,15 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// search looks in the store for recordings that are about to be lost: a run that was killed
-// may have stored them. What it finds counts only if it reads as one whole recording and no
-// other recording, of any day, uses its key.
+// search looks in the store for recordings that are about to be lost, because a killed run may have stored them. What
+// it finds counts only if it reads as one whole recording and no other recording, of any day, uses its key.
 func (r *run) search(wanted []needed) error {
 	type find struct {
 		day  *day
 		id   string
 		info store.Info
 	}
-	found := map[string][]find{} // by key in lower case, what stands there without metadata
+	found := map[string][]find{} // by key in lower case, what is there without metadata
 	for _, w := range wanted {
 		for _, id := range w.needs.Search {
 			s, _ := w.day.ledger.Recording(id)
@@ -40,7 +39,7 @@ func (r *run) search(wanted []needed) error {
 				case errors.Is(err, store.ErrUnusable), r.hard.Err() != nil:
 					return fmt.Errorf("look for recording %s: %w", id, err)
 				case err != nil:
-					r.log.Warn("recording not looked up, so not written off", "recording_id", id, "err", err)
+					r.log.Warn("cannot look up a recording in the store; it is not given up", "recording_id", id, "err", err)
 					c.answer = unknowable
 				case info.RecordingID == "":
 					name = strings.ToLower(name)
@@ -100,8 +99,7 @@ func (u user) is(other user) bool {
 	return u.id == other.id && (u.day == other.day || u.call != "" && u.call == other.call)
 }
 
-// searchKeys returns the keys under which a recording may stand, given the one it was to
-// have.
+// searchKeys returns the keys that a recording may have, given the one it was to have.
 func searchKeys(wanted, identity string) []string {
 	keys := key.Again(wanted, identity)
 	if stem, isMP3 := strings.CutSuffix(wanted, audio.MP3.Extension()); isMP3 { // as was assumed

@@ -341,7 +341,7 @@ func TestAdoptedCountsTowardsTheLimit(t *testing.T) {
 	})
 }
 
-// TestAdoptedIsHashed notes of an adopted body what stands there.
+// TestAdoptedIsHashed notes of an adopted body what is there.
 func TestAdoptedIsHashed(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {

@@ -1,3 +1,5 @@
+// Judges the days that wait for other days, or for facts that cost a request.
+
 package archiver
 
 import (
@@ -17,7 +19,7 @@ const (
 	maxPendingTime = time.Hour
 )
 
-// pendingDays are days that have been worked and cannot be judged yet.
+// pendingDays are days that have been worked on and cannot be judged yet.
 type pendingDays struct {
 	days       []*day
 	recordings int
@@ -45,7 +47,7 @@ func (p *pendingDays) of(date fetcher.Date) *day {
 	return p.days[i]
 }
 
-// finish judges a day whose recordings have been worked, and concludes it, or keeps it
+// finish judges a day whose recordings have been worked on, and concludes it, or keeps it
 // until the end of the run where facts are missing.
 func (r *run) finish(d *day) error {
 	switch {
@@ -68,8 +70,8 @@ func (r *run) finish(d *day) error {
 	return r.conclude(d, &v)
 }
 
-// keepWhatIsNoted brings the lines of a day that is let go to safety. The day is told as open
-// already, so that the error is for what ends the run alone.
+// keepWhatIsNoted stores the lines of a day that the run gives up. The day is already reported as open; an error ends
+// the run.
 func (r *run) keepWhatIsNoted(d *day) error {
 	err := r.judgeWrite(d, r.patiently(func() error { return d.ledger.Flush(r.hard) }))
 	if errors.Is(err, errUnnoted) {
@@ -83,7 +85,7 @@ const maxRounds = 12
 
 // settle judges the days that were put off, one after another, with no other day in work.
 // On a clean stop the days whose facts are in are concluded, and the others stay open, as
-// they do when the run cannot go on.
+// they do when the run cannot continue.
 func (r *run) settle() error {
 	defer func() { r.pending = pendingDays{} }()
 	err := r.workStrays()
@@ -137,8 +139,8 @@ type needed struct {
 	needs needs
 }
 
-// supply gets the facts that days need. What one day needs may answer for another, so each
-// kind is asked for once and all are judged again.
+// supply gets the facts that days need. A fact may serve several days, so each kind is requested once and then all
+// days are judged again.
 func (r *run) supply(wanted []needed) error {
 	var missing, search []needed
 	asked := map[string]bool{} // media hosts
@@ -183,7 +185,7 @@ func (r *run) supply(wanted []needed) error {
 	return r.search(search)
 }
 
-// workStrays archives rows under their own days, which other days' listings brought.
+// workStrays archives rows, under their own days, that the listings of other days brought.
 func (r *run) workStrays() error {
 	r.strayBytes = 0
 	for _, date := range slices.Sorted(maps.Keys(r.strays)) {
@@ -200,10 +202,10 @@ func (r *run) workStrays() error {
 	return nil
 }
 
-// abandonStrays leaves the days open that listed rows which were not worked.
+// abandonStrays leaves the days open that listed rows which were not worked on.
 func abandonStrays(rows []strayRow) {
 	for _, row := range rows {
-		row.from.fail(errors.New("recordings of other days that it listed got no line"))
+		row.from.fail(errors.New("the listing has recordings of other days, and they could not be written to the manifest"))
 	}
 }
 
@@ -242,7 +244,7 @@ func (r *run) workStraysOf(date fetcher.Date, rows []strayRow) error {
 }
 
 // setAside looks whether the media host has an outage, after many refusals in a row. If it
-// delivers known good audio, the day goes on; else it is set aside, and the run ends when
+// delivers known good audio, the day continues; else it is set aside, and the run ends when
 // three days in a row were.
 func (r *run) setAside(d *day, f *finding) {
 	r.asideTurn <- struct{}{}
@@ -274,13 +276,13 @@ func (r *run) setAside(d *day, f *finding) {
 	case f.cause == causeRefused:
 		met = fmt.Sprintf("for %s the media host only asked to wait", maxRefusing)
 	}
-	d.setAside("set aside: " + met + ", and the media host delivers nothing")
-	r.log.Warn("day set aside", "day", string(d.date), "reason", met)
+	d.setAside("skipped in this run: " + met + ", and the media host delivers nothing")
+	r.log.Warn("day skipped in this run", "day", string(d.date), "reason", met)
 	if good := r.evidence.anyGood(); good > r.asideAt { // since the last one was
 		r.asideAt, r.asideDays = good, 0
 	}
 	if r.asideDays++; r.asideDays >= maxAside {
-		r.stop(fmt.Errorf("%w: %d days in a row were set aside: %s", ErrOutage, maxAside, met))
+		r.stop(fmt.Errorf("%w: %d days in a row were skipped: %s", ErrOutage, maxAside, met))
 	}
 }
 

@@ -78,7 +78,7 @@ func TestPendingDaysAreBounded(t *testing.T) {
 }
 
 // TestPendingDaysInALongRun has a recording that is not found on the oldest day, and a run that
-// goes on for hours after it: the verdict does not wait for the end of the run.
+// continues for hours after it: the verdict does not wait for the end of the run.
 func TestPendingDaysInALongRun(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {

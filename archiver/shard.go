@@ -8,9 +8,9 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// Shard is the part of the days that one of several runs works: those whose number is Index
-// modulo Count. The number of a day depends on nothing but its date, so that runs with
-// different spans agree on whose it is. The zero value works every day.
+// Shard is the part of the days that one of several runs works: those whose number is Index modulo Count. The number
+// of a day depends only on its date, so runs with different spans agree on its shard. The zero value works on every
+// day.
 type Shard struct{ Index, Count int }
 
 // Owns reports whether the day is one of the shard's.

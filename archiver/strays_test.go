@@ -83,7 +83,7 @@ func TestStrays(t *testing.T) {
 				}
 				own := w.ago(test.ago)
 				stray := w.call(string(own)+" 11:11:00", 1)
-				stray.visible = time.Now().Add(100 * oneDay) // but for the day that lists it by mistake
+				stray.visible = time.Now().Add(100 * oneDay) // except the day that lists it by mistake
 				if test.prepare != nil {
 					test.prepare(w, own, stray.recorded[0])
 				}
@@ -124,7 +124,7 @@ func TestStrays(t *testing.T) {
 					t.Errorf("its row is not kept: %q", rows)
 				}
 				if test.ago == 9 && strings.Contains(name, "closed") {
-					w.mustClose(own, 2) // its day line counts one; the next run that works the day writes it anew
+					w.mustClose(own, 2) // its day line counts one; the next run that works on the day writes it again
 				}
 				time.Sleep(25 * time.Hour)
 				n = w.try(trial{vendor: w.withStrays(day, stray), config: spanOf(day, day)})

@@ -63,23 +63,22 @@ type Summary struct {
 	Warnings    []string `json:"warnings"`
 }
 
-// OpenDay is a day that was worked and is not closed.
+// OpenDay is a day that was worked on and is not closed.
 type OpenDay struct {
 	Day     string `json:"day"`
 	Settled bool   `json:"settled"`
 	Waiting int    `json:"waiting"` // recordings without a final outcome
-	// Unreadable says that the day's manifest cannot be read, so that it was not worked.
+	// Unreadable says that the day's manifest cannot be read, so that it was not worked on.
 	Unreadable bool `json:"unreadable,omitempty"`
 	// Excused says that the day does not count towards exit code 3: the account has no call.
 	Excused bool     `json:"excused,omitempty"`
 	Reasons []string `json:"reasons"`
 }
 
-// Incomplete reports whether the run left something undone that cannot be put down to a day
-// not having settled: a settled day that is not closed, a day of which two clocks leave open
-// whether it settled, a manifest that cannot be read, a recording found lost or given up, a
-// day closed against the API's total, or a limit that stopped it. With strict, recordings
-// that wait in a day not yet settled count too.
+// Incomplete reports whether the run left something undone for another reason than that a day has not settled: a
+// settled day that is not closed, a day that has settled by one clock only, a manifest that cannot be read, a
+// recording found lost or given up, a day closed against the API's total, or a limit that stopped it. With strict,
+// recordings that wait in a day not yet settled count too.
 func (s *Summary) Incomplete(strict bool) bool {
 	if s.Lost > 0 || s.GivenUp > 0 || s.DaysUncounted > 0 || s.Stopped != "" || s.ClocksApart && len(s.OpenDays) > 0 {
 		return true
@@ -92,7 +91,7 @@ func (s *Summary) Incomplete(strict bool) bool {
 	return false
 }
 
-// Progress is a look at a run while it works.
+// Progress is the state of a run while it works.
 type Progress struct {
 	Summary
 	Queued   int    // recordings listed and not yet taken by a worker
@@ -113,7 +112,7 @@ func (s *Summary) add(o manifest.Outcome, n int) {
 	}
 }
 
-// finalWithout counts a recording that became final without being archived.
+// finalWithout counts a recording that became final without audio.
 func (s *Summary) finalWithout(o manifest.Outcome) {
 	if o == manifest.Lost {
 		s.Lost++
@@ -172,7 +171,7 @@ func (t *tally) end(day fetcher.Date) {
 	t.left--
 }
 
-// warn logs and keeps a warning; the same one is told once.
+// warn logs and keeps a warning, each one once.
 func (t *tally) warn(log *slog.Logger, text string) {
 	t.mu.Lock()
 	known := slices.Contains(t.summary.Warnings, text)

@@ -279,7 +279,7 @@ func (w *world) put(name string, data []byte) {
 	}
 }
 
-// mustBeWhole fails unless every archived recording of a day stands under its key, and no
+// mustBeWhole fails unless every archived recording of a day is stored under its key, and no
 // two of all the days share one.
 func (w *world) mustBeWhole(days ...fetcher.Date) {
 	w.t.Helper()
@@ -307,7 +307,7 @@ func (w *world) mustBeWhole(days ...fetcher.Date) {
 	}
 }
 
-// files lists the files below the archive's folder, but for the lock.
+// files lists the files below the archive's folder, except the lock.
 func (w *world) files() (names []string) {
 	w.t.Helper()
 	err := filepath.WalkDir(w.dir, func(name string, entry fs.DirEntry, err error) error {

@@ -16,7 +16,7 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// TestDayThatCannotBeWritten leaves a day open whose segment cannot be written, and the other days go on.
+// TestDayThatCannotBeWritten leaves a day open whose segment cannot be written, and the other days continue.
 func TestDayThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {

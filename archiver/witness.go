@@ -23,8 +23,8 @@ import (
 // call, and how far a control query reaches.
 const maxLookBack = 366
 
-// askAPI has the API show a call, or a recording, of another settled day: the newest that
-// the ledger knows, else of a span around the day that doubles.
+// askAPI asks the API for a call, or a recording, of another settled day: the newest that the ledger knows, else of a
+// span around the day that doubles.
 func (r *run) askAPI(date fetcher.Date, recorded bool) answer {
 	if asked, found := r.nothing[recorded]; found && asked >= date.AddDays(-maxLookBack/4) && asked <= date.AddDays(maxLookBack/4) {
 		return no // a year around a day nearby has shown none
@@ -60,7 +60,7 @@ func (r *run) askAPI(date fetcher.Date, recorded bool) answer {
 func (r *run) askSpan(span fetcher.Window, date fetcher.Date, recorded bool) answer {
 	page, err := r.source.Look(r.soft, span, fetcher.Filter{}, 0)
 	if err != nil {
-		r.log.Warn("control query failed", "span", span.String(), "err", err)
+		r.log.Warn("cannot ask the API for calls of other days", "span", span.String(), "err", err)
 		return unknowable
 	}
 	inside := slices.DeleteFunc(slices.Clone(page.Calls), func(c fetcher.Call) bool {
@@ -68,7 +68,7 @@ func (r *run) askSpan(span fetcher.Window, date fetcher.Date, recorded bool) ans
 		return !readable || at.Before(span.From) || at.After(span.To)
 	})
 	if 2*len(inside) < len(page.Calls) {
-		return no // an API that ignores the times is no witness
+		return no // an API that ignores the times proves nothing
 	}
 	for i := range inside {
 		call := &inside[i]
@@ -152,7 +152,7 @@ func (r *run) totalOf(first, last fetcher.Date) (int, bool) {
 	span := fetcher.Window{From: start.From.Add(time.Second), To: end.To.Add(-time.Second)}
 	page, err := r.source.Look(r.soft, span, fetcher.Filter{}, 0)
 	if err != nil {
-		r.log.Warn("control query failed", "span", span.String(), "err", err)
+		r.log.Warn("cannot ask the API for calls of other days", "span", span.String(), "err", err)
 		return 0, false
 	}
 	return page.Total, true
@@ -181,7 +181,7 @@ func (r *run) askNearest(date fetcher.Date, step int) (fetcher.Date, int) {
 }
 
 // nearestWithCalls returns the nearest day in one direction on which calls are known, and how
-// many. Where a day in between is not known, or none has calls, it returns the last day that
+// many. If a day in between is not known, or none has calls, it returns the last day that
 // is known to be empty and 0.
 func (r *run) nearestWithCalls(date fetcher.Date, step int) (fetcher.Date, int) {
 	edge := date
@@ -217,9 +217,8 @@ func (r *run) witnessMedia(host string) error {
 	}
 }
 
-// askMedia has a media host deliver known good audio: the newest archived recording by a fresh
-// link, else the newest recording that is listed. It reads the beginning and discards it. The
-// error is for what ends the run.
+// askMedia requests known good audio from a media host: the newest archived recording by a fresh link, else the
+// newest recording that is listed. It reads the beginning and discards it. An error ends the run.
 func (r *run) askMedia(host string) error {
 	if r.witnesses >= maxWitnesses {
 		r.evidence.setWitness(host, no)
@@ -229,7 +228,7 @@ func (r *run) askMedia(host string) error {
 	switch {
 	case found:
 	case err != nil:
-		r.log.Warn("no known good audio to ask for", "err", err)
+		r.log.Warn("cannot ask the media host for a recording that it delivered before", "err", err)
 		r.evidence.setWitness(host, no)
 		return nil
 	default:
@@ -248,7 +247,7 @@ func (r *run) askMedia(host string) error {
 	if !delivered || by != host {
 		r.evidence.setWitness(host, no)
 	}
-	r.log.Info("asked for known good audio", "host", host, "delivered", delivered, "err", err)
+	r.log.Info("asked the media host for a recording that it delivered before", "host", host, "delivered", delivered, "err", err)
 	return nil
 }
 
@@ -294,7 +293,7 @@ func (r *run) witnessLink(host string) (link fetcher.Secret, found bool, err err
 }
 
 // errUnlisted says that a recording which is archived is not listed.
-var errUnlisted = errors.New("a recording that is archived is not listed")
+var errUnlisted = errors.New("an archived recording is no longer listed")
 
 // linkOfArchived returns a fresh link of the newest recording of a day that the host
 // delivered and that was not asked for as a witness in this run.
@@ -406,7 +405,7 @@ func (r *run) unasked(page *fetcher.Page, host string) (fetcher.Secret, bool) {
 }
 
 // maxFollowed is how many calls whose recordings are missing a run asks the API for, one by one.
-// Where more are missing, calls were deleted, and have not moved.
+// If more are missing, calls were deleted, and have not moved.
 const maxFollowed = 50
 
 // lookElsewhere asks the API where it lists calls whose recordings are missing. One that it lists
@@ -434,7 +433,7 @@ func (r *run) lookElsewhere(wanted []needed) error {
 	return r.workStrays()
 }
 
-// follow looks where the API lists a call.
+// follow asks the API where it lists a call.
 func (r *run) follow(d *day, callID string, missing []string) {
 	span := fetcher.Window{From: d.date.AddDays(-maxLookBack / 2).Window().From, To: d.date.AddDays(maxLookBack / 2).Window().To}
 	if last := fetcher.Wall(r.clock.now().Add(-endBefore), r.config.Zone); span.To.After(last) {
@@ -442,7 +441,7 @@ func (r *run) follow(d *day, callID string, missing []string) {
 	}
 	page, err := r.source.Look(r.soft, span, fetcher.Filter{ID: callID}, 0)
 	if err != nil {
-		r.log.Warn("cannot ask for a call that is no longer listed", "call_id", callID, "err", err)
+		r.log.Warn("cannot ask the API whether a call still exists", "call_id", callID, "err", err)
 		d.lookedUp = unknowable
 		return
 	}
@@ -469,7 +468,7 @@ func (r *run) follow(d *day, callID string, missing []string) {
 	}
 }
 
-// candidate is what stands in the store for a recording that is about to be lost.
+// candidate is what is in the store for a recording that is about to be lost.
 type candidate struct {
 	answer      answer
 	info        store.Info

@@ -35,8 +35,8 @@ type job struct {
 const (
 	maxTries    = 5
 	maxRefusals = 2
-	// longRefusing is for how long a host may only ask to wait, before each recording is asked for
-	// once: with few recordings a day an outage would else cost three requests for each.
+	// longRefusing is how long a host may only ask to wait before each recording is requested only once. Without it,
+	// an outage would cost three requests for each recording in accounts with few of them.
 	longRefusing = maxRefusing / 10
 	firstDelay   = 500 * time.Millisecond
 	maxDelay     = 30 * time.Second
@@ -49,7 +49,7 @@ func delayAfter(attempts int) time.Duration {
 	return delay/2 + rand.N(delay)
 }
 
-// worker works recordings until the queue is closed and empty. Each has a buffer of its own.
+// worker works on recordings until the queue is closed and empty. Each has a buffer of its own.
 func (r *run) worker() {
 	buffer := make([]byte, bufferSize)
 	for {
@@ -69,15 +69,15 @@ func (r *run) worker() {
 			}
 			continue
 		case err != nil && !errors.Is(err, errStopping) && !errors.Is(err, errUnnoted):
-			r.stop(err) // before the day goes on, which must find the run stopping
+			r.stop(err) // before the day continues, which must find the run stopping
 		}
 		j.day.repay(err != nil)
 	}
 }
 
-// errUnnoted says that a recording got no line, for what is wrong with its day or the store
-// alone: its day stays open and the run goes on.
-var errUnnoted = errors.New("the recording got no line")
+// errUnnoted says that a recording got no line because of an error of its day or of the store: its day stays open and
+// the run continues.
+var errUnnoted = errors.New("the recording could not be written to the manifest")
 
 // work makes one attempt at a recording. It returns the delay until the next one, or 0 when
 // the recording is done with; an error where it got no line.
@@ -108,7 +108,7 @@ func (r *run) work(j *job, buffer []byte) (time.Duration, error) {
 	}
 	switch {
 	case err != nil && store.IsRetriable(err) && r.soft.Err() == nil && j.tries+1 < maxTries:
-		j.tries++ // too many files are open, as an example
+		j.tries++ // for example, too many files are open
 		return delayAfter(j.tries), nil
 	case err != nil:
 		return 0, r.judgeHold(j.day, err)
@@ -133,7 +133,7 @@ func (r *run) work(j *job, buffer []byte) (time.Duration, error) {
 	return 0, err
 }
 
-// judgeHold tells an error of one recording from one that ends the run.
+// judgeHold distinguishes an error of one recording from one that ends the run.
 func (r *run) judgeHold(d *day, err error) error {
 	_, later := errors.AsType[*fetcher.RetryLaterError](err)
 	switch {
@@ -142,12 +142,12 @@ func (r *run) judgeHold(d *day, err error) error {
 	case errors.Is(err, store.ErrUnusable), later:
 		return err
 	}
-	r.log.Warn("no room for a recording", "err", err)
+	r.log.Warn("cannot buffer a recording", "err", err)
 	d.unstored()
 	return errUnnoted
 }
 
-// postpone returns the delay before the next attempt, 0 where there is none. A host that
+// postpone returns the delay before the next attempt, 0 if there is none. A host that
 // does not answer at all is waited for, for as long as --retry-for says, and uses up no
 // attempt; then the run ends.
 func (r *run) postpone(j *job, p *passing) (time.Duration, error) {
@@ -168,11 +168,11 @@ func (r *run) postpone(j *job, p *passing) (time.Duration, error) {
 		if j.refusals > maxRefusals || p.refusing > longRefusing {
 			return 0, nil
 		}
-		// Others come first: whether they are refused too tells whose fault it is.
+		// Others come first: if they are refused too, the host is at fault.
 		return max(3*delayAfter(j.refusals), p.after), nil
 	}
 	if p.silent > 0 {
-		r.sum.warn(r.log, "a media host does not answer; waiting for it for --retry-for")
+		r.sum.warn(r.log, "a media host does not answer; the run retries for up to --retry-for")
 		return delayAfter(5), nil
 	}
 	if j.tries++; j.tries >= maxTries || r.evidence.isUnwell(p.finding.host) {
@@ -181,7 +181,7 @@ func (r *run) postpone(j *job, p *passing) (time.Duration, error) {
 	return delayAfter(j.tries), nil
 }
 
-// noteFinding notes that a recording was not had.
+// noteFinding notes why a recording was not archived.
 func (r *run) noteFinding(j *job, f *finding) error {
 	if j.day.streak.bad(f, j.day.expired) {
 		r.setAside(j.day, f)
@@ -190,7 +190,7 @@ func (r *run) noteFinding(j *job, f *finding) error {
 		}
 	}
 	j.day.refused(j.identity, f)
-	if j.prior.Outcome == manifest.Lost { // asked for again and not had: it stays lost
+	if j.prior.Outcome == manifest.Lost { // asked for again without success: it stays lost
 		r.sum.count(func(s *Summary) { s.Known++ })
 		return nil
 	}
@@ -215,8 +215,8 @@ func firstSeen(prior manifest.State, now time.Time) time.Time {
 	return prior.FirstSeen
 }
 
-// note appends lines to a day. Where the store is in trouble it waits, and then ends the
-// run; what is wrong with the day alone leaves that day open.
+// note appends lines to a day. If the store is in trouble it waits, and then ends the run; an error of the day leaves
+// only that day open.
 func (r *run) note(d *day, lines ...manifest.Recording) error {
 	err := d.ledger.Note(r.hard, lines...)
 	if err == nil {
@@ -234,7 +234,7 @@ func (r *run) flushed(d *day, err error) error {
 	return r.patiently(func() error { return d.ledger.Flush(r.hard) })
 }
 
-// judgeWrite tells trouble with one day's files from that which ends the run.
+// judgeWrite distinguishes an error of one day's files from one that ends the run.
 func (r *run) judgeWrite(d *day, err error) error {
 	switch {
 	case err == nil:
@@ -244,13 +244,13 @@ func (r *run) judgeWrite(d *day, err error) error {
 	case errors.Is(err, store.ErrUnusable), store.IsRetriable(err), store.Hint(err, "--dest") != "", isLater(err):
 		return fmt.Errorf("write manifest of %s: %w", d.date, err)
 	}
-	if d.fail(fmt.Errorf("its manifest cannot be written: %w", err)) && r.unwritable.Add(1) >= maxUnwritable {
+	if d.fail(fmt.Errorf("the day's manifest cannot be written: %w", err)) && r.unwritable.Add(1) >= maxUnwritable {
 		return fmt.Errorf("write manifest of %s, the third day that cannot be written: %w", d.date, err)
 	}
 	return errUnnoted
 }
 
-// maxUnwritable is how many days that cannot be written end a run: it is not the days' own trouble.
+// maxUnwritable is after how many days that cannot be written the run ends: then the cause is not in the days.
 const maxUnwritable = 3
 
 func isLater(err error) bool {
@@ -258,8 +258,8 @@ func isLater(err error) bool {
 	return later
 }
 
-// patiently does what needs the store, again and again while that is in trouble, for as
-// long as --retry-for says. A run that is asked to stop does not go on waiting.
+// patiently repeats an operation while the store fails, for as long as --retry-for says. A run that is asked to stop
+// does not continue waiting.
 func (r *run) patiently(op func() error) error {
 	began := time.Now()
 	for attempt := 1; ; attempt++ {
@@ -268,10 +268,10 @@ func (r *run) patiently(op func() error) error {
 			return err
 		}
 		if time.Since(began) > r.config.RetryFor {
-			return fmt.Errorf("the store has been in trouble for %s: %w", r.config.RetryFor, err)
+			return fmt.Errorf("the store has failed for %s: %w", r.config.RetryFor, err)
 		}
 		if attempt == 2 {
-			r.log.Warn("the store is in trouble; waiting for it", "err", err)
+			r.log.Warn("the store fails; the run retries for up to --retry-for", "err", err)
 		}
 		select {
 		case <-time.After(delayAfter(attempt)):
@@ -281,30 +281,29 @@ func (r *run) patiently(op func() error) error {
 	}
 }
 
-// quarantine keeps a body that is neither text nor known audio, so that a person can look
-// at it. One that repeats a secret is not kept.
+// quarantine keeps a body that is neither text nor known audio, for a person to look at. A body that repeats a secret
+// is not kept.
 func (r *run) quarantine(j *job, got *download, f *finding) error {
 	kept, err := r.keeper.quarantine(r.hard, j, got)
 	switch {
 	case err != nil && (errors.Is(err, store.ErrUnusable) || r.hard.Err() != nil):
 		return r.judgeHold(j.day, err)
 	case err != nil:
-		f.reason = "an unknown format; it could not be kept under quarantine"
-		r.logger(j).Warn("body not kept under quarantine", "err", err)
+		f.reason = "unknown format, and the file could not be put into quarantine/"
+		r.logger(j).Warn("cannot put a file into quarantine/", "err", err)
 	case kept:
-		f.reason = "an unknown format; kept under quarantine"
+		f.reason = "unknown format; the file is in quarantine/"
 	default:
-		f.reason = "an unknown format that repeats the link; not kept"
+		f.reason = "unknown format; the file contains its secret link and was dropped"
 	}
 	return nil
 }
 
-// logger returns the logger with the attributes of one recording.
 func (r *run) logger(j *job) *slog.Logger {
 	return r.log.With("recording_id", j.identity, "day", string(j.day.date))
 }
 
-// isErasedNow asks whether somebody has erased a recording while it was in flight, where it would be locked: then nobody
+// isErasedNow reports whether a recording was erased while it was downloaded, if it would be locked: then nobody
 // could remove it again. It is noted as erased.
 func (r *run) isErasedNow(j *job) (bool, error) {
 	if !r.keeper.locks() {

@@ -12,7 +12,7 @@ import (
 
 type object = map[string]any
 
-// AWSBatch returns a job definition, a job that is an array, and the commands that bring them to AWS.
+// AWSBatch returns a job definition, an array job, and the commands that submit both to AWS.
 func AWSBatch(o Options) ([]File, error) {
 	name := o.Name + "-backfill"
 	command := []string{"archive"}

@@ -14,8 +14,7 @@ import (
 	"time"
 )
 
-// Options is what the files are made of. Values are taken as they are: whoever fills them in has checked
-// them. No field holds a secret, only where one is found.
+// Options are the values in the files. The caller has checked them. No field holds a secret, only its place.
 type Options struct {
 	Name   string     // of units, objects, jobs and folders
 	Config string     // the settings of archive as its YAML file, with a line feed at the end
@@ -125,7 +124,7 @@ func quoted(s string) (string, error) {
 	return strings.TrimSuffix(b.String(), "\n"), nil
 }
 
-// indent puts so many blanks before each line that holds anything.
+// indent puts so many blanks before each line that is not empty.
 func indent(n int, s string) string {
 	var b strings.Builder
 	for line := range strings.Lines(s) {

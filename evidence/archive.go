@@ -1,3 +1,5 @@
+// Reads from the newest seal which account, API address and zone an archive has.
+
 package evidence
 
 import (
@@ -6,7 +8,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// ArchiveOf returns what the newest seal that can be read says of the archive, false where there is none: for an
+// ArchiveOf returns what the newest seal that can be read says of the archive, false if there is none: for an
 // archive.json that is lost. Signatures are not checked. The error is one of the archive.
 func ArchiveOf(ctx context.Context, objects manifest.Objects) (manifest.Archive, bool, error) {
 	seals, _, err := load(ctx, objects)

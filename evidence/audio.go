@@ -1,3 +1,5 @@
+// Compares stored recordings with the sealed lines.
+
 package evidence
 
 import (
@@ -35,7 +37,7 @@ func (r *auditing) checkAudio(ctx context.Context, d *daySeals, folded *manifest
 		if erasure, hidden := r.obeyed.Of(id, state.CallID); hidden {
 			r.find(Finding{
 				Kind: ErasureUnsealed, Seal: d.lastSeal(), Day: d.day, RecordingID: id,
-				Detail: "it is hidden from every reader by the erasure " + erasure + ", which no seal names",
+				Detail: "the erasure " + erasure + " hides it, and no seal covers that erasure",
 			})
 			continue
 		}
@@ -65,9 +67,9 @@ func (r *auditing) checkRecording(ctx context.Context, d *daySeals, id string, s
 		r.count(func(a *Audited) { a.AudioRead, a.Bytes = a.AudioRead+1, a.Bytes+state.Size })
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
-		f.Kind, f.Detail = AudioMissing, "the audio is not there"
+		f.Kind, f.Detail = AudioMissing, "the audio is missing"
 	case errors.Is(err, errOtherBytes):
-		f.Kind, f.Detail = AudioChanged, "the size or the checksum of the audio is not the sealed one"
+		f.Kind, f.Detail = AudioChanged, "the size or checksum of the audio differs from the sealed one"
 	default:
 		f.Kind, f.Detail = AudioUnreadable, "the audio could not be read"
 	}
@@ -76,9 +78,9 @@ func (r *auditing) checkRecording(ctx context.Context, d *daySeals, id string, s
 }
 
 // errOtherBytes says that other bytes are stored than those that were sealed.
-var errOtherBytes = errors.New("other bytes are stored")
+var errOtherBytes = errors.New("checksum mismatch")
 
-// compare reads a recording, at most one byte beyond its size, and compares it with what its line says.
+// compare reads a recording, at most one byte more than its size, and compares it with its line.
 func (r *auditing) compare(ctx context.Context, state *manifest.State) error {
 	sum := sha256.New()
 	var size int64
@@ -92,7 +94,7 @@ func (r *auditing) compare(ctx context.Context, state *manifest.State) error {
 		return err
 	})
 	switch {
-	case errors.Is(err, store.ErrBadKey): // a key that nothing can have
+	case errors.Is(err, store.ErrBadKey): // a key that no object can have
 		return fs.ErrNotExist
 	case err != nil:
 		return err

@@ -1,3 +1,5 @@
+// Audits an archive: checks seals, lines and recordings.
+
 package evidence
 
 import (
@@ -28,15 +30,15 @@ type Store interface {
 type Audit struct {
 	Ledger  *manifest.Ledger
 	Allowed []AllowedSigner
-	Head    *Head // nil: that the newest seals are there cannot be told
-	// TSARoots are the certificates that timestamps must lead to; nil: any authority will do.
+	Head    *Head // nil: missing newest seals are not noticed
+	// TSARoots are the certificates that timestamps must lead to; nil: any authority is accepted.
 	TSARoots *x509.CertPool
 	Store    Store // nil: the recordings are not read
 	Workers  int   // recordings read at once
 	Now      time.Time
 }
 
-// Audited is what an audit came to.
+// Audited is the result of an audit.
 type Audited struct {
 	Seals      int        `json:"seals"`
 	Head       string     `json:"head"` // of the newest seal; empty for none
@@ -44,7 +46,7 @@ type Audited struct {
 	Signers    []string   `json:"signers"`       // principals that signed, each once
 	Stamped    int        `json:"seals_stamped"` // whose timestamp holds
 	StampTime  *time.Time `json:"stamp_time"`    // that of the newest of these, null for none
-	TSAChecked bool       `json:"tsa_checked"`   // the authorities were held to roots
+	TSAChecked bool       `json:"tsa_checked"`   // the authorities were checked against roots
 	Days       int        `json:"days"`          // that are sealed
 	Lines      int64      `json:"lines"`         // read
 	Recordings int        `json:"recordings"`
@@ -52,7 +54,7 @@ type Audited struct {
 	AudioRead  int        `json:"audio_read"`
 	Bytes      int64      `json:"bytes"`          // of these
 	Unsealed   int        `json:"files_unsealed"` // of sealed days, not yet in a seal
-	Reclosed   int        `json:"days_reclosed"`  // closed again since they were sealed, which the next seal takes in
+	Reclosed   int        `json:"days_reclosed"`  // closed again since they were sealed; the next seal includes them
 	Findings   []Finding  `json:"findings"`
 	Found      int        `json:"found"` // findings in all
 }
@@ -60,7 +62,7 @@ type Audited struct {
 // maxFindings is how many findings are kept; the others are counted.
 const maxFindings = 10_000
 
-// auditing is an audit that is being made.
+// auditing is the state of an audit.
 type auditing struct {
 	*Audit
 	seals  []stored
@@ -121,7 +123,7 @@ func (r *auditing) count(change func(*Audited)) {
 	change(&r.sum)
 }
 
-// checkSeals checks the chain and the signatures, and returns the seals that vouch for something.
+// checkSeals checks the chain and the signatures, and returns the valid seals.
 func (r *auditing) checkSeals(archive *manifest.Archive) (trusted []*stored) {
 	findings, signers := judgeSeals(r.seals, archive, r.Head, r.Now, func(s *stored) (string, error) { return checkSignature(s, r.Allowed) })
 	for _, f := range findings {
@@ -158,7 +160,7 @@ func (r *auditing) checkEvidence(ctx context.Context, trusted []*stored) error {
 	for _, name := range sortedKeys(want) {
 		i := slices.IndexFunc(there, func(s manifest.StoredSegment) bool { return s.Name == name })
 		if i < 0 {
-			r.find(Finding{Kind: LinesMissing, Seal: want[name][0].seal, File: string(manifest.TreeEvidence) + "/" + name, Detail: "it is sealed, and it is not there"})
+			r.find(Finding{Kind: LinesMissing, Seal: want[name][0].seal, File: string(manifest.TreeEvidence) + "/" + name, Detail: "it is sealed, but missing"})
 			continue
 		}
 		longest := slices.MaxFunc(want[name], func(a, b claim) int { return cmp.Compare(a.Lines, b.Lines) })
@@ -188,7 +190,7 @@ func (r *auditing) checkEvidence(ctx context.Context, trusted []*stored) error {
 		if !ok {
 			return err
 		}
-		r.find(Finding{Kind: LinesChanged, File: broken.File, Line: broken.Line, Detail: "it is no record of an erasure"})
+		r.find(Finding{Kind: LinesChanged, File: broken.File, Line: broken.Line, Detail: "it is not a record of an erasure"})
 	}
 	return nil
 }
@@ -198,7 +200,7 @@ type daySeals struct {
 	day    string
 	claims map[manifest.Tree]map[string][]claim // by segment
 	newest map[string]sealedIn                  // by filter
-	files  map[string]manifest.Segment          // sealed ones as they lie, by name from the archive's root
+	files  map[string]manifest.Segment          // sealed ones as they are stored, by name from the archive's root
 	later  bool                                 // there are segments that no seal names
 }
 
@@ -259,7 +261,7 @@ func (r *auditing) checkDay(ctx context.Context, d *daySeals) error {
 	return r.checkAudio(ctx, d, folded)
 }
 
-// checkTree reads the sealed segments of a day in one tree, and returns what they come to.
+// checkTree reads the sealed segments of a day in one tree, and returns their lines folded.
 func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tree) (*manifest.Day, error) {
 	there, err := r.Ledger.Segments(ctx, tree, d.day)
 	if err != nil {
@@ -269,7 +271,7 @@ func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tre
 	for _, name := range sortedKeys(want) {
 		if !slices.ContainsFunc(there, func(s manifest.StoredSegment) bool { return s.Name == name }) {
 			r.find(Finding{
-				Kind: LinesMissing, Seal: want[name][0].seal, Day: d.day, File: string(tree) + "/" + d.day + "/" + name, Detail: "it is sealed, and it is not there",
+				Kind: LinesMissing, Seal: want[name][0].seal, Day: d.day, File: string(tree) + "/" + d.day + "/" + name, Detail: "it is sealed, but missing",
 			})
 		}
 	}
@@ -287,7 +289,7 @@ func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tre
 			if l.Stub && !r.erased[string(l.Digest)] {
 				r.find(Finding{
 					Kind: StubUnexplained, Seal: claims[0].seal, Day: d.day, File: s.File(), Line: l.Number,
-					Detail: "the line stands for one that was erased, and no sealed erasure names it",
+					Detail: "the line was erased, but no sealed erasure covers it",
 				})
 			}
 			return nil
@@ -301,13 +303,43 @@ func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tre
 			return nil, err
 		}
 		r.count(func(a *Audited) { a.Lines += checker.n })
-		for _, c := range checker.wrong(false) {
-			r.find(Finding{Kind: LinesChanged, Seal: c.seal, Day: d.day, File: s.File(), Detail: c.problem})
+		wrong := checker.wrong(false)
+		f := Finding{Kind: LinesChanged, Day: d.day, File: s.File()}
+		if len(wrong) > 0 && tree == manifest.TreeManifest {
+			if aside, err := r.repaired(ctx, d.day, s.Name); err != nil {
+				return nil, err
+			} else if aside != "" {
+				f.Kind = LinesRepaired
+				f.Detail = "; verify --repair has left out lines that it could not read, of which " + aside + " is the copy"
+			}
+		}
+		for _, c := range wrong {
+			of := f
+			of.Seal, of.Detail = c.seal, c.problem+f.Detail
+			r.find(of)
 		}
 	}
 	d.later = d.later || unsealed > 0
 	r.count(func(a *Audited) { a.Unsealed += unsealed })
 	return folded, nil
+}
+
+// repaired returns the copy that verify --repair has made of a segment, as a line of the day says, and "" for none.
+func (r *auditing) repaired(ctx context.Context, day, segment string) (aside string, err error) {
+	_, err = r.Ledger.Read(ctx, day, func(l manifest.Line) error {
+		var mark struct {
+			Aside []string `json:"aside"`
+		}
+		if l.Kind == "repair" && json.Unmarshal(l.Raw, &mark) == nil {
+			for _, name := range mark.Aside {
+				if strings.HasPrefix(name, segment+".bad-") {
+					aside = name
+				}
+			}
+		}
+		return nil
+	}, func(manifest.Fault) error { return nil }) // verify tells of faults
+	return aside, err
 }
 
 // lastSeal is the number of the newest seal of the day.

@@ -1,3 +1,5 @@
+// Checks the chain of seals.
+
 package evidence
 
 import (
@@ -10,7 +12,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// judgeSeals says what is wrong with a chain of seals, and who signed those that vouch for something, by number.
+// judgeSeals returns the faults of a chain of seals, and the signers of the valid ones, by number.
 func judgeSeals(seals []stored, archive *manifest.Archive, head *Head, now time.Time, signedBy func(*stored) (string, error)) (findings []Finding, signers map[int]string) {
 	signers = map[int]string{}
 	find := func(kind FindingKind, number int, detail string) {
@@ -20,14 +22,14 @@ func judgeSeals(seals []stored, archive *manifest.Archive, head *Head, now time.
 	for i := range seals {
 		s := &seals[i]
 		for ; next < s.Number; next++ {
-			find(SealMissing, next, "it is not there, and a later one is")
-			previous = "" // which cannot be told
+			find(SealMissing, next, "it is missing, but a later seal exists")
+			previous = "" // which is not known
 		}
 		switch principals, err := signedBy(s); {
 		case s.bad != nil:
 			find(SealUnreadable, s.Number, s.bad.Error())
 		case s.Archive != archive.ID || s.AccountID != "" && s.AccountID != archive.AccountID || s.APIURL != archive.APIURL || s.TimeZone != archive.TimeZone:
-			find(OtherArchive, s.Number, "it is of another archive, account, API or zone than archive.json")
+			find(OtherArchive, s.Number, "its archive, account, API address or time zone differs from archive.json")
 		case errors.Is(err, errUnknownSigner) || errors.Is(err, errSignerNotValid):
 			find(UnknownSigner, s.Number, err.Error())
 		case err != nil:
@@ -36,14 +38,14 @@ func judgeSeals(seals []stored, archive *manifest.Archive, head *Head, now time.
 			signers[s.Number] = principals
 		}
 		if s.bad == nil && s.Previous != previous && (previous != "" || s.Number == 1) {
-			find(SealChanged, max(s.Number-1, 1), fmt.Sprintf("seal %d names another hash of it", s.Number))
+			find(SealChanged, max(s.Number-1, 1), fmt.Sprintf("its hash differs from the one in seal %d", s.Number))
 		}
 		switch {
 		case s.bad != nil:
 		case s.Time.Before(last):
-			find(SealTime, s.Number, "its time is before that of the seal before it")
+			find(SealTime, s.Number, "its time is earlier than the previous seal's")
 		case s.Time.After(now):
-			find(SealTime, s.Number, "its time is after the present time of this machine")
+			find(SealTime, s.Number, "its time is later than this machine's clock")
 		}
 		next, previous, last = s.Number+1, s.hash, s.Time
 	}
@@ -53,9 +55,9 @@ func judgeSeals(seals []stored, archive *manifest.Archive, head *Head, now time.
 	i := slices.IndexFunc(seals, func(s stored) bool { return s.Number == head.Number })
 	switch {
 	case i < 0:
-		find(SealsCut, head.Number, "--head names it, and it is not there")
+		find(SealsCut, head.Number, "--head names it, but it is missing")
 	case seals[i].hash != head.Hash:
-		find(SealChanged, head.Number, "--head names another hash of it")
+		find(SealChanged, head.Number, "its hash differs from the one in --head")
 	}
 	return findings, signers
 }

@@ -1,3 +1,5 @@
+// Compares the lines of a file with what its seals say.
+
 package evidence
 
 import (
@@ -61,7 +63,7 @@ func (c *checker) wrong(mayGrow bool) (list []problem) {
 		case c.n > one.Lines && !mayGrow:
 			text = fmt.Sprintf("it has %d lines, %d were sealed", c.n, one.Lines)
 		case c.at[one.Lines] != one.Root:
-			text = cmp.Or(c.bad, "its lines, or their order, are not those that were sealed")
+			text = cmp.Or(c.bad, "its lines, or their order, differ from the sealed ones")
 		}
 		if text != "" {
 			list = append(list, problem{one.seal, text})

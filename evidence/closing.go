@@ -1,3 +1,5 @@
+// Compares closed.json with what was sealed.
+
 package evidence
 
 import (
@@ -23,7 +25,7 @@ func (r *auditing) checkClosings(ctx context.Context, d *daySeals) (reclosed boo
 	lines := map[string][]manifest.DayLine{}
 	for raw := range strings.Lines(string(text)) {
 		line, err := (manifest.Line{Raw: []byte(strings.TrimSuffix(raw, "\n"))}).DayLine()
-		// One that says the same in other bytes was not written by this program, as those that were sealed are.
+		// A line with the same content in other bytes was not written by this program.
 		if written, textErr := line.Text(); err == nil && textErr == nil && string(written) == raw {
 			lines[line.Filter] = append(lines[line.Filter], line)
 		}
@@ -51,29 +53,29 @@ func (r *auditing) checkClosings(ctx context.Context, d *daySeals) (reclosed boo
 // closed again or lost recordings by erasure.
 func (d *daySeals) judgeClosing(lines []manifest.DayLine, sealed SealedDay) (kind FindingKind, problem string, again bool) {
 	if len(lines) == 0 {
-		return ClosingMissing, "the day was sealed as closed, and its day line is not there", false
+		return ClosingMissing, "the day was sealed as closed, but its day line is missing", false
 	}
 	if len(lines) > 1 {
-		return ClosingChanged, "two day lines stand there for one filter", true
+		return ClosingChanged, "there are two day lines for one filter", true
 	}
 	line := lines[0]
 	if line.Root != sealed.Root || line.CallsRoot != sealed.CallsRoot {
 		if !namesAll(line.Segments, sealed.Segments) || !namesAll(line.CallsSegments, sealed.CallsSegments) || !holdsAll(line.Kept, sealed.Kept) {
-			return ClosingChanged, "its day line leaves out files that were sealed", true
+			return ClosingChanged, "its day line omits files that were sealed", true
 		}
 		return "", "", true
 	}
 	same, erased := sameClosing(line, sealed.DayLine)
 	switch {
 	case !same:
-		return ClosingChanged, "its day line says something else than the seal", erased
+		return ClosingChanged, "its day line differs from the seal", erased
 	case !d.lieSo(manifest.TreeManifest, line.Segments, sealed.Segments) || !d.lieSo(manifest.TreeCalls, line.CallsSegments, sealed.CallsSegments):
-		return ClosingChanged, "its day line names other files, sizes or hashes than there are", erased
+		return ClosingChanged, "the files, sizes or hashes in its day line differ from the files in the archive", erased
 	}
 	return "", "", erased
 }
 
-// sameClosing compares a day line with the one that was sealed, but for the files. An erasure changes outcomes and bytes
+// sameClosing compares a day line with the one that was sealed, except the files. An erasure changes outcomes and bytes
 // as well, never the numbers; then it reports erased.
 func sameClosing(line, sealed manifest.DayLine) (same, erased bool) {
 	gone := func(l manifest.DayLine) int { return l.ByOutcome[manifest.Erased] + l.ByOutcome[manifest.Expired] }
@@ -97,7 +99,8 @@ func holdsAll(list, wanted []string) bool {
 	return !slices.ContainsFunc(wanted, func(w string) bool { return !slices.Contains(list, w) })
 }
 
-// lieSo reports whether files lie as a day line says that was sealed with them. One that is not there is told of already.
+// lieSo reports whether files are as the day line says that was sealed with them. A missing file is reported
+// elsewhere.
 func (d *daySeals) lieSo(tree manifest.Tree, named []manifest.Segment, sealed []SealedLines) bool {
 	return slices.EqualFunc(named, sealed, func(n manifest.Segment, s SealedLines) bool {
 		is, there := d.files[string(tree)+"/"+d.day+"/"+n.Name]
@@ -105,9 +108,9 @@ func (d *daySeals) lieSo(tree manifest.Tree, named []manifest.Segment, sealed []
 	})
 }
 
-// checkLater reads the whole day, with the lines that no seal names. Day lines of a day that was closed again must be
-// what its lines come to, and no line may say something else of a recording that is sealed as archived: nobody has signed
-// it.
+// checkLater reads the whole day, with the lines that no seal names. Day lines of a day that was closed again must
+// match its lines, and no line may contradict a recording that is sealed as archived, because nobody has signed that
+// line.
 func (r *auditing) checkLater(ctx context.Context, d *daySeals, sealed *manifest.Day, reclosed bool) error {
 	whole, err := r.Ledger.ReadAll(ctx, d.day, func(f manifest.Fault) error {
 		if reclosed {
@@ -125,7 +128,7 @@ func (r *auditing) checkLater(ctx context.Context, d *daySeals, sealed *manifest
 		}
 		r.find(Finding{
 			Kind: Replaced, Seal: d.lastSeal(), Day: d.day, RecordingID: id,
-			Detail: "lines that are not sealed name other audio, or none; if verify --repair wrote them, archive and seal again",
+			Detail: "lines added after the seal name other audio, or none; if verify --repair wrote them, run archive and then seal",
 		})
 	}
 	return nil

@@ -1,3 +1,5 @@
+// Plans an erasure: chooses the calls, and finds what forbids their removal.
+
 package evidence
 
 import (
@@ -84,7 +86,7 @@ type KeptError struct {
 
 // Error implements error.
 func (e *KeptError) Error() string {
-	return fmt.Sprintf("erase: %d of what was chosen must stay", len(e.Kept))
+	return fmt.Sprintf("erase: %d items are held, locked or shared", len(e.Kept))
 }
 
 // Erased says what one erasure came to.
@@ -112,11 +114,11 @@ func CheckReason(reason string) error {
 	case strings.TrimSpace(reason) == "":
 		return errors.New("it is empty")
 	case !isPrintable(reason):
-		return errors.New("it holds a character that cannot be printed")
+		return errors.New("it contains a character that cannot be printed")
 	case utf8.RuneCountInString(reason) > maxReason:
 		return fmt.Errorf("it is longer than %d characters", maxReason)
 	case longestNumber(reason) > maxDigits:
-		return errors.New("it holds what may be a telephone number, and it is kept for ever")
+		return errors.New("it may contain a phone number, and it is kept for ever")
 	}
 	return nil
 }
@@ -252,7 +254,7 @@ func (e *Erasing) lookForLocks(ctx context.Context, key string, of *Kept) error 
 		return err
 	})
 	if err != nil && !isGone(err) {
-		return fmt.Errorf("look for locks of what is to be erased on %s: %w", of.Day, err)
+		return fmt.Errorf("look for locks of recordings to erase on %s: %w", of.Day, err)
 	}
 	for _, lock := range locks {
 		of.LegalHold = of.LegalHold || lock.LegalHold
@@ -274,7 +276,7 @@ func (e *Erasing) Begin(ctx context.Context, reason string, chosen []Chosen) (ma
 		records = append(records, part)
 	}
 	if err := e.Ledger.PutRecords(ctx, manifest.ErasureStem, records...); err != nil {
-		return whole, fmt.Errorf("note what is to be erased: %w", err)
+		return whole, fmt.Errorf("record the erasure: %w", err)
 	}
 	e.begun = whole.Erasure
 	return whole, nil

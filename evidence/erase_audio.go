@@ -1,3 +1,5 @@
+// Finds and removes the audio of erased recordings.
+
 package evidence
 
 import (
@@ -331,7 +333,7 @@ func (e *Erasing) removeQuarantine(ctx context.Context, day string, ids []string
 		}
 		for _, name := range names {
 			if err := patiently(ctx, func() error { return e.Store.Remove(ctx, name) }); err != nil {
-				return removed, fmt.Errorf("remove a copy of recording %s under quarantine: %w", id, err)
+				return removed, fmt.Errorf("remove the copy of recording %s in quarantine/: %w", id, err)
 			}
 			removed++
 		}

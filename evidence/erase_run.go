@@ -1,3 +1,5 @@
+// Runs an erasure step by step, so that a later run can finish it.
+
 package evidence
 
 import (
@@ -50,7 +52,7 @@ func (e *Erasing) Finish(ctx context.Context, intent manifest.ErasureRecord, ref
 		return made, err
 	}
 	if err := e.noteDone(ctx, intent.Erasure, sortedKeys(digests)); err != nil {
-		return made, fmt.Errorf("note that the erasure is done: %w", err)
+		return made, fmt.Errorf("record that the erasure is done: %w", err)
 	}
 	return made, nil
 }
@@ -61,7 +63,7 @@ func (e *Erasing) keep(ctx context.Context, erasure string, kept []Kept) error {
 	if untouched {
 		err := e.Ledger.PutRecords(ctx, manifest.ErasureStem, manifest.NewErasureRecord(manifest.ErasureWithdrawn, erasure))
 		if err != nil {
-			return fmt.Errorf("withdraw the erasure of what is held: %w", err)
+			return fmt.Errorf("withdraw the erasure of held recordings: %w", err)
 		}
 	}
 	return &KeptError{kept, untouched}

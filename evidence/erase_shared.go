@@ -1,3 +1,5 @@
+// Finds recordings that share their audio with one to erase.
+
 package evidence
 
 import (

@@ -405,6 +405,46 @@ func TestOldArchiveIsSealed(t *testing.T) {
 	}
 }
 
+// A day of an older version that this one has closed again has a root over lines without salts: they get salts all the same.
+func TestOldDayClosedAgainIsSealed(t *testing.T) {
+	const day = "2025-05-01"
+	for _, fixture := range []string{"old-disk", "old-bucket"} {
+		w := newWorld(t)
+		w.must(os.RemoveAll(w.dir))
+		w.must(os.CopyFS(w.dir, os.DirFS(filepath.Join("..", "manifest", "testdata", fixture))))
+		w.write(func(l *manifest.Ledger) {
+			d, err := l.Load(t.Context(), day)
+			w.must(err)
+			w.must(d.Close(t.Context(), manifest.DayLine{Kept: []string{"calls", "recordings"}, ListedAt: w.now, Time: w.now}))
+		})
+		w.write(func(l *manifest.Ledger) {
+			status, err := l.Status(t.Context(), day)
+			w.must(err)
+			if line, closed := status.Line(""); !closed || line.Root == "" {
+				t.Fatalf("%s: the day was not closed again: %+v", fixture, status)
+			}
+		})
+		if made := w.seal(); !slices.Contains(made.Salted, day) || len(made.Changed) > 0 {
+			t.Errorf("%s: %+v", fixture, made)
+		}
+		w.write(func(l *manifest.Ledger) {
+			for _, tree := range []manifest.Tree{manifest.TreeManifest, manifest.TreeCalls} {
+				segments, err := l.Segments(t.Context(), tree, day)
+				w.must(err)
+				for _, s := range segments {
+					_, err := l.ReadSegment(t.Context(), s, func(line manifest.SegmentLine) error {
+						if !line.Salted {
+							t.Errorf("%s: %s, line %d has no salt", fixture, s.File(), line.Number)
+						}
+						return nil
+					})
+					w.must(err)
+				}
+			}
+		})
+	}
+}
+
 // A filter that hashes a number is not sealed: a seal would hold it for ever.
 func TestHashesOfPersonsAreNotSealed(t *testing.T) {
 	w := newWorld(t)

@@ -166,7 +166,7 @@ func TestErasingSharedAudio(t *testing.T) {
 	w.wantFile(w.audio(first), false)
 }
 
-// TestErasingFreedKey goes on with an erasure that was stopped after the audio went, and after another recording was
+// TestErasingFreedKey continues with an erasure that was stopped after the audio went, and after another recording was
 // stored under the key that it left.
 func TestErasingFreedKey(t *testing.T) {
 	w := newWorld(t)
@@ -250,7 +250,7 @@ func wantKept(t *testing.T, e *Erasing, intent manifest.ErasureRecord, withdrawn
 
 // brittle is a store that a kill takes away after so many removals.
 type brittle struct {
-	*store.Disk
+	Remover
 	left atomic.Int64
 }
 
@@ -259,13 +259,16 @@ func (b *brittle) Remove(ctx context.Context, key string) error {
 	if b.left.Add(-1) < 0 {
 		return errKilled
 	}
-	return b.Disk.Remove(ctx, key)
+	return b.Remover.Remove(ctx, key)
 }
 
 // TestHeldIsNeverErased plays random sequences of holds, releases and erasures, of which many are killed: what a case
-// holds when an erasure would begin or go on keeps its audio and its lines. SEQUENCES plays more.
-func TestHeldIsNeverErased(t *testing.T) {
-	sequences := 20
+// holds when an erasure would begin or continue keeps its audio and its lines. SEQUENCES plays more.
+func TestHeldIsNeverErased(t *testing.T) { playSequences(t, 20, playHolds) }
+
+// playSequences plays so many random sequences, or as many as SEQUENCES says.
+func playSequences(t *testing.T, sequences int, play func(t *testing.T, random *rand.Rand)) {
+	t.Helper()
 	if n, err := strconv.Atoi(os.Getenv("SEQUENCES")); err == nil {
 		sequences = n
 	}
@@ -275,7 +278,7 @@ func TestHeldIsNeverErased(t *testing.T) {
 	}
 	t.Logf("SEED=%d", seed)
 	for i := range sequences {
-		if !t.Run(strconv.Itoa(i), func(t *testing.T) { playHolds(t, rand.New(rand.NewPCG(seed, uint64(i)))) }) {
+		if !t.Run(strconv.Itoa(i), func(t *testing.T) { play(t, rand.New(rand.NewPCG(seed, uint64(i)))) }) {
 			t.Fatalf("sequence %d of SEED=%d", i, seed)
 		}
 	}
@@ -305,8 +308,7 @@ func playHolds(t *testing.T, random *rand.Rand) {
 			stood[id] = err == nil
 		}
 		w.erasing(nil, func(e *Erasing) {
-			disk, _ := e.Store.(*store.Disk)
-			mortal := &brittle{Disk: disk}
+			mortal := &brittle{Remover: e.Store}
 			mortal.left.Store(random.Int64N(3))
 			e.Store = mortal
 			switch random.IntN(4) {
@@ -365,7 +367,7 @@ func playHolds(t *testing.T, random *rand.Rand) {
 	}
 }
 
-// finishOrDie goes on with an erasure. It is refused just where something of it is held.
+// finishOrDie continues with an erasure. It is refused just where something of it is held.
 func finishOrDie(t *testing.T, e *Erasing, intent manifest.ErasureRecord, isHeld func(string) bool) {
 	t.Helper()
 	_, err := e.Finish(t.Context(), intent, nothingElse)

@@ -149,6 +149,14 @@ func TestChainsThatGoOnNoMore(t *testing.T) {
 		"a changed newest seal": {func(w *world) {
 			w.change(sealName(3), func(b []byte) []byte { return bytes.Replace(b, []byte("2026-03-02"), []byte("2026-03-03"), 1) })
 		}, "is not of this seal"},
+		"a seal that was signed anew": {func(w *world) {
+			w.change(sealName(1), func(b []byte) []byte { return append(b, '\n') })
+			text, err := os.ReadFile(filepath.Join(w.dir, sealName(1)))
+			w.must(err)
+			signature, err := sign(text, newSigner(t))
+			w.must(err)
+			w.must(os.WriteFile(filepath.Join(w.dir, sigName(1)), signature, 0o600))
+		}, "does not follow the seal before it"},
 		"not JSON":         {func(w *world) { w.change(sealName(3), func(b []byte) []byte { return b[1:] }) }, "cannot be used"},
 		"another archive":  {func(w *world) { w.change("manifest/archive.json", w.otherID) }, "another archive"},
 		"a clock too slow": {func(w *world) { w.now = w.now.Add(-4 * time.Hour) }, "check the clock"},
@@ -247,8 +255,8 @@ func attacks() int {
 	return 100
 }
 
-// TestAttacks has somebody with write access to the store change, remove, add or reorder what is behind the seals, put
-// stubs, cut off the newest seals, or sign anew with another key. Every attack is found.
+// TestAttacks has somebody with write access to the store change, remove, add or reorder what is after the seals, put
+// stubs, cut off the newest seals, or sign again with another key. Every attack is found.
 func TestAttacks(t *testing.T) {
 	w := three(t)
 	if got := w.audit(w.dir); got.Found != 0 || got.Seals != 3 {

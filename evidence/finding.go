@@ -1,3 +1,5 @@
+// Defines the findings of an audit.
+
 package evidence
 
 // FindingKind says what an audit has found.
@@ -18,17 +20,18 @@ const (
 	ForeignFile     FindingKind = "foreign_file"     // in seals/, and no seal
 	LinesMissing    FindingKind = "lines_missing"    // a sealed file is not there
 	LinesChanged    FindingKind = "lines_changed"    // a sealed file has other lines, or in another order
+	LinesRepaired   FindingKind = "lines_repaired"   // likewise, and a line of the day says that verify --repair left bad ones out
 	ClosingMissing  FindingKind = "closing_missing"  // closed.json no longer closes a sealed day
 	ClosingChanged  FindingKind = "closing_changed"  // closed.json counts other recordings than the seal
 	StubUnexplained FindingKind = "stub_unexplained" // a line was erased, and no sealed erasure names it
 	ErasureUnsealed FindingKind = "erasure_unsealed" // an erasure that no seal names hides a sealed recording
 	Replaced        FindingKind = "replaced"         // lines that are not sealed say something else of a sealed recording
-	AudioMissing    FindingKind = "audio_missing"    // nothing stands under the key of a sealed line
-	AudioChanged    FindingKind = "audio_changed"    // other bytes do
-	AudioUnreadable FindingKind = "audio_not_read"   // the store could not be asked
+	AudioMissing    FindingKind = "audio_missing"    // nothing is stored under the key of a sealed line
+	AudioChanged    FindingKind = "audio_changed"    // other bytes are stored there
+	AudioUnreadable FindingKind = "audio_not_read"   // the store gave no answer
 )
 
-// Finding is one thing that is not as it was sealed.
+// Finding is one difference from what was sealed.
 type Finding struct {
 	Kind        FindingKind `json:"kind"`
 	Seal        int         `json:"seal,omitzero"`

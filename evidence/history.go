@@ -1,3 +1,5 @@
+// Collects the history of one recording.
+
 package evidence
 
 import (
@@ -13,7 +15,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Event is one thing that happened to a recording, as the archive tells it.
+// Event is one thing that happened to a recording, according to the archive.
 type Event struct {
 	Time   time.Time `json:"time"`
 	What   string    `json:"what"` // listed, archived or another outcome, held, released, closed, sealed
@@ -54,8 +56,9 @@ type History struct {
 	Checked     bool     `json:"signers_checked"`
 }
 
-// HistoryOf reads the history of a recording. It reads every line of the archive once, to find its days. A seal counts
-// when the lines that it names are there and it is signed: by one of the allowed signers, or, without any, by anybody.
+// HistoryOf reads the history of a recording. It reads every line of the archive once, to find its days. A seal
+// counts if the lines that it names are there and it is signed by one of the allowed signers, or by anybody if none
+// are given.
 func HistoryOf(ctx context.Context, ledger *manifest.Ledger, id string, allowed []AllowedSigner) (History, error) {
 	h := History{RecordingID: id, Days: []string{}, Events: []Event{}, Checked: len(allowed) > 0}
 	err := ledger.Scan(ctx, func(e manifest.Entry) error {
@@ -89,7 +92,6 @@ func HistoryOf(ctx context.Context, ledger *manifest.Ledger, id string, allowed 
 	return h, nil
 }
 
-// read reads what a day tells.
 func (h *History) read(ctx context.Context, ledger *manifest.Ledger, day string, seals []stored, allowed []AllowedSigner) error {
 	files := map[string]int{} // lines that name the recording, by segment
 	_, err := ledger.Read(ctx, day, func(l manifest.Line) error {
@@ -104,7 +106,7 @@ func (h *History) read(ctx context.Context, ledger *manifest.Ledger, day string,
 			}
 			h.Lines++
 			files[path.Base(l.File)]++
-			if r.Time.IsZero() { // a stub, which says no more than that the line was there
+			if r.Time.IsZero() { // a stub, which only says that the line was there
 				return nil
 			}
 			if !slices.ContainsFunc(h.Events, func(e Event) bool { return e.What == "listed" && e.Day == day }) {
@@ -119,14 +121,14 @@ func (h *History) read(ctx context.Context, ledger *manifest.Ledger, day string,
 			h.Events = append(h.Events, Event{Time: line.Time, What: "closed", Day: day, Run: line.Run, File: l.File, Line: l.Number, Detail: "the day was closed" + forFilter(line.Filter)})
 		}
 		return nil
-	}, func(manifest.Fault) error { return nil }) // audit --seals and verify tell of faults
+	}, func(manifest.Fault) error { return nil }) // audit --seals and verify report faults
 	if err != nil {
 		return err
 	}
 	return h.addSeals(ctx, ledger, day, seals, files, allowed)
 }
 
-// addErasures adds what evidence/ tells of the recording, or of its call.
+// addErasures adds the erasures of the recording, or of its call.
 func (h *History) addErasures(ctx context.Context, ledger *manifest.Ledger) error {
 	about := map[string]bool{}    // erasures
 	ended := map[string][]Event{} // by states
@@ -142,7 +144,7 @@ func (h *History) addErasures(ctx context.Context, ledger *manifest.Ledger) erro
 			ended[r.State] = append(ended[r.State], e)
 		case named:
 			about[r.Erasure] = true
-			e.Detail = strings.TrimSuffix("by the erasure "+r.Erasure+", and no longer shown; "+r.Reason, "; ")
+			e.Detail = strings.TrimSuffix("erasure "+r.Erasure+", no longer shown; "+r.Reason, "; ")
 			h.Events = append(h.Events, e)
 		}
 		return nil
@@ -188,17 +190,16 @@ func forFilter(filter string) string {
 	return " for the filter " + filter
 }
 
-// eventOf is what a line says.
 func eventOf(r manifest.Recording, l manifest.Line, day string) Event {
 	e := Event{Time: r.Time, What: string(r.Outcome), Day: day, Run: r.Run, File: l.File, Line: l.Number, Size: r.Size, SHA256: r.SHA256}
 	var parts []string
 	if r.Outcome == manifest.Archived {
 		e.Key = r.Key
 		if r.Restored {
-			parts = append(parts, "the noted bytes were found again")
+			parts = append(parts, "verify found the file intact again")
 		}
 		if r.Host != "" {
-			parts = append(parts, "fetched from "+r.Host)
+			parts = append(parts, "downloaded from "+r.Host)
 		}
 		if r.ContentType != "" {
 			parts = append(parts, r.ContentType)
@@ -207,7 +208,7 @@ func eventOf(r manifest.Recording, l manifest.Line, day string) Event {
 		parts = append(parts, r.Reason)
 	}
 	if r.Attempts > 1 {
-		parts = append(parts, fmt.Sprintf("%d downloads in all", r.Attempts))
+		parts = append(parts, fmt.Sprintf("%d attempts in total", r.Attempts))
 	}
 	if r.Final {
 		parts = append(parts, "final")
@@ -232,7 +233,7 @@ func (h *History) addSeals(ctx context.Context, ledger *manifest.Ledger, day str
 			}
 			e := Event{Time: s.Time, What: "sealed", Day: day, File: s.file, Seal: s.Number, Detail: fmt.Sprintf("by seal %d, SHA-256 %s", s.Number, s.hash)}
 			if problem := h.problemOf(s, claimed, there[claimed.Name], allowed); problem != "" {
-				e.What, e.Detail = "NOT SEALED", fmt.Sprintf("seal %d does not hold: %s", s.Number, problem)
+				e.What, e.Detail = "NOT SEALED", fmt.Sprintf("seal %d is not valid: %s", s.Number, problem)
 				h.Broken++
 			} else {
 				sealed[claimed.Name] = true
@@ -272,7 +273,7 @@ func (s *stored) segmentsOf(day string) (list []SealedLines) {
 	return list
 }
 
-// problemOf says why a seal does not vouch for a segment, "" where it does.
+// problemOf says why a seal does not cover a segment, "" if it does.
 func (h *History) problemOf(s *stored, claimed, is SealedLines, allowed []AllowedSigner) string {
 	_, err := signedBy(s)
 	if h.Checked && err == nil {
@@ -284,7 +285,7 @@ func (h *History) problemOf(s *stored, claimed, is SealedLines, allowed []Allowe
 	case err != nil:
 		return err.Error()
 	case claimed != is:
-		return "the lines of " + claimed.Name + " are not those that were sealed"
+		return "the lines of " + claimed.Name + " differ from the sealed ones"
 	}
 	return ""
 }

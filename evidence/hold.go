@@ -1,3 +1,5 @@
+// Records which calls and recordings a case holds.
+
 package evidence
 
 import (
@@ -33,7 +35,7 @@ type HeldID struct {
 	Recording string `json:"recording_id"`
 }
 
-// holdRecord is a line of evidence/hold-*. A list that is too long for a line stands in several.
+// holdRecord is a line of evidence/hold-*. A list that is too long for a line is in several.
 type holdRecord struct {
 	manifest.RecordHead
 	State string   `json:"state"` // add or release
@@ -43,7 +45,7 @@ type holdRecord struct {
 	file string
 }
 
-// Case is what is known of the holds of one case.
+// Case is the state of one case.
 type Case struct {
 	Name     string
 	Since    time.Time // of the first hold since the last release
@@ -75,7 +77,7 @@ func readHolds(ctx context.Context, ledger *manifest.Ledger) (records []holdReco
 	err = ledger.Records(ctx, stemHold, func(file string, raw []byte) error {
 		r := holdRecord{file: file}
 		if err := json.Unmarshal(raw, &r); err != nil {
-			return fmt.Errorf("read %s: a line is no record of a hold: put the file back as it was", file)
+			return fmt.Errorf("read %s: a line is not a record of a hold: restore the file from a copy", file)
 		}
 		if r.Kind != kindHold || r.State != holdAdd && r.State != holdRelease || r.Case == "" {
 			return fmt.Errorf("read %s: a line is a record of a hold that this version does not know: use a newer version of the program", file)
@@ -87,14 +89,15 @@ func readHolds(ctx context.Context, ledger *manifest.Ledger) (records []holdReco
 	return records, err
 }
 
-// sortHolds puts records in order. The later record of a case decides; of one second, what holds goes after what releases.
+// sortHolds puts records in order. The later record of a case decides; of records of one second, the one that holds
+// goes last.
 func sortHolds(records []holdRecord) {
 	slices.SortStableFunc(records, func(a, b holdRecord) int {
 		return cmp.Or(a.Time.Compare(b.Time), -strings.Compare(a.State, b.State)) // release, add
 	})
 }
 
-// foldHolds makes holds of their records, which are in order.
+// foldHolds returns the holds of records, which are in order.
 func foldHolds(records []holdRecord) *Holds {
 	byName := map[string]*Case{}
 	for _, r := range records {
@@ -130,21 +133,21 @@ func compareHeld(a, b HeldID) int {
 	return cmp.Or(strings.Compare(a.Day, b.Day), strings.Compare(a.Call, b.Call), strings.Compare(a.Recording, b.Recording))
 }
 
-// sortedIDs sorts in place, and leaves each once.
+// sortedIDs sorts in place and removes duplicates.
 func sortedIDs(ids []HeldID) []HeldID {
 	slices.SortFunc(ids, compareHeld)
 	return slices.Compact(ids)
 }
 
-// addCase adds a case to those of an id. Cases come in order.
+// addCase adds a case to those of an id. Call it in the order of cases.
 func addCase(to map[string][]string, id, name string) {
 	if list := to[id]; id != "" && (len(list) == 0 || list[len(list)-1] != name) {
 		to[id] = append(list, name)
 	}
 }
 
-// Of returns the cases that hold a recording by its id, in order; nil for none. A recording that became known after its
-// call was held is held by OfCall alone.
+// Of returns the cases that hold a recording by its id, in order; nil for none. A recording that became known after
+// its call was held is held only by OfCall.
 func (h *Holds) Of(recordingID string) []string { return h.recordings[recordingID] }
 
 // OfCall returns the cases that hold a call: its row, and each of its recordings, known by then or later; nil for none.
@@ -169,17 +172,17 @@ func (h *Holds) Case(name string) (Case, bool) {
 	return h.cases[i], true
 }
 
-// CheckCase says what is wrong with the name of a case. The error repeats nothing of it.
+// CheckCase says what is wrong with the name of a case. The error does not contain the name.
 func CheckCase(name string) error {
 	switch {
 	case name == "" || strings.TrimSpace(name) != name:
 		return errors.New("the name of a case is empty, or begins or ends with a space")
 	case !isPrintable(name):
-		return errors.New("the name of a case holds a character that cannot be printed")
+		return errors.New("the name of a case contains a character that cannot be printed")
 	case utf8.RuneCountInString(name) > maxCaseName:
 		return errors.New("the name of a case has at most 100 characters")
 	case longestNumber(name) > maxDigits:
-		return errors.New("the name of a case is kept for ever, and 7 digits in a row may be a telephone number, also with other characters between them")
+		return errors.New("the name of a case is kept for ever, so it must not contain what may be a phone number: 7 digits, even with other characters between them")
 	}
 	return nil
 }
@@ -213,7 +216,7 @@ func AddHold(ctx context.Context, ledger *manifest.Ledger, name string, ids []He
 }
 
 // NotHeld returns those of the ids that an erasure names. Call it after AddHold: an erasure notes its intent and then
-// looks for holds, so that one of the two always learns of the other.
+// looks for holds, so that one of the two always sees the other.
 func NotHeld(ctx context.Context, ledger *manifest.Ledger, ids []HeldID) ([]HeldID, error) {
 	erasures, err := ledger.Erasures(ctx)
 	if err != nil {

@@ -1,3 +1,5 @@
+// Brings the legal holds in the store in line with the cases.
+
 package evidence
 
 import (
@@ -19,7 +21,7 @@ type HoldingStore interface {
 	Locks(ctx context.Context, key string) ([]store.Lock, error)
 }
 
-// LegalHolds brings the legal holds of a store in line with the holds of its archive.
+// LegalHolds makes the legal holds of a store equal to the holds of its archive.
 type LegalHolds struct {
 	Ledger  *manifest.Ledger
 	Store   HoldingStore
@@ -33,8 +35,8 @@ type heldObject struct {
 }
 
 // Apply sets the legal hold of each object that a case holds, and clears that of each which it once held and no case
-// holds any more. It returns how many are on and how many off now. What is done already is done again, so that the same
-// call finishes what was killed.
+// holds any more. It returns how many are on and how many off now. It repeats what is already done, so the same call
+// finishes a killed one.
 func (l *LegalHolds) Apply(ctx context.Context, name string) (on, off int, err error) {
 	holds, err := LoadHolds(ctx, l.Ledger)
 	if err != nil {
@@ -127,7 +129,7 @@ func (l *LegalHolds) objects(ctx context.Context, ids []HeldID) (objects []heldO
 			calls[ids[0].Call], recordings[ids[0].Recording] = true, true
 			ids = ids[1:]
 		}
-		folded, err := l.Ledger.Read(ctx, day, nil, func(manifest.Fault) error { return nil }) // verify tells of faults
+		folded, err := l.Ledger.Read(ctx, day, nil, func(manifest.Fault) error { return nil }) // verify reports faults
 		if err != nil {
 			return nil, fmt.Errorf("read day %s: %w", day, err)
 		}

@@ -1,3 +1,5 @@
+// Records the lock settings of an archive, and computes the lock that a recording needs.
+
 package evidence
 
 import (
@@ -15,7 +17,7 @@ const stemLock = "lock"
 
 // LockSettings say how the recordings of an archive are locked. Each change of them is noted in evidence/.
 type LockSettings struct {
-	Mode  store.LockMode `json:"mode"` // empty: what is stored from now on is not locked
+	Mode  store.LockMode `json:"mode"` // empty: recordings stored from now on are not locked
 	For   store.Period   `json:"for"`
 	After store.Period   `json:"after"`
 	// Confirmed says that compliance mode, which nobody can take back, was confirmed for this archive.
@@ -51,7 +53,7 @@ func LoadLocks(ctx context.Context, ledger *manifest.Ledger) (*Locks, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read the notes of locks: %w", err)
+		return nil, fmt.Errorf("read the settings of locks: %w", err)
 	}
 	slices.SortStableFunc(l.records, func(a, b lockRecord) int { return a.Time.Compare(b.Time) })
 	return l, nil
@@ -86,7 +88,7 @@ func (l *Locks) Note(ctx context.Context, ledger *manifest.Ledger, s LockSetting
 	}
 	r := lockRecord{RecordHead: manifest.RecordHead{Kind: stemLock, Time: nextTime(last, from)}, LockSettings: s, All: all}
 	if err := ledger.PutRecords(ctx, stemLock, &r); err != nil {
-		return fmt.Errorf("note the settings of locks: %w", err)
+		return fmt.Errorf("save the settings of locks: %w", err)
 	}
 	l.records = append(l.records, r)
 	return nil
@@ -98,15 +100,15 @@ func (l *Locks) with(s LockSettings, from time.Time) *Locks {
 	return &Locks{records: append(slices.Clone(l.records), r)}
 }
 
-// Wanted is the lock that an object must have. The zero value is none.
+// Wanted is the lock that an object must have. The zero value is no lock.
 type Wanted struct {
 	Mode  store.LockMode
 	Until time.Time
 	Due   time.Time // from when on
 }
 
-// Want returns the lock that an object must have which was stored at a time: what was in force then, and what lock has
-// applied since, the stronger of them. A seal is due at once, for it holds no personal data.
+// Want returns the lock that an object must have which was stored at a time: what was in force then, and what lock
+// has applied since, the stronger of them. A seal is due at once, because it contains no personal data.
 func (l *Locks) Want(stored time.Time, isSeal bool) Wanted {
 	var w Wanted
 	for i := range l.records {
@@ -144,7 +146,8 @@ const (
 	LockUnknown LockFault = "lock_unknown" // the bucket locks by itself, and the server does not show it
 )
 
-// Judge says what the lock of an object lacks at a time. Nothing is asked for before it is due, and after it has ended.
+// Judge says what is wrong with the lock of an object at a time. Before the lock is due, and after it has ended,
+// nothing is wrong.
 func (w Wanted) Judge(has store.Lock, now time.Time) LockFault {
 	switch {
 	case w.Mode == store.Unlocked, now.Before(w.Due), !now.Before(w.Until):
@@ -180,7 +183,7 @@ type LockCheck struct {
 	byServer bool
 }
 
-// NewLockCheck returns a check by what the archive has noted, nil where nothing was ever to be locked.
+// NewLockCheck returns a check by what the archive has noted, nil if nothing was ever to be locked.
 func NewLockCheck(ctx context.Context, ledger *manifest.Ledger, bucket LockStore, now time.Time) (*LockCheck, error) {
 	locks, err := LoadLocks(ctx, ledger)
 	if err != nil || locks.IsEmpty() {
@@ -219,8 +222,7 @@ func (c *LockCheck) Check(ctx context.Context, key string, noted time.Time) (fau
 	return fault, detail, nil
 }
 
-// earlier returns the earlier of two times, of which the second may be unknown: an object that was copied is younger
-// than its recording.
+// earlier returns the earlier of two times; the second may be unknown. A copied object is younger than its recording.
 func earlier(a, b time.Time) time.Time {
 	if !b.IsZero() && b.Before(a) {
 		return b

@@ -1,3 +1,5 @@
+// Locks the recordings and seals of an archive that are due.
+
 package evidence
 
 import (
@@ -31,7 +33,7 @@ type Locking struct {
 	sum Locked
 }
 
-// Locked says what a run of locks came to.
+// Locked is the result of a run.
 type Locked struct {
 	Days       int          `json:"days"`
 	Recordings int          `json:"recordings"` // archived on these days
@@ -45,7 +47,7 @@ type Locked struct {
 	Failures   []LockFailed `json:"failures"` // the first of them
 }
 
-// LockFailed is what could not be locked.
+// LockFailed is an object that could not be locked.
 type LockFailed struct {
 	Day         string `json:"day,omitempty"`
 	RecordingID string `json:"recording_id,omitempty"`
@@ -55,8 +57,8 @@ type LockFailed struct {
 
 const maxLockFailures = 1_000
 
-// Run locks. The error is one that ends it; what concerns one recording or one day alone is a failure. Once it has gone
-// through all days without one, the settings are noted for all that was stored before it began.
+// Run locks. An error ends it; a failure concerns one recording or one day. After all days without a failure, it
+// notes the settings for everything that was stored before it began.
 func (l *Locking) Run(ctx context.Context) (Locked, error) {
 	l.sum.Failures = []LockFailed{}
 	want := l.Locks.with(l.Settings, l.Now)
@@ -93,7 +95,6 @@ func (l *Locking) count(change func(*Locked)) {
 	change(&l.sum)
 }
 
-// lockSeals locks the seals and their signatures.
 func (l *Locking) lockSeals(ctx context.Context, want *Locks) error {
 	for info, err := range l.Ledger.Objects().ListFiles(ctx, folder) {
 		if err != nil {
@@ -110,7 +111,6 @@ func (l *Locking) lockSeals(ctx context.Context, want *Locks) error {
 	return nil
 }
 
-// lockDay locks the recordings of a day.
 func (l *Locking) lockDay(ctx context.Context, want *Locks, name string) error {
 	day, err := l.Ledger.Read(ctx, name, nil, nil)
 	if bad, ok := errors.AsType[*manifest.BadLineError](err); ok {
@@ -146,7 +146,7 @@ type object struct {
 	key    string
 	noted  time.Time // zero for a seal
 	isSeal bool
-	told   LockFailed // by what people know it
+	told   LockFailed // its names for people
 }
 
 // lock gives an object the lock that it must have. The error is one that ends the run.
@@ -166,7 +166,7 @@ func (l *Locking) lock(ctx context.Context, want *Locks, o object) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.Is(err, fs.ErrNotExist):
-		o.told.Detail = "nothing stands under its key: run verify"
+		o.told.Detail = "file missing: run verify"
 	case errors.Is(err, store.ErrLocked):
 		o.told.Detail = err.Error()
 	case errors.Is(err, store.ErrUnusable), store.IsRetriable(err):

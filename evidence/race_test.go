@@ -70,7 +70,7 @@ func (m *memory) ListFiles(_ context.Context, prefix string) iter.Seq2[fs.FileIn
 }
 
 // TestTwoSealings lets another seal be made at each moment of the first one, in a bucket: one of the two wins, and what
-// stands there is signed.
+// is there is signed.
 func TestTwoSealings(t *testing.T) {
 	for _, moment := range []struct {
 		name string

@@ -1,3 +1,5 @@
+// Records how long recordings of each class are kept.
+
 package evidence
 
 import (
@@ -52,12 +54,12 @@ func NoteRetention(ctx context.Context, ledger *manifest.Ledger, r Retention) er
 	}
 	head := manifest.RecordHead{Kind: stemRetention, Time: nextTime(last.Time, time.Now())}
 	if err := ledger.PutRecords(ctx, stemRetention, &retentionRecord{RecordHead: head, Retention: r}); err != nil {
-		return fmt.Errorf("note the retention: %w", err)
+		return fmt.Errorf("save the retention: %w", err)
 	}
 	return nil
 }
 
-// Equal reports whether two say the same.
+// Equal reports whether two retentions are the same.
 func (r Retention) Equal(o Retention) bool {
 	return r.Default == o.Default && maps.Equal(r.Classes, o.Classes) && maps.Equal(r.Campaigns, o.Campaigns)
 }
@@ -80,8 +82,8 @@ func (r Retention) Class(campaign string) string {
 	return r.Default
 }
 
-// Ends returns the first day on which a recording is past its retention: the day of its call, like 2025-05-01, and the
-// time of its class on top. From February 29 a year lasts until March 1. ok is false for what is kept for ever.
+// Ends returns the first day on which a recording is past its retention: the day of its call, like 2025-05-01, and
+// the period of its class. From February 29 a year lasts until March 1. ok is false for what is kept for ever.
 func (r Retention) Ends(day, campaign string) (end string, ok bool) {
 	period, ok := r.Classes[r.Class(campaign)]
 	if !ok {
@@ -89,7 +91,7 @@ func (r Retention) Ends(day, campaign string) (end string, ok bool) {
 	}
 	start, err := time.Parse(time.DateOnly, day)
 	if err != nil {
-		return "", false // nothing is removed because its day cannot be read
+		return "", false // without a readable day nothing is removed
 	}
 	const almost = 24*time.Hour - 1 // a part of a day counts as a whole one
 	return period.After(start).Add(almost).Format(time.DateOnly), true
@@ -125,12 +127,12 @@ func CampaignOf(row []byte) string {
 func (r Retention) Check() error {
 	for _, name := range slices.Sorted(maps.Keys(r.Classes)) {
 		if !isClass(name) {
-			return fmt.Errorf("%q is no name of a class: use at most 64 of a-z, A-Z, 0-9, - . and _", name)
+			return fmt.Errorf("%q is not a valid name of a class: use at most 64 of a-z, A-Z, 0-9, - . and _", name)
 		}
 	}
 	for _, campaign := range slices.Sorted(maps.Keys(r.Campaigns)) {
 		if _, ok := r.Classes[r.Campaigns[campaign]]; !ok {
-			return fmt.Errorf("campaign %s has the class %q, for which no retention is given", campaign, r.Campaigns[campaign])
+			return fmt.Errorf("campaign %s has the class %q, which has no retention", campaign, r.Campaigns[campaign])
 		}
 	}
 	if _, ok := r.Classes[r.Default]; r.Default != "" && !ok {

@@ -66,8 +66,8 @@ func TestRetentionCheck(t *testing.T) {
 	}{
 		"nothing":          {Retention{}, ""},
 		"all":              {Retention{Classes: map[string]store.Period{"a-b.C_1": year}, Campaigns: map[string]string{"7": "a-b.C_1"}, Default: "a-b.C_1"}, ""},
-		"odd name":         {Retention{Classes: map[string]store.Period{"a b": year}}, "no name of a class"},
-		"empty name":       {Retention{Classes: map[string]store.Period{"": year}}, "no name of a class"},
+		"odd name":         {Retention{Classes: map[string]store.Period{"a b": year}}, "not a valid name of a class"},
+		"empty name":       {Retention{Classes: map[string]store.Period{"": year}}, "not a valid name of a class"},
 		"unknown class":    {Retention{Classes: map[string]store.Period{"a": year}, Campaigns: map[string]string{"7": "b"}}, "campaign 7"},
 		"unknown default":  {Retention{Classes: map[string]store.Period{"a": year}, Default: "b"}, "default class"},
 		"campaigns, alone": {Retention{Campaigns: map[string]string{"7": "b"}}, "campaign 7"},

@@ -1,3 +1,5 @@
+// Defines the format of a seal.
+
 package evidence
 
 import (
@@ -27,7 +29,7 @@ const (
 	sealVersion = 1
 )
 
-// Seal is what a signature vouches for.
+// Seal is the signed content of a seal.
 type Seal struct {
 	V         int           `json:"v"`
 	Kind      string        `json:"kind"` // "seal"
@@ -57,8 +59,8 @@ type SealedLines struct {
 	Root  string `json:"root"`
 }
 
-// Head names the newest seal. It is to be kept outside of the archive: without it nobody sees that the newest seals
-// were removed.
+// Head names the newest seal. Keep it outside of the archive: without it nobody sees that the newest seals were
+// removed.
 type Head struct {
 	Number int
 	Hash   string // SHA-256 of the seal's file, 64 hex digits
@@ -79,7 +81,7 @@ func ParseHead(text string) (Head, error) {
 	return Head{Number: number, Hash: found[2]}, nil
 }
 
-// stored is a seal as it stands in the archive.
+// stored is a seal as it is in the archive.
 type stored struct {
 	Seal
 	file string
@@ -99,8 +101,8 @@ func sigName(number int) string { return fmt.Sprintf("%s%06d.sig", folder, numbe
 
 var sealPattern = regexp.MustCompile(`^([0-9]{6,9})\.(json|sig|tsr)$`)
 
-// load reads all seals, ascending, and names what stands among them and is none. A signature without its seal is what
-// a killed run leaves; it is no seal and no foreign file.
+// load reads all seals, ascending, and names other files among them. A signature without its seal is left by a killed
+// run and counts as neither.
 func load(ctx context.Context, objects manifest.Objects) (seals []stored, foreign []string, err error) {
 	beside := map[string]bool{} // signatures and timestamps
 	var names []string

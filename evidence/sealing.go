@@ -1,3 +1,5 @@
+// Seals the days that were closed since the last seal.
+
 package evidence
 
 import (
@@ -21,11 +23,11 @@ import (
 type Sealing struct {
 	Ledger *manifest.Ledger
 	Signer ssh.Signer
-	TSA    *TSA // stamps the seals that have no timestamp; nil for nobody
+	TSA    *TSA // stamps the seals that have no timestamp; nil for none
 	Now    time.Time
 }
 
-// Sealed says what a seal came to.
+// Sealed is the result of sealing.
 type Sealed struct {
 	Number   int       `json:"number"` // of the newest seal, 0 for none
 	Head     string    `json:"head"`   // of it, as ParseHead reads it; empty for none
@@ -43,15 +45,15 @@ type Sealed struct {
 	StampFailure string `json:"stamp_failure"` // why
 }
 
-// ChainError says why nothing can be sealed: the seals that stand there are not a chain that goes on.
+// ChainError says why nothing can be sealed: the existing seals are not a chain that can be continued.
 type ChainError struct{ Problem string }
 
 // Error implements error.
 func (e *ChainError) Error() string { return e.Problem }
 
-// Run seals. Where nothing was closed since, there is no new seal. The error is a *ChainError, or one of the archive.
-// A run that is killed leaves no seal; the caller holds the archive's lock where it has one. An authority that fails to
-// stamp is no error.
+// Run seals. If nothing was closed since, there is no new seal. The error is a *ChainError, or one of the archive. A
+// run that is killed leaves no seal; the caller holds the archive's lock where it has one. If an authority does not
+// stamp, that is no error.
 func (s *Sealing) Run(ctx context.Context) (Sealed, error) {
 	made, err := s.seals(ctx)
 	if err == nil && s.TSA != nil {
@@ -104,7 +106,7 @@ func (s *Sealing) seals(ctx context.Context) (Sealed, error) {
 	return made, nil
 }
 
-// checkChain refuses to go on from seals that do not follow one another.
+// checkChain refuses to continue from seals that do not follow one another.
 func checkChain(seals []stored, archive string, now time.Time) error {
 	previous := ""
 	for i := range seals {
@@ -123,14 +125,14 @@ func checkChain(seals []stored, archive string, now time.Time) error {
 		case !isSigned(s):
 			return &ChainError{fmt.Sprintf("the signature of %s is not of this seal: restore both files from a copy; nothing was sealed", s.file)}
 		case s.Time.After(now):
-			return &ChainError{fmt.Sprintf("seal %d was made at %s, after the present time of this machine: check the clock; nothing was sealed", s.Number, s.Time.Format(time.RFC3339))}
+			return &ChainError{fmt.Sprintf("seal %d was made at %s, later than this machine's clock: check the clock; nothing was sealed", s.Number, s.Time.Format(time.RFC3339))}
 		}
 		previous = s.hash
 	}
 	return nil
 }
 
-// isSigned reports whether a seal is as somebody signed it; audit knows who may.
+// isSigned reports whether a seal has a valid signature by any key; audit checks the signer.
 func isSigned(s *stored) bool {
 	_, err := signedBy(s)
 	return err == nil
@@ -139,7 +141,7 @@ func isSigned(s *stored) bool {
 // dayKey is a day closed for a filter.
 type dayKey struct{ day, filter string }
 
-// takeDays takes in the days whose day line is not sealed yet.
+// takeDays adds the days whose day line is not sealed yet.
 func (s *Sealing) takeDays(ctx context.Context, seal *Seal, before []stored, made *Sealed) error {
 	sealed := map[dayKey]string{} // roots, as sealed last
 	for i := range before {
@@ -184,8 +186,7 @@ func (s *Sealing) takeDays(ctx context.Context, seal *Seal, before []stored, mad
 	return nil
 }
 
-// errUnsalted says that lines of a day have no salts: a hash of one, which a seal holds for ever, would tell what stood in
-// it.
+// errUnsalted says that lines of a day have no salts: a seal would keep a hash that reveals their content.
 var errUnsalted = errors.New("lines without salts")
 
 // salt gives salts to the lines of a day that an older version closed, and reads it again.
@@ -198,14 +199,14 @@ func (s *Sealing) salt(ctx context.Context, day string, isNew func(manifest.DayL
 		return nil, err
 	}
 	days, err := s.sealLines(ctx, status.Lines, isNew)
-	if errors.Is(err, errUnsalted) { // somebody wrote one meanwhile
+	if errors.Is(err, errUnsalted) { // another process wrote one meanwhile
 		err = manifest.ErrNotAsClosed
 	}
 	return days, err
 }
 
-// sealLines reads what the day lines of a day name that are new. The error is errUnsalted, or ErrNotAsClosed where that is
-// not what one of them says: a signature must not vouch for it.
+// sealLines reads what the day lines of a day name that are new. The error is errUnsalted, or ErrNotAsClosed where
+// that is not what one of them says: it must not be signed.
 func (s *Sealing) sealLines(ctx context.Context, lines []manifest.DayLine, isNew func(manifest.DayLine) bool) (days []SealedDay, err error) {
 	for _, line := range lines {
 		if !isNew(line) || manifest.IsPersonal(line.Filter) {
@@ -223,7 +224,7 @@ func (s *Sealing) sealLines(ctx context.Context, lines []manifest.DayLine, isNew
 	return days, nil
 }
 
-// seal reads what a day line names.
+// seal reads the segments that a day line names.
 func (s *Sealing) seal(ctx context.Context, line manifest.DayLine) (SealedDay, error) {
 	day := SealedDay{DayLine: line}
 	var root, callsRoot string
@@ -264,7 +265,7 @@ func (s *Sealing) sealTree(ctx context.Context, tree manifest.Tree, day string, 
 	return list, all.root(), nil
 }
 
-// takeEvidence takes in the files of evidence/ that no seal names as they are.
+// takeEvidence adds the files of evidence/ that are new or have changed since the last seal.
 func (s *Sealing) takeEvidence(ctx context.Context, seal *Seal, before []stored) error {
 	sealed := map[string]SealedLines{}
 	for i := range before {
@@ -306,7 +307,7 @@ func (s *Sealing) write(ctx context.Context, seal *Seal) (Head, error) {
 	}
 	err = s.Ledger.Objects().PutFile(ctx, sealName(seal.Number), text, "")
 	if errors.Is(err, fs.ErrExist) {
-		if replaced != nil { // it may be that of the seal which was first
+		if replaced != nil { // it may be the signature of the seal that was first
 			err = s.keepSignature(ctx, seal.Number, replaced)
 		}
 		return Head{}, cmp.Or(failureOf(err), madeMeanwhile(seal.Number))
@@ -320,7 +321,7 @@ func (s *Sealing) write(ctx context.Context, seal *Seal) (Head, error) {
 	return Head{Number: seal.Number, Hash: hashOf(text)}, nil
 }
 
-// failureOf returns an error but for fs.ErrExist.
+// failureOf returns an error except fs.ErrExist.
 func failureOf(err error) error {
 	if errors.Is(err, fs.ErrExist) {
 		return nil
@@ -358,15 +359,15 @@ func (s *Sealing) putSignature(ctx context.Context, number int, signature []byte
 	if errors.Is(err, fs.ErrExist) {
 		old, tag, readErr := objects.GetFile(ctx, name)
 		if readErr != nil {
-			return nil, fmt.Errorf("read the signature that stands there: %w", readErr)
+			return nil, fmt.Errorf("read the existing signature: %w", readErr)
 		}
 		replaced, readErr = io.ReadAll(old)
 		if readErr = errors.Join(readErr, old.Close()); readErr != nil {
-			return nil, fmt.Errorf("read the signature that stands there: %w", readErr)
+			return nil, fmt.Errorf("read the existing signature: %w", readErr)
 		}
 		switch seal, _, err := objects.GetFile(ctx, sealName(number)); {
 		case err == nil:
-			_ = seal.Close() // only looked for
+			_ = seal.Close() // only its existence matters
 			return nil, madeMeanwhile(number)
 		case !errors.Is(err, fs.ErrNotExist):
 			return nil, fmt.Errorf("look for the seal: %w", err)

@@ -1,3 +1,5 @@
+// Signs seals with SSH keys, and checks their signatures.
+
 package evidence
 
 import (
@@ -15,7 +17,7 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// Namespace keeps a signature of something else from passing for one of a seal.
+// Namespace prevents the use of a signature of something else as that of a seal.
 const Namespace = "convoso-archiver.seal.v1"
 
 const agentTime = 5 * time.Minute // for a person to touch a security key
@@ -26,9 +28,9 @@ type KeyError struct{ Problem string }
 // Error implements error.
 func (e *KeyError) Error() string { return e.Problem }
 
-// Signer returns the signer of a key file in OpenSSH's format. A key with a passphrase, and one of which the file
-// holds the public half alone, signs through the agent at the socket agentSocket, which may be "". Close ends the
-// connection. The error is a *KeyError, or that of reading the file.
+// Signer returns the signer of a key file in OpenSSH's format. A key with a passphrase, or a file with only the
+// public half, signs through the agent at the socket agentSocket, which may be "". Close ends the connection. The
+// error is a *KeyError, or that of reading the file.
 func Signer(ctx context.Context, text []byte, agentSocket string) (signer ssh.Signer, closeAgent func() error, err error) {
 	none := func() error { return nil }
 	signer, err = ssh.ParsePrivateKey(text)
@@ -128,7 +130,7 @@ func parseSigner(line string) (s AllowedSigner, err error) {
 		switch strings.ToLower(name) {
 		case "namespaces":
 			if s.namespaces != nil {
-				return s, errors.New("the option namespaces stands twice")
+				return s, errors.New("the option namespaces is given twice")
 			}
 			s.namespaces = strings.Split(value, ",")
 		case "valid-after":
@@ -145,8 +147,8 @@ func parseSigner(line string) (s AllowedSigner, err error) {
 	return s, nil
 }
 
-// parseSignerTime reads YYYYMMDD[Z] and YYYYMMDDHHMM[SS][Z]. Without Z it is UTC all the same: the local zone of
-// whoever checks has nothing to do with a seal.
+// parseSignerTime reads YYYYMMDD[Z] and YYYYMMDDHHMM[SS][Z]. Without Z it is UTC anyway: the local zone of the
+// auditor does not matter.
 func parseSignerTime(text string) (time.Time, error) {
 	text = strings.TrimSuffix(text, "Z")
 	for _, layout := range []string{"20060102", "200601021504", "20060102150405"} {
@@ -202,7 +204,7 @@ var (
 	errNoSignature    = errors.New("it has no signature")
 	errBadSignature   = errors.New("the signature is not of this seal")
 	errUnknownSigner  = errors.New("the key that signed it is not among the allowed signers")
-	errSignerNotValid = errors.New("the key that signed it was not allowed to at that time, or not for seals")
+	errSignerNotValid = errors.New("the key that signed it was not allowed to sign at that time, or not allowed to sign seals")
 )
 
 // signedBy returns the key that signed a seal.

@@ -1,3 +1,5 @@
+// Requests timestamps for seals, and checks them.
+
 package evidence
 
 import (
@@ -19,7 +21,7 @@ import (
 	"convoso-archiver/internal/retry"
 )
 
-// TSA is a timestamping authority (RFC 3161). It is asked to stamp signatures, of which it sees the SHA-256 alone.
+// TSA is a timestamping authority (RFC 3161). It stamps signatures, of which it gets only the SHA-256.
 type TSA struct {
 	URL    string
 	Client *http.Client // nil: an ordinary one; each request is given 30 s
@@ -54,7 +56,7 @@ func (t *TSA) stamp(ctx context.Context, message []byte) (answer []byte, err err
 	}
 	var response tspclient.Response
 	if err := response.UnmarshalBinary(answer); err != nil {
-		return nil, errors.New("its answer is no timestamp")
+		return nil, errors.New("its answer is not a timestamp")
 	}
 	if err := response.Validate(request); err != nil {
 		return nil, fmt.Errorf("its answer is not a timestamp of this seal: %w", err)
@@ -92,7 +94,7 @@ func (t *TSA) post(ctx context.Context, query []byte) ([]byte, error) {
 	return answer, nil
 }
 
-// withoutURL drops the address, which may hold a password.
+// withoutURL removes the address, which may contain a password.
 func withoutURL(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		return e.Err
@@ -100,33 +102,34 @@ func withoutURL(err error) error {
 	return err
 }
 
-// errUnknownTSA says that a timestamp is sound, and not of an authority that counts.
-var errUnknownTSA = errors.New("its certificate does not lead to one of the roots that were given")
+// errUnknownTSA says that a timestamp is valid, but not of a known authority.
+var errUnknownTSA = errors.New("its certificate does not chain to a root in --tsa-roots")
 
-// checkStamp checks an answer of an authority: that it is of the message, its signature, and, at the time that it says,
-// the chain of its certificates up to one of the roots. Without roots anybody may have signed it. It returns the time.
+// checkStamp checks an answer of an authority: that it is of the message, its signature, and, at the time that it
+// says, the chain of its certificates up to one of the roots. Without roots any signer is accepted. It returns the
+// time.
 func checkStamp(ctx context.Context, answer, message []byte, roots *x509.CertPool) (at time.Time, err error) {
 	var response tspclient.Response
 	if err := response.UnmarshalBinary(answer); err != nil {
-		return at, errors.New("it is no timestamp")
+		return at, errors.New("it is not a timestamp")
 	}
 	token, err := response.SignedToken()
 	if err != nil {
-		return at, fmt.Errorf("it is no timestamp: %w", err)
+		return at, fmt.Errorf("it is not a timestamp: %w", err)
 	}
 	info, err := token.Info()
 	if err != nil {
 		return at, err
 	}
 	if _, err := info.Validate(message); err != nil {
-		return at, errors.New("it is of something else than this signature")
+		return at, errors.New("it belongs to another signature")
 	}
 	own := x509.NewCertPool()
 	for _, c := range token.Certificates {
 		own.AddCert(c)
 	}
 	if _, err := token.Verify(ctx, x509.VerifyOptions{Roots: own, CurrentTime: info.GenTime}); err != nil {
-		return at, fmt.Errorf("its signature does not hold: %w", err)
+		return at, fmt.Errorf("its signature is not valid: %w", err)
 	}
 	if roots != nil {
 		if _, err := token.Verify(ctx, x509.VerifyOptions{Roots: roots, CurrentTime: info.GenTime}); err != nil {
@@ -142,18 +145,18 @@ func ParseRoots(text []byte) (*x509.CertPool, error) {
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, errors.New("it holds something else than certificates in PEM")
+			return nil, errors.New("it contains data other than PEM certificates")
 		}
 		pool.AddCert(c)
 		count++
 	}
 	if count == 0 {
-		return nil, errors.New("it holds no certificate in PEM")
+		return nil, errors.New("it contains no PEM certificate")
 	}
 	return pool, nil
 }
 
-// stampSeals has the authority stamp each seal that has no timestamp, the oldest first. Where it fails, the seals stay
+// stampSeals has the authority stamp each seal that has no timestamp, the oldest first. If it fails, the seals stay
 // as they are and the next run asks again.
 func (s *Sealing) stampSeals(ctx context.Context, made *Sealed) error {
 	objects := s.Ledger.Objects()
@@ -202,7 +205,7 @@ func (r *auditing) checkStamps(ctx context.Context, trusted []*stored) {
 		case err != nil:
 			find(BadStamp, err.Error())
 		case s.Time.After(at.Add(stampLeeway)):
-			find(SealTime, "the seal says a time after that of its timestamp")
+			find(SealTime, "the seal's time is later than its timestamp")
 		default:
 			r.sum.Stamped++
 			r.sum.StampTime = &at

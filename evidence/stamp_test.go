@@ -113,7 +113,7 @@ func TestStampFails(t *testing.T) {
 		"a page": {func(w http.ResponseWriter, _ []byte) bool {
 			_, _ = w.Write([]byte("<html>"))
 			return true
-		}, "no timestamp"},
+		}, "not a timestamp"},
 		"a stamp of before": {func(w http.ResponseWriter, query []byte) bool {
 			if old == nil {
 				old = a.Reply(query)

@@ -34,7 +34,7 @@ type Call struct {
 
 	// Day is the call day that the row belongs to; a listing sets it.
 	Day Date
-	// Stray says that the row lies outside the window that was asked for; a listing sets it.
+	// Stray says that the row is outside of the requested window; a listing sets it.
 	Stray bool
 
 	row row
@@ -55,7 +55,7 @@ type row struct {
 	Recording  json.RawMessage `json:"recording"`
 }
 
-// ParseCall reads a row that was kept: one without links. The error is that raw is no JSON object. It may be called
+// ParseCall reads a row that was kept: one without links. It fails if raw is not a JSON object. It may be called
 // concurrently.
 func ParseCall(raw []byte) (Call, error) {
 	var r row
@@ -65,7 +65,6 @@ func ParseCall(raw []byte) (Call, error) {
 	return newCall(r, raw), nil
 }
 
-// newCall returns the call whose row was decoded from raw.
 func newCall(r row, raw []byte) Call {
 	c := Call{
 		ID: r.ID.asID(), CallDate: r.CallDate.orNull(), CallLength: textOf(r.CallLength).orNull(),
@@ -92,7 +91,7 @@ func (c *Call) Date() (time.Time, bool) {
 }
 
 // Fields returns every value of the row by the API's name for it, unknown fields
-// included, as text; nil where Raw is not a JSON object.
+// included, as text; nil if Raw is not a JSON object.
 func (c *Call) Fields() map[string]string {
 	var fields map[string]text
 	if json.Unmarshal(c.Raw, &fields) != nil {
@@ -105,8 +104,8 @@ func (c *Call) Fields() map[string]string {
 	return texts
 }
 
-// key returns what tells the call from others: its id, or without one a hash of its
-// row, without links, for a link may differ each time.
+// key identifies the call: its id, or without one a hash of its row without links, because a link may differ each
+// time.
 func (c *Call) key() string {
 	if c.ID != "" {
 		return c.ID
@@ -155,9 +154,8 @@ func (t text) orNull() string {
 	return s
 }
 
-// asID is orNull for what a call or a recording is noted under. What cannot be is as
-// good as no id: where a list or an object stands in its place, its JSON may be longer
-// than any id, and not UTF-8.
+// asID is orNull for what a call or a recording is noted under. A value that cannot be an id counts as none: where a
+// list or an object is in its place, its JSON may be longer than any id, and not UTF-8.
 func (t text) asID() string {
 	const maxLength = 1 << 10
 	id := t.orNull()

@@ -19,7 +19,7 @@ func decodeCall(t *testing.T, row string) Call {
 	return p.calls[0]
 }
 
-// TestVendorSample decodes the sample of the vendor's page, its stray quote mended,
+// TestVendorSample decodes the sample of the vendor's page, its stray quote repaired,
 // and expects every field that the page documents to be there.
 func TestVendorSample(t *testing.T) {
 	body, err := os.ReadFile("../testdata/pages/vendor-sample.json")

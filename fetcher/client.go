@@ -49,7 +49,7 @@ type Options struct {
 	RateShares    int                // among so many clients at once the rates are divided; default 1
 	Workers       int                // max connections to a host of links; default 8
 	Timeout       time.Duration      // until the first byte of an answer; default 60 s
-	RetryFor      time.Duration      // how long an API is waited for that gives no good answer; default 10 minutes
+	RetryFor      time.Duration      // how long to wait for an API that gives no good answer; default 10 minutes
 	Transport     http.RoundTripper  // of the API and of links, for tests without a network; nil for the real ones
 	StallTimeout  time.Duration      // between two reads of a body; default 30 s
 	Schedule      *schedule.Schedule // nil for none
@@ -77,8 +77,8 @@ type Client struct {
 	outage   outage
 	lastGood Window // span of the last good answer
 
-	// first is held by the one request that may be under way before the API has given a good
-	// answer: where the token is wrong, one is enough to learn it.
+	// first is held by the one request that may be in progress before the API has given a good answer: one request is
+	// enough to find that the token is wrong.
 	first   chan struct{}
 	refused error // guarded by first; how the API refused the token
 
@@ -87,8 +87,8 @@ type Client struct {
 	skew     atomic.Int64 // machine's clock minus the API's, nanoseconds
 }
 
-// New returns a client. It fails when the API's address is neither https nor on
-// loopback, for the token would travel in the open.
+// New returns a client. It fails if the address of the API is neither https nor on loopback, because the token would
+// be sent unencrypted.
 func New(o Options) (*Client, error) {
 	base, err := url.Parse(o.APIURL)
 	if err != nil || base.Host == "" || base.RawQuery != "" || base.User != nil {
@@ -126,7 +126,7 @@ func New(o Options) (*Client, error) {
 	if o.Transport == nil {
 		ofAPI, ofLinks = newTransport(o, 4), newMediaTransport(o, http.ProxyFromEnvironment)
 	}
-	// The token stands in the address of the API, and would travel along with a redirect.
+	// The token is in the address of the API, and would travel along with a redirect.
 	c.api = &http.Client{Transport: ofAPI, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	c.media = &http.Client{Transport: ofLinks, CheckRedirect: c.checkRedirect}
 	return c, nil
@@ -152,7 +152,6 @@ func (c *Client) ClockSkew() (time.Duration, bool) {
 	return time.Duration(skew), skew != 0
 }
 
-// pacer returns the pacer of a host of links.
 func (c *Client) pacer(host string) *Pacer {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -14,14 +14,13 @@ import (
 	"time"
 )
 
-// APIError is a failure that the API told, by its HTTP status or by success:false
-// in the body of any status.
+// APIError is a failure that the API reported, by its HTTP status or by success:false in the body of any status.
 type APIError struct {
 	Op         string        // what was asked for
 	Status     int           // HTTP status
-	Code       int           // the API's own code, 0 where it sent none
+	Code       int           // the API's own code, 0 if it sent none
 	Text       string        // the API's own text, free of secrets and shortened
-	RetryAfter time.Duration // how long the API asked to wait, 0 where it did not say
+	RetryAfter time.Duration // how long the API asked to wait, 0 if it did not say
 }
 
 // Error returns one lower-case line.
@@ -56,8 +55,7 @@ func (e *APIError) beyondCeiling() bool { return e.Code == 7231 }
 // status or, under any status, by its own code.
 func (e *APIError) asksToWait() bool { return asksToWait(e.Status) || asksToWait(e.Code) }
 
-// isBare reports whether the API asks to wait by no more than a 503, which may as well
-// be a failure.
+// isBare reports whether the API asks to wait only by a 503, which may also be a failure.
 func (e *APIError) isBare() bool {
 	return e.RetryAfter == 0 && e.Status != http.StatusTooManyRequests && e.Code != http.StatusTooManyRequests
 }
@@ -110,16 +108,15 @@ func (e *IgnoredParameterError) Error() string {
 // allowed: another host, another scheme, or a private network.
 var ErrNotAllowed = errors.New("not an allowed host")
 
-// ErrRedirected says, beside ErrNotAllowed, that the link itself was asked and led on
-// to a place that is not allowed.
+// ErrRedirected says, in addition to ErrNotAllowed, that the link was requested and redirected to a place that is not
+// allowed.
 var ErrRedirected = errors.New("a redirect")
 
-// ErrStalled says that no byte came for longer than the stall timeout, or that bytes came one
-// by one, at less than 500 a second.
-var ErrStalled = errors.New("no data came for too long")
+// ErrStalled says that no byte came for longer than the stall timeout, or that fewer than 500 bytes a second came.
+var ErrStalled = errors.New("no data arrived for too long")
 
 // ErrBadLink says that a recording's link is not an address that can be asked for.
-var ErrBadLink = errors.New("the link cannot be read as an address")
+var ErrBadLink = errors.New("the link is not a valid URL")
 
 // transportError carries the cause of a failed request for errors.Is and As, and a
 // text of its own: net/http prints whole addresses, with the token or a link's
@@ -150,7 +147,7 @@ func withoutSecrets(op string, err error) error {
 	}
 	said := inner.Error()
 	if strings.Contains(said, "Location header") {
-		return &transportError{op, "a redirect whose address cannot be read", errors.Join(ErrNotAllowed, ErrRedirected, err)}
+		return &transportError{op, "a redirect to an address that cannot be read", errors.Join(ErrNotAllowed, ErrRedirected, err)}
 	}
 	said = withoutAddresses(said)
 	said = quotedPattern.ReplaceAllString(said, `"…"`)

@@ -1,4 +1,4 @@
-// Holds all requests of a client to --schedule and --max-requests.
+// Limits all requests of a client by --schedule and --max-requests.
 
 package fetcher
 
@@ -16,7 +16,7 @@ import (
 )
 
 // ErrMaxRequests says that as many requests were started as [Options.MaxRequests] allows.
-var ErrMaxRequests = errors.New("no further request may be made: their maximum is reached")
+var ErrMaxRequests = errors.New("the maximum number of requests is reached")
 
 // The parts in which bodies are read while the bandwidth is limited: so small that each of many bodies gets some
 // bytes every few seconds, for servers end a connection that takes none.
@@ -26,8 +26,8 @@ const (
 	partsASecond = 8
 )
 
-// governor tells what all hosts together may be asked for: by the schedule, and by the maximum of requests. It is
-// safe for concurrent use.
+// governor limits the requests to all hosts together: by the schedule, and by the maximum of requests. It is safe for
+// concurrent use.
 type governor struct {
 	schedule    *schedule.Schedule // nil for none
 	maxRequests int64              // 0 for no limit
@@ -40,7 +40,7 @@ type governor struct {
 	mu      sync.Mutex
 	limits  schedule.Limits // at the last look
 	looked  bool
-	resumed time.Time // when the schedule last ended a time in which nothing might begin
+	resumed time.Time // when the last pause of the schedule ended
 }
 
 func newGovernor(s *schedule.Schedule, maxRequests int64, logger *slog.Logger) *governor {
@@ -49,7 +49,7 @@ func newGovernor(s *schedule.Schedule, maxRequests int64, logger *slog.Logger) *
 	return g
 }
 
-// look returns what the schedule allows now, and for how long nobody has to ask again.
+// look returns what the schedule allows now, and how long that is valid.
 func (g *governor) look() (limits schedule.Limits, good time.Duration) {
 	now := time.Now()
 	limits = g.schedule.At(now)
@@ -61,13 +61,13 @@ func (g *governor) look() (limits schedule.Limits, good time.Duration) {
 	return limits, schedule.NextLook(now).Sub(now)
 }
 
-// change takes over what is allowed from now on.
+// change sets what is allowed from now on.
 func (g *governor) change(now time.Time, limits schedule.Limits) {
 	if g.limits.Off {
 		g.resumed = now
 	}
 	g.limits, g.looked = limits, true
-	if !limits.Off { // else what is in flight goes on as it is
+	if !limits.Off { // otherwise downloads in progress keep their limits
 		g.limitBodies(limits.Bytes)
 	}
 	if g.schedule == nil {
@@ -107,7 +107,7 @@ func (g *governor) pay(ctx context.Context, bytes int) {
 	}
 }
 
-// take counts a request. It fails once their maximum is reached, but for one that goes on from another.
+// take counts a request. It fails once their maximum is reached, except one that continues from another.
 func (g *governor) take(goesOn bool) error {
 	if n := g.started.Add(1); g.maxRequests == 0 || n <= g.maxRequests || goesOn {
 		return nil
@@ -119,18 +119,18 @@ func (g *governor) take(goesOn bool) error {
 // isUsedUp reports whether no further request may be made.
 func (g *governor) isUsedUp() bool { return g.maxRequests > 0 && g.started.Load() >= g.maxRequests }
 
-// resumedAt returns when the schedule last ended a time in which nothing might begin, the zero time for never.
+// resumedAt returns when the last pause of the schedule ended, the zero time for never.
 func (g *governor) resumedAt() time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.resumed
 }
 
-// Resumed returns when the schedule last ended a time in which nothing might begin, the zero time for never: what
-// was not asked since then cannot be said not to have answered.
+// Resumed returns when the last pause of the schedule ended, the zero time for never. A host that was not asked since
+// then is not silent.
 func (c *Client) Resumed() time.Time { return c.govern.resumedAt() }
 
-// OffUntil returns until when nothing may begin by the schedule, in the account's zone, and whether that is so now.
+// OffUntil returns the end of a pause of the schedule, in the account's zone, and whether that is so now.
 func (c *Client) OffUntil(now time.Time) (time.Time, bool) {
 	if !c.options.Schedule.At(now).Off {
 		return time.Time{}, false

@@ -126,7 +126,7 @@ func TestScheduleCapsWhatHasNoCeiling(t *testing.T) {
 	})
 }
 
-// While the schedule is off a stop is heeded at once, and a redirect goes on.
+// While the schedule is off a stop is heeded at once, and a redirect continues.
 func TestOffAndStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPacer("h", 10, 0, 1, maxLongWaits, slog.New(slog.DiscardHandler), by(t, "00:00-12:00 off", io.Discard))
@@ -221,7 +221,7 @@ func TestBandwidth(t *testing.T) {
 	}
 }
 
-// The bandwidth follows the schedule in the middle of a body; off lets what is in flight go on.
+// The bandwidth follows the schedule in the middle of a body; off lets what is in flight continue.
 func TestBandwidthFollowsTheSchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := by(t, "00:00-00:10 10k; 00:10-01:00 off; 2M", io.Discard)

@@ -87,7 +87,7 @@ func hostPort(u *url.URL) string {
 	return normalAddress(net.JoinHostPort(u.Hostname(), cmp.Or(port, "443")))
 }
 
-// normalAddress returns host:port in lower case and without a dot behind the host, which
+// normalAddress returns host:port in lower case and without a dot after the host, which
 // make no difference.
 func normalAddress(address string) string {
 	host, port, err := net.SplitHostPort(strings.ToLower(address))

@@ -18,7 +18,7 @@ import (
 const droppedLink = "[link dropped]"
 
 // addressPattern finds anything that looks like an address with a scheme, also where
-// it stands in JSON within a text, in which its slashes may be escaped.
+// it is in JSON within a text, in which its slashes may be escaped.
 var addressPattern = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*:(?:\\*/|\\+u002[Ff]){2}[^\s"'<>]*`)
 
 // withoutAddresses replaces every address in a text.
@@ -38,8 +38,8 @@ func LinkHost(link Secret) string {
 	return strings.ToLower(address.Host)
 }
 
-// LinkOrigin returns what --allow-host is to be given for a link: its host, or its whole
-// origin where it is not https on the usual port; "" where the link cannot be read.
+// LinkOrigin returns the value of --allow-host for a link: its host, or its whole origin where it is not https on the
+// usual port; "" where the link cannot be read.
 func LinkOrigin(link Secret) string {
 	address, err := exactURL(link)
 	if err != nil {
@@ -65,9 +65,9 @@ func linkPath(link Secret) string {
 	return path
 }
 
-// LinkSecrets returns what of a link opens the recording by itself, where long enough
-// to be told from ordinary text: the last part of its path and other long ones, the
-// values of its query and their parts, and what is encoded in them.
+// LinkSecrets returns the parts of a link that alone give access to the recording, if they are long enough to differ
+// from ordinary text: the last part of its path and other long ones, the values of its query and their parts, and
+// what is encoded in them.
 func LinkSecrets(link Secret) []string {
 	const minLength, minLengthInside = 12, 24
 	var secrets []string
@@ -105,11 +105,10 @@ func LinkSecrets(link Secret) []string {
 // stringPattern finds the strings of valid JSON, in their quotes.
 var stringPattern = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
-// RowWithoutLinks returns the row as received, compact, with every address in it
-// replaced: whatever stands under src and public_url, in any case of these names, and
-// any other text that holds an address or the secret of such a link in a form that can
-// be told from the row, in fields known or unknown. Order of fields, numbers and
-// duplicates stay as they were. It fails when the row is not valid JSON.
+// RowWithoutLinks returns the row as received, compact, with every address in it replaced: whatever is under src and
+// public_url, in any case of these names, and any other text that holds an address or the secret of such a link in a
+// form that can be told from the row, in fields known or unknown. Order of fields, numbers and duplicates stay as
+// they were. It fails when the row is not valid JSON.
 func (c *Call) RowWithoutLinks() (json.RawMessage, error) {
 	var compact, kept bytes.Buffer
 	if json.Compact(&compact, c.Raw) != nil {
@@ -135,8 +134,8 @@ func (c *Call) RowWithoutLinks() (json.RawMessage, error) {
 	return kept.Bytes(), nil
 }
 
-// rowSecrets returns what opens the recordings of a compact row by itself: of all links,
-// wherever they stand, and of texts in place of a recording.
+// rowSecrets returns the texts of a compact row that alone give access to its recordings: of all links, wherever they
+// stand, and of texts in place of a recording.
 func rowSecrets(row []byte) (secrets []string) {
 	add := func(values ...json.RawMessage) {
 		for _, value := range values {
@@ -168,13 +167,13 @@ func isLinkName(name string) bool {
 	return strings.EqualFold(name, "src") || strings.EqualFold(name, "public_url")
 }
 
-// valueBehind returns the value behind the colon that valid JSON begins with.
+// valueBehind returns the value after the colon that valid JSON begins with.
 func valueBehind(rest []byte) (value json.RawMessage) {
 	_ = json.NewDecoder(bytes.NewReader(rest[1:])).Decode(&value)
 	return value
 }
 
-// inPlaceOf returns what is kept of a link: that there was one.
+// inPlaceOf returns the text that replaces a link.
 func inPlaceOf(link json.RawMessage) string {
 	if values, ok := valuesOf(link); isNothing(link) || ok && len(values) == 0 {
 		return "null"

@@ -49,7 +49,7 @@ type WindowResult struct {
 	// does not help.
 	Unlistable bool
 	// CallsSHA256 is over the sorted distinct call ids, one a line; a call without an id
-	// stands there by a hash of its row without links.
+	// is there by a hash of its row without links.
 	CallsSHA256 string
 	// Stray counts the distinct calls from outside the window, whose rows have
 	// [Call.Stray] set, and StraySHA256 is over them as CallsSHA256; "" for none.
@@ -64,7 +64,7 @@ type Doubt struct {
 	Text  string // for people, without the count
 }
 
-// Kinds of doubts. The fields of WindowResult tell the first four window by window.
+// Kinds of doubts. The fields of WindowResult have the first four for each window.
 const (
 	DoubtTotal                = "total"                 // windows whose total changes, or differs from the calls that came
 	DoubtNoTotal              = "no_total"              // windows for which the API sent no total
@@ -74,12 +74,12 @@ const (
 	DoubtUnreadableRecordings = "unreadable_recordings" // calls whose recording field cannot be read
 	DoubtNoRecordingField     = "no_recording_field"    // rows without a recording field
 	DoubtContradicted         = "contradicted"          // calls that contradict an id filter or call_type
-	DoubtIgnored              = "ignored"               // windows not used, for the API ignored a parameter
+	DoubtIgnored              = "ignored"               // windows not used, because the API ignored a parameter
 	DoubtUnanswered           = "unanswered"            // windows that ended with a WindowError
 )
 
 // Page is one page of a listing. It belongs to the caller: the listing keeps nothing of
-// it, so that rows which are let go, or set to zero, are free while others are worked.
+// it, so that rows which are let go, or set to zero, are free while others are worked on.
 type Page struct {
 	Window Window
 	// Calls are the rows to archive, each with its Day: that of the listing, or that of
@@ -116,8 +116,8 @@ func (l *Listing) doubt(kind string, count int, text string) {
 	l.result.Doubts = append(l.result.Doubts, Doubt{Kind: kind, Count: count, Text: text})
 }
 
-// Look asks for one page of a span and checks nothing, for witnesses and control
-// queries. Each call has its own day; strays are not told. It may be called concurrently.
+// Look asks for one page of a span and checks nothing, for witnesses and control queries. Each call has its own day;
+// strays are not marked. It may be called concurrently.
 func (c *Client) Look(ctx context.Context, span Window, filter Filter, offset int) (*Page, error) {
 	p, err := c.retrieve(ctx, span, filter, c.options.PageSize, offset)
 	if errors.Is(err, errBroken) {
@@ -140,7 +140,7 @@ var errStopped = errors.New("listing stopped")
 // Pages lists the day and yields its pages, one in memory at a time. A window with
 // more rows than the API's offsets reach is split in halves.
 //
-// A *WindowError or an *IgnoredParameterError ends one window: the caller may go on
+// A *WindowError or an *IgnoredParameterError ends one window: the caller may continue
 // ranging, for the others. Any other error is the last: an *APIError, [ErrUnreachable],
 // a *RetryLaterError, or the context's.
 //
@@ -200,8 +200,8 @@ func (l *Listing) listWindow(ctx context.Context, window Window, pending int) (h
 	return nil, err
 }
 
-// maxStale is how many pages in a row may bring nothing new before the end of what the
-// API counts: then it ignores the offset.
+// maxStale is after how many pages in a row that bring nothing new, before the total is reached, the API is taken to
+// ignore the offset.
 const maxStale = 3
 
 // listOnce pages through one window once.
@@ -217,7 +217,7 @@ func (l *Listing) listOnce(ctx context.Context, w *tally, pending int) (halves [
 		beyond := told && apiError.beyondCeiling()
 		switch {
 		case errors.Is(err, errBroken) && limit > 1:
-			limit = (limit + 1) / 2 // until the row that breaks the page stands alone
+			limit = (limit + 1) / 2 // until the row that breaks the page is alone on it
 			continue
 		case errors.Is(err, errBroken) && w.unreadable < maxUnreadable:
 			w.unreadable++
@@ -225,7 +225,7 @@ func (l *Listing) listOnce(ctx context.Context, w *tally, pending int) (halves [
 			continue
 		case errors.Is(err, errBroken):
 			return nil, &WindowError{w.window, err}
-		case beyond && w.total >= 0 && offset >= w.total && offset > 0: // all that is counted has come
+		case beyond && w.total >= 0 && offset >= w.total && offset > 0: // all counted rows have come
 			w.complete = true
 			return nil, nil
 		case err != nil && !beyond:
@@ -238,7 +238,7 @@ func (l *Listing) listOnce(ctx context.Context, w *tally, pending int) (halves [
 				}
 			}
 			offset += p.rows
-			limit = min(2*limit, l.client.options.PageSize) // rows that break their page tend to stand together
+			limit = min(2*limit, l.client.options.PageSize) // rows that break their page are often neighbours
 			isNew := w.add(p)
 			if !l.yield(&Page{Window: w.window, Calls: l.kept(w, p), Total: p.total}, nil) {
 				return nil, errStopped
@@ -274,7 +274,7 @@ const (
 	maxUnreadable = 50
 )
 
-// halve returns the halves of a window, nil where halving does not make the total
+// halve returns the halves of a window, nil if halving does not make the total
 // smaller: an API that does not heed the times gives each half the total of the whole.
 // The size is what is known of the window's.
 func (l *Listing) halve(ctx context.Context, window Window, size, pending int) (halves []Window, err error) {
@@ -292,11 +292,11 @@ func (l *Listing) halve(ctx context.Context, window Window, size, pending int) (
 		switch {
 		case err == nil:
 			sum += p.total
-		case !ofWindow(err) && !errors.Is(err, errBroken): // which the half will meet itself
+		case !ofWindow(err) && !errors.Is(err, errBroken): // the half will get the same error
 			return nil, err
 		}
 	}
-	if 4*sum > 7*size { // twice the size, but for what moves meanwhile; rows in the overlap count twice as well
+	if 4*sum > 7*size { // twice the size, except what moves meanwhile; rows in the overlap count twice as well
 		return nil, nil
 	}
 	return halves, nil
@@ -337,6 +337,6 @@ func (l *Listing) kept(w *tally, p *page) []Call {
 		}
 	}
 	clear(p.calls[len(kept):])
-	p.calls = nil // the rows belong to who gets the page
+	p.calls = nil // the rows belong to the receiver of the page
 	return kept
 }

@@ -56,7 +56,7 @@ func clientOf(t *testing.T, server *convosotest.Server, change func(*fetcher.Opt
 	return client
 }
 
-// listed is what one listing came to.
+// listed is the result of one listing.
 type listed struct {
 	calls      map[string]int // by id
 	recordings map[string]bool

@@ -38,7 +38,7 @@ func (a *Audio) Close() error {
 
 const gzipMagic = "\x1f\x8b\x08"
 
-// undoGzip has the body decoded where it is gzip.
+// undoGzip decodes a gzip body.
 func (a *Audio) undoGzip() {
 	buffered := bufio.NewReader(a.body)
 	a.Reader = buffered
@@ -50,12 +50,11 @@ func (a *Audio) undoGzip() {
 	}
 }
 
-// RefusedError says that a host of links asked to slow down. Its pacer already
-// holds back what is to be held back; a further attempt simply waits its turn. Where
-// RetryAfter is above [MaxRetryAfter], the recording is not to be had in this run.
+// RefusedError says that a host of links asked to slow down. Its pacer already slows down; a further attempt waits
+// its turn. Where RetryAfter is above [MaxRetryAfter], the recording cannot be downloaded in this run.
 type RefusedError struct {
 	Status     int
-	RetryAfter time.Duration // 0 where the host did not say
+	RetryAfter time.Duration // 0 if the host did not say
 }
 
 // Error returns one lower-case line.
@@ -68,14 +67,13 @@ func (e *RefusedError) Error() string {
 // as the API gave it, without the token and without a cookie. It may be called
 // concurrently.
 //
-// It waits for the host's pace first; the context waiting ends that wait alone, so
-// that a run that is asked to stop starts nothing more and lets what it has begun
-// finish. With again a further refusal slows nobody: this recording was refused before,
-// while others of its host were well.
+// It waits for the host's pace first; the context waiting ends only that wait, so that a run that is asked to stop
+// starts nothing more and lets what it has begun finish. With again, a further refusal does not slow down other
+// requests: this recording was refused before, while others of its host were well.
 //
 // A 429 or 503 is a *RefusedError, or a *RetryLaterError when the host asks for more
 // than a run can wait, for several recordings in a row; a link or redirect to a place
-// that is not allowed is [ErrNotAllowed]; where no further request may be made it is
+// that is not allowed is [ErrNotAllowed]; if no further request may be made it is
 // [ErrMaxRequests]; anything else is a failure of the network. No error holds any part of the link.
 func (c *Client) Open(ctx, waiting context.Context, link Secret, again bool) (*Audio, error) {
 	const op = "get recording"
@@ -141,8 +139,7 @@ type hop struct {
 // hopKey is the context key of a request's *hop.
 type hopKey struct{}
 
-// startOn waits until the host that a redirect leads to may be asked: a redirect
-// is a request like any other.
+// startOn waits for the pace of the host that a redirect leads to, because a redirect is a request like any other.
 func (c *Client) startOn(request *http.Request) error {
 	last, _ := request.Context().Value(hopKey{}).(*hop)
 	next := c.pacer(hostPort(request.URL))
@@ -155,8 +152,8 @@ func (c *Client) startOn(request *http.Request) error {
 	return nil
 }
 
-// exactURL parses a link so that the request carries exactly its bytes, but for a
-// space, which no request can carry and is sent as %20. Where net/url would write the
+// exactURL parses a link so that the request carries exactly its bytes, except a
+// space, which no request can carry and is sent as %20. If net/url would write the
 // path or query in another way, or cannot read it, the raw text is set as the opaque
 // part, which is sent as it is.
 func exactURL(link Secret) (*url.URL, error) {

@@ -94,7 +94,7 @@ func TestFinalAnswers(t *testing.T) {
 	}
 }
 
-// TestOutage takes the API away while it is asked: for a while, or for good.
+// TestOutage takes the API away while it is asked: for a while, or permanently.
 func TestOutage(t *testing.T) {
 	refused := func() (*http.Response, error) { return nil, errors.New("dial tcp: connection refused") }
 	gateway := func() (*http.Response, error) { return answerOf(502, `<html>`), nil }

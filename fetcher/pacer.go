@@ -30,16 +30,15 @@ const (
 	probePauses = 40 // calm before a probe, in pauses that a refusal costs
 	probeCalm   = 2 * time.Minute
 
-	// maxOwn is how many refusals in a row may be the fault of single recordings that stand
-	// together: until then a 503 without Retry-After pauses for a moment alone, and the rate
-	// falls once.
+	// maxOwn is how many refusals in a row may come from single recordings listed together: until then a 503 without
+	// Retry-After pauses only for a moment, and the rate falls once.
 	maxOwn = 10
 
-	barePause  = time.Second      // pause after a 503 without Retry-After, which may be one recording's alone
+	barePause  = time.Second      // pause after a 503 without Retry-After, which may concern one recording only
 	probePause = 5 * time.Second  // pause after a refused probe, where the rate below has held for minutes
 	firstPause = 15 * time.Second // pause after any other refusal without Retry-After
 	maxPause   = 300 * time.Second
-	toldPause  = 10 * time.Second // a pause of this length is worth a line in the log
+	toldPause  = 10 * time.Second // a pause of this length is logged
 
 	rateSpan      = 2 * time.Second
 	unlimitedRate = 0.0
@@ -48,12 +47,10 @@ const (
 // MaxRetryAfter is the longest Retry-After that is waited for.
 const MaxRetryAfter = time.Hour
 
-// Pacer spaces the starts of requests to one host, for all workers together. It
-// climbs while answers are good, until the host refuses. Then it brings the rate
-// that has held and the rate that was refused together, stays at the one that
-// holds, and tries a little more from time to time. After a refusal every worker
-// pauses. It lets no burst through, neither at its start nor after a pause. It is
-// safe for concurrent use.
+// Pacer spaces the starts of requests to one host, for all workers together. It climbs while answers are good, until
+// the host refuses. Then it brings the rate that has held and the rate that was refused together, stays at the one
+// that holds, and tries a little more from time to time. After a refusal every worker pauses. It allows no burst,
+// neither at its start nor after a pause. It is safe for concurrent use.
 type Pacer struct {
 	host         string
 	ceiling      float64       // starts a second, 0 for none
@@ -129,8 +126,7 @@ type ticket struct {
 // [ErrMaxRequests]. While the schedule is off it waits.
 func (p *Pacer) wait(ctx context.Context) (ticket, error) { return p.admit(ctx, false) }
 
-// goOn is wait for a request that another one led to: it is not held up any more by
-// what lets nothing begin.
+// goOn is wait for a request that another one led to: a pause of the schedule does not stop it.
 func (p *Pacer) goOn(ctx context.Context) (ticket, error) { return p.admit(ctx, true) }
 
 func (p *Pacer) admit(ctx context.Context, goesOn bool) (ticket, error) {
@@ -225,7 +221,7 @@ func intervalOf(rate float64) time.Duration {
 	return time.Duration(float64(time.Second) / rate)
 }
 
-// answered tells the pacer of an answer that was no refusal.
+// answered notes an answer that was not a refusal.
 func (p *Pacer) answered(t ticket) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -235,7 +231,7 @@ func (p *Pacer) answered(t ticket) {
 		p.logger.Info("the host answers normally again", "host", p.host)
 	}
 	if t.at.Before(p.changed) {
-		return // asked before the rate was changed: it says nothing of the rate now
+		return // requested before the rate changed: it says nothing about the present rate
 	}
 	p.pause = 0
 	if t.capped {
@@ -255,8 +251,8 @@ func (p *Pacer) answered(t ticket) {
 	}
 }
 
-// held takes the rate for proved and chooses the next one: half-way to where the
-// host refused, or the same, or a little more if it has held for long.
+// held notes that the rate has held and chooses the next one: half-way to where the host refused, or the same, or a
+// little more if it has held for long.
 func (p *Pacer) held(now time.Time) {
 	p.proved = p.rate
 	switch {
@@ -287,13 +283,13 @@ func (p *Pacer) below(rate float64) float64 {
 // refusal is an answer that asks to wait.
 type refusal struct {
 	of    string        // what was asked for
-	after time.Duration // Retry-After, 0 where the host did not say
+	after time.Duration // Retry-After, 0 if the host did not say
 	bare  bool          // a 503 without Retry-After: a limit, or a failure
 	again bool          // it was refused before, while the host was well: its own failure
 }
 
-// refused tells the pacer that the host asked to wait. It fails when the host asks for
-// longer than a run should wait, for several requests in a row.
+// refused notes that the host asked to wait. It fails when the host asks for longer than a run should wait, for
+// several requests in a row.
 func (p *Pacer) refused(t ticket, r refusal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -338,7 +334,7 @@ func (p *Pacer) refused(t ticket, r refusal) error {
 	return nil
 }
 
-// pauseFor lets nobody start for a while.
+// pauseFor pauses all starts for a while.
 func (p *Pacer) pauseFor(now time.Time, pause time.Duration) {
 	if until := now.Add(pause); until.After(p.pausedUntil) {
 		p.pausedUntil = until
@@ -379,7 +375,7 @@ func (p *Pacer) fallBelow(refused float64) {
 	switch {
 	case p.proved > 0 && p.proved < refused:
 		p.rate = p.proved
-	case p.proved > 0 && p.answers >= provedAfter: // it held until now, and is a little too much
+	case p.proved > 0 && p.answers >= provedAfter: // it held until now, and is slightly too high
 		p.proved = refused / apart
 		p.rate = p.proved
 	default:
@@ -429,7 +425,7 @@ func asksToWait(status int) bool {
 
 // retryAfter reads the header in both of its forms (RFC 9110, 10.2.3): seconds, or
 // a date, which is compared with the answer's own Date where it has one. It
-// returns 0 where there is none or it cannot be read.
+// returns 0 if there is none or it cannot be read.
 func retryAfter(header http.Header, now time.Time) time.Duration {
 	value := header.Get("Retry-After")
 	if value == "" {

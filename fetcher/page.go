@@ -34,8 +34,8 @@ var (
 	errBroken = fmt.Errorf("%w: it is broken", errNotJSON)
 )
 
-// decodePage decodes an answer. What the API says about a failure comes back as
-// an *APIError whatever the HTTP status was, for it answers 200 to a bad token.
+// decodePage decodes an answer. A failure that the API reports is an *APIError for any HTTP status, because the API
+// answers 200 to a bad token.
 func decodePage(op string, status int, body []byte) (*page, error) {
 	body = bytes.TrimLeft(body, "\ufeff \t\r\n")
 	in := json.NewDecoder(bytes.NewReader(body))
@@ -66,7 +66,7 @@ func decodePage(op string, status int, body []byte) (*page, error) {
 	return p, nil
 }
 
-// readData reads the data of an answer, and reports false where it is neither an
+// readData reads the data of an answer, and reports false if it is neither an
 // object nor nothing.
 func (p *page) readData(in *json.Decoder, body []byte) (ok bool, err error) {
 	var total text
@@ -80,8 +80,8 @@ func (p *page) readData(in *json.Decoder, body []byte) (ok bool, err error) {
 	return scalar == nil || scalar == "", err
 }
 
-// readRows reads the rows: an array, or the values of an object as PHP encodes a list
-// that is keyed by id. A row that is no object does not spoil the others.
+// readRows reads the rows: an array, or the values of an object as PHP encodes a list that is keyed by id. A row that
+// is not an object does not affect the others.
 func (p *page) readRows(in *json.Decoder, body []byte) error {
 	scalar, err := each(in, func(string) error {
 		if p.rows++; p.rows > maxRows {
@@ -176,7 +176,7 @@ func saysNo(success json.RawMessage) bool {
 	return slices.Contains([]string{"false", "0", "no", "null"}, strings.Trim(string(success), `"`))
 }
 
-// tame makes a vendor's text one printable line without addresses.
+// tame turns a text of the vendor into one printable line without addresses.
 func tame(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {

@@ -77,7 +77,7 @@ func (f Filter) contradictedBy(c *Call) string {
 }
 
 // String returns the filter in one canonical form, "" for none. Numbers and names
-// of persons are replaced by a hash, so that the text may stand in a manifest.
+// of persons are replaced by a hash, so that the text may be in a manifest.
 func (f Filter) String() string {
 	var parts []string
 	for _, p := range f.parameters() {
@@ -94,9 +94,8 @@ func (f Filter) String() string {
 	return strings.Join(parts, "&")
 }
 
-// values returns the parameters of one page, without the token. Without start and end
-// the API answers with today alone, and it ignores what it does not know in silence, so
-// that the names here must be exactly the vendor's.
+// values returns the parameters of one page, without the token. Without start and end the API answers only with
+// today, and it ignores what it does not know silently, so that the names here must be exactly the vendor's.
 func (f Filter) values(span Window, limit, offset int) url.Values {
 	values := url.Values{
 		"start_time":         {span.From.Format(WallLayout)},

@@ -19,7 +19,7 @@ import (
 // Recording is one audio file of a call.
 type Recording struct {
 	// Identity names the recording: its id, or a name made of the call id, the file
-	// name and the link's path where the API sends no id. Where one call has one id
+	// name and the link's path where the API sends no id. If one call has one id
 	// with two file names, each has an identity of its own.
 	Identity string
 	ID       string // recording_id
@@ -34,7 +34,7 @@ type Recording struct {
 	// whose id changes, and tell two apart that share one.
 	FileHash, LinkHash string
 
-	callDate time.Time // zero where it cannot be read
+	callDate time.Time // zero if it cannot be read
 }
 
 // Source returns FileHash, a dot and LinkHash.
@@ -59,9 +59,9 @@ func (r *Recording) MayBe(identity, source string) bool {
 // public material only, so that a caller should ask for agreement of several.
 func (r *Recording) AccountID() string { return tokenFields(r.Link)["account_id"].orNull() }
 
-// StartEpoch returns the time of the recording's start that the file name holds
-// (…_EPOCH_FRACTION-in-…), and whether it holds one. A number there that lies further
-// from the call's date than any zone explains is another thing, as a phone number.
+// StartEpoch returns the time of the recording's start that the file name holds (…_EPOCH_FRACTION-in-…), and whether
+// it holds one. A number there that is further from the date of the call than any zone explains is something else,
+// like a phone number.
 func (r *Recording) StartEpoch() (time.Time, bool) {
 	const maxDistance = 26 * time.Hour
 	parts := strings.Split(r.Filename, "_")
@@ -138,12 +138,12 @@ func valuesOf(container json.RawMessage) (values []json.RawMessage, ok bool) {
 	return values, err == nil
 }
 
-// isNothing reports whether a JSON value is one of the ways to say "none".
+// isNothing reports whether a JSON value means "none".
 func isNothing(value json.RawMessage) bool {
 	return slices.Contains([]string{"", "null", `""`, `"null"`, "false", "[]", "{}"}, string(value))
 }
 
-// identify gives each recording of one call its identity and hashes. Where an id has
+// identify gives each recording of one call its identity and hashes. If an id has
 // two file names both get a suffix, so that neither can be taken for a recording
 // that an earlier listing showed under the bare id.
 func identify(recordings []Recording) {
@@ -177,7 +177,7 @@ func shortHash(parts ...string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// tokenFields returns what the last part of a link's path says, nil where it has
+// tokenFields returns what the last part of a link's path says, nil if it has
 // another form.
 func tokenFields(link Secret) (fields map[string]text) {
 	path := linkPath(link)

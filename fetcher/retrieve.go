@@ -23,14 +23,14 @@ import (
 
 // retrieve asks for one page until there is an answer that can be understood. Where
 // there is none after several tries, while the API answers for another span, it returns
-// a *WindowError; where it answers for none, it waits for the API, and returns
+// a *WindowError; if it answers for none, it waits for the API, and returns
 // [ErrUnreachable] in the end. [errBroken] is for the caller to ask for fewer rows.
 func (c *Client) retrieve(ctx context.Context, span Window, filter Filter, limit, offset int) (p *page, err error) {
 	policy := c.options.Retry
 	policy.Tries, policy.Refusals = math.MaxInt, math.MaxInt // the bounds are below
 	tries, refusals, broken, maxBroken := 0, 0, 0, 1
 	if limit == c.options.PageSize {
-		maxBroken = 2 // the first time it may be the way that broke it
+		maxBroken = 2 // the first time the network may have broken it
 	}
 	err = retry.Do(ctx, policy, func(ctx context.Context) (err error) {
 		if p, err = c.ask(ctx, span, filter, limit, offset); err == nil || ctx.Err() != nil {
@@ -86,8 +86,8 @@ func isFinal(err error) bool {
 	return later || told && apiError.final() || errors.Is(err, ErrMaxRequests)
 }
 
-// asksToPause reports whether the API refused for the number of requests: its pacer
-// holds all requests back. A bare 503 may as well be a failure.
+// asksToPause reports whether the API refused because of the number of requests: then its pacer delays all requests.
+// A bare 503 may also be a failure.
 func asksToPause(err error) bool {
 	apiError, told := errors.AsType[*APIError](err)
 	return told && apiError.asksToWait() && !apiError.isBare()
@@ -249,7 +249,7 @@ func (c *Client) noteClock(header http.Header) {
 	c.skew.Store(int64(skew))
 }
 
-// outage is the time in which the API gave no good answer, for all goroutines that ask.
+// outage is a time without a good answer of the API, for all goroutines.
 type outage struct {
 	mu     sync.Mutex
 	asked  time.Time // when the first request was sent that failed
@@ -287,7 +287,7 @@ func (o *outage) lasts(atLeast time.Duration, resumed time.Time) bool {
 	return !o.since.IsZero() && time.Since(o.since) >= atLeast
 }
 
-// isNews reports whether the outage was not told yet, and takes it for told.
+// isNews reports whether the outage was not reported yet, and marks it as reported.
 func (o *outage) isNews() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -296,7 +296,7 @@ func (o *outage) isNews() bool {
 	return !told
 }
 
-// ended notes a good answer, and returns how long an outage lasted that was told.
+// ended notes a good answer, and returns how long a reported outage lasted.
 func (o *outage) ended() time.Duration {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -1,3 +1,5 @@
+// Defines a text that no log, error or encoding reveals.
+
 package fetcher
 
 import (
@@ -8,8 +10,8 @@ import (
 
 const redacted = "[redacted]"
 
-// Secret is text that gives access to all who know it: the API token, or the
-// link of a recording. Every way of printing or encoding it gives a placeholder.
+// Secret is text that gives access to anybody who knows it: the API token, or the link of a recording. Every way of
+// printing or encoding it gives a placeholder.
 type Secret string
 
 // Reveal returns the text itself. Its callers are the few places that must send it.

@@ -10,7 +10,7 @@ import (
 	"slices"
 )
 
-// tally counts what all passes over one window bring together.
+// tally counts the rows of all passes over one window.
 type tally struct {
 	listing *Listing
 	window  Window
@@ -43,7 +43,6 @@ func newTally(l *Listing, window Window) *tally {
 	return &tally{listing: l, window: window, wide: window.widened(l.changes), calls: map[string]seenCall{}}
 }
 
-// begin begins another pass.
 func (w *tally) begin() {
 	w.pass++
 	w.distinct, w.rows, w.unreadable, w.total, w.steady, w.complete = 0, 0, 0, -1, true, false
@@ -84,8 +83,7 @@ func (w *tally) isWhole() bool {
 	return w.steady && w.complete && (w.distinct == w.total || len(w.calls) == w.total)
 }
 
-// lacksUnreadable reports whether all calls of the window came but for rows that cannot be
-// read: they could not be read in another pass either.
+// lacksUnreadable reports whether only unreadable rows are missing. Another pass could not read them either.
 func (w *tally) lacksUnreadable() bool {
 	return w.steady && w.complete && w.unreadable > 0 && w.distinct+w.unreadable == w.total
 }
@@ -128,20 +126,20 @@ func (l *Listing) conclude(w *tally, err error) {
 	_, ignored := errors.AsType[*IgnoredParameterError](err)
 	switch {
 	case ignored:
-		l.doubt(DoubtIgnored, 1, "windows not used: the API ignored the request's times or filters")
+		l.doubt(DoubtIgnored, 1, "the API ignored the requested times or filters, and the answer was not used")
 	case err != nil:
-		l.doubt(DoubtUnanswered, 1, "windows without a readable answer from the API")
+		l.doubt(DoubtUnanswered, 1, "the API gave no readable answer")
 	case w.unlistable:
-		l.doubt(DoubtUnlistable, 1, "windows with more calls than the API can page through: archive the day by campaign")
+		l.doubt(DoubtUnlistable, 1, "there are more calls than the API can page through: archive the day by campaign")
 	case w.total < 0:
-		l.doubt(DoubtNoTotal, 1, "windows for which the API sent no total")
+		l.doubt(DoubtNoTotal, 1, "the API sent no total")
 	case !r.Whole:
-		l.doubt(DoubtTotal, 1, "windows whose total differs from the received calls, or changed meanwhile")
+		l.doubt(DoubtTotal, 1, "the API's total differs from the received calls, or changed meanwhile")
 	}
 	l.doubt(DoubtStray, r.Stray, "calls outside the requested time")
-	l.doubt(DoubtContradicted, contradicted, "calls that contradict the filter")
-	l.doubt(DoubtUnreadableRows, w.unreadable, "rows that cannot be read")
-	l.doubt(DoubtUnreadableRecordings, unreadable, "calls whose recording field cannot be read")
+	l.doubt(DoubtContradicted, contradicted, "calls do not match the filter")
+	l.doubt(DoubtUnreadableRows, w.unreadable, "rows cannot be read")
+	l.doubt(DoubtUnreadableRecordings, unreadable, "the recording field of calls cannot be read")
 }
 
 // hashOf returns the SHA-256 of the sorted names, one a line.

@@ -24,11 +24,11 @@ const (
 	tlsTimeout   = 15 * time.Second
 	idleTimeout  = 90 * time.Second
 	maxRedirects = 5
-	drainTimeout = 250 * time.Millisecond // for the rest of a body that nobody wants
+	drainTimeout = 250 * time.Millisecond // for the rest of an unused body
 )
 
-// newTransport returns a transport for HTTP/1.1 alone: one connection for each
-// worker carries bulk audio faster than the streams of one HTTP/2 connection.
+// newTransport returns a transport only for HTTP/1.1: one connection for each worker carries bulk audio faster than
+// the streams of one HTTP/2 connection.
 func newTransport(o Options, connections int) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -36,7 +36,7 @@ func newTransport(o Options, connections int) *http.Transport {
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		Protocols:             protocols,
-		DisableCompression:    true, // it would take the length away that proves a body whole
+		DisableCompression:    true, // it would remove the length, which proves that a body is whole
 		MaxConnsPerHost:       connections,
 		MaxIdleConnsPerHost:   connections,
 		MaxIdleConns:          connections * 4,
@@ -99,9 +99,8 @@ func allowPublic(network, address string, conn syscall.RawConn) error {
 // minBytesPerSecond is the least rate of a body. Audio has 8,000 bytes a second.
 const minBytesPerSecond = 500
 
-// watchedBody cancels its request when no byte has come for a while, or bytes come one by
-// one, below the least rate. A total timeout would cut long recordings off that arrive
-// well.
+// watchedBody cancels its request when no byte has come for a while, or fewer bytes come than the minimum rate. A
+// total timeout would cut long recordings off that arrive well.
 type watchedBody struct {
 	body     io.ReadCloser
 	timer    *time.Timer
@@ -114,7 +113,7 @@ type watchedBody struct {
 
 func newWatchedBody(body io.ReadCloser, timeout time.Duration, cancel context.CancelCauseFunc, ctx context.Context, govern *governor) *watchedBody {
 	timer := time.AfterFunc(timeout, func() { cancel(ErrStalled) })
-	timer.Stop() // it runs while somebody reads: what a slow disk needs is not the host's fault
+	timer.Stop() // it runs only during a read: a slow disk is not the host's fault
 	return &watchedBody{body: body, timeout: timeout, patience: 2 * timeout, timer: timer, ctx: ctx, govern: govern}
 }
 

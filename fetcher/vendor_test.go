@@ -163,7 +163,7 @@ type dayListing struct {
 	failures []error // of single windows
 }
 
-// listDay lists a day and goes on where a window fails.
+// listDay lists a day and continues where a window fails.
 func listDay(ctx context.Context, client *Client, day Date, filter Filter, repeat bool) (dayListing, error) {
 	got := dayListing{calls: map[string]Call{}}
 	listing := client.Day(day, day.Window(), filter, repeat)

@@ -1,3 +1,5 @@
+// Reads and writes archive.json.
+
 package manifest
 
 import (
@@ -16,8 +18,7 @@ import (
 
 const archiveFile = treeManifest + "/archive.json"
 
-// Archive is manifest/archive.json: what the archive is of. An archive belongs to one account, API
-// address and zone.
+// Archive is manifest/archive.json. An archive belongs to one account, API address and zone.
 type Archive struct {
 	V         int       `json:"-"`          // format version that was read; SaveArchive writes the present one
 	ID        string    `json:"id"`         // random, given at creation when empty
@@ -96,7 +97,7 @@ func (l *Ledger) SaveArchive(ctx context.Context, a Archive) error {
 	return nil
 }
 
-// putArchive replaces what was read last.
+// putArchive replaces archive.json if it is as it was read last.
 func (l *Ledger) putArchive(ctx context.Context, a Archive) error {
 	text, err := encodeArchive(a, l.archive.text)
 	if err == nil {
@@ -110,7 +111,7 @@ func (l *Ledger) putArchive(ctx context.Context, a Archive) error {
 		return err
 	}
 	if l.archive.isNew = bytes.Equal(l.archive.text, text); !l.archive.isNew {
-		l.archive.text, l.archive.tag = nil, "" // the caller must read it before it may replace it
+		l.archive.text, l.archive.tag = nil, "" // the caller must read it before it replaces it
 		return fs.ErrExist
 	}
 	return nil
@@ -148,7 +149,7 @@ func (l *Ledger) upgradeArchive(ctx context.Context) error {
 			return nil
 		}
 		if err := l.putArchive(ctx, a); err != nil && !errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("note the new layout in %s: %w", archiveFile, err)
+			return fmt.Errorf("save the new layout in %s: %w", archiveFile, err)
 		}
 	}
 	return nil

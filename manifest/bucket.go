@@ -1,3 +1,5 @@
+// Writes lines into a bucket, a whole file at a time.
+
 package manifest
 
 import (
@@ -21,7 +23,7 @@ type bucket struct {
 	objects  Objects
 	run      string
 	erasures func(context.Context) (*Erasures, error) // as they are now
-	leaveOut func(Recording)                          // is told of what was erased and is not put
+	leaveOut func(Recording)                          // is called with recordings that were erased and are not put
 
 	mu   sync.Mutex
 	days map[string]*dayBuffers
@@ -33,7 +35,7 @@ type dayBuffers struct {
 	records buffer
 }
 
-// buffer is what is held of a day in one tree.
+// buffer holds lines of a day in one tree.
 type buffer struct {
 	lines []byte // guarded by bucket.mu
 
@@ -91,14 +93,14 @@ func (b *bucket) seal(ctx context.Context, day string) error { return b.flush(ct
 
 func (b *bucket) close(ctx context.Context) error { return b.flush(ctx, "") }
 
-// flushDay stores what is held of a day when it is called, the call rows before the recordings that need them. In
-// both there may be a chunk that an earlier flush could not put, and lines since then.
+// flushDay stores the lines of a day that are held when it is called, the call rows before the recordings that need
+// them. In both there may be a chunk that an earlier flush could not put, and lines since then.
 func (b *bucket) flushDay(ctx context.Context, day string) error {
 	d := b.day(day)
 	d.putting.Lock()
 	defer d.putting.Unlock()
 	for range 2 {
-		// Taken first: rows that are noted from here on are of recordings that are noted later still.
+		// Taken first: rows that are noted from now on belong to recordings that are noted even later.
 		b.take(&d.records)
 		for range 2 {
 			b.take(&d.calls)
@@ -113,7 +115,7 @@ func (b *bucket) flushDay(ctx context.Context, day string) error {
 	return nil
 }
 
-// take makes the lines that are held the next chunk, if there is none.
+// take makes the held lines the next chunk, if there is none.
 func (b *bucket) take(buf *buffer) {
 	if buf.chunk != nil {
 		return
@@ -131,7 +133,7 @@ func gzipped(lines []byte) []byte {
 	return out.Bytes()
 }
 
-// put stores the chunk as a segment of its own, without what was erased since its lines were noted. Where the name is taken, the same bytes mean that the reply to an
+// put stores the chunk as a segment of its own, without what was erased since its lines were noted. If the name is taken, the same bytes mean that the reply to an
 // earlier try was lost; for other bytes the next number is used.
 func (b *bucket) put(ctx context.Context, buf *buffer, tree Tree, day, ext string) error {
 	for buf.chunk != nil {
@@ -141,7 +143,7 @@ func (b *bucket) put(ctx context.Context, buf *buffer, tree Tree, day, ext strin
 		}
 		chunk, err := erasures.without(buf.chunk, tree)
 		if err != nil {
-			return fmt.Errorf("leave out what is erased of %s: %w", day, err)
+			return fmt.Errorf("remove erased lines of %s: %w", day, err)
 		}
 		if tree == TreeManifest && len(chunk) != len(buf.chunk) {
 			erasures.leaveOutOf(buf.chunk, b.leaveOut)
@@ -176,14 +178,14 @@ func (b *bucket) cut(ctx context.Context, name string, size int64) error {
 		return err
 	}
 	if size > int64(len(data)) {
-		return fmt.Errorf("cut torn line of %s: %w", name, io.ErrUnexpectedEOF)
+		return fmt.Errorf("remove incomplete line of %s: %w", name, io.ErrUnexpectedEOF)
 	}
 	err = b.objects.PutFile(ctx, name+".torn", append(bytes.Clone(data[size:]), '\n'), "")
 	if err == nil || errors.Is(err, fs.ErrExist) {
 		err = b.objects.PutFile(ctx, name, data[:size], tag)
 	}
 	if err != nil {
-		return fmt.Errorf("cut torn line of %s: %w", name, err)
+		return fmt.Errorf("remove incomplete line of %s: %w", name, err)
 	}
 	return nil
 }

@@ -132,7 +132,7 @@ func TestFlushFails(t *testing.T) {
 	}
 }
 
-// Where a segment of ours has other bytes than we have stored, the next number is used.
+// If a segment of ours has other bytes than we have stored, the next number is used.
 func TestSegmentNumberIsTaken(t *testing.T) {
 	inPlaces(t, func(t *testing.T, p place) {
 		p.write(t, segmentIn(treeManifest, runA, 1), linesOf(t, recording("1", Archived)))

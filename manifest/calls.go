@@ -1,3 +1,5 @@
+// Appends call rows to calls/, and reads them.
+
 package manifest
 
 import (
@@ -14,19 +16,18 @@ import (
 type callRows struct {
 	mu   sync.Mutex // held while rows are noted, so that one is not noted twice
 	seed maphash.Seed
-	// rows has the hashes of ids and rows. Ids whose hashes are equal cost no more than rows noted again: what is
-	// known of one is then taken for the other's, and rows differ.
+	// rows has the hashes of ids and rows. If the hashes of two ids are equal, their rows are only noted again.
 	rows map[uint64]uint64 // nil until they are loaded
 }
 
-// NoteCalls appends to calls/ those rows that are new or differ from what was noted last for their call, but for those
+// NoteCalls appends to calls/ those rows that are new or differ from what was noted last for their call, except those
 // of erased calls. A row's
 // links must have been dropped by the caller. Durability is as of Note.
 func (d *Day) NoteCalls(ctx context.Context, calls []Call) error {
 	d.calls.mu.Lock()
 	defer d.calls.mu.Unlock()
 	if err := d.noteCalls(ctx, calls); err != nil {
-		return fmt.Errorf("note calls of %s: %w", d.day, err)
+		return fmt.Errorf("save calls of %s: %w", d.day, err)
 	}
 	return nil
 }
@@ -43,7 +44,7 @@ func (d *Day) begin(ctx context.Context) error {
 	return d.noteKind(ctx, kindBegin)
 }
 
-// noteKind notes a line that has nothing but its kind to say.
+// noteKind notes a line that has only its kind.
 func (d *Day) noteKind(ctx context.Context, kind string) error {
 	line, err := encodeSalted(beginLine{header: header{lineVersion, kind}, Day: d.day, Time: seconds(time.Now()), Run: d.ledger.run}, maxLine)
 	if err != nil {
@@ -99,7 +100,7 @@ func (d *Day) noteCalls(ctx context.Context, calls []Call) error {
 	return err
 }
 
-// loadCalls reads the rows noted before the day was loaded, once. A line that cannot be read costs no more than a row
+// loadCalls reads the rows noted before the day was loaded, once. A line that cannot be read only causes a row to be
 // noted again, so it is only logged.
 func (d *Day) loadCalls(ctx context.Context) error {
 	if d.calls.rows != nil {
@@ -126,7 +127,7 @@ func (l *Ledger) Calls(ctx context.Context, day string, visit func(Call) error) 
 	return l.readCalls(ctx, day, false, visit, nil)
 }
 
-// ReadCalls is Calls, and tells fault of the lines that cannot be read.
+// ReadCalls is Calls, and calls fault for lines that cannot be read.
 func (l *Ledger) ReadCalls(ctx context.Context, day string, visit func(Call) error, fault func(Fault)) error {
 	if err := checkDay(day); err != nil {
 		return err

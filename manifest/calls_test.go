@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Rows are noted when they are new or changed; what stands in either layout and either form is known.
+// Rows are noted when they are new or changed; what is in either layout and either form is known.
 func TestCallRows(t *testing.T) {
 	inPlaces(t, func(t *testing.T, p place) {
 		l := p.open(t, Options{Run: runA})

@@ -1,3 +1,5 @@
+// Checks closed.json against the files that it names.
+
 package manifest
 
 import (
@@ -10,7 +12,8 @@ import (
 	"slices"
 )
 
-// check tells of every fault of closed.json and of what its lines name. Lines that cannot be read were told of.
+// check reports every fault of closed.json and of the segments that its lines name. Lines that cannot be read were
+// already reported.
 func (l *Ledger) check(ctx context.Context, files standing, d *Day, fault func(Fault) error) error {
 	calls, err := l.files(ctx, treeCalls, d.day)
 	if err != nil {
@@ -19,7 +22,7 @@ func (l *Ledger) check(ctx context.Context, files standing, d *Day, fault func(F
 	faults := files.bad
 	if len(files.segments) == 0 && len(files.closings) == 0 && len(calls.segments) > 0 {
 		faults = append(faults, Fault{
-			Kind: FaultNoManifest, File: calls.segments[0].file, Written: calls.newest, Reason: "manifest/ holds nothing of a day that calls/ knows",
+			Kind: FaultNoManifest, File: calls.segments[0].file, Written: calls.newest, Reason: "manifest/ has no files of a day that has calls in calls/",
 		})
 	}
 	if len(files.closings) > 0 {
@@ -66,16 +69,16 @@ func (l *Ledger) compare(ctx context.Context, c *closing, segments []segment, d 
 	case c.void:
 		return nil, nil
 	case !c.line.holds(d.day):
-		return wrong("it is of another day, or its counts contradict each other"), nil
+		return wrong("it belongs to another day, or its counts contradict each other"), nil
 	case c.old == nil:
 		namedLines, lost := pick(treeManifest, d.day, c.line.Segments, lines)
 		namedRows, lostRows := pick(treeCalls, d.day, c.line.CallsSegments, rows)
 		faults = append(lost, lostRows...)
 		is.vouch(namedLines, namedRows)
 	case len(c.lacking) > 0:
-		reason := fmt.Sprintf("the day was closed over %d segments, there are %d", c.old.segments, len(c.named))
+		reason := fmt.Sprintf("the day was closed with %d manifest files, now there are %d", c.old.segments, len(c.named))
 		return []Fault{{Kind: FaultLostSegments, File: c.file, Line: c.number, Reason: reason}}, nil
-	case c.broken: // it is of an older version, and nobody can tell which segments it meant
+	case c.broken: // it is of an older version, and it is not known which segments it meant
 		return nil, nil
 	default:
 		oldSum, is.Lines, err = l.sumOld(ctx, c, segments)
@@ -90,9 +93,9 @@ func (l *Ledger) compare(ctx context.Context, c *closing, segments []segment, d 
 	case is.Lines != c.line.Lines:
 		return wrong(fmt.Sprintf("it counts %d lines, there are %d", c.line.Lines, is.Lines)), nil
 	case is.Root != c.line.Root || is.CallsRoot != c.line.CallsRoot || c.old != nil && oldSum != c.old.sha256:
-		return wrong("the lines are not those that it was written for: their root or sha256 differs"), nil
+		return wrong("the lines have changed since the day was closed: their root or SHA-256 differs"), nil
 	case is.Recordings != c.line.Recordings || is.Bytes != c.line.Bytes || !maps.Equal(is.ByOutcome, c.line.ByOutcome):
-		return wrong("its counts are not what the lines come to"), nil
+		return wrong("its counts differ from the lines"), nil
 	}
 	return nil, nil
 }
@@ -107,9 +110,9 @@ func pick(tree, day string, segments []Segment, found []sealed) (list []sealed, 
 		}
 		switch {
 		case i < 0:
-			faults = append(faults, Fault{Kind: FaultLostSegments, File: file, Reason: "a day line names it, and it is not there"})
+			faults = append(faults, Fault{Kind: FaultLostSegments, File: file, Reason: "a day line names it, but it is missing"})
 		case found[i].Segment != s || found[i].torn:
-			faults = append(faults, Fault{Kind: FaultChangedSegment, File: file, Reason: "its size or sha256 is not what a day line says"})
+			faults = append(faults, Fault{Kind: FaultChangedSegment, File: file, Reason: "its size or SHA-256 differs from the day line"})
 		default:
 			list = append(list, found[i])
 		}

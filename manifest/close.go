@@ -1,3 +1,5 @@
+// Closes a day: reads it back and writes closed.json.
+
 package manifest
 
 import (
@@ -13,7 +15,7 @@ import (
 const closeTries = 10
 
 // Close closes the day for line.Filter. It flushes, reads back every segment of manifest/ and calls/, so that the day
-// line vouches for what stands there and not for what was meant, and writes closed.json. Of line the caller gives
+// line vouches for what is there and not for what was meant, and writes closed.json. Of line the caller gives
 // Filter, Kept, ListedAt, Calls, the facts from Stray to Unlistable, and Time. ErrChanged says that another run
 // wrote to the day after it was loaded, so that this run must not vouch for it.
 func (d *Day) Close(ctx context.Context, line DayLine) error {
@@ -55,7 +57,7 @@ func (d *Day) writeLine(ctx context.Context, line DayLine) error {
 	if err != nil {
 		return err
 	}
-	line.vouch(lines, slices.DeleteFunc(rows, func(s sealed) bool { return s.torn })) // what could not be mended is not named
+	line.vouch(lines, slices.DeleteFunc(rows, func(s sealed) bool { return s.torn })) // what could not be repaired is not named
 	if err := d.fill(&line); err != nil {
 		return err
 	}
@@ -80,10 +82,10 @@ func (d *Day) writeLine(ctx context.Context, line DayLine) error {
 			return err
 		}
 	}
-	return fmt.Errorf("write %s: other runs write it again and again", closedName)
+	return fmt.Errorf("write %s: other runs keep writing it", closedName)
 }
 
-// vouch names segments in a day line.
+// vouch puts the names of segments into a day line.
 func (d *DayLine) vouch(lines, rows []sealed) {
 	d.Segments, d.CallsSegments = []Segment{}, []Segment{}
 	for _, s := range lines {
@@ -97,7 +99,7 @@ func (d *DayLine) vouch(lines, rows []sealed) {
 }
 
 // linesBut returns the lines of closed.json that stay when the one for a filter is replaced. The day line in the file
-// of an older version, which counts until there is closed.json, becomes one of them.
+// of an older version, which counts until closed.json exists, becomes one of them.
 func (s *standing) linesBut(filter string, lines, rows []sealed) (text []byte, err error) {
 	for _, raw := range s.unknown {
 		text = append(append(text, raw...), '\n')
@@ -121,8 +123,8 @@ func (s *standing) linesBut(filter string, lines, rows []sealed) (text []byte, e
 	return text, nil
 }
 
-// lookUnchanged looks at the files of the day, and returns ErrChanged when there are segments that this run has neither
-// read nor written. That one is gone shows in the number of lines.
+// lookUnchanged looks at the files of the day, and returns ErrChanged when there are segments that this run has
+// neither read nor written. A missing segment shows in the number of lines.
 func (d *Day) lookUnchanged(ctx context.Context) (standing, error) {
 	files, err := d.ledger.look(ctx, d.day)
 	if err == nil && d.holdsErased() {
@@ -153,7 +155,7 @@ func (d *Day) fill(line *DayLine) error {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	if line.Lines != d.lines {
-		return fmt.Errorf("%d lines noted, %d stored: %w", d.lines, line.Lines, ErrChanged)
+		return fmt.Errorf("%d lines written, %d found in the store: %w", d.lines, line.Lines, ErrChanged)
 	}
 	line.Day, line.Closed, line.Run, line.Time = d.day, true, d.ledger.run, timeOrNow(line.Time)
 	d.count(line)

@@ -1,3 +1,5 @@
+// Decides whether a day line still holds for the files of its day.
+
 package manifest
 
 import (
@@ -5,20 +7,20 @@ import (
 	"slices"
 )
 
-// closing is a day line with what decides whether it holds.
+// closing is a day line with the facts that decide whether it holds.
 type closing struct {
 	line   DayLine
 	old    *oldDayLine // not nil in a line of an older version
-	file   string      // where it stands
+	file   string      // where the line is
 	number int         // of the line there; 0: the last line
 	end    int64       // of that last line, in its file
-	raw    []byte      // as it stands in closed.json, without its line feed
+	raw    []byte      // as it is in closed.json, without its line feed
 	named  map[string]bool
 
 	lacking []string // segments that it names and that are not there
 	changed []string // that have another size
-	salting bool     // files have their salts, and the line names them as they lay before
-	broken  bool     // it does not hold whatever is noted
+	salting bool     // files have their salts, and the line names them as they were before
+	broken  bool     // it does not hold in any case
 	void    bool     // a segment that it does not name holds a repair line, so that nothing is held against the line
 	waits   []*entry // recordings of which a segment that it does not name holds a line that may wait
 }
@@ -57,8 +59,8 @@ func (c *closing) isOf(name string) bool {
 	return c.named[name] || c.old != nil && name <= c.old.last
 }
 
-// findOld is find for a line of an older version in a bucket, which says how many segments there were, up to which. If
-// there are more now, nobody can tell which were meant.
+// findOld is find for a line of an older version in a bucket, which says how many segments there were, up to which.
+// If there are more now, it is not known which were meant.
 func (c *closing) findOld(segments []segment) {
 	for _, s := range segments {
 		if s.name() <= c.old.last {
@@ -82,7 +84,7 @@ func (c *closing) namesAll(segments []segment) bool {
 	return !slices.ContainsFunc(segments, func(s segment) bool { return !c.named[s.name()] })
 }
 
-// note takes in a line of a segment that the day line does not name; e is nil unless it is a recording's.
+// note adds a line of a segment that the day line does not name; e is nil unless it is a recording's.
 func (c *closing) note(kind string, e *entry, outcome Outcome) {
 	switch {
 	case kind == kindRepair:
@@ -96,7 +98,7 @@ func (c *closing) note(kind string, e *entry, outcome Outcome) {
 }
 
 // soundPart returns up to where nothing of a segment is a torn tail: a day line in closed.json names it, or the one of
-// an older version stands in it.
+// an older version is in it.
 func soundPart(closings []*closing, s segment) (size int64) {
 	for _, c := range closings {
 		switch {

@@ -1,3 +1,5 @@
+// Writes lines into a folder, several lines with one sync.
+
 package manifest
 
 import (
@@ -15,12 +17,12 @@ import (
 )
 
 const (
-	maxSegment    = 64 << 20 // bytes of a segment on disk, but for one that begins with a longer batch
-	maxBatchBytes = 1 << 20  // of one write and sync, but for its last lines
+	maxSegment    = 64 << 20 // bytes of a segment on disk, except one that begins with a longer batch
+	maxBatchBytes = 1 << 20  // of one write and sync, except its last lines
 )
 
 // committer is the writer of a folder. Lines that wait for the disk together are written at once and share one sync.
-// After a write or sync that failed it refuses every later line of that day in that tree: nothing may be noted after a hole.
+// After a write or sync that failed it refuses every later line of that day in that tree: nothing may be noted after a gap.
 type committer struct {
 	root *os.Root
 	lock *flock.Flock
@@ -41,8 +43,8 @@ type appendFile interface {
 	Close() error
 }
 
-// openSegment is the segment of a day that a run appends to. Its file is opened for each batch: that is nothing beside
-// a sync.
+// openSegment is the segment of a day that a run appends to. Its file is opened for each batch, which costs little
+// compared with a sync.
 type openSegment struct {
 	next *batch // guarded by committer.mu; the lines that wait, nil for none
 
@@ -91,7 +93,7 @@ func (c *committer) append(_ context.Context, tree, day string, lines []byte) er
 	}
 	b.lines = append(b.lines, lines...)
 	c.mu.Unlock()
-	if isFirst { // of a batch, it writes for all who come before the disk is free
+	if isFirst { // the first of a batch writes for all others of it
 		c.writing.Lock()
 		c.mu.Lock()
 		if s.next == b {
@@ -125,7 +127,7 @@ func (c *committer) seal(_ context.Context, day string) error {
 	return nil
 }
 
-// close is called when no other call is under way or to come.
+// close is called last, when no other call is in progress.
 func (c *committer) close(context.Context) error {
 	if err := c.lock.Unlock(); err != nil {
 		return fmt.Errorf("unlock archive: %w", err)
@@ -147,7 +149,7 @@ func (c *committer) write(s *openSegment, tree, day string, lines []byte) error 
 		err = file.Sync()
 	}
 	if err != nil && file.Truncate(s.size) == nil {
-		// What is left if this fails too is a torn tail, or whole lines of which nobody was told: both do no harm.
+		// If this fails too, a torn tail is left, or whole lines that were not acknowledged: both do no harm.
 		_ = file.Sync()
 	}
 	if err = errors.Join(err, file.Close()); err != nil {
@@ -178,18 +180,18 @@ func (c *committer) openFor(s *openSegment, tree, day string, size int64) (appen
 	}
 }
 
-// cut is for segments of other runs alone. What was cut before stays in NAME.torn before it.
+// cut is only for segments of other runs. It appends to NAME.torn.
 func (c *committer) cut(_ context.Context, name string, size int64) error {
 	f, err := c.root.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
-		return fmt.Errorf("cut torn line: %w", err)
+		return fmt.Errorf("remove incomplete line: %w", err)
 	}
 	err = saveTail(c.root, name+".torn", io.NewSectionReader(f, size, 1<<62))
 	if err == nil {
 		err = f.Truncate(size)
 	}
 	if err = settle(f, err); err != nil {
-		return fmt.Errorf("cut torn line of %s: %w", name, err)
+		return fmt.Errorf("remove incomplete line of %s: %w", name, err)
 	}
 	return nil
 }

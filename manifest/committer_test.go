@@ -20,7 +20,7 @@ type frailDisk struct {
 	files   map[string]*frailFile
 	writes  int
 	syncs   int
-	failing func(op string) error // nil error: goes on
+	failing func(op string) error // nil error: continues
 }
 
 type frailFile struct {
@@ -178,7 +178,7 @@ func TestGroupCommit(t *testing.T) {
 	}
 }
 
-// After a write or sync that failed nothing of that day is noted any more, and no half line stays. Other days go on.
+// After a write or sync that failed nothing of that day is noted any more, and no half line stays. Other days continue.
 func TestFailureStopsTheDay(t *testing.T) {
 	full := &fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}
 	for _, op := range []string{"write", "sync"} {
@@ -221,7 +221,7 @@ func TestFailureStopsTheDay(t *testing.T) {
 	}
 }
 
-// A day that cannot be written leaves no hole: the next try may succeed, and other days go on.
+// A day that cannot be written leaves no hole: the next try may succeed, and other days continue.
 func TestOpenFailureIsNotFinal(t *testing.T) {
 	l, disk := frailLedger(t)
 	disk.fail(func(string) error { return syscall.EMFILE })

@@ -1,3 +1,5 @@
+// Defines a call day with all its lines.
+
 package manifest
 
 import (
@@ -20,8 +22,8 @@ type Day struct {
 	writable bool
 	sizes    map[string]int64 // of the segments that were read, by file
 	hasBad   bool             // lines that cannot be read were left out
-	erasures *Erasures        // that the lines were read by; nil: as they stand
-	hides    bool             // lines tell more than may be shown
+	erasures *Erasures        // that the lines were read by; nil: as they are
+	hides    bool             // lines contain more than may be shown
 	calls    callRows
 
 	mu       sync.RWMutex
@@ -92,7 +94,8 @@ func (d *Day) Lines() []DayLine {
 	return lines
 }
 
-// take folds in a line without its line feed and returns its kind. late are the day lines that do not name its segment.
+// take folds a line without its line feed into the day and returns its kind. late are the day lines that do not name
+// its segment.
 func (d *Day) take(text []byte, late []*closing) (kind string, bad error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -158,17 +161,17 @@ func (d *Day) Note(ctx context.Context, recordings ...Recording) error {
 			}
 		}
 		if err != nil {
-			return fmt.Errorf("note recording %s: %w", r.RecordingID, err)
+			return fmt.Errorf("save the line of recording %s: %w", r.RecordingID, err)
 		}
 		lines = append(lines, line...)
 	}
 	if err := d.append(ctx, lines); err != nil {
-		return fmt.Errorf("note recordings of %s: %w", d.day, err)
+		return fmt.Errorf("save lines of recordings of %s: %w", d.day, err)
 	}
 	return nil
 }
 
-// complete fills in what the caller left out, and encodes the line.
+// complete fills in missing fields, and encodes the line.
 func (d *Day) complete(r Recording, latest map[string]time.Time) ([]byte, error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -202,12 +205,12 @@ func (d *Day) NoteWindows(ctx context.Context, windows ...Window) error {
 		w.Time, w.Run = timeOrNow(w.Time), cmp.Or(w.Run, d.ledger.run)
 		line, err := w.line()
 		if err != nil {
-			return fmt.Errorf("note window of %s: %w", d.day, err)
+			return fmt.Errorf("save the listing of %s: %w", d.day, err)
 		}
 		lines = append(lines, line...)
 	}
 	if err := d.append(ctx, lines); err != nil {
-		return fmt.Errorf("note windows of %s: %w", d.day, err)
+		return fmt.Errorf("save the listing of %s: %w", d.day, err)
 	}
 	return nil
 }
@@ -235,5 +238,5 @@ func (d *Day) append(ctx context.Context, lines []byte) error {
 	return err
 }
 
-// Flush puts what is held in memory of this day into the bucket, the call rows first.
+// Flush stores the lines of this day that are held in memory in the bucket, the call rows first.
 func (d *Day) Flush(ctx context.Context) error { return d.ledger.flush(ctx, d.day) }

@@ -1,3 +1,5 @@
+// Reads and writes the manifest's files in a folder.
+
 package manifest
 
 import (
@@ -18,7 +20,7 @@ import (
 type disk struct{ root *os.Root }
 
 // errNoFolder: a file has the name of a folder.
-var errNoFolder = errors.New("a file stands in its place")
+var errNoFolder = errors.New("a file is in its place")
 
 // GetFile's tag is good as long as only the holder of the lock writes.
 func (d disk) GetFile(_ context.Context, name string) (io.ReadCloser, string, error) {
@@ -33,7 +35,7 @@ func (d disk) GetFile(_ context.Context, name string) (io.ReadCloser, string, er
 	return f, fmt.Sprint(info.Size(), "-", info.ModTime().UnixNano()), nil
 }
 
-// PutFile replaces the file in one step, durably: half a file would lock everybody out.
+// PutFile replaces the file in one step, durably: no run could open an archive with half a file.
 func (d disk) PutFile(ctx context.Context, name string, body []byte, ifTag string) error {
 	old, tag, err := d.GetFile(ctx, name)
 	switch {
@@ -74,8 +76,8 @@ func settle(f *os.File, err error) error {
 }
 
 // ListFiles knows three kinds of prefix: a folder, which ends in a slash; FOLDER/DAY, for which it looks at
-// FOLDER/DAY.jsonl and the folder FOLDER/DAY alone, however many days there are; and evidence/PREFIX. A folder comes
-// where its own name stands, so that a day's files come together.
+// FOLDER/DAY.jsonl and the folder FOLDER/DAY only, for any number of days; and evidence/PREFIX. A folder comes where
+// its own name stands, so that a day's files come together.
 func (d disk) ListFiles(ctx context.Context, prefix string) iter.Seq2[fs.FileInfo, error] {
 	return func(yield func(fs.FileInfo, error) bool) {
 		names := []string{prefix + extPlain, prefix}
@@ -140,8 +142,8 @@ func makeDir(root *os.Root, name string) error {
 	}
 }
 
-// syncDir makes the names in a folder durable. Windows has no such call, and some network file systems
-// refuse it; both keep their names by other means.
+// syncDir makes the names in a folder durable. Windows has no such call, and some network file systems refuse it;
+// both keep names in another way.
 func syncDir(root *os.Root, name string) error {
 	if runtime.GOOS == "windows" {
 		return nil

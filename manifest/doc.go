@@ -8,6 +8,6 @@
 // memory and put as whole segments, so that runs need no lock among each other.
 //
 // Memory follows the days that are loaded, never the size of the archive. Errors and log lines name days, files
-// and recording or call ids, never keys, links or anything else that stands in a line. The package never sleeps
+// and recording or call ids, never keys, links or anything else that is in a line. The package never sleeps
 // and retries nothing.
 package manifest

@@ -1,3 +1,5 @@
+// Replaces erased lines of a day by stubs.
+
 package manifest
 
 import (
@@ -18,7 +20,7 @@ const erasePasses = 10
 // closed.json to the new sizes, hashes and counts: roots stay, and the day stays closed. It returns the digests of the
 // day's stubs, for the record that says done. Lines without salts get salts first. Killed at any moment, it may be
 // called again, which ends right; so may it be after all days are done, for what other runs put into a bucket
-// meanwhile. Where erasures are given, lines of others that are not done stay: they say where audio is that is still to
+// meanwhile. If erasures are given, lines of others that are not done stay: they say where audio is that is still to
 // be removed. No *Day of it may be in use. The error is a *BadLineError where a line cannot be read.
 func (l *Ledger) EraseLines(ctx context.Context, day string, only ...string) (digests []string, err error) {
 	if digests, err = l.eraseLines(ctx, day, only); err != nil {
@@ -46,7 +48,7 @@ func (l *Ledger) eraseLines(ctx context.Context, day string, only []string) ([]s
 			return digests, err
 		}
 	}
-	return nil, errors.New("other runs write to the day again and again")
+	return nil, errors.New("other runs keep writing to the day")
 }
 
 // eraseSegments goes over the segments of a day once. It reports whether it has changed any, or another run did.
@@ -71,7 +73,7 @@ func (l *Ledger) eraseSegments(ctx context.Context, day string, only []string) (
 	return digests, changed, nil
 }
 
-// eraseSegment writes a segment anew where something erased stands in it.
+// eraseSegment writes a segment again where something erased is in it.
 func (l *Ledger) eraseSegment(ctx context.Context, day string, s StoredSegment, erasures *Erasures) (digests []string, changed bool, err error) {
 	file, tag, err := readFile(ctx, l.objects, s.file)
 	if err != nil {
@@ -136,7 +138,7 @@ func packed(name string, text []byte) []byte {
 	return text
 }
 
-// replace writes a segment anew.
+// replace writes a segment again.
 func (l *Ledger) replace(ctx context.Context, name string, body []byte, tag string) error {
 	err := l.write(ctx, func() error { return l.objects.PutFile(ctx, name, body, tag) })
 	if err != nil {
@@ -145,7 +147,7 @@ func (l *Ledger) replace(ctx context.Context, name string, body []byte, tag stri
 	return nil
 }
 
-// renewClosings brings the lines of closed.json to the files as they lie, where their roots hold. It reports whether it has
+// renewClosings brings the lines of closed.json to the files as they are stored, where their roots hold. It reports whether it has
 // changed something, or another run did.
 func (l *Ledger) renewClosings(ctx context.Context, day string) (changed bool, err error) {
 	files, err := l.look(ctx, day)
@@ -233,7 +235,7 @@ func ofNames(names []Segment, found []sealed) (list []sealed) {
 	return list
 }
 
-// Copies returns what stands beside the segments of the days that intents name, and may hold their lines: torn tails,
+// Copies returns what is beside the segments of the days that intents name, and may hold their lines: torn tails,
 // copies that Mend made, parts. Names are from the archive's root. Nothing reads them; the caller removes them.
 func (l *Ledger) Copies(ctx context.Context) (names []string, err error) {
 	erasures, err := l.Erasures(ctx)

@@ -207,7 +207,7 @@ func TestErasedWhileHeldInMemory(t *testing.T) {
 	if digests := eraseLines(t, l, testDay); len(digests) != 0 {
 		t.Errorf("stubs for lines that were never stored: %v", digests)
 	}
-	// Where nobody can tell what is erased, nothing is put, and nothing is lost.
+	// If nobody can tell what is erased, nothing is put, and nothing is lost.
 	note(t, d, recording("4", Archived))
 	p.write(t, "evidence/erase-broken.jsonl", []byte("{}\n"))
 	var broken *ErasuresError
@@ -343,7 +343,7 @@ func TestHashesOfPersonsGo(t *testing.T) {
 	})
 }
 
-// Of a row that cannot be read nobody can tell whose it is; a line of the manifest that cannot be read is to be mended.
+// Of a row that cannot be read nobody can tell whose it is; a line of the manifest that cannot be read is to be repaired.
 func TestErasingBesideBadLines(t *testing.T) {
 	inPlaces(t, func(t *testing.T, p place) {
 		makeErasable(t, p)

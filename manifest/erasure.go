@@ -1,3 +1,5 @@
+// Reads the records of erasures, and says what they name.
+
 package manifest
 
 import (
@@ -23,8 +25,8 @@ const (
 	ErasureWithdrawn = "withdrawn" // nothing of it was removed, and its intent counts for nothing any more
 )
 
-// ErasureRecord is a line of evidence/erase-*. An erasure may have several of one state, which are taken together. It
-// says nothing of a person but ids.
+// ErasureRecord is a line of evidence/erase-*. An erasure may have several of one state, which are taken together. Of
+// a person it contains only ids.
 type ErasureRecord struct {
 	RecordHead            // of kind "erasure", which NewErasureRecord sets
 	State      string     `json:"state"`
@@ -43,14 +45,14 @@ func NewErasureRecord(state, erasure string) *ErasureRecord {
 // IsErasure reports whether a line of evidence/ is one of an erasure.
 func (r *ErasureRecord) IsErasure() bool { return r.Kind == kindErasure && r.Erasure != "" }
 
-// ErasedID names a recording or a call, and a day of which a line names it. One that several days name stands there once
+// ErasedID names a recording or a call, and a day of which a line names it. One that several days name is there once
 // for each of them.
 type ErasedID struct {
 	Day string `json:"day"`
 	ID  string `json:"id"`
 }
 
-// ErasuresError says that a file of evidence/ cannot be read as erasures: nobody knows what must not be shown.
+// ErasuresError says that a file of evidence/ cannot be read as erasures: it is not known what must not be shown.
 type ErasuresError struct {
 	File string // from the archive's root
 	Line int
@@ -58,11 +60,11 @@ type ErasuresError struct {
 
 // Error implements error.
 func (e *ErasuresError) Error() string {
-	return fmt.Sprintf("read %s: line %d is no record of an erasure: restore the file from a copy", e.File, e.Line)
+	return fmt.Sprintf("read %s: line %d is not a record of an erasure: restore the file from a copy", e.File, e.Line)
 }
 
-// Erasures are what must not be fetched, written or shown any more: of each intent, whether it is done or not, unless it
-// is withdrawn. They do not change; nil is none.
+// Erasures name what must not be downloaded, written or shown any more: the recordings and calls of each intent, done
+// or not, unless it is withdrawn. They do not change; nil is none.
 type Erasures struct {
 	records           []notedErasure    // that they were made of
 	recordings, calls map[string]string // erasures by id
@@ -78,7 +80,7 @@ type notedErasure struct {
 	file File
 }
 
-// ErasuresOf returns what records come to.
+// ErasuresOf returns the erasures of records.
 func ErasuresOf(records []ErasureRecord) *Erasures {
 	var noted []notedErasure
 	for _, r := range records {
@@ -113,7 +115,7 @@ func (e *Erasures) Of(recordingID, callID string) (erasure string, ok bool) {
 	return e.Call(callID)
 }
 
-// of is Of for what a line says.
+// of is Of for the ids in a line.
 func (e *Erasures) of(id, call []byte) (erasure string, ok bool) {
 	if e.isEmpty() {
 		return "", false
@@ -138,7 +140,7 @@ func (e *Erasures) Unfinished() (list []ErasureRecord) {
 	return list
 }
 
-// isEmpty reports whether nothing is erased, which is so of most archives.
+// isEmpty reports whether nothing is erased, as in most archives.
 func (e *Erasures) isEmpty() bool { return e == nil || len(e.recordings)+len(e.calls) == 0 }
 
 // naming returns an erasure that names a day, "" for none.
@@ -172,7 +174,8 @@ func (e *Erasures) isOpen(day string) bool {
 	return false
 }
 
-// only returns what is erased where of the erasures that are not done these alone count; without any, all do.
+// only returns the erasures of which, among those that are not done, only the given ones count; without any, all
+// count.
 func (e *Erasures) only(erasures []string) *Erasures {
 	if len(erasures) == 0 {
 		return e
@@ -225,7 +228,7 @@ func (l *Ledger) Erasures(ctx context.Context) (*Erasures, error) {
 	return e, nil
 }
 
-// obey returns what is known of erasures, and learns it the first time.
+// obey returns the known erasures, and reads them the first time.
 func (l *Ledger) obey(ctx context.Context) (*Erasures, error) {
 	if e := l.erasures.Load(); e != nil {
 		return e, nil
@@ -248,7 +251,7 @@ func (l *Ledger) readErasures(ctx context.Context, f StoredSegment) (list []Eras
 	return list, err
 }
 
-// newErasures makes what records come to, in whatever order they are.
+// newErasures returns the erasures of records, in any order.
 func newErasures(records []notedErasure) *Erasures {
 	e := &Erasures{
 		records: records, recordings: map[string]string{}, calls: map[string]string{}, intents: map[string]ErasureRecord{},
@@ -271,7 +274,7 @@ func newErasures(records []notedErasure) *Erasures {
 	return e
 }
 
-// intend takes in an intent. What several erasures name is of the one with the least id.
+// intend adds an intent. An id that several erasures name belongs to the one with the least id.
 func (e *Erasures) intend(r notedErasure) {
 	name := func(names map[string]string, list []ErasedID) {
 		for _, id := range list {

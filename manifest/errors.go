@@ -1,3 +1,5 @@
+// Defines the errors of the manifest.
+
 package manifest
 
 import (
@@ -8,19 +10,19 @@ import (
 
 var (
 	// ErrLocked: another process holds the archive. The error that wraps it names the holder.
-	ErrLocked = errors.New("another run holds this archive")
+	ErrLocked = errors.New("another run has locked this archive")
 	// ErrReadOnly: a ledger opened with Options.ReadOnly, or a day got from Ledger.Read, was asked to write.
-	ErrReadOnly = errors.New("the manifest is open for reading only")
+	ErrReadOnly = errors.New("the manifest is open read-only")
 	// ErrClosed: the ledger was closed.
 	ErrClosed = errors.New("the manifest is closed")
 	// ErrChanged: another run wrote to the day after it was loaded, so it was not closed.
 	ErrChanged = errors.New("another run wrote to this day")
 	// ErrUnflushed: the lines were taken and count, but putting them into the bucket failed. They stay in memory,
 	// and the next Flush tries again. They must not be noted again.
-	ErrUnflushed = errors.New("lines of the manifest wait to be stored")
+	ErrUnflushed = errors.New("lines of the manifest are not stored yet")
 )
 
-// BadLineError reports a complete line that cannot be read. Its day must not be worked: the line may
+// BadLineError reports a complete line that cannot be read. Its day must not be worked on: the line may
 // be the one that says a recording is archived. The text quotes nothing of the line.
 type BadLineError struct {
 	Day    string // 2006-01-02
@@ -66,13 +68,13 @@ const (
 	FaultNoManifest FaultKind = "no_manifest"
 )
 
-// Fault is one thing that is wrong with the files of a day. Its texts quote nothing of the lines.
+// Fault is one fault of the files of a day. Its texts quote nothing of the lines.
 type Fault struct {
 	Kind   FaultKind
 	File   string // from the archive's root
 	Line   int    // from 1 within File, 0 when the whole file is meant
 	Reason string
 	// Written is when the file, or the newest of calls/, was last written to, for a torn line and a day without
-	// manifest alone: what another process is writing at this moment looks so.
+	// manifest alone: a file that another process is writing looks the same.
 	Written time.Time
 }

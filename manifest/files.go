@@ -1,3 +1,5 @@
+// Lists the files of a day.
+
 package manifest
 
 import (

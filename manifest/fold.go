@@ -1,3 +1,5 @@
+// Folds the lines of a recording into its state.
+
 package manifest
 
 import (
@@ -34,9 +36,9 @@ type State struct {
 	History
 }
 
-// fold keeps the deciding line of each recording of a day. The result does not depend on the order of the
-// lines, but for lines of one run and one second, of which the later counts. It is not safe for
-// concurrent use. Its memory stays below 350 bytes a recording.
+// fold keeps the deciding line of each recording of a day. The result does not depend on the order of the lines,
+// except lines of one run and one second, of which the later counts. It is not safe for concurrent use. It takes less
+// than 350 bytes a recording.
 type fold struct {
 	index   map[string]*entry
 	list    []*entry // in the order of the first line
@@ -45,8 +47,8 @@ type fold struct {
 	scratch []byte
 }
 
-// entry is a line without what nobody asks for. Strings stand end to end in one, which saves an
-// allocation and a header for each.
+// entry holds the needed fields of a line. Strings are joined in one, which saves an allocation and a header for
+// each.
 type entry struct {
 	*traits
 	text              string // the parts, then the reason
@@ -57,14 +59,14 @@ type entry struct {
 	more              *more // nil for most
 }
 
-// traits are what many lines share, so that each combination is kept once.
+// traits are fields that many lines share; each combination is kept once.
 type traits struct {
 	outcome                     Outcome
 	run, host, cause, media     string
 	isFinal, isOld, wasRestored bool
 }
 
-// more is what few recordings have.
+// more holds the fields that few recordings have.
 type more struct {
 	marks  []mark
 	rivals []*entry // all lines, when there are several that do not wait
@@ -141,7 +143,7 @@ func (f *fold) add(v *view) *entry {
 		*e = *f.entry(v)
 	}
 	e.first, e.more = first, m
-	f.index[e.id()] = e // the key stands in the new text, and the old one can go
+	f.index[e.id()] = e // the key is in the new text, and the old one can go
 	return e
 }
 
@@ -190,7 +192,7 @@ func (e *entry) rival(line *entry) *more {
 	return e.more
 }
 
-// decide is the ranking: an unknown outcome beats all; then erased and expired; then damaged, but for an archived
+// decide is the ranking: an unknown outcome beats all; then erased and expired; then damaged, except an archived
 // that is later and either has another key or was restored; then archived; then lost. Within a rank the later
 // line counts.
 func decide(list []*entry) *entry {
@@ -240,7 +242,6 @@ func compare(time int64, run string, with *entry) int {
 	return cmp.Or(cmp.Compare(time, with.time), cmp.Compare(run, with.run))
 }
 
-// state returns the state of a recording.
 func (e *entry) state() State {
 	s := State{
 		Outcome: e.outcome, Final: e.isFinal, Old: e.isOld, Restored: e.wasRestored, Key: e.key(), Size: e.size, SHA256: e.sum,

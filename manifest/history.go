@@ -1,3 +1,5 @@
+// Summarises the refusals of a recording.
+
 package manifest
 
 import (
@@ -6,7 +8,7 @@ import (
 	"time"
 )
 
-// History is what the lines of a recording come to that noted a refusal. It does not depend on the deciding line.
+// History summarises the lines of a recording that noted a refusal. It does not depend on the deciding line.
 type History struct {
 	// Since is from when giving up counts: the latest of FirstSeen, the last damaged line and the last line with
 	// Again. The rest is of lines that are not older.
@@ -24,10 +26,10 @@ type mark struct {
 	run, listing string
 	waits        bool // the outcome is one of those that wait
 	notFound     bool
-	again        bool // from here on everything counts anew
+	again        bool // from here on everything counts again
 }
 
-// mark keeps of a line what history needs.
+// mark keeps the fields of a line that history needs.
 func (f *fold) mark(e *entry, v *view) {
 	outcome := Outcome(v.outcome)
 	m := mark{

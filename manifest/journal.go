@@ -1,3 +1,5 @@
+// Appends and reads the records in evidence/.
+
 package manifest
 
 import (
@@ -30,7 +32,7 @@ type Record interface{ head() *RecordHead }
 const maxRecordFiles = 10_000
 
 // PutRecords writes a new file evidence/STEM-RUN-NUMBER.jsonl with these lines, durable when it returns nil. Each line
-// names the digest of the one before it. No file of evidence/ is ever changed: later records stand in later files.
+// names the digest of the one before it. No file of evidence/ is ever changed: later records are in later files.
 func (l *Ledger) PutRecords(ctx context.Context, stem string, records ...Record) error {
 	body, err := l.encodeRecords(records)
 	if err != nil {
@@ -76,8 +78,8 @@ func (l *Ledger) encodeRecords(records []Record) ([]byte, error) {
 }
 
 // Records tells visit of every line of the files evidence/STEM-*, file by file in the order of the runs. raw is valid
-// until visit returns. A line that cannot be read is a *BadLineError: it may say what must not be deleted, or not
-// be shown.
+// until visit returns. A line that cannot be read is a *BadLineError, because it may say what must not be deleted, or
+// not be shown.
 func (l *Ledger) Records(ctx context.Context, stem string, visit func(file string, raw []byte) error) error {
 	files, err := l.evidence(ctx, stem+"-")
 	if err != nil {

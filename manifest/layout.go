@@ -1,3 +1,5 @@
+// Names the files and folders of the manifest, and lists them.
+
 package manifest
 
 import (
@@ -68,7 +70,7 @@ func (s segment) name() string { return path.Base(s.file) }
 type dayFiles struct {
 	day      string
 	segments []segment // in the order in which they are read: the file of an older version, then by name
-	closed   segment   // closed.json, empty where there is none
+	closed   segment   // closed.json, empty if there is none
 	newest   time.Time // when the newest of all was written, zero when there is none
 }
 
@@ -134,7 +136,7 @@ func (l *Ledger) files(ctx context.Context, tree, day string) (dayFiles, error) 
 	return dayFiles{}, nil
 }
 
-// standing is what is known of a day before its segments are read.
+// standing is the state of a day before its segments are read.
 type standing struct {
 	dayFiles
 	closings []*closing
@@ -143,7 +145,7 @@ type standing struct {
 	bad      []Fault  // lines that cannot be read
 }
 
-// look reads closed.json and lists the segments, in this order: what a day line names was there before it.
+// look reads closed.json and then lists the segments: the segments that a day line names existed before it.
 func (l *Ledger) look(ctx context.Context, day string) (s standing, err error) {
 	text, tag, err := readFile(ctx, l.objects, closedFile(day))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -170,7 +172,7 @@ func (l *Ledger) look(ctx context.Context, day string) (s standing, err error) {
 	return s, l.excuse(ctx, &s)
 }
 
-// addLine takes in a line of closed.json.
+// addLine adds a line of closed.json.
 func (s *standing) addLine(raw []byte, number int) error {
 	text := bytes.TrimSuffix(raw, []byte("\n"))
 	h, err := parseHeader(text)
@@ -201,7 +203,7 @@ func (l *Ledger) addOldLine(ctx context.Context, s *standing) error {
 		return l.noteLater(&VersionError{File: s.segments[0].file, V: later})
 	}
 	if err != nil || h.Kind != kindDay {
-		return nil // Load complains of a line that cannot be read
+		return nil // Load reports a line that cannot be read
 	}
 	if c, err := newClosing(s.day, text); err == nil {
 		c.file, c.end = s.segments[0].file, end

@@ -1,3 +1,5 @@
+// Opens the manifest of an archive in a folder or a bucket.
+
 package manifest
 
 import (
@@ -23,13 +25,13 @@ type Objects interface {
 	// GetFile opens a file; a missing one is fs.ErrNotExist. tag names what was opened, for PutFile.
 	GetFile(ctx context.Context, name string) (body io.ReadCloser, tag string, err error)
 	// PutFile writes a whole file. With an empty ifTag it only creates, else it only replaces the file that has
-	// that tag; fs.ErrExist when something else stands there.
+	// that tag; fs.ErrExist when something else is there.
 	PutFile(ctx context.Context, name string, body []byte, ifTag string) error
 	// ListFiles yields every file whose name has the prefix, ascending. Name() is the whole name.
 	ListFiles(ctx context.Context, prefix string) iter.Seq2[fs.FileInfo, error]
 }
 
-// writer is all else in which a folder and a bucket differ. It is safe for concurrent use.
+// writer is everything else that differs between a folder and a bucket. It is safe for concurrent use.
 type writer interface {
 	// append adds whole lines to this run's segment of a day.
 	append(ctx context.Context, tree, day string, lines []byte) error
@@ -98,7 +100,7 @@ func OpenDir(root *os.Root, o Options) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syncDir(root, treeManifest); err != nil { // archive.json may be a killed run's
+	if err := syncDir(root, treeManifest); err != nil { // archive.json may be from a killed run
 		return nil, errors.Join(err, lock.Unlock())
 	}
 	l.writer = newCommitter(root, l.run, lock)
@@ -156,7 +158,7 @@ func (l *Ledger) guard(ctx context.Context, do func() error) error {
 	return l.noteLater(do())
 }
 
-// write is guard for what is of the present layout.
+// write is guard for files of the present layout.
 func (l *Ledger) write(ctx context.Context, do func() error) error {
 	return l.guard(ctx, func() error {
 		if err := l.upgradeArchive(ctx); err != nil {

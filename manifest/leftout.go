@@ -1,9 +1,11 @@
+// Collects recordings that were archived after their erasure.
+
 package manifest
 
 import "bytes"
 
-// LeftOut returns the recordings that were noted as archived after they had been erased, and are in no line for that: a run
-// had them in flight. Their audio is the caller's to remove. After Close there come no more.
+// LeftOut returns the recordings that were noted as archived after they had been erased, and are in no line for that:
+// a run had them in flight. The caller removes their audio. After Close there come no more.
 func (l *Ledger) LeftOut() []Recording {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -19,7 +21,7 @@ func (l *Ledger) leaveOut(r Recording) {
 	l.leftOut = append(l.leftOut, r)
 }
 
-// leaveOutOf tells leave of the recordings of whole lines that were erased since they were noted.
+// leaveOutOf calls leave for the recordings of whole lines that were erased since they were noted.
 func (e *Erasures) leaveOutOf(lines []byte, leave func(Recording)) {
 	if e.isEmpty() {
 		return

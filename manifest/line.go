@@ -1,3 +1,5 @@
+// Defines the lines of the manifest, and encodes them.
+
 package manifest
 
 import (
@@ -40,8 +42,8 @@ const (
 	maxName     = 1<<16 - 1
 )
 
-// beginLine is the first line of a day's manifest where call rows were noted before anything
-// else, or, of kind rebuild, where a run makes anew what was lost. It says nothing but that.
+// beginLine is the first line of a day's manifest where call rows were noted before anything else, or, of kind
+// rebuild, where a run makes again what was lost. It has no other content.
 type beginLine struct {
 	header
 	Day  string    `json:"day"`
@@ -55,8 +57,8 @@ type header struct {
 	Kind string `json:"kind"`
 }
 
-// Recording is the line kind "recording": what became of one recording at one time. The fields stand
-// in the order in which they are written; the reader's speed depends on it.
+// Recording is the line kind "recording": the outcome of one recording at one time. The fields are in the order in
+// which they are written; the reader's speed depends on it.
 type Recording struct {
 	RecordingID string    `json:"recording_id"` // or the identity made up for a recording without one
 	Outcome     Outcome   `json:"outcome"`
@@ -75,7 +77,7 @@ type Recording struct {
 	Cause       string    `json:"cause,omitzero"`   // why it waits, one stable word; CauseNotFound is counted
 	Listing     string    `json:"listing,omitzero"` // id of the listing whose link was answered so
 	Source      string    `json:"source,omitzero"`  // fingerprints by which a recording is known again when its id changes
-	Again       bool      `json:"again,omitzero"`   // asked for again on demand: State.Since starts anew
+	Again       bool      `json:"again,omitzero"`   // asked for again on demand: State.Since starts again
 	Restored    bool      `json:"restored,omitzero"`
 	Final       bool      `json:"final,omitzero"` // no later run asks for it again
 }
@@ -133,7 +135,7 @@ type DayLine struct {
 // Segment is a file that a day line names.
 type Segment struct {
 	Name   string `json:"name"`   // within the day's folder, or DAY.jsonl of an older version beside it
-	Bytes  int64  `json:"bytes"`  // of the file as it lies
+	Bytes  int64  `json:"bytes"`  // of the file as it is stored
 	SHA256 string `json:"sha256"` // likewise
 }
 
@@ -196,8 +198,8 @@ func encode(v any, max int) ([]byte, error) {
 	return line.Bytes(), nil
 }
 
-// encodeSalted returns v as one line of a segment. The salt at its end keeps the line's hash from telling what stands
-// in it.
+// encodeSalted returns v as one line of a segment. Because of the salt at its end, the hash of the line reveals
+// nothing of its content.
 func encodeSalted(v any, max int) ([]byte, error) {
 	var salt [16]byte
 	rand.Read(salt[:]) // never fails
@@ -227,7 +229,7 @@ func (r Recording) line() ([]byte, error) {
 	return encodeSalted(recordingLine{header{lineVersion, kindRecording}, r}, maxLine)
 }
 
-// check refuses what could not be read back as it was meant.
+// check refuses values that could not be read back unchanged.
 func (r Recording) check() error {
 	stored := r.Outcome == Archived || r.Outcome == Damaged
 	switch {
@@ -274,7 +276,7 @@ func (d DayLine) line() ([]byte, error) {
 	return encode(dayLine{header{lineVersion, kindDay}, d}, maxLine)
 }
 
-// line returns the encoded line, and the row as it stands in it.
+// line returns the encoded line, and the row as it is in it.
 func (c Call) line() (line, row []byte, err error) {
 	if c.CallID == "" || !utf8.ValidString(c.CallID) {
 		return nil, nil, errors.New("the call has no id, or one that is not UTF-8")

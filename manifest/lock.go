@@ -1,3 +1,5 @@
+// Locks an archive in a folder against a second run.
+
 package manifest
 
 import (
@@ -14,8 +16,8 @@ import (
 
 const lockFile = treeManifest + "/lock"
 
-// holderText is what stands in the lock file, for the message to the process that comes second. It stands from the
-// second byte on: Windows lets nobody else read the first one, which is the locked one.
+// holderText is what is in the lock file, for the message to the second process. It begins at the second byte:
+// Windows lets no other process read the first byte, which is the locked one.
 const (
 	holderText   = "process %d, started %s"
 	holderOffset = 1
@@ -53,8 +55,8 @@ func lockArchive(root *os.Root) (*flock.Flock, error) {
 
 // TryLock looks whether a file of an archive's file system can be locked, as the archive's lock is. The file exists
 // and keeps its content. holder is "another run" with what is known of it where another process has locked the file,
-// and "" else. The lock is shared, and freed at once: two that look do not meet, and a run that starts in that very
-// moment would.
+// and "" else. The lock is shared, and freed at once: two that look do not disturb each other, but a run that starts
+// at that moment fails.
 func TryLock(path string) (holder string, err error) {
 	lock := flock.New(path, flock.SetFlag(os.O_RDWR))
 	free, err := lock.TryRLock()
@@ -75,8 +77,8 @@ func TryLock(path string) (holder string, err error) {
 // LockFile returns where the lock of an archive in a folder is.
 func LockFile(folder string) string { return filepath.Join(folder, filepath.FromSlash(lockFile)) }
 
-// lockFailure says what to do where the file system does not lock. Its error may be any: there are those that
-// answer as if a disk were broken.
+// lockFailure says what to do where the file system does not lock. Any error may mean that: some file systems answer
+// as if a disk were broken.
 func lockFailure(err error) error {
 	if opening, ok := errors.AsType[*fs.PathError](err); ok && opening.Op == "open" {
 		return fmt.Errorf("lock archive: %w", err)
@@ -97,7 +99,7 @@ func writeHolder(f *os.File) error {
 	return nil
 }
 
-// readHolder says who holds the lock, as far as can be told: the holder may not have written it yet.
+// readHolder says which process holds the lock, if it has written that already.
 func readHolder(f io.ReaderAt) string {
 	var pid int
 	var started string

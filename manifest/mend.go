@@ -1,3 +1,5 @@
+// Repairs files of the manifest that have unreadable lines.
+
 package manifest
 
 import (
@@ -11,8 +13,8 @@ import (
 	"time"
 )
 
-// repairLine is the line that Mend leaves. It opens the day, and no day line that does not name its segment is held
-// against the lines any more.
+// repairLine is the line that Mend leaves. It opens the day, and day lines that do not name its segment are no longer
+// compared with the lines.
 type repairLine struct {
 	header
 	Day     string    `json:"day"`
@@ -36,7 +38,7 @@ type Mended struct {
 func (l *Ledger) Mend(ctx context.Context, day, reason string) (Mended, error) {
 	m, err := l.mend(ctx, day, reason)
 	if err != nil {
-		return Mended{}, fmt.Errorf("mend manifest of %s: %w", day, err)
+		return Mended{}, fmt.Errorf("repair manifest of %s: %w", day, err)
 	}
 	return m, nil
 }
@@ -86,7 +88,7 @@ func (l *Ledger) mend(ctx context.Context, day, reason string) (m Mended, err er
 	for i, b := range broken {
 		err := l.write(ctx, func() error { return l.objects.PutFile(ctx, m.Aside[i], b.all, "") })
 		if err != nil && !errors.Is(err, fs.ErrExist) { // which it is when an interrupted Mend is repeated
-			return m, fmt.Errorf("copy a segment aside: %w", err)
+			return m, fmt.Errorf("save a copy of a manifest file: %w", err)
 		}
 	}
 	if err = l.append(ctx, treeManifest, day, text); err == nil {
@@ -97,7 +99,7 @@ func (l *Ledger) mend(ctx context.Context, day, reason string) (m Mended, err er
 	}
 	for _, b := range broken {
 		if err := l.write(ctx, func() error { return l.objects.PutFile(ctx, b.s.file, b.good, b.tag) }); err != nil {
-			return m, fmt.Errorf("replace a segment: %w", err)
+			return m, fmt.Errorf("replace a manifest file: %w", err)
 		}
 	}
 	m.Dropped = line.Dropped

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestMend damages a day in every way that Read knows, and mends it: nothing is lost but the bad line, what was there
+// TestMend damages a day in every way that Read knows, and repairs it: nothing is lost but the bad line, what was there
 // is kept, the day is open, and once it was closed again there is no fault left.
 func TestMend(t *testing.T) {
 	edit := func(old, new string) func([]byte) []byte {
@@ -27,17 +27,17 @@ func TestMend(t *testing.T) {
 			first, rest, _ := bytes.Cut(data, []byte("\n"))
 			return append(first[:len(first)/2:len(first)/2], rest...)
 		}, named, []FaultKind{FaultBadLine, FaultChangedSegment}, 1},
-		"a key is gone":         {edit(`"key":"audio/1.mp3"`, `"key":""`), named, []FaultKind{FaultBadLine, FaultChangedSegment}, 1},
-		"a line is edited":      {edit(`"size":1000`, `"size":1001`), named, []FaultKind{FaultChangedSegment}, 0},
-		"a line is gone":        {func(data []byte) []byte { return data[bytes.IndexByte(data, '\n')+1:] }, named, []FaultKind{FaultChangedSegment}, 0},
-		"the segment is torn":   {func(data []byte) []byte { return data[:len(data)-20] }, named, []FaultKind{FaultBadLine, FaultChangedSegment}, 1},
-		"another one is torn":   {func([]byte) []byte { return []byte(`{"v":1,"ki`) }, unnamed, []FaultKind{FaultTornLine}, 0},
-		"another has a bad one": {func([]byte) []byte { return []byte("nonsense\n" + `{"v":1,"ki`) }, unnamed, []FaultKind{FaultBadLine, FaultTornLine}, 1},
-		"counts are edited":     {edit(`"bytes":2000`, `"bytes":2001`), closedFile(testDay), []FaultKind{FaultDayLine}, 0},
-		"a count is edited":     {edit(`"recordings":2`, `"recordings":4`), closedFile(testDay), []FaultKind{FaultDayLine}, 0},
-		"the root is edited":    {edit(`"root":"`, `"root":"0`), closedFile(testDay), []FaultKind{FaultDayLine}, 0},
-		"it is of another day":  {edit(`"day":"2025-05-01"`, `"day":"2025-05-02"`), closedFile(testDay), []FaultKind{FaultDayLine}, 0},
-		"closed.json is none":   {func([]byte) []byte { return []byte("no\nthing") }, closedFile(testDay), []FaultKind{FaultBadLine, FaultBadLine}, 2},
+		"a key is gone":             {edit(`"key":"audio/1.mp3"`, `"key":""`), named, []FaultKind{FaultBadLine, FaultChangedSegment}, 1},
+		"a line is edited":          {edit(`"size":1000`, `"size":1001`), named, []FaultKind{FaultChangedSegment}, 0},
+		"a line is gone":            {func(data []byte) []byte { return data[bytes.IndexByte(data, '\n')+1:] }, named, []FaultKind{FaultChangedSegment}, 0},
+		"the segment is torn":       {func(data []byte) []byte { return data[:len(data)-20] }, named, []FaultKind{FaultBadLine, FaultChangedSegment}, 1},
+		"another one is torn":       {func([]byte) []byte { return []byte(`{"v":1,"ki`) }, unnamed, []FaultKind{FaultTornLine}, 0},
+		"another has a bad one":     {func([]byte) []byte { return []byte("nonsense\n" + `{"v":1,"ki`) }, unnamed, []FaultKind{FaultBadLine, FaultTornLine}, 1},
+		"counts are edited":         {edit(`"bytes":2000`, `"bytes":2001`), closedFile(testDay), []FaultKind{FaultDayLine}, 0},
+		"a count is edited":         {edit(`"recordings":2`, `"recordings":4`), closedFile(testDay), []FaultKind{FaultDayLine}, 0},
+		"the root is edited":        {edit(`"root":"`, `"root":"0`), closedFile(testDay), []FaultKind{FaultDayLine}, 0},
+		"it belongs to another day": {edit(`"day":"2025-05-01"`, `"day":"2025-05-02"`), closedFile(testDay), []FaultKind{FaultDayLine}, 0},
+		"closed.json is none":       {func([]byte) []byte { return []byte("no\nthing") }, closedFile(testDay), []FaultKind{FaultBadLine, FaultBadLine}, 2},
 	} {
 		inPlaces(t, func(t *testing.T, p place) {
 			t.Run(name, func(t *testing.T) {

@@ -203,7 +203,7 @@ func (p place) files(t testing.TB, prefix string) map[string][]byte {
 	return all
 }
 
-// write puts a file there, over what may stand there.
+// write puts a file there, over what may be there.
 func (p place) write(t testing.TB, name string, data []byte) {
 	t.Helper()
 	if p.objects != nil {

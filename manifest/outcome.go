@@ -1,3 +1,5 @@
+// Defines the outcomes of recordings.
+
 package manifest
 
 // Outcome says what became of a recording.
@@ -6,10 +8,10 @@ type Outcome string
 // The outcomes this version knows. A later version may write others; see Final.
 const (
 	Archived Outcome = "archived" // stored and hashed
-	Pending  Outcome = "pending"  // no link yet, or told once that it is not there
+	Pending  Outcome = "pending"  // no link yet, or one answer that it is not there
 	Failed   Outcome = "failed"   // the source could not deliver it now
-	Rejected Outcome = "rejected" // what came is not audio, or the link may not be followed
-	Lost     Outcome = "lost"     // gone at the source
+	Rejected Outcome = "rejected" // the answer is not audio, or the link is not allowed
+	Lost     Outcome = "lost"     // the vendor no longer has it
 	Damaged  Outcome = "damaged"  // stored once, the stored bytes are missing or wrong
 	Erased   Outcome = "erased"   // removed on purpose
 	Expired  Outcome = "expired"  // removed at the end of its retention
@@ -20,8 +22,8 @@ const (
 const CauseNotFound = "not_found"
 
 // Final reports whether the outcome is final by itself: archived, erased, expired, and every outcome that this
-// version does not know, for the later version that wrote it knew more, and leaving a recording alone is the
-// mistake that can be undone. All others are final only by their line; see State.Final.
+// version does not know, because the later version that wrote it knew more, and a recording that is not requested can
+// still be requested later. All others are final only by their line; see State.Final.
 func (o Outcome) Final() bool {
 	switch o {
 	case "", Pending, Failed, Rejected, Lost, Damaged:

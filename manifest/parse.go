@@ -1,3 +1,5 @@
+// Parses the lines of the manifest.
+
 package manifest
 
 import (
@@ -31,8 +33,8 @@ func laterIn(err error) int {
 	return int(later)
 }
 
-// view is a recording line taken apart. Its slices point into the line, or into scratch, and are valid
-// until either changes. Times are seconds since 1970.
+// view is a parsed recording line. Its slices point into the line, or into scratch, and are valid until either
+// changes. Times are seconds since 1970.
 type view struct {
 	id, outcome, key, sha256, run, callID []byte
 	contentType, etag, host, reason       []byte
@@ -116,7 +118,7 @@ func decodeRecording(line []byte, v *view) error {
 	return nil
 }
 
-// check holds for both ways of reading.
+// check is used by both ways of reading.
 func (v *view) check() error {
 	switch {
 	case len(v.id) == 0 || len(v.outcome) == 0:
@@ -124,7 +126,7 @@ func (v *view) check() error {
 	case max(len(v.id), len(v.key), len(v.callID), len(v.source), len(v.etag)) > maxName:
 		return errName
 	case len(v.key) == 0 && Outcome(v.outcome) == Archived:
-		return errKeyless // it would keep the recording from being fetched, and not say where it is
+		return errKeyless // the recording would never be downloaded, and its place would be unknown
 	}
 	return nil
 }
@@ -199,7 +201,7 @@ func decodeWindow(line []byte) (Window, error) {
 	return w.Window, err
 }
 
-// oldDayLine is what only day lines of older versions say, on disk the hash alone.
+// oldDayLine is what only day lines of older versions say, on disk only the hash.
 type oldDayLine struct {
 	segments int
 	last     string // the greatest of their names
@@ -244,8 +246,8 @@ func parseCall(line []byte) (Call, error) {
 	return c.Call, nil
 }
 
-// scanCall reads a call line that has exactly the fields, order and spacing of Call.line; false means only that the line
-// is not of that shape. Readers of whole archives do little else.
+// scanCall reads a call line that has exactly the fields, order and spacing of Call.line; false means only that the
+// line is not of that shape. Readers of whole archives spend most of their time here.
 func scanCall(line []byte) (c Call, ok bool) {
 	const beforeSalt, afterSalt, salt = `,"salt":"`, `"}`, 32
 	s := scan{rest: line}

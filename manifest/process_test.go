@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// childMain notes recordings from several goroutines, prints the id of each when it is durable, and goes on
+// childMain notes recordings from several goroutines, prints the id of each when it is durable, and continues
 // until it is killed.
 func childMain(dir string) error {
 	root, err := os.OpenRoot(dir)

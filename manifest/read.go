@@ -1,3 +1,5 @@
+// Reads all lines of a day.
+
 package manifest
 
 import (
@@ -9,7 +11,7 @@ import (
 
 // Load reads a day and folds its lines. What this run holds in memory of the day is put into the bucket first; on
 // disk torn tails that killed runs left are moved aside. The error is a *BadLineError when a line cannot be read
-// and the day must not be worked, and a *VersionError when a later version wrote to it, after which the ledger
+// and the day must not be worked on, and a *VersionError when a later version wrote to it, after which the ledger
 // takes no more lines.
 func (l *Ledger) Load(ctx context.Context, day string) (*Day, error) {
 	if err := checkDay(day); err != nil {
@@ -33,11 +35,11 @@ func (l *Ledger) Load(ctx context.Context, day string) (*Day, error) {
 	return d, nil
 }
 
-// Read reads a day and tells visit of each of its lines, those of closed.json first, then segment by segment, and
-// fault of everything that is wrong with it; both may be nil, and an error of theirs ends the reading.
-// Without fault the first line of a segment that cannot be read is the error, as of Load. With it such lines are
-// left out, and day lines are checked against the sizes, hashes, roots and counts of what they name. It changes
-// nothing, and the day that it returns takes no lines.
+// Read reads a day and calls visit with each of its lines, those of closed.json first, then segment by segment, and
+// fault of everything that is wrong with it; both may be nil, and an error of theirs ends the reading. Without fault
+// the first line of a segment that cannot be read is the error, as of Load. With it such lines are left out, and day
+// lines are checked against the sizes, hashes, roots and counts of what they name. It changes nothing, and the day
+// that it returns takes no lines.
 func (l *Ledger) Read(ctx context.Context, day string, visit func(Line) error, fault func(Fault) error) (*Day, error) {
 	if err := checkDay(day); err != nil {
 		return nil, err
@@ -64,8 +66,8 @@ func (l *Ledger) Read(ctx context.Context, day string, visit func(Line) error, f
 	return d, err
 }
 
-// ReadAll reads a day as its lines stand, whatever is erased, and tells fault of everything that is wrong with it: for
-// audits, which believe no erasure that is not sealed. It changes nothing, and the day that it returns takes no lines.
+// ReadAll reads the lines of a day as they are stored, whatever is erased, and calls fault for every fault: for
+// audits, which only believe sealed erasures. It changes nothing, and the day that it returns takes no lines.
 func (l *Ledger) ReadAll(ctx context.Context, day string, fault func(Fault) error) (*Day, error) {
 	if err := checkDay(day); err != nil {
 		return nil, err
@@ -178,7 +180,7 @@ func (d *Day) readSegment(ctx context.Context, s segment, o reading) error {
 	return err
 }
 
-// reject tells fault of a line that cannot be read. Without fault that is the error.
+// reject calls fault for a line that cannot be read. Without fault it returns the error.
 func (d *Day) reject(r *reader, bad error, fault func(Fault) error) error {
 	line, err := r.badLine(d.day, bad)
 	switch {
@@ -197,11 +199,12 @@ func (l *Ledger) tidy(ctx context.Context, r *reader) (size int64, err error) {
 	if l.isOwn(r.s) || isGzip(r.s.file) {
 		return r.s.size, nil
 	}
-	l.log.Warn("a torn line is moved aside", "file", r.s.file, "bytes", r.s.size-r.size)
+	l.log.Warn("an incomplete line was moved to another file", "file", r.s.file, "bytes", r.s.size-r.size)
 	return r.size, l.write(ctx, func() error { return l.writer.cut(ctx, r.s.file, r.size) })
 }
 
-// settle makes durable what this run goes by: the run that wrote it may have been killed before it synced its lines.
+// settle makes a segment durable that this run relies on: the run that wrote it may have been killed before it synced
+// its lines.
 func (l *Ledger) settle(ctx context.Context, s segment) error {
 	if l.isOwn(s) {
 		return nil

@@ -1,3 +1,5 @@
+// Reads the lines of a file one after another, in bounded memory.
+
 package manifest
 
 import (
@@ -20,15 +22,15 @@ const (
 	allSound = math.MaxInt64
 )
 
-// reader reads the lines of a segment one after another, in bounded memory: while next is true there is a line, or bad
-// says why it cannot be read; then err says whether that was all.
+// reader reads the lines of a segment one after another, in bounded memory: while next is true there is a line, or
+// bad says why it cannot be read; then err says whether that was the end.
 type reader struct {
 	line []byte // without its line feed, valid until the next one is read
 	n    int    // its number
 	bad  error
 	err  error
 	size int64 // of the lines before, uncompressed
-	torn bool  // at the end: more bytes follow, which are no whole line
+	torn bool  // at the end: more bytes follow, but not a whole line
 
 	ctx    context.Context // of the reading
 	s      segment
@@ -111,7 +113,7 @@ func (r *reader) end(err error) bool {
 	return false
 }
 
-// readLine reads up to a line feed, of a line that is too long only the beginning.
+// readLine reads up to a line feed, or the beginning of a line that is too long.
 func (r *reader) readLine() (err error) {
 	r.line, err = r.in.ReadSlice('\n')
 	r.off += int64(len(r.line))
@@ -145,7 +147,7 @@ func (r *reader) badLine(day string, bad error) (*BadLineError, error) {
 	return &BadLineError{Day: day, File: r.s.file, Line: r.n, Reason: bad.Error()}, nil
 }
 
-// copyTo copies every byte of the file as it lies to a hash. It is called before the first line is read.
+// copyTo copies every byte of the file as it is stored to a hash. It is called before the first line is read.
 func (r *reader) copyTo(h hash.Hash) {
 	if r.file != nil {
 		r.file.Reader = io.TeeReader(r.file.Reader, h)

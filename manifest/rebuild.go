@@ -1,3 +1,5 @@
+// Notes that the lines of a day were rebuilt.
+
 package manifest
 
 import (
@@ -7,11 +9,10 @@ import (
 	"fmt"
 )
 
-// NoteRebuild notes that the lines which this run is about to note of the day make anew what was lost. Durability is
-// as of Note.
+// NoteRebuild notes that the following lines of this run replace lost lines of the day. Durability is as of Note.
 func (d *Day) NoteRebuild(ctx context.Context) error {
 	if err := d.noteKind(ctx, kindRebuild); err != nil {
-		return fmt.Errorf("note rebuild of %s: %w", d.day, err)
+		return fmt.Errorf("save the rebuilt manifest of %s: %w", d.day, err)
 	}
 	return nil
 }
@@ -20,7 +21,7 @@ func (d *Day) NoteRebuild(ctx context.Context) error {
 var errOther = errors.New("a line of another run")
 
 // IsRebuilt reports whether a day has no whole line but those of runs that called NoteRebuild before: nothing else is
-// known of it. So it is of a day without a line. The error is a *BadLineError for a line that cannot be read.
+// known of it. It is also true of a day without a line. The error is a *BadLineError for a line that cannot be read.
 func (l *Ledger) IsRebuilt(ctx context.Context, day string) (bool, error) {
 	runs := map[string]bool{}
 	_, err := l.Read(ctx, day, func(line Line) error {

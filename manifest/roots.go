@@ -1,3 +1,5 @@
+// Reads files of the manifest with the hashes of their lines, for seals.
+
 package manifest
 
 import (
@@ -34,7 +36,7 @@ type SegmentLine struct {
 	Raw    []byte // without the line feed; valid until visit returns
 	Digest []byte // 64 hex digits, valid likewise: the SHA-256 of Raw, or what a stub says in its place
 	Stub   bool   // the line stands for one that was erased, and Digest is of that one
-	Salted bool   // its hash tells nothing of what stands in it, or nobody can read it
+	Salted bool   // its hash reveals nothing of its content, or the line cannot be read
 	Bad    error  // why it cannot be read, nil for a whole line
 }
 
@@ -48,7 +50,7 @@ func (l SegmentLine) Recording() (r Recording, ok bool, err error) {
 	return v.recording(), true, nil
 }
 
-// Objects returns the archive's files, for what stands beside the ledger. What is put there on disk needs the archive's
+// Objects returns the archive's files, for what is beside the ledger. What is put there on disk needs the archive's
 // lock.
 func (l *Ledger) Objects() Objects { return l.objects }
 
@@ -87,8 +89,8 @@ func (l *Ledger) evidence(ctx context.Context, prefix string) ([]StoredSegment, 
 	return list, nil
 }
 
-// Fold adds the lines of a segment to a day, nil for none yet, and tells visit of each, as ReadSegment does. Lines that
-// cannot be read are told and left out. The day takes no lines.
+// Fold adds the lines of a segment to a day, nil for none yet, and tells visit of each, as ReadSegment does. Lines
+// that cannot be read are passed to visit and left out. The day takes no lines.
 func (l *Ledger) Fold(ctx context.Context, d *Day, day string, s StoredSegment, visit func(SegmentLine) error) (*Day, Segment, error) {
 	if d == nil {
 		d = &Day{ledger: l, day: day, sizes: map[string]int64{}}
@@ -102,8 +104,8 @@ func (l *Ledger) Fold(ctx context.Context, d *Day, day string, s StoredSegment, 
 	return d, is, err
 }
 
-// ReadSegment tells visit of each line of a segment, also of what follows its last whole line, and returns the file as
-// it lies. An error of visit ends the reading.
+// ReadSegment calls visit with each line of a segment, also of what follows its last whole line, and returns the file
+// as it lies. An error of visit ends the reading.
 func (l *Ledger) ReadSegment(ctx context.Context, s StoredSegment, visit func(SegmentLine) error) (Segment, error) {
 	r := l.read(ctx, s.segment, maxCallLine, allSound)
 	defer r.close()

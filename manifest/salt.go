@@ -1,3 +1,5 @@
+// Adds salts to the lines of days that older versions closed.
+
 package manifest
 
 import (
@@ -26,21 +28,21 @@ type SaltRecord struct {
 	Files []SaltedFile `json:"files"`
 }
 
-// SaltedFile is a file as it lay before and lies after.
+// SaltedFile is a file as it was before and lies after.
 type SaltedFile struct {
 	File   string  `json:"file"` // from the archive's root
 	Before Segment `json:"before"`
 	After  Segment `json:"after"`
 }
 
-// ErrNotAsClosed says that a day is not what its day line says. Ledger.Read tells more.
-var ErrNotAsClosed = errors.New("the day is not what its day line says: run verify --repair")
+// ErrNotAsClosed says that a day does not match its day line. Ledger.Read reports the faults.
+var ErrNotAsClosed = errors.New("the day does not match its day line: run verify --repair")
 
-// SaltDay gives salts to the lines of a day that have none: those of older versions. What the lines say stays, and the
-// day stays closed, by a line of closed.json that names the files as they lie then. Before, the day is checked against
-// its day lines; the old hashes are kept in evidence/salt-*. Killed at any moment, it may be called again, which ends
-// right. It does nothing where all lines have salts. No *Day of it may be in use. The error is ErrNotAsClosed, or a
-// *BadLineError.
+// SaltDay gives salts to the lines of a day that have none: those of older versions. The content of the lines stays,
+// and the day stays closed, by a line of closed.json that names the files as they are stored then. Before, the day is
+// checked against its day lines; the old hashes are kept in evidence/salt-*. Killed at any moment, it may be called
+// again, which ends right. It does nothing where all lines have salts. No *Day of it may be in use. The error is
+// ErrNotAsClosed, or a *BadLineError.
 func (l *Ledger) SaltDay(ctx context.Context, day string) error {
 	if err := l.saltDay(ctx, day); err != nil {
 		return fmt.Errorf("salt the lines of %s: %w", day, err)
@@ -48,7 +50,7 @@ func (l *Ledger) SaltDay(ctx context.Context, day string) error {
 	return nil
 }
 
-// salting is a file that is to be written anew.
+// salting is a file that is to be written again.
 type salting struct {
 	SaltedFile
 	body []byte
@@ -183,7 +185,7 @@ func saltLine(line []byte, tree Tree) (salted []byte, isNew bool, err error) {
 	return salted, true, nil
 }
 
-// closeSalted names the files of a day in closed.json as they lie now. checked are the day lines as they were before.
+// closeSalted names the files of a day in closed.json as they are stored now. checked are the day lines as they were before.
 func (l *Ledger) closeSalted(ctx context.Context, checked *Day) error {
 	files, err := l.look(ctx, checked.day)
 	if err != nil || len(checked.closings) == 0 {
@@ -230,7 +232,7 @@ func (l *Ledger) saltings(ctx context.Context, day string) (list []SaltedFile, e
 	err = l.Records(ctx, SaltStem+"-"+day, func(file string, raw []byte) error {
 		var r SaltRecord
 		if json.Unmarshal(raw, &r) != nil {
-			return fmt.Errorf("read %s: it is no record of salts: restore the file from a copy", file)
+			return fmt.Errorf("read %s: it is not a record of salts: restore the file from a copy", file)
 		}
 		list = append(list, r.Files...)
 		return nil
@@ -238,7 +240,7 @@ func (l *Ledger) saltings(ctx context.Context, day string) (list []SaltedFile, e
 	return list, err
 }
 
-// excuse takes back that segments have another size where salts explain it, or stubs of an erasure that is under way.
+// excuse accepts segments of another size if salts explain it, or stubs of an unfinished erasure.
 func (l *Ledger) excuse(ctx context.Context, s *standing) error {
 	for _, c := range s.closings {
 		if len(c.changed) == 0 {

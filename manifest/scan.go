@@ -1,3 +1,5 @@
+// Scans the recording lines of all days.
+
 package manifest
 
 import (
@@ -13,7 +15,7 @@ type Entry struct {
 	Day             string
 	Bad             *BadLineError // a line that cannot be read; nothing else but Day is set
 	ID, CallID      []byte
-	Key, ETag, Host []byte // Key also of an erased recording, as long as its line stands: what lies there is nobody else's
+	Key, ETag, Host []byte // an erased recording keeps its Key as long as its line exists: the object there is its own
 	SHA256          []byte // hex
 	Outcome         Outcome
 	Final, Old      bool // as in State, of this line
@@ -22,9 +24,10 @@ type Entry struct {
 	Time, FirstSeen int64 // seconds since 1970
 }
 
-// Scan tells visit of every recording line of every day, as a stream. Lines of one day come in order, days in any
+// Scan calls visit with every recording line of every day, as a stream. Lines of one day come in order, days in any
 // order; visit is never called twice at once. A line that cannot be read is an Entry with Bad: visit returns it,
-// which ends the scan, or nil, which skips the line. Lines that this run holds in memory are put into the bucket first.
+// which ends the scan, or nil, which skips the line. Lines that this run holds in memory are put into the bucket
+// first.
 func (l *Ledger) Scan(ctx context.Context, visit func(Entry) error) error {
 	if err := l.Flush(ctx); err != nil {
 		return err

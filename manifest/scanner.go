@@ -1,3 +1,5 @@
+// Parses the usual form of a line faster than encoding/json.
+
 package manifest
 
 import (
@@ -15,7 +17,7 @@ type scan struct {
 	failed  bool
 }
 
-// optional reads what may stand here, and reports whether it does.
+// optional reads an optional text, and reports whether it is there.
 func (s *scan) optional(want string) bool {
 	if s.failed || len(s.rest) < len(want) || string(s.rest[:len(want)]) != want {
 		return false
@@ -26,7 +28,7 @@ func (s *scan) optional(want string) bool {
 
 func (s *scan) literal(want string) { s.failed = !s.optional(want) }
 
-// optionalText reads a field of text that may stand here, and is nil when it does not.
+// optionalText reads an optional field of text, nil if it is not there.
 func (s *scan) optionalText(name string) []byte {
 	if !s.optional(name) {
 		return nil
@@ -35,7 +37,7 @@ func (s *scan) optionalText(name string) []byte {
 }
 
 // text reads a JSON string. It gives up on escapes other than \" \\ \/ and on what is not UTF-8, which encoding/json
-// would replace. S3 entity tags come with quotes, so that it must not allocate for escapes.
+// would replace. S3 entity tags contain quotes, so escapes must not cost an allocation.
 func (s *scan) text() []byte {
 	s.literal(`"`)
 	end := bytes.IndexByte(s.rest, '"')
@@ -78,7 +80,7 @@ func isPlain(b []byte) bool {
 	)
 	for ; len(b) >= 8; b = b[8:] {
 		x := binary.LittleEndian.Uint64(b)
-		slash := x ^ '\\'*ones // a byte of it is zero where x has a backslash
+		slash := x ^ '\\'*ones // a byte of it is zero if x has a backslash
 		below := (x - ' '*ones) | (slash-ones)&^slash
 		if (below|x)&highs != 0 {
 			return false

@@ -1,3 +1,5 @@
+// Hashes the files of a day and their lines, for its day line.
+
 package manifest
 
 import (

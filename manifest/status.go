@@ -1,3 +1,5 @@
+// Finds out whether a day is closed without reading its lines.
+
 package manifest
 
 import (
@@ -6,11 +8,11 @@ import (
 	"time"
 )
 
-// Status is what a cheap look tells of a day.
+// Status is the status of a day that can be read without most of its lines.
 type Status struct {
 	Day    string    // 2006-01-02
-	Known  bool      // manifest/ holds a file of the day; false for one that calls/ alone knows
-	Lines  []DayLine // those that hold, with counts of all lines. Where the one without a filter does, others may be left out
+	Known  bool      // manifest/ holds a file of the day; false for one that only calls/ knows
+	Lines  []DayLine // those that hold, with counts of all lines. If the one without a filter does, others may be left out
 	Newest time.Time // when the newest of its files in manifest/ was written
 }
 
@@ -66,7 +68,7 @@ func (l *Ledger) Status(ctx context.Context, day string) (Status, error) {
 		return status, err
 	}
 	status.Lines = d.Lines()
-	for i := range status.Lines { // later lines changed what the day line counted
+	for i := range status.Lines { // later lines changed the counts of the day line
 		d.count(&status.Lines[i])
 	}
 	return status, nil

@@ -1,3 +1,5 @@
+// Defines the stubs that remain of erased lines.
+
 package manifest
 
 import (
@@ -15,8 +17,8 @@ var emptyRow = json.RawMessage("{}")
 // personalMark is how older versions noted a number or a name in a filter: as a hash, which does not hide it.
 const personalMark = "=sha256:"
 
-// IsPersonal reports whether a filter, as older versions noted it, holds the hash of a number or of a name: whoever
-// guesses can find it. Erasures remove it, so that it must not be sealed.
+// IsPersonal reports whether a filter, as older versions noted it, holds the hash of a number or of a name: guessing
+// can find it. Erasures remove it, so that it must not be sealed.
 func IsPersonal(filter string) bool { return strings.Contains(filter, personalMark) }
 
 // erase makes of a recording what its stub says: its ids and its erasure.
@@ -27,7 +29,7 @@ func (v *view) erase(erasure string) {
 	}
 }
 
-// isBare reports whether a line tells no more than its stub would.
+// isBare reports whether a line contains no more than its stub would.
 func (v *view) isBare() bool {
 	more := len(v.key) + len(v.sha256) + len(v.run) + len(v.contentType) + len(v.etag) + len(v.host) + len(v.cause) + len(v.listing) + len(v.source)
 	return Outcome(v.outcome) == Erased && more == 0 && v.size == 0 && v.attempts == 0
@@ -39,7 +41,7 @@ func bareLine(id, callID, erasure string) ([]byte, error) {
 	return Recording{RecordingID: id, Outcome: Erased, CallID: callID, Reason: erasure}.line()
 }
 
-// erase likewise leaves a call its id.
+// erase keeps only the id of a call.
 func (c *Call) erase() { *c = Call{CallID: c.CallID, Row: emptyRow} }
 
 // recordingStub stands for the line of an erased recording, callStub for that of an erased call, and otherStub for any
@@ -60,8 +62,8 @@ type otherStub struct {
 	Digest string `json:"digest"`
 }
 
-// stubOf returns what is to stand in place of a line of a day, and its kind: a stub where something erased is told of,
-// else the line. Of a row that cannot be read nobody can tell whose it is.
+// stubOf returns the replacement of a line of a day, and its kind: a stub if the line is about something erased, else
+// the line. If a row cannot be read, it is not known whose it is.
 func (e *Erasures) stubOf(line []byte, tree Tree, day string) (text []byte, kind string, err error) {
 	var v view
 	digest := string(appendDigest(nil, line))

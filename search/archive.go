@@ -100,7 +100,7 @@ func (a *Archive) scan(ctx context.Context, q Query) iter.Seq2[Call, error] {
 	}
 }
 
-// scanDay yields the calls of a day that match, and what of it could not be read. False ends the answer.
+// scanDay yields the matching calls of a day, and its errors. False ends the answer.
 func (a *Archive) scanDay(ctx context.Context, q Query, day string, yield func(Call, error) bool) bool {
 	calls, err := a.Day(ctx, day)
 	if err != nil && !yield(Call{}, err) {
@@ -135,7 +135,7 @@ func (q Query) isBehind(p Position) bool {
 	return p < q.After
 }
 
-// collect answers a query whose order or choice takes all calls. Where there is a limit or a sample it holds no more
+// collect answers a query whose order or choice takes all calls. If there is a limit or a sample it holds no more
 // calls than that.
 func (a *Archive) collect(ctx context.Context, q Query, yield func(Call, error) bool) {
 	kept := &ranked{less: q.before}
@@ -171,7 +171,7 @@ func (a *Archive) collect(ctx context.Context, q Query, yield func(Call, error) 
 	}
 }
 
-// before reports whether a call stands before another one in the order of the answer.
+// before reports whether a call is before another one in the order of the answer.
 func (q Query) before(a, b *Call) bool {
 	switch q.Sort {
 	case OldestFirst:
@@ -184,8 +184,8 @@ func (q Query) before(a, b *Call) bool {
 	return a.Position > b.Position
 }
 
-// drawn is the lot of a call: the calls with the least ones are the sample. It depends on nothing but the seed and the
-// call's day and id.
+// drawn is the random number of a call: the calls with the least numbers are the sample. It depends only on the seed
+// and on the day and id of the call.
 func (q Query) drawn(c *Call) uint64 {
 	h := fnv.New64a()
 	var seed [8]byte

@@ -17,10 +17,10 @@ type Call struct {
 	Position Position
 	Day      string    // 2006-01-02
 	Wall     time.Time // call_date, wall-clock time of the account's zone; the day's beginning where it cannot be read
-	Time     time.Time // the same as an instant, in UTC; of an hour that the clock shows twice, the first
+	Time     time.Time // the same as an instant, in UTC; the first of an hour that the clock repeats
 	Erased   bool      // removed on purpose: nothing but ids is left
-	NoRow    bool      // calls/ holds no row of it: the ledger alone knows it
-	Fields             // empty where the row has none
+	NoRow    bool      // calls/ has no row of it: only the ledger knows it
+	Fields             // empty if the row has none
 
 	Recordings []Recording // in the order of their ids
 
@@ -55,7 +55,7 @@ type Recording struct {
 // Stored reports whether its audio is in the archive.
 func (r Recording) Stored() bool { return r.Outcome == manifest.Archived }
 
-// row is what is read of a row.
+// row has the decoded fields of a row.
 type row struct {
 	ID           scalar `json:"id"`
 	LeadID       scalar `json:"lead_id"`
@@ -100,7 +100,7 @@ func (s *scalar) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// readRow makes a call of a row; what cannot be read is empty.
+// readRow returns the call of a row; fields that cannot be read are empty.
 func readRow(day, callID string, raw json.RawMessage, zone *time.Location) Call {
 	var r row
 	if !scanRow(raw, &r) {
@@ -119,7 +119,7 @@ func readRow(day, callID string, raw json.RawMessage, zone *time.Location) Call 
 	return c
 }
 
-// setTime reads call_date. A row without a readable date, or with one of another day, stands at the beginning of
+// setTime reads call_date. A row without a readable date, or with one of another day, is at the beginning of
 // the day under which it is kept.
 func (c *Call) setTime(date string, zone *time.Location) {
 	wall, err := fetcher.ParseWall(date)

@@ -84,8 +84,8 @@ func (a *Archive) dayError(ctx context.Context, day string, err error) error {
 	return &DayError{Day: day, Err: err}
 }
 
-// readCalls returns the last row of each call, and where each call stands. Rows without an id are left in, for what joins
-// recordings to them.
+// readCalls returns the last row of each call, and the place of each call. Rows without an id stay in, because
+// recordings are joined to them.
 func (a *Archive) readCalls(ctx context.Context, day string, withRows bool, fault func(manifest.Fault)) (calls []Call, place map[string]int, err error) {
 	place = map[string]int{}
 	err = a.ledger.ReadCalls(ctx, day, func(c manifest.Call) error {
@@ -107,7 +107,7 @@ func (a *Archive) readCalls(ctx context.Context, day string, withRows bool, faul
 // isUnnamed reports whether a row is noted under a name that was made for it, because it has no id.
 func isUnnamed(callID string) bool { return strings.HasPrefix(callID, "row-") }
 
-// unnamed are the recordings that rows without an id list, by where the row stands.
+// unnamed are the recordings that rows without an id list, by the place of the row.
 type unnamed map[int][]fetcher.Recording
 
 // unnamedRows reads the rows without an id, and leaves them out where rows are not wanted.
@@ -127,7 +127,7 @@ func unnamedRows(calls []Call, withRows bool) unnamed {
 	return rows
 }
 
-// of returns the one row that lists a recording. Where several may, none is taken.
+// of returns the one row that lists a recording. If several may, none is taken.
 func (u unnamed) of(id, source string) (place int, found bool) {
 	for i, recordings := range u {
 		fits := slices.ContainsFunc(recordings, func(r fetcher.Recording) bool {
@@ -143,7 +143,7 @@ func (u unnamed) of(id, source string) (place int, found bool) {
 	return place, found
 }
 
-// orphan is a call of which the ledger alone knows.
+// orphan is a call that only the ledger knows.
 func orphan(day, callID string, zone *time.Location) Call {
 	c := Call{Day: day, NoRow: true, Fields: Fields{ID: callID, Length: -1}}
 	c.setTime("", zone)
@@ -168,7 +168,7 @@ func arrange(calls []Call) {
 	}
 }
 
-// first returns the id of the first recording: of calls without an id nothing else tells which is which.
+// first returns the id of the first recording, by which calls without an id are distinguished.
 func (c *Call) first() string {
 	if len(c.Recordings) == 0 {
 		return ""

@@ -22,14 +22,14 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// indexFormat is the version of what the index file holds. It stands in the file's name, so that programs of
-// different versions leave each other's index alone.
+// indexFormat is the version of what the index file holds. It is in the file's name, so that programs of different
+// versions do not touch each other's index.
 const indexFormat = 2
 
 // Index is a SQLite file that holds what an archive's days say, day by day, so that searches need not read them. It is
 // derived: deleting it loses nothing. It may be used by several goroutines and by several processes at once.
 //
-// A day's calls stand in blocks, compressed, in the order of time. Beside them stand the day's postings, which say for
+// A day's calls are in blocks, compressed, in the order of time. With them are the postings of the day, which say for
 // each value of each field which calls have it. A search asks every day for the postings of its terms, newest day
 // first, and reads the calls that have all of them. A day is written and deleted as a whole, and nothing is shared
 // between days but the counts of names.
@@ -37,13 +37,13 @@ type Index struct {
 	file string
 
 	mu   sync.RWMutex
-	db   *sql.DB     // nil after the file was found damaged, until Update makes it anew; guarded by mu
+	db   *sql.DB     // nil after the file was found damaged, until Update makes it again; guarded by mu
 	info os.FileInfo // of the file that db has open; guarded by mu
 
-	knowsDays atomic.Bool // an update has told of days
+	knowsDays atomic.Bool // an update has added days
 }
 
-// IndexError says that the index's file cannot be used. Searches can do without it.
+// IndexError says that the index's file cannot be used. Searches work without it.
 type IndexError struct {
 	File string
 	Err  error
@@ -95,10 +95,10 @@ func midnightOf(number int64) time.Time { return time.Unix(number*secondsOfDay, 
 func dayName(number int64) string { return midnightOf(number).Format(time.DateOnly) }
 
 // OpenIndex opens the index of this name in a folder, and makes both when they are not there. A damaged index is made
-// anew; those of older formats are removed. The name says which archive it is of. The error is an [*IndexError].
+// again; those of older formats are removed. The name says which archive it is of. The error is an [*IndexError].
 func OpenIndex(ctx context.Context, folder, name string) (*Index, error) {
 	ix := &Index{file: filepath.Join(folder, indexName(name, indexFormat))}
-	whole, err := filepath.Abs(ix.file) // SQLite takes the beginning of a relative path for a host
+	whole, err := filepath.Abs(ix.file) // SQLite takes the first part of a relative path for a host
 	if err != nil {
 		return nil, ix.fail(ctx, fmt.Errorf("find folder: %w", err))
 	}
@@ -137,14 +137,14 @@ func (ix *Index) open(ctx context.Context, folder, name string) error {
 	return errors.Join(ix.make(ctx), unlock())
 }
 
-// make makes the file, if it is not there, and anew when it is damaged. The caller holds the lock.
+// make makes the file, if it is not there, and again when it is damaged. The caller holds the lock.
 func (ix *Index) make(ctx context.Context) error {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
 	if ix.db != nil && ix.isCurrent() {
 		return nil
 	}
-	if ix.db != nil { // another process has made the file anew
+	if ix.db != nil { // another process has made the file again
 		_ = ix.db.Close() // nothing was written since
 		ix.db = nil
 	}
@@ -211,7 +211,7 @@ func (ix *Index) connect(ctx context.Context) error {
 }
 
 // checkedBytes is the size of files that are checked as a whole when they are opened, which takes some 10 ms then. In
-// larger ones what is read is checked, and a page that lost its way to others may go unnoticed.
+// larger ones what is read is checked, and a page that is no longer linked may go unnoticed.
 const checkedBytes = 8 << 20
 
 // checkWhole has SQLite check its pages, and that each index has what its table has.
@@ -255,7 +255,7 @@ func source(file string) string {
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: settings.Encode()}).String()
 }
 
-// lock waits for the turn to write.
+// lock takes the lock for writing.
 func (ix *Index) lock(ctx context.Context) (unlock func() error, err error) {
 	const pause = 50 * time.Millisecond
 	lock := flock.New(ix.file+".lock", flock.SetPermissions(0o600))
@@ -265,7 +265,8 @@ func (ix *Index) lock(ctx context.Context) (unlock func() error, err error) {
 	return lock.Unlock, nil
 }
 
-// removeIndex removes an index with what SQLite keeps beside it. Its lock stays: somebody may wait for it.
+// removeIndex removes an index with what SQLite keeps beside it. Its lock stays, because another process may wait for
+// it.
 func removeIndex(file string) error {
 	for _, suffix := range []string{"-wal", "-shm", "-journal", ""} {
 		if err := os.Remove(file + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -292,8 +293,7 @@ func isDamage(err error) bool {
 	return failed.Code() == sqlite3.SQLITE_IOERR_SHORT_READ
 }
 
-// scanned makes of an error of reading a row one that says that the index is damaged, where a value has another type
-// than was written.
+// scanned returns an error of reading a row as damage of the index if a value has another type than was written.
 func scanned(err error) error {
 	if _, ok := errors.AsType[*sqlite.Error](err); err == nil || ok {
 		return err
@@ -306,7 +306,7 @@ func scanned(err error) error {
 	return fmt.Errorf("%w: %w", errDamaged, err)
 }
 
-// discard removes a damaged index. Who uses it at this moment gets errors.
+// discard removes a damaged index. Concurrent users get errors.
 func (ix *Index) discard() error {
 	ix.knowsDays.Store(false)
 	ix.mu.Lock()
@@ -315,21 +315,21 @@ func (ix *Index) discard() error {
 		return nil
 	}
 	isCurrent := ix.isCurrent()
-	_ = ix.db.Close()            // what it says of a damaged file helps nobody
+	_ = ix.db.Close()            // its error about a damaged file does not matter
 	if ix.db = nil; !isCurrent { // another process was first
 		return nil
 	}
 	return removeIndex(ix.file)
 }
 
-// doubt discards the index after an error that says it is damaged. Where it cannot, the next update tries again.
+// doubt discards the index after an error that says it is damaged. If it cannot, the next update tries again.
 func (ix *Index) doubt(err error) {
 	if isDamage(err) {
 		_ = ix.discard()
 	}
 }
 
-// Close closes the file. Whoever searches meanwhile gets an error.
+// Close closes the file. A concurrent search gets an error.
 func (ix *Index) Close() error {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
@@ -355,7 +355,7 @@ func (ix *Index) fail(ctx context.Context, err error) error {
 	return &IndexError{File: ix.file, Err: err}
 }
 
-// conn returns a connection, to be closed.
+// conn returns a connection. Close it.
 func (ix *Index) conn(ctx context.Context) (*sql.Conn, error) {
 	ix.mu.RLock()
 	db := ix.db

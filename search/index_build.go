@@ -15,7 +15,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// nameKind is what a name is of.
+// nameKind is the kind of a name.
 type nameKind uint8
 
 const (
@@ -51,7 +51,7 @@ type placedRun struct {
 	run
 }
 
-// buildDay makes of the calls of a day what the index keeps.
+// buildDay encodes the calls of a day for the index.
 func buildDay(day int64, calls []Call) (*built, error) {
 	b := &built{day: day, names: map[nameOf]int{}}
 	var p packer
@@ -90,7 +90,6 @@ func buildDay(day int64, calls []Call) (*built, error) {
 	return b, nil
 }
 
-// add counts a call.
 func (b *built) add(c *Call) {
 	if !c.NoRow {
 		b.calls++
@@ -103,7 +102,7 @@ func (b *built) add(c *Call) {
 	}
 }
 
-// names are those that a call has.
+// names returns the names of a call.
 func (c *Call) names() (names []nameOf) {
 	for _, n := range []nameOf{{nameAgent, c.UserID, c.User}, {nameCampaign, c.CampaignID, c.Campaign}, {nameStatus, c.Status, c.StatusName}} {
 		if n.id != "" || n.name != "" {
@@ -113,7 +112,7 @@ func (c *Call) names() (names []nameOf) {
 	return names
 }
 
-// describe is how the index remembers the files of a day.
+// describe returns the description of the files of a day that the index keeps.
 func describe(files []manifest.File) string {
 	files = slices.SortedFunc(slices.Values(files), func(a, b manifest.File) int { return cmp.Compare(a.Name, b.Name) })
 	var text strings.Builder
@@ -125,7 +124,7 @@ func describe(files []manifest.File) string {
 
 // writer writes days into the index.
 type writer struct {
-	ctx        context.Context // never ends: a transaction is not left half-way
+	ctx        context.Context // never ends, so that transactions are finished
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
 }
@@ -223,7 +222,6 @@ func (w *writer) replace(b *built) error {
 
 func placeOf(day int64, f field) int64 { return day*maxFields + int64(f) }
 
-// remove deletes a day.
 func (w *writer) remove(day int64) error {
 	var sealed []byte
 	err := w.statements[readFact].QueryRowContext(w.ctx, day*maxFacts+factNames).Scan(&sealed)

@@ -19,7 +19,7 @@ import (
 // errDamaged: a value of the index is not what was written.
 var errDamaged = errors.New("the index is damaged")
 
-// seal appends to a value of the index a checksum of it and of the place where it stands.
+// seal appends to a value of the index a checksum of it and of its place.
 func seal(value []byte, place int64) []byte {
 	return binary.BigEndian.AppendUint32(value, checksum(value, place))
 }
@@ -43,8 +43,8 @@ func checksum(value []byte, place int64) uint32 {
 	return crc32.Update(crc32.Checksum(at[:], castagnoli), castagnoli, value)
 }
 
-// callsPerBlock is how many calls are compressed together. More compress better, and cost more to read one of them. A
-// block should fit into a page of the file several times.
+// callsPerBlock is how many calls are compressed together. More calls compress better, but reading one of them costs
+// more. A block should fit into a page of the file several times.
 const callsPerBlock = 32
 
 // What a call's flags say.

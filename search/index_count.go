@@ -8,7 +8,7 @@ import (
 )
 
 // Count counts the calls that match, without regard to Limit, Sample and After. With a limit above 0 it stops there: n
-// is then at most limit, and more says that there are more. Where days could not be read, n is the count of the
+// is then at most limit, and more says that there are more. If days could not be read, n is the count of the
 // others, and the error is that of one of them, a [*DayError].
 func (a *Archive) Count(ctx context.Context, q Query, limit int) (n int, more bool, err error) {
 	q.Limit, q.Sample, q.Seed, q.After, q.Sort = 0, 0, 0, 0, NewestFirst
@@ -37,7 +37,7 @@ type counter struct {
 	problem  error
 }
 
-// take counts a call, or keeps the first error. False ends the counting.
+// take counts a call, or keeps the first error. False ends the count.
 func (c *counter) take(_ Call, err error) bool {
 	if err == nil {
 		c.n++

@@ -241,7 +241,7 @@ func countIn(t *testing.T, folder string, pieces [][]byte) (n int) {
 	return n
 }
 
-// Whatever happens to the file, answers are right, and the next update mends it.
+// Whatever happens to the file, answers are right, and the next update repairs it.
 func TestDamagedIndex(t *testing.T) {
 	m := newMade(t, 5)
 	m.fill(8, 60)
@@ -340,7 +340,7 @@ func TestIndexFormats(t *testing.T) {
 	if err != nil || info.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/' {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
-	// A file of this name that says it is of another format is made anew.
+	// A file of this name that says it is of another format is made again.
 	if _, err := ix.db.ExecContext(t.Context(), "PRAGMA user_version=77"); err != nil {
 		t.Fatal(err)
 	}
@@ -369,7 +369,7 @@ func TestIndexCannotBeWritten(t *testing.T) {
 	}
 }
 
-// A full disk ends an update, and searches go on.
+// A full disk ends an update, and searches continue.
 func TestFullDisk(t *testing.T) {
 	m := newMade(t, 8)
 	m.fill(12, 120)

@@ -12,7 +12,7 @@ import (
 // field is a field of a call by whose values the index finds it.
 type field byte
 
-// The fields. Their numbers stand in the file: a change needs another indexFormat.
+// The fields. Their numbers are in the file: a change needs another indexFormat.
 const (
 	byCall field = iota + 1
 	byRecording
@@ -35,12 +35,12 @@ const (
 // hasRecording is the key of calls with a recording; no outcome is empty.
 const hasRecording = ""
 
-// maxKey is where a key is cut. What has a key of this length is a candidate only.
+// maxKey is where a key is cut. A call with a key of this length is only a candidate.
 const maxKey = 100
 
-// addKeys tells add under which keys a call is found, of some more than once. A call may be found under a key where it
-// does not match; never may it match where it is not found. Empty values have no key, but for those that hasRecording
-// and isNamed allow.
+// addKeys calls add with the keys of a call, with some more than once. A call may be found under a key where it does
+// not match; never may it match where it is not found. Empty values have no key, except those that hasRecording and
+// isNamed allow.
 func (c *Call) addKeys(add func(f field, key string)) {
 	whole := func(f field, value string) {
 		if value != "" {
@@ -103,7 +103,7 @@ func foldCase(text string) string {
 	return strings.ToLower(text)
 }
 
-// foldRune returns the least of the runes that differ in case alone; of ASCII letters, the lower one.
+// foldRune returns the least of the runes that differ only in case, and the lower-case letter for ASCII.
 func foldRune(r rune) rune {
 	least := r
 	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
@@ -115,7 +115,7 @@ func foldRune(r rune) rune {
 	return least
 }
 
-// reversedDigits makes of an end of a number a beginning.
+// reversedDigits reverses the digits of a number, so that its end becomes a beginning.
 func reversedDigits(number string) string {
 	reversed := []byte(digits(number))
 	slices.Reverse(reversed)

@@ -69,7 +69,7 @@ func (q Query) plan() plan {
 	return p
 }
 
-// add adds a term. Ranges that no key can be told for make it one that is left to Query.Matches.
+// add adds a term. Without ranges the term is left to Query.Matches.
 func (p *plan) add(rank int, ranges ...keyRange) {
 	for _, r := range ranges {
 		p.exact = p.exact && !r.loose

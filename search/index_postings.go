@@ -1,3 +1,5 @@
+// Encodes and decodes the postings of the search index.
+
 package search
 
 import "encoding/binary"

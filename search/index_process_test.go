@@ -99,7 +99,7 @@ func TestProcessesUpdateOneIndex(t *testing.T) {
 	wantSame(t, a, ix, Query{})
 }
 
-// A process that is killed while it builds leaves an index that the next one goes on with.
+// A process that is killed while it builds leaves an index that the next one continues with.
 func TestKilledWhileBuilding(t *testing.T) {
 	m := newMade(t, 11)
 	m.fill(40, 60)

@@ -50,7 +50,7 @@ func (p *places) Pop() any {
 	return last
 }
 
-// keep takes a place in, if it is among the first room ones.
+// keep adds a place, if it is among the first room ones.
 func (p *places) keep(one place, room int) {
 	switch {
 	case len(p.list) < room:
@@ -61,8 +61,8 @@ func (p *places) keep(one place, room int) {
 	}
 }
 
-// ranked returns the first calls by length, and the problems of days. It reads those calls alone: lengths stand apart
-// in the index. False means that it cannot tell: calls have to be looked at, or days are not held.
+// ranked returns the first calls by length, and the problems of days. It reads only those calls: lengths are apart in
+// the index. False means that it cannot tell: calls have to be looked at, or days are not held.
 func (ix *Index) ranked(ctx context.Context, a *Archive, q Query) (steps []found, ok bool, err error) {
 	p, at := q.plan(), q.cursor()
 	if !p.exact {
@@ -109,7 +109,7 @@ func (ix *Index) ranked(ctx context.Context, a *Archive, q Query) (steps []found
 	return steps, true, nil
 }
 
-// rank takes in the calls of a day.
+// rank adds the calls of a day.
 func (s *snapshot) rank(q Query, at *cursor, d *indexedDay, best *places) error {
 	fit, err := s.within(q, at, d)
 	if err != nil || len(fit) == 0 {

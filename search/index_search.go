@@ -11,9 +11,9 @@ import (
 )
 
 // WithIndex returns the same archive, searched by an index. What it answers is how the archive was when the index was
-// updated last; the caller decides when that is. Days that the index knows of and does not hold, because they could
-// not be read or an update has not come to them, are read as without an index. So are all days from the one on where
-// the index turns out to be damaged, or cannot be read.
+// updated last; the caller decides when that is. Days that the index does not hold, because they could not be read or
+// were not updated yet, are read from the archive. If the index is damaged or cannot be read, all remaining days are
+// read from the archive.
 func (a *Archive) WithIndex(ix *Index) *Archive {
 	indexed := *a
 	indexed.index = ix
@@ -27,8 +27,8 @@ func (a *Archive) WithIndexWhile(ix *Index, usable func() bool) *Archive {
 	return indexed
 }
 
-// isIndexed reports whether there is an index that an update has told of days. One that was just made knows of none, and
-// days that it does not know of are not read.
+// isIndexed reports whether there is an index that knows the days of the archive. A new index knows none before its
+// first update, and days that it does not know are not read.
 func (a *Archive) isIndexed(ctx context.Context) bool {
 	if a.usable != nil && !a.usable() {
 		return false
@@ -46,14 +46,14 @@ type found struct {
 	call    Call
 	problem error // a *DayError
 	unheld  string
-	after   Position // of unheld: where the answer goes on in it; 0 for all of it
+	after   Position // of unheld: where the answer continues in it; 0 for all of it
 }
 
-// cursor is how far an answer has come: the positions from first to last are left.
+// cursor is the progress of an answer: the positions from first to last are still to be answered.
 type cursor struct {
 	first, last Position
 	oldestFirst bool
-	entered     int64 // the day that was begun; its problem was told
+	entered     int64 // the day that was begun; its error was reported
 	done        bool
 }
 
@@ -167,7 +167,7 @@ func (a *Archive) scanFrom(ctx context.Context, q Query, at cursor, yield func(C
 	}
 }
 
-// fetch takes the next steps of an answer: at least n calls, unless it comes to its end. Where a step is a day that is
+// fetch takes the next steps of an answer: at least n calls, unless it comes to its end. If a step is a day that is
 // not held, it is the last one.
 func (ix *Index) fetch(ctx context.Context, zone *time.Location, q Query, p plan, at *cursor, n int) (steps []found, err error) {
 	s, err := ix.look(ctx, zone)

@@ -26,7 +26,7 @@ type snapshot struct {
 
 const (
 	// readPostings returns, day by day, the runs that may hold keys of a range: from the one in which its beginning
-	// stands on.
+	// is on.
 	readPostings = `SELECT d.id, r.data FROM day d CROSS JOIN run r ON r.place = d.id*256 + ?1 AND r.first < ?3 AND r.first >= coalesce(
 		(SELECT first FROM run WHERE place = d.id*256 + ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1), x'')
 		WHERE d.id BETWEEN ?4 AND ?5 ORDER BY d.id, r.first`
@@ -35,7 +35,7 @@ const (
 	readBlock = "SELECT data FROM block WHERE id=?"
 )
 
-// look begins a snapshot. End it.
+// look begins a snapshot. The caller ends it.
 func (ix *Index) look(ctx context.Context, zone *time.Location) (*snapshot, error) {
 	conn, err := ix.conn(ctx)
 	if err != nil {
@@ -78,7 +78,7 @@ type indexedDay struct {
 	isWhole bool     // all calls, as long as no term was looked up
 }
 
-// trouble is what of the day could not be read.
+// trouble returns the error of a day that could not be read whole.
 func (d *indexedDay) trouble() error {
 	if d.problem == "" {
 		return nil
@@ -125,7 +125,7 @@ func (s *snapshot) chosen(at *cursor, p plan, n int) ([]indexedDay, error) {
 // fewDays is for how many days a term is looked up for each, and not for all days between them.
 const fewDays = 16
 
-// choose leaves of days the calls that have a term.
+// choose keeps only the calls that have a term.
 func (s *snapshot) choose(days []indexedDay, term alternatives) error {
 	var left []*indexedDay
 	for i := range days {
@@ -294,7 +294,6 @@ func (s *snapshot) read(statement *sql.Stmt, id int64) ([]byte, error) {
 	return unseal(sealed, id)
 }
 
-// call reads a call.
 func (s *snapshot) call(day int64, ordinal uint32) (Call, error) {
 	id := day*maxPerDay + int64(ordinal/callsPerBlock)
 	if id != s.at {

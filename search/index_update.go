@@ -22,19 +22,21 @@ type UpdateReport struct {
 	Days    int  // of the archive
 	Read    int  // that were new or had changed
 	Removed int  // that the archive no longer has
-	Rebuilt bool // the index was damaged, and was built anew
+	Rebuilt bool // the index was damaged, and was built again
 
 	// Unread are days that could not be read. Searches try them again, and so does the next update.
 	Unread []*DayError
 }
 
 // Update brings the index up to date with the archive: days whose files are new or have changed are read, the newest
-// first, and days that are gone are deleted. Of what is deleted no byte is left in the index's files when it returns
-// without an error. Where another process updates the index, it waits, and then does what is left to do. An update
-// that was ended goes on with the next one. Progress, which may be nil, is told of days read and days to read, by one
-// goroutine at a time. With its first call, with 0, what is stale is no longer held: searches read those days.
+// first, and days that are gone are deleted. When it returns without an error, no byte of a deleted day is left in
+// the files of the index. If another process updates the index, it waits, and then does what is left to do. An update
+// that was ended continues with the next one. Progress, which may be nil, is called with days read and days to read,
+// by one goroutine at a time. From its first call on, with 0, stale days are no longer held: searches read them from
+// the archive.
 //
-// An error that is an [*IndexError] concerns the index alone: searches go on, and read the days that it does not hold.
+// An error that is an [*IndexError] concerns only the index: searches continue, and read the days that it does not
+// hold.
 func (ix *Index) Update(ctx context.Context, a *Archive, progress func(done, total int)) (UpdateReport, error) {
 	if progress == nil {
 		progress = func(int, int) {}
@@ -148,7 +150,7 @@ func (w *writer) held() (map[int64]string, error) {
 }
 
 const (
-	readers = 8 // days read at once, for an archive that is far away
+	readers = 8 // days read at once, because a bucket answers slowly
 	// maxInWork bounds the memory of the days that are read at once: the size of their files, as it is uncompressed.
 	// A day that is larger is read alone.
 	maxInWork = 32 << 20
@@ -156,7 +158,7 @@ const (
 	gzipRatio = 10
 )
 
-// read is what came of reading a day.
+// read is the result of reading a day.
 type read struct {
 	day     int64
 	built   *built
@@ -174,7 +176,7 @@ func (w *writer) work(ctx context.Context, a *Archive, todo []manifest.DayFiles,
 		reading.SetLimit(readers)
 		for _, files := range todo {
 			if err := memory.Acquire(readCtx, weight(files)); err != nil {
-				break // so has the reading
+				break // reading has ended too
 			}
 			reading.Go(func() error {
 				defer memory.Release(weight(files))
@@ -236,7 +238,7 @@ func (a *Archive) readForIndex(ctx context.Context, files manifest.DayFiles) (re
 	return r, nil
 }
 
-// write writes what came of reading a day.
+// write writes the result of reading a day.
 func (w *writer) write(ctx context.Context, r read, report *UpdateReport) error {
 	if r.problem != nil {
 		report.Unread = append(report.Unread, r.problem)
@@ -246,7 +248,7 @@ func (w *writer) write(ctx context.Context, r read, report *UpdateReport) error 
 	return w.inTransaction(ctx, func() error { return w.replace(r.built) })
 }
 
-// truncateLog empties SQLite's log, in which deleted text may stand. It waits for readers of old pages.
+// truncateLog empties SQLite's log, in which deleted text may remain. It waits for readers of old pages.
 func (ix *Index) truncateLog(ctx context.Context, conn *sql.Conn) error {
 	if info, err := os.Stat(ix.file + "-wal"); err != nil || info.Size() == 0 {
 		return nil // there is none

@@ -9,8 +9,8 @@ import (
 	"slices"
 )
 
-// Loader completes calls that an index gave, which come without rows and without what the ledger knows. It keeps the
-// day that it read last, for answers by time come day by day. Not safe for concurrent use.
+// Loader completes calls from an index, which have no rows and no states of the ledger. It keeps the day that it read
+// last, for answers by time come day by day. Not safe for concurrent use.
 type Loader struct {
 	archive *Archive
 	day     string
@@ -24,7 +24,7 @@ func NewLoader(archive *Archive) *Loader { return &Loader{archive: archive} }
 // each day among them is read once.
 const loadAtOnce = 1000
 
-// IsComplete reports whether a call has all that the archive knows of it.
+// IsComplete reports whether a call has its row and the states of its recordings.
 func (c *Call) IsComplete() bool {
 	return (c.Row != nil || c.NoRow) && !slices.ContainsFunc(c.Recordings, func(r Recording) bool { return r.State == nil })
 }

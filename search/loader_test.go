@@ -163,7 +163,7 @@ func TestWords(t *testing.T) {
 		{nil, "none"},
 		{[]Recording{archived}, "archived"},
 		{[]Recording{archived, archived}, "2 archived"},
-		{[]Recording{archived, {Outcome: manifest.Lost, Final: true}, archived}, "2 archived, 1 lost at the source"},
+		{[]Recording{archived, {Outcome: manifest.Lost, Final: true}, archived}, "2 archived, 1 lost at the vendor"},
 		{[]Recording{pending}, "waiting: no audio yet"},
 		{[]Recording{{Outcome: manifest.Failed}}, "waiting: download failed"},
 		{[]Recording{{Outcome: manifest.Rejected, Final: true}}, "given up: not audio"},

@@ -10,7 +10,7 @@ import (
 )
 
 // ErrNotFound: the archive has no call or recording of this id.
-var ErrNotFound = errors.New("the archive has none of this id")
+var ErrNotFound = errors.New("the archive has no call or recording with this id")
 
 // FindCall returns the call of an id, the newest when several days have it. The error wraps ErrNotFound when there
 // is none; with it comes the error of a day that could not be read. Without an index every day is read.
@@ -59,7 +59,7 @@ type Name struct {
 }
 
 // Names returns the names that calls have. Without an index every day is read, with one only what it does not hold.
-// Where days cannot be read, the names come with the error of one of them, a [*DayError].
+// If days cannot be read, the names come with the error of one of them, a [*DayError].
 func (a *Archive) Names(ctx context.Context) (Names, error) {
 	counts, days, err := a.heldNames(ctx)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Matches reports whether a call fulfils every term of the query, but for Limit, Sample and After. Where an index
-// answers, this is what its answers are measured by.
+// Matches reports whether a call fulfils every term of the query, except Limit, Sample and After. Answers of an index
+// are checked by it.
 func (q Query) Matches(c *Call) bool {
 	first, last := q.Positions()
 	return c.Position >= first && c.Position <= last &&
@@ -90,7 +90,7 @@ func (l Limits) Allow(f *Fields) bool {
 	return named(l.Campaigns, f.CampaignID, f.Campaign) && named(l.Agents, f.UserID, f.User)
 }
 
-// anyEqual reports whether one of the values wanted is the one at hand, true where none is wanted.
+// anyEqual reports whether one of the values wanted is the one at hand, true if none is wanted.
 func anyEqual(wanted []string, have string, equal func(a, b string) bool) bool {
 	return wanted == nil || slices.ContainsFunc(wanted, func(one string) bool { return equal(one, have) })
 }

@@ -32,9 +32,9 @@ type Query struct {
 
 	// Listed are ids of calls or recordings, as of a lawyer's list; nil for no list.
 	Listed []string
-	listed map[string]bool // the same where many calls are looked at; nil for not at hand
+	listed map[string]bool // the same as a set, for queries over many calls; nil if not built
 
-	// Watch is called with every call that is read, whether it is wanted or not; nil for nobody. Where an index answers
+	// Watch is called with every call that is read, whether it is wanted or not; nil for nobody. If an index answers
 	// nothing is read.
 	Watch func(*Call)
 
@@ -46,8 +46,8 @@ type Query struct {
 	Sample int    // so many calls at random, 0 for all
 	Seed   uint64 // the same seed and archive give the same sample
 
-	// After is where a page begins: only calls that stand behind it in the order of the answer, which must be one
-	// by time. Zero for the first page.
+	// After is where a page begins: only calls after it in the order of the answer, which must be one by time. Zero
+	// for the first page.
 	After Position
 }
 
@@ -56,7 +56,7 @@ type Limits struct {
 	Campaigns, Agents []string
 }
 
-// MinNumberDigits is the least number of digits that Query.Number takes: fewer fit everybody.
+// MinNumberDigits is the least number of digits that Query.Number takes: fewer would match almost every call.
 const MinNumberDigits = 4
 
 // Sort is the order of the answers.
@@ -70,8 +70,8 @@ const (
 	ShortestFirst Sort = "length"
 )
 
-// Position is where a call stands in time: calls have distinct positions, later calls have greater ones. It may
-// change when a call of the same second is listed later. Zero is no position.
+// Position is where a call is in time: calls have distinct positions, later calls have greater ones. It may change
+// when a call of the same second is listed later. Zero is not a position.
 type Position int64
 
 // maxPerSecond is the number of calls of one second that have positions of their own.

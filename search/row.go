@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Values returns the fields of the call's row by their API names, as text; of a call without a row those that can be
-// searched for. What is no text, number or truth value, as the list of recordings, is empty.
+// Values returns the fields of the call's row by their API names, as text; for a call without a row only those that
+// can be searched for. Other values than texts, numbers and truth values are empty, like the list of recordings.
 func (c *Call) Values() map[string]string {
 	if c.Row == nil {
 		return c.Fields.values()
@@ -51,7 +51,7 @@ type File struct {
 	New      string `json:"new"`
 }
 
-// File returns what the call's row says of a recording. Where the row does not tell, the name is that under which the
+// File returns what the call's row says of a recording. If the row does not tell, the name is that under which the
 // recording is stored.
 func (c *Call) File(r Recording) File {
 	files := c.files()

@@ -65,7 +65,7 @@ func (q *Query) Set(name string, values ...string) error {
 		}
 		return nil
 	}
-	return &TermError{Name: name, Problem: "there is no such term", Try: "see the list of terms"}
+	return &TermError{Name: name, Problem: "there is no such search term", Try: "see the list of search terms"}
 }
 
 func (t term) check(values []string) error {
@@ -101,7 +101,7 @@ func terms() []term {
 		return term{Term{Name: name, Placeholder: "NUMBER", Usage: usage, Many: true, Personal: true}, func(q *Query, values []string) *TermError {
 			const shortest = 7 // digits of a whole number
 			if slices.ContainsFunc(values, func(v string) bool { return len(digits(v)) < shortest }) {
-				return &TermError{Problem: "it is too short to be a whole number", Try: "search by number for the last digits"}
+				return &TermError{Problem: "it is too short to be a complete number", Try: "search by number for the last digits"}
 			}
 			*field(q) = values
 			return nil
@@ -115,7 +115,7 @@ func terms() []term {
 		person(term{Term{Name: "number", Placeholder: "NUMBER", Usage: "one of the two phone numbers ends in these digits (at least 4)"}, setNumber}),
 		{Term{Name: "agent", Placeholder: "AGENT", Usage: "id or name of the agent"}, one(func(q *Query) *string { return &q.Agent })},
 		{Term{Name: "campaign", Placeholder: "CAMPAIGN", Usage: "id or name of the campaign"}, one(func(q *Query) *string { return &q.Campaign })},
-		person(term{Term{Name: "name", Placeholder: "WORDS", Usage: "the lead's name: each word begins a part of the first or last name"}, someWords(func(q *Query) *string { return &q.Name })}),
+		person(term{Term{Name: "name", Placeholder: "WORDS", Usage: "the lead's name: each word is the start of a part of the first or last name"}, someWords(func(q *Query) *string { return &q.Name })}),
 		person(term{Term{Name: "comment", Placeholder: "WORDS", Usage: "the agent's comment contains each of these words"}, someWords(func(q *Query) *string { return &q.Comment })}),
 		{Term{Name: "min-length", Placeholder: "LENGTH", Usage: "minimum length of the call: seconds, 3m or 1h30m"}, length(func(q *Query) *int { return &q.MinLength })},
 		{Term{Name: "max-length", Placeholder: "LENGTH", Usage: "maximum length of the call"}, length(func(q *Query) *int { return &q.MaxLength })},
@@ -129,8 +129,8 @@ func terms() []term {
 		list("list-id", "id of the list", func(q *Query) *[]string { return &q.ListIDs }),
 		list("user-id", "id of the agent", func(q *Query) *[]string { return &q.UserIDs }),
 		list("status", "code of the status, like SALE", func(q *Query) *[]string { return &q.Statuses }),
-		numbers("phone-number", "the lead's whole number", func(q *Query) *[]string { return &q.PhoneNumbers }),
-		numbers("number-dialed", "the whole number dialed", func(q *Query) *[]string { return &q.NumbersDialed }),
+		numbers("phone-number", "the lead's complete phone number", func(q *Query) *[]string { return &q.PhoneNumbers }),
+		numbers("number-dialed", "the complete number dialed", func(q *Query) *[]string { return &q.NumbersDialed }),
 		person(list("first-name", "the lead's first name", func(q *Query) *[]string { return &q.FirstNames })),
 		person(list("last-name", "the lead's last name", func(q *Query) *[]string { return &q.LastNames })),
 		list("call-type", "OUTBOUND, INBOUND, MANUAL or 3WAY", func(q *Query) *[]string { return &q.CallTypes }),
@@ -153,7 +153,7 @@ func one(field func(q *Query) *string) func(*Query, []string) *TermError {
 func someWords(field func(q *Query) *string) func(*Query, []string) *TermError {
 	return func(q *Query, values []string) *TermError {
 		if len(words(values[0])) == 0 {
-			return &TermError{Problem: "it holds no word", Try: "give words of letters or digits"}
+			return &TermError{Problem: "it contains no word", Try: "give words of letters or digits"}
 		}
 		*field(q) = values[0]
 		return nil
@@ -175,7 +175,7 @@ func whole(set func(q *Query, n uint64), least, most uint64) func(*Query, []stri
 	return func(q *Query, values []string) *TermError {
 		n, err := strconv.ParseUint(values[0], 10, 64)
 		if err != nil || n < least || n > most {
-			return &TermError{Problem: "it is not a whole number that fits", Try: fmt.Sprintf("give one from %d to %d", least, most)}
+			return &TermError{Problem: "it is not a whole number, or out of range", Try: fmt.Sprintf("give a number from %d to %d", least, most)}
 		}
 		set(q, n)
 		return nil
@@ -203,7 +203,7 @@ func length(field func(q *Query) *int) func(*Query, []string) *TermError {
 
 func setNumber(q *Query, values []string) *TermError {
 	if len(digits(values[0])) < MinNumberDigits {
-		return &TermError{Problem: "it has less than 4 digits, which fit too many calls", Try: "give the number, or its last digits"}
+		return &TermError{Problem: "it has fewer than 4 digits, which match too many calls", Try: "give the number, or its last digits"}
 	}
 	q.Number = values[0]
 	if national, ok := strings.CutPrefix(strings.TrimPrefix(digits(values[0]), "00"), "1"); ok && len(national) == 10 {
@@ -216,7 +216,11 @@ func setOutcomes(q *Query, values []string) *TermError {
 	for _, value := range values {
 		outcome := manifest.Outcome(strings.ToLower(value))
 		if !slices.Contains(KnownOutcomes(), outcome) {
-			return &TermError{Problem: "there is no such outcome", Try: fmt.Sprintf("give one of %v", KnownOutcomes())}
+			try := fmt.Sprintf("give one of %v", KnownOutcomes())
+			if outcome == "missing" || outcome == "waiting" {
+				try = "for all that is not there give lost,pending,failed,rejected,damaged"
+			}
+			return &TermError{Problem: "there is no such outcome", Try: try}
 		}
 		q.Outcomes = append(q.Outcomes, outcome)
 	}
@@ -265,9 +269,9 @@ func (q *Query) Check() error {
 	case q.Seed > 0 && q.Sample == 0:
 		return &TermError{Name: "seed", Problem: "it needs a sample", Try: "add a sample, or leave it out"}
 	case q.Sample > 0 && q.Limit > 0:
-		return &TermError{Name: "sample", Problem: "it goes without a limit", Try: "give one of them"}
+		return &TermError{Name: "sample", Problem: "it cannot be used together with limit", Try: "use one of them"}
 	case q.After != 0 && (q.Sample > 0 || q.Sort == LongestFirst || q.Sort == ShortestFirst):
-		return &TermError{Name: "after", Problem: "pages need a sort by time", Try: "leave out sort and sample"}
+		return &TermError{Name: "after", Problem: "pages need an order by time", Try: "leave out sort and sample"}
 	}
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // TestRowsWithoutID: recordings of no call belong to the one row without an id that lists them, by an index and without
-// one. Where no row does, or two may, each is alone.
+// one. If no row does, or two may, each is alone.
 func TestRowsWithoutID(t *testing.T) {
 	m := newMade(t, 3)
 	const day = "2025-05-01"

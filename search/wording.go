@@ -9,7 +9,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Words says in words what became of a recording.
+// Words returns the outcome of a recording in words.
 func (r Recording) Words() string {
 	wait := "waiting: "
 	if r.Final {
@@ -25,13 +25,13 @@ func (r Recording) Words() string {
 	case manifest.Rejected:
 		return wait + "not audio"
 	case manifest.Lost:
-		return "lost at the source"
+		return "lost at the vendor"
 	}
 	return string(r.Outcome)
 }
 
-// RecordingWords says in words what became of a call's recordings: "archived", "2 archived", "1 archived, 1 lost at
-// the source", or "none".
+// RecordingWords returns the outcomes of a call's recordings in words: "archived", "2 archived", "1 archived, 1 lost
+// at the source", or "none".
 func (c *Call) RecordingWords() string {
 	if len(c.Recordings) == 0 {
 		return "none"

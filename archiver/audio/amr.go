@@ -1,10 +1,11 @@
+// Follows the frames of AMR audio.
+
 package audio
 
 import "time"
 
-// amr follows frames of AMR in its storage format: a magic line, then frames of 20 ms
-// that begin with one byte of frame type each. There is no sync word: behind a byte
-// that cannot begin a frame nothing more is to be learned.
+// amr follows frames of AMR in its storage format: a magic line, then frames of 20 ms that begin with one byte of
+// frame type each. There is no sync word, so after a byte that cannot begin a frame the rest cannot be followed.
 type amr struct {
 	magic int // bytes of the magic line, 0 once it has passed
 	sizes [16]int8

@@ -1,3 +1,5 @@
+// Reads the header of Sun and NeXT audio (.au).
+
 package audio
 
 import "encoding/binary"

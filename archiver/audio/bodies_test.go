@@ -28,7 +28,7 @@ func quiet(n int) []byte {
 	return b
 }
 
-// frameOf returns one frame of size bytes behind a header.
+// frameOf returns one frame of size bytes after a header.
 func frameOf(header string, size int) []byte {
 	return append([]byte(header), quiet(size-len(header))...)
 }

@@ -1,3 +1,5 @@
+// Takes headers from a stream that arrives in pieces, and skips the bytes between them.
+
 package audio
 
 import "time"
@@ -6,9 +8,8 @@ import "time"
 // segments.
 const maxHeader = 255
 
-// cursor takes headers of known size from a stream that comes in pieces, and skips
-// what lies between them without looking at it. It copies a header only where one
-// lies across two pieces.
+// cursor takes headers of known size from a stream that comes in pieces, and skips the bytes between them. It copies
+// a header only if it is split over two pieces.
 type cursor struct {
 	pos  int64 // offset of the next byte that was neither skipped nor taken
 	skip int64 // bytes to pass before the next header
@@ -61,7 +62,7 @@ func (c *cursor) putBack(b []byte) {
 // rest returns the start of a header that has not come whole.
 func (c *cursor) rest() []byte { return c.buf[:c.n] }
 
-// playing returns how long units play at a rate of so many a second, and 0 where
+// playing returns how long units play at a rate of so many a second, and 0 if
 // the rate is none or the time is beyond reason.
 func playing(units, rate int64) time.Duration {
 	const (

@@ -1,9 +1,8 @@
 // Package audio recognises recordings by their bytes while they stream past, and
 // tells them from the error pages that servers send in their place.
 //
-// An [Inspector] sees a whole body in pieces of any size, holds a few kilobytes
-// whatever the body's length, and looks at headers alone: it steps from frame to
-// frame, page to page or chunk to chunk and never decodes. What it says does not
+// An [Inspector] sees a whole body in pieces of any size, holds a few kilobytes whatever the body's length, and reads
+// only headers: it steps from frame to frame, page to page or chunk to chunk and never decodes. What it says does not
 // depend on how the body was cut into pieces.
 //
 // A body that begins like audio is audio. What is odd inside it, such as a last frame
@@ -18,7 +17,7 @@
 //	ogg            any cut: the last page is marked
 //	flac           no cut behind its header: frames hold no length
 //
-// Where a format cannot show that its end is there, [Result.Whole] is false.
+// If a format cannot show that its end is there, [Result.Whole] is false.
 //
 // Facts of the formats are from these documents:
 //

@@ -1,3 +1,5 @@
+// Reads the first metadata block of FLAC audio.
+
 package audio
 
 import "encoding/binary"
@@ -8,7 +10,7 @@ type flac struct {
 	read    bool
 	bad     bool
 	rate    int64
-	samples int64 // 0 where it was not known when the header was written
+	samples int64 // 0 if it was not known when the header was written
 }
 
 // flacHeaderSize is the magic, a block header, and STREAMINFO up to the samples.
@@ -31,7 +33,7 @@ func (f *flac) step(_ *cursor, h []byte) {
 }
 
 func (f *flac) finish(_ *cursor, total int64) Result {
-	const checksum = 16 // behind the samples
+	const checksum = 16 // after the samples
 	r := Result{Verdict: Audio, Format: FLAC}
 	switch {
 	case f.bad:

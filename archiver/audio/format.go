@@ -1,3 +1,5 @@
+// Lists the audio formats, with their media types and file extensions.
+
 package audio
 
 // Format is a format of audio files. The zero value stands for none.

@@ -1,3 +1,5 @@
+// Reads the headers of MPEG and ADTS frames.
+
 package audio
 
 // frameHeaderSize is how much of a frame is read: an ADTS header without checksum.

@@ -1,3 +1,5 @@
+// Follows streams of MPEG and ADTS frames from header to header.
+
 package audio
 
 import "bytes"
@@ -11,8 +13,8 @@ const (
 )
 
 // frames follows streams of frames that have a sync word: MPEG audio and AAC in
-// ADTS. It steps from header to header. Where none stands it looks for the next sync
-// word, without going back: a false one costs at most the frame behind it.
+// ADTS. It steps from header to header. If none stands it looks for the next sync
+// word, without going back: a false one costs at most the frame after it.
 type frames struct {
 	inTag   bool                  // in the header of an ID3v2 tag
 	tag     [frameHeaderSize]byte // its start
@@ -119,7 +121,7 @@ func (w *frames) resync(c *cursor, h []byte) {
 	c.putBack(h[next:])
 }
 
-// startTag reports whether h begins a tag that stands where a frame was expected:
+// startTag reports whether h begins a tag that is where a frame was expected:
 // ID3v2 before the frames or between files put together, ID3v1 behind them.
 func (w *frames) startTag(c *cursor, h []byte) bool {
 	const id3v1Size = 128
@@ -149,7 +151,7 @@ func id3Size(start [frameHeaderSize]byte, end []byte) int64 {
 
 func (w *frames) finish(c *cursor, _ int64) Result {
 	end := w.end(c)
-	// Frames found by chance in other data are few beside it.
+	// In other data, few frames are found by chance.
 	isStream := w.count > 0 && (w.atStart || w.stray <= w.bytes)
 	r := Result{Verdict: Audio, Format: MP3}
 	switch {

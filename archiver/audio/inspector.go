@@ -1,3 +1,5 @@
+// Inspects a body while it streams past, and decides what it is.
+
 package audio
 
 import (
@@ -13,7 +15,7 @@ const HeadSize = 512
 
 // parser follows the structure of one format from header to header.
 type parser interface {
-	// need returns the size of the next header, 0 where no more is to be learned.
+	// need returns the size of the next header, 0 if no more is to be learned.
 	need() int
 	// step takes a header of that size. It sets what the cursor is to skip behind it.
 	step(c *cursor, h []byte)
@@ -154,7 +156,7 @@ func trimFront(head []byte) []byte {
 }
 
 // parserFor returns the parser of the format that a binary head announces, or of what
-// the body may be all the same.
+// the body may be anyway.
 func parserFor(head []byte) parser {
 	has := func(at int, magic string) bool {
 		return len(head) >= at+len(magic) && string(head[at:at+len(magic)]) == magic
@@ -177,8 +179,8 @@ func parserFor(head []byte) parser {
 	case has(0, "ID3"), startsFrame(head):
 		return new(frames)
 	}
-	// A stream of frames may have been cut at its front. An archive, a picture or a
-	// program may hold such a stream too and is none.
+	// A stream of frames may have been cut at its front. An archive, a picture or a program may contain such a stream
+	// without being audio.
 	if http.DetectContentType(head) == "application/octet-stream" {
 		return new(frames)
 	}
@@ -191,7 +193,7 @@ func startsFrame(head []byte) bool {
 	return len(head) >= 2 && head[0] == 0xFF && head[1]&0xE0 == 0xE0
 }
 
-// nothing is the parser of what is certainly no audio.
+// nothing is the parser of a body that is certainly not audio.
 type nothing struct{}
 
 func (nothing) need() int                    { return 0 }

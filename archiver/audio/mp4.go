@@ -1,3 +1,5 @@
+// Follows the boxes of MP4 audio.
+
 package audio
 
 import (
@@ -114,7 +116,7 @@ func (m *mp4) finish(_ *cursor, total int64) Result {
 }
 
 // isMediaBrand reports whether files of a brand hold sound or film: what they hold is
-// told by an index that may stand at their end.
+// told by an index that may be at their end.
 func isMediaBrand(brand string) bool {
 	for _, prefix := range []string{"M4A", "M4B", "mp4", "iso", "3gp", "3g2", "dash"} {
 		if strings.HasPrefix(brand, prefix) {

@@ -1,3 +1,5 @@
+// Follows the pages of Ogg audio.
+
 package audio
 
 import (
@@ -6,7 +8,7 @@ import (
 	"time"
 )
 
-// ogg follows the pages of an Ogg file, and of several put behind each other.
+// ogg follows the pages of an Ogg file, and of several put after each other.
 type ogg struct {
 	state oggState
 	lost  bool // no page where one must be
@@ -103,7 +105,6 @@ func (o *ogg) page(c *cursor, h []byte) {
 	o.state = oggSegments
 }
 
-// content begins a page's content of the given size.
 func (o *ogg) content(c *cursor, size int64) {
 	o.size, o.end = size, c.pos+size
 	if o.flags&oggEnds != 0 {
@@ -155,7 +156,7 @@ func (o *ogg) finish(c *cursor, total int64) Result {
 	switch {
 	case total < o.end || begun:
 		r.cut(oddPage)
-	case o.open > 0: // a recorder that is switched off leaves that too
+	case o.open > 0: // a recorder that is switched off also leaves this
 		r.cut(oddLastPage)
 	case !o.hasAudio:
 		r.odd(oddHeader)

@@ -1,3 +1,5 @@
+// Recognises bodies of text: HTML, JSON, and answers that say "not found".
+
 package audio
 
 import (
@@ -63,7 +65,7 @@ func decodeText(b []byte) string {
 
 // textVerdict judges a head that is text beyond doubt: markup or JSON by its
 // beginning, or characters of UTF-8 or UTF-16 alone. Anything else is Unknown. more
-// says that the body goes on, so that the last character may be incomplete.
+// says that the body continues, so that the last character may be incomplete.
 func textVerdict(head []byte, more bool) Verdict {
 	if order, _ := utf16Order(head); order != nil {
 		if plain := decodeText(head); isUTF16Text(plain) {

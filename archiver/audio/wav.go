@@ -1,3 +1,5 @@
+// Follows the chunks of WAV audio (RIFF, RF64 and BW64).
+
 package audio
 
 import "encoding/binary"
@@ -8,14 +10,14 @@ import "encoding/binary"
 type wav struct {
 	state wavState
 
-	riffEnd   int64 // offset where the file ends by its own account, 0 where it states none
+	riffEnd   int64 // offset where the file ends by its own account, 0 if it states none
 	chunkEnd  int64 // the same of the chunk at hand
 	oddChunk  bool  // the chunk at hand has an odd size
 	byteRate  int64 // bytes a second
 	hasFormat bool
 	hasData   bool
 	dataStart int64
-	dataSize  int64 // 0 where the file was written as a stream, or is empty
+	dataSize  int64 // 0 if the file was written as a stream, or is empty
 	noPad     bool
 }
 
@@ -24,7 +26,7 @@ type wavState int
 const (
 	wavStart wavState = iota
 	wavChunk
-	wavPadChunk // behind a chunk of odd size
+	wavPadChunk // after a chunk of odd size
 	wavFormat
 	wavRest // nothing more to be learned
 )
@@ -71,8 +73,7 @@ func (w *wav) step(c *cursor, h []byte) {
 	}
 }
 
-// padChunk begins the chunk behind one of odd size. Some writers leave out the zero
-// byte that must stand between them.
+// padChunk begins the chunk after one of odd size. Some writers omit the zero byte that must be between them.
 func (w *wav) padChunk(c *cursor, h []byte) {
 	le := binary.LittleEndian
 	name, size := string(h[:4]), le.Uint32(h[4:])

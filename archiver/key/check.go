@@ -24,7 +24,7 @@ type checker struct {
 func fieldsOf(t *template.Template) ([]string, error) {
 	c := checker{used: map[string]bool{}}
 	if len(t.Templates()) > 1 {
-		return nil, errors.New("define and block have no use in a key")
+		return nil, errors.New("define and block are not allowed in a path template")
 	}
 	if err := c.list(t.Root, false); err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func (c *checker) node(node parse.Node, within bool) error {
 	case *parse.WithNode:
 		return c.branch(&n.BranchNode, within, true)
 	}
-	return fmt.Errorf("%s has no use in a key", node)
+	return fmt.Errorf("%s is not allowed in a path template", node)
 }
 
 func (c *checker) branch(n *parse.BranchNode, within, inside bool) error {
@@ -92,7 +92,7 @@ func (c *checker) argument(node parse.Node, within bool) error {
 		}
 	case *parse.DotNode:
 		if !within {
-			return errors.New("a dot alone names no field")
+			return errors.New("{{.}} names no field: use one such as {{.filename}}")
 		}
 	}
 	return nil
@@ -103,11 +103,11 @@ func (c *checker) field(path []string, within bool) error {
 	const method = "Format"
 	switch {
 	case len(path) == 0:
-		return errors.New("a $ alone names no field")
+		return errors.New("{{$}} names no field: use one such as {{.filename}}")
 	case within && len(path) == 1 && path[0] == method:
 		return nil // of the time that the dot is
 	case path[0] == "public_url" || path[0] == "src":
-		return fmt.Errorf("field %s is a link, which is a secret and cannot be in a key", path[0])
+		return fmt.Errorf("field %s is a secret link and cannot be part of a file name", path[0])
 	case !slices.Contains(fieldNames(), path[0]):
 		return fmt.Errorf("unknown field %s; there are %s", path[0], strings.Join(slices.Sorted(slices.Values(fieldNames())), ", "))
 	case len(path) > 1 && (path[0] != callDate || len(path) > 2 || path[1] != method && path[1] != "String"):

@@ -124,7 +124,7 @@ func hashOf(text string, digits int) string {
 }
 
 // extension returns a name's ending with its dot: up to eight ASCII letters and
-// digits behind the last dot, which is not the name's first character. Else it is "".
+// digits after the last dot, which is not the name's first character. Else it is "".
 func extension(name string) string {
 	const maxLetters = 8
 	ext := path.Ext(name)
@@ -139,8 +139,8 @@ func extension(name string) string {
 	return ext
 }
 
-// withExtension returns a file name that ends as its content asks. A wrong ending of
-// audio is replaced; any other stays, and the right one goes behind it.
+// withExtension returns a file name with the extension of its content. A wrong extension of audio is replaced; after
+// any other extension the right one is added.
 func withExtension(name, want string) string {
 	have := extension(name)
 	if want == "" || strings.EqualFold(have, want) {

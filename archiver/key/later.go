@@ -1,3 +1,5 @@
+// Recognises keys that contain a hash or a run, which cannot be made again from a row.
+
 package key
 
 import (
@@ -6,10 +8,11 @@ import (
 	"strings"
 )
 
-// Later is what is told by a key that is neither a recording's wanted one nor that with a plain id: the third of
-// [Names.For], or one of a recording whose id is made of another id and the run that replaced its damaged bytes.
+// Later is the content of a key that is neither the wanted key of a recording nor the one with its plain id: the
+// third of [Names.For], or one of a recording whose id is made of another id and the run that replaced its damaged
+// bytes.
 type Later struct {
-	Front string // what stands before the id; see [Fronts]
+	Front string // what is before the id; see [Fronts]
 	Sum   string // the first 8 hex digits of the body's SHA-256, or ""
 	id    string // as encodeID makes it
 }
@@ -35,7 +38,7 @@ func ParseLater(name string) (l Later, ok bool) {
 	return Later{Front: n.folder + n.stem[:dash], id: found[1], Sum: found[2]}, true
 }
 
-// IsOf reports whether the recording's own id stands in the key.
+// IsOf reports whether the recording's own id is in the key.
 func (l Later) IsOf(recordingID string) bool { return l.id == encodeID(recordingID) }
 
 // Replaces reports whether the key may be one that [Names.For] gives for the recording's id, a space and the id of a
@@ -51,8 +54,8 @@ func (l Later) Replaces(recordingID string) (may, sure bool) {
 	return runPattern.MatchString(run[:len(run)-hash]), len(begin) < maxIDStart
 }
 
-// Fronts returns what stands before the id in the later keys of a recording with the wanted key: its folder and stem,
-// and where that is too long for an id behind it, what is left of it.
+// Fronts returns what is before the id in the later keys of a recording with the wanted key: its folder and stem,
+// and where that is too long for an id after it, what is left of it.
 func Fronts(wanted string) []string {
 	n := split(wanted)
 	fronts := []string{n.folder + n.stem}

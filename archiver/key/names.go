@@ -51,9 +51,8 @@ func (n Names) with(suffix string) string {
 	return n.folder + stem + suffix + n.ext
 }
 
-// Again returns the keys under which a recording may stand whose wanted key was noted
-// before and whose bytes are not known: the first two of [Names.For]. Without a noted
-// key there are none.
+// Again returns the keys that a recording may have whose wanted key was noted before and whose bytes are not known:
+// the first two of [Names.For]. Without a noted key there are none.
 func Again(wanted, recordingID string) []string {
 	if wanted == "" {
 		return nil
@@ -62,17 +61,16 @@ func Again(wanted, recordingID string) []string {
 }
 
 const (
-	// maxPlainID is the longest id that stands in keys as it is.
+	// maxPlainID is the longest id that is in keys as it is.
 	maxPlainID = 40
 	// maxIDStart is how much of any other does.
 	maxIDStart = 24
 )
 
-// encodeID returns an id as it stands in keys. Ids of lower-case letters and digits,
-// as the vendor's are, stay as they are. Any other becomes its readable beginning, "_"
-// and 32 digits of its hash. What results holds neither "-" nor ".", so that behind
-// the last "-" of a name its id and only that can stand, and "_" never ends in eight
-// digits, so that it is never taken for an id with the sum behind it.
+// encodeID returns an id as it is in keys. Ids of lower-case letters and digits, as the vendor's are, stay as they
+// are. Any other becomes its readable beginning, "_" and 32 digits of its hash. What results holds neither "-" nor
+// ".", so that only the id can follow the last "-" of a name. "_" never ends in eight digits, so it is never taken
+// for an id followed by the sum.
 func encodeID(id string) string {
 	if isPlainID(id) {
 		return id
@@ -104,9 +102,9 @@ func suffixSize(recordingID string) int {
 	return len("-") + len(encodeID(recordingID)) + len("_1a2b3c4d")
 }
 
-// Quarantine returns the keys to try in turn for a body that is neither text nor known
-// audio: quarantine/DAY/ID.bin, and the same with the start of its SHA-256 sum behind
-// the id for another body of the same recording. They are injective over ids.
+// Quarantine returns the keys to try in turn for a body that is neither text nor known audio: quarantine/DAY/ID.bin,
+// and the same with the start of its SHA-256 sum after the id for another body of the same recording. They are
+// injective over ids.
 func Quarantine(day, recordingID string, sum [32]byte) []string {
 	stem := "quarantine/" + CleanPart(day) + "/" + encodeID(recordingID)
 	return []string{stem + ".bin", stem + "_" + hex.EncodeToString(sum[:4]) + ".bin"}

@@ -146,7 +146,7 @@ func (t *Template) Pick(fields map[string]string) map[string]string {
 func checkPath(made string) error {
 	switch {
 	case strings.HasPrefix(made, "/"):
-		return errors.New(`it begins with "/": keys are below the destination`)
+		return errors.New(`it begins with "/": file names are relative to the destination`)
 	case strings.HasSuffix(made, "/"):
 		return errors.New(`it ends with "/": it names a folder, not a file`)
 	case strings.Contains(made, "//"):
@@ -194,14 +194,14 @@ func (t *Template) Key(fields map[string]string, date time.Time, o Options) (Nam
 	parts[last] = withExtension(parts[last], ext)
 	parts[0] = outsideReserved(parts[0])
 	if !fit(parts, maxKey-o.PrefixLen, suffixSize(o.RecordingID)) {
-		return Names{}, fmt.Errorf("make key: %d parts behind a prefix of %d bytes do not fit into %d bytes",
+		return Names{}, fmt.Errorf("make key: %d path elements and a prefix of %d bytes exceed the maximum of %d bytes",
 			len(parts), o.PrefixLen, maxKey)
 	}
 	return split(strings.Join(parts, "/")), nil
 }
 
 // fit cuts the parts to the limits of a part and of the whole key, with room for a
-// suffix in the last one. Where the whole is too long, the longer parts are cut to one
+// suffix in the last one. If the whole is too long, the longer parts are cut to one
 // length. It reports whether that is enough.
 func fit(parts []string, limit, suffix int) bool {
 	last := len(parts) - 1

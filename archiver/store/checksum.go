@@ -1,3 +1,5 @@
+// Computes the checksum headers of uploads to S3.
+
 package store
 
 import (

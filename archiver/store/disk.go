@@ -1,3 +1,5 @@
+// Opens a folder as a store of recordings.
+
 package store
 
 import (
@@ -20,18 +22,16 @@ const (
 	maxAtTop   = 16     // times readNames that linksAtTop looks at
 )
 
-// DiskOptions are the settings of [OpenDisk]. The zero value will do.
+// DiskOptions are the settings of [OpenDisk]. The zero value is valid.
 type DiskOptions struct {
 	// ReadOnly opens a folder that must exist, and never writes to it.
 	ReadOnly bool
-	// Logger is told which folder of the system (lost+found) List passes over. It may be
-	// nil.
+	// Logger gets the name of a system folder (lost+found) that List skips. It may be nil.
 	Logger *slog.Logger
 }
 
-// Disk keeps recordings as files below one folder. Files are for their owner alone
-// (0600), and so are the folders it makes (0700). No symbolic link below the folder is
-// followed. A folder below it may be another file system.
+// Disk keeps recordings as files below one folder. Only the owner can read the files (0600), and so are the folders
+// it makes (0700). No symbolic link below the folder is followed. A folder below it may be another file system.
 //
 // An empty file is not an object: none is ever stored.
 type Disk struct {
@@ -188,7 +188,7 @@ func (d *Disk) proveWritable(dir string) (err error) {
 // [Disk.Close].
 func (d *Disk) Root() *os.Root { return d.root }
 
-// Close closes the folder. No other call may be under way.
+// Close closes the folder. No other call may be in progress.
 func (d *Disk) Close() error {
 	if d.temp == nil {
 		return d.root.Close()
@@ -237,7 +237,6 @@ func (d *Disk) CleanTemp(ctx context.Context) error {
 	return nil
 }
 
-// remove removes a file if it is there.
 func (d *Disk) remove(name string) error {
 	if err := d.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -93,7 +93,7 @@ func wantUnusable(t *testing.T, err error, hint string) {
 	}
 }
 
-// Opening a pipe to compare it would wait for good.
+// Opening a pipe to compare it would wait permanently.
 func TestDiskPipe(t *testing.T) {
 	dir := t.TempDir()
 	if err := unix.Mkfifo(filepath.Join(dir, "name.mp3"), 0o600); err != nil {
@@ -222,7 +222,7 @@ func asNobody(t *testing.T, dir string) {
 	})
 }
 
-// A process that may open few files is slower, and fails nothing for good.
+// A process that may open few files is slower, and fails nothing permanently.
 func TestDiskTooManyOpenFiles(t *testing.T) {
 	d := openDisk(t, t.TempDir(), store.DiskOptions{})
 	object := storetest.Object("rec", storetest.Body(1, 10), "a/CANARY.mp3")

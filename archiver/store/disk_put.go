@@ -1,3 +1,5 @@
+// Stores recordings in a folder, durably and without replacing anything.
+
 package store
 
 import (
@@ -27,7 +29,7 @@ var errReadOnly = errors.New("write object: the destination was opened for readi
 
 // Put stores a body: temporary file, sync, link to the final name, sync of the folder.
 // When it returns without error the recording survives a power cut. It never replaces
-// anything. The error is a *[TakenError] when something stands under the key, wraps
+// anything. The error is a *[TakenError] when something is stored under the key, wraps
 // [ErrUnusable] when the disk is full or may not be written, and is otherwise for this
 // recording alone. A Part given as Body is gone after success and as it was after an
 // error.
@@ -84,7 +86,7 @@ func (d *Disk) copyToPart(ctx context.Context, o Object) (*Part, error) {
 	case err != nil:
 		err = fmt.Errorf("copy body: %w", err)
 	case [32]byte(hash.Sum(nil)) != o.SHA256:
-		err = errors.New("store object: the body does not have the hash given")
+		err = errors.New("store object: checksum mismatch")
 	default:
 		return part, nil
 	}
@@ -131,9 +133,8 @@ func (d *Disk) makeFolders(folder string) error {
 	return nil
 }
 
-// CheckFolders fails when Put would refuse the key because one of its folders is a symbolic
-// link: the error wraps [ErrLinkedFolder]. So that is told before a download. It may be
-// called concurrently.
+// CheckFolders fails when Put would refuse the key because one of its folders is a symbolic link: the error wraps
+// [ErrLinkedFolder]. So this is found before a download. It may be called concurrently.
 func (d *Disk) CheckFolders(key string) error {
 	for folder := path.Dir(key); folder != path.Dir(folder); folder = path.Dir(folder) {
 		info, err := d.root.Lstat(filepath.FromSlash(folder)) // fails behind a link, which comes later
@@ -157,7 +158,7 @@ func (d *Disk) syncFolders(folder string) error {
 	}
 }
 
-// name gives a temporary file its final name. An existing name is left alone.
+// name gives a temporary file its final name. An existing name is not changed.
 func (d *Disk) name(temp, name string) error {
 	err := d.link(temp, name)
 	if linksMissing(err) {
@@ -230,7 +231,7 @@ func (d *Disk) cleanBeside(part string) error {
 	return d.remove(note)
 }
 
-// write makes a file, durably but for its name.
+// write makes a file, durably except its name.
 func (d *Disk) write(ctx context.Context, name string, content io.Reader) error {
 	file, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -239,7 +240,7 @@ func (d *Disk) write(ctx context.Context, name string, content io.Reader) error 
 	return errors.Join(copyTo(ctx, file, content), file.Sync(), file.Close())
 }
 
-// taken describes what stands under a name that could not be created.
+// taken describes what is stored under a name that could not be created.
 func (d *Disk) taken(ctx context.Context, o Object, name string) error {
 	const op = "compare object"
 	taken := &TakenError{Info: Info{Key: o.Key}}
@@ -247,7 +248,7 @@ func (d *Disk) taken(ctx context.Context, o Object, name string) error {
 	info, err := d.root.Lstat(name)
 	d.claiming.Unlock()
 	switch {
-	case isFileInPath(err): // a file stands where a folder is wanted
+	case isFileInPath(err): // a file has the name of a needed folder
 		return taken
 	case errors.Is(err, fs.ErrNotExist):
 		return goneAgain()

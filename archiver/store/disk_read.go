@@ -1,3 +1,5 @@
+// Describes, opens and lists the recordings in a folder.
+
 package store
 
 import (
@@ -38,7 +40,7 @@ func (d *Disk) Stat(ctx context.Context, key string) (Info, error) {
 	return Info{Key: key, Size: info.Size(), ModTime: info.ModTime()}, nil
 }
 
-// readFailure makes the error for a failed operation in a folder of keys. Where a folder
+// readFailure makes the error for a failed operation in a folder of keys. If a folder
 // is a symbolic link, package os says only that the path leaves the root.
 func (d *Disk) readFailure(op, folder string, err error) error {
 	if !errors.Is(err, fs.ErrNotExist) && d.isLinked(folder) {
@@ -114,10 +116,9 @@ func (s *section) Close() error { return s.file.Close() }
 
 func errRange() error { return &failure{text: "open object: the range is not within it"} }
 
-// List yields the objects whose keys begin with prefix, in no order, those under
-// quarantine included and the archive's own files left out. It holds a few names
-// at a time, however many there are. An error ends it. A folder of the system that may
-// not be read (lost+found) is passed over, and told to DiskOptions.Logger.
+// List yields the objects whose keys begin with prefix, in no order, those under quarantine included and the
+// archive's own files left out. It holds only a few names at a time. An error ends it. A folder of the system that
+// may not be read (lost+found) is skipped and logged to DiskOptions.Logger.
 func (d *Disk) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		start := "."
@@ -132,7 +133,7 @@ func (d *Disk) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 	}
 }
 
-// walk lists one folder and those below it. It reports whether to go on.
+// walk lists one folder and those below it. It reports whether to continue.
 func (d *Disk) walk(ctx context.Context, folder, prefix string, yield func(Info, error) bool) bool {
 	const op = "list objects"
 	fail := func(err error) bool {
@@ -144,7 +145,7 @@ func (d *Disk) walk(ctx context.Context, folder, prefix string, yield func(Info,
 		return fail(ErrBadKey)
 	}
 	if folder == "lost+found" { // at the top it is the file system's, not the archive's
-		d.logger.Info("passed over a folder of the system", "folder", folder)
+		d.logger.Info("skipped a system folder", "folder", folder)
 		return true
 	}
 	dir, err := d.root.Open(name)
@@ -152,7 +153,7 @@ func (d *Disk) walk(ctx context.Context, folder, prefix string, yield func(Info,
 		return true
 	}
 	if errors.Is(err, fs.ErrPermission) && isOfSystem(folder) {
-		d.logger.Info("passed over a folder of the system that may not be read", "folder", path.Base(folder))
+		d.logger.Info("skipped a system folder that this user may not read", "folder", path.Base(folder))
 		return true
 	}
 	if err != nil {

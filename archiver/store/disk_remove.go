@@ -1,3 +1,5 @@
+// Removes recordings from a folder.
+
 package store
 
 import (
@@ -62,7 +64,7 @@ func (d *Disk) removeFile(ctx context.Context, key string) error {
 			return nil
 		}
 		if err == nil && d.root.Remove(filepath.FromSlash(folder)) != nil {
-			return nil // something else stands in it
+			return nil // something else is in it
 		}
 	}
 }

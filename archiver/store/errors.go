@@ -1,3 +1,5 @@
+// Defines the errors of stores, and the hints for what to do about them.
+
 package store
 
 import (
@@ -10,11 +12,9 @@ import (
 )
 
 var (
-	// ErrUnusable marks errors that doom the whole run, not one recording: the
-	// disk is full, the destination may not be written, S3 refuses the credentials.
-	// The text says what to try. Such an error may be retriable too (credentials
-	// that cannot be renewed for the moment): then it dooms the run once the
-	// retries are used up.
+	// ErrUnusable marks errors that end the whole run, not one recording: the disk is full, the destination may not
+	// be written, S3 refuses the credentials. The text says what to try. Such an error may be retriable too
+	// (credentials that cannot be renewed for the moment): then it ends the run once the retries are used up.
 	ErrUnusable = errors.New("the store cannot be used")
 	// ErrLinkedFolder marks errors about a folder that is a symbolic link: links
 	// below the destination are not followed. OpenDisk finds those at the top,
@@ -22,9 +22,8 @@ var (
 	ErrLinkedFolder = errors.New("links below the destination are not followed")
 )
 
-// IsRetriable reports whether trying again later may mend err: the server is busy
-// or in trouble, a connection broke, a time limit passed, the system is out of some
-// passing resource. The end of the caller's context is not retriable.
+// IsRetriable reports whether trying again later may succeed: the server is busy or fails, a connection broke, a time
+// limit passed, the system is out of some passing resource. The end of the caller's context is not retriable.
 func IsRetriable(err error) bool {
 	f, ok := errors.AsType[*failure](err)
 	return ok && f.retriable
@@ -53,7 +52,7 @@ func (f *failure) Error() string {
 // Unwrap makes errors.Is see what the failure means.
 func (f *failure) Unwrap() []error { return f.is }
 
-// Where a file system failed, by the flag that chooses it.
+// If a file system failed, by the flag that chooses it.
 const (
 	atDestination = "--dest"
 	atState       = "--state-dir"
@@ -122,9 +121,9 @@ func stopped(ctx context.Context, op string) error {
 	return f
 }
 
-// goneAgain is for a name that was taken when it was to be created, and then was not.
+// goneAgain is the error for a name that was taken when it was to be created, and then was free.
 func goneAgain() error {
-	return &failure{text: opStore + ": the name was taken and is not any more", retriable: true}
+	return &failure{text: opStore + ": another object had this name and was removed since", retriable: true}
 }
 
 // plain returns a server's error code or request id if it looks like one, and else

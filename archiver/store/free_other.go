@@ -1,5 +1,7 @@
 //go:build !linux && !darwin && !windows
 
+// Says that the free space is not known on other systems.
+
 package store
 
 import (

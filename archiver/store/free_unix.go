@@ -1,5 +1,7 @@
 //go:build linux || darwin
 
+// Measures the free space of a file system on Unix.
+
 package store
 
 import (

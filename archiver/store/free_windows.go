@@ -1,3 +1,5 @@
+// Measures the free space of a file system on Windows.
+
 package store
 
 import (

@@ -1,3 +1,5 @@
+// Checks keys before a store uses them.
+
 package store
 
 import (
@@ -9,7 +11,7 @@ import (
 )
 
 // ErrBadKey is returned for a key that leaves the destination, is not clean, or
-// stands where the archive keeps its own notes. Keys are cleaned where they are made;
+// is where the archive keeps its own notes. Keys are cleaned where they are made;
 // this is the second line of defence.
 var ErrBadKey = errors.New("the key is not allowed")
 

@@ -1,3 +1,5 @@
+// Writes and reads the metadata of recordings on S3.
+
 package store
 
 import (
@@ -36,11 +38,10 @@ func metadataOf(o Object) map[string]string {
 	return metadata
 }
 
-// metaValue writes text so that every server returns it as it was sent: all but
-// visible ASCII, and the percent sign, is percent-encoded. (MinIO for one answers
-// UTF-8 in MIME words, and a line feed makes net/http fail.) What is too long ends
-// in a hash of the whole, so that different texts stay different; it alone has the
-// greatest length, so that no text looks like another's cut one.
+// metaValue writes text so that every server returns it as it was sent: all but visible ASCII, and the percent sign,
+// is percent-encoded. (MinIO for one answers UTF-8 in MIME words, and a line feed makes net/http fail.) A text that
+// is too long ends in a hash of the whole, so that different texts stay different. Only cut texts have the maximum
+// length, so no other text looks like one.
 func metaValue(text string) string {
 	var b strings.Builder
 	for _, c := range []byte(text) {

@@ -1,3 +1,5 @@
+// Holds a body in a temporary file until it is stored.
+
 package store
 
 import (
@@ -87,9 +89,8 @@ func (p *Part) sync() error {
 	return nil
 }
 
-// Discard removes the part. After Put it does nothing, and it may be called more
-// than once. It reports no error: sync has told about every failed write, and a
-// file that cannot be removed is found by the next run.
+// Discard removes the part. After Put it does nothing, and it may be called more than once. It reports no error: sync
+// has reported every failed write, and a file that cannot be removed is found by the next run.
 func (p *Part) Discard() {
 	if p.gone {
 		return

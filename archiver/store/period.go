@@ -1,3 +1,5 @@
+// Parses and adds periods of years, like 7y.
+
 package store
 
 import (
@@ -24,7 +26,7 @@ const (
 // Bounds of a number before its unit, so that nothing overflows.
 const maxUnits = 100_000
 
-// ParsePeriod reads a period: 10y, 1y6w, 30d, 36h, 90s. A single m is refused, for it may mean minutes or months.
+// ParsePeriod reads a period: 10y, 1y6w, 30d, 36h, 90s. A single m is refused, because it may mean minutes or months.
 func ParsePeriod(text string) (Period, error) {
 	var p Period
 	if text == "" {

@@ -1,3 +1,5 @@
+// Checks which keys may be removed.
+
 package store
 
 import (

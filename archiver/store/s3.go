@@ -1,3 +1,5 @@
+// Opens a bucket as a store of recordings.
+
 package store
 
 import (
@@ -26,7 +28,7 @@ import (
 )
 
 const (
-	// headerTimeout is how long a server may think once it has a whole request.
+	// headerTimeout is how long a server may take to answer a whole request.
 	headerTimeout = 60 * time.Second
 	// callTimeout bounds a small call together with its retries.
 	callTimeout = 4 * time.Minute
@@ -133,7 +135,7 @@ func (o S3Options) complete() (S3Options, error) {
 	}
 	if o.Prefix = strings.Trim(o.Prefix, "/"); o.Prefix != "" {
 		if checkPath(o.Prefix) != nil {
-			return o, errors.New("the prefix must be a clean path, without empty parts or dots alone")
+			return o, errors.New("a part of the prefix is empty, a dot or two dots")
 		}
 		o.Prefix += "/"
 	}
@@ -189,9 +191,8 @@ func vanishingFolder() retry.RetryableErrorCode {
 	return retry.RetryableErrorCode{Codes: map[string]struct{}{codeFolder: {}}}
 }
 
-// newHTTPClient keeps a connection for each worker, and speaks HTTP/1.1 alone: with
-// HTTP/2 all workers would share one connection. The SDK's read timeout is left off,
-// for it ends healthy uploads, during which nothing is read.
+// newHTTPClient keeps a connection for each worker, and speaks only HTTP/1.1: with HTTP/2 all workers would share one
+// connection. The SDK's read timeout is left off, for it ends healthy uploads, during which nothing is read.
 func newHTTPClient(o S3Options) *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConnsPerHost = max(o.Workers, 2)
@@ -209,9 +210,8 @@ func newHTTPClient(o S3Options) *awshttp.BuildableClient {
 	})
 }
 
-// withoutRedirects returns a client on the transport that was configured, with the
-// certificates of AWS_CA_BUNDLE. It does not send a signed request to where a server
-// would like to have it, and unlike the SDK's own its connections can be closed.
+// withoutRedirects returns a client on the transport that was configured, with the certificates of AWS_CA_BUNDLE. It
+// does not follow a redirect with a signed request, and unlike the SDK's own client its connections can be closed.
 func withoutRedirects(cfg aws.Config) *http.Client {
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	if c, ok := cfg.HTTPClient.(*awshttp.BuildableClient); ok {
@@ -286,8 +286,7 @@ func (s *S3) NewPart() (*Part, error) {
 	return part, nil
 }
 
-// Close closes the temporary folder and idle connections. No other call may be under
-// way.
+// Close closes the temporary folder and idle connections. No other call may be in progress.
 func (s *S3) Close() error {
 	s.http.CloseIdleConnections()
 	if s.temp == nil {

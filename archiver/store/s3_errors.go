@@ -1,3 +1,5 @@
+// Translates the errors of S3 into causes and hints.
+
 package store
 
 import (
@@ -19,7 +21,7 @@ import (
 const (
 	codeConflict   = "ConditionalRequestConflict"
 	codeFolder     = "ExistingObjectIsDirectory" // versitygw's, for good or because the folder went in this moment
-	codeUnanswered = "no answer"                 // of ours, for a call without one
+	codeUnanswered = "no answer"                 // our own code, for a call without an answer
 
 	hintPermission  = "the credentials need s3:PutObject, s3:GetObject and s3:ListBucket there"
 	hintCredentials = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile or role in use"
@@ -165,7 +167,7 @@ func withoutAddress(err error) string {
 	}
 	switch {
 	case errors.Is(err, http.ErrSchemeMismatch):
-		return "the server speaks http, not https"
+		return "the server answers in http, not https"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the connection ended too early"
 	}
@@ -179,8 +181,8 @@ func withoutAddress(err error) string {
 // asked for.
 func notEncrypted() error {
 	return &failure{
-		text: opStore + ": the server did not confirm the encryption asked for",
-		hint: "leave out --s3-sse, or have the bucket encrypt by default; what was stored without stays",
+		text: opStore + ": the server did not confirm the requested encryption",
+		hint: "remove --s3-sse, or let the bucket encrypt by default; objects already stored stay unencrypted",
 		is:   []error{ErrUnusable},
 	}
 }

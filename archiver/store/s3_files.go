@@ -1,3 +1,5 @@
+// Writes and removes the manifest's files in a bucket, and tests conditional writes.
+
 package store
 
 import (
@@ -16,11 +18,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// probeName is the file that [S3.ProveConditionalWrites] writes. It is fixed and
-// stays: a bucket that keeps objects for years may not let anyone delete, two runs
-// that remove each other's probes would get wrong answers, and the next proof costs
-// one request instead of two. It stands among the archive's own files, so that a
-// policy for those covers it.
+// probeName is the file that [S3.ProveConditionalWrites] writes. It is fixed and stays: a bucket that keeps objects
+// for years may not let anyone delete, two runs that remove each other's probes would get wrong answers, and the next
+// proof costs one request instead of two. It is one of the archive's own files, so that a policy for those covers it.
 const (
 	probeName = "manifest/conditional-write-probe"
 	probeText = "written to prove that this server honours If-None-Match\n"
@@ -63,11 +63,10 @@ func (s *S3) ListFiles(ctx context.Context, prefix string) iter.Seq2[fs.FileInfo
 	}
 }
 
-// PutFile writes one of the archive's own files, a small one. With ifTag "" it creates
-// the file; else it replaces what has that tag. In both cases the error is fs.ErrExist
-// when something else stands there, or is gone, and also when the reply to an earlier
-// try was lost: read it and compare to tell. The file goes to the bucket's default
-// storage class, for it will be read again.
+// PutFile writes one of the archive's own files, a small one. With ifTag "" it creates the file; else it replaces
+// what has that tag. In both cases the error is fs.ErrExist when something else is there, or is gone, and also when
+// the reply to an earlier try was lost: read it and compare to tell. The file goes to the bucket's default storage
+// class, because it will be read again.
 func (s *S3) PutFile(ctx context.Context, name string, body []byte, ifTag string) error {
 	if err := checkPath(name); err != nil {
 		return err
@@ -112,7 +111,7 @@ func errChanged() error {
 	return &failure{text: opWrite + ": " + fs.ErrExist.Error(), is: []error{fs.ErrExist}}
 }
 
-// ReplaceFile writes a file, whatever stands under its name. It is for what is made anew from an archive and lies
+// ReplaceFile writes a file, whatever is stored under its name. It is for what is made again from an archive and lies
 // elsewhere, as an export does: within an archive nothing is ever replaced unread. The file is readable under its name
 // when all of it is there. size and sum are those of the body.
 func (s *S3) ReplaceFile(ctx context.Context, name string, body io.ReadSeeker, size int64, sum [32]byte) error {
@@ -158,21 +157,21 @@ func (s *S3) ProveConditionalWrites(ctx context.Context) error {
 		}
 		if errors.Is(err, fs.ErrNotExist) { // which no S3 server answers to a write
 			return &failure{
-				text: fmt.Sprintf("prove conditional writes: %v", err), is: []error{ErrUnusable},
-				hint: "check --s3-endpoint and --dest: what answers there may be no S3 server",
+				text: fmt.Sprintf("test conditional writes: %v", err), is: []error{ErrUnusable},
+				hint: "check --s3-endpoint and --dest: the server there may not be an S3 server",
 			}
 		}
 		if err != nil {
-			return fmt.Errorf("prove conditional writes: %w", err)
+			return fmt.Errorf("test conditional writes: %w", err)
 		}
 	}
 	f := &failure{
-		text: "prove conditional writes: the server ignores If-None-Match, so it could overwrite a recording",
-		hint: "use --s3-no-conditional-writes, and let no two runs write to this archive at once",
+		text: "test conditional writes: the server ignores If-None-Match, so it could overwrite a recording",
+		hint: "use --s3-no-conditional-writes, and never start two runs for this archive at the same time",
 		is:   []error{ErrUnusable},
 	}
 	if keeps, err := s.KeepsVersions(ctx); err == nil && keeps {
-		f.hint = "use a bucket that keeps no versions, where this server may honour it, or --s3-no-conditional-writes, which excludes locks, and let no two runs write to this archive at once"
+		f.hint = "use a bucket without versioning, where this server may honour If-None-Match; or use --s3-no-conditional-writes, which excludes locks, and never start two runs for this archive at the same time"
 	}
 	return f
 }

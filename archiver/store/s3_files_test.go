@@ -10,7 +10,7 @@ import (
 	"convoso-archiver/archiver/store"
 )
 
-// testReplace: a file of an export replaces what stands there, and may go.
+// testReplace: a file of an export replaces what is there, and may go.
 func testReplace(t *testing.T, s *store.S3) {
 	t.Helper()
 	ctx := t.Context()

@@ -1,3 +1,5 @@
+// Sets and reads the legal holds of objects.
+
 package store
 
 import (

@@ -1,3 +1,5 @@
+// Sets and reads the locks of objects.
+
 package store
 
 import (
@@ -13,13 +15,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// LockMode says who may take a lock away before its time.
+// LockMode says who may remove a lock early.
 type LockMode string
 
 // The modes of locks, as S3 names them.
 const (
 	Unlocked   LockMode = ""
-	Governance LockMode = "GOVERNANCE" // who has the right s3:BypassGovernanceRetention
+	Governance LockMode = "GOVERNANCE" // users with the right s3:BypassGovernanceRetention
 	Compliance LockMode = "COMPLIANCE" // nobody
 )
 
@@ -27,7 +29,7 @@ const (
 type Lock struct {
 	Version   string // empty in a bucket without versions
 	Mode      LockMode
-	Until     time.Time // zero where Mode is Unlocked
+	Until     time.Time // zero if Mode is Unlocked
 	LegalHold bool
 }
 
@@ -41,7 +43,7 @@ const (
 )
 
 // Locks returns the lock of every version of the object under a key, the newest first. Delete markers have none and are
-// left out; a key that has no version gives none. Where nothing can be locked, each version is without a lock.
+// left out; a key that has no version gives none. If nothing can be locked, each version is without a lock.
 func (s *S3) Locks(ctx context.Context, key string) ([]Lock, error) {
 	versions, err := s.versions(ctx, key)
 	if err != nil {
@@ -64,8 +66,8 @@ func (s *S3) Locks(ctx context.Context, key string) ([]Lock, error) {
 	return locks, nil
 }
 
-// LockOf returns the lock of the newest version under a key, and when that version was stored, with one request where it
-// is locked. A legal hold is told only where HEAD shows it. A missing object is fs.ErrNotExist.
+// LockOf returns the lock of the newest version under a key, and when that version was stored, with one request where
+// it is locked. A legal hold is returned only if HEAD shows it. A missing object is fs.ErrNotExist.
 func (s *S3) LockOf(ctx context.Context, key string) (lock Lock, stored time.Time, err error) {
 	if err := checkPath(key); err != nil {
 		return Lock{}, time.Time{}, err
@@ -85,7 +87,7 @@ func (s *S3) SetLegalHold(ctx context.Context, key string, on bool) error {
 		status = types.ObjectLockLegalHoldStatusOn
 	}
 	if len(versions) == 0 {
-		return &failure{text: opLegalHold + ": nothing stands under its key", is: []error{fs.ErrNotExist}}
+		return &failure{text: opLegalHold + ": file missing", is: []error{fs.ErrNotExist}}
 	}
 	for _, version := range versions {
 		err := s.lockCall(ctx, opLegalHold, func(call context.Context) error {
@@ -111,7 +113,7 @@ func (s *S3) SetLock(ctx context.Context, key string, mode LockMode, until time.
 		return err
 	}
 	if lock.Mode == Compliance && mode != Compliance || lock.Mode != Unlocked && until.Before(lock.Until) {
-		return &failure{text: opLock + ": it has a stronger lock, which stays", is: []error{ErrLocked}}
+		return &failure{text: opLock + ": it already has a stronger lock", is: []error{ErrLocked}}
 	}
 	in := &s3.PutObjectRetentionInput{
 		Bucket: s.bucket(), Key: s.at(key), VersionId: versionID(lock.Version),
@@ -136,14 +138,14 @@ func (s *S3) SetLock(ctx context.Context, key string, mode LockMode, until time.
 }
 
 var (
-	// ErrLocked says that a lock stands in the way.
-	ErrLocked = errors.New("a lock stands in the way")
+	// ErrLocked says that a lock is in the way.
+	ErrLocked = errors.New("an existing lock prevents this")
 	// ErrNoObjectLock says that nothing can be locked in a bucket, or on a server.
 	ErrNoObjectLock = errors.New("the bucket has no Object Lock")
 )
 
-// lockOf asks for the lock of a version, "" for the newest. HEAD leaves the lock out for who may not see it, so that
-// what it does not show is asked for by name.
+// lockOf asks for the lock of a version, "" for the newest. HEAD omits the lock for users who may not see it, so a
+// lock that it does not show is requested explicitly.
 func (s *S3) lockOf(ctx context.Context, key, version string) (lock Lock, stored time.Time, err error) {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -184,7 +186,7 @@ func (s *S3) isHeld(ctx context.Context, key, version string) (held bool, err er
 	return held, err
 }
 
-// withoutUnlocked returns an error but for those that say that an object has no lock, or that its bucket, or the
+// withoutUnlocked returns an error except those that say that an object has no lock, or that its bucket, or the
 // server, knows none.
 func withoutUnlocked(err error) error {
 	code := s3Code(err)
@@ -199,7 +201,7 @@ func knowsNoLocks(code string) bool {
 	return slices.Contains([]string{"ObjectLockConfigurationNotFoundError", "InvalidRequest", "NotImplemented", "MethodNotAllowed"}, code)
 }
 
-// lockCall makes a small call about locks. Whom the server refuses lacks rights that storing does not need.
+// lockCall makes a small call about locks. If the server refuses, the user lacks rights that storing does not need.
 func (s *S3) lockCall(ctx context.Context, op string, call func(context.Context) error) error {
 	limited, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

@@ -1,3 +1,5 @@
+// Tests that a bucket keeps locked objects before anything is stored with a lock.
+
 package store
 
 import (
@@ -24,10 +26,10 @@ const (
 	// store at once.
 	lockProofs = 4
 
-	opProveLocks    = "prove locks"
+	opProveLocks    = "test locks"
 	hintLockBucket  = "use a bucket that was made with Object Lock; docs/s3.md says how"
-	hintNoLocks     = "leave out --s3-lock-mode, or use a store that keeps what is locked"
-	hintDefaultLock = "take the default retention off the bucket, for it would lock the manifest and calls/ too; or give --accept-default-retention, and know that erase is refused until it ends"
+	hintNoLocks     = "remove --s3-lock-mode, or use a store that protects locked objects"
+	hintDefaultLock = "remove the default retention of the bucket, because it also locks manifest/ and calls/; or give --accept-default-retention: erase is then refused until the retention ends"
 )
 
 // ProveLocks proves that what is locked in this bucket stays, before anything is stored with a lock: the bucket keeps
@@ -88,7 +90,7 @@ func (s *S3) proveVersions(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", opProveLocks, err)
 	}
 	if !keeps {
-		return unlockable("the bucket keeps no versions, and locks are of versions", hintLockBucket)
+		return unlockable("the bucket has no versioning, and locks need it", hintLockBucket)
 	}
 	return nil
 }
@@ -135,7 +137,7 @@ func (s *S3) putLockProbe(ctx context.Context) (version string, err error) {
 		return "", fmt.Errorf("%s: %w", opProveLocks, withLockHint(err, s.checksum))
 	}
 	if version = aws.ToString(out.VersionId); version == "" {
-		return "", unlockable("the server gives no version to what is stored", hintNoLocks)
+		return "", unlockable("the server returns no version for a stored object", hintNoLocks)
 	}
 	return version, nil
 }
@@ -152,7 +154,7 @@ func withLockHint(err error, sent Checksum) error {
 	case hintHeaders:
 		f.hint = "the server refuses the lock's headers: check this machine's clock, " + hintNoLocks
 		if sent != ChecksumMD5 {
-			f.hint = "some servers demand Content-MD5 of what is locked: try --s3-checksum md5, and check this machine's clock"
+			f.hint = "some servers require Content-MD5 for locked objects: try --s3-checksum md5, and check this machine's clock"
 		}
 	}
 	return f
@@ -165,7 +167,7 @@ func (s *S3) proveLock(ctx context.Context, version string) error {
 		return fmt.Errorf("%s: %w", opProveLocks, err)
 	}
 	if lock.Mode != Governance || time.Until(lock.Until) > 2*lockProbeTime || lock.Until.IsZero() {
-		return unlockable("the server took a lock and does not show it", hintNoLocks)
+		return unlockable("the server accepted a lock and does not show it", hintNoLocks)
 	}
 	err = s.lockCall(ctx, opProveLocks, func(call context.Context) error {
 		_, err := s.client.DeleteObject(call, &s3.DeleteObjectInput{Bucket: s.bucket(), Key: s.at(lockProbeName), VersionId: &version})
@@ -173,9 +175,9 @@ func (s *S3) proveLock(ctx context.Context, version string) error {
 	})
 	switch {
 	case err == nil && !time.Now().Before(lock.Until):
-		return &failure{text: opProveLocks + ": it took longer than the lock of its probe", hint: "run it again", retriable: true}
+		return &failure{text: opProveLocks + ": the test took longer than the lock of its object", hint: "run it again", retriable: true}
 	case err == nil:
-		return unlockable("the server deleted a version that was locked", hintNoLocks)
+		return unlockable("the server deleted a locked version", hintNoLocks)
 	case IsRetriable(err):
 		return err
 	}
@@ -185,7 +187,7 @@ func (s *S3) proveLock(ctx context.Context, version string) error {
 	return nil
 }
 
-// proveConditionBesideLock creates what stands there: a bucket may honour conditions only as long as it keeps no
+// proveConditionBesideLock creates what is there: a bucket may honour conditions only as long as it keeps no
 // versions.
 func (s *S3) proveConditionBesideLock(ctx context.Context) error {
 	body := []byte(lockProbeText)
@@ -197,12 +199,13 @@ func (s *S3) proveConditionBesideLock(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("%s: %w", opProveLocks, err)
 	}
-	return unlockable("this bucket ignores If-None-Match, as some servers do once it keeps versions, so that two runs could lock two versions of one recording",
-		"use a server that honours it beside versions: AWS, SeaweedFS 4.17, versitygw, or leave out --s3-lock-mode")
+	return unlockable("this bucket ignores If-None-Match, as some servers do with versioning: two runs could lock two versions of one recording",
+		"use a server that honours it with versioning, like AWS, SeaweedFS 4.17 or versitygw; or remove --s3-lock-mode")
 }
 
-// sweepLockProbes removes a version of the probe, and others whose lock has ended: earlier proofs had to leave them. What
-// is still locked may be another run's, which is about to look at it; what may not be removed stays, for it is small.
+// sweepLockProbes removes a version of the probe, and others whose lock has ended: earlier proofs had to leave them.
+// What is still locked may be another run's, which is about to look at it; a probe that may not be removed stays; it
+// is small.
 func (s *S3) sweepLockProbes(ctx context.Context, own string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTime)
 	defer cancel()
@@ -219,7 +222,7 @@ func (s *S3) sweepLockProbes(ctx context.Context, own string) {
 	}
 }
 
-var errUnlockable = errors.New("the bucket cannot lock")
+var errUnlockable = errors.New("the bucket does not support locks")
 
 // unlockable is why a bucket will not do for locks.
 func unlockable(why, try string) error {

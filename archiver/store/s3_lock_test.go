@@ -91,6 +91,20 @@ func TestLocks(t *testing.T) {
 	if locks, err := s.Locks(t.Context(), key+"-1"); err != nil || len(locks) != 1 || locks[0].LegalHold {
 		t.Errorf("the other key has %v, %v", locks, err)
 	}
+	// No lock is made shorter or weaker, whatever the credentials may.
+	if err := s.SetLock(t.Context(), key, store.Governance, until.Add(-time.Minute)); !errors.Is(err, store.ErrLocked) {
+		t.Errorf("a shorter lock: %v", err)
+	}
+	check("not made shorter", false)
+	if err := s.SetLock(t.Context(), key+"-1", store.Compliance, until); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SetLock(t.Context(), key+"-1", store.Governance, until.Add(time.Hour)); !errors.Is(err, store.ErrLocked) {
+		t.Errorf("a weaker lock: %v", err)
+	}
+	if lock, _, err := s.LockOf(t.Context(), key+"-1"); err != nil || lock.Mode != store.Compliance || !lock.Until.Equal(until) {
+		t.Errorf("after a weaker lock: %+v, %v", lock, err)
+	}
 }
 
 // Without Object Lock, and without versions, nothing is locked, which is no error.
@@ -180,7 +194,7 @@ func TestLockProofOfBadServer(t *testing.T) {
 			if isProbe(r, http.MethodDelete) {
 				r.Header.Set("X-Amz-Bypass-Governance-Retention", "true")
 			}
-		}, want: "deleted a version that was locked"},
+		}, want: "deleted a locked version"},
 		"ignores conditions": {spoil: func(r *http.Request) { r.Header.Del("If-None-Match") }, want: "ignores If-None-Match"},
 		"refuses the bypass": {serve: func(w http.ResponseWriter, r *http.Request) bool {
 			refused := isProbe(r, http.MethodDelete)

@@ -1,3 +1,5 @@
+// Stores recordings in a bucket, without replacing anything.
+
 package store
 
 import (
@@ -23,7 +25,7 @@ import (
 const maxPut = 5 << 30
 
 // Put stores a body with one request that creates and never replaces. The error is a
-// *[TakenError] when something stands under the key, wraps [ErrUnusable] when no other
+// *[TakenError] when something is stored under the key, wraps [ErrUnusable] when no other
 // body could be stored either, and may be retriable ([IsRetriable]): nothing here was
 // tried twice. After a lost reply the next try finds the recording under the key: a
 // TakenError with Same and with this recording's id. A Part given as Body is gone
@@ -68,7 +70,7 @@ func (s *S3) Put(ctx context.Context, o Object) (Info, error) {
 	return Info{}, found
 }
 
-// taken describes what stands under a key as a *TakenError. It is fs.ErrNotExist when
+// taken describes what is stored under a key as a *TakenError. It is fs.ErrNotExist when
 // nothing does.
 func (s *S3) taken(ctx context.Context, o Object) error {
 	head, err := s.head(ctx, o.Key)
@@ -120,7 +122,7 @@ func (s *S3) create(ctx context.Context, o Object) (Info, error) {
 	return info, nil
 }
 
-// put sends a body, at most attempts times, and sdkAttempts times while a folder stands in the way.
+// put sends a body, at most attempts times, and sdkAttempts times while a folder is in the way.
 func (s *S3) put(ctx context.Context, op string, in *s3.PutObjectInput, content io.ReadSeeker, size int64, sum [32]byte, attempts int) (*s3.PutObjectOutput, error) {
 	body := &lentBody{body: content}
 	defer body.takeBack()
@@ -185,7 +187,7 @@ func optional(s string) *string {
 }
 
 // lentBody lends a body to the HTTP client and takes it back. When a server answers
-// early, or the context ends, the transport may go on reading after the call has
+// early, or the context ends, the transport may continue reading after the call has
 // returned, while the caller rewinds the body or gives its memory to another
 // recording.
 type lentBody struct {
@@ -207,7 +209,7 @@ func (l *lentBody) Seek(offset int64, whence int) (int64, error) {
 	return l.body.Seek(offset, whence)
 }
 
-// takeBack returns when nobody reads the body any more, nor will.
+// takeBack returns when the body is no longer read.
 func (l *lentBody) takeBack() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,3 +1,5 @@
+// Describes, opens and lists the recordings in a bucket.
+
 package store
 
 import (
@@ -28,7 +30,6 @@ func (s *S3) Stat(ctx context.Context, key string) (Info, error) {
 	return headInfo(key, head), nil
 }
 
-// head asks for an object's headers.
 func (s *S3) head(ctx context.Context, key string) (*s3.HeadObjectOutput, error) {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -78,12 +79,11 @@ func (s *S3) OpenRange(ctx context.Context, key string, offset, length int64) (i
 		return nil, err
 	}
 	if !strings.HasPrefix(aws.ToString(out.ContentRange), fmt.Sprintf("bytes %d-", offset)) {
-		return nil, errors.Join(&failure{text: "open object: the server sends another range than was asked for"}, body.Close())
+		return nil, errors.Join(&failure{text: "open object: the server sent another range than requested"}, body.Close())
 	}
 	return body, nil
 }
 
-// get opens any object, or a range of it.
 func (s *S3) get(ctx context.Context, key string, byteRange *string) (*watched, *s3.GetObjectOutput, error) {
 	call, cancel := context.WithCancel(ctx)
 	out, err := s.client.GetObject(call, &s3.GetObjectInput{Bucket: s.bucket(), Key: s.at(key), Range: byteRange})
@@ -160,7 +160,7 @@ func (w *watched) Read(p []byte) (int, error) {
 	case err == nil || errors.Is(err, io.EOF):
 		return n, err
 	case stalled && w.ctx.Err() == nil:
-		return n, &failure{text: "read object: no byte for " + stallTimeout.String(), retriable: true}
+		return n, &failure{text: "read object: no data for " + stallTimeout.String(), retriable: true}
 	}
 	return n, s3Failure(w.ctx, "read object", err)
 }

@@ -1,3 +1,5 @@
+// Removes all versions of a recording from a bucket.
+
 package store
 
 import (
@@ -65,7 +67,7 @@ func (s *S3) Names(ctx context.Context, prefix string) iter.Seq2[string, error] 
 	}
 }
 
-// removeAll removes what stands under one name.
+// removeAll removes what is stored under one name.
 func (s *S3) removeAll(ctx context.Context, name string) error {
 	return s.sweep(ctx, s.under(ctx, name))
 }

@@ -101,7 +101,7 @@ func TestS3FromEnv(t *testing.T) {
 				o := o
 				o.Prefix = rand.Text()
 				return o
-			}, false)
+			}, server.RemembersRemoved && bucket == server.VersionedBucket)
 			testManyPages(t, openS3(t, o))
 		})
 	}

@@ -1,7 +1,6 @@
-// Package store keeps recordings under keys, in a folder on disk or in an S3
-// bucket. Both ways give the same promises:
+// Package store keeps recordings under keys, in a folder on disk or in an S3 bucket. Both give the same guarantees:
 //
-//   - A body stands under its key only when all of it is there, on stable storage.
+//   - A body is stored under its key only when all of it is there, on stable storage.
 //   - Nothing is ever overwritten. What stands under a taken key is described by a
 //     [TakenError]; whether it may be adopted is the caller's to decide.
 //   - A run that is killed leaves nothing that could be taken for a recording.
@@ -27,8 +26,8 @@ import (
 type Object struct {
 	// Key is the name to store it under.
 	Key string
-	// Body is stored from offset 0, wherever its offset stands. It may be a *Part
-	// made by the same store. It is not read after Put has returned.
+	// Body is stored from offset 0, whatever its current offset. It may be a *Part made by the same store. It is not
+	// read after Put has returned.
 	Body io.ReadSeeker
 	// Size is the length of Body in bytes, at least 1.
 	Size int64
@@ -39,7 +38,7 @@ type Object struct {
 	// RecordingID is the recording's identity, CallID and CallDay (2025-05-01) are
 	// for people and for rebuilding a ledger. S3 keeps them as metadata.
 	RecordingID, CallID, CallDay string
-	// LockMode and LockUntil lock the object as it is stored, in a bucket with Object Lock alone.
+	// LockMode and LockUntil lock the object when it is stored, only in a bucket with Object Lock.
 	LockMode  LockMode
 	LockUntil time.Time
 	// Class is the object's tag "retention", empty for none. Only S3 keeps it.
@@ -97,10 +96,10 @@ func (i Info) IsOf(recordingID string) bool {
 	return i.RecordingID != "" && i.RecordingID == recordingID
 }
 
-// TakenError is returned by Put when something stands under the key. Nothing was
+// TakenError is returned by Put when something is stored under the key. Nothing was
 // written.
 type TakenError struct {
-	// Info is what stands there. On a file system that ignores case, its Key may differ
+	// Info is what is there. On a file system that ignores case, its Key may differ
 	// from the key asked for.
 	Info Info
 	// Same is true when it has the very same bytes, by their hash (on S3 the hash in the
@@ -111,7 +110,7 @@ type TakenError struct {
 // Error implements error. It does not name the key.
 func (e *TakenError) Error() string {
 	if e.Same {
-		return "store object: the same bytes stand under its name"
+		return "store object: the same bytes are already stored under its name"
 	}
 	return "store object: its name is taken"
 }

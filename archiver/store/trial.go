@@ -1,3 +1,5 @@
+// Tries whether a destination can be written, without leaving anything behind.
+
 package store
 
 import (
@@ -18,8 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// A trial does what storing needs and leaves nothing behind, so that a set-up can be checked
-// before anything is stored with it.
+// Tests that a destination can store recordings, without leaving anything behind.
 
 // TryDisk proves that [OpenDisk] would open dir for writing, and that the archive's own
 // folders in it can be written to. It returns the folder that it looked at: dir, or the
@@ -67,13 +68,13 @@ func tryFolder(dir, flag string) (nearest string, err error) {
 			return nearest, fileFailure("open folder "+dir, flag, err)
 		}
 		if _, err := os.Lstat(nearest); err == nil {
-			return nearest, &failure{text: "open folder " + dir + ": " + nearest + " is a link to nothing", hint: "mend it, or choose another " + flag}
+			return nearest, &failure{text: "open folder " + dir + ": " + nearest + " is a broken symbolic link", hint: "repair the link, or choose another " + flag}
 		}
 	}
 }
 
 // writeNameless writes a file whose name is gone before its content comes, so that nothing is
-// left, whenever the program dies. Where the system lets no open file live on without a name,
+// left, whenever the program dies. If the system lets no open file live on without a name,
 // the name goes afterwards.
 func writeNameless(folder, op, flag string) error {
 	file, err := os.CreateTemp(folder, ".probe-*"+partSuffix) // a name that List passes over
@@ -98,7 +99,7 @@ type Trial struct {
 	Stood   bool   // it stood there before, so that nothing was written
 	Honours bool   // the server refused to create it again
 	Others  bool   // it came or went meanwhile: another trial, or a run, is at work
-	// Left says why the object could not be removed, nil where nothing is left. The first run
+	// Left says why the object could not be removed, nil if nothing is left. The first run
 	// that archives would leave it too.
 	Left error
 }
@@ -109,15 +110,14 @@ const (
 	// maxCreated is how often probeName is created until a server is taken for one that ignores
 	// If-None-Match: a trial at the same moment may have removed it in between, once.
 	maxCreated = 4
-	// maxLooks is how often a trial begins anew when the object was removed while it looked.
+	// maxLooks is how often a trial begins again when the object was removed while it looked.
 	maxLooks = 3
 )
 
-// Try proves that objects can be created and read here, with the checksum and the encryption
-// asked for, and tells whether the server honours If-None-Match. It creates the object that
-// [S3.ProveConditionalWrites] leaves in each archive until it is refused, and removes what it
-// has created, by its version where the bucket has versions. Where that object stands, one
-// refused attempt is all. Several trials may be made at once.
+// Try proves that objects can be created and read here, with the checksum and the encryption asked for, and tells
+// whether the server honours If-None-Match. It creates the object that [S3.ProveConditionalWrites] leaves in each
+// archive until it is refused, and removes what it has created, by its version where the bucket has versions. If that
+// object exists, one refused attempt is enough. Several trials may be made at once.
 func (s *S3) Try(ctx context.Context) (trial Trial, err error) {
 	trial.Name = s.o.Prefix + probeName
 	var created []string // versions
@@ -132,12 +132,12 @@ func (s *S3) Try(ctx context.Context) (trial Trial, err error) {
 		trial.Others = true
 	}
 	return trial, &failure{
-		text: opWrite + ": another doctor removes the object meanwhile", hint: "run it again when no other looks at this archive", retriable: true,
+		text: opWrite + ": another doctor removed the object at the same time", hint: "run doctor again when no other doctor runs", retriable: true,
 	}
 }
 
-// errVanished says that somebody has removed what a trial was about to read.
-var errVanished = errors.New("the object has vanished")
+// errVanished says that another process removed the object that a trial was about to read.
+var errVanished = errors.New("the object was removed meanwhile")
 
 // look makes one trial. It returns the versions that it has created, also beside an error.
 func (s *S3) look(ctx context.Context, trial *Trial) (created []string, err error) {
@@ -168,7 +168,7 @@ func (s *S3) look(ctx context.Context, trial *Trial) (created []string, err erro
 	case trial.Honours && n > 1, trial.Honours && n > 0 && trial.Stood: // it was removed in between
 		trial.Stood, trial.Others = false, true
 	case trial.Stood && n > 0 && created[0] == "":
-		created = nil // the same bytes stand where they stood
+		created = nil // the same bytes were there before
 	case trial.Honours && n == 0 && !trial.Stood: // another run has just created it; or versitygw, which remembers what was removed by its version
 		return nil, nil
 	}
@@ -210,7 +210,7 @@ func (s *S3) removeVersions(ctx context.Context, versions []string) error {
 	return errors.Join(errs...)
 }
 
-// Told splits an error into what happened and what this package says to try, "" for nothing.
+// Told splits an error into what happened and what to try, "" for nothing.
 func Told(err error) (what, try string) {
 	f, ok := errors.AsType[*failure](err)
 	if !ok || f.hint == "" {

@@ -57,7 +57,7 @@ func TestTrialBesideAnother(t *testing.T) {
 		"both, before they are refused":         {stands: true, goes: []string{"PUT 1", "PUT 2"}},
 		"before it is read":                     {goes: []string{"GET 1"}},
 		"the other's, before it is read":        {stands: true, goes: []string{"GET 1"}},
-		"again and again":                       {goes: []string{"GET 1", "GET 2", "GET 3"}, says: "another doctor removes the object meanwhile: run it again"},
+		"again and again":                       {goes: []string{"GET 1", "GET 2", "GET 3"}, says: "another doctor removed the object at the same time: run doctor again"},
 		"a run's, before it is refused":         {prove: true, goes: []string{"PUT 2"}, left: true},
 		"a run's, before it is refused, thrice": {prove: true, goes: []string{"PUT 2", "PUT 3"}, left: true},
 	} {

@@ -1,5 +1,7 @@
 //go:build unix
 
+// Classifies the errors of file systems on Unix.
+
 package store
 
 import (

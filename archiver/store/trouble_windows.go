@@ -1,3 +1,5 @@
+// Classifies the errors of file systems on Windows.
+
 package store
 
 import (

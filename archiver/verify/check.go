@@ -43,8 +43,7 @@ func (d *dayWork) check(ctx context.Context, t target) {
 	}
 }
 
-// checkKnown tells what is the matter with a recording by its lines alone, and looks whether the bytes noted stand
-// under its key all the same.
+// checkKnown judges a recording by its lines, and looks whether the noted bytes are stored under its key anyway.
 func (d *dayWork) checkKnown(ctx context.Context, t target, kind Kind) {
 	back := false
 	if t.isProved() {
@@ -54,23 +53,23 @@ func (d *dayWork) checkKnown(ctx context.Context, t target, kind Kind) {
 	if ctx.Err() != nil {
 		return
 	}
-	f := Finding{Kind: kind, Detail: "two lines name its key with different bytes"}
+	f := Finding{Kind: kind, Detail: "two manifest lines give this file different checksums"}
 	if kind == KnownDamaged {
-		f.Detail = fmt.Sprintf("noted on %s (%s), not fetched again since", t.Time.Format(time.DateOnly), t.Reason)
+		f.Detail = fmt.Sprintf("marked as damaged on %s (%s), not downloaded again since", t.Time.Format(time.DateOnly), t.Reason)
 		if t.Final {
-			f.Detail += "; it is gone at the source"
+			f.Detail += "; the vendor no longer has it"
 		}
 		if back {
-			f.Detail += "; the bytes noted stand under its key again"
+			f.Detail += "; the file is intact again"
 		}
 	}
 	d.add(t, f, back)
 }
 
-// noteTrouble ends the run when the store as a whole cannot be read.
+// noteTrouble ends the run if the whole store cannot be read.
 func (r *run) noteTrouble(err error) {
 	if !errors.Is(err, store.ErrUnusable) && !store.IsRetriable(err) {
-		return // this one alone
+		return // only this one
 	}
 	if r.trouble.Add(1) >= maxTrouble {
 		r.stop(fmt.Errorf("%d reads in a row failed: %w", maxTrouble, err))
@@ -122,15 +121,15 @@ func (d *dayWork) hash(ctx context.Context, t target) (Finding, error) {
 		return Finding{}, err
 	case size != t.Size:
 		if info, err := d.run.Store.Stat(ctx, t.Key); err == nil && info.Size != t.Size {
-			size = info.Size // reading stopped behind what was noted
+			size = info.Size // reading stopped after the noted size
 		}
 		return wrongSize(size, t.Size), nil
 	case sum != t.SHA256:
-		return Finding{Kind: WrongHash, Detail: fmt.Sprintf("checksum mismatch: sha256 %x…, noted %x…", sum[:6], t.SHA256[:6])}, nil
+		return Finding{Kind: WrongHash, Detail: fmt.Sprintf("checksum mismatch: SHA-256 %x…, the manifest says %x…", sum[:6], t.SHA256[:6])}, nil
 	}
 	return Finding{}, nil
 }
 
 func wrongSize(size, noted int64) Finding {
-	return Finding{Kind: WrongSize, Detail: fmt.Sprintf("size mismatch: %d bytes, noted %d", size, noted)}
+	return Finding{Kind: WrongSize, Detail: fmt.Sprintf("size mismatch: %d bytes, the manifest says %d", size, noted)}
 }

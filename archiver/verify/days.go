@@ -54,7 +54,7 @@ func (t *target) isProved() bool { return t.Size > 0 && t.SHA256 != [32]byte{} }
 type repair struct {
 	target target
 	kind   Kind
-	back   bool // the bytes noted stand under its key
+	back   bool // the noted bytes are stored under its key
 }
 
 // add takes in a finding of a recording. It may be called from several goroutines.
@@ -128,7 +128,7 @@ func (d *dayWork) takeFault(f manifest.Fault) error {
 	return nil
 }
 
-// endsRun reports whether an error of the ledger is not of a day alone.
+// endsRun reports whether an error of the ledger concerns more than one day.
 func endsRun(ctx context.Context, err error) bool {
 	_, later := errors.AsType[*manifest.VersionError](err)
 	return err != nil && (later || ctx.Err() != nil)
@@ -159,7 +159,7 @@ func (d *dayWork) examine(ctx context.Context, t target) {
 	}
 	switch {
 	case !t.isProved():
-		d.add(t, Finding{Kind: Unproved, Detail: "the line that says archived has no size or no sha256"}, false)
+		d.add(t, Finding{Kind: Unproved, Detail: "its manifest line has no size or no SHA-256"}, false)
 		if asked {
 			d.run.checked.Add(1)
 		}
@@ -171,11 +171,11 @@ func (d *dayWork) examine(ctx context.Context, t target) {
 	}
 }
 
-// repair mends the manifest of a day, and notes its damaged recordings, so that the next archive run fetches them
+// repair repairs the manifest of a day, and notes its damaged recordings, so that the next archive run fetches them
 // again.
 func (d *dayWork) repair(ctx context.Context) error {
 	if d.faults > 0 {
-		mended, err := d.run.Ledger.Mend(ctx, d.day, "verify found faults in the lines before")
+		mended, err := d.run.Ledger.Mend(ctx, d.day, "verify found faults in the lines above")
 		if err != nil {
 			return err
 		}
@@ -191,7 +191,7 @@ func (d *dayWork) repair(ctx context.Context) error {
 }
 
 // note notes recordings as damaged, unless another run has fetched them again meanwhile, and as restored when the
-// bytes noted stand under their key after all.
+// noted bytes are stored under their key.
 func (d *dayWork) note(ctx context.Context) error {
 	day, err := d.run.Ledger.Load(ctx, d.day)
 	if err != nil {
@@ -219,7 +219,7 @@ func (d *dayWork) note(ctx context.Context) error {
 			lines = append(lines, line)
 		}
 		if r.back {
-			line.Outcome, line.Restored, line.Reason = manifest.Archived, true, "verify found the bytes noted under its key"
+			line.Outcome, line.Restored, line.Reason = manifest.Archived, true, "verify found the file intact again"
 			lines = append(lines, line)
 			restored++
 		} else if t.Outcome == manifest.Archived {

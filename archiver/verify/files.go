@@ -16,7 +16,7 @@ import (
 )
 
 // takeKeys takes the keys of this pass that any line of any day names into the index. A line that cannot be read is
-// passed over: the day's own reading tells of it.
+// passed over: reading the day reports it.
 func (r *run) takeKeys(ctx context.Context) error {
 	err := r.Ledger.Scan(ctx, func(e manifest.Entry) error {
 		if e.Bad == nil && len(e.Key) > 0 {
@@ -55,7 +55,7 @@ func (r *run) takeKey(line *manifest.Entry) {
 func (r *run) compare(ctx context.Context) error {
 	for info, err := range r.Store.List(ctx, "") {
 		if err != nil {
-			return fmt.Errorf("list what is stored: %w", err)
+			return fmt.Errorf("list stored files: %w", err)
 		}
 		r.meet(info)
 	}
@@ -63,7 +63,7 @@ func (r *run) compare(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// meet takes one object of the listing.
+// meet compares one object of the listing with the index.
 func (r *run) meet(info store.Info) {
 	if strings.HasPrefix(info.Key, "quarantine/") {
 		if r.index.pass == 0 {
@@ -84,7 +84,7 @@ func (r *run) meet(info store.Info) {
 	case r.blind != nil:
 		// It may be of the day that could not be read.
 	default:
-		r.find(Finding{Kind: Unknown, Key: info.Key, Detail: fmt.Sprintf("%d bytes that no line of the manifest names", info.Size)})
+		r.find(Finding{Kind: Unknown, Key: info.Key, Detail: fmt.Sprintf("%d bytes, not in the manifest", info.Size)})
 		r.count(func(s *Summary) { s.UnknownBytes += info.Size })
 	}
 }

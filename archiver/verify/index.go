@@ -9,7 +9,7 @@ import (
 	"strconv"
 )
 
-// index is what the manifest says of the keys of one pass. It holds hashes, seeded anew for each process: that an
+// index is what the manifest says of the keys of one pass. It holds hashes, seeded again for each process: that an
 // unknown file's key has the hash of a known one is about as likely as one in a billion billion for each pair. It is
 // filled and compared by one goroutine; after the last pass it may be asked by several.
 type index struct {
@@ -42,7 +42,7 @@ const (
 const (
 	defaultKeysAtOnce = 3 << 19   // 24 MiB
 	maxLeft           = 256 << 10 // keys that are remembered from pass to pass
-	// maxPasses is never reached but by an archive in which one key is noted millions of times.
+	// maxPasses is reached only by an archive in which one key is noted millions of times.
 	maxPasses = 1 << 10
 )
 
@@ -89,7 +89,6 @@ func (x *index) complete() {
 	slices.SortFunc(x.entries, func(a, b entry) int { return cmp.Compare(a.key, b.key) })
 }
 
-// of returns the entries of a key.
 func (x *index) of(key uint64) []entry {
 	start, _ := slices.BinarySearchFunc(x.entries, key, func(e entry, key uint64) int { return cmp.Compare(e.key, key) })
 	end := start
@@ -110,7 +109,7 @@ func (x *index) see(group []entry, size int64, etag string) {
 	}
 }
 
-// end remembers what the pass leaves to be found out. Where a line says that the matter is over, others may differ.
+// end remembers what the pass leaves to be found out. If a line says that the matter is over, others may differ.
 func (x *index) end() {
 	for i := 0; i < len(x.entries); {
 		key, first, isOpen, differs, unseen := x.entries[i].key, -1, true, false, false

@@ -1,3 +1,5 @@
+// Checks the locks of recordings and seals.
+
 package verify
 
 import (
@@ -29,7 +31,7 @@ func (r *run) checkLock(ctx context.Context, o Stored) {
 	case ctx.Err() != nil:
 		return
 	case errors.Is(err, fs.ErrNotExist): // gone since its bytes were read
-		found = append(found, Finding{Kind: NotReadable, Detail: "it went while it was checked"})
+		found = append(found, Finding{Kind: NotReadable, Detail: "the file was removed during the check"})
 	case err != nil:
 		r.noteTrouble(err)
 		found = append(found, Finding{Kind: NotReadable, Detail: fmt.Sprintf("its lock: %v", err)})
@@ -43,7 +45,7 @@ func (r *run) checkLock(ctx context.Context, o Stored) {
 	}
 }
 
-// checkSeals looks at the locks of the seals, of which no day tells.
+// checkSeals looks at the locks of the seals, which belong to no day.
 func (r *run) checkSeals(ctx context.Context) error {
 	if !r.looksAtLocks() {
 		return nil
@@ -61,6 +63,6 @@ func (r *run) checkSeals(ctx context.Context) error {
 			return nil
 		})
 	}
-	_ = group.Wait() // what it finds is told one by one
+	_ = group.Wait() // each finding is added when it is found
 	return ctx.Err()
 }

@@ -14,8 +14,8 @@ type Kind string
 
 // The kinds of findings. Those of the manifest's own lines are the words of package manifest.
 const (
-	Missing        Kind = "missing"         // nothing stands under the key
-	WrongSize      Kind = "wrong_size"      // what stands there has another size
+	Missing        Kind = "missing"         // nothing is stored under the key
+	WrongSize      Kind = "wrong_size"      // what is there has another size
 	WrongHash      Kind = "wrong_hash"      // it has the size and other bytes
 	Unproved       Kind = "no_checksum"     // the line that says archived lacks size or SHA-256
 	Contradicted   Kind = "contradiction"   // two lines name its key with different bytes
@@ -31,9 +31,9 @@ const (
 	LockMissing    Kind = "lock_missing"    // it must be locked, and is not
 	LockShort      Kind = "lock_short"      // its lock ends too early
 	LockWeak       Kind = "lock_mode"       // it is locked in governance mode in place of compliance
-	LockUnknown    Kind = "lock_unknown"    // the server does not show its lock; counted alone
+	LockUnknown    Kind = "lock_unknown"    // the server does not show its lock; only counted
 	HoldMissing    Kind = "hold_missing"    // a case holds it, and its legal hold is not on in the store
-	Unknown        Kind = "unknown_file"    // the manifest does not know it; a finding with Strict alone
+	Unknown        Kind = "unknown_file"    // the manifest does not know it; a finding only with Strict
 )
 
 // ofRecording reports whether a finding is of a recording, and cured by fetching it again.
@@ -45,10 +45,10 @@ func (k Kind) ofRecording() bool {
 	return false
 }
 
-// ofLock reports whether a finding is of a lock, which the command lock mends.
+// ofLock reports whether a finding is of a lock, which the command lock repairs.
 func (k Kind) ofLock() bool { return k == LockMissing || k == LockShort || k == LockWeak }
 
-// Finding is one thing that is not as it should be.
+// Finding is one fault.
 type Finding struct {
 	Kind        Kind   `json:"kind"`
 	Day         string `json:"day,omitempty"`
@@ -104,7 +104,7 @@ type Summary struct {
 	Repair          bool      `json:"repair"`
 	Reopened        int       `json:"reopened"`         // recordings noted as damaged, to be fetched again
 	Restored        int       `json:"restored"`         // recordings noted as archived again: the bytes noted are back
-	MendedDays      int       `json:"mended_days"`      // days whose manifest was mended
+	MendedDays      int       `json:"mended_days"`      // days whose manifest was repaired
 	KeptAside       []string  `json:"kept_aside"`       // copies of manifest files with bad lines
 	ManifestDamaged int       `json:"manifest_damaged"` // findings in the manifest itself
 }
@@ -116,7 +116,7 @@ func newSummary(c Config, started time.Time) Summary {
 	}
 }
 
-// IsDamaged reports whether something is not as it should be.
+// IsDamaged reports whether there is a fault.
 func (s *Summary) IsDamaged() bool {
 	return s.Damaged > 0 || s.ManifestDamaged > 0 || s.Unlocked > 0 || s.NotHeld > 0 || s.Strict && s.Unknown > 0
 }
@@ -126,7 +126,7 @@ func (s *Summary) IsIncomplete() bool {
 	return s.Counts[NotReadable] > 0 || s.Stopped != ""
 }
 
-// find takes in a finding. The log hears of no key.
+// find adds a finding. The log gets no key.
 func (r *run) find(f Finding) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

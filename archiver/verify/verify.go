@@ -4,10 +4,10 @@
 // First the keys that the manifest names are compared with a listing of the store: what no line names is unknown, and
 // in quick mode the listing takes the place of reading. Keys are held as hashes, at most a fixed number at a time: a
 // larger archive is gone through in several passes, each for a part of all keys, so that memory does not grow with
-// the archive. Then the days are read, two side by side and with mistrust, and every recording's bytes are read and
-// hashed, or those of a sample.
+// the archive. Then the days are read and checked, two at a time, and every recording's bytes are read and hashed, or
+// those of a sample.
 //
-// Nothing is ever deleted, and nothing is written but with Config.Repair, and then to the manifest alone.
+// Nothing is ever deleted. Only with Config.Repair is anything written, and then only to the manifest.
 package verify
 
 import (
@@ -25,7 +25,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Store is where the recordings are; *store.Disk and *store.S3 are the two there are.
+// Store is where the recordings are; *store.Disk and *store.S3 implement it.
 type Store interface {
 	Stat(ctx context.Context, key string) (store.Info, error)
 	Open(ctx context.Context, key string) (io.ReadCloser, error)
@@ -46,13 +46,13 @@ const (
 type Config struct {
 	Mode   Mode
 	Sample Sample // for Sampled
-	// From and To are the first and the last day, 2006-01-02; empty for no bound. The store is compared
-	// with the manifest of all days in any case: a file tells of no day.
+	// From and To are the first and the last day, 2006-01-02; empty for no bound. The store is compared with the
+	// manifest of all days in any case: a file does not say its day.
 	From, To string
 	// Strict makes files that the manifest does not know findings.
 	Strict bool
 	// Repair notes what was found damaged, so that the next archive run fetches it again, and what is found
-	// back, and mends the manifest. The ledger must have been opened for writing.
+	// back, and repairs the manifest. The ledger must have been opened for writing.
 	Repair  bool
 	Workers int // recordings read at once, at least 1
 
@@ -69,9 +69,10 @@ type Verifier struct {
 	BadArchive error
 	// BadLocks is why the notes of locks could not be read, nil when they could. It becomes a finding.
 	BadLocks error
-	// Lock tells what the locks of an object lack, by kind and detail; nil where nothing is to be locked.
+	// Lock tells what the locks of an object lack, by kind and detail; nil if nothing is to be locked.
 	Lock func(ctx context.Context, o Stored) ([]Finding, error)
-	// Held tells of recordings that a case holds and the store does not, [HoldMissing]. It is nil where nobody can tell.
+	// Held tells of recordings that a case holds and the store does not, [HoldMissing]. It is nil if that is not
+	// known.
 	Held func(ctx context.Context) ([]Finding, error)
 
 	state atomic.Pointer[run]
@@ -104,9 +105,9 @@ type run struct {
 	daysBegun int
 }
 
-// Run verifies. It returns nil when it came to its end, whatever it found: that is told by the Summary. It returns
-// an error when the archive cannot be read at all, a *manifest.VersionError among them, and the cause
-// when its context ends. It is called once; Summary and Progress may be called at any time.
+// Run verifies. It returns nil when it came to its end, whatever it found: the Summary has that. It returns an error
+// when the archive cannot be read at all, a *manifest.VersionError among them, and the cause when its context ends.
+// It is called once; Summary and Progress may be called at any time.
 func (v *Verifier) Run(outer context.Context) error {
 	ctx, stop := context.WithCancelCause(outer)
 	defer stop(nil)
@@ -117,7 +118,7 @@ func (v *Verifier) Run(outer context.Context) error {
 	v.state.Store(r)
 	err := r.all(ctx)
 	if cause := context.Cause(ctx); cause != nil {
-		err = cause // rather than what it led to
+		err = cause // not the errors that followed from it
 	}
 	r.count(func(s *Summary) {
 		s.Ended = time.Now().UTC()

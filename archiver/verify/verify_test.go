@@ -338,7 +338,7 @@ func TestUnreadableDay(t *testing.T) {
 	}
 }
 
-// TestFaults: each fault of the manifest is a finding, and gone when the day was mended.
+// TestFaults: each fault of the manifest is a finding, and gone when the day was repaired.
 func TestFaults(t *testing.T) {
 	closed := filepath.Join("manifest", firstDay, "closed.json")
 	for name, test := range map[string]struct {
@@ -466,7 +466,7 @@ func TestRestored(t *testing.T) {
 				}
 				s := f.verify(Config{Repair: true})
 				want(t, s, map[Kind]int{KnownDamaged: 1})
-				if s.Restored != 0 || s.Reopened != 0 || !s.IsDamaged() || strings.Contains(s.Findings[0].Detail, "gone at the source") != test.final {
+				if s.Restored != 0 || s.Reopened != 0 || !s.IsDamaged() || strings.Contains(s.Findings[0].Detail, "the vendor no longer has it") != test.final {
 					t.Errorf("summary %+v", s)
 				}
 			}

@@ -4,7 +4,7 @@
 {{- end}}
 # Archives the past in {{.Shards}} parts. The queue's compute environment decides how many run at once: with a
 # quarter of a processor each, its maxvCpus must not allow more than {{.Parallelism}}, which share the vendor's rate.
-# Run it again on the next day, while parts end with exit code 3. Exit code 2 is the same for every part:
+# While parts end with exit code 3, run it again on the next day. Exit code 2 (configuration, token) concerns every part:
 #   aws batch terminate-job --job-id JOB --reason "exit code 2"
 set -eu
 cd "$(dirname "$0")"

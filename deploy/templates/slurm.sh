@@ -3,7 +3,7 @@
 # These runs lock nothing, for --s3-lock-after: run lock when it is due, without --last.
 {{- end}}
 # Archives the past with {{.Parallelism}} runs at once, which share {{.Shards}} parts of the days:
-#   sbatch {{.Name}}-backfill.sh    # again on the next day, while parts end with exit code 3
+#   sbatch {{.Name}}-backfill.sh    # while parts end with exit code 3, again on the next day
 #SBATCH --job-name={{.Name}}-backfill
 #SBATCH --array=0-{{.LastShard}}%{{.Parallelism}}
 #SBATCH --ntasks=1
@@ -12,7 +12,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --output=%x-%A_%a.log
-# A run that comes to the end of its time gets so many seconds for a clean stop, and goes on later.
+# A run that reaches its time limit gets so many seconds for a clean stop, and resumes later.
 #SBATCH --signal=TERM@{{seconds .Stop}}
 set -u
 
@@ -32,7 +32,7 @@ code=$?
 
 case $code in
 0 | 3) exit $code ;; # done, or done for today
-2) # configuration, or the token is refused: the same for every part
+2) # wrong configuration or refused token: every part would fail
 	scancel "$SLURM_ARRAY_JOB_ID"
 	exit 2 ;;
 esac

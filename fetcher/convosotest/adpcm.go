@@ -1,3 +1,5 @@
+// Encodes tones as IMA ADPCM.
+
 package convosotest
 
 import "encoding/binary"

@@ -1,3 +1,5 @@
+// Serves the simulated API.
+
 package convosotest
 
 import (
@@ -277,7 +279,7 @@ func writeHTML(w http.ResponseWriter, status int, content string) {
 }
 
 func windowRequest(params url.Values) WindowRequest {
-	limit, _ := strconv.Atoi(params.Get("limit")) // 0 where it is missing or wrong
+	limit, _ := strconv.Atoi(params.Get("limit")) // 0 if it is missing or wrong
 	offset, _ := strconv.Atoi(params.Get("offset"))
 	return WindowRequest{
 		StartTime: params.Get("start_time"), EndTime: params.Get("end_time"),

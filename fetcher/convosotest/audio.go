@@ -1,3 +1,5 @@
+// Writes the audio of simulated recordings in each format.
+
 package convosotest
 
 import (

@@ -1,3 +1,5 @@
+// Defines the configuration of the simulator.
+
 package convosotest
 
 import (
@@ -98,7 +100,7 @@ type Config struct {
 	// on real time. It is called from several goroutines.
 	Now func() time.Time
 
-	// Logger is told what goes wrong in the simulator itself; nil for nobody.
+	// Logger gets the errors of the simulator itself; nil for none.
 	Logger *slog.Logger
 	// MediaOrigin replaces the media host's origin in links, for those who serve
 	// MediaHandler themselves; "" stands for the server's own MediaURL.

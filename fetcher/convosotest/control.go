@@ -1,3 +1,5 @@
+// Changes the simulated account while it runs.
+
 package convosotest
 
 import (

@@ -1,3 +1,5 @@
+// Makes the calls of the simulated account.
+
 package convosotest
 
 import (
@@ -15,7 +17,7 @@ type call struct {
 	first    int32 // its first recording
 	count    uint8 // number of its recordings
 	flags    callFlags
-	borrowed int32 // a recording of another call that stands under this one too, or -1
+	borrowed int32 // a recording of another call that is listed under this one too, or -1
 }
 
 type callFlags uint8

@@ -1,3 +1,5 @@
+// Lists the faults of the simulated media host.
+
 package convosotest
 
 import (
@@ -75,7 +77,7 @@ func (f Fault) standsAlone() bool {
 	return whole
 }
 
-// MediaRequest is what a media hook is told.
+// MediaRequest is the argument of a media hook.
 type MediaRequest struct {
 	Ref     string // the recording, see [Recording]
 	Attempt int    // 1 for the first request of this recording
@@ -123,9 +125,8 @@ func APIFaults() []APIFault {
 	}
 }
 
-// APIRule spoils some requests to the API. The first rule that applies counts; those
-// behind it do not see the request, nor does any rule see one that the hidden limit
-// refuses.
+// APIRule spoils some requests to the API. The first rule that applies counts; later rules do not see the request,
+// nor does any rule see one that the hidden limit refuses.
 type APIRule struct {
 	Fault APIFault
 	Skip  int // requests that pass first
@@ -133,7 +134,7 @@ type APIRule struct {
 	Every int // spoils only every so many of the requests after Skip; 0 for each
 }
 
-// APIRequest is what an API hook is told.
+// APIRequest is the argument of an API hook.
 type APIRequest struct {
 	Number int        // 1 for the first request to the API
 	Params url.Values // as sent, without the token

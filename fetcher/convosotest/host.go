@@ -1,3 +1,5 @@
+// Limits and counts the requests to a simulated host.
+
 package convosotest
 
 import (
@@ -111,7 +113,7 @@ func (h *host) refuse(w http.ResponseWriter, rate Rate, wait time.Duration, now 
 	_, _ = w.Write([]byte(`{"success":false,"code":429,"text":"Too many requests"}`)) // the client may have gone
 }
 
-// setRetryAfter rounds up: who obeys the header is never too early.
+// setRetryAfter rounds up, so a client that obeys the header is never too early.
 func setRetryAfter(w http.ResponseWriter, form RetryAfter, wait time.Duration, now time.Time) {
 	switch form {
 	case RetrySeconds:
@@ -192,7 +194,7 @@ func (s *Server) hang(r *http.Request) {
 }
 
 // closeConnection ends the request's connection without a further byte; a reset
-// throws away what was written and not yet read. Where there is no connection to
+// throws away what was written and not yet read. If there is no connection to
 // take over, the request is aborted.
 func (s *Server) closeConnection(w http.ResponseWriter, reset bool) {
 	conn, _, err := http.NewResponseController(w).Hijack()

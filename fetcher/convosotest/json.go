@@ -1,3 +1,5 @@
+// Writes JSON as the vendor's API does.
+
 package convosotest
 
 import (

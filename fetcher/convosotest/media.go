@@ -1,3 +1,5 @@
+// Serves the simulated media host.
+
 package convosotest
 
 import (

@@ -1,3 +1,5 @@
+// Spoils downloads from the simulated media host.
+
 package convosotest
 
 import (

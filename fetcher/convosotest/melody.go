@@ -1,3 +1,5 @@
+// Composes the tones of each recording.
+
 package convosotest
 
 import (

@@ -1,3 +1,5 @@
+// Writes tones as MP3 audio.
+
 package convosotest
 
 import (

@@ -1,3 +1,5 @@
+// Lists the harmless deviations that the simulated API can show.
+
 package convosotest
 
 import (
@@ -24,14 +26,14 @@ type Oddities struct {
 
 	SharedSeconds bool // many calls share their second with others
 	// TieShuffle is the number of requests of each window that see the rows of one
-	// second in an order of their own, so that a row may stand on two pages and
+	// second in an order of their own, so that a row may be on two pages and
 	// another on none; below 0 for all requests.
 	TieShuffle int
 	ShortPages bool // pages shorter than asked for though not the last
 
-	RotateLinks      bool // every answer has links with another rlt; the old ones go on working
+	RotateLinks      bool // every answer has links with another rlt; the old ones continue working
 	DuplicateNames   bool // some recordings have the file name of another
-	SharedRecordings bool // some recordings stand under two calls of the same day
+	SharedRecordings bool // some recordings are listed under two calls of the same day
 	SplitNames       bool // some calls have one recording_id with two file names, which are two recordings
 	MissingIDs       bool // some recordings without recording_id
 	MissingNames     bool // some recordings without filename
@@ -102,7 +104,7 @@ type Listing struct {
 	AmbiguousLate  bool     // CompareInstants: a repeated wall-clock time is read as its second occurrence
 	ExclusiveStart bool     // rows of the second start_time are left out
 	ExclusiveEnd   bool     // rows of the second end_time are left out
-	Ignore         []string // parameters that are ignored in silence
+	Ignore         []string // parameters that are ignored silently
 
 	// TotalChanges is the number of requests of each window whose total_found is
 	// another each time; below 0 for all.
@@ -154,7 +156,7 @@ func (l Listing) withDefaults() Listing {
 
 // Late says which recordings are not there at first. They appear when After has
 // passed on the simulated clock since their call was first listed, when their call
-// was listed Listings times, or when [Server.ReleaseLate] is called; where both
+// was listed Listings times, or when [Server.ReleaseLate] is called; if both
 // values are 0, only then.
 type Late struct {
 	Recordings int // recordings that are not listed at first

@@ -1,3 +1,5 @@
+// Writes tones as Opus audio in Ogg.
+
 package convosotest
 
 import (

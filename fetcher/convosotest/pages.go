@@ -1,3 +1,5 @@
+// Chooses the rows of a page of the call log.
+
 package convosotest
 
 import (
@@ -93,7 +95,7 @@ func at(matches []int32, descending bool, place int) int32 {
 	return matches[place]
 }
 
-// cut copies the rows from one place to another. Where ties are shuffled, rows of
+// cut copies the rows from one place to another. If ties are shuffled, rows of
 // one second stand in an order that only this request sees.
 func (s *Server) cut(matches []int32, descending bool, from, to int, shuffled bool) []int32 {
 	key := func(place int) int64 { return s.calls[at(matches, descending, place)].key }

@@ -1,3 +1,5 @@
+// Invents the people and values of a call row.
+
 package convosotest
 
 import (

@@ -1,3 +1,5 @@
+// Parses the requests to the simulated API.
+
 package convosotest
 
 import (
@@ -52,8 +54,8 @@ func (s *Server) readQuery(params url.Values, now time.Time) (query, *apiError) 
 	return q, failure
 }
 
-// readWindow reads the two times. Without both, the API answers with today alone;
-// with one of them, the other side is open.
+// readWindow reads the two times. Without both, the API answers only with today; with one of them, the other side is
+// open.
 func (s *Server) readWindow(q *query, start, end string, now time.Time) *apiError {
 	q.from, q.to = math.MinInt64, math.MaxInt64
 	if start == "" && end == "" {

@@ -1,3 +1,5 @@
+// Derives reproducible pseudo-random numbers from a seed.
+
 package convosotest
 
 import (

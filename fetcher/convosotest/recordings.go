@@ -1,3 +1,5 @@
+// Makes the recordings of the simulated account.
+
 package convosotest
 
 import (

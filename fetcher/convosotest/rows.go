@@ -1,3 +1,5 @@
+// Writes the rows of the simulated call log.
+
 package convosotest
 
 import (

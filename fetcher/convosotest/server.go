@@ -1,3 +1,5 @@
+// Starts and stops the simulator.
+
 package convosotest
 
 import (

@@ -1,3 +1,5 @@
+// Counts the requests that the simulator received.
+
 package convosotest
 
 import (

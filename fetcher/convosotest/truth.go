@@ -1,3 +1,5 @@
+// Tells tests what the simulated account really holds.
+
 package convosotest
 
 import (
@@ -12,7 +14,7 @@ type Call struct {
 	ID         string // "" where the row has none
 	Day        string // the date of its time in the account's zone, as 2006-01-02
 	CallDate   string // wall clock as in the row; "" where the row has none that can be read
-	ListedDay  string // the day in whose listing it stands; another than Day for stray calls
+	ListedDay  string // the day in whose listing it is; not Day for stray calls
 	Instant    int64  // Unix seconds
 	Hidden     bool   // held back, or taken out by SetCallListed: in no listing
 	InProgress bool   // its row has no call_length
@@ -25,7 +27,7 @@ type Call struct {
 	// Recordings are those whose first call this is, so that walking all calls
 	// meets each recording once.
 	Recordings []Recording
-	// Borrowed is a recording of another call that stands under this one too, or nil.
+	// Borrowed is a recording of another call that is listed under this one too, or nil.
 	Borrowed *Recording
 }
 
@@ -36,7 +38,7 @@ type Recording struct {
 	Ref      string
 	ID       string // recording_id as the API sends it; "" where it sends none
 	UID      string // the 32 characters in its link that are its own
-	CallID   string // the first call it stands under
+	CallID   string // the first call it is listed under
 	Day      string // the day of that call
 	CallDate string // as in Call
 	Filename string // as the API sends it; "" where it sends none

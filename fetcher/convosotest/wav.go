@@ -1,3 +1,5 @@
+// Writes tones as WAV audio.
+
 package convosotest
 
 import (
@@ -52,7 +54,7 @@ func (k Kind) wavFormat() wavFormat {
 	return wavFormat{tag: 1, byteRate: 2 * sampleRate, blockSize: 2, bits: 16}
 }
 
-// appendWAVHeader appends all that stands before the samples: RIFF, fmt, fact where
+// appendWAVHeader appends all that is before the samples: RIFF, fmt, fact where
 // the codec is not PCM, a comment that makes each file one of its kind, data.
 func (a audio) appendWAVHeader(b []byte) []byte {
 	le := binary.LittleEndian

@@ -1,3 +1,5 @@
+// Converts between instants and the wall clock of a time zone.
+
 package convosotest
 
 import (

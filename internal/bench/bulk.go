@@ -1,3 +1,5 @@
+// Measures the throughput of downloads of many sizes.
+
 package main
 
 import (

@@ -1,3 +1,5 @@
+// Makes an account with calls like those of a call centre.
+
 package main
 
 import (

@@ -1,3 +1,5 @@
+// Measures the export of a large archive.
+
 package main
 
 import (

@@ -1,3 +1,5 @@
+// Measures how well archiving hides slow answers.
+
 package main
 
 import (

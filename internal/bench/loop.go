@@ -1,3 +1,5 @@
+// Runs plain downloads to compare with.
+
 package main
 
 import (

@@ -1,3 +1,5 @@
+// Measures the peak memory of the program.
+
 package main
 
 import (

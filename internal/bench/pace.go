@@ -1,3 +1,5 @@
+// Measures how much of a hidden rate limit archiving uses.
+
 package main
 
 import (

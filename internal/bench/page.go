@@ -1,3 +1,5 @@
+// Measures how fast serve answers with its first page.
+
 package main
 
 import (

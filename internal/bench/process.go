@@ -1,3 +1,5 @@
+// Runs commands and measures their cost.
+
 package main
 
 import (

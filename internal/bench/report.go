@@ -1,3 +1,5 @@
+// Computes and prints the results of benchmarks.
+
 package main
 
 import (

@@ -1,3 +1,5 @@
+// Starts an S3 server for benchmarks.
+
 package main
 
 import (

@@ -1,3 +1,5 @@
+// Measures how the cost of commands grows with the archive.
+
 package main
 
 import (

@@ -1,3 +1,5 @@
+// Measures building and searching the index.
+
 package main
 
 import (

@@ -1,3 +1,5 @@
+// Measures several runs over one archive in S3.
+
 package main
 
 import (

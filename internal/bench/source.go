@@ -1,3 +1,5 @@
+// Starts a simulated account as the source of downloads.
+
 package main
 
 import (

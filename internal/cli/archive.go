@@ -17,10 +17,10 @@ import (
 // Headings of the help.
 const (
 	groupWhat   = "WHAT TO ARCHIVE"
-	groupFilter = "FILTERS (as the API knows them; an empty value is an error)"
-	groupWhere  = "WHERE TO"
+	groupFilter = "FILTERS (parameters of the API; an empty value is an error)"
+	groupWhere  = "WHERE TO STORE"
 	groupS3     = "S3 AND COMPATIBLES (credentials come from the AWS chain)"
-	groupSource = "THE VENDOR'S SIDE"
+	groupSource = "CONNECTION TO THE VENDOR"
 	groupRules  = "RULES"
 	groupRun    = "THE RUN"
 	groupOutput = "OUTPUT"
@@ -43,7 +43,7 @@ func archiveSettings() []setting {
 	settings := []setting{
 		{name: "start-time", group: groupWhat, placeholder: "TIME", usage: "first day or time, in --time-zone: 2025-05-01, \"2025-05-01 13:00:00\" or 2025-05-01T13:00:00"},
 		{name: "end-time", group: groupWhat, placeholder: "TIME", usage: "last day or time; a date alone means the whole day (default: now)"},
-		{name: "last", group: groupWhat, placeholder: "DURATION", usage: "instead of --start-time and --end-time: 7d means the last seven days and today; 36h or 1w too, in whole days. Also works on earlier days that are still open or were missed"},
+		{name: "last", group: groupWhat, placeholder: "DURATION", usage: "instead of --start-time and --end-time: 7d means the last seven days and today; 36h or 1w too, in whole days. Also archives earlier days that are still open or were missed"},
 		{name: "no-catch-up", kind: toggle, group: groupWhat, usage: "with --last: skip earlier days"},
 		{name: "order", group: groupWhat, placeholder: "ORDER", defaultValue: string(archiver.Expiring),
 			usage:   "order of days. expiring: first the days younger than --purge-after, oldest to newest; then older days, newest to oldest",
@@ -53,11 +53,11 @@ func archiveSettings() []setting {
 			choices: []string{string(archiver.AllCalls), string(archiver.RecordedCalls)}},
 		{name: "retry", kind: list, group: groupWhat, placeholder: "OUTCOME", usage: "retry recordings that earlier runs gave up with this outcome; repeatable",
 			choices: retryChoices()},
-		{name: "relist", kind: toggle, group: groupWhat, usage: "list closed days again, too"},
+		{name: "relist", kind: toggle, group: groupWhat, usage: "also list closed days again"},
 		{name: "dry-run", kind: toggle, group: groupWhat, usage: "list and count only; takes no lock and writes nothing"},
 
 		{name: "dest", group: groupWhere, placeholder: "DEST", usage: "a folder, or s3://bucket/prefix (required)"},
-		{name: "new-archive", kind: toggle, group: groupWhere, usage: "start a new archive in an empty folder that held an archive before, or that is a mount point without its mount"},
+		{name: "new-archive", kind: toggle, group: groupWhere, usage: "start a new archive in an empty folder that contained an archive before, or in a mount point where nothing is mounted"},
 		{name: "path-template", group: groupWhere, placeholder: "TEMPLATE", defaultValue: "{{.filename}}",
 			usage: "file name of each recording: a Go template with the API's fields of call and recording, like {{.campaign_id}}/{{.filename}}; archived recordings keep their names"},
 		{name: "state-dir", group: groupWhere, placeholder: "FOLDER", usage: "folder for temporary files and learned rates; it may be empty at each start (default: the user's state folder)"},
@@ -73,11 +73,11 @@ func archiveSettings() []setting {
 		{name: "api-rate", group: groupSource, placeholder: "RATE", defaultValue: "5", usage: "maximum API requests per second; the program slows down when the API asks. 0 means no limit"},
 		{name: "media-rate", group: groupSource, placeholder: "RATE", defaultValue: "10", usage: "maximum downloads started per second from each media host; 0 means no limit"},
 
-		{name: "settle", group: groupRules, placeholder: "DURATION", defaultValue: "48h", usage: "close a day no earlier than this long after its end"},
+		{name: "settle", group: groupRules, placeholder: "DURATION", defaultValue: "48h", usage: "minimum time between the end of a day and closing it"},
 		{name: "purge-after", group: groupRules, placeholder: "DURATION", defaultValue: "155d", usage: "age at which the vendor deletes audio"},
 		{name: "give-up", group: groupRules, placeholder: "DURATION", defaultValue: "14d", usage: "stop retrying a recording this long after it was first listed"},
 		{name: "retry-for", group: groupRules, placeholder: "DURATION", defaultValue: "10m", usage: "maximum wait for an API, media host or store that does not answer; then the run ends with 1"},
-		{name: "strict", kind: toggle, group: groupRules, usage: "exit with 3 also when recordings of a day that has not settled are waiting"},
+		{name: "strict", kind: toggle, group: groupRules, usage: "also exit with 3 while recordings of days younger than --settle are waiting"},
 
 		{name: "workers", group: groupRun, placeholder: "N", defaultValue: "8", usage: "maximum parallel downloads"},
 		{name: "grace", group: groupRun, placeholder: "DURATION", defaultValue: "20s", usage: "maximum time for a clean stop; downloads in progress may finish within it"},
@@ -142,9 +142,9 @@ kill the program at any moment and run it again.`,
 		examples: []example{
 			{"every night, unattended, to S3",
 				"convoso-archiver archive --dest s3://my-bucket/calls --last 7d --json"},
-			{"all of the past, starting with what the vendor deletes next",
+			{"all of the past, starting with the recordings that the vendor deletes next",
 				"convoso-archiver archive --dest /archive --start-time 2023-01-01 --end-time 2025-05-31"},
-			{"one campaign's sales of a day, with file names a person can find",
+			{"sales of one campaign on one day, with readable file names",
 				"convoso-archiver archive --dest sales --campaign-id 1234 --status SALE \\\n" +
 					"  --start-time 2025-05-01 --end-time 2025-05-01 \\\n" +
 					"  --path-template '{{.user}}/{{.call_date.Format \"15h04\"}} {{.filename}}'"},

@@ -26,8 +26,8 @@ func auditSettings() []setting {
 	settings := []setting{
 		{name: "seals", kind: toggle, group: groupAudit, usage: "check the seals, the lines they sign, and every sealed recording"},
 		{name: "allowed-signers", group: groupAudit, placeholder: "FILE", usage: "file of the public keys that you trust, in the format ALLOWED SIGNERS of ssh-keygen; keep it outside of the archive"},
-		{name: "head", group: groupAudit, placeholder: "HEAD", usage: "head of the newest seal, as printed by seal; without it the removal of the newest seals is not detected"},
-		{name: "tsa-roots", group: groupAudit, placeholder: "FILE", usage: "root certificates of timestamping authorities, in PEM; without it timestamps are checked, and who made them is not"},
+		{name: "head", group: groupAudit, placeholder: "HEAD", usage: "head of the newest seal, as printed by seal; without it audit cannot detect that the newest seals were removed"},
+		{name: "tsa-roots", group: groupAudit, placeholder: "FILE", usage: "root certificates of timestamping authorities, in PEM; without them audit checks the timestamps, but not who issued them"},
 		{name: "no-audio", kind: toggle, group: groupAudit, usage: "do not read the recordings: check only seals and lines"},
 		{name: "access-log", group: groupAudit, placeholder: "PLACE", usage: "print the access log of serve, for all recordings or for one; a folder or s3://bucket/prefix"},
 		{name: "start-time", group: groupAudit, placeholder: "TIME", usage: "first day of the access log, in UTC (default: the first)"},
@@ -61,7 +61,7 @@ It needs no token, takes no lock and writes nothing.`,
 				`printf 'archive namespaces="` + evidence.Namespace + `" %s\n' "$(cat seal.pub)" > allowed_signers`},
 			{"prove that nothing was changed",
 				"convoso-archiver audit --seals --dest /archive --allowed-signers allowed_signers --head 42:9f86d0…"},
-			{"who heard one recording, and when", "convoso-archiver audit 705270011 --access-log /var/log/calls"},
+			{"who listened to one recording, and when", "convoso-archiver audit 705270011 --access-log /var/log/calls"},
 			{"the history of one recording", "convoso-archiver audit 705270011 --dest /archive"},
 		},
 		settings:    auditSettings(),
@@ -133,7 +133,7 @@ func (r *reader) auditJob(ctx context.Context, args []string, env environment) *
 		r.keep(misuse("give --seals, --access-log or the id of a recording", "nothing to audit is given"))
 	}
 	if !r.isSet("allowed-signers") {
-		r.keep(misuse("give --allowed-signers with a file of the public keys that you trust; see audit --help", "no allowed signers are given, and without them anybody may have signed the seals"))
+		r.keep(misuse("give --allowed-signers with a file of the public keys that you trust; see audit --help", "no allowed signers are given, so anybody may have signed the seals"))
 		return j
 	}
 	j.allowed = r.allowedSigners(ctx)
@@ -243,11 +243,11 @@ func (a auditResult) answer(unread int) string {
 	case a.Seals == 0:
 		return "not sealed: there is no seal; run seal"
 	case unread > 0:
-		return plural(unread, "recording") + " could not be read; the rest is as it was sealed: " + where
+		return plural(unread, "recording") + " could not be read; the rest is unchanged since it was sealed: " + where
 	case a.noAudio:
-		return "as sealed: " + where + "; the recordings were not read"
+		return "unchanged since sealing: " + where + "; the recordings were not read"
 	}
-	return fmt.Sprintf("as sealed: %s, every byte of %s read", where, plural(a.AudioRead, "recording"))
+	return fmt.Sprintf("unchanged since sealing: %s, every byte of %s read", where, plural(a.AudioRead, "recording"))
 }
 
 // write writes the result: one JSON object, or lines for a person.
@@ -278,7 +278,7 @@ func (a auditResult) write(w io.Writer, asJSON bool) error {
 	if a.StampTime != nil {
 		fmt.Fprintf(&b, "timestamps   %s, the newest of %s", plural(a.Stamped, "seal"), a.StampTime.UTC().Format(time.DateTime+"Z"))
 		if !a.TSAChecked {
-			b.WriteString("; who made them was not checked: give --tsa-roots")
+			b.WriteString("; their issuer was not checked: give --tsa-roots")
 		}
 		b.WriteString("\n")
 	}
@@ -286,10 +286,10 @@ func (a auditResult) write(w io.Writer, asJSON bool) error {
 		fmt.Fprintf(&b, "erased       %s\n", plural(a.Erased, "recording"))
 	}
 	if a.Unsealed > 0 || a.Reclosed > 0 {
-		fmt.Fprintf(&b, "not sealed   %s, and %s closed again since; archive --relist closes their days anew, then seal\n", plural(a.Unsealed, "file"), plural(a.Reclosed, "day"))
+		fmt.Fprintf(&b, "not sealed   %s, and %s closed again since; run archive --relist over their days, then seal\n", plural(a.Unsealed, "file"), plural(a.Reclosed, "day"))
 	}
 	if !a.HeadGiven && a.Seals > 0 {
-		b.WriteString("no --head    that the newest seals were removed could not be seen\n")
+		b.WriteString("no --head    audit could not check whether the newest seals were removed\n")
 	}
 	return writeText(w, trimLines(b.String()))
 }
@@ -339,7 +339,7 @@ func (p *process) runHistory(ctx context.Context, job *auditJob, talk output) (m
 func writeHistory(w io.Writer, h evidence.History) error {
 	var b strings.Builder
 	if h.Lines == 0 {
-		b.WriteString("no line of the archive names this recording: check the id, which find --json shows\n")
+		b.WriteString("the archive has no recording with this id: check the id; find --json shows ids\n")
 		return writeText(w, b.String())
 	}
 	fmt.Fprintf(&b, "recording %s of call %s, call day %s\n\n", h.RecordingID, h.CallID, strings.Join(h.Days, ", "))
@@ -354,8 +354,8 @@ func writeHistory(w io.Writer, h evidence.History) error {
 	_ = table.Flush()
 	fmt.Fprintf(&b, "\n%d of %s sealed", h.Sealed, plural(h.Lines, "line"))
 	if h.Sealed > 0 && !h.Checked {
-		b.WriteString("; who signed was not checked: give --allowed-signers")
+		b.WriteString("; the signer was not checked: give --allowed-signers")
 	}
-	b.WriteString("\nthe audio was not read: audit --seals and verify do that\n")
+	b.WriteString("\nthe audio was not read; audit --seals and verify read it\n")
 	return writeText(w, trimLines(b.String()))
 }

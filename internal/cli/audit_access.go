@@ -34,10 +34,10 @@ func (p *process) access(ctx context.Context, job *auditJob, talk output) outcom
 		return p.refuse(result, false)
 	}
 	if unreadable > 0 {
-		result.line = fmt.Sprintf("%s of the access log cannot be read: a server that was killed leaves one each; more were changed", plural(unreadable, "line"))
+		result.line = fmt.Sprintf("%s of the access log cannot be read: each kill of serve may leave one; more of them mean that the log was changed", plural(unreadable, "line"))
 	}
 	if lines == 0 && !talk.json {
-		_, result.unwritten = io.WriteString(p.stdout, "nothing was played or downloaded\n")
+		_, result.unwritten = io.WriteString(p.stdout, "the access log has no play and no download\n")
 	}
 	return result
 }

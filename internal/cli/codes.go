@@ -12,7 +12,7 @@ const (
 	meansFlags  = "wrong flags or configuration"
 	meansUsage  = meansFlags + ", or there is no archive"
 	meansStore  = "failed: the store cannot be reached or written, or a later version wrote the archive"
-	meansLocked = "another run holds this archive"
+	meansLocked = "another run has locked this archive"
 	meansSignal = "stopped cleanly by SIGINT or SIGTERM; a second signal stops at once"
 )
 
@@ -37,7 +37,7 @@ func exitCodesOf(command string) []exitCode {
 			{"5", meansLocked + " (--repair)"}, signal,
 		}
 	case "report":
-		return []exitCode{{"0", "the report was written, whatever it says"}, {"1", meansStore}, {"2", meansUsage}, {"3", "--strict: the days are not complete"}, signal}
+		return []exitCode{{"0", "the report was written, complete or not"}, {"1", meansStore}, {"2", meansUsage}, {"3", "--strict: the days are not complete"}, signal}
 	case "find":
 		return []exitCode{
 			{"0", "everything was searched, even if nothing was found"}, {"1", meansStore}, {"2", meansUsage},
@@ -47,7 +47,7 @@ func exitCodesOf(command string) []exitCode {
 	case "export":
 		return []exitCode{{"0", "the tables are up to date"}, {"1", "failed: the archive cannot be read, or the target cannot be written"}, {"2", meansUsage},
 			{"3", "a day could not be read, and its files stay as they were; or ids of --ids-from were not found; bagit: no call matches"},
-			{"4", "bagit: a recording is not what was archived, and is left out"}, {"5", "bagit: another export is writing this bag"}, signal}
+			{"4", "bagit: a recording is missing or damaged, and is left out"}, {"5", "bagit: another export is writing this bag"}, signal}
 	case "erase":
 		return []exitCode{
 			{"0", "the calls were erased; without --yes: the calls that would be erased were shown"}, {"1", meansStore}, {"2", meansUsage + "; more calls match than --max-erase"},
@@ -55,24 +55,24 @@ func exitCodesOf(command string) []exitCode {
 		}
 	case "lock":
 		return []exitCode{
-			{"0", "every recording that is due is locked"}, {"1", meansStore + "; or the bucket cannot lock"},
+			{"0", "every recording that must be locked is locked"}, {"1", meansStore + "; or the bucket does not support locks"},
 			{"2", meansUsage + "; a compliance lock without confirmation"}, {"3", "something could not be locked"}, signal,
 		}
 	case "hold":
 		return []exitCode{
 			{"0", "the hold is recorded, and set in S3 where the bucket has Object Lock"}, {"1", meansStore}, {"2", meansUsage + "; there is no such case"},
 			{"3", "add: no call matches, or ids were not found, and nothing was held; or something could not be read. list: a legal hold is not set in S3"},
-			{"4", "add: a day of the archive is damaged, and its calls are not all held"}, {"5", meansLocked}, signal,
+			{"4", "add: a day of the archive is damaged, so some of its calls may not be held"}, {"5", meansLocked}, signal,
 		}
 	case "seal":
 		return []exitCode{
 			{"0", "every closed day is sealed"}, {"1", meansStore + "; or the existing seals cannot be continued"}, {"2", meansUsage + "; or the key cannot sign"},
-			{"3", "--tsa gave no timestamp: the seal stands"}, {"4", "the lines of a closed day do not match its day line; that day was not sealed"}, {"5", meansLocked}, signal,
+			{"3", "--tsa gave no timestamp; the seal is stored without one"}, {"4", "the lines of a closed day do not match its day line; that day was not sealed"}, {"5", meansLocked}, signal,
 		}
 	case "audit":
 		return []exitCode{
 			{"0", "nothing has changed since it was sealed; or the history was found"}, {"1", meansStore}, {"2", meansUsage},
-			{"3", "there is no seal, a recording could not be read, or no line names the recording"}, {"4", "something has changed since it was sealed"}, signal,
+			{"3", "there is no seal, a recording could not be read, or the archive has no such recording"}, {"4", "something has changed since sealing"}, signal,
 		}
 	case "rebuild":
 		return []exitCode{
@@ -82,7 +82,7 @@ func exitCodesOf(command string) []exitCode {
 	case "deploy":
 		return []exitCode{{"0", "the files were printed or written"}, {"1", "a file could not be written"}, {"2", meansFlags}}
 	case "doctor":
-		return []exitCode{{"0", "nothing failed"}, {"1", "something cannot be reached or written"}, {"2", "settings or token are wrong, or it is the archive of another account"}, signal}
+		return []exitCode{{"0", "nothing failed"}, {"1", "something cannot be reached or written"}, {"2", "settings or token are wrong, or the archive belongs to another account"}, signal}
 	}
 	return []exitCode{
 		{"0", "done"},

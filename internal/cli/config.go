@@ -104,7 +104,7 @@ func (v values) expandHome(settings []setting, env environment) error {
 		}
 		home := homeFolder(runtime.GOOS, env)
 		if home == "" {
-			errs = append(errs, misuse("write the whole path", "%s: ~ stands for the home folder, and this user has none", g.origin))
+			errs = append(errs, misuse("write the whole path", "%s: ~ means the home folder, and this user has none", g.origin))
 			continue
 		}
 		g.items = []string{filepath.Join(home, g.items[0][1:])}
@@ -271,7 +271,7 @@ func configItems(s setting, value *yaml.Node) ([]string, error) {
 	}
 	switch {
 	case value.Kind == yaml.ScalarNode && value.Tag == "!!null":
-		return nil, errors.New("give it a value, or take the line out")
+		return nil, errors.New("give it a value, or remove the line")
 	case value.Kind == yaml.ScalarNode:
 		return []string{value.Value}, nil
 	case value.Kind == yaml.SequenceNode && s.kind == list:
@@ -283,7 +283,7 @@ func configItems(s setting, value *yaml.Node) ([]string, error) {
 			items = append(items, item.Value)
 		}
 		if len(items) == 0 {
-			return nil, errors.New("the list is empty: give it an item, or take the line out")
+			return nil, errors.New("the list is empty: give it an item, or remove the line")
 		}
 		return items, nil
 	case s.kind == list:

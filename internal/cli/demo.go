@@ -22,6 +22,7 @@ import (
 const (
 	demoFolder = "convoso-demo"
 	demoDays   = 3
+	maxDays    = 60  // of a demo: an archive of it takes a few seconds
 	demoCalls  = 120 // of each day
 	// demoAge is how many days ago the last day of the demo is: further back than a
 	// day needs to settle, so that every day can be closed.
@@ -33,8 +34,9 @@ const groupShow = "WHAT TO SHOW"
 func demoSettings() []setting {
 	settings := []setting{
 		{name: "dest", group: groupShow, placeholder: "FOLDER", usage: "folder for the archive; it must be new or empty (default: " + demoFolder + ", or the next free name)"},
+		{name: "days", group: groupShow, placeholder: "N", usage: fmt.Sprintf("days of calls up to yesterday, 1 to %d; the last ones have not settled yet (default: %d days that have)", maxDays, demoDays)},
 		{name: "faults", group: groupShow, kind: toggle, usage: "let downloads fail in a first run, and show how a second run recovers"},
-		{name: "serve", group: groupShow, kind: toggle, usage: "then serve the archive as a web page on a free port, until Ctrl-C"},
+		{name: "serve", group: groupShow, kind: toggle, usage: "then serve the archive as a web page on a free port, and keep the simulated account for an archive of your own, until Ctrl-C"},
 		{name: "json", group: groupOutput, kind: toggle, usage: "write one JSON object to stdout, with the JSON result of each step"},
 	}
 	for _, s := range outputSettings() {
@@ -58,14 +60,16 @@ func demoCommand() command {
 		about: `Starts a simulator of the vendor's API on this machine with a few days of calls.
 Then it runs archive, verify and report on it, compares every stored file with
 its source, and prints where everything is. It ignores variables and
-configuration files.
+configuration files. The simulator ends with the demo; --serve keeps it, and
+prints the command that archives from it in another terminal.
 
 It exits with the code of the first step that fails. With --faults the first run
-is expected to fail; its code does not count unless the run could not go on.`,
+is expected to fail; its code counts only if the run could not continue.`,
 		examples: []example{
 			{"see it work", "convoso-archiver demo"},
 			{"see it fail and recover", "convoso-archiver demo --faults"},
-			{"search and play its calls in a browser", "convoso-archiver demo --serve"},
+			{"search and play four weeks of calls in a browser, and archive them yourself in another terminal",
+				"convoso-archiver demo --serve --days 28"},
 			{"the exit code of each step, for other programs", "convoso-archiver demo --json | jq -c '.steps[] | [.command, .exit_code]'"},
 		},
 		settings: demoSettings(),
@@ -81,6 +85,10 @@ func runDemo(ctx context.Context, p *process, in input) outcome {
 	p.openLog(talk)
 	withFaults := read.toggle("faults")
 	serves := read.toggle("serve")
+	days, age := demoDays, demoAge
+	if read.isSet("days") {
+		days, age = read.whole("days", 1, maxDays), 1
+	}
 	if serves && talk.json {
 		read.keep(misuse("", "use either --serve or --json, not both"))
 	}
@@ -96,11 +104,17 @@ func runDemo(ctx context.Context, p *process, in input) outcome {
 	if err != nil {
 		return p.refuse(judge(fmt.Errorf("make a temporary folder: %w", err), nil, false), talk.json)
 	}
-	d := &demo{process: p, folder: folder, talk: talk, withFaults: withFaults, steps: []demoStep{}}
-	ended := d.run(ctx, state)
+	d := &demo{process: p, folder: folder, talk: talk, withFaults: withFaults, serves: serves, days: days, steps: []demoStep{}}
+	ended := d.start(age)
+	if !cannotGoOn(ended) {
+		ended = d.run(ctx, state)
+	}
 	d.keep(ended)
 	if serves && !cannotGoOn(ended) {
 		d.keep(d.serve(ctx, state))
+	}
+	if d.server != nil {
+		_ = d.server.Close() // it holds nothing that could be lost
 	}
 	if err := os.RemoveAll(state); err != nil {
 		d.keep(judge(fmt.Errorf("remove a temporary folder: %w", err), nil, false))
@@ -112,11 +126,10 @@ func runDemo(ctx context.Context, p *process, in input) outcome {
 	return d.result
 }
 
-// run starts the simulator and shows the commands on it, with state as the state
-// folder. It returns what kept it from that.
-func (d *demo) run(ctx context.Context, state string) outcome {
+// start starts the simulator. Its last day is so many days ago. It returns what kept it from that.
+func (d *demo) start(age int) outcome {
 	config := convosotest.Config{
-		Seed: 1, Days: demoDays, CallsPerDay: demoCalls, RecordedShare: 0.25, SeveralShare: 0.1,
+		Seed: 1, Days: d.days, CallsPerDay: demoCalls, RecordedShare: 0.25, SeveralShare: 0.1,
 		MedianSize: 24_000, MaxSize: 200_000,
 		MediaLatency: 5 * time.Millisecond,
 	}
@@ -130,17 +143,22 @@ func (d *demo) run(ctx context.Context, state string) outcome {
 	if err != nil {
 		return judge(fmt.Errorf("load the simulator's zone: %w", err), nil, false)
 	}
-	d.last = fetcher.DateOf(fetcher.Wall(time.Now(), zone)).AddDays(-demoAge)
-	d.first = d.last.AddDays(1 - demoDays)
+	d.last = fetcher.DateOf(fetcher.Wall(time.Now(), zone)).AddDays(-age)
+	d.first = d.last.AddDays(1 - d.days)
 	config.FirstDay = string(d.first)
-	d.server, err = convosotest.New(config)
+	server, err := convosotest.New(config)
 	if err != nil {
 		return judge(fmt.Errorf("make the simulator: %w", err), nil, false)
 	}
-	if err := d.server.Start(); err != nil {
+	if err := server.Start(); err != nil {
 		return judge(fmt.Errorf("start the simulator on loopback: %w", err), nil, false)
 	}
-	defer d.server.Close() // it holds nothing that could be lost
+	d.server = server
+	return outcome{}
+}
+
+// run shows the commands on the simulator, with state as the state folder. It returns what kept it from that.
+func (d *demo) run(ctx context.Context, state string) outcome {
 	if err := d.readJobs(state); err != nil {
 		return judge(err, nil, false)
 	}

@@ -25,6 +25,8 @@ type demo struct {
 	folder     string
 	talk       output
 	withFaults bool
+	serves     bool // the page, and the simulator meanwhile
+	days       int
 
 	first, last fetcher.Date
 	archiveJob  *archiveJob
@@ -115,17 +117,17 @@ func (d *demo) show(ctx context.Context) outcome {
 // showFaults is the first run of a demo with faults. That it is incomplete is what it
 // is there to show.
 func (d *demo) showFaults(ctx context.Context) outcome {
-	d.say("Some downloads fail at first, or bring something that is not a recording. Each failure is tried\n" +
-		"again a few times, which takes about ten seconds.\n")
-	if result := d.archive(ctx, "list the calls and store what can be had"); cannotGoOn(result) {
+	d.say("Some downloads fail at first, or return something that is not a recording. The program retries\n" +
+		"each of them a few times, which takes about ten seconds.\n")
+	if result := d.archive(ctx, "list the calls and store every recording that downloads"); cannotGoOn(result) {
 		return result
 	}
-	d.say("what failed was not stored, and its days stay open\n")
+	d.say("failed downloads were not stored, and their days stay open\n")
 	if result := d.report(ctx); cannotGoOn(result) {
 		return result
 	}
 	d.server.ClearFaults()
-	d.say("The source is well again. The same command fetches what is missing, and nothing else.\n")
+	d.say("The simulator now works again. The same command downloads only the missing recordings.\n")
 	return outcome{}
 }
 
@@ -151,7 +153,7 @@ func (d *demo) archive(ctx context.Context, about string) outcome {
 }
 
 func (d *demo) verify(ctx context.Context) outcome {
-	d.announce("verify", "read every stored recording again and compare it with what was noted", d.verifyFlags)
+	d.announce("verify", "read every stored recording again and compare it with the manifest", d.verifyFlags)
 	if !d.talk.json {
 		return d.spaced(d.process.verify(ctx, d.verifyJob, d.talk, nil))
 	}
@@ -221,7 +223,7 @@ func (d *demo) introduce() {
 	for range d.server.Recordings() {
 		d.total++
 	}
-	d.say("A simulated account with %s, %s and %s.\n", plural(demoDays, "day"), plural(calls, "call"), plural(d.total, "recording"))
+	d.say("A simulated account with %s, %s and %s.\n", plural(d.days, "day"), plural(calls, "call"), plural(d.total, "recording"))
 }
 
 // compare holds the folder to the simulator itself, which no command could do.
@@ -236,9 +238,9 @@ func (d *demo) compare() error {
 			d.same++
 		}
 	}
-	d.say("%d of %d recordings on disk have the SHA-256 of their source\n", d.same, d.total)
+	d.say("%d of %d recordings on disk have the same SHA-256 as in the simulator\n", d.same, d.total)
 	if d.same != d.total && d.result.code == ExitDone {
-		return errors.New("some recordings on disk differ from their source")
+		return errors.New("some recordings on disk differ from the simulator's")
 	}
 	return nil
 }
@@ -265,7 +267,7 @@ func (d *demo) whereThingsAre() string {
   %s
       the recordings, playable at once
   %s
-      what became of each recording of that day
+      the outcome of each recording of that day
   %s
       the line that closes the day, with its counts
   %s
@@ -275,9 +277,22 @@ func (d *demo) whereThingsAre() string {
   find and hear these calls in a browser:
     %s serve --dest %s
   %s
+  %s
   archive your own account, the last seven days of it:
     CONVOSO_AUTH_TOKEN=... %s archive --dest recordings --last 7d`,
-		d.folder+string(filepath.Separator), segment("manifest"), filepath.Join(d.folder, "manifest", day, "closed.json"), segment("calls"), program, d.folder, next, program)
+		d.folder+string(filepath.Separator), segment("manifest"), filepath.Join(d.folder, "manifest", day, "closed.json"), segment("calls"),
+		program, shellWord(d.folder), next, d.archiveYourself(), program)
+}
+
+// archiveYourself says how to archive from the simulator, which ends with the demo.
+func (d *demo) archiveYourself() string {
+	if !d.serves {
+		return "archive this simulated account yourself, which has ended with this demo:\n    " + program + " demo --serve --days 28"
+	}
+	own := d.folder + "-of-mine"
+	return "archive this simulated account yourself, in another terminal; it answers until Ctrl-C here:\n" +
+		"    CONVOSO_AUTH_TOKEN=" + d.server.Token() + " " + program + " archive --dest " + shellWord(own) + " --last 7d \\\n" +
+		"      --api-url " + d.server.APIURL() + " --allow-host " + d.server.MediaURL()
 }
 
 // serve shows the archive as a web page until it is told to stop.

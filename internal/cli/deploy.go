@@ -18,7 +18,7 @@ import (
 	"convoso-archiver/deploy"
 )
 
-const groupDeploy = "WHAT TO PRINT (given as flags alone)"
+const groupDeploy = "WHAT TO PRINT (only as flags, not in the configuration file)"
 
 // engine is what runs the program on a machine, or on many.
 type engine string
@@ -44,8 +44,8 @@ type deployFlag struct {
 func deployFlags() []deployFlag {
 	return []deployFlag{
 		{setting{name: "to", placeholder: "FOLDER", usage: "write the files into this folder; overwrites nothing. For systemd, --to / installs them (default: print them)"}, nil},
-		{setting{name: "name", placeholder: "NAME", defaultValue: program, usage: "name of the units, objects and jobs, and of their folders; another one for each archive"}, nil},
-		{setting{name: "backfill", kind: toggle, usage: "print a job of many runs at once over --start-time to --end-time, in place of a nightly run"}, []engine{kubernetes, slurm, awsBatch}},
+		{setting{name: "name", placeholder: "NAME", defaultValue: program, usage: "name of the units, objects and jobs, and of their folders; use a different name for each archive"}, nil},
+		{setting{name: "backfill", kind: toggle, usage: "print a job that runs many machines in parallel over --start-time to --end-time, instead of a nightly run"}, []engine{kubernetes, slurm, awsBatch}},
 		{setting{name: "at", placeholder: "HH:MM", defaultValue: "03:15", usage: "time of the nightly run, in --time-zone"}, []engine{kubernetes, systemd}},
 		{setting{name: "parallelism", placeholder: "N", defaultValue: "4", usage: "parallel runs of a backfill; they share --api-rate and --media-rate"}, []engine{kubernetes, slurm, awsBatch}},
 		{setting{name: "program", placeholder: "PATH", defaultValue: "/usr/local/bin/" + program, usage: "path of the program"}, []engine{systemd, slurm}},
@@ -73,10 +73,10 @@ func deployCommand() command {
 		usage:     "print files that run archive by systemd, Kubernetes, Slurm or AWS Batch",
 		arguments: strings.Join(engines(), "|"),
 		about: `Prints complete files for systemd, Kubernetes, Slurm or AWS Batch, made from the
-flags, variables and configuration file of archive and checked in the same way.
-It asks no questions. Several files are printed one after the other, each below
-a line "# ==> NAME <=="; --to writes them. No file contains the token; they name
-the place where you put it.
+flags, variables and configuration file of archive, and checked in the same way.
+Several files are printed one after the other, each below
+a line "# ==> NAME <=="; --to writes them. No file contains the token;
+the files name the place where you store it.
 
 systemd and kubernetes run archive every night; kubernetes --backfill, slurm and
 aws-batch run it on many machines over the given days, into an S3 bucket. alerts
@@ -147,7 +147,7 @@ func guessedEngine(given string) string {
 	case "prometheus", "alertmanager":
 		return "did you mean alerts?"
 	case "cron", "crontab":
-		return "cron needs one line and no files: docs/nightly.md has it"
+		return "cron needs no files but one line: docs/nightly.md shows it"
 	}
 	return ""
 }
@@ -193,7 +193,7 @@ func (p *process) writeFiles(folder string, files []deploy.File) error {
 	for _, f := range files {
 		path := filepath.Join(folder, filepath.FromSlash(f.Name))
 		if _, err := os.Lstat(path); err == nil {
-			return misuse("remove it, or give another --to", "write files: %s is there already", path)
+			return misuse("remove it, or give another --to", "write files: %s already exists", path)
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return misuse("check --to", "write files: %v", err)
 		}

@@ -116,7 +116,7 @@ func (r *reader) refuseWithoutEffect(on engine, backfill bool) {
 	for _, name := range ownOfEngine(backfill) {
 		g, ok := r.values[name]
 		if ok && g.byFlag() {
-			r.fail(g.origin, "leave it out", "the printed files set it themselves")
+			r.fail(g.origin, "leave it out", "the printed files set this flag themselves")
 		}
 		delete(r.values, name) // the variable is for runs on this machine
 	}
@@ -148,7 +148,7 @@ func (r *reader) credentials(on engine, o *deploy.Options) {
 		o.S3CredentialsFile = r.text("s3-credentials-file")
 		return
 	case awsBatch:
-		o.TokenSecret = r.required("token-secret", arnPattern, "give the ARN of a secret of AWS, which holds the token alone")
+		o.TokenSecret = r.required("token-secret", arnPattern, "give the ARN of an AWS secret that contains only the token")
 		if g, ok := r.values["auth-token-file"]; ok && g.byFlag() {
 			r.fail(g.origin, "give --token-secret", "AWS Batch cannot read files of this machine")
 		}
@@ -212,7 +212,7 @@ func (r *reader) absolute(name string) string {
 	case !path.IsAbs(value):
 		r.fail(origin, "begin it with /", "the path is not absolute")
 	case !pathPattern.MatchString(value):
-		r.fail(origin, "use letters, digits and . _ @ + - alone", "the path has characters that the files do not allow")
+		r.fail(origin, "use only letters, digits and . _ @ + -", "the path has characters that the files do not allow")
 	}
 	return path.Clean(value)
 }
@@ -240,7 +240,7 @@ func (r *reader) mountable(on engine) string {
 		taken = taken || on == kubernetes && (folder == used || strings.HasPrefix(folder, used+"/"))
 	}
 	if taken {
-		r.fail(r.values["dest"].origin, "give another one, like /archive", "nothing can be mounted on that folder")
+		r.fail(r.values["dest"].origin, "give another folder, like /archive", "nothing can be mounted on that folder")
 	}
 	return folder
 }

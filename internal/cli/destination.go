@@ -84,9 +84,9 @@ func badBucket(bucket, prefix string) string {
 	case !bucketPattern.MatchString(bucket):
 		return "it is not the name of a bucket"
 	case strings.ContainsAny(prefix, "?#"):
-		return "the prefix holds ? or #, which are for addresses only"
+		return "the prefix contains ? or #, which are not allowed there"
 	case strings.ContainsFunc(prefix, unicode.IsControl):
-		return "the prefix holds a control character"
+		return "the prefix contains a control character"
 	case prefix == "":
 		return ""
 	}

@@ -46,7 +46,7 @@ func TestDestinationCannotBeOpened(t *testing.T) {
 		"unreachable": {unreachable.URL, "no usable answer from bucket", "check --s3-endpoint, the network and the proxy variables"},
 		"no bucket":   {s3Answering(t, http.StatusNotFound, "NoSuchBucket"), "NoSuchBucket (status 404)", "check the name in --dest, and --s3-endpoint"},
 		"denied":      {s3Answering(t, http.StatusForbidden, "AccessDenied"), "AccessDenied (status 403)", "the credentials need s3:PutObject"},
-		"no S3":       {s3Answering(t, http.StatusNotFound, ""), "NotFound (status 404)", "check --s3-endpoint and --dest: what answers there may be no S3 server"},
+		"no S3":       {s3Answering(t, http.StatusNotFound, ""), "NotFound (status 404)", "check --s3-endpoint and --dest: the server there may not be an S3 server"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := []string{
@@ -54,7 +54,7 @@ func TestDestinationCannotBeOpened(t *testing.T) {
 				"--start-time", "2025-05-01", "--end-time", "2025-05-01",
 			}
 			code, stdout, stderr := r.run(t.Context(), args...)
-			const want = "nothing was listed or stored\n\nexit code   1   the run could not go on\n\nnext\n  see the error below; "
+			const want = "nothing was listed or stored\n\nexit code   1   the run failed\n\nnext\n  see the error below; "
 			if code != ExitFailed || !strings.HasPrefix(stdout, want) {
 				t.Errorf("exit code %d\n%s", code, stdout)
 			}

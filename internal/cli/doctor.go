@@ -1,3 +1,5 @@
+// Runs the command doctor: collects the facts and prints the checks.
+
 package cli
 
 import (
@@ -23,18 +25,19 @@ func doctorCommand() command {
 	return command{
 		name:  "doctor",
 		usage: "check token, clock, time zone, rights, store and configuration, and store nothing",
-		about: `Takes the flags, the environment and the file of archive, and tries what archive will need. A line for
-each check says its state (ok, warning, failed or skipped), what was seen, and what to do. All
-problems are told at once. --quiet leaves out what is ok; --json writes one object.
+		about: `Takes the flags, the environment and the configuration file of archive, and checks everything that archive needs.
+Each line shows one check: its state (ok, warning, failed or skipped), the finding, and what to do. doctor reports
+all problems at once. --quiet hides the checks that are ok; --json writes one object.
 
-It stores nothing. To see whether a bucket can be written and honours conditions it creates the
-object manifest/conditional-write-probe, which the first run would create too, and removes it. Of the
-service of --ping-url it tries connection and TLS, and sends nothing. It
-ends within a minute whatever hangs, and needs neither a terminal nor, with --state-dir, a home
-folder: it can run as ExecStartPre= of a systemd service or as an init container.
+It stores nothing. To test whether a bucket can be written and honours conditional writes, it creates the object
+manifest/conditional-write-probe and removes it; the first run of archive creates the same object. For --ping-url
+it tests the connection and TLS, and sends no ping. It ends within a minute even if a server hangs. It needs no
+terminal and, with --state-dir, no home folder, so it can run as ExecStartPre= of a systemd service or as an init
+container.
 
-It exits with 0 when nothing failed, warnings or not; with 2 when the configuration or the token is
-wrong, or the archive belongs to something else; with 1 when something cannot be reached or written.`,
+It exits with 0 when nothing failed, even with warnings; with 2 when the configuration or the token is wrong, or
+the archive belongs to another account, API address or time zone; with 1 when something cannot be reached or
+written.`,
 		examples: []example{
 			{"before the first night",
 				"convoso-archiver doctor --config /etc/convoso-archiver/nightly.yaml"},
@@ -97,7 +100,7 @@ func runDoctor(ctx context.Context, p *process, in input) outcome {
 		notes: append(job.warnings, unknownVariables(settings, p.env)...),
 	}
 	if spanless {
-		f.notes = append(f.notes, "no span of time is given, which archive needs: --last 7d, or --start-time")
+		f.notes = append(f.notes, "no time range is given, and archive needs one: --last 7d, or --start-time")
 	}
 	if _, err := key.Parse(job.template); err != nil {
 		f.settings = append(f.settings, misuse("see --path-template in archive --help", "--path-template: %v", err))

@@ -1,3 +1,5 @@
+// Decides from the collected facts what each check of doctor says.
+
 package cli
 
 import (
@@ -109,7 +111,7 @@ func checkState(f *facts) check {
 	case s.Err != nil:
 		return brokenBy(ExitFailed, name, s.Err, "give another --state-dir")
 	case !f.onDisk && s.FreeErr == nil && s.Free < minTemp:
-		return warning(name, "free some space, or give another --state-dir", "%s can be written, and has %s free for recordings on their way", s.Nearest, bytesText(s.Free))
+		return warning(name, "free some space, or give another --state-dir", "%s can be written, and has %s free for downloads in progress", s.Nearest, bytesText(s.Free))
 	default:
 		return fine(name, "%s", writable(*s))
 	}
@@ -120,7 +122,7 @@ func writable(s doctor.State) string {
 	if s.Nearest == s.Dir {
 		return s.Dir + " can be written"
 	}
-	return s.Dir + " is made by the first run: " + s.Nearest + " can be written"
+	return s.Dir + " will be created by the first run: " + s.Nearest + " can be written"
 }
 
 func checkProxies(proxies []proxied) check {
@@ -131,11 +133,11 @@ func checkProxies(proxies []proxied) check {
 		case !p.readable:
 			return broken(ExitUsage, name, "write HTTPS_PROXY like http://proxy.example.com:3128", "a proxy variable is not an address (not shown, because it may hold a password)")
 		case p.proxy != "":
-			used = append(used, p.host+" is asked through "+p.proxy)
+			used = append(used, p.host+" is reached through "+p.proxy)
 		}
 	}
 	if len(used) == 0 {
-		return fine(name, "none is in use")
+		return fine(name, "no proxy is in use")
 	}
 	return fine(name, "%s", strings.Join(used, "; "))
 }
@@ -173,8 +175,8 @@ func checkCalls(f *facts) []check {
 	later, isLater := errors.AsType[*fetcher.RetryLaterError](err)
 	switch {
 	case err == nil && f.api.Calls == 0:
-		return []check{fine(answer, "the API answers"), warning(right, "check that the token is of the account that makes the calls",
-			"the token may search call logs, and they hold no call of the last %d days", f.api.Days)}
+		return []check{fine(answer, "the API answers"), warning(right, "check that the token belongs to the account that makes the calls",
+			"the token may search call logs, but they have no call of the last %d days", f.api.Days)}
 	case err == nil:
 		return []check{fine(answer, "the API answers"), fine(right, "the token may search call logs")}
 	case isTold && told.Refused() && f.tokenErr != nil:
@@ -184,14 +186,14 @@ func checkCalls(f *facts) []check {
 	case isTold && (told.Status == 429 || told.Status == 503 || told.Code == 429 || told.Code == 503):
 		return []check{
 			warning(answer, "run it again when no other program uses the account's API", "the API asks to slow down: %s", plainly(err)),
-			skip(right, "the API did not say"),
+			skip(right, "the API did not answer this"),
 		}
 	case isLater:
-		return []check{broken(ExitFailed, answer, "run it again after that time", "%v", later), skip(right, "the API did not say")}
+		return []check{broken(ExitFailed, answer, "run it again after that time", "%v", later), skip(right, "the API did not answer this")}
 	}
 	return []check{
-		broken(ExitFailed, answer, "check --api-url, and run it again later; if it stays, ask the vendor about this answer", "%s", plainly(err)),
-		skip(right, "the API did not say"),
+		broken(ExitFailed, answer, "check --api-url, and run it again later; if the answer stays the same, ask the vendor about it", "%s", plainly(err)),
+		skip(right, "the API did not answer this"),
 	}
 }
 
@@ -210,7 +212,7 @@ func checkFilter(err error) check {
 }
 
 func checkClock(api *doctor.API) check {
-	const name, try = "clock", "set this machine's clock, by NTP"
+	const name, try = "clock", "set this machine's clock by NTP"
 	skew := api.Skew.Abs().Round(time.Second)
 	direction := "ahead of"
 	if api.Skew < 0 {
@@ -218,9 +220,9 @@ func checkClock(api *doctor.API) check {
 	}
 	switch {
 	case !api.SkewKnown:
-		return skip(name, "the API did not tell the time")
+		return skip(name, "the API's answer had no time")
 	case api.Skew.Abs() > archiver.ClockStops:
-		return broken(ExitFailed, name, try, "this machine is %s %s the API, and no day is closed beyond %s", durationWritten(skew), direction, durationWritten(archiver.ClockStops))
+		return broken(ExitFailed, name, try, "this machine is %s %s the API, and archive closes no day when the difference exceeds %s", durationWritten(skew), direction, durationWritten(archiver.ClockStops))
 	case api.Skew.Abs() > archiver.ClockWarns:
 		return warning(name, try, "this machine is %s %s the API", durationWritten(skew), direction)
 	}
@@ -235,7 +237,7 @@ func checkZone(f *facts) check {
 	archived := f.archive() != nil && f.archive().Err == nil && f.archive().TimeZone == f.zone
 	do := "check --time-zone"
 	if api.ZoneFits != "" {
-		do = "give --time-zone " + api.ZoneFits + ", which fits"
+		do = "give --time-zone " + api.ZoneFits + ", which agrees with the file names"
 	}
 	gap := durationWritten(api.ZoneGap.Abs().Round(time.Minute))
 	switch {
@@ -248,7 +250,7 @@ func checkZone(f *facts) check {
 	case api.ZoneGap.Abs() <= archiver.ZoneMaxGap:
 		return fine(name, "the times in file names agree with %s", f.zone)
 	case archived:
-		return warning(name, do+"; the archive was made with this one, so that needs another --dest", "the times in file names and the calls' dates are %s apart in %s", gap, f.zone)
+		return warning(name, do+"; the archive was made with the present zone, so another zone needs another --dest", "the times in file names and the calls' dates are %s apart in %s", gap, f.zone)
 	}
 	return broken(ExitUsage, name, do, "the times in file names and the calls' dates are %s apart in %s", gap, f.zone)
 }
@@ -301,19 +303,19 @@ func checkLink(m *doctor.Media) check {
 	refused, isRefused := errors.AsType[*fetcher.RefusedError](m.Err)
 	switch {
 	case errors.Is(m.Err, fetcher.ErrBadLink):
-		return broken(ExitFailed, name, "ask the vendor about the links of this account", "a link cannot be read as an address")
+		return broken(ExitFailed, name, "ask the vendor about the links of this account", "a link is not a valid URL")
 	case errors.Is(m.Err, fetcher.ErrRedirected):
-		return broken(ExitUsage, name, "play one recording in the vendor's web page to see where it leads, and add that with --allow-host", "%s leads on to a host that is not allowed", host)
+		return broken(ExitUsage, name, "play one recording in the vendor's web page to see its host, and add that host with --allow-host", "%s redirects to a host that is not allowed", host)
 	case errors.Is(m.Err, fetcher.ErrNotAllowed) && m.Target == "":
-		return broken(ExitUsage, name, "if it is the vendor's, give --allow-host "+host+" beside those in use now", "recordings are on %s, which is not allowed", host)
+		return broken(ExitUsage, name, "if the host is the vendor's, add --allow-host "+host+" to the allowed hosts", "recordings are on %s, which is not allowed", host)
 	case errors.Is(m.Err, fetcher.ErrNotAllowed):
-		return broken(ExitUsage, name, "if it is meant, add its whole origin with --allow-host", "%s is in a private network", host)
+		return broken(ExitUsage, name, "if this is intended, give its complete origin with --allow-host, like http://127.0.0.1:9000", "%s is in a private network", host)
 	case isRefused:
 		return warning(name, "run it again when no other program downloads", "%s asks to slow down (status %d)", host, refused.Status)
 	case m.Err != nil:
-		return broken(ExitFailed, name, "run it again later", "%s broke off: %s", host, plainly(m.Err))
+		return broken(ExitFailed, name, "run it again later", "the download from %s was cut off: %s", host, plainly(m.Err))
 	case m.Audio:
-		return fine(name, "a recording on %s begins like audio", host)
+		return fine(name, "a recording on %s starts as audio", host)
 	}
 	return warning(name, "play one of yesterday's recordings in the vendor's web page, and run it again later",
 		"%s answered for %d recordings, the last time with status %d and no audio", host, m.Asked, m.Status)
@@ -354,9 +356,9 @@ func checkDisk(f *facts) []check {
 	case d.LockErr != nil:
 		checks = append(checks, broken(ExitFailed, "lock", "", "%v", d.LockErr))
 	case d.Holder != "":
-		checks = append(checks, fine("lock", "%s is working", d.Holder))
+		checks = append(checks, fine("lock", "%s is running", d.Holder))
 	default:
-		checks = append(checks, fine("lock", "files can be locked, and no run is working"))
+		checks = append(checks, fine("lock", "files can be locked, and no run is in progress"))
 	}
 	return append(checks, checkRoom(&d.State, d.Archive.DayBytes))
 }
@@ -366,11 +368,11 @@ func checkRoom(s *doctor.State, dayBytes int64) check {
 	free := bytesText(s.Free)
 	switch {
 	case s.Nearest == "" || s.FreeErr != nil:
-		return skip(name, "the system does not tell")
+		return skip(name, "the system does not report it")
 	case s.Free < minNight:
 		return broken(ExitFailed, name, try, "%s is free", free)
 	case s.Free < spareDays*dayBytes:
-		return warning(name, try, "%s is free, which is enough for %d days: the newest have %s each", free, s.Free/dayBytes, bytesText(dayBytes))
+		return warning(name, try, "%s is free, which is enough for %d days of %s each, like the newest days", free, s.Free/dayBytes, bytesText(dayBytes))
 	case s.Free < minFree:
 		return warning(name, try, "%s is free", free)
 	}
@@ -391,7 +393,7 @@ func checkArchive(f *facts, a *doctor.Archive, failed string) check {
 	case a.Lost && f.guard != nil:
 		return brokenBy(ExitUsage, name, f.guard, "")
 	case errors.Is(a.Err, fs.ErrNotExist):
-		return fine(name, "there is none yet; the first run makes it")
+		return fine(name, "there is no archive yet; the first run makes it")
 	case isLater:
 		return broken(ExitFailed, name, "use a newer version of the program", "it was written in format version %d", later.V)
 	case a.Err != nil && failed != "":
@@ -410,7 +412,7 @@ func checkArchive(f *facts, a *doctor.Archive, failed string) check {
 	if other.Of != "" {
 		return broken(ExitUsage, name, otherArchiveTry(other), "%v", other)
 	}
-	return fine(name, "archive %s was made by these settings", a.ID)
+	return fine(name, "archive %s was made with these settings", a.ID)
 }
 
 func checkBucket(f *facts) []check {
@@ -453,20 +455,20 @@ func checkTrial(f *facts, trial *store.Trial, err error) []check {
 	done := trial.Name + " was created, read and removed"
 	switch {
 	case trial.Left != nil:
-		done = trial.Name + " was created and read, and stays, as the first run would leave it: the credentials may not remove it"
+		done = trial.Name + " was created and read, but not removed, because the credentials may not; the first run would leave it too"
 	case trial.Stood:
 		done = trial.Name + " of an earlier run was read, and nothing was written"
 	}
 	checks := []check{fine(write, "%s", done)}
 	switch {
 	case f.noConditions:
-		return append(checks, fine(conditions, "not used, as --s3-no-conditional-writes says: let no two runs write at once"))
+		return append(checks, fine(conditions, "not used because of --s3-no-conditional-writes: never start two runs at the same time"))
 	case !trial.Honours:
-		return append(checks, broken(ExitFailed, conditions, "use --s3-no-conditional-writes, and let no two runs write to this archive at once",
+		return append(checks, broken(ExitFailed, conditions, "use --s3-no-conditional-writes, and never start two runs for this archive at the same time",
 			"the server ignores If-None-Match, so it could overwrite a recording"))
 	}
 	if trial.Others {
-		return append(checks, fine(conditions, "If-None-Match is honoured; another doctor or run is at work there"))
+		return append(checks, fine(conditions, "If-None-Match is honoured; another doctor or run is using this archive"))
 	}
 	return append(checks, fine(conditions, "If-None-Match is honoured"))
 }

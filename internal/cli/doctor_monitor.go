@@ -1,3 +1,5 @@
+// Checks for doctor the metrics file and the ping service.
+
 package cli
 
 import (
@@ -26,7 +28,7 @@ func (w *watched) lookAtMetrics(ctx context.Context, file string) {
 // check judges both. What is wrong never fails a run, and so is a warning.
 func (w *watched) check() (checks []check) {
 	const metrics, ping = "metrics-file", "ping"
-	const others = "; runs go on, and nobody is told of them"
+	const others = "; runs work, but nothing reports them"
 	if w.metrics != "" {
 		err := w.metricsErr
 		if path, ok := errors.AsType[*fs.PathError](err); ok {

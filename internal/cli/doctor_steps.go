@@ -1,3 +1,5 @@
+// Checks for doctor the way to a host: name, connection and TLS.
+
 package cli
 
 import (
@@ -65,9 +67,9 @@ func (h host) checkName(name string, s doctor.Steps) check {
 	}
 	switch {
 	case s.Target == "":
-		return broken(ExitFailed, name, "check the proxy variables and "+h.flag, "nothing could be asked: %s", causeOf(s.Err))
+		return broken(ExitFailed, name, "check the proxy variables and "+h.flag, "no request could be sent: %s", causeOf(s.Err))
 	case s.Name == "" && s.Dialled == "" && s.Connected == "":
-		return broken(ExitFailed, name, do, "no connection was begun: %s", causeOf(s.Err))
+		return broken(ExitFailed, name, do, "no connection was started: %s", causeOf(s.Err))
 	case s.Name == "":
 		return fine(name, "%s is an address", cmp.Or(h.proxy, h.name))
 	case s.Addresses > 0:
@@ -105,9 +107,9 @@ func (h host) checkTLS(name string, s doctor.Steps) check {
 		saw, do := h.certificateTrouble(s.TLSErr)
 		return broken(ExitFailed, name, do, "%s", saw)
 	case !s.Expires.IsZero():
-		return fine(name, "the certificate is trusted, and ends on %s", s.Expires.UTC().Format("2006-01-02"))
+		return fine(name, "the certificate is trusted, and expires on %s", s.Expires.UTC().Format("2006-01-02"))
 	case h.proxy != "" && !s.TLS:
-		return broken(ExitFailed, name, "check HTTPS_PROXY and the proxy's rules, or name the host in NO_PROXY", "the proxy %s let nothing through to %s", h.proxy, h.name)
+		return broken(ExitFailed, name, "check HTTPS_PROXY and the proxy's rules, or name the host in NO_PROXY", "the proxy %s did not connect to %s", h.proxy, h.name)
 	}
 	return broken(ExitFailed, name, "check "+h.flag+" and the firewall", "%s did not answer the handshake in time", h.name)
 }
@@ -123,12 +125,12 @@ func (h host) certificateTrouble(err error) (saw, do string) {
 		return h.name + " has a certificate of an authority that this machine does not trust", "set AWS_CA_BUNDLE to a file with the authority's certificate"
 	case isUnknown:
 		return h.name + " has a certificate of an authority that this machine does not trust",
-			"install the authority's certificate, or set SSL_CERT_FILE to a file with it; a firewall that looks into TLS has an authority of its own"
+			"install the authority's certificate, or set SSL_CERT_FILE to a file with it; a firewall that inspects TLS has its own authority"
 	case isOther:
-		return "the certificate is not one of " + h.name, "check " + h.flag
+		return "the certificate is not valid for " + h.name, "check " + h.flag
 	case invalid.Cert != nil && invalid.Reason == x509.Expired:
-		return fmt.Sprintf("the certificate of %s holds from %s to %s", h.name, invalid.Cert.NotBefore.UTC().Format("2006-01-02"), invalid.Cert.NotAfter.UTC().Format("2006-01-02")),
-			"set this machine's clock if it is not today's; else the host has to renew it"
+		return fmt.Sprintf("the certificate of %s is valid from %s to %s", h.name, invalid.Cert.NotBefore.UTC().Format("2006-01-02"), invalid.Cert.NotAfter.UTC().Format("2006-01-02")),
+			"if this machine's clock is wrong, set it; otherwise the host must renew its certificate"
 	case notTLS:
 		return h.name + " does not speak TLS there", "check " + h.flag + ": http or https, and the port"
 	}
@@ -138,9 +140,9 @@ func (h host) certificateTrouble(err error) (saw, do string) {
 // unanswered judges a host to which the way is free, and that does not answer.
 func (h host) unanswered(name string, free bool, s doctor.Steps) check {
 	if !free {
-		return skip(name, "there is no way to the host")
+		return skip(name, "the host cannot be reached")
 	}
-	return broken(ExitFailed, name, "check "+h.flag+", and run it again later", "%s took the request and did not answer: %s", h.name, causeOf(s.Err))
+	return broken(ExitFailed, name, "check "+h.flag+", and run it again later", "%s accepted the request but did not answer: %s", h.name, causeOf(s.Err))
 }
 
 // causeOf returns the innermost cause of a network's error, which holds no address of a request.
@@ -155,7 +157,7 @@ func causeOf(err error) string {
 		return e.Error()
 	}
 	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() || errors.Is(err, context.DeadlineExceeded) {
-		return "it took too long"
+		return "timed out"
 	}
 	return strings.TrimPrefix(plainly(err), "get recording: ")
 }

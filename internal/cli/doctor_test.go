@@ -68,7 +68,7 @@ func TestDiagnose(t *testing.T) {
 			f.proxies = []proxied{{"api.example.com", "proxy:3128", true}}
 			f.api.Steps = doctor.Steps{Target: "x:443", Dialled: "192.0.2.9:3128", Connected: "192.0.2.9:3128", Err: errors.New("Forbidden")}
 			f.media.Asked = 0
-		}, want: "failed api-tls the proxy proxy:3128 let nothing through to api.example.com: check HTTPS_PROXY and the proxy's rules, or name the host in NO_PROXY",
+		}, want: "failed api-tls the proxy proxy:3128 did not connect to api.example.com: check HTTPS_PROXY and the proxy's rules, or name the host in NO_PROXY",
 			skip: "api-answer call-logs clock time-zone media-dns media-connect media-tls media-audio", code: 1},
 		"no handshake": {s3: true, when: func(f *facts) {
 			f.bucket.Steps = doctor.Steps{Target: "x:443", Dialled: "192.0.2.9:443", Connected: "192.0.2.9:443", TLS: true, Err: timeout}
@@ -76,33 +76,33 @@ func TestDiagnose(t *testing.T) {
 		}, want: "failed store-tls s3.example.com did not answer the handshake in time: check --s3-endpoint and the firewall",
 			skip: "store-list store-write conditional-writes archive", code: 1},
 		"two verdicts": {when: func(f *facts) { f.api.Skew = -2 * time.Hour; f.tokenErr = misuse("set it", "no token") },
-			want: "failed token no token: set it\nfailed clock this machine is 2h behind the API, and no day is closed beyond 1h: set this machine's clock, by NTP", code: 2},
+			want: "failed token no token: set it\nfailed clock this machine is 2h behind the API, and archive closes no day when the difference exceeds 1h: set this machine's clock by NTP", code: 2},
 		"clock within bounds":   {when: func(f *facts) { f.api.Skew = 5 * time.Minute }},
-		"clock out of bounds":   {when: func(f *facts) { f.api.Skew = 5*time.Minute + time.Second }, want: "warning clock this machine is 5m1s ahead of the API: set this machine's clock, by NTP"},
+		"clock out of bounds":   {when: func(f *facts) { f.api.Skew = 5*time.Minute + time.Second }, want: "warning clock this machine is 5m1s ahead of the API: set this machine's clock by NTP"},
 		"API without a date":    {when: func(f *facts) { f.api.SkewKnown = false }, skip: "clock"},
 		"too few recordings":    {when: func(f *facts) { f.api.GapKnown = false }, skip: "time-zone"},
 		"unknown zone":          {when: func(f *facts) { f.zoneUnknown, f.zone = true, "" }, skip: "time-zone"},
 		"no recordings at all":  {when: func(f *facts) { f.api.GapKnown = false; f.media.Asked = 0 }, skip: "time-zone media-dns media-connect media-tls media-audio"},
-		"zone of an archive":    {when: func(f *facts) { f.api.ZoneGap = -time.Hour }, want: "warning time-zone the times in file names and the calls' dates are 1h apart in UTC: check --time-zone; the archive was made with this one, so that needs another --dest"},
+		"zone of an archive":    {when: func(f *facts) { f.api.ZoneGap = -time.Hour }, want: "warning time-zone the times in file names and the calls' dates are 1h apart in UTC: check --time-zone; the archive was made with the present zone, so another zone needs another --dest"},
 		"zone of a new archive": {when: func(f *facts) { f.api.ZoneGap, f.folder.Archive.Err = -time.Hour, fs.ErrNotExist }, want: "failed time-zone the times in file names and the calls' dates are 1h apart in UTC: check --time-zone", code: 2},
 		"zone that fits":        {when: func(f *facts) { f.api.ZoneGap, f.api.ZoneFits, f.folder.Archive.Err = 1, "Asia/Manila", fs.ErrNotExist }},
 		"API that gives nothing": {when: func(f *facts) {
 			f.api.Err = fmt.Errorf("%w: %w", fetcher.ErrUnreachable, &fetcher.APIError{Op: "list calls", Status: 500})
 			f.media.Asked = 0
 		},
-			want: "failed api-answer the API answered 500: check --api-url, and run it again later; if it stays, ask the vendor about this answer",
+			want: "failed api-answer the API answered 500: check --api-url, and run it again later; if the answer stays the same, ask the vendor about it",
 			skip: "call-logs time-zone media-dns media-connect media-tls media-audio", code: 1},
 		"media host that is busy": {when: func(f *facts) { f.media.Err = &fetcher.RefusedError{Status: 429} }, want: "warning media-audio media.example.com asks to slow down (status 429): run it again when no other program downloads"},
-		"link that is none":       {when: func(f *facts) { f.media.Steps = doctor.Steps{Err: fetcher.ErrBadLink}; f.media.Audio = false }, want: "failed media-audio a link cannot be read as an address: ask the vendor about the links of this account", skip: "media-dns media-connect media-tls", code: 1},
+		"link that is none":       {when: func(f *facts) { f.media.Steps = doctor.Steps{Err: fetcher.ErrBadLink}; f.media.Audio = false }, want: "failed media-audio a link is not a valid URL: ask the vendor about the links of this account", skip: "media-dns media-connect media-tls", code: 1},
 		"folder that hangs": {when: func(f *facts) {
 			f.folder = &doctor.Folder{State: doctor.State{Err: doctor.ErrHangs}, Archive: doctor.Archive{Err: doctor.ErrHangs}}
 		},
 			want: "failed destination the file system does not answer: check --dest", skip: "archive lock free-space", code: 1},
 		"folder that does not lock": {when: func(f *facts) { f.folder.LockErr = errors.New("lock archive: the file system does not lock files") }, want: "failed lock lock archive: the file system does not lock files", code: 1},
 		"folder below a file":       {when: func(f *facts) { f.folder.Err = fmt.Errorf("open folder: %w", syscall.ENOTDIR) }, want: "failed destination open folder: not a directory: check --dest", skip: "lock", code: 2},
-		"room for ten days":         {when: func(f *facts) { f.folder.Free = 10 << 30 }, want: "warning free-space 10.7 GB is free, which is enough for 10 days: the newest have 1.1 GB each: free some space, or choose another --dest"},
+		"room for ten days":         {when: func(f *facts) { f.folder.Free = 10 << 30 }, want: "warning free-space 10.7 GB is free, which is enough for 10 days of 1.1 GB each, like the newest days: free some space, or choose another --dest"},
 		"system without statfs":     {when: func(f *facts) { f.folder.FreeErr = errors.ErrUnsupported }, skip: "free-space"},
-		"little room for parts":     {s3: true, when: func(f *facts) { f.state.Free = 1 << 20 }, want: "warning state-folder /s can be written, and has 1.0 MB free for recordings on their way: free some space, or give another --state-dir"},
+		"little room for parts":     {s3: true, when: func(f *facts) { f.state.Free = 1 << 20 }, want: "warning state-folder /s can be written, and has 1.0 MB free for downloads in progress: free some space, or give another --state-dir"},
 		"no conditions wanted":      {s3: true, when: func(f *facts) { f.noConditions, f.bucket.Tried.Honours = true, false }},
 		"store in trouble":          {s3: true, when: func(f *facts) { f.bucket.TriedErr = errors.New("write file: status 500") }, want: "failed store-write write file: status 500: check --dest and the flags for S3 in archive --help", skip: "conditional-writes", code: 1},
 		"bucket without region":     {s3: true, when: func(f *facts) { *f.bucket = doctor.Bucket{Opened: errors.New("open S3: no region: set --s3-region")} }, want: "failed destination open S3: no region: set --s3-region: check --dest and the flags for S3 in archive --help", skip: "store-list store-write conditional-writes archive", code: 2},
@@ -147,7 +147,7 @@ func TestDiagnose(t *testing.T) {
 
 // TestWithoutSkips: several checks that were skipped take one line, one stays where it is.
 func TestWithoutSkips(t *testing.T) {
-	one := []check{fine("token", "found"), skip("clock", "the API did not tell the time"), fine("lock", "free")}
+	one := []check{fine("token", "found"), skip("clock", "the API's answer had no time"), fine("lock", "free")}
 	if got := withoutSkips(one); !slices.Equal(got, one) {
 		t.Errorf("got %v", got)
 	}

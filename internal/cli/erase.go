@@ -1,3 +1,5 @@
+// Defines the command erase and reads its flags.
+
 package cli
 
 import (
@@ -14,7 +16,7 @@ import (
 )
 
 const (
-	groupErased = "WHAT TO ERASE (all terms given have to fit; given as flags alone)"
+	groupErased = "WHAT TO ERASE (calls that match all of these; only as flags)"
 	groupErase  = "THE ERASURE"
 
 	maxErase = "100"
@@ -34,43 +36,43 @@ func erasedTerms() []setting {
 
 func eraseSettings() []setting {
 	settings := sealedArchiveSettings()
-	settings = append(settings, setting{name: "state-dir", group: groupArchive, placeholder: "FOLDER", usage: "where the search index is kept (default: the user's state folder)"})
+	settings = append(settings, setting{name: "state-dir", group: groupArchive, placeholder: "FOLDER", usage: "folder of the search index (default: the user's state folder)"})
 	template, _ := named(archiveSettings(), "path-template")
 	template.group = groupArchive
 	settings = append(settings, template)
 	settings = append(settings, erasedTerms()...)
 	settings = append(settings,
-		setting{name: "yes", kind: toggle, flagOnly: true, group: groupErase, usage: "erase; without it what would go is shown, and nothing is done"},
-		setting{name: "reason", group: groupErase, flagOnly: true, placeholder: "TEXT", usage: "why, which is kept for ever: write no name or number of a customer into it (required with --yes)"},
-		setting{name: "max-erase", group: groupErase, flagOnly: true, placeholder: "N", defaultValue: maxErase, usage: "more calls or recordings than this are erased by --ids-from alone"},
-		setting{name: "export", kind: list, group: groupErase, flagOnly: true, placeholder: "FOLDER", usage: "an export to bring up to date too; may be repeated"},
+		setting{name: "yes", kind: toggle, flagOnly: true, group: groupErase, usage: "erase; without --yes the command only shows what it would erase"},
+		setting{name: "reason", group: groupErase, flagOnly: true, placeholder: "TEXT", usage: "reason of the erasure, without a name or number of a customer, because it is kept for ever (required with --yes)"},
+		setting{name: "max-erase", group: groupErase, flagOnly: true, placeholder: "N", defaultValue: maxErase, usage: "maximum calls, and maximum recordings, that search terms may erase; --ids-from has no maximum"},
+		setting{name: "export", kind: list, group: groupErase, flagOnly: true, placeholder: "FOLDER", usage: "folder of an export to update as well; repeatable"},
 		setting{name: "resume", kind: toggle, flagOnly: true, group: groupErase, usage: "finish an erasure that was stopped, and erase nothing else"},
 	)
-	return append(settings, outputSettings()...)
+	return grouped(append(settings, outputSettings()...))
 }
 
 func eraseCommand() command {
 	return command{
 		name:  "erase",
-		usage: "remove calls and recordings for good, and keep the proof that nothing else changed",
-		about: `Shows which calls fit the terms, or stand in a list, and with --yes removes them: the audio with all of its
-versions, copies that stand beside it, and what the lines say. The lines keep their ids and hashes, so that
-days stay closed and seals hold; no command fetches, shows or misses again what was erased. A call goes as a
-whole, with all of its recordings, also where the list names but one of them.
+		usage: "remove calls and recordings permanently, and keep the proof that nothing else changed",
+		about: `Shows the calls that match the search terms or a list of ids. With --yes it removes them: the audio with all of
+its versions and copies, and the data in calls/ and the manifest. Only ids and hashes remain, so that days stay
+closed and seals stay valid. No later run downloads, shows or reports an erased call. erase always removes a call
+with all of its recordings, even if the list names only one of them.
 
-What a case holds or a lock protects is never erased: then nothing is, and the exit code is 3. An erasure
-that was stopped is finished by the next one, or by --resume.
+If a case holds a call, or a lock protects a recording, erase removes nothing and exits with 3. The next erase, or
+--resume, finishes an erasure that was stopped.
 
-Other copies are not reached: backups, copies that find has made, exports that --export does not name.
-Terms count as flags alone, because what a nightly file says must not choose what is erased.`,
+erase does not reach other copies: backups, copies made by find, and exports that --export does not name. It reads
+search terms only from the command line, so that the configuration file of another command cannot select calls.`,
 		examples: []example{
-			{"see what would go: everything with a customer",
+			{"show what would be erased: everything with a customer",
 				"convoso-archiver erase --dest /archive --number 4155550142"},
-			{"erase it, and bring an export up to date",
+			{"erase it, and update an export",
 				"convoso-archiver erase --dest /archive --number 4155550142 --reason 'request 2025-17' --export /tables --yes"},
 			{"a list of ids, in a bucket",
 				"convoso-archiver erase --dest s3://my-bucket/calls --ids-from ids.csv --reason 'request 2025-18' --yes"},
-			{"finish what was stopped", "convoso-archiver erase --dest /archive --resume"},
+			{"finish an erasure that was stopped", "convoso-archiver erase --dest /archive --resume"},
 		},
 		settings:    eraseSettings(),
 		environment: true,
@@ -103,7 +105,7 @@ func runErase(ctx context.Context, p *process, in input) outcome {
 	began := false
 	err := read.err
 	if err == nil {
-		done := p.announceStop(ctx, "erase", talk, "run it again to finish what was begun")
+		done := p.announceStop(ctx, "erase", talk, "run the same command again to finish the erasure")
 		began, err = p.erase(ctx, job, talk, made)
 		done()
 	}
@@ -149,9 +151,9 @@ func (r *reader) eraseJob(now time.Time, env environment) *eraseJob {
 	j.ids = r.text("ids-from")
 	switch {
 	case j.resume && chooses:
-		r.keep(misuse("leave them out, or leave out --resume", "terms and lists are of another erasure than the one to finish"))
+		r.keep(misuse("leave them out, or leave out --resume", "--resume finishes an earlier erasure, so it takes no search terms and no list"))
 	case !j.resume && !chooses:
-		r.keep(misuse("give terms of a search, or --ids-from", "what to erase is not said"))
+		r.keep(misuse("give terms of a search, or --ids-from", "no search terms and no list of ids are given"))
 	}
 	if j.yes && !j.resume || r.isSet("reason") {
 		if err := evidence.CheckReason(j.reason); err != nil {

@@ -1,3 +1,5 @@
+// Runs the command erase.
+
 package cli
 
 import (
@@ -56,7 +58,7 @@ func (p *process) erase(ctx context.Context, job *eraseJob, talk output, made *e
 	made.choose(chosen)
 	tooMany := job.ids == "" && max(made.Calls, made.Recordings) > job.max
 	if tooMany && job.yes {
-		return false, misuse("give narrower terms, a greater --max-erase, or a list of ids with --ids-from", "%s and %s fit, more than --max-erase %d; nothing was erased",
+		return false, misuse("give narrower terms, a greater --max-erase, or a list of ids with --ids-from", "%s and %s match, more than --max-erase %d; nothing was erased",
 			plural(made.Calls, "call"), plural(made.Recordings, "recording"), job.max)
 	}
 	made.tooMany = tooMany
@@ -225,7 +227,7 @@ func (e *eraseRun) refreshIndex(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, ix.Close()) }()
 	if _, err := ix.Update(ctx, e.archive.Archive, nil); err != nil {
-		return fmt.Errorf("bring the search index up to date: %w", stateTrouble(err))
+		return fmt.Errorf("update the search index: %w", stateTrouble(err))
 	}
 	e.made.Index = true
 	return nil
@@ -249,7 +251,7 @@ func openExports(ctx context.Context, job *eraseJob, archive *searched) (list op
 		}
 		list = append(list, openedExport{name, folder, note})
 		if note.Archive != archive.about.ID {
-			return list, misuse("give an export of this archive", "--export: it holds an export of another archive")
+			return list, misuse("give an export of this archive", "--export: it contains an export of another archive")
 		}
 	}
 	return list, nil

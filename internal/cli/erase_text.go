@@ -1,3 +1,5 @@
+// Prints the result of erase.
+
 package cli
 
 import (
@@ -54,11 +56,11 @@ func newEraseResult() *eraseResult {
 func elsewhere() []string {
 	return []string{
 		"backups and replicas of the archive, and snapshots of its file system",
-		"folders that find --copy-to or a download of serve has filled, and ZIP files",
+		"copies by find --copy-to, and downloads and ZIP files of serve",
 		"exports that --export does not name",
-		"search indexes of other users and machines: brought up to date when they next search",
-		"the vendor: ask it to delete the call too, or it stays in its log",
-		"the access log of serve: it names users, ids and times, and none of the calls' content",
+		"search indexes of other users and machines: their next search updates them",
+		"the vendor's call log: ask the vendor to delete the call too",
+		"the access log of serve: it has users, ids and times, but no content of calls",
 	}
 }
 
@@ -97,9 +99,9 @@ func (r *eraseResult) writeErased(b *strings.Builder) {
 			fmt.Fprintf(b, "quarantine   %d removed\n", e.Quarantine)
 		}
 		if e.Aside > 0 {
-			fmt.Fprintf(b, "aside        %s beside segments removed\n", plural(e.Aside, "file"))
+			fmt.Fprintf(b, "damaged      %s removed: copies of damaged manifest files\n", plural(e.Aside, "file"))
 		}
-		fmt.Fprintf(b, "lines        %s of %s stand as stubs\n", thousands(int64(e.Stubs)), plural(len(e.Days), "day"))
+		fmt.Fprintf(b, "lines        %s of %s reduced to ids and hashes\n", thousands(int64(e.Stubs)), plural(len(e.Days), "day"))
 	}
 	if r.Index {
 		b.WriteString("index        up to date\n")
@@ -107,9 +109,9 @@ func (r *eraseResult) writeErased(b *strings.Builder) {
 	for _, x := range r.Exports {
 		switch {
 		case x.Dropped > 0:
-			fmt.Fprintf(b, "export       %s: %s removed; export again with its terms\n", x.Export, plural(x.Dropped, "day"))
+			fmt.Fprintf(b, "export       %s: %s removed; run export again with the same terms\n", x.Export, plural(x.Dropped, "day"))
 		default:
-			fmt.Fprintf(b, "export       %s: %s written anew\n", x.Export, plural(x.Written, "day"))
+			fmt.Fprintf(b, "export       %s: %s rewritten\n", x.Export, plural(x.Written, "day"))
 		}
 	}
 	if len(r.Erased) > 0 {
@@ -117,13 +119,13 @@ func (r *eraseResult) writeErased(b *strings.Builder) {
 		for _, where := range r.Elsewhere {
 			fmt.Fprintf(b, "  %s\n", where)
 		}
-		b.WriteString("\nnext\n  run seal, where you seal: audit --seals accepts the stubs once the erasure is sealed\n")
+		b.WriteString("\nnext\n  if you use seals, run seal now: audit --seals reports the erased lines until the erasure is sealed\n")
 	}
 }
 
 func (r *eraseResult) writeChosen(b *strings.Builder) {
 	if len(r.Unfinished) > 0 {
-		fmt.Fprintf(b, "UNFINISHED   erasure %s: erase --resume finishes it, once nothing stands in its way\n", strings.Join(r.Unfinished, ", "))
+		fmt.Fprintf(b, "UNFINISHED   erasure %s: run erase --resume when nothing blocks it any more\n", strings.Join(r.Unfinished, ", "))
 	}
 	for _, problem := range r.Problems {
 		fmt.Fprintf(b, "  %s\n", problem)
@@ -141,7 +143,7 @@ func (r *eraseResult) writeChosen(b *strings.Builder) {
 			text = "nothing to finish: no erasure was stopped"
 		}
 		if r.Before > 0 {
-			text += fmt.Sprintf(": %s that fit were erased before", plural(r.Before, "call"))
+			text += fmt.Sprintf(": %s that match were erased before", plural(r.Before, "call"))
 		}
 		b.WriteString(text + "\n")
 		return
@@ -163,16 +165,16 @@ func (r *eraseResult) writeChosen(b *strings.Builder) {
 	}
 	b.WriteString("\nnothing was erased\n")
 	if r.tooMany {
-		b.WriteString("  it is more than --max-erase: give narrower terms, a greater one, or a list of ids with --ids-from\n")
+		b.WriteString("  this is more than --max-erase: give narrower terms, a greater --max-erase, or a list of ids with --ids-from\n")
 	} else {
 		b.WriteString("  to erase it, give --yes and --reason\n")
 	}
 }
 
 func (r *eraseResult) writeKept(b *strings.Builder) {
-	what := "nothing was erased: %d of what was chosen must stay"
+	what := "nothing was erased: %d items are held, locked or shared"
 	if r.resumed {
-		what = "not finished: %d of what is to be erased must stay"
+		what = "not finished: %d items are held, locked or shared"
 	}
 	fmt.Fprintf(b, what+"\n\n", len(r.Kept))
 	table := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0)
@@ -189,10 +191,10 @@ func (r *eraseResult) writeKept(b *strings.Builder) {
 			why = append(why, "legal hold")
 		}
 		if k.Shared != "" {
-			why = append(why, k.Shared+" has, or may have, the same audio and was not chosen: give the ids of all to --ids-from")
+			why = append(why, k.Shared+" has, or may have, the same audio and does not match: give the ids of both in a list with --ids-from")
 		}
 		if k.Bucket {
-			why = append(why, "the bucket has a default retention, which locks the lines too: take it off, and wait until what is locked ends")
+			why = append(why, "the bucket has a default retention, which locks the manifest too: remove it, and wait until the existing locks end")
 		}
 		if k.File != "" {
 			why = append(why, k.File)

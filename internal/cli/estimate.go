@@ -28,10 +28,10 @@ func estimateText(e *archiver.Estimate, width int) string {
 			plural(total.PastPurge, "recording"), plural(e.PastPurgeDays, "day")))
 	}
 	if s3 := e.S3; s3 != nil {
-		t.row("S3", fmt.Sprintf("about %s PUT, %s LIST and %s GET: PUT and LIST are billed alike, some ten times a GET",
+		t.row("S3", fmt.Sprintf("about %s PUT, %s LIST and %s GET: PUT and LIST cost about ten times as much as GET",
 			thousands(s3.Puts), thousands(s3.Lists), thousands(s3.Gets)))
 	}
-	return text + "\nto archive that\n" + t.fitted(width)
+	return text + "\nto archive this\n" + t.fitted(width)
 }
 
 // timeText says how long it takes, and which part of it the pages of the call log set.
@@ -45,7 +45,7 @@ func timeText(e *archiver.Estimate) string {
 
 func monthCountsTable(months []archiver.MonthCount, total archiver.MonthCount) *grid {
 	t := &grid{left: map[int]bool{0: true}, folds: map[int]int{1: 2, 6: 1}}
-	t.row("month", "days", "calls", "recordings", "to fetch", "bytes", "past --purge-after")
+	t.row("month", "days", "calls", "recordings", "to download", "bytes", "past --purge-after")
 	row := func(name string, m archiver.MonthCount) {
 		t.row(name, thousands(int64(m.Days)), thousands(int64(m.Calls)), thousands(int64(m.Recordings)),
 			thousands(int64(m.ToFetch)), "~"+bytesText(m.Bytes), thousands(int64(m.PastPurge)))

@@ -185,7 +185,7 @@ func failure(err error) (code int, line string) {
 	_, isLaterExport := errors.AsType[*export.LaterError](err)
 	switch { // several may apply: 5 comes before 2, and 2 before 1
 	case errors.Is(err, copier.ErrBusy), errors.Is(err, bag.ErrBusy):
-		code, try = ExitLocked, "wait until it has ended"
+		code, try = ExitLocked, "wait until the other command has ended"
 	case errors.Is(err, manifest.ErrLocked):
 		code, try = ExitLocked, "wait until the other run has ended"
 	case isUsage:
@@ -224,7 +224,7 @@ func failure(err error) (code int, line string) {
 	case errors.Is(err, fetcher.ErrUnreachable):
 		try = "check --api-url, the network and the proxy variables, or run the same command again later"
 	case isAPI:
-		try = "run again later; if it stays, ask the vendor about this answer"
+		try = "run again later; if the answer stays the same, ask the vendor about it"
 	}
 	line = withoutRepeats(oneLine(err.Error()))
 	if try != "" {

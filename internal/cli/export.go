@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	groupExport       = "WHERE TO AND HOW"
+	groupExport       = "TARGET AND FORMAT"
 	groupExportBucket = "S3, when --dest or --to is s3://"
 )
 
@@ -33,7 +33,7 @@ func notOfExport() []string { return []string{"limit", "sample", "seed", "sort"}
 func exportSettings() []setting {
 	settings := []setting{
 		{name: "to", group: groupExport, placeholder: "DEST", usage: "target: a folder, or s3://bucket/prefix, that is empty or holds an earlier run of this export (required)"},
-		{name: "format", group: groupExport, placeholder: "FORMAT", usage: "file format; bagit is a bag of audio, rows, ledger lines and seals to hand over, in a new folder", defaultValue: string(export.Parquet), choices: exportFormats()},
+		{name: "format", group: groupExport, placeholder: "FORMAT", usage: "file format; bagit is a bag of audio, call rows, manifest lines and seals to hand over, in a new folder", defaultValue: string(export.Parquet), choices: exportFormats()},
 		{name: "excel", kind: toggle, group: groupExport, usage: "with --format csv: for Excel. Writes a byte-order mark, quotes every cell, and puts ' before cells that Excel would read as a formula; this also changes numbers that begin with +"},
 		{name: "views", kind: toggle, flagOnly: true, group: groupExport, usage: "export nothing; print SQL that lets DuckDB read an archive in a folder directly"},
 	}
@@ -74,18 +74,19 @@ of the API, and recordings, with the data of the manifest. The files are named
 calls/day=2025-05-01/part-0.parquet and so on, so that DuckDB, Athena and Spark
 read the day from the path. Run it again with the same --to and the same terms:
 it writes only the days that changed, and leaves other days alone. It needs no
-token, sends the vendor nothing, writes nothing to the archive, and may run
+token, sends nothing to the vendor, writes nothing to the archive, and may run
 while archive runs. The tables contain names and phone numbers: only this user
 can read the files.
 
-_archive.json notes the archive, the terms and the erasures; views.sql defines
+_archive.json records the archive, the search terms and the erasures; views.sql defines
 two views for DuckDB. It exits with 3 when a day could not be read; the files of
 that day stay as they were.
 
---format bagit writes a BagIt bag (RFC 8493) to hand over: audio, rows, ledger
-lines and seals of what matches, with checksums for sha256sum -c. It gets its
-name when it is whole. Its terms count as flags alone. It exits with 4 when the
-audio of a recording is missing or damaged: the rest is in the bag.`,
+--format bagit writes a BagIt bag (RFC 8493) to hand over: audio, call rows,
+manifest lines and seals of the matching calls, with checksums for sha256sum -c.
+The folder gets its final name when the bag is complete. bagit reads search
+terms only from the command line. It exits with 4 when the audio of a recording
+is missing or damaged: the rest is in the bag.`,
 		examples: []example{
 			{"everything as Parquet, updated each night",
 				"convoso-archiver export --dest /archive --to /tables"},
@@ -148,7 +149,7 @@ func (r *reader) exportJob(now time.Time, env environment) *exportJob {
 	j.format = export.Format(r.choice("format"))
 	if j.excel = r.toggle("excel"); j.excel && j.format != export.CSV {
 		_, origin := r.raw("excel")
-		r.fail(origin, "add --format csv", "it is for CSV alone")
+		r.fail(origin, "add --format csv", "it works only with CSV")
 	}
 	j.ids = r.text("ids-from")
 	j.to, j.bucket = r.exportTarget(env)
@@ -226,7 +227,7 @@ func (p *process) export(ctx context.Context, job *exportJob, talk output, err e
 	made := exportResult{Format: job.format}
 	began := false
 	if err == nil {
-		done := p.announceStop(ctx, "export", talk, "the summary of what was written follows")
+		done := p.announceStop(ctx, "export", talk, "the summary shows what was written")
 		began, err = p.runExport(ctx, job, talk, &made)
 		done()
 	}

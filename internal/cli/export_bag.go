@@ -1,3 +1,5 @@
+// Runs export --format bagit.
+
 package cli
 
 import (
@@ -115,7 +117,7 @@ func (m bagResult) write(w io.Writer, asJSON bool) error {
 		fmt.Fprintf(&b, "LEFT OUT     audio of %s: missing, damaged, or not readable\n", plural(m.LeftOut, "recording"))
 	}
 	if m.DaysUnread > 0 {
-		fmt.Fprintf(&b, "NOT READ     %s, whose calls are not all in the bag\n", plural(m.DaysUnread, "day"))
+		fmt.Fprintf(&b, "NOT READ     %s: some of their calls are missing from the bag\n", plural(m.DaysUnread, "day"))
 	}
 	if m.Seals == 0 {
 		b.WriteString("seals        none: nothing in the bag proves that the archive was not changed; run seal first\n")

@@ -52,7 +52,7 @@ func (e exportResult) write(w io.Writer, asJSON bool) error {
 	case e.ExitCode != ExitDone && len(e.Unreadable) == 0:
 		answer = "stopped"
 	case len(e.Unreadable) > 0:
-		answer = "exported in part"
+		answer = "partly exported"
 	}
 	fmt.Fprintf(&b, "%s: %s and %s in %s, %s, in %s\n", answer,
 		plural(int(e.Calls), "call"), plural(int(e.Recordings), "recording"), bytesText(e.Bytes), e.Format, e.To)

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	groupAnswer = "HOW TO ANSWER"
+	groupAnswer = "OUTPUT"
 	groupCopy   = "COPYING THE AUDIO"
 )
 
@@ -42,19 +42,21 @@ func findCommand() command {
 		name:  "find",
 		usage: "search calls and recordings in an archive, and copy their audio",
 		about: `Prints a table of the calls that match all given terms, newest first, and their
-number on stderr. It reads only the archive: it needs no token, sends the
-vendor nothing, writes nothing to the archive, and may run while archive runs.
+number on stderr. It reads only the archive: it needs no token, sends nothing
+to the vendor, writes nothing to the archive, and may run while archive runs.
 
 It exits with 0 when everything was searched, even if nothing was found; with 3
 when ids of --ids-from are missing or something could not be read; with 4 when
-a day of the archive, or a recording to copy, is missing or damaged. It answers
-and copies the rest all the same; verify shows the damage.`,
+a day of the archive, or a recording to copy, is missing or damaged. In these cases
+it still prints and copies the rest; verify shows the damage.`,
 		examples: []example{
 			{"the call of 4 March to this number; its last digits are enough",
 				"convoso-archiver find --dest /archive --start-time 2025-03-04 --end-time 2025-03-04 --number 5550142"},
 			{"twenty random sales of agent 3 over three minutes, to listen to",
 				"convoso-archiver find --dest /archive --agent 3 --status SALE --min-length 3m \\\n" +
 					"  --outcome archived --sample 20 --copy-to qa"},
+			{"the twenty longest calls that have audio",
+				"convoso-archiver find --dest /archive --last 30d --outcome archived --sort -length --limit 20 --copy-to longest"},
 			{"a list of ids from a lawyer, with readable file names",
 				"convoso-archiver find --dest s3://my-bucket/calls --ids-from ids.csv --copy-to case-17 \\\n" +
 					"  --path-template '{{.call_date.Format \"2006-01-02\"}} {{.filename}}'"},

@@ -15,7 +15,7 @@ import (
 // checkCopyFolder refuses a folder for the copies that is in an archive, or that holds the one that is searched, which
 // is "" on S3.
 func checkCopyFolder(folder, archive string) error {
-	const try = "give a folder of its own"
+	const try = "give a separate folder"
 	if schemePattern.MatchString(folder) {
 		return misuse("give a folder", "--copy-to: it must be a folder on this machine")
 	}
@@ -43,7 +43,7 @@ func checkCopyFolder(folder, archive string) error {
 	}
 	for place := home; filepath.Dir(place) != place; place = filepath.Dir(place) {
 		if isSame(filepath.Dir(place), path) {
-			return misuse(try, "--copy-to: the archive lies in this folder")
+			return misuse(try, "--copy-to: the archive is in this folder")
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -269,6 +270,40 @@ func holds(text, part string) int {
 	return 0
 }
 
+// limitHints are those for the campaigns and agents of rights that no call has.
+func limitHints(limits search.Limits, names search.Names) []hint {
+	h := &hints{}
+	add := func(values []string, query func(string) search.Query, limit func([]string) search.Limits) {
+		for _, value := range values {
+			for _, t := range newHints(query(value)).terms {
+				for _, n := range t.listed(names) {
+					f := t.call(n)
+					t.matched = t.matched || limit([]string{value}).Allow(&f)
+					t.see(&f, n.Calls)
+				}
+				h.terms = append(h.terms, t)
+			}
+		}
+	}
+	add(limits.Campaigns, func(v string) search.Query { return search.Query{Campaign: v} }, func(v []string) search.Limits { return search.Limits{Campaigns: v} })
+	add(limits.Agents, func(v string) search.Query { return search.Query{Agent: v} }, func(v []string) search.Limits { return search.Limits{Agents: v} })
+	return h.hints()
+}
+
+// warnOfLimits warns of limits by which users see less than was meant.
+func warnOfLimits(ctx context.Context, archive *search.Archive, limits search.Limits, logger *slog.Logger) {
+	if limits.Campaigns == nil && limits.Agents == nil {
+		return
+	}
+	names, err := archive.Names(ctx)
+	if passing(err) != nil {
+		return // the searches tell of it
+	}
+	for _, one := range limitHints(limits, names) {
+		logger.Warn("check --rights: " + one.line("the archive"))
+	}
+}
+
 // tellNothing says that nothing was found, and why.
 func (h *hints) tellNothing(ctx context.Context, tell teller, archive *searched, q search.Query, attrs []any) error {
 	tell.note("nothing found", "nothing found", attrs...)
@@ -304,6 +339,6 @@ func tellOtherDays(ctx context.Context, tell teller, archive *searched, q search
 		return false, err
 	}
 	first, last := all[0], all[len(all)-1]
-	tell.note("the archive holds no day of this span; it holds days from "+first+" to "+last, "no day of the span", "first", first, "last", last)
+	tell.note("the archive has no day in this time range; it has days from "+first+" to "+last, "no day in the time range", "first", first, "last", last)
 	return true, nil
 }

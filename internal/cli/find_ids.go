@@ -16,7 +16,7 @@ import (
 
 // idsSetting is the list of ids, of find and export.
 func idsSetting() setting {
-	return setting{name: "ids-from", group: groupTerms, placeholder: "FILE", usage: "calls or recordings with the ids in this file, one per line or in the first column of a CSV file; - means stdin. Names ids that were not found and exits with 3"}
+	return setting{name: "ids-from", group: groupTerms, placeholder: "FILE", usage: "calls or recordings with the ids in this file, one per line or in the first column of a CSV file; - means stdin. Reports ids that were not found and exits with 3"}
 }
 
 // maxIDsBytes is room for more than two million ids.
@@ -124,7 +124,7 @@ func (l *idList) absent() []string {
 			continue
 		}
 		if !idPattern.MatchString(id) || len(id) > 100 {
-			id = "(a line that is no id)"
+			id = "(a line that is not an id)"
 		}
 		absent = append(absent, id)
 	}
@@ -141,6 +141,6 @@ func (l *idList) tell(tell teller) (missing bool) {
 	if more := len(absent) - maxTold; more > 0 {
 		line += fmt.Sprintf(" and %s more", thousands(int64(more)))
 	}
-	tell.warn(line, "ids are not found", "missing", absent[:min(len(absent), maxTold)], "count", len(absent), "of", len(l.ids))
+	tell.warn(line, "ids were not found", "missing", absent[:min(len(absent), maxTold)], "count", len(absent), "of", len(l.ids))
 	return true
 }

@@ -24,6 +24,7 @@ const maxTold = 20
 // found is what a search came to.
 type found struct {
 	calls, recordings, stored int
+	silent                    int // calls without a stored recording
 	damaged, incomplete       bool
 	days                      int // that could not be read
 	counts                    copier.Counts
@@ -63,7 +64,7 @@ func (p *process) findIn(ctx context.Context, job *findJob, tell teller, f *foun
 	defer func() { err = errors.Join(err, archive.Close(ctx)) }()
 	if job.drawn {
 		seed := strconv.FormatUint(job.query.Seed, 10)
-		tell.note("random sample: --seed "+seed+" draws the same again", "the sample was drawn", "seed", job.query.Seed)
+		tell.note("random sample: --seed "+seed+" selects the same calls again", "the sample was drawn", "seed", job.query.Seed)
 	}
 	if err := job.useIndex(ctx, archive, tell); err != nil {
 		return err
@@ -88,7 +89,7 @@ func (p *process) findIn(ctx context.Context, job *findJob, tell teller, f *foun
 		}
 		f.incomplete = ids.tell(tell) || f.incomplete
 	}
-	if f.tell(tell); f.calls == 0 {
+	if f.tell(tell, job.query); f.calls == 0 {
 		return hints.tellNothing(ctx, tell, archive, job.query, f.attrs())
 	}
 	return nil
@@ -142,10 +143,14 @@ func (p *process) answer(ctx context.Context, job *findJob, archive *searched, t
 func (f *found) count(c *search.Call) {
 	f.calls++
 	f.recordings += len(c.Recordings)
+	stored := 0
 	for _, r := range c.Recordings {
 		if r.Stored() {
-			f.stored++
+			stored++
 		}
+	}
+	if f.stored += stored; stored == 0 {
+		f.silent++
 	}
 }
 
@@ -155,20 +160,20 @@ func (f *found) note(err error, tell teller) error {
 	if _, later := errors.AsType[*manifest.VersionError](err); !ofDay || later || store.IsRetriable(err) || errors.Is(err, store.ErrUnusable) {
 		return err // the store or the whole archive, not a day of it
 	}
-	const try = "its calls are not all in the answer; verify tells more"
+	const try = "some of its calls may be missing from the answer; run verify for details"
 	if errors.Is(err, fs.ErrPermission) {
 		f.incomplete = true
 	} else {
 		f.damaged = true
 	}
 	if f.days++; f.days <= maxTold {
-		tell.warn(oneLine(day.Error())+": "+try, "a day cannot be read, or not all of it", "day", day.Day, "err", oneLine(day.Err.Error()))
+		tell.warn(oneLine(day.Error())+": "+try, "a day cannot be read completely", "day", day.Day, "err", oneLine(day.Err.Error()))
 	}
 	return nil
 }
 
 // tell says how much was found.
-func (f *found) tell(tell teller) {
+func (f *found) tell(tell teller, q search.Query) {
 	if more := f.days - maxTold; more > 0 {
 		tell.warn(fmt.Sprintf("and %s more", plural(more, "day")), "more days cannot be read", "days", more)
 	}
@@ -180,7 +185,7 @@ func (f *found) tell(tell teller) {
 		line += ", " + thousands(int64(f.stored)) + " of them archived"
 	}
 	if f.copied {
-		line += ": " + copiedText(f.counts)
+		line += ": " + copiedText(f.counts) + silentText(f.silent, q)
 	}
 	tell.note(line, "found", f.attrs()...)
 }
@@ -190,15 +195,30 @@ func (f *found) attrs() []any {
 	attrs := []any{"calls", f.calls, "recordings", f.recordings, "archived", f.stored}
 	if f.copied {
 		attrs = append(attrs, "copied", f.counts.Copied, "there_already", f.counts.There, "damaged", f.counts.Damaged,
-			"unread", f.counts.Unread, "bytes", f.counts.CopiedBytes)
+			"unread", f.counts.Unread, "bytes", f.counts.CopiedBytes, "calls_without_audio", f.silent)
 	}
 	return attrs
+}
+
+// silentText says how many calls brought nothing to a copy, and how others take their place in a choice of some.
+func silentText(calls int, q search.Query) string {
+	verb := " have no audio"
+	if calls == 1 {
+		verb = " has no audio"
+	}
+	switch {
+	case calls == 0:
+		return ""
+	case q.Limit > 0 || q.Sample > 0:
+		return "; " + plural(calls, "call") + verb + ": add --outcome archived to choose among calls that have"
+	}
+	return "; " + plural(calls, "call") + verb
 }
 
 func copiedText(c copier.Counts) string {
 	text := thousands(int64(c.Copied)) + " copied (" + bytesText(c.CopiedBytes) + ")"
 	if c.There > 0 {
-		text += ", " + thousands(int64(c.There)) + " there already"
+		text += ", " + thousands(int64(c.There)) + " already there"
 	}
 	if left := c.Damaged + c.Unread; left > 0 {
 		text += ", " + thousands(int64(left)) + " left out"
@@ -248,13 +268,13 @@ func (w *copyWork) start() error {
 		Passing: func(err error) bool { return store.IsRetriable(err) || errors.Is(err, store.ErrUnusable) },
 	})
 	if errors.Is(err, copier.ErrForeign) {
-		return misuse("give a folder of its own", "--copy-to: %v", err)
+		return misuse("give a separate folder", "--copy-to: %v", err)
 	}
 	if err != nil {
 		return err
 	}
 	w.copy = made
-	w.done = w.p.announceStop(w.ctx, "find", w.job.talk, "what is being copied is dropped, what is copied stays and is in "+copier.IndexFile)
+	w.done = w.p.announceStop(w.ctx, "find", w.job.talk, "copies in progress are dropped; finished copies stay and are listed in "+copier.IndexFile)
 	w.stopBars = w.p.showCopy(w.job.talk, made.Progress)
 	return nil
 }

@@ -1,3 +1,5 @@
+// Prints found calls as a table.
+
 package cli
 
 import (

@@ -178,7 +178,7 @@ func TestAnswersFromAnIndex(t *testing.T) {
 	}
 	for _, part := range []string{
 		`{"id":"900","user":"Ann","day":"2025-05-28","call_time":"2025-05-28T21:58:38Z","recordings":[{"recording_id":"R1","outcome":"archived","final":true,"key":"k.mp3","size":7,"sha256":"",`,
-		"\r\n2025-05-28,2025-05-28T21:58:38Z,900,", ",R1,archived,true,k.mp3,7,,,\r\n",
+		"\r\n2025-05-28,2025-05-28T21:58:38Z,900,", ",R1,archived,true,k.mp3,7,,,,\r\n",
 	} {
 		if !strings.Contains(out.String(), part) {
 			t.Errorf("%q is not in %q", part, out.String())

@@ -161,7 +161,7 @@ func newCSVAnswer(w io.Writer) *csvAnswer {
 	a := &csvAnswer{csv.NewWriter(w)}
 	a.out.UseCRLF = true
 	_ = a.out.Write(append(append([]string{"day", "call_time"}, rowColumns()...), // it keeps its error
-		"recording_id", "outcome", "final", "key", "size", "sha256", "content_type", "reason"))
+		"recording_id", "outcome", "final", "key", "size", "sha256", "content_type", "reason", "cause"))
 	return a
 }
 
@@ -171,10 +171,10 @@ func (a *csvAnswer) call(c *search.Call) error {
 	for _, name := range rowColumns() {
 		row = append(row, values[name])
 	}
-	cells := make([][]string, 8)
+	cells := make([][]string, 9)
 	for _, r := range foundOf(c).Recordings {
 		for i, value := range []string{
-			r.RecordingID, string(r.Outcome), strconv.FormatBool(r.Final), r.Key, strconv.FormatInt(r.Size, 10), r.SHA256, r.ContentType, r.Reason,
+			r.RecordingID, string(r.Outcome), strconv.FormatBool(r.Final), r.Key, strconv.FormatInt(r.Size, 10), r.SHA256, r.ContentType, r.Reason, r.Cause,
 		} {
 			cells[i] = append(cells[i], value)
 		}

@@ -1,3 +1,5 @@
+// Wraps text to the width of the terminal.
+
 package cli
 
 import (

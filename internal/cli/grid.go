@@ -1,3 +1,5 @@
+// Prints rows in columns that fit the terminal.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Lists the flags that people guess, with the flags that exist.
+
 package cli
 
 // guessedFlags are names under which people look for a flag, and the flags that may be meant: the first that the

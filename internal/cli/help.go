@@ -1,3 +1,5 @@
+// Prints the help of the program and of its commands.
+
 package cli
 
 import (
@@ -25,10 +27,10 @@ type example struct{ task, line string }
 const environmentTitle = "ENVIRONMENT AND FILE"
 
 const environmentText = `Each flag has a variable, --workers CONVOSO_ARCHIVER_WORKERS, and a key in the YAML file of
---config, workers. A flag beats its variable, that beats the file, that beats the default. An
-empty variable counts as not set; an unknown key in the file is an error. Flags that may be
-repeated take a comma list too. The token is in CONVOSO_AUTH_TOKEN; credentials for S3 and
-proxies are in their usual variables.`
+--config, workers. A flag overrides its variable, a variable overrides the file. An empty
+variable counts as not set; an unknown key in the file is an error. Repeatable flags also
+accept a comma-separated list. The token is in CONVOSO_AUTH_TOKEN; credentials for
+S3 and proxies are in their usual variables.`
 
 // helpWidth returns how many columns the help takes.
 func (p *process) helpWidth() int {

@@ -1,3 +1,5 @@
+// Runs the command hold.
+
 package cli
 
 import (
@@ -15,7 +17,7 @@ import (
 	"convoso-archiver/search"
 )
 
-const groupHeld = "WHAT TO HOLD, with add (all terms given have to fit; given as flags alone)"
+const groupHeld = "WHAT TO HOLD, with add (calls that match all of these; only as flags)"
 
 // The things that hold does.
 const (
@@ -40,34 +42,33 @@ func heldTerms() []setting {
 
 func holdSettings() []setting {
 	workers, _ := named(archiveSettings(), "workers")
-	workers.group, workers.usage = groupArchive, "legal holds that are set or read in S3 at once"
+	workers.group, workers.usage = groupArchive, "maximum legal holds set or read in S3 in parallel"
 	settings := append(sealedArchiveSettings(), workers)
 	settings = append(settings, heldTerms()...)
-	return append(settings, outputSettings()...)
+	return grouped(append(settings, outputSettings()...))
 }
 
 func holdCommand() command {
 	return command{
 		name:      "hold",
-		usage:     "keep calls and recordings for a case: nothing removes them while a case holds them",
+		usage:     "keep calls and recordings for a case: they cannot be removed until the case releases them",
 		arguments: "add|list|release [CASE]",
-		about: `add holds for a case every call that fits the terms now, or whose id stands in a list: its row and all of
-its recordings. What is held is noted by ids, so that it stays the same. Added to a case that exists, it
-holds that too; without terms it goes on where it was stopped. list shows all cases, or what one of them
-holds. release ends the hold of a case; what another case holds stays held.
+		about: `add holds calls for a case: each call that matches the search terms now, or whose id is in a list, with all of its
+recordings. The case records ids, so later calls do not join it. Run add again with the same case to hold more
+calls. Without terms, add resumes an add that was stopped. list shows all cases, or the calls of one case. release
+ends the hold of a case; calls that another case holds stay held.
 
-The name of a case is kept for ever, also when the hold is released: write no name or number of a
-customer into it.
+The name of a case is kept for ever, even after release: do not use the name or number of a customer.
 
-erase and the end of a retention leave alone what is held. In a bucket with Object Lock the legal hold of
-each object is on while any case holds it. Terms count as flags alone, because the --last of a nightly job
-must not cut a hold short. add and release take the archive's lock in a folder.`,
+Held calls cannot be erased, and do not expire at the end of their retention. In a bucket with Object Lock the
+legal hold of each object is on while any case holds it. hold reads search terms only from the command line, so that
+the --last of a nightly job cannot shorten a hold. In a folder, add and release take the archive's lock.`,
 		examples: []example{
 			{"all calls with a customer",
 				`convoso-archiver hold add "2025-17 Smith v. Acme" --dest /archive --number 4155550142`},
 			{"a lawyer's list of ids",
 				`convoso-archiver hold add "2025-17 Smith v. Acme" --dest s3://my-bucket/calls --ids-from ids.csv`},
-			{"what is held, and by which case",
+			{"held calls and recordings, by case",
 				`convoso-archiver hold list --dest /archive` + "\n" + `convoso-archiver hold list "2025-17 Smith v. Acme" --dest /archive --json | jq '.cases[].ids'`},
 			{"the case is closed",
 				`convoso-archiver hold release "2025-17 Smith v. Acme" --dest /archive`},
@@ -144,14 +145,14 @@ func (j *holdJob) readWords(args []string) error {
 	const try = `write: hold add CASE, hold list, hold list CASE, or hold release CASE`
 	switch {
 	case len(args) == 0 || !slices.Contains(holdActions(), args[0]):
-		return misuse(try, "what to do is not said")
+		return misuse(try, "the action is missing")
 	case len(args) > 2:
 		return misuse("put the name of the case in quotes", "there are too many arguments")
 	case len(args) == 1 && args[0] != holdList:
-		return misuse(try, "the case is not named")
+		return misuse(try, "the name of the case is missing")
 	}
 	if j.action = args[0]; j.action != holdAdd && j.terms {
-		return misuse("leave them out", "terms and lists are for hold add")
+		return misuse("leave them out", "only hold add takes search terms and a list of ids")
 	}
 	if len(args) == 1 {
 		return nil
@@ -230,7 +231,7 @@ func heldFindings(opened *archiver.Opened, workers int) func(context.Context) ([
 		for _, f := range faults {
 			if len(f.Cases) > 0 {
 				findings = append(findings, verify.Finding{Kind: verify.HoldMissing, Day: f.Day, RecordingID: f.Recording, Key: f.Key,
-					Detail: fmt.Sprintf("held by %s, and its legal hold is off", plural(len(f.Cases), "case"))})
+					Detail: fmt.Sprintf("held by %s, but its legal hold in S3 is off", plural(len(f.Cases), "case"))})
 			}
 		}
 		return findings, err
@@ -329,7 +330,7 @@ func (h *holdResult) add(ctx context.Context, job *holdJob, legal *evidence.Lega
 		}
 		c, known := holds.Case(job.name)
 		if !known || !c.Released.IsZero() {
-			return misuse("give terms of a search, or --ids-from", "the case holds nothing, and what it is to hold is not said")
+			return misuse("give terms of a search, or --ids-from", "the case holds nothing yet, and no search terms or list of ids are given")
 		}
 		ids = c.IDs
 	}
@@ -338,7 +339,7 @@ func (h *holdResult) add(ctx context.Context, job *holdJob, legal *evidence.Lega
 	}
 	lost, err := evidence.NotHeld(ctx, legal.Ledger, ids)
 	if err != nil {
-		return fmt.Errorf("noted, but erasures may name it: run the same command again: %w", err)
+		return fmt.Errorf("the hold is recorded, but an erasure may name its calls: run the same command again: %w", err)
 	}
 	if len(lost) > 0 {
 		h.NotHeld, h.incomplete = lost, true
@@ -368,12 +369,12 @@ func (h *holdResult) apply(ctx context.Context, job *holdJob, legal *evidence.Le
 		return nil
 	}
 	if h.On, h.Off, err = legal.Apply(ctx, job.name); err != nil {
-		return fmt.Errorf("%s noted, but not set in S3: run the same command again: %w", job.action, err)
+		return fmt.Errorf("%s is recorded, but not set in S3: run the same command again: %w", job.action, err)
 	}
 	return nil
 }
 
-func noCase() error { return misuse("hold list names all cases", "there is no case of that name") }
+func noCase() error { return misuse("hold list shows all cases", "there is no case of that name") }
 
 // list tells of all cases, or of one and what it holds.
 func (h *holdResult) list(ctx context.Context, job *holdJob, legal *evidence.LegalHolds) error {

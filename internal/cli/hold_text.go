@@ -1,3 +1,5 @@
+// Prints the result of hold.
+
 package cli
 
 import (
@@ -73,21 +75,21 @@ func (h holdResult) writeAdded(b *strings.Builder) {
 		fmt.Fprintf(b, "nothing held: %s not in the archive\n", plural(len(h.Missing), "id"))
 		return
 	case h.Calls == 0 && h.incomplete && len(h.NotHeld) == 0:
-		b.WriteString("nothing held: no call fits\n")
+		b.WriteString("nothing held: no call matches\n")
 	case h.Calls == 0 && len(h.NotHeld) > 0:
 		b.WriteString("nothing held\n")
 	case h.New == 0:
-		b.WriteString("held already: nothing is new\n")
+		b.WriteString("already held: nothing new\n")
 	default:
 		fmt.Fprintf(b, "held: %s, %s\n", plural(h.Calls, "call"), plural(h.Recordings, "recording"))
 	}
 	if len(h.NotHeld) > 0 {
 		calls, recordings := countHeld(h.NotHeld)
-		fmt.Fprintf(b, "NOT HELD     %s, %s: an erasure that began meanwhile names them; run the same command again, which holds what was not removed\n",
+		fmt.Fprintf(b, "NOT HELD     %s, %s: an erasure started at the same time; run the same command again to hold those that it did not remove\n",
 			plural(calls, "call"), plural(recordings, "recording"))
 	}
 	if h.Erased > 0 {
-		fmt.Fprintf(b, "erased       %s that fit were erased before, and cannot be held\n", plural(h.Erased, "call"))
+		fmt.Fprintf(b, "erased       %s that match were erased before, and cannot be held\n", plural(h.Erased, "call"))
 	}
 	h.writeLegal(b)
 }
@@ -100,7 +102,7 @@ func (h holdResult) writeLegal(b *strings.Builder) {
 	case h.LegalHolds:
 		fmt.Fprintf(b, "legal hold   on for %s\n", plural(h.On, "object"))
 	case h.inS3:
-		b.WriteString("legal hold   none: the bucket has no Object Lock, so the hold counts in this archive alone\n")
+		b.WriteString("legal hold   none: the bucket has no Object Lock, so only this program obeys the hold\n")
 	}
 }
 
@@ -116,7 +118,7 @@ func (h holdResult) writeCases(b *strings.Builder) {
 			state = "released " + c.Released.Format(time.DateOnly)
 		}
 		if n := len(c.NotSet); n > 0 {
-			state += fmt.Sprintf(", legal hold NOT SET for %s: run hold add with the case alone", plural(n, "object"))
+			state += fmt.Sprintf(", legal hold NOT SET for %s: run hold add with only the name of the case", plural(n, "object"))
 		}
 		if n := len(c.LeftOn); n > 0 {
 			state += fmt.Sprintf(", legal hold STILL ON for %s: run hold release again", plural(n, "object"))

@@ -129,8 +129,8 @@ type freshness struct{ compared atomic.Int64 }
 func (f *freshness) holds() bool { return time.Now().UnixNano()-f.compared.Load() < int64(believeFor) }
 
 // keepIndex brings an index up to date until ctx ends. What is wrong with it is told once, and it is not searched until
-// an update went well again.
-func keepIndex(ctx context.Context, s *searched, every time.Duration, fresh *freshness, logger *slog.Logger) {
+// an update went well again. After the first one that did, it calls ready.
+func keepIndex(ctx context.Context, s *searched, every time.Duration, fresh *freshness, logger *slog.Logger, ready func(context.Context)) {
 	last := ""
 	for {
 		began := time.Now()
@@ -149,7 +149,10 @@ func keepIndex(ctx context.Context, s *searched, every time.Duration, fresh *fre
 		case report.Read > 0 || report.Removed > 0:
 			logger.Info("search index updated", "days", report.Read, "removed", report.Removed, "seconds", int(time.Since(began).Seconds()))
 		}
-		last = problem
+		if last = problem; problem == "" && ready != nil {
+			ready(ctx)
+			ready = nil
+		}
 		select {
 		case <-time.After(every):
 		case <-ctx.Done():

@@ -104,7 +104,7 @@ func (r *reader) archiveJob(now time.Time, env environment, goos string) *archiv
 	}
 	j.monitor = r.monitor(purgeRules{zone, j.config.PurgeAfter}, sightOf(j.config, now))
 	if j.monitor.file != "" && j.monitor.sight.partial {
-		j.warn("a run with a filter, or of a shard, tells --metrics-file of no success and clears nothing there, for it does not see all that may wait")
+		j.warn("a run with a filter or a shard sees only a part of the calls: it does not set last_success in --metrics-file, and does not clear waiting days there")
 	}
 	j.warnUnsharded(env)
 	if g := r.values["no-catch-up"]; r.toggle("no-catch-up") && g.byFlag() && !r.isSet("last") {

@@ -45,9 +45,9 @@ func checkFolder(stateDir, folder string, newArchive bool) error {
 	if err != nil {
 		return misuse("check --dest", "read --dest: %v", err)
 	}
-	const try = "mount it, or give --new-archive to begin a new archive"
+	const try = "mount the disk, or give --new-archive to start a new archive"
 	if slices.Contains(loadFolders(stateDir), path) && leftByMount(path) {
-		return misuse(try, "--dest held an archive before, and now there is none")
+		return misuse(try, "--dest contained an archive before, but not any more")
 	}
 	if isUnmounted(path, mountPoints("/etc/fstab"), mountPoints("/proc/self/mounts")) {
 		return misuse(try, "--dest is on a mount point of /etc/fstab and nothing is mounted there")
@@ -61,7 +61,7 @@ func lostManifest(try string) error {
 
 // lostOverwritten is lostManifest for a run that would begin an archive.
 func lostOverwritten() error {
-	return lostManifest("run rebuild, or give --new-archive to begin a new archive")
+	return lostManifest("run rebuild, or give --new-archive to start a new archive")
 }
 
 // refuseLost refuses to begin an archive over one that has lost its manifest: all would be downloaded again.
@@ -80,7 +80,7 @@ func absent(ctx context.Context, ledger *manifest.Ledger) error {
 	case err != nil:
 		return err
 	case lost:
-		return lostManifest("run rebuild, which makes it anew")
+		return lostManifest("run rebuild to recreate it")
 	}
 	return noArchive()
 }

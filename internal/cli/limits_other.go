@@ -1,5 +1,7 @@
 //go:build !unix
 
+// Says that other systems have no limits that matter here.
+
 package cli
 
 // openFileLimit returns that there is no limit worth heeding.

@@ -1,5 +1,7 @@
 //go:build unix
 
+// Asks Unix for the limit of open files, and whether a folder is a mount point.
+
 package cli
 
 import (

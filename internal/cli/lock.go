@@ -1,3 +1,5 @@
+// Runs the command lock.
+
 package cli
 
 import (
@@ -32,7 +34,7 @@ func lockCommandSettings() []setting {
 	)
 	for i := range settings {
 		if settings[i].name == "workers" {
-			settings[i].usage = "objects asked for at once"
+			settings[i].usage = "maximum objects checked in parallel"
 		}
 	}
 	settings = append(settings, s3Settings()...)
@@ -42,19 +44,19 @@ func lockCommandSettings() []setting {
 func lockCommand() command {
 	return command{
 		name:  "lock",
-		usage: "lock recordings in S3 that are due, and make locks longer",
-		about: `Goes through the archive's manifest day by day, and through its seals, and locks each object that must
-be locked and is not, as archive was told to, or as the flags say, which then count for archive too.
-A lock that is too short is made longer; none is ever made shorter or weaker. Run it each night where
---s3-lock-after is used: archive leaves those recordings unlocked.
+		usage: "lock recordings in S3 that must be locked, and extend locks",
+		about: `Goes through the archive's manifest day by day, and through its seals, and locks each recording and seal that must
+be locked and is not. It uses the lock settings of the archive, or of the flags; later runs of archive then use
+those of the flags too. lock extends a lock that is too short; it never shortens or weakens one. With
+--s3-lock-after, archive stores recordings without a lock: run lock each night.
 
-It needs no token, asks the vendor nothing, and works while a run is archiving.`,
+It needs no token, sends nothing to the vendor, and may run while archive runs.`,
 		examples: []example{
-			{"each night: lock what is thirty days old now",
+			{"each night: lock recordings older than --s3-lock-after",
 				"convoso-archiver lock --dest s3://my-bucket/calls --last 60d"},
-			{"lock what an older archive holds, for ten years from when it was stored",
+			{"lock the recordings of an existing archive, for ten years since they were stored",
 				"convoso-archiver lock --dest s3://my-bucket/calls --s3-lock-mode governance --s3-lock-for 10y --workers 32"},
-			{"what could not be locked", "convoso-archiver lock --dest s3://my-bucket/calls --json | jq '.failures'"},
+			{"recordings that could not be locked", "convoso-archiver lock --dest s3://my-bucket/calls --json | jq '.failures'"},
 		},
 		settings:    lockCommandSettings(),
 		environment: true,
@@ -89,14 +91,14 @@ func runLock(ctx context.Context, p *process, in input) outcome {
 	switch {
 	case read.err != nil:
 	case folder != "":
-		read.keep(misuse("give --dest s3://bucket/prefix", "nothing in a folder can be locked"))
+		read.keep(misuse("give --dest s3://bucket/prefix", "a folder cannot be locked"))
 	case locks.mode == noLocks:
 		read.keep(misuse("give governance or compliance; archive takes none", "--s3-lock-mode none locks nothing"))
 	}
 	made := lockResult{Locked: evidence.Locked{Failures: []evidence.LockFailed{}}}
 	err, began := read.err, false
 	if err == nil {
-		done := p.announceStop(ctx, "lock", talk, "what was locked stays so")
+		done := p.announceStop(ctx, "lock", talk, "existing locks stay")
 		began, err = p.runLocking(ctx, read, bucket, &locks, now, talk, &made)
 		done()
 	}
@@ -125,7 +127,7 @@ func (p *process) runLocking(ctx context.Context, read *reader, bucket store.S3O
 		case err != nil:
 			return err
 		case locks.settings.Mode == store.Unlocked:
-			return misuse("give --s3-lock-mode and --s3-lock-for", "neither flags nor the archive say how to lock")
+			return misuse("give --s3-lock-mode and --s3-lock-for", "neither the flags nor the archive's settings say how to lock")
 		}
 		return locks.prove(ctx, bucket)
 	}}
@@ -168,9 +170,9 @@ func (r lockResult) write(w io.Writer, asJSON bool) error {
 	row("seals", r.Seals, " files")
 	row("locked", r.New, " that had no lock")
 	row("extended", r.Extended, " whose lock was too short or too weak")
-	row("good", r.Good, " had the lock already, or a longer one")
+	row("good", r.Good, " already had this lock or a longer one")
 	row("not due", r.Early, " are locked later")
-	row("ended", r.Ended, " are so old that their lock has ended")
+	row("ended", r.Ended, " whose lock has already ended, because they are old")
 	row("FAILED", r.Failed, "")
 	const named = 50
 	for _, f := range r.Failures[:min(named, len(r.Failures))] {

@@ -1,3 +1,5 @@
+// Reads the flags for locks and retention, and saves their settings in the archive.
+
 package cli
 
 import (
@@ -24,21 +26,21 @@ const noLocks = "none"
 // lockSettings say how recordings are locked, for archive and lock.
 func lockSettings() []setting {
 	return []setting{
-		{name: "s3-lock-mode", group: groupLocks, placeholder: "MODE", usage: "lock recordings and seals in a bucket with Object Lock: governance (who has the right may take the lock away), compliance (nobody may), none (default: as the archive's last run)",
+		{name: "s3-lock-mode", group: groupLocks, placeholder: "MODE", usage: "lock recordings and seals in a bucket with Object Lock: governance (users with a special right can remove the lock), compliance (nobody can), none (default: as the archive's last run)",
 			choices: []string{"governance", "compliance", noLocks}},
-		{name: "s3-lock-for", group: groupLocks, placeholder: "PERIOD", usage: "how long from when a recording was stored: 7y, 10y, 90d"},
-		{name: "s3-lock-after", group: groupLocks, placeholder: "PERIOD", usage: "lock recordings only when they are so old, by the command lock, so that erase can do its work until then (default: as they are stored)"},
-		{name: "confirm-compliance", group: groupLocks, placeholder: "ARCHIVE-ID", usage: "confirm, once for an archive, that compliance locks are meant; the refusal names the id"},
-		{name: "accept-default-retention", kind: toggle, group: groupLocks, usage: "use a bucket that locks all that is stored, the manifest and calls/ too: erase is refused until that ends"},
+		{name: "s3-lock-for", group: groupLocks, placeholder: "PERIOD", usage: "how long a recording stays locked after it was stored: 7y, 10y, 90d"},
+		{name: "s3-lock-after", group: groupLocks, placeholder: "PERIOD", usage: "lock recordings only when they are this old, with the command lock, so that erase can remove them before (default: when they are stored)"},
+		{name: "confirm-compliance", group: groupLocks, placeholder: "ARCHIVE-ID", usage: "confirm once per archive that you want compliance locks; the error message shows the id"},
+		{name: "accept-default-retention", kind: toggle, group: groupLocks, usage: "use a bucket whose default retention locks every object, also the manifest and calls/: erase is refused until these locks end"},
 	}
 }
 
 // retentionSettings say how long recordings are kept.
 func retentionSettings() []setting {
 	return []setting{
-		{name: "retention", kind: list, group: groupLocks, placeholder: "CLASS=PERIOD", usage: "how long recordings of a class are kept, counted from the day of the call, like medicare=10y; repeatable. On S3 the class is the object's tag \"retention\" (default: as the archive's last run)"},
+		{name: "retention", kind: list, group: groupLocks, placeholder: "CLASS=PERIOD", usage: "how long to keep recordings of a class after the day of the call, like medicare=10y; repeatable. On S3 the class is the object's tag \"retention\" (default: as the archive's last run)"},
 		{name: "retention-campaign", kind: list, group: groupLocks, placeholder: "CAMPAIGN=CLASS", usage: "class of a campaign, given by its id; repeatable"},
-		{name: "retention-default", group: groupLocks, placeholder: "CLASS", usage: "class of all other campaigns; without it they are kept for ever"},
+		{name: "retention-default", group: groupLocks, placeholder: "CLASS", usage: "class of all other campaigns; without it their recordings are kept for ever"},
 	}
 }
 
@@ -67,7 +69,7 @@ func (r *reader) lockJob(folder string) lockJob {
 	var j lockJob
 	for _, s := range lockSettings() {
 		if g, ok := r.values[s.name]; ok && folder != "" {
-			r.fail(g.origin, "give --dest s3://bucket/prefix, or leave it out", "nothing in a folder can be locked")
+			r.fail(g.origin, "give --dest s3://bucket/prefix, or leave it out", "a folder cannot be locked")
 		}
 	}
 	if r.isSet("s3-lock-mode") {
@@ -104,7 +106,7 @@ func (r *reader) retention() *evidence.Retention {
 	if !r.isSet("retention") {
 		for _, name := range []string{"retention-campaign", "retention-default"} {
 			if g, ok := r.values[name]; ok {
-				r.fail(g.origin, "give --retention CLASS=PERIOD too", "it names a class of which no retention is given")
+				r.fail(g.origin, "give --retention CLASS=PERIOD too", "it names a class without a retention")
 			}
 		}
 		return nil
@@ -170,7 +172,7 @@ func (j *lockJob) prove(ctx context.Context, bucket *store.S3) (err error) {
 // load reads what the archive has noted, and lays what the settings say over it.
 func (j *lockJob) load(ctx context.Context, ledger *manifest.Ledger) (err error) {
 	if j.about, err = ledger.Archive(ctx); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("read what the archive belongs to: %w", err)
+		return fmt.Errorf("read the archive's settings: %w", err)
 	}
 	if j.locks, err = evidence.LoadLocks(ctx, ledger); err != nil {
 		return err
@@ -204,9 +206,9 @@ func (j *lockJob) load(ctx context.Context, ledger *manifest.Ledger) (err error)
 	start := time.Unix(0, 0)
 	switch {
 	case s.Mode == store.Unlocked && j.mode == "" && (j.hasPeriod || j.hasAfter):
-		return misuse("give --s3-lock-mode governance or compliance", "it is not said how to lock")
+		return misuse("give --s3-lock-mode governance or compliance", "the lock mode is missing")
 	case s.Mode != store.Unlocked && s.For.IsZero():
-		return misuse("give --s3-lock-for, like 10y", "it is not said for how long to lock")
+		return misuse("give --s3-lock-for, like 10y", "the lock period is missing")
 	case s.Mode != store.Unlocked && !s.After.After(start).Before(s.For.After(start)):
 		return misuse("both count from when a recording was stored", "--s3-lock-after is not shorter than --s3-lock-for")
 	}
@@ -234,7 +236,7 @@ func (j *lockJob) checkConfirmed() error {
 		j.settings.Confirmed = true
 		return nil
 	}
-	why := "nobody can take back a compliance lock, not even the owner of the account, and it was not confirmed for this archive"
+	why := "nobody can remove a compliance lock, not even the owner of the account, so it must be confirmed once for this archive"
 	if j.confirm != "" {
 		why = "--confirm-compliance names another archive"
 	}

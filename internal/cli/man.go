@@ -166,9 +166,9 @@ func (m *manual) references(except string) {
 // manFiles are the files that the program keeps, beside the recordings.
 func manFiles() []example {
 	return []example{
-		{"DEST/manifest/", "what became of every recording, by day of the call: archive.json names the archive, lines in YYYY-MM-DD/ each recording, and YYYY-MM-DD/closed.json says that a day is complete"},
+		{"DEST/manifest/", "the outcome of every recording, by day of the call: archive.json identifies the archive, YYYY-MM-DD/ has a line for each recording, and YYYY-MM-DD/closed.json says that a day is complete"},
 		{"DEST/calls/", "the rows of the call log as they were received, by day"},
-		{"$XDG_STATE_HOME/convoso-archiver/", "learned rates, temporary files and the search index, where --state-dir names no other folder; without the variable ~/.local/state/convoso-archiver/, on macOS ~/Library/Application Support/convoso-archiver/. It may be lost at any time"},
+		{"$XDG_STATE_HOME/convoso-archiver/", "learned rates, temporary files and the search index, unless --state-dir names another folder. If the variable is not set: ~/.local/state/convoso-archiver/, on macOS ~/Library/Application Support/convoso-archiver/. The folder can be deleted at any time"},
 	}
 }
 

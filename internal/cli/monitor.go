@@ -18,12 +18,12 @@ import (
 	"convoso-archiver/internal/ping"
 )
 
-const groupMonitor = "WHO WATCHES IT"
+const groupMonitor = "MONITORING"
 
 func monitorSettings() []setting {
 	return []setting{
-		{name: "metrics-file", group: groupMonitor, placeholder: "FILE", usage: "write Prometheus metrics to this file when the run begins, every 30 seconds and at the end; the name ends in .prom"},
-		{name: "ping-url", group: groupMonitor, placeholder: "URL", usage: "address of a check, as of healthchecks.io: the run reports its start (/start), and at the end its exit code with the JSON summary"},
+		{name: "metrics-file", group: groupMonitor, placeholder: "FILE", usage: "write Prometheus metrics to this file when the run begins, every 30 seconds and at the end; the name must end in .prom"},
+		{name: "ping-url", group: groupMonitor, placeholder: "URL", usage: "URL of a check at healthchecks.io or a similar service: the run reports its start (/start), and at its end the exit code and the JSON summary"},
 		{name: "ping-on", kind: list, group: groupMonitor, placeholder: "CODES", usage: "report another exit code to --ping-url: 3=0 reports an incomplete run as a success; repeatable"},
 	}
 }
@@ -172,7 +172,7 @@ func (m *monitor) write(s archiver.Summary, code *int) {
 	run.Name, run.Started, run.ClockSkew = metrics.NameOf(m.file), m.started, m.skew
 	run.Build = metricsBuild()
 	if err := metrics.WriteFile(m.file, run.Text()); err != nil {
-		m.logger.Warn("cannot write the metrics file; the run goes on", "err", err)
+		m.logger.Warn("cannot write the metrics file; the run continues", "err", err)
 	}
 }
 

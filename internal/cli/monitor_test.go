@@ -123,7 +123,7 @@ func TestRunsThatSeeLess(t *testing.T) {
 				t.Fatal(read.err)
 			}
 			seen := job.monitor.sight
-			if warns := strings.Contains(strings.Join(job.warnings, "\n"), "tells --metrics-file of no success"); warns != seen.partial {
+			if warns := strings.Contains(strings.Join(job.warnings, "\n"), "does not set last_success in --metrics-file"); warns != seen.partial {
 				t.Errorf("warnings %q", job.warnings)
 			}
 			if seen.settle != settle || seen.whole(test.kept) != test.whole {
@@ -219,7 +219,7 @@ func TestMonitorRefuses(t *testing.T) {
 	for flags, says := range map[string]string{
 		"--metrics-file " + filepath.Join(folder, "a.txt"):          "--metrics-file: the name does not end in .prom",
 		"--metrics-file " + filepath.Join(folder, "none", "a.prom"): "--metrics-file: its folder does not exist",
-		"--ping-url hc-ping.com/canary-1234":                        "--ping-url: it is not an address of http or https",
+		"--ping-url hc-ping.com/canary-1234":                        "--ping-url: it is not an http or https URL",
 		"--ping-url=":                                               "--ping-url: the value is empty",
 		"--ping-on 3":                                               "--ping-on: it is not two exit codes: write it like 3=0",
 		"--ping-on 3=0,x=1":                                         "--ping-on: it is not two exit codes",

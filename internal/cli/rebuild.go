@@ -26,7 +26,14 @@ func rebuildSettings() []setting {
 		{name: "dest", group: groupArchive, placeholder: "DEST", usage: "the archive: a folder, or s3://bucket/prefix (required)"},
 	}
 	for _, name := range []string{"path-template", "time-zone", "api-url", "workers", "retry-for"} {
-		settings = append(settings, inGroup(archive, name, groupArchive))
+		s := inGroup(archive, name, groupArchive)
+		switch name {
+		case "workers":
+			s.usage = "maximum recordings looked up in parallel"
+		case "retry-for":
+			s.usage = "maximum wait for a store that does not answer; then rebuild ends with 1"
+		}
+		settings = append(settings, s)
 	}
 	settings = append(settings, setting{name: "config", group: groupArchive, placeholder: "FILE", usage: "YAML file with settings; the file of archive works too"})
 	settings = append(settings, s3Settings()...)
@@ -39,21 +46,21 @@ func rebuildCommand() command {
 		usage: "recreate a lost manifest from calls/ and the stored recordings",
 		about: `Works on days that have rows in calls/ and nothing in manifest/: it looks for
 each recording in the store, by the metadata of its object or by its name and
-bytes, and notes what it finds. Recordings that it cannot identify stay waiting.
-It sends the vendor nothing. The next archive over these days closes them and
-downloads only what was not found. A stopped rebuild can be run again; until
+bytes, and records what it finds. Recordings that it cannot identify stay waiting.
+It sends nothing to the vendor. The next archive over these days closes them and
+downloads only the missing recordings. A stopped rebuild can be run again; until
 archive has worked on a day, it searches that day again.
 
 Give the --path-template with which the recordings were stored. If archive.json
 is lost too, its content is taken from the newest seal; without seals, give the
-same --time-zone and --api-url as before. Days that have a manifest are left
-alone: verify --repair repairs a damaged manifest.`,
+same --time-zone and --api-url as before. rebuild does not change days that
+have a manifest: verify --repair repairs a damaged manifest.`,
 		examples: []example{
 			{"the manifest of an archive in a folder is lost",
 				"convoso-archiver rebuild --dest /archive\n" +
 					"convoso-archiver archive --dest /archive --start-time 2025-01-01"},
 			{"the manifest of an archive in S3 is lost", "convoso-archiver rebuild --dest s3://my-bucket/calls --workers 64"},
-			{"how many recordings were recognised", "convoso-archiver rebuild --dest /archive --json | jq '{archived, missing, ambiguous}'"},
+			{"number of recordings that were found, missing and ambiguous", "convoso-archiver rebuild --dest /archive --json | jq '{archived, missing, ambiguous}'"},
 		},
 		settings:    rebuildSettings(),
 		environment: true,
@@ -128,7 +135,7 @@ func (p *process) runRebuilding(ctx context.Context, at archiver.Location, rebui
 	case errors.Is(err, archiver.ErrNothingToRebuild):
 		err = nothingToRebuild("check --dest")
 	case errors.Is(err, archiver.ErrWrongZone):
-		err = misuse("give --time-zone with the account's; nothing was noted", "%v", err)
+		err = misuse("give the account's --time-zone; nothing was written", "%v", err)
 	default:
 		if other, is := errors.AsType[*archiver.OtherArchiveError](err); is {
 			err = misuse("leave "+settingOf(other)+" out; if the archive's is wrong, remove manifest/ and run rebuild again", "%v", other)
@@ -176,25 +183,25 @@ func (r rebuildResult) write(w io.Writer, asJSON bool) error {
 			fmt.Fprintf(&b, "missing      %s not in the store\n", thousands(int64(r.Missing)))
 		}
 		if r.Ambiguous > 0 {
-			fmt.Fprintf(&b, "ambiguous    %s: what stands under the name may be another recording's, or is not whole\n", thousands(int64(r.Ambiguous)))
+			fmt.Fprintf(&b, "ambiguous    %s: the file with this name may be another recording, or is incomplete\n", thousands(int64(r.Ambiguous)))
 		}
 		if r.Unreadable > 0 {
-			fmt.Fprintf(&b, "UNREADABLE   %s of calls/, whose recordings are not known\n", plural(r.Unreadable, "line"))
+			fmt.Fprintf(&b, "UNREADABLE   %s of calls/; their recordings are not known\n", plural(r.Unreadable, "line"))
 		}
 		if r.Known > 0 {
-			fmt.Fprintf(&b, "left alone   %s that have a manifest\n", plural(r.Known, "day"))
+			fmt.Fprintf(&b, "unchanged    %s that have a manifest\n", plural(r.Known, "day"))
 		}
-		b.WriteString("\nnext\n  run archive over these days: it closes them, and fetches what was not found\n")
+		b.WriteString("\nnext\n  run archive over these days: it closes them, and downloads the recordings that were not found\n")
 		if r.Ambiguous > 0 {
-			b.WriteString("  archive fetches the ambiguous ones too: where the same bytes stand under the name it notes them, else it\n" +
-				"  stores the recording under another name and leaves the file; --json names them\n")
+			b.WriteString("  archive downloads the ambiguous ones too: it notes the file if it has the same bytes, else it stores the\n" +
+				"  recording under another name and keeps the file; --json names them\n")
 		}
 	}
 	switch {
 	case r.Given:
-		b.WriteString("  archive.json was made anew: check --time-zone and --api-url, which were taken as given\n")
+		b.WriteString("  archive.json was written again from --time-zone and --api-url: check that both are the same as before\n")
 	case r.Archive:
-		b.WriteString("  archive.json was made anew, as the newest seal has it\n")
+		b.WriteString("  archive.json was written again from the newest seal\n")
 	}
 	return writeText(w, b.String())
 }

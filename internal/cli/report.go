@@ -66,14 +66,14 @@ func reportCommand() command {
 	return command{
 		name:  "report",
 		usage: "show what is archived, waiting or lost, and which days are missing",
-		about: `Reads only the manifest of an archive. It needs no token, sends the vendor
-nothing, writes nothing to the archive, and may run while archive runs. The
+		about: `Reads only the manifest of an archive. It needs no token, sends nothing to
+the vendor, writes nothing to the archive, and may run while archive runs. The
 first line is the answer: complete or not, and when the last run was. A day is
 closed, open with the reason, or never listed; an archive that is not up to
 date is not complete. With the filters of archive it reports on the days that
 were closed with the same filters.
 
-It exits with 0 when the report was written, whatever it says; with --strict it
+It exits with 0 when the report was written, complete or not; with --strict it
 exits with 3 when the archive is not complete; with 1 when the archive cannot be
 read, and with 2 when there is no archive or a flag is wrong.`,
 		examples: []example{

@@ -1,10 +1,14 @@
+// Prints a report as text, JSON or CSV.
+
 package cli
 
 import (
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,6 +83,7 @@ func reportAsText(r *report.Report, width int) string {
 		b.WriteString(monthsTable(r).fitted(width))
 		b.WriteString(openRuns(r, width))
 	}
+	b.WriteString(causesText(&r.Total))
 	b.WriteString(purgeText(r))
 	b.WriteString(remarksText(r, width))
 	b.WriteString(lossesText(r, width))
@@ -89,7 +94,7 @@ func reportAsText(r *report.Report, width int) string {
 func answer(r *report.Report) string {
 	t := &r.Total
 	if t.Days == 0 {
-		return "nothing to report: the archive knows no day"
+		return "nothing to report: the archive has no days"
 	}
 	span := r.From
 	if t.Days > 1 {
@@ -106,7 +111,7 @@ func answer(r *report.Report) string {
 	parts := append([]string{recordings}, recordingParts(t)...)
 	switch {
 	case !r.Complete:
-		parts = append(dayParts(r), parts...)
+		parts = append(dayParts(t), parts...)
 		return "not complete: " + span + ": " + strings.Join(parts, ", ") + run
 	case t.Unsettled > 0:
 		parts = append([]string{part(t.Closed, "closed"), part(t.Unsettled, "not settled yet")}, parts...)
@@ -116,21 +121,12 @@ func answer(r *report.Report) string {
 	return "complete: " + span + ": all closed, " + strings.Join(parts, ", ") + run
 }
 
-// dayParts counts the days by what is to be done about them.
-func dayParts(r *report.Report) []string {
-	var open, never int
-	for i := range r.Days {
-		switch d := &r.Days[i]; {
-		case !d.Settled:
-		case d.State == report.Open:
-			open++
-		case d.State == report.NeverListed:
-			never++
-		}
-	}
+// dayParts counts the days by state, as every other form of the report does, and says how many of those that are not
+// closed may still change.
+func dayParts(t *report.Total) []string {
 	parts := []string{
-		part(r.Total.Closed, "closed"), part(r.Total.Uncounted, "of these not fully counted"), part(open, "open"),
-		part(never, "never listed"), part(r.Total.Unsettled, "not settled yet"),
+		part(t.Closed, "closed"), part(t.Uncounted, "of these not fully counted"), part(t.Open, "open"), part(t.NeverListed, "never listed"),
+		part(t.Unsettled, "of these not settled yet"),
 	}
 	return slices.DeleteFunc(parts, func(p string) bool { return p == "" })
 }
@@ -268,6 +264,20 @@ func andMore(n int) string {
 	return "  and " + thousands(int64(n)) + " more; --json lists all\n"
 }
 
+// causesText counts the recordings that wait by the words that find and export have for it, the most first.
+func causesText(t *report.Total) string {
+	causes := slices.SortedFunc(maps.Keys(t.WaitingBy), func(a, b string) int {
+		return cmp.Or(cmp.Compare(t.WaitingBy[b], t.WaitingBy[a]), cmp.Compare(a, b))
+	})
+	if len(causes) == 0 {
+		return ""
+	}
+	for i, cause := range causes {
+		causes[i] = part(t.WaitingBy[cause], cause)
+	}
+	return "\nwaiting, by cause: " + strings.Join(causes, ", ") + "\n"
+}
+
 func purgeText(r *report.Report) string {
 	p := r.Purge
 	if p == nil {
@@ -324,7 +334,7 @@ func lossesText(r *report.Report, width int) string {
 		switch l.Outcome {
 		case manifest.Lost:
 		case manifest.Damaged: // it was archived once
-			outcome = "damaged, for good"
+			outcome = "damaged, not replaced"
 		default:
 			outcome = "given up, " + outcome
 		}

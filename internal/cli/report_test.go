@@ -21,8 +21,8 @@ func reportDays(closed int) []report.Facts {
 			CallID: fmt.Sprintf("47110000%02d", n), Outcome: outcome, FirstSeen: noted.AddDate(0, 0, -16), Time: noted, Reason: reason, Final: true,
 		}}
 	}
-	waits := func(id string, outcome manifest.Outcome) report.Unarchived {
-		return report.Unarchived{ID: id, State: manifest.State{Outcome: outcome, Time: noted, FirstSeen: noted}}
+	waits := func(id string, outcome manifest.Outcome, cause string) report.Unarchived {
+		return report.Unarchived{ID: id, State: manifest.State{Outcome: outcome, Cause: cause, Time: noted, FirstSeen: noted}}
 	}
 	line := func(day string, calls int, by map[manifest.Outcome]int) *manifest.DayLine {
 		recordings := 0
@@ -43,7 +43,7 @@ func reportDays(closed int) []report.Facts {
 		{Day: "2025-05-02", Known: true, ByOutcome: map[manifest.Outcome]int{manifest.Archived: 290, manifest.Failed: 2, manifest.Pending: 1}, Bytes: 16_000_000,
 			Windows: []manifest.Window{window("2025-05-02", "2025-05-01 23:59:59", "2025-05-03 00:00:00", 1101, 1101, "")},
 			Unarchived: []report.Unarchived{
-				waits("9900001", manifest.Failed), waits("9900002", manifest.Failed), waits("9900003", manifest.Pending),
+				waits("9900001", manifest.Failed, "connection"), waits("9900002", manifest.Failed, "connection"), waits("9900003", manifest.Pending, "no_link"),
 			}},
 		// The third and the fourth were never listed.
 		{Day: "2025-05-05", Known: true, ByOutcome: map[manifest.Outcome]int{manifest.Archived: 5}, Bytes: 250_000,

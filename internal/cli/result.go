@@ -108,7 +108,7 @@ func (p *process) unwritten(o outcome) (code int, line string) {
 	}
 	code, meant := o.code, ""
 	if code == ExitDone {
-		code, meant = ExitFailed, ", though the command did its work"
+		code, meant = ExitFailed, ", although the command itself succeeded"
 	}
 	return code, fmt.Sprintf("write the result to stdout: %s: the exit code is %d%s", oneLine(err.Error()), code, meant)
 }

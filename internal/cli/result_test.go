@@ -159,7 +159,7 @@ func TestStopText(t *testing.T) {
 		{context.Canceled, archiveJob{}, ""},
 		{terminated, withGrace("folder", 20*time.Second), "SIGTERM, stopping cleanly: downloads in progress have up to 20s (--grace); a second signal stops at once"},
 		{terminated, withGrace("folder", 0), "SIGTERM, stopping cleanly: downloads in progress are dropped (--grace 0s); a second signal stops at once"},
-		{errMaxDuration, withGrace("", 3*time.Hour), "--max-duration is over, stopping cleanly: downloads in progress have up to 3h (--grace), then its notes up to 30s to reach the store; Ctrl-C stops at once"},
+		{errMaxDuration, withGrace("", 3*time.Hour), "--max-duration is over, stopping cleanly: downloads in progress have up to 3h (--grace), then the manifest has up to 30s to reach the store; Ctrl-C stops at once"},
 	} {
 		if got := stopText(c.cause, c.job.endingText()); got != c.want {
 			t.Errorf("%v: got %q, want %q", c.cause, got, c.want)

@@ -78,7 +78,7 @@ func TestDemo(t *testing.T) {
 			for _, part := range []string{
 				"A simulated account with 3 days, 360 calls and 101 recordings",
 				"== archive: ", "  convoso-archiver archive --dest " + folder, "3 closed in this run",
-				"101 of 101 recordings on disk have the SHA-256 of their source",
+				"101 of 101 recordings on disk have the same SHA-256 as in the simulator",
 				"== verify: ", "  convoso-archiver verify --dest " + folder + "\n\nintact: 101 recordings (4.6 MB), every byte read",
 				"== report: ", "  convoso-archiver report --dest " + folder, "\ncomplete: 3 days from ",
 				"== where things are",
@@ -341,7 +341,7 @@ func TestArchiveIsLockedAndStopped(t *testing.T) {
 	}()
 	<-asked
 	code, stdout, stderr := r.run(t.Context(), args...)
-	if code != ExitLocked || !strings.Contains(stdout, `"exit_code":5`) || !strings.Contains(stderr, "another run holds this archive") {
+	if code != ExitLocked || !strings.Contains(stdout, `"exit_code":5`) || !strings.Contains(stderr, "another run has locked this archive") {
 		t.Errorf("exit code %d\n%s\n%s", code, stdout, stderr)
 	}
 	cancel(&SignalError{Signal: os.Interrupt})

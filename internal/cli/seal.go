@@ -44,14 +44,14 @@ func sealCommand() command {
 		usage: "sign closed days, so that audit detects every later change",
 		about: `Signs the days that were closed since the last seal: all their lines and their
 order. Seals are stored in the folder seals/ of the archive. Each seal names the
-one before, and ssh-keygen can check the signatures. Run seal after archive.
+previous seal, and ssh-keygen can check the signatures. Run seal after archive.
 
 Keep the printed head outside of the archive: with it, audit --seals detects
 that the newest seals were removed.
 
 In a folder it takes the archive's lock. In a bucket it needs permission to
-write to seals/. Days that an older version closed get salts first, for which it
-needs permission to write to their files and to evidence/.`,
+write to seals/. Days that an older version closed get salts first; this needs
+permission to write to their files and to evidence/.`,
 		examples: []example{
 			{"make a key once, then seal each night",
 				"ssh-keygen -t ed25519 -N '' -C archive -f /etc/convoso-archiver/seal\n" +
@@ -189,19 +189,19 @@ func (s sealResult) write(w io.Writer, asJSON bool) error {
 		fmt.Fprintf(&b, "evidence     %s\n", name)
 	}
 	if s.Open > 0 {
-		fmt.Fprintf(&b, "open         %s, sealed once closed\n", plural(s.Open, "day"))
+		fmt.Fprintf(&b, "open         %s; seal signs them when they are closed\n", plural(s.Open, "day"))
 	}
 	if len(s.Salted) > 0 {
 		fmt.Fprintf(&b, "salted       %s closed by an older version: their lines got salts, and evidence/ keeps the old hashes\n", dayList(s.Salted))
 	}
 	if len(s.Changed) > 0 {
-		fmt.Fprintf(&b, "CHANGED      %s, not sealed: not what was closed; run verify\n", dayList(s.Changed))
+		fmt.Fprintf(&b, "CHANGED      %s, not sealed: their lines changed after they were closed; run verify\n", dayList(s.Changed))
 	}
 	if s.Stamped > 0 {
 		fmt.Fprintf(&b, "stamped      %s\n", plural(s.Stamped, "seal"))
 	}
 	if s.Unstamped > 0 {
-		fmt.Fprintf(&b, "NO TIMESTAMP %s, the next seal --tsa asks again: the authority failed: %s\n", plural(s.Unstamped, "seal"), oneLine(s.StampFailure))
+		fmt.Fprintf(&b, "NO TIMESTAMP %s; the next seal --tsa tries again: the authority failed: %s\n", plural(s.Unstamped, "seal"), oneLine(s.StampFailure))
 	}
 	if s.Head != "" {
 		fmt.Fprintf(&b, "head         %s\n", s.Head)

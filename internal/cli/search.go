@@ -21,7 +21,7 @@ import (
 // The groups of flags that find, export and serve share.
 const (
 	groupSearched = "WHICH ARCHIVE"
-	groupTerms    = "WHAT TO SEARCH FOR (all terms given have to fit)"
+	groupTerms    = "WHAT TO SEARCH FOR (calls that match all of these)"
 )
 
 // searchedSettings say which archive is searched. They are the same for find, export and serve.
@@ -206,7 +206,7 @@ func (j *searchJob) place(ctx context.Context, s *searched) error {
 		if known, err := knowsDays(ctx, s.opened.Ledger); err != nil || !known {
 			return cmp.Or(err, absent(ctx, s.opened.Ledger))
 		}
-		return errors.New("manifest/archive.json is missing, so the account's time zone is unknown: restore the file, or run rebuild, which makes it anew")
+		return errors.New("manifest/archive.json is missing, so the account's time zone is unknown: restore the file, or run rebuild to recreate it")
 	}
 	if err != nil {
 		return err

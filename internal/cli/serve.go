@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	groupListen = "WHERE TO LISTEN, AND TO WHOM"
+	groupListen = "ADDRESS AND USERS"
 	groupAccess = "ACCESS LOG"
 )
 
@@ -43,6 +43,9 @@ func serveSettings() []setting {
 	settings = append(settings, searchedSettings()...)
 	for _, name := range []string{"settle", "purge-after", "give-up", "log-level", "log-format"} {
 		s, _ := named(archive, name)
+		if name == "log-level" {
+			s.usage = "minimum level of log messages (default: info)" // there is no --quiet
+		}
 		settings = append(settings, s)
 	}
 	return settings
@@ -51,7 +54,7 @@ func serveSettings() []setting {
 func serveCommand() command {
 	return command{
 		name:  "serve",
-		usage: "start a web page to search, listen, and see what is complete",
+		usage: "start a web page to search, listen, and see which days are complete",
 		about: `Serves a web page over an archive: search calls, play recordings, download them
 as a ZIP, and see in a calendar which days are complete. It reads only the
 archive, needs no token, and may run while archive runs. Phone numbers are
@@ -289,7 +292,8 @@ func (p *process) serve(ctx context.Context, j *serveJob) (err error) {
 		archive.Archive = archive.WithIndexWhile(archive.index, fresh.holds)
 		refresh, stop := context.WithCancel(ctx)
 		var refreshing sync.WaitGroup
-		refreshing.Go(func() { keepIndex(refresh, &plain, every, fresh, logger) })
+		checkLimits := func(ctx context.Context) { warnOfLimits(ctx, archive.Archive, j.config.Everybody.Within, logger) }
+		refreshing.Go(func() { keepIndex(refresh, &plain, every, fresh, logger, checkLimits) })
 		defer refreshing.Wait()
 		defer stop()
 	}

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -61,6 +62,18 @@ func inGroup(settings []setting, name, group string) setting {
 	s, _ := named(settings, name)
 	s.group = group
 	return s
+}
+
+// grouped brings the settings of each group together, in the order in which the groups first appear.
+func grouped(settings []setting) []setting {
+	first := map[string]int{}
+	for i, s := range settings {
+		if _, seen := first[s.group]; !seen {
+			first[s.group] = i
+		}
+	}
+	slices.SortStableFunc(settings, func(a, b setting) int { return cmp.Compare(first[a.group], first[b.group]) })
+	return settings
 }
 
 // maxSlips is how many slips a text may hold and still be known.

@@ -20,7 +20,7 @@ const groupMany = "MANY MACHINES (runs share an archive on S3; see docs/many-mac
 
 func shardSettings() []setting {
 	return []setting{
-		{name: "shard", group: groupMany, placeholder: "PART", usage: "work only on part I of N of the days, like 0/17: the days whose number since 1970-01-01 is I modulo N"},
+		{name: "shard", group: groupMany, placeholder: "PART", usage: "archive only part I of N of the days, like 0/17: the days whose number since 1970-01-01 is I modulo N"},
 		{name: "shards", group: groupMany, placeholder: "N", usage: "same as --shard I/N, with I from the first of these variables that is set: " + strings.Join(indexVariables(), ", ")},
 		{name: "rate-shares", group: groupMany, placeholder: "P", defaultValue: "1", usage: "divide all request rates by this number: the maximum number of parallel runs of this account"},
 	}
@@ -111,7 +111,7 @@ func digits(s string) (int, bool) {
 func (j *archiveJob) warnUnsharded(env environment) {
 	for _, name := range indexVariables() {
 		if env[name] != "" && j.config.Shard == (archiver.Shard{}) {
-			j.warn(name + " is set without --shards: this run works all days")
+			j.warn(name + " is set without --shards: this run archives all days")
 			return
 		}
 	}

@@ -5,6 +5,7 @@ package cli
 import (
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"convoso-archiver/archiver"
@@ -32,7 +33,7 @@ func (r *reader) span(now time.Time, zone *time.Location) archiver.Span {
 	case r.isSet("end-time"):
 		r.fail("--end-time", "add --start-time", "the start is missing")
 	default:
-		r.keep(misuse("give --last 7d, or --start-time 2025-05-01", "no span of time is given"))
+		r.keep(misuse("give --last 7d, or --start-time 2025-05-01", "no time range is given"))
 	}
 	return archiver.Span{}
 }
@@ -42,6 +43,10 @@ func (r *reader) span(now time.Time, zone *time.Location) archiver.Span {
 func (r *reader) lastSpan(now time.Time, zone *time.Location) archiver.Span {
 	if value, origin := r.raw("last"); minutesPattern.MatchString(value) {
 		r.fail(origin, "write days, like 30d", "%q could mean minutes or months", value)
+	}
+	if value, origin := r.raw("last"); strings.Contains(strings.ToLower(value), "month") {
+		r.fail(origin, "write days, like 30d, or give its first and last day: --start-time 2025-05-01 --end-time 2025-05-31", "%q is not a duration", value)
+		return archiver.Span{}
 	}
 	last := r.duration("last", time.Second)
 	from := startOfDay(fetcher.Wall(now.Add(-last), zone))
@@ -73,9 +78,9 @@ func (r *reader) startSpan(now time.Time, zone *time.Location) archiver.Span {
 	_, origin := r.raw("start-time")
 	switch {
 	case from.Year() < earliestYear:
-		r.fail(origin, "check the year", "it lies before %d", earliestYear)
+		r.fail(origin, "check the year", "it is before %d", earliestYear)
 	case from.After(wallNow):
-		r.fail(origin, "check the date and --time-zone", "it lies in the future")
+		r.fail(origin, "check the date and --time-zone", "it is in the future")
 	case from.After(span.To):
 		r.fail(origin, "swap them, or check the dates", "it is after --end-time")
 	}
@@ -91,11 +96,23 @@ func (r *reader) wall(name string) (wall time.Time, dateOnly bool) {
 		if longNumber.MatchString(value) { // it may be the number of a person
 			shown = "it"
 		}
-		r.fail(origin, `write it like 2025-05-01 or "2025-05-01 13:00:00"`, "%s is not a date or time that exists", shown)
+		r.fail(origin, howToWrite(value), "%s is not a date or time that exists", shown)
 		return time.Time{}, false
 	}
 	_, err = fetcher.ParseDate(value)
 	return wall, err == nil
+}
+
+// howToWrite says how to write what was meant by something that is not a time.
+func howToWrite(value string) string {
+	if month, err := time.Parse("2006-01", value); err == nil {
+		last := month.AddDate(0, 1, -1)
+		return "for the whole month give --start-time " + month.Format(time.DateOnly) + " --end-time " + last.Format(time.DateOnly)
+	}
+	if word := strings.ToLower(value); word == "yesterday" || word == "today" {
+		return "write the date, like 2025-05-01, or give --last 1d in place of both times"
+	}
+	return `write it like 2025-05-01 or "2025-05-01 13:00:00"`
 }
 
 func startOfDay(wall time.Time) time.Time {

@@ -56,7 +56,7 @@ func (j *archiveJob) endingText() string {
 		text = "downloads in progress are dropped (--grace 0s)"
 	}
 	if j.folder == "" && !j.config.DryRun {
-		text += ", then its notes up to " + durationWritten(closeTime) + " to reach the store"
+		text += ", then the manifest has up to " + durationWritten(closeTime) + " to reach the store"
 	}
 	return text
 }

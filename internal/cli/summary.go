@@ -48,7 +48,7 @@ func summaryText(s archiver.Summary, width int) string {
 	case cameToNothing(s):
 		b.WriteString("nothing was listed or stored\n\n")
 	case s.DryRun:
-		b.WriteString("dry run: nothing was stored or noted\n\n")
+		b.WriteString("dry run: nothing was stored\n\n")
 		workRows(s, row)
 	default:
 		workRows(s, row)
@@ -79,15 +79,15 @@ func cameToNothing(s archiver.Summary) bool {
 func workRows(s archiver.Summary, row func(name, count string, parts ...string)) {
 	row("days", thousands(int64(s.DaysAsked)),
 		part(s.DaysClosed, "closed in this run"), part(s.DaysSkipped, "closed before"),
-		part(s.DaysWhole, "done as far as asked for"), part(len(s.OpenDays), "open"), part(s.DaysNotBegun, "not begun"))
+		part(s.DaysWhole, "complete for this request"), part(len(s.OpenDays), "open"), part(s.DaysNotBegun, "not started"))
 	if s.DaysListed > 0 {
 		row("calls", thousands(int64(s.Calls)), "in "+plural(s.DaysListed, "listed day"))
 	}
 	row("recordings", thousands(int64(s.Recordings)),
-		archivedPart(s), part(s.Known, "known before"), part(s.ToFetch, "to fetch"), part(s.Pending, "pending"),
+		archivedPart(s), part(s.Known, "known before"), part(s.ToFetch, "to download"), part(s.Pending, "pending"),
 		part(s.Failed, "failed"), part(s.Rejected, "rejected"), part(s.Lost, "lost"), part(s.GivenUp, "given up"))
 	if s.DryRun {
-		row("bytes", "about "+bytesText(s.EstimatedBytes), "to fetch, by the length of the calls")
+		row("bytes", "about "+bytesText(s.EstimatedBytes), "to download, by the length of the calls")
 	} else {
 		row("bytes", bytesText(s.Bytes), storedPart(s))
 	}
@@ -104,7 +104,7 @@ func meaning(s archiver.Summary) string {
 			return ""
 		}
 		if slices.ContainsFunc(s.OpenDays, func(d archiver.OpenDay) bool { return d.Excused }) {
-			return "nothing to archive: the API shows no call at all"
+			return "nothing to archive: the API lists no calls"
 		}
 		if len(s.OpenDays) > 0 {
 			return "complete, except days that have not settled"
@@ -117,9 +117,9 @@ func meaning(s archiver.Summary) string {
 	case ExitInterrupted, ExitTerminated:
 		return "stopped"
 	case ExitLocked:
-		return "another run holds this archive"
+		return "another run has locked this archive"
 	}
-	return "the run could not go on"
+	return "the run failed"
 }
 
 func part(n int, what string) string {

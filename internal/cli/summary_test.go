@@ -62,7 +62,7 @@ func TestSummaryText(t *testing.T) {
 		{"refused dry run", archiver.Summary{Run: "r", DryRun: true, ExitCode: ExitFailed, Error: "no space left on device", Seconds: 1, DaysAsked: 1}},
 		{"nothing could be opened", archiver.Summary{ExitCode: ExitFailed, Error: "the store cannot be reached"}},
 		{"nothing could be opened in a dry run", archiver.Summary{DryRun: true, ExitCode: ExitFailed, Error: "the store cannot be reached"}},
-		{"locked", archiver.Summary{ExitCode: ExitLocked, Error: "another run holds this archive"}},
+		{"locked", archiver.Summary{ExitCode: ExitLocked, Error: "another run has locked this archive"}},
 		{"another archive", archiver.Summary{Run: "r", ExitCode: ExitUsage, Error: "the archive was made with another zone", Seconds: 1}},
 		{"interrupted before anything", archiver.Summary{ExitCode: ExitInterrupted, Stopped: "stopped by SIGINT"}},
 		{"error after a signal", archiver.Summary{Run: "r", ExitCode: ExitInterrupted, Error: "disk full", Stopped: "stopped by SIGINT", Seconds: 1, DaysAsked: 1}},

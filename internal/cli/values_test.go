@@ -88,7 +88,7 @@ func TestSpan(t *testing.T) {
 		"tomorrow":        {settings: map[string]string{"start-time": "2025-05-11"}, err: "in the future"},
 		"backwards":       {settings: map[string]string{"start-time": "2025-05-02", "end-time": "2025-05-01"}, err: "after --end-time"},
 		"backwards by 1s": {settings: map[string]string{"start-time": "2025-05-01 13:00:01", "end-time": "2025-05-01 13:00:00"}, err: "after --end-time"},
-		"nothing":         {err: "no span of time"},
+		"nothing":         {err: "no time range"},
 		"both":            {settings: map[string]string{"last": "7d", "end-time": "2025-05-01"}, err: "use either --last or --start-time/--end-time, not both"},
 		"last week":       {settings: map[string]string{"last": "1w"}, from: "2025-05-03 00:00:00", to: "2025-05-10 23:59:59", catchUp: true},
 		"a minute":        {settings: map[string]string{"last": "1m"}, err: `--last: "1m" could mean minutes or months: write days, like 30d`},
@@ -191,7 +191,7 @@ func TestAllProblems(t *testing.T) {
 	}
 	for _, want := range []string{
 		`line 1: unknown key "wrokers": did you mean workers?`, "line 4: last is set twice", `line 5: unknown key "auth_token": the token is set by`,
-		"line 7: dest has no usable value", "line 9): ~ stands for the home folder", `"soon" is not a duration`, "501 is out of range",
+		"line 7: dest has no usable value", "line 9): ~ means the home folder", `"soon" is not a duration`, "501 is out of range",
 		`"Mars/Olympus" is not a known time zone`, `"found" is not known`, `--workers: "many" is not a whole number`,
 		"CONVOSO_ARCHIVER_GRACE: -1s is too short", "no destination is given",
 	} {
@@ -207,7 +207,7 @@ func TestAllProblems(t *testing.T) {
 	}
 }
 
-// A ~ stands for the home folder in every path, wherever it is set.
+// A ~ means the home folder in every path, wherever it is set.
 func TestExpandHome(t *testing.T) {
 	home := t.TempDir()
 	env := environment{"HOME": home, "USERPROFILE": home, "CONVOSO_ARCHIVER_AUTH_TOKEN_FILE": "~/token"}
@@ -233,7 +233,7 @@ func TestExpandHome(t *testing.T) {
 			t.Errorf("%s became %q, %v", dest, got["dest"].items, err)
 		}
 	}
-	if _, err := gather(t.Context(), archiveSettings(), readerOf(map[string]string{"dest": "~/rec"}).values, nil); err == nil || !strings.Contains(err.Error(), "--dest: ~ stands for the home folder") {
+	if _, err := gather(t.Context(), archiveSettings(), readerOf(map[string]string{"dest": "~/rec"}).values, nil); err == nil || !strings.Contains(err.Error(), "--dest: ~ means the home folder") {
 		t.Errorf("without a home: %v", err)
 	}
 }

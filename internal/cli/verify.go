@@ -31,9 +31,9 @@ func verifySettings() []setting {
 		{name: "start-time", group: groupVerify, placeholder: "TIME", usage: "first day, like 2025-05-01 (default: the first day in the archive)"},
 		{name: "end-time", group: groupVerify, placeholder: "TIME", usage: "last day (default: today)"},
 		{name: "last", group: groupVerify, placeholder: "DURATION", usage: "instead of --start-time and --end-time: 7d means the last seven days and today"},
-		{name: "quick", kind: toggle, group: groupChecks, usage: "do not read the recordings: check from a listing of the store that each exists and has the right size and, on S3, entity tag"},
-		{name: "sample", group: groupChecks, placeholder: "PERCENT", usage: "read this share of the recordings, like 1%; each day takes another share, so that daily runs with 1% read everything within 100 days"},
-		{name: "strict", kind: toggle, group: groupChecks, usage: "treat files that the manifest does not know as damage; without --strict they are only listed"},
+		{name: "quick", kind: toggle, group: groupChecks, usage: "do not read the recordings: use a listing of the store to check that each one exists and has the right size and, on S3, the right entity tag"},
+		{name: "sample", group: groupChecks, placeholder: "PERCENT", usage: "read this share of the recordings, like 1%; each day reads another part, so that daily runs with 1% read everything within 100 days"},
+		{name: "strict", kind: toggle, group: groupChecks, usage: "treat files that are not in the manifest as damage; without --strict they are only listed"},
 		{name: "repair", kind: toggle, group: groupChecks, usage: "mark damaged recordings, so that the next archive downloads them again under another name, and repair the manifest; deletes nothing"},
 		inGroup(archive, "workers", groupChecks),
 		inGroup(archive, "max-duration", groupChecks),
@@ -65,8 +65,8 @@ func verifyCommand() command {
 		usage: "check stored recordings against the manifest",
 		about: `Reads every stored recording and compares its size and SHA-256 with the
 manifest, checks that the manifest itself is consistent, and looks for files
-that the manifest does not know. The first line is the answer: intact or
-damaged. It needs no token, sends the vendor nothing, takes no lock, writes
+that are not in the manifest. The first line is the answer: intact or
+damaged. It needs no token, sends nothing to the vendor, takes no lock, writes
 nothing, and may run while archive runs.
 
 It exits with 0 when everything is intact, with 4 when something is damaged,
@@ -186,7 +186,7 @@ func (p *process) verifyJob(ctx context.Context, job *verifyJob, talk output, er
 	started := time.Now().UTC()
 	verifier := &verify.Verifier{Config: job.config}
 	if err == nil {
-		done := p.announceStop(ctx, "verify", talk, "the summary of what was read follows")
+		done := p.announceStop(ctx, "verify", talk, "the summary shows what was read")
 		began, err = p.runVerifier(ctx, job, talk, verifier, newLogger(p.screen, talk, p.env))
 		err = withBucket(archiver.Location{Folder: job.folder, S3: job.bucket}, err)
 		done()

@@ -41,7 +41,7 @@ func verifyAnswer(s verify.Summary) string {
 	case s.Days == 0:
 		return "nothing to verify: the archive has no such day"
 	case s.Unknown > 0:
-		where += "; beside them " + plural(s.Unknown, "file") + " that the manifest does not know"
+		where += "; also " + plural(s.Unknown, "file") + " not in the manifest"
 	}
 	return "intact: " + checkedText(s) + ", in " + where
 }
@@ -75,13 +75,13 @@ func damageParts(s verify.Summary) []string {
 		parts = append(parts, plural(s.ManifestDamaged, "fault")+" in the manifest")
 	}
 	if s.Unlocked > 0 {
-		parts = append(parts, plural(s.Unlocked, "object")+" without the lock that the archive asks for")
+		parts = append(parts, plural(s.Unlocked, "object")+" without the lock that the archive's settings require")
 	}
 	if s.NotHeld > 0 {
 		parts = append(parts, plural(s.NotHeld, "recording")+" without the legal hold of a case")
 	}
 	if s.Strict && s.Unknown > 0 {
-		parts = append(parts, plural(s.Unknown, "file")+" that the manifest does not know")
+		parts = append(parts, plural(s.Unknown, "file")+" not in the manifest")
 	}
 	if s.Unreadable > 0 {
 		parts = append(parts, thousands(int64(s.Unreadable))+" could not be read")
@@ -110,7 +110,7 @@ func verifiedText(s verify.Summary) string {
 		return b.String()
 	}
 	writeFindings(&b, "findings", s.Findings, s.Damaged+s.ManifestDamaged+s.Unlocked+s.NotHeld+s.Unreadable)
-	writeFindings(&b, "files that the manifest does not know", s.UnknownFiles, s.Unknown)
+	writeFindings(&b, "files not in the manifest", s.UnknownFiles, s.Unknown)
 	b.WriteString("\n")
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
 	row := func(name, count string, parts ...string) {
@@ -120,12 +120,12 @@ func verifiedText(s verify.Summary) string {
 	row("recordings", thousands(int64(s.Recordings)), thousands(int64(s.Checked))+" checked",
 		part(s.Damaged, "damaged"), part(s.Unreadable, "not readable"))
 	row("bytes", bytesText(s.BytesRead), "read")
-	row("files", thousands(int64(s.Unknown)), unknownText(s), part(s.Ignored, "ignored"), part(s.Quarantined, "under quarantine"))
+	row("files", thousands(int64(s.Unknown)), unknownText(s), part(s.Ignored, "ignored"), part(s.Quarantined, "in quarantine/"))
 	if s.LocksChecked {
 		row("locks", thousands(int64(s.Unlocked)), "missing, too short or too weak", part(s.LocksUnknown, "not shown by the server"))
 	}
 	if s.Repair {
-		row("repaired", thousands(int64(s.Reopened)), "marked for download", part(s.Restored, "found back"),
+		row("repaired", thousands(int64(s.Reopened)), "marked for download", part(s.Restored, "intact again"),
 			part(s.MendedDays, "days of the manifest repaired"))
 	}
 	row("time", durationText(time.Duration(s.Seconds*float64(time.Second))), stoppedPart(s.Stopped))
@@ -138,9 +138,9 @@ func verifiedText(s verify.Summary) string {
 
 func unknownText(s verify.Summary) string {
 	if !s.UnknownChecked {
-		return "unknown to the manifest; not all were looked for"
+		return "not in the manifest; not all folders were listed"
 	}
-	return "unknown to the manifest"
+	return "not in the manifest"
 }
 
 func withoutEmpty(parts []string) []string {
@@ -189,7 +189,7 @@ func writeKeptAside(b *strings.Builder, names []string) {
 	if len(names) == 0 {
 		return
 	}
-	b.WriteString("\nkept as they were\n")
+	b.WriteString("\ncopies of damaged manifest files\n")
 	for _, name := range names {
 		b.WriteString("  " + name + "\n")
 	}
@@ -206,10 +206,10 @@ func nextAfterVerify(s verify.Summary) string {
 	known := s.Counts[verify.KnownDamaged]
 	add(!s.Repair && s.Damaged+s.ManifestDamaged > known, "run verify --repair, then archive over these days: it downloads the damaged recordings again")
 	add(s.Reopened+s.MendedDays+known > 0, "run archive over these days: it downloads the damaged recordings again, if the vendor still has them")
-	add(s.Unlocked > 0, "run lock: it locks what must be locked, and makes locks longer")
-	add(s.NotHeld > 0, "run hold add with the case alone: it sets the legal holds that are missing")
+	add(s.Unlocked > 0, "run lock: it sets missing locks and extends short ones")
+	add(s.NotHeld > 0, "run hold add with only the name of the case: it sets the missing legal holds")
 	add(s.Counts[verify.NotReadable] > 0, "unreadable recordings may be intact: give this user permission, or restore objects from the archive storage class, then verify again")
-	add(s.Stopped != "", "run the same command again; --last or --start-time make it shorter")
+	add(s.Stopped != "", "run the same command again; to check less at once, give --last or --start-time")
 	if len(next) == 0 {
 		return ""
 	}

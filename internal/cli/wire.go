@@ -180,7 +180,7 @@ func withinFileLimit(workers int, limit uint64, logger *slog.Logger) int {
 		allowed = int(min((limit-others)/each, maxWorkers))
 	}
 	if allowed < workers {
-		logger.Warn("fewer workers than asked for: the limit on open files is low", "workers", allowed, "limit", limit)
+		logger.Warn("using fewer workers than --workers: the limit on open files is low", "workers", allowed, "limit", limit)
 		return allowed
 	}
 	return workers
@@ -213,7 +213,7 @@ func openArchive(ctx context.Context, at archiver.Location, access archiver.Acce
 		return nil, err
 	case errors.Is(err, fs.ErrNotExist) && !access.Makes():
 		if at.Folder != "" && holdsCalls(at.Folder) {
-			return nil, lostManifest("run rebuild, which makes it anew")
+			return nil, lostManifest("run rebuild to recreate it")
 		}
 		return nil, noArchive()
 	case errors.Is(err, fs.ErrPermission):

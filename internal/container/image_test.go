@@ -105,7 +105,7 @@ func TestImage(t *testing.T) {
 
 	t.Run("demo", func(t *testing.T) {
 		code, stdout, stderr := e.run(nil, "demo", "--dest", "/tmp/demo")
-		if code != 0 || !strings.Contains(stdout, "101 of 101 recordings on disk have the SHA-256 of their source") {
+		if code != 0 || !strings.Contains(stdout, "101 of 101 recordings on disk have the same SHA-256 as in the simulator") {
 			t.Errorf("exit %d: %s%s", code, stdout, stderr)
 		}
 	})

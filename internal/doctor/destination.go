@@ -153,7 +153,7 @@ func LookAtBucket(ctx context.Context, options store.S3Options) (seen Bucket) {
 	}
 	bucket, ok := opened.Store.(*store.S3)
 	if !ok {
-		seen.Opened = errors.New("open S3: the destination is no bucket")
+		seen.Opened = errors.New("open S3: the destination is not a bucket")
 		return seen
 	}
 	noted := &steps{}

@@ -118,7 +118,7 @@ func TestMisbehavingAnswers(t *testing.T) {
 		{convosotest.FaultUnknown, manifest.Rejected, "not_audio", "quarantine"},
 		{convosotest.FaultShort, manifest.Failed, "connection", "shorter"},
 		{convosotest.FaultShortByte, manifest.Failed, "connection", "shorter"},
-		{convosotest.FaultShortClose, manifest.Failed, "connection", "ends in the middle"},
+		{convosotest.FaultShortClose, manifest.Failed, "connection", "is cut off"},
 		{convosotest.FaultShortChunked, manifest.Failed, "connection", "shorter"},
 		{convosotest.FaultReset, manifest.Failed, "connection", ""},
 		{convosotest.FaultResetEarly, manifest.Failed, "connection", ""},
@@ -244,10 +244,10 @@ func TestOutage(t *testing.T) {
 				})
 				a := onDisk(t, server, "--start-time", daysAgo(8), "--end-time", daysAgo(9-days))
 				r := a.run().want(t, code)
-				if r.summary.Lost+r.summary.GivenUp+r.summary.DaysClosed != 0 || !strings.Contains(r.stdout, "set aside: 50 recordings in a row were ") {
+				if r.summary.Lost+r.summary.GivenUp+r.summary.DaysClosed != 0 || !strings.Contains(r.stdout, "skipped in this run: 50 recordings in a row were ") {
 					t.Errorf("summary %s", r.stdout)
 				}
-				if days > 1 && !strings.Contains(r.stderr, "3 days in a row were set aside") {
+				if days > 1 && !strings.Contains(r.stderr, "3 days in a row were skipped") {
 					t.Errorf("stderr %s", tail(r.stderr))
 				}
 				server.SetMediaDown(convosotest.FaultNone)

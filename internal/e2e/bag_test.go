@@ -62,10 +62,10 @@ func TestBag(t *testing.T) {
 			if left, _ := filepath.Glob(dir + ".part*"); len(left) > 0 {
 				t.Errorf("%q is left", left)
 			}
-			if again := a.bag(2, dir, "--start-time", daysAgo(9)); !strings.Contains(again.Error, "there is something already") {
+			if again := a.bag(2, dir, "--start-time", daysAgo(9)); !strings.Contains(again.Error, "it already contains files") {
 				t.Errorf("%+v", again)
 			}
-			if none := a.bag(3, dir+" none", "--id", "no-such-call"); !strings.Contains(none.Error, "no call fits") {
+			if none := a.bag(3, dir+" none", "--id", "no-such-call"); !strings.Contains(none.Error, "no call matches") {
 				t.Errorf("%+v", none)
 			}
 			if left, _ := filepath.Glob(dir + " none*"); len(left) > 0 {
@@ -98,7 +98,7 @@ func TestBagOfDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	writeFile(t, dir+" other.part/letter", "not ours")
-	if got := a.bag(2, dir+" other"); !strings.Contains(got.Error, "there is something already") {
+	if got := a.bag(2, dir+" other"); !strings.Contains(got.Error, "it already contains files") {
 		t.Errorf("%+v", got)
 	}
 }

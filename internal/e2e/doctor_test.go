@@ -54,7 +54,7 @@ func TestDoctorOfWhole(t *testing.T) {
 			if c.s3 {
 				d.want(t, "store-write", "ok", "of an earlier run was read, and nothing was written")
 			}
-			d.want(t, "archive", "ok", "was made by these settings")
+			d.want(t, "archive", "ok", "was made with these settings")
 		})
 	}
 }
@@ -113,17 +113,17 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 		"a server that speaks no TLS": {breaks: func(p *patient) { p.flags["api-url"] = strings.Replace(p.source.APIURL(), "http:", "https:", 1) }, code: 1, bad: "f api-tls", words: []string{"does not speak TLS"}},
 		"address of another site":     {breaks: func(p *patient) { p.flags["api-url"] = p.source.APIURL() + "/v2" }, code: 1, bad: "f api-answer", words: []string{"404", "check --api-url"}},
 		"gateway's page":              {breaks: func(p *patient) { p.source.FailAPI(convosotest.APIGateway, 0) }, code: 1, bad: "f api-answer", words: []string{"504", "ask the vendor"}},
-		"API that hangs":              {breaks: func(p *patient) { p.source.FailAPI(convosotest.APIHang, 0) }, code: 1, bad: "f api-answer", words: []string{"did not answer: it took too long"}},
+		"API that hangs":              {breaks: func(p *patient) { p.source.FailAPI(convosotest.APIHang, 0) }, code: 1, bad: "f api-answer", words: []string{"did not answer: timed out"}},
 		"API that asks to wait":       {breaks: func(p *patient) { p.source.FailAPI(convosotest.APILimit, 0) }, bad: "w api-answer", words: []string{"asks to slow down", "429"}},
 		"API that asks for hours":     {breaks: func(p *patient) { p.source.FailAPI(convosotest.APILimitHours, 0) }, code: 1, bad: "f api-answer", words: []string{"asks to wait for 2h"}},
 		"unknown campaign":            {breaks: func(p *patient) { p.flags["campaign-id"] = "1" }, code: 2, bad: "f filters", words: []string{"6004", "check --campaign-id"}},
 		"clock two hours ahead":       {config: convosotest.Config{ClockSkew: -2 * time.Hour}, code: 1, bad: "f clock", words: []string{"2h", "ahead of the API", "NTP"}},
 		"clock 20 minutes behind":     {config: convosotest.Config{ClockSkew: 20 * time.Minute}, bad: "w clock", words: []string{"behind the API"}},
 		"wrong time zone":             {breaks: func(p *patient) { p.flags["time-zone"] = "America/New_York" }, code: 2, bad: "f time-zone", words: []string{"3h apart in America/New_York", "give --time-zone America/Los_Angeles"}},
-		"media host not allowed":      {breaks: func(p *patient) { p.flags["allow-host"] = "*.convoso.com" }, code: 2, bad: "f media-audio", words: []string{"which is not allowed", "give --allow-host http://127.0.0.1:"}},
+		"media host not allowed":      {breaks: func(p *patient) { p.flags["allow-host"] = "*.convoso.com" }, code: 2, bad: "f media-audio", words: []string{"which is not allowed", "add --allow-host http://127.0.0.1:"}},
 		"media host in a private network": {config: convosotest.Config{MediaOrigin: "https://localhost"}, breaks: func(p *patient) { p.flags["allow-host"] = "localhost" },
 			code: 2, bad: "f media-audio", words: []string{"localhost is in a private network"}},
-		"media host leads away": {breaks: func(p *patient) { p.source.SetMediaDown(convosotest.FaultRedirectElsewhere) }, code: 2, bad: "f media-audio", words: []string{"leads on to a host that is not allowed"}},
+		"media host leads away": {breaks: func(p *patient) { p.source.SetMediaDown(convosotest.FaultRedirectElsewhere) }, code: 2, bad: "f media-audio", words: []string{"redirects to a host that is not allowed"}},
 		"media host is down":    {breaks: func(p *patient) { p.source.SetMediaDown(convosotest.FaultResetEarly) }, code: 1, bad: "f media-audio", words: []string{"did not answer"}},
 		"no audio to be had":    {breaks: func(p *patient) { p.source.SetMediaDown(convosotest.FaultNotFound) }, bad: "w media-audio", words: []string{"for 3 recordings", "status 200 and no audio"}},
 		"proxy that is not there": {breaks: func(p *patient) {
@@ -145,7 +145,7 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 			p.flags["dest"] = filepath.Dir(p.flags["dest"])
 		}, code: 1, bad: "f destination", words: []string{"calls", "permission denied"}, linux: true},
 		"folder that is a link":      {breaks: func(p *patient) { p.link() }, code: 2, bad: "f destination", words: []string{"links below the destination"}, linux: true},
-		"mount point without mount":  {breaks: func(p *patient) { p.unmount() }, code: 2, bad: "f destination", words: []string{"held an archive before, and now there is none", "--new-archive"}},
+		"mount point without mount":  {breaks: func(p *patient) { p.unmount() }, code: 2, bad: "f destination", words: []string{"contained an archive before, but not any more", "--new-archive"}},
 		"no room":                    {breaks: func(p *patient) { p.mount("8m") }, code: 1, bad: "f free-space", words: []string{"8.4 MB is free", "another --dest"}, linux: true},
 		"little room":                {breaks: func(p *patient) { p.mount("64m") }, bad: "w free-space", words: []string{"67.1 MB is free"}, linux: true},
 		"archive of another account": {breaks: func(p *patient) { p.archive(); p.change(`"100200"`, `"900900"`) }, code: 2, bad: "f archive", words: []string{"belongs to account 900900, the token to account 100200"}},
@@ -171,7 +171,7 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 		}, code: 1, bad: "f store-write", words: []string{"AccessDenied", "s3:PutObject"}},
 		"store lets nothing be removed": {breaks: func(p *patient) {
 			p.inBucket(false).bucket.trouble(func(w http.ResponseWriter, r *http.Request, _ int) bool { return refuse(w, r, http.MethodDelete) })
-		}, words: []string{"and stays, as the first run would leave it"}, check: "store-write"},
+		}, words: []string{"but not removed, because the credentials may not"}, check: "store-write"},
 		"store lists nothing": {breaks: func(p *patient) {
 			p.inBucket(false).bucket.trouble(func(w http.ResponseWriter, r *http.Request, _ int) bool {
 				return r.URL.Query().Has("list-type") && refuse(w, r, http.MethodGet)
@@ -297,7 +297,7 @@ func TestDoctorSeesRun(t *testing.T) {
 	}
 	waitFor(t, func() bool { return p.source.Stats().Media.Requests > 2 })
 	d := p.examine()
-	d.want(t, "lock", "ok", fmt.Sprintf("another run (process %d, started", run.Process.Pid), "is working")
+	d.want(t, "lock", "ok", fmt.Sprintf("another run (process %d, started", run.Process.Pid), "is running")
 	if err := run.Wait(); d.code != 0 || err != nil {
 		t.Errorf("exit code %d; the run: %v\n%s", d.code, err, d.stdout)
 	}
@@ -342,9 +342,9 @@ func TestDoctorTellsCertificates(t *testing.T) {
 		state   string
 		says    string
 	}{
-		"good":            {time.Hour, "127.0.0.1", "ok", "is trusted, and ends on 20"},
-		"ended":           {-time.Hour, "127.0.0.1", "failed", "set this machine's clock"},
-		"of another host": {time.Hour, "127.0.0.2", "failed", "the certificate is not one of 127.0.0.1"},
+		"good":            {time.Hour, "127.0.0.1", "ok", "is trusted, and expires on 20"},
+		"ended":           {-time.Hour, "127.0.0.1", "failed", "this machine's clock is wrong"},
+		"of another host": {time.Hour, "127.0.0.2", "failed", "the certificate is not valid for 127.0.0.1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -34,16 +33,16 @@ func TestEraseRefuses(t *testing.T) {
 		args []string
 		says string
 	}{
-		{nil, "what to erase is not said"},
-		{yes, "what to erase is not said"},
+		{nil, "no search terms and no list of ids are given"},
+		{yes, "no search terms and no list of ids are given"},
 		{[]string{"--number", p.number, "--yes"}, "--reason: it is empty"},
-		{[]string{"--number", p.number, "--yes", "--reason", "(555) 000-0343"}, "telephone number"},
-		{[]string{"--number", p.number, "--resume"}, "another erasure"},
+		{[]string{"--number", p.number, "--yes", "--reason", "(555) 000-0343"}, "phone number"},
+		{[]string{"--number", p.number, "--resume"}, "an earlier erasure"},
 		{slices.Concat([]string{"--with-recording"}, yes), "more than --max-erase 100"},
 		{slices.Concat([]string{"--number", p.number, "--max-erase", "1"}, yes), "more than --max-erase 1"},
-		{slices.Concat([]string{"--number", "12"}, yes), "less than 4 digits"},
+		{slices.Concat([]string{"--number", "12"}, yes), "fewer than 4 digits"},
 		{slices.Concat([]string{"--ids-from", none}, yes), "--ids-from"},
-		{slices.Concat([]string{"--number", p.number, "--export", none}, yes), "there is no _archive.json"},
+		{slices.Concat([]string{"--number", p.number, "--export", none}, yes), "it contains no _archive.json"},
 		{slices.Concat([]string{"--number", p.number, "--export", foreign}, yes), "another archive"},
 	} {
 		r := a.other(2, "erase", append([]string{"--state-dir", a.state}, test.args...)...)
@@ -53,7 +52,7 @@ func TestEraseRefuses(t *testing.T) {
 	}
 	// What a nightly file or the environment says is no term.
 	a.env = append(a.env, "CONVOSO_ARCHIVER_LAST=30d")
-	if r := a.other(2, "erase"); !strings.Contains(r.stderr, "what to erase is not said") {
+	if r := a.other(2, "erase"); !strings.Contains(r.stderr, "no search terms and no list of ids are given") {
 		t.Errorf("a term of the environment: %s", r.stderr)
 	}
 	if got := a.erase(3, slices.Concat([]string{"--ids-from", ids}, yes)...); len(got.Missing) != 1 || len(got.Erased) > 0 {
@@ -80,6 +79,21 @@ func TestEraseRefuses(t *testing.T) {
 		t.Errorf("released: %+v", got)
 	}
 	a.other(0, "verify")
+	// With a list of ids there is no maximum, and the copies that are not reached are told.
+	var all []string
+	for c := range server.Calls() {
+		all = append(all, c.ID)
+	}
+	r := a.other(0, "erase", slices.Concat([]string{"--state-dir", a.state, "--ids-from", idsFile(t, all...)}, yes)...)
+	if !strings.Contains(r.stdout, "backups and replicas") || !strings.Contains(r.stdout, "exports that --export does not name") {
+		t.Errorf("what is not reached is not told: %s", r.stdout)
+	}
+	for name := range a.files() {
+		if strings.HasSuffix(name, ".mp3") {
+			t.Errorf("%s is left", name)
+		}
+	}
+	a.other(0, "verify")
 }
 
 // TestEraseLocked: what is locked in S3 stays, be it by retention, by a legal hold or by the bucket.
@@ -101,10 +115,12 @@ func TestEraseLocked(t *testing.T) {
 	span := []string{"--start-time", daysAgo(10), "--end-time", daysAgo(9)}
 	in := func(name string, days int32) (*bucket, *store.S3) {
 		t.Helper()
-		copied, s := *b.archive, *b.server
-		s.Bucket = b.server.NewLockBucket(t, name, days)
-		copied.dest, copied.folder, copied.state = "s3://"+s.Bucket+"/pre fix", filepath.Join(s.Dir, s.Bucket, "pre fix"), filepath.Join(t.TempDir(), "state")
-		made := &bucket{archive: &copied, server: &s, endpoint: b.endpoint}
+		copied := *b.archive
+		copied.state = filepath.Join(t.TempDir(), "state")
+		made := &bucket{archive: &copied, server: b.server, endpoint: b.endpoint}
+		copied.bucket = made
+		made.in(b.server.NewLockBucket(t, name, days))
+		made.keepsVersions()
 		objects := made.store()
 		t.Cleanup(func() { _ = objects.Close() })
 		return made, objects
@@ -138,8 +154,8 @@ func TestEraseLocked(t *testing.T) {
 	byDefault, _ := in("default", 1)
 	byDefault.run(span...).want(t, 0)
 	erases(byDefault, time.Time{}, false, true)
-	if _, err := os.Stat(byDefault.folder); err != nil {
-		t.Error(err)
+	if len(byDefault.files()) < len(p.refs) {
+		t.Error("what the bucket locks is gone")
 	}
 }
 

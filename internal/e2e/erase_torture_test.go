@@ -52,6 +52,7 @@ func newEraseBase(t *testing.T, inBucket bool) *eraseBase {
 
 func keepVersions(t *testing.T, b *bucket) {
 	t.Helper()
+	b.keepsVersions()
 	_, err := b.server.Client().PutBucketVersioning(t.Context(), &s3.PutBucketVersioningInput{
 		Bucket: &b.server.Bucket, VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled},
 	})
@@ -77,12 +78,17 @@ func (e *eraseBase) copy(t *testing.T) (*archive, *bucket) {
 	return &a, nil
 }
 
-// killErasing erases and kills the program at random moments, later and later, until it ends by itself. It returns how often it
-// was killed.
+// killErasing erases, or resumes what was killed, and kills the program at random moments, later and later, until an erasure
+// ends by itself. It returns how often it was killed.
 func (a *archive) killErasing(t *testing.T, random *rand.Rand, number string) (killed int) {
 	t.Helper()
 	for span := 60 * time.Millisecond; ; span += span / 4 {
-		args := slices.Concat([]string{"erase", "--dest", a.dest, "--state-dir", a.state}, a.flags, []string{"--number", number, "--reason", "request 7", "--yes"})
+		what := []string{"--number", number, "--reason", "request 7", "--yes"}
+		resumes := killed > 0 && random.IntN(2) == 0
+		if resumes {
+			what = []string{"--resume"}
+		}
+		args := slices.Concat([]string{"erase", "--dest", a.dest, "--state-dir", a.state}, a.flags, what)
 		cmd := exec.CommandContext(context.WithoutCancel(t.Context()), binary, args...)
 		cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), quickExit}, a.env...)
 		var said strings.Builder
@@ -95,7 +101,9 @@ func (a *archive) killErasing(t *testing.T, random *rand.Rand, number string) (k
 		timer.Stop()
 		switch code := cmd.ProcessState.ExitCode(); code {
 		case 0:
-			return killed
+			if !resumes { // the intent may not have been noted
+				return killed
+			}
 		case -1:
 			killed++
 		default:

@@ -346,7 +346,7 @@ func TestExportRefuses(t *testing.T) {
 		{a, 2, "another form", tables, []string{"--format", "csv"}},
 		{a, 2, "cannot be read", odd, nil},
 		{a, 1, "newer program", later, nil},
-		{a, 2, "CSV alone", t.TempDir(), []string{"--excel"}},
+		{a, 2, "works only with CSV", t.TempDir(), []string{"--excel"}},
 		{a, 2, "is not known", t.TempDir(), []string{"--format", "xlsx"}},
 		{a, 2, "every matching call", t.TempDir(), []string{"--limit", "3"}},
 		{a, 2, "every matching call", t.TempDir(), []string{"--sort", "time"}},

@@ -26,6 +26,7 @@ type copied struct {
 	files map[string]string   // hashes by name, without index and playlist
 	rows  []map[string]string // of the index
 	list  []string            // of the playlist
+	plays []string            // how long, by the playlist
 }
 
 // readCopies reads a folder of copies, whose index and playlist must name the same files in the same order, and those
@@ -92,7 +93,9 @@ func (c *copied) readTables(t *testing.T, dir string) {
 		case !strings.HasPrefix(line, "#"):
 			row := c.rows[len(c.list)]
 			c.list = append(c.list, line)
-			if line != row["file"] || !strings.HasPrefix(title, "#EXTINF:"+row["call_length"]+",") || strings.Contains(title, row["phone_number"]) {
+			length, _, _ := strings.Cut(strings.TrimPrefix(title, "#EXTINF:"), ",")
+			c.plays = append(c.plays, length)
+			if line != row["file"] || !strings.HasPrefix(title, "#EXTINF:") || strings.Contains(title, row["phone_number"]) {
 				t.Errorf("playlist: %q and %q for %v", title, line, row)
 			}
 		}
@@ -163,7 +166,7 @@ func TestFindCopy(t *testing.T) {
 				t.Error("the copies have other names than in the archive")
 			}
 			r = a.find("--copy-to", to, "--json").want(t, 0)
-			if len(callsOf(t, r.stdout)) != 40 || !strings.Contains(r.stderr, fmt.Sprintf(": 0 copied (0 B), %d there already\n", len(all))) {
+			if len(callsOf(t, r.stdout)) != 40 || !strings.Contains(r.stderr, fmt.Sprintf(": 0 copied (0 B), %d already there\n", len(all))) {
 				t.Errorf("stderr %q", r.stderr)
 			}
 
@@ -240,7 +243,7 @@ func TestFindCopyStopped(t *testing.T) {
 		}
 	}
 	r := a.find("--copy-to", to).want(t, 0)
-	if !strings.Contains(r.stderr, " there already") {
+	if !strings.Contains(r.stderr, " already there") {
 		t.Errorf("stderr %q", r.stderr)
 	}
 	checkCopied(t, readCopies(t, to), all)
@@ -274,7 +277,7 @@ func TestFindCopyOfDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := filepath.Join(t.TempDir(), "copies")
-	// What stands there already is not ours to replace: of another, and a torn copy.
+	// What stands already there is not ours to replace: of another, and a torn copy.
 	taken, torn := keys[all[1].Ref], keys[all[2].Ref]
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		t.Fatal(err)
@@ -285,7 +288,7 @@ func TestFindCopyOfDamage(t *testing.T) {
 		}
 	}
 	r := a.find("--copy-to", to).want(t, 4)
-	for id, why := range map[string]string{changed: "checksum mismatch", short: "size mismatch", long: "longer", gone: "missing"} {
+	for id, why := range map[string]string{changed: "checksum mismatch", short: "size mismatch", long: "larger", gone: "missing"} {
 		if !strings.Contains(r.stderr, "recording "+id+" of "+daysAgo(7)+" is left out: ") || !strings.Contains(r.stderr, why) {
 			t.Errorf("recording %s: %q", id, r.stderr)
 		}
@@ -332,7 +335,7 @@ func TestFindCopyRefused(t *testing.T) {
 		{a.dest, "this folder belongs to an archive"},
 		{filepath.Join(a.dest, "new", "folder"), "this folder belongs to an archive"},
 		{filepath.Join(link, "new"), "this folder belongs to an archive"},
-		{filepath.Dir(a.dest), "the archive lies in this folder"},
+		{filepath.Dir(a.dest), "the archive is in this folder"},
 		{foreign, "index.csv"},
 		{file, "it is a file"},
 		{"s3://bucket/copies", "this machine"},
@@ -411,7 +414,7 @@ func TestFindIDs(t *testing.T) {
 	if got := idsOf(callsOf(t, r.stdout)); !slices.Equal(got, want) {
 		t.Errorf("found %v, want %v", got, want)
 	}
-	if !strings.Contains(r.stderr, "3 of 6 ids not found: 99001, 99002, (a line that is no id)\n") || strings.Contains(r.stderr, "Smith") {
+	if !strings.Contains(r.stderr, "3 of 6 ids not found: 99001, 99002, (a line that is not an id)\n") || strings.Contains(r.stderr, "Smith") {
 		t.Errorf("stderr %q", r.stderr)
 	}
 	many := there
@@ -422,7 +425,7 @@ func TestFindIDs(t *testing.T) {
 	if r = a.find("--ids-from", list).want(t, 3); !strings.Contains(r.stderr, "77 of 80 ids not found: 99000, ") || !strings.Contains(r.stderr, ", 99019 and 57 more\n") {
 		t.Errorf("stderr %q", r.stderr)
 	}
-	if r = a.find("--ids-from", list, "--log-format", "json").want(t, 3); !strings.Contains(r.stderr, `"msg":"ids are not found","missing":["99000",`) {
+	if r = a.find("--ids-from", list, "--log-format", "json").want(t, 3); !strings.Contains(r.stderr, `"msg":"ids were not found","missing":["99000",`) {
 		t.Errorf("stderr %q", r.stderr)
 	}
 	// What a limit or a sample leaves out is there all the same.

@@ -339,13 +339,13 @@ func checkCSV(t *testing.T, a *archive, all []foundCall) {
 	}
 	for i, c := range all {
 		row := rows[i+1]
-		var ids, sums []string
+		var ids, sums, causes []string
 		for _, r := range c.Recordings {
-			ids, sums = append(ids, r.RecordingID), append(sums, r.SHA256)
+			ids, sums, causes = append(ids, r.RecordingID), append(sums, r.SHA256), append(causes, r.Cause)
 		}
 		for name, want := range map[string]string{
 			"id": c.ID, "day": c.Day, "call_date": c.CallDate, "call_time": c.CallTime.Format(time.RFC3339), "phone_number": c.PhoneNumber,
-			"last_name": c.LastName, "recording_id": strings.Join(ids, ";"), "sha256": strings.Join(sums, ";"),
+			"last_name": c.LastName, "recording_id": strings.Join(ids, ";"), "sha256": strings.Join(sums, ";"), "cause": strings.Join(causes, ";"),
 		} {
 			if got := row[column[name]]; got != want {
 				t.Errorf("call %s: %s is %q, want %q", c.ID, name, got, want)

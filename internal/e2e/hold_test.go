@@ -10,7 +10,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"convoso-archiver/archiver/store"
 	"convoso-archiver/evidence"
 )
 
@@ -45,7 +44,8 @@ func (a *archive) hold(code int, words []string, args ...string) (h held) {
 func holdBucket(t *testing.T) *bucket {
 	t.Helper()
 	b := onS3(t, threeDays(t, 82), false)
-	b.dest = "s3://" + b.server.NewLockBucket(t, "held", 0) + "/pre fix"
+	b.in(b.server.NewLockBucket(t, "held", 0))
+	b.keepsVersions()
 	b.run("--start-time", daysAgo(10), "--end-time", daysAgo(8)).want(t, 0)
 	return b
 }
@@ -142,10 +142,8 @@ func TestLegalHold(t *testing.T) {
 // checkHeld tries to delete every recording as somebody who may do anything, and counts those that stay.
 func (b *bucket) checkHeld(want int) {
 	b.t.Helper()
-	opened, err := store.OpenS3(b.t.Context(), store.S3Options{Bucket: "held", Prefix: "pre fix", Endpoint: b.server.Endpoint, PathStyle: true})
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	opened := b.store()
+	defer opened.Close()
 	stayed := 0
 	for info, err := range opened.List(b.t.Context(), "") {
 		if err != nil {
@@ -159,7 +157,7 @@ func (b *bucket) checkHeld(want int) {
 			continue
 		}
 		_, err = b.server.Client().DeleteObject(b.t.Context(), &s3.DeleteObjectInput{
-			Bucket: aws.String("held"), Key: aws.String("pre fix/" + info.Key), VersionId: &locks[0].Version, BypassGovernanceRetention: aws.Bool(true),
+			Bucket: &b.server.Bucket, Key: aws.String("pre fix/" + info.Key), VersionId: &locks[0].Version, BypassGovernanceRetention: aws.Bool(true),
 		})
 		if err != nil {
 			stayed++

@@ -400,11 +400,8 @@ func TestLocksConfirmedForNewArchive(t *testing.T) {
 // settings are noted all the same.
 func TestRetentionTags(t *testing.T) {
 	t.Parallel()
-	if ignoresConditions(t) {
-		return
-	}
-	source := fewCalls(t, 95)
-	l := onLocks(t, source, 0)
+	source, server := fewCalls(t, 95), lockServer(t)
+	l := onBucket(t, source, server, server.NewBucket(t, "tags"))
 	byCampaign := map[string]int{}
 	for call := range source.Calls() {
 		byCampaign[call.CampaignID] += len(call.Recordings)
@@ -461,7 +458,7 @@ func TestLocksRefused(t *testing.T) {
 		}
 		return l
 	}
-	refuse("no versions", makeBucket(false), 1, "keeps no versions", governance...)
+	refuse("no versions", makeBucket(false), 1, "no versioning", governance...)
 	refuse("no Object Lock", makeBucket(true), 1, "Object Lock is not enabled", governance...)
 	plain := server.NewLockBucket(t, newName(), 0)
 	if ignoresConditions(t) {
@@ -474,8 +471,8 @@ func TestLocksRefused(t *testing.T) {
 		reason string
 		args   []string
 	}{
-		"no mode":        {"how to lock", []string{"--s3-lock-for", "10d"}},
-		"no time":        {"how long to lock", []string{"--s3-lock-mode", "governance"}},
+		"no mode":        {"lock mode is missing", []string{"--s3-lock-for", "10d"}},
+		"no time":        {"lock period is missing", []string{"--s3-lock-mode", "governance"}},
 		"a second":       {"shorter than a minute", []string{"--s3-lock-mode", "governance", "--s3-lock-for", "59s"}},
 		"101 years":      {"longer than 100 years", []string{"--s3-lock-mode", "governance", "--s3-lock-for", "101y"}},
 		"months?":        {"not a number of years", []string{"--s3-lock-mode", "governance", "--s3-lock-for", "6m"}},
@@ -483,9 +480,9 @@ func TestLocksRefused(t *testing.T) {
 		"no checksum":    {"checksum", append([]string{"--s3-checksum", "none"}, governance...)},
 		"after too long": {"not shorter", append([]string{"--s3-lock-after", "10d"}, governance...)},
 		"class unknown":  {"has no retention", []string{"--retention", "a=1y", "--retention-default", "b"}},
-		"class alone":    {"no retention is given", []string{"--retention-default", "b"}},
+		"class alone":    {"without a retention", []string{"--retention-default", "b"}},
 		"class twice":    {"given twice", []string{"--retention", "a=1y,a=2y"}},
-		"class odd":      {"no name of a class", []string{"--retention", "a b=1y"}},
+		"class odd":      {"not a valid name of a class", []string{"--retention", "a b=1y"}},
 		"campaign twice": {"two classes", []string{"--retention", "a=1y,b=2y", "--retention-campaign", "7=a,7=b"}},
 	} {
 		refuse(name, plain, 2, c.reason, c.args...)
@@ -499,7 +496,7 @@ func TestLocksRefused(t *testing.T) {
 	disk := onDisk(t, source)
 	for _, setting := range [][]string{{"--s3-lock-mode", "governance"}, {"--s3-lock-for", "1y"}} {
 		r := disk.run(append([]string{"--start-time", daysAgo(10), "--end-time", daysAgo(8)}, setting...)...).want(t, 2)
-		if !strings.Contains(r.summary.Error, "nothing in a folder can be locked") {
+		if !strings.Contains(r.summary.Error, "a folder cannot be locked") {
 			t.Errorf("a folder with %s: %q", setting[0], r.summary.Error)
 		}
 	}

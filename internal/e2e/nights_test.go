@@ -102,7 +102,7 @@ func nights() map[string]night {
 				w.run().want(t, 3)
 				w.age(25 * time.Hour)
 			},
-			starts: true, code: 3, steps: "start 3 start 3", log: `"level":"WARN","msg":"recording is final and not archived".*"outcome":"lost"`,
+			starts: true, code: 3, steps: "start 3 start 3", log: `"level":"WARN","msg":"recording given up or lost; later runs do not retry it".*"outcome":"lost"`,
 			metrics: map[string]float64{"last_run_exit_code": 3, `recordings{outcome="lost"}`: 1, `dates{state="open"}`: 0},
 			soon:    []string{"Lost"}, tomorrow: []string{"Lost"},
 		},

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -9,12 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"convoso-archiver/archiver"
 	"convoso-archiver/fetcher/convosotest"
-	"convoso-archiver/internal/s3test"
 )
 
 func (a *archive) rebuild(code int, args ...string) (made archiver.Rebuilt) {
@@ -30,12 +27,7 @@ func (a *archive) rebuild(code int, args ...string) (made archiver.Rebuilt) {
 func (b *bucket) remove(prefix string) {
 	b.t.Helper()
 	ctx := b.t.Context()
-	client := s3.New(s3.Options{
-		BaseEndpoint: &b.server.Endpoint, UsePathStyle: true, Region: s3test.Region,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: s3test.AccessKey, SecretAccessKey: s3test.SecretKey}, nil
-		}),
-	})
+	client := b.server.Client()
 	list, err := client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &b.server.Bucket, Prefix: &prefix})
 	if err != nil || len(list.Contents) == 0 {
 		b.t.Fatalf("%d objects below %s: %v", len(list.Contents), prefix, err)
@@ -147,7 +139,7 @@ func testRebuildDoubts(t *testing.T, siblings bool) {
 		t.Errorf("named: %+v, %+v", made.MissingRecordings, made.AmbiguousRecordings)
 	}
 	r := a.other(3, "rebuild", "--api-url", a.server.APIURL())
-	if !strings.Contains(r.stdout, "\nambiguous    ") || !strings.Contains(r.stdout, "archive fetches the ambiguous ones too") {
+	if !strings.Contains(r.stdout, "\nambiguous    ") || !strings.Contains(r.stdout, "archive downloads the ambiguous ones too") {
 		t.Errorf("%s", r.stdout)
 	}
 	a.run(span...).want(t, 0)
@@ -161,7 +153,7 @@ func testRebuildDoubts(t *testing.T, siblings bool) {
 	if err := os.RemoveAll(filepath.Join(a.dest, "manifest")); err != nil {
 		t.Fatal(err)
 	}
-	if r := a.other(2, "rebuild"); !strings.Contains(r.stderr, "nothing to rebuild the manifest from") {
+	if r := a.other(2, "rebuild"); !strings.Contains(r.stderr, "the manifest cannot be rebuilt") {
 		t.Errorf("without calls/: %s", r.stderr)
 	}
 }
@@ -232,7 +224,7 @@ func TestRebuildCorrects(t *testing.T) {
 		if !strings.Contains(r.stderr, "the archive was made with the API address https://api.convoso.com/v1") || !strings.Contains(r.stderr, "run rebuild with the right --api-url") {
 			t.Errorf("archive: %s", r.stderr)
 		}
-		if r := a.other(2, "rebuild", "--time-zone", "Asia/Manila"); !strings.Contains(r.stderr, "give --time-zone with the account's") {
+		if r := a.other(2, "rebuild", "--time-zone", "Asia/Manila"); !strings.Contains(r.stderr, "give the account's --time-zone") {
 			t.Errorf("another zone: %s", r.stderr)
 		}
 		if r := a.other(0, "rebuild", "--api-url", a.server.APIURL()); !strings.Contains(r.stdout, "check --time-zone and --api-url") {

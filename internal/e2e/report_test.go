@@ -189,10 +189,12 @@ func checkReport(t *testing.T, a *archive, truth map[string]dayTruth) {
 		if g.Day != name || g.State != d.state || strings.Join(codes, " ") != d.codes || !g.Settled {
 			t.Errorf("%s: %+v", name, g)
 		}
+		g.WaitingBy = nil // TestReportForms looks at it
 		if !reflect.DeepEqual(g.Counts, d.counts) {
 			t.Errorf("%s:\ngot  %+v\nwant %+v", name, g.Counts, d.counts)
 		}
 	}
+	got.Total.WaitingBy = nil
 	if !reflect.DeepEqual(got.Total, want) || got.Complete {
 		t.Errorf("got  %+v\nwant %+v", got.Total, want)
 	}

@@ -28,8 +28,9 @@ import (
 // program sends.
 type bucket struct {
 	*archive
-	server   *s3test.Server
-	endpoint string
+	server    *s3test.Server
+	endpoint  string
+	versioned bool
 
 	mu     sync.Mutex
 	puts   []http.Header // of every PUT
@@ -73,10 +74,15 @@ func (b *bucket) serve(proxy http.Handler, w http.ResponseWriter, r *http.Reques
 	proxy.ServeHTTP(w, r)
 }
 
-// onS3 returns an archive in an empty bucket.
+// onS3 returns an archive in an empty bucket, of a server that it starts or that the environment names.
 func onS3(t *testing.T, source *convosotest.Server, withTLS bool, flags ...string) *bucket {
 	t.Helper()
-	b := &bucket{server: s3test.Start(t, withTLS)}
+	b := &bucket{server: s3test.FromEnv(t)}
+	if b.server == nil {
+		b.server = s3test.Start(t, withTLS)
+	} else {
+		b.server.Bucket = b.server.NewBucket(t, "e2e")
+	}
 	target, err := url.Parse(b.server.Endpoint)
 	if err != nil {
 		t.Fatal(err)
@@ -99,8 +105,9 @@ func onS3(t *testing.T, source *convosotest.Server, withTLS bool, flags ...strin
 	front.Config.ErrorLog = log.New(io.Discard, "", 0)
 	b.archive = &archive{
 		t: t, server: source, dest: "s3://" + b.server.Bucket + "/pre fix", state: filepath.Join(t.TempDir(), "state"),
-		folder: filepath.Join(b.server.Dir, b.server.Bucket, "pre fix"), env: b.server.Env(),
+		env: b.server.Env(), bucket: b,
 	}
+	b.in(b.server.Bucket)
 	if withTLS {
 		front.StartTLS()
 		b.env = append(b.env, "AWS_CA_BUNDLE="+writeCertificate(t, front.Certificate()))
@@ -111,6 +118,25 @@ func onS3(t *testing.T, source *convosotest.Server, withTLS bool, flags ...strin
 	b.endpoint = front.URL
 	b.flags = append([]string{"--s3-endpoint", front.URL, "--s3-path-style", "--s3-region", s3test.Region}, flags...)
 	return b
+}
+
+// in has the archive in another bucket of the server.
+func (b *bucket) in(bucket string) {
+	server := *b.server
+	server.Bucket = bucket
+	b.server, b.dest, b.folder = &server, "s3://"+bucket+"/pre fix", ""
+	if server.Dir != "" {
+		b.folder = filepath.Join(server.Dir, bucket, "pre fix")
+	}
+}
+
+// keepsVersions notes that the bucket does, and tells the program what it must be told of a server whose buckets ignore
+// conditions then.
+func (b *bucket) keepsVersions() {
+	b.versioned = true
+	if b.server.IgnoresConditions {
+		b.env = append(b.env, "CONVOSO_ARCHIVER_S3_NO_CONDITIONAL_WRITES=true")
+	}
 }
 
 func writeCertificate(t *testing.T, certificate *x509.Certificate) string {

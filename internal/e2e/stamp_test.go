@@ -26,7 +26,7 @@ func TestSealStamped(t *testing.T) {
 			tsa := tsatest.Start(t)
 			const password = "pass-word-of-tsa"
 			r := a.other(3, "seal", "--key", key, "--tsa", "http://user:"+password+"@127.0.0.1:1/")
-			if !strings.Contains(r.stdout, "sealed: 3 days") || !strings.Contains(r.stdout, "NO TIMESTAMP 1 seal, the next seal --tsa asks again") || strings.Contains(r.stdout+r.stderr, password) {
+			if !strings.Contains(r.stdout, "sealed: 3 days") || !strings.Contains(r.stdout, "NO TIMESTAMP 1 seal; the next seal --tsa tries again") || strings.Contains(r.stdout+r.stderr, password) {
 				t.Errorf("without its authority: %s%s", r.stdout, r.stderr)
 			}
 			if got := a.audit(0, "--allowed-signers", allowed, "--tsa-roots", tsa.Roots); got.Stamped != 0 || got.Found != 0 {

@@ -38,7 +38,7 @@ func CheckFile(path string) error {
 		return errors.New("its folder does not exist")
 	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return errors.New("it is not a file")
+		return errors.New("it is not a regular file")
 	}
 	return nil
 }

@@ -72,7 +72,7 @@ func (r Run) Text() string {
 	if !r.Ended.IsZero() {
 		running = 0
 	}
-	w.gauge("running", "Whether a run is at work: 1 or 0. It stays 1 when the run is killed.", sample{"", running})
+	w.gauge("running", "Whether a run is in progress: 1 or 0. It stays 1 when the run is killed.", sample{"", running})
 	w.time("last_run_timestamp_seconds", "When the last run began.", r.Started)
 	if !r.Ended.IsZero() {
 		w.gauge("last_run_exit_code", "Exit code of the last run; absent while it runs.", sample{"", float64(r.ExitCode)})
@@ -82,7 +82,7 @@ func (r Run) Text() string {
 	w.time("last_finished_timestamp_seconds", "When the last run with exit code 0 or 3 ended.", r.LastFinished)
 	w.state(r.Recordings, r.Dates, r.OldestWaiting, r.PurgeDeadline)
 	if r.ClockSkew != nil {
-		w.gauge("clock_skew_seconds", "By how much the clock of this machine is ahead of the API's.", sample{"", r.ClockSkew.Seconds()})
+		w.gauge("clock_skew_seconds", "How far the clock of this machine is ahead of the API's clock.", sample{"", r.ClockSkew.Seconds()})
 	}
 	w.family("requests_total", "counter", "Requests to the vendor, by all runs.",
 		sample{label("host_kind", "api"), r.APIRequests}, sample{label("host_kind", "media"), r.MediaRequests})
@@ -116,10 +116,10 @@ func (w *writer) build(b Build) {
 }
 
 func (w *writer) state(recordings, dates map[string]int, oldest, deadline time.Time) {
-	w.counts("recordings", "outcome", "Recordings by outcome: in a file of archive those of its last run, of serve those of the archive.", recordings)
-	w.counts("dates", "state", "Call days by state: in a file of archive those of its last run, of serve those of the archive.", dates)
-	w.time("oldest_waiting_timestamp_seconds", "Start of the oldest call day of which something is not archived yet.", oldest)
-	w.time("purge_deadline_timestamp_seconds", "When the vendor begins to delete what is not archived yet.", deadline)
+	w.counts("recordings", "outcome", "Recordings by outcome: in a file of archive those of its last run, from serve those of the whole archive.", recordings)
+	w.counts("dates", "state", "Call days by state: in a file of archive those of its last run, from serve those of the whole archive.", dates)
+	w.time("oldest_waiting_timestamp_seconds", "Start of the oldest call day with recordings that are not archived yet.", oldest)
+	w.time("purge_deadline_timestamp_seconds", "When the vendor starts to delete recordings that are not archived yet.", deadline)
 }
 
 // counts writes a gauge with a series for each name.

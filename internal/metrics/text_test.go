@@ -25,7 +25,7 @@ func TestRunText(t *testing.T) {
 		}, `# HELP convoso_archiver_build_info The program that wrote this; always 1.
 # TYPE convoso_archiver_build_info gauge
 convoso_archiver_build_info{archive="nightly",version="v1.2.3",goversion="go1.26"} 1
-# HELP convoso_archiver_running Whether a run is at work: 1 or 0. It stays 1 when the run is killed.
+# HELP convoso_archiver_running Whether a run is in progress: 1 or 0. It stays 1 when the run is killed.
 # TYPE convoso_archiver_running gauge
 convoso_archiver_running{archive="nightly"} 0
 # HELP convoso_archiver_last_run_timestamp_seconds When the last run began.
@@ -43,20 +43,20 @@ convoso_archiver_last_success_timestamp_seconds{archive="nightly"} 10
 # HELP convoso_archiver_last_finished_timestamp_seconds When the last run with exit code 0 or 3 ended.
 # TYPE convoso_archiver_last_finished_timestamp_seconds gauge
 convoso_archiver_last_finished_timestamp_seconds{archive="nightly"} 1012
-# HELP convoso_archiver_recordings Recordings by outcome: in a file of archive those of its last run, of serve those of the archive.
+# HELP convoso_archiver_recordings Recordings by outcome: in a file of archive those of its last run, from serve those of the whole archive.
 # TYPE convoso_archiver_recordings gauge
 convoso_archiver_recordings{archive="nightly",outcome="archived"} 12
 convoso_archiver_recordings{archive="nightly",outcome="lost"} 0
-# HELP convoso_archiver_dates Call days by state: in a file of archive those of its last run, of serve those of the archive.
+# HELP convoso_archiver_dates Call days by state: in a file of archive those of its last run, from serve those of the whole archive.
 # TYPE convoso_archiver_dates gauge
 convoso_archiver_dates{archive="nightly",state="open"} 1
-# HELP convoso_archiver_oldest_waiting_timestamp_seconds Start of the oldest call day of which something is not archived yet.
+# HELP convoso_archiver_oldest_waiting_timestamp_seconds Start of the oldest call day with recordings that are not archived yet.
 # TYPE convoso_archiver_oldest_waiting_timestamp_seconds gauge
 convoso_archiver_oldest_waiting_timestamp_seconds{archive="nightly"} 500
-# HELP convoso_archiver_purge_deadline_timestamp_seconds When the vendor begins to delete what is not archived yet.
+# HELP convoso_archiver_purge_deadline_timestamp_seconds When the vendor starts to delete recordings that are not archived yet.
 # TYPE convoso_archiver_purge_deadline_timestamp_seconds gauge
 convoso_archiver_purge_deadline_timestamp_seconds{archive="nightly"} 9000
-# HELP convoso_archiver_clock_skew_seconds By how much the clock of this machine is ahead of the API's.
+# HELP convoso_archiver_clock_skew_seconds How far the clock of this machine is ahead of the API's clock.
 # TYPE convoso_archiver_clock_skew_seconds gauge
 convoso_archiver_clock_skew_seconds{archive="nightly"} -90
 # HELP convoso_archiver_requests_total Requests to the vendor, by all runs.
@@ -191,7 +191,7 @@ func TestCheckFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, says := range map[string]string{
-		"a.prom": "", ".prom": "", "a.txt": ".prom", "a": ".prom", "a.prom.tmp": ".prom", "none/a.prom": "folder", "there.prom": "not a file",
+		"a.prom": "", ".prom": "", "a.txt": ".prom", "a": ".prom", "a.prom.tmp": ".prom", "none/a.prom": "folder", "there.prom": "not a regular file",
 	} {
 		err := CheckFile(filepath.Join(folder, name))
 		if says == "" && err != nil || says != "" && (err == nil || !strings.Contains(err.Error(), says)) {

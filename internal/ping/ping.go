@@ -46,7 +46,7 @@ type Pinger struct {
 func ParseURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.Fragment != "" {
-		return nil, errors.New("it is not an address of http or https")
+		return nil, errors.New("it is not an http or https URL")
 	}
 	return u, nil
 }
@@ -96,7 +96,7 @@ func (p *Pinger) send(ctx context.Context, step string, body []byte) {
 	policy := retry.Policy{Tries: 3, Initial: time.Second, Max: 4 * time.Second}
 	err := retry.Do(ctx, policy, func(ctx context.Context) error { return p.attempt(ctx, step, body) })
 	if err != nil {
-		p.logger.Warn("a ping failed; the run goes on", "ping", step, "err", err)
+		p.logger.Warn("a ping failed; the run continues", "ping", step, "err", err)
 	}
 }
 

@@ -3,9 +3,11 @@ package readme
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
+	"convoso-archiver/internal/s3test"
 	"convoso-archiver/internal/tsatest"
 )
 
@@ -30,8 +32,8 @@ func TestEvidence(t *testing.T) {
 		said += s.run(t, "set -e\n"+strings.ReplaceAll(b.text, "http://timestamp.example.com", tsa.URL))
 	}
 	for _, want := range []string{
-		"sealed: 3 days", "as sealed: 1 seal, 3 days", "1 of 1 line sealed", "Good \"convoso-archiver.seal.v1\" signature for archive", "digests: OK", "lines: OK", ".mp3: OK",
-		"would erase: 6 calls, 5 recordings", "erased: 6 calls, 5 recordings", "2 days written anew", "as sealed: 2 seals, 3 days",
+		"sealed: 3 days", "unchanged since sealing: 1 seal, 3 days", "1 of 1 line sealed", "Good \"convoso-archiver.seal.v1\" signature for archive", "digests: OK", "lines: OK", ".mp3: OK",
+		"would erase: 6 calls, 5 recordings", "erased: 6 calls, 5 recordings", "2 days rewritten", "unchanged since sealing: 2 seals, 3 days",
 		"held: ", "2025-17 Smith v. Acme   since ", "released: ", "bag written: ", "bag: OK", "Verification: OK", "stamped      ", "timestamps   ",
 	} {
 		if !strings.Contains(said, want) {
@@ -40,6 +42,9 @@ func TestEvidence(t *testing.T) {
 	}
 }
 
+// makeKey makes a key for seals, and the file of those who may sign.
+const makeKey = `ssh-keygen -q -t ed25519 -N '' -C archive -f seal && printf 'archive namespaces="convoso-archiver.seal.v1" %s\n' "$(cat seal.pub)" > allowed_signers`
+
 // TestCompliance runs the commands of docs/compliance.md over the demo's archive, once its days are sealed.
 func TestCompliance(t *testing.T) {
 	s := newShell(t)
@@ -47,8 +52,8 @@ func TestCompliance(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.run(t, "convoso-archiver demo >/dev/null 2>&1; ssh-keygen -q -t ed25519 -N '' -C archive -f seal")
-	s.run(t, `printf 'archive namespaces="convoso-archiver.seal.v1" %s\n' "$(cat seal.pub)" > allowed_signers`)
+	s.run(t, "convoso-archiver demo >/dev/null 2>&1")
+	s.run(t, makeKey)
 	const month = "first=2025-05-01 last=2025-05-31"
 	if !strings.Contains(string(text), month) {
 		t.Fatalf("the page does not say %q", month)
@@ -58,9 +63,61 @@ func TestCompliance(t *testing.T) {
 	for _, b := range blocks(string(text), "sh") {
 		said += s.run(t, "set -e\n"+strings.ReplaceAll(b.text, month, days))
 	}
-	for _, want := range []string{"complete: 3 days", "every byte read", "as sealed: 1 seal, 3 days", "1 of 1 line sealed"} {
+	for _, want := range []string{"complete: 3 days", "every byte read", "unchanged since sealing: 1 seal, 3 days", "1 of 1 line sealed"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("the commands do not say %q:\n%s", want, said)
 		}
 	}
+}
+
+// TestLockCommands runs the commands that lock recordings, over three days of a bucket with Object Lock.
+func TestLockCommands(t *testing.T) {
+	for page, want := range map[string][]string{
+		"docs/evidence.md":   {"GOVERNANCE locks for 7y, after 30d of 3 days"},
+		"docs/compliance.md": {"GOVERNANCE locks for 7y, after 30d of 3 days", "sealed: 3 days", "every byte read"},
+	} {
+		t.Run(page, func(t *testing.T) {
+			text, err := os.ReadFile(inRoot(page))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := newShell(t)
+			store := s3test.Start(t, false)
+			store.NewLockBucket(t, "my-bucket", 0)
+			s.env = append(append(s.env, store.Env()...), "AWS_ENDPOINT_URL_S3="+store.Endpoint)
+			s.run(t, `mkdir -m 700 "$HOME/.ssh" && ssh-keygen -q -t ed25519 -N '' -C archive -f "$HOME/.ssh/seal"`)
+			days := regexp.MustCompile(`--last \d+d`)
+			said := ""
+			for _, b := range blocks(string(text), "bash") {
+				commands := "ssh-add -q ~/.ssh/seal\n" + days.ReplaceAllString(b.text, "--start-time 2025-05-01 --end-time 2025-05-03")
+				if err := os.WriteFile(filepath.Join(s.dir, "commands"), []byte(commands), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				said += s.run(t, "ssh-agent sh -e commands") // the public half of a key needs an agent
+			}
+			s.run(t, "convoso-archiver verify --dest s3://my-bucket/calls") // fails for a lock that is missing
+			for _, want := range want {
+				if !strings.Contains(said, want) {
+					t.Errorf("the commands do not say %q:\n%s", want, said)
+				}
+			}
+		})
+	}
+}
+
+// TestRetention archives with the settings of the page, as a dry run.
+func TestRetention(t *testing.T) {
+	s := newShell(t)
+	text, err := os.ReadFile(inRoot("docs/evidence.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := blocks(string(text), "yaml")
+	if len(settings) != 1 {
+		t.Fatalf("%d blocks of settings", len(settings))
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, "archive.yaml"), []byte("dest: archive\n"+settings[0].text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.run(t, "convoso-archiver archive --config archive.yaml --start-time 2025-05-01 --end-time 2025-05-01 --dry-run 2>/dev/null")
 }

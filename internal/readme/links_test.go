@@ -16,7 +16,8 @@ var (
 	linkedPattern  = regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`)
 )
 
-// TestLinks follows each link between the pages of the project: to a file, and to a heading in it.
+// TestLinks follows each link between the pages of the project: to a file, and to a heading in it. Links to other sites
+// are not followed: a test must not depend on them.
 func TestLinks(t *testing.T) {
 	names, err := filepath.Glob(inRoot("docs/*.md"))
 	if err != nil {
@@ -55,6 +56,19 @@ func TestLinks(t *testing.T) {
 	}
 	if links < 50 {
 		t.Errorf("only %d links", links)
+	}
+}
+
+// TestReadmeLinks finds a link to each page on the first one.
+func TestReadmeLinks(t *testing.T) {
+	text, err := os.ReadFile(inRoot("README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range allPages(t) {
+		if page != "README.md" && !strings.Contains(string(text), "("+page+")") {
+			t.Errorf("README.md has no link to %s", page)
+		}
 	}
 }
 

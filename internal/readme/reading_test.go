@@ -12,11 +12,13 @@ import (
 	"convoso-archiver/internal/s3test"
 )
 
-var readingPattern = regexp.MustCompile(`(?m)^convoso-archiver ((?:find|export|report|verify|doctor)\b(?:.*\\\n)*[^|>#\n]*)`)
+var readingPattern = regexp.MustCompile(`^convoso-archiver (find|export|report|verify|doctor|seal|audit)\b`)
 
-// TestReading runs each find, export, report, verify and doctor of all pages over archives in a folder and in a bucket.
-// Exit code 3 is an answer too: the pages ask about days that these archives do not have.
+// TestReading runs each command that reads an archive, and those that sign it, over archives in a folder and in a
+// bucket, with the pipes behind it. Exit code 3 is an answer too: the pages ask about days that these archives do not
+// have. TestEvidence runs those of docs/evidence.md.
 func TestReading(t *testing.T) {
+	need(t, "jq", "jq")
 	s := newShell(t)
 	store := s3test.Start(t, false)
 	for _, bucket := range []string{"my-bucket", "my-tables"} {
@@ -28,28 +30,76 @@ func TestReading(t *testing.T) {
 	for _, dest := range []string{"archive", "s3://my-bucket/calls"} {
 		s.run(t, "convoso-archiver archive --dest "+dest+" --start-time 2025-05-01 --end-time 2025-05-01 2>/dev/null")
 	}
+	s.run(t, makeKey)
 	for name, text := range map[string]string{"nightly.yaml": "dest: s3://my-bucket/calls\nlast: 7d\n", "ids.csv": "400100000001\n"} {
 		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	here := strings.NewReplacer("\\\n", " ", "/archive", "archive", "convoso-demo", "archive", "/tables", "tables", configFolder, "./")
+	here := strings.NewReplacer("--dest recordings", "--dest archive", "/archive", "archive", "/tables", "tables", configFolder, "./", "--last 7d --", "--start-time 2025-05-01 --end-time 2025-05-01 --")
 	ran := map[string]int{}
-	for _, b := range blocks(readPage(t), "sh") {
-		for _, found := range readingPattern.FindAllStringSubmatch(b.text, -1) {
-			line := here.Replace(found[1])
-			cmd := exec.CommandContext(t.Context(), "sh", "-c", "convoso-archiver "+line)
-			cmd.Dir, cmd.Env = s.dir, s.env
-			out, err := cmd.CombinedOutput()
-			if exit, ok := errors.AsType[*exec.ExitError](err); err != nil && (!ok || exit.ExitCode() != 3) {
-				t.Errorf("%s: %v\n%s", line, err, out)
+	for _, page := range pages() {
+		if page == "docs/evidence.md" {
+			continue
+		}
+		text, err := os.ReadFile(inRoot(page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range blocks(string(text), "sh") {
+			for _, command := range commandsIn(b) {
+				found := readingPattern.FindStringSubmatch(command)
+				if found == nil {
+					continue
+				}
+				line := here.Replace(command)
+				cmd := exec.CommandContext(t.Context(), "bash", "-o", "pipefail", "-c", line)
+				cmd.Dir, cmd.Env = s.dir, s.env
+				out, err := cmd.CombinedOutput()
+				if exit, ok := errors.AsType[*exec.ExitError](err); err != nil && (!ok || exit.ExitCode() != 3) {
+					t.Errorf("%s: %s: %v\n%s", page, line, err, out)
+				}
+				if strings.Contains(line, " | ") && len(out) == 0 {
+					t.Errorf("%s: %s: prints nothing", page, line)
+				}
+				ran[found[1]]++
 			}
-			ran[strings.Fields(line)[0]]++
 		}
 	}
-	for command, least := range map[string]int{"find": 4, "export": 2, "report": 3, "verify": 3, "doctor": 2} {
+	for command, least := range map[string]int{"find": 4, "export": 2, "report": 3, "verify": 3, "doctor": 2, "seal": 1, "audit": 1} {
 		if ran[command] < least {
 			t.Errorf("%d commands of %s, want %d", ran[command], command, least)
 		}
 	}
 }
+
+// TestJQ runs the jq commands of the pages in an archive's folder, as the pages show them.
+func TestJQ(t *testing.T) {
+	need(t, "jq", "jq")
+	s := newShell(t)
+	s.run(t, "convoso-archiver archive --dest archive --start-time 2025-05-01 --end-time 2025-05-01 2>/dev/null")
+	s.dir = filepath.Join(s.dir, "archive")
+	said := ""
+	for _, page := range []string{"docs/report.md", "docs/manifest.md"} {
+		text, err := os.ReadFile(inRoot(page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range blocks(string(text), "sh") {
+			if jqPattern.MatchString(b.text) {
+				said += s.run(t, "set -e\n"+b.text)
+			}
+		}
+	}
+	root := regexp.MustCompile(`\b[0-9a-f]{64}\b`).FindAllString(said, -1)
+	if len(root) != 2 || root[0] != root[1] {
+		t.Errorf("the roots are %q, want one twice:\n%s", root, said)
+	}
+	for _, want := range []string{`["2025-05-01","",{"archived":`, "\n2025-05-01\n"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("the commands do not say %q:\n%s", want, said)
+		}
+	}
+}
+
+var jqPattern = regexp.MustCompile(`(^|\n)(jq|cat|cd manifest/\S+ && jq) `)

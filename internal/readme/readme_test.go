@@ -20,8 +20,8 @@ const flagsPage = "docs/flags.md"
 // its own, and so has docs/compliance.md.
 func pages() []string {
 	return []string{
-		"README.md", "docs/nightly.md", "docs/backfill.md", "docs/campaign.md", "docs/find.md", "docs/export.md", "docs/report.md", "docs/serve.md",
-		flagsPage, "docs/archive.md", "docs/s3.md", "docs/troubleshooting.md", "docs/evidence.md", "docs/deploy.md", "docs/operate.md",
+		"README.md", "docs/quick-start.md", "docs/nightly.md", "docs/backfill.md", "docs/campaign.md", "docs/find.md", "docs/export.md", fieldsPage, "docs/report.md", "docs/serve.md",
+		flagsPage, "docs/archive.md", "docs/s3.md", "docs/troubleshooting.md", "docs/evidence.md", "docs/deploy.md", "docs/operate.md", "docs/many-machines.md",
 	}
 }
 
@@ -94,20 +94,27 @@ func blocks(text string, languages ...string) []block {
 // shell is where commands of the page are run: a folder of their own, with the
 // program in PATH and a simulated account behind the address of the API.
 type shell struct {
-	dir string
-	env []string
+	dir     string
+	env     []string
+	account *convosotest.Server
 }
 
 func newShell(t *testing.T) *shell {
 	t.Helper()
-	if runtime.GOOS == "windows" {
-		t.Skip("the commands are for a POSIX shell")
-	}
 	// The account of the transcripts; it has the size of the demo's.
-	server, err := convosotest.New(convosotest.Config{
+	return newShellOf(t, convosotest.Config{
 		Seed: 1, FirstDay: "2025-05-01", Days: 3, CallsPerDay: 120,
 		RecordedShare: 0.25, SeveralShare: 0.1, MedianSize: 24_000, MaxSize: 200_000,
 	})
+}
+
+// newShellOf has another account.
+func newShellOf(t *testing.T, config convosotest.Config) *shell {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("the commands are for a POSIX shell")
+	}
+	server, err := convosotest.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +122,7 @@ func newShell(t *testing.T) *shell {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close() })
-	return &shell{dir: t.TempDir(), env: []string{
+	return &shell{dir: t.TempDir(), account: server, env: []string{
 		"PATH=" + folder + string(filepath.ListSeparator) + os.Getenv("PATH"),
 		"HOME=" + t.TempDir(), "LC_ALL=C",
 		"CONVOSO_AUTH_TOKEN=" + server.Token(),

@@ -39,7 +39,7 @@ func TestServe(t *testing.T) {
 		t.Fatalf("only %d commands", len(lines))
 	}
 	for _, found := range lines {
-		line := strings.NewReplacer("\\\n", " ", "/archive", "archive", configFolder, "./", "/var/log/calls", "log", "0.0.0.0:8443", "0.0.0.0:0").Replace(found[1])
+		line := strings.NewReplacer("\\\n", " ", "--dest recordings", "--dest archive", "/archive", "archive", configFolder, "./", "/var/log/calls", "log", "0.0.0.0:8443", "0.0.0.0:0").Replace(found[1])
 		if !strings.Contains(line, "--listen") {
 			line += " --listen 127.0.0.1:0"
 		}
@@ -47,7 +47,7 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// writeServeFiles writes a certificate and a users file.
+// writeServeFiles writes a certificate, and the users file of the page.
 func writeServeFiles(t *testing.T, dir string) {
 	t.Helper()
 	borrowed := httptest.NewTLSServer(nil)
@@ -57,11 +57,10 @@ func writeServeFiles(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const hash = "$2a$04$VpsdfmfIbW4NN60BiW6h1uY5I1tGWbMTdyrHzB/lktC1WjnNNj0Oy"
 	for name, text := range map[string][]byte{
 		"cert.pem": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}),
 		"key.pem":  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
-		"users":    []byte("anna:" + hash + "\n"),
+		"users":    []byte(theBlock(t, "docs/serve.md", "text", "# name:hash:rights")),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			t.Fatal(err)

@@ -21,16 +21,16 @@ func situations() map[string]func(w *world) {
 		"A command is misspelt":              nothing,
 		"A flag is misspelt":                 nothing,
 		"A value is missing":                 nothing,
-		"A value is no number":               nothing,
-		"A word is too many":                 nothing,
-		"No span of time":                    nothing,
-		"Two spans of time":                  nothing,
+		"A value is not a number":            nothing,
+		"An unexpected word":                 nothing,
+		"No time range":                      nothing,
+		"Two time ranges":                    nothing,
 		"The start is after the end":         nothing,
 		"A date does not exist":              nothing,
 		"Minutes or months":                  nothing,
 		"The time zone is unknown":           nothing,
 		"No destination":                     nothing,
-		"The destination is of another kind": nothing,
+		"The destination is not supported":   nothing,
 		"A field of the template is unknown": nothing,
 		"The configuration file is missing":  nothing,
 		"A key of the configuration is misspelt": func(w *world) {
@@ -43,7 +43,7 @@ func situations() map[string]func(w *world) {
 			w.set("CONVOSO_ARCHIVER_API_URL=")
 		},
 		"No home folder":                            func(w *world) { w.set("HOME=", "XDG_STATE_HOME=") },
-		"The state folder cannot be made":           func(w *world) { w.write("state", "") },
+		"The state folder cannot be created":        func(w *world) { w.write("state", "") },
 		"The folder of the metrics file is missing": nothing,
 
 		"The API refuses the token":        func(w *world) { w.set("CONVOSO_AUTH_TOKEN=wrong-token") },
@@ -72,7 +72,7 @@ func situations() map[string]func(w *world) {
 		"The vendor no longer has a recording": func(w *world) {
 			w.vendor(convosotest.Config{CallsPerDay: 20, RecordedShare: 1, MediaFaults: map[convosotest.Fault]int{convosotest.FaultNotFound: 1}})
 		},
-		"A page came instead of audio": func(w *world) {
+		"The vendor sends a page instead of audio": func(w *world) {
 			w.vendor(convosotest.Config{CallsPerDay: 20, RecordedShare: 1, MediaFaults: map[convosotest.Fault]int{convosotest.FaultHTML: 1}})
 		},
 		"The clocks differ": func(w *world) {
@@ -95,9 +95,9 @@ func situations() map[string]func(w *world) {
 		"The disk is not mounted": func(w *world) {
 			w.sh("convoso-archiver archive --dest archive --start-time 2025-05-01 --end-time 2025-05-01 --quiet && rm -r archive && mkdir archive")
 		},
-		"The manifest is lost":              func(w *world) { w.archive(); w.sh("rm -r archive/manifest") },
-		"Another run holds the archive":     func(w *world) { w.archive(); w.hold() },
-		"The archive has another time zone": func(w *world) { w.archive() },
+		"The manifest is lost":               func(w *world) { w.archive(); w.sh("rm -r archive/manifest") },
+		"Another run has locked the archive": func(w *world) { w.archive(); w.hold() },
+		"The archive has another time zone":  func(w *world) { w.archive() },
 		"The archive has another API address": func(w *world) {
 			w.archive()
 			w.vendor(convosotest.Config{})
@@ -117,28 +117,28 @@ func situations() map[string]func(w *world) {
 		"The bucket is missing":      nothing,
 		"No region":                  func(w *world) { w.set("AWS_REGION=", "AWS_ENDPOINT_URL_S3=") },
 
-		"There is no archive":    nothing,
-		"A line is damaged":      func(w *world) { w.archive(); w.spoilLine() },
-		"A recording is missing": func(w *world) { w.archive(); w.sh("rm $(ls archive/*.mp3 | head -1)") },
+		"There is no archive":               nothing,
+		"A line of the manifest is damaged": func(w *world) { w.archive(); w.spoilLine() },
+		"A recording is missing":            func(w *world) { w.archive(); w.sh("rm $(ls archive/*.mp3 | head -1)") },
 		"A recording was changed": func(w *world) {
 			w.archive()
 			w.sh("printf x | dd of=$(ls archive/*.mp3 | head -1) bs=1 seek=2000 conv=notrunc 2>/dev/null")
 		},
-		"A length cannot be read":       func(w *world) { w.archive() },
-		"Copies go into the archive":    func(w *world) { w.archive() },
-		"An export lies in the archive": func(w *world) { w.archive() },
-		"The result cannot be written":  func(w *world) { w.archive() },
+		"A length cannot be read":                    func(w *world) { w.archive() },
+		"The folder for copies is in the archive":    func(w *world) { w.archive() },
+		"The folder for an export is in the archive": func(w *world) { w.archive() },
+		"The result cannot be written":               func(w *world) { w.archive() },
 
-		"Everybody could listen": func(w *world) { w.archive() },
-		"The port is taken":      func(w *world) { w.archive(); w.takePort() },
+		"No login":           func(w *world) { w.archive() },
+		"The port is in use": func(w *world) { w.archive(); w.takePort() },
 		"A line of the users file is wrong": func(w *world) {
 			w.archive()
 			w.write("users", "anna:$2y$10$0IvFNOVLrNyMYnLDJTNdX.zS5o9jXzDfXqzRkUEqbOTxCIaVH3SSG:listen,admin\n")
 		},
-		"No key for seals":    func(w *world) { w.archive() },
-		"Nobody may sign":     func(w *world) { w.archive() },
-		"Nothing to rebuild":  func(w *world) { w.sh("mkdir archive") },
-		"An image is missing": nothing,
+		"No key for seals":   func(w *world) { w.archive() },
+		"No allowed signers": func(w *world) { w.archive() },
+		"Nothing to rebuild": func(w *world) { w.sh("mkdir archive") },
+		"No image":           nothing,
 	}
 }
 

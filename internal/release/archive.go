@@ -1,3 +1,5 @@
+// Packs the program into tar and zip files.
+
 package main
 
 import (

@@ -1,3 +1,5 @@
+// Builds the program for each platform.
+
 package main
 
 import (

@@ -1,3 +1,5 @@
+// Collects the documents that a release contains.
+
 package main
 
 import (

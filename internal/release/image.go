@@ -1,3 +1,5 @@
+// Packs the program into a container image.
+
 package main
 
 import (

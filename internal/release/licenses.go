@@ -1,3 +1,5 @@
+// Collects the licences of the linked modules.
+
 package main
 
 import (

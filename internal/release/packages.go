@@ -1,3 +1,5 @@
+// Packs the program into .deb and .rpm packages.
+
 package main
 
 import (

@@ -1,3 +1,5 @@
+// Writes the software bill of materials.
+
 package main
 
 import (

@@ -2,9 +2,8 @@
 // listing calls, verifying recordings, pings. Recordings that are fetched wait for their
 // next attempt in the queue of package archiver instead, so that they hold up no worker.
 //
-// It stands on cenkalti/backoff/v4 for the delays only. Its own Retry is not used,
-// because it loses the last error when the context ends, and the wrapping around a
-// permanent error (both seen in v4.3.0).
+// It uses cenkalti/backoff/v4 for the delays only. Its own Retry is not used, because it loses the last error when
+// the context ends, and the wrapping around a permanent error (both seen in v4.3.0).
 package retry
 
 import (
@@ -24,11 +23,9 @@ type Policy struct {
 	Max      time.Duration // max mean delay
 }
 
-// Do calls op until it succeeds, returns an error marked with [Stop], has used up
-// the policy, or ctx ends. The delay doubles each time and is jittered by
-// half. Do returns the last error of op as it stands, and joins the context's
-// error to it when the wait was cut short. Each call has a state of its own, so Do
-// may be called concurrently.
+// Do calls op until it succeeds, returns an error marked with [Stop], the attempts are used up, or ctx ends. The
+// delay doubles each time and is jittered by half. Do returns the last error of op unchanged, and joins the context's
+// error to it when the wait was cut short. Each call has its own state, so Do may be called concurrently.
 func Do(ctx context.Context, p Policy, op func(context.Context) error) error {
 	delays := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(p.Initial),
@@ -63,8 +60,8 @@ func Do(ctx context.Context, p Policy, op func(context.Context) error) error {
 	}
 }
 
-// If calls op until it succeeds, at most four times within half a minute, as long as mayPass says of its error that a
-// further attempt may mend it. It is the policy of commands that read an archive, or change it, object by object.
+// If calls op until it succeeds, at most four times within half a minute, while mayPass says of its error that a
+// further attempt may succeed. It is the policy of commands that read an archive, or change it, object by object.
 func If(ctx context.Context, mayPass func(error) bool, op func(context.Context) error) error {
 	return Do(ctx, Policy{Tries: 4, Initial: time.Second / 2, Max: 10 * time.Second}, func(ctx context.Context) error {
 		err := op(ctx)
@@ -75,11 +72,11 @@ func If(ctx context.Context, mayPass func(error) bool, op func(context.Context) 
 	})
 }
 
-// Stop marks err as one that a further attempt cannot mend.
+// Stop marks err as final: a further attempt would get it again.
 func Stop(err error) error { return &stopError{err} }
 
-// Refused marks err as a host's request to come back later. The wait itself
-// belongs to that host's pacer, so the attempt counts against Refusals alone.
+// Refused marks err as a host's request to come back later. The wait itself belongs to that host's pacer, so the
+// attempt counts only against Refusals.
 func Refused(err error) error { return &refusedError{err} }
 
 type stopError struct{ error }

@@ -77,16 +77,43 @@ func TestCheckPackage(t *testing.T) {
 	}
 }
 
+func TestSaysItsPurpose(t *testing.T) {
+	for text, want := range map[string]bool{
+		"// Package sample is a sample.\npackage sample\n":                 true,
+		"// Package sample is a sample:\n//\n//   - one\npackage sample\n": true,
+		"// Opens samples.\n\npackage sample\n":                            true,
+		"//go:build linux\n\n// Opens samples.\n\npackage sample\n":        true,
+		"// Opens samples.\n//\n// It is slow\n\npackage sample\n":         true,
+		"// Opens samples\n\npackage sample\n":                             false,
+		"//go:build linux\n\npackage sample\n":                             false,
+		"package sample\n\n// Sample is a sample.\ntype Sample struct{}\n": false,
+		"package sample\n": false,
+		"//go:generate sample\n\npackage sample // Opens samples.\n\nvar x int\n": false,
+	} {
+		file, err := parse("a.go", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := saysItsPurpose(file); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}
+
 // checkPackage returns what is wrong with the files of a package.
 func checkPackage(p pkg) []string {
 	var broken []string
-	if !slices.ContainsFunc(p.files, hasPackageComment) {
+	isCommented := slices.ContainsFunc(p.files, hasPackageComment)
+	if !isCommented {
 		broken = append(broken, fmt.Sprintf("package %s has no comment that begins with its name", display(p.path)))
 	}
 	for _, file := range p.files {
 		report := func(at token.Pos, format string, a ...any) {
 			line := file.set.Position(at).Line
 			broken = append(broken, fmt.Sprintf("%s:%d: %s", file.name, line, fmt.Sprintf(format, a...)))
+		}
+		if isCommented && !file.test && !saysItsPurpose(file) {
+			broken = append(broken, fmt.Sprintf("%s does not begin with a comment that says in a sentence what the file is for", file.name))
 		}
 		if !file.test && file.lines > longestFile {
 			broken = append(broken, fmt.Sprintf("%s has %d lines, more than %d", file.name, file.lines, longestFile))
@@ -116,6 +143,20 @@ func hasPackageComment(file source) bool {
 	return strings.HasPrefix(text, "Package "+strings.TrimSuffix(name, "_test")+" ")
 }
 
+// saysItsPurpose reports whether a comment before the package clause begins with a sentence, or with the start of a list.
+func saysItsPurpose(file source) bool {
+	for _, comment := range file.syntax.Comments {
+		if comment.Pos() > file.syntax.Package {
+			return false
+		}
+		first, _, _ := strings.Cut(comment.Text(), "\n\n") // Text leaves directives out
+		if first = strings.TrimSpace(first); first != "" {
+			return strings.HasSuffix(first, ".") || strings.HasSuffix(first, ":")
+		}
+	}
+	return false
+}
+
 func checkInit(declaration ast.Decl, report reporter) {
 	if f, ok := declaration.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "init" {
 		report(f.Pos(), "func init: nothing may run before main")
@@ -123,8 +164,8 @@ func checkInit(declaration ast.Decl, report reporter) {
 }
 
 // checkSkips wants a function that skips a test to look at what the skip depends
-// on: the system, -short, REQUIRE_S3, which make test sets, REQUIRE_STRACE or REQUIRE_ENGINES, which CI
-// sets: strace is a package of the system, and tracing may be forbidden. A skip for any
+// on: the system, -short, REQUIRE_S3, which make test sets, REQUIRE_STRACE, REQUIRE_ENGINES or
+// REQUIRE_DOCS, which CI sets: strace is a package of the system, and tracing may be forbidden. A skip for any
 // other reason could go unseen for good. A fuzz target may skip inputs.
 func checkSkips(declaration ast.Decl, report reporter) {
 	if f, ok := declaration.(*ast.FuncDecl); ok && strings.HasPrefix(f.Name.Name, "Fuzz") {
@@ -142,12 +183,12 @@ func checkSkips(declaration ast.Decl, report reporter) {
 				reasoned = true
 			}
 		case *ast.BasicLit:
-			reasoned = reasoned || slices.Contains([]string{`"REQUIRE_S3"`, `"REQUIRE_STRACE"`, `"REQUIRE_FFMPEG"`, `"REQUIRE_ENGINES"`}, n.Value)
+			reasoned = reasoned || slices.Contains([]string{`"REQUIRE_S3"`, `"REQUIRE_STRACE"`, `"REQUIRE_FFMPEG"`, `"REQUIRE_ENGINES"`, `"REQUIRE_DOCS"`}, n.Value)
 		}
 		return true
 	})
 	if skip != nil && !reasoned {
-		report(skip.Pos(), "%s without asking for GOOS, Short or REQUIRE_S3, REQUIRE_STRACE, REQUIRE_FFMPEG or REQUIRE_ENGINES: CI could not tell it from success", skip.Sel.Name)
+		report(skip.Pos(), "%s without asking for GOOS, Short or REQUIRE_S3, REQUIRE_STRACE, REQUIRE_FFMPEG, REQUIRE_ENGINES or REQUIRE_DOCS: CI could not tell it from success", skip.Sel.Name)
 	}
 }
 

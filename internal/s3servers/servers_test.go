@@ -71,7 +71,11 @@ func TestServers(t *testing.T) {
 			if !t.Run("locks", server.runLocks) {
 				locks = "FAILED"
 			}
-			fmt.Fprintf(&table, "%s\tlocks\t%s\t\n", s.name, locks)
+			proofs := "ok"
+			if !t.Run("evidence", server.runEvidence) {
+				proofs = "FAILED"
+			}
+			fmt.Fprintf(&table, "%s\tlocks\t%s\t\n%s\tevidence\t%s\t\n", s.name, locks, s.name, proofs)
 		})
 	}
 	writer := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
@@ -108,8 +112,7 @@ func (s server) runSuite(t *testing.T, client *s3.Client, bucket string) {
 		args = append(args, "-skip=^TestS3FromEnv$/^"+bucket+"$/^keys$")
 	}
 	cmd := exec.CommandContext(t.Context(), "go", append(args, "convoso-archiver/archiver/store")...)
-	cmd.Env = append(os.Environ(), "S3TEST_ENDPOINT="+s.endpoint, "S3TEST_REGION="+region, "S3TEST_BUCKET="+plain,
-		"S3TEST_VERSIONED_BUCKET="+versioned, "S3TEST_ACCESS_KEY="+accessKey, "S3TEST_SECRET_KEY="+secretKey)
+	cmd.Env = append(s.env(), "S3TEST_BUCKET="+plain, "S3TEST_VERSIONED_BUCKET="+versioned)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -122,13 +125,54 @@ func (s server) runSuite(t *testing.T, client *s3.Client, bucket string) {
 func (s server) runLocks(t *testing.T) {
 	args := []string{"test", "-count=1", "-timeout=20m", "-run=^(TestLock|TestRetentionTags)", "convoso-archiver/archiver/store", "convoso-archiver/internal/e2e"}
 	cmd := exec.CommandContext(t.Context(), "go", args...)
-	cmd.Env = append(os.Environ(), "S3TEST_ENDPOINT="+s.endpoint, "S3TEST_REGION="+region, "S3TEST_ACCESS_KEY="+accessKey, "S3TEST_SECRET_KEY="+secretKey)
-	if s.versionsIgnoreConditions {
-		cmd.Env = append(cmd.Env, "S3TEST_IGNORES_CONDITIONS=1")
-	}
+	cmd.Env = s.env()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
+}
+
+// runEvidence runs the tests of seals, holds, erasures, rebuilds and bags. They make buckets of their own, too. Locks are in
+// runLocks. In a bucket that ignores conditions once it keeps versions the program works without them.
+//
+//	a sentence of "Evidence"                         internal/e2e
+//	records stand in evidence/, and reopen no day    TestRecordsOfEvidence
+//	stubs, roots and closed.json                     TestEraseStubs
+//	holds, and their legal holds                     TestHold, TestLegalHold, TestHoldOvertakesErase, TestEraseOvertakesHold
+//	erasure, with all versions and delete markers    TestEraseLeavesNothing
+//	refused where held or locked                     TestEraseLocked; evidence TestLockedIsNeverErased
+//	obeyed by runs that have begun before            TestEraseDuringARun, TestEraseStoredAfterwards, TestEraseInFlightWhereLocked
+//	quarantine, and what no line names               TestEraseQuarantineWithoutLine, TestEraseWhatReplacesDamaged
+//	killed, and finished                             TestTortureErase, TestEraseBesideARefusal, TestEraseUnfinishedHidesNoDamage
+//	seals, audit --seals, audit RECORDING, --tsa     TestSeal, TestAuditFindings, TestSealStamped
+//	rebuild                                          TestRebuild, TestRebuildNowhere
+//	all of it for archives of an older version       TestOldVersionEvidence
+//	export --format bagit                            TestBag
+//	locks, retention                                 TestLock…, TestRetentionTags, of runLocks
+func (s server) runEvidence(t *testing.T) {
+	const proofs = "TestHold|TestLegalHold|TestRecordsOfEvidence|TestEraseStubs|TestAuditFindings|TestOldVersionEvidence|TestHoldOvertakesErase|TestTortureErase|TestSeal|TestSealStamped|TestRebuild|TestRebuildNowhere|TestBag|" +
+		"TestErase(LeavesNothing|Locked|OvertakesHold|BesideARefusal|DuringARun|UnfinishedHidesNoDamage|WhatReplacesDamaged|QuarantineWithoutLine|StoredAfterwards|InFlightWhereLocked)"
+	for _, args := range [][]string{
+		{"-run=^(" + proofs + ")$/^s3", "convoso-archiver/internal/e2e"},
+		{"-run=^TestLockedIsNeverErased$", "convoso-archiver/evidence"},
+	} {
+		cmd := exec.CommandContext(t.Context(), "go", append([]string{"test", "-count=1", "-timeout=20m"}, args...)...)
+		cmd.Env = append(s.env(), "ROUNDS=2", "SEQUENCES=10")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+	}
+}
+
+// env is the environment of tests that are to run on the server.
+func (s server) env() []string {
+	env := append(os.Environ(), "S3TEST_ENDPOINT="+s.endpoint, "S3TEST_REGION="+region, "S3TEST_ACCESS_KEY="+accessKey, "S3TEST_SECRET_KEY="+secretKey)
+	if s.versionsIgnoreConditions {
+		env = append(env, "S3TEST_IGNORES_CONDITIONS=1")
+	}
+	if s.versionsRemember {
+		env = append(env, "S3TEST_REMEMBERS_REMOVED=1")
+	}
+	return env
 }
 
 // archive archives a simulated account, archives it again, which must ask for nothing,

@@ -32,6 +32,8 @@ type server struct {
 	// versionsShortenKeys: a bucket that keeps versions has them in a folder that is named
 	// KEY.versions, so that the last part of a key may have 246 bytes and not 255.
 	versionsShortenKeys bool
+	// versionsRemember: in a bucket that keeps versions a key whose versions were all removed cannot be created again.
+	versionsRemember bool
 }
 
 // tools is where make installs what it builds.
@@ -42,7 +44,7 @@ func startVersitygw(t *testing.T) server {
 	data, sidecar, versions := t.TempDir(), t.TempDir(), t.TempDir()
 	run(t, []string{"ROOT_ACCESS_KEY_ID=" + accessKey, "ROOT_SECRET_ACCESS_KEY=" + secretKey},
 		tools("versitygw"), "--port", address, "--region", region, "--quiet", "posix", "--sidecar", sidecar, "--versioning-dir", versions, data)
-	return server{endpoint: "http://" + address}
+	return server{endpoint: "http://" + address, versionsRemember: true}
 }
 
 func startSeaweedFS(t *testing.T) server {

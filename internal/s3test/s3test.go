@@ -14,6 +14,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"net/http"
@@ -53,6 +54,7 @@ type Server struct {
 
 	VersionedBucket   string // of FromEnv only
 	IgnoresConditions bool   // likewise: a bucket that keeps versions ignores If-None-Match
+	RemembersRemoved  bool   // likewise: a key whose versions are all removed cannot be created again in such a bucket
 
 	region, accessKey, secretKey string // the defaults where empty
 }
@@ -66,30 +68,40 @@ type Server struct {
 //	S3TEST_VERSIONED_BUCKET default s3test-versioned; it keeps versions
 //	S3TEST_CA_FILE          PEM file, for https with a certificate of one's own
 //	S3TEST_IGNORES_CONDITIONS  set where a bucket that keeps versions ignores If-None-Match
+//	S3TEST_REMEMBERS_REMOVED   set where a key whose versions are all removed cannot be created again there
 //
 // Tests make the buckets when they are missing, and leave objects in them, each test
 // below a prefix of its own.
 func FromEnv(t testing.TB) *Server {
 	t.Helper()
+	s, err := Named()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Named is FromEnv for what is no test.
+func Named() (*Server, error) {
 	endpoint := os.Getenv("S3TEST_ENDPOINT")
 	if endpoint == "" {
-		return nil
+		return nil, nil
 	}
 	s := &Server{
 		Endpoint: endpoint, Bucket: cmp.Or(os.Getenv("S3TEST_BUCKET"), "s3test"),
 		VersionedBucket: cmp.Or(os.Getenv("S3TEST_VERSIONED_BUCKET"), "s3test-versioned"), CAFile: os.Getenv("S3TEST_CA_FILE"),
-		IgnoresConditions: os.Getenv("S3TEST_IGNORES_CONDITIONS") != "",
-		region:            os.Getenv("S3TEST_REGION"), accessKey: os.Getenv("S3TEST_ACCESS_KEY"), secretKey: os.Getenv("S3TEST_SECRET_KEY"),
+		IgnoresConditions: os.Getenv("S3TEST_IGNORES_CONDITIONS") != "", RemembersRemoved: os.Getenv("S3TEST_REMEMBERS_REMOVED") != "",
+		region: os.Getenv("S3TEST_REGION"), accessKey: os.Getenv("S3TEST_ACCESS_KEY"), secretKey: os.Getenv("S3TEST_SECRET_KEY"),
 	}
 	if s.CAFile != "" {
 		certificates, err := os.ReadFile(s.CAFile)
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		s.CAs = x509.NewCertPool()
 		s.CAs.AppendCertsFromPEM(certificates)
 	}
-	return s
+	return s, nil
 }
 
 // Start starts a server over an empty folder, with or without TLS. Without the
@@ -113,7 +125,7 @@ func Start(t testing.TB, withTLS bool) *Server {
 }
 
 // NewBucket makes another bucket and returns its name. It makes bucket names out of
-// any text.
+// any text. On a server of FromEnv no other test has a bucket of that name.
 func (s *Server) NewBucket(t testing.TB, name string) string {
 	t.Helper()
 	name = strings.ToLower(strings.Map(func(r rune) rune {
@@ -122,9 +134,23 @@ func (s *Server) NewBucket(t testing.TB, name string) string {
 		}
 		return '-'
 	}, name))
-	name = strings.Trim("b-"+name[max(0, len(name)-50):], "-")
+	name = s.unique(strings.Trim("b-"+name[max(0, len(name)-50):], "-"))
+	if s.Dir == "" {
+		if _, err := s.Client().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &name}); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
 	if err := os.Mkdir(filepath.Join(s.Dir, name), 0o700); err != nil {
 		t.Fatal(err)
+	}
+	return name
+}
+
+// unique makes a name of a bucket one that no other test has, on a server that goes on after a test.
+func (s *Server) unique(name string) string {
+	if s.Dir == "" {
+		return fmt.Sprintf("%s-%d", name[:min(len(name), 40)], time.Now().UnixNano()) // 63 characters at most
 	}
 	return name
 }
@@ -134,6 +160,7 @@ func (s *Server) NewBucket(t testing.TB, name string) string {
 func (s *Server) NewLockBucket(t testing.TB, name string, days int32) string {
 	t.Helper()
 	client := s.Client()
+	name = s.unique(name)
 	_, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &name, ObjectLockEnabledForBucket: aws.Bool(true)})
 	if err == nil && days > 0 {
 		_, err = client.PutObjectLockConfiguration(t.Context(), &s3.PutObjectLockConfigurationInput{

@@ -42,7 +42,7 @@ func Parse(text string, zone *time.Location) (*Schedule, error) {
 		}
 	}
 	if s.isAlwaysOff() {
-		return nil, errors.New("it is always off: give it a time in which it is not")
+		return nil, errors.New("it is always off: leave some time in which it is not off")
 	}
 	return s, nil
 }
@@ -50,7 +50,7 @@ func Parse(text string, zone *time.Location) (*Schedule, error) {
 func (s *Schedule) add(entry string) error {
 	words := strings.Fields(strings.ReplaceAll(entry, ", ", ","))
 	if len(words) == 0 {
-		return errors.New("the entry is empty: take a semicolon away")
+		return errors.New("the entry is empty: remove a semicolon")
 	}
 	days, start, end := everyDay(), 0, minutesOfDay
 	var err error
@@ -72,7 +72,7 @@ func (s *Schedule) add(entry string) error {
 	}
 	s.entries = append(s.entries, limits)
 	if !s.cover(days, start, end) {
-		return errors.New("it never applies, for the entries before it cover all of its time: the first one that applies counts")
+		return errors.New("it never applies, because earlier entries cover its whole time; the first matching entry applies")
 	}
 	return nil
 }
@@ -174,13 +174,13 @@ func parseTime(word string) (int, error) {
 
 func parseLimits(words []string) (limits Limits, err error) {
 	if len(words) == 0 {
-		return limits, errors.New("it says nothing of what is allowed: add off, a rate like 2/s, or a bandwidth like 512k")
+		return limits, errors.New("it has no limit: add off, a rate like 2/s, or a bandwidth like 512k")
 	}
 	for _, word := range words {
 		number, isRate := strings.CutSuffix(word, "/s")
 		switch {
 		case strings.EqualFold(word, "off") && len(words) > 1:
-			return limits, errors.New("off stands alone: nothing begins then")
+			return limits, errors.New("off cannot be combined with a limit")
 		case strings.EqualFold(word, "off"):
 			limits.Off = true
 		case isRate && limits.Rate == 0:
@@ -203,7 +203,7 @@ func parseRate(number string) (float64, error) {
 	case err != nil || math.IsNaN(rate):
 		return 0, fmt.Errorf("%q is not a rate: write requests per second like 2/s, or a bandwidth like 512k", number+"/s")
 	case rate == 0:
-		return 0, fmt.Errorf("%q lets nothing begin: write off", number+"/s")
+		return 0, fmt.Errorf("%q allows no request: write off", number+"/s")
 	case rate < 0 || rate > maxRate:
 		return 0, fmt.Errorf("%q is out of range: give up to %d requests per second", number+"/s", maxRate)
 	}
@@ -218,7 +218,7 @@ func parseBandwidth(word string) (int64, error) {
 	case err != nil:
 		return 0, fmt.Errorf("%q is neither off, nor a rate like 2/s, nor bytes per second like 512k, nor times like 08:00-20:00, nor days like Mo-Fr", word)
 	case n < minBytes:
-		return 0, fmt.Errorf("%q is too little: give 1k bytes per second or more", word)
+		return 0, fmt.Errorf("%q is too small: give 1k bytes per second or more", word)
 	}
 	return n, nil
 }

@@ -257,5 +257,5 @@ func (b *Bucket) Append(ctx context.Context, day string, lines []byte) error {
 			return err
 		}
 	}
-	return errors.New("its names are taken")
+	return errors.New("other files have its names")
 }

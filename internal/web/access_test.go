@@ -132,9 +132,9 @@ func TestReason(t *testing.T) {
 	s, log := noted(t, func(c *Config) { c.RequireReason = true })
 	r := stored(shared.world, "12")
 	at := url.Values{"day": {r.Day}, "recording": {r.ID}, "reason": {"complaint 12"}}
-	s.get(audioPath(r), "X-User", "anna").want(t, 403, "Say why you want to listen first.")
+	s.get(audioPath(r), "X-User", "anna").want(t, 403, "Give a reason before you listen.")
 	s.get(audioPath(r)+"?download=1", "X-User", "anna").want(t, 403)
-	s.ask("POST", "/zip", url.Values{"call": {r.Day + "/" + r.CallID}}, "X-User", "anna").want(t, 400, "Say why.")
+	s.ask("POST", "/zip", url.Values{"call": {r.Day + "/" + r.CallID}}, "X-User", "anna").want(t, 400, "Give a reason.")
 	s.ask("POST", "/csv", url.Values{"reason": {"  "}}, "X-User", "anna").want(t, 400)
 	s.ask("POST", "/listen", url.Values{"day": {r.Day}, "recording": {r.ID}}, "X-User", "anna").want(t, 400)
 	s.ask("POST", "/listen", url.Values{"day": {r.Day}, "recording": {r.ID}, "reason": {strings.Repeat("x", 400)}}, "X-User", "anna").want(t, 400, "too long")

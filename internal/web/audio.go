@@ -70,7 +70,7 @@ func (s *Server) recordingAt(w http.ResponseWriter, r *http.Request, day, id str
 		s.trouble(w, r, "look up a recording", err)
 		return nil, false
 	}
-	s.refuse(w, r, http.StatusNotFound, "There is no such recording.", "It may be of another day, or you may not see it.")
+	s.refuse(w, r, http.StatusNotFound, "There is no such recording.", "It may belong to another day, or you may not see it.")
 	return nil, false
 }
 
@@ -143,7 +143,7 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, ref *recording, do
 	}
 	err = copySlowly(w, source, part.length)
 	if errors.Is(err, errChecksum) {
-		s.Logger.Error("a recording is not as it was stored, and its download was cut: run verify", "recording_id", ref.id, "day", ref.day)
+		s.Logger.Error("a recording is damaged, and its download was stopped: run verify", "recording_id", ref.id, "day", ref.day)
 	}
 	if err != nil {
 		panic(http.ErrAbortHandler) // the length was promised: the client must see that it is cut
@@ -170,7 +170,7 @@ func (s *Server) partOf(w http.ResponseWriter, r *http.Request, version string, 
 	}
 	if part = parseRange(asked, size); part.unsatisfiable {
 		h.Set("Content-Range", fmt.Sprintf("bytes */%d", size))
-		s.refuse(w, r, http.StatusRequestedRangeNotSatisfiable, "The recording has no such part.", "Load the page again.")
+		s.refuse(w, r, http.StatusRequestedRangeNotSatisfiable, "The browser asked for a part that the recording does not have.", "Load the page again.")
 		return part, false
 	}
 	return part, true
@@ -257,8 +257,8 @@ func (s *Server) head(ctx context.Context, ref *recording) ([]byte, error) {
 // unreadable says why a recording that should be there cannot be sent.
 func (s *Server) unreadable(w http.ResponseWriter, r *http.Request, ref *recording, err error) {
 	if errors.Is(err, fs.ErrNotExist) {
-		s.Logger.Error("a recording is noted as archived and is not there: run verify", "recording_id", ref.id, "day", ref.day)
-		s.refuse(w, r, http.StatusNotFound, "The recording is noted as archived, and it is not there.", "Tell whoever runs this archive: verify tells more.")
+		s.Logger.Error("a recording is archived, but its file is missing: run verify", "recording_id", ref.id, "day", ref.day)
+		s.refuse(w, r, http.StatusNotFound, "The recording is archived, but its file is missing.", "Tell the administrator of this archive to run verify.")
 		return
 	}
 	s.trouble(w, r, "open a recording", err)

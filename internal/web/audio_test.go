@@ -134,7 +134,7 @@ func testAudio(t *testing.T, s *site, world *webtest.World) {
 		t.Errorf("a download of GSM: status %d, %d bytes", got.status, len(got.body))
 	}
 	waiting := world.Recordings[world.Calls["90527002"].Recordings[0]]
-	s.get(audioPath(waiting)).want(t, 404, "The recording is not in the archive.", "the next run asks for it again")
+	s.get(audioPath(waiting)).want(t, 404, "The recording is not in the archive.", "the next run tries again")
 	s.get("/audio/"+webtest.ClosedDay+"/"+r.ID).want(t, 404, "There is no such recording.")
 }
 
@@ -171,13 +171,13 @@ func TestAudioThatIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	cut("the download of other bytes", audioPath(r)+"?download=1")
-	if !strings.Contains(s.log.String(), "its download was cut: run verify") {
+	if !strings.Contains(s.log.String(), "its download was stopped: run verify") {
 		t.Errorf("the log: %s", s.log)
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	s.get(audioPath(r)).want(t, 404, "The recording is noted as archived, and it is not there.")
+	s.get(audioPath(r)).want(t, 404, "The recording is archived, but its file is missing.")
 	if log := s.log.String(); !strings.Contains(log, "run verify") || !strings.Contains(log, r.ID) {
 		t.Errorf("the log: %s", log)
 	}

@@ -43,7 +43,7 @@ func (s *Server) identify(next http.Handler) http.Handler {
 			u.name = named
 			u.Rights, known = s.rightsOf(named)
 			if !known {
-				s.refuse(w, r, http.StatusForbidden, "You may not see this archive.", "Ask whoever runs this page for rights.")
+				s.refuse(w, r, http.StatusForbidden, "You may not see this archive.", "Ask the administrator of this page for access.")
 				return
 			}
 		case s.Users != nil:
@@ -70,7 +70,7 @@ func (s *Server) identify(next http.Handler) http.Handler {
 				return
 			}
 		case s.AuthHeader != "":
-			s.refuse(w, r, http.StatusUnauthorized, "Nobody says who you are.", "Use the address of the proxy that you log in to.")
+			s.refuse(w, r, http.StatusUnauthorized, "You are not logged in.", "Open this page through the proxy that you log in to.")
 			return
 		default:
 			u.Rights = s.Everybody

@@ -42,16 +42,16 @@ func TestParseUsers(t *testing.T) {
 		{"byte-order mark", "\xef\xbb\xbfanna:" + hash, ""},
 		{"not a line", "anna:" + hash + "\nben\n", "line 2: it is not NAME:HASH"},
 		{"no name", ":" + hash, "line 1: it is not NAME:HASH"},
-		{"MD5", "anna:$apr1$xxxxxxxx$yyyyyyyyyyyyyyyyyyyyyy", "line 1: the hash is not one of bcrypt"},
-		{"SHA", "anna:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", "line 1: the hash is not one of bcrypt"},
-		{"password as it is", "anna:secret", "line 1: the hash is not one of bcrypt"},
-		{"cut hash", "anna:" + hash[:40], "line 1: the hash is not one of bcrypt"},
+		{"MD5", "anna:$apr1$xxxxxxxx$yyyyyyyyyyyyyyyyyyyyyy", "line 1: the hash is not a bcrypt hash"},
+		{"SHA", "anna:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", "line 1: the hash is not a bcrypt hash"},
+		{"password as it is", "anna:secret", "line 1: the hash is not a bcrypt hash"},
+		{"cut hash", "anna:" + hash[:40], "line 1: the hash is not a bcrypt hash"},
 		{"dear hash", "anna:$2y$20$" + hash[7:], "line 1: the cost of the hash is above 15"},
 		{"unknown right", "anna:" + hash + ":listen,fly", "line 1: unknown right"},
 		{"no right", "anna:" + hash + ":", "line 1: unknown right"},
-		{"numbers alone", "anna:" + hash + ":numbers", "line 1: download and numbers go with listen alone"},
-		{"unknown limit", "anna:" + hash + ":listen;lists=5", "line 1: a limit is one of campaigns and agents"},
-		{"empty limit", "anna:" + hash + ":listen;campaigns=", "line 1: campaigns names none"},
+		{"numbers alone", "anna:" + hash + ":numbers", "line 1: download and numbers need listen"},
+		{"unknown limit", "anna:" + hash + ":listen;lists=5", "line 1: a limit is campaigns or agents"},
+		{"empty limit", "anna:" + hash + ":listen;campaigns=", "line 1: campaigns has no value"},
 		{"limit twice", "anna:" + hash + ":listen;agents=1;agents=2", "line 1: agents is given twice"},
 		{"not a limit", "anna:" + hash + ":listen;12", "line 1: a limit is written like"},
 		{"twice", "anna:" + hash + "\n#\nanna:" + hash, "line 3: the user is named twice"},
@@ -69,11 +69,11 @@ func TestParseUsers(t *testing.T) {
 	}
 }
 
-// TestUsersFileIsCut takes no file whose last line has no end: what was cut off may have been a limit.
+// TestUsersFileIsCut takes no file whose last line has no line feed: what was cut off may have been a limit.
 func TestUsersFileIsCut(t *testing.T) {
 	whole := "anna:" + hashOf(t, "one") + ":listen;campaigns=12,135\n"
 	for _, end := range []int{1, 2, 5, 20} {
-		if _, err := parseUsers([]byte(whole[:len(whole)-end])); err == nil || !strings.Contains(err.Error(), "has no end") {
+		if _, err := parseUsers([]byte(whole[:len(whole)-end])); err == nil || !strings.Contains(err.Error(), "has no line feed") {
 			t.Errorf("cut by %d: %v", end, err)
 		}
 	}
@@ -123,7 +123,7 @@ func TestUsersFileChanges(t *testing.T) {
 		t.Errorf("ben has %+v", r)
 	}
 	change("anna:" + hashOf(t, "two") + "\nben:nothing of the kind\n")
-	if !login("ben", "three") || !strings.Contains(log.String(), "line 2: the hash is not one of bcrypt") {
+	if !login("ben", "three") || !strings.Contains(log.String(), "line 2: the hash is not a bcrypt hash") {
 		t.Errorf("a bad line: the log is %s", log)
 	}
 	if err := os.Remove(path); err != nil {
@@ -221,7 +221,7 @@ func TestFailures(t *testing.T) {
 		f.forgive("10.0.0.1")
 	}
 	if waitAfter(1000) != longestWait {
-		t.Error("the wait has no end")
+		t.Error("the wait has no line feed")
 	}
 }
 
@@ -242,12 +242,12 @@ func TestProxy(t *testing.T) {
 		{"unknown", loopback, list, Rights{}, []string{"X-Remote-User", "ben"}, 403, "You may not see this archive."},
 		{"unknown, with rights for everybody", loopback, list, Rights{Listen: true}, []string{"X-Remote-User", "ben"}, 200, "•••5359"},
 		{"without a file", loopback, nil, Rights{Listen: true}, []string{"X-Remote-User", "ben"}, 200, "•••5359"},
-		{"without the header", loopback, nil, Rights{Listen: true}, nil, 401, "Nobody says who you are."},
+		{"without the header", loopback, nil, Rights{Listen: true}, nil, 401, "You are not logged in."},
 		{"empty header", loopback, nil, Rights{Listen: true}, []string{"X-Remote-User", ""}, 401, ""},
 		{"header twice", loopback, nil, Rights{Listen: true}, []string{"X-Remote-User", "anna", "X-Remote-User", "ben"}, 401, ""},
 		{"odd name", loopback, nil, Rights{Listen: true}, []string{"X-Remote-User", strings.Repeat("a", 300)}, 403, ""},
 		{"from anybody", elsewhere, list, Rights{Listen: true}, []string{"X-Remote-User", "anna"}, 401, ""},
-		{"from anybody, without a file", elsewhere, nil, Rights{Listen: true}, []string{"X-Remote-User", "anna"}, 401, "Nobody says who you are."},
+		{"from anybody, without a file", elsewhere, nil, Rights{Listen: true}, []string{"X-Remote-User", "anna"}, 401, "You are not logged in."},
 		{"officer", loopback, list, Rights{}, []string{"X-Remote-User", "officer"}, 303, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -307,7 +307,7 @@ func TestRights(t *testing.T) {
 		{"listener", "GET", "/calls?number=75359", nil, 400, "you may not see numbers", ""},
 		{"listener", "GET", "/calls?number=5359", nil, 200, "•••5359", ""},
 		{"listener", "GET", "/calls?number=5508675359", nil, 200, "•••5359", ""},
-		{"listener", "GET", "/calls?phone-number=867-5359", nil, 200, "No call fits", ""},
+		{"listener", "GET", "/calls?phone-number=867-5359", nil, 200, "No call matches", ""},
 		{"loader", "GET", audioPath(west) + "?download=1", nil, 200, "RIFF", ""},
 		{"loader", "POST", "/zip", zip(west), 200, "PK", ""},
 		{"loader", "POST", "/csv", url.Values{}, 200, "•••5359", ""},
@@ -315,22 +315,22 @@ func TestRights(t *testing.T) {
 		{"seer", "GET", "/calls?number=75359", nil, 200, "(550) 867-5359", ""},
 		{"seer", "POST", "/csv", url.Values{}, 200, "(550) 867-5359", ""},
 		{"officer", "GET", "/calls", nil, 303, "", "Ana"},
-		{"officer", "GET", "/completeness?day=" + webtest.LossDay, nil, 200, "it is gone at the vendor", "Calls of this day"},
+		{"officer", "GET", "/completeness?day=" + webtest.LossDay, nil, 200, "the vendor no longer has it", "Calls of this day"},
 		{"officer", "GET", audioPath(west), nil, 404, "", "RIFF"},
 		{"officer", "GET", "/call/" + west.Day + "/" + west.CallID, nil, 404, "", "Ana"},
 		{"officer", "POST", "/zip", zip(west), 403, "", "PK"},
 		{"officer", "POST", "/csv", url.Values{}, 403, "", "call_date"},
 		{"west", "GET", "/calls", nil, 200, "35 calls", "Solar East"},
-		{"west", "GET", "/calls?campaign=13", nil, 200, "No call fits", "Solar East"},
+		{"west", "GET", "/calls?campaign=13", nil, 200, "No call matches", "Solar East"},
 		{"west", "GET", audioPath(west), nil, 200, "RIFF", ""},
 		{"west", "GET", audioPath(east), nil, 404, "There is no such recording.", "RIFF"},
 		{"west", "GET", "/call/" + east.Day + "/" + east.CallID, nil, 404, "There is no such call.", "Solar East"},
-		{"west", "GET", "/calls?call=" + east.Day + "/" + east.CallID, nil, 200, "The open call is not there", "Solar East"},
-		{"west", "POST", "/zip", zip(east), 404, "One of these calls is not there.", "PK"},
+		{"west", "GET", "/calls?call=" + east.Day + "/" + east.CallID, nil, 200, "The call does not exist", "Solar East"},
+		{"west", "POST", "/zip", zip(east), 404, "One of these calls does not exist.", "PK"},
 		{"west", "POST", "/zip", url.Values{"call": {west.Day + "/" + west.CallID, east.Day + "/" + east.CallID}}, 404, "", "PK"},
 		{"west", "POST", "/listen", url.Values{"day": {east.Day}, "recording": {east.ID}}, 404, "", ""},
 		{"west", "POST", "/csv", url.Values{}, 200, "Solar West", "Solar East"},
-		{"west", "GET", "/completeness?day=" + webtest.LossDay, nil, 200, "reasons and counts are not shown", "recordings archived"},
+		{"west", "GET", "/completeness?day=" + webtest.LossDay, nil, 200, "reasons and counts are hidden", "recordings archived"},
 		{"east", "GET", audioPath(east), nil, 200, "RIFF", ""},
 		{"east", "GET", audioPath(west), nil, 404, "", "RIFF"},
 		{"ana", "GET", "/calls", nil, 200, "Ana Núñez", "Ben Low"},

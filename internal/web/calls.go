@@ -66,7 +66,7 @@ func (s *Server) calls(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/completeness", http.StatusSeeOther)
 			return
 		}
-		s.refuse(w, r, http.StatusForbidden, "You may not see calls.", "Ask whoever runs this page for rights.")
+		s.refuse(w, r, http.StatusForbidden, "You may not see calls.", "Ask the administrator of this page for access.")
 		return
 	}
 	values := r.URL.Query()
@@ -81,7 +81,7 @@ func (s *Server) calls(w http.ResponseWriter, r *http.Request) {
 	if p.Failed = len(a.wrong) > 0; p.Failed {
 		status = http.StatusBadRequest
 		p.Note = "No search"
-		p.Empty = []string{"Nothing was searched for.", "Mend what is marked in the form."}
+		p.Empty = []string{"The search has a mistake.", "Correct the marked fields."}
 	} else if err := s.fill(r, &p, &a, values); err != nil {
 		s.trouble(w, r, "search", err)
 		return
@@ -115,7 +115,7 @@ func (s *Server) fill(r *http.Request, p *callsPage, a *asked, values url.Values
 			return err
 		}
 		if p.Open == nil {
-			p.Remarks = append(p.Remarks, "The open call is not there, or you may not see it.")
+			p.Remarks = append(p.Remarks, "The call does not exist, or you may not see it.")
 		} else {
 			p.Open.Second, p.Open.Close = a.second, with(values, "call", "", "t", "")
 		}
@@ -156,22 +156,22 @@ func (p *callsPage) tell(f *found, a *asked, values url.Values) {
 		p.Note += "; more follow"
 		p.Next, p.NextText = nextAddress(values, f.calls[n-1].Position), "Next page"
 	case f.more:
-		p.Remarks = append(p.Remarks, "There are more. A list by length or a sample has no further pages: raise the limit, up to 500, or narrow the search.")
+		p.Remarks = append(p.Remarks, "There are more calls. A list by length and a sample have only one page: raise the limit, up to 500, or narrow the search.")
 	case f.stopped && a.isByTime():
 		p.Remarks = append(p.Remarks, "The search took too long and was stopped on "+dateWords(f.reached)+
-			". Give fewer days, or go on from there. It is quick once the search index is built.")
-		p.Next, p.NextText = nextAddress(values, f.next), "Search on"
+			". Choose fewer days, or continue from there. Searches are fast once the search index is built.")
+		p.Next, p.NextText = nextAddress(values, f.next), "Continue the search"
 	case f.stopped:
-		p.Remarks = append(p.Remarks, "The search took too long and was stopped. Give a first and a last day, or sort by time. "+
-			"It is quick once the search index is built.")
+		p.Remarks = append(p.Remarks, "The search took too long and was stopped. Choose a first and a last day, or sort by time. "+
+			"Searches are fast once the search index is built.")
 	}
 	for _, day := range f.broken[:min(len(f.broken), 3)] {
-		p.Remarks = append(p.Remarks, "The notes of "+dateWords(day)+" cannot all be read: calls of that day may be missing here.")
+		p.Remarks = append(p.Remarks, "Some data of "+dateWords(day)+" cannot be read: calls of that day may be missing here.")
 	}
 	if n == 0 && !f.stopped {
-		p.Empty = []string{"No call fits all that you ask for.", "Take a term away, or widen the days."}
+		p.Empty = []string{"No call matches all terms.", "Remove a term, or choose more days."}
 		if len(values) == 0 {
-			p.Empty = []string{"The archive holds no call that you may see.", "Calls are here once archive has run."}
+			p.Empty = []string{"The archive has no call that you may see.", "Calls appear here after archive has run."}
 		}
 	}
 }
@@ -184,8 +184,8 @@ func nextAddress(values url.Values, at search.Position) string {
 func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
 	var text bytes.Buffer
 	if err := s.pages.ExecuteTemplate(&text, name, data); err != nil {
-		s.Logger.Error("a page cannot be made", "page", name, "err", "its template failed") // an error of the template repeats values
-		http.Error(w, "The page cannot be made.", http.StatusInternalServerError)
+		s.Logger.Error("cannot make a page", "page", name, "err", "its template failed") // an error of the template repeats values
+		http.Error(w, "The page cannot be shown.", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -215,7 +215,7 @@ func (s *Server) trouble(w http.ResponseWriter, r *http.Request, what string, er
 	if r.Context().Err() == nil {
 		s.Logger.Error("a request failed", "what", what, "err", err)
 	}
-	s.refuse(w, r, http.StatusInternalServerError, "The archive cannot be read just now.", "Try again. If it stays, tell whoever runs this page: the log says more.")
+	s.refuse(w, r, http.StatusInternalServerError, "The archive cannot be read at the moment.", "Try again. If this happens again, tell the administrator of this page; the log has the reason.")
 }
 
 // asset sends a file of the page. Its content changes with the program alone.
@@ -224,7 +224,7 @@ func (s *Server) asset(w http.ResponseWriter, r *http.Request) {
 	body, err := files.ReadFile("assets/" + name)
 	types := map[string]string{"style.css": "text/css; charset=utf-8", "script.js": "text/javascript; charset=utf-8"}
 	if err != nil || types[name] == "" {
-		s.refuse(w, r, http.StatusNotFound, "There is no such file.", "Begin at the list of calls.")
+		s.refuse(w, r, http.StatusNotFound, "There is no such file.", "Start from the list of calls.")
 		return
 	}
 	w.Header().Set("Content-Type", types[name])

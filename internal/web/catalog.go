@@ -1,3 +1,5 @@
+// Looks up calls and recordings by id, and remembers the last ones.
+
 package web
 
 import (

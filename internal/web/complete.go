@@ -137,7 +137,7 @@ type dayView struct {
 func (s *Server) completeness(w http.ResponseWriter, r *http.Request) {
 	u := userOf(r)
 	if !u.Listen && !u.Audit {
-		s.refuse(w, r, http.StatusForbidden, "You may not see this archive.", "Ask whoever runs this page for rights.")
+		s.refuse(w, r, http.StatusForbidden, "You may not see this archive.", "Ask the administrator of this page for access.")
 		return
 	}
 	values := r.URL.Query()
@@ -171,7 +171,7 @@ func (p *completePage) fill(made *report.Report, month, day string) {
 	p.Answer = "Not complete"
 	switch {
 	case p.Empty:
-		p.Answer = "The archive knows no day yet"
+		p.Answer = "The archive has no days yet"
 	case made.Complete:
 		p.Answer = "Complete"
 	}
@@ -216,11 +216,11 @@ func (p *completePage) fill(made *report.Report, month, day string) {
 
 // facts say when the archive was looked after last.
 func facts(made *report.Report, counts bool) []string {
-	list := []string{"Judged " + made.Made.Format("2006-01-02 15:04") + " UTC."}
+	list := []string{"Checked " + made.Made.Format("2006-01-02 15:04") + " UTC."}
 	if !made.LastRun.IsZero() {
 		list = append(list, "The last run wrote "+made.LastRun.Format("2006-01-02 15:04")+" UTC.")
 	}
-	list = append(list, "When it was last verified is not noted in the archive.")
+	list = append(list, "The archive does not record when verify last ran.")
 	if counts {
 		t := made.Total
 		list = append(list, fmt.Sprintf("%s of %s days closed, %s open, %s never listed; %s recordings archived, %s.",
@@ -267,14 +267,14 @@ func (p *completePage) view(d *report.Day) *dayView {
 	v := &dayView{Day: d.Day, Date: dateWords(d.Day)}
 	v.Class, v.Text = look(d)
 	if !p.Counts {
-		v.Reasons = []string{"You see some of the calls alone, so reasons and counts are not shown."}
+		v.Reasons = []string{"You may see only some of the calls, so reasons and counts are hidden."}
 		return v
 	}
 	for _, reason := range d.Reasons {
 		v.Reasons = append(v.Reasons, sentence(reason.Text))
 	}
 	if len(v.Reasons) == 0 && d.State == report.Closed {
-		v.Reasons = []string{"Its listing is proved whole, and every recording of it has a final outcome."}
+		v.Reasons = []string{"Its listing is proved complete, and each of its recordings has a final outcome."}
 	}
 	v.Counts = append(v.Counts, counted(d.Calls)+" calls", counted(d.Recordings)+" recordings")
 	for _, o := range search.KnownOutcomes() {
@@ -296,7 +296,7 @@ func (s *Server) losses(ctx context.Context, day string) []string {
 				continue
 			}
 			if len(list) == maxLossesShown {
-				return append(list, "There are more: report --json names all.")
+				return append(list, "There are more: report --json lists all of them.")
 			}
 			list = append(list, "Recording "+r.ID+": "+whyNot(r)+".")
 		}

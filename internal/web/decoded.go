@@ -55,7 +55,7 @@ func (s *Server) sendDecoded(w http.ResponseWriter, r *http.Request, ref *record
 	}
 	decoder, err := wave.NewReader(bytes.NewReader(data))
 	if err != nil {
-		s.refuse(w, r, http.StatusUnsupportedMediaType, title, "Its form is not understood. Download it and play it with another program.")
+		s.refuse(w, r, http.StatusUnsupportedMediaType, title, "Its format is unknown. Download it and play it with another program.")
 		return
 	}
 	version := ref.sum()

@@ -51,7 +51,7 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if d == nil {
-		s.refuse(w, r, http.StatusNotFound, "There is no such call.", "It may be of another day, or you may not see it.")
+		s.refuse(w, r, http.StatusNotFound, "There is no such call.", "It may belong to another day, or you may not see it.")
 		return
 	}
 	s.render(w, r, http.StatusOK, "details.html", d)
@@ -77,9 +77,9 @@ func (s *Server) details(r *http.Request, day, id string) (*details, error) {
 	}
 	switch {
 	case c.Erased:
-		d.Why = "This call was erased on purpose: nothing but its ids is left."
+		d.Why = "This call was erased on purpose: only its ids are left."
 	case len(c.Recordings) == 0:
-		d.Why = "The call log names no recording of this call."
+		d.Why = "The call log lists no recording of this call."
 	}
 	for i, rec := range c.Recordings {
 		v := newRecordingView(c.Day, rec, u)

@@ -40,7 +40,7 @@ func newForm(values url.Values, wrong []*search.TermError) form {
 	all := map[string]field{
 		"start-time": {Name: "start-time", Label: "From", Help: "first day, like 2025-05-01, or a time"},
 		"end-time":   {Name: "end-time", Label: "To", Help: "last day, or a time"},
-		"last":       {Name: "last", Label: "Last", Help: "instead of these: 7d is the last seven days and today"},
+		"last":       {Name: "last", Label: "Last", Help: "instead of From and To: 7d means the last seven days and today"},
 	}
 	order := []string{"last"}
 	for _, t := range search.Terms() {
@@ -103,9 +103,9 @@ func label(name string) string {
 	if words, ok := map[string]string{
 		"start-time": "From", "end-time": "To", "min-length": "Shortest", "max-length": "Longest", "with-recording": "With a recording",
 		"id": "Call id", "lead-id": "Lead id", "campaign-id": "Campaign id", "queue-id": "Queue id", "list-id": "List id",
-		"user-id": "Agent id", "phone-number": "Whole phone number", "number-dialed": "Whole number dialed", "limit": "Calls on a page",
-		"sample": "Random sample", "seed": "Seed of the sample", "sort": "Order", "name": "Name of the lead", "comment": "Words of the comment",
-		"outcome": "State of a recording", "called-count": "Called so often",
+		"user-id": "Agent id", "phone-number": "Complete phone number", "number-dialed": "Complete number dialed", "limit": "Calls on a page",
+		"sample": "Random sample", "seed": "Seed of the sample", "sort": "Order", "name": "Name of the lead", "comment": "Words in the comment",
+		"outcome": "State of a recording", "called-count": "Number of calls to the lead",
 	}[name]; ok {
 		return words
 	}

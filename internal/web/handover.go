@@ -40,7 +40,7 @@ func (s *Server) begins(w http.ResponseWriter, r *http.Request) (end func(), ok 
 	name := userOf(r).name
 	if !s.handovers.take(name) {
 		w.Header().Set("Retry-After", "30")
-		s.refuse(w, r, http.StatusServiceUnavailable, "Too many downloads are under way.", "Try again when one has ended.")
+		s.refuse(w, r, http.StatusServiceUnavailable, "Too many downloads are in progress.", "Try again when one has ended.")
 		return nil, false
 	}
 	return func() { s.handovers.leave(name) }, true
@@ -75,7 +75,7 @@ func (s *Server) zip(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if len(lines) == 0 {
-		s.refuse(w, r, http.StatusNotFound, "None of these calls has a recording in the archive.", "Select others. The details of a call say why.")
+		s.refuse(w, r, http.StatusNotFound, "None of these calls has a recording in the archive.", "Select other calls. The details of a call show the reason.")
 		return
 	}
 	if !s.note(w, r, lines...) {
@@ -121,7 +121,7 @@ func (s *Server) selection(w http.ResponseWriter, r *http.Request) ([]chosen, bo
 			return nil, false
 		}
 		if c == nil || !u.may(&c.Fields) {
-			s.refuse(w, r, http.StatusNotFound, "One of these calls is not there.", "You may not see it, or the archive has changed. Load the list again.")
+			s.refuse(w, r, http.StatusNotFound, "One of these calls does not exist.", "You may not see it, or the archive has changed. Load the list again.")
 			return nil, false
 		}
 		one := chosen{call: *c}
@@ -160,7 +160,7 @@ func (s *Server) writeZIP(ctx context.Context, w io.Writer, selection []chosen, 
 			}
 			if problem != "" {
 				wrong = append(wrong, name+": "+problem)
-				s.Logger.Error("a recording in a ZIP is not as it was stored: run verify", "recording_id", ref.id, "day", ref.day, "problem", problem)
+				s.Logger.Error("a recording in a ZIP is damaged: run verify", "recording_id", ref.id, "day", ref.day, "problem", problem)
 			}
 			if sum := ref.sum(); isThere && sum != "" {
 				sums = append(sums, sum+"  "+name)
@@ -168,7 +168,7 @@ func (s *Server) writeZIP(ctx context.Context, w io.Writer, selection []chosen, 
 		}
 	}
 	if len(wrong) > 0 {
-		wrong = append([]string{"These recordings are not in this ZIP as they were archived:", ""}, wrong...)
+		wrong = append([]string{"These recordings are missing from this ZIP, or damaged in it:", ""}, wrong...)
 		if err := writeLines(archive, "errors.txt", wrong); err != nil {
 			return err
 		}
@@ -195,10 +195,10 @@ func writeLines(archive *zip.Writer, name string, lines []string) error {
 func (s *Server) addAudio(ctx context.Context, archive *zip.Writer, name string, ref *recording) (problem string, isThere bool, err error) {
 	body, err := s.Audio.OpenRange(ctx, ref.Key, 0, max(ref.Size, 1))
 	if errors.Is(err, fs.ErrNotExist) {
-		return "it is noted as archived, and it is not there", false, nil
+		return "it is archived, but its file is missing", false, nil
 	}
 	if err != nil {
-		return "it cannot be read just now", false, ctx.Err()
+		return "it cannot be read at the moment", false, ctx.Err()
 	}
 	defer body.Close()
 	w, err := entry(archive, name, ref.wall)
@@ -214,11 +214,11 @@ func (s *Server) addAudio(ctx context.Context, archive *zip.Writer, name string,
 	case ctx.Err() != nil:
 		return "", false, ctx.Err()
 	case err != nil:
-		return fmt.Sprintf("it could be read up to byte %d of %d alone", n, ref.Size), true, nil
+		return fmt.Sprintf("only %d of its %d bytes could be read", n, ref.Size), true, nil
 	case n != ref.Size:
-		return fmt.Sprintf("it has %d bytes, and %d were archived", n, ref.Size), true, nil
+		return fmt.Sprintf("size mismatch: it has %d bytes, %d were archived", n, ref.Size), true, nil
 	case ref.sum() != "" && hex.EncodeToString(hash.Sum(nil)) != ref.sum():
-		return "checksum mismatch: its bytes are not those that were archived", true, nil
+		return "checksum mismatch: its bytes differ from the archived ones", true, nil
 	}
 	return "", true, nil
 }
@@ -326,7 +326,7 @@ func (s *Server) csv(w http.ResponseWriter, r *http.Request) {
 	}
 	u := userOf(r)
 	if !u.Download {
-		s.refuse(w, r, http.StatusForbidden, "You may not download lists.", "Read them on the page.")
+		s.refuse(w, r, http.StatusForbidden, "You may not download lists.", "Use the list on the page.")
 		return
 	}
 	reason, ok := s.reasonOf(w, r)

@@ -181,7 +181,7 @@ func TestZIPOfDamage(t *testing.T) {
 	if len(lines) != 5 {
 		t.Fatalf("errors.txt:\n%s", files["errors.txt"])
 	}
-	for i, part := range []string{changed.ID + ".wav: checksum mismatch", gone.ID + ".wav: it is noted as archived, and it is not there", cut.ID + ".wav: it has 500 bytes"} {
+	for i, part := range []string{changed.ID + ".wav: checksum mismatch", gone.ID + ".wav: it is archived, but its file is missing", cut.ID + ".wav: size mismatch: it has 500 bytes"} {
 		if !strings.Contains(lines[i+2], part) {
 			t.Errorf("errors.txt: %q does not hold %q", lines[i+2], part)
 		}
@@ -315,7 +315,7 @@ func TestS3(t *testing.T) {
 	log := OpenAccessLog(NewBucket(objects, "RUN"))
 	s := serveAt(t, at, func(c *Config) { c.Log = log })
 	s.get("/calls").want(t, 200, "50 calls", "(550) 867-5359")
-	s.get("/completeness?day="+webtest.LossDay).want(t, 200, "it is gone at the vendor")
+	s.get("/completeness?day="+webtest.LossDay).want(t, 200, "the vendor no longer has it")
 	testAudio(t, s, world)
 	r := stored(world, "12")
 	if files := unzip(t, s.ask("POST", "/zip", url.Values{"call": {r.Day + "/" + r.CallID}}).body); len(wrongSums(t, files)) > 0 || len(files) != 3 {

@@ -20,7 +20,7 @@ const metricsFresh = 10 * time.Minute
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 	u := userOf(r)
 	if !u.Audit && (!u.Listen || u.isLimited()) {
-		s.refuse(w, r, http.StatusForbidden, "You may not see the whole archive.", "Use a user with the right audit.")
+		s.refuse(w, r, http.StatusForbidden, "You may not see the whole archive.", "Log in as a user with the right audit.")
 		return
 	}
 	made, err := s.reports.get(r.Context(), metricsFresh)
@@ -30,7 +30,7 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 	}
 	if made == nil {
 		w.Header().Set("Retry-After", "15")
-		http.Error(w, "The archive is being read: ask again in a moment.", http.StatusServiceUnavailable)
+		http.Error(w, "The archive is being read: try again in a moment.", http.StatusServiceUnavailable)
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")

@@ -1,3 +1,5 @@
+// Limits the number of ZIPs and lists that are sent at once.
+
 package web
 
 import "sync"

@@ -64,10 +64,10 @@ func (s *Server) note(w http.ResponseWriter, r *http.Request, lines ...Access) b
 	}
 	if err := s.Log.Write(r.Context(), lines...); err != nil {
 		if r.Context().Err() == nil {
-			s.Logger.Error("the access log cannot be written: nothing is played or handed out", "err", err)
+			s.Logger.Error("the access log cannot be written, so nothing can be played or downloaded", "err", err)
 		}
 		s.refuse(w, r, http.StatusServiceUnavailable, "The access log cannot be written.",
-			"Nothing is played or handed out until it can. Tell whoever runs this page.")
+			"Nothing can be played or downloaded until this is repaired. Tell the administrator of this page.")
 		return false
 	}
 	return true
@@ -82,7 +82,7 @@ func (s *Server) mayPlay(w http.ResponseWriter, r *http.Request, ref *recording)
 		return true
 	}
 	if s.RequireReason {
-		s.refuse(w, r, http.StatusForbidden, "Say why you want to listen first.", "Open the call and give a reason beside the player.")
+		s.refuse(w, r, http.StatusForbidden, "Give a reason before you listen.", "Open the call and give a reason beside the player.")
 		return false
 	}
 	return s.begin(w, r, key, ref, "")
@@ -105,7 +105,7 @@ func (s *Server) reasonOf(w http.ResponseWriter, r *http.Request) (reason string
 	case len(reason) > maxReason:
 		s.refuse(w, r, http.StatusBadRequest, "The reason is too long.", "Use at most 300 characters.")
 	case reason == "" && s.RequireReason:
-		s.refuse(w, r, http.StatusBadRequest, "Say why.", "This archive asks for a reason before anything is played or handed out.")
+		s.refuse(w, r, http.StatusBadRequest, "Give a reason.", "This archive asks for a reason before each play and download.")
 	default:
 		return strings.ToValidUTF8(reason, ""), true
 	}

@@ -60,7 +60,7 @@ func parseQuery(values url.Values, now time.Time, zone *time.Location) asked {
 	}
 	for name := range values {
 		if !known[name] {
-			a.wrong = append(a.wrong, &search.TermError{Name: "address", Problem: "it holds a term that is not known", Try: "use the form"})
+			a.wrong = append(a.wrong, &search.TermError{Name: "address", Problem: "it contains an unknown search term", Try: "use the form"})
 			break
 		}
 	}
@@ -87,7 +87,7 @@ func one(values url.Values, name string) string {
 
 func bounded(name string, values []string) error {
 	if len(values) > maxValues || slices.ContainsFunc(values, func(v string) bool { return len(v) > maxValue }) {
-		return &search.TermError{Name: name, Problem: "it is too long", Try: "search for less at once"}
+		return &search.TermError{Name: name, Problem: "it is too long", Try: "search for fewer values at once"}
 	}
 	return nil
 }
@@ -111,7 +111,7 @@ func (a *asked) span(values url.Values, now time.Time, zone *time.Location) {
 	case !ok:
 		a.keep("last", &search.TermError{Name: "last", Problem: "it is not a number of days or weeks", Try: "write it like 7d or 2w"})
 	case start != "" || end != "":
-		a.keep("last", &search.TermError{Name: "last", Problem: "it goes without first and last day", Try: "use one or the other"})
+		a.keep("last", &search.TermError{Name: "last", Problem: "it cannot be used together with From and To", Try: "use one of them"})
 	default:
 		wall := fetcher.Wall(now, zone)
 		a.query.From = time.Date(wall.Year(), wall.Month(), wall.Day()-days, 0, 0, 0, 0, time.UTC)
@@ -144,7 +144,7 @@ func (a *asked) after(text string) error {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n <= 0 {
-		return &search.TermError{Name: "after", Problem: "it is no place in the list", Try: "begin at the first page"}
+		return &search.TermError{Name: "after", Problem: "it is not a place in the list", Try: "start at the first page"}
 	}
 	a.query.After = search.Position(n)
 	return nil

@@ -157,7 +157,7 @@ func TestStoppedSearch(t *testing.T) {
 	}
 	p := callsPage{}
 	p.tell(&found{stopped: true, next: 5, reached: "2025-05-26"}, &asked{}, url.Values{})
-	if p.Next != "/calls?after=5" || p.NextText != "Search on" || len(p.Remarks) != 1 || p.Empty != nil {
+	if p.Next != "/calls?after=5" || p.NextText != "Continue the search" || len(p.Remarks) != 1 || p.Empty != nil {
 		t.Errorf("%+v", p)
 	}
 }

@@ -60,7 +60,7 @@ func (r *Rights) add(words string) error {
 		}
 	}
 	if (r.Download || r.Numbers) && !r.Listen {
-		return errors.New("download and numbers go with listen alone")
+		return errors.New("download and numbers need listen")
 	}
 	return nil
 }
@@ -69,7 +69,7 @@ func (r *Rights) add(words string) error {
 func (r *Rights) limit(name, values string) error {
 	list := map[string]*[]string{"campaigns": &r.Within.Campaigns, "agents": &r.Within.Agents}[name]
 	if list == nil {
-		return errors.New("a limit is one of campaigns and agents")
+		return errors.New("a limit is campaigns or agents")
 	}
 	if *list != nil {
 		return fmt.Errorf("%s is given twice", name)
@@ -80,7 +80,7 @@ func (r *Rights) limit(name, values string) error {
 		}
 	}
 	if *list == nil {
-		return fmt.Errorf("%s names none", name)
+		return fmt.Errorf("%s has no value", name)
 	}
 	return nil
 }
@@ -96,20 +96,20 @@ func (r Rights) check(q search.Query) error {
 	}
 	for name, values := range map[string][]string{"name": {q.Name}, "comment": {q.Comment}, "first-name": q.FirstNames, "last-name": q.LastNames} {
 		if slices.ContainsFunc(values, func(v string) bool { return strings.ContainsFunc(v, unicode.IsNumber) }) {
-			return &search.TermError{Name: name, Problem: "you may not see numbers, so it is not searched for digits", Try: "give words without digits"}
+			return &search.TermError{Name: name, Problem: "you may not see numbers, so you cannot search here for digits", Try: "give words without digits"}
 		}
 	}
 	whole := len(q.PhoneNumbers) + len(q.NumbersDialed)
 	if whole > 1 || whole == 1 && q.Number != "" {
-		return &search.TermError{Name: "number", Problem: "you may not see numbers, so one at a time is searched for", Try: "give one number"}
+		return &search.TermError{Name: "number", Problem: "you may not see numbers, so you can search for only one at a time", Try: "give one number"}
 	}
 	if q.Number == "" {
 		return nil
 	}
 	if n := len(digitsOf(q.Number)); n != shownDigits && n < wholeNumber {
 		return &search.TermError{
-			Name: "number", Problem: "you may not see numbers, so a part of one is not searched for",
-			Try: fmt.Sprintf("give the last %d digits, or the whole number", shownDigits),
+			Name: "number", Problem: "you may not see numbers, so you cannot search for a part of one",
+			Try: fmt.Sprintf("give the last %d digits, or the complete number", shownDigits),
 		}
 	}
 	return nil

@@ -36,7 +36,7 @@ func secured(next http.Handler) http.Handler {
 func (s *Server) knownHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isKnownHost(r.Host, s.origin, s.Hosts, r.TLS != nil) {
-			http.Error(w, "This page is not known by that name: use the address that it printed at its start, or start it with --host NAME.",
+			http.Error(w, "This page does not accept that host name: use the address that serve printed when it started, or start serve with --host NAME.",
 				http.StatusMisdirectedRequest)
 			return
 		}
@@ -69,7 +69,7 @@ func isKnownHost(host, listens string, names []string, isTLS bool) bool {
 func (s *Server) ownSite(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if from := r.Header.Get("Sec-Fetch-Site"); from == "cross-site" || from == "same-site" {
-			s.refuse(w, r, http.StatusForbidden, "This came from another site.", "Open the page itself and try again there.")
+			s.refuse(w, r, http.StatusForbidden, "This request came from another site.", "Open the page itself and try again there.")
 			return
 		}
 		next(w, r)

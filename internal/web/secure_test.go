@@ -45,7 +45,7 @@ func TestHostOfAnother(t *testing.T) {
 	s := serve(t, nil)
 	for _, path := range []string{"/", "/calls", "/audio/2025-05-27/1", "/completeness", "/assets/style.css"} {
 		got := s.get(path, "Host", "evil.example")
-		got.want(t, http.StatusMisdirectedRequest, "not known by that name")
+		got.want(t, http.StatusMisdirectedRequest, "does not accept that host name")
 		wantNoNumbers(t, path, got.body)
 	}
 	s.get("/healthz", "Host", "evil.example").want(t, 200, "ok")
@@ -58,7 +58,7 @@ func TestForgery(t *testing.T) {
 	for _, path := range []string{"/zip", "/csv", "/listen"} {
 		for _, headers := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}, {"Origin", "null"}} {
 			got := s.ask("POST", path, form, headers...)
-			got.want(t, http.StatusForbidden, "This came from another site.")
+			got.want(t, http.StatusForbidden, "This request came from another site.")
 		}
 	}
 	s.get(audioPath(stored(shared.world, "12")), "Sec-Fetch-Site", "cross-site").want(t, http.StatusForbidden)
@@ -149,7 +149,7 @@ func TestMethodsAndBodies(t *testing.T) {
 		}
 	}
 	s.ask("GET", "/zip", nil).want(t, 404)
-	s.ask("GET", "/calls", url.Values{"a": {"b"}}).want(t, 400, "Such a request has no body.")
+	s.ask("GET", "/calls", url.Values{"a": {"b"}}).want(t, 400, "This request must not have a body.")
 	big := url.Values{"call": {strings.Repeat("x", maxFormBytes)}}
 	s.ask("POST", "/zip", big).want(t, http.StatusRequestEntityTooLarge)
 	many := url.Values{}

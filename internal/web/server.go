@@ -111,11 +111,11 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /assets/{name}", s.asset)
 	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.refuse(w, r, http.StatusNotFound, "There is no such page.", "Begin at the list of calls.")
+		s.refuse(w, r, http.StatusNotFound, "There is no such page.", "Start from the list of calls.")
 	})
 	forgery := http.NewCrossOriginProtection()
 	forgery.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.refuse(w, r, http.StatusForbidden, "This came from another site.", "Open the page itself and try again there.")
+		s.refuse(w, r, http.StatusForbidden, "This request came from another site.", "Open the page itself and try again there.")
 	}))
 	inner := s.knownHost(forgery.Handler(s.identify(s.limitTime(mux))))
 	return secured(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -177,7 +177,7 @@ func (s *Server) limitTime(next http.Handler) http.Handler {
 			_ = control.SetReadDeadline(time.Now().Add(formTime))
 			if r.Method != http.MethodPost {
 				w.Header().Set("Connection", "close")
-				s.refuse(w, r, http.StatusBadRequest, "Such a request has no body.", "Use a browser.")
+				s.refuse(w, r, http.StatusBadRequest, "This request must not have a body.", "Use a browser.")
 				return
 			}
 		}

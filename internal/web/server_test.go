@@ -217,15 +217,15 @@ func TestPages(t *testing.T) {
 		{"/", 200, []string{"<!doctype html>", "50 calls, newest first; more follow", "Next page", "(550) 867-5359", "America/Los_Angeles"}},
 		{"/calls", 200, []string{"Ana Núñez"}},
 		{"/calls?call=" + r.Day + "/" + r.CallID + "&t=3", 200, []string{`data-second="3"`, audioPath(r), "All fields of the row", "caller_id", "Sale made"}},
-		{"/calls?call=" + r.Day + "/none", 200, []string{"The open call is not there"}},
-		{"/calls?number=99", 400, []string{"less than 4 digits", `aria-invalid="true"`}},
+		{"/calls?call=" + r.Day + "/none", 200, []string{"The call does not exist"}},
+		{"/calls?number=99", 400, []string{"fewer than 4 digits", `aria-invalid="true"`}},
 		{"/calls?start-time=2025-02-30", 400, []string{"not a date or time that exists"}},
-		{"/calls?colour=red", 400, []string{"a term that is not known"}},
-		{"/calls?agent=nobody", 200, []string{"No call fits all that you ask for."}},
+		{"/calls?colour=red", 400, []string{"an unknown search term"}},
+		{"/calls?agent=nobody", 200, []string{"No call matches all terms."}},
 		{"/call/" + r.Day + "/" + r.CallID, 200, []string{"data-audio="}},
 		{"/call/" + r.Day + "/none", 404, []string{"There is no such call."}},
 		{"/completeness", 200, []string{"May 2025", "Not complete", "The last run wrote", "closed, with losses"}},
-		{"/completeness?month=2025-05&day=" + webtest.LossDay, 200, []string{"it is gone at the vendor", "Not in the archive", "Calls of this day"}},
+		{"/completeness?month=2025-05&day=" + webtest.LossDay, 200, []string{"the vendor no longer has it", "Not in the archive", "Calls of this day"}},
 		{"/completeness?month=2025-13", 400, nil},
 		{"/completeness?day=2025-05-1", 400, nil},
 		{"/nothing", 404, []string{"There is no such page."}},
@@ -256,7 +256,7 @@ func TestHints(t *testing.T) {
 	}{
 		{"listen,numbers", "No call of the archive has agent nobody; nearest: &#34;Ann 5559876543&#34;.", "•••", 1},
 		{"listen", "•••6543", "5559876543", 1},
-		{"listen;campaigns=12", "No call fits", "nearest", 0},
+		{"listen;campaigns=12", "No call matches", "nearest", 0},
 	} {
 		rights, err := ParseRights(test.rights)
 		if err != nil {
@@ -279,8 +279,8 @@ func TestHints(t *testing.T) {
 func TestReasonsInWords(t *testing.T) {
 	s := serve(t, nil)
 	for path, part := range map[string]string{
-		"900": "Recording", "002": "the vendor has not delivered it yet (answer 404); the next run asks for it again", "005": "is not audio",
-		"006": "The call log names no recording of this call.",
+		"900": "Recording", "002": "the vendor has not delivered it yet (answer 404); the next run tries again", "005": "something other than audio",
+		"006": "The call log lists no recording of this call.",
 	} {
 		id := "90527" + path
 		if path == "900" {
@@ -291,8 +291,8 @@ func TestReasonsInWords(t *testing.T) {
 			t.Errorf("call %s does not say %q", id, part)
 		}
 	}
-	s.get("/call/"+webtest.LossDay+"/90525001").want(t, 200, "It is gone at the vendor, and was never archived")
-	s.get("/audio/"+webtest.LossDay+"/"+shared.world.Calls["90525001"].Recordings[0]).want(t, 404, "It is gone at the vendor")
+	s.get("/call/"+webtest.LossDay+"/90525001").want(t, 200, "The vendor no longer has it, and it was never archived")
+	s.get("/audio/"+webtest.LossDay+"/"+shared.world.Calls["90525001"].Recordings[0]).want(t, 404, "The vendor no longer has it")
 }
 
 // TestPaging walks through all pages, and finds each call once.

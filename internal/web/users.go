@@ -79,7 +79,7 @@ func (u *Users) read() error {
 		return fmt.Errorf("read the users file: %w", err)
 	}
 	if !info.Mode().IsRegular() { // it is read again and again
-		return errors.New("read the users file: it is no file")
+		return errors.New("read the users file: it is not a regular file")
 	}
 	file, err := os.Open(u.path)
 	if err != nil {
@@ -107,7 +107,7 @@ func parseUsers(text []byte) (map[string]account, error) {
 	list := map[string]account{}
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
 	if len(text) > 0 && text[len(text)-1] != '\n' {
-		return nil, errors.New("its last line has no end: it may be written at this moment, or be cut; end it with a line feed")
+		return nil, errors.New("its last line has no line feed: the file is incomplete, or is being written at this moment; end the line with a line feed")
 	}
 	n := 0
 	for line := range strings.SplitSeq(string(text), "\n") {
@@ -140,7 +140,7 @@ func parseAccount(line string) (string, account, error) {
 	if hash := parts[1]; hash != noPassword {
 		cost, err := bcrypt.Cost([]byte(hash))
 		if err != nil || len(hash) != 60 {
-			return "", account{}, errors.New("the hash is not one of bcrypt: make it with htpasswd -B")
+			return "", account{}, errors.New("the hash is not a bcrypt hash: make it with htpasswd -B")
 		}
 		if cost > maxCost {
 			return "", account{}, fmt.Errorf("the cost of the hash is above %d: a login would take seconds", maxCost)
@@ -235,5 +235,5 @@ func (u *Users) refresh() {
 		u.logger.Error("the changed users file is wrong; the users stay as they were", "err", err)
 		return
 	}
-	u.logger.Info("the users file was read again", "users", len(u.list))
+	u.logger.Info("the users file was reloaded", "users", len(u.list))
 }

@@ -28,17 +28,17 @@ func whyNot(r search.Recording) string {
 	case manifest.Failed:
 		text = "the download failed"
 	case manifest.Rejected:
-		text = "what the vendor sent is not audio, or its link may not be followed"
+		text = "the vendor sent something other than audio, or the host of the link is not allowed"
 	case manifest.Lost:
-		text = "it is gone at the vendor, and was never archived"
+		text = "the vendor no longer has it, and it was never archived"
 	case manifest.Damaged:
-		text = "it was stored once, and its bytes are missing or wrong now"
+		text = "it was stored, but its file is now missing or damaged"
 	case manifest.Erased:
 		return "it was erased on purpose"
 	case manifest.Expired:
 		return "it was removed at the end of its retention"
 	default:
-		return "a newer version of the program has noted: " + string(r.Outcome)
+		return "a newer version of the program has recorded the outcome " + string(r.Outcome)
 	}
 	if r.State != nil {
 		if reason := cmp.Or(r.State.Reason, r.State.Cause); reason != "" {
@@ -46,7 +46,7 @@ func whyNot(r search.Recording) string {
 		}
 	}
 	if waits {
-		return text + "; the next run asks for it again"
+		return text + "; the next run tries again"
 	}
 	if r.Outcome == manifest.Pending || r.Outcome == manifest.Failed || r.Outcome == manifest.Rejected {
 		text += "; it was given up"

@@ -1,3 +1,5 @@
+// Builds a report from the facts of days.
+
 package report
 
 import (
@@ -27,9 +29,8 @@ type Options struct {
 	Losses     int            // how many losses to list at most
 }
 
-// Build judges the facts of days and makes the report of the span; days that are missing among them were
-// never listed. The days must come in ascending order. It returns the first error that comes with a day. It
-// does nothing but compute.
+// Build judges the facts of days and makes the report of the span; days that are missing among them were never
+// listed. The days must come in ascending order. It returns the first error that comes with a day. It is pure.
 func Build(days iter.Seq2[Facts, error], o Options) (*Report, error) {
 	b := &builder{o: o, next: o.From, report: &Report{
 		V: 1, Made: o.Now.UTC().Truncate(time.Second), TimeZone: o.Zone.String(), Filter: fieldsOf(o.Filter),
@@ -76,7 +77,7 @@ type builder struct {
 	next   string // the day that is due, empty when any may come
 }
 
-// fill adds the days before until that no facts came for.
+// fill adds the days before until for which no facts came.
 func (b *builder) fill(until string) error {
 	if b.next == "" {
 		b.next = until
@@ -120,8 +121,8 @@ func (b *builder) add(f *Facts) {
 	b.report.Days = append(b.report.Days, d)
 }
 
-// count counts the day and lists its losses. It returns the recordings that wait. What is not final by itself in a
-// closed day was given up.
+// count counts the day and lists its losses. It returns the recordings that wait. In a closed day, a recording whose
+// outcome is not final by itself was given up.
 func (b *builder) count(d *Day, f *Facts, latest *listing) (waiting map[manifest.Outcome]int) {
 	d.Counts = Counts{ByOutcome: map[manifest.Outcome]int{}, Bytes: f.Bytes}
 	byOutcome := f.ByOutcome
@@ -143,6 +144,7 @@ func (b *builder) count(d *Day, f *Facts, latest *listing) (waiting map[manifest
 		case f.Closing == nil && !u.final(b.o.GiveUp):
 			waiting[u.Outcome]++
 			d.Waiting++
+			d.addWaiting(cmp.Or(u.Cause, string(u.Outcome)), 1)
 			d.GivenUp--
 		case len(b.report.Losses) < b.o.Losses:
 			b.report.Losses = append(b.report.Losses, Loss{
@@ -161,11 +163,21 @@ func (c *Counts) Add(other Counts) {
 		c.ByOutcome[outcome] += n
 	}
 	c.Waiting += other.Waiting
+	for cause, n := range other.WaitingBy {
+		c.addWaiting(cause, n)
+	}
 	c.GivenUp += other.GivenUp
 	c.Bytes += other.Bytes
 }
 
-// notePurge takes the day into account where recordings are, or may be, not archived and still to be had.
+func (c *Counts) addWaiting(cause string, n int) {
+	if c.WaitingBy == nil {
+		c.WaitingBy = map[string]int{}
+	}
+	c.WaitingBy[cause] += n
+}
+
+// notePurge counts a day that has, or may have, recordings that are not archived and that the vendor still has.
 func (b *builder) notePurge(d *Day) {
 	mayMiss := []Code{NotListed, Filtered, Partial, NotWhole, ListedEarly, Empty, Waiting, Reopened, BadLine}
 	if !slices.ContainsFunc(d.Reasons, func(r Reason) bool { return slices.Contains(mayMiss, r.Code) }) {

@@ -71,6 +71,9 @@ func waits(id string, o manifest.Outcome, seen, noted time.Time) Unarchived {
 // old is of a line that an older version wrote.
 func old(u Unarchived) Unarchived { u.Old = true; return u }
 
+// because is of a line that names a cause.
+func because(cause string, u Unarchived) Unarchived { u.Cause = cause; return u }
+
 // final is of a line that says so.
 func final(u Unarchived) Unarchived { u.Final = true; return u }
 
@@ -138,21 +141,21 @@ func TestReasons(t *testing.T) {
 		"closed, damaged":      {closedDay(first, "", 10, outcomes{manifest.Damaged: 1}), Closed, "", "", 10, false, false},
 		"closed, erased":       {closedDay(first, "", 10, outcomes{manifest.Erased: 1, manifest.Expired: 1}), Closed, "", "", 10, true, false},
 		"of a later version":   {closedDay(first, "", 10, outcomes{"transcribed": 1}), Closed, "", "", 10, true, false},
-		"closed uncounted":     {closing(func(l *manifest.DayLine) { l.Uncounted = -3 }), Closed, "uncounted", "10 calls and the API's total differ by 3", 10, false, false},
+		"closed uncounted":     {closing(func(l *manifest.DayLine) { l.Uncounted = -3 }), Closed, "uncounted", "10 calls listed; the API's total differs by 3", 10, false, false},
 		"closed unlistable":    {closing(func(l *manifest.DayLine) { l.Unlistable = true }), Closed, "unlistable", "calls may be missing", 10, false, false},
-		"closed unlisted":      {closing(func(l *manifest.DayLine) { l.Unlisted = 1 }), Closed, "unlisted", "1 known recording not listed", 10, true, false},
+		"closed unlisted":      {closing(func(l *manifest.DayLine) { l.Unlisted = 1 }), Closed, "unlisted", "1 known recording no longer listed", 10, true, false},
 		"closed unwitnessed":   {closing(func(l *manifest.DayLine) { l.Unwitnessed = true }), Closed, "unwitnessed", "no recordings", 10, true, false},
 		"closed with strays":   {closing(func(l *manifest.DayLine) { l.Stray = 2 }), Closed, "stray", "2 rows of another day", 10, true, false},
 		"call rows alone":      {Facts{Day: first}, NeverListed, "not_listed", "never listed", 0, false, true},
 		"recordings alone":     {holds(open(), waits("1", manifest.Lost, seen, seen)), Open, "not_listed", "no listing", 0, false, true},
 		"listed whole":         {open(whole), Open, "not_closed_yet", "no run has closed it", 10, false, false},
 		"by an older version":  {open(oldWhole), Open, "not_closed_yet", "", 10, false, false},
-		"listed early":         {open(early), Open, "listed_early", "last on 2025-05-02", 10, false, true},
+		"listed early":         {open(early), Open, "listed_early", "last listed on 2025-05-02", 10, false, true},
 		"no calls":             {open(listed(first, 0)), Open, "empty", "no calls", 0, false, true},
 		"no recordings":        {open(with(func(w *manifest.Window) { w.Recordings = 0 })), Open, "empty", "no recordings", 10, false, true},
-		"not whole, no reason": {open(oldShort), Open, "not_whole", "9 rows, and the API named 10", 9, false, true},
-		"not whole":            {open(doubtful, doubtful), Open, "not_whole", "whole: rows that cannot be read (3000 times); another", 20, false, true},
-		"recordings missing":   {open(with(func(w *manifest.Window) { w.Missing = 2 }), with(func(w *manifest.Window) { w.Missing = 2 })), Open, "missing", "2 known recordings not listed", 20, false, false},
+		"not whole, no reason": {open(oldShort), Open, "not_whole", "9 rows listed, the API counts 10", 9, false, true},
+		"not whole":            {open(doubtful, doubtful), Open, "not_whole", "complete: rows that cannot be read (3000 times); another", 20, false, true},
+		"recordings missing":   {open(with(func(w *manifest.Window) { w.Missing = 2 }), with(func(w *manifest.Window) { w.Missing = 2 })), Open, "missing", "2 known recordings no longer listed", 20, false, false},
 		"strays":               {open(with(func(w *manifest.Window) { w.Stray = 1 })), Open, "stray", "1 row of another day", 10, false, false},
 		"listed for a filter":  {open(filtered), Open, "filtered", "listed only for a filter on campaign_id, first_name", 0, false, true},
 		"closed for a filter":  {otherwise, Open, "filtered", "closed only for a filter on campaign_id", 0, false, true},
@@ -246,8 +249,8 @@ func TestBuild(t *testing.T) {
 		Facts{
 			Day: "2025-05-04", Known: true, Bytes: 100, ByOutcome: outcomes{manifest.Archived: 1, manifest.Pending: 1, manifest.Damaged: 1, manifest.Failed: 2},
 			Unarchived: []Unarchived{
-				waits("3", manifest.Pending, seen, seen),               // never tried since it was first seen
-				waits("4", manifest.Damaged, seen, o.Now.Add(-14*day)), // never given up
+				because("no_link", waits("3", manifest.Pending, seen, seen)), // never tried since it was first seen
+				waits("4", manifest.Damaged, seen, o.Now.Add(-14*day)),       // never given up
 				old(waits("5", manifest.Failed, seen, seen.Add(14*day))),
 				old(waits("6", manifest.Failed, seen, seen.Add(14*day-time.Second))),
 			},
@@ -263,6 +266,7 @@ func TestBuild(t *testing.T) {
 		Days: 10, Closed: 1, Open: 2, NeverListed: 7, Unsettled: 3, // from the 8th on: it ended 36 hours ago
 		Counts: Counts{
 			Calls: 35, Recordings: 10, Waiting: 3, GivenUp: 2, Bytes: 400,
+			WaitingBy: map[string]int{"no_link": 1, "damaged": 1, "failed": 1},
 			ByOutcome: outcomes{manifest.Archived: 4, manifest.Lost: 1, manifest.Rejected: 1, manifest.Pending: 1, manifest.Damaged: 1, manifest.Failed: 2},
 		},
 	}

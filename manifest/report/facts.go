@@ -1,3 +1,5 @@
+// Defines the facts of a day.
+
 package report
 
 import (
@@ -8,10 +10,10 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Facts is what the ledger tells of one day, without judgement.
+// Facts are the facts of one day in the ledger, without judgement.
 type Facts struct {
 	Day   string
-	Known bool // manifest/ holds a file of it; false for a day that is unknown or has call rows alone
+	Known bool // manifest/ holds a file of it; false for a day that is unknown or has only call rows
 
 	LastLine time.Time // when its newest line was written, as far as it was read
 
@@ -25,7 +27,7 @@ type Facts struct {
 	// were asked for.
 	Unarchived []Unarchived
 
-	// The rest is of open days alone.
+	// The rest is only for open days.
 	Windows   []manifest.Window // in the order of the lines
 	ClosedFor []string          // filters that the day is closed for
 	Reopened  bool              // there is a day line for the filter, and it does not hold
@@ -42,7 +44,7 @@ type Unarchived struct {
 
 // final reports whether later runs leave the recording as it is. A line of an older version does not say so: by that
 // version's rule the recording was given up when it was tried in vain once more after it had waited for giveUp,
-// but for one that was archived once and is damaged.
+// except one that was archived once and is damaged.
 func (u *Unarchived) final(giveUp time.Duration) bool {
 	return u.Final || u.Old && u.Outcome != manifest.Damaged && !u.Time.Before(u.FirstSeen.Add(giveUp))
 }
@@ -60,7 +62,7 @@ type listing struct {
 }
 
 // latestListing returns the latest listing with a filter or of all calls, one of the whole day before one of a part
-// of it; nil when there is none. The windows of a listing stand together.
+// of it; nil when there is none. The windows of a listing are together.
 func (f *Facts) latestListing(filter string) (latest *listing) {
 	var all []*listing
 	last := ""
@@ -85,8 +87,8 @@ func (f *Facts) latestListing(filter string) (latest *listing) {
 	return latest
 }
 
-// add takes in a window. What is missing is of the listing and stands in each of its windows; so may doubts. A window
-// of an older version says neither that it is whole nor why not: its counts tell.
+// add adds a window. What is missing is of the listing and is in each of its windows; so may doubts. A window of an
+// older version says neither that it is whole nor why not: its counts tell.
 func (l *listing) add(w *manifest.Window) {
 	l.from, l.to = min(l.from, w.From), max(l.to, w.To)
 	l.calls, l.recordings = l.calls+w.Calls, l.recordings+w.Recordings

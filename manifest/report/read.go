@@ -1,3 +1,5 @@
+// Reads the facts of days from the manifest.
+
 package report
 
 import (
@@ -70,7 +72,7 @@ func (r *reader) facts(ctx context.Context, days []string) []Facts {
 	return list
 }
 
-// fill looks at a day, and reads it where the look does not tell enough.
+// fill looks at the status of a day, and reads the day if that is not enough.
 func (r *reader) fill(ctx context.Context, f *Facts) error {
 	status, err := r.ledger.Status(ctx, f.Day)
 	if err != nil {
@@ -105,7 +107,7 @@ func hasLosses(line manifest.DayLine) bool {
 	return false
 }
 
-// read takes from the day's lines all that is asked for. What stands behind a bad line counts too.
+// read reads the requested facts from the lines of the day. Lines after a bad line count too.
 func (f *Facts) read(ctx context.Context, ledger *manifest.Ledger, filter string) error {
 	visit := func(line manifest.Line) error {
 		if line.Kind == "day" {

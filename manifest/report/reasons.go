@@ -1,3 +1,5 @@
+// Says why a day is open, and what is odd about a closed day.
+
 package report
 
 import (
@@ -17,23 +19,23 @@ func (l *reasonList) add(code Code, format string, a ...any) {
 	*l = append(*l, Reason{Code: code, Text: fmt.Sprintf(format, a...)})
 }
 
-// remarks returns what is not as it should be about a closed day.
+// remarks returns the faults of a closed day.
 func remarks(line *manifest.DayLine) []Reason {
 	list := reasonList{}
 	if n := line.Uncounted; n != 0 {
-		list.add(Uncounted, "%s and the API's total differ by %d, each time", counted(line.Calls, "call", "calls"), max(n, -n))
+		list.add(Uncounted, "%s listed; the API's total differs by %d in every listing", counted(line.Calls, "call", "calls"), max(n, -n))
 	}
 	if line.Unlistable {
-		list.add(Unlistable, "the API does not list all of it: calls may be missing")
+		list.add(Unlistable, "the API cannot list the whole day: calls may be missing")
 	}
 	if n := line.Unlisted; n > 0 {
-		list.add(Unlisted, "%s not listed any more", counted(n, "known recording", "known recordings"))
+		list.add(Unlisted, "%s no longer listed", counted(n, "known recording", "known recordings"))
 	}
 	if line.Unwitnessed {
-		list.add(Unwitnessed, "unwitnessed: it has no recordings, and no other day has shown that the API lists them")
+		list.add(Unwitnessed, "no recordings, and no other day has shown that the API lists recordings")
 	}
 	if n := line.Stray; n > 0 {
-		list.add(Stray, "%s of another day listed with it, and archived there", counted(n, "row", "rows"))
+		list.add(Stray, "%s of another day in the listing, archived under that day", counted(n, "row", "rows"))
 	}
 	return list
 }
@@ -45,7 +47,7 @@ func (b *builder) reasons(d *Day, f *Facts, latest *listing, waiting map[manifes
 		list.add(BadLine, "line %d of %s cannot be read (%s): run verify --repair", f.Bad.Line, f.Bad.File, f.Bad.Reason)
 	}
 	if f.Reopened {
-		list.add(Reopened, "it was closed, and its lines have changed since")
+		list.add(Reopened, "the day was closed, but its lines have changed since")
 	}
 	if latest == nil {
 		f.unlisted(&list)
@@ -60,13 +62,13 @@ func (b *builder) reasons(d *Day, f *Facts, latest *listing, waiting map[manifes
 		list.add(Waiting, "%s (%s)", counted(d.Waiting, "recording waits", "recordings wait"), strings.Join(parts, ", "))
 	}
 	switch {
-	case len(list) > 0 || !d.Settled: // that explains it
+	case len(list) > 0 || !d.Settled: // these reasons are enough
 	case latest.listed.Sub(dayEnd(d.Day, b.o.Zone)) < b.o.Settle:
-		list.add(ListedEarly, "not listed since it settled, last on %s", latest.listed.In(b.o.Zone).Format(time.DateOnly))
+		list.add(ListedEarly, "not listed since the day settled; last listed on %s", latest.listed.In(b.o.Zone).Format(time.DateOnly))
 	case latest.calls == 0:
-		list.add(Empty, "no calls were listed, which no other answer has proved yet")
+		list.add(Empty, "no calls were listed, and no second answer has confirmed that yet")
 	case latest.recordings == 0:
-		list.add(Empty, "no recordings were listed, which no other answer has proved yet")
+		list.add(Empty, "no recordings were listed, and no second answer has confirmed that yet")
 	default:
 		list.add(LeftOpen, "no run has closed it since it was listed")
 	}
@@ -79,29 +81,29 @@ func (l *listing) reasons(list *reasonList) {
 	case !l.coversTheDay:
 		list.add(Partial, "listed only from %s to %s", l.from, l.to)
 	case len(l.doubts) > 0:
-		list.add(NotWhole, "the listing is not proved whole: %s", strings.Join(inWords(l.doubts), "; "))
+		list.add(NotWhole, "the listing is not proved complete: %s", strings.Join(inWords(l.doubts), "; "))
 	case !l.whole:
-		list.add(NotWhole, "the listing is not proved whole: %s, and the API named %d", counted(l.rows, "row", "rows"), l.total)
+		list.add(NotWhole, "the listing is not proved complete: %s listed, the API counts %d", counted(l.rows, "row", "rows"), l.total)
 	case l.stray > 0:
-		list.add(Stray, "%s of another day listed with it: a second listing is to confirm that", counted(l.stray, "row", "rows"))
+		list.add(Stray, "%s of another day in the listing: a second listing must confirm that", counted(l.stray, "row", "rows"))
 	}
 	if l.missing > 0 {
-		list.add(Missing, "%s not listed any more: another listing is to confirm that", counted(l.missing, "known recording", "known recordings"))
+		list.add(Missing, "%s no longer listed: another listing must confirm that", counted(l.missing, "known recording", "known recordings"))
 	}
 }
 
-// inWords says what the doubts of window lines mean. Lines of older versions hold sentences, which stay.
+// inWords puts the doubts of window lines into words. Lines of older versions contain sentences, which stay.
 func inWords(doubts []string) []string {
 	texts := map[string]string{
-		"total":                 "the API's total differs from the calls that came, or changed meanwhile",
+		"total":                 "the API's total differs from the received calls, or changed meanwhile",
 		"no_total":              "the API sent no total",
 		"unlistable":            "there are more calls than the API can page through: archive the day by campaign",
 		"unreadable_rows":       "rows cannot be read",
 		"unreadable_recordings": "the recording field of calls cannot be read",
 		"no_recording_field":    "no row has a recording field: the API may have ignored include_recordings",
-		"contradicted":          "calls contradict the filter",
-		"ignored":               "the API ignored what was asked for",
-		"unanswered":            "the API gave no answer that can be understood",
+		"contradicted":          "calls do not match the filter",
+		"ignored":               "the API ignored the requested times or filters, and the answer was not used",
+		"unanswered":            "the API gave no readable answer",
 	}
 	list := make([]string, 0, len(doubts))
 	for _, doubt := range doubts {
@@ -134,7 +136,7 @@ func (f *Facts) unlisted(list *reasonList) {
 	}
 	slices.Sort(names)
 	if names = slices.Compact(names); len(names) == 0 {
-		list.add(NotListed, "no listing of it was finished")
+		list.add(NotListed, "no listing of the day was finished")
 		return
 	}
 	list.add(Filtered, "%s only for a filter on %s", done, strings.Join(names, "; on "))

@@ -14,7 +14,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Report is the state of an archive over a span of days, as of Made. Slices and maps are never nil.
+// Report is the state of an archive over a span of days, at the time Made. Slices and maps are never nil.
 type Report struct {
 	V    int       `json:"v"` // of this format: 1
 	Made time.Time `json:"made"`
@@ -62,11 +62,12 @@ type Range struct {
 type Counts struct {
 	// Calls of an open day are those that its latest listing counts, 0 when no listing was finished.
 	Calls      int                      `json:"calls"`
-	Recordings int                      `json:"recordings"` // noted so far
-	ByOutcome  map[manifest.Outcome]int `json:"by_outcome"` // their sum is Recordings
-	Waiting    int                      `json:"waiting"`    // of these: to be tried again by later runs
-	GivenUp    int                      `json:"given_up"`   // of these: final without being archived, lost ones not included
-	Bytes      int64                    `json:"bytes"`      // of the archived
+	Recordings int                      `json:"recordings"`                 // noted so far
+	ByOutcome  map[manifest.Outcome]int `json:"by_outcome"`                 // their sum is Recordings
+	Waiting    int                      `json:"waiting"`                    // of these: to be tried again by later runs
+	WaitingBy  map[string]int           `json:"waiting_by_cause,omitempty"` // their sum is Waiting: by cause, by outcome where a line has none; nil for none
+	GivenUp    int                      `json:"given_up"`                   // of these: final without being archived, lost ones not included
+	Bytes      int64                    `json:"bytes"`                      // of the archived
 }
 
 // Total counts the days of the span and sums them.
@@ -90,17 +91,17 @@ const (
 	NeverListed State = "never_listed" // the archive holds no line about it
 )
 
-// Day is one call day. Where a filter was asked for, the counts are still of all that is noted of the day.
+// Day is one call day. If a filter was asked for, the counts are still of all that is noted of the day.
 type Day struct {
 	Day     string   `json:"day"` // 2006-01-02
 	State   State    `json:"state"`
 	Settled bool     `json:"settled"`        // old enough that it no longer changes
 	Kept    []string `json:"kept,omitempty"` // of a closed day: what the archive keeps of it
-	Reasons []Reason `json:"reasons"`        // why it is not closed, or what is not as it should be about a closed one
+	Reasons []Reason `json:"reasons"`        // why it is not closed, or the faults of a closed day
 	Counts
 }
 
-// Reason is why a day is not closed, or what is not as it should be about a closed one.
+// Reason is why a day is not closed, or a fault of a closed day.
 type Reason struct {
 	Code Code   `json:"code"`
 	Text string `json:"text"` // for a person
@@ -109,7 +110,7 @@ type Reason struct {
 // Code is the stable name of a reason.
 type Code string
 
-// The reasons. What keeps a run from closing a day beside them is told by that run alone.
+// The reasons. Only the run itself reports its other reasons not to close a day.
 const (
 	NotSettled  Code = "not_settled"    // it may still change
 	NotListed   Code = "not_listed"     // no listing was finished, or none at all

@@ -1,3 +1,5 @@
+// Writes a BagIt bag of the found calls.
+
 package bag
 
 import (
@@ -28,16 +30,16 @@ type Bag struct {
 
 	Passing func(error) bool     // as for copier
 	Tell    func(copier.Failure) // likewise
-	Skip    func(error) error    // is told of a day that cannot be read; its error ends the bag
+	Skip    func(error) error    // is called with the error of a day that cannot be read; its error ends the bag
 	See     func(*search.Call)   // every call that goes in
 }
 
-// Summary is what a bag came to.
+// Summary is the result of a bag.
 type Summary struct {
 	Calls      int   `json:"calls"`
 	Recordings int   `json:"recordings"` // of these calls
 	Stored     int   `json:"stored"`     // whose audio is in the bag
-	LeftOut    int   `json:"left_out"`   // whose audio is missing in the archive, damaged or cannot be read
+	LeftOut    int   `json:"left_out"`   // audio that is missing, damaged or cannot be read
 	Damaged    int   `json:"damaged"`    // of these
 	Days       int   `json:"days"`
 	Lines      int   `json:"lines"` // of the ledger
@@ -46,8 +48,8 @@ type Summary struct {
 	Bytes      int64 `json:"bytes"` // of these
 }
 
-// ErrNothing says that no call fits: there is nothing to write.
-var ErrNothing = errors.New("no call fits: no bag is written")
+// ErrNothing says that no call matches.
+var ErrNothing = errors.New("no call matches: no bag was written")
 
 // audioFolder holds the copies, by the names that audioNames gives them: names of the archive may hold numbers of
 // customers, and be too long for another system.
@@ -56,7 +58,7 @@ const (
 	audioNames  = `{{.call_date.Format "2006-01-02"}}/{{.recording_id}}`
 )
 
-// writing is a bag that is being written.
+// writing is the state of a bag that is being written.
 type writing struct {
 	*Bag
 	folder *folder
@@ -153,7 +155,7 @@ func (w *writing) calls(ctx context.Context, audio *copier.Copy) error {
 	return w.lines(ctx, day)
 }
 
-// hash adds a file that stands in the folder already.
+// hash adds a file that is in the folder already.
 func (w *writing) hash(name string) error {
 	file, err := w.folder.root.Open(name)
 	if err != nil {
@@ -180,7 +182,7 @@ func (w *writing) tags() error {
 		listed.add(tag.name, h.sum(), h.size)
 	}
 	h := newHashed(io.Discard)
-	_, _ = io.WriteString(h, declaration) // nothing fails to be discarded
+	_, _ = io.WriteString(h, declaration) // it never fails
 	listed.add(declarationFile, h.sum(), h.size)
 	if _, err := w.folder.write(tagManifestFile, listed.manifest()); err != nil {
 		return err
@@ -189,7 +191,7 @@ func (w *writing) tags() error {
 	return err
 }
 
-// info says what is in the bag, by counts and dates alone.
+// info describes the content of the bag, only by counts and dates.
 func (w *writing) info() string {
 	text := ""
 	for _, field := range []struct{ name, value string }{

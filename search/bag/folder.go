@@ -1,3 +1,5 @@
+// Creates the folder of a bag, and gives it its name when it is complete.
+
 package bag
 
 import (
@@ -16,8 +18,8 @@ import (
 // ErrBusy says that another export into the same folder is under way.
 var ErrBusy = errors.New("another export is writing this bag")
 
-// ErrTaken says that the folder of the bag holds something, or that beside it stands what no export has made.
-var ErrTaken = errors.New("there is something already")
+// ErrTaken says that the folder of the bag is not empty, or that a file beside it is not from an export.
+var ErrTaken = errors.New("it already contains files")
 
 // FolderError says that the folder cannot be written to. It names no file of it.
 type FolderError struct {
@@ -92,10 +94,10 @@ func (f *folder) begin(op string) error {
 	}
 	own := []string{"data", declarationFile, infoFile, readmeFile, manifestFile, tagManifestFile}
 	if slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(own, name) }) {
-		return fmt.Errorf("write the bag: in the folder with the ending %s: %w", partSuffix, ErrTaken)
+		return fmt.Errorf("write the bag: the temporary folder that ends in %s: %w", partSuffix, ErrTaken)
 	}
 	if err := os.RemoveAll(part); err != nil {
-		return folderError("remove what a killed export left", err)
+		return folderError("remove files of a killed export", err)
 	}
 	if err := os.Mkdir(part, 0o700); err != nil {
 		return folderError(op, err)
@@ -106,7 +108,7 @@ func (f *folder) begin(op string) error {
 	return nil
 }
 
-// namesIn names what stands in a folder, nothing where it is not there.
+// namesIn returns the names in a folder, none if it does not exist.
 func namesIn(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -119,7 +121,7 @@ func namesIn(dir string) ([]string, error) {
 	return names, err
 }
 
-// path is that of a name, for who opens it by himself.
+// path returns the path of a name, for callers that open it themselves.
 func (f *folder) path(name string) string {
 	return filepath.Join(f.dir+partSuffix, filepath.FromSlash(name))
 }
@@ -212,13 +214,13 @@ func syncFolder(name string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// close gives up the lock. What is not published is removed.
+// close releases the lock and removes a bag that is not published.
 func (f *folder) close() error {
 	var failed error
 	if f.root != nil {
 		failed = errors.Join(f.root.Close(), os.RemoveAll(f.dir+partSuffix))
 	}
 	failed = errors.Join(failed, f.lock.Unlock())
-	_ = os.Remove(f.dir + lockSuffix) // in nobody's way
+	_ = os.Remove(f.dir + lockSuffix) // it does no harm if it stays
 	return folderError("close the folder of the bag", failed)
 }

@@ -1,3 +1,5 @@
+// Writes the manifest lines, digests and seals of a bag.
+
 package bag
 
 import (
@@ -18,8 +20,8 @@ const (
 	sealsFolder   = "seals/"
 )
 
-// wanted are the calls of a day that were found. What was erased is false: its lines may still stand, and only what
-// stands in their place may go in.
+// wanted are the calls of a day that were found. What was erased is false: its lines may still exist, and only what
+// is in their place may go in.
 type wanted struct {
 	day        string
 	calls      map[string]bool
@@ -50,7 +52,7 @@ func (w *writing) lines(ctx context.Context, of wanted) error {
 	return nil
 }
 
-// segment writes what is wanted of a segment, nothing where that is nothing.
+// segment writes the wanted lines of a segment, and no file if there are none.
 func (w *writing) segment(ctx context.Context, of wanted, s manifest.StoredSegment) error {
 	name := fmt.Sprintf("%s/%s/%s", s.Tree, of.day, strings.TrimSuffix(strings.TrimSuffix(s.Name, ".gz"), ".jsonl"))
 	var digests bytes.Buffer
@@ -89,7 +91,7 @@ func (w *writing) segment(ctx context.Context, of wanted, s manifest.StoredSegme
 	return nil
 }
 
-// has reports whether a line tells of a call that was found.
+// has reports whether a line is about a call that was found.
 func (of *wanted) has(tree manifest.Tree, l manifest.SegmentLine) bool {
 	if l.Bad != nil {
 		return false
@@ -113,7 +115,7 @@ func (of *wanted) has(tree manifest.Tree, l manifest.SegmentLine) bool {
 
 var sealPattern = regexp.MustCompile(`^seals/[0-9]{6,9}\.(json|sig|tsr)$`)
 
-// seals copies all seals: each names the one before it, so that one alone proves less.
+// seals copies all seals, because each names the previous one and one alone proves less.
 func (w *writing) seals(ctx context.Context) error {
 	objects := w.Ledger.Objects()
 	var names []string

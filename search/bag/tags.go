@@ -1,3 +1,5 @@
+// Writes the tag files of a bag, such as its checksums.
+
 package bag
 
 import (
@@ -26,12 +28,12 @@ const (
 const readme = `This folder is a BagIt bag (RFC 8493).
 
   data/audio/       recordings, by call day and recording id; index.csv says which call each belongs to
-  data/lines/calls/     rows of the call log, as the archive noted them
-  data/lines/manifest/  what the archive noted of each recording: its SHA-256, when and from where it came
-  data/digests/     for each file of lines the SHA-256 of every line of the archive's own file, one a line
-  data/seals/       signatures of the archive over these
+  data/lines/calls/     rows of the call log, as the archive stores them
+  data/lines/manifest/  manifest lines of each recording: its SHA-256, when it was downloaded, and from which host
+  data/digests/     for each file below data/lines/, the SHA-256 of every line of the archive's own file, one per line
+  data/seals/       seals of the archive: signatures over these lines
 
-Check that every file is as it was written (GNU coreutils, or Git for Windows):
+Check that no file was changed (GNU coreutils, or Git for Windows):
 
   sha256sum --strict --quiet -c manifest-sha256.txt && sha256sum --strict --quiet -c tagmanifest-sha256.txt
 
@@ -43,10 +45,10 @@ A file data/seals/000001.tsr is the timestamp of that signature by an authority 
 
   openssl ts -verify -data data/seals/000001.sig -in data/seals/000001.tsr -CAfile root-of-the-authority.pem
 
-A seal names each of the archive's files of lines, and a root: the SHA-256 of the file of the same name below data/digests/.
-The SHA-256 of each line of a file below data/lines/, without its line feed, stands in the file of digests of the
-same name; a line that says "erased" or holds no row carries it in "digest". A line of data/lines/manifest/ names the
-SHA-256 of a recording, which is that of the file in data/audio/.
+A seal names each file of lines of the archive, with a root: the SHA-256 of the file of the same name below
+data/digests/. That file contains the SHA-256 of each line, without its line feed. A line that says "erased", or has
+no row, gives its SHA-256 in "digest". A line of data/lines/manifest/ gives the SHA-256 of a recording, which is the
+SHA-256 of its file in data/audio/.
 `
 
 // payloadFiles are files with their checksums. It is safe for concurrent use.

@@ -29,9 +29,9 @@ type Options struct {
 	Workers int           // recordings read at once
 	// Passing reports whether reading failed for a reason that may pass, so that it is tried again.
 	Passing func(error) bool
-	// Tell is told of every recording that is not copied, in the order of [Copy.Add], from another goroutine.
+	// Tell is called with every recording that is not copied, in the order of [Copy.Add], from another goroutine.
 	Tell func(Failure)
-	// Done is told of every recording that stands in the folder, with its name there, likewise.
+	// Done is called with every recording that is in the folder, with its name there, likewise.
 	Done func(r search.Recording, name string)
 }
 
@@ -43,13 +43,13 @@ type Failure struct {
 	Err         error // names no key
 }
 
-// Counts is what a copy came to.
+// Counts is the result of a copy.
 type Counts struct {
 	Added           int // recordings that were to be copied
 	Copied, There   int // copied now, and there with the same bytes already
 	Damaged, Unread int // left out
 	Bytes           int64
-	CopiedBytes     int64 // of Copied alone
+	CopiedBytes     int64 // only of Copied
 	Unfinished      int   // because the copy was stopped
 }
 
@@ -68,28 +68,28 @@ type Copy struct {
 
 	added, done atomic.Int64
 	bytes       atomic.Int64
-	trouble     atomic.Int64 // recordings in a row that the store could not give
+	trouble     atomic.Int64 // recordings in a row that the store did not deliver
 	counts      Counts       // written by the goroutine of the tables
 	err         error        // likewise
 }
 
-// task is one recording on its way.
+// task is one recording to copy.
 type task struct {
 	call  search.Call
 	rec   search.Recording
 	names []string // to try in turn
 	err   error    // of making the names
 
-	wait <-chan struct{} // the turn at the first name
+	wait <-chan struct{} // until the first name may be used
 	over func()
 
-	name   string // under which it stands at last
+	name   string // under which it is at last
 	copied bool
 	left   *Failure
 	done   chan struct{}
 }
 
-// perReader is how many recordings are worked for each that is read: the others wait for stable storage, which takes the
+// perReader is how many recordings are worked on for each that is read: the others wait for stable storage, which takes the
 // longest, and is faster for many at once.
 const perReader = 4
 
@@ -118,7 +118,7 @@ func Start(ctx context.Context, dir string, o Options) (*Copy, error) {
 }
 
 // Add copies a recording, which is archived, of a complete call. It waits while all workers are busy. The error is why
-// the copy cannot go on: the folder's, or the end of ctx.
+// the copy cannot continue: the folder's, or the end of ctx.
 func (c *Copy) Add(call *search.Call, r search.Recording) error {
 	t := &task{call: *call, rec: r, done: make(chan struct{}), over: func() {}}
 	if t.names, t.err = c.names(call, r); t.err == nil {
@@ -152,7 +152,7 @@ func (c *Copy) Finish() (Counts, error) {
 	c.counts.Unfinished = max(c.counts.Added-c.counts.Copied-c.counts.There-c.counts.Damaged-c.counts.Unread, 0)
 	c.counts.Bytes = c.bytes.Load()
 	closeErr := c.folder.close()
-	for _, err := range []error{c.err, stopped, closeErr} { // a trouble of the tables has stopped the rest too
+	for _, err := range []error{c.err, stopped, closeErr} { // an error of the tables stopped the others too
 		if err != nil {
 			return c.counts, err
 		}
@@ -169,7 +169,7 @@ func (c *Copy) Progress() (added, done int, bytes int64) {
 // names returns the names to try in turn.
 func (c *Copy) names(call *search.Call, r search.Recording) ([]string, error) {
 	if r.State == nil || r.State.SHA256 == [32]byte{} {
-		return nil, errors.New("the manifest notes no checksum of it")
+		return nil, errors.New("the manifest has no checksum for it")
 	}
 	names := key.NamesOf(r.Key)
 	if c.o.Names != nil {
@@ -191,7 +191,7 @@ func (c *Copy) names(call *search.Call, r search.Recording) ([]string, error) {
 		}
 	}
 	if free == nil {
-		return nil, errors.New("its name is in the folder of the parts: give another template")
+		return nil, errors.New("its name is in the folder of temporary files: give another --path-template")
 	}
 	return free, nil
 }
@@ -202,7 +202,7 @@ type extension string
 // Extension returns it with its dot.
 func (e extension) Extension() string { return string(e) }
 
-// worker works tasks until there are no more.
+// worker works on tasks until there are no more.
 func (c *Copy) worker() {
 	for t := range c.queue {
 		err := c.try(t)
@@ -217,7 +217,7 @@ func (c *Copy) worker() {
 	}
 }
 
-// try works one task. Its error ends the copy, or is that of its end.
+// try works on one task. Its error ends the copy, or is that of its end.
 func (c *Copy) try(t *task) error {
 	if t.err != nil {
 		t.fail(false, t.err)
@@ -256,11 +256,11 @@ func (c *Copy) try(t *task) error {
 			}
 		}
 	}
-	t.fail(false, errors.New("its names are taken by other files"))
+	t.fail(false, errors.New("other files have its names"))
 	return nil
 }
 
-// compare looks whether a recording stands under a name.
+// compare looks whether a recording is stored under a name.
 func (c *Copy) compare(name string, t *task) (standing, error) {
 	c.read <- struct{}{}
 	defer func() { <-c.read }()
@@ -283,7 +283,7 @@ func (t *task) fail(damaged bool, err error) {
 	t.left = &Failure{RecordingID: t.rec.ID, Day: t.call.Day, Damaged: damaged, Err: err}
 }
 
-// turns lets those who want one name have it one after another, in the order of asking.
+// turns gives a name to those that want it one after another, in the order of asking.
 type turns struct {
 	mu   sync.Mutex
 	last map[string]chan struct{}
@@ -310,7 +310,7 @@ func (t *turns) queue(name string) (wait <-chan struct{}, over func()) {
 	})
 }
 
-// instant is the call's time, empty where no row tells it.
+// instant is the call's time, empty if no row tells it.
 func instant(c *search.Call) string {
 	if c.NoRow || c.Erased {
 		return ""
@@ -319,5 +319,5 @@ func instant(c *search.Call) string {
 }
 
 func wrongBytes(got, noted int64) error {
-	return fmt.Errorf("size mismatch: %d bytes, noted %d", got, noted)
+	return fmt.Errorf("size mismatch: %d bytes, the manifest says %d", got, noted)
 }

@@ -36,7 +36,7 @@ func (s *folderSource) Open(_ context.Context, name string) (io.ReadCloser, erro
 	return os.Open(filepath.Join(s.dir, name))
 }
 
-// recorded is a call with one recording, which stands in the source.
+// recorded is a call with one recording, which is in the source.
 func (s *folderSource) recorded(t *testing.T, id, body string) *search.Call {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(s.dir, id+".mp3"), []byte(body), 0o600); err != nil {
@@ -89,7 +89,7 @@ func template(t *testing.T, text string) *key.Template {
 	return made
 }
 
-// TestNames: who wants the same name gets it in the order of adding, and nothing that stands there is replaced.
+// TestNames: who wants the same name gets it in the order of adding, and nothing that is there is replaced.
 func TestNames(t *testing.T) {
 	s := &folderSource{dir: t.TempDir()}
 	var calls []*search.Call
@@ -178,6 +178,38 @@ func TestTables(t *testing.T) {
 		if got := read(t, dir, name); got != foreign {
 			t.Errorf("it is %q now", got)
 		}
+	}
+}
+
+// TestLengths: an entry of the playlist has the length of its recording, not of its call, also after later copies.
+func TestLengths(t *testing.T) {
+	s, dir := &folderSource{dir: t.TempDir()}, t.TempDir()
+	short, several, unknown, plain := s.recorded(t, "r1", "one"), s.recorded(t, "r2", "two"), s.recorded(t, "r3", "three"), s.recorded(t, "r4", "four")
+	short.Recordings[0].State.Reason = "a broken last frame; plays 18 s, call_length is 31 s"
+	several.Recordings = append(several.Recordings, search.Recording{ID: "lost", Outcome: manifest.Lost})
+	unknown.Length = -1
+	plain.Recordings[0].State.Reason = "plays music"
+	copies := [][]*search.Call{{short, several, unknown}, {plain}}
+	for _, calls := range copies {
+		if counts, err := copyAll(t, dir, Options{Source: s, Workers: 1}, calls...); err != nil || counts.Copied != len(calls) {
+			t.Fatal(counts, err)
+		}
+	}
+	const title = ",2025-05-28, Ann\n"
+	want := playlistStart + playlistMark + "#EXTINF:7" + title + "r4.mp3\n" +
+		"#EXTINF:18" + title + "r1.mp3\n#EXTINF:-1" + title + "r2.mp3\n#EXTINF:-1" + title + "r3.mp3\n"
+	if got := read(t, dir, PlaylistFile); got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	// A playlist that was lost tells no lengths.
+	if err := os.Remove(filepath.Join(dir, PlaylistFile)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := copyAll(t, dir, Options{Source: s, Workers: 1}, plain); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := read(t, dir, PlaylistFile), strings.Replace(want, "#EXTINF:18", "#EXTINF:-1", 1); got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }
 

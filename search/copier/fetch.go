@@ -39,14 +39,14 @@ func (c *Copy) fetch(t *task) (*part, error) {
 			t.fail(true, damage.err)
 			return nil, nil
 		case errors.Is(err, fs.ErrNotExist):
-			t.fail(true, errors.New("it is missing"))
+			t.fail(true, errors.New("file missing"))
 			return nil, nil
 		case c.o.Passing == nil || !c.o.Passing(err):
 			t.fail(false, withoutPath(err))
 			return nil, nil
 		case try == tries:
 			t.fail(false, withoutPath(err))
-			if n := c.trouble.Add(1); n >= maxTrouble { // it is the store's trouble
+			if n := c.trouble.Add(1); n >= maxTrouble { // the store fails
 				return nil, fmt.Errorf("%d recordings in a row cannot be read: %w", n, err)
 			}
 			return nil, nil
@@ -76,7 +76,6 @@ func (c *Copy) fetchOnce(t *task) (*part, error) {
 	return to, nil
 }
 
-// readPart reads and checks a recording.
 func (c *Copy) readPart(t *task) (*part, error) {
 	c.read <- struct{}{}
 	defer func() { <-c.read }()
@@ -96,7 +95,6 @@ func (c *Copy) readPart(t *task) (*part, error) {
 	return to, nil
 }
 
-// transfer copies and checks a body.
 func (c *Copy) transfer(to *part, from io.Reader, t *task) error {
 	noted := t.rec.State
 	hash := sha256.New()
@@ -107,7 +105,7 @@ func (c *Copy) transfer(to *part, from io.Reader, t *task) error {
 		}
 		n, readErr := from.Read(chunk)
 		if size += int64(n); size > noted.Size {
-			return &damageError{errors.New("it is longer than was noted")}
+			return &damageError{errors.New("size mismatch: it is larger than the manifest says")}
 		}
 		hash.Write(chunk[:n])
 		c.bytes.Add(int64(n))
@@ -125,7 +123,7 @@ func (c *Copy) transfer(to *part, from io.Reader, t *task) error {
 		return &damageError{wrongBytes(size, noted.Size)}
 	}
 	if [32]byte(hash.Sum(nil)) != noted.SHA256 {
-		return &damageError{errors.New("checksum mismatch: its SHA-256 is not the one that was noted")}
+		return &damageError{errors.New("checksum mismatch: its SHA-256 differs from the manifest's")}
 	}
 	return nil
 }

@@ -125,7 +125,7 @@ func (f *folder) begin(dir string) error {
 }
 
 func (f *folder) removeParts() error {
-	const op = "remove what a killed copy left"
+	const op = "remove files of a killed copy"
 	dir, err := f.root.Open(ownFolder)
 	if err != nil {
 		return folderError(op, err)
@@ -145,7 +145,7 @@ func (f *folder) removeParts() error {
 	return nil
 }
 
-// close syncs the folders with new names, gives up the lock and removes the own folder.
+// close syncs the folders with new names, releases the lock and removes its own folder.
 func (f *folder) close() error {
 	var failed error
 	for name := range f.changed {
@@ -153,7 +153,7 @@ func (f *folder) close() error {
 			failed = folderError("sync the folder for the copies", err)
 		}
 	}
-	// What cannot be removed is in nobody's way. Windows removes no file that is open, so the lock is given up first.
+	// A file that cannot be removed does no harm. Windows removes no open file, so the lock is released first.
 	if err := f.lock.Unlock(); err != nil && failed == nil {
 		failed = folderError("unlock the folder for the copies", err)
 	}
@@ -173,7 +173,7 @@ func (f *folder) syncFolder(name string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// standing is what stands under a name.
+// standing says what is stored under a name.
 type standing int
 
 const (
@@ -182,9 +182,9 @@ const (
 	other
 )
 
-// compare looks whether a recording stands under a name.
+// compare looks whether a recording is stored under a name.
 func (f *folder) compare(ctx context.Context, name string, noted *manifest.State) (standing, error) {
-	const op = "look at what is in the folder for the copies"
+	const op = "look into the folder for the copies"
 	info, err := f.root.Lstat(filepath.FromSlash(name))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -253,7 +253,7 @@ func (p *part) discard() {
 	_ = p.f.root.Remove(p.name) // else the next copy removes it
 }
 
-// publish gives a part its name, and reports whether something stands there already.
+// publish gives a part its name, and reports whether something is there already.
 func (f *folder) publish(p *part, name string) (isThere bool, err error) {
 	const op = "write a copy"
 	parent := path.Dir(name)
@@ -289,7 +289,7 @@ func (f *folder) rename(p *part, name string) (isThere bool, err error) {
 	return false, folderError(op, f.root.Rename(p.name, filepath.FromSlash(name)))
 }
 
-// oneLine drops what would break a line of a list.
+// oneLine removes characters that would break a line of a list.
 func oneLine(text string) string {
 	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' || r == '\t' }), " ")
 }

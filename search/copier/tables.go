@@ -7,7 +7,6 @@ import (
 	"encoding/csv"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"hash/fnv"
 	"io"
 	"io/fs"
@@ -18,7 +17,7 @@ import (
 )
 
 // ErrForeign says that the folder holds a table or a playlist that no copy has made.
-var ErrForeign = errors.New("the folder holds an " + IndexFile + " or a " + PlaylistFile + " of something else")
+var ErrForeign = errors.New("the folder contains an " + IndexFile + " or a " + PlaylistFile + " that find did not write")
 
 const (
 	playlistStart = "#EXTM3U\n"
@@ -45,7 +44,7 @@ type tables struct {
 	written  map[uint64]bool // hashes of file and recording id
 }
 
-// beginTables refuses to replace what is not ours before anything is copied.
+// beginTables refuses, before anything is copied, to replace tables that no copy has made.
 func (f *folder) beginTables() (*tables, error) {
 	if err := f.checkTables(); err != nil {
 		return nil, err
@@ -74,9 +73,9 @@ func (f *folder) beginTables() (*tables, error) {
 	return t, folderError("write the index", err)
 }
 
-// checkTables looks at what an earlier copy has left.
+// checkTables checks the tables of an earlier copy.
 func (f *folder) checkTables() error {
-	const op = "look at what is in the folder for the copies"
+	const op = "look into the folder for the copies"
 	if err := f.eachOldRow(func([]string) error { return errEnough }); err != nil && !errors.Is(err, errEnough) {
 		return err
 	}
@@ -98,14 +97,14 @@ func (f *folder) checkTables() error {
 	return nil
 }
 
-// isOwnFile fails for what is no file: a pipe would be waited for without end.
+// isOwnFile fails for anything that is not a file: reading a pipe could wait for ever.
 func (f *folder) isOwnFile(name string) error {
 	info, err := f.root.Lstat(name)
 	if err == nil && !info.Mode().IsRegular() {
 		return ErrForeign
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return folderError("look at what is in the folder for the copies", err)
+		return folderError("look into the folder for the copies", err)
 	}
 	return nil
 }
@@ -142,7 +141,7 @@ func (f *folder) eachOldRow(visit func(row []string) error) error {
 	}
 }
 
-// note writes down what becomes of the tasks, in their order, and at last what earlier copies have left.
+// note writes the results of the tasks in their order, and then the rows of earlier copies.
 func (c *Copy) note(t *tables) error {
 	var failed error
 	for task := range c.order {
@@ -159,7 +158,7 @@ func (c *Copy) note(t *tables) error {
 				c.o.Done(task.rec, task.name)
 			}
 			if failed == nil {
-				if failed = t.add(rowOf(task)); failed != nil {
+				if failed = t.add(rowOf(task), secondsOf(task)); failed != nil {
 					c.stop(failed)
 				}
 			}
@@ -211,7 +210,7 @@ func rowOf(t *task) []string {
 	return row
 }
 
-// guarded keeps a spreadsheet from taking a text for a formula: names and comments come from outside.
+// guarded prevents a spreadsheet from taking a text for a formula: names and comments come from outside.
 func guarded(text string) string {
 	if text != "" && strings.IndexByte("=+-@\t\r", text[0]) >= 0 {
 		return "'" + text
@@ -219,8 +218,8 @@ func guarded(text string) string {
 	return text
 }
 
-// add writes a row, and its entry of the playlist.
-func (t *tables) add(row []string) error {
+// add writes a row, and its entry of the playlist, with how long it plays.
+func (t *tables) add(row []string, seconds int) error {
 	id := fnv.New64a()
 	_, _ = io.WriteString(id, row[0]+"\x00"+row[1])
 	if t.written[id.Sum64()] {
@@ -228,44 +227,25 @@ func (t *tables) add(row []string) error {
 	}
 	t.written[id.Sum64()] = true
 	err := t.rows.Write(row)
-	if _, listErr := t.entries.WriteString(t.entry(row)); err == nil {
+	if _, listErr := t.entries.WriteString(t.entry(row, seconds)); err == nil {
 		err = listErr
 	}
 	return folderError("write the index", err)
 }
 
-// entry is that of a recording in the playlist.
-func (t *tables) entry(row []string) string {
-	of := func(name string) string { return row[t.column[name]] }
-	seconds, err := strconv.ParseFloat(of("call_length"), 64)
-	if err != nil || seconds < 0 {
-		seconds = -1
-	}
-	file := row[0]
-	if strings.HasPrefix(file, "#") { // which begins a comment
-		file = "./" + file
-	}
-	return fmt.Sprintf("#EXTINF:%d,%s\n%s\n", int(seconds), title(of), file)
-}
-
-// title is what a playlist shows of a call: when, who, and what about; nothing of the customer.
-func title(of func(string) string) string {
-	var parts []string
-	for _, name := range []string{"call_date", "user", "campaign", "status"} {
-		if value := oneLine(of(name)); value != "" {
-			parts = append(parts, value)
-		}
-	}
-	return strings.Join(parts, ", ")
-}
-
 // finish adds the rows of earlier copies that still have their file, and puts the tables in the place of the old ones.
 func (t *tables) finish() error {
-	err := t.f.eachOldRow(func(row []string) error {
+	old, err := t.f.openPlaylist()
+	if err != nil {
+		return err
+	}
+	defer old.close()
+	err = t.f.eachOldRow(func(row []string) error {
+		seconds := old.next(row[0])
 		if _, err := t.f.root.Lstat(filepath.FromSlash(row[0])); err != nil {
 			return nil
 		}
-		return t.add(row)
+		return t.add(row, seconds)
 	})
 	if err != nil {
 		return err

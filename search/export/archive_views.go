@@ -1,3 +1,5 @@
+// Makes the SQL that lets DuckDB read an archive directly.
+
 package export
 
 import (
@@ -7,8 +9,8 @@ import (
 
 // ArchiveViews returns the SQL that makes an archive in a folder two views of DuckDB, without exporting it: calls, of
 // each call the last row, and recordings, of each recording the line that counts. What docs/manifest.md says of lines
-// is said here in SQL once more; nothing of the program's own reading is used. hasCalls and hasLines say whether there
-// is any file in calls/ and in manifest/, for a pattern that nothing fits is an error in DuckDB.
+// is said here in SQL once more; nothing of the program's own reading is used. hasCalls and hasLines say whether
+// there is any file in calls/ and in manifest/, because a pattern without a match is an error in DuckDB.
 func ArchiveViews(folder, zone string, hasCalls, hasLines bool) string {
 	place := strings.TrimSuffix(strings.ReplaceAll(folder, `\`, "/"), "/")
 	calls, recordings := callsOfArchive, recordingsOfArchive
@@ -19,13 +21,13 @@ func ArchiveViews(folder, zone string, hasCalls, hasLines bool) string {
 		recordings = emptyView((&recordingRow{}).columns)
 	}
 	return strings.NewReplacer("{CALLS}", quoted(pattern(place)+"/calls/**/*.jsonl*"), "{LINES}", quoted(pattern(place)+"/manifest/**/*.jsonl*"), "{ZONE}", quoted(zone), "{TEXTS}", textsOfArchive()).
-		Replace("-- Makes an archive two views of DuckDB: calls, of each call the last row, and recordings, of each recording the line\n" +
-			"-- that counts. The archive is read as it stands when they are used; for another place of it change the two paths.\n" +
-			"-- A line that cannot be read, or is not UTF-8, is passed over: convoso-archiver verify finds those.\n" +
+		Replace("-- Defines two DuckDB views over an archive: calls has the last row of each call, recordings has the current line of\n" +
+			"-- each recording. Each query reads the archive as it is at that moment. If the archive moves, change the two paths.\n" +
+			"-- Lines that cannot be read, or are not UTF-8, are skipped; convoso-archiver verify finds them.\n" +
 			"\nCREATE OR REPLACE VIEW calls AS\n" + calls + ";\n\nCREATE OR REPLACE VIEW recordings AS\n" + recordings + ";\n")
 }
 
-// textsOfArchive are the columns that stand in a row as text.
+// textsOfArchive are the columns that a row has as text.
 func textsOfArchive() string {
 	types := &sqlColumns{}
 	(&callRow{}).columns(types)

@@ -62,7 +62,7 @@ func (b *Bucket) Replace(ctx context.Context, name string, write func(io.Writer)
 	if err != nil {
 		return 0, trouble(ctx, "make a temporary file", err)
 	}
-	_ = os.Remove(temp.Name()) // so that a killed run leaves nothing; where an open file cannot go, the second does it
+	_ = os.Remove(temp.Name()) // so that a killed run leaves nothing; if an open file cannot go, the second does it
 	defer func() {
 		_ = temp.Close()
 		_ = os.Remove(temp.Name())

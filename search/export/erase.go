@@ -1,3 +1,5 @@
+// Brings an export up to date after an erasure.
+
 package export
 
 import (
@@ -34,7 +36,7 @@ func (n *Noted) Holds(day string) bool {
 // OpenNoted opens a folder that holds an export, which it must. Close the folder.
 func OpenNoted(ctx context.Context, name string) (*Folder, Noted, error) {
 	if _, err := os.Stat(filepath.Join(name, NoteName)); err != nil {
-		return nil, Noted{}, fmt.Errorf("there is no %s in it", NoteName)
+		return nil, Noted{}, fmt.Errorf("it contains no %s", NoteName)
 	}
 	folder, err := OpenFolder(name)
 	if err != nil {

@@ -31,7 +31,7 @@ type Source interface {
 	Zone() *time.Location
 }
 
-// Fingerprinter tells by little whether a day of the archive may have changed.
+// Fingerprinter says cheaply whether a day of the archive may have changed.
 type Fingerprinter interface {
 	// Fingerprint returns a text that differs when anything of the day differs.
 	Fingerprint(ctx context.Context, day string) (string, error)
@@ -50,12 +50,12 @@ type Export struct {
 	Target   Target
 	Location string // what views.sql puts before names: empty for a folder, s3://bucket/prefix/ for a bucket
 
-	Excel        bool          // CSV alone: made for Excel
+	Excel        bool          // CSV only: made for Excel
 	Fingerprints Fingerprinter // nil: each day is read to tell whether it changed
 	Logger       *slog.Logger  // nil: silent
 }
 
-// Summary is what a run has done.
+// Summary is the result of a run.
 type Summary struct {
 	Days       int         `json:"days"` // of the archive within the span
 	Written    int         `json:"days_written"`
@@ -67,7 +67,7 @@ type Summary struct {
 	RowsWritten  int64 `json:"rows_written"`
 	BytesWritten int64 `json:"bytes_written"`
 
-	// Of the whole export as it stands, days outside of the span included.
+	// Of the whole export as it is, days outside of the span included.
 	Calls      int64 `json:"calls"`
 	Recordings int64 `json:"recordings"`
 	Bytes      int64 `json:"bytes"`
@@ -82,11 +82,11 @@ type BrokenDay struct {
 // noteEvery is how often the note is written while days are: a killed run writes the days since then again.
 const noteEvery = 5 * time.Second
 
-// run is one run.
+// run is the state of one run.
 type run struct {
 	*Export
 	note     note
-	stored   []byte           // the note as it stands in the target
+	stored   []byte           // the note as it is in the target
 	files    map[string]int64 // of the target
 	tables   tables
 	summary  Summary
@@ -128,7 +128,7 @@ func (r *run) run(ctx context.Context) (err error) {
 	}
 	r.noted, r.progress = time.Now(), time.Now()
 	if err := r.export(ctx, days); err != nil {
-		// What was written stands: the next run need not write it again.
+		// The written days stay: the next run need not write them again.
 		return errors.Join(err, r.save(context.WithoutCancel(ctx), &r.note))
 	}
 	if err := r.save(ctx, &r.note); err != nil {
@@ -154,7 +154,7 @@ func (r *run) export(ctx context.Context, days []string) error {
 		}
 		if time.Since(r.progress) > progressEvery {
 			r.progress = time.Now()
-			r.Logger.Info("export goes on", "day", day, "days_done", i+1, "days", len(days))
+			r.Logger.Info("export in progress", "day", day, "days_done", i+1, "days", len(days))
 		}
 	}
 	return r.removeGone(ctx, days)
@@ -188,7 +188,7 @@ func (r *run) day(ctx context.Context, day string) error {
 	return r.write(ctx, day, calls, dayNote{From: from, Erasures: erasures})
 }
 
-// unchanged counts a day whose files stand.
+// unchanged counts a day whose files are up to date.
 func (r *run) unchanged(day string) {
 	if r.note.Days[day].Calls.Rows == 0 {
 		r.summary.Empty++
@@ -197,7 +197,7 @@ func (r *run) unchanged(day string) {
 	r.summary.Unchanged++
 }
 
-// broken notes that a day could not be read. Its files are left as they are: they are as good as they were.
+// broken notes that a day could not be read. Its files stay as they are.
 func (r *run) broken(ctx context.Context, day string, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -338,7 +338,7 @@ func (r *run) within(day string) bool {
 	return (q.From.IsZero() || day >= q.From.Format(time.DateOnly)) && (q.To.IsZero() || day <= q.To.Format(time.DateOnly))
 }
 
-// writeViews writes views.sql, unless it stands there.
+// writeViews writes views.sql, unless it is there.
 func (r *run) writeViews(ctx context.Context) error {
 	stored, err := r.Target.Read(ctx, ViewsName)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -9,7 +9,7 @@ import (
 	"convoso-archiver/search"
 )
 
-// extra is what a row holds beside the fields that can be searched for.
+// extra has the fields of a row that cannot be searched for.
 type extra struct {
 	date                            string // call_date, as received
 	queuePosition, queueSeconds     string
@@ -18,8 +18,8 @@ type extra struct {
 	other                           string // the fields that have no column, as one JSON object
 }
 
-// readExtra reads a row, whose syntax the ledger has checked. It walks the bytes, for it sees each row of an export:
-// decoding would cost more than all that is written. A row that is no object is kept as it is.
+// readExtra reads a row, whose syntax the ledger has checked. It scans the bytes, because decoding each row of an
+// export would cost more than writing it. A row that is not an object is kept as it is.
 func readExtra(row []byte) (e extra) {
 	e.other = "{}"
 	if len(row) == 0 {
@@ -49,7 +49,7 @@ func readExtra(row []byte) (e extra) {
 		case `"id"`, `"lead_id"`, `"list_id"`, `"queue_id"`, `"campaign_id"`, `"campaign"`, `"user_id"`, `"user"`, `"phone_number"`,
 			`"number_dialed"`, `"first_name"`, `"last_name"`, `"status"`, `"status_name"`, `"call_type"`, `"called_count"`,
 			`"agent_comment"`, `"call_length"`:
-		case `"recording"`: // the table recordings tells of them
+		case `"recording"`: // they are in the table recordings
 		default:
 			other = append(append(append(append(other, ','), name...), ':'), value...)
 		}

@@ -38,7 +38,7 @@ func OpenFolder(name string) (*Folder, error) {
 // Close closes the folder.
 func (f *Folder) Close() error { return f.root.Close() }
 
-// A temporary file stands beside the one that it becomes, for only so can it be renamed into its place on any mount.
+// A temporary file is in the folder of the file that it becomes, so that it can be renamed on any mount.
 const (
 	tempPrefix = ".export-"
 	tempSuffix = ".part"
@@ -49,7 +49,7 @@ func isTemp(name string) bool {
 	return strings.HasPrefix(base, tempPrefix) && strings.HasSuffix(base, tempSuffix)
 }
 
-// Files implements Reader. It walks the folders of the tables alone; of the rest it names what stands at the top.
+// Files implements Reader. It walks only the folders of the tables; of other files it names only those at the top.
 func (f *Folder) Files(ctx context.Context) iter.Seq2[File, error] {
 	return func(yield func(File, error) bool) {
 		err := fs.WalkDir(f.root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
@@ -156,7 +156,7 @@ func (f *Folder) replace(ctx context.Context, name string, write func(io.Writer)
 	return info.Size(), nil
 }
 
-// sync makes the names of a folder durable. Windows syncs none, and needs it not.
+// sync makes the names of a folder durable. Windows cannot sync folders and need not.
 func (f *Folder) sync(folder string) error {
 	if runtime.GOOS == "windows" {
 		return nil

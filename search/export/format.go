@@ -1,3 +1,5 @@
+// Defines the formats of tables.
+
 package export
 
 import (

@@ -20,7 +20,7 @@ const NoteName = "_archive.json"
 // noteVersion is the highest version of a note that this program reads, and the one that it writes.
 const noteVersion = 1
 
-// note is what stands in NoteName. It holds ids, hashes and sizes, and no personal data.
+// note is what is in NoteName. It holds ids, hashes and sizes, and no personal data.
 type note struct {
 	V       int    `json:"v"`
 	Kind    string `json:"kind"`    // "export"
@@ -28,7 +28,7 @@ type note struct {
 	About
 	Format     Format             `json:"format"`
 	Excel      bool               `json:"excel,omitzero"`
-	Query      string             `json:"query"`      // the terms, canonical; what says something about a person as a hash
+	Query      string             `json:"query"`      // the terms, canonical; personal values as a hash
 	Erasures   []string           `json:"erasures"`   // ids of those that the files reflect
 	Calls      int64              `json:"calls"`      // rows of all days
 	Recordings int64              `json:"recordings"` // likewise
@@ -60,7 +60,7 @@ type fileNote struct {
 // OtherExportError says that the target holds something else than an earlier state of this export.
 type OtherExportError struct{ What string }
 
-// Error implements error. It says what to try.
+// Error implements error. It says what to do.
 func (e *OtherExportError) Error() string {
 	return "the target holds " + e.What + ": give another target, or empty this one"
 }
@@ -75,7 +75,7 @@ func (e *LaterError) Error() string {
 
 const kindExport = "export"
 
-// open reads the note of an earlier run, and lists the files. Where there is no note, there must be no files.
+// open reads the note of an earlier run, and lists the files. If there is no note, there must be no files.
 func (r *run) open(ctx context.Context) (n note, files map[string]int64, err error) {
 	n = note{
 		V: noteVersion, Kind: kindExport, Archive: r.ArchiveID, About: r.About, Format: r.Format, Excel: r.Excel, Query: r.Terms,
@@ -121,7 +121,7 @@ func (r *run) parse(text []byte, want note) (note, error) {
 	case old.Archive != want.Archive:
 		return old, &OtherExportError{"an export of another archive"}
 	case old.Format != want.Format || old.Excel != want.Excel:
-		return old, &OtherExportError{fmt.Sprintf("an export of another form (%s)", formName(old.Format, old.Excel))}
+		return old, &OtherExportError{fmt.Sprintf("an export in another format (%s)", formName(old.Format, old.Excel))}
 	case old.Query != want.Query:
 		return old, &OtherExportError{"an export with other search terms"}
 	}
@@ -141,7 +141,7 @@ func formName(f Format, excel bool) string {
 	return string(f)
 }
 
-// save writes the note, unless the very same stands there.
+// save writes the note, unless it is unchanged.
 func (r *run) save(ctx context.Context, n *note) error {
 	n.Calls, n.Recordings, n.Bytes = 0, 0, 0
 	erasures := map[string]bool{}
@@ -163,7 +163,7 @@ func (r *run) save(ctx context.Context, n *note) error {
 	return r.put(ctx, NoteName, text, &r.stored)
 }
 
-// put writes a small file, unless the very same stands there.
+// put writes a small file, unless it is unchanged.
 func (r *run) put(ctx context.Context, name string, text []byte, stored *[]byte) error {
 	if bytes.Equal(text, *stored) {
 		return nil

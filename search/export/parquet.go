@@ -12,7 +12,7 @@ import (
 const (
 	// rowsPerGroup bounds what is held of a file until it is written: some megabytes.
 	rowsPerGroup = 50_000
-	// bloomBits is for one wrong yes in a hundred.
+	// bloomBits gives one false positive in a hundred.
 	bloomBits = 10
 	batchRows = 256
 )
@@ -43,14 +43,12 @@ func newParquetFile[T any](bloom []string) *parquetFile[T] {
 	}
 }
 
-// begin begins a file.
 func (p *parquetFile[T]) begin(w io.Writer) error {
 	p.batch = p.batch[:0]
 	p.writer = parquet.NewGenericWriter[T](w, p.options...)
 	return nil
 }
 
-// write adds a row.
 func (p *parquetFile[T]) write(row *T) error {
 	p.batch = append(p.batch, *row)
 	if len(p.batch) < batchRows {
@@ -66,7 +64,6 @@ func (p *parquetFile[T]) flush() error {
 	return err
 }
 
-// end ends the file.
 func (p *parquetFile[T]) end() error {
 	if err := p.flush(); err != nil {
 		return err

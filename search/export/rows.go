@@ -11,7 +11,7 @@ import (
 	"convoso-archiver/search"
 )
 
-// callRow is a row of the table calls. Columns stand in the order of the fields, in every format; a test compares them
+// callRow is a row of the table calls. Columns are in the order of the fields, in every format; a test compares them
 // with those that columns names. Texts that the call has not are empty.
 //
 // Encodings are named one by one: the library's own choice for text, DELTA_LENGTH_BYTE_ARRAY, cannot be read by Spark
@@ -56,7 +56,7 @@ func callBloom() []string {
 	return []string{"id", "lead_id", "phone_number", "number_dialed", "campaign_id", "user_id", "list_id", "queue_id"}
 }
 
-// columns tells of the columns in their order.
+// columns passes the columns in their order.
 func (r *callRow) columns(c columns) {
 	c.text("id", r.ID)
 	c.moment("call_date", r.CallDate)
@@ -114,7 +114,7 @@ type recordingRow struct {
 // recordingBloom are the columns of recordingRow that have a Bloom filter.
 func recordingBloom() []string { return []string{"recording_id", "call_id"} }
 
-// columns tells of the columns in their order.
+// columns passes the columns in their order.
 func (r *recordingRow) columns(c columns) {
 	c.text("recording_id", r.RecordingID)
 	c.text("call_id", r.CallID)
@@ -134,7 +134,7 @@ func (r *recordingRow) columns(c columns) {
 	c.moment("noted", r.Noted)
 }
 
-// columns is told of each column of a row, in their order.
+// columns is called with each column of a row, in their order.
 type columns interface {
 	text(name, value string)
 	whole(name string, value int64, bits int)
@@ -160,7 +160,7 @@ func newCall(c *search.Call, zone *time.Location) callRow {
 		seconds := int32(c.Length)
 		r.Length = &seconds
 	}
-	// The date as it stands in the row, which for a stray row is another than the day under which it is kept.
+	// The date as it is in the row, which for a stray row is another than the day under which it is kept.
 	if wall, err := fetcher.ParseWall(extra.date); err == nil {
 		r.CallDate, r.CallLocal = instant(wall, zone), wall.Format(time.DateTime)
 	}

@@ -1,3 +1,5 @@
+// Defines the target of an export and its errors.
+
 package export
 
 import (
@@ -8,7 +10,7 @@ import (
 	"iter"
 )
 
-// Target is where an export lies. Names are from its root, with slashes. [Folder] and [Bucket] are the two there are.
+// Target is the destination of an export. Names are from its root, with slashes. [Folder] and [Bucket] implement it.
 type Target interface {
 	Reader
 	Writer
@@ -24,8 +26,8 @@ type Reader interface {
 
 // Writer changes it.
 type Writer interface {
-	// Replace writes a file, and returns its size. It stands under its name when all of it is there, durably, and not
-	// at all after an error: then what stood there before does.
+	// Replace writes a file, and returns its size. It is stored under its name when all of it is there, durably, and
+	// after an error the previous file stays.
 	Replace(ctx context.Context, name string, write func(io.Writer) error) (size int64, err error)
 	// Remove removes a file; one that is not there is no error.
 	Remove(ctx context.Context, name string) error
@@ -37,7 +39,7 @@ type File struct {
 	Size int64 // bytes
 }
 
-// TargetError is trouble with the target, as opposed to the archive's.
+// TargetError is an error of the target, not of the archive.
 type TargetError struct {
 	Op  string // "verb noun"
 	Err error
@@ -49,7 +51,7 @@ func (e *TargetError) Error() string { return fmt.Sprintf("%s of the export: %v"
 // Unwrap returns the cause.
 func (e *TargetError) Unwrap() error { return e.Err }
 
-// trouble makes an error of the target's, but for the end of ctx.
+// trouble wraps an error as a [*TargetError], except the end of ctx.
 func trouble(ctx context.Context, op string, err error) error {
 	switch _, known := errors.AsType[*TargetError](err); {
 	case err == nil || known:

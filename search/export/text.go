@@ -13,7 +13,7 @@ import (
 // instantLayout is how text formats write an instant: UTC, whole seconds.
 const instantLayout = "2006-01-02T15:04:05Z"
 
-// described is a row that tells of its columns; it is satisfied by the pointer types of both tables.
+// described is a row that passes its columns; it is satisfied by the pointer types of both tables.
 type described[T any] interface {
 	*T
 	columns(columns)
@@ -26,7 +26,7 @@ type csvFile[T any, P described[T]] struct {
 	line  csvLine
 }
 
-// byteOrderMark tells a spreadsheet that the text is UTF-8.
+// byteOrderMark marks the text as UTF-8 for spreadsheets.
 const byteOrderMark = "\uFEFF"
 
 // begin begins a file with its header.
@@ -44,7 +44,6 @@ func (c *csvFile[T, P]) begin(w io.Writer) error {
 	return err
 }
 
-// write adds a row.
 func (c *csvFile[T, P]) write(row *T) error {
 	c.line.record, c.line.fields = c.line.record[:0], 0
 	P(row).columns(&c.line)
@@ -53,7 +52,6 @@ func (c *csvFile[T, P]) write(row *T) error {
 	return err
 }
 
-// end ends the file.
 func (c *csvFile[T, P]) end() error { return nil }
 
 // csvLine is one record of CSV.
@@ -85,7 +83,7 @@ func (c *csvLine) field(name, value string) {
 	c.record = append(c.record, '"')
 }
 
-// text writes no NUL: no two readers of CSV agree about it.
+// text drops NUL, which readers of CSV treat differently.
 func (c *csvLine) text(name, value string) {
 	guard := c.excel && value != "" && strings.IndexByte("=+-@\t\r\x00", value[0]) >= 0
 	if strings.IndexByte(value, 0) >= 0 {
@@ -127,13 +125,11 @@ type jsonFile[T any, P described[T]] struct {
 	line jsonLine
 }
 
-// begin begins a file.
 func (j *jsonFile[T, P]) begin(w io.Writer) error {
 	j.w = w
 	return nil
 }
 
-// write adds a row.
 func (j *jsonFile[T, P]) write(row *T) error {
 	j.line.bytes = j.line.bytes[:0]
 	P(row).columns(&j.line)
@@ -142,7 +138,6 @@ func (j *jsonFile[T, P]) write(row *T) error {
 	return err
 }
 
-// end ends the file.
 func (j *jsonFile[T, P]) end() error { return nil }
 
 // jsonLine is one object.

@@ -12,14 +12,14 @@ import (
 const ViewsName = "views.sql"
 
 // views returns the SQL that makes the files of an export views of DuckDB. A table without any file is an empty view,
-// for a pattern that nothing fits is an error there.
+// because a pattern without a match is an error in DuckDB.
 func (r *run) views() string {
 	var b strings.Builder
-	b.WriteString("-- Makes this export two views of DuckDB.\n")
+	b.WriteString("-- Defines two DuckDB views over this export.\n")
 	if r.Location == "" {
 		b.WriteString("-- In the folder of this file: duckdb -init views.sql\n")
 	}
-	b.WriteString("-- Written anew by each export.\n")
+	b.WriteString("-- Each export rewrites this file.\n")
 	for _, t := range []struct {
 		name    string
 		columns func(columns)

@@ -1,3 +1,5 @@
+// Tests reading parts of an object.
+
 package storetest
 
 import (

@@ -1,3 +1,5 @@
+// Tests removing objects.
+
 package storetest
 
 import (

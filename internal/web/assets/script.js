@@ -236,7 +236,7 @@
     if (getComputedStyle(details).position !== "sticky") details.scrollIntoView({ block: "nearest" });
   };
   const close = () => {
-    details.innerHTML = '<p class="quiet">No call is open. Choose one from the list.</p>';
+    details.innerHTML = '<p class="quiet">No call is selected. Choose a call from the list.</p>';
     details.classList.add("none");
     mark(""); take(0); note({ call: "", t: "" }, true);
     rows()[0]?.querySelector("a.opens").focus();

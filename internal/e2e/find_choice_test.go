@@ -1,0 +1,98 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"convoso-archiver/fetcher/convosotest"
+)
+
+// TestFindChoice: a copy of some calls says how many had no audio, and how to choose among those that have; a sample
+// names its seed, so that it can be drawn again beside another one.
+func TestFindChoice(t *testing.T) {
+	t.Parallel()
+	server := simulate(t, convosotest.Config{Seed: 91, FirstDay: daysAgo(7), CallsPerDay: 80, RecordedShare: 0.2, MedianSize: 3_000})
+	a := onDisk(t, server)
+	a.run("--start-time", daysAgo(7), "--end-time", daysAgo(7)).want(t, 0)
+	longest := []string{"--sort", "-length", "--limit", "20"}
+	without := 0
+	for _, c := range a.findCalls(longest...) {
+		if len(c.Recordings) == 0 {
+			without++
+		}
+	}
+	if without == 0 {
+		t.Fatal("all of the longest calls have audio")
+	}
+	say := func(args ...string) string {
+		return a.find(append(args, "--copy-to", filepath.Join(t.TempDir(), "copies"))...).want(t, 0).stderr
+	}
+	hint := fmt.Sprintf("; %d calls have no audio: add --outcome archived to choose among calls that have\n", without)
+	if text := say(longest...); !strings.Contains(text, hint) {
+		t.Errorf("%q lacks %q", text, hint)
+	}
+	if text := say(append(longest, "--outcome", "archived")...); !strings.Contains(text, "20 calls, ") && strings.Contains(text, "no audio") {
+		t.Errorf("with --outcome archived: %q", text)
+	}
+	if text := say(); !strings.Contains(text, " calls have no audio\n") { // all of the archive: there is nothing to choose
+		t.Errorf("all calls: %q", text)
+	}
+	var told struct {
+		Silent *int `json:"calls_without_audio"`
+	}
+	lines := strings.Split(strings.TrimSpace(say(append(longest, "--log-format", "json")...)), "\n")
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &told); err != nil || told.Silent == nil || *told.Silent != without {
+		t.Errorf("%v in %q", err, lines)
+	}
+	to := filepath.Join(t.TempDir(), "copies")
+	sample := []string{"--outcome", "archived", "--sample", "4", "--copy-to", to}
+	a.find(append(sample, "--seed", "1")...).want(t, 0)
+	first := readCopies(t, to)
+	_, seed, ok := strings.Cut(a.find(sample...).want(t, 0).stderr, "random sample: --seed ")
+	seed, _, _ = strings.Cut(seed, " ")
+	both := readCopies(t, to)
+	if !ok || len(both.files) <= len(first.files) {
+		t.Fatalf("seed %q, %d and %d files", seed, len(first.files), len(both.files))
+	}
+	if text := a.find(append(sample, "--seed", seed)...).want(t, 0).stderr; !strings.Contains(text, ": 0 copied (0 B), ") {
+		t.Errorf("the seed draws others: %q", text)
+	}
+	if again := readCopies(t, to); !slices.Equal(slices.Sorted(slices.Values(again.list)), slices.Sorted(slices.Values(both.list))) {
+		t.Error("other files")
+	}
+}
+
+// TestFindPlaylist: the playlist names the length of each recording, also where a call has several or was longer.
+func TestFindPlaylist(t *testing.T) {
+	t.Parallel()
+	a, _ := copyable(t, diskArchive, convosotest.Config{Seed: 93, CallsPerDay: 60, SeveralShare: 0.5, MedianSize: 200_000, MaxSize: 400_000})
+	to := filepath.Join(t.TempDir(), "copies")
+	a.find("--copy-to", to).want(t, 0)
+	known, several := 0, 0
+	c := readCopies(t, to)
+	for i, row := range c.rows {
+		size, err := strconv.Atoi(row["size"])
+		plays, err2 := strconv.Atoi(c.plays[i])
+		if err != nil || err2 != nil {
+			t.Fatal(err, err2)
+		}
+		const bytesASecond = 8000 // of the simulator
+		if off := plays - size/bytesASecond; plays >= 0 && max(off, -off) > max(5, plays/5) {
+			t.Errorf("%s plays %d s, the playlist says %d", row["file"], size/bytesASecond, plays)
+		}
+		if plays >= 0 {
+			known++
+			if c.plays[i] != row["call_length"] {
+				several++
+			}
+		}
+	}
+	if known < len(c.rows)/2 || several == 0 {
+		t.Errorf("%d of %d lengths are known, %d differ from their call's", known, len(c.rows), several)
+	}
+}

@@ -1,0 +1,127 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"convoso-archiver/fetcher/convosotest"
+	"convoso-archiver/manifest/report"
+)
+
+// servePage starts the page of the archive, which stops with the test. It returns its address, and what tells what it
+// has written to stderr.
+func (a *archive) servePage(args ...string) (address string, said func() string) {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(a.t.Context(), 2*time.Minute)
+	a.t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, binary, append([]string{"serve", "--dest", a.dest, "--state-dir", a.state, "--listen", "127.0.0.1:0"}, args...)...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "GORACE=halt_on_error=1 atexit_sleep_ms=0"}
+	talk, err := os.Create(filepath.Join(a.t.TempDir(), "stderr"))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.t.Cleanup(func() { _ = talk.Close() })
+	said = func() string {
+		text, err := os.ReadFile(talk.Name())
+		if err != nil {
+			a.t.Error(err)
+		}
+		return string(text)
+	}
+	cmd.Stderr = talk
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait() // the code is that of a signal
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		a.t.Fatalf("%v: %s", err, said())
+	}
+	return strings.TrimSpace(line), said
+}
+
+// TestReportForms: the text, the JSON and the page count days alike, and say why recordings wait, for an archive whose
+// last days were never listed and have not settled.
+func TestReportForms(t *testing.T) {
+	t.Parallel()
+	server := simulate(t, convosotest.Config{
+		Seed: 92, FirstDay: daysAgo(8), Days: 9, CallsPerDay: 40, RecordedShare: 0.5, MedianSize: 3_000,
+		MediaFaults: map[convosotest.Fault]int{convosotest.FaultHTML: 9, convosotest.FaultNotFound: 9},
+	})
+	a := onDisk(t, server)
+	a.run("--start-time", daysAgo(8), "--end-time", daysAgo(6)).want(t, 3)
+	a.run("--start-time", daysAgo(4), "--end-time", daysAgo(4)).want(t, 3) // the fifth is never listed, nor the last
+	var made report.Report
+	if err := json.Unmarshal([]byte(a.report("--json").want(t, 0).stdout), &made); err != nil {
+		t.Fatal(err)
+	}
+	total := made.Total
+	if total.NeverListed != 5 || total.Unsettled != 3 || total.Open == 0 || total.Closed+total.Open+total.NeverListed != total.Days {
+		t.Fatalf("%+v", total)
+	}
+	text := a.report().want(t, 0).stdout
+	counts := fmt.Sprintf("%d open, %d never listed, %d of these not settled yet, ", total.Open, total.NeverListed, total.Unsettled)
+	if !strings.Contains(text, counts) {
+		t.Errorf("no %q in:\n%s", counts, text)
+	}
+
+	sum := 0
+	for _, n := range total.WaitingBy {
+		sum += n
+	}
+	if causes := slices.Sorted(maps.Keys(total.WaitingBy)); sum != total.Waiting || !slices.Equal(causes, []string{"not_audio", "not_found"}) {
+		t.Errorf("%d waiting: %v", total.Waiting, total.WaitingBy)
+	}
+	for cause, n := range total.WaitingBy {
+		_, line, _ := strings.Cut(text, "\nwaiting, by cause: ")
+		if line, _, _ = strings.Cut(line, "\n"); !strings.Contains(", "+line+", ", fmt.Sprintf(", %d %s, ", n, cause)) {
+			t.Errorf("%d %s: %q", n, cause, line)
+		}
+		if rows := a.findCalls("--outcome", "rejected,pending"); n != causesIn(rows, cause) {
+			t.Errorf("find: %d %s", causesIn(rows, cause), cause)
+		}
+	}
+
+	address, _ := a.servePage()
+	answer, err := http.Get(address + "completeness")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(answer.Body)
+	_ = answer.Body.Close()
+	want := fmt.Sprintf(" %d of %d days closed, %d open, %d never listed; ", total.Closed, total.Days, total.Open, total.NeverListed)
+	if err != nil || !strings.Contains(" "+string(body), strings.TrimSpace(want)) {
+		t.Errorf("%v: the page lacks %q", err, want)
+	}
+}
+
+// causesIn counts the recordings of calls that wait for a cause.
+func causesIn(calls []foundCall, cause string) (n int) {
+	for _, c := range calls {
+		for _, r := range c.Recordings {
+			if r.Cause == cause {
+				n++
+			}
+		}
+	}
+	return n
+}

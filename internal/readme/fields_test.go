@@ -1,0 +1,231 @@
+package readme
+
+import (
+	"bufio"
+	"encoding/csv"
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"convoso-archiver/fetcher/convosotest"
+)
+
+// fieldsPage tells what each field of an output means.
+const fieldsPage = "docs/fields.md"
+
+// TestFields compares the names on the page with those that the program writes, both ways, and the types of both tables
+// of an export.
+func TestFields(t *testing.T) {
+	s := newShellOf(t, convosotest.Config{
+		Seed: 94, FirstDay: "2025-05-01", Days: 3, CallsPerDay: 60, RecordedShare: 0.5, SeveralShare: 0.2, MedianSize: 4_000,
+	})
+	// One is lost, one waits, the third day closes, and two more days are never listed.
+	faults := map[string]convosotest.Fault{"2025-05-01": convosotest.FaultNotFound, "2025-05-02": convosotest.FaultHTML}
+	for r := range s.account.Recordings() {
+		if fault, ok := faults[r.Day]; ok {
+			delete(faults, r.Day)
+			if err := s.account.SetFault(r.Ref, fault, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s.run(t, "convoso-archiver archive --dest archive --start-time 2025-05-01 --end-time 2025-05-03 >/dev/null 2>&1; test $? = 3")
+	page := readFields(t)
+	compare := func(name string, got []string) {
+		t.Helper()
+		want := slices.Sorted(maps.Keys(page[name]))
+		got = slices.Sorted(slices.Values(got))
+		if got = slices.Compact(got); !slices.Equal(want, got) || len(got) == 0 {
+			t.Errorf("%s\nthe page has  %q\nthe program   %q", name, want, got)
+		}
+		delete(page, name)
+	}
+
+	var calls, recordings []string
+	for _, call := range objects(t, s.run(t, "convoso-archiver find --dest archive --json 2>/dev/null")) {
+		calls = append(calls, slices.Collect(maps.Keys(call))...)
+		for _, one := range call["recordings"].([]any) {
+			recordings = append(recordings, slices.Collect(maps.Keys(one.(map[string]any)))...)
+		}
+	}
+	compare("find --json", calls)
+	compare("find --json recordings", recordings)
+	compare("find --csv", header(t, s.run(t, "convoso-archiver find --dest archive --csv 2>/dev/null")))
+	compare("index.csv", header(t, s.run(t, "convoso-archiver find --dest archive --copy-to copies 2>/dev/null; cat copies/index.csv")))
+
+	s.run(t, "convoso-archiver export --dest archive --to csv --format csv 2>/dev/null; convoso-archiver export --dest archive --to jsonl --format jsonl 2>/dev/null")
+	for _, table := range []string{"calls", "recordings"} {
+		checkTypes(t, page[table], objects(t, s.run(t, "cat jsonl/"+table+"/*/part-0.jsonl")))
+		compare(table, header(t, s.run(t, "cat csv/"+table+"/day=2025-05-02/part-0.csv")))
+	}
+
+	report := objects(t, s.run(t, "convoso-archiver report --dest archive --json --start-time 2025-05-01 --end-time 2025-05-05"))
+	var paths []string
+	addPaths(&paths, "", report[0])
+	compare("report --json", paths)
+	compare("report --csv", header(t, s.run(t, "convoso-archiver report --dest archive --csv")))
+	for name := range page {
+		t.Errorf("the page has a table of %q, which nothing writes", name)
+	}
+}
+
+// readFields returns the fields of each table of the page, with their types.
+func readFields(t *testing.T) map[string]map[string]string {
+	t.Helper()
+	text, err := os.ReadFile(inRoot(fieldsPage))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables := map[string]map[string]string{}
+	for _, part := range strings.Split(string(text), "\n<!-- fields: ")[1:] {
+		name, table, _ := strings.Cut(part, " -->\n")
+		tables[name] = map[string]string{}
+		for line := range strings.SplitSeq(table, "\n") {
+			cells := strings.Split(line, "|")
+			if len(cells) < 4 {
+				break
+			}
+			for _, found := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[1], -1) {
+				if _, twice := tables[name][found[1]]; twice {
+					t.Errorf("%s: %s is there twice", name, found[1])
+				}
+				tables[name][found[1]] = strings.TrimSpace(cells[2])
+			}
+		}
+	}
+	return tables
+}
+
+func objects(t *testing.T, lines string) (list []map[string]any) {
+	t.Helper()
+	in := bufio.NewScanner(strings.NewReader(lines))
+	in.Buffer(nil, 1<<20)
+	for in.Scan() {
+		var one map[string]any
+		if err := json.Unmarshal(in.Bytes(), &one); err != nil {
+			t.Fatalf("%v in %s", err, in.Text())
+		}
+		list = append(list, one)
+	}
+	if len(list) == 0 {
+		t.Fatal("no object")
+	}
+	return list
+}
+
+func header(t *testing.T, text string) []string {
+	t.Helper()
+	names, err := csv.NewReader(strings.NewReader(text)).Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// addPaths adds the places of all values, without the keys of objects that count by something.
+func addPaths(paths *[]string, at string, value any) {
+	switch v := value.(type) {
+	case map[string]any:
+		if at == "purge" || strings.HasSuffix(at, "by_outcome") || strings.HasSuffix(at, "by_cause") {
+			*paths = append(*paths, at)
+		}
+		if strings.HasSuffix(at, "by_outcome") || strings.HasSuffix(at, "by_cause") {
+			return
+		}
+		for name, one := range v {
+			addPaths(paths, strings.TrimPrefix(at+"."+name, "."), one)
+		}
+	case []any:
+		holdsObjects := false
+		for _, one := range v {
+			if _, ok := one.(map[string]any); ok {
+				holdsObjects = true
+				addPaths(paths, at+"[]", one)
+			}
+		}
+		if !holdsObjects && !strings.HasSuffix(at, "reasons") {
+			*paths = append(*paths, at)
+		}
+	default:
+		*paths = append(*paths, at)
+	}
+}
+
+// checkTypes compares the values of rows with the types that the page names.
+func checkTypes(t *testing.T, types map[string]string, rows []map[string]any) {
+	t.Helper()
+	for _, row := range rows {
+		for name, value := range row {
+			kind := "null"
+			switch v := value.(type) {
+			case string:
+				kind = "text"
+				if _, err := time.Parse("2006-01-02T15:04:05Z", v); err == nil {
+					kind = "instant"
+				}
+			case float64:
+				kind = "number"
+			case bool:
+				kind = "true or false"
+			case map[string]any:
+				kind = "JSON"
+			}
+			if kind != types[name] && kind != "null" {
+				t.Fatalf("%s is %s, on the page %s", name, kind, types[name])
+			}
+		}
+	}
+}
+
+// TestCauses compares the causes on the page with those of the program.
+func TestCauses(t *testing.T) {
+	read := func(name string) string {
+		text, err := os.ReadFile(inRoot(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	_, table, _ := strings.Cut(read(fieldsPage), "\n| `cause` |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	var got, want []string
+	for _, found := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\|").FindAllStringSubmatch(table, -1) {
+		got = append(got, found[1])
+	}
+	for _, found := range regexp.MustCompile(`(?m)^\tcause[A-Z]\w* += "(\w+)"`).FindAllStringSubmatch(read(filepath.Join("archiver", "cause.go")), -1) {
+		want = append(want, found[1])
+	}
+	if slices.Sort(got); !slices.Equal(got, slices.Sorted(slices.Values(want))) || len(want) < 10 {
+		t.Errorf("the page has %q, the program %q", got, want)
+	}
+}
+
+// TestIndexPlace: the index is where docs/find.md says, and the command of the page removes it for good.
+func TestIndexPlace(t *testing.T) {
+	s := newShell(t)
+	s.run(t, "convoso-archiver archive --dest archive --start-time 2025-05-01 --end-time 2025-05-01 >/dev/null 2>&1")
+	text, err := os.ReadFile(inRoot("docs/find.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Where the index is")
+	remove := blocks(section, "sh")
+	if len(remove) != 1 {
+		t.Fatalf("%d commands", len(remove))
+	}
+	for _, place := range []string{"~/.local/state/convoso-archiver/index", "$XDG_STATE_HOME/convoso-archiver/index"} {
+		if !strings.Contains(section, "`"+place+"`") {
+			t.Errorf("the page does not name %s", place)
+		}
+		s.run(t, "set -e; convoso-archiver find --dest archive >/dev/null 2>&1; rm -r archive; ls "+place+"/*; "+
+			strings.ReplaceAll(remove[0].text, "~/.local/state", filepath.Dir(filepath.Dir(place)))+"test ! -e "+place)
+		s.env = append(s.env, "XDG_STATE_HOME="+filepath.Join(s.dir, "elsewhere"))
+		s.run(t, "convoso-archiver archive --dest archive --start-time 2025-05-01 --end-time 2025-05-01 >/dev/null 2>&1")
+	}
+}

@@ -1,0 +1,106 @@
+// Writes the entries of playlist.m3u8, and reads those of an earlier copy.
+
+package copier
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// unknownLength is what a playlist says of a recording of which nobody knows how long it plays.
+const unknownLength = -1
+
+const entryStart = "#EXTINF:"
+
+// secondsOf is how long a recording plays. The manifest remarks it where it differs from the call's length; else the
+// call's length is near enough, if the call has no other recording.
+func secondsOf(t *task) int {
+	if s := t.rec.State; s != nil {
+		for remark := range strings.SplitSeq(s.Reason, "; ") {
+			text, isRemark := strings.CutPrefix(remark, "plays ")
+			text, _, isLength := strings.Cut(text, " s, call_length is ")
+			if seconds, err := strconv.Atoi(text); err == nil && isRemark && isLength {
+				return seconds
+			}
+		}
+	}
+	if len(t.call.Recordings) > 1 || t.call.Length < 0 {
+		return unknownLength
+	}
+	return t.call.Length
+}
+
+// entry is that of a recording in the playlist.
+func (t *tables) entry(row []string, seconds int) string {
+	of := func(name string) string { return row[t.column[name]] }
+	return fmt.Sprintf("%s%d,%s\n%s\n", entryStart, seconds, title(of), listed(row[0]))
+}
+
+// listed is the name of a file in a playlist, where # begins a comment.
+func listed(file string) string {
+	if strings.HasPrefix(file, "#") {
+		return "./" + file
+	}
+	return file
+}
+
+// title is what a playlist shows of a call: when, who, and what about; nothing of the customer.
+func title(of func(string) string) string {
+	var parts []string
+	for _, name := range []string{"call_date", "user", "campaign", "status"} {
+		if value := oneLine(of(name)); value != "" {
+			parts = append(parts, value)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// oldPlaylist is that of an earlier copy, whose entries stand in the order of its index.
+type oldPlaylist struct {
+	file  *os.File // nil for none
+	lines *bufio.Scanner
+}
+
+func (f *folder) openPlaylist() (*oldPlaylist, error) {
+	file, err := f.root.Open(PlaylistFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &oldPlaylist{}, nil
+	}
+	if err != nil {
+		return nil, folderError("read the playlist", err)
+	}
+	return &oldPlaylist{file: file, lines: bufio.NewScanner(file)}, nil
+}
+
+// next goes on to the entry of a file, and returns its length. A playlist that does not go with its index tells none.
+func (p *oldPlaylist) next(file string) int {
+	seconds := unknownLength
+	for p.lines != nil && p.lines.Scan() {
+		line := p.lines.Text()
+		if text, ok := strings.CutPrefix(line, entryStart); ok {
+			text, _, _ = strings.Cut(text, ",")
+			if n, err := strconv.Atoi(text); err == nil {
+				seconds = n
+			}
+			continue
+		}
+		if line == listed(file) {
+			return seconds
+		}
+		if !strings.HasPrefix(line, "#") {
+			p.lines = nil
+		}
+	}
+	return unknownLength
+}
+
+func (p *oldPlaylist) close() {
+	if p.file != nil {
+		_ = p.file.Close() // only read from
+	}
+}
