@@ -1,3 +1,5 @@
+// Tells an archive that has lost its manifest from none, and one that was never used.
+
 package manifest
 
 import (
