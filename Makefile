@@ -255,6 +255,10 @@ bench-search: ## measure the search index, and searches by it (ARGS='--calls 100
 bench-shards: $(TOOLS)/bin/versitygw ## measure several runs over one archive, a shared limit, and a run killed every 5 s (ARGS='--runs 1')
 	$(BENCH) shards $(ARGS)
 
+.PHONY: bench-evidence
+bench-evidence: $(TOOLS)/bin/versitygw ssh ## measure seal, audit and rebuild over 10 million lines and a million recordings; writes 12 GB (ARGS='--days 100')
+	$(BENCH) evidence $(ARGS)
+
 .PHONY: bench-go
 bench-go: ## run the Go benchmarks of the hot parts, with allocations (PACKAGES=./manifest ARGS='-bench=Parse')
 	go test -run='^$$' -bench=. -benchmem -count=5 $(PACKAGES) $(ARGS)

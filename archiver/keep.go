@@ -213,17 +213,30 @@ type keyMaker struct {
 
 // names makes the names that a recording may be stored under.
 func (m *keyMaker) names(call callFacts, recording *fetcher.Recording, identity string, format audio.Format) (key.Names, error) {
+	stem, err := m.stem(call, recording, identity)
+	if err != nil {
+		return key.Names{}, err
+	}
+	names, err := stem.Names(format)
+	if err != nil {
+		return names, fmt.Errorf("make key of recording %s: %w", identity, err)
+	}
+	return names, nil
+}
+
+// stem makes what the names of a recording have in common in all formats.
+func (m *keyMaker) stem(call callFacts, recording *fetcher.Recording, identity string) (key.Stem, error) {
 	fields := map[string]string{}
 	maps.Copy(fields, call.fields)
 	fields["recording_id"] = cmp.Or(recording.ID, identity)
 	fields["filename"] = recording.Filename
 	fields["type"] = recording.Type
 	fields["new"] = recording.New
-	names, err := m.template.Key(fields, call.date, key.Options{RecordingID: identity, Format: format, PrefixLen: m.prefixLen})
+	stem, err := m.template.Stem(fields, call.date, key.Options{RecordingID: identity, PrefixLen: m.prefixLen})
 	if err != nil {
-		return names, fmt.Errorf("make key of recording %s: %w", identity, err)
+		return stem, fmt.Errorf("make key of recording %s: %w", identity, err)
 	}
-	return names, nil
+	return stem, nil
 }
 
 // wanted returns the key that a recording which was not had would be stored under if it is

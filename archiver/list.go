@@ -202,6 +202,13 @@ func (r *run) decide(d *day, call *fetcher.Call, recording fetcher.Recording, id
 			return nil, err // it needs no line
 		}
 	}
+	if expiry, expired := d.ledger.Expired(identity); expired && !known && !r.config.DryRun {
+		err := r.note(d, manifest.Recording{RecordingID: identity, CallID: call.ID, Outcome: manifest.Expired, Reason: expiry.Reason()})
+		if err != nil {
+			return nil, err
+		}
+		prior, known = d.ledger.Recording(identity)
+	}
 	if !d.list(identity) {
 		return nil, nil
 	}

@@ -3,6 +3,7 @@
 package archiver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"iter"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -38,8 +40,15 @@ type Rebuild struct {
 	names    standing
 	erasures *manifest.Erasures
 	known    map[string]bool // days of which there is a file
-	sum      Rebuilt
+	slots    chan struct{}   // one for each recording that is looked up
+	buffers  sync.Pool       // *[]byte, to read recordings
+
+	mu  sync.Mutex // held by the day of those in work that tells what it came to
+	sum Rebuilt
 }
+
+// daysAtOnce is how many days are in work: while one waits for the store, others are read.
+const daysAtOnce = 4
 
 // RebuildStore is the store as Rebuild needs it.
 type RebuildStore interface {
@@ -54,13 +63,14 @@ type Rebuilt struct {
 	Recordings int   `json:"recordings"`      // of the days made again
 	Archived   int   `json:"archived"`        // of them, found in the store and noted
 	Missing    int   `json:"missing"`         // not found
+	Expired    int   `json:"expired"`         // whose audio was removed at the end of its retention
 	Ambiguous  int   `json:"ambiguous"`       // an object exists that may be another recording's, or is not a whole recording
 	Unreadable int   `json:"rows_unreadable"` // lines of calls/ that cannot be read, whose recordings are not known
 	Bytes      int64 `json:"bytes"`           // of those archived
 	Archive    bool  `json:"archive"`         // archive.json was made again
 	Given      bool  `json:"archive_given"`   // with account, API and zone as they were given, for nothing in the archive tells them
 
-	// The first maxRebuildNamed of those that were not found, and of those that are ambiguous.
+	// Up to maxRebuildNamed of those that were not found, and of those that are ambiguous.
 	MissingRecordings   []RebuildDoubt `json:"missing_recordings"`
 	AmbiguousRecordings []RebuildDoubt `json:"ambiguous_recordings"`
 }
@@ -113,13 +123,28 @@ func (b *Rebuild) Run(ctx context.Context) (Rebuilt, error) {
 	if err := b.takeNames(ctx, days); err != nil {
 		return b.sum, err
 	}
+	b.slots = make(chan struct{}, max(b.Workers, 1))
+	b.buffers.New = func() any { return new(make([]byte, 64<<10)) }
+	group, working := errgroup.WithContext(ctx)
+	group.SetLimit(daysAtOnce)
 	for _, day := range days {
-		if err := b.rebuildDay(ctx, day); err != nil {
-			return b.sum, fmt.Errorf("rebuild %s: %w", day, err)
-		}
-		b.sum.Days++
+		group.Go(func() error {
+			if err := b.rebuildDay(working, day); err != nil {
+				return fmt.Errorf("rebuild %s: %w", day, err)
+			}
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.sum.Days++
+			return nil
+		})
 	}
-	return b.sum, nil
+	err = group.Wait()
+	for _, list := range [][]RebuildDoubt{b.sum.MissingRecordings, b.sum.AmbiguousRecordings} {
+		slices.SortFunc(list, func(x, y RebuildDoubt) int {
+			return cmp.Or(cmp.Compare(x.Day, y.Day), cmp.Compare(x.CallID, y.CallID), cmp.Compare(x.RecordingID, y.RecordingID))
+		})
+	}
+	return b.sum, err
 }
 
 // lost returns the days to make again.
@@ -238,25 +263,19 @@ func (b *Rebuild) rebuildDay(ctx context.Context, day string) error {
 	if err != nil {
 		return err
 	}
-	b.sum.Unreadable += unreadable
+	expired, err := b.Ledger.Expired(ctx, day, nil)
+	if err != nil {
+		return err
+	}
 	ledger, err := b.Ledger.Load(ctx, day)
 	if err != nil {
 		return err
 	}
-	group, looking := errgroup.WithContext(ctx)
-	group.SetLimit(max(b.Workers, 1))
-	for _, s := range list {
-		if state, noted := ledger.Recording(s.id); noted && state.CallID == s.call {
-			s.noted = &state
-			continue
-		}
-		group.Go(func() error { return b.look(looking, day, s) })
-	}
-	if err := group.Wait(); err != nil {
+	if err := b.lookForAll(ctx, day, ledger, expired, list); err != nil {
 		return err
 	}
 	doubtShort(list)
-	lines := b.count(day, ledger, list)
+	lines := b.count(day, ledger, list, unreadable)
 	if len(lines) == 0 {
 		return nil
 	}
@@ -269,8 +288,35 @@ func (b *Rebuild) rebuildDay(ctx context.Context, day string) error {
 	return ledger.Flush(ctx)
 }
 
+// lookForAll looks for those recordings of a day that have no line.
+func (b *Rebuild) lookForAll(ctx context.Context, day string, ledger *manifest.Day, expired map[string]*manifest.ExpiryRecord, list []*sought) error {
+	group, looking := errgroup.WithContext(ctx)
+	for _, s := range list {
+		if state, noted := ledger.Recording(s.id); noted && state.CallID == s.call {
+			s.noted = &state
+			continue
+		}
+		if s.expired = expired[s.id]; s.expired != nil {
+			continue
+		}
+		select {
+		case b.slots <- struct{}{}:
+		case <-looking.Done():
+			return cmp.Or(group.Wait(), context.Cause(ctx))
+		}
+		group.Go(func() error {
+			defer func() { <-b.slots }()
+			return b.look(looking, day, s)
+		})
+	}
+	return group.Wait()
+}
+
 // count adds a day's recordings to the sum, and returns the lines to note.
-func (b *Rebuild) count(day string, ledger *manifest.Day, list []*sought) (lines []manifest.Recording) {
+func (b *Rebuild) count(day string, ledger *manifest.Day, list []*sought, unreadable int) (lines []manifest.Recording) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sum.Unreadable += unreadable
 	given := map[string]bool{} // ids of what rows without an id have found
 	for _, s := range list {
 		if s.found != nil {
@@ -286,6 +332,11 @@ func (b *Rebuild) count(day string, ledger *manifest.Day, list []*sought) (lines
 		}
 		b.sum.Recordings++
 		switch {
+		case s.noted != nil && s.noted.Outcome == manifest.Expired:
+			b.sum.Expired++
+		case s.expired != nil:
+			b.sum.Expired++
+			lines = append(lines, manifest.Recording{RecordingID: s.id, CallID: s.call, Outcome: manifest.Expired, Reason: s.expired.Reason()})
 		case s.noted != nil:
 			b.sum.Archived++
 			b.sum.Bytes += s.noted.Size

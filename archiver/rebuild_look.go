@@ -166,14 +166,9 @@ func (b *Rebuild) candidates(ctx context.Context, day string, s *sought) (list [
 // later returns the names in the store that may be later keys of the recording, or of another one with its file name.
 func (b *Rebuild) later(s *sought) (names []string) {
 	for _, k := range s.keys {
-		if k.own {
-			continue
-		}
-		for _, front := range key.Fronts(k.key) {
-			for _, name := range b.names.later[b.names.hash(front)] {
-				if !slices.Contains(names, name) {
-					names = append(names, name)
-				}
+		for _, name := range b.names.laterThan(k) {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
 			}
 		}
 	}
@@ -228,8 +223,10 @@ func (b *Rebuild) examine(ctx context.Context, s *sought, c *standingCandidate, 
 	}
 	var sum [32]byte
 	var result audio.Result
+	buffer := b.buffers.Get().(*[]byte)
+	defer b.buffers.Put(buffer)
 	err := b.patiently(ctx, func() (err error) {
-		sum, result, err = readAudio(ctx, b.Store, c.info.Key)
+		sum, result, err = readAudio(ctx, b.Store, c.info.Key, *buffer)
 		return err
 	})
 	if err != nil {

@@ -3,23 +3,29 @@
 package archiver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/maphash"
+	"math/bits"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"convoso-archiver/archiver/key"
 	"convoso-archiver/manifest"
 )
 
-// standing are the names of all objects in the store, and the recordings that claim them. It holds 17 bytes a name,
+// standing are the names of all objects in the store, and the recordings that claim them. It holds 21 bytes a name,
 // and whole names only of those that [key.ParseLater] takes apart, which are few. Names are compared without regard
 // to case, which a file system may ignore.
 type standing struct {
 	seed   maphash.Seed
 	names  []uint64             // hashes, sorted
+	begins []int32              // where in names the hashes with the same first bits begin, and where the last ones end
+	shift  int                  // leaves these bits of a hash
 	claims []uint64             // the recording that claims each, as a hash; 0: none
 	uses   []use                //
 	later  map[uint64][]string  // whole names, by the hash of their front
@@ -52,10 +58,40 @@ func (n *standing) sorted() {
 	slices.Sort(n.names)
 	n.names = slices.Compact(n.names)
 	n.claims, n.uses = make([]uint64, len(n.names)), make([]use, len(n.names))
+	used := bits.Len(uint(len(n.names) / 2)) // bits of a hash, which one or two names share
+	n.shift, n.begins = 64-used, make([]int32, 1<<used+1)
+	for _, h := range n.names {
+		n.begins[h>>n.shift+1]++
+	}
+	for i := range n.begins[1:] {
+		n.begins[i+1] += n.begins[i]
+	}
 }
 
+// at finds a name: most are asked for and do not stand, and a search of all names waits for memory at each step.
 func (n *standing) at(name string) (i int, stands bool) {
-	return slices.BinarySearch(n.names, n.hash(name))
+	h := n.hash(name)
+	begin, end := n.begins[h>>n.shift], n.begins[h>>n.shift+1]
+	i, stands = slices.BinarySearch(n.names[begin:end], h)
+	return int(begin) + i, stands
+}
+
+// matters reports whether something stands under a key that a recording may have, or under one that is made of it later.
+func (n *standing) matters(k soughtKey) bool {
+	_, stands := n.at(k.key)
+	return stands || len(n.laterThan(k)) > 0
+}
+
+// laterThan returns the names in the store that may be later keys of a recording with that key, or of another one with
+// its file name.
+func (n *standing) laterThan(k soughtKey) (names []string) {
+	if k.own || len(n.later) == 0 {
+		return nil
+	}
+	for _, front := range key.Fronts(k.key) {
+		names = append(names, n.later[n.hash(front)]...)
+	}
+	return names
 }
 
 // claim notes that a recording may be stored under a name.
@@ -86,7 +122,7 @@ func (n *standing) note(e *manifest.Entry) {
 		return
 	}
 	n.claims[i] = by
-	if e.Outcome == manifest.Archived || e.Outcome == manifest.Damaged || e.Outcome == manifest.Erased { // and not yet removed
+	if e.Outcome == manifest.Archived || e.Outcome == manifest.Damaged || e.Outcome == manifest.Erased || e.Outcome == manifest.Expired { // and not yet removed
 		n.uses[i] |= useNoted
 	}
 }
@@ -136,24 +172,32 @@ func (b *Rebuild) takeNames(ctx context.Context, days []string) error {
 	}
 	return b.eachKey(ctx, days, func(day string, s *sought, name string) {
 		h, newest := n.hash(name), n.moved[n.hash(name)]
-		if u, _ := n.of(name, s.id, s.call); u&useAgain != 0 && !s.at.Before(newest.at) {
+		isNewer := cmp.Or(s.at.Compare(newest.at), strings.Compare(day, newest.day)) > 0
+		if u, _ := n.of(name, s.id, s.call); u&useAgain != 0 && isNewer {
 			n.moved[h] = newestRow{day, s.at}
 		}
 	})
 }
 
-// eachKey calls visit with every key that a recording of the days may have.
+// eachKey calls visit with every key that a recording of the days may have, one call at a time, days in any order.
 func (b *Rebuild) eachKey(ctx context.Context, days []string, visit func(day string, s *sought, name string)) error {
+	group, reading := errgroup.WithContext(ctx)
+	group.SetLimit(daysAtOnce)
 	for _, day := range days {
-		list, _, err := b.seek(ctx, day)
-		if err != nil {
-			return fmt.Errorf("read the calls of %s: %w", day, err)
-		}
-		for _, s := range list {
-			for _, name := range s.keys {
-				visit(day, s, name.key)
+		group.Go(func() error {
+			list, _, err := b.seek(reading, day)
+			if err != nil {
+				return fmt.Errorf("read the calls of %s: %w", day, err)
 			}
-		}
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			for _, s := range list {
+				for _, name := range s.keys {
+					visit(day, s, name.key)
+				}
+			}
+			return nil
+		})
 	}
-	return nil
+	return group.Wait()
 }

@@ -20,10 +20,11 @@ type sought struct {
 	file     string // hash of its file name
 	length   string // of the call, as the newest row says
 	at       time.Time
-	keys     []soughtKey
-	double   bool // another recording of the day has its id: which is which is not known
+	keys     []soughtKey // those that matter
+	double   bool        // another recording of the day has its id: which is which is not known
 
 	noted     *manifest.State // it has a line
+	expired   *manifest.ExpiryRecord
 	found     *manifest.Recording
 	plays     time.Duration // what was found, 0 if its metadata vouch for it
 	ambiguous bool
@@ -40,6 +41,7 @@ type soughtKey struct {
 func (b *Rebuild) seek(ctx context.Context, day string) (list []*sought, unreadable int, err error) {
 	keys := &keyMaker{template: b.Keys, prefixLen: b.KeyPrefixLen}
 	byCall := map[string][]*sought{}
+	var possible []soughtKey
 	err = b.Ledger.ReadCalls(ctx, day, func(c manifest.Call) error {
 		call, err := fetcher.ParseCall(c.Row)
 		if err != nil {
@@ -63,7 +65,12 @@ func (b *Rebuild) seek(ctx context.Context, day string) (list []*sought, unreada
 				s.id, s.hasID = r.Identity, true
 			}
 			s.length, s.at = facts.length, c.Time // a later row counts
-			s.keys = keys.possible(facts, r, s.id, s.keys)
+			possible = keys.possible(facts, r, s.id, possible[:0])
+			for _, k := range possible {
+				if b.names.matters(k) && !slices.Contains(s.keys, k) {
+					s.keys = append(s.keys, k)
+				}
+			}
 		}
 		return nil
 	}, func(manifest.Fault) { unreadable++ })
@@ -85,8 +92,12 @@ func (s *sought) is(other *sought) bool {
 
 // possible adds the keys that a recording may have: one for each format whose extension its name would get.
 func (m *keyMaker) possible(call callFacts, r *fetcher.Recording, identity string, keys []soughtKey) []soughtKey {
+	stem, err := m.stem(call, r, identity)
+	if err != nil {
+		return keys
+	}
 	for _, format := range []audio.Format{audio.MP3, audio.WAV, audio.Ogg, audio.AU, audio.AAC, audio.FLAC, audio.MP4, audio.AMR} {
-		names, err := m.names(call, r, identity, format)
+		names, err := stem.Names(format)
 		if err != nil {
 			continue
 		}

@@ -2,6 +2,7 @@ package archiver
 
 import (
 	"hash/maphash"
+	"strconv"
 	"testing"
 	"time"
 
@@ -141,6 +142,25 @@ func TestWhose(t *testing.T) {
 		candidate := standingCandidate{info: c.info}
 		if got := b.whose(day, s, &candidate); got != c.want || s.elsewhere != c.elsewhere || candidate.mine != (c.info.RecordingID != "" && c.want == yes) {
 			t.Errorf("%s: %v, elsewhere %v, mine %v", what, got, s.elsewhere, candidate.mine)
+		}
+	}
+}
+
+// TestStandingFinds looks up all names of few and of many, and names that do not stand.
+func TestStandingFinds(t *testing.T) {
+	for _, count := range []int{0, 1, 2, 3, 1000} {
+		n := &standing{seed: maphash.MakeSeed()}
+		for i := range count {
+			n.names = append(n.names, n.hash(strconv.Itoa(i)))
+		}
+		n.sorted()
+		for i := range 2 * count {
+			if _, stands := n.at(strconv.Itoa(i)); stands != (i < count) {
+				t.Errorf("name %d of %d stands: %v", i, count, stands)
+			}
+		}
+		if _, stands := n.at("other"); stands {
+			t.Errorf("of %d names, another stands", count)
 		}
 	}
 }

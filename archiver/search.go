@@ -119,7 +119,7 @@ func (r *run) stat(name string) (info store.Info, err error) {
 // adoptable reads an object and reports whether it is one whole recording.
 func (r *run) adoptable(c *candidate, info store.Info) error {
 	err := r.patiently(func() error {
-		sum, result, err := readAudio(r.hard, r.store, info.Key)
+		sum, result, err := readAudio(r.hard, r.store, info.Key, nil)
 		if err != nil {
 			return err
 		}
@@ -142,15 +142,16 @@ type opener interface {
 	Open(ctx context.Context, key string) (io.ReadCloser, error)
 }
 
-// readAudio hashes an object and looks at what it is.
-func readAudio(ctx context.Context, from opener, name string) (sum [32]byte, result audio.Result, err error) {
+// readAudio hashes an object and looks at what it is. It reads through the buffer, or one of its own where that is nil.
+func readAudio(ctx context.Context, from opener, name string, buffer []byte) (sum [32]byte, result audio.Result, err error) {
 	body, err := from.Open(ctx, name)
 	if err != nil {
 		return sum, result, err
 	}
 	defer body.Close()
 	hash, inspector := sha256.New(), audio.NewInspector()
-	if _, err := io.Copy(io.MultiWriter(hash, inspector), body); err != nil {
+	in := struct{ io.Reader }{body} // a file would allocate a buffer of its own
+	if _, err := io.CopyBuffer(io.MultiWriter(hash, inspector), in, buffer); err != nil {
 		return sum, result, err
 	}
 	return [32]byte(hash.Sum(nil)), inspector.Finish(), nil
@@ -165,7 +166,7 @@ func (r *run) owner(ctx context.Context, d *day, name, identity, callID string) 
 			owner = "a line that cannot be read"
 			return nil
 		}
-		stored := e.Outcome == manifest.Archived || e.Outcome == manifest.Damaged || e.Outcome == manifest.Erased // and not yet removed
+		stored := e.Outcome == manifest.Archived || e.Outcome == manifest.Damaged || e.Outcome == manifest.Erased || e.Outcome == manifest.Expired // and not yet removed
 		if stored && string(e.Key) == name && !own.is(user{e.Day, string(e.ID), string(e.CallID)}) {
 			owner = e.Day + " " + string(e.ID)
 		}

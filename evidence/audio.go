@@ -22,6 +22,14 @@ func (r *auditing) checkAudio(ctx context.Context, d *daySeals, folded *manifest
 	if folded == nil {
 		return nil
 	}
+	expired, err := r.expired(ctx, d.day, nil)
+	if err != nil {
+		return err
+	}
+	vouched, err := r.expired(ctx, d.day, func(name string) bool { return r.evidence[name] })
+	if err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	for id, state := range folded.Recordings() {
 		_, isErased := r.sealed.Of(id, state.CallID) // if not yet by a stub
@@ -29,9 +37,18 @@ func (r *auditing) checkAudio(ctx context.Context, d *daySeals, folded *manifest
 			a.Recordings++
 			if state.Outcome == manifest.Erased || isErased {
 				a.Erased++
+			} else if vouched[id] != nil || state.Outcome == manifest.Expired {
+				a.Expired++
 			}
 		})
-		if isErased || state.Outcome != manifest.Archived {
+		if isErased || vouched[id] != nil || state.Outcome != manifest.Archived {
+			continue
+		}
+		if expiry := expired[id]; expiry != nil {
+			r.find(Finding{
+				Kind: ErasureUnsealed, Seal: d.lastSeal(), Day: d.day, RecordingID: id,
+				Detail: "its audio is said to have expired by " + expiry.Expiry + ", which no seal names",
+			})
 			continue
 		}
 		if erasure, hidden := r.obeyed.Of(id, state.CallID); hidden {
@@ -55,6 +72,22 @@ func (r *auditing) checkAudio(ctx context.Context, d *daySeals, folded *manifest
 		})
 	}
 	return group.Wait()
+}
+
+// expired returns what has expired of a day, by those files of evidence/ that only is true for. What cannot be read is a
+// finding, and explains nothing.
+func (r *auditing) expired(ctx context.Context, day string, only func(name string) bool) (map[string]*manifest.ExpiryRecord, error) {
+	if r.obeyed == nil { // the findings tell why
+		return nil, nil
+	}
+	list, err := r.Ledger.Expired(ctx, day, only)
+	if broken, ok := errors.AsType[*manifest.ErasuresError](err); ok {
+		if only == nil {
+			r.find(Finding{Kind: LinesChanged, Day: day, File: broken.File, Line: broken.Line, Detail: "it is no record of an expiry"})
+		}
+		return nil, nil
+	}
+	return list, err
 }
 
 func (r *auditing) checkRecording(ctx context.Context, d *daySeals, id string, state manifest.State) error {

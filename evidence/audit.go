@@ -51,6 +51,7 @@ type Audited struct {
 	Lines      int64      `json:"lines"`         // read
 	Recordings int        `json:"recordings"`
 	Erased     int        `json:"erased"`
+	Expired    int        `json:"expired"` // whose audio was removed at the end of its retention
 	AudioRead  int        `json:"audio_read"`
 	Bytes      int64      `json:"bytes"`          // of these
 	Unsealed   int        `json:"files_unsealed"` // of sealed days, not yet in a seal
@@ -68,8 +69,10 @@ type auditing struct {
 	seals  []stored
 	erased map[string]bool    // digests that sealed erasures name
 	sealed *manifest.Erasures // what sealed erasures name
-	obeyed *manifest.Erasures // what readers obey, sealed or not
-	slots  chan struct{}      // one for each recording that is read
+	// evidence are the files of evidence/ that seals name.
+	evidence map[string]bool
+	obeyed   *manifest.Erasures // what readers obey, sealed or not
+	slots    chan struct{}      // one for each recording that is read
 
 	mu  sync.Mutex
 	sum Audited
@@ -78,7 +81,7 @@ type auditing struct {
 // Run audits. Findings are no error; the error is one of the archive, or the end of ctx. Memory follows the days in work
 // and the seals.
 func (a *Audit) Run(ctx context.Context) (Audited, error) {
-	r := &auditing{Audit: a, erased: map[string]bool{}, slots: make(chan struct{}, max(a.Workers, 1))}
+	r := &auditing{Audit: a, erased: map[string]bool{}, evidence: map[string]bool{}, slots: make(chan struct{}, max(a.Workers, 1))}
 	r.sum = Audited{HeadGiven: a.Head != nil, TSAChecked: a.TSARoots != nil, Signers: []string{}, Findings: []Finding{}}
 	err := r.run(ctx)
 	slices.SortStableFunc(r.sum.Findings, compareFindings)
@@ -163,6 +166,7 @@ func (r *auditing) checkEvidence(ctx context.Context, trusted []*stored) error {
 			r.find(Finding{Kind: LinesMissing, Seal: want[name][0].seal, File: string(manifest.TreeEvidence) + "/" + name, Detail: "it is sealed, but missing"})
 			continue
 		}
+		r.evidence[name] = true
 		longest := slices.MaxFunc(want[name], func(a, b claim) int { return cmp.Compare(a.Lines, b.Lines) })
 		checker := newChecker(want[name])
 		_, err := r.Ledger.ReadSegment(ctx, there[i], func(l manifest.SegmentLine) error {
@@ -190,7 +194,7 @@ func (r *auditing) checkEvidence(ctx context.Context, trusted []*stored) error {
 		if !ok {
 			return err
 		}
-		r.find(Finding{Kind: LinesChanged, File: broken.File, Line: broken.Line, Detail: "it is not a record of an erasure"})
+		r.find(Finding{Kind: LinesChanged, File: broken.File, Line: broken.Line, Detail: "it is not a record of an erasure or an expiry"})
 	}
 	return nil
 }

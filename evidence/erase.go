@@ -211,16 +211,7 @@ func (e *Erasing) locked(ctx context.Context, w *wanted, audio []audioOf) (kept 
 	if byDefault { // what replaces the lines would be locked too
 		return []Kept{{Bucket: true}}, nil
 	}
-	type object struct {
-		key string
-		of  Kept
-	}
-	var objects []object
-	for i := range audio {
-		for _, key := range audio[i].keys {
-			objects = append(objects, object{key, Kept{Day: audio[i].day, Call: audio[i].call, Recording: audio[i].id}})
-		}
-	}
+	objects := objectsOf(audio)
 	for _, day := range w.days {
 		for _, tree := range []manifest.Tree{manifest.TreeManifest, manifest.TreeCalls} {
 			names, err := e.names(ctx, string(tree)+"/"+day, func(string) bool { return true })
@@ -228,10 +219,30 @@ func (e *Erasing) locked(ctx context.Context, w *wanted, audio []audioOf) (kept 
 				return nil, err
 			}
 			for _, name := range names {
-				objects = append(objects, object{name, Kept{Day: day, File: name}})
+				objects = append(objects, lockable{name, Kept{Day: day, File: name}})
 			}
 		}
 	}
+	return e.lockedOf(ctx, objects)
+}
+
+// lockable is what may be locked.
+type lockable struct {
+	key string
+	of  Kept
+}
+
+func objectsOf(audio []audioOf) (objects []lockable) {
+	for i := range audio {
+		for _, key := range audio[i].keys {
+			objects = append(objects, lockable{key, Kept{Day: audio[i].day, Call: audio[i].call, Recording: audio[i].id}})
+		}
+	}
+	return objects
+}
+
+// lockedOf returns those of which some version is locked.
+func (e *Erasing) lockedOf(ctx context.Context, objects []lockable) (kept []Kept, err error) {
 	group, looking := errgroup.WithContext(ctx)
 	group.SetLimit(removersAtOnce)
 	for i := range objects {

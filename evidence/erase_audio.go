@@ -3,10 +3,12 @@
 package evidence
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,7 +27,11 @@ type wanted struct {
 	days              []string
 	recordings, calls map[string]bool
 	ofDay             map[string][]string // recordings
+	dated             map[dated]bool      // of an expiry, which is of a recording on one day alone; nil for an erasure
 }
+
+// dated is a recording under one of its days.
+type dated struct{ day, id string }
 
 func newWanted(intent manifest.ErasureRecord) *wanted {
 	w := &wanted{erasure: intent.Erasure, recordings: map[string]bool{}, calls: map[string]bool{}, ofDay: map[string][]string{}}
@@ -46,8 +52,13 @@ func newWanted(intent manifest.ErasureRecord) *wanted {
 	return w
 }
 
-// has reports whether a recording is to be erased, by its own id or with its call.
-func (w *wanted) has(id, call string) bool { return w.recordings[id] || w.calls[call] }
+// has reports whether a recording is to be erased, by its own id or with its call, or is to expire.
+func (w *wanted) has(day, id, call string) bool {
+	if w.dated != nil {
+		return w.dated[dated{day, id}]
+	}
+	return w.recordings[id] || w.calls[call]
+}
 
 // audioOf is a recording that is to be erased, and where its audio may stand.
 type audioOf struct {
@@ -74,13 +85,16 @@ func (e *Erasing) audioOf(ctx context.Context, w *wanted) ([]audioOf, error) {
 		}
 		err := e.eachLine(ctx, manifest.TreeManifest, day, func(line manifest.SegmentLine) error {
 			r, isRecording, err := line.Recording()
-			if err == nil && isRecording && w.has(r.RecordingID, r.CallID) {
+			if err == nil && isRecording && w.has(day, r.RecordingID, r.CallID) {
 				of(r.RecordingID, r.CallID).note(&r)
 			}
 			return err
 		})
 		if err != nil {
 			return nil, fmt.Errorf("read day %s: %w", day, err)
+		}
+		if len(w.calls) == 0 {
+			continue
 		}
 		err = e.eachLine(ctx, manifest.TreeCalls, day, func(line manifest.SegmentLine) error {
 			var c struct {
@@ -99,10 +113,22 @@ func (e *Erasing) audioOf(ctx context.Context, w *wanted) ([]audioOf, error) {
 			return nil, fmt.Errorf("read the calls of %s: %w", day, err)
 		}
 	}
+	namesBehind := func(ctx context.Context, front string, chosen func(string) bool) ([]string, error) {
+		return e.names(ctx, front+"-", chosen)
+	}
+	if w.dated != nil { // of many recordings, for each of which a folder would be listed again
+		all, err := e.laterNames(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("look for audio that no line names: %w", err)
+		}
+		namesBehind = func(_ context.Context, front string, chosen func(string) bool) ([]string, error) {
+			return slices.DeleteFunc(slices.Clone(all[front]), func(name string) bool { return !chosen(name) }), nil
+		}
+	}
 	group, listing := errgroup.WithContext(ctx)
 	group.SetLimit(removersAtOnce)
 	for i := range list {
-		group.Go(func() error { return e.addLater(listing, &list[i]) })
+		group.Go(func() error { return addLater(listing, &list[i], namesBehind) })
 	}
 	if err := group.Wait(); err != nil {
 		return nil, fmt.Errorf("look for audio that no line names: %w", err)
@@ -112,7 +138,7 @@ func (e *Erasing) audioOf(ctx context.Context, w *wanted) ([]audioOf, error) {
 
 // addLater adds the keys made of a hash or of a run, which nobody can make again: a run that was killed may have stored
 // something there. Where a line says that the recording was stored, its first keys are those of that line.
-func (e *Erasing) addLater(ctx context.Context, a *audioOf) error {
+func addLater(ctx context.Context, a *audioOf, namesBehind func(ctx context.Context, front string, chosen func(string) bool) ([]string, error)) error {
 	first := slices.Concat(a.keys, a.maybe)
 	if len(a.keys) > 0 {
 		a.maybe = nil
@@ -129,7 +155,7 @@ func (e *Erasing) addLater(ctx context.Context, a *audioOf) error {
 				continue
 			}
 			looked[front] = true
-			names, err := e.names(ctx, front+"-", isLater)
+			names, err := namesBehind(ctx, front, isLater)
 			if err != nil && !isGone(err) {
 				return err
 			}
@@ -137,6 +163,20 @@ func (e *Erasing) addLater(ctx context.Context, a *audioOf) error {
 		}
 	}
 	return nil
+}
+
+// laterNames lists the store once for such keys of all recordings, which are few, by what stands before the id in them.
+func (e *Erasing) laterNames(ctx context.Context) (map[string][]string, error) {
+	names, err := e.names(ctx, "", func(name string) bool {
+		_, ok := key.ParseLater(name)
+		return ok
+	})
+	behind := map[string][]string{}
+	for _, name := range names {
+		l, _ := key.ParseLater(name)
+		behind[l.Front] = append(behind[l.Front], name)
+	}
+	return behind, err
 }
 
 // eachLine tells visit of every line of a day as it lies, but for stubs. A bad line may name what is to be removed, so
@@ -221,7 +261,7 @@ func (e *Erasing) findUsers(ctx context.Context, w *wanted, list []audioOf) erro
 		if entry.Bad != nil {
 			return entry.Bad // it may name any key
 		}
-		if _, named := places[string(entry.Key)]; !named || w.has(string(entry.ID), string(entry.CallID)) {
+		if _, named := places[string(entry.Key)]; !named || w.has(entry.Day, string(entry.ID), string(entry.CallID)) {
 			return nil
 		}
 		users[user{entry.Day, string(entry.ID), string(entry.Key)}] = true
@@ -320,23 +360,27 @@ func (e *Erasing) removeAudio(ctx context.Context, a *audioOf) (removed int, err
 	return removed, nil
 }
 
-// quarantined matches the end of the name of a copy under quarantine, behind the id; see key.Quarantine.
-var quarantined = regexp.MustCompile(`^(?:_[0-9a-f]{8})?\.bin$`)
+// quarantined matches the end of the name of a further copy under quarantine, behind the id; see key.Quarantine.
+var quarantined = regexp.MustCompile(`_[0-9a-f]{8}\.bin$`)
 
 // removeQuarantine removes the copies of bodies that were no audio.
 func (e *Erasing) removeQuarantine(ctx context.Context, day string, ids []string) (removed int, err error) {
+	of := map[string]string{} // ids by how the names of their copies begin
 	for _, id := range ids {
-		stem := strings.TrimSuffix(key.Quarantine(day, id, [32]byte{})[0], ".bin")
-		names, err := e.names(ctx, stem, func(name string) bool { return quarantined.MatchString(name[len(stem):]) })
-		if err != nil {
-			return removed, err
+		of[strings.TrimSuffix(key.Quarantine(day, id, [32]byte{})[0], ".bin")] = id
+	}
+	idOf := func(name string) string {
+		return cmp.Or(of[strings.TrimSuffix(name, ".bin")], of[quarantined.ReplaceAllString(name, "")])
+	}
+	names, err := e.names(ctx, path.Dir(key.Quarantine(day, "", [32]byte{})[0])+"/", func(name string) bool { return idOf(name) != "" })
+	if err != nil {
+		return 0, err
+	}
+	for _, name := range names {
+		if err := patiently(ctx, func() error { return e.Store.Remove(ctx, name) }); err != nil {
+			return removed, fmt.Errorf("remove a copy of recording %s in quarantine/: %w", idOf(name), err)
 		}
-		for _, name := range names {
-			if err := patiently(ctx, func() error { return e.Store.Remove(ctx, name) }); err != nil {
-				return removed, fmt.Errorf("remove the copy of recording %s in quarantine/: %w", id, err)
-			}
-			removed++
-		}
+		removed++
 	}
 	return removed, nil
 }

@@ -109,7 +109,7 @@ func (e *Erasing) eraseDay(ctx context.Context, w *wanted, day string, audio []a
 	}
 	err := e.eachLine(ctx, manifest.TreeManifest, day, func(line manifest.SegmentLine) error {
 		r, isRecording, err := line.Recording()
-		if err == nil && isRecording && w.has(r.RecordingID, r.CallID) {
+		if err == nil && isRecording && w.has(day, r.RecordingID, r.CallID) {
 			ids = append(ids, r.RecordingID)
 		}
 		return err

@@ -46,7 +46,7 @@ func (e *Erasing) sharedRows(ctx context.Context, w *wanted) (kept []Kept, err e
 			}
 			for i := range row.Recordings {
 				for _, n := range noted.of(&row.Recordings[i]) {
-					chosen, goes := w.calls[c.CallID], w.has(n.id, n.call)
+					chosen, goes := w.calls[c.CallID], w.has(day, n.id, n.call)
 					one := Kept{Day: day, Call: n.call, Recording: n.id, Shared: c.CallID}
 					if chosen {
 						one = Kept{Day: day, Call: c.CallID, Shared: n.id}

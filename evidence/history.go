@@ -80,7 +80,7 @@ func HistoryOf(ctx context.Context, ledger *manifest.Ledger, id string, allowed 
 			return h, fmt.Errorf("read day %s: %w", day, err)
 		}
 	}
-	if err := h.addErasures(ctx, ledger); err != nil {
+	if err := cmp.Or(h.addErasures(ctx, ledger), h.addExpiries(ctx, ledger)); err != nil {
 		return h, err
 	}
 	if h.Lines > 0 {
@@ -97,7 +97,7 @@ func (h *History) read(ctx context.Context, ledger *manifest.Ledger, day string,
 	_, err := ledger.Read(ctx, day, func(l manifest.Line) error {
 		switch l.Kind {
 		case "recording":
-			r, err := l.Recording()
+			r, err := manifest.Line{Raw: l.Raw}.Recording() // as it stands, expired or not
 			if err != nil || r.RecordingID != h.RecordingID {
 				return err
 			}
@@ -158,6 +158,28 @@ func (h *History) addErasures(ctx context.Context, ledger *manifest.Ledger) erro
 		}
 	}
 	return err
+}
+
+// addExpiries adds what evidence/ tells of the end of the recording's audio.
+func (h *History) addExpiries(ctx context.Context, ledger *manifest.Ledger) error {
+	erasures, err := ledger.Erasures(ctx)
+	if err != nil {
+		return err
+	}
+	for _, day := range h.Days {
+		expired, err := ledger.Expired(ctx, day, nil)
+		if err != nil {
+			return err
+		}
+		if r := expired[h.RecordingID]; r != nil {
+			e := Event{Time: r.Time, What: string(manifest.Expired), Day: day, Run: r.Run, Detail: "the audio was removed: " + r.Reason()}
+			if _, isOpen := erasures.UnfinishedExpiries()[r.Expiry]; isOpen {
+				e.Detail = "the audio is to be removed, and may not be yet: " + r.Reason()
+			}
+			h.Events = append(h.Events, e)
+		}
+	}
+	return nil
 }
 
 // addHolds adds the records of cases that hold the recording, or its call, and of their release.

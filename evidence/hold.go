@@ -215,15 +215,25 @@ func AddHold(ctx context.Context, ledger *manifest.Ledger, name string, ids []He
 	return len(fresh), nil
 }
 
-// NotHeld returns those of the ids that an erasure names. Call it after AddHold: an erasure notes its intent and then
-// looks for holds, so that one of the two always sees the other.
+// NotHeld returns those of the ids that an erasure or an expiry names. Call it after AddHold: these note their intent and
+// then look for holds, so that one of the two always learns of the other.
 func NotHeld(ctx context.Context, ledger *manifest.Ledger, ids []HeldID) ([]HeldID, error) {
 	erasures, err := ledger.Erasures(ctx)
 	if err != nil {
 		return nil, err
 	}
 	list := []HeldID{}
-	for _, id := range ids {
+	var expired map[string]*manifest.ExpiryRecord
+	for i, id := range ids {
+		if i == 0 || id.Day != ids[i-1].Day {
+			if expired, err = ledger.Expired(ctx, id.Day, nil); err != nil {
+				return nil, err
+			}
+		}
+		if expired[id.Recording] != nil {
+			list = append(list, id)
+			continue
+		}
 		if _, erased := erasures.Of(id.Recording, id.Call); erased {
 			list = append(list, id)
 		}

@@ -89,6 +89,11 @@ func (r Retention) Ends(day, campaign string) (end string, ok bool) {
 	if !ok {
 		return "", false
 	}
+	return endOf(day, period)
+}
+
+// endOf returns the first day after a period from a day on.
+func endOf(day string, period store.Period) (end string, ok bool) {
 	start, err := time.Parse(time.DateOnly, day)
 	if err != nil {
 		return "", false // without a readable day nothing is removed
@@ -101,6 +106,39 @@ func (r Retention) Ends(day, campaign string) (end string, ok bool) {
 func (r Retention) IsPast(day, campaign, today string) bool {
 	end, ok := r.Ends(day, campaign)
 	return ok && today >= end
+}
+
+// mayBePast reports whether a recording of some campaign is past its retention.
+func (r Retention) mayBePast(day, today string) bool {
+	for _, period := range r.Classes {
+		if end, ok := endOf(day, period); ok && today >= end {
+			return true
+		}
+	}
+	return false
+}
+
+// campaignsOf returns the campaigns of the calls of a day, nil where none counts. A row that cannot be read is an error:
+// nobody can tell how long its recordings are kept.
+func (r Retention) campaignsOf(ctx context.Context, ledger *manifest.Ledger, day string) (campaigns map[string]string, err error) {
+	if len(r.Campaigns) == 0 {
+		return nil, nil
+	}
+	campaigns = map[string]string{}
+	var bad *manifest.BadLineError
+	err = ledger.ReadCalls(ctx, day, func(c manifest.Call) error {
+		campaigns[c.CallID] = CampaignOf(c.Row)
+		return nil
+	}, func(f manifest.Fault) {
+		bad = &manifest.BadLineError{Day: day, File: f.File, Line: f.Line, Reason: f.Reason}
+	})
+	if err == nil && bad != nil {
+		err = bad
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the calls of %s: %w", day, err)
+	}
+	return campaigns, nil
 }
 
 // CampaignOf returns the id of the campaign of a call, given its row as calls/ keeps it, and "" for none.

@@ -203,7 +203,7 @@ func (l *lines) of(name string) SealedLines {
 // readLines returns the lines of a segment, and adds them to those of a day, nil for none.
 func readLines(ctx context.Context, ledger *manifest.Ledger, s manifest.StoredSegment, day *lines) (SealedLines, error) {
 	one := newLines()
-	_, err := ledger.ReadSegment(ctx, s, func(l manifest.SegmentLine) error {
+	err := ledger.ReadLines(ctx, s, func(l manifest.SegmentLine) error {
 		one.add(l.Digest)
 		if day != nil {
 			day.add(l.Digest)

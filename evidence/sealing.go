@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/sync/errgroup"
 
 	"convoso-archiver/manifest"
 )
@@ -141,6 +142,16 @@ func isSigned(s *stored) bool {
 // dayKey is a day closed for a filter.
 type dayKey struct{ day, filter string }
 
+// daysAtOnce is how many days are read at once: reading takes a processor on disk, and waits in S3.
+const daysAtOnce = 8
+
+// takenDay is the result of sealing one day.
+type takenDay struct {
+	name                    string
+	isOpen, salted, changed bool
+	sealed                  []SealedDay
+}
+
 // takeDays adds the days whose day line is not sealed yet.
 func (s *Sealing) takeDays(ctx context.Context, seal *Seal, before []stored, made *Sealed) error {
 	sealed := map[dayKey]string{} // roots, as sealed last
@@ -149,41 +160,72 @@ func (s *Sealing) takeDays(ctx context.Context, seal *Seal, before []stored, mad
 			sealed[dayKey{d.Day, d.Filter}] = d.Root + d.CallsRoot
 		}
 	}
-	for day, err := range s.Ledger.Days(ctx) {
+	var days []*takenDay
+	group, taking := errgroup.WithContext(ctx)
+	group.SetLimit(daysAtOnce)
+	for name, err := range s.Ledger.Days(ctx) {
 		if err != nil {
-			return fmt.Errorf("list the days of the manifest: %w", err)
+			return errors.Join(fmt.Errorf("list the days of the manifest: %w", err), group.Wait())
 		}
-		status, err := s.Ledger.Status(ctx, day)
-		if err != nil {
-			return fmt.Errorf("read day %s: %w", day, err)
-		}
-		if len(status.Lines) == 0 {
-			made.Open++
-			continue
-		}
-		isNew := func(line manifest.DayLine) bool {
-			return line.Root == "" || sealed[dayKey{day, line.Filter}] != line.Root+line.CallsRoot
-		}
-		days, err := s.sealLines(ctx, status.Lines, isNew)
-		if errors.Is(err, errUnsalted) {
-			days, err = s.salt(ctx, day, isNew)
-			made.Salted = append(made.Salted, day)
-		}
-		if errors.Is(err, manifest.ErrNotAsClosed) {
-			made.Changed = append(made.Changed, day)
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("read day %s: %w", day, err)
-		}
-		for _, one := range days {
-			seal.Days = append(seal.Days, one)
-			for _, segment := range slices.Concat(one.Segments, one.CallsSegments) {
-				made.Lines += segment.Lines
+		day := &takenDay{name: name}
+		days = append(days, day)
+		group.Go(func() error {
+			err := s.take(taking, day, func(line manifest.DayLine) bool {
+				return line.Root == "" || sealed[dayKey{name, line.Filter}] != line.Root+line.CallsRoot
+			})
+			if err != nil {
+				return fmt.Errorf("read day %s: %w", name, err)
 			}
-		}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for _, day := range days {
+		made.add(day)
+		seal.Days = append(seal.Days, day.sealed...)
 	}
 	return nil
+}
+
+// take reads the lines of a day that are not sealed yet.
+func (s *Sealing) take(ctx context.Context, day *takenDay, isNew func(manifest.DayLine) bool) error {
+	status, err := s.Ledger.Status(ctx, day.name)
+	if err != nil {
+		return err
+	}
+	if day.isOpen = len(status.Lines) == 0; day.isOpen {
+		return nil
+	}
+	day.sealed, err = s.sealLines(ctx, status.Lines, isNew)
+	if errors.Is(err, errUnsalted) {
+		day.salted = true
+		day.sealed, err = s.salt(ctx, day.name, isNew)
+	}
+	if day.changed = errors.Is(err, manifest.ErrNotAsClosed); day.changed {
+		day.sealed = nil
+		return nil
+	}
+	return err
+}
+
+// add counts a day.
+func (s *Sealed) add(day *takenDay) {
+	if day.isOpen {
+		s.Open++
+	}
+	if day.salted {
+		s.Salted = append(s.Salted, day.name)
+	}
+	if day.changed {
+		s.Changed = append(s.Changed, day.name)
+	}
+	for _, one := range day.sealed {
+		for _, segment := range slices.Concat(one.Segments, one.CallsSegments) {
+			s.Lines += segment.Lines
+		}
+	}
 }
 
 // errUnsalted says that lines of a day have no salts: a seal would keep a hash that reveals their content.

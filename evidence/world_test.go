@@ -33,6 +33,8 @@ type world struct {
 	signer ssh.Signer
 	now    time.Time
 	head   Head
+
+	campaigns []string // of the calls that keepDay makes, by number; none: they have none
 }
 
 func newSigner(t *testing.T) ssh.Signer {
@@ -99,7 +101,11 @@ func (w *world) keepDay(day string, recordings int) {
 			w.must(os.MkdirAll(filepath.Join(w.dir, day), 0o700))
 			w.must(os.WriteFile(filepath.Join(w.dir, key), body, 0o600))
 			sum := sha256.Sum256(body)
-			calls = append(calls, manifest.Call{CallID: "c" + id, Time: w.now, Row: json.RawMessage(`{"id":"c` + id + `","number":"555"}`)})
+			row := `{"id":"c` + id + `","number":"555"}`
+			if i < len(w.campaigns) {
+				row = `{"id":"c` + id + `","campaign_id":"` + w.campaigns[i] + `"}`
+			}
+			calls = append(calls, manifest.Call{CallID: "c" + id, Time: w.now, Row: json.RawMessage(row)})
 			lines = append(lines, manifest.Recording{
 				RecordingID: id, Outcome: manifest.Archived, Key: key, Size: int64(len(body)), SHA256: hex.EncodeToString(sum[:]),
 				Time: w.now, CallID: "c" + id, Attempts: 1, ContentType: "audio/mpeg", Host: "media.example.com",

@@ -23,7 +23,8 @@ type bucket struct {
 	objects  Objects
 	run      string
 	erasures func(context.Context) (*Erasures, error) // as they are now
-	leaveOut func(Recording)                          // is called with recordings that were erased and are not put
+	expired  func(ctx context.Context, day string, only func(string) bool) (map[string]*ExpiryRecord, error)
+	leaveOut func(Recording) // is told of what was erased and is not put
 
 	mu   sync.Mutex
 	days map[string]*dayBuffers
@@ -147,6 +148,15 @@ func (b *bucket) put(ctx context.Context, buf *buffer, tree Tree, day, ext strin
 		}
 		if tree == TreeManifest && len(chunk) != len(buf.chunk) {
 			erasures.leaveOutOf(buf.chunk, b.leaveOut)
+		}
+		if tree == TreeManifest {
+			expired, err := b.expired(ctx, day, nil)
+			if err == nil {
+				chunk, err = withoutExpired(chunk, expired, b.leaveOut)
+			}
+			if err != nil {
+				return fmt.Errorf("leave out what has expired of %s: %w", day, err)
+			}
 		}
 		if buf.chunk = chunk; chunk == nil {
 			return nil

@@ -138,11 +138,14 @@ func (d *Day) lookUnchanged(ctx context.Context) (standing, error) {
 	return files, err
 }
 
-// holdsErased reports whether recordings were erased since the day was read, or their erasure was withdrawn.
+// holdsErased reports whether recordings were erased, or expired, since the day was read, or that was withdrawn.
 func (d *Day) holdsErased() bool {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	erasures := d.ledger.erasures.Load()
+	if len(erasures.expiring(d.day)) != len(d.erasures.expiring(d.day)) {
+		return true
+	}
 	return erasures != d.erasures && slices.ContainsFunc(d.fold.list, func(e *entry) bool {
 		_, erased := erasures.Of(e.id(), e.part(partCallID))
 		_, was := d.erasures.Of(e.id(), e.part(partCallID))

@@ -22,8 +22,9 @@ type Day struct {
 	writable bool
 	sizes    map[string]int64 // of the segments that were read, by file
 	hasBad   bool             // lines that cannot be read were left out
-	erasures *Erasures        // that the lines were read by; nil: as they are
-	hides    bool             // lines contain more than may be shown
+	erasures *Erasures        // that the lines were read by; nil: as they stand
+	expired  map[string]*ExpiryRecord
+	hides    bool // lines tell more than may be shown
 	calls    callRows
 
 	mu       sync.RWMutex
@@ -109,6 +110,9 @@ func (d *Day) take(text []byte, late []*closing) (kind string, bad error) {
 		if erasure, erased := d.erasures.of(d.v.id, d.v.callID); erased {
 			d.hides = d.hides || !d.v.isBare()
 			d.v.erase(erasure)
+		} else if expiry := d.expired[string(d.v.id)]; expiry != nil {
+			d.hides = true
+			d.v.expire(expiry)
 		}
 		e = d.fold.add(&d.v)
 	case kindWindow:

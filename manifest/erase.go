@@ -42,7 +42,7 @@ func (l *Ledger) eraseLines(ctx context.Context, day string, only []string) ([]s
 			return nil, err
 		}
 		if !changed { // what closed.json names is as it will stay
-			changed, err = l.renewClosings(ctx, day)
+			changed, err = l.renewClosings(ctx, day, true)
 		}
 		if err != nil || !changed {
 			return digests, err
@@ -147,9 +147,9 @@ func (l *Ledger) replace(ctx context.Context, name string, body []byte, tag stri
 	return nil
 }
 
-// renewClosings brings the lines of closed.json to the files as they are stored, where their roots hold. It reports whether it has
-// changed something, or another run did.
-func (l *Ledger) renewClosings(ctx context.Context, day string) (changed bool, err error) {
+// renewClosings brings the lines of closed.json to the files as they lie, where their roots hold; with drop it leaves out
+// lines whose filter is personal. It reports whether it has changed something, or another run did.
+func (l *Ledger) renewClosings(ctx context.Context, day string, drop bool) (changed bool, err error) {
 	files, err := l.look(ctx, day)
 	if err != nil || files.tag == "" {
 		return false, err
@@ -166,8 +166,9 @@ func (l *Ledger) renewClosings(ctx context.Context, day string) (changed bool, e
 		text = append(append(text, raw...), '\n')
 	}
 	for _, c := range files.closings {
-		if changed = changed || IsPersonal(c.line.Filter); IsPersonal(c.line.Filter) {
-			continue // nobody can ask for it by what it says
+		if drop && IsPersonal(c.line.Filter) { // nobody can ask for it by what it says
+			changed = true
+			continue
 		}
 		raw, err := l.renewed(ctx, c, files.segments, lines, rows)
 		if err != nil {

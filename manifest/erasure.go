@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -52,7 +53,7 @@ type ErasedID struct {
 	ID  string `json:"id"`
 }
 
-// ErasuresError says that a file of evidence/ cannot be read as erasures: it is not known what must not be shown.
+// ErasuresError says that a file of evidence/ cannot be read as erasures or expiries: nobody knows what must not be shown.
 type ErasuresError struct {
 	File string // from the archive's root
 	Line int
@@ -60,7 +61,11 @@ type ErasuresError struct {
 
 // Error implements error.
 func (e *ErasuresError) Error() string {
-	return fmt.Sprintf("read %s: line %d is not a record of an erasure: restore the file from a copy", e.File, e.Line)
+	what := "an erasure"
+	if strings.HasPrefix(e.File, string(TreeEvidence)+"/"+expireStem) {
+		what = "an expiry"
+	}
+	return fmt.Sprintf("read %s: line %d is not a record of %s: restore the file from a copy", e.File, e.Line, what)
 }
 
 // Erasures name what must not be downloaded, written or shown any more: the recordings and calls of each intent, done
@@ -72,6 +77,7 @@ type Erasures struct {
 	done              map[string]bool
 	days              map[string][]File // the files of evidence/ that name a day
 	read              map[string]bool   // files
+	expiries          *expiries
 }
 
 // notedErasure is a record in its file.
@@ -185,19 +191,31 @@ func (e *Erasures) only(erasures []string) *Erasures {
 	}))
 }
 
-// Erasures returns what the archive's erasures come to now. It costs a listing of evidence/, and the reading of what
+// Erasures returns what the archive's erasures and expiries come to now. It costs a listing of evidence/, and the reading of what
 // was not read before.
 func (l *Ledger) Erasures(ctx context.Context) (*Erasures, error) {
 	l.erasing.Lock()
 	defer l.erasing.Unlock()
 	old := l.erasures.Load()
-	files, err := l.evidence(ctx, ErasureStem+"-")
+	all, err := l.evidence(ctx, "e") // of both kinds
 	if err != nil {
 		return nil, err
 	}
-	files = slices.DeleteFunc(files, func(f StoredSegment) bool { return old != nil && old.read[f.Name] })
-	if old != nil && len(files) == 0 {
+	var files, expiring []StoredSegment
+	for _, f := range all {
+		switch {
+		case strings.HasPrefix(f.Name, expireStem):
+			expiring = append(expiring, f)
+		case strings.HasPrefix(f.Name, ErasureStem+"-") && (old == nil || !old.read[f.Name]):
+			files = append(files, f)
+		}
+	}
+	if old != nil && len(files) == 0 && old.expiries.files == len(expiring) {
 		return old, nil
+	}
+	expiries, err := expiriesOf(expiring)
+	if err != nil {
+		return nil, err
 	}
 	found := make([][]ErasureRecord, len(files))
 	group, reading := errgroup.WithContext(ctx)
@@ -223,7 +241,7 @@ func (l *Ledger) Erasures(ctx context.Context) (*Erasures, error) {
 		}
 	}
 	e := newErasures(records)
-	e.read = read
+	e.read, e.expiries = read, expiries
 	l.erasures.Store(e)
 	return e, nil
 }

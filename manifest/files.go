@@ -4,12 +4,14 @@ package manifest
 
 import (
 	"context"
+	"fmt"
 	"iter"
+	"path"
 	"time"
 )
 
 // DayFiles are the files of which a day is read: closed.json and the segments, of manifest/ and of calls/, and the
-// erasures that name it.
+// erasures and expiries that name it.
 type DayFiles struct {
 	Day   string // 2006-01-02
 	Files []File
@@ -57,11 +59,32 @@ func (l *Ledger) Files(ctx context.Context) iter.Seq2[DayFiles, error] {
 				rows, rowsErr, hasRows = nextRows()
 			}
 			of.Files = append(of.Files, erasures.days[of.Day]...)
+			for _, s := range erasures.expiring(of.Day) {
+				of.Files = append(of.Files, File{s.file, s.size, s.mod})
+			}
 			if !yield(of, nil) {
 				return
 			}
 		}
 	}
+}
+
+// Newest returns when the newest file of any day was written, or the run that wrote it began; the zero time for none.
+func (l *Ledger) Newest(ctx context.Context) (newest time.Time, err error) {
+	for day, err := range l.Files(ctx) {
+		if err != nil {
+			return newest, fmt.Errorf("look for the newest file: %w", err)
+		}
+		for _, f := range day.Files {
+			began, _ := time.Parse(runTime, path.Base(f.Name)[:min(len(path.Base(f.Name)), len(runTime))])
+			for _, t := range []time.Time{f.Modified, began} {
+				if t.After(newest) {
+					newest = t
+				}
+			}
+		}
+	}
+	return newest, nil
 }
 
 func (d *DayFiles) add(files dayFiles) {

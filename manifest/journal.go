@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 )
 
@@ -47,7 +48,7 @@ func (l *Ledger) PutRecords(ctx context.Context, stem string, records ...Record)
 		}
 		return fmt.Errorf("write a record of %s: this run has written %d files, which is the maximum", TreeEvidence, maxRecordFiles)
 	})
-	if err == nil && stem == ErasureStem {
+	if err == nil && (stem == ErasureStem || strings.HasPrefix(stem, expireStem)) {
 		_, err = l.Erasures(ctx) // this ledger obeys, too
 	}
 	return err
@@ -86,7 +87,7 @@ func (l *Ledger) Records(ctx context.Context, stem string, visit func(file strin
 		return err
 	}
 	for _, f := range files {
-		_, err := l.ReadSegment(ctx, f, func(line SegmentLine) error {
+		err := l.ReadLines(ctx, f, func(line SegmentLine) error {
 			if line.Bad != nil {
 				return &BadLineError{File: f.File(), Line: line.Number, Reason: line.Bad.Error()}
 			}

@@ -74,6 +74,9 @@ type Ledger struct {
 	leftOut []Recording // guarded by mu
 }
 
+// runTime is the time with which the id of a run begins.
+const runTime = "20060102T150405Z"
+
 var runPattern = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[0-9a-z]{8}$`)
 
 // NewRunID returns an id like 20250502T090003Z-1f0c9a3e: the time, so that ids sort by age, and 32
@@ -81,7 +84,7 @@ var runPattern = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[0-9a-z]{8}$`)
 func NewRunID(now time.Time) string {
 	var random [4]byte
 	rand.Read(random[:]) // never fails
-	return now.UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(random[:])
+	return now.UTC().Format(runTime) + "-" + hex.EncodeToString(random[:])
 }
 
 // OpenDir opens the ledger of the archive in root, and takes the archive's lock unless o.ReadOnly; the
@@ -115,7 +118,7 @@ func OpenBucket(objects Objects, o Options) (*Ledger, error) {
 	}
 	l.objects, l.scans = objects, 8
 	if !o.ReadOnly {
-		l.writer = &bucket{objects: objects, run: l.run, erasures: l.Erasures, leaveOut: l.leaveOut, days: map[string]*dayBuffers{}}
+		l.writer = &bucket{objects: objects, run: l.run, erasures: l.Erasures, expired: l.Expired, leaveOut: l.leaveOut, days: map[string]*dayBuffers{}}
 	}
 	return l, nil
 }

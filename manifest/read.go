@@ -124,8 +124,16 @@ type reading struct {
 // readDay reads the segments of a day.
 func (l *Ledger) readDay(ctx context.Context, files standing, r reading) (*Day, error) {
 	d := &Day{ledger: l, day: files.day, closings: files.closings, sizes: map[string]int64{}}
-	if !r.raw {
+	expiring := l.erasures.Load().expiring(files.day)
+	if r.raw {
+		d.hides = len(expiring) > 0 // closed.json counts what has expired
+	} else {
 		d.erasures = l.erasures.Load()
+		expired, err := l.expiredBy(ctx, expiring)
+		if err != nil {
+			return nil, err
+		}
+		d.expired = expired
 	}
 	for _, s := range files.segments {
 		if err := d.readSegment(ctx, s, r); err != nil {

@@ -104,25 +104,34 @@ func (l *Ledger) Fold(ctx context.Context, d *Day, day string, s StoredSegment, 
 	return d, is, err
 }
 
-// ReadSegment calls visit with each line of a segment, also of what follows its last whole line, and returns the file
-// as it lies. An error of visit ends the reading.
+// ReadSegment is ReadLines, and returns the file as it is stored.
 func (l *Ledger) ReadSegment(ctx context.Context, s StoredSegment, visit func(SegmentLine) error) (Segment, error) {
 	r := l.read(ctx, s.segment, maxCallLine, allSound)
-	defer r.close()
 	file := sha256.New()
 	r.copyTo(file)
+	if err := r.each(s.Tree, visit); err != nil {
+		return Segment{}, err
+	}
+	return Segment{Name: s.Name, Bytes: r.file.n, SHA256: hex.EncodeToString(file.Sum(nil))}, nil
+}
+
+// ReadLines calls visit with each line of a segment, also of what follows its last whole line. An error of visit ends the
+// reading.
+func (l *Ledger) ReadLines(ctx context.Context, s StoredSegment, visit func(SegmentLine) error) error {
+	return l.read(ctx, s.segment, maxCallLine, allSound).each(s.Tree, visit)
+}
+
+func (r *reader) each(tree Tree, visit func(SegmentLine) error) error {
+	defer r.close()
 	var digest []byte
 	for r.next() {
 		digest = appendDigest(digest[:0], r.line)
 		_, stub := stubDigest(r.line)
-		_, isUnsalted, err := saltLine(r.line, s.Tree)
+		_, isUnsalted, err := saltLine(r.line, tree)
 		line := SegmentLine{Number: r.n, Raw: r.line, Digest: digest, Stub: stub, Salted: !isUnsalted && err == nil, Bad: r.bad}
 		if err := visit(line); err != nil {
-			return Segment{}, fmt.Errorf("read %s: %w", s.file, err)
+			return fmt.Errorf("read %s: %w", r.s.file, err)
 		}
 	}
-	if r.err != nil {
-		return Segment{}, r.err
-	}
-	return Segment{Name: s.Name, Bytes: r.file.n, SHA256: hex.EncodeToString(file.Sum(nil))}, nil
+	return r.err
 }

@@ -60,15 +60,19 @@ func (l *Ledger) Scan(ctx context.Context, visit func(Entry) error) error {
 }
 
 func (l *Ledger) scanDay(ctx context.Context, files dayFiles, visit func(Entry) error) error {
+	expired, err := l.expiredBy(ctx, l.erasures.Load().expiring(files.day))
+	if err != nil {
+		return err
+	}
 	for _, s := range files.segments {
-		if err := l.scanSegment(ctx, files.day, s, visit); err != nil {
+		if err := l.scanSegment(ctx, files.day, s, expired, visit); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *Ledger) scanSegment(ctx context.Context, day string, s segment, visit func(Entry) error) error {
+func (l *Ledger) scanSegment(ctx context.Context, day string, s segment, expired map[string]*ExpiryRecord, visit func(Entry) error) error {
 	var v view
 	outcomes, erasures := interner{}, l.erasures.Load()
 	r := l.read(ctx, s, maxLine, 0)
@@ -91,6 +95,8 @@ func (l *Ledger) scanSegment(ctx context.Context, day string, s segment, visit f
 			key := v.key
 			if erasure, erased := erasures.of(v.id, v.callID); erased {
 				v.erase(erasure)
+			} else if expiry := expired[string(v.id)]; expiry != nil {
+				v.expire(expiry)
 			}
 			e = Entry{
 				Day: day, ID: v.id, CallID: v.callID, Key: key, ETag: v.etag, Host: v.host, SHA256: v.sha256,

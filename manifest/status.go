@@ -49,7 +49,8 @@ func (l *Ledger) Status(ctx context.Context, day string) (Status, error) {
 	status.Newest = files.newest
 	isSure := true
 	for _, c := range files.closings {
-		if c.holds() && c.namesAll(files.segments) {
+		isCounted := c.old == nil || len(l.erasures.Load().expiring(day)) == 0
+		if c.holds() && c.namesAll(files.segments) && isCounted {
 			status.Lines = append(status.Lines, c.line)
 		} else if c.holds() {
 			isSure = false

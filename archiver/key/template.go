@@ -177,13 +177,26 @@ type Options struct {
 // recording id. It fails where the template does on these values, or where it has so
 // many parts, or the prefix is so long, that no key fits. No error holds a value.
 func (t *Template) Key(fields map[string]string, date time.Time, o Options) (Names, error) {
+	stem, err := t.Stem(fields, date, o)
+	if err != nil {
+		return Names{}, err
+	}
+	return stem.Names(o.Format)
+}
+
+// Stem is what a template makes of a recording whatever its format is.
+type Stem struct {
+	parts     []string // clean
+	id        string
+	prefixLen int
+}
+
+// Stem is Key for a recording whose format is not known: Names of it costs less than Key. It fails where the template
+// does.
+func (t *Template) Stem(fields map[string]string, date time.Time, o Options) (Stem, error) {
 	made, err := t.run(fields, date, o.RecordingID)
 	if err != nil {
-		return Names{}, fmt.Errorf("make key: %w", err)
-	}
-	ext := ""
-	if o.Format != nil {
-		ext = o.Format.Extension()
+		return Stem{}, fmt.Errorf("make key: %w", err)
 	}
 	parts := strings.Split(made, "/")
 	last := len(parts) - 1
@@ -191,11 +204,22 @@ func (t *Template) Key(fields map[string]string, date time.Time, o Options) (Nam
 	for i, part := range parts {
 		parts[i] = namePart(part)
 	}
+	return Stem{parts: parts, id: o.RecordingID, prefixLen: o.PrefixLen}, nil
+}
+
+// Names makes the names in a format, as Key does.
+func (s Stem) Names(format interface{ Extension() string }) (Names, error) {
+	ext := ""
+	if format != nil {
+		ext = format.Extension()
+	}
+	parts := slices.Clone(s.parts)
+	last := len(parts) - 1
 	parts[last] = withExtension(parts[last], ext)
 	parts[0] = outsideReserved(parts[0])
-	if !fit(parts, maxKey-o.PrefixLen, suffixSize(o.RecordingID)) {
+	if !fit(parts, maxKey-s.prefixLen, suffixSize(s.id)) {
 		return Names{}, fmt.Errorf("make key: %d path elements and a prefix of %d bytes exceed the maximum of %d bytes",
-			len(parts), o.PrefixLen, maxKey)
+			len(parts), s.prefixLen, maxKey)
 	}
 	return split(strings.Join(parts, "/")), nil
 }

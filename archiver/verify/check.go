@@ -35,6 +35,16 @@ func (d *dayWork) check(ctx context.Context, t target) {
 	}
 	d.run.trouble.Store(0)
 	d.run.checked.Add(1)
+	if f.Kind == Missing && d.run.Expired != nil {
+		expired, err := d.run.Expired(ctx, Stored{Key: t.Key, Day: d.day, RecordingID: t.id, CallID: t.CallID, Noted: t.Time})
+		if err != nil {
+			f = Finding{Kind: NotReadable, Detail: fmt.Sprintf("its retention: %v", withoutPath(err))}
+		}
+		if expired {
+			d.run.count(func(s *Summary) { s.Expired++ })
+			return
+		}
+	}
 	if f.Kind != "" {
 		d.add(t, f, false)
 	}

@@ -142,6 +142,9 @@ func (d *dayWork) examine(ctx context.Context, t target) {
 		d.run.count(func(s *Summary) { s.Recordings++ })
 		d.hand(func() { d.checkKnown(ctx, t, KnownDamaged) })
 	}
+	if t.Outcome == manifest.Expired {
+		d.run.count(func(s *Summary) { s.Expired++ })
+	}
 	if t.Outcome != manifest.Archived {
 		return
 	}

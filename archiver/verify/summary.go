@@ -81,6 +81,7 @@ type Summary struct {
 	Recordings int   `json:"recordings"` // archived on these days by the manifest, or damaged since
 	Asked      int   `json:"asked"`      // of these, to be checked: all, or a sample
 	Checked    int   `json:"checked"`    // of these, checked
+	Expired    int   `json:"expired"`    // whose audio is gone since their retention has ended, as it should be
 	Bytes      int64 `json:"bytes"`      // of those to be checked, as noted
 	BytesRead  int64 `json:"bytes_read"`
 

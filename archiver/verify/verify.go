@@ -71,6 +71,9 @@ type Verifier struct {
 	BadLocks error
 	// Lock tells what the locks of an object lack, by kind and detail; nil if nothing is to be locked.
 	Lock func(ctx context.Context, o Stored) ([]Finding, error)
+	// Expired reports whether audio that is missing was to go at the end of its retention, by whatever removed it. It is
+	// nil where recordings are kept for ever, and safe for concurrent use.
+	Expired func(ctx context.Context, o Stored) (bool, error)
 	// Held tells of recordings that a case holds and the store does not, [HoldMissing]. It is nil if that is not
 	// known.
 	Held func(ctx context.Context) ([]Finding, error)

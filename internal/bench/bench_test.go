@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -8,6 +11,7 @@ import (
 	"testing"
 
 	"convoso-archiver/fetcher/convosotest"
+	"convoso-archiver/internal/s3test"
 )
 
 func TestReport(t *testing.T) {
@@ -66,5 +70,39 @@ func TestCheck(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// TestMain plays the yardsticks that a benchmark runs as processes of this program.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == roleHead {
+		if err := play(context.Background(), os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// TestEvidence runs the benchmark over archives that are small: what it makes must be sealed, audited and rebuilt, and what
+// was rebuilt in S3 downloaded from nobody. Its times are not looked at.
+func TestEvidence(t *testing.T) {
+	server := s3test.Program(t)
+	t.Chdir("../..") // where the program is built
+	b := &bench{dir: t.TempDir(), versitygw: server, runs: 1}
+	flags := flag.NewFlagSet("evidence", flag.ContinueOnError)
+	measure := proof(b, flags)
+	if err := flags.Parse([]string{"--days", "3", "--per-day", "20", "--recordings", "40", "--s3-recordings", "30"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.run(t.Context(), measure); err != nil {
+		t.Fatal(err)
+	}
+	table := strings.Join(b.report.rows, "\n")
+	for _, want := range []string{"seal of all days: s", "audit --seals: s", "rebuild on disk: s", "rebuild in S3: s", "downloads from the vendor\t0\t0\t0\tnever above 0: met"} {
+		if !strings.Contains(table, want) {
+			t.Errorf("no %q in\n%s", want, table)
+		}
 	}
 }

@@ -26,12 +26,13 @@ import (
 const (
 	roleGet  = "get-loop"   // WORKERS LIST FOLDER
 	rolePut  = "put-loop"   // WORKERS LIST ENDPOINT BUCKET
+	roleHead = "head-loop"  // the same, of keys
 	roleSync = "sync-files" // WORKERS FOLDER
 )
 
 // play plays the role that the arguments name.
 func play(ctx context.Context, args []string) error {
-	if len(args) != map[string]int{roleGet: 4, rolePut: 5, roleSync: 3}[args[0]] {
+	if len(args) != map[string]int{roleGet: 4, rolePut: 5, roleHead: 5, roleSync: 3}[args[0]] {
 		return fmt.Errorf("%s: wrong number of arguments", args[0])
 	}
 	workers, err := strconv.Atoi(args[1])
@@ -48,15 +49,12 @@ func play(ctx context.Context, args []string) error {
 			return err
 		})
 	case rolePut:
-		client := s3.New(s3.Options{
-			BaseEndpoint: &args[3], UsePathStyle: true, Region: region, HTTPClient: newClient(workers),
-			Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-				return aws.Credentials{AccessKeyID: accessKey, SecretAccessKey: secretKey}, nil
-			}),
-		})
+		client := newS3Client(args[3], workers)
 		return loop(ctx, workers, args[2], func(ctx context.Context, number int, answer *http.Response) error {
 			return putBody(ctx, client, args[4], fileName(number), answer)
 		})
+	case roleHead:
+		return headLoop(ctx, newS3Client(args[3], workers), workers, args[2], args[4])
 	default:
 		return syncFiles(workers, args[2])
 	}
@@ -103,6 +101,34 @@ func saveBody(name string, body io.Reader) (size int64, err error) {
 	}
 	size, err = io.Copy(file, body)
 	return size, errors.Join(err, file.Close())
+}
+
+func newS3Client(endpoint string, connections int) *s3.Client {
+	return s3.New(s3.Options{
+		BaseEndpoint: &endpoint, UsePathStyle: true, Region: region, HTTPClient: newClient(connections),
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: accessKey, SecretAccessKey: secretKey}, nil
+		}),
+	})
+}
+
+// headLoop asks for the head of each key of a list.
+func headLoop(ctx context.Context, client *s3.Client, workers int, list, bucket string) error {
+	text, err := os.ReadFile(list)
+	if err != nil {
+		return fmt.Errorf("read list: %w", err)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(workers)
+	for _, key := range strings.Fields(string(text)) {
+		group.Go(func() error {
+			if _, err := client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &bucket, Key: &key}); err != nil {
+				return fmt.Errorf("head: %w", err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
 }
 
 // putBody reads the whole body into memory and puts it with one PutObject, with its

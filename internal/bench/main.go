@@ -1,7 +1,7 @@
 // Bench measures the built program, by its command line alone, against goals that
 // are ratios within one run on one machine wherever that can be.
 //
-//	go run ./internal/bench disk|s3|latency|pace|memory|scale|export|search|shards [flags]
+//	go run ./internal/bench disk|s3|latency|pace|memory|scale|export|search|shards|evidence [flags]
 //
 // docs/benchmarks.md says what each kind measures.
 package main
@@ -43,17 +43,17 @@ type bench struct {
 type kind func(*bench, *flag.FlagSet) func(context.Context) error
 
 func run(ctx context.Context, args []string) error {
-	kinds := map[string]kind{"disk": bulkOntoDisk, "s3": bulkIntoS3, "latency": latency, "pace": pace, "memory": memory, "scale": scale, "export": exportTables, "search": searches, "shards": shards}
+	kinds := map[string]kind{"disk": bulkOntoDisk, "s3": bulkIntoS3, "latency": latency, "pace": pace, "memory": memory, "scale": scale, "export": exportTables, "search": searches, "shards": shards, "evidence": proof}
 	if len(args) == 0 {
 		args = []string{""}
 	}
 	switch args[0] {
-	case roleGet, rolePut, roleSync:
+	case roleGet, rolePut, roleHead, roleSync:
 		return play(ctx, args)
 	}
 	define, known := kinds[args[0]]
 	if !known {
-		return errors.New("name what to measure: disk, s3, latency, pace, memory, scale, export, search or shards")
+		return errors.New("name what to measure: disk, s3, latency, pace, memory, scale, export, search, shards or evidence")
 	}
 	b := &bench{}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)

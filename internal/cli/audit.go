@@ -285,6 +285,9 @@ func (a auditResult) write(w io.Writer, asJSON bool) error {
 	if a.Erased > 0 {
 		fmt.Fprintf(&b, "erased       %s\n", plural(a.Erased, "recording"))
 	}
+	if a.Expired > 0 {
+		fmt.Fprintf(&b, "expired      %s\n", plural(a.Expired, "recording"))
+	}
 	if a.Unsealed > 0 || a.Reclosed > 0 {
 		fmt.Fprintf(&b, "not sealed   %s, and %s closed again since; run archive --relist over their days, then seal\n", plural(a.Unsealed, "file"), plural(a.Reclosed, "day"))
 	}

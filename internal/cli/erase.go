@@ -46,7 +46,8 @@ func eraseSettings() []setting {
 		setting{name: "reason", group: groupErase, flagOnly: true, placeholder: "TEXT", usage: "reason of the erasure, without a name or number of a customer, because it is kept for ever (required with --yes)"},
 		setting{name: "max-erase", group: groupErase, flagOnly: true, placeholder: "N", defaultValue: maxErase, usage: "maximum calls, and maximum recordings, that search terms may erase; --ids-from has no maximum"},
 		setting{name: "export", kind: list, group: groupErase, flagOnly: true, placeholder: "FOLDER", usage: "folder of an export to update as well; repeatable"},
-		setting{name: "resume", kind: toggle, flagOnly: true, group: groupErase, usage: "finish an erasure that was stopped, and erase nothing else"},
+		setting{name: "expired", kind: toggle, flagOnly: true, group: groupErase, usage: "remove the audio whose retention has ended, by the class that archive noted; calls and their lines stay"},
+		setting{name: "resume", kind: toggle, flagOnly: true, group: groupErase, usage: "finish an erasure or an expiry that was stopped, and remove nothing else"},
 	)
 	return grouped(append(settings, outputSettings()...))
 }
@@ -63,6 +64,10 @@ with all of its recordings, even if the list names only one of them.
 If a case holds a call, or a lock protects a recording, erase removes nothing and exits with 3. The next erase, or
 --resume, finishes an erasure that was stopped.
 
+--expired shows the audio whose retention has ended, and with --yes removes it. Calls and their lines stay, with the
+outcome "expired". Audio that a case holds stays. Audio that a lock protects stays and is listed, and the exit code
+is 3.
+
 erase does not reach other copies: backups, copies made by find, and exports that --export does not name. It reads
 search terms only from the command line, so that the configuration file of another command cannot select calls.`,
 		examples: []example{
@@ -72,6 +77,8 @@ search terms only from the command line, so that the configuration file of anoth
 				"convoso-archiver erase --dest /archive --number 4155550142 --reason 'request 2025-17' --export /tables --yes"},
 			{"a list of ids, in a bucket",
 				"convoso-archiver erase --dest s3://my-bucket/calls --ids-from ids.csv --reason 'request 2025-18' --yes"},
+			{"each night: remove the audio whose retention has ended",
+				"convoso-archiver erase --dest s3://my-bucket/calls --expired --yes"},
 			{"finish an erasure that was stopped", "convoso-archiver erase --dest /archive --resume"},
 		},
 		settings:    eraseSettings(),
@@ -91,6 +98,7 @@ type eraseJob struct {
 	exports []string
 	names   *key.Template // by which recordings are stored
 	yes     bool
+	expired bool
 	resume  bool
 }
 
@@ -116,7 +124,8 @@ func runErase(ctx context.Context, p *process, in input) outcome {
 	for i, problem := range made.Problems {
 		made.Problems[i] = p.screen.hidden(oneLine(problem))
 	}
-	result := judge(err, context.Cause(ctx), len(made.Kept)+len(made.Missing) > 0 || job.acts() && len(made.Unfinished) > 0)
+	incomplete := len(made.Kept)+len(made.Missing) > 0 || job.acts() && len(made.Unfinished) > 0
+	result := judge(err, context.Cause(ctx), incomplete || made.Expired != nil && made.Expired.Stays > 0)
 	if errors.Is(err, store.ErrLocked) && result.code == ExitFailed {
 		result.code = ExitIncomplete
 	}
@@ -132,7 +141,7 @@ func runErase(ctx context.Context, p *process, in input) outcome {
 
 // eraseJob reads what is to be erased.
 func (r *reader) eraseJob(now time.Time, env environment) *eraseJob {
-	j := &eraseJob{yes: r.toggle("yes"), resume: r.toggle("resume"), reason: r.text("reason"), max: r.whole("max-erase", 0, math.MaxInt), exports: r.list("export")}
+	j := &eraseJob{yes: r.toggle("yes"), resume: r.toggle("resume"), expired: r.toggle("expired"), reason: r.text("reason"), max: r.whole("max-erase", 0, math.MaxInt), exports: r.list("export")}
 	names, err := key.Parse(r.text("path-template"))
 	if err != nil {
 		r.keep(misuse("see --path-template in archive --help", "--path-template: %v", err))
@@ -150,12 +159,15 @@ func (r *reader) eraseJob(now time.Time, env environment) *eraseJob {
 	j.searchJob = r.searchJob(now, env, runtime.GOOS)
 	j.ids = r.text("ids-from")
 	switch {
+	case j.expired && (chooses || j.resume || r.isSet("reason") || len(j.exports) > 0):
+		r.keep(misuse("leave them out, or leave out --expired", "--expired goes by the retention alone: it takes no terms, list, --reason, --export or --resume"))
+	case j.expired:
 	case j.resume && chooses:
 		r.keep(misuse("leave them out, or leave out --resume", "--resume finishes an earlier erasure, so it takes no search terms and no list"))
 	case !j.resume && !chooses:
 		r.keep(misuse("give terms of a search, or --ids-from", "no search terms and no list of ids are given"))
 	}
-	if j.yes && !j.resume || r.isSet("reason") {
+	if j.yes && !j.resume && !j.expired || r.isSet("reason") {
 		if err := evidence.CheckReason(j.reason); err != nil {
 			r.keep(misuse("give a reason that can be kept for ever, like the number of the request", "--reason: %v", err))
 		}

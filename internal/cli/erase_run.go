@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,8 +49,11 @@ func (p *process) erase(ctx context.Context, job *eraseJob, talk output, made *e
 	if locker, ok := archive.opened.Store.(evidence.Locker); ok {
 		e.erasing.Locks = locker
 	}
-	if err := e.finishOthers(ctx); err != nil || job.resume {
+	if err := e.finishOthers(ctx); err != nil && (!job.resume || ctx.Err() != nil) {
 		return true, err
+	} else if job.expired || job.resume {
+		began, expiryErr := e.expire(ctx)
+		return began || err != nil, cmp.Or(err, expiryErr)
 	}
 	chosen, err := e.choose(ctx, ids)
 	if err != nil {

@@ -32,7 +32,8 @@ type eraseResult struct {
 	Problems   []string          `json:"problems"`   // why those of other runs could not be finished
 	Index      bool              `json:"index"`      // the own index was brought up to date
 	Exports    []refreshedExport `json:"exports"`
-	Elsewhere  []string          `json:"elsewhere"` // copies that were not reached
+	Expired    *evidence.Expired `json:"expired,omitempty"` // of --expired, and of --resume
+	Elsewhere  []string          `json:"elsewhere"`         // copies that were not reached
 
 	tooMany, resumed bool
 	stopped          bool // by an error, which is told elsewhere
@@ -87,6 +88,9 @@ func (r *eraseResult) write(w io.Writer, asJSON bool) error {
 	}
 	var b strings.Builder
 	r.writeErased(&b)
+	if x := r.Expired; x != nil && (!r.resumed || len(x.Expiries)+len(x.Unfinished) > 0) {
+		r.writeExpired(&b)
+	}
 	r.writeChosen(&b)
 	return writeText(w, trimLines(b.String()))
 }
@@ -125,7 +129,7 @@ func (r *eraseResult) writeErased(b *strings.Builder) {
 
 func (r *eraseResult) writeChosen(b *strings.Builder) {
 	if len(r.Unfinished) > 0 {
-		fmt.Fprintf(b, "UNFINISHED   erasure %s: run erase --resume when nothing blocks it any more\n", strings.Join(r.Unfinished, ", "))
+		fmt.Fprintf(b, "UNFINISHED   %s: run erase --resume when nothing blocks it any more\n", strings.Join(r.Unfinished, ", "))
 	}
 	for _, problem := range r.Problems {
 		fmt.Fprintf(b, "  %s\n", problem)
@@ -134,7 +138,7 @@ func (r *eraseResult) writeChosen(b *strings.Builder) {
 		r.writeKept(b)
 		return
 	}
-	if len(r.Erased) > 0 || r.stopped {
+	if len(r.Erased) > 0 || r.stopped || r.Expired != nil && (!r.resumed || len(r.Expired.Expiries)+len(r.Expired.Unfinished) > 0) {
 		return
 	}
 	if len(r.Chosen) == 0 {
@@ -177,9 +181,14 @@ func (r *eraseResult) writeKept(b *strings.Builder) {
 		what = "not finished: %d items are held, locked or shared"
 	}
 	fmt.Fprintf(b, what+"\n\n", len(r.Kept))
+	writeKeptTable(b, r.Kept, len(r.Kept), "does not match: give the ids of both in a list with --ids-from")
+}
+
+// writeKeptTable names some of what must stay; other says what is so of another recording with the same audio.
+func writeKeptTable(b *strings.Builder, kept []evidence.Kept, all int, other string) {
 	table := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0)
 	_, _ = fmt.Fprint(table, "DAY\tCALL\tRECORDING\tWHY\n")
-	for _, k := range r.Kept[:min(len(r.Kept), maxTold)] {
+	for _, k := range kept[:min(len(kept), maxTold)] {
 		var why []string
 		if len(k.Cases) > 0 {
 			why = append(why, "held: "+strings.Join(k.Cases, ", "))
@@ -191,7 +200,7 @@ func (r *eraseResult) writeKept(b *strings.Builder) {
 			why = append(why, "legal hold")
 		}
 		if k.Shared != "" {
-			why = append(why, k.Shared+" has, or may have, the same audio and does not match: give the ids of both in a list with --ids-from")
+			why = append(why, k.Shared+" has, or may have, the same audio and "+other)
 		}
 		if k.Bucket {
 			why = append(why, "the bucket has a default retention, which locks the manifest too: remove it, and wait until the existing locks end")
@@ -202,7 +211,7 @@ func (r *eraseResult) writeKept(b *strings.Builder) {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", orDash(k.Day), orDash(k.Call), orDash(k.Recording), strings.Join(why, "; "))
 	}
 	_ = table.Flush()
-	if more := len(r.Kept) - maxTold; more > 0 {
+	if more := all - maxTold; more > 0 {
 		fmt.Fprintf(b, "and %s more; --json has them all\n", thousands(int64(more)))
 	}
 }

@@ -406,7 +406,7 @@ func (j *exportJob) archiveViews(ctx context.Context) (text string, err error) {
 	if err != nil {
 		return "", err
 	}
-	return export.ArchiveViews(folder, archive.about.TimeZone, hasLines(folder, "calls"), hasLines(folder, "manifest")), nil
+	return export.ArchiveViews(folder, archive.about.TimeZone, hasLines(folder, "calls"), hasLines(folder, "manifest"), hasLines(folder, "evidence")), nil
 }
 
 // hasLines reports whether a tree of an archive holds any file of lines.

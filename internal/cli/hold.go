@@ -281,7 +281,7 @@ func (p *process) findHeld(ctx context.Context, job *holdJob, archive *searched,
 // heldOf names the recordings of a call that can be held.
 func heldOf(c *search.Call) (list []evidence.HeldID) {
 	for _, r := range c.Recordings {
-		if r.Outcome != manifest.Erased {
+		if r.Outcome != manifest.Erased && r.Outcome != manifest.Expired {
 			list = append(list, evidence.HeldID{Day: c.Day, Call: c.ID, Recording: r.ID})
 		}
 	}
@@ -307,7 +307,7 @@ func heldInRow(ctx context.Context, ledger *manifest.Ledger, c *search.Call, own
 	for id, state := range folded.Recordings() {
 		isOwn := slices.ContainsFunc(own, func(h evidence.HeldID) bool { return h.Recording == id })
 		isListed := slices.ContainsFunc(row.Recordings, func(r fetcher.Recording) bool { return r.MayBe(id, state.Source) })
-		if isListed && !isOwn && state.Outcome != manifest.Erased {
+		if isListed && !isOwn && state.Outcome != manifest.Erased && state.Outcome != manifest.Expired {
 			list = append(list, evidence.HeldID{Day: c.Day, Call: c.ID, Recording: id})
 		}
 	}

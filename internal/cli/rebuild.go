@@ -179,6 +179,9 @@ func (r rebuildResult) write(w io.Writer, asJSON bool) error {
 	} else {
 		fmt.Fprintf(&b, "rebuilt: %s, %s of %s found in the store\n\n", plural(r.Days, "day"), thousands(int64(r.Archived)), plural(r.Recordings, "recording"))
 		fmt.Fprintf(&b, "archived     %s (%s)\n", thousands(int64(r.Archived)), bytesText(r.Bytes))
+		if r.Expired > 0 {
+			fmt.Fprintf(&b, "expired      %s whose audio was removed at the end of its retention\n", thousands(int64(r.Expired)))
+		}
 		if r.Missing > 0 {
 			fmt.Fprintf(&b, "missing      %s not in the store\n", thousands(int64(r.Missing)))
 		}

@@ -254,6 +254,9 @@ func (p *process) runVerifier(ctx context.Context, job *verifyJob, talk output, 
 	if _, bad := errors.AsType[*manifest.BadLineError](err); bad {
 		v.BadLocks, err = err, nil
 	}
+	if err == nil {
+		v.Expired, err = expiryCheck(ctx, opened.Ledger, archiveErr)
+	}
 	if err != nil {
 		return false, err
 	}
@@ -283,6 +286,30 @@ func lockChecks(ctx context.Context, opened *archiver.Opened) (func(context.Cont
 			return nil, err
 		}
 		return []verify.Finding{{Kind: verify.Kind(fault), Detail: detail}}, nil
+	}, nil
+}
+
+// expiryCheck returns what verify asks about audio that is missing, nil where nothing ends: the archive has noted no
+// retention, or the day of today is not to be told.
+func expiryCheck(ctx context.Context, ledger *manifest.Ledger, archiveErr error) (func(context.Context, verify.Stored) (bool, error), error) {
+	retention, err := evidence.LoadRetention(ctx, ledger)
+	if err != nil || retention.IsZero() || archiveErr != nil {
+		return nil, err
+	}
+	today, err := evidence.Today(ctx, ledger, time.Now())
+	if _, isWrong := errors.AsType[*evidence.ClockError](err); isWrong {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	holds, err := evidence.LoadHolds(ctx, ledger)
+	if err != nil {
+		return nil, err
+	}
+	check := evidence.NewMissingCheck(ledger, retention, holds, today)
+	return func(ctx context.Context, o verify.Stored) (bool, error) {
+		return check.Expired(ctx, o.Day, o.RecordingID, o.CallID)
 	}, nil
 }
 

@@ -119,6 +119,9 @@ func verifiedText(s verify.Summary) string {
 	row("days", thousands(int64(s.Days)))
 	row("recordings", thousands(int64(s.Recordings)), thousands(int64(s.Checked))+" checked",
 		part(s.Damaged, "damaged"), part(s.Unreadable, "not readable"))
+	if s.Expired > 0 {
+		row("expired", thousands(int64(s.Expired)), "without audio, for their retention has ended")
+	}
 	row("bytes", bytesText(s.BytesRead), "read")
 	row("files", thousands(int64(s.Unknown)), unknownText(s), part(s.Ignored, "ignored"), part(s.Quarantined, "in quarantine/"))
 	if s.LocksChecked {

@@ -293,7 +293,7 @@ func TestLinesThatCount(t *testing.T) {
 	hostile := `{"v":1,"kind":"call","call_id":"hostile","time":"2026-01-01T00:00:00Z","run":"","row":{"id":"hostile","first_name":"a\"b,c\r\nd\u0000e","last_name":"=cmd()","agent_comment":"\ngood","other one":{"a":[1,"}"]},"call_length":"7.9","call_date":"2025-03-09 12:30:00"},"salt":"00"}`
 	// DuckDB passes over a line that is not UTF-8, as views.sql says.
 	notUTF8 := `{"v":1,"kind":"call","call_id":"not UTF-8","time":"2026-01-01T00:00:00Z","run":"","row":{"agent_comment":"bad ` + "\xff" + `"},"salt":"00"}`
-	write(t, filepath.Join(dest, "calls", day, "20990101T000000Z-aaaaaaaa-000001.jsonl"), changed, changed2, stub, hostile, notUTF8, "not json", "{}")
+	write(t, filepath.Join(dest, "calls", day, "20990101T000000Z-aaaaaaaa-000001.jsonl"), changed, changed2, stub, hostile, notUTF8)
 	write(t, filepath.Join(dest, "calls", "2025-03-01.jsonl"), strings.ReplaceAll(calls[0], day, "2025-03-01"))
 	write(t, filepath.Join(dest, "calls", day, "20990101T000000Z-aaaaaaaa-000001.jsonl.torn"), `{"v":1,"kind":"call","call_id":"torn`)
 	if err := os.MkdirAll(filepath.Join(dest, "calls", "2025-03-01"), 0o700); err != nil {
@@ -323,6 +323,11 @@ func TestLinesThatCount(t *testing.T) {
 		"final":                               {`failed  05 a ,"final":true`},
 		"within a rank":                       {"archived k2 05 b", "archived k 05 a"},
 		"first seen":                          {"archived k 09 a", "pending  02 a"},
+		"expired":                             {"archived k 05 a"},
+		"expired twice":                       {"archived k 05 a"},
+		"expired while it waits":              {"damaged k 01 a", "failed  05 a"},
+		"withdrawn":                           {"archived k 05 a"},
+		"expired on another day":              {"archived k 05 a"},
 	} {
 		for _, item := range list {
 			f := strings.SplitN(item, " ", 5)
@@ -336,6 +341,22 @@ func TestLinesThatCount(t *testing.T) {
 	write(t, filepath.Join(dest, "manifest", day, "20990101T000000Z-aaaaaaaa-000001.jsonl"), lines...)
 	write(t, filepath.Join(dest, "manifest", day, "20990101T000000Z-aaaaaaaa-000001.jsonl.bad-20990101T000000Z-aaaaaaaa"), line("put aside", "archived", "k", "01", "a", ""))
 
+	if err := os.MkdirAll(filepath.Join(dest, "evidence"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	expiry := func(of, state, run string, ids ...string) {
+		list, err := json.Marshal(ids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dest, "evidence", "expire-"+of+"-"+run+"-00000"+fmt.Sprint(len(state))+".jsonl"), fmt.Sprintf(
+			`{"v":1,"kind":"expiry","previous":"","time":"2026-02-01T00:00:00Z","run":%q,"state":%q,"expiry":%q,"day":%q,"class":"short","ended":"2026-01-31","recordings":%s}`,
+			run, state, run, of, list))
+	}
+	expiry(day, "intent", "20260201T000000Z-aaaaaaaa", "expired", "expired twice", "expired while it waits", "withdrawn")
+	expiry(day, "withdrawn", "20260201T000000Z-aaaaaaaa", "withdrawn")
+	expiry(day, "intent", "20260202T000000Z-aaaaaaaa", "expired twice")
+	expiry("2025-03-08", "intent", "20260202T000000Z-aaaaaaaa", "expired on another day")
 	db, _ := exported(t, dest, "parquet")
 	views := run(t, []int{0}, nil, "export", "--views", "--dest", dest)
 	for _, sql := range []string{"ALTER VIEW calls RENAME TO tables_calls", "ALTER VIEW recordings RENAME TO tables_recordings", views} {
@@ -360,6 +381,9 @@ func TestLinesThatCount(t *testing.T) {
 				t.Errorf("%s: %s: %s", table, what, row)
 			}
 		}
+	}
+	if got := text(t, db, "SELECT count(*) FROM recordings WHERE outcome = 'expired' AND reason LIKE 'its retention, short, ended on 2026-01-31; expiry %'"); got[0] != "3|" {
+		t.Errorf("recordings that have expired: %s", got[0])
 	}
 	if got := text(t, db, "SELECT count(*) FROM calls WHERE status LIKE 'Y%'"); got[0] != "1|" {
 		t.Errorf("calls whose last row was changed twice: %s", got[0])

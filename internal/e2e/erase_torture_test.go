@@ -78,12 +78,12 @@ func (e *eraseBase) copy(t *testing.T) (*archive, *bucket) {
 	return &a, nil
 }
 
-// killErasing erases, or resumes what was killed, and kills the program at random moments, later and later, until an erasure
-// ends by itself. It returns how often it was killed.
-func (a *archive) killErasing(t *testing.T, random *rand.Rand, number string) (killed int) {
+// killErasing erases what is named, or resumes what was killed, and kills the program at random moments, later and later,
+// until an erasure ends by itself. After each kill it calls look. It returns how often it was killed.
+func (a *archive) killErasing(t *testing.T, random *rand.Rand, look func(), named ...string) (killed int) {
 	t.Helper()
 	for span := 60 * time.Millisecond; ; span += span / 4 {
-		what := []string{"--number", number, "--reason", "request 7", "--yes"}
+		what := named
 		resumes := killed > 0 && random.IntN(2) == 0
 		if resumes {
 			what = []string{"--resume"}
@@ -106,6 +106,7 @@ func (a *archive) killErasing(t *testing.T, random *rand.Rand, number string) (k
 			}
 		case -1:
 			killed++
+			look()
 		default:
 			t.Fatalf("exit code %d: %s", code, said.String())
 		}
@@ -126,7 +127,7 @@ func TestTortureErase(t *testing.T) {
 				if b != nil {
 					b.t = t
 				}
-				kills += a.killErasing(t, random, base.person.number)
+				kills += a.killErasing(t, random, func() {}, "--number", base.person.number, "--reason", "request 7", "--yes")
 				base.check(t, a, b)
 			})
 			t.Logf("%d rounds, %d kills", rounds, kills)

@@ -135,10 +135,11 @@ func situations() map[string]func(w *world) {
 			w.archive()
 			w.write("users", "anna:$2y$10$0IvFNOVLrNyMYnLDJTNdX.zS5o9jXzDfXqzRkUEqbOTxCIaVH3SSG:listen,admin\n")
 		},
-		"No key for seals":   func(w *world) { w.archive() },
-		"No allowed signers": func(w *world) { w.archive() },
-		"Nothing to rebuild": func(w *world) { w.sh("mkdir archive") },
-		"No image":           nothing,
+		"No key for seals":      func(w *world) { w.archive() },
+		"No allowed signers":    func(w *world) { w.archive() },
+		"No retention is noted": func(w *world) { w.archive() },
+		"Nothing to rebuild":    func(w *world) { w.sh("mkdir archive") },
+		"No image":              nothing,
 	}
 }
 

@@ -108,7 +108,7 @@ func Named() (*Server, error) {
 // server's program the test is skipped, and fails where CI or REQUIRE_S3 is set.
 func Start(t testing.TB, withTLS bool) *Server {
 	t.Helper()
-	program := find(t)
+	program := Program(t)
 	s := &Server{Dir: t.TempDir()}
 	s.Bucket = s.NewBucket(t, "recordings")
 	var flags []string
@@ -208,8 +208,8 @@ func (s *Server) Setenv(t testing.TB) {
 	}
 }
 
-// find returns the path of versitygw.
-func find(t testing.TB) string {
+// Program returns the path of versitygw. Without it the test is skipped, and fails where CI or REQUIRE_S3 is set.
+func Program(t testing.TB) string {
 	t.Helper()
 	if path := os.Getenv("VERSITYGW"); path != "" {
 		return path

@@ -9,9 +9,9 @@ import (
 
 // ArchiveViews returns the SQL that makes an archive in a folder two views of DuckDB, without exporting it: calls, of
 // each call the last row, and recordings, of each recording the line that counts. What docs/manifest.md says of lines
-// is said here in SQL once more; nothing of the program's own reading is used. hasCalls and hasLines say whether
-// there is any file in calls/ and in manifest/, because a pattern without a match is an error in DuckDB.
-func ArchiveViews(folder, zone string, hasCalls, hasLines bool) string {
+// is said here in SQL once more; nothing of the program's own reading is used. hasCalls, hasLines and hasEvidence say
+// whether there is any file in calls/, manifest/ and evidence/, for a pattern that nothing fits is an error in DuckDB.
+func ArchiveViews(folder, zone string, hasCalls, hasLines, hasEvidence bool) string {
 	place := strings.TrimSuffix(strings.ReplaceAll(folder, `\`, "/"), "/")
 	calls, recordings := callsOfArchive, recordingsOfArchive
 	if !hasCalls {
@@ -20,6 +20,11 @@ func ArchiveViews(folder, zone string, hasCalls, hasLines bool) string {
 	if !hasLines {
 		recordings = emptyView((&recordingRow{}).columns)
 	}
+	expired := "SELECT '' AS recording_id, '' AS day, '' AS reason WHERE false"
+	if hasEvidence {
+		expired = strings.ReplaceAll(expiredOfArchive, "{EVIDENCE}", quoted(pattern(place)+"/evidence/*.jsonl"))
+	}
+	recordings = strings.ReplaceAll(recordings, "{EXPIRED}", expired)
 	return strings.NewReplacer("{CALLS}", quoted(pattern(place)+"/calls/**/*.jsonl*"), "{LINES}", quoted(pattern(place)+"/manifest/**/*.jsonl*"), "{ZONE}", quoted(zone), "{TEXTS}", textsOfArchive()).
 		Replace("-- Defines two DuckDB views over an archive: calls has the last row of each call, recordings has the current line of\n" +
 			"-- each recording. Each query reads the archive as it is at that moment. If the archive moves, change the two paths.\n" +
@@ -75,17 +80,41 @@ SELECT call_id AS id,
   day::DATE AS day
 FROM dated`
 
-const recordingsOfArchive = `WITH lines AS (
+// expiredOfArchive are the recordings that have expired, of which the lines stay as they are.
+const expiredOfArchive = `WITH records AS (
+    SELECT day, state, expiry, class, ended, unnest(from_json(recordings, '["VARCHAR"]')) AS recording_id
+    FROM read_json({EVIDENCE}, format = 'newline_delimited', ignore_errors = true, maximum_object_size = 33554432,
+      columns = {kind: 'VARCHAR', state: 'VARCHAR', expiry: 'VARCHAR', day: 'VARCHAR', class: 'VARCHAR', ended: 'VARCHAR', recordings: 'JSON'})
+    WHERE kind = 'expiry' AND state IN ('intent', 'withdrawn')
+  )
+  SELECT recording_id, day, 'its retention, ' || class || ', ended on ' || ended || '; expiry ' || expiry AS reason
+  FROM records i
+  WHERE state = 'intent'
+    AND NOT EXISTS (SELECT 1 FROM records w WHERE w.state = 'withdrawn' AND w.expiry = i.expiry AND w.day = i.day AND w.recording_id = i.recording_id)
+  QUALIFY row_number() OVER (PARTITION BY day, recording_id ORDER BY expiry DESC) = 1`
+
+const recordingsOfArchive = `WITH expired AS (
+  {EXPIRED}
+), noted AS (
   SELECT *,
     regexp_extract(filename, '(\d{4}-\d\d-\d\d)(/[^/]*)?\.jsonl$', 1) AS day,
-    row_number() OVER () AS line,
-    CASE outcome WHEN 'pending' THEN 0 WHEN 'failed' THEN 0 WHEN 'rejected' THEN 0 WHEN 'lost' THEN 1 WHEN 'archived' THEN 2
-      WHEN 'damaged' THEN 3 WHEN 'erased' THEN 4 WHEN 'expired' THEN 4 ELSE 5 END AS rank
+    row_number() OVER () AS line
   FROM read_json({LINES}, format = 'newline_delimited', ignore_errors = true, filename = true, maximum_object_size = 33554432,
     columns = {kind: 'VARCHAR', recording_id: 'VARCHAR', outcome: 'VARCHAR', key: 'VARCHAR', size: 'BIGINT', sha256: 'VARCHAR', time: 'TIMESTAMP',
       run: 'VARCHAR', call_id: 'VARCHAR', first_seen: 'TIMESTAMP', attempts: 'INTEGER', content_type: 'VARCHAR', host: 'VARCHAR', reason: 'VARCHAR',
       cause: 'VARCHAR', restored: 'BOOLEAN', final: 'BOOLEAN', salt: 'VARCHAR', digest: 'VARCHAR'})
   WHERE kind = 'recording' AND regexp_matches(filename, '\.jsonl$')
+), obeyed AS (
+  SELECT n.* REPLACE (
+    CASE WHEN e.reason IS NULL OR n.outcome = 'erased' THEN n.outcome ELSE 'expired' END AS outcome,
+    CASE WHEN e.reason IS NULL OR n.outcome = 'erased' THEN n.reason ELSE e.reason END AS reason,
+    CASE WHEN e.reason IS NULL OR n.outcome = 'erased' THEN n.cause ELSE '' END AS cause)
+  FROM noted n LEFT JOIN expired e USING (day, recording_id)
+), lines AS (
+  SELECT *,
+    CASE outcome WHEN 'pending' THEN 0 WHEN 'failed' THEN 0 WHEN 'rejected' THEN 0 WHEN 'lost' THEN 1 WHEN 'archived' THEN 2
+      WHEN 'damaged' THEN 3 WHEN 'erased' THEN 4 WHEN 'expired' THEN 4 ELSE 5 END AS rank
+  FROM obeyed
 ), placed AS (
   SELECT *, row_number() OVER (PARTITION BY day, recording_id ORDER BY time, run, replace(filename, '\', '/'), line) AS place,
     min(CASE WHEN year(first_seen) > 1 THEN first_seen ELSE time END) OVER (PARTITION BY day, recording_id) AS first_of_all

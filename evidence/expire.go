@@ -1,0 +1,420 @@
+package evidence
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"convoso-archiver/manifest"
+)
+
+// expireAtOnce is how many recordings expire together: what is held of them in memory, and how often the whole ledger is
+// read for others with the same audio, follow it.
+const expireAtOnce = 20_000
+
+// maxKept is how many of those that must stay are named; all are counted.
+const maxKept = 10_000
+
+// Expiring removes the audio of recordings that are past their retention. Rows and lines stay.
+type Expiring struct {
+	*Erasing
+	Retention Retention
+	Today     string // of the account's zone, like 2025-05-01; see Today
+	Yes       bool   // remove; else count alone
+
+	result Expired
+}
+
+// Expired says what is past its retention, and what was removed of it.
+type Expired struct {
+	Today      string         `json:"today"`
+	Recordings int            `json:"recordings"` // past their retention and not removed before
+	Bytes      int64          `json:"bytes"`
+	FirstDay   string         `json:"first_day"`
+	LastDay    string         `json:"last_day"`
+	Classes    []ExpiredClass `json:"classes"`
+	NoRow      int            `json:"no_row"` // recordings without a call row: nobody can tell their class, so that they stay
+
+	Kept  []Kept `json:"kept"` // that must stay, at most 10,000
+	Held  int    `json:"held"` // of all that must stay: by a case
+	Stays int    `json:"kept_otherwise"`
+
+	Expiries   []string `json:"expiries"` // that this run has brought to their end
+	Removed    int      `json:"removed"`  // recordings
+	Audio      int      `json:"audio_removed"`
+	Quarantine int      `json:"quarantine_removed"`
+	Unfinished []string `json:"unfinished"` // expiries that were stopped
+}
+
+// ExpiredClass is what is past its retention of one class.
+type ExpiredClass struct {
+	Class      string `json:"class"`
+	Recordings int    `json:"recordings"`
+	Bytes      int64  `json:"bytes"`
+	FirstDay   string `json:"first_day"`
+	LastDay    string `json:"last_day"`
+}
+
+// due is a recording that is past its retention.
+type due struct {
+	dated
+	call, class, ended string
+	bytes              int64
+}
+
+// Today is the day of a time in the account's zone. A clock that stands before the archive's newest file is refused,
+// for nobody can tell the day by it.
+func Today(ctx context.Context, ledger *manifest.Ledger, now time.Time) (string, error) {
+	const slack = 5 * time.Minute // of two clocks
+	about, err := ledger.Archive(ctx)
+	if err != nil {
+		return "", fmt.Errorf("read what the archive belongs to: %w", err)
+	}
+	zone, err := time.LoadLocation(about.TimeZone)
+	if err != nil {
+		return "", fmt.Errorf("load the archive's time zone: %w", err)
+	}
+	newest, err := ledger.Newest(ctx)
+	if err != nil {
+		return "", err
+	}
+	if now.Before(newest.Add(-slack)) {
+		return "", &ClockError{Now: now, Newest: newest}
+	}
+	return now.In(zone).Format(time.DateOnly), nil
+}
+
+// ClockError says that the clock cannot be right.
+type ClockError struct{ Now, Newest time.Time }
+
+// Error implements error.
+func (e *ClockError) Error() string {
+	const format = "2006-01-02 15:04:05 UTC"
+	return fmt.Sprintf("the clock says %s, and the archive was written to at %s: set the clock right", e.Now.UTC().Format(format), e.Newest.UTC().Format(format))
+}
+
+// Run goes through the archive, and removes what is past its retention if Yes. Killed at any moment, Resume finishes it.
+func (x *Expiring) Run(ctx context.Context) error {
+	var batch []due
+	for day, err := range x.Ledger.Days(ctx) {
+		if err != nil {
+			return fmt.Errorf("list the days: %w", err)
+		}
+		found, err := x.dueOf(ctx, day)
+		if err != nil {
+			return err
+		}
+		for batch = append(batch, found...); len(batch) >= expireAtOnce; batch = batch[expireAtOnce:] {
+			if err := x.expire(ctx, batch[:expireAtOnce]); err != nil {
+				return err
+			}
+		}
+	}
+	if err := x.expire(ctx, batch); err != nil || !x.isOpen(x.Ledger.Run()) {
+		return err
+	}
+	return x.end(ctx, x.Ledger.Run())
+}
+
+// Resume finishes an expiry that was stopped, of the days that it names. What a case holds by now stays, and so does the
+// expiry: the run that noted it may have removed something.
+func (x *Expiring) Resume(ctx context.Context, expiry string, days []string) error {
+	x.open(expiry)
+	stays := x.result.Held + x.result.Stays
+	for _, day := range days {
+		expired, err := x.Ledger.Expired(ctx, day, nil)
+		if err != nil {
+			return err
+		}
+		folded, err := x.Ledger.Read(ctx, day, nil, nil)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", day, err)
+		}
+		var list []due
+		for _, id := range sortedKeys(expired) {
+			if expired[id].Expiry == expiry {
+				state, _ := folded.Recording(id)
+				list = append(list, due{dated: dated{day, id}, call: state.CallID})
+			}
+		}
+		for part := range slices.Chunk(list, expireAtOnce) {
+			free, _, audio, err := x.sift(ctx, part)
+			if err == nil {
+				err = x.remove(ctx, free, audio)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	if x.result.Held+x.result.Stays > stays {
+		return nil
+	}
+	return x.end(ctx, expiry)
+}
+
+func (x *Expiring) open(expiry string) {
+	if !x.isOpen(expiry) {
+		x.result.Unfinished = append(x.result.Unfinished, expiry)
+	}
+}
+
+func (x *Expiring) isOpen(expiry string) bool { return slices.Contains(x.result.Unfinished, expiry) }
+
+func (x *Expiring) end(ctx context.Context, expiry string) error {
+	if err := x.Ledger.EndExpiry(ctx, expiry); err != nil {
+		return fmt.Errorf("note that the expiry is done: %w", err)
+	}
+	x.result.Unfinished = slices.DeleteFunc(x.result.Unfinished, func(open string) bool { return open == expiry })
+	x.result.Expiries = append(x.result.Expiries, expiry)
+	return nil
+}
+
+// Result says what Run and Resume came to so far.
+func (x *Expiring) Result() Expired {
+	r := x.result
+	r.Today = x.Today
+	r.Classes, r.Kept = append([]ExpiredClass{}, r.Classes...), append([]Kept{}, r.Kept...)
+	r.Expiries, r.Unfinished = append([]string{}, r.Expiries...), append([]string{}, r.Unfinished...)
+	slices.SortFunc(r.Classes, func(a, b ExpiredClass) int { return strings.Compare(a.Class, b.Class) })
+	return r
+}
+
+// dueOf returns the recordings of a day that are past their retention and stored.
+func (x *Expiring) dueOf(ctx context.Context, day string) (list []due, err error) {
+	if !x.Retention.mayBePast(day, x.Today) {
+		return nil, nil
+	}
+	stored := func(o manifest.Outcome) bool { return o == manifest.Archived || o == manifest.Damaged }
+	status, err := x.Ledger.Status(ctx, day)
+	if err != nil {
+		return nil, fmt.Errorf("look at %s: %w", day, err)
+	}
+	if len(status.Lines) > 0 && status.Lines[0].ByOutcome[manifest.Archived]+status.Lines[0].ByOutcome[manifest.Damaged] == 0 {
+		return nil, nil
+	}
+	folded, err := x.Ledger.Read(ctx, day, nil, nil)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", day, err)
+	}
+	campaigns, err := x.Retention.campaignsOf(ctx, x.Ledger, day)
+	if err != nil {
+		return nil, err
+	}
+	for id, state := range folded.Recordings() {
+		campaign, known := campaigns[state.CallID]
+		ended, ends := x.Retention.Ends(day, campaign)
+		switch {
+		case !stored(state.Outcome):
+		case !known && campaigns != nil:
+			x.result.NoRow++
+		case ends && x.Today >= ended:
+			list = append(list, due{dated{day, id}, state.CallID, x.Retention.Class(campaign), ended, state.Size})
+		}
+	}
+	return list, nil
+}
+
+// expire notes that recordings expire, and removes their audio.
+func (x *Expiring) expire(ctx context.Context, batch []due) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	free, stay, audio, err := x.sift(ctx, batch)
+	if err != nil {
+		return err
+	}
+	for _, d := range slices.Concat(free, stay) {
+		x.count(d)
+	}
+	if !x.Yes || len(free) == 0 {
+		return nil
+	}
+	x.open(x.Ledger.Run())
+	if err := x.note(ctx, manifest.ErasureIntent, free); err != nil {
+		return fmt.Errorf("note what expires: %w", err)
+	}
+	kept, err := x.heldDue(ctx, free) // again: from the intent on, hold add looks for it
+	if err != nil {
+		return err
+	}
+	held := x.keep(kept, map[dated]bool{})
+	free, stay = split(free, held)
+	if len(stay) > 0 {
+		if err := x.note(ctx, manifest.ErasureWithdrawn, stay); err != nil {
+			return fmt.Errorf("withdraw what is held: %w", err)
+		}
+	}
+	return x.remove(ctx, free, audio)
+}
+
+// sift tells what nothing keeps from what must stay, and finds the audio of all. A recording that another day lists too,
+// whose retention has not ended, is in neither: it expires with that one.
+func (x *Expiring) sift(ctx context.Context, batch []due) (free, stay []due, audio []audioOf, err error) {
+	w := &wanted{dated: map[dated]bool{}}
+	for _, d := range batch {
+		w.dated[d.dated] = true
+		w.days = append(w.days, d.day)
+	}
+	slices.Sort(w.days)
+	w.days = slices.Compact(w.days)
+	held, err := x.heldDue(ctx, batch)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if audio, err = x.audioOf(ctx, w); err != nil {
+		return nil, nil, nil, err
+	}
+	stays, elsewhere := x.keep(held, map[dated]bool{}), map[dated]bool{}
+	var objects []lockable
+	for i := range audio {
+		a := &audio[i]
+		switch at := (dated{a.day, a.id}); {
+		case stays[at]:
+		case a.shared == a.id:
+			elsewhere[at] = true
+		case a.shared != "" || a.unsure != "":
+			x.keep([]Kept{{Day: a.day, Call: a.call, Recording: a.id, Shared: cmp.Or(a.shared, a.unsure)}}, stays)
+		case x.Locks != nil:
+			objects = append(objects, objectsOf(audio[i:i+1])...)
+		}
+	}
+	locked, err := x.lockedOf(ctx, objects)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	x.keep(locked, stays)
+	batch = slices.DeleteFunc(slices.Clone(batch), func(d due) bool { return elsewhere[d.dated] && !stays[d.dated] })
+	free, stay = split(batch, stays)
+	return free, stay, audio, nil
+}
+
+// heldDue returns the recordings that cases hold.
+func (x *Expiring) heldDue(ctx context.Context, list []due) ([]Kept, error) {
+	var chosen []Chosen
+	for _, d := range list {
+		chosen = append(chosen, Chosen{Day: d.day, Call: d.call, Recordings: []ChosenRecording{{ID: d.id}}})
+	}
+	held, err := x.held(ctx, chosen)
+	return slices.DeleteFunc(held, func(k Kept) bool { return k.Recording == "" }), err
+}
+
+// keep takes in what must stay, each recording once, and adds it to stays, which it returns.
+func (x *Expiring) keep(list []Kept, stays map[dated]bool) map[dated]bool {
+	for _, k := range list {
+		at := dated{k.Day, k.Recording}
+		if stays[at] {
+			continue
+		}
+		stays[at] = true
+		if len(k.Cases) > 0 {
+			x.result.Held++
+		} else {
+			x.result.Stays++
+		}
+		if len(x.result.Kept) < maxKept {
+			x.result.Kept = append(x.result.Kept, k)
+		}
+	}
+	return stays
+}
+
+// split tells those of a list that are not in a set from those that are.
+func split(list []due, set map[dated]bool) (out, in []due) {
+	for _, d := range list {
+		if set[d.dated] {
+			in = append(in, d)
+		} else {
+			out = append(out, d)
+		}
+	}
+	return out, in
+}
+
+// note puts a record of each day and class.
+func (x *Expiring) note(ctx context.Context, state string, list []due) error {
+	for _, ofDay := range chunkBy(list, func(d due) string { return d.day }) {
+		var records []*manifest.ExpiryRecord
+		for _, ofClass := range chunkBy(ofDay, func(d due) string { return d.class }) {
+			for part := range slices.Chunk(ofClass, idsPerRecord) {
+				r := &manifest.ExpiryRecord{State: state, Class: part[0].class, Ended: part[0].ended}
+				for _, d := range part {
+					r.Recordings = append(r.Recordings, d.id)
+				}
+				records = append(records, r)
+			}
+		}
+		if err := x.Ledger.PutExpiry(ctx, ofDay[0].day, records...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chunkBy sorts a list by a text of each, and returns the runs of one text.
+func chunkBy(list []due, by func(due) string) (chunks [][]due) {
+	list = slices.SortedStableFunc(slices.Values(list), func(a, b due) int { return strings.Compare(by(a), by(b)) })
+	for len(list) > 0 {
+		end := slices.IndexFunc(list, func(d due) bool { return by(d) != by(list[0]) })
+		if end < 0 {
+			end = len(list)
+		}
+		chunks, list = append(chunks, list[:end]), list[end:]
+	}
+	return chunks
+}
+
+// remove removes the audio of recordings, and their copies under quarantine, and counts their days anew.
+func (x *Expiring) remove(ctx context.Context, list []due, audio []audioOf) error {
+	goes := map[dated]bool{}
+	for _, d := range list {
+		goes[d.dated] = true
+	}
+	var made Erased
+	audio = slices.DeleteFunc(audio, func(a audioOf) bool { return !goes[dated{a.day, a.id}] })
+	err := x.removeBodies(ctx, audio, &made)
+	x.result.Audio += made.Audio
+	if err != nil {
+		return err
+	}
+	for _, ofDay := range chunkBy(list, func(d due) string { return d.day }) {
+		var ids []string
+		for _, d := range ofDay {
+			ids = append(ids, d.id)
+		}
+		n, err := x.removeQuarantine(ctx, ofDay[0].day, ids)
+		x.result.Quarantine += n
+		if err != nil {
+			return err
+		}
+		if err := x.Ledger.Recount(ctx, ofDay[0].day); err != nil {
+			return err
+		}
+	}
+	x.result.Removed += len(list)
+	return nil
+}
+
+// count counts a recording that is past its retention.
+func (x *Expiring) count(d due) {
+	r := &x.result
+	r.Recordings, r.Bytes = r.Recordings+1, r.Bytes+d.bytes
+	r.FirstDay, r.LastDay = firstDay(r.FirstDay, d.day), max(r.LastDay, d.day)
+	i := slices.IndexFunc(r.Classes, func(c ExpiredClass) bool { return c.Class == d.class })
+	if i < 0 {
+		i, r.Classes = len(r.Classes), append(r.Classes, ExpiredClass{Class: d.class})
+	}
+	c := &r.Classes[i]
+	c.Recordings, c.Bytes = c.Recordings+1, c.Bytes+d.bytes
+	c.FirstDay, c.LastDay = firstDay(c.FirstDay, d.day), max(c.LastDay, d.day)
+}
+
+func firstDay(known, day string) string {
+	if known == "" {
+		return day
+	}
+	return min(known, day)
+}

@@ -1,0 +1,81 @@
+package evidence
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"convoso-archiver/manifest"
+)
+
+// Missing are the facts about a recording of which the audio is not there, and no expiry tells why.
+type Missing struct {
+	Ends  bool   // its class has a retention
+	Ended string // the first day past it
+	Held  bool   // by a case
+	NoRow bool   // nobody can tell its campaign, and campaigns have classes of their own
+	Today string // empty: the clock cannot be right
+}
+
+// IsExpired reports whether the audio was to go: a lifecycle rule of the bucket may have removed it. All else is damage.
+func (m Missing) IsExpired() bool {
+	return m.Ends && !m.NoRow && !m.Held && m.Today != "" && m.Today >= m.Ended
+}
+
+// MissingCheck judges audio that is missing. Make it with [NewMissingCheck]. It is safe for concurrent use.
+type MissingCheck struct {
+	ledger    *manifest.Ledger
+	retention Retention
+	holds     *Holds
+	today     string
+
+	mu   sync.Mutex
+	days []campaignsOfDay // that were read last, guarded by mu
+}
+
+// campaignsOfDay are the campaigns of the calls of a day, nil where none counts.
+type campaignsOfDay struct {
+	day       string
+	campaigns map[string]string
+}
+
+// daysKept is how many days are kept in memory: verify works two at once.
+const daysKept = 2
+
+// NewMissingCheck returns a check by what the archive has noted.
+func NewMissingCheck(ledger *manifest.Ledger, retention Retention, holds *Holds, today string) *MissingCheck {
+	return &MissingCheck{ledger: ledger, retention: retention, holds: holds, today: today}
+}
+
+// Expired reports whether the audio of a recording of a day was to go.
+func (c *MissingCheck) Expired(ctx context.Context, day, recordingID, callID string) (bool, error) {
+	if !c.retention.mayBePast(day, c.today) {
+		return false, nil
+	}
+	campaigns, err := c.campaignsOf(ctx, day)
+	if err != nil {
+		return false, err
+	}
+	campaign, known := campaigns[callID]
+	m := Missing{Held: len(c.holds.OfEither(recordingID, callID)) > 0, NoRow: !known && campaigns != nil, Today: c.today}
+	m.Ended, m.Ends = c.retention.Ends(day, campaign)
+	return m.IsExpired(), nil
+}
+
+func (c *MissingCheck) campaignsOf(ctx context.Context, day string) (map[string]string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.IndexFunc(c.days, func(d campaignsOfDay) bool { return d.day == day })
+	if i >= 0 {
+		return c.days[i].campaigns, nil
+	}
+	campaigns, err := c.retention.campaignsOf(ctx, c.ledger, day)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.days) == daysKept {
+		c.days = c.days[1:]
+	}
+	c.days = append(c.days, campaignsOfDay{day, campaigns})
+	return campaigns, nil
+}

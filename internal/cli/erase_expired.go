@@ -1,0 +1,111 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"convoso-archiver/evidence"
+)
+
+// expire shows or removes what is past its retention, after it has finished what was stopped. It began when there is
+// something to tell.
+func (e *eraseRun) expire(ctx context.Context) (began bool, err error) {
+	x := &evidence.Expiring{Erasing: e.erasing, Yes: e.job.acts()}
+	if e.job.expired {
+		if x.Retention, err = evidence.LoadRetention(ctx, x.Ledger); err != nil {
+			return false, err
+		}
+		if x.Retention.IsZero() {
+			return false, misuse("give --retention to archive", "the archive has no retention: recordings are kept for ever")
+		}
+		if x.Today, err = evidence.Today(ctx, x.Ledger, x.Now); err != nil {
+			return false, err
+		}
+	}
+	defer func() {
+		result := x.Result()
+		e.made.Expired, e.made.Unfinished = &result, append(e.made.Unfinished, result.Unfinished...)
+	}()
+	if err := e.finishExpiries(ctx, x); err != nil || !e.job.expired {
+		return true, err
+	}
+	return true, x.Run(ctx)
+}
+
+// finishExpiries finishes, or names, what was stopped before. What cannot be finished keeps nothing else from expiring.
+func (e *eraseRun) finishExpiries(ctx context.Context, x *evidence.Expiring) error {
+	erasures, err := x.Ledger.Erasures(ctx)
+	if err != nil {
+		return err
+	}
+	var failed error
+	unfinished := erasures.UnfinishedExpiries()
+	for _, expiry := range slices.Sorted(maps.Keys(unfinished)) {
+		if !e.job.acts() {
+			e.made.Unfinished = append(e.made.Unfinished, expiry)
+			continue
+		}
+		e.tell.note("finishing expiry "+expiry+", which was stopped", "finishing an expiry that was stopped", "expiry", expiry)
+		err := x.Resume(ctx, expiry, unfinished[expiry])
+		if ctx.Err() != nil {
+			return err
+		}
+		if err != nil {
+			e.made.Problems = append(e.made.Problems, expiry+": "+err.Error())
+			failed = cmp.Or(failed, err)
+		}
+	}
+	if e.job.resume {
+		return failed
+	}
+	return nil
+}
+
+// writeExpired tells what is past its retention, and what was removed.
+func (r *eraseResult) writeExpired(b *strings.Builder) {
+	x := r.Expired
+	if x.Removed > 0 || len(x.Expiries) > 0 {
+		fmt.Fprintf(b, "removed: the audio of %s, expiry %s\n\n", plural(x.Removed, "recording"), orDash(strings.Join(append(x.Expiries, x.Unfinished...), ", ")))
+	}
+	if x.Today != "" && (x.Recordings > 0 || x.Removed == 0) {
+		span := ""
+		if x.Recordings > 0 {
+			span = fmt.Sprintf(" (%s), %s to %s", bytesText(x.Bytes), x.FirstDay, x.LastDay)
+		}
+		fmt.Fprintf(b, "past its retention on %s: %s%s\n", x.Today, plural(x.Recordings, "recording"), span)
+	}
+	if len(x.Classes) > 0 {
+		table := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
+		_, _ = fmt.Fprint(table, "\nCLASS\tRECORDINGS\tBYTES\tFIRST DAY\tLAST DAY\n")
+		for _, c := range x.Classes {
+			_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", c.Class, thousands(int64(c.Recordings)), bytesText(c.Bytes), c.FirstDay, c.LastDay)
+		}
+		_ = table.Flush()
+	}
+	row := func(name string, n int, text string) {
+		if n > 0 {
+			fmt.Fprintf(b, "%-12s %s\n", name, thousands(int64(n))+text)
+		}
+	}
+	b.WriteString("\n")
+	row("audio", x.Audio, " objects removed")
+	row("quarantine", x.Quarantine, " removed")
+	row("no row", x.NoRow, " kept, because no row names their campaign")
+	row("held", x.Held, " kept, because a case holds them")
+	row("KEPT", x.Stays, " cannot be removed")
+	if len(x.Kept) > 0 {
+		b.WriteString("\n")
+		writeKeptTable(b, x.Kept, x.Held+x.Stays, "is not past its retention")
+	}
+	if goes := x.Recordings - x.Held - x.Stays; goes > 0 && x.Removed == 0 && !r.stopped {
+		b.WriteString("\nnothing was removed: add --yes to remove it\n")
+	}
+	if x.Removed > 0 {
+		b.WriteString("\nnext\n  if you seal, run seal: audit --seals accepts the missing audio once the expiry is sealed\n")
+	}
+}

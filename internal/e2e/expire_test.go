@@ -1,0 +1,511 @@
+package e2e
+
+import (
+	"encoding/json"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"convoso-archiver/archiver/verify"
+	"convoso-archiver/evidence"
+	"convoso-archiver/fetcher/convosotest"
+	"convoso-archiver/manifest"
+)
+
+// expiring is an archive of three days of which the recordings of one campaign are past their retention, those of a
+// second one are not, and those of all others are kept for ever.
+type expiring struct {
+	*archive
+	bucket *bucket // nil on disk
+	past   map[string]convosotest.Call
+	flags  []string // of archive, about retention
+}
+
+func newExpiring(t *testing.T, where string, seed uint64) *expiring {
+	t.Helper()
+	server := threeDays(t, seed)
+	x := &expiring{archive: onDisk(t, server), past: map[string]convosotest.Call{}}
+	if where == "s3" {
+		x.bucket = onS3(t, server, false)
+		x.archive = x.bucket.archive
+		keepVersions(t, x.bucket)
+	}
+	x.archive.env = append(x.archive.env, quickExit)
+	byCampaign := map[string][]convosotest.Call{}
+	for c := range server.Calls() {
+		byCampaign[c.CampaignID] = append(byCampaign[c.CampaignID], c)
+	}
+	most := slices.SortedFunc(maps.Keys(byCampaign), func(a, b string) int { return len(byCampaign[b]) - len(byCampaign[a]) })
+	for _, c := range byCampaign[most[0]] {
+		for _, r := range c.Recordings {
+			x.past[r.Ref] = c
+		}
+	}
+	if len(most) < 3 || len(x.past) < 5 {
+		t.Fatalf("%d campaigns, %d recordings of the first", len(most), len(x.past))
+	}
+	x.flags = []string{"--retention", "short=3d,long=10y", "--retention-campaign", most[0] + "=short", "--retention-campaign", most[1] + "=long"}
+	x.days().want(t, 0)
+	return x
+}
+
+// days archives the three days.
+func (x *expiring) days(args ...string) result {
+	x.t.Helper()
+	return x.run(slices.Concat([]string{"--start-time", daysAgo(10), "--end-time", daysAgo(8)}, x.flags, args)...)
+}
+
+// expire runs erase --expired.
+func (x *expiring) expire(code int, args ...string) (e evidence.Expired) {
+	x.t.Helper()
+	var got struct {
+		Expired    *evidence.Expired `json:"expired"`
+		Unfinished []string          `json:"unfinished"`
+	}
+	r := x.other(code, "erase", append([]string{"--json", "--state-dir", x.state}, args...)...)
+	if err := json.Unmarshal([]byte(r.stdout), &got); err != nil || got.Expired == nil {
+		x.t.Fatalf("%v: %s%s", err, r.stdout, r.stderr)
+	}
+	if code == 0 && len(got.Unfinished) > 0 && slices.Contains(args, "--yes") {
+		x.t.Errorf("unfinished: %v", got.Unfinished)
+	}
+	return *got.Expired
+}
+
+// one returns a recording that is past its retention, by the order of their ids.
+func (x *expiring) one(n int) string { return slices.Sorted(maps.Keys(x.past))[n] }
+
+// stored returns which recordings have audio, in whatever version.
+func (x *expiring) stored() map[string]bool {
+	x.t.Helper()
+	found := map[string]bool{}
+	bodies := map[string][]byte{}
+	for c := range x.server.Calls() {
+		for what, trace := range x.traces(person{number: c.PhoneNumber, refs: refsOf(c)}) {
+			if ref, isAudio := strings.CutPrefix(what, "audio of "); isAudio {
+				bodies[ref] = trace
+			}
+		}
+	}
+	var folders []string
+	if x.bucket == nil {
+		folders = []string{x.dest}
+	}
+	look(x.t, x.bucket, func(_ string, content []byte) {
+		for ref, body := range bodies {
+			found[ref] = found[ref] || strings.Contains(string(content), string(body))
+		}
+	}, folders...)
+	return found
+}
+
+func refsOf(c convosotest.Call) (refs []string) {
+	for _, r := range c.Recordings {
+		refs = append(refs, r.Ref)
+	}
+	return refs
+}
+
+// check looks that the audio of these recordings alone is gone, and that every reader says so.
+func (x *expiring) check(gone map[string]bool) {
+	x.t.Helper()
+	for ref, stands := range x.stored() {
+		if stands == gone[ref] {
+			x.t.Errorf("recording %s: audio %t, expired %t", ref, stands, gone[ref])
+		}
+	}
+	for _, c := range callsOf(x.t, x.other(0, "find", "--state-dir", x.state, "--last", "30d", "--json").stdout) {
+		for _, r := range c.Recordings {
+			if want := wantOutcome(gone[r.RecordingID]); r.Outcome != want || want == manifest.Expired && !strings.Contains(r.Reason, "its retention, short, ended on ") {
+				x.t.Errorf("find: recording %s is %s, %q", r.RecordingID, r.Outcome, r.Reason)
+			}
+		}
+	}
+	if v := x.verify().want(x.t, 0); v.found.Expired != len(gone) {
+		x.t.Errorf("verify: %d expired, want %d", v.found.Expired, len(gone))
+	}
+	x.verify("--quick").want(x.t, 0)
+	var report struct {
+		Total struct {
+			ByOutcome map[manifest.Outcome]int `json:"by_outcome"`
+			Closed    int                      `json:"closed"`
+		} `json:"total"`
+	}
+	r := x.report("--json", "--start-time", daysAgo(10), "--end-time", daysAgo(8))
+	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil || report.Total.ByOutcome[manifest.Expired] != len(gone) || report.Total.Closed != 3 {
+		x.t.Errorf("report: %v %+v", err, report)
+	}
+}
+
+func wantOutcome(gone bool) manifest.Outcome {
+	if gone {
+		return manifest.Expired
+	}
+	return manifest.Archived
+}
+
+// TestExpire removes what is past its retention, and nothing brings it back.
+func TestExpire(t *testing.T) {
+	for _, where := range []string{"disk", "s3"} {
+		t.Run(where, func(t *testing.T) {
+			t.Parallel()
+			expireAll(t, newExpiring(t, where, 171))
+		})
+	}
+}
+
+func expireAll(t *testing.T, x *expiring) {
+	t.Helper()
+	key, allowed := sealKey(t)
+	x.seal(key)
+	n := len(x.past)
+	shown := x.expire(0, "--expired")
+	if shown.Recordings != n || shown.Bytes == 0 || len(shown.Classes) != 1 || shown.Classes[0].Class != "short" || shown.Classes[0].Recordings != n ||
+		shown.FirstDay != daysAgo(10) || shown.LastDay != daysAgo(8) || shown.Removed != 0 {
+		t.Fatalf("shown: %+v of %d", shown, n)
+	}
+	x.check(nil)
+	if r := x.other(0, "erase", "--expired", "--state-dir", x.state); !strings.Contains(r.stdout, "nothing was removed") || !strings.Contains(r.stdout, "short") {
+		t.Errorf("shown: %s", r.stdout)
+	}
+
+	ids := filepath.Join(t.TempDir(), "ids")
+	writeFile(t, ids, x.one(0)+"\n")
+	x.hold(0, []string{"add", "case 1"}, "--ids-from", ids)
+	tables := filepath.Join(t.TempDir(), "tables")
+	x.other(0, "export", "--to", tables, "--format", "csv")
+	done := x.expire(0, "--expired", "--yes")
+	if done.Removed != n-1 || done.Held != 1 || done.Stays != 0 || len(done.Kept) != 1 || done.Kept[0].Recording != x.one(0) || done.Audio != n-1 || len(done.Expiries) != 1 {
+		t.Errorf("removed: %+v of %d", done, n)
+	}
+	gone := map[string]bool{}
+	for ref := range x.past {
+		gone[ref] = ref != x.one(0)
+	}
+	delete(gone, x.one(0))
+	x.check(gone)
+	if again := x.expire(0, "--expired", "--yes"); again.Recordings != 1 || again.Removed != 0 || again.Held != 1 || len(again.Expiries) != 0 {
+		t.Errorf("again: %+v", again)
+	}
+
+	// Nobody has signed that audio is gone until the next seal.
+	if got := x.audit(4, "--allowed-signers", allowed); got.Found != n-1 || got.Findings[0].Kind != evidence.ErasureUnsealed {
+		t.Errorf("the audit before the seal: %+v", got.Findings)
+	}
+	x.seal(key)
+	if got := x.audit(0, "--allowed-signers", allowed); got.Expired != n-1 {
+		t.Errorf("the audit knows %d expired recordings, not %d", got.Expired, n-1)
+	}
+	history := x.other(0, "audit", x.one(1)).stdout
+	if !strings.Contains(history, " archived ") || strings.Count(history, " expired ") != 1 || !strings.Contains(history, "its retention, short, ended on") {
+		t.Errorf("the history: %s", history)
+	}
+
+	x.verify("--repair").want(t, 0)
+	closed := x.closed(x.bucket)
+	for _, args := range [][]string{nil, {"--relist"}, {"--retry", "damaged"}} {
+		if r := x.days(args...).want(t, 0); r.summary.MediaRequests != 0 {
+			t.Errorf("%v: %d downloads", args, r.summary.MediaRequests)
+		}
+	}
+	x.check(gone)
+	x.other(0, "export", "--to", tables, "--format", "csv")
+	if n := countIn(t, tables, ",expired,"); n != len(gone) {
+		t.Errorf("the export knows %d expired recordings, not %d", n, len(gone))
+	}
+	copies := filepath.Join(t.TempDir(), "copies")
+	x.other(0, "find", "--last", "30d", "--state-dir", x.state, "--copy-to", copies)
+	x.other(0, "export", "--format", "bagit", "--id", x.past[x.one(1)].ID, "--to", filepath.Join(t.TempDir(), "bag"))
+	x.other(0, "hold", "add", "case 2", "--id", x.past[x.one(1)].ID)
+
+	// A person whose audio has expired is erased as any other.
+	x.other(0, "hold", "release", "case 2")
+	if got := x.archive.erase(0, "--id", x.past[x.one(2)].ID, "--yes", "--reason", "request 7"); len(got.Erased) != 1 || got.Erased[0].Audio != 0 {
+		t.Errorf("erased: %+v", got)
+	}
+	for _, ref := range refsOf(x.past[x.one(2)]) {
+		delete(gone, ref)
+	}
+	x.seal(key)
+	if got := x.audit(0, "--allowed-signers", allowed); got.Expired != len(gone) || got.Erased == 0 {
+		t.Errorf("the audit knows %d expired recordings, not %d", got.Expired, len(gone))
+	}
+
+	// A manifest that is lost does not bring it back.
+	if x.bucket != nil {
+		x.bucket = x.bucket.copied("pre fix/manifest/")
+		x.archive = x.bucket.archive
+	} else if err := os.RemoveAll(filepath.Join(x.dest, "manifest")); err != nil {
+		t.Fatal(err)
+	}
+	if made := x.rebuild(0); made.Expired != len(gone) || made.Missing != 0 {
+		t.Errorf("rebuilt: %+v", made)
+	}
+	if r := x.days().want(t, 0); r.summary.MediaRequests != 0 {
+		t.Errorf("%d downloads after the rebuild", r.summary.MediaRequests)
+	}
+	if after := x.closed(x.bucket); !slices.Equal(after, closed) {
+		t.Errorf("after the rebuild closed are %v, were %v", after, closed)
+	}
+	if v := x.verify().want(t, 0); v.found.Expired != len(gone) {
+		t.Errorf("verify after the rebuild: %d expired, want %d", v.found.Expired, len(gone))
+	}
+	x.hold(0, []string{"release", "case 1"})
+	if last := x.expire(0, "--expired", "--yes"); last.Removed != 1 || last.Held != 0 {
+		t.Errorf("after the release: %+v", last)
+	}
+	x.verify().want(t, 0)
+}
+
+// countIn counts a text in all files below a folder.
+func countIn(t *testing.T, folder, text string) (n int) {
+	t.Helper()
+	for _, content := range filesBelow(t, folder) {
+		n += strings.Count(string(content), text)
+	}
+	return n
+}
+
+// TestExpireKilled kills the program at random moments: nothing is shown as damage meanwhile, and in the end all is gone.
+func TestExpireKilled(t *testing.T) {
+	for _, where := range []string{"disk", "s3"} {
+		t.Run(where, func(t *testing.T) {
+			t.Parallel()
+			x := newExpiring(t, where, 173)
+			random := rand.New(rand.NewPCG(tortureSeed(t), 0))
+			kills := x.killErasing(t, random, func() { x.verify().want(t, 0) }, "--expired", "--yes")
+			gone := map[string]bool{}
+			for ref := range x.past {
+				gone[ref] = true
+			}
+			x.check(gone)
+			if left := x.expire(0, "--expired"); left.Recordings != 0 || len(left.Unfinished) > 0 {
+				t.Errorf("left: %+v", left)
+			}
+			t.Logf("%d kills", kills)
+		})
+	}
+}
+
+// TestExpireResumes stops an expiry by a bucket that refuses to delete: the recordings are shown as expired, and hold add
+// says that it comes too late. erase --resume finishes it.
+func TestExpireResumes(t *testing.T) {
+	t.Parallel()
+	x := newExpiring(t, "s3", 174)
+	call := x.past[x.one(0)]
+	x.bucket.trouble(func(w http.ResponseWriter, r *http.Request, _ int) bool {
+		return strings.Contains(r.URL.Path, call.Recordings[0].Filename) && refuseDelete(w, r, 0)
+	})
+	if got := x.expire(3, "--expired", "--yes"); len(got.Unfinished) != 1 {
+		t.Errorf("refused: %+v", got)
+	}
+	if r := x.other(0, "erase", "--expired", "--state-dir", x.state); !strings.Contains(r.stdout, "UNFINISHED") {
+		t.Errorf("what is unfinished is not told: %s", r.stdout)
+	}
+	if v := x.verify().want(t, 0); v.found.Expired != len(x.past) {
+		t.Errorf("%d are told as expired, want %d", v.found.Expired, len(x.past))
+	}
+	if r := x.other(0, "audit", x.one(0)); !strings.Contains(r.stdout, "may not be yet") {
+		t.Errorf("the history: %s", r.stdout)
+	}
+	if r := x.days("--relist").want(t, 0); r.summary.MediaRequests != 0 {
+		t.Errorf("%d downloads", r.summary.MediaRequests)
+	}
+	x.bucket.trouble(nil)
+	if got := x.expire(0, "--resume"); len(got.Expiries) != 1 || got.Removed != len(x.past) {
+		t.Errorf("resumed: %+v", got)
+	}
+	gone := map[string]bool{}
+	for ref := range x.past {
+		gone[ref] = true
+	}
+	x.check(gone)
+}
+
+// TestHoldOvertakesExpiry: a case comes to hold a recording between the look for holds and the intent. The expiry takes
+// this one back, and the others go.
+func TestHoldOvertakesExpiry(t *testing.T) {
+	t.Parallel()
+	x := newExpiring(t, "s3", 175)
+	ids := filepath.Join(t.TempDir(), "ids")
+	writeFile(t, ids, x.one(0)+"\n")
+	var once sync.Once
+	x.bucket.trouble(func(_ http.ResponseWriter, r *http.Request, _ int) bool {
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/evidence/expire-") {
+			once.Do(func() {
+				x.bucket.trouble(nil)
+				x.hold(0, []string{"add", "case 1"}, "--ids-from", ids)
+			})
+		}
+		return false
+	})
+	if got := x.expire(0, "--expired", "--yes"); got.Removed != len(x.past)-1 || got.Held != 1 || len(got.Expiries) != 1 {
+		t.Errorf("expired: %+v", got)
+	}
+	gone := map[string]bool{}
+	for ref := range x.past {
+		gone[ref] = true
+	}
+	delete(gone, x.one(0))
+	x.check(gone)
+}
+
+// TestExpiryOvertakesHold: a hold looks for what is there, an expiry notes its intent and looks for holds, and then the
+// hold is noted, which says that it came too late.
+func TestExpiryOvertakesHold(t *testing.T) {
+	t.Parallel()
+	x := newExpiring(t, "s3", 176)
+	ids := filepath.Join(t.TempDir(), "ids")
+	writeFile(t, ids, x.one(0)+"\n")
+	var once sync.Once
+	x.bucket.trouble(func(_ http.ResponseWriter, r *http.Request, _ int) bool {
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/evidence/hold-") {
+			once.Do(func() { x.expire(0, "--expired", "--yes") })
+		}
+		return false
+	})
+	got := x.hold(3, []string{"add", "case 1"}, "--ids-from", ids)
+	if len(got.NotHeld) != 1 || got.NotHeld[0].Recording != x.one(0) {
+		t.Errorf("held: %+v", got)
+	}
+}
+
+// TestExpireDuringARun: a damaged recording expires while a run fetches it again. What the run stores goes too.
+func TestExpireDuringARun(t *testing.T) {
+	t.Parallel()
+	x := newExpiring(t, "s3", 177)
+	x.spoil(t, x.bucket, x.one(0))
+	x.other(4, "verify", "--repair")
+	var once sync.Once
+	x.server.SetMediaHook(func(convosotest.MediaRequest) convosotest.Fault {
+		once.Do(func() { x.expire(0, "--expired", "--yes") })
+		return convosotest.FaultNone
+	})
+	if r := x.days(); r.summary.MediaRequests == 0 {
+		t.Errorf("nothing was in flight: %s", r.stdout)
+	}
+	x.server.SetMediaHook(nil)
+	x.days().want(t, 0)
+	gone := map[string]bool{}
+	for ref := range x.past {
+		gone[ref] = true
+	}
+	x.check(gone)
+}
+
+// TestExpireLocked: what is locked stays, with its date, and all else goes.
+func TestExpireLocked(t *testing.T) {
+	t.Parallel()
+	if ignoresConditions(t) {
+		return
+	}
+	source := fewCalls(t, 178)
+	l := onLocks(t, source, 0)
+	l.days("--retention", "short=3d", "--retention-default", "short", "--s3-lock-mode", "governance", "--s3-lock-for", "1d").want(t, 0)
+	x := &expiring{archive: l.archive}
+	for _, yes := range [][]string{nil, {"--yes"}} {
+		got := x.expire(3, append([]string{"--expired"}, yes...)...)
+		if got.Stays != recordings || got.Recordings != recordings || got.Removed != 0 || len(got.Kept) != recordings || time.Until(got.Kept[0].Until) < 23*time.Hour || len(got.Expiries) > 0 {
+			t.Errorf("locked: %+v", got)
+		}
+	}
+	l.verify().want(t, 0)
+	if r := l.other(3, "erase", "--expired", "--yes"); !strings.Contains(r.stdout, "locked until") || !strings.Contains(r.stdout, "KEPT") {
+		t.Errorf("it says: %s", r.stdout)
+	}
+}
+
+// TestLifecycle: audio that a rule of the bucket has removed after its retention is no damage, and all other that is missing
+// is. It is noted by the next erase --expired.
+func TestLifecycle(t *testing.T) {
+	for _, where := range []string{"disk", "s3"} {
+		t.Run(where, func(t *testing.T) {
+			t.Parallel()
+			x := newExpiring(t, where, 179)
+			later := ""
+			for c := range x.server.Calls() {
+				if _, past := x.past[c.Recordings[0].Ref]; !past {
+					later = c.Recordings[0].Ref
+				}
+			}
+			ids := filepath.Join(t.TempDir(), "ids")
+			writeFile(t, ids, x.one(1)+"\n")
+			x.hold(0, []string{"add", "case 1"}, "--ids-from", ids)
+			remove := func(ref string) {
+				t.Helper()
+				if x.bucket == nil {
+					if err := os.Remove(filepath.Join(x.dest, filepath.FromSlash(x.read().outcome(ref).Key))); err != nil {
+						t.Fatal(err)
+					}
+					return
+				}
+				x.bucket.remove("pre fix/" + x.bucket.readBucket().outcome(ref).Key)
+			}
+			remove(x.one(0))
+			if v := x.verify("--repair").want(t, 0); v.found.Expired != 1 {
+				t.Errorf("%d are told as expired, want 1", v.found.Expired)
+			}
+			x.verify("--quick").want(t, 0)
+			if r := x.days("--relist").want(t, 0); r.summary.MediaRequests != 0 {
+				t.Errorf("%d downloads", r.summary.MediaRequests)
+			}
+			for _, ref := range []string{x.one(1), later} { // one is held, the other one's time is not over
+				remove(ref)
+			}
+			v := x.verify().want(t, 4, verify.Missing)
+			for _, f := range v.found.Findings {
+				if f.RecordingID != x.one(1) && f.RecordingID != later {
+					t.Errorf("recording %s is told as missing", f.RecordingID)
+				}
+			}
+			if v.found.Damaged != 2 || v.found.Expired != 1 {
+				t.Errorf("found: %+v", v.found)
+			}
+			x.verify("--repair").want(t, 4, verify.Missing)
+			x.days().want(t, 0) // fetches these two again
+			if got := x.expire(0, "--expired", "--yes"); got.Removed != len(x.past)-1 || got.Audio != len(x.past)-2 || got.Held != 1 {
+				t.Errorf("expired: %+v", got)
+			}
+			if v := x.verify().want(t, 0); v.found.Expired != len(x.past)-1 {
+				t.Errorf("%d are told as expired, want %d", v.found.Expired, len(x.past)-1)
+			}
+		})
+	}
+}
+
+// TestExpireRefused: without a retention nothing expires, neither by terms, nor by a clock that is behind.
+func TestExpireRefused(t *testing.T) {
+	t.Parallel()
+	a := onDisk(t, threeDays(t, 180))
+	a.run("--start-time", daysAgo(10), "--end-time", daysAgo(8)).want(t, 0)
+	for name, c := range map[string]struct {
+		code int
+		says string
+		args []string
+	}{
+		"no retention":  {2, "no retention", []string{"--yes"}},
+		"with a term":   {2, "--expired goes by the retention alone", []string{"--number", "4155550142"}},
+		"with a reason": {2, "--expired goes by the retention alone", []string{"--reason", "request 7", "--yes"}},
+		"resumed":       {2, "--expired goes by the retention alone", []string{"--resume"}},
+	} {
+		if r := a.other(c.code, "erase", append([]string{"--expired", "--state-dir", a.state}, c.args...)...); !strings.Contains(r.stderr, c.says) {
+			t.Errorf("%s: %s", name, r.stderr)
+		}
+	}
+	a.run("--start-time", daysAgo(10), "--end-time", daysAgo(8), "--retention", "short=3d", "--retention-default", "short").want(t, 0)
+	file, future := a.dayFile(), time.Now().Add(time.Hour)
+	if err := os.Chtimes(file, future, future); err != nil {
+		t.Fatal(err)
+	}
+	if r := a.other(1, "erase", "--expired", "--yes", "--state-dir", a.state); !strings.Contains(r.stderr, "set the clock right") {
+		t.Errorf("a clock that is behind: %s", r.stderr)
+	}
+	a.verify().want(t, 0)
+}
