@@ -16,11 +16,13 @@ type Estimate struct {
 	Months []MonthCount `json:"months"` // that were counted, ascending
 	// PastPurgeDays have recordings to fetch and are older than --purge-after.
 	PastPurgeDays int `json:"past_purge_days"`
-	// HoursAt3 and HoursAt10 are the hours to request all recordings to fetch, at 3 and at 10 a second.
-	HoursAt3  float64 `json:"hours_at_3_per_second"`
-	HoursAt10 float64 `json:"hours_at_10_per_second"`
+	// HoursAt3 and HoursAt10 are how long it takes to ask for all recordings to fetch, at so many a second, and no less than
+	// HoursListing.
+	HoursAt3     float64 `json:"hours_at_3_per_second"`
+	HoursAt10    float64 `json:"hours_at_10_per_second"`
+	HoursListing float64 `json:"hours_listing"` // for the pages, at the maximum rate; 0 without one
 
-	APIRequests   int64       `json:"api_requests"`   // set by the caller: listing takes as many again as counting took
+	APIRequests   int64       `json:"api_requests"`   // as CountPages has it
 	MediaRequests int64       `json:"media_requests"` // one for each recording to fetch
 	S3            *S3Requests `json:"s3,omitempty"`   // of an archive in S3
 }
@@ -41,6 +43,17 @@ type S3Requests struct {
 	Puts  int64 `json:"puts"`
 	Lists int64 `json:"lists"`
 	Gets  int64 `json:"gets"` // HEAD too, which costs the same
+}
+
+// CountPages sets how many requests to the API counting took, and the maximum of them a second, 0 for none. Listing takes
+// as many again, beside the downloads, so that the longer of the two counts.
+func (e *Estimate) CountPages(requests int64, perSecond float64) {
+	e.APIRequests = requests
+	if perSecond <= 0 {
+		return
+	}
+	e.HoursListing = float64(requests) / perSecond / 3600
+	e.HoursAt3, e.HoursAt10 = max(e.HoursAt3, e.HoursListing), max(e.HoursAt10, e.HoursListing)
 }
 
 // Total returns the sum of the months, without a month name.

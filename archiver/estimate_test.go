@@ -29,6 +29,13 @@ func TestEstimate(t *testing.T) {
 	if want := (S3Requests{Puts: 300_000 + 3*40 + segments + inTime, Lists: 5 * 40, Gets: 5*40 + segments + inTime}); *e.S3 != want {
 		t.Errorf("got %+v, want %+v", *e.S3, want)
 	}
+	// The pages take 10 hours at 5 a second: longer than recordings at 10 a second, shorter than at 3.
+	if e.CountPages(180_000, 5); e.APIRequests != 180_000 || fmt.Sprintf("%.2f %.2f %.2f", e.HoursListing, e.HoursAt10, e.HoursAt3) != "10.00 10.00 27.78" {
+		t.Errorf("%d requests, %v, %v and %v hours", e.APIRequests, e.HoursListing, e.HoursAt10, e.HoursAt3)
+	}
+	if e := c.estimate(false); e.HoursListing != 0 {
+		t.Errorf("%+v", e)
+	}
 	if e := (&counted{}).estimate(false); e.Months == nil || e.S3 != nil || e.Total() != (MonthCount{}) {
 		t.Errorf("%+v", e)
 	}

@@ -5,6 +5,8 @@ package archiver
 import (
 	"errors"
 	"fmt"
+
+	"convoso-archiver/manifest"
 )
 
 // ErrOtherArchive says that the archive belongs to another account, API or zone. The
@@ -24,6 +26,20 @@ type OtherArchiveError struct {
 	Of      string // [OfAPI], [OfZone] or [OfAccount]
 	Archive string // the archive's
 	Run     string // this run's
+	// Unproved says that the archive has not seen its account, so that API and zone may be what a rebuild was given.
+	Unproved bool
+}
+
+// otherSettings returns in what an archive differs from the address and the zone of a run, nil for nothing.
+func otherSettings(a manifest.Archive, apiURL, zone string) *OtherArchiveError {
+	e := &OtherArchiveError{Of: OfAPI, Archive: a.APIURL, Run: apiURL, Unproved: a.AccountID == ""}
+	if a.APIURL == apiURL {
+		e.Of, e.Archive, e.Run = OfZone, a.TimeZone, zone
+	}
+	if e.Archive == e.Run {
+		return nil
+	}
+	return e
 }
 
 // Error returns one lower-case line with both values, neither of which is a secret.

@@ -31,6 +31,8 @@ type Rebuild struct {
 	KeyPrefixLen int
 	Archive      manifest.Archive // of an archive.json that is lost
 	Proved       bool             // Archive comes from the archive itself, and not from flags
+	APIGiven     bool             // the address in Archive was asked for, and is no default
+	ZoneGiven    bool             // the zone, likewise
 	Workers      int              // recordings looked up and read at once
 	RetryFor     time.Duration    // how long a store in trouble is waited for
 	Logger       *slog.Logger
@@ -67,6 +69,28 @@ type Rebuilt struct {
 	Bytes      int64 `json:"bytes"`           // of those archived
 	Archive    bool  `json:"archive"`         // archive.json was made again
 	Given      bool  `json:"archive_given"`   // with account, API and zone as they were given, for nothing in the archive tells them
+
+	// Up to maxRebuildNamed of those that were not found, and of those that are ambiguous.
+	MissingRecordings   []RebuildDoubt `json:"missing_recordings"`
+	AmbiguousRecordings []RebuildDoubt `json:"ambiguous_recordings"`
+}
+
+// RebuildDoubt names a recording that a rebuild left waiting.
+type RebuildDoubt struct {
+	Day         string `json:"day"`
+	RecordingID string `json:"recording_id"`
+	CallID      string `json:"call_id"`
+}
+
+// maxRebuildNamed bounds the memory for the names of an archive of which all is lost.
+const maxRebuildNamed = 1000
+
+// nameDoubt adds the name of a recording to a list that has room for it.
+func nameDoubt(list []RebuildDoubt, day string, s *sought) []RebuildDoubt {
+	if len(list) >= maxRebuildNamed {
+		return list
+	}
+	return append(list, RebuildDoubt{day, s.id, s.call})
 }
 
 // ErrNothingToRebuild says that calls/ holds no day.
@@ -79,6 +103,7 @@ var ErrWrongZone = errors.New("the times in file names do not agree with the cal
 // closes them, and downloads it. The error is one of the archive; a run that was stopped, or that failed, may be
 // repeated.
 func (b *Rebuild) Run(ctx context.Context) (Rebuilt, error) {
+	b.sum.MissingRecordings, b.sum.AmbiguousRecordings = []RebuildDoubt{}, []RebuildDoubt{}
 	days, err := b.lost(ctx)
 	if err == nil {
 		b.erasures, err = b.Ledger.Erasures(ctx)
@@ -114,6 +139,11 @@ func (b *Rebuild) Run(ctx context.Context) (Rebuilt, error) {
 		})
 	}
 	err = group.Wait()
+	for _, list := range [][]RebuildDoubt{b.sum.MissingRecordings, b.sum.AmbiguousRecordings} {
+		slices.SortFunc(list, func(x, y RebuildDoubt) int {
+			return cmp.Or(cmp.Compare(x.Day, y.Day), cmp.Compare(x.CallID, y.CallID), cmp.Compare(x.RecordingID, y.RecordingID))
+		})
+	}
 	return b.sum, err
 }
 
@@ -147,7 +177,10 @@ func (b *Rebuild) lost(ctx context.Context) (days []string, err error) {
 
 // makeArchive makes archive.json where it is lost. The next run notes an account that is not known.
 func (b *Rebuild) makeArchive(ctx context.Context) error {
-	_, err := b.Ledger.Archive(ctx)
+	stands, err := b.Ledger.Archive(ctx)
+	if err == nil {
+		return b.correctArchive(ctx, stands)
+	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -160,6 +193,33 @@ func (b *Rebuild) makeArchive(ctx context.Context) error {
 		return err
 	}
 	b.sum.Archive, b.sum.Given = true, !b.Proved
+	return nil
+}
+
+// correctArchive puts right what an earlier rebuild took for granted, where no run has noted anything since.
+func (b *Rebuild) correctArchive(ctx context.Context, stands manifest.Archive) error {
+	wanted := stands
+	if b.APIGiven {
+		wanted.APIURL = b.Archive.APIURL
+	}
+	if b.ZoneGiven {
+		wanted.TimeZone = b.Archive.TimeZone
+	}
+	other := otherSettings(stands, wanted.APIURL, wanted.TimeZone)
+	switch {
+	case other == nil || b.Proved:
+		return nil
+	case stands.AccountID != "" || b.sum.Known > 0:
+		return other
+	}
+	b.Archive = wanted
+	if err := b.checkZone(ctx); err != nil {
+		return err
+	}
+	if err := b.Ledger.SaveArchive(ctx, wanted); err != nil {
+		return err
+	}
+	b.sum.Archive, b.sum.Given = true, true
 	return nil
 }
 
@@ -215,7 +275,7 @@ func (b *Rebuild) rebuildDay(ctx context.Context, day string) error {
 		return err
 	}
 	doubtShort(list)
-	lines := b.count(ledger, list, unreadable)
+	lines := b.count(day, ledger, list, unreadable)
 	if len(lines) == 0 {
 		return nil
 	}
@@ -253,7 +313,7 @@ func (b *Rebuild) lookForAll(ctx context.Context, day string, ledger *manifest.D
 }
 
 // count adds a day's recordings to the sum, and returns the lines to note.
-func (b *Rebuild) count(ledger *manifest.Day, list []*sought, unreadable int) (lines []manifest.Recording) {
+func (b *Rebuild) count(day string, ledger *manifest.Day, list []*sought, unreadable int) (lines []manifest.Recording) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.sum.Unreadable += unreadable
@@ -286,8 +346,10 @@ func (b *Rebuild) count(ledger *manifest.Day, list []*sought, unreadable int) (l
 			b.sum.Bytes += s.found.Size
 		case s.ambiguous:
 			b.sum.Ambiguous++
+			b.sum.AmbiguousRecordings = nameDoubt(b.sum.AmbiguousRecordings, day, s)
 		default:
 			b.sum.Missing++
+			b.sum.MissingRecordings = nameDoubt(b.sum.MissingRecordings, day, s)
 		}
 	}
 	return lines

@@ -175,28 +175,51 @@ func (r *run) checkArchive() error {
 		archive, err = r.ledger.Archive(r.soft)
 		return err
 	})
-	if errors.Is(err, fs.ErrNotExist) {
-		if r.config.DryRun {
-			return nil
-		}
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && r.config.DryRun:
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
 		archive, err = r.newArchive()
-	} else if err != nil {
+	case err != nil:
 		err = fmt.Errorf("read the archive's settings: %w", err)
+	default:
+		archive, err = r.takeOver(archive)
 	}
 	if err != nil {
 		return err
 	}
-	if archive.APIURL != r.config.APIURL {
-		return &OtherArchiveError{Of: OfAPI, Archive: archive.APIURL, Run: r.config.APIURL}
-	}
-	if archive.TimeZone != r.config.Zone.String() {
-		return &OtherArchiveError{Of: OfZone, Archive: archive.TimeZone, Run: r.config.Zone.String()}
+	if other := otherSettings(archive, r.config.APIURL, r.config.Zone.String()); other != nil {
+		return other
 	}
 	r.account.archive = archive
 	if r.config.DryRun {
 		return nil
 	}
 	return r.updateArchive(archive)
+}
+
+// takeOver gives an archive the address and the zone of this run where no run has noted anything under the others: an API
+// that never answered binds nothing.
+func (r *run) takeOver(archive manifest.Archive) (manifest.Archive, error) {
+	if otherSettings(archive, r.config.APIURL, r.config.Zone.String()) == nil {
+		return archive, nil
+	}
+	unused, err := r.ledger.IsUnused(r.soft, archive)
+	if err != nil || !unused {
+		return archive, err
+	}
+	archive.APIURL, archive.TimeZone = r.config.APIURL, r.config.Zone.String()
+	if r.config.DryRun {
+		return archive, nil
+	}
+	err = r.patiently(func() error { return r.ledger.SaveArchive(r.soft, archive) })
+	if errors.Is(err, fs.ErrExist) { // another run was first
+		archive, err = r.ledger.Archive(r.soft)
+	}
+	if err != nil {
+		return archive, fmt.Errorf("note what the archive belongs to: %w", err)
+	}
+	return archive, nil
 }
 
 // updateArchive notes what this run changes about the archive, before any line: the format

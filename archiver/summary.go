@@ -40,7 +40,7 @@ type Summary struct {
 	Recordings int `json:"recordings"` // listed, each counted once
 
 	Archived int `json:"archived"` // new in this run, adopted ones included
-	Adopted  int `json:"adopted"`  // of these, found stored by a run that was killed
+	Adopted  int `json:"adopted"`  // of these, found stored already, and not noted
 	Known    int `json:"known"`    // were final before
 	Pending  int `json:"pending"`
 	Failed   int `json:"failed"`
@@ -49,7 +49,7 @@ type Summary struct {
 	GivenUp  int `json:"given_up"` // became final without being archived
 	ToFetch  int `json:"to_fetch"` // dry run: would be fetched
 
-	Bytes          int64     `json:"bytes"`              // stored
+	Bytes          int64     `json:"bytes"`              // of those archived
 	EstimatedBytes int64     `json:"estimated_bytes"`    // dry run: of those to fetch, by call length
 	Estimate       *Estimate `json:"estimate,omitempty"` // of a dry run that has ended
 

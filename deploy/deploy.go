@@ -41,6 +41,9 @@ type Options struct {
 	Backfill    bool // Kubernetes: a job of many runs at once, in place of a nightly one
 	Parallelism int  // runs at once
 	Shards      int  // parts that the days are divided into
+
+	// LockDays is how many days the nightly lock goes over, for recordings that archive leaves unlocked; 0 for none.
+	LockDays int
 }
 
 // LastShard returns the index of the last part: the first is 0.

@@ -25,6 +25,13 @@ func inBucket() Options {
 	}
 }
 
+// locking is one into S3 that locks later and has metrics.
+func locking() Options {
+	o := inBucket()
+	o.LockDays, o.Writable = 61, []string{"/var/lib/node_exporter"}
+	return o
+}
+
 // onDisk is one into a folder.
 func onDisk() Options {
 	o := inBucket()
@@ -48,6 +55,8 @@ func TestGolden(t *testing.T) {
 		"kubernetes-folder":   func() ([]File, error) { return Kubernetes(onDisk()) },
 		"kubernetes-backfill": func() ([]File, error) { return Kubernetes(backfill()) },
 		"systemd-bucket":      func() ([]File, error) { return Systemd(inBucket()) },
+		"systemd-locks":       func() ([]File, error) { return Systemd(locking()) },
+		"kubernetes-locks":    func() ([]File, error) { return Kubernetes(locking()) },
 		"systemd-folder":      func() ([]File, error) { return Systemd(onDisk()) },
 		"slurm":               func() ([]File, error) { return Slurm(backfill()) },
 		"aws-batch":           func() ([]File, error) { return AWSBatch(backfill()) },

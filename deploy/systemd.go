@@ -5,7 +5,6 @@ package deploy
 import (
 	"regexp"
 	"slices"
-	"strings"
 )
 
 // Systemd returns the units of a nightly run, and its settings, under the paths where they belong.
@@ -13,26 +12,41 @@ func Systemd(o Options) ([]File, error) {
 	files := []File{
 		{Name: "etc/" + o.Name + "/archive.yaml", Text: o.Config, Mode: private},
 	}
-	for _, unit := range []struct{ template, name string }{
-		{"systemd.service", "etc/systemd/system/" + o.Name + ".service"},
-		{"systemd.timer", "etc/systemd/system/" + o.Name + ".timer"},
-		{"systemd-failed.service", "etc/systemd/system/" + o.Name + "-failed.service"},
-		{"systemd-sysusers.conf", "etc/sysusers.d/" + o.Name + ".conf"},
-		{"systemd-tmpfiles.conf", "etc/tmpfiles.d/" + o.Name + ".conf"},
+	unit := systemdUnit{Options: o, HasUser: o.Folder != "" || len(o.Writable) > 0}
+	unit.HomeHidden = !slices.ContainsFunc(slices.Concat(o.Writable, []string{o.Folder, o.Program}), homePattern.MatchString)
+	var err error
+	if unit.Sandbox, err = render("systemd-sandbox", unit); err != nil {
+		return nil, err
+	}
+	for _, f := range []struct {
+		template, name string
+		wanted         bool
+	}{
+		{"systemd.service", "etc/systemd/system/" + o.Name + ".service", true},
+		{"systemd.timer", "etc/systemd/system/" + o.Name + ".timer", true},
+		{"systemd-lock.service", "etc/systemd/system/" + o.Name + "-lock.service", o.LockDays > 0},
+		{"systemd-failed.service", "etc/systemd/system/" + o.Name + "-failed.service", true},
+		{"systemd-sysusers.conf", "etc/sysusers.d/" + o.Name + ".conf", unit.HasUser},
+		{"systemd-tmpfiles.conf", "etc/tmpfiles.d/" + o.Name + ".conf", unit.HasUser},
 	} {
-		if o.Folder == "" && strings.HasSuffix(unit.template, ".conf") {
-			continue // a user that systemd makes for each run owns nothing on disk
+		if !f.wanted {
+			continue
 		}
-		text, err := render(unit.template, struct {
-			Options
-			HomeHidden bool
-		}{o, !slices.ContainsFunc(slices.Concat(o.Writable, []string{o.Folder, o.Program}), homePattern.MatchString)})
+		text, err := render(f.template, unit)
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, File{Name: unit.name, Text: text, Mode: readable})
+		files = append(files, File{Name: f.name, Text: text, Mode: readable})
 	}
 	return files, nil
+}
+
+// systemdUnit is what the templates are filled in with.
+type systemdUnit struct {
+	Options
+	HasUser    bool // of its own, which owns something on disk; else systemd makes one for each run
+	HomeHidden bool
+	Sandbox    string // the lines that every service of ours ends with
 }
 
 // homePattern is of folders that ProtectHome= would hide.

@@ -273,7 +273,7 @@ func TestBandwidthAndStop(t *testing.T) {
 func TestOutageAndOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var o outage
-		o.failed()
+		o.failed(time.Now())
 		time.Sleep(12 * time.Hour)
 		if resumed := time.Now(); o.lasts(10*time.Minute, resumed) {
 			t.Error("it lasts")

@@ -152,6 +152,29 @@ func TestOutage(t *testing.T) {
 	}
 }
 
+// TestSilenceIsTold asks an API that answers nothing at all, so that each try takes half a minute: the first one is told.
+func TestSilenceIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &vendor{hook: func(url.Values) (*http.Response, error) {
+			time.Sleep(30 * time.Second)
+			return nil, errors.New("no answer within 30s")
+		}}
+		ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+		defer cancel()
+		log := &logged{}
+		client := v.client(t, func(o *Options) {
+			o.Logger, o.RetryFor, o.Timeout = slog.New(slog.NewTextHandler(log, nil)), 10*time.Minute, time.Minute
+			o.Retry.Tries = 5
+		})
+		if _, err := listDay(ctx, client, aDay, Filter{}, true); err == nil {
+			t.Error("it was listed")
+		}
+		if log.count("waiting for one") != 1 || log.count("max=10m0s") != 1 {
+			t.Errorf("the log:\n%s", log.lines.String())
+		}
+	})
+}
+
 // TestOutageEndsWithItsContext stops a wait for the API.
 func TestOutageEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -52,6 +52,9 @@ func (c *Client) retrieve(ctx context.Context, span Window, filter Filter, limit
 			return retry.Refused(err)
 		}
 		if tries++; tries < c.options.Retry.Tries && !waitedEnough {
+			if c.outage.isLong() { // each try may take a minute
+				c.tellOutage(err)
+			}
 			return err
 		}
 		if c.answersElsewhere(ctx) {
@@ -63,12 +66,17 @@ func (c *Client) retrieve(ctx context.Context, span Window, filter Filter, limit
 		if waitedEnough {
 			return retry.Stop(fmt.Errorf("%w at %s: %w", ErrUnreachable, c.apiPacer.host, err))
 		}
-		if c.outage.isNews() {
-			c.options.Logger.Warn("no usable answer from the API, waiting for one", "host", c.apiPacer.host, "max", c.options.RetryFor, "error", err)
-		}
+		c.tellOutage(err)
 		return err
 	})
 	return p, err
+}
+
+// tellOutage warns once of an outage.
+func (c *Client) tellOutage(err error) {
+	if c.outage.isNews() {
+		c.options.Logger.Warn("no usable answer from the API, waiting for one", "host", c.apiPacer.host, "max", c.options.RetryFor.String(), "error", err)
+	}
 }
 
 // isFinal reports whether a further attempt would get the same answer.
@@ -131,9 +139,10 @@ func (c *Client) askNow(ctx context.Context, span Window, filter Filter, limit, 
 		return nil, err
 	}
 	c.requests.Add(1)
+	asked := time.Now()
 	response, data, err := c.send(ctx, filter.values(span, limit, offset))
 	if err != nil {
-		c.outage.failed()
+		c.outage.failed(asked)
 		return nil, err
 	}
 	c.noteClock(response.Header)
@@ -150,7 +159,7 @@ func (c *Client) askNow(ctx context.Context, span Window, filter Filter, limit, 
 	}
 	if err != nil {
 		if !isFinal(err) && !asksToPause(err) {
-			c.outage.failed()
+			c.outage.failed(asked)
 		}
 		return nil, err
 	}
@@ -243,17 +252,28 @@ func (c *Client) noteClock(header http.Header) {
 // outage is a time without a good answer of the API, for all goroutines.
 type outage struct {
 	mu     sync.Mutex
+	asked  time.Time // when the first request was sent that failed
 	since  time.Time // of the first failure, zero while all is well
 	warned bool
 }
 
 // failed notes an answer that cannot be used, or none.
-func (o *outage) failed() {
+func (o *outage) failed(asked time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.since.IsZero() {
-		o.since = time.Now()
+		o.asked, o.since = asked, time.Now()
 	}
+}
+
+// tellAfter is how long nothing is said of an API that does not answer: a moment's trouble is no news.
+const tellAfter = 20 * time.Second
+
+// isLong reports whether the outage has lasted so long that it is told, however few tries that were.
+func (o *outage) isLong() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !o.since.IsZero() && time.Since(o.asked) >= tellAfter
 }
 
 // lasts reports whether there was no good answer for so long, since the schedule let the

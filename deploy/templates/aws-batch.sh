@@ -1,4 +1,7 @@
 #!/bin/sh
+{{- if .LockDays}}
+# These runs lock nothing, for --s3-lock-after: run lock when it is due, without --last.
+{{- end}}
 # Archives the past in {{.Shards}} parts. The queue's compute environment decides how many run at once: with a
 # quarter of a processor each, its maxvCpus must not allow more than {{.Parallelism}}, which share the vendor's rate.
 # While parts end with exit code 3, run it again on the next day. Exit code 2 (configuration, token) concerns every part:

@@ -1,4 +1,7 @@
 #!/bin/bash
+{{- if .LockDays}}
+# These runs lock nothing, for --s3-lock-after: run lock when it is due, without --last.
+{{- end}}
 # Archives the past with {{.Parallelism}} runs at once, which share {{.Shards}} parts of the days:
 #   sbatch {{.Name}}-backfill.sh    # while parts end with exit code 3, again on the next day
 #SBATCH --job-name={{.Name}}-backfill

@@ -4,12 +4,14 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	"convoso-archiver/archiver"
+	"convoso-archiver/fetcher"
 )
 
 // Headings of the help.
@@ -41,7 +43,7 @@ func archiveSettings() []setting {
 	settings := []setting{
 		{name: "start-time", group: groupWhat, placeholder: "TIME", usage: "first day or time, in --time-zone: 2025-05-01, \"2025-05-01 13:00:00\" or 2025-05-01T13:00:00"},
 		{name: "end-time", group: groupWhat, placeholder: "TIME", usage: "last day or time; a date alone means the whole day (default: now)"},
-		{name: "last", group: groupWhat, placeholder: "DURATION", usage: "instead of --start-time and --end-time: the last 36h, 7d or 1w, in whole days. Also archives earlier days that are still open or were missed"},
+		{name: "last", group: groupWhat, placeholder: "DURATION", usage: "instead of --start-time and --end-time: 7d means the last seven days and today; 36h or 1w too, in whole days. Also archives earlier days that are still open or were missed"},
 		{name: "no-catch-up", kind: toggle, group: groupWhat, usage: "with --last: skip earlier days"},
 		{name: "order", group: groupWhat, placeholder: "ORDER", defaultValue: string(archiver.Expiring),
 			usage:   "order of days. expiring: first the days younger than --purge-after, oldest to newest; then older days, newest to oldest",
@@ -161,7 +163,7 @@ func runArchive(ctx context.Context, p *process, in input) outcome {
 	read, talk := p.settings(ctx, settings, in)
 	job := read.archiveJob(time.Now(), p.env, runtime.GOOS)
 	token, err := readToken(ctx, read.values, p.env, job.warn)
-	job.token = token
+	job.token, job.tokenFrom = token, tokenOrigin(read.values, p.env)
 	read.keepIfAny(err)
 	for _, note := range unknownVariables(settings, p.env) {
 		job.warn(note)
@@ -210,6 +212,9 @@ func (p *process) archiveJob(ctx context.Context, job *archiveJob, talk output, 
 		if cause := context.Cause(ctx); cause != nil {
 			summary.Stopped = cause.Error()
 		}
+	}
+	if refused, is := errors.AsType[*fetcher.APIError](err); is && refused.Refused() {
+		err = &refusedTokenError{refused, job.tokenFrom}
 	}
 	slices.SortFunc(summary.OpenDays, func(a, b archiver.OpenDay) int { return strings.Compare(a.Day, b.Day) })
 	result := judge(err, context.Cause(ctx), summary.Incomplete(job.strict))

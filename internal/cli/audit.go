@@ -245,7 +245,8 @@ func (p *process) runAuditing(ctx context.Context, job *auditJob, talk output) (
 	if !job.noAudio {
 		audit.Store = opened.Store
 	}
-	return audit.Run(ctx)
+	audited, err = audit.Run(ctx)
+	return audited, withAbsent(ctx, opened.Ledger, err)
 }
 
 // answer is the answer in one line.

@@ -22,6 +22,9 @@ const (
 	maxParallelism = 600
 	// stopReserve is how much longer than a clean stop an engine waits before it kills.
 	stopReserve = 40 * time.Second
+	// lockReserve is how many days the nightly lock goes back beyond --s3-lock-after: for calls that were archived late,
+	// and nights that were missed.
+	lockReserve = 31
 	// manyWorkers is how many downloads in flight fit into the smaller size of memory.
 	manyWorkers = 16
 	// What a run may take, in MiB: it needs less than 64 with the defaults, and less than 96 with 64 workers.
@@ -81,6 +84,9 @@ func (r *reader) deployOptions(on engine, now time.Time, env environment) deploy
 		r.checkBackfill(o)
 	} else if r.isSet("parallelism") {
 		r.fail(r.values["parallelism"].origin, "add --backfill, or leave it out", "it needs --backfill")
+	}
+	if job.locks.hasAfter && job.locks.mode != noLocks {
+		o.LockDays = int(job.locks.after.After(now).Sub(now)/(24*time.Hour)) + lockReserve
 	}
 	o.Zone, _ = r.raw("time-zone")
 	o.Stop = job.config.Grace + closeTime + stopReserve

@@ -79,6 +79,8 @@ func badBucket(bucket, prefix string) string {
 	switch {
 	case bucket == "":
 		return "the bucket is missing"
+	case len(bucket) < 3:
+		return "the name of a bucket has at least three characters"
 	case !bucketPattern.MatchString(bucket):
 		return "it is not the name of a bucket"
 	case strings.ContainsAny(prefix, "?#"):

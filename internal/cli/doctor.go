@@ -167,6 +167,9 @@ func (f *facts) look(ctx context.Context, job *archiveJob, read *reader) {
 		looks.Go(func() {
 			seen := doctor.LookAtBucket(ctx, job.bucket)
 			f.bucket = &seen
+			if seen.Archive.Lost && !job.newArchive {
+				f.guard = lostOverwritten()
+			}
 		})
 	}
 	if job.monitor.file != "" {

@@ -182,7 +182,7 @@ func checkCalls(f *facts) []check {
 	case isTold && told.Refused() && f.tokenErr != nil:
 		return []check{fine(answer, "the API answers"), skip(right, "token failed")}
 	case isTold && told.Refused():
-		return []check{fine(answer, "the API answers"), broken(ExitUsage, right, tryToken, "%s", refusedTokenSaid(told))}
+		return []check{fine(answer, "the API answers"), broken(ExitUsage, right, tryToken(f.tokenFrom), "%s", refusedTokenSaid(told))}
 	case isTold && (told.Status == 429 || told.Status == 503 || told.Code == 429 || told.Code == 503):
 		return []check{
 			warning(answer, "run it again when no other program uses the account's API", "the API asks to slow down: %s", plainly(err)),
@@ -390,6 +390,8 @@ func checkArchive(f *facts, a *doctor.Archive, failed string) check {
 	later, isLater := errors.AsType[*manifest.VersionError](a.Err)
 	other := &archiver.OtherArchiveError{}
 	switch {
+	case a.Lost && f.guard != nil:
+		return brokenBy(ExitUsage, name, f.guard, "")
 	case errors.Is(a.Err, fs.ErrNotExist):
 		return fine(name, "there is no archive yet; the first run makes it")
 	case isLater:
@@ -398,6 +400,8 @@ func checkArchive(f *facts, a *doctor.Archive, failed string) check {
 		return skip(name, failed+" failed")
 	case a.Err != nil:
 		return brokenBy(ExitFailed, name, a.Err, "check --dest, and run verify")
+	case a.Unused:
+		return fine(name, "nothing is noted of it yet")
 	case a.APIURL != f.apiURL:
 		other = &archiver.OtherArchiveError{Of: archiver.OfAPI, Archive: a.APIURL, Run: f.apiURL}
 	case a.TimeZone != f.zone && !f.zoneUnknown:

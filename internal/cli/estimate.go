@@ -21,7 +21,7 @@ func estimateText(e *archiver.Estimate, width int) string {
 		return text
 	}
 	t := grid{indent: "  ", left: map[int]bool{0: true, 1: true}, text: true}
-	t.row("time", hoursText(e.HoursAt10)+" at 10 recordings a second, "+hoursText(e.HoursAt3)+" at 3")
+	t.row("time", timeText(e))
 	t.row("vendor", fmt.Sprintf("%s requests for recordings, about %s for pages", thousands(e.MediaRequests), thousands(e.APIRequests)))
 	if total.PastPurge > 0 {
 		t.row("lost", fmt.Sprintf("%s of %s are older than --purge-after: the vendor has probably deleted them",
@@ -32,6 +32,15 @@ func estimateText(e *archiver.Estimate, width int) string {
 			thousands(s3.Puts), thousands(s3.Lists), thousands(s3.Gets)))
 	}
 	return text + "\nto archive this\n" + t.fitted(width)
+}
+
+// timeText says how long it takes, and which part of it the pages of the call log set.
+func timeText(e *archiver.Estimate) string {
+	text := hoursText(e.HoursAt10) + " at 10 recordings a second, " + hoursText(e.HoursAt3) + " at 3"
+	if e.HoursListing > 0 && e.HoursListing >= e.HoursAt10 {
+		text += "; the pages alone take " + hoursText(e.HoursListing) + " at --api-rate"
+	}
+	return text
 }
 
 func monthCountsTable(months []archiver.MonthCount, total archiver.MonthCount) *grid {

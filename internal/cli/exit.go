@@ -174,6 +174,7 @@ func failure(err error) (code int, line string) {
 	code, try := ExitFailed, ""
 	_, isUsage := errors.AsType[*usageError](err)
 	apiError, isAPI := errors.AsType[*fetcher.APIError](err)
+	refused, isRefused := errors.AsType[*refusedTokenError](err)
 	_, isVersion := errors.AsType[*manifest.VersionError](err)
 	_, isIgnored := errors.AsType[*fetcher.IgnoredParameterError](err)
 	_, isLater := errors.AsType[*fetcher.RetryLaterError](err)
@@ -191,10 +192,12 @@ func failure(err error) (code int, line string) {
 		return ExitUsage, mistakesText(err)
 	case isOther:
 		return ExitUsage, otherArchive(other)
+	case isRefused:
+		return ExitUsage, refusedToken(refused.APIError, refused.from)
 	case isAPI && apiError.Unknown() != "":
 		code, try = ExitUsage, "check --"+apiError.Unknown()+"-id"
 	case isAPI && apiError.Refused():
-		return ExitUsage, refusedToken(apiError)
+		return ExitUsage, refusedToken(apiError, tokenVariable)
 	case errors.Is(err, store.ErrLinkedFolder):
 		code = ExitUsage // its text says what to try
 	case isBag:
@@ -253,14 +256,22 @@ func otherArchive(e *archiver.OtherArchiveError) string {
 }
 
 func otherArchiveTry(e *archiver.OtherArchiveError) string {
-	try := "use a token of that account"
-	switch e.Of {
-	case archiver.OfAPI:
-		try = "give --api-url " + e.Archive
-	case archiver.OfZone:
-		try = "give --time-zone " + e.Archive
+	if e.Of == archiver.OfAccount {
+		return "use a token of that account, or another --dest"
 	}
-	return try + ", or another --dest"
+	try := "give " + settingOf(e) + " " + e.Archive + ", or another --dest"
+	if e.Unproved {
+		try += "; if the archive's is wrong, run rebuild with the right " + settingOf(e)
+	}
+	return try
+}
+
+// settingOf names the flag in which a run differs from its archive.
+func settingOf(e *archiver.OtherArchiveError) string {
+	if e.Of == archiver.OfZone {
+		return "--time-zone"
+	}
+	return "--api-url"
 }
 
 // withoutRepeats drops from "verb noun: verb noun: cause" what was said already: each
@@ -277,11 +288,23 @@ func withoutRepeats(line string) string {
 
 // refusedToken puts the vendor's own words in brackets, where they do not hide
 // what to do.
-func refusedToken(e *fetcher.APIError) string {
-	return oneLine(refusedTokenSaid(e) + ": " + tryToken)
+func refusedToken(e *fetcher.APIError, from string) string {
+	return oneLine(refusedTokenSaid(e) + ": " + tryToken(from))
 }
 
-const tryToken = "check CONVOSO_AUTH_TOKEN and that the token may search call logs"
+// refusedTokenError is the API's refusal of a token, with where the token came from.
+type refusedTokenError struct {
+	*fetcher.APIError
+	from string
+}
+
+// Unwrap returns the API's error.
+func (e *refusedTokenError) Unwrap() error { return e.APIError }
+
+// tryToken says what to do about a token that the API refuses. from is the variable, or the path of the file.
+func tryToken(from string) string {
+	return "check " + from + " and that the token may search call logs"
+}
 
 func refusedTokenSaid(e *fetcher.APIError) string {
 	said := fmt.Sprintf("HTTP status %d", e.Status)

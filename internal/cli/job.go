@@ -32,6 +32,7 @@ type archiveJob struct {
 	config      archiver.Config // without Run and KeyPrefixLen
 	apiURL      string
 	token       fetcher.Secret
+	tokenFrom   string // the variable, or the path of the file
 	allowHosts  fetcher.AllowedHosts
 	pageSize    int
 	apiRate     float64
@@ -96,6 +97,7 @@ func (r *reader) archiveJob(now time.Time, env environment, goos string) *archiv
 		Calls:         archiver.CallRows(r.choice("calls")),
 	}
 	j.locks = r.lockJob(folder)
+	j.locks.newID = newArchiveID(bucket)
 	j.locks.retention = r.retention()
 	if bucket.Checksum == store.ChecksumNone && j.locks.mode != "" && j.locks.mode != noLocks {
 		r.fail(r.values["s3-checksum"].origin, "leave it out, or give sha256 or md5", "locks need a checksum in each request")

@@ -1,4 +1,4 @@
-// Keeps a run from beginning a new archive where an old one is only not mounted.
+// Keeps a run from beginning a new archive where an old one is only not mounted, or has lost its manifest.
 
 package cli
 
@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"convoso-archiver/manifest"
 )
 
 // A destination that is a mount point without its mount is an empty folder, and a run would
@@ -37,7 +39,7 @@ func checkFolder(stateDir, folder string, newArchive bool) error {
 		return nil
 	}
 	if holdsCalls(folder) {
-		return misuse("run rebuild, or give --new-archive to start a new archive", "--dest holds calls/ and no manifest: the manifest is lost")
+		return lostOverwritten()
 	}
 	path, err := wholePath(folder)
 	if err != nil {
@@ -51,6 +53,47 @@ func checkFolder(stateDir, folder string, newArchive bool) error {
 		return misuse(try, "--dest is on a mount point of /etc/fstab and nothing is mounted there")
 	}
 	return nil
+}
+
+func lostManifest(try string) error {
+	return misuse(try, "--dest holds calls/ and no manifest: the manifest is lost")
+}
+
+// lostOverwritten is lostManifest for a run that would begin an archive.
+func lostOverwritten() error {
+	return lostManifest("run rebuild, or give --new-archive to start a new archive")
+}
+
+// refuseLost refuses to begin an archive over one that has lost its manifest: all would be downloaded again.
+func refuseLost(ctx context.Context, ledger *manifest.Ledger) error {
+	lost, err := ledger.IsLost(ctx)
+	if lost {
+		return lostOverwritten()
+	}
+	return err
+}
+
+// absent says what is missing where there is no archive.json: the archive, or the manifest of one.
+func absent(ctx context.Context, ledger *manifest.Ledger) error {
+	lost, err := ledger.IsLost(ctx)
+	switch {
+	case err != nil:
+		return err
+	case lost:
+		return lostManifest("run rebuild to recreate it")
+	}
+	return noArchive()
+}
+
+// withAbsent is absent in place of an error that comes of a missing archive.json.
+func withAbsent(ctx context.Context, ledger *manifest.Ledger, err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if _, missing := ledger.Archive(ctx); !errors.Is(missing, fs.ErrNotExist) {
+		return err
+	}
+	return absent(ctx, ledger)
 }
 
 // holdsCalls reports whether a folder holds call rows of any day. An empty folder of that name may wait for a mount.

@@ -123,7 +123,7 @@ func (p *process) runLocking(ctx context.Context, read *reader, bucket store.S3O
 		err := locks.load(ctx, ledger)
 		switch {
 		case locks.locks != nil && locks.about.ID == "":
-			return noArchive()
+			return absent(ctx, ledger)
 		case err != nil:
 			return err
 		case locks.settings.Mode == store.Unlocked:

@@ -4,11 +4,11 @@ package cli
 
 import (
 	"context"
-	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
 	"errors"
 	"fmt"
 	"io/fs"
-	"regexp"
 	"strings"
 	"time"
 
@@ -54,6 +54,7 @@ type lockJob struct {
 	confirm   string
 	accept    bool
 	retention *evidence.Retention
+	newID     string // of an archive that is still to be made
 
 	// What the archive and its settings come to, once check has looked.
 	locks    *evidence.Locks
@@ -214,7 +215,12 @@ func (j *lockJob) load(ctx context.Context, ledger *manifest.Ledger) (err error)
 	return nil
 }
 
-var archiveIDPattern = regexp.MustCompile(`^[a-z2-7]{26}$`)
+// newArchiveID returns the id that an archive gets which is still to be made where it must be named before: it is the same
+// at each try, and another one for each place.
+func newArchiveID(b store.S3Options) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{"archive", b.Endpoint, b.Bucket, b.Prefix}, "\n")))
+	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:])[:26])
+}
 
 // checkConfirmed refuses compliance locks until they were confirmed for this very archive. An archive that is still to
 // be made gets the id that the refusal named.
@@ -223,10 +229,8 @@ func (j *lockJob) checkConfirmed() error {
 	switch {
 	case j.settings.Mode != store.Compliance, j.settings.Confirmed:
 		return nil
-	case id == "" && archiveIDPattern.MatchString(j.confirm):
-		id = j.confirm
 	case id == "":
-		id = strings.ToLower(rand.Text())
+		id = j.newID
 	}
 	if j.confirm == id {
 		j.settings.Confirmed = true

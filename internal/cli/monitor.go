@@ -135,7 +135,7 @@ func (m *monitor) follow(run *archiver.Archiver, client *fetcher.Client) (stop f
 			m.skew = &skew
 		}
 		summary := run.Summary()
-		countRequests(&summary, client)
+		countRequests(&summary, client, 0)
 		m.write(summary, nil)
 	}
 	stopLooking := poll(linesEvery, look)

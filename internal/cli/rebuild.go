@@ -81,7 +81,8 @@ type rebuildResult struct {
 func runRebuild(ctx context.Context, p *process, in input) outcome {
 	read, talk := p.settings(ctx, withArchiveKeys(rebuildSettings()), in)
 	rebuild := &archiver.Rebuild{
-		Archive: manifest.Archive{APIURL: read.apiURL(), TimeZone: read.zone().String()},
+		Archive:  manifest.Archive{APIURL: read.apiURL(), TimeZone: read.zone().String()},
+		APIGiven: read.isSet("api-url"), ZoneGiven: read.isSet("time-zone"),
 		Workers: read.whole("workers", 1, maxWorkers), RetryFor: read.duration("retry-for", 0),
 	}
 	var at archiver.Location
@@ -93,7 +94,7 @@ func runRebuild(ctx context.Context, p *process, in input) outcome {
 	}
 	rebuild.Keys = keys
 	began := time.Now()
-	made := rebuildResult{}
+	made := rebuildResult{Rebuilt: archiver.Rebuilt{MissingRecordings: []archiver.RebuildDoubt{}, AmbiguousRecordings: []archiver.RebuildDoubt{}}}
 	if err = read.err; err == nil {
 		made.Rebuilt, err = p.runRebuilding(ctx, at, rebuild, talk)
 		err = withBucket(at, err)
@@ -135,6 +136,10 @@ func (p *process) runRebuilding(ctx context.Context, at archiver.Location, rebui
 		err = nothingToRebuild("check --dest")
 	case errors.Is(err, archiver.ErrWrongZone):
 		err = misuse("give the account's --time-zone; nothing was written", "%v", err)
+	default:
+		if other, is := errors.AsType[*archiver.OtherArchiveError](err); is {
+			err = misuse("leave "+settingOf(other)+" out; if the archive's is wrong, remove manifest/ and run rebuild again", "%v", other)
+		}
 	}
 	return made, err
 }
@@ -190,6 +195,10 @@ func (r rebuildResult) write(w io.Writer, asJSON bool) error {
 			fmt.Fprintf(&b, "unchanged    %s that have a manifest\n", plural(r.Known, "day"))
 		}
 		b.WriteString("\nnext\n  run archive over these days: it closes them, and downloads the recordings that were not found\n")
+		if r.Ambiguous > 0 {
+			b.WriteString("  archive downloads the ambiguous ones too: it notes the file if it has the same bytes, else it stores the\n" +
+				"  recording under another name and keeps the file; --json names them\n")
+		}
 	}
 	switch {
 	case r.Given:

@@ -219,7 +219,7 @@ func (j *reportJob) make(ctx context.Context) (made *report.Report, err error) {
 	}()
 	archive, err := source.Ledger.Archive(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, noArchive()
+		return nil, absent(ctx, source.Ledger)
 	}
 	if err != nil {
 		return nil, err

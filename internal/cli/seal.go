@@ -150,6 +150,7 @@ func (p *process) runSealing(ctx context.Context, job *sealJob, talk output, mad
 	defer func() { err = errors.Join(err, closeOpened(ctx, opened)) }()
 	sealing := &evidence.Sealing{Ledger: opened.Ledger, Signer: signer, TSA: job.tsa, Now: time.Now()}
 	made.Sealed, err = sealing.Run(ctx)
+	err = withAbsent(ctx, opened.Ledger, err)
 	if bucket, ok := opened.Store.(*store.S3); ok && err == nil && made.Number > 0 {
 		err = lockSeal(ctx, opened.Ledger, bucket, made.Number)
 	}

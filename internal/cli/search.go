@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -203,9 +204,9 @@ func (j *searchJob) place(ctx context.Context, s *searched) error {
 	about, err := s.opened.Ledger.Archive(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
 		if known, err := knowsDays(ctx, s.opened.Ledger); err != nil || !known {
-			return errors.Join(err, noArchive())
+			return cmp.Or(err, absent(ctx, s.opened.Ledger))
 		}
-		return errors.New("manifest/archive.json is missing, so the account's time zone is unknown: restore the file")
+		return errors.New("manifest/archive.json is missing, so the account's time zone is unknown: restore the file, or run rebuild to recreate it")
 	}
 	if err != nil {
 		return err

@@ -89,7 +89,7 @@ func workRows(s archiver.Summary, row func(name, count string, parts ...string))
 	if s.DryRun {
 		row("bytes", "about "+bytesText(s.EstimatedBytes), "to download, by the length of the calls")
 	} else {
-		row("bytes", bytesText(s.Bytes), "stored")
+		row("bytes", bytesText(s.Bytes), storedPart(s))
 	}
 	row("requests", thousands(s.APIRequests+s.MediaRequests),
 		thousands(s.APIRequests)+" to the API", thousands(s.MediaRequests)+" for recordings", slowDown(s.Refusals))
@@ -135,9 +135,20 @@ func archivedPart(s archiver.Summary) string {
 	}
 	text := thousands(int64(s.Archived)) + " archived"
 	if s.Adopted > 0 {
-		text += " (" + thousands(int64(s.Adopted)) + " of them stored by an earlier run)"
+		text += " (" + thousands(int64(s.Adopted)) + " of them found stored already)"
 	}
 	return text
+}
+
+// storedPart says where the bytes of what is archived come from.
+func storedPart(s archiver.Summary) string {
+	switch {
+	case s.Adopted == 0:
+		return "stored"
+	case s.Adopted == s.Archived:
+		return "found stored already"
+	}
+	return "stored, or found stored already"
 }
 
 func slowDown(refusals int64) string {

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -240,10 +241,8 @@ func (p *process) runVerifier(ctx context.Context, job *verifyJob, talk output, 
 		return false, context.Cause(ctx)
 	}
 	if errors.Is(archiveErr, fs.ErrNotExist) {
-		if known, err := knowsDays(ctx, opened.Ledger); err != nil {
-			return false, err
-		} else if !known {
-			return false, noArchive()
+		if known, err := knowsDays(ctx, opened.Ledger); err != nil || !known {
+			return false, cmp.Or(err, absent(ctx, opened.Ledger))
 		}
 	}
 	if err := job.place(archive); err != nil {
@@ -314,8 +313,11 @@ func expiryCheck(ctx context.Context, ledger *manifest.Ledger, archiveErr error)
 	}, nil
 }
 
-// knowsDays reports whether a ledger has any day.
+// knowsDays reports whether a ledger has any day, beside call rows of a lost manifest.
 func knowsDays(ctx context.Context, ledger *manifest.Ledger) (bool, error) {
+	if lost, err := ledger.IsLost(ctx); lost || err != nil {
+		return false, err
+	}
 	for _, err := range ledger.Days(ctx) {
 		return err == nil, err
 	}

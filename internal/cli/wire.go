@@ -69,7 +69,7 @@ func (p *process) runJob(ctx context.Context, job *archiveJob, talk output) (sum
 	unfollow()
 	stop()
 	summary = built.archiver.Summary()
-	countRequests(&summary, built.client)
+	countRequests(&summary, built.client, job.apiRate/float64(max(job.rateShares, 1)))
 	if !job.config.DryRun {
 		if err := saveRates(job.stateDir, rates, built.client.Rates()); err != nil {
 			logger.Warn("cannot save the learned rates; the next run starts slowly", "err", err)
@@ -91,8 +91,8 @@ func boundHeap(env environment) {
 	}
 }
 
-// countRequests adds what only the client knows.
-func countRequests(s *archiver.Summary, client *fetcher.Client) {
+// countRequests adds what only the client knows. apiRate is the maximum of this run.
+func countRequests(s *archiver.Summary, client *fetcher.Client, apiRate float64) {
 	s.APIRequests = client.Requests()
 	for i, pace := range client.Paces() {
 		s.Refusals += pace.Refusals
@@ -101,7 +101,7 @@ func countRequests(s *archiver.Summary, client *fetcher.Client) {
 		}
 	}
 	if s.Estimate != nil {
-		s.Estimate.APIRequests = s.APIRequests
+		s.Estimate.CountPages(s.APIRequests, apiRate)
 	}
 }
 
@@ -148,6 +148,11 @@ func assemble(ctx context.Context, job *archiveJob, rates fetcher.Rates, logger 
 		return p, err
 	}
 	if access.Writes() {
+		if !job.newArchive {
+			if err := refuseLost(ctx, p.opened.Ledger); err != nil {
+				return p, err
+			}
+		}
 		if err := job.locks.noteFor(ctx, job, p.opened); err != nil {
 			return p, err
 		}
@@ -208,7 +213,7 @@ func openArchive(ctx context.Context, at archiver.Location, access archiver.Acce
 		return nil, err
 	case errors.Is(err, fs.ErrNotExist) && !access.Makes():
 		if at.Folder != "" && holdsCalls(at.Folder) {
-			return nil, misuse("run rebuild to recreate it", "--dest holds calls/ and no manifest: the manifest is lost")
+			return nil, lostManifest("run rebuild to recreate it")
 		}
 		return nil, noArchive()
 	case errors.Is(err, fs.ErrPermission):

@@ -18,6 +18,8 @@ import (
 type Archive struct {
 	manifest.Archive
 	Err      error // fs.ErrNotExist where there is none yet
+	Lost     bool  // there is none, and its call rows stand there
+	Unused   bool  // nothing is noted of it: it takes the address and the zone of the next run
 	DayBytes int64 // mean of the newest closed days, 0 where there are none
 }
 
@@ -93,10 +95,21 @@ func readArchive(ctx context.Context, at archiver.Location) (a Archive) {
 		a.Err = err
 		return a
 	}
-	if a.Archive, a.Err = opened.Ledger.Archive(ctx); a.Err == nil {
+	a = archiveOf(ctx, opened.Ledger)
+	if a.Err == nil {
 		a.DayBytes, _ = within(ctx, sizeTime, func() int64 { return dayBytes(ctx, opened.Ledger) }) // good to know, no more
 	}
 	a.Err = errors.Join(a.Err, opened.Close(ctx))
+	return a
+}
+
+// archiveOf reads what archive.json says, and what there is beside it.
+func archiveOf(ctx context.Context, ledger *manifest.Ledger) (a Archive) {
+	if a.Archive, a.Err = ledger.Archive(ctx); a.Err == nil {
+		a.Unused, a.Err = ledger.IsUnused(ctx, a.Archive)
+	} else if lost, err := ledger.IsLost(ctx); err == nil {
+		a.Lost = lost
+	}
 	return a
 }
 
@@ -150,7 +163,7 @@ func LookAtBucket(ctx context.Context, options store.S3Options) (seen Bucket) {
 		break
 	}
 	if seen.Steps = noted.ended(listed); seen.Answered && ctx.Err() == nil {
-		seen.Archive.Archive, seen.Archive.Err = opened.Ledger.Archive(ctx)
+		seen.Archive = archiveOf(ctx, opened.Ledger)
 		trial, err := bucket.Try(ctx)
 		seen.Tried, seen.TriedErr = &trial, err
 	}

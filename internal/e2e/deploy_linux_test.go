@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -130,6 +131,7 @@ type deployment struct {
 	flags       []string
 	credentials string // file of the AWS chain, "" for a folder
 	recordings  int
+	store       *s3test.Server
 }
 
 // deployments are into a folder and into a bucket.
@@ -142,10 +144,10 @@ func deployments(t *testing.T) map[string]deployment {
 	span := []string{"--start-time", first, "--end-time", daysAgo(6), "--api-rate", "0", "--media-rate", "0",
 		"--api-url", server.APIURL(), "--allow-host", server.MediaURL()}
 	return map[string]deployment{
-		"folder": {slices.Concat(span, []string{"--dest", "/archive"}), "", recordings},
+		"folder": {slices.Concat(span, []string{"--dest", "/archive"}), "", recordings, nil},
 		"bucket": {
 			slices.Concat(span, []string{"--dest", "s3://" + store.Bucket + "/calls", "--s3-endpoint", store.Endpoint, "--s3-region", s3test.Region, "--s3-path-style"}),
-			"[default]\naws_access_key_id = " + s3test.AccessKey + "\naws_secret_access_key = " + s3test.SecretKey + "\n", recordings,
+			"[default]\naws_access_key_id = " + s3test.AccessKey + "\naws_secret_access_key = " + s3test.SecretKey + "\n", recordings, store,
 		},
 	}
 }
@@ -163,29 +165,83 @@ func TestDeployedSystemd(t *testing.T) {
 			}
 			m.deploy(arguments...)
 			service := m.unit("/etc/systemd/system/convoso-archiver.service")
-			const credentials = "/run/credentials/convoso-archiver.service"
-			expand := strings.NewReplacer("%d", credentials, "%S", "/var/lib").Replace
-			for _, load := range service["LoadCredential"] {
-				id, path, _ := strings.Cut(load, ":")
-				text, err := os.ReadFile(filepath.Join(m.root, path))
-				if err != nil {
-					t.Fatal(err)
-				}
-				m.write(credentials+"/"+id, string(text), 0o400, deployedUser)
-			}
-			m.folder("/var/lib/"+service["StateDirectory"][0], 0o700, deployedUser)
-			for _, path := range service["ReadWritePaths"] { // made by systemd-tmpfiles
-				m.folder(path, 0o700, deployedUser)
-			}
-			env := []string{"CREDENTIALS_DIRECTORY=" + credentials}
-			for _, pair := range service["Environment"] {
-				env = append(env, expand(pair))
-			}
-			m.run(deployedUser, env, strings.Fields(expand(strings.TrimPrefix(service["ExecStartPre"][0], "-")))...).want(t, 0)
-			if n := m.archives(deployedUser, env, strings.Fields(expand(service["ExecStart"][0]))...); n != d.recordings {
+			env := m.load(service)
+			m.run(deployedUser, env, m.words(strings.TrimPrefix(service["ExecStartPre"][0], "-"))...).want(t, 0)
+			if n := m.archives(deployedUser, env, m.words(service["ExecStart"][0])...); n != d.recordings {
 				t.Errorf("%d recordings archived, want %d", n, d.recordings)
 			}
 		})
+	}
+}
+
+// credentialsFolder is where the service manager puts the copies of a unit's credentials here.
+const credentialsFolder = "/run/credentials"
+
+// expand puts paths in the place of what the service manager knows.
+func expand(text string) string {
+	return strings.NewReplacer("%d", credentialsFolder, "%S", "/var/lib").Replace(text)
+}
+
+// words returns a command of a unit.
+func (m *machine) words(command string) []string { return strings.Fields(expand(command)) }
+
+// load does for a service what the service manager does, and returns its variables.
+func (m *machine) load(service map[string][]string) (env []string) {
+	m.t.Helper()
+	for _, load := range service["LoadCredential"] {
+		id, path, _ := strings.Cut(load, ":")
+		text, err := os.ReadFile(filepath.Join(m.root, path))
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		m.write(credentialsFolder+"/"+id, string(text), 0o400, deployedUser)
+	}
+	for _, folder := range service["StateDirectory"] {
+		m.folder("/var/lib/"+folder, 0o700, deployedUser)
+	}
+	for _, path := range service["ReadWritePaths"] { // made by systemd-tmpfiles
+		m.folder(path, 0o700, deployedUser)
+	}
+	env = []string{"CREDENTIALS_DIRECTORY=" + credentialsFolder}
+	for _, pair := range service["Environment"] {
+		env = append(env, expand(pair))
+	}
+	return env
+}
+
+// TestDeployedLock runs what deploy prints for a bucket whose recordings are locked later: the unit of lock locks those
+// that the unit of archive has left.
+func TestDeployedLock(t *testing.T) {
+	t.Parallel()
+	d := deployments(t)["bucket"]
+	i := slices.Index(d.flags, "--dest")
+	d.flags[i+1] = "s3://" + d.store.NewLockBucket(t, newName(), 0) + "/calls"
+	m := newMachine(t)
+	m.write("/etc/convoso-archiver/aws-credentials", d.credentials, 0o600, 0)
+	m.deploy(append([]string{
+		"systemd", "--to", "/", "--s3-credentials-file", "/etc/convoso-archiver/aws-credentials",
+		"--s3-lock-mode", "governance", "--s3-lock-for", "1h", "--s3-lock-after", "1s",
+	}, d.flags...)...)
+	m.write("/etc/convoso-archiver/token", canaryToken+"\n", 0o600, 0)
+	const units = "/etc/systemd/system/convoso-archiver"
+	service, lock := m.unit(units+".service"), m.unit(units+"-lock.service")
+	if !slices.Contains(strings.Fields(service["Wants"][0]), "convoso-archiver-lock.service") || !slices.Contains(strings.Fields(lock["After"][0]), "convoso-archiver.service") {
+		t.Errorf("archive wants %q, lock comes after %q", service["Wants"], lock["After"])
+	}
+	locked := 0
+	if n := m.archives(deployedUser, m.load(service), m.words(service["ExecStart"][0])...); n != d.recordings {
+		t.Errorf("%d recordings archived, want %d", n, d.recordings)
+	}
+	for deadline := time.Now().Add(time.Minute); locked < d.recordings && time.Now().Before(deadline); {
+		r := m.run(deployedUser, m.load(lock), m.words(lock["ExecStart"][0])...).want(t, 0)
+		var made struct{ Locked int }
+		if err := json.Unmarshal([]byte(r.stdout), &made); err != nil {
+			t.Fatalf("%v: %s", err, r.stdout)
+		}
+		locked += made.Locked
+	}
+	if locked != d.recordings {
+		t.Errorf("%d recordings locked, want %d", locked, d.recordings)
 	}
 }
 

@@ -36,6 +36,7 @@ func TestRefusedInput(t *testing.T) {
 		"two spans":             {append(span, "--last", "3d"), nil, 2, "--last"},
 		"start after end":       {[]string{"--start-time", daysAgo(5), "--end-time", daysAgo(6)}, nil, 2, "--end-time"},
 		"destination is a file": {append(span, "--dest", notAFolder), nil, -12, "--dest"},
+		"short bucket":          {append(span, "--dest", "s3://b2/calls"), nil, 2, "at least three characters"},
 		"no token":              {span, []string{"CONVOSO_AUTH_TOKEN="}, 2, "CONVOSO_AUTH_TOKEN"},
 		"wrong token":           {span, []string{"CONVOSO_AUTH_TOKEN=wrong"}, 2, "CONVOSO_AUTH_TOKEN"},
 		"unknown zone":          {append(span, "--time-zone", "Mars/Olympus"), nil, 2, "Mars/Olympus"},
@@ -141,5 +142,56 @@ func waitFor(t *testing.T, condition func() bool) {
 			t.Fatal("waited for a minute in vain")
 		}
 		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// TestFirstRunWithoutAnswer gives the first run an address where nothing answers: that binds the archive to nothing, and
+// the next run, at another address and in another zone, goes on.
+func TestFirstRunWithoutAnswer(t *testing.T) {
+	t.Parallel()
+	server := threeDays(t, 108)
+	for name, a := range map[string]*archive{"disk": onDisk(t, server), "s3": onS3(t, server, false).archive} {
+		span := []string{"--start-time", daysAgo(10), "--end-time", daysAgo(8)}
+		a.run(append(span, "--api-url", "http://127.0.0.1:1/v1", "--time-zone", "America/New_York", "--retry-for", "1s")...).want(t, 1)
+		vendor := []string{"--allow-host", server.MediaURL(), "--state-dir", a.state, "--api-url", server.APIURL()}
+		a.env = append(a.env, "CONVOSO_AUTH_TOKEN="+server.Token())
+		if r := a.other(0, "doctor", append(vendor, span...)...); !strings.Contains(r.stdout, "nothing is noted of it yet") {
+			t.Errorf("%s: doctor: %s", name, r.stdout)
+		}
+		if r := a.run(span...).want(t, 0); r.summary.Archived != 60 {
+			t.Errorf("%s: %s", name, r.stdout)
+		}
+		if r := a.run(append(span, "--api-url", "http://127.0.0.1:1/v1")...).want(t, 2); !strings.Contains(r.stderr, "the archive was made with the API address") {
+			t.Errorf("%s: %s", name, r.stderr)
+		}
+	}
+}
+
+// TestRefusedTokenOfAFile: the refusal names where the token came from.
+func TestRefusedTokenOfAFile(t *testing.T) {
+	t.Parallel()
+	server := threeDays(t, 109)
+	a := onDisk(t, server, "--start-time", daysAgo(10), "--end-time", daysAgo(10))
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("no-such-token\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := a.run("--auth-token-file", file).want(t, 2); !strings.Contains(r.stderr, "check "+file+" and that the token may search call logs") || strings.Contains(r.summary.Error, "CONVOSO_AUTH_TOKEN") {
+		t.Errorf("of a file: %s", r.stderr)
+	}
+	server.SetTokenValid(false)
+	if r := a.run().want(t, 2); !strings.Contains(r.stderr, "check CONVOSO_AUTH_TOKEN and") {
+		t.Errorf("of the variable: %s", r.stderr)
+	}
+}
+
+// TestDryRunOfManyPages counts days of many small pages and few recordings: the pages decide how long it takes.
+func TestDryRunOfManyPages(t *testing.T) {
+	t.Parallel()
+	server := simulate(t, convosotest.Config{Seed: 110, FirstDay: daysAgo(10), Days: 3, CallsPerDay: 20, RecordedShare: 0.2, MedianSize: 4_000})
+	a := onDisk(t, server, "--start-time", daysAgo(10), "--end-time", daysAgo(8), "--dry-run", "--page-size", "1")
+	e := a.run("--api-rate", "20").want(t, 0).summary.Estimate
+	if e.APIRequests < 60 || e.HoursListing != float64(e.APIRequests)/20/3600 || e.HoursAt10 != e.HoursListing || float64(e.MediaRequests)/10/3600 >= e.HoursAt10 {
+		t.Errorf("%+v", e)
 	}
 }

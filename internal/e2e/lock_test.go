@@ -383,6 +383,10 @@ func TestLocksConfirmedForNewArchive(t *testing.T) {
 	compliance := []string{"--s3-lock-mode", "compliance", "--s3-lock-for", "120s"}
 	refused := l.days(compliance...).want(t, 2)
 	id := archiveID(t, refused.summary.Error)
+	if again := archiveID(t, l.days(compliance...).want(t, 2).summary.Error); again != id {
+		t.Errorf("the refusal names %s, then %s", id, again)
+	}
+	l.days(append(compliance, "--confirm-compliance", strings.Repeat("a", 26))...).want(t, 2)
 	if n := len(l.objects()); n > 0 {
 		t.Errorf("%d objects were written by a run that was refused", n)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -110,6 +111,10 @@ func testRebuildDoubts(t *testing.T, siblings bool) {
 		}
 	}
 	gone, cut := touched[0][0], touched[1][0]
+	ids := map[string]string{}
+	for _, line := range a.lines("") {
+		ids[filepath.Join(a.dest, line.Key)] = line.RecordingID
+	}
 	if err := os.Remove(gone); err != nil {
 		t.Fatal(err)
 	}
@@ -129,6 +134,14 @@ func testRebuildDoubts(t *testing.T, siblings bool) {
 	if made.Missing != 1 || made.Ambiguous < 1 || made.Ambiguous > most || made.Archived != len(before)-made.Missing-made.Ambiguous {
 		t.Fatalf("%+v of %d", made, len(before))
 	}
+	if len(made.MissingRecordings) != 1 || made.MissingRecordings[0].RecordingID != ids[gone] || len(made.AmbiguousRecordings) != made.Ambiguous ||
+		!slices.ContainsFunc(made.AmbiguousRecordings, func(d archiver.RebuildDoubt) bool { return d.RecordingID == ids[cut] && d.Day != "" && d.CallID != "" }) {
+		t.Errorf("named: %+v, %+v", made.MissingRecordings, made.AmbiguousRecordings)
+	}
+	r := a.other(3, "rebuild", "--api-url", a.server.APIURL())
+	if !strings.Contains(r.stdout, "\nambiguous    ") || !strings.Contains(r.stdout, "archive downloads the ambiguous ones too") {
+		t.Errorf("%s", r.stdout)
+	}
 	a.run(span...).want(t, 0)
 	if err := os.Remove(cut); err != nil { // it was left alone, and its recording stored under another name
 		t.Fatal(err)
@@ -143,4 +156,87 @@ func testRebuildDoubts(t *testing.T, siblings bool) {
 	if r := a.other(2, "rebuild"); !strings.Contains(r.stderr, "the manifest cannot be rebuilt") {
 		t.Errorf("without calls/: %s", r.stderr)
 	}
+}
+
+// TestLostManifest loses the manifest: each command names rebuild and changes nothing, and archive begins no new
+// archive over the old one, in a folder and in S3 alike.
+func TestLostManifest(t *testing.T) {
+	for _, where := range []string{"disk", "s3"} {
+		t.Run(where, func(t *testing.T) {
+			t.Parallel()
+			server := threeDays(t, 96)
+			a := onDisk(t, server)
+			lose := func() {
+				if err := os.RemoveAll(filepath.Join(a.folder, "manifest")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if where == "s3" {
+				b := onS3(t, server, false)
+				a, lose = b.archive, func() { b.remove("pre fix/manifest/") }
+			}
+			key, allowed := sealKey(t)
+			a.env = append(a.env, quickExit, "CONVOSO_AUTH_TOKEN="+server.Token())
+			span := []string{"--start-time", daysAgo(10), "--end-time", daysAgo(8)}
+			a.run(span...).want(t, 0)
+			lose()
+			server.ResetStats()
+			if r := a.run(span...).want(t, 2); !strings.Contains(r.stderr, "manifest is lost: run rebuild") || server.Stats().API.Requests != 0 {
+				t.Errorf("archive: %s", r.stderr)
+			}
+			vendor := []string{"--api-url", server.APIURL(), "--allow-host", server.MediaURL(), "--state-dir", a.state}
+			if r := a.other(2, "doctor", append(vendor, span...)...); !strings.Contains(r.stdout, "manifest is lost") {
+				t.Errorf("doctor: %s", r.stdout)
+			}
+			server.ResetStats()
+			for _, command := range [][]string{
+				{"report"}, {"verify"}, {"find"}, {"export", "--to", filepath.Join(t.TempDir(), "tables")}, {"hold", "list"},
+				{"seal", "--key", key}, {"audit", "--seals", "--allowed-signers", allowed},
+			} {
+				if r := a.other(2, command[0], command[1:]...); !strings.Contains(r.stderr, "manifest is lost: run rebuild") {
+					t.Errorf("%s: %s", command[0], r.stderr)
+				}
+			}
+			if stats := server.Stats(); stats.API.Requests+stats.Media.Requests != 0 {
+				t.Errorf("%d requests to the vendor", stats.API.Requests+stats.Media.Requests)
+			}
+			a.rebuild(0)
+			if r := a.run(span...).want(t, 0); r.summary.Known != 60 || r.summary.MediaRequests != 0 {
+				t.Errorf("after rebuild: %s", r.stdout)
+			}
+			a.other(0, "report")
+			lose()
+			r := a.other(0, "archive", slices.Concat(vendor, span, []string{"--media-rate", "0", "--new-archive"})...)
+			if !strings.Contains(r.stdout, "60 archived (60 of them found stored already)") || !strings.Contains(r.stdout, "B   found stored already") {
+				t.Errorf("--new-archive: %s", r.stdout)
+			}
+		})
+	}
+}
+
+// TestRebuildCorrects rebuilds with the default address, which is not the account's: archive names the way out, another
+// rebuild takes it, and once a run has noted something it is refused.
+func TestRebuildCorrects(t *testing.T) {
+	inBoth(t, smallDays(107), func(t *testing.T, a *lossy) {
+		a.remove("manifest/")
+		a.other(0, "rebuild")
+		r := a.run(allDays...).want(t, 2)
+		if !strings.Contains(r.stderr, "the archive was made with the API address https://api.convoso.com/v1") || !strings.Contains(r.stderr, "run rebuild with the right --api-url") {
+			t.Errorf("archive: %s", r.stderr)
+		}
+		if r := a.other(2, "rebuild", "--time-zone", "Asia/Manila"); !strings.Contains(r.stderr, "give the account's --time-zone") {
+			t.Errorf("another zone: %s", r.stderr)
+		}
+		if r := a.other(0, "rebuild", "--api-url", a.server.APIURL()); !strings.Contains(r.stdout, "written again from --time-zone and --api-url") {
+			t.Errorf("rebuild with the right address: %s", r.stdout)
+		}
+		if r := a.run(allDays...).want(t, 0); r.summary.MediaRequests != 0 {
+			t.Errorf("%d recordings were asked for again", r.summary.MediaRequests)
+		}
+		r = a.other(2, "rebuild", "--api-url", "https://elsewhere.test/v1")
+		if !strings.Contains(r.stderr, "leave --api-url out; if the archive's is wrong, remove manifest/ and run rebuild again") {
+			t.Errorf("rebuild with another address: %s", r.stderr)
+		}
+		a.other(0, "rebuild", "--api-url", a.server.APIURL())
+	})
 }

@@ -22,6 +22,10 @@ func TestSystemd(t *testing.T) {
 		"bucket": {[]string{"--dest", "s3://my-bucket/calls", "--last", "7d"}, 4},
 		"folder": {[]string{"--dest", "/archive", "--last", "7d"}, 6},
 		"home":   {[]string{"--dest", "/home/archive", "--last", "7d"}, 6},
+		"locks and metrics": {[]string{
+			"--dest", "s3://my-bucket/calls", "--last", "7d", "--s3-lock-mode", "governance", "--s3-lock-for", "7y", "--s3-lock-after", "30d",
+			"--metrics-file", "/var/lib/prometheus/node-exporter/nightly.prom",
+		}, 7},
 		"all": {slices.Concat(awkward(), []string{
 			"--dest", "s3://my-bucket/calls", "--last", "7d", "--name", "second-archive", "--at", "23:59", "--time-zone", "Europe/Berlin",
 			"--s3-credentials-file", "/etc/second-archive/aws-credentials", "--auth-token-file", "/etc/second-archive/token",
@@ -42,20 +46,48 @@ func TestSystemd(t *testing.T) {
 				if strings.HasPrefix(file, "etc/systemd/") {
 					units = append(units, path)
 				}
-				if strings.HasSuffix(file, "archiver.service") || strings.HasSuffix(file, "archive.service") {
+				if strings.HasSuffix(file, "-lock.service") || strings.HasSuffix(file, "archiver.service") || strings.HasSuffix(file, "archive.service") {
 					services = append(services, path)
 				}
 			}
 			if said := verify(t, analyze, dir, units...); said != "" {
 				t.Errorf("systemd-analyze verify: %s", said)
 			}
-			if len(units) != 3 || len(services) != 1 {
+			if len(units) != 2+len(services) || len(services) == 0 {
 				t.Fatalf("units %q, services %q", units, services)
 			}
-			if exposure := exposureOf(t, analyze, services[0]); exposure >= 2 {
-				t.Errorf("exposure %.1f", exposure)
+			for _, service := range services {
+				if exposure := exposureOf(t, analyze, service); exposure >= 2 {
+					t.Errorf("exposure of %s: %.1f", filepath.Base(service), exposure)
+				}
 			}
 		})
+	}
+}
+
+// TestMetricsFolder: what deploy prints lets the unit's user make files in the folder of metrics, which is another's. The
+// user is one that every machine has.
+func TestMetricsFolder(t *testing.T) {
+	tmpfiles := need(t, "systemd-tmpfiles", "systemd")
+	root := t.TempDir()
+	folder := filepath.Join(root, "var/lib/prometheus/node-exporter")
+	conf := filepath.Join(root, "etc/tmpfiles.d/nobody.conf")
+	files := deploy(t, "systemd", "--name", "nobody", "--dest", "s3://my-bucket/calls", "--last", "7d", "--metrics-file", "/var/lib/prometheus/node-exporter/nightly.prom")
+	if !strings.Contains(files["etc/systemd/system/nobody.service"], "\nUser=nobody\n") {
+		t.Error("the unit has another user")
+	}
+	for _, path := range []string{folder, filepath.Dir(conf)} {
+		if err := os.MkdirAll(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(conf, []byte(files["etc/tmpfiles.d/nobody.conf"]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), tmpfiles, "--root="+root, "--create", conf).CombinedOutput()
+	listed, listErr := exec.CommandContext(t.Context(), "ls", "-ld", folder).Output()
+	if mode, _, _ := strings.Cut(string(listed), " "); err != nil || listErr != nil || !strings.HasSuffix(mode, "+") {
+		t.Errorf("the folder has no ACL: %s%v, %v, %s", listed, err, listErr, out)
 	}
 }
 

@@ -129,9 +129,7 @@ func TestCron(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = server.Close() })
 	store := s3test.Start(t, false)
-	if err := os.Mkdir(filepath.Join(store.Dir, "my-bucket"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	store.NewLockBucket(t, "my-bucket", 0)
 	text := readPage(t)
 	var nightly string
 	for _, b := range blocks(text, "yaml") {
@@ -144,7 +142,8 @@ func TestCron(t *testing.T) {
 	for name, text := range map[string]string{
 		"token":           server.Token() + "\n",
 		"aws-credentials": "[default]\naws_access_key_id = " + s3test.AccessKey + "\naws_secret_access_key = " + s3test.SecretKey + "\n",
-		"nightly.yaml": nightly + fmt.Sprintf("api-url: %s\nallow-host: %s\ns3-endpoint: %s\ns3-path-style: true\nmedia-rate: 0\n",
+		"nightly.yaml": nightly + fmt.Sprintf("api-url: %s\nallow-host: %s\ns3-endpoint: %s\ns3-path-style: true\nmedia-rate: 0\n"+
+			"s3-lock-mode: governance\ns3-lock-for: 1y\ns3-lock-after: 30d\n",
 			server.APIURL(), server.MediaURL(), store.Endpoint),
 	} {
 		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
@@ -152,26 +151,31 @@ func TestCron(t *testing.T) {
 		}
 	}
 	tables := blocks(text, "cron")
-	if nightly == "" || len(tables) != 1 {
+	if nightly == "" || len(tables) != 2 {
 		t.Fatalf("a configuration %q, %d cron tables", nightly, len(tables))
 	}
 	env := []string{"PATH=/usr/bin:/bin"} // as cron sets it; no HOME
-	var command string
-	for line := range strings.Lines(tables[0].text) {
+	var commands []string
+	for line := range strings.Lines(tables[0].text + tables[1].text) {
 		switch fields := strings.Fields(line); {
 		case strings.HasPrefix(line, "#"):
 		case len(fields) == 1:
 			env = append(env, here.Replace(fields[0]))
 		default:
-			command = here.Replace(strings.Join(fields[6:], " ")) // behind the time and the user
+			commands = append(commands, here.Replace(strings.Join(fields[6:], " "))) // behind the time and the user
 		}
 	}
-	cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
-	cmd.Dir, cmd.Env = "/", env
-	out, err := cmd.CombinedOutput()
-	if err != nil || len(out) > 0 {
-		log, _ := os.ReadFile(filepath.Join(s.dir, "log.jsonl"))
-		t.Fatalf("%s: %v\n%s\n%s", command, err, out, log)
+	if out, err := exec.CommandContext(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(s.dir, "seal")).CombinedOutput(); err != nil {
+		t.Fatalf("ssh-keygen: %v\n%s", err, out)
+	}
+	for _, command := range commands {
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
+		cmd.Dir, cmd.Env = "/", env
+		out, err := cmd.CombinedOutput()
+		if err != nil || len(out) > 0 {
+			log, _ := os.ReadFile(filepath.Join(s.dir, "log.jsonl"))
+			t.Fatalf("%s: %v\n%s\n%s", command, err, out, log)
+		}
 	}
 	runs, err := os.ReadFile(filepath.Join(s.dir, "runs.jsonl"))
 	if err != nil {

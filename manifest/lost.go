@@ -1,0 +1,45 @@
+// Tells an archive that has lost its manifest from none, and one that was never used.
+
+package manifest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+)
+
+// IsUnused reports whether nothing is noted of an archive but its archive.json: neither an account nor any day.
+func (l *Ledger) IsUnused(ctx context.Context, a Archive) (bool, error) {
+	if a.AccountID != "" {
+		return false, nil
+	}
+	for _, err := range l.Days(ctx) {
+		return false, err
+	}
+	return true, nil
+}
+
+// IsLost reports whether the manifest of an archive is lost: archive.json and the files of all days are missing, and
+// calls/ holds files. It is false where archive.json cannot be read for another reason, of which Archive tells.
+func (l *Ledger) IsLost(ctx context.Context) (bool, error) {
+	if _, err := l.Archive(ctx); !errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	for info, err := range l.objects.ListFiles(ctx, treeManifest+"/") {
+		if err != nil {
+			return false, fmt.Errorf("look for the manifest: %w", err)
+		}
+		if name := info.Name(); path.Dir(name) != treeManifest || isSegment(name) {
+			return false, nil
+		}
+	}
+	for _, err := range l.objects.ListFiles(ctx, treeCalls+"/") {
+		if err != nil {
+			return false, fmt.Errorf("look for call rows: %w", err)
+		}
+		return true, nil
+	}
+	return false, nil
+}
