@@ -1,3 +1,5 @@
+// Collects the history of one call.
+
 package evidence
 
 import (

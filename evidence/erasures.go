@@ -1,3 +1,5 @@
+// Lists the erasures of an archive.
+
 package evidence
 
 import (

@@ -1,3 +1,5 @@
+// Removes audio whose retention has ended.
+
 package evidence
 
 import (

@@ -1,3 +1,5 @@
+// Decides whether missing audio has expired or is damage.
+
 package evidence
 
 import (

@@ -1,3 +1,5 @@
+// Reads and writes the records of audio that was removed at the end of its retention.
+
 package manifest
 
 import (

@@ -1,3 +1,5 @@
+// Measures seal, audit and rebuild.
+
 package main
 
 import (

@@ -1,3 +1,5 @@
+// Runs erase --expired and prints its result.
+
 package cli
 
 import (

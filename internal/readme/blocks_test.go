@@ -62,6 +62,7 @@ func exceptions() []exception {
 		{`^ctr `, "needs containerd as a service of the system"},
 		{`^aws s3api create-bucket `, "Amazon's client takes 100 MB; internal/s3test sends the same request by Amazon's SDK"},
 		{`^rm -r ~/`, "removes what the reader has at home; TestIndexPlace removes the same folder of a home of its own"},
+		{`^\[Service\]$|^LoadCredential=seal:|^ExecStart=/usr/local/bin/convoso-archiver seal `, "a drop-in of systemd; TestCron runs the same command as a line of cron"},
 		{`^cd /tables$|^duckdb `, "DuckDB is no package of Debian; make test-duckdb runs the views over an export and over an archive"},
 		{`^export CONVOSO_AUTH_TOKEN=`, "a placeholder for a secret; the tests set the token of the simulated account"},
 		{`^\$env:CONVOSO_AUTH_TOKEN = `, "PowerShell, and a placeholder for a secret"},
@@ -71,14 +72,15 @@ func exceptions() []exception {
 // blockTests returns the tests of blocks that hold no commands, by language and beginning.
 func blockTests() map[string]string {
 	return map[string]string{
-		"yaml # nightly.yaml":                     "TestDeploy",
-		"yaml # " + configFolder + "nightly.yaml": "TestCommands",
-		"yaml # prometheus.yml":                   "TestScrapeConfiguration",
-		"yaml retention:":                         "TestRetention",
-		"json {":                                  "TestJSON",
-		"nginx location / {":                      "TestProxyConfiguration",
-		"text # name:hash:rights":                 "TestServe",
-		"mermaid flowchart":                       "a drawing",
+		"yaml # nightly.yaml":                      "TestDeploy",
+		"yaml # " + configFolder + "nightly.yaml":  "TestCommands",
+		"yaml # " + configFolder + "backfill.yaml": "TestCommands",
+		"yaml # prometheus.yml":                    "TestScrapeConfiguration",
+		"yaml retention:":                          "TestRetention",
+		"json {":                                   "TestJSON",
+		"nginx location / {":                       "TestProxyConfiguration",
+		"text # name:hash:rights":                  "TestServe",
+		"mermaid flowchart":                        "a drawing",
 	}
 }
 

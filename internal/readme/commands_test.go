@@ -38,9 +38,12 @@ func TestCommands(t *testing.T) {
 	if len(lines) < 5 {
 		t.Fatalf("only %d commands: %q", len(lines), lines)
 	}
+	if err := os.WriteFile(filepath.Join(s.dir, "backfill.yaml"), []byte(backfillOf(text)), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	configurations := 0
 	for _, b := range blocks(text, "yaml") {
-		if !strings.HasPrefix(b.text, "# "+configFolder) {
+		if !strings.HasPrefix(b.text, "# "+configFolder+"nightly.yaml") {
 			continue
 		}
 		configurations++
@@ -54,6 +57,16 @@ func TestCommands(t *testing.T) {
 	if configurations == 0 {
 		t.Error("no configuration")
 	}
+}
+
+// backfillOf returns the configuration of a backfill that the pages have.
+func backfillOf(text string) string {
+	for _, b := range blocks(text, "yaml") {
+		if strings.HasPrefix(b.text, "# "+configFolder+"backfill.yaml") {
+			return b.text
+		}
+	}
+	return ""
 }
 
 // TestTemplates tries each template that stands within a sentence of the page.

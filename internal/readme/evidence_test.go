@@ -85,7 +85,7 @@ func TestLockCommands(t *testing.T) {
 			store := s3test.Start(t, false)
 			store.NewLockBucket(t, "my-bucket", 0)
 			s.env = append(append(s.env, store.Env()...), "AWS_ENDPOINT_URL_S3="+store.Endpoint)
-			s.run(t, `mkdir -m 700 "$HOME/.ssh" && ssh-keygen -q -t ed25519 -N '' -C archive -f "$HOME/.ssh/seal"`)
+			s.run(t, `mkdir -m 700 "$HOME/.ssh" && ssh-keygen -q -t ed25519 -N '' -C archive -f "$HOME/.ssh/seal" && cp "$HOME/.ssh/seal" seal`)
 			days := regexp.MustCompile(`--last \d+d`)
 			said := ""
 			for _, b := range blocks(string(text), "bash") {
