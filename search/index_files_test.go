@@ -93,12 +93,15 @@ func TestIndexOfUnreadableDay(t *testing.T) {
 // Who searches while the index is updated finds what is there before and after, once each.
 func TestSearchWhileUpdating(t *testing.T) {
 	m := newMade(t, 12)
+	var writing sync.RWMutex // nobody reads a day that is removed and not written yet
 	day := func(i, calls int) {
 		var rows []manifest.Call
 		for k := range calls {
 			row := fmt.Sprintf(`{"status":"SALE","call_length":"7","call_date":"%s 10:%02d:%02d"}`, dayAt(i), k/60, k%60)
 			rows = append(rows, manifest.Call{CallID: fmt.Sprint(k), Row: []byte(row)})
 		}
+		writing.Lock()
+		defer writing.Unlock()
 		m.removeDay(dayAt(i))
 		m.note(dayAt(i), rows, nil)
 	}
@@ -114,12 +117,14 @@ func TestSearchWhileUpdating(t *testing.T) {
 		group.Go(func() {
 			for {
 				times := map[string]int{}
+				writing.RLock()
 				for c, err := range a.WithIndex(ix).Search(t.Context(), q) {
 					if err != nil {
 						t.Error(err)
 					}
 					times[c.Day+" "+c.ID]++
 				}
+				writing.RUnlock()
 				for i := range 5 {
 					for k := range calls {
 						if n := times[fmt.Sprint(dayAt(i), " ", k)]; n > 1 || n == 0 && k < calls/2 {
