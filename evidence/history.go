@@ -3,7 +3,6 @@
 package evidence
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -103,11 +102,10 @@ func HistoryOf(ctx context.Context, ledger *manifest.Ledger, id string, allowed 
 			return h, fmt.Errorf("read day %s: %w", day, err)
 		}
 	}
-	if err := cmp.Or(h.addErasures(ctx, ledger), h.addExpiries(ctx, ledger)); err != nil {
-		return h, err
-	}
-	if err := h.addHolds(ctx, ledger); err != nil {
-		return h, err
+	for _, add := range []func(context.Context, *manifest.Ledger) error{h.addErasures, h.addExpiries, h.addHolds, h.addVerifications} {
+		if err := add(ctx, ledger); err != nil {
+			return h, err
+		}
 	}
 	h.sort()
 	return h, nil
@@ -228,6 +226,35 @@ func (h *History) addHolds(ctx context.Context, ledger *manifest.Ledger) error {
 			e.Day, holding[r.Case] = r.IDs[i].Day, true
 		default:
 			continue
+		}
+		h.Events = append(h.Events, e)
+	}
+	return nil
+}
+
+// addVerifications adds the verifications that were noted and that checked a recording. A sample does not say which
+// recordings it read, and a verification that was stopped does not say either.
+func (h *History) addVerifications(ctx context.Context, ledger *manifest.Ledger) error {
+	list, err := ledger.Verifications(ctx)
+	if err != nil {
+		return err
+	}
+	for _, v := range list {
+		i := slices.IndexFunc(h.Events, func(e Event) bool {
+			return e.What == string(manifest.Archived) && v.Covers(e.Day) && e.Time.Before(v.Started)
+		})
+		if h.Kind != OfRecording || i < 0 || !v.Complete || v.Mode == "sample" {
+			continue
+		}
+		e := Event{Time: v.Started, What: "verified", Day: h.Events[i].Day, Run: v.Run, Detail: "verify read it: the SHA-256 matches"}
+		if v.Mode == "quick" {
+			e.Detail = "verify --quick compared its size"
+		}
+		switch damaged, known := v.Found(h.RecordingID); {
+		case damaged:
+			e.What, e.Detail = "NOT VERIFIED", "verify found it damaged"
+		case !known:
+			e.What, e.Detail = "NOT VERIFIED", fmt.Sprintf("verify found %d recordings damaged, and named only %d", v.DamagedCount, len(v.Damaged))
 		}
 		h.Events = append(h.Events, e)
 	}

@@ -151,7 +151,7 @@ func TestExpiryMeanwhile(t *testing.T) {
 	}
 }
 
-// A file that is no record of an expiry is an error: nobody knows what must not be fetched.
+// A file that is not a record of an expiry is an error: nobody knows what must not be fetched.
 func TestExpiryUnreadable(t *testing.T) {
 	p := place{objects: newObjects()}
 	l := p.open(t, Options{Run: runA})

@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// RecordHead begins every line of evidence/: records of holds, locks and erasures. Embed it in the line's own type.
+// RecordHead begins every line of evidence/: records of holds, locks, erasures and verifications. Embed it in the
+// type of the line.
 type RecordHead struct {
 	V        int       `json:"v"`
 	Kind     string    `json:"kind"`     // given

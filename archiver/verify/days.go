@@ -61,7 +61,7 @@ type repair struct {
 func (d *dayWork) add(t target, f Finding, back bool) {
 	f.Day, f.RecordingID, f.Key = d.day, t.id, t.Key
 	d.run.find(f)
-	if f.Kind.ofRecording() {
+	if f.Kind.OfRecording() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.repairs = append(d.repairs, repair{target: t, kind: f.Kind, back: back})

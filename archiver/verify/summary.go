@@ -36,8 +36,8 @@ const (
 	Unknown        Kind = "unknown_file"    // the manifest does not know it; a finding only with Strict
 )
 
-// ofRecording reports whether a finding is of a recording, and cured by fetching it again.
-func (k Kind) ofRecording() bool {
+// OfRecording reports whether a finding is of a recording, and cured by fetching it again.
+func (k Kind) OfRecording() bool {
 	switch k {
 	case Missing, WrongSize, WrongHash, Unproved, Contradicted, KnownDamaged:
 		return true
@@ -148,7 +148,7 @@ func (r *run) find(f Finding) {
 		s.NotHeld++
 	case f.Kind == NotReadable:
 		s.Unreadable++
-	case f.Kind.ofRecording():
+	case f.Kind.OfRecording():
 		if id := f.Day + " " + f.RecordingID; !r.damaged[id] {
 			s.Damaged++
 			if len(r.damaged) < MaxListed {

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"slices"
@@ -35,6 +36,7 @@ func verifySettings() []setting {
 		{name: "sample", group: groupChecks, placeholder: "PERCENT", usage: "read this share of the recordings, like 1%; each day reads another part, so that daily runs with 1% read everything within 100 days"},
 		{name: "strict", kind: toggle, group: groupChecks, usage: "treat files that are not in the manifest as damage; without --strict they are only listed"},
 		{name: "repair", kind: toggle, group: groupChecks, usage: "mark damaged recordings, so that the next archive downloads them again under another name, and repair the manifest; deletes nothing"},
+		{name: "note", kind: toggle, group: groupChecks, usage: "note the result in evidence/, so that audit and serve can say when a recording was verified"},
 		inGroup(archive, "workers", groupChecks),
 		inGroup(archive, "max-duration", groupChecks),
 		{name: "dest", group: groupArchive, placeholder: "DEST", usage: "the archive: a folder, or s3://bucket/prefix (required)"},
@@ -66,12 +68,16 @@ func verifyCommand() command {
 		about: `Reads every stored recording and compares its size and SHA-256 with the
 manifest, checks that the manifest itself is consistent, and looks for files
 that are not in the manifest. The first line is the answer: intact or
-damaged. It needs no token, sends nothing to the vendor, takes no lock, writes
-nothing, and may run while archive runs.
+damaged. It needs no token and sends nothing to the vendor. Without --note and
+--repair it takes no lock, writes nothing, and may run while archive runs.
 
 It exits with 0 when everything is intact, with 4 when something is damaged,
 and with 3 when nothing is damaged but something could not be read, like an
 object in an archive storage class, or when the archive has no day in the span.
+
+With --note it takes the archive's lock for a moment at the end, and notes in
+evidence/ what it checked and found. audit RECORDING and the page of serve show
+that.
 
 With --repair it takes the archive's lock and marks damaged recordings; it
 still exits with 4. The next archive over these days downloads them again under
@@ -107,6 +113,7 @@ type verifyJob struct {
 	percent     float64         // of the sample
 	config      verify.Config
 	maxDuration time.Duration // 0 for none
+	note        bool          // in evidence/
 }
 
 func runVerify(ctx context.Context, p *process, in input) outcome {
@@ -118,7 +125,7 @@ func runVerify(ctx context.Context, p *process, in input) outcome {
 // verifyJob reads the settings of verify. The span is read to find mistakes before the archive is opened; what it
 // means is known only with the archive's zone.
 func (r *reader) verifyJob(now time.Time, env environment) *verifyJob {
-	j := &verifyJob{read: r, now: now, maxDuration: r.optionalDuration("max-duration")}
+	j := &verifyJob{read: r, now: now, maxDuration: r.optionalDuration("max-duration"), note: r.toggle("note")}
 	j.folder, j.bucket = r.destination(env)
 	j.config = verify.Config{
 		Mode: verify.Full, Workers: r.whole("workers", 1, maxWorkers),
@@ -187,7 +194,11 @@ func (p *process) verifyJob(ctx context.Context, job *verifyJob, talk output, er
 	verifier := &verify.Verifier{Config: job.config}
 	if err == nil {
 		done := p.announceStop(ctx, "verify", talk, "the summary shows what was read")
-		began, err = p.runVerifier(ctx, job, talk, verifier, newLogger(p.screen, talk, p.env))
+		logger := newLogger(p.screen, talk, p.env)
+		began, err = p.runVerifier(ctx, job, talk, verifier, logger)
+		if job.note && began && err == nil {
+			err = noteVerification(ctx, job, verifier.Summary(), logger)
+		}
 		err = withBucket(archiver.Location{Folder: job.folder, S3: job.bucket}, err)
 		done()
 	}
@@ -268,6 +279,34 @@ func (p *process) runVerifier(ctx context.Context, job *verifyJob, talk output, 
 	err = v.Run(ctx)
 	stop()
 	return true, err
+}
+
+// noteVerification notes in evidence/ what was checked and found.
+func noteVerification(ctx context.Context, job *verifyJob, s verify.Summary, logger *slog.Logger) error {
+	opened, err := openArchive(ctx, archiver.Location{Folder: job.folder, S3: job.bucket}, archiver.Repair, "", logger)
+	if err == nil {
+		err = errors.Join(opened.Ledger.NoteVerification(ctx, verificationOf(s)), closeOpened(ctx, opened))
+	}
+	if err != nil {
+		return fmt.Errorf("note the result: %w", err)
+	}
+	return nil
+}
+
+// verificationOf returns what is noted of a summary.
+func verificationOf(s verify.Summary) manifest.Verification {
+	v := manifest.Verification{
+		Started: s.Started.UTC().Truncate(time.Second), Mode: string(s.Mode), From: s.From, To: s.To,
+		Days: s.Days, Recordings: s.Recordings, Checked: s.Checked, BytesRead: s.BytesRead,
+		Damaged: []string{}, DamagedCount: s.Damaged, ManifestBad: s.ManifestDamaged, NotReadable: s.Unreadable,
+		Complete: !s.IsIncomplete(),
+	}
+	for _, f := range s.Findings {
+		if f.Kind.OfRecording() && !slices.Contains(v.Damaged, f.RecordingID) && len(v.Damaged) < manifest.MaxVerifiedIDs {
+			v.Damaged = append(v.Damaged, f.RecordingID)
+		}
+	}
+	return v
 }
 
 // lockChecks returns what verify asks about locks, nil where the archive was never told to lock.

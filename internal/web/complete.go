@@ -3,7 +3,9 @@
 package web
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -28,11 +30,12 @@ type reports struct {
 	serving context.Context // ends with the server; Serve sets it, and waits for running
 	running sync.WaitGroup
 
-	mu     sync.Mutex
-	latest *report.Report
-	err    error
-	made   time.Time
-	making chan struct{} // closed when the report that is being made is there; nil while none is
+	mu       sync.Mutex
+	latest   *report.Report
+	verified string // when the archive was verified last
+	err      error
+	made     time.Time
+	making   chan struct{} // closed when the report that is being made is there; nil while none is
 }
 
 // first makes the first report before anybody asks for it.
@@ -68,6 +71,13 @@ func (r *reports) get(ctx context.Context, fresh time.Duration) (*report.Report,
 	return r.latest, nil
 }
 
+// lastVerified says when the archive was verified last, as the newest report has it.
+func (r *reports) lastVerified() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.verified
+}
+
 func (r *reports) make() {
 	const longest = 10 * time.Minute
 	ctx, cancel := context.WithTimeout(r.serving, longest)
@@ -77,13 +87,14 @@ func (r *reports) make() {
 	o.Now, o.Zone = time.Now(), s.Archive.Zone()
 	o.Until = fetcher.Wall(o.Now, o.Zone).Format(time.DateOnly)
 	made, err := report.Build(report.Read(ctx, s.Ledger, o), o)
-	if err != nil && r.serving.Err() == nil {
+	verifications, unread := s.Ledger.Verifications(ctx)
+	if err = errors.Join(err, unread); err != nil && r.serving.Err() == nil {
 		s.Logger.Error("the report cannot be made", "err", err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err == nil {
-		r.latest = made
+		r.latest, r.verified = made, verifiedText(verifications)
 	}
 	r.err, r.made = err, time.Now()
 	close(r.making)
@@ -153,7 +164,7 @@ func (s *Server) completeness(w http.ResponseWriter, r *http.Request) {
 	}
 	p := completePage{page: s.page(r, "Completeness", "completeness"), Counts: u.Audit || !u.isLimited(), Waiting: made == nil}
 	if made != nil {
-		p.fill(made, month, day)
+		p.fill(made, s.reports.lastVerified(), month, day)
 		if p.Open != nil && u.Listen {
 			p.Open.Calls = "/calls?start-time=" + day + "&end-time=" + day
 		}
@@ -165,7 +176,7 @@ func (s *Server) completeness(w http.ResponseWriter, r *http.Request) {
 }
 
 // fill makes the calendar of a month, the newest one where none is asked for.
-func (p *completePage) fill(made *report.Report, month, day string) {
+func (p *completePage) fill(made *report.Report, verified, month, day string) {
 	p.Empty = len(made.Days) == 0
 	p.Complete = made.Complete
 	p.Answer = "Not complete"
@@ -178,7 +189,7 @@ func (p *completePage) fill(made *report.Report, month, day string) {
 	if p.Empty {
 		return
 	}
-	p.Facts = facts(made, p.Counts)
+	p.Facts = facts(made, verified, p.Counts)
 	if month == "" && day != "" {
 		month = day[:7]
 	}
@@ -215,18 +226,37 @@ func (p *completePage) fill(made *report.Report, month, day string) {
 }
 
 // facts say when the archive was looked after last.
-func facts(made *report.Report, counts bool) []string {
+func facts(made *report.Report, verified string, counts bool) []string {
 	list := []string{"Checked " + made.Made.Format("2006-01-02 15:04") + " UTC."}
 	if !made.LastRun.IsZero() {
 		list = append(list, "The last run wrote "+made.LastRun.Format("2006-01-02 15:04")+" UTC.")
 	}
-	list = append(list, "The archive does not record when verify last ran.")
+	list = append(list, verified)
 	if counts {
 		t := made.Total
 		list = append(list, fmt.Sprintf("%s of %s days closed, %s open, %s never listed; %s recordings archived, %s.",
 			counted(t.Closed), counted(t.Days), counted(t.Open), counted(t.NeverListed), counted(t.ByOutcome[manifest.Archived]), bytesOf(t.Bytes)))
 	}
 	return list
+}
+
+// verifiedText says when the archive was verified last, and how.
+func verifiedText(list []manifest.Verification) string {
+	list = slices.DeleteFunc(slices.Clone(list), func(v manifest.Verification) bool { return !v.Complete })
+	if len(list) == 0 {
+		return "No verification is noted: verify --note does that."
+	}
+	v := list[len(list)-1]
+	how := map[string]string{"full": "every recording was read", "quick": "sizes were compared", "sample": "a sample was read"}[v.Mode]
+	found := "nothing damaged"
+	if n := v.DamagedCount + v.ManifestBad; n > 0 {
+		found = counted(n) + " damaged"
+	}
+	span := ""
+	if v.From != "" || v.To != "" {
+		span = fmt.Sprintf(" from %s to %s", cmp.Or(v.From, "the first day"), cmp.Or(v.To, "the last day"))
+	}
+	return fmt.Sprintf("Last verified %s UTC%s: %s, %s.", v.Started.Format("2006-01-02 15:04"), span, how, found)
 }
 
 // count adds a day to its month.

@@ -1,0 +1,117 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"convoso-archiver/evidence"
+	"convoso-archiver/fetcher/convosotest"
+)
+
+// verifiedEvents returns the events of a recording's history that tell of verifications.
+func (a *archive) verifiedEvents(id string) (events []string) {
+	a.t.Helper()
+	var h evidence.History
+	r := a.other(0, "audit", id, "--json")
+	if err := json.Unmarshal([]byte(r.stdout), &h); err != nil {
+		a.t.Fatalf("%v: %s", err, r.stdout)
+	}
+	for _, e := range h.Events {
+		if strings.Contains(strings.ToLower(e.What), "verified") {
+			events = append(events, e.What+": "+e.Detail)
+		}
+	}
+	slices.Sort(events) // those of one second come in no order
+	return events
+}
+
+// TestVerifyNotes: --note notes what was checked and found. The history of a recording has the verifications that read
+// it, and no others.
+func TestVerifyNotes(t *testing.T) {
+	onEach(t, 181, func(t *testing.T, a *archive, files plainFiles) {
+		a.verify().want(t, 0)
+		if names := files.names("evidence/"); len(names) > 0 {
+			t.Fatalf("without --note: %q", names)
+		}
+		calls := a.findCalls("--outcome", "archived", "--limit", "2")
+		key, damaged, whole := calls[0].Recordings[0].Key, calls[0].Recordings[0].RecordingID, calls[1].Recordings[0].RecordingID
+		time.Sleep(1100 * time.Millisecond) // events have seconds, and what was stored in that second may not have been read
+		a.verify("--note").want(t, 0)
+		a.verify("--note", "--quick").want(t, 0)
+		a.verify("--note", "--sample", "50%").want(t, 0)
+		a.verify("--note", "--start-time", daysAgo(8)).want(t, 3) // no day
+		if names := files.names("evidence/verify-"); len(names) != 4 {
+			t.Errorf("noted: %q", names)
+		}
+		read, compared := "verified: verify read it: the SHA-256 matches", "verified: verify --quick compared its size"
+		if got := a.verifiedEvents(whole); !slices.Equal(got, []string{compared, read}) {
+			t.Errorf("the history has %q", got)
+		}
+		text := files.read(key)
+		files.write(key, append(slices.Clone(text[:len(text)-1]), text[len(text)-1]+1))
+		a.verify("--note").want(t, 4, "wrong_hash")
+		if got := a.verifiedEvents(damaged); !slices.Equal(got, []string{"NOT VERIFIED: verify found it damaged", compared, read}) {
+			t.Errorf("the history of the damaged one has %q", got)
+		}
+		if got := a.verifiedEvents(whole); !slices.Equal(got, []string{compared, read, read}) {
+			t.Errorf("the history of the whole one has %q", got)
+		}
+		sealing, signers := sealKey(t)
+		a.other(0, "seal", "--key", sealing)
+		a.other(4, "audit", "--seals", "--allowed-signers", signers) // the audio
+		a.other(0, "audit", "--seals", "--no-audio", "--allowed-signers", signers)
+	})
+}
+
+// TestVerifyNotesAgainstARun: --note takes the lock of a folder, and says so while a run has it.
+func TestVerifyNotesAgainstARun(t *testing.T) {
+	t.Parallel()
+	server := simulate(t, convosotest.Config{Seed: 182, FirstDay: daysAgo(10), Days: 2, CallsPerDay: 20, RecordedShare: 1, MedianSize: 3_000, MediaLatency: 200 * time.Millisecond})
+	a := onDisk(t, server)
+	a.run("--start-time", daysAgo(10), "--end-time", daysAgo(10)).want(t, 0)
+	began := server.Stats().Media.Requests
+	a.finish(a.command(context.Background(), twoDays("--workers", "1")...), func(*os.Process) {
+		waitFor(t, func() bool { return server.Stats().Media.Requests > began })
+		day := []string{"--start-time", daysAgo(10), "--end-time", daysAgo(10)}
+		a.verify(day...).want(t, 0)
+		if r := a.verify(append(day, "--note")...); r.code != 5 || r.found.Checked != 20 || !strings.Contains(r.stderr, "note the result") {
+			t.Errorf("exit code %d: %s", r.code, r.stderr)
+		}
+	}).want(t, 0)
+}
+
+// TestServeSaysWhenVerified: the page of what is complete says when the archive was verified last.
+func TestServeSaysWhenVerified(t *testing.T) {
+	t.Parallel()
+	a := onDisk(t, threeDays(t, 183))
+	a.env = append(a.env, quickExit)
+	a.run("--start-time", daysAgo(10), "--end-time", daysAgo(8)).want(t, 0)
+	for _, step := range []struct {
+		verify []string
+		want   string
+	}{
+		{nil, "No verification is noted: verify --note does that."},
+		{[]string{"--note"}, ": every recording was read, nothing damaged."},
+	} {
+		if step.verify != nil {
+			a.verify(step.verify...).want(t, 0)
+		}
+		address, _ := a.servePage()
+		answer, err := http.Get(address + "completeness")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(answer.Body)
+		_ = answer.Body.Close()
+		if err != nil || !strings.Contains(string(text), step.want) {
+			t.Errorf("%v, the page does not say %q", err, step.want)
+		}
+	}
+}

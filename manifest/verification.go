@@ -1,0 +1,72 @@
+// Reads and writes the records of verifications.
+
+package manifest
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+)
+
+// verificationStem begins the names of the files of evidence/ that hold verifications.
+const verificationStem = "verify"
+
+// Verification is what one run of verify read and found.
+type Verification struct {
+	Run     string    `json:"-"` // that noted it
+	Started time.Time `json:"started"`
+	Mode    string    `json:"mode"` // full: every recording was read; quick: sizes were compared; sample: a share was read
+	From    string    `json:"from"` // call days, both included; empty: from the first, to the last
+	To      string    `json:"to"`
+
+	Days         int      `json:"days"`
+	Recordings   int      `json:"recordings"`
+	Checked      int      `json:"checked"`
+	BytesRead    int64    `json:"bytes_read"`
+	Damaged      []string `json:"damaged"` // ids of recordings, the first [MaxVerifiedIDs]
+	DamagedCount int      `json:"damaged_count"`
+	ManifestBad  int      `json:"manifest_damaged"` // findings in the manifest itself
+	NotReadable  int      `json:"not_readable"`
+	Complete     bool     `json:"complete"` // it was not stopped, and could read everything
+}
+
+// MaxVerifiedIDs is how many ids of damaged recordings a Verification names.
+const MaxVerifiedIDs = 10_000
+
+// Covers reports whether a verification checked a call day.
+func (v *Verification) Covers(day string) bool {
+	return v.From <= day && (v.To == "" || day <= v.To)
+}
+
+// Found reports whether a verification found a recording damaged. It is not known if more were damaged than it names.
+func (v *Verification) Found(id string) (damaged, known bool) {
+	damaged = slices.Contains(v.Damaged, id)
+	return damaged, damaged || len(v.Damaged) == v.DamagedCount
+}
+
+type verificationRecord struct {
+	RecordHead
+	Verification
+}
+
+// NoteVerification writes what a verification found into evidence/.
+func (l *Ledger) NoteVerification(ctx context.Context, v Verification) error {
+	return l.PutRecords(ctx, verificationStem, &verificationRecord{RecordHead{Kind: "verification"}, v})
+}
+
+// Verifications returns the verifications that were noted, the oldest first. The error is a *[BadLineError] if one
+// cannot be read.
+func (l *Ledger) Verifications(ctx context.Context) (list []Verification, err error) {
+	err = l.Records(ctx, verificationStem, func(file string, raw []byte) error {
+		var r verificationRecord
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return &BadLineError{File: file, Reason: err.Error()}
+		}
+		r.Verification.Run = r.RecordHead.Run
+		list = append(list, r.Verification)
+		return nil
+	})
+	slices.SortStableFunc(list, func(a, b Verification) int { return a.Started.Compare(b.Started) })
+	return list, err
+}
