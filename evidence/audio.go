@@ -83,7 +83,7 @@ func (r *auditing) expired(ctx context.Context, day string, only func(name strin
 	list, err := r.Ledger.Expired(ctx, day, only)
 	if broken, ok := errors.AsType[*manifest.ErasuresError](err); ok {
 		if only == nil {
-			r.find(Finding{Kind: LinesChanged, Day: day, File: broken.File, Line: broken.Line, Detail: "it is no record of an expiry"})
+			r.find(Finding{Kind: LinesChanged, Day: day, File: broken.File, Line: broken.Line, Detail: "it is not a record of an expiry"})
 		}
 		return nil, nil
 	}

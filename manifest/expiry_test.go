@@ -166,7 +166,7 @@ func TestExpiryUnreadable(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := p.open(t, Options{ReadOnly: true}).Read(t.Context(), testDay, nil, nil)
-		if broken, ok := errors.AsType[*ErasuresError](err); !ok || !strings.Contains(broken.Error(), "no record of an expiry") {
+		if broken, ok := errors.AsType[*ErasuresError](err); !ok || !strings.Contains(broken.Error(), "not a record of an expiry") {
 			t.Errorf("%s: %v", name, err)
 		}
 		p.objects.locked(func() { delete(p.objects.objects, "evidence/"+name) })
