@@ -34,7 +34,7 @@ func TestLargeDaysInTurn(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			for _, p := range days {
-				if strings.HasPrefix(r.URL.Query().Get("start_time"), string(p.date)) {
+				if strings.HasPrefix(r.URL.Query().Get("end_time"), string(p.date.AddDays(1))) { // windows overlap
 					pages[p.date]++
 				}
 			}
@@ -60,7 +60,7 @@ func TestLargeDaysInTurn(t *testing.T) {
 		synctest.Wait()
 		first := r.queue.listing[0].date
 		ahead := 0 // pages of the days after the first, while it is listed
-		for r.queue.listing[0].date == first {
+		for len(r.queue.listing) > 0 && r.queue.listing[0].date == first {
 			mu.Lock()
 			for date, n := range pages {
 				if date != first {
@@ -70,9 +70,10 @@ func TestLargeDaysInTurn(t *testing.T) {
 			mu.Unlock()
 			j, _ := r.queue.take()
 			j.day.repay(true)
+			time.Sleep(100 * time.Millisecond) // as the vendor allows; pages wait for the pacer
 			synctest.Wait()
 		}
-		if ahead > 1 {
+		if ahead != 1 { // its first page is asked for before anything waits
 			t.Errorf("%d pages of a day while %s is listed", ahead, first)
 		}
 		r.stop(errors.New("a signal"))
