@@ -5,7 +5,6 @@ package evidence
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -37,7 +36,7 @@ func Erasures(ctx context.Context, ledger *manifest.Ledger) ([]Erasure, error) {
 	err := ledger.Records(ctx, manifest.ErasureStem, func(file string, raw []byte) error {
 		var r manifest.ErasureRecord
 		if err := json.Unmarshal(raw, &r); err != nil {
-			return fmt.Errorf("read %s: %w", file, err)
+			return err
 		}
 		records = append(records, r)
 		return nil

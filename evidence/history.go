@@ -160,7 +160,7 @@ func (h *History) addErasures(ctx context.Context, ledger *manifest.Ledger) erro
 	err := ledger.Records(ctx, manifest.ErasureStem, func(file string, raw []byte) error {
 		var r manifest.ErasureRecord
 		if err := json.Unmarshal(raw, &r); err != nil {
-			return fmt.Errorf("read %s: %w", file, err)
+			return err
 		}
 		e := Event{Time: r.Time, What: string(manifest.Erased), Run: r.Run, File: file, Detail: r.Erasure}
 		_, named := manifest.ErasuresOf([]manifest.ErasureRecord{r}).Of(h.RecordingID, h.CallID)

@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -77,10 +76,10 @@ func readHolds(ctx context.Context, ledger *manifest.Ledger) (records []holdReco
 	err = ledger.Records(ctx, stemHold, func(file string, raw []byte) error {
 		r := holdRecord{file: file}
 		if err := json.Unmarshal(raw, &r); err != nil {
-			return fmt.Errorf("read %s: a line is not a record of a hold: restore the file from a copy", file)
+			return errors.New("a line is not a record of a hold: restore the file from a copy")
 		}
 		if r.Kind != kindHold || r.State != holdAdd && r.State != holdRelease || r.Case == "" {
-			return fmt.Errorf("read %s: a line is a record of a hold that this version does not know: use a newer version of the program", file)
+			return errors.New("a line is a record of a hold that this version does not know: use a newer version of the program")
 		}
 		records = append(records, r)
 		return nil

@@ -59,13 +59,13 @@ type ErasuresError struct {
 	Line int
 }
 
-// Error implements error.
+// Error implements error. It does not name the file: the error of reading it does.
 func (e *ErasuresError) Error() string {
 	what := "an erasure"
 	if strings.HasPrefix(e.File, string(TreeEvidence)+"/"+expireStem) {
 		what = "an expiry"
 	}
-	return fmt.Sprintf("read %s: line %d is not a record of %s: restore the file from a copy", e.File, e.Line, what)
+	return fmt.Sprintf("line %d is not a record of %s: restore the file from a copy", e.Line, what)
 }
 
 // Erasures name what must not be downloaded, written or shown any more: the recordings and calls of each intent, done

@@ -67,7 +67,7 @@ func expiriesOf(files []StoredSegment) (*expiries, error) {
 		parts := expiryName.FindStringSubmatch(f.Name)
 		switch {
 		case parts == nil:
-			return nil, &ErasuresError{f.file, 1}
+			return nil, fmt.Errorf("read %s: %w", f.file, &ErasuresError{f.file, 1})
 		case parts[1] == "done":
 			done[parts[2]] = true
 		default:
@@ -131,7 +131,7 @@ func (l *Ledger) expiredBy(ctx context.Context, files []StoredSegment) (map[stri
 			return nil
 		})
 		if err != nil {
-			return nil, fmt.Errorf("read what expired: %w", err)
+			return nil, err
 		}
 	}
 	for i := range records {

@@ -232,7 +232,7 @@ func (l *Ledger) saltings(ctx context.Context, day string) (list []SaltedFile, e
 	err = l.Records(ctx, SaltStem+"-"+day, func(file string, raw []byte) error {
 		var r SaltRecord
 		if json.Unmarshal(raw, &r) != nil {
-			return fmt.Errorf("read %s: it is not a record of salts: restore the file from a copy", file)
+			return errors.New("a line is not a record of salts: restore the file from a copy")
 		}
 		list = append(list, r.Files...)
 		return nil
