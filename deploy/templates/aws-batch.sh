@@ -1,6 +1,6 @@
 #!/bin/sh
 {{- if .LockDays}}
-# These runs lock nothing, for --s3-lock-after: run lock when it is due, without --last.
+# These runs do not lock recordings, because --s3-lock-after is given. Run lock without --last when recordings are due.
 {{- end}}
 # Archives the past in {{.Shards}} parts. The queue's compute environment decides how many run at once: with a
 # quarter of a processor each, its maxvCpus must not allow more than {{.Parallelism}}, which share the vendor's rate.

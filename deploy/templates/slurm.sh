@@ -1,6 +1,6 @@
 #!/bin/bash
 {{- if .LockDays}}
-# These runs lock nothing, for --s3-lock-after: run lock when it is due, without --last.
+# These runs do not lock recordings, because --s3-lock-after is given. Run lock without --last when recordings are due.
 {{- end}}
 # Archives the past with {{.Parallelism}} runs at once, which share {{.Shards}} parts of the days:
 #   sbatch {{.Name}}-backfill.sh    # while parts end with exit code 3, again on the next day
