@@ -16,7 +16,7 @@ type Estimate struct {
 	Months []MonthCount `json:"months"` // that were counted, ascending
 	// PastPurgeDays have recordings to fetch and are older than --purge-after.
 	PastPurgeDays int `json:"past_purge_days"`
-	// HoursAt3 and HoursAt10 are how long it takes to ask for all recordings to fetch, at so many a second, and no less than
+	// HoursAt3 and HoursAt10 are the hours that the requests for all recordings take at 3 and 10 a second, but at least
 	// HoursListing.
 	HoursAt3     float64 `json:"hours_at_3_per_second"`
 	HoursAt10    float64 `json:"hours_at_10_per_second"`
@@ -45,8 +45,8 @@ type S3Requests struct {
 	Gets  int64 `json:"gets"` // HEAD too, which costs the same
 }
 
-// CountPages sets how many requests to the API counting took, and the maximum of them a second, 0 for none. Listing takes
-// as many again, beside the downloads, so that the longer of the two counts.
+// CountPages sets the number of API requests that the dry run made, and the maximum rate a second, 0 for none. A run makes
+// as many again, at the same time as the downloads, so that the longer of the two times counts.
 func (e *Estimate) CountPages(requests int64, perSecond float64) {
 	e.APIRequests = requests
 	if perSecond <= 0 {

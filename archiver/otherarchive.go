@@ -26,11 +26,11 @@ type OtherArchiveError struct {
 	Of      string // [OfAPI], [OfZone] or [OfAccount]
 	Archive string // the archive's
 	Run     string // this run's
-	// Unproved says that the archive has not seen its account, so that API and zone may be what a rebuild was given.
+	// Unproved says that no run has confirmed the account yet, so that API and zone may be what a rebuild was given.
 	Unproved bool
 }
 
-// otherSettings returns in what an archive differs from the address and the zone of a run, nil for nothing.
+// otherSettings returns how the address or zone of an archive differs from those of a run, nil if neither does.
 func otherSettings(a manifest.Archive, apiURL, zone string) *OtherArchiveError {
 	e := &OtherArchiveError{Of: OfAPI, Archive: a.APIURL, Run: apiURL, Unproved: a.AccountID == ""}
 	if a.APIURL == apiURL {

@@ -31,7 +31,7 @@ type Rebuild struct {
 	KeyPrefixLen int
 	Archive      manifest.Archive // of an archive.json that is lost
 	Proved       bool             // Archive comes from the archive itself, and not from flags
-	APIGiven     bool             // the address in Archive was asked for, and is no default
+	APIGiven     bool             // the address in Archive was given, and is no default
 	ZoneGiven    bool             // the zone, likewise
 	Workers      int              // recordings looked up and read at once
 	RetryFor     time.Duration    // how long a store in trouble is waited for
@@ -43,11 +43,11 @@ type Rebuild struct {
 	slots    chan struct{}   // one for each recording that is looked up
 	buffers  sync.Pool       // *[]byte, to read recordings
 
-	mu  sync.Mutex // held by the day of those in work that tells what it came to
+	mu  sync.Mutex // held by the day that adds its result
 	sum Rebuilt
 }
 
-// daysAtOnce is how many days are in work: while one waits for the store, others are read.
+// daysAtOnce is how many days are worked on at once: while one waits for the store, others are read.
 const daysAtOnce = 4
 
 // RebuildStore is the store as Rebuild needs it.
@@ -70,7 +70,7 @@ type Rebuilt struct {
 	Archive    bool  `json:"archive"`         // archive.json was made again
 	Given      bool  `json:"archive_given"`   // with account, API and zone as they were given, for nothing in the archive tells them
 
-	// Up to maxRebuildNamed of those that were not found, and of those that are ambiguous.
+	// Up to maxRebuildNamed recordings that were not found, and as many that are ambiguous.
 	MissingRecordings   []RebuildDoubt `json:"missing_recordings"`
 	AmbiguousRecordings []RebuildDoubt `json:"ambiguous_recordings"`
 }
@@ -82,10 +82,10 @@ type RebuildDoubt struct {
 	CallID      string `json:"call_id"`
 }
 
-// maxRebuildNamed bounds the memory for the names of an archive of which all is lost.
+// maxRebuildNamed limits the memory for names if all recordings of a large archive are lost.
 const maxRebuildNamed = 1000
 
-// nameDoubt adds the name of a recording to a list that has room for it.
+// nameDoubt adds a recording to a list unless the list is full.
 func nameDoubt(list []RebuildDoubt, day string, s *sought) []RebuildDoubt {
 	if len(list) >= maxRebuildNamed {
 		return list
@@ -196,7 +196,7 @@ func (b *Rebuild) makeArchive(ctx context.Context) error {
 	return nil
 }
 
-// correctArchive puts right what an earlier rebuild took for granted, where no run has noted anything since.
+// correctArchive corrects an address or zone that an earlier rebuild assumed, if no run has noted anything since.
 func (b *Rebuild) correctArchive(ctx context.Context, stands manifest.Archive) error {
 	wanted := stands
 	if b.APIGiven {
@@ -288,7 +288,7 @@ func (b *Rebuild) rebuildDay(ctx context.Context, day string) error {
 	return ledger.Flush(ctx)
 }
 
-// lookForAll looks for those recordings of a day that have no line.
+// lookForAll looks for the recordings of a day that have no line.
 func (b *Rebuild) lookForAll(ctx context.Context, day string, ledger *manifest.Day, expired map[string]*manifest.ExpiryRecord, list []*sought) error {
 	group, looking := errgroup.WithContext(ctx)
 	for _, s := range list {

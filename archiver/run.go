@@ -198,8 +198,8 @@ func (r *run) checkArchive() error {
 	return r.updateArchive(archive)
 }
 
-// takeOver gives an archive the address and the zone of this run where no run has noted anything under the others: an API
-// that never answered binds nothing.
+// takeOver gives an archive the address and zone of this run if no run has noted anything yet: an API that never answered
+// does not bind the archive.
 func (r *run) takeOver(archive manifest.Archive) (manifest.Archive, error) {
 	if otherSettings(archive, r.config.APIURL, r.config.Zone.String()) == nil {
 		return archive, nil

@@ -72,7 +72,7 @@ func (c *Client) retrieve(ctx context.Context, span Window, filter Filter, limit
 	return p, err
 }
 
-// tellOutage warns once of an outage.
+// tellOutage logs one warning for an outage.
 func (c *Client) tellOutage(err error) {
 	if c.outage.isNews() {
 		c.options.Logger.Warn("no usable answer from the API, waiting for one", "host", c.apiPacer.host, "max", c.options.RetryFor.String(), "error", err)
@@ -266,10 +266,10 @@ func (o *outage) failed(asked time.Time) {
 	}
 }
 
-// tellAfter is how long nothing is said of an API that does not answer: a moment's trouble is no news.
+// tellAfter is how long an outage lasts before a warning: short ones need none.
 const tellAfter = 20 * time.Second
 
-// isLong reports whether the outage has lasted so long that it is told, however few tries that were.
+// isLong reports whether the outage has lasted long enough for a warning, whatever the number of tries.
 func (o *outage) isLong() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

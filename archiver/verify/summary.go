@@ -36,7 +36,7 @@ const (
 	Unknown        Kind = "unknown_file"    // the manifest does not know it; a finding only with Strict
 )
 
-// OfRecording reports whether a finding is of a recording, and cured by fetching it again.
+// OfRecording reports whether a finding is about a recording, so that downloading it again repairs it.
 func (k Kind) OfRecording() bool {
 	switch k {
 	case Missing, WrongSize, WrongHash, Unproved, Contradicted, KnownDamaged:
@@ -81,7 +81,7 @@ type Summary struct {
 	Recordings int   `json:"recordings"` // archived on these days by the manifest, or damaged since
 	Asked      int   `json:"asked"`      // of these, to be checked: all, or a sample
 	Checked    int   `json:"checked"`    // of these, checked
-	Expired    int   `json:"expired"`    // whose audio is gone since their retention has ended, as it should be
+	Expired    int   `json:"expired"`    // recordings without audio whose retention has ended; no damage
 	Bytes      int64 `json:"bytes"`      // of those to be checked, as noted
 	BytesRead  int64 `json:"bytes_read"`
 

@@ -71,8 +71,8 @@ type Verifier struct {
 	BadLocks error
 	// Lock tells what the locks of an object lack, by kind and detail; nil if nothing is to be locked.
 	Lock func(ctx context.Context, o Stored) ([]Finding, error)
-	// Expired reports whether audio that is missing was to go at the end of its retention, by whatever removed it. It is
-	// nil where recordings are kept for ever, and safe for concurrent use.
+	// Expired reports whether missing audio has expired: its retention has ended and nothing holds it. It must be safe for
+	// concurrent use. It is nil if recordings are kept for ever.
 	Expired func(ctx context.Context, o Stored) (bool, error)
 	// Held tells of recordings that a case holds and the store does not, [HoldMissing]. It is nil if that is not
 	// known.

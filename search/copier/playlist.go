@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// unknownLength is what a playlist says of a recording of which nobody knows how long it plays.
+// unknownLength is the length of an entry if the length of the recording is unknown.
 const unknownLength = -1
 
 const entryStart = "#EXTINF:"
@@ -60,7 +60,7 @@ func title(of func(string) string) string {
 	return strings.Join(parts, ", ")
 }
 
-// oldPlaylist is that of an earlier copy, whose entries stand in the order of its index.
+// oldPlaylist reads the playlist of an earlier copy. Its entries are in the order of the index.
 type oldPlaylist struct {
 	file  *os.File // nil for none
 	lines *bufio.Scanner
@@ -77,7 +77,8 @@ func (f *folder) openPlaylist() (*oldPlaylist, error) {
 	return &oldPlaylist{file: file, lines: bufio.NewScanner(file)}, nil
 }
 
-// next goes on to the entry of a file, and returns its length. A playlist that does not go with its index tells none.
+// next finds the next entry, that of file, and returns its length. It returns unknownLength if the playlist does not
+// match the index.
 func (p *oldPlaylist) next(file string) int {
 	seconds := unknownLength
 	for p.lines != nil && p.lines.Scan() {

@@ -10,7 +10,7 @@ import (
 // ArchiveViews returns the SQL that makes an archive in a folder two views of DuckDB, without exporting it: calls, of
 // each call the last row, and recordings, of each recording the line that counts. What docs/manifest.md says of lines
 // is said here in SQL once more; nothing of the program's own reading is used. hasCalls, hasLines and hasEvidence say
-// whether there is any file in calls/, manifest/ and evidence/, for a pattern that nothing fits is an error in DuckDB.
+// whether there is any file in calls/, manifest/ and evidence/, because a pattern without a match is an error in DuckDB.
 func ArchiveViews(folder, zone string, hasCalls, hasLines, hasEvidence bool) string {
 	place := strings.TrimSuffix(strings.ReplaceAll(folder, `\`, "/"), "/")
 	calls, recordings := callsOfArchive, recordingsOfArchive
