@@ -47,7 +47,7 @@ func (r *auditing) checkAudio(ctx context.Context, d *daySeals, folded *manifest
 		if expiry := expired[id]; expiry != nil {
 			r.find(Finding{
 				Kind: ErasureUnsealed, Seal: d.lastSeal(), Day: d.day, RecordingID: id,
-				Detail: "its audio is said to have expired by " + expiry.Expiry + ", which no seal names",
+				Detail: "expiry " + expiry.Expiry + " says that its audio was removed, and no seal names that expiry",
 			})
 			continue
 		}
@@ -74,10 +74,10 @@ func (r *auditing) checkAudio(ctx context.Context, d *daySeals, folded *manifest
 	return group.Wait()
 }
 
-// expired returns what has expired of a day, by those files of evidence/ that only is true for. What cannot be read is a
-// finding, and explains nothing.
+// expired returns what has expired of a day according to the files of evidence/ for which only is true. A file that cannot
+// be read is a finding and is ignored.
 func (r *auditing) expired(ctx context.Context, day string, only func(name string) bool) (map[string]*manifest.ExpiryRecord, error) {
-	if r.obeyed == nil { // the findings tell why
+	if r.obeyed == nil { // the findings say why
 		return nil, nil
 	}
 	list, err := r.Ledger.Expired(ctx, day, only)

@@ -14,12 +14,12 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// findCall looks for the days of a call of which no recording line was found: erasures and holds name them, and else its
-// row does, wherever it stands.
+// findCall looks for the days of a call without recording lines: in erasures and holds, and if these do not name the call,
+// in all call rows.
 func (h *History) findCall(ctx context.Context, ledger *manifest.Ledger) error {
 	err := ledger.Records(ctx, manifest.ErasureStem, func(_ string, raw []byte) error {
 		var r manifest.ErasureRecord
-		if json.Unmarshal(raw, &r) == nil { // addErasures tells of what is none
+		if json.Unmarshal(raw, &r) == nil { // addErasures reports lines that are not records
 			for _, id := range r.Calls {
 				if id.ID == h.CallID {
 					h.addDay(id.Day)
@@ -40,7 +40,7 @@ func (h *History) findCall(ctx context.Context, ledger *manifest.Ledger) error {
 				h.addDay(day)
 			}
 			return nil
-		}, func(manifest.Fault) {}) // verify tells of faults
+		}, func(manifest.Fault) {}) // verify reports faults
 		if err != nil {
 			return err
 		}
@@ -48,7 +48,7 @@ func (h *History) findCall(ctx context.Context, ledger *manifest.Ledger) error {
 	return nil
 }
 
-// readCall reads what the rows of a call tell on a day, and when the day was closed and sealed.
+// readCall adds the events of a call on a day: its rows, and when the day was closed and sealed.
 func (h *History) readCall(ctx context.Context, ledger *manifest.Ledger, day string, seals []stored, allowed []AllowedSigner) error {
 	segments, err := ledger.Segments(ctx, manifest.TreeCalls, day)
 	if err != nil {
@@ -63,14 +63,14 @@ func (h *History) readCall(ctx context.Context, ledger *manifest.Ledger, day str
 				Run    string    `json:"run"`
 			}
 			if l.Bad != nil || json.Unmarshal(l.Raw, &c) != nil || c.CallID != h.CallID {
-				return nil // audit --seals and verify tell of faults
+				return nil // audit --seals and verify report faults
 			}
 			h.Lines++
 			files[s.Name]++
 			e := Event{Time: c.Time, What: "listed", Day: day, Run: c.Run, File: s.File(), Line: l.Number, Detail: "its row was noted"}
-			if l.Stub { // which says no more than that the line was there; the name of the file says whose run wrote it
+			if l.Stub { // a stub has no time; the file name has the run
 				e.Run, e.Time = runOf(s.Name)
-				e.Detail = "its row was noted, which was erased since"
+				e.Detail = "its row was noted, and erased later"
 			}
 			if slices.ContainsFunc(h.Events, func(e Event) bool { return e.What == "listed" && e.Day == day }) {
 				e.What, e.Detail = "listed again", strings.Replace(e.Detail, "its row", "another row", 1)
@@ -96,7 +96,7 @@ func (h *History) readCall(ctx context.Context, ledger *manifest.Ledger, day str
 	return h.addSeals(ctx, ledger, manifest.TreeCalls, day, seals, files, allowed)
 }
 
-// runOf returns the run that wrote a segment and when it began, nothing where the name does not tell.
+// runOf returns the run that wrote a segment and when it began. Both are zero if the name of the segment has no run.
 func runOf(segment string) (run string, began time.Time) {
 	const layout = "20060102T150405Z"
 	name := path.Base(segment)

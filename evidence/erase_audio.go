@@ -27,10 +27,10 @@ type wanted struct {
 	days              []string
 	recordings, calls map[string]bool
 	ofDay             map[string][]string // recordings
-	dated             map[dated]bool      // of an expiry, which is of a recording on one day alone; nil for an erasure
+	dated             map[dated]bool      // for an expiry, which concerns a recording on one day only; nil for an erasure
 }
 
-// dated is a recording under one of its days.
+// dated is a recording on one of its days.
 type dated struct{ day, id string }
 
 func newWanted(intent manifest.ErasureRecord) *wanted {
@@ -116,7 +116,7 @@ func (e *Erasing) audioOf(ctx context.Context, w *wanted) ([]audioOf, error) {
 	namesBehind := func(ctx context.Context, front string, chosen func(string) bool) ([]string, error) {
 		return e.names(ctx, front+"-", chosen)
 	}
-	if w.dated != nil { // of many recordings, for each of which a folder would be listed again
+	if w.dated != nil { // an expiry has many recordings: listing a folder for each is too slow
 		all, err := e.laterNames(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("look for audio that no line names: %w", err)
@@ -165,7 +165,7 @@ func addLater(ctx context.Context, a *audioOf, namesBehind func(ctx context.Cont
 	return nil
 }
 
-// laterNames lists the store once for such keys of all recordings, which are few, by what stands before the id in them.
+// laterNames lists the store once for such keys of all recordings, by the prefix before the id. The prefixes are few.
 func (e *Erasing) laterNames(ctx context.Context) (map[string][]string, error) {
 	names, err := e.names(ctx, "", func(name string) bool {
 		_, ok := key.ParseLater(name)

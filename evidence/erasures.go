@@ -19,14 +19,14 @@ const (
 	ErasureWithdrawn  = "withdrawn"  // nothing was removed
 )
 
-// Erasure is what the records of one erasure come to.
+// Erasure is the state of one erasure according to its records.
 type Erasure struct {
 	ID         string     `json:"erasure"`
 	Time       time.Time  `json:"time"`  // of its intent
 	Ended      *time.Time `json:"ended"` // when it was done or withdrawn, null for neither
 	State      string     `json:"state"`
 	Reason     string     `json:"reason"`
-	Calls      int        `json:"calls"` // each once, whatever the days that name it
+	Calls      int        `json:"calls"` // each counted once
 	Recordings int        `json:"recordings"`
 }
 
@@ -44,7 +44,7 @@ func Erasures(ctx context.Context, ledger *manifest.Ledger) ([]Erasure, error) {
 	return foldErasures(records), err
 }
 
-// foldErasures makes erasures of their records, in whatever order these are.
+// foldErasures makes erasures of their records, given in any order.
 func foldErasures(records []manifest.ErasureRecord) []Erasure {
 	byID := map[string]*Erasure{}
 	calls, recordings := map[string]map[string]bool{}, map[string]map[string]bool{}

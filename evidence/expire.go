@@ -13,11 +13,11 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// expireAtOnce is how many recordings expire together: what is held of them in memory, and how often the whole ledger is
-// read for others with the same audio, follow it.
+// expireAtOnce is how many recordings expire together. More take more memory; fewer need more readings of the whole ledger
+// for other recordings with the same audio.
 const expireAtOnce = 20_000
 
-// maxKept is how many of those that must stay are named; all are counted.
+// maxKept is how many of the recordings that must stay a result names. It counts all.
 const maxKept = 10_000
 
 // Expiring removes the audio of recordings that are past their retention. Rows and lines stay.
@@ -30,7 +30,7 @@ type Expiring struct {
 	result Expired
 }
 
-// Expired says what is past its retention, and what was removed of it.
+// Expired counts recordings past their retention, and what was removed.
 type Expired struct {
 	Today      string         `json:"today"`
 	Recordings int            `json:"recordings"` // past their retention and not removed before
@@ -38,7 +38,7 @@ type Expired struct {
 	FirstDay   string         `json:"first_day"`
 	LastDay    string         `json:"last_day"`
 	Classes    []ExpiredClass `json:"classes"`
-	NoRow      int            `json:"no_row"` // recordings without a call row: nobody can tell their class, so that they stay
+	NoRow      int            `json:"no_row"` // recordings without a call row: their class is unknown, so they stay
 
 	Kept  []Kept `json:"kept"` // that must stay, at most 10,000
 	Held  int    `json:"held"` // of all that must stay: by a case
@@ -67,8 +67,8 @@ type due struct {
 	bytes              int64
 }
 
-// Today is the day of a time in the account's zone. A clock that stands before the archive's newest file is refused,
-// for nobody can tell the day by it.
+// Today is the day of a time in the account's zone. It refuses a clock that is behind the archive's newest file, because
+// such a clock is wrong.
 func Today(ctx context.Context, ledger *manifest.Ledger, now time.Time) (string, error) {
 	const slack = 5 * time.Minute // of two clocks
 	about, err := ledger.Archive(ctx)
@@ -89,16 +89,16 @@ func Today(ctx context.Context, ledger *manifest.Ledger, now time.Time) (string,
 	return now.In(zone).Format(time.DateOnly), nil
 }
 
-// ClockError says that the clock cannot be right.
+// ClockError says that the clock is behind the archive's newest file.
 type ClockError struct{ Now, Newest time.Time }
 
 // Error implements error.
 func (e *ClockError) Error() string {
 	const format = "2006-01-02 15:04:05 UTC"
-	return fmt.Sprintf("the clock says %s, and the archive was written to at %s: set the clock right", e.Now.UTC().Format(format), e.Newest.UTC().Format(format))
+	return fmt.Sprintf("the clock says %s, but the archive's newest file was written at %s: correct the clock", e.Now.UTC().Format(format), e.Newest.UTC().Format(format))
 }
 
-// Run goes through the archive, and removes what is past its retention if Yes. Killed at any moment, Resume finishes it.
+// Run looks for recordings past their retention, and removes their audio if Yes. If it is killed, Resume finishes it.
 func (x *Expiring) Run(ctx context.Context) error {
 	var batch []due
 	for day, err := range x.Ledger.Days(ctx) {
@@ -175,7 +175,7 @@ func (x *Expiring) end(ctx context.Context, expiry string) error {
 	return nil
 }
 
-// Result says what Run and Resume came to so far.
+// Result returns the result of Run and Resume so far.
 func (x *Expiring) Result() Expired {
 	r := x.result
 	r.Today = x.Today
@@ -253,8 +253,8 @@ func (x *Expiring) expire(ctx context.Context, batch []due) error {
 	return x.remove(ctx, free, audio)
 }
 
-// sift tells what nothing keeps from what must stay, and finds the audio of all. A recording that another day lists too,
-// whose retention has not ended, is in neither: it expires with that one.
+// sift separates recordings that may go from those that must stay, and finds the audio of all. It leaves out a recording
+// that another day lists and whose retention there has not ended: it expires with that day.
 func (x *Expiring) sift(ctx context.Context, batch []due) (free, stay []due, audio []audioOf, err error) {
 	w := &wanted{dated: map[dated]bool{}}
 	for _, d := range batch {
@@ -304,7 +304,7 @@ func (x *Expiring) heldDue(ctx context.Context, list []due) ([]Kept, error) {
 	return slices.DeleteFunc(held, func(k Kept) bool { return k.Recording == "" }), err
 }
 
-// keep takes in what must stay, each recording once, and adds it to stays, which it returns.
+// keep counts recordings that must stay, each once, and adds them to stays, which it returns.
 func (x *Expiring) keep(list []Kept, stays map[dated]bool) map[dated]bool {
 	for _, k := range list {
 		at := dated{k.Day, k.Recording}
@@ -324,7 +324,7 @@ func (x *Expiring) keep(list []Kept, stays map[dated]bool) map[dated]bool {
 	return stays
 }
 
-// split tells those of a list that are not in a set from those that are.
+// split divides a list into elements outside and inside of a set.
 func split(list []due, set map[dated]bool) (out, in []due) {
 	for _, d := range list {
 		if set[d.dated] {

@@ -199,7 +199,7 @@ func (h *History) addExpiries(ctx context.Context, ledger *manifest.Ledger) erro
 		if r := expired[h.RecordingID]; r != nil {
 			e := Event{Time: r.Time, What: string(manifest.Expired), Day: day, Run: r.Run, Detail: "the audio was removed: " + r.Reason()}
 			if _, isOpen := erasures.UnfinishedExpiries()[r.Expiry]; isOpen {
-				e.Detail = "the audio is to be removed, and may not be yet: " + r.Reason()
+				e.Detail = "the removal of the audio has begun and may be incomplete: " + r.Reason()
 			}
 			h.Events = append(h.Events, e)
 		}

@@ -10,16 +10,17 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Missing are the facts about a recording of which the audio is not there, and no expiry tells why.
+// Missing are the facts about a recording whose audio is missing, and which no expiry names.
 type Missing struct {
 	Ends  bool   // its class has a retention
 	Ended string // the first day past it
 	Held  bool   // by a case
-	NoRow bool   // nobody can tell its campaign, and campaigns have classes of their own
+	NoRow bool   // its campaign is unknown, and retention depends on campaigns
 	Today string // empty: the clock cannot be right
 }
 
-// IsExpired reports whether the audio was to go: a lifecycle rule of the bucket may have removed it. All else is damage.
+// IsExpired reports whether a lifecycle rule of the bucket may have removed the audio after its retention. If not, the
+// missing audio is damage.
 func (m Missing) IsExpired() bool {
 	return m.Ends && !m.NoRow && !m.Held && m.Today != "" && m.Today >= m.Ended
 }
@@ -35,7 +36,7 @@ type MissingCheck struct {
 	days []campaignsOfDay // that were read last, guarded by mu
 }
 
-// campaignsOfDay are the campaigns of the calls of a day, nil where none counts.
+// campaignsOfDay are the campaigns of the calls of a day, nil if retention does not depend on campaigns.
 type campaignsOfDay struct {
 	day       string
 	campaigns map[string]string
@@ -49,7 +50,7 @@ func NewMissingCheck(ledger *manifest.Ledger, retention Retention, holds *Holds,
 	return &MissingCheck{ledger: ledger, retention: retention, holds: holds, today: today}
 }
 
-// Expired reports whether the audio of a recording of a day was to go.
+// Expired reports whether the missing audio of a recording of a day has expired.
 func (c *MissingCheck) Expired(ctx context.Context, day, recordingID, callID string) (bool, error) {
 	if !c.retention.mayBePast(day, c.today) {
 		return false, nil

@@ -147,8 +147,8 @@ func (l *Ledger) replace(ctx context.Context, name string, body []byte, tag stri
 	return nil
 }
 
-// renewClosings brings the lines of closed.json to the files as they lie, where their roots hold; with drop it leaves out
-// lines whose filter is personal. It reports whether it has changed something, or another run did.
+// renewClosings updates the lines of closed.json to the files as stored, if their roots match. With drop it leaves out
+// lines whose filter is personal. It reports whether it or another run has changed something.
 func (l *Ledger) renewClosings(ctx context.Context, day string, drop bool) (changed bool, err error) {
 	files, err := l.look(ctx, day)
 	if err != nil || files.tag == "" {

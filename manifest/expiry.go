@@ -31,7 +31,7 @@ type ExpiryRecord struct {
 	Recordings []string `json:"recordings,omitempty"`
 }
 
-// Reason is what the fold tells of a recording that expired.
+// Reason returns the reason of an expired recording, as readers show it.
 func (r *ExpiryRecord) Reason() string {
 	return fmt.Sprintf("its retention, %s, ended on %s; expiry %s", r.Class, r.Ended, r.Expiry)
 }
@@ -111,7 +111,7 @@ func (l *Ledger) Expired(ctx context.Context, day string, only func(name string)
 	return l.expiredBy(ctx, slices.DeleteFunc(files, func(f StoredSegment) bool { return only != nil && !only(f.Name) }))
 }
 
-// expiredBy returns what files say, nil for nothing. Of two expiries of a recording the later one counts.
+// expiredBy returns the expiries in files by recording, nil for none. The later of two expiries of a recording counts.
 func (l *Ledger) expiredBy(ctx context.Context, files []StoredSegment) (map[string]*ExpiryRecord, error) {
 	if len(files) == 0 {
 		return nil, nil
@@ -155,7 +155,7 @@ func (l *Ledger) expiredBy(ctx context.Context, files []StoredSegment) (map[stri
 	return expired, nil
 }
 
-// expire makes of a line what it says once the recording has expired: all that it told, and that the audio is gone.
+// expire returns a line of an expired recording: the same fields, with outcome and reason of the expiry.
 func (v *view) expire(r *ExpiryRecord) {
 	v.outcome, v.reason = []byte(Expired), []byte(r.Reason())
 	v.cause, v.listing, v.restored, v.again, v.final = nil, nil, false, false, true
@@ -193,8 +193,7 @@ func withoutExpired(lines []byte, expired map[string]*ExpiryRecord, leave func(R
 	return kept, nil
 }
 
-// Recount brings closed.json to what the recordings of a day come to since some have expired. Roots stay, and the day
-// stays closed.
+// Recount updates the counts in closed.json after recordings of the day have expired. Roots stay, and the day stays closed.
 func (l *Ledger) Recount(ctx context.Context, day string) error {
 	for range erasePasses {
 		changed, err := l.renewClosings(ctx, day, false)
@@ -205,5 +204,5 @@ func (l *Ledger) Recount(ctx context.Context, day string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("count %s anew: other runs write to the day again and again", day)
+	return fmt.Errorf("count %s anew: other runs keep writing to this day: run the command again when they have ended", day)
 }

@@ -1,4 +1,4 @@
-// Tells an archive that has lost its manifest from none, and one that was never used.
+// Recognises an archive that has lost its manifest, and one that was never used.
 
 package manifest
 
@@ -22,7 +22,7 @@ func (l *Ledger) IsUnused(ctx context.Context, a Archive) (bool, error) {
 }
 
 // IsLost reports whether the manifest of an archive is lost: archive.json and the files of all days are missing, and
-// calls/ holds files. It is false where archive.json cannot be read for another reason, of which Archive tells.
+// calls/ holds files. It is false where archive.json cannot be read for another reason, which Archive reports.
 func (l *Ledger) IsLost(ctx context.Context) (bool, error) {
 	if _, err := l.Archive(ctx); !errors.Is(err, fs.ErrNotExist) {
 		return false, nil

@@ -12,7 +12,7 @@ import (
 // verificationStem begins the names of the files of evidence/ that hold verifications.
 const verificationStem = "verify"
 
-// Verification is what one run of verify read and found.
+// Verification is the result of one run of verify.
 type Verification struct {
 	Run     string    `json:"-"` // that noted it
 	Started time.Time `json:"started"`

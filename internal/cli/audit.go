@@ -50,7 +50,7 @@ removed, added or reordered; every sealed recording still has the same bytes. It
 exits with 4 and names every difference.
 
 With --access-log it shows who opened which calls, and who played and downloaded
-which recordings; with an id those of one recording or call.
+which recordings. With an id it shows only that recording or call.
 
 With the id of a recording it shows the recording's history: when it was listed,
 downloaded and stored, its checksum, when its day was closed, and the seal that
@@ -154,15 +154,15 @@ func (r *reader) auditJob(ctx context.Context, args []string, env environment) *
 	return j
 }
 
-// noSpan refuses days where no access log is asked for. Those in the file are of archive.
+// noSpan refuses a span by flag without --access-log. It ignores a span in the configuration file, which is for archive.
 func (r *reader) noSpan(seals bool) error {
 	for _, name := range []string{"start-time", "end-time", "last"} {
 		switch {
 		case !r.values[name].byFlag():
 		case seals:
-			return misuse("leave it out", "--%s is for --access-log; --seals always checks the whole chain of seals, for one seal vouches for the others", name)
+			return misuse("leave it out", "--%s is for --access-log; --seals always checks all seals, because each seal names the one before it", name)
 		default:
-			return misuse("leave it out", "--%s is for --access-log; a history is always whole", name)
+			return misuse("leave it out", "--%s is for --access-log; the history of an id always has all days", name)
 		}
 	}
 	return nil
@@ -258,7 +258,7 @@ func (a auditResult) answer(unread int) string {
 	case a.Found > unread && a.untrusted() == a.Found && a.Days == 0:
 		return fmt.Sprintf("NOT TRUSTED: the signature of %s is not by a key of --allowed-signers, so nothing was compared: check that file", plural(a.untrusted(), "seal"))
 	case a.Found > unread && a.untrusted() == a.Found:
-		return fmt.Sprintf("NOT TRUSTED: the signature of %s is not by a key of --allowed-signers; what the others sign is as it was sealed: %s", plural(a.untrusted(), "seal"), where)
+		return fmt.Sprintf("NOT TRUSTED: the signature of %s is not by a key of --allowed-signers; nothing that the other seals sign has changed: %s", plural(a.untrusted(), "seal"), where)
 	case a.Found > unread:
 		return "CHANGED: " + plural(a.Found-unread, "finding") + "; " + where
 	case a.Seals == 0:
@@ -271,7 +271,7 @@ func (a auditResult) answer(unread int) string {
 	return fmt.Sprintf("unchanged since sealing: %s, every byte of %s read", where, plural(a.AudioRead, "recording"))
 }
 
-// untrusted counts the seals that a key signed which is not trusted.
+// untrusted counts the seals that no trusted key signed.
 func (a auditResult) untrusted() (n int) {
 	for _, f := range a.Findings {
 		if f.Kind == evidence.UnknownSigner {
@@ -320,10 +320,10 @@ func (a auditResult) write(w io.Writer, asJSON bool) error {
 		fmt.Fprintf(&b, "expired      %s\n", plural(a.Expired, "recording"))
 	}
 	if a.Reclosed > 0 {
-		fmt.Fprintf(&b, "not sealed   %s closed again since: run seal\n", plural(a.Reclosed, "day"))
+		fmt.Fprintf(&b, "not sealed   %s closed again since the last seal: run seal\n", plural(a.Reclosed, "day"))
 	}
 	if a.Unclosed > 0 {
-		fmt.Fprintf(&b, "not closed   %s came after the day was closed: run archive --relist over these days, then seal\n", plural(a.Unclosed, "file"))
+		fmt.Fprintf(&b, "not closed   %s written after the day was closed: run archive --relist over these days, then seal\n", plural(a.Unclosed, "file"))
 	}
 	if !a.HeadGiven && a.Seals > 0 {
 		b.WriteString("no --head    audit could not check whether the newest seals were removed\n")

@@ -22,7 +22,7 @@ import (
 const (
 	demoFolder = "convoso-demo"
 	demoDays   = 3
-	maxDays    = 60  // of a demo: an archive of it takes a few seconds
+	maxDays    = 60  // archiving so many takes a few seconds
 	demoCalls  = 120 // of each day
 	// demoAge is how many days ago the last day of the demo is: further back than a
 	// day needs to settle, so that every day can be closed.
@@ -34,9 +34,9 @@ const groupShow = "WHAT TO SHOW"
 func demoSettings() []setting {
 	settings := []setting{
 		{name: "dest", group: groupShow, placeholder: "FOLDER", usage: "folder for the archive; it must be new or empty (default: " + demoFolder + ", or the next free name)"},
-		{name: "days", group: groupShow, placeholder: "N", usage: fmt.Sprintf("days of calls up to yesterday, 1 to %d; the last ones have not settled yet (default: %d days that have)", maxDays, demoDays)},
+		{name: "days", group: groupShow, placeholder: "N", usage: fmt.Sprintf("number of days with calls, 1 to %d; the last day is yesterday, so the newest days have not settled yet (default: %d settled days)", maxDays, demoDays)},
 		{name: "faults", group: groupShow, kind: toggle, usage: "let downloads fail in a first run, and show how a second run recovers"},
-		{name: "serve", group: groupShow, kind: toggle, usage: "then serve the archive as a web page on a free port, and keep the simulated account for an archive of your own, until Ctrl-C"},
+		{name: "serve", group: groupShow, kind: toggle, usage: "then serve the archive as a web page on a free port until Ctrl-C; the simulated account keeps running, so that you can archive it yourself"},
 		{name: "json", group: groupOutput, kind: toggle, usage: "write one JSON object to stdout, with the JSON result of each step"},
 	}
 	for _, s := range outputSettings() {
@@ -60,8 +60,9 @@ func demoCommand() command {
 		about: `Starts a simulator of the vendor's API on this machine with a few days of calls.
 Then it runs archive, verify and report on it, compares every stored file with
 its source, and prints where everything is. It ignores variables and
-configuration files. The simulator ends with the demo; --serve keeps it, and
-prints the command that archives from it in another terminal.
+configuration files. The simulator ends with the demo. With --serve it runs
+until Ctrl-C, and the demo prints the archive command to run on it in another
+terminal.
 
 It exits with the code of the first step that fails. With --faults the first run
 is expected to fail; its code counts only if the run could not continue.`,
@@ -114,7 +115,7 @@ func runDemo(ctx context.Context, p *process, in input) outcome {
 		d.keep(d.serve(ctx, state))
 	}
 	if d.server != nil {
-		_ = d.server.Close() // it holds nothing that could be lost
+		_ = d.server.Close() // nothing can be lost
 	}
 	if err := os.RemoveAll(state); err != nil {
 		d.keep(judge(fmt.Errorf("remove a temporary folder: %w", err), nil, false))
@@ -126,7 +127,7 @@ func runDemo(ctx context.Context, p *process, in input) outcome {
 	return d.result
 }
 
-// start starts the simulator. Its last day is so many days ago. It returns what kept it from that.
+// start starts the simulator, whose last day is age days ago. It returns the failure if there is one.
 func (d *demo) start(age int) outcome {
 	config := convosotest.Config{
 		Seed: 1, Days: d.days, CallsPerDay: demoCalls, RecordedShare: 0.25, SeveralShare: 0.1,
@@ -157,7 +158,7 @@ func (d *demo) start(age int) outcome {
 	return outcome{}
 }
 
-// run shows the commands on the simulator, with state as the state folder. It returns what kept it from that.
+// run shows the commands on the simulator, with state as the state folder. It returns the failure if there is one.
 func (d *demo) run(ctx context.Context, state string) outcome {
 	if err := d.readJobs(state); err != nil {
 		return judge(err, nil, false)

@@ -25,7 +25,7 @@ type demo struct {
 	folder     string
 	talk       output
 	withFaults bool
-	serves     bool // the page, and the simulator meanwhile
+	serves     bool // the page, with the simulator running
 	days       int
 
 	first, last fetcher.Date
@@ -284,13 +284,13 @@ func (d *demo) whereThingsAre() string {
 		program, shellWord(d.folder), next, d.archiveYourself(), program)
 }
 
-// archiveYourself says how to archive from the simulator, which ends with the demo.
+// archiveYourself says how to archive from the simulator.
 func (d *demo) archiveYourself() string {
 	if !d.serves {
-		return "archive this simulated account yourself, which has ended with this demo:\n    " + program + " demo --serve --days 28"
+		return "archive a simulated account yourself (the one of this demo has ended):\n    " + program + " demo --serve --days 28"
 	}
 	own := d.folder + "-of-mine"
-	return "archive this simulated account yourself, in another terminal; it answers until Ctrl-C here:\n" +
+	return "archive this simulated account yourself: run this in another terminal before you press Ctrl-C here:\n" +
 		"    CONVOSO_AUTH_TOKEN=" + d.server.Token() + " " + program + " archive --dest " + shellWord(own) + " --last 7d \\\n" +
 		"      --api-url " + d.server.APIURL() + " --allow-host " + d.server.MediaURL()
 }

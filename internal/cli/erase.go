@@ -169,7 +169,7 @@ func (r *reader) eraseJob(now time.Time, env environment) *eraseJob {
 	j.ids = r.text("ids-from")
 	switch {
 	case j.expired && (chooses || j.resume || r.isSet("reason") || len(j.exports) > 0):
-		r.keep(misuse("leave them out, or leave out --expired", "--expired goes by the retention alone: it takes no terms, list, --reason, --export or --resume"))
+		r.keep(misuse("leave them out, or leave out --expired", "--expired selects recordings by retention alone: it takes no terms, list, --reason, --export or --resume"))
 	case j.expired:
 	case j.resume && chooses:
 		r.keep(misuse("leave them out, or leave out --resume", "--resume finishes an earlier erasure, so it takes no search terms and no list"))

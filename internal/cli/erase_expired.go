@@ -14,8 +14,8 @@ import (
 	"convoso-archiver/evidence"
 )
 
-// expire shows or removes what is past its retention, after it has finished what was stopped. It began when there is
-// something to tell.
+// expire finishes expiries that were stopped, then shows or removes the audio that is past its retention. began reports
+// whether there is a result to print.
 func (e *eraseRun) expire(ctx context.Context) (began bool, err error) {
 	x := &evidence.Expiring{Erasing: e.erasing, Yes: e.job.acts()}
 	if e.job.expired {
@@ -39,7 +39,8 @@ func (e *eraseRun) expire(ctx context.Context) (began bool, err error) {
 	return true, x.Run(ctx)
 }
 
-// finishExpiries finishes, or names, what was stopped before. What cannot be finished keeps nothing else from expiring.
+// finishExpiries finishes expiries that were stopped, or names them in a dry run. An expiry that cannot be finished does
+// not stop others.
 func (e *eraseRun) finishExpiries(ctx context.Context, x *evidence.Expiring) error {
 	erasures, err := x.Ledger.Erasures(ctx)
 	if err != nil {
@@ -68,7 +69,7 @@ func (e *eraseRun) finishExpiries(ctx context.Context, x *evidence.Expiring) err
 	return nil
 }
 
-// writeExpired tells what is past its retention, and what was removed.
+// writeExpired prints the recordings past their retention, and what was removed.
 func (r *eraseResult) writeExpired(b *strings.Builder) {
 	x := r.Expired
 	if x.Removed > 0 || len(x.Expiries) > 0 {
@@ -108,6 +109,6 @@ func (r *eraseResult) writeExpired(b *strings.Builder) {
 		b.WriteString("\nnothing was removed: add --yes to remove it\n")
 	}
 	if x.Removed > 0 {
-		b.WriteString("\nnext\n  if you seal, run seal: audit --seals accepts the missing audio once the expiry is sealed\n")
+		b.WriteString("\nnext\n  if you use seals, run seal now: audit --seals accepts the missing audio once the expiry is sealed\n")
 	}
 }

@@ -26,7 +26,7 @@ type eraseListResult struct {
 	Erasures []evidence.Erasure `json:"erasures"` // the oldest first
 }
 
-// listErasures lists all erasures. One that is unfinished makes the exit code 3.
+// listErasures lists all erasures. The exit code is 3 if one is unfinished.
 func (p *process) listErasures(ctx context.Context, in input) outcome {
 	read, talk := p.settings(ctx, withArchiveKeys(eraseSettings()), in)
 	job := &searchJob{read: read}
@@ -49,7 +49,7 @@ func (p *process) listErasures(ctx context.Context, in input) outcome {
 	return result
 }
 
-// checkEraseList wants the word alone, and nothing that chooses or does something.
+// checkEraseList refuses further arguments, and flags that select or erase calls.
 func (r *reader) checkEraseList(args []string) error {
 	if !slices.Equal(args, []string{eraseList}) {
 		return misuse("give terms as flags, or write: erase list", "unexpected argument")

@@ -32,7 +32,7 @@ type eraseResult struct {
 	Problems   []string          `json:"problems"`   // why those of other runs could not be finished
 	Index      bool              `json:"index"`      // the own index was brought up to date
 	Exports    []refreshedExport `json:"exports"`
-	Expired    *evidence.Expired `json:"expired,omitempty"` // of --expired, and of --resume
+	Expired    *evidence.Expired `json:"expired,omitempty"` // set by --expired and --resume
 	Elsewhere  []string          `json:"elsewhere"`         // copies that were not reached
 
 	tooMany, resumed bool
@@ -100,7 +100,7 @@ func (r *eraseResult) write(w io.Writer, asJSON bool) error {
 	return writeText(w, trimLines(b.String()))
 }
 
-// hasExpired reports whether something is to be said of an expiry.
+// hasExpired reports whether there is an expiry to print.
 func (r *eraseResult) hasExpired() bool {
 	return r.Expired != nil && (!r.resumed || len(r.Expired.Expiries)+len(r.Expired.Unfinished) > 0)
 }
@@ -125,7 +125,7 @@ func (r *eraseResult) writeErased(b *strings.Builder) {
 	b.WriteString("\nnext\n  if you use seals, run seal now: audit --seals reports the erased lines until the erasure is sealed\n")
 }
 
-// writeCopies tells of the index and of exports.
+// writeCopies prints what was done to the index and to exports.
 func (r *eraseResult) writeCopies(b *strings.Builder) {
 	if r.Index {
 		b.WriteString("index        up to date\n")
@@ -201,7 +201,7 @@ func (r *eraseResult) writeKept(b *strings.Builder) {
 	}
 }
 
-// writeKeptTable names some of what must stay; other says what is so of another recording with the same audio.
+// writeKeptTable names the first recordings that must stay. other says why another recording with the same audio stays.
 func writeKeptTable(b *strings.Builder, kept []evidence.Kept, all int, other string) {
 	table := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0)
 	_, _ = fmt.Fprint(table, "DAY\tCALL\tRECORDING\tWHY\n")
@@ -233,7 +233,7 @@ func writeKeptTable(b *strings.Builder, kept []evidence.Kept, all int, other str
 	}
 }
 
-// keptText counts what must stay: calls, of which a part is enough, recordings, and what is neither.
+// keptText counts what must stay: calls of which at least a part stays, recordings, and other files.
 func (r *eraseResult) keptText() string {
 	calls, recordings, files := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, k := range r.Kept {

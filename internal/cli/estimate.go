@@ -34,11 +34,11 @@ func estimateText(e *archiver.Estimate, width int) string {
 	return text + "\nto archive this\n" + t.fitted(width)
 }
 
-// timeText says how long it takes, and which part of it the pages of the call log set.
+// timeText says how long the run takes, and names the pages of the call log if they take the longest.
 func timeText(e *archiver.Estimate) string {
 	text := hoursText(e.HoursAt10) + " at 10 recordings a second, " + hoursText(e.HoursAt3) + " at 3"
 	if e.HoursListing > 0 && e.HoursListing >= e.HoursAt10 {
-		text += "; the pages alone take " + hoursText(e.HoursListing) + " at --api-rate"
+		text += "; the pages of the call log alone take " + hoursText(e.HoursListing) + " at --api-rate"
 	}
 	return text
 }

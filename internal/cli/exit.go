@@ -266,7 +266,7 @@ func otherArchiveTry(e *archiver.OtherArchiveError) string {
 	return try
 }
 
-// settingOf names the flag in which a run differs from its archive.
+// settingOf names the flag whose value differs from the archive.
 func settingOf(e *archiver.OtherArchiveError) string {
 	if e.Of == archiver.OfZone {
 		return "--time-zone"

@@ -270,7 +270,7 @@ func holds(text, part string) int {
 	return 0
 }
 
-// limitHints are those for the campaigns and agents of rights that no call has.
+// limitHints returns hints for the campaigns and agents in limits that no call has.
 func limitHints(limits search.Limits, names search.Names) []hint {
 	h := &hints{}
 	add := func(values []string, query func(string) search.Query, limit func([]string) search.Limits) {
@@ -290,14 +290,14 @@ func limitHints(limits search.Limits, names search.Names) []hint {
 	return h.hints()
 }
 
-// warnOfLimits warns of limits by which users see less than was meant.
+// warnOfLimits warns of campaigns and agents in --rights that no call has.
 func warnOfLimits(ctx context.Context, archive *search.Archive, limits search.Limits, logger *slog.Logger) {
 	if limits.Campaigns == nil && limits.Agents == nil {
 		return
 	}
 	names, err := archive.Names(ctx)
 	if passing(err) != nil {
-		return // the searches tell of it
+		return // each search reports it
 	}
 	for _, one := range limitHints(limits, names) {
 		logger.Warn("check --rights: " + one.line("the archive"))

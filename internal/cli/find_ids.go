@@ -22,13 +22,13 @@ func idsSetting() setting {
 	return setting{name: "ids-from", group: groupTerms, placeholder: "FILE", usage: "calls or recordings with the ids in this file, one per line or in the first column of a CSV file; - means stdin. Reports ids that were not found and exits with 3"}
 }
 
-// caseSetting asks for what a case holds, of find and export.
+// caseSetting is the flag of find and export for the calls of a case.
 func caseSetting() setting {
-	return setting{name: "case", flagOnly: true, group: groupTerms, placeholder: "NAME", usage: "calls that hold has noted for this case, also after its release; see hold list"}
+	return setting{name: "case", flagOnly: true, group: groupTerms, placeholder: "NAME", usage: "calls of this case of hold, also after its release; hold list shows the cases"}
 }
 
-// readCase has a query ask for the calls that a case holds, or held until it was released. Without a case it changes
-// nothing.
+// readCase limits the query to the calls that the case of --case holds, or held until it was released. Without --case it
+// does nothing.
 func (j *searchJob) readCase(ctx context.Context, archive *searched, tell teller) error {
 	name := j.read.text("case")
 	if name == "" {
@@ -54,7 +54,7 @@ func (j *searchJob) readCase(ctx context.Context, archive *searched, tell teller
 	return nil
 }
 
-// oneList refuses a case beside a list of ids.
+// oneList refuses --case together with --ids-from.
 func (r *reader) oneList() {
 	if r.isSet("case") && r.isSet("ids-from") {
 		r.keep(misuse("", "use either --case or --ids-from, not both%s", r.origins("case", "ids-from")))

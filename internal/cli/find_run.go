@@ -203,7 +203,8 @@ func (f *found) attrs() []any {
 	return attrs
 }
 
-// silentText says how many calls brought nothing to a copy, and how others take their place in a choice of some.
+// silentText says how many calls had no audio to copy. With a limit or a sample it also says how to choose among calls
+// with audio.
 func silentText(calls int, q search.Query) string {
 	verb := " have no audio"
 	if calls == 1 {

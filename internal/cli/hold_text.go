@@ -110,7 +110,7 @@ func (h holdResult) writeLegal(b *strings.Builder) {
 	case h.inS3:
 		b.WriteString("legal hold   none: the bucket has no Object Lock, so only this program obeys the hold\n")
 	case h.action == holdAdd:
-		b.WriteString("legal hold   none in a folder: this program erases nothing of it, and whoever may delete files there still can\n")
+		b.WriteString("legal hold   none in a folder: this program does not erase these recordings, but users with write access can delete them\n")
 	}
 }
 

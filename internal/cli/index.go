@@ -129,7 +129,7 @@ type freshness struct{ compared atomic.Int64 }
 func (f *freshness) holds() bool { return time.Now().UnixNano()-f.compared.Load() < int64(believeFor) }
 
 // keepIndex brings an index up to date until ctx ends. What is wrong with it is told once, and it is not searched until
-// an update went well again. After the first one that did, it calls ready.
+// an update went well again. After the first successful update it calls ready.
 func keepIndex(ctx context.Context, s *searched, every time.Duration, fresh *freshness, logger *slog.Logger, ready func(context.Context)) {
 	last := ""
 	for {

@@ -1,4 +1,4 @@
-// Keeps a run from beginning a new archive where an old one is only not mounted, or has lost its manifest.
+// Refuses to begin a new archive if the old one is not mounted or has lost its manifest.
 
 package cli
 
@@ -56,10 +56,10 @@ func checkFolder(stateDir, folder string, newArchive bool) error {
 }
 
 func lostManifest(try string) error {
-	return misuse(try, "--dest holds calls/ and no manifest: the manifest is lost")
+	return misuse(try, "--dest has calls/ but no manifest: the manifest is lost")
 }
 
-// lostOverwritten is lostManifest for a run that would begin an archive.
+// lostOverwritten is lostManifest for a run that would begin a new archive.
 func lostOverwritten() error {
 	return lostManifest("run rebuild, or give --new-archive to start a new archive")
 }
@@ -85,7 +85,7 @@ func absent(ctx context.Context, ledger *manifest.Ledger) error {
 	return noArchive()
 }
 
-// withAbsent is absent in place of an error that comes of a missing archive.json.
+// withAbsent replaces an error caused by a missing archive.json with the error of absent.
 func withAbsent(ctx context.Context, ledger *manifest.Ledger, err error) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -54,7 +54,7 @@ type lockJob struct {
 	confirm   string
 	accept    bool
 	retention *evidence.Retention
-	newID     string // of an archive that is still to be made
+	newID     string // of an archive that does not exist yet
 
 	// What the archive and its settings come to, once check has looked.
 	locks    *evidence.Locks
@@ -215,8 +215,8 @@ func (j *lockJob) load(ctx context.Context, ledger *manifest.Ledger) (err error)
 	return nil
 }
 
-// newArchiveID returns the id that an archive gets which is still to be made where it must be named before: it is the same
-// at each try, and another one for each place.
+// newArchiveID returns the id of an archive that does not exist yet, so that an error can name it for confirmation. It is
+// the same at each try, and different for each place.
 func newArchiveID(b store.S3Options) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{"archive", b.Endpoint, b.Bucket, b.Prefix}, "\n")))
 	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:])[:26])

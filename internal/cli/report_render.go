@@ -37,7 +37,8 @@ func outcomeColumns() []manifest.Outcome {
 	return []manifest.Outcome{manifest.Archived, manifest.Pending, manifest.Failed, manifest.Rejected, manifest.Lost, manifest.Damaged}
 }
 
-// removedOutcomes are those of what was removed on purpose. Their columns stand where there are any.
+// removedOutcomes are the outcomes of recordings that were removed on purpose. Tables show their columns if any recording
+// has one of them.
 func removedOutcomes() []manifest.Outcome {
 	return []manifest.Outcome{manifest.Erased, manifest.Expired}
 }
@@ -158,7 +159,7 @@ func recordingParts(t *report.Total) []string {
 	return slices.DeleteFunc(parts, func(p string) bool { return p == "" })
 }
 
-// countCells are the figures of a row, those of removed outcomes before the bytes.
+// countCells returns the figures of a row. Those of removed outcomes come before the bytes.
 func countCells(c *report.Counts, removed []manifest.Outcome) []string {
 	cells := []string{
 		thousands(int64(c.Calls)), thousands(int64(c.Recordings)), thousands(int64(c.ByOutcome[manifest.Archived])),
@@ -301,7 +302,7 @@ func andMore(n int) string {
 	return "  and " + thousands(int64(n)) + " more; --json lists all\n"
 }
 
-// causesText counts the recordings that wait by the words that find and export have for it, the most first.
+// causesText counts waiting recordings by cause, the most frequent first. find and export use the same causes.
 func causesText(t *report.Total) string {
 	causes := slices.SortedFunc(maps.Keys(t.WaitingBy), func(a, b string) int {
 		return cmp.Or(cmp.Compare(t.WaitingBy[b], t.WaitingBy[a]), cmp.Compare(a, b))

@@ -103,7 +103,7 @@ func (r *reader) wall(name string) (wall time.Time, dateOnly bool) {
 	return wall, err == nil
 }
 
-// howToWrite says how to write what was meant by something that is not a time.
+// howToWrite says how to write a value that is not a valid time.
 func howToWrite(value string) string {
 	if month, err := time.Parse("2006-01", value); err == nil {
 		last := month.AddDate(0, 1, -1)

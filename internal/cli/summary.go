@@ -140,7 +140,7 @@ func archivedPart(s archiver.Summary) string {
 	return text
 }
 
-// storedPart says where the bytes of what is archived come from.
+// storedPart says whether the archived bytes were stored by this run or found stored already.
 func storedPart(s archiver.Summary) string {
 	switch {
 	case s.Adopted == 0:

@@ -281,7 +281,7 @@ func (p *process) runVerifier(ctx context.Context, job *verifyJob, talk output, 
 	return true, err
 }
 
-// noteVerification notes in evidence/ what was checked and found.
+// noteVerification writes the result of verify to evidence/.
 func noteVerification(ctx context.Context, job *verifyJob, s verify.Summary, logger *slog.Logger) error {
 	opened, err := openArchive(ctx, archiver.Location{Folder: job.folder, S3: job.bucket}, archiver.Repair, "", logger)
 	if err == nil {
@@ -293,7 +293,7 @@ func noteVerification(ctx context.Context, job *verifyJob, s verify.Summary, log
 	return nil
 }
 
-// verificationOf returns what is noted of a summary.
+// verificationOf returns the record of a summary.
 func verificationOf(s verify.Summary) manifest.Verification {
 	v := manifest.Verification{
 		Started: s.Started.UTC().Truncate(time.Second), Mode: string(s.Mode), From: s.From, To: s.To,
@@ -328,8 +328,8 @@ func lockChecks(ctx context.Context, opened *archiver.Opened) (func(context.Cont
 	}, nil
 }
 
-// expiryCheck returns what verify asks about audio that is missing, nil where nothing ends: the archive has noted no
-// retention, or the day of today is not to be told.
+// expiryCheck returns the check of missing audio for verify. It returns nil if the archive has noted no retention, or if
+// the clock is wrong, so that today's day is unknown.
 func expiryCheck(ctx context.Context, ledger *manifest.Ledger, archiveErr error) (func(context.Context, verify.Stored) (bool, error), error) {
 	retention, err := evidence.LoadRetention(ctx, ledger)
 	if err != nil || retention.IsZero() || archiveErr != nil {

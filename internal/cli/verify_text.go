@@ -124,7 +124,7 @@ func verifiedText(s verify.Summary) string {
 	row("recordings", thousands(int64(s.Recordings)), thousands(int64(s.Checked))+" checked",
 		part(s.Damaged, "damaged"), part(s.Unreadable, "not readable"))
 	if s.Expired > 0 {
-		row("expired", thousands(int64(s.Expired)), "without audio, for their retention has ended")
+		row("expired", thousands(int64(s.Expired)), "without audio, because their retention has ended")
 	}
 	row("bytes", bytesText(s.BytesRead), "read")
 	row("files", thousands(int64(s.Unknown)), unknownText(s), part(s.Ignored, "ignored"), part(s.Quarantined, "in quarantine/"))

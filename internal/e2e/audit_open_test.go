@@ -39,7 +39,7 @@ func TestAuditTellsWhatIsOpen(t *testing.T) {
 
 	relist := append(slices.Clone(days), "--relist")
 	a.run(relist...).want(t, 0)
-	wantOpen("closed again", "not sealed   3 days closed again since: run seal\n")
+	wantOpen("closed again", "not sealed   3 days closed again since the last seal: run seal\n")
 	if s := a.seal(key); s.Days != 3 {
 		t.Errorf("the seal of days closed again: %+v", s)
 	}
@@ -53,7 +53,7 @@ func TestAuditTellsWhatIsOpen(t *testing.T) {
 	}
 	a.run("--start-time", daysAgo(9), "--end-time", daysAgo(9), "--relist").want(t, 0)
 	writeFile(t, name, string(before))
-	wantOpen("lines after the day was closed", "came after the day was closed: run archive --relist over these days, then seal\n")
+	wantOpen("lines after the day was closed", "written after the day was closed: run archive --relist over these days, then seal\n")
 	a.run(relist...).want(t, 0)
 	a.seal(key)
 	wantOpen("as the audit said", "")

@@ -491,9 +491,9 @@ func TestExpireRefused(t *testing.T) {
 		args []string
 	}{
 		"no retention":  {2, "no retention", []string{"--yes"}},
-		"with a term":   {2, "--expired goes by the retention alone", []string{"--number", "4155550142"}},
-		"with a reason": {2, "--expired goes by the retention alone", []string{"--reason", "request 7", "--yes"}},
-		"resumed":       {2, "--expired goes by the retention alone", []string{"--resume"}},
+		"with a term":   {2, "--expired selects recordings by retention alone", []string{"--number", "4155550142"}},
+		"with a reason": {2, "--expired selects recordings by retention alone", []string{"--reason", "request 7", "--yes"}},
+		"resumed":       {2, "--expired selects recordings by retention alone", []string{"--resume"}},
 	} {
 		if r := a.other(c.code, "erase", append([]string{"--expired", "--state-dir", a.state}, c.args...)...); !strings.Contains(r.stderr, c.says) {
 			t.Errorf("%s: %s", name, r.stderr)
@@ -504,7 +504,7 @@ func TestExpireRefused(t *testing.T) {
 	if err := os.Chtimes(file, future, future); err != nil {
 		t.Fatal(err)
 	}
-	if r := a.other(1, "erase", "--expired", "--yes", "--state-dir", a.state); !strings.Contains(r.stderr, "set the clock right") {
+	if r := a.other(1, "erase", "--expired", "--yes", "--state-dir", a.state); !strings.Contains(r.stderr, "correct the clock") {
 		t.Errorf("a clock that is behind: %s", r.stderr)
 	}
 	a.verify().want(t, 0)

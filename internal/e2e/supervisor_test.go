@@ -20,11 +20,11 @@ func TestAuditRefusesASpan(t *testing.T) {
 	for _, span := range []string{"--start-time=" + daysAgo(9), "--end-time=" + daysAgo(9), "--last=7d"} {
 		name, _, _ := strings.Cut(span, "=")
 		said := a.other(2, "audit", "--seals", "--allowed-signers", allowed, span)
-		wantSaid(t, said.stderr, name+" is for --access-log; --seals always checks the whole chain of seals")
+		wantSaid(t, said.stderr, name+" is for --access-log; --seals always checks all seals, because each seal names the one before it")
 		if strings.Count(said.stderr, "\n") != 1 || said.stdout != "" {
 			t.Errorf("it is not one line: %s%s", said.stderr, said.stdout)
 		}
-		wantSaid(t, a.other(2, "audit", "1234", span).stderr, name+" is for --access-log; a history is always whole")
+		wantSaid(t, a.other(2, "audit", "1234", span).stderr, name+" is for --access-log; the history of an id always has all days")
 	}
 	a.env = append(a.env, "CONVOSO_ARCHIVER_LAST=7d")
 	a.other(0, "audit", "--seals", "--allowed-signers", allowed)

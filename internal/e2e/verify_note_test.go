@@ -97,7 +97,7 @@ func TestServeSaysWhenVerified(t *testing.T) {
 		verify []string
 		want   string
 	}{
-		{nil, "No verification is noted: verify --note does that."},
+		{nil, "No verification is noted. Run verify --note to note one."},
 		{[]string{"--note"}, ": every recording was read, nothing damaged."},
 	} {
 		if step.verify != nil {

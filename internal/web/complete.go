@@ -244,7 +244,7 @@ func facts(made *report.Report, verified string, counts bool) []string {
 func verifiedText(list []manifest.Verification) string {
 	list = slices.DeleteFunc(slices.Clone(list), func(v manifest.Verification) bool { return !v.Complete })
 	if len(list) == 0 {
-		return "No verification is noted: verify --note does that."
+		return "No verification is noted. Run verify --note to note one."
 	}
 	v := list[len(list)-1]
 	how := map[string]string{"full": "every recording was read", "quick": "sizes were compared", "sample": "a sample was read"}[v.Mode]

@@ -15,7 +15,7 @@ const (
 	maxSessions = 20_000
 )
 
-// play is who listens to what from where, or who has a call open.
+// play identifies a listening session or an opened call: the user, the call or recording, and the address.
 type play struct{ user, from, day, recording, call string }
 
 // plays are the sessions of listening. It may be used by several goroutines at once.
@@ -73,7 +73,7 @@ func (s *Server) note(w http.ResponseWriter, r *http.Request, lines ...Access) b
 	return true
 }
 
-// noteRefused writes what a user tried to take and may not. It is refused also when that cannot be written.
+// noteRefused logs a download that a user has no right to. If the log cannot be written, the download is refused too.
 func (s *Server) noteRefused(r *http.Request, line Access) {
 	if s.Log == nil {
 		return
@@ -85,8 +85,8 @@ func (s *Server) noteRefused(r *http.Request, line Access) {
 	}
 }
 
-// mayOpen notes that a user opens a call, whose details tell of a person, unless it was open a short time ago. It has
-// answered where the details may not be sent.
+// mayOpen notes in the access log that a user opens a call, unless the session of an earlier opening still lasts. If it
+// returns false, it has answered the request with an error.
 func (s *Server) mayOpen(w http.ResponseWriter, r *http.Request, day, id string) bool {
 	u := userOf(r)
 	key := play{user: u.name, from: u.from, day: day, call: id}

@@ -76,7 +76,7 @@ func (s *Server) ownSite(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// isFromElsewhere reports whether a page of another site asks.
+// isFromElsewhere reports whether a page of another site sent the request.
 func isFromElsewhere(r *http.Request) bool {
 	from := r.Header.Get("Sec-Fetch-Site")
 	return from == "cross-site" || from == "same-site"
