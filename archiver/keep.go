@@ -224,7 +224,7 @@ func (m *keyMaker) names(call callFacts, recording *fetcher.Recording, identity 
 	return names, nil
 }
 
-// stem makes what the names of a recording have in common in all formats.
+// stem makes the part of a recording's names that does not depend on its format.
 func (m *keyMaker) stem(call callFacts, recording *fetcher.Recording, identity string) (key.Stem, error) {
 	fields := map[string]string{}
 	maps.Copy(fields, call.fields)

@@ -68,7 +68,7 @@ func (n *standing) sorted() {
 	}
 }
 
-// at finds a name: most are asked for and do not stand, and a search of all names waits for memory at each step.
+// at finds a name. Most names asked for do not exist, and a binary search over all names would wait for memory at each step.
 func (n *standing) at(name string) (i int, stands bool) {
 	h := n.hash(name)
 	begin, end := n.begins[h>>n.shift], n.begins[h>>n.shift+1]
@@ -76,7 +76,7 @@ func (n *standing) at(name string) (i int, stands bool) {
 	return int(begin) + i, stands
 }
 
-// matters reports whether something stands under a key that a recording may have, or under one that is made of it later.
+// matters reports whether the store has an object under a key that a recording may have, or under a later key made of it.
 func (n *standing) matters(k soughtKey) bool {
 	_, stands := n.at(k.key)
 	return stands || len(n.laterThan(k)) > 0

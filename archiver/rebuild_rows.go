@@ -21,7 +21,7 @@ type sought struct {
 	length   string // of the call, as the newest row says
 	at       time.Time
 	keys     []soughtKey // those that matter
-	double   bool        // another recording of the day has its id: which is which is not known
+	double   bool        // another recording of the day has the same id, so the two cannot be told apart
 
 	noted     *manifest.State // it has a line
 	expired   *manifest.ExpiryRecord

@@ -145,7 +145,7 @@ func isSigned(s *stored) bool {
 // dayKey is a day closed for a filter.
 type dayKey struct{ day, filter string }
 
-// daysAtOnce is how many days are read at once: reading takes a processor on disk, and waits in S3.
+// daysAtOnce is how many days are read at once: on disk reading uses a processor, and in S3 it waits for answers.
 const daysAtOnce = 8
 
 // takenDay is the result of sealing one day.

@@ -138,7 +138,7 @@ func (d *Day) lookUnchanged(ctx context.Context) (standing, error) {
 	return files, err
 }
 
-// holdsErased reports whether recordings were erased, or expired, since the day was read, or that was withdrawn.
+// holdsErased reports whether recordings were erased or expired, or an erasure was withdrawn, since the day was read.
 func (d *Day) holdsErased() bool {
 	d.mu.RLock()
 	defer d.mu.RUnlock()

@@ -22,7 +22,7 @@ type Day struct {
 	writable bool
 	sizes    map[string]int64 // of the segments that were read, by file
 	hasBad   bool             // lines that cannot be read were left out
-	erasures *Erasures        // that the lines were read by; nil: as they stand
+	erasures *Erasures        // applied to the lines when they were read; nil for none
 	expired  map[string]*ExpiryRecord
 	hides    bool // lines tell more than may be shown
 	calls    callRows

@@ -167,8 +167,8 @@ func (d *Day) Expired(id string) (r *ExpiryRecord, ok bool) {
 	return r, ok
 }
 
-// withoutExpired returns whole lines that are not stored yet. In place of those about recordings that expired meanwhile
-// they say so.
+// withoutExpired returns whole lines that are not stored yet. Lines about recordings that have expired since then say
+// "expired".
 func withoutExpired(lines []byte, expired map[string]*ExpiryRecord, leave func(Recording)) (kept []byte, err error) {
 	if len(expired) == 0 {
 		return lines, nil

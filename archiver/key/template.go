@@ -184,7 +184,7 @@ func (t *Template) Key(fields map[string]string, date time.Time, o Options) (Nam
 	return stem.Names(o.Format)
 }
 
-// Stem is what a template makes of a recording whatever its format is.
+// Stem is the part of a recording's names that does not depend on its format.
 type Stem struct {
 	parts     []string // clean
 	id        string

@@ -22,7 +22,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-const noAPI = "http://127.0.0.1:1/v1" // of archives that no run goes on with
+const noAPI = "http://127.0.0.1:1/v1" // for archives that no run continues
 
 // proofs measures seals over the manifest of an archive of many closed days, and rebuilds of archives whose manifest is
 // lost. What was just written is in the page cache: the figures are the program's cost and not the disk's.
@@ -40,10 +40,10 @@ const (
 
 func proof(b *bench, flags *flag.FlagSet) func(context.Context) error {
 	k := &proofs{bench: b}
-	flags.IntVar(&k.days, "days", 1000, "closed days to seal and to audit; 0 for none of it")
-	flags.IntVar(&k.perDay, "per-day", 10_000, "recordings of each, of half a kilobyte in the manifest")
-	flags.IntVar(&k.onDisk, "recordings", 1_000_000, "recordings on disk whose manifest is rebuilt; 0 for none of it")
-	flags.IntVar(&k.inS3, "s3-recordings", 50_000, "recordings in S3 whose manifest is rebuilt; 0 for none of it")
+	flags.IntVar(&k.days, "days", 1000, "closed days to seal and to audit; 0 skips both")
+	flags.IntVar(&k.perDay, "per-day", 10_000, "recordings of each day; each takes half a kilobyte of the manifest")
+	flags.IntVar(&k.onDisk, "recordings", 1_000_000, "recordings on disk whose manifest is rebuilt; 0 skips the measurement")
+	flags.IntVar(&k.inS3, "s3-recordings", 50_000, "recordings in S3 whose manifest is rebuilt; 0 skips the measurement")
 	return k.run
 }
 
@@ -117,7 +117,7 @@ func (k *proofs) addCosts(name string, costs []sample, wall, peak goal) {
 	k.report.add("  peak MiB", 1, figuresOf(costs, mebibytes), peak)
 }
 
-// makeKey makes an SSH key, and the file that says that it may sign.
+// makeKey makes an SSH key and its file of allowed signers.
 func makeKey(ctx context.Context, key string) (signers string, err error) {
 	if out, err := exec.CommandContext(ctx, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("make a key by ssh-keygen: %w: %s", err, out)
@@ -133,8 +133,7 @@ func makeKey(ctx context.Context, key string) (signers string, err error) {
 	return signers, nil
 }
 
-// rebuildOnDisk makes an archive of so small recordings that to hash them costs next to nothing, and rebuilds its
-// manifest.
+// rebuildOnDisk makes an archive of recordings so small that hashing takes almost no time, and rebuilds its manifest.
 func (k *proofs) rebuildOnDisk(ctx context.Context) error {
 	folder := filepath.Join(k.work, "rebuilt")
 	days := max(1, k.onDisk/rebuiltPerDay)
@@ -285,7 +284,8 @@ func (k *proofs) rebuildInS3(ctx context.Context) (err error) {
 	return nil
 }
 
-// removeObjects removes what lies below a folder of a bucket, by the server, which keeps more of an object than its file.
+// removeObjects removes the objects below a folder of a bucket through the server, because the server keeps more than the
+// file of an object.
 func removeObjects(ctx context.Context, endpoint, bucket, folder, below string) error {
 	client := newS3Client(endpoint, 1)
 	err := filepath.WalkDir(filepath.Join(folder, below), func(path string, entry fs.DirEntry, err error) error {

@@ -18,8 +18,8 @@ import (
 type Archive struct {
 	manifest.Archive
 	Err      error // fs.ErrNotExist where there is none yet
-	Lost     bool  // there is none, and its call rows stand there
-	Unused   bool  // nothing is noted of it: it takes the address and the zone of the next run
+	Lost     bool  // archive.json is missing, but call rows exist
+	Unused   bool  // nothing is noted of it: the next run sets its address and zone
 	DayBytes int64 // mean of the newest closed days, 0 where there are none
 }
 
@@ -103,7 +103,7 @@ func readArchive(ctx context.Context, at archiver.Location) (a Archive) {
 	return a
 }
 
-// archiveOf reads what archive.json says, and what there is beside it.
+// archiveOf reads archive.json, and looks for a lost or unused archive.
 func archiveOf(ctx context.Context, ledger *manifest.Ledger) (a Archive) {
 	if a.Archive, a.Err = ledger.Archive(ctx); a.Err == nil {
 		a.Unused, a.Err = ledger.IsUnused(ctx, a.Archive)
