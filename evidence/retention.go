@@ -118,8 +118,8 @@ func (r Retention) mayBePast(day, today string) bool {
 	return false
 }
 
-// campaignsOf returns the campaigns of the calls of a day, nil if retention does not depend on campaigns. A row that cannot be read is an error:
-// the retention of its recordings is unknown.
+// campaignsOf returns the campaigns of the calls of a day, nil if retention does not depend on campaigns. A row that
+// cannot be read is an error, because the retention of its recordings is unknown.
 func (r Retention) campaignsOf(ctx context.Context, ledger *manifest.Ledger, day string) (campaigns map[string]string, err error) {
 	if len(r.Campaigns) == 0 {
 		return nil, nil
