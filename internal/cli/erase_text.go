@@ -95,7 +95,7 @@ func (r *eraseResult) write(w io.Writer, asJSON bool) error {
 	}
 	r.writeChosen(&b)
 	if len(r.Erased) == 0 { // what was chosen is the answer
-		r.writeCopies(&b)
+		r.writeExports(&b)
 	}
 	return writeText(w, trimLines(b.String()))
 }
@@ -117,7 +117,10 @@ func (r *eraseResult) writeErased(b *strings.Builder) {
 		}
 		fmt.Fprintf(b, "lines        %s of %s reduced to ids and hashes\n", thousands(int64(e.Stubs)), plural(len(e.Days), "day"))
 	}
-	r.writeCopies(b)
+	if r.Index {
+		b.WriteString("index        up to date\n")
+	}
+	r.writeExports(b)
 	b.WriteString("\nnot reached\n")
 	for _, where := range r.Elsewhere {
 		fmt.Fprintf(b, "  %s\n", where)
@@ -125,11 +128,8 @@ func (r *eraseResult) writeErased(b *strings.Builder) {
 	b.WriteString("\nnext\n  if you use seals, run seal now: audit --seals reports the erased lines until the erasure is sealed\n")
 }
 
-// writeCopies prints what was done to the index and to exports.
-func (r *eraseResult) writeCopies(b *strings.Builder) {
-	if r.Index {
-		b.WriteString("index        up to date\n")
-	}
+// writeExports prints what was done to exports.
+func (r *eraseResult) writeExports(b *strings.Builder) {
 	for _, x := range r.Exports {
 		switch {
 		case x.Dropped > 0:

@@ -152,7 +152,7 @@ func TestEraseSaysWhatToDo(t *testing.T) {
 	wantSaid(t, e.other(0, "erase", terms...).stdout, "would erase: ", "find with the same terms shows these calls, with numbers, names and times\n")
 	e.other(0, "hold", "add", "case 1", "--ids-from", idsFile(t, held...))
 	said := e.other(3, "erase", append(terms, "--yes", "--reason", "request 3")...).stdout
-	wantSaid(t, said, "\nnext\n", "held: end the hold with hold release CASE", "or erase the other calls alone: give their ids to --ids-from\n")
+	wantSaid(t, said, "\nnext\n", "held: end the hold with hold release CASE", "or erase only the other calls: give their ids to --ids-from\n")
 	want := fmt.Sprintf("nothing was erased: 5 of %d calls and %d of %d recordings must stay\n", calls, heldRecordings, recordings)
 	if !strings.HasPrefix(said, want) {
 		t.Errorf("it does not begin with %q:\n%s", want, said)

@@ -144,12 +144,14 @@ func (s server) runLocks(t *testing.T) {
 //	quarantine, and what no line names               TestEraseQuarantineWithoutLine, TestEraseWhatReplacesDamaged
 //	killed, and finished                             TestTortureErase, TestEraseBesideARefusal, TestEraseUnfinishedHidesNoDamage
 //	seals, audit --seals, audit RECORDING, --tsa     TestSeal, TestAuditFindings, TestSealStamped
+//	retention that has ended, --expired              TestExpire, TestExpireKilled, TestLifecycle
+//	verifications                                    TestVerifyNotes
 //	rebuild                                          TestRebuild, TestRebuildNowhere
 //	all of it for archives of an older version       TestOldVersionEvidence
 //	export --format bagit                            TestBag
 //	locks, retention                                 TestLock…, TestRetentionTags, of runLocks
 func (s server) runEvidence(t *testing.T) {
-	const proofs = "TestHold|TestLegalHold|TestRecordsOfEvidence|TestEraseStubs|TestAuditFindings|TestOldVersionEvidence|TestHoldOvertakesErase|TestTortureErase|TestSeal|TestSealStamped|TestRebuild|TestRebuildNowhere|TestBag|" +
+	const proofs = "TestHold|TestLegalHold|TestRecordsOfEvidence|TestEraseStubs|TestAuditFindings|TestOldVersionEvidence|TestHoldOvertakesErase|TestTortureErase|TestSeal|TestSealStamped|TestRebuild|TestRebuildNowhere|TestBag|TestExpire|TestExpireKilled|TestLifecycle|TestVerifyNotes|" +
 		"TestErase(LeavesNothing|Locked|OvertakesHold|BesideARefusal|DuringARun|UnfinishedHidesNoDamage|WhatReplacesDamaged|QuarantineWithoutLine|StoredAfterwards|InFlightWhereLocked)"
 	for _, args := range [][]string{
 		{"-run=^(" + proofs + ")$/^s3", "convoso-archiver/internal/e2e"},
