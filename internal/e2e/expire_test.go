@@ -312,7 +312,7 @@ func TestExpireResumes(t *testing.T) {
 	if v := x.verify().want(t, 0); v.found.Expired != len(x.past) {
 		t.Errorf("%d are told as expired, want %d", v.found.Expired, len(x.past))
 	}
-	if r := x.other(0, "audit", x.one(0)); !strings.Contains(r.stdout, "may not be yet") {
+	if r := x.other(0, "audit", x.one(0)); !strings.Contains(r.stdout, "may be incomplete") {
 		t.Errorf("the history: %s", r.stdout)
 	}
 	if r := x.days("--relist").want(t, 0); r.summary.MediaRequests != 0 {
