@@ -39,22 +39,28 @@ func (b *bucket) remove(prefix string) {
 	}
 }
 
+// losable returns an archive on disk or s3, and what removes its manifest.
+func losable(t *testing.T, server *convosotest.Server, where string) (a *archive, lose func()) {
+	t.Helper()
+	if where == "s3" {
+		b := onS3(t, server, false)
+		return b.archive, func() { b.remove("pre fix/manifest/") }
+	}
+	a = onDisk(t, server)
+	return a, func() {
+		if err := os.RemoveAll(filepath.Join(a.folder, "manifest")); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestRebuild loses the manifest: what is made anew costs the vendor no download, and verifies.
 func TestRebuild(t *testing.T) {
 	for _, where := range []string{"disk", "s3"} {
 		t.Run(where, func(t *testing.T) {
 			t.Parallel()
 			server := threeDays(t, 91)
-			a := onDisk(t, server)
-			lose := func() {
-				if err := os.RemoveAll(filepath.Join(a.folder, "manifest")); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if where == "s3" {
-				b := onS3(t, server, false)
-				a, lose = b.archive, func() { b.remove("pre fix/manifest/") }
-			}
+			a, lose := losable(t, server, where)
 			a.env = append(a.env, quickExit)
 			span := []string{"--start-time", daysAgo(10), "--end-time", daysAgo(8)}
 			a.run(span...).want(t, 0)
@@ -165,16 +171,7 @@ func TestLostManifest(t *testing.T) {
 		t.Run(where, func(t *testing.T) {
 			t.Parallel()
 			server := threeDays(t, 96)
-			a := onDisk(t, server)
-			lose := func() {
-				if err := os.RemoveAll(filepath.Join(a.folder, "manifest")); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if where == "s3" {
-				b := onS3(t, server, false)
-				a, lose = b.archive, func() { b.remove("pre fix/manifest/") }
-			}
+			a, lose := losable(t, server, where)
 			key, allowed := sealKey(t)
 			a.env = append(a.env, quickExit, "CONVOSO_AUTH_TOKEN="+server.Token())
 			span := []string{"--start-time", daysAgo(10), "--end-time", daysAgo(8)}
