@@ -193,6 +193,24 @@ func (s *crampedStore) NewPart() (*store.Part, error) {
 	return s.Store.NewPart()
 }
 
+// prepare makes a run over the vendor that works on nothing by itself; end stops it and closes all.
+func (w *world) prepare(t *testing.T, vendor *hooked) (r *run, end func()) {
+	t.Helper()
+	client := w.client(vendor, time.Minute)
+	opened, err := Open(t.Context(), Location{Folder: w.dir}, Archive, "", w.log())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &Archiver{Source: client, Store: opened.Store, Ledger: opened.Ledger, Keys: w.keys(""), Logger: w.log()}
+	a.Config = Config{Run: opened.Ledger.Run(), Zone: w.zone, Settle: 2 * oneDay, PurgeAfter: 155 * oneDay, Calls: RecordedCalls, RetryFor: time.Minute}
+	r = a.prepare(t.Context())
+	return r, func() {
+		r.kill()
+		_ = opened.Close(context.Background())
+		client.Close()
+	}
+}
+
 // TestQueuedJobsHoldNoPage queues one recording of each of many large pages.
 func TestQueuedJobsHoldNoPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -220,17 +238,8 @@ func TestQueuedJobsHoldNoPage(t *testing.T) {
 			body, _ := json.Marshal(page)
 			return answered(http.StatusOK, body)
 		}}
-		client := w.client(vendor, time.Minute)
-		defer client.Close()
-		opened, err := Open(t.Context(), Location{Folder: w.dir}, Archive, "", w.log())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer opened.Close(context.Background())
-		a := &Archiver{Source: client, Store: opened.Store, Ledger: opened.Ledger, Keys: w.keys(""), Logger: w.log()}
-		a.Config = Config{Run: opened.Ledger.Run(), Zone: w.zone, Settle: 2 * oneDay, PurgeAfter: 155 * oneDay, Calls: RecordedCalls, RetryFor: time.Minute}
-		r := a.prepare(t.Context())
-		defer r.kill()
+		r, end := w.prepare(t, vendor)
+		defer end()
 		ended := make(chan error, 1)
 		before := heapInUse()
 		go func() {

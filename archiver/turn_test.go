@@ -1,7 +1,6 @@
 package archiver
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -40,17 +39,8 @@ func TestLargeDaysInTurn(t *testing.T) {
 			}
 			return nil
 		}}
-		client := w.client(vendor, time.Minute)
-		defer client.Close()
-		opened, err := Open(t.Context(), Location{Folder: w.dir}, Archive, "", w.log())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer opened.Close(context.Background())
-		a := &Archiver{Source: client, Store: opened.Store, Ledger: opened.Ledger, Keys: w.keys(""), Logger: w.log()}
-		a.Config = Config{Run: opened.Ledger.Run(), Zone: w.zone, Settle: 2 * oneDay, PurgeAfter: 155 * oneDay, Calls: RecordedCalls, RetryFor: time.Minute}
-		r := a.prepare(t.Context())
-		defer r.kill()
+		r, end := w.prepare(t, vendor)
+		defer end()
 		ended := make(chan bool)
 		go func() {
 			r.workDays(days)
