@@ -79,6 +79,15 @@ func (x *expiring) expire(code int, args ...string) (e evidence.Expired) {
 	return *got.Expired
 }
 
+// allPast returns all recordings that are past their retention.
+func (x *expiring) allPast() map[string]bool {
+	all := map[string]bool{}
+	for ref := range x.past {
+		all[ref] = true
+	}
+	return all
+}
+
 // one returns a recording that is past its retention, by the order of their ids.
 func (x *expiring) one(n int) string { return slices.Sorted(maps.Keys(x.past))[n] }
 
@@ -322,11 +331,7 @@ func TestExpireResumes(t *testing.T) {
 	if got := x.expire(0, "--resume"); len(got.Expiries) != 1 || got.Removed != len(x.past) {
 		t.Errorf("resumed: %+v", got)
 	}
-	gone := map[string]bool{}
-	for ref := range x.past {
-		gone[ref] = true
-	}
-	x.check(gone)
+	x.check(x.allPast())
 }
 
 // TestHoldOvertakesExpiry: a case comes to hold a recording between the look for holds and the intent. The expiry takes
@@ -349,10 +354,7 @@ func TestHoldOvertakesExpiry(t *testing.T) {
 	if got := x.expire(0, "--expired", "--yes"); got.Removed != len(x.past)-1 || got.Held != 1 || len(got.Expiries) != 1 {
 		t.Errorf("expired: %+v", got)
 	}
-	gone := map[string]bool{}
-	for ref := range x.past {
-		gone[ref] = true
-	}
+	gone := x.allPast()
 	delete(gone, x.one(0))
 	x.check(gone)
 }
@@ -393,11 +395,7 @@ func TestExpireDuringARun(t *testing.T) {
 	}
 	x.server.SetMediaHook(nil)
 	x.days().want(t, 0)
-	gone := map[string]bool{}
-	for ref := range x.past {
-		gone[ref] = true
-	}
-	x.check(gone)
+	x.check(x.allPast())
 }
 
 // TestExpireLocked: what is locked stays, with its date, and all else goes.
