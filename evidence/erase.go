@@ -48,8 +48,6 @@ type Erasing struct {
 	Locks  Locker // nil where nothing can be locked
 	Keys   RowKeys
 	Now    time.Time
-
-	begun string // erasure of which this run noted the intent, and has removed nothing
 }
 
 // Chosen is a call of a day that is to be erased, with its row and all of its recordings.
@@ -289,7 +287,6 @@ func (e *Erasing) Begin(ctx context.Context, reason string, chosen []Chosen) (ma
 	if err := e.Ledger.PutRecords(ctx, manifest.ErasureStem, records...); err != nil {
 		return whole, fmt.Errorf("record the erasure: %w", err)
 	}
-	e.begun = whole.Erasure
 	return whole, nil
 }
 

@@ -109,7 +109,7 @@ func TestEraseList(t *testing.T) {
 	wantSaid(t, e.other(2, "erase", "lists").stderr, "write: erase list")
 
 	// What is left of an erasure that was killed after its intent: the record of its intent.
-	files, err := filepath.Glob(filepath.Join(e.dest, "evidence", "erase-"+e.erasure+"-*.jsonl"))
+	files, err := filepath.Glob(filepath.Join(e.dest, "evidence", "erase-"+e.erasure+"-0*.jsonl"))
 	if err != nil || len(files) != 2 {
 		t.Fatalf("%v, %q", err, files)
 	}
