@@ -302,7 +302,7 @@ func intentOf(erasure, reason string, chosen []Chosen) manifest.ErasureRecord {
 			intent.Calls = append(intent.Calls, manifest.ErasedID{Day: c.Day, ID: c.Call})
 		}
 		for _, r := range c.Recordings {
-			intent.Recordings = append(intent.Recordings, manifest.ErasedID{Day: c.Day, ID: r.ID})
+			intent.Recordings = append(intent.Recordings, manifest.ErasedID{Day: c.Day, ID: r.ID, Call: c.Call})
 		}
 	}
 	return intent

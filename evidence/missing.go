@@ -4,6 +4,7 @@ package evidence
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -52,17 +53,25 @@ func NewMissingCheck(ledger *manifest.Ledger, retention Retention, holds *Holds,
 
 // Expired reports whether the missing audio of a recording of a day has expired.
 func (c *MissingCheck) Expired(ctx context.Context, day, recordingID, callID string) (bool, error) {
+	reason, err := c.Reason(ctx, day, recordingID, callID)
+	return reason != "", err
+}
+
+// Reason says why the missing audio of a recording of a day has expired, "" if it has not.
+func (c *MissingCheck) Reason(ctx context.Context, day, recordingID, callID string) (string, error) {
 	if !c.retention.mayBePast(day, c.today) {
-		return false, nil
+		return "", nil
 	}
 	campaigns, err := c.campaignsOf(ctx, day)
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	campaign, known := campaigns[callID]
 	m := Missing{Held: len(c.holds.OfEither(recordingID, callID)) > 0, NoRow: !known && campaigns != nil, Today: c.today}
-	m.Ended, m.Ends = c.retention.Ends(day, campaign)
-	return m.IsExpired(), nil
+	if m.Ended, m.Ends = c.retention.Ends(day, campaign); !m.IsExpired() {
+		return "", nil
+	}
+	return fmt.Sprintf("its retention, %s, ended on %s; its audio is not in the store", c.retention.Class(campaign), m.Ended), nil
 }
 
 func (c *MissingCheck) campaignsOf(ctx context.Context, day string) (map[string]string, error) {

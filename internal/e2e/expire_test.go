@@ -249,12 +249,7 @@ func expireAll(t *testing.T, x *expiring) {
 	}
 
 	// A manifest that is lost does not bring it back.
-	if x.bucket != nil {
-		x.bucket = x.bucket.copied("pre fix/manifest/")
-		x.archive = x.bucket.archive
-	} else if err := os.RemoveAll(filepath.Join(x.dest, "manifest")); err != nil {
-		t.Fatal(err)
-	}
+	x.loseManifest(t)
 	if made := x.rebuild(0); made.Expired != len(gone) || made.Missing != 0 {
 		t.Errorf("rebuilt: %+v", made)
 	}
@@ -505,15 +500,35 @@ func TestLifecycle(t *testing.T) {
 			if v.found.Damaged != 2 || v.found.Expired != 1 {
 				t.Errorf("found: %+v", v.found)
 			}
-			x.verify("--repair").want(t, 4, verify.Missing)
-			x.days().want(t, 0) // fetches these two again
-			if got := x.expire(0, "--expired", "--yes"); got.Removed != len(x.past)-1 || got.Audio != len(x.past)-2 || got.Held != 1 {
+			// After the loss of the manifest it is told apart likewise, and only these two are fetched again.
+			x.loseManifest(t)
+			if made := x.rebuild(3); made.Expired != 1 || made.Missing != 2 {
+				t.Errorf("rebuilt: %+v", made)
+			}
+			if r := x.other(0, "audit", x.one(0)); !strings.Contains(r.stdout, "its retention, short, ended on") {
+				t.Errorf("the history: %s", r.stdout)
+			}
+			if r := x.days().want(t, 0); r.summary.MediaRequests != 2 {
+				t.Errorf("%d downloads after the rebuild, want 2", r.summary.MediaRequests)
+			}
+			if got := x.expire(0, "--expired", "--yes"); got.Removed != len(x.past)-2 || got.Audio != len(x.past)-2 || got.Held != 1 {
 				t.Errorf("expired: %+v", got)
 			}
 			if v := x.verify().want(t, 0); v.found.Expired != len(x.past)-1 {
 				t.Errorf("%d are told as expired, want %d", v.found.Expired, len(x.past)-1)
 			}
 		})
+	}
+}
+
+// loseManifest removes the manifest; of a bucket it makes a copy without it.
+func (x *expiring) loseManifest(t *testing.T) {
+	t.Helper()
+	if x.bucket != nil {
+		x.bucket = x.bucket.copied("pre fix/manifest/")
+		x.archive = x.bucket.archive
+	} else if err := os.RemoveAll(filepath.Join(x.dest, "manifest")); err != nil {
+		t.Fatal(err)
 	}
 }
 
