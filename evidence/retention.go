@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -25,12 +26,16 @@ type retentionRecord struct {
 
 // LoadRetention returns the retention that archive noted last, the zero value for none.
 func LoadRetention(ctx context.Context, ledger *manifest.Ledger) (Retention, error) {
-	last, err := lastRetention(ctx, ledger)
+	last, err := lastRetention(ctx, ledger, nil)
 	return last.Retention, err
 }
 
-func lastRetention(ctx context.Context, ledger *manifest.Ledger) (last retentionRecord, err error) {
+// lastRetention returns the last record. With only, other files of evidence/ than those that it is true for do not count.
+func lastRetention(ctx context.Context, ledger *manifest.Ledger, only func(name string) bool) (last retentionRecord, err error) {
 	err = ledger.Records(ctx, stemRetention, func(file string, raw []byte) error {
+		if only != nil && !only(path.Base(file)) {
+			return nil
+		}
 		var r retentionRecord
 		if err := json.Unmarshal(raw, &r); err != nil {
 			return &manifest.BadLineError{File: file, Reason: err.Error()}
@@ -48,7 +53,7 @@ func lastRetention(ctx context.Context, ledger *manifest.Ledger) (last retention
 
 // NoteRetention notes the retention that counts from now on.
 func NoteRetention(ctx context.Context, ledger *manifest.Ledger, r Retention) error {
-	last, err := lastRetention(ctx, ledger)
+	last, err := lastRetention(ctx, ledger, nil)
 	if err != nil {
 		return err
 	}

@@ -319,6 +319,10 @@ func (a auditResult) write(w io.Writer, asJSON bool) error {
 	if a.Expired > 0 {
 		fmt.Fprintf(&b, "expired      %s\n", plural(a.Expired, "recording"))
 	}
+	if a.Absent > 0 {
+		fmt.Fprintf(&b, "expired      %s not in the store, and their retention has ended: a lifecycle rule may have removed them.\n"+
+			"             Run erase --expired --yes to note it, and then seal\n", plural(a.Absent, "recording"))
+	}
 	if a.Reclosed > 0 {
 		fmt.Fprintf(&b, "not sealed   %s closed again since the last seal: run seal\n", plural(a.Reclosed, "day"))
 	}

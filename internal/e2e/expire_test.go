@@ -480,7 +480,16 @@ func TestLifecycle(t *testing.T) {
 				}
 				x.bucket.remove("pre fix/" + x.bucket.readBucket().outcome(ref).Key)
 			}
+			key, allowed := sealKey(t)
+			x.seal(key)
 			remove(x.one(0))
+			if a := x.audit(0, "--allowed-signers", allowed); a.Absent != 1 {
+				t.Errorf("%d are told as expired by the audit, want 1", a.Absent)
+			}
+			if r := x.other(0, "audit", "--seals", "--allowed-signers", allowed); !strings.Contains(r.stdout, "expired      1 recording not in the store") ||
+				!strings.Contains(r.stdout, "erase --expired --yes") {
+				t.Errorf("the audit says: %s", r.stdout)
+			}
 			if v := x.verify("--repair").want(t, 0); v.found.Expired != 1 {
 				t.Errorf("%d are told as expired, want 1", v.found.Expired)
 			}
@@ -496,6 +505,9 @@ func TestLifecycle(t *testing.T) {
 				if f.RecordingID != x.one(1) && f.RecordingID != later {
 					t.Errorf("recording %s is told as missing", f.RecordingID)
 				}
+			}
+			if a := x.audit(4, "--allowed-signers", allowed); a.Absent != 1 || a.Found != 2 {
+				t.Errorf("the audit found: %+v", a)
 			}
 			if v.found.Damaged != 2 || v.found.Expired != 1 {
 				t.Errorf("found: %+v", v.found)
