@@ -406,6 +406,9 @@ func writeHistory(w io.Writer, h evidence.History) error {
 		b.WriteString("; the signer was not checked: give --allowed-signers")
 	}
 	b.WriteString("\n")
+	for _, what := range h.NotSealed {
+		fmt.Fprintf(&b, "%s is not sealed yet: the next seal signs it\n", what)
+	}
 	if h.Kind == evidence.OfRecording {
 		b.WriteString("the audio was not read; audit --seals and verify read it\n")
 	} else if len(h.Recordings) > 0 {

@@ -206,10 +206,12 @@ func expireAll(t *testing.T, x *expiring) {
 	}
 
 	// Nobody has signed that audio is gone until the next seal.
+	wantSaid(t, x.other(0, "audit", x.one(1)).stdout, "\nexpiry ", " is not sealed yet: the next seal signs it\n")
 	if got := x.audit(4, "--allowed-signers", allowed); got.Found != n-1 || got.Findings[0].Kind != evidence.ErasureUnsealed {
 		t.Errorf("the audit before the seal: %+v", got.Findings)
 	}
 	x.seal(key)
+	wantSaid(t, x.other(0, "audit", x.one(1), "--allowed-signers", allowed).stdout, "the expiry ", ", by seal 2, SHA-256")
 	if got := x.audit(0, "--allowed-signers", allowed); got.Expired != n-1 {
 		t.Errorf("the audit knows %d expired recordings, not %d", got.Expired, n-1)
 	}
