@@ -11,9 +11,12 @@ import (
 	"strings"
 )
 
+// ExpiryStem is the stem of the files of evidence/ that hold expiries.
+const ExpiryStem = "expire"
+
 // expireStem begins the names of the files of evidence/ that hold expiries: expire-2025-05-01-RUN-000001.jsonl is of one
 // day, so that a reader of a day needs no other, and expire-done-RUN-000001.jsonl says that nothing of RUN's is left.
-const expireStem = "expire-"
+const expireStem = ExpiryStem + "-"
 
 const kindExpiry = "expiry"
 

@@ -205,6 +205,23 @@ func expireAll(t *testing.T, x *expiring) {
 		t.Errorf("again: %+v", again)
 	}
 
+	var listed struct {
+		Expiries []evidence.Expiry `json:"expiries"`
+	}
+	if err := json.Unmarshal([]byte(x.other(0, "erase", "list", "--json").stdout), &listed); err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, e := range listed.Expiries {
+		if count += e.Recordings; e.ID != done.Expiries[0] || e.State != evidence.ErasureDone || e.Class != "short" || e.Outcome != manifest.Expired || e.Ended == "" {
+			t.Errorf("listed: %+v", e)
+		}
+	}
+	if count != n-1 || len(listed.Expiries) < 2 {
+		t.Errorf("%d recordings are listed as expired, want %d: %+v", count, n-1, listed)
+	}
+	wantSaid(t, x.other(0, "erase", "list").stdout, "EXPIRY ", done.Expiries[0]+"   "+daysAgo(10)+"   done ", " expired   short\n")
+
 	// Nobody has signed that audio is gone until the next seal.
 	wantSaid(t, x.other(0, "audit", x.one(1)).stdout, "\nexpiry ", " is not sealed yet: the next seal signs it\n")
 	if got := x.audit(4, "--allowed-signers", allowed); got.Found != n-1 || got.Findings[0].Kind != evidence.ErasureUnsealed {
@@ -316,6 +333,7 @@ func TestExpireResumes(t *testing.T) {
 	if r := x.other(0, "erase", "--expired", "--state-dir", x.state); !strings.Contains(r.stdout, "UNFINISHED") {
 		t.Errorf("what is unfinished is not told: %s", r.stdout)
 	}
+	wantSaid(t, x.other(3, "erase", "list").stdout, " unfinished ", "erase --resume finishes 1 expiry\n")
 	if v := x.verify().want(t, 0); v.found.Expired != len(x.past) {
 		t.Errorf("%d are told as expired, want %d", v.found.Expired, len(x.past))
 	}
