@@ -49,7 +49,7 @@ type Audited struct {
 	TSAChecked bool       `json:"tsa_checked"`   // the authorities were checked against roots
 	Days       int        `json:"days"`          // that are sealed
 	Lines      int64      `json:"lines"`         // read
-	Recordings int        `json:"recordings"`
+	Recordings int        `json:"recordings"`    // of sealed days, like all that follow
 	Erased     int        `json:"erased"`
 	Expired    int        `json:"expired"`         // whose audio was removed at the end of its retention, as a sealed record says
 	Absent     int        `json:"expired_unnoted"` // whose audio is missing and whose retention has ended, and of which no record says that it was removed

@@ -313,11 +313,12 @@ func (a auditResult) write(w io.Writer, asJSON bool) error {
 		}
 		b.WriteString("\n")
 	}
+	const sealedDays = "of sealed days; report counts those of all days" // other days are not read
 	if a.Erased > 0 {
-		fmt.Fprintf(&b, "erased       %s\n", plural(a.Erased, "recording"))
+		fmt.Fprintf(&b, "erased       %s %s\n", plural(a.Erased, "recording"), sealedDays)
 	}
 	if a.Expired > 0 {
-		fmt.Fprintf(&b, "expired      %s\n", plural(a.Expired, "recording"))
+		fmt.Fprintf(&b, "expired      %s %s\n", plural(a.Expired, "recording"), sealedDays)
 	}
 	if a.Absent > 0 {
 		fmt.Fprintf(&b, "expired      %s not in the store, and their retention has ended: a lifecycle rule may have removed them.\n"+
