@@ -296,11 +296,11 @@ func (h *History) addVerifications(ctx context.Context, ledger *manifest.Ledger)
 		i := slices.IndexFunc(h.Events, func(e Event) bool {
 			return e.What == string(manifest.Archived) && v.Covers(e.Day) && e.Time.Before(v.Started)
 		})
-		if h.Kind != OfRecording || i < 0 || !v.Complete || v.Mode == "sample" {
+		if h.Kind != OfRecording || i < 0 || !v.Complete || v.Mode == manifest.VerifiedSample {
 			continue
 		}
 		e := Event{Time: v.Started, What: "verified", Day: h.Events[i].Day, Run: v.Run, Detail: "verify read it: the SHA-256 matches"}
-		if v.Mode == "quick" {
+		if v.Mode == manifest.VerifiedQuick {
 			e.Detail = "verify --quick compared its size"
 		}
 		switch damaged, known := v.Found(h.RecordingID); {

@@ -40,7 +40,9 @@ func (r *ExpiryRecord) Reason() string {
 }
 
 // IsIn reports whether a file of evidence/, by its name, holds records of the expiry on its day.
-func (r *ExpiryRecord) IsIn(name string) bool { return strings.HasPrefix(name, expireStem+r.Day+"-"+r.Expiry+"-") }
+func (r *ExpiryRecord) IsIn(name string) bool {
+	return strings.HasPrefix(name, expireStem+r.Day+"-"+r.Expiry+"-")
+}
 
 // PutExpiry notes intents, or what is withdrawn of them, of one day and of this run. Every reader obeys from then on.
 func (l *Ledger) PutExpiry(ctx context.Context, day string, records ...*ExpiryRecord) error {

@@ -37,9 +37,9 @@ type Mode string
 
 // The modes.
 const (
-	Full    Mode = "full"   // every byte is read and hashed
-	Quick   Mode = "quick"  // presence, size and entity tag, by listing the store
-	Sampled Mode = "sample" // as Full, for the recordings of Config.Sample
+	Full    Mode = manifest.VerifiedFull   // every byte is read and hashed
+	Quick   Mode = manifest.VerifiedQuick  // presence, size and entity tag, by listing the store
+	Sampled Mode = manifest.VerifiedSample // as Full, for the recordings of Config.Sample
 )
 
 // Config says what to verify, and how.

@@ -255,7 +255,9 @@ func verifiedText(list []manifest.Verification) string {
 		return "No verification is noted. Run verify --note to note one."
 	}
 	v := list[len(list)-1]
-	how := map[string]string{"full": "every recording was read", "quick": "sizes were compared", "sample": "a sample was read"}[v.Mode]
+	how := map[string]string{
+		manifest.VerifiedFull: "every recording was read", manifest.VerifiedQuick: "sizes were compared", manifest.VerifiedSample: "a sample was read",
+	}[v.Mode]
 	found := "nothing damaged"
 	if n := v.DamagedCount + v.ManifestBad; n > 0 {
 		found = counted(n) + " damaged"
