@@ -16,8 +16,12 @@ import (
 	"convoso-archiver/manifest/report"
 )
 
-// maxLosses is how many losses the text names; the JSON names all.
-const maxLosses = 20
+const (
+	// maxLosses is how many losses the text names; the JSON names all.
+	maxLosses = 20
+	// maxVerifications is how many noted verifications are looked at, a hundred nights of them: in S3 each is a request.
+	maxVerifications = 100
+)
 
 func reportSettings() []setting {
 	archive := archiveSettings()
@@ -226,6 +230,10 @@ func (j *reportJob) make(ctx context.Context) (made *report.Report, err error) {
 	}
 	if err := j.place(archive); err != nil {
 		return nil, err
+	}
+	j.options.Verifications, err = source.Ledger.LatestVerifications(ctx, maxVerifications)
+	if err != nil {
+		return nil, fmt.Errorf("read the noted verifications: %w", err)
 	}
 	made, err = report.Build(report.Read(ctx, source.Ledger, j.options), j.options)
 	if err != nil {

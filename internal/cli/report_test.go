@@ -76,7 +76,7 @@ func doubtfulDays() []report.Facts {
 	return list
 }
 
-func buildReport(t *testing.T, days []report.Facts, now time.Time, to string, losses int) *report.Report {
+func buildReport(t *testing.T, days []report.Facts, now time.Time, to string, losses int, verifications ...manifest.Verification) *report.Report {
 	t.Helper()
 	zone, err := time.LoadLocation("America/Los_Angeles")
 	if err != nil {
@@ -90,6 +90,7 @@ func buildReport(t *testing.T, days []report.Facts, now time.Time, to string, lo
 		}
 	}, report.Options{
 		Now: now, Zone: zone, To: to, Settle: 48 * time.Hour, PurgeAfter: 155 * 24 * time.Hour, GiveUp: 14 * 24 * time.Hour, Losses: losses,
+		Verifications: verifications,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -117,20 +118,25 @@ func TestReportRenderings(t *testing.T) {
 			closing.ByOutcome[manifest.Archived] -= 4 + i
 		}
 	}
+	verified := []manifest.Verification{
+		{Started: early.AddDate(0, 0, -9), Mode: "full", Days: 26, Recordings: 6613, Checked: 6613, Complete: true},
+		{Started: early.AddDate(0, 0, -1), Mode: "quick", From: "2025-05-06", To: "2025-05-10", Days: 5, Recordings: 1250, Checked: 1248, DamagedCount: 2, ManifestBad: 1, Complete: true},
+		{Started: early, Mode: "sample", Days: 26, Recordings: 6613, Checked: 65, DamagedCount: 1},
+	}
 	for name, test := range map[string]struct {
 		report *report.Report
 		format reportFormat
 		width  int // columns of stdout, 0 for a pipe
 	}{
 		"days.txt":          {buildReport(t, reportDays(24), early, "2025-05-31", 20), reportText, 0},
-		"days.json":         {buildReport(t, reportDays(24), early, "2025-05-31", report.AllLosses), reportJSON, 60},
+		"days.json":         {buildReport(t, reportDays(24), early, "2025-05-31", report.AllLosses, verified...), reportJSON, 60},
 		"days.csv":          {buildReport(t, reportDays(24), early, "2025-05-31", 0), reportCSV, 60},
 		"months.txt":        {buildReport(t, many, late, "", 20), reportText, 0},
-		"complete.txt":      {buildReport(t, reportDays(5)[3:], early, "2025-05-10", 20), reportText, 0},
+		"complete.txt":      {buildReport(t, reportDays(5)[3:], early, "2025-05-10", 20, verified...), reportText, 0},
 		"so-far.txt":        {buildReport(t, reportDays(26)[3:], early, "2025-06-01", 20), reportText, 0},
 		"empty.txt":         {buildReport(t, nil, early, "", 20), reportText, 0},
 		"doubtful.txt":      {buildReport(t, doubtfulDays(), early, "2025-05-09", 20), reportText, 0},
-		"days-60.txt":       {buildReport(t, reportDays(24), early, "2025-05-31", 20), reportText, 60},
+		"days-60.txt":       {buildReport(t, reportDays(24), early, "2025-05-31", 20, verified...), reportText, 60},
 		"days-80.txt":       {buildReport(t, reportDays(24), early, "2025-05-31", 20), reportText, 80},
 		"months-60.txt":     {buildReport(t, many, late, "", 20), reportText, 60},
 		"months-80.txt":     {buildReport(t, many, late, "", 20), reportText, 80},

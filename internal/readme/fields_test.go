@@ -65,6 +65,7 @@ func TestFields(t *testing.T) {
 		compare(table, header(t, s.run(t, "cat csv/"+table+"/day=2025-05-02/part-0.csv")))
 	}
 
+	s.run(t, "convoso-archiver verify --dest archive --note >/dev/null 2>&1")
 	report := objects(t, s.run(t, "convoso-archiver report --dest archive --json --start-time 2025-05-01 --end-time 2025-05-05"))
 	var paths []string
 	addPaths(&paths, "", report[0])

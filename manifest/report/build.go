@@ -27,6 +27,8 @@ type Options struct {
 	PurgeAfter time.Duration  // age at which the vendor deletes audio
 	GiveUp     time.Duration  // a recording that waits longer is final as it is
 	Losses     int            // how many losses to list at most
+
+	Verifications []manifest.Verification // that are known, in any order
 }
 
 // Build judges the facts of days and makes the report of the span; days that are missing among them were never
@@ -204,6 +206,7 @@ func (b *builder) finish() *Report {
 	if len(r.Days) > 0 {
 		r.From, r.To = r.Days[0].Day, r.Days[len(r.Days)-1].Day
 	}
+	r.Verified = verified(b.o.Verifications, r.Days, b.o.Zone)
 	lost := r.Total.ByOutcome[manifest.Lost]
 	r.Omitted = max(0, lost+r.Total.GivenUp-len(r.Losses))
 	isDone := r.Total.Closed+r.Total.Unsettled == r.Total.Days

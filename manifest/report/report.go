@@ -43,6 +43,8 @@ type Report struct {
 	Losses   []Loss  `json:"losses"` // by day; no more than Options.Losses
 	Omitted  int     `json:"losses_omitted"`
 	NeverIn  []Range `json:"never_listed"` // days without any listing, in runs
+
+	Verified []Verified `json:"verified"` // the latest verification of each mode that Options name, the latest first
 }
 
 // Rules are the ages by which days and recordings were judged.
