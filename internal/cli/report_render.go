@@ -27,6 +27,9 @@ func writeReport(w io.Writer, r *report.Report, format reportFormat) error {
 	case reportJSON:
 		return json.NewEncoder(w).Encode(r)
 	case reportCSV:
+		if r.Missing != nil {
+			return writeMissingCSV(w, r.Missing)
+		}
 		return writeReportCSV(w, r)
 	}
 	return writeText(w, reportAsText(r, columnsOf(w)))
@@ -96,7 +99,11 @@ func reportAsText(r *report.Report, width int) string {
 	}
 	fmt.Fprintf(&b, "archive %s, account %s, as of %s, days of %s\n",
 		r.Archive, orElse(r.Account, "not seen yet"), r.Made.Format("2006-01-02 15:04 UTC"), r.TimeZone)
-	b.WriteString(verifiedLines(r) + "\n")
+	b.WriteString(verifiedLines(r))
+	if r.Missing != nil {
+		return b.String() + missingText(r, width)
+	}
+	b.WriteString("\n")
 	if len(r.Days) <= maxReportDays {
 		b.WriteString(daysTable(r).fitted(width))
 	} else {
@@ -395,15 +402,18 @@ func lossesText(r *report.Report, width int) string {
 	t.row("day", "call", "recording", "outcome", "noted", "reason")
 	for i := range r.Losses[:min(len(r.Losses), maxLosses)] {
 		l := &r.Losses[i]
-		outcome := string(l.Outcome)
-		switch l.Outcome {
-		case manifest.Lost:
-		case manifest.Damaged: // it was archived once
-			outcome = "damaged, not replaced"
-		default:
-			outcome = "given up, " + outcome
-		}
-		t.row(l.Day, l.CallID, l.RecordingID, outcome, l.Noted.Format("2006-01-02 15:04"), l.Reason)
+		t.row(l.Day, l.CallID, l.RecordingID, finalText(l.Outcome), l.Noted.Format("2006-01-02 15:04"), l.Reason)
 	}
 	return "\nrecordings that will not be archived\n" + t.fitted(width) + andMore(len(r.Losses)+r.Omitted-maxLosses)
+}
+
+// finalText says what became of a recording that will not be archived.
+func finalText(o manifest.Outcome) string {
+	switch o {
+	case manifest.Lost:
+		return string(o)
+	case manifest.Damaged: // it was archived once
+		return "damaged, not replaced"
+	}
+	return "given up, " + string(o)
 }

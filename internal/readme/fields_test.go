@@ -70,6 +70,12 @@ func TestFields(t *testing.T) {
 	var paths []string
 	addPaths(&paths, "", report[0])
 	compare("report --json", paths)
+	missing := objects(t, s.run(t, "convoso-archiver report --dest archive --missing --json"))[0]["missing"].([]any)[0].(map[string]any)
+	inTable := header(t, s.run(t, "convoso-archiver report --dest archive --missing --csv"))
+	if !slices.Equal(slices.Sorted(maps.Keys(missing)), slices.Sorted(slices.Values(inTable))) {
+		t.Errorf("report --missing: %q in CSV, in JSON %q", inTable, slices.Sorted(maps.Keys(missing)))
+	}
+	compare("report --missing", inTable)
 	compare("report --csv", header(t, s.run(t, "convoso-archiver report --dest archive --csv")))
 	for name := range page {
 		t.Errorf("the page has a table of %q, which nothing writes", name)
