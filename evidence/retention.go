@@ -24,14 +24,26 @@ type retentionRecord struct {
 	Retention
 }
 
+// NotedRetention is a retention, and where it comes from.
+type NotedRetention struct {
+	Noted time.Time `json:"noted"` // by archive
+	File  string    `json:"file"`  // of evidence/
+	Retention
+}
+
 // LoadRetention returns the retention that archive noted last, the zero value for none.
 func LoadRetention(ctx context.Context, ledger *manifest.Ledger) (Retention, error) {
-	last, err := lastRetention(ctx, ledger, nil)
+	last, err := LoadNotedRetention(ctx, ledger)
 	return last.Retention, err
 }
 
+// LoadNotedRetention is LoadRetention, and says where the retention comes from.
+func LoadNotedRetention(ctx context.Context, ledger *manifest.Ledger) (NotedRetention, error) {
+	return lastRetention(ctx, ledger, nil)
+}
+
 // lastRetention returns the last record. With only, other files of evidence/ than those that it is true for do not count.
-func lastRetention(ctx context.Context, ledger *manifest.Ledger, only func(name string) bool) (last retentionRecord, err error) {
+func lastRetention(ctx context.Context, ledger *manifest.Ledger, only func(name string) bool) (last NotedRetention, err error) {
 	err = ledger.Records(ctx, stemRetention, func(file string, raw []byte) error {
 		if only != nil && !only(path.Base(file)) {
 			return nil
@@ -40,24 +52,24 @@ func lastRetention(ctx context.Context, ledger *manifest.Ledger, only func(name 
 		if err := json.Unmarshal(raw, &r); err != nil {
 			return &manifest.BadLineError{File: file, Reason: err.Error()}
 		}
-		if !r.Time.Before(last.Time) {
-			last = r
+		if !r.Time.Before(last.Noted) {
+			last = NotedRetention{r.Time, file, r.Retention}
 		}
 		return nil
 	})
 	if err != nil {
-		return retentionRecord{}, fmt.Errorf("read the retention: %w", err)
+		return NotedRetention{}, fmt.Errorf("read the retention: %w", err)
 	}
 	return last, nil
 }
 
 // NoteRetention notes the retention that counts from now on.
 func NoteRetention(ctx context.Context, ledger *manifest.Ledger, r Retention) error {
-	last, err := lastRetention(ctx, ledger, nil)
+	last, err := LoadNotedRetention(ctx, ledger)
 	if err != nil {
 		return err
 	}
-	head := manifest.RecordHead{Kind: stemRetention, Time: nextTime(last.Time, time.Now())}
+	head := manifest.RecordHead{Kind: stemRetention, Time: nextTime(last.Noted, time.Now())}
 	if err := ledger.PutRecords(ctx, stemRetention, &retentionRecord{RecordHead: head, Retention: r}); err != nil {
 		return fmt.Errorf("save the retention: %w", err)
 	}

@@ -33,7 +33,10 @@ type eraseResult struct {
 	Index      bool              `json:"index"`      // the own index was brought up to date
 	Exports    []refreshedExport `json:"exports"`
 	Expired    *evidence.Expired `json:"expired,omitempty"` // set by --expired and --resume
-	Elsewhere  []string          `json:"elsewhere"`         // copies that were not reached
+	// Set by --expired, NextExpiry only without --yes.
+	Retention  *evidence.NotedRetention `json:"retention,omitempty"`
+	NextExpiry *evidence.NextExpiry     `json:"next_expiry,omitempty"`
+	Elsewhere  []string                 `json:"elsewhere"` // copies that were not reached
 
 	tooMany, resumed bool
 	stopped          bool // by an error, which is told elsewhere
