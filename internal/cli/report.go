@@ -16,12 +16,8 @@ import (
 	"convoso-archiver/manifest/report"
 )
 
-const (
-	// maxLosses is how many losses the text names; the JSON names all.
-	maxLosses = 20
-	// maxVerifications is how many noted verifications are looked at, a hundred nights of them: in S3 each is a request.
-	maxVerifications = 100
-)
+// maxLosses is how many losses the text names; the JSON names all.
+const maxLosses = 20
 
 func reportSettings() []setting {
 	archive := archiveSettings()
@@ -237,9 +233,9 @@ func (j *reportJob) make(ctx context.Context) (made *report.Report, err error) {
 	if err := j.place(archive); err != nil {
 		return nil, err
 	}
-	j.options.Verifications, err = source.Ledger.LatestVerifications(ctx, maxVerifications)
-	if err != nil {
-		return nil, fmt.Errorf("read the noted verifications: %w", err)
+	j.options.Verifications, j.options.NotRead = source.Ledger.LatestVerifications(ctx, report.MaxVerifications)
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("read the noted verifications: %w", context.Cause(ctx))
 	}
 	made, err = report.Build(report.Read(ctx, source.Ledger, j.options), j.options)
 	if err != nil {

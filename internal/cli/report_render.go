@@ -150,6 +150,9 @@ func answer(r *report.Report) string {
 
 // verifiedLines say when the days were verified, how, and with what result: a line for each mode.
 func verifiedLines(r *report.Report) string {
+	if r.VerifiedUnreadable != "" {
+		return "not known when these days were verified: " + r.VerifiedUnreadable + " cannot be read; restore it from a copy\n"
+	}
 	if len(r.Verified) == 0 {
 		return "no verification of these days is noted: run verify --note\n"
 	}
