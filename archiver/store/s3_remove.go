@@ -170,7 +170,11 @@ func (s *S3) versionsBelow(ctx context.Context, prefix string) iter.Seq2[version
 func nextVersions(ctx context.Context, pages *s3.ListObjectVersionsPaginator) (*s3.ListObjectVersionsOutput, error) {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return pages.NextPage(call)
+	page, err := pages.NextPage(call)
+	if err == nil && page.Name == nil && page.IsTruncated == nil { // as in nextPage
+		err = notAnswered("list versions")
+	}
+	return page, err
 }
 
 func merged(page *s3.ListObjectVersionsOutput) (all []version) {
