@@ -153,3 +153,28 @@ func TestRenamedWhileItWaits(t *testing.T) {
 		}
 	})
 }
+
+// TestNothingButItsID lists a recording that is archived with its id alone, as of audio that the vendor has deleted. It is
+// the same recording: nothing waits, and nothing is missing.
+func TestNothingButItsID(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, w *world) {
+		for i := 4; i <= 8; i++ {
+			w.recordedCalls(w.ago(i), 2)
+		}
+		day := w.ago(6)
+		w.call(string(day)+" 07:00:00", 1).recorded[0].link = time.Now().Add(20 * time.Hour) // keeps the day open
+		c := w.call(string(day)+" 12:00:00", 2)
+		for range 4 {
+			w.try(trial{config: func(c *Config) { c.Span.CatchUp = true }})
+			for _, r := range c.recorded {
+				r.file, r.link = "", time.Now().Add(1000*oneDay)
+			}
+			time.Sleep(25 * time.Hour)
+		}
+		states, status := w.ledger(day)
+		if line, closed := status.Line(""); !closed || line.Recordings != 5 || line.ByOutcome[manifest.Archived] != 5 || line.Unlisted != 0 {
+			t.Errorf("closed %t: %+v, %+v", closed, line, states)
+		}
+	})
+}
