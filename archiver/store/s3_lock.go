@@ -153,7 +153,7 @@ func (s *S3) lockOf(ctx context.Context, key, version string) (lock Lock, stored
 	if err != nil {
 		return lock, stored, s3Failure(ctx, opReadLock, err)
 	}
-	if aws.ToString(head.ETag) == "" {
+	if head.ETag == nil && head.LastModified == nil {
 		return lock, stored, notAnswered(opReadLock)
 	}
 	if version == "" {

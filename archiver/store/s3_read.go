@@ -37,7 +37,7 @@ func (s *S3) head(ctx context.Context, key string) (*s3.HeadObjectOutput, error)
 	if err != nil {
 		return nil, s3Failure(ctx, opLookUp, err)
 	}
-	if aws.ToString(out.ETag) == "" {
+	if out.ETag == nil && out.LastModified == nil {
 		return nil, notAnswered(opLookUp)
 	}
 	return out, nil
@@ -94,7 +94,7 @@ func (s *S3) get(ctx context.Context, key string, byteRange *string) (*watched, 
 		cancel()
 		return nil, nil, s3Failure(ctx, opOpen, err)
 	}
-	if aws.ToString(out.ETag) == "" {
+	if out.ETag == nil && out.LastModified == nil { // versitygw has no tag of a file that was copied into its folder
 		cancel()
 		return nil, nil, errors.Join(notAnswered(opOpen), out.Body.Close())
 	}
