@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -140,6 +141,14 @@ func (c *catalog) keep(day string, d *loadedDay) {
 		delete(c.days, oldest)
 	}
 	c.days[day] = d
+}
+
+// forget has a day read again.
+func (c *catalog) forget(day string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.days, day)
+	maps.DeleteFunc(c.refs, func(_ string, r *recording) bool { return r.day == day })
 }
 
 // call returns a call by its day and id, nil where there is none.

@@ -29,6 +29,8 @@ type Options struct {
 	Workers int           // recordings read at once
 	// Passing reports whether reading failed for a reason that may pass, so that it is tried again.
 	Passing func(error) bool
+	// Removed reports whether a recording that is missing was erased or has expired meanwhile. nil: none was.
+	Removed func(ctx context.Context, day, recordingID, callID string) (bool, error)
 	// Tell is called with every recording that is not copied, in the order of [Copy.Add], from another goroutine.
 	Tell func(Failure)
 	// Done is called with every recording that is in the folder, with its name there, likewise.
