@@ -145,7 +145,7 @@ kill the program at any moment and run it again.`,
 			{"all of the past, starting with the recordings that the vendor deletes next",
 				"convoso-archiver archive --dest /archive --start-time 2023-01-01 --end-time 2025-05-31"},
 			{"sales of one campaign on one day, with readable file names",
-				"convoso-archiver archive --dest sales --campaign-id 1234 --status SALE \\\n" +
+				"convoso-archiver archive --dest sales --campaign-id 5051 --status SALE \\\n" +
 					"  --start-time 2025-05-01 --end-time 2025-05-01 \\\n" +
 					"  --path-template '{{.user}}/{{.call_date.Format \"15h04\"}} {{.filename}}'"},
 		},

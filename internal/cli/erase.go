@@ -75,9 +75,9 @@ erase does not reach other copies: backups, copies made by find, and exports tha
 search terms only from the command line, so that the configuration file of another command cannot select calls.`,
 		examples: []example{
 			{"show what would be erased: everything with a customer",
-				"convoso-archiver erase --dest /archive --number 4155550142"},
+				"convoso-archiver erase --dest /archive --number 5550000063"},
 			{"erase it, and update an export",
-				"convoso-archiver erase --dest /archive --number 4155550142 --reason 'request 2025-17' --export /tables --yes"},
+				"convoso-archiver erase --dest /archive --number 5550000063 --reason 'request 2025-17' --export /tables --yes"},
 			{"a list of ids, in a bucket",
 				"convoso-archiver erase --dest s3://my-bucket/calls --ids-from ids.csv --reason 'request 2025-18' --yes"},
 			{"each night: remove the audio whose retention has ended",

@@ -50,10 +50,10 @@ when ids of --ids-from are missing or something could not be read; with 4 when
 a day of the archive, or a recording to copy, is missing or damaged. In these cases
 it still prints and copies the rest; verify shows the damage.`,
 		examples: []example{
-			{"the call of 4 March to this number; its last digits are enough",
-				"convoso-archiver find --dest /archive --start-time 2025-03-04 --end-time 2025-03-04 --number 5550142"},
-			{"twenty random sales of agent 3 over three minutes, to listen to",
-				"convoso-archiver find --dest /archive --agent 3 --status SALE --min-length 3m \\\n" +
+			{"the calls of the last 30 days with this number; its last digits are enough",
+				"convoso-archiver find --dest /archive --last 30d --number 5550000063"},
+			{"twenty random sales of one agent over ten seconds, to listen to",
+				"convoso-archiver find --dest /archive --agent 'Agent 4' --status SALE --min-length 10s \\\n" +
 					"  --outcome archived --sample 20 --copy-to qa"},
 			{"the twenty longest calls that have audio",
 				"convoso-archiver find --dest /archive --last 30d --outcome archived --sort -length --limit 20 --copy-to longest"},

@@ -65,7 +65,7 @@ legal hold of each object is on while any case holds it. hold reads search terms
 the --last of a nightly job cannot shorten a hold. In a folder, add and release take the archive's lock.`,
 		examples: []example{
 			{"all calls with a customer",
-				`convoso-archiver hold add "2025-17 Smith v. Acme" --dest /archive --number 4155550142`},
+				`convoso-archiver hold add "2025-17 Smith v. Acme" --dest /archive --number 5550000063`},
 			{"a lawyer's list of ids",
 				`convoso-archiver hold add "2025-17 Smith v. Acme" --dest s3://my-bucket/calls --ids-from ids.csv`},
 			{"held calls and recordings, by case",
