@@ -222,7 +222,7 @@ func (k *searching) measure(ctx context.Context, a *search.Archive, made *accoun
 	return nil
 }
 
-// withoutIndex measures the search without an index.
+// withoutIndex measures grep and jq on calls/, which users would run without the program.
 func (k *searching) withoutIndex(ctx context.Context, archive string, made *account) error {
 	number := made.calls(0)[0].phone
 	for _, one := range []struct {
