@@ -12,14 +12,14 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// erasePasses is how often lines are looked for: a run that works a bucket meanwhile learns of the intent before it
-// writes the next segment.
+// erasePasses is the number of passes over the lines: a concurrent run in a bucket sees the intent before it writes
+// its next segment.
 const erasePasses = 2
 
-// Finish does what an intent says, from the beginning or from where another run was stopped: audio, copies, lines, and
-// then the record that says that it is done. Before that record, refresh brings copies of the days up to date: where it
-// fails, the erasure stays unfinished. What was held since makes it a *KeptError, and nothing is removed: an intent that
-// this run noted is withdrawn. One of another run stays, for that run may have removed something.
+// Finish carries out an intent, from the start or from where another run stopped: it removes audio, copies and lines,
+// and then writes the record of completion. Before that record, refresh updates copies of the days; if it fails, the
+// erasure stays unfinished. If a case holds something by now, Finish returns a *KeptError and removes nothing: it
+// withdraws an intent of this run, but not one of another run, which may have removed something.
 func (e *Erasing) Finish(ctx context.Context, intent manifest.ErasureRecord, refresh func(days []string) error) (Erased, error) {
 	w := newWanted(intent)
 	made := Erased{Erasure: intent.Erasure, Calls: countIDs(intent.Calls), Recordings: countIDs(intent.Recordings), Days: w.days}
@@ -31,7 +31,7 @@ func (e *Erasing) Finish(ctx context.Context, intent manifest.ErasureRecord, ref
 		return made, e.keep(ctx, intent.Erasure, kept)
 	}
 	digests := map[string]bool{}
-	var audio []audioOf // of all passes: what a run stores meanwhile goes under the same keys
+	var audio []audioOf // of all passes: a concurrent run uses the same keys
 	for range erasePasses {
 		found, err := e.audioOf(ctx, w)
 		if err != nil {
@@ -57,7 +57,7 @@ func (e *Erasing) Finish(ctx context.Context, intent manifest.ErasureRecord, ref
 	return made, nil
 }
 
-// keep withdraws an erasure of which nothing was removed, and returns why it does not go on.
+// keep withdraws an erasure that has removed nothing, and returns why it cannot continue.
 func (e *Erasing) keep(ctx context.Context, erasure string, kept []Kept) error {
 	untouched := e.begun == erasure
 	if untouched {
@@ -79,9 +79,9 @@ func (e *Erasing) removeBodies(ctx context.Context, list []audioOf, made *Erased
 			return e.keep(ctx, made.Erasure, []Kept{{Day: a.day, Call: a.call, Recording: a.id, Shared: a.unsure}})
 		}
 	}
-	e.begun = "" // from here on something may be removed
+	e.begun = "" // removal starts here
 	for i := range list {
-		if list[i].shared != "" { // it was freed by this erasure, and is used again
+		if list[i].shared != "" { // this erasure freed the key, and another recording uses it now
 			continue
 		}
 		group.Go(func() (err error) {
@@ -96,7 +96,8 @@ func (e *Erasing) removeBodies(ctx context.Context, list []audioOf, made *Erased
 	return err
 }
 
-// eraseDay removes copies, and then lines with their older versions. A copy may be of a recording that only a row names.
+// eraseDay removes copies, and then lines with their older versions. A copy may belong to a recording that only a row
+// names.
 func (e *Erasing) eraseDay(ctx context.Context, w *wanted, day string, audio []audioOf, made *Erased, digests map[string]bool) error {
 	if err := e.tidy(ctx, day); err != nil {
 		return fmt.Errorf("read day %s: %w", day, err)
@@ -145,7 +146,7 @@ func (e *Erasing) eraseDay(ctx context.Context, w *wanted, day string, audio []a
 	return nil
 }
 
-// tidy moves torn tails aside, as a run does that is about to work the day.
+// tidy moves torn tails aside, like a run that starts with the day.
 func (e *Erasing) tidy(ctx context.Context, day string) error {
 	d, err := e.Ledger.Load(ctx, day)
 	if err != nil {
@@ -154,7 +155,7 @@ func (e *Erasing) tidy(ctx context.Context, day string) error {
 	return d.NoteCalls(ctx, nil)
 }
 
-// noteDone notes that nothing is left, and which lines the stubs stand for.
+// noteDone notes that the erasure is complete, and which lines the stubs replace.
 func (e *Erasing) noteDone(ctx context.Context, erasure string, digests []string) error {
 	var records []manifest.Record
 	for from := 0; from == 0 || from < len(digests); from += idsPerRecord {
@@ -165,7 +166,7 @@ func (e *Erasing) noteDone(ctx context.Context, erasure string, digests []string
 	return e.Ledger.PutRecords(ctx, manifest.ErasureStem, records...)
 }
 
-// chosenOf returns what an intent names, by what holds look at.
+// chosenOf returns the calls of an intent, to compare them with holds.
 func chosenOf(intent manifest.ErasureRecord) (chosen []Chosen) {
 	for _, id := range intent.Calls {
 		chosen = append(chosen, Chosen{Day: id.Day, Call: id.ID})
