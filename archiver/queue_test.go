@@ -47,8 +47,8 @@ func (k *taker) seen() ([]string, bool) {
 	return slices.Clone(k.took), k.ended
 }
 
-// TestQueueOrder tells that new recordings come in their order, and those whose next attempt
-// is due before them, the first one due first and none too early.
+// TestQueueOrder checks that new recordings come in order, and due retries before them, the
+// earliest first and none too early.
 func TestQueueOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, began := newQueue(), time.Now()

@@ -20,8 +20,8 @@ import (
 	"convoso-archiver/manifest/report"
 )
 
-// servePage starts the page of the archive, which stops with the test. It returns its address, and what tells what it
-// has written to stderr.
+// servePage starts the page of the archive, which stops with the test. It returns its address, and a function that
+// returns its stderr.
 func (a *archive) servePage(args ...string) (address string, said func() string) {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(a.t.Context(), 2*time.Minute)
@@ -50,7 +50,7 @@ func (a *archive) servePage(args ...string) (address string, said func() string)
 	}
 	a.t.Cleanup(func() {
 		_ = cmd.Process.Signal(os.Interrupt)
-		_ = cmd.Wait() // the code is that of a signal
+		_ = cmd.Wait() // killed by a signal
 	})
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
@@ -59,8 +59,8 @@ func (a *archive) servePage(args ...string) (address string, said func() string)
 	return strings.TrimSpace(line), said
 }
 
-// TestReportForms: the text, the JSON and the page count days alike, and say why recordings wait, for an archive whose
-// last days were never listed and have not settled.
+// TestReportForms: the text, the JSON and the page count days in the same way, and say why recordings wait, for an
+// archive whose last days were never listed and have not settled.
 func TestReportForms(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{
@@ -69,7 +69,7 @@ func TestReportForms(t *testing.T) {
 	})
 	a := onDisk(t, server)
 	a.run("--start-time", daysAgo(8), "--end-time", daysAgo(6)).want(t, 3)
-	a.run("--start-time", daysAgo(4), "--end-time", daysAgo(4)).want(t, 3) // the fifth is never listed, nor the last
+	a.run("--start-time", daysAgo(4), "--end-time", daysAgo(4)).want(t, 3) // the fifth and the last day are never listed
 	var made report.Report
 	if err := json.Unmarshal([]byte(a.report("--json").want(t, 0).stdout), &made); err != nil {
 		t.Fatal(err)
@@ -114,7 +114,7 @@ func TestReportForms(t *testing.T) {
 	}
 }
 
-// causesIn counts the recordings of calls that wait for a cause.
+// causesIn counts the recordings of calls that wait with a cause.
 func causesIn(calls []foundCall, cause string) (n int) {
 	for _, c := range calls {
 		for _, r := range c.Recordings {

@@ -15,7 +15,7 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// verifiedEvents returns the events of a recording's history that tell of verifications.
+// verifiedEvents returns the events of a recording's history about verifications.
 func (a *archive) verifiedEvents(id string) (events []string) {
 	a.t.Helper()
 	var h evidence.History
@@ -28,12 +28,12 @@ func (a *archive) verifiedEvents(id string) (events []string) {
 			events = append(events, e.What+": "+e.Detail)
 		}
 	}
-	slices.Sort(events) // those of one second come in no order
+	slices.Sort(events) // events within one second are unordered
 	return events
 }
 
-// TestVerifyNotes: --note notes what was checked and found. The history of a recording has the verifications that read
-// it, and no others.
+// TestVerifyNotes: --note records what was checked and found. The history of a recording has exactly the verifications
+// that read it.
 func TestVerifyNotes(t *testing.T) {
 	onEach(t, 181, func(t *testing.T, a *archive, files plainFiles) {
 		a.verify().want(t, 0)
@@ -42,7 +42,7 @@ func TestVerifyNotes(t *testing.T) {
 		}
 		calls := a.findCalls("--outcome", "archived", "--limit", "2")
 		key, damaged, whole := calls[0].Recordings[0].Key, calls[0].Recordings[0].RecordingID, calls[1].Recordings[0].RecordingID
-		time.Sleep(1100 * time.Millisecond) // events have seconds, and what was stored in that second may not have been read
+		time.Sleep(1100 * time.Millisecond) // times are in seconds, and a recording stored in the same second may not have been read
 		a.verify("--note").want(t, 0)
 		a.verify("--note", "--quick").want(t, 0)
 		a.verify("--note", "--sample", "50%").want(t, 0)
@@ -70,7 +70,8 @@ func TestVerifyNotes(t *testing.T) {
 	})
 }
 
-// TestVerifyNotesAgainstARun: --note takes the lock of a folder, and says so while a run has it.
+// TestVerifyNotesAgainstARun: --note takes the lock of a folder, and fails with a message while a
+// run holds it.
 func TestVerifyNotesAgainstARun(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 182, FirstDay: daysAgo(10), Days: 2, CallsPerDay: 20, RecordedShare: 1, MedianSize: 3_000, MediaLatency: 200 * time.Millisecond})
@@ -87,7 +88,7 @@ func TestVerifyNotesAgainstARun(t *testing.T) {
 	}).want(t, 0)
 }
 
-// TestServeSaysWhenVerified: the page of what is complete says when the archive was verified last.
+// TestServeSaysWhenVerified: the page Completeness says when the archive was verified last.
 func TestServeSaysWhenVerified(t *testing.T) {
 	t.Parallel()
 	a := onDisk(t, threeDays(t, 183))
