@@ -83,7 +83,7 @@ func (r *eraseResult) writeExpired(b *strings.Builder) {
 		fmt.Fprintf(b, "past its retention on %s: %s%s\n", x.Today, plural(x.Recordings, "recording"), span)
 	}
 	if len(x.Classes) > 0 {
-		table := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
+		table := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0) // writes to a strings.Builder never fail
 		_, _ = fmt.Fprint(table, "\nCLASS\tRECORDINGS\tBYTES\tFIRST DAY\tLAST DAY\n")
 		for _, c := range x.Classes {
 			_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", c.Class, thousands(int64(c.Recordings)), bytesText(c.Bytes), c.FirstDay, c.LastDay)

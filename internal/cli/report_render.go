@@ -18,8 +18,8 @@ import (
 	"convoso-archiver/manifest/report"
 )
 
-// maxReportDays is how many days the text has a row for each; a longer span has one for each
-// month. As many runs of open days are named then; the JSON names all.
+// maxReportDays is the maximum number of days with a row each in the text; a longer span has one
+// row per month, and lists at most this many runs of open days. The JSON lists all.
 const maxReportDays = 62
 
 func writeReport(w io.Writer, r *report.Report, format reportFormat) error {
@@ -32,7 +32,7 @@ func writeReport(w io.Writer, r *report.Report, format reportFormat) error {
 	return writeText(w, reportAsText(r, columnsOf(w)))
 }
 
-// outcomeColumns are the outcomes that have a column of their own.
+// outcomeColumns are the outcomes with their own column.
 func outcomeColumns() []manifest.Outcome {
 	return []manifest.Outcome{manifest.Archived, manifest.Pending, manifest.Failed, manifest.Rejected, manifest.Lost, manifest.Damaged}
 }
@@ -43,7 +43,7 @@ func removedOutcomes() []manifest.Outcome {
 	return []manifest.Outcome{manifest.Erased, manifest.Expired}
 }
 
-// removed returns the outcomes of removedOutcomes that some recording has.
+// removed returns the outcomes of removedOutcomes of at least one recording.
 func removed(t *report.Total) []manifest.Outcome {
 	return slices.DeleteFunc(removedOutcomes(), func(o manifest.Outcome) bool { return t.ByOutcome[o] == 0 })
 }
@@ -55,7 +55,7 @@ func writeReportCSV(w io.Writer, r *report.Report) error {
 		header = append(header, string(outcome))
 	}
 	header = append(header, "other", "waiting", "given_up", "bytes", "reasons")
-	for _, outcome := range removedOutcomes() { // last, for programs that count columns; "other" counts these too
+	for _, outcome := range removedOutcomes() { // last, for programs that rely on column positions; "other" includes them
 		header = append(header, string(outcome))
 	}
 	rows := [][]string{header}
@@ -87,7 +87,7 @@ func csvRow(d *report.Day) []string {
 	return row
 }
 
-// reportAsText is the report for a person: the answer first. Its tables fit into width, 0 for no limit.
+// reportAsText renders the report as text: the answer first. Its tables fit into width, 0 for no limit.
 func reportAsText(r *report.Report, width int) string {
 	var b strings.Builder
 	b.WriteString(answer(r) + "\n")
@@ -109,7 +109,7 @@ func reportAsText(r *report.Report, width int) string {
 	return b.String()
 }
 
-// answer is the first line.
+// answer returns the first line.
 func answer(r *report.Report) string {
 	t := &r.Total
 	if t.Days == 0 {
@@ -140,8 +140,8 @@ func answer(r *report.Report) string {
 	return "complete: " + span + ": all closed, " + strings.Join(parts, ", ") + run
 }
 
-// dayParts counts the days by state, as every other form of the report does, and says how many of those that are not
-// closed may still change.
+// dayParts counts the days by state, like every other form of the report, and says how many open ones may still
+// change.
 func dayParts(t *report.Total) []string {
 	parts := []string{
 		part(t.Closed, "closed"), part(t.Uncounted, "of these not fully counted"), part(t.Open, "open"), part(t.NeverListed, "never listed"),
@@ -190,9 +190,9 @@ func daysTable(r *report.Report) *grid {
 		d := &r.Days[i]
 		why := d.Reasons
 		switch d.State {
-		case report.NeverListed: // the state says it
+		case report.NeverListed: // clear from the state
 			why = slices.DeleteFunc(slices.Clone(why), func(reason report.Reason) bool { return reason.Code == report.NotListed })
-		case report.Closed: // told below
+		case report.Closed: // reported below
 			why = nil
 		case report.Open:
 		}
@@ -212,7 +212,7 @@ func reasonsText(reasons []report.Reason) string {
 	return strings.Join(texts, "; ")
 }
 
-// month sums the days of one.
+// month is the sum of a month's days.
 type month struct {
 	name                string
 	closed, open, never int
@@ -258,7 +258,7 @@ func monthsTable(r *report.Report) *grid {
 	return t
 }
 
-// openRuns names the days that are not closed; days in a row with one reason share a line.
+// openRuns lists the open days; consecutive days with the same reason share a line.
 func openRuns(r *report.Report, width int) string {
 	type run struct {
 		from, to, why string
@@ -333,7 +333,7 @@ func purgeText(r *report.Report) string {
 	return b.String()
 }
 
-// ageText writes whole days as days alone.
+// ageText formats whole days without hours.
 func ageText(seconds int64) string {
 	const day = 24 * 60 * 60
 	if seconds%day == 0 {
@@ -342,7 +342,7 @@ func ageText(seconds int64) string {
 	return durationText(time.Duration(seconds) * time.Second)
 }
 
-// remarksText names the closed days that are not as they should be.
+// remarksText lists the closed days with problems.
 func remarksText(r *report.Report, width int) string {
 	t, n := grid{indent: "  ", left: map[int]bool{0: true, 1: true}, text: true}, 0
 	for i := range r.Days {
@@ -371,7 +371,7 @@ func lossesText(r *report.Report, width int) string {
 		outcome := string(l.Outcome)
 		switch l.Outcome {
 		case manifest.Lost:
-		case manifest.Damaged: // it was archived once
+		case manifest.Damaged: // it had been archived
 			outcome = "damaged, not replaced"
 		default:
 			outcome = "given up, " + outcome
