@@ -114,7 +114,7 @@ func (r *reader) end(err error) bool {
 	return false
 }
 
-// readLine reads up to a line feed, or the beginning of a line that is too long.
+// readLine reads up to a line feed, or the start of a line that is too long.
 func (r *reader) readLine() (err error) {
 	r.line, err = r.in.ReadSlice('\n')
 	r.off += int64(len(r.line))
