@@ -20,7 +20,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-
 // TryDisk checks that [OpenDisk] would open dir for writing, and that the archive's own folders in
 // it are writable. It returns the folder that it tested: dir, or its nearest existing parent.
 // Errors are those of OpenDisk.
