@@ -16,9 +16,9 @@ import (
 	"convoso-archiver/search/copier"
 )
 
-// Bag says what to write, and where. Its fields are set before Write is called once.
+// Bag configures a bag. Its fields are set before Write is called once.
 type Bag struct {
-	Dir     string // of the bag: not there, or empty
+	Dir     string // of the bag: missing or empty
 	Archive *search.Archive
 	Ledger  *manifest.Ledger
 	Source  copier.Source // of the audio
@@ -26,20 +26,20 @@ type Bag struct {
 	ID      string // of the archive
 	Agent   string // program and version
 	Now     time.Time
-	Workers int // recordings read at once
+	Workers int // recordings read in parallel
 
-	Passing func(error) bool     // as for copier
+	Passing func(error) bool     // as in package copier
 	Tell    func(copier.Failure) // likewise
-	Skip    func(error) error    // is called with the error of a day that cannot be read; its error ends the bag
-	See     func(*search.Call)   // every call that goes in
+	Skip    func(error) error    // called with the error of an unreadable day; its error ends the bag
+	See     func(*search.Call)   // called with every call in the bag
 }
 
 // Summary is the result of a bag.
 type Summary struct {
 	Calls      int   `json:"calls"`
 	Recordings int   `json:"recordings"` // of these calls
-	Stored     int   `json:"stored"`     // whose audio is in the bag
-	LeftOut    int   `json:"left_out"`   // audio that is missing, damaged or cannot be read
+	Stored     int   `json:"stored"`     // recordings with audio in the bag
+	LeftOut    int   `json:"left_out"`   // recordings with missing, damaged or unreadable audio
 	Damaged    int   `json:"damaged"`    // of these
 	Days       int   `json:"days"`
 	Lines      int   `json:"lines"` // of the ledger
@@ -48,17 +48,17 @@ type Summary struct {
 	Bytes      int64 `json:"bytes"` // of these
 }
 
-// ErrNothing says that no call matches.
+// ErrNothing means that no call matches.
 var ErrNothing = errors.New("no call matches: no bag was written")
 
-// audioFolder holds the copies, by the names that audioNames gives them: names of the archive may hold numbers of
-// customers, and be too long for another system.
+// audioFolder holds the copies, with the names of audioNames: names in the archive may contain customers'
+// numbers, and be too long for another system.
 const (
 	audioFolder = payload + "audio"
 	audioNames  = `{{.call_date.Format "2006-01-02"}}/{{.recording_id}}`
 )
 
-// writing is the state of a bag that is being written.
+// writing is the state of a bag during writing.
 type writing struct {
 	*Bag
 	folder *folder
@@ -68,8 +68,8 @@ type writing struct {
 	last   string
 }
 
-// Write writes the bag. Nothing has its name when there is an error. A [*FolderError] is one of the folder; ErrBusy says
-// that another export writes there.
+// Write writes the bag. On error, nothing has its name. A [*FolderError] concerns the folder; ErrBusy means that
+// another export writes there.
 func (b *Bag) Write(ctx context.Context) (Summary, error) {
 	f, err := openFolder(b.Dir)
 	if err != nil {
@@ -86,7 +86,8 @@ func (b *Bag) Write(ctx context.Context) (Summary, error) {
 	return w.sum, errors.Join(err, f.close())
 }
 
-// payload writes all below data/. Calls come day by day, and the lines of a day follow when all its calls were seen.
+// payload writes everything below data/. Calls come day by day, and the lines of a day follow after all of its
+// calls.
 func (w *writing) payload(ctx context.Context) (err error) {
 	names, err := key.Parse(audioNames)
 	if err != nil {
@@ -155,13 +156,13 @@ func (w *writing) calls(ctx context.Context, audio *copier.Copy) error {
 	return w.lines(ctx, day)
 }
 
-// hash adds a file that is in the folder already.
+// hash adds an existing file of the folder.
 func (w *writing) hash(name string) error {
 	file, err := w.folder.root.Open(name)
 	if err != nil {
 		return folderError("read a file of the bag", err)
 	}
-	defer file.Close() // only read from
+	defer file.Close() // read only
 	h := newHashed(io.Discard)
 	if _, err := io.Copy(h, file); err != nil {
 		return folderError("read a file of the bag", err)
@@ -170,7 +171,7 @@ func (w *writing) hash(name string) error {
 	return nil
 }
 
-// tags writes the files that make a bag of the folder. bagit.txt, which tells that it is one, is the last.
+// tags writes the tag files that turn the folder into a bag. bagit.txt, which marks it as one, comes last.
 func (w *writing) tags() error {
 	w.sum.Files, w.sum.Bytes = len(w.files.list), w.files.bytes
 	var listed payloadFiles

@@ -70,7 +70,7 @@ func (p *payloadFiles) add(name, sum string, size int64) {
 	p.bytes += size
 }
 
-// manifest is the text of a manifest, in the order of the names.
+// manifest returns the text of a manifest, in the order of the names.
 func (p *payloadFiles) manifest() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -82,12 +82,12 @@ func (p *payloadFiles) manifest() string {
 	return b.String()
 }
 
-// encoded is a path as a manifest has it (RFC 8493, 2.1.3).
+// encoded returns a path in the encoding of a manifest (RFC 8493, 2.1.3).
 func encoded(name string) string {
 	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(name)
 }
 
-// hashed counts and hashes what is written.
+// hashed counts and hashes written bytes.
 type hashed struct {
 	to   io.Writer
 	hash hash.Hash
