@@ -17,7 +17,7 @@ const (
 	day  = 24 * hour
 )
 
-// options are those of a report made on 10 May 2025 at noon in Los Angeles.
+// options returns the options of a report made on 10 May 2025 at noon in Los Angeles.
 func options(t *testing.T) Options {
 	t.Helper()
 	zone, err := time.LoadLocation("America/Los_Angeles")
@@ -52,7 +52,7 @@ func closedDay(name, filter string, calls int, by outcomes, lost ...Unarchived) 
 	}}
 }
 
-// listed is a whole listing of a day.
+// listed is a complete listing of a day.
 func listed(name string, calls int) manifest.Window {
 	d, err := time.Parse(time.DateOnly, name)
 	if err != nil {
@@ -68,13 +68,13 @@ func waits(id string, o manifest.Outcome, seen, noted time.Time) Unarchived {
 	return Unarchived{id, manifest.State{CallID: "c" + id, Outcome: o, FirstSeen: seen, Time: noted, Reason: "why", Final: o == manifest.Lost}}
 }
 
-// old is of a line that an older version wrote.
+// old marks a line as written by an older version.
 func old(u Unarchived) Unarchived { u.Old = true; return u }
 
-// because is of a line that names a cause.
+// because sets the cause of a line.
 func because(cause string, u Unarchived) Unarchived { u.Cause = cause; return u }
 
-// final is of a line that says so.
+// final marks a line as final.
 func final(u Unarchived) Unarchived { u.Final = true; return u }
 
 func codes(d Day) string {
@@ -249,7 +249,7 @@ func TestBuild(t *testing.T) {
 		Facts{
 			Day: "2025-05-04", Known: true, Bytes: 100, ByOutcome: outcomes{manifest.Archived: 1, manifest.Pending: 1, manifest.Damaged: 1, manifest.Failed: 2},
 			Unarchived: []Unarchived{
-				because("no_link", waits("3", manifest.Pending, seen, seen)), // never tried since it was first seen
+				because("no_link", waits("3", manifest.Pending, seen, seen)), // not tried since it was first seen
 				waits("4", manifest.Damaged, seen, o.Now.Add(-14*day)),       // never given up
 				old(waits("5", manifest.Failed, seen, seen.Add(14*day))),
 				old(waits("6", manifest.Failed, seen, seen.Add(14*day-time.Second))),
@@ -352,7 +352,7 @@ func TestBuildFails(t *testing.T) {
 	}
 }
 
-// A day of daylight saving has 23 or 25 hours: settling counts from its real end.
+// A day of daylight saving has 23 or 25 hours: settling starts at its real end.
 func TestSettled(t *testing.T) {
 	o := options(t)
 	for _, name := range []string{"2025-03-09", "2025-11-02"} {
