@@ -37,7 +37,7 @@ func (s slowStore) Put(ctx context.Context, o store.Object) (store.Info, error) 
 	return info, err
 }
 
-// line is a line of an earlier run.
+// archivedLine returns a line of an earlier run.
 func archivedLine(id, key string, body []byte) manifest.Recording {
 	sum := sha256.Sum256(body)
 	return manifest.Recording{

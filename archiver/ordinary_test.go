@@ -52,7 +52,7 @@ func (w *world) workdays(n, skip int) {
 	}
 }
 
-// each night for n nights, each after a day with three recorded calls.
+// workNights makes a run each night for n nights, each after a day with three recorded calls.
 func (w *world) workNights(n int, change func(*Config)) (last night) {
 	for range n {
 		yesterday := w.dayOf(time.Now()).AddDays(-1)

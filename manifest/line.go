@@ -264,8 +264,8 @@ func (w Window) line() ([]byte, error) {
 	return encodeSalted(windowLine{header{lineVersion, kindWindow}, w}, maxLine)
 }
 
-// line has no salt, because closed.json is not a segment. Text returns the line in the format of
-// this version, with its line feed.
+// Text returns the line in the format of this version, with its line feed. It has no salt, because
+// closed.json is not a segment.
 func (d DayLine) Text() ([]byte, error) { return d.line() }
 
 func (d DayLine) line() ([]byte, error) {
