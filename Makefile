@@ -39,16 +39,16 @@ demo: build ## archive from a simulated account; needs nothing but Go (ARGS='--f
 # The timeout is for one package; the whole takes a few minutes.
 #
 # The race detector makes a test three to ten times as dear. All packages run with it, but for
-# long simulations, which differ from shorter tests in their length alone, and for tests of the
-# built program, of which those in RACED run with it too.
-LONG    := ^(TestWeeks|TestOrdinaryLife|TestOutageOfAHost|TestStraysInMemory|TestQueuedJobsHoldNoPage)$$
+# long tests that one goroutine does or that differ from shorter tests in their length alone, and for
+# tests of the built program, of which those in RACED run with it too.
+LONG    := ^(TestWeeks|TestOrdinaryLife|TestOutageOfAHost|TestStraysInMemory|TestQueuedJobsHoldNoPage|TestIndexAnswersAsReading|TestFoldCase|TestDayMemory)$$
 RACED   := ^(TestArchiveThreeDays|TestArchiveToS3|TestMixedFaults|TestFindTerms|TestExport|TestSeal|TestLocks|TestHold|TestEraseDuringARun)$$
 PROGRAM := /internal/(cli|e2e|cases|readme)$$
 
 .PHONY: test
 test: vet strace ssh engines docs-tools $(TOOLS)/bin/versitygw ## run every test (PACKAGES=./fetcher/... for some)
 	REQUIRE_S3=1 go test -race -count=1 -parallel=8 -timeout=25m -skip '$(LONG)' $$(go list $(PACKAGES) | grep -vE '$(PROGRAM)')
-	WEEKS=200 go test -count=1 -timeout=25m -run '$(LONG)' ./archiver
+	long=$$(go list $(PACKAGES) | grep -E '/(archiver|manifest|search)$$') || exit 0; WEEKS=200 go test -count=1 -timeout=25m -run '$(LONG)' $$long
 	programs=$$(go list $(PACKAGES) | grep -E '$(PROGRAM)') || exit 0; REQUIRE_S3=1 go test -count=1 -parallel=8 -timeout=25m $$programs && \
 		REQUIRE_S3=1 go test -race -count=1 -parallel=8 -timeout=25m -run '$(RACED)' ./internal/e2e
 	cd internal/engines && go vet ./... && go test -count=1 -timeout=15m ./...

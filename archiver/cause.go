@@ -25,8 +25,8 @@ const (
 	causeMoved      = "moved"            // the API lists it under another day now
 )
 
-// causeText explains to people why a recording waits.
-func causeText(s *manifest.State) string {
+// CauseText says for people why a recording is not archived.
+func CauseText(s *manifest.State) string {
 	switch s.Cause {
 	case causeNotFound:
 		return "the vendor cannot find the audio"

@@ -487,7 +487,7 @@ func (j *judgement) countWaiting(final map[string]bool) {
 			continue
 		}
 		j.v.Waiting++
-		causes[causeText(&r.State)]++
+		causes[CauseText(&r.State)]++
 	}
 	texts := slices.SortedFunc(maps.Keys(causes), func(a, b string) int {
 		return cmp.Or(cmp.Compare(causes[b], causes[a]), cmp.Compare(a, b))

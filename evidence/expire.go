@@ -190,21 +190,29 @@ func (x *Expiring) dueOf(ctx context.Context, day string) (list []due, err error
 	if !x.Retention.mayBePast(day, x.Today) {
 		return nil, nil
 	}
+	list, noRow, err := x.endingOf(ctx, day)
+	x.result.NoRow += noRow
+	return slices.DeleteFunc(list, func(d due) bool { return x.Today < d.ended }), err
+}
+
+// endingOf returns the stored recordings of a day whose retention ends, and counts those of which no row names the
+// campaign.
+func (x *Expiring) endingOf(ctx context.Context, day string) (list []due, noRow int, err error) {
 	stored := func(o manifest.Outcome) bool { return o == manifest.Archived || o == manifest.Damaged }
 	status, err := x.Ledger.Status(ctx, day)
 	if err != nil {
-		return nil, fmt.Errorf("look at %s: %w", day, err)
+		return nil, 0, fmt.Errorf("look at %s: %w", day, err)
 	}
 	if len(status.Lines) > 0 && status.Lines[0].ByOutcome[manifest.Archived]+status.Lines[0].ByOutcome[manifest.Damaged] == 0 {
-		return nil, nil
+		return nil, 0, nil
 	}
 	folded, err := x.Ledger.Read(ctx, day, nil, nil)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", day, err)
+		return nil, 0, fmt.Errorf("read %s: %w", day, err)
 	}
 	campaigns, err := x.Retention.campaignsOf(ctx, x.Ledger, day)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	for id, state := range folded.Recordings() {
 		campaign, known := campaigns[state.CallID]
@@ -212,12 +220,12 @@ func (x *Expiring) dueOf(ctx context.Context, day string) (list []due, err error
 		switch {
 		case !stored(state.Outcome):
 		case !known && campaigns != nil:
-			x.result.NoRow++
-		case ends && x.Today >= ended:
+			noRow++
+		case ends:
 			list = append(list, due{dated{day, id}, state.CallID, x.Retention.Class(campaign), ended, state.Size})
 		}
 	}
-	return list, nil
+	return list, noRow, nil
 }
 
 // expire notes that recordings expire, and removes their audio.

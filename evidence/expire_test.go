@@ -85,11 +85,27 @@ func TestExpiring(t *testing.T) {
 		})
 		return got
 	}
+	size := int64(len("audio of 2026-03-01-0"))
+	next := func(today string, want *NextExpiry) {
+		t.Helper()
+		w.erasing(nil, func(e *Erasing) {
+			x := &Expiring{Erasing: e, Retention: short(), Today: today}
+			got, err := x.Next(t.Context())
+			w.must(err)
+			if (got == nil) != (want == nil) || got != nil && *got != *want {
+				t.Errorf("next after %s: %+v, want %+v", today, got, want)
+			}
+		})
+	}
+	next("2026-03-01", &NextExpiry{"2026-03-04", 2, 2 * size, days[0], days[0]})
+	next("2026-03-04", &NextExpiry{"2026-03-05", 2, 2 * size, days[1], days[1]})
+	next("2026-03-06", &NextExpiry{"2036-03-01", 1, size, days[0], days[0]})
+	next("2036-03-03", nil)
 	if got := run("2026-03-03", true); got.Recordings+got.Removed != 0 {
 		t.Errorf("before its time: %+v", got)
 	}
 	shown := run("2026-03-05", false)
-	want := []ExpiredClass{{Class: "short", Recordings: 4, Bytes: 4 * int64(len("audio of 2026-03-01-0")), FirstDay: days[0], LastDay: days[1]}}
+	want := []ExpiredClass{{Class: "short", Recordings: 4, Bytes: 4 * size, FirstDay: days[0], LastDay: days[1]}}
 	if !slices.Equal(shown.Classes, want) || shown.NoRow != 1 || shown.Removed != 0 || len(w.standing(days[0])) != 6 {
 		t.Errorf("shown: %+v, want %+v", shown, want)
 	}
@@ -109,6 +125,7 @@ func TestExpiring(t *testing.T) {
 			t.Errorf("%s: %v, want %v", day, is, left)
 		}
 	}
+	next("2026-03-03", &NextExpiry{"2026-03-06", 2, 2 * size, days[2], days[2]})
 	if again := run("2026-03-05", true); again.Recordings+again.Removed+len(again.Expiries) != 0 {
 		t.Errorf("again: %+v", again)
 	}

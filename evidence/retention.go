@@ -23,36 +23,44 @@ type retentionRecord struct {
 	Retention
 }
 
+// NotedRetention is a retention, and where it comes from.
+type NotedRetention struct {
+	Noted time.Time `json:"noted"` // by archive
+	File  string    `json:"file"`  // of evidence/
+	Retention
+}
+
 // LoadRetention returns the newest retention that archive noted, the zero value for none.
 func LoadRetention(ctx context.Context, ledger *manifest.Ledger) (Retention, error) {
-	last, err := lastRetention(ctx, ledger)
+	last, err := LoadNotedRetention(ctx, ledger)
 	return last.Retention, err
 }
 
-func lastRetention(ctx context.Context, ledger *manifest.Ledger) (last retentionRecord, err error) {
+// LoadNotedRetention is LoadRetention, and says where the retention comes from.
+func LoadNotedRetention(ctx context.Context, ledger *manifest.Ledger) (last NotedRetention, err error) {
 	err = ledger.Records(ctx, stemRetention, func(file string, raw []byte) error {
 		var r retentionRecord
 		if err := json.Unmarshal(raw, &r); err != nil {
 			return &manifest.BadLineError{File: file, Reason: err.Error()}
 		}
-		if !r.Time.Before(last.Time) {
-			last = r
+		if !r.Time.Before(last.Noted) {
+			last = NotedRetention{r.Time, file, r.Retention}
 		}
 		return nil
 	})
 	if err != nil {
-		return retentionRecord{}, fmt.Errorf("read the retention: %w", err)
+		return NotedRetention{}, fmt.Errorf("read the retention: %w", err)
 	}
 	return last, nil
 }
 
 // NoteRetention notes the retention that applies from now on.
 func NoteRetention(ctx context.Context, ledger *manifest.Ledger, r Retention) error {
-	last, err := lastRetention(ctx, ledger)
+	last, err := LoadNotedRetention(ctx, ledger)
 	if err != nil {
 		return err
 	}
-	head := manifest.RecordHead{Kind: stemRetention, Time: nextTime(last.Time, time.Now())}
+	head := manifest.RecordHead{Kind: stemRetention, Time: nextTime(last.Noted, time.Now())}
 	if err := ledger.PutRecords(ctx, stemRetention, &retentionRecord{RecordHead: head, Retention: r}); err != nil {
 		return fmt.Errorf("save the retention: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"strings"
 	"time"
 )
@@ -82,11 +83,16 @@ func (l *Ledger) encodeRecords(records []Record) ([]byte, error) {
 // Records calls visit with every line of the files evidence/STEM-*, file by file in the order of runs. raw is valid
 // until visit returns. An unreadable line is a *BadLineError, because it may contain a hold or an erasure.
 func (l *Ledger) Records(ctx context.Context, stem string, visit func(file string, raw []byte) error) error {
+	return l.latestRecords(ctx, stem, math.MaxInt, visit)
+}
+
+// latestRecords is Records for at most so many files, those of the latest runs.
+func (l *Ledger) latestRecords(ctx context.Context, stem string, limit int, visit func(file string, raw []byte) error) error {
 	files, err := l.evidence(ctx, stem+"-")
 	if err != nil {
 		return err
 	}
-	for _, f := range files {
+	for _, f := range files[max(0, len(files)-limit):] {
 		err := l.ReadLines(ctx, f, func(line SegmentLine) error {
 			if line.Bad != nil {
 				return &BadLineError{File: f.File(), Line: line.Number, Reason: line.Bad.Error()}

@@ -5,6 +5,7 @@ package manifest
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"slices"
 	"time"
 )
@@ -58,8 +59,13 @@ func (l *Ledger) NoteVerification(ctx context.Context, v Verification) error {
 
 // Verifications returns the noted verifications, oldest first. The error is a *[BadLineError] if one cannot be
 // read.
-func (l *Ledger) Verifications(ctx context.Context) (list []Verification, err error) {
-	err = l.Records(ctx, verificationStem, func(file string, raw []byte) error {
+func (l *Ledger) Verifications(ctx context.Context) ([]Verification, error) {
+	return l.LatestVerifications(ctx, math.MaxInt)
+}
+
+// LatestVerifications is Verifications for at most so many that were noted last. Each is a file to read.
+func (l *Ledger) LatestVerifications(ctx context.Context, limit int) (list []Verification, err error) {
+	err = l.latestRecords(ctx, verificationStem, limit, func(file string, raw []byte) error {
 		var r verificationRecord
 		if err := json.Unmarshal(raw, &r); err != nil {
 			return &BadLineError{File: file, Reason: err.Error()}

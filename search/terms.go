@@ -218,7 +218,7 @@ func setOutcomes(q *Query, values []string) *TermError {
 		if !slices.Contains(KnownOutcomes(), outcome) {
 			try := fmt.Sprintf("give one of %v", KnownOutcomes())
 			if outcome == "missing" || outcome == "waiting" {
-				try = "for all recordings without audio give lost,pending,failed,rejected,damaged"
+				try = "report --missing lists all recordings without audio; for their calls give lost,pending,failed,rejected,damaged"
 			}
 			return &TermError{Problem: "there is no such outcome", Try: try}
 		}

@@ -3,6 +3,7 @@ package cases
 import (
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -280,7 +281,15 @@ func outages() []example {
 				gone(w, r)
 			}
 		}
-		v.API = func(_ http.ResponseWriter, r *http.Request) { // so that the outage affects no later day
+		var begun atomic.Bool
+		v.API = func(w http.ResponseWriter, r *http.Request) { // so that the outage affects no later day
+			if asksOnly(r, days[0]) {
+				begun.Store(true)
+			} else if !begun.Load() { // only one request is sent until the first good answer: it must not be one that waits
+				w.WriteHeader(http.StatusInternalServerError)
+				_, _ = w.Write([]byte("try again"))
+				return
+			}
 			for i, most := range []int{70, 20, 0, 0, 0} {
 				for end := time.Now().Add(50 * time.Second); asksOnly(r, days[i]) && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 					v.mu.Lock()

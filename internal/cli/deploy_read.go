@@ -15,6 +15,7 @@ import (
 
 	"convoso-archiver/archiver/key"
 	"convoso-archiver/deploy"
+	"convoso-archiver/evidence"
 )
 
 const (
@@ -85,6 +86,9 @@ func (r *reader) deployOptions(on engine, now time.Time, env environment) deploy
 		r.checkBackfill(o)
 	} else if r.isSet("parallelism") {
 		r.fail(r.values["parallelism"].origin, "add --backfill, or leave it out", "it needs --backfill")
+	}
+	if _, err := job.locks.over(evidence.LockSettings{}); err != nil { // the first run may be of a new archive
+		r.keep(err)
 	}
 	if job.locks.hasAfter && job.locks.mode != noLocks {
 		o.LockDays = int(job.locks.after.After(now).Sub(now)/(24*time.Hour)) + lockReserve

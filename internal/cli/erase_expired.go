@@ -19,12 +19,14 @@ import (
 func (e *eraseRun) expire(ctx context.Context) (began bool, err error) {
 	x := &evidence.Expiring{Erasing: e.erasing, Yes: e.job.acts()}
 	if e.job.expired {
-		if x.Retention, err = evidence.LoadRetention(ctx, x.Ledger); err != nil {
+		noted, err := evidence.LoadNotedRetention(ctx, x.Ledger)
+		if err != nil {
 			return false, err
 		}
-		if x.Retention.IsZero() {
+		if noted.IsZero() {
 			return false, misuse("give --retention to archive", "the archive has no retention: recordings are kept for ever")
 		}
+		x.Retention, e.made.Retention = noted.Retention, &noted
 		if x.Today, err = evidence.Today(ctx, x.Ledger, x.Now); err != nil {
 			return false, err
 		}
@@ -36,7 +38,11 @@ func (e *eraseRun) expire(ctx context.Context) (began bool, err error) {
 	if err := e.finishExpiries(ctx, x); err != nil || !e.job.expired {
 		return true, err
 	}
-	return true, x.Run(ctx)
+	if err := x.Run(ctx); err != nil || x.Yes {
+		return true, err
+	}
+	e.made.NextExpiry, err = x.Next(ctx)
+	return true, err
 }
 
 // finishExpiries finishes expiries that were stopped, or names them in a dry run. An expiry that cannot be finished does
@@ -90,6 +96,7 @@ func (r *eraseResult) writeExpired(b *strings.Builder) {
 		}
 		_ = table.Flush()
 	}
+	r.writeRetention(b)
 	row := func(name string, n int, text string) {
 		if n > 0 {
 			fmt.Fprintf(b, "%-12s %s\n", name, thousands(int64(n))+text)
@@ -111,4 +118,40 @@ func (r *eraseResult) writeExpired(b *strings.Builder) {
 	if x.Removed > 0 {
 		b.WriteString("\nnext\n  if you use seals, run seal now: audit --seals accepts the missing audio once the expiry is sealed\n")
 	}
+}
+
+// writeRetention prints what expires next, which retention applies and where it comes from. A run that has removed audio
+// prints only what it did.
+func (r *eraseResult) writeRetention(b *strings.Builder) {
+	e := r.Retention
+	if e == nil || r.Expired.Removed > 0 {
+		return
+	}
+	if n := r.NextExpiry; n != nil {
+		days := n.FirstDay
+		if n.LastDay != n.FirstDay {
+			days += " to " + n.LastDay
+		}
+		fmt.Fprintf(b, "next to expire, on %s: %s (%s) of %s\n", n.Day, plural(n.Recordings, "recording"), bytesText(n.Bytes), days)
+	}
+	fmt.Fprintf(b, "\nretention, as archive noted it on %s in %s\n", e.Noted.UTC().Format("2006-01-02 15:04 UTC"), e.File)
+	table := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0)
+	row := func(class, kept, campaigns string) { _, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", class, kept, campaigns) }
+	row("CLASS", "KEPT FOR", "CAMPAIGNS")
+	for _, class := range slices.Sorted(maps.Keys(e.Classes)) {
+		var of []string
+		for _, campaign := range slices.Sorted(maps.Keys(e.Campaigns)) {
+			if e.Campaigns[campaign] == class {
+				of = append(of, campaign)
+			}
+		}
+		if class == e.Default {
+			of = append(of, "all others")
+		}
+		row(class, e.Classes[class].String(), orDash(strings.Join(of, ", ")))
+	}
+	if e.Default == "" {
+		row("-", "for ever", "all others")
+	}
+	_ = table.Flush()
 }

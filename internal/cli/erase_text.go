@@ -33,7 +33,10 @@ type eraseResult struct {
 	Index      bool              `json:"index"`      // the user's own index was updated
 	Exports    []refreshedExport `json:"exports"`
 	Expired    *evidence.Expired `json:"expired,omitempty"` // set by --expired and --resume
-	Elsewhere  []string          `json:"elsewhere"`         // places with possible copies that were not updated
+	// Set by --expired, NextExpiry only without --yes.
+	Retention  *evidence.NotedRetention `json:"retention,omitempty"`
+	NextExpiry *evidence.NextExpiry     `json:"next_expiry,omitempty"`
+	Elsewhere  []string                 `json:"elsewhere"` // places with possible copies that were not updated
 
 	tooMany, resumed bool
 	stopped          bool // by an error, which is reported elsewhere

@@ -126,8 +126,16 @@ func (m bagResult) write(w io.Writer, asJSON bool) error {
 		b.WriteString("seals        none: nothing in the bag proves that the archive was not changed; run seal first\n")
 	} else {
 		fmt.Fprintf(&b, "seals        %s\n", thousands(int64(m.Seals)))
+		fmt.Fprintf(&b, "sealed       %s on %s\n", plural(m.SealedCalls, "call"), plural(m.SealedDays, "day"))
+	}
+	if m.Seals > 0 && len(m.UnsealedDays) > 0 {
+		fmt.Fprintf(&b, "NOT SEALED   %s on %s: %s; once these days are closed, run seal and make the bag again\n",
+			plural(m.UnsealedCalls, "call"), plural(len(m.UnsealedDays), "day"), strings.Join(m.UnsealedSpans(), ", "))
 	}
 	fmt.Fprintf(&b, "files        %s, %s\n", thousands(int64(m.Files)), bytesText(m.Bytes))
-	fmt.Fprintf(&b, "\nnext\n  check it: cd %s && sha256sum --strict --quiet -c manifest-sha256.txt\n", m.To)
+	fmt.Fprintf(&b, "\nnext\n  check the files: cd %s && sha256sum --strict --quiet -c manifest-sha256.txt && sha256sum --strict --quiet -c tagmanifest-sha256.txt\n", shellWord(m.To))
+	if m.Seals > 0 {
+		b.WriteString("  check the seals: README.txt in the bag has the commands of ssh-keygen; they need your public key, which is not in the bag\n")
+	}
 	return writeText(w, b.String())
 }

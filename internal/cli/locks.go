@@ -184,7 +184,13 @@ func (j *lockJob) load(ctx context.Context, ledger *manifest.Ledger) (err error)
 	if j.retention != nil {
 		j.classes = *j.retention
 	}
-	s := j.locks.Settings()
+	j.settings, err = j.over(j.locks.Settings())
+	return err
+}
+
+// over lays what the settings say over what an archive has noted, and refuses what does not say how to lock.
+func (j *lockJob) over(noted evidence.LockSettings) (evidence.LockSettings, error) {
+	s := noted
 	switch j.mode {
 	case "governance":
 		s.Mode = store.Governance
@@ -202,17 +208,16 @@ func (j *lockJob) load(ctx context.Context, ledger *manifest.Ledger) (err error)
 	if s.Mode == store.Unlocked {
 		s = evidence.LockSettings{Confirmed: s.Confirmed}
 	}
-	j.settings = s
 	start := time.Unix(0, 0)
 	switch {
 	case s.Mode == store.Unlocked && j.mode == "" && (j.hasPeriod || j.hasAfter):
-		return misuse("give --s3-lock-mode governance or compliance", "the lock mode is missing")
+		return s, misuse("give --s3-lock-mode governance or compliance", "the lock mode is missing")
 	case s.Mode != store.Unlocked && s.For.IsZero():
-		return misuse("give --s3-lock-for, like 10y", "the lock period is missing")
+		return s, misuse("give --s3-lock-for, like 10y", "the lock period is missing")
 	case s.Mode != store.Unlocked && !s.After.After(start).Before(s.For.After(start)):
-		return misuse("both count from when a recording was stored", "--s3-lock-after is not shorter than --s3-lock-for")
+		return s, misuse("both count from when a recording was stored", "--s3-lock-after is not shorter than --s3-lock-for")
 	}
-	return nil
+	return s, nil
 }
 
 // newArchiveID returns the id of an archive that does not exist yet, so that an error can name it for confirmation. It

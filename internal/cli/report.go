@@ -16,8 +16,12 @@ import (
 	"convoso-archiver/manifest/report"
 )
 
-// maxLosses is how many losses the text lists; the JSON lists all.
-const maxLosses = 20
+const (
+	// maxLosses is how many losses the text lists; the JSON lists all.
+	maxLosses = 20
+	// maxVerifications is how many noted verifications are looked at, a hundred nights of them: in S3 each is a request.
+	maxVerifications = 100
+)
 
 func reportSettings() []setting {
 	archive := archiveSettings()
@@ -29,6 +33,7 @@ func reportSettings() []setting {
 		{name: "start-time", group: groupReport, placeholder: "TIME", usage: "first day, like 2025-05-01 (default: the first day in the archive)"},
 		{name: "end-time", group: groupReport, placeholder: "TIME", usage: "last day (default: today)"},
 		{name: "last", group: groupReport, placeholder: "DURATION", usage: "instead of --start-time and --end-time: 7d means the last seven days and today"},
+		{name: "missing", kind: toggle, group: groupReport, usage: "list each recording that is not archived, with its day and the reason, in place of the table of days; erased and expired ones are not missing"},
 		{name: "dest", group: groupReport, placeholder: "DEST", usage: "the archive: a folder, or s3://bucket/prefix (required)"},
 		{name: "time-zone", group: groupReport, placeholder: "ZONE", usage: "the account's time zone; must be the archive's (default: the archive's)"},
 		{name: "config", group: groupReport, placeholder: "FILE", usage: "YAML file with settings; the file of archive works too"},
@@ -36,7 +41,7 @@ func reportSettings() []setting {
 		{name: "strict", kind: toggle, group: groupRules, usage: "exit with 3 when the days are not complete: a settled day is open or was never listed, calls could not be counted, or a recording is lost or given up"},
 		shared("s3-endpoint"), shared("s3-region"), shared("s3-path-style"),
 		{name: "json", kind: toggle, group: groupOutput, usage: "write one JSON object with every day and every loss"},
-		{name: "csv", kind: toggle, group: groupOutput, usage: "write CSV: a header and one row for each day"},
+		{name: "csv", kind: toggle, group: groupOutput, usage: "write CSV: a header and one row for each day, or with --missing for each missing recording"},
 	}
 	for _, s := range filterSettings() {
 		s.group = groupReported
@@ -79,10 +84,12 @@ read, and with 2 when there is no archive or a flag is wrong.`,
 		examples: []example{
 			{"is everything of May there?",
 				"convoso-archiver report --dest /archive --start-time 2025-05-01 --end-time 2025-05-31"},
+			{"which recordings of May are missing, on which day, and why?",
+				"convoso-archiver report --dest /archive --start-time 2025-05-01 --end-time 2025-05-31 --missing"},
 			{"a job that fails when the last 30 days are not complete",
 				"convoso-archiver report --dest s3://my-bucket/calls --last 30d --strict"},
 			{"is all of one campaign there?",
-				"convoso-archiver report --dest /archive --campaign-id 5051"},
+				"convoso-archiver report --dest /archive --campaign-id 1234"},
 			{"every lost recording, for other programs",
 				"convoso-archiver report --dest /archive --json | jq -r '.losses[] | [.day,.call_id,.reason] | @tsv'"},
 			{"one row for each day, for a spreadsheet",
@@ -165,6 +172,9 @@ func (r *reader) reportJob(now time.Time, env environment) *reportJob {
 	case reportJSON:
 		j.options.Losses = report.AllLosses
 	}
+	if r.toggle("missing") {
+		j.options.Losses, j.options.Why = report.AllLosses, whyMissing
+	}
 	const firstToChange = 14 * 60 * 60 // no zone's date is ahead of this one's
 	r.reportSpan(now, time.FixedZone("", firstToChange))
 	return j
@@ -226,6 +236,10 @@ func (j *reportJob) make(ctx context.Context) (made *report.Report, err error) {
 	}
 	if err := j.place(archive); err != nil {
 		return nil, err
+	}
+	j.options.Verifications, err = source.Ledger.LatestVerifications(ctx, maxVerifications)
+	if err != nil {
+		return nil, fmt.Errorf("read the noted verifications: %w", err)
 	}
 	made, err = report.Build(report.Read(ctx, source.Ledger, j.options), j.options)
 	if err != nil {

@@ -27,6 +27,9 @@ func writeReport(w io.Writer, r *report.Report, format reportFormat) error {
 	case reportJSON:
 		return json.NewEncoder(w).Encode(r)
 	case reportCSV:
+		if r.Missing != nil {
+			return writeMissingCSV(w, r.Missing)
+		}
 		return writeReportCSV(w, r)
 	}
 	return writeText(w, reportAsText(r, columnsOf(w)))
@@ -94,8 +97,13 @@ func reportAsText(r *report.Report, width int) string {
 	if len(r.Days) == 0 {
 		return b.String()
 	}
-	fmt.Fprintf(&b, "archive %s, account %s, as of %s, days of %s\n\n",
+	fmt.Fprintf(&b, "archive %s, account %s, as of %s, days of %s\n",
 		r.Archive, orElse(r.Account, "not seen yet"), r.Made.Format("2006-01-02 15:04 UTC"), r.TimeZone)
+	b.WriteString(verifiedLines(r))
+	if r.Missing != nil {
+		return b.String() + missingText(r, width)
+	}
+	b.WriteString("\n")
 	if len(r.Days) <= maxReportDays {
 		b.WriteString(daysTable(r).fitted(width))
 	} else {
@@ -138,6 +146,32 @@ func answer(r *report.Report) string {
 		return "complete so far: " + span + ": " + strings.Join(parts, ", ") + run
 	}
 	return "complete: " + span + ": all closed, " + strings.Join(parts, ", ") + run
+}
+
+// verifiedLines say when the days were verified, how, and with what result: a line for each mode.
+func verifiedLines(r *report.Report) string {
+	if len(r.Verified) == 0 {
+		return "no verification of these days is noted: run verify --note\n"
+	}
+	var b strings.Builder
+	for _, v := range r.Verified {
+		how := map[string]string{"full": "every byte read", "quick": "only sizes compared", "sample": "a sample read"}[v.Mode]
+		where := fmt.Sprintf("%s of %s", thousands(int64(v.Days)), plural(r.Total.Days-r.Total.NeverListed, "listed day"))
+		parts := []string{part(v.Damaged, "damaged"), part(v.ManifestDamaged, "damaged in the manifest"), part(v.NotReadable, "not readable")}
+		parts = slices.DeleteFunc(parts, func(p string) bool { return p == "" })
+		if v.Damaged+v.ManifestDamaged == 0 {
+			parts = append(parts, "nothing damaged")
+		}
+		found := fmt.Sprintf("%s checked, %s", plural(v.Checked, "recording"), strings.Join(parts, ", "))
+		if v.From < r.From || v.To > r.To { // its figures are not of the span alone
+			found += fmt.Sprintf(", in all days from %s to %s", orElse(v.From, "the first one"), v.To)
+		}
+		if !v.Complete && v.NotReadable == 0 {
+			found += "; it was stopped"
+		}
+		fmt.Fprintf(&b, "verified %s: %s, in %s; %s\n", v.Started.Format("2006-01-02 15:04 UTC"), orElse(how, v.Mode), where, found)
+	}
+	return b.String()
 }
 
 // dayParts counts the days by state, like every other form of the report, and says how many open ones may still
@@ -368,15 +402,18 @@ func lossesText(r *report.Report, width int) string {
 	t.row("day", "call", "recording", "outcome", "noted", "reason")
 	for i := range r.Losses[:min(len(r.Losses), maxLosses)] {
 		l := &r.Losses[i]
-		outcome := string(l.Outcome)
-		switch l.Outcome {
-		case manifest.Lost:
-		case manifest.Damaged: // it had been archived
-			outcome = "damaged, not replaced"
-		default:
-			outcome = "given up, " + outcome
-		}
-		t.row(l.Day, l.CallID, l.RecordingID, outcome, l.Noted.Format("2006-01-02 15:04"), l.Reason)
+		t.row(l.Day, l.CallID, l.RecordingID, finalText(l.Outcome), l.Noted.Format("2006-01-02 15:04"), l.Reason)
 	}
 	return "\nrecordings that will not be archived\n" + t.fitted(width) + andMore(len(r.Losses)+r.Omitted-maxLosses)
+}
+
+// finalText says what became of a recording that will not be archived.
+func finalText(o manifest.Outcome) string {
+	switch o {
+	case manifest.Lost:
+		return string(o)
+	case manifest.Damaged: // it had been archived
+		return "damaged, not replaced"
+	}
+	return "given up, " + string(o)
 }

@@ -76,21 +76,26 @@ func doubtfulDays() []report.Facts {
 	return list
 }
 
-func buildReport(t *testing.T, days []report.Facts, now time.Time, to string, losses int) *report.Report {
+func buildReport(t *testing.T, days []report.Facts, now time.Time, to string, losses int, verifications ...manifest.Verification) *report.Report {
+	t.Helper()
+	return buildReportWith(t, days, report.Options{Now: now, To: to, Losses: losses, Verifications: verifications})
+}
+
+// buildReportWith adds zone and ages to the options.
+func buildReportWith(t *testing.T, days []report.Facts, o report.Options) *report.Report {
 	t.Helper()
 	zone, err := time.LoadLocation("America/Los_Angeles")
 	if err != nil {
 		t.Fatal(err)
 	}
+	o.Zone, o.Settle, o.PurgeAfter, o.GiveUp = zone, 48*time.Hour, 155*24*time.Hour, 14*24*time.Hour
 	r, err := report.Build(func(yield func(report.Facts, error) bool) {
 		for _, f := range days {
 			if !yield(f, nil) {
 				return
 			}
 		}
-	}, report.Options{
-		Now: now, Zone: zone, To: to, Settle: 48 * time.Hour, PurgeAfter: 155 * 24 * time.Hour, GiveUp: 14 * 24 * time.Hour, Losses: losses,
-	})
+	}, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,29 +122,40 @@ func TestReportRenderings(t *testing.T) {
 			closing.ByOutcome[manifest.Archived] -= 4 + i
 		}
 	}
+	verified := []manifest.Verification{
+		{Started: early.AddDate(0, 0, -9), Mode: "full", Days: 26, Recordings: 6613, Checked: 6613, Complete: true},
+		{Started: early.AddDate(0, 0, -1), Mode: "quick", From: "2025-05-06", To: "2025-05-10", Days: 5, Recordings: 1250, Checked: 1248, DamagedCount: 2, ManifestBad: 1, Complete: true},
+		{Started: early, Mode: "sample", Days: 26, Recordings: 6613, Checked: 65, DamagedCount: 1},
+	}
+	missing := buildReportWith(t, reportDays(24), report.Options{Now: early, To: "2025-05-31", Losses: report.AllLosses, Why: whyMissing})
 	for name, test := range map[string]struct {
 		report *report.Report
 		format reportFormat
 		width  int // columns of stdout, 0 for a pipe
 	}{
-		"days.txt":          {buildReport(t, reportDays(24), early, "2025-05-31", 20), reportText, 0},
-		"days.json":         {buildReport(t, reportDays(24), early, "2025-05-31", report.AllLosses), reportJSON, 60},
-		"days.csv":          {buildReport(t, reportDays(24), early, "2025-05-31", 0), reportCSV, 60},
-		"months.txt":        {buildReport(t, many, late, "", 20), reportText, 0},
-		"complete.txt":      {buildReport(t, reportDays(5)[3:], early, "2025-05-10", 20), reportText, 0},
-		"so-far.txt":        {buildReport(t, reportDays(26)[3:], early, "2025-06-01", 20), reportText, 0},
-		"empty.txt":         {buildReport(t, nil, early, "", 20), reportText, 0},
-		"doubtful.txt":      {buildReport(t, doubtfulDays(), early, "2025-05-09", 20), reportText, 0},
-		"days-60.txt":       {buildReport(t, reportDays(24), early, "2025-05-31", 20), reportText, 60},
-		"days-80.txt":       {buildReport(t, reportDays(24), early, "2025-05-31", 20), reportText, 80},
-		"months-60.txt":     {buildReport(t, many, late, "", 20), reportText, 60},
-		"months-80.txt":     {buildReport(t, many, late, "", 20), reportText, 80},
-		"doubtful-80.txt":   {buildReport(t, doubtfulDays(), early, "2025-05-09", 20), reportText, 80},
-		"erased.txt":        {buildReport(t, erased, early, "2025-05-31", 20), reportText, 0},
-		"erased-80.txt":     {buildReport(t, erased, early, "2025-05-31", 20), reportText, 80},
-		"erased.csv":        {buildReport(t, erased, early, "2025-05-31", 20), reportCSV, 0},
-		"erased-months.txt": {buildReport(t, manyErased, late, "", 20), reportText, 0},
-		"doubtful-160.txt":  {buildReport(t, doubtfulDays(), early, "2025-05-09", 20), reportText, 160},
+		"days.txt":            {buildReport(t, reportDays(24), early, "2025-05-31", 20), reportText, 0},
+		"days.json":           {buildReport(t, reportDays(24), early, "2025-05-31", report.AllLosses, verified...), reportJSON, 60},
+		"days.csv":            {buildReport(t, reportDays(24), early, "2025-05-31", 0), reportCSV, 60},
+		"months.txt":          {buildReport(t, many, late, "", 20), reportText, 0},
+		"complete.txt":        {buildReport(t, reportDays(5)[3:], early, "2025-05-10", 20, verified...), reportText, 0},
+		"so-far.txt":          {buildReport(t, reportDays(26)[3:], early, "2025-06-01", 20), reportText, 0},
+		"empty.txt":           {buildReport(t, nil, early, "", 20), reportText, 0},
+		"doubtful.txt":        {buildReport(t, doubtfulDays(), early, "2025-05-09", 20), reportText, 0},
+		"days-60.txt":         {buildReport(t, reportDays(24), early, "2025-05-31", 20, verified...), reportText, 60},
+		"days-80.txt":         {buildReport(t, reportDays(24), early, "2025-05-31", 20), reportText, 80},
+		"months-60.txt":       {buildReport(t, many, late, "", 20), reportText, 60},
+		"months-80.txt":       {buildReport(t, many, late, "", 20), reportText, 80},
+		"doubtful-80.txt":     {buildReport(t, doubtfulDays(), early, "2025-05-09", 20), reportText, 80},
+		"erased.txt":          {buildReport(t, erased, early, "2025-05-31", 20), reportText, 0},
+		"erased-80.txt":       {buildReport(t, erased, early, "2025-05-31", 20), reportText, 80},
+		"erased.csv":          {buildReport(t, erased, early, "2025-05-31", 20), reportCSV, 0},
+		"erased-months.txt":   {buildReport(t, manyErased, late, "", 20), reportText, 0},
+		"missing.txt":         {missing, reportText, 0},
+		"missing-80.txt":      {missing, reportText, 80},
+		"missing.csv":         {missing, reportCSV, 0},
+		"missing.json":        {missing, reportJSON, 0},
+		"nothing-missing.txt": {buildReportWith(t, reportDays(5)[3:], report.Options{Now: early, To: "2025-05-10", Losses: report.AllLosses, Why: whyMissing}), reportText, 0},
+		"doubtful-160.txt":    {buildReport(t, doubtfulDays(), early, "2025-05-09", 20), reportText, 160},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer

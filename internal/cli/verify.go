@@ -36,7 +36,7 @@ func verifySettings() []setting {
 		{name: "sample", group: groupChecks, placeholder: "PERCENT", usage: "read this share of the recordings, like 1%; each day reads another part, so that daily runs with 1% read everything within 100 days"},
 		{name: "strict", kind: toggle, group: groupChecks, usage: "treat files that are not in the manifest as damage; without --strict they are only listed"},
 		{name: "repair", kind: toggle, group: groupChecks, usage: "mark damaged recordings, so that the next archive downloads them again under another name, and repair the manifest; deletes nothing"},
-		{name: "note", kind: toggle, group: groupChecks, usage: "note the result in evidence/, so that audit and serve can say when a recording was verified"},
+		{name: "note", kind: toggle, group: groupChecks, usage: "note the result in evidence/, so that report, audit and serve can say what was verified, and when"},
 		inGroup(archive, "workers", groupChecks),
 		inGroup(archive, "max-duration", groupChecks),
 		{name: "dest", group: groupArchive, placeholder: "DEST", usage: "the archive: a folder, or s3://bucket/prefix (required)"},
@@ -76,8 +76,8 @@ and with 3 when nothing is damaged but something could not be read, like an
 object in an archive storage class, or when the archive has no day in the span.
 
 With --note it takes the archive's lock for a moment at the end, and notes in
-evidence/ what it checked and found. audit RECORDING and the page of serve show
-that.
+evidence/ what it checked and found. report, audit RECORDING and the page of
+serve show that.
 
 With --repair it takes the archive's lock and marks damaged recordings; it
 still exits with 4. The next archive over these days downloads them again under
@@ -177,7 +177,7 @@ func (p *process) verify(ctx context.Context, job *verifyJob, talk output, err e
 		result.counts = verifyCounts(summary)
 	}
 	if talk.json || !refused && !silent {
-		result.unwritten = writeVerified(p.stdout, summary, talk.json)
+		result.unwritten = writeVerified(p.stdout, summary, talk.json, job.note)
 	}
 	return result
 }

@@ -17,12 +17,16 @@ import (
 const maxFindings = 50
 
 // writeVerified writes the result of a verification: one JSON object, or text for a person. It may contain
-// keys, because the reader needs them, and stdout is not a log.
-func writeVerified(w io.Writer, s verify.Summary, asJSON bool) error {
+// keys, because the reader needs them, and stdout is not a log. A result that was not noted ends with a hint.
+func writeVerified(w io.Writer, s verify.Summary, asJSON, noted bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(s)
 	}
-	return writeText(w, verifiedText(s))
+	text := verifiedText(s)
+	if !noted && s.Days > 0 && s.Error == "" && s.Stopped == "" {
+		text += "\nthis result was not noted: with --note, report, audit and serve can show it\n"
+	}
+	return writeText(w, text)
 }
 
 // verifyAnswer returns the answer in one line.

@@ -405,6 +405,113 @@ func TestLinesThatCount(t *testing.T) {
 	}
 }
 
+// TestLinesThatCannotBeRead: export names the days that have such lines, leaves their files as they are and ends with 3,
+// and writes every other day. The views over the archive agree with it on those days, and on the named days with find,
+// which tells what could be read.
+func TestLinesThatCannotBeRead(t *testing.T) {
+	_, dest := archive(t)
+	const badCalls, badLines = "2025-03-09", "2025-03-10"
+	_, before := exported(t, dest, "csv")
+	call := func(v, id, when, row string) string {
+		return fmt.Sprintf(`{"v":%s,"kind":"call","call_id":%s,"time":%s,"run":"","row":%s,"salt":"00"}`, v, id, when, row)
+	}
+	const when = `"2026-01-01T00:00:00Z"`
+	write(t, filepath.Join(dest, "calls", badCalls, "20990101T000000Z-aaaaaaaa-000001.jsonl"),
+		"not json", "{}", "[1]", `{"v":1,"kind":"call","call_id":"cut short","row":{`,
+		call("1", `"two in one"`, when, "{}")+call("1", `"two in one"`, when, "{}"),
+		call("0", `"no version"`, when, "{}"), `{"kind":"call","call_id":"no version","row":{}}`, `{"v":1,"call_id":"no kind","row":{}}`,
+		call("1", `"no time"`, `"yesterday"`, "{}"), call("1", `"time as number"`, "7", "{}"),
+		call("1", `"good"`, when, `{"id":"good","user":"Ann"}`))
+	line := func(id, outcome, key, size, more string) string {
+		return fmt.Sprintf(`{"v":1,"kind":"recording","recording_id":%s,"outcome":%s,"key":%s,"size":%s,"sha256":%q,"time":%s,"run":"r","call_id":"good","first_seen":%s,"attempts":1,"content_type":"","etag":"","host":"","reason":""%s,"salt":"00"}`,
+			id, outcome, key, size, strings.Repeat("ab", 32), when, when, more)
+	}
+	long := `"` + strings.Repeat("k", 64<<10+1) + `"`
+	write(t, filepath.Join(dest, "manifest", badLines, "20990101T000000Z-aaaaaaaa-000001.jsonl"),
+		"not json", "{}", line(`""`, `"archived"`, `"k"`, "5", ""), line(`"no outcome"`, `""`, `"k"`, "5", ""), line(`"no key"`, `"archived"`, `""`, "5", ""),
+		strings.Replace(line(`"no version"`, `"archived"`, `"k"`, "5", ""), `"v":1,`, "", 1),
+		strings.Replace(line(`"no time"`, `"archived"`, `"k"`, "5", ""), when, `"yesterday"`, 1), line(`"long key"`, `"archived"`, long, "5", ""),
+		line(`"good"`, `"lost"`, `""`, "0", `,"final":true`))
+
+	var made struct {
+		Unreadable []struct{ Day, Error string } `json:"days_unreadable"`
+	}
+	to := filepath.Join(t.TempDir(), "tables")
+	for _, target := range []string{to, before} {
+		format := map[string]string{to: "parquet", before: "csv"}[target]
+		if err := json.Unmarshal([]byte(run(t, []int{3}, nil, "export", "--json", "--dest", dest, "--to", target, "--format", format)), &made); err != nil {
+			t.Fatal(err)
+		}
+		if u := made.Unreadable; len(u) != 2 || u[0].Day != badCalls || u[1].Day != badLines ||
+			!strings.Contains(u[0].Error, "calls/"+badCalls+"/20990101T000000Z-aaaaaaaa-000001.jsonl, line 1: ") || !strings.Contains(u[1].Error, "manifest/"+badLines+"/") {
+			t.Errorf("%s: not readable: %+v", format, u)
+		}
+		for _, day := range []string{badCalls, badLines} {
+			files, err := filepath.Glob(filepath.Join(target, "*", "day="+day, "*"))
+			if want := map[string]int{to: 0, before: 2}[target]; err != nil || len(files) != want {
+				t.Errorf("%s: files of %s: %q, want %d", format, day, files, want)
+			}
+		}
+	}
+
+	views := run(t, []int{0}, nil, "export", "--views", "--dest", dest)
+	db := open(t, views)
+	for _, table := range []string{"calls", "recordings"} {
+		key := map[string]string{"calls": "id, user_id, status", "recordings": "recording_id, call_id, outcome, final, key, size"}[table]
+		a := "SELECT " + key + ", day FROM read_parquet('" + to + "/" + table + "/day=*/part-*.parquet', hive_partitioning = true, hive_types = {'day': DATE})"
+		b := "SELECT " + key + ", day FROM " + table + " WHERE day NOT IN ('" + badCalls + "', '" + badLines + "')"
+		if rows := text(t, db, "SELECT count(*) FROM ("+a+")"); rows[0] == "0|" {
+			t.Fatal("nothing is compared")
+		}
+		for what, query := range map[string]string{"in the export alone": a + " EXCEPT " + b, "in the archive's view alone": b + " EXCEPT " + a} {
+			for _, row := range text(t, db, query) {
+				t.Errorf("%s: %s: %s", table, what, row)
+			}
+		}
+	}
+	for _, day := range []string{badCalls, badLines} {
+		var calls, recordings []string
+		for found := range strings.Lines(run(t, []int{4}, nil, "find", "--json", "--dest", dest, "--state-dir", t.TempDir(), "--start-time", day, "--end-time", day)) {
+			var one struct {
+				ID         json.RawMessage // text or a number, as the API sent it
+				CallDate   *string         `json:"call_date"`
+				User       *string
+				Recordings []struct {
+					ID      string `json:"recording_id"`
+					Outcome string
+				}
+			}
+			if err := json.Unmarshal([]byte(found), &one); err != nil {
+				t.Fatal(err)
+			}
+			if one.CallDate != nil || one.User != nil { // else the ledger alone knows it
+				calls = append(calls, strings.Trim(string(one.ID), `"`)+"|")
+			}
+			for _, r := range one.Recordings {
+				recordings = append(recordings, r.ID+"|"+r.Outcome+"|")
+			}
+		}
+		slices.Sort(calls)
+		slices.Sort(recordings)
+		if got := text(t, db, "SELECT id FROM calls WHERE day = '"+day+"' ORDER BY id"); !slices.Equal(got, calls) {
+			t.Errorf("%s: %d calls in the view, %d found: %q", day, len(got), len(calls), differ(got, calls))
+		}
+		if got := text(t, db, "SELECT recording_id, outcome FROM recordings WHERE day = '"+day+"' ORDER BY ALL"); !slices.Equal(got, recordings) {
+			t.Errorf("%s: %d recordings in the view, %d found: %q", day, len(got), len(recordings), differ(got, recordings))
+		}
+	}
+}
+
+// differ returns what only one of two lists has.
+func differ(a, b []string) (odd []string) {
+	for _, one := range slices.Concat(a, b) {
+		if slices.Contains(a, one) != slices.Contains(b, one) {
+			odd = append(odd, one)
+		}
+	}
+	return odd
+}
+
 func write(t *testing.T, name string, lines ...string) {
 	t.Helper()
 	if err := os.WriteFile(name, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"convoso-archiver/evidence"
+	"convoso-archiver/fetcher/convosotest"
 )
 
 type bagged struct {
@@ -27,6 +28,11 @@ type bagged struct {
 	LeftOut  int    `json:"left_out"`
 	Seals    int    `json:"seals"`
 	Files    int    `json:"files"`
+
+	SealedCalls   int      `json:"sealed_calls"`
+	SealedDays    int      `json:"sealed_days"`
+	UnsealedCalls int      `json:"unsealed_calls"`
+	UnsealedDays  []string `json:"unsealed_days"`
 }
 
 func (a *archive) bag(code int, to string, args ...string) (b bagged) {
@@ -54,12 +60,15 @@ func TestBag(t *testing.T) {
 			a.seal(key)
 			dir := filepath.Join(t.TempDir(), "new", "case 17")
 			got := a.bag(0, dir, "--start-time", daysAgo(9), "--end-time", daysAgo(9))
-			if got.Calls != 20 || got.Stored != 20 || got.LeftOut != 0 || got.Seals != 1 || got.Files != 20+2+2+2+2 {
+			if got.Calls != 20 || got.Stored != 20 || got.LeftOut != 0 || got.Seals != 1 || got.Files != 20+2+2+2+2 ||
+				got.SealedCalls != 20 || got.SealedDays != 1 || got.UnsealedCalls != 0 || len(got.UnsealedDays) != 0 {
 				t.Errorf("%+v", got)
 			}
 			checkBag(t, dir)
 			checkVouched(t, dir, allowed)
-			checkReadme(t, dir, key+".pub")
+			if said := checkReadme(t, dir, key+".pub"); strings.Contains(said, ":") {
+				t.Errorf("the checks of README.txt say %q", said)
+			}
 			if left, _ := filepath.Glob(dir + ".part*"); len(left) > 0 {
 				t.Errorf("%q is left", left)
 			}
@@ -242,8 +251,122 @@ func checkBag(t *testing.T, dir string) {
 	}
 }
 
-// checkReadme runs the commands of README.txt in the bag, except the one that needs a timestamp.
-func checkReadme(t *testing.T, dir, public string) {
+// TestBagSaysWhatIsSealed: a bag says which of its calls are on days that its seals prove, and the commands of its README
+// find what they do not prove.
+func TestBagSaysWhatIsSealed(t *testing.T) {
+	for _, where := range []string{"disk", "s3"} {
+		t.Run(where, func(t *testing.T) {
+			t.Parallel()
+			server := simulate(t, convosotest.Config{Seed: 185, FirstDay: daysAgo(10), Days: 4, CallsPerDay: 20, RecordedShare: 1, MedianSize: 3_000})
+			a := onDisk(t, server)
+			if where == "s3" {
+				a = onS3(t, server, false).archive
+			}
+			a.run(twoDays()...).want(t, 0)
+			checkSealedInBag(t, a)
+		})
+	}
+}
+
+func checkSealedInBag(t *testing.T, a *archive) {
+	t.Helper()
+	key, _ := sealKey(t)
+	a.seal(key)
+	sealed, unsealed := []string{daysAgo(10), daysAgo(9)}, []string{daysAgo(8), daysAgo(7)}
+	a.run("--start-time", unsealed[0], "--end-time", unsealed[1]).want(t, 0)
+	dir := filepath.Join(t.TempDir(), "bag")
+	got := a.bag(0, dir)
+	if got.SealedDays != 2 || got.SealedCalls == 0 || got.UnsealedCalls == 0 || got.SealedCalls+got.UnsealedCalls != got.Calls || !slices.Equal(got.UnsealedDays, unsealed) {
+		t.Errorf("%+v", got)
+	}
+	checkBag(t, dir)
+	span := unsealed[0] + " to " + unsealed[1]
+	for name, want := range map[string]string{
+		"bag-info.txt": fmt.Sprintf("\nCalls-On-Sealed-Days: %d\nSealed-Days: 2\nCalls-On-Unsealed-Days: %d\nUnsealed-Days: %s\n", got.SealedCalls, got.UnsealedCalls, span),
+		"README.txt":   fmt.Sprintf("What the seals prove: %d calls on 2 days, sealed by", got.SealedCalls),
+	} {
+		if text := readText(t, dir, name); !strings.Contains(text, want) || !strings.Contains(text, span) {
+			t.Errorf("%s does not say %q and %q: %s", name, want, span, text)
+		}
+	}
+	check := func(prefix string, want []string) {
+		t.Helper()
+		var found []string
+		for line := range strings.Lines(checkReadme(t, dir, key+".pub")) {
+			if file, ok := strings.CutPrefix(line, prefix+": "); ok {
+				found = append(found, strings.TrimSuffix(file, "\n"))
+			} else if strings.Contains(line, ":") && !strings.HasPrefix(line, "NOT SEALED: ") {
+				t.Errorf("the checks say %q", line)
+			}
+		}
+		if slices.Sort(found); !slices.Equal(found, want) {
+			t.Errorf("%s: %q, want %q", prefix, found, want)
+		}
+	}
+	var open []string
+	for _, day := range unsealed {
+		for _, tree := range []string{"calls", "manifest"} {
+			names, _ := filepath.Glob(filepath.Join(dir, "data/digests", tree, day, "*.txt"))
+			for _, name := range names {
+				open = append(open, name[len(dir)+1:])
+			}
+		}
+	}
+	slices.Sort(open)
+	check("NOT SEALED", open)
+
+	text := a.other(0, "export", "--format", "bagit", "--to", dir+" 2").stdout
+	for _, want := range []string{
+		fmt.Sprintf("sealed       %d calls on 2 days\n", got.SealedCalls), fmt.Sprintf("NOT SEALED   %d calls on 2 days: %s; ", got.UnsealedCalls, span),
+		"  check the files: cd '" + dir + " 2' && sha256sum --strict --quiet -c manifest-sha256.txt && sha256sum --strict --quiet -c tagmanifest-sha256.txt\n", "  check the seals: README.txt in the bag has",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the summary does not say %q: %s", want, text)
+		}
+	}
+
+	// Somebody changes the bag, and makes its checksums anew.
+	remake := func() {
+		t.Helper()
+		cmd := exec.Command("sh", "-c", "find data -type f | LC_ALL=C sort | xargs -d '\\n' sha256sum > m && mv m manifest-sha256.txt && sha256sum bag-info.txt bagit.txt manifest-sha256.txt README.txt > tagmanifest-sha256.txt")
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	one := func(pattern string) string {
+		t.Helper()
+		names, _ := filepath.Glob(filepath.Join(dir, pattern))
+		if len(names) == 0 {
+			t.Fatalf("no %s", pattern)
+		}
+		return names[0][len(dir)+1:]
+	}
+	for finding, change := range map[string]struct{ file, was, is string }{
+		"NO LINE":    {one("data/audio/" + sealed[0] + "/*"), "", "other audio"},
+		"OTHER LINE": {one("data/lines/calls/" + sealed[0] + "/*"), `"row":{`, `"row": {`},
+		"NOT SEALED": {one("data/digests/calls/" + sealed[0] + "/*"), "", strings.Repeat("0", 64) + "\n"},
+	} {
+		before := readText(t, dir, change.file)
+		after := strings.Replace(before, change.was, change.is, 1)
+		if after == before {
+			t.Fatalf("%s is not changed", change.file)
+		}
+		writeFile(t, filepath.Join(dir, change.file), after)
+		remake()
+		want := []string{change.file}
+		if finding == "NOT SEALED" {
+			want = append(want, open...)
+			slices.Sort(want)
+		}
+		check(finding, want)
+		writeFile(t, filepath.Join(dir, change.file), before)
+	}
+}
+
+// checkReadme runs the commands of README.txt in the bag, except the one that needs a timestamp, and returns what they
+// say beside good signatures.
+func checkReadme(t *testing.T, dir, public string) string {
 	t.Helper()
 	key, err := os.ReadFile(public)
 	if err != nil {
@@ -251,10 +374,10 @@ func checkReadme(t *testing.T, dir, public string) {
 	}
 	writeFile(t, filepath.Join(dir, "key.pub"), string(key))
 	commands := "set -e\n"
-	for _, found := range regexp.MustCompile(`(?m)^  ((?:sha256sum|printf|ssh-keygen) .*)$`).FindAllStringSubmatch(readText(t, dir, "README.txt"), -1) {
+	for _, found := range regexp.MustCompile(`(?m)^  ((?:sha256sum|printf|for|grep) .*)$`).FindAllStringSubmatch(readText(t, dir, "README.txt"), -1) {
 		commands += found[1] + "\n"
 	}
-	if strings.Count(commands, "\n") != 1+3 {
+	if strings.Count(commands, "\n") != 1+6 {
 		t.Fatalf("README.txt has other commands: %s", commands)
 	}
 	cmd := exec.Command("sh", "-c", commands)
@@ -263,6 +386,7 @@ func checkReadme(t *testing.T, dir, public string) {
 	if err != nil || !strings.Contains(string(out), "Good \""+evidence.Namespace+"\" signature for archive") {
 		t.Errorf("%v: %s", err, out)
 	}
+	return regexp.MustCompile(`(?m)^Good "[^"]*" signature for archive .*\n`).ReplaceAllString(string(out), "")
 }
 
 func readText(t *testing.T, dir, name string) string {

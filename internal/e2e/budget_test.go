@@ -38,7 +38,8 @@ func TestMaxBytes(t *testing.T) {
 	checkOnce(t, server)
 }
 
-// TestMaxRequests: a run makes exactly the maximum of requests, to API and media host together.
+// TestMaxRequests: a run makes so many requests and no more, to API and media host together. The stop may cancel the next
+// page of the two days before it is sent.
 func TestMaxRequests(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 72, FirstDay: daysAgo(6), Days: 2, CallsPerDay: 30, RecordedShare: 1, MedianSize: 4_000})
@@ -52,7 +53,7 @@ func TestMaxRequests(t *testing.T) {
 			break
 		}
 		r.want(t, 3)
-		if made != 17 || r.summary.APIRequests+r.summary.MediaRequests != 17 || r.summary.Stopped != "max-requests" {
+		if told := int(r.summary.APIRequests + r.summary.MediaRequests); made < 15 || made > told || told > 17 || r.summary.Stopped != "max-requests" {
 			t.Errorf("%d requests, stopped by %q", made, r.summary.Stopped)
 		}
 	}

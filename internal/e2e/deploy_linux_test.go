@@ -209,8 +209,9 @@ func (m *machine) load(service map[string][]string) (env []string) {
 	return env
 }
 
-// TestDeployedLock runs what deploy prints for a bucket whose recordings are locked later: the unit of lock locks the
-// recordings of the unit of archive.
+// TestDeployedLock runs what deploy prints for a configuration whose recordings are locked later: the unit of lock
+// locks the recordings of the unit of archive. A configuration that archive refuses for a new archive is refused by
+// deploy, in the same words.
 func TestDeployedLock(t *testing.T) {
 	t.Parallel()
 	d := deployments(t)["bucket"]
@@ -218,11 +219,25 @@ func TestDeployedLock(t *testing.T) {
 	d.flags[i+1] = "s3://" + d.store.NewLockBucket(t, newName(), 0) + "/calls"
 	m := newMachine(t)
 	m.write("/etc/convoso-archiver/aws-credentials", d.credentials, 0o600, 0)
-	m.deploy(append([]string{
-		"systemd", "--to", "/", "--s3-credentials-file", "/etc/convoso-archiver/aws-credentials",
-		"--s3-lock-mode", "governance", "--s3-lock-for", "1h", "--s3-lock-after", "1s",
-	}, d.flags...)...)
 	m.write("/etc/convoso-archiver/token", canaryToken+"\n", 0o600, 0)
+	deploy := append([]string{"deploy", "systemd", "--config", "/nightly.yaml", "--to", "/", "--s3-credentials-file", "/etc/convoso-archiver/aws-credentials"}, d.flags...)
+	archive := append([]string{"archive", "--config", "/nightly.yaml", "--auth-token-file", "/etc/convoso-archiver/token", "--state-dir", "/tmp/state"}, d.flags...)
+	for locks, said := range map[string]string{
+		"s3-lock-after: 1s\n":                                            "the lock mode is missing: give --s3-lock-mode governance or compliance",
+		"s3-lock-after: 1s\ns3-lock-mode: governance\n":                  "the lock period is missing: give --s3-lock-for, like 10y",
+		"s3-lock-after: 2h\ns3-lock-mode: governance\ns3-lock-for: 1h\n": "--s3-lock-after is not shorter than --s3-lock-for: both count from when a recording was stored",
+	} {
+		m.write("/nightly.yaml", locks, 0o644, 0)
+		env := []string{"AWS_SHARED_CREDENTIALS_FILE=/etc/convoso-archiver/aws-credentials"}
+		for _, command := range [][]string{archive, deploy} {
+			r := m.run(0, env, append([]string{"/usr/local/bin/convoso-archiver"}, command...)...).want(t, 2)
+			if !strings.Contains(strings.ReplaceAll(r.stderr, "\n", " "), said) {
+				t.Errorf("%s with %q: %s, want %q", command[0], locks, r.stderr, said)
+			}
+		}
+	}
+	m.write("/nightly.yaml", "s3-lock-after: 1s\ns3-lock-mode: governance\ns3-lock-for: 1h\n", 0o644, 0)
+	m.deploy(deploy[1:]...)
 	const units = "/etc/systemd/system/convoso-archiver"
 	service, lock := m.unit(units+".service"), m.unit(units+"-lock.service")
 	if !slices.Contains(strings.Fields(service["Wants"][0]), "convoso-archiver-lock.service") || !slices.Contains(strings.Fields(lock["After"][0]), "convoso-archiver.service") {

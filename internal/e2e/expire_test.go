@@ -184,6 +184,7 @@ func expireAll(t *testing.T, x *expiring) {
 	if r := x.other(0, "erase", "--expired", "--state-dir", x.state); !strings.Contains(r.stdout, "nothing was removed") || !strings.Contains(r.stdout, "short") {
 		t.Errorf("shown: %s", r.stdout)
 	}
+	x.checkShown()
 
 	ids := filepath.Join(t.TempDir(), "ids")
 	writeFile(t, ids, x.one(0)+"\n")
@@ -271,6 +272,54 @@ func expireAll(t *testing.T, x *expiring) {
 		t.Errorf("after the release: %+v", last)
 	}
 	x.verify().want(t, 0)
+}
+
+// checkShown looks that erase --expired tells which retention applies, where it is noted, and what expires next.
+func (x *expiring) checkShown() {
+	x.t.Helper()
+	short, _, _ := strings.Cut(x.flags[3], "=")
+	long, _, _ := strings.Cut(x.flags[5], "=")
+	byDay := map[string]int{}
+	for c := range x.server.Calls() {
+		if c.CampaignID == long && len(c.Recordings) > 0 {
+			byDay[c.Day] += len(c.Recordings)
+		}
+	}
+	first := slices.Min(slices.Collect(maps.Keys(byDay)))
+	at, err := time.Parse(time.DateOnly, first)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	ends := at.AddDate(10, 0, 0).Format(time.DateOnly)
+	var got struct {
+		Retention  evidence.NotedRetention
+		NextExpiry evidence.NextExpiry `json:"next_expiry"`
+	}
+	r := x.other(0, "erase", "--expired", "--json", "--state-dir", x.state)
+	if err := json.Unmarshal([]byte(r.stdout), &got); err != nil {
+		x.t.Fatalf("%v: %s", err, r.stdout)
+	}
+	n, noted := got.NextExpiry, got.Retention
+	if n.Day != ends || n.Recordings != byDay[first] || n.FirstDay != first || n.LastDay != first || n.Bytes == 0 {
+		x.t.Errorf("next to expire: %+v, want %d of %s on %s", n, byDay[first], first, ends)
+	}
+	if noted.Classes["short"].String() != "3d" || noted.Campaigns[long] != "long" || noted.Default != "" || time.Since(noted.Noted) > time.Hour {
+		x.t.Errorf("retention: %+v", noted)
+	}
+	if x.bucket == nil {
+		if _, err := os.Stat(filepath.Join(x.dest, noted.File)); err != nil {
+			x.t.Errorf("where it is noted: %v", err)
+		}
+	}
+	text := x.other(0, "erase", "--expired", "--state-dir", x.state).stdout
+	for _, want := range []string{
+		"next to expire, on " + ends + ": ", "retention, as archive noted it on ", " in " + noted.File + "\n",
+		"short   3d         " + short + "\n", "long    10y        " + long + "\n", "-       for ever   all others\n",
+	} {
+		if !strings.Contains(text, want) {
+			x.t.Errorf("it does not say %q: %s", want, text)
+		}
+	}
 }
 
 // countIn counts a text in all files below a folder.

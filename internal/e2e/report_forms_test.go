@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,12 +12,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"convoso-archiver/fetcher/convosotest"
+	"convoso-archiver/manifest"
 	"convoso-archiver/manifest/report"
 )
 
@@ -112,6 +116,69 @@ func TestReportForms(t *testing.T) {
 	if err != nil || !strings.Contains(" "+string(body), strings.TrimSpace(want)) {
 		t.Errorf("%v: the page lacks %q", err, want)
 	}
+}
+
+// TestReportMissing: --missing lists each recording of the listed days that is not archived, and no other, as text, JSON
+// and CSV; an erased one is not missing.
+func TestReportMissing(t *testing.T) {
+	t.Parallel()
+	server := simulate(t, convosotest.Config{
+		Seed: 93, FirstDay: daysAgo(8), Days: 3, CallsPerDay: 40, RecordedShare: 0.5, SeveralShare: 0.2, MedianSize: 3_000,
+		MediaFaults: map[convosotest.Fault]int{convosotest.FaultHTML: 9, convosotest.FaultNotFound: 7},
+	})
+	a := onDisk(t, server)
+	a.run("--start-time", daysAgo(8), "--end-time", daysAgo(6)).want(t, 3)
+	check := func(want map[string]string) { // days by id
+		t.Helper()
+		var made report.Report
+		if err := json.Unmarshal([]byte(a.report("--missing", "--json").want(t, 0).stdout), &made); err != nil {
+			t.Fatal(err)
+		}
+		table, err := csv.NewReader(strings.NewReader(a.report("--missing", "--csv").want(t, 0).stdout)).ReadAll()
+		if err != nil || len(table) != len(want)+1 || len(made.Missing) != len(want) {
+			t.Fatalf("%v: %d rows, %d in JSON, want %d", err, len(table)-1, len(made.Missing), len(want))
+		}
+		text := a.report("--missing").want(t, 0).stdout
+		for i, m := range made.Missing {
+			row := []string{m.Day, m.CallID, m.RecordingID, string(m.Outcome), strconv.FormatBool(m.Final), m.Cause, m.Reason, m.Why, m.Noted.Format(time.RFC3339)}
+			if want[m.RecordingID] != m.Day || m.CallID == "" || m.Why == "" || !slices.Equal(row, table[i+1]) {
+				t.Errorf("%+v, row %q", m, table[i+1])
+			}
+			line := regexp.MustCompile(`(?m)^  ` + m.Day + ` +` + m.CallID + ` +` + m.RecordingID + ` +.*` + string(m.Outcome) + ` .* ` + regexp.QuoteMeta(m.Why) + `$`)
+			if n := len(line.FindAllString(text, -1)); n != 1 {
+				t.Errorf("%d lines of %s in:\n%s", n, m.RecordingID, text)
+			}
+		}
+		if !strings.Contains(text, "\n  "+daysAgo(8)+" to "+daysAgo(6)+" (3 days)") && !strings.Contains(text, "\ndays that are not closed\n  "+daysAgo(8)) {
+			t.Errorf("the days that are not closed are not named:\n%s", text)
+		}
+	}
+	archived, missing, of := map[string]bool{}, map[string]string{}, map[string]string{}
+	for _, c := range a.findCalls("--outcome", "archived") {
+		for _, r := range c.Recordings {
+			archived[r.RecordingID] = archived[r.RecordingID] || r.Outcome == manifest.Archived
+		}
+	}
+	for r := range server.Recordings() {
+		if !archived[r.ID] {
+			missing[r.ID], of[r.ID] = r.Day, r.CallID
+		}
+	}
+	if len(missing) != 16 {
+		t.Fatalf("%d missing", len(missing))
+	}
+	check(missing)
+	if plain := a.report("--json").want(t, 0).stdout; strings.Contains(plain, `"missing":`) {
+		t.Errorf("without --missing: %s", plain)
+	}
+	one := slices.Min(slices.Collect(maps.Keys(missing)))
+	a.erase(0, "--id", of[one], "--yes", "--reason", "request 4")
+	for id, call := range of {
+		if call == of[one] {
+			delete(missing, id)
+		}
+	}
+	check(missing)
 }
 
 // causesIn counts the recordings of calls that wait with a cause.

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"convoso-archiver/evidence"
 	"convoso-archiver/fetcher/convosotest"
+	"convoso-archiver/manifest/report"
 )
 
 // verifiedEvents returns the events of a recording's history about verifications.
@@ -86,6 +88,47 @@ func TestVerifyNotesAgainstARun(t *testing.T) {
 			t.Errorf("exit code %d: %s", r.code, r.stderr)
 		}
 	}).want(t, 0)
+}
+
+// TestReportSaysWhenVerified: report tells the last noted verification of each mode, and verify hints at --note.
+func TestReportSaysWhenVerified(t *testing.T) {
+	onEach(t, 184, func(t *testing.T, a *archive, files plainFiles) {
+		const hint, none = "this result was not noted: with --note,", "no verification of these days is noted: run verify --note"
+		says := func(want string, args ...string) {
+			t.Helper()
+			if r := a.report(args...); r.code != 0 || !strings.Contains(r.stdout, want) {
+				t.Errorf("exit code %d, report does not say %q: %s", r.code, want, r.stdout)
+			}
+		}
+		if r := a.other(0, "verify"); !strings.HasSuffix(strings.TrimSpace(r.stdout), "report, audit and serve can show it") || !strings.Contains(r.stdout, hint) {
+			t.Errorf("no hint: %s", r.stdout)
+		}
+		says(none)
+		if r := a.other(0, "verify", "--note"); strings.Contains(r.stdout, hint) {
+			t.Errorf("a hint: %s", r.stdout)
+		}
+		found := a.verify("--note", "--quick", "--start-time", daysAgo(10), "--end-time", daysAgo(10)).want(t, 0).found
+		span := []string{"--start-time", daysAgo(10), "--end-time", daysAgo(9)}
+		says(": every byte read, in 2 of 2 listed days; ", span...)
+		says(fmt.Sprintf(": only sizes compared, in 1 of 2 listed days; %d recordings checked, nothing damaged\n", found.Checked), span...)
+
+		key := a.findCalls("--outcome", "archived", "--limit", "1")[0].Recordings[0].Key
+		text := files.read(key)
+		files.write(key, text[:len(text)-1])
+		time.Sleep(1100 * time.Millisecond) // the later one is told, and verifications have seconds
+		a.verify("--note").want(t, 4, "wrong_size")
+		says(", 1 damaged", span...)
+		var made report.Report
+		r := a.report(append(span, "--json")...)
+		if err := json.Unmarshal([]byte(r.stdout), &made); err != nil || len(made.Verified) != 2 {
+			t.Fatalf("%v: %s", err, r.stdout)
+		}
+		full, quick := made.Verified[0], made.Verified[1]
+		if full.Damaged != 1 || full.Days != 2 || !full.Complete || full.From != "" || time.Since(full.Started) > time.Hour ||
+			quick.Damaged != 0 || quick.Days != 1 || quick.From != daysAgo(10) || quick.To != daysAgo(10) || quick.Checked != found.Checked {
+			t.Errorf("full %+v, quick %+v", full, quick)
+		}
+	})
 }
 
 // TestServeSaysWhenVerified: the page Completeness says when the archive was verified last.

@@ -65,10 +65,17 @@ func TestFields(t *testing.T) {
 		compare(table, header(t, s.run(t, "cat csv/"+table+"/day=2025-05-02/part-0.csv")))
 	}
 
+	s.run(t, "convoso-archiver verify --dest archive --note >/dev/null 2>&1")
 	report := objects(t, s.run(t, "convoso-archiver report --dest archive --json --start-time 2025-05-01 --end-time 2025-05-05"))
 	var paths []string
 	addPaths(&paths, "", report[0])
 	compare("report --json", paths)
+	missing := objects(t, s.run(t, "convoso-archiver report --dest archive --missing --json"))[0]["missing"].([]any)[0].(map[string]any)
+	inTable := header(t, s.run(t, "convoso-archiver report --dest archive --missing --csv"))
+	if !slices.Equal(slices.Sorted(maps.Keys(missing)), slices.Sorted(slices.Values(inTable))) {
+		t.Errorf("report --missing: %q in CSV, in JSON %q", inTable, slices.Sorted(maps.Keys(missing)))
+	}
+	compare("report --missing", inTable)
 	compare("report --csv", header(t, s.run(t, "convoso-archiver report --dest archive --csv")))
 	for name := range page {
 		t.Errorf("the page has a table of %q, which nothing writes", name)

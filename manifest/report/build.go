@@ -26,7 +26,11 @@ type Options struct {
 	Settle     time.Duration  // a day may change until this long after its end
 	PurgeAfter time.Duration  // age at which the vendor deletes audio
 	GiveUp     time.Duration  // a recording that waits longer is final
-	Losses     int            // maximum number of listed losses
+	Losses     int            // maximum number of listed losses; AllLosses where Why is given
+
+	Why func(manifest.State) string // says in words why a recording is not archived; nil: Report.Missing is not wanted
+
+	Verifications []manifest.Verification // that are known, in any order
 }
 
 // Build judges the facts of days and makes the report of the span; missing days were never listed. The days
@@ -41,6 +45,9 @@ func Build(days iter.Seq2[Facts, error], o Options) (*Report, error) {
 		Total: Total{Counts: Counts{ByOutcome: map[manifest.Outcome]int{}}},
 		Days:  []Day{}, Losses: []Loss{}, NeverIn: []Range{},
 	}}
+	if o.Why != nil {
+		b.report.Missing = []MissingRecording{}
+	}
 	for f, err := range days {
 		if err != nil {
 			return nil, err
@@ -140,7 +147,9 @@ func (b *builder) count(d *Day, f *Facts, latest *listing) (waiting map[manifest
 	}
 	waiting = map[manifest.Outcome]int{}
 	for i := range f.Unarchived {
-		switch u := &f.Unarchived[i]; {
+		u := &f.Unarchived[i]
+		b.missing(f, u)
+		switch {
 		case f.Closing == nil && !u.final(b.o.GiveUp):
 			waiting[u.Outcome]++
 			d.Waiting++
@@ -153,6 +162,17 @@ func (b *builder) count(d *Day, f *Facts, latest *listing) (waiting map[manifest
 		}
 	}
 	return waiting
+}
+
+// missing lists a recording that is not archived, if that is wanted.
+func (b *builder) missing(f *Facts, u *Unarchived) {
+	if b.o.Why == nil {
+		return
+	}
+	b.report.Missing = append(b.report.Missing, MissingRecording{
+		Day: f.Day, CallID: u.CallID, RecordingID: u.ID, Outcome: u.Outcome, Final: f.Closing != nil || u.final(b.o.GiveUp),
+		Cause: u.Cause, Reason: u.Reason, Why: b.o.Why(u.State), Noted: u.Time.UTC(),
+	})
 }
 
 // Add adds the figures of other to c, whose map must not be nil.
@@ -204,6 +224,7 @@ func (b *builder) finish() *Report {
 	if len(r.Days) > 0 {
 		r.From, r.To = r.Days[0].Day, r.Days[len(r.Days)-1].Day
 	}
+	r.Verified = verified(b.o.Verifications, r.Days, b.o.Zone)
 	lost := r.Total.ByOutcome[manifest.Lost]
 	r.Omitted = max(0, lost+r.Total.GivenUp-len(r.Losses))
 	isDone := r.Total.Closed+r.Total.Unsettled == r.Total.Days

@@ -2,6 +2,7 @@ package report
 
 import (
 	"errors"
+	"fmt"
 	"iter"
 	"reflect"
 	"slices"
@@ -309,6 +310,51 @@ func TestPurge(t *testing.T) {
 		r, err := Build(facts(test.days...), o)
 		if err != nil || !reflect.DeepEqual(r.Purge, test.want) {
 			t.Errorf("%s: %+v, %v", name, r.Purge, err)
+		}
+	}
+}
+
+// Of each mode the latest verification that checked a day of the span is told, with the days that it can have checked.
+func TestVerified(t *testing.T) {
+	o := options(t)
+	at := func(day int, mode, from, to string, change ...func(*manifest.Verification)) manifest.Verification {
+		v := manifest.Verification{Started: time.Date(2025, 5, day, 12, 0, 0, 0, o.Zone), Mode: mode, From: from, To: to, Complete: true}
+		for _, c := range change {
+			c(&v)
+		}
+		return v
+	}
+	stopped := func(v *manifest.Verification) { v.Complete = false }
+	damaged := func(v *manifest.Verification) { v.DamagedCount = 1 }
+	type list = []manifest.Verification
+	for name, test := range map[string]struct {
+		noted list
+		want  string // mode, day on which it began, last day, days
+	}{
+		"none":                       {nil, ""},
+		"everything":                 {list{at(9, "full", "", "")}, "full 9 2025-05-09 3"}, // the third of May was never listed
+		"before the last days":       {list{at(2, "full", "", "")}, "full 2 2025-05-02 2"},
+		"a part":                     {list{at(9, "full", "2025-05-02", "2025-05-02")}, "full 9 2025-05-02 1"},
+		"other days":                 {list{at(9, "full", "2025-05-05", ""), at(9, "full", "", "2025-04-30")}, ""},
+		"a day never listed":         {list{at(9, "full", "2025-05-03", "2025-05-03")}, ""},
+		"into the future":            {list{at(2, "full", "2025-05-01", "2025-05-31")}, "full 2 2025-05-02 2"},
+		"the latest of each":         {list{at(7, "sample", "", ""), at(9, "sample", "", ""), at(8, "full", "", ""), at(6, "full", "", "")}, "sample 9 2025-05-09 3, full 8 2025-05-08 3"},
+		"a later one of other days":  {list{at(8, "full", "", ""), at(9, "full", "2025-05-05", "")}, "full 8 2025-05-08 3"},
+		"stopped":                    {list{at(9, "full", "", "", stopped), at(8, "full", "", "")}, "full 8 2025-05-08 3"},
+		"stopped after it had found": {list{at(9, "full", "", "", stopped, damaged), at(8, "full", "", "")}, "full 9 2025-05-09 3"},
+	} {
+		o := o
+		o.From, o.To, o.Verifications = "2025-05-01", "2025-05-04", test.noted
+		r, err := Build(facts(closedDay("2025-05-01", "", 1, nil), closedDay("2025-05-02", "", 1, nil), Facts{Day: "2025-05-04", Known: true}), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, v := range r.Verified {
+			got = append(got, fmt.Sprintf("%s %d %s %d", v.Mode, v.Started.Day(), v.To, v.Days))
+		}
+		if text := strings.Join(got, ", "); text != test.want || r.Verified == nil {
+			t.Errorf("%s: %q, want %q", name, text, test.want)
 		}
 	}
 }

@@ -43,6 +43,12 @@ type Report struct {
 	Losses   []Loss  `json:"losses"` // by day; no more than Options.Losses
 	Omitted  int     `json:"losses_omitted"`
 	NeverIn  []Range `json:"never_listed"` // days without any listing, in runs
+
+	// Missing are all recordings of the span that are not archived, by day: those that wait, and Losses. It is nil unless
+	// it was asked for.
+	Missing []MissingRecording `json:"missing,omitzero"`
+
+	Verified []Verified `json:"verified"` // the latest verification of each mode that Options name, the latest first
 }
 
 // Rules are the ages used to judge days and recordings.
@@ -128,7 +134,7 @@ const (
 	// Of closed days.
 	Uncounted   Code = "uncounted"   // the API's total differs from what it lists, in each listing
 	Unlistable  Code = "unlistable"  // the API does not list all of it
-	Unlisted    Code = "unlisted"    // recordings are no longer listed
+	Unlisted    Code = "unlisted"    // recordings are not listed any more
 	Unwitnessed Code = "unwitnessed" // closed without recordings, without proof from the API
 	Stray       Code = "stray"       // rows of other days were listed with it; of an open day too
 )
@@ -141,6 +147,19 @@ type Loss struct {
 	Outcome     manifest.Outcome `json:"outcome"`
 	Noted       time.Time        `json:"noted"`
 	Reason      string           `json:"reason"`
+}
+
+// MissingRecording is a recording that is not archived.
+type MissingRecording struct {
+	Day         string           `json:"day"`
+	CallID      string           `json:"call_id"`
+	RecordingID string           `json:"recording_id"`
+	Outcome     manifest.Outcome `json:"outcome"`
+	Final       bool             `json:"final"` // later runs do not try it again
+	Cause       string           `json:"cause"`
+	Reason      string           `json:"reason"`
+	Why         string           `json:"why"` // in words; see Options.Why
+	Noted       time.Time        `json:"noted"`
 }
 
 // Purge says when the vendor starts to delete unarchived recordings. A day counts if recordings wait, or

@@ -36,16 +36,24 @@ type Bag struct {
 
 // Summary is the result of a bag.
 type Summary struct {
-	Calls      int   `json:"calls"`
-	Recordings int   `json:"recordings"` // of these calls
-	Stored     int   `json:"stored"`     // recordings with audio in the bag
-	LeftOut    int   `json:"left_out"`   // recordings with missing, damaged or unreadable audio
-	Damaged    int   `json:"damaged"`    // of these
-	Days       int   `json:"days"`
-	Lines      int   `json:"lines"` // of the ledger
-	Seals      int   `json:"seals"`
-	Files      int   `json:"files"` // of the payload
-	Bytes      int64 `json:"bytes"` // of these
+	Calls      int `json:"calls"`
+	Recordings int `json:"recordings"` // of these calls
+	Stored     int `json:"stored"`     // recordings with audio in the bag
+	LeftOut    int `json:"left_out"`   // recordings with missing, damaged or unreadable audio
+	Damaged    int `json:"damaged"`    // of these
+	Days       int `json:"days"`
+	Lines      int `json:"lines"` // of the ledger
+	Seals      int `json:"seals"`
+
+	// A day is sealed if a seal in the bag names the root of each file of its lines. Whether the signature of the seal is
+	// good is for the other side to check.
+	SealedCalls   int      `json:"sealed_calls"`
+	SealedDays    int      `json:"sealed_days"`
+	UnsealedCalls int      `json:"unsealed_calls"`
+	UnsealedDays  []string `json:"unsealed_days"`
+
+	Files int   `json:"files"` // of the payload
+	Bytes int64 `json:"bytes"` // of these
 }
 
 // ErrNothing means that no call matches.
@@ -66,6 +74,8 @@ type writing struct {
 	sum    Summary
 	first  string // day
 	last   string
+	days   []bagDay
+	signed [][]byte // seals that have a signature
 }
 
 // Write writes the bag. On error, nothing has its name. A [*FolderError] concerns the folder; ErrBusy means that
@@ -119,7 +129,11 @@ func (w *writing) payload(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return w.seals(ctx)
+	if err := w.seals(ctx); err != nil {
+		return err
+	}
+	w.compare()
+	return nil
 }
 
 func (w *writing) calls(ctx context.Context, audio *copier.Copy) error {
@@ -141,6 +155,7 @@ func (w *writing) calls(ctx context.Context, audio *copier.Copy) error {
 		}
 		w.See(&c)
 		w.sum.Calls++
+		day.count++
 		day.calls[c.ID] = !c.Erased
 		for _, r := range c.Recordings {
 			w.sum.Recordings++
@@ -175,7 +190,7 @@ func (w *writing) hash(name string) error {
 func (w *writing) tags() error {
 	w.sum.Files, w.sum.Bytes = len(w.files.list), w.files.bytes
 	var listed payloadFiles
-	for _, tag := range []struct{ name, text string }{{manifestFile, w.files.manifest()}, {infoFile, w.info()}, {readmeFile, readme}} {
+	for _, tag := range []struct{ name, text string }{{manifestFile, w.files.manifest()}, {infoFile, w.info()}, {readmeFile, readme(w.sum)}} {
 		h, err := w.folder.write(tag.name, tag.text)
 		if err != nil {
 			return err
@@ -194,8 +209,8 @@ func (w *writing) tags() error {
 
 // info describes the content of the bag, only by counts and dates.
 func (w *writing) info() string {
-	text := ""
-	for _, field := range []struct{ name, value string }{
+	type field struct{ name, value string }
+	fields := []field{
 		{"Bag-Software-Agent", w.Agent},
 		{"Bagging-Date", w.Now.UTC().Format(time.DateOnly)},
 		{"Payload-Oxum", fmt.Sprintf("%d.%d", w.files.bytes, len(w.files.list))},
@@ -207,8 +222,16 @@ func (w *writing) info() string {
 		{"Recordings-With-Audio", fmt.Sprint(w.sum.Stored)},
 		{"Recordings-Left-Out", fmt.Sprint(w.sum.LeftOut)},
 		{"Seals", fmt.Sprint(w.sum.Seals)},
-	} {
-		text += field.name + ": " + field.value + "\n"
+		{"Calls-On-Sealed-Days", fmt.Sprint(w.sum.SealedCalls)},
+		{"Sealed-Days", fmt.Sprint(w.sum.SealedDays)},
+		{"Calls-On-Unsealed-Days", fmt.Sprint(w.sum.UnsealedCalls)},
+	}
+	for _, days := range w.sum.UnsealedSpans() {
+		fields = append(fields, field{"Unsealed-Days", days})
+	}
+	text := ""
+	for _, f := range fields {
+		text += f.name + ": " + f.value + "\n"
 	}
 	return text
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 
 	"convoso-archiver/manifest"
@@ -24,6 +25,7 @@ const (
 // be in the bag.
 type wanted struct {
 	day        string
+	count      int // of calls
 	calls      map[string]bool
 	recordings map[string]bool
 }
@@ -38,6 +40,7 @@ func (w *writing) lines(ctx context.Context, of wanted) error {
 	}
 	w.last = of.day
 	w.sum.Days++
+	w.days = append(w.days, bagDay{day: of.day, calls: of.count, roots: map[string]string{}})
 	for _, tree := range []manifest.Tree{manifest.TreeManifest, manifest.TreeCalls} {
 		segments, err := w.Ledger.Segments(ctx, tree, of.day)
 		if err != nil {
@@ -54,7 +57,7 @@ func (w *writing) lines(ctx context.Context, of wanted) error {
 
 // segment writes the wanted lines of a segment, and no file if there are none.
 func (w *writing) segment(ctx context.Context, of wanted, s manifest.StoredSegment) error {
-	name := fmt.Sprintf("%s/%s/%s", s.Tree, of.day, strings.TrimSuffix(strings.TrimSuffix(s.Name, ".gz"), ".jsonl"))
+	name := lineFile(s.Tree, of.day, s.Name)
 	var digests bytes.Buffer
 	var lines *file
 	defer func() { lines.discard() }()
@@ -88,6 +91,7 @@ func (w *writing) segment(ctx context.Context, of wanted, s manifest.StoredSegme
 		return err
 	}
 	w.files.add(digestsFolder+name+".txt", h.sum(), h.size)
+	w.days[len(w.days)-1].roots[name] = h.sum()
 	return nil
 }
 
@@ -143,8 +147,13 @@ func (w *writing) seals(ctx context.Context) error {
 			return err
 		}
 		w.files.add(payload+name, h.sum(), h.size)
-		if strings.HasSuffix(name, ".json") {
-			w.sum.Seals++
+		number, isSeal := strings.CutSuffix(name, ".json")
+		if !isSeal {
+			continue
+		}
+		w.sum.Seals++
+		if slices.Contains(names, number+".sig") {
+			w.signed = append(w.signed, text)
 		}
 	}
 	return nil

@@ -25,7 +25,8 @@ const (
 	declaration = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 )
 
-const readme = `This folder is a BagIt bag (RFC 8493).
+// readmeFiles begins README.txt.
+const readmeFiles = `This folder is a BagIt bag (RFC 8493).
 
   data/audio/       recordings, by call day and recording id; index.csv says which call each belongs to
   data/lines/calls/     rows of the call log, as the archive stores them
@@ -33,26 +34,40 @@ const readme = `This folder is a BagIt bag (RFC 8493).
   data/digests/     for each file below data/lines/, the SHA-256 of every line of the archive's own file, one per line
   data/seals/       seals of the archive: signatures over these lines
 
-Check that no file was changed (GNU coreutils, or Git for Windows):
+`
+
+// readmeChecks ends README.txt. The commands need a POSIX shell, GNU coreutils, grep and OpenSSH.
+const readmeChecks = `
+1. Check that no file was changed (GNU coreutils, or Git for Windows):
 
   sha256sum --strict --quiet -c manifest-sha256.txt && sha256sum --strict --quiet -c tagmanifest-sha256.txt
 
-Check who sealed it and when, with the public key that the owner of the archive gave you on another way than this bag, as
-the file key.pub. The first command makes a list of the keys that you trust; "archive" is the name that it gives to this one:
+2. Check who sealed it and when, with the public key that the owner of the archive gave you on another way than this bag, as
+the file key.pub. The first command makes a list of the keys that you trust; "archive" is the name that it gives to this one.
+The second command must print "Good" for each seal:
 
   printf 'archive namespaces="convoso-archiver.seal.v1" %s\n' "$(cat key.pub)" > allowed_signers
-  ssh-keygen -Y verify -f allowed_signers -I archive -n convoso-archiver.seal.v1 -s data/seals/000001.sig < data/seals/000001.json
+  for s in data/seals/*.json; do ssh-keygen -Y verify -f allowed_signers -I archive -n convoso-archiver.seal.v1 -s "${s%.json}.sig" < "$s" || echo "BAD SIGNATURE: $s"; done
 
 A file data/seals/000001.tsr is the timestamp of that signature by an authority (RFC 3161):
 
   openssl ts -verify -data data/seals/000001.sig -in data/seals/000001.tsr -CAfile root-of-the-authority.pem
 
-A seal names each file of lines of the archive, with a root: the SHA-256 of the file of the same name below
-data/digests/. That file contains the SHA-256 of each line, without its line feed. A line that says "erased", or has
-no row, stands for an erased line, and gives the SHA-256 of that line in "digest"; the record of the erasure is in the
-archive, not in this bag. A line of data/lines/manifest/ gives the SHA-256 of a recording, which is the
-SHA-256 of its file in data/audio/.
+3. Check what these seals prove. A seal names each file of lines of the archive, with a root: the SHA-256 of the file of the
+same name below data/digests/. That file contains the SHA-256 of each line, without its line feed. A line of
+data/lines/manifest/ gives the SHA-256 of a recording, which is the SHA-256 of its file in data/audio/. The first command
+prints the files that no seal names: only those of unsealed days. The others must print nothing:
+
+  for d in data/digests/*/*/*.txt; do grep -qs "$(sha256sum < "$d" | cut -c1-64)" data/seals/*.json || echo "NOT SEALED: $d"; done
+  for f in data/lines/*/*/*.jsonl; do d=data/digests${f#data/lines}; grep -v ',"digest":"[0-9a-f]*"}$' "$f" | while IFS= read -r l; do printf %s "$l" | sha256sum | cut -c1-64; done | grep -vxFf "${d%.jsonl}.txt" | sed "s|.*|OTHER LINE: $f|"; done
+  grep '  data/audio/[0-9]' manifest-sha256.txt | while read -r sum name; do d=${name#data/audio/}; grep -qs "$sum" data/lines/manifest/"${d%%/*}"/*.jsonl || echo "NO LINE: $name"; done
+
+A line that ends with "digest" stands for an erased line, and gives the SHA-256 of that line; the record of the erasure is in
+the archive, not in this bag.
 `
+
+// readme is the text of README.txt.
+func readme(s Summary) string { return readmeFiles + proved(s) + readmeChecks }
 
 // payloadFiles are files with their checksums. It is safe for concurrent use.
 type payloadFiles struct {

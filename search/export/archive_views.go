@@ -28,7 +28,8 @@ func ArchiveViews(folder, zone string, hasCalls, hasLines, hasEvidence bool) str
 	return strings.NewReplacer("{CALLS}", quoted(pattern(place)+"/calls/**/*.jsonl*"), "{LINES}", quoted(pattern(place)+"/manifest/**/*.jsonl*"), "{ZONE}", quoted(zone), "{TEXTS}", textsOfArchive()).
 		Replace("-- Defines two DuckDB views over an archive: calls has the last row of each call, recordings has the current line of\n" +
 			"-- each recording. Each query reads the archive as it is at that moment. If the archive moves, change the two paths.\n" +
-			"-- Lines that cannot be read, or are not UTF-8, are skipped; convoso-archiver verify finds them.\n" +
+			"-- Lines that cannot be read, or are not UTF-8, are skipped. export does not write the day of a line that cannot be read,\n" +
+			"-- names the line, and exits with 3.\n" +
 			"\nCREATE OR REPLACE VIEW calls AS\n" + calls + ";\n\nCREATE OR REPLACE VIEW recordings AS\n" + recordings + ";\n")
 }
 
@@ -55,16 +56,17 @@ func pattern(path string) string {
 	return strings.NewReplacer("[", "[[]", "*", "[*]", "?", "[?]").Replace(path)
 }
 
-// Lines are numbered in reading order, which is by file name: a day's file of the old layout, day.jsonl, comes before
-// its folder's, because '.' sorts before '/'. Other files, such as torn tails and copies of a repair, have other
-// extensions. Unreadable lines are skipped.
+// Lines are numbered in the order in which files are read, which is that of their names: a day's file of the old layout,
+// day.jsonl, comes before its folder's, as '.' comes before '/'. Files that hold something else, as torn tails and what
+// a repair put aside, have other endings. A line that cannot be read is passed over; DuckDB reads one whose only fault is a
+// number in the place of a text, or the reverse, which nothing writes.
 const callsOfArchive = `WITH lines AS (
   SELECT call_id, row,
     regexp_extract(filename, '(\d{4}-\d\d-\d\d)(/[^/]*)?\.jsonl(\.gz)?$', 1) AS day,
     filename, row_number() OVER () AS line
   FROM read_json({CALLS}, format = 'newline_delimited', ignore_errors = true, filename = true, maximum_object_size = 33554432,
-    columns = {kind: 'VARCHAR', call_id: 'VARCHAR', row: 'JSON'})
-  WHERE kind = 'call' AND call_id <> '' AND regexp_matches(filename, '\.jsonl(\.gz)?$')
+    columns = {v: 'INTEGER', kind: 'VARCHAR', call_id: 'VARCHAR', time: 'TIMESTAMP', row: 'JSON'})
+  WHERE v >= 1 AND kind = 'call' AND call_id <> '' AND time IS NOT NULL AND regexp_matches(filename, '\.jsonl(\.gz)?$')
 ), last_rows AS (
   SELECT * FROM lines QUALIFY row_number() OVER (PARTITION BY day, call_id ORDER BY replace(filename, '\', '/') DESC, line DESC) = 1
 ), dated AS (
@@ -100,10 +102,12 @@ const recordingsOfArchive = `WITH expired AS (
     regexp_extract(filename, '(\d{4}-\d\d-\d\d)(/[^/]*)?\.jsonl$', 1) AS day,
     row_number() OVER () AS line
   FROM read_json({LINES}, format = 'newline_delimited', ignore_errors = true, filename = true, maximum_object_size = 33554432,
-    columns = {kind: 'VARCHAR', recording_id: 'VARCHAR', outcome: 'VARCHAR', key: 'VARCHAR', size: 'BIGINT', sha256: 'VARCHAR', time: 'TIMESTAMP',
+    columns = {v: 'INTEGER', kind: 'VARCHAR', recording_id: 'VARCHAR', outcome: 'VARCHAR', key: 'VARCHAR', size: 'BIGINT', sha256: 'VARCHAR', time: 'TIMESTAMP',
       run: 'VARCHAR', call_id: 'VARCHAR', first_seen: 'TIMESTAMP', attempts: 'INTEGER', content_type: 'VARCHAR', host: 'VARCHAR', reason: 'VARCHAR',
       cause: 'VARCHAR', restored: 'BOOLEAN', final: 'BOOLEAN', salt: 'VARCHAR', digest: 'VARCHAR'})
-  WHERE kind = 'recording' AND regexp_matches(filename, '\.jsonl$')
+  WHERE v >= 1 AND kind = 'recording' AND recording_id <> '' AND outcome <> '' AND (outcome <> 'archived' OR key <> '')
+    AND greatest(strlen(recording_id), strlen(coalesce(key, '')), strlen(coalesce(call_id, ''))) <= 65535
+    AND time IS NOT NULL AND regexp_matches(filename, '\.jsonl$')
 ), obeyed AS (
   SELECT n.* REPLACE (
     CASE WHEN e.reason IS NULL OR n.outcome = 'erased' THEN n.outcome ELSE 'expired' END AS outcome,

@@ -1,0 +1,59 @@
+// Prints what report --missing lists: each recording that is not archived, and why.
+
+package cli
+
+import (
+	"cmp"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"convoso-archiver/archiver"
+	"convoso-archiver/manifest"
+	"convoso-archiver/manifest/report"
+)
+
+// whyMissing says in words why a recording is not archived, with the details that are known.
+func whyMissing(s manifest.State) string {
+	why := archiver.CauseText(&s)
+	if s.Reason != "" && s.Reason != why {
+		why += ": " + s.Reason
+	}
+	return why
+}
+
+// missingText lists the recordings that are not archived, and the days that are not closed: these may have recordings
+// that nobody knows.
+func missingText(r *report.Report, width int) string {
+	if len(r.Missing) == 0 {
+		return "\nno known recording is missing\n" + openRuns(r, width)
+	}
+	t := grid{indent: "  ", left: map[int]bool{0: true, 1: true, 2: true, 3: true, 4: true, 5: true}, folds: map[int]int{3: 2, 4: 1}, text: true}
+	t.row("day", "call", "recording", "outcome", "noted", "why")
+	for i := range r.Missing {
+		m := &r.Missing[i]
+		outcome := "waiting, " + string(cmp.Or(m.Outcome, manifest.Pending))
+		if m.Final {
+			outcome = finalText(m.Outcome)
+		}
+		t.row(m.Day, orDash(m.CallID), m.RecordingID, outcome, m.Noted.Format("2006-01-02 15:04"), m.Why)
+	}
+	return "\nrecordings that are not archived\n" + t.fitted(width) + openRuns(r, width)
+}
+
+func writeMissingCSV(w io.Writer, missing []report.MissingRecording) error {
+	rows := [][]string{strings.Split("day,call_id,recording_id,outcome,final,cause,reason,why,noted", ",")}
+	for i := range missing {
+		m := &missing[i]
+		rows = append(rows, []string{
+			m.Day, m.CallID, m.RecordingID, string(m.Outcome), strconv.FormatBool(m.Final), m.Cause, m.Reason, m.Why, m.Noted.Format(time.RFC3339),
+		})
+	}
+	if err := csv.NewWriter(w).WriteAll(rows); err != nil {
+		return fmt.Errorf("write CSV: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,54 @@
+// Picks the verifications that a report tells of.
+
+package report
+
+import (
+	"slices"
+	"time"
+
+	"convoso-archiver/manifest"
+)
+
+// Verified is a verification that checked days of the span, the latest of its mode.
+type Verified struct {
+	Started time.Time `json:"started"`
+	Mode    string    `json:"mode"`         // full, quick or sample, as in manifest.Verification
+	From    string    `json:"from"`         // call days that it checked, both included; empty: from the first
+	To      string    `json:"to"`           // never empty
+	Days    int       `json:"days_checked"` // days of the span that it checked
+
+	// Of all days that it checked, whether in the span or not.
+	Recordings      int  `json:"recordings"`
+	Checked         int  `json:"checked"`
+	Damaged         int  `json:"damaged"`
+	ManifestDamaged int  `json:"manifest_damaged"`
+	NotReadable     int  `json:"not_readable"`
+	Complete        bool `json:"complete"` // it was not stopped, and could read everything
+}
+
+// verified returns the latest verification of each mode that checked a day, the latest first. One that was stopped counts
+// only if it found something.
+func verified(list []manifest.Verification, days []Day, zone *time.Location) []Verified {
+	found := []Verified{}
+	list = slices.SortedStableFunc(slices.Values(list), func(a, b manifest.Verification) int { return a.Started.Compare(b.Started) })
+	for _, v := range slices.Backward(list) {
+		of := Verified{
+			Started: v.Started.UTC(), Mode: v.Mode, From: v.From, To: v.To,
+			Recordings: v.Recordings, Checked: v.Checked, Damaged: v.DamagedCount, ManifestDamaged: v.ManifestBad,
+			NotReadable: v.NotReadable, Complete: v.Complete,
+		}
+		if began := v.Started.In(zone).Format(time.DateOnly); of.To == "" || of.To > began {
+			of.To = began // later days had no recordings
+		}
+		for _, d := range days {
+			if d.State != NeverListed && v.Covers(d.Day) && d.Day <= of.To {
+				of.Days++
+			}
+		}
+		isTold := slices.ContainsFunc(found, func(other Verified) bool { return other.Mode == of.Mode })
+		if of.Days > 0 && !isTold && (of.Complete || of.Damaged+of.ManifestDamaged+of.NotReadable > 0) {
+			found = append(found, of)
+		}
+	}
+	return found
+}

@@ -1,0 +1,116 @@
+// Finds out which days of a bag its seals prove.
+
+package bag
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"convoso-archiver/manifest"
+)
+
+// bagDay is a day with calls in the bag.
+type bagDay struct {
+	day   string
+	calls int
+	roots map[string]string // of the archive's files of lines that have lines in the bag, by lineFile
+}
+
+// lineFile names a file of lines, whether it is compressed or not.
+func lineFile(tree manifest.Tree, day, name string) string {
+	return fmt.Sprintf("%s/%s/%s", tree, day, strings.TrimSuffix(strings.TrimSuffix(name, ".gz"), ".jsonl"))
+}
+
+// sealedDays is what is read here of a seal.
+type sealedDays struct {
+	Days []struct {
+		Day           string        `json:"day"`
+		Segments      []sealedLines `json:"segments"`
+		CallsSegments []sealedLines `json:"calls_segments"`
+	} `json:"days"`
+}
+
+type sealedLines struct {
+	Name string `json:"name"`
+	Root string `json:"root"`
+}
+
+// compare counts the calls on days that a signed seal names as they are in the bag, and on the others. A day of which a
+// file was added or changed since is one of the others.
+func (w *writing) compare() {
+	sealed := map[[2]string]bool{} // lineFile and root
+	for _, text := range w.signed {
+		var seal sealedDays
+		if err := json.Unmarshal(text, &seal); err != nil {
+			continue // it proves nothing; audit --seals reports it
+		}
+		for _, d := range seal.Days {
+			for _, s := range d.Segments {
+				sealed[[2]string{lineFile(manifest.TreeManifest, d.Day, s.Name), s.Root}] = true
+			}
+			for _, s := range d.CallsSegments {
+				sealed[[2]string{lineFile(manifest.TreeCalls, d.Day, s.Name), s.Root}] = true
+			}
+		}
+	}
+	w.sum.UnsealedDays = []string{}
+	for _, d := range w.days {
+		isSealed := len(d.roots) > 0
+		for name, root := range d.roots {
+			isSealed = isSealed && sealed[[2]string{name, root}]
+		}
+		if isSealed {
+			w.sum.SealedDays++
+			w.sum.SealedCalls += d.calls
+		} else {
+			w.sum.UnsealedDays = append(w.sum.UnsealedDays, d.day)
+			w.sum.UnsealedCalls += d.calls
+		}
+	}
+}
+
+// UnsealedSpans returns the unsealed days, days in a row as one text.
+func (s Summary) UnsealedSpans() (spans []string) {
+	first, last := "", ""
+	end := func() {
+		switch {
+		case first == "":
+		case first == last:
+			spans = append(spans, first)
+		default:
+			spans = append(spans, first+" to "+last)
+		}
+	}
+	for _, day := range s.UnsealedDays {
+		if t, err := time.Parse(time.DateOnly, last); err != nil || t.AddDate(0, 0, 1).Format(time.DateOnly) != day {
+			end()
+			first = day
+		}
+		last = day
+	}
+	end()
+	return spans
+}
+
+// proved says in README.txt what the seals prove.
+func proved(s Summary) string {
+	count := func(n int, what string) string {
+		if n == 1 {
+			return "1 " + what
+		}
+		return fmt.Sprintf("%d %ss", n, what)
+	}
+	if s.Seals == 0 {
+		return "There is no seal in this bag: leave out steps 2 and 3. Only checksums, which anybody can make anew, protect it.\n"
+	}
+	text := fmt.Sprintf("What the seals prove: %s on %s, sealed by the seals in this bag.\n", count(s.SealedCalls, "call"), count(s.SealedDays, "day"))
+	if len(s.UnsealedDays) > 0 {
+		text += fmt.Sprintf("No seal proves %s on %s. Only the checksums of this bag, which anybody can make anew, protect these days:\n\n", count(s.UnsealedCalls, "call"), count(len(s.UnsealedDays), "day"))
+		for _, days := range s.UnsealedSpans() {
+			text += "  " + days + "\n"
+		}
+	}
+	return text
+}
