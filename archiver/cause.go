@@ -25,7 +25,7 @@ const (
 	causeMoved      = "moved"            // the API lists it under another day now
 )
 
-// CauseText says for people why a recording is not archived.
+// CauseText explains to people why a recording is not archived.
 func CauseText(s *manifest.State) string {
 	switch s.Cause {
 	case causeNotFound:

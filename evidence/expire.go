@@ -195,8 +195,7 @@ func (x *Expiring) dueOf(ctx context.Context, day string) (list []due, err error
 	return slices.DeleteFunc(list, func(d due) bool { return x.Today < d.ended }), err
 }
 
-// endingOf returns the stored recordings of a day whose retention ends, and counts those of which no row names the
-// campaign.
+// endingOf returns the stored recordings of a day whose retention ends, and counts those without a known campaign.
 func (x *Expiring) endingOf(ctx context.Context, day string) (list []due, noRow int, err error) {
 	stored := func(o manifest.Outcome) bool { return o == manifest.Archived || o == manifest.Damaged }
 	status, err := x.Ledger.Status(ctx, day)

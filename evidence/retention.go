@@ -23,10 +23,10 @@ type retentionRecord struct {
 	Retention
 }
 
-// NotedRetention is a retention, and where it comes from.
+// NotedRetention is a retention with its source.
 type NotedRetention struct {
-	Noted time.Time `json:"noted"` // by archive
-	File  string    `json:"file"`  // of evidence/
+	Noted time.Time `json:"noted"` // time of the note of archive
+	File  string    `json:"file"`  // file in evidence/
 	Retention
 }
 
@@ -36,7 +36,7 @@ func LoadRetention(ctx context.Context, ledger *manifest.Ledger) (Retention, err
 	return last.Retention, err
 }
 
-// LoadNotedRetention is LoadRetention, and says where the retention comes from.
+// LoadNotedRetention is like LoadRetention, and also returns the source of the retention.
 func LoadNotedRetention(ctx context.Context, ledger *manifest.Ledger) (last NotedRetention, err error) {
 	err = ledger.Records(ctx, stemRetention, func(file string, raw []byte) error {
 		var r retentionRecord

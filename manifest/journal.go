@@ -86,7 +86,7 @@ func (l *Ledger) Records(ctx context.Context, stem string, visit func(file strin
 	return l.latestRecords(ctx, stem, math.MaxInt, visit)
 }
 
-// latestRecords is Records for at most so many files, those of the latest runs.
+// latestRecords is like Records, for at most n files, those of the latest runs.
 func (l *Ledger) latestRecords(ctx context.Context, stem string, limit int, visit func(file string, raw []byte) error) error {
 	files, err := l.evidence(ctx, stem+"-")
 	if err != nil {

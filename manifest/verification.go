@@ -63,7 +63,8 @@ func (l *Ledger) Verifications(ctx context.Context) ([]Verification, error) {
 	return l.LatestVerifications(ctx, math.MaxInt)
 }
 
-// LatestVerifications is Verifications for at most so many that were noted last. Each is a file to read.
+// LatestVerifications is like Verifications, for at most n of the latest ones. Each costs the reading of
+// a file.
 func (l *Ledger) LatestVerifications(ctx context.Context, limit int) (list []Verification, err error) {
 	err = l.latestRecords(ctx, verificationStem, limit, func(file string, raw []byte) error {
 		var r verificationRecord

@@ -285,7 +285,7 @@ func outages() []example {
 		v.API = func(w http.ResponseWriter, r *http.Request) { // so that the outage affects no later day
 			if asksOnly(r, days[0]) {
 				begun.Store(true)
-			} else if !begun.Load() { // only one request is sent until the first good answer: it must not be one that waits
+			} else if !begun.Load() { // only one request is sent until the first good answer: it must not be the waiting one
 				w.WriteHeader(http.StatusInternalServerError)
 				_, _ = w.Write([]byte("try again"))
 				return

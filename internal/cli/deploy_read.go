@@ -87,7 +87,7 @@ func (r *reader) deployOptions(on engine, now time.Time, env environment) deploy
 	} else if r.isSet("parallelism") {
 		r.fail(r.values["parallelism"].origin, "add --backfill, or leave it out", "it needs --backfill")
 	}
-	if _, err := job.locks.over(evidence.LockSettings{}); err != nil { // the first run may be of a new archive
+	if _, err := job.locks.over(evidence.LockSettings{}); err != nil { // the first run may start a new archive
 		r.keep(err)
 	}
 	if job.locks.hasAfter && job.locks.mode != noLocks {

@@ -120,8 +120,8 @@ func (r *eraseResult) writeExpired(b *strings.Builder) {
 	}
 }
 
-// writeRetention prints what expires next, which retention applies and where it comes from. A run that has removed audio
-// prints only what it did.
+// writeRetention prints the next expiry, and the retention with its source. A run that has removed audio prints only
+// its result.
 func (r *eraseResult) writeRetention(b *strings.Builder) {
 	e := r.Retention
 	if e == nil || r.Expired.Removed > 0 {

@@ -188,7 +188,7 @@ func (j *lockJob) load(ctx context.Context, ledger *manifest.Ledger) (err error)
 	return err
 }
 
-// over lays what the settings say over what an archive has noted, and refuses what does not say how to lock.
+// over overrides an archive's noted settings with the given ones, and refuses incomplete lock settings.
 func (j *lockJob) over(noted evidence.LockSettings) (evidence.LockSettings, error) {
 	s := noted
 	switch j.mode {

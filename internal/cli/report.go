@@ -19,7 +19,8 @@ import (
 const (
 	// maxLosses is how many losses the text lists; the JSON lists all.
 	maxLosses = 20
-	// maxVerifications is how many noted verifications are looked at, a hundred nights of them: in S3 each is a request.
+	// maxVerifications is the maximum number of noted verifications to read, enough for a hundred nights: in S3 each
+	// costs a request.
 	maxVerifications = 100
 )
 
@@ -89,7 +90,7 @@ read, and with 2 when there is no archive or a flag is wrong.`,
 			{"a job that fails when the last 30 days are not complete",
 				"convoso-archiver report --dest s3://my-bucket/calls --last 30d --strict"},
 			{"is all of one campaign there?",
-				"convoso-archiver report --dest /archive --campaign-id 1234"},
+				"convoso-archiver report --dest /archive --campaign-id 5051"},
 			{"every lost recording, for other programs",
 				"convoso-archiver report --dest /archive --json | jq -r '.losses[] | [.day,.call_id,.reason] | @tsv'"},
 			{"one row for each day, for a spreadsheet",

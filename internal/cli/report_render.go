@@ -148,7 +148,8 @@ func answer(r *report.Report) string {
 	return "complete: " + span + ": all closed, " + strings.Join(parts, ", ") + run
 }
 
-// verifiedLines say when the days were verified, how, and with what result: a line for each mode.
+// verifiedLines returns a line for each mode: when the days were verified, how, and with what
+// result.
 func verifiedLines(r *report.Report) string {
 	if len(r.Verified) == 0 {
 		return "no verification of these days is noted: run verify --note\n"
@@ -163,7 +164,7 @@ func verifiedLines(r *report.Report) string {
 			parts = append(parts, "nothing damaged")
 		}
 		found := fmt.Sprintf("%s checked, %s", plural(v.Checked, "recording"), strings.Join(parts, ", "))
-		if v.From < r.From || v.To > r.To { // its figures are not of the span alone
+		if v.From < r.From || v.To > r.To { // its figures also include other days
 			found += fmt.Sprintf(", in all days from %s to %s", orElse(v.From, "the first one"), v.To)
 		}
 		if !v.Complete && v.NotReadable == 0 {
@@ -407,7 +408,7 @@ func lossesText(r *report.Report, width int) string {
 	return "\nrecordings that will not be archived\n" + t.fitted(width) + andMore(len(r.Losses)+r.Omitted-maxLosses)
 }
 
-// finalText says what became of a recording that will not be archived.
+// finalText returns the outcome of a recording that will not be archived.
 func finalText(o manifest.Outcome) string {
 	switch o {
 	case manifest.Lost:

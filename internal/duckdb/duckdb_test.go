@@ -405,9 +405,9 @@ func TestLinesThatCount(t *testing.T) {
 	}
 }
 
-// TestLinesThatCannotBeRead: export names the days that have such lines, leaves their files as they are and ends with 3,
-// and writes every other day. The views over the archive agree with it on those days, and on the named days with find,
-// which tells what could be read.
+// TestLinesThatCannotBeRead: export reports the days with such lines, keeps their files and ends with 3, and writes
+// every other day. The views over the archive agree with export on those days, and on the reported days with find,
+// which returns the readable calls.
 func TestLinesThatCannotBeRead(t *testing.T) {
 	_, dest := archive(t)
 	const badCalls, badLines = "2025-03-09", "2025-03-10"
@@ -473,7 +473,7 @@ func TestLinesThatCannotBeRead(t *testing.T) {
 		var calls, recordings []string
 		for found := range strings.Lines(run(t, []int{4}, nil, "find", "--json", "--dest", dest, "--state-dir", t.TempDir(), "--start-time", day, "--end-time", day)) {
 			var one struct {
-				ID         json.RawMessage // text or a number, as the API sent it
+				ID         json.RawMessage // text or a number, as sent by the API
 				CallDate   *string         `json:"call_date"`
 				User       *string
 				Recordings []struct {
@@ -484,7 +484,7 @@ func TestLinesThatCannotBeRead(t *testing.T) {
 			if err := json.Unmarshal([]byte(found), &one); err != nil {
 				t.Fatal(err)
 			}
-			if one.CallDate != nil || one.User != nil { // else the ledger alone knows it
+			if one.CallDate != nil || one.User != nil { // otherwise it is only in the ledger
 				calls = append(calls, strings.Trim(string(one.ID), `"`)+"|")
 			}
 			for _, r := range one.Recordings {
@@ -502,7 +502,7 @@ func TestLinesThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// differ returns what only one of two lists has.
+// differ returns the elements in only one of two lists.
 func differ(a, b []string) (odd []string) {
 	for _, one := range slices.Concat(a, b) {
 		if slices.Contains(a, one) != slices.Contains(b, one) {

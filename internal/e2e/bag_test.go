@@ -251,8 +251,8 @@ func checkBag(t *testing.T, dir string) {
 	}
 }
 
-// TestBagSaysWhatIsSealed: a bag says which of its calls are on days that its seals prove, and the commands of its README
-// find what they do not prove.
+// TestBagSaysWhatIsSealed: a bag says which of its calls are on sealed days, and the commands of its README find the
+// others.
 func TestBagSaysWhatIsSealed(t *testing.T) {
 	for _, where := range []string{"disk", "s3"} {
 		t.Run(where, func(t *testing.T) {
@@ -325,7 +325,7 @@ func checkSealedInBag(t *testing.T, a *archive) {
 		}
 	}
 
-	// Somebody changes the bag, and makes its checksums anew.
+	// An attacker changes the bag, and updates its checksums.
 	remake := func() {
 		t.Helper()
 		cmd := exec.Command("sh", "-c", "find data -type f | LC_ALL=C sort | xargs -d '\\n' sha256sum > m && mv m manifest-sha256.txt && sha256sum bag-info.txt bagit.txt manifest-sha256.txt README.txt > tagmanifest-sha256.txt")

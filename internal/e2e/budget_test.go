@@ -38,8 +38,8 @@ func TestMaxBytes(t *testing.T) {
 	checkOnce(t, server)
 }
 
-// TestMaxRequests: a run makes so many requests and no more, to API and media host together. The stop may cancel the next
-// page of the two days before it is sent.
+// TestMaxRequests: a run makes at most the given number of requests, to API and media host together. The stop may
+// cancel the next page of the two days before it is sent.
 func TestMaxRequests(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 72, FirstDay: daysAgo(6), Days: 2, CallsPerDay: 30, RecordedShare: 1, MedianSize: 4_000})

@@ -274,7 +274,7 @@ func expireAll(t *testing.T, x *expiring) {
 	x.verify().want(t, 0)
 }
 
-// checkShown looks that erase --expired tells which retention applies, where it is noted, and what expires next.
+// checkShown checks that erase --expired prints the retention with its source, and the next expiry.
 func (x *expiring) checkShown() {
 	x.t.Helper()
 	short, _, _ := strings.Cut(x.flags[3], "=")

@@ -118,8 +118,8 @@ func TestReportForms(t *testing.T) {
 	}
 }
 
-// TestReportMissing: --missing lists each recording of the listed days that is not archived, and no other, as text, JSON
-// and CSV; an erased one is not missing.
+// TestReportMissing: --missing lists exactly the unarchived recordings of the listed days, as text, JSON and CSV; an
+// erased one is not missing.
 func TestReportMissing(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{

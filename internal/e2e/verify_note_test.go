@@ -90,7 +90,8 @@ func TestVerifyNotesAgainstARun(t *testing.T) {
 	}).want(t, 0)
 }
 
-// TestReportSaysWhenVerified: report tells the last noted verification of each mode, and verify hints at --note.
+// TestReportSaysWhenVerified: report prints the last noted verification of each mode, and verify hints at
+// --note.
 func TestReportSaysWhenVerified(t *testing.T) {
 	onEach(t, 184, func(t *testing.T, a *archive, files plainFiles) {
 		const hint, none = "this result was not noted: with --note,", "no verification of these days is noted: run verify --note"
@@ -115,7 +116,7 @@ func TestReportSaysWhenVerified(t *testing.T) {
 		key := a.findCalls("--outcome", "archived", "--limit", "1")[0].Recordings[0].Key
 		text := files.read(key)
 		files.write(key, text[:len(text)-1])
-		time.Sleep(1100 * time.Millisecond) // the later one is told, and verifications have seconds
+		time.Sleep(1100 * time.Millisecond) // the latest one is printed, and verifications have times in seconds
 		a.verify("--note").want(t, 4, "wrong_size")
 		says(", 1 damaged", span...)
 		var made report.Report

@@ -28,9 +28,9 @@ type Options struct {
 	GiveUp     time.Duration  // a recording that waits longer is final
 	Losses     int            // maximum number of listed losses; AllLosses where Why is given
 
-	Why func(manifest.State) string // says in words why a recording is not archived; nil: Report.Missing is not wanted
+	Why func(manifest.State) string // explains why a recording is not archived; nil to omit Report.Missing
 
-	Verifications []manifest.Verification // that are known, in any order
+	Verifications []manifest.Verification // known verifications, in any order
 }
 
 // Build judges the facts of days and makes the report of the span; missing days were never listed. The days
@@ -164,7 +164,7 @@ func (b *builder) count(d *Day, f *Facts, latest *listing) (waiting map[manifest
 	return waiting
 }
 
-// missing lists a recording that is not archived, if that is wanted.
+// missing lists an unarchived recording, if requested.
 func (b *builder) missing(f *Facts, u *Unarchived) {
 	if b.o.Why == nil {
 		return

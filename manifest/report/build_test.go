@@ -314,7 +314,8 @@ func TestPurge(t *testing.T) {
 	}
 }
 
-// Of each mode the latest verification that checked a day of the span is told, with the days that it can have checked.
+// The report has the latest verification of each mode that checked a day of the span, with the days that it can have
+// checked.
 func TestVerified(t *testing.T) {
 	o := options(t)
 	at := func(day int, mode, from, to string, change ...func(*manifest.Verification)) manifest.Verification {
@@ -329,7 +330,7 @@ func TestVerified(t *testing.T) {
 	type list = []manifest.Verification
 	for name, test := range map[string]struct {
 		noted list
-		want  string // mode, day on which it began, last day, days
+		want  string // mode, start day, last day, number of days
 	}{
 		"none":                       {nil, ""},
 		"everything":                 {list{at(9, "full", "", "")}, "full 9 2025-05-09 3"}, // the third of May was never listed

@@ -44,11 +44,10 @@ type Report struct {
 	Omitted  int     `json:"losses_omitted"`
 	NeverIn  []Range `json:"never_listed"` // days without any listing, in runs
 
-	// Missing are all recordings of the span that are not archived, by day: those that wait, and Losses. It is nil unless
-	// it was asked for.
+	// Missing are all unarchived recordings of the span, by day: waiting ones, and Losses. It is nil unless requested.
 	Missing []MissingRecording `json:"missing,omitzero"`
 
-	Verified []Verified `json:"verified"` // the latest verification of each mode that Options name, the latest first
+	Verified []Verified `json:"verified"` // the latest verification of each mode in Options, latest first
 }
 
 // Rules are the ages used to judge days and recordings.
@@ -134,7 +133,7 @@ const (
 	// Of closed days.
 	Uncounted   Code = "uncounted"   // the API's total differs from what it lists, in each listing
 	Unlistable  Code = "unlistable"  // the API does not list all of it
-	Unlisted    Code = "unlisted"    // recordings are not listed any more
+	Unlisted    Code = "unlisted"    // recordings are no longer listed
 	Unwitnessed Code = "unwitnessed" // closed without recordings, without proof from the API
 	Stray       Code = "stray"       // rows of other days were listed with it; of an open day too
 )
@@ -155,7 +154,7 @@ type MissingRecording struct {
 	CallID      string           `json:"call_id"`
 	RecordingID string           `json:"recording_id"`
 	Outcome     manifest.Outcome `json:"outcome"`
-	Final       bool             `json:"final"` // later runs do not try it again
+	Final       bool             `json:"final"` // later runs do not retry it
 	Cause       string           `json:"cause"`
 	Reason      string           `json:"reason"`
 	Why         string           `json:"why"` // in words; see Options.Why

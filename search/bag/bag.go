@@ -45,8 +45,8 @@ type Summary struct {
 	Lines      int `json:"lines"` // of the ledger
 	Seals      int `json:"seals"`
 
-	// A day is sealed if a seal in the bag names the root of each file of its lines. Whether the signature of the seal is
-	// good is for the other side to check.
+	// A day is sealed if a seal in the bag has the root of each of its line files. The recipient checks the signature
+	// of the seal.
 	SealedCalls   int      `json:"sealed_calls"`
 	SealedDays    int      `json:"sealed_days"`
 	UnsealedCalls int      `json:"unsealed_calls"`
@@ -75,7 +75,7 @@ type writing struct {
 	first  string // day
 	last   string
 	days   []bagDay
-	signed [][]byte // seals that have a signature
+	signed [][]byte // seals with a signature
 }
 
 // Write writes the bag. On error, nothing has its name. A [*FolderError] concerns the folder; ErrBusy means that

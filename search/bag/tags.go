@@ -25,7 +25,7 @@ const (
 	declaration = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 )
 
-// readmeFiles begins README.txt.
+// readmeFiles is the start of README.txt.
 const readmeFiles = `This folder is a BagIt bag (RFC 8493).
 
   data/audio/       recordings, by call day and recording id; index.csv says which call each belongs to
@@ -36,7 +36,8 @@ const readmeFiles = `This folder is a BagIt bag (RFC 8493).
 
 `
 
-// readmeChecks ends README.txt. The commands need a POSIX shell, GNU coreutils, grep and OpenSSH.
+// readmeChecks is the end of README.txt. The commands need a POSIX shell, GNU coreutils, grep and
+// OpenSSH.
 const readmeChecks = `
 1. Check that no file was changed (GNU coreutils, or Git for Windows):
 
@@ -66,7 +67,7 @@ A line that ends with "digest" stands for an erased line, and gives the SHA-256 
 the archive, not in this bag.
 `
 
-// readme is the text of README.txt.
+// readme returns the text of README.txt.
 func readme(s Summary) string { return readmeFiles + proved(s) + readmeChecks }
 
 // payloadFiles are files with their checksums. It is safe for concurrent use.

@@ -56,10 +56,10 @@ func pattern(path string) string {
 	return strings.NewReplacer("[", "[[]", "*", "[*]", "?", "[?]").Replace(path)
 }
 
-// Lines are numbered in the order in which files are read, which is that of their names: a day's file of the old layout,
-// day.jsonl, comes before its folder's, as '.' comes before '/'. Files that hold something else, as torn tails and what
-// a repair put aside, have other endings. A line that cannot be read is passed over; DuckDB reads one whose only fault is a
-// number in the place of a text, or the reverse, which nothing writes.
+// Lines are numbered in reading order, which is by file name: a day's file of the old layout, day.jsonl, comes before
+// its folder's, because '.' sorts before '/'. Other files, such as torn tails and copies of a repair, have other
+// extensions. Unreadable lines are skipped; DuckDB reads a line whose only fault is a number instead of a text, or the
+// reverse, which no program writes.
 const callsOfArchive = `WITH lines AS (
   SELECT call_id, row,
     regexp_extract(filename, '(\d{4}-\d\d-\d\d)(/[^/]*)?\.jsonl(\.gz)?$', 1) AS day,
