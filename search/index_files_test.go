@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"convoso-archiver/archiver/store"
 	"convoso-archiver/internal/s3test"
@@ -135,7 +136,7 @@ func TestSearchWhileUpdating(t *testing.T) {
 				select {
 				case <-stop:
 					return
-				default:
+				case <-time.After(5 * time.Millisecond): // a moment without any search, in which the log can be emptied
 				}
 			}
 		})
