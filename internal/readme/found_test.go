@@ -21,6 +21,7 @@ func emptyExamples() []exception {
 	return []exception{
 		{`--outcome lost,pending,failed,rejected`, "the demo stores every recording"},
 		{`\.losses\[\]`, "the demo loses no recording"},
+		{`--missing`, "the demo misses no recording"},
 		{`--views`, "writes SQL, which has no rows"},
 		{`--start-time (…|\$first)`, "a placeholder; TestCompliance sets the variable"},
 		{`convoso-demo --number 5550000343`, "TestEvidence finds it in the three days of its demo"},
