@@ -1,10 +1,10 @@
 // Package store keeps recordings under keys, in a folder on disk or in an S3 bucket. Both give the same guarantees:
 //
 //   - A body is stored under its key only when all of it is there, on stable storage.
-//   - Nothing is ever overwritten. What stands under a taken key is described by a
-//     [TakenError]; whether it may be adopted is the caller's to decide.
-//   - A run that is killed leaves nothing that could be taken for a recording.
-//   - No error text holds a key, for keys may hold phone numbers and names.
+//   - Nothing is ever overwritten. A [TakenError] describes the object under a taken key;
+//     the caller decides whether to adopt it.
+//   - A killed run leaves nothing that could be mistaken for a recording.
+//   - No error text contains a key, because keys may contain phone numbers and names.
 //
 // The stores are the concrete types [Disk] and [S3]; their users declare the interfaces that they need. Both are
 // safe for concurrent use. Bodies too large for memory go into a [Part] of the store.

@@ -91,9 +91,8 @@ func isInHome(path string) bool {
 	return found && (rest == "" || os.IsPathSeparator(rest[0]))
 }
 
-// expandHome puts the home folder in place of a ~ at the start of a path. A shell does so
-// only with a word that begins with it: not with --dest=~/rec, a variable of a service or
-// a line of the file.
+// expandHome replaces a ~ at the start of a path with the home folder. A shell does so only at the start of a word: not in
+// --dest=~/rec, a variable of a service or a line of the file.
 func (v values) expandHome(settings []setting, env environment) error {
 	var errs []error
 	for _, s := range settings {

@@ -364,8 +364,8 @@ func checkSealedInBag(t *testing.T, a *archive) {
 	}
 }
 
-// checkReadme runs the commands of README.txt in the bag, except the one that needs a timestamp, and returns what they
-// say beside good signatures.
+// checkReadme runs the commands of README.txt in the bag, except the one that needs a timestamp, and returns their
+// output other than good signatures.
 func checkReadme(t *testing.T, dir, public string) string {
 	t.Helper()
 	key, err := os.ReadFile(public)

@@ -19,8 +19,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// The archive: three days, of which the first is closed with a loss, the second closed, and the third open. The third
-// has more calls than a page.
+// The archive: three days, the first one closed with a loss, the second closed, and the third open. The third has
+// more calls than a page.
 const (
 	LossDay   = "2025-05-25"
 	ClosedDay = "2025-05-26"
