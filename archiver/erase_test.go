@@ -196,7 +196,7 @@ func TestRebuildObeys(t *testing.T) {
 		rebuild := &Rebuild{Ledger: opened.Ledger, Store: opened.Store.(RebuildStore), Keys: w.keys(""), Workers: 2, Logger: w.log()}
 		for range 2 {
 			made, err := rebuild.Run(context.Background())
-			if err != nil || made.Archived != 1 || made.Recordings != 1 || made.Unreadable+made.Ambiguous+made.Missing > 0 {
+			if err != nil || made.Archived != 1 || made.Erased != 1 || made.Recordings != 2 || made.Unreadable+made.Ambiguous+made.Missing > 0 {
 				text, _ := json.Marshal(made)
 				t.Errorf("%v, %s", err, text)
 			}
@@ -206,7 +206,7 @@ func TestRebuildObeys(t *testing.T) {
 		if err := opened.Ledger.PutRecords(context.Background(), manifest.ErasureStem, intent(day, []string{"1002"})); err != nil {
 			t.Fatal(err)
 		}
-		if made, err := rebuild.Run(context.Background()); err != nil || made.Days != 1 || made.Known+made.Recordings > 0 {
+		if made, err := rebuild.Run(context.Background()); err != nil || made.Days != 1 || made.Known+made.Archived > 0 || made.Erased != 1 {
 			t.Errorf("%v, %+v", err, made)
 		}
 		d, err := opened.Ledger.Load(context.Background(), string(day))
@@ -220,9 +220,9 @@ func TestRebuildObeys(t *testing.T) {
 		if err := opened.Close(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		if got := w.mustRead(day); len(got) != 1 || got["10020"] != manifest.Erased {
+		if got := w.mustRead(day); len(got) != 2 || got["10010"] != manifest.Erased || got["10020"] != manifest.Erased {
 			t.Errorf("%v", got)
 		}
-		w.wantNoFile("10010", "calls/", "evidence/", "100200_")
+		w.wantNoFile("10010", "calls/", "evidence/", "manifest/", "100200_") // manifest/ has its stub
 	})
 }

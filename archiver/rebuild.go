@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"iter"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -37,6 +38,11 @@ type Rebuild struct {
 	RetryFor     time.Duration    // how long to retry while the store fails
 	Logger       *slog.Logger
 
+	// Retention is asked once, after archive.json is there, for what judges missing audio; it may be nil, and so may
+	// what it returns.
+	Retention func(ctx context.Context) (PastRetention, error)
+
+	past     PastRetention
 	names    standing
 	erasures *manifest.Erasures
 	known    map[string]bool // days that have a file
@@ -46,6 +52,9 @@ type Rebuild struct {
 	mu  sync.Mutex // held by the day that adds its result
 	sum Rebuilt
 }
+
+// PastRetention returns why a recording whose audio is missing counts as expired, and "" if it does not.
+type PastRetention func(ctx context.Context, day, recordingID, callID string) (reason string, err error)
 
 // daysAtOnce is the number of days in parallel: while one waits for the store, others are read.
 const daysAtOnce = 4
@@ -63,7 +72,8 @@ type Rebuilt struct {
 	Recordings int   `json:"recordings"`      // of the recreated days
 	Archived   int   `json:"archived"`        // of these, found in the store and noted
 	Missing    int   `json:"missing"`         // not found
-	Expired    int   `json:"expired"`         // whose audio was removed at the end of its retention
+	Expired    int   `json:"expired"`         // whose audio was removed at the end of its retention, by this program or a rule of the bucket
+	Erased     int   `json:"erased"`          // that an erasure names
 	Ambiguous  int   `json:"ambiguous"`       // an object exists that may belong to another recording, or is incomplete
 	Unreadable int   `json:"rows_unreadable"` // unreadable lines of calls/, whose recordings are unknown
 	Bytes      int64 `json:"bytes"`           // of the archived recordings
@@ -118,6 +128,11 @@ func (b *Rebuild) Run(ctx context.Context) (Rebuilt, error) {
 	}
 	if len(days) == 0 {
 		return b.sum, nil
+	}
+	if b.Retention != nil {
+		if b.past, err = b.Retention(ctx); err != nil {
+			return b.sum, fmt.Errorf("read the retention: %w", err)
+		}
 	}
 	if err := b.takeNames(ctx, days); err != nil {
 		return b.sum, err
@@ -258,7 +273,8 @@ func (b *Rebuild) checkZone(ctx context.Context) error {
 
 // rebuildDay looks for the recordings of a day that have no line, and notes those that it finds.
 func (b *Rebuild) rebuildDay(ctx context.Context, day string) error {
-	list, unreadable, err := b.seek(ctx, day)
+	erased := b.erasures.RecordingsOf(day)
+	list, unreadable, err := b.seek(ctx, day, erased)
 	if err != nil {
 		return err
 	}
@@ -274,7 +290,10 @@ func (b *Rebuild) rebuildDay(ctx context.Context, day string) error {
 		return err
 	}
 	doubtShort(list)
-	lines := b.count(day, ledger, list, unreadable)
+	if err := b.judgeMissing(ctx, day, list); err != nil {
+		return err
+	}
+	lines := append(b.count(day, ledger, list, unreadable), b.countErased(ledger, erased)...)
 	if len(lines) == 0 {
 		return nil
 	}
@@ -311,7 +330,35 @@ func (b *Rebuild) lookForAll(ctx context.Context, day string, ledger *manifest.D
 	return group.Wait()
 }
 
-// count adds a day's recordings to the sum, and returns the lines to write.
+// judgeMissing marks recordings that were not found as expired if a rule of the bucket may have removed them.
+func (b *Rebuild) judgeMissing(ctx context.Context, day string, list []*sought) (err error) {
+	for _, s := range list {
+		if b.past == nil || s.noted != nil || s.expired != nil || s.found != nil || s.ambiguous || s.elsewhere {
+			continue
+		}
+		if s.past, err = b.past(ctx, day, s.id, s.call); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// countErased adds a day's erased recordings to the sum, and returns the lines to write: of each its
+// ids.
+func (b *Rebuild) countErased(ledger *manifest.Day, calls map[string]string) (lines []manifest.Recording) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sum.Recordings += len(calls)
+	b.sum.Erased += len(calls)
+	for _, id := range slices.Sorted(maps.Keys(calls)) {
+		if _, noted := ledger.Recording(id); !noted {
+			lines = append(lines, manifest.Recording{RecordingID: id, CallID: calls[id], Outcome: manifest.Erased})
+		}
+	}
+	return lines
+}
+
+// count adds a day's recordings to the sum, and returns the lines to note.
 func (b *Rebuild) count(day string, ledger *manifest.Day, list []*sought, unreadable int) (lines []manifest.Recording) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -336,6 +383,9 @@ func (b *Rebuild) count(day string, ledger *manifest.Day, list []*sought, unread
 		case s.expired != nil:
 			b.sum.Expired++
 			lines = append(lines, manifest.Recording{RecordingID: s.id, CallID: s.call, Outcome: manifest.Expired, Reason: s.expired.Reason()})
+		case s.past != "":
+			b.sum.Expired++
+			lines = append(lines, manifest.Recording{RecordingID: s.id, CallID: s.call, Outcome: manifest.Expired, Reason: s.past})
 		case s.noted != nil:
 			b.sum.Archived++
 			b.sum.Bytes += s.noted.Size

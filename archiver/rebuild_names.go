@@ -187,7 +187,7 @@ func (b *Rebuild) eachKey(ctx context.Context, days []string, visit func(day str
 	group.SetLimit(daysAtOnce)
 	for _, day := range days {
 		group.Go(func() error {
-			list, _, err := b.seek(reading, day)
+			list, _, err := b.seek(reading, day, map[string]string{})
 			if err != nil {
 				return fmt.Errorf("read the calls of %s: %w", day, err)
 			}

@@ -25,6 +25,7 @@ type sought struct {
 
 	noted     *manifest.State // it has a line
 	expired   *manifest.ExpiryRecord
+	past      string // why it is expired although no expiry names it: its audio is missing and its retention has ended; empty: it is not
 	found     *manifest.Recording
 	plays     time.Duration // duration of the object found, 0 if metadata proves it
 	ambiguous bool
@@ -37,8 +38,9 @@ type soughtKey struct {
 	own bool // it contains the recording's id
 }
 
-// seek returns the recordings of all rows of a day, each once, and how many lines could not be read.
-func (b *Rebuild) seek(ctx context.Context, day string) (list []*sought, unreadable int, err error) {
+// seek returns the recordings of all rows of a day, each once, and how many lines could not be read. It adds those that were
+// erased, and that a row still lists, to erased instead: calls by the ids of their recordings.
+func (b *Rebuild) seek(ctx context.Context, day string, erased map[string]string) (list []*sought, unreadable int, err error) {
 	keys := &keyMaker{template: b.Keys, prefixLen: b.KeyPrefixLen}
 	byCall := map[string][]*sought{}
 	var possible []soughtKey
@@ -51,7 +53,8 @@ func (b *Rebuild) seek(ctx context.Context, day string) (list []*sought, unreada
 		facts := keys.factsOf(fetcher.Date(day), &call)
 		for i := range call.Recordings {
 			r := &call.Recordings[i]
-			if _, erased := b.erasures.Of(r.Identity, call.ID); erased {
+			if _, isErased := b.erasures.Of(r.Identity, call.ID); isErased {
+				erased[r.Identity] = call.ID
 				continue
 			}
 			s := &sought{id: r.Identity, call: call.ID, hasID: r.ID != "", file: r.FileHash}

@@ -100,7 +100,12 @@ func (r *auditing) checkRecording(ctx context.Context, d *daySeals, id string, s
 		r.count(func(a *Audited) { a.AudioRead, a.Bytes = a.AudioRead+1, a.Bytes+state.Size })
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
-		f.Kind, f.Detail = AudioMissing, "the audio is missing"
+		expired, hint := r.isExpired(ctx, d, id, state.CallID)
+		if expired {
+			r.count(func(a *Audited) { a.Absent++ })
+			return nil
+		}
+		f.Kind, f.Detail = AudioMissing, "the audio is missing"+hint
 	case errors.Is(err, errOtherBytes):
 		f.Kind, f.Detail = AudioChanged, "the size or checksum of the audio differs from the sealed one"
 	default:

@@ -49,9 +49,10 @@ type Audited struct {
 	TSAChecked bool       `json:"tsa_checked"`   // the authorities were checked against roots
 	Days       int        `json:"days"`          // sealed days
 	Lines      int64      `json:"lines"`         // read
-	Recordings int        `json:"recordings"`
+	Recordings int        `json:"recordings"`    // of sealed days, like all that follow
 	Erased     int        `json:"erased"`
-	Expired    int        `json:"expired"` // whose audio was removed at the end of its retention
+	Expired    int        `json:"expired"`         // whose audio was removed at the end of its retention, as a sealed record says
+	Absent     int        `json:"expired_unnoted"` // whose audio is missing and whose retention has ended, and of which no record says that it was removed
 	AudioRead  int        `json:"audio_read"`
 	Bytes      int64      `json:"bytes"`          // of these
 	Unsealed   int        `json:"files_unsealed"` // files of sealed days that are not in a seal yet
@@ -70,10 +71,11 @@ type auditing struct {
 	seals  []stored
 	erased map[string]bool    // digests in sealed erasures
 	sealed *manifest.Erasures // the sealed erasures
-	// evidence are the sealed files of evidence/.
+	// evidence are the files of evidence/ that seals name, and that have not grown since.
 	evidence map[string]bool
 	obeyed   *manifest.Erasures // all erasures that readers obey, sealed or not
-	slots    chan struct{}      // one slot for each recording being read
+	missing  missingChecks
+	slots    chan struct{} // one slot for each recording being read
 
 	mu  sync.Mutex
 	sum Audited
@@ -109,6 +111,11 @@ func (r *auditing) run(ctx context.Context) error {
 	r.checkStamps(ctx, trusted)
 	if err := r.checkEvidence(ctx, trusted); err != nil {
 		return err
+	}
+	if r.Store != nil {
+		if err := r.loadMissing(ctx); err != nil {
+			return err
+		}
 	}
 	return r.checkDays(ctx, trusted)
 }
@@ -167,7 +174,6 @@ func (r *auditing) checkEvidence(ctx context.Context, trusted []*stored) error {
 			r.find(Finding{Kind: LinesMissing, Seal: want[name][0].seal, File: string(manifest.TreeEvidence) + "/" + name, Detail: "it is sealed, but missing"})
 			continue
 		}
-		r.evidence[name] = true
 		longest := slices.MaxFunc(want[name], func(a, b claim) int { return cmp.Compare(a.Lines, b.Lines) })
 		checker := newChecker(want[name])
 		_, err := r.Ledger.ReadSegment(ctx, there[i], func(l manifest.SegmentLine) error {
@@ -184,6 +190,7 @@ func (r *auditing) checkEvidence(ctx context.Context, trusted []*stored) error {
 		if err != nil {
 			return err
 		}
+		r.evidence[name] = checker.n <= longest.Lines
 		r.sum.Lines += checker.n
 		for _, c := range checker.wrong(true) {
 			r.find(Finding{Kind: LinesChanged, Seal: c.seal, File: there[i].File(), Detail: c.problem})
@@ -206,6 +213,8 @@ type daySeals struct {
 	claims map[manifest.Tree]map[string][]claim // by segment
 	newest map[string]sealedIn                  // by filter
 	files  map[string]manifest.Segment          // sealed segments as stored, by name from the archive's root
+
+	rowsUnsealed bool // calls/ has a segment that no seal names
 
 	unsealed map[string]bool // segments without a seal, by name from the archive's root; checkClosings removes those in a day line
 }
@@ -289,6 +298,7 @@ func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tre
 		claims, ok := want[s.Name]
 		if !ok {
 			d.unsealed[s.File()] = true
+			d.rowsUnsealed = d.rowsUnsealed || tree == manifest.TreeCalls
 			continue
 		}
 		checker := newChecker(claims)

@@ -48,8 +48,6 @@ type Erasing struct {
 	Locks  Locker // nil if nothing can be locked
 	Keys   RowKeys
 	Now    time.Time
-
-	begun string // erasure whose intent this run noted, before it has removed anything
 }
 
 // Chosen is a call of a day to erase, with its row and all of its recordings.
@@ -290,7 +288,6 @@ func (e *Erasing) Begin(ctx context.Context, reason string, chosen []Chosen) (ma
 	if err := e.Ledger.PutRecords(ctx, manifest.ErasureStem, records...); err != nil {
 		return whole, fmt.Errorf("record the erasure: %w", err)
 	}
-	e.begun = whole.Erasure
 	return whole, nil
 }
 
@@ -306,7 +303,7 @@ func intentOf(erasure, reason string, chosen []Chosen) manifest.ErasureRecord {
 			intent.Calls = append(intent.Calls, manifest.ErasedID{Day: c.Day, ID: c.Call})
 		}
 		for _, r := range c.Recordings {
-			intent.Recordings = append(intent.Recordings, manifest.ErasedID{Day: c.Day, ID: r.ID})
+			intent.Recordings = append(intent.Recordings, manifest.ErasedID{Day: c.Day, ID: r.ID, Call: c.Call})
 		}
 	}
 	return intent

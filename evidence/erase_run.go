@@ -16,24 +16,25 @@ import (
 // its next segment.
 const erasePasses = 2
 
-// Finish carries out an intent, from the start or from where another run stopped: it removes audio, copies and lines,
-// and then writes the record of completion. Before that record, refresh updates copies of the days; if it fails, the
-// erasure stays unfinished. If a case holds something by now, Finish returns a *KeptError and removes nothing: it
-// withdraws an intent of this run, but not one of another run, which may have removed something.
+// Finish does what an intent says, from the beginning or from where another run was stopped: audio, copies, lines, and
+// then the record that says that it is done. Before that record, refresh brings copies of the days up to date: where it
+// fails, the erasure stays unfinished. What was held since makes it a *KeptError, and nothing more is removed. The erasure
+// is withdrawn if no run has claimed the removal before: else that run may have removed something.
 func (e *Erasing) Finish(ctx context.Context, intent manifest.ErasureRecord, refresh func(days []string) error) (Erased, error) {
 	w := newWanted(intent)
 	made := Erased{Erasure: intent.Erasure, Calls: countIDs(intent.Calls), Recordings: countIDs(intent.Recordings), Days: w.days}
-	kept, err := e.held(ctx, chosenOf(intent))
-	if err != nil {
-		return made, err
-	}
-	if len(kept) > 0 {
-		return made, e.keep(ctx, intent.Erasure, kept)
-	}
 	digests := map[string]bool{}
 	var audio []audioOf // of all passes: a concurrent run uses the same keys
-	for range erasePasses {
+	for pass := range erasePasses {
 		found, err := e.audioOf(ctx, w)
+		if err != nil {
+			return made, err
+		}
+		if pass == 0 {
+			err = e.claim(ctx, intent, found)
+		} else if kept := unsure(found); len(kept) > 0 {
+			err = &KeptError{Kept: kept}
+		}
 		if err != nil {
 			return made, err
 		}
@@ -57,16 +58,43 @@ func (e *Erasing) Finish(ctx context.Context, intent manifest.ErasureRecord, ref
 	return made, nil
 }
 
-// keep withdraws an erasure that has removed nothing, and returns why it cannot continue.
-func (e *Erasing) keep(ctx context.Context, erasure string, kept []Kept) error {
-	untouched := e.begun == erasure
-	if untouched {
-		err := e.Ledger.PutRecords(ctx, manifest.ErasureStem, manifest.NewErasureRecord(manifest.ErasureWithdrawn, erasure))
-		if err != nil {
-			return fmt.Errorf("withdraw the erasure of held recordings: %w", err)
+// claim claims the removal before anything is removed. What must stay makes it a *KeptError.
+func (e *Erasing) claim(ctx context.Context, intent manifest.ErasureRecord, audio []audioOf) error {
+	var kept []Kept
+	looked := false
+	look := func() (state string, err error) {
+		looked = true
+		if kept, err = e.held(ctx, chosenOf(intent)); err != nil {
+			return "", err
+		}
+		if kept = append(kept, unsure(audio)...); len(kept) > 0 {
+			return manifest.ErasureWithdrawn, nil
+		}
+		return manifest.ClaimRemoved, nil
+	}
+	state, err := e.Ledger.ClaimRemoval(ctx, intent.Claim(), look)
+	if err != nil {
+		return fmt.Errorf("record that the removal begins: %w", err)
+	}
+	if !looked { // another run has begun the removal
+		if _, err := look(); err != nil {
+			return err
 		}
 	}
-	return &KeptError{kept, untouched}
+	if isWithdrawn := state == manifest.ErasureWithdrawn; isWithdrawn || len(kept) > 0 {
+		return &KeptError{kept, isWithdrawn}
+	}
+	return nil
+}
+
+// unsure returns what must stay, because it may be another recording's.
+func unsure(list []audioOf) (kept []Kept) {
+	for i := range list {
+		if a := &list[i]; a.unsure != "" {
+			kept = append(kept, Kept{Day: a.day, Call: a.call, Recording: a.id, Shared: a.unsure})
+		}
+	}
+	return kept
 }
 
 // removeBodies removes the audio of recordings.
@@ -74,12 +102,6 @@ func (e *Erasing) removeBodies(ctx context.Context, list []audioOf, made *Erased
 	removed := make([]int, len(list))
 	group, removing := errgroup.WithContext(ctx)
 	group.SetLimit(removersAtOnce)
-	for i := range list {
-		if a := &list[i]; a.unsure != "" {
-			return e.keep(ctx, made.Erasure, []Kept{{Day: a.day, Call: a.call, Recording: a.id, Shared: a.unsure}})
-		}
-	}
-	e.begun = "" // removal starts here
 	for i := range list {
 		if list[i].shared != "" { // this erasure freed the key, and another recording uses it now
 			continue

@@ -267,7 +267,14 @@ func (p *lockPlay) finish(e *Erasing, intent manifest.ErasureRecord) {
 	stands := p.standing()
 	locked := is(func(id string) bool { return stands[id] && (p.legal[id] || p.locked[id]) })
 	_, err := e.Finish(p.t.Context(), intent, nothingElse)
-	_, refused := errors.AsType[*KeptError](err)
+	kept, refused := errors.AsType[*KeptError](err)
+	if refused && kept.Withdrawn {
+		erasures, err := e.Ledger.Erasures(p.t.Context())
+		p.must(err)
+		for _, id := range intent.Recordings { // another erasure may name it too
+			_, p.intended[id.ID] = erasures.Of(id.ID, "c"+id.ID)
+		}
+	}
 	switch {
 	case refused != is(p.isHeld):
 		p.t.Fatalf("%v, held %v", err, is(p.isHeld))

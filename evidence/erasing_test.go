@@ -202,40 +202,57 @@ func TestErasingFreedKey(t *testing.T) {
 	w.wantFile(w.audio(first), true)
 }
 
-// TestErasingOvertaken: a call held after the intent was noted is not erased. The run that noted the intent withdraws
-// it, so the call is visible as before, even after the hold ends. Another run does not change the intent.
+// TestErasingOvertaken: what a case came to hold after the intent was noted is not erased. The run that noted the intent
+// withdraws it, so that what is held is shown as before, also once it is held no more. Another run does so too, unless the
+// first one was killed after it had claimed the removal: then the hold is told that it comes too late.
 func TestErasingOvertaken(t *testing.T) {
-	for _, own := range []bool{true, false} {
+	for name, c := range map[string]struct{ own, begun, withdrawn bool }{
+		"its own run":           {own: true, withdrawn: true},
+		"another run":           {withdrawn: true},
+		"another run, too late": {begun: true},
+	} {
 		w := newWorld(t)
 		w.keepDay(erasedDay, 2)
 		first := erasedDay + "-0"
+		held := []HeldID{{Day: erasedDay, Call: "c" + first, Recording: first}}
 		var intent manifest.ErasureRecord
 		w.erasing(nil, func(e *Erasing) {
 			var err error
 			intent, err = e.Begin(t.Context(), "request 7", chosen(first))
 			w.must(err)
-			_, err = AddHold(t.Context(), e.Ledger, "A", []HeldID{{Day: erasedDay, Call: "c" + first, Recording: first}})
+			if c.begun {
+				mortal := *e
+				mortal.Store = &brittle{Remover: e.Store}
+				if _, err := mortal.Finish(t.Context(), intent, nothingElse); !errors.Is(err, errKilled) {
+					t.Errorf("%s: not killed: %v", name, err)
+				}
+			}
+			_, err = AddHold(t.Context(), e.Ledger, "A", held)
 			w.must(err)
-			if own {
-				wantKept(t, e, intent, true)
+			if c.own {
+				wantKept(t, e, intent, c.withdrawn)
 			}
 		})
 		w.erasing(nil, func(e *Erasing) {
-			if !own {
-				wantKept(t, e, intent, false)
+			contested, err := ContestHold(t.Context(), e.Ledger, held)
+			if err != nil || (len(contested.Lost) > 0) != c.begun || (len(contested.Hidden) > 0) != (!c.own && !c.begun) {
+				t.Errorf("%s: contested %+v, %v", name, contested, err)
+			}
+			if !c.own {
+				wantKept(t, e, intent, c.withdrawn)
 			}
 			unfinished, err := e.Unfinished(t.Context())
 			w.must(err)
 			d, err := e.Ledger.Load(t.Context(), erasedDay)
 			w.must(err)
 			s, _ := d.Recording(first)
-			if (len(unfinished) == 0) != own || (s.Outcome == manifest.Archived) != own {
-				t.Errorf("own %v: unfinished %+v, the recording is %s", own, unfinished, s.Outcome)
+			if (len(unfinished) == 0) != c.withdrawn || (s.Outcome == manifest.Archived) != c.withdrawn {
+				t.Errorf("%s: unfinished %+v, the recording is %s", name, unfinished, s.Outcome)
 			}
 			h, err := HistoryOf(t.Context(), e.Ledger, first, nil)
 			w.must(err)
-			if told := strings.Contains(fmt.Sprint(h.Events), "is withdrawn"); told != own {
-				t.Errorf("own %v: %v", own, h.Events)
+			if told := strings.Contains(fmt.Sprint(h.Events), "is withdrawn"); told != c.withdrawn {
+				t.Errorf("%s: %v", name, h.Events)
 			}
 		})
 		w.wantFile(w.audio(first), true)

@@ -109,6 +109,12 @@ func (x *Expiring) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if len(batch)+len(found) > expireAtOnce { // a day is divided only if it alone is too large: its claims are those of the day
+			if err := x.expire(ctx, batch); err != nil {
+				return err
+			}
+			batch = nil
+		}
 		for batch = append(batch, found...); len(batch) >= expireAtOnce; batch = batch[expireAtOnce:] {
 			if err := x.expire(ctx, batch[:expireAtOnce]); err != nil {
 				return err
@@ -144,6 +150,9 @@ func (x *Expiring) Resume(ctx context.Context, expiry string, days []string) err
 		}
 		for part := range slices.Chunk(list, expireAtOnce) {
 			free, _, audio, err := x.sift(ctx, part)
+			if err == nil {
+				free, _, err = x.claim(ctx, expiry, free)
+			}
 			if err == nil {
 				err = x.remove(ctx, free, audio)
 			}
@@ -246,18 +255,42 @@ func (x *Expiring) expire(ctx context.Context, batch []due) error {
 	if err := x.note(ctx, manifest.ErasureIntent, free); err != nil {
 		return fmt.Errorf("note what expires: %w", err)
 	}
-	kept, err := x.heldDue(ctx, free) // again, because hold add looks for the intent only from now on
-	if err != nil {
+	if free, stay, err = x.claim(ctx, x.Ledger.Run(), free); err != nil {
 		return err
 	}
-	held := x.keep(kept, map[dated]bool{})
-	free, stay = split(free, held)
 	if len(stay) > 0 {
 		if err := x.note(ctx, manifest.ErasureWithdrawn, stay); err != nil {
 			return fmt.Errorf("withdraw what is held: %w", err)
 		}
 	}
 	return x.remove(ctx, free, audio)
+}
+
+// claim claims the removal of recordings that an expiry names, and separates those that no case holds from the others.
+func (x *Expiring) claim(ctx context.Context, expiry string, list []due) (free, stay []due, err error) {
+	held := map[dated]bool{}
+	look := func(list []due) error {
+		kept, err := x.heldDue(ctx, list)
+		x.keep(kept, held)
+		return err
+	}
+	if err := look(list); err != nil { // of all days at once, because it reads all holds
+		return nil, nil, err
+	}
+	for _, ofDay := range chunkBy(list, func(d due) string { return d.day }) {
+		looks := 0
+		_, err := x.Ledger.ClaimRemoval(ctx, manifest.Claim{Expiry: expiry, Day: ofDay[0].day}, func() (string, error) {
+			if looks++; looks == 1 {
+				return manifest.ClaimRemoved, nil
+			}
+			return manifest.ClaimRemoved, look(ofDay)
+		})
+		if err != nil {
+			return nil, nil, fmt.Errorf("record that the removal begins: %w", err)
+		}
+	}
+	free, stay = split(list, held)
+	return free, stay, nil
 }
 
 // sift separates recordings that may be removed from those that must stay, and finds their audio. It omits a recording

@@ -213,30 +213,50 @@ func AddHold(ctx context.Context, ledger *manifest.Ledger, name string, ids []He
 	return len(fresh), nil
 }
 
-// NotHeld returns the ids that an erasure or an expiry already names. Call it after AddHold: an erasure notes its
-// intent and then looks for holds, so one of the two always sees the other.
-func NotHeld(ctx context.Context, ledger *manifest.Ledger, ids []HeldID) ([]HeldID, error) {
+// Contested are ids of a hold that erasures or expiries name too.
+type Contested struct {
+	Lost   []HeldID // they came first: they have removed these, or may have
+	Hidden []HeldID // the hold came first: nothing is removed, but readers do not show these until the removal is withdrawn
+}
+
+// ContestHold decides about those of the ids of a hold that an erasure or an expiry names. Call it after AddHold. The ledger
+// must have been opened for writing.
+func ContestHold(ctx context.Context, ledger *manifest.Ledger, ids []HeldID) (Contested, error) {
+	c := Contested{Lost: []HeldID{}, Hidden: []HeldID{}}
 	erasures, err := ledger.Erasures(ctx)
 	if err != nil {
-		return nil, err
+		return c, err
 	}
-	list := []HeldID{}
+	claimed := map[manifest.Claim]bool{} // whether the hold came first
 	var expired map[string]*manifest.ExpiryRecord
 	for i, id := range ids {
 		if i == 0 || id.Day != ids[i-1].Day {
 			if expired, err = ledger.Expired(ctx, id.Day, nil); err != nil {
-				return nil, err
+				return c, err
 			}
 		}
-		if expired[id.Recording] != nil {
-			list = append(list, id)
-			continue
+		var claims []manifest.Claim
+		if r := expired[id.Recording]; r != nil {
+			claims = append(claims, r.Claim())
 		}
-		if _, erased := erasures.Of(id.Recording, id.Call); erased {
-			list = append(list, id)
+		claims = append(claims, erasures.Claims(id.Recording, id.Call)...)
+		isFirst := true
+		for _, claim := range claims {
+			if _, known := claimed[claim]; !known {
+				if claimed[claim], err = ledger.ClaimHold(ctx, claim); err != nil {
+					return c, err
+				}
+			}
+			isFirst = isFirst && claimed[claim]
+		}
+		switch {
+		case !isFirst:
+			c.Lost = append(c.Lost, id)
+		case len(claims) > 0:
+			c.Hidden = append(c.Hidden, id)
 		}
 	}
-	return list, nil
+	return c, nil
 }
 
 // ErrNoCase means that no record names a case.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -37,8 +38,16 @@ func LoadRetention(ctx context.Context, ledger *manifest.Ledger) (Retention, err
 }
 
 // LoadNotedRetention is like LoadRetention, and also returns the source of the retention.
-func LoadNotedRetention(ctx context.Context, ledger *manifest.Ledger) (last NotedRetention, err error) {
+func LoadNotedRetention(ctx context.Context, ledger *manifest.Ledger) (NotedRetention, error) {
+	return lastRetention(ctx, ledger, nil)
+}
+
+// lastRetention returns the last record. With only, other files of evidence/ than those that it is true for do not count.
+func lastRetention(ctx context.Context, ledger *manifest.Ledger, only func(name string) bool) (last NotedRetention, err error) {
 	err = ledger.Records(ctx, stemRetention, func(file string, raw []byte) error {
+		if only != nil && !only(path.Base(file)) {
+			return nil
+		}
 		var r retentionRecord
 		if err := json.Unmarshal(raw, &r); err != nil {
 			return &manifest.BadLineError{File: file, Reason: err.Error()}

@@ -92,7 +92,9 @@ func checkKept(t *testing.T, c *Call) {
 		}
 	}
 	for _, text := range textsIn(t, row) {
-		if anyAddress.MatchString(text) || slices.ContainsFunc(secrets, func(secret string) bool { return strings.Contains(text, secret) }) {
+		isName := fileNamePattern.MatchString(text) && slices.ContainsFunc(c.Recordings, func(r Recording) bool { return r.Filename == text })
+		holds := func(secret string) bool { return strings.Contains(text, secret) && !(isName && text == secret) }
+		if anyAddress.MatchString(text) || slices.ContainsFunc(secrets, holds) {
 			t.Fatalf("row %q still holds a link in %q", row, text)
 		}
 	}

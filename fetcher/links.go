@@ -105,24 +105,34 @@ func LinkSecrets(link Secret) []string {
 // stringPattern finds the strings of valid JSON, with quotes.
 var stringPattern = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
-// RowWithoutLinks returns the original row, compact, with every address replaced: the values of src and public_url,
-// in any case, and any other text with an address or the secret of a link in a recognisable form, in known and
-// unknown fields. Order of fields, numbers and duplicates stay unchanged. It fails if the row is not valid JSON.
+// RowWithoutLinks returns the row as received, compact, with every address in it replaced: whatever is under src and
+// public_url, in any case of these names, and any other text that holds an address or the secret of such a link in a
+// form that can be told from the row, in fields known or unknown. Order of fields, numbers and duplicates stay as
+// they were. A file name stays even if a link ends with it, because the recording is stored under it. It fails when the
+// row is not valid JSON.
 func (c *Call) RowWithoutLinks() (json.RawMessage, error) {
 	var compact, kept bytes.Buffer
 	if json.Compact(&compact, c.Raw) != nil {
 		return nil, fmt.Errorf("drop links from row: %w", errNotJSON)
 	}
 	secrets := rowSecrets(compact.Bytes())
+	name := "" // of the field whose value comes next
 	encoder := json.NewEncoder(&kept)
 	encoder.SetEscapeHTML(false)
 	rest := compact.Bytes()
 	for at := stringPattern.FindIndex(rest); at != nil; at = stringPattern.FindIndex(rest) {
 		kept.Write(rest[:at[0]])
 		s := string(textOf(rest[at[0]:at[1]]))
-		_ = encoder.Encode(withoutLinks(s, secrets)) // a string can be encoded
+		hidden := secrets
+		if strings.EqualFold(name, "filename") && fileNamePattern.MatchString(s) {
+			hidden = slices.DeleteFunc(slices.Clone(secrets), func(secret string) bool { return secret == s })
+		}
+		_ = encoder.Encode(withoutLinks(s, hidden)) // a string can be encoded
 		kept.Truncate(kept.Len() - len("\n"))
 		rest = rest[at[1]:]
+		if name = ""; bytes.HasPrefix(rest, []byte(`:"`)) {
+			name = s
+		}
 		if isLinkName(s) && bytes.HasPrefix(rest, []byte(":")) {
 			value := valueBehind(rest)
 			kept.WriteString(":" + inPlaceOf(value))
@@ -161,6 +171,9 @@ func rowSecrets(row []byte) (secrets []string) {
 	}
 	return secrets
 }
+
+// fileNamePattern finds text that may be the name of a file. Without an extension it may be what opens a link.
+var fileNamePattern = regexp.MustCompile(`\.[A-Za-z0-9]{2,4}$`)
 
 func isLinkName(name string) bool {
 	return strings.EqualFold(name, "src") || strings.EqualFold(name, "public_url")

@@ -62,6 +62,34 @@ func TestRowWithoutLinksKeepsNothing(t *testing.T) {
 	}
 }
 
+// TestRowWithoutLinksKeepsNames: a link may end with the file name of its recording, which stays. What else opens the
+// link does not, in a file name neither.
+func TestRowWithoutLinksKeepsNames(t *testing.T) {
+	const name, token = "100200_5550000343_1746104400.mp3", "SECRETSECRETSECRETSECRETSECRET"
+	for what, c := range map[string]struct {
+		link, filename, comment string
+		keeps                   bool
+	}{
+		"its own":                  {link: "https://x.convoso.com/" + token + "/" + name + "?rlt=RLTRLTRLTRLTRLT", filename: name, keeps: true},
+		"encoded":                  {link: "https://x.convoso.com/a%20b_1746104400.mp3", filename: "a b_1746104400.mp3", keeps: true},
+		"in the query":             {link: "https://x.convoso.com/" + token + "?file=" + name, filename: name, keeps: true},
+		"and in a comment":         {link: "//x/" + name, filename: name, comment: "see x.convoso.com/LEFT/" + name, keeps: true},
+		"a name that is a secret":  {link: "//x/" + token, filename: token},
+		"a secret with extension":  {link: "//x/" + token, filename: token + ".mp3"},
+		"another recording's name": {link: "//x/" + token, filename: name, comment: token, keeps: true},
+	} {
+		row, err := json.Marshal(map[string]any{"id": "1", "comment": c.comment, "recording": []any{map[string]any{"recording_id": "5", "public_url": c.link, "filename": c.filename}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		call := fetcher.Call{Raw: row}
+		kept, err := call.RowWithoutLinks()
+		if err != nil || strings.Contains(string(kept), `"filename":"`+c.filename+`"`) != c.keeps || strings.Contains(string(kept), token) || strings.Contains(string(kept), "RLTRLT") || strings.Contains(string(kept), "LEFT/"+name) {
+			t.Errorf("%s: %s, %v", what, kept, err)
+		}
+	}
+}
+
 // TestRowWithoutLinksDropsEveryForm has a link in a comment, among other words, in each
 // recognisable form.
 func TestRowWithoutLinksDropsEveryForm(t *testing.T) {

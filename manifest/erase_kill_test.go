@@ -46,7 +46,7 @@ func killed(t *testing.T, p place, n int, do func(l *Ledger) error) bool {
 // intentOf returns the intent for everything that contains the canary.
 func intentOf(day string) *ErasureRecord {
 	r := NewErasureRecord(ErasureIntent, "E1")
-	r.Recordings, r.Calls = []ErasedID{{day, "1"}}, []ErasedID{{day, "c1"}, {day, "c3"}}
+	r.Recordings, r.Calls = []ErasedID{{Day: day, ID: "1"}}, []ErasedID{{Day: day, ID: "c1"}, {Day: day, ID: "c3"}}
 	return r
 }
 
@@ -234,7 +234,7 @@ func TestOldDayErasedKilled(t *testing.T) {
 			erase := func(l *Ledger) error {
 				intent := NewErasureRecord(ErasureIntent, "E1")
 				for _, day := range oldDays {
-					intent.Recordings = append(intent.Recordings, ErasedID{day, "1"}, ErasedID{day, "4"})
+					intent.Recordings = append(intent.Recordings, ErasedID{Day: day, ID: "1"}, ErasedID{Day: day, ID: "4"})
 				}
 				err := l.PutRecords(t.Context(), ErasureStem, intent)
 				for _, day := range oldDays {

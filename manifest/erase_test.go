@@ -35,10 +35,10 @@ func putIntent(t testing.TB, l *Ledger, erasure, day string, recordings, calls [
 	t.Helper()
 	r := NewErasureRecord(ErasureIntent, erasure)
 	for _, id := range recordings {
-		r.Recordings = append(r.Recordings, ErasedID{day, id})
+		r.Recordings = append(r.Recordings, ErasedID{Day: day, ID: id})
 	}
 	for _, id := range calls {
-		r.Calls = append(r.Calls, ErasedID{day, id})
+		r.Calls = append(r.Calls, ErasedID{Day: day, ID: id})
 	}
 	if err := l.PutRecords(t.Context(), ErasureStem, r); err != nil {
 		t.Fatal(err)
@@ -457,7 +457,7 @@ func recordingOf(id string) Recording { return recording(id, Archived) }
 func TestWithdrawn(t *testing.T) {
 	intent := func(erasure, recording string) ErasureRecord {
 		r := NewErasureRecord(ErasureIntent, erasure)
-		r.Recordings, r.Calls = []ErasedID{{testDay, recording}}, []ErasedID{{testDay, "c"}}
+		r.Recordings, r.Calls = []ErasedID{{Day: testDay, ID: recording}}, []ErasedID{{Day: testDay, ID: "c"}}
 		return *r
 	}
 	records := []ErasureRecord{intent("E1", "1"), intent("E1", "2"), *NewErasureRecord(ErasureWithdrawn, "E1"), intent("E2", "2")}

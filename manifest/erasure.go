@@ -3,6 +3,7 @@
 package manifest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -49,8 +50,9 @@ func (r *ErasureRecord) IsErasure() bool { return r.Kind == kindErasure && r.Era
 // ErasedID identifies a recording or a call on a day that has lines for it. An id on several days has one entry per
 // day.
 type ErasedID struct {
-	Day string `json:"day"`
-	ID  string `json:"id"`
+	Day  string `json:"day"`
+	ID   string `json:"id"`
+	Call string `json:"call_id,omitzero"` // of a recording, if its lines name one
 }
 
 // ErasuresError means that a file of evidence/ with erasures or expiries cannot be read, so it is unknown what must be
@@ -133,6 +135,22 @@ func (e *Erasures) of(id, call []byte) (erasure string, ok bool) {
 	}
 	erasure, ok = e.calls[string(call)]
 	return erasure, ok
+}
+
+// RecordingsOf returns the recordings of a day that intents name, and their calls, "" where no intent names one.
+func (e *Erasures) RecordingsOf(day string) map[string]string {
+	calls := map[string]string{}
+	if e == nil || e.days[day] == nil {
+		return calls
+	}
+	for _, intent := range e.intents {
+		for _, id := range intent.Recordings {
+			if id.Day == day {
+				calls[id.ID] = cmp.Or(id.Call, calls[id.ID])
+			}
+		}
+	}
+	return calls
 }
 
 // Unfinished returns the intents that are neither done nor withdrawn, by the ids of their erasures.

@@ -11,9 +11,12 @@ import (
 	"strings"
 )
 
+// ExpiryStem is the stem of the files of evidence/ that hold expiries.
+const ExpiryStem = "expire"
+
 // expireStem begins the names of the files of evidence/ that hold expiries: expire-2025-05-01-RUN-000001.jsonl concerns
 // one day, so a reader of a day needs no other file; expire-done-RUN-000001.jsonl marks the expiry of RUN as complete.
-const expireStem = "expire-"
+const expireStem = ExpiryStem + "-"
 
 const kindExpiry = "expiry"
 
@@ -34,6 +37,11 @@ type ExpiryRecord struct {
 // Reason returns the reason of an expired recording, as shown by readers.
 func (r *ExpiryRecord) Reason() string {
 	return fmt.Sprintf("its retention, %s, ended on %s; expiry %s", r.Class, r.Ended, r.Expiry)
+}
+
+// IsIn reports whether a file of evidence/, by its name, holds records of the expiry on its day.
+func (r *ExpiryRecord) IsIn(name string) bool {
+	return strings.HasPrefix(name, expireStem+r.Day+"-"+r.Expiry+"-")
 }
 
 // PutExpiry notes intents, or their withdrawal, for one day and this run. Every reader obeys from then on.

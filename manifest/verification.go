@@ -13,11 +13,18 @@ import (
 // verificationStem begins the names of the files of evidence/ that hold verifications.
 const verificationStem = "verify"
 
+// The modes of a verification.
+const (
+	VerifiedFull   = "full"   // every recording was read
+	VerifiedQuick  = "quick"  // sizes were compared
+	VerifiedSample = "sample" // a share was read
+)
+
 // Verification is the result of one run of verify.
 type Verification struct {
 	Run     string    `json:"-"` // run that noted it
 	Started time.Time `json:"started"`
-	Mode    string    `json:"mode"` // full: all recordings were read; quick: sizes were compared; sample: a share was read
+	Mode    string    `json:"mode"`
 	From    string    `json:"from"` // call days, both included; empty for the first and the last day
 	To      string    `json:"to"`
 

@@ -36,9 +36,9 @@ type Mode string
 
 // The modes.
 const (
-	Full    Mode = "full"   // every byte is read and hashed
-	Quick   Mode = "quick"  // presence, size and entity tag, by listing the store
-	Sampled Mode = "sample" // like Full, for the recordings of Config.Sample
+	Full    Mode = manifest.VerifiedFull   // every byte is read and hashed
+	Quick   Mode = manifest.VerifiedQuick  // presence, size and entity tag, by listing the store
+	Sampled Mode = manifest.VerifiedSample // like Full, for the recordings of Config.Sample
 )
 
 // Config configures a verification.

@@ -30,6 +30,7 @@ type Oddities struct {
 	TieShuffle int
 	ShortPages bool // pages shorter than requested, although not the last
 
+	NamedLinks       bool // links end with the recording's file name, behind the part that opens them
 	RotateLinks      bool // every answer has links with another rlt; the old ones continue working
 	DuplicateNames   bool // some recordings have the file name of another
 	SharedRecordings bool // some recordings are listed under two calls of the same day

@@ -327,7 +327,15 @@ func (s *Server) secret(generation uint32) string {
 
 // link returns the complete link of a recording.
 func (s *Server) link(j int32, generation uint32) string {
-	return s.mediaOrigin() + linkPrefix + s.linkPath(j) + "?rlt=" + s.secret(generation)
+	return s.mediaOrigin() + linkPrefix + s.linkPath(j) + s.linkName(j) + "?rlt=" + s.secret(generation)
+}
+
+// linkName returns the end of the path of a link, behind what opens it.
+func (s *Server) linkName(j int32) string {
+	if name := s.filename(j); s.config.Oddities.NamedLinks && name != "" {
+		return "/" + url.PathEscape(name)
+	}
+	return ""
 }
 
 // resolve returns the recording with the link in a request's raw address. It compares the address
@@ -341,12 +349,16 @@ func (s *Server) resolve(address string) (j int32, hop, ok bool) {
 		}
 	}
 	token, query, _ := strings.Cut(rest, "?")
+	name := ""
+	if i := strings.LastIndexByte(token, '/'); s.config.Oddities.NamedLinks && i >= 0 {
+		token, name = token[:i], token[i:]
+	}
 	plain, err := base64.StdEncoding.DecodeString(token)
 	if err != nil {
 		return 0, hop, false
 	}
 	_, id, _ := strings.Cut(string(plain), "%22u_id%22%3A%22")
-	if j, ok = s.byUniqueID(strings.TrimSuffix(id, "%22%7D")); !ok || s.linkPath(j) != token {
+	if j, ok = s.byUniqueID(strings.TrimSuffix(id, "%22%7D")); !ok || s.linkPath(j) != token || s.linkName(j) != name {
 		return 0, hop, false
 	}
 	return j, hop, s.validQuery(query)

@@ -314,11 +314,16 @@ func (a auditResult) write(w io.Writer, asJSON bool) error {
 		}
 		b.WriteString("\n")
 	}
+	const sealedDays = "of sealed days; report counts those of all days" // other days are not read
 	if a.Erased > 0 {
-		fmt.Fprintf(&b, "erased       %s\n", plural(a.Erased, "recording"))
+		fmt.Fprintf(&b, "erased       %s %s\n", plural(a.Erased, "recording"), sealedDays)
 	}
 	if a.Expired > 0 {
-		fmt.Fprintf(&b, "expired      %s\n", plural(a.Expired, "recording"))
+		fmt.Fprintf(&b, "expired      %s %s\n", plural(a.Expired, "recording"), sealedDays)
+	}
+	if a.Absent > 0 {
+		fmt.Fprintf(&b, "expired      %s not in the store, and their retention has ended: a lifecycle rule may have removed them.\n"+
+			"             Run erase --expired --yes to note it, and then seal\n", plural(a.Absent, "recording"))
 	}
 	if a.Reclosed > 0 {
 		fmt.Fprintf(&b, "not sealed   %s closed again since the last seal: run seal\n", plural(a.Reclosed, "day"))
@@ -403,6 +408,9 @@ func writeHistory(w io.Writer, h evidence.History) error {
 		b.WriteString("; the signer was not checked: give --allowed-signers")
 	}
 	b.WriteString("\n")
+	for _, what := range h.NotSealed {
+		fmt.Fprintf(&b, "%s is not sealed yet: the next seal signs it\n", what)
+	}
 	if h.Kind == evidence.OfRecording {
 		b.WriteString("the audio was not read; audit --seals and verify read it\n")
 	} else if len(h.Recordings) > 0 {

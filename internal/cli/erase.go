@@ -70,7 +70,8 @@ If a case holds a call, or a lock protects a recording, erase removes nothing an
 outcome "expired". Audio that a case holds stays. Audio that a lock protects stays and is listed, and the exit code
 is 3.
 
-list shows all erasures: when, why, how many calls and recordings, and whether each is done.
+list shows all erasures: when, why, how many calls and recordings, and whether each is done. It also shows all
+expiries, by day and class.
 
 erase does not reach other copies: backups, copies made by find, and exports that --export does not name. It reads
 search terms only from the command line, so that the configuration file of another command cannot select calls.`,

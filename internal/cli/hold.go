@@ -96,7 +96,7 @@ type holdJob struct {
 func runHold(ctx context.Context, p *process, in input) outcome {
 	read, talk := p.settings(ctx, withArchiveKeys(holdSettings()), in)
 	job := read.holdJob(in.args, time.Now(), p.env)
-	made := holdResult{action: job.action, Case: job.name, Cases: []heldCase{}, Missing: []string{}, NotHeld: []evidence.HeldID{}}
+	made := holdResult{action: job.action, Case: job.name, Cases: []heldCase{}, Missing: []string{}, NotHeld: []evidence.HeldID{}, Hidden: []evidence.HeldID{}}
 	began := false
 	err := read.err
 	if err == nil {
@@ -245,6 +245,10 @@ func (p *process) findHeld(ctx context.Context, job *holdJob, archive *searched,
 	if !job.terms {
 		return nil, nil
 	}
+	erasures, err := archive.opened.Ledger.Erasures(ctx)
+	if err != nil {
+		return nil, err
+	}
 	f := &found{}
 	for c, err := range archive.Search(ctx, job.query) {
 		if err != nil {
@@ -255,6 +259,10 @@ func (p *process) findHeld(ctx context.Context, job *holdJob, archive *searched,
 		}
 		if ids != nil {
 			ids.see(&c)
+		}
+		if c.Erased && erasures.IsOpen(c.ID) {
+			made.Erasing++
+			continue
 		}
 		if c.Erased {
 			made.Erased++
@@ -273,7 +281,7 @@ func (p *process) findHeld(ctx context.Context, job *holdJob, archive *searched,
 		}
 		list = append(list, held...)
 	}
-	made.damaged, made.incomplete = f.damaged, f.incomplete
+	made.damaged, made.incomplete = f.damaged, f.incomplete || made.Erasing > 0
 	if ids != nil && ids.tell(tell) {
 		made.incomplete, made.Missing = true, ids.absent()
 	}
@@ -335,19 +343,19 @@ func (h *holdResult) add(ctx context.Context, job *holdJob, legal *evidence.Lega
 			return misuse("give terms of a search, or --ids-from", "the case holds nothing yet, and no search terms or list of ids are given")
 		}
 		ids = c.IDs
+		h.Calls, h.Recordings = countHeld(ids)
 	}
 	if h.New, err = evidence.AddHold(ctx, legal.Ledger, job.name, found); err != nil {
 		return err
 	}
-	lost, err := evidence.NotHeld(ctx, legal.Ledger, ids)
+	contested, err := evidence.ContestHold(ctx, legal.Ledger, ids)
 	if err != nil {
 		return fmt.Errorf("the hold is recorded, but an erasure may name its calls: run the same command again: %w", err)
 	}
-	if len(lost) > 0 {
-		h.NotHeld, h.incomplete = lost, true
-		calls, recordings := countHeld(lost)
-		h.Calls, h.Recordings = max(0, h.Calls-calls), max(0, h.Recordings-recordings)
-	}
+	h.NotHeld, h.Hidden = contested.Lost, contested.Hidden
+	h.incomplete = h.incomplete || len(h.NotHeld) > 0 || legal.Store != nil && len(h.Hidden) > 0 // which have no legal hold yet
+	calls, recordings := countHeld(h.NotHeld)
+	h.Calls, h.Recordings = max(0, h.Calls-calls), max(0, h.Recordings-recordings)
 	return h.apply(ctx, job, legal)
 }
 

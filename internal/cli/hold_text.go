@@ -24,9 +24,11 @@ type holdResult struct {
 	Recordings int      `json:"recordings"`
 	New        int      `json:"new"`     // ids that the case did not hold before
 	Erased     int      `json:"erased"`  // matching calls that were erased, which cannot be held
+	Erasing    int      `json:"erasing"` // calls that fit and that an erasure names which has not ended, so that they were not held
 	Missing    []string `json:"missing"` // ids of --ids-from that the archive does not have; nothing was held
 
-	NotHeld []evidence.HeldID `json:"not_held"` // for add: noted, but an earlier erasure removes them
+	NotHeld []evidence.HeldID `json:"not_held"` // of add: noted, but an erasure or expiry had begun to remove them
+	Hidden  []evidence.HeldID `json:"hidden"`   // of add: held, and not shown until the erasure or expiry that names them is withdrawn
 
 	LegalHolds bool `json:"legal_holds"` // the store supports legal holds
 	On         int  `json:"legal_holds_on"`
@@ -80,9 +82,9 @@ func (h holdResult) writeAdded(b *strings.Builder) {
 	case len(h.Missing) > 0:
 		fmt.Fprintf(b, "nothing held: %s not in the archive\n", plural(len(h.Missing), "id"))
 		return
-	case h.Calls == 0 && h.incomplete && len(h.NotHeld) == 0:
+	case h.Calls == 0 && h.incomplete && len(h.NotHeld) == 0 && h.Erasing == 0:
 		b.WriteString("nothing held: no call matches\n")
-	case h.Calls == 0 && len(h.NotHeld) > 0:
+	case h.Calls == 0 && h.incomplete:
 		b.WriteString("nothing held\n")
 	case h.New == 0:
 		b.WriteString("already held: nothing new\n")
@@ -91,8 +93,20 @@ func (h holdResult) writeAdded(b *strings.Builder) {
 	}
 	if len(h.NotHeld) > 0 {
 		calls, recordings := countHeld(h.NotHeld)
-		fmt.Fprintf(b, "NOT HELD     %s, %s: an erasure started at the same time; run the same command again to hold those that it did not remove\n",
+		fmt.Fprintf(b, "NOT HELD     %s, %s: too late, an erasure or expiry had begun to remove them; what is left of them stays until the release\n",
 			plural(calls, "call"), plural(recordings, "recording"))
+	}
+	if len(h.Hidden) > 0 {
+		calls, recordings := countHeld(h.Hidden)
+		fmt.Fprintf(b, "HELD         %s, %s: the hold came before the removal by an erasure or expiry, which leaves them out.\n"+
+			"             They are shown again when it has ended. If it was stopped, run erase --resume\n", plural(calls, "call"), plural(recordings, "recording"))
+		if h.LegalHolds {
+			b.WriteString("             Then run hold add with only the name of the case: it sets the missing legal holds\n")
+		}
+	}
+	if h.Erasing > 0 {
+		fmt.Fprintf(b, "NOT HELD     %s that match: an erasure that has not ended names them.\n"+
+			"             See erase list: if it is withdrawn, run the same command again\n", plural(h.Erasing, "call"))
 	}
 	if h.Erased > 0 {
 		fmt.Fprintf(b, "erased       %s that match were erased before, and cannot be held\n", plural(h.Erased, "call"))

@@ -156,7 +156,9 @@ func verifiedLines(r *report.Report) string {
 	}
 	var b strings.Builder
 	for _, v := range r.Verified {
-		how := map[string]string{"full": "every byte read", "quick": "only sizes compared", "sample": "a sample read"}[v.Mode]
+		how := map[string]string{
+			manifest.VerifiedFull: "every byte read", manifest.VerifiedQuick: "only sizes compared", manifest.VerifiedSample: "a sample read",
+		}[v.Mode]
 		where := fmt.Sprintf("%s of %s", thousands(int64(v.Days)), plural(r.Total.Days-r.Total.NeverListed, "listed day"))
 		parts := []string{part(v.Damaged, "damaged"), part(v.ManifestDamaged, "damaged in the manifest"), part(v.NotReadable, "not readable")}
 		parts = slices.DeleteFunc(parts, func(p string) bool { return p == "" })

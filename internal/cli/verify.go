@@ -329,11 +329,25 @@ func lockChecks(ctx context.Context, opened *archiver.Opened) (func(context.Cont
 	}, nil
 }
 
-// expiryCheck returns the check of missing audio for verify. It returns nil if the archive has noted no retention, or
-// if the clock is wrong, because then today's date is unknown.
+// expiryCheck returns the check of missing audio for verify, nil for none.
 func expiryCheck(ctx context.Context, ledger *manifest.Ledger, archiveErr error) (func(context.Context, verify.Stored) (bool, error), error) {
+	if archiveErr != nil {
+		return nil, nil
+	}
+	check, err := missingCheck(ctx, ledger)
+	if check == nil {
+		return nil, err
+	}
+	return func(ctx context.Context, o verify.Stored) (bool, error) {
+		return check.Expired(ctx, o.Day, o.RecordingID, o.CallID)
+	}, err
+}
+
+// missingCheck returns what judges missing audio. It returns nil if the archive has noted no retention, or if the clock
+// is wrong, because then today's date is unknown.
+func missingCheck(ctx context.Context, ledger *manifest.Ledger) (*evidence.MissingCheck, error) {
 	retention, err := evidence.LoadRetention(ctx, ledger)
-	if err != nil || retention.IsZero() || archiveErr != nil {
+	if err != nil || retention.IsZero() {
 		return nil, err
 	}
 	today, err := evidence.Today(ctx, ledger, time.Now())
@@ -347,10 +361,7 @@ func expiryCheck(ctx context.Context, ledger *manifest.Ledger, archiveErr error)
 	if err != nil {
 		return nil, err
 	}
-	check := evidence.NewMissingCheck(ledger, retention, holds, today)
-	return func(ctx context.Context, o verify.Stored) (bool, error) {
-		return check.Expired(ctx, o.Day, o.RecordingID, o.CallID)
-	}, nil
+	return evidence.NewMissingCheck(ledger, retention, holds, today), nil
 }
 
 // knowsDays reports whether a ledger has any day, apart from call rows of a lost manifest.

@@ -58,3 +58,20 @@ func TestAuditTellsWhatIsOpen(t *testing.T) {
 	a.seal(key)
 	wantOpen("as the audit said", "")
 }
+
+// TestAuditCountsSealedDays: audit --seals counts the erased recordings of sealed days and says so, report those of all days.
+func TestAuditCountsSealedDays(t *testing.T) {
+	t.Parallel()
+	a := onDisk(t, threeDays(t, 187))
+	key, allowed := sealKey(t)
+	a.run("--start-time", daysAgo(10), "--end-time", daysAgo(9)).want(t, 0)
+	a.run("--start-time", daysAgo(8), "--end-time", daysAgo(8), "--settle", "1000h").want(t, 0)
+	ofDay := map[string]string{}
+	for r := range a.server.Recordings() {
+		ofDay[r.Day] = r.ID
+	}
+	a.erase(0, "--ids-from", idsFile(t, ofDay[daysAgo(9)], ofDay[daysAgo(8)]), "--reason", "request 1", "--yes")
+	a.seal(key)
+	wantSaid(t, a.report("--start-time", daysAgo(10), "--end-time", daysAgo(8), "--settle", "1000h").want(t, 0).stdout, " 2 erased")
+	wantSaid(t, a.other(0, "audit", "--seals", "--allowed-signers", allowed).stdout, "erased       1 recording of sealed days; report counts those of all days\n")
+}

@@ -303,10 +303,29 @@ func eraseAll(t *testing.T, a *archive, b *bucket, p person) {
 	} else if err := os.RemoveAll(filepath.Join(a.dest, "manifest")); err != nil {
 		t.Fatal(err)
 	}
-	a.rebuild(0, "--path-template", "{{.last_name}}/{{.filename}}", "--api-url", api)
+	if made := a.rebuild(0, "--path-template", "{{.last_name}}/{{.filename}}", "--api-url", api); made.Erased != len(p.refs) {
+		t.Errorf("rebuilt: %+v", made)
+	}
+	wantErased := func() {
+		t.Helper()
+		for _, ref := range p.refs {
+			wantSaid(t, a.other(0, "audit", ref).stdout, "erased", "request 7")
+		}
+		var report struct {
+			Total struct {
+				By map[string]int `json:"by_outcome"`
+			} `json:"total"`
+		}
+		r := a.other(0, "report", "--json")
+		if err := json.Unmarshal([]byte(r.stdout), &report); err != nil || report.Total.By["erased"] != len(p.refs) {
+			t.Errorf("%v, the report knows %v, want %d erased recordings", err, report.Total.By, len(p.refs))
+		}
+	}
+	wantErased()
 	if r := asked(0); r.summary.MediaRequests != 0 {
 		t.Errorf("%d downloads after the rebuild", r.summary.MediaRequests)
 	}
+	wantErased()
 	wantTraces(t, b, traces, false, kept...)
 	if after := a.closed(b); !slices.Equal(after, closed) {
 		t.Errorf("after the rebuild closed are %v, were %v", after, closed)

@@ -73,6 +73,9 @@ func TestAuditOfACall(t *testing.T) {
 	t.Parallel()
 	e := eraseSome(t, 88)
 	key, allowed := sealKey(t)
+	for _, id := range []string{e.bare.ID, e.recorded.ID, e.recorded.Recordings[0].ID} {
+		wantSaid(t, e.other(0, "audit", id).stdout, "\nerasure "+e.erasure+" is not sealed yet: the next seal signs it\n")
+	}
 	e.seal(key)
 	other := convosotest.Call{}
 	for c := range e.server.Calls() {
@@ -86,14 +89,14 @@ func TestAuditOfACall(t *testing.T) {
 		call  convosotest.Call
 		wants []string
 	}{
-		{e.bare, []string{"call " + e.bare.ID + ", call day " + daysAgo(9) + ", without recordings\n", " listed   ", " erasure " + e.erasure, "; request 2025-17", "the erasure " + e.erasure + " is done"}},
-		{e.recorded, []string{", with 1 recording: " + e.recorded.Recordings[0].ID + "\n", " listed   ", " erasure " + e.erasure}},
+		{e.bare, []string{"call " + e.bare.ID + ", call day " + daysAgo(9) + ", without recordings\n", " listed   ", " erasure " + e.erasure, "; request 2025-17", "the erasure " + e.erasure + " is done", " sealed ", "the erasure " + e.erasure + ", by seal 1, SHA-256"}},
+		{e.recorded, []string{", with 1 recording: " + e.recorded.Recordings[0].ID + "\n", " listed   ", " erasure " + e.erasure, "the erasure " + e.erasure + ", by seal 1"}},
 		{other, []string{"call " + other.ID + ", call day " + daysAgo(8) + ", without recordings\n", " listed ", " held ", "for the case case 1", " released "}},
 	} {
 		said := e.other(0, "audit", c.call.ID, "--allowed-signers", allowed).stdout
 		wantSaid(t, said, append(c.wants, " closed ", "by seal 1, SHA-256", "1 of 1 line sealed\n")...)
 		var h evidence.History
-		if err := json.Unmarshal([]byte(e.other(0, "audit", c.call.ID, "--json").stdout), &h); err != nil || h.Kind != evidence.OfCall || len(h.Recordings) != len(c.call.Recordings) {
+		if err := json.Unmarshal([]byte(e.other(0, "audit", c.call.ID, "--json").stdout), &h); err != nil || h.Kind != evidence.OfCall || len(h.Recordings) != len(c.call.Recordings) || len(h.NotSealed) > 0 {
 			t.Errorf("%v: %+v", err, h)
 		}
 	}
@@ -110,7 +113,7 @@ func TestEraseList(t *testing.T) {
 	wantSaid(t, e.other(2, "erase", "lists").stderr, "write: erase list")
 
 	// An erasure killed after its intent leaves only the record of the intent.
-	files, err := filepath.Glob(filepath.Join(e.dest, "evidence", "erase-"+e.erasure+"-*.jsonl"))
+	files, err := filepath.Glob(filepath.Join(e.dest, "evidence", "erase-"+e.erasure+"-0*.jsonl"))
 	if err != nil || len(files) != 2 {
 		t.Fatalf("%v, %q", err, files)
 	}

@@ -116,7 +116,7 @@ func TestRecordsOfEvidence(t *testing.T) {
 			}
 			for _, name := range names {
 				text := files.read(name)
-				if !regexp.MustCompile(`^evidence/(hold|erase)-\d{8}T\d{6}Z-[0-9a-f]{8}-\d{6}\.jsonl$`).MatchString(name) {
+				if !regexp.MustCompile(`^evidence/(hold|erase)-\d{8}T\d{6}Z-[0-9a-f]{8}-(claim-)?\d{6}\.jsonl$`).MatchString(name) {
 					t.Errorf("a file %s", name)
 				}
 				if before, known := seen[name]; known && before != string(text) {
@@ -146,7 +146,7 @@ func TestRecordsOfEvidence(t *testing.T) {
 		a.hold(0, []string{"release", "case 1"})
 		check(2)
 		a.erase(0, "--number", p.number, "--yes", "--reason", "request 7")
-		check(4) // intent and done
+		check(5) // intent, claim and done
 		a.server.ResetStats()
 		if r := a.run(twoDays()...).want(t, 0); a.server.Stats().API.Requests > 0 || r.summary.DaysSkipped != 2 {
 			t.Errorf("a day is open: %s", r.stdout)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -205,11 +206,30 @@ func expireAll(t *testing.T, x *expiring) {
 		t.Errorf("again: %+v", again)
 	}
 
+	var listed struct {
+		Expiries []evidence.Expiry `json:"expiries"`
+	}
+	if err := json.Unmarshal([]byte(x.other(0, "erase", "list", "--json").stdout), &listed); err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, e := range listed.Expiries {
+		if count += e.Recordings; e.ID != done.Expiries[0] || e.State != evidence.ErasureDone || e.Class != "short" || e.Outcome != manifest.Expired || e.Ended == "" {
+			t.Errorf("listed: %+v", e)
+		}
+	}
+	if count != n-1 || len(listed.Expiries) < 2 {
+		t.Errorf("%d recordings are listed as expired, want %d: %+v", count, n-1, listed)
+	}
+	wantSaid(t, x.other(0, "erase", "list").stdout, "EXPIRY ", done.Expiries[0]+"   "+daysAgo(10)+"   done ", " expired   short\n")
+
 	// The removal of audio is not signed until the next seal.
+	wantSaid(t, x.other(0, "audit", x.one(1)).stdout, "\nexpiry ", " is not sealed yet: the next seal signs it\n")
 	if got := x.audit(4, "--allowed-signers", allowed); got.Found != n-1 || got.Findings[0].Kind != evidence.ErasureUnsealed {
 		t.Errorf("the audit before the seal: %+v", got.Findings)
 	}
 	x.seal(key)
+	wantSaid(t, x.other(0, "audit", x.one(1), "--allowed-signers", allowed).stdout, "the expiry ", ", by seal 2, SHA-256")
 	if got := x.audit(0, "--allowed-signers", allowed); got.Expired != n-1 {
 		t.Errorf("the audit knows %d expired recordings, not %d", got.Expired, n-1)
 	}
@@ -249,12 +269,7 @@ func expireAll(t *testing.T, x *expiring) {
 	}
 
 	// A lost manifest does not restore it.
-	if x.bucket != nil {
-		x.bucket = x.bucket.copied("pre fix/manifest/")
-		x.archive = x.bucket.archive
-	} else if err := os.RemoveAll(filepath.Join(x.dest, "manifest")); err != nil {
-		t.Fatal(err)
-	}
+	x.loseManifest(t)
 	if made := x.rebuild(0); made.Expired != len(gone) || made.Missing != 0 {
 		t.Errorf("rebuilt: %+v", made)
 	}
@@ -368,6 +383,7 @@ func TestExpireResumes(t *testing.T) {
 	if r := x.other(0, "erase", "--expired", "--state-dir", x.state); !strings.Contains(r.stdout, "UNFINISHED") {
 		t.Errorf("what is unfinished is not told: %s", r.stdout)
 	}
+	wantSaid(t, x.other(3, "erase", "list").stdout, " unfinished ", "erase --resume finishes 1 expiry\n")
 	if v := x.verify().want(t, 0); v.found.Expired != len(x.past) {
 		t.Errorf("%d are told as expired, want %d", v.found.Expired, len(x.past))
 	}
@@ -427,6 +443,44 @@ func TestExpiryOvertakesHold(t *testing.T) {
 	if len(got.NotHeld) != 1 || got.NotHeld[0].Recording != x.one(0) {
 		t.Errorf("held: %+v", got)
 	}
+}
+
+// TestHoldBeforeExpiry: a hold looks for what is there, an expiry notes its intent and looks for holds, and then the hold is
+// noted. The expiry has removed nothing yet, so the hold wins and says so, and the others go.
+func TestHoldBeforeExpiry(t *testing.T) {
+	t.Parallel()
+	x := newExpiring(t, "s3", 181)
+	ids := filepath.Join(t.TempDir(), "ids")
+	writeFile(t, ids, x.one(0)+"\n")
+	holdWaits, expiryWaits, holdDone := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	var onHold sync.Once
+	var onExpiry atomic.Bool
+	x.bucket.trouble(func(_ http.ResponseWriter, r *http.Request, _ int) bool {
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/evidence/hold-") {
+			onHold.Do(func() { close(holdWaits); <-expiryWaits })
+		}
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "-claim-") && !onExpiry.Swap(true) {
+			close(expiryWaits)
+			<-holdDone
+		}
+		return false
+	})
+	var won held
+	go func() {
+		defer close(holdDone)
+		won = x.hold(0, []string{"add", "case 1"}, "--ids-from", ids)
+	}()
+	<-holdWaits
+	if got := x.expire(0, "--expired", "--yes"); got.Removed != len(x.past)-1 || got.Held != 1 || len(got.Expiries) != 1 {
+		t.Errorf("expired: %+v", got)
+	}
+	<-holdDone
+	if won.Recordings != 1 || len(won.NotHeld) > 0 || len(won.Hidden) != 1 {
+		t.Errorf("held: %+v", won)
+	}
+	gone := x.allPast()
+	delete(gone, x.one(0))
+	x.check(gone)
 }
 
 // TestExpireDuringARun: a damaged recording expires while a run downloads it again. What the run stores is
@@ -497,7 +551,16 @@ func TestLifecycle(t *testing.T) {
 				}
 				x.bucket.remove("pre fix/" + x.bucket.readBucket().outcome(ref).Key)
 			}
+			key, allowed := sealKey(t)
+			x.seal(key)
 			remove(x.one(0))
+			if a := x.audit(0, "--allowed-signers", allowed); a.Absent != 1 {
+				t.Errorf("%d are told as expired by the audit, want 1", a.Absent)
+			}
+			if r := x.other(0, "audit", "--seals", "--allowed-signers", allowed); !strings.Contains(r.stdout, "expired      1 recording not in the store") ||
+				!strings.Contains(r.stdout, "erase --expired --yes") {
+				t.Errorf("the audit says: %s", r.stdout)
+			}
 			if v := x.verify("--repair").want(t, 0); v.found.Expired != 1 {
 				t.Errorf("%d are told as expired, want 1", v.found.Expired)
 			}
@@ -514,18 +577,41 @@ func TestLifecycle(t *testing.T) {
 					t.Errorf("recording %s is told as missing", f.RecordingID)
 				}
 			}
+			if a := x.audit(4, "--allowed-signers", allowed); a.Absent != 1 || a.Found != 2 {
+				t.Errorf("the audit found: %+v", a)
+			}
 			if v.found.Damaged != 2 || v.found.Expired != 1 {
 				t.Errorf("found: %+v", v.found)
 			}
-			x.verify("--repair").want(t, 4, verify.Missing)
-			x.days().want(t, 0) // downloads these two again
-			if got := x.expire(0, "--expired", "--yes"); got.Removed != len(x.past)-1 || got.Audio != len(x.past)-2 || got.Held != 1 {
+			// After the loss of the manifest it is told apart likewise, and only these two are fetched again.
+			x.loseManifest(t)
+			if made := x.rebuild(3); made.Expired != 1 || made.Missing != 2 {
+				t.Errorf("rebuilt: %+v", made)
+			}
+			if r := x.other(0, "audit", x.one(0)); !strings.Contains(r.stdout, "its retention, short, ended on") {
+				t.Errorf("the history: %s", r.stdout)
+			}
+			if r := x.days().want(t, 0); r.summary.MediaRequests != 2 {
+				t.Errorf("%d downloads after the rebuild, want 2", r.summary.MediaRequests)
+			}
+			if got := x.expire(0, "--expired", "--yes"); got.Removed != len(x.past)-2 || got.Audio != len(x.past)-2 || got.Held != 1 {
 				t.Errorf("expired: %+v", got)
 			}
 			if v := x.verify().want(t, 0); v.found.Expired != len(x.past)-1 {
 				t.Errorf("%d are told as expired, want %d", v.found.Expired, len(x.past)-1)
 			}
 		})
+	}
+}
+
+// loseManifest removes the manifest; of a bucket it makes a copy without it.
+func (x *expiring) loseManifest(t *testing.T) {
+	t.Helper()
+	if x.bucket != nil {
+		x.bucket = x.bucket.copied("pre fix/manifest/")
+		x.archive = x.bucket.archive
+	} else if err := os.RemoveAll(filepath.Join(x.dest, "manifest")); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -17,7 +17,10 @@ type held struct {
 	Calls      int               `json:"calls"`
 	Recordings int               `json:"recordings"`
 	New        int               `json:"new"`
+	Erased     int               `json:"erased"`
+	Erasing    int               `json:"erasing"`
 	NotHeld    []evidence.HeldID `json:"not_held"`
+	Hidden     []evidence.HeldID `json:"hidden"`
 	LegalHolds bool              `json:"legal_holds"`
 	On         int               `json:"legal_holds_on"`
 	Off        int               `json:"legal_holds_off"`

@@ -237,3 +237,37 @@ func TestRebuildCorrects(t *testing.T) {
 		a.other(0, "rebuild", "--api-url", a.server.APIURL())
 	})
 }
+
+// TestNamedLinks: links end with the file name of their recording. Its row keeps the name, so that a lost manifest is found
+// again by it, and keeps no link.
+func TestNamedLinks(t *testing.T) {
+	t.Parallel()
+	server := simulate(t, convosotest.Config{
+		Seed: 96, FirstDay: daysAgo(10), Days: 1, CallsPerDay: 20, RecordedShare: 1, MedianSize: 3_000,
+		Oddities: convosotest.Oddities{NamedLinks: true, ExtraFields: true},
+	})
+	a := onDisk(t, server)
+	a.env = append(a.env, quickExit)
+	span := []string{"--start-time", daysAgo(10), "--end-time", daysAgo(10)}
+	a.run(span...).want(t, 0)
+	found := a.other(0, "find", "--last", "30d", "--state-dir", a.state, "--json").stdout
+	recordings := 0
+	for r := range server.Recordings() {
+		recordings++
+		if !strings.HasSuffix(strings.Split(r.Link(), "?")[0], "/"+r.Filename) {
+			t.Fatalf("the link does not end with %s", r.Filename)
+		}
+		if !strings.Contains(found, `"filename":"`+r.Filename+`"`) {
+			t.Errorf("the row of %s has lost its file name", r.ID)
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(a.folder, "manifest")); err != nil {
+		t.Fatal(err)
+	}
+	if made := a.rebuild(0); made.Archived != recordings || made.Missing+made.Ambiguous > 0 {
+		t.Errorf("%+v, want %d archived", made, recordings)
+	}
+	if r := a.run(span...).want(t, 0); r.summary.MediaRequests != 0 {
+		t.Errorf("%d downloads after the rebuild", r.summary.MediaRequests)
+	}
+}

@@ -77,6 +77,14 @@ func TestFields(t *testing.T) {
 	}
 	compare("report --missing", inTable)
 	compare("report --csv", header(t, s.run(t, "convoso-archiver report --dest archive --csv")))
+
+	s.run(t, "convoso-archiver find --dest archive --outcome archived --limit 1 --json 2>/dev/null | jq -r .id > archive-ids\n"+
+		"convoso-archiver archive --dest archive --start-time 2025-05-03 --end-time 2025-05-03 --retention all=1d --retention-default all >/dev/null 2>&1\n"+
+		"convoso-archiver erase --dest archive --ids-from archive-ids --reason test --yes >/dev/null 2>&1; convoso-archiver erase --dest archive --expired --yes >/dev/null 2>&1")
+	removed := objects(t, s.run(t, "convoso-archiver erase list --dest archive --json"))
+	paths = nil
+	addPaths(&paths, "", removed[0])
+	compare("erase list --json", paths)
 	for name := range page {
 		t.Errorf("the page has a table of %q, which nothing writes", name)
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"slices"
 	"sync"
@@ -87,14 +88,21 @@ func (r *reports) make() {
 	o.Now, o.Zone = time.Now(), s.Archive.Zone()
 	o.Until = fetcher.Wall(o.Now, o.Zone).Format(time.DateOnly)
 	made, err := report.Build(report.Read(ctx, s.Ledger, o), o)
-	verifications, unread := s.Ledger.Verifications(ctx)
-	if err = errors.Join(err, unread); err != nil && r.serving.Err() == nil {
+	if err != nil && r.serving.Err() == nil {
 		s.Logger.Error("the report cannot be made", "err", err)
+	}
+	verifications, unread := s.Ledger.Verifications(ctx)
+	verified := verifiedText(verifications)
+	if unread != nil { // the report counts without it
+		verified = unreadText(unread)
+		if r.serving.Err() == nil {
+			s.Logger.Error("the note of a verification cannot be read", "err", unread)
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err == nil {
-		r.latest, r.verified = made, verifiedText(verifications)
+		r.latest, r.verified = made, verified
 	}
 	r.err, r.made = err, time.Now()
 	close(r.making)
@@ -248,7 +256,9 @@ func verifiedText(list []manifest.Verification) string {
 		return "No verification is noted. Run verify --note to note one."
 	}
 	v := list[len(list)-1]
-	how := map[string]string{"full": "every recording was read", "quick": "sizes were compared", "sample": "a sample was read"}[v.Mode]
+	how := map[string]string{
+		manifest.VerifiedFull: "every recording was read", manifest.VerifiedQuick: "sizes were compared", manifest.VerifiedSample: "a sample was read",
+	}[v.Mode]
 	found := "nothing damaged"
 	if n := v.DamagedCount + v.ManifestBad; n > 0 {
 		found = counted(n) + " damaged"
@@ -258,6 +268,17 @@ func verifiedText(list []manifest.Verification) string {
 		span = fmt.Sprintf(" from %s to %s", cmp.Or(v.From, "the first day"), cmp.Or(v.To, "the last day"))
 	}
 	return fmt.Sprintf("Last verified %s UTC%s: %s, %s.", v.Started.Format("2006-01-02 15:04"), span, how, found)
+}
+
+// unreadText says that a note of a verification cannot be read, and which if the error tells.
+func unreadText(err error) string {
+	file := "a file evidence/verify-*"
+	if bad, ok := errors.AsType[*manifest.BadLineError](err); ok {
+		file = bad.File
+	} else if of, ok := errors.AsType[*fs.PathError](err); ok {
+		file = of.Path
+	}
+	return "It is not known when the archive was verified last: " + file + " cannot be read. Restore it from a copy."
 }
 
 // count adds a day to its month.

@@ -361,3 +361,26 @@ func TestStop(t *testing.T) {
 		t.Errorf("it ended with %v", err)
 	}
 }
+
+// TestUnreadVerification: a note of a verification that cannot be read does not take the report away, and the page names it.
+func TestUnreadVerification(t *testing.T) {
+	folder, _ := own(t)
+	const name = "evidence/verify-20260301T000000Z-00000000-000001.jsonl"
+	if err := os.MkdirAll(filepath.Join(folder, "evidence"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, name), []byte("{\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := serveAt(t, archiver.Location{Folder: folder}, nil)
+	s.get("/completeness").want(t, 200, "May 2025", "The last run wrote", name+" cannot be read. Restore it from a copy.")
+	if !strings.Contains(s.log.String(), "the note of a verification cannot be read") {
+		t.Errorf("the log: %s", s.log.String())
+	}
+	if got := unreadText(&os.PathError{Op: "open", Path: name, Err: os.ErrPermission}); !strings.Contains(got, name+" cannot be read") {
+		t.Errorf("without the right to read it: %s", got)
+	}
+	if got := unreadText(io.ErrUnexpectedEOF); !strings.Contains(got, "a file evidence/verify-* cannot be read") {
+		t.Errorf("from a store that fails: %s", got)
+	}
+}
