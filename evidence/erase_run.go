@@ -18,7 +18,7 @@ const erasePasses = 2
 
 // Finish does what an intent says, from the beginning or from where another run was stopped: audio, copies, lines, and
 // then the record that says that it is done. Before that record, refresh brings copies of the days up to date: where it
-// fails, the erasure stays unfinished. What was held since makes it a *KeptError, and nothing more is removed. The erasure
+// fails, the erasure stays unfinished. It returns a *KeptError, and removes nothing more, if a hold came since. The erasure
 // is withdrawn if no run has claimed the removal before: else that run may have removed something.
 func (e *Erasing) Finish(ctx context.Context, intent manifest.ErasureRecord, refresh func(days []string) error) (Erased, error) {
 	w := newWanted(intent)
@@ -58,7 +58,7 @@ func (e *Erasing) Finish(ctx context.Context, intent manifest.ErasureRecord, ref
 	return made, nil
 }
 
-// claim claims the removal before anything is removed. What must stay makes it a *KeptError.
+// claim claims the removal before anything is removed. It returns a *KeptError if something must stay.
 func (e *Erasing) claim(ctx context.Context, intent manifest.ErasureRecord, audio []audioOf) error {
 	var kept []Kept
 	looked := false

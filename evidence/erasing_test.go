@@ -202,7 +202,7 @@ func TestErasingFreedKey(t *testing.T) {
 	w.wantFile(w.audio(first), true)
 }
 
-// TestErasingOvertaken: what a case came to hold after the intent was noted is not erased. The run that noted the intent
+// TestErasingOvertaken: nothing is erased that a case holds since the intent was noted. The run that noted the intent
 // withdraws it, so that what is held is shown as before, also once it is held no more. Another run does so too, unless the
 // first one was killed after it had claimed the removal: then the hold is told that it comes too late.
 func TestErasingOvertaken(t *testing.T) {

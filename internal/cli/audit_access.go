@@ -1,4 +1,4 @@
-// The part of audit that prints the access log of serve.
+// Prints the access log of serve for audit.
 
 package cli
 

@@ -1,4 +1,4 @@
-// The part of erase that lists all erasures and expiries of an archive.
+// Lists all erasures and expiries of an archive for erase list.
 
 package cli
 
