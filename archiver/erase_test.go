@@ -15,7 +15,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// open opens the archive, to write to its ledger as another command does.
+// open opens the archive to write to its ledger, like another command.
 func (w *world) open(do func(l *manifest.Ledger) error) {
 	w.t.Helper()
 	opened, err := Open(context.Background(), Location{Folder: w.dir}, Archive, "", slog.New(slog.DiscardHandler))
@@ -28,7 +28,7 @@ func (w *world) open(do func(l *manifest.Ledger) error) {
 	}
 }
 
-// intent names calls of a day, and recordings of others.
+// intent returns the intent to erase calls of a day, and recordings of other calls.
 func intent(day fetcher.Date, calls []string, recordings ...string) *manifest.ErasureRecord {
 	r := manifest.NewErasureRecord(manifest.ErasureIntent, "E")
 	for _, id := range calls {
@@ -40,7 +40,7 @@ func intent(day fetcher.Date, calls []string, recordings ...string) *manifest.Er
 	return r
 }
 
-// wantNoFile fails where a file below the archive's folder, except those excepted, has a text in its name or holds it.
+// wantNoFile fails where a file below the archive's folder, except those excepted, has a text in its name or content.
 func (w *world) wantNoFile(text string, except ...string) {
 	w.t.Helper()
 	for _, name := range w.files() {
@@ -58,8 +58,8 @@ func (w *world) wantNoFile(text string, except ...string) {
 	}
 }
 
-// TestErasedStaysAway erases what is archived, what waits and what is listed later: no run fetches, notes or adopts it, and
-// the day closes, whether it was open and whether lines and audio are gone already.
+// TestErasedStaysAway erases archived and waiting recordings and one that is listed later: no run fetches, notes or
+// adopts them, and the day closes, whether or not it was open and lines and audio are already removed.
 func TestErasedStaysAway(t *testing.T) {
 	for name, carriedOut := range map[string]bool{"intended": false, "carried out": true} {
 		t.Run(name, func(t *testing.T) {
@@ -122,8 +122,8 @@ func (w *world) mustRead(date fetcher.Date) map[string]manifest.Outcome {
 	return outcomes
 }
 
-// TestErasedAudioIsNobodyElses has two recordings of one key, of which the first is erased and its audio not yet removed:
-// it is not taken for that of the second.
+// TestErasedAudioIsNobodyElses has two recordings with one key. The first is erased and its audio not yet removed: that
+// audio is not adopted for the second.
 func TestErasedAudioIsNobodyElses(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -144,8 +144,7 @@ func TestErasedAudioIsNobodyElses(t *testing.T) {
 	})
 }
 
-// TestErasedDuringARun has somebody erase while a run holds the lines in memory: they are not put, and the run closes the
-// day.
+// TestErasedDuringARun erases while a run holds the lines in memory: they are not stored, and the run closes the day.
 func TestErasedDuringARun(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -177,7 +176,7 @@ func TestErasedDuringARun(t *testing.T) {
 	})
 }
 
-// TestRebuildObeys makes a lost manifest again beside audio that is erased and not yet removed.
+// TestRebuildObeys rebuilds a lost manifest next to audio that is erased but not yet removed.
 func TestRebuildObeys(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -203,7 +202,7 @@ func TestRebuildObeys(t *testing.T) {
 			}
 			rebuild.sum = Rebuilt{}
 		}
-		// What is erased after it was rebuilt keeps the day from no further rebuild.
+		// An erasure after a rebuild does not prevent another rebuild of the day.
 		if err := opened.Ledger.PutRecords(context.Background(), manifest.ErasureStem, intent(day, []string{"1002"})); err != nil {
 			t.Fatal(err)
 		}

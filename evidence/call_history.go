@@ -14,8 +14,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// findCall looks for the days of a call without recording lines: in erasures and holds, and if these do not name the call,
-// in all call rows.
+// findCall looks for the days of a call without recording lines: in erasures and holds or, if they do not name the
+// call, in all call rows.
 func (h *History) findCall(ctx context.Context, ledger *manifest.Ledger) error {
 	err := ledger.Records(ctx, manifest.ErasureStem, func(_ string, raw []byte) error {
 		var r manifest.ErasureRecord
@@ -113,7 +113,7 @@ func (h *History) addDay(day string) {
 	}
 }
 
-// sort puts days, recordings and events in order.
+// sort sorts days, recordings and events.
 func (h *History) sort() {
 	slices.Sort(h.Days)
 	slices.Sort(h.Recordings)

@@ -12,19 +12,19 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// erasePasses is how often lines are looked for: a run that works a bucket meanwhile learns of the intent before it
-// writes the next segment.
+// erasePasses is the number of passes over the lines: a concurrent run in a bucket sees the intent before it writes
+// its next segment.
 const erasePasses = 2
 
 // Finish does what an intent says, from the beginning or from where another run was stopped: audio, copies, lines, and
 // then the record that says that it is done. Before that record, refresh brings copies of the days up to date: where it
-// fails, the erasure stays unfinished. What was held since makes it a *KeptError, and nothing more is removed. The erasure
+// fails, the erasure stays unfinished. It returns a *KeptError, and removes nothing more, if a hold came since. The erasure
 // is withdrawn if no run has claimed the removal before: else that run may have removed something.
 func (e *Erasing) Finish(ctx context.Context, intent manifest.ErasureRecord, refresh func(days []string) error) (Erased, error) {
 	w := newWanted(intent)
 	made := Erased{Erasure: intent.Erasure, Calls: countIDs(intent.Calls), Recordings: countIDs(intent.Recordings), Days: w.days}
 	digests := map[string]bool{}
-	var audio []audioOf // of all passes: what a run stores meanwhile goes under the same keys
+	var audio []audioOf // of all passes: a concurrent run uses the same keys
 	for pass := range erasePasses {
 		found, err := e.audioOf(ctx, w)
 		if err != nil {
@@ -58,7 +58,7 @@ func (e *Erasing) Finish(ctx context.Context, intent manifest.ErasureRecord, ref
 	return made, nil
 }
 
-// claim claims the removal before anything is removed. What must stay makes it a *KeptError.
+// claim claims the removal before anything is removed. It returns a *KeptError if something must stay.
 func (e *Erasing) claim(ctx context.Context, intent manifest.ErasureRecord, audio []audioOf) error {
 	var kept []Kept
 	looked := false
@@ -103,7 +103,7 @@ func (e *Erasing) removeBodies(ctx context.Context, list []audioOf, made *Erased
 	group, removing := errgroup.WithContext(ctx)
 	group.SetLimit(removersAtOnce)
 	for i := range list {
-		if list[i].shared != "" { // it was freed by this erasure, and is used again
+		if list[i].shared != "" { // this erasure freed the key, and another recording uses it now
 			continue
 		}
 		group.Go(func() (err error) {
@@ -118,7 +118,8 @@ func (e *Erasing) removeBodies(ctx context.Context, list []audioOf, made *Erased
 	return err
 }
 
-// eraseDay removes copies, and then lines with their older versions. A copy may be of a recording that only a row names.
+// eraseDay removes copies, and then lines with their older versions. A copy may belong to a recording that only a row
+// names.
 func (e *Erasing) eraseDay(ctx context.Context, w *wanted, day string, audio []audioOf, made *Erased, digests map[string]bool) error {
 	if err := e.tidy(ctx, day); err != nil {
 		return fmt.Errorf("read day %s: %w", day, err)
@@ -167,7 +168,7 @@ func (e *Erasing) eraseDay(ctx context.Context, w *wanted, day string, audio []a
 	return nil
 }
 
-// tidy moves torn tails aside, as a run does that is about to work the day.
+// tidy moves torn tails aside, like a run that starts with the day.
 func (e *Erasing) tidy(ctx context.Context, day string) error {
 	d, err := e.Ledger.Load(ctx, day)
 	if err != nil {
@@ -176,7 +177,7 @@ func (e *Erasing) tidy(ctx context.Context, day string) error {
 	return d.NoteCalls(ctx, nil)
 }
 
-// noteDone notes that nothing is left, and which lines the stubs stand for.
+// noteDone notes that the erasure is complete, and which lines the stubs replace.
 func (e *Erasing) noteDone(ctx context.Context, erasure string, digests []string) error {
 	var records []manifest.Record
 	for from := 0; from == 0 || from < len(digests); from += idsPerRecord {
@@ -187,7 +188,7 @@ func (e *Erasing) noteDone(ctx context.Context, erasure string, digests []string
 	return e.Ledger.PutRecords(ctx, manifest.ErasureStem, records...)
 }
 
-// chosenOf returns what an intent names, by what holds look at.
+// chosenOf returns the calls of an intent, to compare them with holds.
 func chosenOf(intent manifest.ErasureRecord) (chosen []Chosen) {
 	for _, id := range intent.Calls {
 		chosen = append(chosen, Chosen{Day: id.Day, Call: id.ID})

@@ -8,7 +8,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// TestFoldErasures: records of one erasure are taken together, in whatever order; what a second day names counts once.
+// TestFoldErasures: the records of one erasure are combined in any order; a call on two days counts once.
 func TestFoldErasures(t *testing.T) {
 	at := func(minute int) manifest.RecordHead {
 		return manifest.RecordHead{Time: time.Date(2025, 5, 1, 9, minute, 0, 0, time.UTC)}

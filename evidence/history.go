@@ -18,9 +18,9 @@ import (
 type Event struct {
 	Time   time.Time `json:"time"`
 	What   string    `json:"what"` // listed, archived or another outcome, held, released, closed, sealed
-	Day    string    `json:"day"`  // empty for an erasure, which is of all days
+	Day    string    `json:"day"`  // empty for an erasure, which concerns all days
 	Run    string    `json:"run,omitempty"`
-	File   string    `json:"file,omitempty"` // that says so, from the archive's root
+	File   string    `json:"file,omitempty"` // source of the event, relative to the archive's root
 	Line   int       `json:"line,omitzero"`
 	Seal   int       `json:"seal,omitzero"`
 	Detail string    `json:"detail,omitempty"`
@@ -30,7 +30,7 @@ type Event struct {
 	Key    string `json:"key,omitempty"`
 }
 
-// rank is the order of events of one second.
+// rank is the order of events within one second.
 func (e *Event) rank() int {
 	switch e.What {
 	case "listed":
@@ -43,17 +43,17 @@ func (e *Event) rank() int {
 	return 1
 }
 
-// History is what an archive knows of one recording, or of one call.
+// History is the history of one recording or of one call.
 type History struct {
 	Kind        string   `json:"kind"`         // recording or call
 	RecordingID string   `json:"recording_id"` // empty for a call
 	CallID      string   `json:"call_id"`
 	Recordings  []string `json:"recordings"` // of a call
-	Days        []string `json:"days"`       // call days under which it was listed; none: no line names it
-	Events      []Event  `json:"events"`     // the oldest first
-	Lines       int      `json:"lines"`      // that name it: of manifest/ for a recording, of calls/ for a call
+	Days        []string `json:"days"`       // call days under which it was listed; empty if no line names it
+	Events      []Event  `json:"events"`     // oldest first
+	Lines       int      `json:"lines"`      // lines that name it: in manifest/ for a recording, in calls/ for a call
 	Sealed      int      `json:"lines_sealed"`
-	Broken      int      `json:"seals_broken"` // that name its lines and do not hold
+	Broken      int      `json:"seals_broken"` // invalid seals that name its lines
 	Checked     bool     `json:"signers_checked"`
 	NotSealed   []string `json:"removals_not_sealed"` // erasures and expiries that name it and that no seal covers yet
 
@@ -67,9 +67,9 @@ const (
 	OfCall      = "call"
 )
 
-// HistoryOf reads the history of the recording with an id, or else of the call with that id. It reads every line of the
-// archive once, to find its days, and for a call without recordings every row of calls/. A seal counts if the lines that
-// it names are there and it is signed by one of the allowed signers, or by anybody if none are given.
+// HistoryOf reads the history of the recording with an id or, if there is none, of the call with that id. To find its
+// days it reads every line of the archive once, and for a call without recordings every row of calls/. A seal counts if
+// its lines exist and it is signed by one of the allowed signers, or by anyone if none are given.
 func HistoryOf(ctx context.Context, ledger *manifest.Ledger, id string, allowed []AllowedSigner) (History, error) {
 	checked := len(allowed) > 0
 	h := History{Kind: OfRecording, RecordingID: id, Days: []string{}, Recordings: []string{}, Events: []Event{}, NotSealed: []string{}, Checked: checked, allowed: allowed}
@@ -119,7 +119,7 @@ func (h *History) read(ctx context.Context, ledger *manifest.Ledger, day string)
 	_, err := ledger.Read(ctx, day, func(l manifest.Line) error {
 		switch l.Kind {
 		case "recording":
-			r, err := manifest.Line{Raw: l.Raw}.Recording() // as it stands, expired or not
+			r, err := manifest.Line{Raw: l.Raw}.Recording() // without regard to expiries
 			if err != nil || r.RecordingID != h.RecordingID {
 				return err
 			}
@@ -128,7 +128,7 @@ func (h *History) read(ctx context.Context, ledger *manifest.Ledger, day string)
 			}
 			h.Lines++
 			files[path.Base(l.File)]++
-			if r.Time.IsZero() { // a stub, which only says that the line was there
+			if r.Time.IsZero() { // a stub, which only says that the line existed
 				return nil
 			}
 			if !slices.ContainsFunc(h.Events, func(e Event) bool { return e.What == "listed" && e.Day == day }) {
@@ -234,7 +234,7 @@ func (h *History) addSealsOf(ctx context.Context, ledger *manifest.Ledger, what 
 	return nil
 }
 
-// addExpiries adds what evidence/ tells of the end of the recording's audio.
+// addExpiries adds the records of evidence/ about the expiry of the recording's audio.
 func (h *History) addExpiries(ctx context.Context, ledger *manifest.Ledger) error {
 	erasures, err := ledger.Erasures(ctx)
 	if err != nil {
@@ -285,8 +285,8 @@ func (h *History) addHolds(ctx context.Context, ledger *manifest.Ledger) error {
 	return nil
 }
 
-// addVerifications adds the verifications that were noted and that checked a recording. A sample does not say which
-// recordings it read, and a verification that was stopped does not say either.
+// addVerifications adds the noted verifications that checked a recording. It ignores samples and stopped
+// verifications, because their records do not say which recordings they read.
 func (h *History) addVerifications(ctx context.Context, ledger *manifest.Ledger) error {
 	list, err := ledger.Verifications(ctx)
 	if err != nil {
@@ -348,8 +348,8 @@ func eventOf(r manifest.Recording, l manifest.Line, day string) Event {
 	return e
 }
 
-// addSeals adds the seals that name a segment with a line of the recording or call: of each segment the first that holds, and
-// all that do not.
+// addSeals adds the seals that name a segment with a line of the recording or call: for each segment the first valid
+// one, and all invalid ones.
 func (h *History) addSeals(ctx context.Context, ledger *manifest.Ledger, tree manifest.Tree, day string, files map[string]int) error {
 	there, err := linesOf(ctx, ledger, tree, day, files)
 	if err != nil {
@@ -376,7 +376,7 @@ func (h *History) addSeals(ctx context.Context, ledger *manifest.Ledger, tree ma
 	return nil
 }
 
-// linesOf reads the segments of a day that hold lines of a recording or call.
+// linesOf reads the segments of a day that contain lines of a recording or call.
 func linesOf(ctx context.Context, ledger *manifest.Ledger, tree manifest.Tree, day string, files map[string]int) (map[string]SealedLines, error) {
 	segments, err := ledger.Segments(ctx, tree, day)
 	if err != nil {
@@ -394,7 +394,7 @@ func linesOf(ctx context.Context, ledger *manifest.Ledger, tree manifest.Tree, d
 	return is, nil
 }
 
-// segmentsOf returns what a seal says of the segments of a day in one tree.
+// segmentsOf returns a seal's entries for the segments of a day in one tree.
 func (s *stored) segmentsOf(tree manifest.Tree, day string) (list []SealedLines) {
 	for _, d := range s.Days {
 		switch {

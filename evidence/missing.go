@@ -12,13 +12,13 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Missing are the facts about a recording whose audio is missing, and which no expiry names.
+// Missing are the facts about a recording with missing audio and without an expiry.
 type Missing struct {
 	Ends  bool   // its class has a retention
-	Ended string // the first day past it
-	Held  bool   // by a case
+	Ended string // the first day past the retention
+	Held  bool   // held by a case
 	NoRow bool   // its campaign is unknown, and retention depends on campaigns
-	Today string // empty: the clock cannot be right
+	Today string // empty if the clock is wrong
 }
 
 // IsExpired reports whether a lifecycle rule of the bucket may have removed the audio after its retention. If not, the
@@ -27,7 +27,7 @@ func (m Missing) IsExpired() bool {
 	return m.Ends && !m.NoRow && !m.Held && m.Today != "" && m.Today >= m.Ended
 }
 
-// MissingCheck judges audio that is missing. Make it with [NewMissingCheck]. It is safe for concurrent use.
+// MissingCheck judges missing audio. Make it with [NewMissingCheck]. It is safe for concurrent use.
 type MissingCheck struct {
 	ledger    *manifest.Ledger
 	retention Retention
@@ -35,7 +35,7 @@ type MissingCheck struct {
 	today     string
 
 	mu   sync.Mutex
-	days []campaignsOfDay // that were read last, guarded by mu
+	days []campaignsOfDay // the last ones read, guarded by mu
 }
 
 // campaignsOfDay are the campaigns of the calls of a day, nil if retention does not depend on campaigns.
@@ -44,10 +44,10 @@ type campaignsOfDay struct {
 	campaigns map[string]string
 }
 
-// daysKept is how many days are kept in memory: verify works two at once.
+// daysKept is how many days are kept in memory: verify works on two at a time.
 const daysKept = 2
 
-// NewMissingCheck returns a check by what the archive has noted.
+// NewMissingCheck returns a check with the retention noted in the archive.
 func NewMissingCheck(ledger *manifest.Ledger, retention Retention, holds *Holds, today string) *MissingCheck {
 	return &MissingCheck{ledger: ledger, retention: retention, holds: holds, today: today}
 }

@@ -11,8 +11,8 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// TestRowWithoutLinksDropsEveryLink has links in forms that are not addresses with a
-// scheme, and in places beside those that are followed.
+// TestRowWithoutLinksDropsEveryLink has links without a scheme, and in fields other than those that
+// are requested.
 func TestRowWithoutLinksDropsEveryLink(t *testing.T) {
 	const public = `"recording_id":"5","public_url":"https://x.convoso.com/play/PUBLICPUBLICPUBLIC?rlt=RLTRLTRLTRLTRLT"`
 	for name, row := range map[string]string{
@@ -53,8 +53,7 @@ func TestRowWithoutLinksDropsEveryLink(t *testing.T) {
 	}
 }
 
-// TestRowWithoutLinksKeepsNothing tells a link that is missing from one that was
-// dropped.
+// TestRowWithoutLinksKeepsNothing distinguishes a missing link from a removed one.
 func TestRowWithoutLinksKeepsNothing(t *testing.T) {
 	call := fetcher.Call{Raw: json.RawMessage(`{"id":1,"recording":[{"recording_id":"5","public_url":null,"src":""}]}`)}
 	const want = `{"id":1,"recording":[{"recording_id":"5","public_url":null,"src":null}]}`
@@ -91,8 +90,8 @@ func TestRowWithoutLinksKeepsNames(t *testing.T) {
 	}
 }
 
-// TestRowWithoutLinksDropsEveryForm has a link stand in a comment, among other words, in
-// each form that can be told from the row.
+// TestRowWithoutLinksDropsEveryForm has a link in a comment, among other words, in each
+// recognisable form.
 func TestRowWithoutLinksDropsEveryForm(t *testing.T) {
 	const (
 		id   = "u100xxxxxxxxxxxxxxxxxxxx"

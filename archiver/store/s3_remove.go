@@ -17,8 +17,8 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// Remove removes all versions and delete markers under a key. Nothing under it is no error. The error wraps
-// [ErrLocked] when the server refuses to delete a version.
+// Remove removes all versions and delete markers under a key. A key without any is not an error. The error
+// wraps [ErrLocked] if the server refuses to delete a version.
 func (s *S3) Remove(ctx context.Context, key string) error {
 	if err := checkRemoval(key); err != nil {
 		return err
@@ -26,7 +26,8 @@ func (s *S3) Remove(ctx context.Context, key string) error {
 	return s.removeAll(ctx, key)
 }
 
-// RemoveAside removes, with all versions, a copy that was moved aside from a day's segments, as [IsAside] has it.
+// RemoveAside removes, with all versions, a copy that was moved aside from a day's segments, as defined by
+// [IsAside].
 func (s *S3) RemoveAside(ctx context.Context, name string) error {
 	if err := checkAside(name); err != nil {
 		return err
@@ -34,8 +35,8 @@ func (s *S3) RemoveAside(ctx context.Context, name string) error {
 	return s.removeAll(ctx, name)
 }
 
-// RemoveOlder removes, of a name, or of all below one that ends in a slash, every version but the one that counts, and
-// every delete marker with what lies under it.
+// RemoveOlder removes the old versions of a name, or of all names below one that ends in a slash, and every delete
+// marker with the versions under it.
 func (s *S3) RemoveOlder(ctx context.Context, name string) error {
 	if checkPath(strings.TrimSuffix(name, "/")) != nil {
 		return ErrBadKey
@@ -53,8 +54,8 @@ func (s *S3) RemoveOlder(ctx context.Context, name string) error {
 	})
 }
 
-// Names yields every name below a prefix under which anything stands, be it an older version or a delete marker,
-// ascending. The archive's own files are included.
+// Names yields every name below a prefix with any version or delete marker, ascending. It includes the archive's
+// own files.
 func (s *S3) Names(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		last := ""
@@ -70,7 +71,7 @@ func (s *S3) Names(ctx context.Context, prefix string) iter.Seq2[string, error] 
 	}
 }
 
-// removeAll removes what is stored under one name.
+// removeAll removes everything stored under one name.
 func (s *S3) removeAll(ctx context.Context, name string) error {
 	return s.sweep(ctx, s.under(ctx, name))
 }
@@ -79,7 +80,7 @@ func (s *S3) removeAll(ctx context.Context, name string) error {
 func (s *S3) under(ctx context.Context, name string) iter.Seq2[version, error] {
 	return func(yield func(version, error) bool) {
 		for v, err := range s.versionsBelow(ctx, name) {
-			if err == nil && v.key != s.o.Prefix+name || !yield(v, err) { // it comes before all that it begins
+			if err == nil && v.key != s.o.Prefix+name || !yield(v, err) { // it sorts before all names with this prefix
 				return
 			}
 		}
@@ -88,12 +89,12 @@ func (s *S3) under(ctx context.Context, name string) iter.Seq2[version, error] {
 
 // version is a version of an object, or a delete marker.
 type version struct {
-	key, id        string // the whole key
+	key, id        string // the full key
 	latest, marker bool
 }
 
-// sweep removes versions. What a delete marker hides goes before it, and an older version before the one that
-// counts: killed in between, nothing comes to light again.
+// sweep removes versions. It removes hidden versions before their delete marker, and older versions before
+// the newest: a kill in between makes nothing visible again.
 func (s *S3) sweep(ctx context.Context, versions iter.Seq2[version, error]) error {
 	var last []version
 	for v, err := range versions {
@@ -154,8 +155,8 @@ func isRefusal(code string) bool {
 	return false
 }
 
-// versionsBelow yields the versions and delete markers below a prefix, page by page in the order of their keys. On a server
-// that knows no versions they are the objects.
+// versionsBelow yields the versions and delete markers below a prefix, page by page in the order of their keys. On a
+// server without versions it yields the objects.
 func (s *S3) versionsBelow(ctx context.Context, prefix string) iter.Seq2[version, error] {
 	return func(yield func(version, error) bool) {
 		pages := s3.NewListObjectVersionsPaginator(s.client, &s3.ListObjectVersionsInput{Bucket: s.bucket(), Prefix: s.at(prefix)})
@@ -208,7 +209,7 @@ func merged(page *s3.ListObjectVersionsOutput) (all []version) {
 	return all
 }
 
-// unversioned yields the objects below a prefix, to be deleted without the id of a version.
+// unversioned yields the objects below a prefix, for deletion without a version id.
 func (s *S3) unversioned(ctx context.Context, prefix string, yield func(version, error) bool) {
 	for object, err := range s.list(ctx, prefix) {
 		if err != nil {

@@ -12,8 +12,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// TestErasedIsNoDamage: an erasure that was only intended, is half done or done is no damage, whether the audio is there or
-// not, and a repair brings nothing back and leaves the day closed.
+// TestErasedIsNoDamage: an intended, partial or complete erasure is not damage, with or without audio, and a repair
+// restores nothing and leaves the day closed.
 func TestErasedIsNoDamage(t *testing.T) {
 	f := newFixture(t)
 	for i := range 4 {

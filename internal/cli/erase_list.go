@@ -1,4 +1,4 @@
-// The part of erase that lists all erasures and expiries of an archive.
+// Lists all erasures and expiries of an archive for erase list.
 
 package cli
 
@@ -19,7 +19,7 @@ import (
 
 const eraseList = "list"
 
-// eraseListResult is what erase list prints.
+// eraseListResult is the output of erase list.
 type eraseListResult struct {
 	ExitCode int                `json:"exit_code"`
 	Error    string             `json:"error"`
@@ -101,7 +101,7 @@ func (r eraseListResult) write(w io.Writer, asJSON bool) error {
 		return writeText(w, "nothing was erased, and nothing has expired\n")
 	}
 	var b strings.Builder
-	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
+	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // writes to a strings.Builder never fail
 	if len(r.Erasures) > 0 {
 		_, _ = fmt.Fprint(table, "ERASURE\tTIME\tSTATE\tCALLS\tRECORDINGS\tREASON\n")
 	}

@@ -13,31 +13,31 @@ import (
 	"convoso-archiver/evidence"
 )
 
-// holdResult is what hold prints.
+// holdResult is the output of hold.
 type holdResult struct {
 	ExitCode int    `json:"exit_code"`
 	Error    string `json:"error"`
 	Case     string `json:"case"`
 
-	// Of add: what fits now; of release: what the case held.
+	// For add: the matches; for release: what the case held.
 	Calls      int      `json:"calls"`
 	Recordings int      `json:"recordings"`
 	New        int      `json:"new"`     // ids that the case did not hold before
-	Erased     int      `json:"erased"`  // calls that fit and were erased, which nothing holds
+	Erased     int      `json:"erased"`  // matching calls that were erased, which cannot be held
 	Erasing    int      `json:"erasing"` // calls that fit and that an erasure names which has not ended, so that they were not held
-	Missing    []string `json:"missing"` // of --ids-from: the archive does not know them, and nothing was held
+	Missing    []string `json:"missing"` // ids of --ids-from that the archive does not have; nothing was held
 
 	NotHeld []evidence.HeldID `json:"not_held"` // of add: noted, but an erasure or expiry had begun to remove them
 	Hidden  []evidence.HeldID `json:"hidden"`   // of add: held, and not shown until the erasure or expiry that names them is withdrawn
 
-	LegalHolds bool `json:"legal_holds"` // the store can hold objects by itself
+	LegalHolds bool `json:"legal_holds"` // the store supports legal holds
 	On         int  `json:"legal_holds_on"`
 	Off        int  `json:"legal_holds_off"`
 
-	Cases []heldCase `json:"cases"` // of list
+	Cases []heldCase `json:"cases"` // for list
 
 	action              string
-	before              time.Time // when the case was released before; zero where it was not
+	before              time.Time // earlier release of the case; zero for none
 	inS3                bool
 	incomplete, damaged bool
 }
@@ -47,11 +47,11 @@ type heldCase struct {
 	Case       string            `json:"case"`
 	Since      time.Time         `json:"since"`
 	Released   *time.Time        `json:"released"` // null while it holds
-	Calls      int               `json:"calls"`    // that it holds, or held before it was released
+	Calls      int               `json:"calls"`    // that it holds, or held before its release
 	Recordings int               `json:"recordings"`
-	IDs        []evidence.HeldID `json:"ids,omitempty"` // of one case alone
-	NotSet     []evidence.HeldID `json:"not_set"`       // held, and the legal hold is off
-	LeftOn     []evidence.HeldID `json:"left_on"`       // released, and the legal hold is on
+	IDs        []evidence.HeldID `json:"ids,omitempty"` // only for a single case
+	NotSet     []evidence.HeldID `json:"not_set"`       // held, but the legal hold is off
+	LeftOn     []evidence.HeldID `json:"left_on"`       // released, but the legal hold is on
 }
 
 // write writes the result: one JSON object, or lines for a person.
@@ -114,7 +114,7 @@ func (h holdResult) writeAdded(b *strings.Builder) {
 	h.writeLegal(b)
 }
 
-// writeLegal tells what was done in the store.
+// writeLegal prints the changes in the store.
 func (h holdResult) writeLegal(b *strings.Builder) {
 	switch {
 	case h.LegalHolds && h.Off > 0:
@@ -133,7 +133,7 @@ func (h holdResult) writeCases(b *strings.Builder) {
 		b.WriteString("nothing is held\n")
 		return
 	}
-	table := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
+	table := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0) // writes to a strings.Builder never fail
 	for _, c := range h.Cases {
 		state := fmt.Sprintf("%s, %s", plural(c.Calls, "call"), plural(c.Recordings, "recording"))
 		if c.Released != nil {

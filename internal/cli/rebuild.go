@@ -70,7 +70,7 @@ have a manifest: verify --repair repairs a damaged manifest.`,
 	}
 }
 
-// rebuildResult is what rebuild prints.
+// rebuildResult is the output of rebuild.
 type rebuildResult struct {
 	ExitCode int     `json:"exit_code"`
 	Error    string  `json:"error"`
@@ -153,7 +153,7 @@ func (p *process) runRebuilding(ctx context.Context, at archiver.Location, rebui
 
 func nothingToRebuild(try string) error { return misuse(try, "%v", archiver.ErrNothingToRebuild) }
 
-// hasCalls fails where calls/ is not there, before opening the archive for writing leaves something at a place that is none.
+// hasCalls fails without calls/, before opening the archive for writing creates files at a wrong location.
 func hasCalls(ctx context.Context, at archiver.Location, logger *slog.Logger) (err error) {
 	if at.Folder != "" {
 		if _, err := os.Stat(filepath.Join(at.Folder, "calls")); err != nil {

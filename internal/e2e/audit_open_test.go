@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestAuditTellsWhatIsOpen: after an erasure and a seal nothing is open; of days that were closed again, and of lines that
-// came after a day was closed, the audit says what to run, and that mends it.
+// TestAuditTellsWhatIsOpen: after an erasure and a seal nothing is open; for days closed again, and for lines after the
+// closing of a day, the audit says what to run, and that fixes it.
 func TestAuditTellsWhatIsOpen(t *testing.T) {
 	t.Parallel()
 	a := onDisk(t, threeDays(t, 86))
@@ -45,7 +45,7 @@ func TestAuditTellsWhatIsOpen(t *testing.T) {
 	}
 	wantOpen("sealed again", "")
 
-	// What a run leaves that was killed before it closed the day: lines, and the day line of before.
+	// A run killed before it closed the day leaves lines, and the previous day line.
 	name := filepath.Join(a.dest, "manifest", daysAgo(9), "closed.json")
 	before, err := os.ReadFile(name)
 	if err != nil {

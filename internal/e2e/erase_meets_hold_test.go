@@ -42,8 +42,8 @@ func isStored(b *bucket, call convosotest.Call) bool {
 	return slices.ContainsFunc(b.names(""), func(name string) bool { return strings.Contains(name, call.Recordings[0].Filename) })
 }
 
-// TestEraseOvertakesHold: a hold looks for what is there, an erasure begins, and then the hold is noted. The erasure has
-// looked for holds before that, and the hold says that it came too late.
+// TestEraseOvertakesHold: a hold searches the calls, an erasure begins, and then the hold is noted. The erasure has
+// already looked for holds, so the hold reports that it came too late.
 func TestEraseOvertakesHold(t *testing.T) {
 	t.Parallel()
 	b, calls := eraseBucket(t)
@@ -79,8 +79,8 @@ func TestEraseOvertakesHold(t *testing.T) {
 	}
 }
 
-// TestHoldOvertakesErase: a case comes to hold a call after an erasure has looked for holds, and before its intent. The
-// erasure takes the intent back: the call is shown, others are erased, and it stays when the case is closed.
+// TestHoldOvertakesErase: a call is held after an erasure has looked for holds, and before its intent. The erasure
+// withdraws the intent: the call stays visible, others are erased, and it stays after the release.
 func TestHoldOvertakesErase(t *testing.T) {
 	t.Parallel()
 	b, calls := eraseBucket(t)
@@ -216,7 +216,7 @@ func TestHoldAfterAKill(t *testing.T) {
 	}
 }
 
-// TestEraseBesideARefusal: an object that cannot be removed keeps its own erasure unfinished, and no other.
+// TestEraseBesideARefusal: an object that cannot be removed blocks only its own erasure.
 func TestEraseBesideARefusal(t *testing.T) {
 	t.Parallel()
 	b, calls := eraseBucket(t)

@@ -13,10 +13,10 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// erasedArchive is an archive of three days of which a person's calls are erased: one with recordings, one without.
+// erasedArchive is an archive of three days with a person's calls erased: one with recordings, one without.
 type erasedArchive struct {
 	*archive
-	recorded, bare convosotest.Call // of these calls
+	recorded, bare convosotest.Call // the erased calls
 	erasure        string           // its id
 }
 
@@ -36,7 +36,7 @@ func eraseSome(t *testing.T, seed uint64) erasedArchive {
 	return e
 }
 
-// wantSaid wants texts in what a command writes.
+// wantSaid checks that the output of a command contains texts.
 func wantSaid(t *testing.T, said string, wants ...string) {
 	t.Helper()
 	for _, want := range wants {
@@ -46,7 +46,8 @@ func wantSaid(t *testing.T, said string, wants ...string) {
 	}
 }
 
-// TestReportCountsErased: the sentence, the table and the CSV of report count what was erased.
+// TestReportCountsErased: the sentence, the table and the CSV of report count the erased
+// recordings.
 func TestReportCountsErased(t *testing.T) {
 	t.Parallel()
 	e := eraseSome(t, 87)
@@ -66,8 +67,8 @@ func TestReportCountsErased(t *testing.T) {
 	}
 }
 
-// TestAuditOfACall: audit takes the id of a call, with and without recordings, erased or not, and tells when it was
-// listed, held, released, erased by which erasure, and sealed.
+// TestAuditOfACall: audit takes the id of a call, with and without recordings, erased or not, and says when it was
+// listed, held, released, erased (by which erasure), and sealed.
 func TestAuditOfACall(t *testing.T) {
 	t.Parallel()
 	e := eraseSome(t, 88)
@@ -103,7 +104,7 @@ func TestAuditOfACall(t *testing.T) {
 	wantSaid(t, e.other(3, "audit", "no-such-id-1").stdout, "the archive has no recording and no call with this id")
 }
 
-// TestEraseList lists erasures that are done, and one that was stopped.
+// TestEraseList lists finished erasures, and a stopped one.
 func TestEraseList(t *testing.T) {
 	t.Parallel()
 	e := eraseSome(t, 89)
@@ -111,7 +112,7 @@ func TestEraseList(t *testing.T) {
 	wantSaid(t, e.other(2, "erase", "list", "--number", "5550000").stderr, "--number is not for erase list")
 	wantSaid(t, e.other(2, "erase", "lists").stderr, "write: erase list")
 
-	// What is left of an erasure that was killed after its intent: the record of its intent.
+	// An erasure killed after its intent leaves only the record of the intent.
 	files, err := filepath.Glob(filepath.Join(e.dest, "evidence", "erase-"+e.erasure+"-0*.jsonl"))
 	if err != nil || len(files) != 2 {
 		t.Fatalf("%v, %q", err, files)
@@ -150,7 +151,7 @@ func TestEraseSaysWhatToDo(t *testing.T) {
 			heldRecordings += len(c.Recordings)
 		}
 	}
-	e.find("--last", "30d", "--state-dir", e.state).want(t, 0) // there is an index
+	e.find("--last", "30d", "--state-dir", e.state).want(t, 0) // this makes an index
 	terms := []string{"--start-time", day, "--end-time", day, "--state-dir", e.state}
 	wantSaid(t, e.other(0, "erase", terms...).stdout, "would erase: ", "find with the same terms shows these calls, with numbers, names and times\n")
 	e.other(0, "hold", "add", "case 1", "--ids-from", idsFile(t, held...))

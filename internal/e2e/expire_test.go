@@ -20,13 +20,13 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// expiring is an archive of three days of which the recordings of one campaign are past their retention, those of a
-// second one are not, and those of all others are kept for ever.
+// expiring is an archive of three days: recordings of one campaign are past their retention, those of a second one
+// are not, and all others are kept for ever.
 type expiring struct {
 	*archive
 	bucket *bucket // nil on disk
 	past   map[string]convosotest.Call
-	flags  []string // of archive, about retention
+	flags  []string // retention flags of archive
 }
 
 func newExpiring(t *testing.T, where string, seed uint64) *expiring {
@@ -80,7 +80,7 @@ func (x *expiring) expire(code int, args ...string) (e evidence.Expired) {
 	return *got.Expired
 }
 
-// allPast returns all recordings that are past their retention.
+// allPast returns all recordings past their retention.
 func (x *expiring) allPast() map[string]bool {
 	all := map[string]bool{}
 	for ref := range x.past {
@@ -89,10 +89,10 @@ func (x *expiring) allPast() map[string]bool {
 	return all
 }
 
-// one returns a recording that is past its retention, by the order of their ids.
+// one returns a recording that is past its retention, by index in the order of their ids.
 func (x *expiring) one(n int) string { return slices.Sorted(maps.Keys(x.past))[n] }
 
-// stored returns which recordings have audio, in whatever version.
+// stored returns which recordings have audio, in any version.
 func (x *expiring) stored() map[string]bool {
 	x.t.Helper()
 	found := map[string]bool{}
@@ -123,7 +123,7 @@ func refsOf(c convosotest.Call) (refs []string) {
 	return refs
 }
 
-// check looks that the audio of these recordings alone is gone, and that every reader says so.
+// check fails unless exactly the audio of these recordings is removed, and every reader says so.
 func (x *expiring) check(gone map[string]bool) {
 	x.t.Helper()
 	for ref, stands := range x.stored() {
@@ -161,7 +161,7 @@ func wantOutcome(gone bool) manifest.Outcome {
 	return manifest.Archived
 }
 
-// TestExpire removes what is past its retention, and nothing brings it back.
+// TestExpire removes recordings past their retention, and nothing restores them.
 func TestExpire(t *testing.T) {
 	for _, where := range []string{"disk", "s3"} {
 		t.Run(where, func(t *testing.T) {
@@ -223,7 +223,7 @@ func expireAll(t *testing.T, x *expiring) {
 	}
 	wantSaid(t, x.other(0, "erase", "list").stdout, "EXPIRY ", done.Expiries[0]+"   "+daysAgo(10)+"   done ", " expired   short\n")
 
-	// Nobody has signed that audio is gone until the next seal.
+	// The removal of audio is not signed until the next seal.
 	wantSaid(t, x.other(0, "audit", x.one(1)).stdout, "\nexpiry ", " is not sealed yet: the next seal signs it\n")
 	if got := x.audit(4, "--allowed-signers", allowed); got.Found != n-1 || got.Findings[0].Kind != evidence.ErasureUnsealed {
 		t.Errorf("the audit before the seal: %+v", got.Findings)
@@ -255,7 +255,7 @@ func expireAll(t *testing.T, x *expiring) {
 	x.other(0, "export", "--format", "bagit", "--id", x.past[x.one(1)].ID, "--to", filepath.Join(t.TempDir(), "bag"))
 	x.other(0, "hold", "add", "case 2", "--id", x.past[x.one(1)].ID)
 
-	// A person whose audio has expired is erased as any other.
+	// A person whose audio has expired is erased like any other.
 	x.other(0, "hold", "release", "case 2")
 	if got := x.archive.erase(0, "--id", x.past[x.one(2)].ID, "--yes", "--reason", "request 7"); len(got.Erased) != 1 || got.Erased[0].Audio != 0 {
 		t.Errorf("erased: %+v", got)
@@ -268,7 +268,7 @@ func expireAll(t *testing.T, x *expiring) {
 		t.Errorf("the audit knows %d expired recordings, not %d", got.Expired, len(gone))
 	}
 
-	// A manifest that is lost does not bring it back.
+	// A lost manifest does not restore it.
 	x.loseManifest(t)
 	if made := x.rebuild(0); made.Expired != len(gone) || made.Missing != 0 {
 		t.Errorf("rebuilt: %+v", made)
@@ -289,7 +289,7 @@ func expireAll(t *testing.T, x *expiring) {
 	x.verify().want(t, 0)
 }
 
-// checkShown looks that erase --expired tells which retention applies, where it is noted, and what expires next.
+// checkShown checks that erase --expired prints the retention with its source, and the next expiry.
 func (x *expiring) checkShown() {
 	x.t.Helper()
 	short, _, _ := strings.Cut(x.flags[3], "=")
@@ -346,7 +346,8 @@ func countIn(t *testing.T, folder, text string) (n int) {
 	return n
 }
 
-// TestExpireKilled kills the program at random moments: nothing is shown as damage meanwhile, and in the end all is gone.
+// TestExpireKilled kills the program at random moments: nothing is reported as damage meanwhile, and in the end
+// everything is removed.
 func TestExpireKilled(t *testing.T) {
 	for _, where := range []string{"disk", "s3"} {
 		t.Run(where, func(t *testing.T) {
@@ -367,7 +368,7 @@ func TestExpireKilled(t *testing.T) {
 	}
 }
 
-// TestExpireResumes stops an expiry by a bucket that refuses to delete: the recordings are shown as expired, and hold add
+// TestExpireResumes stops an expiry with a bucket that refuses to delete: the recordings count as expired, and hold add
 // says that it comes too late. erase --resume finishes it.
 func TestExpireResumes(t *testing.T) {
 	t.Parallel()
@@ -399,8 +400,8 @@ func TestExpireResumes(t *testing.T) {
 	x.check(x.allPast())
 }
 
-// TestHoldOvertakesExpiry: a case comes to hold a recording between the look for holds and the intent. The expiry takes
-// this one back, and the others go.
+// TestHoldOvertakesExpiry: a recording is held between the check for holds and the intent. The expiry withdraws this
+// one, and removes the others.
 func TestHoldOvertakesExpiry(t *testing.T) {
 	t.Parallel()
 	x := newExpiring(t, "s3", 175)
@@ -424,8 +425,8 @@ func TestHoldOvertakesExpiry(t *testing.T) {
 	x.check(gone)
 }
 
-// TestExpiryOvertakesHold: a hold looks for what is there, an expiry notes its intent and looks for holds, and then the
-// hold is noted, which says that it came too late.
+// TestExpiryOvertakesHold: a hold searches the calls, an expiry notes its intent and looks for holds, and then the hold
+// is noted and reports that it came too late.
 func TestExpiryOvertakesHold(t *testing.T) {
 	t.Parallel()
 	x := newExpiring(t, "s3", 176)
@@ -482,7 +483,8 @@ func TestHoldBeforeExpiry(t *testing.T) {
 	x.check(gone)
 }
 
-// TestExpireDuringARun: a damaged recording expires while a run fetches it again. What the run stores goes too.
+// TestExpireDuringARun: a damaged recording expires while a run downloads it again. What the run stores is
+// removed too.
 func TestExpireDuringARun(t *testing.T) {
 	t.Parallel()
 	x := newExpiring(t, "s3", 177)
@@ -501,7 +503,7 @@ func TestExpireDuringARun(t *testing.T) {
 	x.check(x.allPast())
 }
 
-// TestExpireLocked: what is locked stays, with its date, and all else goes.
+// TestExpireLocked: locked recordings stay, with their date, and all others are removed.
 func TestExpireLocked(t *testing.T) {
 	t.Parallel()
 	if ignoresConditions(t) {
@@ -523,8 +525,8 @@ func TestExpireLocked(t *testing.T) {
 	}
 }
 
-// TestLifecycle: audio that a rule of the bucket has removed after its retention is no damage, and all other that is missing
-// is. It is noted by the next erase --expired.
+// TestLifecycle: audio that a lifecycle rule of the bucket removed after its retention is not damage; other missing
+// audio is. The next erase --expired notes it.
 func TestLifecycle(t *testing.T) {
 	for _, where := range []string{"disk", "s3"} {
 		t.Run(where, func(t *testing.T) {
@@ -566,7 +568,7 @@ func TestLifecycle(t *testing.T) {
 			if r := x.days("--relist").want(t, 0); r.summary.MediaRequests != 0 {
 				t.Errorf("%d downloads", r.summary.MediaRequests)
 			}
-			for _, ref := range []string{x.one(1), later} { // one is held, the other one's time is not over
+			for _, ref := range []string{x.one(1), later} { // one is held, the other one's retention has not ended
 				remove(ref)
 			}
 			v := x.verify().want(t, 4, verify.Missing)
@@ -613,7 +615,7 @@ func (x *expiring) loseManifest(t *testing.T) {
 	}
 }
 
-// TestExpireRefused: without a retention nothing expires, neither by terms, nor by a clock that is behind.
+// TestExpireRefused: without a retention nothing expires, and terms or a clock that is behind are refused.
 func TestExpireRefused(t *testing.T) {
 	t.Parallel()
 	a := onDisk(t, threeDays(t, 180))

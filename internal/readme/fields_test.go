@@ -16,11 +16,11 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// fieldsPage tells what each field of an output means.
+// fieldsPage explains each field of the outputs.
 const fieldsPage = "docs/fields.md"
 
-// TestFields compares the names on the page with those that the program writes, both ways, and the types of both tables
-// of an export.
+// TestFields compares the names on the page with those that the program writes, in both directions, and the types of
+// both tables of an export.
 func TestFields(t *testing.T) {
 	s := newShellOf(t, convosotest.Config{
 		Seed: 94, FirstDay: "2025-05-01", Days: 3, CallsPerDay: 60, RecordedShare: 0.5, SeveralShare: 0.2, MedianSize: 4_000,
@@ -143,7 +143,7 @@ func header(t *testing.T, text string) []string {
 	return names
 }
 
-// addPaths adds the places of all values, without the keys of objects that count by something.
+// addPaths adds the places of all values, without the keys of objects that are counts by value.
 func addPaths(paths *[]string, at string, value any) {
 	switch v := value.(type) {
 	case map[string]any:
@@ -172,7 +172,7 @@ func addPaths(paths *[]string, at string, value any) {
 	}
 }
 
-// checkTypes compares the values of rows with the types that the page names.
+// checkTypes compares the values of rows with the types on the page.
 func checkTypes(t *testing.T, types map[string]string, rows []map[string]any) {
 	t.Helper()
 	for _, row := range rows {
@@ -221,7 +221,7 @@ func TestCauses(t *testing.T) {
 	}
 }
 
-// TestIndexPlace: the index is where docs/find.md says, and the command of the page removes it for good.
+// TestIndexPlace: the index is at the place in docs/find.md, and the command of the page removes it.
 func TestIndexPlace(t *testing.T) {
 	s := newShell(t)
 	s.run(t, "convoso-archiver archive --dest archive --start-time 2025-05-01 --end-time 2025-05-01 >/dev/null 2>&1")

@@ -39,8 +39,8 @@ func TestParseRange(t *testing.T) {
 	}
 }
 
-// FuzzRange compares with the standard library, where that answers with one range, and wants what is sent to lie within the
-// body always.
+// FuzzRange compares with the standard library where it answers with one range. The range must always lie within the
+// body..
 func FuzzRange(f *testing.F) {
 	for _, seed := range []string{"bytes=0-", "bytes=-5", "bytes=3-2", "bytes=1-1,3-4", "bytes= 1-", "BYTES=1-2", "bytes=99999999999999999999-", "bytes=-0"} {
 		f.Add(seed, uint16(100))
@@ -142,7 +142,7 @@ func testAudio(t *testing.T, s *site, world *webtest.World) {
 	s.get("/audio/"+webtest.ClosedDay+"/"+r.ID).want(t, 404, "There is no such recording.")
 }
 
-// TestAudioThatIsGone serves an archive whose files were taken away, or cut.
+// TestAudioThatIsGone serves an archive with missing and truncated files.
 func TestAudioThatIsGone(t *testing.T) {
 	folder, world := own(t)
 	r := stored(world, "12")
@@ -159,7 +159,7 @@ func TestAudioThatIsGone(t *testing.T) {
 		}
 		got, err := s.client.Do(request)
 		var body []byte
-		if err == nil { // else it was cut before the first byte
+		if err == nil { // otherwise it was cut before the first byte
 			body, err = io.ReadAll(got.Body)
 			_ = got.Body.Close()
 		}

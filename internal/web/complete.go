@@ -1,4 +1,4 @@
-// The page Completeness, with its report.
+// Renders the page Completeness from a cached report.
 
 package web
 
@@ -18,11 +18,11 @@ import (
 )
 
 const (
-	reportFresh = 30 * time.Second // a report that is older is made again, while the old one is shown
-	reportWait  = 5 * time.Second  // for the first one
+	reportFresh = 30 * time.Second // an older report is refreshed while it is shown
+	reportWait  = 5 * time.Second  // for the first report
 )
 
-// reports keeps the newest report. It may be used by several goroutines at once.
+// reports caches the newest report. It is safe for concurrent use.
 type reports struct {
 	server *Server
 
@@ -33,18 +33,18 @@ type reports struct {
 	latest *report.Report
 	err    error
 	made   time.Time
-	making chan struct{} // closed when the report that is being made is there; nil while none is
+	making chan struct{} // closed when the report in progress is done; nil if none is in progress
 }
 
-// first makes the first report before anybody asks for it.
+// first makes the first report at the start, before any request.
 func (r *reports) first(ctx context.Context) { _, _ = r.get(ctx, reportFresh) }
 
-// get returns the newest report, nil where it takes too long. One that is older than fresh is made again.
+// get returns the newest report, nil if it takes too long. A report older than fresh is made again.
 func (r *reports) get(ctx context.Context, fresh time.Duration) (*report.Report, error) {
 	r.mu.Lock()
 	if r.making == nil && (r.latest == nil || time.Since(r.made) > fresh) {
 		r.making = make(chan struct{})
-		r.running.Go(r.make) // for whoever asks, also when this one goes away
+		r.running.Go(r.make) // for all requests, even if this client disconnects
 	}
 	making, latest := r.making, r.latest
 	r.mu.Unlock()
@@ -53,7 +53,7 @@ func (r *reports) get(ctx context.Context, fresh time.Duration) (*report.Report,
 	}
 	wait := reportWait
 	if latest != nil {
-		wait = 300 * time.Millisecond // for a newer one
+		wait = 300 * time.Millisecond // for a newer report
 	}
 	select {
 	case <-making:
@@ -109,14 +109,14 @@ type completePage struct {
 	Months    []monthRow
 	Open      *dayView
 	Waiting   bool // the report is being made
-	Counts    bool // they may be shown
+	Counts    bool // the user may see them
 	Empty     bool
 	Legend    []legend
 }
 
 type legend struct{ Class, Text string }
 
-// dayCell is a day of the calendar; one without a name is of another month.
+// dayCell is a day of the calendar; a cell without a name belongs to another month.
 type dayCell struct {
 	Day, Number, Class, Text, Label string
 	IsOpen                          bool
@@ -129,7 +129,7 @@ type monthRow struct {
 	IsOpen                                               bool
 }
 
-// dayView is a day of the calendar that is open.
+// dayView is the open day of the calendar.
 type dayView struct {
 	Day, Date, Text, Class string
 	Reasons                []string
@@ -138,7 +138,7 @@ type dayView struct {
 	Calls                  string // address of its calls
 }
 
-// completeness shows which days are complete.
+// completeness answers with the page that shows which days are complete.
 func (s *Server) completeness(w http.ResponseWriter, r *http.Request) {
 	u := userOf(r)
 	if !u.Listen && !u.Audit {
@@ -169,7 +169,7 @@ func (s *Server) completeness(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, http.StatusOK, "complete.html", p)
 }
 
-// fill makes the calendar of a month, the newest one where none is asked for.
+// fill makes the calendar of a month, the newest month by default.
 func (p *completePage) fill(made *report.Report, month, day string) {
 	p.Empty = len(made.Days) == 0
 	p.Complete = made.Complete
@@ -192,7 +192,7 @@ func (p *completePage) fill(made *report.Report, month, day string) {
 		month = last
 	}
 	p.Month = month
-	first, _ := time.Parse("2006-01", month) // it was checked
+	first, _ := time.Parse("2006-01", month) // already validated
 	p.MonthName = first.Format("January 2006")
 	if before := first.AddDate(0, -1, 0).Format("2006-01"); before >= made.Days[0].Day[:7] {
 		p.Before = before
@@ -219,7 +219,8 @@ func (p *completePage) fill(made *report.Report, month, day string) {
 	}
 }
 
-// facts say when the archive was looked after last.
+// facts returns sentences about the archive: when the report was made, the last run, the last
+// verification and, with counts, the totals.
 func facts(made *report.Report, counts bool) []string {
 	list := []string{"Checked " + made.Made.Format("2006-01-02 15:04") + " UTC."}
 	if !made.LastRun.IsZero() {
@@ -234,7 +235,7 @@ func facts(made *report.Report, counts bool) []string {
 	return list
 }
 
-// verifiedText says when the archive was verified last, and how.
+// verifiedText says when and how the archive was last verified.
 func verifiedText(made *report.Report) string {
 	switch {
 	case made.VerifiedUnreadable != "":
@@ -275,7 +276,7 @@ func (p *completePage) count(d *report.Day) {
 	m.Bytes += d.Bytes
 }
 
-// look is how a day looks in the calendar, and what it is in words.
+// look returns the appearance of a day in the calendar, and its state in words.
 func look(d *report.Day) (class, text string) {
 	switch {
 	case d.State == report.Closed && d.ByOutcome[manifest.Lost]+d.GivenUp > 0:
@@ -313,9 +314,9 @@ func (p *completePage) view(d *report.Day) *dayView {
 	return v
 }
 
-// losses names the recordings of a day that are not archived, and why.
+// losses lists the recordings of a day that are not archived, with reasons.
 func (s *Server) losses(ctx context.Context, day string) []string {
-	calls, _ := s.catalog.day(ctx, day) // what can be read is shown; the reasons tell of the rest
+	calls, _ := s.catalog.day(ctx, day) // readable calls are shown; the reasons mention the rest
 	var list []string
 	for i := range calls {
 		for _, r := range calls[i].Recordings {

@@ -1,4 +1,4 @@
-// Picks the verifications that a report tells of.
+// Selects the verifications in a report.
 
 package report
 
@@ -19,21 +19,21 @@ const MaxVerifications = 100
 type Verified struct {
 	Started time.Time `json:"started"`
 	Mode    string    `json:"mode"`         // full, quick or sample, as in manifest.Verification
-	From    string    `json:"from"`         // call days that it checked, both included; empty: from the first
+	From    string    `json:"from"`         // checked call days, both included; empty: from the first
 	To      string    `json:"to"`           // never empty
-	Days    int       `json:"days_checked"` // days of the span that it checked
+	Days    int       `json:"days_checked"` // checked days of the span
 
-	// Of all days that it checked, whether in the span or not.
+	// For all checked days, also outside of the span.
 	Recordings      int  `json:"recordings"`
 	Checked         int  `json:"checked"`
 	Damaged         int  `json:"damaged"`
 	ManifestDamaged int  `json:"manifest_damaged"`
 	NotReadable     int  `json:"not_readable"`
-	Complete        bool `json:"complete"` // it was not stopped, and could read everything
+	Complete        bool `json:"complete"` // it was not stopped, and read everything
 }
 
-// verified returns the latest verification of each mode that checked a day, the latest first. One that was stopped counts
-// only if it found something.
+// verified returns the latest verification of each mode that checked a day, the latest first. A stopped one counts only
+// if it has findings.
 func verified(list []manifest.Verification, days []Day, zone *time.Location) []Verified {
 	found := []Verified{}
 	list = slices.SortedStableFunc(slices.Values(list), func(a, b manifest.Verification) int { return a.Started.Compare(b.Started) })

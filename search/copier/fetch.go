@@ -14,12 +14,12 @@ import (
 
 const (
 	tries      = 3
-	firstPause = time.Second / 2 // before the second try
-	maxTrouble = 8               // recordings in a row that stay unread for reasons that may pass, before the copy ends
-	buffer     = 256 << 10       // bytes read at once
+	firstPause = time.Second / 2 // before the second attempt
+	maxTrouble = 8               // consecutive recordings with temporary read errors before the copy ends
+	buffer     = 256 << 10       // bytes per read
 )
 
-// fetch reads a recording into a part. Without one the task has failed, or there is an error that ends the copy.
+// fetch reads a recording into a part. Without a part, the task has failed, or the error ends the copy.
 func (c *Copy) fetch(t *task) (*part, error) {
 	for try := 1; ; try++ {
 		body, err := c.fetchOnce(t)
@@ -45,7 +45,7 @@ func (c *Copy) fetch(t *task) (*part, error) {
 			return nil, nil
 		case try == tries:
 			t.fail(false, withoutPath(err))
-			if n := c.trouble.Add(1); n >= maxTrouble { // the store fails
+			if n := c.trouble.Add(1); n >= maxTrouble { // then the store fails
 				return nil, fmt.Errorf("%d recordings in a row cannot be read: %w", n, err)
 			}
 			return nil, nil
@@ -74,7 +74,7 @@ func (c *Copy) failMissing(t *task) error {
 	return nil
 }
 
-// damageError says that the bytes are not those that were noted.
+// damageError means that the bytes differ from the noted ones.
 type damageError struct{ err error }
 
 // Error implements error.
@@ -99,7 +99,7 @@ func (c *Copy) readPart(t *task) (*part, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer from.Close() // only read from
+	defer from.Close() // read only
 	to, err := c.folder.newPart()
 	if err != nil {
 		return nil, err
