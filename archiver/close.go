@@ -207,13 +207,19 @@ func (r *run) noteWindows(d *day, v *verdicts) error {
 	return r.flushed(d, err)
 }
 
+// What a day line says that the archive keeps of a day.
+const (
+	keptCalls      = "calls" // every row of the call log
+	keptRecordings = "recordings"
+)
+
 func (r *run) close(d *day, v *verdicts) error {
 	line := manifest.DayLine{
-		Filter: r.filter, Kept: []string{"calls", "recordings"}, ListedAt: d.begun.UTC(), Calls: d.listing.Calls, Time: r.clock.now(),
+		Filter: r.filter, Kept: []string{keptCalls, keptRecordings}, ListedAt: d.begun.UTC(), Calls: d.listing.Calls, Time: r.clock.now(),
 		Stray: v.Stray, Unwitnessed: v.Unwitnessed, Unlisted: v.Unlisted, Uncounted: v.Uncounted, Unlistable: v.Unlistable,
 	}
 	if r.config.Calls == RecordedCalls {
-		line.Kept = []string{"recordings"}
+		line.Kept = []string{keptRecordings}
 	}
 	err := r.patiently(func() error { return d.ledger.Close(r.hard, line) })
 	for tries := 0; errors.Is(err, manifest.ErrChanged); tries++ {

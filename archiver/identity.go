@@ -73,7 +73,8 @@ func (x *identities) of(call *fetcher.Call) []string {
 			ids[i] = x.name(r)
 			used[ids[i]] = true
 		}
-		if !x.knows(call.ID, noted{ids[i], r.Source()}) {
+		// A row that no longer tells what a recording is known by does not make it be taken for another one.
+		if forgets := r.Source() == "." && x.taken[ids[i]]; !forgets && !x.knows(call.ID, noted{ids[i], r.Source()}) {
 			x.note(call.ID, ids[i], r.Source())
 		}
 	}
@@ -129,6 +130,8 @@ func (x *identities) likely(call *fetcher.Call, r *fetcher.Recording, used map[s
 				return n.id, true
 			}
 		case n.source == ".": // it had no identifying field
+			return n.id, true
+		case r.Source() == "." && isID(n.id, r.ID): // it has nothing else now
 			return n.id, true
 		case notedFile == file && file != "", notedLink == link && link != "":
 			return n.id, true

@@ -59,6 +59,7 @@ type run struct {
 
 	heeded     atomic.Int64 // pages with rows that match the request
 	unwritable atomic.Int64 // days whose manifest could not be written
+	fewerRows  atomic.Int64 // closed days that were skipped and keep fewer rows than this run would
 
 	mu         sync.Mutex // guards pending and strays while days are in work
 	pending    pendingDays
@@ -344,6 +345,9 @@ func (r *run) workDay(p plannedDay, status dayStatus) error {
 		r.leaveOpen(OpenDay{Day: string(p.date), Settled: r.config.settled(r.clock.now(), p.date), Reasons: []string{reasonStopped}})
 		return fmt.Errorf("read state of %s: %w", p.date, status.err)
 	case r.skips(status.Status):
+		if line, _ := status.Line(r.filter); r.config.Calls != RecordedCalls && !slices.Contains(line.Kept, keptCalls) {
+			r.fewerRows.Add(1)
+		}
 		r.sum.count(func(s *Summary) { s.DaysSkipped++ })
 		return nil
 	}
@@ -457,6 +461,9 @@ func (r *run) outcome() error {
 func (r *run) finishSummary(ctx context.Context) {
 	r.warnOfClocks()
 	r.zone.warn(r)
+	if days := r.fewerRows.Load(); days > 0 {
+		r.sum.warn(r.log, fmt.Sprintf("closed days that keep only rows of calls with recordings: %d; add --relist to keep every row of them", days))
+	}
 	for host, links := range r.evidence.forbiddenHosts() {
 		r.sum.warn(r.log, fmt.Sprintf("%d links point to %s; add --allow-host %s", links, host, host))
 	}

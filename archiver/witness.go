@@ -447,19 +447,22 @@ func (r *run) follow(d *day, callID string, missing []string) {
 		if _, readable := call.Date(); call.ID != callID || !readable {
 			continue
 		}
-		if call.Day != d.date {
-			r.keepStray(d, call)
+		if call.Day == d.date {
+			// What it lists under a missing identity contradicts the listing. The id of a missing recording with another file
+			// name is another recording.
+			if identities := d.ids.of(call); slices.ContainsFunc(missing, func(id string) bool { return slices.Contains(identities, id) }) {
+				d.lookedUp = unknowable
+			}
+			continue
 		}
+		r.keepStray(d, call)
 		for k := range call.Recordings {
 			recording := &call.Recordings[k]
 			for _, id := range missing {
 				if s, _ := d.ledger.Recording(id); !isID(id, recording.ID) && recording.Source() != s.Source {
 					continue
 				}
-				if call.Day == d.date { // this answer and the listing contradict each other
-					d.lookedUp = unknowable
-				}
-				d.elsewhere[id] = call.Day != d.date
+				d.elsewhere[id] = true
 			}
 		}
 	}

@@ -273,6 +273,20 @@ func (l *Ledger) obey(ctx context.Context) (*Erasures, error) {
 	return l.Erasures(ctx)
 }
 
+// IsRemoved reports whether a recording of a day was erased or has expired by now. A reader that misses the audio of a
+// recording asks: the day may have been read before.
+func (l *Ledger) IsRemoved(ctx context.Context, day, recordingID, callID string) (bool, error) {
+	erasures, err := l.Erasures(ctx)
+	if err != nil {
+		return false, err
+	}
+	if _, erased := erasures.Of(recordingID, callID); erased {
+		return true, nil
+	}
+	expired, err := l.Expired(ctx, day, nil)
+	return expired[recordingID] != nil, err
+}
+
 func (l *Ledger) readErasures(ctx context.Context, f StoredSegment) (list []ErasureRecord, err error) {
 	_, err = l.ReadSegment(ctx, f, func(line SegmentLine) error {
 		var r ErasureRecord

@@ -14,7 +14,10 @@ import (
 	"strings"
 )
 
-const opLookUp = "look up object"
+const (
+	opLookUp = "look up object"
+	opOpen   = "open object"
+)
 
 // Stat describes the object under a key; a missing one is fs.ErrNotExist. Anything but a regular
 // file, such as a link, is not an object. The error wraps [ErrLinkedFolder] when a folder of the
@@ -79,7 +82,7 @@ func (d *Disk) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 	}
 	file, err := d.root.Open(name)
 	if err != nil {
-		return nil, fileFailure("open object", atDestination, err)
+		return nil, fileFailure(opOpen, atDestination, err)
 	}
 	return file, nil
 }

@@ -177,6 +177,15 @@ func withoutAddress(err error) string {
 	return "the answer could not be read"
 }
 
+// notAnswered is for an answer of success that lacks what every S3 server sends with it: a proxy may have answered in the
+// server's place, with a page. It says nothing about what is stored.
+func notAnswered(op string) error {
+	return &failure{
+		text: op + ": the answer is not that of an S3 server", code: codeUnanswered, retriable: true,
+		hint: "check --s3-endpoint: a proxy or a gateway may answer in the server's place",
+	}
+}
+
 // notEncrypted is returned when a server has stored an object without the requested encryption.
 func notEncrypted() error {
 	return &failure{

@@ -27,6 +27,7 @@ func faulty(t *testing.T, o store.S3Options, handle http.HandlerFunc) (*store.S3
 	seen := &requests{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen.add(r)
+		w.Header().Set("Etag", `"e"`) // which every S3 server sends
 		handle(w, r)
 	}))
 	t.Cleanup(server.Close)
@@ -526,7 +527,8 @@ func capture(t *testing.T, tls bool, o store.S3Options) (*store.S3, func() *http
 	t.Helper()
 	var mu sync.Mutex
 	var last *http.Request
-	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Etag", `"e"`)
 		_, _ = io.Copy(io.Discard, r.Body)
 		mu.Lock()
 		defer mu.Unlock()

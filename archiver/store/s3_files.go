@@ -26,7 +26,10 @@ const (
 	probeText = "written to prove that this server honours If-None-Match\n"
 )
 
-const opWrite = "write file"
+const (
+	opWrite      = "write file"
+	opRemoveFile = "remove file"
+)
 
 // GetFile opens one of the archive's own files for reading; a missing one is fs.ErrNotExist. The
 // tag identifies the content: pass it to PutFile to replace the version that was read. Reading
@@ -133,11 +136,11 @@ func (s *S3) RemoveFile(ctx context.Context, name string) error {
 	}
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	_, err := s.client.DeleteObject(call, &s3.DeleteObjectInput{Bucket: s.bucket(), Key: s.at(name)})
+	out, err := s.client.DeleteObject(call, &s3.DeleteObjectInput{Bucket: s.bucket(), Key: s.at(name)})
 	if err != nil {
-		return s3Failure(ctx, "remove file", err)
+		return s3Failure(ctx, opRemoveFile, err)
 	}
-	return nil
+	return confirmed(opRemoveFile, out)
 }
 
 // ProveConditionalWrites proves that the server honours If-None-Match by creating probeName twice, or more often if a

@@ -153,6 +153,9 @@ func (s *S3) lockOf(ctx context.Context, key, version string) (lock Lock, stored
 	if err != nil {
 		return lock, stored, s3Failure(ctx, opReadLock, err)
 	}
+	if head.ETag == nil && head.LastModified == nil {
+		return lock, stored, notAnswered(opReadLock)
+	}
 	if version == "" {
 		version = aws.ToString(head.VersionId)
 	}
@@ -230,9 +233,7 @@ func (s *S3) versions(ctx context.Context, key string) ([]string, error) {
 	pages := s3.NewListObjectVersionsPaginator(s.client, &s3.ListObjectVersionsInput{Bucket: s.bucket(), Prefix: s.at(key)},
 		func(o *s3.ListObjectVersionsPaginatorOptions) { o.StopOnDuplicateToken = true })
 	for pages.HasMorePages() {
-		call, cancel := context.WithTimeout(ctx, callTimeout)
-		page, err := pages.NextPage(call)
-		cancel()
+		page, err := nextVersions(ctx, pages)
 		if err != nil {
 			return nil, s3Failure(ctx, "list versions", err)
 		}

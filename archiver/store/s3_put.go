@@ -147,6 +147,9 @@ func (s *S3) put(ctx context.Context, op string, in *s3.PutObjectInput, content 
 	if err != nil {
 		return nil, s3Failure(ctx, op, err)
 	}
+	if aws.ToString(out.ETag) == "" {
+		return nil, notAnswered(op)
+	}
 	if s.o.SSE != "" && string(out.ServerSideEncryption) != s.o.SSE { // some servers accept the header and ignore it
 		return nil, notEncrypted()
 	}

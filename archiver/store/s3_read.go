@@ -37,6 +37,9 @@ func (s *S3) head(ctx context.Context, key string) (*s3.HeadObjectOutput, error)
 	if err != nil {
 		return nil, s3Failure(ctx, opLookUp, err)
 	}
+	if out.ETag == nil && out.LastModified == nil {
+		return nil, notAnswered(opLookUp)
+	}
 	return out, nil
 }
 
@@ -89,7 +92,11 @@ func (s *S3) get(ctx context.Context, key string, byteRange *string) (*watched, 
 	out, err := s.client.GetObject(call, &s3.GetObjectInput{Bucket: s.bucket(), Key: s.at(key), Range: byteRange})
 	if err != nil {
 		cancel()
-		return nil, nil, s3Failure(ctx, "open object", err)
+		return nil, nil, s3Failure(ctx, opOpen, err)
+	}
+	if out.ETag == nil && out.LastModified == nil { // versitygw has no tag of a file that was copied into its folder
+		cancel()
+		return nil, nil, errors.Join(notAnswered(opOpen), out.Body.Close())
 	}
 	return &watched{ctx: ctx, body: out.Body, cancel: cancel}, out, nil
 }
@@ -140,7 +147,11 @@ func (s *S3) list(ctx context.Context, prefix string) iter.Seq2[types.Object, er
 func nextPage(ctx context.Context, pages *s3.ListObjectsV2Paginator) (*s3.ListObjectsV2Output, error) {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return pages.NextPage(call)
+	page, err := pages.NextPage(call)
+	if err == nil && page.Name == nil && page.IsTruncated == nil { // the SDK takes any other text for an empty list
+		err = notAnswered("list objects")
+	}
+	return page, err
 }
 
 // watched is a body that fails if it stalls.

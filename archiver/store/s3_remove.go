@@ -7,11 +7,14 @@ import (
 	"errors"
 	"io/fs"
 	"iter"
+	"net/http"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // Remove removes all versions and delete markers under a key. A key without any is not an error. The error
@@ -117,9 +120,9 @@ func (s *S3) sweep(ctx context.Context, versions iter.Seq2[version, error]) erro
 func (s *S3) removeVersion(ctx context.Context, v version) error {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	_, err := s.client.DeleteObject(call, &s3.DeleteObjectInput{Bucket: s.bucket(), Key: &v.key, VersionId: optional(v.id)})
+	out, err := s.client.DeleteObject(call, &s3.DeleteObjectInput{Bucket: s.bucket(), Key: &v.key, VersionId: optional(v.id)})
 	if err == nil {
-		return nil
+		return confirmed(opRemove, out)
 	}
 	err = s3Failure(ctx, opRemove, err)
 	if errors.Is(err, fs.ErrNotExist) || hasCode(err, "NoSuchVersion") {
@@ -132,6 +135,15 @@ func (s *S3) removeVersion(ctx context.Context, v version) error {
 		}
 	}
 	return err
+}
+
+// confirmed fails when an answer to a deletion is not that of an S3 server, which has no body, or names the request.
+func confirmed(op string, out *s3.DeleteObjectOutput) error {
+	answer, ok := middleware.GetRawResponse(out.ResultMetadata).(*smithyhttp.Response)
+	if ok && answer.StatusCode != http.StatusNoContent && answer.Header.Get("X-Amz-Request-Id") == "" {
+		return notAnswered(op)
+	}
+	return nil
 }
 
 // isRefusal reports whether an answer to a deletion means that a lock or a policy forbids it.
@@ -171,7 +183,11 @@ func (s *S3) versionsBelow(ctx context.Context, prefix string) iter.Seq2[version
 func nextVersions(ctx context.Context, pages *s3.ListObjectVersionsPaginator) (*s3.ListObjectVersionsOutput, error) {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return pages.NextPage(call)
+	page, err := pages.NextPage(call)
+	if err == nil && page.Name == nil && page.IsTruncated == nil { // as in nextPage
+		err = notAnswered("list versions")
+	}
+	return page, err
 }
 
 func merged(page *s3.ListObjectVersionsOutput) (all []version) {

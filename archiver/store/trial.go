@@ -200,7 +200,7 @@ func (s *S3) removeVersions(ctx context.Context, versions []string) error {
 	for _, version := range slices.Compact(versions) {
 		in := &s3.DeleteObjectInput{Bucket: s.bucket(), Key: s.at(probeName), VersionId: optional(version)}
 		if _, err := s.client.DeleteObject(ctx, in); err != nil {
-			errs = append(errs, s3Failure(ctx, "remove file", err))
+			errs = append(errs, s3Failure(ctx, opRemoveFile, err))
 		}
 	}
 	return errors.Join(errs...)

@@ -35,13 +35,12 @@ func (d *dayWork) check(ctx context.Context, t target) {
 	}
 	d.run.trouble.Store(0)
 	d.run.checked.Add(1)
-	if f.Kind == Missing && d.run.Expired != nil {
-		expired, err := d.run.Expired(ctx, Stored{Key: t.Key, Day: d.day, RecordingID: t.id, CallID: t.CallID, Noted: t.Time})
+	if f.Kind == Missing {
+		removed, err := d.isRemoved(ctx, t)
 		if err != nil {
-			f = Finding{Kind: NotReadable, Detail: fmt.Sprintf("its retention: %v", withoutPath(err))}
+			f = Finding{Kind: NotReadable, Detail: withoutPath(err).Error()}
 		}
-		if expired {
-			d.run.count(func(s *Summary) { s.Expired++ })
+		if removed {
 			return
 		}
 	}
@@ -51,6 +50,25 @@ func (d *dayWork) check(ctx context.Context, t target) {
 	if f.Kind != Missing && d.run.looksAtLocks() {
 		d.run.checkLock(ctx, Stored{Key: t.Key, Day: d.day, RecordingID: t.id, CallID: t.CallID, Noted: t.Time})
 	}
+}
+
+// isRemoved reports whether missing audio was removed on purpose, also since the day was read.
+func (d *dayWork) isRemoved(ctx context.Context, t target) (bool, error) {
+	removed, err := d.run.Ledger.IsRemoved(ctx, d.day, t.id, t.CallID)
+	if err != nil {
+		return false, fmt.Errorf("what was erased: %w", err)
+	}
+	if removed || d.run.Expired == nil {
+		return removed, nil
+	}
+	expired, err := d.run.Expired(ctx, Stored{Key: t.Key, Day: d.day, RecordingID: t.id, CallID: t.CallID, Noted: t.Time})
+	if err != nil {
+		return false, fmt.Errorf("its retention: %w", err)
+	}
+	if expired {
+		d.run.count(func(s *Summary) { s.Expired++ })
+	}
+	return expired, nil
 }
 
 // checkKnown judges a recording by its lines, and checks whether the noted bytes are stored under its key

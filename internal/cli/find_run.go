@@ -268,7 +268,7 @@ func (w *copyWork) add(c *search.Call) error {
 
 func (w *copyWork) start() error {
 	made, err := copier.Start(w.ctx, w.job.copyTo, copier.Options{
-		Source: w.archive.opened.Store, Names: w.job.names, Workers: w.job.workers, Tell: w.leftOut,
+		Source: w.archive.opened.Store, Names: w.job.names, Workers: w.job.workers, Tell: w.leftOut, Removed: w.archive.opened.Ledger.IsRemoved,
 		Passing: func(err error) bool { return store.IsRetriable(err) || errors.Is(err, store.ErrUnusable) },
 	})
 	if errors.Is(err, copier.ErrForeign) {

@@ -16,13 +16,8 @@ import (
 	"convoso-archiver/manifest/report"
 )
 
-const (
-	// maxLosses is how many losses the text lists; the JSON lists all.
-	maxLosses = 20
-	// maxVerifications is the maximum number of noted verifications to read, enough for a hundred nights: in S3 each
-	// costs a request.
-	maxVerifications = 100
-)
+// maxLosses is how many losses the text lists; the JSON lists all.
+const maxLosses = 20
 
 func reportSettings() []setting {
 	archive := archiveSettings()
@@ -238,9 +233,9 @@ func (j *reportJob) make(ctx context.Context) (made *report.Report, err error) {
 	if err := j.place(archive); err != nil {
 		return nil, err
 	}
-	j.options.Verifications, err = source.Ledger.LatestVerifications(ctx, maxVerifications)
-	if err != nil {
-		return nil, fmt.Errorf("read the noted verifications: %w", err)
+	j.options.Verifications, j.options.NotRead = source.Ledger.LatestVerifications(ctx, report.MaxVerifications)
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("read the noted verifications: %w", context.Cause(ctx))
 	}
 	made, err = report.Build(report.Read(ctx, source.Ledger, j.options), j.options)
 	if err != nil {

@@ -151,6 +151,9 @@ func answer(r *report.Report) string {
 // verifiedLines returns a line for each mode: when the days were verified, how, and with what
 // result.
 func verifiedLines(r *report.Report) string {
+	if r.VerifiedUnreadable != "" {
+		return "not known when these days were verified: " + r.VerifiedUnreadable + " cannot be read; restore it from a copy\n"
+	}
 	if len(r.Verified) == 0 {
 		return "no verification of these days is noted: run verify --note\n"
 	}

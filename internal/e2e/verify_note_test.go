@@ -129,6 +129,10 @@ func TestReportSaysWhenVerified(t *testing.T) {
 			quick.Damaged != 0 || quick.Days != 1 || quick.From != daysAgo(10) || quick.To != daysAgo(10) || quick.Checked != found.Checked {
 			t.Errorf("full %+v, quick %+v", full, quick)
 		}
+
+		const bad = "evidence/verify-20260301T000000Z-00000000-000001.jsonl"
+		files.write(bad, []byte("{\n"))
+		says("not known when these days were verified: "+bad+" cannot be read; restore it from a copy\n", span...)
 	})
 }
 

@@ -257,12 +257,27 @@ func (s *Server) head(ctx context.Context, ref *recording) ([]byte, error) {
 
 // unreadable answers with the reason why an archived recording cannot be sent.
 func (s *Server) unreadable(w http.ResponseWriter, r *http.Request, ref *recording, err error) {
+	if errors.Is(err, fs.ErrNotExist) && s.isRemoved(r.Context(), ref) {
+		s.refuse(w, r, http.StatusNotFound, "The recording is not in the archive.", textRemoved)
+		return
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		s.Logger.Error("a recording is archived, but its file is missing: run verify", "recording_id", ref.id, "day", ref.day)
 		s.refuse(w, r, http.StatusNotFound, "The recording is archived, but its file is missing.", "Tell the administrator of this archive to run verify.")
 		return
 	}
 	s.trouble(w, r, "open a recording", err)
+}
+
+const textRemoved = "It was erased, or its retention has ended."
+
+// isRemoved reports whether a recording was erased or has expired since it was looked up.
+func (s *Server) isRemoved(ctx context.Context, ref *recording) bool {
+	removed, err := s.Ledger.IsRemoved(ctx, ref.day, ref.id, ref.callID)
+	if removed {
+		s.catalog.forget(ref.day)
+	}
+	return removed && err == nil
 }
 
 // fileName is the name of a download. Unlike the vendor's names, it contains no phone number.

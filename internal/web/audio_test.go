@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -17,6 +20,7 @@ import (
 
 	"convoso-archiver/archiver"
 	"convoso-archiver/internal/web/webtest"
+	"convoso-archiver/manifest"
 )
 
 func TestParseRange(t *testing.T) {
@@ -208,5 +212,31 @@ func TestPlayable(t *testing.T) {
 	}
 	for i := range 60 {
 		isPlainWAV(header[:i]) // it must not read beyond the end
+	}
+}
+
+// TestAudioErasedMeanwhile erases a recording that the page has looked up: its file is missing, and that is no damage.
+func TestAudioErasedMeanwhile(t *testing.T) {
+	folder, world := own(t)
+	r := stored(world, "12")
+	s := serveAt(t, archiver.Location{Folder: folder}, nil)
+	s.get(audioPath(r)).want(t, 200)
+	opened, err := archiver.Open(t.Context(), archiver.Location{Folder: folder}, archiver.Erase, "", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer opened.Close(t.Context())
+	intent := manifest.NewErasureRecord(manifest.ErasureIntent, "E")
+	intent.Recordings = []manifest.ErasedID{{Day: r.Day, ID: r.ID}}
+	if err := errors.Join(opened.Ledger.PutRecords(t.Context(), manifest.ErasureStem, intent), opened.Store.Remove(t.Context(), r.Key)); err != nil {
+		t.Fatal(err)
+	}
+	form := url.Values{"call": {r.Day + "/" + r.CallID}}
+	if got := s.ask("POST", "/zip", form); got.status == 200 && !strings.Contains(unzip(t, got.body)["errors.txt"], zipRemoved) {
+		t.Errorf("a ZIP: %q", unzip(t, got.body))
+	}
+	s.get(audioPath(r)).want(t, 404, "The recording is not in the archive.")
+	if log := s.log.String(); strings.Contains(log, "run verify") {
+		t.Errorf("the log: %s", log)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -142,6 +143,14 @@ func (c *catalog) keep(day string, d *loadedDay) {
 	c.days[day] = d
 }
 
+// forget has a day read again.
+func (c *catalog) forget(day string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.days, day)
+	maps.DeleteFunc(c.refs, func(_ string, r *recording) bool { return r.day == day })
+}
+
 // call returns a call by its day and id, nil if there is none.
 func (c *catalog) call(ctx context.Context, day, id string) (*search.Call, error) {
 	if !isDay(day) || id == "" {
@@ -156,7 +165,7 @@ func (c *catalog) call(ctx context.Context, day, id string) (*search.Call, error
 	return nil, err
 }
 
-// recording returns a recording by its day and id, nil if there is none.
+// recording returns a recording by its day and id, nil where there is none.
 func (c *catalog) recording(ctx context.Context, day, id string) (*recording, error) {
 	if !isDay(day) || id == "" {
 		return nil, nil

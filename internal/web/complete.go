@@ -5,9 +5,7 @@ package web
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"slices"
 	"sync"
@@ -31,12 +29,11 @@ type reports struct {
 	serving context.Context // ends with the server; Serve sets it, and waits for running
 	running sync.WaitGroup
 
-	mu       sync.Mutex
-	latest   *report.Report
-	verified string // time and result of the last verification
-	err      error
-	made     time.Time
-	making   chan struct{} // closed when the report in progress is done; nil if none is in progress
+	mu     sync.Mutex
+	latest *report.Report
+	err    error
+	made   time.Time
+	making chan struct{} // closed when the report in progress is done; nil if none is in progress
 }
 
 // first makes the first report at the start, before any request.
@@ -72,13 +69,6 @@ func (r *reports) get(ctx context.Context, fresh time.Duration) (*report.Report,
 	return r.latest, nil
 }
 
-// lastVerified returns from the newest report when the archive was last verified.
-func (r *reports) lastVerified() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.verified
-}
-
 func (r *reports) make() {
 	const longest = 10 * time.Minute
 	ctx, cancel := context.WithTimeout(r.serving, longest)
@@ -87,22 +77,18 @@ func (r *reports) make() {
 	o := s.Rules
 	o.Now, o.Zone = time.Now(), s.Archive.Zone()
 	o.Until = fetcher.Wall(o.Now, o.Zone).Format(time.DateOnly)
+	o.Verifications, o.NotRead = s.Ledger.LatestVerifications(ctx, report.MaxVerifications)
+	if o.NotRead != nil && r.serving.Err() == nil { // the report counts without it
+		s.Logger.Error("the note of a verification cannot be read", "err", o.NotRead)
+	}
 	made, err := report.Build(report.Read(ctx, s.Ledger, o), o)
 	if err != nil && r.serving.Err() == nil {
 		s.Logger.Error("the report cannot be made", "err", err)
 	}
-	verifications, unread := s.Ledger.Verifications(ctx)
-	verified := verifiedText(verifications)
-	if unread != nil { // the report counts without it
-		verified = unreadText(unread)
-		if r.serving.Err() == nil {
-			s.Logger.Error("the note of a verification cannot be read", "err", unread)
-		}
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err == nil {
-		r.latest, r.verified = made, verified
+		r.latest = made
 	}
 	r.err, r.made = err, time.Now()
 	close(r.making)
@@ -172,7 +158,7 @@ func (s *Server) completeness(w http.ResponseWriter, r *http.Request) {
 	}
 	p := completePage{page: s.page(r, "Completeness", "completeness"), Counts: u.Audit || !u.isLimited(), Waiting: made == nil}
 	if made != nil {
-		p.fill(made, s.reports.lastVerified(), month, day)
+		p.fill(made, month, day)
 		if p.Open != nil && u.Listen {
 			p.Open.Calls = "/calls?start-time=" + day + "&end-time=" + day
 		}
@@ -184,7 +170,7 @@ func (s *Server) completeness(w http.ResponseWriter, r *http.Request) {
 }
 
 // fill makes the calendar of a month, the newest month by default.
-func (p *completePage) fill(made *report.Report, verified, month, day string) {
+func (p *completePage) fill(made *report.Report, month, day string) {
 	p.Empty = len(made.Days) == 0
 	p.Complete = made.Complete
 	p.Answer = "Not complete"
@@ -197,7 +183,7 @@ func (p *completePage) fill(made *report.Report, verified, month, day string) {
 	if p.Empty {
 		return
 	}
-	p.Facts = facts(made, verified, p.Counts)
+	p.Facts = facts(made, p.Counts)
 	if month == "" && day != "" {
 		month = day[:7]
 	}
@@ -233,14 +219,13 @@ func (p *completePage) fill(made *report.Report, verified, month, day string) {
 	}
 }
 
-// facts returns sentences about the archive: when the report was made, the last run, the last
-// verification and, with counts, the totals.
-func facts(made *report.Report, verified string, counts bool) []string {
+// facts returns when the archive was last archived, verified and sealed.
+func facts(made *report.Report, counts bool) []string {
 	list := []string{"Checked " + made.Made.Format("2006-01-02 15:04") + " UTC."}
 	if !made.LastRun.IsZero() {
 		list = append(list, "The last run wrote "+made.LastRun.Format("2006-01-02 15:04")+" UTC.")
 	}
-	list = append(list, verified)
+	list = append(list, verifiedText(made))
 	if counts {
 		t := made.Total
 		list = append(list, fmt.Sprintf("%s of %s days closed, %s open, %s never listed; %s recordings archived, %s.",
@@ -249,36 +234,26 @@ func facts(made *report.Report, verified string, counts bool) []string {
 	return list
 }
 
-// verifiedText says when and how the archive was last verified.
-func verifiedText(list []manifest.Verification) string {
-	list = slices.DeleteFunc(slices.Clone(list), func(v manifest.Verification) bool { return !v.Complete })
-	if len(list) == 0 {
+// verifiedText says time and result of the last verification, and how.
+func verifiedText(made *report.Report) string {
+	switch {
+	case made.VerifiedUnreadable != "":
+		return "It is not known when the archive was verified last: " + made.VerifiedUnreadable + " cannot be read. Restore it from a copy."
+	case len(made.Verified) == 0:
 		return "No verification is noted. Run verify --note to note one."
 	}
-	v := list[len(list)-1]
+	v := made.Verified[0]
 	how := map[string]string{
 		manifest.VerifiedFull: "every recording was read", manifest.VerifiedQuick: "sizes were compared", manifest.VerifiedSample: "a sample was read",
 	}[v.Mode]
 	found := "nothing damaged"
-	if n := v.DamagedCount + v.ManifestBad; n > 0 {
+	if n := v.Damaged + v.ManifestDamaged; n > 0 {
 		found = counted(n) + " damaged"
 	}
-	span := ""
-	if v.From != "" || v.To != "" {
-		span = fmt.Sprintf(" from %s to %s", cmp.Or(v.From, "the first day"), cmp.Or(v.To, "the last day"))
+	if !v.Complete {
+		found += ", and not all was checked"
 	}
-	return fmt.Sprintf("Last verified %s UTC%s: %s, %s.", v.Started.Format("2006-01-02 15:04"), span, how, found)
-}
-
-// unreadText says that a note of a verification cannot be read, and which if the error tells.
-func unreadText(err error) string {
-	file := "a file evidence/verify-*"
-	if bad, ok := errors.AsType[*manifest.BadLineError](err); ok {
-		file = bad.File
-	} else if of, ok := errors.AsType[*fs.PathError](err); ok {
-		file = of.Path
-	}
-	return "It is not known when the archive was verified last: " + file + " cannot be read. Restore it from a copy."
+	return fmt.Sprintf("Last verified %s UTC, days from %s to %s: %s, %s.", v.Started.Format("2006-01-02 15:04"), cmp.Or(v.From, made.From), v.To, how, found)
 }
 
 // count adds a day to its month.

@@ -161,6 +161,9 @@ func (s *Server) writeZIP(ctx context.Context, w io.Writer, selection []chosen, 
 			}
 			if problem != "" {
 				wrong = append(wrong, name+": "+problem)
+				if problem == zipRemoved {
+					continue
+				}
 				s.Logger.Error("a recording in a ZIP is damaged: run verify", "recording_id", ref.id, "day", ref.day, "problem", problem)
 			}
 			if sum := ref.sum(); isThere && sum != "" {
@@ -196,6 +199,9 @@ func writeLines(archive *zip.Writer, name string, lines []string) error {
 // be written.
 func (s *Server) addAudio(ctx context.Context, archive *zip.Writer, name string, ref *recording) (problem string, isThere bool, err error) {
 	body, err := s.Audio.OpenRange(ctx, ref.Key, 0, max(ref.Size, 1))
+	if errors.Is(err, fs.ErrNotExist) && s.isRemoved(ctx, ref) {
+		return zipRemoved, false, nil
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return "it is archived, but its file is missing", false, nil
 	}
@@ -224,6 +230,9 @@ func (s *Server) addAudio(ctx context.Context, archive *zip.Writer, name string,
 	}
 	return "", true, nil
 }
+
+// zipRemoved is wrong with a recording that was removed on purpose after it was selected.
+const zipRemoved = "it was erased, or its retention has ended"
 
 // watchedReader remembers a read error, to distinguish it from a write error.
 type watchedReader struct {

@@ -31,6 +31,7 @@ type Options struct {
 	Why func(manifest.State) string // explains why a recording is not archived; nil to omit Report.Missing
 
 	Verifications []manifest.Verification // known verifications, in any order
+	NotRead       error                   // why verifications may be missing among them; nil if none can
 }
 
 // Build judges the facts of days and makes the report of the span; missing days were never listed. The days
@@ -225,6 +226,9 @@ func (b *builder) finish() *Report {
 		r.From, r.To = r.Days[0].Day, r.Days[len(r.Days)-1].Day
 	}
 	r.Verified = verified(b.o.Verifications, r.Days, b.o.Zone)
+	if b.o.NotRead != nil {
+		r.VerifiedUnreadable = unreadable(b.o.NotRead)
+	}
 	lost := r.Total.ByOutcome[manifest.Lost]
 	r.Omitted = max(0, lost+r.Total.GivenUp-len(r.Losses))
 	isDone := r.Total.Closed+r.Total.Unsettled == r.Total.Days

@@ -3,6 +3,8 @@ package report
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"iter"
 	"reflect"
 	"slices"
@@ -356,6 +358,26 @@ func TestVerified(t *testing.T) {
 		}
 		if text := strings.Join(got, ", "); text != test.want || r.Verified == nil {
 			t.Errorf("%s: %q, want %q", name, text, test.want)
+		}
+	}
+}
+
+// A verification that cannot be read is named by its file, as far as the error tells, and the report is made without it.
+func TestVerificationNotRead(t *testing.T) {
+	const name = "evidence/verify-1.jsonl"
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{nil, ""},
+		{fmt.Errorf("read: %w", &manifest.BadLineError{File: name, Line: 1, Reason: "broken"}), name},
+		{fmt.Errorf("read: %w", &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}), name},
+		{io.ErrUnexpectedEOF, "a file evidence/verify-*"},
+	} {
+		o := options(t)
+		o.NotRead = test.err
+		if r, err := Build(facts(closedDay("2025-05-01", "", 1, nil)), o); err != nil || r.VerifiedUnreadable != test.want {
+			t.Errorf("%v: %q, %v, want %q", test.err, r.VerifiedUnreadable, err, test.want)
 		}
 	}
 }

@@ -48,6 +48,9 @@ type Report struct {
 	Missing []MissingRecording `json:"missing,omitzero"`
 
 	Verified []Verified `json:"verified"` // the latest verification of each mode in Options, latest first
+	// VerifiedUnreadable is the file with a verification that cannot be read, so that Verified may lack some; empty if
+	// all can be read.
+	VerifiedUnreadable string `json:"verified_unreadable"`
 }
 
 // Rules are the ages used to judge days and recordings.

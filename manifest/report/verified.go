@@ -3,11 +3,17 @@
 package report
 
 import (
+	"errors"
+	"io/fs"
 	"slices"
 	"time"
 
 	"convoso-archiver/manifest"
 )
+
+// MaxVerifications is how many noted verifications are worth reading for a report, a hundred nights of them: in S3 each
+// is a request.
+const MaxVerifications = 100
 
 // Verified is a verification that checked days of the span, the latest of its mode.
 type Verified struct {
@@ -51,4 +57,15 @@ func verified(list []manifest.Verification, days []Day, zone *time.Location) []V
 		}
 	}
 	return found
+}
+
+// unreadable returns the file of a verification that cannot be read, as far as the error names it.
+func unreadable(err error) string {
+	if bad, ok := errors.AsType[*manifest.BadLineError](err); ok {
+		return bad.File
+	}
+	if of, ok := errors.AsType[*fs.PathError](err); ok {
+		return of.Path
+	}
+	return "a file evidence/verify-*"
 }

@@ -104,7 +104,7 @@ func (w *writing) payload(ctx context.Context) (err error) {
 		return err
 	}
 	audio, err := copier.Start(ctx, w.folder.path(audioFolder), copier.Options{
-		Source: w.Source, Names: names, Workers: w.Workers, Passing: w.Passing, Tell: w.Tell,
+		Source: w.Source, Names: names, Workers: w.Workers, Passing: w.Passing, Removed: w.Ledger.IsRemoved, Tell: w.Tell,
 		Done: func(r search.Recording, name string) {
 			w.files.add(audioFolder+"/"+name, hex.EncodeToString(r.State.SHA256[:]), r.Size)
 		},

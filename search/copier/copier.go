@@ -29,6 +29,8 @@ type Options struct {
 	Workers int           // recordings read in parallel
 	// Passing reports whether a read error is temporary, so that it is retried.
 	Passing func(error) bool
+	// Removed reports whether a recording that is missing was erased or has expired meanwhile. nil: none was.
+	Removed func(ctx context.Context, day, recordingID, callID string) (bool, error)
 	// Tell is called for every recording that is not copied, in the order of [Copy.Add], from another goroutine.
 	Tell func(Failure)
 	// Done is called in the same way for every recording in the folder, with its name there.

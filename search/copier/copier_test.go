@@ -376,3 +376,29 @@ func TestWithoutLinks(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestRemovedMeanwhile: what was erased while others were copied is left out, and is no damage.
+func TestRemovedMeanwhile(t *testing.T) {
+	s := &folderSource{dir: t.TempDir()}
+	there, erased, missing := s.recorded(t, "r1", "one"), s.recorded(t, "r2", "two"), s.recorded(t, "r3", "three")
+	for _, name := range []string{"r2.mp3", "r3.mp3"} {
+		if err := os.Remove(filepath.Join(s.dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var damaged []string
+	counts, err := copyAll(t, t.TempDir(), Options{
+		Source: s,
+		Removed: func(_ context.Context, day, recordingID, callID string) (bool, error) {
+			return day == erased.Day && recordingID == "r2" && callID == erased.ID, nil
+		},
+		Tell: func(f Failure) {
+			if f.Damaged {
+				damaged = append(damaged, f.RecordingID)
+			}
+		},
+	}, there, erased, missing)
+	if err != nil || counts.Copied != 1 || counts.Unread != 1 || counts.Damaged != 1 || len(damaged) != 1 || damaged[0] != "r3" {
+		t.Errorf("%+v, %v, %v", counts, damaged, err)
+	}
+}

@@ -39,8 +39,7 @@ func (c *Copy) fetch(t *task) (*part, error) {
 			t.fail(true, damage.err)
 			return nil, nil
 		case errors.Is(err, fs.ErrNotExist):
-			t.fail(true, errors.New("file missing"))
-			return nil, nil
+			return nil, c.failMissing(t)
 		case c.o.Passing == nil || !c.o.Passing(err):
 			t.fail(false, withoutPath(err))
 			return nil, nil
@@ -56,6 +55,23 @@ func (c *Copy) fetch(t *task) (*part, error) {
 		case <-c.ctx.Done():
 		}
 	}
+}
+
+// failMissing leaves out a recording whose file is missing. One that was removed on purpose is no damage.
+func (c *Copy) failMissing(t *task) error {
+	removed := false
+	if c.o.Removed != nil {
+		var err error
+		if removed, err = c.o.Removed(c.ctx, t.call.Day, t.rec.ID, t.call.ID); err != nil {
+			return err
+		}
+	}
+	if removed {
+		t.fail(false, errors.New("it was erased, or its retention ended, during this search"))
+	} else {
+		t.fail(true, errors.New("file missing"))
+	}
+	return nil
 }
 
 // damageError means that the bytes differ from the noted ones.
