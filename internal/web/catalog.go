@@ -165,7 +165,7 @@ func (c *catalog) call(ctx context.Context, day, id string) (*search.Call, error
 	return nil, err
 }
 
-// recording returns a recording by its day and id, nil if there is none.
+// recording returns a recording by its day and id, nil where there is none.
 func (c *catalog) recording(ctx context.Context, day, id string) (*recording, error) {
 	if !isDay(day) || id == "" {
 		return nil, nil
