@@ -57,7 +57,7 @@ func (d *Day) writeLine(ctx context.Context, line DayLine) error {
 	if err != nil {
 		return err
 	}
-	line.vouch(lines, slices.DeleteFunc(rows, func(s sealed) bool { return s.torn })) // what could not be repaired is not named
+	line.vouch(lines, slices.DeleteFunc(rows, func(s sealed) bool { return s.torn > 0 })) // what could not be repaired is not named
 	if err := d.fill(&line); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -32,6 +33,7 @@ type Day struct {
 	windows  []Window
 	closings []*closing
 	lines    int64 // that were read or noted
+	dropped  int   // lines of calls/ that repairs have left out
 	v        view  // scratch of take
 }
 
@@ -95,6 +97,13 @@ func (d *Day) Lines() []DayLine {
 	return lines
 }
 
+// CallsDropped returns how many lines of calls/ repairs have left out, because they could not be read.
+func (d *Day) CallsDropped() int {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.dropped
+}
+
 // take folds a line without its line feed into the day and returns its kind. late are the day lines that do not name
 // its segment.
 func (d *Day) take(text []byte, late []*closing) (kind string, bad error) {
@@ -121,6 +130,11 @@ func (d *Day) take(text []byte, late []*closing) (kind string, bad error) {
 			return "", err
 		}
 		d.windows = append(d.windows, w)
+	case kindRepair:
+		var r repairLine
+		if json.Unmarshal(text, &r) == nil {
+			d.dropped += r.CallsDropped
+		}
 	}
 	for _, c := range late {
 		c.note(kind, e, Outcome(d.v.outcome))

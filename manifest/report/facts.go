@@ -33,6 +33,8 @@ type Facts struct {
 	Reopened  bool              // there is a day line for the filter, and it does not hold
 	Bad       *manifest.BadLineError
 
+	CallsDropped int // lines of calls/ that repairs have left out
+
 	err error // why it could not be read
 }
 

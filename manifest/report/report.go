@@ -131,6 +131,8 @@ const (
 	BadLine     Code = "bad_line"       // a line cannot be read: what the day holds is not known
 	LeftOpen    Code = "not_closed_yet" // nothing is left to do that the ledger knows of
 
+	CallsRepaired Code = "calls_repaired" // a repair left out lines of calls/
+
 	// Of closed days.
 	Uncounted   Code = "uncounted"   // the API's total differs from what it lists, at each listing
 	Unlistable  Code = "unlistable"  // the API does not list all of it
