@@ -101,7 +101,7 @@ func (l *Ledger) mend(ctx context.Context, day, reason string) (m Mended, err er
 	for i, b := range broken {
 		err := l.write(ctx, func() error { return l.objects.PutFile(ctx, m.Aside[i], b.all, "") })
 		if err != nil && !errors.Is(err, fs.ErrExist) { // which it is when an interrupted Mend is repeated
-			return m, fmt.Errorf("save a copy of a manifest file: %w", err)
+			return m, fmt.Errorf("save a copy of %s: %w", b.s.file, err)
 		}
 	}
 	if err = l.append(ctx, treeManifest, day, text); err == nil {
@@ -112,7 +112,7 @@ func (l *Ledger) mend(ctx context.Context, day, reason string) (m Mended, err er
 	}
 	for _, b := range broken {
 		if err := l.write(ctx, func() error { return l.objects.PutFile(ctx, b.s.file, b.good, b.tag) }); err != nil {
-			return m, fmt.Errorf("replace a manifest file: %w", err)
+			return m, fmt.Errorf("replace %s: %w", b.s.file, err)
 		}
 	}
 	m.Dropped, m.CallsDropped = line.Dropped, line.CallsDropped
