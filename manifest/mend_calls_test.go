@@ -125,7 +125,7 @@ func TestMendCalls(t *testing.T) {
 	}
 }
 
-// badBlock packs the rows in two blocks, the second of which is damaged from its beginning.
+// badBlock packs the rows in two blocks, the second of which is damaged from its beginning and far from the end of the file.
 func badBlock(t *testing.T, file []byte) []byte {
 	t.Helper()
 	text, err := unpacked(extGzip, file)
@@ -139,7 +139,7 @@ func badBlock(t *testing.T, file []byte) []byte {
 		t.Fatal(err)
 	}
 	at := 0
-	for _, some := range [][][]byte{lines[:4], lines[4:]} {
+	for _, some := range [][][]byte{lines[:4], append(lines[4:], make([]byte, 16<<10))} {
 		at = out.Len()
 		if _, err := w.Write(bytes.Join(some, nil)); err != nil {
 			t.Fatal(err)
