@@ -9,8 +9,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// TestApartIsOfTheListings writes nothing off after two listings 20 h apart, however long the downloads of the second
-// one took.
+// TestApartIsOfTheListings checks that nothing is written off after two listings 20 h apart, even if the downloads of
+// the second one took long.
 func TestApartIsOfTheListings(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -41,13 +41,13 @@ func TestApartIsOfTheListings(t *testing.T) {
 	})
 }
 
-// TestWitnessThatCanBeHad looks behind the newest calls for audio that can be asked for.
+// TestWitnessThatCanBeHad looks beyond the newest calls for audio that can be requested.
 func TestWitnessThatCanBeHad(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
 		old := w.ago(160)
-		r := w.recordedCalls(old, 1)[0] // the vendor has it all the time
-		w.recordedCalls(w.ago(20), 5)   // younger than --purge-after, listed, not asked for
+		r := w.recordedCalls(old, 1)[0] // the vendor has it throughout
+		w.recordedCalls(w.ago(20), 5)   // younger than --purge-after, listed, not requested
 		for i := range 600 {            // the last ten hours: no link yet
 			c := w.callAt(time.Now().Add(-10*time.Hour+time.Duration(i)*time.Minute), 1)
 			c.recorded[0].link = time.Now().Add(365 * oneDay)
@@ -72,7 +72,8 @@ func TestWitnessThatCanBeHad(t *testing.T) {
 	})
 }
 
-// TestRestoredIsNotDelivered does not take what verify found back for audio that the host delivered at that age.
+// TestRestoredIsNotDelivered checks that audio which verify restored does not count as delivered by the host at
+// that age.
 func TestRestoredIsNotDelivered(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {

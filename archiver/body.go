@@ -15,17 +15,17 @@ import (
 // a larger one goes to a part file of the store.
 const bufferSize = 256 << 10
 
-// body holds one recording until it is checked and stored: in its worker's buffer, or in a
-// part file. It hashes what it takes.
+// body holds one recording until it is checked and stored: in its worker's buffer, or in a part
+// file. It hashes what is written to it.
 type body struct {
 	newPart func() (*store.Part, error)
-	buffer  []byte // of the worker; what is in it is not in the part
+	buffer  []byte // of the worker; its content is not in the part yet
 	part    *store.Part
 	size    int64
 	hash    hash.Hash
 }
 
-// newBody makes an empty body that uses buffer, which nothing else uses until discard.
+// newBody makes an empty body that uses buffer, which must not be used by others until discard.
 func newBody(buffer []byte, newPart func() (*store.Part, error)) *body {
 	return &body{newPart: newPart, buffer: buffer[:0], hash: sha256.New()}
 }
@@ -49,7 +49,7 @@ func (b *body) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// flush moves what is in memory to the part.
+// flush moves the buffer to the part.
 func (b *body) flush() error {
 	if b.part == nil {
 		part, err := b.newPart()
@@ -63,7 +63,7 @@ func (b *body) flush() error {
 	return err
 }
 
-// end marks the body as whole.
+// end marks the body as complete.
 func (b *body) end() error {
 	if b.part == nil {
 		return nil
@@ -84,7 +84,7 @@ func (b *body) reader() (io.ReadSeeker, error) {
 	return b.part, nil
 }
 
-// discard removes the part. It may be called more than once, and after the body was stored.
+// discard removes the part. It may be called more than once, also after the body was stored.
 func (b *body) discard() {
 	if b.part != nil {
 		b.part.Discard()

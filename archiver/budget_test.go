@@ -9,7 +9,8 @@ import (
 	"convoso-archiver/internal/schedule"
 )
 
-// TestMaxBytes stops a run once so many bytes are stored; those in flight are stored too.
+// TestMaxBytes stops a run once the limit of bytes is reached; recordings in flight are still
+// stored.
 func TestMaxBytes(t *testing.T) {
 	const size = 4 * 576 // of a recording of the world
 	for name, test := range map[string]struct {
@@ -50,9 +51,9 @@ func TestMaxBytes(t *testing.T) {
 	}
 }
 
-// TestMaxRequests stops a run after each number of requests that a whole run takes: it never makes more, its end is
-// clean, and the next run continues. The day without calls and the recording that is gone need witnesses, which are
-// requests too.
+// TestMaxRequests stops a run after each number of requests that a whole run takes: it never makes more, it ends
+// cleanly, and the next run continues. The day without calls and the missing recording need witnesses, which also
+// cost requests.
 func TestMaxRequests(t *testing.T) {
 	spoiled := func(w *world) func(*Config) {
 		first := w.ago(6)
@@ -90,7 +91,7 @@ func TestMaxRequests(t *testing.T) {
 	}
 }
 
-// The count of a dry run ends there too.
+// A dry run stops at the same limit.
 func TestMaxRequestsOfDryRun(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.recordedCalls(w.ago(5), 3)
@@ -104,7 +105,7 @@ func TestMaxRequestsOfDryRun(t *testing.T) {
 	})
 }
 
-// schedules has a run keep to a timetable in the world's zone.
+// schedules gives a run a schedule in the world's zone.
 func (w *world) schedules(text string) func(*fetcher.Options) {
 	s, err := schedule.Parse(text, w.zone)
 	if err != nil {
@@ -113,13 +114,13 @@ func (w *world) schedules(text string) func(*fetcher.Options) {
 	return func(o *fetcher.Options) { o.Schedule = s }
 }
 
-// TestScheduleOff: while the schedule is off nothing is asked; the run waits and then does its work. What did not answer
-// just before is not taken for silent all the while.
+// TestScheduleOff: while the schedule is off, the run sends no requests; then it continues. A host that failed just
+// before the pause does not count as silent during it.
 func TestScheduleOff(t *testing.T) {
 	for name, trouble := range map[string]string{"well": "", "API down before": "api down", "media host down before": "media down", "API fails before": "api error"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			inBubble(t, func(t *testing.T, w *world) { // it is 2 o'clock
+			inBubble(t, func(t *testing.T, w *world) { // it is 02:00
 				day := w.ago(5)
 				w.recordedCalls(day, 3)
 				const off = "02:05-10:00 off"
@@ -138,7 +139,7 @@ func TestScheduleOff(t *testing.T) {
 					askedMeanwhile = w.asked + w.listings
 				})
 				asked2 := -1
-				time.AfterFunc(time.Minute, func() { // when it is off
+				time.AfterFunc(time.Minute, func() { // while it is off
 					w.mu.Lock()
 					defer w.mu.Unlock()
 					asked2 = w.asked + w.listings
@@ -158,7 +159,7 @@ func TestScheduleOff(t *testing.T) {
 	}
 }
 
-// TestStopWhileOff: a run that waits for its schedule ends at once.
+// TestStopWhileOff: a run that waits for its schedule stops at once.
 func TestStopWhileOff(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		day := w.ago(5)

@@ -1,4 +1,4 @@
-// Names the causes for which a recording waits, for programs and for people.
+// Names the causes for waiting recordings, for programs and for people.
 
 package archiver
 
@@ -8,24 +8,24 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// The causes that a line of a recording that is not archived may name. They are stable
-// words for programs; the line's reason is for people.
+// The causes in the line of a recording that is not archived. They are stable words for programs;
+// the line's reason is for people.
 const (
 	causeNotFound   = "not_found"        // the source does not have the recording
 	causeNoLink     = "no_link"          // the row has no link yet
 	causeNameless   = "nameless"         // the row has neither id nor file name nor link
 	causeDenied     = "denied"           // 401 or 403
 	causeHost       = "host_not_allowed" // the link or a redirect points to another host
-	causeBadLink    = "bad_link"         // the link is not an address
-	causeRefused    = "refused"          // 429 or 503 until the retries were used up
+	causeBadLink    = "bad_link"         // the link is not a valid URL
+	causeRefused    = "refused"          // 429 or 503 until no retry was left
 	causeStatus     = "bad_status"       // any other status
-	causeConnection = "connection"       // no answer, a reset, a stall, a body cut short
+	causeConnection = "connection"       // no answer, a reset, a stall, a truncated body
 	causeNotAudio   = "not_audio"        // a body that is not audio
 	causeKey        = "no_key"           // no key can be made, or all are taken
 	causeMoved      = "moved"            // the API lists it under another day now
 )
 
-// CauseText says for people why a recording is not archived.
+// CauseText explains to people why a recording is not archived.
 func CauseText(s *manifest.State) string {
 	switch s.Cause {
 	case causeNotFound:

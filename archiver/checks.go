@@ -14,8 +14,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// zoneCheck compares the epochs in file names with call_date, which has no zone. In the right zone both give the
-// start of the call.
+// zoneCheck compares the epochs in file names with call_date, which has no zone. With the correct zone, both are
+// the start of the call.
 type zoneCheck struct {
 	location *time.Location
 
@@ -27,12 +27,12 @@ type zoneCheck struct {
 const (
 	zoneSamples = 200
 	zoneMin     = 5
-	// ZoneMaxGap is by how much the median may be off in the right zone.
+	// ZoneMaxGap is the maximum median gap with the correct zone.
 	ZoneMaxGap = 10 * time.Minute
 )
 
 // ZoneGap returns how far the times in the recordings' file names are ahead of the calls' own
-// dates, as the median in the given zone, and whether enough of them could be compared.
+// dates, as the median in the given zone, and whether there were enough samples.
 func ZoneGap(calls []fetcher.Call, location *time.Location) (gap time.Duration, known bool) {
 	z := zoneCheck{location: location}
 	z.note(calls)
@@ -84,11 +84,11 @@ type accountCheck struct {
 	votes   map[string]int
 }
 
-// minVotes is how many links must agree before they say which account they are of.
+// minVotes is how many links must agree to determine the account.
 const minVotes = 20
 
-// check fails when the links of this run belong to another account than the archive's, and
-// notes the account of a new archive.
+// check fails if the links of this run belong to another account than the archive's, and notes the
+// account of a new archive.
 func (c *accountCheck) check(r *run, calls []fetcher.Call) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -103,7 +103,7 @@ func (c *accountCheck) check(r *run, calls []fetcher.Call) error {
 	}
 	c.archive.AccountID = account
 	err := r.patiently(func() error { return r.ledger.SaveArchive(r.hard, c.archive) })
-	if errors.Is(err, fs.ErrExist) { // another run wrote it first, or this one without an answer
+	if errors.Is(err, fs.ErrExist) { // another run wrote it first, or this one did, but got no answer
 		var noted manifest.Archive
 		err = r.patiently(func() (err error) {
 			noted, err = r.ledger.Archive(r.hard)
@@ -125,11 +125,10 @@ func (c *accountCheck) check(r *run, calls []fetcher.Call) error {
 	return nil
 }
 
-// AccountOf returns the account that enough of the calls' links agree on, "" where they do not
-// tell.
+// AccountOf returns the account that enough of the calls' links agree on, "" if there are too few.
 func AccountOf(calls []fetcher.Call) string { return new(accountCheck).count(calls) }
 
-// count takes the account ids of links, and returns the one that enough links agree on.
+// count adds the account ids of links, and returns the id that enough links agree on.
 func (c *accountCheck) count(calls []fetcher.Call) string {
 	if c.votes == nil {
 		c.votes = map[string]int{}

@@ -81,9 +81,9 @@ func (d *day) recordingFacts(id string, s manifest.State, noted bool) recordingF
 	return f
 }
 
-// conclude writes what judge decided: the lines of recordings, of the windows, and the day
-// line, in this order. On disk each is durable before the next; in a bucket all but the day
-// line go up together, before it.
+// conclude writes the decisions of judge: the lines of recordings, the window lines and the day
+// line, in this order. On disk each is durable before the next; in a bucket all but the day line go
+// up together, before it.
 func (r *run) conclude(d *day, v *verdicts) error {
 	for _, text := range v.Warnings {
 		r.sum.warn(r.log, text)
@@ -116,7 +116,7 @@ func (r *run) writeVerdicts(d *day, v *verdicts) error {
 	for _, decided := range v.Lines {
 		s, noted := d.ledger.Recording(decided.ID)
 		if !noted {
-			continue // without a line of a refusal nothing is decided
+			continue // without a noted refusal nothing is decided
 		}
 		line := manifest.Recording{
 			RecordingID: decided.ID, Outcome: decided.Outcome, Time: now, Run: r.config.Run, Key: s.Key, CallID: s.CallID,
@@ -147,7 +147,7 @@ func (r *run) writeVerdicts(d *day, v *verdicts) error {
 	return nil
 }
 
-// uncount removes a recording from the count of waiting ones, to which its refusal added it.
+// uncount removes a recording from the count of waiting ones, which its refusal increased.
 func (r *run) uncount(d *day, id string, waited manifest.Outcome) {
 	d.mu.Lock()
 	_, refused := d.refusals[id]
@@ -164,8 +164,8 @@ func hexOf(sum [32]byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// adopt notes a recording that is in the store already. It is a new one in the archive,
-// and so counts towards the limit on those.
+// adopt notes a recording that is already in the store. It is new in the archive, so it counts
+// towards the limit.
 func (r *run) adopt(d *day, line manifest.Recording) error {
 	if err := r.limit.reserve(r.soft); err != nil {
 		if _, limited := limitOf(err); limited {
@@ -190,7 +190,7 @@ func (r *run) adopt(d *day, line manifest.Recording) error {
 	return nil
 }
 
-// noteWindows notes the windows of a listing: every recording of them has a line by now.
+// noteWindows notes the windows of a listing: every recording in them has a line now.
 func (r *run) noteWindows(d *day, v *verdicts) error {
 	if d.hasUnnoted() {
 		return nil
@@ -207,13 +207,19 @@ func (r *run) noteWindows(d *day, v *verdicts) error {
 	return r.flushed(d, err)
 }
 
+// What a day line says that the archive keeps of a day.
+const (
+	keptCalls      = "calls" // every row of the call log
+	keptRecordings = "recordings"
+)
+
 func (r *run) close(d *day, v *verdicts) error {
 	line := manifest.DayLine{
-		Filter: r.filter, Kept: []string{"calls", "recordings"}, ListedAt: d.begun.UTC(), Calls: d.listing.Calls, Time: r.clock.now(),
+		Filter: r.filter, Kept: []string{keptCalls, keptRecordings}, ListedAt: d.begun.UTC(), Calls: d.listing.Calls, Time: r.clock.now(),
 		Stray: v.Stray, Unwitnessed: v.Unwitnessed, Unlisted: v.Unlisted, Uncounted: v.Uncounted, Unlistable: v.Unlistable,
 	}
 	if r.config.Calls == RecordedCalls {
-		line.Kept = []string{"recordings"}
+		line.Kept = []string{keptRecordings}
 	}
 	err := r.patiently(func() error { return d.ledger.Close(r.hard, line) })
 	for tries := 0; errors.Is(err, manifest.ErrChanged); tries++ {
@@ -242,8 +248,8 @@ func (r *run) close(d *day, v *verdicts) error {
 // maxJoins is how often a day is read again because another run writes to it.
 const maxJoins = 3
 
-// joinOther reads a day again that another run has written to since. If that run closed the day, it is done. If its
-// lines do not change the verdict, the day can be closed; else it stays open.
+// joinOther reads a day again that another run has written to meanwhile. If that run closed the day, it is done. If
+// its lines do not change the verdict, the day can be closed; else it stays open.
 func (r *run) joinOther(d *day, tries int) (done bool) {
 	status, err := r.look(d.date)
 	if _, closed := status.Line(r.filter); err == nil && closed {
@@ -273,10 +279,10 @@ func (r *run) leaveOpen(day OpenDay) {
 	r.log.Info("day stays open", "day", day.Day, "settled", day.Settled, "waiting", day.Waiting, "reasons", day.Reasons)
 }
 
-// reasonStopped is the reason of a day that the run did not finish.
+// reasonStopped is the reason for a day that the run did not finish.
 const reasonStopped = "the run ended before it finished this day"
 
-// leaveUnfinished counts a day whose recordings were not all worked.
+// leaveUnfinished counts a day with unfinished recordings.
 func (r *run) leaveUnfinished(d *day) {
 	waiting := 0
 	for i, f := 0, r.factsOf(d); i < len(f.Recordings); i++ {

@@ -12,8 +12,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// TestSettledAfterItWasListed lists a day ten minutes before it settles, and is done with its
-// recordings half an hour later: what came into the log meanwhile is not in the listing.
+// TestSettledAfterItWasListed lists a day ten minutes before it settles, and finishes its
+// recordings half an hour later: the listing lacks the calls that were logged meanwhile.
 func TestSettledAfterItWasListed(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -35,8 +35,8 @@ func TestSettledAfterItWasListed(t *testing.T) {
 	})
 }
 
-// TestAnotherRunWritesTheDay has another run write to the day, or close it, after this one has
-// read it: this one vouches for nothing, and where the day is closed all is well.
+// TestAnotherRunWritesTheDay lets another run write to the day, or close it, after this run has
+// read it: this run does not close the day, and accepts a day closed by the other run.
 func TestAnotherRunWritesTheDay(t *testing.T) {
 	for name, test := range map[string]struct {
 		another func(ctx context.Context, d *manifest.Day) error
@@ -103,8 +103,8 @@ func TestAnotherRunWritesTheDay(t *testing.T) {
 	}
 }
 
-// TestTwoRunsAtOnce lets two runs work the same days of a bucket, started some seconds apart: no
-// harm is done, and all days are closed.
+// TestTwoRunsAtOnce lets two runs work on the same days of a bucket, started some seconds apart:
+// all days are closed.
 func TestTwoRunsAtOnce(t *testing.T) {
 	for _, apart := range []time.Duration{0, time.Second, 7 * time.Second} {
 		t.Run(fmt.Sprint(apart), func(t *testing.T) {
@@ -150,8 +150,8 @@ func TestTwoRunsAtOnce(t *testing.T) {
 	}
 }
 
-// TestPersonalFilter lists by a phone number: nothing is closed, no line says what was listed,
-// and the run ends with 0 when all of it is archived.
+// TestPersonalFilter lists by a phone number: no day is closed, no line contains the filter, and
+// the run ends with 0 when everything is archived.
 func TestPersonalFilter(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -181,8 +181,8 @@ func TestPersonalFilter(t *testing.T) {
 	})
 }
 
-// TestPartOfADay asks for some hours: all of them is archived, the day stays open and is no
-// reason for another exit code, and a later run over all of it fetches the rest alone.
+// TestPartOfADay requests some hours: they are archived completely, the day stays open without
+// affecting the exit code, and a later run over the whole day fetches only the rest.
 func TestPartOfADay(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -209,7 +209,7 @@ func TestPartOfADay(t *testing.T) {
 	})
 }
 
-// TestRelist lists closed days again, and with a filter keeps them closed for all.
+// TestRelist lists closed days again, and with a filter leaves them closed for the whole listing.
 func TestRelist(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -236,7 +236,8 @@ func TestRelist(t *testing.T) {
 	})
 }
 
-// TestFilteredListingWritesNothingOff lists a part of the calls: what is not in it is not gone.
+// TestFilteredListingWritesNothingOff lists a part of the calls: recordings outside of it are not
+// considered missing.
 func TestFilteredListingWritesNothingOff(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {

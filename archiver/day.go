@@ -11,9 +11,9 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// day is one call day in work. One goroutine owns it: it lists the day, waits for its recordings, and has it judged;
-// a day that needs a further fact passes to Run. The workers read what is set before they get the first recording. mu
-// guards what both write.
+// day is one call day in work. One goroutine owns it: it lists the day, waits for its recordings, and judges it; a
+// day that needs a further fact passes to Run. Workers may read the fields that are set before they get the first
+// recording. mu guards the fields that both write.
 type day struct {
 	date   fetcher.Date
 	ledger *manifest.Day
@@ -24,18 +24,17 @@ type day struct {
 	entire bool // all of the day
 	cut    bool // by the present
 	begun  time.Time
-	// settled and expired are as of begun. The clocks may say otherwise when the day is
-	// judged.
+	// settled and expired are as of begun. They may have changed when the day is judged.
 	settled, expired bool
 
 	// The result of the listing.
 	listingID string
-	listing   *listing // nil until the listing has come to its end
+	listing   *listing // nil until the listing is complete
 	windows   []fetcher.WindowResult
 	doubts    []fetcher.Doubt
 	failure   string
-	strays    int  // rows of other days, whose lines the window lines of this one wait for
-	pastPurge bool // a dry run has counted it among those past --purge-after
+	strays    int  // rows of other days; the window lines of this day wait for their lines
+	pastPurge bool // a dry run has counted it as past --purge-after
 
 	// Answers for judge, in addition to the evidence of the run.
 	control, delivered, lookedUp, rows, recorded answer
@@ -46,17 +45,17 @@ type day struct {
 
 	mu        sync.Mutex
 	idle      *sync.Cond
-	owed      int                // recordings handed to workers and not done
-	abandoned int                // of those, without a line because the run ends
-	unsaved   int                // recordings that the store did not take
-	listed    map[string]bool    // identities that the listing named
+	owed      int                // recordings handed to workers and not finished
+	abandoned int                // of these, without a line because the run ends
+	unsaved   int                // recordings that could not be stored
+	listed    map[string]bool    // identities in the listing
 	refusals  map[string]refusal // by identity
 	nameless  map[string]bool    // identities
-	broken    error              // why lines of what the day listed are missing
-	aside     string             // why it was set aside
+	broken    error              // why lines of listed rows or recordings are missing
+	aside     string             // why the day was set aside
 }
 
-// refusal is how a recording was refused in this run.
+// refusal is the refusal of a recording in this run.
 type refusal struct {
 	cause, host string
 	moment      int64
@@ -74,7 +73,7 @@ func newDay(p plannedDay, ledger *manifest.Day) *day {
 	return d
 }
 
-// list notes that a recording is listed, and reports whether it is for the first time.
+// list notes that a recording is listed, and reports whether it is new.
 func (d *day) list(identity string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -85,14 +84,14 @@ func (d *day) list(identity string) bool {
 	return true
 }
 
-// owe makes the day wait for a recording that is handed to a worker.
+// owe makes the day wait for a recording handed to a worker.
 func (d *day) owe() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.owed++
 }
 
-// repay ends the wait for a recording: it has its line, or was abandoned without one.
+// repay ends the wait for a recording, which has a line or was abandoned.
 func (d *day) repay(abandoned bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -113,22 +112,22 @@ func (d *day) wait() {
 	}
 }
 
-// refused notes how a recording was refused.
+// refused notes the refusal of a recording.
 func (d *day) refused(identity string, f *finding) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.refusals[identity] = refusal{cause: f.cause, host: f.host, moment: f.moment}
 }
 
-// unstored counts a recording that the store did not take.
+// unstored counts a recording that could not be stored.
 func (d *day) unstored() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.unsaved++
 }
 
-// fail notes why lines of what the day listed are missing, and reports whether it is the first
-// reason.
+// fail notes why lines of listed rows or recordings are missing, and reports whether this is the
+// first reason.
 func (d *day) fail(err error) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -139,7 +138,7 @@ func (d *day) fail(err error) bool {
 	return true
 }
 
-// isBroken reports whether lines of what the day listed are missing.
+// isBroken reports whether lines of listed rows or recordings are missing.
 func (d *day) isBroken() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -158,14 +157,14 @@ func (d *day) setAside(reason string) {
 	d.aside = reason
 }
 
-// isUndone reports whether the run ended before every recording was worked on.
+// isUndone reports whether the run ended before all recordings were worked on.
 func (d *day) isUndone() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.abandoned > d.unsaved && d.aside == "" && d.broken == nil
 }
 
-// isNoted reports whether each recording of a call has a line, or need not be worked on yet.
+// isNoted reports whether each recording of a call has a line or does not need work yet.
 func (d *day) isNoted(call *fetcher.Call) bool {
 	if call.InProgress() && !d.settled {
 		return true
@@ -178,23 +177,23 @@ func (d *day) isNoted(call *fetcher.Call) bool {
 	return true
 }
 
-// hasUnnoted reports whether a recording that was listed may have no line.
+// hasUnnoted reports whether a recording in the listing may lack a line.
 func (d *day) hasUnnoted() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.abandoned > 0 || d.broken != nil
 }
 
-// maxRefused is how many recordings of a day in a row may be "not found", or be refused by
-// 401 or 403, before that is taken for an outage.
+// maxRefused is how many consecutive recordings of a day may be "not found", or refused by 401 or
+// 403, before that counts as an outage.
 const maxRefused = 50
 
-// streak counts bad answers in a row about the recordings of one day. Its zero value is
-// ready, and it is safe for concurrent use.
+// streak counts consecutive bad answers for the recordings of one day. Its zero value is ready, and
+// it is safe for concurrent use.
 type streak struct {
 	mu               sync.Mutex
 	notFound, denied int
-	cleared          bool // a witness has shown that the host is well
+	cleared          bool // a witness has shown that the host works
 }
 
 func (s *streak) good() {
@@ -225,19 +224,19 @@ func (s *streak) bad(f *finding, expired bool) bool {
 	return true
 }
 
-// clear notes that the host works in spite of the refusals.
+// clear notes that the host works despite the refusals.
 func (s *streak) clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cleared = true
 }
 
-// callFacts are the facts of a call that its recordings need after its page is gone.
+// callFacts are the facts of a call that its recordings need after its page is freed.
 type callFacts struct {
 	id     string
-	length string            // call_length in seconds, "" where it is not known
-	date   time.Time         // wall clock; the start of its day where call_date cannot be read
-	fields map[string]string // that the key template names; nil if it names none of a call's
+	length string            // call_length in seconds, "" if unknown
+	date   time.Time         // wall clock; the start of its day if call_date is invalid
+	fields map[string]string // that the key template uses; nil if it uses none of a call
 
 	campaign string // its id, "" for none
 }
@@ -250,7 +249,7 @@ func (m *keyMaker) factsOf(date fetcher.Date, call *fetcher.Call) callFacts {
 	}
 	f.date = at
 	if !m.template.NamesOnly("recording_id", "filename", "type", "new") {
-		f.fields = m.template.Pick(call.Fields()) // which reads the whole row
+		f.fields = m.template.Pick(call.Fields()) // Fields parses the whole row
 	}
 	return f
 }
@@ -292,8 +291,8 @@ func join(a, b string) string {
 	return hashOfSorted([]string{a, b})
 }
 
-// earlierListings groups the window lines of a day by listing, oldest first: those of all
-// of the day, with the given filter.
+// earlierListings groups the window lines of a day by listing, oldest first; only whole-day
+// listings with the given filter.
 func earlierListings(windows []manifest.Window, date fetcher.Date, filter string, end time.Time, settle time.Duration) []listing {
 	type group struct {
 		listing
@@ -325,7 +324,7 @@ func earlierListings(windows []manifest.Window, date fetcher.Date, filter string
 	first, last := string(date)+" 00:00:00", string(date.AddDays(1))+" 00:00:00"
 	var list []listing
 	for _, g := range groups {
-		// A listing of the same day while it went on ends where the present cut it.
+		// A listing of today ends where the present cut it.
 		if g.from <= first && (g.to >= last || !g.Settled) {
 			g.Cut = g.to < last
 			list = append(list, g.listing)
@@ -334,7 +333,7 @@ func earlierListings(windows []manifest.Window, date fetcher.Date, filter string
 	return list
 }
 
-// lines makes the window lines of a day's listing.
+// lines returns the window lines of a day's listing.
 func (d *day) lines(filter, run string, now time.Time, v *verdicts) []manifest.Window {
 	lines := make([]manifest.Window, 0, len(d.windows))
 	doubts := []string{}
@@ -353,5 +352,5 @@ func (d *day) lines(filter, run string, now time.Time, v *verdicts) []manifest.W
 	return lines
 }
 
-// String names the day.
+// String returns the date.
 func (d *day) String() string { return fmt.Sprint(d.date) }

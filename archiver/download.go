@@ -21,32 +21,33 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// finding is the result of a request for a recording that gave no body to store, and that this run does not repeat.
+// finding is the result of a request for a recording that returned no body to store, and that this run does not
+// retry.
 type finding struct {
 	outcome manifest.Outcome // Pending, Failed or Rejected
 	cause   string
 	reason  string
-	host    string // that was asked, "" for none
+	host    string // that got the request, "" for none
 	moment  int64
 }
 
-// notFound and denied report the two findings that in a row mean an outage.
+// notFound and denied report the two findings whose repetition means an outage.
 func (f *finding) notFound() bool { return f.cause == causeNotFound }
 func (f *finding) denied() bool   { return f.cause == causeDenied }
 
-// download is a body that came whole and is audio.
+// download is a complete body with audio.
 type download struct {
 	body  *body
 	audio audio.Result
 	host  string
 }
 
-// passing is a failure that may pass: a further attempt may succeed.
+// passing is a temporary failure: a further attempt may succeed.
 type passing struct {
-	finding  finding       // what it is once the attempts are used up
-	refusing time.Duration // by 429 or 503: for how long the host has answered nothing else
-	after    time.Duration // that the host asked to wait
-	silent   time.Duration // no connection was made: for how long
+	finding  finding       // the result if no attempt is left
+	refusing time.Duration // how long the host has answered only 429 or 503
+	after    time.Duration // that the host asked the client to wait
+	silent   time.Duration // how long no connection was possible
 	err      error
 }
 
@@ -58,8 +59,8 @@ type downloader struct {
 	received func(n int)
 }
 
-// get makes one request for a recording. Exactly one of its results is set, or the error:
-// that of the run's end, of a store without room, or one that ends the run.
+// get makes one request for a recording. Exactly one of its results is set, or the error: the run's
+// end, a store without space, or an error that ends the run.
 func (d *downloader) get(ctx, waiting context.Context, j *job, buffer []byte) (*download, *finding, *passing, error) {
 	link := j.recording.Link
 	host := fetcher.LinkHost(link)
@@ -94,13 +95,13 @@ func (d *downloader) found(host string, outcome manifest.Outcome, cause, reason 
 	return &finding{outcome: outcome, cause: cause, reason: reason, host: host, moment: d.evidence.refused(host)}
 }
 
-// failed returns a failure of an answer or a connection that may pass.
+// failed returns a temporary failure of an answer or a connection.
 func (d *downloader) failed(host, cause string, err error) *passing {
 	f := finding{outcome: manifest.Failed, cause: cause, reason: reasonOf(err), host: host, moment: d.evidence.failed(host)}
 	return &passing{finding: f, err: err}
 }
 
-// unanswered judges a request that led to no answer that can be read.
+// unanswered judges a request without a readable answer.
 func (d *downloader) unanswered(ctx, waiting context.Context, link fetcher.Secret, err error) (*download, *finding, *passing, error) {
 	if ctx.Err() != nil || waiting.Err() != nil {
 		return nil, nil, nil, errStopping
@@ -125,7 +126,7 @@ func (d *downloader) unanswered(ctx, waiting context.Context, link fetcher.Secre
 		p := &passing{err: err}
 		f.moment, p.refusing = d.evidence.askedToWait(host, d.source.Resumed())
 		if refused.RetryAfter > fetcher.MaxRetryAfter {
-			return nil, &f, nil, nil // not to be had in this run
+			return nil, &f, nil, nil // not available in this run
 		}
 		p.finding, p.after = f, refused.RetryAfter
 		return nil, nil, p, nil
@@ -138,8 +139,8 @@ func (d *downloader) unanswered(ctx, waiting context.Context, link fetcher.Secre
 	return nil, nil, p, nil
 }
 
-// isUnreached reports whether no connection to the host was made: the host or the network is down. A connection that
-// breaks may concern one recording only.
+// isUnreached reports whether no connection to the host was made: the host or the network is down. A broken
+// connection may concern only one recording.
 func isUnreached(err error) bool {
 	operation, ok := errors.AsType[*net.OpError](err)
 	if ok && operation.Op == "dial" {
@@ -149,7 +150,7 @@ func isUnreached(err error) bool {
 	return ok
 }
 
-// receive reads an answer of 200 to its end and judges it.
+// receive reads an answer with status 200 to its end and judges it.
 func (d *downloader) receive(b *body, answer *fetcher.Audio) (*download, *finding, *passing, error) {
 	host, inspector := answer.Host, audio.NewInspector()
 	if err := d.copy(b, inspector, answer); err != nil {
@@ -180,16 +181,16 @@ func (d *downloader) receive(b *body, answer *fetcher.Audio) (*download, *findin
 	return &download{body: b, audio: result, host: host}, f, nil, nil
 }
 
-// holdError says that this machine had no room for a body.
+// holdError says that this machine had no space for a body.
 type holdError struct{ error }
 
 func (e *holdError) Unwrap() error { return e.error }
 
-// maxText is how much of a page of text is read: it is never stored.
+// maxText is how much of a text page is read; text is never stored.
 const maxText = 64 << 10
 
-// copy moves an answer into b, through the inspector. Text is inspected but never written to a file: an error page
-// may repeat the link of its request.
+// copy moves an answer into b, through the inspector. It inspects text but never writes it to a file, because an
+// error page may contain the requested link.
 func (d *downloader) copy(b *body, inspector *audio.Inspector, answer io.Reader) error {
 	var chunk [32 << 10]byte
 	for total := 0; ; {
@@ -216,7 +217,7 @@ func (d *downloader) copy(b *body, inspector *audio.Inspector, answer io.Reader)
 	}
 }
 
-// readError names what ended a body early. Errors of reading a body contain no link.
+// readError names the cause that ended a body early. Errors of reading a body contain no link.
 func readError(err error) error {
 	switch {
 	case errors.Is(err, fetcher.ErrStalled):
@@ -229,7 +230,7 @@ func readError(err error) error {
 	return err
 }
 
-// remark returns what is unusual about a stored recording.
+// remark returns a remark about an unusual stored recording.
 func (d *download) remark(callLength string) string {
 	remarks := slices.Clone(d.audio.Oddities)
 	if off := lengthOff(d.audio.Duration, callLength); off != 0 {
@@ -238,7 +239,8 @@ func (d *download) remark(callLength string) string {
 	return strings.Join(remarks, "; ")
 }
 
-// lengthOff returns by how much audio plays longer than call_length says, 0 if it is near enough or not known.
+// lengthOff returns by how much audio plays longer than call_length says, 0 if the difference is small or
+// unknown.
 func lengthOff(plays time.Duration, callLength string) time.Duration {
 	seconds, err := strconv.Atoi(callLength)
 	if err != nil || plays <= 0 {

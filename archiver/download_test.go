@@ -41,7 +41,7 @@ type sent struct {
 	body    []byte
 	header  []string
 	framing string // "": a length; "chunked"; "close": until the connection ends
-	broken  error  // ends the body, or takes the place of an answer that has no body
+	broken  error  // ends the body, or replaces an answer without a body
 }
 
 func (s sent) answer() (*http.Response, error) {
@@ -67,7 +67,7 @@ func (s sent) answer() (*http.Response, error) {
 
 const mediaLink = "https://media.test/play/1?rlt=secret"
 
-// errRefused is a connection that did not come about.
+// errRefused is a refused connection.
 func errRefused() error {
 	return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 }
@@ -80,8 +80,8 @@ func zipped(b []byte) []byte {
 	return out.Bytes()
 }
 
-// TestDownload tells what each answer leads to: a recording, a finding that no further
-// attempt of this run would change, or a failure that may pass.
+// TestDownload checks the result of each answer: a recording, a finding that no retry would change,
+// or a temporary failure.
 func TestDownload(t *testing.T) {
 	const pending, failed, rejected = manifest.Pending, manifest.Failed, manifest.Rejected
 	whole, cut := frames(5), frames(5)[:4*576+100]
@@ -93,10 +93,10 @@ func TestDownload(t *testing.T) {
 		passing bool
 		refused bool
 		silent  bool
-		outcome manifest.Outcome // "": a recording
+		outcome manifest.Outcome // "" for a recording
 		cause   string
 		reason  string // part of it
-		noHost  bool   // the finding names no host: none was asked
+		noHost  bool   // the finding names no host, because none got a request
 		remark  string
 	}{
 		"audio with its length":               {sent: sent{body: whole}},
@@ -241,7 +241,7 @@ func checkDownload(t *testing.T, got *download, sent []byte, remark string) {
 	}
 }
 
-// TestRemarkOnLength compares what plays with what the call log says.
+// TestRemarkOnLength compares the duration of the audio with the call log.
 func TestRemarkOnLength(t *testing.T) {
 	got := &download{}
 	got.audio.Duration = 100 * time.Second
@@ -258,7 +258,7 @@ func TestRemarkOnLength(t *testing.T) {
 	}
 }
 
-// TestBody writes bodies of sizes around every bound in pieces, and reads them back twice.
+// TestBody writes bodies of sizes around every limit in pieces, and reads them back twice.
 func TestBody(t *testing.T) {
 	disk, err := store.OpenDisk(t.TempDir(), store.DiskOptions{})
 	if err != nil {

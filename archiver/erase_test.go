@@ -15,7 +15,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// open opens the archive, to write to its ledger as another command does.
+// open opens the archive to write to its ledger, like another command.
 func (w *world) open(do func(l *manifest.Ledger) error) {
 	w.t.Helper()
 	opened, err := Open(context.Background(), Location{Folder: w.dir}, Archive, "", slog.New(slog.DiscardHandler))
@@ -28,7 +28,7 @@ func (w *world) open(do func(l *manifest.Ledger) error) {
 	}
 }
 
-// intent names calls of a day, and recordings of others.
+// intent returns the intent to erase calls of a day, and recordings of other calls.
 func intent(day fetcher.Date, calls []string, recordings ...string) *manifest.ErasureRecord {
 	r := manifest.NewErasureRecord(manifest.ErasureIntent, "E")
 	for _, id := range calls {
@@ -40,7 +40,7 @@ func intent(day fetcher.Date, calls []string, recordings ...string) *manifest.Er
 	return r
 }
 
-// wantNoFile fails where a file below the archive's folder, except those excepted, has a text in its name or holds it.
+// wantNoFile fails where a file below the archive's folder, except those excepted, has a text in its name or content.
 func (w *world) wantNoFile(text string, except ...string) {
 	w.t.Helper()
 	for _, name := range w.files() {
@@ -58,8 +58,8 @@ func (w *world) wantNoFile(text string, except ...string) {
 	}
 }
 
-// TestErasedStaysAway erases what is archived, what waits and what is listed later: no run fetches, notes or adopts it, and
-// the day closes, whether it was open and whether lines and audio are gone already.
+// TestErasedStaysAway erases archived and waiting recordings and one that is listed later: no run fetches, notes or
+// adopts them, and the day closes, whether or not it was open and lines and audio are already removed.
 func TestErasedStaysAway(t *testing.T) {
 	for name, carriedOut := range map[string]bool{"intended": false, "carried out": true} {
 		t.Run(name, func(t *testing.T) {
@@ -122,8 +122,8 @@ func (w *world) mustRead(date fetcher.Date) map[string]manifest.Outcome {
 	return outcomes
 }
 
-// TestErasedAudioIsNobodyElses has two recordings of one key, of which the first is erased and its audio not yet removed:
-// it is not taken for that of the second.
+// TestErasedAudioIsNobodyElses has two recordings with one key. The first is erased and its audio not yet removed: that
+// audio is not adopted for the second.
 func TestErasedAudioIsNobodyElses(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -144,8 +144,7 @@ func TestErasedAudioIsNobodyElses(t *testing.T) {
 	})
 }
 
-// TestErasedDuringARun has somebody erase while a run holds the lines in memory: they are not put, and the run closes the
-// day.
+// TestErasedDuringARun erases while a run holds the lines in memory: they are not stored, and the run closes the day.
 func TestErasedDuringARun(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -177,7 +176,7 @@ func TestErasedDuringARun(t *testing.T) {
 	})
 }
 
-// TestRebuildObeys makes a lost manifest again beside audio that is erased and not yet removed.
+// TestRebuildObeys rebuilds a lost manifest next to audio that is erased but not yet removed.
 func TestRebuildObeys(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -197,17 +196,17 @@ func TestRebuildObeys(t *testing.T) {
 		rebuild := &Rebuild{Ledger: opened.Ledger, Store: opened.Store.(RebuildStore), Keys: w.keys(""), Workers: 2, Logger: w.log()}
 		for range 2 {
 			made, err := rebuild.Run(context.Background())
-			if err != nil || made.Archived != 1 || made.Recordings != 1 || made.Unreadable+made.Ambiguous+made.Missing > 0 {
+			if err != nil || made.Archived != 1 || made.Erased != 1 || made.Recordings != 2 || made.Unreadable+made.Ambiguous+made.Missing > 0 {
 				text, _ := json.Marshal(made)
 				t.Errorf("%v, %s", err, text)
 			}
 			rebuild.sum = Rebuilt{}
 		}
-		// What is erased after it was rebuilt keeps the day from no further rebuild.
+		// An erasure after a rebuild does not prevent another rebuild of the day.
 		if err := opened.Ledger.PutRecords(context.Background(), manifest.ErasureStem, intent(day, []string{"1002"})); err != nil {
 			t.Fatal(err)
 		}
-		if made, err := rebuild.Run(context.Background()); err != nil || made.Days != 1 || made.Known+made.Recordings > 0 {
+		if made, err := rebuild.Run(context.Background()); err != nil || made.Days != 1 || made.Known+made.Archived > 0 || made.Erased != 1 {
 			t.Errorf("%v, %+v", err, made)
 		}
 		d, err := opened.Ledger.Load(context.Background(), string(day))
@@ -221,9 +220,9 @@ func TestRebuildObeys(t *testing.T) {
 		if err := opened.Close(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		if got := w.mustRead(day); len(got) != 1 || got["10020"] != manifest.Erased {
+		if got := w.mustRead(day); len(got) != 2 || got["10010"] != manifest.Erased || got["10020"] != manifest.Erased {
 			t.Errorf("%v", got)
 		}
-		w.wantNoFile("10010", "calls/", "evidence/", "100200_")
+		w.wantNoFile("10010", "calls/", "evidence/", "manifest/", "100200_") // manifest/ has its stub
 	})
 }

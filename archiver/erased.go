@@ -12,10 +12,10 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// removeErased removes from a bucket what a run that was killed has stored of a recording after its erasure was done:
-// no line names it, and no erasure looks for it again. On disk nobody erases while a run works. An unfinished erasure
-// removes its recordings itself, because a case may hold them by now. If an object cannot be removed, the run ends
-// with an error, at its end.
+// removeErased removes from a bucket the audio that a killed run stored of a recording after its erasure: no line
+// names it, and no erasure looks for it again. On disk, the lock excludes an erasure during a run. An unfinished
+// erasure removes its recordings itself, because a case may hold them by now. If an object cannot be removed, the run
+// returns an error at its end.
 func (r *run) removeErased(d *day, call *fetcher.Call, recording *fetcher.Recording, identity string) error {
 	bucket, isBucket := r.store.(*store.S3)
 	if !isBucket || r.config.DryRun {
@@ -47,7 +47,7 @@ func (r *run) removeErased(d *day, call *fetcher.Call, recording *fetcher.Record
 	return nil
 }
 
-// erasedNames returns the names that a recording may have, including those with a hash or a run.
+// erasedNames returns the possible names of a recording, including those with a hash or a run.
 func (r *run) erasedNames(bucket *store.S3, day fetcher.Date, call *fetcher.Call, recording *fetcher.Recording, identity string) (names []string, err error) {
 	looked := map[string]bool{}
 	for _, possible := range r.keys.possible(r.keys.factsOf(day, call), recording, identity, nil) {
@@ -71,7 +71,8 @@ func (r *run) erasedNames(bucket *store.S3, day fetcher.Date, call *fetcher.Call
 	return names, nil
 }
 
-// removeOrphan removes an object whose metadata says that it is the recording's, unless a line says that it is another's.
+// removeOrphan removes an object whose metadata says that it is the recording's, unless a line says that it belongs to
+// another one.
 func (r *run) removeOrphan(bucket *store.S3, d *day, name, identity, callID string) error {
 	info, err := bucket.Stat(r.hard, name)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, store.ErrBadKey) {

@@ -1,4 +1,4 @@
-// Estimates from the counts of a dry run what archiving takes.
+// Estimates the cost of archiving from the counts of a dry run.
 
 package archiver
 
@@ -10,19 +10,19 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// Estimate says how much a dry run counted, and what it would take to archive that. If the run did not count
-// everything, it is of what was counted.
+// Estimate holds the counts of a dry run, and what archiving would take. If the run did not count
+// everything, it covers only what was counted.
 type Estimate struct {
 	Months []MonthCount `json:"months"` // that were counted, ascending
 	// PastPurgeDays have recordings to fetch and are older than --purge-after.
 	PastPurgeDays int `json:"past_purge_days"`
-	// HoursAt3 and HoursAt10 are the hours that the requests for all recordings take at 3 and 10 a second, but at least
+	// HoursAt3 and HoursAt10 are the hours for the requests for all recordings at 3 and 10 per second, but at least
 	// HoursListing.
 	HoursAt3     float64 `json:"hours_at_3_per_second"`
 	HoursAt10    float64 `json:"hours_at_10_per_second"`
-	HoursListing float64 `json:"hours_listing"` // for the pages, at the maximum rate; 0 without one
+	HoursListing float64 `json:"hours_listing"` // for the pages, at the maximum rate; 0 without a maximum
 
-	APIRequests   int64       `json:"api_requests"`   // as CountPages has it
+	APIRequests   int64       `json:"api_requests"`   // set by CountPages
 	MediaRequests int64       `json:"media_requests"` // one for each recording to fetch
 	S3            *S3Requests `json:"s3,omitempty"`   // of an archive in S3
 }
@@ -34,19 +34,19 @@ type MonthCount struct {
 	Calls      int    `json:"calls"`
 	Recordings int    `json:"recordings"`
 	ToFetch    int    `json:"to_fetch"`
-	Bytes      int64  `json:"bytes"`      // of those to fetch, by the length of their calls
-	PastPurge  int    `json:"past_purge"` // of those to fetch, on days older than --purge-after: the vendor has probably deleted them
+	Bytes      int64  `json:"bytes"`      // of recordings to fetch, by the length of their calls
+	PastPurge  int    `json:"past_purge"` // recordings to fetch on days older than --purge-after, which the vendor has probably deleted
 }
 
 // S3Requests counts requests to S3 by kind. They are rough estimates.
 type S3Requests struct {
 	Puts  int64 `json:"puts"`
 	Lists int64 `json:"lists"`
-	Gets  int64 `json:"gets"` // HEAD too, which costs the same
+	Gets  int64 `json:"gets"` // including HEAD, which costs the same
 }
 
-// CountPages sets the number of API requests that the dry run made, and the maximum rate a second, 0 for none. A run makes
-// as many again, at the same time as the downloads, so that the longer of the two times counts.
+// CountPages sets the number of API requests that the dry run made, and the maximum rate per second, 0 for none. A run
+// makes the same number again, in parallel with the downloads, so the longer of the two times counts.
 func (e *Estimate) CountPages(requests int64, perSecond float64) {
 	e.APIRequests = requests
 	if perSecond <= 0 {
@@ -69,7 +69,7 @@ func (e *Estimate) Total() (total MonthCount) {
 	return total
 }
 
-// counted is what a dry run counts, by month. Its user locks.
+// counted is what a dry run counts, by month. The caller must hold a lock.
 type counted struct {
 	months        map[string]*MonthCount
 	pastPurgeDays int
@@ -86,7 +86,7 @@ func (c *counted) month(day fetcher.Date) *MonthCount {
 	return c.months[name]
 }
 
-// countListed counts a day whose listing came to its end.
+// countListed counts a completely listed day.
 func (t *tally) countListed(date fetcher.Date, calls int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -127,7 +127,7 @@ func (t *tally) countToFetch(d *day, bytes int64) {
 	}
 }
 
-// The requests to S3 for each day that is listed and closed, as counted on a real server, and for lines.
+// The requests to S3 for each day that is listed and closed, counted on a real server, and for lines.
 const (
 	putsOfDay  = 3 // calls, lines, closed.json
 	listsOfDay = 5
@@ -135,7 +135,7 @@ const (
 
 	callsOfSegment      = 1000 // rows of 1 kB in a segment of 1 MiB
 	recordingsOfSegment = 2500
-	segmentEvery        = 15 * time.Second // at the latest, while recordings come
+	segmentEvery        = 15 * time.Second // at the latest, while recordings arrive
 )
 
 // estimate returns what it would take to archive what was counted.

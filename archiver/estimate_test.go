@@ -21,7 +21,7 @@ func TestEstimate(t *testing.T) {
 	if got, want := e.Total(), (MonthCount{Days: 40, Calls: 1_000_000, Recordings: 360_000, ToFetch: 300_000, Bytes: 15e9, PastPurge: 40_000}); got != want {
 		t.Errorf("total %+v", got)
 	}
-	// 300,000 recordings are 100,000 s at 3 a second, in which a segment is put every 15 s.
+	// 300,000 recordings take 100,000 s at 3 per second, with a segment stored every 15 s.
 	if e.MediaRequests != 300_000 || fmt.Sprintf("%.2f %.2f", e.HoursAt3, e.HoursAt10) != "27.78 8.33" {
 		t.Errorf("%d requests, %v and %v hours", e.MediaRequests, e.HoursAt3, e.HoursAt10)
 	}
@@ -29,7 +29,8 @@ func TestEstimate(t *testing.T) {
 	if want := (S3Requests{Puts: 300_000 + 3*40 + segments + inTime, Lists: 5 * 40, Gets: 5*40 + segments + inTime}); *e.S3 != want {
 		t.Errorf("got %+v, want %+v", *e.S3, want)
 	}
-	// The pages take 10 hours at 5 a second: longer than recordings at 10 a second, shorter than at 3.
+	// The pages take 10 hours at 5 per second: longer than the recordings at 10 per second, shorter
+	// than at 3.
 	if e.CountPages(180_000, 5); e.APIRequests != 180_000 || fmt.Sprintf("%.2f %.2f %.2f", e.HoursListing, e.HoursAt10, e.HoursAt3) != "10.00 10.00 27.78" {
 		t.Errorf("%d requests, %v, %v and %v hours", e.APIRequests, e.HoursListing, e.HoursAt10, e.HoursAt3)
 	}
@@ -41,7 +42,7 @@ func TestEstimate(t *testing.T) {
 	}
 }
 
-// TestDryRunEstimates: what a dry run says of months, losses and requests is what the next run meets.
+// TestDryRunEstimates: the months, losses and requests of a dry run match those of the next run.
 func TestDryRunEstimates(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.keeps = 155 * oneDay

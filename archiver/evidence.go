@@ -1,4 +1,4 @@
-// Collects what API and media hosts have proved in this run.
+// Collects proof from this run that API and media hosts work.
 
 package archiver
 
@@ -17,18 +17,18 @@ type evidence struct {
 	lastGood int64 // moment of the last good audio of any host
 	hosts    map[string]*hostEvidence
 
-	rows, recorded map[fetcher.Date]bool // days that were shown to have a call, a recording
-	own            map[fetcher.Date]bool // days of which the run's own listings have a call
-	calls          map[fetcher.Date]int  // calls of the days whose listing was whole
+	rows, recorded map[fetcher.Date]bool // days known to have a call, a recording
+	own            map[fetcher.Date]bool // days for which the run's own listings have a call
+	calls          map[fetcher.Date]int  // calls of the completely listed days
 }
 
 type hostEvidence struct {
 	good     int64
-	bad      int       // failures that may pass, since the last good audio
-	silent   time.Time // since when the host could not be reached at all; zero: it answers
-	probed   time.Time // when it was last tried since then
-	refusing time.Time // since when it only asks to wait; zero: it does not
-	denied   int       // links to it that the settings do not allow
+	bad      int       // temporary failures since the last good audio
+	silent   time.Time // when the host became unreachable; zero: it answers
+	probed   time.Time // last attempt since then
+	refusing time.Time // when it started to answer only with requests to wait; zero: it does not
+	denied   int       // links to it that --allow-host does not permit
 	witness  answer
 }
 
@@ -76,7 +76,7 @@ func (e *evidence) refused(host string) int64 {
 	return e.moment
 }
 
-// failed is refused for a failure that may pass.
+// failed is like refused, for a temporary failure.
 func (e *evidence) failed(host string) int64 {
 	moment := e.refused(host)
 	e.mu.Lock()
@@ -85,8 +85,8 @@ func (e *evidence) failed(host string) int64 {
 	return moment
 }
 
-// askedToWait is refused for an answer that asks to wait. It also returns for how long the host has answered nothing
-// else, since the schedule let the run ask it again; at least a nanosecond.
+// askedToWait is like refused, for an answer that asks to wait. It also returns how long the host has answered
+// nothing else, counted from the last pause of the schedule; at least a nanosecond.
 func (e *evidence) askedToWait(host string, resumed time.Time) (moment int64, refusing time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -102,7 +102,8 @@ func (e *evidence) askedToWait(host string, resumed time.Time) (moment int64, re
 	return e.moment, max(time.Since(h.refusing), 1)
 }
 
-// maxBad is after how many failures in a row without good audio this run makes no further attempts.
+// maxBad is the number of consecutive failures without good audio after which this run makes no
+// further attempts.
 const maxBad = 12
 
 // isUnwell reports whether a host has failed many times and delivered nothing good.
@@ -112,13 +113,13 @@ func (e *evidence) isUnwell(host string) bool {
 	return e.host(host).bad >= maxBad
 }
 
-// maxRefusing is for how long a host may only ask to wait, before that is taken for an outage.
+// maxRefusing is how long a host may only ask to wait before that counts as an outage.
 const maxRefusing = 30 * time.Minute
 
-// probeEvery is how often a host is tried that cannot be reached.
+// probeEvery is the interval between attempts to reach an unreachable host.
 const probeEvery = 30 * time.Second
 
-// mayTry reports whether a host may be asked now. One that cannot be reached is tried by one
+// mayTry reports whether a host may get a request now. An unreachable host is probed with one
 // recording from time to time, while the others wait.
 func (e *evidence) mayTry(host string) bool {
 	e.mu.Lock()
@@ -134,8 +135,8 @@ func (e *evidence) mayTry(host string) bool {
 	return true
 }
 
-// unreached notes that a host could not be reached, and returns too for how long it has not
-// been, since the run could resume to ask it; at least a nanosecond.
+// unreached notes that a host could not be reached, and also returns for how long, counted from the
+// last pause of the schedule; at least a nanosecond.
 func (e *evidence) unreached(host string, resumed time.Time) (moment int64, silent time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -184,7 +185,7 @@ func (e *evidence) forbiddenHosts() map[string]int {
 	return counts
 }
 
-// setWitness notes how a request for known good audio ended.
+// setWitness notes the result of a request for known good audio.
 func (e *evidence) setWitness(host string, a answer) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -222,14 +223,14 @@ func (e *evidence) listedOther(day fetcher.Date) bool {
 	return len(e.own) > 1 || len(e.own) == 1 && !e.own[day]
 }
 
-// counted notes how many calls the whole listing of a day has.
+// counted notes the number of calls in the complete listing of a day.
 func (e *evidence) counted(day fetcher.Date, calls int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.calls[day] = calls
 }
 
-// callsOf returns how many calls a day has, if this run has seen that.
+// callsOf returns the number of calls of a day, if this run knows it.
 func (e *evidence) callsOf(day fetcher.Date) (int, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

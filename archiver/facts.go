@@ -19,8 +19,8 @@ type rules struct {
 	GiveUp     time.Duration // a recording is given up this long after it was first listed
 }
 
-// facts are everything that the decision about one day depends on. Facts that cost a request or a pass over the
-// ledger are unknown at first: judge asks for them in its needs.
+// facts are the inputs of the decision about one day. Facts that cost a request or a pass over the ledger are
+// unknown at first: judge asks for them in its needs.
 type facts struct {
 	Rules   rules
 	Now     time.Time // of the earlier of the two clocks
@@ -32,27 +32,27 @@ type facts struct {
 	Entire   bool   // all of the day was asked for
 	Cut      bool   // the present cut the listing short
 
-	Listing *listing  // of this run, nil if it did not come to its end
-	Failure string    // why it did not
-	Earlier []listing // entire listings of earlier runs with the same filter, oldest first
+	Listing *listing  // of this run, nil if it is not complete
+	Failure string    // why the listing is not complete
+	Earlier []listing // whole-day listings of earlier runs with the same filter, oldest first
 
-	Aside string // why the day was set aside, "" where it was not
+	Aside string // why the day was set aside, "" if it was not
 
 	Known      int              // recordings that the ledger has: archived, damaged or waiting
 	Recordings []recordingFacts // those that are not final, or not listed
 
-	Rows     answer // has a row of another settled day, or of a span, shown that the API answers truthfully?
+	Rows     answer // does a row of another settled day, or of a span, prove that the API answers truthfully?
 	RowsEver bool   // the archive knows of a call
 	// Filtered: with this run\'s filter, the API has listed a call of another day.
 	Filtered bool
 	Recorded answer // the same for recordings
 	// RecordedYet: the archive knows of a recording less than a year old.
 	RecordedYet bool
-	Control     answer // do the totals around an empty day show that it is empty?
+	Control     answer // do the totals around an empty day prove that it is empty?
 	Delivered   answer // are HostFacts.Oldest and HostFacts.Ever known?
-	LookedUp    answer // was the API asked whether it lists missing recordings under other days?
+	LookedUp    answer // did the run ask the API whether it lists missing recordings under other days?
 	Hosts       map[string]hostFacts
-	Unsaved     int // recordings that the store did not take in this run
+	Unsaved     int // recordings that could not be stored in this run
 }
 
 // answer is the answer to a question that costs a request or a pass over the ledger.
@@ -62,43 +62,43 @@ const (
 	unasked answer = iota
 	yes
 	no
-	unknowable // asked, without an answer
+	unknowable // asked without an answer
 )
 
-// hostFacts are what a media host has shown.
+// hostFacts are the facts about a media host.
 type hostFacts struct {
 	Good    int64 // moment of the last good audio in this run, 0 for none
-	AnyGood int64 // the same of any allowed host
+	AnyGood int64 // the same for any allowed host
 	Witness answer
-	// Witness is no where the request for known good audio failed, unknowable where there is
-	// nothing that could be asked for.
+	// Witness is no if the request for known good audio failed, unknowable if there is nothing to
+	// request.
 	Ever   bool          // it has delivered audio to this archive
-	Oldest time.Duration // greatest age at which it delivered audio to this archive
+	Oldest time.Duration // maximum age of audio that it delivered to this archive
 }
 
-// recordingFacts are what is known of one recording.
+// recordingFacts are the facts about one recording.
 type recordingFacts struct {
 	ID    string
 	State manifest.State
-	Noted bool // the ledger has a line of it
+	Noted bool // the ledger has a line for it
 
 	Listed    bool // by this run's listing of the day
-	Elsewhere bool // the API lists it under another day in this run
+	Elsewhere bool // in this run, the API lists it under another day
 	Nameless  bool // has neither id nor file name nor link
 
 	Refused bool   // in this run, with a line
-	Cause   string // of the refusal
-	Host    string // that refused it or failed, "" where none was asked
+	Cause   string // cause of the refusal
+	Host    string // that refused it or failed, "" if none got a request
 	Moment  int64  // of the refusal, to compare with hostFacts
 
-	Stored answer // is it in the store, whole and under no other recording's key?
+	Stored answer // is it in the store, complete, and under a key that no other recording uses?
 }
 
 // listing is one listing of a day.
 type listing struct {
 	ID      string
 	At      time.Time
-	Settled bool // the day was settled then
+	Settled bool // the day was settled at that time
 	Cut     bool
 
 	Rows, Total                 int
@@ -109,11 +109,11 @@ type listing struct {
 	Whole, Complete, Unlistable bool
 	Stray, Missing              int
 	StraySHA256, MissingSHA256  string
-	Doubts                      []doubt // that no rule below resolves
-	Shortfalls                  []doubt // why it is not whole
+	Doubts                      []doubt // that no rule in judge resolves
+	Shortfalls                  []doubt // why it is not complete
 }
 
-// doubt is a reason why a listing is not believed.
+// doubt is a reason not to trust a listing.
 type doubt struct {
 	Text  string
 	Count int
@@ -122,7 +122,7 @@ type doubt struct {
 // needs are the facts that a verdict still lacks.
 type needs struct {
 	Rows, Recorded, Control, Delivered, Elsewhere bool
-	Media                                         []string // hosts whose witness is needed
+	Media                                         []string // hosts that need a witness
 	Search                                        []string // recordings to look for in the store
 }
 
@@ -139,7 +139,7 @@ type verdict struct {
 	Reason  string
 }
 
-// verdicts are what judge decides. They count only once it needs nothing more.
+// verdicts are what judge decides. They are valid only once it needs no further facts.
 type verdicts struct {
 	Needs    needs
 	Lines    []verdict // recordings that become final
@@ -148,17 +148,17 @@ type verdicts struct {
 	Waiting  int // recordings that are not final
 	Reasons  []string
 	Warnings []string
-	// Excused says that the day stays open and does not count towards exit code 3.
+	// Excused says that the day stays open without causing exit code 3.
 	Excused bool
 
-	// Facts of the window and the day line.
+	// Facts for the window lines and the day line.
 	Missing                    int
 	MissingSHA256              string
 	Stray, Unlisted, Uncounted int
 	Unwitnessed, Unlistable    bool
 }
 
-// hashOfSorted returns the SHA-256 of ids in their order, one a line, as hex.
+// hashOfSorted returns the SHA-256 of sorted ids, one per line, as hex.
 func hashOfSorted(ids []string) string {
 	slices.Sort(ids)
 	sum := sha256.Sum256([]byte(strings.Join(ids, "\n")))

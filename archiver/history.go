@@ -1,4 +1,4 @@
-// Reads from the whole manifest when each media host delivered audio.
+// Reads from the whole manifest how old the audio was that each media host delivered.
 
 package archiver
 
@@ -10,10 +10,10 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// history is what the whole ledger says about media hosts.
+// history summarizes the whole ledger by media host.
 type history struct {
-	oldest map[string]time.Duration // greatest age at which a host delivered audio
-	any    time.Duration            // the same where a line of an older version names no host
+	oldest map[string]time.Duration // maximum age of audio that a host delivered
+	any    time.Duration            // the same for lines of older versions, which name no host
 }
 
 func (h *history) of(host string) (ever bool, oldest time.Duration) {
@@ -29,7 +29,7 @@ func (r *run) readHistory() error {
 	h := &history{oldest: map[string]time.Duration{}}
 	ends := map[string]time.Time{}
 	err := r.scan(func(e *manifest.Entry) {
-		if e.Outcome != manifest.Archived || e.Restored { // verify has found it, and no host delivered it then
+		if e.Outcome != manifest.Archived || e.Restored { // verify restored it, so no host delivered it then
 			return
 		}
 		end, ok := ends[e.Day]

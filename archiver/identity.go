@@ -12,17 +12,16 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// identities gives the recordings of one day their identity, under which the ledger knows
-// them. Once given, an identity stays: an id that is filled in later, or a second file
-// under a known id, changes none.
+// identities assigns the recordings of one day the identity under which the ledger knows them. An identity never
+// changes, even if an id is filled in later or a second file appears under a known id.
 //
-// The rule is in [identities.of], which says in which order the finders are asked, and [identities.name]. It does not
+// The rules are in [identities.of], which defines the order of the finders, and in [identities.name]. It does not
 // depend on the order of rows, with one exception: of two recordings that share an id and were never noted, the first
-// one gets the bare id.
+// gets the bare id.
 type identities struct {
 	taken  map[string]bool
-	byCall map[string][]noted // what the ledger, or an earlier row, names of a call
-	byLink map[string]string  // identity by source, where there is a link
+	byCall map[string][]noted // recordings of a call from the ledger or an earlier row
+	byLink map[string]string  // identity by source, for recordings with a link
 }
 
 // noted is a recording that has an identity.
@@ -34,7 +33,7 @@ func newIdentities() *identities {
 	return &identities{taken: map[string]bool{}, byCall: map[string][]noted{}, byLink: map[string]string{}}
 }
 
-// add takes a recording of the ledger.
+// add adds a recording of the ledger.
 func (x *identities) add(id string, s *manifest.State) { x.note(s.CallID, id, s.Source) }
 
 func (x *identities) note(call, id, source string) {
@@ -45,7 +44,7 @@ func (x *identities) note(call, id, source string) {
 	}
 }
 
-// finder looks for the identity that a recording of a row has. Those in used have been given to other recordings of the
+// finder looks for the identity that a recording of a row has. Identities in used belong to other recordings of the
 // row.
 type finder func(call *fetcher.Call, r *fetcher.Recording, used map[string]bool) (string, bool)
 
@@ -54,7 +53,7 @@ func (x *identities) of(call *fetcher.Call) []string {
 	ids := make([]string, len(call.Recordings))
 	used := map[string]bool{}
 	for _, find := range []finder{x.same, x.exact, x.likely} {
-		for i := range call.Recordings { // what is certain comes before what is likely
+		for i := range call.Recordings { // certain matches come before likely ones
 			if ids[i] != "" {
 				continue
 			}
@@ -74,7 +73,8 @@ func (x *identities) of(call *fetcher.Call) []string {
 			ids[i] = x.name(r)
 			used[ids[i]] = true
 		}
-		if !x.knows(call.ID, noted{ids[i], r.Source()}) {
+		// A row that no longer tells what a recording is known by does not make it be taken for another one.
+		if forgets := r.Source() == "." && x.taken[ids[i]]; !forgets && !x.knows(call.ID, noted{ids[i], r.Source()}) {
 			x.note(call.ID, ids[i], r.Source())
 		}
 	}
@@ -83,7 +83,7 @@ func (x *identities) of(call *fetcher.Call) []string {
 
 func (x *identities) knows(call string, n noted) bool { return slices.Contains(x.byCall[call], n) }
 
-// isAnothers reports whether another recording of the row has the id of an identity.
+// isAnothers reports whether the id of an identity belongs to another recording of the row.
 func isAnothers(identity string, call *fetcher.Call, r *fetcher.Recording) bool {
 	return !isID(identity, r.ID) && slices.ContainsFunc(call.Recordings, func(other fetcher.Recording) bool { return isID(identity, other.ID) })
 }
@@ -116,7 +116,7 @@ func (x *identities) exact(call *fetcher.Call, r *fetcher.Recording, used map[st
 // was noted by an older version.
 func (x *identities) likely(call *fetcher.Call, r *fetcher.Recording, used map[string]bool) (string, bool) {
 	if call.ID == "" {
-		return "", false // other calls have no id either
+		return "", false // other calls may have no id either
 	}
 	file, link, _ := strings.Cut(r.Source(), ".")
 	for _, n := range x.byCall[call.ID] {
@@ -129,7 +129,9 @@ func (x *identities) likely(call *fetcher.Call, r *fetcher.Recording, used map[s
 			if n.id == r.Identity || n.id == r.ID {
 				return n.id, true
 			}
-		case n.source == ".": // it had nothing to know it by
+		case n.source == ".": // it had no identifying field
+			return n.id, true
+		case r.Source() == "." && isID(n.id, r.ID): // it has nothing else now
 			return n.id, true
 		case notedFile == file && file != "", notedLink == link && link != "":
 			return n.id, true
@@ -138,13 +140,13 @@ func (x *identities) likely(call *fetcher.Call, r *fetcher.Recording, used map[s
 	return "", false
 }
 
-// isID reports whether an identity was made of the recording's id.
+// isID reports whether an identity is the recording's id.
 func isID(identity, id string) bool {
 	return id != "" && (identity == id || strings.HasPrefix(identity, id+"#"))
 }
 
-// name makes the identity of a recording that was never noted: its id, or where another
-// one has that, the id and a hash of file name and link.
+// name makes the identity of a recording that was never noted: its id or, if another one has it,
+// the id and a hash of file name and link.
 func (x *identities) name(r *fetcher.Recording) string {
 	if r.ID != "" && !x.taken[r.ID] {
 		return r.ID

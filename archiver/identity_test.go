@@ -57,6 +57,15 @@ func TestIdentities(t *testing.T) {
 		"what had an id alone, beside another one": {
 			[]line{{"8", "1", "."}}, []*fetcher.Call{call("1", recorded("1", "7", "a", "x"), recorded("1", "8", "b", "y"))}, [][]string{{"7", "8"}},
 		},
+		"nothing but its id is left, and then another file has it": {
+			[]line{{"7", "1", "a.x"}},
+			[]*fetcher.Call{call("1", fetcher.Recording{CallID: "1", ID: "7"}), call("1", recorded("1", "7", "b", "y")), call("1", recorded("1", "7", "a", "x"))},
+			[][]string{{"7"}, {"#"}, {"7"}},
+		},
+		"nothing but their ids is left": {
+			[]line{{"7", "1", "a.x"}, {"8", "1", "b.y"}},
+			[]*fetcher.Call{call("1", fetcher.Recording{CallID: "1", ID: "8"}, fetcher.Recording{CallID: "1", ID: "7"})}, [][]string{{"8", "7"}},
+		},
 		"an id changes, before there is a link": {
 			[]line{{"7", "1", "a."}}, []*fetcher.Call{call("1", recorded("1", "8", "a", ""))}, [][]string{{"7"}},
 		},

@@ -12,12 +12,12 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// apart is how far apart two answers, or two listings, must lie before the second confirms
-// the first: no outage that was seen lasted as long.
+// apart is the minimum time between two answers, or two listings, for the second to confirm the
+// first. No observed outage lasted as long.
 const apart = 24 * time.Hour
 
 // judge decides about a day: which of its recordings become final and how, whether it closes, and every reason why it
-// does not. It is pure. Where it needs more facts it says so, and is called again with them.
+// does not. It is a pure function. If it needs more facts, it says so and is called again with them.
 func judge(f facts) verdicts {
 	j := judgement{facts: f, settled: f.Now.Sub(f.End) >= f.Rules.Settle && (f.Listing == nil || f.Listing.Settled)}
 	j.v.Settled = j.settled
@@ -34,7 +34,7 @@ func judge(f facts) verdicts {
 	return j.v
 }
 
-// judgement is the state of one call of judge.
+// judgement is the state of one call to judge.
 type judgement struct {
 	facts
 	settled bool // now, and when it was listed
@@ -45,14 +45,14 @@ func (j *judgement) reason(format string, args ...any) {
 	j.v.Reasons = append(j.v.Reasons, fmt.Sprintf(format, args...))
 }
 
-// believed reports whether the listing can show that something is no longer listed.
+// believed reports whether the listing can prove that something is no longer listed.
 func (j *judgement) believed() bool {
 	l := j.Listing
 	return l != nil && j.Entire && !j.Cut && j.settled && j.Trusted && j.Filter == "" &&
 		(l.Whole || j.uncounted()) && len(l.Doubts) == 0 && (l.Stray == 0 || j.strayed(l))
 }
 
-// closing finds the reasons why the day itself stays open.
+// closing collects the reasons why the day itself stays open.
 func (j *judgement) closing() {
 	l := j.Listing
 	if j.Unsaved > 0 {
@@ -81,7 +81,7 @@ func (j *judgement) closing() {
 	}
 }
 
-// reasonUnsettled is the reason of a day that may still change.
+// reasonUnsettled is the reason for a day that may still change.
 const reasonUnsettled = "not settled yet"
 
 func (d doubt) counted() string {
@@ -91,7 +91,7 @@ func (d doubt) counted() string {
 	return d.Text
 }
 
-// closeTotal judges a listing that is not whole.
+// closeTotal judges an incomplete listing.
 func (j *judgement) closeTotal(l *listing) {
 	if l.Whole {
 		return
@@ -108,8 +108,8 @@ func (j *judgement) closeTotal(l *listing) {
 	j.v.Unlistable, j.v.Uncounted = l.Unlistable, l.Counted-l.Total
 }
 
-// uncounted reports whether the same wrong total has stayed for so long that the day
-// closes with it.
+// uncounted reports whether the same wrong total has persisted long enough to close the day with
+// it.
 func (j *judgement) uncounted() bool {
 	l := j.Listing
 	if l.Whole || !j.settled || len(l.Doubts) > 0 {
@@ -126,7 +126,7 @@ func (j *judgement) uncounted() bool {
 	return same.days >= 3 && same.over >= j.Rules.GiveUp
 }
 
-// closeStrays judges rows from outside of the window that listed them.
+// closeStrays judges rows from outside the window that listed them.
 func (j *judgement) closeStrays(l *listing) {
 	if l.Stray == 0 {
 		return
@@ -138,15 +138,15 @@ func (j *judgement) closeStrays(l *listing) {
 	j.v.Stray = l.Stray
 }
 
-// strayed reports whether the same strays came a day before: then the API heeds the times
-// and these rows are an oddity of its own.
+// strayed reports whether a listing a day earlier had the same strays: then the API does respect
+// the times, and these rows are a quirk of its own.
 func (j *judgement) strayed(l *listing) bool {
 	same := j.same(func(e *listing) bool { return e.Stray == l.Stray && e.StraySHA256 == l.StraySHA256 })
 	return same.listings >= 2 && same.over >= apart
 }
 
-// closeFewer judges a filtered listing that shows less than an earlier one. Only the counts are compared, because it
-// is not known which recordings the earlier one listed.
+// closeFewer judges a filtered listing with fewer calls than an earlier one. Only the counts are compared, because
+// it is not known which recordings the earlier one listed.
 func (j *judgement) closeFewer(l *listing) {
 	if j.Filter == "" {
 		return
@@ -194,7 +194,7 @@ func (j *judgement) closeWithoutCalls() {
 
 func (j *judgement) closeWithoutRecordings() {
 	const doubted = "the API lists calls without recordings, for this day and all others"
-	if j.Recorded != no || j.RecordedYet { // a known recording that is not listed proves nothing
+	if j.Recorded != no || j.RecordedYet { // a known recording that is no longer listed proves nothing
 		j.witnessed(&j.Recorded, &j.v.Needs.Recorded, doubted)
 		return
 	}
@@ -206,7 +206,7 @@ func (j *judgement) closeWithoutRecordings() {
 	j.v.Unwitnessed = true
 }
 
-// witnessed asks for a witness that is unknown, and gives the reason where there is none.
+// witnessed requests a witness that is unknown, and adds the reason if there is none.
 func (j *judgement) witnessed(witness *answer, need *bool, reason string) bool {
 	switch *witness {
 	case yes:
@@ -224,7 +224,7 @@ func (j *judgement) witnessed(witness *answer, need *bool, reason string) bool {
 // repeated counts listings that agree with this run's.
 type repeated struct {
 	listings, days int
-	over           time.Duration // from the first listing to this run's, however long its recordings took
+	over           time.Duration // from the first listing to this run's, without the time for recordings
 }
 
 // same counts this run's listing and the earlier ones that agree with it.
@@ -254,8 +254,8 @@ const (
 	gone                   // the API no longer lists it
 )
 
-// missing decides whether recordings that the ledger has and the listing lacks are absent, and
-// returns those that are.
+// missing decides whether recordings in the ledger that the listing lacks are absent, and returns
+// the absent ones.
 func (j *judgement) missing() (absent map[string]absence) {
 	absent = map[string]absence{}
 	if !j.believed() {
@@ -308,8 +308,7 @@ func (j *judgement) missing() (absent map[string]absence) {
 	return absent
 }
 
-// recordings decides about each recording that waits, and returns those that are final
-// now.
+// recordings decides about each recording that waits, and returns the ones that become final.
 func (j *judgement) recordings(absent map[string]absence) map[string]bool {
 	final := map[string]bool{}
 	if !j.settled || !j.Trusted {
@@ -333,7 +332,7 @@ func (j *judgement) recordings(absent map[string]absence) map[string]bool {
 	return final
 }
 
-// search asks for a search of the store before a recording is lost, because a killed run may have stored it.
+// search requests a search of the store before a recording is lost, because a killed run may have stored it.
 func (j *judgement) search(r *recordingFacts) manifest.Outcome {
 	switch r.Stored {
 	case unasked:
@@ -347,9 +346,9 @@ func (j *judgement) search(r *recordingFacts) manifest.Outcome {
 	return manifest.Lost
 }
 
-// isFinal reports whether a recording was final before. Lines of older versions have no
-// mark: what waited then is final once it was tried after the time to give up. What had moved
-// to another day and is listed again waits again.
+// isFinal reports whether a recording was final before. Lines of older versions have no such mark:
+// a waiting recording there is final if it was tried after the time to give up. A recording that
+// had moved to another day and is listed again waits again.
 func (j *judgement) isFinal(r *recordingFacts) bool {
 	return isFinal(r.State, r.Noted, r.Listed, j.Rules.GiveUp)
 }
@@ -366,11 +365,11 @@ func isFinal(s manifest.State, noted, listed bool, giveUp time.Duration) bool {
 	return !s.Time.Before(s.FirstSeen.Add(giveUp))
 }
 
-// decide returns the final outcome of a recording, "" if it still waits, and the reason to note.
+// decide returns the final outcome of a recording, "" if it waits, and the reason to note.
 func (j *judgement) decide(r *recordingFacts, absent absence) (manifest.Outcome, string) {
 	s := &r.State
 	switch {
-	case absent == moved: // it is final on this day; lost would mean that nobody can deliver it
+	case absent == moved: // it is final on this day; lost would mean that it is gone everywhere
 		return s.Outcome, "listed under another day"
 	case absent == gone && s.Outcome == manifest.Damaged:
 		return s.Outcome, "no longer listed"
@@ -384,7 +383,7 @@ func (j *judgement) decide(r *recordingFacts, absent absence) (manifest.Outcome,
 	return j.decideGiveUp(r)
 }
 
-// decideNotFound judges a recording of which its host said that it is not there.
+// decideNotFound judges a recording that its host does not have.
 func (j *judgement) decideNotFound(r *recordingFacts) (manifest.Outcome, string) {
 	s := &r.State
 	twice := s.NotFounds >= 2 && s.LastNotFound.Sub(s.NotFoundSince) >= apart
@@ -398,7 +397,7 @@ func (j *judgement) decideNotFound(r *recordingFacts) (manifest.Outcome, string)
 	}
 	switch j.media(r) {
 	case yes:
-	case unknowable: // there is no audio left to request
+	case unknowable: // there is no audio that could be requested
 		if twice && expired && outcome == manifest.Lost {
 			return outcome, "not found in two attempts at least a day apart, and older than --purge-after"
 		}
@@ -445,8 +444,8 @@ func (j *judgement) decideGiveUp(r *recordingFacts) (manifest.Outcome, string) {
 	return outcome, s.Reason
 }
 
-// media returns whether the host that refused a recording delivered good audio after that,
-// and asks for the witness where it is not known.
+// media returns whether the host that refused a recording delivered good audio afterwards, and
+// requests a witness if that is unknown.
 func (j *judgement) media(r *recordingFacts) answer {
 	h := j.Hosts[r.Host]
 	if h.Good > r.Moment {
@@ -462,7 +461,7 @@ func (j *judgement) media(r *recordingFacts) answer {
 		}
 	}
 	switch h.Witness {
-	case unasked, yes: // a witness before this refusal says nothing of it
+	case unasked, yes: // a witness before this refusal proves nothing
 		if !slices.Contains(j.v.Needs.Media, r.Host) {
 			j.v.Needs.Media = append(j.v.Needs.Media, r.Host)
 		}
@@ -477,8 +476,8 @@ func (j *judgement) warn(text string) {
 	}
 }
 
-// countWaiting counts what is not final, and says why by cause: of the whole day, or of what this run listed if it
-// asked for only a part.
+// countWaiting counts the recordings that are not final, by cause: those of the whole day, or only the listed ones
+// if the run requested a part of the day.
 func (j *judgement) countWaiting(final map[string]bool) {
 	causes := map[string]int{}
 	partial := j.Filter != "" || !j.Entire

@@ -151,7 +151,7 @@ func giveUpRows() []judgeRow {
 	}
 }
 
-// damagedRows: what was archived and is damaged.
+// damagedRows: archived recordings that are damaged.
 func damagedRows() []judgeRow {
 	one := func(r recordingFacts, change func(*facts)) func(*facts) {
 		return func(f *facts) {

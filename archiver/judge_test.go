@@ -15,10 +15,10 @@ const (
 	dayLength = 24 * time.Hour
 )
 
-// judgedAt is when the table's days are judged; they ended ten days before.
+// judgedAt is the time of the table's verdicts; its days ended ten days earlier.
 var judgedAt = time.Date(2025, 5, 12, 9, 0, 0, 0, time.UTC)
 
-// settledFacts are those of a day that closes: settled, listed whole, one recording archived.
+// settledFacts are the facts of a day that closes: settled, listed whole, one recording archived.
 func settledFacts() facts {
 	f := facts{
 		Rules: rules{Settle: 48 * hour, PurgeAfter: 155 * dayLength, GiveUp: 14 * dayLength},
@@ -37,8 +37,8 @@ func stored(id string) recordingFacts {
 	return recordingFacts{ID: id, Noted: true, State: manifest.State{Outcome: manifest.Archived, Final: true, Key: id}}
 }
 
-// waiting is a recording that met with a cause in this run, first listed so long ago, and that
-// was refused in so many runs.
+// waiting is a recording with a cause in this run, the given time since it was first listed, and
+// the given number of runs that refused it.
 func waiting(id, cause string, since time.Duration, refusals int) recordingFacts {
 	r := recordingFacts{
 		ID: id, Noted: true, Listed: true, Refused: true, Cause: cause, Host: "media", Moment: 5,
@@ -58,14 +58,15 @@ func waiting(id, cause string, since time.Duration, refusals int) recordingFacts
 	return r
 }
 
-// twice is a recording that was not found before, so long ago, by the link of another listing.
+// twice is a recording that was already not found the given time ago, by the link of another
+// listing.
 func twice(id string, before time.Duration) recordingFacts {
 	r := waiting(id, causeNotFound, before, 2)
 	r.State.NotFounds, r.State.NotFoundSince = 2, judgedAt.Add(-before)
 	return r
 }
 
-// earlier is a listing like that of the facts, made so long ago.
+// earlier is a listing like that of the facts, the given time ago.
 func earlier(f *facts, ago time.Duration) listing {
 	e := *f.Listing
 	e.At = judgedAt.Add(-ago)
@@ -73,7 +74,7 @@ func earlier(f *facts, ago time.Duration) listing {
 	return e
 }
 
-// well says that the host delivered good audio after the refusals of the table.
+// well makes the facts say that the host delivered good audio after the refusals of the table.
 var well = hostFacts{Good: 6, AnyGood: 6, Ever: true}
 
 // expired makes the day older than the vendor keeps audio.
@@ -119,8 +120,8 @@ func (v *verdicts) String() string {
 	return strings.Join(words, " ")
 }
 
-// TestJudge has a row for each sentence of the contract about closing days and about the
-// outcomes of recordings. A row is the facts of a day that closes, changed in one respect.
+// TestJudge has a case for each sentence of the contract about closing days and about the outcomes
+// of recordings. A case takes the facts of a day that closes and changes one of them.
 func TestJudge(t *testing.T) {
 	for _, test := range judgeTable() {
 		t.Run(test.name, func(t *testing.T) {
@@ -157,7 +158,7 @@ type judgeRow struct {
 	change func(*facts)
 	want   string
 	reason string
-	// warning is all that the verdict warns of.
+	// warning returns all warnings of the verdict.
 	warning string
 }
 
@@ -165,7 +166,7 @@ func judgeTable() []judgeRow {
 	return slices.Concat(believedRows(), emptyRows(), missingRows(), totalRows(), strayRows(), notFoundRows(), giveUpRows(), damagedRows())
 }
 
-// believedRows: is the listing to be believed?
+// believedRows: can the listing be trusted?
 func believedRows() []judgeRow {
 	open := func(want, reason string, change func(*facts)) judgeRow {
 		return judgeRow{reason + ": " + want, change, want, reason, ""}

@@ -22,18 +22,18 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// errKeys says that a recording cannot be stored under any key.
+// errKeys means that a recording cannot be stored under any key.
 var errKeys = errors.New("no free key for the recording")
 
-// owners says which recording owns a key, according to the ledger.
+// owners finds the recording that owns a key, according to the ledger.
 type owners interface {
-	// owner returns another recording that a line says is stored under a key, "" for none. It
-	// reads the whole ledger, so it is for the rare case that a key is found taken.
+	// owner returns another recording that is stored under a key according to a line, "" for none.
+	// It reads the whole ledger, so it is meant for the rare case of a taken key.
 	owner(ctx context.Context, day *day, key, identity, callID string) (string, error)
 }
 
-// keeper stores bodies under keys, and decides whether what is stored under a key already is
-// the recording itself. It is safe for concurrent use.
+// keeper stores bodies under keys, and decides whether an object already stored under a key is the
+// recording itself. It is safe for concurrent use.
 type keeper struct {
 	store  Store
 	keys   *keyMaker
@@ -51,7 +51,7 @@ type kept struct {
 	adopted bool
 }
 
-// line is the ledger's line of what was kept, without times.
+// line returns the ledger line of a kept recording, without times.
 func (k *kept) line(j *job, got *download) manifest.Recording {
 	return manifest.Recording{
 		RecordingID: j.identity, Outcome: manifest.Archived, Key: k.info.Key, Size: k.info.Size, SHA256: hex.EncodeToString(k.sum[:]),
@@ -60,10 +60,10 @@ func (k *kept) line(j *job, got *download) manifest.Recording {
 	}
 }
 
-// keep stores a body under the first of the recording's keys that is free, or that holds the recording already. Each
-// key that it tries is claimed until release is called, which must be after the recording's line is noted: else
-// another recording could adopt what this one has stored. In a bucket the line may still be held then; code that
-// looks for the owner of a key has it stored first. patiently waits while the store fails.
+// keep stores a body under the first of the recording's keys that is free or already holds the recording. Each key
+// that it tries is claimed until release is called, which must happen after the recording's line is noted. Otherwise
+// another recording could adopt this one's object. In a bucket, the line may still be in memory then; code that
+// looks for the owner of a key flushes it first. patiently waits while the store fails.
 func (k *keeper) keep(ctx context.Context, j *job, got *download, patiently func(func() error) error) (result kept, release func(), err error) {
 	var held []func()
 	release = func() {
@@ -78,7 +78,8 @@ func (k *keeper) keep(ctx context.Context, j *job, got *download, patiently func
 	sum := got.body.sum()
 	keys := names.For(j.identity, sum)
 	if j.prior.Outcome == manifest.Damaged {
-		// Nothing is overwritten: what replaces damaged bytes gets a key that no body of this recording can have.
+		// Nothing is overwritten: the replacement of damaged audio gets a key that no other body of this
+		// recording can have.
 		keys = names.For(j.identity+" "+k.run, sum)[1:]
 	}
 	for _, name := range keys {
@@ -124,7 +125,7 @@ func (k *keeper) keep(ctx context.Context, j *job, got *download, patiently func
 }
 
 // locked adds the lock and the class of retention that a recording is stored with. Bodies under quarantine get none,
-// because it is not known what they are.
+// because their content is unknown.
 func (k *keeper) locked(o store.Object, campaign string) store.Object {
 	if k.locks() {
 		o.LockMode, o.LockUntil = k.lock.Mode, k.lock.For.After(time.Now()).Truncate(time.Second)
@@ -138,8 +139,8 @@ func (k *keeper) locked(o store.Object, campaign string) store.Object {
 // locks reports whether recordings are locked as they are stored.
 func (k *keeper) locks() bool { return k.lock.Mode != store.Unlocked && k.lock.After.IsZero() }
 
-// isMine reports whether an object that is stored under a key belongs to a recording: its
-// metadata says so, or, where it has none, no line names it as another one's.
+// isMine reports whether the object under a key belongs to a recording: its metadata says so or,
+// without metadata, no line assigns it to another recording.
 func (k *keeper) isMine(ctx context.Context, d *day, info store.Info, identity, callID string) (bool, error) {
 	if info.RecordingID != "" {
 		return info.IsOf(identity) && (info.CallID == "" || callID == "" || info.CallID == callID), nil
@@ -211,7 +212,7 @@ type keyMaker struct {
 	prefixLen int
 }
 
-// names makes the names that a recording may be stored under.
+// names returns the possible names of a recording.
 func (m *keyMaker) names(call callFacts, recording *fetcher.Recording, identity string, format audio.Format) (key.Names, error) {
 	stem, err := m.stem(call, recording, identity)
 	if err != nil {
@@ -224,7 +225,7 @@ func (m *keyMaker) names(call callFacts, recording *fetcher.Recording, identity 
 	return names, nil
 }
 
-// stem makes the part of a recording's names that does not depend on its format.
+// stem returns the part of a recording's names that does not depend on its format.
 func (m *keyMaker) stem(call callFacts, recording *fetcher.Recording, identity string) (key.Stem, error) {
 	fields := map[string]string{}
 	maps.Copy(fields, call.fields)
@@ -239,26 +240,25 @@ func (m *keyMaker) stem(call callFacts, recording *fetcher.Recording, identity s
 	return stem, nil
 }
 
-// wanted returns the key that a recording which was not had would be stored under if it is
-// what the vendor's recordings are, MP3; "" where none can be made. A later run looks there
-// before it writes the recording off.
+// wanted returns the key of a missing recording, assuming that it is MP3 like the vendor's
+// recordings; "" if no key can be made. A later run looks there before it writes the recording off.
 func (m *keyMaker) wanted(j *job) string {
 	names, err := m.names(j.call, &j.recording, j.identity, audio.MP3)
 	if err != nil {
-		return "" // reported when it is stored
+		return "" // the error is reported when the recording is stored
 	}
 	return names.Wanted()
 }
 
-// claims are the keys that recordings are being stored under. Case is ignored, as some file systems do. Its zero
-// value is ready.
+// claims are the keys that recordings are being stored under. Case is ignored, because some file systems ignore
+// it. Its zero value is ready.
 type claims struct {
 	mu   sync.Mutex
 	keys map[string]chan struct{} // closed when the claim ends
 }
 
-// claim marks a key as being stored under, and waits for another recording that wants the same. A recording that
-// holds a key waits only for its alternatives, which are longer, so no two wait for each other.
+// claim marks a key as in use, and waits while another recording uses it. A recording that holds a key waits
+// only for its alternatives, which are longer, so two recordings never wait for each other.
 func (c *claims) claim(ctx context.Context, name string) (release func(), err error) {
 	name = strings.ToLower(name)
 	mine := make(chan struct{})
@@ -281,7 +281,7 @@ func (c *claims) claim(ctx context.Context, name string) (release func(), err er
 	}, nil
 }
 
-// enter claims a key that is free, or returns what ends another's claim.
+// enter claims a key that is free, or returns the channel that another recording's claim closes.
 func (c *claims) enter(name string, mine chan struct{}) (other chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

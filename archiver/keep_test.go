@@ -19,14 +19,14 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// deliversSame is a world whose recordings all sound the same, as silent ones do.
+// deliversSame is a world whose recordings all have the same bytes, like silent ones.
 func (w *world) deliversSame(body []byte) *hooked {
 	return &hooked{world: w, audio: func(*http.Request, string) (*http.Response, error) {
 		return answered(http.StatusOK, body), nil
 	}}
 }
 
-// slowStore needs ten seconds after it has stored a body until it says so.
+// slowStore returns ten seconds after it has stored a body.
 type slowStore struct{ Store }
 
 func (s slowStore) Put(ctx context.Context, o store.Object) (store.Info, error) {
@@ -37,7 +37,7 @@ func (s slowStore) Put(ctx context.Context, o store.Object) (store.Info, error) 
 	return info, err
 }
 
-// line is a line of an earlier run.
+// archivedLine returns a line of an earlier run.
 func archivedLine(id, key string, body []byte) manifest.Recording {
 	sum := sha256.Sum256(body)
 	return manifest.Recording{
@@ -45,7 +45,7 @@ func archivedLine(id, key string, body []byte) manifest.Recording {
 	}
 }
 
-// TestTakenKey has something stand under the key that a recording is to have.
+// TestTakenKey puts an object under the key that a recording should get.
 func TestTakenKey(t *testing.T) {
 	body, other := frames(4), frames(5)
 	spoil := func(w *world, date fetcher.Date) {
@@ -108,14 +108,14 @@ func TestTakenKey(t *testing.T) {
 	}
 }
 
-// TestOneKeyForSeveral has recordings with the same bytes come at once, and each wants the
-// key that another one has stored under and not noted yet.
+// TestOneKeyForSeveral downloads recordings with the same bytes in parallel. Each should get the
+// key under which another one is stored but not yet noted.
 func TestOneKeyForSeveral(t *testing.T) {
 	body := frames(4)
 	for name, test := range map[string]struct {
 		template string
 		files    [2]string // of the recordings 10000 and 10010
-		before   string    // other bytes stand there
+		before   string    // other bytes under that key
 	}{
 		"the same name":                  {files: [2]string{"call.mp3", "call.mp3"}},
 		"the name with the other's id":   {files: [2]string{"call-10010.mp3", "call.mp3"}, before: "call.mp3"},
@@ -158,8 +158,8 @@ func firstDigits(body []byte) string {
 	return hex.EncodeToString(sum[:4])
 }
 
-// foldedStore is a store on a file system that ignores case: a name that differs in case
-// alone leads to the same file.
+// foldedStore is a store on a file system that ignores case: names that differ only in case lead to
+// the same file.
 type foldedStore struct {
 	Store
 	dir string
@@ -169,14 +169,14 @@ func (s foldedStore) Put(ctx context.Context, o store.Object) (store.Info, error
 	entries, _ := os.ReadDir(s.dir)
 	for _, e := range entries {
 		if strings.EqualFold(e.Name(), o.Key) && e.Name() != o.Key {
-			o.Key = e.Name() // as the system finds it, and as Disk tells it
+			o.Key = e.Name() // the name on disk, as Disk reports it
 		}
 	}
 	return s.Store.Put(ctx, o)
 }
 
-// TestFileSystemIgnoresCase has two recordings whose names differ in case alone, and the
-// bytes not at all.
+// TestFileSystemIgnoresCase has two recordings with the same bytes, whose names differ only in
+// case.
 func TestFileSystemIgnoresCase(t *testing.T) {
 	for name, slow := range map[string]bool{"one after another": false, "at once": true} {
 		t.Run(name, func(t *testing.T) {
@@ -213,9 +213,8 @@ func TestFileSystemIgnoresCase(t *testing.T) {
 	}
 }
 
-// TestNoKey has a template that fails on one call's values, and a name whose folder is a
-// file: that is an outcome of this recording, the others continue, and it does not count
-// towards --max-recordings.
+// TestNoKey has a template that fails on one call's values, and a name whose folder is a file: this
+// fails only that recording, the others continue, and it does not count towards --max-recordings.
 func TestNoKey(t *testing.T) {
 	for name, test := range map[string]struct{ template, there string }{
 		"the template fails": {template: `{{if eq .filename "odd.mp3"}}{{slice .filename 0 99}}{{end}}{{.filename}}`},
@@ -248,9 +247,8 @@ func TestNoKey(t *testing.T) {
 	}
 }
 
-// TestDamagedGetsANewKey damages a recording again and again, longer ago than recordings are
-// given up after: each time it is asked for once more, and what comes is stored under a key that
-// it never had.
+// TestDamagedGetsANewKey damages a recording repeatedly, after the time to give up: each time it is
+// requested again, and stored under a key that it never had.
 func TestDamagedGetsANewKey(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -276,8 +274,8 @@ func TestDamagedGetsANewKey(t *testing.T) {
 	})
 }
 
-// TestQuarantine keeps a body of no known format for a look, once for each different body,
-// unless it repeats what opens the recording.
+// TestQuarantine keeps a body of an unknown format, once for each different body, unless it repeats
+// the link of the recording.
 func TestQuarantine(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -319,7 +317,8 @@ func TestQuarantine(t *testing.T) {
 	})
 }
 
-// TestClaims hold a key until they are released, and let a wait end with its context.
+// TestClaims checks that a claim holds a key until it is released, and that a wait ends with its
+// context.
 func TestClaims(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c claims

@@ -11,7 +11,8 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// limitError ends a run at a limit, whose name it is. The run did not fail; the next one continues.
+// limitError is the name of the limit that ended a run. The run did not fail; the next one
+// continues.
 type limitError string
 
 const (
@@ -35,7 +36,7 @@ func limitOf(err error) (limitError, bool) {
 type limiter struct {
 	mu         sync.Mutex
 	recordings int   // that may be archived, 0 for no limit
-	bytes      int64 // likewise: with those in flight it may be more
+	bytes      int64 // likewise; recordings in flight may exceed it
 	reserved   int   // in flight or archived
 	archived   int
 	stored     int64         // bytes of these
@@ -46,8 +47,8 @@ func newLimiter(recordings int, bytes int64) *limiter {
 	return &limiter{recordings: recordings, bytes: bytes, freed: make(chan struct{})}
 }
 
-// reserve waits until one more recording may be archived. It returns a limitError once no
-// more may be.
+// reserve waits until one more recording may be archived. It returns a limitError once the limit is
+// reached.
 func (l *limiter) reserve(ctx context.Context) error {
 	for {
 		l.mu.Lock()
@@ -73,7 +74,8 @@ func (l *limiter) reserve(ctx context.Context) error {
 	}
 }
 
-// release ends a reservation: of a recording that was archived with so many bytes, or was not.
+// release ends the reservation of a recording: archived with the given number of bytes, or not
+// archived.
 func (l *limiter) release(archived bool, bytes int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -87,8 +89,8 @@ func (l *limiter) release(archived bool, bytes int64) {
 	l.freed = make(chan struct{})
 }
 
-// limited is a source that stops the run once no further request may be made. Listings need
-// it not: their errors end the run.
+// limited is a source that stops the run once no further request may be made. Listings do not need
+// this: their errors end the run.
 type limited struct {
 	Source
 	stop context.CancelCauseFunc

@@ -16,18 +16,19 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// endBefore is how long before now a listing of today ends, because the log may not have the last calls yet.
+// endBefore is how long before now a listing of today ends, because the log may not contain the latest calls
+// yet.
 const endBefore = 5 * time.Minute
 
 // bytesPerSecond is the rate of the vendor's audio: 64 kbit/s.
 const bytesPerSecond = 8000
 
-// list lists a day and hands its recordings to the workers. Faults of this listing are kept with the day; an error
-// ends the run.
+// list lists a day and hands its recordings to the workers. Failures of this listing are kept with the day; an
+// error ends the run.
 func (r *run) list(d *day) error {
 	defer r.queue.list(d)()
-	// A window is listed again to prove it whole on a settled day alone: another one would
-	// change between two passes. One whose total stays wrong is listed once a run.
+	// Only on a settled day is a window listed again to prove it complete: on another day it would
+	// change between two passes. A window whose total stays wrong is listed once per run.
 	repeat := d.settled && !staysWrong(d.ledger.Windows())
 	began := time.Now()
 	listing := r.source.Day(d.date, d.span, r.config.Filter, repeat)
@@ -45,7 +46,7 @@ func (r *run) list(d *day) error {
 	if failed != nil || d.failure != "" || r.soft.Err() != nil {
 		return failed
 	}
-	// The clock of the API is known by now.
+	// The clock of the API is known here.
 	d.begun = r.clock.at(began)
 	d.settled = d.settled && r.config.settled(d.begun, d.date)
 	result := listing.Result()
@@ -58,7 +59,7 @@ func (r *run) list(d *day) error {
 	return nil
 }
 
-// staysWrong reports whether an earlier listing of the day had a total that stayed wrong when it was repeated.
+// staysWrong reports whether an earlier listing of the day had a wrong total that a second pass confirmed.
 func staysWrong(windows []manifest.Window) bool {
 	for _, w := range windows {
 		if w.Complete && !w.Whole {
@@ -72,7 +73,7 @@ func staysWrong(windows []manifest.Window) bool {
 // run. The other windows of the day are listed anyway.
 func (r *run) judgeListing(d *day, err error) error {
 	if err == nil || r.soft.Err() != nil {
-		return nil // a run that is stopping knows why
+		return nil // a stopping run already knows why
 	}
 	ignored, isIgnored := errors.AsType[*fetcher.IgnoredParameterError](err)
 	_, isWindow := errors.AsType[*fetcher.WindowError](err)
@@ -94,10 +95,10 @@ func (r *run) judgeListing(d *day, err error) error {
 	return nil
 }
 
-// minHeeded is how many pages must match the request before a page that does not match no longer ends the run.
+// minHeeded is how many pages must match the request until a mismatched page no longer ends the run.
 const minHeeded = 3
 
-// workPage notes the calls of a page and hands out the recordings that are to be fetched.
+// workPage notes the calls of a page and queues the recordings to fetch.
 func (r *run) workPage(d *day, page *fetcher.Page) error {
 	if len(page.Calls) > 0 {
 		r.heeded.Add(1)
@@ -132,8 +133,8 @@ func (r *run) workPage(d *day, page *fetcher.Page) error {
 
 // workCall decides about each recording of a call.
 func (r *run) workCall(d *day, call *fetcher.Call) error {
-	// While a call runs its audio is not complete. On a settled day a row that says so is
-	// out of date.
+	// The audio of a call in progress is not complete. On a settled day, a row in progress is out
+	// of date.
 	if len(call.Recordings) == 0 || call.InProgress() && !d.settled || d.isBroken() {
 		return nil
 	}
@@ -154,7 +155,7 @@ func (r *run) workCall(d *day, call *fetcher.Call) error {
 	return nil
 }
 
-// noteCalls keeps rows, before any line of their recordings.
+// noteCalls stores call rows before any line of their recordings.
 func (r *run) noteCalls(d *day, calls []*fetcher.Call) error {
 	if r.config.DryRun {
 		return nil
@@ -183,7 +184,7 @@ func (r *run) noteCalls(d *day, calls []*fetcher.Call) error {
 	return err
 }
 
-// noteID returns what a row is noted under: the call's id, or without one a name made of the
+// noteID returns the id under which a row is noted: the call's id or, without one, a hash of the
 // row without its links, which may differ in each listing.
 func noteID(call *fetcher.Call, row []byte) string {
 	if call.ID != "" {
@@ -193,8 +194,8 @@ func noteID(call *fetcher.Call, row []byte) string {
 	return "row-" + hex.EncodeToString(sum[:8])
 }
 
-// decide skips a recording that is final, notes one that cannot be fetched yet, and returns
-// the job of fetching any other.
+// decide skips a recording that is final, notes one that cannot be fetched yet, and returns a job
+// for any other.
 func (r *run) decide(d *day, call *fetcher.Call, recording fetcher.Recording, identity string) (*job, error) {
 	prior, known := d.ledger.Recording(identity)
 	if d.ledger.IsErased(identity, call.ID) {
@@ -246,17 +247,17 @@ func (r *run) decide(d *day, call *fetcher.Call, recording fetcher.Recording, id
 	return nil, nil
 }
 
-// strayRow is a row that came with another day's listing.
+// strayRow is a row from another day's listing.
 type strayRow struct {
 	from *day
 	call *fetcher.Call
 }
 
-// maxStrayBytes is how much of rows of other days is held in memory.
+// maxStrayBytes is the maximum memory for rows of other days.
 const maxStrayBytes = 8 << 20
 
-// keepStray keeps a row of another day for the end of the run, because that day has its own owner. If there are more
-// than fit in memory, the day that listed them stays open.
+// keepStray keeps a row of another day for the end of the run, because that day has its own owner. If they exceed
+// the limit, the day that listed them stays open.
 func (r *run) keepStray(d *day, call *fetcher.Call) {
 	d.strays++
 	if len(call.Recordings) == 0 && r.config.Calls == RecordedCalls {
@@ -269,6 +270,6 @@ func (r *run) keepStray(d *day, call *fetcher.Call) {
 		return
 	}
 	kept := *call
-	kept.Raw = bytes.Clone(call.Raw) // else all of its page stays in memory
+	kept.Raw = bytes.Clone(call.Raw) // otherwise its whole page stays in memory
 	r.strays[call.Day] = append(r.strays[call.Day], strayRow{from: d, call: &kept})
 }

@@ -18,8 +18,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// TestOneDayIsPoison has the API answer for one day in a way that cannot be understood, or
-// ignore what it is asked for: that day stays open, and the others are archived.
+// TestOneDayIsPoison makes the API answer for one day with nonsense, or ignore the requested times:
+// that day stays open, and the others are archived.
 func TestOneDayIsPoison(t *testing.T) {
 	ignored := func(w *world) []byte {
 		rows := []string{}
@@ -57,7 +57,7 @@ func TestOneDayIsPoison(t *testing.T) {
 					if r.URL.Query().Get("start_time") == poison.Window().From.Format(fetcher.WallLayout) {
 						return answered(test.code, test.body(w))
 					}
-					if test.fails { // what is asked for at the same time comes later
+					if test.fails { // concurrent requests are answered later
 						time.Sleep(time.Second)
 					}
 					return nil
@@ -83,7 +83,7 @@ func TestOneDayIsPoison(t *testing.T) {
 	}
 }
 
-// TestSharedIDs archives each of several recordings that have one id between them.
+// TestSharedIDs archives each of several recordings that share an id.
 func TestSharedIDs(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -115,8 +115,8 @@ func TestSharedIDs(t *testing.T) {
 	})
 }
 
-// TestCallsInProgress passes over a call that has not ended while its day may change, and waits
-// for its recording like for any other when the day has settled.
+// TestCallsInProgress skips a call in progress while its day may change, and waits for its
+// recording when the day has settled.
 func TestCallsInProgress(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -136,11 +136,11 @@ func TestCallsInProgress(t *testing.T) {
 	})
 }
 
-// TestToday ends the listing of today five minutes before now, and asks for nothing of a day
-// that began a moment ago.
+// TestToday ends the listing of today five minutes before now, and sends no request for a day that
+// began a moment ago.
 func TestToday(t *testing.T) {
 	t.Parallel()
-	inBubble(t, func(t *testing.T, w *world) { // at two o'clock
+	inBubble(t, func(t *testing.T, w *world) { // at 02:00
 		today := w.ago(0)
 		w.call(string(today)+" 01:00:00", 1)
 		w.call(string(today)+" 01:57:00", 1)
@@ -160,7 +160,7 @@ func TestToday(t *testing.T) {
 	})
 }
 
-// TestNoRoomForAMoment makes another attempt at a recording for whose body there was no room.
+// TestNoRoomForAMoment retries a recording for whose body there was no space.
 func TestNoRoomForAMoment(t *testing.T) {
 	busy := busyStore(t)
 	inBubble(t, func(t *testing.T, w *world) {
@@ -179,7 +179,7 @@ func TestNoRoomForAMoment(t *testing.T) {
 	})
 }
 
-// crampedStore has no room for parts, for so many times.
+// crampedStore has no space for parts, for the given number of times.
 type crampedStore struct {
 	Store
 	err   error
@@ -193,7 +193,8 @@ func (s *crampedStore) NewPart() (*store.Part, error) {
 	return s.Store.NewPart()
 }
 
-// prepare makes a run over the vendor that works on nothing by itself; end stops it and closes all.
+// prepare makes a run over the vendor that does not start by itself; end stops it and closes
+// everything.
 func (w *world) prepare(t *testing.T, vendor *hooked) (r *run, end func()) {
 	t.Helper()
 	client := w.client(vendor, time.Minute)
@@ -268,7 +269,7 @@ func TestQueuedJobsHoldNoPage(t *testing.T) {
 
 func heapInUse() int64 {
 	runtime.GC()
-	runtime.GC() // the first one may only have begun to sweep
+	runtime.GC() // the first collection may not have finished sweeping
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)

@@ -126,3 +126,55 @@ func TestMovedAndGone(t *testing.T) {
 		}
 	})
 }
+
+// TestRenamedWhileItWaits gives a recording another file name while it waits for its link. By its name it is another
+// recording, and the one that is not listed any more does not hold its day open for ever.
+func TestRenamedWhileItWaits(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, w *world) {
+		for i := 4; i <= 8; i++ {
+			w.recordedCalls(w.ago(i), 2)
+		}
+		day := w.ago(6)
+		r := w.call(string(day)+" 12:00:00", 1).recorded[0]
+		r.link = time.Now().Add(20 * time.Hour)
+		for range 4 {
+			w.try(trial{config: func(c *Config) { c.Span.CatchUp = true }})
+			r.file = "renamed.mp3"
+			time.Sleep(25 * time.Hour)
+		}
+		states, status := w.ledger(day)
+		line, closed := status.Line("")
+		if !closed || line.Unlisted != 1 || line.ByOutcome[manifest.Lost] != 1 || line.ByOutcome[manifest.Archived] != 3 {
+			t.Errorf("closed %t: %+v, %+v", closed, line, states)
+		}
+		if w.requested[r.token] != 1 {
+			t.Errorf("%d requests for the audio", w.requested[r.token])
+		}
+	})
+}
+
+// TestNothingButItsID lists a recording that is archived with its id alone, as of audio that the vendor has deleted. It is
+// the same recording: nothing waits, and nothing is missing.
+func TestNothingButItsID(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, w *world) {
+		for i := 4; i <= 8; i++ {
+			w.recordedCalls(w.ago(i), 2)
+		}
+		day := w.ago(6)
+		w.call(string(day)+" 07:00:00", 1).recorded[0].link = time.Now().Add(20 * time.Hour) // keeps the day open
+		c := w.call(string(day)+" 12:00:00", 2)
+		for range 4 {
+			w.try(trial{config: func(c *Config) { c.Span.CatchUp = true }})
+			for _, r := range c.recorded {
+				r.file, r.link = "", time.Now().Add(1000*oneDay)
+			}
+			time.Sleep(25 * time.Hour)
+		}
+		states, status := w.ledger(day)
+		if line, closed := status.Line(""); !closed || line.Recordings != 5 || line.ByOutcome[manifest.Archived] != 5 || line.Unlisted != 0 {
+			t.Errorf("closed %t: %+v, %+v", closed, line, states)
+		}
+	})
+}

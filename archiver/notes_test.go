@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestPresentCutsADay lists a day whose end is too near, though it settles at once: its last
-// calls may still be on their way into the log, so that it stays open.
+// TestPresentCutsADay lists a day right after its end, with --settle 0: its last calls may not be
+// in the log yet, so it stays open.
 func TestPresentCutsADay(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -30,8 +30,8 @@ func TestPresentCutsADay(t *testing.T) {
 	})
 }
 
-// TestLinesAreStoredInTime looks into the bucket while a run of one long day continues: what it
-// archived more than 15 seconds ago has its line there.
+// TestLinesAreStoredInTime checks the bucket during a run over one long day: everything archived
+// more than 15 seconds ago has its line there.
 func TestLinesAreStoredInTime(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -64,8 +64,8 @@ func TestLinesAreStoredInTime(t *testing.T) {
 	})
 }
 
-// TestRowsAreNotedFirst looks into calls/ when a recording is asked for: the row of its call is
-// there, before any line of the recording can be.
+// TestRowsAreNotedFirst checks calls/ when a recording is requested: the row of its call is there,
+// before any line of the recording can exist.
 func TestRowsAreNotedFirst(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -87,8 +87,8 @@ func TestRowsAreNotedFirst(t *testing.T) {
 	})
 }
 
-// TestFewDaysAreListedAhead has a media host that is slow: no more days are listed than are in
-// work, so that memory follows them and not the span.
+// TestFewDaysAreListedAhead has a slow media host: only the days in work are listed, so memory
+// depends on them and not on the span.
 func TestFewDaysAreListedAhead(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {

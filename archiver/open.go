@@ -20,20 +20,20 @@ import (
 // Location says where an archive is: in a folder, or in a bucket.
 type Location struct {
 	Folder string
-	S3     store.S3Options // where Folder is ""
-	// Check, where it is set, is asked before anything is written to a bucket: an error of it ends the opening.
+	S3     store.S3Options // used if Folder is ""
+	// Check, if set, is called before anything is written to a bucket; its error ends Open.
 	Check func(ctx context.Context, bucket *store.S3, ledger *manifest.Ledger) error
 }
 
-// Access says what an archive is opened for.
+// Access is the purpose of opening an archive.
 type Access int
 
 // The kinds of access.
 const (
 	Read    Access = iota // takes no lock and writes nothing; the archive must exist
-	DryRun                // as Read; a folder that does not exist is an empty archive
+	DryRun                // like Read; a folder that does not exist is an empty archive
 	Repair                // writes the manifest of an archive that exists
-	Archive               // stores recordings; the archive is made where there is none
+	Archive               // stores recordings; creates a missing archive
 	Erase                 // removes recordings of an archive that exists, and writes its manifest
 )
 
@@ -43,11 +43,10 @@ func (a Access) Writes() bool { return a == Repair || a.stores() }
 // stores reports whether recordings are stored or removed.
 func (a Access) stores() bool { return a == Archive || a == Erase }
 
-// Makes reports whether an archive is made where there is none, if only for the time of a dry
-// run.
+// Makes reports whether a missing archive is created, if only for the duration of a dry run.
 func (a Access) Makes() bool { return a == Archive || a == DryRun }
 
-// Opened is an open archive. Close it.
+// Opened is an open archive. The caller must close it.
 type Opened struct {
 	Store  OpenedStore
 	Ledger *manifest.Ledger
@@ -59,8 +58,7 @@ type Opened struct {
 	closers []func(context.Context) error // in the order of opening
 }
 
-// OpenedStore is what commands need of a store; *store.Disk and *store.S3 are the two there
-// are.
+// OpenedStore is the part of a store that commands use; *store.Disk and *store.S3 implement it.
 type OpenedStore interface {
 	Store
 	List(ctx context.Context, prefix string) iter.Seq2[store.Info, error]
@@ -71,7 +69,7 @@ type OpenedStore interface {
 	Names(ctx context.Context, prefix string) iter.Seq2[string, error]
 }
 
-// Close writes what the ledger holds in memory and closes all, also after an error.
+// Close flushes the ledger and closes everything, also after an error.
 func (o *Opened) Close(ctx context.Context) error {
 	var failed error
 	for i := len(o.closers) - 1; i >= 0; i-- {
@@ -81,9 +79,9 @@ func (o *Opened) Close(ctx context.Context) error {
 }
 
 // Open opens an archive for a run with the given id, "" for a new one. The error is
-// [manifest.ErrLocked] when another run holds the archive; fs.ErrNotExist when it must exist
-// and does not; [store.ErrUnusable] and [store.IsRetriable] tell the store's trouble. A
-// bucket for writing must prove that it honours conditions.
+// [manifest.ErrLocked] when another run holds the archive; fs.ErrNotExist when a required archive
+// does not exist; [store.ErrUnusable] and [store.IsRetriable] classify errors of the store. Open
+// checks that a bucket for writing honours conditions.
 func Open(ctx context.Context, at Location, access Access, run string, log *slog.Logger) (*Opened, error) {
 	o := &Opened{}
 	err := o.open(ctx, at, access, manifest.Options{Run: run, ReadOnly: !access.Writes(), Logger: log})
@@ -126,7 +124,7 @@ func (o *Opened) openFolder(ctx context.Context, folder string, access Access, o
 	if !access.stores() {
 		return nil
 	}
-	// Under the lock: these files are from a run that was killed.
+	// Under the lock: these files are from a killed run.
 	if err := disk.CleanTemp(ctx); err != nil {
 		return fmt.Errorf("clean up after an earlier run: %w", err)
 	}
@@ -176,7 +174,8 @@ func (o *Opened) openBucket(ctx context.Context, at Location, access Access, led
 	return nil
 }
 
-// removeLeftOut removes audio without a line: this run stored it while another process erased its recording.
+// removeLeftOut removes audio without a line, which this run stored while another process erased the
+// recording.
 func removeLeftOut(ctx context.Context, bucket *store.S3, recordings []manifest.Recording) error {
 	for _, r := range recordings {
 		info, err := bucket.Stat(ctx, r.Key)

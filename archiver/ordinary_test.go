@@ -10,8 +10,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// TestOrdinaryLife tells how accounts live that have nothing wrong with them, from the first
-// run to the closed day: none of it keeps a day open for ever, and none closes one wrongly.
+// TestOrdinaryLife simulates healthy accounts from the first run to the closed day: nothing keeps a
+// day open for ever, and nothing closes a day wrongly.
 func TestOrdinaryLife(t *testing.T) {
 	for name, live := range map[string]func(*testing.T, *world){
 		"a weekend without calls":                             liveWeekend,
@@ -34,7 +34,7 @@ func TestOrdinaryLife(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
-				time.Sleep(200 * 24 * time.Hour) // so that there is a past
+				time.Sleep(200 * 24 * time.Hour) // so that there are earlier days
 				w.sleepUntilNight()
 				live(t, w)
 			})
@@ -52,7 +52,7 @@ func (w *world) workdays(n, skip int) {
 	}
 }
 
-// each night for n nights, three calls were recorded the day before.
+// workNights makes a run each night for n nights, each after a day with three recorded calls.
 func (w *world) workNights(n int, change func(*Config)) (last night) {
 	for range n {
 		yesterday := w.dayOf(time.Now()).AddDays(-1)
@@ -64,7 +64,7 @@ func (w *world) workNights(n int, change func(*Config)) (last night) {
 	return last
 }
 
-// mustClose fails unless the day is closed, with so many archived.
+// mustClose fails unless the day is closed, with the given number of archived recordings.
 func (w *world) mustClose(day fetcher.Date, archived int) {
 	w.t.Helper()
 	states, status := w.ledger(day)
@@ -180,7 +180,7 @@ func liveShortRetention(t *testing.T, w *world) {
 	today := w.dayOf(time.Now())
 	for i := 120; i > 0; i-- {
 		for k := range 60 {
-			w.call(fmt.Sprintf("%s 09:%02d:00", today.AddDays(-i), k), min(1, i%4)) // a quiet day, now and then
+			w.call(fmt.Sprintf("%s 09:%02d:00", today.AddDays(-i), k), min(1, i%4)) // a quiet day now and then
 		}
 	}
 	backfill := func(c *Config) {

@@ -14,7 +14,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// ofAccount is the world of another account, as its links tell.
+// ofAccount is the world of another account according to its links.
 func (w *world) ofAccount(id string) *hooked {
 	plain := func(id string) string { return url.QueryEscape(`{"account_id":` + id + `,"u_id":"`) }
 	old := base64.StdEncoding.EncodeToString([]byte(plain("100200")))
@@ -32,7 +32,7 @@ func (w *world) ofAccount(id string) *hooked {
 	}}
 }
 
-// TestOtherArchive ends a run whose archive belongs to something else, before it writes a line.
+// TestOtherArchive checks that a run over another account's archive ends before it writes a line.
 func TestOtherArchive(t *testing.T) {
 	newYork, err := time.LoadLocation("America/New_York")
 	if err != nil {
@@ -48,7 +48,7 @@ func TestOtherArchive(t *testing.T) {
 		"another API":                    {change: func(c *Config) { c.APIURL = "https://elsewhere.test/v1" }, of: OfAPI, calls: 30},
 		"another zone":                   {change: func(c *Config) { c.Zone = newYork }, of: OfZone, calls: 30},
 		"another account":                {account: "100999", of: OfAccount, calls: 30},
-		"another account, by a few rows": {account: "100999", calls: 10}, // too few to say
+		"another account, by a few rows": {account: "100999", calls: 10}, // too few to decide
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -94,7 +94,7 @@ type archiveTrouble struct {
 	at      int
 	changed func(b *memoryBucket)
 	writes  int
-	hides   int // so many looks for archive.json find nothing; below 0: all
+	hides   int // number of reads of archive.json that find nothing; below 0: all
 }
 
 func (b *archiveTrouble) prepare() {
@@ -117,8 +117,7 @@ func (b *archiveTrouble) prepare() {
 
 const madeByAnother = `{"v":2,"kind":"archive","id":"other","account_id":"ACCOUNT","api_url":"https://api.test/v1","time_zone":"America/Los_Angeles","created":"2000-01-01T00:00:00Z"}` + "\n"
 
-// TestArchiveIsMadeByAnother has another run write archive.json in the very moment in which this
-// one does.
+// TestArchiveIsMadeByAnother lets another run write archive.json at the same moment as this run.
 func TestArchiveIsMadeByAnother(t *testing.T) {
 	write := func(account, zone string) func(*memoryBucket) {
 		return func(b *memoryBucket) {
@@ -141,7 +140,7 @@ func TestArchiveIsMadeByAnother(t *testing.T) {
 		"its account, the same":                  {at: 2, changed: write("100200", zone)},
 		"its account, another one":               {at: 2, changed: write("100999", zone), want: ErrOtherArchive},
 		"something else than its account":        {at: 2, changed: write("", zone)},
-		"shown a moment later":                   {hides: 2}, // when the run looks, and before it saves
+		"shown a moment later":                   {hides: 2}, // when the run reads it, and before it saves
 		"never shown":                            {hides: -1, want: errUnseenArchive},
 		"made by another, and never shown":       {at: 1, changed: write("", zone), hides: -1, want: errUnseenArchive},
 		"another account's, and a moment later":  {at: 1, changed: write("100999", zone), hides: 1, want: ErrOtherArchive},
@@ -174,7 +173,7 @@ func TestArchiveIsMadeByAnother(t *testing.T) {
 	}
 }
 
-// TestConditionsAreNoted notes in archive.json whether the store honours conditions.
+// TestConditionsAreNoted checks that archive.json says whether the store honours conditions.
 func TestConditionsAreNoted(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -195,8 +194,8 @@ func TestConditionsAreNoted(t *testing.T) {
 	})
 }
 
-// TestClocks runs with an API whose clock differs from the machine's: the earlier one decides
-// about settling, and where they are far apart nothing is closed.
+// TestClocks runs with an API whose clock differs from the machine's: the earlier clock decides
+// whether a day has settled, and no day is closed if they are far apart.
 func TestClocks(t *testing.T) {
 	for name, test := range map[string]struct {
 		apiAhead int           // minutes
@@ -243,8 +242,8 @@ func TestClocks(t *testing.T) {
 	}
 }
 
-// TestLinesHoldOneClock meets refusals while the machine's clock is 20 days ahead, and then
-// runs with both clocks right: nothing may have been given up meanwhile.
+// TestLinesHoldOneClock gets refusals while the machine's clock is 20 days ahead, then runs with
+// correct clocks: nothing may be given up.
 func TestLinesHoldOneClock(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {

@@ -9,28 +9,29 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// ErrOtherArchive says that the archive belongs to another account, API or zone. The
-// error that wraps it is an [OtherArchiveError].
+// ErrOtherArchive says that the archive belongs to another account, API or zone. The error is an
+// [OtherArchiveError].
 var ErrOtherArchive = errors.New("the archive belongs to another account, API address or time zone")
 
-// What an archive belongs to.
+// The properties that an archive is bound to.
 const (
 	OfAPI     = "API address"
 	OfZone    = "time zone"
 	OfAccount = "account"
 )
 
-// OtherArchiveError says in what a run differs from its archive. For errors.Is it is
-// an [ErrOtherArchive].
+// OtherArchiveError says how a run differs from its archive. It matches [ErrOtherArchive] with
+// errors.Is.
 type OtherArchiveError struct {
 	Of      string // [OfAPI], [OfZone] or [OfAccount]
 	Archive string // the archive's
 	Run     string // this run's
-	// Unproved says that no run has confirmed the account yet, so that API and zone may be what a rebuild was given.
+	// Unproved says that no run has confirmed the account yet, so API and zone may be values given to a rebuild.
 	Unproved bool
 }
 
-// otherSettings returns how the address or zone of an archive differs from those of a run, nil if neither does.
+// otherSettings returns the difference between the address or zone of an archive and those of a run, nil if
+// there is none.
 func otherSettings(a manifest.Archive, apiURL, zone string) *OtherArchiveError {
 	e := &OtherArchiveError{Of: OfAPI, Archive: a.APIURL, Run: apiURL, Unproved: a.AccountID == ""}
 	if a.APIURL == apiURL {

@@ -16,7 +16,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// status answers every request for audio so that fits, nil for all.
+// answers returns a vendor that answers matching requests for audio with a status; a nil fits
+// matches all.
 func (w *world) answers(code int, fits func(token string) bool, header ...string) *hooked {
 	return &hooked{world: w, audio: func(_ *http.Request, token string) (*http.Response, error) {
 		if fits != nil && !fits(token) {
@@ -26,8 +27,8 @@ func (w *world) answers(code int, fits func(token string) bool, header ...string
 	}}
 }
 
-// TestSilentHost has a media host that cannot be reached: it is tried by one recording every
-// 30 seconds, and the run ends when that has lasted for --retry-for. Nothing is noted.
+// TestSilentHost has an unreachable media host: the run probes it with one recording every 30
+// seconds, and ends after --retry-for. Nothing is noted.
 func TestSilentHost(t *testing.T) {
 	for name, test := range map[string]struct {
 		lasts, retryFor time.Duration
@@ -77,7 +78,7 @@ func TestSilentHost(t *testing.T) {
 	}
 }
 
-// TestOneHostOfTwoIsSilent continues with the other one meanwhile.
+// TestOneHostOfTwoIsSilent continues with the other host.
 func TestOneHostOfTwoIsSilent(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -113,8 +114,8 @@ func TestOneHostOfTwoIsSilent(t *testing.T) {
 	})
 }
 
-// badDays adds days of 60 recordings each that are not to be had, and good ones of five
-// around each, and returns the first of all and the bad ones.
+// badDays adds days with 60 unavailable recordings each, and good days with five around them. It
+// returns the first day and the bad days.
 func (w *world) badDays(n int) (first fetcher.Date, bad []fetcher.Date, broken map[string]bool) {
 	broken = map[string]bool{}
 	first = w.ago(4*n + 3)
@@ -132,9 +133,8 @@ func (w *world) badDays(n int) (first fetcher.Date, bad []fetcher.Date, broken m
 	return first, bad, broken
 }
 
-// TestOutageOfADay has days whose recordings are refused one and all, among others that are
-// well: they are set aside, the others continue, and the run does not end, however many there
-// are: they are not in a row.
+// TestOutageOfADay has days with only refused recordings among good days: they are set aside and
+// the others continue. The run does not end, because they are not consecutive.
 func TestOutageOfADay(t *testing.T) {
 	for name, code := range map[string]int{"not found": 404, "denied": 403, "denied as well": 401} {
 		for _, count := range []int{1, 5} {
@@ -142,14 +142,14 @@ func TestOutageOfADay(t *testing.T) {
 				t.Parallel()
 				inBubble(t, func(t *testing.T, w *world) {
 					first, bad, broken := w.badDays(count)
-					// Nothing is to be had a second time, nor what is the newest, so that no witness helps.
+					// Nothing is available a second time, nor the newest recording, so no witness helps.
 					for _, r := range w.recordedCalls(w.ago(1), 9) {
 						broken[r.token] = true
 					}
 					asked := map[string]bool{}
 					vendor := &hooked{world: w, audio: func(_ *http.Request, token string) (*http.Response, error) {
 						if !broken[token] {
-							time.Sleep(5 * time.Second) // so that the days in work are listed meanwhile
+							time.Sleep(5 * time.Second) // so that the days in work are listed first
 						}
 						w.mu.Lock()
 						defer w.mu.Unlock()
@@ -171,7 +171,7 @@ func TestOutageOfADay(t *testing.T) {
 					aside := 0
 					for _, day := range bad {
 						if !strings.Contains(fmt.Sprint(reasonsOf(n, day)), "skipped in this run") {
-							continue // good audio of another day came at that moment
+							continue // good audio of another day arrived at that moment
 						}
 						aside++
 						if d := w.day(day); len(d.Windows()) > 0 || d.Count() >= 60 {
@@ -191,8 +191,8 @@ func TestOutageOfADay(t *testing.T) {
 	}
 }
 
-// TestOutageOfAHost has a host that refuses everything: after three days the run ends, nothing is
-// written off, and few requests were made.
+// TestOutageOfAHost has a host that refuses everything: the run ends after three days, with few
+// requests and without writing anything off.
 func TestOutageOfAHost(t *testing.T) {
 	for name, answer := range map[string]sent{
 		"not found":              {status: 404, body: []byte("x")},
@@ -222,7 +222,7 @@ func TestOutageOfAHost(t *testing.T) {
 					if !errors.Is(n.err, ErrOutage) || n.Lost+n.GivenUp > 0 || n.DaysClosed > 0 {
 						t.Errorf("%v, %d lost, %d given up, %d days closed", n.err, n.Lost, n.GivenUp, n.DaysClosed)
 					}
-					if requests > 5*2*maxRefused+maxWitnesses { // two more days are in work, and some requests under way
+					if requests > 5*2*maxRefused+maxWitnesses { // two more days are in work, and some requests in flight
 						t.Errorf("%d requests", requests)
 					}
 					n.mustTellAllDays(t)
@@ -236,8 +236,8 @@ func TestOutageOfAHost(t *testing.T) {
 	}
 }
 
-// TestManyNotFoundAndTheHostIsWell continues with a day of which many recordings are not found,
-// once known good audio came, and says what may be wrong.
+// TestManyNotFoundAndTheHostIsWell continues with a day with many recordings that are not found,
+// once known good audio arrived, and warns about a possible cause.
 func TestManyNotFoundAndTheHostIsWell(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -267,8 +267,8 @@ func TestManyNotFoundAndTheHostIsWell(t *testing.T) {
 	})
 }
 
-// TestWitnesses counts the requests for known good audio: one where one is enough for several
-// days, and three at most, each for another recording.
+// TestWitnesses counts the requests for known good audio: one if it serves several days, and at
+// most three, each for another recording.
 func TestWitnesses(t *testing.T) {
 	for name, test := range map[string]struct{ well, days, want int }{
 		"one serves several days": {3, 5, 1},
@@ -278,7 +278,7 @@ func TestWitnesses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inBubble(t, func(t *testing.T, w *world) {
-				// Three that are archived already, on days of their own, the newest first gone.
+				// Three archived recordings on separate days; the newest ones are gone first.
 				known := map[string]int{}
 				gone := map[string]bool{}
 				for i := range 3 {
@@ -325,8 +325,8 @@ func TestWitnesses(t *testing.T) {
 	}
 }
 
-// TestHostIsBackAfterRefusals has a host refuse what many workers ask at once, for a minute,
-// as one that counts by the minute does: all of it is had in this run.
+// TestHostIsBackAfterRefusals has a host that refuses the requests of many workers for a minute,
+// like a rate limit per minute: this run still archives everything.
 func TestHostIsBackAfterRefusals(t *testing.T) {
 	for name, answer := range map[string]sent{
 		"429":                   {status: 429, body: []byte("x")},
@@ -352,13 +352,13 @@ func TestHostIsBackAfterRefusals(t *testing.T) {
 				failed := map[string]bool{}
 				began := time.Now()
 				vendor := &hooked{world: w, audio: func(request *http.Request, token string) (*http.Response, error) {
-					time.Sleep(2 * time.Second) // a minute's worth of workers is under way
+					time.Sleep(2 * time.Second) // all workers have sent their requests
 					w.mu.Lock()
 					defer w.mu.Unlock()
 					i := slices.IndexFunc(r, func(r *worldRecording) bool { return r.token == token })
 					refuse := time.Since(began) < time.Minute
 					if answer.status == 503 && answer.header == nil {
-						refuse = time.Since(began) < 4*time.Second // it may be the recordings' own failure
+						refuse = time.Since(began) < 4*time.Second // the recordings themselves may be the cause
 					}
 					if answer.status == 500 || answer.broken != nil {
 						refuse = !failed[token] && i >= count/2 && i%10 == 0
@@ -379,7 +379,8 @@ func TestHostIsBackAfterRefusals(t *testing.T) {
 	}
 }
 
-// TestHostThatFailsForLong keeps a run from lasting for days, recording by recording.
+// TestHostThatFailsForLong checks that a failing host does not make a run last for days, recording
+// by recording.
 func TestHostThatFailsForLong(t *testing.T) {
 	for name, answer := range map[string]sent{
 		"500":                    {status: 500, body: []byte("x")},

@@ -14,16 +14,16 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// plannedDay is one call day to work.
+// plannedDay is one call day to work on.
 type plannedDay struct {
 	date fetcher.Date
-	span fetcher.Window // what to ask for, also where it lies in the future
-	// whole says that all of the day was asked for, so that it may be closed.
+	span fetcher.Window // what to request, even if it is in the future
+	// whole says that the whole day was requested, so it may be closed.
 	whole bool
 }
 
-// plan cuts the span into days and puts those of the shard in order. Earlier days to catch up
-// come with them, whole.
+// plan cuts the span into days and puts those of the shard in order. Earlier days to catch up are
+// added as whole days.
 func (c *Config) plan(now time.Time, earlier []fetcher.Date) []plannedDay {
 	to := c.Span.To
 	if present := fetcher.Wall(now, c.Zone); to.After(present) {
@@ -59,7 +59,7 @@ func (c *Config) planDay(date fetcher.Date) plannedDay {
 	return day
 }
 
-// compare says which of two days comes first.
+// compare compares two days by the order of the run.
 func (c *Config) compare(now time.Time, a, b fetcher.Date) int {
 	ascending := 1
 	if a < b {
@@ -95,7 +95,7 @@ func (c *Config) settled(now time.Time, date fetcher.Date) bool {
 	return now.Sub(date.End(c.Zone)) >= c.Settle
 }
 
-// planDays returns the days to work, in their order.
+// planDays returns the days to work on, in order.
 func (r *run) planDays() ([]plannedDay, error) {
 	for date, err := range r.ledger.Days(r.soft) {
 		if err != nil {
@@ -115,9 +115,9 @@ func (r *run) planDays() ([]plannedDay, error) {
 	return days, nil
 }
 
-// earlierDays returns the days before the span that a listing with this run's filter left open, and those never
-// listed with it since the first one that was. A day that closed unwitnessed, because the API showed no recording of
-// any day, is listed again once another day has one: what was hidden may be shown by now.
+// earlierDays returns the days before the span that a listing with this run's filter left open, and those after the
+// first listed one that were never listed with it. A day that closed without a witness, because the API showed no
+// recording of any day, is listed again once another day has one: the API may show hidden recordings by now.
 func (r *run) earlierDays() ([]fetcher.Date, error) {
 	start := fetcher.DateOf(r.config.Span.From)
 	var before []plannedDay
@@ -128,12 +128,12 @@ func (r *run) earlierDays() ([]fetcher.Date, error) {
 	}
 	var earlier, unwitnessed []fetcher.Date
 	recorded := fetcher.Date("") // the newest day with a recording
-	next := fetcher.Date("")     // the day after the last one looked at, once there was a first
+	next := fetcher.Date("")     // the day after the last one looked at, after a first one
 	for p, status := range r.statuses(before) {
 		if err := ofAllDays(status.err); err != nil {
 			return nil, err
 		}
-		if next == "" { // after the first one, every day that is not closed is worked on, listed or not
+		if next == "" { // after the first one, every open day is worked on, listed or not
 			listed, err := r.isListed(p.date, status)
 			if err != nil {
 				return nil, err
@@ -193,7 +193,7 @@ func (r *run) isListed(date fetcher.Date, status dayStatus) (bool, error) {
 		r.filter == "" && ledger.Count() > 0, nil
 }
 
-// ofAllDays returns an error of reading a day, nil if it concerns only that day.
+// ofAllDays returns an error of reading a day, or nil if it concerns only that day.
 func ofAllDays(err error) error {
 	if store.IsRetriable(err) || errors.Is(err, store.ErrUnusable) || isLater(err) {
 		return err
@@ -201,16 +201,16 @@ func ofAllDays(err error) error {
 	return nil
 }
 
-// dayStatus is the status of a day, or why it is not known.
+// dayStatus is the status of a day, or why it is unknown.
 type dayStatus struct {
 	manifest.Status
 	err error
 }
 
-// looksAtOnce is how many days are looked at side by side.
+// looksAtOnce is how many days are checked in parallel.
 const looksAtOnce = 32
 
-// statuses looks at days, some side by side, and yields them in their order.
+// statuses checks days, some in parallel, and yields them in order.
 func (r *run) statuses(days []plannedDay) iter.Seq2[plannedDay, dayStatus] {
 	return func(yield func(plannedDay, dayStatus) bool) {
 		ahead := make([]chan dayStatus, 0, len(days))

@@ -41,7 +41,7 @@ func TestPlan(t *testing.T) {
 		order    Order
 		purge    time.Duration
 		earlier  []fetcher.Date
-		want     string // days, a part of one in parentheses
+		want     string // days, partial days in parentheses
 	}{
 		"two days":              {"2025-05-01", "2025-05-02 23:59:59", Ascending, 0, nil, "2025-05-01 2025-05-02"},
 		"newest first":          {"2025-05-01", "2025-05-02 23:59:59", Descending, 0, nil, "2025-05-02 2025-05-01"},
@@ -100,16 +100,16 @@ func TestSettled(t *testing.T) {
 	}
 }
 
-// TestCatchUp tells which days before the span come back: those that a listing with the same
-// filter left open, and those never listed with it since the first one that was.
+// TestCatchUp checks which earlier days are caught up: those that a listing with the same filter
+// left open, and those after the first listed one that were never listed with it.
 func TestCatchUp(t *testing.T) {
 	window := func(filter string) manifest.Window {
 		return manifest.Window{Filter: filter, Listing: "1", Doubts: []string{}}
 	}
 	for name, test := range map[string]struct {
 		filter string
-		days   map[int]string // of the ledger, by how many days ago: what it has of them
-		want   []int          // days ago, before the seven of the span
+		days   map[int]string // content of the ledger by age in days
+		want   []int          // ages in days, beyond the seven days of the span
 	}{
 		"a new archive":                     {"", nil, nil},
 		"all closed":                        {"", map[int]string{10: "closed", 9: "closed", 8: "closed"}, nil},
@@ -154,7 +154,7 @@ func TestCatchUp(t *testing.T) {
 					}
 				}
 				asked := w.listedDays()
-				w.call(string(w.ago(20))+" 09:00:00", 1) // what shows that the API is well
+				w.call(string(w.ago(20))+" 09:00:00", 1) // proves that the API works
 				n := w.try(trial{vendor: asked, config: func(c *Config) {
 					c.Span.CatchUp, c.Order = true, Ascending
 					if test.filter != "" {
@@ -174,7 +174,7 @@ func TestCatchUp(t *testing.T) {
 	}
 }
 
-// listedDays is a world that remembers of which whole days a first page was asked for.
+// listedDays is a world that records for which whole days a first page was requested.
 type listedDays struct {
 	*world
 	days map[fetcher.Date]bool
@@ -211,8 +211,7 @@ func (w *world) writeDay(date fetcher.Date, change func(context.Context, *manife
 	}
 }
 
-// TestManyClosedDays goes over a thousand closed days of a bucket that needs 20 ms for each
-// request.
+// TestManyClosedDays plans over a thousand closed days in a bucket with a latency of 20 ms.
 func TestManyClosedDays(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -246,7 +245,7 @@ func TestManyClosedDays(t *testing.T) {
 	})
 }
 
-// TestStatusesComeInOrder has looks at days that take any time.
+// TestStatusesComeInOrder checks days that take different times.
 func TestStatusesComeInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -256,7 +255,7 @@ func TestStatusesComeInOrder(t *testing.T) {
 			time.Sleep(time.Duration(looksAtOnce*3-looks.Add(1)) * time.Millisecond) // the last ones come first
 			return nil
 		}
-		defer time.Sleep(time.Second) // for looks that nobody waits for
+		defer time.Sleep(time.Second) // for checks that nobody waits for
 		ledger, err := manifest.OpenBucket(bucket, manifest.Options{ReadOnly: true})
 		if err != nil {
 			t.Fatal(err)
@@ -272,7 +271,7 @@ func TestStatusesComeInOrder(t *testing.T) {
 				t.Fatalf("day %d: %s, %s, %v", i, p.date, status.Day, status.err)
 			}
 			if i++; i == looksAtOnce+3 {
-				break // what is under way ends by itself
+				break // checks in progress end by themselves
 			}
 			if n := int(looks.Load()); n > i+looksAtOnce {
 				t.Fatalf("%d looks when %d were asked for", n, i)

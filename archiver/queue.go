@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// maxQueued is how many recordings may wait for a worker, and how many for their next
-// attempt, before no further ones are taken on.
+// maxQueued is the maximum number of recordings that wait for a worker, and of those that wait for
+// their next attempt.
 const maxQueued = 1000
 
 // queue holds the recordings that wait for a worker: new ones in the order in which they were listed, and before them
@@ -24,8 +24,8 @@ type queue struct {
 	listing []*day // in the order in which their listings began
 	fresh   []*job
 	delayed delayedJobs
-	hurried bool // the run ends: nothing waits for its time
-	scatter bool // the next new recording is one at random
+	hurried bool // the run is ending: no job waits for its time
+	scatter bool // the next new recording is chosen at random
 	closed  bool
 }
 
@@ -35,7 +35,7 @@ func newQueue() *queue {
 	return q
 }
 
-// put adds a new recording once there is room. It fails with the cause of ctx.
+// put adds a new recording once there is space. It fails with the cause of ctx.
 func (q *queue) put(ctx context.Context, j *job) error {
 	defer context.AfterFunc(ctx, q.wake)()
 	q.mu.Lock()
@@ -51,7 +51,7 @@ func (q *queue) put(ctx context.Context, j *job) error {
 	return nil
 }
 
-// list notes that the listing of a day begins. What it returns notes the end.
+// list notes the start of a day's listing. The returned function notes its end.
 func (q *queue) list(d *day) (end func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -64,9 +64,9 @@ func (q *queue) list(d *day) (end func()) {
 	}
 }
 
-// turn waits until a day may ask for its next page: the day whose listing began first always may, the others while half
-// of the room is left. So a large day is listed to its end before the next ones: each day in work is held in memory. It
-// fails with the cause of ctx.
+// turn waits until a day may request its next page: the day whose listing began first always may, the others while half
+// of the queue is free. So a large day is listed completely before the next ones, because each day in work is held in
+// memory. It fails with the cause of ctx.
 func (q *queue) turn(ctx context.Context, d *day) error {
 	defer context.AfterFunc(ctx, q.wake)()
 	q.mu.Lock()
@@ -85,7 +85,7 @@ func (q *queue) later(j *job, delay time.Duration) {
 	time.AfterFunc(delay, q.wake)
 }
 
-// take waits for a recording to work. It reports false when the queue is closed and empty.
+// take waits for a recording to work on. It reports false when the queue is closed and empty.
 func (q *queue) take() (*job, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -94,7 +94,7 @@ func (q *queue) take() (*job, bool) {
 		case len(q.delayed) > 0 && (q.hurried || !time.Now().Before(q.delayed[0].due)):
 			return heap.Pop(&q.delayed).(delayedJob).job, true
 		case len(q.fresh) > 0 && (q.hurried || len(q.delayed) < maxQueued):
-			q.changed.Broadcast() // there is room
+			q.changed.Broadcast() // there is space
 			return q.takeFresh(), true
 		case q.closed && len(q.delayed) == 0:
 			return nil, false
@@ -103,7 +103,7 @@ func (q *queue) take() (*job, bool) {
 	}
 }
 
-// takeFresh takes the first new recording, or any one after a refusal.
+// takeFresh takes the first new recording, or a random one after a refusal.
 func (q *queue) takeFresh() *job {
 	if q.scatter {
 		i := rand.IntN(len(q.fresh))
@@ -133,7 +133,7 @@ func (q *queue) hurry() {
 	q.changed.Broadcast()
 }
 
-// close lets workers end once nothing is left.
+// close lets workers end once the queue is empty.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -147,7 +147,7 @@ func (q *queue) wake() {
 	q.changed.Broadcast()
 }
 
-// waiting returns how many recordings no worker has.
+// waiting returns the number of queued recordings.
 func (q *queue) waiting() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()

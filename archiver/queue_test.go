@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// named makes a job that tells itself from others.
+// named makes a job with a name.
 func named(id string) *job { return &job{identity: id} }
 
 // taker takes jobs one after another and remembers which, and when.
@@ -47,8 +47,8 @@ func (k *taker) seen() ([]string, bool) {
 	return slices.Clone(k.took), k.ended
 }
 
-// TestQueueOrder tells that new recordings come in their order, and those whose next attempt
-// is due before them, the first one due first and none too early.
+// TestQueueOrder checks that new recordings come in order, and due retries before them, the
+// earliest first and none too early.
 func TestQueueOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, began := newQueue(), time.Now()
@@ -80,8 +80,8 @@ func TestQueueOrder(t *testing.T) {
 	})
 }
 
-// TestQueueIsFull tells what is held back: further new recordings when many wait for a
-// worker, and all new ones when many wait for their next attempt.
+// TestQueueIsFull checks what blocks: adding recordings when many wait for a worker, and taking new
+// ones when many wait for their next attempt.
 func TestQueueIsFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue()
@@ -132,7 +132,7 @@ func TestQueueIsFull(t *testing.T) {
 	})
 }
 
-// TestQueueHurries has a run stop: nothing waits for its time.
+// TestQueueHurries stops a run: no job waits for its time.
 func TestQueueHurries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, began := newQueue(), time.Now()
@@ -152,14 +152,14 @@ func TestQueueHurries(t *testing.T) {
 		if len(took) != maxQueued+6 || !ended || time.Since(began) != 0 {
 			t.Errorf("took %d, ended %v, after %v", len(took), ended, time.Since(began))
 		}
-		q.later(named("late"), time.Hour) // by a worker that was at it
+		q.later(named("late"), time.Hour) // by a worker that is still busy
 		if j, ok := q.take(); !ok || j.identity != "late" {
 			t.Error("a job that a worker gave back is left")
 		}
 	})
 }
 
-// TestQueueCloses lets a worker go only when nothing is left to wait for.
+// TestQueueCloses ends a worker only when no job is left.
 func TestQueueCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue()
@@ -176,8 +176,8 @@ func TestQueueCloses(t *testing.T) {
 	})
 }
 
-// TestDelays looks that attempts spread: twice as long each time, jittered by half, never
-// above the max and a half, however many there were.
+// TestDelays checks the delays: they double each time, with a jitter of one half, and never exceed
+// one and a half times the maximum.
 func TestDelays(t *testing.T) {
 	for attempts, mean := range map[int]time.Duration{
 		1: firstDelay, 2: 2 * firstDelay, 5: 16 * firstDelay, 7: maxDelay, 1000: maxDelay,

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"iter"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -22,35 +23,43 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Rebuild makes the manifest of days again of which manifest/ holds nothing, or nothing but what an earlier rebuild
-// noted, from calls/ and from what is stored. Its fields are set before Run is called once.
+// Rebuild recreates the manifest of days without a manifest, or with only the lines of an earlier rebuild, from
+// calls/ and the store. Its fields are set before Run is called once.
 type Rebuild struct {
 	Ledger       *manifest.Ledger
 	Store        RebuildStore
-	Keys         *key.Template // by which the recordings were stored
+	Keys         *key.Template // used when the recordings were stored
 	KeyPrefixLen int
 	Archive      manifest.Archive // of an archive.json that is lost
 	Proved       bool             // Archive comes from the archive itself, and not from flags
-	APIGiven     bool             // the address in Archive was given, and is no default
-	ZoneGiven    bool             // the zone, likewise
-	Workers      int              // recordings looked up and read at once
-	RetryFor     time.Duration    // how long a store in trouble is waited for
+	APIGiven     bool             // the address in Archive is from a flag, not the default
+	ZoneGiven    bool             // likewise for the zone
+	Workers      int              // recordings looked up and read in parallel
+	RetryFor     time.Duration    // how long to retry while the store fails
 	Logger       *slog.Logger
 
+	// Retention is asked once, after archive.json is there, for what judges missing audio; it may be nil, and so may
+	// what it returns.
+	Retention func(ctx context.Context) (PastRetention, error)
+
+	past     PastRetention
 	names    standing
 	erasures *manifest.Erasures
-	known    map[string]bool // days of which there is a file
-	slots    chan struct{}   // one for each recording that is looked up
+	known    map[string]bool // days that have a file
+	slots    chan struct{}   // one slot for each recording being looked up
 	buffers  sync.Pool       // *[]byte, to read recordings
 
 	mu  sync.Mutex // held by the day that adds its result
 	sum Rebuilt
 }
 
-// daysAtOnce is how many days are worked on at once: while one waits for the store, others are read.
+// PastRetention returns why a recording whose audio is missing counts as expired, and "" if it does not.
+type PastRetention func(ctx context.Context, day, recordingID, callID string) (reason string, err error)
+
+// daysAtOnce is the number of days in parallel: while one waits for the store, others are read.
 const daysAtOnce = 4
 
-// RebuildStore is the store as Rebuild needs it.
+// RebuildStore is the part of a store that Rebuild uses.
 type RebuildStore interface {
 	Store
 	List(ctx context.Context, prefix string) iter.Seq2[store.Info, error]
@@ -58,24 +67,25 @@ type RebuildStore interface {
 
 // Rebuilt is the result of a rebuild.
 type Rebuilt struct {
-	Days       int   `json:"days"`            // made again, by this rebuild or one before that no run followed
-	Known      int   `json:"days_known"`      // that have a manifest, which was left alone
-	Recordings int   `json:"recordings"`      // of the days made again
-	Archived   int   `json:"archived"`        // of them, found in the store and noted
+	Days       int   `json:"days"`            // recreated by this rebuild, or by an earlier one without a run after it
+	Known      int   `json:"days_known"`      // with a manifest, which was not changed
+	Recordings int   `json:"recordings"`      // of the recreated days
+	Archived   int   `json:"archived"`        // of these, found in the store and noted
 	Missing    int   `json:"missing"`         // not found
-	Expired    int   `json:"expired"`         // whose audio was removed at the end of its retention
-	Ambiguous  int   `json:"ambiguous"`       // an object exists that may be another recording's, or is not a whole recording
-	Unreadable int   `json:"rows_unreadable"` // lines of calls/ that cannot be read, whose recordings are not known
-	Bytes      int64 `json:"bytes"`           // of those archived
-	Archive    bool  `json:"archive"`         // archive.json was made again
-	Given      bool  `json:"archive_given"`   // with account, API and zone as they were given, for nothing in the archive tells them
+	Expired    int   `json:"expired"`         // whose audio was removed at the end of its retention, by this program or a rule of the bucket
+	Erased     int   `json:"erased"`          // that an erasure names
+	Ambiguous  int   `json:"ambiguous"`       // an object exists that may belong to another recording, or is incomplete
+	Unreadable int   `json:"rows_unreadable"` // unreadable lines of calls/, whose recordings are unknown
+	Bytes      int64 `json:"bytes"`           // of the archived recordings
+	Archive    bool  `json:"archive"`         // archive.json was recreated
+	Given      bool  `json:"archive_given"`   // with the given account, API and zone, because nothing in the archive contains them
 
 	// Up to maxRebuildNamed recordings that were not found, and as many that are ambiguous.
 	MissingRecordings   []RebuildDoubt `json:"missing_recordings"`
 	AmbiguousRecordings []RebuildDoubt `json:"ambiguous_recordings"`
 }
 
-// RebuildDoubt names a recording that a rebuild left waiting.
+// RebuildDoubt identifies a recording that a rebuild left waiting.
 type RebuildDoubt struct {
 	Day         string `json:"day"`
 	RecordingID string `json:"recording_id"`
@@ -93,15 +103,14 @@ func nameDoubt(list []RebuildDoubt, day string, s *sought) []RebuildDoubt {
 	return append(list, RebuildDoubt{day, s.id, s.call})
 }
 
-// ErrNothingToRebuild says that calls/ holds no day.
+// ErrNothingToRebuild means that calls/ has no day.
 var ErrNothingToRebuild = errors.New("calls/ contains no calls, so the manifest cannot be rebuilt")
 
-// ErrWrongZone says that the zone which was given for a lost archive.json is not the account's.
+// ErrWrongZone means that the zone given for a lost archive.json is not the account's.
 var ErrWrongZone = errors.New("the times in file names do not agree with the call dates in this time zone")
 
-// Run rebuilds. A recording that it cannot identify stays waiting: the next run of the archive lists these days,
-// closes them, and downloads it. The error is one of the archive; a run that was stopped, or that failed, may be
-// repeated.
+// Run rebuilds the manifest. A recording that it cannot identify stays waiting: the next archive run lists these
+// days, closes them, and downloads it. Errors are those of the archive; a stopped or failed run may be repeated.
 func (b *Rebuild) Run(ctx context.Context) (Rebuilt, error) {
 	b.sum.MissingRecordings, b.sum.AmbiguousRecordings = []RebuildDoubt{}, []RebuildDoubt{}
 	days, err := b.lost(ctx)
@@ -119,6 +128,11 @@ func (b *Rebuild) Run(ctx context.Context) (Rebuilt, error) {
 	}
 	if len(days) == 0 {
 		return b.sum, nil
+	}
+	if b.Retention != nil {
+		if b.past, err = b.Retention(ctx); err != nil {
+			return b.sum, fmt.Errorf("read the retention: %w", err)
+		}
 	}
 	if err := b.takeNames(ctx, days); err != nil {
 		return b.sum, err
@@ -147,7 +161,7 @@ func (b *Rebuild) Run(ctx context.Context) (Rebuilt, error) {
 	return b.sum, err
 }
 
-// lost returns the days to make again.
+// lost returns the days to recreate.
 func (b *Rebuild) lost(ctx context.Context) (days []string, err error) {
 	b.known = map[string]bool{}
 	for day, err := range b.Ledger.Days(ctx) {
@@ -175,7 +189,7 @@ func (b *Rebuild) lost(ctx context.Context) (days []string, err error) {
 	return days, nil
 }
 
-// makeArchive makes archive.json where it is lost. The next run notes an account that is not known.
+// makeArchive recreates a lost archive.json. The next run adds an unknown account.
 func (b *Rebuild) makeArchive(ctx context.Context) error {
 	stands, err := b.Ledger.Archive(ctx)
 	if err == nil {
@@ -223,7 +237,7 @@ func (b *Rebuild) correctArchive(ctx context.Context, stands manifest.Archive) e
 	return nil
 }
 
-// checkZone compares the zone that was given with what call rows tell, the newest first.
+// checkZone compares the given zone with call rows, the newest first.
 func (b *Rebuild) checkZone(ctx context.Context) error {
 	zone, err := time.LoadLocation(b.Archive.TimeZone)
 	if err != nil {
@@ -257,9 +271,10 @@ func (b *Rebuild) checkZone(ctx context.Context) error {
 	return nil
 }
 
-// rebuildDay looks for the recordings of a day that have no line, and notes those that are there.
+// rebuildDay looks for the recordings of a day that have no line, and notes those that it finds.
 func (b *Rebuild) rebuildDay(ctx context.Context, day string) error {
-	list, unreadable, err := b.seek(ctx, day)
+	erased := b.erasures.RecordingsOf(day)
+	list, unreadable, err := b.seek(ctx, day, erased)
 	if err != nil {
 		return err
 	}
@@ -275,7 +290,10 @@ func (b *Rebuild) rebuildDay(ctx context.Context, day string) error {
 		return err
 	}
 	doubtShort(list)
-	lines := b.count(day, ledger, list, unreadable)
+	if err := b.judgeMissing(ctx, day, list); err != nil {
+		return err
+	}
+	lines := append(b.count(day, ledger, list, unreadable), b.countErased(ledger, erased)...)
 	if len(lines) == 0 {
 		return nil
 	}
@@ -312,12 +330,40 @@ func (b *Rebuild) lookForAll(ctx context.Context, day string, ledger *manifest.D
 	return group.Wait()
 }
 
+// judgeMissing marks recordings that were not found as expired if a rule of the bucket may have removed them.
+func (b *Rebuild) judgeMissing(ctx context.Context, day string, list []*sought) (err error) {
+	for _, s := range list {
+		if b.past == nil || s.noted != nil || s.expired != nil || s.found != nil || s.ambiguous || s.elsewhere {
+			continue
+		}
+		if s.past, err = b.past(ctx, day, s.id, s.call); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// countErased adds a day's erased recordings to the sum, and returns the lines to write: of each its
+// ids.
+func (b *Rebuild) countErased(ledger *manifest.Day, calls map[string]string) (lines []manifest.Recording) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sum.Recordings += len(calls)
+	b.sum.Erased += len(calls)
+	for _, id := range slices.Sorted(maps.Keys(calls)) {
+		if _, noted := ledger.Recording(id); !noted {
+			lines = append(lines, manifest.Recording{RecordingID: id, CallID: calls[id], Outcome: manifest.Erased})
+		}
+	}
+	return lines
+}
+
 // count adds a day's recordings to the sum, and returns the lines to note.
 func (b *Rebuild) count(day string, ledger *manifest.Day, list []*sought, unreadable int) (lines []manifest.Recording) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.sum.Unreadable += unreadable
-	given := map[string]bool{} // ids of what rows without an id have found
+	given := map[string]bool{} // ids of recordings found for rows without an id
 	for _, s := range list {
 		if s.found != nil {
 			id := s.found.RecordingID
@@ -337,6 +383,9 @@ func (b *Rebuild) count(day string, ledger *manifest.Day, list []*sought, unread
 		case s.expired != nil:
 			b.sum.Expired++
 			lines = append(lines, manifest.Recording{RecordingID: s.id, CallID: s.call, Outcome: manifest.Expired, Reason: s.expired.Reason()})
+		case s.past != "":
+			b.sum.Expired++
+			lines = append(lines, manifest.Recording{RecordingID: s.id, CallID: s.call, Outcome: manifest.Expired, Reason: s.past})
 		case s.noted != nil:
 			b.sum.Archived++
 			b.sum.Bytes += s.noted.Size

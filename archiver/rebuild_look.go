@@ -18,26 +18,27 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// rank is how certainly a key identifies its recording, and how late its object was stored.
+// rank orders keys by how certainly they identify a recording, then by the order in which their
+// objects were stored.
 type rank int
 
 const (
-	rankWanted   rank = iota // anybody's with this file name
+	rankWanted   rank = iota // any recording with this file name
 	rankOwn                  // with the recording's id
-	rankOther                // with the id and a sum: other bytes stood under the name with the id
-	rankReplaced             // what replaced bytes that were damaged
+	rankOther                // with the id and a hash: the name with the id was taken by other bytes
+	rankReplaced             // the replacement of damaged audio
 )
 
-// standingCandidate is an object that may be the recording.
+// standingCandidate is a stored object that may be the recording.
 type standingCandidate struct {
 	info   store.Info
 	rank   rank
-	sum    string // that the key begins with, hex
+	sum    string // prefix in the key, hex
 	mine   bool   // its metadata says so
-	doubt  bool   // its name may be another recording's
+	doubt  bool   // its name may belong to another recording
 	line   manifest.Recording
-	plays  time.Duration // where no metadata vouch for it, and that is known
-	isGood bool          // it is one whole recording with the bytes that were stored
+	plays  time.Duration // duration, if known and not proved by metadata
+	isGood bool          // it is one complete recording with the stored bytes
 }
 
 // look looks for one recording in the store.
@@ -65,9 +66,9 @@ func (b *Rebuild) look(ctx context.Context, day string, s *sought) error {
 	return nil
 }
 
-// doubtShort marks recordings as ambiguous that play much shorter than their call: half of a recording may look
-// whole. Of a call with several recordings they count together. Those that are noted already, or whose metadata have
-// their hash, need no such proof.
+// doubtShort marks recordings as ambiguous that are much shorter than their call, because half of a recording may
+// look complete. For a call with several recordings, it adds up their durations. Recordings that are already noted,
+// or whose metadata have their hash, are not checked.
 func doubtShort(list []*sought) {
 	type playing struct {
 		plays  time.Duration
@@ -87,8 +88,8 @@ func doubtShort(list []*sought) {
 	}
 }
 
-// choose returns the candidate that is the recording. It is ambiguous where something is there that
-// does not prove to be. Metadata proves most; without them the key that tells most decides, and none below it counts.
+// choose returns the candidate that is the recording. The result is ambiguous if there are candidates but no proof.
+// Metadata is the strongest proof; without it, the key with the highest rank decides, and lower ranks do not count.
 func choose(list []standingCandidate) (found *standingCandidate, ambiguous bool) {
 	if len(list) == 0 {
 		return nil, false
@@ -105,10 +106,11 @@ func choose(list []standingCandidate) (found *standingCandidate, ambiguous bool)
 	return &list[0], false
 }
 
-// candidates returns what is stored under the keys that the recording may have. It notes where it belongs to another day.
+// candidates returns the objects under the possible keys of a recording. It notes if the recording belongs to another
+// day.
 func (b *Rebuild) candidates(ctx context.Context, day string, s *sought) (list []standingCandidate, err error) {
 	seen := map[string]bool{}
-	foreign := false // something with the same file name is stored as another recording's
+	foreign := false // an object with the same file name belongs to another recording
 	add := func(name string, c standingCandidate) error {
 		if _, stands := b.names.of(name, s.id, s.call); !stands || seen[name] {
 			return nil
@@ -175,12 +177,12 @@ func (b *Rebuild) later(s *sought) (names []string) {
 	return names
 }
 
-// whose reports whether an object is of the recording: by its metadata or, without metadata, by its key, which no
-// other recording may have.
+// whose reports whether an object belongs to the recording: by its metadata or, without metadata, by its key if
+// no other recording may have it.
 func (b *Rebuild) whose(day string, s *sought, c *standingCandidate) answer {
 	info := &c.info
 	if info.RecordingID != "" {
-		unnamed := !s.hasID && info.CallID == s.call && s.call != "" // its identity is made of the link, which is not kept
+		unnamed := !s.hasID && info.CallID == s.call && s.call != "" // its identity was derived from the link, which is not stored
 		if !unnamed && (!info.IsOf(s.id) || info.CallID != "" && info.CallID != s.call) {
 			return no
 		}
@@ -203,8 +205,8 @@ func (b *Rebuild) whose(day string, s *sought, c *standingCandidate) answer {
 	return yes
 }
 
-// examine makes the line of an object, and says whether it is good: one whole recording, with the bytes that were stored. If nothing else is there, metadata that have the hash vouch for them, as for
-// verify --quick.
+// examine makes the line of an object, and reports whether it is good: one complete recording with the stored bytes. If
+// nothing else is known, the hash in its metadata suffices, as for verify --quick.
 func (b *Rebuild) examine(ctx context.Context, s *sought, c *standingCandidate, alone bool) error {
 	c.line = manifest.Recording{
 		RecordingID: s.id, Outcome: manifest.Archived, Key: c.info.Key, Size: c.info.Size, CallID: s.call, Attempts: 1, ETag: c.info.ETag,

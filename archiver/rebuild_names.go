@@ -1,4 +1,4 @@
-// Lists the names in the store once for a rebuild, and who claims each.
+// Indexes the names in the store for a rebuild, and the recordings that claim them.
 
 package archiver
 
@@ -18,26 +18,26 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// standing are the names of all objects in the store, and the recordings that claim them. It holds 21 bytes a name,
-// and whole names only of those that [key.ParseLater] takes apart, which are few. Names are compared without regard
-// to case, which a file system may ignore.
+// standing are the names of all objects in the store, and the recordings that claim them. It needs 21 bytes per
+// name. It keeps complete names only if [key.ParseLater] can parse them, and these are few. Comparison ignores
+// case, because a file system may ignore it.
 type standing struct {
 	seed   maphash.Seed
 	names  []uint64             // hashes, sorted
-	begins []int32              // where in names the hashes with the same first bits begin, and where the last ones end
-	shift  int                  // leaves these bits of a hash
-	claims []uint64             // the recording that claims each, as a hash; 0: none
+	begins []int32              // start in names of the hashes with the same first bits; the last entry is the end
+	shift  int                  // right shift that leaves these bits of a hash
+	claims []uint64             // hash of the recording that claims each name; 0: none
 	uses   []use                //
-	later  map[uint64][]string  // whole names, by the hash of their front
-	moved  map[uint64]newestRow // by name, of what one recording claims for two days
+	later  map[uint64][]string  // complete names, by the hash of their first part
+	moved  map[uint64]newestRow // by name, for recordings that claim it on two days
 }
 
 type use uint8
 
 const (
 	useShared use = 1 << iota // two recordings claim it
-	useNoted                  // a line says that it holds the recording that claims it
-	useAgain                  // one recording claims it for two days
+	useNoted                  // a line confirms that it holds the recording that claims it
+	useAgain                  // one recording claims it on two days
 )
 
 // newestRow is the newest row that lists a recording.
@@ -48,17 +48,17 @@ type newestRow struct {
 
 func (n *standing) hash(name string) uint64 { return maphash.String(n.seed, strings.ToLower(name)) }
 
-// claimant returns the hash of a recording that claims a name.
+// claimant returns the hash of a recording, used in claims.
 func (n *standing) claimant(id, call string) uint64 {
 	return max(maphash.String(n.seed, id+"\x00"+call), 1)
 }
 
-// sorted sorts the names for look-ups, once all are added.
+// sorted sorts the names for lookups, once all are added.
 func (n *standing) sorted() {
 	slices.Sort(n.names)
 	n.names = slices.Compact(n.names)
 	n.claims, n.uses = make([]uint64, len(n.names)), make([]use, len(n.names))
-	used := bits.Len(uint(len(n.names) / 2)) // bits of a hash, which one or two names share
+	used := bits.Len(uint(len(n.names) / 2)) // bits that about one or two names share
 	n.shift, n.begins = 64-used, make([]int32, 1<<used+1)
 	for _, h := range n.names {
 		n.begins[h>>n.shift+1]++
@@ -68,7 +68,8 @@ func (n *standing) sorted() {
 	}
 }
 
-// at finds a name. Most names asked for do not exist, and a binary search over all names would wait for memory at each step.
+// at finds a name. It first narrows the range by the leading bits: a binary search over all names would miss the cache
+// at each step, and most names do not exist.
 func (n *standing) at(name string) (i int, stands bool) {
 	h := n.hash(name)
 	begin, end := n.begins[h>>n.shift], n.begins[h>>n.shift+1]
@@ -76,14 +77,15 @@ func (n *standing) at(name string) (i int, stands bool) {
 	return int(begin) + i, stands
 }
 
-// matters reports whether the store has an object under a key that a recording may have, or under a later key made of it.
+// matters reports whether the store has an object under a possible key of a recording, or under a later key derived
+// from it.
 func (n *standing) matters(k soughtKey) bool {
 	_, stands := n.at(k.key)
 	return stands || len(n.laterThan(k)) > 0
 }
 
-// laterThan returns the names in the store that may be later keys of a recording with that key, or of another one with
-// its file name.
+// laterThan returns the names in the store that may be later keys of a recording with that key, or of another
+// recording with the same file name.
 func (n *standing) laterThan(k soughtKey) (names []string) {
 	if k.own || len(n.later) == 0 {
 		return nil
@@ -110,7 +112,7 @@ func (n *standing) claim(name, id, call string) {
 	}
 }
 
-// note takes a line of the ledger.
+// note adds the claim of a ledger line.
 func (n *standing) note(e *manifest.Entry) {
 	i, stands := n.at(string(e.Key))
 	if !stands {
@@ -122,12 +124,12 @@ func (n *standing) note(e *manifest.Entry) {
 		return
 	}
 	n.claims[i] = by
-	if e.Outcome == manifest.Archived || e.Outcome == manifest.Damaged || e.Outcome == manifest.Erased || e.Outcome == manifest.Expired { // and not yet removed
+	if e.Outcome == manifest.Archived || e.Outcome == manifest.Damaged || e.Outcome == manifest.Erased || e.Outcome == manifest.Expired { // the audio may still exist
 		n.uses[i] |= useNoted
 	}
 }
 
-// of returns what is known of a name: whether it is in the store, and whether another recording claims it.
+// of reports whether a name is in the store, and whether another recording claims it.
 func (n *standing) of(name, id, call string) (u use, stands bool) {
 	i, stands := n.at(name)
 	if !stands {
@@ -140,8 +142,8 @@ func (n *standing) of(name, id, call string) (u use, stands bool) {
 	return u, true
 }
 
-// takeNames lists the store, and finds out which recordings claim its names: by the lines of the ledger, and by the
-// rows of the days that are made again.
+// takeNames lists the store, and determines which recordings claim its names, from the lines of the ledger and the
+// rows of the days to recreate.
 func (b *Rebuild) takeNames(ctx context.Context, days []string) error {
 	n := &b.names
 	n.seed, n.later, n.moved = maphash.MakeSeed(), map[uint64][]string{}, map[uint64]newestRow{}
@@ -158,7 +160,7 @@ func (b *Rebuild) takeNames(ctx context.Context, days []string) error {
 	n.sorted()
 	err := b.Ledger.Scan(ctx, func(e manifest.Entry) error {
 		if e.Bad != nil {
-			return e.Bad // it may name any key
+			return e.Bad // the line may contain any key
 		}
 		n.note(&e)
 		return nil
@@ -179,13 +181,13 @@ func (b *Rebuild) takeNames(ctx context.Context, days []string) error {
 	})
 }
 
-// eachKey calls visit with every key that a recording of the days may have, one call at a time, days in any order.
+// eachKey calls visit with every possible key of the recordings of the days, sequentially, in any order of days.
 func (b *Rebuild) eachKey(ctx context.Context, days []string, visit func(day string, s *sought, name string)) error {
 	group, reading := errgroup.WithContext(ctx)
 	group.SetLimit(daysAtOnce)
 	for _, day := range days {
 		group.Go(func() error {
-			list, _, err := b.seek(reading, day)
+			list, _, err := b.seek(reading, day, map[string]string{})
 			if err != nil {
 				return fmt.Errorf("read the calls of %s: %w", day, err)
 			}

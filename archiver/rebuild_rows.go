@@ -1,4 +1,4 @@
-// Reads from calls/ which recordings a rebuild looks for.
+// Reads the recordings that a rebuild looks for from calls/.
 
 package archiver
 
@@ -16,29 +16,31 @@ import (
 // sought is a recording to look for.
 type sought struct {
 	id, call string
-	hasID    bool   // else its identity was made of the link, which is not kept
+	hasID    bool   // otherwise its identity was derived from the link, which is not stored
 	file     string // hash of its file name
-	length   string // of the call, as the newest row says
+	length   string // of the call, from the newest row
 	at       time.Time
-	keys     []soughtKey // those that matter
-	double   bool        // another recording of the day has the same id, so the two cannot be told apart
+	keys     []soughtKey // keys with an object in the store
+	double   bool        // another recording of the day has the same id, so the two cannot be distinguished
 
 	noted     *manifest.State // it has a line
 	expired   *manifest.ExpiryRecord
+	past      string // why it is expired although no expiry names it: its audio is missing and its retention has ended; empty: it is not
 	found     *manifest.Recording
-	plays     time.Duration // what was found, 0 if its metadata vouch for it
+	plays     time.Duration // duration of the object found, 0 if metadata proves it
 	ambiguous bool
-	elsewhere bool // another day has it
+	elsewhere bool // it belongs to another day
 }
 
-// soughtKey is a key that a recording may have.
+// soughtKey is a possible key of a recording.
 type soughtKey struct {
 	key string
-	own bool // the recording's id is in it
+	own bool // it contains the recording's id
 }
 
-// seek returns the recordings of all rows of a day, each once, and how many lines could not be read.
-func (b *Rebuild) seek(ctx context.Context, day string) (list []*sought, unreadable int, err error) {
+// seek returns the recordings of all rows of a day, each once, and how many lines could not be read. It adds those that were
+// erased, and that a row still lists, to erased instead: calls by the ids of their recordings.
+func (b *Rebuild) seek(ctx context.Context, day string, erased map[string]string) (list []*sought, unreadable int, err error) {
 	keys := &keyMaker{template: b.Keys, prefixLen: b.KeyPrefixLen}
 	byCall := map[string][]*sought{}
 	var possible []soughtKey
@@ -51,7 +53,8 @@ func (b *Rebuild) seek(ctx context.Context, day string) (list []*sought, unreada
 		facts := keys.factsOf(fetcher.Date(day), &call)
 		for i := range call.Recordings {
 			r := &call.Recordings[i]
-			if _, erased := b.erasures.Of(r.Identity, call.ID); erased {
+			if _, isErased := b.erasures.Of(r.Identity, call.ID); isErased {
+				erased[r.Identity] = call.ID
 				continue
 			}
 			s := &sought{id: r.Identity, call: call.ID, hasID: r.ID != "", file: r.FileHash}
@@ -64,7 +67,7 @@ func (b *Rebuild) seek(ctx context.Context, day string) (list []*sought, unreada
 			if r.ID != "" && !s.hasID {
 				s.id, s.hasID = r.Identity, true
 			}
-			s.length, s.at = facts.length, c.Time // a later row counts
+			s.length, s.at = facts.length, c.Time // the latest row counts
 			possible = keys.possible(facts, r, s.id, possible[:0])
 			for _, k := range possible {
 				if b.names.matters(k) && !slices.Contains(s.keys, k) {
@@ -84,13 +87,14 @@ func (b *Rebuild) seek(ctx context.Context, day string) (list []*sought, unreada
 	return list, unreadable, err
 }
 
-// is reports whether two rows of a call list the same recording: with one file name, unless their ids differ.
+// is reports whether two rows of a call list the same recording: they have the same file name, and their ids
+// do not differ.
 func (s *sought) is(other *sought) bool {
 	return s.id == other.id && (s.file == other.file || s.file == "" || other.file == "") ||
 		s.file == other.file && s.file != "" && s.hasID != other.hasID
 }
 
-// possible adds the keys that a recording may have: one for each format whose extension its name would get.
+// possible adds the possible keys of a recording: one for each format with its own extension.
 func (m *keyMaker) possible(call callFacts, r *fetcher.Recording, identity string, keys []soughtKey) []soughtKey {
 	stem, err := m.stem(call, r, identity)
 	if err != nil {

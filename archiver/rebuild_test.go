@@ -10,7 +10,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// TestChoose decides which of the objects that stand there is the recording.
+// TestChoose decides which of several objects is the recording.
 func TestChoose(t *testing.T) {
 	object := func(rank rank, sum string, isGood bool) standingCandidate {
 		return standingCandidate{rank: rank, isGood: isGood, line: manifest.Recording{SHA256: sum}}
@@ -50,7 +50,7 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-// TestDoubtShort finds halves of recordings by the length of their call.
+// TestDoubtShort detects half recordings by the length of their call.
 func TestDoubtShort(t *testing.T) {
 	found := func(call string, seconds int) *sought {
 		return &sought{call: call, length: "100", found: &manifest.Recording{}, plays: time.Duration(seconds) * time.Second}
@@ -70,7 +70,7 @@ func TestDoubtShort(t *testing.T) {
 	}
 }
 
-// TestStanding tells whose a name is.
+// TestStanding checks which recording owns a name.
 func TestStanding(t *testing.T) {
 	n := &standing{seed: maphash.MakeSeed()}
 	for _, name := range []string{"a.mp3", "B.mp3", "c.mp3", "d.mp3", "f.mp3"} {
@@ -78,7 +78,7 @@ func TestStanding(t *testing.T) {
 	}
 	n.sorted()
 	n.note(&manifest.Entry{Key: []byte("d.mp3"), ID: []byte("4"), CallID: []byte("c4"), Outcome: manifest.Archived})
-	n.note(&manifest.Entry{Key: []byte("f.mp3"), ID: []byte("6"), CallID: []byte("c6"), Outcome: manifest.Erased}) // and not yet removed
+	n.note(&manifest.Entry{Key: []byte("f.mp3"), ID: []byte("6"), CallID: []byte("c6"), Outcome: manifest.Erased}) // the audio may still exist
 	n.claim("a.mp3", "1", "c1")
 	n.claim("b.MP3", "2", "c2")
 	n.claim("b.mp3", "3", "c3")
@@ -104,7 +104,7 @@ func TestStanding(t *testing.T) {
 	}
 }
 
-// TestWhose tells whose an object is, by its metadata, and without any by its name.
+// TestWhose determines the owner of an object by its metadata or, without metadata, by its name.
 func TestWhose(t *testing.T) {
 	const day, name = "2025-05-01", "a.mp3"
 	own := store.Info{Key: name, RecordingID: "1", CallID: "c1", CallDay: day}
@@ -146,7 +146,7 @@ func TestWhose(t *testing.T) {
 	}
 }
 
-// TestStandingFinds looks up all names of few and of many, and names that do not stand.
+// TestStandingFinds looks up existing and missing names, in small and large stores.
 func TestStandingFinds(t *testing.T) {
 	for _, count := range []int{0, 1, 2, 3, 1000} {
 		n := &standing{seed: maphash.MakeSeed()}

@@ -10,8 +10,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// finals closes a day on which a recording is final in each way without being archived, and one
-// is archived.
+// finals closes a day with one archived recording, and one for each final outcome without audio.
 func (w *world) finals(day fetcher.Date) map[manifest.Outcome]*worldRecording {
 	w.t.Helper()
 	outcomes := []manifest.Outcome{manifest.Archived, manifest.Pending, manifest.Failed, manifest.Rejected, manifest.Lost, manifest.Damaged}
@@ -42,8 +41,8 @@ func (w *world) finals(day fetcher.Date) map[manifest.Outcome]*worldRecording {
 	return recordings
 }
 
-// TestRetry asks again for recordings of one outcome that are final, and for no others; what is
-// had is archived, and the day closes again.
+// TestRetry requests only the final recordings of one outcome again; those that download are
+// archived, and the day closes again.
 func TestRetry(t *testing.T) {
 	for _, outcome := range []manifest.Outcome{manifest.Pending, manifest.Failed, manifest.Rejected, manifest.Lost, manifest.Damaged} {
 		t.Run(string(outcome), func(t *testing.T) {
@@ -76,8 +75,8 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-// TestRetryInVain asks again for what is still not to be had: what was lost or damaged permanently
-// stays so, and the others wait again until the time to give up has passed again.
+// TestRetryInVain requests recordings again that are still not available: lost and permanently
+// damaged ones stay so, and the others wait again until the time to give up.
 func TestRetryInVain(t *testing.T) {
 	for _, outcome := range []manifest.Outcome{manifest.Pending, manifest.Failed, manifest.Rejected, manifest.Lost, manifest.Damaged} {
 		t.Run(string(outcome), func(t *testing.T) {
@@ -124,8 +123,8 @@ func TestRetryInVain(t *testing.T) {
 	}
 }
 
-// TestRetryWithoutALink asks again where the row has no link any more: nothing can be asked for,
-// and final it stays.
+// TestRetryWithoutALink retries a recording whose row no longer has a link: it cannot be requested,
+// and stays final.
 func TestRetryWithoutALink(t *testing.T) {
 	for _, outcome := range []manifest.Outcome{manifest.Pending, manifest.Lost} {
 		t.Run(string(outcome), func(t *testing.T) {
@@ -143,8 +142,8 @@ func TestRetryWithoutALink(t *testing.T) {
 	}
 }
 
-// TestOlderVersionsLines goes by the older rule for lines without a salt: what was tried after
-// its time to give up had passed is final, and "lost" is.
+// TestOlderVersionsLines applies the older rule to lines without a salt: a recording tried after
+// its time to give up is final, and so is a lost one.
 func TestOlderVersionsLines(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {

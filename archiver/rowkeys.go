@@ -1,4 +1,4 @@
-// Finds the keys under which the recordings of a call row may be stored.
+// Finds the possible keys of the recordings of a call row.
 
 package archiver
 
@@ -7,13 +7,13 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// RowKeys returns the keys that the recordings of a row may have, also of recordings without a line.
+// RowKeys finds the possible keys of the recordings of a row, including recordings without a line.
 type RowKeys struct {
-	Template  *key.Template // by which recordings are stored
+	Template  *key.Template // used when storing recordings
 	PrefixLen int           // bytes that the store puts before each key
 }
 
-// Of returns the keys by the identities of the recordings. A row that cannot be read has none.
+// Of returns the keys by identity of the recording. An unreadable row has none.
 func (k *RowKeys) Of(day string, row []byte) map[string][]string {
 	call, err := fetcher.ParseCall(row)
 	if err != nil {

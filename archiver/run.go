@@ -21,12 +21,12 @@ import (
 )
 
 const (
-	// daysInWork is how many days are in work at once, so that mostly one is listed while
-	// the recordings of another are fetched, and workers do not wait for a page.
+	// daysInWork is the number of days in work, so that one is usually listed while another's
+	// recordings are fetched, and workers do not wait for a page.
 	daysInWork = 3
-	// ClockWarns is the difference between the machine's clock and the API's from which on the run warns.
+	// ClockWarns is the difference between the machine's clock and the API's above which the run warns.
 	ClockWarns = 5 * time.Minute
-	// ClockStops is the difference from which on no day is closed.
+	// ClockStops is the difference above which no day is closed.
 	ClockStops = time.Hour
 )
 
@@ -49,33 +49,33 @@ type run struct {
 	keeper    *keeper
 	keys      *keyMaker
 	evidence  *evidence
-	// checkFolders refuses a key that cannot be stored under, before its download; nil if
-	// keys have no folders.
+	// checkFolders refuses an unusable key before the download; nil if keys have no folders.
 	checkFolders func(key string) error
 
-	soft context.Context // ends when the run is asked to stop: nothing new is begun
+	soft context.Context // ends when the run is asked to stop: nothing new is started
 	hard context.Context // ends when downloads in progress must end too
 	stop context.CancelCauseFunc
-	kill context.CancelFunc // ends hard
+	kill context.CancelFunc // cancels hard
 
 	heeded     atomic.Int64 // pages with rows that match the request
 	unwritable atomic.Int64 // days whose manifest could not be written
+	fewerRows  atomic.Int64 // closed days that were skipped and keep fewer rows than this run would
 
 	mu         sync.Mutex // guards pending and strays while days are in work
 	pending    pendingDays
 	strays     map[fetcher.Date][]strayRow
 	strayBytes int   // of the rows in strays, with what was read of them
-	unlisted   error // why a day could not be listed, the last one
+	unlisted   error // why a day could not be listed, the last error
 	unremoved  error // why a recording that was erased could not be removed, the last one
 
-	// For one goroutine at a time: while days are in work, the one that has put into asideTurn.
+	// Used by one goroutine at a time: while days are in work, the one that holds asideTurn.
 	asideTurn chan struct{}
-	asideDays int   // in a row, without good audio between them
+	asideDays int   // consecutive, without good audio between them
 	asideAt   int64 // moment of the last good audio before them
 	witnesses int
-	asked     map[string]bool // recordings that were asked for as known good audio
-	looks     int             // pages that were looked at for them
-	followed  int             // calls that were asked for because a listing lacked them
+	asked     map[string]bool // recordings requested as known good audio
+	looks     int             // pages read to find them
+	followed  int             // calls requested because a listing lacked them
 
 	known     []fetcher.Date        // that the ledger knows, ascending
 	nothing   map[bool]fetcher.Date // day around which a year showed no call (false) or no recording (true)
@@ -90,12 +90,12 @@ type run struct {
 // errStopping says that a recording was not worked on because the run is ending.
 var errStopping = errors.New("the run is stopping")
 
-// Run archives the span. It returns nil when all was worked on, also if recordings failed: the Summary has that. An
-// error ended the run: the API refuses or cannot be reached, the destination cannot be written, the archive is
-// another account's. When ctx ends, Run begins nothing new, gives what is in flight the configured grace, and returns
-// the cause.
+// Run archives the span. It returns nil when everything was worked on, even if recordings failed, which the Summary
+// counts. An error means that the run ended early: the API refuses or cannot be reached, the destination is not
+// writable, or the archive belongs to another account. When ctx ends, Run starts nothing new, gives downloads in
+// flight the configured grace, and returns the cause.
 //
-// It is called once; Summary and Progress may be called at any time.
+// It must be called only once; Summary and Progress may be called at any time.
 func (a *Archiver) Run(ctx context.Context) error {
 	r := a.prepare(ctx)
 	defer r.kill()
@@ -113,10 +113,10 @@ func (a *Archiver) Run(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// prepare makes the run's state. Summary and Progress look at it from then on.
+// prepare makes the run's state, which Summary and Progress read from then on.
 func (a *Archiver) prepare(ctx context.Context) *run {
 	logger := a.Logger
-	if a.Config.Shard.Count > 0 { // the logs of many runs may be in one place
+	if a.Config.Shard.Count > 0 { // the logs of many runs may be collected together
 		logger = logger.With("shard", a.Config.Shard.String())
 	}
 	r := &run{
@@ -147,13 +147,13 @@ func (a *Archiver) prepare(ctx context.Context) *run {
 	return r
 }
 
-// clock is the clock that decides about settling: the earlier of the machine's and the API's.
+// clock returns the time for settling: the earlier of the machine's and the API's clock.
 type clock struct{ source Source }
 
 func (c clock) now() time.Time { return c.at(time.Now()) }
 
-// at returns what now would have returned at a time of the machine, had the API's clock been
-// known as it is by now.
+// at converts a time of the machine to the clock that now uses, with the current knowledge of the
+// API's clock.
 func (c clock) at(machine time.Time) time.Time {
 	if skew, known := c.source.ClockSkew(); known && skew > 0 {
 		machine = machine.Add(-skew)
@@ -167,8 +167,8 @@ func (c clock) trusted() bool {
 	return !known || skew.Abs() <= ClockStops
 }
 
-// checkArchive fails when the archive belongs to something else, and notes what a new
-// archive belongs to.
+// checkArchive fails if the archive belongs to another account, API or zone, and binds a new
+// archive.
 func (r *run) checkArchive() error {
 	var archive manifest.Archive
 	err := r.patiently(func() (err error) {
@@ -198,8 +198,8 @@ func (r *run) checkArchive() error {
 	return r.updateArchive(archive)
 }
 
-// takeOver gives an archive the address and zone of this run if no run has noted anything yet: an API that never answered
-// does not bind the archive.
+// takeOver gives an archive the address and zone of this run if no run has noted anything yet, because an API that
+// never answered must not bind the archive.
 func (r *run) takeOver(archive manifest.Archive) (manifest.Archive, error) {
 	if otherSettings(archive, r.config.APIURL, r.config.Zone.String()) == nil {
 		return archive, nil
@@ -222,8 +222,8 @@ func (r *run) takeOver(archive manifest.Archive) (manifest.Archive, error) {
 	return archive, nil
 }
 
-// updateArchive notes what this run changes about the archive, before any line: the format
-// that it writes, and whether the store honours conditions.
+// updateArchive notes the format that this run writes, and whether the store honours conditions,
+// before any line.
 func (r *run) updateArchive(archive manifest.Archive) error {
 	honours := r.config.Conditions
 	same := honours == nil || archive.ConditionalWrites != nil && *archive.ConditionalWrites == *honours
@@ -244,17 +244,17 @@ func (r *run) updateArchive(archive manifest.Archive) error {
 	return nil
 }
 
-// errUnseenArchive ends a run on a store that does not show what it accepted: there, no run would see another run or
-// the lines of the last one.
+// errUnseenArchive ends a run on a store that does not return what it accepted: there, a run could not see other
+// runs or earlier lines.
 var errUnseenArchive = errors.New("the store accepted manifest/archive.json and does not return it: " +
 	"run the same command again in a few minutes; if the error stays, --dest is a cache or a delayed replica: use the store itself")
 
-// newArchive notes what a new archive belongs to, and returns what is there then:
-// another run may have made it first. It looks once.
+// newArchive writes archive.json for a new archive, and returns the stored one: another run may
+// have written it first. It reads it once.
 func (r *run) newArchive() (manifest.Archive, error) {
 	archive := manifest.Archive{APIURL: r.config.APIURL, TimeZone: r.config.Zone.String(), ConditionalWrites: r.config.Conditions}
 	err := r.patiently(func() error { return r.ledger.SaveArchive(r.soft, archive) })
-	if err == nil || errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) { // it did not see its own
+	if err == nil || errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) { // it did not see its own file
 		archive, err = r.ledger.Archive(r.soft)
 		if errors.Is(err, fs.ErrNotExist) {
 			err = errUnseenArchive
@@ -266,7 +266,7 @@ func (r *run) newArchive() (manifest.Archive, error) {
 	return archive, nil
 }
 
-// workAll works on the planned days to their end, and judges those that were put off.
+// workAll works on the planned days to their end, and judges the pending ones.
 func (r *run) workAll() error {
 	days, err := r.planDays()
 	if err != nil {
@@ -290,7 +290,7 @@ func (r *run) workAll() error {
 	return r.outcome()
 }
 
-// workDays works on the days in their order, a few at once.
+// workDays works on the days in order, a few in parallel.
 func (r *run) workDays(days []plannedDay) {
 	inWork := new(errgroup.Group)
 	inWork.SetLimit(daysInWork)
@@ -320,7 +320,7 @@ func (r *run) workDays(days []plannedDay) {
 	r.sum.count(func(s *Summary) { s.DaysNotBegun = len(days) - done })
 }
 
-// knownDays returns the newest days that the ledger knows by now, the newest first.
+// knownDays returns the newest days that the ledger knows now, newest first.
 func (r *run) knownDays() []fetcher.Date {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -335,7 +335,7 @@ func (r *run) isPendingDue() bool {
 	return r.pending.due()
 }
 
-// workDay lists one day, has its recordings worked, and closes it where it can.
+// workDay lists one day, lets workers process its recordings, and closes it if possible.
 func (r *run) workDay(p plannedDay, status dayStatus) error {
 	switch {
 	case r.concernsDayAlone(status.err):
@@ -345,6 +345,9 @@ func (r *run) workDay(p plannedDay, status dayStatus) error {
 		r.leaveOpen(OpenDay{Day: string(p.date), Settled: r.config.settled(r.clock.now(), p.date), Reasons: []string{reasonStopped}})
 		return fmt.Errorf("read state of %s: %w", p.date, status.err)
 	case r.skips(status.Status):
+		if line, _ := status.Line(r.filter); r.config.Calls != RecordedCalls && !slices.Contains(line.Kept, keptCalls) {
+			r.fewerRows.Add(1)
+		}
 		r.sum.count(func(s *Summary) { s.DaysSkipped++ })
 		return nil
 	}
@@ -397,7 +400,7 @@ func (r *run) open(p plannedDay) (*day, error) {
 	return d, nil
 }
 
-// skips reports whether a day needs no look at all.
+// skips reports whether a day needs no work at all.
 func (r *run) skips(status manifest.Status) bool {
 	line, closed := status.Line(r.filter)
 	if r.config.Relist || !closed || r.doubted[fetcher.Date(status.Day)] {
@@ -411,11 +414,11 @@ func (r *run) skips(status manifest.Status) bool {
 	return true
 }
 
-// maxUnnoted is for how long lines are held in memory.
+// maxUnnoted is the maximum time that lines stay only in memory.
 const maxUnnoted = 15 * time.Second
 
 // flushInTime stores the lines that the ledger of a bucket holds in memory: 1, 2, 4 and 8 seconds after the start,
-// and then at least every 15. The function that it returns stops this.
+// and then at least every 15. The returned function stops this.
 func (r *run) flushInTime() (end func()) {
 	ctx, cancel := context.WithCancel(r.hard)
 	done := make(chan struct{})
@@ -440,13 +443,13 @@ func (r *run) flushInTime() (end func()) {
 	}
 }
 
-// outcome returns why the run stopped itself, nil if it did not.
+// outcome returns why the run stopped itself, or nil.
 func (r *run) outcome() error {
 	cause := context.Cause(r.soft)
 	_, limited := limitOf(cause)
 	switch {
 	case cause == nil && r.unlisted != nil && r.source.Answers() == 0:
-		return r.unlisted // no window at all could be understood
+		return r.unlisted // no window could be listed
 	case cause == nil && r.unremoved != nil:
 		return r.unremoved
 	case cause == nil, limited, errors.Is(cause, context.Canceled):
@@ -458,6 +461,9 @@ func (r *run) outcome() error {
 func (r *run) finishSummary(ctx context.Context) {
 	r.warnOfClocks()
 	r.zone.warn(r)
+	if days := r.fewerRows.Load(); days > 0 {
+		r.sum.warn(r.log, fmt.Sprintf("closed days that keep only rows of calls with recordings: %d; add --relist to keep every row of them", days))
+	}
 	for host, links := range r.evidence.forbiddenHosts() {
 		r.sum.warn(r.log, fmt.Sprintf("%d links point to %s; add --allow-host %s", links, host, host))
 	}

@@ -30,7 +30,7 @@ func onS3(t *testing.T, options store.S3Options) *Opened {
 	return opened
 }
 
-// runOn makes a run over a day into an archive that is open.
+// runOn makes a run over a day with an open archive.
 func (w *world) runOn(ctx context.Context, opened *Opened, vendor http.RoundTripper, day fetcher.Date, workers int) (Summary, error) {
 	client := w.client(vendor, time.Minute)
 	defer client.Close()
@@ -44,8 +44,8 @@ func (w *world) runOn(ctx context.Context, opened *Opened, vendor http.RoundTrip
 	return a.Summary(), err
 }
 
-// TestKilledOnS3 kills a run after its lines went up for the first time: what was flushed costs
-// no request again, what was not is found to be stored already, and all is there in the end.
+// TestKilledOnS3 kills a run after its lines were stored for the first time: flushed recordings
+// cost no request again, the others are found in the store, and in the end everything is noted.
 func TestKilledOnS3(t *testing.T) {
 	server := s3test.Start(t, false)
 	server.Setenv(t)
@@ -61,7 +61,7 @@ func TestKilledOnS3(t *testing.T) {
 	var served, flushedAt atomic.Int64
 	vendor := &hooked{world: w, audio: func(r *http.Request, _ string) (*http.Response, error) {
 		n := served.Add(1)
-		for n > count/2 && r.Context().Err() == nil { // half of them come before lines go up, and some after
+		for n > count/2 && r.Context().Err() == nil { // half of them before lines are stored, and some after
 			if found, _ := filepath.Glob(segments); len(found) > 0 {
 				flushedAt.CompareAndSwap(0, n)
 				break
@@ -78,7 +78,7 @@ func TestKilledOnS3(t *testing.T) {
 	if err == nil {
 		t.Fatal("the run was not killed")
 	}
-	// Nothing is closed: what the ledger holds in memory is gone.
+	// Nothing is closed: the ledger's lines in memory are lost.
 
 	opened := onS3(t, options)
 	d, err := opened.Ledger.Load(t.Context(), string(day))
@@ -123,7 +123,7 @@ func TestKilledOnS3(t *testing.T) {
 	}
 }
 
-// TestTakenKeyOnS3 has an object stand under the key that a recording is to have.
+// TestTakenKeyOnS3 puts an object under the key that a recording should get.
 func TestTakenKeyOnS3(t *testing.T) {
 	server := s3test.Start(t, false)
 	server.Setenv(t)
@@ -132,7 +132,7 @@ func TestTakenKeyOnS3(t *testing.T) {
 		return store.Object{Key: "call.mp3", Body: bytes.NewReader(body), Size: int64(len(body)), SHA256: sha256.Sum256(body), RecordingID: id, CallID: call}
 	}
 	for name, test := range map[string]struct {
-		object  store.Object // without an id: it came by copying
+		object  store.Object // without an id, as after copying
 		twice   bool         // two recordings want it
 		adopted int
 	}{
@@ -152,7 +152,7 @@ func TestTakenKeyOnS3(t *testing.T) {
 			bucket := server.NewBucket(t, t.Name())
 			opened := onS3(t, store.S3Options{Bucket: bucket, Endpoint: server.Endpoint})
 			if test.object.RecordingID == "" {
-				// A file of the archive's own has no metadata either.
+				// The archive's own files have no metadata either.
 				if err := opened.Store.(*store.S3).PutFile(t.Context(), "call.mp3", body, ""); err != nil {
 					t.Fatal(err)
 				}

@@ -1,4 +1,4 @@
-// Searches the store for recordings that are about to be given up.
+// Searches the store for recordings before they are written off.
 
 package archiver
 
@@ -18,15 +18,15 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// search looks in the store for recordings that are about to be lost, because a killed run may have stored them. What
-// it finds counts only if it reads as one whole recording and no other recording, of any day, uses its key.
+// search looks in the store for recordings before they become lost, because a killed run may have stored them. An
+// object counts only if it is one complete recording and no other recording, of any day, uses its key.
 func (r *run) search(wanted []needed) error {
 	type find struct {
 		day  *day
 		id   string
 		info store.Info
 	}
-	found := map[string][]find{} // by key in lower case, what is there without metadata
+	found := map[string][]find{} // objects without metadata, by key in lower case
 	for _, w := range wanted {
 		for _, id := range w.needs.Search {
 			s, _ := w.day.ledger.Recording(id)
@@ -82,7 +82,7 @@ func (r *run) search(wanted []needed) error {
 			if err := r.adoptable(c, f.info); err != nil {
 				return err
 			}
-			if c.answer == yes && unread { // a line that cannot be read may name the key
+			if c.answer == yes && unread { // an unreadable line may contain the key
 				c.answer = unknowable
 			}
 		}
@@ -90,19 +90,19 @@ func (r *run) search(wanted []needed) error {
 	return nil
 }
 
-// user is a recording that names a key.
+// user is a recording that uses a key.
 type user struct{ day, id, call string }
 
-// is reports whether two are one recording. A call that has moved to another day keeps its
-// ids.
+// is reports whether two users are the same recording. A call that has moved to another day keeps
+// its ids.
 func (u user) is(other user) bool {
 	return u.id == other.id && (u.day == other.day || u.call != "" && u.call == other.call)
 }
 
-// searchKeys returns the keys that a recording may have, given the one it was to have.
+// searchKeys returns the possible keys of a recording, given the expected one.
 func searchKeys(wanted, identity string) []string {
 	keys := key.Again(wanted, identity)
-	if stem, isMP3 := strings.CutSuffix(wanted, audio.MP3.Extension()); isMP3 { // as was assumed
+	if stem, isMP3 := strings.CutSuffix(wanted, audio.MP3.Extension()); isMP3 { // as assumed
 		keys = append(keys, key.Again(stem+audio.WAV.Extension(), identity)...)
 	}
 	return keys
@@ -116,7 +116,7 @@ func (r *run) stat(name string) (info store.Info, err error) {
 	return info, err
 }
 
-// adoptable reads an object and reports whether it is one whole recording.
+// adoptable reads an object and reports whether it is one complete recording.
 func (r *run) adoptable(c *candidate, info store.Info) error {
 	err := r.patiently(func() error {
 		sum, result, err := readAudio(r.hard, r.store, info.Key, nil)
@@ -137,12 +137,12 @@ func (r *run) adoptable(c *candidate, info store.Info) error {
 	return nil
 }
 
-// opener is a place where recordings are.
+// opener is a store of recordings.
 type opener interface {
 	Open(ctx context.Context, key string) (io.ReadCloser, error)
 }
 
-// readAudio hashes an object and looks at what it is. It reads through the buffer, or one of its own where that is nil.
+// readAudio hashes an object and detects its format. It uses the buffer, or allocates one if it is nil.
 func readAudio(ctx context.Context, from opener, name string, buffer []byte) (sum [32]byte, result audio.Result, err error) {
 	body, err := from.Open(ctx, name)
 	if err != nil {
@@ -150,15 +150,14 @@ func readAudio(ctx context.Context, from opener, name string, buffer []byte) (su
 	}
 	defer body.Close()
 	hash, inspector := sha256.New(), audio.NewInspector()
-	in := struct{ io.Reader }{body} // a file would allocate a buffer of its own
+	in := struct{ io.Reader }{body} // hides File.WriteTo, which would allocate its own buffer
 	if _, err := io.CopyBuffer(io.MultiWriter(hash, inspector), in, buffer); err != nil {
 		return sum, result, err
 	}
 	return [32]byte(hash.Sum(nil)), inspector.Finish(), nil
 }
 
-// owner implements owners by a pass over the whole ledger. A line that cannot be read may
-// name any key.
+// owner implements owners by a pass over the whole ledger. An unreadable line may contain any key.
 func (r *run) owner(ctx context.Context, d *day, name, identity, callID string) (string, error) {
 	owner, own := "", user{string(d.date), identity, callID}
 	err := r.ledger.Scan(ctx, func(e manifest.Entry) error {
@@ -166,7 +165,7 @@ func (r *run) owner(ctx context.Context, d *day, name, identity, callID string) 
 			owner = "a line that cannot be read"
 			return nil
 		}
-		stored := e.Outcome == manifest.Archived || e.Outcome == manifest.Damaged || e.Outcome == manifest.Erased || e.Outcome == manifest.Expired // and not yet removed
+		stored := e.Outcome == manifest.Archived || e.Outcome == manifest.Damaged || e.Outcome == manifest.Erased || e.Outcome == manifest.Expired // the audio may still exist
 		if stored && string(e.Key) == name && !own.is(user{e.Day, string(e.ID), string(e.CallID)}) {
 			owner = e.Day + " " + string(e.ID)
 		}

@@ -29,13 +29,13 @@ func someWAV() []byte {
 	return append(b, make([]byte, size)...)
 }
 
-// purged is a world with one well day and one whose first recording is gone at the source,
-// beyond the age at which the vendor deletes audio: one answer is enough to write it off.
+// purged is a world with one good day, and one whose first recording is gone at the source. It is
+// older than the vendor keeps audio, so one answer is enough to write it off.
 func purged(w *world, file string) (day fetcher.Date, gone *worldRecording, run func(trial) night) {
 	day = w.ago(30)
 	gone = w.recordedCalls(day, 1)[0]
 	gone.broken, gone.file = true, file
-	w.recordedCalls(day.AddDays(1), 1) // what shows that the host is well
+	w.recordedCalls(day.AddDays(1), 1) // proves that the host works
 	return day, gone, func(o trial) night {
 		change := o.config
 		o.config = func(c *Config) {
@@ -50,8 +50,8 @@ func purged(w *world, file string) (day fetcher.Date, gone *worldRecording, run 
 	}
 }
 
-// isWellLater delivers audio five seconds after it was asked for, and so after it said of
-// others that they are not there.
+// isWellLater delivers audio five seconds after the request, so after its answers that others do
+// not exist.
 func (w *world) isWellLater() *hooked {
 	return &hooked{world: w, audio: func(_ *http.Request, token string) (*http.Response, error) {
 		w.mu.Lock()
@@ -66,8 +66,8 @@ func (w *world) isWellLater() *hooked {
 	}}
 }
 
-// TestAdoptionBeforeLoss has the body of a recording in the store, under a name that a killed
-// run may have chosen, and at the source no more.
+// TestAdoptionBeforeLoss has a recording in the store, under a name that a killed run may have
+// chosen, which the source no longer has.
 func TestAdoptionBeforeLoss(t *testing.T) {
 	for name, test := range map[string]struct {
 		file, stored string
@@ -98,21 +98,21 @@ func TestAdoptionBeforeLoss(t *testing.T) {
 	}
 }
 
-// noteOld writes a line as of the end of its day.
+// noteOld writes a line dated at the end of its day.
 func (w *world) noteOld(date fetcher.Date, line manifest.Recording) {
 	w.t.Helper()
 	line.Time = date.End(w.zone)
 	w.note(date, line)
 }
 
-// TestNoAdoptionBeforeLoss has something else under the key of a recording that is gone.
+// TestNoAdoptionBeforeLoss has another object under the key of a missing recording.
 func TestNoAdoptionBeforeLoss(t *testing.T) {
 	body := frames(4)
 	for name, test := range map[string]struct {
 		stored  []byte
 		before  func(w *world, day fetcher.Date)
 		waits   bool // nothing is decided
-		another bool // another recording wants the key as well, and is gone too
+		another bool // another missing recording has the same key
 	}{
 		"nothing":                           {},
 		"JSON":                              {stored: []byte(`{"success":false}`)},
@@ -162,8 +162,8 @@ func TestNoAdoptionBeforeLoss(t *testing.T) {
 	}
 }
 
-// TestLeadCalledTwice names files by lead: one lead was called on two days, and the audio of
-// the earlier call is gone. The later day's file is never taken for it.
+// TestLeadCalledTwice names files by lead: one lead was called on two days, and the audio of the
+// earlier call is gone. The later day's file is never adopted for it.
 func TestLeadCalledTwice(t *testing.T) {
 	for name, test := range map[string]func(w *world, day fetcher.Date){
 		"in one run": nil,
@@ -196,8 +196,8 @@ func TestLeadCalledTwice(t *testing.T) {
 	}
 }
 
-// TestLeadsAtRandom lets many of them be stored at once, while their earlier calls are looked
-// for in the store.
+// TestLeadsAtRandom stores many recordings in parallel, while the earlier calls of the same leads
+// are searched in the store.
 func TestLeadsAtRandom(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -221,7 +221,7 @@ func TestLeadsAtRandom(t *testing.T) {
 	})
 }
 
-// Stat finds what differs in case alone.
+// Stat ignores case.
 func (s foldedStore) Stat(ctx context.Context, name string) (store.Info, error) {
 	if info, err := s.Store.Stat(ctx, name); err == nil {
 		return info, nil
@@ -237,7 +237,7 @@ func (s foldedStore) Stat(ctx context.Context, name string) (store.Info, error) 
 	return s.Store.Stat(ctx, name)
 }
 
-// Open is as Stat.
+// Open ignores case.
 func (s foldedStore) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 	if body, err := s.Store.Open(ctx, name); err == nil {
 		return body, nil
@@ -251,7 +251,7 @@ func (s foldedStore) Open(ctx context.Context, name string) (io.ReadCloser, erro
 	return s.Store.Open(ctx, name)
 }
 
-// TestSearchIgnoresCase looks for a recording where another one's name differs in case alone.
+// TestSearchIgnoresCase searches for a recording when another one's name differs only in case.
 func TestSearchIgnoresCase(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -265,7 +265,7 @@ func TestSearchIgnoresCase(t *testing.T) {
 	})
 }
 
-// unsureStore fails to look up a key, for so many times.
+// unsureStore fails to look up a key for the given number of times.
 type unsureStore struct {
 	Store
 	err   error
@@ -279,8 +279,8 @@ func (s *unsureStore) Stat(ctx context.Context, name string) (store.Info, error)
 	return s.Store.Stat(ctx, name)
 }
 
-// TestLookUpBeforeLossFails writes a recording off only after the store could say that it does
-// not have it.
+// TestLookUpBeforeLossFails writes a recording off only after the store answered that it does not
+// have it.
 func TestLookUpBeforeLossFails(t *testing.T) {
 	busy := busyStore(t)
 	for name, test := range map[string]struct {
@@ -304,8 +304,8 @@ func TestLookUpBeforeLossFails(t *testing.T) {
 	}
 }
 
-// TestAdoptedCountsTowardsTheLimit lets no more recordings be adopted than a run may archive,
-// and leaves no day out of the summary.
+// TestAdoptedCountsTowardsTheLimit adopts no more recordings than a run may archive, and reports
+// every day in the summary.
 func TestAdoptedCountsTowardsTheLimit(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -328,7 +328,7 @@ func TestAdoptedCountsTowardsTheLimit(t *testing.T) {
 			t.Errorf("%d days: %d closed, %d open, %d not begun", n.DaysAsked, n.DaysClosed, len(n.OpenDays), n.DaysNotBegun)
 		}
 		w.recordedCalls(day.AddDays(count+1), 1)
-		time.Sleep(2 * oneDay) // the archive holds older audio now, so that one answer is not enough
+		time.Sleep(2 * oneDay) // the archive has older audio now, so one answer is not enough
 		n = w.try(trial{vendor: w.isWellLater(), config: all(o.config, spanOf(day, day.AddDays(count+1)), func(c *Config) {
 			c.MaxRecordings = 0
 		})})
@@ -341,7 +341,7 @@ func TestAdoptedCountsTowardsTheLimit(t *testing.T) {
 	})
 }
 
-// TestAdoptedIsHashed notes of an adopted body what is there.
+// TestAdoptedIsHashed notes the hash of the adopted bytes.
 func TestAdoptedIsHashed(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {

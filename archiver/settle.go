@@ -12,14 +12,14 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// The days that wait for facts that cost a request, or for other days, are judged together:
-// at the end of the run, or when so many recordings or so much time have collected.
+// The days that wait for facts that cost a request, or for other days, are judged together: at the
+// end of the run, or when this many recordings or this much time have accumulated.
 const (
 	maxPending     = 10_000
 	maxPendingTime = time.Hour
 )
 
-// pendingDays are days that have been worked on and cannot be judged yet.
+// pendingDays are finished days that cannot be judged yet.
 type pendingDays struct {
 	days       []*day
 	recordings int
@@ -31,7 +31,7 @@ func (p *pendingDays) add(d *day) {
 		p.since = time.Now()
 	}
 	p.days = append(p.days, d)
-	p.recordings += 10 + d.ledger.Count() + d.strays // a day without recordings takes memory too
+	p.recordings += 10 + d.ledger.Count() + d.strays // a day without recordings also takes memory
 }
 
 func (p *pendingDays) due() bool {
@@ -47,11 +47,11 @@ func (p *pendingDays) of(date fetcher.Date) *day {
 	return p.days[i]
 }
 
-// finish judges a day whose recordings have been worked on, and concludes it, or keeps it
-// until the end of the run where facts are missing.
+// finish judges a day whose recordings have been worked on, and concludes it, or defers it if facts
+// are missing.
 func (r *run) finish(d *day) error {
 	switch {
-	case d.isUndone(), d.listing == nil && d.failure == "": // the run ended meanwhile
+	case d.isUndone(), d.listing == nil && d.failure == "": // the run has ended
 		r.leaveUnfinished(d)
 		return r.keepWhatIsNoted(d)
 	case r.config.DryRun:
@@ -80,12 +80,12 @@ func (r *run) keepWhatIsNoted(d *day) error {
 	return err
 }
 
-// maxRounds bounds how often a day is judged with further facts.
+// maxRounds is the maximum number of times that a day is judged with further facts.
 const maxRounds = 12
 
-// settle judges the days that were put off, one after another, with no other day in work.
-// On a clean stop the days whose facts are in are concluded, and the others stay open, as
-// they do when the run cannot continue.
+// settle judges the pending days one after another, with no other day in work. On a clean stop, and
+// when the run cannot continue, the days with complete facts are concluded and the others stay
+// open.
 func (r *run) settle() error {
 	defer func() { r.pending = pendingDays{} }()
 	err := r.workStrays()
@@ -98,7 +98,7 @@ func (r *run) settle() error {
 		if err != nil || len(wanted) == 0 || round == maxRounds || r.soft.Err() != nil {
 			break
 		}
-		err = r.supply(wanted) // which may bring further days
+		err = r.supply(wanted) // which may add days
 	}
 	if left := r.leaveUnjudged(r.pending.days); err == nil {
 		err = left
@@ -106,8 +106,7 @@ func (r *run) settle() error {
 	return err
 }
 
-// concludeReady concludes the days whose facts are in. It returns the others, and what they
-// need.
+// concludeReady concludes the days with complete facts. It returns the others, and what they need.
 func (r *run) concludeReady(days []*day) (wanted []needed, others []*day, err error) {
 	for i, d := range days {
 		v := judge(r.factsOf(d))
@@ -122,7 +121,7 @@ func (r *run) concludeReady(days []*day) (wanted []needed, others []*day, err er
 	return wanted, others, nil
 }
 
-// leaveUnjudged leaves days open of which facts are missing.
+// leaveUnjudged leaves days open whose facts are incomplete.
 func (r *run) leaveUnjudged(days []*day) (failed error) {
 	for _, d := range days {
 		r.leaveUnfinished(d)
@@ -133,13 +132,13 @@ func (r *run) leaveUnjudged(days []*day) (failed error) {
 	return failed
 }
 
-// needed is what a day needs.
+// needed is a day with its missing facts.
 type needed struct {
 	day   *day
 	needs needs
 }
 
-// supply gets the facts that days need. A fact may serve several days, so each kind is requested once and then all
+// supply collects the missing facts. A fact may serve several days, so each kind is requested once and then all
 // days are judged again.
 func (r *run) supply(wanted []needed) error {
 	var missing, search []needed
@@ -185,7 +184,7 @@ func (r *run) supply(wanted []needed) error {
 	return r.search(search)
 }
 
-// workStrays archives rows, under their own days, that the listings of other days brought.
+// workStrays archives rows from the listings of other days, under their own days.
 func (r *run) workStrays() error {
 	r.strayBytes = 0
 	for _, date := range slices.Sorted(maps.Keys(r.strays)) {
@@ -202,7 +201,7 @@ func (r *run) workStrays() error {
 	return nil
 }
 
-// abandonStrays leaves the days open that listed rows which were not worked on.
+// abandonStrays leaves the days open whose stray rows were not worked on.
 func abandonStrays(rows []strayRow) {
 	for _, row := range rows {
 		row.from.fail(errors.New("the listing has recordings of other days, and they could not be written to the manifest"))
@@ -243,17 +242,17 @@ func (r *run) workStraysOf(date fetcher.Date, rows []strayRow) error {
 	return err
 }
 
-// setAside looks whether the media host has an outage, after many refusals in a row. If it
-// delivers known good audio, the day continues; else it is set aside, and the run ends when
-// three days in a row were.
+// setAside checks whether the media host has an outage, after many refusals in a row. If it
+// delivers known good audio, the day continues; else it is set aside, and the run ends after three
+// consecutive ones.
 func (r *run) setAside(d *day, f *finding) {
 	r.asideTurn <- struct{}{}
 	defer func() { <-r.asideTurn }()
 	if d.isAside() {
 		return
 	}
-	// Once the requests are used up, the last one counts: nothing becomes final by that. Where
-	// it went well, one is left for the verdicts about the recordings that were refused.
+	// Once no request is left, the last result counts, which makes nothing final. If it was good,
+	// one request is left for the verdicts about the refused recordings.
 	delivered := r.evidence.facts(f.host).Witness == yes
 	usedUp := r.witnesses >= maxWitnesses || r.witnesses == maxWitnesses-1 && delivered
 	if !usedUp {
@@ -278,7 +277,7 @@ func (r *run) setAside(d *day, f *finding) {
 	}
 	d.setAside("skipped in this run: " + met + ", and the media host delivers nothing")
 	r.log.Warn("day skipped in this run", "day", string(d.date), "reason", met)
-	if good := r.evidence.anyGood(); good > r.asideAt { // since the last one was
+	if good := r.evidence.anyGood(); good > r.asideAt { // since the last day was set aside
 		r.asideAt, r.asideDays = good, 0
 	}
 	if r.asideDays++; r.asideDays >= maxAside {
@@ -286,5 +285,5 @@ func (r *run) setAside(d *day, f *finding) {
 	}
 }
 
-// maxAside is how many days in a row may be set aside until the run ends.
+// maxAside is how many consecutive days may be set aside until the run ends.
 const maxAside = 3

@@ -15,7 +15,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// TestPendingDaysAreBounded tells when the days that wait for further facts are judged together:
+// TestPendingDaysAreBounded checks when the days that wait for further facts are judged together:
 // after many recordings, or rows of other days, and after an hour.
 func TestPendingDaysAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -55,7 +55,7 @@ func TestPendingDaysAreBounded(t *testing.T) {
 			t.Error("11,000 rows of other days wait, and it is not due")
 		}
 		p = pendingDays{}
-		for i := range 1100 { // which take memory as well
+		for i := range 1100 { // which also take memory
 			p.add(dayOf(fetcher.Date("2025-06-01").AddDays(i), 0, 0))
 		}
 		if !p.due() {
@@ -77,8 +77,8 @@ func TestPendingDaysAreBounded(t *testing.T) {
 	})
 }
 
-// TestPendingDaysInALongRun has a recording that is not found on the oldest day, and a run that
-// continues for hours after it: the verdict does not wait for the end of the run.
+// TestPendingDaysInALongRun has a missing recording on the oldest day, and a run that continues for
+// hours: the verdict does not wait for the end of the run.
 func TestPendingDaysInALongRun(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -111,15 +111,15 @@ func TestPendingDaysInALongRun(t *testing.T) {
 	})
 }
 
-// isClosedNow looks for a day line while a run works.
+// isClosedNow checks for a day line during a run.
 func (w *world) isClosedNow(date fetcher.Date) bool {
 	return slices.ContainsFunc(w.files(), func(name string) bool {
 		return strings.Contains(name, string(date)) && strings.HasSuffix(name, "closed.json")
 	})
 }
 
-// TestIncomplete: exit code 0 would say that nothing is left to do, so that whatever a run left
-// undone must show here, and nothing else.
+// TestIncomplete: exit code 0 means that nothing is left to do, so exactly the unfinished work must
+// show here.
 func TestIncomplete(t *testing.T) {
 	settled, unsettled := OpenDay{Settled: true}, OpenDay{Waiting: 3}
 	for name, test := range map[string]struct {
@@ -151,7 +151,7 @@ func TestIncomplete(t *testing.T) {
 	}
 }
 
-// TestProgress polls a run while it works, and before and after it.
+// TestProgress polls Progress before, during and after a run.
 func TestProgress(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -197,8 +197,7 @@ func TestProgress(t *testing.T) {
 	})
 }
 
-// TestCallRows keeps every row, links dropped, or those with recordings alone; rows noted once
-// are not noted again.
+// TestCallRows keeps every row without links, or only rows with recordings; no row is noted twice.
 func TestCallRows(t *testing.T) {
 	for kept, want := range map[CallRows]int{AllCalls: 5, RecordedCalls: 3} {
 		t.Run(string(kept), func(t *testing.T) {
@@ -229,8 +228,8 @@ func TestCallRows(t *testing.T) {
 	}
 }
 
-// TestNothingWithoutAnID archives calls and recordings whose rows have no id, or one that no
-// line can have, beside one that has all; another listing, with other links, finds nothing new.
+// TestNothingWithoutAnID archives calls and recordings whose rows have no id, or an id that is not
+// valid in a line, and one with valid ids; another listing, with other links, finds nothing new.
 func TestNothingWithoutAnID(t *testing.T) {
 	for name, id := range map[string]string{
 		"empty": `""`, "null": `null`, "not UTF-8": "{\"a\":\"\xff\"}", "too long": `"` + strings.Repeat("9", 70_000) + `"`,
@@ -275,8 +274,7 @@ func TestNothingWithoutAnID(t *testing.T) {
 	}
 }
 
-// TestRunIsSafeInARace runs with many workers over many days at full speed, for the race
-// detector.
+// TestRunIsSafeInARace runs with many workers over many days in parallel, for the race detector.
 func TestRunIsSafeInARace(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {

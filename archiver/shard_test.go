@@ -8,8 +8,7 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// TestShardsShareDays has each day worked by exactly one of the shards, the same whatever the
-// span is.
+// TestShardsShareDays checks that each day belongs to exactly one shard, independent of the span.
 func TestShardsShareDays(t *testing.T) {
 	for _, count := range []int{1, 2, 5, 17, 257} {
 		date := fetcher.Date("2019-12-30")
@@ -29,7 +28,7 @@ func TestShardsShareDays(t *testing.T) {
 	for _, c := range []struct {
 		date  fetcher.Date
 		shard Shard
-	}{ // pinned: another program version must not divide the days in another way
+	}{ // pinned: a new version must not divide the days differently
 		{"1970-01-01", Shard{0, 17}},
 		{"2000-02-29", Shard{0, 17}},
 		{"2025-05-01", Shard{13, 17}},
@@ -41,9 +40,8 @@ func TestShardsShareDays(t *testing.T) {
 	}
 }
 
-// TestShardsPlanAndCatchUp makes runs that stand for shards, each with --last: together they
-// list each day that one run would, and none lists another's, also of the days that an
-// earlier run left open or missed.
+// TestShardsPlanAndCatchUp runs all shards with --last: together they list the same days as a
+// single run, each once, including days that an earlier run left open or missed.
 func TestShardsPlanAndCatchUp(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.recordedCalls(w.ago(12), 2)
@@ -79,12 +77,12 @@ func TestShardsPlanAndCatchUp(t *testing.T) {
 	})
 }
 
-// TestShardClosesEmptyDays has one shard of a new archive work alone. The neighbours of its
-// days without calls are other shards' and not listed yet: the API itself must tell of them,
-// or each such day would end the first run with exit code 3.
+// TestShardClosesEmptyDays runs one shard of a new archive alone. The neighbours of its empty days
+// belong to other shards and are not listed yet: it must ask the API about them, or each empty day
+// would end the first run with exit code 3.
 func TestShardClosesEmptyDays(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		const count = 7 // so that each shard has one day of each week
+		const count = 7 // so that each shard has one day per week
 		for ago := 60; ago > 5; ago-- {
 			if date := w.ago(ago); date.Ordinal()%count > 2 { // three days of each week are empty
 				w.recordedCalls(date, 1)
@@ -104,7 +102,7 @@ func TestShardClosesEmptyDays(t *testing.T) {
 			if index > 0 {
 				continue
 			}
-			for ago := 10; ago <= 90; ago++ { // the next one knows nothing of this one's days
+			for ago := 10; ago <= 90; ago++ { // the next shard must not know this one's days
 				if date := w.ago(ago); date.Ordinal()%count == 0 {
 					w.mustClose(date, 0)
 				}
@@ -113,8 +111,8 @@ func TestShardClosesEmptyDays(t *testing.T) {
 	})
 }
 
-// TestShardDoubtsEmptyDays has an API that shows calls of some days and hides those of the
-// shard's: no neighbour makes up for the total that does not agree.
+// TestShardDoubtsEmptyDays has an API that shows calls of some days and hides the shard's: the
+// totals around its days do not agree, so they stay open.
 func TestShardDoubtsEmptyDays(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		hidden := w.ago(10)

@@ -8,7 +8,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// TestTwoOfOneNameWithoutLinks tells two recordings of a call apart that have one file name and no link yet.
+// TestTwoOfOneNameWithoutLinks distinguishes two recordings of a call with the same file name and without a
+// link.
 func TestTwoOfOneNameWithoutLinks(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -33,7 +34,7 @@ func TestTwoOfOneNameWithoutLinks(t *testing.T) {
 	})
 }
 
-// TestStoredUnderItsOwnID lists a recording by its id alone, and a day later with its sibling.
+// TestStoredUnderItsOwnID lists a recording with only its id, and a day later with its sibling.
 func TestStoredUnderItsOwnID(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -42,7 +43,7 @@ func TestStoredUnderItsOwnID(t *testing.T) {
 		first, second := c.recorded[0], c.recorded[1]
 		all := c.recorded
 		name := second.file
-		second.file, second.link = "", time.Now().Add(20*time.Hour) // neither name nor link yet
+		second.file, second.link = "", time.Now().Add(20*time.Hour) // no name and no link yet
 		c.recorded = all[1:]                                        // listed before its sibling
 		span := spanOf(day, day)
 		w.try(trial{config: span})

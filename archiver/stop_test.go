@@ -18,14 +18,14 @@ import (
 
 var errSignal = errors.New("a signal")
 
-// stops returns a context that ends after a time, as a signal ends it.
+// stops returns a context that is cancelled after a time, like by a signal.
 func stops(after time.Duration) context.Context {
 	ctx, stop := context.WithCancelCause(context.Background())
 	time.AfterFunc(after, func() { stop(errSignal) })
 	return ctx
 }
 
-// mustTellAllDays fails unless each day that was asked for is told of, once.
+// mustTellAllDays fails unless each requested day is reported exactly once.
 func (n *night) mustTellAllDays(t *testing.T) {
 	t.Helper()
 	told := n.DaysClosed + n.DaysSkipped + n.DaysWhole + len(n.OpenDays) + n.DaysNotBegun
@@ -42,7 +42,7 @@ func (n *night) mustTellAllDays(t *testing.T) {
 	}
 }
 
-// slowly answers a request for audio after a while, unless the request ends before.
+// slowly answers a request for audio after a delay, unless the request ends first.
 func (w *world) slowly(after time.Duration) *hooked {
 	return &hooked{world: w, audio: func(r *http.Request, _ string) (*http.Response, error) {
 		select {
@@ -54,8 +54,8 @@ func (w *world) slowly(after time.Duration) *hooked {
 	}}
 }
 
-// TestStop stops a run in all kinds of moments: it begins nothing new, gives what is in
-// flight its grace, notes nothing by half, tells of every day, and the next run does the rest.
+// TestStop stops a run at various moments: it starts nothing new, gives downloads in flight their
+// grace, writes no partial results, reports every day, and the next run does the rest.
 func TestStop(t *testing.T) {
 	busy := busyStore(t)
 	for name, test := range map[string]struct {
@@ -63,7 +63,7 @@ func TestStop(t *testing.T) {
 		vendor  func(w *world) http.RoundTripper
 		trouble string
 		after   time.Duration
-		takes   time.Duration // from the stop on, at most
+		takes   time.Duration // maximum, from the stop on
 		store   func(Store) Store
 	}{
 		"before it begins": {after: -1},
@@ -151,7 +151,7 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// failingStore takes nothing.
+// failingStore fails every write.
 type failingStore struct {
 	Store
 	err error
@@ -161,7 +161,7 @@ func (s failingStore) Put(context.Context, store.Object) (store.Info, error) {
 	return store.Info{}, s.err
 }
 
-// TestStopKeepsWhatIsDone has downloads end within the grace: they are archived.
+// TestStopKeepsWhatIsDone archives downloads that end within the grace.
 func TestStopKeepsWhatIsDone(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -169,7 +169,7 @@ func TestStopKeepsWhatIsDone(t *testing.T) {
 		w.recordedCalls(day, 10)
 		began := time.Now()
 		n := w.try(trial{vendor: w.slowly(15 * time.Second), ctx: stops(10 * time.Second), config: spanOf(day, day)})
-		if n.Archived != 4 || time.Since(began) != 15*time.Second { // a worker each
+		if n.Archived != 4 || time.Since(began) != 15*time.Second { // one per worker
 			t.Errorf("%d archived after %v", n.Archived, time.Since(began))
 		}
 		if n.asked != 4 {
@@ -178,7 +178,7 @@ func TestStopKeepsWhatIsDone(t *testing.T) {
 	})
 }
 
-// TestMaxRecordings stops a run within a day and before others.
+// TestMaxRecordings stops a run within a day and between days.
 func TestMaxRecordings(t *testing.T) {
 	for name, test := range map[string]struct{ limit, workers, archived int }{
 		"one worker":       {3, 1, 3},
@@ -218,8 +218,7 @@ func TestMaxRecordings(t *testing.T) {
 	}
 }
 
-// TestDryRun lists and counts, and writes nothing: into an archive that there is, and where
-// there is none.
+// TestDryRun lists and counts without writing, for an existing and a missing archive.
 func TestDryRun(t *testing.T) {
 	for name, prepare := range map[string]func(*world, fetcher.Date){
 		"a new archive": func(*world, fetcher.Date) {},
@@ -256,7 +255,7 @@ func TestDryRun(t *testing.T) {
 	}
 }
 
-// contents returns the files of the archive with what is in them.
+// contents returns the files of the archive with their contents.
 func (w *world) contents() (all []string) {
 	for _, name := range w.files() {
 		all = append(all, name+": "+w.read(name))
@@ -264,8 +263,8 @@ func (w *world) contents() (all []string) {
 	return all
 }
 
-// TestDryRunTellsOfTrouble names days that could not be counted, and takes calls of other
-// days for no reason to end with another exit code.
+// TestDryRunTellsOfTrouble reports days that could not be counted; calls of other days do not
+// change the exit code.
 func TestDryRunTellsOfTrouble(t *testing.T) {
 	for name, test := range map[string]struct {
 		spoil func(w *world, day fetcher.Date) http.RoundTripper

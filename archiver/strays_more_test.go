@@ -17,7 +17,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// TestStrayThatIsNotStored keeps the day open that listed a stray, until the stray has a line.
+// TestStrayThatIsNotStored keeps a day open until the stray that it listed has a line.
 func TestStrayThatIsNotStored(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -38,7 +38,7 @@ func TestStrayThatIsNotStored(t *testing.T) {
 		if w.isClosed(day) {
 			t.Errorf("closed, and the stray has no line and is not stored: %s; open days %+v", told(w.state(own, stray.recorded[0])), n.OpenDays)
 		}
-		// From now on the store takes everything.
+		// From now on the store works.
 		for range 3 {
 			time.Sleep(25 * time.Hour)
 			o.store = nil
@@ -63,7 +63,7 @@ func (s *refusing) Put(ctx context.Context, o store.Object) (store.Info, error) 
 	return s.Store.Put(ctx, o)
 }
 
-// TestStraysInMemory holds few of very many rows of other days.
+// TestStraysInMemory limits the rows of other days in memory.
 func TestStraysInMemory(t *testing.T) {
 	const strays, comment = 30_000, 2000
 	inBubble(t, func(t *testing.T, w *world) {

@@ -14,7 +14,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// withStrays lists calls with those of another day too, on the first page of its window.
+// withStrays adds calls of another day to the first page of a window.
 func (w *world) withStrays(date fetcher.Date, calls ...*worldCall) *hooked {
 	return &hooked{world: w, page: func(r *http.Request) *http.Response {
 		q := r.URL.Query()
@@ -51,14 +51,14 @@ func (w *world) withStrays(date fetcher.Date, calls ...*worldCall) *hooked {
 	}}
 }
 
-// TestStrays archives a call under its own day, however far away, and whatever its day is
-// like; the day that listed it tells how many there were and stays open.
+// TestStrays archives a call under its own day, at any distance and in any state of that day; the
+// day that listed it reports the number of strays and stays open.
 func TestStrays(t *testing.T) {
 	for name, test := range map[string]struct {
 		ago     int // of the stray's day
 		prepare func(w *world, day fetcher.Date, r *worldRecording)
 		outcome manifest.Outcome
-		more    bool // another day is told as open: the stray's
+		more    bool // the stray's day is also reported as open
 	}{
 		"the next day, which is worked too": {ago: 5},
 		"a day not asked for":               {ago: 9},
@@ -83,7 +83,7 @@ func TestStrays(t *testing.T) {
 				}
 				own := w.ago(test.ago)
 				stray := w.call(string(own)+" 11:11:00", 1)
-				stray.visible = time.Now().Add(100 * oneDay) // except the day that lists it by mistake
+				stray.visible = time.Now().Add(100 * oneDay) // except in the listing that contains it by mistake
 				if test.prepare != nil {
 					test.prepare(w, own, stray.recorded[0])
 				}
@@ -124,7 +124,7 @@ func TestStrays(t *testing.T) {
 					t.Errorf("its row is not kept: %q", rows)
 				}
 				if test.ago == 9 && strings.Contains(name, "closed") {
-					w.mustClose(own, 2) // its day line counts one; the next run that works on the day writes it again
+					w.mustClose(own, 2) // its day line counts one; the next run that works on the day rewrites it
 				}
 				time.Sleep(25 * time.Hour)
 				n = w.try(trial{vendor: w.withStrays(day, stray), config: spanOf(day, day)})
@@ -137,7 +137,7 @@ func TestStrays(t *testing.T) {
 	}
 }
 
-// callsOf returns what calls/ holds of a day.
+// callsOf returns the rows of a day in calls/.
 func (w *world) callsOf(date fetcher.Date) string {
 	var all strings.Builder
 	for _, name := range w.files() {
@@ -148,8 +148,8 @@ func (w *world) callsOf(date fetcher.Date) string {
 	return all.String()
 }
 
-// TestStrayIsNotUnlisted never takes a recording for gone because its own day's listing lacks
-// what another day's listing holds.
+// TestStrayIsNotUnlisted checks that a recording is not considered missing if its own day's listing
+// lacks it but another day's listing has it.
 func TestStrayIsNotUnlisted(t *testing.T) {
 	for name, order := range map[string]Order{"its own day comes first": Ascending, "its own day comes last": Descending} {
 		t.Run(name, func(t *testing.T) {
@@ -220,8 +220,8 @@ func TestStraysThatAreNotWorked(t *testing.T) {
 	}
 }
 
-// TestWindowsComeAfterRecordings looks at each moment of a run into a bucket what a kill would
-// leave: no window line of a recording that has no line, no recording of a call without a row.
+// TestWindowsComeAfterRecordings checks after each write of a run into a bucket what a kill would
+// leave: no window line before the lines of its recordings, no recording without its call row.
 func TestWindowsComeAfterRecordings(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -237,7 +237,7 @@ func TestWindowsComeAfterRecordings(t *testing.T) {
 		bucket := newBucket()
 		windows := 0
 		noted := map[string]bool{}
-		bucket.put = func(name string) error { // what was put before
+		bucket.put = func(name string) error { // the files stored before
 			bucket.mu.Lock()
 			defer bucket.mu.Unlock()
 			for name, data := range bucket.files {
@@ -277,7 +277,7 @@ func TestWindowsComeAfterRecordings(t *testing.T) {
 	})
 }
 
-// isIn reports whether a segment of a day holds a recording.
+// isIn reports whether a segment of a day contains a recording.
 func isIn(files map[string][]byte, day, id string) bool {
 	for name, data := range files {
 		if strings.HasPrefix(name, "manifest/"+day) && bytes.Contains(data, []byte(`"recording_id":"`+id+`"`)) {

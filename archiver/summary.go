@@ -22,26 +22,26 @@ type Summary struct {
 	Seconds  float64   `json:"seconds"`
 	DryRun   bool      `json:"dry_run"`
 	ExitCode int       `json:"exit_code"`       // set by the caller
-	Error    string    `json:"error,omitempty"` // likewise: why the run could not go on
+	Error    string    `json:"error,omitempty"` // likewise: why the run could not continue
 	Stopped  string    `json:"stopped,omitempty"`
 
 	DaysAsked   int `json:"days_asked"`
-	DaysSkipped int `json:"days_skipped"` // closed before, not asked for again
+	DaysSkipped int `json:"days_skipped"` // closed before, not requested again
 	DaysClosed  int `json:"days_closed"`  // closed by this run
 	DaysListed  int `json:"days_listed"`
-	DaysWhole   int `json:"days_whole"` // parts of days asked for that are done, as good as closed
-	// DaysUncounted, of those closed, were closed although the API's total never agreed.
+	DaysWhole   int `json:"days_whole"` // completed partial days, which count like closed ones
+	// DaysUncounted is the number of closed days whose API total never agreed.
 	DaysUncounted int `json:"days_uncounted"`
-	// DaysNotBegun were asked for and not looked at before the run stopped.
+	// DaysNotBegun were requested but not started before the run stopped.
 	DaysNotBegun int       `json:"days_not_begun"`
 	OpenDays     []OpenDay `json:"open_days"`
 
 	Calls      int `json:"calls"`
 	Recordings int `json:"recordings"` // listed, each counted once
 
-	Archived int `json:"archived"` // new in this run, adopted ones included
-	Adopted  int `json:"adopted"`  // of these, found stored already, and not noted
-	Known    int `json:"known"`    // were final before
+	Archived int `json:"archived"` // new in this run, including adopted ones
+	Adopted  int `json:"adopted"`  // of these, found in the store without a line
+	Known    int `json:"known"`    // already final before
 	Pending  int `json:"pending"`
 	Failed   int `json:"failed"`
 	Rejected int `json:"rejected"`
@@ -49,11 +49,11 @@ type Summary struct {
 	GivenUp  int `json:"given_up"` // became final without being archived
 	ToFetch  int `json:"to_fetch"` // dry run: would be fetched
 
-	Bytes          int64     `json:"bytes"`              // of those archived
-	EstimatedBytes int64     `json:"estimated_bytes"`    // dry run: of those to fetch, by call length
-	Estimate       *Estimate `json:"estimate,omitempty"` // of a dry run that has ended
+	Bytes          int64     `json:"bytes"`              // of the archived recordings
+	EstimatedBytes int64     `json:"estimated_bytes"`    // dry run: of the recordings to fetch, by call length
+	Estimate       *Estimate `json:"estimate,omitempty"` // of a finished dry run
 
-	APIRequests   int64 `json:"api_requests"` // set by the caller, as the next three
+	APIRequests   int64 `json:"api_requests"` // set by the caller, like the next three
 	MediaRequests int64 `json:"media_requests"`
 	Refusals      int64 `json:"refusals"` // answers that asked to slow down
 
@@ -63,22 +63,22 @@ type Summary struct {
 	Warnings    []string `json:"warnings"`
 }
 
-// OpenDay is a day that was worked on and is not closed.
+// OpenDay is a day that was worked on but not closed.
 type OpenDay struct {
 	Day     string `json:"day"`
 	Settled bool   `json:"settled"`
 	Waiting int    `json:"waiting"` // recordings without a final outcome
-	// Unreadable says that the day's manifest cannot be read, so that it was not worked on.
+	// Unreadable says that the day's manifest cannot be read, so it was not worked on.
 	Unreadable bool `json:"unreadable,omitempty"`
 	// Excused says that the day does not count towards exit code 3: the account has no call.
 	Excused bool     `json:"excused,omitempty"`
 	Reasons []string `json:"reasons"`
 }
 
-// Incomplete reports whether the run left something undone for another reason than that a day has not settled: a
-// settled day that is not closed, a day that has settled by one clock only, a manifest that cannot be read, a
-// recording found lost or given up, a day closed against the API's total, or a limit that stopped it. With strict,
-// recordings that wait in a day not yet settled count too.
+// Incomplete reports whether the run left work undone for a reason other than unsettled days: a settled day that
+// is not closed, a day that has settled by one clock only, a manifest that cannot be read, a recording found lost
+// or given up, a day closed against the API's total, or a limit that stopped it. With strict, recordings waiting
+// in unsettled days also count.
 func (s *Summary) Incomplete(strict bool) bool {
 	if s.Lost > 0 || s.GivenUp > 0 || s.DaysUncounted > 0 || s.Stopped != "" || s.ClocksApart && len(s.OpenDays) > 0 {
 		return true
@@ -95,10 +95,10 @@ func (s *Summary) Incomplete(strict bool) bool {
 type Progress struct {
 	Summary
 	Queued   int    // recordings listed and not yet taken by a worker
-	InFlight int    // recordings at a worker
+	InFlight int    // recordings being processed by a worker
 	Received int64  // bytes received, stored or not
 	Day      string // earliest day in work
-	DaysLeft int    // days not done
+	DaysLeft int    // unfinished days
 }
 
 func (s *Summary) add(o manifest.Outcome, n int) {
@@ -121,7 +121,7 @@ func (s *Summary) finalWithout(o manifest.Outcome) {
 	s.GivenUp++
 }
 
-// tally is a Summary that is being counted. It is safe for concurrent use.
+// tally accumulates a Summary. It is safe for concurrent use.
 type tally struct {
 	mu      sync.Mutex
 	summary Summary
@@ -171,7 +171,7 @@ func (t *tally) end(day fetcher.Date) {
 	t.left--
 }
 
-// warn logs and keeps a warning, each one once.
+// warn logs and keeps a warning, each warning once.
 func (t *tally) warn(log *slog.Logger, text string) {
 	t.mu.Lock()
 	known := slices.Contains(t.summary.Warnings, text)
@@ -184,7 +184,7 @@ func (t *tally) warn(log *slog.Logger, text string) {
 	}
 }
 
-// Summary returns what the run has done so far; after Run, the whole of it. It is safe for
+// Summary returns what the run has done so far; after Run, it is complete. It is safe for
 // concurrent use.
 func (a *Archiver) Summary() Summary {
 	t := a.sum.Load()
@@ -199,7 +199,7 @@ func (a *Archiver) Summary() Summary {
 	return s
 }
 
-// Progress returns a look at the run. It is safe for concurrent use, and cheap enough to be
+// Progress returns a snapshot of the run. It is safe for concurrent use, and cheap enough to be
 // polled several times a second.
 func (a *Archiver) Progress() Progress {
 	t := a.sum.Load()

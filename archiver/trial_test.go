@@ -32,16 +32,15 @@ import (
 // oneDay is the length of most days.
 const oneDay = 24 * time.Hour
 
-// trial is one run of which a test chooses more than [world.run] does. The zero value asks
-// for the last seven days.
+// trial is one run with more options than [world.run]. The zero value requests the last seven days.
 type trial struct {
 	ctx      context.Context
 	config   func(*Config)
 	vendor   http.RoundTripper // nil: the world itself
 	template string
-	access   Access                  // zero: Archive, for a run reads nothing alone
-	store    func(store Store) Store // takes the place of the store
-	bucket   manifest.Objects        // holds the manifest; nil: the folder does
+	access   Access                  // zero: Archive, because no run uses Read
+	store    func(store Store) Store // replaces the store
+	bucket   manifest.Objects        // holds the manifest; nil: the folder holds it
 	begin    func(*Archiver)         // called before the run
 	source   func(*fetcher.Options)
 }
@@ -92,7 +91,7 @@ func (w *world) try(o trial) night {
 	w.mu.Unlock()
 	err = a.Run(o.ctx)
 	if o.bucket != nil {
-		_ = ledger.Close(context.Background()) // it may be out of order
+		_ = ledger.Close(context.Background()) // the store may be failing
 	}
 	if closeErr := opened.Close(context.Background()); closeErr != nil {
 		w.t.Fatal(closeErr)
@@ -134,7 +133,8 @@ func (w *world) keys(template string) *key.Template {
 	return keys
 }
 
-// inBubble gives a test a world in a bubble, two hundred days after its clock began.
+// inBubble runs a test with a world in a synctest bubble, two hundred days after the bubble's clock
+// began.
 func inBubble(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -145,10 +145,10 @@ func inBubble(t *testing.T, f func(t *testing.T, w *world)) {
 	})
 }
 
-// ago returns the date so many days before today.
+// ago returns the date the given number of days before today.
 func (w *world) ago(days int) fetcher.Date { return w.dayOf(time.Now()).AddDays(-days) }
 
-// recordedCalls adds n calls with a recording each to a day, a minute apart from 9 o'clock.
+// recordedCalls adds n calls with a recording each to a day, a minute apart, from 09:00.
 func (w *world) recordedCalls(day fetcher.Date, n int) (recordings []*worldRecording) {
 	for i := range n {
 		c := w.call(fmt.Sprintf("%s %02d:%02d:00", day, 9+i/60, i%60), 1)
@@ -157,7 +157,7 @@ func (w *world) recordedCalls(day fetcher.Date, n int) (recordings []*worldRecor
 	return recordings
 }
 
-// spanOf asks for whole days.
+// spanOf returns the span of whole days.
 func spanOf(from, to fetcher.Date) func(*Config) {
 	return func(c *Config) {
 		c.Span.From, _ = fetcher.ParseWall(string(from))
@@ -165,7 +165,7 @@ func spanOf(from, to fetcher.Date) func(*Config) {
 	}
 }
 
-// all makes one change of several.
+// all combines several changes.
 func all(changes ...func(*Config)) func(*Config) {
 	return func(c *Config) {
 		for _, change := range changes {
@@ -174,8 +174,7 @@ func all(changes ...func(*Config)) func(*Config) {
 	}
 }
 
-// hooked is a world of which a test answers some requests itself; nil is for the world's
-// own answer.
+// hooked is a world where a test answers some requests itself; nil means the world's own answer.
 type hooked struct {
 	*world
 	page  func(*http.Request) *http.Response
@@ -193,7 +192,7 @@ func (h *hooked) RoundTrip(r *http.Request) (*http.Response, error) {
 		answer, err = h.audio(r, tokenOf(r))
 	}
 	if r.Context().Err() != nil {
-		err = r.Context().Err() // as a connection does
+		err = r.Context().Err() // like a connection
 	}
 	if err != nil {
 		return nil, err
@@ -205,7 +204,7 @@ func (h *hooked) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-// tokenOf returns the token of the recording that is asked for.
+// tokenOf returns the token of the recording in a request.
 func tokenOf(r *http.Request) string {
 	raw, _ := base64.StdEncoding.DecodeString(path.Base(r.URL.Path))
 	_, token, _ := strings.Cut(string(raw), "u_id%22%3A%22")
@@ -241,19 +240,19 @@ func (w *world) day(date fetcher.Date) *manifest.Day {
 	return d
 }
 
-// state returns what the ledger says of a recording.
+// state returns the ledger's state of a recording.
 func (w *world) state(date fetcher.Date, r *worldRecording) manifest.State {
 	w.t.Helper()
 	s, _ := w.day(date).Recording(r.id)
 	return s
 }
 
-// told says in short what is known of a recording.
+// told summarizes the state of a recording.
 func told(s manifest.State) string {
 	return fmt.Sprintf("%s (final %v, %s: %s) under %q, %d bytes", s.Outcome, s.Final, s.Cause, s.Reason, s.Key, s.Size)
 }
 
-// note writes lines before a run, as earlier runs have left them.
+// note writes lines before a run, as if earlier runs had written them.
 func (w *world) note(date fetcher.Date, lines ...manifest.Recording) {
 	w.t.Helper()
 	opened, err := Open(context.Background(), Location{Folder: w.dir}, Archive, "", slog.New(slog.DiscardHandler))
@@ -279,8 +278,8 @@ func (w *world) put(name string, data []byte) {
 	}
 }
 
-// mustBeWhole fails unless every archived recording of a day is stored under its key, and no
-// two of all the days share one.
+// mustBeWhole fails unless every archived recording of a day is stored under its key, and no two
+// recordings of all days share a key.
 func (w *world) mustBeWhole(days ...fetcher.Date) {
 	w.t.Helper()
 	audio := map[string][]byte{}
@@ -322,14 +321,14 @@ func (w *world) files() (names []string) {
 	return names
 }
 
-// memoryBucket is a bucket for a manifest, with a delay for each request and what a test
-// lets go wrong. A real one is in internal/e2e.
+// memoryBucket is a bucket for a manifest, with a delay per request and failures chosen by a test.
+// A real one is in internal/e2e.
 type memoryBucket struct {
 	mu    sync.Mutex
 	files map[string][]byte
 	puts  []string // names in the order in which they were stored
 
-	delay time.Duration           // for a ledger that is only read: a test's clock stands still while one waits for a mutex
+	delay time.Duration           // only for read-only ledgers: the bubble's clock stops while a goroutine waits for a mutex
 	put   func(name string) error // before storing
 	get   func(name string) error
 }
@@ -406,7 +405,7 @@ func (f bucketFile) ModTime() time.Time { return time.Unix(0, 0) }
 func (f bucketFile) IsDir() bool        { return false }
 func (f bucketFile) Sys() any           { return nil }
 
-// busyStore returns an error of a real store that is busy. It is for use outside of bubbles.
+// busyStore returns the error of a real busy store. It must be called outside of bubbles.
 func busyStore(t *testing.T) error {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -431,7 +430,7 @@ func busyStore(t *testing.T) error {
 	return err
 }
 
-// read returns what is in a file of the archive.
+// read returns the content of a file of the archive.
 func (w *world) read(name string) string {
 	w.t.Helper()
 	data, err := os.ReadFile(filepath.Join(w.dir, filepath.FromSlash(name)))
@@ -441,7 +440,7 @@ func (w *world) read(name string) string {
 	return string(data)
 }
 
-// waitFor is a body that ends with its request.
+// waitFor is a body that blocks until its request ends.
 type waitFor struct{ r *http.Request }
 
 func (w waitFor) Read([]byte) (int, error) {

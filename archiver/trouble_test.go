@@ -17,7 +17,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// troubledStore is out of order from one time to another.
+// troubledStore fails from one time to another.
 type troubledStore struct {
 	Store
 	err      error
@@ -33,8 +33,8 @@ func (s *troubledStore) Put(ctx context.Context, o store.Object) (store.Info, er
 	return s.Store.Put(ctx, o)
 }
 
-// TestStoreInTrouble has a store that is busy, that refuses, or that does not take one
-// recording. It is never a reason to give up a recording.
+// TestStoreInTrouble has a store that is busy, refuses, or rejects one recording. None of this may
+// give up a recording.
 func TestStoreInTrouble(t *testing.T) {
 	busy := busyStore(t)
 	for name, test := range map[string]struct {
@@ -89,8 +89,8 @@ func TestStoreInTrouble(t *testing.T) {
 	}
 }
 
-// TestNoRoomForABody has no room for what is larger than a worker's memory, for one body or
-// for all.
+// TestNoRoomForABody has no space for bodies larger than a worker's buffer, for one body or for
+// all.
 func TestNoRoomForABody(t *testing.T) {
 	for name, test := range map[string]struct {
 		err    error
@@ -124,7 +124,7 @@ func TestNoRoomForABody(t *testing.T) {
 	}
 }
 
-// roomless has no room for parts.
+// roomless has no space for parts.
 type roomless struct {
 	Store
 	err error
@@ -132,15 +132,14 @@ type roomless struct {
 
 func (s roomless) NewPart() (*store.Part, error) { return nil, s.err }
 
-// TestManifestInTrouble puts the bucket of the manifest out of order, from one time of the
-// run to another.
+// TestManifestInTrouble makes the bucket of the manifest fail for a part of the run.
 func TestManifestInTrouble(t *testing.T) {
 	busy := busyStore(t)
 	denied := errors.New("access denied")
 	for name, test := range map[string]struct {
 		err         error
 		from, lasts time.Duration
-		get         bool // reading too
+		get         bool // reads fail too
 		names       string
 		failed      bool
 		closed      bool
@@ -199,7 +198,8 @@ func TestManifestInTrouble(t *testing.T) {
 	}
 }
 
-// checkBucketDay looks that a day is closed, with so many archived, each noted once.
+// checkBucketDay checks that a day is closed with the given number of archived recordings, each
+// noted once.
 func checkBucketDay(t *testing.T, bucket manifest.Objects, date fetcher.Date, archived int) {
 	t.Helper()
 	ledger, err := manifest.OpenBucket(bucket, manifest.Options{ReadOnly: true})
@@ -228,8 +228,8 @@ func checkBucketDay(t *testing.T, bucket manifest.Objects, date fetcher.Date, ar
 	}
 }
 
-// TestOneDayInTrouble spoils a day's manifest in all kinds of ways, between two other days: it
-// is named and stays open, nothing of it is lost, and the others are archived.
+// TestOneDayInTrouble damages a day's manifest in various ways, between two other days: the day is
+// reported and stays open, no recording of it is lost, and the other days are archived.
 func TestOneDayInTrouble(t *testing.T) {
 	for name, test := range map[string]struct {
 		before  func(w *world, day fetcher.Date)
@@ -307,7 +307,7 @@ func TestOneDayInTrouble(t *testing.T) {
 	}
 }
 
-// TestLaterVersion ends a run that meets what a later version wrote, in whatever day.
+// TestLaterVersion ends a run that finds lines of a later version on any day.
 func TestLaterVersion(t *testing.T) {
 	for name, file := range map[string]string{"of a day asked for": "5", "of an earlier day": "9", "of the archive": ""} {
 		t.Run(name, func(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// TestLargeDaysInTurn has days with more recordings than may wait: the later ones are held up after a page, until the
-// first is listed to its end.
+// TestLargeDaysInTurn has days with more recordings than fit in the queue: later days stop after one page until the
+// first day is listed completely.
 func TestLargeDaysInTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -46,10 +46,10 @@ func TestLargeDaysInTurn(t *testing.T) {
 			r.workDays(days)
 			close(ended)
 		}()
-		time.Sleep(time.Minute) // for pages wait for the pacer
+		time.Sleep(time.Minute) // because pages wait for the pacer
 		synctest.Wait()
 		first := r.queue.listing[0].date
-		ahead := 0 // pages of the days after the first, while it is listed
+		ahead := 0 // pages of later days during the listing of the first day
 		for len(r.queue.listing) > 0 && r.queue.listing[0].date == first {
 			mu.Lock()
 			for date, n := range pages {
@@ -63,7 +63,7 @@ func TestLargeDaysInTurn(t *testing.T) {
 			time.Sleep(100 * time.Millisecond) // as the vendor allows; pages wait for the pacer
 			synctest.Wait()
 		}
-		if ahead != 1 { // its first page is asked for before anything waits
+		if ahead != 1 { // its first page is requested before anything waits
 			t.Errorf("%d pages of a day while %s is listed", ahead, first)
 		}
 		r.stop(errors.New("a signal"))

@@ -16,7 +16,8 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// TestDayThatCannotBeWritten leaves a day open whose segment cannot be written, and the other days continue.
+// TestDayThatCannotBeWritten leaves a day open whose segment is not writable, and continues with the other
+// days.
 func TestDayThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -60,7 +61,7 @@ func (w *world) segments() (names []string) {
 	return names
 }
 
-// spoil makes writes to a segment fail by an error that is not "disk full".
+// spoil makes writes to a segment fail with an error other than "disk full".
 func (w *world) spoil(name string) {
 	_ = os.Rename(name, name+".was")
 	if err := syscall.Mkfifo(name, 0o600); err != nil {

@@ -15,17 +15,17 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// A vendor of TestWeeks lives for so many weeks with troubles, and then so many without.
+// A vendor of TestWeeks runs for this many weeks with failures, and then for this many without.
 const (
 	badWeeks  = 6
 	wellWeeks = 5
 )
 
-// TestWeeks lets vendors go wrong at random, night after night: outages of the API and of the
-// media host of any length, empty and short listings, wrong totals, late and vanished rows,
-// changing ids, clocks that jump. Whatever could be had is had in the end, nothing is lost
-// that the vendor could still deliver, and every day closes within 30 days after the vendor
-// is well again. WEEKS says how many weeks, SEED repeats one vendor.
+// TestWeeks makes vendors fail at random, night after night: outages of the API and of the media
+// host of any length, empty and short listings, wrong totals, late and vanished rows, changing ids,
+// clocks that jump. In the end, all available audio is archived, no recording is lost that the
+// vendor can still deliver, and every day closes within 30 days after the vendor has recovered.
+// WEEKS sets the number of weeks, SEED repeats one vendor.
 func TestWeeks(t *testing.T) {
 	weeks, seeds := 200, []uint64{3388821586, 3886494627, 4014423968, 3580749728, 3580749704} // these failed once
 	if n, err := strconv.Atoi(os.Getenv("WEEKS")); err == nil {
@@ -123,7 +123,7 @@ func (w *world) randomDay(random *rand.Rand, back int) {
 	}
 }
 
-// randomTrouble adds something that goes wrong.
+// randomTrouble adds a random failure.
 func (w *world) randomTrouble(random *rand.Rand) {
 	lasts := time.Duration(1+random.IntN(48)) * time.Hour
 	if random.IntN(4) == 0 {
@@ -139,8 +139,8 @@ func (w *world) randomTrouble(random *rand.Rand) {
 	}
 	k := kinds[random.IntN(len(kinds))]
 	if k.kind == "short" || k.kind == "total" {
-		// A wrong total that stays closes a day in the end, and two that cancel out cannot
-		// be told from the truth.
+		// A persistent wrong total finally closes a day, and two errors that cancel out are
+		// undetectable.
 		if lasts = min(lasts, 10*24*time.Hour); w.has("short") || w.has("total") {
 			return
 		}
@@ -148,7 +148,7 @@ func (w *world) randomTrouble(random *rand.Rand) {
 	w.trouble(k.kind, lasts, k.n)
 }
 
-// runAndCheck makes a run, and checks what holds for each.
+// runAndCheck makes a run, and checks what must hold after each run.
 func (w *world) runAndCheck(seed uint64) night {
 	w.t.Helper()
 	recordings := 0
@@ -156,13 +156,13 @@ func (w *world) runAndCheck(seed uint64) night {
 		recordings += len(c.recorded)
 	}
 	n := w.run(7*24*time.Hour, nil)
-	if limit := recordings*11/10 + 30; n.asked > limit { // a few attempts each, where there are few
+	if limit := recordings*11/10 + 30; n.asked > limit { // a few attempts each, if there are few recordings
 		w.t.Errorf("SEED=%d: %d requests for %d recordings", seed, n.asked, recordings)
 	}
 	return n
 }
 
-// checkEnd checks what the archive has come to.
+// checkEnd checks the final state of the archive.
 func (w *world) checkEnd(seed uint64, first fetcher.Date, last night) {
 	w.t.Helper()
 	states := map[fetcher.Date]map[string]manifest.State{}

@@ -1,4 +1,4 @@
-// Asks API and media hosts for proof that they answer truthfully.
+// Asks API and media hosts for proof that they work.
 
 package archiver
 
@@ -19,15 +19,15 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// maxLookBack is how many days of the ledger are looked at for a day that is known to have a
-// call, and how far a control query reaches.
+// maxLookBack is how many days of the ledger are searched for a day with a known call, and the
+// range of a control query.
 const maxLookBack = 366
 
-// askAPI asks the API for a call, or a recording, of another settled day: the newest that the ledger knows, else of a
-// span around the day that doubles.
+// askAPI asks the API for a call, or a recording, of another settled day: the newest one in the ledger, otherwise
+// from a span around the day that doubles.
 func (r *run) askAPI(date fetcher.Date, recorded bool) answer {
 	if asked, found := r.nothing[recorded]; found && asked >= date.AddDays(-maxLookBack/4) && asked <= date.AddDays(maxLookBack/4) {
-		return no // a year around a day nearby has shown none
+		return no // a year around a day nearby had none
 	}
 	if known, found := r.newestKnown(date, recorded); found {
 		r.everCalls = true
@@ -55,8 +55,8 @@ func (r *run) askAPI(date fetcher.Date, recorded bool) answer {
 	}
 }
 
-// askSpan asks for one page of a span, and reports whether it shows a call, or a recording,
-// that lies in the span and is not of the day itself.
+// askSpan requests one page of a span, and reports whether it has a call, or a recording, within
+// the span but on another day.
 func (r *run) askSpan(span fetcher.Window, date fetcher.Date, recorded bool) answer {
 	page, err := r.source.Look(r.soft, span, fetcher.Filter{}, 0)
 	if err != nil {
@@ -83,8 +83,7 @@ func (r *run) askSpan(span fetcher.Window, date fetcher.Date, recorded bool) ans
 	return no
 }
 
-// newestKnown returns the newest day, other than date, on which the ledger knows a call, or a
-// recording.
+// newestKnown returns the newest day, other than date, with a call, or a recording, in the ledger.
 func (r *run) newestKnown(date fetcher.Date, recorded bool) (fetcher.Date, bool) {
 	for _, known := range r.knownDays() {
 		if known == date {
@@ -97,8 +96,8 @@ func (r *run) newestKnown(date fetcher.Date, recorded bool) (fetcher.Date, bool)
 	return "", false
 }
 
-// countsOf returns how many calls and recordings the ledger knows of a day, as its day line
-// or else its latest whole listing tells.
+// countsOf returns the number of calls and recordings of a day in the ledger, from its day line or
+// otherwise from its latest complete listing.
 func (r *run) countsOf(date fetcher.Date) (calls, recordings int, ok bool) {
 	if n, seen := r.evidence.callsOf(date); seen && n == 0 {
 		return 0, 0, true
@@ -126,8 +125,8 @@ func (r *run) countsOf(date fetcher.Date) (calls, recordings int, ok bool) {
 	return 0, ledger.Count(), false
 }
 
-// askTotal reports whether the total of the span around an empty day, out to the nearest days
-// with calls, equals the sum of what is known of its days and is not 0.
+// askTotal reports whether the total of the span around an empty day, out to the nearest days with
+// calls, equals the known sum of its days and is not 0.
 func (r *run) askTotal(date fetcher.Date) answer {
 	first, before := r.nearestWithCalls(date, -1)
 	last, after := r.nearestWithCalls(date, 1)
@@ -146,7 +145,7 @@ func (r *run) askTotal(date fetcher.Date) answer {
 	return no
 }
 
-// totalOf asks how many calls the API has of some whole days, both ends included.
+// totalOf requests the number of calls of a range of whole days, both ends included.
 func (r *run) totalOf(first, last fetcher.Date) (int, bool) {
 	start, end := first.Window(), last.Window()
 	span := fetcher.Window{From: start.From.Add(time.Second), To: end.To.Add(-time.Second)}
@@ -158,9 +157,9 @@ func (r *run) totalOf(first, last fetcher.Date) (int, bool) {
 	return page.Total, true
 }
 
-// askNearest asks for the total of the days next to an empty one in one direction, more and more
-// of them until there is a call. It is for a shard, whose days have neighbours that other runs
-// list: of a new archive they may all be unknown.
+// askNearest requests the total of the days next to an empty day in one direction, extending the
+// range until there is a call. It is for shards: other runs list the neighbours, which may all be
+// unknown in a new archive.
 func (r *run) askNearest(date fetcher.Date, step int) (fetcher.Date, int) {
 	limit := date.AddDays(step * maxLookBack)
 	settled := fetcher.DateOf(fetcher.Wall(r.clock.now().Add(-r.config.Settle), r.config.Zone)).AddDays(-1)
@@ -180,9 +179,8 @@ func (r *run) askNearest(date fetcher.Date, step int) (fetcher.Date, int) {
 	}
 }
 
-// nearestWithCalls returns the nearest day in one direction on which calls are known, and how
-// many. If a day in between is not known, or none has calls, it returns the last day that
-// is known to be empty and 0.
+// nearestWithCalls returns the nearest day in one direction with known calls, and their number. If
+// a day in between is unknown, or none has calls, it returns the last known empty day and 0.
 func (r *run) nearestWithCalls(date fetcher.Date, step int) (fetcher.Date, int) {
 	edge := date
 	for range maxLookBack {
@@ -199,12 +197,12 @@ func (r *run) nearestWithCalls(date fetcher.Date, step int) (fetcher.Date, int) 
 	return edge, 0
 }
 
-// maxWitnesses is how many requests a run makes for known good audio, each for another
+// maxWitnesses is the maximum number of requests for known good audio in a run, each for another
 // recording.
 const maxWitnesses = 3
 
-// witnessMedia asks a media host for known good audio until it delivers some, or the requests
-// are used up.
+// witnessMedia requests known good audio from a media host until it delivers some, or no request is
+// left.
 func (r *run) witnessMedia(host string) error {
 	for {
 		before := r.witnesses
@@ -217,8 +215,8 @@ func (r *run) witnessMedia(host string) error {
 	}
 }
 
-// askMedia requests known good audio from a media host: the newest archived recording by a fresh link, else the
-// newest recording that is listed. It reads the beginning and discards it. An error ends the run.
+// askMedia requests known good audio from a media host: the newest archived recording by a fresh link,
+// otherwise the newest listed recording. It reads the beginning and discards it. An error ends the run.
 func (r *run) askMedia(host string) error {
 	if r.witnesses >= maxWitnesses {
 		r.evidence.setWitness(host, no)
@@ -251,13 +249,13 @@ func (r *run) askMedia(host string) error {
 	return nil
 }
 
-// witnessSize is how much of the known good audio is read.
+// witnessSize is how much known good audio is read.
 const witnessSize = 64 << 10
 
-// witnessTime bounds the request for known good audio.
+// witnessTime is the time limit of a request for known good audio.
 const witnessTime = 2 * time.Minute
 
-// isDelivered asks for audio and looks at its beginning.
+// isDelivered requests audio and checks its beginning.
 func (r *run) isDelivered(link fetcher.Secret) (delivered bool, host string, err error) {
 	ctx, cancel := context.WithTimeout(r.hard, witnessTime)
 	defer cancel()
@@ -270,7 +268,7 @@ func (r *run) isDelivered(link fetcher.Secret) (delivered bool, host string, err
 	return err == nil && answer.Status == http.StatusOK && audio.IsAudio(head), answer.Host, nil
 }
 
-// witnessLink returns a fresh link to known good audio that should still be there.
+// witnessLink returns a fresh link to known good audio that should still exist.
 func (r *run) witnessLink(host string) (link fetcher.Secret, found bool, err error) {
 	now, tries := r.clock.now(), 0
 	for _, known := range r.knownDays() {
@@ -281,7 +279,7 @@ func (r *run) witnessLink(host string) (link fetcher.Secret, found bool, err err
 		if link, found, failed = r.linkOfArchived(known, host); found {
 			return link, true, nil
 		}
-		// That what is archived cannot be listed now does not prove that nothing can be.
+		// That archived recordings are not listed now does not prove that nothing is.
 		if err = cmp.Or(failed, err); failed != nil {
 			if tries++; tries == maxWitnesses {
 				break
@@ -292,11 +290,11 @@ func (r *run) witnessLink(host string) (link fetcher.Secret, found bool, err err
 	return link, found, cmp.Or(failed, err)
 }
 
-// errUnlisted says that a recording which is archived is not listed.
+// errUnlisted means that an archived recording is not listed.
 var errUnlisted = errors.New("an archived recording is no longer listed")
 
-// linkOfArchived returns a fresh link of the newest recording of a day that the host
-// delivered and that was not asked for as a witness in this run.
+// linkOfArchived returns a fresh link of the newest recording of a day that the host delivered and
+// that was not yet used as a witness in this run.
 func (r *run) linkOfArchived(date fetcher.Date, host string) (link fetcher.Secret, found bool, err error) {
 	status, err := r.look(date)
 	if err != nil || !status.Known {
@@ -334,12 +332,11 @@ func (r *run) linkOfArchived(date fetcher.Date, host string) (link fetcher.Secre
 	return "", false, errUnlisted
 }
 
-// maxLooks is how many pages of the newest calls a run looks at for audio that could be asked
-// for. An account whose newest calls, so many, have no link has none to be asked for.
+// maxLooks is how many pages of the newest calls a run reads to find audio to request. If none of
+// these calls has a link, the account has no audio to request.
 const maxLooks = 100
 
-// linkOfListed returns the link of the newest recording that can be listed and is younger than
-// --purge-after.
+// linkOfListed returns the link of the newest listed recording that is younger than --purge-after.
 func (r *run) linkOfListed(host string) (link fetcher.Secret, found bool, err error) {
 	last := fetcher.Wall(r.clock.now().Add(-endBefore), r.config.Zone)
 	first := last.Add(-r.config.PurgeAfter)
@@ -377,7 +374,7 @@ func (r *run) linkIn(span fetcher.Window, host string) (fetcher.Secret, bool, er
 	return link, found, nil
 }
 
-// lookAt returns a page, nil when the run has looked at enough of them.
+// lookAt returns a page, or nil if the run has read enough pages.
 func (r *run) lookAt(span fetcher.Window, offset int) (*fetcher.Page, error) {
 	if r.looks++; r.looks > maxLooks {
 		return nil, nil
@@ -389,8 +386,8 @@ func (r *run) lookAt(span fetcher.Window, offset int) (*fetcher.Page, error) {
 	return page, nil
 }
 
-// unasked returns the link of the last recording of a page that was not asked for as a witness
-// in this run.
+// unasked returns the link of the last recording of a page that was not yet used as a witness in
+// this run.
 func (r *run) unasked(page *fetcher.Page, host string) (fetcher.Secret, bool) {
 	for _, call := range slices.Backward(page.Calls) {
 		for i := range call.Recordings {
@@ -404,12 +401,12 @@ func (r *run) unasked(page *fetcher.Page, host string) (fetcher.Secret, bool) {
 	return "", false
 }
 
-// maxFollowed is how many calls whose recordings are missing a run asks the API for, one by one.
-// If more are missing, calls were deleted, and have not moved.
+// maxFollowed is the maximum number of calls with missing recordings that a run requests one by
+// one. If more are missing, the calls were deleted rather than moved.
 const maxFollowed = 50
 
-// lookElsewhere asks the API where it lists calls whose recordings are missing. One that it lists
-// under another day is archived there.
+// lookElsewhere asks the API under which day it lists calls with missing recordings. A call on
+// another day is archived there.
 func (r *run) lookElsewhere(wanted []needed) error {
 	for _, w := range wanted {
 		d := w.day
@@ -433,7 +430,7 @@ func (r *run) lookElsewhere(wanted []needed) error {
 	return r.workStrays()
 }
 
-// follow asks the API where it lists a call.
+// follow asks the API under which day it lists a call.
 func (r *run) follow(d *day, callID string, missing []string) {
 	span := fetcher.Window{From: d.date.AddDays(-maxLookBack / 2).Window().From, To: d.date.AddDays(maxLookBack / 2).Window().To}
 	if last := fetcher.Wall(r.clock.now().Add(-endBefore), r.config.Zone); span.To.After(last) {
@@ -450,25 +447,28 @@ func (r *run) follow(d *day, callID string, missing []string) {
 		if _, readable := call.Date(); call.ID != callID || !readable {
 			continue
 		}
-		if call.Day != d.date {
-			r.keepStray(d, call)
+		if call.Day == d.date {
+			// What it lists under a missing identity contradicts the listing. The id of a missing recording with another file
+			// name is another recording.
+			if identities := d.ids.of(call); slices.ContainsFunc(missing, func(id string) bool { return slices.Contains(identities, id) }) {
+				d.lookedUp = unknowable
+			}
+			continue
 		}
+		r.keepStray(d, call)
 		for k := range call.Recordings {
 			recording := &call.Recordings[k]
 			for _, id := range missing {
 				if s, _ := d.ledger.Recording(id); !isID(id, recording.ID) && recording.Source() != s.Source {
 					continue
 				}
-				if call.Day == d.date { // this answer and the listing contradict each other
-					d.lookedUp = unknowable
-				}
-				d.elsewhere[id] = call.Day != d.date
+				d.elsewhere[id] = true
 			}
 		}
 	}
 }
 
-// candidate is what is in the store for a recording that is about to be lost.
+// candidate is an object in the store for a recording that would otherwise be lost.
 type candidate struct {
 	answer      answer
 	info        store.Info

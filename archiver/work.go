@@ -21,35 +21,35 @@ type job struct {
 	call      callFacts
 	recording fetcher.Recording
 	identity  string
-	listing   string // that gave the link
+	listing   string // that contained the link
 	prior     manifest.State
-	again     bool // --retry asks for it again, although it is final
+	again     bool // --retry requests it again although it is final
 
 	tries, refusals int
 	refusedAt       int64 // moment of the last refusal
 	requests        int
 }
 
-// The attempts at one recording in one run, and the delays between them. An attempt that
-// was asked to slow down has waited for the pacer already and is counted apart.
+// The attempts at one recording in one run, and the delays between them. An attempt that was asked
+// to slow down has already waited for the pacer and is counted separately.
 const (
 	maxTries    = 5
 	maxRefusals = 2
-	// longRefusing is how long a host may only ask to wait before each recording is requested only once. Without it,
-	// an outage would cost three requests for each recording in accounts with few of them.
+	// longRefusing is how long a host may answer only with requests to wait before each recording gets a single
+	// attempt. Without it, an outage would cost three requests per recording in accounts with few recordings.
 	longRefusing = maxRefusing / 10
 	firstDelay   = 500 * time.Millisecond
 	maxDelay     = 30 * time.Second
 )
 
-// delayAfter returns how long a recording waits before its next attempt: twice as long
-// each time, jittered by half.
+// delayAfter returns how long a recording waits before its next attempt: doubled each time, with a
+// jitter of one half.
 func delayAfter(attempts int) time.Duration {
 	delay := min(firstDelay<<min(attempts-1, 10), maxDelay)
 	return delay/2 + rand.N(delay)
 }
 
-// worker works on recordings until the queue is closed and empty. Each has a buffer of its own.
+// worker works on recordings until the queue is closed and empty. Each worker has its own buffer.
 func (r *run) worker() {
 	buffer := make([]byte, bufferSize)
 	for {
@@ -69,18 +69,18 @@ func (r *run) worker() {
 			}
 			continue
 		case err != nil && !errors.Is(err, errStopping) && !errors.Is(err, errUnnoted):
-			r.stop(err) // before the day continues, which must find the run stopping
+			r.stop(err) // before the day continues, which must see that the run is stopping
 		}
 		j.day.repay(err != nil)
 	}
 }
 
-// errUnnoted says that a recording got no line because of an error of its day or of the store: its day stays open and
-// the run continues.
+// errUnnoted means that a recording got no line because of an error of its day or of the store: its day stays open
+// and the run continues.
 var errUnnoted = errors.New("the recording could not be written to the manifest")
 
-// work makes one attempt at a recording. It returns the delay until the next one, or 0 when
-// the recording is done with; an error where it got no line.
+// work makes one attempt at a recording. It returns the delay until the next one, or 0 when the
+// recording is finished; an error if it got no line.
 func (r *run) work(j *job, buffer []byte) (time.Duration, error) {
 	if r.soft.Err() != nil || j.day.isAside() || j.day.isBroken() {
 		return 0, errStopping
@@ -133,7 +133,7 @@ func (r *run) work(j *job, buffer []byte) (time.Duration, error) {
 	return 0, err
 }
 
-// judgeHold distinguishes an error of one recording from one that ends the run.
+// judgeHold distinguishes a storage error of one recording from one that ends the run.
 func (r *run) judgeHold(d *day, err error) error {
 	_, later := errors.AsType[*fetcher.RetryLaterError](err)
 	switch {
@@ -147,14 +147,13 @@ func (r *run) judgeHold(d *day, err error) error {
 	return errUnnoted
 }
 
-// postpone returns the delay before the next attempt, 0 if there is none. A host that
-// does not answer at all is waited for, for as long as --retry-for says, and uses up no
-// attempt; then the run ends.
+// postpone returns the delay before the next attempt, 0 if there is none. The run waits up to
+// --retry-for for a host that does not answer at all, without using an attempt; then the run ends.
 func (r *run) postpone(j *job, p *passing) (time.Duration, error) {
 	if r.soft.Err() != nil {
 		return 0, errStopping
 	}
-	if p.silent > r.config.RetryFor { // and --retry-for 0 waits for nothing
+	if p.silent > r.config.RetryFor { // so --retry-for 0 does not wait
 		return 0, fmt.Errorf("%w for %s: %w", ErrSilent, r.config.RetryFor, p.err)
 	}
 	if p.refusing > 0 {
@@ -168,7 +167,7 @@ func (r *run) postpone(j *job, p *passing) (time.Duration, error) {
 		if j.refusals > maxRefusals || p.refusing > longRefusing {
 			return 0, nil
 		}
-		// Others come first: if they are refused too, the host is at fault.
+		// Other recordings come first: if they are refused too, the host is at fault.
 		return max(3*delayAfter(j.refusals), p.after), nil
 	}
 	if p.silent > 0 {
@@ -200,6 +199,9 @@ func (r *run) noteFinding(j *job, f *finding) error {
 		CallID: j.call.id, FirstSeen: firstSeen(j.prior, now), Attempts: j.prior.Attempts + j.requests,
 		Host: f.host, Reason: f.reason, Cause: f.cause, Listing: j.listing, Source: j.recording.Source(), Again: j.again,
 	}
+	if line.Source == "." && j.prior.Source != "" { // what it is known by stays known
+		line.Source = j.prior.Source
+	}
 	if err := r.note(j.day, line); err != nil {
 		return err
 	}
@@ -225,8 +227,8 @@ func (r *run) note(d *day, lines ...manifest.Recording) error {
 	return r.judgeWrite(d, r.flushed(d, err))
 }
 
-// flushed puts lines that a day holds in memory once the store is well again. err is why
-// they could not be put.
+// flushed writes a day's lines in memory once the store works again. err is why they could not be
+// written.
 func (r *run) flushed(d *day, err error) error {
 	if !errors.Is(err, manifest.ErrUnflushed) || !store.IsRetriable(err) {
 		return err
@@ -250,7 +252,8 @@ func (r *run) judgeWrite(d *day, err error) error {
 	return errUnnoted
 }
 
-// maxUnwritable is after how many days that cannot be written the run ends: then the cause is not in the days.
+// maxUnwritable is the number of unwritable days after which the run ends, because then the cause is not in
+// the days.
 const maxUnwritable = 3
 
 func isLater(err error) bool {
@@ -258,8 +261,8 @@ func isLater(err error) bool {
 	return later
 }
 
-// patiently repeats an operation while the store fails, for as long as --retry-for says. A run that is asked to stop
-// does not continue waiting.
+// patiently repeats an operation while the store fails, for up to --retry-for. It stops waiting when the run is
+// asked to stop.
 func (r *run) patiently(op func() error) error {
 	began := time.Now()
 	for attempt := 1; ; attempt++ {
@@ -281,8 +284,8 @@ func (r *run) patiently(op func() error) error {
 	}
 }
 
-// quarantine keeps a body that is neither text nor known audio, for a person to look at. A body that repeats a secret
-// is not kept.
+// quarantine keeps a body that is neither text nor known audio, for inspection by a person. It does not keep a body
+// that contains a secret.
 func (r *run) quarantine(j *job, got *download, f *finding) error {
 	kept, err := r.keeper.quarantine(r.hard, j, got)
 	switch {
@@ -303,8 +306,8 @@ func (r *run) logger(j *job) *slog.Logger {
 	return r.log.With("recording_id", j.identity, "day", string(j.day.date))
 }
 
-// isErasedNow reports whether a recording was erased while it was downloaded, if it would be locked: then nobody
-// could remove it again. It is noted as erased.
+// isErasedNow reports whether a recording was erased during its download, if storing it would lock it, because
+// then nobody could remove it. It notes the recording as erased.
 func (r *run) isErasedNow(j *job) (bool, error) {
 	if !r.keeper.locks() {
 		return false, nil

@@ -30,8 +30,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// world is a vendor without a network: an account's calls, its API and its media host. Its
-// clock is that of the test's bubble. What goes wrong is a list of troubles, each for a time.
+// world is a vendor without a network: an account's calls, its API and its media host. It uses the
+// clock of the test's bubble. Failures are a list of troubles, each with a duration.
 type world struct {
 	t    *testing.T
 	zone *time.Location
@@ -58,13 +58,13 @@ type worldCall struct {
 
 type worldRecording struct {
 	id, file, token string
-	link            time.Time // has a link from then on
-	ready           time.Time // its audio is there from then on
+	link            time.Time // time from which it has a link
+	ready           time.Time // time from which its audio exists
 	broken          bool      // its audio never comes
-	idFrom          time.Time // its id is filled in then
+	idFrom          time.Time // time when its id is filled in
 }
 
-// trouble is what goes wrong for a time.
+// trouble is a failure for a time.
 type trouble struct {
 	kind     string
 	from, to time.Time
@@ -104,14 +104,14 @@ func (w *world) callAt(at time.Time, recordings int) *worldCall {
 	return c
 }
 
-// trouble adds what goes wrong from now on, for a time.
+// trouble adds a failure that starts now and lasts for a time.
 func (w *world) trouble(kind string, lasts time.Duration, n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.troubles = append(w.troubles, trouble{kind, time.Now(), time.Now().Add(lasts), n})
 }
 
-// in returns the trouble of a kind that there is now.
+// in returns the current trouble of a kind.
 func (w *world) in(kind string) (trouble, bool) {
 	now := time.Now()
 	for _, t := range w.troubles {
@@ -278,7 +278,7 @@ func (w *world) isThere(c *worldCall, r *worldRecording) bool {
 	return !r.broken && !now.Before(r.ready) && (w.keeps == 0 || now.Sub(c.at) < w.keeps)
 }
 
-// audio returns some MPEG frames, other ones for each recording.
+// audio returns some MPEG frames, different for each recording.
 func (r *worldRecording) audio() []byte {
 	random := rand.New(rand.NewPCG(uint64(hashed(r.token, "audio")), 1))
 	var b bytes.Buffer
@@ -299,14 +299,14 @@ func hashed(parts ...string) uint32 {
 	return h.Sum32()
 }
 
-// night is what one run did.
+// night is the result of one run.
 type night struct {
 	Summary
 	err             error
 	asked, listings int // requests
 }
 
-// incomplete is what decides between exit codes 0 and 3.
+// incomplete decides between exit codes 0 and 3.
 func (n *night) incomplete() bool { return n.Incomplete(false) }
 
 // run makes one run, as the built program would with --last.
@@ -369,13 +369,13 @@ func (w *world) nights(n int, change func(*Config)) (last night) {
 	return last
 }
 
-// sleepUntilNight passes the time to 2 o'clock.
+// sleepUntilNight sleeps until 02:00.
 func (w *world) sleepUntilNight() {
 	now := time.Now().In(w.zone)
 	time.Sleep(time.Date(now.Year(), now.Month(), now.Day()+1, 2, 0, 0, 0, w.zone).Sub(now))
 }
 
-// ledger reads what the archive says of a day.
+// ledger reads the archive's state of a day.
 func (w *world) ledger(day fetcher.Date) (states map[string]manifest.State, status manifest.Status) {
 	w.t.Helper()
 	opened, err := Open(context.Background(), Location{Folder: w.dir}, Read, "", slog.New(slog.DiscardHandler))
@@ -406,7 +406,7 @@ func (w *world) isClosed(day fetcher.Date) bool {
 // dayOf returns the date of an instant in the account's zone.
 func (w *world) dayOf(at time.Time) fetcher.Date { return fetcher.DateOf(fetcher.Wall(at, w.zone)) }
 
-// log returns a log to the test's output with -v and LOG=1.
+// log returns a logger for the test's output, enabled with -v and LOG=1.
 func (w *world) log() *slog.Logger {
 	if os.Getenv("LOG") == "" {
 		return slog.New(slog.DiscardHandler)

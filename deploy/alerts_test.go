@@ -10,7 +10,7 @@ import (
 )
 
 // TestAlerts: every alert says how urgent it is, what is wrong, and what to do; docs/operate.md lists it, and its tests
-// have it fire. That the expressions are right is for make test-prometheus.
+// make it fire. make test-prometheus tests the expressions.
 func TestAlerts(t *testing.T) {
 	var rules struct {
 		Groups []struct {

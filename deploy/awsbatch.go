@@ -36,8 +36,8 @@ func AWSBatch(o Options) ([]File, error) {
 			"networkConfiguration": object{"assignPublicIp": "ENABLED"},
 		},
 		"retryStrategy": object{"attempts": 4, "evaluateOnExit": []object{
-			{"onExitCode": "2", "action": "EXIT"}, // configuration, or the token is refused
-			{"onExitCode": "3", "action": "EXIT"}, // done for today; whatever else there is is tried again
+			{"onExitCode": "2", "action": "EXIT"}, // configuration error, or refused token
+			{"onExitCode": "3", "action": "EXIT"}, // done for today; other codes are retried
 		}},
 	})
 	if err != nil {
@@ -63,7 +63,7 @@ func AWSBatch(o Options) ([]File, error) {
 
 // fargate returns the smallest size of Fargate that has the memory.
 func fargate(memoryMiB int) []object {
-	sizes := []int{512, 1024, 2048} // those with a quarter of a processor
+	sizes := []int{512, 1024, 2048} // sizes available with a quarter of a CPU
 	i := slices.IndexFunc(sizes, func(size int) bool { return size >= memoryMiB })
 	if i < 0 {
 		i = len(sizes) - 1

@@ -1,6 +1,6 @@
-// Package deploy makes the files with which an engine runs the program: units of systemd, objects of
-// Kubernetes, a script of Slurm, job definitions of AWS Batch, alerting rules of Prometheus. Options go in and texts come out; it reads
-// nothing and writes nothing.
+// Package deploy makes the files with which an engine runs the program: units of systemd, objects of Kubernetes, a
+// script of Slurm, job definitions of AWS Batch, alerting rules of Prometheus. It turns options into texts, without
+// reading or writing files.
 package deploy
 
 import (
@@ -14,35 +14,36 @@ import (
 	"time"
 )
 
-// Options are the values in the files. The caller has checked them. No field holds a secret, only its place.
+// Options are the values in the files. The caller must have checked them. No field contains a secret, only
+// its location.
 type Options struct {
-	Name   string     // of units, objects, jobs and folders
+	Name   string     // name of units, objects, jobs and folders
 	Config string     // the settings of archive as its YAML file, with a line feed at the end
-	Flags  [][]string // the same as flags, each with its value, for engines without a file beside the program
+	Flags  [][]string // the same as flags, each with its value, for engines without a configuration file
 
 	Folder string        // destination on disk; "" for one in S3
-	Zone   string        // of the account, and of At
-	At     Clock         // when it runs each night
-	Stop   time.Duration // how long a clean stop may take
+	Zone   string        // time zone of the account, and of At
+	At     Clock         // time of the nightly run
+	Stop   time.Duration // maximum duration of a clean stop
 	Ports  []int         // TCP ports that runs connect to
 
 	Program           string   // path of the program, for systemd and Slurm
-	TokenFile         string   // file with the token, where the files are used
-	S3CredentialsFile string   // credentials file of the AWS chain there; "" where the machine has its own
-	Writable          []string // what a unit of systemd may write, beside the destination and its state folder
+	TokenFile         string   // file with the token, on the target machine
+	S3CredentialsFile string   // credentials file of the AWS chain there; "" if the machine has its own credentials
+	Writable          []string // further writable paths of a systemd unit, besides the destination and its state folder
 
 	Image       string // of the container, for Kubernetes and AWS Batch
 	TokenSecret string // name of a Secret of Kubernetes, or ARN of a secret of AWS
-	Role        string // ARN of the role of AWS that containers have; "" for none
+	Role        string // ARN of the AWS role of containers; "" for none
 	JobQueue    string // of AWS Batch
 	VolumeSize  string // of the claim for Folder, like 100Gi
-	MemoryMiB   int    // what a run may take, with a reserve
+	MemoryMiB   int    // memory limit of a run, with a reserve
 
-	Backfill    bool // Kubernetes: a job of many runs at once, in place of a nightly one
-	Parallelism int  // runs at once
-	Shards      int  // parts that the days are divided into
+	Backfill    bool // Kubernetes: a job of many parallel runs instead of a nightly one
+	Parallelism int  // parallel runs
+	Shards      int  // number of parts of the days
 
-	// LockDays is how many days the nightly lock goes over, for recordings that archive leaves unlocked; 0 for none.
+	// LockDays is the number of days of the nightly lock, for recordings that archive leaves unlocked; 0 for none.
 	LockDays int
 }
 
@@ -52,12 +53,12 @@ func (o Options) LastShard() int { return o.Shards - 1 }
 // Clock is a time of day.
 type Clock struct{ Hour, Minute int }
 
-// String returns it as 03:15.
+// String returns it like 03:15.
 func (c Clock) String() string { return fmt.Sprintf("%02d:%02d", c.Hour, c.Minute) }
 
 // File is one file to print or write.
 type File struct {
-	Name string // path with slashes, from / for systemd, else from any folder
+	Name string // path with slashes, absolute for systemd, otherwise relative to any folder
 	Text string
 	Mode fs.FileMode
 }
@@ -68,9 +69,8 @@ const (
 	executable = fs.FileMode(0o755)
 )
 
-// ShardsFor returns how many parts so many runs at once should divide the days into: the next prime from
-// 16 for each. Many parts even out days of different length; a prime keeps a part from getting the same day of
-// each week.
+// ShardsFor returns the number of parts for n parallel runs: the next prime from 16 per run. Many parts
+// balance days of different length; a prime prevents a part from getting the same day of each week.
 func ShardsFor(parallelism int) int {
 	n := 16 * parallelism
 	for !isPrime(n) {
@@ -91,7 +91,7 @@ func isPrime(n int) bool {
 //go:embed templates
 var templates embed.FS
 
-// render fills one template in. It fails only for a mistake in the template.
+// render executes a template. It fails only for a mistake in the template.
 func render(name string, data any) (string, error) {
 	functions := template.FuncMap{
 		"quoted": quoted,
@@ -113,7 +113,7 @@ func render(name string, data any) (string, error) {
 	return b.String(), nil
 }
 
-// quoted returns a text as a scalar of JSON, which is one of YAML too.
+// quoted returns a text as a JSON scalar, which is also valid YAML.
 func quoted(s string) (string, error) {
 	var b strings.Builder
 	encoder := json.NewEncoder(&b)
@@ -124,7 +124,7 @@ func quoted(s string) (string, error) {
 	return strings.TrimSuffix(b.String(), "\n"), nil
 }
 
-// indent puts so many blanks before each line that is not empty.
+// indent indents each non-empty line by n blanks.
 func indent(n int, s string) string {
 	var b strings.Builder
 	for line := range strings.Lines(s) {

@@ -25,14 +25,14 @@ func inBucket() Options {
 	}
 }
 
-// locking is one into S3 that locks later and has metrics.
+// locking is a run into S3 with later locks and metrics.
 func locking() Options {
 	o := inBucket()
 	o.LockDays, o.Writable = 61, []string{"/var/lib/node_exporter"}
 	return o
 }
 
-// onDisk is one into a folder.
+// onDisk is a run into a folder.
 func onDisk() Options {
 	o := inBucket()
 	o.Config, o.Flags = "last: 7d\ndest: /archive\n", nil
@@ -40,7 +40,7 @@ func onDisk() Options {
 	return o
 }
 
-// backfill is many runs at once, with all that can be given.
+// backfill is many parallel runs with all options.
 func backfill() Options {
 	o := inBucket()
 	o.Backfill = true
@@ -131,7 +131,7 @@ func TestIndent(t *testing.T) {
 	}
 }
 
-// What quoted makes is read by YAML as what it was.
+// YAML reads the output of quoted unchanged.
 func TestQuoted(t *testing.T) {
 	for _, text := range []string{"", "a: b", `"`, `\n`, "<&>", "#", "é\u2028", "- x"} {
 		scalar, err := quoted(text)

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestSlurmScript runs the script by bash, with commands of Slurm that note how they are called, and a program
-// that ends with each exit code.
+// TestSlurmScript runs the script by bash, with fake Slurm commands that record their calls, and a program
+// that returns each exit code.
 func TestSlurmScript(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the script is for bash")

@@ -41,13 +41,13 @@ func Systemd(o Options) ([]File, error) {
 	return files, nil
 }
 
-// systemdUnit is what the templates are filled in with.
+// systemdUnit is the data of the templates.
 type systemdUnit struct {
 	Options
-	HasUser    bool // of its own, which owns something on disk; else systemd makes one for each run
+	HasUser    bool // a permanent user, which owns files on disk; otherwise systemd makes one for each run
 	HomeHidden bool
-	Sandbox    string // the lines that every service of ours ends with
+	Sandbox    string // the common last lines of our services
 }
 
-// homePattern is of folders that ProtectHome= would hide.
+// homePattern matches folders that ProtectHome= would hide.
 var homePattern = regexp.MustCompile(`^/(home|root|run/user)(/|$)`)

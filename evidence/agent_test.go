@@ -23,7 +23,7 @@ func serveAgent(t *testing.T, dir string, ring agent.Agent) string {
 			if err != nil {
 				return
 			}
-			go func() { _ = agent.ServeAgent(ring, connection) }() // its end is that of the client
+			go func() { _ = agent.ServeAgent(ring, connection) }() // ends with the client
 		}
 	}()
 	return socket

@@ -8,8 +8,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// ArchiveOf returns what the newest seal that can be read says of the archive, false if there is none: for an
-// archive.json that is lost. Signatures are not checked. The error is one of the archive.
+// ArchiveOf returns the archive's settings from the newest readable seal, and false if there is none. It
+// serves to restore a lost archive.json. It does not check signatures. Errors are those of the archive.
 func ArchiveOf(ctx context.Context, objects manifest.Objects) (manifest.Archive, bool, error) {
 	seals, _, err := load(ctx, objects)
 	for i := len(seals) - 1; i >= 0 && err == nil; i-- {

@@ -8,7 +8,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// TestArchiveOf loses archive.json, and then the newest seal too.
+// TestArchiveOf removes archive.json, and then the newest seal too.
 func TestArchiveOf(t *testing.T) {
 	w := three(t)
 	var before manifest.Archive

@@ -17,7 +17,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// checkAudio reads the recordings that the sealed lines of a day say are archived.
+// checkAudio reads the recordings that are archived according to the sealed lines of a day.
 func (r *auditing) checkAudio(ctx context.Context, d *daySeals, folded *manifest.Day) error {
 	if folded == nil {
 		return nil
@@ -32,7 +32,7 @@ func (r *auditing) checkAudio(ctx context.Context, d *daySeals, folded *manifest
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for id, state := range folded.Recordings() {
-		_, isErased := r.sealed.Of(id, state.CallID) // if not yet by a stub
+		_, isErased := r.sealed.Of(id, state.CallID) // even if no stub has replaced the line yet
 		r.count(func(a *Audited) {
 			a.Recordings++
 			if state.Outcome == manifest.Erased || isErased {
@@ -74,8 +74,8 @@ func (r *auditing) checkAudio(ctx context.Context, d *daySeals, folded *manifest
 	return group.Wait()
 }
 
-// expired returns what has expired of a day according to the files of evidence/ for which only is true. A file that cannot
-// be read is a finding and is ignored.
+// expired returns the expired recordings of a day according to the files of evidence/ that only accepts. It ignores an
+// unreadable file, which is a finding.
 func (r *auditing) expired(ctx context.Context, day string, only func(name string) bool) (map[string]*manifest.ExpiryRecord, error) {
 	if r.obeyed == nil { // the findings say why
 		return nil, nil
@@ -100,7 +100,12 @@ func (r *auditing) checkRecording(ctx context.Context, d *daySeals, id string, s
 		r.count(func(a *Audited) { a.AudioRead, a.Bytes = a.AudioRead+1, a.Bytes+state.Size })
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
-		f.Kind, f.Detail = AudioMissing, "the audio is missing"
+		expired, hint := r.isExpired(ctx, d, id, state.CallID)
+		if expired {
+			r.count(func(a *Audited) { a.Absent++ })
+			return nil
+		}
+		f.Kind, f.Detail = AudioMissing, "the audio is missing"+hint
 	case errors.Is(err, errOtherBytes):
 		f.Kind, f.Detail = AudioChanged, "the size or checksum of the audio differs from the sealed one"
 	default:
@@ -110,10 +115,10 @@ func (r *auditing) checkRecording(ctx context.Context, d *daySeals, id string, s
 	return nil
 }
 
-// errOtherBytes says that other bytes are stored than those that were sealed.
+// errOtherBytes means that the stored bytes differ from the sealed ones.
 var errOtherBytes = errors.New("checksum mismatch")
 
-// compare reads a recording, at most one byte more than its size, and compares it with its line.
+// compare reads a recording, up to one byte beyond its size, and compares it with its line.
 func (r *auditing) compare(ctx context.Context, state *manifest.State) error {
 	sum := sha256.New()
 	var size int64
@@ -122,12 +127,12 @@ func (r *auditing) compare(ctx context.Context, state *manifest.State) error {
 		body, err := r.Store.Open(ctx, state.Key)
 		if err == nil {
 			size, err = io.Copy(sum, io.LimitReader(body, state.Size+1))
-			_ = body.Close() // only read from
+			_ = body.Close() // read only
 		}
 		return err
 	})
 	switch {
-	case errors.Is(err, store.ErrBadKey): // a key that no object can have
+	case errors.Is(err, store.ErrBadKey): // no object can have this key
 		return fs.ErrNotExist
 	case err != nil:
 		return err

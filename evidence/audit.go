@@ -21,7 +21,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Store is where the recordings are; *store.Disk and *store.S3 are stores.
+// Store reads the recordings; *store.Disk and *store.S3 implement it.
 type Store interface {
 	Open(ctx context.Context, key string) (io.ReadCloser, error)
 }
@@ -30,11 +30,11 @@ type Store interface {
 type Audit struct {
 	Ledger  *manifest.Ledger
 	Allowed []AllowedSigner
-	Head    *Head // nil: missing newest seals are not noticed
-	// TSARoots are the certificates that timestamps must lead to; nil: any authority is accepted.
+	Head    *Head // nil: the removal of the newest seals is not detected
+	// TSARoots are the root certificates of timestamps; nil: any authority is accepted.
 	TSARoots *x509.CertPool
 	Store    Store // nil: the recordings are not read
-	Workers  int   // recordings read at once
+	Workers  int   // recordings read in parallel
 	Now      time.Time
 }
 
@@ -43,44 +43,46 @@ type Audited struct {
 	Seals      int        `json:"seals"`
 	Head       string     `json:"head"` // of the newest seal; empty for none
 	HeadGiven  bool       `json:"head_given"`
-	Signers    []string   `json:"signers"`       // principals that signed, each once
-	Stamped    int        `json:"seals_stamped"` // whose timestamp holds
-	StampTime  *time.Time `json:"stamp_time"`    // that of the newest of these, null for none
+	Signers    []string   `json:"signers"`       // principals that signed, without duplicates
+	Stamped    int        `json:"seals_stamped"` // with a valid timestamp
+	StampTime  *time.Time `json:"stamp_time"`    // of the newest of these seals, null for none
 	TSAChecked bool       `json:"tsa_checked"`   // the authorities were checked against roots
-	Days       int        `json:"days"`          // that are sealed
+	Days       int        `json:"days"`          // sealed days
 	Lines      int64      `json:"lines"`         // read
-	Recordings int        `json:"recordings"`
+	Recordings int        `json:"recordings"`    // of sealed days, like all that follow
 	Erased     int        `json:"erased"`
-	Expired    int        `json:"expired"` // whose audio was removed at the end of its retention
+	Expired    int        `json:"expired"`         // whose audio was removed at the end of its retention, as a sealed record says
+	Absent     int        `json:"expired_unnoted"` // whose audio is missing and whose retention has ended, and of which no record says that it was removed
 	AudioRead  int        `json:"audio_read"`
 	Bytes      int64      `json:"bytes"`          // of these
-	Unsealed   int        `json:"files_unsealed"` // of sealed days, not yet in a seal
-	Unclosed   int        `json:"files_unclosed"` // of these, not named by a day line either: their days must be closed again first
-	Reclosed   int        `json:"days_reclosed"`  // closed again since they were sealed; the next seal includes them
+	Unsealed   int        `json:"files_unsealed"` // files of sealed days that are not in a seal yet
+	Unclosed   int        `json:"files_unclosed"` // of these, files that no day line names: their days must be closed again first
+	Reclosed   int        `json:"days_reclosed"`  // closed again after they were sealed; the next seal includes them
 	Findings   []Finding  `json:"findings"`
-	Found      int        `json:"found"` // findings in all
+	Found      int        `json:"found"` // total number of findings
 }
 
-// maxFindings is how many findings are kept; the others are counted.
+// maxFindings is how many findings are kept; the rest is only counted.
 const maxFindings = 10_000
 
 // auditing is the state of an audit.
 type auditing struct {
 	*Audit
 	seals  []stored
-	erased map[string]bool    // digests that sealed erasures name
-	sealed *manifest.Erasures // what sealed erasures name
-	// evidence are the files of evidence/ that seals name.
+	erased map[string]bool    // digests in sealed erasures
+	sealed *manifest.Erasures // the sealed erasures
+	// evidence are the files of evidence/ that seals name, and that have not grown since.
 	evidence map[string]bool
-	obeyed   *manifest.Erasures // what readers obey, sealed or not
-	slots    chan struct{}      // one for each recording that is read
+	obeyed   *manifest.Erasures // all erasures that readers obey, sealed or not
+	missing  missingChecks
+	slots    chan struct{} // one slot for each recording being read
 
 	mu  sync.Mutex
 	sum Audited
 }
 
-// Run audits. Findings are no error; the error is one of the archive, or the end of ctx. Memory follows the days in work
-// and the seals.
+// Run audits. Findings are not errors; the error is one of the archive, or the end of ctx. Memory grows with the days
+// in work and the number of seals.
 func (a *Audit) Run(ctx context.Context) (Audited, error) {
 	r := &auditing{Audit: a, erased: map[string]bool{}, evidence: map[string]bool{}, slots: make(chan struct{}, max(a.Workers, 1))}
 	r.sum = Audited{HeadGiven: a.Head != nil, TSAChecked: a.TSARoots != nil, Signers: []string{}, Findings: []Finding{}}
@@ -109,6 +111,11 @@ func (r *auditing) run(ctx context.Context) error {
 	r.checkStamps(ctx, trusted)
 	if err := r.checkEvidence(ctx, trusted); err != nil {
 		return err
+	}
+	if r.Store != nil {
+		if err := r.loadMissing(ctx); err != nil {
+			return err
+		}
 	}
 	return r.checkDays(ctx, trusted)
 }
@@ -148,7 +155,7 @@ func (r *auditing) checkSeals(archive *manifest.Archive) (trusted []*stored) {
 	return trusted
 }
 
-// checkEvidence checks the files of evidence/, and learns which lines were erased on purpose.
+// checkEvidence checks the files of evidence/, and collects the lines that were erased on purpose.
 func (r *auditing) checkEvidence(ctx context.Context, trusted []*stored) error {
 	want := map[string][]claim{}
 	for _, s := range trusted {
@@ -167,7 +174,6 @@ func (r *auditing) checkEvidence(ctx context.Context, trusted []*stored) error {
 			r.find(Finding{Kind: LinesMissing, Seal: want[name][0].seal, File: string(manifest.TreeEvidence) + "/" + name, Detail: "it is sealed, but missing"})
 			continue
 		}
-		r.evidence[name] = true
 		longest := slices.MaxFunc(want[name], func(a, b claim) int { return cmp.Compare(a.Lines, b.Lines) })
 		checker := newChecker(want[name])
 		_, err := r.Ledger.ReadSegment(ctx, there[i], func(l manifest.SegmentLine) error {
@@ -184,6 +190,7 @@ func (r *auditing) checkEvidence(ctx context.Context, trusted []*stored) error {
 		if err != nil {
 			return err
 		}
+		r.evidence[name] = checker.n <= longest.Lines
 		r.sum.Lines += checker.n
 		for _, c := range checker.wrong(true) {
 			r.find(Finding{Kind: LinesChanged, Seal: c.seal, File: there[i].File(), Detail: c.problem})
@@ -205,9 +212,11 @@ type daySeals struct {
 	day    string
 	claims map[manifest.Tree]map[string][]claim // by segment
 	newest map[string]sealedIn                  // by filter
-	files  map[string]manifest.Segment          // sealed ones as they lie, by name from the archive's root
+	files  map[string]manifest.Segment          // sealed segments as stored, by name from the archive's root
 
-	unsealed map[string]bool // segments that no seal names, by name from the archive's root; checkClosings takes out those that a day line names
+	rowsUnsealed bool // calls/ has a segment that no seal names
+
+	unsealed map[string]bool // segments without a seal, by name from the archive's root; checkClosings removes those in a day line
 }
 
 type sealedIn struct {
@@ -215,7 +224,7 @@ type sealedIn struct {
 	SealedDay
 }
 
-// checkDays checks the days of the seals, some side by side: to read lines takes one processor for each.
+// checkDays checks the days of the seals, some in parallel, because reading lines is bound by the CPU.
 func (r *auditing) checkDays(ctx context.Context, trusted []*stored) error {
 	days := map[string]*daySeals{}
 	for _, s := range trusted {
@@ -225,7 +234,7 @@ func (r *auditing) checkDays(ctx context.Context, trusted []*stored) error {
 				one = &daySeals{day: d.Day, claims: map[manifest.Tree]map[string][]claim{manifest.TreeManifest: {}, manifest.TreeCalls: {}}, newest: map[string]sealedIn{}, files: map[string]manifest.Segment{}, unsealed: map[string]bool{}}
 				days[d.Day] = one
 			}
-			one.newest[d.Filter] = sealedIn{s.Number, d} // seals come in their order
+			one.newest[d.Filter] = sealedIn{s.Number, d} // seals are in order
 			for tree, list := range map[manifest.Tree][]SealedLines{manifest.TreeManifest: d.Segments, manifest.TreeCalls: d.CallsSegments} {
 				for _, f := range list {
 					one.claims[tree][f.Name] = append(one.claims[tree][f.Name], claim{s.Number, f})
@@ -269,7 +278,8 @@ func (r *auditing) checkDay(ctx context.Context, d *daySeals) error {
 	return r.checkAudio(ctx, d, folded)
 }
 
-// checkTree reads the sealed segments of a day in one tree, and returns their lines folded.
+// checkTree reads the sealed segments of a day in one tree, and returns the state after their
+// lines.
 func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tree) (*manifest.Day, error) {
 	there, err := r.Ledger.Segments(ctx, tree, d.day)
 	if err != nil {
@@ -288,6 +298,7 @@ func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tre
 		claims, ok := want[s.Name]
 		if !ok {
 			d.unsealed[s.File()] = true
+			d.rowsUnsealed = d.rowsUnsealed || tree == manifest.TreeCalls
 			continue
 		}
 		checker := newChecker(claims)
@@ -329,7 +340,7 @@ func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tre
 	return folded, nil
 }
 
-// repaired returns the copy that verify --repair has made of a segment, as a line of the day says, and "" for none.
+// repaired returns the copy of a segment that verify --repair made, according to a line of the day; "" for none.
 func (r *auditing) repaired(ctx context.Context, day string, tree manifest.Tree, segment string) (aside string, err error) {
 	_, err = r.Ledger.Read(ctx, day, func(l manifest.Line) error {
 		var mark struct {
@@ -348,7 +359,7 @@ func (r *auditing) repaired(ctx context.Context, day string, tree manifest.Tree,
 			}
 		}
 		return nil
-	}, func(manifest.Fault) error { return nil }) // verify tells of faults
+	}, func(manifest.Fault) error { return nil }) // verify reports faults
 	return aside, err
 }
 

@@ -14,8 +14,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// findCall looks for the days of a call without recording lines: in erasures and holds, and if these do not name the call,
-// in all call rows.
+// findCall looks for the days of a call without recording lines: in erasures and holds or, if they do not name the
+// call, in all call rows.
 func (h *History) findCall(ctx context.Context, ledger *manifest.Ledger) error {
 	err := ledger.Records(ctx, manifest.ErasureStem, func(_ string, raw []byte) error {
 		var r manifest.ErasureRecord
@@ -49,7 +49,7 @@ func (h *History) findCall(ctx context.Context, ledger *manifest.Ledger) error {
 }
 
 // readCall adds the events of a call on a day: its rows, and when the day was closed and sealed.
-func (h *History) readCall(ctx context.Context, ledger *manifest.Ledger, day string, seals []stored, allowed []AllowedSigner) error {
+func (h *History) readCall(ctx context.Context, ledger *manifest.Ledger, day string) error {
 	segments, err := ledger.Segments(ctx, manifest.TreeCalls, day)
 	if err != nil {
 		return err
@@ -93,7 +93,7 @@ func (h *History) readCall(ctx context.Context, ledger *manifest.Ledger, day str
 	if err != nil {
 		return err
 	}
-	return h.addSeals(ctx, ledger, manifest.TreeCalls, day, seals, files, allowed)
+	return h.addSeals(ctx, ledger, manifest.TreeCalls, day, files)
 }
 
 // runOf returns the run that wrote a segment and when it began. Both are zero if the name of the segment has no run.
@@ -113,7 +113,7 @@ func (h *History) addDay(day string) {
 	}
 }
 
-// sort puts days, recordings and events in order.
+// sort sorts days, recordings and events.
 func (h *History) sort() {
 	slices.Sort(h.Days)
 	slices.Sort(h.Recordings)

@@ -23,7 +23,7 @@ func judgeSeals(seals []stored, archive *manifest.Archive, head *Head, now time.
 		s := &seals[i]
 		for ; next < s.Number; next++ {
 			find(SealMissing, next, "it is missing, but a later seal exists")
-			previous = "" // which is not known
+			previous = "" // unknown
 		}
 		switch principals, err := signedBy(s); {
 		case s.bad != nil:

@@ -1,4 +1,4 @@
-// Compares the lines of a file with what its seals say.
+// Compares the lines of a file with its seals.
 
 package evidence
 
@@ -9,18 +9,18 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// claim is what a seal says of a file.
+// claim is a seal's statement about a file.
 type claim struct {
 	seal int
 	SealedLines
 }
 
-// checker compares the lines of a file with the claims of all seals that name it: one that grew since the first of
-// them has claims of several lengths.
+// checker compares the lines of a file with the claims of all seals that name it; a file that grew has claims of
+// several lengths.
 type checker struct {
 	*lines
 	claims []claim
-	at     map[int64]string // roots after so many lines
+	at     map[int64]string // roots by number of lines
 	bad    string
 }
 
@@ -47,13 +47,13 @@ func (c *checker) add(l manifest.SegmentLine) {
 	c.note()
 }
 
-// problem is a claim that does not hold.
+// problem is a false claim.
 type problem struct {
 	seal    int
 	problem string
 }
 
-// wrong returns the claims that do not hold. A file of evidence/ may have grown since.
+// wrong returns the false claims. A file of evidence/ may have grown.
 func (c *checker) wrong(mayGrow bool) (list []problem) {
 	for _, one := range c.claims {
 		text := ""

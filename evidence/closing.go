@@ -1,4 +1,4 @@
-// Compares closed.json with what was sealed.
+// Compares closed.json with the seals.
 
 package evidence
 
@@ -14,8 +14,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// checkClosings compares closed.json with what was sealed last. It reports whether the day was closed again since, or for
-// another filter, or after an erasure, so that its day lines have to be compared with all lines of the day.
+// checkClosings compares closed.json with the newest seal. It reports whether the day was closed again after the seal,
+// or for another filter, or after an erasure; then its day lines must be compared with all lines of the day.
 func (r *auditing) checkClosings(ctx context.Context, d *daySeals) (changed bool, err error) {
 	name := string(manifest.TreeManifest) + "/" + d.day + "/closed.json"
 	text, err := readAll(ctx, r.Ledger.Objects(), name)
@@ -25,7 +25,7 @@ func (r *auditing) checkClosings(ctx context.Context, d *daySeals) (changed bool
 	lines := map[string][]manifest.DayLine{}
 	for raw := range strings.Lines(string(text)) {
 		line, err := (manifest.Line{Raw: []byte(strings.TrimSuffix(raw, "\n"))}).DayLine()
-		// A line with the same content in other bytes was not written by this program.
+		// This program did not write a line with the same content but other bytes.
 		if written, textErr := line.Text(); err == nil && textErr == nil && string(written) == raw {
 			lines[line.Filter] = append(lines[line.Filter], line)
 		}
@@ -34,7 +34,7 @@ func (r *auditing) checkClosings(ctx context.Context, d *daySeals) (changed bool
 	for _, filter := range sortedKeys(lines) {
 		sealed, ok := d.newest[filter]
 		changed = changed || !ok
-		for _, line := range lines[filter] { // as seal looks at them: an erasure leaves nothing to seal
+		for _, line := range lines[filter] { // like seal does: an erasure leaves nothing to seal
 			reclosed = reclosed || isUnsealed(line, sealed.SealedDay)
 			for tree, list := range map[manifest.Tree][]manifest.Segment{manifest.TreeManifest: line.Segments, manifest.TreeCalls: line.CallsSegments} {
 				for _, s := range list {
@@ -59,12 +59,13 @@ func (r *auditing) checkClosings(ctx context.Context, d *daySeals) (changed bool
 	return changed, nil
 }
 
-// isUnsealed reports whether the next seal takes in a day line, given what was sealed last for its filter.
+// isUnsealed reports whether the next seal includes a day line, given the newest sealed one for its
+// filter.
 func isUnsealed(line manifest.DayLine, sealed SealedDay) bool {
 	return !manifest.IsPersonal(line.Filter) && (line.Root == "" || line.Root+line.CallsRoot != sealed.Root+sealed.CallsRoot)
 }
 
-// judgeClosing says what is wrong with the day lines for a filter, given what was sealed of it, and whether the day was
+// judgeClosing returns what is wrong with the day lines for a filter, given the sealed one, and whether the day was
 // closed again or lost recordings by erasure.
 func (d *daySeals) judgeClosing(lines []manifest.DayLine, sealed SealedDay) (kind FindingKind, problem string, again bool) {
 	if len(lines) == 0 {
@@ -90,8 +91,8 @@ func (d *daySeals) judgeClosing(lines []manifest.DayLine, sealed SealedDay) (kin
 	return "", "", erased
 }
 
-// sameClosing compares a day line with the one that was sealed, except the files. An erasure changes outcomes and bytes
-// as well, never the numbers; then it reports erased.
+// sameClosing compares a day line with the sealed one, except the files. An erasure also changes outcomes and bytes,
+// but never the counts; then it reports erased.
 func sameClosing(line, sealed manifest.DayLine) (same, erased bool) {
 	gone := func(l manifest.DayLine) int { return l.ByOutcome[manifest.Erased] + l.ByOutcome[manifest.Expired] }
 	if erased = gone(line) > gone(sealed); erased {
@@ -103,7 +104,7 @@ func sameClosing(line, sealed manifest.DayLine) (same, erased bool) {
 	return errA == nil && errB == nil && bytes.Equal(a, b), erased
 }
 
-// namesAll reports whether a day line names all files that were sealed.
+// namesAll reports whether a day line names all sealed files.
 func namesAll(named []manifest.Segment, sealed []SealedLines) bool {
 	return !slices.ContainsFunc(sealed, func(s SealedLines) bool {
 		return !slices.ContainsFunc(named, func(n manifest.Segment) bool { return n.Name == s.Name })
@@ -114,7 +115,7 @@ func holdsAll(list, wanted []string) bool {
 	return !slices.ContainsFunc(wanted, func(w string) bool { return !slices.Contains(list, w) })
 }
 
-// lieSo reports whether files are as the day line says that was sealed with them. A missing file is reported
+// lieSo reports whether files match the day line that was sealed with them. A missing file is reported
 // elsewhere.
 func (d *daySeals) lieSo(tree manifest.Tree, named []manifest.Segment, sealed []SealedLines) bool {
 	return slices.EqualFunc(named, sealed, func(n manifest.Segment, s SealedLines) bool {
@@ -123,9 +124,8 @@ func (d *daySeals) lieSo(tree manifest.Tree, named []manifest.Segment, sealed []
 	})
 }
 
-// checkLater reads the whole day, with the lines that no seal names. Day lines of a day that was closed again must
-// match its lines, and no line may contradict a recording that is sealed as archived, because nobody has signed that
-// line.
+// checkLater reads the whole day, including unsealed lines. Day lines of a day that was closed again must match its
+// lines. No line may contradict a recording that is sealed as archived, because that line is not signed.
 func (r *auditing) checkLater(ctx context.Context, d *daySeals, sealed *manifest.Day, changed bool) error {
 	whole, err := r.Ledger.ReadAll(ctx, d.day, func(f manifest.Fault) error {
 		if changed {

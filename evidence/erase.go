@@ -1,4 +1,4 @@
-// Plans an erasure: chooses the calls, and finds what forbids their removal.
+// Plans an erasure: chooses the calls, and finds what prevents their removal.
 
 package evidence
 
@@ -21,7 +21,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Remover is the store as an erasure needs it; *store.Disk and *store.S3 are the two there are.
+// Remover is the part of a store that an erasure uses; *store.Disk and *store.S3 implement it.
 type Remover interface {
 	Stat(ctx context.Context, key string) (store.Info, error)
 	Remove(ctx context.Context, key string) error
@@ -30,13 +30,13 @@ type Remover interface {
 	Names(ctx context.Context, prefix string) iter.Seq2[string, error]
 }
 
-// Locker is a store whose objects may be locked; *store.S3 is one.
+// Locker is a store whose objects may be locked; *store.S3 implements it.
 type Locker interface {
 	Locks(ctx context.Context, key string) ([]store.Lock, error)
 	HasDefaultRetention(ctx context.Context) (bool, error)
 }
 
-// RowKeys tells under which keys the recordings of a row may stand, by their ids; *archiver.RowKeys does.
+// RowKeys finds the possible keys of a row's recordings, by their ids; *archiver.RowKeys implements it.
 type RowKeys interface {
 	Of(day string, row []byte) map[string][]string
 }
@@ -45,43 +45,41 @@ type RowKeys interface {
 type Erasing struct {
 	Ledger *manifest.Ledger
 	Store  Remover
-	Locks  Locker // nil where nothing can be locked
+	Locks  Locker // nil if nothing can be locked
 	Keys   RowKeys
 	Now    time.Time
-
-	begun string // erasure of which this run noted the intent, and has removed nothing
 }
 
-// Chosen is a call of a day that is to be erased, with its row and all of its recordings.
+// Chosen is a call of a day to erase, with its row and all of its recordings.
 type Chosen struct {
 	Day        string            `json:"day"`
-	Call       string            `json:"call_id"` // empty where lines name none
+	Call       string            `json:"call_id"` // empty if lines have none
 	Recordings []ChosenRecording `json:"recordings"`
 }
 
-// ChosenRecording is a recording that is to be erased.
+// ChosenRecording is a recording to erase.
 type ChosenRecording struct {
 	ID    string `json:"recording_id"`
-	Bytes int64  `json:"bytes"` // of its audio, 0 where none is stored
+	Bytes int64  `json:"bytes"` // of its audio, 0 if none is stored
 }
 
-// Kept says what stands in the way of an erasure.
+// Kept says what prevents an erasure.
 type Kept struct {
 	Day       string    `json:"day"`
 	Call      string    `json:"call_id"`
 	Recording string    `json:"recording_id"` // empty for the call's row
-	Cases     []string  `json:"cases"`        // that hold it
+	Cases     []string  `json:"cases"`        // cases that hold it
 	Until     time.Time `json:"locked_until,omitzero"`
 	LegalHold bool      `json:"legal_hold"` // of its object
-	Shared    string    `json:"shared"`     // another recording, or call, that is not to be erased and has, or may have, the same audio
-	File      string    `json:"file"`       // of the ledger, which is locked
-	Bucket    bool      `json:"bucket"`     // the bucket locks all that is stored
+	Shared    string    `json:"shared"`     // another recording or call that stays and has, or may have, the same audio
+	File      string    `json:"file"`       // locked file of the ledger
+	Bucket    bool      `json:"bucket"`     // the bucket locks everything stored
 }
 
-// KeptError says that nothing more was erased, because some of it must stay.
+// KeptError means that the erasure stopped because something must stay.
 type KeptError struct {
 	Kept      []Kept
-	Withdrawn bool // the intent counts for nothing any more; else the erasure stays unfinished
+	Withdrawn bool // the intent was withdrawn; otherwise the erasure stays unfinished
 }
 
 // Error implements error.
@@ -89,7 +87,7 @@ func (e *KeptError) Error() string {
 	return fmt.Sprintf("erase: %d items are held, locked or shared", len(e.Kept))
 }
 
-// Erased says what one erasure came to.
+// Erased is the result of one erasure.
 type Erased struct {
 	Erasure    string   `json:"erasure"` // its id
 	Calls      int      `json:"calls"`
@@ -98,17 +96,17 @@ type Erased struct {
 	Audio      int      `json:"audio_removed"`      // objects
 	Quarantine int      `json:"quarantine_removed"` // copies
 	Aside      int      `json:"aside_removed"`      // files beside segments
-	Stubs      int      `json:"stubs"`              // lines that now stand for one that was erased
+	Stubs      int      `json:"stubs"`              // stubs that replaced erased lines
 }
 
 const (
 	maxReason      = 500 // characters
-	maxDigits      = 6   // of a number in what is kept for ever: more may be a telephone number
+	maxDigits      = 6   // of a number in the reason: more may be a telephone number
 	idsPerRecord   = 10_000
 	removersAtOnce = 8
 )
 
-// CheckReason says what is wrong with the reason of an erasure, which is kept for ever: it may hold no telephone number.
+// CheckReason checks the reason of an erasure, which is kept for ever: it must not contain a telephone number.
 func CheckReason(reason string) error {
 	switch {
 	case strings.TrimSpace(reason) == "":
@@ -123,12 +121,13 @@ func CheckReason(reason string) error {
 	return nil
 }
 
-// isPrintable reports whether a text holds nothing that is not seen: it might stand between the digits of a number.
+// isPrintable reports whether a text has no invisible characters, which might hide a number by separating its
+// digits.
 func isPrintable(text string) bool {
 	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
-// longestNumber counts the digits, of any script or shape, of the longest number in a text. Letters alone end one.
+// longestNumber counts the digits, in any script, of the longest number in a text. Only letters end a number.
 func longestNumber(text string) (longest int) {
 	n := 0
 	for _, r := range text {
@@ -143,8 +142,8 @@ func longestNumber(text string) (longest int) {
 	return longest
 }
 
-// Check returns what must stay of what was chosen: what a case holds, what is locked, and audio that is another
-// recording's or call's too. Nothing is changed.
+// Check returns what must stay of the chosen calls: held and locked data, and audio that another recording or
+// call shares. It changes nothing.
 func (e *Erasing) Check(ctx context.Context, chosen []Chosen) ([]Kept, error) {
 	kept, err := e.held(ctx, chosen)
 	if err != nil {
@@ -176,7 +175,7 @@ func (e *Erasing) Check(ctx context.Context, chosen []Chosen) ([]Kept, error) {
 	return kept, nil
 }
 
-// held returns what cases hold.
+// held returns the chosen data that cases hold.
 func (e *Erasing) held(ctx context.Context, chosen []Chosen) (kept []Kept, err error) {
 	holds, err := LoadHolds(ctx, e.Ledger)
 	if err != nil {
@@ -195,7 +194,7 @@ func (e *Erasing) held(ctx context.Context, chosen []Chosen) (kept []Kept, err e
 	return kept, nil
 }
 
-// locked returns what some lock keeps: audio, and files with lines of the days.
+// locked returns the locked data: audio, and files with lines of the days.
 func (e *Erasing) locked(ctx context.Context, w *wanted, audio []audioOf) (kept []Kept, err error) {
 	if e.Locks == nil {
 		return nil, nil
@@ -208,7 +207,7 @@ func (e *Erasing) locked(ctx context.Context, w *wanted, audio []audioOf) (kept 
 	if err != nil {
 		return nil, fmt.Errorf("look for the bucket's default retention: %w", err)
 	}
-	if byDefault { // what replaces the lines would be locked too
+	if byDefault { // the files that replace the lines would be locked too
 		return []Kept{{Bucket: true}}, nil
 	}
 	objects := objectsOf(audio)
@@ -226,7 +225,7 @@ func (e *Erasing) locked(ctx context.Context, w *wanted, audio []audioOf) (kept 
 	return e.lockedOf(ctx, objects)
 }
 
-// lockable is what may be locked.
+// lockable is an object that may be locked.
 type lockable struct {
 	key string
 	of  Kept
@@ -241,7 +240,7 @@ func objectsOf(audio []audioOf) (objects []lockable) {
 	return objects
 }
 
-// lockedOf returns those of which some version is locked.
+// lockedOf returns the objects with a locked version.
 func (e *Erasing) lockedOf(ctx context.Context, objects []lockable) (kept []Kept, err error) {
 	group, looking := errgroup.WithContext(ctx)
 	group.SetLimit(removersAtOnce)
@@ -276,8 +275,8 @@ func (e *Erasing) lookForLocks(ctx context.Context, key string, of *Kept) error 
 	return nil
 }
 
-// Begin notes durably what is to be erased, and returns the intent. From then on everybody obeys it. What was chosen
-// must have passed Check.
+// Begin durably notes the intent of an erasure, and returns it. From then on all readers and runs obey it. The
+// chosen calls must have passed Check.
 func (e *Erasing) Begin(ctx context.Context, reason string, chosen []Chosen) (manifest.ErasureRecord, error) {
 	whole := intentOf(e.Ledger.Run(), reason, chosen)
 	var records []manifest.Record
@@ -289,11 +288,10 @@ func (e *Erasing) Begin(ctx context.Context, reason string, chosen []Chosen) (ma
 	if err := e.Ledger.PutRecords(ctx, manifest.ErasureStem, records...); err != nil {
 		return whole, fmt.Errorf("record the erasure: %w", err)
 	}
-	e.begun = whole.Erasure
 	return whole, nil
 }
 
-// partOf returns those of a list that go into one record.
+// partOf returns the part of a list that fits into one record.
 func partOf[T any](list []T, from int) []T {
 	return list[min(from, len(list)):min(from+idsPerRecord, len(list))]
 }
@@ -305,13 +303,13 @@ func intentOf(erasure, reason string, chosen []Chosen) manifest.ErasureRecord {
 			intent.Calls = append(intent.Calls, manifest.ErasedID{Day: c.Day, ID: c.Call})
 		}
 		for _, r := range c.Recordings {
-			intent.Recordings = append(intent.Recordings, manifest.ErasedID{Day: c.Day, ID: r.ID})
+			intent.Recordings = append(intent.Recordings, manifest.ErasedID{Day: c.Day, ID: r.ID, Call: c.Call})
 		}
 	}
 	return intent
 }
 
-// Unfinished returns the intents of erasures that were stopped.
+// Unfinished returns the intents of unfinished erasures.
 func (e *Erasing) Unfinished(ctx context.Context) ([]manifest.ErasureRecord, error) {
 	erasures, err := e.Ledger.Erasures(ctx)
 	if err != nil {
@@ -320,5 +318,5 @@ func (e *Erasing) Unfinished(ctx context.Context) ([]manifest.ErasureRecord, err
 	return erasures.Unfinished(), nil
 }
 
-// isGone reports whether an error says that something is not there.
+// isGone reports whether an error means that something does not exist.
 func isGone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, store.ErrBadKey) }

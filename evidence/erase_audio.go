@@ -21,13 +21,13 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// wanted are the ids that an intent names.
+// wanted holds the ids of an intent.
 type wanted struct {
 	erasure           string
 	days              []string
 	recordings, calls map[string]bool
 	ofDay             map[string][]string // recordings
-	dated             map[dated]bool      // for an expiry, which concerns a recording on one day only; nil for an erasure
+	dated             map[dated]bool      // for an expiry, which concerns a recording on a single day; nil for an erasure
 }
 
 // dated is a recording on one of its days.
@@ -52,7 +52,7 @@ func newWanted(intent manifest.ErasureRecord) *wanted {
 	return w
 }
 
-// has reports whether a recording is to be erased, by its own id or with its call, or is to expire.
+// has reports whether a recording is erased, by its own id or with its call, or expires.
 func (w *wanted) has(day, id, call string) bool {
 	if w.dated != nil {
 		return w.dated[dated{day, id}]
@@ -60,17 +60,17 @@ func (w *wanted) has(day, id, call string) bool {
 	return w.recordings[id] || w.calls[call]
 }
 
-// audioOf is a recording that is to be erased, and where its audio may stand.
+// audioOf is a recording to erase, and the possible places of its audio.
 type audioOf struct {
 	day, id, call string
-	keys          []string // noted by lines that say that it was stored
-	maybe         []string // under which a run that was killed may have stored it
-	shared        string   // another recording with one of keys
-	unsure        string   // another recording that waits for one of maybe, where a file stands that says not whose it is
+	keys          []string // from lines that say that it was stored
+	maybe         []string // under which a killed run may have stored it
+	shared        string   // another recording with one of these keys
+	unsure        string   // another recording that waits for one of maybe, whose file does not identify its owner
 }
 
-// audioOf finds out where the audio of recordings stands, by their lines, and by the rows for those of which no line says
-// that they were stored. Of an erasure whose lines are gone it finds nothing any more: the audio went before them.
+// audioOf finds the audio of recordings by their lines and, if no line says that they were stored, by their rows. If
+// the lines of an erasure are already removed it finds nothing: their audio was removed first.
 func (e *Erasing) audioOf(ctx context.Context, w *wanted) ([]audioOf, error) {
 	var list []audioOf
 	for _, day := range w.days {
@@ -136,8 +136,8 @@ func (e *Erasing) audioOf(ctx context.Context, w *wanted) ([]audioOf, error) {
 	return list, e.findUsers(ctx, w, list)
 }
 
-// addLater adds the keys made of a hash or of a run, which nobody can make again: a run that was killed may have stored
-// something there. Where a line says that the recording was stored, its first keys are those of that line.
+// addLater adds keys with a hash or a run, which cannot be derived: a killed run may have stored something there. If a
+// line says that the recording was stored, its first keys are those of that line.
 func addLater(ctx context.Context, a *audioOf, namesBehind func(ctx context.Context, front string, chosen func(string) bool) ([]string, error)) error {
 	first := slices.Concat(a.keys, a.maybe)
 	if len(a.keys) > 0 {
@@ -165,7 +165,8 @@ func addLater(ctx context.Context, a *audioOf, namesBehind func(ctx context.Cont
 	return nil
 }
 
-// laterNames lists the store once for such keys of all recordings, by the prefix before the id. The prefixes are few.
+// laterNames lists the store once for these keys of all recordings, by the prefix before the id, because there are
+// few prefixes.
 func (e *Erasing) laterNames(ctx context.Context) (map[string][]string, error) {
 	names, err := e.names(ctx, "", func(name string) bool {
 		_, ok := key.ParseLater(name)
@@ -179,8 +180,8 @@ func (e *Erasing) laterNames(ctx context.Context) (map[string][]string, error) {
 	return behind, err
 }
 
-// eachLine tells visit of every line of a day as it lies, but for stubs. A bad line may name what is to be removed, so
-// that it is an error; a torn one at the end of a segment is no line.
+// eachLine calls visit with every stored line of a day, except stubs. A bad line is an error, because it may name a
+// recording to remove; a torn line at the end of a segment is ignored.
 func (e *Erasing) eachLine(ctx context.Context, tree manifest.Tree, day string, visit func(manifest.SegmentLine) error) error {
 	segments, err := e.Ledger.Segments(ctx, tree, day)
 	if err != nil {
@@ -208,7 +209,7 @@ func (e *Erasing) eachLine(ctx context.Context, tree manifest.Tree, day string, 
 	return nil
 }
 
-// note takes in the keys of a line.
+// note adds the keys of a line.
 func (a *audioOf) note(r *manifest.Recording) {
 	switch r.Outcome {
 	case "", manifest.Pending, manifest.Failed, manifest.Rejected, manifest.Lost:
@@ -228,7 +229,8 @@ func (a *audioOf) maybeUnder(keys []string) {
 	}
 }
 
-// otherFormat returns the keys of a recording that turned out to be WAV: the key of one that waits is that of MP3.
+// otherFormat returns the keys of a recording that turned out to be WAV: the key of a waiting recording assumes
+// MP3.
 func otherFormat(wanted, id string) []string {
 	if stem, isMP3 := strings.CutSuffix(wanted, ".mp3"); isMP3 {
 		return key.Again(stem+".wav", id)
@@ -236,8 +238,8 @@ func otherFormat(wanted, id string) []string {
 	return nil
 }
 
-// findUsers reads the whole ledger for other recordings that name the same keys. What may have been stored under a key
-// that another one was stored under is left alone. So is a key that was freed and is used again.
+// findUsers reads the whole ledger for other recordings that name the same keys. A possible key under which another
+// recording was stored is left alone, and so is a freed key that is in use again.
 func (e *Erasing) findUsers(ctx context.Context, w *wanted, list []audioOf) error {
 	type place struct {
 		i     int
@@ -259,7 +261,7 @@ func (e *Erasing) findUsers(ctx context.Context, w *wanted, list []audioOf) erro
 	users := map[user]bool{}
 	err := e.Ledger.Scan(ctx, func(entry manifest.Entry) error {
 		if entry.Bad != nil {
-			return entry.Bad // it may name any key
+			return entry.Bad // the line may contain any key
 		}
 		if _, named := places[string(entry.Key)]; !named || w.has(entry.Day, string(entry.ID), string(entry.CallID)) {
 			return nil
@@ -320,7 +322,7 @@ func (e *Erasing) stat(ctx context.Context, name string) (info store.Info, err e
 	return info, err
 }
 
-// outcomeAt returns what all lines of a recording come to, where they name a key in the end; else "".
+// outcomeAt returns the final outcome of a recording's lines if they end with a key; otherwise "".
 func (e *Erasing) outcomeAt(ctx context.Context, day, id, key string) (manifest.Outcome, error) {
 	folded, err := e.Ledger.Read(ctx, day, nil, func(manifest.Fault) error { return nil })
 	if err != nil {
@@ -332,7 +334,7 @@ func (e *Erasing) outcomeAt(ctx context.Context, day, id, key string) (manifest.
 	return "", nil
 }
 
-// removeAudio removes the audio of a recording and returns how many objects there were.
+// removeAudio removes the audio of a recording and returns the number of objects.
 func (e *Erasing) removeAudio(ctx context.Context, a *audioOf) (removed int, err error) {
 	for _, name := range slices.Concat(a.keys, a.maybe) {
 		stood := false
@@ -342,12 +344,12 @@ func (e *Erasing) removeAudio(ctx context.Context, a *audioOf) (removed int, err
 			case err != nil && !isGone(err):
 				return err
 			case err == nil && info.RecordingID != "" && !info.IsOf(a.id):
-				return e.Store.RemoveOlder(ctx, name) // another recording's, which was stored once this one was gone
+				return e.Store.RemoveOlder(ctx, name) // the newest version belongs to another recording, stored after this one was removed
 			}
 			stood = stood || err == nil
 			return e.Store.Remove(ctx, name)
 		})
-		if errors.Is(err, store.ErrBadKey) { // which nothing can have
+		if errors.Is(err, store.ErrBadKey) { // no object can have this key
 			continue
 		}
 		if err != nil {
@@ -360,12 +362,12 @@ func (e *Erasing) removeAudio(ctx context.Context, a *audioOf) (removed int, err
 	return removed, nil
 }
 
-// quarantined matches the end of the name of a further copy under quarantine, behind the id; see key.Quarantine.
+// quarantined matches the end of the name, after the id, of a further copy under quarantine; see key.Quarantine.
 var quarantined = regexp.MustCompile(`_[0-9a-f]{8}\.bin$`)
 
-// removeQuarantine removes the copies of bodies that were no audio.
+// removeQuarantine removes the quarantined copies.
 func (e *Erasing) removeQuarantine(ctx context.Context, day string, ids []string) (removed int, err error) {
-	of := map[string]string{} // ids by how the names of their copies begin
+	of := map[string]string{} // ids by prefix of their copies' names
 	for _, id := range ids {
 		of[strings.TrimSuffix(key.Quarantine(day, id, [32]byte{})[0], ".bin")] = id
 	}
@@ -385,7 +387,7 @@ func (e *Erasing) removeQuarantine(ctx context.Context, day string, ids []string
 	return removed, nil
 }
 
-// removeAside removes what was moved aside from the segments of a day, or left half written.
+// removeAside removes copies moved aside from the segments of a day, and partly written files.
 func (e *Erasing) removeAside(ctx context.Context, day string) (removed int, err error) {
 	for _, tree := range []manifest.Tree{manifest.TreeManifest, manifest.TreeCalls} {
 		names, err := e.names(ctx, string(tree)+"/"+day, store.IsAside)
@@ -402,7 +404,7 @@ func (e *Erasing) removeAside(ctx context.Context, day string) (removed int, err
 	return removed, nil
 }
 
-// names returns the names below a prefix that are chosen, also those that only an older version has.
+// names returns the names below a prefix that match, including those with only older versions.
 func (e *Erasing) names(ctx context.Context, prefix string, chosen func(string) bool) (names []string, err error) {
 	err = patiently(ctx, func() error {
 		names = names[:0]
@@ -419,7 +421,7 @@ func (e *Erasing) names(ctx context.Context, prefix string, chosen func(string) 
 	return names, err
 }
 
-// patiently tries again what a store in trouble may do later.
+// patiently retries an operation while the store fails.
 func patiently(ctx context.Context, do func() error) error {
 	return retry.If(ctx, store.IsRetriable, func(context.Context) error { return do() })
 }

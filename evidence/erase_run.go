@@ -12,28 +12,29 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// erasePasses is how often lines are looked for: a run that works a bucket meanwhile learns of the intent before it
-// writes the next segment.
+// erasePasses is the number of passes over the lines: a concurrent run in a bucket sees the intent before it writes
+// its next segment.
 const erasePasses = 2
 
 // Finish does what an intent says, from the beginning or from where another run was stopped: audio, copies, lines, and
 // then the record that says that it is done. Before that record, refresh brings copies of the days up to date: where it
-// fails, the erasure stays unfinished. What was held since makes it a *KeptError, and nothing is removed: an intent that
-// this run noted is withdrawn. One of another run stays, for that run may have removed something.
+// fails, the erasure stays unfinished. It returns a *KeptError, and removes nothing more, if a hold came since. The erasure
+// is withdrawn if no run has claimed the removal before: else that run may have removed something.
 func (e *Erasing) Finish(ctx context.Context, intent manifest.ErasureRecord, refresh func(days []string) error) (Erased, error) {
 	w := newWanted(intent)
 	made := Erased{Erasure: intent.Erasure, Calls: countIDs(intent.Calls), Recordings: countIDs(intent.Recordings), Days: w.days}
-	kept, err := e.held(ctx, chosenOf(intent))
-	if err != nil {
-		return made, err
-	}
-	if len(kept) > 0 {
-		return made, e.keep(ctx, intent.Erasure, kept)
-	}
 	digests := map[string]bool{}
-	var audio []audioOf // of all passes: what a run stores meanwhile goes under the same keys
-	for range erasePasses {
+	var audio []audioOf // of all passes: a concurrent run uses the same keys
+	for pass := range erasePasses {
 		found, err := e.audioOf(ctx, w)
+		if err != nil {
+			return made, err
+		}
+		if pass == 0 {
+			err = e.claim(ctx, intent, found)
+		} else if kept := unsure(found); len(kept) > 0 {
+			err = &KeptError{Kept: kept}
+		}
 		if err != nil {
 			return made, err
 		}
@@ -57,16 +58,43 @@ func (e *Erasing) Finish(ctx context.Context, intent manifest.ErasureRecord, ref
 	return made, nil
 }
 
-// keep withdraws an erasure of which nothing was removed, and returns why it does not go on.
-func (e *Erasing) keep(ctx context.Context, erasure string, kept []Kept) error {
-	untouched := e.begun == erasure
-	if untouched {
-		err := e.Ledger.PutRecords(ctx, manifest.ErasureStem, manifest.NewErasureRecord(manifest.ErasureWithdrawn, erasure))
-		if err != nil {
-			return fmt.Errorf("withdraw the erasure of held recordings: %w", err)
+// claim claims the removal before anything is removed. It returns a *KeptError if something must stay.
+func (e *Erasing) claim(ctx context.Context, intent manifest.ErasureRecord, audio []audioOf) error {
+	var kept []Kept
+	looked := false
+	look := func() (state string, err error) {
+		looked = true
+		if kept, err = e.held(ctx, chosenOf(intent)); err != nil {
+			return "", err
+		}
+		if kept = append(kept, unsure(audio)...); len(kept) > 0 {
+			return manifest.ErasureWithdrawn, nil
+		}
+		return manifest.ClaimRemoved, nil
+	}
+	state, err := e.Ledger.ClaimRemoval(ctx, intent.Claim(), look)
+	if err != nil {
+		return fmt.Errorf("record that the removal begins: %w", err)
+	}
+	if !looked { // another run has begun the removal
+		if _, err := look(); err != nil {
+			return err
 		}
 	}
-	return &KeptError{kept, untouched}
+	if isWithdrawn := state == manifest.ErasureWithdrawn; isWithdrawn || len(kept) > 0 {
+		return &KeptError{kept, isWithdrawn}
+	}
+	return nil
+}
+
+// unsure returns what must stay, because it may be another recording's.
+func unsure(list []audioOf) (kept []Kept) {
+	for i := range list {
+		if a := &list[i]; a.unsure != "" {
+			kept = append(kept, Kept{Day: a.day, Call: a.call, Recording: a.id, Shared: a.unsure})
+		}
+	}
+	return kept
 }
 
 // removeBodies removes the audio of recordings.
@@ -75,13 +103,7 @@ func (e *Erasing) removeBodies(ctx context.Context, list []audioOf, made *Erased
 	group, removing := errgroup.WithContext(ctx)
 	group.SetLimit(removersAtOnce)
 	for i := range list {
-		if a := &list[i]; a.unsure != "" {
-			return e.keep(ctx, made.Erasure, []Kept{{Day: a.day, Call: a.call, Recording: a.id, Shared: a.unsure}})
-		}
-	}
-	e.begun = "" // from here on something may be removed
-	for i := range list {
-		if list[i].shared != "" { // it was freed by this erasure, and is used again
+		if list[i].shared != "" { // this erasure freed the key, and another recording uses it now
 			continue
 		}
 		group.Go(func() (err error) {
@@ -96,7 +118,8 @@ func (e *Erasing) removeBodies(ctx context.Context, list []audioOf, made *Erased
 	return err
 }
 
-// eraseDay removes copies, and then lines with their older versions. A copy may be of a recording that only a row names.
+// eraseDay removes copies, and then lines with their older versions. A copy may belong to a recording that only a row
+// names.
 func (e *Erasing) eraseDay(ctx context.Context, w *wanted, day string, audio []audioOf, made *Erased, digests map[string]bool) error {
 	if err := e.tidy(ctx, day); err != nil {
 		return fmt.Errorf("read day %s: %w", day, err)
@@ -145,7 +168,7 @@ func (e *Erasing) eraseDay(ctx context.Context, w *wanted, day string, audio []a
 	return nil
 }
 
-// tidy moves torn tails aside, as a run does that is about to work the day.
+// tidy moves torn tails aside, like a run that starts with the day.
 func (e *Erasing) tidy(ctx context.Context, day string) error {
 	d, err := e.Ledger.Load(ctx, day)
 	if err != nil {
@@ -154,7 +177,7 @@ func (e *Erasing) tidy(ctx context.Context, day string) error {
 	return d.NoteCalls(ctx, nil)
 }
 
-// noteDone notes that nothing is left, and which lines the stubs stand for.
+// noteDone notes that the erasure is complete, and which lines the stubs replace.
 func (e *Erasing) noteDone(ctx context.Context, erasure string, digests []string) error {
 	var records []manifest.Record
 	for from := 0; from == 0 || from < len(digests); from += idsPerRecord {
@@ -165,7 +188,7 @@ func (e *Erasing) noteDone(ctx context.Context, erasure string, digests []string
 	return e.Ledger.PutRecords(ctx, manifest.ErasureStem, records...)
 }
 
-// chosenOf returns what an intent names, by what holds look at.
+// chosenOf returns the calls of an intent, to compare them with holds.
 func chosenOf(intent manifest.ErasureRecord) (chosen []Chosen) {
 	for _, id := range intent.Calls {
 		chosen = append(chosen, Chosen{Day: id.Day, Call: id.ID})

@@ -13,11 +13,11 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// notedAs is a recording as a line names it.
+// notedAs identifies a recording as in its line.
 type notedAs struct{ id, call, source string }
 
-// sharedRows returns what rows list that were chosen in part alone: a recording that is to go and that the row of
-// another call lists, and a recording that is to stay and that the row of a call lists which is to go.
+// sharedRows finds recordings that connect chosen and other calls: a chosen recording that the row of another
+// call also lists, and another recording that the row of a chosen call lists.
 func (e *Erasing) sharedRows(ctx context.Context, w *wanted) (kept []Kept, err error) {
 	for _, day := range w.days {
 		lines := map[notedAs]bool{}
@@ -42,7 +42,7 @@ func (e *Erasing) sharedRows(ctx context.Context, w *wanted) (kept []Kept, err e
 			}
 			row, err := fetcher.ParseCall(c.Row)
 			if err != nil {
-				return nil // it lists nothing
+				return nil // it lists no recording
 			}
 			for i := range row.Recordings {
 				for _, n := range noted.of(&row.Recordings[i]) {
@@ -66,7 +66,7 @@ func (e *Erasing) sharedRows(ctx context.Context, w *wanted) (kept []Kept, err e
 	return kept, nil
 }
 
-// notedBy finds the recordings of a day by what a row may know of them.
+// notedBy finds the recordings of a day by the fields that a row may have.
 type notedBy map[string][]notedAs
 
 func newNotedBy(lines map[notedAs]bool) notedBy {
@@ -80,7 +80,7 @@ func newNotedBy(lines map[notedAs]bool) notedBy {
 	return by
 }
 
-// of returns those that a recording of a row may be.
+// of returns the possible matches for a recording of a row.
 func (by notedBy) of(r *fetcher.Recording) (list []notedAs) {
 	for _, n := range slices.Concat(by["id "+r.ID], by["file "+r.FileHash]) {
 		if r.MayBe(n.id, n.source) {

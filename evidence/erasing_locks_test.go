@@ -24,9 +24,9 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// TestLockedIsNeverErased plays random sequences in a bucket with Object Lock: holds with their legal holds, releases, locks,
-// deletions by others, which leave a delete marker, versions that others store over it, and erasures, of which many are killed. What is held or locked when an
-// erasure would begin or go on keeps its audio. SEQUENCES plays more.
+// TestLockedIsNeverErased plays random sequences in a bucket with Object Lock: holds with their legal holds, releases,
+// locks, deletions by others, which leave a delete marker, overwrites by others, and erasures, many of them killed. A
+// recording that is held or locked when an erasure starts or continues keeps its audio. SEQUENCES sets their number.
 func TestLockedIsNeverErased(t *testing.T) {
 	server := s3test.FromEnv(t)
 	if server == nil {
@@ -39,7 +39,7 @@ func TestLockedIsNeverErased(t *testing.T) {
 	})
 }
 
-// lockPlay is an archive in a bucket, and what a sequence has done to it.
+// lockPlay is an archive in a bucket, and what a sequence did to it.
 type lockPlay struct {
 	t       *testing.T
 	random  *randv2.Rand
@@ -49,10 +49,10 @@ type lockPlay struct {
 	objects *store.S3
 	ids     []string
 	held    map[string]map[string]bool // by case
-	past    map[string]map[string]bool // likewise, what it once held
+	past    map[string]map[string]bool // likewise, for past holds
 	legal   map[string]bool            // whose legal hold is on
 	locked  map[string]bool
-	// intended are named by an erasure that was not withdrawn.
+	// intended are the recordings in erasures that were not withdrawn.
 	intended map[string]bool
 }
 
@@ -117,7 +117,8 @@ func (p *lockPlay) copyFrom(dir string) {
 
 func audioKey(id string) string { return id[:len(erasedDay)] + "/" + id + ".mp3" }
 
-// standing tells of each recording whether a version of its audio is there, whatever hides it.
+// standing returns for each recording whether a version of its audio exists, even behind a delete
+// marker.
 func (p *lockPlay) standing() map[string]bool {
 	p.t.Helper()
 	out, err := p.client.ListObjectVersions(p.t.Context(), &s3.ListObjectVersionsInput{Bucket: &p.bucket, Prefix: aws.String(p.prefix + erasedDay + "/")})
@@ -175,18 +176,18 @@ func (p *lockPlay) step(step int) {
 	}
 }
 
-// lock locks what stands under the key of a recording.
+// lock locks the object under the key of a recording.
 func (p *lockPlay) lock(id string) {
 	p.t.Helper()
 	switch err := p.objects.SetLock(p.t.Context(), audioKey(id), store.Governance, time.Now().Add(time.Hour)); {
 	case err == nil:
 		p.locked[id] = true
-	case !errors.Is(err, fs.ErrNotExist): // it is gone, or a delete marker hides it
+	case !errors.Is(err, fs.ErrNotExist): // it is removed, or a delete marker hides it
 		p.t.Fatal(err)
 	}
 }
 
-// cover has somebody else delete an object, or store another version over it: neither has a lock.
+// cover deletes or overwrites an object without a lock, like another user.
 func (p *lockPlay) cover(id string) {
 	p.t.Helper()
 	key := aws.String(p.prefix + audioKey(id))
@@ -199,7 +200,7 @@ func (p *lockPlay) cover(id string) {
 	p.must(err)
 }
 
-// hold has a case hold recordings, and is killed in some cases before it sets legal holds.
+// hold adds recordings to a case, and sometimes is killed before it sets legal holds.
 func (p *lockPlay) hold(ledger *manifest.Ledger, name string, picked []string) {
 	p.t.Helper()
 	var list []HeldID
@@ -221,7 +222,7 @@ func (p *lockPlay) apply(ledger *manifest.Ledger, name string) {
 	_, _, err := (&LegalHolds{Ledger: ledger, Store: p.objects, Workers: 2}).Apply(p.t.Context(), name)
 	p.must(err)
 	for id := range p.past[name] {
-		if stands[id] && !p.intended[id] { // of what is erased no reader knows where it stands
+		if stands[id] && !p.intended[id] { // readers do not know the key of an erased recording
 			p.legal[id] = p.isHeld(id)
 		}
 	}
@@ -246,18 +247,18 @@ func (p *lockPlay) erase(e *Erasing, name string, picked []string) {
 		p.intended[id] = true
 	}
 	switch p.random.IntN(4) {
-	case 0: // a hold comes between
+	case 0: // a hold intervenes
 		p.hold(e.Ledger, name, picked[:1])
 		wantKept(p.t, e, intent, true)
 		p.intended = before
 		return
-	case 1: // a lock does
+	case 1: // a lock intervenes
 		p.lock(picked[0])
 	}
 	p.finish(e, intent)
 }
 
-// finish goes on with an erasure. It is refused just where something of it is held; what is locked stays by the store.
+// finish continues an erasure. It must be refused exactly if something of it is held; the store keeps locked objects.
 func (p *lockPlay) finish(e *Erasing, intent manifest.ErasureRecord) {
 	p.t.Helper()
 	is := func(kept func(string) bool) bool {
@@ -266,7 +267,14 @@ func (p *lockPlay) finish(e *Erasing, intent manifest.ErasureRecord) {
 	stands := p.standing()
 	locked := is(func(id string) bool { return stands[id] && (p.legal[id] || p.locked[id]) })
 	_, err := e.Finish(p.t.Context(), intent, nothingElse)
-	_, refused := errors.AsType[*KeptError](err)
+	kept, refused := errors.AsType[*KeptError](err)
+	if refused && kept.Withdrawn {
+		erasures, err := e.Ledger.Erasures(p.t.Context())
+		p.must(err)
+		for _, id := range intent.Recordings { // another erasure may name it too
+			_, p.intended[id.ID] = erasures.Of(id.ID, "c"+id.ID)
+		}
+	}
 	switch {
 	case refused != is(p.isHeld):
 		p.t.Fatalf("%v, held %v", err, is(p.isHeld))

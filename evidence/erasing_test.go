@@ -60,7 +60,7 @@ func (k rowKeys) Of(_ string, row []byte) map[string][]string {
 
 const erasedDay = "2026-03-01"
 
-// erasing calls do with what erases in the world's archive.
+// erasing calls do with the Erasing of the world's archive.
 func (w *world) erasing(keys rowKeys, do func(e *Erasing)) {
 	w.t.Helper()
 	d, err := store.OpenDisk(w.dir, store.DiskOptions{})
@@ -69,7 +69,7 @@ func (w *world) erasing(keys rowKeys, do func(e *Erasing)) {
 	w.write(func(l *manifest.Ledger) { do(&Erasing{Ledger: l, Store: d, Now: w.now, Keys: keys}) })
 }
 
-// chosen names recordings of keepDay, with their calls.
+// chosen returns recordings of keepDay, with their calls.
 func chosen(ids ...string) (list []Chosen) {
 	for _, id := range ids {
 		list = append(list, Chosen{Day: id[:len(erasedDay)], Call: "c" + id, Recordings: []ChosenRecording{{ID: id}}})
@@ -79,7 +79,7 @@ func chosen(ids ...string) (list []Chosen) {
 
 func (w *world) audio(id string) string { return filepath.Join(w.dir, id[:len(erasedDay)], id+".mp3") }
 
-// note notes a recording that stands, or may stand, under a key.
+// note notes a recording that is, or may be, stored under a key.
 func (w *world) note(l *manifest.Ledger, id, key string, outcome manifest.Outcome) {
 	w.t.Helper()
 	d, err := l.Load(w.t.Context(), erasedDay)
@@ -109,7 +109,8 @@ func (w *world) wantFile(name string, stands bool) {
 
 func nothingElse([]string) error { return nil }
 
-// TestErasingOrphans: what a killed run has stored and not noted goes too, unless it may be another recording's.
+// TestErasingOrphans: audio that a killed run stored without a line is removed too, unless it may belong to
+// another recording.
 func TestErasingOrphans(t *testing.T) {
 	w := newWorld(t)
 	w.keepDay(erasedDay, 2)
@@ -143,7 +144,8 @@ func TestErasingOrphans(t *testing.T) {
 	}
 }
 
-// TestErasingSharedAudio: audio that is another recording's too is not removed, unless both go.
+// TestErasingSharedAudio: audio that another recording shares is not removed, unless both are
+// erased.
 func TestErasingSharedAudio(t *testing.T) {
 	w := newWorld(t)
 	w.keepDay(erasedDay, 1)
@@ -166,8 +168,8 @@ func TestErasingSharedAudio(t *testing.T) {
 	w.wantFile(w.audio(first), false)
 }
 
-// TestErasingFreedKey continues with an erasure that was stopped after the audio went, and after another recording was
-// stored under the key that it left.
+// TestErasingFreedKey continues with an erasure that was stopped after its audio was removed and another recording was
+// stored under the freed key.
 func TestErasingFreedKey(t *testing.T) {
 	w := newWorld(t)
 	w.keepDay(erasedDay, 2)
@@ -200,40 +202,57 @@ func TestErasingFreedKey(t *testing.T) {
 	w.wantFile(w.audio(first), true)
 }
 
-// TestErasingOvertaken: what a case came to hold after the intent was noted is not erased. The run that noted the intent
-// withdraws it, so that what is held is shown as before, also once it is held no more. Another run leaves it as it is.
+// TestErasingOvertaken: nothing is erased that a case holds since the intent was noted. The run that noted the intent
+// withdraws it, so that what is held is shown as before, also once it is held no more. Another run does so too, unless the
+// first one was killed after it had claimed the removal: then the hold is told that it comes too late.
 func TestErasingOvertaken(t *testing.T) {
-	for _, own := range []bool{true, false} {
+	for name, c := range map[string]struct{ own, begun, withdrawn bool }{
+		"its own run":           {own: true, withdrawn: true},
+		"another run":           {withdrawn: true},
+		"another run, too late": {begun: true},
+	} {
 		w := newWorld(t)
 		w.keepDay(erasedDay, 2)
 		first := erasedDay + "-0"
+		held := []HeldID{{Day: erasedDay, Call: "c" + first, Recording: first}}
 		var intent manifest.ErasureRecord
 		w.erasing(nil, func(e *Erasing) {
 			var err error
 			intent, err = e.Begin(t.Context(), "request 7", chosen(first))
 			w.must(err)
-			_, err = AddHold(t.Context(), e.Ledger, "A", []HeldID{{Day: erasedDay, Call: "c" + first, Recording: first}})
+			if c.begun {
+				mortal := *e
+				mortal.Store = &brittle{Remover: e.Store}
+				if _, err := mortal.Finish(t.Context(), intent, nothingElse); !errors.Is(err, errKilled) {
+					t.Errorf("%s: not killed: %v", name, err)
+				}
+			}
+			_, err = AddHold(t.Context(), e.Ledger, "A", held)
 			w.must(err)
-			if own {
-				wantKept(t, e, intent, true)
+			if c.own {
+				wantKept(t, e, intent, c.withdrawn)
 			}
 		})
 		w.erasing(nil, func(e *Erasing) {
-			if !own {
-				wantKept(t, e, intent, false)
+			contested, err := ContestHold(t.Context(), e.Ledger, held)
+			if err != nil || (len(contested.Lost) > 0) != c.begun || (len(contested.Hidden) > 0) != (!c.own && !c.begun) {
+				t.Errorf("%s: contested %+v, %v", name, contested, err)
+			}
+			if !c.own {
+				wantKept(t, e, intent, c.withdrawn)
 			}
 			unfinished, err := e.Unfinished(t.Context())
 			w.must(err)
 			d, err := e.Ledger.Load(t.Context(), erasedDay)
 			w.must(err)
 			s, _ := d.Recording(first)
-			if (len(unfinished) == 0) != own || (s.Outcome == manifest.Archived) != own {
-				t.Errorf("own %v: unfinished %+v, the recording is %s", own, unfinished, s.Outcome)
+			if (len(unfinished) == 0) != c.withdrawn || (s.Outcome == manifest.Archived) != c.withdrawn {
+				t.Errorf("%s: unfinished %+v, the recording is %s", name, unfinished, s.Outcome)
 			}
 			h, err := HistoryOf(t.Context(), e.Ledger, first, nil)
 			w.must(err)
-			if told := strings.Contains(fmt.Sprint(h.Events), "is withdrawn"); told != own {
-				t.Errorf("own %v: %v", own, h.Events)
+			if told := strings.Contains(fmt.Sprint(h.Events), "is withdrawn"); told != c.withdrawn {
+				t.Errorf("%s: %v", name, h.Events)
 			}
 		})
 		w.wantFile(w.audio(first), true)
@@ -248,13 +267,13 @@ func wantKept(t *testing.T, e *Erasing, intent manifest.ErasureRecord, withdrawn
 	}
 }
 
-// brittle is a store that a kill takes away after so many removals.
+// brittle is a store that fails after a number of removals.
 type brittle struct {
 	Remover
 	left atomic.Int64
 }
 
-// Remove removes, as long as it can.
+// Remove removes until the limit.
 func (b *brittle) Remove(ctx context.Context, key string) error {
 	if b.left.Add(-1) < 0 {
 		return errKilled
@@ -262,11 +281,11 @@ func (b *brittle) Remove(ctx context.Context, key string) error {
 	return b.Remover.Remove(ctx, key)
 }
 
-// TestHeldIsNeverErased plays random sequences of holds, releases and erasures, of which many are killed: what a case
-// holds when an erasure would begin or continue keeps its audio and its lines. SEQUENCES plays more.
+// TestHeldIsNeverErased plays random sequences of holds, releases and erasures, many of them killed: a recording that
+// is held when an erasure starts or continues keeps its audio and its lines. SEQUENCES sets their number.
 func TestHeldIsNeverErased(t *testing.T) { playSequences(t, 20, playHolds) }
 
-// playSequences plays so many random sequences, or as many as SEQUENCES says.
+// playSequences plays n random sequences, or the number in SEQUENCES.
 func playSequences(t *testing.T, sequences int, play func(t *testing.T, random *rand.Rand)) {
 	t.Helper()
 	if n, err := strconv.Atoi(os.Getenv("SEQUENCES")); err == nil {
@@ -338,7 +357,7 @@ func playHolds(t *testing.T, random *rand.Rand) {
 				}
 				intent, err := e.Begin(t.Context(), "request 7", chosen(picked...))
 				w.must(err)
-				if random.IntN(3) == 0 { // a hold comes between
+				if random.IntN(3) == 0 { // a hold intervenes
 					_, err := AddHold(t.Context(), e.Ledger, name, []HeldID{{Day: erasedDay, Call: "c" + picked[0], Recording: picked[0]}})
 					w.must(err)
 					held[name][picked[0]] = true
@@ -367,7 +386,7 @@ func playHolds(t *testing.T, random *rand.Rand) {
 	}
 }
 
-// finishOrDie continues with an erasure. It is refused just where something of it is held.
+// finishOrDie continues with an erasure. It must be refused exactly if something of it is held.
 func finishOrDie(t *testing.T, e *Erasing, intent manifest.ErasureRecord, isHeld func(string) bool) {
 	t.Helper()
 	_, err := e.Finish(t.Context(), intent, nothingElse)

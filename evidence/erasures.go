@@ -12,10 +12,10 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// The states of an erasure as a whole, in a list.
+// The states of an erasure in a list.
 const (
-	ErasureDone       = "done"       // nothing of it is left
-	ErasureUnfinished = "unfinished" // it was stopped, and the next one finishes it
+	ErasureDone       = "done"       // completely removed
+	ErasureUnfinished = "unfinished" // it was stopped; the next one finishes it
 	ErasureWithdrawn  = "withdrawn"  // nothing was removed
 )
 
@@ -23,10 +23,10 @@ const (
 type Erasure struct {
 	ID         string     `json:"erasure"`
 	Time       time.Time  `json:"time"`  // of its intent
-	Ended      *time.Time `json:"ended"` // when it was done or withdrawn, null for neither
+	Ended      *time.Time `json:"ended"` // when it was done or withdrawn, otherwise null
 	State      string     `json:"state"`
 	Reason     string     `json:"reason"`
-	Calls      int        `json:"calls"` // each counted once
+	Calls      int        `json:"calls"` // without duplicates
 	Recordings int        `json:"recordings"`
 }
 

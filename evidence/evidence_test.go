@@ -22,7 +22,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// TestSeals seals what is closed, and nothing twice.
+// TestSeals seals closed days, and nothing twice.
 func TestSeals(t *testing.T) {
 	w := newWorld(t)
 	w.keepDay("2026-03-01", 3)
@@ -34,7 +34,7 @@ func TestSeals(t *testing.T) {
 	if again := w.seal(); again.New || again.Head != first.Head {
 		t.Errorf("nothing was closed since: %+v", again)
 	}
-	w.keepDay("2026-03-01", 4) // closed again, with a segment more
+	w.keepDay("2026-03-01", 4) // closed again, with another segment
 	if second := w.seal(); !second.New || second.Number != 2 || second.Days != 1 {
 		t.Errorf("a day that was closed again: %+v", second)
 	}
@@ -44,7 +44,7 @@ func TestSeals(t *testing.T) {
 	}
 }
 
-// TestLaterLines lets lines follow that no seal names: a sealed day stays as it was sealed.
+// TestLaterLines adds unsealed lines: a sealed day stays valid.
 func TestLaterLines(t *testing.T) {
 	w := three(t)
 	w.keepDay("2026-03-01", 5)
@@ -53,7 +53,7 @@ func TestLaterLines(t *testing.T) {
 	}
 }
 
-// TestStockTools has ssh-keygen check what was signed.
+// TestStockTools checks signatures with ssh-keygen.
 func TestStockTools(t *testing.T) {
 	for _, kind := range [][]string{{"-t", "ed25519"}, {"-t", "ecdsa", "-b", "256"}, {"-t", "rsa", "-b", "2048"}} {
 		w := newWorld(t)
@@ -94,7 +94,7 @@ func TestStockTools(t *testing.T) {
 // TestAgent signs with a key that has a passphrase, through an agent.
 func TestAgent(t *testing.T) {
 	w := newWorld(t)
-	dir, err := os.MkdirTemp("", "agent") // a socket's path must be short
+	dir, err := os.MkdirTemp("", "agent") // the path of a socket must be short
 	w.must(err)
 	defer os.RemoveAll(dir)
 	key := filepath.Join(dir, "key")
@@ -134,7 +134,7 @@ func TestAgent(t *testing.T) {
 	}
 }
 
-// TestChainsThatGoOnNoMore: one clear error each, and nothing is written.
+// TestChainsThatGoOnNoMore: each is one clear error, and nothing is written.
 func TestChainsThatGoOnNoMore(t *testing.T) {
 	for name, test := range map[string]struct {
 		spoil func(w *world)
@@ -188,7 +188,7 @@ func (w *world) otherID(text []byte) []byte {
 	return append(text, '\n')
 }
 
-// TestLeftSignature replaces the signature that a killed run has left without its seal.
+// TestLeftSignature replaces the signature that a killed run left without a seal.
 func TestLeftSignature(t *testing.T) {
 	w := three(t)
 	w.keepDay("2026-03-09", 1)
@@ -201,7 +201,7 @@ func TestLeftSignature(t *testing.T) {
 	}
 }
 
-// TestChangedDay seals no day that is not what its day line says.
+// TestChangedDay does not seal a day that differs from its day line.
 func TestChangedDay(t *testing.T) {
 	w := newWorld(t)
 	w.keepDay("2026-03-01", 2)
@@ -234,7 +234,7 @@ func (w *world) change(name string, change func([]byte) []byte) {
 	w.must(os.WriteFile(path, changed, 0o600))
 }
 
-// tree lists every file with its bytes.
+// tree returns every file with its bytes.
 func (w *world) tree() (list []string) {
 	w.must(filepath.WalkDir(w.dir, func(path string, entry os.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || entry.Name() == "lock" {
@@ -247,7 +247,7 @@ func (w *world) tree() (list []string) {
 	return list
 }
 
-// attacks is how often somebody with write access changes something, more with ATTACKS.
+// attacks is the number of attacks with write access; ATTACKS overrides it.
 func attacks() int {
 	if n, err := strconv.Atoi(os.Getenv("ATTACKS")); err == nil {
 		return n
@@ -255,8 +255,8 @@ func attacks() int {
 	return 100
 }
 
-// TestAttacks has somebody with write access to the store change, remove, add or reorder what is after the seals, put
-// stubs, cut off the newest seals, or sign again with another key. Every attack is found.
+// TestAttacks simulates attackers with write access to the store who change, remove, add or reorder sealed data,
+// insert stubs, remove the newest seals, or sign again with another key. Every attack is detected.
 func TestAttacks(t *testing.T) {
 	w := three(t)
 	if got := w.audit(w.dir); got.Found != 0 || got.Seals != 3 {
@@ -284,7 +284,7 @@ func TestAttacks(t *testing.T) {
 	}
 }
 
-// attack makes one attack and says which.
+// attack makes one attack and returns its description.
 func attack(w *world, random *rand.Rand) string {
 	pick := func(pattern string) string {
 		found, err := filepath.Glob(filepath.Join(w.dir, filepath.FromSlash(pattern)))
@@ -352,7 +352,7 @@ func attack(w *world, random *rand.Rand) string {
 			w.must(os.Remove(filepath.Join(w.dir, sigName(number))))
 		}
 		return fmt.Sprintf("the newest %d seals cut off", n)
-	case 8: // all seals from one on are made anew, as they would be, by another key
+	case 8: // all seals from one on are recreated correctly, but with another key
 		from := 1 + random.IntN(3)
 		for number := 3; number >= from; number-- {
 			w.must(os.Remove(filepath.Join(w.dir, sealName(number))))
@@ -396,7 +396,7 @@ func attack(w *world, random *rand.Rand) string {
 			w.must(os.Rename(filepath.Join(w.dir, "temp"), filepath.Join(w.dir, name(b))))
 		}
 		return "seals reordered"
-	case 13: // a segment that no seal names gives a recording other audio
+	case 13: // an unsealed segment gives a recording other audio
 		day, id := "2026-03-03", "2026-03-03-1"
 		w.must(os.WriteFile(filepath.Join(w.dir, day, "forged.mp3"), []byte("forged"), 0o600))
 		line := fmt.Sprintf(`{"v":1,"kind":"recording","recording_id":%q,"outcome":"%s","key":"%s/forged.mp3","size":6,"sha256":"%s","time":"2026-03-20T09:00:0%dZ","run":"r","call_id":"c%s","salt":"%032d"}`,
@@ -405,7 +405,7 @@ func attack(w *world, random *rand.Rand) string {
 		if strings.Contains(line, `"damaged"`) {
 			return "a forged line says damaged"
 		}
-		// archived with another key beats archived by its time
+		// of two archived lines with different keys, the later one wins
 		return "a forged line names other audio"
 	case 14:
 		name := pick("manifest/*/closed.json")
@@ -417,7 +417,7 @@ func attack(w *world, random *rand.Rand) string {
 	case 15:
 		name := pick("manifest/*/closed.json")
 		w.change(name, func(b []byte) []byte {
-			if random.IntN(2) == 0 { // of two lines for a filter the program takes the first
+			if random.IntN(2) == 0 { // of two lines for a filter, the program uses the first
 				return append(append([]byte(strings.Replace(string(b), `"calls":`, `"calls":1`, 1)), b...), '\n')
 			}
 			b = regexp.MustCompile(`"calls_segments":\[.*?\]`).ReplaceAll(b, []byte(`"calls_segments":[]`))
@@ -431,7 +431,7 @@ func attack(w *world, random *rand.Rand) string {
 	}
 }
 
-// TestBackdated finds a seal that says an earlier time than the one before it, as by a key that was retired.
+// TestBackdated detects a seal with an earlier time than the previous one, as made with a retired key.
 func TestBackdated(t *testing.T) {
 	w := three(t)
 	w.keepDay("2026-03-09", 1)
@@ -457,7 +457,7 @@ func TestBackdated(t *testing.T) {
 	}
 }
 
-// TestAllowedSigners reads patterns as ssh-keygen does, and refuses what it does not know.
+// TestAllowedSigners reads patterns like ssh-keygen, and refuses unknown options.
 func TestAllowedSigners(t *testing.T) {
 	key := string(ssh.MarshalAuthorizedKey(newSigner(t).PublicKey()))
 	for options, want := range map[string]bool{
@@ -491,7 +491,7 @@ func TestAllowedSigners(t *testing.T) {
 	}
 }
 
-// TestHistory says of each line whether a seal vouches for it, and believes none that does not hold.
+// TestHistory says for each line whether a valid seal covers it, and ignores invalid seals.
 func TestHistory(t *testing.T) {
 	w := three(t)
 	history := func(allowed []AllowedSigner) History {

@@ -13,11 +13,11 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// expireAtOnce is how many recordings expire together. More take more memory; fewer need more readings of the whole ledger
-// for other recordings with the same audio.
+// expireAtOnce is the number of recordings that expire together. A higher number takes more memory; a lower one needs
+// more passes over the whole ledger, which look for other recordings with the same audio.
 const expireAtOnce = 20_000
 
-// maxKept is how many of the recordings that must stay a result names. It counts all.
+// maxKept is the maximum number of recordings that must stay in a result. All are counted.
 const maxKept = 10_000
 
 // Expiring removes the audio of recordings that are past their retention. Rows and lines stay.
@@ -25,7 +25,7 @@ type Expiring struct {
 	*Erasing
 	Retention Retention
 	Today     string // of the account's zone, like 2025-05-01; see Today
-	Yes       bool   // remove; else count alone
+	Yes       bool   // remove; otherwise only count
 
 	result Expired
 }
@@ -40,18 +40,18 @@ type Expired struct {
 	Classes    []ExpiredClass `json:"classes"`
 	NoRow      int            `json:"no_row"` // recordings without a call row: their class is unknown, so they stay
 
-	Kept  []Kept `json:"kept"` // that must stay, at most 10,000
-	Held  int    `json:"held"` // of all that must stay: by a case
+	Kept  []Kept `json:"kept"` // recordings that must stay, at most 10,000
+	Held  int    `json:"held"` // of all that must stay, those held by a case
 	Stays int    `json:"kept_otherwise"`
 
-	Expiries   []string `json:"expiries"` // that this run has brought to their end
+	Expiries   []string `json:"expiries"` // expiries that this run completed
 	Removed    int      `json:"removed"`  // recordings
 	Audio      int      `json:"audio_removed"`
 	Quarantine int      `json:"quarantine_removed"`
 	Unfinished []string `json:"unfinished"` // expiries that were stopped
 }
 
-// ExpiredClass is what is past its retention of one class.
+// ExpiredClass counts the recordings past their retention of one class.
 type ExpiredClass struct {
 	Class      string `json:"class"`
 	Recordings int    `json:"recordings"`
@@ -70,7 +70,7 @@ type due struct {
 // Today is the day of a time in the account's zone. It refuses a clock that is behind the archive's newest file, because
 // such a clock is wrong.
 func Today(ctx context.Context, ledger *manifest.Ledger, now time.Time) (string, error) {
-	const slack = 5 * time.Minute // of two clocks
+	const slack = 5 * time.Minute // difference between two clocks
 	about, err := ledger.Archive(ctx)
 	if err != nil {
 		return "", fmt.Errorf("read what the archive belongs to: %w", err)
@@ -89,7 +89,7 @@ func Today(ctx context.Context, ledger *manifest.Ledger, now time.Time) (string,
 	return now.In(zone).Format(time.DateOnly), nil
 }
 
-// ClockError says that the clock is behind the archive's newest file.
+// ClockError means that the clock is behind the archive's newest file.
 type ClockError struct{ Now, Newest time.Time }
 
 // Error implements error.
@@ -109,6 +109,12 @@ func (x *Expiring) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if len(batch)+len(found) > expireAtOnce { // a day is divided only if it alone is too large: its claims are those of the day
+			if err := x.expire(ctx, batch); err != nil {
+				return err
+			}
+			batch = nil
+		}
 		for batch = append(batch, found...); len(batch) >= expireAtOnce; batch = batch[expireAtOnce:] {
 			if err := x.expire(ctx, batch[:expireAtOnce]); err != nil {
 				return err
@@ -121,8 +127,8 @@ func (x *Expiring) Run(ctx context.Context) error {
 	return x.end(ctx, x.Ledger.Run())
 }
 
-// Resume finishes an expiry that was stopped, of the days that it names. What a case holds by now stays, and so does the
-// expiry: the run that noted it may have removed something.
+// Resume finishes an expiry that was stopped, for its days. Recordings that a case holds by now stay, and the expiry
+// stays unfinished, because the run that noted it may have removed something.
 func (x *Expiring) Resume(ctx context.Context, expiry string, days []string) error {
 	x.open(expiry)
 	stays := x.result.Held + x.result.Stays
@@ -144,6 +150,9 @@ func (x *Expiring) Resume(ctx context.Context, expiry string, days []string) err
 		}
 		for part := range slices.Chunk(list, expireAtOnce) {
 			free, _, audio, err := x.sift(ctx, part)
+			if err == nil {
+				free, _, err = x.claim(ctx, expiry, free)
+			}
 			if err == nil {
 				err = x.remove(ctx, free, audio)
 			}
@@ -195,8 +204,7 @@ func (x *Expiring) dueOf(ctx context.Context, day string) (list []due, err error
 	return slices.DeleteFunc(list, func(d due) bool { return x.Today < d.ended }), err
 }
 
-// endingOf returns the stored recordings of a day whose retention ends, and counts those of which no row names the
-// campaign.
+// endingOf returns the stored recordings of a day whose retention ends, and counts those without a known campaign.
 func (x *Expiring) endingOf(ctx context.Context, day string) (list []due, noRow int, err error) {
 	stored := func(o manifest.Outcome) bool { return o == manifest.Archived || o == manifest.Damaged }
 	status, err := x.Ledger.Status(ctx, day)
@@ -247,12 +255,9 @@ func (x *Expiring) expire(ctx context.Context, batch []due) error {
 	if err := x.note(ctx, manifest.ErasureIntent, free); err != nil {
 		return fmt.Errorf("note what expires: %w", err)
 	}
-	kept, err := x.heldDue(ctx, free) // again: from the intent on, hold add looks for it
-	if err != nil {
+	if free, stay, err = x.claim(ctx, x.Ledger.Run(), free); err != nil {
 		return err
 	}
-	held := x.keep(kept, map[dated]bool{})
-	free, stay = split(free, held)
 	if len(stay) > 0 {
 		if err := x.note(ctx, manifest.ErasureWithdrawn, stay); err != nil {
 			return fmt.Errorf("withdraw what is held: %w", err)
@@ -261,8 +266,35 @@ func (x *Expiring) expire(ctx context.Context, batch []due) error {
 	return x.remove(ctx, free, audio)
 }
 
-// sift separates recordings that may go from those that must stay, and finds the audio of all. It leaves out a recording
-// that another day lists and whose retention there has not ended: it expires with that day.
+// claim claims the removal of recordings that an expiry names, and separates those that no case holds from the others.
+func (x *Expiring) claim(ctx context.Context, expiry string, list []due) (free, stay []due, err error) {
+	held := map[dated]bool{}
+	look := func(list []due) error {
+		kept, err := x.heldDue(ctx, list)
+		x.keep(kept, held)
+		return err
+	}
+	if err := look(list); err != nil { // of all days at once, because it reads all holds
+		return nil, nil, err
+	}
+	for _, ofDay := range chunkBy(list, func(d due) string { return d.day }) {
+		looks := 0
+		_, err := x.Ledger.ClaimRemoval(ctx, manifest.Claim{Expiry: expiry, Day: ofDay[0].day}, func() (string, error) {
+			if looks++; looks == 1 {
+				return manifest.ClaimRemoved, nil
+			}
+			return manifest.ClaimRemoved, look(ofDay)
+		})
+		if err != nil {
+			return nil, nil, fmt.Errorf("record that the removal begins: %w", err)
+		}
+	}
+	free, stay = split(list, held)
+	return free, stay, nil
+}
+
+// sift separates recordings that may be removed from those that must stay, and finds their audio. It omits a recording
+// that another day lists with a retention that has not ended: it expires with that day.
 func (x *Expiring) sift(ctx context.Context, batch []due) (free, stay []due, audio []audioOf, err error) {
 	w := &wanted{dated: map[dated]bool{}}
 	for _, d := range batch {
@@ -312,7 +344,7 @@ func (x *Expiring) heldDue(ctx context.Context, list []due) ([]Kept, error) {
 	return slices.DeleteFunc(held, func(k Kept) bool { return k.Recording == "" }), err
 }
 
-// keep counts recordings that must stay, each once, and adds them to stays, which it returns.
+// keep counts recordings that must stay, each once, and appends them to stays.
 func (x *Expiring) keep(list []Kept, stays map[dated]bool) map[dated]bool {
 	for _, k := range list {
 		at := dated{k.Day, k.Recording}
@@ -344,7 +376,7 @@ func split(list []due, set map[dated]bool) (out, in []due) {
 	return out, in
 }
 
-// note puts a record of each day and class.
+// note writes a record for each day and class.
 func (x *Expiring) note(ctx context.Context, state string, list []due) error {
 	for _, ofDay := range chunkBy(list, func(d due) string { return d.day }) {
 		var records []*manifest.ExpiryRecord
@@ -364,7 +396,7 @@ func (x *Expiring) note(ctx context.Context, state string, list []due) error {
 	return nil
 }
 
-// chunkBy sorts a list by a text of each, and returns the runs of one text.
+// chunkBy sorts a list by a key, and returns the runs with the same key.
 func chunkBy(list []due, by func(due) string) (chunks [][]due) {
 	list = slices.SortedStableFunc(slices.Values(list), func(a, b due) int { return strings.Compare(by(a), by(b)) })
 	for len(list) > 0 {
@@ -377,7 +409,8 @@ func chunkBy(list []due, by func(due) string) (chunks [][]due) {
 	return chunks
 }
 
-// remove removes the audio of recordings, and their copies under quarantine, and counts their days anew.
+// remove removes the audio of recordings, and their copies under quarantine, and updates the counts of
+// their days.
 func (x *Expiring) remove(ctx context.Context, list []due, audio []audioOf) error {
 	goes := map[dated]bool{}
 	for _, d := range list {

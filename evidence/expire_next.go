@@ -12,19 +12,20 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// NextExpiry counts the stored recordings whose retention ends next, with those that a case or a lock protects.
+// NextExpiry counts the stored recordings whose retention ends next, and those among them that a case or a lock
+// protects.
 type NextExpiry struct {
-	Day        string `json:"day"` // first day on which they are past their retention
+	Day        string `json:"day"` // first day past their retention
 	Recordings int    `json:"recordings"`
 	Bytes      int64  `json:"bytes"`
 	FirstDay   string `json:"first_day"` // of the calls
 	LastDay    string `json:"last_day"`
 }
 
-// Next returns what expires next after Today, nil for nothing. It reads the days one after the other, in the order in
-// which a class of retention may end for them, until one has a recording of that class.
+// Next returns the next expiry after Today, nil for none. It reads the days in the order in which the retention of a
+// class may end, until one has a recording of that class.
 func (x *Expiring) Next(ctx context.Context) (*NextExpiry, error) {
-	daysBy := map[string][]string{} // call days by the day on which some retention ends for them
+	daysBy := map[string][]string{} // call days by the end of a retention
 	for day, err := range x.Ledger.Days(ctx) {
 		if err != nil {
 			return nil, fmt.Errorf("list the days: %w", err)
@@ -35,7 +36,7 @@ func (x *Expiring) Next(ctx context.Context) (*NextExpiry, error) {
 			}
 		}
 	}
-	counts := map[dated]*NextExpiry{} // by call day and, in place of an id, the end
+	counts := map[dated]*NextExpiry{} // by call day and end, which is stored instead of an id
 	read := map[string]bool{}
 	for _, end := range slices.Sorted(maps.Keys(daysBy)) {
 		next := NextExpiry{Day: end}
@@ -43,7 +44,7 @@ func (x *Expiring) Next(ctx context.Context) (*NextExpiry, error) {
 			if !read[day] {
 				read[day] = true
 				list, _, err := x.endingOf(ctx, day)
-				if _, bad := errors.AsType[*manifest.BadLineError](err); err != nil && !bad { // Run tells of a bad line once the day is due
+				if _, bad := errors.AsType[*manifest.BadLineError](err); err != nil && !bad { // Run reports bad lines once the day is due
 					return nil, err
 				}
 				for _, d := range list {
@@ -67,7 +68,8 @@ func (x *Expiring) Next(ctx context.Context) (*NextExpiry, error) {
 	return nil, nil
 }
 
-// endsOf returns the days, each once, on which the retention of a recording of a call day may end.
+// endsOf returns the possible ends of retention for the recordings of a call day, without
+// duplicates.
 func (r Retention) endsOf(day string) (ends []string) {
 	for _, class := range append(slices.Collect(maps.Values(r.Campaigns)), r.Default) {
 		if period, ok := r.Classes[class]; ok {

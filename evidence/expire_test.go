@@ -35,7 +35,8 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// short keeps what is of campaign 7 for three days, what is of 8 for ten years, and all else for ever.
+// short keeps recordings of campaign 7 for three days, those of 8 for ten years, and all others for
+// ever.
 func short() Retention {
 	return Retention{
 		Classes:   map[string]store.Period{"short": {Rest: 3 * 24 * time.Hour}, "long": {Years: 10}},
@@ -56,7 +57,8 @@ func (w *world) standing(day string) (names []string) {
 	return names
 }
 
-// What is past its retention goes, by the campaign of its call and by its day; a dry run tells the same and does nothing.
+// Recordings past their retention are removed, by the campaign of their call and by day; a dry run reports the same and
+// changes nothing.
 func TestExpiring(t *testing.T) {
 	w := newWorld(t)
 	days := []string{"2026-03-01", "2026-03-02", "2026-03-03"}
@@ -64,7 +66,7 @@ func TestExpiring(t *testing.T) {
 	for _, day := range days {
 		w.keepDay(day, 5)
 	}
-	w.write(func(l *manifest.Ledger) { // a recording of which no row tells the campaign
+	w.write(func(l *manifest.Ledger) { // a recording without a row, so without a known campaign
 		d, err := l.Load(t.Context(), days[0])
 		w.must(err)
 		lone := manifest.Recording{
@@ -129,8 +131,8 @@ func TestExpiring(t *testing.T) {
 	}
 }
 
-// A recording that a later day lists too, with the same audio, expires with that day; audio that another recording has,
-// which stays, is named and kept.
+// A recording that a later day also lists, with the same audio, expires with that day; audio shared with a recording
+// that stays is reported and kept.
 func TestExpiringShared(t *testing.T) {
 	w := newWorld(t)
 	days := []string{"2026-03-01", "2026-03-02"}
@@ -170,7 +172,8 @@ func TestExpiringShared(t *testing.T) {
 	}
 }
 
-// What a case comes to hold while an expiry was stopped stays, and so does the expiry until the case is closed.
+// Recordings that a case holds after an expiry was stopped stay, and the expiry stays unfinished until the case
+// is closed.
 func TestExpiryResumesHeld(t *testing.T) {
 	w := newWorld(t)
 	w.keepDay(erasedDay, 3)
@@ -178,7 +181,7 @@ func TestExpiryResumesHeld(t *testing.T) {
 	w.write(func(l *manifest.Ledger) {
 		r := &manifest.ExpiryRecord{State: manifest.ErasureIntent, Class: "short", Ended: "2026-03-04", Recordings: []string{erasedDay + "-0", held}}
 		w.must(l.PutExpiry(t.Context(), erasedDay, r))
-		_, err := AddHold(t.Context(), l, "case 1", []HeldID{{Day: erasedDay, Call: "c" + held}}) // by its call alone
+		_, err := AddHold(t.Context(), l, "case 1", []HeldID{{Day: erasedDay, Call: "c" + held}}) // only by its call
 		w.must(err)
 	})
 	resume := func() (got Expired) {
@@ -230,8 +233,8 @@ func TestToday(t *testing.T) {
 	}
 }
 
-// What a killed run has stored of a recording under a key made of a hash goes too, and so do its copies under quarantine;
-// those of others stay.
+// Audio that a killed run stored under a key with a hash is removed too, and so are quarantined copies; those of other
+// recordings stay.
 func TestExpiringCopies(t *testing.T) {
 	w := newWorld(t)
 	w.campaigns = []string{"7"}

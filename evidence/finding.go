@@ -2,41 +2,41 @@
 
 package evidence
 
-// FindingKind says what an audit has found.
+// FindingKind is the kind of a finding.
 type FindingKind string
 
-// What an audit finds.
+// The kinds of findings.
 const (
-	SealMissing     FindingKind = "seal_missing"     // a number is left out
+	SealMissing     FindingKind = "seal_missing"     // a number is missing in the chain
 	SealUnreadable  FindingKind = "seal_unreadable"  // it is not JSON, or not a seal
 	SealChanged     FindingKind = "seal_changed"     // the next seal, or the head, names another hash
-	SealsCut        FindingKind = "seals_cut"        // the head names a seal that is not there
-	BadSignature    FindingKind = "bad_signature"    // missing, or not of this seal
+	SealsCut        FindingKind = "seals_cut"        // the head names a missing seal
+	BadSignature    FindingKind = "bad_signature"    // missing, or not for this seal
 	UnknownSigner   FindingKind = "unknown_signer"   // not among the allowed signers
-	SealTime        FindingKind = "seal_time"        // it says another time than its place in the chain allows
-	BadStamp        FindingKind = "bad_timestamp"    // of something else, or its signature does not hold
-	UnknownTSA      FindingKind = "unknown_tsa"      // a timestamp of an authority that is not among the roots
+	SealTime        FindingKind = "seal_time"        // its time does not fit its place in the chain
+	BadStamp        FindingKind = "bad_timestamp"    // for something else, or with an invalid signature
+	UnknownTSA      FindingKind = "unknown_tsa"      // a timestamp of an unknown authority
 	OtherArchive    FindingKind = "other_archive"    // the seal is of another archive
-	ForeignFile     FindingKind = "foreign_file"     // in seals/, and no seal
-	LinesMissing    FindingKind = "lines_missing"    // a sealed file is not there
-	LinesChanged    FindingKind = "lines_changed"    // a sealed file has other lines, or in another order
-	LinesRepaired   FindingKind = "lines_repaired"   // likewise, and a line of the day says that verify --repair left bad ones out
+	ForeignFile     FindingKind = "foreign_file"     // a file in seals/ that is not a seal
+	LinesMissing    FindingKind = "lines_missing"    // a sealed file is missing
+	LinesChanged    FindingKind = "lines_changed"    // a sealed file has other lines, or another order of lines
+	LinesRepaired   FindingKind = "lines_repaired"   // likewise, but a line of the day says that verify --repair removed bad lines
 	ClosingMissing  FindingKind = "closing_missing"  // closed.json no longer closes a sealed day
 	ClosingChanged  FindingKind = "closing_changed"  // closed.json counts other recordings than the seal
-	StubUnexplained FindingKind = "stub_unexplained" // a line was erased, and no sealed erasure names it
-	ErasureUnsealed FindingKind = "erasure_unsealed" // an erasure that no seal names hides a sealed recording
-	Replaced        FindingKind = "replaced"         // lines that are not sealed say something else of a sealed recording
+	StubUnexplained FindingKind = "stub_unexplained" // a line was erased without a sealed erasure
+	ErasureUnsealed FindingKind = "erasure_unsealed" // an unsealed erasure hides a sealed recording
+	Replaced        FindingKind = "replaced"         // unsealed lines contradict a sealed recording
 	AudioMissing    FindingKind = "audio_missing"    // nothing is stored under the key of a sealed line
-	AudioChanged    FindingKind = "audio_changed"    // other bytes are stored there
+	AudioChanged    FindingKind = "audio_changed"    // the stored bytes differ
 	AudioUnreadable FindingKind = "audio_not_read"   // the store gave no answer
 )
 
-// Finding is one difference from what was sealed.
+// Finding is one difference from the sealed state.
 type Finding struct {
 	Kind        FindingKind `json:"kind"`
 	Seal        int         `json:"seal,omitzero"`
 	Day         string      `json:"day,omitempty"`
-	File        string      `json:"file,omitempty"` // from the archive's root; no key of a recording
+	File        string      `json:"file,omitempty"` // relative to the archive's root; never a key of a recording
 	Line        int         `json:"line,omitzero"`
 	RecordingID string      `json:"recording_id,omitempty"`
 	Detail      string      `json:"detail"`

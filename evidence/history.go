@@ -18,9 +18,9 @@ import (
 type Event struct {
 	Time   time.Time `json:"time"`
 	What   string    `json:"what"` // listed, archived or another outcome, held, released, closed, sealed
-	Day    string    `json:"day"`  // empty for an erasure, which is of all days
+	Day    string    `json:"day"`  // empty for an erasure, which concerns all days
 	Run    string    `json:"run,omitempty"`
-	File   string    `json:"file,omitempty"` // that says so, from the archive's root
+	File   string    `json:"file,omitempty"` // source of the event, relative to the archive's root
 	Line   int       `json:"line,omitzero"`
 	Seal   int       `json:"seal,omitzero"`
 	Detail string    `json:"detail,omitempty"`
@@ -30,7 +30,7 @@ type Event struct {
 	Key    string `json:"key,omitempty"`
 }
 
-// rank is the order of events of one second.
+// rank is the order of events within one second.
 func (e *Event) rank() int {
 	switch e.What {
 	case "listed":
@@ -43,18 +43,22 @@ func (e *Event) rank() int {
 	return 1
 }
 
-// History is what an archive knows of one recording, or of one call.
+// History is the history of one recording or of one call.
 type History struct {
 	Kind        string   `json:"kind"`         // recording or call
 	RecordingID string   `json:"recording_id"` // empty for a call
 	CallID      string   `json:"call_id"`
 	Recordings  []string `json:"recordings"` // of a call
-	Days        []string `json:"days"`       // call days under which it was listed; none: no line names it
-	Events      []Event  `json:"events"`     // the oldest first
-	Lines       int      `json:"lines"`      // that name it: of manifest/ for a recording, of calls/ for a call
+	Days        []string `json:"days"`       // call days under which it was listed; empty if no line names it
+	Events      []Event  `json:"events"`     // oldest first
+	Lines       int      `json:"lines"`      // lines that name it: in manifest/ for a recording, in calls/ for a call
 	Sealed      int      `json:"lines_sealed"`
-	Broken      int      `json:"seals_broken"` // that name its lines and do not hold
+	Broken      int      `json:"seals_broken"` // invalid seals that name its lines
 	Checked     bool     `json:"signers_checked"`
+	NotSealed   []string `json:"removals_not_sealed"` // erasures and expiries that name it and that no seal covers yet
+
+	seals   []stored
+	allowed []AllowedSigner
 }
 
 // The kinds of a history.
@@ -63,13 +67,13 @@ const (
 	OfCall      = "call"
 )
 
-// HistoryOf reads the history of the recording with an id, or else of the call with that id. It reads every line of the
-// archive once, to find its days, and for a call without recordings every row of calls/. A seal counts if the lines that
-// it names are there and it is signed by one of the allowed signers, or by anybody if none are given.
+// HistoryOf reads the history of the recording with an id or, if there is none, of the call with that id. To find its
+// days it reads every line of the archive once, and for a call without recordings every row of calls/. A seal counts if
+// its lines exist and it is signed by one of the allowed signers, or by anyone if none are given.
 func HistoryOf(ctx context.Context, ledger *manifest.Ledger, id string, allowed []AllowedSigner) (History, error) {
 	checked := len(allowed) > 0
-	h := History{Kind: OfRecording, RecordingID: id, Days: []string{}, Recordings: []string{}, Events: []Event{}, Checked: checked}
-	call := History{Kind: OfCall, CallID: id, Days: []string{}, Recordings: []string{}, Events: []Event{}, Checked: checked}
+	h := History{Kind: OfRecording, RecordingID: id, Days: []string{}, Recordings: []string{}, Events: []Event{}, NotSealed: []string{}, Checked: checked, allowed: allowed}
+	call := History{Kind: OfCall, CallID: id, Days: []string{}, Recordings: []string{}, Events: []Event{}, NotSealed: []string{}, Checked: checked, allowed: allowed}
 	err := ledger.Scan(ctx, func(e manifest.Entry) error {
 		switch {
 		case e.Bad != nil:
@@ -83,22 +87,21 @@ func HistoryOf(ctx context.Context, ledger *manifest.Ledger, id string, allowed 
 		}
 		return nil
 	})
-	read := h.read
+	read := (*History).read
 	if err == nil && len(h.Days) == 0 {
 		if err = call.findCall(ctx, ledger); len(call.Days) > 0 {
-			h, read = call, h.readCall
+			h, read = call, (*History).readCall
 		}
 	}
 	if err != nil || len(h.Days) == 0 {
 		return h, err
 	}
-	seals, _, err := load(ctx, ledger.Objects())
-	if err != nil {
+	if h.seals, _, err = load(ctx, ledger.Objects()); err != nil {
 		return h, err
 	}
 	h.sort()
 	for _, day := range h.Days {
-		if err := read(ctx, ledger, day, seals, allowed); err != nil {
+		if err := read(&h, ctx, ledger, day); err != nil {
 			return h, fmt.Errorf("read day %s: %w", day, err)
 		}
 	}
@@ -111,12 +114,12 @@ func HistoryOf(ctx context.Context, ledger *manifest.Ledger, id string, allowed 
 	return h, nil
 }
 
-func (h *History) read(ctx context.Context, ledger *manifest.Ledger, day string, seals []stored, allowed []AllowedSigner) error {
+func (h *History) read(ctx context.Context, ledger *manifest.Ledger, day string) error {
 	files := map[string]int{} // lines that name the recording, by segment
 	_, err := ledger.Read(ctx, day, func(l manifest.Line) error {
 		switch l.Kind {
 		case "recording":
-			r, err := manifest.Line{Raw: l.Raw}.Recording() // as it stands, expired or not
+			r, err := manifest.Line{Raw: l.Raw}.Recording() // without regard to expiries
 			if err != nil || r.RecordingID != h.RecordingID {
 				return err
 			}
@@ -125,7 +128,7 @@ func (h *History) read(ctx context.Context, ledger *manifest.Ledger, day string,
 			}
 			h.Lines++
 			files[path.Base(l.File)]++
-			if r.Time.IsZero() { // a stub, which only says that the line was there
+			if r.Time.IsZero() { // a stub, which only says that the line existed
 				return nil
 			}
 			if !slices.ContainsFunc(h.Events, func(e Event) bool { return e.What == "listed" && e.Day == day }) {
@@ -140,7 +143,7 @@ func (h *History) read(ctx context.Context, ledger *manifest.Ledger, day string,
 	if err != nil {
 		return err
 	}
-	return h.addSeals(ctx, ledger, manifest.TreeManifest, day, seals, files, allowed)
+	return h.addSeals(ctx, ledger, manifest.TreeManifest, day, files)
 }
 
 // addClosing adds a day line.
@@ -155,13 +158,15 @@ func (h *History) addClosing(l manifest.Line, day string) error {
 
 // addErasures adds the erasures of the recording, or of its call.
 func (h *History) addErasures(ctx context.Context, ledger *manifest.Ledger) error {
-	about := map[string]bool{}    // erasures
-	ended := map[string][]Event{} // by states
+	about := map[string]bool{}     // erasures
+	files := map[string][]string{} // of evidence/, by erasure
+	ended := map[string][]Event{}  // by states
 	err := ledger.Records(ctx, manifest.ErasureStem, func(file string, raw []byte) error {
 		var r manifest.ErasureRecord
 		if err := json.Unmarshal(raw, &r); err != nil {
 			return err
 		}
+		files[r.Erasure] = append(files[r.Erasure], path.Base(file))
 		e := Event{Time: r.Time, What: string(manifest.Erased), Run: r.Run, File: file, Detail: r.Erasure}
 		_, named := manifest.ErasuresOf([]manifest.ErasureRecord{r}).Of(h.RecordingID, h.CallID)
 		switch {
@@ -182,10 +187,54 @@ func (h *History) addErasures(ctx context.Context, ledger *manifest.Ledger) erro
 			}
 		}
 	}
+	for _, id := range sortedKeys(about) {
+		if err == nil {
+			err = h.addSealsOf(ctx, ledger, "erasure "+id, func(name string) bool { return slices.Contains(files[id], name) })
+		}
+	}
 	return err
 }
 
-// addExpiries adds what evidence/ tells of the end of the recording's audio.
+// addSealsOf adds the seal from which on all records of an erasure or expiry are sealed, and seals of them that do not hold.
+// Without such a seal it adds the erasure or expiry to NotSealed.
+func (h *History) addSealsOf(ctx context.Context, ledger *manifest.Ledger, what string, isRecord func(name string) bool) error {
+	open := map[string]SealedLines{} // files that no seal covers
+	segments, err := ledger.Segments(ctx, manifest.TreeEvidence, "")
+	if err != nil {
+		return err
+	}
+	for _, s := range segments {
+		if isRecord(s.Name) {
+			if open[s.Name], err = readLines(ctx, ledger, s, nil); err != nil {
+				return err
+			}
+		}
+	}
+	for i := range h.seals {
+		s := &h.seals[i]
+		for _, claimed := range s.Evidence {
+			is, isOpen := open[claimed.Name]
+			if !isOpen {
+				continue
+			}
+			e := Event{Time: s.Time, File: s.file, Seal: s.Number, What: "sealed", Detail: fmt.Sprintf("the %s, by seal %d, SHA-256 %s", what, s.Number, s.hash)}
+			if problem := h.problemOf(s, claimed, is); problem != "" {
+				e.What, e.Detail = "NOT SEALED", fmt.Sprintf("the %s: seal %d is not valid: %s", what, s.Number, problem)
+				h.Broken++
+				h.Events = append(h.Events, e)
+				continue
+			}
+			if delete(open, claimed.Name); len(open) == 0 {
+				h.Events = append(h.Events, e)
+				return nil
+			}
+		}
+	}
+	h.NotSealed = append(h.NotSealed, what)
+	return nil
+}
+
+// addExpiries adds the records of evidence/ about the expiry of the recording's audio.
 func (h *History) addExpiries(ctx context.Context, ledger *manifest.Ledger) error {
 	erasures, err := ledger.Erasures(ctx)
 	if err != nil {
@@ -202,6 +251,10 @@ func (h *History) addExpiries(ctx context.Context, ledger *manifest.Ledger) erro
 				e.Detail = "the removal of the audio has begun and may be incomplete: " + r.Reason()
 			}
 			h.Events = append(h.Events, e)
+			err := h.addSealsOf(ctx, ledger, "expiry "+r.Expiry, func(name string) bool { return r.IsIn(name) })
+			if err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -232,8 +285,8 @@ func (h *History) addHolds(ctx context.Context, ledger *manifest.Ledger) error {
 	return nil
 }
 
-// addVerifications adds the verifications that were noted and that checked a recording. A sample does not say which
-// recordings it read, and a verification that was stopped does not say either.
+// addVerifications adds the noted verifications that checked a recording. It ignores samples and stopped
+// verifications, because their records do not say which recordings they read.
 func (h *History) addVerifications(ctx context.Context, ledger *manifest.Ledger) error {
 	list, err := ledger.Verifications(ctx)
 	if err != nil {
@@ -243,11 +296,11 @@ func (h *History) addVerifications(ctx context.Context, ledger *manifest.Ledger)
 		i := slices.IndexFunc(h.Events, func(e Event) bool {
 			return e.What == string(manifest.Archived) && v.Covers(e.Day) && e.Time.Before(v.Started)
 		})
-		if h.Kind != OfRecording || i < 0 || !v.Complete || v.Mode == "sample" {
+		if h.Kind != OfRecording || i < 0 || !v.Complete || v.Mode == manifest.VerifiedSample {
 			continue
 		}
 		e := Event{Time: v.Started, What: "verified", Day: h.Events[i].Day, Run: v.Run, Detail: "verify read it: the SHA-256 matches"}
-		if v.Mode == "quick" {
+		if v.Mode == manifest.VerifiedQuick {
 			e.Detail = "verify --quick compared its size"
 		}
 		switch damaged, known := v.Found(h.RecordingID); {
@@ -295,22 +348,22 @@ func eventOf(r manifest.Recording, l manifest.Line, day string) Event {
 	return e
 }
 
-// addSeals adds the seals that name a segment with a line of the recording or call: of each segment the first that holds, and
-// all that do not.
-func (h *History) addSeals(ctx context.Context, ledger *manifest.Ledger, tree manifest.Tree, day string, seals []stored, files map[string]int, allowed []AllowedSigner) error {
+// addSeals adds the seals that name a segment with a line of the recording or call: for each segment the first valid
+// one, and all invalid ones.
+func (h *History) addSeals(ctx context.Context, ledger *manifest.Ledger, tree manifest.Tree, day string, files map[string]int) error {
 	there, err := linesOf(ctx, ledger, tree, day, files)
 	if err != nil {
 		return err
 	}
 	sealed := map[string]bool{}
-	for i := range seals {
-		s := &seals[i]
+	for i := range h.seals {
+		s := &h.seals[i]
 		for _, claimed := range s.segmentsOf(tree, day) {
 			if files[claimed.Name] == 0 || sealed[claimed.Name] {
 				continue
 			}
 			e := Event{Time: s.Time, What: "sealed", Day: day, File: s.file, Seal: s.Number, Detail: fmt.Sprintf("by seal %d, SHA-256 %s", s.Number, s.hash)}
-			if problem := h.problemOf(s, claimed, there[claimed.Name], allowed); problem != "" {
+			if problem := h.problemOf(s, claimed, there[claimed.Name]); problem != "" {
 				e.What, e.Detail = "NOT SEALED", fmt.Sprintf("seal %d is not valid: %s", s.Number, problem)
 				h.Broken++
 			} else {
@@ -323,7 +376,7 @@ func (h *History) addSeals(ctx context.Context, ledger *manifest.Ledger, tree ma
 	return nil
 }
 
-// linesOf reads the segments of a day that hold lines of a recording or call.
+// linesOf reads the segments of a day that contain lines of a recording or call.
 func linesOf(ctx context.Context, ledger *manifest.Ledger, tree manifest.Tree, day string, files map[string]int) (map[string]SealedLines, error) {
 	segments, err := ledger.Segments(ctx, tree, day)
 	if err != nil {
@@ -341,7 +394,7 @@ func linesOf(ctx context.Context, ledger *manifest.Ledger, tree manifest.Tree, d
 	return is, nil
 }
 
-// segmentsOf returns what a seal says of the segments of a day in one tree.
+// segmentsOf returns a seal's entries for the segments of a day in one tree.
 func (s *stored) segmentsOf(tree manifest.Tree, day string) (list []SealedLines) {
 	for _, d := range s.Days {
 		switch {
@@ -356,10 +409,10 @@ func (s *stored) segmentsOf(tree manifest.Tree, day string) (list []SealedLines)
 }
 
 // problemOf says why a seal does not cover a segment, "" if it does.
-func (h *History) problemOf(s *stored, claimed, is SealedLines, allowed []AllowedSigner) string {
+func (h *History) problemOf(s *stored, claimed, is SealedLines) string {
 	_, err := signedBy(s)
 	if h.Checked && err == nil {
-		_, err = checkSignature(s, allowed)
+		_, err = checkSignature(s, h.allowed)
 	}
 	switch {
 	case s.bad != nil:

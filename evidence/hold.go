@@ -27,14 +27,14 @@ const (
 	linesPerFile = 10
 )
 
-// HeldID names what a hold keeps: a call, and one recording of it. Recording is empty for a call without recordings.
+// HeldID identifies a call, and one recording of it, under a hold. Recording is empty for a call without recordings.
 type HeldID struct {
 	Day       string `json:"day"`
 	Call      string `json:"call_id"`
 	Recording string `json:"recording_id"`
 }
 
-// holdRecord is a line of evidence/hold-*. A list that is too long for a line is in several.
+// holdRecord is a line of evidence/hold-*. A long list is split into several lines.
 type holdRecord struct {
 	manifest.RecordHead
 	State string   `json:"state"` // add or release
@@ -49,20 +49,20 @@ type Case struct {
 	Name     string
 	Since    time.Time // of the first hold since the last release
 	Released time.Time // zero while it holds
-	IDs      []HeldID  // that it holds, in order, each once; none once it is released
+	IDs      []HeldID  // that it holds, sorted, without duplicates; none after the release
 	Past     []HeldID  // that it holds or once held, likewise
 	latest   time.Time // of all its records
 }
 
-// Holds are all holds of an archive.
+// Holds are the holds of an archive.
 type Holds struct {
 	cases      []Case // by name
 	recordings map[string][]string
 	calls      map[string][]string
 }
 
-// LoadHolds reads the holds of an archive. A line that cannot be read, or of a kind that is not known, is an error: it
-// may say what must be kept.
+// LoadHolds reads the holds of an archive. An unreadable line, or one of an unknown kind, is an error, because it may
+// contain a hold.
 func LoadHolds(ctx context.Context, ledger *manifest.Ledger) (*Holds, error) {
 	records, err := readHolds(ctx, ledger)
 	if err != nil {
@@ -71,7 +71,7 @@ func LoadHolds(ctx context.Context, ledger *manifest.Ledger) (*Holds, error) {
 	return foldHolds(records), nil
 }
 
-// readHolds reads the records of all holds, in the order in which they count.
+// readHolds reads the records of all holds, in order of precedence.
 func readHolds(ctx context.Context, ledger *manifest.Ledger) (records []holdRecord, err error) {
 	err = ledger.Records(ctx, stemHold, func(file string, raw []byte) error {
 		r := holdRecord{file: file}
@@ -88,15 +88,14 @@ func readHolds(ctx context.Context, ledger *manifest.Ledger) (records []holdReco
 	return records, err
 }
 
-// sortHolds puts records in order. The later record of a case decides; of records of one second, the one that holds
-// goes last.
+// sortHolds sorts records. The latest record of a case decides; within one second, the one that holds comes last.
 func sortHolds(records []holdRecord) {
 	slices.SortStableFunc(records, func(a, b holdRecord) int {
 		return cmp.Or(a.Time.Compare(b.Time), -strings.Compare(a.State, b.State)) // release, add
 	})
 }
 
-// foldHolds returns the holds of records, which are in order.
+// foldHolds returns the holds of sorted records.
 func foldHolds(records []holdRecord) *Holds {
 	byName := map[string]*Case{}
 	for _, r := range records {
@@ -138,18 +137,18 @@ func sortedIDs(ids []HeldID) []HeldID {
 	return slices.Compact(ids)
 }
 
-// addCase adds a case to those of an id. Call it in the order of cases.
+// addCase adds a case to those of an id. It must be called in the order of cases.
 func addCase(to map[string][]string, id, name string) {
 	if list := to[id]; id != "" && (len(list) == 0 || list[len(list)-1] != name) {
 		to[id] = append(list, name)
 	}
 }
 
-// Of returns the cases that hold a recording by its id, in order; nil for none. A recording that became known after
-// its call was held is held only by OfCall.
+// Of returns the cases that hold a recording by its id, sorted; nil for none. Only OfCall covers a recording that
+// became known after its call was held.
 func (h *Holds) Of(recordingID string) []string { return h.recordings[recordingID] }
 
-// OfCall returns the cases that hold a call: its row, and each of its recordings, known by then or later; nil for none.
+// OfCall returns the cases that hold a call: its row, and each of its recordings, known then or later; nil for none.
 func (h *Holds) OfCall(callID string) []string { return h.calls[callID] }
 
 // OfEither returns the cases that hold a recording of a call, by the id of either.
@@ -159,7 +158,7 @@ func (h *Holds) OfEither(recordingID, callID string) []string {
 	return slices.Compact(all)
 }
 
-// Cases returns all cases in the order of their names, those that are released too.
+// Cases returns all cases sorted by name, including released ones.
 func (h *Holds) Cases() []Case { return h.cases }
 
 // Case returns one case.
@@ -171,7 +170,7 @@ func (h *Holds) Case(name string) (Case, bool) {
 	return h.cases[i], true
 }
 
-// CheckCase says what is wrong with the name of a case. The error does not contain the name.
+// CheckCase checks the name of a case. The error does not contain the name.
 func CheckCase(name string) error {
 	switch {
 	case name == "" || strings.TrimSpace(name) != name:
@@ -186,8 +185,8 @@ func CheckCase(name string) error {
 	return nil
 }
 
-// AddHold notes that a case holds these ids, durably, and returns how many of them it did not hold before. The ledger
-// must have been opened for writing. Killed in the middle, the same call again notes what is not noted.
+// AddHold durably notes that a case holds these ids, and returns how many of them are new. The ledger must be open
+// for writing. After a kill, the same call notes the rest.
 func AddHold(ctx context.Context, ledger *manifest.Ledger, name string, ids []HeldID) (added int, err error) {
 	if err := CheckCase(name); err != nil {
 		return 0, err
@@ -214,37 +213,57 @@ func AddHold(ctx context.Context, ledger *manifest.Ledger, name string, ids []He
 	return len(fresh), nil
 }
 
-// NotHeld returns those of the ids that an erasure or an expiry names. Call it after AddHold: these note their intent and
-// then look for holds, so that one of the two always learns of the other.
-func NotHeld(ctx context.Context, ledger *manifest.Ledger, ids []HeldID) ([]HeldID, error) {
+// Contested are ids of a hold that erasures or expiries name too.
+type Contested struct {
+	Lost   []HeldID // they came first: they have removed these, or may have
+	Hidden []HeldID // the hold came first: nothing is removed, but readers do not show these until the removal is withdrawn
+}
+
+// ContestHold decides about those of the ids of a hold that an erasure or an expiry names. Call it after AddHold. The ledger
+// must have been opened for writing.
+func ContestHold(ctx context.Context, ledger *manifest.Ledger, ids []HeldID) (Contested, error) {
+	c := Contested{Lost: []HeldID{}, Hidden: []HeldID{}}
 	erasures, err := ledger.Erasures(ctx)
 	if err != nil {
-		return nil, err
+		return c, err
 	}
-	list := []HeldID{}
+	claimed := map[manifest.Claim]bool{} // whether the hold came first
 	var expired map[string]*manifest.ExpiryRecord
 	for i, id := range ids {
 		if i == 0 || id.Day != ids[i-1].Day {
 			if expired, err = ledger.Expired(ctx, id.Day, nil); err != nil {
-				return nil, err
+				return c, err
 			}
 		}
-		if expired[id.Recording] != nil {
-			list = append(list, id)
-			continue
+		var claims []manifest.Claim
+		if r := expired[id.Recording]; r != nil {
+			claims = append(claims, r.Claim())
 		}
-		if _, erased := erasures.Of(id.Recording, id.Call); erased {
-			list = append(list, id)
+		claims = append(claims, erasures.Claims(id.Recording, id.Call)...)
+		isFirst := true
+		for _, claim := range claims {
+			if _, known := claimed[claim]; !known {
+				if claimed[claim], err = ledger.ClaimHold(ctx, claim); err != nil {
+					return c, err
+				}
+			}
+			isFirst = isFirst && claimed[claim]
+		}
+		switch {
+		case !isFirst:
+			c.Lost = append(c.Lost, id)
+		case len(claims) > 0:
+			c.Hidden = append(c.Hidden, id)
 		}
 	}
-	return list, nil
+	return c, nil
 }
 
-// ErrNoCase says that no record names a case.
+// ErrNoCase means that no record names a case.
 var ErrNoCase = errors.New("no such case")
 
-// ReleaseHold notes that a case holds nothing any more, durably, and returns the case as it was. A case that is released
-// stays so. The error is ErrNoCase where no record names it.
+// ReleaseHold durably notes the release of a case, and returns the case as it was. Releasing a released case changes
+// nothing. The error is ErrNoCase if no record names it.
 func ReleaseHold(ctx context.Context, ledger *manifest.Ledger, name string) (Case, error) {
 	holds, err := LoadHolds(ctx, ledger)
 	if err != nil {
@@ -261,8 +280,8 @@ func ReleaseHold(ctx context.Context, ledger *manifest.Ledger, name string) (Cas
 	return c, ledger.PutRecords(ctx, stemHold, &holdRecord{RecordHead: head, State: holdRelease, Case: name, IDs: []HeldID{}})
 }
 
-// nextTime is the time of a record that follows another one: a whole second after it at least, whatever the clock says,
-// so that the later record is known.
+// nextTime returns the time of a record that follows another one: at least one second later, even if the clock is
+// behind, so that their order is known.
 func nextTime(last, now time.Time) time.Time {
 	now = now.UTC().Truncate(time.Second)
 	if earliest := last.Add(time.Second); now.Before(earliest) {

@@ -14,29 +14,29 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// HoldingStore is a store that can keep objects by itself; *store.S3 is one. It is safe for concurrent use.
+// HoldingStore is a store with legal holds; *store.S3 implements it. It is safe for concurrent use.
 type HoldingStore interface {
 	HasObjectLock(ctx context.Context) (bool, error)
 	SetLegalHold(ctx context.Context, key string, on bool) error
 	Locks(ctx context.Context, key string) ([]store.Lock, error)
 }
 
-// LegalHolds makes the legal holds of a store equal to the holds of its archive.
+// LegalHolds applies the holds of an archive to the legal holds of its store.
 type LegalHolds struct {
 	Ledger  *manifest.Ledger
 	Store   HoldingStore
-	Workers int // objects at once
+	Workers int // objects in parallel
 }
 
-// heldObject is a stored recording of a call that some case holds, or once held.
+// heldObject is a stored recording of a call that a case holds, or once held.
 type heldObject struct {
 	HeldID
 	key string
 }
 
 // Apply sets the legal hold of each object that a case holds, and clears that of each which it once held and no case
-// holds any more. It returns how many are on and how many off now. It repeats what is already done, so the same call
-// finishes a killed one.
+// holds any more. It returns how many are on and how many off now. It is idempotent, so the same call finishes a
+// killed one.
 func (l *LegalHolds) Apply(ctx context.Context, name string) (on, off int, err error) {
 	holds, err := LoadHolds(ctx, l.Ledger)
 	if err != nil {
@@ -67,7 +67,7 @@ func (l *LegalHolds) Apply(ctx context.Context, name string) (on, off int, err e
 	if err != nil || len(cleared) == 0 {
 		return on, off, err
 	}
-	// Another machine may have put them under another case meanwhile, and set what was cleared here afterwards.
+	// Another machine may have added them to another case meanwhile, and set the hold that was cleared here.
 	if holds, err = LoadHolds(ctx, l.Ledger); err != nil {
 		return on, off, err
 	}
@@ -77,15 +77,15 @@ func (l *LegalHolds) Apply(ctx context.Context, name string) (on, off int, err e
 
 func (h *Holds) holds(o heldObject) bool { return len(h.OfEither(o.Recording, o.Call)) > 0 }
 
-// HoldFault is a stored recording whose legal hold is not what the holds say.
+// HoldFault is a stored recording whose legal hold does not match the cases.
 type HoldFault struct {
 	HeldID
 	Key   string
-	Cases []string // that hold it and it is not set; none: it is set, and no case holds it any more
+	Cases []string // cases that hold it although it is off; none: it is on although no case holds it
 }
 
-// Check compares the legal holds of what some case holds, or once held, with the holds. A recording that is not stored
-// has none.
+// Check compares the legal holds of all recordings that a case holds, or once held, with the cases. A recording that
+// is not stored has none.
 func (l *LegalHolds) Check(ctx context.Context, holds *Holds) (faults []HoldFault, err error) {
 	var ids []HeldID
 	for _, c := range holds.Cases() {
@@ -120,7 +120,7 @@ func (c *Case) Held(id HeldID) bool {
 	return slices.ContainsFunc(c.Past, func(past HeldID) bool { return past.Call == id.Call || past.Recording == id.Recording })
 }
 
-// objects returns the stored recordings of ids, which are in order: those named, and all others of their calls.
+// objects returns the stored recordings of sorted ids: those named, and all others of their calls.
 func (l *LegalHolds) objects(ctx context.Context, ids []HeldID) (objects []heldObject, err error) {
 	for len(ids) > 0 {
 		day := ids[0].Day
@@ -143,7 +143,7 @@ func (l *LegalHolds) objects(ctx context.Context, ids []HeldID) (objects []heldO
 	return objects, nil
 }
 
-// each does something with all objects, some at once. The first error ends it.
+// each calls a function for all objects, some in parallel. The first error ends it.
 func (l *LegalHolds) each(ctx context.Context, objects []heldObject, do func(context.Context, heldObject) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(max(l.Workers, 1))

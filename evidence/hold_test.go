@@ -13,7 +13,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// TestHolds adds to cases, releases one and takes it up again, each as a run of its own within one second.
+// TestHolds adds to cases, releases one and reopens it, each in a separate run within one second.
 func TestHolds(t *testing.T) {
 	w := newWorld(t)
 	add := func(name string, added int, ids ...HeldID) {
@@ -103,7 +103,7 @@ func TestLongHold(t *testing.T) {
 	}
 }
 
-// TestHoldsNotRead: what may say that something is held is never passed over.
+// TestHoldsNotRead: an unreadable record that may contain a hold is never ignored.
 func TestHoldsNotRead(t *testing.T) {
 	for name, line := range map[string]string{
 		"no JSON":       `{"v":1,"kind":"hold"`,
@@ -123,7 +123,7 @@ func TestHoldsNotRead(t *testing.T) {
 	}
 }
 
-// TestFoldHolds puts the records of two machines in order: in doubt what holds wins.
+// TestFoldHolds puts the records of two machines in order: in doubt, the hold wins.
 func TestFoldHolds(t *testing.T) {
 	at := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	record := func(second int, state string, ids ...HeldID) holdRecord {

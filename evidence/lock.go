@@ -1,4 +1,4 @@
-// Records the lock settings of an archive, and computes the lock that a recording needs.
+// Records the lock settings of an archive, and computes the required lock of a recording.
 
 package evidence
 
@@ -15,33 +15,33 @@ import (
 
 const stemLock = "lock"
 
-// LockSettings say how the recordings of an archive are locked. Each change of them is noted in evidence/.
+// LockSettings say how the recordings of an archive are locked. Each change is noted in evidence/.
 type LockSettings struct {
 	Mode  store.LockMode `json:"mode"` // empty: recordings stored from now on are not locked
 	For   store.Period   `json:"for"`
 	After store.Period   `json:"after"`
-	// Confirmed says that compliance mode, which nobody can take back, was confirmed for this archive.
+	// Confirmed says that compliance mode, which cannot be undone, was confirmed for this archive.
 	Confirmed bool `json:"confirmed"`
-	// Default says that the bucket locks by itself, and that this was accepted.
+	// Default says that a bucket with a default lock was accepted.
 	Default bool `json:"default_retention"`
 }
 
-// Rule returns the rule for what is stored.
+// Rule returns the rule for new objects.
 func (s LockSettings) Rule() store.LockRule {
 	return store.LockRule{Mode: s.Mode, For: s.For, After: s.After}
 }
 
-// lockRecord is a line of evidence/: from its time on recordings are locked so.
+// lockRecord is a line of evidence/: from its time on, recordings are locked with these settings.
 type lockRecord struct {
 	manifest.RecordHead
 	LockSettings
-	All bool `json:"all"` // lock has locked so what was stored before, too
+	All bool `json:"all"` // lock has also applied them to all earlier recordings
 }
 
 // Locks say which recordings of an archive must be locked.
 type Locks struct{ records []lockRecord } // by time
 
-// LoadLocks reads what archive and lock have noted.
+// LoadLocks reads the settings that archive and lock noted.
 func LoadLocks(ctx context.Context, ledger *manifest.Ledger) (*Locks, error) {
 	l := &Locks{}
 	err := ledger.Records(ctx, stemLock, func(file string, raw []byte) error {
@@ -59,7 +59,7 @@ func LoadLocks(ctx context.Context, ledger *manifest.Ledger) (*Locks, error) {
 	return l, nil
 }
 
-// Settings returns the settings that count for what is stored now.
+// Settings returns the current settings.
 func (l *Locks) Settings() LockSettings {
 	if len(l.records) == 0 {
 		return LockSettings{}
@@ -69,18 +69,18 @@ func (l *Locks) Settings() LockSettings {
 	return s
 }
 
-// IsEmpty reports whether nothing was ever to be locked.
+// IsEmpty reports whether no settings ever asked for locks.
 func (l *Locks) IsEmpty() bool {
 	return !slices.ContainsFunc(l.records, func(r lockRecord) bool { return r.Mode != store.Unlocked })
 }
 
-// Covers reports whether these settings were noted for all that was stored until now.
+// Covers reports whether these settings were noted for everything stored until now.
 func (l *Locks) Covers(s LockSettings) bool {
 	return slices.ContainsFunc(l.records, func(r lockRecord) bool { return r.All && r.Rule() == s.Rule() }) && l.Settings() == s
 }
 
-// Note notes settings that count from the second of a time on; with all also for what was stored before, and is
-// locked so.
+// Note notes settings that apply from the second of a time on; with all, they also apply to everything stored
+// earlier, which must already be locked.
 func (l *Locks) Note(ctx context.Context, ledger *manifest.Ledger, s LockSettings, from time.Time, all bool) error {
 	var last time.Time
 	if n := len(l.records); n > 0 {
@@ -94,21 +94,21 @@ func (l *Locks) Note(ctx context.Context, ledger *manifest.Ledger, s LockSetting
 	return nil
 }
 
-// with returns the locks as they are when everything that was stored before a time is to be locked by a rule.
+// with returns the locks with an additional rule for everything stored before a time.
 func (l *Locks) with(s LockSettings, from time.Time) *Locks {
 	r := lockRecord{RecordHead: manifest.RecordHead{Time: from}, LockSettings: s, All: true}
 	return &Locks{records: append(slices.Clone(l.records), r)}
 }
 
-// Wanted is the lock that an object must have. The zero value is no lock.
+// Wanted is the required lock of an object. The zero value means no lock.
 type Wanted struct {
 	Mode  store.LockMode
 	Until time.Time
-	Due   time.Time // from when on
+	Due   time.Time // start of the lock
 }
 
-// Want returns the lock that an object must have which was stored at a time: what was in force then, and what lock
-// has applied since, the stronger of them. A seal is due at once, because it contains no personal data.
+// Want returns the required lock of an object stored at a time: the stronger one of the settings in force then and
+// those that lock applied later. A seal is due at once, because it contains no personal data.
 func (l *Locks) Want(stored time.Time, isSeal bool) Wanted {
 	var w Wanted
 	for i := range l.records {
@@ -141,9 +141,9 @@ type LockFault string
 const (
 	LockGood    LockFault = ""
 	LockMissing LockFault = "lock_missing" // it is not locked
-	LockShort   LockFault = "lock_short"   // its lock ends too early
-	LockWeak    LockFault = "lock_mode"    // it is locked in governance mode in place of compliance
-	LockUnknown LockFault = "lock_unknown" // the bucket locks by itself, and the server does not show it
+	LockShort   LockFault = "lock_short"   // the lock ends too early
+	LockWeak    LockFault = "lock_mode"    // the mode is governance instead of compliance
+	LockUnknown LockFault = "lock_unknown" // the bucket has a default lock, but the server does not show it
 )
 
 // Judge says what is wrong with the lock of an object at a time. Before the lock is due, and after it has ended,
@@ -162,20 +162,21 @@ func (w Wanted) Judge(has store.Lock, now time.Time) LockFault {
 	return LockGood
 }
 
-// slack is by how much a lock may end too early: it is sent before the object is stored, by another clock.
+// slack is how much too early a lock may end, because it is sent before the object is stored and by
+// another clock.
 func (w Wanted) slack() time.Duration { return min(time.Hour, w.Until.Sub(w.Due)/10) }
 
-// grace is how late a lock that is due may be: lock runs each night.
+// grace is how late a due lock may be, because lock runs once a night.
 func (w Wanted) grace(stored time.Time) time.Duration { return min(24*time.Hour, w.Due.Sub(stored)) }
 
-// LockStore is the bucket as locks need it; *store.S3 is one.
+// LockStore is the part of a bucket that locks use; *store.S3 implements it.
 type LockStore interface {
 	LockOf(ctx context.Context, key string) (lock store.Lock, stored time.Time, err error)
 	SetLock(ctx context.Context, key string, mode store.LockMode, until time.Time) error
 	HasDefaultRetention(ctx context.Context) (bool, error)
 }
 
-// LockCheck checks for verify what is locked. Make it with [NewLockCheck].
+// LockCheck checks locks for verify. Make it with [NewLockCheck].
 type LockCheck struct {
 	locks    *Locks
 	store    LockStore
@@ -183,7 +184,8 @@ type LockCheck struct {
 	byServer bool
 }
 
-// NewLockCheck returns a check by what the archive has noted, nil if nothing was ever to be locked.
+// NewLockCheck returns a check with the settings noted in the archive, nil if they never asked for
+// locks.
 func NewLockCheck(ctx context.Context, ledger *manifest.Ledger, bucket LockStore, now time.Time) (*LockCheck, error) {
 	locks, err := LoadLocks(ctx, ledger)
 	if err != nil || locks.IsEmpty() {
@@ -196,8 +198,8 @@ func NewLockCheck(ctx context.Context, ledger *manifest.Ledger, bucket LockStore
 	return &LockCheck{locks: locks, store: bucket, now: now, byServer: byServer}, nil
 }
 
-// Check says what is wrong with the lock of the object under a key, and tells it to people. noted is when its recording
-// was noted, zero for a seal. A missing object is fs.ErrNotExist. It may be called concurrently.
+// Check returns what is wrong with the lock of the object under a key, and a text for people. noted is the time of its
+// recording's line, zero for a seal. A missing object is fs.ErrNotExist. It may be called concurrently.
 func (c *LockCheck) Check(ctx context.Context, key string, noted time.Time) (fault LockFault, detail string, err error) {
 	has, stored, err := c.store.LockOf(ctx, key)
 	if err != nil {
@@ -222,7 +224,7 @@ func (c *LockCheck) Check(ctx context.Context, key string, noted time.Time) (fau
 	return fault, detail, nil
 }
 
-// earlier returns the earlier of two times; the second may be unknown. A copied object is younger than its recording.
+// earlier returns the earlier of two times; the second may be unknown. A copied object is newer than its recording.
 func earlier(a, b time.Time) time.Time {
 	if !b.IsZero() && b.Before(a) {
 		return b

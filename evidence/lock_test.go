@@ -106,8 +106,8 @@ func (oneLock) SetLock(context.Context, string, store.LockMode, time.Time) error
 
 func (o oneLock) HasDefaultRetention(context.Context) (bool, error) { return o.byServer, nil }
 
-// TestLockCheck: what is due may be a day late, for lock runs each night; an object that was copied counts from when
-// its recording was noted.
+// TestLockCheck: a due lock may be a day late, because lock runs each night; for a copied object, the time of its
+// recording's line counts.
 func TestLockCheck(t *testing.T) {
 	at := &Locks{[]lockRecord{lockFrom(noon, store.Governance, "1y", "0s", false)}}
 	later := &Locks{[]lockRecord{lockFrom(noon, store.Governance, "1y", "30d", false)}}
@@ -140,7 +140,8 @@ func TestLockCheck(t *testing.T) {
 	}
 }
 
-// TestLocksNoted: settings are read back as they were noted, the newest last; what lock has applied covers all.
+// TestLocksNoted: settings are read back as noted, the newest last; settings that lock applied cover
+// everything.
 func TestLocksNoted(t *testing.T) {
 	ledger, end := newWorld(t).open(false)
 	defer end()

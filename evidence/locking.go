@@ -1,4 +1,4 @@
-// Locks the recordings and seals of an archive that are due.
+// Applies due locks to the recordings and seals of an archive.
 
 package evidence
 
@@ -18,15 +18,15 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Locking locks what is due, and makes locks longer. Its fields are set before Run is called once. Two at once do no
-// harm: no lock is ever made shorter.
+// Locking applies due locks and extends existing ones. Its fields are set before Run is called once. Concurrent runs
+// are safe, because no lock is ever shortened.
 type Locking struct {
 	Ledger   *manifest.Ledger
 	Store    LockStore
 	Locks    *Locks
-	Settings LockSettings // for all that is stored
+	Settings LockSettings // for all stored objects
 	From, To string       // days, empty for no bound
-	Workers  int          // objects asked for at once
+	Workers  int          // objects in parallel
 	Now      time.Time
 
 	mu  sync.Mutex
@@ -41,10 +41,10 @@ type Locked struct {
 	New        int          `json:"locked"`     // had no lock, and have one now
 	Extended   int          `json:"extended"`   // have a longer, or a stronger, lock now
 	Good       int          `json:"good"`       // had the lock that they must have, or a longer one
-	Early      int          `json:"not_due"`    // are to be locked later
-	Ended      int          `json:"ended"`      // whose time is over
+	Early      int          `json:"not_due"`    // will be locked later
+	Ended      int          `json:"ended"`      // whose lock time has passed
 	Failed     int          `json:"failed"`
-	Failures   []LockFailed `json:"failures"` // the first of them
+	Failures   []LockFailed `json:"failures"` // the first failures
 }
 
 // LockFailed is an object that could not be locked.
@@ -141,19 +141,19 @@ func (l *Locking) lockDay(ctx context.Context, want *Locks, name string) error {
 	return context.Cause(ctx)
 }
 
-// object is what is to be locked.
+// object is an object to lock.
 type object struct {
 	key    string
 	noted  time.Time // zero for a seal
 	isSeal bool
-	told   LockFailed // its names for people
+	told   LockFailed // its ids, for people
 }
 
-// lock gives an object the lock that it must have. The error is one that ends the run.
+// lock gives an object its required lock. An error ends the run.
 func (l *Locking) lock(ctx context.Context, want *Locks, o object) error {
 	var did func(*Locked)
 	mayPass := func(err error) bool {
-		return store.IsRetriable(err) || errors.Is(err, store.ErrLocked) // another run was first: look again
+		return store.IsRetriable(err) || errors.Is(err, store.ErrLocked) // another run was first: check again
 	}
 	err := retry.If(ctx, mayPass, func(ctx context.Context) (err error) {
 		did, err = l.try(ctx, want, o)
@@ -178,7 +178,7 @@ func (l *Locking) lock(ctx context.Context, want *Locks, o object) error {
 	return nil
 }
 
-// try looks at an object once, and locks it where that is due. It returns what there is to count.
+// try checks an object once, and locks it if due. It returns the count to increase.
 func (l *Locking) try(ctx context.Context, want *Locks, o object) (did func(*Locked), err error) {
 	has, stored, err := l.Store.LockOf(ctx, o.key)
 	if err != nil {
@@ -219,7 +219,7 @@ func (l *Locking) fail(what LockFailed) {
 	})
 }
 
-// LockSeal locks a seal and its signature as the archive's settings say.
+// LockSeal locks a seal and its signature with the archive's settings.
 func (l *Locking) LockSeal(ctx context.Context, number int) error {
 	for _, name := range []string{sealName(number), sigName(number)} {
 		if err := l.lock(ctx, l.Locks, object{key: name, isSeal: true, told: LockFailed{File: name}}); err != nil {

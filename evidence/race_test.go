@@ -16,7 +16,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// memory is a bucket, which calls before ahead of each file that is put.
+// memory is a bucket, which calls before ahead of each put.
 type memory struct {
 	files  map[string][]byte
 	n      map[string]int // how often each was written
@@ -69,8 +69,8 @@ func (m *memory) ListFiles(_ context.Context, prefix string) iter.Seq2[fs.FileIn
 	}
 }
 
-// TestTwoSealings lets another seal be made at each moment of the first one, in a bucket: one of the two wins, and what
-// is there is signed.
+// TestTwoSealings makes another seal at each step of the first one, in a bucket: one of the two wins, and the result is
+// signed.
 func TestTwoSealings(t *testing.T) {
 	for _, moment := range []struct {
 		name string

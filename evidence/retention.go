@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -17,28 +18,36 @@ import (
 
 const stemRetention = "retention"
 
-// retentionRecord is a line of evidence/ that says which retention counts from its time on.
+// retentionRecord is a line of evidence/ with the retention that applies from its time on.
 type retentionRecord struct {
 	manifest.RecordHead
 	Retention
 }
 
-// NotedRetention is a retention, and where it comes from.
+// NotedRetention is a retention with its source.
 type NotedRetention struct {
-	Noted time.Time `json:"noted"` // by archive
-	File  string    `json:"file"`  // of evidence/
+	Noted time.Time `json:"noted"` // time of the note of archive
+	File  string    `json:"file"`  // file in evidence/
 	Retention
 }
 
-// LoadRetention returns the retention that archive noted last, the zero value for none.
+// LoadRetention returns the newest retention that archive noted, the zero value for none.
 func LoadRetention(ctx context.Context, ledger *manifest.Ledger) (Retention, error) {
 	last, err := LoadNotedRetention(ctx, ledger)
 	return last.Retention, err
 }
 
-// LoadNotedRetention is LoadRetention, and says where the retention comes from.
-func LoadNotedRetention(ctx context.Context, ledger *manifest.Ledger) (last NotedRetention, err error) {
+// LoadNotedRetention is like LoadRetention, and also returns the source of the retention.
+func LoadNotedRetention(ctx context.Context, ledger *manifest.Ledger) (NotedRetention, error) {
+	return lastRetention(ctx, ledger, nil)
+}
+
+// lastRetention returns the last record. With only, other files of evidence/ than those that it is true for do not count.
+func lastRetention(ctx context.Context, ledger *manifest.Ledger, only func(name string) bool) (last NotedRetention, err error) {
 	err = ledger.Records(ctx, stemRetention, func(file string, raw []byte) error {
+		if only != nil && !only(path.Base(file)) {
+			return nil
+		}
 		var r retentionRecord
 		if err := json.Unmarshal(raw, &r); err != nil {
 			return &manifest.BadLineError{File: file, Reason: err.Error()}
@@ -54,7 +63,7 @@ func LoadNotedRetention(ctx context.Context, ledger *manifest.Ledger) (last Note
 	return last, nil
 }
 
-// NoteRetention notes the retention that counts from now on.
+// NoteRetention notes the retention that applies from now on.
 func NoteRetention(ctx context.Context, ledger *manifest.Ledger, r Retention) error {
 	last, err := LoadNotedRetention(ctx, ledger)
 	if err != nil {
@@ -72,9 +81,10 @@ func (r Retention) Equal(o Retention) bool {
 	return r.Default == o.Default && maps.Equal(r.Classes, o.Classes) && maps.Equal(r.Campaigns, o.Campaigns)
 }
 
-// Retention says how long recordings are kept, by the campaign of their call. Its zero value keeps all for ever.
+// Retention says how long recordings are kept, by the campaign of their call. Its zero value keeps everything
+// for ever.
 type Retention struct {
-	Classes   map[string]store.Period `json:"classes"`   // how long each class is kept
+	Classes   map[string]store.Period `json:"classes"`   // retention of each class
 	Campaigns map[string]string       `json:"campaigns"` // from a campaign's id to its class
 	Default   string                  `json:"default"`   // class of all other campaigns; empty: they are kept for ever
 }
@@ -82,7 +92,7 @@ type Retention struct {
 // IsZero reports whether nothing ever ends.
 func (r Retention) IsZero() bool { return len(r.Classes) == 0 }
 
-// Class returns the class of a campaign, given by its id, and "" where it has none.
+// Class returns the class of a campaign, given by its id, and "" if it has none.
 func (r Retention) Class(campaign string) string {
 	if class, ok := r.Campaigns[campaign]; ok {
 		return class
@@ -91,7 +101,8 @@ func (r Retention) Class(campaign string) string {
 }
 
 // Ends returns the first day on which a recording is past its retention: the day of its call, like 2025-05-01, and
-// the period of its class. From February 29 a year lasts until March 1. ok is false for what is kept for ever.
+// the period of its class. A year from February 29 ends on March 1. ok is false for recordings that are kept for
+// ever.
 func (r Retention) Ends(day, campaign string) (end string, ok bool) {
 	period, ok := r.Classes[r.Class(campaign)]
 	if !ok {
@@ -104,9 +115,9 @@ func (r Retention) Ends(day, campaign string) (end string, ok bool) {
 func endOf(day string, period store.Period) (end string, ok bool) {
 	start, err := time.Parse(time.DateOnly, day)
 	if err != nil {
-		return "", false // without a readable day nothing is removed
+		return "", false // without a valid day nothing is removed
 	}
-	const almost = 24*time.Hour - 1 // a part of a day counts as a whole one
+	const almost = 24*time.Hour - 1 // a part of a day counts as a whole day
 	return period.After(start).Add(almost).Format(time.DateOnly), true
 }
 
@@ -149,7 +160,7 @@ func (r Retention) campaignsOf(ctx context.Context, ledger *manifest.Ledger, day
 	return campaigns, nil
 }
 
-// CampaignOf returns the id of the campaign of a call, given its row as calls/ keeps it, and "" for none.
+// CampaignOf returns the id of the campaign of a call, given its row from calls/, and "" for none.
 func CampaignOf(row []byte) string {
 	var fields struct {
 		Campaign json.RawMessage `json:"campaign_id"`
@@ -169,7 +180,7 @@ func CampaignOf(row []byte) string {
 	return id
 }
 
-// Check says what is wrong with settings, nil for nothing.
+// Check returns what is wrong with settings, or nil.
 func (r Retention) Check() error {
 	for _, name := range slices.Sorted(maps.Keys(r.Classes)) {
 		if !isClass(name) {
@@ -187,7 +198,7 @@ func (r Retention) Check() error {
 	return nil
 }
 
-// isClass reports whether a name may be a tag's value on every server.
+// isClass reports whether a name is a valid tag value on every server.
 func isClass(name string) bool {
 	odd := func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._", r)

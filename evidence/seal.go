@@ -39,34 +39,35 @@ type Seal struct {
 	APIURL    string        `json:"api_url"`
 	TimeZone  string        `json:"time_zone"`
 	Time      time.Time     `json:"time"`
-	Previous  string        `json:"previous"` // SHA-256 of the file of the seal before, empty in the first
+	Previous  string        `json:"previous"` // SHA-256 of the file of the previous seal, empty in the first
 	Days      []SealedDay   `json:"days"`
-	Evidence  []SealedLines `json:"evidence"` // files of evidence/ that are new, or have more lines, since the seal before
+	Evidence  []SealedLines `json:"evidence"` // files of evidence/ that are new, or have more lines, since the previous seal
 }
 
-// SealedDay is a day that was closed for a filter when it was sealed: its day line, with the lines of each segment in
-// place of the sizes and hashes of the files, which an erasure changes.
+// SealedDay is a day that was closed for a filter when it was sealed: its day line, with the lines of each segment
+// instead of the sizes and hashes of the files, which an erasure changes.
 type SealedDay struct {
 	manifest.DayLine
 	Segments      []SealedLines `json:"segments"`
 	CallsSegments []SealedLines `json:"calls_segments"`
 }
 
-// SealedLines are the lines of a file: their number, and the SHA-256 over the digests of all, in hex, one a line.
+// SealedLines are the lines of a file: their number, and the SHA-256 over the digests of all, in hex, one per
+// line.
 type SealedLines struct {
 	Name  string `json:"name"`
 	Lines int64  `json:"lines"`
 	Root  string `json:"root"`
 }
 
-// Head names the newest seal. Keep it outside of the archive: without it nobody sees that the newest seals were
-// removed.
+// Head names the newest seal. Keep it outside of the archive: without it, the removal of the newest seals
+// cannot be detected.
 type Head struct {
 	Number int
 	Hash   string // SHA-256 of the seal's file, 64 hex digits
 }
 
-// String is the head as ParseHead reads it.
+// String returns the head in the format of ParseHead.
 func (h Head) String() string { return fmt.Sprintf("%d:%s", h.Number, h.Hash) }
 
 var headPattern = regexp.MustCompile(`^([1-9][0-9]{0,8}):([0-9a-f]{64})$`)
@@ -87,7 +88,7 @@ type stored struct {
 	file string
 	text []byte
 	hash string
-	sig  []byte // nil: it has none
+	sig  []byte // nil if there is none
 	// stamp is the answer of a timestamping authority about sig, nil for none.
 	stamp []byte
 	bad   error // why it cannot be read
@@ -101,8 +102,8 @@ func sigName(number int) string { return fmt.Sprintf("%s%06d.sig", folder, numbe
 
 var sealPattern = regexp.MustCompile(`^([0-9]{6,9})\.(json|sig|tsr)$`)
 
-// load reads all seals, ascending, and names other files among them. A signature without its seal is left by a killed
-// run and counts as neither.
+// load reads all seals, ascending, and lists other files among them. A signature without a seal, left by a killed
+// run, counts as neither.
 func load(ctx context.Context, objects manifest.Objects) (seals []stored, foreign []string, err error) {
 	beside := map[string]bool{} // signatures and timestamps
 	var names []string
@@ -179,11 +180,11 @@ func readAll(ctx context.Context, objects manifest.Objects, name string) ([]byte
 	return text, nil
 }
 
-// lines counts and hashes the digests of lines.
+// lines accumulates the number and the hash of the digests of lines.
 type lines struct {
 	n        int64
 	hash     hash.Hash
-	unsalted bool // one of them has no salt
+	unsalted bool // a line has no salt
 }
 
 func newLines() *lines { return &lines{hash: sha256.New()} }

@@ -21,43 +21,43 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Sealing seals what was closed since the last seal.
+// Sealing seals the days closed since the last seal.
 type Sealing struct {
 	Ledger *manifest.Ledger
 	Signer ssh.Signer
-	TSA    *TSA // stamps the seals that have no timestamp; nil for none
+	TSA    *TSA // stamps seals without a timestamp; nil for none
 	Now    time.Time
 
-	salting sync.Mutex // one day at a time is written
+	salting sync.Mutex // only one day is written at a time
 }
 
 // Sealed is the result of sealing.
 type Sealed struct {
 	Number   int       `json:"number"` // of the newest seal, 0 for none
-	Head     string    `json:"head"`   // of it, as ParseHead reads it; empty for none
+	Head     string    `json:"head"`   // its head, for ParseHead; empty for none
 	Time     time.Time `json:"time"`   // of it
 	New      bool      `json:"new"`    // this run made it
 	Days     int       `json:"days"`   // in the new one
 	Lines    int64     `json:"lines"`
-	Evidence []string  `json:"evidence"`     // files of evidence/ in the new one
+	Evidence []string  `json:"evidence"`     // files of evidence/ in the new seal
 	Open     int       `json:"days_open"`    // not closed, and so not sealed
 	Salted   []string  `json:"days_salted"`  // closed by an older version: their lines got salts first
-	Changed  []string  `json:"days_changed"` // closed, and not what their day line says: verify tells more
+	Changed  []string  `json:"days_changed"` // closed, but different from their day line: verify says more
 
-	Stamped      int    `json:"stamped"`       // seals that got a timestamp now
-	Unstamped    int    `json:"not_stamped"`   // that have none, because the authority failed
+	Stamped      int    `json:"stamped"`       // seals stamped by this run
+	Unstamped    int    `json:"not_stamped"`   // seals without a timestamp, because the authority failed
 	StampFailure string `json:"stamp_failure"` // why
 }
 
-// ChainError says why nothing can be sealed: the existing seals are not a chain that can be continued.
+// ChainError says why sealing is impossible: the existing seals are not a chain that can be continued.
 type ChainError struct{ Problem string }
 
 // Error implements error.
 func (e *ChainError) Error() string { return e.Problem }
 
-// Run seals. If nothing was closed since, there is no new seal. The error is a *ChainError, or one of the archive. A
-// run that is killed leaves no seal; the caller holds the archive's lock where it has one. If an authority does not
-// stamp, that is no error.
+// Run seals. If no day was closed since the last seal, it makes no new one. The error is a *ChainError, or one of
+// the archive. A killed run leaves no seal; the caller must hold the archive's lock, if it has one. A failure to
+// stamp is not an error.
 func (s *Sealing) Run(ctx context.Context) (Sealed, error) {
 	made, err := s.seals(ctx)
 	if err == nil && s.TSA != nil {
@@ -145,7 +145,7 @@ func isSigned(s *stored) bool {
 // dayKey is a day closed for a filter.
 type dayKey struct{ day, filter string }
 
-// daysAtOnce is how many days are read at once: on disk reading uses a processor, and in S3 it waits for answers.
+// daysAtOnce is the number of days read in parallel: on disk reading is bound by the CPU, and in S3 by latency.
 const daysAtOnce = 8
 
 // takenDay is the result of sealing one day.
@@ -157,7 +157,7 @@ type takenDay struct {
 
 // takeDays adds the days whose day line is not sealed yet.
 func (s *Sealing) takeDays(ctx context.Context, seal *Seal, before []stored, made *Sealed) error {
-	sealed := map[dayKey]string{} // roots, as sealed last
+	sealed := map[dayKey]string{} // newest sealed roots
 	for i := range before {
 		for _, d := range before[i].Days {
 			sealed[dayKey{d.Day, d.Filter}] = d.Root + d.CallsRoot
@@ -213,7 +213,7 @@ func (s *Sealing) take(ctx context.Context, day *takenDay, isNew func(manifest.D
 	return err
 }
 
-// add counts a day.
+// add adds a day to the result.
 func (s *Sealed) add(day *takenDay) {
 	if day.isOpen {
 		s.Open++
@@ -231,7 +231,8 @@ func (s *Sealed) add(day *takenDay) {
 	}
 }
 
-// errUnsalted says that lines of a day have no salts: a seal would keep a hash that reveals their content.
+// errUnsalted means that lines of a day have no salts: a seal would keep a hash that reveals their
+// content.
 var errUnsalted = errors.New("lines without salts")
 
 // salt gives salts to the lines of a day that an older version closed, and reads it again.
@@ -246,14 +247,14 @@ func (s *Sealing) salt(ctx context.Context, day string, isNew func(manifest.DayL
 		return nil, err
 	}
 	days, err := s.sealLines(ctx, status.Lines, isNew)
-	if errors.Is(err, errUnsalted) { // another process wrote one meanwhile
+	if errors.Is(err, errUnsalted) { // another process wrote an unsalted line meanwhile
 		err = manifest.ErrNotAsClosed
 	}
 	return days, err
 }
 
-// sealLines reads what the day lines of a day name that are new. The error is errUnsalted, or ErrNotAsClosed where
-// that is not what one of them says: it must not be signed.
+// sealLines reads the segments of a day's new day lines. The error is errUnsalted, or ErrNotAsClosed if the
+// segments differ from a day line: it must not be signed then.
 func (s *Sealing) sealLines(ctx context.Context, lines []manifest.DayLine, isNew func(manifest.DayLine) bool) (days []SealedDay, err error) {
 	for _, line := range lines {
 		if !isNew(line) || manifest.IsPersonal(line.Filter) {
@@ -336,8 +337,8 @@ func (s *Sealing) takeEvidence(ctx context.Context, seal *Seal, before []stored)
 	return nil
 }
 
-// write writes the signature and then the seal. A signature without its seal vouches for nothing, and the next run
-// replaces it; a seal without its signature would have to be signed by a run that does not know who wrote it.
+// write writes the signature and then the seal. A signature without a seal proves nothing, and the next run
+// replaces it. A seal without a signature would have to be signed by a run that does not know who wrote it.
 func (s *Sealing) write(ctx context.Context, seal *Seal) (Head, error) {
 	text, err := json.MarshalIndent(seal, "", " ")
 	if err != nil {
@@ -354,7 +355,7 @@ func (s *Sealing) write(ctx context.Context, seal *Seal) (Head, error) {
 	}
 	err = s.Ledger.Objects().PutFile(ctx, sealName(seal.Number), text, "")
 	if errors.Is(err, fs.ErrExist) {
-		if replaced != nil { // it may be the signature of the seal that was first
+		if replaced != nil { // it may be the signature of a seal that another run wrote first
 			err = s.keepSignature(ctx, seal.Number, replaced)
 		}
 		return Head{}, cmp.Or(failureOf(err), madeMeanwhile(seal.Number))
@@ -376,7 +377,7 @@ func failureOf(err error) error {
 	return err
 }
 
-// keepSignature puts a signature back where another run has replaced it meanwhile.
+// keepSignature restores a signature that another run has replaced meanwhile.
 func (s *Sealing) keepSignature(ctx context.Context, number int, signature []byte) error {
 	objects, name := s.Ledger.Objects(), sigName(number)
 	for range 3 {
@@ -399,7 +400,8 @@ func madeMeanwhile(number int) error {
 	return &ChainError{fmt.Sprintf("another run made seal %d at the same time: run audit --seals, and seal again", number)}
 }
 
-// putSignature replaces the signature that a killed run has left, which it returns, and never that of a seal.
+// putSignature replaces a signature that a killed run left, and returns the old one. It never replaces the
+// signature of a seal.
 func (s *Sealing) putSignature(ctx context.Context, number int, signature []byte) (replaced []byte, err error) {
 	objects, name := s.Ledger.Objects(), sigName(number)
 	err = objects.PutFile(ctx, name, signature, "")

@@ -17,12 +17,12 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// Namespace prevents the use of a signature of something else as that of a seal.
+// Namespace prevents a signature for another purpose from being used for a seal.
 const Namespace = "convoso-archiver.seal.v1"
 
 const agentTime = 5 * time.Minute // for a person to touch a security key
 
-// KeyError says why a key cannot sign. Its text says what to do.
+// KeyError says why a key cannot sign, and what to do.
 type KeyError struct{ Problem string }
 
 // Error implements error.
@@ -60,7 +60,7 @@ func Signer(ctx context.Context, text []byte, agentSocket string) (signer ssh.Si
 			return s, connection.Close, nil
 		}
 	}
-	_ = connection.Close() // nothing was sent that could be lost
+	_ = connection.Close() // nothing can be lost
 	return nil, nil, &KeyError{"the SSH agent does not hold the key: run ssh-add with it"}
 }
 
@@ -183,7 +183,7 @@ func matchesList(patterns []string, name string) bool {
 	return matched
 }
 
-// matches knows * for any text and ? for any one byte.
+// matches supports * for any text and ? for any single byte.
 func matches(pattern, name string) bool {
 	if pattern == "" {
 		return name == ""
@@ -219,7 +219,7 @@ func signedBy(s *stored) (ssh.PublicKey, error) {
 	return signature.PublicKey, nil
 }
 
-// checkSignature returns who signed a seal.
+// checkSignature returns the signer of a seal.
 func checkSignature(s *stored, allowed []AllowedSigner) (principals string, err error) {
 	key, err := signedBy(s)
 	if err != nil {

@@ -24,7 +24,7 @@ import (
 // TSA is a timestamping authority (RFC 3161). It stamps signatures, of which it gets only the SHA-256.
 type TSA struct {
 	URL    string
-	Client *http.Client // nil: an ordinary one; each request is given 30 s
+	Client *http.Client // nil: an ordinary one; each request has a timeout of 30 s
 }
 
 const (
@@ -36,8 +36,8 @@ const (
 
 func stampName(number int) string { return fmt.Sprintf("%s%06d.tsr", folder, number) }
 
-// stamp asks for a timestamp of a message, and returns the whole answer, which stock openssl ts reads. It is checked but
-// for who signed it.
+// stamp requests a timestamp of a message, and returns the complete answer, which stock openssl ts can read. It checks
+// everything but the signer.
 func (t *TSA) stamp(ctx context.Context, message []byte) (answer []byte, err error) {
 	request, err := tspclient.NewRequest(tspclient.RequestOptions{Content: message, HashAlgorithm: crypto.SHA256})
 	if err != nil {
@@ -82,7 +82,7 @@ func (t *TSA) post(ctx context.Context, query []byte) ([]byte, error) {
 		return nil, withoutURL(err)
 	}
 	answer, err := io.ReadAll(io.LimitReader(response.Body, maxStamp+1))
-	_ = response.Body.Close() // it was read, or there is an error
+	_ = response.Body.Close() // already read, or failed
 	switch {
 	case err != nil:
 		return nil, err
@@ -102,12 +102,11 @@ func withoutURL(err error) error {
 	return err
 }
 
-// errUnknownTSA says that a timestamp is valid, but not of a known authority.
+// errUnknownTSA means that a timestamp is valid, but from an unknown authority.
 var errUnknownTSA = errors.New("its certificate does not chain to a root in --tsa-roots")
 
-// checkStamp checks an answer of an authority: that it is of the message, its signature, and, at the time that it
-// says, the chain of its certificates up to one of the roots. Without roots any signer is accepted. It returns the
-// time.
+// checkStamp checks an answer of an authority: that it belongs to the message, its signature, and the certificate
+// chain up to one of the roots at the stamped time. Without roots, it accepts any signer. It returns the time.
 func checkStamp(ctx context.Context, answer, message []byte, roots *x509.CertPool) (at time.Time, err error) {
 	var response tspclient.Response
 	if err := response.UnmarshalBinary(answer); err != nil {
@@ -156,8 +155,8 @@ func ParseRoots(text []byte) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// stampSeals has the authority stamp each seal that has no timestamp, the oldest first. If it fails, the seals stay
-// as they are and the next run asks again.
+// stampSeals requests a timestamp for each seal without one, the oldest first. If that fails, the seals stay
+// unchanged and the next run tries again.
 func (s *Sealing) stampSeals(ctx context.Context, made *Sealed) error {
 	objects := s.Ledger.Objects()
 	seals, _, err := load(ctx, objects)
@@ -189,7 +188,7 @@ func (s *Sealing) stampSeals(ctx context.Context, made *Sealed) error {
 	return nil
 }
 
-// checkStamps checks the timestamps of seals that vouch for something.
+// checkStamps checks the timestamps of valid seals.
 func (r *auditing) checkStamps(ctx context.Context, trusted []*stored) {
 	for _, s := range trusted {
 		if s.stamp == nil {

@@ -28,7 +28,7 @@ func rootsOf(t *testing.T, a *tsatest.Authority) *x509.CertPool {
 	return roots
 }
 
-// stamped seals, and has the seals stamped.
+// stamped makes a seal, and gets it stamped.
 func (w *world) stamped(a *tsatest.Authority) (made Sealed) {
 	w.t.Helper()
 	w.now = w.now.Add(time.Hour)
@@ -40,7 +40,7 @@ func (w *world) stamped(a *tsatest.Authority) (made Sealed) {
 	return made
 }
 
-// stamps audits the seals alone.
+// stamps audits only the seals.
 func (w *world) stamps(roots *x509.CertPool) (made Audited) {
 	w.t.Helper()
 	l, end := w.open(true)
@@ -50,7 +50,7 @@ func (w *world) stamps(roots *x509.CertPool) (made Audited) {
 	return made
 }
 
-// TestStamps has stock openssl stamp seals and check the stamps, also of a seal that was made before.
+// TestStamps stamps seals and checks the stamps with stock openssl, including a seal made earlier.
 func TestStamps(t *testing.T) {
 	a := tsatest.Start(t)
 	w := newWorld(t)
@@ -98,7 +98,7 @@ func TestStamps(t *testing.T) {
 	}
 }
 
-// TestStampFails: a seal stands without its stamp, and the next run asks again.
+// TestStampFails: a seal is valid without a stamp, and the next run tries again.
 func TestStampFails(t *testing.T) {
 	a := tsatest.Start(t)
 	old := []byte(nil)
@@ -142,7 +142,7 @@ func TestStampFails(t *testing.T) {
 	}
 }
 
-// TestStampOfThatTime: certificates count at the time of the stamp, not now.
+// TestStampOfThatTime: certificates must be valid at the time of the stamp, not now.
 func TestStampOfThatTime(t *testing.T) {
 	a := tsatest.Start(t)
 	roots := rootsOf(t, a)
@@ -150,7 +150,7 @@ func TestStampOfThatTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	synctest.Test(t, func(t *testing.T) { // which begins in 2000
+	synctest.Test(t, func(t *testing.T) { // whose clock begins in 2000
 		if at, err := checkStamp(t.Context(), answer, []byte("message"), roots); err != nil || !at.After(time.Now().AddDate(20, 0, 0)) {
 			t.Errorf("%s: %v", at, err)
 		}

@@ -26,7 +26,7 @@ func (s folderStore) Open(_ context.Context, key string) (io.ReadCloser, error) 
 	return os.Open(filepath.Join(string(s), filepath.FromSlash(key)))
 }
 
-// world is an archive in a folder, and who seals it.
+// world is an archive in a folder, with keys to seal it.
 type world struct {
 	t      *testing.T
 	dir    string
@@ -34,7 +34,7 @@ type world struct {
 	now    time.Time
 	head   Head
 
-	campaigns []string // of the calls that keepDay makes, by number; none: they have none
+	campaigns []string // of the calls of keepDay, by number; nil for none
 }
 
 func newSigner(t *testing.T) ssh.Signer {
@@ -85,7 +85,7 @@ func (w *world) write(change func(l *manifest.Ledger)) {
 	change(l)
 }
 
-// keepDay makes a day with recordings of some bytes, and closes it.
+// keepDay makes a day with small recordings, and closes it.
 func (w *world) keepDay(day string, recordings int) {
 	w.t.Helper()
 	w.write(func(l *manifest.Ledger) {
@@ -119,7 +119,7 @@ func (w *world) keepDay(day string, recordings int) {
 	w.now = w.now.Add(time.Hour)
 }
 
-// seal seals, and keeps the head.
+// seal seals, and stores the head.
 func (w *world) seal() Sealed {
 	w.t.Helper()
 	var made Sealed
@@ -154,7 +154,8 @@ func (w *world) audit(dir string) Audited {
 	return made
 }
 
-// three is an archive with three seals: of four days, of one more, and of a day that was closed again.
+// three returns an archive with three seals: over four days, over one more, and over a day that was
+// closed again.
 func three(t *testing.T) *world {
 	w := newWorld(t)
 	for _, day := range []string{"2026-03-01", "2026-03-02", "2026-03-03", "2026-03-04"} {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// clientFor returns a client without limits of a server that it starts.
+// clientFor starts a server and returns a client without limits.
 func clientFor(b *testing.B, handler http.HandlerFunc) (client *Client, address string) {
 	b.Helper()
 	server := httptest.NewServer(handler)
@@ -30,8 +30,8 @@ func clientFor(b *testing.B, handler http.HandlerFunc) (client *Client, address 
 	return client, server.URL
 }
 
-// BenchmarkListing lists a day of 5,000 calls with a recording each, and makes what is
-// kept of every row. What the server allocates counts too, which is little.
+// BenchmarkListing lists a day of 5,000 calls with a recording each, and converts every row for
+// storage. The server's allocations also count, but are few.
 func BenchmarkListing(b *testing.B) {
 	const pages = 10
 	bodies := map[string][]byte{}
@@ -65,8 +65,8 @@ func BenchmarkListing(b *testing.B) {
 	}
 }
 
-// BenchmarkOpen opens and reads one small recording after the other over one connection.
-// What the server allocates counts too.
+// BenchmarkOpen opens and reads one small recording after the other over one connection. The
+// server's allocations also count.
 func BenchmarkOpen(b *testing.B) {
 	audio := make([]byte, 4<<10)
 	client, address := clientFor(b, func(w http.ResponseWriter, _ *http.Request) {

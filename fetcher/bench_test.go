@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// vendorPage is a page of so many rows like that of the vendor's sample, of which every nth has a recording.
+// vendorPage returns a page of rows like the vendor's sample, in which every nth row has a recording.
 func vendorPage(b *testing.B, rows, nth int) []byte {
 	b.Helper()
 	body, err := os.ReadFile("../testdata/pages/vendor-sample.json")
@@ -50,8 +50,8 @@ func vendorPage(b *testing.B, rows, nth int) []byte {
 	return page.Bytes()
 }
 
-// BenchmarkDecodePage decodes a whole page: where one row in 16 has a recording, as on a dialler's account,
-// and where each has.
+// BenchmarkDecodePage decodes a whole page: with a recording in one row of 16, like a dialler's account,
+// and in every row.
 func BenchmarkDecodePage(b *testing.B) {
 	for _, nth := range []int{16, 1} {
 		body := vendorPage(b, MaxPageSize, nth)
@@ -68,7 +68,7 @@ func BenchmarkDecodePage(b *testing.B) {
 	}
 }
 
-// BenchmarkRowWithoutLinks makes what is kept of a row.
+// BenchmarkRowWithoutLinks converts a row for storage.
 func BenchmarkRowWithoutLinks(b *testing.B) {
 	page, err := decodePage("list calls", 200, vendorPage(b, 2, 2))
 	if err != nil {
@@ -88,7 +88,7 @@ func BenchmarkRowWithoutLinks(b *testing.B) {
 	}
 }
 
-// BenchmarkPacer is the cost of a request's turn where nobody has to wait for it.
+// BenchmarkPacer measures the cost of a turn without waiting.
 func BenchmarkPacer(b *testing.B) {
 	for name, ceiling := range map[string]float64{"unlimited": unlimitedRate, "paced": 1e9} {
 		b.Run(name, func(b *testing.B) {
@@ -105,7 +105,7 @@ func BenchmarkPacer(b *testing.B) {
 	}
 }
 
-// BenchmarkPacerShared is the same for 64 workers that are after each other's turn.
+// BenchmarkPacerShared measures the same with 64 contending workers.
 func BenchmarkPacerShared(b *testing.B) {
 	const workers = 64
 	p := testPacer(unlimitedRate, 0)

@@ -13,10 +13,10 @@ import (
 	"unicode/utf8"
 )
 
-// Call is one row of the call log. All values are the API's own text: it sends
-// numbers as strings, and clients have seen types change, so that a number, a
-// boolean or the text "null" in place of a string is taken as well. Null is "".
-// So is an ID, of a call or of a recording, that is not UTF-8 or longer than 1 KiB.
+// Call is one row of the call log. All values are the API's own text: it sends numbers as strings,
+// and clients have seen types change, so it also accepts a number, a boolean or the text "null"
+// instead of a string. Null becomes "", and so does an ID, of a call or of a recording, that is not
+// UTF-8 or longer than 1 KiB.
 type Call struct {
 	ID         string
 	CallDate   string // wall clock of the account's zone
@@ -24,12 +24,12 @@ type Call struct {
 
 	// Recordings holds every element of the row's recording field, in its order.
 	Recordings []Recording
-	// RecordingUnreadable says that the recording field holds something that is
-	// neither a recording nor nothing, so that a recording may be hidden in it.
+	// RecordingUnreadable says that the recording field is neither empty nor a recording, so it may
+	// hide a recording.
 	RecordingUnreadable bool
 
-	// Raw is the row as received, with every field that the API sent. It holds
-	// the links of recordings: drop them with [Call.RowWithoutLinks] before keeping it.
+	// Raw is the original row with every field. It contains the links of recordings: remove them
+	// with [Call.RowWithoutLinks] before storing it.
 	Raw json.RawMessage
 
 	// Day is the call day that the row belongs to; a listing sets it.
@@ -40,8 +40,8 @@ type Call struct {
 	row row
 }
 
-// row holds the fields of a row that are decoded. Of several with one name the last
-// counts, and the case of names does not matter.
+// row holds the decoded fields of a row. Of duplicate names the last one counts, and names ignore
+// case.
 type row struct {
 	ID         text            `json:"id"`
 	LeadID     text            `json:"lead_id"`
@@ -55,7 +55,7 @@ type row struct {
 	Recording  json.RawMessage `json:"recording"`
 }
 
-// ParseCall reads a row that was kept: one without links. It fails if raw is not a JSON object. It may be called
+// ParseCall parses a stored row, which has no links. It fails if raw is not a JSON object. It may be called
 // concurrently.
 func ParseCall(raw []byte) (Call, error) {
 	var r row
@@ -74,8 +74,8 @@ func newCall(r row, raw []byte) Call {
 	return c
 }
 
-// InProgress reports whether the call had not ended when it was listed: the API
-// sends null for call_length then.
+// InProgress reports whether the call had not ended when it was listed: then the API sends null for
+// call_length.
 func (c *Call) InProgress() bool {
 	return strings.EqualFold(strings.TrimSpace(strings.Trim(string(c.row.CallLength), `"`)), "null")
 }
@@ -83,15 +83,14 @@ func (c *Call) InProgress() bool {
 // CampaignID returns the id of the call's campaign, "" for none.
 func (c *Call) CampaignID() string { return c.row.CampaignID.orNull() }
 
-// Date returns the call's wall-clock time as a time in UTC that stands for no
-// instant, and whether call_date can be read.
+// Date returns the call's wall-clock time, represented in UTC, and whether call_date is valid.
 func (c *Call) Date() (time.Time, bool) {
 	t, err := ParseWall(c.CallDate)
 	return t, err == nil
 }
 
-// Fields returns every value of the row by the API's name for it, unknown fields
-// included, as text; nil if Raw is not a JSON object.
+// Fields returns every value of the row by the API's name, including unknown fields, as text; nil
+// if Raw is not a JSON object.
 func (c *Call) Fields() map[string]string {
 	var fields map[string]text
 	if json.Unmarshal(c.Raw, &fields) != nil {
@@ -104,8 +103,8 @@ func (c *Call) Fields() map[string]string {
 	return texts
 }
 
-// key identifies the call: its id, or without one a hash of its row without links, because a link may differ each
-// time.
+// key identifies the call: by its id or, without one, by a hash of its row without links, because links may
+// change.
 func (c *Call) key() string {
 	if c.ID != "" {
 		return c.ID
@@ -117,8 +116,8 @@ func (c *Call) key() string {
 	return "row-" + shortHash(string(kept))
 }
 
-// text takes any JSON scalar and keeps its text; null is "". An object or array
-// keeps its JSON, so that an unexpected type is never an error of the whole row.
+// text decodes any JSON scalar as text; null is "". An object or array keeps its JSON, so that an
+// unexpected type is never an error of the whole row.
 type text string
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -144,8 +143,7 @@ func textOf(value []byte) text {
 	return text(s)
 }
 
-// orNull returns the text, and "" for the literal "null" that stands in place of
-// null in some rows.
+// orNull returns the text, and "" for the literal "null" that some rows have instead of null.
 func (t text) orNull() string {
 	s := strings.TrimSpace(string(t))
 	if strings.EqualFold(s, "null") {
@@ -154,8 +152,8 @@ func (t text) orNull() string {
 	return s
 }
 
-// asID is orNull for what a call or a recording is noted under. A value that cannot be an id counts as none: where a
-// list or an object is in its place, its JSON may be longer than any id, and not UTF-8.
+// asID is like orNull, for ids. An invalid id becomes "": the JSON of a list or an object may be too long, or not
+// UTF-8.
 func (t text) asID() string {
 	const maxLength = 1 << 10
 	id := t.orNull()
@@ -165,7 +163,7 @@ func (t text) asID() string {
 	return id
 }
 
-// count returns the text as a count, and whether it is one.
+// count returns the text as a count, and whether it is valid.
 func (t text) count() (int, bool) {
 	written := strings.ReplaceAll(t.orNull(), ",", "") // as in 1,006
 	n, err := strconv.Atoi(written)
@@ -179,5 +177,5 @@ func (t text) count() (int, bool) {
 	return n, n >= 0
 }
 
-// maxCount is the largest count that is believed where it is not written as a whole number.
+// maxCount is the largest accepted count that is not written as a whole number.
 const maxCount = 1 << 40

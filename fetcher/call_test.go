@@ -19,8 +19,8 @@ func decodeCall(t *testing.T, row string) Call {
 	return p.calls[0]
 }
 
-// TestVendorSample decodes the sample of the vendor's page, its stray quote repaired,
-// and expects every field that the page documents to be there.
+// TestVendorSample decodes the sample of the vendor's page, with its stray quote repaired, and
+// expects every documented field.
 func TestVendorSample(t *testing.T) {
 	body, err := os.ReadFile("../testdata/pages/vendor-sample.json")
 	if err != nil {
@@ -69,8 +69,8 @@ func TestVendorSample(t *testing.T) {
 	}
 }
 
-// TestVendorSampleAsPrinted keeps the page's own syntax error: it must be a clear
-// error that does not repeat the answer.
+// TestVendorSampleAsPrinted keeps the page's own syntax error: it must give a clear error that does
+// not repeat the answer.
 func TestVendorSampleAsPrinted(t *testing.T) {
 	body, err := os.ReadFile("../testdata/pages/vendor-sample-broken.json")
 	if err != nil {
@@ -170,8 +170,7 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// TestSource tells recordings apart, and recognises them, by what does not depend on
-// their ids.
+// TestSource distinguishes and recognises recordings independently of their ids.
 func TestSource(t *testing.T) {
 	source := func(call, recording string) string {
 		c := decodeCall(t, `{"id":"`+call+`","recording":[`+recording+`]}`)
@@ -204,8 +203,8 @@ func TestSource(t *testing.T) {
 	}
 }
 
-// TestNamesProveNothing has file names of other systems: they tell no account, and no
-// time but one near the call's date.
+// TestNamesProveNothing has file names of other systems: they give no account, and no time except
+// one near the call's date.
 func TestNamesProveNothing(t *testing.T) {
 	for name, epoch := range map[string]bool{
 		"106387_11_5555550100_7_5051_1746093600_1-in-1746093600.mp3": true,
@@ -297,7 +296,7 @@ func TestPageErrors(t *testing.T) {
 		status  int
 		body    string
 		code    int
-		refused bool // the token is
+		refused bool // whether the token is refused
 		final   bool
 	}{
 		"bad token under 200":    {200, `{"success":false,"code":5001,"text":"Auth token is invalid"}`, 5001, true, true},
@@ -337,7 +336,7 @@ func TestPageErrors(t *testing.T) {
 	}
 }
 
-// TestPageOfTooManyRows takes millions of rows for a broken answer, in little memory.
+// TestPageOfTooManyRows treats millions of rows as a broken answer, in little memory.
 func TestPageOfTooManyRows(t *testing.T) {
 	for _, form := range [][3]string{{"[", "1", "]"}, {"{", `"":1`, "}"}} {
 		for rows, ok := range map[int]bool{maxRows: true, maxRows + 1: false, 20 * maxRows: false} {
@@ -351,7 +350,7 @@ func TestPageOfTooManyRows(t *testing.T) {
 	}
 }
 
-// TestRowsInOddForms has names in other case and twice, and whitespace anywhere.
+// TestRowsInOddForms has names in other case, duplicates, and whitespace anywhere.
 func TestRowsInOddForms(t *testing.T) {
 	for row, want := range map[string]Call{
 		`{"ID":"1","id":null}`:                       {},

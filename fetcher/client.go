@@ -1,11 +1,10 @@
-// Package fetcher is the client of the Convoso call log: it lists the calls of a
-// day with their recordings, proves that a listing is whole, and opens the audio
-// behind a recording's link. It paces every host, so that no number of workers
-// can overrun the vendor's limits.
+// Package fetcher is the client of the Convoso call log: it lists the calls of a day with their
+// recordings, proves that a listing is whole, and opens the audio behind a recording's link. It
+// paces every host, so that no number of workers can overrun the vendor's limits.
 //
-// What the API is known to do comes from the vendor's page of log/retrieve and
-// from public clients; nothing of it is promised. The package is built so that a
-// wrong assumption leads to a clear error or an open day, never to a lost recording.
+// The known behaviour of the API comes from the vendor's page of log/retrieve and from public
+// clients, without any guarantee. A wrong assumption must lead to a clear error or an open day,
+// never to a lost recording.
 package fetcher
 
 import (
@@ -24,15 +23,15 @@ import (
 )
 
 const (
-	// MaxPageSize is the max of rows that the API documents for one page.
+	// MaxPageSize is the documented maximum of rows per page.
 	MaxPageSize = 500
-	// DefaultOffsetCeiling is the largest offset that the API takes.
+	// DefaultOffsetCeiling is the largest offset that the API accepts.
 	DefaultOffsetCeiling = 40_000
 
 	maxPage       = 16 << 20 // bytes of one answer
 	retrieveCalls = "list calls"
 
-	maxLongWaits = 3 // so many recordings of a host in a row that ask for a wait above [MaxRetryAfter] end the run
+	maxLongWaits = 3 // number of consecutive recordings of a host with a wait above [MaxRetryAfter] that end the run
 )
 
 // Options configures a Client. Zero durations and counts take their defaults.
@@ -41,15 +40,15 @@ type Options struct {
 	Token         Secret
 	Zone          *time.Location     // of the account's wall-clock times
 	AllowHosts    AllowedHosts       // of links and redirects
-	PageSize      int                // rows asked for per page; default [MaxPageSize]
+	PageSize      int                // rows per page; default [MaxPageSize]
 	OffsetCeiling int                // default [DefaultOffsetCeiling]
-	APIRate       float64            // max request starts a second, 0 for no limit
+	APIRate       float64            // maximum request starts per second, 0 for no limit
 	MediaRate     float64            // likewise, for each host of links
-	Learned       Rates              // rates that an earlier run ended with, of all shares together
-	RateShares    int                // among so many clients at once the rates are divided; default 1
-	Workers       int                // max connections to a host of links; default 8
+	Learned       Rates              // rates from an earlier run, for all shares together
+	RateShares    int                // number of parallel clients that share the rates; default 1
+	Workers       int                // maximum connections to a host of links; default 8
 	Timeout       time.Duration      // until the first byte of an answer; default 60 s
-	RetryFor      time.Duration      // how long to wait for an API that gives no good answer; default 10 minutes
+	RetryFor      time.Duration      // how long to wait for an API without a good answer; default 10 minutes
 	Transport     http.RoundTripper  // of the API and of links, for tests without a network; nil for the real ones
 	StallTimeout  time.Duration      // between two reads of a body; default 30 s
 	Schedule      *schedule.Schedule // nil for none
@@ -68,8 +67,8 @@ type Client struct {
 	media    *http.Client
 	apiPacer *Pacer
 	govern   *governor
-	// mediaHeader is that of every request for audio, which all share: net/http copies
-	// it before it changes anything.
+	// mediaHeader is the shared header of all requests for audio: net/http copies it before
+	// modifying it.
 	mediaHeader http.Header
 
 	mu       sync.Mutex
@@ -77,10 +76,9 @@ type Client struct {
 	outage   outage
 	lastGood Window // span of the last good answer
 
-	// first is held by the one request that may be in progress before the API has given a good answer: one request is
-	// enough to find that the token is wrong.
+	// first serialises requests until the API has given a good answer: one request is enough to detect a wrong token.
 	first   chan struct{}
-	refused error // guarded by first; how the API refused the token
+	refused error // guarded by first; refusal of the token
 
 	requests atomic.Int64
 	answers  atomic.Int64
@@ -126,7 +124,7 @@ func New(o Options) (*Client, error) {
 	if o.Transport == nil {
 		ofAPI, ofLinks = newTransport(o, 4), newMediaTransport(o, http.ProxyFromEnvironment)
 	}
-	// The token is in the address of the API, and would travel along with a redirect.
+	// The token is in the address of the API, and a redirect would forward it.
 	c.api = &http.Client{Transport: ofAPI, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	c.media = &http.Client{Transport: ofLinks, CheckRedirect: c.checkRedirect}
 	return c, nil
@@ -138,15 +136,14 @@ func (c *Client) Close() {
 	c.media.CloseIdleConnections()
 }
 
-// Requests returns how many API requests were sent.
+// Requests returns the number of API requests sent.
 func (c *Client) Requests() int64 { return c.requests.Load() }
 
-// Answers returns how many good answers of the API there were: pages that could be
-// decoded.
+// Answers returns the number of good answers of the API: pages that could be decoded.
 func (c *Client) Answers() int64 { return c.answers.Load() }
 
-// ClockSkew returns how far the machine's clock is ahead of the API's, as the Date
-// of its last answer tells, and whether an answer had one.
+// ClockSkew returns how far the machine's clock is ahead of the API's, according to the Date of its
+// last answer, and whether any answer had one.
 func (c *Client) ClockSkew() (time.Duration, bool) {
 	skew := c.skew.Load()
 	return time.Duration(skew), skew != 0
@@ -163,7 +160,7 @@ func (c *Client) pacer(host string) *Pacer {
 	return p
 }
 
-// Paces returns a snapshot of the API's pace, first, and of each media host's.
+// Paces returns a snapshot of the paces: the API's first, then those of the media hosts.
 func (c *Client) Paces() []Pace {
 	paces := []Pace{c.apiPacer.snapshot()}
 	c.mu.Lock()
@@ -180,8 +177,8 @@ type Rates map[string]float64
 func apiKey(host string) string   { return "api " + host }
 func mediaKey(host string) string { return "media " + host }
 
-// Rates returns the rates learned so far, to start a later run with: those of all shares
-// together, so that the later run may have another number of them.
+// Rates returns the rates learned so far, for a later run: those of all shares together, so that
+// the later run may use another number of shares.
 func (c *Client) Rates() Rates {
 	rates := Rates{}
 	if rate := c.apiPacer.learned(); rate > 0 {

@@ -19,8 +19,7 @@ import (
 
 const someDay = fetcher.Date("2025-05-01")
 
-// clientOn returns a client of a host that the test writes itself, which is the API
-// and the host of links.
+// clientOn returns a client whose API and host of links are the test's own handler.
 func clientOn(t *testing.T, handle http.HandlerFunc, change func(*fetcher.Options)) (*fetcher.Client, *httptest.Server) {
 	t.Helper()
 	server := httptest.NewServer(handle)
@@ -50,15 +49,15 @@ func answer(w http.ResponseWriter, total int, rows ...map[string]any) {
 	if rows == nil {
 		rows = []map[string]any{}
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{ // the client may have gone
+	_ = json.NewEncoder(w).Encode(map[string]any{ // the client may have disconnected
 		"success": true, "data": map[string]any{"total_found": total, "results": rows},
 	})
 }
 
-// TestErrorTextIsScrubbedBeforeItIsCut has the API repeat the token and a filter's
-// value at every place around the one where texts are cut.
+// TestErrorTextIsScrubbedBeforeItIsCut makes the API repeat the token and a filter's value at every
+// position around the limit of texts.
 func TestErrorTextIsScrubbedBeforeItIsCut(t *testing.T) {
-	const shown = 8 // bytes of a secret that are too many
+	const shown = 8 // bytes of a secret that must not be visible
 	for name, token := range map[string]string{
 		"short":           "canary0123456789abcdefghij",
 		"longer than all": strings.Repeat("canary0123456789", 20),
@@ -96,7 +95,7 @@ func TestErrorTextIsScrubbedBeforeItIsCut(t *testing.T) {
 	}
 }
 
-// TestCode429IsARefusal has the API ask to slow down in the body of an HTTP 200.
+// TestCode429IsARefusal makes the API ask to slow down in the body of an HTTP 200.
 func TestCode429IsARefusal(t *testing.T) {
 	for _, code := range []any{429, "429", 503} {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
@@ -124,7 +123,7 @@ func TestCode429IsARefusal(t *testing.T) {
 	}
 }
 
-// TestCode429WithALongWait ends the listing where the API wants to be left alone.
+// TestCode429WithALongWait ends the listing if the API asks for a long wait.
 func TestCode429WithALongWait(t *testing.T) {
 	client, _ := clientOn(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "7200")
@@ -136,8 +135,8 @@ func TestCode429WithALongWait(t *testing.T) {
 	}
 }
 
-// TestCountsAreOfAllPasses shows one call in the first pass alone and another in the
-// second alone, so that only both together prove the window whole.
+// TestCountsAreOfAllPasses shows one call only in the first pass and another only in the second, so
+// only both together prove the window complete.
 func TestCountsAreOfAllPasses(t *testing.T) {
 	call := func(id string) map[string]any {
 		return map[string]any{"id": id, "call_date": string(someDay) + " 10:00:00", "call_length": "1",

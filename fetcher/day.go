@@ -1,4 +1,4 @@
-// Dates and wall-clock times without a zone.
+// Defines dates, and wall-clock times without a zone.
 
 package fetcher
 
@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// WallLayout is how the API writes wall-clock times, which have no zone.
+// WallLayout is the API's layout of wall-clock times, which have no zone.
 const WallLayout = "2006-01-02 15:04:05"
 
 const dateLayout = "2006-01-02"
 
-// Date is a civil date in the account's zone, as 2006-01-02. Dates compare as
-// strings in the order of time.
+// Date is a civil date in the account's zone, as 2006-01-02. Dates compare chronologically as
+// strings.
 type Date string
 
 // ParseDate reads a date.
@@ -33,7 +33,7 @@ func (d Date) AddDays(n int) Date { return DateOf(d.start().AddDate(0, 0, n)) }
 
 // start returns the first second of the day as a wall-clock time.
 func (d Date) start() time.Time {
-	t, _ := time.Parse(dateLayout, string(d)) // a Date is only made from a valid one
+	t, _ := time.Parse(dateLayout, string(d)) // a Date is always valid
 	return t
 }
 
@@ -46,17 +46,15 @@ func (d Date) End(zone *time.Location) time.Time {
 	return time.Date(next.Year(), next.Month(), next.Day(), 0, 0, 0, 0, zone)
 }
 
-// Window returns the span in which the whole day is asked for: from one second
-// before it to the first second after it, for whether the API's bounds are
-// inclusive is not documented.
+// Window returns the span to request for the whole day: from one second before it to the first
+// second after it, because it is not documented whether the API's bounds are inclusive.
 func (d Date) Window() Window {
 	start := d.start()
 	return Window{From: start.Add(-time.Second), To: start.AddDate(0, 0, 1)}
 }
 
-// ParseWall reads a wall-clock time as the API writes it, or with a T; a bare date
-// is its first second. The result stands for no instant: it is in UTC, so that
-// arithmetic on it knows no daylight saving.
+// ParseWall parses a wall-clock time in the API's layout, or with a T; a bare date means its first
+// second. The result is represented in UTC, so arithmetic ignores daylight saving.
 func ParseWall(s string) (time.Time, error) {
 	s = strings.Replace(strings.TrimSpace(s), "T", " ", 1)
 	for _, layout := range []string{WallLayout, "2006-01-02 15:04", dateLayout} {
@@ -81,16 +79,16 @@ func (w Window) String() string {
 	return w.From.Format(WallLayout) + " to " + w.To.Format(WallLayout)
 }
 
-// contains reports whether t lies in the window.
+// contains reports whether t is in the window.
 func (w Window) contains(t time.Time) bool { return !t.Before(w.From) && !t.After(w.To) }
 
-// minWindow is the narrowest half that a window is split into, its overlap not counted.
+// minWindow is the minimum half of a split window, without its overlap.
 const minWindow = 2 * time.Second
 
-// split returns two windows that cover w and overlap by one second on each side of
-// their boundary: a row there lies inside one of them, whether the API's bounds are
-// inclusive or not. No end falls into one of the clock changes, where the API may read
-// it as either of two instants. It reports false when there is no such boundary.
+// split returns two windows that cover w and overlap by one second on each side of their boundary:
+// a row there is inside one of them, whether or not the API's bounds are inclusive. No end is in a
+// clock change, where the API may interpret it as either of two instants. It reports false if there
+// is no such boundary.
 func (w Window) split(changes []Window) (early, late Window, ok bool) {
 	middle := w.From.Add(w.To.Sub(w.From) / 2).Truncate(time.Second)
 	candidates := []time.Time{middle}
@@ -107,9 +105,8 @@ func (w Window) split(changes []Window) (early, late Window, ok bool) {
 	return Window{}, Window{}, false
 }
 
-// widened returns the window with each end that falls into a clock change moved
-// to that change's outer edge: a row there may lie outside by its wall clock and
-// inside as an instant.
+// widened returns the window with each end inside a clock change moved to the outer edge of the
+// change: a row there may be outside by wall clock and inside as an instant.
 func (w Window) widened(changes []Window) Window {
 	for _, change := range changes {
 		if change.contains(w.From) {
@@ -122,9 +119,8 @@ func (w Window) widened(changes []Window) Window {
 	return w
 }
 
-// clockChanges returns the spans of wall-clock time that the zone repeats or
-// leaves out within a day of the window, each from its first second to the first
-// second after it.
+// clockChanges returns the spans of wall-clock time that the zone repeats or skips within a day of
+// the window, each from its first second to the first second after it.
 func clockChanges(w Window, zone *time.Location) []Window {
 	var changes []Window
 	at := w.From.AddDate(0, 0, -2)

@@ -38,7 +38,7 @@ func TestParseWall(t *testing.T) {
 	for in, want := range map[string]string{
 		"2025-05-01": "2025-05-01 00:00:00", "2025-05-01 13:00:00": "2025-05-01 13:00:00",
 		"2025-05-01T13:00:00": "2025-05-01 13:00:00", "2025-05-01T13:05": "2025-05-01 13:05:00",
-		"2025-03-09 02:30:00": "2025-03-09 02:30:00", // an hour that the zone leaves out
+		"2025-03-09 02:30:00": "2025-03-09 02:30:00", // an hour that the zone skips
 	} {
 		if got := wall(t, in).Format(WallLayout); got != want {
 			t.Errorf("%s: %s", in, got)
@@ -54,7 +54,7 @@ func TestParseWall(t *testing.T) {
 func TestSplit(t *testing.T) {
 	for name, test := range map[string]struct {
 		zone, day, from, to string
-		boundary            string // "" where no split may be made
+		boundary            string // "" if no split is possible
 	}{
 		"plain day":               {"America/Los_Angeles", "2025-05-01", "2025-04-30 23:59:59", "2025-05-02 00:00:00", "2025-05-01 11:59:59"},
 		"four seconds":            {"UTC", "2025-05-01", "2025-05-01 10:00:00", "2025-05-01 10:00:04", "2025-05-01 10:00:02"},

@@ -1,4 +1,4 @@
-// The errors of API and media hosts, without secrets.
+// Defines the errors of API and media hosts, without secrets.
 
 package fetcher
 
@@ -16,11 +16,11 @@ import (
 
 // APIError is a failure that the API reported, by its HTTP status or by success:false in the body of any status.
 type APIError struct {
-	Op         string        // what was asked for
+	Op         string        // the operation
 	Status     int           // HTTP status
 	Code       int           // the API's own code, 0 if it sent none
-	Text       string        // the API's own text, free of secrets and shortened
-	RetryAfter time.Duration // how long the API asked to wait, 0 if it did not say
+	Text       string        // the API's own text, without secrets, shortened
+	RetryAfter time.Duration // how long the API asked to wait, 0 if unknown
 }
 
 // Error returns one lower-case line.
@@ -42,8 +42,8 @@ func (e *APIError) Refused() bool {
 	return e.Status == http.StatusUnauthorized || slices.Contains([]int{401, 403, 4001, 4002, 5001}, e.Code)
 }
 
-// Unknown returns which kind of id the API does not know, or "": a list,
-// campaign, user or queue that was asked for (codes 6002, 6004, 6006, 6030).
+// Unknown returns the kind of a requested id that the API does not know, or "": list, campaign,
+// user or queue (codes 6002, 6004, 6006, 6030).
 func (e *APIError) Unknown() string {
 	return map[int]string{6002: "list", 6004: "campaign", 6006: "user", 6030: "queue"}[e.Code]
 }
@@ -51,24 +51,23 @@ func (e *APIError) Unknown() string {
 // beyondCeiling reports whether the offset was over the API's limit.
 func (e *APIError) beyondCeiling() bool { return e.Code == 7231 }
 
-// asksToWait reports whether the API refused for the number of requests, by the
-// status or, under any status, by its own code.
+// asksToWait reports whether the API refused because of too many requests, by status or, with any
+// status, by its own code.
 func (e *APIError) asksToWait() bool { return asksToWait(e.Status) || asksToWait(e.Code) }
 
-// isBare reports whether the API asks to wait only by a 503, which may also be a failure.
+// isBare reports whether the only sign of a limit is a 503, which may also be a failure.
 func (e *APIError) isBare() bool {
 	return e.RetryAfter == 0 && e.Status != http.StatusTooManyRequests && e.Code != http.StatusTooManyRequests
 }
 
-// final reports whether a further attempt would get the same answer.
+// final reports whether a further attempt would have the same result.
 func (e *APIError) final() bool { return e.Refused() || e.Unknown() != "" || e.beyondCeiling() }
 
-// ErrUnreachable is wrapped by the last error of an API that gave no good answer for
-// Options.RetryFor.
+// ErrUnreachable is wrapped by the error after Options.RetryFor without a good answer of the API.
 var ErrUnreachable = errors.New("no usable answer from the API")
 
-// WindowError says that the API's answer for one window cannot be understood, after
-// several tries, while it answers for others.
+// WindowError means that the API's answer for one window cannot be decoded, after several attempts,
+// while it answers for others.
 type WindowError struct {
 	Window Window
 	Cause  error
@@ -80,8 +79,8 @@ func (e *WindowError) Error() string { return fmt.Sprintf("list %s: %v", e.Windo
 // Unwrap returns the cause.
 func (e *WindowError) Unwrap() error { return e.Cause }
 
-// RetryLaterError says that a host asked to wait longer than a run should: the API, or
-// a host of links for several recordings in a row.
+// RetryLaterError means that a host asked to wait longer than a run should: the API, or a host of
+// links for several recordings in a row.
 type RetryLaterError struct {
 	Host  string
 	After time.Duration
@@ -92,8 +91,8 @@ func (e *RetryLaterError) Error() string {
 	return fmt.Sprintf("%s asks to wait for %s", e.Host, e.After.Round(time.Second))
 }
 
-// IgnoredParameterError says that more than half of the rows of a window's first page
-// contradict what was asked for, so that the API must have ignored the parameter.
+// IgnoredParameterError means that more than half of the rows of a window's first page contradict
+// the request, so the API must have ignored the parameter.
 type IgnoredParameterError struct {
 	Window    Window
 	Parameter string
@@ -104,23 +103,23 @@ func (e *IgnoredParameterError) Error() string {
 	return fmt.Sprintf("list calls: the API ignored %s: more than half of the rows do not match the request", e.Parameter)
 }
 
-// ErrNotAllowed says that a link or a redirect points to a place that is not
-// allowed: another host, another scheme, or a private network.
+// ErrNotAllowed means that a link or a redirect points to a place that is not allowed: another
+// host, another scheme, or a private network.
 var ErrNotAllowed = errors.New("not an allowed host")
 
-// ErrRedirected says, in addition to ErrNotAllowed, that the link was requested and redirected to a place that is not
-// allowed.
+// ErrRedirected means, in addition to ErrNotAllowed, that the link was requested and redirected to a place that is
+// not allowed.
 var ErrRedirected = errors.New("a redirect")
 
-// ErrStalled says that no byte came for longer than the stall timeout, or that fewer than 500 bytes a second came.
+// ErrStalled means that no byte arrived for longer than the stall timeout, or fewer than 500 bytes per second.
 var ErrStalled = errors.New("no data arrived for too long")
 
-// ErrBadLink says that a recording's link is not an address that can be asked for.
+// ErrBadLink means that a recording's link is not a valid URL.
 var ErrBadLink = errors.New("the link is not a valid URL")
 
-// transportError carries the cause of a failed request for errors.Is and As, and a
-// text of its own: net/http prints whole addresses, with the token or a link's
-// secret in them, and repeats what a server sent.
+// transportError carries the cause of a failed request for errors.Is and As, and its own text:
+// errors of net/http contain complete addresses, with the token or a link's secret, and data from
+// the server.
 type transportError struct {
 	op, text string
 	err      error
@@ -131,7 +130,7 @@ func (e *transportError) Unwrap() error { return e.err }
 
 var quotedPattern = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
-// withoutSecrets returns err with a text that holds no address and no part of one.
+// withoutSecrets returns err with a text without any part of an address.
 func withoutSecrets(op string, err error) error {
 	inner := err
 	if urlError, ok := errors.AsType[*url.Error](err); ok {

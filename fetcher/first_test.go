@@ -12,8 +12,8 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// TestFirstAnswerComesAlone lists several days at once, as a run does: a wrong token costs one
-// request, also where no rate holds them apart, and a right one holds nobody up.
+// TestFirstAnswerComesAlone lists several days in parallel, like a run: a wrong token costs one
+// request, even without a rate limit, and a correct one delays nothing.
 func TestFirstAnswerComesAlone(t *testing.T) {
 	for name, code := range map[string]int{"refused": 5001, "well": 0} {
 		t.Run(name, func(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// FuzzRetryAfter reads any header: never less than nothing, the same from seconds and
-// from a date, and what a pacer makes of it is never a pause longer than a run waits.
+// FuzzRetryAfter parses any header: the result is never negative, equal for seconds and a date, and
+// a pacer never pauses longer than a run waits.
 func FuzzRetryAfter(f *testing.F) {
 	for _, value := range []string{
 		"", "2", "-1", "0", "3600", "3601", "1.5", "1e400", "-1e400", "Inf", "NaN", "0x1p4", "9223372036854775807", strings.Repeat("9", 400),
@@ -54,7 +54,7 @@ func FuzzRetryAfter(f *testing.F) {
 
 func isDigits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
-// checkPause lets a host ask to wait, once more while it waits.
+// checkPause lets a host ask to wait, and again during the wait.
 func checkPause(t *testing.T, after time.Duration) {
 	t.Helper()
 	p := newPacer("h", 5, 0, 1, 1, slog.New(slog.DiscardHandler), ungoverned())
@@ -71,11 +71,10 @@ func checkPause(t *testing.T, after time.Duration) {
 	}
 }
 
-// FuzzSplit splits windows, and the day in which each begins, as far as they can be
-// split around one busy second and around clock changes, and expects them to cover
-// every second, to share two seconds around their boundary, to be no shorter than two seconds,
-// never to begin in a clock change, and to be left whole only where no boundary is
-// possible.
+// FuzzSplit splits windows, and the day in which each begins, around one busy second and around
+// clock changes. The parts must cover every second, share two seconds around their boundary, be at
+// least two seconds long, and never begin in a clock change. A window may stay unsplit only if no
+// boundary is possible.
 func FuzzSplit(f *testing.F) {
 	f.Add(int64(1762066799), int32(90000), uint8(0), uint16(40000))
 	f.Add(int64(1741510800), int32(7200), uint8(0), uint16(1))
@@ -151,8 +150,8 @@ func checkSplit(t *testing.T, judge judge, w, early, late Window) {
 	}
 }
 
-// checkWidened expects a widened window to hold the window, and to end where the
-// clock is plain, or where a change begins or ends.
+// checkWidened expects a widened window to contain the window, and to end at an unambiguous time,
+// or at the start or end of a change.
 func checkWidened(t *testing.T, judge judge, w, wide Window) {
 	t.Helper()
 	if wide.From.After(w.From) || wide.To.Before(w.To) {
@@ -166,11 +165,11 @@ func checkWidened(t *testing.T, judge judge, w, wide Window) {
 	}
 }
 
-// judge tells apart from clockChanges what a wall clock shows: it asks the zone at
-// every instant that may be meant.
+// judge determines what a wall clock shows independently of clockChanges: it checks the zone at
+// every possible instant.
 type judge struct {
 	zone    *time.Location
-	offsets []time.Duration // all that the zone has around a window
+	offsets []time.Duration // all offsets of the zone around a window
 }
 
 func judgeOf(w Window, zone *time.Location) judge {
@@ -189,8 +188,8 @@ func (j judge) offsetAt(instant time.Time) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// plain reports whether the clock shows a time once: 0 times in an hour that is left
-// out, twice in one that is repeated.
+// plain reports whether the clock shows a time exactly once: not in a skipped hour, and not twice
+// in a repeated one.
 func (j judge) plain(wall time.Time) bool {
 	instants := 0
 	for _, offset := range j.offsets {
@@ -201,7 +200,7 @@ func (j judge) plain(wall time.Time) bool {
 	return instants == 1
 }
 
-// boundaryIn looks at every second of the window for one where it can be split.
+// boundaryIn searches the window for a second where it can be split.
 func (j judge) boundaryIn(w Window) (at time.Time, possible bool) {
 	const shortest = 2 * time.Second
 	for at = w.From.Add(shortest); !at.After(w.To.Add(-shortest)); at = at.Add(time.Second) {

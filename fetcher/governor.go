@@ -15,11 +15,11 @@ import (
 	"convoso-archiver/internal/schedule"
 )
 
-// ErrMaxRequests says that as many requests were started as [Options.MaxRequests] allows.
+// ErrMaxRequests means that [Options.MaxRequests] requests were started.
 var ErrMaxRequests = errors.New("the maximum number of requests is reached")
 
-// The parts in which bodies are read while the bandwidth is limited: so small that each of many bodies gets some
-// bytes every few seconds, for servers end a connection that takes none.
+// The read sizes while the bandwidth is limited: small enough that each of many bodies gets some bytes every few
+// seconds, because servers close idle connections.
 const (
 	maxPart      = 32 << 10 // bytes
 	minPart      = 256
@@ -35,10 +35,10 @@ type governor struct {
 	bodies      *rate.Limiter // of bytes
 
 	started atomic.Int64 // requests
-	part    atomic.Int64 // bytes that are read at once
+	part    atomic.Int64 // bytes per read
 
 	mu      sync.Mutex
-	limits  schedule.Limits // at the last look
+	limits  schedule.Limits // from the last look
 	looked  bool
 	resumed time.Time // when the last pause of the schedule ended
 }
@@ -49,7 +49,7 @@ func newGovernor(s *schedule.Schedule, maxRequests int64, logger *slog.Logger) *
 	return g
 }
 
-// look returns what the schedule allows now, and how long that is valid.
+// look returns the current limits of the schedule, and how long they are valid.
 func (g *governor) look() (limits schedule.Limits, good time.Duration) {
 	now := time.Now()
 	limits = g.schedule.At(now)
@@ -61,7 +61,7 @@ func (g *governor) look() (limits schedule.Limits, good time.Duration) {
 	return limits, schedule.NextLook(now).Sub(now)
 }
 
-// change sets what is allowed from now on.
+// change sets new limits.
 func (g *governor) change(now time.Time, limits schedule.Limits) {
 	if g.limits.Off {
 		g.resumed = now
@@ -80,7 +80,7 @@ func (g *governor) change(now time.Time, limits schedule.Limits) {
 	g.logger.Info("by the schedule", attrs...)
 }
 
-// limitBodies bounds the bytes a second of all bodies together, 0 for no limit.
+// limitBodies limits the bytes per second of all bodies together, 0 for no limit.
 func (g *governor) limitBodies(bytes int64) {
 	if bytes == 0 {
 		g.part.Store(maxPart)
@@ -93,8 +93,7 @@ func (g *governor) limitBodies(bytes int64) {
 	g.bodies.SetLimit(rate.Limit(bytes))
 }
 
-// pay waits until so many bytes that were read fit into the bandwidth. It ends early with ctx, whose error the next
-// read meets.
+// pay waits until the bytes read fit into the bandwidth. It ends early with ctx, whose error the next read returns.
 func (g *governor) pay(ctx context.Context, bytes int) {
 	if g.schedule == nil {
 		return
@@ -107,7 +106,8 @@ func (g *governor) pay(ctx context.Context, bytes int) {
 	}
 }
 
-// take counts a request. It fails once their maximum is reached, except one that continues from another.
+// take counts a request. It fails once the maximum is reached, except for a request that continues
+// another one.
 func (g *governor) take(goesOn bool) error {
 	if n := g.started.Add(1); g.maxRequests == 0 || n <= g.maxRequests || goesOn {
 		return nil
@@ -116,7 +116,7 @@ func (g *governor) take(goesOn bool) error {
 	return ErrMaxRequests
 }
 
-// isUsedUp reports whether no further request may be made.
+// isUsedUp reports whether no further request is allowed.
 func (g *governor) isUsedUp() bool { return g.maxRequests > 0 && g.started.Load() >= g.maxRequests }
 
 // resumedAt returns when the last pause of the schedule ended, the zero time for never.
@@ -126,11 +126,12 @@ func (g *governor) resumedAt() time.Time {
 	return g.resumed
 }
 
-// Resumed returns when the last pause of the schedule ended, the zero time for never. A host that was not asked since
-// then is not silent.
+// Resumed returns when the last pause of the schedule ended, the zero time for never. A host without a request since
+// then does not count as silent.
 func (c *Client) Resumed() time.Time { return c.govern.resumedAt() }
 
-// OffUntil returns the end of a pause of the schedule, in the account's zone, and whether that is so now.
+// OffUntil returns the end of a pause of the schedule, in the account's zone, and whether it is paused
+// now.
 func (c *Client) OffUntil(now time.Time) (time.Time, bool) {
 	if !c.options.Schedule.At(now).Off {
 		return time.Time{}, false

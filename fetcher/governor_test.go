@@ -19,7 +19,8 @@ import (
 
 func ungoverned() *governor { return newGovernor(nil, 0, slog.New(slog.DiscardHandler)) }
 
-// by returns the governor of a schedule in UTC. The clock of a bubble starts on a Saturday, at midnight.
+// by returns the governor with a schedule in UTC. The clock of a bubble starts on a Saturday, at
+// midnight.
 func by(t *testing.T, text string, log io.Writer) *governor {
 	t.Helper()
 	s, err := schedule.Parse(text, time.UTC)
@@ -29,7 +30,7 @@ func by(t *testing.T, text string, log io.Writer) *governor {
 	return newGovernor(s, 0, slog.New(slog.NewTextHandler(log, nil)))
 }
 
-// startsUntil starts requests, each answered at once, until the time has passed, and returns when they started.
+// startsUntil starts requests, each answered at once, until a time, and returns their start times.
 func startsUntil(t *testing.T, p *Pacer, end time.Duration) []time.Duration {
 	t.Helper()
 	begun := time.Now()
@@ -55,8 +56,8 @@ func countBetween(starts []time.Duration, from, to time.Duration) (n int) {
 	return n
 }
 
-// TestPacerFollowsTheSchedule: the rate changes with the minute in which the schedule does, up and down; while it is
-// off nothing starts, and after it nothing bursts.
+// TestPacerFollowsTheSchedule: the rate changes in the same minute as the schedule, up and down; while it is off no
+// request starts, and afterwards there is no burst.
 func TestPacerFollowsTheSchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -68,10 +69,10 @@ func TestPacerFollowsTheSchedule(t *testing.T) {
 			from, to time.Duration
 			min, max int
 		}{
-			{0, 5 * time.Minute, 2500, 3001},                   // it climbs from 3 to 10 a second
+			{0, 5 * time.Minute, 2500, 3001},                   // it climbs from 3 to 10 per second
 			{5 * time.Minute, 10 * time.Minute, 29, 31},        // 0.1 a second
 			{10 * time.Minute, 60 * time.Minute, 0, 0},         // off
-			{60 * time.Minute, 60*time.Minute + 1e9, 1, 11},    // no burst, and at once as fast as before
+			{60 * time.Minute, 60*time.Minute + 1e9, 1, 11},    // no burst, and immediately as fast as before
 			{60 * time.Minute, 65 * time.Minute, 2995, 3002},   // 10 a second
 			{65 * time.Minute, 70 * time.Minute, 599, 602},     // 2 a second
 			{70 * time.Minute, 70*time.Minute + 10e9, 98, 102}, // and 10 again
@@ -92,7 +93,7 @@ func TestPacerFollowsTheSchedule(t *testing.T) {
 	})
 }
 
-// A pace of one start in many seconds gives way at once when the schedule does, also for one who waits.
+// A slow pace changes at once with the schedule, also for waiting requests.
 func TestPacerRisesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPacer("h", 10, 0, 1, maxLongWaits, slog.New(slog.DiscardHandler), by(t, "00:00-00:05 0.001/s", io.Discard))
@@ -126,7 +127,7 @@ func TestScheduleCapsWhatHasNoCeiling(t *testing.T) {
 	})
 }
 
-// While the schedule is off a stop is heeded at once, and a redirect continues.
+// While the schedule is off, a stop takes effect at once, and a redirect continues.
 func TestOffAndStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPacer("h", 10, 0, 1, maxLongWaits, slog.New(slog.DiscardHandler), by(t, "00:00-12:00 off", io.Discard))
@@ -145,7 +146,7 @@ func TestOffAndStop(t *testing.T) {
 	})
 }
 
-// Exactly so many requests are started as may be, by all workers on all hosts together.
+// All workers on all hosts together start exactly the maximum of requests.
 func TestMaxRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGovernor(nil, 100, slog.New(slog.DiscardHandler))
@@ -178,7 +179,7 @@ func TestMaxRequests(t *testing.T) {
 	})
 }
 
-// plenty is a body whose bytes are all there at once.
+// plenty is a body whose bytes are all available at once.
 type plenty struct{ left int }
 
 func (b *plenty) Read(p []byte) (int, error) {
@@ -191,8 +192,8 @@ func (b *plenty) Read(p []byte) (int, error) {
 
 func (b *plenty) Close() error { return nil }
 
-// TestBandwidth: all bodies together keep to the bandwidth, and none is taken for stalled, however low that is: it is
-// far below the least rate of a body, for each of them.
+// TestBandwidth: all bodies together keep to the bandwidth, and none counts as stalled, even if the bandwidth per
+// body is far below the minimum rate of a body.
 func TestBandwidth(t *testing.T) {
 	const bodies, size = 8, 50_000
 	for text, perSecond := range map[string]float64{"1k": 1000, "2/s 20k": 20_000, "3M": 3_000_000} {
@@ -221,7 +222,7 @@ func TestBandwidth(t *testing.T) {
 	}
 }
 
-// The bandwidth follows the schedule in the middle of a body; off lets what is in flight continue.
+// The bandwidth follows the schedule in the middle of a body; off lets bodies in flight continue.
 func TestBandwidthFollowsTheSchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := by(t, "00:00-00:10 10k; 00:10-01:00 off; 2M", io.Discard)
@@ -269,7 +270,7 @@ func TestBandwidthAndStop(t *testing.T) {
 	})
 }
 
-// TestOutageAndOff: the hours in which the API may not be asked are none in which it did not answer.
+// TestOutageAndOff: hours in which the schedule is off do not count as an outage of the API.
 func TestOutageAndOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var o outage

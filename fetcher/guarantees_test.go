@@ -11,9 +11,9 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// TestTotalThatChangesProvesNothing has the total fall between two pages of each
-// pass to the number of calls that come: a row has gone meanwhile, and which one
-// stood there instead is not known.
+// TestTotalThatChangesProvesNothing has a total that falls between two pages of each pass to the
+// number of received calls: a row has disappeared meanwhile, and it is unknown which row took its
+// place.
 func TestTotalThatChangesProvesNothing(t *testing.T) {
 	row := func(id string) map[string]any {
 		return map[string]any{"id": id, "call_date": string(someDay) + " 10:00:00", "call_length": "1", "recording": []any{}}
@@ -37,8 +37,8 @@ func TestTotalThatChangesProvesNothing(t *testing.T) {
 	}
 }
 
-// TestRowsThatContradictTheFilter has one row in three be another campaign's: too few
-// to end the listing. All are used, and the listing proves nothing.
+// TestRowsThatContradictTheFilter has one row in three from another campaign: too few to end the
+// listing. All are used, but the listing proves nothing.
 func TestRowsThatContradictTheFilter(t *testing.T) {
 	row := func(id, campaign string) map[string]any {
 		return map[string]any{"id": id, "campaign_id": campaign, "call_date": string(someDay) + " 10:00:00", "call_length": "1",
@@ -63,13 +63,13 @@ func TestRowsThatContradictTheFilter(t *testing.T) {
 	}
 }
 
-// TestTokenStaysWithTheAPI lists, and opens a link that redirects, on a host that sets
-// a cookie in every answer. What is asked for recordings must carry neither the token
-// in any place, nor a cookie, nor the link that led there.
+// TestTokenStaysWithTheAPI lists, and opens a link that redirects, on a host that sets a cookie in
+// every answer. Requests for recordings must not contain the token, a cookie, or the link that led
+// there.
 func TestTokenStaysWithTheAPI(t *testing.T) {
 	const token = "test-token+Qx7"
 	var mu sync.Mutex
-	var asked []string // all of each request but those to the API
+	var asked []string // complete requests, except those to the API
 	client, server := clientOn(t, func(w http.ResponseWriter, r *http.Request) {
 		http.SetCookie(w, &http.Cookie{Name: "session", Value: token, Path: "/"})
 		switch r.URL.Path {
@@ -110,9 +110,8 @@ func TestTokenStaysWithTheAPI(t *testing.T) {
 	}
 }
 
-// TestNoWayToWhatIsNotAllowed opens links that lead to a host that is not allowed, by
-// themselves or by a redirect, and links whose host is allowed by name and turns out
-// to be this machine.
+// TestNoWayToWhatIsNotAllowed opens links that lead to a disallowed host, directly or by a
+// redirect, and links to an allowed host name that resolves to this machine.
 func TestNoWayToWhatIsNotAllowed(t *testing.T) {
 	_, server := clientOn(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "https://other.invalid/audio", http.StatusFound)

@@ -14,12 +14,12 @@ import (
 // nothing.
 type AllowedHosts struct {
 	names    []string        // exact host names, https only
-	suffixes []string        // ".convoso.com": that domain at any depth, https only
-	origins  map[string]bool // "http://127.0.0.1:9000": exactly that origin, private address or not
+	suffixes []string        // ".convoso.com": any subdomain, https only
+	origins  map[string]bool // "http://127.0.0.1:9000": exactly that origin, even with a private address
 }
 
-// ParseAllowedHosts reads a list as --allow-host takes it: a host name, *.domain
-// for any depth below it, or a whole origin with its scheme.
+// ParseAllowedHosts parses the values of --allow-host: a host name, *.domain for any depth below
+// it, or a whole origin with its scheme.
 func ParseAllowedHosts(list []string) (AllowedHosts, error) {
 	hosts := AllowedHosts{origins: map[string]bool{}}
 	for _, item := range list {
@@ -43,7 +43,7 @@ func ParseAllowedHosts(list []string) (AllowedHosts, error) {
 	return hosts, nil
 }
 
-// allows reports whether the address may be asked for a recording.
+// allows reports whether a recording may be requested from the address.
 func (h AllowedHosts) allows(u *url.URL) bool {
 	if u.User != nil {
 		return false
@@ -68,17 +68,17 @@ func (h AllowedHosts) allows(u *url.URL) bool {
 	return false
 }
 
-// allowsDial reports whether host:port belongs to an origin that was allowed by
-// its whole name, and so may be a private address.
+// allowsDial reports whether host:port belongs to an explicitly allowed origin, and so may be a
+// private address.
 func (h AllowedHosts) allowsDial(address string) bool {
 	address = normalAddress(address)
 	return h.origins["http://"+address] || h.origins["https://"+address]
 }
 
-// origin returns scheme://host:port in lower case, with the port always there.
+// origin returns scheme://host:port in lower case, always with the port.
 func origin(u *url.URL) string { return strings.ToLower(u.Scheme) + "://" + hostPort(u) }
 
-// hostPort returns the address that is dialled for a URL, as normalAddress does.
+// hostPort returns the address to dial for a URL, in the form of normalAddress.
 func hostPort(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
@@ -87,8 +87,8 @@ func hostPort(u *url.URL) string {
 	return normalAddress(net.JoinHostPort(u.Hostname(), cmp.Or(port, "443")))
 }
 
-// normalAddress returns host:port in lower case and without a dot after the host, which
-// make no difference.
+// normalAddress returns host:port in lower case and without a trailing dot of the host, which are
+// equivalent.
 func normalAddress(address string) string {
 	host, port, err := net.SplitHostPort(strings.ToLower(address))
 	if err != nil {

@@ -17,19 +17,19 @@ import (
 
 const droppedLink = "[link dropped]"
 
-// addressPattern finds anything that looks like an address with a scheme, also where
-// it is in JSON within a text, in which its slashes may be escaped.
+// addressPattern finds anything that looks like an address with a scheme, also in JSON within a
+// text, where its slashes may be escaped.
 var addressPattern = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*:(?:\\*/|\\+u002[Ff]){2}[^\s"'<>]*`)
 
 // withoutAddresses replaces every address in a text.
 func withoutAddresses(s string) string {
-	if !strings.Contains(s, ":/") && !strings.Contains(s, `:\`) { // which every address holds
+	if !strings.Contains(s, ":/") && !strings.Contains(s, `:\`) { // which every address contains
 		return s
 	}
 	return addressPattern.ReplaceAllString(s, droppedLink)
 }
 
-// LinkHost returns the host[:port] that a link points to, "" where it cannot be read.
+// LinkHost returns the host[:port] that a link points to, "" if it is invalid.
 func LinkHost(link Secret) string {
 	address, err := exactURL(link)
 	if err != nil {
@@ -38,8 +38,8 @@ func LinkHost(link Secret) string {
 	return strings.ToLower(address.Host)
 }
 
-// LinkOrigin returns the value of --allow-host for a link: its host, or its whole origin where it is not https on the
-// usual port; "" where the link cannot be read.
+// LinkOrigin returns the value of --allow-host for a link: its host, or its origin if it is not https on the default
+// port; "" for an invalid link.
 func LinkOrigin(link Secret) string {
 	address, err := exactURL(link)
 	if err != nil {
@@ -51,8 +51,8 @@ func LinkOrigin(link Secret) string {
 	return strings.ToLower(address.Scheme + "://" + address.Host)
 }
 
-// linkPath returns the part of a link that names the recording: without the
-// query, which holds a value of the account that may change.
+// linkPath returns the part of a link that identifies the recording: without the query, which
+// contains a changing value of the account.
 func linkPath(link Secret) string {
 	rest := link.Reveal()
 	if _, after, found := strings.Cut(rest, "://"); found {
@@ -97,33 +97,42 @@ func LinkSecrets(link Secret) []string {
 	for _, value := range tokenFields(link) {
 		add(string(value), minLength)
 	}
-	// The longest first, so that no rest of it stays.
+	// The longest first, so that no part of one stays.
 	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
 	return slices.Compact(secrets)
 }
 
-// stringPattern finds the strings of valid JSON, in their quotes.
+// stringPattern finds the strings of valid JSON, with quotes.
 var stringPattern = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
 // RowWithoutLinks returns the row as received, compact, with every address in it replaced: whatever is under src and
 // public_url, in any case of these names, and any other text that holds an address or the secret of such a link in a
 // form that can be told from the row, in fields known or unknown. Order of fields, numbers and duplicates stay as
-// they were. It fails when the row is not valid JSON.
+// they were. A file name stays even if a link ends with it, because the recording is stored under it. It fails when the
+// row is not valid JSON.
 func (c *Call) RowWithoutLinks() (json.RawMessage, error) {
 	var compact, kept bytes.Buffer
 	if json.Compact(&compact, c.Raw) != nil {
 		return nil, fmt.Errorf("drop links from row: %w", errNotJSON)
 	}
 	secrets := rowSecrets(compact.Bytes())
+	name := "" // of the field whose value comes next
 	encoder := json.NewEncoder(&kept)
 	encoder.SetEscapeHTML(false)
 	rest := compact.Bytes()
 	for at := stringPattern.FindIndex(rest); at != nil; at = stringPattern.FindIndex(rest) {
 		kept.Write(rest[:at[0]])
 		s := string(textOf(rest[at[0]:at[1]]))
-		_ = encoder.Encode(withoutLinks(s, secrets)) // a string can be encoded
+		hidden := secrets
+		if strings.EqualFold(name, "filename") && fileNamePattern.MatchString(s) {
+			hidden = slices.DeleteFunc(slices.Clone(secrets), func(secret string) bool { return secret == s })
+		}
+		_ = encoder.Encode(withoutLinks(s, hidden)) // a string can be encoded
 		kept.Truncate(kept.Len() - len("\n"))
 		rest = rest[at[1]:]
+		if name = ""; bytes.HasPrefix(rest, []byte(`:"`)) {
+			name = s
+		}
 		if isLinkName(s) && bytes.HasPrefix(rest, []byte(":")) {
 			value := valueBehind(rest)
 			kept.WriteString(":" + inPlaceOf(value))
@@ -134,8 +143,8 @@ func (c *Call) RowWithoutLinks() (json.RawMessage, error) {
 	return kept.Bytes(), nil
 }
 
-// rowSecrets returns the texts of a compact row that alone give access to its recordings: of all links, wherever they
-// stand, and of texts in place of a recording.
+// rowSecrets returns the texts of a compact row that alone give access to its recordings: from all links, in any
+// field, and from texts in place of a recording.
 func rowSecrets(row []byte) (secrets []string) {
 	add := func(values ...json.RawMessage) {
 		for _, value := range values {
@@ -163,11 +172,14 @@ func rowSecrets(row []byte) (secrets []string) {
 	return secrets
 }
 
+// fileNamePattern finds text that may be the name of a file. Without an extension it may be what opens a link.
+var fileNamePattern = regexp.MustCompile(`\.[A-Za-z0-9]{2,4}$`)
+
 func isLinkName(name string) bool {
 	return strings.EqualFold(name, "src") || strings.EqualFold(name, "public_url")
 }
 
-// valueBehind returns the value after the colon that valid JSON begins with.
+// valueBehind returns the value after the colon at the start of valid JSON.
 func valueBehind(rest []byte) (value json.RawMessage) {
 	_ = json.NewDecoder(bytes.NewReader(rest[1:])).Decode(&value)
 	return value
@@ -181,9 +193,8 @@ func inPlaceOf(link json.RawMessage) string {
 	return `"` + droppedLink + `"`
 }
 
-// withoutLinks returns a text without addresses and without the secrets. A word that
-// holds one in another form is dropped as a whole, and so is the text where that is
-// not enough.
+// withoutLinks returns a text without addresses and without the secrets. A word with an encoded
+// secret is dropped completely, and if that is not enough, the whole text.
 func withoutLinks(s string, secrets []string) string {
 	for _, secret := range secrets {
 		s = strings.ReplaceAll(s, strings.ReplaceAll(secret, "+", " "), secret)
@@ -206,10 +217,10 @@ func withoutLinks(s string, secrets []string) string {
 	return s
 }
 
-// maxEncodings is how many encodings of a link, one in the other, are looked through.
+// maxEncodings is the maximum depth of nested encodings of a link to check.
 const maxEncodings = 3
 
-// holdsAny reports whether a text holds a secret, as it is or encoded.
+// holdsAny reports whether a text contains a secret, plain or encoded.
 func holdsAny(s string, secrets []string, encodings int) bool {
 	for _, secret := range secrets {
 		if strings.Contains(s, secret) && !strings.Contains(droppedLink, secret) {
@@ -228,9 +239,8 @@ var (
 	percentPattern = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
 )
 
-// decodingsOf returns what a text may stand for: percent-encoded, with HTML's or JSON's
-// escapes, with a space for a plus, broken into lines, in hex, or in base64; the last two
-// may begin behind other letters.
+// decodingsOf returns possible decodings of a text: percent-encoding, HTML or JSON escapes, spaces
+// for plus, line breaks, hex, or base64; the last two may start after other letters.
 func decodingsOf(s string) []string {
 	decodings := []string{
 		fromPercent(s), html.UnescapeString(s), fromEscapes(s),
@@ -243,25 +253,25 @@ func decodingsOf(s string) []string {
 	}
 	for _, run := range hexPattern.FindAllString(s, -1) {
 		for skipped := range 2 {
-			decoded, _ := hex.DecodeString(run[skipped:]) // all but a last odd digit
+			decoded, _ := hex.DecodeString(run[skipped:]) // all except an odd last digit
 			decodings = append(decodings, string(decoded))
 		}
 	}
 	return decodings
 }
 
-// fromPercent decodes percent signs that are followed by two digits, and no others.
+// fromPercent decodes percent signs followed by two hex digits, and no others.
 func fromPercent(s string) string {
 	if !strings.Contains(s, "%") {
 		return s
 	}
 	return percentPattern.ReplaceAllStringFunc(s, func(escape string) string {
-		decoded, _ := url.PathUnescape(escape) // it has the form
+		decoded, _ := url.PathUnescape(escape) // always valid
 		return decoded
 	})
 }
 
-// fromEscapes decodes the escapes of JSON, however often they were escaped themselves.
+// fromEscapes decodes the escapes of JSON, at any level of nesting.
 func fromEscapes(s string) string {
 	if !strings.Contains(s, `\`) {
 		return s

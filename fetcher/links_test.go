@@ -11,8 +11,8 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// TestRowWithoutLinksDropsEveryLink has links in forms that are not addresses with a
-// scheme, and in places beside those that are followed.
+// TestRowWithoutLinksDropsEveryLink has links without a scheme, and in fields other than those that
+// are requested.
 func TestRowWithoutLinksDropsEveryLink(t *testing.T) {
 	const public = `"recording_id":"5","public_url":"https://x.convoso.com/play/PUBLICPUBLICPUBLIC?rlt=RLTRLTRLTRLTRLT"`
 	for name, row := range map[string]string{
@@ -53,8 +53,7 @@ func TestRowWithoutLinksDropsEveryLink(t *testing.T) {
 	}
 }
 
-// TestRowWithoutLinksKeepsNothing tells a link that is missing from one that was
-// dropped.
+// TestRowWithoutLinksKeepsNothing distinguishes a missing link from a removed one.
 func TestRowWithoutLinksKeepsNothing(t *testing.T) {
 	call := fetcher.Call{Raw: json.RawMessage(`{"id":1,"recording":[{"recording_id":"5","public_url":null,"src":""}]}`)}
 	const want = `{"id":1,"recording":[{"recording_id":"5","public_url":null,"src":null}]}`
@@ -63,8 +62,36 @@ func TestRowWithoutLinksKeepsNothing(t *testing.T) {
 	}
 }
 
-// TestRowWithoutLinksDropsEveryForm has a link stand in a comment, among other words, in
-// each form that can be told from the row.
+// TestRowWithoutLinksKeepsNames: a link may end with the file name of its recording, which stays. What else opens the
+// link does not, in a file name neither.
+func TestRowWithoutLinksKeepsNames(t *testing.T) {
+	const name, token = "100200_5550000343_1746104400.mp3", "SECRETSECRETSECRETSECRETSECRET"
+	for what, c := range map[string]struct {
+		link, filename, comment string
+		keeps                   bool
+	}{
+		"its own":                  {link: "https://x.convoso.com/" + token + "/" + name + "?rlt=RLTRLTRLTRLTRLT", filename: name, keeps: true},
+		"encoded":                  {link: "https://x.convoso.com/a%20b_1746104400.mp3", filename: "a b_1746104400.mp3", keeps: true},
+		"in the query":             {link: "https://x.convoso.com/" + token + "?file=" + name, filename: name, keeps: true},
+		"and in a comment":         {link: "//x/" + name, filename: name, comment: "see x.convoso.com/LEFT/" + name, keeps: true},
+		"a name that is a secret":  {link: "//x/" + token, filename: token},
+		"a secret with extension":  {link: "//x/" + token, filename: token + ".mp3"},
+		"another recording's name": {link: "//x/" + token, filename: name, comment: token, keeps: true},
+	} {
+		row, err := json.Marshal(map[string]any{"id": "1", "comment": c.comment, "recording": []any{map[string]any{"recording_id": "5", "public_url": c.link, "filename": c.filename}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		call := fetcher.Call{Raw: row}
+		kept, err := call.RowWithoutLinks()
+		if err != nil || strings.Contains(string(kept), `"filename":"`+c.filename+`"`) != c.keeps || strings.Contains(string(kept), token) || strings.Contains(string(kept), "RLTRLT") || strings.Contains(string(kept), "LEFT/"+name) {
+			t.Errorf("%s: %s, %v", what, kept, err)
+		}
+	}
+}
+
+// TestRowWithoutLinksDropsEveryForm has a link in a comment, among other words, in each
+// recognisable form.
 func TestRowWithoutLinksDropsEveryForm(t *testing.T) {
 	const (
 		id   = "u100xxxxxxxxxxxxxxxxxxxx"

@@ -20,53 +20,53 @@ type Listing struct {
 
 	ready   func(context.Context) error
 	yield   func(*Page, error) bool
-	counted map[string]bool // calls of the day that a window has counted
+	counted map[string]bool // calls of the day already counted
 	result  ListingResult
 	rows    int // received
-	bare    int // of these, without a recording field
+	bare    int // of these, rows without a recording field
 }
 
-// ListingResult tells how the listing of a day ended.
+// ListingResult is the result of the listing of a day.
 type ListingResult struct {
 	Windows []WindowResult
-	Doubts  []Doubt // why it does not prove the day whole, nothing where it does
+	Doubts  []Doubt // why it does not prove the day complete, empty if it does
 }
 
-// WindowResult tells how the listing of one window ended.
+// WindowResult is the result of the listing of one window.
 type WindowResult struct {
 	Window
 	Rows       int // rows received in the last pass
-	Total      int // total_found of the last page, -1 where none was sent
-	Calls      int // distinct calls seen, those of a neighbouring day included
+	Total      int // total_found of the last page, -1 if none was sent
+	Calls      int // distinct calls seen, including those of a neighbouring day
 	DayCalls   int // distinct calls of the listing's day, each counted in one window only
 	Recordings int // recordings of these
-	// Whole: the total was the same on every page, the distinct calls equal it, and the
-	// page beyond brought nothing new.
+	// Whole: the total was the same on every page, the distinct calls equal it, and the page after
+	// them had nothing new.
 	Whole bool
-	// Complete: paging went on until a page brought nothing new.
+	// Complete: paging continued until a page had nothing new.
 	Complete bool
 	// Unlistable: the window holds more rows than the API's offsets reach, and halving it
 	// does not help.
 	Unlistable bool
-	// CallsSHA256 is over the sorted distinct call ids, one a line; a call without an id
-	// is there by a hash of its row without links.
+	// CallsSHA256 is over the sorted distinct call ids, one per line; a call without an id is
+	// represented by a hash of its row without links.
 	CallsSHA256 string
-	// Stray counts the distinct calls from outside the window, whose rows have
-	// [Call.Stray] set, and StraySHA256 is over them as CallsSHA256; "" for none.
+	// Stray counts the distinct calls from outside the window, whose rows have [Call.Stray] set,
+	// and StraySHA256 is their hash in the form of CallsSHA256; "" for none.
 	Stray       int
 	StraySHA256 string
 }
 
-// Doubt is one reason why a listing does not prove its day whole.
+// Doubt is one reason why a listing does not prove its day complete.
 type Doubt struct {
 	Kind  string // one of the words below
-	Count int    // how many windows, rows or calls it is about
+	Count int    // number of windows, rows or calls concerned
 	Text  string // for people, without the count
 }
 
 // Kinds of doubts. The fields of WindowResult have the first four for each window.
 const (
-	DoubtTotal                = "total"                 // windows whose total changes, or differs from the calls that came
+	DoubtTotal                = "total"                 // windows whose total changes, or differs from the received calls
 	DoubtNoTotal              = "no_total"              // windows for which the API sent no total
 	DoubtUnlistable           = "unlistable"            // windows with more rows than offsets reach
 	DoubtStray                = "stray"                 // calls from outside their window
@@ -78,21 +78,21 @@ const (
 	DoubtUnanswered           = "unanswered"            // windows that ended with a WindowError
 )
 
-// Page is one page of a listing. It belongs to the caller: the listing keeps nothing of
-// it, so that rows which are let go, or set to zero, are free while others are worked on.
+// Page is one page of a listing. It belongs to the caller: the listing keeps no reference, so rows
+// that the caller drops can be freed while it works on others.
 type Page struct {
 	Window Window
-	// Calls are the rows to archive, each with its Day: that of the listing, or that of
-	// its date where it is a stray. Rows of a neighbouring day that the window holds only
-	// because it is asked for with a second to spare are left out. A call comes again
-	// where its window is listed again, or overlaps another.
+	// Calls are the rows to archive, each with its Day: that of the listing, or that of its date
+	// for a stray. It omits rows of a neighbouring day that are only there because the window is
+	// requested with a margin of one second. A call may repeat if its window is listed again, or
+	// overlaps another.
 	Calls []Call
-	Total int // total_found, -1 where none was sent
+	Total int // total_found, -1 if none was sent
 }
 
-// Day prepares the listing of a call day in the given span: the day's own window,
-// or a part of it. With repeat a window whose listing does not prove whole is
-// listed again, at most three times, unless all that it lacks are rows that cannot be read.
+// Day prepares the listing of a call day in the given span: the day's own window, or a part of it.
+// With repeat, a window that is not proved complete is listed again, at most three times, unless
+// only unreadable rows are missing.
 func (c *Client) Day(day Date, span Window, filter Filter, repeat bool) *Listing {
 	return &Listing{
 		client: c, day: day, span: span, filter: filter, repeat: repeat,
@@ -100,7 +100,7 @@ func (c *Client) Day(day Date, span Window, filter Filter, repeat bool) *Listing
 	}
 }
 
-// Result returns how the listing ended, once Pages has come to its end.
+// Result returns the result of the listing, once Pages has ended.
 func (l *Listing) Result() ListingResult { return l.result }
 
 func (l *Listing) doubt(kind string, count int, text string) {
@@ -116,7 +116,7 @@ func (l *Listing) doubt(kind string, count int, text string) {
 	l.result.Doubts = append(l.result.Doubts, Doubt{Kind: kind, Count: count, Text: text})
 }
 
-// Look asks for one page of a span and checks nothing, for witnesses and control queries. Each call has its own day;
+// Look requests one page of a span without checks, for witnesses and control queries. Each call has its own day;
 // strays are not marked. It may be called concurrently.
 func (c *Client) Look(ctx context.Context, span Window, filter Filter, offset int) (*Page, error) {
 	p, err := c.retrieve(ctx, span, filter, c.options.PageSize, offset)
@@ -134,18 +134,18 @@ func (c *Client) Look(ctx context.Context, span Window, filter Filter, offset in
 	return &Page{Window: span, Calls: p.calls, Total: p.total}, nil
 }
 
-// errStopped says that the caller of Pages broke out of its loop.
+// errStopped means that the caller of Pages broke out of its loop.
 var errStopped = errors.New("listing stopped")
 
-// Pages lists the day and yields its pages, one in memory at a time. A window with
-// more rows than the API's offsets reach is split in halves.
+// Pages lists the day and yields its pages, one in memory at a time. A window with more rows than
+// the API's offsets reach is split in halves.
 //
-// A *WindowError or an *IgnoredParameterError ends one window: the caller may continue
-// ranging, for the others. Any other error is the last: an *APIError, [ErrUnreachable],
-// a *RetryLaterError, or the context's.
+// A *WindowError or an *IgnoredParameterError ends only one window: the caller may continue ranging
+// over the others. Any other error is the last: an *APIError, [ErrUnreachable], a *RetryLaterError,
+// or the context's.
 //
-// Before each request it calls ready, which may wait, and whose error ends it too; nil
-// is for none.
+// Before each request it calls ready, which may wait and whose error ends the listing; ready may be
+// nil.
 func (l *Listing) Pages(ctx context.Context, ready func(context.Context) error) iter.Seq2[*Page, error] {
 	if l.ready = ready; ready == nil {
 		l.ready = func(context.Context) error { return nil }
@@ -168,9 +168,8 @@ func (l *Listing) Pages(ctx context.Context, ready func(context.Context) error) 
 	}
 }
 
-// minBare is how many rows a listing has at least when the lack of a recording field in
-// all of them counts against it: the API sends an empty one for a call without
-// recordings, and none at all where include_recordings is not asked for.
+// minBare is the minimum number of rows for the doubt that all rows lack a recording field: the API
+// sends an empty field for a call without recordings, and none without include_recordings.
 const minBare = 20
 
 // ofWindow reports whether an error ends one window, and not the listing.
@@ -180,11 +179,11 @@ func ofWindow(err error) bool {
 	return unanswered || ignored
 }
 
-// maxRepeats is how often a window that is not whole is listed again.
+// maxRepeats is how often an incomplete window is listed again.
 const maxRepeats = 3
 
-// listWindow lists one window until it proves whole or the repeats are used up. It
-// returns its halves, the later one first, where these are to be listed instead.
+// listWindow lists one window until it is proved complete or no repeats are left. It returns its
+// halves, the later one first, if they must be listed instead.
 func (l *Listing) listWindow(ctx context.Context, window Window, pending int) (halves []Window, err error) {
 	w := newTally(l, window)
 	for range maxRepeats + 1 {
@@ -200,8 +199,8 @@ func (l *Listing) listWindow(ctx context.Context, window Window, pending int) (h
 	return nil, err
 }
 
-// maxStale is after how many pages in a row that bring nothing new, before the total is reached, the API is taken to
-// ignore the offset.
+// maxStale is the number of consecutive pages without new rows, before the total is reached, that means the API
+// ignores the offset.
 const maxStale = 3
 
 // listOnce pages through one window once.
@@ -217,7 +216,7 @@ func (l *Listing) listOnce(ctx context.Context, w *tally, pending int) (halves [
 		beyond := told && apiError.beyondCeiling()
 		switch {
 		case errors.Is(err, errBroken) && limit > 1:
-			limit = (limit + 1) / 2 // until the row that breaks the page is alone on it
+			limit = (limit + 1) / 2 // until the row that breaks the page is alone
 			continue
 		case errors.Is(err, errBroken) && w.unreadable < maxUnreadable:
 			w.unreadable++
@@ -225,7 +224,7 @@ func (l *Listing) listOnce(ctx context.Context, w *tally, pending int) (halves [
 			continue
 		case errors.Is(err, errBroken):
 			return nil, &WindowError{w.window, err}
-		case beyond && w.total >= 0 && offset >= w.total && offset > 0: // all counted rows have come
+		case beyond && w.total >= 0 && offset >= w.total && offset > 0: // all counted rows were received
 			w.complete = true
 			return nil, nil
 		case err != nil && !beyond:
@@ -266,17 +265,16 @@ func (l *Listing) listOnce(ctx context.Context, w *tally, pending int) (halves [
 }
 
 const (
-	// maxWindows bounds the windows of a day: an API whose totals mean nothing would have
-	// a day split down to seconds.
+	// maxWindows limits the windows of a day: meaningless totals would split a day down to seconds.
 	maxWindows = 1024
-	// maxUnreadable bounds the rows of a window that are passed over because they break
-	// their page: an API that sends nothing else would be asked for each.
+	// maxUnreadable limits the skipped rows of a window that break their page: an API that sends
+	// only such rows would get a request for each.
 	maxUnreadable = 50
 )
 
-// halve returns the halves of a window, nil if halving does not make the total
-// smaller: an API that does not heed the times gives each half the total of the whole.
-// The size is what is known of the window's.
+// halve returns the halves of a window, nil if halving does not reduce the total: an API that
+// ignores the times reports the total of the whole for each half. size is the known size of the
+// window.
 func (l *Listing) halve(ctx context.Context, window Window, size, pending int) (halves []Window, err error) {
 	early, late, ok := window.split(l.changes)
 	if !ok || len(l.result.Windows)+pending >= maxWindows {
@@ -296,14 +294,14 @@ func (l *Listing) halve(ctx context.Context, window Window, size, pending int) (
 			return nil, err
 		}
 	}
-	if 4*sum > 7*size { // twice the size, except what moves meanwhile; rows in the overlap count twice as well
+	if 4*sum > 7*size { // twice the size, minus rows that move meanwhile; rows in the overlap also count twice
 		return nil, nil
 	}
 	return halves, nil
 }
 
-// checkHeeded fails when more than half of the first page contradicts what was asked
-// for: then the API ignored a parameter, and what it sent is another listing.
+// checkHeeded fails if more than half of the first page contradicts the request: then the API
+// ignored a parameter, and sent another listing.
 func (l *Listing) checkHeeded(w *tally, p *page) error {
 	const minRows = 20 // fewer may all be strays
 	counts := map[string]int{}
@@ -323,7 +321,7 @@ func (l *Listing) checkHeeded(w *tally, p *page) error {
 	return nil
 }
 
-// kept returns the rows to archive, in the memory of all, each with its day.
+// kept returns the rows to archive, reusing the slice, each with its day.
 func (l *Listing) kept(w *tally, p *page) []Call {
 	kept := p.calls[:0]
 	for _, call := range p.calls {

@@ -29,7 +29,7 @@ func start(t *testing.T, config convosotest.Config, change func(*fetcher.Options
 	return server, clientOf(t, server, change)
 }
 
-// impatient makes a client take a silent host for a dead one soon.
+// impatient makes a client give up on a silent host soon.
 func impatient(o *fetcher.Options) {
 	o.StallTimeout, o.Timeout, o.RetryFor = 300*time.Millisecond, 300*time.Millisecond, 2*time.Second
 }
@@ -109,7 +109,7 @@ func listPasses(t *testing.T, client *fetcher.Client, day fetcher.Date, filter f
 	return l, nil
 }
 
-// expected counts what the simulator holds of a day.
+// expected counts the simulator's data of a day.
 func expected(server *convosotest.Server, day fetcher.Date) (calls int) {
 	for call := range server.Calls() {
 		if call.Day == string(day) {
@@ -270,8 +270,7 @@ func TestAPIFaults(t *testing.T) {
 	}
 }
 
-// TestErrorsHoldNoSecret looks for the token and a link's secret in every error
-// that the client can be brought to return.
+// TestErrorsHoldNoSecret looks for the token and a link's secret in every error of the client.
 func TestErrorsHoldNoSecret(t *testing.T) {
 	const token, secret = "canary-token-Zq8", "canary+link/Zq8"
 	config := convosotest.Config{CallsPerDay: 60, RecordedShare: 1, Token: token, LinkSecret: secret}
@@ -301,7 +300,7 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 	}
 	for _, fault := range convosotest.Faults() {
 		server.SetMediaDown(fault)
-		client := clientOf(t, server, impatient) // each fault meets a pacer of its own
+		client := clientOf(t, server, impatient) // each fault gets its own pacer
 		audio, err := client.Open(t.Context(), t.Context(), links[0], false)
 		look(string(fault), err)
 		if audio != nil {

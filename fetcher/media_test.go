@@ -42,7 +42,7 @@ func (h mediaHost) client(t testing.TB) *Client {
 
 const aLink = Secret("https://Admin-DT.convoso.com/play/abc==?rlt=a+b/c")
 
-// TestOpenReadsTheBytes has every Content-Encoding before plain bytes and before gzip.
+// TestOpenReadsTheBytes combines every Content-Encoding with plain bytes and with gzip.
 func TestOpenReadsTheBytes(t *testing.T) {
 	plain := "\xff\xe3\x88\xc4" + strings.Repeat("frame", 1000)
 	packed := string(zipped(t, plain))
@@ -89,7 +89,7 @@ func TestOpenReadsTheBytes(t *testing.T) {
 	}
 }
 
-// TestEndOfBody tells a body whose end is told from one that ends with its connection.
+// TestEndOfBody distinguishes a body with a known end from one that ends with its connection.
 func TestEndOfBody(t *testing.T) {
 	for name, test := range map[string]struct {
 		length int64
@@ -138,8 +138,8 @@ func TestOddLinksAreSent(t *testing.T) {
 	}
 }
 
-// TestLongWaitOfARecording takes one recording's Retry-After of two hours for its own
-// failure, and that of three in a row for the host's.
+// TestLongWaitOfARecording treats one recording's Retry-After of two hours as its own failure, and
+// three consecutive ones as the host's.
 func TestLongWaitOfARecording(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := mediaHost(func(r *http.Request) *http.Response {
@@ -176,7 +176,7 @@ func TestLongWaitOfARecording(t *testing.T) {
 	})
 }
 
-// TestAllowPublic lets nobody connect to a private address, behind NAT64 either.
+// TestAllowPublic refuses connections to private addresses, also behind NAT64.
 func TestAllowPublic(t *testing.T) {
 	for address, want := range map[string]bool{
 		"8.8.8.8:443": true, "[2606:4700::1111]:443": true, "[64:ff9b::808:808]:443": true, "8.8.8.8:8443": true,
@@ -195,7 +195,7 @@ func TestAllowPublic(t *testing.T) {
 	}
 }
 
-// TestProxies dials a proxy on a private address, however the environment writes it.
+// TestProxies dials a proxy on a private address, in every notation of the environment.
 func TestProxies(t *testing.T) {
 	for proxy, want := range map[string]string{
 		"http://PROXY.CORP.TEST:3128":  "proxy.corp.test:3128",

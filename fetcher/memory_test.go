@@ -11,8 +11,7 @@ import (
 	"weak"
 )
 
-// TestRowsOutliveTheirPage holds what a caller keeps of a row, and expects the answer to
-// be free.
+// TestRowsOutliveTheirPage keeps parts of a row, and expects the answer to be freed.
 func TestRowsOutliveTheirPage(t *testing.T) {
 	body := []byte(`{"success":true,"data":{"total_found":"1","results":[{"id":"5550100","call_date":"2025-05-28 14:58:38","recording":[` +
 		`{"recording_id":"999999999999","filename":"1_2_3_1748469536_8636-in-1748.mp3","public_url":"https:\/\/x.convoso.com\/play\/AAAA?rlt=BBBB"}]}]}}`)
@@ -29,7 +28,7 @@ func TestRowsOutliveTheirPage(t *testing.T) {
 	runtime.KeepAlive(p)
 }
 
-// TestListingKeepsNothingOfAPage lets a page go inside the loop that got it.
+// TestListingKeepsNothingOfAPage drops a page inside the loop, and expects it to be freed.
 func TestListingKeepsNothingOfAPage(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `{"success":true,"data":{"total_found":"2","results":[{"id":"1","call_date":"2025-05-28 14:58:38","status_name":"as long as a name may be"},`+

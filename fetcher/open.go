@@ -17,13 +17,13 @@ import (
 
 // Audio is an answer of a host of links. The body must be closed.
 type Audio struct {
-	io.Reader              // of the body; gzip, which was not asked for, is undone
+	io.Reader              // the body; unrequested gzip is decoded
 	Status          int    // HTTP status
-	ContentLength   int64  // of what is read, -1 where it is not known
-	EndKnown        bool   // a body that is cut short is an error of Read: it has a length, is chunked, or was gzip
+	ContentLength   int64  // of the decoded body, -1 if unknown
+	EndKnown        bool   // truncation is an error of Read, because the body has a length, is chunked, or was gzip
 	ContentType     string // as sent
-	ContentEncoding string // as sent: the bytes decide, whatever it says
-	Host            string // that answered at last, with its port where the link has one
+	ContentEncoding string // as sent; the bytes decide
+	Host            string // the last one, after redirects, with the port of the link if any
 
 	body   *watchedBody
 	cancel context.CancelCauseFunc
@@ -43,18 +43,18 @@ func (a *Audio) undoGzip() {
 	buffered := bufio.NewReader(a.body)
 	a.Reader = buffered
 	if start, _ := buffered.Peek(len(gzipMagic)); string(start) != gzipMagic {
-		return // an error comes again when it is read
+		return // the error occurs again when reading
 	}
 	if plain, err := gzip.NewReader(buffered); err == nil {
 		a.Reader, a.ContentLength, a.EndKnown = plain, -1, true
 	}
 }
 
-// RefusedError says that a host of links asked to slow down. Its pacer already slows down; a further attempt waits
-// its turn. Where RetryAfter is above [MaxRetryAfter], the recording cannot be downloaded in this run.
+// RefusedError means that a host of links asked to slow down. Its pacer already slows down; a further attempt
+// waits its turn. If RetryAfter is above [MaxRetryAfter], the recording cannot be downloaded in this run.
 type RefusedError struct {
 	Status     int
-	RetryAfter time.Duration // 0 if the host did not say
+	RetryAfter time.Duration // 0 if the host sent none
 }
 
 // Error returns one lower-case line.
@@ -62,19 +62,17 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("get recording: the host answered %d", e.Status)
 }
 
-// Open asks for the audio behind a recording's link and returns the answer,
-// whatever its status, once its header is there. The link is sent byte for byte
-// as the API gave it, without the token and without a cookie. It may be called
-// concurrently.
+// Open requests the audio of a recording's link and returns the answer, with any status, once its header has
+// arrived. The link is sent byte for byte as received from the API, without the token and without cookies. It may
+// be called concurrently.
 //
-// It waits for the host's pace first; the context waiting ends only that wait, so that a run that is asked to stop
-// starts nothing more and lets what it has begun finish. With again, a further refusal does not slow down other
-// requests: this recording was refused before, while others of its host were well.
+// It waits for the host's pace first; the context waiting ends only that wait, so a stopping run starts no new
+// requests but lets active ones finish. With again, a further refusal does not slow down other requests: this
+// recording was refused before, while others of its host were delivered.
 //
-// A 429 or 503 is a *RefusedError, or a *RetryLaterError when the host asks for more
-// than a run can wait, for several recordings in a row; a link or redirect to a place
-// that is not allowed is [ErrNotAllowed]; if no further request may be made it is
-// [ErrMaxRequests]; anything else is a failure of the network. No error holds any part of the link.
+// A 429 or 503 is a *RefusedError, or a *RetryLaterError if the host asks for a longer wait than a run accepts,
+// for several consecutive recordings; a link or redirect to a disallowed place is [ErrNotAllowed]; at the maximum
+// of requests it is [ErrMaxRequests]; anything else is a network failure. No error contains any part of the link.
 func (c *Client) Open(ctx, waiting context.Context, link Secret, again bool) (*Audio, error) {
 	const op = "get recording"
 	address, err := exactURL(link)
@@ -121,16 +119,15 @@ func (c *Client) Open(ctx, waiting context.Context, link Secret, again bool) (*A
 	return audio, nil
 }
 
-// answeredBy returns the address that answered at last; address was asked first.
+// answeredBy returns the address of the last answer; address was requested first.
 func answeredBy(response *http.Response, address *url.URL) *url.URL {
-	if response.Request == nil { // a transport of a test need not set it
+	if response.Request == nil { // a test's transport need not set it
 		return address
 	}
 	return response.Request.URL
 }
 
-// hop is the last request on the way of a link that a host has allowed to be started;
-// redirects lead it on.
+// hop is the last started request of a link; redirects add further ones.
 type hop struct {
 	pacer   *Pacer
 	started ticket
@@ -139,7 +136,7 @@ type hop struct {
 // hopKey is the context key of a request's *hop.
 type hopKey struct{}
 
-// startOn waits for the pace of the host that a redirect leads to, because a redirect is a request like any other.
+// startOn waits for the pace of a redirect's target host, because a redirect is a request like any other.
 func (c *Client) startOn(request *http.Request) error {
 	last, _ := request.Context().Value(hopKey{}).(*hop)
 	next := c.pacer(hostPort(request.URL))
@@ -152,10 +149,9 @@ func (c *Client) startOn(request *http.Request) error {
 	return nil
 }
 
-// exactURL parses a link so that the request carries exactly its bytes, except a
-// space, which no request can carry and is sent as %20. If net/url would write the
-// path or query in another way, or cannot read it, the raw text is set as the opaque
-// part, which is sent as it is.
+// exactURL parses a link so that the request carries exactly its bytes, except a space, which no
+// request can carry and is sent as %20. If net/url would encode the path or query differently, or
+// cannot parse it, the raw text is set as the opaque part, which is sent unchanged.
 func exactURL(link Secret) (*url.URL, error) {
 	raw, _, _ := strings.Cut(link.Reveal(), "#")
 	raw = strings.ReplaceAll(raw, " ", "%20")

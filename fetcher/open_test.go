@@ -13,8 +13,7 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// TestRedirectsArePaced opens links that lead on by redirects, at a rate that is
-// known from the start.
+// TestRedirectsArePaced opens links with redirects, at a rate known from the start.
 func TestRedirectsArePaced(t *testing.T) {
 	const (
 		rate  = 50.0
@@ -55,14 +54,13 @@ func TestRedirectsArePaced(t *testing.T) {
 	if got := client.Paces()[1].Starts; got != starts || requests.Load() != starts {
 		t.Errorf("%d starts counted, %d requests, want %d", got, requests.Load(), starts)
 	}
-	// A start that comes late may bring the next one forward, by one interval at most.
+	// A late start may bring the next one forward, by at most one interval.
 	if least := time.Duration(float64(starts-2) / rate * float64(time.Second)); took < least {
 		t.Errorf("%d requests within %v at %v a second", starts, took, rate)
 	}
 }
 
-// TestRefusalBehindARedirect holds back the host that refused, not the one that
-// redirected to it.
+// TestRefusalBehindARedirect slows down the host that refused, not the one that redirected to it.
 func TestRefusalBehindARedirect(t *testing.T) {
 	busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "1")

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// TestAnswersThatCannotBeUnderstood spoils one day of three in any way: that day is
-// given up after a few tries, and the others are listed.
+// TestAnswersThatCannotBeUnderstood damages the answers for one day of three: that day is given up
+// after a few attempts, and the others are listed.
 func TestAnswersThatCannotBeUnderstood(t *testing.T) {
 	plain := func(status int, body string) func() (*http.Response, error) {
 		return func() (*http.Response, error) { return answerOf(status, body), nil }
@@ -75,7 +75,7 @@ func TestAnswersThatCannotBeUnderstood(t *testing.T) {
 	}
 }
 
-// TestFinalAnswers ends at once where a further attempt would get the same answer.
+// TestFinalAnswers ends at once if a further attempt would have the same result.
 func TestFinalAnswers(t *testing.T) {
 	for body, status := range map[string]int{
 		`{"success":false,"code":5001,"text":"Auth token is invalid"}`: 200,
@@ -94,7 +94,7 @@ func TestFinalAnswers(t *testing.T) {
 	}
 }
 
-// TestOutage takes the API away while it is asked: for a while, or permanently.
+// TestOutage takes the API down during requests: for a while, or permanently.
 func TestOutage(t *testing.T) {
 	refused := func() (*http.Response, error) { return nil, errors.New("dial tcp: connection refused") }
 	gateway := func() (*http.Response, error) { return answerOf(502, `<html>`), nil }
@@ -152,7 +152,7 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// TestSilenceIsTold asks an API that answers nothing at all, so that each try takes half a minute: the first one is told.
+// TestSilenceIsTold has an API that never answers, so each attempt takes half a minute: the first one is logged.
 func TestSilenceIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &vendor{hook: func(url.Values) (*http.Response, error) {
@@ -189,7 +189,7 @@ func TestOutageEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// TestClockSkew compares the machine's clock with Date, to which Age is added.
+// TestClockSkew compares the machine's clock with Date, plus Age.
 func TestClockSkew(t *testing.T) {
 	for name, test := range map[string]struct {
 		date, age string
@@ -219,7 +219,7 @@ func TestClockSkew(t *testing.T) {
 	}
 }
 
-// TestOddEncodings reads an answer as gzip and behind a byte-order mark.
+// TestOddEncodings reads answers with gzip and with a byte-order mark.
 func TestOddEncodings(t *testing.T) {
 	for name, change := range map[string]func([]byte) []byte{
 		"gzip": func(answer []byte) []byte { return zipped(t, string(answer)) },

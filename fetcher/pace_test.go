@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// paceCase is one hidden limit to be found.
+// paceCase is one hidden limit to find.
 type paceCase struct {
 	rates []float64     // one for each third of the hour
 	after time.Duration // Retry-After, 0 for none
 }
 
-// TestPace runs a simulated hour against hosts with hidden limits, and holds the
-// pacer to using almost all of each and being refused almost never: from minute 10
-// on, and from 10 minutes after each change of the limit.
+// TestPace runs a simulated hour against hosts with hidden limits, and checks that the pacer uses
+// almost all of each with almost no refusals: from minute 10 on, and from 10 minutes after each
+// change of the limit.
 func TestPace(t *testing.T) {
 	for _, c := range []paceCase{
 		{[]float64{2}, 2 * time.Second}, {[]float64{3}, 2 * time.Second}, {[]float64{8}, 2 * time.Second}, {[]float64{20}, 2 * time.Second},

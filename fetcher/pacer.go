@@ -15,23 +15,23 @@ import (
 	"time"
 )
 
-// Pacing of one host. The vendor publishes no limit: public clients saw about 3
-// request starts a second go well for long, and bursts near 20 refused.
+// Pacing of one host. The vendor publishes no limit: in public clients, about 3 request starts per
+// second worked for long, and bursts near 20 were refused.
 const (
-	safeRate    = 3.0   // starts a second known to be safe
+	safeRate    = 3.0   // starts per second known to be safe
 	minRate     = 0.2   // the rate of all shares together never falls below it
-	climb       = 0.08  // growth a second, as long as no limit was met
-	fall        = 0.92  // what a refusal leaves of a rate below which none is proved
-	apart       = 1.015 // how near the proved and the refused rate are brought
-	provedAfter = 80    // answers in a row that prove a rate: an excess of 3 % would use up a burst of 2
+	climb       = 0.08  // growth per second until a limit is found
+	fall        = 0.92  // factor after a refusal without a lower proved rate
+	apart       = 1.015 // final ratio between the refused and the proved rate
+	provedAfter = 80    // consecutive answers that prove a rate: an excess of 3 % would use up a burst of 2
 	probeAfter  = 240   // likewise for the first step above it, where an excess may be smaller
-	probeStep   = 1.03  // first step above a rate that has held; it doubles while it goes well
+	probeStep   = 1.03  // first step above a proved rate; it doubles with each success
 	maxStep     = 1.5
-	probePauses = 40 // calm before a probe, in pauses that a refusal costs
+	probePauses = 40 // quiet time before a probe, in multiples of the pause after a refusal
 	probeCalm   = 2 * time.Minute
 
-	// maxOwn is how many refusals in a row may come from single recordings listed together: until then a 503 without
-	// Retry-After pauses only for a moment, and the rate falls once.
+	// maxOwn is the maximum number of consecutive refusals that may be failures of single recordings listed
+	// together: up to it, a 503 without Retry-After pauses only briefly, and the rate falls once.
 	maxOwn = 10
 
 	barePause  = time.Second      // pause after a 503 without Retry-After, which may concern one recording only
@@ -44,53 +44,53 @@ const (
 	unlimitedRate = 0.0
 )
 
-// MaxRetryAfter is the longest Retry-After that is waited for.
+// MaxRetryAfter is the longest Retry-After for which a run waits.
 const MaxRetryAfter = time.Hour
 
-// Pacer spaces the starts of requests to one host, for all workers together. It climbs while answers are good, until
-// the host refuses. Then it brings the rate that has held and the rate that was refused together, stays at the one
-// that holds, and tries a little more from time to time. After a refusal every worker pauses. It allows no burst,
-// neither at its start nor after a pause. It is safe for concurrent use.
+// Pacer spaces the starts of requests to one host, for all workers together. It raises the rate until the host
+// refuses. Then it narrows the gap between the proved and the refused rate, stays at the proved one, and probes a
+// slightly higher one from time to time. After a refusal all workers pause. It allows no bursts, neither at the
+// start nor after a pause. It is safe for concurrent use.
 type Pacer struct {
 	host         string
-	ceiling      float64       // starts a second, 0 for none
+	ceiling      float64       // starts per second, 0 for none
 	floor        float64       // the rate never falls below it
-	shares       float64       // so many pacers in as many processes start requests to the host at once
-	maxLongWaits int           // so many requests in a row that ask for a wait above MaxRetryAfter speak for the host
-	turn         chan struct{} // held by the one waiter that is next
+	shares       float64       // number of parallel processes with a pacer for the host
+	maxLongWaits int           // consecutive requests with a wait above MaxRetryAfter that count as the host's
+	turn         chan struct{} // held by the next waiter
 	logger       *slog.Logger
-	govern       *governor // of all hosts
+	govern       *governor // for all hosts
 
 	mu          sync.Mutex
-	rate        float64   // starts a second, 0 for unlimited
-	limit       float64   // of the schedule, which caps the rate and leaves it as it is; 0 for none
-	proved      float64   // highest rate that has held, 0 for unknown
-	refusedAt   float64   // lowest rate that was refused since, 0 for unknown
-	step        float64   // of the probe under way, 0 for none
-	answers     int       // good ones in a row at this rate
+	rate        float64   // starts per second, 0 for unlimited
+	limit       float64   // the schedule's cap, which does not change rate; 0 for none
+	proved      float64   // highest rate without refusals, 0 for unknown
+	refusedAt   float64   // lowest refused rate since then, 0 for unknown
+	step        float64   // of the current probe, 0 for none
+	answers     int       // consecutive good answers at this rate
 	grown       time.Time // when the rate last grew
 	next        time.Time
 	pausedUntil time.Time
 	pause       time.Duration // last pause without Retry-After, 0 after a good answer
-	bare        []string      // what was refused by a bare 503 since the last good answer, each once
+	bare        []string      // names refused by a bare 503 since the last good answer, without duplicates
 	bareSince   time.Time     // when the last of them was refused
-	long        []string      // what was to wait too long, likewise
-	told        bool          // the log has a line of the pause
-	cost        time.Duration // pause that a refused probe would bring
+	long        []string      // names with a too long wait, likewise
+	told        bool          // the pause was logged
+	cost        time.Duration // pause after a refused probe
 	changed     time.Time     // when the rate was last changed by a refusal or a probe
-	inARow      int           // refusals since the last good answer, those in flight together once
+	inARow      int           // refusals since the last good answer, counting those in flight together once
 	lastRefused time.Time     // when the last of them was refused
 	refusals    int64
 	starts      int64
-	spanStart   time.Time // of the span in which spanStarts are counted, for an unlimited host
+	spanStart   time.Time // start of the span of spanStarts, for an unlimited host
 	spanStarts  int64
-	lastRate    float64 // starts a second over the span before
+	lastRate    float64 // starts per second in the previous span
 	wake        chan struct{}
 }
 
-// newPacer returns a pacer that starts at the learned rate, or at a rate known to
-// be safe. A ceiling of 0 means a host without a limit: no slow start, and no
-// pacing until it refuses. Of all rates the pacer takes one of so many equal shares.
+// newPacer returns a pacer that starts at the learned rate, or at a rate known to be safe. A
+// ceiling of 0 means a host without a limit: no slow start, and no pacing until it refuses. The
+// pacer uses an equal share of all rates.
 func newPacer(host string, ceiling, learned float64, shares, maxLongWaits int, logger *slog.Logger, govern *governor) *Pacer {
 	parts := float64(shares)
 	ceiling, learned = ceiling/parts, learned/parts
@@ -109,24 +109,25 @@ func newPacer(host string, ceiling, learned float64, shares, maxLongWaits int, l
 	default:
 		p.rate = min(safeRate/parts, ceiling)
 	}
-	if shares > 1 && p.rate > 0 { // those that begin in one moment do not start at once
+	if shares > 1 && p.rate > 0 { // avoids simultaneous first requests
 		p.next = time.Now().Add(time.Duration(rand.Float64() / p.rate * float64(time.Second)))
 	}
 	return p
 }
 
-// ticket says when and at which rate a request was started.
+// ticket holds the start time of a request and the rate at that time.
 type ticket struct {
 	at     time.Time
 	rate   float64
-	capped bool // by the schedule: it says nothing of the pacer's own rate
+	capped bool // by the schedule: it says nothing about the pacer's own rate
 }
 
-// wait returns when a request may start, or with the context's cause, or with
-// [ErrMaxRequests]. While the schedule is off it waits.
+// wait blocks until a request may start; it may return the context's cause or [ErrMaxRequests].
+// While the schedule is off it waits.
 func (p *Pacer) wait(ctx context.Context) (ticket, error) { return p.admit(ctx, false) }
 
-// goOn is wait for a request that another one led to: a pause of the schedule does not stop it.
+// goOn is like wait, for a request that follows from another one: a pause of the schedule does not
+// stop it.
 func (p *Pacer) goOn(ctx context.Context) (ticket, error) { return p.admit(ctx, true) }
 
 func (p *Pacer) admit(ctx context.Context, goesOn bool) (ticket, error) {
@@ -162,15 +163,15 @@ func (p *Pacer) admit(ctx context.Context, goesOn bool) (ticket, error) {
 	}
 }
 
-// untilNext returns how long to wait for the next start, under the limit that the
-// schedule sets now, and what ends that wait early.
+// untilNext returns how long to wait for the next start with the schedule's current limit, and a
+// channel that ends the wait early.
 func (p *Pacer) untilNext(limit float64) (time.Duration, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
 	if limit != p.limit {
 		p.limit = limit
-		// A higher rate counts from now on, not from the next start on.
+		// A higher rate applies now, not only after the next start.
 		if soon := now.Add(intervalOf(p.allowed())); p.next.After(soon) {
 			p.next = soon
 		}
@@ -185,8 +186,8 @@ func (p *Pacer) start() ticket {
 	p.starts++
 	if rate := p.allowed(); rate > 0 {
 		interval := intervalOf(rate)
-		// The next start is counted from when this one was due, so that a late
-		// timer does not lower the rate, but never from more than one interval ago.
+		// The next interval starts when this one was due, so that a late timer does not lower the
+		// rate, but at most one interval ago.
 		due := p.next
 		if oldest := now.Add(-interval); due.Before(oldest) {
 			due = oldest
@@ -205,7 +206,7 @@ func (p *Pacer) start() ticket {
 	return ticket{at: now, rate: unlimitedRate}
 }
 
-// allowed returns the rate at which requests may start: the schedule may set a lower one.
+// allowed returns the permitted rate: the schedule may limit it.
 func (p *Pacer) allowed() float64 {
 	if p.limit > 0 && (p.rate == unlimitedRate || p.limit < p.rate) {
 		return p.limit
@@ -231,7 +232,7 @@ func (p *Pacer) answered(t ticket) {
 		p.logger.Info("the host answers normally again", "host", p.host)
 	}
 	if t.at.Before(p.changed) {
-		return // requested before the rate changed: it says nothing about the present rate
+		return // requested before the rate changed: it says nothing about the current rate
 	}
 	p.pause = 0
 	if t.capped {
@@ -251,12 +252,12 @@ func (p *Pacer) answered(t ticket) {
 	}
 }
 
-// held notes that the rate has held and chooses the next one: half-way to where the host refused, or the same, or a
-// little more if it has held for long.
+// held notes that the rate is proved and chooses the next one: half-way to the refused rate, the same, or a little
+// more if it was stable for long.
 func (p *Pacer) held(now time.Time) {
 	p.proved = p.rate
 	switch {
-	case p.step > 0: // a probe goes well
+	case p.step > 0: // a probe succeeds
 		p.step = min(1+(p.step-1)*2, maxStep)
 		p.refusedAt = max(p.refusedAt, p.rate*p.step)
 		p.rate = p.below(p.rate * p.step)
@@ -272,7 +273,7 @@ func (p *Pacer) held(now time.Time) {
 	p.changed = now
 }
 
-// below returns the rate, or the ceiling where that is lower.
+// below returns the minimum of the rate and the ceiling.
 func (p *Pacer) below(rate float64) float64 {
 	if p.ceiling != unlimitedRate {
 		rate = min(rate, p.ceiling)
@@ -282,14 +283,14 @@ func (p *Pacer) below(rate float64) float64 {
 
 // refusal is an answer that asks to wait.
 type refusal struct {
-	of    string        // what was asked for
-	after time.Duration // Retry-After, 0 if the host did not say
+	of    string        // the requested thing
+	after time.Duration // Retry-After, 0 if the host sent none
 	bare  bool          // a 503 without Retry-After: a limit, or a failure
-	again bool          // it was refused before, while the host was well: its own failure
+	again bool          // it was refused before, while the host worked: its own failure
 }
 
-// refused notes that the host asked to wait. It fails when the host asks for longer than a run should wait, for
-// several requests in a row.
+// refused notes that the host asked to wait. It fails if the host asks for too long a wait for several
+// consecutive requests.
 func (p *Pacer) refused(t ticket, r refusal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -350,7 +351,7 @@ func (p *Pacer) pauseFor(now time.Time, pause time.Duration) {
 	p.wake = make(chan struct{})
 }
 
-// withName returns the names with one more, where it is not among them.
+// withName adds a name unless it is already present.
 func withName(names []string, name string) []string {
 	if slices.Contains(names, name) {
 		return names
@@ -358,7 +359,7 @@ func withName(names []string, name string) []string {
 	return append(names, name)
 }
 
-// nextPause returns how long to pause where the host does not say.
+// nextPause returns how long to pause if the host does not say.
 func (p *Pacer) nextPause() time.Duration {
 	if p.step > 0 && p.pause == 0 {
 		return probePause
@@ -366,8 +367,8 @@ func (p *Pacer) nextPause() time.Duration {
 	return min(max(p.pause*2, firstPause), maxPause)
 }
 
-// fallBelow lowers the rate after the first refusal at the given one: to the rate
-// that has held, or where even that is refused, or none has held, by a part.
+// fallBelow lowers the rate after the first refusal at the given one: to the proved rate or, if
+// that is refused or unknown, by a fraction.
 func (p *Pacer) fallBelow(refused float64) {
 	if refused == unlimitedRate {
 		refused = max(p.lastRate, float64(p.spanStarts)/rateSpan.Seconds(), 1/p.shares)
@@ -375,7 +376,7 @@ func (p *Pacer) fallBelow(refused float64) {
 	switch {
 	case p.proved > 0 && p.proved < refused:
 		p.rate = p.proved
-	case p.proved > 0 && p.answers >= provedAfter: // it held until now, and is slightly too high
+	case p.proved > 0 && p.answers >= provedAfter: // it worked until now, and is slightly too high
 		p.proved = refused / apart
 		p.rate = p.proved
 	default:
@@ -384,7 +385,7 @@ func (p *Pacer) fallBelow(refused float64) {
 	}
 	p.rate = max(p.rate, p.floor)
 	p.refusedAt = refused
-	if p.step == probeStep { // so near the limit that to search between would cost more than it brings
+	if p.step == probeStep { // so close to the limit that a search in between would cost more than it gains
 		p.refusedAt = p.rate * apart
 	}
 	p.answers, p.step = 0, 0
@@ -393,7 +394,7 @@ func (p *Pacer) fallBelow(refused float64) {
 // Pace is a snapshot of one host's pacing.
 type Pace struct {
 	Host        string
-	Rate        float64   // request starts a second, 0 for unlimited
+	Rate        float64   // request starts per second, 0 for unlimited
 	PausedUntil time.Time // zero or past when not paused
 	Starts      int64     // requests started
 	Refusals    int64     // answers that asked to wait
@@ -405,7 +406,7 @@ func (p *Pacer) snapshot() Pace {
 	return Pace{Host: p.host, Rate: p.allowed(), PausedUntil: p.pausedUntil, Starts: p.starts, Refusals: p.refusals}
 }
 
-// learned returns a rate that a later run may start with, of all shares together; 0 for none.
+// learned returns the rate for a later run to start with, for all shares together; 0 for none.
 func (p *Pacer) learned() float64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -423,9 +424,8 @@ func asksToWait(status int) bool {
 	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
 }
 
-// retryAfter reads the header in both of its forms (RFC 9110, 10.2.3): seconds, or
-// a date, which is compared with the answer's own Date where it has one. It
-// returns 0 if there is none or it cannot be read.
+// retryAfter parses both forms of the header (RFC 9110, 10.2.3): seconds, or a date, relative to
+// the answer's own Date if it has one. It returns 0 if the header is missing or invalid.
 func retryAfter(header http.Header, now time.Time) time.Duration {
 	value := header.Get("Retry-After")
 	if value == "" {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestPauseNeverBringsTheNextStartForward is refused with a pause that ends before
-// the next start was due anyway.
+// TestPauseNeverBringsTheNextStartForward is refused with a pause that ends before the next start
+// is due.
 func TestPauseNeverBringsTheNextStartForward(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := testPacer(0.5, 0) // a start every two seconds

@@ -147,8 +147,8 @@ func TestPacerCountsRefusalsInFlightOnce(t *testing.T) {
 	})
 }
 
-// TestPacerAndLongWaits takes a wait that is too long for the request's own failure,
-// until several in a row ask for it.
+// TestPacerAndLongWaits treats a too long wait as the request's own failure, until several
+// consecutive requests ask for it.
 func TestPacerAndLongWaits(t *testing.T) {
 	const long = 2 * time.Hour
 	p := testPacer(10, 0)
@@ -183,9 +183,8 @@ func TestPacerAndLongWaits(t *testing.T) {
 	}
 }
 
-// TestPacerAndBare503s pauses shortly for a 503 without Retry-After. When more requests in a
-// row are refused than a few at fault would explain, it pauses longer for each and lowers the
-// rate.
+// TestPacerAndBare503s pauses briefly for a 503 without Retry-After. After more consecutive
+// refusals than a few faulty recordings would explain, it pauses longer and lowers the rate.
 func TestPacerAndBare503s(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := testPacer(10, 0)
@@ -226,8 +225,8 @@ func TestPacerAndBare503s(t *testing.T) {
 	})
 }
 
-// TestPacerIsNotHeldUpByFewRecordings has some recordings always answer 503 among many
-// good ones, each asked for again a few times.
+// TestPacerIsNotHeldUpByFewRecordings has some recordings always answer 503 among many good ones,
+// each requested again a few times.
 func TestPacerIsNotHeldUpByFewRecordings(t *testing.T) {
 	for _, bad := range []int{1, 8} {
 		synctest.Test(t, func(t *testing.T) {

@@ -19,22 +19,21 @@ type page struct {
 	calls      []Call
 	rows       int // rows received, readable or not
 	unreadable int // rows that are not JSON objects
-	total      int // total_found; -1 where the answer has none that can be read
+	total      int // total_found; -1 if missing or invalid
 }
 
-// maxRows is more than any answer has: the API sends at most the [MaxPageSize] that it
-// is asked for.
+// maxRows is more than any valid answer has: the API sends at most the requested [MaxPageSize].
 const maxRows = 100_000
 
 var (
 	errNotJSON = errors.New("the answer is not valid JSON")
 	errNoRows  = errors.New("the answer's results are neither a list nor an object")
-	// errBroken says that an answer begins as JSON and has a fault before its end, as
-	// where one row holds a raw control character. Fewer rows may do without the fault.
+	// errBroken means that an answer starts as JSON but has an error before its end, for example a
+	// raw control character in a row. A page with fewer rows may avoid it.
 	errBroken = fmt.Errorf("%w: it is broken", errNotJSON)
 )
 
-// decodePage decodes an answer. A failure that the API reports is an *APIError for any HTTP status, because the API
+// decodePage decodes an answer. A failure reported by the API is an *APIError with any HTTP status, because the API
 // answers 200 to a bad token.
 func decodePage(op string, status int, body []byte) (*page, error) {
 	body = bytes.TrimLeft(body, "\ufeff \t\r\n")
@@ -66,8 +65,7 @@ func decodePage(op string, status int, body []byte) (*page, error) {
 	return p, nil
 }
 
-// readData reads the data of an answer, and reports false if it is neither an
-// object nor nothing.
+// readData reads the data of an answer, and reports false if it is neither an object nor empty.
 func (p *page) readData(in *json.Decoder, body []byte) (ok bool, err error) {
 	var total text
 	scalar, err := readFields(in, map[string]any{
@@ -80,8 +78,8 @@ func (p *page) readData(in *json.Decoder, body []byte) (ok bool, err error) {
 	return scalar == nil || scalar == "", err
 }
 
-// readRows reads the rows: an array, or the values of an object as PHP encodes a list that is keyed by id. A row that
-// is not an object does not affect the others.
+// readRows reads the rows: an array, or the values of an object, which is PHP's encoding of a list keyed by id. A row
+// that is not an object does not affect the others.
 func (p *page) readRows(in *json.Decoder, body []byte) error {
 	scalar, err := each(in, func(string) error {
 		if p.rows++; p.rows > maxRows {
@@ -110,9 +108,8 @@ func (p *page) readRows(in *json.Decoder, body []byte) error {
 	return err
 }
 
-// each reads the JSON value that comes next and calls visit before each value in it,
-// which visit has to read, with its name in an object and "" in an array. A scalar is
-// returned.
+// each reads the next JSON value and calls visit for each value in it, which visit must read, with
+// its name in an object and "" in an array. It returns a scalar.
 func each(in *json.Decoder, visit func(name string) error) (scalar json.Token, err error) {
 	opened, err := in.Token()
 	if err != nil {
@@ -138,9 +135,8 @@ func each(in *json.Decoder, visit func(name string) error) (scalar json.Token, e
 	return nil, err
 }
 
-// readFields reads the object that comes next, or something else, which has none. Each of
-// the fields, whose name may be in any case, is decoded into a pointer or read by a
-// function.
+// readFields reads the next object, or another value without fields. Field names ignore case; each
+// is decoded into a pointer or read by a function.
 func readFields(in *json.Decoder, fields map[string]any) (scalar json.Token, err error) {
 	return each(in, func(name string) error {
 		switch field := fields[strings.ToLower(name)].(type) {
@@ -154,7 +150,7 @@ func readFields(in *json.Decoder, fields map[string]any) (scalar json.Token, err
 	})
 }
 
-// whyNotJSON says what an answer looks like that cannot be decoded.
+// whyNotJSON describes an answer that cannot be decoded.
 func whyNotJSON(body []byte, err error) error {
 	_, syntax := errors.AsType[*json.SyntaxError](err)
 	switch {
@@ -176,7 +172,7 @@ func saysNo(success json.RawMessage) bool {
 	return slices.Contains([]string{"false", "0", "no", "null"}, strings.Trim(string(success), `"`))
 }
 
-// tame turns a text of the vendor into one printable line without addresses.
+// tame turns a vendor's text into one printable line without addresses.
 func tame(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
@@ -187,8 +183,8 @@ func tame(s string) string {
 	return strings.TrimSpace(withoutAddresses(s))
 }
 
-// shorten cuts a text to what fits a line. It comes last: a secret that is cut can
-// no longer be recognised.
+// shorten truncates a text to a line. It must come last, because a truncated secret can no longer
+// be recognised.
 func shorten(s string) string {
 	const maxLength = 200
 	if runes := []rune(s); len(runes) > maxLength {

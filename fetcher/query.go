@@ -10,9 +10,8 @@ import (
 	"strings"
 )
 
-// Filter narrows a listing to some calls. Its fields are the filtering parameters
-// of log/retrieve; an empty field does not filter. The API takes a comma list for
-// Status at least.
+// Filter narrows a listing to some calls. Its fields are the filtering parameters of log/retrieve;
+// an empty field does not filter. The API accepts a comma list at least for Status.
 type Filter struct {
 	ID           string // the call's own id
 	LeadID       string
@@ -31,7 +30,7 @@ type Filter struct {
 
 type parameter struct {
 	name, value string
-	personal    bool // says something about a person
+	personal    bool // personal data
 }
 
 func (f Filter) parameters() []parameter {
@@ -52,9 +51,9 @@ func (f Filter) parameters() []parameter {
 	}
 }
 
-// contradictedBy returns the name of a parameter that the row does not fulfil, "" where
-// it fulfils all. Only ids and the call type are compared: what the API does with
-// the other filters (case, comma lists, number formats) is not documented.
+// contradictedBy returns the name of a parameter that contradicts the row, "" for none. It compares
+// only ids and the call type: the API's treatment of the other filters (case, comma lists, number
+// formats) is not documented.
 func (f Filter) contradictedBy(c *Call) string {
 	for _, pair := range []struct{ name, asked, got string }{
 		{"id", f.ID, c.ID},
@@ -95,7 +94,7 @@ func (f Filter) String() string {
 }
 
 // values returns the parameters of one page, without the token. Without start and end the API answers only with
-// today, and it ignores what it does not know silently, so that the names here must be exactly the vendor's.
+// today, and it silently ignores unknown parameters, so the names here must be exactly the vendor's.
 func (f Filter) values(span Window, limit, offset int) url.Values {
 	values := url.Values{
 		"start_time":         {span.From.Format(WallLayout)},
@@ -113,7 +112,7 @@ func (f Filter) values(span Window, limit, offset int) url.Values {
 	return values
 }
 
-// Personal reports whether the filter is by a number or a name.
+// Personal reports whether the filter contains a number or a name.
 func (f Filter) Personal() bool {
 	for _, p := range f.parameters() {
 		if p.personal && p.value != "" {

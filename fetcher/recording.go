@@ -18,20 +18,20 @@ import (
 
 // Recording is one audio file of a call.
 type Recording struct {
-	// Identity names the recording: its id, or a name made of the call id, the file
-	// name and the link's path where the API sends no id. If one call has one id
-	// with two file names, each has an identity of its own.
+	// Identity identifies the recording: its id or, without one, a name made of the call id, the
+	// file name and the link's path. If a call has one id with two file names, each has its own
+	// identity.
 	Identity string
 	ID       string // recording_id
 	CallID   string
 	Filename string
 	Type     string
 	New      string
-	Link     Secret // public_url, else src; "" as long as there is none
+	Link     Secret // public_url, otherwise src; "" if there is none yet
 
-	// FileHash is a hash of the file name, "" without a file name, and
-	// LinkHash one of the link's path, "" without a link. They recognise a recording
-	// whose id changes, and tell two apart that share one.
+	// FileHash is a hash of the file name, "" without a file name, and LinkHash one of the link's
+	// path, "" without a link. They recognise a recording whose id changes, and distinguish two
+	// that share one.
 	FileHash, LinkHash string
 
 	callDate time.Time // zero if it cannot be read
@@ -40,9 +40,9 @@ type Recording struct {
 // Source returns FileHash, a dot and LinkHash.
 func (r *Recording) Source() string { return r.FileHash + "." + r.LinkHash }
 
-// MayBe reports whether a recording of a row that was kept may be the one that is noted under an identity with a source.
-// Such a row has no links, so that a recording without id is known by its file name alone; of two of one call that have
-// neither, or of two calls without id, nothing tells that they are not the same.
+// MayBe reports whether a recording of a stored row may be the one noted under an identity with a source. Stored rows
+// have no links, so a recording without id is known only by its file name; two of one call with neither, or of calls
+// without id, cannot be distinguished.
 func (r *Recording) MayBe(identity, source string) bool {
 	file, _, _ := strings.Cut(source, ".")
 	switch {
@@ -54,14 +54,13 @@ func (r *Recording) MayBe(identity, source string) bool {
 	return file == r.FileHash && (file != "" || r.ID == "" && strings.HasPrefix(identity, "call-"+r.CallID+"-"))
 }
 
-// AccountID returns the account that the recording belongs to, as its link tells, or
-// "". The form (URL-encoded JSON in base64 as the last part of the path) was seen in
-// public material only, so that a caller should ask for agreement of several.
+// AccountID returns the account that the recording belongs to, according to its link, or "". The
+// form (URL-encoded JSON in base64 as the last part of the path) is known only from public
+// material, so callers should require several to agree.
 func (r *Recording) AccountID() string { return tokenFields(r.Link)["account_id"].orNull() }
 
-// StartEpoch returns the time of the recording's start that the file name holds (…_EPOCH_FRACTION-in-…), and whether
-// it holds one. A number there that is further from the date of the call than any zone explains is something else,
-// like a phone number.
+// StartEpoch returns the time of the recording's start in the file name (…_EPOCH_FRACTION-in-…), and whether there
+// is one. A number further from the date of the call than any zone allows is something else, like a phone number.
 func (r *Recording) StartEpoch() (time.Time, bool) {
 	const maxDistance = 26 * time.Hour
 	parts := strings.Split(r.Filename, "_")
@@ -76,9 +75,9 @@ func (r *Recording) StartEpoch() (time.Time, bool) {
 	return epoch, epoch.Sub(r.callDate).Abs() <= maxDistance
 }
 
-// readRecordings sets the recordings of the row to those of its recording field. The
-// vendor documents an array; an object stands for one recording, or for a map of
-// them as PHP encodes a list with gaps; null, "" and a missing field for none.
+// readRecordings sets the recordings of the row to those of its recording field. The vendor
+// documents an array; an object is one recording, or a map of them, which is PHP's encoding of a
+// list with gaps; null, "" and a missing field mean none.
 func (c *Call) readRecordings(field json.RawMessage) {
 	if isNothing(field) {
 		return
@@ -117,8 +116,8 @@ func (c *Call) readRecordings(field json.RawMessage) {
 	identify(c.Recordings)
 }
 
-// valuesOf returns the elements of a valid JSON array, or the values of an object in
-// their order, and false for a scalar.
+// valuesOf returns the elements of a valid JSON array, or the values of an object in order, and
+// false for a scalar.
 func valuesOf(container json.RawMessage) (values []json.RawMessage, ok bool) {
 	switch container[0] {
 	case '[':
@@ -143,9 +142,9 @@ func isNothing(value json.RawMessage) bool {
 	return slices.Contains([]string{"", "null", `""`, `"null"`, "false", "[]", "{}"}, string(value))
 }
 
-// identify gives each recording of one call its identity and hashes. If an id has
-// two file names both get a suffix, so that neither can be taken for a recording
-// that an earlier listing showed under the bare id.
+// identify gives each recording of one call its identity and hashes. If an id has two file names,
+// both get a suffix, so that neither is mistaken for a recording that an earlier listing had under
+// the bare id.
 func identify(recordings []Recording) {
 	names, shared := map[string]string{}, map[string]bool{}
 	for _, r := range recordings {
@@ -177,8 +176,7 @@ func shortHash(parts ...string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// tokenFields returns what the last part of a link's path says, nil if it has
-// another form.
+// tokenFields returns the content of the last part of a link's path, nil if it has another form.
 func tokenFields(link Secret) (fields map[string]text) {
 	path := linkPath(link)
 	plain, err := url.QueryUnescape(fromBase64(path[strings.LastIndexByte(path, '/')+1:]))
@@ -188,7 +186,7 @@ func tokenFields(link Secret) (fields map[string]text) {
 	return fields
 }
 
-// fromBase64 decodes either alphabet, with padding or not, as far as it is valid.
+// fromBase64 decodes either alphabet, with or without padding, as far as it is valid.
 func fromBase64(s string) string {
 	s = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(s, "="))
 	if len(s)%4 == 1 {

@@ -21,16 +21,16 @@ import (
 	"convoso-archiver/internal/retry"
 )
 
-// retrieve asks for one page until there is an answer that can be understood. Where
-// there is none after several tries, while the API answers for another span, it returns
-// a *WindowError; if it answers for none, it waits for the API, and returns
-// [ErrUnreachable] in the end. [errBroken] is for the caller to ask for fewer rows.
+// retrieve requests one page until there is a valid answer. If there is none after several
+// attempts, although the API answers for another span, it returns a *WindowError; if the API
+// answers for none, it waits, and finally returns [ErrUnreachable]. After [errBroken] the caller
+// should request fewer rows.
 func (c *Client) retrieve(ctx context.Context, span Window, filter Filter, limit, offset int) (p *page, err error) {
 	policy := c.options.Retry
 	policy.Tries, policy.Refusals = math.MaxInt, math.MaxInt // the bounds are below
 	tries, refusals, broken, maxBroken := 0, 0, 0, 1
 	if limit == c.options.PageSize {
-		maxBroken = 2 // the first time the network may have broken it
+		maxBroken = 2 // the network may have broken the first one
 	}
 	err = retry.Do(ctx, policy, func(ctx context.Context) (err error) {
 		if p, err = c.ask(ctx, span, filter, limit, offset); err == nil || ctx.Err() != nil {
@@ -52,13 +52,13 @@ func (c *Client) retrieve(ctx context.Context, span Window, filter Filter, limit
 			return retry.Refused(err)
 		}
 		if tries++; tries < c.options.Retry.Tries && !waitedEnough {
-			if c.outage.isLong() { // each try may take a minute
+			if c.outage.isLong() { // each attempt may take a minute
 				c.tellOutage(err)
 			}
 			return err
 		}
 		if c.answersElsewhere(ctx) {
-			if p, err = c.ask(ctx, span, filter, limit, offset); err != nil { // and still not here
+			if p, err = c.ask(ctx, span, filter, limit, offset); err != nil { // but still not for this span
 				return retry.Stop(&WindowError{span, err})
 			}
 			return nil
@@ -79,7 +79,7 @@ func (c *Client) tellOutage(err error) {
 	}
 }
 
-// isFinal reports whether a further attempt would get the same answer.
+// isFinal reports whether a further attempt would have the same result.
 func isFinal(err error) bool {
 	_, later := errors.AsType[*RetryLaterError](err)
 	apiError, told := errors.AsType[*APIError](err)
@@ -93,8 +93,8 @@ func asksToPause(err error) bool {
 	return told && apiError.asksToWait() && !apiError.isBare()
 }
 
-// answersElsewhere asks for one row of the last span that had a good answer, or of five
-// minutes today, and reports whether the API answers at all.
+// answersElsewhere requests one row of the last span with a good answer, or of five minutes today,
+// and reports whether the API answers at all.
 func (c *Client) answersElsewhere(ctx context.Context) bool {
 	c.mu.Lock()
 	span := c.lastGood
@@ -107,8 +107,8 @@ func (c *Client) answersElsewhere(ctx context.Context) bool {
 	return err == nil
 }
 
-// ask asks once for a page, when the API's pace allows it. Until the API has given a good
-// answer it asks once at a time, and no more once the token was refused.
+// ask sends one request for a page, when the API's pace allows it. Until the first good answer it
+// sends one request at a time, and none after the token was refused.
 func (c *Client) ask(ctx context.Context, span Window, filter Filter, limit, offset int) (*page, error) {
 	if c.answers.Load() > 0 {
 		return c.askNow(ctx, span, filter, limit, offset)
@@ -118,7 +118,7 @@ func (c *Client) ask(ctx context.Context, span Window, filter Filter, limit, off
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait for the first answer of the API: %w", context.Cause(ctx))
 	}
-	if c.answers.Load() > 0 { // by now
+	if c.answers.Load() > 0 { // meanwhile
 		<-c.first
 		return c.askNow(ctx, span, filter, limit, offset)
 	}
@@ -173,7 +173,7 @@ func (c *Client) askNow(ctx context.Context, span Window, filter Filter, limit, 
 	return p, nil
 }
 
-// send sends one request and returns the whole answer. No error holds the token.
+// send sends one request and returns the complete answer. No error contains the token.
 func (c *Client) send(ctx context.Context, values url.Values) (*http.Response, []byte, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -196,7 +196,7 @@ func (c *Client) send(ctx context.Context, values url.Values) (*http.Response, [
 	return response, data, nil
 }
 
-// readAnswer reads an answer, and undoes gzip, which some proxies apply unasked.
+// readAnswer reads an answer, and decodes gzip, which some proxies apply without being asked.
 func readAnswer(body io.Reader) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(body, maxPage+1))
 	if err == nil && bytes.HasPrefix(data, []byte(gzipMagic)) {
@@ -211,8 +211,8 @@ func readAnswer(body io.Reader) ([]byte, error) {
 	return data, err
 }
 
-// scrub removes the token and personal filter values from a text of the API, which
-// may repeat what it was asked.
+// scrub removes the token and personal filter values from a text of the API, which may repeat the
+// request.
 func (c *Client) scrub(said string, filter Filter) string {
 	secrets := []string{c.options.Token.Reveal()}
 	for _, p := range filter.parameters() {
@@ -231,8 +231,7 @@ func (c *Client) scrub(said string, filter Filter) string {
 	return strings.NewReplacer(pairs...).Replace(said)
 }
 
-// noteClock compares the machine's clock with an answer's Date, to which the time is
-// added that a cache kept the answer.
+// noteClock compares the machine's clock with an answer's Date, plus its age in caches.
 func (c *Client) noteClock(header http.Header) {
 	date, err := http.ParseTime(header.Get("Date"))
 	if err != nil {
@@ -241,7 +240,7 @@ func (c *Client) noteClock(header http.Header) {
 	if age, err := strconv.ParseUint(header.Get("Age"), 10, 31); err == nil {
 		date = date.Add(time.Duration(age) * time.Second)
 	}
-	// A Date has whole seconds: half a second is its mean error.
+	// A Date has whole seconds, so half a second is its mean error.
 	skew := time.Since(date.Add(500 * time.Millisecond))
 	if skew == 0 {
 		skew = 1
@@ -249,15 +248,15 @@ func (c *Client) noteClock(header http.Header) {
 	c.skew.Store(int64(skew))
 }
 
-// outage is a time without a good answer of the API, for all goroutines.
+// outage tracks the time without a good answer of the API, for all goroutines.
 type outage struct {
 	mu     sync.Mutex
-	asked  time.Time // when the first request was sent that failed
-	since  time.Time // of the first failure, zero while all is well
+	asked  time.Time // when the first failed request was sent
+	since  time.Time // of the first failure, zero if there is none
 	warned bool
 }
 
-// failed notes an answer that cannot be used, or none.
+// failed notes an unusable or missing answer.
 func (o *outage) failed(asked time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -266,18 +265,19 @@ func (o *outage) failed(asked time.Time) {
 	}
 }
 
-// tellAfter is how long an outage lasts before a warning: short ones need none.
+// tellAfter is the duration of an outage before a warning.
 const tellAfter = 20 * time.Second
 
-// isLong reports whether the outage has lasted long enough for a warning, whatever the number of tries.
+// isLong reports whether the outage has lasted long enough for a warning, independent of the number of
+// attempts.
 func (o *outage) isLong() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return !o.since.IsZero() && time.Since(o.asked) >= tellAfter
 }
 
-// lasts reports whether there was no good answer for so long, since the schedule let the
-// API be asked again.
+// lasts reports whether there was no good answer for the given time, counted from the last pause of
+// the schedule.
 func (o *outage) lasts(atLeast time.Duration, resumed time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -1,4 +1,4 @@
-// Defines a text that no log, error or encoding reveals.
+// Defines a text type that no log, error or encoding reveals.
 
 package fetcher
 
@@ -10,11 +10,11 @@ import (
 
 const redacted = "[redacted]"
 
-// Secret is text that gives access to anybody who knows it: the API token, or the link of a recording. Every way of
+// Secret is a text that grants access to whoever has it: the API token, or the link of a recording. Every way of
 // printing or encoding it gives a placeholder.
 type Secret string
 
-// Reveal returns the text itself. Its callers are the few places that must send it.
+// Reveal returns the text itself. Only the few places that must send it may call it.
 func (s Secret) Reveal() string { return string(s) }
 
 // String returns a placeholder.

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// TestPacersShareAHost has so many pacers as there are shares begin at once, against a host
-// that allows a bit more than the ceiling and little at a time: from the first second on they
-// stay below it together, and use it up in the end.
+// TestPacersShareAHost starts one pacer per share at the same time, against a host that allows
+// slightly more than the ceiling and a small burst: together they stay below it from the first
+// second on, and finally use all of it.
 func TestPacersShareAHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const shares, limit = 16, 10.0
@@ -45,7 +45,7 @@ func TestPacersShareAHost(t *testing.T) {
 			}
 			return n
 		}
-		// Each of them starts once in five seconds at first, at a moment of its own.
+		// At first each of them starts one request in five seconds, at a different moment.
 		if n := count(0, time.Second); n > 12 { // 3 are expected
 			t.Errorf("%d starts in the first second, which begins with %v a second", n, safeRate)
 		}
@@ -58,8 +58,8 @@ func TestPacersShareAHost(t *testing.T) {
 	})
 }
 
-// TestPacerShares takes a share of every rate: of the ceiling, of the first rate, of the one
-// that was learned and of the lowest. What it has learned is told for all of them together.
+// TestPacerShares uses a share of every rate: the ceiling, the first rate, the learned one and the
+// minimum. Learned rates are reported for all shares together.
 func TestPacerShares(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	for _, c := range []struct {

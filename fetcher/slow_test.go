@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// drip gives so many bytes after each pause, until the request is cancelled.
+// drip returns some bytes after each pause, until the request is cancelled.
 type drip struct {
 	ctx   context.Context
 	pause time.Duration
@@ -31,7 +31,7 @@ func (d *drip) Read(p []byte) (int, error) {
 
 func (d *drip) Close() error { return nil }
 
-// TestSlowBodies ends a body that comes byte by byte, and lets one that is slow come to its end.
+// TestSlowBodies aborts a body that arrives byte by byte, and completes a slow one.
 func TestSlowBodies(t *testing.T) {
 	for name, test := range map[string]struct {
 		pause   time.Duration

@@ -14,7 +14,7 @@ import (
 type tally struct {
 	listing *Listing
 	window  Window
-	wide    Window // in which a row's date has to lie
+	wide    Window // that must contain a row's date
 	calls   map[string]seenCall
 
 	// Of the last pass:
@@ -29,9 +29,9 @@ type tally struct {
 	unlistable bool
 }
 
-// seenCall is what is known of a call as its last row shows it.
+// seenCall is the state of a call according to its last row.
 type seenCall struct {
-	pass         int // the last one that it came in
+	pass         int // last pass with the call
 	recordings   int
 	ofDay        bool // the listing's
 	stray        bool
@@ -48,7 +48,7 @@ func (w *tally) begin() {
 	w.distinct, w.rows, w.unreadable, w.total, w.steady, w.complete = 0, 0, 0, -1, true, false
 }
 
-// add counts a page and reports whether it holds a call that is new in this pass.
+// add counts a page and reports whether it has a call that is new in this pass.
 func (w *tally) add(p *page) (isNew bool) {
 	l := w.listing
 	w.steady = w.steady && (w.rows == 0 || p.total == w.total)
@@ -77,8 +77,8 @@ func (w *tally) add(p *page) (isNew bool) {
 	return isNew
 }
 
-// isWhole reports whether the passes prove that every call of the window came: the last
-// pass by itself, or all together.
+// isWhole reports whether the passes prove that every call of the window was received: the last
+// pass alone, or all together.
 func (w *tally) isWhole() bool {
 	return w.steady && w.complete && (w.distinct == w.total || len(w.calls) == w.total)
 }
@@ -88,10 +88,10 @@ func (w *tally) lacksUnreadable() bool {
 	return w.steady && w.complete && w.unreadable > 0 && w.distinct+w.unreadable == w.total
 }
 
-// conclude notes the window's result and doubts. A call is counted in the first of the
-// windows that it came in.
+// conclude notes the window's result and doubts. A call counts in the first window that contained
+// it.
 func (l *Listing) conclude(w *tally, err error) {
-	if w.distinct == w.total { // the last pass is whole by itself
+	if w.distinct == w.total { // the last pass is complete by itself
 		maps.DeleteFunc(w.calls, func(_ string, call seenCall) bool { return call.pass != w.pass })
 	}
 	r := WindowResult{
@@ -142,7 +142,7 @@ func (l *Listing) conclude(w *tally, err error) {
 	l.doubt(DoubtUnreadableRecordings, unreadable, "the recording field of calls cannot be read")
 }
 
-// hashOf returns the SHA-256 of the sorted names, one a line.
+// hashOf returns the SHA-256 of the sorted names, one per line.
 func hashOf(names []string) string {
 	slices.Sort(names)
 	hash := sha256.New()

@@ -27,7 +27,7 @@ const (
 	drainTimeout = 250 * time.Millisecond // for the rest of an unused body
 )
 
-// newTransport returns a transport only for HTTP/1.1: one connection for each worker carries bulk audio faster than
+// newTransport returns a transport for HTTP/1.1 only: one connection per worker transfers bulk audio faster than
 // the streams of one HTTP/2 connection.
 func newTransport(o Options, connections int) *http.Transport {
 	protocols := new(http.Protocols)
@@ -36,7 +36,7 @@ func newTransport(o Options, connections int) *http.Transport {
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		Protocols:             protocols,
-		DisableCompression:    true, // it would remove the length, which proves that a body is whole
+		DisableCompression:    true, // it would remove the length, which proves that a body is complete
 		MaxConnsPerHost:       connections,
 		MaxIdleConnsPerHost:   connections,
 		MaxIdleConns:          connections * 4,
@@ -46,7 +46,7 @@ func newTransport(o Options, connections int) *http.Transport {
 	}
 }
 
-// checkRedirect lets a redirect of a link lead to allowed hosts only.
+// checkRedirect permits redirects of links only to allowed hosts.
 func (c *Client) checkRedirect(request *http.Request, via []*http.Request) error {
 	request.Header.Del("Referer") // net/http puts the whole link into it
 	if len(via) >= maxRedirects {
@@ -58,9 +58,8 @@ func (c *Client) checkRedirect(request *http.Request, via []*http.Request) error
 	return c.startOn(request)
 }
 
-// newMediaTransport returns a transport that connects to public addresses only,
-// whatever a name resolves to; an origin that was allowed by its whole name, or a proxy
-// that findProxy names, may be private.
+// newMediaTransport returns a transport that connects to public addresses only, no matter what a
+// name resolves to; explicitly allowed origins and the proxies of findProxy may be private.
 func newMediaTransport(o Options, findProxy func(*http.Request) (*url.URL, error)) *http.Transport {
 	transport := newTransport(o, o.Workers)
 	dial, guarded := transport.DialContext, &net.Dialer{Timeout: dialTimeout, Control: allowPublic}
@@ -85,8 +84,8 @@ func newMediaTransport(o Options, findProxy func(*http.Request) (*url.URL, error
 	return transport
 }
 
-// allowPublic fails for an address that is not public. In the addresses of NAT64, by
-// which networks without IPv4 reach the rest, the embedded IPv4 address decides.
+// allowPublic fails for an address that is not public. For NAT64 addresses, used by networks
+// without IPv4, the embedded IPv4 address decides.
 func allowPublic(network, address string, conn syscall.RawConn) error {
 	nat64 := netip.MustParsePrefix("64:ff9b::/96")
 	if at, err := netip.ParseAddrPort(address); err == nil && nat64.Contains(at.Addr()) {
@@ -96,16 +95,16 @@ func allowPublic(network, address string, conn syscall.RawConn) error {
 	return ssrf.New(ssrf.WithAnyPort()).Safe(network, address, conn)
 }
 
-// minBytesPerSecond is the least rate of a body. Audio has 8,000 bytes a second.
+// minBytesPerSecond is the minimum rate of a body. Audio has 8,000 bytes a second.
 const minBytesPerSecond = 500
 
-// watchedBody cancels its request when no byte has come for a while, or fewer bytes come than the minimum rate. A
-// total timeout would cut long recordings off that arrive well.
+// watchedBody cancels its request when no byte has arrived for a while, or fewer bytes come than the minimum
+// rate. A total timeout would abort long recordings that arrive normally.
 type watchedBody struct {
 	body     io.ReadCloser
 	timer    *time.Timer
 	timeout  time.Duration
-	patience time.Duration // how long may still be waited in all
+	patience time.Duration // remaining total waiting time
 	ctx      context.Context
 	govern   *governor
 	closed   atomic.Bool
@@ -113,12 +112,12 @@ type watchedBody struct {
 
 func newWatchedBody(body io.ReadCloser, timeout time.Duration, cancel context.CancelCauseFunc, ctx context.Context, govern *governor) *watchedBody {
 	timer := time.AfterFunc(timeout, func() { cancel(ErrStalled) })
-	timer.Stop() // it runs only during a read: a slow disk is not the host's fault
+	timer.Stop() // it runs only during a read, because a slow disk is not the host's fault
 	return &watchedBody{body: body, timeout: timeout, patience: 2 * timeout, timer: timer, ctx: ctx, govern: govern}
 }
 
-// Read implements io.Reader. After a stall it returns an error that is ErrStalled. What it
-// waits for the bandwidth is not the host's fault either, and not counted.
+// Read implements io.Reader. After a stall it returns an error that is ErrStalled. Waiting for the
+// bandwidth limit does not count, because it is not the host's fault either.
 func (b *watchedBody) Read(p []byte) (int, error) {
 	if b.govern.schedule != nil {
 		p = p[:min(len(p), int(b.govern.part.Load()))]
@@ -135,8 +134,8 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close reads a little of what is left, so that the connection can be used again,
-// and closes the body. It may be called more than once.
+// Close reads a little of the rest, so that the connection can be reused, and closes the body. It
+// may be called more than once.
 func (b *watchedBody) Close() error {
 	if b.closed.Swap(true) {
 		return nil

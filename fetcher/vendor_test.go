@@ -20,20 +20,20 @@ import (
 
 const aDay = Date("2025-05-01")
 
-// vendor is an API without a network that a test scripts.
+// vendor is a scriptable API without a network.
 type vendor struct {
 	mu        sync.Mutex
 	rows      []map[string]any
 	ceiling   int
-	exclusive bool                                         // both bounds are
-	ignore    bool                                         // the times are
-	total     func(query url.Values, rows int) int         // in place of the number of rows
-	hook      func(url.Values) (*http.Response, error)     // goes first where it returns something
-	change    func(query url.Values, answer []byte) []byte // spoils an answer
+	exclusive bool                                         // both bounds are exclusive
+	ignore    bool                                         // the times are ignored
+	total     func(query url.Values, rows int) int         // replaces the number of rows
+	hook      func(url.Values) (*http.Response, error)     // takes precedence if it returns something
+	change    func(query url.Values, answer []byte) []byte // modifies an answer
 	header    http.Header
 	asked     []url.Values
 	first     []byte // for a test's use
-	sorted    int    // rows that are in order
+	sorted    int    // number of sorted rows
 }
 
 // call adds a row with one recording.
@@ -122,7 +122,7 @@ func (v *vendor) requests() int {
 	return len(v.asked)
 }
 
-// logged collects what a client logs.
+// logged collects the log of a client.
 type logged struct {
 	mu    sync.Mutex
 	lines bytes.Buffer
@@ -155,7 +155,7 @@ func (v *vendor) client(t testing.TB, change func(*Options)) *Client {
 	return client
 }
 
-// dayListing is what the listing of a day came to.
+// dayListing is the result of listing a day.
 type dayListing struct {
 	ListingResult
 	calls    map[string]Call // the last row of each, by id
@@ -163,7 +163,7 @@ type dayListing struct {
 	failures []error // of single windows
 }
 
-// listDay lists a day and continues where a window fails.
+// listDay lists a day and continues after a failed window.
 func listDay(ctx context.Context, client *Client, day Date, filter Filter, repeat bool) (dayListing, error) {
 	got := dayListing{calls: map[string]Call{}}
 	listing := client.Day(day, day.Window(), filter, repeat)

@@ -13,8 +13,7 @@ import (
 	"time"
 )
 
-// TestWindows lists a day of an API that is odd in one way each, and says what is to
-// come of it.
+// TestWindows lists a day of an API with one quirk per case, with the expected result.
 func TestWindows(t *testing.T) {
 	broken := func(ids ...string) func(url.Values, []byte) []byte {
 		return func(_ url.Values, answer []byte) []byte {
@@ -29,7 +28,7 @@ func TestWindows(t *testing.T) {
 		filter   Filter
 		once     bool   // not repeated
 		small    bool   // pages of 50 calls, offsets up to 400
-		calls    int    // that come
+		calls    int    // received calls
 		doubts   string // words and counts
 		complete bool
 		requests int // at most
@@ -38,7 +37,7 @@ func TestWindows(t *testing.T) {
 		"no calls":    {vendor: func(*vendor) {}, complete: true, requests: 1},
 		"exclusive bounds, split": {vendor: func(v *vendor) {
 			v.calls(aDay, 40_100)
-			v.call(99_999, "2025-05-01 11:59:59") // where the day is split
+			v.call(99_999, "2025-05-01 11:59:59") // at the boundary of the split
 			v.exclusive = true
 		}, calls: 40_101, complete: true, requests: 90},
 		"a total that is far too large": {vendor: func(v *vendor) {
@@ -123,7 +122,7 @@ func TestWindows(t *testing.T) {
 		}, calls: 600, complete: true, requests: 4},
 		"few strays": {vendor: func(v *vendor) {
 			v.calls(aDay, 30).calls("2024-01-07", 3).calls("2025-05-02", 3).ignore = true
-		}, calls: 35, doubts: "stray 5", complete: true, requests: 2}, // one of 2025-05-02 00:00:00 is left out
+		}, calls: 35, doubts: "stray 5", complete: true, requests: 2}, // one of 2025-05-02 00:00:00 is omitted
 		"few rows, all of them stray": {vendor: func(v *vendor) { v.calls("2024-01-07", 19).ignore = true },
 			calls: 19, doubts: "stray 19", complete: true, requests: 2},
 		"another day's rows": {vendor: func(v *vendor) { v.calls("2024-01-07", 20).ignore = true },
@@ -199,15 +198,15 @@ func TestWindows(t *testing.T) {
 	}
 }
 
-// TestStrays gives rows from outside their window their own day, and the same hash in
-// each listing, whatever their order.
+// TestStrays gives rows outside their window their own day, and the same hash in each listing, in
+// any order.
 func TestStrays(t *testing.T) {
 	hashes := map[string]bool{}
 	for _, ids := range [][]int{{1, 2}, {2, 1}, {1, 3}} {
 		v := (&vendor{ignore: true}).calls(aDay, 0)
 		v.call(ids[0], "2019-12-31 23:00:00")
 		v.call(ids[1], "2025-05-02 00:00:01")
-		v.call(7, "2025-05-02 00:00:00") // the next day's, which lists it itself
+		v.call(7, "2025-05-02 00:00:00") // a call of the next day, which lists it itself
 		v.call(8, "2025-04-30 23:59:59")
 		v.call(9, "2025-05-01 00:00:00")
 		got, err := listDay(t.Context(), v.client(t, nil), aDay, Filter{}, true)
@@ -229,8 +228,7 @@ func TestStrays(t *testing.T) {
 	}
 }
 
-// TestCallsHash is the same for the same calls, and of calls without an id where their
-// rows are.
+// TestCallsHash is the same for the same calls and, for calls without an id, for the same rows.
 func TestCallsHash(t *testing.T) {
 	hash := func(change func(*vendor)) string {
 		v := (&vendor{}).calls(aDay, 10)
@@ -277,7 +275,7 @@ func TestIgnoredParameter(t *testing.T) {
 	}
 }
 
-// TestRowIsCountedOnce has rows in the seconds that the halves of a day share.
+// TestRowIsCountedOnce has rows in the shared seconds of the halves of a day.
 func TestRowIsCountedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := (&vendor{ceiling: 10}).calls(aDay, 8)
@@ -298,7 +296,7 @@ func TestRowIsCountedOnce(t *testing.T) {
 	})
 }
 
-// TestLook gives each call its own day, and passes an answer on that nobody checks.
+// TestLook gives each call its own day, and returns an unchecked answer.
 func TestLook(t *testing.T) {
 	v := (&vendor{ignore: true}).calls("2024-01-07", 600)
 	client := v.client(t, nil)

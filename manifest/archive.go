@@ -18,34 +18,34 @@ import (
 
 const archiveFile = treeManifest + "/archive.json"
 
-// Archive is manifest/archive.json. An archive belongs to one account, API address and zone.
+// Archive is manifest/archive.json. It binds an archive to one account, API address and zone.
 type Archive struct {
-	V         int       `json:"-"`          // format version that was read; SaveArchive writes the present one
+	V         int       `json:"-"`          // format version read; SaveArchive writes the current one
 	ID        string    `json:"id"`         // random, given at creation when empty
-	AccountID string    `json:"account_id"` // empty until the account was seen
+	AccountID string    `json:"account_id"` // empty until the account is known
 	APIURL    string    `json:"api_url"`
 	TimeZone  string    `json:"time_zone"` // IANA name of the account's zone
 	Created   time.Time `json:"created"`   // zero: now
-	// ConditionalWrites says whether the store honours conditions, nil when that was never noted.
+	// ConditionalWrites says whether the store honours conditions, nil if never noted.
 	ConditionalWrites *bool `json:"conditional_writes,omitempty"`
 }
 
-// archive is archive.json as it was read last.
+// archive caches archive.json as last read.
 type archive struct {
 	mu    sync.Mutex
-	text  []byte // nil: it was not there
+	text  []byte // nil if it did not exist
 	tag   string
-	isNew bool // it has the present version, or there was none
+	isNew bool // it has the current version, or did not exist
 }
 
-// archiveLine is Archive as it is written.
+// archiveLine is the written form of Archive.
 type archiveLine struct {
 	header
 	Archive
 }
 
 // Archive reads archive.json. The error is fs.ErrNotExist for a new archive and a *VersionError for one
-// that a later version wrote.
+// written by a later version.
 func (l *Ledger) Archive(ctx context.Context) (Archive, error) {
 	l.archive.mu.Lock()
 	defer l.archive.mu.Unlock()
@@ -78,9 +78,9 @@ func (l *Ledger) readArchive(ctx context.Context) (Archive, error) {
 	return a.Archive, nil
 }
 
-// SaveArchive creates archive.json when Archive has found none, else it replaces the one that Archive read last;
-// fields that this version does not know are kept. The error is fs.ErrExist when another run was first: the
-// caller reads it with Archive.
+// SaveArchive creates archive.json if Archive found none; otherwise it replaces the one that Archive read last
+// and keeps unknown fields. The error is fs.ErrExist when another run was first: the caller must read it with
+// Archive.
 func (l *Ledger) SaveArchive(ctx context.Context, a Archive) error {
 	a.Created = timeOrNow(a.Created)
 	if a.ID == "" {
@@ -97,7 +97,7 @@ func (l *Ledger) SaveArchive(ctx context.Context, a Archive) error {
 	return nil
 }
 
-// putArchive replaces archive.json if it is as it was read last.
+// putArchive replaces archive.json if it has not changed since the last read.
 func (l *Ledger) putArchive(ctx context.Context, a Archive) error {
 	text, err := encodeArchive(a, l.archive.text)
 	if err == nil {
@@ -106,7 +106,7 @@ func (l *Ledger) putArchive(ctx context.Context, a Archive) error {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	// Also after fs.ErrExist it may be ours: the reply to an earlier try may have been lost. The tag is new.
+	// Even after fs.ErrExist it may be ours, if the reply to an earlier attempt was lost. The tag is new.
 	if _, err := l.readArchive(ctx); err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (l *Ledger) putArchive(ctx context.Context, a Archive) error {
 	return nil
 }
 
-// encodeArchive writes a, with the fields of old that this version does not know.
+// encodeArchive encodes a, with the unknown fields of old.
 func encodeArchive(a Archive, old []byte) ([]byte, error) {
 	text, err := encode(archiveLine{header{formatVersion, kindArchive}, a}, maxLine)
 	if err != nil || old == nil {
@@ -127,7 +127,7 @@ func encodeArchive(a Archive, old []byte) ([]byte, error) {
 	if err := errors.Join(json.Unmarshal(text, &known), json.Unmarshal(old, &fields)); err != nil {
 		return nil, err
 	}
-	delete(fields, "conditional_writes") // known also where a has none
+	delete(fields, "conditional_writes") // a known field, even if a lacks it
 	maps.Copy(fields, known)
 	if len(fields) == len(known) {
 		return text, nil
@@ -135,8 +135,8 @@ func encodeArchive(a Archive, old []byte) ([]byte, error) {
 	return encode(fields, maxLine)
 }
 
-// upgradeArchive makes archive.json one of the present version before the first new line, so that older programs,
-// which do not know the layout, stop at it.
+// upgradeArchive writes archive.json in the current version before the first new line, so that older programs,
+// which do not know the layout, refuse it.
 func (l *Ledger) upgradeArchive(ctx context.Context) error {
 	l.archive.mu.Lock()
 	defer l.archive.mu.Unlock()

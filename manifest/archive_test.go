@@ -42,7 +42,7 @@ func TestArchiveFile(t *testing.T) {
 		if err != nil || got.ID != saved.ID || got.AccountID != "77" || got.ConditionalWrites == nil || *got.ConditionalWrites {
 			t.Errorf("%+v, %v", got, err)
 		}
-		// Another run was first: what it wrote stays.
+		// Another run was first: its file stays.
 		text := bytes.Replace(p.files(t, "")[archiveFile], []byte(`"77"`), []byte(`"78"`), 1)
 		p.write(t, archiveFile, text)
 		if err := l.SaveArchive(ctx, saved); !errors.Is(err, fs.ErrExist) {
@@ -61,7 +61,8 @@ func TestArchiveFile(t *testing.T) {
 	})
 }
 
-// Of two runs that make an archive one is told that the other was first, and a lost reply is no other run.
+// Of two runs that create an archive, one gets the error that the other was first; a lost reply does not
+// count as another run.
 func TestCreationOfArchive(t *testing.T) {
 	p := place{objects: newObjects()}
 	won, lost := 0, 0
@@ -159,7 +160,7 @@ func TestLockFailure(t *testing.T) {
 	}
 }
 
-// A look at the lock neither takes it nor changes its file.
+// Checking the lock neither takes it nor changes its file.
 func TestTryLock(t *testing.T) {
 	p := place{dir: t.TempDir()}
 	l := p.open(t, Options{Run: runA})
@@ -191,7 +192,8 @@ func TestTryLock(t *testing.T) {
 	}
 }
 
-// TestFilesAreForTheirOwner looks at the mode of everything that a ledger makes, and that a repair keeps aside.
+// TestFilesAreForTheirOwner checks the mode of all files of a ledger, including those that a repair moves
+// aside.
 func TestFilesAreForTheirOwner(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no such modes: the folder's access list counts")

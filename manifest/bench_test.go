@@ -37,7 +37,7 @@ func BenchmarkParse(b *testing.B) {
 	})
 }
 
-// BenchmarkEncode makes a recording's line.
+// BenchmarkEncode encodes a recording's line.
 func BenchmarkEncode(b *testing.B) {
 	r := recording("4711000001", Archived)
 	r.Run = runA
@@ -51,7 +51,7 @@ func BenchmarkEncode(b *testing.B) {
 	}
 }
 
-// archivedDay makes an archive with a segment of so many archived recordings.
+// archivedDay makes an archive with a segment of n archived recordings.
 func archivedDay(b *testing.B, n int) (l *Ledger, size int64) {
 	b.Helper()
 	var list []Recording
@@ -89,7 +89,7 @@ func BenchmarkLoadDay(b *testing.B) {
 	}
 }
 
-// BenchmarkVerifyDay reads with mistrust: it hashes every line of a closed day.
+// BenchmarkVerifyDay reads with verification: it hashes every line of a closed day.
 func BenchmarkVerifyDay(b *testing.B) {
 	dir := b.TempDir()
 	l := openDir(b, dir, Options{Run: runA})

@@ -15,16 +15,17 @@ import (
 	"sync"
 )
 
-// maxBuffer is how many bytes of a day's lines are held in memory before they are put.
+// maxBuffer is how many bytes of a day's lines are buffered before they are stored.
 const maxBuffer = 1 << 20
 
-// bucket is the writer of a bucket. It holds lines in memory until they are put as a whole segment.
+// bucket is the writer of a bucket. It buffers lines in memory and stores them as complete
+// segments.
 type bucket struct {
 	objects  Objects
 	run      string
-	erasures func(context.Context) (*Erasures, error) // as they are now
+	erasures func(context.Context) (*Erasures, error) // current state
 	expired  func(ctx context.Context, day string, only func(string) bool) (map[string]*ExpiryRecord, error)
-	leaveOut func(Recording) // is told of what was erased and is not put
+	leaveOut func(Recording) // called for erased recordings that are not stored
 
 	mu   sync.Mutex
 	days map[string]*dayBuffers
@@ -42,7 +43,7 @@ type buffer struct {
 
 	// Guarded by dayBuffers.putting.
 	n     int    // number of the last segment
-	chunk []byte // the lines of the next segment; nil for none. They stay the same until they are stored, or erased
+	chunk []byte // lines of the next segment; nil for none. They do not change until they are stored or erased
 }
 
 func (b *bucket) day(day string) *dayBuffers {
@@ -56,7 +57,7 @@ func (b *bucket) day(day string) *dayBuffers {
 	return d
 }
 
-// append's error is ErrUnflushed when the lines were taken and could not be put.
+// append returns ErrUnflushed if the lines were accepted but could not be stored.
 func (b *bucket) append(ctx context.Context, tree, day string, lines []byte) error {
 	d := b.day(day)
 	buf := &d.records
@@ -94,14 +95,14 @@ func (b *bucket) seal(ctx context.Context, day string) error { return b.flush(ct
 
 func (b *bucket) close(ctx context.Context) error { return b.flush(ctx, "") }
 
-// flushDay stores the lines of a day that are held when it is called, the call rows before the recordings that need
-// them. In both there may be a chunk that an earlier flush could not put, and lines since then.
+// flushDay stores the lines of a day that are buffered at the time of the call, call rows before the recordings
+// that need them. Both may have a chunk that an earlier flush could not store, and newer lines.
 func (b *bucket) flushDay(ctx context.Context, day string) error {
 	d := b.day(day)
 	d.putting.Lock()
 	defer d.putting.Unlock()
 	for range 2 {
-		// Taken first: rows that are noted from now on belong to recordings that are noted even later.
+		// Taken first: rows noted from now on belong to recordings that are noted later.
 		b.take(&d.records)
 		for range 2 {
 			b.take(&d.calls)
@@ -116,7 +117,7 @@ func (b *bucket) flushDay(ctx context.Context, day string) error {
 	return nil
 }
 
-// take makes the held lines the next chunk, if there is none.
+// take turns the buffered lines into the next chunk, if there is none.
 func (b *bucket) take(buf *buffer) {
 	if buf.chunk != nil {
 		return
@@ -134,8 +135,8 @@ func gzipped(lines []byte) []byte {
 	return out.Bytes()
 }
 
-// put stores the chunk as a segment of its own, without what was erased since its lines were noted. If the name is taken, the same bytes mean that the reply to an
-// earlier try was lost; for other bytes the next number is used.
+// put stores the chunk as a separate segment, without recordings erased since its lines were noted. If the name is
+// taken by the same bytes, the reply to an earlier attempt was lost; for other bytes it uses the next number.
 func (b *bucket) put(ctx context.Context, buf *buffer, tree Tree, day, ext string) error {
 	for buf.chunk != nil {
 		erasures, err := b.erasures(ctx)
@@ -181,7 +182,7 @@ func (b *bucket) put(ctx context.Context, buf *buffer, tree Tree, day, ext strin
 
 func (b *bucket) settle(string) error { return nil }
 
-// cut rewrites a segment: only one that was copied into the bucket has a torn tail. What was cut before stays.
+// cut rewrites a segment: only a segment copied into the bucket has a torn tail. Tails cut earlier are kept.
 func (b *bucket) cut(ctx context.Context, name string, size int64) error {
 	data, tag, err := readFile(ctx, b.objects, name)
 	if err != nil {

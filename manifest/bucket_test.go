@@ -19,7 +19,8 @@ func segmentIn(tree, run string, n int) string {
 	return segmentFile(tree, testDay, run, n, extPlain)
 }
 
-// Lines stay in memory until they are flushed, the call rows go up first, and each segment is written once.
+// Lines stay in memory until they are flushed, call rows are stored first, and each segment is written
+// once.
 func TestFlush(t *testing.T) {
 	p := place{objects: newObjects()}
 	l := p.open(t, Options{Run: runA})
@@ -44,12 +45,12 @@ func TestFlush(t *testing.T) {
 	if !slices.Equal(p.objects.puts, want) {
 		t.Errorf("stored %v, want %v", p.objects.puts, want)
 	}
-	// A second look at the day has what is still in memory.
+	// A second load of the day includes the lines in memory.
 	note(t, d, recording("2", Archived))
 	if d := loadDay(t, l, testDay); d.Count() != 2 {
 		t.Errorf("%d recordings", d.Count())
 	}
-	// At 1 MiB a day's lines are put, without being asked for.
+	// At 1 MiB, a day's lines are stored without a flush.
 	long := recording("3", Pending)
 	long.Reason = strings.Repeat("x", 600<<10)
 	before := len(p.objects.puts)
@@ -64,11 +65,11 @@ func TestFlush(t *testing.T) {
 	}
 }
 
-// What could not be put stays in memory, counts, and is put by the next flush, once.
+// Lines that could not be stored stay in memory, count, and are stored by the next flush, once.
 func TestFlushFails(t *testing.T) {
 	for name, test := range map[string]struct {
 		broken string // the segment whose put fails
-		lost   bool   // it is stored, and the reply is lost
+		lost   bool   // it is stored, but the reply is lost
 	}{
 		"calls":             {segmentIn(treeCalls, runA, 1), false},
 		"recordings":        {segmentIn(treeManifest, runA, 1), false},
@@ -114,7 +115,7 @@ func TestFlushFails(t *testing.T) {
 			if err := l.Flush(t.Context()); !errors.Is(err, errServer) && !test.lost {
 				t.Errorf("flush: %v", err)
 			}
-			// More comes meanwhile.
+			// More lines arrive meanwhile.
 			if err := d.NoteCalls(t.Context(), []Call{{CallID: "c4", Row: []byte(`{"a":1}`)}}); err != nil && !errors.Is(err, ErrUnflushed) {
 				t.Fatal(err)
 			}
@@ -132,7 +133,7 @@ func TestFlushFails(t *testing.T) {
 	}
 }
 
-// If a segment of ours has other bytes than we have stored, the next number is used.
+// If a segment of ours has other bytes than we stored, the next number is used.
 func TestSegmentNumberIsTaken(t *testing.T) {
 	inPlaces(t, func(t *testing.T, p place) {
 		p.write(t, segmentIn(treeManifest, runA, 1), linesOf(t, recording("1", Archived)))
@@ -146,7 +147,7 @@ func TestSegmentNumberIsTaken(t *testing.T) {
 	})
 }
 
-// Runs in one bucket do each other no harm: what each notes is there in the end, and the day can be closed.
+// Concurrent runs in one bucket are safe: all of their lines exist in the end, and the day can be closed.
 func TestConcurrentRunsInBucket(t *testing.T) {
 	p := place{objects: newObjects()}
 	var group sync.WaitGroup
@@ -170,7 +171,7 @@ func TestConcurrentRunsInBucket(t *testing.T) {
 	wantFaults(t, l, testDay)
 }
 
-// A connection that breaks is an error, never a torn tail or a shorter day.
+// A broken connection is an error, never a torn tail or a shorter day.
 func TestBrokenConnection(t *testing.T) {
 	for name, broken := range map[string]func(body io.Reader) io.Reader{
 		"with an error": func(body io.Reader) io.Reader {
@@ -236,7 +237,7 @@ func TestContextEnds(t *testing.T) {
 	})
 }
 
-// After a close nothing is taken any more; a second close does nothing.
+// After a close, writes fail; a second close does nothing.
 func TestAfterClose(t *testing.T) {
 	inPlaces(t, func(t *testing.T, p place) {
 		l := p.open(t, Options{Run: runA})
@@ -261,8 +262,8 @@ func TestAfterClose(t *testing.T) {
 	})
 }
 
-// Wherever a run in a bucket dies, the next one continues: each stored object is whole, no line names what came
-// after it, and the day can be closed.
+// If a run in a bucket dies at any point, the next one continues: each stored object is complete, no line
+// refers to later objects, and the day can be closed.
 func TestCrashInBucket(t *testing.T) {
 	work := func(l *Ledger) error {
 		ctx := context.Background()

@@ -12,17 +12,16 @@ import (
 	"time"
 )
 
-// callRows remembers which row of each call was noted last.
+// callRows remembers the last noted row of each call.
 type callRows struct {
-	mu   sync.Mutex // held while rows are noted, so that one is not noted twice
+	mu   sync.Mutex // held while rows are noted, so that none is noted twice
 	seed maphash.Seed
 	// rows has the hashes of ids and rows. If the hashes of two ids are equal, their rows are only noted again.
-	rows map[uint64]uint64 // nil until they are loaded
+	rows map[uint64]uint64 // nil until loaded
 }
 
-// NoteCalls appends to calls/ those rows that are new or differ from what was noted last for their call, except those
-// of erased calls. A row's
-// links must have been dropped by the caller. Durability is as of Note.
+// NoteCalls appends to calls/ rows that are new or differ from the last noted one of their call, except those of
+// erased calls. A row's links must have been dropped by the caller. Durability is as of Note.
 func (d *Day) NoteCalls(ctx context.Context, calls []Call) error {
 	d.calls.mu.Lock()
 	defer d.calls.mu.Unlock()
@@ -32,8 +31,8 @@ func (d *Day) NoteCalls(ctx context.Context, calls []Call) error {
 	return nil
 }
 
-// begin notes a first line of a day of which none is known, before its call rows: a day that
-// calls/ knows and manifest/ does not has lost its manifest.
+// begin notes the first line of a new day before its call rows, because a day in calls/ that is not
+// in manifest/ has lost its manifest.
 func (d *Day) begin(ctx context.Context) error {
 	d.mu.RLock()
 	known := d.lines > 0 || len(d.closings) > 0
@@ -100,8 +99,8 @@ func (d *Day) noteCalls(ctx context.Context, calls []Call) error {
 	return err
 }
 
-// loadCalls reads the rows noted before the day was loaded, once. A line that cannot be read only causes a row to be
-// noted again, so it is only logged.
+// loadCalls reads the rows noted before the day was loaded, once. An unreadable line only causes a row to be noted
+// again, so it is just logged.
 func (d *Day) loadCalls(ctx context.Context) error {
 	if d.calls.rows != nil {
 		return nil
@@ -117,9 +116,8 @@ func (d *Day) loadCalls(ctx context.Context) error {
 	return err
 }
 
-// Calls tells visit of every line that calls/ holds of a day, in the order of writing: the last row of a call
-// counts. Of an erased call the row is {}. Lines that cannot be read are skipped with a warning. An error of visit ends
-// the reading.
+// Calls calls visit with every line of a day in calls/, in the order of writing: the last row of a call counts. The row
+// of an erased call is {}. Unreadable lines are skipped with a warning. An error of visit ends the reading.
 func (l *Ledger) Calls(ctx context.Context, day string, visit func(Call) error) error {
 	if err := checkDay(day); err != nil {
 		return err
@@ -127,7 +125,7 @@ func (l *Ledger) Calls(ctx context.Context, day string, visit func(Call) error) 
 	return l.readCalls(ctx, day, false, visit, nil)
 }
 
-// ReadCalls is Calls, and calls fault for lines that cannot be read.
+// ReadCalls is like Calls, but calls fault for unreadable lines.
 func (l *Ledger) ReadCalls(ctx context.Context, day string, visit func(Call) error, fault func(Fault)) error {
 	if err := checkDay(day); err != nil {
 		return err
@@ -135,7 +133,8 @@ func (l *Ledger) ReadCalls(ctx context.Context, day string, visit func(Call) err
 	return l.readCalls(ctx, day, false, visit, fault)
 }
 
-// readCalls is Calls. With tidy torn tails are moved aside, and what killed runs left is made durable.
+// readCalls implements Calls. With tidy, it moves torn tails aside, and makes files of killed runs
+// durable.
 func (l *Ledger) readCalls(ctx context.Context, day string, tidy bool, visit func(Call) error, fault func(Fault)) error {
 	if _, err := l.obey(ctx); err != nil {
 		return err

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Rows are noted when they are new or changed; what is in either layout and either form is known.
+// Rows are noted when they are new or changed; rows in both layouts and both forms are recognised.
 func TestCallRows(t *testing.T) {
 	inPlaces(t, func(t *testing.T, p place) {
 		l := p.open(t, Options{Run: runA})
@@ -26,7 +26,7 @@ func TestCallRows(t *testing.T) {
 			calls(`{"id":"2"}`, `{"id":"1","x":1}`), // changed back
 		}
 		for i, page := range pages {
-			if i == 3 { // what was noted is read back
+			if i == 3 { // noted rows are read back
 				d = loadDay(t, l, testDay)
 				continue
 			}
@@ -39,7 +39,7 @@ func TestCallRows(t *testing.T) {
 		}
 		closeLedger(t, l)
 
-		// Another run, and an older version's file besides.
+		// Another run, and a file of an older version.
 		p.write(t, oldFile(treeCalls, testDay), sample(t, "calls.jsonl"))
 		l = p.open(t, Options{Run: runB})
 		d = loadDay(t, l, testDay)

@@ -12,8 +12,8 @@ import (
 	"slices"
 )
 
-// check reports every fault of closed.json and of the segments that its lines name. Lines that cannot be read were
-// already reported.
+// check reports every fault of closed.json and of the segments in its lines. Unreadable lines were already
+// reported.
 func (l *Ledger) check(ctx context.Context, files standing, d *Day, fault func(Fault) error) error {
 	calls, err := l.files(ctx, treeCalls, d.day)
 	if err != nil {
@@ -46,7 +46,7 @@ func (l *Ledger) check(ctx context.Context, files standing, d *Day, fault func(F
 			c.broken = c.broken || len(found) > 0
 		}
 	}
-	told := map[Fault]bool{} // two day lines may name the same segment
+	told := map[Fault]bool{} // two day lines may list the same segment
 	for _, f := range faults {
 		if told[f] {
 			continue
@@ -59,7 +59,7 @@ func (l *Ledger) check(ctx context.Context, files standing, d *Day, fault func(F
 	return nil
 }
 
-// compare compares a day line with what it names. lines and rows are the segments of both folders.
+// compare compares a day line with its segments. lines and rows are the segments of both folders.
 func (l *Ledger) compare(ctx context.Context, c *closing, segments []segment, d *Day, lines, rows []sealed) (faults []Fault, err error) {
 	wrong := func(reason string) []Fault {
 		return []Fault{{Kind: FaultDayLine, File: c.file, Line: c.number, Reason: reason}}
@@ -78,7 +78,7 @@ func (l *Ledger) compare(ctx context.Context, c *closing, segments []segment, d 
 	case len(c.lacking) > 0:
 		reason := fmt.Sprintf("the day was closed with %d manifest files, now there are %d", c.old.segments, len(c.named))
 		return []Fault{{Kind: FaultLostSegments, File: c.file, Line: c.number, Reason: reason}}, nil
-	case c.broken: // it is of an older version, and it is not known which segments it meant
+	case c.broken: // of an older version, so its segments are unknown
 		return nil, nil
 	default:
 		oldSum, is.Lines, err = l.sumOld(ctx, c, segments)
@@ -100,7 +100,7 @@ func (l *Ledger) compare(ctx context.Context, c *closing, segments []segment, d 
 	return nil, nil
 }
 
-// pick returns the segments that a day line names, and a fault for each that is lost or changed.
+// pick returns the segments of a day line, and a fault for each lost or changed one.
 func pick(tree, day string, segments []Segment, found []sealed) (list []sealed, faults []Fault) {
 	for _, s := range segments {
 		i := slices.IndexFunc(found, func(f sealed) bool { return f.Name == s.Name })
@@ -123,8 +123,8 @@ func pick(tree, day string, segments []Segment, found []sealed) (list []sealed, 
 	return list, faults
 }
 
-// sumOld hashes and counts the lines that the day line of an older version was written for: those of the segments that it
-// names or, where it is the last line of the day's one file, those before it.
+// sumOld hashes and counts the lines that the day line of an older version covers: those of its segments or, if it is
+// the last line of the day's single file, those before it.
 func (l *Ledger) sumOld(ctx context.Context, c *closing, segments []segment) (sum string, lines int64, err error) {
 	hash := sha256.New()
 	for _, s := range segments {

@@ -11,13 +11,13 @@ import (
 	"slices"
 )
 
-// closeTries is how often closed.json is written again when other runs write it at the same time.
+// closeTries is the maximum number of attempts to write closed.json while other runs write it.
 const closeTries = 10
 
 // Close closes the day for line.Filter. It flushes, reads back every segment of manifest/ and calls/, so that the day
-// line vouches for what is there and not for what was meant, and writes closed.json. Of line the caller gives
-// Filter, Kept, ListedAt, Calls, the facts from Stray to Unlistable, and Time. ErrChanged says that another run
-// wrote to the day after it was loaded, so that this run must not vouch for it.
+// line describes the stored data, and writes closed.json. The caller sets these fields of line: Filter, Kept,
+// ListedAt, Calls, the facts from Stray to Unlistable, and Time. ErrChanged means that another run wrote to the day
+// after it was loaded, so this run must not close it.
 func (d *Day) Close(ctx context.Context, line DayLine) error {
 	if err := d.close(ctx, line); err != nil {
 		return fmt.Errorf("close day %s: %w", d.day, err)
@@ -57,7 +57,7 @@ func (d *Day) writeLine(ctx context.Context, line DayLine) error {
 	if err != nil {
 		return err
 	}
-	line.vouch(lines, slices.DeleteFunc(rows, func(s sealed) bool { return s.torn > 0 })) // what could not be repaired is not named
+	line.vouch(lines, slices.DeleteFunc(rows, func(s sealed) bool { return s.torn > 0 })) // leaves out unrepaired segments
 	if err := d.fill(&line); err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (d *Day) writeLine(ctx context.Context, line DayLine) error {
 	return fmt.Errorf("write %s: other runs keep writing it", closedName)
 }
 
-// vouch puts the names of segments into a day line.
+// vouch adds segments to a day line.
 func (d *DayLine) vouch(lines, rows []sealed) {
 	d.Segments, d.CallsSegments = []Segment{}, []Segment{}
 	for _, s := range lines {
@@ -98,8 +98,8 @@ func (d *DayLine) vouch(lines, rows []sealed) {
 	d.CallsRoot, _ = root(rows)
 }
 
-// linesBut returns the lines of closed.json that stay when the one for a filter is replaced. The day line in the file
-// of an older version, which counts until closed.json exists, becomes one of them.
+// linesBut returns the lines of closed.json except the one for a filter. The day line in the file of an older
+// version, which counts until closed.json exists, is added to them.
 func (s *standing) linesBut(filter string, lines, rows []sealed) (text []byte, err error) {
 	for _, raw := range s.unknown {
 		text = append(append(text, raw...), '\n')
@@ -123,8 +123,8 @@ func (s *standing) linesBut(filter string, lines, rows []sealed) (text []byte, e
 	return text, nil
 }
 
-// lookUnchanged looks at the files of the day, and returns ErrChanged when there are segments that this run has
-// neither read nor written. A missing segment shows in the number of lines.
+// lookUnchanged lists the files of the day, and returns ErrChanged if this run has neither read nor written one
+// of the segments. A missing segment shows in the number of lines.
 func (d *Day) lookUnchanged(ctx context.Context) (standing, error) {
 	files, err := d.ledger.look(ctx, d.day)
 	if err == nil && d.holdsErased() {
@@ -138,7 +138,7 @@ func (d *Day) lookUnchanged(ctx context.Context) (standing, error) {
 	return files, err
 }
 
-// holdsErased reports whether recordings were erased or expired, or an erasure was withdrawn, since the day was read.
+// holdsErased reports whether a recording was erased or expired, or an erasure withdrawn, since the day was read.
 func (d *Day) holdsErased() bool {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -153,7 +153,7 @@ func (d *Day) holdsErased() bool {
 	})
 }
 
-// fill completes the day line with what is known of the recordings.
+// fill completes the day line from the state of the recordings.
 func (d *Day) fill(line *DayLine) error {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -176,7 +176,7 @@ func (d *Day) count(line *DayLine) {
 	}
 }
 
-// setClosing replaces the day line for a filter by one that this run has written.
+// setClosing replaces the day line for a filter with one that this run wrote.
 func (d *Day) setClosing(text []byte) error {
 	c, err := newClosing(d.day, text)
 	if err != nil {

@@ -39,8 +39,8 @@ func linesOf(t testing.TB, list ...Recording) (text []byte) {
 
 const named, unnamed = "manifest/" + testDay + "/" + runA + "-000001.jsonl", "manifest/" + testDay + "/" + runB + "-000001.jsonl"
 
-// A day line holds as long as every segment that it names is there with its size, and the others, folded in, leave
-// nothing waiting and hold no repair or damaged line.
+// A day line is valid while each of its segments exists with its size, and other segments leave no recording
+// waiting and have no repair or damaged line.
 func TestDayLineHolds(t *testing.T) {
 	repair, err := encodeSalted(repairLine{header: header{1, kindRepair}, Day: testDay, Run: runB}, maxLine)
 	if err != nil {
@@ -139,7 +139,7 @@ func replaceIn(name, old, new string) func(t *testing.T, p place) {
 	}
 }
 
-// What waits by a filter of its own before the day was closed for another one does not open it.
+// A recording that waits by one filter does not reopen a day closed later for another filter.
 func TestFiltersAreClosedApart(t *testing.T) {
 	inPlaces(t, func(t *testing.T, p place) {
 		l := p.open(t, Options{Run: runA})
@@ -156,7 +156,7 @@ func TestFiltersAreClosedApart(t *testing.T) {
 		if _, all := s.Line(""); all || !okA || !okB || a.Calls != 5 || len(s.Lines) != 2 {
 			t.Errorf("%+v", s.Lines)
 		}
-		// The one that waits is refused once more by the other filter's run: nothing is closed any more.
+		// The waiting recording is refused again by the other filter's run: the day is no longer closed.
 		d = loadDay(t, l, testDay)
 		note(t, d, later("2", Pending, 1))
 		if len(d.Lines()) != 0 {
@@ -171,7 +171,7 @@ func TestFiltersAreClosedApart(t *testing.T) {
 	})
 }
 
-// A cheap look is a list and one get, also where the segments are many.
+// A status check costs one list and one get, even with many segments.
 func TestStatusIsCheap(t *testing.T) {
 	p := place{objects: newObjects()}
 	l := p.open(t, Options{Run: runA})
@@ -192,7 +192,7 @@ func TestStatusIsCheap(t *testing.T) {
 	}
 }
 
-// A run that has not read what another one wrote must not vouch for the day.
+// A run that has not read another run's lines must not close the day.
 func TestCloseRefusesWhatWasNotRead(t *testing.T) {
 	p := place{objects: newObjects()}
 	a, b := p.open(t, Options{Run: runA}), p.open(t, Options{Run: runB})
@@ -210,7 +210,7 @@ func TestCloseRefusesWhatWasNotRead(t *testing.T) {
 	if err := dayB.Close(t.Context(), DayLine{}); !errors.Is(err, ErrChanged) {
 		t.Errorf("another run's line was not read: %v", err)
 	}
-	// A segment that was read, and is another one now or gone.
+	// A segment that was changed or removed after it was read.
 	dayB = loadDay(t, b, testDay)
 	data := p.files(t, named)[named]
 	p.write(t, named, append(bytes.Clone(data), linesOf(t, recording("3", Archived))...))
@@ -226,7 +226,7 @@ func TestCloseRefusesWhatWasNotRead(t *testing.T) {
 	wantFaults(t, b, testDay)
 }
 
-// Nor may a day that was loaded twice in one run be closed by the copy that has not seen all.
+// A day loaded twice in one run must not be closed by the outdated copy.
 func TestCloseCountsLines(t *testing.T) {
 	inPlaces(t, func(t *testing.T, p place) {
 		l := p.open(t, Options{Run: runA})
@@ -287,7 +287,7 @@ func TestClosedFileConflict(t *testing.T) {
 	}
 }
 
-// A reply that is lost may mean that closed.json was written: it is written again, and the caller is told the truth.
+// After a lost reply, closed.json may have been written: it is written again, and the caller gets the true result.
 func TestCloseAfterALostReply(t *testing.T) {
 	p := place{objects: newObjects()}
 	l := p.open(t, Options{Run: runA})
@@ -322,15 +322,15 @@ func TestCloseAfterALostReply(t *testing.T) {
 	p.objects.locked(func() { p.objects.put = nil })
 }
 
-// What a killed run left behind the last whole line is ignored by readers, and moved aside by the next run that works
-// the day. In a segment that a day line names, and behind more than a crash may leave, it is a bad line.
+// Bytes of a killed run after the last complete line are ignored by readers, and moved aside by the next run that
+// works on the day. In a segment of a day line, or beyond what a crash can leave, they are a bad line.
 func TestTornTails(t *testing.T) {
 	whole := linesOf(t, later("3", Archived, 1))
 	next := linesOf(t, later("4", Archived, 1))
 	hole := append(make([]byte, 4096), '\n')
 	for name, test := range map[string]struct {
 		data []byte
-		size int // that is left
+		size int // remaining size
 	}{
 		"nothing":                 {whole, len(whole)},
 		"half a line":             {append(bytes.Clone(whole), next[:50]...), len(whole)},
@@ -390,7 +390,7 @@ func TestTornTails(t *testing.T) {
 	}
 }
 
-// A hole far before the end of a segment is no crash's.
+// A hole far before the end of a segment cannot come from a crash.
 func TestHoleFarBack(t *testing.T) {
 	p := place{objects: newObjects()}
 	long := later("4", Pending, 1)
@@ -432,7 +432,7 @@ func TestTornOldFile(t *testing.T) {
 	}
 }
 
-// A gzip file that was cut is read as far as it goes.
+// A truncated gzip file is read as far as possible.
 func TestTornCalls(t *testing.T) {
 	inPlaces(t, func(t *testing.T, p place) {
 		row := func(id string) []byte {
@@ -469,7 +469,7 @@ func TestTornCalls(t *testing.T) {
 	})
 }
 
-// What day lines say of calls/ is checked, and a day that only calls/ knows is found.
+// The entries of day lines for calls/ are checked, and a day that is only in calls/ is found.
 func TestCallsFaults(t *testing.T) {
 	inPlaces(t, func(t *testing.T, p place) {
 		l := p.open(t, Options{Run: runA})

@@ -1,4 +1,4 @@
-// Decides whether a day line still holds for the files of its day.
+// Decides whether a day line is still valid for the files of its day.
 
 package manifest
 
@@ -7,22 +7,22 @@ import (
 	"slices"
 )
 
-// closing is a day line with the facts that decide whether it holds.
+// closing is a day line with the facts that decide whether it is valid.
 type closing struct {
 	line   DayLine
-	old    *oldDayLine // not nil in a line of an older version
+	old    *oldDayLine // set only in a line of an older version
 	file   string      // where the line is
 	number int         // of the line there; 0: the last line
 	end    int64       // of that last line, in its file
-	raw    []byte      // as it is in closed.json, without its line feed
+	raw    []byte      // bytes in closed.json, without line feed
 	named  map[string]bool
 
-	lacking []string // segments that it names and that are not there
-	changed []string // that have another size
-	salting bool     // files have their salts, and the line names them as they were before
-	broken  bool     // it does not hold in any case
-	void    bool     // a segment that it does not name holds a repair line, so that nothing is held against the line
-	waits   []*entry // recordings of which a segment that it does not name holds a line that may wait
+	lacking []string // missing segments of the line
+	changed []string // segments with another size
+	salting bool     // files already have salts, but the line has their earlier state
+	broken  bool     // the line is invalid in any case
+	void    bool     // another segment has a repair line, so the line is not compared with anything
+	waits   []*entry // recordings with a line in another segment that may be waiting
 }
 
 // newClosing reads a day line.
@@ -34,7 +34,7 @@ func newClosing(day string, text []byte) (*closing, error) {
 	return &closing{line: line, old: old, broken: !line.holds(day), named: map[string]bool{}}, nil
 }
 
-// find looks for the segments that a line of closed.json names.
+// find finds the segments of a line of closed.json.
 func (c *closing) find(segments []segment) {
 	if c.old != nil {
 		c.findOld(segments)
@@ -54,13 +54,13 @@ func (c *closing) find(segments []segment) {
 	}
 }
 
-// isOf reports whether a line of an older version was written for a segment of either tree.
+// isOf reports whether a line of an older version covers a segment of either tree.
 func (c *closing) isOf(name string) bool {
 	return c.named[name] || c.old != nil && name <= c.old.last
 }
 
-// findOld is find for a line of an older version in a bucket, which says how many segments there were, up to which.
-// If there are more now, it is not known which were meant.
+// findOld is like find, for a line of an older version in a bucket, which has the number and the last name of its
+// segments. If there are more now, it is unknown which ones it covers.
 func (c *closing) findOld(segments []segment) {
 	for _, s := range segments {
 		if s.name() <= c.old.last {
@@ -73,18 +73,18 @@ func (c *closing) findOld(segments []segment) {
 	}
 }
 
-// holds reports whether the day is closed by the line, when all segments that it does not name have been read.
+// holds reports whether the day is closed by the line, once all other segments have been read.
 func (c *closing) holds() bool {
 	return len(c.lacking) == 0 && len(c.changed) == 0 && !c.broken &&
 		!slices.ContainsFunc(c.waits, func(e *entry) bool { return !e.isFinal })
 }
 
-// namesAll reports whether the line names every segment.
+// namesAll reports whether the line lists every segment.
 func (c *closing) namesAll(segments []segment) bool {
 	return !slices.ContainsFunc(segments, func(s segment) bool { return !c.named[s.name()] })
 }
 
-// note adds a line of a segment that the day line does not name; e is nil unless it is a recording's.
+// note adds a line of a segment outside the day line; e is nil unless it is a recording line.
 func (c *closing) note(kind string, e *entry, outcome Outcome) {
 	switch {
 	case kind == kindRepair:
@@ -97,8 +97,8 @@ func (c *closing) note(kind string, e *entry, outcome Outcome) {
 	}
 }
 
-// soundPart returns up to where nothing of a segment is a torn tail: a day line in closed.json names it, or the one of
-// an older version is in it.
+// soundPart returns the size of a segment's part that cannot be a torn tail, because a day line in closed.json or an
+// older version's day line in the file covers it.
 func soundPart(closings []*closing, s segment) (size int64) {
 	for _, c := range closings {
 		switch {

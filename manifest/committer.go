@@ -1,4 +1,4 @@
-// Writes lines into a folder, several lines with one sync.
+// Writes lines into a folder, sharing one sync between several lines.
 
 package manifest
 
@@ -18,16 +18,16 @@ import (
 
 const (
 	maxSegment    = 64 << 20 // bytes of a segment on disk, except one that begins with a longer batch
-	maxBatchBytes = 1 << 20  // of one write and sync, except its last lines
+	maxBatchBytes = 1 << 20  // maximum of one write and sync, plus its last lines
 )
 
-// committer is the writer of a folder. Lines that wait for the disk together are written at once and share one sync.
-// After a write or sync that failed it refuses every later line of that day in that tree: nothing may be noted after a gap.
+// committer is the writer of a folder. Waiting lines are written together and share one sync. After a failed write or
+// sync it refuses all later lines of that day in that tree, because no line may follow a gap.
 type committer struct {
 	root *os.Root
 	lock *flock.Flock
 	run  string
-	open func(name string, create bool) (appendFile, error) // with create, fs.ErrExist where there is one
+	open func(name string, create bool) (appendFile, error) // with create, fs.ErrExist if it exists
 
 	writing sync.Mutex // held while a batch is written
 
@@ -35,7 +35,7 @@ type committer struct {
 	segments map[string]*openSegment // guarded by mu; by their day's folder
 }
 
-// appendFile is a file as the committer needs it.
+// appendFile is the part of a file that the committer uses.
 type appendFile interface {
 	io.WriterAt
 	Truncate(size int64) error
@@ -43,19 +43,19 @@ type appendFile interface {
 	Close() error
 }
 
-// openSegment is the segment of a day that a run appends to. Its file is opened for each batch, which costs little
-// compared with a sync.
+// openSegment is the segment that a run appends to. Its file is opened for each batch, which is cheap compared
+// with a sync.
 type openSegment struct {
 	next *batch // guarded by committer.mu; the lines that wait, nil for none
 
 	// Guarded by committer.writing.
 	n      int    // number of the segment; 0: none yet
-	name   string // empty: the next batch begins a new one
-	size   int64  // bytes known to be durable; the next write goes here
-	failed error  // of a write; it takes no more lines
+	name   string // empty: the next batch starts a new one
+	size   int64  // durable bytes; the next write starts here
+	failed error  // error of a write; later lines are refused
 }
 
-// batch is lines that are written together.
+// batch is a group of lines written together.
 type batch struct {
 	lines []byte // guarded by committer.mu until they are written
 	done  chan struct{}
@@ -72,7 +72,7 @@ func newCommitter(root *os.Root, run string, lock *flock.Flock) *committer {
 		if err != nil {
 			return nil, err
 		}
-		// Without this a power cut may lose the name of a file whose bytes were synced.
+		// Without this, a power failure may lose the name of a synced file.
 		if err := syncDir(root, path.Dir(name)); err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
@@ -81,7 +81,7 @@ func newCommitter(root *os.Root, run string, lock *flock.Flock) *committer {
 	return c
 }
 
-// append waits until the lines are durable. A context that ends meanwhile does not stop it.
+// append waits until the lines are durable. It does not stop when the context ends.
 func (c *committer) append(_ context.Context, tree, day string, lines []byte) error {
 	c.mu.Lock()
 	s := c.segment(tree, day)
@@ -93,7 +93,7 @@ func (c *committer) append(_ context.Context, tree, day string, lines []byte) er
 	}
 	b.lines = append(b.lines, lines...)
 	c.mu.Unlock()
-	if isFirst { // the first of a batch writes for all others of it
+	if isFirst { // the first caller of a batch writes for the others
 		c.writing.Lock()
 		c.mu.Lock()
 		if s.next == b {
@@ -135,7 +135,7 @@ func (c *committer) close(context.Context) error {
 	return nil
 }
 
-// write appends a batch to the segment of a day, durably.
+// write appends a batch durably to the segment of a day.
 func (c *committer) write(s *openSegment, tree, day string, lines []byte) error {
 	if s.failed != nil {
 		return fmt.Errorf("%s/%s takes no more lines: %w", tree, day, s.failed)
@@ -149,7 +149,8 @@ func (c *committer) write(s *openSegment, tree, day string, lines []byte) error 
 		err = file.Sync()
 	}
 	if err != nil && file.Truncate(s.size) == nil {
-		// If this fails too, a torn tail is left, or whole lines that were not acknowledged: both do no harm.
+		// If this fails too, a torn tail is left, or complete lines that were not acknowledged: both are
+		// harmless.
 		_ = file.Sync()
 	}
 	if err = errors.Join(err, file.Close()); err != nil {
@@ -160,7 +161,7 @@ func (c *committer) write(s *openSegment, tree, day string, lines []byte) error 
 	return nil
 }
 
-// openFor opens the segment of a day, a new one where there is none with room for size bytes.
+// openFor opens the segment of a day, or a new one if none has space for size bytes.
 func (c *committer) openFor(s *openSegment, tree, day string, size int64) (appendFile, error) {
 	if s.name != "" && (s.size == 0 || s.size+size <= maxSegment) {
 		return c.open(s.name, false)
@@ -180,7 +181,7 @@ func (c *committer) openFor(s *openSegment, tree, day string, size int64) (appen
 	}
 }
 
-// cut is only for segments of other runs. It appends to NAME.torn.
+// cut is only called for segments of other runs. It appends to NAME.torn.
 func (c *committer) cut(_ context.Context, name string, size int64) error {
 	f, err := c.root.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
@@ -196,7 +197,7 @@ func (c *committer) cut(_ context.Context, name string, size int64) error {
 	return nil
 }
 
-// settle syncs a file, its name and its folders. It costs little where they are durable.
+// settle syncs a file, its name and its folders. It is cheap if they are already durable.
 func (c *committer) settle(name string) error {
 	f, err := c.root.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
@@ -211,7 +212,7 @@ func (c *committer) settle(name string) error {
 	return makeDir(c.root, path.Dir(name))
 }
 
-// saveTail appends what is about to be cut off to a file, durably, and ends it with a line feed.
+// saveTail durably appends the bytes to be cut off to a file, and ends them with a line feed.
 func saveTail(root *os.Root, name string, tail io.Reader) error {
 	out, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {

@@ -14,13 +14,13 @@ import (
 	"testing"
 )
 
-// frailDisk makes files that keep what was written apart from what was synced, and fail when told to.
+// frailDisk makes files that separate written from synced bytes, and fail on demand.
 type frailDisk struct {
 	mu      sync.Mutex
 	files   map[string]*frailFile
 	writes  int
 	syncs   int
-	failing func(op string) error // nil error: continues
+	failing func(op string) error // nil to continue
 }
 
 type frailFile struct {
@@ -82,7 +82,7 @@ func (f *frailFile) Sync() error {
 
 func (f *frailFile) Close() error { return nil }
 
-// powerCut returns what the disk holds of a day after the power went.
+// powerCut returns the content of a day on disk after a power failure.
 func (d *frailDisk) powerCut(day string) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -111,7 +111,7 @@ func frailLedger(t *testing.T) (*Ledger, *frailDisk) {
 
 func dayOfMay(n int) string { return fmt.Sprintf("2025-05-%02d", n) }
 
-// Whenever the power goes, what was acknowledged is there.
+// After a power failure at any moment, all acknowledged lines exist.
 func TestAcknowledgedIsDurable(t *testing.T) {
 	l, disk := frailLedger(t)
 	const workers, each = 16, 50
@@ -150,7 +150,7 @@ func TestGroupCommit(t *testing.T) {
 			}
 		})
 	}
-	for waits := 0; waits < waiting; { // until all of them have come
+	for waits := 0; waits < waiting; { // until all of them wait
 		c.mu.Lock()
 		waits = 0
 		for _, s := range c.segments {
@@ -178,7 +178,7 @@ func TestGroupCommit(t *testing.T) {
 	}
 }
 
-// After a write or sync that failed nothing of that day is noted any more, and no half line stays. Other days continue.
+// After a failed write or sync, no more lines of that day are accepted, and no partial line stays. Other days continue.
 func TestFailureStopsTheDay(t *testing.T) {
 	full := &fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}
 	for _, op := range []string{"write", "sync"} {
@@ -221,7 +221,7 @@ func TestFailureStopsTheDay(t *testing.T) {
 	}
 }
 
-// A day that cannot be written leaves no hole: the next try may succeed, and other days continue.
+// An unwritable day leaves no gap: the next attempt may succeed, and other days continue.
 func TestOpenFailureIsNotFinal(t *testing.T) {
 	l, disk := frailLedger(t)
 	disk.fail(func(string) error { return syscall.EMFILE })
@@ -243,7 +243,7 @@ func TestOpenFailureIsNotFinal(t *testing.T) {
 	note(t, good, recording("1", Archived))
 }
 
-// The real thing on a full disk, where the system has one.
+// A real full disk, if the system has one.
 func TestDiskFull(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("/dev/full is Linux's")

@@ -15,39 +15,38 @@ import (
 	"time"
 )
 
-// Day is one call day with all its lines folded. It has one owner; Note may be called by several goroutines at
-// once, and reading meanwhile is safe.
+// Day is the folded state of one call day. It has one owner; Note may be called concurrently, also with reads.
 type Day struct {
 	ledger   *Ledger
 	day      string
 	writable bool
 	sizes    map[string]int64 // of the segments that were read, by file
-	hasBad   bool             // lines that cannot be read were left out
+	hasBad   bool             // unreadable lines were skipped
 	erasures *Erasures        // applied to the lines when they were read; nil for none
 	expired  map[string]*ExpiryRecord
-	hides    bool // lines tell more than may be shown
+	hides    bool // some lines must be hidden
 	calls    callRows
 
 	mu       sync.RWMutex
 	fold     fold
 	windows  []Window
 	closings []*closing
-	lines    int64 // that were read or noted
-	dropped  int   // lines of calls/ that repairs have left out
+	lines    int64 // number of lines read or noted
+	dropped  int   // lines of calls/ that repairs dropped
 	v        view  // scratch of take
 }
 
 // Name returns the day as 2006-01-02.
 func (d *Day) Name() string { return d.day }
 
-// Count returns how many recordings are known of the day.
+// Count returns the number of known recordings.
 func (d *Day) Count() int {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return len(d.fold.list)
 }
 
-// Recording returns what is known of a recording, false when no line names it.
+// Recording returns the state of a recording, false if it has no line.
 func (d *Day) Recording(id string) (State, bool) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -69,7 +68,7 @@ func (d *Day) Recordings() iter.Seq2[string, State] {
 			}
 			e := d.fold.list[i]
 			id, state := e.id(), e.state()
-			d.mu.RUnlock() // not held while the caller works: it may note lines
+			d.mu.RUnlock() // not held during the callback, which may note lines
 			if !yield(id, state) {
 				return
 			}
@@ -77,14 +76,14 @@ func (d *Day) Recordings() iter.Seq2[string, State] {
 	}
 }
 
-// Windows returns all window lines, in the order in which they were read or noted.
+// Windows returns all window lines, in the order of reading or noting.
 func (d *Day) Windows() []Window {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return slices.Clone(d.windows)
 }
 
-// Lines returns the day lines that hold.
+// Lines returns the valid day lines.
 func (d *Day) Lines() []DayLine {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -97,15 +96,15 @@ func (d *Day) Lines() []DayLine {
 	return lines
 }
 
-// CallsDropped returns how many lines of calls/ repairs have left out, because they could not be read.
+// CallsDropped returns the number of unreadable lines of calls/ that repairs dropped.
 func (d *Day) CallsDropped() int {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return d.dropped
 }
 
-// take folds a line without its line feed into the day and returns its kind. late are the day lines that do not name
-// its segment.
+// take folds a line without its line feed into the day and returns its kind. late are the day lines without its
+// segment.
 func (d *Day) take(text []byte, late []*closing) (kind string, bad error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -143,7 +142,7 @@ func (d *Day) take(text []byte, late []*closing) (kind string, bad error) {
 	return kind, nil
 }
 
-// shown returns what may be shown of the line that was read last.
+// shown returns the visible part of the last line read.
 func (d *Day) shown(line []byte) ([]byte, error) {
 	if d.erasures.isEmpty() {
 		return line, nil
@@ -152,20 +151,19 @@ func (d *Day) shown(line []byte) ([]byte, error) {
 	return text, err
 }
 
-// IsErased reports whether a recording of a call is not to be fetched or noted any more, known or not: it or its call was
-// erased.
+// IsErased reports whether a recording, known or not, or its call was erased, so it must not be fetched or noted.
 func (d *Day) IsErased(recordingID, callID string) bool {
 	_, erased := d.ledger.erasures.Load().Of(recordingID, callID)
 	return erased
 }
 
-// Note appends lines of recordings. Of one that was erased it notes no more than that, and nothing where it is known. On
-// disk they are durable when it returns nil; in a bucket they are held in
-// memory, and put when the day's lines reach 1 MiB, by Flush and by Close; see ErrUnflushed. A line's time is
-// moved on when it is not at least one second later than that of the line it replaces.
+// Note appends lines of recordings. For an erased recording it only notes the erasure, once. On disk, the lines are
+// durable when it returns nil; in a bucket they are buffered in memory, and stored when the day's lines reach 1 MiB, by
+// Flush and by Close; see ErrUnflushed. It advances a line's time so that it is at least one second later than that of
+// the line it replaces.
 func (d *Day) Note(ctx context.Context, recordings ...Recording) error {
 	var lines []byte
-	latest := map[string]time.Time{} // of those that come twice
+	latest := map[string]time.Time{} // for repeated ones
 	erasures := d.ledger.erasures.Load()
 	for _, r := range recordings {
 		var line []byte
@@ -215,8 +213,8 @@ func (d *Day) complete(r Recording, latest map[string]time.Time) ([]byte, error)
 	return r.line()
 }
 
-// NoteWindows appends window lines. The caller has noted every recording of the windows before, and in a bucket has
-// flushed those of other days.
+// NoteWindows appends window lines. The caller must have noted every recording of the windows, and in a bucket must
+// have flushed those of other days.
 func (d *Day) NoteWindows(ctx context.Context, windows ...Window) error {
 	var lines []byte
 	for _, w := range windows {
@@ -233,7 +231,7 @@ func (d *Day) NoteWindows(ctx context.Context, windows ...Window) error {
 	return nil
 }
 
-// append writes whole lines to the day and folds them in.
+// append writes complete lines to the day and folds them in.
 func (d *Day) append(ctx context.Context, lines []byte) error {
 	if !d.writable {
 		return ErrReadOnly
@@ -246,7 +244,7 @@ func (d *Day) append(ctx context.Context, lines []byte) error {
 		return err
 	}
 	d.mu.RLock()
-	late := d.closings // none of them names a segment that is written now
+	late := d.closings // none of them contains a segment written now
 	d.mu.RUnlock()
 	for line := range bytes.Lines(lines) {
 		if _, bad := d.take(line[:len(line)-1], late); bad != nil {
@@ -256,5 +254,5 @@ func (d *Day) append(ctx context.Context, lines []byte) error {
 	return err
 }
 
-// Flush stores the lines of this day that are held in memory in the bucket, the call rows first.
+// Flush stores the buffered lines of this day in the bucket, call rows first.
 func (d *Day) Flush(ctx context.Context) error { return d.ledger.flush(ctx, d.day) }

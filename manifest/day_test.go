@@ -53,7 +53,7 @@ func testDayIn(t *testing.T, p place) {
 		t.Errorf("got  %+v\nwant %+v", line, want)
 	}
 
-	// What is read later is the same, by another run too.
+	// A later read gives the same result, also by another run.
 	if err := l.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestStatusLine(t *testing.T) {
 	}
 }
 
-// A recording's next line is later than the one it replaces, whatever the clock says.
+// A recording's next line is later than the one it replaces, even if the clock is behind.
 func TestTimesGoOn(t *testing.T) {
 	inPlaces(t, func(t *testing.T, p place) {
 		d := loadDay(t, p.open(t, Options{Run: runA}), testDay)
@@ -152,7 +152,7 @@ func TestTimesGoOn(t *testing.T) {
 	})
 }
 
-// readLinesOf is another implementation of what the documentation says of a file of lines.
+// readLinesOf is an independent implementation of the documented file format.
 func readLinesOf(t *testing.T, name string, data []byte) []string {
 	t.Helper()
 	if strings.HasSuffix(name, ".gz") {
@@ -167,7 +167,7 @@ func readLinesOf(t *testing.T, name string, data []byte) []string {
 	return strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
 }
 
-// wantRoot recomputes what a day line says of segments.
+// wantRoot recomputes the root of a day line.
 func wantRoot(t *testing.T, p place, tree string, segments []Segment, root string) {
 	t.Helper()
 	stub := regexp.MustCompile(`,"digest":"([0-9a-f]{64})"}$`)
@@ -212,7 +212,7 @@ func TestSaltsAndRoots(t *testing.T) {
 			closeLedger(t, l)
 		}
 		line, ok := statusOf(t, p.open(t, Options{ReadOnly: true}), testDay).Line("")
-		if !ok || line.Lines != 7 { // one of them begins the day
+		if !ok || line.Lines != 7 { // one of them is the first line of the day
 			t.Fatalf("%+v", line)
 		}
 		wantRoot(t, p, "manifest", line.Segments, line.Root)
@@ -237,7 +237,7 @@ func TestSaltsAndRoots(t *testing.T) {
 	})
 }
 
-// The lines of erased recordings keep the digests of what stood there, so that roots hold.
+// The lines of erased recordings keep the digests of the original lines, so that roots stay valid.
 func TestStubsKeepTheRoot(t *testing.T) {
 	inPlaces(t, func(t *testing.T, p place) {
 		l := p.open(t, Options{Run: runA})
@@ -269,7 +269,7 @@ func TestStubsKeepTheRoot(t *testing.T) {
 		if d = loadDay(t, l, testDay); len(d.Lines()) != 1 || outcomes(d)["1"] != Erased {
 			t.Errorf("%+v %v", d.Lines(), outcomes(d))
 		}
-		// Another digest breaks the root.
+		// A different digest breaks the root.
 		data = bytes.Replace(data, []byte(hexSum([]byte(lines[0]))), []byte(hexSum(nil)), 1)
 		p.write(t, name, data)
 		line.Segments[0].SHA256 = hexSum(data)
@@ -297,7 +297,7 @@ func TestDigest(t *testing.T) {
 	}
 }
 
-// An archive that was copied file by file reads the same, and is continued.
+// An archive copied file by file reads the same, and can be continued.
 func TestCopiedArchive(t *testing.T) {
 	for i := range 4 {
 		from, to := places(t)[i/2], places(t)[i%2]
@@ -358,7 +358,7 @@ func statesOf(d *Day) map[string]State {
 	return m
 }
 
-// A run never appends to a segment that a day line names, and begins another one at 64 MiB.
+// A run never appends to a segment of a day line, and starts a new one at 64 MiB.
 func TestSegments(t *testing.T) {
 	p := place{dir: t.TempDir()}
 	l := p.open(t, Options{Run: runA})

@@ -16,13 +16,13 @@ import (
 	"syscall"
 )
 
-// disk is a folder as Objects. Only the holder of the archive's lock writes to it.
+// disk implements Objects for a folder. Only the holder of the archive's lock writes to it.
 type disk struct{ root *os.Root }
 
-// errNoFolder: a file has the name of a folder.
+// errNoFolder means that a file has the name of a folder.
 var errNoFolder = errors.New("a file is in its place")
 
-// GetFile's tag is good as long as only the holder of the lock writes.
+// GetFile's tag is reliable because only the holder of the lock writes.
 func (d disk) GetFile(_ context.Context, name string) (io.ReadCloser, string, error) {
 	f, err := d.root.Open(name)
 	if err != nil {
@@ -35,12 +35,13 @@ func (d disk) GetFile(_ context.Context, name string) (io.ReadCloser, string, er
 	return f, fmt.Sprint(info.Size(), "-", info.ModTime().UnixNano()), nil
 }
 
-// PutFile replaces the file in one step, durably: no run could open an archive with half a file.
+// PutFile replaces the file atomically and durably: no run could open an archive with a partial
+// file.
 func (d disk) PutFile(ctx context.Context, name string, body []byte, ifTag string) error {
 	old, tag, err := d.GetFile(ctx, name)
 	switch {
 	case err == nil:
-		_ = old.Close() // only looked at
+		_ = old.Close() // read only
 		if tag != ifTag {
 			return fs.ErrExist
 		}
@@ -67,7 +68,7 @@ func (d disk) PutFile(ctx context.Context, name string, body []byte, ifTag strin
 	return syncDir(d.root, path.Dir(name))
 }
 
-// settle makes a file durable that was written to, unless that failed, and closes it.
+// settle syncs a written file, unless writing failed, and closes it.
 func settle(f *os.File, err error) error {
 	if err == nil {
 		err = f.Sync()
@@ -75,9 +76,9 @@ func settle(f *os.File, err error) error {
 	return errors.Join(err, f.Close())
 }
 
-// ListFiles knows three kinds of prefix: a folder, which ends in a slash; FOLDER/DAY, for which it looks at
-// FOLDER/DAY.jsonl and the folder FOLDER/DAY only, for any number of days; and evidence/PREFIX. A folder comes where
-// its own name stands, so that a day's files come together.
+// ListFiles supports three kinds of prefix: a folder, which ends in a slash; FOLDER/DAY, for which it reads only
+// FOLDER/DAY.jsonl and the folder FOLDER/DAY, for any number of days; and evidence/PREFIX. A folder's files come at
+// the position of its own name, so that a day's files are together.
 func (d disk) ListFiles(ctx context.Context, prefix string) iter.Seq2[fs.FileInfo, error] {
 	return func(yield func(fs.FileInfo, error) bool) {
 		names := []string{prefix + extPlain, prefix}
@@ -97,7 +98,7 @@ func (d disk) ListFiles(ctx context.Context, prefix string) iter.Seq2[fs.FileInf
 			}
 			switch {
 			case errors.Is(err, fs.ErrNotExist) || err == nil && info == nil:
-				return nil // a folder, or a part that has its name now
+				return nil // removed meanwhile, or not a wanted file
 			case !yield(namedFile{info, name}, err) || err != nil:
 				isDone = true
 				return fs.SkipAll
@@ -112,7 +113,7 @@ func (d disk) ListFiles(ctx context.Context, prefix string) iter.Seq2[fs.FileInf
 	}
 }
 
-// namedFile is a file with its name from the archive's root.
+// namedFile is a file with its name relative to the archive's root.
 type namedFile struct {
 	fs.FileInfo
 	name string
@@ -120,12 +121,12 @@ type namedFile struct {
 
 func (f namedFile) Name() string { return f.name }
 
-// makeDir makes a folder below root, 0700, durable with its parents, also when a run that was killed has made it
-// and not synced them.
+// makeDir makes a folder below root, 0700, durable with its parents, even if a killed run created it without a
+// sync.
 func makeDir(root *os.Root, name string) error {
 	if info, err := root.Stat(name); err != nil || !info.IsDir() {
 		err := root.MkdirAll(name, 0o700)
-		if errors.Is(err, fs.ErrExist) { // which says of a segment that the next number is to be tried
+		if errors.Is(err, fs.ErrExist) { // which for a segment would mean to try the next number
 			err = errNoFolder
 		}
 		if err != nil {
@@ -143,7 +144,7 @@ func makeDir(root *os.Root, name string) error {
 }
 
 // syncDir makes the names in a folder durable. Windows has no such call, and some network file systems refuse it;
-// both keep names in another way.
+// both keep names durable in other ways.
 func syncDir(root *os.Root, name string) error {
 	if runtime.GOOS == "windows" {
 		return nil

@@ -13,15 +13,15 @@ import (
 	"strings"
 )
 
-// erasePasses bounds how often a day is looked at again because other runs write to it.
+// erasePasses is the maximum number of passes over a day while other runs write to it.
 const erasePasses = 10
 
-// EraseLines puts stubs in place of all lines of a day that tell of what the intents name, in both trees, and brings
-// closed.json to the new sizes, hashes and counts: roots stay, and the day stays closed. It returns the digests of the
-// day's stubs, for the record that says done. Lines without salts get salts first. Killed at any moment, it may be
-// called again, which ends right; so may it be after all days are done, for what other runs put into a bucket
-// meanwhile. If erasures are given, lines of others that are not done stay: they say where audio is that is still to
-// be removed. No *Day of it may be in use. The error is a *BadLineError where a line cannot be read.
+// EraseLines replaces all lines of a day about the erased ids with stubs, in both trees, and updates the sizes, hashes
+// and counts in closed.json: roots stay, and the day stays closed. It returns the digests of the day's stubs, for the
+// record of completion. Lines without salts get salts first. After a kill it may be called again; so may it after all
+// days are done, for lines that other runs stored in a bucket meanwhile. With erasures given, lines of other
+// unfinished ones stay, because they locate audio that must still be removed. No *Day of it may be in use. The error
+// is a *BadLineError for an unreadable line.
 func (l *Ledger) EraseLines(ctx context.Context, day string, only ...string) (digests []string, err error) {
 	if digests, err = l.eraseLines(ctx, day, only); err != nil {
 		return nil, fmt.Errorf("erase lines of %s: %w", day, err)
@@ -41,7 +41,7 @@ func (l *Ledger) eraseLines(ctx context.Context, day string, only []string) ([]s
 		if err != nil {
 			return nil, err
 		}
-		if !changed { // what closed.json names is as it will stay
+		if !changed { // the files of closed.json are final
 			changed, err = l.renewClosings(ctx, day, true)
 		}
 		if err != nil || !changed {
@@ -51,7 +51,7 @@ func (l *Ledger) eraseLines(ctx context.Context, day string, only []string) ([]s
 	return nil, errors.New("other runs keep writing to the day")
 }
 
-// eraseSegments goes over the segments of a day once. It reports whether it has changed any, or another run did.
+// eraseSegments goes over the segments of a day once. It reports whether it or another run has changed any.
 func (l *Ledger) eraseSegments(ctx context.Context, day string, only []string) (digests []string, changed bool, err error) {
 	erasures := l.erasures.Load().only(only)
 	for _, tree := range []Tree{TreeCalls, TreeManifest} {
@@ -73,7 +73,7 @@ func (l *Ledger) eraseSegments(ctx context.Context, day string, only []string) (
 	return digests, changed, nil
 }
 
-// eraseSegment writes a segment again where something erased is in it.
+// eraseSegment rewrites a segment that contains erased data.
 func (l *Ledger) eraseSegment(ctx context.Context, day string, s StoredSegment, erasures *Erasures) (digests []string, changed bool, err error) {
 	file, tag, err := readFile(ctx, l.objects, s.file)
 	if err != nil {
@@ -84,7 +84,7 @@ func (l *Ledger) eraseSegment(ctx context.Context, day string, s StoredSegment, 
 		return nil, false, err
 	}
 	var out bytes.Buffer
-	var others []string // digests of lines of which the stub names no id
+	var others []string // digests of lines whose stub has no id
 	number := 0
 	for line := range bytes.Lines(text) {
 		number++
@@ -115,7 +115,7 @@ func (l *Ledger) eraseSegment(ctx context.Context, day string, s StoredSegment, 
 	return digests, true, l.replace(ctx, s.file, packed(s.file, out.Bytes()), tag)
 }
 
-// unpacked returns what a segment holds.
+// unpacked returns the uncompressed content of a segment.
 func unpacked(name string, file []byte) (text []byte, err error) {
 	if !isGzip(name) {
 		return file, nil
@@ -130,7 +130,7 @@ func unpacked(name string, file []byte) (text []byte, err error) {
 	return text, nil
 }
 
-// packed is a segment's file.
+// packed returns a segment's file content, compressed if its name says so.
 func packed(name string, text []byte) []byte {
 	if isGzip(name) {
 		return gzipped(text)
@@ -138,7 +138,7 @@ func packed(name string, text []byte) []byte {
 	return text
 }
 
-// replace writes a segment again.
+// replace replaces a segment.
 func (l *Ledger) replace(ctx context.Context, name string, body []byte, tag string) error {
 	err := l.write(ctx, func() error { return l.objects.PutFile(ctx, name, body, tag) })
 	if err != nil {
@@ -147,8 +147,8 @@ func (l *Ledger) replace(ctx context.Context, name string, body []byte, tag stri
 	return nil
 }
 
-// renewClosings updates the lines of closed.json to the files as stored, if their roots match. With drop it leaves out
-// lines whose filter is personal. It reports whether it or another run has changed something.
+// renewClosings updates the lines of closed.json to the files as stored, if their roots match. With drop it removes
+// lines with a personal filter. It reports whether it or another run has changed something.
 func (l *Ledger) renewClosings(ctx context.Context, day string, drop bool) (changed bool, err error) {
 	files, err := l.look(ctx, day)
 	if err != nil || files.tag == "" {
@@ -166,7 +166,7 @@ func (l *Ledger) renewClosings(ctx context.Context, day string, drop bool) (chan
 		text = append(append(text, raw...), '\n')
 	}
 	for _, c := range files.closings {
-		if drop && IsPersonal(c.line.Filter) { // nobody can ask for it by what it says
+		if drop && IsPersonal(c.line.Filter) { // no run can use this filter any more
 			changed = true
 			continue
 		}
@@ -199,8 +199,8 @@ func (l *Ledger) sealDay(ctx context.Context, files dayFiles) (lines, rows []sea
 	return lines, rows, err
 }
 
-// renewed returns a day line with the sizes, hashes and counts of what it names, as it is now. One whose roots do not
-// hold stays as it is.
+// renewed returns a day line with the current sizes, hashes and counts of its segments. A line whose roots do not
+// match stays unchanged.
 func (l *Ledger) renewed(ctx context.Context, c *closing, segments []segment, lines, rows []sealed) ([]byte, error) {
 	is := c.line
 	is.vouch(ofNames(c.line.Segments, lines), ofNames(c.line.CallsSegments, rows))
@@ -217,14 +217,14 @@ func (l *Ledger) renewed(ctx context.Context, c *closing, segments []segment, li
 	if err != nil {
 		return nil, err
 	}
-	if d.count(&is); is.Recordings != c.line.Recordings { // it was wrong before
+	if d.count(&is); is.Recordings != c.line.Recordings { // it was already wrong
 		is.Recordings, is.ByOutcome, is.Bytes = c.line.Recordings, c.line.ByOutcome, c.line.Bytes
 	}
 	text, err := is.line()
 	return bytes.TrimSuffix(text, []byte("\n")), err
 }
 
-// ofNames returns those of the segments found that a day line names.
+// ofNames returns the segments that a day line lists.
 func ofNames(names []Segment, found []sealed) (list []sealed) {
 	for _, name := range names {
 		for _, f := range found {
@@ -236,8 +236,8 @@ func ofNames(names []Segment, found []sealed) (list []sealed) {
 	return list
 }
 
-// Copies returns what is beside the segments of the days that intents name, and may hold their lines: torn tails,
-// copies that Mend made, parts. Names are from the archive's root. Nothing reads them; the caller removes them.
+// Copies returns the other files of the intents' days that may contain their lines: torn tails, copies made by
+// Mend, parts. Names are relative to the archive's root. Nothing reads these files; the caller removes them.
 func (l *Ledger) Copies(ctx context.Context) (names []string, err error) {
 	erasures, err := l.Erasures(ctx)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 
 var errKilled = errors.New("killed")
 
-// mortal is an archive that takes so many writes, and then none: as one whose run is killed.
+// mortal is an archive that fails after a number of writes, as if its run was killed.
 type mortal struct {
 	Objects
 	left int
@@ -25,7 +25,7 @@ func (m *mortal) PutFile(ctx context.Context, name string, body []byte, ifTag st
 	return errKilled
 }
 
-// killed does something with an archive that dies after n writes, and reports whether it did.
+// killed calls a function with an archive that fails after n writes, and reports whether it failed.
 func killed(t *testing.T, p place, n int, do func(l *Ledger) error) bool {
 	t.Helper()
 	m := &mortal{p.store(t), n}
@@ -43,14 +43,14 @@ func killed(t *testing.T, p place, n int, do func(l *Ledger) error) bool {
 	return err != nil
 }
 
-// intentOf names all that holds the canary.
+// intentOf returns the intent for everything that contains the canary.
 func intentOf(day string) *ErasureRecord {
 	r := NewErasureRecord(ErasureIntent, "E1")
-	r.Recordings, r.Calls = []ErasedID{{day, "1"}}, []ErasedID{{day, "c1"}, {day, "c3"}}
+	r.Recordings, r.Calls = []ErasedID{{Day: day, ID: "1"}}, []ErasedID{{Day: day, ID: "c1"}, {Day: day, ID: "c3"}}
 	return r
 }
 
-// wantHidden fails where a reader shows the canary.
+// wantHidden fails if a reader shows the canary.
 func wantHidden(t *testing.T, l *Ledger, day string) {
 	t.Helper()
 	shown := func(what string, v any) {
@@ -92,7 +92,7 @@ func wantHidden(t *testing.T, l *Ledger, day string) {
 	}
 }
 
-// closedLines are the roots and numbers of a day's lines, which no erasure changes.
+// closedLines returns the roots and numbers of a day's lines, which no erasure changes.
 func closedLines(t *testing.T, l *Ledger, day string) map[string]string {
 	t.Helper()
 	closed := map[string]string{}
@@ -117,8 +117,8 @@ func makeErasable(t *testing.T, p place) {
 	}
 }
 
-// Killed between any two writes, no reader shows what is erased, nothing is called damaged, the
-// day stays closed, and the next call ends right.
+// Killed between any two writes, no reader shows erased data or reports damage, the day stays
+// closed, and the next call finishes.
 func TestEraseLinesKilled(t *testing.T) {
 	for n, done := 0, 0; done < len(places(t)); n++ {
 		for _, p := range places(t) {
@@ -225,7 +225,8 @@ func TestSaltDayKilled(t *testing.T) {
 	}
 }
 
-// An erasure of a day of an older version, killed while lines get their salts or their stubs, ends right.
+// An erasure of a day of an older version, killed while lines get their salts or their stubs, can be
+// finished.
 func TestOldDayErasedKilled(t *testing.T) {
 	for n, done := 0, 0; done < 4; n++ {
 		inOldArchives(t, func(t *testing.T, p place) {
@@ -233,7 +234,7 @@ func TestOldDayErasedKilled(t *testing.T) {
 			erase := func(l *Ledger) error {
 				intent := NewErasureRecord(ErasureIntent, "E1")
 				for _, day := range oldDays {
-					intent.Recordings = append(intent.Recordings, ErasedID{day, "1"}, ErasedID{day, "4"})
+					intent.Recordings = append(intent.Recordings, ErasedID{Day: day, ID: "1"}, ErasedID{Day: day, ID: "4"})
 				}
 				err := l.PutRecords(t.Context(), ErasureStem, intent)
 				for _, day := range oldDays {
@@ -284,7 +285,7 @@ func TestOldDayErasedKilled(t *testing.T) {
 	}
 }
 
-// wantSalts fails where a line of a segment has neither salt nor digest.
+// wantSalts fails if a line of a segment has neither salt nor digest.
 func wantSalts(t *testing.T, p place) {
 	t.Helper()
 	for name, file := range p.files(t, "") {
@@ -304,7 +305,7 @@ func wantSalts(t *testing.T, p place) {
 	}
 }
 
-// A day line of an older version in a bucket did not name the call rows: it vouches for those that were there.
+// A day line of an older version in a bucket does not list the call rows: it covers the existing ones.
 func TestSaltedRowsAreNamed(t *testing.T) {
 	inPlaces(t, func(t *testing.T, p place) {
 		p.readTestdata(t, "old-bucket")
@@ -321,7 +322,7 @@ func TestSaltedRowsAreNamed(t *testing.T) {
 	})
 }
 
-// A day that is not what its day line says gets no salts, and nothing of it changes.
+// A day that differs from its day line gets no salts and stays unchanged.
 func TestSaltingRefuses(t *testing.T) {
 	for _, p := range places(t) {
 		p.readTestdata(t, "old-disk")

@@ -12,7 +12,7 @@ import (
 
 const canary = "canary"
 
-// told is a recording whose line says what must go.
+// told is a recording whose line contains the data to erase.
 func told(id string, outcome Outcome) Recording {
 	r := recording(id, outcome)
 	r.Key, r.Source, r.Host, r.Reason = canary+"/"+id+".mp3", canary+"."+id, canary, canary
@@ -30,15 +30,15 @@ func noteCalls(t testing.TB, d *Day, calls ...Call) {
 	}
 }
 
-// putIntent notes that recordings and calls of a day are to be erased.
+// putIntent notes an intent to erase recordings and calls of a day.
 func putIntent(t testing.TB, l *Ledger, erasure, day string, recordings, calls []string) {
 	t.Helper()
 	r := NewErasureRecord(ErasureIntent, erasure)
 	for _, id := range recordings {
-		r.Recordings = append(r.Recordings, ErasedID{day, id})
+		r.Recordings = append(r.Recordings, ErasedID{Day: day, ID: id})
 	}
 	for _, id := range calls {
-		r.Calls = append(r.Calls, ErasedID{day, id})
+		r.Calls = append(r.Calls, ErasedID{Day: day, ID: id})
 	}
 	if err := l.PutRecords(t.Context(), ErasureStem, r); err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func eraseLines(t testing.TB, l *Ledger, day string) []string {
 	return digests
 }
 
-// wantNone fails where a file of the archive holds a text, compressed or not.
+// wantNone fails if a file of the archive holds a text, compressed or not.
 func wantNone(t testing.TB, p place, text string) {
 	t.Helper()
 	if names := p.holding(t, text); len(names) > 0 {
@@ -62,7 +62,7 @@ func wantNone(t testing.TB, p place, text string) {
 	}
 }
 
-// Stubs take the place of lines, in their order; roots hold and the day stays closed.
+// Stubs replace lines in place; roots stay valid and the day stays closed.
 func TestEraseLines(t *testing.T) {
 	inPlaces(t, func(t *testing.T, p place) {
 		l := p.open(t, Options{Run: runA})
@@ -100,8 +100,8 @@ func TestEraseLines(t *testing.T) {
 	})
 }
 
-// From the intent on, before any line is changed, readers show ids alone and writers write nothing of what is erased. The
-// erased recordings still count, and an open day closes.
+// From the intent on, before any line is changed, readers show only ids and writers write no erased data. The erased
+// recordings still count, and an open day closes.
 func TestIntentIsObeyed(t *testing.T) {
 	inPlaces(t, func(t *testing.T, p place) {
 		l := p.open(t, Options{Run: runA})
@@ -163,7 +163,7 @@ func TestIntentIsObeyed(t *testing.T) {
 	})
 }
 
-// An id is erased on whatever day it stands, also one that the intent does not name and nobody has rewritten.
+// An id is erased on every day, including days that are not in the intent and were not rewritten.
 func TestErasedOnEveryDay(t *testing.T) {
 	inPlaces(t, func(t *testing.T, p place) {
 		makeErasable(t, p)
@@ -180,7 +180,8 @@ func TestErasedOnEveryDay(t *testing.T) {
 	})
 }
 
-// What a run holds in memory when somebody else erases is not put, and the run closes the day when it has read it again.
+// Buffered lines of a run are not stored if another process erases them, and the run closes the day after reading it
+// again.
 func TestErasedWhileHeldInMemory(t *testing.T) {
 	p := place{name: "bucket", objects: newObjects()}
 	l := p.open(t, Options{Run: runA})
@@ -207,7 +208,7 @@ func TestErasedWhileHeldInMemory(t *testing.T) {
 	if digests := eraseLines(t, l, testDay); len(digests) != 0 {
 		t.Errorf("stubs for lines that were never stored: %v", digests)
 	}
-	// If nobody can tell what is erased, nothing is put, and nothing is lost.
+	// If the erasures cannot be read, no line is stored, and none is lost.
 	note(t, d, recording("4", Archived))
 	p.write(t, "evidence/erase-broken.jsonl", []byte("{}\n"))
 	var broken *ErasuresError
@@ -223,7 +224,7 @@ func TestErasedWhileHeldInMemory(t *testing.T) {
 	}
 }
 
-// A reader that lives for long learns of erasures whenever it goes over the archive, and of the days that they change.
+// A long-lived reader sees new erasures on each pass over the archive, and the days that they change.
 func TestReadersLearnOfErasures(t *testing.T) {
 	for name, learn := range map[string]func(t *testing.T, l *Ledger){
 		"days":  func(t *testing.T, l *Ledger) { collect(t, l.Days(t.Context())) },
@@ -251,13 +252,13 @@ func TestReadersLearnOfErasures(t *testing.T) {
 	}
 }
 
-// Other runs may write to a bucket while lines are erased: what they put is erased too.
+// Other runs may write to a bucket while lines are erased: their lines are erased too.
 func TestErasedWhileOthersWrite(t *testing.T) {
 	p := place{name: "bucket", objects: newObjects()}
 	makeErasable(t, p)
 	l := p.open(t, Options{Run: runNew})
 	putIntent(t, l, "E1", testDay, []string{"1"}, []string{"c1", "c3"})
-	stale := p.open(t, Options{Run: runNewer}) // began before
+	stale := p.open(t, Options{Run: runNewer}) // started before
 	raw := linesOf(t, told("1", Archived))
 	writes := 0
 	p.objects.put = func(name string) error {
@@ -266,7 +267,7 @@ func TestErasedWhileOthersWrite(t *testing.T) {
 		}
 		late := segmentFile(treeManifest, testDay, stale.Run(), writes, extPlain)
 		p.objects.set(late, raw)
-		if old, ok := p.objects.objects[name]; ok && writes == 2 { // and somebody replaces what is to be replaced
+		if old, ok := p.objects.objects[name]; ok && writes == 2 { // and another process replaces the same segment
 			p.objects.set(name, old.data)
 		}
 		return nil
@@ -283,8 +284,8 @@ func TestErasedWhileOthersWrite(t *testing.T) {
 	}
 }
 
-// Older versions noted numbers and names in filters as hashes, which anybody can guess. Lines with one go, and a day
-// line with one too; what an audit accepts is noted before.
+// Older versions noted numbers and names in filters as hashes, which can be guessed. Lines and day lines with such a
+// hash are removed; the digests that an audit accepts are noted first.
 func TestHashesOfPersonsGo(t *testing.T) {
 	const filter = "campaign_id=7&phone_number=sha256:0123456789abcdef"
 	inPlaces(t, func(t *testing.T, p place) {
@@ -343,7 +344,7 @@ func TestHashesOfPersonsGo(t *testing.T) {
 	})
 }
 
-// Of a row that cannot be read nobody can tell whose it is; a line of the manifest that cannot be read is to be repaired.
+// The owner of an unreadable row is unknown; an unreadable manifest line must be repaired.
 func TestErasingBesideBadLines(t *testing.T) {
 	inPlaces(t, func(t *testing.T, p place) {
 		makeErasable(t, p)
@@ -376,7 +377,7 @@ func TestErasingBesideBadLines(t *testing.T) {
 	})
 }
 
-// An erasure does not need a writer's rights to be obeyed, and a reader cannot erase.
+// A read-only ledger obeys erasures, but cannot erase.
 func TestReadersDoNotErase(t *testing.T) {
 	inPlaces(t, func(t *testing.T, p place) {
 		makeErasable(t, p)
@@ -390,7 +391,7 @@ func TestReadersDoNotErase(t *testing.T) {
 	})
 }
 
-// holding names the files that hold a text, compressed or not.
+// holding returns the files that contain a text, compressed or not.
 func (p place) holding(t testing.TB, text string) (names []string) {
 	t.Helper()
 	for name, file := range p.files(t, "") {
@@ -405,7 +406,7 @@ func (p place) holding(t testing.TB, text string) (names []string) {
 	return names
 }
 
-// Stubs are the documented lines, byte for byte, and read as they were meant.
+// Stubs are the documented lines, byte for byte, and are parsed correctly.
 func TestStubs(t *testing.T) {
 	e := ErasuresOf([]ErasureRecord{*intentOf(testDay)})
 	digest := strings.Repeat("0123456789abcdef", 4)
@@ -451,12 +452,12 @@ func TestStubs(t *testing.T) {
 
 func recordingOf(id string) Recording { return recording(id, Archived) }
 
-// An intent that was withdrawn counts for nothing, in whatever order the records are read, and another one that names the
-// same counts as before. What was read before it was withdrawn is read again.
+// A withdrawn intent has no effect, in any order of the records, and another intent for the same ids still counts. Days
+// read before the withdrawal are read again.
 func TestWithdrawn(t *testing.T) {
 	intent := func(erasure, recording string) ErasureRecord {
 		r := NewErasureRecord(ErasureIntent, erasure)
-		r.Recordings, r.Calls = []ErasedID{{testDay, recording}}, []ErasedID{{testDay, "c"}}
+		r.Recordings, r.Calls = []ErasedID{{Day: testDay, ID: recording}}, []ErasedID{{Day: testDay, ID: "c"}}
 		return *r
 	}
 	records := []ErasureRecord{intent("E1", "1"), intent("E1", "2"), *NewErasureRecord(ErasureWithdrawn, "E1"), intent("E2", "2")}
@@ -518,7 +519,7 @@ func TestWithdrawn(t *testing.T) {
 	})
 }
 
-// Lines that another erasure has still to look into stay, for they say where its audio is.
+// Lines that another unfinished erasure still needs stay, because they locate its audio.
 func TestEraseLinesOfOne(t *testing.T) {
 	inPlaces(t, func(t *testing.T, p place) {
 		l := p.open(t, Options{Run: runA})

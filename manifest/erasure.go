@@ -1,8 +1,9 @@
-// Reads the records of erasures, and says what they name.
+// Reads the records of erasures, and looks up erased ids.
 
 package manifest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -18,24 +19,24 @@ const ErasureStem = "erase"
 
 const kindErasure = "erasure"
 
-// The states of an erasure, as its records tell.
+// The states of an erasure in its records.
 const (
 	ErasureIntent    = "intent"    // from here on every reader and writer obeys
-	ErasureLines     = "lines"     // these lines get stubs that name no id
-	ErasureDone      = "done"      // nothing of it is left
-	ErasureWithdrawn = "withdrawn" // nothing of it was removed, and its intent counts for nothing any more
+	ErasureLines     = "lines"     // these lines get stubs without ids
+	ErasureDone      = "done"      // the erasure is complete
+	ErasureWithdrawn = "withdrawn" // nothing was removed, and the intent is void
 )
 
-// ErasureRecord is a line of evidence/erase-*. An erasure may have several of one state, which are taken together. Of
-// a person it contains only ids.
+// ErasureRecord is a line of evidence/erase-*. An erasure may have several records of one state, which are combined.
+// They contain no personal data except ids.
 type ErasureRecord struct {
 	RecordHead            // of kind "erasure", which NewErasureRecord sets
 	State      string     `json:"state"`
-	Erasure    string     `json:"erasure"` // its id, which stubs name
+	Erasure    string     `json:"erasure"` // its id, which stubs contain
 	Reason     string     `json:"reason,omitzero"`
 	Recordings []ErasedID `json:"recordings,omitempty"` // of an intent
-	Calls      []ErasedID `json:"calls,omitempty"`      // likewise; recordings of these calls are erased too, those that come later as well
-	Digests    []string   `json:"digests,omitempty"`    // of lines that stubs stand for; an audit accepts no other stub
+	Calls      []ErasedID `json:"calls,omitempty"`      // likewise; this includes recordings of these calls, even later ones
+	Digests    []string   `json:"digests,omitempty"`    // of lines replaced by stubs; an audit accepts no other stub
 }
 
 // NewErasureRecord returns a record of an erasure.
@@ -43,23 +44,25 @@ func NewErasureRecord(state, erasure string) *ErasureRecord {
 	return &ErasureRecord{RecordHead: RecordHead{Kind: kindErasure}, State: state, Erasure: erasure}
 }
 
-// IsErasure reports whether a line of evidence/ is one of an erasure.
+// IsErasure reports whether a line of evidence/ is an erasure record.
 func (r *ErasureRecord) IsErasure() bool { return r.Kind == kindErasure && r.Erasure != "" }
 
-// ErasedID names a recording or a call, and a day of which a line names it. One that several days name is there once
-// for each of them.
+// ErasedID identifies a recording or a call on a day that has lines for it. An id on several days has one entry per
+// day.
 type ErasedID struct {
-	Day string `json:"day"`
-	ID  string `json:"id"`
+	Day  string `json:"day"`
+	ID   string `json:"id"`
+	Call string `json:"call_id,omitzero"` // of a recording, if its lines name one
 }
 
-// ErasuresError says that a file of evidence/ cannot be read as erasures or expiries: nobody knows what must not be shown.
+// ErasuresError means that a file of evidence/ with erasures or expiries cannot be read, so it is unknown what must be
+// hidden.
 type ErasuresError struct {
-	File string // from the archive's root
+	File string // relative to the archive's root
 	Line int
 }
 
-// Error implements error. It does not name the file: the error of reading it does.
+// Error implements error. It omits the file, which the read error contains.
 func (e *ErasuresError) Error() string {
 	what := "an erasure"
 	if strings.HasPrefix(e.File, string(TreeEvidence)+"/"+expireStem) {
@@ -68,19 +71,19 @@ func (e *ErasuresError) Error() string {
 	return fmt.Sprintf("line %d is not a record of %s: restore the file from a copy", e.Line, what)
 }
 
-// Erasures name what must not be downloaded, written or shown any more: the recordings and calls of each intent, done
-// or not, unless it is withdrawn. They do not change; nil is none.
+// Erasures are the recordings and calls that must no longer be downloaded, written or shown: those of each intent,
+// done or not, unless it is withdrawn. They are immutable; nil means none.
 type Erasures struct {
-	records           []notedErasure    // that they were made of
+	records           []notedErasure    // source records
 	recordings, calls map[string]string // erasures by id
 	intents           map[string]ErasureRecord
 	done              map[string]bool
-	days              map[string][]File // the files of evidence/ that name a day
+	days              map[string][]File // files of evidence/ about each day
 	read              map[string]bool   // files
 	expiries          *expiries
 }
 
-// notedErasure is a record in its file.
+// notedErasure is a record with its file.
 type notedErasure struct {
 	ErasureRecord
 	file File
@@ -95,7 +98,8 @@ func ErasuresOf(records []ErasureRecord) *Erasures {
 	return newErasures(noted)
 }
 
-// Recording returns the erasure of a recording. Recordings of an erased call are erased without being named: see Of.
+// Recording returns the erasure of a recording. Recordings of an erased call are erased too, even if not listed: see
+// Of.
 func (e *Erasures) Recording(id string) (erasure string, ok bool) {
 	if e == nil {
 		return "", false
@@ -113,7 +117,7 @@ func (e *Erasures) Call(id string) (erasure string, ok bool) {
 	return erasure, ok
 }
 
-// Of returns the erasure of a recording of a call: its own, or that of the call.
+// Of returns the erasure of a recording of a call: its own, or its call's.
 func (e *Erasures) Of(recordingID, callID string) (erasure string, ok bool) {
 	if erasure, ok = e.Recording(recordingID); ok {
 		return erasure, ok
@@ -121,7 +125,7 @@ func (e *Erasures) Of(recordingID, callID string) (erasure string, ok bool) {
 	return e.Call(callID)
 }
 
-// of is Of for the ids in a line.
+// of is like Of, for the ids in a line.
 func (e *Erasures) of(id, call []byte) (erasure string, ok bool) {
 	if e.isEmpty() {
 		return "", false
@@ -131,6 +135,22 @@ func (e *Erasures) of(id, call []byte) (erasure string, ok bool) {
 	}
 	erasure, ok = e.calls[string(call)]
 	return erasure, ok
+}
+
+// RecordingsOf returns the recordings of a day that intents name, and their calls, "" where no intent names one.
+func (e *Erasures) RecordingsOf(day string) map[string]string {
+	calls := map[string]string{}
+	if e == nil || e.days[day] == nil {
+		return calls
+	}
+	for _, intent := range e.intents {
+		for _, id := range intent.Recordings {
+			if id.Day == day {
+				calls[id.ID] = cmp.Or(id.Call, calls[id.ID])
+			}
+		}
+	}
+	return calls
 }
 
 // Unfinished returns the intents that are neither done nor withdrawn, by the ids of their erasures.
@@ -146,10 +166,10 @@ func (e *Erasures) Unfinished() (list []ErasureRecord) {
 	return list
 }
 
-// isEmpty reports whether nothing is erased, as in most archives.
+// isEmpty reports whether there are no erasures, which is true for most archives.
 func (e *Erasures) isEmpty() bool { return e == nil || len(e.recordings)+len(e.calls) == 0 }
 
-// naming returns an erasure that names a day, "" for none.
+// naming returns an erasure with ids on a day, "" for none.
 func (e *Erasures) naming(day string) (erasure string) {
 	if e == nil || e.days[day] == nil {
 		return ""
@@ -167,7 +187,7 @@ func (r *ErasureRecord) names(day string) bool {
 	return slices.ContainsFunc(r.Recordings, is) || slices.ContainsFunc(r.Calls, is)
 }
 
-// isOpen reports whether an erasure that is not done names the day.
+// isOpen reports whether an unfinished erasure has ids on the day.
 func (e *Erasures) isOpen(day string) bool {
 	if e == nil || e.days[day] == nil {
 		return false
@@ -180,8 +200,7 @@ func (e *Erasures) isOpen(day string) bool {
 	return false
 }
 
-// only returns the erasures of which, among those that are not done, only the given ones count; without any, all
-// count.
+// only drops the unfinished erasures except the given ones; with none given, it keeps all.
 func (e *Erasures) only(erasures []string) *Erasures {
 	if len(erasures) == 0 {
 		return e
@@ -191,8 +210,8 @@ func (e *Erasures) only(erasures []string) *Erasures {
 	}))
 }
 
-// Erasures returns what the archive's erasures and expiries come to now. It costs a listing of evidence/, and the reading of what
-// was not read before.
+// Erasures returns the current erasures and expiries of the archive. It costs a listing of evidence/, and reading its
+// new files.
 func (l *Ledger) Erasures(ctx context.Context) (*Erasures, error) {
 	l.erasing.Lock()
 	defer l.erasing.Unlock()
@@ -246,12 +265,26 @@ func (l *Ledger) Erasures(ctx context.Context) (*Erasures, error) {
 	return e, nil
 }
 
-// obey returns the known erasures, and reads them the first time.
+// obey returns the known erasures; the first call reads them.
 func (l *Ledger) obey(ctx context.Context) (*Erasures, error) {
 	if e := l.erasures.Load(); e != nil {
 		return e, nil
 	}
 	return l.Erasures(ctx)
+}
+
+// IsRemoved reports whether a recording of a day was erased or has expired by now. A reader that misses the audio of a
+// recording asks: the day may have been read before.
+func (l *Ledger) IsRemoved(ctx context.Context, day, recordingID, callID string) (bool, error) {
+	erasures, err := l.Erasures(ctx)
+	if err != nil {
+		return false, err
+	}
+	if _, erased := erasures.Of(recordingID, callID); erased {
+		return true, nil
+	}
+	expired, err := l.Expired(ctx, day, nil)
+	return expired[recordingID] != nil, err
 }
 
 func (l *Ledger) readErasures(ctx context.Context, f StoredSegment) (list []ErasureRecord, err error) {
@@ -292,7 +325,7 @@ func newErasures(records []notedErasure) *Erasures {
 	return e
 }
 
-// intend adds an intent. An id that several erasures name belongs to the one with the least id.
+// intend adds an intent. An id in several erasures belongs to the one with the smallest id.
 func (e *Erasures) intend(r notedErasure) {
 	name := func(names map[string]string, list []ErasedID) {
 		for _, id := range list {

@@ -9,37 +9,38 @@ import (
 )
 
 var (
-	// ErrLocked: another process holds the archive. The error that wraps it names the holder.
+	// ErrLocked means that another process holds the archive. The wrapping error names the holder.
 	ErrLocked = errors.New("another run has locked this archive")
-	// ErrReadOnly: a ledger opened with Options.ReadOnly, or a day got from Ledger.Read, was asked to write.
+	// ErrReadOnly means an attempt to write with a ledger opened with Options.ReadOnly, or a day from
+	// Ledger.Read.
 	ErrReadOnly = errors.New("the manifest is open read-only")
-	// ErrClosed: the ledger was closed.
+	// ErrClosed means that the ledger was closed.
 	ErrClosed = errors.New("the manifest is closed")
-	// ErrChanged: another run wrote to the day after it was loaded, so it was not closed.
+	// ErrChanged means that another run wrote to the day after it was loaded, so it was not closed.
 	ErrChanged = errors.New("another run wrote to this day")
-	// ErrUnflushed: the lines were taken and count, but putting them into the bucket failed. They stay in memory,
-	// and the next Flush tries again. They must not be noted again.
+	// ErrUnflushed means that the lines were accepted, but storing them in the bucket failed. They stay in
+	// memory, and the next Flush tries again. They must not be noted again.
 	ErrUnflushed = errors.New("lines of the manifest are not stored yet")
 )
 
 // BadLineError reports a complete line that cannot be read. Its day must not be worked on: the line may
-// be the one that says a recording is archived. The text quotes nothing of the line.
+// be the archived line of a recording. The text does not quote the line.
 type BadLineError struct {
 	Day    string // 2006-01-02
-	File   string // the segment, from the archive's root
+	File   string // the segment, relative to the archive's root
 	Line   int    // from 1 within File
 	Reason string
 }
 
-// Error returns one lower-case line that quotes nothing of the file.
+// Error returns one lower-case line without content of the file.
 func (e *BadLineError) Error() string {
 	return fmt.Sprintf("read manifest of %s: %s line %d: %s", e.Day, e.File, e.Line, e.Reason)
 }
 
-// VersionError reports something written by a later version of the format. Nothing may be written to
-// such an archive; a ledger that meets it refuses every later line.
+// VersionError reports data of a later version of the format. Such an archive must not be written;
+// after this error, a ledger refuses every line.
 type VersionError struct {
-	File string // from the archive's root
+	File string // relative to the archive's root
 	V    int    // the version found
 }
 
@@ -54,27 +55,27 @@ type FaultKind string
 
 // The faults that Ledger.Read finds.
 const (
-	// FaultBadLine: a complete line that cannot be read, or a line without an end in a segment that a day line names.
+	// FaultBadLine: a complete line that cannot be read, or a line without an end in a segment of a day line.
 	FaultBadLine FaultKind = "bad_line"
-	// FaultTornLine: a segment that no day line names ends in part of a line. A crash leaves that, and so does a cut.
+	// FaultTornLine: a segment outside of all day lines ends in a partial line, as left by a crash or truncation.
 	FaultTornLine FaultKind = "torn_line"
-	// FaultDayLine: a day line disagrees with the lines that it vouches for: their number, root, hash or counts.
+	// FaultDayLine: a day line disagrees with its lines: their number, root, hash or counts.
 	FaultDayLine FaultKind = "wrong_day_line"
-	// FaultLostSegments: a segment that a day line names is not there.
+	// FaultLostSegments: a segment of a day line is missing.
 	FaultLostSegments FaultKind = "lost_segments"
-	// FaultChangedSegment: a segment that a day line names has another size or hash.
+	// FaultChangedSegment: a segment of a day line has another size or hash.
 	FaultChangedSegment FaultKind = "changed_segment"
-	// FaultNoManifest: calls/ holds rows of the day, and manifest/ holds nothing.
+	// FaultNoManifest: calls/ has rows of the day, but manifest/ has nothing.
 	FaultNoManifest FaultKind = "no_manifest"
 )
 
-// Fault is one fault of the files of a day. Its texts quote nothing of the lines.
+// Fault is one fault of the files of a day. Its texts do not quote lines.
 type Fault struct {
 	Kind   FaultKind
-	File   string // from the archive's root
-	Line   int    // from 1 within File, 0 when the whole file is meant
+	File   string // relative to the archive's root
+	Line   int    // from 1 within File, 0 for the whole file
 	Reason string
-	// Written is when the file, or the newest of calls/, was last written to, for a torn line and a day without
-	// manifest alone: a file that another process is writing looks the same.
+	// Written is when the file, or the newest of calls/, was last written to, only for a torn line and a day
+	// without manifest, because a file being written by another process looks the same.
 	Written time.Time
 }

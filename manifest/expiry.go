@@ -11,16 +11,19 @@ import (
 	"strings"
 )
 
-// expireStem begins the names of the files of evidence/ that hold expiries: expire-2025-05-01-RUN-000001.jsonl is of one
-// day, so that a reader of a day needs no other, and expire-done-RUN-000001.jsonl says that nothing of RUN's is left.
-const expireStem = "expire-"
+// ExpiryStem is the stem of the files of evidence/ that hold expiries.
+const ExpiryStem = "expire"
+
+// expireStem begins the names of the files of evidence/ that hold expiries: expire-2025-05-01-RUN-000001.jsonl concerns
+// one day, so a reader of a day needs no other file; expire-done-RUN-000001.jsonl marks the expiry of RUN as complete.
+const expireStem = ExpiryStem + "-"
 
 const kindExpiry = "expiry"
 
 var expiryName = regexp.MustCompile(`^expire-(done|\d{4}-\d\d-\d\d)-(\d{8}T\d{6}Z-[0-9a-z]{8})-`)
 
 // ExpiryRecord is a line of evidence/expire-*: recordings of one day whose audio is removed because their retention has
-// ended. Lines and rows of them stay as they are.
+// ended. Their lines and rows stay unchanged.
 type ExpiryRecord struct {
 	RecordHead          // of kind "expiry", which PutExpiry sets
 	State      string   `json:"state"`  // ErasureIntent, ErasureWithdrawn or ErasureDone
@@ -31,12 +34,17 @@ type ExpiryRecord struct {
 	Recordings []string `json:"recordings,omitempty"`
 }
 
-// Reason returns the reason of an expired recording, as readers show it.
+// Reason returns the reason of an expired recording, as shown by readers.
 func (r *ExpiryRecord) Reason() string {
 	return fmt.Sprintf("its retention, %s, ended on %s; expiry %s", r.Class, r.Ended, r.Expiry)
 }
 
-// PutExpiry notes intents, or what is withdrawn of them, of one day and of this run. Every reader obeys from then on.
+// IsIn reports whether a file of evidence/, by its name, holds records of the expiry on its day.
+func (r *ExpiryRecord) IsIn(name string) bool {
+	return strings.HasPrefix(name, expireStem+r.Day+"-"+r.Expiry+"-")
+}
+
+// PutExpiry notes intents, or their withdrawal, for one day and this run. Every reader obeys from then on.
 func (l *Ledger) PutExpiry(ctx context.Context, day string, records ...*ExpiryRecord) error {
 	var list []Record
 	for _, r := range records {
@@ -46,17 +54,17 @@ func (l *Ledger) PutExpiry(ctx context.Context, day string, records ...*ExpiryRe
 	return l.PutRecords(ctx, expireStem+day, list...)
 }
 
-// EndExpiry notes that nothing is left to do of an expiry.
+// EndExpiry marks an expiry as complete.
 func (l *Ledger) EndExpiry(ctx context.Context, expiry string) error {
 	r := &ExpiryRecord{RecordHead: RecordHead{Kind: kindExpiry}, State: ErasureDone, Expiry: expiry}
 	return l.PutRecords(ctx, expireStem+"done-"+expiry, r)
 }
 
-// expiries are the files of evidence/ about expiries. They do not change; nil is none.
+// expiries are the files of evidence/ about expiries. They are immutable; nil means none.
 type expiries struct {
-	files int                        // in all
+	files int                        // total number
 	days  map[string][]StoredSegment // by day
-	open  map[string][]string        // days by expiry, of those that are not done
+	open  map[string][]string        // days of unfinished expiries, by expiry
 }
 
 // expiriesOf sorts the files of evidence/.
@@ -84,7 +92,7 @@ func expiriesOf(files []StoredSegment) (*expiries, error) {
 	return x, nil
 }
 
-// UnfinishedExpiries returns the expiries that were stopped, and the days that they name.
+// UnfinishedExpiries returns the unfinished expiries and their days.
 func (e *Erasures) UnfinishedExpiries() map[string][]string {
 	if e == nil || e.expiries == nil {
 		return nil
@@ -100,8 +108,8 @@ func (e *Erasures) expiring(day string) []StoredSegment {
 	return e.expiries.days[day]
 }
 
-// Expired returns what has expired of a day, by the ids of recordings. With only, other files of evidence/ than those
-// that it is true for do not count.
+// Expired returns the expired recordings of a day by id. With only, it uses just the files of evidence/ that only
+// accepts.
 func (l *Ledger) Expired(ctx context.Context, day string, only func(name string) bool) (map[string]*ExpiryRecord, error) {
 	erasures, err := l.obey(ctx)
 	if err != nil {
@@ -111,7 +119,7 @@ func (l *Ledger) Expired(ctx context.Context, day string, only func(name string)
 	return l.expiredBy(ctx, slices.DeleteFunc(files, func(f StoredSegment) bool { return only != nil && !only(f.Name) }))
 }
 
-// expiredBy returns the expiries in files by recording, nil for none. The later of two expiries of a recording counts.
+// expiredBy returns the expiries in files by recording, nil for none. The latest expiry of a recording counts.
 func (l *Ledger) expiredBy(ctx context.Context, files []StoredSegment) (map[string]*ExpiryRecord, error) {
 	if len(files) == 0 {
 		return nil, nil
@@ -155,19 +163,19 @@ func (l *Ledger) expiredBy(ctx context.Context, files []StoredSegment) (map[stri
 	return expired, nil
 }
 
-// expire returns a line of an expired recording: the same fields, with outcome and reason of the expiry.
+// expire returns the line of an expired recording, with outcome and reason of the expiry.
 func (v *view) expire(r *ExpiryRecord) {
 	v.outcome, v.reason = []byte(Expired), []byte(r.Reason())
 	v.cause, v.listing, v.restored, v.again, v.final = nil, nil, false, false, true
 }
 
-// Expired returns the expiry of a recording of the day, known or not, as of when the day was read.
+// Expired returns the expiry of a recording of the day, known or not, as of the reading of the day.
 func (d *Day) Expired(id string) (r *ExpiryRecord, ok bool) {
 	r, ok = d.expired[id]
 	return r, ok
 }
 
-// withoutExpired returns whole lines that are not stored yet. Lines about recordings that have expired since then say
+// withoutExpired updates complete lines that are not stored yet: lines of recordings that have expired meanwhile say
 // "expired".
 func withoutExpired(lines []byte, expired map[string]*ExpiryRecord, leave func(Recording)) (kept []byte, err error) {
 	if len(expired) == 0 {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// putExpiry notes of a day what expires, or what is withdrawn.
+// putExpiry notes an expiry of a day, or its withdrawal.
 func putExpiry(t testing.TB, l *Ledger, state, day string, ids ...string) {
 	t.Helper()
 	r := &ExpiryRecord{State: state, Class: "short", Ended: "2025-06-01", Recordings: ids}
@@ -17,7 +17,7 @@ func putExpiry(t testing.TB, l *Ledger, state, day string, ids ...string) {
 	}
 }
 
-// outcomesOf folds a day.
+// outcomesOf returns the folded outcomes of a day.
 func outcomesOf(t testing.TB, l *Ledger, day string) map[string]Outcome {
 	t.Helper()
 	d, err := l.Read(t.Context(), day, nil, nil)
@@ -31,8 +31,8 @@ func outcomesOf(t testing.TB, l *Ledger, day string) map[string]Outcome {
 	return is
 }
 
-// From the intent on the fold says expired of a recording, with all else that its lines tell, on the day that is named
-// alone. Rows and lines stay as they lie, days stay closed, and what is withdrawn is archived again.
+// From the intent on, the state of a recording is expired, with its other fields, only on the given day. Rows and
+// lines stay unchanged, days stay closed, and a withdrawal makes it archived again.
 func TestExpiry(t *testing.T) {
 	inPlaces(t, func(t *testing.T, p place) {
 		const other = "2025-05-02"
@@ -116,8 +116,8 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
-// A run that has read a day before something of it expired neither closes it by what it knew, nor puts lines that say
-// otherwise into a bucket; what it has stored is told.
+// A run that has read a day before something of it expired neither closes it with the old state, nor stores
+// contradicting lines in a bucket; its stored recording is reported.
 func TestExpiryMeanwhile(t *testing.T) {
 	p := place{objects: newObjects()}
 	l := p.open(t, Options{Run: runA})
@@ -151,7 +151,7 @@ func TestExpiryMeanwhile(t *testing.T) {
 	}
 }
 
-// A file that is not a record of an expiry is an error: nobody knows what must not be fetched.
+// A file that is not a record of an expiry is an error: it is unknown what must not be fetched.
 func TestExpiryUnreadable(t *testing.T) {
 	p := place{objects: newObjects()}
 	l := p.open(t, Options{Run: runA})

@@ -10,22 +10,22 @@ import (
 	"time"
 )
 
-// DayFiles are the files of which a day is read: closed.json and the segments, of manifest/ and of calls/, and the
-// erasures and expiries that name it.
+// DayFiles are the files that make up a day: closed.json and the segments of manifest/ and of calls/, and the
+// erasures and expiries about it.
 type DayFiles struct {
 	Day   string // 2006-01-02
 	Files []File
 }
 
-// File is a file of a day as a listing shows it. One that was written since has another size or time.
+// File is a file of a day in a listing. A later write changes its size or time.
 type File struct {
-	Name     string // from the archive's root
+	Name     string // relative to the archive's root
 	Size     int64  // bytes
 	Modified time.Time
 }
 
-// Files yields, day by day, ascending, the files of which days are read, and opens none of them. On S3 it costs a
-// request for each 1,000 files. An error is the last.
+// Files yields, day by day, ascending, the files of each day, without opening them. On S3 it costs a request for
+// each 1,000 files. An error is the last.
 func (l *Ledger) Files(ctx context.Context) iter.Seq2[DayFiles, error] {
 	return func(yield func(DayFiles, error) bool) {
 		erasures, err := l.Erasures(ctx)
@@ -69,7 +69,8 @@ func (l *Ledger) Files(ctx context.Context) iter.Seq2[DayFiles, error] {
 	}
 }
 
-// Newest returns when the newest file of any day was written, or the run that wrote it began; the zero time for none.
+// Newest returns the time of the newest file of any day, or the start of the run that wrote it; the zero time for
+// none.
 func (l *Ledger) Newest(ctx context.Context) (newest time.Time, err error) {
 	for day, err := range l.Files(ctx) {
 		if err != nil {

@@ -37,7 +37,7 @@ func TestFiles(t *testing.T) {
 		if strings.Join(got, "\n") != strings.Join(want, "\n") {
 			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
-		for range l.Files(t.Context()) { // whoever stops early leaves nothing behind
+		for range l.Files(t.Context()) { // an early stop must not leak
 			break
 		}
 	})

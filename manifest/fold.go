@@ -10,18 +10,18 @@ import (
 	"time"
 )
 
-// zeroUnix is the zero time.Time as the ledger writes and reads it.
+// zeroUnix is the zero time.Time in the ledger's encoding.
 var zeroUnix = time.Time{}.Unix()
 
-// State is what the lines of one recording come to.
+// State is the state of one recording, folded from its lines.
 type State struct {
 	Outcome     Outcome
-	Final       bool // by the outcome itself, by its line, or by the rule of older versions: lost without a salt
-	Old         bool // an older version wrote the line that decides: it has no salt
+	Final       bool // final by outcome, by its line, or by the rule of older versions: lost without a salt
+	Old         bool // an older version wrote the deciding line, which has no salt
 	Restored    bool
 	Key         string
 	Size        int64    // bytes
-	SHA256      [32]byte // zero when the line has none
+	SHA256      [32]byte // zero if the line has none
 	ContentType string
 	ETag        string
 	Host        string
@@ -29,7 +29,7 @@ type State struct {
 	CallID      string
 	Reason      string
 	Cause       string
-	Attempts    int       // as the deciding line says
+	Attempts    int       // from the deciding line
 	Time        time.Time // of the deciding line
 	FirstSeen   time.Time // earliest of all its lines
 
@@ -37,8 +37,8 @@ type State struct {
 }
 
 // fold keeps the deciding line of each recording of a day. The result does not depend on the order of the lines,
-// except lines of one run and one second, of which the later counts. It is not safe for concurrent use. It takes less
-// than 350 bytes a recording.
+// except lines of one run and one second, of which the later one counts. It is not safe for concurrent use. It takes
+// less than 350 bytes per recording.
 type fold struct {
 	index   map[string]*entry
 	list    []*entry // in the order of the first line
@@ -47,19 +47,19 @@ type fold struct {
 	scratch []byte
 }
 
-// entry holds the needed fields of a line. Strings are joined in one, which saves an allocation and a header for
-// each.
+// entry holds the needed fields of a line. Its strings are joined into one, which saves an allocation and a
+// header for each.
 type entry struct {
 	*traits
 	text              string // the parts, then the reason
 	lens              [parts]uint16
-	attempts          uint16 // no more than fit
+	attempts          uint16 // capped at the maximum
 	size, time, first int64
 	sum               [32]byte
 	more              *more // nil for most
 }
 
-// traits are fields that many lines share; each combination is kept once.
+// traits are fields shared by many lines; each combination is stored once.
 type traits struct {
 	outcome                     Outcome
 	run, host, cause, media     string
@@ -69,7 +69,7 @@ type traits struct {
 // more holds the fields that few recordings have.
 type more struct {
 	marks  []mark
-	rivals []*entry // all lines, when there are several that do not wait
+	rivals []*entry // all lines that do not wait, if there are several
 }
 
 // The parts of an entry's text, in order. The reason is what follows them.
@@ -87,7 +87,7 @@ func (e *entry) part(i int) string {
 	return e.text[start:][:e.lens[i]]
 }
 
-// start returns where part i begins.
+// start returns the start of part i.
 func (e *entry) start(i int) (at int) {
 	for _, n := range e.lens[:i] {
 		at += int(n)
@@ -98,10 +98,10 @@ func (e *entry) start(i int) (at int) {
 func (e *entry) id() string  { return e.part(partID) }
 func (e *entry) key() string { return e.part(partKey) }
 
-// interner makes strings of which there are few.
+// interner deduplicates strings with few distinct values.
 type interner map[string]string
 
-// of returns b as a string, the same one each time.
+// of returns b as a shared string.
 func (n interner) of(b []byte) string {
 	s, ok := n[string(b)]
 	if !ok {
@@ -143,11 +143,11 @@ func (f *fold) add(v *view) *entry {
 		*e = *f.entry(v)
 	}
 	e.first, e.more = first, m
-	f.index[e.id()] = e // the key is in the new text, and the old one can go
+	f.index[e.id()] = e // the key refers to the new text, so the old one can be freed
 	return e
 }
 
-// waiting reports whether o is one of the outcomes that every other outcome outranks.
+// waiting reports whether o is a waiting outcome, which every other one outranks.
 func waiting(o Outcome) bool { return rank(o) == 0 }
 
 // entry returns the line in v.
@@ -178,8 +178,8 @@ func (f *fold) entry(v *view) *entry {
 	return e
 }
 
-// rival adds a line to those that outrank the waiting ones. What beats damaged cannot be decided from the last decision
-// alone when lines come out of order, so that all are kept.
+// rival adds a line to those that outrank the waiting ones. With lines out of order, what outranks damaged cannot be
+// decided from the last decision alone, so all are kept.
 func (e *entry) rival(line *entry) *more {
 	if e.more == nil {
 		e.more = &more{}
@@ -192,9 +192,8 @@ func (e *entry) rival(line *entry) *more {
 	return e.more
 }
 
-// decide is the ranking: an unknown outcome beats all; then erased and expired; then damaged, except an archived
-// that is later and either has another key or was restored; then archived; then lost. Within a rank the later
-// line counts.
+// decide implements the ranking: unknown outcomes first, then erased and expired, then damaged (unless a later
+// archived line has another key or was restored), then archived, then lost. Within a rank the later line counts.
 func decide(list []*entry) *entry {
 	best := 0
 	for i, e := range list {
@@ -215,7 +214,8 @@ func decide(list []*entry) *entry {
 	return list[best]
 }
 
-// isLater reports whether line i of the list is later than line j. Lines of one run and second count as they come.
+// isLater reports whether line i of the list is later than line j. Lines of one run and second are ordered by
+// position.
 func isLater(list []*entry, i, j int) bool {
 	c := compare(list[i].time, list[i].run, list[j])
 	return c > 0 || c == 0 && i > j
@@ -237,7 +237,7 @@ func rank(o Outcome) int {
 	return 5
 }
 
-// compare orders a line at a time of a run and another line.
+// compare orders two lines by time, then by run.
 func compare(time int64, run string, with *entry) int {
 	return cmp.Or(cmp.Compare(time, with.time), cmp.Compare(run, with.run))
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// at is a line of recording x in run, so many hours after noon.
+// at is a line of recording x in run, a number of hours after noon.
 func at(hours int, run string, outcome Outcome, key, cause string) Recording {
 	r := recording("x", outcome)
 	r.Time, r.FirstSeen = noon.Add(time.Duration(hours)*time.Hour), noon.Add(time.Duration(hours)*time.Hour)
@@ -32,7 +32,7 @@ func again(r Recording) Recording {
 	return r
 }
 
-// listing is r as the answer to a link of a listing.
+// listing sets the listing of r's link.
 func listing(r Recording, id string) Recording {
 	r.Listing = id
 	return r
@@ -290,7 +290,7 @@ func TestOldNotFoundReason(t *testing.T) {
 	}
 }
 
-// A day of 100,000 recordings must stay below 350 bytes each, whether they are archived at once or waited before.
+// A day of 100,000 recordings must stay below 350 bytes each, archived at once or after waiting.
 func TestDayMemory(t *testing.T) {
 	for name, kinds := range map[string][]Outcome{"archived": {Archived}, "waited": {Pending}} {
 		t.Run(name, func(t *testing.T) {

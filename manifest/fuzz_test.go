@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// viewValues is a view without its scratch, for comparing.
+// viewValues is a comparable view, without its scratch.
 func viewValues(v *view) view {
 	w := *v
 	w.scratch = nil
@@ -23,9 +23,8 @@ func viewValues(v *view) view {
 	return w
 }
 
-// FuzzParse holds that whatever the scan accepts, encoding/json reads in the same way;
-// that a line that was read comes back from the line written of it; and that no error
-// quotes the line.
+// FuzzParse checks that encoding/json agrees with every line that the scan accepts, that lines
+// survive a round trip, and that no error quotes the line.
 func FuzzParse(f *testing.F) {
 	for _, name := range []string{
 		"closed.jsonl", "torn.jsonl", "torn-after-close.jsonl", "nul-tail.jsonl", "nul-line.jsonl",
@@ -93,7 +92,7 @@ func checkParseError(t *testing.T, err error) {
 	t.Fatalf("error %v", err)
 }
 
-// checkRecordingAgain writes what was read, where that is allowed, and reads it.
+// checkRecordingAgain writes the parsed recording again, if allowed, and parses it.
 func checkRecordingAgain(t *testing.T, r Recording) {
 	t.Helper()
 	line, err := r.line()
@@ -109,7 +108,7 @@ func checkRecordingAgain(t *testing.T, r Recording) {
 	}
 }
 
-// checkCallAgain writes any JSON as the row of a call, and reads it by both ways.
+// checkCallAgain writes any JSON as the row of a call, and parses it in both ways.
 func checkCallAgain(t *testing.T, id string, row []byte) {
 	t.Helper()
 	line, written, err := Call{CallID: id, Time: noon, Run: runA, Row: row}.line()
@@ -125,9 +124,9 @@ func checkCallAgain(t *testing.T, id string, row []byte) {
 	}
 }
 
-// FuzzPrefix cuts a segment, and the file of an older version, at any place and puts behind it what a crash may leave
-// there: the day is read, every line before the cut counts as it did, what is torn is moved aside, and the day is
-// continued and closed.
+// FuzzPrefix truncates a segment, and the file of an older version, at any place and appends what a crash may leave:
+// the day is readable, every line before the cut counts, the torn tail is moved aside, and the day can be continued
+// and closed.
 func FuzzPrefix(f *testing.F) {
 	f.Add(sample(f, "closed.jsonl"), uint16(0), []byte(nil))
 	f.Add(sample(f, "closed.jsonl"), uint16(700), make([]byte, 100))
@@ -142,7 +141,7 @@ func FuzzPrefix(f *testing.F) {
 		data = readableLines(data)
 		data = data[:min(int(cut), len(data))]
 		whole := data[:bytes.LastIndexByte(data, '\n')+1]
-		// Lines that a file system leaves behind the end of a file are told by their NULs.
+		// Lines that a file system leaves after the end of a file are recognised by their NULs.
 		torn := append(data[len(whole):len(data):len(data)], bytes.ReplaceAll(tail, []byte("\n"), []byte("\x00\n"))...)
 		for _, file := range []string{oldFile(treeManifest, testDay), segmentFile(treeManifest, testDay, runB, 1, extPlain)} {
 			checkPrefix(t, file, whole, torn)
@@ -184,7 +183,7 @@ func checkPrefix(t *testing.T, file string, whole, torn []byte) {
 	}
 }
 
-// readableLines leaves out what is no line of a valid file.
+// readableLines drops lines that cannot be in a valid file.
 func readableLines(data []byte) (valid []byte) {
 	var v view
 	for line := range bytes.Lines(data) {

@@ -8,28 +8,28 @@ import (
 	"time"
 )
 
-// History summarises the lines of a recording that noted a refusal. It does not depend on the deciding line.
+// History summarises the lines of a recording that noted a refusal. It is independent of the deciding line.
 type History struct {
-	// Since is from when giving up counts: the latest of FirstSeen, the last damaged line and the last line with
-	// Again. The rest is of lines that are not older.
+	// Since is the start of the time to give up: the latest of FirstSeen, the last damaged line and the last
+	// line with Again. The other fields ignore older lines.
 	Since           time.Time
-	NotFoundSince   time.Time // of the first line with CauseNotFound, zero for none
-	NotFoundListing string    // the listing whose link was answered so then
+	NotFoundSince   time.Time // time of the first line with CauseNotFound, zero for none
+	NotFoundListing string    // listing of that line's link
 	LastNotFound    time.Time // of the last such line
 	NotFounds       int       // distinct listings of such lines
-	Refusals        int       // UTC dates on which a run noted its first outcome that waits
+	Refusals        int       // UTC dates on which a run noted its first waiting outcome
 }
 
-// mark is a line that History looks at.
+// mark is a line in History.
 type mark struct {
 	time         int64
 	run, listing string
-	waits        bool // the outcome is one of those that wait
+	waits        bool // it has a waiting outcome
 	notFound     bool
-	again        bool // from here on everything counts again
+	again        bool // counting restarts here
 }
 
-// mark keeps the fields of a line that history needs.
+// mark extracts the fields of a line for history.
 func (f *fold) mark(e *entry, v *view) {
 	outcome := Outcome(v.outcome)
 	m := mark{
@@ -46,7 +46,7 @@ func (f *fold) mark(e *entry, v *view) {
 	e.more.marks = append(e.more.marks, m)
 }
 
-// history takes the marks of a recording together, whatever their order.
+// history combines the marks of a recording, in any order.
 func history(marks []mark, first int64) History {
 	marks = slices.SortedStableFunc(slices.Values(marks), func(a, b mark) int {
 		return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.run, b.run))

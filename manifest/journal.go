@@ -16,12 +16,12 @@ import (
 	"time"
 )
 
-// RecordHead begins every line of evidence/: records of holds, locks, erasures and verifications. Embed it in the
-// type of the line.
+// RecordHead is the start of every line of evidence/: records of holds, locks, erasures and verifications. Embed
+// it in the type of the line.
 type RecordHead struct {
 	V        int       `json:"v"`
-	Kind     string    `json:"kind"`     // given
-	Previous string    `json:"previous"` // SHA-256 of the line before it in its file, empty for the first
+	Kind     string    `json:"kind"`     // set by the caller
+	Previous string    `json:"previous"` // SHA-256 of the previous line in its file, empty for the first
 	Time     time.Time `json:"time"`     // zero: now
 	Run      string    `json:"run"`
 }
@@ -31,11 +31,11 @@ func (h *RecordHead) head() *RecordHead { return h }
 // Record is a line of evidence/: a pointer to a struct that embeds RecordHead.
 type Record interface{ head() *RecordHead }
 
-// maxRecordFiles bounds the search for a free number.
+// maxRecordFiles limits the search for a free number.
 const maxRecordFiles = 10_000
 
 // PutRecords writes a new file evidence/STEM-RUN-NUMBER.jsonl with these lines, durable when it returns nil. Each line
-// names the digest of the one before it. No file of evidence/ is ever changed: later records are in later files.
+// contains the digest of the previous one. Files of evidence/ never change: later records are in later files.
 func (l *Ledger) PutRecords(ctx context.Context, stem string, records ...Record) error {
 	body, err := l.encodeRecords(records)
 	if err != nil {
@@ -51,7 +51,7 @@ func (l *Ledger) PutRecords(ctx context.Context, stem string, records ...Record)
 		return fmt.Errorf("write a record of %s: this run has written %d files, which is the maximum", TreeEvidence, maxRecordFiles)
 	})
 	if err == nil && (stem == ErasureStem || strings.HasPrefix(stem, expireStem)) {
-		_, err = l.Erasures(ctx) // this ledger obeys, too
+		_, err = l.Erasures(ctx) // this ledger must obey too
 	}
 	return err
 }
@@ -80,14 +80,13 @@ func (l *Ledger) encodeRecords(records []Record) ([]byte, error) {
 	return body.Bytes(), nil
 }
 
-// Records tells visit of every line of the files evidence/STEM-*, file by file in the order of the runs. raw is valid
-// until visit returns. A line that cannot be read is a *BadLineError, because it may say what must not be deleted, or
-// not be shown.
+// Records calls visit with every line of the files evidence/STEM-*, file by file in the order of runs. raw is valid
+// until visit returns. An unreadable line is a *BadLineError, because it may contain a hold or an erasure.
 func (l *Ledger) Records(ctx context.Context, stem string, visit func(file string, raw []byte) error) error {
 	return l.latestRecords(ctx, stem, math.MaxInt, visit)
 }
 
-// latestRecords is Records for at most so many files, those of the latest runs.
+// latestRecords is like Records, for at most n files, those of the latest runs.
 func (l *Ledger) latestRecords(ctx context.Context, stem string, limit int, visit func(file string, raw []byte) error) error {
 	files, err := l.evidence(ctx, stem+"-")
 	if err != nil {

@@ -26,12 +26,12 @@ const closedName = "closed.json"
 // closedFile is the file that holds the day lines of a day.
 func closedFile(day string) string { return treeManifest + "/" + day + "/" + closedName }
 
-// segmentFile is the name of a segment of a run.
+// segmentFile returns the name of a segment of a run.
 func segmentFile(tree, day, run string, n int, ext string) string {
 	return fmt.Sprintf("%s/%s/%s-%06d%s", tree, day, run, n, ext)
 }
 
-// oldFile is the one file of a day in the layout that older versions used on disk. It counts as the first segment.
+// oldFile returns the single file of a day in the old layout on disk. It counts as the first segment.
 func oldFile(tree, day string) string { return tree + "/" + day + ".jsonl" }
 
 const (
@@ -41,7 +41,7 @@ const (
 
 func isGzip(name string) bool { return strings.HasSuffix(name, extGzip) }
 
-// isSegment reports whether a file in a day's folder is a segment: not closed.json, nor what was moved aside.
+// isSegment reports whether a file in a day's folder is a segment: not closed.json or a file moved aside.
 func isSegment(name string) bool { return strings.HasSuffix(name, extPlain) || isGzip(name) }
 
 func isDay(day string) bool {
@@ -58,24 +58,24 @@ func checkDay(day string) error {
 
 // segment is a file of lines.
 type segment struct {
-	file string // from the archive's root
+	file string // relative to the archive's root
 	size int64
 	mod  time.Time
 }
 
-// name is the segment as a day line names it.
+// name returns the name of the segment in a day line.
 func (s segment) name() string { return path.Base(s.file) }
 
 // dayFiles are the files of a day in one tree.
 type dayFiles struct {
 	day      string
-	segments []segment // in the order in which they are read: the file of an older version, then by name
+	segments []segment // in reading order: the file of an older version, then by name
 	closed   segment   // closed.json, empty if there is none
-	newest   time.Time // when the newest of all was written, zero when there is none
+	newest   time.Time // time of the newest file, zero if there is none
 }
 
 // dayOf returns the day that a file belongs to, and its name within the day's folder, empty for the file of an
-// older version; ok is false for a file of no day.
+// older version; ok is false for other files.
 func dayOf(tree, file string) (day, name string, ok bool) {
 	rest, ok := strings.CutPrefix(file, tree+"/")
 	if !ok {
@@ -88,7 +88,7 @@ func dayOf(tree, file string) (day, name string, ok bool) {
 	return day, name, ok && isDay(day) && (name == closedName || isSegment(name) && !strings.Contains(name, "/"))
 }
 
-// list yields the files of one tree by day, of one day when it is given, ascending.
+// list yields the files of one tree by day, ascending, or only those of the given day.
 func (l *Ledger) list(ctx context.Context, tree, day string) iter.Seq2[dayFiles, error] {
 	return func(yield func(dayFiles, error) bool) {
 		var found dayFiles
@@ -126,7 +126,7 @@ func (l *Ledger) list(ctx context.Context, tree, day string) iter.Seq2[dayFiles,
 	}
 }
 
-// files lists a day in one tree; without a file of it the day is empty.
+// files lists a day in one tree; without files the day is empty.
 func (l *Ledger) files(ctx context.Context, tree, day string) (dayFiles, error) {
 	for found, err := range l.list(ctx, tree, day) {
 		if err != nil || found.day == day {
@@ -140,12 +140,12 @@ func (l *Ledger) files(ctx context.Context, tree, day string) (dayFiles, error) 
 type standing struct {
 	dayFiles
 	closings []*closing
-	tag      string   // of closed.json, empty when it is not there
-	unknown  [][]byte // its lines of kinds of a later version
-	bad      []Fault  // lines that cannot be read
+	tag      string   // of closed.json, empty if it does not exist
+	unknown  [][]byte // its lines of unknown kinds
+	bad      []Fault  // unreadable lines
 }
 
-// look reads closed.json and then lists the segments: the segments that a day line names existed before it.
+// look reads closed.json and then lists the segments: the segments of a day line existed before it.
 func (l *Ledger) look(ctx context.Context, day string) (s standing, err error) {
 	text, tag, err := readFile(ctx, l.objects, closedFile(day))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -192,7 +192,7 @@ func (s *standing) addLine(raw []byte, number int) error {
 	return err
 }
 
-// addOldLine looks for the day line with which the file of an older version ends. It counts until there is closed.json.
+// addOldLine finds the day line at the end of an older version's file. It counts until closed.json exists.
 func (l *Ledger) addOldLine(ctx context.Context, s *standing) error {
 	text, end, err := l.lastLine(ctx, s.segments[0])
 	if err != nil {
@@ -203,7 +203,7 @@ func (l *Ledger) addOldLine(ctx context.Context, s *standing) error {
 		return l.noteLater(&VersionError{File: s.segments[0].file, V: later})
 	}
 	if err != nil || h.Kind != kindDay {
-		return nil // Load reports a line that cannot be read
+		return nil // Load reports unreadable lines
 	}
 	if c, err := newClosing(s.day, text); err == nil {
 		c.file, c.end = s.segments[0].file, end
@@ -213,10 +213,10 @@ func (l *Ledger) addOldLine(ctx context.Context, s *standing) error {
 	return nil
 }
 
-// tailBlock is how much of a file is looked at to find its last line; a day line is shorter.
+// tailBlock is how much of a file's end is read to find its last line; a day line is shorter.
 const tailBlock = 64 << 10
 
-// lastLine returns the last line of a segment that is whole, and where it ends. On disk only the end of the file is read.
+// lastLine returns the last complete line of a segment, and its end. On disk only the end of the file is read.
 func (l *Ledger) lastLine(ctx context.Context, s segment) (last []byte, end int64, err error) {
 	r := l.read(ctx, s, maxLine, allSound)
 	defer r.close()
@@ -234,7 +234,7 @@ func (l *Ledger) lastLine(ctx context.Context, s segment) (last []byte, end int6
 	return last, end, r.err
 }
 
-// readFile reads a file whole. Its error names the file.
+// readFile reads a complete file. Its error names the file.
 func readFile(ctx context.Context, objects Objects, name string) ([]byte, string, error) {
 	body, tag, err := objects.GetFile(ctx, name)
 	if err != nil {

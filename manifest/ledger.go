@@ -20,35 +20,37 @@ import (
 	"time"
 )
 
-// Objects is the bucket as the ledger needs it. Names are from the archive's root. *store.S3 is one.
+// Objects is the part of a bucket that the ledger uses. Names are relative to the archive's root.
+// *store.S3 implements it.
 type Objects interface {
-	// GetFile opens a file; a missing one is fs.ErrNotExist. tag names what was opened, for PutFile.
+	// GetFile opens a file; a missing one is fs.ErrNotExist. tag identifies the opened version, for
+	// PutFile.
 	GetFile(ctx context.Context, name string) (body io.ReadCloser, tag string, err error)
-	// PutFile writes a whole file. With an empty ifTag it only creates, else it only replaces the file that has
-	// that tag; fs.ErrExist when something else is there.
+	// PutFile writes a whole file. With an empty ifTag it only creates; otherwise it only replaces the file
+	// with that tag. The error is fs.ErrExist if there is another one.
 	PutFile(ctx context.Context, name string, body []byte, ifTag string) error
 	// ListFiles yields every file whose name has the prefix, ascending. Name() is the whole name.
 	ListFiles(ctx context.Context, prefix string) iter.Seq2[fs.FileInfo, error]
 }
 
-// writer is everything else that differs between a folder and a bucket. It is safe for concurrent use.
+// writer holds the other differences between a folder and a bucket. It is safe for concurrent use.
 type writer interface {
 	// append adds whole lines to this run's segment of a day.
 	append(ctx context.Context, tree, day string, lines []byte) error
-	// flush stores what is held in memory of a day, of every day when day is empty.
+	// flush stores the buffered lines of a day, or of every day if day is empty.
 	flush(ctx context.Context, day string) error
-	// seal is flush, after which nothing is appended to the segments that the day has.
+	// seal is like flush; afterwards nothing is appended to the day's segments.
 	seal(ctx context.Context, day string) error
-	// cut moves what follows the first size bytes of a file to NAME.torn.
+	// cut moves the bytes after the first size bytes of a file to NAME.torn.
 	cut(ctx context.Context, name string, size int64) error
-	// settle makes durable what a killed run has left of a file.
+	// settle makes a file of a killed run durable.
 	settle(name string) error
 	close(ctx context.Context) error
 }
 
 // Options are common to both kinds of ledger.
 type Options struct {
-	Run      string       // id of this run, as NewRunID makes it; empty: a new one
+	Run      string       // id of this run, from NewRunID; empty: a new one
 	ReadOnly bool         // takes no lock, repairs nothing, writes nothing
 	Logger   *slog.Logger // nil: silent
 }
@@ -57,24 +59,24 @@ type Options struct {
 type Ledger struct {
 	objects Objects
 	writer  writer // nil when read-only
-	scans   int    // days that Scan reads at once
+	scans   int    // days that Scan reads in parallel
 	run     string
 	log     *slog.Logger
 
 	archive  archive
-	erasures atomic.Pointer[Erasures] // nil until they were read
-	erasing  sync.Mutex               // held while they are read
-	whole    sync.Mutex               // held while Status reads lines, so that its memory is that of one day
+	erasures atomic.Pointer[Erasures] // nil until read
+	erasing  sync.Mutex               // held while reading them
+	whole    sync.Mutex               // held while Status reads lines, to limit its memory to one day
 
-	gate sync.RWMutex // held for reading while something is written
+	gate sync.RWMutex // read-locked during writes
 	shut bool         // guarded by gate
 
 	mu      sync.Mutex
-	later   error       // guarded by mu; a later version wrote to the archive
+	later   error       // guarded by mu; error of data from a later version
 	leftOut []Recording // guarded by mu
 }
 
-// runTime is the time with which the id of a run begins.
+// runTime is the layout of the time at the start of a run's id.
 const runTime = "20060102T150405Z"
 
 var runPattern = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[0-9a-z]{8}$`)
@@ -87,9 +89,9 @@ func NewRunID(now time.Time) string {
 	return now.UTC().Format(runTime) + "-" + hex.EncodeToString(random[:])
 }
 
-// OpenDir opens the ledger of the archive in root, and takes the archive's lock unless o.ReadOnly; the
-// error is ErrLocked when another process holds it. The caller keeps root open until after Close. Everything
-// but the lock goes through root, so that no link leads out of the archive.
+// OpenDir opens the ledger of the archive in root, and takes the archive's lock unless o.ReadOnly; the error
+// is ErrLocked if another process holds it. The caller must keep root open until after Close. Everything
+// except the lock goes through root, so that no link leads out of the archive.
 func OpenDir(root *os.Root, o Options) (*Ledger, error) {
 	l, err := newLedger(o)
 	if err != nil {
@@ -110,7 +112,7 @@ func OpenDir(root *os.Root, o Options) (*Ledger, error) {
 	return l, nil
 }
 
-// OpenBucket opens the ledger of the archive in a bucket. It asks the bucket nothing.
+// OpenBucket opens the ledger of the archive in a bucket. It sends no request.
 func OpenBucket(objects Objects, o Options) (*Ledger, error) {
 	l, err := newLedger(o)
 	if err != nil {
@@ -139,7 +141,7 @@ func newLedger(o Options) (*Ledger, error) {
 // Run returns the id of this run.
 func (l *Ledger) Run() string { return l.run }
 
-// guard calls do, which writes to the archive, if that is allowed; Close waits for it.
+// guard calls do, which writes to the archive, if writing is allowed; Close waits for it.
 func (l *Ledger) guard(ctx context.Context, do func() error) error {
 	if l.writer == nil {
 		return ErrReadOnly
@@ -161,7 +163,7 @@ func (l *Ledger) guard(ctx context.Context, do func() error) error {
 	return l.noteLater(do())
 }
 
-// write is guard for files of the present layout.
+// write is like guard, for files of the current layout.
 func (l *Ledger) write(ctx context.Context, do func() error) error {
 	return l.guard(ctx, func() error {
 		if err := l.upgradeArchive(ctx); err != nil {
@@ -176,7 +178,7 @@ func (l *Ledger) append(ctx context.Context, tree, day string, lines []byte) err
 	return l.write(ctx, func() error { return l.writer.append(ctx, tree, day, lines) })
 }
 
-// noteLater makes the ledger refuse to write when err says that a later version wrote to the archive.
+// noteLater makes the ledger refuse writes if err means that a later version wrote to the archive.
 func (l *Ledger) noteLater(err error) error {
 	if _, is := errors.AsType[*VersionError](err); is {
 		l.mu.Lock()
@@ -188,7 +190,7 @@ func (l *Ledger) noteLater(err error) error {
 	return err
 }
 
-// Days yields every day of which manifest/ or calls/ holds a file, ascending. An error is the last.
+// Days yields every day with a file in manifest/ or calls/, ascending. An error is the last.
 func (l *Ledger) Days(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		if _, err := l.Erasures(ctx); err != nil {
@@ -214,8 +216,8 @@ func (l *Ledger) Days(ctx context.Context) iter.Seq2[string, error] {
 	}
 }
 
-// Flush puts what is held in memory into the bucket, of each day the call rows before the recordings. What could
-// not be put stays for the next Flush. On disk there is nothing to do.
+// Flush stores buffered lines in the bucket, for each day call rows before recordings. Lines that could not be
+// stored stay for the next Flush. On disk it does nothing.
 func (l *Ledger) Flush(ctx context.Context) error { return l.flush(ctx, "") }
 
 func (l *Ledger) flush(ctx context.Context, day string) error {

@@ -4,8 +4,8 @@ package manifest
 
 import "bytes"
 
-// LeftOut returns the recordings that were noted as archived after they had been erased, and are in no line for that:
-// a run had them in flight. The caller removes their audio. After Close there come no more.
+// LeftOut returns the recordings that were archived after their erasure, and so got no line: a run had them in
+// flight. The caller removes their audio. After Close there are no new ones.
 func (l *Ledger) LeftOut() []Recording {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -21,7 +21,8 @@ func (l *Ledger) leaveOut(r Recording) {
 	l.leftOut = append(l.leftOut, r)
 }
 
-// leaveOutOf calls leave for the recordings of whole lines that were erased since they were noted.
+// leaveOutOf calls leave for the recordings in complete lines that were erased after they were
+// noted.
 func (e *Erasures) leaveOutOf(lines []byte, leave func(Recording)) {
 	if e.isEmpty() {
 		return

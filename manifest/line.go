@@ -14,14 +14,13 @@ import (
 	"unicode/utf8"
 )
 
-// FormatVersion is the highest format version that this program knows, and the one of an
-// archive.json that it writes.
+// FormatVersion is the highest supported format version, and the one written to archive.json.
 const FormatVersion = 2
 
 const (
-	// lineVersion is the "v" of every line. What a line means has not changed since version 1.
+	// lineVersion is the "v" of every line. The meaning of lines has not changed since version 1.
 	lineVersion = 1
-	// formatVersion is the "v" of archive.json, and the highest version of anything that this program reads.
+	// formatVersion is the "v" of archive.json, and the highest version that this program reads.
 	formatVersion = FormatVersion
 )
 
@@ -42,8 +41,8 @@ const (
 	maxName     = 1<<16 - 1
 )
 
-// beginLine is the first line of a day's manifest where call rows were noted before anything else, or, of kind
-// rebuild, where a run makes again what was lost. It has no other content.
+// beginLine is the first line of a day's manifest if call rows were noted first or, with kind rebuild, if a
+// run recreates lost lines. It has no other content.
 type beginLine struct {
 	header
 	Day  string    `json:"day"`
@@ -51,68 +50,68 @@ type beginLine struct {
 	Run  string    `json:"run"`
 }
 
-// header begins every line.
+// header is the start of every line.
 type header struct {
 	V    int    `json:"v"`
 	Kind string `json:"kind"`
 }
 
-// Recording is the line kind "recording": the outcome of one recording at one time. The fields are in the order in
-// which they are written; the reader's speed depends on it.
+// Recording is the line kind "recording": the outcome of one recording at one time. The order of the fields is the
+// order in the file; the reader's speed depends on it.
 type Recording struct {
 	RecordingID string    `json:"recording_id"` // or the identity made up for a recording without one
 	Outcome     Outcome   `json:"outcome"`
-	Key         string    `json:"key"`        // where it is stored, or was to be; from the archive's root
+	Key         string    `json:"key"`        // actual or intended key, relative to the archive's root
 	Size        int64     `json:"size"`       // bytes stored
 	SHA256      string    `json:"sha256"`     // of the stored bytes, lower-case hex
 	Time        time.Time `json:"time"`       // zero: now
 	Run         string    `json:"run"`        // empty: the ledger's run
 	CallID      string    `json:"call_id"`    //
-	FirstSeen   time.Time `json:"first_seen"` // zero: as noted before, else Time
+	FirstSeen   time.Time `json:"first_seen"` // zero: as noted before, otherwise Time
 	Attempts    int       `json:"attempts"`   // downloads started so far
 	ContentType string    `json:"content_type"`
 	ETag        string    `json:"etag"`
 	Host        string    `json:"host"`             // that answered
 	Reason      string    `json:"reason"`           // why it waits, or a remark, in words
-	Cause       string    `json:"cause,omitzero"`   // why it waits, one stable word; CauseNotFound is counted
-	Listing     string    `json:"listing,omitzero"` // id of the listing whose link was answered so
-	Source      string    `json:"source,omitzero"`  // fingerprints by which a recording is known again when its id changes
-	Again       bool      `json:"again,omitzero"`   // asked for again on demand: State.Since starts again
+	Cause       string    `json:"cause,omitzero"`   // why it waits, as a stable word; CauseNotFound is counted
+	Listing     string    `json:"listing,omitzero"` // id of the listing with the requested link
+	Source      string    `json:"source,omitzero"`  // fingerprints that identify a recording when its id changes
+	Again       bool      `json:"again,omitzero"`   // requested again by --retry: State.Since restarts
 	Restored    bool      `json:"restored,omitzero"`
-	Final       bool      `json:"final,omitzero"` // no later run asks for it again
+	Final       bool      `json:"final,omitzero"` // no later run requests it again
 }
 
 // Window is the line kind "window": one window of the call log was listed.
 type Window struct {
-	From          string    `json:"from"` // wall-clock time of the account's zone, as it was asked for
+	From          string    `json:"from"` // requested wall-clock time, in the account's zone
 	To            string    `json:"to"`   // likewise, included
 	Filter        string    `json:"filter"`
 	Listing       string    `json:"listing"` // id of the listing
 	Rows          int       `json:"rows"`    // rows received
-	Total         int       `json:"total"`   // total the API named
+	Total         int       `json:"total"`   // total reported by the API
 	Calls         int       `json:"calls"`   // distinct calls of this day
 	Recordings    int       `json:"recordings"`
 	Whole         bool      `json:"whole"`
-	Doubts        []string  `json:"doubts"`         // why it is not whole: a stable word and how often, "unreadable_rows 3"
-	Missing       int       `json:"missing"`        // recordings that the ledger has and the listing lacks
+	Doubts        []string  `json:"doubts"`         // why it is incomplete: a stable word and a count, "unreadable_rows 3"
+	Missing       int       `json:"missing"`        // recordings in the ledger that the listing lacks
 	MissingSHA256 string    `json:"missing_sha256"` // of their sorted identities
 	CallsSHA256   string    `json:"calls_sha256,omitzero"`
 	Stray         int       `json:"stray,omitzero"` // rows dated outside the window
 	StraySHA256   string    `json:"stray_sha256,omitzero"`
-	Complete      bool      `json:"complete,omitzero"`   // paged until a page brought nothing new
+	Complete      bool      `json:"complete,omitzero"`   // paged until a page had nothing new
 	Unlistable    bool      `json:"unlistable,omitzero"` // it cannot be split below the offset ceiling
 	ListedAt      time.Time `json:"listed_at"`
 	Time          time.Time `json:"time"` // zero: now
 	Run           string    `json:"run"`  // empty: the ledger's run
 }
 
-// DayLine is the line kind "day" of closed.json: it closes a call day for its filter, and for every filter when it
-// has none. Day.Close fills every field that is not marked "given".
+// DayLine is the line kind "day" of closed.json: it closes a call day for its filter, or for every filter if it
+// has none. Day.Close sets every field that is not marked "given".
 type DayLine struct {
 	Day           string          `json:"day"`
 	Closed        bool            `json:"closed"`
 	Filter        string          `json:"filter"`    // given
-	Kept          []string        `json:"kept"`      // given: what the archive keeps of the day
+	Kept          []string        `json:"kept"`      // given: kinds of data that the archive keeps of the day
 	ListedAt      time.Time       `json:"listed_at"` // given
 	Calls         int             `json:"calls"`     // given
 	Recordings    int             `json:"recordings"`
@@ -123,7 +122,7 @@ type DayLine struct {
 	Root          string          `json:"root"`     // over the lines of Segments; empty in a line of an older version
 	CallsSegments []Segment       `json:"calls_segments"`
 	CallsRoot     string          `json:"calls_root"`
-	Stray         int             `json:"stray,omitzero"`       // given, as the following
+	Stray         int             `json:"stray,omitzero"`       // given, like the following
 	Unwitnessed   bool            `json:"unwitnessed,omitzero"` //
 	Unlisted      int             `json:"unlisted,omitzero"`    //
 	Uncounted     int             `json:"uncounted,omitzero"`   //
@@ -132,10 +131,10 @@ type DayLine struct {
 	Run           string          `json:"run"`
 }
 
-// Segment is a file that a day line names.
+// Segment is a file in a day line.
 type Segment struct {
 	Name   string `json:"name"`   // within the day's folder, or DAY.jsonl of an older version beside it
-	Bytes  int64  `json:"bytes"`  // of the file as it is stored
+	Bytes  int64  `json:"bytes"`  // of the stored file
 	SHA256 string `json:"sha256"` // likewise
 }
 
@@ -144,7 +143,7 @@ type Call struct {
 	CallID string          `json:"call_id"` // or the identity made up for a call without one
 	Time   time.Time       `json:"time"`    // zero: now
 	Run    string          `json:"run"`     // empty: the ledger's run
-	Row    json.RawMessage `json:"row"`     // white space between tokens is dropped, nothing else
+	Row    json.RawMessage `json:"row"`     // only white space between tokens is dropped
 }
 
 type recordingLine struct {
@@ -162,7 +161,8 @@ type dayLine struct {
 	DayLine
 }
 
-// readDayLine is a dayLine as it is read. In older versions segments is a number, or missing on disk.
+// readDayLine is the parsed form of a dayLine. In older versions segments is a number, or missing on
+// disk.
 type readDayLine struct {
 	dayLine
 	Segments    json.RawMessage `json:"segments"`
@@ -175,7 +175,7 @@ type callLine struct {
 	Call
 }
 
-// holds reports whether the line closes its day as far as the line alone can tell.
+// holds reports whether the line closes its day judging by the line alone.
 func (d DayLine) holds(day string) bool {
 	sum := 0
 	for _, n := range d.ByOutcome {
@@ -184,7 +184,7 @@ func (d DayLine) holds(day string) bool {
 	return d.Closed && d.Day == day && d.Recordings == sum
 }
 
-// encode returns v as one line of at most max bytes with a line feed: no HTML escapes, so that a key looks like the key.
+// encode returns v as one line of at most max bytes with a line feed: no HTML escapes, so that keys stay readable.
 func encode(v any, max int) ([]byte, error) {
 	var line bytes.Buffer
 	enc := json.NewEncoder(&line)
@@ -211,10 +211,10 @@ func encodeSalted(v any, max int) ([]byte, error) {
 	return append(line[:len(line)-len("}\n")], end...), nil
 }
 
-// seconds is t as the ledger writes times: UTC, whole seconds.
+// seconds returns t in the ledger's precision: UTC, whole seconds.
 func seconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
-// timeOrNow is seconds(t), or the time now for the zero time.
+// timeOrNow returns seconds(t), or the current time for the zero time.
 func timeOrNow(t time.Time) time.Time {
 	if t.IsZero() {
 		t = time.Now()
@@ -229,7 +229,7 @@ func (r Recording) line() ([]byte, error) {
 	return encodeSalted(recordingLine{header{lineVersion, kindRecording}, r}, maxLine)
 }
 
-// check refuses values that could not be read back unchanged.
+// check refuses values that would not survive a round trip.
 func (r Recording) check() error {
 	stored := r.Outcome == Archived || r.Outcome == Damaged
 	switch {
@@ -264,8 +264,8 @@ func (w Window) line() ([]byte, error) {
 	return encodeSalted(windowLine{header{lineVersion, kindWindow}, w}, maxLine)
 }
 
-// line is without a salt: closed.json is no segment.
-// Text returns the line as this version writes it, with its line feed.
+// Text returns the line in the format of this version, with its line feed. It has no salt, because
+// closed.json is not a segment.
 func (d DayLine) Text() ([]byte, error) { return d.line() }
 
 func (d DayLine) line() ([]byte, error) {
@@ -282,7 +282,7 @@ func (c Call) line() (line, row []byte, err error) {
 		return nil, nil, errors.New("the call has no id, or one that is not UTF-8")
 	}
 	var compact bytes.Buffer
-	// The cause may quote the row, which is personal data: it stays out of the error.
+	// The cause may quote the row, which is personal data: it must not be in the error.
 	if json.Compact(&compact, c.Row) != nil || compact.Len() == 0 {
 		return nil, nil, errors.New("the row is not JSON")
 	}
@@ -291,7 +291,7 @@ func (c Call) line() (line, row []byte, err error) {
 	return line, c.Row, err
 }
 
-// notFoundReason takes apart the reason by which older versions noted the answer that the audio is not there.
+// notFoundReason parses the reason with which older versions noted that the audio does not exist.
 func notFoundReason(reason string) (listing string, ok bool) {
 	words := strings.Fields(reason)
 	if len(words) == 0 || words[0] != CauseNotFound {

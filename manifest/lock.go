@@ -16,20 +16,20 @@ import (
 
 const lockFile = treeManifest + "/lock"
 
-// holderText is what is in the lock file, for the message to the second process. It begins at the second byte:
-// Windows lets no other process read the first byte, which is the locked one.
+// holderText is the content of the lock file, for the message of a second process. It starts at the second
+// byte, because on Windows no other process can read the locked first byte.
 const (
 	holderText   = "process %d, started %s"
 	holderOffset = 1
 )
 
 // lockArchive takes the one lock of an archive on disk. The system frees it when the process dies. The lock
-// is never on a segment, so that readers are not kept out.
+// is never on a segment, so it does not block readers.
 func lockArchive(root *os.Root) (*flock.Flock, error) {
 	if err := makeDir(root, treeManifest); err != nil {
 		return nil, err
 	}
-	// Made through the root first, so that a link that leads out of the archive is refused.
+	// Created through the root first, so that a link out of the archive is refused.
 	f, err := root.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("create lock file: %w", err)
@@ -53,10 +53,10 @@ func lockArchive(root *os.Root) (*flock.Flock, error) {
 	return lock, nil
 }
 
-// TryLock looks whether a file of an archive's file system can be locked, as the archive's lock is. The file exists
-// and keeps its content. holder is "another run" with what is known of it where another process has locked the file,
-// and "" else. The lock is shared, and freed at once: two that look do not disturb each other, but a run that starts
-// at that moment fails.
+// TryLock tests whether a file of an archive's file system can be locked like the archive's lock. The file must
+// exist and keeps its content. holder describes the other run if another process has locked the file, and is ""
+// otherwise. The lock is shared and released at once: two tests do not conflict, but a run that starts at that
+// moment fails.
 func TryLock(path string) (holder string, err error) {
 	lock := flock.New(path, flock.SetFlag(os.O_RDWR))
 	free, err := lock.TryRLock()
@@ -74,11 +74,11 @@ func TryLock(path string) (holder string, err error) {
 	return "another run" + readHolder(f), nil
 }
 
-// LockFile returns where the lock of an archive in a folder is.
+// LockFile returns the path of the lock of an archive in a folder.
 func LockFile(folder string) string { return filepath.Join(folder, filepath.FromSlash(lockFile)) }
 
-// lockFailure says what to do where the file system does not lock. Any error may mean that: some file systems answer
-// as if a disk were broken.
+// lockFailure adds advice for file systems without locks. Any error may mean that, because some file systems report
+// it like a broken disk.
 func lockFailure(err error) error {
 	if opening, ok := errors.AsType[*fs.PathError](err); ok && opening.Op == "open" {
 		return fmt.Errorf("lock archive: %w", err)
@@ -99,7 +99,7 @@ func writeHolder(f *os.File) error {
 	return nil
 }
 
-// readHolder says which process holds the lock, if it has written that already.
+// readHolder returns the holder of the lock, if it has already been written.
 func readHolder(f io.ReaderAt) string {
 	var pid int
 	var started string

@@ -10,7 +10,7 @@ import (
 	"path"
 )
 
-// IsUnused reports whether nothing is noted of an archive but its archive.json: neither an account nor any day.
+// IsUnused reports whether an archive has only archive.json, without an account or any day.
 func (l *Ledger) IsUnused(ctx context.Context, a Archive) (bool, error) {
 	if a.AccountID != "" {
 		return false, nil
@@ -21,8 +21,8 @@ func (l *Ledger) IsUnused(ctx context.Context, a Archive) (bool, error) {
 	return true, nil
 }
 
-// IsLost reports whether the manifest of an archive is lost: archive.json and the files of all days are missing, and
-// calls/ holds files. It is false where archive.json cannot be read for another reason, which Archive reports.
+// IsLost reports whether the manifest of an archive is lost: archive.json and the files of all days are missing, but
+// calls/ has files. It is false if archive.json is unreadable for another reason, which Archive reports.
 func (l *Ledger) IsLost(ctx context.Context) (bool, error) {
 	if _, err := l.Archive(ctx); !errors.Is(err, fs.ErrNotExist) {
 		return false, nil

@@ -22,7 +22,7 @@ const (
 
 var noon = time.Date(2025, 5, 2, 12, 0, 0, 0, time.UTC)
 
-// recording is a valid recording with everything set.
+// recording returns a valid recording with all fields set.
 func recording(id string, outcome Outcome) Recording {
 	r := Recording{
 		RecordingID: id, Outcome: outcome, Time: noon, CallID: "c" + id, FirstSeen: noon, Attempts: 1, Source: "ab." + id,
@@ -35,7 +35,7 @@ func recording(id string, outcome Outcome) Recording {
 	return r
 }
 
-// later is a recording so many seconds after noon.
+// later is a recording a number of seconds after noon.
 func later(id string, outcome Outcome, seconds int) Recording {
 	r := recording(id, outcome)
 	r.Time = noon.Add(time.Duration(seconds) * time.Second)
@@ -106,7 +106,7 @@ func statusOf(t testing.TB, l *Ledger, day string) Status {
 	return s
 }
 
-// faultsOf reads a day with mistrust.
+// faultsOf reads a day and returns its faults.
 func faultsOf(t testing.TB, l *Ledger, day string) (faults []Fault, d *Day) {
 	t.Helper()
 	d, err := l.Read(t.Context(), day, nil, func(f Fault) error {
@@ -119,7 +119,7 @@ func faultsOf(t testing.TB, l *Ledger, day string) (faults []Fault, d *Day) {
 	return faults, d
 }
 
-// wantFaults reads a day with mistrust and compares the kinds of what is wrong.
+// wantFaults reads a day and compares the kinds of its faults.
 func wantFaults(t testing.TB, l *Ledger, day string, want ...FaultKind) {
 	t.Helper()
 	faults, _ := faultsOf(t, l, day)
@@ -156,7 +156,7 @@ func fileBytes(t testing.TB, name string) []byte {
 	return data
 }
 
-// outcomes lists a day's recordings for comparing.
+// outcomes returns a day's outcomes for comparison.
 func outcomes(d *Day) map[string]Outcome {
 	m := map[string]Outcome{}
 	for id, s := range d.Recordings() {

@@ -14,31 +14,31 @@ import (
 	"time"
 )
 
-// repairLine is the line that Mend leaves. It opens the day, and day lines that do not name its segment are no longer
-// compared with the lines.
+// repairLine is the line that Mend writes. It opens the day, and day lines without its segment are no longer compared
+// with the lines.
 type repairLine struct {
 	header
 	Day          string    `json:"day"`
 	Reason       string    `json:"reason"`
-	Dropped      int       `json:"dropped"`                // bad lines of manifest/ that were left out
-	Aside        []string  `json:"aside"`                  // names of the copies of what was there, beside the segments
-	CallsDropped int       `json:"calls_dropped,omitzero"` // likewise of calls/, as the following
-	CallsAside   []string  `json:"calls_aside,omitzero"`
+	Dropped      int       `json:"dropped"`                // number of dropped bad lines of manifest/
+	Aside        []string  `json:"aside"`                  // names of the copies of the original segments, in the same folder
+	CallsDropped int       `json:"calls_dropped,omitzero"` // likewise of calls/
+	CallsAside   []string  `json:"calls_aside,omitzero"`   // likewise
 	Time         time.Time `json:"time"`
 	Run          string    `json:"run"`
 }
 
-// Mended says what Mend did.
+// Mended is the result of Mend.
 type Mended struct {
-	Dropped      int      // bad lines of manifest/ that were left out
+	Dropped      int      // number of dropped bad lines of manifest/
 	CallsDropped int      // likewise of calls/
-	Aside        []string // copies of the segments that had them, from the archive's root
+	Aside        []string // copies of the segments with bad lines, relative to the archive's root
 }
 
 // Mend makes a day readable and opens it for every filter, so that the next run lists it again. A segment of either
-// tree with bad lines is copied to NAME.bad-RUNID and replaced by one with the lines that can be read, and a line of kind
-// repair is written; nothing is deleted. No *Day of it may be in use. In a bucket the policy must allow that a segment is
-// replaced. A Mend that was interrupted may be repeated: a bad line stays until its copy and the line are safe.
+// tree with bad lines is copied to NAME.bad-RUNID and replaced by one with the readable lines, and a line of kind repair
+// is written; nothing is deleted. No *Day of it may be in use. In a bucket, the policy must allow replacing a
+// segment. An interrupted Mend may be repeated: a bad line stays until its copy and the repair line are durable.
 func (l *Ledger) Mend(ctx context.Context, day, reason string) (Mended, error) {
 	m, err := l.mend(ctx, day, reason)
 	if err != nil {
@@ -100,7 +100,7 @@ func (l *Ledger) mend(ctx context.Context, day, reason string) (m Mended, err er
 	}
 	for i, b := range broken {
 		err := l.write(ctx, func() error { return l.objects.PutFile(ctx, m.Aside[i], b.all, "") })
-		if err != nil && !errors.Is(err, fs.ErrExist) { // which it is when an interrupted Mend is repeated
+		if err != nil && !errors.Is(err, fs.ErrExist) { // it exists if an interrupted Mend is repeated
 			return m, fmt.Errorf("save a copy of %s: %w", b.s.file, err)
 		}
 	}
@@ -149,7 +149,7 @@ type mending struct {
 	dropped   int
 }
 
-// findBad reads a segment as Read and ReadCalls do.
+// findBad reads a segment like Read and ReadCalls.
 func (l *Ledger) findBad(ctx context.Context, tree string, s segment, sound int64) (*mending, error) {
 	m := &mending{}
 	var v view

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestMend damages a day in every way that Read knows, and repairs it: nothing is lost but the bad line, what was there
-// is kept, the day is open, and once it was closed again there is no fault left.
+// TestMend damages a day in every way that Read detects, and repairs it: only the bad line is lost, the original is
+// kept, the day is open, and after closing it again no fault is left.
 func TestMend(t *testing.T) {
 	edit := func(old, new string) func([]byte) []byte {
 		return func(data []byte) []byte { return bytes.Replace(data, []byte(old), []byte(new), 1) }
@@ -104,7 +104,7 @@ func TestMendRefuses(t *testing.T) {
 	})
 }
 
-// Wherever a mending is killed, the next one ends it.
+// If a Mend is killed at any point, the next one completes it.
 func TestMendInterrupted(t *testing.T) {
 	for dies := 0; ; dies++ {
 		p := place{objects: newObjects()}
@@ -153,7 +153,7 @@ func TestMendInterrupted(t *testing.T) {
 	}
 }
 
-// Every kind of tail and line, in the file of an older version, opened for work and for reading.
+// Every kind of tail and line, in the file of an older version, opened for writing and for reading.
 func TestRecovery(t *testing.T) {
 	base := map[string]Outcome{"101": Archived, "102": Pending, "103": Failed}
 	closed := map[string]Outcome{"101": Archived, "102": Archived, "103": Lost}
@@ -201,7 +201,7 @@ func TestRecovery(t *testing.T) {
 	}
 }
 
-// Nothing may be written to an archive that a later version wrote to.
+// An archive with data of a later version must not be written.
 func TestLaterVersionStopsEveryLine(t *testing.T) {
 	for file, text := range map[string]string{
 		unnamed: `{"v":3,"kind":"recording"}`, closedFile(testDay): `{"v":3,"kind":[]}`, oldFile(treeManifest, testDay): `{"v":7}`,

@@ -20,7 +20,7 @@ import (
 
 var errServer = errors.New("503 slow down")
 
-// memoryObjects is a bucket in memory that fails when told to. The real store runs in TestOnS3.
+// memoryObjects is a bucket in memory that fails on demand. The real store runs in TestOnS3.
 type memoryObjects struct {
 	mu      sync.Mutex
 	objects map[string]object
@@ -31,7 +31,7 @@ type memoryObjects struct {
 
 	put func(name string) error                             // before storing; nil: none
 	got func(name string) error                             // after storing: the reply is lost
-	get func(name string, body io.ReadCloser) io.ReadCloser // wraps what is read
+	get func(name string, body io.ReadCloser) io.ReadCloser // wraps bodies
 }
 
 type object struct {
@@ -129,15 +129,15 @@ func (m *memoryObjects) locked(change func()) {
 	change()
 }
 
-// place is an archive in a folder or a bucket, to which a test does the same.
+// place is an archive in a folder or a bucket, for tests that cover both.
 type place struct {
 	name    string
-	dir     string         // empty for a bucket
+	dir     string         // "" for a bucket
 	objects *memoryObjects // nil for a folder and for a real server
 	s3      Objects        // a real server
 }
 
-// places are one of each kind.
+// places returns one place of each kind.
 func places(t *testing.T) []place {
 	return []place{{name: "disk", dir: t.TempDir()}, {name: "bucket", objects: newObjects()}}
 }
@@ -168,7 +168,7 @@ func (p place) open(t testing.TB, o Options) *Ledger {
 	return l
 }
 
-// bucket is the place as Objects.
+// bucket returns the place as Objects.
 func (p place) bucket() Objects {
 	if p.s3 != nil {
 		return p.s3
@@ -176,7 +176,7 @@ func (p place) bucket() Objects {
 	return p.objects
 }
 
-// store is the place as Objects, of whatever kind.
+// store returns a place of either kind as Objects.
 func (p place) store(t testing.TB) Objects {
 	if p.dir != "" {
 		return disk{openRoot(t, p.dir)}
@@ -203,7 +203,7 @@ func (p place) files(t testing.TB, prefix string) map[string][]byte {
 	return all
 }
 
-// write puts a file there, over what may be there.
+// write writes a file, replacing an existing one.
 func (p place) write(t testing.TB, name string, data []byte) {
 	t.Helper()
 	if p.objects != nil {
@@ -242,7 +242,7 @@ func (p place) copyTo(t testing.TB, to place) {
 	}
 }
 
-// readTestdata puts a fixture there.
+// readTestdata copies a fixture into the place.
 func (p place) readTestdata(t testing.TB, name string) {
 	t.Helper()
 	dir := filepath.Join("testdata", name)

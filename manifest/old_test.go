@@ -12,8 +12,8 @@ import (
 )
 
 // The archives in testdata were written by the version before this layout: the one in a folder, the other in a
-// bucket. Both hold the same days. 2025-05-01 is closed, with a recording that is lost and one that was given up;
-// on 2025-05-02 one waits; 2025-05-03 is closed for a filter; 2025-05-04 was closed for the filter and then for all.
+// bucket. Both have the same days. 2025-05-01 is closed, with a recording that is lost and one that was given up; on
+// 2025-05-02 one waits; 2025-05-03 is closed for a filter; 2025-05-04 was closed for the filter and then for all.
 func inOldArchives(t *testing.T, test func(t *testing.T, p place)) {
 	for _, fixture := range []string{"old-disk", "old-bucket"} {
 		for _, p := range places(t) {
@@ -32,7 +32,7 @@ const (
 
 var oldDays = []string{"2025-05-01", "2025-05-02", "2025-05-03", "2025-05-04"}
 
-// closedFor lists days with the filters that they are closed for.
+// closedFor lists days with the filters for which they are closed.
 func closedFor(t *testing.T, l *Ledger) []string {
 	t.Helper()
 	var closed []string
@@ -45,7 +45,7 @@ func closedFor(t *testing.T, l *Ledger) []string {
 		byFilter := func(a, b DayLine) int { return strings.Compare(a.Filter, b.Filter) }
 		lines := d.Lines()
 		for i := range lines {
-			d.count(&lines[i]) // a status counts later lines too
+			d.count(&lines[i]) // a status also counts later lines
 		}
 		slices.SortFunc(s.Lines, byFilter)
 		slices.SortFunc(lines, byFilter)
@@ -192,7 +192,7 @@ func TestOldDayLineCounts(t *testing.T) {
 	})
 }
 
-// What is wrong with the files of older versions is found too.
+// Faults in the files of older versions are found too.
 func TestOldArchiveFaults(t *testing.T) {
 	change := func(name, old, new string) func(t *testing.T, p place) {
 		return func(t *testing.T, p place) {
@@ -242,7 +242,8 @@ func TestOldArchiveFaults(t *testing.T) {
 	}
 }
 
-// The first writing run notes the new layout before any line of it, so that an older version stops.
+// The first writing run notes the new layout before any line of it, so that older versions refuse
+// the archive.
 func TestArchiveIsUpgradedFirst(t *testing.T) {
 	p := place{objects: newObjects()}
 	p.readTestdata(t, "old-bucket")
@@ -261,7 +262,7 @@ func TestArchiveIsUpgradedFirst(t *testing.T) {
 	if want := []string{archiveFile, "manifest/" + testDay + "/" + runNew + "-000001.jsonl"}; !slices.Equal(p.objects.puts, want) {
 		t.Errorf("written %v, want %v", p.objects.puts, want)
 	}
-	// Two runs may do it at once.
+	// Two runs may do it concurrently.
 	q := place{objects: newObjects()}
 	q.readTestdata(t, "old-bucket")
 	upgraded := maps.Clone(p.objects.objects)[archiveFile]

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Why a line is bad. The texts quote nothing of the line: it may hold keys.
+// Why a line is bad. The texts do not quote the line, which may contain keys.
 var (
 	errNotJSON  = errors.New("not one JSON object")
 	errFields   = errors.New("a field has a value of the wrong type")
@@ -28,7 +28,7 @@ type laterVersion int
 
 func (laterVersion) Error() string { return "written in a later version of the format" }
 
-// laterIn returns the version that an error of parseLine names, 0 for none.
+// laterIn returns the version in an error of parseLine, 0 for none.
 func laterIn(err error) int {
 	later, _ := errors.AsType[laterVersion](err)
 	return int(later)
@@ -42,13 +42,13 @@ type view struct {
 	cause, listing, source                []byte
 	size, time, firstSeen, attempts       int64
 	again, restored, final                bool
-	salted                                bool   // an older version did not write it
-	scratch                               []byte // strings that had escapes
+	salted                                bool   // false for lines of older versions
+	scratch                               []byte // decoded strings with escapes
 }
 
-// parseLine reads one manifest line without its line feed and returns its kind; v is filled for a
-// recording. Lines as this package writes them, and as older versions did, are scanned by their fixed field order,
-// ten times faster than encoding/json; every other line goes to encoding/json. FuzzParse proves that the two agree.
+// parseLine reads one manifest line without its line feed and returns its kind; v is filled for a recording. Lines
+// written by this package, also by older versions, are scanned in their fixed field order, ten times faster than
+// encoding/json; other lines are decoded by encoding/json. FuzzParse checks that the two agree.
 func parseLine(line []byte, v *view) (kind string, err error) {
 	if scanRecording(line, v) {
 		return kindRecording, v.check()
@@ -70,18 +70,18 @@ func parseLine(line []byte, v *view) (kind string, err error) {
 	return h.Kind, err
 }
 
-// parseHeader reads version and kind, and proves that the line is one JSON object.
+// parseHeader reads version and kind, and checks that the line is one JSON object.
 func parseHeader(line []byte) (h header, err error) {
 	err = decode(line, &h, &h)
 	return h, err
 }
 
-// decode reads a line into v, of which h is the header.
+// decode reads a line into v, with header h.
 func decode(line []byte, v any, h *header) error {
 	err := json.Unmarshal(line, v)
 	switch {
 	case h.V > formatVersion:
-		return laterVersion(h.V) // even if its other fields have types of their own
+		return laterVersion(h.V) // even if its other fields have unknown types
 	case err != nil:
 		return jsonFault(err)
 	case h.V < 1 || h.Kind == "":
@@ -119,7 +119,7 @@ func decodeRecording(line []byte, v *view) error {
 	return nil
 }
 
-// check is used by both ways of reading.
+// check is used by both parsers.
 func (v *view) check() error {
 	switch {
 	case len(v.id) == 0 || len(v.outcome) == 0:
@@ -127,7 +127,7 @@ func (v *view) check() error {
 	case max(len(v.id), len(v.key), len(v.callID), len(v.source), len(v.etag)) > maxName:
 		return errName
 	case len(v.key) == 0 && Outcome(v.outcome) == Archived:
-		return errKeyless // the recording would never be downloaded, and its place would be unknown
+		return errKeyless // the recording would never be downloaded, and its location would be unknown
 	}
 	return nil
 }
@@ -142,15 +142,15 @@ func (v *view) recording() Recording {
 	}
 }
 
-// isFinal reports whether the line alone makes the recording final. Older versions had no such field: what they
-// noted as lost was.
+// isFinal reports whether the line alone makes the recording final. Older versions had no such field: lost was
+// final.
 func (v *view) isFinal() bool {
 	outcome := Outcome(v.outcome)
 	return v.final || outcome.Final() || outcome == Lost && !v.salted
 }
 
 // scanRecording reads a recording line that has exactly the fields, order and spacing of Recording.line, or of an
-// older version. False means only that the line is not of that shape.
+// older version. False only means that the line has another shape.
 func scanRecording(line []byte, v *view) bool {
 	s := scan{rest: line, scratch: v.scratch[:0]}
 	s.literal(`{"v":1,"kind":"recording","recording_id":`)
@@ -202,7 +202,7 @@ func decodeWindow(line []byte) (Window, error) {
 	return w.Window, err
 }
 
-// oldDayLine is what only day lines of older versions say, on disk only the hash.
+// oldDayLine holds the fields that only day lines of older versions have; on disk only the hash.
 type oldDayLine struct {
 	segments int
 	last     string // the greatest of their names
@@ -214,7 +214,7 @@ func decodeDayLine(line []byte) (DayLine, error) {
 	return l, err
 }
 
-// decodeAnyDayLine reads a day line of any version; old is nil for one of this version.
+// decodeAnyDayLine reads a day line of any version; old is nil for a line of this version.
 func decodeAnyDayLine(line []byte) (DayLine, *oldDayLine, error) {
 	var l readDayLine
 	err := decode(line, &l, &l.header)
@@ -247,8 +247,8 @@ func parseCall(line []byte) (Call, error) {
 	return c.Call, nil
 }
 
-// scanCall reads a call line that has exactly the fields, order and spacing of Call.line; false means only that the
-// line is not of that shape. Readers of whole archives spend most of their time here.
+// scanCall reads a call line that has exactly the fields, order and spacing of Call.line; false only means that the
+// line has another shape. Readers of whole archives spend most of their time here.
 func scanCall(line []byte) (c Call, ok bool) {
 	const beforeSalt, afterSalt, salt = `,"salt":"`, `"}`, 32
 	s := scan{rest: line}

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// FuzzScanCall: a line that is scanned says the same as one that is decoded.
+// FuzzScanCall: scanning a line gives the same result as decoding it.
 func FuzzScanCall(f *testing.F) {
 	const salt = `,"salt":"0123456789abcdef0123456789abcdef"}`
 	const head = `{"v":1,"kind":"call","call_id":"1","time":"2025-05-02T09:00:03Z","run":"r","row":`

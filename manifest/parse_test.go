@@ -46,7 +46,7 @@ func TestRecordingRoundTrip(t *testing.T) {
 	}
 }
 
-// unsalted replaces the salt of a line, which is new each time.
+// unsalted replaces the random salt of a line.
 func unsalted(line []byte) string {
 	return regexp.MustCompile(`"salt":"[0-9a-f]{32}"`).ReplaceAllString(string(line), `"salt":"SALT"`)
 }
@@ -119,7 +119,8 @@ func TestFormat(t *testing.T) {
 	}
 }
 
-// Lines of older versions have no host and no salt. They are scanned too, and what they call lost is final.
+// Lines of older versions have no host and no salt. They are scanned too, and their lost recordings are
+// final.
 func TestOldRecordingLine(t *testing.T) {
 	line := `{"v":1,"kind":"recording","recording_id":"1","outcome":"lost","key":"","size":0,"sha256":"","time":"2025-05-04T09:00:01Z",` +
 		`"run":"20250504T090000Z-0000aaaa","call_id":"c","first_seen":"2025-05-04T09:00:01Z","attempts":2,"content_type":"","etag":"","reason":"x"}`

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// childEnv makes the test binary play another process that works on the archive it names.
+// childEnv makes the test binary act as another process that works on the archive in it.
 const childEnv = "MANIFEST_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -74,8 +74,8 @@ func childNote(d *Day, id string) error {
 	return nil
 }
 
-// A second process is told who holds the archive; when the holder is killed the lock is free, and every
-// line it was told to be durable is there.
+// A second process gets the holder of the archive; when the holder is killed the lock is free, and
+// every line reported as durable exists.
 func TestKilledProcess(t *testing.T) {
 	exe, err := os.Executable()
 	if err != nil {

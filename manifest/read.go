@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// Load reads a day and folds its lines. What this run holds in memory of the day is put into the bucket first; on
-// disk torn tails that killed runs left are moved aside. The error is a *BadLineError when a line cannot be read
-// and the day must not be worked on, and a *VersionError when a later version wrote to it, after which the ledger
-// takes no more lines.
+// Load reads a day and folds its lines. It first stores buffered lines of the day in the bucket; on disk it moves
+// torn tails of killed runs aside. The error is a *BadLineError for an unreadable line, after which the day must
+// not be worked on, and a *VersionError for data of a later version, after which the ledger accepts no more
+// lines.
 func (l *Ledger) Load(ctx context.Context, day string) (*Day, error) {
 	if err := checkDay(day); err != nil {
 		return nil, err
@@ -36,10 +36,10 @@ func (l *Ledger) Load(ctx context.Context, day string) (*Day, error) {
 }
 
 // Read reads a day and calls visit with each of its lines, those of closed.json first, then segment by segment, and
-// fault of everything that is wrong with it; both may be nil, and an error of theirs ends the reading. Without fault
-// the first line of a segment that cannot be read is the error, as of Load. With it such lines are left out, and day
-// lines are checked against the sizes, hashes, roots and counts of what they name. It changes nothing, and the day
-// that it returns takes no lines.
+// fault with every fault; both may be nil, and their errors end the reading. Without fault, the first unreadable
+// line of a segment is the error, like in Load. With fault, such lines are skipped, and day lines are checked
+// against the sizes, hashes, roots and counts of their segments. It changes nothing, and the returned day is
+// read-only.
 func (l *Ledger) Read(ctx context.Context, day string, visit func(Line) error, fault func(Fault) error) (*Day, error) {
 	if err := checkDay(day); err != nil {
 		return nil, err
@@ -66,8 +66,8 @@ func (l *Ledger) Read(ctx context.Context, day string, visit func(Line) error, f
 	return d, err
 }
 
-// ReadAll reads the lines of a day as they are stored, whatever is erased, and calls fault for every fault: for
-// audits, which only believe sealed erasures. It changes nothing, and the day that it returns takes no lines.
+// ReadAll reads the lines of a day as stored, ignoring erasures, and calls fault for every fault. It is for
+// audits, which accept only sealed erasures. It changes nothing, and the returned day is read-only.
 func (l *Ledger) ReadAll(ctx context.Context, day string, fault func(Fault) error) (*Day, error) {
 	if err := checkDay(day); err != nil {
 		return nil, err
@@ -83,17 +83,17 @@ func (l *Ledger) ReadAll(ctx context.Context, day string, fault func(Fault) erro
 	return d, err
 }
 
-// Line is one line of a day as Ledger.Read gives it.
+// Line is one line of a day, from Ledger.Read.
 type Line struct {
-	File   string // from the archive's root
+	File   string // relative to the archive's root
 	Number int    // from 1 within File
 	Kind   string // recording, window, day, repair, or a kind of a later version
 	Raw    []byte // without the line feed; valid until visit returns
 
-	view *view // of a recording, taken apart already
+	view *view // of a recording, already parsed
 }
 
-// Recording reads a line of kind recording.
+// Recording parses a line of kind recording.
 func (l Line) Recording() (Recording, error) {
 	if l.view != nil {
 		return l.view.recording(), nil
@@ -107,18 +107,18 @@ func (l Line) Recording() (Recording, error) {
 	return v.recording(), nil
 }
 
-// Window reads a line of kind window.
+// Window parses a line of kind window.
 func (l Line) Window() (Window, error) { return decodeWindow(l.Raw) }
 
-// DayLine reads a line of kind day.
+// DayLine parses a line of kind day.
 func (l Line) DayLine() (DayLine, error) { return decodeDayLine(l.Raw) }
 
-// reading is how a day is read.
+// reading holds the options for reading a day.
 type reading struct {
 	visit func(Line) error  // nil for none
-	fault func(Fault) error // nil: the first line that cannot be read is the error
-	raw   bool              // erasures are not obeyed
-	tidy  bool              // torn tails are moved aside, and what killed runs left is made durable
+	fault func(Fault) error // nil: the first unreadable line is the error
+	raw   bool              // ignore erasures
+	tidy  bool              // move torn tails aside, and make files of killed runs durable
 }
 
 // readDay reads the segments of a day.
@@ -126,7 +126,7 @@ func (l *Ledger) readDay(ctx context.Context, files standing, r reading) (*Day, 
 	d := &Day{ledger: l, day: files.day, closings: files.closings, sizes: map[string]int64{}}
 	expiring := l.erasures.Load().expiring(files.day)
 	if r.raw {
-		d.hides = len(expiring) > 0 // closed.json counts what has expired
+		d.hides = len(expiring) > 0 // closed.json counts expired recordings
 	} else {
 		d.erasures = l.erasures.Load()
 		expired, err := l.expiredBy(ctx, expiring)
@@ -188,7 +188,7 @@ func (d *Day) readSegment(ctx context.Context, s segment, o reading) error {
 	return err
 }
 
-// reject calls fault for a line that cannot be read. Without fault it returns the error.
+// reject calls fault for an unreadable line. Without fault it returns the error.
 func (d *Day) reject(r *reader, bad error, fault func(Fault) error) error {
 	line, err := r.badLine(d.day, bad)
 	switch {
@@ -201,8 +201,8 @@ func (d *Day) reject(r *reader, bad error, fault func(Fault) error) error {
 	return fault(Fault{Kind: FaultBadLine, File: line.File, Line: line.Line, Reason: line.Reason})
 }
 
-// tidy moves the torn tail of a segment aside and returns the size that is left. A segment of this run is being
-// written, and one that is compressed cannot be cut.
+// tidy moves the torn tail of a segment aside and returns the remaining size. It skips segments of this run,
+// which are being written, and compressed ones, which cannot be cut.
 func (l *Ledger) tidy(ctx context.Context, r *reader) (size int64, err error) {
 	if l.isOwn(r.s) || isGzip(r.s.file) {
 		return r.s.size, nil

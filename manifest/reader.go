@@ -16,36 +16,36 @@ import (
 )
 
 const (
-	// maxTorn is how far before the end of a segment a crash may have left NUL bytes: more than a batch, which is
-	// written at once.
+	// maxTorn is the maximum distance from the end of a segment at which a crash can leave NUL bytes: more than a
+	// batch, which is a single write.
 	maxTorn = maxBatchBytes + maxCallLine
-	// allSound is for a segment that a day line names: nothing of it is a torn tail.
+	// allSound is for a segment of a day line, which cannot have a torn tail.
 	allSound = math.MaxInt64
 )
 
-// reader reads the lines of a segment one after another, in bounded memory: while next is true there is a line, or
-// bad says why it cannot be read; then err says whether that was the end.
+// reader reads the lines of a segment one after another, in bounded memory: while next returns true there is a
+// line, or bad says why it is unreadable; afterwards err says whether the end was reached.
 type reader struct {
 	line []byte // without its line feed, valid until the next one is read
 	n    int    // its number
 	bad  error
 	err  error
-	size int64 // of the lines before, uncompressed
-	torn bool  // at the end: more bytes follow, but not a whole line
+	size int64 // of the previous lines, uncompressed
+	torn bool  // at the end: more bytes follow, but no complete line
 
 	ctx    context.Context // of the reading
 	s      segment
-	max    int   // bytes of a line
-	sound  int64 // from here on there may be a torn tail, which is ignored
+	max    int   // maximum bytes of a line
+	sound  int64 // a torn tail, which is ignored, can only start after this offset
 	body   io.ReadCloser
 	file   *countingReader
 	in     *bufio.Reader
-	long   []byte // holds a line that outgrew in
+	long   []byte // buffer for a line larger than in
 	off    int64  // bytes read, uncompressed
 	isDone bool
 }
 
-// read opens a segment. A failure shows when the first line is read.
+// read opens a segment. An error is returned with the first line.
 func (l *Ledger) read(ctx context.Context, s segment, max int, sound int64) *reader {
 	body, _, err := l.objects.GetFile(ctx, s.file)
 	if err != nil {
@@ -64,7 +64,7 @@ func newReader(ctx context.Context, s segment, body io.ReadCloser, max int, soun
 	return r
 }
 
-// next reads a line. When there is none the segment is closed.
+// next reads a line. At the end it closes the segment.
 func (r *reader) next() bool {
 	if r.isDone {
 		return false
@@ -83,7 +83,7 @@ func (r *reader) next() bool {
 		return r.end(nil)
 	case isGzip(r.s.file) && isDamaged(err):
 		r.bad = errDamaged
-	case atEnd || err != nil && isCut: // a gzip file that is cut
+	case atEnd || err != nil && isCut: // a truncated gzip file
 		r.bad = errNoEnd
 	case err != nil:
 		return r.end(err)
@@ -95,7 +95,8 @@ func (r *reader) next() bool {
 		r.bad = nil
 	}
 	r.n++
-	// NUL bytes are what some file systems leave after a power cut: the system may write the later part of a batch first.
+	// Some file systems leave NUL bytes after a power failure, because the system may write the later part of a batch
+	// first.
 	isHole := hasNUL && !isGzip(r.s.file) && r.s.size-r.size <= maxTorn
 	if r.size >= r.sound && (errors.Is(r.bad, errNoEnd) || isHole) {
 		r.torn = true
@@ -116,7 +117,7 @@ func (r *reader) end(err error) bool {
 	return false
 }
 
-// readLine reads up to a line feed, or the beginning of a line that is too long.
+// readLine reads up to a line feed, or the start of a line that is too long.
 func (r *reader) readLine() (err error) {
 	r.line, err = r.in.ReadSlice('\n')
 	r.off += int64(len(r.line))
@@ -144,11 +145,12 @@ func isDamaged(err error) bool {
 // close closes a segment that was not read to its end.
 func (r *reader) close() {
 	if !r.isDone {
-		_ = r.end(nil) // it was only read
+		_ = r.end(nil) // read only
 	}
 }
 
-// badLine says where a line cannot be read. The error is a *VersionError.
+// badLine returns a BadLineError with the position of an unreadable line. The error is a
+// *VersionError.
 func (r *reader) badLine(day string, bad error) (*BadLineError, error) {
 	if later := laterIn(bad); later > 0 {
 		return nil, &VersionError{File: r.s.file, V: later}
@@ -156,14 +158,14 @@ func (r *reader) badLine(day string, bad error) (*BadLineError, error) {
 	return &BadLineError{Day: day, File: r.s.file, Line: r.n, Reason: bad.Error()}, nil
 }
 
-// copyTo copies every byte of the file as it is stored to a hash. It is called before the first line is read.
+// copyTo copies every byte of the stored file to a hash. It must be called before the first line is read.
 func (r *reader) copyTo(h hash.Hash) {
 	if r.file != nil {
 		r.file.Reader = io.TeeReader(r.file.Reader, h)
 	}
 }
 
-// countingReader counts what was read.
+// countingReader counts the bytes read.
 type countingReader struct {
 	io.Reader
 	n int64

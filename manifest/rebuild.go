@@ -17,11 +17,11 @@ func (d *Day) NoteRebuild(ctx context.Context) error {
 	return nil
 }
 
-// errOther says that a day has a line that no rebuild wrote.
+// errOther means that a day has a line that no rebuild wrote.
 var errOther = errors.New("a line of another run")
 
-// IsRebuilt reports whether a day has no whole line but those of runs that called NoteRebuild before: nothing else is
-// known of it. It is also true of a day without a line. The error is a *BadLineError for a line that cannot be read.
+// IsRebuilt reports whether all complete lines of a day are from runs that called NoteRebuild first. It is also true
+// for a day without lines. The error is a *BadLineError for an unreadable line.
 func (l *Ledger) IsRebuilt(ctx context.Context, day string) (bool, error) {
 	runs := map[string]bool{}
 	_, err := l.Read(ctx, day, func(line Line) error {

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// TestIsRebuilt tells days that hold nothing but what rebuilds noted from all others.
+// TestIsRebuilt distinguishes days with only lines of rebuilds from all others.
 func TestIsRebuilt(t *testing.T) {
 	rebuilds := func(t *testing.T, d *Day, id string) {
 		noteAll(t, d.NoteRebuild(t.Context()), d.Note(t.Context(), Recording{RecordingID: id, Outcome: Failed}))
 	}
 	for name, test := range map[string]struct {
 		note func(t *testing.T, d *Day)
-		file string // put beside it
+		file string // additional file
 		want bool
 	}{
 		"nothing":         {note: func(*testing.T, *Day) {}, want: true},
@@ -49,7 +49,7 @@ func TestIsRebuilt(t *testing.T) {
 	}
 }
 
-// noteAll fails at the first error that says more than that lines wait to be put.
+// noteAll fails at the first error other than ErrUnflushed.
 func noteAll(t *testing.T, errs ...error) {
 	t.Helper()
 	for _, err := range errs {

@@ -1,4 +1,4 @@
-// Reads files of the manifest with the hashes of their lines, for seals.
+// Reads manifest files with the hashes of their lines, for seals.
 
 package manifest
 
@@ -10,37 +10,37 @@ import (
 	"strings"
 )
 
-// Tree is a folder of an archive that holds segments.
+// Tree is a folder of an archive with segments.
 type Tree string
 
 // The trees.
 const (
 	TreeManifest Tree = treeManifest
 	TreeCalls    Tree = treeCalls
-	TreeEvidence Tree = "evidence" // of no day
+	TreeEvidence Tree = "evidence" // not by day
 )
 
-// StoredSegment is a segment as a listing shows it.
+// StoredSegment is a segment in a listing.
 type StoredSegment struct {
-	Name string // as a day line names it
+	Name string // as in a day line
 	Tree Tree
 	segment
 }
 
-// File is its name from the archive's root.
+// File is its name relative to the archive's root.
 func (s StoredSegment) File() string { return s.file }
 
-// SegmentLine is a line of a segment as [Ledger.ReadSegment] gives it.
+// SegmentLine is a line of a segment, from [Ledger.ReadSegment].
 type SegmentLine struct {
 	Number int    // from 1
 	Raw    []byte // without the line feed; valid until visit returns
-	Digest []byte // 64 hex digits, valid likewise: the SHA-256 of Raw, or what a stub says in its place
-	Stub   bool   // the line stands for one that was erased, and Digest is of that one
-	Salted bool   // its hash reveals nothing of its content, or the line cannot be read
-	Bad    error  // why it cannot be read, nil for a whole line
+	Digest []byte // 64 hex digits, same validity: the SHA-256 of Raw, or the digest in a stub
+	Stub   bool   // the line replaces an erased one, whose digest is Digest
+	Salted bool   // its hash does not reveal its content, or the line is unreadable
+	Bad    error  // why it is unreadable, nil for a complete line
 }
 
-// Recording reads a line of kind recording; ok is false for a line of another kind.
+// Recording parses a line of kind recording; ok is false for other kinds.
 func (l SegmentLine) Recording() (r Recording, ok bool, err error) {
 	var v view
 	kind, err := parseLine(l.Raw, &v)
@@ -50,12 +50,10 @@ func (l SegmentLine) Recording() (r Recording, ok bool, err error) {
 	return v.recording(), true, nil
 }
 
-// Objects returns the archive's files, for what is beside the ledger. What is put there on disk needs the archive's
-// lock.
+// Objects returns access to the archive's files outside of the ledger. On disk, writing needs the archive's lock.
 func (l *Ledger) Objects() Objects { return l.objects }
 
-// Segments returns the segments of a day in one tree, in the order in which they are read. Those of TreeEvidence belong
-// to no day.
+// Segments returns the segments of a day in one tree, in reading order. Those of TreeEvidence belong to no day.
 func (l *Ledger) Segments(ctx context.Context, tree Tree, day string) ([]StoredSegment, error) {
 	if tree == TreeEvidence {
 		return l.evidence(ctx, "")
@@ -89,8 +87,8 @@ func (l *Ledger) evidence(ctx context.Context, prefix string) ([]StoredSegment, 
 	return list, nil
 }
 
-// Fold adds the lines of a segment to a day, nil for none yet, and tells visit of each, as ReadSegment does. Lines
-// that cannot be read are passed to visit and left out. The day takes no lines.
+// Fold adds the lines of a segment to a day, nil for none yet, and calls visit with each, like ReadSegment.
+// Unreadable lines are passed to visit and skipped. The day is read-only.
 func (l *Ledger) Fold(ctx context.Context, d *Day, day string, s StoredSegment, visit func(SegmentLine) error) (*Day, Segment, error) {
 	if d == nil {
 		d = &Day{ledger: l, day: day, sizes: map[string]int64{}}
@@ -104,7 +102,7 @@ func (l *Ledger) Fold(ctx context.Context, d *Day, day string, s StoredSegment, 
 	return d, is, err
 }
 
-// ReadSegment is ReadLines, and returns the file as it is stored.
+// ReadSegment is like ReadLines, and also returns the stored file.
 func (l *Ledger) ReadSegment(ctx context.Context, s StoredSegment, visit func(SegmentLine) error) (Segment, error) {
 	r := l.read(ctx, s.segment, maxCallLine, allSound)
 	file := sha256.New()
@@ -115,8 +113,8 @@ func (l *Ledger) ReadSegment(ctx context.Context, s StoredSegment, visit func(Se
 	return Segment{Name: s.Name, Bytes: r.file.n, SHA256: hex.EncodeToString(file.Sum(nil))}, nil
 }
 
-// ReadLines calls visit with each line of a segment, also of what follows its last whole line. An error of visit ends the
-// reading.
+// ReadLines calls visit with each line of a segment, including the bytes after its last complete line. An error of
+// visit ends the reading.
 func (l *Ledger) ReadLines(ctx context.Context, s StoredSegment, visit func(SegmentLine) error) error {
 	return l.read(ctx, s.segment, maxCallLine, allSound).each(s.Tree, visit)
 }

@@ -23,7 +23,7 @@ import (
 	"convoso-archiver/internal/s3test"
 )
 
-// s3Client is a bucket of a real server as Objects, with no more of S3 than the ledger needs.
+// s3Client is a bucket of a real server as Objects, with only the S3 calls that the ledger needs.
 type s3Client struct {
 	server *s3test.Server
 	bucket string
@@ -143,7 +143,7 @@ func (c *s3Client) ListFiles(ctx context.Context, prefix string) iter.Seq2[fs.Fi
 	}
 }
 
-// TestOnS3 does on a real server what the other tests do in memory.
+// TestOnS3 repeats the in-memory tests on a real server.
 func TestOnS3(t *testing.T) {
 	server := s3test.Start(t, false)
 	t.Run("day", func(t *testing.T) { testDayIn(t, newS3(t, server)) })
@@ -247,7 +247,7 @@ func TestOnS3(t *testing.T) {
 		}
 		group.Wait()
 		l := p.open(t, Options{Run: runC})
-		// versitygw compares the tag and writes in two steps, so that a day line may get lost there, and never a recording.
+		// versitygw compares the tag and writes in two steps, so a day line may get lost there, but never a recording.
 		if lines := statusOf(t, l, testDay).Lines; len(lines) == 0 || loadDay(t, l, testDay).Count() != 100 {
 			t.Errorf("closed for %d filters", len(lines))
 		}
@@ -255,7 +255,8 @@ func TestOnS3(t *testing.T) {
 	})
 }
 
-// workInBucket is a run that notes recordings, closes the day for its filter, and reads again what others wrote meanwhile.
+// workInBucket is a run that notes recordings, closes the day for its filter, and rereads lines of others after
+// conflicts.
 func workInBucket(objects Objects, number int) error {
 	ctx := context.Background()
 	l, err := OpenBucket(objects, Options{Run: fmt.Sprintf("20250502T09000%dZ-aaaaaaaa", number)})
@@ -264,7 +265,7 @@ func workInBucket(objects Objects, number int) error {
 	}
 	d, err := l.Load(ctx, testDay)
 	for i := 0; err == nil && i < 40; i++ {
-		err = d.Note(ctx, recording(numbered(20*number+i), Archived)) // half of them are another run's too
+		err = d.Note(ctx, recording(numbered(20*number+i), Archived)) // half of them are also in another run
 		if err == nil && i%7 == 0 {
 			err = d.Flush(ctx)
 		}

@@ -16,33 +16,32 @@ import (
 	"slices"
 )
 
-// SaltStem is the stem of the files of evidence/ that say which files of older versions got salts.
+// SaltStem is the stem of the files of evidence/ about files of older versions that got salts.
 const SaltStem = "salt"
 
 const kindSalting = "salting"
 
-// SaltRecord is a line of evidence/salt-*: files of a day whose lines are about to get salts.
+// SaltRecord is a line of evidence/salt-*: files of a day before their lines get salts.
 type SaltRecord struct {
 	RecordHead
 	Day   string       `json:"day"`
 	Files []SaltedFile `json:"files"`
 }
 
-// SaltedFile is a file as it was before and lies after.
+// SaltedFile is a file before and after.
 type SaltedFile struct {
-	File   string  `json:"file"` // from the archive's root
+	File   string  `json:"file"` // relative to the archive's root
 	Before Segment `json:"before"`
 	After  Segment `json:"after"`
 }
 
-// ErrNotAsClosed says that a day does not match its day line. Ledger.Read reports the faults.
+// ErrNotAsClosed means that a day does not match its day line. Ledger.Read reports the faults.
 var ErrNotAsClosed = errors.New("the day does not match its day line: run verify --repair")
 
-// SaltDay gives salts to the lines of a day that have none: those of older versions. The content of the lines stays,
-// and the day stays closed, by a line of closed.json that names the files as they are stored then. Before, the day is
-// checked against its day lines; the old hashes are kept in evidence/salt-*. Killed at any moment, it may be called
-// again, which ends right. It does nothing where all lines have salts. No *Day of it may be in use. The error is
-// ErrNotAsClosed, or a *BadLineError.
+// SaltDay adds salts to the lines of a day that have none, which are those of older versions. The content of the
+// lines stays, and the day stays closed by a line of closed.json with the new files. First it checks the day against
+// its day lines; the old hashes are kept in evidence/salt-*. After a kill it may be called again. It does nothing if
+// all lines have salts. No *Day of it may be in use. The error is ErrNotAsClosed, or a *BadLineError.
 func (l *Ledger) SaltDay(ctx context.Context, day string) error {
 	if err := l.saltDay(ctx, day); err != nil {
 		return fmt.Errorf("salt the lines of %s: %w", day, err)
@@ -50,14 +49,14 @@ func (l *Ledger) SaltDay(ctx context.Context, day string) error {
 	return nil
 }
 
-// salting is a file that is to be written again.
+// salting is a file to rewrite.
 type salting struct {
 	SaltedFile
 	body []byte
 	tag  string
 }
 
-// segmentOf is a file as a day line names it.
+// segmentOf returns a file as listed in a day line.
 func segmentOf(name string, body []byte) Segment {
 	sum := sha256.Sum256(body)
 	return Segment{Name: name, Bytes: int64(len(body)), SHA256: hex.EncodeToString(sum[:])}
@@ -111,7 +110,7 @@ func (l *Ledger) saltDay(ctx context.Context, day string) error {
 	return l.closeSalted(ctx, checked)
 }
 
-// unsalted returns the files of a day in which a line has no salt.
+// unsalted returns the files of a day with a line without a salt.
 func (l *Ledger) unsalted(ctx context.Context, day string) (todo []salting, err error) {
 	for _, tree := range []Tree{TreeManifest, TreeCalls} {
 		segments, err := l.Segments(ctx, tree, day)
@@ -147,7 +146,7 @@ func (l *Ledger) unsalted(ctx context.Context, day string) (todo []salting, err 
 	return todo, nil
 }
 
-// endsInSalt reports whether a line ends as this version ends lines.
+// endsInSalt reports whether a line has the ending of this version's lines.
 func endsInSalt(line []byte) bool {
 	const mark, digits, end = `,"salt":"`, 32, `"}`
 	at := len(line) - len(mark) - digits - len(end)
@@ -155,8 +154,8 @@ func endsInSalt(line []byte) bool {
 		len(bytes.Trim(line[at+len(mark):len(line)-len(end)], "0123456789abcdef")) == 0
 }
 
-// saltLine returns a line with a salt, and whether it had none. A recording's says that an older version wrote it. What
-// cannot be read gets none.
+// saltLine returns a line with a salt, and whether it had none. A recording's line also says that an older version
+// wrote it. Unreadable lines get none.
 func saltLine(line []byte, tree Tree) (salted []byte, isNew bool, err error) {
 	if _, isStub := stubDigest(line); isStub || endsInSalt(line) {
 		return line, false, nil
@@ -185,7 +184,7 @@ func saltLine(line []byte, tree Tree) (salted []byte, isNew bool, err error) {
 	return salted, true, nil
 }
 
-// closeSalted names the files of a day in closed.json as they are stored now. checked are the day lines as they were before.
+// closeSalted updates closed.json to the current files of a day. checked are the earlier day lines.
 func (l *Ledger) closeSalted(ctx context.Context, checked *Day) error {
 	files, err := l.look(ctx, checked.day)
 	if err != nil || len(checked.closings) == 0 {
@@ -227,7 +226,7 @@ func (l *Ledger) closeSalted(ctx context.Context, checked *Day) error {
 	return err
 }
 
-// saltings returns the files of a day that got salts, or were about to.
+// saltings returns the files of a day that got salts, or were going to.
 func (l *Ledger) saltings(ctx context.Context, day string) (list []SaltedFile, err error) {
 	err = l.Records(ctx, SaltStem+"-"+day, func(file string, raw []byte) error {
 		var r SaltRecord
@@ -273,7 +272,7 @@ func (l *Ledger) excuse(ctx context.Context, s *standing) error {
 	return nil
 }
 
-// unexplained returns those faults of a day line that are none of an erasure or of a salting that was interrupted.
+// unexplained returns the faults of a day line that no interrupted erasure or salting explains.
 func (l *Ledger) unexplained(ctx context.Context, faults []Fault, c *closing, d *Day, lines, rows []sealed) ([]Fault, error) {
 	if d.erasures.isOpen(d.day) && c.standsForSame(lines, rows) {
 		return slices.DeleteFunc(faults, func(f Fault) bool { return f.Kind != FaultLostSegments }), nil
@@ -307,7 +306,7 @@ func (l *Ledger) unexplained(ctx context.Context, faults []Fault, c *closing, d 
 	return faults, nil
 }
 
-// standsForSame reports whether the lines that a day line names are those that it was written for, or stubs of them.
+// standsForSame reports whether the lines of a day line are the original ones, or stubs of them.
 func (c *closing) standsForSame(lines, rows []sealed) bool {
 	is := c.line
 	lines, rows = ofNames(c.line.Segments, lines), ofNames(c.line.CallsSegments, rows)
@@ -317,7 +316,7 @@ func (c *closing) standsForSame(lines, rows []sealed) bool {
 		!slices.ContainsFunc(lines, isTorn) && !slices.ContainsFunc(rows, isTorn)
 }
 
-// segmentPath is a segment as a day line names it, from the archive's root.
+// segmentPath returns the path of a segment in a day line, relative to the archive's root.
 func segmentPath(tree, day, name string) string {
 	if old := oldFile(tree, day); name == path.Base(old) {
 		return old

@@ -10,24 +10,23 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Entry is one recording line as Ledger.Scan gives it. Its slices are valid until visit returns.
+// Entry is one recording line, from Ledger.Scan. Its slices are valid until visit returns.
 type Entry struct {
 	Day             string
-	Bad             *BadLineError // a line that cannot be read; nothing else but Day is set
+	Bad             *BadLineError // an unreadable line; then only Day is also set
 	ID, CallID      []byte
-	Key, ETag, Host []byte // an erased recording keeps its Key as long as its line exists: the object there is its own
+	Key, ETag, Host []byte // an erased recording keeps its Key while its line exists, because the object there is its own
 	SHA256          []byte // hex
 	Outcome         Outcome
-	Final, Old      bool // as in State, of this line
+	Final, Old      bool // as in State, for this line
 	Restored        bool
 	Size            int64
 	Time, FirstSeen int64 // seconds since 1970
 }
 
 // Scan calls visit with every recording line of every day, as a stream. Lines of one day come in order, days in any
-// order; visit is never called twice at once. A line that cannot be read is an Entry with Bad: visit returns it,
-// which ends the scan, or nil, which skips the line. Lines that this run holds in memory are put into the bucket
-// first.
+// order; visit is never called concurrently. An unreadable line is an Entry with Bad: visit may return it to end
+// the scan, or nil to skip the line. Buffered lines of this run are stored in the bucket first.
 func (l *Ledger) Scan(ctx context.Context, visit func(Entry) error) error {
 	if err := l.Flush(ctx); err != nil {
 		return err

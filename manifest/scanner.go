@@ -10,14 +10,14 @@ import (
 	"unicode/utf8"
 )
 
-// scan walks over a line; once something does not match, every later step is a no-op.
+// scan parses a line; after a mismatch, every later step is a no-op.
 type scan struct {
 	rest    []byte
-	scratch []byte // holds strings that have escapes, or letters beyond ASCII
+	scratch []byte // holds decoded strings with escapes or non-ASCII characters
 	failed  bool
 }
 
-// optional reads an optional text, and reports whether it is there.
+// optional reads an optional text, and reports whether it is present.
 func (s *scan) optional(want string) bool {
 	if s.failed || len(s.rest) < len(want) || string(s.rest[:len(want)]) != want {
 		return false
@@ -28,7 +28,7 @@ func (s *scan) optional(want string) bool {
 
 func (s *scan) literal(want string) { s.failed = !s.optional(want) }
 
-// optionalText reads an optional field of text, nil if it is not there.
+// optionalText reads an optional field of text, nil if it is missing.
 func (s *scan) optionalText(name string) []byte {
 	if !s.optional(name) {
 		return nil
@@ -36,7 +36,7 @@ func (s *scan) optionalText(name string) []byte {
 	return s.text()
 }
 
-// text reads a JSON string. It gives up on escapes other than \" \\ \/ and on what is not UTF-8, which encoding/json
+// text reads a JSON string. It gives up on escapes other than \" \\ \/ and on invalid UTF-8, which encoding/json
 // would replace. S3 entity tags contain quotes, so escapes must not cost an allocation.
 func (s *scan) text() []byte {
 	s.literal(`"`)
@@ -71,8 +71,8 @@ func (s *scan) text() []byte {
 	return nil
 }
 
-// isPlain reports whether all bytes are ASCII from the space on, without a backslash. It looks at eight
-// at once: most of a line is such text.
+// isPlain reports whether all bytes are printable ASCII without a backslash. It checks eight at once,
+// because most of a line is such text.
 func isPlain(b []byte) bool {
 	const (
 		ones  = 0x0101010101010101

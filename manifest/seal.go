@@ -9,11 +9,11 @@ import (
 	"encoding/hex"
 )
 
-// sealed is a segment as a day line names it, and the digests of its lines: each in hex, with a line feed.
+// sealed is a segment for a day line, with the digests of its lines: each in hex, with a line feed.
 type sealed struct {
 	Segment
 	digests []byte
-	torn    int // the number of the torn line in which it ends, 0 for none
+	torn    int // number of the partial line in which it ends, 0 for none
 }
 
 // seal reads segments and hashes them and their lines.
@@ -54,7 +54,7 @@ const (
 	digestLen  = 2 * sha256.Size
 )
 
-// appendDigest appends a line's digest in hex: its SHA-256, or what the line of an erased one says at its end.
+// appendDigest appends a line's digest in hex: its SHA-256, or the digest at the end of a stub.
 func appendDigest(to, line []byte) []byte {
 	if digest, ok := stubDigest(line); ok {
 		return append(to, digest...)
@@ -63,7 +63,7 @@ func appendDigest(to, line []byte) []byte {
 	return hex.AppendEncode(to, sum[:])
 }
 
-// stubDigest returns the digest that a line ends in: it stands for one that was erased.
+// stubDigest returns the digest that a line ends in: it is a stub of an erased line.
 func stubDigest(line []byte) (digest []byte, ok bool) {
 	rest, ok := bytes.CutSuffix(line, []byte(`"}`))
 	if !ok || len(rest) <= digestLen {

@@ -8,15 +8,16 @@ import (
 	"time"
 )
 
-// Status is the status of a day that can be read without most of its lines.
+// Status is the status of a day, read without most of its lines.
 type Status struct {
 	Day    string    // 2006-01-02
-	Known  bool      // manifest/ holds a file of the day; false for one that only calls/ knows
-	Lines  []DayLine // those that hold, with counts of all lines. If the one without a filter does, others may be left out
-	Newest time.Time // when the newest of its files in manifest/ was written
+	Known  bool      // manifest/ has a file of the day; false for a day only in calls/
+	Lines  []DayLine // the valid ones, with counts over all lines. If the one without a filter is valid, others may be omitted
+	Newest time.Time // time of its newest file in manifest/
 }
 
-// Line returns the day line that closes the day for a filter: the one with that filter, else the one without.
+// Line returns the day line that closes the day for a filter: the one with that filter, otherwise the one
+// without a filter.
 func (s Status) Line(filter string) (DayLine, bool) { return lineFor(s.Lines, filter) }
 
 func lineFor(lines []DayLine, filter string) (DayLine, bool) {
@@ -30,9 +31,9 @@ func lineFor(lines []DayLine, filter string) (DayLine, bool) {
 	return DayLine{}, false
 }
 
-// Status looks at one day: it lists the day's files and reads closed.json. Only where a day line does not name every
-// segment is the day read whole. A day of which nothing is known has no lines, and so has one with lines
-// that cannot be read, of which Load tells.
+// Status checks one day: it lists the day's files and reads closed.json. It reads the whole day only if a day line
+// does not list every segment. An unknown day has no day lines, and neither does one with unreadable lines, which
+// Load reports.
 func (l *Ledger) Status(ctx context.Context, day string) (Status, error) {
 	status := Status{Day: day}
 	if err := checkDay(day); err != nil {

@@ -8,20 +8,20 @@ import (
 	"strings"
 )
 
-// kindErased is the kind of a stub that keeps nothing but its digest.
+// kindErased is the kind of a stub with only its digest.
 const kindErased = "erased"
 
 // emptyRow is the row of an erased call.
 var emptyRow = json.RawMessage("{}")
 
-// personalMark is how older versions noted a number or a name in a filter: as a hash, which does not hide it.
+// personalMark marks a number or a name in a filter of older versions, noted as a hash, which can be guessed.
 const personalMark = "=sha256:"
 
-// IsPersonal reports whether a filter, as older versions noted it, holds the hash of a number or of a name: guessing
-// can find it. Erasures remove it, so that it must not be sealed.
+// IsPersonal reports whether a filter, noted by an older version, contains the hash of a number or a name, which can
+// be guessed. Erasures remove it, so it must not be sealed.
 func IsPersonal(filter string) bool { return strings.Contains(filter, personalMark) }
 
-// erase makes of a recording what its stub says: its ids and its erasure.
+// erase reduces a recording to the content of its stub: its ids and its erasure.
 func (v *view) erase(erasure string) {
 	*v = view{
 		id: v.id, outcome: []byte(Erased), callID: v.callID, reason: []byte(erasure), time: zeroUnix, firstSeen: zeroUnix,
@@ -35,17 +35,17 @@ func (v *view) isBare() bool {
 	return Outcome(v.outcome) == Erased && more == 0 && v.size == 0 && v.attempts == 0
 }
 
-// bareLine is a line of a recording that was erased while its lines were held in memory, or before it was noted: that there
-// is a line of each recording that was listed lets the day close.
+// bareLine is the line of a recording that was erased while its lines were in memory, or before it was noted. A day can
+// close only if each listed recording has a line.
 func bareLine(id, callID, erasure string) ([]byte, error) {
 	return Recording{RecordingID: id, Outcome: Erased, CallID: callID, Reason: erasure}.line()
 }
 
-// erase keeps only the id of a call.
+// erase reduces a call to its id.
 func (c *Call) erase() { *c = Call{CallID: c.CallID, Row: emptyRow} }
 
-// recordingStub stands for the line of an erased recording, callStub for that of an erased call, and otherStub for any
-// other line.
+// recordingStub replaces the line of an erased recording, callStub that of an erased call, and otherStub any other
+// line.
 type recordingStub struct {
 	recordingLine
 	Digest string `json:"digest"`
@@ -62,8 +62,8 @@ type otherStub struct {
 	Digest string `json:"digest"`
 }
 
-// stubOf returns the replacement of a line of a day, and its kind: a stub if the line is about something erased, else
-// the line. If a row cannot be read, it is not known whose it is.
+// stubOf returns the replacement of a line of a day, and its kind: a stub if the line is about erased data, otherwise
+// the line. The owner of an unreadable row is unknown.
 func (e *Erasures) stubOf(line []byte, tree Tree, day string) (text []byte, kind string, err error) {
 	var v view
 	digest := string(appendDigest(nil, line))
@@ -102,7 +102,7 @@ func (e *Erasures) stubOf(line []byte, tree Tree, day string) (text []byte, kind
 	return line, kind, nil
 }
 
-// without returns whole lines that are not stored yet, without what they tell of something erased; nil for none.
+// without removes erased data from complete lines that are not stored yet; nil for none.
 func (e *Erasures) without(lines []byte, tree Tree) (kept []byte, err error) {
 	if e.isEmpty() {
 		return lines, nil
@@ -130,7 +130,7 @@ func (e *Erasures) without(lines []byte, tree Tree) (kept []byte, err error) {
 	return kept, nil
 }
 
-// stubText is a stub without its line feed.
+// stubText returns a stub without its line feed.
 func stubText(kind string, stub any) ([]byte, string, error) {
 	line, err := encode(stub, maxCallLine)
 	return bytes.TrimSuffix(line, []byte("\n")), kind, err

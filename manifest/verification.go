@@ -13,12 +13,19 @@ import (
 // verificationStem begins the names of the files of evidence/ that hold verifications.
 const verificationStem = "verify"
 
+// The modes of a verification.
+const (
+	VerifiedFull   = "full"   // every recording was read
+	VerifiedQuick  = "quick"  // sizes were compared
+	VerifiedSample = "sample" // a share was read
+)
+
 // Verification is the result of one run of verify.
 type Verification struct {
-	Run     string    `json:"-"` // that noted it
+	Run     string    `json:"-"` // run that noted it
 	Started time.Time `json:"started"`
-	Mode    string    `json:"mode"` // full: every recording was read; quick: sizes were compared; sample: a share was read
-	From    string    `json:"from"` // call days, both included; empty: from the first, to the last
+	Mode    string    `json:"mode"`
+	From    string    `json:"from"` // call days, both included; empty for the first and the last day
 	To      string    `json:"to"`
 
 	Days         int      `json:"days"`
@@ -29,10 +36,10 @@ type Verification struct {
 	DamagedCount int      `json:"damaged_count"`
 	ManifestBad  int      `json:"manifest_damaged"` // findings in the manifest itself
 	NotReadable  int      `json:"not_readable"`
-	Complete     bool     `json:"complete"` // it was not stopped, and could read everything
+	Complete     bool     `json:"complete"` // it was not stopped, and read everything
 }
 
-// MaxVerifiedIDs is how many ids of damaged recordings a Verification names.
+// MaxVerifiedIDs is the maximum number of ids in a Verification.
 const MaxVerifiedIDs = 10_000
 
 // Covers reports whether a verification checked a call day.
@@ -40,7 +47,8 @@ func (v *Verification) Covers(day string) bool {
 	return v.From <= day && (v.To == "" || day <= v.To)
 }
 
-// Found reports whether a verification found a recording damaged. It is not known if more were damaged than it names.
+// Found reports whether a verification found a recording damaged. The second result is false if the record is
+// truncated, so the answer is unknown.
 func (v *Verification) Found(id string) (damaged, known bool) {
 	damaged = slices.Contains(v.Damaged, id)
 	return damaged, damaged || len(v.Damaged) == v.DamagedCount
@@ -51,18 +59,19 @@ type verificationRecord struct {
 	Verification
 }
 
-// NoteVerification writes what a verification found into evidence/.
+// NoteVerification writes the result of a verification to evidence/.
 func (l *Ledger) NoteVerification(ctx context.Context, v Verification) error {
 	return l.PutRecords(ctx, verificationStem, &verificationRecord{RecordHead{Kind: "verification"}, v})
 }
 
-// Verifications returns the verifications that were noted, the oldest first. The error is a *[BadLineError] if one
-// cannot be read.
+// Verifications returns the noted verifications, oldest first. The error is a *[BadLineError] if one cannot be
+// read.
 func (l *Ledger) Verifications(ctx context.Context) ([]Verification, error) {
 	return l.LatestVerifications(ctx, math.MaxInt)
 }
 
-// LatestVerifications is Verifications for at most so many that were noted last. Each is a file to read.
+// LatestVerifications is like Verifications, for at most n of the latest ones. Each costs the reading of
+// a file.
 func (l *Ledger) LatestVerifications(ctx context.Context, limit int) (list []Verification, err error) {
 	err = l.latestRecords(ctx, verificationStem, limit, func(file string, raw []byte) error {
 		var r verificationRecord

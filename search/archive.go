@@ -15,11 +15,11 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Archive is an archive that is searched. It may be used by several goroutines at once.
+// Archive is a searchable archive. It is safe for concurrent use.
 type Archive struct {
 	ledger *manifest.Ledger
 	zone   *time.Location
-	index  *Index      // nil: days are read
+	index  *Index      // nil to read days
 	usable func() bool // nil: always
 }
 
@@ -31,7 +31,7 @@ func New(ledger *manifest.Ledger, zone *time.Location) *Archive {
 // Zone returns the account's zone.
 func (a *Archive) Zone() *time.Location { return a.zone }
 
-// Days returns the days of which the archive knows anything within the query's span, ascending.
+// Days returns the days known to the archive within the query's span, ascending.
 func (a *Archive) Days(ctx context.Context, q Query) ([]string, error) {
 	var days []string
 	for day, err := range a.ledger.Days(ctx) {
@@ -45,8 +45,8 @@ func (a *Archive) Days(ctx context.Context, q Query) ([]string, error) {
 	return days, nil
 }
 
-// Search yields the calls that a query wants, in its order. An error that is a [*DayError] concerns one day: the calls
-// of the other days follow. Every other error is the last.
+// Search yields the matching calls, in the order of the query. An error that is a [*DayError] concerns one day: the
+// calls of the other days follow. Every other error is the last.
 func (a *Archive) Search(ctx context.Context, q Query) iter.Seq2[Call, error] {
 	return func(yield func(Call, error) bool) {
 		byLength := q.Sort == LongestFirst || q.Sort == ShortestFirst
@@ -72,7 +72,7 @@ func (a *Archive) Search(ctx context.Context, q Query) iter.Seq2[Call, error] {
 	}
 }
 
-// walk yields the calls that match, newest or oldest first, without regard to limit and sample.
+// walk yields the calls that match, newest or oldest first, ignoring limit and sample.
 func (a *Archive) walk(ctx context.Context, q Query) iter.Seq2[Call, error] {
 	if a.isIndexed(ctx) {
 		return a.indexed(ctx, q)
@@ -100,7 +100,7 @@ func (a *Archive) scan(ctx context.Context, q Query) iter.Seq2[Call, error] {
 	}
 }
 
-// scanDay yields the matching calls of a day, and its errors. False ends the answer.
+// scanDay yields the matching calls of a day, and its errors. It returns false to end the answer.
 func (a *Archive) scanDay(ctx context.Context, q Query, day string, yield func(Call, error) bool) bool {
 	calls, err := a.Day(ctx, day)
 	if err != nil && !yield(Call{}, err) {
@@ -124,7 +124,7 @@ func (a *Archive) scanDay(ctx context.Context, q Query, day string, yield func(C
 	return true
 }
 
-// isBehind reports whether a position comes after the one where the page begins.
+// isBehind reports whether a position comes after the start of the page.
 func (q Query) isBehind(p Position) bool {
 	switch {
 	case q.After == 0:
@@ -135,8 +135,8 @@ func (q Query) isBehind(p Position) bool {
 	return p < q.After
 }
 
-// collect answers a query whose order or choice takes all calls. If there is a limit or a sample it holds no more
-// calls than that.
+// collect answers a query whose order or sample needs all calls. With a limit or a sample, it keeps at most that
+// many.
 func (a *Archive) collect(ctx context.Context, q Query, yield func(Call, error) bool) {
 	kept := &ranked{less: q.before}
 	room := q.Limit
@@ -184,8 +184,8 @@ func (q Query) before(a, b *Call) bool {
 	return a.Position > b.Position
 }
 
-// drawn is the random number of a call: the calls with the least numbers are the sample. It depends only on the seed
-// and on the day and id of the call.
+// drawn returns the random number of a call: the calls with the lowest numbers are the sample. It depends only on
+// the seed and on the day and id of the call.
 func (q Query) drawn(c *Call) uint64 {
 	h := fnv.New64a()
 	var seed [8]byte
@@ -194,7 +194,7 @@ func (q Query) drawn(c *Call) uint64 {
 	}
 	_, _ = h.Write(seed[:])
 	_, _ = h.Write([]byte(c.Day + "\x00" + c.ID))
-	x := h.Sum64() // its high bits change little with the last bytes: mix them
+	x := h.Sum64() // the last bytes hardly change its high bits: mix them
 	x ^= x >> 32
 	x *= 0xd6e8feb86659fd93
 	x ^= x >> 32
@@ -202,7 +202,7 @@ func (q Query) drawn(c *Call) uint64 {
 	return x ^ x>>32
 }
 
-// ranked is a heap whose top is the call to drop first.
+// ranked is a heap whose top is the next call to drop.
 type ranked struct {
 	calls []Call
 	less  func(a, b *Call) bool
@@ -211,7 +211,7 @@ type ranked struct {
 // Len implements heap.Interface.
 func (r *ranked) Len() int { return len(r.calls) }
 
-// Less implements heap.Interface: the last in order is on top.
+// Less implements heap.Interface: the last one in order is on top.
 func (r *ranked) Less(i, j int) bool { return r.less(&r.calls[j], &r.calls[i]) }
 
 // Swap implements heap.Interface.

@@ -12,23 +12,23 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Call is a row of the call log with what the ledger knows of its recordings.
+// Call is a row of the call log with the ledger's state of its recordings.
 type Call struct {
 	Position Position
 	Day      string    // 2006-01-02
-	Wall     time.Time // call_date, wall-clock time of the account's zone; the day's beginning where it cannot be read
-	Time     time.Time // the same as an instant, in UTC; the first of an hour that the clock repeats
-	Erased   bool      // removed on purpose: nothing but ids is left
-	NoRow    bool      // calls/ has no row of it: only the ledger knows it
+	Wall     time.Time // call_date, wall-clock time of the account's zone; the start of the day if it is invalid
+	Time     time.Time // the same as an instant, in UTC; in a repeated hour the first one
+	Erased   bool      // removed on purpose: only ids are left
+	NoRow    bool      // calls/ has no row for it, only the ledger
 	Fields             // empty if the row has none
 
-	Recordings []Recording // in the order of their ids
+	Recordings []Recording // sorted by id
 
-	// Row is the row as received, without links; nil in answers from an index.
+	// Row is the original row without links; nil in answers from an index.
 	Row json.RawMessage
 }
 
-// Fields are the fields of a row that can be searched for. A number in the row is given as its text.
+// Fields are the searchable fields of a row. Numbers in the row become text.
 type Fields struct {
 	ID, LeadID, ListID, QueueID string
 	CampaignID, Campaign        string
@@ -45,17 +45,17 @@ type Fields struct {
 type Recording struct {
 	ID      string
 	Outcome manifest.Outcome
-	Final   bool // no run asks for it again
+	Final   bool // no run requests it again
 	Key     string
 	Size    int64 // bytes
-	// State is all that the ledger knows; nil in answers from an index.
+	// State is the ledger's complete state; nil in answers from an index.
 	State *manifest.State
 }
 
 // Stored reports whether its audio is in the archive.
 func (r Recording) Stored() bool { return r.Outcome == manifest.Archived }
 
-// row has the decoded fields of a row.
+// row decodes the fields of a row.
 type row struct {
 	ID           scalar `json:"id"`
 	LeadID       scalar `json:"lead_id"`
@@ -78,7 +78,7 @@ type row struct {
 	Date         scalar `json:"call_date"`
 }
 
-// scalar takes text, numbers and truth values as text. The API sends text; null and what is none of these is empty.
+// scalar decodes strings, numbers and booleans as text. The API sends strings; null and other types become empty.
 type scalar string
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -100,12 +100,12 @@ func (s *scalar) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// readRow returns the call of a row; fields that cannot be read are empty.
+// readRow returns the call of a row; invalid fields are empty.
 func readRow(day, callID string, raw json.RawMessage, zone *time.Location) Call {
 	var r row
 	if !scanRow(raw, &r) {
 		r = row{}
-		_ = json.Unmarshal(raw, &r) // the ledger has checked the syntax; fields of other types are left empty
+		_ = json.Unmarshal(raw, &r) // the ledger has checked the syntax; fields of other types stay empty
 	}
 	c := Call{Day: day, Row: raw, Erased: len(raw) == 2, Fields: Fields{
 		ID: callID, LeadID: string(r.LeadID), ListID: string(r.ListID), QueueID: string(r.QueueID),
@@ -119,8 +119,8 @@ func readRow(day, callID string, raw json.RawMessage, zone *time.Location) Call 
 	return c
 }
 
-// setTime reads call_date. A row without a readable date, or with one of another day, is at the beginning of
-// the day under which it is kept.
+// setTime reads call_date. A row without a readable date, or with one of another day, is placed at the start
+// of its day.
 func (c *Call) setTime(date string, zone *time.Location) {
 	wall, err := fetcher.ParseWall(date)
 	if err != nil || wall.Format(time.DateOnly) != c.Day {
@@ -134,7 +134,7 @@ func (c *Call) setWall(wall time.Time, zone *time.Location) {
 	c.Time = time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), wall.Second(), 0, zone).UTC()
 }
 
-// seconds reads a length, which the vendor sends as whole seconds, and null while the call runs.
+// seconds parses a length, which the vendor sends as whole seconds, or null during the call.
 func seconds(text string) int {
 	n, err := strconv.ParseFloat(text, 64)
 	if err != nil || n < 0 || n > 1e9 {

@@ -15,23 +15,23 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// DayError says that a day could not be read, or not all of it. Other days can.
+// DayError means that a day could not be read completely. Other days are not affected.
 type DayError struct {
 	Day string
 	Err error
 }
 
-// Error implements error. It quotes nothing of the day's lines.
+// Error implements error. It does not quote the day's lines.
 func (e *DayError) Error() string { return fmt.Sprintf("read day %s: %v", e.Day, e.Err) }
 
 // Unwrap returns the cause.
 func (e *DayError) Unwrap() error { return e.Err }
 
-// Day returns every call of a day, in the order of time, with rows and with all that the ledger knows. Memory grows
-// with the day. Calls may come with an error: those that could be read. The error is a [*DayError], or the end of ctx.
+// Day returns every call of a day in chronological order, with rows and the ledger's complete state. Memory grows with
+// the day. An error may come with the readable calls. The error is a [*DayError], or the end of ctx.
 func (a *Archive) Day(ctx context.Context, day string) ([]Call, error) { return a.day(ctx, day, true) }
 
-// day is Day. Rows are left out where they are not wanted, for they take most of the memory.
+// day implements Day, optionally without rows, which take most of the memory.
 func (a *Archive) day(ctx context.Context, day string, withRows bool) ([]Call, error) {
 	var faults []error
 	note := func(f manifest.Fault) {
@@ -59,7 +59,7 @@ func (a *Archive) day(ctx context.Context, day string, withRows bool) ([]Call, e
 		if !known {
 			i = len(calls)
 			calls = append(calls, orphan(day, state.CallID, a.zone))
-			if state.CallID != "" { // recordings without one are not of one call
+			if state.CallID != "" { // recordings without an id do not belong to one call
 				place[state.CallID] = i
 			}
 		}
@@ -74,7 +74,7 @@ func (a *Archive) day(ctx context.Context, day string, withRows bool) ([]Call, e
 	return calls, nil
 }
 
-// maxFaults is how many faults of a day are named.
+// maxFaults is how many faults of a day an error lists.
 const maxFaults = 3
 
 func (a *Archive) dayError(ctx context.Context, day string, err error) error {
@@ -84,8 +84,8 @@ func (a *Archive) dayError(ctx context.Context, day string, err error) error {
 	return &DayError{Day: day, Err: err}
 }
 
-// readCalls returns the last row of each call, and the place of each call. Rows without an id stay in, because
-// recordings are joined to them.
+// readCalls returns the last row of each call, and the index of each call. It keeps rows without an id,
+// because recordings are joined to them.
 func (a *Archive) readCalls(ctx context.Context, day string, withRows bool, fault func(manifest.Fault)) (calls []Call, place map[string]int, err error) {
 	place = map[string]int{}
 	err = a.ledger.ReadCalls(ctx, day, func(c manifest.Call) error {
@@ -104,13 +104,13 @@ func (a *Archive) readCalls(ctx context.Context, day string, withRows bool, faul
 	return calls, place, err
 }
 
-// isUnnamed reports whether a row is noted under a name that was made for it, because it has no id.
+// isUnnamed reports whether a row is noted under a generated name, because it has no id.
 func isUnnamed(callID string) bool { return strings.HasPrefix(callID, "row-") }
 
-// unnamed are the recordings that rows without an id list, by the place of the row.
+// unnamed are the recordings that rows without an id list, by index of the row.
 type unnamed map[int][]fetcher.Recording
 
-// unnamedRows reads the rows without an id, and leaves them out where rows are not wanted.
+// unnamedRows reads the rows without an id, and drops the rows if they are not requested.
 func unnamedRows(calls []Call, withRows bool) unnamed {
 	rows := unnamed{}
 	for i := range calls {
@@ -127,7 +127,7 @@ func unnamedRows(calls []Call, withRows bool) unnamed {
 	return rows
 }
 
-// of returns the one row that lists a recording. If several may, none is taken.
+// of returns the only row that lists a recording, or none if it is ambiguous.
 func (u unnamed) of(id, source string) (place int, found bool) {
 	for i, recordings := range u {
 		fits := slices.ContainsFunc(recordings, func(r fetcher.Recording) bool {
@@ -143,14 +143,14 @@ func (u unnamed) of(id, source string) (place int, found bool) {
 	return place, found
 }
 
-// orphan is a call that only the ledger knows.
+// orphan makes a call that is only in the ledger.
 func orphan(day, callID string, zone *time.Location) Call {
 	c := Call{Day: day, NoRow: true, Fields: Fields{ID: callID, Length: -1}}
 	c.setTime("", zone)
 	return c
 }
 
-// arrange brings the calls of a day into the order of time, and gives each its position.
+// arrange sorts the calls of a day by time, and assigns positions.
 func arrange(calls []Call) {
 	for _, c := range calls {
 		slices.SortFunc(c.Recordings, func(a, b Recording) int { return cmp.Compare(a.ID, b.ID) })

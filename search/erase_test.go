@@ -10,8 +10,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// From the intent on neither an index that held an erased call nor the reading of its day tells more than ids of it, and
-// nothing of it is left in the index's files.
+// After the intent, neither an existing index nor reading the day returns more than the ids of an erased call, and the
+// index's files contain nothing else of it.
 func TestIntentIsObeyed(t *testing.T) {
 	m := newMade(t, 1)
 	const day, mark = "2025-05-01", "Quetzalcoatl"

@@ -2,8 +2,8 @@
 
 package search
 
-// scanRow reads a row as encoding/json does. It scans the bytes, because reading a whole archive spends most of its
-// time here. False means that only encoding/json can read this row.
+// scanRow parses a row like encoding/json. It scans the bytes directly, because reading an archive spends most of
+// its time here. It returns false if only encoding/json can parse the row.
 func scanRow(raw []byte, r *row) bool {
 	if len(raw) == 0 || raw[0] != '{' {
 		return false
@@ -59,8 +59,7 @@ func scanRow(raw []byte, r *row) bool {
 	return known
 }
 
-// isLower reports whether a name in quotes cannot be one of the known fields' in other letters, as encoding/json would
-// take it.
+// isLower reports whether a quoted name is not a known field in other letter case, which encoding/json would accept.
 func isLower(name []byte) bool {
 	for _, c := range name[1 : len(name)-1] {
 		if c >= 0x80 || c == '\\' || 'A' <= c && c <= 'Z' {
@@ -71,7 +70,7 @@ func isLower(name []byte) bool {
 }
 
 // EachField visits the fields of a JSON object without decoding them: the name with its quotes, and the value. The
-// object must be valid JSON, as rows are that the ledger gives.
+// object must be valid JSON, like the rows of the ledger.
 func EachField(object []byte, visit func(name, value []byte)) {
 	i := skipSpace(object, 1)
 	for i < len(object) && object[i] == '"' {
@@ -100,7 +99,7 @@ func skipSpace(text []byte, i int) int {
 	return i
 }
 
-// skipValue returns where the value that begins at i ends.
+// skipValue returns the end of the value that starts at i.
 func skipValue(text []byte, i int) int {
 	depth := 0
 	for i < len(text) {
@@ -130,7 +129,7 @@ func skipValue(text []byte, i int) int {
 	return i
 }
 
-// skipString returns where the string that begins at i ends, behind its quote.
+// skipString returns the position after the closing quote of the string that starts at i.
 func skipString(text []byte, i int) int {
 	for i++; i < len(text); i++ {
 		switch text[i] {

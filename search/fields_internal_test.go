@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// FuzzScanRow: a row that is walked says the same as one that is decoded.
+// FuzzScanRow: scanning a row gives the same result as decoding it.
 func FuzzScanRow(f *testing.F) {
 	for _, row := range []string{
 		sampleRow, `{}`, `[]`, `null`, `"x"`, `{"id":1,"ID":2}`, `{"id":"a\"b","user":null,"call_length":{"a":[1,"}"]}}`, `{"id":1,"id":2,"id":null}`,
@@ -16,7 +16,7 @@ func FuzzScanRow(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		var compact bytes.Buffer
-		if json.Compact(&compact, []byte(text)) != nil { // as the ledger keeps it
+		if json.Compact(&compact, []byte(text)) != nil { // like the ledger
 			return
 		}
 		var walked, decoded row

@@ -22,28 +22,27 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// indexFormat is the version of what the index file holds. It is in the file's name, so that programs of different
+// indexFormat is the version of the index file's content. It is in the file's name, so that programs of different
 // versions do not touch each other's index.
 const indexFormat = 2
 
-// Index is a SQLite file that holds what an archive's days say, day by day, so that searches need not read them. It is
-// derived: deleting it loses nothing. It may be used by several goroutines and by several processes at once.
+// Index is an SQLite file with the content of an archive's days, so that searches need not read them. It is derived
+// data: deleting it loses nothing. It is safe for concurrent use by goroutines and processes.
 //
-// A day's calls are in blocks, compressed, in the order of time. With them are the postings of the day, which say for
-// each value of each field which calls have it. A search asks every day for the postings of its terms, newest day
-// first, and reads the calls that have all of them. A day is written and deleted as a whole, and nothing is shared
-// between days but the counts of names.
+// A day's calls are in blocks, compressed, in chronological order. The postings of a day list the calls with each
+// value of each field. A search reads the postings of its terms for every day, newest first, and then the calls with
+// all terms. A day is written and deleted as a whole, and days share only the counts of names.
 type Index struct {
 	file string
 
 	mu   sync.RWMutex
-	db   *sql.DB     // nil after the file was found damaged, until Update makes it again; guarded by mu
-	info os.FileInfo // of the file that db has open; guarded by mu
+	db   *sql.DB     // nil from the detection of damage until Update recreates it; guarded by mu
+	info os.FileInfo // of the file opened by db; guarded by mu
 
 	knowsDays atomic.Bool // an update has added days
 }
 
-// IndexError says that the index's file cannot be used. Searches work without it.
+// IndexError means that the index's file cannot be used. Searches work without it.
 type IndexError struct {
 	File string
 	Err  error
@@ -55,7 +54,7 @@ func (e *IndexError) Error() string { return fmt.Sprintf("use index %s: %v", e.F
 // Unwrap returns the cause.
 func (e *IndexError) Unwrap() error { return e.Err }
 
-// schema is of format 1. Days are counted from 1970. Values of data are sealed: see seal.
+// schema is format 1. Days are counted from 1970. Values of data are sealed: see seal.
 const schema = `
 CREATE TABLE day(
 	id INTEGER PRIMARY KEY,
@@ -73,12 +72,12 @@ CREATE UNIQUE INDEX run_place ON run(place, first);              -- the day, the
 CREATE TABLE name(kind INTEGER NOT NULL, id TEXT NOT NULL, name TEXT NOT NULL, calls INTEGER NOT NULL, PRIMARY KEY(kind, id, name)) WITHOUT ROWID;
 `
 
-// The parts of a row's id below the day.
+// The parts of a row id below the day.
 const (
 	maxPerDay    = 1 << 24 // blocks, or runs
 	maxFields    = 1 << 8
 	maxFacts     = 1 << 8
-	factSeconds  = 0 // when each call was, in seconds since midnight
+	factSeconds  = 0 // time of each call, in seconds since midnight
 	factLengths  = 1
 	factNames    = 2
 	secondsOfDay = 24 * 60 * 60
@@ -86,7 +85,7 @@ const (
 
 // dayNumber counts days from 1970.
 func dayNumber(day string) int64 {
-	t, _ := time.Parse(time.DateOnly, day) // of the ledger's days, which are dates
+	t, _ := time.Parse(time.DateOnly, day) // days of the ledger are valid dates
 	return t.Unix() / secondsOfDay
 }
 
@@ -94,11 +93,11 @@ func midnightOf(number int64) time.Time { return time.Unix(number*secondsOfDay, 
 
 func dayName(number int64) string { return midnightOf(number).Format(time.DateOnly) }
 
-// OpenIndex opens the index of this name in a folder, and makes both when they are not there. A damaged index is made
-// again; those of older formats are removed. The name says which archive it is of. The error is an [*IndexError].
+// OpenIndex opens the index with this name in a folder, and creates both if missing. It recreates a damaged index,
+// and removes those of older formats. The name identifies the archive. The error is an [*IndexError].
 func OpenIndex(ctx context.Context, folder, name string) (*Index, error) {
 	ix := &Index{file: filepath.Join(folder, indexName(name, indexFormat))}
-	whole, err := filepath.Abs(ix.file) // SQLite takes the first part of a relative path for a host
+	whole, err := filepath.Abs(ix.file) // SQLite treats the first part of a relative path as a host
 	if err != nil {
 		return nil, ix.fail(ctx, fmt.Errorf("find folder: %w", err))
 	}
@@ -109,7 +108,7 @@ func OpenIndex(ctx context.Context, folder, name string) (*Index, error) {
 	return ix, nil
 }
 
-// HasIndex reports whether there is an index of this name in a folder, of whatever format.
+// HasIndex reports whether there is an index with this name in a folder, in any format.
 func HasIndex(folder, name string) bool {
 	found, err := filepath.Glob(filepath.Join(folder, name+"-v*.sqlite*"))
 	return err == nil && len(found) > 0
@@ -137,15 +136,15 @@ func (ix *Index) open(ctx context.Context, folder, name string) error {
 	return errors.Join(ix.make(ctx), unlock())
 }
 
-// make makes the file, if it is not there, and again when it is damaged. The caller holds the lock.
+// make creates a missing file, and recreates a damaged one. The caller must hold the lock.
 func (ix *Index) make(ctx context.Context) error {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
 	if ix.db != nil && ix.isCurrent() {
 		return nil
 	}
-	if ix.db != nil { // another process has made the file again
-		_ = ix.db.Close() // nothing was written since
+	if ix.db != nil { // another process has recreated the file
+		_ = ix.db.Close() // nothing was written
 		ix.db = nil
 	}
 	err := ix.connect(ctx)
@@ -168,13 +167,13 @@ func (ix *Index) make(ctx context.Context) error {
 	return err
 }
 
-// isCurrent reports whether the file that is open is the one of this name.
+// isCurrent reports whether the open file still has this name.
 func (ix *Index) isCurrent() bool {
 	info, err := os.Stat(ix.file)
 	return err == nil && os.SameFile(info, ix.info)
 }
 
-// errNew: there is no index yet, or none that was finished.
+// errNew means that there is no complete index yet.
 var errNew = errors.New("there is no index yet")
 
 // connect opens a file that has the schema.
@@ -210,11 +209,11 @@ func (ix *Index) connect(ctx context.Context) error {
 	return nil
 }
 
-// checkedBytes is the size of files that are checked as a whole when they are opened, which takes some 10 ms then. In
-// larger ones what is read is checked, and a page that is no longer linked may go unnoticed.
+// checkedBytes is the maximum size of a file that is checked completely when opened, which takes about 10 ms. In
+// larger files only the values read are checked, and an unlinked page may stay unnoticed.
 const checkedBytes = 8 << 20
 
-// checkWhole has SQLite check its pages, and that each index has what its table has.
+// checkWhole lets SQLite check its pages, and that each index matches its table.
 func checkWhole(ctx context.Context, db *sql.DB) error {
 	said := ""
 	err := db.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&said)
@@ -231,7 +230,7 @@ func create(ctx context.Context, file string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	db.SetMaxOpenConns(1) // of which the statements are settings, and parts of one transaction
+	db.SetMaxOpenConns(1) // because the statements are settings, and parts of one transaction
 	for _, statement := range []string{
 		"PRAGMA page_size=8192", "PRAGMA journal_mode=WAL", "BEGIN IMMEDIATE", schema, "PRAGMA user_version=" + strconv.Itoa(indexFormat), "COMMIT",
 	} {
@@ -242,8 +241,8 @@ func create(ctx context.Context, file string) (err error) {
 	return nil
 }
 
-// source is the file with the settings that every connection has. What is deleted is overwritten. Only the end of the
-// log is synced, which a power cut may cost: the days in it are built again.
+// source is the file with the settings of every connection. Deleted data is overwritten. Only checkpoints are synced,
+// so a power failure may lose the newest days, which are then rebuilt.
 func source(file string) string {
 	path := filepath.ToSlash(file)
 	if !strings.HasPrefix(path, "/") && filepath.IsAbs(file) {
@@ -265,8 +264,7 @@ func (ix *Index) lock(ctx context.Context) (unlock func() error, err error) {
 	return lock.Unlock, nil
 }
 
-// removeIndex removes an index with what SQLite keeps beside it. Its lock stays, because another process may wait for
-// it.
+// removeIndex removes an index with SQLite's other files. Its lock stays, because another process may wait for it.
 func removeIndex(file string) error {
 	for _, suffix := range []string{"-wal", "-shm", "-journal", ""} {
 		if err := os.Remove(file + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -276,8 +274,8 @@ func removeIndex(file string) error {
 	return nil
 }
 
-// isDamage reports whether an error says that the file is not the index that was written. That a table is not there, or
-// holds what was deleted, says so, too.
+// isDamage reports whether an error means that the file is not the written index. A missing table, or deleted data in
+// one, also means damage.
 func isDamage(err error) bool {
 	if errors.Is(err, errDamaged) {
 		return true
@@ -293,7 +291,7 @@ func isDamage(err error) bool {
 	return failed.Code() == sqlite3.SQLITE_IOERR_SHORT_READ
 }
 
-// scanned returns an error of reading a row as damage of the index if a value has another type than was written.
+// scanned converts an error of reading a row to damage if a value has the wrong type.
 func scanned(err error) error {
 	if _, ok := errors.AsType[*sqlite.Error](err); err == nil || ok {
 		return err
@@ -306,7 +304,7 @@ func scanned(err error) error {
 	return fmt.Errorf("%w: %w", errDamaged, err)
 }
 
-// discard removes a damaged index. Concurrent users get errors.
+// discard removes a damaged index. Concurrent callers get errors.
 func (ix *Index) discard() error {
 	ix.knowsDays.Store(false)
 	ix.mu.Lock()
@@ -315,14 +313,14 @@ func (ix *Index) discard() error {
 		return nil
 	}
 	isCurrent := ix.isCurrent()
-	_ = ix.db.Close()            // its error about a damaged file does not matter
+	_ = ix.db.Close()            // errors of a damaged file do not matter
 	if ix.db = nil; !isCurrent { // another process was first
 		return nil
 	}
 	return removeIndex(ix.file)
 }
 
-// doubt discards the index after an error that says it is damaged. If it cannot, the next update tries again.
+// doubt discards the index after an error that means damage. If it cannot, the next update tries again.
 func (ix *Index) doubt(err error) {
 	if isDamage(err) {
 		_ = ix.discard()
@@ -341,7 +339,7 @@ func (ix *Index) Close() error {
 	return err
 }
 
-// fail makes an error of the index one that names its file.
+// fail adds the file to an error of the index.
 func (ix *Index) fail(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -355,7 +353,7 @@ func (ix *Index) fail(ctx context.Context, err error) error {
 	return &IndexError{File: ix.file, Err: err}
 }
 
-// conn returns a connection. Close it.
+// conn returns a connection, which the caller must close.
 func (ix *Index) conn(ctx context.Context) (*sql.Conn, error) {
 	ix.mu.RLock()
 	db := ix.db

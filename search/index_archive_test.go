@@ -13,7 +13,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// made is an archive on disk that a test makes and changes.
+// made is an archive on disk that a test creates and modifies.
 type made struct {
 	t    testing.TB
 	dir  string
@@ -82,7 +82,7 @@ func (m *made) open() *Archive {
 	return New(l, m.zone)
 }
 
-// breakLine writes a line into a day's manifest that cannot be read.
+// breakLine writes an invalid line into a day's manifest.
 func (m *made) breakLine(day string) {
 	m.t.Helper()
 	name := filepath.Join(m.dir, "manifest", day, manifest.NewRunID(time.Now())+"-000001.jsonl")
@@ -101,7 +101,7 @@ func (m *made) removeDay(day string) {
 	}
 }
 
-// fill writes days of calls and recordings, odd ones among them.
+// fill writes days of calls and recordings, including unusual ones.
 func (m *made) fill(days, perDay int) {
 	m.t.Helper()
 	m.write(func(l *manifest.Ledger) {
@@ -110,7 +110,7 @@ func (m *made) fill(days, perDay int) {
 			calls, recordings := m.day(day, i, m.rand.IntN(perDay)+1)
 			switch i % 9 {
 			case 4:
-				calls = nil // as in an archive that keeps recordings alone
+				calls = nil // like an archive with only recordings
 			case 7:
 				recordings = nil
 			}
@@ -167,7 +167,7 @@ func (m *made) recording(id, call string) manifest.Recording {
 }
 
 func (m *made) row(day, id string, k int) json.RawMessage {
-	seconds := m.rand.IntN(60*60*24) / (1 + k%7*2000) // many at the beginning of the day
+	seconds := m.rand.IntN(60*60*24) / (1 + k%7*2000) // many at the start of the day
 	row := map[string]any{
 		"id": id, "lead_id": m.rand.IntN(300), "list_id": fmt.Sprint(m.rand.IntN(5)), "queue_id": pick(m, []any{nil, "7", "8", 9}),
 		"campaign_id": fmt.Sprint(m.rand.IntN(4)), "user_id": pick(m, []any{"3001", "3002", nil, "AbC", "abc"}),
@@ -199,7 +199,7 @@ func (m *made) row(day, id string, k int) json.RawMessage {
 	return raw
 }
 
-// long repeats a word without a space between.
+// long repeats a word without spaces.
 func long(word string, times int) string {
 	text := ""
 	for range times {

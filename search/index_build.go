@@ -38,7 +38,7 @@ type built struct {
 
 	calls, recordings int
 	bytes             int64
-	names             map[nameOf]int // how many calls have it
+	names             map[nameOf]int // number of calls
 
 	blocks           [][]byte
 	runs             []placedRun
@@ -102,7 +102,7 @@ func (b *built) add(c *Call) {
 	}
 }
 
-// names returns the names of a call.
+// names returns the names in a call.
 func (c *Call) names() (names []nameOf) {
 	for _, n := range []nameOf{{nameAgent, c.UserID, c.User}, {nameCampaign, c.CampaignID, c.Campaign}, {nameStatus, c.Status, c.StatusName}} {
 		if n.id != "" || n.name != "" {
@@ -122,9 +122,9 @@ func describe(files []manifest.File) string {
 	return text.String()
 }
 
-// writer writes days into the index.
+// writer writes days to the index.
 type writer struct {
-	ctx        context.Context // never ends, so that transactions are finished
+	ctx        context.Context // never cancelled, so that transactions finish
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
 }
@@ -170,7 +170,7 @@ func (w *writer) exec(text string, values ...any) error {
 	return err
 }
 
-// inTransaction writes all that do writes, or nothing.
+// inTransaction calls do in a transaction, which it commits or rolls back.
 func (w *writer) inTransaction(ctx context.Context, do func() error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -188,7 +188,7 @@ func (w *writer) inTransaction(ctx context.Context, do func() error) error {
 	return err
 }
 
-// replace writes a day, in place of what is there of it.
+// replace writes a day, and replaces its old content.
 func (w *writer) replace(b *built) error {
 	if err := w.remove(b.day); err != nil {
 		return err
@@ -225,7 +225,7 @@ func placeOf(day int64, f field) int64 { return day*maxFields + int64(f) }
 func (w *writer) remove(day int64) error {
 	var sealed []byte
 	err := w.statements[readFact].QueryRowContext(w.ctx, day*maxFacts+factNames).Scan(&sealed)
-	if errors.Is(err, sql.ErrNoRows) { // nothing of the day is held
+	if errors.Is(err, sql.ErrNoRows) { // the index does not have the day
 		return w.exec(deleteDay, day)
 	}
 	if err != nil {
@@ -265,7 +265,7 @@ func (w *writer) addNames(names map[nameOf]int, times int) error {
 	return nil
 }
 
-// await notes a day of which nothing is held.
+// await notes a day that the index does not have yet.
 func (w *writer) await(day int64) error {
 	if err := w.remove(day); err != nil {
 		return err

@@ -16,15 +16,15 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// errDamaged: a value of the index is not what was written.
+// errDamaged means that a value of the index differs from what was written.
 var errDamaged = errors.New("the index is damaged")
 
-// seal appends to a value of the index a checksum of it and of its place.
+// seal appends a checksum of the value and its position.
 func seal(value []byte, place int64) []byte {
 	return binary.BigEndian.AppendUint32(value, checksum(value, place))
 }
 
-// unseal returns a sealed value without its checksum. The error is errDamaged.
+// unseal checks and removes the checksum of a value. The error is errDamaged.
 func unseal(sealed []byte, place int64) ([]byte, error) {
 	if len(sealed) < crc32.Size {
 		return nil, errDamaged
@@ -43,18 +43,18 @@ func checksum(value []byte, place int64) uint32 {
 	return crc32.Update(crc32.Checksum(at[:], castagnoli), castagnoli, value)
 }
 
-// callsPerBlock is how many calls are compressed together. More calls compress better, but reading one of them costs
-// more. A block should fit into a page of the file several times.
+// callsPerBlock is the number of calls in a compressed block. Larger blocks compress better, but reading a single
+// call costs more. Several blocks should fit into a page of the file.
 const callsPerBlock = 32
 
-// What a call's flags say.
+// The flags of a call.
 const (
 	flagErased = 1 << iota
 	flagNoRow
 	flagDialedIsPhone
 )
 
-// appendCall encodes a call of which the day is known.
+// appendCall encodes a call of a known day.
 func appendCall(to []byte, c *Call) []byte {
 	flags := uint64(0)
 	if c.Erased {
@@ -100,7 +100,8 @@ func appendText(to []byte, text string) []byte {
 	return append(binary.AppendUvarint(to, uint64(len(text))), text...)
 }
 
-// decodeCall reads what appendCall wrote. midnight is the beginning of the day, as wall-clock time.
+// decodeCall decodes the output of appendCall. midnight is the start of the day, as wall-clock
+// time.
 func decodeCall(data []byte, midnight time.Time, zone *time.Location) (Call, error) {
 	d := decoder{text: string(data)}
 	flags := d.number()
@@ -128,7 +129,7 @@ func decodeCall(data []byte, midnight time.Time, zone *time.Location) (Call, err
 	return c, nil
 }
 
-// decoder reads numbers and texts one after another. After a failure all are empty.
+// decoder reads numbers and texts one after another. After a failure, all results are empty.
 type decoder struct {
 	text   string
 	failed bool
@@ -178,7 +179,7 @@ type packer struct {
 // pack encodes the calls of a block.
 func (p *packer) pack(calls []Call) ([]byte, error) {
 	if p.w == nil {
-		p.w, _ = flate.NewWriter(nil, flate.BestSpeed) // the level is right
+		p.w, _ = flate.NewWriter(nil, flate.BestSpeed) // the level is valid
 	}
 	p.raw = p.raw[:0]
 	for i := range calls {
@@ -201,7 +202,7 @@ type unpacker struct {
 	raw  bytes.Buffer
 }
 
-// unpack returns the encoded calls of a block, which are valid until the next one is read.
+// unpack returns the encoded calls of a block, valid until the next call.
 func (u *unpacker) unpack(data []byte) ([][]byte, error) {
 	if u.r == nil {
 		u.r = flate.NewReader(bytes.NewReader(data))
@@ -224,10 +225,10 @@ func (u *unpacker) unpack(data []byte) ([][]byte, error) {
 	return u.rows, nil
 }
 
-// secondOf is the second of a wall-clock time within its day.
+// secondOf returns the second of the day of a wall-clock time.
 func secondOf(wall time.Time) int { return wall.Hour()*3600 + wall.Minute()*60 + wall.Second() }
 
-// packNumbers encodes numbers by how much each differs from the one before.
+// packNumbers encodes numbers as differences.
 func packNumbers(numbers []int) []byte {
 	var data []byte
 	before := 0
@@ -252,7 +253,7 @@ func unpackNumbers(data []byte) ([]int, error) {
 	return numbers, nil
 }
 
-// packLengths encodes the lengths of calls so that each can be read alone: how many bytes one takes, then the lengths.
+// packLengths encodes the lengths of calls for random access: the number of bytes per length, then the lengths.
 func packLengths(lengths []int) []byte {
 	const short, long = 2, 4
 	width := short
@@ -263,7 +264,7 @@ func packLengths(lengths []int) []byte {
 	}
 	data := []byte{byte(width)}
 	for _, n := range lengths {
-		n++ // -1 is unknown
+		n++ // -1 means unknown
 		for i := range width {
 			data = append(data, byte(n>>(8*i)))
 		}
@@ -271,7 +272,7 @@ func packLengths(lengths []int) []byte {
 	return data
 }
 
-// lengthsOfDay are the lengths of a day's calls as packLengths has written them.
+// lengthsOfDay are the lengths of a day's calls, encoded by packLengths.
 type lengthsOfDay []byte
 
 // at returns a length. The error is errDamaged.
@@ -287,7 +288,7 @@ func (l lengthsOfDay) at(ordinal uint32) (int, error) {
 	return n - 1, nil
 }
 
-// packNames encodes the counts of names.
+// packNames encodes names with their counts.
 func packNames(counts map[nameOf]int) []byte {
 	var data []byte
 	for n, calls := range counts {

@@ -10,7 +10,7 @@ import (
 	"unicode"
 )
 
-// foldCase is equal where strings.EqualFold says so, and nowhere else.
+// foldCase gives equal results exactly if strings.EqualFold is true.
 func TestFoldCase(t *testing.T) {
 	folded := map[string][]rune{}
 	for r := rune(0); r <= unicode.MaxRune; r++ {
@@ -83,7 +83,7 @@ func TestRuns(t *testing.T) {
 	}
 }
 
-// FuzzDecode gives what no index holds: it ends in errDamaged, or in something.
+// FuzzDecode decodes arbitrary bytes: the result is errDamaged or any value, but no panic.
 func FuzzDecode(f *testing.F) {
 	call := Call{Fields: Fields{ID: "9", Comment: "soon", Length: 5}, Recordings: []Recording{{ID: "R", Key: "k", Size: 7}}}
 	f.Add(appendCall(nil, &call))

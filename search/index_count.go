@@ -7,9 +7,9 @@ import (
 	"errors"
 )
 
-// Count counts the calls that match, without regard to Limit, Sample and After. With a limit above 0 it stops there: n
-// is then at most limit, and more says that there are more. If days could not be read, n is the count of the
-// others, and the error is that of one of them, a [*DayError].
+// Count counts the matching calls, ignoring Limit, Sample and After. With a limit above 0 it stops there: n is then at
+// most limit, and more says whether there are more. If days could not be read, n counts the others, and the error is a
+// [*DayError] of one of them.
 func (a *Archive) Count(ctx context.Context, q Query, limit int) (n int, more bool, err error) {
 	q.Limit, q.Sample, q.Seed, q.After, q.Sort = 0, 0, 0, 0, NewestFirst
 	c := counter{limit: limit}
@@ -37,7 +37,7 @@ type counter struct {
 	problem  error
 }
 
-// take counts a call, or keeps the first error. False ends the count.
+// take counts a call, or stores the first error. It returns false to end the count.
 func (c *counter) take(_ Call, err error) bool {
 	if err == nil {
 		c.n++
@@ -46,7 +46,7 @@ func (c *counter) take(_ Call, err error) bool {
 	return c.limit <= 0 || c.n <= c.limit
 }
 
-// keep keeps the error of a day, unless one is kept, and every other error.
+// keep stores the first error of a day, or any other error.
 func (c *counter) keep(err error) {
 	var ofDay *DayError
 	if err != nil && (c.problem == nil || !errors.As(err, &ofDay)) {
@@ -54,7 +54,7 @@ func (c *counter) keep(err error) {
 	}
 }
 
-// countIndexed counts calls by the postings alone.
+// countIndexed counts calls using only the postings.
 func (a *Archive) countIndexed(ctx context.Context, q Query, p plan, at *cursor, c *counter) {
 	for !at.isAtEnd() && (c.limit <= 0 || c.n <= c.limit) {
 		unheld, err := a.index.count(ctx, a, q, p, at, c)
@@ -72,7 +72,7 @@ func (a *Archive) countIndexed(ctx context.Context, q Query, p plan, at *cursor,
 	}
 }
 
-// count counts up to a day that is not held, which it returns, or to the end.
+// count counts up to the end or to a day that is not in the index, which it returns.
 func (ix *Index) count(ctx context.Context, a *Archive, q Query, p plan, at *cursor, c *counter) (unheld string, err error) {
 	s, err := ix.look(ctx, a.zone)
 	if err != nil {

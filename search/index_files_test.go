@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"convoso-archiver/archiver/store"
 	"convoso-archiver/internal/s3test"
@@ -58,7 +59,7 @@ func TestIndexFollowsTheArchive(t *testing.T) {
 	}
 }
 
-// A day that cannot be read is tried again by each search, and the others are there.
+// Each search tries an unreadable day again, and finds the other days.
 func TestIndexOfUnreadableDay(t *testing.T) {
 	m := newMade(t, 3)
 	m.fill(4, 30)
@@ -90,10 +91,10 @@ func TestIndexOfUnreadableDay(t *testing.T) {
 	wantSame(t, a, ix, Query{})
 }
 
-// Who searches while the index is updated finds what is there before and after, once each.
+// A search during an update finds the calls that exist before and after it, exactly once.
 func TestSearchWhileUpdating(t *testing.T) {
 	m := newMade(t, 12)
-	var writing sync.RWMutex // nobody reads a day that is removed and not written yet
+	var writing sync.RWMutex // blocks reads between removing and writing a day
 	day := func(i, calls int) {
 		var rows []manifest.Call
 		for k := range calls {
@@ -135,7 +136,7 @@ func TestSearchWhileUpdating(t *testing.T) {
 				select {
 				case <-stop:
 					return
-				default:
+				case <-time.After(5 * time.Millisecond): // a moment without any search, in which the log can be emptied
 				}
 			}
 		})
@@ -150,13 +151,13 @@ func TestSearchWhileUpdating(t *testing.T) {
 	group.Wait()
 }
 
-// Of an erased day no byte is left, neither in the file nor in SQLite's log.
+// No byte of an erased day is left in the file or in SQLite's log.
 func TestErasedIsOverwritten(t *testing.T) {
 	m := newMade(t, 4)
 	m.fill(6, 60)
 	const day = 3
 	var calls []manifest.Call
-	for i := range 100 { // enough for several blocks and runs, each with words of its own
+	for i := range 100 { // enough for several blocks and runs, each with unique words
 		row := fmt.Sprintf(`{"id":"%d","phone_number":"1%010d","first_name":"canary%dfirst","last_name":"kanari%dlast","agent_comment":"secret%dcomment"}`,
 			i, 7*i+3e9, i, i, i)
 		calls = append(calls, manifest.Call{CallID: fmt.Sprint(i), Row: []byte(row)})
@@ -178,7 +179,7 @@ func TestErasedIsOverwritten(t *testing.T) {
 	if report := update(t, ix, a); report.Read != 1 {
 		t.Fatalf("%+v", report)
 	}
-	fresh := t.TempDir() // pieces that other days have, too, do not count
+	fresh := t.TempDir() // pieces shared with other days do not count
 	anew := openIndex(t, fresh)
 	update(t, anew, a)
 	if left, others := countIn(t, folder, pieces), countIn(t, fresh, pieces); left > others || others > 3 {
@@ -223,7 +224,7 @@ func piecesOf(t *testing.T, ix *Index, day int64) (pieces [][]byte) {
 	return pieces
 }
 
-// countIn counts the pieces that stand in files of a folder.
+// countIn counts the pieces in the files of a folder.
 func countIn(t *testing.T, folder string, pieces [][]byte) (n int) {
 	t.Helper()
 	var all []byte
@@ -246,7 +247,7 @@ func countIn(t *testing.T, folder string, pieces [][]byte) (n int) {
 	return n
 }
 
-// Whatever happens to the file, answers are right, and the next update repairs it.
+// For any damage to the file, answers are correct, and the next update repairs it.
 func TestDamagedIndex(t *testing.T) {
 	m := newMade(t, 5)
 	m.fill(8, 60)
@@ -302,7 +303,7 @@ func TestDamagedIndex(t *testing.T) {
 	}
 }
 
-// The tables that have no checksum of their own are changed under the index's feet.
+// Tables without their own checksums are modified behind the index's back.
 func TestIndexWithoutTable(t *testing.T) {
 	m := newMade(t, 6)
 	m.fill(3, 30)
@@ -345,7 +346,7 @@ func TestIndexFormats(t *testing.T) {
 	if err != nil || info.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/' {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
-	// A file of this name that says it is of another format is made again.
+	// A file with this name and another format is recreated.
 	if _, err := ix.db.ExecContext(t.Context(), "PRAGMA user_version=77"); err != nil {
 		t.Fatal(err)
 	}
@@ -353,7 +354,7 @@ func TestIndexFormats(t *testing.T) {
 	if held, _, err := again.Coverage(t.Context()); err != nil || held != 0 {
 		t.Errorf("%d days held, %v", held, err)
 	}
-	// The first one, whose file is gone, goes over to the new one.
+	// The first index, whose file was removed, switches to the new file.
 	if report := update(t, ix, a); report.Read != 2 {
 		t.Errorf("%+v", report)
 	}
@@ -380,7 +381,7 @@ func TestFullDisk(t *testing.T) {
 	m.fill(12, 120)
 	a, ix := m.open(), openIndex(t, t.TempDir())
 	ix.db.SetMaxOpenConns(1)
-	if _, err := ix.db.ExecContext(t.Context(), "PRAGMA max_page_count=14"); err != nil { // SQLite says then what it says of a full disk
+	if _, err := ix.db.ExecContext(t.Context(), "PRAGMA max_page_count=14"); err != nil { // SQLite then returns the error of a full disk
 		t.Fatal(err)
 	}
 	_, err := ix.Update(t.Context(), a, nil)

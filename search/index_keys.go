@@ -9,10 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// field is a field of a call by whose values the index finds it.
+// field is an indexed field of a call.
 type field byte
 
-// The fields. Their numbers are in the file: a change needs another indexFormat.
+// The fields. Their numbers are in the file, so a change needs a new indexFormat.
 const (
 	byCall field = iota + 1
 	byRecording
@@ -35,12 +35,12 @@ const (
 // hasRecording is the key of calls with a recording; no outcome is empty.
 const hasRecording = ""
 
-// maxKey is where a key is cut. A call with a key of this length is only a candidate.
+// maxKey is the maximum length of a key; longer keys are truncated. A call with a key of this
+// length is only a candidate.
 const maxKey = 100
 
-// addKeys calls add with the keys of a call, with some more than once. A call may be found under a key where it does
-// not match; never may it match where it is not found. Empty values have no key, except those that hasRecording and
-// isNamed allow.
+// addKeys calls add with the keys of a call, some of them repeatedly. A key may find calls that do not match, but
+// must never miss a match. Empty values have no key, except those that hasRecording and isNamed allow.
 func (c *Call) addKeys(add func(f field, key string)) {
 	whole := func(f field, value string) {
 		if value != "" {
@@ -82,7 +82,7 @@ func (c *Call) addKeys(add func(f field, key string)) {
 	}
 }
 
-// cutKey returns a key as it is kept, and whether it is whole.
+// cutKey truncates a key, and reports whether it was complete.
 func cutKey(key string) (string, bool) {
 	if len(key) < maxKey {
 		return key, true
@@ -90,10 +90,10 @@ func cutKey(key string) (string, bool) {
 	return key[:maxKey], false
 }
 
-// nameKey is the same for names that are the same word for word.
+// nameKey returns the same key for names with the same words.
 func nameKey(name string) string { return strings.Join(words(name), " ") }
 
-// foldCase returns the same text for texts that strings.EqualFold calls equal, and for no others.
+// foldCase returns the same text exactly for texts that are equal by strings.EqualFold.
 func foldCase(text string) string {
 	for i := 0; i < len(text); i++ {
 		if text[i] >= utf8.RuneSelf {
@@ -103,7 +103,7 @@ func foldCase(text string) string {
 	return strings.ToLower(text)
 }
 
-// foldRune returns the least of the runes that differ only in case, and the lower-case letter for ASCII.
+// foldRune returns the smallest of the runes that differ only in case; for ASCII the lower-case letter.
 func foldRune(r rune) rune {
 	least := r
 	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
@@ -115,7 +115,7 @@ func foldRune(r rune) rune {
 	return least
 }
 
-// reversedDigits reverses the digits of a number, so that its end becomes a beginning.
+// reversedDigits reverses the digits of a number, so that a suffix becomes a prefix.
 func reversedDigits(number string) string {
 	reversed := []byte(digits(number))
 	slices.Reverse(reversed)

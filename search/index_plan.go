@@ -7,10 +7,11 @@ import (
 	"slices"
 )
 
-// plan says how an index answers a query: a call that matches has one of the alternatives of each term.
+// plan describes how an index answers a query: a matching call has one of the alternatives of each
+// term.
 type plan struct {
-	terms []alternatives // those that few calls have come first
-	// exact: calls that have all terms, of the query's length and span, match.
+	terms []alternatives // most selective first
+	// exact: all calls with all terms, and within the query's length and span, match.
 	exact bool
 	// none: no call matches.
 	none bool
@@ -22,7 +23,7 @@ type alternatives struct {
 	rank   int
 }
 
-// The ranks of terms: of how many calls a value is, roughly.
+// The ranks of terms: roughly how many calls have a value.
 const (
 	ofOne = iota
 	ofFew
@@ -31,7 +32,8 @@ const (
 	ofMost
 )
 
-// maxRanges is how many keys of a term are searched for one by one. For more of them all keys of their fields are read.
+// maxRanges is the maximum number of keys of a term that are searched individually. For more, all keys of their fields
+// are read.
 const maxRanges = 8
 
 // plan returns how an index answers the query.
@@ -80,7 +82,7 @@ func (p *plan) add(rank int, ranges ...keyRange) {
 	p.terms = append(p.terms, alternatives{together(ranges), rank})
 }
 
-// together makes of many keys of a field one range.
+// together combines many keys of a field into one range.
 func together(ranges []keyRange) []keyRange {
 	if len(ranges) <= maxRanges {
 		return ranges
@@ -99,7 +101,7 @@ func together(ranges []keyRange) []keyRange {
 	return ranges
 }
 
-// equal is the one key of a value. An empty value has none.
+// equal returns the single key of a value. An empty value has none.
 func equal(f field, value string) keyRange {
 	if value == "" {
 		return keyRange{field: f, loose: true}
@@ -108,7 +110,7 @@ func equal(f field, value string) keyRange {
 	return keyRange{field: f, lo: key, hi: key + "\x00", loose: !whole}
 }
 
-// beginning are the keys that begin with a text of digits or letters.
+// beginning returns the range of keys with a prefix of digits or letters.
 func beginning(f field, text string) keyRange {
 	r := equal(f, text)
 	if text != "" {
@@ -117,7 +119,7 @@ func beginning(f field, text string) keyRange {
 	return r
 }
 
-// named are the keys of what isNamed calls so.
+// named returns the keys of everything that matches by isNamed.
 func named(ids, names field, wanted string) []keyRange {
 	name, whole := cutKey(nameKey(wanted)) // empty for names without a word
 	return []keyRange{equal(ids, foldCase(wanted)), {field: names, lo: name, hi: name + "\x00", loose: !whole}}
@@ -135,7 +137,8 @@ func (p *plan) addWhole(f field, rank int, values []string) {
 	p.add(rank, ranges...)
 }
 
-// addNumbers adds numbers that are to be equal to one of the two of a call: they are found under the other, too.
+// addNumbers adds numbers that must equal one specific number of a call; the index also finds them under the
+// other one.
 func (p *plan) addNumbers(values []string) {
 	if values == nil {
 		return
@@ -150,7 +153,7 @@ func (p *plan) addNumbers(values []string) {
 	p.add(ofFew, ranges...)
 }
 
-// addNames adds first or last names by the longest word of each.
+// addNames adds first or last names by their longest words.
 func (p *plan) addNames(values []string) {
 	if values == nil {
 		return
@@ -194,7 +197,7 @@ func (p *plan) addRecordings(q Query) {
 	p.add(ofMost, ranges...)
 }
 
-// addListed adds a list of ids, which has to be equal in case, while keys are not.
+// addListed adds a list of ids, which must match in case, unlike keys.
 func (p *plan) addListed(ids []string) {
 	if ids == nil {
 		return
@@ -213,7 +216,7 @@ func (p *plan) addLimit(wanted []string, ids, names field) {
 		return
 	}
 	p.none = p.none || len(wanted) == 0
-	p.exact = false // the keys of names are their words
+	p.exact = false // names are indexed by words
 	var ranges []keyRange
 	for _, one := range wanted {
 		ranges = append(ranges, named(ids, names, one)...)

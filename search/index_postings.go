@@ -4,10 +4,10 @@ package search
 
 import "encoding/binary"
 
-// Postings say which calls of a day have a key: for each key in order how much of it is as in the one before, the
-// rest of it, and the calls' ordinals, each as the difference from the one before.
+// Postings list the calls of a day with a key: for each key in order the length of the prefix shared with the
+// previous key, the rest of it, and the calls' ordinals as differences.
 
-// runSize is how long a run of postings gets before the next one begins, in bytes.
+// runSize is the size in bytes at which a run of postings ends.
 const runSize = 900
 
 // run is a run of postings: the first key and the encoded keys and ordinals.
@@ -35,7 +35,7 @@ func appendPosting(to []byte, before, key string, ordinals []uint32) []byte {
 	for shared < min(len(before), len(key)) && before[shared] == key[shared] {
 		shared++
 	}
-	one := uint64(0) // most keys have one call
+	one := uint64(0) // most keys have a single call
 	if len(ordinals) == 1 {
 		one = 1
 	}
@@ -53,19 +53,19 @@ func appendPosting(to []byte, before, key string, ordinals []uint32) []byte {
 	return to
 }
 
-// keyRange are the keys of a field from lo on and below hi, which is empty for no end.
+// keyRange is the range of keys of a field from lo to below hi; an empty hi means no end.
 type keyRange struct {
 	field  field
 	lo, hi string
 	only   map[string]bool // nil for all of them
-	loose  bool            // a call that has one of the keys need not match
+	loose  bool            // a call with one of the keys need not match
 }
 
 func (r keyRange) holds(key []byte) bool {
 	return string(key) >= r.lo && (r.only == nil || r.only[string(key)])
 }
 
-// search appends the ordinals that a run has for keys of a range, key by key.
+// search appends the ordinals of a run for the keys of a range, key by key.
 func (r keyRange) search(data []byte, to []uint32) ([]uint32, error) {
 	var key []byte
 	next := func() uint64 {

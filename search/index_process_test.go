@@ -14,7 +14,8 @@ import (
 
 var testTime = time.Date(2025, 5, 2, 9, 0, 3, 0, time.UTC)
 
-// childEnv makes the test binary play another process that updates an index: ARCHIVE, a line feed, FOLDER.
+// childEnv makes the test binary act as another process that updates an index: ARCHIVE, a line feed,
+// FOLDER.
 const childEnv = "SEARCH_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -61,7 +62,7 @@ func child(t *testing.T, archive, folder string) *exec.Cmd {
 	return c
 }
 
-// Several processes update one index: each day is read by one of them, and all see the whole.
+// Several processes update one index: each day is read by one of them, and all see all days.
 func TestProcessesUpdateOneIndex(t *testing.T) {
 	m := newMade(t, 10)
 	m.fill(20, 60)
@@ -99,7 +100,7 @@ func TestProcessesUpdateOneIndex(t *testing.T) {
 	wantSame(t, a, ix, Query{})
 }
 
-// A process that is killed while it builds leaves an index that the next one continues with.
+// A process killed during a build leaves an index that the next process completes.
 func TestKilledWhileBuilding(t *testing.T) {
 	m := newMade(t, 11)
 	m.fill(40, 60)
@@ -115,7 +116,7 @@ func TestKilledWhileBuilding(t *testing.T) {
 			t.Fatal(err)
 		}
 		line := ""
-		for range 2 + kills { // the first tells that nothing is read yet
+		for range 2 + kills { // the first reports that nothing was read yet
 			_, _ = fmt.Fscanln(out, new(string), &line)
 		}
 		if err := c.Process.Kill(); err != nil {

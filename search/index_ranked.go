@@ -9,20 +9,20 @@ import (
 	"errors"
 )
 
-// place is where the index has a call, with its length.
+// place is the position of a call in the index, with its length.
 type place struct {
 	length  int
 	day     int64
 	ordinal uint32
 }
 
-// places is a heap whose top is the place to drop first.
+// places is a heap whose top is the next place to drop.
 type places struct {
 	list    []place
 	longest bool // first
 }
 
-// before is Query.before: of the same length, the newest come first.
+// before is like Query.before: with the same length, the newest come first.
 func (p *places) before(a, b place) bool {
 	c := cmp.Compare(a.length, b.length)
 	if p.longest {
@@ -34,7 +34,7 @@ func (p *places) before(a, b place) bool {
 // Len implements heap.Interface.
 func (p *places) Len() int { return len(p.list) }
 
-// Less implements heap.Interface: the last in order is on top.
+// Less implements heap.Interface: the last one in order is on top.
 func (p *places) Less(i, j int) bool { return p.before(p.list[j], p.list[i]) }
 
 // Swap implements heap.Interface.
@@ -50,7 +50,7 @@ func (p *places) Pop() any {
 	return last
 }
 
-// keep adds a place, if it is among the first room ones.
+// keep adds a place if it is among the first ones.
 func (p *places) keep(one place, room int) {
 	switch {
 	case len(p.list) < room:
@@ -61,8 +61,8 @@ func (p *places) keep(one place, room int) {
 	}
 }
 
-// ranked returns the first calls by length, and the problems of days. It reads only those calls: lengths are apart in
-// the index. False means that it cannot tell: calls have to be looked at, or days are not held.
+// ranked returns the first calls by length, and the problems of days. It reads only those calls, because lengths are
+// stored separately in the index. It returns false if calls must be checked one by one, or days are not in the index.
 func (ix *Index) ranked(ctx context.Context, a *Archive, q Query) (steps []found, ok bool, err error) {
 	p, at := q.plan(), q.cursor()
 	if !p.exact {

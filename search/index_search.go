@@ -10,25 +10,25 @@ import (
 	"time"
 )
 
-// WithIndex returns the same archive, searched by an index. What it answers is how the archive was when the index was
-// updated last; the caller decides when that is. Days that the index does not hold, because they could not be read or
-// were not updated yet, are read from the archive. If the index is damaged or cannot be read, all remaining days are
-// read from the archive.
+// WithIndex returns the same archive, searched by an index. Its answers are as of the last update of the index, which
+// is up to the caller. Days that are not in the index, because they were unreadable or not updated yet, are read from
+// the archive. If the index is damaged or cannot be read, all remaining days are read from the archive.
 func (a *Archive) WithIndex(ix *Index) *Archive {
 	indexed := *a
 	indexed.index = ix
 	return &indexed
 }
 
-// WithIndexWhile is WithIndex for as long as usable says so; else days are read. It is called with each search.
+// WithIndexWhile is like WithIndex while usable returns true; otherwise days are read. usable is called for
+// each search.
 func (a *Archive) WithIndexWhile(ix *Index, usable func() bool) *Archive {
 	indexed := a.WithIndex(ix)
 	indexed.usable = usable
 	return indexed
 }
 
-// isIndexed reports whether there is an index that knows the days of the archive. A new index knows none before its
-// first update, and days that it does not know are not read.
+// isIndexed reports whether there is an index with the days of the archive. A new index has none before its first
+// update, and unknown days would not be read.
 func (a *Archive) isIndexed(ctx context.Context) bool {
 	if a.usable != nil && !a.usable() {
 		return false
@@ -41,19 +41,19 @@ func (a *Archive) isIndexed(ctx context.Context) bool {
 	return a.index.knowsDays.Load()
 }
 
-// found is a step of an answer: a call, the problem of a day, or a day that the index does not hold.
+// found is a step of an answer: a call, the problem of a day, or a day that is not in the index.
 type found struct {
 	call    Call
 	problem error // a *DayError
 	unheld  string
-	after   Position // of unheld: where the answer continues in it; 0 for all of it
+	after   Position // of unheld: position where the answer continues; 0 for the whole day
 }
 
-// cursor is the progress of an answer: the positions from first to last are still to be answered.
+// cursor is the progress of an answer: the positions from first to last remain.
 type cursor struct {
 	first, last Position
 	oldestFirst bool
-	entered     int64 // the day that was begun; its error was reported
+	entered     int64 // the current day; its error was reported
 	done        bool
 }
 
@@ -70,7 +70,7 @@ func (q Query) cursor() cursor {
 	return c
 }
 
-// pass leaves out the positions up to p, in the order of the answer.
+// pass skips the positions up to p, in the order of the answer.
 func (c *cursor) pass(p Position) {
 	if c.oldestFirst {
 		c.first = p + 1
@@ -79,7 +79,7 @@ func (c *cursor) pass(p Position) {
 	}
 }
 
-// leave leaves out a day.
+// leave skips a day.
 func (c *cursor) leave(day int64) {
 	if c.oldestFirst {
 		c.first = firstOf(day + 1)
@@ -90,13 +90,13 @@ func (c *cursor) leave(day int64) {
 
 func (c *cursor) isAtEnd() bool { return c.done || c.first > c.last }
 
-// firstOf is the first position of a day.
+// firstOf returns the first position of a day.
 func firstOf(day int64) Position { return Position(day * secondsOfDay * maxPerSecond) }
 
-// dayOf is the day of a position.
+// dayOf returns the day of a position.
 func dayOf(p Position) int64 { return int64(p) / maxPerSecond / secondsOfDay }
 
-// indexed yields the calls that match, newest or oldest first, and what could not be read. Other errors are the last.
+// indexed yields the calls that match, newest or oldest first, and the errors of days. Other errors are the last.
 func (a *Archive) indexed(ctx context.Context, q Query) iter.Seq2[Call, error] {
 	const atFirst, atMost = 64, 4096
 	return func(yield func(Call, error) bool) {
@@ -126,7 +126,7 @@ func (a *Archive) indexed(ctx context.Context, q Query) iter.Seq2[Call, error] {
 	}
 }
 
-// ranked yields the first calls by length, where the index alone can tell which they are; else it returns false.
+// ranked yields the first calls by length, if the index alone can determine them; otherwise it returns false.
 func (a *Archive) ranked(ctx context.Context, q Query, yield func(Call, error) bool) bool {
 	steps, ok, err := a.index.ranked(ctx, a, q)
 	if err != nil {
@@ -151,7 +151,7 @@ func (a *Archive) step(ctx context.Context, q Query, s found, yield func(Call, e
 	return yield(s.call, nil)
 }
 
-// scanFrom answers what is left of a query without the index.
+// scanFrom answers the rest of a query without the index.
 func (a *Archive) scanFrom(ctx context.Context, q Query, at cursor, yield func(Call, error) bool) {
 	plain := *a
 	plain.index = nil
@@ -167,8 +167,8 @@ func (a *Archive) scanFrom(ctx context.Context, q Query, at cursor, yield func(C
 	}
 }
 
-// fetch takes the next steps of an answer: at least n calls, unless it comes to its end. If a step is a day that is
-// not held, it is the last one.
+// fetch returns the next steps of an answer: at least n calls, unless the answer ends. A day that is not in the
+// index is the last step.
 func (ix *Index) fetch(ctx context.Context, zone *time.Location, q Query, p plan, at *cursor, n int) (steps []found, err error) {
 	s, err := ix.look(ctx, zone)
 	if err != nil {
@@ -192,11 +192,11 @@ func (ix *Index) fetch(ctx context.Context, zone *time.Location, q Query, p plan
 	return steps, nil
 }
 
-// answer takes the steps that a day brings, and stops when there are n.
+// answer adds the steps of a day, and stops after n.
 func (s *snapshot) answer(q Query, at *cursor, d *indexedDay, steps []found, n int) ([]found, error) {
 	if !d.held {
 		left := found{unheld: dayName(d.number)}
-		switch { // the day was held when the answer began it
+		switch { // the day was in the index when the answer began it
 		case at.entered != d.number:
 		case at.oldestFirst:
 			left.after = at.first - 1

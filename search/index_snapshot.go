@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// snapshot is one state of the index, which stays the same while another process writes.
+// snapshot is a consistent state of the index, unaffected by writes of other processes.
 type snapshot struct {
 	ctx  context.Context
 	conn *sql.Conn
@@ -20,13 +20,13 @@ type snapshot struct {
 	postings, block, fact *sql.Stmt
 
 	unpacker unpacker
-	at       int64 // the block that rows are of
+	at       int64 // the block of the rows
 	rows     [][]byte
 }
 
 const (
-	// readPostings returns, day by day, the runs that may hold keys of a range: from the one in which its beginning
-	// is on.
+	// readPostings returns, day by day, the runs that may have keys of a range, starting with the one that contains
+	// its start.
 	readPostings = `SELECT d.id, r.data FROM day d CROSS JOIN run r ON r.place = d.id*256 + ?1 AND r.first < ?3 AND r.first >= coalesce(
 		(SELECT first FROM run WHERE place = d.id*256 + ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1), x'')
 		WHERE d.id BETWEEN ?4 AND ?5 ORDER BY d.id, r.first`
@@ -35,7 +35,7 @@ const (
 	readBlock = "SELECT data FROM block WHERE id=?"
 )
 
-// look begins a snapshot. The caller ends it.
+// look begins a snapshot, which the caller must end.
 func (ix *Index) look(ctx context.Context, zone *time.Location) (*snapshot, error) {
 	conn, err := ix.conn(ctx)
 	if err != nil {
@@ -65,20 +65,20 @@ func (s *snapshot) end() error {
 			errs = append(errs, statement.Close())
 		}
 	}
-	_, _ = s.conn.ExecContext(s.ctx, "ROLLBACK") // fails where it has not begun
+	_, _ = s.conn.ExecContext(s.ctx, "ROLLBACK") // fails if it has not begun
 	return errors.Join(append(errs, s.conn.Close())...)
 }
 
-// indexedDay is a day with the calls that have all terms.
+// indexedDay is a day with its calls that have all terms.
 type indexedDay struct {
 	number  int64
 	held    bool
 	problem string
 	fit     []uint32 // their ordinals, ascending
-	isWhole bool     // all calls, as long as no term was looked up
+	isWhole bool     // all calls, until a term is looked up
 }
 
-// trouble returns the error of a day that could not be read whole.
+// trouble returns the error of a day that could not be read completely.
 func (d *indexedDay) trouble() error {
 	if d.problem == "" {
 		return nil
@@ -108,10 +108,10 @@ func (s *snapshot) days(at *cursor, n int) (days []indexedDay, err error) {
 	return days, rows.Err()
 }
 
-// maxDaysAtOnce bounds the memory that postings take.
+// maxDaysAtOnce limits the memory for postings.
 const maxDaysAtOnce = 512
 
-// chosen returns the next days, with the calls that have all terms. None are left when there are no days.
+// chosen returns the next days, with the calls that have all terms. It returns no days at the end.
 func (s *snapshot) chosen(at *cursor, p plan, n int) ([]indexedDay, error) {
 	days, err := s.days(at, n)
 	for _, term := range p.terms {
@@ -122,10 +122,11 @@ func (s *snapshot) chosen(at *cursor, p plan, n int) ([]indexedDay, error) {
 	return days, err
 }
 
-// fewDays is for how many days a term is looked up for each, and not for all days between them.
+// fewDays is the number of days up to which a term is looked up for each day, and not for the whole
+// range.
 const fewDays = 16
 
-// choose keeps only the calls that have a term.
+// choose keeps only the calls with a term.
 func (s *snapshot) choose(days []indexedDay, term alternatives) error {
 	var left []*indexedDay
 	for i := range days {
@@ -158,7 +159,7 @@ func (s *snapshot) choose(days []indexedDay, term alternatives) error {
 	return nil
 }
 
-// lookUp returns which calls of each day from first to last have one of a term's keys.
+// lookUp returns the calls with one of a term's keys for each day from first to last.
 func (s *snapshot) lookUp(term alternatives, first, last int64, with map[int64][]uint32) error {
 	for _, r := range term.ranges {
 		if err := s.lookUpRange(r, first, last, with); err != nil {
@@ -166,7 +167,7 @@ func (s *snapshot) lookUp(term alternatives, first, last int64, with map[int64][
 		}
 	}
 	for day, ordinals := range with {
-		slices.Sort(ordinals) // each key has its own order, and a call may have several
+		slices.Sort(ordinals) // sorted per key only, and a call may have several keys
 		with[day] = slices.Compact(ordinals)
 	}
 	return nil
@@ -203,7 +204,7 @@ func (s *snapshot) lookUpRange(r keyRange, first, last int64, with map[int64][]u
 	return rows.Err()
 }
 
-// intersect returns what is in both lists, which ascend.
+// intersect returns the elements of both ascending lists.
 func intersect(a, b []uint32) []uint32 {
 	both := a[:0]
 	for len(a) > 0 && len(b) > 0 {
@@ -220,7 +221,7 @@ func intersect(a, b []uint32) []uint32 {
 	return both
 }
 
-// within returns which calls of a day have all terms, the length that is asked for, and a position that is left.
+// within returns the calls of a day with all terms, the requested length, and a remaining position.
 func (s *snapshot) within(q Query, at *cursor, d *indexedDay) ([]uint32, error) {
 	hasLength := q.MinLength > 0 || q.MaxLength > 0
 	isCut := at.first > firstOf(d.number) || at.last < firstOf(d.number+1)-1
@@ -268,7 +269,7 @@ func (s *snapshot) within(q Query, at *cursor, d *indexedDay) ([]uint32, error) 
 	return long, nil
 }
 
-// between returns the ordinals from from on and below to whose positions are left.
+// between returns the ordinals from from to below to whose positions remain.
 func between(seconds []int, midnight Position, at *cursor) (from, to int) {
 	position := func(i int) Position {
 		same := sort.SearchInts(seconds[:i], seconds[i]) // calls of one second are numbered
@@ -283,7 +284,7 @@ func (s *snapshot) lengths(day int64) (lengthsOfDay, error) {
 	return s.read(s.fact, day*maxFacts+factLengths)
 }
 
-// read reads a sealed value that has to be there.
+// read reads a sealed value that must exist.
 func (s *snapshot) read(statement *sql.Stmt, id int64) ([]byte, error) {
 	var sealed []byte
 	if err := statement.QueryRowContext(s.ctx, id).Scan(&sealed); errors.Is(err, sql.ErrNoRows) {

@@ -12,7 +12,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// openIndex opens an index in a folder of its own.
+// openIndex opens an index in its own folder.
 func openIndex(t testing.TB, folder string) *Index {
 	t.Helper()
 	ix, err := OpenIndex(t.Context(), folder, "it")
@@ -32,7 +32,7 @@ func update(t testing.TB, ix *Index, a *Archive) UpdateReport {
 	return report
 }
 
-// answer is what a search brings, without what an index does not know.
+// answer is the result of a search, without data that an index does not have.
 func answer(t testing.TB, found iter.Seq2[Call, error]) (calls []Call, problems []string) {
 	t.Helper()
 	for c, err := range found {
@@ -49,7 +49,7 @@ func answer(t testing.TB, found iter.Seq2[Call, error]) (calls []Call, problems 
 	return calls, problems
 }
 
-// bare is a call without what an index does not hold.
+// bare returns a call without data that an index does not have.
 func bare(c Call) Call {
 	c.Row = nil
 	for i := range c.Recordings {
@@ -77,7 +77,7 @@ func wantSame(t testing.TB, a *Archive, ix *Index, q Query) (calls int) {
 	return len(got)
 }
 
-// wantPages turns the pages of an answer to its end.
+// wantPages compares all pages of an answer.
 func wantPages(t testing.TB, a *Archive, ix *Index, q Query, size int) {
 	t.Helper()
 	want, _ := answer(t, a.Search(t.Context(), q))
@@ -96,7 +96,7 @@ func wantPages(t testing.TB, a *Archive, ix *Index, q Query, size int) {
 	}
 }
 
-// A randomQuery asks for what one of the calls has, mostly.
+// randomQuery mostly searches values of an existing call.
 func (m *made) randomQuery(calls []Call) Query {
 	var q Query
 	for range 1 + m.rand.IntN(2) {
@@ -179,7 +179,7 @@ func (m *made) addTerm(q *Query, like *Call) {
 	}
 }
 
-// The index answers as reading the days does, whatever is asked, and page by page.
+// For any query, the index gives the same answers as reading the days, also page by page.
 func TestIndexAnswersAsReading(t *testing.T) {
 	m := newMade(t, 1)
 	m.fill(18, 60)
@@ -230,7 +230,7 @@ func isFatal(err error) bool {
 	return err != nil && !errors.As(err, &ofDay)
 }
 
-// wantLookups compares what is found by id, and what is counted.
+// wantLookups compares lookups by id, and counts.
 func wantLookups(t testing.TB, a *Archive, ix *Index) {
 	t.Helper()
 	indexed := a.WithIndex(ix)

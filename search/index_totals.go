@@ -8,14 +8,14 @@ import (
 	"errors"
 )
 
-// Coverage returns how many days the index holds, and of how many it knows. The difference is read at each search: days
-// that an update has not come to yet, or could not read.
+// Coverage returns the number of days in the index, and of known days. The difference is read at each search: days not
+// updated yet, or unreadable ones.
 func (ix *Index) Coverage(ctx context.Context) (held, known int, err error) {
 	err = ix.query(ctx, "SELECT coalesce(sum(held),0), count(*) FROM day", func(rows *sql.Rows) error { return rows.Scan(&held, &known) })
 	return held, known, ix.fail(ctx, err)
 }
 
-// names returns how many calls have each name, and the days that are not held.
+// names returns how many calls have each name, and the days that are not in the index.
 func (ix *Index) names(ctx context.Context) (counts map[nameOf]int, days []string, err error) {
 	counts = map[nameOf]int{}
 	err = ix.query(ctx, "SELECT kind, id, name, calls FROM name", func(rows *sql.Rows) error {
@@ -37,7 +37,7 @@ func (ix *Index) names(ctx context.Context) (counts map[nameOf]int, days []strin
 	return counts, days, err
 }
 
-// totals returns what each day has, and the days that are not held.
+// totals returns the totals of each day, and the days that are not in the index.
 func (ix *Index) totals(ctx context.Context) (totals []Total, days []string, err error) {
 	err = ix.query(ctx, "SELECT id, held, calls, recordings, bytes FROM day", func(rows *sql.Rows) error {
 		var day int64

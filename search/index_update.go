@@ -1,4 +1,4 @@
-// Brings the index up to date.
+// Updates the index.
 
 package search
 
@@ -17,26 +17,25 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// UpdateReport is what an update did.
+// UpdateReport is the result of an update.
 type UpdateReport struct {
-	Days    int  // of the archive
-	Read    int  // that were new or had changed
+	Days    int  // in the archive
+	Read    int  // new or changed
 	Removed int  // that the archive no longer has
-	Rebuilt bool // the index was damaged, and was built again
+	Rebuilt bool // the index was damaged and rebuilt
 
-	// Unread are days that could not be read. Searches try them again, and so does the next update.
+	// Unread are days that could not be read. Searches and the next update try them again.
 	Unread []*DayError
 }
 
-// Update brings the index up to date with the archive: days whose files are new or have changed are read, the newest
-// first, and days that are gone are deleted. When it returns without an error, no byte of a deleted day is left in
-// the files of the index. If another process updates the index, it waits, and then does what is left to do. An update
-// that was ended continues with the next one. Progress, which may be nil, is called with days read and days to read,
-// by one goroutine at a time. From its first call on, with 0, stale days are no longer held: searches read them from
-// the archive.
+// Update updates the index to the archive: it reads days with new or changed files, the newest first, and deletes
+// removed days. When it returns without an error, no byte of a deleted day is left in the files of the index. If
+// another process updates the index, it waits, and then does the rest. The next update continues an interrupted one.
+// Progress, which may be nil, is called with days read and days to read, by one goroutine at a time. From its first
+// call on, with 0, the index has no stale days: searches read them from the archive.
 //
-// An error that is an [*IndexError] concerns only the index: searches continue, and read the days that it does not
-// hold.
+// An error that is an [*IndexError] concerns only the index: searches continue, and read days that are not in the
+// index.
 func (ix *Index) Update(ctx context.Context, a *Archive, progress func(done, total int)) (UpdateReport, error) {
 	if progress == nil {
 		progress = func(int, int) {}
@@ -59,7 +58,7 @@ func (ix *Index) Update(ctx context.Context, a *Archive, progress func(done, tot
 	return report, ix.fail(ctx, err)
 }
 
-// listError says that the archive could not be listed.
+// listError means that the archive could not be listed.
 type listError struct{ err error }
 
 func (e *listError) Error() string { return e.err.Error() }
@@ -87,14 +86,14 @@ func (ix *Index) update(ctx context.Context, a *Archive, progress func(done, tot
 	return report, errors.Join(err, ix.truncateLog(ctx, conn))
 }
 
-// compare looks at what the archive has and what is held, deletes days that are gone, notes new ones, and returns those
-// to read, the newest first.
+// compare compares the archive with the index, deletes removed days, notes new ones, and returns those to read, newest
+// first.
 func (w *writer) compare(ctx context.Context, a *Archive, report *UpdateReport) (todo []manifest.DayFiles, err error) {
 	held, err := w.held()
 	if err != nil {
 		return nil, err
 	}
-	var unknown []int64 // or changed: they are read at each search until they are written again
+	var unknown []int64 // new or changed days, read at each search until they are written again
 	for files, err := range a.ledger.Files(ctx) {
 		if err != nil {
 			return nil, &listError{err}
@@ -130,7 +129,7 @@ func (w *writer) compare(ctx context.Context, a *Archive, report *UpdateReport) 
 	})
 }
 
-// held returns for each day that the index knows of which files it is.
+// held returns the files of each day in the index.
 func (w *writer) held() (map[int64]string, error) {
 	rows, err := w.conn.QueryContext(w.ctx, "SELECT id, files FROM day")
 	if err != nil {
@@ -150,11 +149,11 @@ func (w *writer) held() (map[int64]string, error) {
 }
 
 const (
-	readers = 8 // days read at once, because a bucket answers slowly
-	// maxInWork bounds the memory of the days that are read at once: the size of their files, as it is uncompressed.
-	// A day that is larger is read alone.
+	readers = 8 // days read in parallel, because a bucket answers slowly
+	// maxInWork limits the memory of days read in parallel: the uncompressed size of their files. A larger day is
+	// read alone.
 	maxInWork = 32 << 20
-	// gzipRatio is about how much smaller call rows are when they are compressed.
+	// gzipRatio is the approximate compression ratio of call rows.
 	gzipRatio = 10
 )
 
@@ -165,7 +164,7 @@ type read struct {
 	problem *DayError // the day could not be read
 }
 
-// work reads days side by side, and writes each as it comes.
+// work reads days in parallel, and writes each when it is read.
 func (w *writer) work(ctx context.Context, a *Archive, todo []manifest.DayFiles, report *UpdateReport, progress func(done, total int)) error {
 	group, ctx := errgroup.WithContext(ctx)
 	memory := semaphore.NewWeighted(maxInWork)
@@ -205,7 +204,7 @@ func (w *writer) work(ctx context.Context, a *Archive, todo []manifest.DayFiles,
 	return group.Wait()
 }
 
-// weight is about how many bytes the files of a day have when they are uncompressed.
+// weight returns the approximate uncompressed size of a day's files.
 func weight(files manifest.DayFiles) int64 {
 	size := int64(0)
 	for _, f := range files.Files {
@@ -216,7 +215,7 @@ func weight(files manifest.DayFiles) int64 {
 	return min(size, maxInWork)
 }
 
-// readForIndex reads a day. The error is the end of ctx, or says that the index cannot be built.
+// readForIndex reads a day. The error is the end of ctx, or means that the index cannot be built.
 func (a *Archive) readForIndex(ctx context.Context, files manifest.DayFiles) (read, error) {
 	r := read{day: dayNumber(files.Day)}
 	calls, err := a.day(ctx, files.Day, false)

@@ -9,19 +9,19 @@ import (
 	"slices"
 )
 
-// Loader completes calls from an index, which have no rows and no states of the ledger. It keeps the day that it read
-// last, for answers by time come day by day. Not safe for concurrent use.
+// Loader completes calls from an index, which have no rows and no ledger states. It caches the last day read, because
+// answers by time come day by day. It is not safe for concurrent use.
 type Loader struct {
 	archive *Archive
 	day     string
 	calls   map[string]Call // of that day, by id
 }
 
-// NewLoader returns a loader that has read nothing yet.
+// NewLoader returns an empty loader.
 func NewLoader(archive *Archive) *Loader { return &Loader{archive: archive} }
 
-// loadAtOnce is how many answers wait for their days at most: where they come in another order than that of time,
-// each day among them is read once.
+// loadAtOnce is the maximum number of answers that wait for their days: in orders other than time, each of their
+// days is read once.
 const loadAtOnce = 1000
 
 // IsComplete reports whether a call has its row and the states of its recordings.
@@ -29,8 +29,8 @@ func (c *Call) IsComplete() bool {
 	return (c.Row != nil || c.NoRow) && !slices.ContainsFunc(c.Recordings, func(r Recording) bool { return r.State == nil })
 }
 
-// Complete yields the same calls in the same order, complete. A call that is no longer in its day stays as it is.
-// Errors are those of the answers, and a [*DayError] for a day that cannot be read.
+// Complete yields the same calls in the same order, with rows and states. A call that is no longer in its day
+// stays unchanged. Errors are those of the answers, and a [*DayError] for an unreadable day.
 func (l *Loader) Complete(ctx context.Context, answers iter.Seq2[Call, error]) iter.Seq2[Call, error] {
 	return func(yield func(Call, error) bool) {
 		var waiting []Call
@@ -69,7 +69,7 @@ func (l *Loader) Complete(ctx context.Context, answers iter.Seq2[Call, error]) i
 	}
 }
 
-// load completes calls in place, and returns what went wrong.
+// load completes calls in place, and returns errors of days.
 func (l *Loader) load(ctx context.Context, calls []Call) (failed []error) {
 	byDay := map[string][]int{}
 	var days []string

@@ -15,7 +15,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// sampleArchive is an archive on disk: each day has so many calls, each with a recording.
+// sampleArchive is an archive on disk: each day has n calls with one recording each.
 func sampleArchive(t *testing.T, days, calls int) (a *Archive, dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -57,7 +57,7 @@ func sampleArchive(t *testing.T, days, calls int) (a *Archive, dir string) {
 	return New(ledger, time.UTC), dir
 }
 
-// asFromIndex drops what an index does not have.
+// asFromIndex removes data that an index does not have.
 func asFromIndex(answers iter.Seq2[Call, error]) iter.Seq2[Call, error] {
 	return func(yield func(Call, error) bool) {
 		for c, err := range answers {
@@ -102,10 +102,10 @@ func TestLoader(t *testing.T) {
 		if !c.IsComplete() {
 			t.Error("the first call is not complete")
 		}
-		break // and whoever has enough may stop
+		break // the consumer may stop early
 	}
 
-	// A day that has become unreadable since it was indexed: its calls come as the index has them.
+	// The calls of a day that became unreadable after indexing stay as in the index.
 	index, _ := collectCalls(t, asFromIndex(a.Search(t.Context(), Query{})))
 	segments, err := filepath.Glob(filepath.Join(dir, "*", "2025-05-07", "*"))
 	if err != nil || len(segments) != 2 {
@@ -134,7 +134,7 @@ func TestLoader(t *testing.T) {
 	}
 }
 
-// TestFile recognises the file of a recording in its row.
+// TestFile finds the file of a recording in its row.
 func TestFile(t *testing.T) {
 	source := nameHash("b.mp3") + ".0123456789abcdef"
 	for _, test := range []struct{ recording, id, key, want string }{

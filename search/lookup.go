@@ -9,16 +9,16 @@ import (
 	"slices"
 )
 
-// ErrNotFound: the archive has no call or recording of this id.
+// ErrNotFound means that the archive has no call or recording with this id.
 var ErrNotFound = errors.New("the archive has no call or recording with this id")
 
-// FindCall returns the call of an id, the newest when several days have it. The error wraps ErrNotFound when there
-// is none; with it comes the error of a day that could not be read. Without an index every day is read.
+// FindCall returns the call with an id, the newest one if several days have it. The error wraps ErrNotFound if
+// there is none, joined with the error of an unreadable day. Without an index it reads every day.
 func (a *Archive) FindCall(ctx context.Context, id string) (Call, error) {
 	return a.find(ctx, Query{IDs: []string{id}}, func(c *Call) bool { return c.ID == id })
 }
 
-// FindRecording returns a recording and the call that it is of, as FindCall returns a call.
+// FindRecording returns a recording and its call, like FindCall.
 func (a *Archive) FindRecording(ctx context.Context, id string) (Call, Recording, error) {
 	var found Recording
 	c, err := a.find(ctx, Query{Listed: []string{id}}, func(c *Call) bool {
@@ -55,11 +55,11 @@ type Names struct {
 // Name is an id with its name. An id may have had several names.
 type Name struct {
 	ID, Name string
-	Calls    int // that have both
+	Calls    int // with both
 }
 
-// Names returns the names that calls have. Without an index every day is read, with one only what it does not hold.
-// If days cannot be read, the names come with the error of one of them, a [*DayError].
+// Names returns the names in calls. Without an index it reads every day, with one only the days missing in it. If
+// days cannot be read, it returns the names with a [*DayError] of one of them.
 func (a *Archive) Names(ctx context.Context) (Names, error) {
 	counts, days, err := a.heldNames(ctx)
 	if err != nil {
@@ -88,7 +88,7 @@ func (a *Archive) Names(ctx context.Context) (Names, error) {
 	return all, broken
 }
 
-// heldNames returns the names that the index holds, and the days that it does not.
+// heldNames returns the names in the index, and the days missing in it.
 func (a *Archive) heldNames(ctx context.Context) (counts map[nameOf]int, days []string, err error) {
 	if a.isIndexed(ctx) {
 		counts, days, err = a.index.names(ctx)
@@ -101,7 +101,7 @@ func (a *Archive) heldNames(ctx context.Context) (counts map[nameOf]int, days []
 	return map[nameOf]int{}, days, err
 }
 
-// Total is how much an archive has of a day.
+// Total holds the totals of a day.
 type Total struct {
 	Day        string // 2006-01-02
 	Calls      int    // with a row
@@ -109,7 +109,7 @@ type Total struct {
 	Bytes      int64 // of stored recordings
 }
 
-// Totals returns what each day has, ascending; as Names without an index and with one.
+// Totals returns the totals of each day, ascending; it uses an index like Names.
 func (a *Archive) Totals(ctx context.Context) ([]Total, error) {
 	totals, days, err := a.heldTotals(ctx)
 	if err != nil {
@@ -141,7 +141,7 @@ func (a *Archive) heldTotals(ctx context.Context) (totals []Total, days []string
 	return nil, days, err
 }
 
-// eachDay reads days one after another. Broken is the error of one that could not be read, or not all of it.
+// eachDay reads days one after another. Broken is the error of a day that could not be read completely.
 func (a *Archive) eachDay(ctx context.Context, days []string, do func(day string, calls []Call)) (broken, err error) {
 	for _, day := range days {
 		calls, err := a.day(ctx, day, false)

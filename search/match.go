@@ -9,8 +9,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Matches reports whether a call fulfils every term of the query, except Limit, Sample and After. Answers of an index
-// are checked by it.
+// Matches reports whether a call fulfils every term of the query, except Limit, Sample and After. It also checks
+// answers of an index.
 func (q Query) Matches(c *Call) bool {
 	first, last := q.Positions()
 	return c.Position >= first && c.Position <= last &&
@@ -79,8 +79,8 @@ func setOf(list []string) map[string]bool {
 	return set
 }
 
-// Allow reports whether a user with these limits may see a call. Unlike a search, a limit compares names whole, but for
-// case: "Team A+" is not "Team A-".
+// Allow reports whether a user with these limits may see a call. Unlike a search, a limit compares complete names,
+// ignoring case: "Team A+" is not "Team A-".
 func (l Limits) Allow(f *Fields) bool {
 	named := func(list []string, id, name string) bool {
 		return list == nil || slices.ContainsFunc(list, func(one string) bool {
@@ -90,7 +90,7 @@ func (l Limits) Allow(f *Fields) bool {
 	return named(l.Campaigns, f.CampaignID, f.Campaign) && named(l.Agents, f.UserID, f.User)
 }
 
-// anyEqual reports whether one of the values wanted is the one at hand, true if none is wanted.
+// anyEqual reports whether a value is among the wanted ones; true if none is wanted.
 func anyEqual(wanted []string, have string, equal func(a, b string) bool) bool {
 	return wanted == nil || slices.ContainsFunc(wanted, func(one string) bool { return equal(one, have) })
 }
@@ -101,12 +101,12 @@ func sameWords(a, b string) bool { return slices.Equal(words(a), words(b)) }
 
 func endsIn(number, suffix string) bool { return strings.HasSuffix(digits(number), digits(suffix)) }
 
-// isNamed reports whether somebody or something has this id or this name.
+// isNamed reports whether an agent or campaign has this id or name.
 func isNamed(wanted, id, name string) bool {
 	return strings.EqualFold(wanted, id) || name != "" && sameWords(wanted, name)
 }
 
-// beginWords reports whether each of the beginnings begins a word.
+// beginWords reports whether each prefix begins a word.
 func beginWords(beginnings, words []string) bool {
 	for _, b := range beginnings {
 		if !slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, b) }) {
@@ -116,7 +116,7 @@ func beginWords(beginnings, words []string) bool {
 	return len(beginnings) > 0
 }
 
-// containWords reports whether all words wanted are there.
+// containWords reports whether all wanted words are present.
 func containWords(wanted, words []string) bool {
 	for _, w := range wanted {
 		if !slices.Contains(words, w) {
@@ -126,7 +126,7 @@ func containWords(wanted, words []string) bool {
 	return len(wanted) > 0
 }
 
-// KnownOutcomes are the outcomes that a query may ask for.
+// KnownOutcomes are the outcomes allowed in a query.
 func KnownOutcomes() []manifest.Outcome {
 	return []manifest.Outcome{
 		manifest.Archived, manifest.Pending, manifest.Failed, manifest.Rejected, manifest.Lost, manifest.Damaged, manifest.Erased, manifest.Expired,

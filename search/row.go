@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Values returns the fields of the call's row by their API names, as text; for a call without a row only those that
-// can be searched for. Other values than texts, numbers and truth values are empty, like the list of recordings.
+// Values returns the fields of the call's row by their API names, as text; for a call without a row only the
+// searchable ones. Values other than strings, numbers and booleans are empty, like the list of recordings.
 func (c *Call) Values() map[string]string {
 	if c.Row == nil {
 		return c.Fields.values()
@@ -43,7 +43,7 @@ func (f *Fields) values() map[string]string {
 	return values
 }
 
-// File is what a row says of the file of a recording.
+// File describes the file of a recording according to its row.
 type File struct {
 	ID       string `json:"recording_id"`
 	Filename string `json:"filename"`
@@ -51,8 +51,8 @@ type File struct {
 	New      string `json:"new"`
 }
 
-// File returns what the call's row says of a recording. If the row does not tell, the name is that under which the
-// recording is stored.
+// File returns the file of a recording according to the call's row. Without one in the row, the name is that of
+// the stored recording.
 func (c *Call) File(r Recording) File {
 	files := c.files()
 	for _, f := range files {
@@ -68,13 +68,13 @@ func (c *Call) File(r Recording) File {
 	return File{ID: r.ID, Filename: path.Base("/" + r.Key)}
 }
 
-// nameHash is the first part of a line's source, by which the ledger knows a file name.
+// nameHash is the first part of a line's source, which identifies a file name in the ledger.
 func nameHash(name string) string {
 	sum := sha256.Sum256([]byte(name))
 	return hex.EncodeToString(sum[:8])
 }
 
-// files reads the recordings of a row: a list, or one recording, or a map of them.
+// files parses the recordings of a row: a list, a single recording, or a map.
 func (c *Call) files() []File {
 	var row struct {
 		Recording json.RawMessage `json:"recording"`

@@ -144,7 +144,7 @@ func TestBadTerms(t *testing.T) {
 	}
 }
 
-// TestOddRows reads rows that are not as they should be.
+// TestOddRows reads malformed rows.
 func TestOddRows(t *testing.T) {
 	for _, test := range []struct {
 		row    string

@@ -1,4 +1,4 @@
-// Declares the search terms, for flags and for the page alike.
+// Declares the search terms, for both flags and the page.
 
 package search
 
@@ -13,16 +13,16 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Term is one thing to search for, under the name that it has as a flag and in the address of a page.
+// Term is a search term; its name is used as a flag and in the address of a page.
 type Term struct {
 	Name        string
-	Placeholder string // of the value; empty for a term that is on or off
+	Placeholder string // of the value; empty for a toggle
 	Usage       string
-	Many        bool // several values, or a comma list: any one of them fits
-	Personal    bool // its values say something about a person
+	Many        bool // several values, or a comma list; one of them must match
+	Personal    bool // its values are personal data
 }
 
-// TermError says what is wrong with the value of a term. It repeats no value.
+// TermError says what is wrong with the value of a term, without repeating it.
 type TermError struct {
 	Name    string
 	Problem string
@@ -32,13 +32,13 @@ type TermError struct {
 // Error implements error.
 func (e *TermError) Error() string { return e.Name + ": " + e.Problem + ": " + e.Try }
 
-// term is a Term and what it sets.
+// term is a Term with its setter.
 type term struct {
 	Term
 	set func(q *Query, values []string) *TermError
 }
 
-// Terms returns all terms but the span, which is start-time and end-time; see [Query.SetSpan].
+// Terms returns all terms except the span, which is start-time and end-time; see [Query.SetSpan].
 func Terms() []Term {
 	var all []Term
 	for _, t := range terms() {
@@ -99,7 +99,7 @@ func terms() []term {
 	}
 	numbers := func(name, usage string, field func(q *Query) *[]string) term {
 		return term{Term{Name: name, Placeholder: "NUMBER", Usage: usage, Many: true, Personal: true}, func(q *Query, values []string) *TermError {
-			const shortest = 7 // digits of a whole number
+			const shortest = 7 // digits of a complete number
 			if slices.ContainsFunc(values, func(v string) bool { return len(digits(v)) < shortest }) {
 				return &TermError{Problem: "it is too short to be a complete number", Try: "search by number for the last digits"}
 			}
@@ -182,11 +182,11 @@ func whole(set func(q *Query, n uint64), least, most uint64) func(*Query, []stri
 	}
 }
 
-// length reads seconds, or a duration like 3m.
+// length parses seconds, or a duration like 3m.
 func length(field func(q *Query) *int) func(*Query, []string) *TermError {
 	return func(q *Query, values []string) *TermError {
 		text := strings.TrimSpace(values[0])
-		if minutes, seconds, ok := strings.Cut(text, ":"); ok && len(seconds) == 2 { // as lengths are shown
+		if minutes, seconds, ok := strings.Cut(text, ":"); ok && len(seconds) == 2 { // like displayed lengths
 			text = minutes + "m" + seconds + "s"
 		}
 		if _, err := strconv.Atoi(text); err == nil {
@@ -236,8 +236,8 @@ func setSort(q *Query, values []string) *TermError {
 	return nil
 }
 
-// SetSpan sets the span, from dates or wall-clock times like 2025-05-01 or "2025-05-01 13:00:00"; a date as end means
-// the whole day, and an empty text no bound. The error is a [*TermError].
+// SetSpan sets the span from dates or wall-clock times like 2025-05-01 or "2025-05-01 13:00:00"; a date as end
+// includes the whole day, and an empty text means no bound. The error is a [*TermError].
 func (q *Query) SetSpan(start, end string) error {
 	for _, bound := range []struct {
 		name, text string
@@ -261,7 +261,7 @@ func (q *Query) SetSpan(start, end string) error {
 	return nil
 }
 
-// Check returns what is wrong with the terms together, a [*TermError].
+// Check checks the combination of terms. The error is a [*TermError].
 func (q *Query) Check() error {
 	switch {
 	case q.MaxLength > 0 && q.MinLength > q.MaxLength:

@@ -8,8 +8,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// TestRowsWithoutID: recordings of no call belong to the one row without an id that lists them, by an index and without
-// one. If no row does, or two may, each is alone.
+// TestRowsWithoutID: recordings without a call id belong to the only row without an id that lists them, with and
+// without an index. If no row does, or several may, each recording is separate.
 func TestRowsWithoutID(t *testing.T) {
 	m := newMade(t, 3)
 	const day = "2025-05-01"

@@ -5,9 +5,9 @@ package audio
 import "time"
 
 // amr follows frames of AMR in its storage format: a magic line, then frames of 20 ms that begin with one byte of
-// frame type each. There is no sync word, so after a byte that cannot begin a frame the rest cannot be followed.
+// frame type each. There is no sync word, so after an invalid frame type the rest cannot be parsed.
 type amr struct {
-	magic int // bytes of the magic line, 0 once it has passed
+	magic int // bytes of the magic line, 0 once passed
 	sizes [16]int8
 	lost  bool
 	count int64
@@ -40,7 +40,7 @@ func (a *amr) step(c *cursor, h []byte) {
 		a.magic = 0
 		return
 	}
-	const padding = 0x83 // bits that are zero
+	const padding = 0x83 // bits that must be zero
 	size := a.sizes[h[0]>>3&15]
 	if h[0]&padding != 0 || size < 0 {
 		a.lost = true

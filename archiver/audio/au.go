@@ -9,11 +9,11 @@ import "encoding/binary"
 type au struct {
 	read     bool
 	offset   int64 // of the samples
-	size     int64 // of the samples, -1 where the header does not state it
+	size     int64 // of the samples, -1 if the header does not state it
 	byteRate int64
 }
 
-// auSampleBits holds bits a sample by encoding number; the others have no fixed size.
+// auSampleBits holds bits per sample by encoding number; the others have no fixed size.
 var auSampleBits = [...]int64{1: 8, 2: 8, 3: 16, 4: 24, 5: 32, 6: 32, 7: 64, 23: 4, 27: 8}
 
 // auHeaderSize is magic, offset, size, encoding, sample rate and channels.
@@ -34,7 +34,7 @@ func (a *au) step(_ *cursor, h []byte) {
 		a.size = -1
 	}
 	encoding, rate, channels := be.Uint32(h[12:]), int64(be.Uint32(h[16:])), int64(be.Uint32(h[20:]))
-	const maxChannels, maxRate = 256, 1 << 20 // beyond them the header is damaged
+	const maxChannels, maxRate = 256, 1 << 20 // above these the header is damaged
 	if encoding < uint32(len(auSampleBits)) && channels <= maxChannels && rate <= maxRate {
 		a.byteRate = auSampleBits[encoding] * rate * channels / 8
 	}

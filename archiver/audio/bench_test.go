@@ -35,7 +35,7 @@ func BenchmarkInspector(b *testing.B) {
 	}
 }
 
-// TestFlat inspects a long body: what is allocated must not grow with it.
+// TestFlat inspects a long body: allocations must not grow with it.
 func TestFlat(t *testing.T) {
 	piece := mpegFrames(convosoHeader, 576, 100)
 	allocs := testing.AllocsPerRun(5, func() {

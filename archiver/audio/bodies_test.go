@@ -11,7 +11,7 @@ import (
 // mono, 64 kbit/s.
 const convosoHeader = "\xff\xe3\x88\xc4"
 
-// noise returns random bytes, the same for a seed at every call.
+// noise returns random bytes, deterministic for a seed.
 func noise(seed uint64, n int) []byte {
 	r := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)})
 	b := make([]byte, n)
@@ -19,7 +19,7 @@ func noise(seed uint64, n int) []byte {
 	return b
 }
 
-// quiet returns bytes of speech data that hold no sync word.
+// quiet returns bytes of speech data without a sync word.
 func quiet(n int) []byte {
 	b := noise(7, n)
 	for i := range b {
@@ -71,7 +71,7 @@ func wavFmt(tag, channels uint16, rate, byteRate uint32, block, bits uint16) []b
 	return le.AppendUint16(b, bits)
 }
 
-// riff puts chunks into a WAV file with the right length.
+// riff wraps chunks in a WAV file with the correct length.
 func riff(chunks ...[]byte) []byte {
 	content := append([]byte("WAVE"), join(chunks...)...)
 	return append(binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(len(content))), content...)

@@ -12,13 +12,13 @@ const maxHeader = 255
 // a header only if it is split over two pieces.
 type cursor struct {
 	pos  int64 // offset of the next byte that was neither skipped nor taken
-	skip int64 // bytes to pass before the next header
+	skip int64 // bytes to skip before the next header
 	n    int   // bytes of the next header in buf
 	buf  [maxHeader]byte
 }
 
-// take returns the next size bytes of the stream, and what of p follows them. The
-// bytes hold until the next call. ok is false when p ends before; it is used up then.
+// take returns the next size bytes of the stream, and the rest of p. The bytes are valid until the
+// next call. ok is false if p ends earlier; then it is consumed.
 func (c *cursor) take(p []byte, size int) (header, rest []byte, ok bool) {
 	if c.skip > 0 && c.n > 0 {
 		k := int(min(c.skip, int64(c.n)))
@@ -59,11 +59,11 @@ func (c *cursor) putBack(b []byte) {
 	c.pos -= int64(c.n)
 }
 
-// rest returns the start of a header that has not come whole.
+// rest returns the start of an incomplete header.
 func (c *cursor) rest() []byte { return c.buf[:c.n] }
 
-// playing returns how long units play at a rate of so many a second, and 0 if
-// the rate is none or the time is beyond reason.
+// playing returns the duration of units at a rate per second, and 0 for an invalid rate or an
+// implausible duration.
 func playing(units, rate int64) time.Duration {
 	const (
 		maxSeconds = 1 << 32

@@ -1,23 +1,22 @@
-// Package audio recognises recordings by their bytes while they stream past, and
-// tells them from the error pages that servers send in their place.
+// Package audio recognises recordings by their bytes while they stream past, and distinguishes them from the error
+// pages that servers send instead.
 //
-// An [Inspector] sees a whole body in pieces of any size, holds a few kilobytes whatever the body's length, and reads
-// only headers: it steps from frame to frame, page to page or chunk to chunk and never decodes. What it says does not
-// depend on how the body was cut into pieces.
+// An [Inspector] sees a whole body in pieces of any size, keeps a few kilobytes regardless of the body's length, and
+// reads only headers: it steps from frame to frame, page to page or chunk to chunk and never decodes. The result does
+// not depend on how the body was split into pieces.
 //
-// A body that begins like audio is audio. What is odd inside it, such as a last frame
-// that is incomplete or a header that states another length, is named in
-// [Result.Oddities] and changes nothing about that. Text is never taken for audio: an
-// error page that is stored as a recording hides a loss.
+// A body that starts like audio is audio. Anomalies inside it, such as an incomplete last frame or a header with
+// another length, are listed in [Result.Oddities] and do not change the verdict. Text is never treated as audio,
+// because an error page stored as a recording hides a loss.
 //
-// What a format shows of its own end differs:
+// Formats differ in how they show their end:
 //
 //	mp3, aac, amr  a cut inside a frame, not one between two frames
 //	wav, au, mp4   any cut, unless the header was written to a pipe and states no length
 //	ogg            any cut: the last page is marked
 //	flac           no cut behind its header: frames hold no length
 //
-// If a format cannot show that its end is there, [Result.Whole] is false.
+// If a format cannot show its end, [Result.Whole] is false.
 //
 // Facts of the formats are from these documents:
 //

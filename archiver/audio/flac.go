@@ -4,13 +4,13 @@ package audio
 
 import "encoding/binary"
 
-// flac reads the first block of metadata of native FLAC, which must be STREAMINFO. The
-// frames do not tell their length and are not followed.
+// flac reads the first block of metadata of native FLAC, which must be STREAMINFO. Frames do not
+// state their length and are not parsed.
 type flac struct {
 	read    bool
 	bad     bool
 	rate    int64
-	samples int64 // 0 if it was not known when the header was written
+	samples int64 // 0 if unknown when the header was written
 }
 
 // flacHeaderSize is the magic, a block header, and STREAMINFO up to the samples.
@@ -27,7 +27,7 @@ func (f *flac) step(_ *cursor, h []byte) {
 	const streamInfo, isLast = 0, 0x80
 	f.read = true
 	f.bad = h[4]&^isLast != streamInfo
-	// 20 bits of sample rate, 3 of channels, 5 of bits a sample, 36 of samples.
+	// 20 bits of sample rate, 3 of channels, 5 of bits per sample, 36 of samples.
 	info := binary.BigEndian.Uint64(h[18:])
 	f.rate, f.samples = int64(info>>44), int64(info&(1<<36-1))
 }

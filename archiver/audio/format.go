@@ -2,10 +2,10 @@
 
 package audio
 
-// Format is a format of audio files. The zero value stands for none.
+// Format is a format of audio files. The zero value means none.
 type Format string
 
-// The formats that are recognised: those that telephone systems serve.
+// The recognised formats, which telephone systems use.
 const (
 	MP3  Format = "mp3"  // MPEG-1, 2 and 2.5 audio, layers I to III
 	AAC  Format = "aac"  // AAC in ADTS frames
@@ -40,14 +40,13 @@ func (f Format) ContentType() string {
 	return "application/octet-stream"
 }
 
-// Extension returns the ending of the format's file names with its dot, and "" for
-// no format.
+// Extension returns the file extension of the format with its dot, and "" for no format.
 func (f Format) Extension() string {
 	switch f {
 	case "":
 		return ""
 	case MP4:
-		return ".m4a" // players take .mp4 for video
+		return ".m4a" // players treat .mp4 as video
 	}
 	return "." + string(f)
 }
@@ -57,15 +56,15 @@ type Verdict int
 
 // The verdicts.
 const (
-	// Unknown is binary data that is not known as audio.
+	// Unknown is binary data that is not recognised as audio.
 	Unknown Verdict = iota
-	// Audio is a body that begins as the format does that the result names.
+	// Audio is a body that starts like the format in the result.
 	Audio
-	// Empty is a body without a byte.
+	// Empty is an empty body.
 	Empty
-	// HTML is markup: HTML, or XML as object stores send it.
+	// HTML is markup: HTML, or XML from object stores.
 	HTML
-	// JSON is text that begins as a JSON object or array does.
+	// JSON is text that starts like a JSON object or array.
 	JSON
 	// Text is any other text.
 	Text

@@ -2,23 +2,22 @@
 
 package audio
 
-// frameHeaderSize is how much of a frame is read: an ADTS header without checksum.
-// Of MPEG audio the first four bytes count. No frame is shorter.
+// frameHeaderSize is the number of bytes read of a frame: an ADTS header without checksum. MPEG
+// audio uses the first four bytes. No frame is shorter.
 const frameHeaderSize = 7
 
-// flicks is a unit of time of which every sample rate in use makes a whole number:
-// sums of frames come out exact.
+// flicks is a unit of time that every sample rate in use divides evenly, so sums of frames are
+// exact.
 const flicks = 705_600_000 // per second
 
-// frame is what a header says of the frame that it begins.
+// frame is the content of a frame header.
 type frame struct {
 	size     int64 // bytes with the header
 	playtime int64 // in flicks
 }
 
-// bitRates holds kbit/s by bit rate index. Index 0 is free format, whose headers do not
-// tell a frame's size: no telephone system writes it, and it is not followed. Index 15
-// is not allowed.
+// bitRates holds kbit/s by bit rate index. Index 0 is free format, whose headers do not state the
+// frame size: no telephone system writes it, and it is not supported. Index 15 is not allowed.
 var bitRates = [...][16]uint16{
 	{0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448}, // MPEG-1 layer I
 	{0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384},    // MPEG-1 layer II
@@ -27,16 +26,16 @@ var bitRates = [...][16]uint16{
 	{0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160},         // MPEG-2 and 2.5 layers II and III
 }
 
-// mpegSampleRates holds Hz of MPEG-1; MPEG-2 has half of them, MPEG-2.5 a quarter.
+// mpegSampleRates holds the sample rates of MPEG-1 in Hz; MPEG-2 has half of them, MPEG-2.5 a
+// quarter.
 var mpegSampleRates = [3]int64{44100, 48000, 32000}
 
-// aacSampleRates holds Hz by sampling frequency index.
+// aacSampleRates holds sample rates in Hz by sampling frequency index.
 var aacSampleRates = [...]int64{
 	96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350,
 }
 
-// parseFrame reads the header of an MPEG audio or ADTS frame, of which it needs
-// frameHeaderSize bytes.
+// parseFrame reads the header of an MPEG audio or ADTS frame, from frameHeaderSize bytes.
 func parseFrame(h []byte) (frame, bool) {
 	if h[0] != 0xFF || h[1]&0xE0 != 0xE0 {
 		return frame{}, false
@@ -47,12 +46,12 @@ func parseFrame(h []byte) (frame, bool) {
 	return parseMPEG(h)
 }
 
-// isADTS tells AAC by the layer, which is not a valid one for MPEG audio.
+// isADTS recognises AAC by the layer, which is invalid for MPEG audio.
 func isADTS(h []byte) bool { return h[1]&0x06 == 0 }
 
-// parseMPEG reads bits AAAAAAAA AAABBCCD EEEEFFGH: sync, version, layer, protection,
-// bit rate, sample rate, padding. What follows does not matter for the length, and is
-// not checked, for encoders do set reserved values there.
+// parseMPEG reads bits AAAAAAAA AAABBCCD EEEEFFGH: sync, version, layer, protection, bit rate,
+// sample rate, padding. The other bits do not affect the length, and are not checked, because
+// encoders do set reserved values there.
 func parseMPEG(h []byte) (frame, bool) {
 	const (
 		versionReserved, rateReserved = 1, 3
@@ -97,7 +96,7 @@ func parseADTS(h []byte) (frame, bool) {
 	size := int64(h[3]&3)<<11 | int64(h[4])<<3 | int64(h[5])>>5
 	minSize := int64(frameHeaderSize)
 	if h[1]&1 == 0 {
-		minSize += 2 // a checksum
+		minSize += 2 // with a checksum
 	}
 	if h[1]&0xF0 != 0xF0 || index >= len(aacSampleRates) || size <= minSize {
 		return frame{}, false
@@ -112,7 +111,7 @@ func parseADTS(h []byte) (frame, bool) {
 func sameStream(ref [3]byte, h []byte) bool {
 	mask := [3]byte{0xFF, 0xFE, 0x0C}
 	if isADTS(ref[:]) {
-		mask[2] = 0xFC // also the profile, in place of the bit rate
+		mask[2] = 0xFC // also the profile, instead of the bit rate
 	}
 	for i := range min(len(h), len(mask)) {
 		if (ref[i]^h[i])&mask[i] != 0 {

@@ -5,32 +5,32 @@ package audio
 import "bytes"
 
 const (
-	// minFrames is how many headers in a row, each where the one before says, make a
-	// stream at the beginning of a body, or again where it was lost.
+	// minFrames is the number of consecutive headers, each at the position given by the previous
+	// one, that confirm a stream at the start of a body or after a loss.
 	minFrames = 2
-	// minFramesElsewhere is the same for a stream that begins after other data.
+	// minFramesElsewhere is the same for a stream that starts after other data.
 	minFramesElsewhere = 4
 )
 
-// frames follows streams of frames that have a sync word: MPEG audio and AAC in
-// ADTS. It steps from header to header. If none stands it looks for the next sync
-// word, without going back: a false one costs at most the frame after it.
+// frames parses streams of frames with a sync word: MPEG audio and AAC in ADTS. It steps from
+// header to header. After an invalid header it searches for the next sync word, without going back:
+// a false one costs at most the next frame.
 type frames struct {
 	inTag   bool                  // in the header of an ID3v2 tag
 	tag     [frameHeaderSize]byte // its start
-	inFrame bool                  // what the cursor skips is a frame, not a tag
+	inFrame bool                  // the cursor skips a frame, not a tag
 	lost    bool                  // looking for a sync word
 
-	tagged  bool    // the body begins with an ID3v2 tag
-	atStart bool    // the first stream is what the body begins with
-	ref     [3]byte // header of the first stream that was confirmed
+	tagged  bool    // the body starts with an ID3v2 tag
+	atStart bool    // the body starts with the first stream
+	ref     [3]byte // header of the first confirmed stream
 	hasRef  bool
 	run     run
 
 	count    int64 // frames of confirmed runs
 	bytes    int64 // their length
 	playtime int64 // in flicks
-	stray    int64 // bytes that belong to no frame and no tag
+	stray    int64 // bytes outside of frames and tags
 }
 
 // run is a sequence of frames without a gap. It counts once it is long enough.
@@ -70,7 +70,7 @@ func (w *frames) step(c *cursor, h []byte) {
 	}
 }
 
-// accept takes the frame that h begins.
+// accept takes the frame with header h.
 func (w *frames) accept(c *cursor, h []byte, f frame) {
 	r := &w.run
 	if w.lost || r.count == 0 || !sameStream(r.head, h) {
@@ -88,7 +88,7 @@ func (w *frames) accept(c *cursor, h []byte, f frame) {
 	c.skip = f.size - frameHeaderSize
 }
 
-// needed returns how many frames make a new run that begins with h a stream.
+// needed returns the number of frames that a new run starting with h needs to count as a stream.
 func (w *frames) needed(h []byte) int64 {
 	if w.hasRef && sameStream(w.ref, h) || !w.hasRef && w.stray == 0 {
 		return minFrames
@@ -96,7 +96,7 @@ func (w *frames) needed(h []byte) int64 {
 	return minFramesElsewhere
 }
 
-// endRun counts the frames of the run, or their bytes as stray where they were too few.
+// endRun counts the frames of the run, or their bytes as stray if there are too few.
 func (w *frames) endRun() {
 	if w.run.confirmed() {
 		w.count += w.run.count
@@ -108,8 +108,7 @@ func (w *frames) endRun() {
 	w.run = run{}
 }
 
-// resync gives up h as a header and looks for the next sync word, which may begin
-// within it.
+// resync discards h as a header and searches for the next sync word, which may start inside it.
 func (w *frames) resync(c *cursor, h []byte) {
 	w.endRun()
 	w.lost = true
@@ -121,8 +120,8 @@ func (w *frames) resync(c *cursor, h []byte) {
 	c.putBack(h[next:])
 }
 
-// startTag reports whether h begins a tag that is where a frame was expected:
-// ID3v2 before the frames or between files put together, ID3v1 behind them.
+// startTag reports whether h starts a tag instead of a frame: ID3v2 before the frames or between
+// concatenated files, ID3v1 after them.
 func (w *frames) startTag(c *cursor, h []byte) bool {
 	const id3v1Size = 128
 	switch {
@@ -151,7 +150,7 @@ func id3Size(start [frameHeaderSize]byte, end []byte) int64 {
 
 func (w *frames) finish(c *cursor, _ int64) Result {
 	end := w.end(c)
-	// In other data, few frames are found by chance.
+	// In other data, a few frames may match by chance.
 	isStream := w.count > 0 && (w.atStart || w.stray <= w.bytes)
 	r := Result{Verdict: Audio, Format: MP3}
 	switch {
@@ -175,8 +174,8 @@ func (w *frames) finish(c *cursor, _ int64) Result {
 	return r
 }
 
-// end counts what came last, and returns the oddity of a body that ends inside a frame or
-// a tag, "" for any other.
+// end counts the rest, and returns the oddity of a body that ends inside a frame or a tag,
+// otherwise "".
 func (w *frames) end(c *cursor) string {
 	rest := c.rest()
 	inTag := w.inTag || c.skip > 0 && !w.inFrame
@@ -202,8 +201,8 @@ func (w *frames) end(c *cursor) string {
 	return ""
 }
 
-// isOneFrame reports whether the body is one frame, or the start of one, with no room
-// behind it for the header that would confirm it.
+// isOneFrame reports whether the body is one frame, or the start of one, without space for the next
+// header that would confirm it.
 func (w *frames) isOneFrame() bool {
 	return w.count == 0 && w.run.count == 1 && w.run.need == minFrames && w.stray < frameHeaderSize
 }

@@ -9,9 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzInspector checks on any body that the result does not depend on the pieces it
-// comes in, is consistent in itself, is never audio for text, and is never whole for
-// a stream of frames that lacks its last byte.
+// FuzzInspector checks for any body that the result is independent of the pieces, is consistent, is
+// never audio for text, and is never whole for a stream of frames without its last byte.
 func FuzzInspector(f *testing.F) {
 	for _, test := range allBodies() {
 		if len(test.body) <= 20_000 {
@@ -34,8 +33,8 @@ func FuzzInspector(f *testing.F) {
 	})
 }
 
-// endsInFrame reports whether a body is a whole stream of frames without a tag.
-// AMR is left out: a frame of one byte can be missed by nobody.
+// endsInFrame reports whether a body is a whole stream of frames without a tag. It excludes AMR,
+// where a missing frame of one byte is undetectable.
 func endsInFrame(body []byte, got Result) bool {
 	isFrames := got.Format == MP3 || got.Format == AAC
 	return isFrames && got.Whole && !bytes.Contains(body, []byte("TAG")) && !bytes.Contains(body, []byte("ID3"))
@@ -60,16 +59,15 @@ func checkResult(t *testing.T, body []byte, got Result) {
 	}
 }
 
-// isPlainText is a judgement of its own: all of a body is readable.
+// isPlainText independently checks that a whole body is readable.
 func isPlainText(body []byte) bool {
 	return utf8.Valid(body) && !bytes.ContainsFunc(body, func(r rune) bool {
 		return unicode.IsControl(r) && !unicode.IsSpace(r)
 	})
 }
 
-// FuzzText checks that no readable text is audio, nor JSON of any content, nor
-// anything at all behind the beginning of a page or an answer of the API; and that
-// this is known as soon as the head has come.
+// FuzzText checks that no readable text is audio, nor JSON with any content, nor any bytes after
+// the start of a page or an API answer; and that this is known as soon as the head has arrived.
 func FuzzText(f *testing.F) {
 	for _, test := range textBodies() {
 		f.Add(string(test.body))
@@ -108,9 +106,9 @@ func checkText(t *testing.T, body []byte) Result {
 	return got
 }
 
-// FuzzCut builds whole bodies of every format around any payload, expects each to be
-// whole, and cuts it at any place, at its last byte, and between its parts: never may it
-// be whole then, but where a frame ends.
+// FuzzCut builds whole bodies of every format around any payload, expects each to be whole, and
+// truncates it anywhere, at its last byte, and between its parts: it must not be whole then, except
+// at the end of a frame.
 func FuzzCut(f *testing.F) {
 	for choice := range uint8(24) {
 		f.Add(quiet(400), choice, uint16(97*int(choice)+1))
@@ -130,12 +128,12 @@ func FuzzCut(f *testing.F) {
 		}
 		checkResult(t, body, got)
 		cuts := []int{int(at) % len(body), len(body) - 1}
-		for _, mark := range []string{"OggS", "LIST", "mdat", "moov"} { // where a part begins
+		for _, mark := range []string{"OggS", "LIST", "mdat", "moov"} { // start of a part
 			cuts = append(cuts, max(0, bytes.LastIndex(body, []byte(mark))), max(0, bytes.LastIndex(body, []byte(mark))-4))
 		}
 		for _, cut := range cuts {
 			if frame > 0 && (len(body)-cut)%frame == 0 {
-				continue // between two frames, where it cannot be seen
+				continue // between two frames, where it is undetectable
 			}
 			got := inspect(body[:cut], 0)
 			if got.Whole {
@@ -152,7 +150,7 @@ func FuzzCut(f *testing.F) {
 // where it has nothing else.
 func bodyAround(payload []byte, choice uint8) (format Format, body []byte, frame int) {
 	few, more := int(choice)/8%5, append([]byte{1}, payload...)
-	// fill is content of a frame: the payload, over and over.
+	// fill returns the content of a frame: the repeated payload.
 	fill := func(size int) []byte { return bytes.Repeat(more, size/len(more)+1)[:size] }
 	switch choice % 8 {
 	case 0:

@@ -1,4 +1,4 @@
-// Inspects a body while it streams past, and decides what it is.
+// Inspects a body while it streams past, and determines its format.
 
 package audio
 
@@ -9,21 +9,21 @@ import (
 	"slices"
 )
 
-// HeadSize is how many bytes from its start decide whether a body is text. All of a
-// shorter body is looked at.
+// HeadSize is the number of bytes at the start that decide whether a body is text. A shorter body
+// is checked completely.
 const HeadSize = 512
 
-// parser follows the structure of one format from header to header.
+// parser parses the structure of one format from header to header.
 type parser interface {
-	// need returns the size of the next header, 0 if no more is to be learned.
+	// need returns the size of the next header, 0 if nothing more can be learned.
 	need() int
-	// step takes a header of that size. It sets what the cursor is to skip behind it.
+	// step takes a header of that size. It sets the bytes that the cursor must skip after it.
 	step(c *cursor, h []byte)
-	// finish judges a body of total bytes, all of which the cursor has passed.
+	// finish judges a body of total bytes, all of which the cursor has read.
 	finish(c *cursor, total int64) Result
 }
 
-// errFinished is returned for bytes that come too late to count.
+// errFinished is returned for bytes after Finish.
 var errFinished = errors.New("inspect audio: written to after the end")
 
 // Inspector judges one body. The zero value is ready for use. It is not safe for
@@ -53,8 +53,7 @@ func IsAudio(start []byte) bool {
 	return i.Finish().Verdict == Audio
 }
 
-// Write takes the next bytes of the body and keeps none of p. It fails only after
-// Finish.
+// Write takes the next bytes of the body and does not retain p. It fails only after Finish.
 func (i *Inspector) Write(p []byte) (int, error) {
 	if i.done {
 		return 0, errFinished
@@ -74,12 +73,12 @@ func (i *Inspector) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-// IsText reports whether the body is known to be text: HTML, JSON or other. It is
-// false until HeadSize bytes have come or Finish was called, and does not change
-// after that, so that a caller may stop reading.
+// IsText reports whether the body is known to be text: HTML, JSON or other. It is false until
+// HeadSize bytes have arrived or Finish was called, and does not change afterwards, so a caller may
+// stop reading.
 func (i *Inspector) IsText() bool { return i.decided && i.verdict != Unknown }
 
-// Finish judges the body, of which no more comes. Calling it again returns the same.
+// Finish judges the complete body. Further calls return the same result.
 func (i *Inspector) Finish() Result {
 	if i.done {
 		return i.result
@@ -103,7 +102,7 @@ func (i *Inspector) finishBinary() Result {
 	r := i.parser.finish(&i.cursor, i.total-int64(i.front))
 	switch {
 	case r.Duration == 0 && latin1Verdict(i.head[:i.n]) == Text:
-		return Result{Verdict: Text} // it only began as a frame does
+		return Result{Verdict: Text} // it only started like a frame
 	case r.Verdict != Audio:
 		return Result{}
 	case i.front > 0:
@@ -112,7 +111,7 @@ func (i *Inspector) finishBinary() Result {
 	return r
 }
 
-// decide chooses between text and the parser of a format by the head.
+// decide chooses between text and the parser of a format using the head.
 func (i *Inspector) decide() {
 	head := i.head[:i.n]
 	i.decided = true
@@ -143,8 +142,8 @@ func (i *Inspector) pass(p []byte) {
 	}
 }
 
-// trimFront returns the head without the byte order marks and blank lines that scripts
-// send before a body by mistake.
+// trimFront returns the head without the byte order marks and blank lines that scripts send by
+// mistake before a body.
 func trimFront(head []byte) []byte {
 	for {
 		trimmed := bytes.TrimLeft(bytes.TrimPrefix(head, []byte(utf8Mark)), " \t\r\n")
@@ -155,8 +154,8 @@ func trimFront(head []byte) []byte {
 	}
 }
 
-// parserFor returns the parser of the format that a binary head announces, or of what
-// the body may be anyway.
+// parserFor returns the parser of the format in a binary head, or of a possible format without a
+// magic number.
 func parserFor(head []byte) parser {
 	has := func(at int, magic string) bool {
 		return len(head) >= at+len(magic) && string(head[at:at+len(magic)]) == magic
@@ -179,8 +178,8 @@ func parserFor(head []byte) parser {
 	case has(0, "ID3"), startsFrame(head):
 		return new(frames)
 	}
-	// A stream of frames may have been cut at its front. An archive, a picture or a program may contain such a stream
-	// without being audio.
+	// The start of a stream of frames may be missing. But an archive, a picture or a program may contain such a
+	// stream without being audio.
 	if http.DetectContentType(head) == "application/octet-stream" {
 		return new(frames)
 	}

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// inspect judges a body given in pieces of size bytes, or whole where size is 0.
+// inspect judges a body given in pieces of size bytes, or whole if size is 0.
 func inspect(body []byte, size int) Result {
 	i := NewInspector()
 	if size == 0 {
@@ -39,7 +39,7 @@ func whole(f Format, d time.Duration) Result {
 	return Result{Verdict: Audio, Format: f, Duration: d, Whole: true}
 }
 
-// odd is the result for audio with oddities, or of a format that cannot tell its end.
+// odd is the result for audio with oddities, or of a format that cannot show its end.
 func odd(f Format, d time.Duration, oddities ...string) Result {
 	return Result{Verdict: Audio, Format: f, Duration: d, Oddities: oddities}
 }
@@ -257,13 +257,13 @@ func TestInspector(t *testing.T) {
 	}
 }
 
-// TestCut cuts every audio body short at every place near a boundary and many
-// others: never may it be called whole where its format can tell, nor be text.
+// TestCut truncates every audio body at every position near a boundary and many others: it must not
+// be whole if its format can tell, nor be text.
 func TestCut(t *testing.T) {
 	type cutTest struct {
 		name   string
 		body   []byte
-		silent func(at int) bool // places where a cut cannot be seen
+		silent func(at int) bool // positions where a truncation is undetectable
 	}
 	never := func(int) bool { return false }
 	wave := riff(chunk("fmt ", pcm8k), chunk("data", quiet(5000)))
@@ -297,7 +297,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// TestTextIsKnownEarly tells text as soon as HeadSize bytes have come, and no sooner.
+// TestTextIsKnownEarly recognises text after exactly HeadSize bytes.
 func TestTextIsKnownEarly(t *testing.T) {
 	long := append([]byte(page), bytes.Repeat([]byte("<p>more</p>"), 100)...)
 	for _, test := range []struct {
@@ -324,7 +324,7 @@ func TestTextIsKnownEarly(t *testing.T) {
 	}
 }
 
-// TestIsAudio looks at the first 64 KiB of bodies, as a witness does.
+// TestIsAudio checks the first 64 KiB of bodies, like a witness.
 func TestIsAudio(t *testing.T) {
 	const start = 64 << 10
 	for _, test := range []struct {
@@ -354,8 +354,7 @@ func TestIsAudio(t *testing.T) {
 	}
 }
 
-// TestCases inspects bodies that vendors' recorders are known to send: each is audio
-// with something odd about it.
+// TestCases inspects known bodies of vendors' recorders: each is audio with an oddity.
 func TestCases(t *testing.T) {
 	second := time.Second
 	for name, want := range map[string]Result{
@@ -401,7 +400,7 @@ func TestFinishTwice(t *testing.T) {
 	}
 }
 
-// TestRandomIsNoAudio gives random bodies the starts that formats have.
+// TestRandomIsNoAudio gives random bodies the magic numbers of formats.
 func TestRandomIsNoAudio(t *testing.T) {
 	for seed := range uint64(400) {
 		for _, start := range []string{"", "\xff\xfb\x90\x64", convosoHeader, "\xff\xf1\x6c\x40\x19\x1f\xfc", "\xff\xfb\x00\x64", "\xff\xfe"} {

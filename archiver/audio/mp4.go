@@ -7,13 +7,12 @@ import (
 	"strings"
 )
 
-// mp4 follows the boxes of ISO base media files, into those that tell whether there
-// is sound and how long the whole plays. It stops at a box whose size is not one of 32
-// bits.
+// mp4 follows the boxes of ISO base media files, entering those that show whether there is sound
+// and the duration. It stops at a box without a 32-bit size.
 type mp4 struct {
-	name string // of the box whose content is read next, "" for a box's header
+	name string // of the box with the next content to read, "" for a box's header
 	size int64  // of that content
-	end  int64  // offset behind the outermost box at hand
+	end  int64  // end offset of the current outermost box
 	done bool
 
 	brand    string
@@ -58,7 +57,7 @@ func (m *mp4) step(c *cursor, h []byte) {
 	name, size := string(h[4:]), int64(binary.BigEndian.Uint32(h))
 	isOuter := c.pos-mp4BoxHeader >= m.end
 	if size < mp4BoxHeader || !isChunkName(name) {
-		m.done = true // up to the end of the file, of 64 bits, or something appended
+		m.done = true // size up to the end of the file, 64-bit size, or appended data
 		return
 	}
 	size -= mp4BoxHeader
@@ -76,7 +75,7 @@ func (m *mp4) step(c *cursor, h []byte) {
 	}
 }
 
-// skip passes size bytes, but no more than the outermost box at hand has.
+// skip passes size bytes, but not beyond the current outermost box.
 func (m *mp4) skip(c *cursor, size int64) { c.skip = max(0, min(size, m.end-c.pos)) }
 
 // content reads the start of ftyp, mvhd or hdlr.
@@ -91,20 +90,20 @@ func (m *mp4) content(h []byte) {
 	case h[0] == 0: // version: times of 32 bits
 		m.rate, m.units = int64(be.Uint32(h[12:])), int64(be.Uint32(h[16:]))
 		if m.units == 1<<32-1 {
-			m.units = 0 // not known
+			m.units = 0 // unknown
 		}
 	}
 }
 
 func (m *mp4) finish(_ *cursor, total int64) Result {
 	if !m.hasSound && (m.hasTrack || !isMediaBrand(m.brand)) {
-		return Result{} // a picture, or a film without sound
+		return Result{} // a picture, or a video without sound
 	}
 	r := Result{Verdict: Audio, Format: MP4, Duration: playing(m.units, m.rate)}
 	switch {
 	case total < m.end:
 		r.cut(oddShort)
-	case m.done: // what follows is not known
+	case m.done: // the rest is unknown
 	case !m.hasMovie:
 		r.cut(oddIndex)
 	case !m.hasSound || !m.hasMedia:
@@ -115,8 +114,8 @@ func (m *mp4) finish(_ *cursor, total int64) Result {
 	return r
 }
 
-// isMediaBrand reports whether files of a brand hold sound or film: what they hold is
-// told by an index that may be at their end.
+// isMediaBrand reports whether files of a brand contain sound or video; the index that says which
+// may be at their end.
 func isMediaBrand(brand string) bool {
 	for _, prefix := range []string{"M4A", "M4B", "mp4", "iso", "3gp", "3g2", "dash"} {
 		if strings.HasPrefix(brand, prefix) {

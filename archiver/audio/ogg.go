@@ -8,29 +8,29 @@ import (
 	"time"
 )
 
-// ogg follows the pages of an Ogg file, and of several put after each other.
+// ogg follows the pages of an Ogg file, and of concatenated files.
 type ogg struct {
 	state oggState
-	lost  bool // no page where one must be
+	lost  bool // no page at the expected position
 
 	flags    byte
 	granule  int64
 	serial   uint32
 	size     int64 // of the table of segments, then of the page's content
-	end      int64 // offset behind the page
-	open     int64 // streams that have begun and not ended
+	end      int64 // end offset of the page
+	open     int64 // number of open streams
 	hasAudio bool
-	hasOther bool // a stream of something else, or of a codec that is not known
+	hasOther bool // a stream of something else, or of an unknown codec
 
 	codec  oggCodec
-	stream uint32 // serial number of the audio stream at hand
-	last   int64  // its last position, in samples with those to skip
+	stream uint32 // serial number of the current audio stream
+	last   int64  // its last position, in samples, including skipped ones
 	played time.Duration
 }
 
-// oggCodec is what a stream's first packet says.
+// oggCodec is the content of a stream's first packet.
 type oggCodec struct {
-	rate int64 // samples a second, of positions
+	rate int64 // samples per second of positions
 	skip int64 // samples before the first that plays
 }
 
@@ -47,8 +47,8 @@ const (
 	oggEnds   = 0x04 // header flag: last page of a stream
 )
 
-// need is at least 1 as long as pages come: those without segments and packets without
-// bytes are not waited for.
+// need is at least 1 while there are pages: it does not wait for pages without segments and packets
+// without bytes.
 func (o *ogg) need() int {
 	const maxStart = 40 // of a first packet, up to the sample rate
 	switch {
@@ -156,7 +156,7 @@ func (o *ogg) finish(c *cursor, total int64) Result {
 	switch {
 	case total < o.end || begun:
 		r.cut(oddPage)
-	case o.open > 0: // a recorder that is switched off also leaves this
+	case o.open > 0: // also left by a recorder that was switched off
 		r.cut(oddLastPage)
 	case !o.hasAudio:
 		r.odd(oddHeader)

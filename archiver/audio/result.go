@@ -1,29 +1,28 @@
-// Defines the result of an inspection, and the oddities that it may name.
+// Defines the result of an inspection, and its possible oddities.
 
 package audio
 
 import "time"
 
-// Result is what an [Inspector] found.
+// Result is the result of an [Inspector].
 type Result struct {
 	Verdict Verdict
-	// Format is set where Verdict is Audio.
+	// Format is set if Verdict is Audio.
 	Format Format
-	// Duration is how long the audio plays, 0 if that is not known. It is
-	// computed from headers: the frame that only describes a stream (Xing, Info) is
-	// counted as one that plays, and a last frame that is incomplete is not.
+	// Duration is the duration of the audio, 0 if unknown. It is computed from headers: a frame
+	// that only describes a stream (Xing, Info) counts, an incomplete last frame does not.
 	Duration time.Duration
-	// Oddities says what is unusual inside audio, each in a few words that never change and hold no value, so that
-	// they can be in a remark. It is audio in any case.
+	// Oddities lists anomalies inside audio, each in a few fixed words without values, so that they can be in a
+	// remark. The body is audio in any case.
 	Oddities []string
-	// Cut says that audio ends before its format says that it ends: inside a frame, or
-	// short of a length that the container states. One of Oddities says how.
+	// Cut says that audio is truncated: it ends inside a frame, or before the length in the
+	// container. One of Oddities says how.
 	Cut bool
-	// Whole says that audio is one whole recording by its own account: every frame is
-	// complete and nothing lies between or behind them, or the container states a
-	// length and the bytes agree with it. It is false if the format cannot tell.
+	// Whole says that audio is provably complete: every frame is complete with nothing between or
+	// after them, or the bytes agree with the length in the container. It is false if the format
+	// cannot show that.
 	Whole bool
-	// NotFound says that a body of JSON or text reads "not found" in any spelling.
+	// NotFound says that a body of JSON or text says "not found" in any spelling.
 	NotFound bool
 }
 

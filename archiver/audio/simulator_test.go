@@ -8,8 +8,7 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// Every recording of the simulator, of whatever kind, is whole audio as long as the
-// simulator says.
+// Every recording of the simulator, of any kind, is complete audio with the simulator's duration.
 func TestRecordingsOfTheSimulator(t *testing.T) {
 	server, err := convosotest.New(convosotest.Config{RecordedShare: 1, Oddities: convosotest.Oddities{OtherKinds: true}})
 	if err != nil {
@@ -27,7 +26,7 @@ func TestRecordingsOfTheSimulator(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := inspect(body, 0)
-		// A WAV file states bytes a second as a whole number, Opus skips 6.5 ms.
+		// A WAV file states bytes per second as a whole number, Opus skips 6.5 ms.
 		const slack = 10 * time.Millisecond
 		if off := got.Duration - r.Duration(); off.Abs() > slack+r.Duration()/5000 {
 			t.Errorf("%s: it plays %v, want %v", r.Kind, got.Duration, r.Duration())

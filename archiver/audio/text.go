@@ -11,11 +11,11 @@ import (
 	"unicode/utf8"
 )
 
-// maxText is how much of a text is searched for words. Answers that say so are
-// some sixty bytes long.
+// maxText is how much of a text is searched for words. "Not found" answers are about sixty bytes
+// long.
 const maxText = 4 << 10
 
-// text keeps the start of a body.
+// text stores the start of a body.
 type text struct {
 	buf []byte
 }
@@ -31,8 +31,8 @@ func (t *text) write(p []byte) {
 
 const utf8Mark = "\xEF\xBB\xBF"
 
-// otherSubjects are words before "not found" that say that something else than the
-// recording was not found: an answer like that must never write a recording off.
+// otherSubjects are words before "not found" which mean that something other than the recording was
+// not found: such an answer must never write a recording off.
 var otherSubjects = []string{
 	"account", "auth", "endpoint", "host", "method", "page", "route", "server", "service", "session", "token", "user",
 }
@@ -51,7 +51,7 @@ func (t *text) saysNotFound() bool {
 	return false
 }
 
-// decodeText returns text in UTF-8, of whatever encoding.
+// decodeText converts text of any encoding to UTF-8.
 func decodeText(b []byte) string {
 	if order, rest := utf16Order(b); order != nil {
 		units := make([]uint16, len(rest)/2)
@@ -63,9 +63,9 @@ func decodeText(b []byte) string {
 	return string(bytes.ToValidUTF8(b, []byte("?")))
 }
 
-// textVerdict judges a head that is text beyond doubt: markup or JSON by its
-// beginning, or characters of UTF-8 or UTF-16 alone. Anything else is Unknown. more
-// says that the body continues, so that the last character may be incomplete.
+// textVerdict judges a head that is certainly text: markup or JSON by its start, or only UTF-8 or
+// UTF-16 characters. Anything else is Unknown. more says that the body continues, so the last
+// character may be incomplete.
 func textVerdict(head []byte, more bool) Verdict {
 	if order, _ := utf16Order(head); order != nil {
 		if plain := decodeText(head); isUTF16Text(plain) {
@@ -81,9 +81,9 @@ func textVerdict(head []byte, more bool) Verdict {
 	return Unknown
 }
 
-// latin1Verdict is Text for a head without control characters that is not UTF-8, as
-// pages in Latin-1 or a Windows code page are. A quarter of it must be ASCII: raw
-// samples can be free of control characters too, silence above all.
+// latin1Verdict is Text for a head without control characters that is not UTF-8, like pages in
+// Latin-1 or a Windows code page. A quarter of it must be ASCII: raw samples can be free of control
+// characters too, silence above all.
 func latin1Verdict(head []byte) Verdict {
 	ascii := 0
 	for _, b := range head {
@@ -100,14 +100,14 @@ func latin1Verdict(head []byte) Verdict {
 	return Text
 }
 
-// isControl reports whether r is a character that text does not hold.
+// isControl reports whether r is a character that does not occur in text.
 func isControl(r rune) bool {
-	const escape = 0x1B // begins colours, which servers may copy from their logs
+	const escape = 0x1B // starts colour codes, which servers may copy from their logs
 	return r < ' ' && (r < '\t' || r > '\r') && r != escape || r == 0x7F
 }
 
-// isUTF8Text reports whether head is UTF-8 without control characters. The last
-// character may be incomplete where more of the body follows.
+// isUTF8Text reports whether head is UTF-8 without control characters. The last character may be
+// incomplete if the body continues.
 func isUTF8Text(head []byte, more bool) bool {
 	if more {
 		for cut := range min(utf8.UTFMax-1, len(head)) {
@@ -123,9 +123,9 @@ func isUTF8Text(head []byte, more bool) bool {
 	return utf8.Valid(head) && !bytes.ContainsFunc(head, isControl)
 }
 
-// isUTF16Text reports whether decoded units are text: no control characters, no
-// half of a pair, and a quarter ASCII, which pages in every language have in their
-// markup. Audio whose first bytes look like a byte order mark does not pass.
+// isUTF16Text reports whether decoded units are text: no control characters, no half of a surrogate
+// pair, and a quarter ASCII, which pages in every language have in their markup. Audio that starts
+// like a byte order mark fails this check.
 func isUTF16Text(plain string) bool {
 	ascii, all := 0, 0
 	for _, r := range plain {
@@ -137,13 +137,13 @@ func isUTF16Text(plain string) bool {
 		}
 		all++
 	}
-	// A head that is cut inside a pair ends in one replacement character.
+	// A head truncated inside a pair ends in one replacement character.
 	return ascii > 0 && 4*ascii >= all && strings.Count(plain, string(utf8.RuneError)) <= 1
 }
 
-// utf16Order returns how to read units of UTF-16 and the bytes that hold them,
-// without the byte order mark. Text without a mark is known by an ASCII character
-// at its start. For other data the function is nil.
+// utf16Order returns the decoder of UTF-16 units and their bytes, without the byte order mark. Text
+// without a mark is recognised by an ASCII character at its start. For other data the function is
+// nil.
 func utf16Order(b []byte) (func([]byte) uint16, []byte) {
 	little := func(b []byte) uint16 { return uint16(b[0]) | uint16(b[1])<<8 }
 	big := func(b []byte) uint16 { return uint16(b[1]) | uint16(b[0])<<8 }
@@ -163,8 +163,8 @@ func utf16Order(b []byte) (func([]byte) uint16, []byte) {
 	return nil, nil
 }
 
-// kindOfText tells HTML and JSON by how they begin; all else is Text. No audio
-// begins in such a way.
+// kindOfText recognises HTML and JSON by their start; everything else is Text. No audio starts like
+// them.
 func kindOfText(head []byte) Verdict {
 	const space = " \t\r\n\v\f"
 	head = bytes.TrimLeft(head, space)

@@ -4,16 +4,15 @@ package audio
 
 import "encoding/binary"
 
-// wav follows the chunks of RIFF, RF64 and BW64 files with WAVE in them. Chunks may
-// come in any order. RF64 and BW64 state their sizes elsewhere, in 64 bits, and are read
-// as streams that state none.
+// wav follows the chunks of RIFF, RF64 and BW64 files with WAVE in them. Chunks may come in any
+// order. RF64 and BW64 have 64-bit sizes elsewhere, and are read as streams without sizes.
 type wav struct {
 	state wavState
 
-	riffEnd   int64 // offset where the file ends by its own account, 0 if it states none
-	chunkEnd  int64 // the same of the chunk at hand
-	oddChunk  bool  // the chunk at hand has an odd size
-	byteRate  int64 // bytes a second
+	riffEnd   int64 // stated end of the file, 0 if not stated
+	chunkEnd  int64 // stated end of the current chunk, likewise
+	oddChunk  bool  // the current chunk has an odd size
+	byteRate  int64 // bytes per second
 	hasFormat bool
 	hasData   bool
 	dataStart int64
@@ -28,12 +27,12 @@ const (
 	wavChunk
 	wavPadChunk // after a chunk of odd size
 	wavFormat
-	wavRest // nothing more to be learned
+	wavRest // nothing more to learn
 )
 
-// streamSize is the min size that stands for one not known when the header was
-// written. FFmpeg writes 0xFFFFFFFF to a pipe, SoX writes 0x7FFFF000 and adds the
-// header to it; real ones of 2 GiB, some three days of telephone audio, have RF64.
+// streamSize is the minimum size that means unknown at the time of writing. FFmpeg writes
+// 0xFFFFFFFF to a pipe, SoX writes 0x7FFFF000 and adds the header to it; real ones of 2 GiB, some
+// three days of telephone audio, have RF64.
 const streamSize = 0x7FFFF000
 
 func (w *wav) need() int {
@@ -63,7 +62,7 @@ func (w *wav) step(c *cursor, h []byte) {
 	case wavPadChunk:
 		w.padChunk(c, h)
 	case wavFormat:
-		// Format tag, channels, sample rate, bytes a second, bytes a block, bits.
+		// Format tag, channels, sample rate, bytes per second, bytes per block, bits.
 		w.byteRate = int64(le.Uint32(h[8:]))
 		if w.byteRate == 0 {
 			w.byteRate = int64(le.Uint32(h[4:])) * int64(le.Uint16(h[12:]))
@@ -73,7 +72,7 @@ func (w *wav) step(c *cursor, h []byte) {
 	}
 }
 
-// padChunk begins the chunk after one of odd size. Some writers omit the zero byte that must be between them.
+// padChunk starts the chunk after one of odd size. Some writers omit the zero byte that must be between them.
 func (w *wav) padChunk(c *cursor, h []byte) {
 	le := binary.LittleEndian
 	name, size := string(h[:4]), le.Uint32(h[4:])
@@ -85,7 +84,7 @@ func (w *wav) padChunk(c *cursor, h []byte) {
 	w.noPad = w.chunk(c, name, size) || w.noPad
 }
 
-// chunk begins a chunk whose header has just been taken. It reports whether it is one.
+// chunk starts a chunk whose header was just read. It reports whether the header is valid.
 func (w *wav) chunk(c *cursor, name string, size32 uint32) bool {
 	outside := w.riffEnd > 0 && c.pos > w.riffEnd
 	if !isChunkName(name) || w.hasData && outside {
@@ -110,7 +109,7 @@ func (w *wav) chunk(c *cursor, name string, size32 uint32) bool {
 	return true
 }
 
-// skipChunk passes what is left of the chunk.
+// skipChunk skips the rest of the chunk.
 func (w *wav) skipChunk(c *cursor) {
 	c.skip = w.chunkEnd - c.pos
 	w.state = wavChunk
@@ -141,9 +140,8 @@ func (w *wav) finish(_ *cursor, total int64) Result {
 	if w.noPad {
 		r.odd(oddNoPad)
 	}
-	// Some writers count the header in the file's size: up to 8 bytes more than
-	// there are contradict nothing where every chunk is whole. Behind the last chunk
-	// may stand a pad byte.
+	// Some writers include the header in the file's size: up to 8 missing bytes are acceptable if
+	// every chunk is complete. A pad byte may follow the last chunk.
 	switch {
 	case w.chunkEnd > total, w.riffEnd > total+8:
 		r.cut(oddShort)

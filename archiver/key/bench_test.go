@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// BenchmarkCleanPart cleans a name as the vendor makes them, one that has nothing in common with those, and
-// one that must be cut.
+// BenchmarkCleanPart cleans a typical vendor name, a completely different one, and one that must be
+// truncated.
 func BenchmarkCleanPart(b *testing.B) {
 	for _, c := range []struct{ name, text string }{
 		{"clean", "106387_11_5555550100_50_5051_1748469536_8636-in-1748.mp3"},

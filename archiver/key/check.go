@@ -12,15 +12,14 @@ import (
 	"text/template/parse"
 )
 
-// checker walks a template for the fields that it names, also in branches that a
-// trial run does not take.
+// checker collects the fields of a template, including those in branches that a trial run does not
+// take.
 type checker struct {
 	used map[string]bool
 }
 
-// fieldsOf returns the fields that the template names, or an error for one that there
-// is not, for none at all, and for what a key has no use for: loops and templates
-// within it.
+// fieldsOf returns the fields of the template, or an error for an unknown one, for none at all, and
+// for unsupported constructs: loops and nested templates.
 func fieldsOf(t *template.Template) ([]string, error) {
 	c := checker{used: map[string]bool{}}
 	if len(t.Templates()) > 1 {
@@ -36,7 +35,7 @@ func fieldsOf(t *template.Template) ([]string, error) {
 	return slices.Sorted(maps.Keys(c.used)), nil
 }
 
-// list checks the nodes of a list. within says that the dot is a value, in {{with}}.
+// list checks the nodes of a list. within says that the dot is a value, inside {{with}}.
 func (c *checker) list(list *parse.ListNode, within bool) error {
 	if list == nil {
 		return nil
@@ -98,14 +97,14 @@ func (c *checker) argument(node parse.Node, within bool) error {
 	return nil
 }
 
-// field checks a field with what is taken of it: {{.call_date.Format}} is both.
+// field checks a field with its methods: {{.call_date.Format}} is both.
 func (c *checker) field(path []string, within bool) error {
 	const method = "Format"
 	switch {
 	case len(path) == 0:
 		return errors.New("{{$}} names no field: use one such as {{.filename}}")
 	case within && len(path) == 1 && path[0] == method:
-		return nil // of the time that the dot is
+		return nil // the dot is a time
 	case path[0] == "public_url" || path[0] == "src":
 		return fmt.Errorf("field %s is a secret link and cannot be part of a file name", path[0])
 	case !slices.Contains(fieldNames(), path[0]):

@@ -13,16 +13,16 @@ import (
 )
 
 const (
-	maxPart = 255  // bytes of a part, as file systems allow
-	maxKey  = 1024 // bytes of a key with its prefix, as S3 allows
-	// minPart is what a part may be cut down to; a hash and an extension fit.
+	maxPart = 255  // bytes of a part, the limit of file systems
+	maxKey  = 1024 // bytes of a key with its prefix, the limit of S3
+	// minPart is the minimum length of a truncated part, with space for a hash and an extension.
 	minPart = 48
 )
 
-// cleanText returns text with each character that some store refuses, hides or
-// mistakes for another replaced by "_", each byte of invalid UTF-8 too. Unprintable
-// are, besides control characters, those of text direction and no width, every space
-// but the plain one, and code points that are not assigned.
+// cleanText returns text with each character that some store refuses, hides or confuses with
+// another replaced by "_", and each byte of invalid UTF-8 too. Besides control characters, these
+// are characters for text direction and of zero width, every space except the plain one, and
+// unassigned code points.
 func cleanText(text string) string {
 	return strings.Map(func(r rune) rune {
 		if isAllowed(r) {
@@ -40,12 +40,11 @@ func isAllowed(r rune) bool {
 	return unicode.IsPrint(r)
 }
 
-// CleanPart returns a part of a key made of any text: clean characters, no "." or
-// "..", nothing that Windows refuses, not empty and at most 255 bytes. Cleaning a
-// clean part again changes nothing.
+// CleanPart makes a part of a key from any text: clean characters, no "." or "..", nothing that
+// Windows refuses, not empty and at most 255 bytes. Cleaning a clean part again changes nothing.
 func CleanPart(text string) string { return cutPart(namePart(text), maxPart) }
 
-// namePart is CleanPart without the limit.
+// namePart is like CleanPart, without the limit.
 func namePart(text string) string {
 	part := cleanText(text)
 	stem := strings.TrimRight(part, ". ") // Windows drops them, so that "x." opens "x"
@@ -56,9 +55,9 @@ func namePart(text string) string {
 	return part
 }
 
-// isDevice reports whether Windows opens a device by the name, whatever extension it
-// has. Superscript digits count there, and spaces behind the name do not; whether those
-// before it do is not documented, so that they are not relied on.
+// isDevice reports whether Windows opens a device by the name, with any extension. Superscript
+// digits count, and trailing spaces do not; leading spaces are not documented, so they are ignored
+// too.
 func isDevice(part string) bool {
 	stem, _, _ := strings.Cut(part, ".")
 	stem = strings.ToUpper(strings.Trim(stem, " "))
@@ -74,9 +73,8 @@ func isDevice(part string) bool {
 	return isPort && size == len(digit) && size > 0 && strings.ContainsRune("0123456789¹²³", r)
 }
 
-// outsideReserved returns the first part of a key, changed where it would be one of
-// the archive's own names, or hidden. Short names of NTFS, as MANIFE~1, lead into
-// those folders too.
+// outsideReserved returns the first part of a key, changed if it is one of the archive's own names,
+// or hidden. Short names of NTFS, like MANIFE~1, lead into those folders too.
 func outsideReserved(part string) string {
 	isOwn := func(own string) bool { return strings.EqualFold(part, own) }
 	if strings.HasPrefix(part, ".") || slices.ContainsFunc(ownFolders(), isOwn) {
@@ -93,9 +91,8 @@ func ownFolders() []string {
 	return []string{"manifest", "calls", "evidence", "seals", "access", "quarantine"}
 }
 
-// cutPart returns part within limit bytes. One that is longer keeps its start and its
-// extension, and a hash of all of it between them, so that parts that differ anywhere
-// stay different.
+// cutPart returns part within limit bytes. A longer one keeps its start and its extension with a
+// hash of the whole between them, so parts that differ anywhere stay different.
 func cutPart(part string, limit int) string {
 	if len(part) <= limit {
 		return part
@@ -123,8 +120,8 @@ func hashOf(text string, digits int) string {
 	return hex.EncodeToString(sum[:])[:digits]
 }
 
-// extension returns a name's ending with its dot: up to eight ASCII letters and
-// digits after the last dot, which is not the name's first character. Else it is "".
+// extension returns a name's extension with its dot: up to eight ASCII letters and digits after the
+// last dot, which is not the name's first character. Otherwise "".
 func extension(name string) string {
 	const maxLetters = 8
 	ext := path.Ext(name)

@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzKey checks what every key must be, on any values.
+// FuzzKey checks the requirements of every key with any values.
 func FuzzKey(f *testing.F) {
 	texts := []string{
 		`{{.filename}}`, `{{.campaign}}/{{.filename}}`, `{{.campaign}}{{.filename}}/{{.user}}`,
@@ -51,7 +51,7 @@ func FuzzKey(f *testing.F) {
 				t.Errorf("%q does not end in %q", key, ext)
 			}
 		}
-		// A later run knows the wanted key alone and must find what stands under the second.
+		// A later run only knows the wanted key and must find the object under the second one.
 		if again := Again(names.Wanted(), id); !slices.Equal(again, keys[:2]) {
 			t.Errorf("keys %q, noted and made again %q", keys, again)
 		}
@@ -64,7 +64,7 @@ func FuzzKey(f *testing.F) {
 	})
 }
 
-// shortName is how NTFS shortens a name; the archive's own folders answer to theirs.
+// shortName returns the short name of NTFS, which also leads to the archive's own folders.
 var shortName = regexp.MustCompile(`(?i)^(manife|quaran|eviden|access|calls|seals)~[0-9]`)
 
 func checkKey(t *testing.T, key string, prefix int, template string) {
@@ -83,8 +83,7 @@ func checkKey(t *testing.T, key string, prefix int, template string) {
 	}
 }
 
-// checkParts judges by rules of its own what a store and Windows take, and what a
-// person sees.
+// checkParts independently checks what stores and Windows accept, and what is visible.
 func checkParts(t *testing.T, key string) {
 	t.Helper()
 	if !utf8.ValidString(key) || !fs.ValidPath(key) || !filepath.IsLocal(key) ||
@@ -105,9 +104,8 @@ func checkParts(t *testing.T, key string) {
 	}
 }
 
-// FuzzCleanPart checks that cleaning twice changes no more than cleaning once, that
-// nothing clean is changed, and that a long part differs from another in one
-// character after it was cut too.
+// FuzzCleanPart checks that cleaning twice changes no more than cleaning once, that clean parts
+// stay unchanged, and that long parts with one different character stay different after truncation.
 func FuzzCleanPart(f *testing.F) {
 	for _, text := range []string{"x", "", "..", "con", "a. .", strings.Repeat("é", 200) + ".mp3", "\xff", "aux.", strings.Repeat("x", 256)} {
 		f.Add(text, uint16(len(text)/2))
@@ -134,8 +132,8 @@ func FuzzCleanPart(f *testing.F) {
 	})
 }
 
-// FuzzAlternatives checks that two recordings never share an alternative, nor a key
-// in quarantine, also where upper and lower case are one.
+// FuzzAlternatives checks that two recordings never share an alternative, nor a key in quarantine,
+// even if case is ignored.
 func FuzzAlternatives(f *testing.F) {
 	f.Add("x", "1-2", "x-1", "2")
 	f.Add("x", "1_1a2b3c4d", "x", "1")
@@ -161,7 +159,7 @@ func FuzzAlternatives(f *testing.F) {
 				}
 			}
 		}
-		// What one id becomes, another may be: it must still be another.
+		// The encoding of one id may itself be an id: its own encoding must differ.
 		if encoded := encodeID(id); encoded != id && strings.EqualFold(encodeID(encoded), encoded) {
 			t.Errorf("ids %q and %q are both %q in a key", id, encoded, encoded)
 		}

@@ -1,4 +1,4 @@
-// Recognises keys that contain a hash or a run, which cannot be made again from a row.
+// Recognises keys that contain a hash or a run, which cannot be derived from a row.
 
 package key
 
@@ -12,19 +12,20 @@ import (
 // third of [Names.For], or one of a recording whose id is made of another id and the run that replaced its damaged
 // bytes.
 type Later struct {
-	Front string // what is before the id; see [Fronts]
+	Front string // part before the id; see [Fronts]
 	Sum   string // the first 8 hex digits of the body's SHA-256, or ""
-	id    string // as encodeID makes it
+	id    string // as encoded by encodeID
 }
 
 var (
 	laterPattern = regexp.MustCompile(`^([0-9a-z_]*?[0-9a-z])(?:_([0-9a-f]{8}))?$`)
 	hashPattern  = regexp.MustCompile(`_[0-9a-f]{32}$`)
-	// runPattern is the part of a run's id that the start of an encoded id has room for.
+	// runPattern matches the part of a run's id that fits into the start of an encoded id.
 	runPattern = regexp.MustCompile(`^[0-9]{0,8}(t[0-9]{0,6}(z(_[0-9a-z]*)?)?)?$`)
 )
 
-// ParseLater takes such a key apart, and is false for any other. Of a file name that only looks like one it is true too.
+// ParseLater parses such a key, and returns false for any other. It also returns true for a file name that only looks
+// like one.
 func ParseLater(name string) (l Later, ok bool) {
 	n := split(name)
 	dash := strings.LastIndexByte(n.stem, '-')
@@ -42,7 +43,7 @@ func ParseLater(name string) (l Later, ok bool) {
 func (l Later) IsOf(recordingID string) bool { return l.id == encodeID(recordingID) }
 
 // Replaces reports whether the key may be one that [Names.For] gives for the recording's id, a space and the id of a
-// run. It is not sure for an id whose beginning fills the room that the key has for it.
+// run. The answer is uncertain for an id whose start fills the available space.
 func (l Later) Replaces(recordingID string) (may, sure bool) {
 	const hash = len("_") + 32
 	begin := encodeID(recordingID + " ")
@@ -54,8 +55,8 @@ func (l Later) Replaces(recordingID string) (may, sure bool) {
 	return runPattern.MatchString(run[:len(run)-hash]), len(begin) < maxIDStart
 }
 
-// Fronts returns what is before the id in the later keys of a recording with the wanted key: its folder and stem,
-// and where that is too long for an id after it, what is left of it.
+// Fronts returns the part before the id in the later keys of a recording with the wanted key: its folder and
+// stem, truncated if necessary.
 func Fronts(wanted string) []string {
 	n := split(wanted)
 	fronts := []string{n.folder + n.stem}

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestLater takes apart what For gives, for plain ids and others, short names and long ones.
+// TestLater parses the keys of For, for plain ids and others, short names and long ones.
 func TestLater(t *testing.T) {
 	const run = "20261128T090003Z-1f0c9a3e"
 	for _, name := range []string{"x.mp3", "2025/a-b-1795335907.mp3", strings.Repeat("x", 250) + ".mp3", "noext"} {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Names are the keys that one recording may be stored under.
+// Names are the possible keys of a recording.
 type Names struct {
 	folder string // with its "/", or ""
 	stem   string // of the file name
@@ -21,14 +21,14 @@ func split(key string) Names {
 	return Names{folder: key[:slash], stem: key[slash : len(key)-len(ext)], ext: ext}
 }
 
-// Wanted returns the key that the template asks for.
+// Wanted returns the key defined by the template.
 func (n Names) Wanted() string { return n.folder + n.stem + n.ext }
 
-// NamesOf returns the names whose wanted key is one that was noted.
+// NamesOf returns the names with a noted wanted key.
 func NamesOf(noted string) Names { return split(noted) }
 
-// For returns the keys to try in turn for the recording with the id, which may be any
-// text, and a body with the SHA-256 sum:
+// For returns the keys to try in turn for the recording with the id, which may be any text, and a
+// body with the SHA-256 sum:
 //
 //	folder/name.mp3                the wanted one
 //	folder/name-ID.mp3             where that is taken by another recording
@@ -45,14 +45,14 @@ func (n Names) For(recordingID string, sum [32]byte) []string {
 func (n Names) with(suffix string) string {
 	room := maxPart - len(suffix) - len(n.ext)
 	stem := n.stem
-	if len(stem) > room { // Key leaves room; a key noted by other means may not
+	if len(stem) > room { // Key leaves space; a key noted in another way may not
 		stem = cutPart(stem, room)
 	}
 	return n.folder + stem + suffix + n.ext
 }
 
-// Again returns the keys that a recording may have whose wanted key was noted before and whose bytes are not known:
-// the first two of [Names.For]. Without a noted key there are none.
+// Again returns the possible keys of a recording with a noted wanted key and unknown bytes: the first two of
+// [Names.For]. Without a noted key there are none.
 func Again(wanted, recordingID string) []string {
 	if wanted == "" {
 		return nil
@@ -61,16 +61,16 @@ func Again(wanted, recordingID string) []string {
 }
 
 const (
-	// maxPlainID is the longest id that is in keys as it is.
+	// maxPlainID is the longest id that is used unchanged in keys.
 	maxPlainID = 40
-	// maxIDStart is how much of any other does.
+	// maxIDStart is the length of the readable start of other ids.
 	maxIDStart = 24
 )
 
-// encodeID returns an id as it is in keys. Ids of lower-case letters and digits, as the vendor's are, stay as they
-// are. Any other becomes its readable beginning, "_" and 32 digits of its hash. What results holds neither "-" nor
-// ".", so that only the id can follow the last "-" of a name. "_" never ends in eight digits, so it is never taken
-// for an id followed by the sum.
+// encodeID returns the form of an id in keys. Ids of lower-case letters and digits, like the vendor's, stay
+// unchanged. Any other becomes its readable start, "_" and 32 digits of its hash. The result contains neither "-"
+// nor ".", so only the id can follow the last "-" of a name. It never ends in "_" and eight digits, so it is never
+// mistaken for an id followed by the sum.
 func encodeID(id string) string {
 	if isPlainID(id) {
 		return id

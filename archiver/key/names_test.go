@@ -27,8 +27,7 @@ func TestFor(t *testing.T) {
 	}
 }
 
-// TestAlternativesAreInjective gives recordings file names and ids that together read
-// alike.
+// TestAlternativesAreInjective gives recordings file names and ids that look alike when combined.
 func TestAlternativesAreInjective(t *testing.T) {
 	ids := []string{
 		"1", "2", "1-2", "2-1", "12", "A", "a", "a#1", "a_1", "1_1a2b3c4d", "1a2b3c4d", "12345678", "", "é", "e\u0301", " 1", "1 ",

@@ -15,12 +15,11 @@ import (
 
 // Template makes keys. It is safe for concurrent use.
 //
-// The text is that of text/template. It names the fields of call and recording by
-// their API names, as {{.campaign_id}}; fields that are null or missing are empty.
-// {{.call_date}} is the call's wall-clock time, {{.call_date.Format "2006-01-02"}} part
-// of it. A "/" anywhere in the template separates parts, also in a layout, as
-// {{.call_date.Format "2006/01/02"}}; one in a value becomes "_". Links cannot be
-// named: they are secrets. Besides the functions of text/template there are
+// The text is that of text/template. It uses the fields of call and recording by their API names,
+// like {{.campaign_id}}; null or missing fields are empty. {{.call_date}} is the call's wall-clock
+// time, {{.call_date.Format "2006-01-02"}} part of it. A "/" anywhere in the template separates
+// parts, also in a layout, as {{.call_date.Format "2006/01/02"}}; one in a value becomes "_". Links
+// are not available, because they are secrets. Besides the functions of text/template there are
 //
 //	lower VALUE             in lower case
 //	upper VALUE             in upper case
@@ -28,18 +27,18 @@ import (
 //	trunc N VALUE           its first N characters
 //	default OTHER VALUE     OTHER where VALUE is empty
 //
-// which all take the value last, so that they work in pipelines:
-// {{.queue_id | default "none"}}. Prefer trunc to slice, which fails on short values.
+// which all take the value last, so that they work in pipelines: {{.queue_id | default "none"}}.
+// Prefer trunc to slice, which fails on short values.
 type Template struct {
 	parsed *template.Template
-	fields []string // that the template names, without call_date
+	fields []string // used by the template, without call_date
 }
 
-// callDate is the field that holds a time.
+// callDate is the field with a time.
 const callDate = "call_date"
 
-// fieldNames returns the fields that a template may name: those of a call, those seen
-// in its rows though not documented, and those of a recording.
+// fieldNames returns the fields that a template may use: those of a call, undocumented ones seen in
+// rows, and those of a recording.
 func fieldNames() []string {
 	return []string{
 		"id", "lead_id", "list_id", "campaign_id", "campaign", "user", "user_id", "phone_number", "number_dialed",
@@ -51,13 +50,13 @@ func fieldNames() []string {
 	}
 }
 
-// wallClock is a time without a zone, as the call log has it.
+// wallClock is a time without a zone, as in the call log.
 type wallClock struct{ t time.Time }
 
-// Format returns the time by a layout of package time.
+// Format returns the time in a layout of package time.
 func (w wallClock) Format(layout string) string { return w.t.Format(layout) }
 
-// String returns the time as the API writes it.
+// String returns the time in the API's layout.
 func (w wallClock) String() string { return w.t.Format(time.DateTime) }
 
 func functions() template.FuncMap {
@@ -81,8 +80,8 @@ func truncate(n int, value string) string {
 	return value
 }
 
-// Parse reads a template. It fails for wrong syntax, for a field that there is not,
-// for a text without any, and for one that makes no file name of ordinary values.
+// Parse parses a template. It fails for wrong syntax, for an unknown field, without any field, and
+// if ordinary values result in no file name.
 func Parse(text string) (*Template, error) {
 	if !utf8.ValidString(text) {
 		return nil, errors.New("parse template: it is not valid UTF-8")
@@ -102,8 +101,7 @@ func Parse(text string) (*Template, error) {
 	return t, nil
 }
 
-// try runs the template on ordinary values and on none, to find what only running
-// shows.
+// try executes the template with ordinary values and with none, to find runtime errors.
 func (t *Template) try() error {
 	date := time.Date(2025, 5, 28, 14, 58, 38, 0, time.UTC)
 	full := map[string]string{}
@@ -118,20 +116,20 @@ func (t *Template) try() error {
 	if err != nil {
 		return err
 	}
-	// A part may be empty for some values. One that is empty for all is a mistake.
+	// A part may be empty for some values. A part that is always empty is a mistake.
 	if checkPath(bare) != nil {
 		return checkPath(made)
 	}
 	return nil
 }
 
-// NamesOnly reports whether the template names no fields but these, call_date aside.
+// NamesOnly reports whether the template uses only these fields, call_date aside.
 func (t *Template) NamesOnly(fields ...string) bool {
 	return !slices.ContainsFunc(t.fields, func(name string) bool { return !slices.Contains(fields, name) })
 }
 
-// Pick returns copies of those fields that the template names, call_date aside: all that Key needs of a call
-// whose row is not kept.
+// Pick returns copies of those fields that the template uses, except call_date: all that Key needs of a call
+// without its row.
 func (t *Template) Pick(fields map[string]string) map[string]string {
 	picked := make(map[string]string, len(t.fields))
 	for _, name := range t.fields {
@@ -142,7 +140,7 @@ func (t *Template) Pick(fields map[string]string) map[string]string {
 	return picked
 }
 
-// checkPath refuses what no template should make.
+// checkPath refuses paths that no template should make.
 func checkPath(made string) error {
 	switch {
 	case strings.HasPrefix(made, "/"):
@@ -160,22 +158,20 @@ func checkPath(made string) error {
 	return nil
 }
 
-// Options say what a key is for.
+// Options describe the recording of a key.
 type Options struct {
-	// RecordingID is the recording's identity, any text that is not empty. It stands
-	// in for an empty file name.
+	// RecordingID is the recording's identity, any non-empty text. It replaces an empty file name.
 	RecordingID string
-	// Format of the bytes, which gives the key its extension. Nil leaves it as it is.
+	// Format of the bytes, which determines the extension of the key. Nil leaves it unchanged.
 	Format interface{ Extension() string }
-	// PrefixLen is how many bytes the store puts before the key.
+	// PrefixLen is the length of the store's prefix in bytes.
 	PrefixLen int
 }
 
-// Key makes the names of a recording. Fields holds the values by API name, with names
-// that no template knows ignored; date is the call's wall-clock time and stands for
-// call_date. The wanted key leaves room for the suffixes of [Names.For] with the same
-// recording id. It fails where the template does on these values, or where it has so
-// many parts, or the prefix is so long, that no key fits. No error holds a value.
+// Key makes the names of a recording. Fields holds the values by API name, and unknown names are
+// ignored; date is the call's wall-clock time, used as call_date. The wanted key leaves space for
+// the suffixes of [Names.For] with the same recording id. It fails if the template does, or if the
+// number of parts or the prefix leaves no space for a key. No error contains a value.
 func (t *Template) Key(fields map[string]string, date time.Time, o Options) (Names, error) {
 	stem, err := t.Stem(fields, date, o)
 	if err != nil {
@@ -191,8 +187,7 @@ type Stem struct {
 	prefixLen int
 }
 
-// Stem is Key for a recording whose format is not known: Names of it costs less than Key. It fails where the template
-// does.
+// Stem is like Key, for a recording of unknown format: its Names is cheaper than Key. It fails if the template does.
 func (t *Template) Stem(fields map[string]string, date time.Time, o Options) (Stem, error) {
 	made, err := t.run(fields, date, o.RecordingID)
 	if err != nil {
@@ -207,7 +202,7 @@ func (t *Template) Stem(fields map[string]string, date time.Time, o Options) (St
 	return Stem{parts: parts, id: o.RecordingID, prefixLen: o.PrefixLen}, nil
 }
 
-// Names makes the names in a format, as Key does.
+// Names makes the names in a format, like Key.
 func (s Stem) Names(format interface{ Extension() string }) (Names, error) {
 	ext := ""
 	if format != nil {
@@ -224,9 +219,9 @@ func (s Stem) Names(format interface{ Extension() string }) (Names, error) {
 	return split(strings.Join(parts, "/")), nil
 }
 
-// fit cuts the parts to the limits of a part and of the whole key, with room for a
-// suffix in the last one. If the whole is too long, the longer parts are cut to one
-// length. It reports whether that is enough.
+// fit truncates the parts to the limits of a part and of the whole key, with space for a suffix in
+// the last one. If the key is too long, the longer parts are truncated to equal length. It reports
+// whether that is enough.
 func fit(parts []string, limit, suffix int) bool {
 	last := len(parts) - 1
 	cutTo := func(i, share int) int {
@@ -254,7 +249,7 @@ func fit(parts []string, limit, suffix int) bool {
 	return true
 }
 
-// run executes the template on clean values, so that no "/" comes from one.
+// run executes the template with cleaned values, so that none adds a "/".
 func (t *Template) run(fields map[string]string, date time.Time, recordingID string) (string, error) {
 	values := make(map[string]any, len(t.fields)+1)
 	for _, name := range t.fields {

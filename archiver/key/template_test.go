@@ -115,7 +115,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// TestKeyErrorsHoldNoValue runs a template that fails on some values alone.
+// TestKeyErrorsHoldNoValue runs a template that fails only for some values.
 func TestKeyErrorsHoldNoValue(t *testing.T) {
 	template := mustParse(t, `{{if eq .user "x"}}{{slice .phone_number 50}}{{end}}{{.id}}`)
 	_, err := template.Key(map[string]string{"user": "x", "phone_number": "5555550100"}, callTime, Options{RecordingID: "1"})
@@ -148,7 +148,7 @@ func TestExtensions(t *testing.T) {
 	}
 }
 
-// TestHostileNames puts file names at the top of the archive that must not be there.
+// TestHostileNames tries file names that must not be at the top of the archive.
 func TestHostileNames(t *testing.T) {
 	for filename, want := range map[string]string{
 		"../../x":                   "_.._.._x.mp3",
@@ -264,8 +264,7 @@ func TestNamesOnly(t *testing.T) {
 	}
 }
 
-// TestPick makes the same key of what the template picks as of all fields, and keeps
-// nothing else.
+// TestPick makes the same key from the picked fields as from all fields, and keeps nothing else.
 func TestPick(t *testing.T) {
 	const text = `{{.campaign_id}}/{{.queue | default "none"}}/{{.call_date.Format "2006-01-02"}}/{{.filename}}`
 	parsed, err := Parse(text)

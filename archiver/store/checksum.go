@@ -17,34 +17,33 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// Checksum chooses the header by which S3 checks a body before it commits it.
+// Checksum selects the header with which S3 verifies a body before storing it.
 type Checksum string
 
-// The checksum headers. All are computed before the body is sent and go in a header:
-// trailing checksums, the SDK's own way, make the body aws-chunked, which several
-// S3-compatible servers refuse or store as part of the object.
+// The checksum headers. All are computed before the body is sent and go in a header: trailing
+// checksums, the SDK's default, make the body aws-chunked, which several S3-compatible servers
+// refuse or store as part of the object.
 const (
-	// ChecksumAuto takes MD5 for the services known to refuse x-amz-checksum
-	// headers or to sign them in a way of their own (Cloudflare R2, Backblaze B2,
-	// Google Cloud Storage), and SHA-256 for AWS and all others. An unknown server
-	// that does not want it says so at the first object that is written, which is
-	// the probe of [S3.ProveConditionalWrites], before anything is downloaded.
+	// ChecksumAuto uses MD5 for the services known to refuse x-amz-checksum headers or to sign them
+	// differently (Cloudflare R2, Backblaze B2, Google Cloud Storage), and SHA-256 for AWS and all
+	// others. An unknown server without support for it refuses the first object written, which is
+	// the probe of [S3.ProveConditionalWrites], before any download.
 	ChecksumAuto Checksum = ""
-	// ChecksumSHA256 sends x-amz-checksum-sha256. The hash is known anyway.
+	// ChecksumSHA256 sends x-amz-checksum-sha256. The hash is already known.
 	ChecksumSHA256 Checksum = "sha256"
 	// ChecksumCRC64NVME sends x-amz-checksum-crc64nvme.
 	ChecksumCRC64NVME Checksum = "crc64nvme"
-	// ChecksumMD5 sends Content-MD5, which the oldest servers check too.
+	// ChecksumMD5 sends Content-MD5, which even old servers check.
 	ChecksumMD5 Checksum = "md5"
 	// ChecksumNone leaves integrity to TLS.
 	ChecksumNone Checksum = "none"
 )
 
-// crc64NVME is the polynomial of CRC-64/NVME as package hash/crc64 wants it,
-// reversed. https://reveng.sourceforge.io/crc-catalogue/all.htm lists the parameters.
+// crc64NVME is the polynomial of CRC-64/NVME reversed, for package hash/crc64.
+// https://reveng.sourceforge.io/crc-catalogue/all.htm lists the parameters.
 const crc64NVME = 0x9a6c9329ac4bc9b5
 
-// resolveChecksum checks c and makes a choice where it is ChecksumAuto.
+// resolveChecksum validates c and resolves ChecksumAuto.
 func resolveChecksum(c Checksum, endpoint string) (Checksum, error) {
 	switch c {
 	case ChecksumSHA256, ChecksumCRC64NVME, ChecksumMD5, ChecksumNone:
@@ -79,7 +78,7 @@ func needsPathStyle(endpoint string) bool {
 	return err == nil || host == "localhost"
 }
 
-// set puts the checksum of a body into a request. The SHA-256 is known.
+// set adds the checksum of a body to a request. The SHA-256 is already known.
 func (c Checksum) set(in *s3.PutObjectInput, body io.Reader, sum [32]byte) error {
 	var sent hash.Hash
 	switch c {

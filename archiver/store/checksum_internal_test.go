@@ -77,7 +77,7 @@ func TestTimeFor(t *testing.T) {
 	}
 }
 
-// Google's servers alone get the header out of the signature.
+// Only for Google's servers the header is not signed.
 func TestAcceptEncodingIsNotSigned(t *testing.T) {
 	for endpoint, want := range map[string]int{"https://storage.googleapis.com": 1, "https://s3.example.test": 0, "": 0} {
 		client := newClient(aws.Config{Region: "us-east-1"}, S3Options{Endpoint: endpoint}, endpoint, http.DefaultClient)
@@ -101,11 +101,11 @@ func TestWatchedStalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
 		ctx, cancel := context.WithCancel(t.Context())
-		context.AfterFunc(ctx, func() { _ = r.CloseWithError(ctx.Err()) }) // as net/http does with a body
+		context.AfterFunc(ctx, func() { _ = r.CloseWithError(ctx.Err()) }) // like net/http with a body
 		body := &watched{ctx: t.Context(), body: r, cancel: cancel}
 		go func() {
 			_, _ = w.Write([]byte("slow"))
-			time.Sleep(stallTimeout - time.Second) // and no more
+			time.Sleep(stallTimeout - time.Second) // just below the limit
 			_, _ = w.Write([]byte("er"))
 		}()
 		buffer := make([]byte, 4)

@@ -19,38 +19,38 @@ import (
 const (
 	tempFolder = ".tmp" // holds the parts
 	readNames  = 1024   // of a folder at a time
-	maxAtTop   = 16     // times readNames that linksAtTop looks at
+	maxAtTop   = 16     // limit of linksAtTop, in multiples of readNames
 )
 
 // DiskOptions are the settings of [OpenDisk]. The zero value is valid.
 type DiskOptions struct {
 	// ReadOnly opens a folder that must exist, and never writes to it.
 	ReadOnly bool
-	// Logger gets the name of a system folder (lost+found) that List skips. It may be nil.
+	// Logger logs the name of a system folder (lost+found) that List skips. It may be nil.
 	Logger *slog.Logger
 }
 
-// Disk keeps recordings as files below one folder. Only the owner can read the files (0600), and so are the folders
-// it makes (0700). No symbolic link below the folder is followed. A folder below it may be another file system.
+// Disk keeps recordings as files below one folder. Files (0600) and the folders that it creates (0700) are
+// accessible only to the owner. It follows no symbolic link below the folder. A folder below it may be another file
+// system.
 //
-// An empty file is not an object: none is ever stored.
+// An empty file is not an object, because empty bodies are never stored.
 type Disk struct {
 	root   *os.Root
 	temp   *os.Root // tempFolder; nil in a folder opened for reading
 	logger *slog.Logger
 
-	claiming sync.Mutex // held while a name is claimed and not whole yet
+	claiming sync.Mutex // held while a claimed name is not complete
 
-	link func(oldName, newName string) error // of root; tests replace it
+	link func(oldName, newName string) error // root.Link; replaced in tests
 }
 
-// OpenDisk opens the folder dir, makes it when it is missing, and proves that it can
-// be written. The errors name dir, which holds no key. An error wraps
-// [ErrLinkedFolder] when a folder at its top is a symbolic link; with ReadOnly only the
-// archive's own folders are looked at.
+// OpenDisk opens the folder dir, creates it if missing, and checks that it is writable. The errors
+// contain dir, which has no key. An error wraps [ErrLinkedFolder] when a folder at its top is a
+// symbolic link; with ReadOnly only the archive's own folders are checked.
 func OpenDisk(dir string, o DiskOptions) (*Disk, error) {
 	if dir == "" {
-		return nil, errors.New("open folder: no name given") // os would take it for the working folder
+		return nil, errors.New("open folder: no name given") // os would use the working folder
 	}
 	if !o.ReadOnly {
 		if err := makeDestination(dir); err != nil {
@@ -75,8 +75,8 @@ func OpenDisk(dir string, o DiskOptions) (*Disk, error) {
 	return d, nil
 }
 
-// makeDestination makes dir and the folders above it, and makes their names durable. A
-// run that was killed may have made any of them without.
+// makeDestination creates dir and its parents, and syncs their names, because a killed run may have
+// created any of them without a sync.
 func makeDestination(dir string) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -87,7 +87,7 @@ func makeDestination(dir string) error {
 	}
 	for above := filepath.Dir(dir); above != dir; dir, above = above, filepath.Dir(above) {
 		folder, err := os.Open(above)
-		if errors.Is(err, fs.ErrPermission) { // one may use folders that one may not read
+		if errors.Is(err, fs.ErrPermission) { // an unreadable folder may still be usable
 			continue
 		}
 		if err != nil {
@@ -100,9 +100,9 @@ func makeDestination(dir string) error {
 	return nil
 }
 
-// refuseLinks fails when a name at the top is a link to a folder, or to what cannot be
-// seen: a disk that is not mounted now. A link to a file does no harm. For reading it
-// looks at the archive's own folders only.
+// refuseLinks fails when a name at the top is a link to a folder, or to a missing target, like an
+// unmounted disk. A link to a file is harmless. For reading it only checks the archive's own
+// folders.
 func (d *Disk) refuseLinks(dir string, readOnly bool) error {
 	names := []string{"manifest", "calls", tempFolder}
 	if !readOnly {
@@ -127,10 +127,9 @@ func (d *Disk) refuseLinks(dir string, readOnly bool) error {
 	return nil
 }
 
-// linksAtTop returns the symbolic links at the top that the archive's names can lead
-// through. In a folder with a great many names, where most are recordings, it looks at
-// the first ones only: opening must not take longer the larger the archive is, and Put
-// refuses the others.
+// linksAtTop returns the symbolic links at the top that names of the archive can pass through. In a
+// folder with very many names, mostly recordings, it only checks the first ones: the time to open
+// must not grow with the archive, and Put refuses the other links.
 func (d *Disk) linksAtTop() (links []string, err error) {
 	top, err := d.root.Open(".")
 	if err != nil {
@@ -164,7 +163,7 @@ func linkedFolder(what string) error {
 	}
 }
 
-// proveWritable writes and removes a file the way every recording begins.
+// proveWritable writes and removes a file like the start of storing a recording.
 func (d *Disk) proveWritable(dir string) (err error) {
 	op := "write to folder " + dir
 	if err := d.root.Mkdir(tempFolder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -184,11 +183,10 @@ func (d *Disk) proveWritable(dir string) (err error) {
 	return probe.sync()
 }
 
-// Root returns the folder, for the archive's own files in it. It is closed by
-// [Disk.Close].
+// Root returns the folder, for the archive's own files. [Disk.Close] closes it.
 func (d *Disk) Root() *os.Root { return d.root }
 
-// Close closes the folder. No other call may be in progress.
+// Close closes the folder. No other call may be active.
 func (d *Disk) Close() error {
 	if d.temp == nil {
 		return d.root.Close()
@@ -204,9 +202,8 @@ func (d *Disk) NewPart() (*Part, error) {
 	return newPart(d.temp, atDestination)
 }
 
-// CleanTemp removes the parts that killed runs have left. The caller holds the
-// archive's lock, so that no other run is writing, and has made no part of its own
-// yet.
+// CleanTemp removes the parts of killed runs. The caller must hold the archive's lock, so that no
+// other run writes, and must not have created a part yet.
 func (d *Disk) CleanTemp(ctx context.Context) error {
 	const op = "remove old part files"
 	if d.temp == nil {
@@ -244,7 +241,7 @@ func (d *Disk) remove(name string) error {
 	return nil
 }
 
-// syncFolder makes the names in a folder of keys durable.
+// syncFolder syncs the names in a folder of keys.
 func (d *Disk) syncFolder(folder string) error {
 	file, err := d.root.Open(filepath.FromSlash(folder))
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 	"convoso-archiver/archiver/store/storetest"
 )
 
-// smallDisk mounts a file system of 1 MiB. Mounting needs a privilege; without it
-// TestTroubles still holds what the errors mean.
+// smallDisk mounts a file system of 1 MiB. Mounting needs a privilege; without it, only
+// TestTroubles checks the meaning of errors.
 func smallDisk(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -62,7 +62,7 @@ func TestDiskFull(t *testing.T) {
 	wantUnusable(t, err, "free some space")
 	part.Discard()
 	wantFiles(t, dir, "CANARY-1.mp3")
-	put(t, d, storetest.Object("rec-3", storetest.Body(3, 300_000), "CANARY-3.mp3")) // there is room again
+	put(t, d, storetest.Object("rec-3", storetest.Body(3, 300_000), "CANARY-3.mp3")) // there is space again
 }
 
 func TestDiskNotWritable(t *testing.T) {
@@ -93,7 +93,7 @@ func wantUnusable(t *testing.T, err error, hint string) {
 	}
 }
 
-// Opening a pipe to compare it would wait permanently.
+// Opening a pipe to compare it would block for ever.
 func TestDiskPipe(t *testing.T) {
 	dir := t.TempDir()
 	if err := unix.Mkfifo(filepath.Join(dir, "name.mp3"), 0o600); err != nil {
@@ -109,8 +109,8 @@ func TestDiskPipe(t *testing.T) {
 	}
 }
 
-// A folder of the destination may be another file system. What a killed run leaves there
-// is no recording, and the next run removes it.
+// A folder of the destination may be another file system. Files of a killed run there are not
+// recordings, and the next run removes them.
 func TestDiskOtherFileSystem(t *testing.T) {
 	dir := t.TempDir()
 	mounted := filepath.Join(dir, "2026", "05")
@@ -167,7 +167,7 @@ func TestDiskOtherFileSystem(t *testing.T) {
 	wantFiles(t, dir)
 }
 
-// lost+found belongs to root. It is passed over with a note; other folders are not.
+// lost+found belongs to root. It is skipped with a log line; other folders are not.
 func TestDiskLostAndFound(t *testing.T) {
 	dir := t.TempDir()
 	var log bytes.Buffer
@@ -197,8 +197,7 @@ func TestDiskLostAndFound(t *testing.T) {
 	wantUnusable(t, last, "let this user read and write there")
 }
 
-// asNobody lets the rest of the test use files as a user who is not root, and to whom
-// the folder belongs.
+// asNobody runs the rest of the test as an unprivileged user who owns the folder.
 func asNobody(t *testing.T, dir string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -211,10 +210,10 @@ func asNobody(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil { // made by testing, for root alone
+	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil { // created by package testing, accessible only to root
 		t.Fatal(err)
 	}
-	runtime.LockOSThread() // what follows is of this thread alone
+	runtime.LockOSThread() // the user id applies only to this thread
 	_ = unix.Setfsuid(nobody)
 	t.Cleanup(func() {
 		_ = unix.Setfsuid(0)
@@ -222,7 +221,7 @@ func asNobody(t *testing.T, dir string) {
 	})
 }
 
-// A process that may open few files is slower, and fails nothing permanently.
+// A process with a low limit of open files is slower, but has no permanent failures.
 func TestDiskTooManyOpenFiles(t *testing.T) {
 	d := openDisk(t, t.TempDir(), store.DiskOptions{})
 	object := storetest.Object("rec", storetest.Body(1, 10), "a/CANARY.mp3")

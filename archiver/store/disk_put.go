@@ -19,20 +19,19 @@ const (
 	opStore    = "store object"
 	copyBuffer = 128 << 10
 
-	// besideSuffix ends the name of a note in the temporary folder. The note says in which
-	// folder a copy of the part of the same name may lie, so that the next run can remove
-	// what a killed one has left.
+	// besideSuffix is the suffix of a note in the temporary folder. The note contains the folder in
+	// which a copy of the part with the same name may be, so that the next run can remove it after
+	// a kill.
 	besideSuffix = ".beside"
 )
 
 var errReadOnly = errors.New("write object: the destination was opened for reading only")
 
-// Put stores a body: temporary file, sync, link to the final name, sync of the folder.
-// When it returns without error the recording survives a power cut. It never replaces
-// anything. The error is a *[TakenError] when something is stored under the key, wraps
-// [ErrUnusable] when the disk is full or may not be written, and is otherwise for this
-// recording alone. A Part given as Body is gone after success and as it was after an
-// error.
+// Put stores a body: temporary file, sync, link to the final name, sync of the folder. When it
+// returns without error, the recording survives a power failure. It never replaces anything. The
+// error is a *[TakenError] if the key is taken, wraps [ErrUnusable] if the disk is full or not
+// writable, and otherwise concerns only this recording. A Part given as Body is consumed on success
+// and unchanged after an error.
 func (d *Disk) Put(ctx context.Context, o Object) (Info, error) {
 	if d.temp == nil {
 		return Info{}, errReadOnly
@@ -71,8 +70,8 @@ func (d *Disk) Put(ctx context.Context, o Object) (Info, error) {
 	return o.info(), nil
 }
 
-// copyToPart writes a body from memory to a part. Its hash is computed on the way,
-// as the bytes pass by anyway: what is noted is then what is on disk.
+// copyToPart writes a body from memory to a part. Its hash is computed during the copy, so it
+// matches the bytes on disk.
 func (d *Disk) copyToPart(ctx context.Context, o Object) (*Part, error) {
 	part, err := d.NewPart()
 	if err != nil {
@@ -94,8 +93,8 @@ func (d *Disk) copyToPart(ctx context.Context, o Object) (*Part, error) {
 	return nil, err
 }
 
-// publish gives a part its final name too, in a folder of keys. The error is
-// fs.ErrExist when the name is taken.
+// publish links a part to its final name, in a folder of keys. The error is fs.ErrExist if the name
+// is taken.
 func (d *Disk) publish(ctx context.Context, part *Part, folder, name string) error {
 	if err := d.makeFolders(folder); err != nil {
 		return err
@@ -107,8 +106,8 @@ func (d *Disk) publish(ctx context.Context, part *Part, folder, name string) err
 	return err
 }
 
-// makeFolders makes a folder of keys and all above it. It is fs.ErrExist when one of
-// the names is a file.
+// makeFolders creates a folder of keys and its parents. The error is fs.ErrExist if one of the
+// names is a file.
 func (d *Disk) makeFolders(folder string) error {
 	if folder == "." {
 		return nil
@@ -134,10 +133,10 @@ func (d *Disk) makeFolders(folder string) error {
 }
 
 // CheckFolders fails when Put would refuse the key because one of its folders is a symbolic link: the error wraps
-// [ErrLinkedFolder]. So this is found before a download. It may be called concurrently.
+// [ErrLinkedFolder]. This detects the problem before a download. It may be called concurrently.
 func (d *Disk) CheckFolders(key string) error {
 	for folder := path.Dir(key); folder != path.Dir(folder); folder = path.Dir(folder) {
-		info, err := d.root.Lstat(filepath.FromSlash(folder)) // fails behind a link, which comes later
+		info, err := d.root.Lstat(filepath.FromSlash(folder)) // fails below a link, which is visited later
 		if err == nil && info.Mode()&fs.ModeSymlink != 0 {
 			return linkedKey()
 		}
@@ -147,9 +146,8 @@ func (d *Disk) CheckFolders(key string) error {
 
 func linkedKey() error { return linkedFolder(opStore + ": a folder of its key") }
 
-// syncFolders makes a name in a folder of keys durable, and the names of that folder
-// and of all above it: this run, or one that was killed, may have just made them. To
-// sync a folder in which nothing is new costs little.
+// syncFolders syncs a folder of keys and all of its parents, because this run or a killed one may
+// have just created them. Syncing an unchanged folder is cheap.
 func (d *Disk) syncFolders(folder string) error {
 	for ; ; folder = path.Dir(folder) {
 		if err := d.syncFolder(folder); err != nil || folder == "." {
@@ -158,7 +156,7 @@ func (d *Disk) syncFolders(folder string) error {
 	}
 }
 
-// name gives a temporary file its final name. An existing name is not changed.
+// name gives a temporary file its final name. It never replaces an existing name.
 func (d *Disk) name(temp, name string) error {
 	err := d.link(temp, name)
 	if linksMissing(err) {
@@ -167,10 +165,9 @@ func (d *Disk) name(temp, name string) error {
 	return err
 }
 
-// claim is for file systems without hard links. It creates the name exclusively and
-// renames the temporary file over this own claim, in one step, so that the name is
-// never half written: it is empty, or it is whole. A run killed in between leaves an
-// empty file, which no reader takes for an object.
+// claim is for file systems without hard links. It creates the name exclusively and then renames
+// the temporary file over it atomically, so the file is always either empty or complete. A run
+// killed in between leaves an empty file, which no reader treats as an object.
 func (d *Disk) claim(temp, name string) error {
 	d.claiming.Lock()
 	defer d.claiming.Unlock()
@@ -188,8 +185,8 @@ func (d *Disk) claim(temp, name string) error {
 	return nil
 }
 
-// nameByCopy gives a body a final name on another file system than that of the
-// temporary folder: a copy in the same folder of keys gets the name.
+// nameByCopy gives a body a final name on a file system other than that of the temporary folder: it
+// copies the body into the folder of keys, and names the copy.
 func (d *Disk) nameByCopy(ctx context.Context, part *Part, folder, name string) (err error) {
 	note := filepath.Join(tempFolder, part.name+besideSuffix)
 	if err := errors.Join(d.write(ctx, note, strings.NewReader(folder)), d.syncFolder(tempFolder)); err != nil {
@@ -203,7 +200,7 @@ func (d *Disk) nameByCopy(ctx context.Context, part *Part, folder, name string) 
 	return d.name(copied, name)
 }
 
-// besideName is the name of the copy of a part. List passes over it.
+// besideName returns the name of the copy of a part, which List skips.
 func besideName(part string) string { return "." + part }
 
 // isBeside reports whether a key could be a copy of a part.
@@ -212,8 +209,8 @@ func isBeside(key string) bool {
 	return strings.HasPrefix(base, ".") && strings.HasSuffix(base, partSuffix)
 }
 
-// cleanBeside removes the copy of a part, durably, and then its note. A note that names
-// no folder was not synced, and so nothing was copied yet.
+// cleanBeside removes the copy of a part, durably, and then its note. A note without a folder was
+// not synced, so nothing was copied yet.
 func (d *Disk) cleanBeside(part string) error {
 	note := filepath.Join(tempFolder, part+besideSuffix)
 	text, err := d.root.ReadFile(note)
@@ -231,7 +228,7 @@ func (d *Disk) cleanBeside(part string) error {
 	return d.remove(note)
 }
 
-// write makes a file, durably except its name.
+// write creates a file and syncs its content, but not its name.
 func (d *Disk) write(ctx context.Context, name string, content io.Reader) error {
 	file, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -244,11 +241,11 @@ func (d *Disk) write(ctx context.Context, name string, content io.Reader) error 
 func (d *Disk) taken(ctx context.Context, o Object, name string) error {
 	const op = "compare object"
 	taken := &TakenError{Info: Info{Key: o.Key}}
-	d.claiming.Lock() // another worker's claim is whole after that
+	d.claiming.Lock() // afterwards, another worker's claim is complete
 	info, err := d.root.Lstat(name)
 	d.claiming.Unlock()
 	switch {
-	case isFileInPath(err): // a file has the name of a needed folder
+	case isFileInPath(err): // a needed folder is a file
 		return taken
 	case errors.Is(err, fs.ErrNotExist):
 		return goneAgain()
@@ -270,7 +267,7 @@ func (d *Disk) taken(ctx context.Context, o Object, name string) error {
 	if taken.Info.SHA256 != o.SHA256 {
 		return taken
 	}
-	// The run that linked the file may have died before this.
+	// The run that linked the file may have died before the sync.
 	if err := d.syncFolders(path.Dir(o.Key)); err != nil {
 		return fileFailure(op, atDestination, err)
 	}
@@ -286,8 +283,7 @@ func hashOf(ctx context.Context, r io.Reader) ([32]byte, error) {
 	return [32]byte(hash.Sum(nil)), nil
 }
 
-// copyTo copies to w all that r holds, from its start if it has one, and ends when ctx
-// does.
+// copyTo copies all of r to w, from its start if r can seek, until ctx ends.
 func copyTo(ctx context.Context, w io.Writer, r io.Reader) error {
 	if s, ok := r.(io.Seeker); ok {
 		if _, err := s.Seek(0, io.SeekStart); err != nil {
@@ -298,7 +294,7 @@ func copyTo(ctx context.Context, w io.Writer, r io.Reader) error {
 	return err
 }
 
-// contextReader ends reading when its context ends.
+// contextReader stops reading when its context ends.
 type contextReader struct {
 	ctx context.Context
 	r   io.Reader

@@ -14,11 +14,14 @@ import (
 	"strings"
 )
 
-const opLookUp = "look up object"
+const (
+	opLookUp = "look up object"
+	opOpen   = "open object"
+)
 
-// Stat describes the object under a key; a missing one is fs.ErrNotExist. What is no
-// regular file, a link for one, is not an object. The error wraps [ErrLinkedFolder]
-// when a folder of the key is a symbolic link.
+// Stat describes the object under a key; a missing one is fs.ErrNotExist. Anything but a regular
+// file, such as a link, is not an object. The error wraps [ErrLinkedFolder] when a folder of the
+// key is a symbolic link.
 func (d *Disk) Stat(ctx context.Context, key string) (Info, error) {
 	if ctx.Err() != nil {
 		return Info{}, stopped(ctx, opLookUp)
@@ -67,8 +70,8 @@ func (d *Disk) isLinked(folder string) bool {
 
 func isObject(info fs.FileInfo) bool { return info.Mode().IsRegular() && info.Size() > 0 }
 
-// Open opens the object under a key for reading; a missing one is fs.ErrNotExist.
-// What it returns can also seek and read at an offset.
+// Open opens the object under a key for reading; a missing one is fs.ErrNotExist. The result also
+// implements io.Seeker and io.ReaderAt.
 func (d *Disk) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 	if _, err := d.Stat(ctx, key); err != nil {
 		return nil, err
@@ -79,13 +82,13 @@ func (d *Disk) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 	}
 	file, err := d.root.Open(name)
 	if err != nil {
-		return nil, fileFailure("open object", atDestination, err)
+		return nil, fileFailure(opOpen, atDestination, err)
 	}
 	return file, nil
 }
 
-// OpenRange opens length bytes of the object under a key, from offset on; fewer where it ends
-// before. A missing object is fs.ErrNotExist, and an offset that is not within it an error.
+// OpenRange opens length bytes of the object under a key, from an offset; fewer at its end. The
+// error for a missing object is fs.ErrNotExist; an offset outside of the object is an error.
 func (d *Disk) OpenRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
 	info, err := d.Stat(ctx, key)
 	if err != nil {
@@ -116,9 +119,9 @@ func (s *section) Close() error { return s.file.Close() }
 
 func errRange() error { return &failure{text: "open object: the range is not within it"} }
 
-// List yields the objects whose keys begin with prefix, in no order, those under quarantine included and the
-// archive's own files left out. It holds only a few names at a time. An error ends it. A folder of the system that
-// may not be read (lost+found) is skipped and logged to DiskOptions.Logger.
+// List yields the objects whose keys begin with prefix, in no order, including those in quarantine, but without
+// the archive's own files. It keeps only a few names in memory. An error ends it. An unreadable system folder
+// (lost+found) is skipped and logged to DiskOptions.Logger.
 func (d *Disk) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		start := "."
@@ -133,7 +136,7 @@ func (d *Disk) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 	}
 }
 
-// walk lists one folder and those below it. It reports whether to continue.
+// walk lists one folder and its subfolders. It reports whether to continue.
 func (d *Disk) walk(ctx context.Context, folder, prefix string, yield func(Info, error) bool) bool {
 	const op = "list objects"
 	fail := func(err error) bool {
@@ -144,7 +147,7 @@ func (d *Disk) walk(ctx context.Context, folder, prefix string, yield func(Info,
 	if err != nil {
 		return fail(ErrBadKey)
 	}
-	if folder == "lost+found" { // at the top it is the file system's, not the archive's
+	if folder == "lost+found" { // at the top it belongs to the file system, not to the archive
 		d.logger.Info("skipped a system folder", "folder", folder)
 		return true
 	}
@@ -180,7 +183,7 @@ func (d *Disk) walk(ctx context.Context, folder, prefix string, yield func(Info,
 	}
 }
 
-// visit yields a file, or walks a folder, that may have the prefix.
+// visit yields a file, or walks a folder, if it may match the prefix.
 func (d *Disk) visit(ctx context.Context, key string, isFolder bool, prefix string, yield func(Info, error) bool) bool {
 	switch {
 	case isOwn(key):
@@ -194,20 +197,20 @@ func (d *Disk) visit(ctx context.Context, key string, isFolder bool, prefix stri
 	}
 	info, err := d.Stat(ctx, key)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrBadKey) {
-		return true // gone meanwhile, no object, or a name that no key can have
+		return true // removed meanwhile, not an object, or not a valid key
 	}
 	return yield(info, err) && err == nil
 }
 
-// isOfSystem reports whether a folder is one that a file system keeps for itself. It
-// can lie at the top of the destination and where another file system begins.
+// isOfSystem reports whether a folder belongs to the file system. It can be at the top of the
+// destination and at mount points.
 func isOfSystem(folder string) bool {
 	base := path.Base(folder)
 	return base == "lost+found" || strings.EqualFold(base, "System Volume Information")
 }
 
-// realKey returns a key with the file's name as it is written in its folder, where the
-// file system ignores case. There the name in capitals leads to the file, too.
+// realKey returns a key with the file's name as stored, on a file system that ignores case. There,
+// the upper-case name leads to the same file.
 func (d *Disk) realKey(key string) string {
 	folder, base := path.Split(key)
 	if _, err := d.root.Lstat(filepath.FromSlash(folder + strings.ToUpper(base))); err != nil {

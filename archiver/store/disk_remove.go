@@ -12,9 +12,9 @@ import (
 	"strings"
 )
 
-// Remove removes the object under a key, durably, and the folders that it leaves empty. One that is not there is no
-// error. No symbolic link is followed: a link under the key itself is removed, and a folder that is a link is an error
-// that wraps [ErrLinkedFolder]. Another hard link to the same bytes stays. The caller holds the archive's lock.
+// Remove removes the object under a key, durably, and folders that become empty. A missing object is not an error. It
+// follows no symbolic link: a link under the key itself is removed, and a linked folder is an error that wraps
+// [ErrLinkedFolder]. Other hard links to the same bytes stay. The caller must hold the archive's lock.
 func (d *Disk) Remove(ctx context.Context, key string) error {
 	if err := checkRemoval(key); err != nil {
 		return err
@@ -22,7 +22,7 @@ func (d *Disk) Remove(ctx context.Context, key string) error {
 	return d.removeFile(ctx, key)
 }
 
-// RemoveAside removes a copy that was moved aside from a day's segments, as [IsAside] has it.
+// RemoveAside removes a copy that was moved aside from a day's segments, as defined by [IsAside].
 func (d *Disk) RemoveAside(ctx context.Context, name string) error {
 	if err := checkAside(name); err != nil {
 		return err
@@ -55,7 +55,7 @@ func (d *Disk) removeFile(ctx context.Context, key string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !isFileInPath(err) {
 		return fileFailure(opRemove, atDestination, err)
 	}
-	for ; ; folder = path.Dir(folder) { // also after a run that was killed before it had synced
+	for ; ; folder = path.Dir(folder) { // also after a run that was killed before the sync
 		err := d.syncFolder(folder)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !isFileInPath(err) {
 			return fileFailure(opRemove, atDestination, err)
@@ -64,13 +64,12 @@ func (d *Disk) removeFile(ctx context.Context, key string) error {
 			return nil
 		}
 		if err == nil && d.root.Remove(filepath.FromSlash(folder)) != nil {
-			return nil // something else is in it
+			return nil // the folder is not empty
 		}
 	}
 }
 
-// Names yields the names, below the folder in which the prefix ends, of all files whose names begin with the prefix, the
-// archive's own included.
+// Names yields the names, below the folder of the prefix, of all files with the prefix, including the archive's own.
 func (d *Disk) Names(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		fail := func(err error) {

@@ -43,7 +43,7 @@ func put(t *testing.T, s storetest.Store, o store.Object) store.Info {
 	return info
 }
 
-// wantTaken checks that Put refuses a key, and whether the same bytes stand there.
+// wantTaken checks that Put refuses a key, and whether it reports the same bytes.
 func wantTaken(t *testing.T, s storetest.Store, o store.Object, same bool) {
 	t.Helper()
 	_, err := s.Put(t.Context(), o)
@@ -53,7 +53,7 @@ func wantTaken(t *testing.T, s storetest.Store, o store.Object, same bool) {
 	}
 }
 
-// files lists everything below a folder but the temporary folder itself.
+// files lists everything below a folder except the temporary folder itself.
 func files(t *testing.T, dir string) []string {
 	t.Helper()
 	var found []string
@@ -173,8 +173,8 @@ func TestDiskCleanTemp(t *testing.T) {
 	put(t, next, storetest.Object("rec", storetest.Body(1, 10), "name.mp3"))
 }
 
-// A killed run leaves an empty claim behind where there are no links. It is no object,
-// and it is not overwritten.
+// On a file system without links, a killed run leaves an empty claim. It is not an object, and is
+// not overwritten.
 func TestDiskStaleClaim(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "name.mp3"), nil, 0o600); err != nil {
@@ -192,8 +192,8 @@ func TestDiskStaleClaim(t *testing.T) {
 	}
 }
 
-// Links below the destination are refused: those at the top before anything is stored,
-// others when they are met.
+// Links below the destination are refused: those at the top before anything is stored, others when
+// they are encountered.
 func TestDiskLinkedFolders(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("making symbolic links needs a privilege on Windows")
@@ -271,7 +271,7 @@ func wantLinked(t *testing.T, err error, text string) {
 	}
 }
 
-// A link to a file is no object, and its name is taken.
+// A link to a file is not an object, but its name is taken.
 func TestDiskLinkedFiles(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("making symbolic links needs a privilege on Windows")
@@ -296,7 +296,7 @@ func TestDiskLinkedFiles(t *testing.T) {
 	wantFiles(t, outside, "same.mp3")
 }
 
-// Names that are taken by what is not a file at all, and folders that are files.
+// Names taken by something other than a file, and files in place of folders.
 func TestDiskOddNeighbours(t *testing.T) {
 	dir := t.TempDir()
 	d := openDisk(t, dir, store.DiskOptions{})
@@ -306,7 +306,7 @@ func TestDiskOddNeighbours(t *testing.T) {
 	for _, key := range []string{"a.mp3", "plain/below.mp3", "plain/deep/below.mp3"} {
 		wantTaken(t, d, storetest.Object("rec", body, key), false)
 	}
-	// A person tidies up during the run.
+	// A person deletes files during the run.
 	if err := os.RemoveAll(filepath.Join(dir, "a.mp3")); err != nil {
 		t.Fatal(err)
 	}
@@ -354,7 +354,7 @@ func TestDiskCannotOpen(t *testing.T) {
 	}
 }
 
-// A name that the file system cannot hold concerns one recording only.
+// A name that the file system cannot store concerns only one recording.
 func TestDiskNameTooLong(t *testing.T) {
 	d := openDisk(t, t.TempDir(), store.DiskOptions{})
 	key := "CANARY" + strings.Repeat("x", 300)

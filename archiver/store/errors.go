@@ -12,9 +12,9 @@ import (
 )
 
 var (
-	// ErrUnusable marks errors that end the whole run, not one recording: the disk is full, the destination may not
-	// be written, S3 refuses the credentials. The text says what to try. Such an error may be retriable too
-	// (credentials that cannot be renewed for the moment): then it ends the run once the retries are used up.
+	// ErrUnusable marks errors that end the whole run, not one recording: the disk is full, the destination is not
+	// writable, S3 refuses the credentials. The text says what to try. Such an error may also be retriable
+	// (credentials that cannot be renewed temporarily): then it ends the run once no retry is left.
 	ErrUnusable = errors.New("the store cannot be used")
 	// ErrLinkedFolder marks errors about a folder that is a symbolic link: links
 	// below the destination are not followed. OpenDisk finds those at the top,
@@ -22,23 +22,22 @@ var (
 	ErrLinkedFolder = errors.New("links below the destination are not followed")
 )
 
-// IsRetriable reports whether trying again later may succeed: the server is busy or fails, a connection broke, a time
-// limit passed, the system is out of some passing resource. The end of the caller's context is not retriable.
+// IsRetriable reports whether trying again later may succeed: the server is busy or fails, a connection broke, a
+// timeout passed, the system temporarily lacks a resource. The end of the caller's context is not retriable.
 func IsRetriable(err error) bool {
 	f, ok := errors.AsType[*failure](err)
 	return ok && f.retriable
 }
 
-// failure is every error that comes from a file system or from S3. Those errors
-// name the file or the address, and so the key; a failure holds only what was done
-// and what is known not to hold a key. For the same reason it unwraps to sentinel
-// errors alone, never to the error that it was made from.
+// failure replaces every error of a file system or of S3. Those errors contain the file or the
+// address, and so the key; a failure contains only the operation and parts known not to contain a
+// key. For the same reason it unwraps only to sentinel errors, never to its cause.
 type failure struct {
 	text      string // "verb noun: cause"
 	hint      string // what to try
 	retriable bool
 	is        []error
-	code      string // of an answer of S3
+	code      string // error code of S3
 }
 
 // Error implements error.
@@ -52,20 +51,20 @@ func (f *failure) Error() string {
 // Unwrap makes errors.Is see what the failure means.
 func (f *failure) Unwrap() []error { return f.is }
 
-// If a file system failed, by the flag that chooses it.
+// Hints for file systems, by the flag that selects the location.
 const (
 	atDestination = "--dest"
 	atState       = "--state-dir"
 )
 
-// What troubleOf finds in an error number of the system, to be followed by the flag.
+// Hints of troubleOf for error numbers of the system, followed by the flag.
 const (
 	troubleFull     = "free some space, or choose another "
 	troubleReadOnly = "mount it writable, or choose another "
 	troubleDenied   = "let this user read and write there, or choose another "
 )
 
-// fileFailure makes the error for a failed file operation, op being "verb noun".
+// fileFailure makes the error for a failed file operation, with op as "verb noun".
 func fileFailure(op, at string, err error) error {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f
@@ -79,8 +78,8 @@ func fileFailure(op, at string, err error) error {
 	return f
 }
 
-// diskFailure is fileFailure for an operation at the destination that may have failed
-// because ctx ended.
+// diskFailure is like fileFailure, for an operation at the destination that may have failed because
+// ctx ended.
 func diskFailure(ctx context.Context, op string, err error) error {
 	if ctx.Err() != nil {
 		return stopped(ctx, op)
@@ -88,8 +87,8 @@ func diskFailure(ctx context.Context, op string, err error) error {
 	return fileFailure(op, atDestination, err)
 }
 
-// Hint says what to try when a file system refuses to be written, in whatever package
-// that happened, and "" for every other error. at names the flag that chooses the place.
+// Hint says what to try when a file system refuses writes, in any package, and "" for every other
+// error. at is the flag that selects the location.
 func Hint(err error, at string) string {
 	hint, _ := troubleOf(err)
 	if hint == "" {
@@ -98,7 +97,7 @@ func Hint(err error, at string) string {
 	return hint + at
 }
 
-// withoutPath returns the cause within the errors of package os that name files.
+// withoutPath returns the cause inside errors of package os, which contain file names.
 func withoutPath(err error) error {
 	if number, ok := errors.AsType[syscall.Errno](err); ok {
 		return number
@@ -112,7 +111,7 @@ func withoutPath(err error) error {
 	return err
 }
 
-// stopped is the error when the caller's context has ended.
+// stopped returns the error for an ended context of the caller.
 func stopped(ctx context.Context, op string) error {
 	f := &failure{text: op + ": " + ctx.Err().Error(), is: []error{ctx.Err()}}
 	if cause := context.Cause(ctx); !errors.Is(cause, ctx.Err()) {
@@ -121,14 +120,13 @@ func stopped(ctx context.Context, op string) error {
 	return f
 }
 
-// goneAgain is the error for a name that was taken when it was to be created, and then was free.
+// goneAgain is the error for a name that was taken on creation, and free afterwards.
 func goneAgain() error {
 	return &failure{text: opStore + ": another object had this name and was removed since", retriable: true}
 }
 
-// plain returns a server's error code or request id if it looks like one, and else
-// nothing, so that a server that repeats what it was asked for cannot get a key into
-// a message.
+// plain returns a server's error code or request id if it looks like one, and otherwise "", so that
+// a server that repeats the request cannot leak a key into a message.
 func plain(s string) string {
 	const maxLength = 80
 	odd := func(r rune) bool {

@@ -14,13 +14,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// WithoutLinks makes a disk behave as one on a file system without hard links.
+// WithoutLinks makes a disk behave like a file system without hard links.
 func (d *Disk) WithoutLinks() {
 	d.link = func(string, string) error { return errors.ErrUnsupported }
 }
 
-// WithoutLinksElsewhere makes a disk behave as one where another file system has no hard
-// links.
+// WithoutLinksElsewhere makes a disk behave as if another file system had no hard links.
 func (d *Disk) WithoutLinksElsewhere() {
 	d.link = func(oldName, newName string) error {
 		if filepath.Dir(oldName) != tempFolder {
@@ -30,8 +29,7 @@ func (d *Disk) WithoutLinksElsewhere() {
 	}
 }
 
-// LeaveBeside leaves what a run leaves that is killed while it copies a part to the
-// folder of a key.
+// LeaveBeside leaves the files of a run killed while copying a part to the folder of a key.
 func (d *Disk) LeaveBeside(ctx context.Context, key string, content []byte) error {
 	part, err := d.NewPart()
 	if err != nil {
@@ -44,7 +42,7 @@ func (d *Disk) LeaveBeside(ctx context.Context, key string, content []byte) erro
 	)
 }
 
-// ContentType returns the media type that S3 has for an object.
+// ContentType returns the media type of an object in S3.
 func (s *S3) ContentType(ctx context.Context, key string) (string, error) {
 	head, err := s.head(ctx, key)
 	if err != nil {
@@ -53,14 +51,13 @@ func (s *S3) ContentType(ctx context.Context, key string) (string, error) {
 	return aws.ToString(head.ContentType), nil
 }
 
-// PutForeign writes an object as other tools do: over whatever is there, without
-// metadata.
+// PutForeign writes an object like other tools: overwriting, without metadata.
 func (s *S3) PutForeign(ctx context.Context, key string, body []byte) error {
 	_, err := s.put(ctx, "put", &s3.PutObjectInput{Key: s.at(key)}, bytes.NewReader(body), int64(len(body)), sha256.Sum256(body), 1)
 	return err
 }
 
-// MakeBucket makes the bucket when it is missing.
+// MakeBucket creates a missing bucket.
 func (s *S3) MakeBucket(ctx context.Context) error {
 	_, err := s.client.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: s.bucket()})
 	if code := s3Code(err); code == "BucketAlreadyOwnedByYou" || code == "BucketAlreadyExists" {
@@ -69,7 +66,7 @@ func (s *S3) MakeBucket(ctx context.Context) error {
 	return err
 }
 
-// KeepVersions makes the bucket keep versions.
+// KeepVersions enables versioning of the bucket.
 func (s *S3) KeepVersions(ctx context.Context) error {
 	_, err := s.client.PutBucketVersioning(ctx, &s3.PutBucketVersioningInput{
 		Bucket: s.bucket(), VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled},
@@ -77,7 +74,7 @@ func (s *S3) KeepVersions(ctx context.Context) error {
 	return err
 }
 
-// Versions returns how many versions and delete markers there are below the prefix.
+// Versions returns the number of versions and delete markers below the prefix.
 func (s *S3) Versions(ctx context.Context) (int, error) {
 	out, err := s.client.ListObjectVersions(ctx, &s3.ListObjectVersionsInput{Bucket: s.bucket(), Prefix: s.at("")})
 	if err != nil {
@@ -86,5 +83,5 @@ func (s *S3) Versions(ctx context.Context) (int, error) {
 	return len(out.Versions) + len(out.DeleteMarkers), nil
 }
 
-// Client is the client of the bucket, for what the store itself never does.
+// Client is the client of the bucket, for calls that the store itself never makes.
 func (s *S3) Client() *s3.Client { return s.client }

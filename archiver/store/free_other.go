@@ -1,6 +1,6 @@
 //go:build !linux && !darwin && !windows
 
-// Says that the free space is not known on other systems.
+// Holds the stub for systems on which the free space is unknown.
 
 package store
 
@@ -9,7 +9,7 @@ import (
 	"fmt"
 )
 
-// FreeSpace is not known on this system.
+// FreeSpace is unknown on this system.
 func FreeSpace(string) (int64, error) {
 	return 0, fmt.Errorf("look at file system: %w", errors.ErrUnsupported)
 }

@@ -14,9 +14,8 @@ import (
 	"convoso-archiver/archiver/key"
 )
 
-// FuzzKey holds that a key that is allowed stays below the root, on its own path, and
-// out of the archive's own files; and that every key that package key makes of the
-// same text is allowed.
+// FuzzKey checks that an allowed key stays below the root, on its own path, and outside of the
+// archive's own files, and that every key that package key makes from the same text is allowed.
 func FuzzKey(f *testing.F) {
 	for _, text := range []string{
 		"name.mp3", "2025-05-01/c/name.mp3", "quarantine/x", "../x", "/x", "a//b", "manifest/x", "MANIFEST ./x", "calls", ".tmp/x",
@@ -49,7 +48,7 @@ func FuzzKey(f *testing.F) {
 	})
 }
 
-// checkAllowed judges by rules of its own a key that was allowed.
+// checkAllowed checks an allowed key by independent rules.
 func checkAllowed(t *testing.T, allowed string) {
 	t.Helper()
 	isLocal := filepath.IsLocal(allowed) || filepath.Separator != '/'
@@ -68,9 +67,8 @@ func checkAllowed(t *testing.T, allowed string) {
 	}
 }
 
-// FuzzMetaValue holds that metadata comes back from any server as it was sent, that
-// nothing is lost in it that fits, and that different ids stay different: also from
-// one that looks like what another was cut to.
+// FuzzMetaValue checks that metadata survives any server, that a value that fits is not truncated,
+// and that different ids stay different, even from a truncated one.
 func FuzzMetaValue(f *testing.F) {
 	for _, text := range []string{"", "12345", "a b", "a%20b", "Zoë", "\n", strings.Repeat("x", 600), strings.Repeat("é", 600), "\xff"} {
 		f.Add(text, text+"x")

@@ -10,12 +10,11 @@ import (
 	"unicode/utf8"
 )
 
-// ErrBadKey is returned for a key that leaves the destination, is not clean, or
-// is where the archive keeps its own notes. Keys are cleaned where they are made;
-// this is the second line of defence.
+// ErrBadKey is returned for a key that leaves the destination, is not clean, or collides with the
+// archive's own files. Keys are cleaned when they are made; this is a second check.
 var ErrBadKey = errors.New("the key is not allowed")
 
-// checkNewKey allows the keys that recordings may be given.
+// checkNewKey accepts the keys for new recordings.
 func checkNewKey(key string) error {
 	if err := checkKey(key); err != nil {
 		return err
@@ -27,8 +26,8 @@ func checkNewKey(key string) error {
 	return nil
 }
 
-// checkKey allows the keys that recordings may have. Older versions gave out some that
-// checkNewKey refuses.
+// checkKey accepts the keys of existing recordings. Older versions used some that checkNewKey
+// refuses.
 func checkKey(key string) error {
 	if err := checkPath(key); err != nil {
 		return err
@@ -39,8 +38,8 @@ func checkKey(key string) error {
 	return nil
 }
 
-// checkPath allows any path that stays below the root. Control characters are
-// refused because XML, in which S3 lists keys, cannot hold them.
+// checkPath accepts any path that stays below the root. Control characters are refused because XML,
+// the format of S3 listings, cannot contain them.
 func checkPath(key string) error {
 	if key == "." || !utf8.ValidString(key) || !fs.ValidPath(key) || strings.ContainsFunc(key, unicode.IsControl) {
 		return ErrBadKey

@@ -18,10 +18,10 @@ const (
 	metaSHA256    = "sha256"
 )
 
-// tagRetention is the tag that names the class of a recording's retention, so that rules of the bucket can go by it.
+// tagRetention is the tag that has the retention class of a recording, for lifecycle rules of the bucket.
 const tagRetention = "retention"
 
-// maxMeta keeps the values together well below the 2 KB that S3 allows.
+// maxMeta keeps the total of the values well below the 2 KB that S3 allows.
 const maxMeta = 512
 
 func metadataOf(o Object) map[string]string {
@@ -38,10 +38,10 @@ func metadataOf(o Object) map[string]string {
 	return metadata
 }
 
-// metaValue writes text so that every server returns it as it was sent: all but visible ASCII, and the percent sign,
-// is percent-encoded. (MinIO for one answers UTF-8 in MIME words, and a line feed makes net/http fail.) A text that
-// is too long ends in a hash of the whole, so that different texts stay different. Only cut texts have the maximum
-// length, so no other text looks like one.
+// metaValue encodes text so that every server returns it unchanged: everything except visible ASCII, and the percent
+// sign, is percent-encoded. (MinIO, for example, returns UTF-8 as MIME words, and a line feed makes net/http fail.)
+// A text that is too long ends in a hash of the whole, so different texts stay different. Only cut texts have the
+// maximum length, so no other text looks like one.
 func metaValue(text string) string {
 	var b strings.Builder
 	for _, c := range []byte(text) {
@@ -60,7 +60,7 @@ func metaValue(text string) string {
 	return value[:maxMeta-len(end)] + end
 }
 
-// textIn returns the text that metaValue wrote. What was cut stays encoded.
+// textIn decodes the output of metaValue. A truncated text stays encoded.
 func textIn(metadata map[string]string, name string) string {
 	value := metadata[name]
 	if len(value) == maxMeta {

@@ -10,18 +10,18 @@ import (
 	"strings"
 )
 
-// partSuffix ends the name of every temporary file.
+// partSuffix is the suffix of every temporary file.
 const partSuffix = ".part"
 
-// Part is a temporary file for a body too large for memory. Write all of it, then
-// give it to Put of the store that made it as [Object.Body], and call Discard in
-// any case. It is not safe for concurrent use, and its errors name no file.
+// Part is a temporary file for a body too large for memory. Write all of it, then give it to Put of
+// the store that made it as [Object.Body], and always call Discard. It is not safe for concurrent
+// use, and its errors contain no file name.
 type Part struct {
 	folder *os.Root
 	name   string
 	file   *os.File
 	size   int64
-	at     string // the flag that chooses the place
+	at     string // flag that selects the location
 	gone   bool
 }
 
@@ -30,9 +30,8 @@ var (
 	_ io.ReaderAt        = (*Part)(nil)
 )
 
-// newPart makes an empty part in a folder. The name is random, so that it tells
-// nothing, in lower case, as some file systems write all names, and the file is for its
-// owner alone.
+// newPart creates an empty part in a folder. The name is random, so it reveals nothing, and in
+// lower case, because some file systems lower all names. Only the owner can access the file.
 func newPart(folder *os.Root, at string) (*Part, error) {
 	name := strings.ToLower(rand.Text()) + partSuffix
 	file, err := folder.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
@@ -52,7 +51,7 @@ func (p *Part) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// Size returns how many bytes were written.
+// Size returns the number of bytes written.
 func (p *Part) Size() int64 { return p.size }
 
 // Read implements io.Reader. Reading starts at the beginning and is independent of
@@ -81,7 +80,7 @@ func (p *Part) readFailure(err error) error {
 	return fileFailure("read part file", p.at, err)
 }
 
-// sync brings the bytes to stable storage.
+// sync syncs the bytes to stable storage.
 func (p *Part) sync() error {
 	if err := p.file.Sync(); err != nil {
 		return fileFailure("sync part file", p.at, err)
@@ -90,7 +89,7 @@ func (p *Part) sync() error {
 }
 
 // Discard removes the part. After Put it does nothing, and it may be called more than once. It reports no error: sync
-// has reported every failed write, and a file that cannot be removed is found by the next run.
+// has reported every failed write, and the next run finds a file that could not be removed.
 func (p *Part) Discard() {
 	if p.gone {
 		return

@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// Period is a length of time in years and what comes on top of them, for what is kept for years: a year has no fixed
-// number of days.
+// Period is a length of time in years plus a duration, for retention over years: a year has no fixed number of days.
 type Period struct {
 	Years int
 	Rest  time.Duration
@@ -23,10 +22,11 @@ const (
 	MaxYears  = 100
 )
 
-// Bounds of a number before its unit, so that nothing overflows.
+// Limits of the number before a unit, to prevent overflows.
 const maxUnits = 100_000
 
-// ParsePeriod reads a period: 10y, 1y6w, 30d, 36h, 90s. A single m is refused, because it may mean minutes or months.
+// ParsePeriod parses a period: 10y, 1y6w, 30d, 36h, 90s. A single m is refused, because it may mean minutes or
+// months.
 func ParsePeriod(text string) (Period, error) {
 	var p Period
 	if text == "" {
@@ -70,13 +70,13 @@ func ParsePeriod(text string) (Period, error) {
 
 var errPeriod = errors.New("it is not a number of years (y), weeks (w), days (d), hours (h) or seconds (s), like 10y or 30d")
 
-// After returns the end of a period that begins at a time. From February 29 a year lasts until March 1.
+// After returns the end of a period that starts at a time. A year from February 29 ends on March 1.
 func (p Period) After(start time.Time) time.Time { return start.AddDate(p.Years, 0, 0).Add(p.Rest) }
 
 // IsZero reports whether the period has no length.
 func (p Period) IsZero() bool { return p == Period{} }
 
-// String writes a period as ParsePeriod reads it.
+// String returns a period in the format of ParsePeriod.
 func (p Period) String() string {
 	var b strings.Builder
 	if p.Years > 0 {

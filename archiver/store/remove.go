@@ -9,8 +9,8 @@ import (
 
 const opRemove = "remove object"
 
-// checkRemoval allows the keys that hold audio: not the archive's own files, nor what seal and the commands beside it
-// have written, whatever a line says.
+// checkRemoval accepts only keys of audio: not the archive's own files or those of seal and related commands, even if
+// a line contains one.
 func checkRemoval(key string) error {
 	if err := checkKey(key); err != nil {
 		return err
@@ -24,8 +24,8 @@ func checkRemoval(key string) error {
 	return nil
 }
 
-// checkAside allows the names of copies that were moved aside, and of files that a killed run has left half written, in
-// the folders of the ledger's days.
+// checkAside accepts the names of copies that were moved aside, and of partly written files of a killed run, in the
+// ledger's day folders.
 func checkAside(name string) error {
 	tree, rest, _ := strings.Cut(name, "/")
 	if checkPath(name) != nil || tree != "manifest" && tree != "calls" || !IsAside(rest) {
@@ -34,7 +34,7 @@ func checkAside(name string) error {
 	return nil
 }
 
-// IsAside reports whether a file beside the segments of a day is a copy that was moved aside, or was left half written.
+// IsAside reports whether a file in a day's folder is a copy that was moved aside, or a partly written file.
 func IsAside(name string) bool {
 	base := path.Base(name)
 	_, copied, isSegment := strings.Cut(base, ".json")

@@ -14,7 +14,8 @@ import (
 	"convoso-archiver/internal/s3test"
 )
 
-// testVersionsRemoved: nothing is left of a key, whatever lies under it; of the ledger's files what counts stays.
+// testVersionsRemoved: nothing is left of a key with any history; the current versions of the ledger's files
+// stay.
 func testVersionsRemoved(t *testing.T, s *store.S3) {
 	const key, neighbour, file, gone = "a/1.mp3", "a/1.mp3x", "calls/2025-05-01/R-000001.jsonl.gz", "manifest/2025-05-01/R-000001.jsonl.torn"
 	for _, name := range []string{key, neighbour, file, gone} {
@@ -25,7 +26,7 @@ func testVersionsRemoved(t *testing.T, s *store.S3) {
 		}
 	}
 	for _, name := range []string{key, gone} {
-		if err := s.RemoveFile(t.Context(), name); err != nil { // leaves a delete marker where versions are kept
+		if err := s.RemoveFile(t.Context(), name); err != nil { // leaves a delete marker in a bucket with versions
 			t.Fatal(err)
 		}
 	}
@@ -81,7 +82,7 @@ func TestRemoveProtected(t *testing.T) {
 	}
 }
 
-// TestRemoveFollowsNoLink: what a link leads to stays, and so does another name of the same file.
+// TestRemoveFollowsNoLink: the target of a link stays, and so does another name of the same file.
 func TestRemoveFollowsNoLink(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("making symbolic links needs a privilege on Windows")

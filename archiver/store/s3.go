@@ -28,51 +28,50 @@ import (
 )
 
 const (
-	// headerTimeout is how long a server may take to answer a whole request.
+	// headerTimeout is the maximum time for an answer after a complete request.
 	headerTimeout = 60 * time.Second
-	// callTimeout bounds a small call together with its retries.
+	// callTimeout limits a small call together with its retries.
 	callTimeout = 4 * time.Minute
-	// bodyTimeout and minSpeed bound the upload of a body: a slower upload is given up,
-	// and may be tried again.
+	// bodyTimeout and minSpeed limit the upload of a body: a slower upload is aborted, and may be
+	// retried.
 	bodyTimeout = 60 * time.Second
 	minSpeed    = 256_000 // bytes a second
-	// stallTimeout ends a download from S3 that brings no byte for so long.
+	// stallTimeout ends a download from S3 without a byte for this time.
 	stallTimeout = 60 * time.Second
 
 	sdkAttempts = 3
 )
 
-// S3Options are the settings of [OpenS3], the same for every command. Credentials, and
-// the region where it is not given, come from the chain of the AWS SDK: environment,
-// shared files, web identity, container, instance.
+// S3Options are the settings of [OpenS3], the same for every command. Credentials, and the region
+// where it is not given, come from the AWS SDK's chain: environment, shared files, web identity,
+// container, instance.
 type S3Options struct {
 	Bucket string // required
-	Prefix string // keys are below it; slashes at its ends do not count
+	Prefix string // keys are below it; surrounding slashes are ignored
 
 	Endpoint  string // URL of an S3-compatible server; empty for AWS
-	Region    string // empty: by the chain; with an endpoint us-east-1 will do
-	PathStyle bool   // the bucket in the path, not in the host; implied where the host is an address
+	Region    string // empty: from the chain; with an endpoint us-east-1
+	PathStyle bool   // the bucket in the path, not in the host; implied if the host is an IP address
 
-	StorageClass string // of recordings; empty for the bucket's default. The archive's own files stay in it.
+	StorageClass string // of recordings; empty for the bucket's default. The archive's own files always use the default.
 	SSE          string // AES256, aws:kms, aws:kms:dsse, or empty
 	KMSKeyID     string // implies aws:kms
 	Checksum     Checksum
 
-	// NoConditionalWrites is for servers that do not honour If-None-Match: the
-	// key is looked up before each write. Within a process nothing is overwritten
-	// then either; two processes at once could.
+	// NoConditionalWrites is for servers that do not honour If-None-Match: the key is looked up
+	// before each write. This prevents overwrites within a process, but not between two processes.
 	NoConditionalWrites bool
 
-	TempDir string         // for parts; made when missing; empty: NewPart fails
-	Workers int            // how many bodies are stored at once, for the number of connections kept
-	RootCAs *x509.CertPool // nil: those of the system, and AWS_CA_BUNDLE
+	TempDir string         // for parts; created if missing; empty: NewPart fails
+	Workers int            // number of parallel uploads, for the number of connections to keep
+	RootCAs *x509.CertPool // nil: the system's, plus AWS_CA_BUNDLE
 }
 
-// S3 keeps recordings as objects below a prefix of a bucket. An object carries the
-// recording's id and hash as metadata, so it is known whose a taken key is.
+// S3 keeps recordings as objects below a prefix of a bucket. An object carries the recording's id
+// and hash as metadata, so the owner of a taken key is known.
 //
-// Put is tried once, so that the caller's retry loop is the only one; all other calls
-// are tried three times by the SDK.
+// Put makes a single attempt, so that only the caller's loop retries; the SDK tries all other calls
+// three times.
 type S3 struct {
 	client   *s3.Client
 	http     *http.Client
@@ -85,9 +84,9 @@ type S3 struct {
 	locks [256]sync.Mutex
 }
 
-// OpenS3 checks the options, finds credentials and makes the client. It sends
-// nothing to S3. The error wraps ErrUnusable when there are no credentials or the
-// temporary folder cannot be made; other errors are mistakes in the options.
+// OpenS3 checks the options, finds credentials and makes the client. It sends no request. The error
+// wraps ErrUnusable if there are no credentials or the temporary folder cannot be created; other
+// errors are mistakes in the options.
 func OpenS3(ctx context.Context, o S3Options) (*S3, error) {
 	o, err := o.complete()
 	if err != nil {
@@ -128,7 +127,7 @@ func OpenS3(ctx context.Context, o S3Options) (*S3, error) {
 	return s, nil
 }
 
-// complete checks the options and fills in the defaults.
+// complete checks the options and sets the defaults.
 func (o S3Options) complete() (S3Options, error) {
 	if o.Bucket == "" {
 		return o, errors.New("no bucket")
@@ -157,7 +156,7 @@ func (o S3Options) complete() (S3Options, error) {
 func loadConfig(ctx context.Context, o S3Options) (aws.Config, error) {
 	options := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(newHTTPClient(o)),
-		config.WithLogger(logging.Nop{}), // its default is a logger of its own, to stderr
+		config.WithLogger(logging.Nop{}), // the default logs to stderr
 		// Our own checksums go in headers; the SDK's would go in trailers.
 		config.WithRequestChecksumCalculation(aws.RequestChecksumCalculationWhenRequired),
 		config.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired),
@@ -175,8 +174,8 @@ func loadConfig(ctx context.Context, o S3Options) (aws.Config, error) {
 	return cfg, nil
 }
 
-// newRetryer has no token bucket: the SDK's is shared by the client and makes calls
-// fail at once, unrelated ones too, after some 35 retries.
+// newRetryer has no token bucket: the SDK's is shared by the client and makes calls fail
+// immediately, even unrelated ones, after about 35 retries.
 func newRetryer(retryables ...retry.IsErrorRetryable) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.Retryables = retryables
@@ -185,14 +184,14 @@ func newRetryer(retryables ...retry.IsErrorRetryable) aws.Retryer {
 	})
 }
 
-// vanishingFolder is worth another try: a server that keeps folders, as versitygw, removes an empty one with the last
-// object in it, also while it stores another there.
+// vanishingFolder marks an error as retriable: a server with real folders, like versitygw, removes a folder with its
+// last object, even while it stores another object there.
 func vanishingFolder() retry.RetryableErrorCode {
 	return retry.RetryableErrorCode{Codes: map[string]struct{}{codeFolder: {}}}
 }
 
 // newHTTPClient keeps a connection for each worker, and speaks only HTTP/1.1: with HTTP/2 all workers would share one
-// connection. The SDK's read timeout is left off, for it ends healthy uploads, during which nothing is read.
+// connection. It disables the SDK's read timeout, which aborts healthy uploads, during which nothing is read.
 func newHTTPClient(o S3Options) *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConnsPerHost = max(o.Workers, 2)
@@ -210,7 +209,7 @@ func newHTTPClient(o S3Options) *awshttp.BuildableClient {
 	})
 }
 
-// withoutRedirects returns a client on the transport that was configured, with the certificates of AWS_CA_BUNDLE. It
+// withoutRedirects returns a client with the configured transport, including the certificates of AWS_CA_BUNDLE. It
 // does not follow a redirect with a signed request, and unlike the SDK's own client its connections can be closed.
 func withoutRedirects(cfg aws.Config) *http.Client {
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -254,9 +253,8 @@ type credentialsError struct{ error }
 // Unwrap returns the chain's error.
 func (e *credentialsError) Unwrap() error { return e.error }
 
-// acceptEncoding takes a header out of the request while it is signed. Google's
-// servers change it before they check the signature.
-// See https://github.com/aws/aws-sdk-go-v2/issues/1816.
+// acceptEncoding removes a header from the request while it is signed, because Google's servers
+// change it before they check the signature. See https://github.com/aws/aws-sdk-go-v2/issues/1816.
 type acceptEncoding struct{}
 
 // BeforeSigning implements smithyhttp.BeforeSigningInterceptor.
@@ -272,8 +270,8 @@ func (acceptEncoding) AfterSigning(_ context.Context, in *smithyhttp.Interceptor
 	return nil
 }
 
-// NewPart makes a temporary file in TempDir. Its name is removed at once where the
-// system lets an open file live on without one, so that a killed run leaves nothing.
+// NewPart makes a temporary file in TempDir. The name is removed immediately if the system supports
+// open files without a name, so a killed run leaves nothing.
 func (s *S3) NewPart() (*Part, error) {
 	if s.temp == nil {
 		return nil, errors.New("create part file: no folder for temporary files was given")
@@ -282,11 +280,11 @@ func (s *S3) NewPart() (*Part, error) {
 	if err != nil {
 		return nil, err
 	}
-	_ = s.temp.Remove(part.name) // else Discard does it
+	_ = s.temp.Remove(part.name) // otherwise Discard does it
 	return part, nil
 }
 
-// Close closes the temporary folder and idle connections. No other call may be in progress.
+// Close closes the temporary folder and idle connections. No other call may be active.
 func (s *S3) Close() error {
 	s.http.CloseIdleConnections()
 	if s.temp == nil {
@@ -295,12 +293,12 @@ func (s *S3) Close() error {
 	return s.temp.Close()
 }
 
-// at is the full key of a relative one.
+// at returns the full key of a relative one.
 func (s *S3) at(key string) *string { return aws.String(s.o.Prefix + key) }
 
 func (s *S3) bucket() *string { return aws.String(s.o.Bucket) }
 
-// lock takes the lock that a key shares with few others, and returns what frees it.
+// lock takes the lock of a key, which few other keys share, and returns the unlock function.
 func (s *S3) lock(key string) (unlock func()) {
 	lock := &s.locks[maphash.String(s.seed, key)%uint64(len(s.locks))]
 	lock.Lock()

@@ -20,7 +20,7 @@ import (
 
 const (
 	codeConflict   = "ConditionalRequestConflict"
-	codeFolder     = "ExistingObjectIsDirectory" // versitygw's, for good or because the folder went in this moment
+	codeFolder     = "ExistingObjectIsDirectory" // versitygw's, permanent, or because the folder was just removed
 	codeUnanswered = "no answer"                 // our own code, for a call without an answer
 
 	hintPermission  = "the credentials need s3:PutObject, s3:GetObject and s3:ListBucket there"
@@ -30,18 +30,18 @@ const (
 	hintHeaders     = "the server may not know a header of the request: try --s3-no-conditional-writes (Backblaze B2 does not know If-None-Match), try --s3-checksum md5 or none, and check --s3-storage-class and --s3-sse"
 )
 
-// s3Failure makes the error for a failed call, op being "verb noun". ctx is the
-// caller's. Nothing of the server's own message is kept: it may name the key, and
-// so does the address in the errors of net/http.
+// s3Failure makes the error for a failed call, with op as "verb noun". ctx is the caller's. It
+// drops the server's message, which may contain the key, and so does the address in errors of
+// net/http.
 func s3Failure(ctx context.Context, op string, err error) error {
 	if ctx.Err() != nil {
 		return stopped(ctx, op)
 	}
-	if e, ok := errors.AsType[*failure](err); ok { // of a Part that is the body
+	if e, ok := errors.AsType[*failure](err); ok { // from a Part as body
 		return e
 	}
 	if e, ok := errors.AsType[*credentialsError](err); ok {
-		// The chain knows no key, and its text is the only clue to what is missing.
+		// The chain has no key, and only its text says what is missing.
 		return &failure{
 			text: op + ": no usable AWS credentials: " + e.Error(), hint: hintCredentials,
 			retriable: true, is: []error{ErrUnusable},
@@ -53,7 +53,7 @@ func s3Failure(ctx context.Context, op string, err error) error {
 	return transportFailure(op, err)
 }
 
-// answerFailure is for an answer that is an error.
+// answerFailure handles an error answer.
 func answerFailure(op string, status int, code, requestID string) error {
 	f := meaningOf(status, code)
 	f.code = code
@@ -69,7 +69,7 @@ func answerFailure(op string, status int, code, requestID string) error {
 	return f
 }
 
-// meaningOf returns a failure that tells what an answer means to us.
+// meaningOf returns a failure with the meaning of an answer for the archive.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html lists the codes.
 func meaningOf(status int, code string) *failure {
 	unusable := func(hint string) *failure { return &failure{hint: hint, is: []error{ErrUnusable}} }
@@ -101,8 +101,8 @@ func meaningOf(status int, code string) *failure {
 	case "InvalidObjectState":
 		return &failure{hint: "the object is in an archive class: restore it first"}
 	}
-	// The code is not known here, or it is what the SDK makes of the status of HEAD, whose
-	// answer has no body. An unknown 404 does not mean that the object is missing.
+	// The code is unknown, or derived by the SDK from the status of HEAD, whose answer has no body.
+	// An unknown 404 does not mean that the object is missing.
 	switch status {
 	case http.StatusPreconditionFailed:
 		return &failure{is: []error{fs.ErrExist}}
@@ -122,7 +122,7 @@ func meaningOf(status int, code string) *failure {
 	return &failure{retriable: status >= 500}
 }
 
-// s3Code returns the code of an error that the SDK made of an answer, "" for none.
+// s3Code returns the code of an error of an SDK error, "" for none.
 func s3Code(err error) string {
 	if e, ok := errors.AsType[smithy.APIError](err); ok && e.ErrorCode() != "UnknownError" {
 		return e.ErrorCode()
@@ -136,8 +136,8 @@ func hasCode(err error, code string) bool {
 	return ok && f.code == code
 }
 
-// transportFailure is for a call without an answer, or with a broken one. All of it
-// is worth another try but what is wrong with the certificate or the scheme.
+// transportFailure handles a call without an answer, or with a broken one. All of these are
+// retriable, except errors of the certificate or the scheme.
 func transportFailure(op string, err error) error {
 	_, badCertificate := errors.AsType[*tls.CertificateVerificationError](err)
 	_, notTLS := errors.AsType[tls.RecordHeaderError](err)
@@ -150,8 +150,8 @@ func transportFailure(op string, err error) error {
 	return &failure{text: op + ": " + withoutAddress(err), code: codeUnanswered, retriable: true}
 }
 
-// withoutAddress describes an error by those of its causes that are known to hold
-// neither the address of an object nor anything the server said.
+// withoutAddress describes an error by the causes that are known not to contain an object's address
+// or data from the server.
 func withoutAddress(err error) string {
 	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "dial" {
 		return e.Error()
@@ -177,8 +177,16 @@ func withoutAddress(err error) string {
 	return "the answer could not be read"
 }
 
-// notEncrypted is returned when a server has stored an object without the encryption
-// asked for.
+// notAnswered is for an answer of success that lacks what every S3 server sends with it: a proxy may have answered in the
+// server's place, with a page. It says nothing about what is stored.
+func notAnswered(op string) error {
+	return &failure{
+		text: op + ": the answer is not that of an S3 server", code: codeUnanswered, retriable: true,
+		hint: "check --s3-endpoint: a proxy or a gateway may answer in the server's place",
+	}
+}
+
+// notEncrypted is returned when a server has stored an object without the requested encryption.
 func notEncrypted() error {
 	return &failure{
 		text: opStore + ": the server did not confirm the requested encryption",

@@ -21,13 +21,13 @@ import (
 	"convoso-archiver/internal/s3test"
 )
 
-// faulty opens a store on a server that answers as told, and records the methods of its
-// requests.
+// faulty opens a store on a server with scripted answers, and records the methods of its requests.
 func faulty(t *testing.T, o store.S3Options, handle http.HandlerFunc) (*store.S3, *requests) {
 	t.Helper()
 	seen := &requests{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen.add(r)
+		w.Header().Set("Etag", `"e"`) // which every S3 server sends
 		handle(w, r)
 	}))
 	t.Cleanup(server.Close)
@@ -66,7 +66,7 @@ func refuse(w http.ResponseWriter, r *http.Request, status int, code string) {
 	fmt.Fprintf(w, "<Error><Code>%s</Code><Message>trouble with %s</Message><Key>%s</Key></Error>", code, r.URL, r.URL.Path)
 }
 
-// keep remembers what an object was stored with, and answers HEAD with it.
+// keep remembers the headers of a stored object, and answers HEAD with it.
 type keep struct{ header http.Header }
 
 func (k *keep) put(r *http.Request) {
@@ -111,7 +111,7 @@ func TestS3SlowDown(t *testing.T) {
 	if !store.IsRetriable(err) || !strings.Contains(err.Error(), "SlowDown (status 503, request id REQ123)") {
 		t.Errorf("put: %v", err)
 	}
-	seen.want(t, "PUT") // the caller's loop is the only one
+	seen.want(t, "PUT") // only the caller retries
 	put(t, s, object())
 	seen.want(t, "PUT")
 
@@ -122,7 +122,7 @@ func TestS3SlowDown(t *testing.T) {
 	seen.want(t, "PUT", "PUT")
 }
 
-// The object is there, and nobody told us.
+// The object was stored, but the reply was lost.
 func TestS3LostReply(t *testing.T) {
 	var mu sync.Mutex // the handler of a lost reply may still run when the call is over
 	var kept keep
@@ -165,7 +165,7 @@ func TestS3LostReply(t *testing.T) {
 	wantOurs(t, s)
 }
 
-// wantOurs stores an object that is there already.
+// wantOurs stores an existing object again.
 func wantOurs(t *testing.T, s *store.S3) {
 	t.Helper()
 	_, err := s.Put(t.Context(), object())
@@ -175,8 +175,8 @@ func wantOurs(t *testing.T, s *store.S3) {
 	}
 }
 
-// The transport may still be reading a body when the server has answered. Under the
-// race detector this fails if anything reads the memory after Put.
+// The transport may still read a body after the server has answered. With the race detector this
+// fails if anything reads the memory after Put.
 func TestS3EarlyAnswer(t *testing.T) {
 	s, _ := faulty(t, store.S3Options{}, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPut {
@@ -185,7 +185,7 @@ func TestS3EarlyAnswer(t *testing.T) {
 			w.WriteHeader(http.StatusNotFound)
 		}
 	})
-	body := storetest.Body(1, 3<<19) // below the size for which permission is asked first
+	body := storetest.Body(1, 3<<19) // below the size for Expect: 100-continue
 	for i := range 20 {
 		if _, err := s.Put(t.Context(), storetest.Object("rec", body, "x.mp3")); !store.IsRetriable(err) {
 			t.Errorf("put: %v", err)
@@ -240,7 +240,7 @@ func TestS3Errors(t *testing.T) {
 	}
 }
 
-// Whatever goes wrong, the key is not in the error.
+// No failure puts the key into the error.
 func TestS3ErrorsHoldNoKey(t *testing.T) {
 	for name, handle := range map[string]http.HandlerFunc{
 		"error page": func(w http.ResponseWriter, r *http.Request) {
@@ -375,7 +375,7 @@ func TestS3Encryption(t *testing.T) {
 					kept.put(r)
 				}
 			})
-			for i := range 2 { // the second finds what the first has stored
+			for i := range 2 { // the second one finds the object of the first
 				_, err := s.Put(t.Context(), object())
 				if _, taken := errors.AsType[*store.TakenError](err); taken && i == 1 {
 					err = nil
@@ -384,7 +384,7 @@ func TestS3Encryption(t *testing.T) {
 					t.Errorf("put: %v", err)
 				}
 				if c.echo == "AES256" {
-					return // encrypted by the bucket: good enough to adopt
+					return // encrypted by the bucket: it may be adopted
 				}
 			}
 		})
@@ -397,7 +397,7 @@ func TestS3ConditionsIgnored(t *testing.T) {
 	if !errors.Is(err, store.ErrUnusable) || !strings.Contains(err.Error(), "--s3-no-conditional-writes") {
 		t.Errorf("prove: %v", err)
 	}
-	seen.want(t, "PUT", "PUT", "PUT", "PUT", "GET") // doctor may have removed what the others made; then for versions, which may be the cause
+	seen.want(t, "PUT", "PUT", "PUT", "PUT", "GET") // doctor may have removed the earlier objects; then GET for versions, which may be the cause
 
 	s, seen = faulty(t, store.S3Options{NoConditionalWrites: true}, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("If-None-Match") != "" {
@@ -426,7 +426,7 @@ func TestS3ConditionsIgnored(t *testing.T) {
 	seen.want(t, "PUT")
 }
 
-// Two writers at once: the other one is seen, or may show in a moment.
+// Two concurrent writers: the other one's object is visible, or will be in a moment.
 func TestS3Conflict(t *testing.T) {
 	for _, c := range []struct {
 		status int
@@ -454,7 +454,7 @@ func TestS3Conflict(t *testing.T) {
 	}
 }
 
-// What goes over the wire.
+// The requests on the wire.
 func TestS3Headers(t *testing.T) {
 	o := storetest.Object("rec ü", storetest.Body(1, 3<<20), "day/a b+c%.mp3")
 	sum := sha256.Sum256(storetest.Body(1, 3<<20))
@@ -497,7 +497,7 @@ func TestS3Headers(t *testing.T) {
 	}
 }
 
-// TestS3ReadsBodyOnce: a body whose SHA-256 is known is only read to be sent.
+// TestS3ReadsBodyOnce: a body whose SHA-256 is known is read only for sending.
 func TestS3ReadsBodyOnce(t *testing.T) {
 	for _, tls := range []bool{false, true} {
 		s, _ := capture(t, tls, store.S3Options{})
@@ -522,12 +522,13 @@ func (b *countedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// capture opens a store on a server that keeps the last request, whole.
+// capture opens a store on a server that keeps the last complete request.
 func capture(t *testing.T, tls bool, o store.S3Options) (*store.S3, func() *http.Request) {
 	t.Helper()
 	var mu sync.Mutex
 	var last *http.Request
-	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Etag", `"e"`)
 		_, _ = io.Copy(io.Discard, r.Body)
 		mu.Lock()
 		defer mu.Unlock()

@@ -18,19 +18,22 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// probeName is the file that [S3.ProveConditionalWrites] writes. It is fixed and stays: a bucket that keeps objects
-// for years may not let anyone delete, two runs that remove each other's probes would get wrong answers, and the next
-// proof costs one request instead of two. It is one of the archive's own files, so that a policy for those covers it.
+// probeName is the file that [S3.ProveConditionalWrites] writes. Its name is fixed and it is never removed: a bucket
+// with retention may forbid deletion, two runs that remove each other's probes would get wrong results, and the next
+// proof costs one request instead of two. It is one of the archive's own files, so a policy for those covers it.
 const (
 	probeName = "manifest/conditional-write-probe"
 	probeText = "written to prove that this server honours If-None-Match\n"
 )
 
-const opWrite = "write file"
+const (
+	opWrite      = "write file"
+	opRemoveFile = "remove file"
+)
 
-// GetFile opens one of the archive's own files for reading; a missing one is
-// fs.ErrNotExist. The tag stands for the content: give it to PutFile to replace what
-// was read. Reading fails when no byte comes for a minute, and when ctx ends.
+// GetFile opens one of the archive's own files for reading; a missing one is fs.ErrNotExist. The
+// tag identifies the content: pass it to PutFile to replace the version that was read. Reading
+// fails after a minute without a byte, and when ctx ends.
 func (s *S3) GetFile(ctx context.Context, name string) (body io.ReadCloser, tag string, err error) {
 	if err := checkPath(name); err != nil {
 		return nil, "", err
@@ -39,12 +42,12 @@ func (s *S3) GetFile(ctx context.Context, name string) (body io.ReadCloser, tag 
 	if err != nil {
 		return nil, "", err
 	}
-	// The tag as the server wrote it: PutFile gives it back.
+	// The tag in the server's form, which PutFile sends back.
 	return object, aws.ToString(out.ETag), nil
 }
 
-// ListFiles yields the files whose names begin with prefix, ascending. Name is the whole
-// name, from the archive's root. Recordings are not left out. An error ends it.
+// ListFiles yields the files whose names begin with prefix, ascending. Name is the complete name,
+// relative to the archive's root. It includes recordings. An error ends it.
 func (s *S3) ListFiles(ctx context.Context, prefix string) iter.Seq2[fs.FileInfo, error] {
 	return func(yield func(fs.FileInfo, error) bool) {
 		for object, err := range s.list(ctx, prefix) {
@@ -53,7 +56,7 @@ func (s *S3) ListFiles(ctx context.Context, prefix string) iter.Seq2[fs.FileInfo
 				return
 			}
 			name := strings.TrimPrefix(aws.ToString(object.Key), s.o.Prefix)
-			if checkPath(name) != nil { // as the objects that some tools make for folders
+			if checkPath(name) != nil { // like the objects that some tools create for folders
 				continue
 			}
 			if !yield(fileInfo{name, aws.ToInt64(object.Size), aws.ToTime(object.LastModified)}, nil) {
@@ -63,10 +66,10 @@ func (s *S3) ListFiles(ctx context.Context, prefix string) iter.Seq2[fs.FileInfo
 	}
 }
 
-// PutFile writes one of the archive's own files, a small one. With ifTag "" it creates the file; else it replaces
-// what has that tag. In both cases the error is fs.ErrExist when something else is there, or is gone, and also when
-// the reply to an earlier try was lost: read it and compare to tell. The file goes to the bucket's default storage
-// class, because it will be read again.
+// PutFile writes one of the archive's own files, a small one. With ifTag "" it creates the file; otherwise it
+// replaces the version with that tag. In both cases the error is fs.ErrExist if there is another version or none,
+// and also if the reply to an earlier attempt was lost: the caller must read and compare. The file gets the
+// bucket's default storage class, because it will be read again.
 func (s *S3) PutFile(ctx context.Context, name string, body []byte, ifTag string) error {
 	if err := checkPath(name); err != nil {
 		return err
@@ -81,7 +84,7 @@ func (s *S3) PutFile(ctx context.Context, name string, body []byte, ifTag string
 	case ifTag == "":
 		in.IfNoneMatch = aws.String("*")
 	default:
-		in.IfMatch = aws.String(strings.Trim(ifTag, `"`)) // Ceph compares it without quotes alone
+		in.IfMatch = aws.String(strings.Trim(ifTag, `"`)) // Ceph compares it without quotes only
 	}
 	_, err := s.put(ctx, opWrite, in, bytes.NewReader(body), int64(len(body)), sha256.Sum256(body), sdkAttempts)
 	if ifTag != "" && errors.Is(err, fs.ErrNotExist) {
@@ -90,8 +93,8 @@ func (s *S3) PutFile(ctx context.Context, name string, body []byte, ifTag string
 	return err
 }
 
-// hasTag is fs.ErrExist when a file has another tag, as the server says where it
-// honours conditions. "" is the tag of a missing file.
+// hasTag returns fs.ErrExist if a file has another tag, like a server that honours conditions. ""
+// is the tag of a missing file.
 func (s *S3) hasTag(ctx context.Context, name, tag string) error {
 	head, err := s.head(ctx, name)
 	found := ""
@@ -111,9 +114,9 @@ func errChanged() error {
 	return &failure{text: opWrite + ": " + fs.ErrExist.Error(), is: []error{fs.ErrExist}}
 }
 
-// ReplaceFile writes a file, whatever is stored under its name. It is for what is made again from an archive and lies
-// elsewhere, as an export does: within an archive nothing is ever replaced unread. The file is readable under its name
-// when all of it is there. size and sum are those of the body.
+// ReplaceFile writes a file, replacing an existing one. It is for derived data outside of the archive, such as an
+// export: within an archive nothing is replaced unread. The file appears under its name only when it is complete. size
+// and sum are those of the body.
 func (s *S3) ReplaceFile(ctx context.Context, name string, body io.ReadSeeker, size int64, sum [32]byte) error {
 	if err := checkPath(name); err != nil {
 		return err
@@ -125,37 +128,35 @@ func (s *S3) ReplaceFile(ctx context.Context, name string, body io.ReadSeeker, s
 	return err
 }
 
-// RemoveFile removes a file that ReplaceFile has written. One that is not there is no error. In a bucket with versions
-// the older ones stay.
+// RemoveFile removes a file written by ReplaceFile. A missing file is not an error. In a bucket with versions the
+// older ones stay.
 func (s *S3) RemoveFile(ctx context.Context, name string) error {
 	if err := checkPath(name); err != nil {
 		return err
 	}
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	_, err := s.client.DeleteObject(call, &s3.DeleteObjectInput{Bucket: s.bucket(), Key: s.at(name)})
+	out, err := s.client.DeleteObject(call, &s3.DeleteObjectInput{Bucket: s.bucket(), Key: s.at(name)})
 	if err != nil {
-		return s3Failure(ctx, "remove file", err)
+		return s3Failure(ctx, opRemoveFile, err)
 	}
-	return nil
+	return confirmed(opRemoveFile, out)
 }
 
-// ProveConditionalWrites proves that the server honours If-None-Match by creating
-// probeName twice, and oftener where a [S3.Try] may have removed it in between. That the
-// first attempt is refused, because an earlier proof left the file, is proof enough. It also shows at once whether anything can be
-// written here at all, with the checksum and encryption asked for. The error wraps
-// ErrUnusable when no attempt is refused. With NoConditionalWrites it
-// does nothing.
+// ProveConditionalWrites proves that the server honours If-None-Match by creating probeName twice, or more often if a
+// [S3.Try] may have removed it in between. If the first attempt is refused, because an earlier proof left the file,
+// that is enough. It also shows whether the bucket is writable at all, with the requested checksum and encryption. The
+// error wraps ErrUnusable if no attempt is refused. With NoConditionalWrites it does nothing.
 func (s *S3) ProveConditionalWrites(ctx context.Context) error {
 	if s.o.NoConditionalWrites {
 		return nil
 	}
 	for range maxCreated {
 		err := s.PutFile(ctx, probeName, []byte(probeText), "")
-		if errors.Is(err, fs.ErrExist) || hasCode(err, codeConflict) { // a conflict comes of the condition, too
+		if errors.Is(err, fs.ErrExist) || hasCode(err, codeConflict) { // a conflict also results from the condition
 			return nil
 		}
-		if errors.Is(err, fs.ErrNotExist) { // which no S3 server answers to a write
+		if errors.Is(err, fs.ErrNotExist) { // no S3 server returns this for a write
 			return &failure{
 				text: fmt.Sprintf("test conditional writes: %v", err), is: []error{ErrUnusable},
 				hint: "check --s3-endpoint and --dest: the server there may not be an S3 server",
@@ -176,7 +177,7 @@ func (s *S3) ProveConditionalWrites(ctx context.Context) error {
 	return f
 }
 
-// fileInfo describes one of the archive's own files by its whole name.
+// fileInfo describes one of the archive's own files by its complete name.
 type fileInfo struct {
 	name    string
 	size    int64

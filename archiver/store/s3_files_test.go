@@ -10,7 +10,7 @@ import (
 	"convoso-archiver/archiver/store"
 )
 
-// testReplace: a file of an export replaces what is there, and may go.
+// testReplace: a file of an export can replace an existing one, and can be removed.
 func testReplace(t *testing.T, s *store.S3) {
 	t.Helper()
 	ctx := t.Context()
@@ -25,7 +25,7 @@ func testReplace(t *testing.T, s *store.S3) {
 		t.Error("a body with another hash is taken")
 	}
 	wantText(t, s, name, "x")
-	for range 2 { // what is not there is no error
+	for range 2 { // a missing file is not an error
 		if err := s.RemoveFile(ctx, name); err != nil {
 			t.Fatal(err)
 		}

@@ -9,7 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// HasObjectLock reports whether the bucket can lock objects and hold them. A server that knows no locks has none.
+// HasObjectLock reports whether the bucket supports locks and legal holds. It is false for a server without
+// locks.
 func (s *S3) HasObjectLock(ctx context.Context) (has bool, err error) {
 	err = s.lockCall(ctx, opReadLock, func(call context.Context) error {
 		out, err := s.client.GetObjectLockConfiguration(call, &s3.GetObjectLockConfigurationInput{Bucket: s.bucket()})

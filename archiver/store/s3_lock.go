@@ -15,17 +15,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// LockMode says who may remove a lock early.
+// LockMode says who can remove a lock early.
 type LockMode string
 
-// The modes of locks, as S3 names them.
+// The modes of locks, in S3's terms.
 const (
 	Unlocked   LockMode = ""
-	Governance LockMode = "GOVERNANCE" // users with the right s3:BypassGovernanceRetention
+	Governance LockMode = "GOVERNANCE" // users with s3:BypassGovernanceRetention
 	Compliance LockMode = "COMPLIANCE" // nobody
 )
 
-// Lock is what keeps a version of an object from being deleted.
+// Lock protects a version of an object from deletion.
 type Lock struct {
 	Version   string // empty in a bucket without versions
 	Mode      LockMode
@@ -42,8 +42,8 @@ const (
 		"s3:GetBucketObjectLockConfiguration there; docs/s3.md lists the rights"
 )
 
-// Locks returns the lock of every version of the object under a key, the newest first. Delete markers have none and are
-// left out; a key that has no version gives none. If nothing can be locked, each version is without a lock.
+// Locks returns the lock of every version of the object under a key, the newest first. It skips delete markers; for a
+// key without versions the result is empty. Without support for locks, each version has none.
 func (s *S3) Locks(ctx context.Context, key string) ([]Lock, error) {
 	versions, err := s.versions(ctx, key)
 	if err != nil {
@@ -55,7 +55,7 @@ func (s *S3) Locks(ctx context.Context, key string) ([]Lock, error) {
 		if err == nil && !lock.LegalHold {
 			lock.LegalHold, err = s.isHeld(ctx, key, version)
 		}
-		if errors.Is(err, fs.ErrNotExist) { // it has gone meanwhile
+		if errors.Is(err, fs.ErrNotExist) { // removed meanwhile
 			continue
 		}
 		if err != nil {
@@ -66,8 +66,8 @@ func (s *S3) Locks(ctx context.Context, key string) ([]Lock, error) {
 	return locks, nil
 }
 
-// LockOf returns the lock of the newest version under a key, and when that version was stored, with one request where
-// it is locked. A legal hold is returned only if HEAD shows it. A missing object is fs.ErrNotExist.
+// LockOf returns the lock of the newest version under a key, and its storage time, with one request if it is locked.
+// It returns a legal hold only if HEAD shows it. The error for a missing object is fs.ErrNotExist.
 func (s *S3) LockOf(ctx context.Context, key string) (lock Lock, stored time.Time, err error) {
 	if err := checkPath(key); err != nil {
 		return Lock{}, time.Time{}, err
@@ -76,7 +76,7 @@ func (s *S3) LockOf(ctx context.Context, key string) (lock Lock, stored time.Tim
 }
 
 // SetLegalHold sets or clears the legal hold of every version of the object under a key. The error is [ErrNoObjectLock]
-// where the bucket, or the server, knows none, and fs.ErrNotExist where the key has no version.
+// if the bucket or the server does not support it, and fs.ErrNotExist if the key has no version.
 func (s *S3) SetLegalHold(ctx context.Context, key string, on bool) error {
 	versions, err := s.versions(ctx, key)
 	if err != nil {
@@ -104,9 +104,9 @@ func (s *S3) SetLegalHold(ctx context.Context, key string, on bool) error {
 	return nil
 }
 
-// SetLock locks the newest version of the object under a key until a time. A lock is never shortened, nor made weaker:
-// the server refuses that, and the error is then [ErrLocked]. Making a governance lock a compliance one
-// takes the right to bypass the former.
+// SetLock locks the newest version of the object under a key until a time. A lock cannot be shortened or weakened: the
+// server refuses that, and the error is [ErrLocked]. Turning a governance lock into a compliance lock needs the right
+// to bypass the former.
 func (s *S3) SetLock(ctx context.Context, key string, mode LockMode, until time.Time) error {
 	lock, _, err := s.LockOf(ctx, key)
 	if err != nil {
@@ -130,7 +130,7 @@ func (s *S3) SetLock(ctx context.Context, key string, mode LockMode, until time.
 	if err == nil {
 		return nil
 	}
-	// Another run may have locked it for longer meanwhile, which is why the server refuses.
+	// The server refuses if another run has locked it for longer meanwhile.
 	if now, _, lookErr := s.LockOf(ctx, key); lookErr == nil && now.Mode != Unlocked && now.Until.After(lock.Until) {
 		return &failure{text: opLock + ": another run has locked it meanwhile", is: []error{ErrLocked}}
 	}
@@ -138,20 +138,23 @@ func (s *S3) SetLock(ctx context.Context, key string, mode LockMode, until time.
 }
 
 var (
-	// ErrLocked says that a lock is in the way.
+	// ErrLocked means that a lock prevents the operation.
 	ErrLocked = errors.New("an existing lock prevents this")
-	// ErrNoObjectLock says that nothing can be locked in a bucket, or on a server.
+	// ErrNoObjectLock means that a bucket or a server does not support locks.
 	ErrNoObjectLock = errors.New("the bucket has no Object Lock")
 )
 
-// lockOf asks for the lock of a version, "" for the newest. HEAD omits the lock for users who may not see it, so a
-// lock that it does not show is requested explicitly.
+// lockOf requests the lock of a version, "" for the newest. HEAD omits the lock for users without the right to see
+// it, so a lock that it does not show is requested explicitly.
 func (s *S3) lockOf(ctx context.Context, key, version string) (lock Lock, stored time.Time, err error) {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	head, err := s.client.HeadObject(call, &s3.HeadObjectInput{Bucket: s.bucket(), Key: s.at(key), VersionId: versionID(version)})
 	if err != nil {
 		return lock, stored, s3Failure(ctx, opReadLock, err)
+	}
+	if head.ETag == nil && head.LastModified == nil {
+		return lock, stored, notAnswered(opReadLock)
 	}
 	if version == "" {
 		version = aws.ToString(head.VersionId)
@@ -186,8 +189,8 @@ func (s *S3) isHeld(ctx context.Context, key, version string) (held bool, err er
 	return held, err
 }
 
-// withoutUnlocked returns an error except those that say that an object has no lock, or that its bucket, or the
-// server, knows none.
+// withoutUnlocked returns an error unless it means that an object has no lock, or that its bucket or server
+// does not support locks.
 func withoutUnlocked(err error) error {
 	code := s3Code(err)
 	if code == "NoSuchObjectLockConfiguration" || code == "NoSuchObjectLegalHold" /* SeaweedFS's */ || knowsNoLocks(code) {
@@ -196,7 +199,7 @@ func withoutUnlocked(err error) error {
 	return err
 }
 
-// knowsNoLocks reports whether an answer to a call about locks means that there are none in a bucket, or on a server.
+// knowsNoLocks reports whether an answer to a call about locks means that a bucket or a server does not support them.
 func knowsNoLocks(code string) bool {
 	return slices.Contains([]string{"ObjectLockConfigurationNotFoundError", "InvalidRequest", "NotImplemented", "MethodNotAllowed"}, code)
 }
@@ -230,9 +233,7 @@ func (s *S3) versions(ctx context.Context, key string) ([]string, error) {
 	pages := s3.NewListObjectVersionsPaginator(s.client, &s3.ListObjectVersionsInput{Bucket: s.bucket(), Prefix: s.at(key)},
 		func(o *s3.ListObjectVersionsPaginatorOptions) { o.StopOnDuplicateToken = true })
 	for pages.HasMorePages() {
-		call, cancel := context.WithTimeout(ctx, callTimeout)
-		page, err := pages.NextPage(call)
-		cancel()
+		page, err := nextVersions(ctx, pages)
 		if err != nil {
 			return nil, s3Failure(ctx, "list versions", err)
 		}
@@ -240,21 +241,22 @@ func (s *S3) versions(ctx context.Context, key string) ([]string, error) {
 			marked = marked || aws.ToString(m.Key) == *s.at(key)
 		}
 		for _, v := range page.Versions {
-			if aws.ToString(v.Key) == *s.at(key) { // and not one that begins with it
+			if aws.ToString(v.Key) == *s.at(key) { // and not just a prefix match
 				ids = append(ids, aws.ToString(v.VersionId))
 			}
 		}
 	}
-	if len(ids) == 1 && ids[0] == "null" && !marked { // in a bucket without versions versitygw does not know it by this name
+	if len(ids) == 1 && ids[0] == "null" && !marked { // versitygw does not accept this id in a bucket without versions
 		ids[0] = ""
 	}
 	return ids, nil
 }
 
-// versionID names a version, none for the newest.
+// versionID returns the version parameter, nil for the newest.
 func versionID(version string) *string { return optional(version) }
 
-// algorithm is the checksum of a small call, whose body the SDK makes. AWS demands one of calls about locks.
+// algorithm is the checksum of a small call with a body made by the SDK. AWS requires one for calls about
+// locks.
 func (c Checksum) algorithm() types.ChecksumAlgorithm {
 	if c == ChecksumCRC64NVME {
 		return types.ChecksumAlgorithmCrc64nvme
@@ -262,14 +264,14 @@ func (c Checksum) algorithm() types.ChecksumAlgorithm {
 	return types.ChecksumAlgorithmSha256
 }
 
-// LockRule says how recordings are locked. The zero value locks nothing.
+// LockRule defines how recordings are locked. The zero value locks nothing.
 type LockRule struct {
 	Mode  LockMode
-	For   Period // from when the object was stored
-	After Period // it is locked when it is so old; zero: when it is stored
+	For   Period // counted from the storage of the object
+	After Period // age at which it is locked; zero: when it is stored
 }
 
-// String names the rule for people.
+// String describes the rule for people.
 func (r LockRule) String() string {
 	if r.Mode == Unlocked {
 		return "no locks"

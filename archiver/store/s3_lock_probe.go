@@ -1,4 +1,4 @@
-// Tests that a bucket keeps locked objects before anything is stored with a lock.
+// Tests that a bucket enforces locks before anything is stored with one.
 
 package store
 
@@ -19,11 +19,11 @@ import (
 const (
 	lockProbeName = "manifest/lock-probe"
 	lockProbeText = "written to prove that this bucket keeps what is locked\n"
-	// lockProbeTime is how long the probe is locked, in governance mode: what cannot be removed at once goes with a
-	// later proof.
+	// lockProbeTime is the lock time of the probe, in governance mode: a later proof removes a probe that cannot be
+	// removed immediately.
 	lockProbeTime = time.Minute
-	// lockProofs is how often a proof is tried that fails: versitygw mixes up the versions of an object that two runs
-	// store at once.
+	// lockProofs is the maximum number of attempts of a proof: versitygw confuses versions of an object that two runs
+	// store concurrently.
 	lockProofs = 4
 
 	opProveLocks    = "test locks"
@@ -32,11 +32,11 @@ const (
 	hintDefaultLock = "remove the default retention of the bucket, because it also locks manifest/ and calls/; or give --accept-default-retention: erase is then refused until the retention ends"
 )
 
-// ProveLocks proves that what is locked in this bucket stays, before anything is stored with a lock: the bucket keeps
-// versions and has Object Lock, an object with a minute's lock has that lock when it is read back, its version cannot be
-// deleted, and If-None-Match is honoured beside it. It leaves nothing that will not go away: what it may not remove at
-// once it removes when it is called again. hasDefault reports whether the bucket locks by itself, which is an error
-// unless accepted. The error wraps ErrUnusable where the bucket, or the rights, will not do.
+// ProveLocks proves that this bucket enforces locks, before anything is stored with one: the bucket has versions and
+// Object Lock, an object locked for a minute shows that lock, its version cannot be deleted, and If-None-Match still
+// works. A probe that it cannot remove immediately is removed by a later call. hasDefault reports whether the bucket
+// has a default lock, which is an error unless accepted. The error wraps ErrUnusable if the bucket or the rights are
+// insufficient.
 func (s *S3) ProveLocks(ctx context.Context, accept bool) (hasDefault bool, err error) {
 	if s.checksum == ChecksumNone {
 		return false, unlockable("locks need a checksum in each request", "leave out --s3-checksum none")
@@ -95,8 +95,7 @@ func (s *S3) proveVersions(ctx context.Context) error {
 	return nil
 }
 
-// locksByDefault reports whether the bucket locks what is stored without a lock. It is an error where it has no Object
-// Lock.
+// locksByDefault reports whether the bucket has a default lock. A bucket without Object Lock is an error.
 func (s *S3) locksByDefault(ctx context.Context) (bool, error) {
 	var found *types.ObjectLockConfiguration
 	err := s.lockCall(ctx, opProveLocks, func(call context.Context) error {
@@ -115,8 +114,7 @@ func (s *S3) locksByDefault(ctx context.Context) (bool, error) {
 	return found.Rule != nil && found.Rule.DefaultRetention != nil && found.Rule.DefaultRetention.Mode != "", nil
 }
 
-// HasDefaultRetention reports whether the bucket locks what is stored without a lock. A bucket without Object Lock does
-// not.
+// HasDefaultRetention reports whether the bucket has a default lock. A bucket without Object Lock has none.
 func (s *S3) HasDefaultRetention(ctx context.Context) (bool, error) {
 	has, err := s.locksByDefault(ctx)
 	if errors.Is(err, errUnlockable) {
@@ -125,7 +123,7 @@ func (s *S3) HasDefaultRetention(ctx context.Context) (bool, error) {
 	return has, err
 }
 
-// putLockProbe stores a version with a minute's lock, as recordings are stored.
+// putLockProbe stores a version with a minute's lock, in the same way as recordings.
 func (s *S3) putLockProbe(ctx context.Context) (version string, err error) {
 	body := []byte(lockProbeText)
 	in := &s3.PutObjectInput{
@@ -142,7 +140,7 @@ func (s *S3) putLockProbe(ctx context.Context) (version string, err error) {
 	return version, nil
 }
 
-// withLockHint says what a refused lock may be refused for.
+// withLockHint adds the possible reasons for a refused lock.
 func withLockHint(err error, sent Checksum) error {
 	f, ok := errors.AsType[*failure](err)
 	if !ok {
@@ -160,7 +158,7 @@ func withLockHint(err error, sent Checksum) error {
 	return f
 }
 
-// proveLock looks whether a version has its lock, and tries to delete it.
+// proveLock checks that a version has its lock, and tries to delete it.
 func (s *S3) proveLock(ctx context.Context, version string) error {
 	lock, _, err := s.lockOf(ctx, lockProbeName, version)
 	if err != nil {
@@ -187,8 +185,8 @@ func (s *S3) proveLock(ctx context.Context, version string) error {
 	return nil
 }
 
-// proveConditionBesideLock creates what is there: a bucket may honour conditions only as long as it keeps no
-// versions.
+// proveConditionBesideLock creates an existing object: some servers honour conditions only in buckets
+// without versions.
 func (s *S3) proveConditionBesideLock(ctx context.Context) error {
 	body := []byte(lockProbeText)
 	in := &s3.PutObjectInput{Key: s.at(lockProbeName), IfNoneMatch: aws.String("*")}
@@ -203,9 +201,8 @@ func (s *S3) proveConditionBesideLock(ctx context.Context) error {
 		"use a server that honours it with versioning, like AWS, SeaweedFS 4.17 or versitygw; or remove --s3-lock-mode")
 }
 
-// sweepLockProbes removes a version of the probe, and others whose lock has ended: earlier proofs had to leave them.
-// What is still locked may be another run's, which is about to look at it; a probe that may not be removed stays; it
-// is small.
+// sweepLockProbes removes a version of the probe, and versions of earlier proofs whose lock has ended. A locked
+// version may belong to another run that is about to check it. A small probe that cannot be removed stays.
 func (s *S3) sweepLockProbes(ctx context.Context, own string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTime)
 	defer cancel()
@@ -224,7 +221,7 @@ func (s *S3) sweepLockProbes(ctx context.Context, own string) {
 
 var errUnlockable = errors.New("the bucket does not support locks")
 
-// unlockable is why a bucket will not do for locks.
+// unlockable is the reason why a bucket is unsuitable for locks.
 func unlockable(why, try string) error {
 	return &failure{text: opProveLocks + ": " + why, hint: try, is: []error{ErrUnusable, errUnlockable}}
 }

@@ -23,7 +23,7 @@ import (
 	"convoso-archiver/internal/s3test"
 )
 
-// lockServer returns options for a bucket of a real server whose objects can be locked.
+// lockServer returns options for a bucket of a real server with Object Lock.
 func lockServer(t *testing.T, days int32) store.S3Options {
 	t.Helper()
 	server := s3test.FromEnv(t)
@@ -91,7 +91,7 @@ func TestLocks(t *testing.T) {
 	if locks, err := s.Locks(t.Context(), key+"-1"); err != nil || len(locks) != 1 || locks[0].LegalHold {
 		t.Errorf("the other key has %v, %v", locks, err)
 	}
-	// No lock is made shorter or weaker, whatever the credentials may.
+	// No lock is made shorter or weaker, with any rights.
 	if err := s.SetLock(t.Context(), key, store.Governance, until.Add(-time.Minute)); !errors.Is(err, store.ErrLocked) {
 		t.Errorf("a shorter lock: %v", err)
 	}
@@ -107,7 +107,7 @@ func TestLocks(t *testing.T) {
 	}
 }
 
-// Without Object Lock, and without versions, nothing is locked, which is no error.
+// Without Object Lock, and without versions, nothing is locked, which is not an error.
 func TestLocksOfPlainBucket(t *testing.T) {
 	server := s3test.Start(t, false)
 	server.Setenv(t)
@@ -138,8 +138,8 @@ func TestLocksOfPlainBucket(t *testing.T) {
 	}
 }
 
-// TestLockProof: a bucket that keeps what is locked passes, again and again, and nothing is left but what is still locked
-// where it may not be removed, which a later proof removes.
+// TestLockProof: a bucket that enforces locks passes repeatedly, and leaves at most a still locked probe, which a later
+// proof removes.
 func TestLockProof(t *testing.T) {
 	server := s3test.FromEnv(t)
 	if server != nil && server.IgnoresConditions {
@@ -166,7 +166,7 @@ func TestLockProof(t *testing.T) {
 // TestLockProofOfBadServer: a real server behind a proxy that ignores a part of locking, or refuses it.
 func TestLockProofOfBadServer(t *testing.T) {
 	if s3test.FromEnv(t) != nil {
-		return // the proxy signs as versitygw's account
+		return // the proxy signs with versitygw's account
 	}
 	server := s3test.Start(t, false)
 	server.Setenv(t)
@@ -178,10 +178,10 @@ func TestLockProofOfBadServer(t *testing.T) {
 		return r.Method == method && strings.HasSuffix(r.URL.Path, "/manifest/lock-probe")
 	}
 	for name, c := range map[string]struct {
-		spoil func(*http.Request)                               // what the proxy sends on
-		serve func(w http.ResponseWriter, r *http.Request) bool // answers in the server's place
+		spoil func(*http.Request)                               // modifies forwarded requests
+		serve func(w http.ResponseWriter, r *http.Request) bool // answers instead of the server
 		want  string
-		left  int // versions that only the end of their lock removes
+		left  int // versions that can only be removed after their lock
 	}{
 		"ignores the lock": {spoil: func(r *http.Request) {
 			for name := range r.Header {
@@ -252,10 +252,10 @@ func TestLockProofOfBadServer(t *testing.T) {
 				}
 				return len(must(t)(s.Locks(t.Context(), "manifest/lock-probe")))
 			}
-			if n := prove(); n != 1 { // another run's may not be taken away
+			if n := prove(); n != 1 { // another run's probe must stay
 				t.Errorf("another proof, with the right to bypass, leaves %d versions", n)
 			}
-			_, err = s.Client().PutObjectRetention(t.Context(), &s3.PutObjectRetentionInput{ // the minute is over sooner
+			_, err = s.Client().PutObjectRetention(t.Context(), &s3.PutObjectRetentionInput{ // shortens the minute
 				Bucket: &o.Bucket, Key: aws.String("manifest/lock-probe"), VersionId: &left[0].Version, BypassGovernanceRetention: aws.Bool(true),
 				Retention: &types.ObjectLockRetention{Mode: types.ObjectLockRetentionModeGovernance, RetainUntilDate: aws.Time(time.Now().Add(time.Second))},
 			})

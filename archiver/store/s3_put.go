@@ -21,15 +21,14 @@ import (
 	"github.com/aws/smithy-go/middleware"
 )
 
-// maxPut is the largest body that S3 takes in one request. It is four days of speech.
+// maxPut is the maximum body of one S3 request. It is four days of speech.
 const maxPut = 5 << 30
 
-// Put stores a body with one request that creates and never replaces. The error is a
-// *[TakenError] when something is stored under the key, wraps [ErrUnusable] when no other
-// body could be stored either, and may be retriable ([IsRetriable]): nothing here was
-// tried twice. After a lost reply the next try finds the recording under the key: a
-// TakenError with Same and with this recording's id. A Part given as Body is gone
-// after success and as it was after an error. A body above 5 GiB is refused.
+// Put stores a body with one create-only request. The error is a *[TakenError] if the key is taken,
+// wraps [ErrUnusable] if other bodies would fail too, and may be retriable ([IsRetriable]), because
+// Put makes a single attempt. After a lost reply, the next attempt finds the recording under the
+// key: a TakenError with Same and with this recording's id. A Part given as Body is consumed on
+// success and unchanged after an error. A body above 5 GiB is refused.
 func (s *S3) Put(ctx context.Context, o Object) (Info, error) {
 	if err := o.check(); err != nil {
 		return Info{}, err
@@ -54,9 +53,9 @@ func (s *S3) Put(ctx context.Context, o Object) (Info, error) {
 	if !exists && !hasCode(err, codeConflict) && !hasCode(err, codeUnanswered) {
 		return Info{}, err
 	}
-	// A call without an answer may mean that the key is taken: a server that says so and
-	// hangs up before it has all of the body looks to net/http like a broken connection,
-	// however often one tries.
+	// A call without an answer may mean that the key is taken: if a server says so and closes the
+	// connection before it has the whole body, net/http reports a broken connection on every
+	// attempt.
 	found := s.taken(ctx, o)
 	_, isTaken := errors.AsType[*TakenError](found)
 	switch {
@@ -64,14 +63,14 @@ func (s *S3) Put(ctx context.Context, o Object) (Info, error) {
 		return Info{}, found
 	case !exists:
 		return Info{}, err
-	case errors.Is(found, fs.ErrNotExist): // two writers at once: the other's shows in a moment, or it gave up
+	case errors.Is(found, fs.ErrNotExist): // two concurrent writers: the other one's object appears soon, or it gave up
 		return Info{}, goneAgain()
 	}
 	return Info{}, found
 }
 
-// taken describes what is stored under a key as a *TakenError. It is fs.ErrNotExist when
-// nothing does.
+// taken describes what is stored under a key as a *TakenError. The error is fs.ErrNotExist if there
+// is none.
 func (s *S3) taken(ctx context.Context, o Object) error {
 	head, err := s.head(ctx, o.Key)
 	if err != nil {
@@ -81,7 +80,7 @@ func (s *S3) taken(ctx context.Context, o Object) error {
 	if taken.Info.Size != o.Size {
 		return taken
 	}
-	if taken.Info.SHA256 == ([32]byte{}) { // it came by copying
+	if taken.Info.SHA256 == ([32]byte{}) { // it was copied
 		body, _, err := s.get(ctx, o.Key, nil)
 		if err != nil {
 			return err
@@ -98,7 +97,7 @@ func (s *S3) taken(ctx context.Context, o Object) error {
 	return taken
 }
 
-// create stores a body with one PutObject. It is fs.ErrExist when the key is taken.
+// create stores a body with one PutObject. The error is fs.ErrExist if the key is taken.
 func (s *S3) create(ctx context.Context, o Object) (Info, error) {
 	in := &s3.PutObjectInput{
 		Key: s.at(o.Key), ContentType: optional(o.ContentType), Metadata: metadataOf(o),
@@ -122,7 +121,7 @@ func (s *S3) create(ctx context.Context, o Object) (Info, error) {
 	return info, nil
 }
 
-// put sends a body, at most attempts times, and sdkAttempts times while a folder is in the way.
+// put sends a body with a maximum number of attempts, or sdkAttempts while a folder blocks the key.
 func (s *S3) put(ctx context.Context, op string, in *s3.PutObjectInput, content io.ReadSeeker, size int64, sum [32]byte, attempts int) (*s3.PutObjectOutput, error) {
 	body := &lentBody{body: content}
 	defer body.takeBack()
@@ -148,15 +147,18 @@ func (s *S3) put(ctx context.Context, op string, in *s3.PutObjectInput, content 
 	if err != nil {
 		return nil, s3Failure(ctx, op, err)
 	}
-	if s.o.SSE != "" && string(out.ServerSideEncryption) != s.o.SSE { // some servers accept the header and do nothing
+	if aws.ToString(out.ETag) == "" {
+		return nil, notAnswered(op)
+	}
+	if s.o.SSE != "" && string(out.ServerSideEncryption) != s.o.SSE { // some servers accept the header and ignore it
 		return nil, notEncrypted()
 	}
 	return out, nil
 }
 
-// signedWith signs a body by its SHA-256, which is known. The SDK would read all of
-// the body to compute it, or over TLS leave it out of the signature; with it the
-// server checks the body whatever other checksum is sent.
+// signedWith signs a body by its SHA-256, which is known. The SDK would read the whole body to
+// compute it, or over TLS omit it from the signature; with it, the server verifies the body
+// independently of other checksums.
 func signedWith(sum [32]byte) func(*s3.Options) {
 	hash := hex.EncodeToString(sum[:])
 	known := middleware.InitializeMiddlewareFunc("KnownPayloadHash",
@@ -172,7 +174,7 @@ func signedWith(sum [32]byte) func(*s3.Options) {
 	}
 }
 
-// timeFor is how long one attempt to send so many bytes may take.
+// timeFor returns the time limit of one attempt to send n bytes.
 func timeFor(size int64) time.Duration {
 	return bodyTimeout + time.Duration(size/minSpeed)*time.Second
 }
@@ -186,10 +188,9 @@ func optional(s string) *string {
 	return aws.String(s)
 }
 
-// lentBody lends a body to the HTTP client and takes it back. When a server answers
-// early, or the context ends, the transport may continue reading after the call has
-// returned, while the caller rewinds the body or gives its memory to another
-// recording.
+// lentBody lends a body to the HTTP client and takes it back. If a server answers early, or the
+// context ends, the transport may continue reading after the call has returned, while the caller
+// rewinds the body or reuses its memory for another recording.
 type lentBody struct {
 	mu   sync.Mutex
 	body io.ReadSeeker
@@ -209,7 +210,7 @@ func (l *lentBody) Seek(offset int64, whence int) (int64, error) {
 	return l.body.Seek(offset, whence)
 }
 
-// takeBack returns when the body is no longer read.
+// takeBack waits until the body is no longer read.
 func (l *lentBody) takeBack() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -17,8 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// Stat describes the object under a key, with what its metadata tells; a missing one
-// is fs.ErrNotExist.
+// Stat describes the object under a key, with its metadata; the error for a missing one is
+// fs.ErrNotExist.
 func (s *S3) Stat(ctx context.Context, key string) (Info, error) {
 	if err := checkKey(key); err != nil {
 		return Info{}, err
@@ -37,6 +37,9 @@ func (s *S3) head(ctx context.Context, key string) (*s3.HeadObjectOutput, error)
 	if err != nil {
 		return nil, s3Failure(ctx, opLookUp, err)
 	}
+	if out.ETag == nil && out.LastModified == nil {
+		return nil, notAnswered(opLookUp)
+	}
 	return out, nil
 }
 
@@ -51,8 +54,8 @@ func headInfo(key string, head *s3.HeadObjectOutput) Info {
 	}
 }
 
-// Open opens the object under a key for reading; a missing one is fs.ErrNotExist.
-// Reading fails when no byte comes for a minute, and when ctx ends.
+// Open opens the object under a key for reading; the error for a missing one is fs.ErrNotExist.
+// Reading fails after a minute without a byte, and when ctx ends.
 func (s *S3) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
@@ -64,9 +67,9 @@ func (s *S3) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 	return body, nil
 }
 
-// OpenRange opens length bytes of the object under a key, from offset on; fewer where it ends
-// before. It asks the server for no more. A missing object is fs.ErrNotExist, and an offset that
-// is not within it an error.
+// OpenRange opens length bytes of the object under a key, from an offset; fewer at its end. It
+// requests no more than that. The error for a missing object is fs.ErrNotExist; an offset outside
+// of the object is an error.
 func (s *S3) OpenRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
@@ -89,15 +92,18 @@ func (s *S3) get(ctx context.Context, key string, byteRange *string) (*watched, 
 	out, err := s.client.GetObject(call, &s3.GetObjectInput{Bucket: s.bucket(), Key: s.at(key), Range: byteRange})
 	if err != nil {
 		cancel()
-		return nil, nil, s3Failure(ctx, "open object", err)
+		return nil, nil, s3Failure(ctx, opOpen, err)
+	}
+	if out.ETag == nil && out.LastModified == nil { // versitygw has no tag of a file that was copied into its folder
+		cancel()
+		return nil, nil, errors.Join(notAnswered(opOpen), out.Body.Close())
 	}
 	return &watched{ctx: ctx, body: out.Body, cancel: cancel}, out, nil
 }
 
-// List yields the objects whose keys begin with prefix, those under quarantine
-// included. The archive's own are left out, and what no recording can be: names that no
-// key can have, and empty objects, which some tools make for folders. An error ends it.
-// It holds one page of 1,000 at a time.
+// List yields the objects whose keys begin with prefix, including those in quarantine. It skips the
+// archive's own files, invalid keys, and empty objects, which some tools create for folders. An
+// error ends it. It keeps one page of 1,000 in memory.
 func (s *S3) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		for object, err := range s.list(ctx, prefix) {
@@ -116,8 +122,8 @@ func (s *S3) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 	}
 }
 
-// list yields objects as S3 lists them, in the order of their keys' bytes (except in
-// directory buckets). An error ends it.
+// list yields objects in S3's order, by the bytes of their keys (except in directory buckets). An
+// error ends it.
 func (s *S3) list(ctx context.Context, prefix string) iter.Seq2[types.Object, error] {
 	return func(yield func(types.Object, error) bool) {
 		pages := s3.NewListObjectsV2Paginator(s.client,
@@ -141,10 +147,14 @@ func (s *S3) list(ctx context.Context, prefix string) iter.Seq2[types.Object, er
 func nextPage(ctx context.Context, pages *s3.ListObjectsV2Paginator) (*s3.ListObjectsV2Output, error) {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return pages.NextPage(call)
+	page, err := pages.NextPage(call)
+	if err == nil && page.Name == nil && page.IsTruncated == nil { // the SDK takes any other text for an empty list
+		err = notAnswered("list objects")
+	}
+	return page, err
 }
 
-// watched is a body that fails when it stalls.
+// watched is a body that fails if it stalls.
 type watched struct {
 	ctx    context.Context // the caller's
 	body   io.ReadCloser

@@ -7,15 +7,18 @@ import (
 	"errors"
 	"io/fs"
 	"iter"
+	"net/http"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// Remove removes all versions and delete markers under a key. Nothing under it is no error. The error wraps
-// [ErrLocked] when the server refuses to delete a version.
+// Remove removes all versions and delete markers under a key. A key without any is not an error. The error
+// wraps [ErrLocked] if the server refuses to delete a version.
 func (s *S3) Remove(ctx context.Context, key string) error {
 	if err := checkRemoval(key); err != nil {
 		return err
@@ -23,7 +26,8 @@ func (s *S3) Remove(ctx context.Context, key string) error {
 	return s.removeAll(ctx, key)
 }
 
-// RemoveAside removes, with all versions, a copy that was moved aside from a day's segments, as [IsAside] has it.
+// RemoveAside removes, with all versions, a copy that was moved aside from a day's segments, as defined by
+// [IsAside].
 func (s *S3) RemoveAside(ctx context.Context, name string) error {
 	if err := checkAside(name); err != nil {
 		return err
@@ -31,8 +35,8 @@ func (s *S3) RemoveAside(ctx context.Context, name string) error {
 	return s.removeAll(ctx, name)
 }
 
-// RemoveOlder removes, of a name, or of all below one that ends in a slash, every version but the one that counts, and
-// every delete marker with what lies under it.
+// RemoveOlder removes the old versions of a name, or of all names below one that ends in a slash, and every delete
+// marker with the versions under it.
 func (s *S3) RemoveOlder(ctx context.Context, name string) error {
 	if checkPath(strings.TrimSuffix(name, "/")) != nil {
 		return ErrBadKey
@@ -50,8 +54,8 @@ func (s *S3) RemoveOlder(ctx context.Context, name string) error {
 	})
 }
 
-// Names yields every name below a prefix under which anything stands, be it an older version or a delete marker,
-// ascending. The archive's own files are included.
+// Names yields every name below a prefix with any version or delete marker, ascending. It includes the archive's
+// own files.
 func (s *S3) Names(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		last := ""
@@ -67,7 +71,7 @@ func (s *S3) Names(ctx context.Context, prefix string) iter.Seq2[string, error] 
 	}
 }
 
-// removeAll removes what is stored under one name.
+// removeAll removes everything stored under one name.
 func (s *S3) removeAll(ctx context.Context, name string) error {
 	return s.sweep(ctx, s.under(ctx, name))
 }
@@ -76,7 +80,7 @@ func (s *S3) removeAll(ctx context.Context, name string) error {
 func (s *S3) under(ctx context.Context, name string) iter.Seq2[version, error] {
 	return func(yield func(version, error) bool) {
 		for v, err := range s.versionsBelow(ctx, name) {
-			if err == nil && v.key != s.o.Prefix+name || !yield(v, err) { // it comes before all that it begins
+			if err == nil && v.key != s.o.Prefix+name || !yield(v, err) { // it sorts before all names with this prefix
 				return
 			}
 		}
@@ -85,12 +89,12 @@ func (s *S3) under(ctx context.Context, name string) iter.Seq2[version, error] {
 
 // version is a version of an object, or a delete marker.
 type version struct {
-	key, id        string // the whole key
+	key, id        string // the full key
 	latest, marker bool
 }
 
-// sweep removes versions. What a delete marker hides goes before it, and an older version before the one that
-// counts: killed in between, nothing comes to light again.
+// sweep removes versions. It removes hidden versions before their delete marker, and older versions before
+// the newest: a kill in between makes nothing visible again.
 func (s *S3) sweep(ctx context.Context, versions iter.Seq2[version, error]) error {
 	var last []version
 	for v, err := range versions {
@@ -116,9 +120,9 @@ func (s *S3) sweep(ctx context.Context, versions iter.Seq2[version, error]) erro
 func (s *S3) removeVersion(ctx context.Context, v version) error {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	_, err := s.client.DeleteObject(call, &s3.DeleteObjectInput{Bucket: s.bucket(), Key: &v.key, VersionId: optional(v.id)})
+	out, err := s.client.DeleteObject(call, &s3.DeleteObjectInput{Bucket: s.bucket(), Key: &v.key, VersionId: optional(v.id)})
 	if err == nil {
-		return nil
+		return confirmed(opRemove, out)
 	}
 	err = s3Failure(ctx, opRemove, err)
 	if errors.Is(err, fs.ErrNotExist) || hasCode(err, "NoSuchVersion") {
@@ -133,6 +137,15 @@ func (s *S3) removeVersion(ctx context.Context, v version) error {
 	return err
 }
 
+// confirmed fails when an answer to a deletion is not that of an S3 server, which has no body, or names the request.
+func confirmed(op string, out *s3.DeleteObjectOutput) error {
+	answer, ok := middleware.GetRawResponse(out.ResultMetadata).(*smithyhttp.Response)
+	if ok && answer.StatusCode != http.StatusNoContent && answer.Header.Get("X-Amz-Request-Id") == "" {
+		return notAnswered(op)
+	}
+	return nil
+}
+
 // isRefusal reports whether an answer to a deletion means that a lock or a policy forbids it.
 func isRefusal(code string) bool {
 	switch code {
@@ -142,8 +155,8 @@ func isRefusal(code string) bool {
 	return false
 }
 
-// versionsBelow yields the versions and delete markers below a prefix, page by page in the order of their keys. On a server
-// that knows no versions they are the objects.
+// versionsBelow yields the versions and delete markers below a prefix, page by page in the order of their keys. On a
+// server without versions it yields the objects.
 func (s *S3) versionsBelow(ctx context.Context, prefix string) iter.Seq2[version, error] {
 	return func(yield func(version, error) bool) {
 		pages := s3.NewListObjectVersionsPaginator(s.client, &s3.ListObjectVersionsInput{Bucket: s.bucket(), Prefix: s.at(prefix)})
@@ -170,7 +183,11 @@ func (s *S3) versionsBelow(ctx context.Context, prefix string) iter.Seq2[version
 func nextVersions(ctx context.Context, pages *s3.ListObjectVersionsPaginator) (*s3.ListObjectVersionsOutput, error) {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return pages.NextPage(call)
+	page, err := pages.NextPage(call)
+	if err == nil && page.Name == nil && page.IsTruncated == nil { // as in nextPage
+		err = notAnswered("list versions")
+	}
+	return page, err
 }
 
 func merged(page *s3.ListObjectVersionsOutput) (all []version) {
@@ -192,7 +209,7 @@ func merged(page *s3.ListObjectVersionsOutput) (all []version) {
 	return all
 }
 
-// unversioned yields the objects below a prefix, to be deleted without the id of a version.
+// unversioned yields the objects below a prefix, for deletion without a version id.
 func (s *S3) unversioned(ctx context.Context, prefix string, yield func(version, error) bool) {
 	for object, err := range s.list(ctx, prefix) {
 		if err != nil {

@@ -68,13 +68,13 @@ func TestS3(t *testing.T) {
 					keepVersions(t, o)
 				}
 				return o
-			}, c.versioned) // versitygw keeps the metadata of what was removed by its version
+			}, c.versioned) // versitygw keeps the metadata of removed versions
 		})
 	}
 }
 
-// The suite on the server that the environment names. It needs --s3-path-style or not as
-// S3TEST_ENDPOINT is an address or a name.
+// The suite on the server named in the environment. Whether it needs --s3-path-style depends on
+// S3TEST_ENDPOINT being an address or a name.
 func TestS3FromEnv(t *testing.T) {
 	server := s3test.FromEnv(t)
 	if server == nil {
@@ -120,7 +120,7 @@ func keepVersions(t *testing.T, o store.S3Options) {
 	}
 }
 
-// testS3 tests all that a server has a part in, each time in a new place.
+// testS3 runs all tests that involve the server, each in a new location.
 func testS3(t *testing.T, newPlace func(t *testing.T) store.S3Options, remembersRemoved bool) {
 	storetest.Run(t, func(t *testing.T) storetest.Place {
 		o := newPlace(t)
@@ -143,7 +143,7 @@ func testS3(t *testing.T, newPlace func(t *testing.T) store.S3Options, remembers
 	})
 }
 
-// What the server has on its disk.
+// The server's files on disk.
 func TestS3Bytes(t *testing.T) {
 	server := s3test.Start(t, true)
 	server.Setenv(t)
@@ -239,7 +239,7 @@ func wantText(t *testing.T, s *store.S3, name, want string) (tag string) {
 	return tag
 }
 
-// testFileRace has several writers replace one file: one of them does.
+// testFileRace lets several writers replace one file: exactly one succeeds.
 func testFileRace(t *testing.T, s *store.S3) {
 	if err := s.PutFile(t.Context(), "manifest/x", []byte("0"), ""); err != nil {
 		t.Fatal(err)
@@ -270,7 +270,7 @@ func testFileRace(t *testing.T, s *store.S3) {
 	}
 }
 
-// testForeign stores what other tools have copied there already, without metadata.
+// testForeign stores recordings that other tools have already copied, without metadata.
 func testForeign(t *testing.T, s *store.S3) {
 	body, other := storetest.Body(1, 1000), storetest.Body(2, 1000)
 	for key, content := range map[string][]byte{"same.mp3": body, "other.mp3": other, "short.mp3": other[1:], "folder/": nil} {
@@ -409,7 +409,7 @@ func TestOpenS3Refuses(t *testing.T) {
 	})
 }
 
-// A part of a run that is killed must not stay.
+// A part of a killed run must not stay.
 func TestS3PartHasNoName(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows may keep the name of an open file")
@@ -462,7 +462,7 @@ func TestS3Cancelled(t *testing.T) {
 	}
 }
 
-// cancelling cancels a context when so many bytes are read.
+// cancelling cancels a context after a number of bytes read.
 type cancelling struct {
 	io.ReadSeeker
 	after  int
@@ -477,7 +477,7 @@ func (c *cancelling) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A body that S3 does not take in one request is refused before it is sent.
+// A body too large for one S3 request is refused before it is sent.
 func TestS3TooLarge(t *testing.T) {
 	(&s3test.Server{}).Setenv(t)
 	s := openS3(t, store.S3Options{Bucket: "b", Endpoint: "http://127.0.0.1:1"})

@@ -12,10 +12,10 @@ import (
 	"convoso-archiver/archiver/store/storetest"
 )
 
-// tracedDir names the folder that TestTracedPut is to store in.
+// tracedDir is the variable with the folder for TestTracedPut.
 const tracedDir = "STORE_TRACED_DIR"
 
-// TestTracedPut is what TestPutOrder follows the system calls of.
+// TestTracedPut is the process that TestPutOrder traces.
 func TestTracedPut(t *testing.T) {
 	dir := os.Getenv(tracedDir)
 	if dir == "" {
@@ -28,9 +28,8 @@ func TestTracedPut(t *testing.T) {
 	_, _ = d.Put(t.Context(), storetest.Object("rec", storetest.Body(1, 300_000), "a/b/name.mp3"))
 }
 
-// TestPutOrder follows the system calls of storing on disk: the bytes are synced before
-// they get their name, and the folders after it, also where a run that was killed before
-// the sync has given the name.
+// TestPutOrder follows the system calls of storing on disk: the bytes are synced before they get
+// their name, and the folders after it, also if a killed run created the name without a sync.
 func TestPutOrder(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err == nil {
@@ -86,8 +85,8 @@ func TestPutOrder(t *testing.T) {
 	}
 }
 
-// wantOrder checks that calls come in this order: the last of each kind before the next
-// kind's first after it.
+// wantOrder checks the order of calls: the last of each kind comes before the first of the next
+// kind.
 func wantOrder(t *testing.T, calls, dir string, want []string) {
 	t.Helper()
 	at := 0
@@ -98,15 +97,15 @@ func wantOrder(t *testing.T, calls, dir string, want []string) {
 			t.Fatalf("no %s after %q in\n%s", pattern, want[:i], calls)
 		}
 		at += found[1]
-		if i == 0 { // no byte of the body is written after the sync
+		if i == 0 { // the body must not be written after the sync
 			all := find.FindAllStringIndex(calls, -1)
 			at = all[len(all)-1][1]
 		}
 	}
 }
 
-// resumed joins the two lines that strace writes for a call during which another thread
-// made one, where the call ended.
+// resumed joins the two lines of an interrupted call in strace's output, at the position where the
+// call ended.
 func resumed(trace string) string {
 	started := make(map[string]string)
 	columns := regexp.MustCompile(` += `) // strace aligns the results of resumed calls

@@ -1,4 +1,4 @@
-// Tries whether a destination can be written, without leaving anything behind.
+// Tests whether a destination is writable, without leaving anything behind.
 
 package store
 
@@ -20,11 +20,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// Tests that a destination can store recordings, without leaving anything behind.
-
-// TryDisk proves that [OpenDisk] would open dir for writing, and that the archive's own
-// folders in it can be written to. It returns the folder that it looked at: dir, or the
-// nearest above it where dir is not there. Errors are those of OpenDisk.
+// TryDisk checks that [OpenDisk] would open dir for writing, and that the archive's own folders in
+// it are writable. It returns the folder that it tested: dir, or its nearest existing parent.
+// Errors are those of OpenDisk.
 func TryDisk(dir string) (nearest string, err error) {
 	nearest, err = tryFolder(dir, atDestination)
 	if err != nil || nearest != filepath.Clean(dir) {
@@ -47,12 +45,11 @@ func TryDisk(dir string) (nearest string, err error) {
 	return nearest, errors.Join(err, root.Close())
 }
 
-// TryState proves that a folder for temporary files can be made and written to, as TryDisk
-// does.
+// TryState does the same for a folder of temporary files.
 func TryState(dir string) (nearest string, err error) { return tryFolder(dir, atState) }
 
-// tryFolder writes to a folder, or to the nearest one above it that is there: who may write to
-// that may make the others. flag is the one that chooses the folder.
+// tryFolder writes to a folder, or to its nearest existing parent: if that is writable, the others
+// can be created. flag is the flag that selects the folder.
 func tryFolder(dir, flag string) (nearest string, err error) {
 	if dir == "" {
 		return "", errors.New("open folder: no name given")
@@ -73,16 +70,15 @@ func tryFolder(dir, flag string) (nearest string, err error) {
 	}
 }
 
-// writeNameless writes a file whose name is gone before its content comes, so that nothing is
-// left, whenever the program dies. If the system lets no open file live on without a name,
-// the name goes afterwards.
+// writeNameless writes a file after removing its name, so that nothing is left if the program dies.
+// If the system does not support open files without a name, it removes the name afterwards.
 func writeNameless(folder, op, flag string) error {
-	file, err := os.CreateTemp(folder, ".probe-*"+partSuffix) // a name that List passes over
+	file, err := os.CreateTemp(folder, ".probe-*"+partSuffix) // a name that List skips
 	if err != nil {
 		return fileFailure(op, flag, err)
 	}
 	gone := os.Remove(file.Name())
-	_, err = file.Write(bytes.Repeat([]byte("probe\n"), 1<<10)) // more than fits into a folder's entry
+	_, err = file.Write(bytes.Repeat([]byte("probe\n"), 1<<10)) // more than fits into an inode
 	err = errors.Join(err, file.Sync(), file.Close())
 	if gone != nil {
 		err = errors.Join(err, os.Remove(file.Name()))
@@ -93,31 +89,31 @@ func writeNameless(folder, op, flag string) error {
 	return nil
 }
 
-// Trial is what [S3.Try] did.
+// Trial is the result of [S3.Try].
 type Trial struct {
-	Name    string // of the object
-	Stood   bool   // it stood there before, so that nothing was written
+	Name    string // name of the object
+	Stood   bool   // it already existed, so nothing was written
 	Honours bool   // the server refused to create it again
-	Others  bool   // it came or went meanwhile: another trial, or a run, is at work
-	// Left says why the object could not be removed, nil if nothing is left. The first run
-	// that archives would leave it too.
+	Others  bool   // it appeared or disappeared meanwhile: another trial or a run is active
+	// Left says why the object could not be removed, nil if nothing is left. The first archive run
+	// would leave it too.
 	Left error
 }
 
 const (
-	// removeTime bounds the removal of what a trial has written, also when the caller was stopped.
+	// removeTime limits the removal of a trial's objects, also when the caller was stopped.
 	removeTime = 5 * time.Second
-	// maxCreated is how often probeName is created until a server is taken for one that ignores
-	// If-None-Match: a trial at the same moment may have removed it in between, once.
+	// maxCreated is the number of successful creations of probeName that prove that a server
+	// ignores If-None-Match: a concurrent trial may have removed it once in between.
 	maxCreated = 4
-	// maxLooks is how often a trial begins again when the object was removed while it looked.
+	// maxLooks is how often a trial restarts if the object was removed meanwhile.
 	maxLooks = 3
 )
 
-// Try proves that objects can be created and read here, with the checksum and the encryption asked for, and tells
-// whether the server honours If-None-Match. It creates the object that [S3.ProveConditionalWrites] leaves in each
-// archive until it is refused, and removes what it has created, by its version where the bucket has versions. If that
-// object exists, one refused attempt is enough. Several trials may be made at once.
+// Try proves that objects can be created and read, with the requested checksum and encryption, and tests whether the
+// server honours If-None-Match. It creates the object that [S3.ProveConditionalWrites] leaves in each archive until
+// it is refused, and removes its own objects, by version if the bucket has versions. If that object exists, one
+// refused attempt is enough. Concurrent trials are allowed.
 func (s *S3) Try(ctx context.Context) (trial Trial, err error) {
 	trial.Name = s.o.Prefix + probeName
 	var created []string // versions
@@ -136,10 +132,10 @@ func (s *S3) Try(ctx context.Context) (trial Trial, err error) {
 	}
 }
 
-// errVanished says that another process removed the object that a trial was about to read.
+// errVanished means that another process removed the object that a trial was about to read.
 var errVanished = errors.New("the object was removed meanwhile")
 
-// look makes one trial. It returns the versions that it has created, also beside an error.
+// look makes one trial. It returns the versions that it created, also with an error.
 func (s *S3) look(ctx context.Context, trial *Trial) (created []string, err error) {
 	_, err = s.head(ctx, probeName)
 	trial.Stood = err == nil
@@ -169,7 +165,7 @@ func (s *S3) look(ctx context.Context, trial *Trial) (created []string, err erro
 		trial.Stood, trial.Others = false, true
 	case trial.Stood && n > 0 && created[0] == "":
 		created = nil // the same bytes were there before
-	case trial.Honours && n == 0 && !trial.Stood: // another run has just created it; or versitygw, which remembers what was removed by its version
+	case trial.Honours && n == 0 && !trial.Stood: // another run has just created it; or versitygw, which remembers removed versions
 		return nil, nil
 	}
 	body, _, err := s.GetFile(ctx, probeName)
@@ -196,7 +192,7 @@ func (s *S3) createProbe(ctx context.Context) (version string, err error) {
 	return aws.ToString(out.VersionId), nil
 }
 
-// removeVersions removes what a trial has written. Without versions both are one object.
+// removeVersions removes the objects of a trial. Without versions both are the same object.
 func (s *S3) removeVersions(ctx context.Context, versions []string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTime)
 	defer cancel()
@@ -204,13 +200,13 @@ func (s *S3) removeVersions(ctx context.Context, versions []string) error {
 	for _, version := range slices.Compact(versions) {
 		in := &s3.DeleteObjectInput{Bucket: s.bucket(), Key: s.at(probeName), VersionId: optional(version)}
 		if _, err := s.client.DeleteObject(ctx, in); err != nil {
-			errs = append(errs, s3Failure(ctx, "remove file", err))
+			errs = append(errs, s3Failure(ctx, opRemoveFile, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// Told splits an error into what happened and what to try, "" for nothing.
+// Told splits an error into what happened and what to try, "" for none.
 func Told(err error) (what, try string) {
 	f, ok := errors.AsType[*failure](err)
 	if !ok || f.hint == "" {

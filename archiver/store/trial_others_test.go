@@ -19,8 +19,8 @@ import (
 	"convoso-archiver/internal/s3test"
 )
 
-// frontOf returns the address of a proxy before a server, which calls before with each request: true says that it was
-// answered.
+// frontOf returns the address of a proxy in front of a server, which calls before with each request: true means that
+// it has answered.
 func frontOf(t *testing.T, server *s3test.Server, before func(http.ResponseWriter, *http.Request) bool) string {
 	t.Helper()
 	target, err := url.Parse(server.Endpoint)
@@ -40,15 +40,15 @@ func frontOf(t *testing.T, server *s3test.Server, before func(http.ResponseWrite
 	return front.URL
 }
 
-// TestTrialBesideAnother: another trial, which ends while this one works, takes the object away. Nothing is said of the
-// server that is not so, and nothing is left.
+// TestTrialBesideAnother: another trial ends during this one and removes the object. The server is not misjudged, and
+// nothing is left.
 func TestTrialBesideAnother(t *testing.T) {
 	server := s3test.Start(t, false)
 	server.Setenv(t)
 	for name, c := range map[string]struct {
 		stands bool
-		prove  bool     // by a run
-		goes   []string // requests before which the object goes: method and number, from 1
+		prove  bool     // as a run
+		goes   []string // requests before which the object is removed: method and number, from 1
 		left   bool
 		says   string
 	}{
@@ -106,7 +106,7 @@ func TestTrialBesideAnother(t *testing.T) {
 	}
 }
 
-// TestFolderThatGoes: versitygw says that a folder is in the way while it takes the empty folder away.
+// TestFolderThatGoes: versitygw reports a blocking folder while it removes the empty folder.
 func TestFolderThatGoes(t *testing.T) {
 	server := s3test.Start(t, false)
 	server.Setenv(t)
@@ -137,7 +137,7 @@ func TestFolderThatGoes(t *testing.T) {
 	if _, err := s.Put(t.Context(), object("a/b.wav")); err != nil || asked.Load() != 3 {
 		t.Errorf("a recording: %v after %d requests", err, asked.Load())
 	}
-	// A folder that stays is no reason to wait for long.
+	// A permanent folder must not cause a long wait.
 	asked.Store(0)
 	if _, err := s.Put(t.Context(), object("a")); err == nil || store.IsRetriable(err) || errors.Is(err, fs.ErrExist) || asked.Load() != 3 {
 		t.Errorf("a recording whose name is a folder: %v after %d requests", err, asked.Load())

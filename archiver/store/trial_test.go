@@ -51,8 +51,8 @@ func testTrial(t *testing.T, newPlace func(*testing.T) store.S3Options) {
 	})
 }
 
-// TestTrialOfServerThatIgnores: a real server behind a proxy that drops the condition. The probe
-// of an earlier run stays as it is.
+// TestTrialOfServerThatIgnores: a real server behind a proxy that drops the condition. The probe of
+// an earlier run stays unchanged.
 func TestTrialOfServerThatIgnores(t *testing.T) {
 	server := s3test.Start(t, false)
 	server.Setenv(t)
@@ -68,7 +68,7 @@ func TestTrialOfServerThatIgnores(t *testing.T) {
 	t.Cleanup(front.Close)
 	for name, c := range map[string]struct {
 		versioned bool
-		stands    int // probes of an earlier run
+		stands    int // existing probes of an earlier run
 	}{"plain": {}, "versioned": {versioned: true}, "plain, with a probe": {stands: 1}, "versioned, with a probe": {versioned: true, stands: 1}} {
 		t.Run(name, func(t *testing.T) {
 			o := store.S3Options{Bucket: server.NewBucket(t, t.Name()), Endpoint: server.Endpoint}
@@ -93,7 +93,7 @@ func TestTrialOfServerThatIgnores(t *testing.T) {
 	}
 }
 
-// signAnew signs a request whose headers were changed on the way.
+// signAnew signs a request again after changes of its headers.
 func signAnew(t *testing.T, r *http.Request) {
 	for _, name := range []string{"Authorization", "X-Forwarded-For", "Accept-Encoding"} {
 		r.Header.Del(name)
@@ -105,7 +105,7 @@ func signAnew(t *testing.T, r *http.Request) {
 	}
 }
 
-// TestTryDisk: what is tried leaves no name behind, and what OpenDisk would refuse is refused.
+// TestTryDisk: a test leaves no name behind, and refuses what OpenDisk would refuse.
 func TestTryDisk(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")

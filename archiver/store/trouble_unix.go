@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// troubleOf tells what to try when a file system refuses to be written, and whether an
-// error may pass by itself.
+// troubleOf returns what to try when a file system refuses writes, and whether the error is
+// temporary.
 func troubleOf(err error) (hint string, passes bool) {
 	number, _ := errors.AsType[syscall.Errno](err)
 	switch number {
@@ -28,8 +28,8 @@ func troubleOf(err error) (hint string, passes bool) {
 	return "", false
 }
 
-// linksMissing reports whether a link failed because the file system has none. FAT
-// says EPERM on Linux; true permission trouble shows again in what is tried next.
+// linksMissing reports whether a link failed because the file system does not support links. FAT
+// returns EPERM on Linux; a real permission error occurs again in the next call.
 func linksMissing(err error) bool {
 	return errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EMLINK)
 }
@@ -38,8 +38,8 @@ func linksMissing(err error) bool {
 // file system.
 func isOtherFileSystem(err error) bool { return errors.Is(err, syscall.EXDEV) }
 
-// syncFolder makes the names in an open folder durable. Some network file systems
-// cannot sync folders and say so; there is nothing more to be done on those.
+// syncFolder syncs the names in an open folder. Some network file systems cannot sync folders;
+// nothing more can be done there.
 func syncFolder(folder *os.File) error {
 	err := folder.Sync()
 	if cannotSync(err) {
@@ -48,13 +48,12 @@ func syncFolder(folder *os.File) error {
 	return err
 }
 
-// cannotSync reports whether the sync of a folder failed because the file system has
-// none. SMB and FUSE file systems say ENOENT or ENOTTY, some read-only ones EROFS.
+// cannotSync reports whether the sync of a folder failed because the file system does not support
+// it. SMB and FUSE file systems return ENOENT or ENOTTY, some read-only ones EROFS.
 func cannotSync(err error) bool {
 	return errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ENOTTY) ||
 		errors.Is(err, syscall.EROFS) || errors.Is(err, errors.ErrUnsupported)
 }
 
-// isFileInPath reports whether a name could not be, because one of the folders in
-// it is a file.
+// isFileInPath reports whether a name is impossible because one of its folders is a file.
 func isFileInPath(err error) bool { return errors.Is(err, syscall.ENOTDIR) }

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// troubleOf tells what to try when a file system refuses to be written, and whether an
-// error may pass by itself.
+// troubleOf returns what to try when a file system refuses writes, and whether the error is
+// temporary.
 func troubleOf(err error) (hint string, passes bool) {
 	number, _ := errors.AsType[syscall.Errno](err)
 	switch number {
@@ -28,7 +28,7 @@ func troubleOf(err error) (hint string, passes bool) {
 	return "", false
 }
 
-// linksMissing reports whether a link failed because the file system has none, as
+// linksMissing reports whether a link failed because the file system does not support links, like
 // FAT and exFAT.
 func linksMissing(err error) bool {
 	number, _ := errors.AsType[syscall.Errno](err)
@@ -48,8 +48,7 @@ func isOtherFileSystem(err error) bool { return errors.Is(err, windows.ERROR_NOT
 // journal.
 func syncFolder(*os.File) error { return nil }
 
-// isFileInPath reports whether a name could not be, because one of the folders in
-// it is a file.
+// isFileInPath reports whether a name is impossible because one of its folders is a file.
 func isFileInPath(err error) bool {
 	return errors.Is(err, syscall.ENOTDIR) || errors.Is(err, windows.ERROR_DIRECTORY)
 }

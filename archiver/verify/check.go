@@ -16,7 +16,7 @@ import (
 	"convoso-archiver/internal/retry"
 )
 
-// check compares a recording with what was noted of it.
+// check compares a recording with its line.
 func (d *dayWork) check(ctx context.Context, t target) {
 	compare := d.hash
 	if d.run.Config.Mode == Quick {
@@ -26,7 +26,7 @@ func (d *dayWork) check(ctx context.Context, t target) {
 	switch {
 	case ctx.Err() != nil:
 		return
-	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, store.ErrBadKey): // a key that nothing can have
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, store.ErrBadKey): // no object can have this key
 		f = Finding{Kind: Missing, Detail: "file missing or empty"}
 	case err != nil:
 		d.run.noteTrouble(err)
@@ -35,13 +35,12 @@ func (d *dayWork) check(ctx context.Context, t target) {
 	}
 	d.run.trouble.Store(0)
 	d.run.checked.Add(1)
-	if f.Kind == Missing && d.run.Expired != nil {
-		expired, err := d.run.Expired(ctx, Stored{Key: t.Key, Day: d.day, RecordingID: t.id, CallID: t.CallID, Noted: t.Time})
+	if f.Kind == Missing {
+		removed, err := d.isRemoved(ctx, t)
 		if err != nil {
-			f = Finding{Kind: NotReadable, Detail: fmt.Sprintf("its retention: %v", withoutPath(err))}
+			f = Finding{Kind: NotReadable, Detail: withoutPath(err).Error()}
 		}
-		if expired {
-			d.run.count(func(s *Summary) { s.Expired++ })
+		if removed {
 			return
 		}
 	}
@@ -53,7 +52,27 @@ func (d *dayWork) check(ctx context.Context, t target) {
 	}
 }
 
-// checkKnown judges a recording by its lines, and looks whether the noted bytes are stored under its key anyway.
+// isRemoved reports whether missing audio was removed on purpose, also since the day was read.
+func (d *dayWork) isRemoved(ctx context.Context, t target) (bool, error) {
+	removed, err := d.run.Ledger.IsRemoved(ctx, d.day, t.id, t.CallID)
+	if err != nil {
+		return false, fmt.Errorf("what was erased: %w", err)
+	}
+	if removed || d.run.Expired == nil {
+		return removed, nil
+	}
+	expired, err := d.run.Expired(ctx, Stored{Key: t.Key, Day: d.day, RecordingID: t.id, CallID: t.CallID, Noted: t.Time})
+	if err != nil {
+		return false, fmt.Errorf("its retention: %w", err)
+	}
+	if expired {
+		d.run.count(func(s *Summary) { s.Expired++ })
+	}
+	return expired, nil
+}
+
+// checkKnown judges a recording by its lines, and checks whether the noted bytes are stored under its key
+// anyway.
 func (d *dayWork) checkKnown(ctx context.Context, t target, kind Kind) {
 	back := false
 	if t.isProved() {
@@ -79,7 +98,7 @@ func (d *dayWork) checkKnown(ctx context.Context, t target, kind Kind) {
 // noteTrouble ends the run if the whole store cannot be read.
 func (r *run) noteTrouble(err error) {
 	if !errors.Is(err, store.ErrUnusable) && !store.IsRetriable(err) {
-		return // only this one
+		return // concerns only this recording
 	}
 	if r.trouble.Add(1) >= maxTrouble {
 		r.stop(fmt.Errorf("%d reads in a row failed: %w", maxTrouble, err))
@@ -94,8 +113,8 @@ func withoutPath(err error) error {
 	return err
 }
 
-// compareInfo compares by description. Another entity tag counts only where the metadata says that the object is the
-// one noted, for copying into another bucket gives other tags and may drop the metadata. Then the bytes decide.
+// compareInfo compares by description. A different entity tag only counts if the metadata identifies the noted
+// object, because copying to another bucket changes tags and may drop the metadata. Then the bytes decide.
 func (d *dayWork) compareInfo(ctx context.Context, t target) (Finding, error) {
 	info, err := d.run.Store.Stat(ctx, t.Key)
 	switch etag := unquoted(t.ETag); {
@@ -111,7 +130,7 @@ func (d *dayWork) compareInfo(ctx context.Context, t target) (Finding, error) {
 
 func unquoted(etag string) string { return strings.Trim(etag, `"`) }
 
-// hash reads and hashes every byte, but no more than one beyond the size that was noted.
+// hash reads and hashes every byte, but at most one byte beyond the noted size.
 func (d *dayWork) hash(ctx context.Context, t target) (Finding, error) {
 	var size int64
 	hash := sha256.New()
@@ -121,7 +140,7 @@ func (d *dayWork) hash(ctx context.Context, t target) (Finding, error) {
 		if err == nil {
 			size, err = io.Copy(hash, io.LimitReader(body, t.Size+1))
 			d.run.bytes.Add(size)
-			_ = body.Close() // only read from
+			_ = body.Close() // read only
 		}
 		return err
 	})

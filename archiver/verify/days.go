@@ -15,7 +15,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// listDays learns which days of the span there are.
+// listDays lists the existing days of the span.
 func (r *run) listDays(ctx context.Context) error {
 	for day, err := range r.Ledger.Days(ctx) {
 		if err != nil {
@@ -35,7 +35,7 @@ func (r *run) listDays(ctx context.Context) error {
 type dayWork struct {
 	run    *run
 	day    string
-	owed   sync.WaitGroup // recordings handed out and not checked
+	owed   sync.WaitGroup // recordings queued and not checked yet
 	faults int
 
 	mu      sync.Mutex
@@ -48,17 +48,17 @@ type target struct {
 	manifest.State
 }
 
-// isProved reports whether the line that decides says what bytes were stored.
+// isProved reports whether the deciding line has the size and hash of the bytes.
 func (t *target) isProved() bool { return t.Size > 0 && t.SHA256 != [32]byte{} }
 
-// repair is what there is to note of a recording.
+// repair is the line to note about a recording.
 type repair struct {
 	target target
 	kind   Kind
 	back   bool // the noted bytes are stored under its key
 }
 
-// add takes in a finding of a recording. It may be called from several goroutines.
+// add records a finding of a recording. It is safe for concurrent use.
 func (d *dayWork) add(t target, f Finding, back bool) {
 	f.Day, f.RecordingID, f.Key = d.day, t.id, t.Key
 	d.run.find(f)
@@ -69,7 +69,7 @@ func (d *dayWork) add(t target, f Finding, back bool) {
 	}
 }
 
-// hand has a recording checked when a slot is free.
+// hand queues a recording for a check when a slot is free.
 func (d *dayWork) hand(check func()) {
 	d.run.slots <- struct{}{}
 	d.owed.Go(func() {
@@ -78,7 +78,7 @@ func (d *dayWork) hand(check func()) {
 	})
 }
 
-// readDays checks the days, a few side by side, and repairs each.
+// readDays checks the days, a few in parallel, and repairs each.
 func (r *run) readDays(ctx context.Context) error {
 	group, days := errgroup.WithContext(ctx)
 	group.SetLimit(daysAtOnce)
@@ -134,7 +134,7 @@ func (d *dayWork) lookAtRows(ctx context.Context) error {
 
 func (d *dayWork) takeFault(f manifest.Fault) error {
 	if f.Written.After(d.run.started) {
-		return nil // a run is writing it right now
+		return nil // a run is currently writing it
 	}
 	d.faults++
 	kind := Kind(f.Kind)
@@ -151,9 +151,9 @@ func endsRun(ctx context.Context, err error) bool {
 	return err != nil && (later || ctx.Err() != nil)
 }
 
-// examine judges what the manifest says of a recording, and has its bytes checked where that is asked for. What was
-// found damaged before stays damage until it is fetched again or found back, or a repair that nothing followed
-// would silence it.
+// examine judges the state of a recording, and queues a check of its bytes if requested. Earlier damage stays a
+// finding until the recording is downloaded or found again; otherwise a repair without a following archive run
+// would hide it.
 func (d *dayWork) examine(ctx context.Context, t target) {
 	if t.Outcome == manifest.Damaged {
 		d.run.count(func(s *Summary) { s.Recordings++ })
@@ -211,8 +211,8 @@ func (d *dayWork) repair(ctx context.Context) error {
 	return d.note(ctx)
 }
 
-// note notes recordings as damaged, unless another run has fetched them again meanwhile, and as restored when the
-// noted bytes are stored under their key.
+// note notes recordings as damaged, unless another run has downloaded them again meanwhile, and as restored if
+// the noted bytes are stored under their key.
 func (d *dayWork) note(ctx context.Context) error {
 	day, err := d.run.Ledger.Load(ctx, d.day)
 	if err != nil {

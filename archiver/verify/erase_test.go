@@ -1,16 +1,19 @@
 package verify
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"convoso-archiver/manifest"
 )
 
-// TestErasedIsNoDamage: an erasure that was only intended, is half done or done is no damage, whether the audio is there or
-// not, and a repair brings nothing back and leaves the day closed.
+// TestErasedIsNoDamage: an intended, partial or complete erasure is not damage, with or without audio, and a repair
+// restores nothing and leaves the day closed.
 func TestErasedIsNoDamage(t *testing.T) {
 	f := newFixture(t)
 	for i := range 4 {
@@ -48,4 +51,45 @@ func TestErasedIsNoDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	check()
+}
+
+// erasing erases a recording before it opens the first one, as another process may while a verification runs.
+type erasing struct {
+	Store
+	erase func()
+	once  sync.Once
+}
+
+func (s *erasing) Open(ctx context.Context, key string) (io.ReadCloser, error) {
+	s.once.Do(s.erase)
+	return s.Store.Open(ctx, key)
+}
+
+// TestErasedMeanwhile: what is erased, or expires, after its day was read is no damage either.
+func TestErasedMeanwhile(t *testing.T) {
+	f := newFixture(t)
+	for i := range 4 {
+		f.store(firstDay, fmt.Sprint("a", i), fmt.Sprintf("one/%d.mp3", i))
+	}
+	v := f.verifier(Config{Mode: Full, Workers: 1})
+	v.Store = &erasing{Store: f.disk, erase: func() {
+		intent := manifest.NewErasureRecord(manifest.ErasureIntent, "E")
+		intent.Recordings = []manifest.ErasedID{{Day: firstDay, ID: "a1"}}
+		if err := f.ledger.PutRecords(t.Context(), manifest.ErasureStem, intent); err != nil {
+			t.Error(err)
+		}
+		expiry := &manifest.ExpiryRecord{State: manifest.ErasureIntent, Class: "sales", Ended: firstDay, Recordings: []string{"a2"}}
+		if err := f.ledger.PutExpiry(t.Context(), firstDay, expiry); err != nil {
+			t.Error(err)
+		}
+		for _, name := range []string{"1.mp3", "2.mp3", "3.mp3"} {
+			if err := os.Remove(filepath.Join(f.dir, "one", name)); err != nil {
+				t.Error(err)
+			}
+		}
+	}}
+	if err := v.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want(t, v.Summary(), map[Kind]int{Missing: 1}) // a3, which nobody erased
 }

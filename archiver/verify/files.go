@@ -1,4 +1,4 @@
-// Looks for files that the manifest does not know.
+// Searches for files that are not in the manifest.
 
 package verify
 
@@ -15,8 +15,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// takeKeys takes the keys of this pass that any line of any day names into the index. A line that cannot be read is
-// passed over: reading the day reports it.
+// takeKeys adds the keys of this pass from all lines of all days to the index. It skips unreadable lines, which
+// reading the day reports.
 func (r *run) takeKeys(ctx context.Context) error {
 	err := r.Ledger.Scan(ctx, func(e manifest.Entry) error {
 		if e.Bad == nil && len(e.Key) > 0 {
@@ -51,7 +51,8 @@ func (r *run) takeKey(line *manifest.Entry) {
 	x.add(e)
 }
 
-// compare goes through the listing of the store: it marks what the index knows, and reports what it does not.
+// compare iterates over the listing of the store: it marks known objects in the index, and reports unknown
+// ones.
 func (r *run) compare(ctx context.Context) error {
 	for info, err := range r.Store.List(ctx, "") {
 		if err != nil {
@@ -82,21 +83,21 @@ func (r *run) meet(info store.Info) {
 	case isDropped(info.Key) || isEvidence(info.Key) || info.ModTime.After(r.started):
 		r.count(func(s *Summary) { s.Ignored++ })
 	case r.blind != nil:
-		// It may be of the day that could not be read.
+		// It may belong to an unreadable day.
 	default:
 		r.find(Finding{Kind: Unknown, Key: info.Key, Detail: fmt.Sprintf("%d bytes, not in the manifest", info.Size)})
 		r.count(func(s *Summary) { s.UnknownBytes += info.Size })
 	}
 }
 
-// isEvidence reports whether an object is one of those that seal and the commands beside it write. Older versions may
-// have stored recordings there, which the manifest knows.
+// isEvidence reports whether an object was written by seal and related commands. Older versions may have stored
+// recordings there, which are in the manifest.
 func isEvidence(key string) bool {
 	return strings.HasPrefix(key, "evidence/") || strings.HasPrefix(key, "seals/")
 }
 
-// isDropped reports whether a file is one that systems leave in folders without being asked, or an object that
-// stands for a folder.
+// isDropped reports whether a file is one that systems create in folders, or an object that represents a
+// folder.
 func isDropped(key string) bool {
 	name := strings.ToLower(path.Base(key))
 	return slices.Contains([]string{".ds_store", "thumbs.db", "desktop.ini"}, name) ||

@@ -1,4 +1,4 @@
-// Remembers the keys of the manifest in few bytes, to recognise unknown files.
+// Indexes the keys of the manifest compactly, to recognise unknown files.
 
 package verify
 
@@ -9,18 +9,18 @@ import (
 	"strconv"
 )
 
-// index is what the manifest says of the keys of one pass. It holds hashes, seeded again for each process: that an
-// unknown file's key has the hash of a known one is about as likely as one in a billion billion for each pair. It is
-// filled and compared by one goroutine; after the last pass it may be asked by several.
+// index holds the manifest's data about the keys of one pass. It stores hashes with a random seed: for each pair,
+// the probability that an unknown key has the hash of a known one is about one in a billion billion. One goroutine
+// fills and compares it; after the last pass, lookups may be concurrent.
 type index struct {
 	seed    maphash.Seed
 	passes  int // a power of two
 	pass    int
-	entries []entry // no more than there is room for
+	entries []entry // up to the capacity
 
-	// What the passes left to be found out, as long as it is little.
-	contradicted map[uint64]bool // keys that lines name with different bytes
-	unseen       map[uint64]bool // keys that the listing did not have as they were noted
+	// Open questions of the passes, up to a limit.
+	contradicted map[uint64]bool // keys with different bytes in lines
+	unseen       map[uint64]bool // keys that the listing lacks in their noted form
 	allUnseen    bool            // there were more
 }
 
@@ -28,21 +28,21 @@ type index struct {
 type entry struct {
 	key     uint64
 	proof   uint32  // hash of size and entity tag
-	content [3]byte // hash of SHA-256 and size: one contradiction in 16 million goes unnoticed
+	content [3]byte // hash of SHA-256 and size: one contradiction in 16 million is missed
 	flags   uint8
 }
 
 const (
 	isArchived = 1 << iota // the line says archived
-	hasETag                // the proof is of size and entity tag, else of the size alone
+	hasETag                // the proof is of size and entity tag, otherwise only of the size
 	isSeen                 // the listing has it with this proof
-	isOver                 // the line says that what stood there is damaged, or was removed
+	isOver                 // the line says that the object is damaged, or was removed
 )
 
 const (
 	defaultKeysAtOnce = 3 << 19   // 24 MiB
 	maxLeft           = 256 << 10 // keys that are remembered from pass to pass
-	// maxPasses is reached only by an archive in which one key is noted millions of times.
+	// maxPasses is only reached if one key is noted millions of times.
 	maxPasses = 1 << 10
 )
 
@@ -53,7 +53,7 @@ func newIndex(keysAtOnce int) *index {
 	}
 }
 
-// begin forgets the entries of the pass before.
+// begin forgets the entries of the previous pass.
 func (x *index) begin(pass int) { x.pass, x.entries = pass, x.entries[:0] }
 
 func (x *index) hash(key string) uint64 { return maphash.String(x.seed, key) }
@@ -61,19 +61,18 @@ func (x *index) hash(key string) uint64 { return maphash.String(x.seed, key) }
 // takes reports whether a key belongs to this pass.
 func (x *index) takes(key uint64) bool { return key&uint64(x.passes-1) == uint64(x.pass) }
 
-// proofOf is a hash of size and entity tag, or of the size alone when there is no tag.
+// proofOf is a hash of size and entity tag, or only of the size if there is no tag.
 func (x *index) proofOf(size int64, etag string) uint32 {
 	return uint32(x.hash(strconv.FormatInt(size, 10) + " " + etag))
 }
 
-// contentOf is a hash of the SHA-256 that a line names, in hex, and of the size.
+// contentOf is a hash of the SHA-256 in a line, in hex, and of the size.
 func (x *index) contentOf(sha256 []byte, size int64) [3]byte {
 	h := maphash.Bytes(x.seed, sha256) + uint64(size)
 	return [3]byte{byte(h), byte(h >> 8), byte(h >> 16)}
 }
 
-// add takes in a key. When the first pass gets too many, it keeps half of them, and there will be twice as
-// many passes.
+// add adds a key. If the first pass has too many, it keeps half of them and doubles the number of passes.
 func (x *index) add(e entry) {
 	for x.pass == 0 && len(x.entries) == cap(x.entries) && x.passes < maxPasses {
 		x.passes *= 2
@@ -84,7 +83,7 @@ func (x *index) add(e entry) {
 	}
 }
 
-// complete makes the index ready to be asked.
+// complete prepares the index for lookups.
 func (x *index) complete() {
 	slices.SortFunc(x.entries, func(a, b entry) int { return cmp.Compare(a.key, b.key) })
 }
@@ -98,7 +97,7 @@ func (x *index) of(key uint64) []entry {
 	return x.entries[start:end]
 }
 
-// see notes that the listing has a key.
+// see marks a key as listed.
 func (x *index) see(group []entry, size int64, etag string) {
 	plain, tagged := x.proofOf(size, ""), x.proofOf(size, etag)
 	for i := range group {
@@ -109,7 +108,8 @@ func (x *index) see(group []entry, size int64, etag string) {
 	}
 }
 
-// end remembers what the pass leaves to be found out. If a line says that the matter is over, others may differ.
+// end stores the open questions of the pass. If a line says that the object is damaged or removed, other lines
+// may differ.
 func (x *index) end() {
 	for i := 0; i < len(x.entries); {
 		key, first, isOpen, differs, unseen := x.entries[i].key, -1, true, false, false

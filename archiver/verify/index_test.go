@@ -7,7 +7,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// TestIndexInPasses takes in more keys than it may hold: each is found in exactly one pass, and no pass holds more.
+// TestIndexInPasses adds more keys than the capacity: each is found in exactly one pass, and no pass holds more.
 func TestIndexInPasses(t *testing.T) {
 	const keys, limit = 5000, 300
 	x := newIndex(limit)
@@ -56,14 +56,14 @@ func TestIndexInPasses(t *testing.T) {
 	}
 }
 
-// line is what takeKey makes of a line.
+// line is the input of takeKey for a line.
 func (x *index) line(key string, outcome manifest.Outcome, size int64, sum, etag string) {
 	(&run{index: x}).takeKey(&manifest.Entry{
 		Key: []byte(key), Outcome: outcome, Size: size, SHA256: []byte(sum), ETag: []byte(etag),
 	})
 }
 
-// TestIndexListing: which objects of a listing are taken for those that were noted.
+// TestIndexListing: which objects of a listing match noted ones.
 func TestIndexListing(t *testing.T) {
 	x := newIndex(0)
 	x.line("tagged", manifest.Archived, 10, "aa", `"tag"`)

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Stored is an object whose locks are looked at: a recording, or a file of seals/.
+// Stored is an object whose locks are checked: a recording, or a file of seals/.
 type Stored struct {
 	Key string
 	// Day and the ids are empty, and Noted is zero, for a file of seals/.
@@ -21,16 +21,16 @@ type Stored struct {
 	Noted                    time.Time
 }
 
-// looksAtLocks reports whether locks are looked at: quick mode asks for no object.
+// looksAtLocks reports whether locks are checked: quick mode sends no requests for objects.
 func (r *run) looksAtLocks() bool { return r.Lock != nil && r.Config.Mode != Quick }
 
-// checkLock looks at the locks of an object.
+// checkLock checks the locks of an object.
 func (r *run) checkLock(ctx context.Context, o Stored) {
 	found, err := r.Lock(ctx, o)
 	switch {
 	case ctx.Err() != nil:
 		return
-	case errors.Is(err, fs.ErrNotExist): // gone since its bytes were read
+	case errors.Is(err, fs.ErrNotExist): // removed since its bytes were read
 		found = append(found, Finding{Kind: NotReadable, Detail: "the file was removed during the check"})
 	case err != nil:
 		r.noteTrouble(err)
@@ -45,7 +45,7 @@ func (r *run) checkLock(ctx context.Context, o Stored) {
 	}
 }
 
-// checkSeals looks at the locks of the seals, which belong to no day.
+// checkSeals checks the locks of the seals, which belong to no day.
 func (r *run) checkSeals(ctx context.Context) error {
 	if !r.looksAtLocks() {
 		return nil
@@ -63,6 +63,6 @@ func (r *run) checkSeals(ctx context.Context) error {
 			return nil
 		})
 	}
-	_ = group.Wait() // each finding is added when it is found
+	_ = group.Wait() // findings are already recorded
 	return ctx.Err()
 }

@@ -1,4 +1,4 @@
-// Chooses the share of recordings that --sample reads.
+// Selects the share of recordings that --sample reads.
 
 package verify
 
@@ -12,13 +12,12 @@ import (
 	"time"
 )
 
-// shares is how many parts of equal size the recordings are divided into.
+// shares is the number of equal parts of the recordings.
 const shares = 1_000_000
 
-// Sample chooses a part of all recordings: those whose id, hashed, falls into a window on a ring of a million
-// shares. Each day the window begins where it ended the day before, so that N percent see every recording once in
-// 100/N days, whichever recordings come and go meanwhile. A day on which nothing ran leaves its window to the
-// next time round.
+// Sample selects a part of all recordings: those whose hashed id is in a window on a ring of a million shares.
+// Each day the window starts where it ended the day before, so N percent cover every recording once in 100/N
+// days, even if recordings are added or removed. A missed day's window is covered in the next cycle.
 type Sample struct {
 	first, count uint64 // shares
 }
@@ -39,7 +38,7 @@ func ParseSample(s string) (percent float64, err error) {
 	return percent, nil
 }
 
-// NewSample returns the part of a date, of which only year, month and day count.
+// NewSample returns the part of a date, using only year, month and day.
 func NewSample(percent float64, date time.Time) Sample {
 	count := uint64(math.Ceil(percent * shares / 100))
 	year, month, day := date.Date()
@@ -47,7 +46,7 @@ func NewSample(percent float64, date time.Time) Sample {
 	return Sample{first: uint64(number) * count % shares, count: min(count, shares)}
 }
 
-// Has reports whether a recording is in the sample. It depends on nothing but the id.
+// Has reports whether a recording is in the sample. It depends only on the id.
 func (s Sample) Has(recordingID string) bool {
 	sum := sha256.Sum256([]byte(recordingID))
 	share := binary.BigEndian.Uint64(sum[:8]) % shares

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestSampleCoversEverything: daily runs see each recording once in 100 days of 1%, and each day's part has the
-// size asked for, whatever day the first one is.
+// TestSampleCoversEverything: daily runs cover each recording once in 100 days of 1%, and each day's part has
+// the requested size, starting on any day.
 func TestSampleCoversEverything(t *testing.T) {
 	const recordings = 500
 	for _, test := range []struct {
@@ -45,7 +45,7 @@ func TestSampleCoversEverything(t *testing.T) {
 	}
 }
 
-// The hour does not count: two runs of one date read the same part.
+// The hour does not count: two runs on one date read the same part.
 func TestSampleOfOneDate(t *testing.T) {
 	day := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
 	if NewSample(1, day) != NewSample(1, day.Add(23*time.Hour)) {

@@ -1,4 +1,4 @@
-// Counts what a verification found.
+// Counts the findings of a verification.
 
 package verify
 
@@ -9,35 +9,35 @@ import (
 	"time"
 )
 
-// Kind says what a finding is. The words are stable.
+// Kind is the kind of a finding. The words are stable.
 type Kind string
 
-// The kinds of findings. Those of the manifest's own lines are the words of package manifest.
+// The kinds of findings. Those about manifest lines are the words of package manifest.
 const (
 	Missing        Kind = "missing"         // nothing is stored under the key
-	WrongSize      Kind = "wrong_size"      // what is there has another size
-	WrongHash      Kind = "wrong_hash"      // it has the size and other bytes
-	Unproved       Kind = "no_checksum"     // the line that says archived lacks size or SHA-256
-	Contradicted   Kind = "contradiction"   // two lines name its key with different bytes
-	KnownDamaged   Kind = "damaged"         // was found damaged before, and not fetched again since
+	WrongSize      Kind = "wrong_size"      // the object has another size
+	WrongHash      Kind = "wrong_hash"      // right size, but other bytes
+	Unproved       Kind = "no_checksum"     // the archived line lacks size or SHA-256
+	Contradicted   Kind = "contradiction"   // two lines have its key with different bytes
+	KnownDamaged   Kind = "damaged"         // was found damaged earlier, and not downloaded again
 	BadLine        Kind = "bad_line"        // a line of the manifest cannot be read
 	BadCallLine    Kind = "bad_call_line"   // a line of calls/ cannot be read
-	TornLine       Kind = "torn_line"       // a manifest file ends in part of a line
-	WrongDayLine   Kind = "wrong_day_line"  // a day line disagrees with the lines that it closes
-	LostSegments   Kind = "lost_segments"   // a segment that a day line names is not there
-	ChangedSegment Kind = "changed_segment" // a segment that a day line names has another size or hash
-	NoManifest     Kind = "no_manifest"     // there are call rows of the day, and no manifest
+	TornLine       Kind = "torn_line"       // a manifest file ends in a partial line
+	WrongDayLine   Kind = "wrong_day_line"  // a day line disagrees with its lines
+	LostSegments   Kind = "lost_segments"   // a segment of a day line is missing
+	ChangedSegment Kind = "changed_segment" // a segment of a day line has another size or hash
+	NoManifest     Kind = "no_manifest"     // the day has call rows, but no manifest
 	BadArchive     Kind = "bad_archive"     // archive.json is missing or cannot be read
-	NotReadable    Kind = "not_readable"    // could not be checked; nothing is said about the bytes
-	LockMissing    Kind = "lock_missing"    // it must be locked, and is not
+	NotReadable    Kind = "not_readable"    // could not be checked; the bytes are unknown
+	LockMissing    Kind = "lock_missing"    // it must be locked, but is not
 	LockShort      Kind = "lock_short"      // its lock ends too early
-	LockWeak       Kind = "lock_mode"       // it is locked in governance mode in place of compliance
+	LockWeak       Kind = "lock_mode"       // the mode is governance instead of compliance
 	LockUnknown    Kind = "lock_unknown"    // the server does not show its lock; only counted
-	HoldMissing    Kind = "hold_missing"    // a case holds it, and its legal hold is not on in the store
-	Unknown        Kind = "unknown_file"    // the manifest does not know it; a finding only with Strict
+	HoldMissing    Kind = "hold_missing"    // a case holds it, but its legal hold is off in the store
+	Unknown        Kind = "unknown_file"    // not in the manifest; a finding only with Strict
 )
 
-// OfRecording reports whether a finding is about a recording, so that downloading it again repairs it.
+// OfRecording reports whether a finding is about a recording, so downloading it again repairs it.
 func (k Kind) OfRecording() bool {
 	switch k {
 	case Missing, WrongSize, WrongHash, Unproved, Contradicted, KnownDamaged:
@@ -46,10 +46,10 @@ func (k Kind) OfRecording() bool {
 	return false
 }
 
-// ofLock reports whether a finding is of a lock, which the command lock repairs.
+// ofLock reports whether a finding is about a lock, which the command lock repairs.
 func (k Kind) ofLock() bool { return k == LockMissing || k == LockShort || k == LockWeak }
 
-// Finding is one fault.
+// Finding is one problem.
 type Finding struct {
 	Kind        Kind   `json:"kind"`
 	Day         string `json:"day,omitempty"`
@@ -60,14 +60,14 @@ type Finding struct {
 	Detail      string `json:"detail"`
 }
 
-// MaxListed is how many findings a Summary lists, and how many unknown files; all are counted.
+// MaxListed is the maximum number of findings, and of unknown files, in a Summary; all are counted.
 const MaxListed = 10_000
 
-// Summary says what was verified and found.
+// Summary is the result of a verification.
 type Summary struct {
 	Answer   string    `json:"answer"`          // set by the caller: the first line of the text
 	ExitCode int       `json:"exit_code"`       // likewise
-	Error    string    `json:"error,omitempty"` // likewise: why it could not go on
+	Error    string    `json:"error,omitempty"` // likewise: why it could not continue
 	Stopped  string    `json:"stopped,omitempty"`
 	Started  time.Time `json:"started"`
 	Ended    time.Time `json:"ended"`
@@ -78,34 +78,35 @@ type Summary struct {
 	To     string `json:"to,omitempty"`
 	Strict bool   `json:"strict"`
 
-	Days       int   `json:"days"`       // of the span, that the manifest knows
-	Recordings int   `json:"recordings"` // archived on these days by the manifest, or damaged since
-	Asked      int   `json:"asked"`      // of these, to be checked: all, or a sample
+	Days       int   `json:"days"`       // days of the span in the manifest
+	Recordings int   `json:"recordings"` // archived on these days according to the manifest, or damaged since
+	Asked      int   `json:"asked"`      // of these, selected for a check: all, or a sample
 	Checked    int   `json:"checked"`    // of these, checked
-	Expired    int   `json:"expired"`    // recordings without audio whose retention has ended; no damage
-	Bytes      int64 `json:"bytes"`      // of those to be checked, as noted
+	Expired    int   `json:"expired"`    // recordings without audio whose retention has ended; not damage
+	Bytes      int64 `json:"bytes"`      // noted bytes of those to check
 	BytesRead  int64 `json:"bytes_read"`
 
-	// Damaged is how many recordings are not as they were noted, Unreadable how many could not be checked.
+	// Damaged is the number of recordings that differ from their line, Unreadable of those that could not
+	// be checked.
 	Damaged    int          `json:"damaged"`
 	Unreadable int          `json:"not_readable"`
 	NotHeld    int          `json:"not_held"` // recordings whose legal hold is missing
 	Counts     map[Kind]int `json:"counts"`   // of all findings
 	Findings   []Finding    `json:"findings"` // the first MaxListed
 
-	LocksChecked bool `json:"locks_checked"` // the archive locks, and the mode reads what each object has
-	Unlocked     int  `json:"unlocked"`      // objects without the lock that they must have
+	LocksChecked bool `json:"locks_checked"` // the archive uses locks, and the mode reads each object's lock
+	Unlocked     int  `json:"unlocked"`      // objects without the required lock
 	LocksUnknown int  `json:"locks_unknown"` // whose lock the server does not show
 
-	Unknown         int       `json:"unknown"` // files that the manifest does not know
+	Unknown         int       `json:"unknown"` // files that are not in the manifest
 	UnknownBytes    int64     `json:"unknown_bytes"`
 	UnknownFiles    []Finding `json:"unknown_files"`   // the first MaxListed
-	UnknownChecked  bool      `json:"unknown_checked"` // false where a part of the manifest could not be read
-	Ignored         int       `json:"ignored"`         // files that systems drop, and those newer than the start
+	UnknownChecked  bool      `json:"unknown_checked"` // false if a part of the manifest was unreadable
+	Ignored         int       `json:"ignored"`         // files created by systems, and files newer than the start
 	Quarantined     int       `json:"quarantined"`     // bodies kept under quarantine/
 	Repair          bool      `json:"repair"`
-	Reopened        int       `json:"reopened"`         // recordings noted as damaged, to be fetched again
-	Restored        int       `json:"restored"`         // recordings noted as archived again: the bytes noted are back
+	Reopened        int       `json:"reopened"`         // recordings noted as damaged, to download again
+	Restored        int       `json:"restored"`         // recordings noted as archived again: the noted bytes are back
 	MendedDays      int       `json:"mended_days"`      // days whose manifest was repaired
 	KeptAside       []string  `json:"kept_aside"`       // copies of manifest files with bad lines
 	CallsDropped    int       `json:"calls_dropped"`    // bad lines of calls/ that repairs of these days have left out, this one and earlier ones
@@ -119,7 +120,7 @@ func newSummary(c Config, started time.Time) Summary {
 	}
 }
 
-// IsDamaged reports whether there is a fault.
+// IsDamaged reports whether there is damage.
 func (s *Summary) IsDamaged() bool {
 	return s.Damaged > 0 || s.ManifestDamaged > 0 || s.Unlocked > 0 || s.NotHeld > 0 || s.Strict && s.Unknown > 0
 }
@@ -129,7 +130,7 @@ func (s *Summary) IsIncomplete() bool {
 	return s.Counts[NotReadable] > 0 || s.Stopped != ""
 }
 
-// find adds a finding. The log gets no key.
+// find adds a finding. The log must not contain keys.
 func (r *run) find(f Finding) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -172,7 +173,8 @@ func (r *run) count(change func(*Summary)) {
 	change(&r.summary)
 }
 
-// Summary returns what was found so far; after Run, all of it, in the order of days. It is safe for concurrent use.
+// Summary returns what was found so far; after Run, it is complete and sorted by day. It is safe for concurrent
+// use.
 func (v *Verifier) Summary() Summary {
 	r := v.state.Load()
 	if r == nil {

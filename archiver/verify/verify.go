@@ -1,13 +1,12 @@
-// Package verify checks stored recordings against the manifest: that each is there, with the very bytes that
-// were noted when it was stored, and that the manifest agrees with itself.
+// Package verify checks stored recordings against the manifest: that each is there, with the very bytes that were
+// noted when it was stored, and that the manifest agrees with itself.
 //
-// First the keys that the manifest names are compared with a listing of the store: what no line names is unknown, and
-// in quick mode the listing takes the place of reading. Keys are held as hashes, at most a fixed number at a time: a
-// larger archive is gone through in several passes, each for a part of all keys, so that memory does not grow with
-// the archive. Then the days are read and checked, two at a time, and every recording's bytes are read and hashed, or
-// those of a sample.
+// First the keys in the manifest are compared with a listing of the store: an object without a line is unknown, and
+// in quick mode the listing replaces reading. Keys are stored as hashes, up to a fixed number: a larger archive needs
+// several passes, each for a part of the keys, so memory does not grow with the archive. Then the days are read and
+// checked, two at a time, and the bytes of every recording, or of a sample, are read and hashed.
 //
-// Nothing is ever deleted. Only with Config.Repair is anything written, and then only to the manifest.
+// It never deletes anything. It writes only with Config.Repair, and only to the manifest.
 package verify
 
 import (
@@ -25,38 +24,38 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Store is where the recordings are; *store.Disk and *store.S3 implement it.
+// Store reads the recordings; *store.Disk and *store.S3 implement it.
 type Store interface {
 	Stat(ctx context.Context, key string) (store.Info, error)
 	Open(ctx context.Context, key string) (io.ReadCloser, error)
 	List(ctx context.Context, prefix string) iter.Seq2[store.Info, error]
 }
 
-// Mode says how thoroughly recordings are checked.
+// Mode is the thoroughness of checks.
 type Mode string
 
 // The modes.
 const (
-	Full    Mode = "full"   // every byte is read and hashed
-	Quick   Mode = "quick"  // presence, size and entity tag, by listing the store
-	Sampled Mode = "sample" // as Full, for the recordings of Config.Sample
+	Full    Mode = manifest.VerifiedFull   // every byte is read and hashed
+	Quick   Mode = manifest.VerifiedQuick  // presence, size and entity tag, by listing the store
+	Sampled Mode = manifest.VerifiedSample // like Full, for the recordings of Config.Sample
 )
 
-// Config says what to verify, and how.
+// Config configures a verification.
 type Config struct {
 	Mode   Mode
 	Sample Sample // for Sampled
-	// From and To are the first and the last day, 2006-01-02; empty for no bound. The store is compared with the
-	// manifest of all days in any case: a file does not say its day.
+	// From and To are the first and the last day, 2006-01-02; empty for no bound. The store is always compared
+	// with the manifest of all days, because a file does not show its day.
 	From, To string
-	// Strict makes files that the manifest does not know findings.
+	// Strict makes unknown files findings.
 	Strict bool
-	// Repair notes what was found damaged, so that the next archive run fetches it again, and what is found
-	// back, and repairs the manifest. The ledger must have been opened for writing.
+	// Repair notes damaged recordings, so that the next archive run downloads them again, and restored
+	// ones, and repairs the manifest. The ledger must be open for writing.
 	Repair  bool
-	Workers int // recordings read at once, at least 1
+	Workers int // recordings read in parallel, at least 1
 
-	keysAtOnce int // held in memory at a time; 0 for the default
+	keysAtOnce int // keys in memory; 0 for the default
 }
 
 // Verifier verifies one archive. Its fields are set before Run is called once.
@@ -65,25 +64,27 @@ type Verifier struct {
 	Store  Store
 	Ledger *manifest.Ledger
 	Logger *slog.Logger
-	// BadArchive is why archive.json could not be read, nil when it could. It becomes a finding.
+	// BadArchive is the error of reading archive.json, or nil. It becomes a finding.
 	BadArchive error
-	// BadLocks is why the notes of locks could not be read, nil when they could. It becomes a finding.
+	// BadLocks is the error of reading the lock settings, or nil. It becomes a finding.
 	BadLocks error
-	// Lock tells what the locks of an object lack, by kind and detail; nil if nothing is to be locked.
+	// Lock returns what is wrong with the locks of an object, by kind and detail; nil if the archive
+	// does not use locks.
 	Lock func(ctx context.Context, o Stored) ([]Finding, error)
 	// Expired reports whether missing audio has expired: its retention has ended and nothing holds it. It must be safe for
 	// concurrent use. It is nil if recordings are kept for ever.
 	Expired func(ctx context.Context, o Stored) (bool, error)
-	// Held tells of recordings that a case holds and the store does not, [HoldMissing]. It is nil if that is not
-	// known.
+	// Held finds recordings that a case holds without a legal hold in the store, [HoldMissing]. It is nil if
+	// that is unknown.
 	Held func(ctx context.Context) ([]Finding, error)
 
 	state atomic.Pointer[run]
 }
 
 const (
-	daysAtOnce = 2 // read side by side, so that workers do not wait at the end of a day
-	// maxTrouble is how many failures in a row mean that the store as a whole cannot be read.
+	daysAtOnce = 2 // read in parallel, so that workers do not wait at the end of a day
+	// maxTrouble is the number of consecutive failures that mean that the whole store is
+	// unreadable.
 	maxTrouble = 50
 )
 
@@ -91,26 +92,26 @@ const (
 type run struct {
 	*Verifier
 	started time.Time
-	days    []string // of the span
+	days    []string // days of the span
 	index   *index
-	slots   chan struct{} // one for each recording that is read
+	slots   chan struct{} // one slot for each recording being read
 	stop    context.CancelCauseFunc
 
-	trouble atomic.Int64 // failures in a row
+	trouble atomic.Int64 // consecutive failures
 	checked atomic.Int64
 	bytes   atomic.Int64
 
-	blind error // why not all keys could be read, so that it is not known what is unknown
+	blind error // why not all keys could be read, so unknown files cannot be determined
 
 	mu        sync.Mutex
 	summary   Summary
-	damaged   map[string]bool // recordings with a finding, by day and id, as long as they are few
+	damaged   map[string]bool // recordings with a finding, by day and id, up to a limit
 	daysBegun int
 }
 
-// Run verifies. It returns nil when it came to its end, whatever it found: the Summary has that. It returns an error
-// when the archive cannot be read at all, a *manifest.VersionError among them, and the cause when its context ends.
-// It is called once; Summary and Progress may be called at any time.
+// Run verifies. It returns nil if it completed, with any findings, which are in the Summary. It returns an error if
+// the archive is unreadable, for example a *manifest.VersionError, and the cause when its context ends. It must be
+// called only once; Summary and Progress may be called at any time.
 func (v *Verifier) Run(outer context.Context) error {
 	ctx, stop := context.WithCancelCause(outer)
 	defer stop(nil)
@@ -121,7 +122,7 @@ func (v *Verifier) Run(outer context.Context) error {
 	v.state.Store(r)
 	err := r.all(ctx)
 	if cause := context.Cause(ctx); cause != nil {
-		err = cause // not the errors that followed from it
+		err = cause // not its consequential errors
 	}
 	r.count(func(s *Summary) {
 		s.Ended = time.Now().UTC()
@@ -133,7 +134,7 @@ func (v *Verifier) Run(outer context.Context) error {
 	return err
 }
 
-// all goes through the archive: the keys of all days and the listing of the store, once for each part of the keys,
+// all processes the archive: the keys of all days and the listing of the store, once for each part of the keys,
 // then the days of the span.
 func (r *run) all(ctx context.Context) error {
 	if err := r.listDays(ctx); err != nil {
@@ -154,7 +155,7 @@ func (r *run) all(ctx context.Context) error {
 			return err
 		}
 	}
-	r.index.entries = nil // the days need the memory
+	r.index.entries = nil // frees memory for the days
 	if err := r.checkSeals(ctx); err != nil {
 		return err
 	}
@@ -164,14 +165,14 @@ func (r *run) all(ctx context.Context) error {
 	if err := r.checkHolds(ctx); err != nil {
 		return err
 	}
-	if r.blind != nil && r.summary.Counts[NotReadable] == 0 { // else the day explains it
+	if r.blind != nil && r.summary.Counts[NotReadable] == 0 { // otherwise the day explains it
 		r.find(Finding{Kind: NotReadable, Detail: fmt.Sprintf("the manifest: %v", withoutPath(r.blind))})
 	}
 	r.count(func(s *Summary) { s.UnknownChecked = r.blind == nil })
 	return nil
 }
 
-// checkHolds takes in what is wrong with legal holds.
+// checkHolds adds the findings about legal holds.
 func (r *run) checkHolds(ctx context.Context) error {
 	if r.Held == nil {
 		return nil
@@ -189,15 +190,15 @@ func (r *run) checkHolds(ctx context.Context) error {
 	return nil
 }
 
-// Progress is a look at a run while it works.
+// Progress is a snapshot of a run.
 type Progress struct {
-	Checked, Expected int // recordings; Expected is an estimate until every day was read
+	Checked, Expected int // recordings; Expected is an estimate until all days are read
 	Bytes             int64
-	Day               string // that is read
+	Day               string // current day
 	Days, DaysDone    int
 }
 
-// Progress returns a look at the run. It is cheap, and safe for concurrent use.
+// Progress returns a snapshot of the run. It is cheap, and safe for concurrent use.
 func (v *Verifier) Progress() Progress {
 	r := v.state.Load()
 	if r == nil {

@@ -28,7 +28,7 @@ const (
 	secondDay = "2025-05-02"
 )
 
-// fixture is an archive on disk with recordings that stand as they were noted.
+// fixture is an archive on disk with recordings as noted.
 type fixture struct {
 	t      *testing.T
 	dir    string
@@ -48,7 +48,7 @@ func newFixture(t *testing.T) *fixture {
 	return f
 }
 
-// open opens the ledger for writing, by a run of its own.
+// open opens the ledger for writing, as a separate run.
 func (f *fixture) open() {
 	f.t.Helper()
 	var err error
@@ -85,7 +85,7 @@ func (f *fixture) note(day, id, key string) {
 	})
 }
 
-// line notes a line, and returns what its recording comes to.
+// line notes a line, and returns the state of its recording.
 func (f *fixture) line(day string, r manifest.Recording) manifest.State {
 	f.t.Helper()
 	d := f.load(day)
@@ -105,10 +105,10 @@ func (f *fixture) load(day string) *manifest.Day {
 	return d
 }
 
-// segment is the segment of a day.
+// segment returns the segment of a day.
 func (f *fixture) segment(day string) string { return f.only("manifest", day) }
 
-// rows is its segment of call rows.
+// rows returns its segment of call rows.
 func (f *fixture) rows(day string) string { return f.only("calls", day) }
 
 func (f *fixture) only(tree, day string) string {
@@ -140,7 +140,7 @@ func (f *fixture) verifier(c Config) *Verifier {
 	return &Verifier{Config: c, Store: f.disk, Ledger: f.ledger, Logger: slog.New(slog.DiscardHandler)}
 }
 
-// want fails unless there are findings of these numbers, and no other.
+// want fails unless there are exactly these numbers of findings.
 func want(t *testing.T, s Summary, counts map[Kind]int) {
 	t.Helper()
 	if !maps.Equal(s.Counts, counts) {
@@ -148,7 +148,7 @@ func want(t *testing.T, s Summary, counts map[Kind]int) {
 	}
 }
 
-// TestPasses: an archive with more keys than may be held at once gives the same answers.
+// TestPasses: an archive with more keys than fit into memory gives the same answers.
 func TestPasses(t *testing.T) {
 	f := newFixture(t)
 	for i := range 60 {
@@ -160,7 +160,7 @@ func TestPasses(t *testing.T) {
 	if err := os.Remove(filepath.Join(f.dir, "one", "7.mp3")); err != nil {
 		t.Fatal(err)
 	}
-	f.note(secondDay, "c", "one/8.mp3") // which is another's, and has other bytes of another length
+	f.note(secondDay, "c", "one/8.mp3") // a key of another recording with other bytes and length
 	for _, mode := range []Mode{Full, Quick} {
 		for _, keys := range []int{0, 8} {
 			t.Run(fmt.Sprint(mode, keys), func(t *testing.T) {
@@ -172,12 +172,12 @@ func TestPasses(t *testing.T) {
 			})
 		}
 	}
-	// A span asks for its days alone, but a key of another day is no unknown file.
+	// A span covers only its days, but a key of another day is not an unknown file.
 	want(t, f.verify(Config{From: firstDay, To: firstDay}), map[Kind]int{Missing: 1, Contradicted: 1, Unknown: 1})
 	want(t, f.verify(Config{From: "2025-06-01"}), map[Kind]int{Unknown: 1})
 }
 
-// TestRepairAndAgain: a damaged recording has its old key noted, so that its file is known, and may be damaged again.
+// TestRepairAndAgain: a damaged recording has its old key noted, so its file is known, and may be damaged again.
 func TestRepairAndAgain(t *testing.T) {
 	f := newFixture(t)
 	f.store(firstDay, "a", "a.mp3")
@@ -192,7 +192,7 @@ func TestRepairAndAgain(t *testing.T) {
 		if s.Reopened != 1 {
 			t.Errorf("summary %+v", s)
 		}
-		// It stays damage until it is fetched again, and is noted once.
+		// It stays damage until it is downloaded again, and is noted once.
 		s = f.verify(Config{Strict: true, Repair: true})
 		want(t, s, map[Kind]int{KnownDamaged: 1})
 		if s.Reopened != 0 || s.Damaged != 1 || s.Recordings != 2 || !s.IsDamaged() {
@@ -220,8 +220,8 @@ func (b brokenStore) List(ctx context.Context, prefix string) iter.Seq2[store.In
 	return b.Disk.List(ctx, prefix)
 }
 
-// TestNotReadable: what cannot be read is told apart from what is damaged, and does not hold up the rest; when
-// nothing at all can be read, the run ends.
+// TestNotReadable: unreadable recordings are distinguished from damaged ones, and do not stop the rest; if
+// nothing is readable, the run ends.
 func TestNotReadable(t *testing.T) {
 	f := newFixture(t)
 	for i := range 3 * maxTrouble {
@@ -249,13 +249,13 @@ func TestNotReadable(t *testing.T) {
 		t.Errorf("the run ended with %v", err)
 	}
 	v = f.verifier(Config{})
-	v.Store = brokenStore{f.disk, func(string) error { return odd }} // all of the archive is in such a class
+	v.Store = brokenStore{f.disk, func(string) error { return odd }} // the whole archive is in such a storage class
 	if err := v.Run(t.Context()); err != nil || v.Summary().Unreadable != 3*maxTrouble {
 		t.Errorf("the run ended with %v, %d not readable", err, v.Summary().Unreadable)
 	}
 }
 
-// bucket is a bucket's own files in memory, some of which cannot be read.
+// bucket is an in-memory bucket with some unreadable files.
 type bucket struct {
 	mu    sync.Mutex
 	files map[string][]byte
@@ -287,7 +287,7 @@ func (b *bucket) PutFile(_ context.Context, name string, body []byte, ifTag stri
 }
 
 type fileInfo struct {
-	fs.FileInfo // of no file: nobody asks for more than what is below
+	fs.FileInfo // unused: only the methods below are called
 	name        string
 	size        int64
 }
@@ -320,7 +320,7 @@ func (f *fixture) onBucket() *bucket {
 	return b
 }
 
-// TestUnreadableDay: of a day whose manifest cannot be read nothing is known, also not which files are its own.
+// TestUnreadableDay: for a day with an unreadable manifest everything is unknown, including its files.
 func TestUnreadableDay(t *testing.T) {
 	f := newFixture(t)
 	b := f.onBucket()
@@ -343,7 +343,7 @@ func TestUnreadableDay(t *testing.T) {
 	}
 }
 
-// TestFaults: each fault of the manifest is a finding, and gone when the day was repaired.
+// TestFaults: each fault of the manifest is a finding, which disappears after a repair.
 func TestFaults(t *testing.T) {
 	closed := filepath.Join("manifest", firstDay, "closed.json")
 	for name, test := range map[string]struct {
@@ -386,7 +386,7 @@ func TestFaults(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.open()
-			past := time.Now().Add(-time.Hour) // or the last lines would be those of a run at work
+			past := time.Now().Add(-time.Hour) // otherwise the last lines would belong to an active run
 			for _, name := range f.files() {
 				if err := os.Chtimes(name, past, past); err != nil {
 					t.Fatal(err)
@@ -398,7 +398,7 @@ func TestFaults(t *testing.T) {
 				}
 			}
 			s := f.verify(Config{})
-			delete(s.Counts, Unknown) // of the line that was dropped
+			delete(s.Counts, Unknown) // from the dropped line
 			want(t, s, map[Kind]int{})
 			status, err := f.ledger.Status(t.Context(), firstDay)
 			if err != nil || !status.Known || len(status.Lines) > 0 {
@@ -419,7 +419,7 @@ func (f *fixture) edit(name, before, after string) {
 	}
 }
 
-// remove removes a file or folder, named from the archive's folder or wholly.
+// remove removes a file or folder, by relative or absolute path.
 func (f *fixture) remove(name string) {
 	f.t.Helper()
 	if !filepath.IsAbs(name) {
@@ -433,7 +433,7 @@ func (f *fixture) remove(name string) {
 	}
 }
 
-// files are all files of the archive.
+// files returns all files of the archive.
 func (f *fixture) files() (names []string) {
 	f.t.Helper()
 	err := filepath.WalkDir(f.dir, func(name string, entry fs.DirEntry, err error) error {
@@ -448,7 +448,7 @@ func (f *fixture) files() (names []string) {
 	return names
 }
 
-// TestRestored: bytes that stand under the key of a damaged recording again are noted as archived, whether or not the
+// TestRestored: bytes that are back under the key of a damaged recording are noted as archived, whether or not the
 // damage was final, on disk and in a bucket.
 func TestRestored(t *testing.T) {
 	for name, test := range map[string]struct{ final, bucket bool }{
@@ -508,8 +508,8 @@ func TestRestored(t *testing.T) {
 	}
 }
 
-// TestContradictionRepaired: of two recordings with one key, the one whose bytes stand there keeps them, and the other
-// is fetched again.
+// TestContradictionRepaired: of two recordings with one key, the one with the stored bytes keeps them, and the other
+// is downloaded again.
 func TestContradictionRepaired(t *testing.T) {
 	for _, mode := range []Mode{Full, Quick} {
 		f := newFixture(t)
@@ -528,7 +528,7 @@ func TestContradictionRepaired(t *testing.T) {
 	}
 }
 
-// TestRemovedIsNotDamage: what was removed on purpose is no damage, and its key is known as long as a line names it.
+// TestRemovedIsNotDamage: a recording removed on purpose is not damage, and its key is known while a line has it.
 func TestRemovedIsNotDamage(t *testing.T) {
 	f := newFixture(t)
 	for i, outcome := range []manifest.Outcome{manifest.Erased, manifest.Expired, "of a later version"} {
@@ -548,8 +548,8 @@ func TestRemovedIsNotDamage(t *testing.T) {
 	}
 }
 
-// TestLinesFollowTheirAnswer: a line that says damaged is later than the line that says archived, though that was
-// written by a clock ahead of this one, so that the recording can be healed.
+// TestLinesFollowTheirAnswer: a damaged line is later than the archived line, even if that was written with a
+// clock ahead of this one, so the recording can be repaired.
 func TestLinesFollowTheirAnswer(t *testing.T) {
 	f := newFixture(t)
 	f.put("a", "a.mp3")
@@ -573,7 +573,7 @@ func TestLinesFollowTheirAnswer(t *testing.T) {
 	want(t, f.verify(Config{Strict: true}), map[Kind]int{})
 }
 
-// describedStore describes an object as S3 does.
+// describedStore describes an object like S3.
 type describedStore struct {
 	*store.Disk
 	etag string
@@ -597,7 +597,7 @@ func (d describedStore) List(ctx context.Context, prefix string) iter.Seq2[store
 	}
 }
 
-// TestQuickByDescription: a quick look reads the bytes only where the description leaves a doubt.
+// TestQuickByDescription: a quick check reads the bytes only if the description is inconclusive.
 func TestQuickByDescription(t *testing.T) {
 	f := newFixture(t)
 	f.put("a", "a.mp3")
@@ -629,7 +629,7 @@ func TestQuickByDescription(t *testing.T) {
 	}
 }
 
-// TestTornLineBeingWritten: a line that another process is writing is no finding.
+// TestTornLineBeingWritten: a line being written by another process is not a finding.
 func TestTornLineBeingWritten(t *testing.T) {
 	f := newFixture(t)
 	f.store(firstDay, "a", "a.mp3")
@@ -653,7 +653,7 @@ func TestTornLineBeingWritten(t *testing.T) {
 	}
 }
 
-// TestCancelled: a run that is stopped says so, and what it had found.
+// TestCancelled: a stopped run says so, with its findings so far.
 func TestCancelled(t *testing.T) {
 	f := newFixture(t)
 	for i := range 20 {

@@ -13,10 +13,10 @@ var adpcmSteps = [...]int{
 	15289, 16818, 18500, 20350, 22385, 24623, 27086, 29794, 32767,
 }
 
-// adpcmIndexes says how a code changes the index of the next step, without its sign.
+// adpcmIndexes is the change of the step index by code, without sign.
 var adpcmIndexes = [8]int{-1, -1, -1, -1, 2, 4, 6, 8}
 
-// adpcmBlock encodes a block of a tone that begins with sample number first.
+// adpcmBlock encodes a block of a tone that starts at sample number first.
 func adpcmBlock(buf []byte, tone int, first int64) {
 	predicted := int(sampleOf(tone, first))
 	index := 0
@@ -34,8 +34,7 @@ func adpcmBlock(buf []byte, tone int, first int64) {
 	}
 }
 
-// largestChange returns the largest difference of two samples of a tone that follow
-// each other.
+// largestChange returns the largest difference between consecutive samples of a tone.
 func largestChange(tone int) int {
 	largest := 0
 	for n := range int64(len(sine)) {
@@ -44,7 +43,7 @@ func largestChange(tone int) int {
 	return largest
 }
 
-// adpcmCode encodes a sample, and returns what a decoder makes of it.
+// adpcmCode encodes a sample, and returns the decoded value.
 func adpcmCode(sample, predicted, index int) (code byte, next, nextIndex int) {
 	step, change := adpcmSteps[index], sample-predicted
 	if change < 0 {

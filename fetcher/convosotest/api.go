@@ -14,8 +14,8 @@ import (
 
 const listPath = "/v1/log/retrieve"
 
-// APIHandler returns the API, for those who do not want Start to listen. A fault
-// that needs the connection itself aborts the request where there is none.
+// APIHandler returns the API, for use without Start. A fault that needs the connection aborts the
+// request if there is none.
 func (s *Server) APIHandler() http.Handler { return http.HandlerFunc(s.serveAPI) }
 
 func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
@@ -57,7 +57,7 @@ func (s *Server) apiIsDown() bool {
 	return s.apiDown || time.Now().Before(s.apiDownUntil)
 }
 
-// nextAPIFault counts a request and returns what is to happen to it.
+// nextAPIFault counts a request and returns its fault.
 func (s *Server) nextAPIFault(r *http.Request) APIFault {
 	params := maps.Clone(r.Form)
 	params.Del("auth_token")
@@ -88,7 +88,7 @@ func (s *Server) nextAPIFault(r *http.Request) APIFault {
 	return fault
 }
 
-// answerAPI answers a request with its fault, or well.
+// answerAPI answers a request with its fault, or normally.
 func (s *Server) answerAPI(w http.ResponseWriter, r *http.Request, fault APIFault) {
 	switch fault {
 	case APISlow:
@@ -119,11 +119,11 @@ func (s *Server) answerAPI(w http.ResponseWriter, r *http.Request, fault APIFaul
 	case APIShort, APIStall, APIResetBody:
 		s.writeHalf(w, r, answer, fault)
 	default:
-		_, _ = w.Write(answer) // the client may have gone
+		_, _ = w.Write(answer) // the client may have disconnected
 	}
 }
 
-// writeHalf writes half of an answer and then breaks off.
+// writeHalf writes half of an answer and then stops.
 func (s *Server) writeHalf(w http.ResponseWriter, r *http.Request, answer []byte, fault APIFault) {
 	_, _ = w.Write(answer[:len(answer)/2])
 	flush(w)
@@ -136,7 +136,7 @@ func (s *Server) writeHalf(w http.ResponseWriter, r *http.Request, answer []byte
 	panic(http.ErrAbortHandler)
 }
 
-// answerAPIPlainly writes the answers that do not depend on the listing.
+// answerAPIPlainly writes answers that do not depend on the listing.
 func (s *Server) answerAPIPlainly(w http.ResponseWriter, r *http.Request, fault APIFault) bool {
 	failure := func(status, code int, text string) {
 		s.writeError(w, status, apiError{code, text})
@@ -202,7 +202,7 @@ func (s *Server) list(r *http.Request) (status int, answer []byte) {
 	return http.StatusOK, s.encodePage(q, s.pageOf(q), ctx)
 }
 
-// encodePage writes the envelope and the rows. The caller holds the lock.
+// encodePage writes the envelope and the rows. The caller must hold the lock.
 func (s *Server) encodePage(q query, p page, ctx rowContext) []byte {
 	odd := &s.config.Oddities
 	w := &jsonWriter{buf: make([]byte, 0, 256+1024*len(p.rows)), slashes: odd.EscapedSlashes}
@@ -267,7 +267,7 @@ func (s *Server) writeError(w http.ResponseWriter, status int, failure apiError)
 	s.setAPIContentType(w)
 	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
 	w.WriteHeader(status)
-	_, _ = w.Write(answer) // the client may have gone
+	_, _ = w.Write(answer) // the client may have disconnected
 }
 
 func writeHTML(w http.ResponseWriter, status int, content string) {
@@ -275,11 +275,11 @@ func writeHTML(w http.ResponseWriter, status int, content string) {
 	w.Header().Set("Content-Type", "text/html; charset=UTF-8")
 	w.Header().Set("Content-Length", strconv.Itoa(len(page)))
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(page)) // the client may have gone
+	_, _ = w.Write([]byte(page)) // the client may have disconnected
 }
 
 func windowRequest(params url.Values) WindowRequest {
-	limit, _ := strconv.Atoi(params.Get("limit")) // 0 if it is missing or wrong
+	limit, _ := strconv.Atoi(params.Get("limit")) // 0 if missing or invalid
 	offset, _ := strconv.Atoi(params.Get("offset"))
 	return WindowRequest{
 		StartTime: params.Get("start_time"), EndTime: params.Get("end_time"),

@@ -10,10 +10,10 @@ import (
 // Kind is the format of a recording.
 type Kind string
 
-// The formats of recordings. Browsers play those up to KindOgg.
+// The formats of recordings. Browsers play the ones up to KindOgg.
 const (
-	KindMP3   Kind = "mp3"       // MPEG-2.5 layer III, 8 kHz, mono, 64 kbit/s, frames alone as real recordings are
-	KindID3   Kind = "id3"       // the same behind an ID3v2 tag
+	KindMP3   Kind = "mp3"       // MPEG-2.5 layer III, 8 kHz, mono, 64 kbit/s, without tags, like real recordings
+	KindID3   Kind = "id3"       // the same after an ID3v2 tag
 	KindWAV   Kind = "wav"       // PCM of 16 bits at 8 kHz
 	KindULaw  Kind = "wav-ulaw"  // WAV with mu-law samples
 	KindOgg   Kind = "ogg"       // Opus in Ogg pages with valid checksums
@@ -22,25 +22,24 @@ const (
 	KindAU    Kind = "au"        // Sun audio with mu-law samples
 )
 
-// sampleRate is that of all recordings in Hz; what Opus says of 48 kHz is its own.
+// sampleRate is the sample rate of all recordings in Hz; the 48 kHz of Opus are nominal.
 const sampleRate = 8000
 
-// audio describes a recording's bytes. They are made unit by unit, each from the
-// seed and its number alone, so that a body of any size takes no memory.
+// audio describes a recording's bytes. They are generated unit by unit, each from the seed and its
+// number, so a body of any size takes no memory.
 type audio struct {
 	kind  Kind
 	seed  uint64
 	units int64
 }
 
-// layout says what the units of a format are: first those of its headers, then
-// those of sound, which all have one size.
+// layout describes the units of a format: first header units, then sound units of equal size.
 type layout struct {
 	heads    int64 // number of header units
 	headSize int64 // bytes of all of them
 	size     int64 // bytes of a unit of sound
-	samples  int64 // that it plays
-	note     int64 // units of sound that a note lasts
+	samples  int64 // samples per unit
+	note     int64 // units of sound per note
 }
 
 func (k Kind) layout() layout {
@@ -65,7 +64,7 @@ func (k Kind) layout() layout {
 
 const largestUnit = oggPageSize
 
-// newAudio returns audio of about the size asked for.
+// newAudio returns audio of about the given size.
 func newAudio(kind Kind, seed uint64, size int64) audio {
 	l := kind.layout()
 	return audio{kind: kind, seed: seed, units: l.heads + max(1, (size-l.headSize+l.size/2)/l.size)}
@@ -76,7 +75,7 @@ func (a audio) size() int64 {
 	return l.headSize + (a.units-l.heads)*l.size
 }
 
-// samples is the number of those that the audio plays.
+// samples returns the number of samples.
 func (a audio) samples() int64 {
 	l := a.kind.layout()
 	return (a.units - l.heads) * l.samples
@@ -84,7 +83,7 @@ func (a audio) samples() int64 {
 
 func (a audio) duration() time.Duration { return playing(a.samples()) }
 
-// playing returns how long so many samples play.
+// playing returns the duration of n samples.
 func playing(samples int64) time.Duration {
 	return time.Duration(samples) * (time.Second / sampleRate)
 }
@@ -101,7 +100,7 @@ func (a audio) contentType() string {
 	return "audio/mpeg"
 }
 
-// extension is that of the format's file names, as far as the vendor has one.
+// extension returns the file extension of the format, as far as the vendor has one.
 func (a audio) extension() string {
 	switch a.kind {
 	case KindWAV, KindULaw, KindGSM, KindADPCM:
@@ -114,8 +113,8 @@ func (a audio) extension() string {
 	return ".mp3"
 }
 
-// sound writes unit number n of the sound, whose note has the tone, to the start of
-// buf, which has room for largestUnit.
+// sound writes unit number n of the sound, of a note with the tone, to the start of buf, which must
+// have space for largestUnit.
 func (a audio) sound(buf []byte, l layout, n int64, tone int) {
 	switch a.kind {
 	case KindMP3, KindID3:
@@ -151,8 +150,8 @@ type body struct {
 	audio   audio
 	layout  layout
 	next    int64 // number of the unit after the one in rest
-	tone    int   // of the note that is sounding
-	noteEnd int64 // number of the first unit of sound behind it
+	tone    int   // of the current note
+	noteEnd int64 // number of the first sound unit after it
 	rest    []byte
 	unit    [largestUnit]byte
 }

@@ -12,8 +12,8 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// Real recordings begin with ff e3 88 c4, and consist of frames of 576 bytes. Those of
-// the simulator need no frame before them, and hold no other sync word of such frames.
+// Real recordings begin with ff e3 88 c4, and consist of frames of 576 bytes. The simulator's
+// frames are independent of earlier ones, and contain no other sync word.
 func TestFramesStandWhereTheyShould(t *testing.T) {
 	server := start(t, convosotest.Config{RecordedShare: 1})
 	for r := range server.Recordings() {

@@ -37,7 +37,7 @@ func start(t *testing.T, config convosotest.Config) *convosotest.Server {
 	return server
 }
 
-// newClient returns a client that follows no redirects and asks for no compression.
+// newClient returns a client without redirects and compression.
 func newClient(t *testing.T) *http.Client {
 	t.Helper()
 	transport := &http.Transport{DisableCompression: true}
@@ -152,7 +152,7 @@ func distinct(rows []row) int {
 	return len(seen)
 }
 
-// trueIDs returns the ids of the calls that keep accepts, in the order of time.
+// trueIDs returns the ids of the calls that keep accepts, in chronological order.
 func trueIDs(server *convosotest.Server, keep func(convosotest.Call) bool) []string {
 	var list []string
 	for c := range server.Calls() {
@@ -163,18 +163,18 @@ func trueIDs(server *convosotest.Server, keep func(convosotest.Call) bool) []str
 	return list
 }
 
-// download is what came of one request for a recording.
+// download is the result of one request for a recording.
 type download struct {
 	status int
 	header http.Header
-	length int64 // Content-Length; -1 where there was none
+	length int64 // Content-Length; -1 if there was none
 	size   int64
 	sha256 string
 	head   []byte // the first bytes
 	err    error
 }
 
-// fetch asks for an address and reads the answer as far as it goes.
+// fetch requests an address and reads as much of the answer as possible.
 func fetch(t *testing.T, address string) download {
 	t.Helper()
 	return fetchWith(t, newClient(t), address)
@@ -185,8 +185,7 @@ func fetchWith(t *testing.T, client *http.Client, address string) download {
 	return fetchPatiently(t, client, address, 0)
 }
 
-// fetchPatiently gives up when the answer has begun and patience has passed, or
-// never where that is 0.
+// fetchPatiently gives up after patience once the answer has started, or never if patience is 0.
 func fetchPatiently(t *testing.T, client *http.Client, address string, patience time.Duration) download {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -212,7 +211,7 @@ func fetchPatiently(t *testing.T, client *http.Client, address string, patience 
 	}
 }
 
-// limitedBuffer keeps the first kilobytes that are written to it.
+// limitedBuffer keeps the first kilobytes written to it.
 type limitedBuffer []byte
 
 func (b *limitedBuffer) Write(p []byte) (int, error) {

@@ -11,112 +11,109 @@ import (
 	"time"
 )
 
-// Config says what the simulator holds and how it behaves. The zero value is a
-// well-behaved account with one day of 100 calls.
+// Config defines the data and the behaviour of the simulator. The zero value is a well-behaved
+// account with one day of 100 calls.
 type Config struct {
-	// Seed decides all data: the same Config gives the same calls and bytes.
+	// Seed determines all data: the same Config gives the same calls and bytes.
 	Seed uint64
 
-	// Token is the API token; "" stands for "simulator-token".
+	// Token is the API token; "" means "simulator-token".
 	Token string
-	// LinkSecret is a part of the rlt value of every link, so that a test can look
-	// for leaked links. It may hold + and /, and at most 24 bytes; "" for none.
+	// LinkSecret is a part of the rlt value of every link, so that a test can search for leaked
+	// links. It may contain + and /, and at most 24 bytes; "" for none.
 	LinkSecret string
-	// AccountID is the account in links and file names; 0 stands for 100200, and
-	// with six digits a link's path ends in "==" as the vendor's do.
+	// AccountID is the account in links and file names; 0 means 100200; with six digits a link's
+	// path ends in "==" as the vendor's do.
 	AccountID int
-	// Zone is the account's time zone; "" stands for America/Los_Angeles. The zone
-	// data is the system's or that which the program embeds.
+	// Zone is the account's time zone; "" means America/Los_Angeles. The zone data is the system's
+	// or embedded in the program.
 	Zone string
 
-	// FirstDay is the first day that has calls, as 2006-01-02; "" stands for 2025-05-01.
+	// FirstDay is the first day that has calls, as 2006-01-02; "" means 2025-05-01.
 	FirstDay string
-	// Days is the number of days in a row that have calls; 0 stands for 1.
+	// Days is the number of consecutive days with calls; 0 means 1.
 	Days int
-	// CallsPerDay is the number of calls of each day; 0 stands for 100.
+	// CallsPerDay is the number of calls of each day; 0 means 100.
 	CallsPerDay int
-	// RecordedShare is the share of calls with a recording; 0 stands for 0.06,
-	// which is what a predictive-dialler account has, below 0 for none at all.
+	// RecordedShare is the share of calls with a recording; 0 means 0.06, like an account with a
+	// predictive dialler; negative for none.
 	RecordedShare float64
-	// SeveralShare is the share of recorded calls that have two or three recordings.
+	// SeveralShare is the share of recorded calls with two or three recordings.
 	SeveralShare float64
-	// MedianSize, MinSize and MaxSize bound the sizes of recordings in bytes, which
-	// are distributed lognormally and multiples of a frame of 576 bytes. 0 stands
-	// for 54 KB, 13.8 KB and 3.1 MB, measured on one account.
+	// MedianSize, MinSize and MaxSize bound the sizes of recordings in bytes, which are distributed
+	// lognormally and multiples of a frame of 576 bytes. 0 means 54 KB, 13.8 KB and 3.1 MB,
+	// measured on one account.
 	MedianSize, MinSize, MaxSize int64
-	// BigRecordings gives that many recordings these sizes in bytes, whatever MaxSize says.
+	// BigRecordings sets the sizes of the first recordings in bytes, ignoring MaxSize.
 	BigRecordings []int64
 
-	Oddities Oddities // what a client must take in its stride
+	Oddities Oddities // deviations that a client must handle
 	Listing  Listing  // how the API reads parameters, and how listings go wrong
 	Late     Late     // recordings and links that appear later
 
-	// MediaFaults says how many recordings have each fault. They are spread over
-	// the days and differ from each other.
+	// MediaFaults says how many recordings have each fault. They are different recordings, spread
+	// over the days.
 	MediaFaults map[Fault]int
-	// FaultTimes says for how many requests a fault of MediaFaults lasts until the
-	// recording can be had; 0 stands for ever.
+	// FaultTimes is the number of requests for which a fault of MediaFaults lasts; 0 means for
+	// ever.
 	FaultTimes map[Fault]int
 	// MediaDown answers every request for a recording with this fault.
 	MediaDown Fault
-	// MediaHook, where set, is asked for each request of a recording; the fault it
-	// returns goes before all others. It is called from several goroutines.
+	// MediaHook, if set, is called for each request of a recording; its fault overrides all others.
+	// It is called concurrently.
 	MediaHook func(MediaRequest) Fault
-	// LinkRefusal is the answer to a link that was changed or has expired: any
-	// fault that is a whole answer; "" stands for FaultForbidden.
+	// LinkRefusal is the answer to a link that was changed or has expired: any fault that is a
+	// complete answer; "" means FaultForbidden.
 	LinkRefusal Fault
-	// ElsewhereURL is where FaultRedirectElsewhere points to; "" stands for
-	// http://other.invalid/, PrivateURL where FaultRedirectPrivate does; "" stands
-	// for http://169.254.169.254/latest/meta-data/.
+	// ElsewhereURL is the target of FaultRedirectElsewhere; "" means http://other.invalid/.
+	// PrivateURL is the target of FaultRedirectPrivate; "" means
+	// http://169.254.169.254/latest/meta-data/.
 	ElsewhereURL, PrivateURL string
-	// DripDelay is the pause of FaultDrip between two pieces; 0 stands for 20 ms.
+	// DripDelay is the pause of FaultDrip between two pieces; 0 means 20 ms.
 	DripDelay time.Duration
 
-	// APIRules spoil single answers of the API.
+	// APIRules define faults of single API answers.
 	APIRules []APIRule
-	// APIHook, where set, is asked for each request to the API; the fault it
-	// returns goes before APIRules. It is called from several goroutines.
+	// APIHook, if set, is called for each request to the API; its fault overrides APIRules. It is
+	// called concurrently.
 	APIHook func(APIRequest) APIFault
-	// TokenRequests revokes the token after that many requests; 0 stands for never.
+	// TokenRequests revokes the token after this many requests; 0 means never.
 	TokenRequests int
-	// ErrorStatus is the HTTP status of success:false answers; 0 stands for 200,
-	// which is what the vendor sends.
+	// ErrorStatus is the HTTP status of success:false answers; 0 means 200, like the vendor.
 	ErrorStatus int
 	// ErrorField is the name of the field with an error's text: text (also for ""),
 	// error or message. ErrorCodeAsText sends the code as a string.
 	ErrorField      string
 	ErrorCodeAsText bool
-	// SlowAnswer is how long APISlow waits; 0 stands for one second.
+	// SlowAnswer is how long APISlow waits; 0 means one second.
 	SlowAnswer time.Duration
 
 	// APIRate and MediaRate are the hidden limits of the hosts.
 	APIRate, MediaRate Rate
-	// APILatency and MediaLatency are waited before each answer.
+	// APILatency and MediaLatency are the delays before each answer.
 	APILatency, MediaLatency time.Duration
 
-	// ClockSkew is how far the hosts' Date header is ahead of Now, until SetClockSkew.
+	// ClockSkew is the offset of the hosts' Date header from Now, until SetClockSkew.
 	ClockSkew time.Duration
-	// Now is the simulated clock; nil stands for time.Now. Rates and latencies run
-	// on real time. It is called from several goroutines.
+	// Now is the simulated clock; nil means time.Now. Rates and latencies use real time. It is
+	// called concurrently.
 	Now func() time.Time
 
-	// Logger gets the errors of the simulator itself; nil for none.
+	// Logger logs errors of the simulator itself; nil for none.
 	Logger *slog.Logger
-	// MediaOrigin replaces the media host's origin in links, for those who serve
-	// MediaHandler themselves; "" stands for the server's own MediaURL.
+	// MediaOrigin replaces the media host's origin in links, for callers that serve MediaHandler
+	// themselves; "" means the server's own MediaURL.
 	MediaOrigin string
-	// TLS makes both hosts speak https with this configuration (HTTP/1.1 only); nil
-	// for plain http.
+	// TLS makes both hosts use https with this configuration (HTTP/1.1 only); nil for plain http.
 	TLS *tls.Config
 }
 
-// Rate is a limit that a host does not tell: a token bucket, over which requests
-// are answered 429.
+// Rate is an undisclosed limit of a host: a token bucket, above which requests get 429.
 type Rate struct {
-	PerSecond  float64       // requests a second; 0 for no limit
-	Burst      int           // requests that may come at once; 0 stands for 1
+	PerSecond  float64       // requests per second; 0 for no limit
+	Burst      int           // maximum burst of requests; 0 means 1
 	RetryAfter RetryAfter    // form of the Retry-After header of a refusal
-	Wait       time.Duration // what Retry-After says; 0 stands for the time until a request would pass
+	Wait       time.Duration // value of Retry-After; 0 means the time until a request would pass
 }
 
 // RetryAfter is the form of a Retry-After header.
@@ -134,7 +131,7 @@ const (
 	maxLinkSecret = 24
 )
 
-// withDefaults returns the configuration with every unset value filled in.
+// withDefaults returns the configuration with defaults for unset values.
 func (c Config) withDefaults() (Config, error) {
 	c.Token = cmp.Or(c.Token, "simulator-token")
 	c.AccountID = cmp.Or(c.AccountID, 100200)

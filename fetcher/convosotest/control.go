@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// SetFault spoils the next times requests of a recording, all of them where times
-// is 0 or less; FaultNone makes it good. The recording is given by Ref, id or UID.
+// SetFault gives the next times requests of a recording a fault, or all if times is 0 or less;
+// FaultNone removes it. The recording is given by Ref, id or UID.
 func (s *Server) SetFault(ref string, fault Fault, times int) error {
 	if fault != FaultNone && !fault.known() {
 		return fmt.Errorf("set fault: unknown fault %q", fault)
@@ -37,8 +37,8 @@ func (s *Server) change(what, ref string, change func(*recording)) error {
 	return nil
 }
 
-// ClearFaults makes every recording good and drops rules, hooks and outages of both
-// hosts. Late recordings stay late.
+// ClearFaults removes the faults of all recordings, and rules, hooks and outages of both hosts.
+// Late recordings stay late.
 func (s *Server) ClearFaults() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,7 +72,7 @@ func (s *Server) SetAPIDown(down bool) {
 	s.apiDown = down
 }
 
-// StopAPIFor does the same for a time on the real clock.
+// StopAPIFor does the same for a period of real time.
 func (s *Server) StopAPIFor(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,7 +86,7 @@ func (s *Server) SetAPIHook(hook func(APIRequest) APIFault) {
 	s.apiHook = hook
 }
 
-// AddAPIRules adds rules after those that are there. Each counts requests from now on.
+// AddAPIRules adds rules after the existing ones. Each counts requests from now on.
 func (s *Server) AddAPIRules(rules ...APIRule) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,14 +95,12 @@ func (s *Server) AddAPIRules(rules ...APIRule) {
 	}
 }
 
-// FailAPI spoils the next times requests to the API, all of them where times is 0
-// or less.
+// FailAPI gives the next times requests to the API a fault, or all if times is 0 or less.
 func (s *Server) FailAPI(fault APIFault, times int) {
 	s.AddAPIRules(APIRule{Fault: fault, Times: max(0, times)})
 }
 
-// SetTokenValid revokes the API token or makes it valid again. It ends what
-// Config.TokenRequests says.
+// SetTokenValid revokes the API token or makes it valid again. It overrides Config.TokenRequests.
 func (s *Server) SetTokenValid(valid bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,8 +123,8 @@ func (s *Server) ReleaseLate() {
 	}
 }
 
-// SetLate takes a recording or only its link out of listings until ReleaseLate, or
-// until what Config.Late says.
+// SetLate takes a recording or only its link out of listings until ReleaseLate, or as defined by
+// Config.Late.
 func (s *Server) SetLate(ref string, linkOnly bool) error {
 	return s.change("set late", ref, func(r *recording) {
 		r.firstListed, r.listings = 0, 0
@@ -149,8 +147,8 @@ func (s *Server) RevealHeldBack() {
 	}
 }
 
-// SetCallListed takes a call out of all listings, as one that is not there yet or was
-// deleted, or puts it back. RevealHeldBack puts back none of them.
+// SetCallListed takes a call out of all listings, as if it did not exist yet or was deleted, or
+// puts it back. RevealHeldBack does not put it back.
 func (s *Server) SetCallListed(callID string, listed bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -174,8 +172,8 @@ func (s *Server) SetCallListed(callID string, listed bool) error {
 	return fmt.Errorf("set call listed: no call %q", callID)
 }
 
-// MoveCall moves a call to the same wall-clock time of the next day, once, as
-// Listing.Moved does while a client pages. Its recordings keep their ids and names.
+// MoveCall moves a call to the same wall-clock time of the next day, once, like Listing.Moved
+// during paging. Its recordings keep their ids and names.
 func (s *Server) MoveCall(callID string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -192,10 +190,9 @@ func (s *Server) MoveCall(callID string) error {
 	return fmt.Errorf("move call: no call %q", callID)
 }
 
-// ClearListingFaults makes listings reliable from now on: totals and order are
-// right, no parameter is ignored, both ends of a window are included, every call is
-// listed on its own day, and none moves any more. Calls that have moved stay where
-// they are.
+// ClearListingFaults makes listings reliable from now on: totals and order are right, no parameter
+// is ignored, both ends of a window are included, every call is listed on its own day, and calls no
+// longer move. Calls that have moved stay where they are.
 func (s *Server) ClearListingFaults() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -220,18 +217,18 @@ func (s *Server) ClearListingFaults() {
 	}
 }
 
-// SetClockSkew changes how far the hosts' Date header is ahead of the simulated
-// clock, as when somebody sets a host's clock. What is listed does not change.
+// SetClockSkew changes the offset of the hosts' Date header from the simulated clock, as if a
+// host's clock was set. Listings do not change.
 func (s *Server) SetClockSkew(ahead time.Duration) { s.skew.Store(int64(ahead)) }
 
-// RotateLinks changes the secret in all links, as if another listing had been made.
+// RotateLinks changes the secret in all links, as after another listing.
 func (s *Server) RotateLinks() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.generation++
 }
 
-// SetStatus edits the status of a call, as agents do after it.
+// SetStatus edits the status of a call, like an agent after the call.
 func (s *Server) SetStatus(callID, status string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

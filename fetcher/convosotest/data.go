@@ -1,4 +1,4 @@
-// Makes the calls of the simulated account.
+// Generates the calls of the simulated account.
 
 package convosotest
 
@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// call is one call. Whatever is not here follows from its number and the seed.
+// call is one call. Other values are derived from its number and the seed.
 type call struct {
 	at       int64 // instant of call_date, Unix seconds
-	key      int64 // place in listings: at, or the wall-clock time, as times are compared
+	key      int64 // sort key in listings: at, or the wall-clock time, depending on Compare
 	first    int32 // its first recording
 	count    uint8 // number of its recordings
 	flags    callFlags
-	borrowed int32 // a recording of another call that is listed under this one too, or -1
+	borrowed int32 // a recording of another call also listed under this one, or -1
 }
 
 type callFlags uint8
@@ -25,7 +25,7 @@ type callFlags uint8
 const (
 	callLive        callFlags = 1 << iota // in progress for ever
 	callHidden                            // held back: not in the order yet
-	callMoving                            // moves to the next day when paged over
+	callMoving                            // moves to the next day during paging
 	callMoved                             // has moved
 	callStray                             // listed on the day after its call_date
 	callWithoutID                         // row without id
@@ -35,7 +35,7 @@ const (
 
 func (c *call) has(flag callFlags) bool { return c.flags&flag != 0 }
 
-// makeCalls fills in the calls in the order of time.
+// makeCalls generates the calls in chronological order.
 func (s *Server) makeCalls() {
 	first, _ := time.Parse(dateLayout, s.config.FirstDay) // validated
 	s.calls = make([]call, 0, s.config.Days*s.config.CallsPerDay)
@@ -75,9 +75,8 @@ func (s *Server) timesOfDay(day uint64, from, until int64) []int64 {
 	return times
 }
 
-// markCalls gives each call its place in listings and chooses those that are held
-// back, moving, stray or in progress. Calls at the edges of a day are left alone:
-// the windows of two days may show them.
+// markCalls sets the sort key of each call and selects those that are held back, moving, stray or
+// in progress. It skips calls at the edges of a day, which may be in the windows of two days.
 func (s *Server) markCalls() {
 	for i := range s.calls {
 		s.calls[i].key = s.keyOf(s.calls[i].at)
@@ -97,8 +96,7 @@ func (s *Server) markCalls() {
 	}
 }
 
-// markRowsWithout chooses rows without an id, which have no recordings, and rows
-// without a date.
+// markRowsWithout selects rows without an id, which have no recordings, and rows without a date.
 func (s *Server) markRowsWithout() {
 	wanted := max(1, s.config.CallsPerDay/100)
 	for day := range s.config.Days {
@@ -117,8 +115,8 @@ func (s *Server) markRowsWithout() {
 	}
 }
 
-// plainCalls returns, in a random order, the calls of a day that have no
-// peculiarity yet and do not lie at its edges.
+// plainCalls returns, in a random order, the calls of a day without a peculiarity that are not at
+// its edges.
 func (s *Server) plainCalls(day int, salt uint64) []int32 {
 	n := s.config.CallsPerDay
 	calls := permutation(mix(s.config.Seed, domainOddity, uint64(day), salt), n)
@@ -133,7 +131,7 @@ func (s *Server) peculiar(i int32) bool {
 	return c.flags != 0 || c.borrowed >= 0 || s.dayOf(c.at-2) != s.dayOf(c.at+2)
 }
 
-// makeOrder sorts the calls that are listed by their place.
+// makeOrder sorts the listed calls by key.
 func (s *Server) makeOrder() {
 	s.order = make([]int32, 0, len(s.calls))
 	for i := range s.calls {
@@ -152,7 +150,7 @@ func (s *Server) makeOrder() {
 	})
 }
 
-// place puts a call into the order.
+// place inserts a call into the order.
 func (s *Server) place(i int32) {
 	key := s.calls[i].key
 	at := sort.Search(len(s.order), func(k int) bool {
@@ -162,7 +160,7 @@ func (s *Server) place(i int32) {
 	s.order = slices.Insert(s.order, at, i)
 }
 
-// displace takes a call out of the order.
+// displace removes a call from the order.
 func (s *Server) displace(i int32) {
 	if at := slices.Index(s.order, i); at >= 0 {
 		s.order = slices.Delete(s.order, at, at+1)
@@ -178,8 +176,8 @@ func (s *Server) keyOf(instant int64) int64 {
 
 func (s *Server) dayOf(instant int64) string { return formatDay(wallOf(instant, s.zone)) }
 
-// sizeOf returns the size of recording number j in bytes, before it is cut to
-// frames. The spread makes the 95th percentile six times the median, as measured.
+// sizeOf returns the size of recording number j in bytes, before rounding to frames. The spread
+// makes the 95th percentile six times the median, as measured.
 func (s *Server) sizeOf(j int) int64 {
 	if j < len(s.config.BigRecordings) {
 		return s.config.BigRecordings[j]
@@ -190,7 +188,7 @@ func (s *Server) sizeOf(j int) int64 {
 	return min(max(size, s.config.MinSize), s.config.MaxSize)
 }
 
-// callID returns the id of a call's row; ids rise with time.
+// callID returns the id of a call's row; ids increase with time.
 func (s *Server) callID(i int32) string {
 	return fmt.Sprint(3_000_000_000 + int64(s.config.Seed%60)*100_000_000 + int64(i)*3)
 }

@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// Fault is a way to spoil the download of a recording.
+// Fault is a fault of a recording's download.
 type Fault string
 
 // The faults of the media host. Those marked good still deliver the whole recording.
@@ -30,8 +30,8 @@ const (
 	FaultLimitWait  Fault = "429-seconds"    // 429 with Retry-After: 1
 	FaultLimitDate  Fault = "429-date"       // 429 with a date one to two seconds ahead
 	FaultLimitHours Fault = "429-hours"      // 429 with Retry-After: 7200
-	FaultEcho       Fault = "echo"           // 500, an HTML page that holds its own address
-	FaultEchoOK     Fault = "echo-200"       // 200, such a page
+	FaultEcho       Fault = "echo"           // 500, an HTML page that contains its own address
+	FaultEchoOK     Fault = "echo-200"       // 200, the same page
 	FaultUnknown    Fault = "unknown-binary" // 200, a body that is neither text nor audio
 
 	FaultShort        Fault = "short"         // half of the body, with the whole one's Content-Length
@@ -40,8 +40,8 @@ const (
 	FaultShortChunked Fault = "short-chunked" // half of the body in chunks, then closed without the last chunk
 	FaultReset        Fault = "reset"         // connection reset in mid-body
 	FaultResetEarly   Fault = "reset-early"   // connection reset before any answer
-	FaultStall        Fault = "stall"         // half of the body, then nothing until the client goes
-	FaultHang         Fault = "hang"          // no answer until the client goes
+	FaultStall        Fault = "stall"         // half of the body, then nothing until the client disconnects
+	FaultHang         Fault = "hang"          // no answer until the client disconnects
 	FaultBadWAV       Fault = "bad-wav"       // a WAV file whose header says twice the length that is sent
 	FaultGzip         Fault = "gzip"          // the recording compressed, with Content-Encoding: gzip
 	FaultDrip         Fault = "drip"          // the recording in small pieces with pauses (good)
@@ -50,7 +50,7 @@ const (
 	FaultRedirectElsewhere Fault = "redirect-elsewhere" // 302 to a host that is not allowed
 	FaultRedirectPrivate   Fault = "redirect-private"   // 302 to a private address
 	FaultRedirectLoop      Fault = "redirect-loop"      // 302 to itself
-	FaultRedirectBad       Fault = "redirect-bad"       // 302 to an address that cannot be read and holds the link's secret
+	FaultRedirectBad       Fault = "redirect-bad"       // 302 to an invalid address with the link's secret
 )
 
 // Faults returns every fault of the media host.
@@ -64,7 +64,7 @@ func Faults() []Fault {
 	}
 }
 
-// Delivers reports whether the whole recording comes in spite of the fault.
+// Delivers reports whether the complete recording is delivered despite the fault.
 func (f Fault) Delivers() bool {
 	return f == FaultNone || f == FaultDrip || f == FaultWrongType
 }
@@ -83,7 +83,7 @@ type MediaRequest struct {
 	Attempt int    // 1 for the first request of this recording
 }
 
-// APIFault is a way to spoil an answer of the API.
+// APIFault is a fault of an API answer.
 type APIFault string
 
 // The faults of the API.
@@ -106,10 +106,10 @@ const (
 	APILimitWait  APIFault = "429-seconds" // 429 with Retry-After: 1
 	APILimitDate  APIFault = "429-date"    // 429 with a date one to two seconds ahead
 	APILimitHours APIFault = "429-hours"   // 429 with Retry-After: 7200
-	APIEcho       APIFault = "echo"        // 400, success:false with a text that holds the whole request, the token too
+	APIEcho       APIFault = "echo"        // 400, success:false with a text that contains the whole request, including the token
 	APISlow       APIFault = "slow"        // the right answer, after Config.SlowAnswer
-	APIHang       APIFault = "hang"        // no answer until the client goes
-	APIStall      APIFault = "stall"       // half of the right answer, then nothing until the client goes
+	APIHang       APIFault = "hang"        // no answer until the client disconnects
+	APIStall      APIFault = "stall"       // half of the right answer, then nothing until the client disconnects
 	APIReset      APIFault = "reset"       // connection reset before any answer
 	APIResetBody  APIFault = "reset-body"  // connection reset in mid-body
 	APIClose      APIFault = "close"       // connection closed before any answer
@@ -125,13 +125,13 @@ func APIFaults() []APIFault {
 	}
 }
 
-// APIRule spoils some requests to the API. The first rule that applies counts; later rules do not see the request,
-// nor does any rule see one that the hidden limit refuses.
+// APIRule gives some requests to the API a fault. The first matching rule applies; later rules do not count the
+// request, and no rule counts one refused by the hidden limit.
 type APIRule struct {
 	Fault APIFault
 	Skip  int // requests that pass first
-	Times int // requests that are spoiled; 0 for all
-	Every int // spoils only every so many of the requests after Skip; 0 for each
+	Times int // requests with the fault; 0 for all
+	Every int // apply only to every n-th request after Skip; 0 for each
 }
 
 // APIRequest is the argument of an API hook.
@@ -140,13 +140,13 @@ type APIRequest struct {
 	Params url.Values // as sent, without the token
 }
 
-// ruleState is a rule with what it has seen.
+// ruleState is a rule with its counters.
 type ruleState struct {
 	APIRule
 	seen, spoiled int
 }
 
-// next reports whether the rule spoils the request that comes now.
+// next reports whether the rule applies to the current request.
 func (r *ruleState) next() bool {
 	r.seen++
 	if r.seen <= r.Skip || (r.Times > 0 && r.spoiled >= r.Times) {

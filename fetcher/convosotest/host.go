@@ -14,26 +14,26 @@ import (
 	"time"
 )
 
-// What is kept for Stats is bounded.
+// Limits of the data for Stats.
 const (
 	mostStarts  = 200_000
 	mostWindows = 20_000
 )
 
-// host is what the API and the media host have in common: a limit and counts.
+// host is the common part of the API and the media host: a limit and counts.
 type host struct {
 	bucket bucket
 
 	handlers sync.WaitGroup // requests being answered
 
 	mu             sync.Mutex
-	closed         bool // no request is answered any more
+	closed         bool // no more requests are answered
 	stats          HostStats
 	concurrent     int
 	openConnection int
 }
 
-// begin notes a request that starts now; the function it returns notes its end.
+// begin notes a request that starts now; the returned function notes its end.
 func (h *host) begin() (end func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -55,7 +55,7 @@ func (h *host) begin() (end func()) {
 	}
 }
 
-// stop refuses further requests and waits for those that are being answered.
+// stop refuses further requests and waits for active ones.
 func (h *host) stop() {
 	h.mu.Lock()
 	h.closed = true
@@ -63,7 +63,7 @@ func (h *host) stop() {
 	h.handlers.Wait()
 }
 
-// count adds one to a counter that the host's lock protects.
+// count adds one to a counter protected by the host's lock.
 func (h *host) count(counter *int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -96,12 +96,12 @@ func (h *host) reset() {
 	h.stats = HostStats{MaxConcurrent: h.concurrent, MaxOpenConnections: h.openConnection}
 }
 
-// writeLimit answers a request that came too early for the hidden limit.
+// writeLimit answers a request above the hidden limit.
 func (h *host) writeLimit(w http.ResponseWriter, wait time.Duration, now time.Time) {
 	h.refuse(w, h.bucket.current(), wait, now)
 }
 
-// refuse answers 429 with the header that rate asks for.
+// refuse answers 429 with the header defined by rate.
 func (h *host) refuse(w http.ResponseWriter, rate Rate, wait time.Duration, now time.Time) {
 	h.count(&h.stats.Refused)
 	if rate.Wait > 0 {
@@ -110,10 +110,10 @@ func (h *host) refuse(w http.ResponseWriter, rate Rate, wait time.Duration, now 
 	setRetryAfter(w, rate.RetryAfter, wait, now)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusTooManyRequests)
-	_, _ = w.Write([]byte(`{"success":false,"code":429,"text":"Too many requests"}`)) // the client may have gone
+	_, _ = w.Write([]byte(`{"success":false,"code":429,"text":"Too many requests"}`)) // the client may have disconnected
 }
 
-// setRetryAfter rounds up, so a client that obeys the header is never too early.
+// setRetryAfter rounds up, so that a client that obeys the header is never too early.
 func setRetryAfter(w http.ResponseWriter, form RetryAfter, wait time.Duration, now time.Time) {
 	switch form {
 	case RetrySeconds:
@@ -131,7 +131,7 @@ type bucket struct {
 	last   time.Time
 }
 
-// set changes the rate; the bucket is full afterwards.
+// set changes the rate; afterwards the bucket is full.
 func (b *bucket) set(rate Rate) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -146,7 +146,7 @@ func (b *bucket) current() Rate {
 	return b.rate
 }
 
-// take takes a token, or returns how long it will be until there is one.
+// take takes a token, or returns the time until the next one.
 func (b *bucket) take() (wait time.Duration, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -164,12 +164,12 @@ func (b *bucket) take() (wait time.Duration, ok bool) {
 	return time.Duration((1 - b.tokens) / b.rate.PerSecond * float64(time.Second)), false
 }
 
-// hostTime is what the hosts' clocks show.
+// hostTime returns the time of the hosts' clocks.
 func (s *Server) hostTime() time.Time { return s.config.Now().Add(time.Duration(s.skew.Load())) }
 
 func (s *Server) date() string { return s.hostTime().UTC().Format(http.TimeFormat) }
 
-// pause waits, and reports whether the client and the server are still there.
+// pause waits, and reports whether the client and the server are still connected.
 func (s *Server) pause(r *http.Request, d time.Duration) bool {
 	if d <= 0 {
 		return true
@@ -185,7 +185,7 @@ func (s *Server) pause(r *http.Request, d time.Duration) bool {
 	return false
 }
 
-// hang waits until the client goes or the server closes.
+// hang waits until the client disconnects or the server closes.
 func (s *Server) hang(r *http.Request) {
 	select {
 	case <-r.Context().Done():
@@ -193,15 +193,14 @@ func (s *Server) hang(r *http.Request) {
 	}
 }
 
-// closeConnection ends the request's connection without a further byte; a reset
-// throws away what was written and not yet read. If there is no connection to
-// take over, the request is aborted.
+// closeConnection ends the request's connection without a further byte; a reset discards unread
+// data. If the connection cannot be taken over, the request is aborted.
 func (s *Server) closeConnection(w http.ResponseWriter, reset bool) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	defer func() { _ = conn.Close() }() // the client sees what it sees
+	defer func() { _ = conn.Close() }() // errors do not matter here
 	if !reset {
 		return
 	}
@@ -213,16 +212,16 @@ func (s *Server) closeConnection(w http.ResponseWriter, reset bool) {
 		raw = counted.Conn
 	}
 	if plain, ok := raw.(*net.TCPConn); ok {
-		_ = plain.SetLinger(0) // fails only on a connection that is gone already
+		_ = plain.SetLinger(0) // fails only on a closed connection
 	}
-	_ = raw.Close() // before TLS can say goodbye
+	_ = raw.Close() // before TLS sends close_notify
 }
 
 func flush(w http.ResponseWriter) {
-	_ = http.NewResponseController(w).Flush() // fails only where the client has gone
+	_ = http.NewResponseController(w).Flush() // fails only if the client has disconnected
 }
 
-// countedConn tells its host when it is closed.
+// countedConn notifies its host when closed.
 type countedConn struct {
 	net.Conn
 	closed func()

@@ -58,7 +58,7 @@ func TestAPIFaults(t *testing.T) {
 			}
 			server.FailAPI(fault, 1)
 			got := fetchFaulty(t, address, fault == convosotest.APIHang, fault == convosotest.APIStall)
-			if fault != convosotest.APIResetBody { // some systems throw away what was not read yet, the status too
+			if fault != convosotest.APIResetBody { // some systems discard unread data, including the status
 				mustBe(t, "status", got.status, test.status)
 			}
 			if !strings.Contains(string(got.head), test.holds) {
@@ -210,7 +210,7 @@ func TestTLS(t *testing.T) {
 }
 
 func TestConnectionsAreCounted(t *testing.T) {
-	var together sync.WaitGroup // no request is answered before all three are there
+	var together sync.WaitGroup // all three requests arrive before any is answered
 	together.Add(3)
 	server := start(t, convosotest.Config{RecordedShare: 1, MediaHook: func(convosotest.MediaRequest) convosotest.Fault {
 		together.Done()
@@ -235,8 +235,7 @@ func TestConnectionsAreCounted(t *testing.T) {
 	mustBe(t, "recordings after a reset", len(server.Stats().Recordings), 0)
 }
 
-// Everything that may be called while the server works is called at once: the race
-// detector is the judge.
+// Calls all concurrent methods in parallel, for the race detector.
 func TestConcurrentUse(t *testing.T) {
 	server := start(t, convosotest.Config{
 		Days: 2, RecordedShare: 1, MaxSize: 20_000, Oddities: convosotest.AllBenign(),
@@ -275,7 +274,7 @@ func TestConcurrentUse(t *testing.T) {
 	wait.Wait()
 }
 
-// Close must not wait for clients, however the server keeps them waiting.
+// Close must not wait for clients, in any state of their requests.
 func TestCloseEndsHangingRequests(t *testing.T) {
 	server, err := convosotest.New(convosotest.Config{RecordedShare: 1})
 	if err != nil {

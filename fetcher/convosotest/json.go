@@ -1,4 +1,4 @@
-// Writes JSON as the vendor's API does.
+// Writes JSON like the vendor's API.
 
 package convosotest
 
@@ -7,9 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// jsonWriter appends JSON to a buffer. It is written by hand because rows need what
-// encoding/json does not do: one field as a number here and as a text there, or
-// left out, and slashes escaped as PHP does.
+// jsonWriter appends JSON to a buffer. It exists because encoding/json cannot vary the type of a
+// field, omit it per row, and escape slashes like PHP.
 type jsonWriter struct {
 	buf     []byte
 	slashes bool // write "\/" for "/"
@@ -34,7 +33,7 @@ func (w *jsonWriter) separate() {
 	w.comma = true
 }
 
-// name writes the name of a field, whose value comes next.
+// name writes the name of a field, whose value is written next.
 func (w *jsonWriter) name(name string) {
 	w.separate()
 	w.quote(name)
@@ -48,7 +47,7 @@ func (w *jsonWriter) text(name, value string) {
 	w.comma = true
 }
 
-// raw writes a field whose value is JSON already.
+// raw writes a field whose value is already JSON.
 func (w *jsonWriter) raw(name, value string) {
 	w.name(name)
 	w.buf = append(w.buf, value...)
@@ -63,8 +62,7 @@ func (w *jsonWriter) number(name string, value int, asText bool) {
 	w.raw(name, strconv.Itoa(value))
 }
 
-// quote writes a string. Only what JSON forbids is escaped, as the vendor sends
-// UTF-8.
+// quote writes a string. Only what JSON forbids is escaped, because the vendor sends UTF-8.
 func (w *jsonWriter) quote(s string) {
 	const hex = "0123456789abcdef"
 	w.buf = append(w.buf, '"')

@@ -256,8 +256,7 @@ func TestIgnoredParameter(t *testing.T) {
 	mustBe(t, "total", page.total(t), 200)
 }
 
-// The two ways to compare times must differ in the repeated hour: that is what they
-// are for.
+// The two ways to compare times must differ in the repeated hour: that is their purpose.
 func TestRepeatedHour(t *testing.T) {
 	const from, to = "2025-11-02 01:00:00", "2025-11-02 01:59:59"
 	rows := map[convosotest.Compare][]row{}
@@ -470,8 +469,8 @@ func TestSameSeedSameData(t *testing.T) {
 	mustBe(t, "same description with another seed", description == other, false)
 }
 
-// A page with all oddities is kept in testdata, so that other packages' decoders
-// can be tested on it and changes of the form are seen.
+// A page with all oddities is stored in testdata, so that other packages can test their decoders
+// with it and changes of the form are visible.
 func TestGoldenPage(t *testing.T) {
 	server := start(t, convosotest.Config{
 		Seed: 3, CallsPerDay: 24, RecordedShare: 0.6, SeveralShare: 0.3, Oddities: convosotest.AllBenign(),

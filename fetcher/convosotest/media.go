@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// MediaHandler returns the media host, for those who do not want Start to listen;
-// Config.MediaOrigin then says what links begin with.
+// MediaHandler returns the media host, for use without Start; then Config.MediaOrigin is the origin
+// of links.
 func (s *Server) MediaHandler() http.Handler { return http.HandlerFunc(s.serveMedia) }
 
 func (s *Server) serveMedia(w http.ResponseWriter, r *http.Request) {
@@ -43,11 +43,11 @@ func (s *Server) serveMedia(w http.ResponseWriter, r *http.Request) {
 	s.answerMedia(w, r, j, s.nextFault(j))
 }
 
-// noRecording stands in place of a recording's number.
+// noRecording is used instead of a recording's number.
 const noRecording = -1
 
-// noteLeaks notes what must never reach the media host: the API token, and the
-// address that a redirect came from, which holds a link's secret.
+// noteLeaks records data that must never reach the media host: the API token, and a referring
+// address, which contains a link's secret.
 func (s *Server) noteLeaks(r *http.Request) {
 	leaked := strings.Contains(r.RequestURI, s.config.Token)
 	for _, values := range r.Header {
@@ -72,7 +72,7 @@ func (s *Server) refusal() Fault {
 	return s.config.LinkRefusal
 }
 
-// nextFault counts a request of a recording and returns what is to happen to it.
+// nextFault counts a request of a recording and returns its fault.
 func (s *Server) nextFault(j int32) Fault {
 	s.mu.Lock()
 	r := &s.recordings[j]
@@ -124,7 +124,7 @@ func (s *Server) answerMedia(w http.ResponseWriter, r *http.Request, j int32, fa
 	}
 }
 
-// deliverOrRedirect answers well, which for some recordings begins with a redirect.
+// deliverOrRedirect answers normally, for some recordings with a redirect first.
 func (s *Server) deliverOrRedirect(w http.ResponseWriter, r *http.Request, j int32, fault Fault) {
 	if s.redirects(j) {
 		w.Header().Set("Location", hopPrefix+strings.TrimPrefix(r.RequestURI, linkPrefix))
@@ -140,7 +140,7 @@ func (s *Server) redirects(j int32) bool {
 	return s.recordings[j].has(recordingRedirect)
 }
 
-// deliver sends the whole recording and notes that it went out.
+// deliver sends the whole recording and counts it as sent.
 func (s *Server) deliver(w http.ResponseWriter, j int32, fault Fault) {
 	a := s.recordings[j].audio
 	s.setAudioType(w, j)
@@ -155,8 +155,8 @@ func (s *Server) deliver(w http.ResponseWriter, j int32, fault Fault) {
 	}
 }
 
-// sendLast sends what is left of a recording. It is noted as whole before its last
-// byte goes out, so that a client that has it all finds it in Stats.
+// sendLast sends the rest of a recording. It counts it as complete before the last byte is sent, so
+// that a client that has everything finds it in Stats.
 func (s *Server) sendLast(w io.Writer, j int32, from io.Reader) {
 	s.noteWhole(j, 1)
 	if sendBytes(w, from) != nil {
@@ -170,7 +170,7 @@ func (s *Server) noteWhole(j, change int32) {
 	s.recordings[j].whole += change
 }
 
-// setAudioType sets the Content-Type: the right one, or a generic one or none.
+// setAudioType sets the Content-Type: the correct one, a generic one or none.
 func (s *Server) setAudioType(w http.ResponseWriter, j int32) {
 	types := [...]string{"audio/mpeg", "application/octet-stream", "binary/octet-stream", "", "audio/mp3", "application/force-download"}
 	kind := mix(s.config.Seed, domainOddity, uint64(j), 4) % uint64(len(types))
@@ -200,7 +200,7 @@ func (s *Server) setLength(w http.ResponseWriter, j int32, size int64) {
 // after it.
 func endByClosing(w http.ResponseWriter) { w.Header().Set("Transfer-Encoding", "identity") }
 
-// errClientGone says that a body could not be sent to its end.
+// errClientGone means that a body could not be sent completely.
 var errClientGone = errors.New("the client has gone")
 
 // sendBytes copies in pieces of whole frames.

@@ -211,7 +211,7 @@ func TestMediaFaults(t *testing.T) {
 			r, _ := server.Recording(ref)
 			mustBe(t, "fault in truth", r.Fault, fault)
 			got := fetchFaulty(t, r.Link(), fault == convosotest.FaultHang, fault == convosotest.FaultStall)
-			if fault != convosotest.FaultReset { // some systems throw away what was not read yet, the status too
+			if fault != convosotest.FaultReset { // some systems discard unread data, including the status
 				mustBe(t, "status", got.status, test.status)
 			}
 			if !bytes.Contains(got.head, []byte(test.holds)) {
@@ -230,7 +230,7 @@ func TestMediaFaults(t *testing.T) {
 	}
 }
 
-// fetchFaulty fetches, but does not wait for what will never come.
+// fetchFaulty fetches, but does not wait for data that never comes.
 func fetchFaulty(t *testing.T, address string, hangs, stalls bool) download {
 	t.Helper()
 	client := newClient(t)
@@ -368,8 +368,8 @@ func TestLeaksAreCounted(t *testing.T) {
 	mustBe(t, "referers", stats.Referers, 1)
 }
 
-// Audio is made while it is sent: neither its size nor the number of those who
-// fetch it may show in memory.
+// Audio is generated while it is sent: neither its size nor the number of clients may affect
+// memory.
 func TestMemoryStaysFlat(t *testing.T) {
 	const size, fetchers = 16 << 20, 2
 	server := start(t, convosotest.Config{RecordedShare: 1, BigRecordings: []int64{size}})

@@ -1,4 +1,4 @@
-// Spoils downloads from the simulated media host.
+// Implements the faults of downloads from the simulated media host.
 
 package convosotest
 
@@ -12,18 +12,18 @@ import (
 	"time"
 )
 
-// answer is a whole answer that needs no recording.
+// answer is a complete answer without a recording.
 type answer struct {
 	status      int
 	contentType string
 	body        string
 	retry       RetryAfter
 	wait        time.Duration
-	echo        bool // the body's % stands for the request's address
+	echo        bool // % in the body is replaced by the request's address
 }
 
-// notFoundBody is what the vendor's media host sends with status 200 for audio that
-// was purged or is not there yet.
+// notFoundBody is the body that the vendor's media host sends with status 200 for audio that was
+// purged or does not exist yet.
 const notFoundBody = `{"success":false,"code":404,"text":"Recording not found!"}`
 
 // plainAnswer returns the answer of a fault that needs no recording.
@@ -75,7 +75,7 @@ func plainAnswer(fault Fault) (answer, bool) {
 	return answer{}, false
 }
 
-// unknownBody returns bytes that no audio format and no text begins with.
+// unknownBody returns bytes that start no audio format and no text.
 func unknownBody() string {
 	content := make([]byte, 4096)
 	fillNoise(content, 1)
@@ -97,7 +97,7 @@ func (s *Server) writePlain(w http.ResponseWriter, r *http.Request, a answer) {
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(content)))
 	w.WriteHeader(a.status)
-	_, _ = io.WriteString(w, content) // the client may have gone
+	_, _ = io.WriteString(w, content) // the client may have disconnected
 }
 
 func (s *Server) redirect(w http.ResponseWriter, r *http.Request, fault Fault) {
@@ -149,24 +149,24 @@ func (s *Server) deliverBadWAV(w http.ResponseWriter, j int32) {
 	w.Header().Set("Content-Type", "audio/wav")
 	w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
 	w.WriteHeader(http.StatusOK)
-	_ = sendBytes(w, body) // the client may have gone
+	_ = sendBytes(w, body) // the client may have disconnected
 }
 
-// badWAV returns what FaultBadWAV sends in place of a recording.
+// badWAV returns the body that FaultBadWAV sends instead of a recording.
 func badWAV(a audio) (io.Reader, int64) {
 	whole := newAudio(KindWAV, a.seed, max(4*frameSize, a.size()))
 	size := whole.size() / 2
 	return io.LimitReader(newBody(whole), size), size
 }
 
-// deliverGzip sends the recording compressed, whether the client asked for it or not.
+// deliverGzip sends the recording compressed, whether or not the client asked for it.
 func (s *Server) deliverGzip(w http.ResponseWriter, j int32) {
 	s.setAudioType(w, j)
 	w.Header().Set("Content-Encoding", "gzip")
 	w.WriteHeader(http.StatusOK)
 	packed := gzip.NewWriter(w)
 	if sendBytes(packed, newBody(s.recordings[j].audio)) == nil {
-		_ = packed.Close() // the client may have gone
+		_ = packed.Close() // the client may have disconnected
 	}
 }
 

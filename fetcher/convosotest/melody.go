@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// The melody of every recording is of tones that whole units of all formats hold
-// without a rest, so that one unit can follow itself: multiples of 125 Hz.
+// All tones are multiples of 125 Hz, so that a unit of every format contains whole periods and can
+// be repeated.
 const (
 	toneStep  = 125 // Hz
 	toneCount = 24  // from 250 Hz to 3125 Hz
-	silence   = 0   // in place of a tone's number, which is from 1 to toneCount
+	silence   = 0   // instead of a tone's number, which is from 1 to toneCount
 )
 
 func toneHz(tone int) float64 {
@@ -41,21 +41,20 @@ func (a audio) tone(n int64) int {
 	return 1 + below(mix(a.seed, uint64(n), mixNote), toneCount)
 }
 
-// Note is a stretch of a recording that has one tone.
+// Note is a part of a recording with one tone.
 type Note struct {
 	Start, End time.Duration
 	Hz         float64 // of a sine; 0 for silence
 }
 
-// Notes walks the notes that sound one after the other from the recording's start to
-// its end. Each of them lasts about 0.4 s. What a decoder returns lags behind by up to
-// an eighth of a second, as the units of MP3 and Opus overlap: the last half of a
-// note holds its tone in all formats.
+// Notes walks the notes that sound one after the other from the recording's start to its end. Each
+// of them lasts about 0.4 s. Decoder output is delayed by up to an eighth of a second, because
+// units of MP3 and Opus overlap: the last half of a note has its tone in all formats.
 func (r Recording) Notes() iter.Seq[Note] {
 	return r.server.recordings[r.number].audio.notes()
 }
 
-// Duration returns how long the recording plays.
+// Duration returns the duration of the recording.
 func (r Recording) Duration() time.Duration {
 	return r.server.recordings[r.number].audio.duration()
 }

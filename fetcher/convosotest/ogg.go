@@ -17,8 +17,7 @@ const (
 	oggPageSamples = oggPagePackets * sampleRate / 25 // a packet plays 40 ms
 )
 
-// opusSounds holds a packet for silence and each tone. sounds/README.md says how it
-// was made.
+// opusSounds holds a packet for silence and each tone. sounds/README.md describes how it was made.
 //
 //go:embed sounds/opus.bin
 var opusSounds string
@@ -52,13 +51,13 @@ func (a audio) oggPage(buf []byte, i int64, tone int) {
 	packets := buf[27+oggPagePackets : oggPageSize]
 	copy(packets, opusSounds[tone*oggPacketSize:][:oggPacketSize])
 	repeat(packets, oggPacketSize)
-	const positionRate = 48000 // of Opus, whatever the sound's own rate
+	const positionRate = 48000 // of Opus, independent of the actual rate
 	position := (i - 1) * oggPageSamples * (positionRate / sampleRate)
 	a.closePage(buf, i, flags, position, oggPagePackets, oggPageSize)
 }
 
-// closePage writes the header of a page whose laces and packets are there already, and
-// returns its size.
+// closePage writes the header of a page whose laces and packets are already written, and returns
+// its size.
 func (a audio) closePage(buf []byte, i int64, flags byte, position int64, laces byte, size int) int {
 	le := binary.LittleEndian
 	clear(buf[:27])

@@ -1,4 +1,4 @@
-// Chooses the rows of a page of the call log.
+// Selects the rows of a page of the call log.
 
 package convosotest
 
@@ -13,14 +13,14 @@ type windowState struct {
 	swaps    int
 }
 
-// page is a part of the rows that match a query.
+// page is a part of the matching rows.
 type page struct {
 	rows  []int32
-	total int // total_found as it is sent
+	total int // total_found as sent
 }
 
-// pageOf returns the rows of a query's page, after letting happen what was
-// configured to happen while a client pages. The caller holds the lock.
+// pageOf returns the rows of a query's page, after applying the configured changes during paging.
+// The caller must hold the lock.
 func (s *Server) pageOf(q query) page {
 	state := s.windows[q.window]
 	if state == nil {
@@ -50,12 +50,11 @@ func (s *Server) pageOf(q query) page {
 	return page{rows: rows, total: max(0, total)}
 }
 
-// within reports whether request number n is one of the first times, where times
-// below 0 stands for all.
+// within reports whether request number n is among the first times; negative times means all.
 func within(times, n int) bool { return times < 0 || n <= times }
 
-// matches returns the calls of a query in ascending order: a part of the order
-// itself where nothing filters.
+// matches returns the calls of a query in ascending order: a part of the order itself without a
+// filter.
 func (s *Server) matches(q query) []int32 {
 	from, to := s.span(q)
 	all := s.order[from:to]
@@ -71,14 +70,14 @@ func (s *Server) matches(q query) []int32 {
 	return kept
 }
 
-// span returns the part of the order that lies in the window.
+// span returns the part of the order within the window.
 func (s *Server) span(q query) (from, to int) {
 	from = sort.Search(len(s.order), func(k int) bool { return s.calls[s.order[k]].key >= q.from })
 	to = sort.Search(len(s.order), func(k int) bool { return s.calls[s.order[k]].key > q.to })
 	return from, max(from, to)
 }
 
-// rowsOnPage returns how many rows the page has at most.
+// rowsOnPage returns the maximum number of rows on the page.
 func (s *Server) rowsOnPage(q query) int {
 	if !s.config.Oddities.ShortPages || q.limit < 2 {
 		return q.limit
@@ -87,7 +86,7 @@ func (s *Server) rowsOnPage(q query) int {
 	return q.limit - missing
 }
 
-// at returns the row at a place of the listing, which runs backwards when descending.
+// at returns the row at a position of the listing, which runs backwards when descending.
 func at(matches []int32, descending bool, place int) int32 {
 	if descending {
 		return matches[len(matches)-1-place]
@@ -95,8 +94,8 @@ func at(matches []int32, descending bool, place int) int32 {
 	return matches[place]
 }
 
-// cut copies the rows from one place to another. If ties are shuffled, rows of
-// one second stand in an order that only this request sees.
+// cut copies the rows between two positions. If ties are shuffled, rows within one second have a
+// random order for this request.
 func (s *Server) cut(matches []int32, descending bool, from, to int, shuffled bool) []int32 {
 	key := func(place int) int64 { return s.calls[at(matches, descending, place)].key }
 	first, last := from, to
@@ -136,8 +135,7 @@ func (s *Server) shuffleTies(rows []int32) {
 	}
 }
 
-// disturb lets calls that were held back appear and moving calls move, where the
-// window covers them.
+// disturb reveals held back calls and moves moving calls within the window.
 func (s *Server) disturb(q query) {
 	if s.listing.HeldBack == 0 && s.listing.Moved == 0 {
 		return
@@ -161,7 +159,7 @@ func (s *Server) reveal(i int32) {
 	s.place(i)
 }
 
-// move puts a call at the same wall-clock time of the next day.
+// move moves a call to the same wall-clock time of the next day.
 func (s *Server) move(i int32) {
 	s.displace(i)
 	c := &s.calls[i]

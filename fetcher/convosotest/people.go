@@ -1,4 +1,4 @@
-// Invents the people and values of a call row.
+// Generates the people and values of a call row.
 
 package convosotest
 
@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// The values of a row follow from the number of its call, so that filters and rows
-// agree without any of them being kept.
+// The values of a row are derived from the number of its call, so filters and rows agree without
+// storing them.
 
 func (s *Server) lead(i int32) uint64 {
 	leads := len(s.calls)/3 + 1
@@ -50,7 +50,7 @@ func (s *Server) userNumber(i int32) int {
 	return below(mix(s.config.Seed, domainUser, uint64(i)), users)
 }
 
-// userID returns the agent; the last of them is one of the vendor's pseudo-users.
+// userID returns the agent's id; the last one is one of the vendor's pseudo-users.
 func (s *Server) userID(i int32) string { return userIDOf(s.userNumber(i)) }
 
 func userIDOf(number int) string {
@@ -98,8 +98,7 @@ func (s *Server) calledCount(i int32) string {
 	return strconv.Itoa(1 + below(mix(s.config.Seed, domainLead, uint64(i), 1), 20))
 }
 
-// status returns the code of how a call ended and its name. Recorded calls have
-// the codes of calls that were talked.
+// status returns code and name of a call's status. Recorded calls have the codes of answered calls.
 func (s *Server) status(i int32) (code, name string) {
 	if edited, ok := s.edited[i]; ok {
 		return edited, edited
@@ -121,7 +120,7 @@ func (s *Server) status(i int32) (code, name string) {
 	return pick[0], pick[1]
 }
 
-// seconds returns the length of a call, which is that of its recordings.
+// seconds returns the length of a call, which is the sum of its recordings.
 func (s *Server) seconds(i int32) int64 {
 	c := &s.calls[i]
 	var samples int64

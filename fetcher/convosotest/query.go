@@ -11,21 +11,21 @@ import (
 	"time"
 )
 
-// query is a request for a page as the API understands it.
+// query is a request for a page as interpreted by the API.
 type query struct {
-	from, to      int64 // places in the order, both included
+	from, to      int64 // range of sort keys, both included
 	limit, offset int
 	descending    bool
 	recordings    bool
 	filters       []filter
-	window        string // names all requests that page through the same rows
+	window        string // identifies requests that page through the same rows
 }
 
-// filter keeps the calls whose value is one of those asked for.
+// filter keeps the calls with one of the requested values.
 type filter struct {
 	value  func(call int32) string
 	wanted []string
-	fold   bool // letters' case does not matter
+	fold   bool // ignore case
 }
 
 // apiError is a refusal in the API's own form.
@@ -34,8 +34,7 @@ type apiError struct {
 	text string
 }
 
-// readQuery reads the parameters of a request. Those it does not know it ignores,
-// as the API does.
+// readQuery reads the parameters of a request. It ignores unknown ones, like the API.
 func (s *Server) readQuery(params url.Values, now time.Time) (query, *apiError) {
 	get := func(name string) string {
 		if slices.Contains(s.listing.Ignore, name) {
@@ -123,7 +122,7 @@ func (s *Server) readPage(q *query, limit, offset string) *apiError {
 	return nil
 }
 
-// readFilters reads the filtering parameters; each takes a comma list.
+// readFilters reads the filtering parameters; each accepts a comma list.
 func (s *Server) readFilters(q *query, get func(string) string) *apiError {
 	add := func(name string, value func(int32) string, fold bool) {
 		if wanted := get(name); wanted != "" {

@@ -16,8 +16,8 @@ func scramble(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// mix returns a pseudo-random number that depends on all of its arguments: data is
-// made from it where it is needed, and not kept.
+// mix returns a pseudo-random number that depends on all of its arguments: data is derived from it
+// on demand instead of being stored.
 func mix(seed uint64, parts ...uint64) uint64 {
 	x := seed
 	for _, part := range parts {
@@ -53,7 +53,7 @@ func permutation(seed uint64, n int) []int32 {
 	return order
 }
 
-// The domains keep the random numbers of one use apart from those of another.
+// The domains separate the random numbers of different uses.
 const (
 	domainTime uint64 = iota + 1
 	domainRecorded

@@ -1,4 +1,4 @@
-// Makes the recordings of the simulated account.
+// Generates the recordings of the simulated account.
 
 package convosotest
 
@@ -13,41 +13,41 @@ import (
 	"time"
 )
 
-// recording is one audio file with what happened to it so far.
+// recording is one audio file with its history.
 type recording struct {
 	call  int32
-	part  uint8 // its place among the recordings of the call
+	part  uint8 // its index among the recordings of the call
 	flags recordingFlags
 	audio audio
-	named string // its file name where the pattern does not give it
-	sha   string // in hex; "" as long as nobody asked
+	named string // its file name if not derived from the pattern
+	sha   string // in hex; "" until first requested
 
 	fault     Fault
-	faultLeft int // requests that the fault still spoils; below 0 for all
+	faultLeft int // remaining requests with the fault; negative for all
 
 	firstListed int64 // simulated clock, Unix nanoseconds; 0 for never
 	listings    uint32
 	requests    int32
-	whole       int32 // requests that got the whole body
+	whole       int32 // requests that received the complete body
 }
 
 type recordingFlags uint16
 
 const (
-	recordingSameID     recordingFlags = 1 << iota // has the id of the recording before it
+	recordingSameID     recordingFlags = 1 << iota // has the id of the previous recording
 	recordingSplit                                 // shares its id with another
 	recordingWithoutID                             // no recording_id
 	recordingWithoutTag                            // no filename
-	recordingNamed                                 // named counts
+	recordingNamed                                 // named is valid
 	recordingLateRow                               // not listed at first
 	recordingLateLink                              // no link at first
-	recordingUnlisted                              // listed no more
+	recordingUnlisted                              // no longer listed
 	recordingRedirect                              // its link redirects
 )
 
 func (r *recording) has(flag recordingFlags) bool { return r.flags&flag != 0 }
 
-// makeRecordings gives calls their recordings, and these their peculiarities.
+// makeRecordings generates the recordings of calls, with their peculiarities.
 func (s *Server) makeRecordings() {
 	recorded := 0
 	for i := range s.calls {
@@ -93,8 +93,8 @@ func (s *Server) recordCall(i int32, recorded int) {
 	c.count = uint8(parts)
 }
 
-// nameRecordings chooses the recordings with a hostile name, another's name, no
-// name or no id. None has two of these.
+// nameRecordings selects the recordings with a hostile name, another one's name, no name or no id.
+// None has two of these.
 func (s *Server) nameRecordings() {
 	order := permutation(mix(s.config.Seed, domainName), len(s.recordings))
 	order = slices.DeleteFunc(order, func(j int32) bool { return s.recordings[j].has(recordingSplit) })
@@ -123,7 +123,7 @@ func (s *Server) nameRecordings() {
 	}
 }
 
-// chooseKinds makes some recordings other than plain MP3.
+// chooseKinds selects recordings with formats other than plain MP3.
 func (s *Server) chooseKinds() {
 	if !s.config.Oddities.OtherKinds {
 		return
@@ -138,8 +138,8 @@ func (s *Server) chooseKinds() {
 	}
 }
 
-// shareRecordings puts some recordings under the following call too, where that is
-// of the same day and has none.
+// shareRecordings also lists some recordings under the next call, if that is on the same day and
+// has none.
 func (s *Server) shareRecordings() {
 	if !s.config.Oddities.SharedRecordings {
 		return
@@ -148,7 +148,7 @@ func (s *Server) shareRecordings() {
 	for i := 0; i+1 < len(s.calls) && left > 0; i++ {
 		c, next := &s.calls[i], &s.calls[i+1]
 		if c.count != 1 || c.flags != 0 || s.recordings[c.first].has(recordingWithoutID) {
-			continue // nothing would tell that both rows mean the same recording
+			continue // nothing would show that both rows have the same recording
 		}
 		if next.count != 0 || s.peculiar(int32(i+1)) || s.dayOf(c.at) != s.dayOf(next.at) {
 			continue
@@ -158,8 +158,7 @@ func (s *Server) shareRecordings() {
 	}
 }
 
-// spreadFaults chooses the recordings that are late and those that have a fault, so
-// that each day gets its part.
+// spreadFaults selects late recordings and those with a fault, spread over the days.
 func (s *Server) spreadFaults() error {
 	order := s.spreadOverDays()
 	take := func(count int, what string, mark func(*recording)) error {
@@ -188,7 +187,7 @@ func (s *Server) spreadFaults() error {
 	return nil
 }
 
-// spreadOverDays returns all recordings in an order in which the days take turns.
+// spreadOverDays returns all recordings in an order that alternates between days.
 func (s *Server) spreadOverDays() []int32 {
 	days := make([][]int32, s.config.Days)
 	for _, j := range permutation(mix(s.config.Seed, domainFault), len(s.recordings)) {
@@ -206,7 +205,7 @@ func (s *Server) spreadOverDays() []int32 {
 	return order
 }
 
-// timesLeft turns "times, 0 for ever" into a count that is below 0 for ever.
+// timesLeft turns "times, 0 for ever" into a count that is negative for ever.
 func timesLeft(times int) int {
 	if times <= 0 {
 		return -1
@@ -214,10 +213,10 @@ func timesLeft(times int) int {
 	return times
 }
 
-// firstRecordingID leaves twelve digits, as the vendor's page shows.
+// firstRecordingID has twelve digits, like on the vendor's page.
 const firstRecordingID = 400_000_000_000
 
-// recordingID returns the id that the API calls recording number j by.
+// recordingID returns the API's id of recording number j.
 func (s *Server) recordingID(j int32) string {
 	r := &s.recordings[j]
 	if r.has(recordingWithoutID) {
@@ -229,7 +228,7 @@ func (s *Server) recordingID(j int32) string {
 	return strconv.FormatInt(firstRecordingID+int64(s.config.Seed%1000)*100_000_000+int64(j), 10)
 }
 
-// ref returns the name by which this package calls recording number j.
+// ref returns this package's name of recording number j.
 func (s *Server) ref(j int32) string {
 	if r := &s.recordings[j]; r.has(recordingWithoutID) || r.has(recordingSplit) {
 		return s.uniqueID(j)
@@ -248,8 +247,8 @@ func (s *Server) byRef(ref string) (int32, bool) {
 	return s.byUniqueID(ref)
 }
 
-// uniqueID returns the 32 characters in a recording's link that are its own: its
-// number, scrambled, and a checksum.
+// uniqueID returns the 32 characters that identify a recording in its link: its scrambled number
+// and a checksum.
 func (s *Server) uniqueID(j int32) string {
 	key := uint32(mix(s.config.Seed, domainLink))
 	check := mix(s.config.Seed, domainLink, uint64(j), 2)
@@ -271,8 +270,7 @@ func (s *Server) byUniqueID(id string) (int32, bool) {
 	return int32(j), true
 }
 
-// filename returns the recording's file name in the vendor's pattern, unless
-// another was chosen for it.
+// filename returns the recording's file name in the vendor's pattern, unless it has another one.
 func (s *Server) filename(j int32) string {
 	r := &s.recordings[j]
 	switch {
@@ -304,8 +302,8 @@ const (
 	hopPrefix  = "/recording-file/"
 )
 
-// linkPath returns the part of a link between the prefix and the query: the
-// base64 of URL-encoded JSON, as decoding the vendor's sample shows.
+// linkPath returns the part of a link between the prefix and the query: the base64 of URL-encoded
+// JSON, like in the vendor's sample.
 func (s *Server) linkPath(j int32) string {
 	plain := url.QueryEscape(fmt.Sprintf(`{"account_id":%d,"u_id":"%s"}`, s.config.AccountID, s.uniqueID(j)))
 	return base64.StdEncoding.EncodeToString([]byte(plain))
@@ -327,13 +325,21 @@ func (s *Server) secret(generation uint32) string {
 	return string(append(rlt, '/', alphabet[generation&63]))
 }
 
-// link returns the whole link of a recording.
+// link returns the complete link of a recording.
 func (s *Server) link(j int32, generation uint32) string {
-	return s.mediaOrigin() + linkPrefix + s.linkPath(j) + "?rlt=" + s.secret(generation)
+	return s.mediaOrigin() + linkPrefix + s.linkPath(j) + s.linkName(j) + "?rlt=" + s.secret(generation)
 }
 
-// resolve returns the recording that a request's raw address is the link of. The
-// address is compared byte for byte: an encoded + or = makes it another.
+// linkName returns the end of the path of a link, behind what opens it.
+func (s *Server) linkName(j int32) string {
+	if name := s.filename(j); s.config.Oddities.NamedLinks && name != "" {
+		return "/" + url.PathEscape(name)
+	}
+	return ""
+}
+
+// resolve returns the recording with the link in a request's raw address. It compares the address
+// byte for byte: an encoded + or = makes it a different one.
 func (s *Server) resolve(address string) (j int32, hop, ok bool) {
 	rest, hop := strings.CutPrefix(address, hopPrefix)
 	if !hop {
@@ -343,19 +349,22 @@ func (s *Server) resolve(address string) (j int32, hop, ok bool) {
 		}
 	}
 	token, query, _ := strings.Cut(rest, "?")
+	name := ""
+	if i := strings.LastIndexByte(token, '/'); s.config.Oddities.NamedLinks && i >= 0 {
+		token, name = token[:i], token[i:]
+	}
 	plain, err := base64.StdEncoding.DecodeString(token)
 	if err != nil {
 		return 0, hop, false
 	}
 	_, id, _ := strings.Cut(string(plain), "%22u_id%22%3A%22")
-	if j, ok = s.byUniqueID(strings.TrimSuffix(id, "%22%7D")); !ok || s.linkPath(j) != token {
+	if j, ok = s.byUniqueID(strings.TrimSuffix(id, "%22%7D")); !ok || s.linkPath(j) != token || s.linkName(j) != name {
 		return 0, hop, false
 	}
 	return j, hop, s.validQuery(query)
 }
 
-// validQuery reports whether the query holds a secret that was given out and has
-// not expired.
+// validQuery reports whether the query contains an issued secret that has not expired.
 func (s *Server) validQuery(query string) bool {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 	from := len("rlt=") + len(s.config.LinkSecret)

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// rowContext is what the rows of one answer have in common.
+// rowContext is the common context of an answer's rows.
 type rowContext struct {
 	now        time.Time
 	generation uint32
 	recordings bool // include_recordings
 }
 
-// rowKey returns the name of a row where results are keyed by id.
+// rowKey returns the key of a row if results are keyed by id.
 func (s *Server) rowKey(i int32) string {
 	if s.calls[i].has(callWithoutID) {
 		return "x" + strconv.Itoa(int(i))
@@ -22,8 +22,8 @@ func (s *Server) rowKey(i int32) string {
 	return s.callID(i)
 }
 
-// writeRow writes the row of a call with the fields of the vendor's page in their
-// order. The caller holds the lock.
+// writeRow writes the row of a call with the fields of the vendor's page, in that order. The caller
+// must hold the lock.
 func (s *Server) writeRow(w *jsonWriter, i int32, ctx rowContext) {
 	odd := &s.config.Oddities
 	random := mix(s.config.Seed, domainOddity, uint64(i), 3)
@@ -79,12 +79,12 @@ func (s *Server) sessionID(i int32) string {
 type nullForm int
 
 const (
-	nullNever  nullForm = iota // its value stands
+	nullNever  nullForm = iota // write the value
 	nullAlways                 // null
 	nullText                   // the text "null"
 )
 
-// nullForm chooses the form for one field of one row.
+// nullForm selects the form of a field of a row.
 func (s *Server) nullForm(random uint64) nullForm {
 	switch {
 	case s.config.Oddities.NullFields && random%8 == 1:
@@ -143,8 +143,7 @@ func (s *Server) writeComment(w *jsonWriter, i int32, random uint64, ctx rowCont
 	w.nullable("agent_comment", "", s.nullForm(random>>24))
 }
 
-// writeExtra writes fields that were seen in answers but are not documented, and
-// some that nobody has seen yet.
+// writeExtra writes fields that are undocumented but were seen in answers, and some invented ones.
 func (s *Server) writeExtra(w *jsonWriter, i int32, ctx rowContext) {
 	w.text("queue", "Queue "+s.queueID(i))
 	w.text("inbound_number", "5559990003")
@@ -157,7 +156,7 @@ func (s *Server) writeExtra(w *jsonWriter, i int32, ctx rowContext) {
 	}
 }
 
-// linkedRecording returns a recording whose link the row shows.
+// linkedRecording returns a recording with a link in the row.
 func (s *Server) linkedRecording(i int32, ctx rowContext) (int32, bool) {
 	c := &s.calls[i]
 	if !ctx.recordings || c.count == 0 || s.recordings[c.first].flags&(recordingLateRow|recordingLateLink|recordingUnlisted) != 0 {
@@ -166,7 +165,7 @@ func (s *Server) linkedRecording(i int32, ctx rowContext) (int32, bool) {
 	return c.first, true
 }
 
-// writeRecordings writes the recording field in one of the forms it may take.
+// writeRecordings writes the recording field in one of its possible forms.
 func (s *Server) writeRecordings(w *jsonWriter, i int32, random uint64, ctx rowContext) {
 	shown := s.shownRecordings(i, ctx)
 	forms := s.config.Oddities.RecordingForms
@@ -198,8 +197,7 @@ func (s *Server) writeRecordings(w *jsonWriter, i int32, random uint64, ctx rowC
 	}
 }
 
-// shownRecordings returns the recordings that a row shows now, and counts that it
-// was asked for.
+// shownRecordings returns the recordings in a row now, and counts the listing.
 func (s *Server) shownRecordings(i int32, ctx rowContext) []int32 {
 	c := &s.calls[i]
 	if s.inProgress(i, ctx.now.Unix()) {
@@ -218,8 +216,7 @@ func (s *Server) shownRecordings(i int32, ctx rowContext) []int32 {
 	return shown
 }
 
-// countListing releases a late recording whose time has come, and notes that its
-// call was listed.
+// countListing releases a late recording when it is due, and counts the listing of its call.
 func (s *Server) countListing(j int32, now time.Time) {
 	r := &s.recordings[j]
 	late := s.config.Late
@@ -277,7 +274,7 @@ func emptyForm(value string) nullForm {
 	return nullNever
 }
 
-// writeFilename writes the file name, or one of the forms of none.
+// writeFilename writes the file name, or one of the forms of a missing one.
 func (s *Server) writeFilename(w *jsonWriter, j int32) {
 	if !s.recordings[j].has(recordingWithoutTag) {
 		w.text("filename", s.filename(j))

@@ -14,28 +14,28 @@ import (
 	"time"
 )
 
-// Server is a simulated account with its API and its media host. Its methods may be
-// called from several goroutines, before, while and after it listens.
+// Server is a simulated account with its API and its media host. Its methods are safe for
+// concurrent use, before, while and after it listens.
 type Server struct {
-	config Config // never changes once the server is made
+	config Config // immutable
 	zone   *time.Location
 
 	api, media host
 	skew       atomic.Int64 // of the hosts' clocks, nanoseconds
 
-	mu           sync.Mutex // protects what follows, and what calls and recordings say
+	mu           sync.Mutex // guards the fields below, and the state of calls and recordings
 	calls        []call
 	recordings   []recording
-	order        []int32 // listed calls by place
+	order        []int32 // listed calls in order
 	windows      map[string]*windowState
-	listing      Listing          // how listings go wrong now
+	listing      Listing          // current faults of listings
 	tieShuffle   int              // likewise
-	edited       map[int32]string // status of calls that were edited
+	edited       map[int32]string // edited status of calls
 	generation   uint32           // of links
 	apiRequests  int
 	windowsSeen  []WindowRequest
 	revoked      bool
-	tokenLeft    int // requests until the token is revoked; below 0 for never
+	tokenLeft    int // requests until the token is revoked; negative for never
 	apiDown      bool
 	apiDownUntil time.Time
 	mediaDown    Fault
@@ -43,7 +43,7 @@ type Server struct {
 	apiHook      func(APIRequest) APIFault
 	mediaHook    func(MediaRequest) Fault
 
-	// Counted under the lock of the host that sees them.
+	// Counted under the lock of the receiving host.
 	tokenInURL                      int
 	hops, badLinks, leaks, referers int
 
@@ -56,7 +56,7 @@ type Server struct {
 	mediaAddr string
 }
 
-// New makes the data that the configuration describes. Nothing listens yet.
+// New generates the data of the configuration. It does not listen yet.
 func New(config Config) (*Server, error) {
 	config, err := config.withDefaults()
 	if err != nil {
@@ -181,7 +181,7 @@ func (s *Server) scheme() string {
 	return "http://"
 }
 
-// mediaOrigin returns what links begin with. The caller holds the lock.
+// mediaOrigin returns the origin of links. The caller must hold the lock.
 func (s *Server) mediaOrigin() string {
 	if s.config.MediaOrigin != "" {
 		return s.config.MediaOrigin

@@ -35,9 +35,8 @@ func decode(t *testing.T, r convosotest.Recording) []float64 {
 	return samples
 }
 
-// decodeByFFmpeg decodes with the codecs that browsers have, too, and fails where FFmpeg
-// has to say anything about the recording. Without FFmpeg it skips the test, unless
-// REQUIRE_FFMPEG is set.
+// decodeByFFmpeg decodes with codecs that browsers also have, and fails if FFmpeg reports anything
+// about the recording. Without FFmpeg it skips the test, unless REQUIRE_FFMPEG is set.
 func decodeByFFmpeg(t *testing.T, r convosotest.Recording) []byte {
 	t.Helper()
 	path, err := exec.LookPath("ffmpeg")
@@ -60,7 +59,7 @@ func decodeByFFmpeg(t *testing.T, r convosotest.Recording) []byte {
 	return pcm.Bytes()
 }
 
-// toneShare returns the part of the samples' power that is at a frequency.
+// toneShare returns the share of the samples' power at a frequency.
 func toneShare(samples []float64, hz float64) float64 {
 	var power, in, out float64
 	for i, sample := range samples {
@@ -80,7 +79,7 @@ func loudness(samples []float64) float64 {
 	return math.Sqrt(power / float64(len(samples)))
 }
 
-// Decoders find the tones that Notes tells, when it tells them.
+// Decoders find the tones of Notes at the right times.
 func TestNotesSound(t *testing.T) {
 	server := start(t, convosotest.Config{RecordedShare: 1, MinSize: 60_000, MaxSize: 60_000, MedianSize: 60_000, Oddities: convosotest.Oddities{OtherKinds: true}})
 	heard := map[convosotest.Kind]bool{}
@@ -119,7 +118,7 @@ func TestNotesSound(t *testing.T) {
 	mustBe(t, "kinds", len(heard), 8)
 }
 
-// The melodies of two recordings tell them apart.
+// Recordings have different melodies.
 func TestMelodiesDiffer(t *testing.T) {
 	server := start(t, convosotest.Config{RecordedShare: 1, CallsPerDay: 300, MinSize: 50_000})
 	seen := map[string]string{}

@@ -8,38 +8,38 @@ import (
 	"time"
 )
 
-// Stats is what the simulator saw since it was made or since ResetStats.
+// Stats counts the requests since the creation of the simulator or the last ResetStats.
 type Stats struct {
 	API, Media HostStats
 
-	// Recordings holds, by Recording.Ref, those that were asked for. Hops, requests
-	// that a redirect led to, are not among them.
+	// Recordings holds the requested recordings by Recording.Ref. It excludes hops, which are
+	// requests after a redirect.
 	Recordings map[string]RecordingStats
-	// Windows are the requests for pages, in their order, that the hidden limit let pass.
+	// Windows are the page requests in order, without those refused by the hidden limit.
 	Windows []WindowRequest
 
-	Hops       int // media requests that a redirect of this host led to
+	Hops       int // media requests after a redirect of this host
 	BadLinks   int // media requests whose address was no link, changed, or expired
-	TokenLeaks int // media requests that held the API token
+	TokenLeaks int // media requests with the API token
 	Referers   int // media requests with a Referer header
 	TokenInURL int // API requests with the token in their address
 }
 
-// HostStats is what one host saw.
+// HostStats counts the requests to one host.
 type HostStats struct {
 	Requests           int         // all requests
 	Refused            int         // answers 429
-	MaxConcurrent      int         // most requests at the same time
+	MaxConcurrent      int         // maximum parallel requests
 	Connections        int         // connections accepted
 	OpenConnections    int         // connections open now
-	MaxOpenConnections int         // most connections at the same time
-	Starts             []time.Time // when requests came in; the first 200,000
+	MaxOpenConnections int         // maximum parallel connections
+	Starts             []time.Time // arrival times of the first 200,000 requests
 }
 
 // RecordingStats counts the requests for one recording.
 type RecordingStats struct {
 	Requests int // all
-	Whole    int // those that got the whole body
+	Whole    int // those that received the complete body
 }
 
 // WindowRequest is a request for a page.
@@ -47,10 +47,10 @@ type WindowRequest struct {
 	StartTime, EndTime string
 	Limit, Offset      int
 	Order              string
-	Params             url.Values // all parameters but the token
+	Params             url.Values // all parameters except the token
 }
 
-// Stats returns what was seen so far. At most 20,000 window requests are kept.
+// Stats returns the counts so far. At most 20,000 window requests are kept.
 func (s *Server) Stats() Stats {
 	stats := Stats{API: s.api.snapshot(), Media: s.media.snapshot(), Recordings: map[string]RecordingStats{}}
 	s.api.mu.Lock()
@@ -70,8 +70,8 @@ func (s *Server) Stats() Stats {
 	return stats
 }
 
-// ResetStats sets all counts to zero. Faults that last for some requests, rules and
-// everything else that happened stay as they are.
+// ResetStats sets all counts to zero. Faults with a duration, rules and all other state stay
+// unchanged.
 func (s *Server) ResetStats() {
 	s.api.reset()
 	s.media.reset()

@@ -1,4 +1,4 @@
-// Tells tests what the simulated account really holds.
+// Returns the true data of the simulated account to tests.
 
 package convosotest
 
@@ -9,12 +9,12 @@ import (
 	"iter"
 )
 
-// Call is what is true of a call now: moved calls show their new time.
+// Call is the current truth about a call: moved calls have their new time.
 type Call struct {
-	ID         string // "" where the row has none
+	ID         string // "" if the row has none
 	Day        string // the date of its time in the account's zone, as 2006-01-02
-	CallDate   string // wall clock as in the row; "" where the row has none that can be read
-	ListedDay  string // the day in whose listing it is; not Day for stray calls
+	CallDate   string // wall clock as in the row; "" if the row has no valid one
+	ListedDay  string // the day of the listing that contains it; differs from Day for stray calls
 	Instant    int64  // Unix seconds
 	Hidden     bool   // held back, or taken out by SetCallListed: in no listing
 	InProgress bool   // its row has no call_length
@@ -24,30 +24,30 @@ type Call struct {
 	FirstName, LastName                         string
 	Status, CallType, CalledCount               string
 
-	// Recordings are those whose first call this is, so that walking all calls
-	// meets each recording once.
+	// Recordings are the recordings with this as their first call, so that iterating over calls
+	// visits each recording once.
 	Recordings []Recording
-	// Borrowed is a recording of another call that is listed under this one too, or nil.
+	// Borrowed is a recording of another call also listed under this one, or nil.
 	Borrowed *Recording
 }
 
-// Recording is what is true of a recording.
+// Recording is the current truth about a recording.
 type Recording struct {
-	// Ref names the recording in this package: its id, or its UID where it has no
-	// id or shares it. Methods take either.
+	// Ref identifies the recording in this package: its id, or its UID if it has no id or shares
+	// it. Methods accept either.
 	Ref      string
-	ID       string // recording_id as the API sends it; "" where it sends none
-	UID      string // the 32 characters in its link that are its own
-	CallID   string // the first call it is listed under
+	ID       string // recording_id as the API sends it; "" if it sends none
+	UID      string // the 32 characters that identify it in its link
+	CallID   string // the first call that lists it
 	Day      string // the day of that call
 	CallDate string // as in Call
-	Filename string // as the API sends it; "" where it sends none
+	Filename string // as the API sends it; "" if it sends none
 	Kind     Kind
 	Size     int64 // bytes
 
-	Fault      Fault // how its download is spoilt now
-	FaultTimes int   // for how many more requests; below 0 for ever
-	Late       bool  // not listed, or without a link, until now
+	Fault      Fault // current fault of its download
+	FaultTimes int   // remaining requests with the fault; negative for ever
+	Late       bool  // still not listed, or without a link
 	Unlisted   bool  // taken out of listings by SetListed
 	Redirects  bool  // its link leads to the body by a redirect
 
@@ -55,7 +55,7 @@ type Recording struct {
 	number int32
 }
 
-// Calls walks all calls in the order of time. The server may be used meanwhile.
+// Calls iterates over all calls in chronological order. The server may be used concurrently.
 func (s *Server) Calls() iter.Seq[Call] {
 	return func(yield func(Call) bool) {
 		for i := range s.calls {
@@ -69,7 +69,7 @@ func (s *Server) Calls() iter.Seq[Call] {
 	}
 }
 
-// Recordings walks all recordings, each once, in the order of their calls.
+// Recordings iterates over all recordings, each once, in the order of their calls.
 func (s *Server) Recordings() iter.Seq[Recording] {
 	return func(yield func(Recording) bool) {
 		for j := range s.recordings {
@@ -147,14 +147,13 @@ func (s *Server) recordingTruth(j int32) Recording {
 // Body returns a reader of the recording's bytes.
 func (r Recording) Body() io.Reader { return newBody(r.server.recordings[r.number].audio) }
 
-// BadWAV returns a reader of what FaultBadWAV sends in place of them.
+// BadWAV returns a reader of the body that FaultBadWAV sends instead.
 func (r Recording) BadWAV() io.Reader {
 	body, _ := badWAV(r.server.recordings[r.number].audio)
 	return body
 }
 
-// SHA256 returns the SHA-256 of the recording's bytes in hex. It reads the body
-// when it is asked for the first time.
+// SHA256 returns the SHA-256 of the recording's bytes in hex. The first call reads the body.
 func (r Recording) SHA256() string {
 	s := r.server
 	s.mu.Lock()
@@ -172,8 +171,7 @@ func (r Recording) SHA256() string {
 	return known
 }
 
-// Link returns the recording's link as a listing would show it now. It is a bearer
-// secret like a real one.
+// Link returns the recording's link as in a listing now. It is a bearer secret like a real one.
 func (r Recording) Link() string {
 	r.server.mu.Lock()
 	defer r.server.mu.Unlock()

@@ -25,8 +25,8 @@ const (
 	adpcmBlockSamples = 2*(adpcmBlockSize-4) + 1
 )
 
-// gsmSounds holds the blocks of a note of silence and of each tone.
-// sounds/README.md says how it was made.
+// gsmSounds holds the blocks of a note of silence and of each tone. sounds/README.md describes how
+// it was made.
 //
 //go:embed sounds/gsm.bin
 var gsmSounds string
@@ -37,7 +37,7 @@ type wavFormat struct {
 	byteRate  uint32
 	blockSize uint16
 	bits      uint16
-	extra     []uint16 // behind its size; nil for a chunk that has not even that
+	extra     []uint16 // after its size; nil for a chunk without even the size
 }
 
 func (k Kind) wavFormat() wavFormat {
@@ -54,8 +54,8 @@ func (k Kind) wavFormat() wavFormat {
 	return wavFormat{tag: 1, byteRate: 2 * sampleRate, blockSize: 2, bits: 16}
 }
 
-// appendWAVHeader appends all that is before the samples: RIFF, fmt, fact where
-// the codec is not PCM, a comment that makes each file one of its kind, data.
+// appendWAVHeader appends everything before the samples: RIFF, fmt, fact if the codec is not PCM, a
+// comment that makes each file unique, data.
 func (a audio) appendWAVHeader(b []byte) []byte {
 	le := binary.LittleEndian
 	f, l := a.kind.wavFormat(), a.kind.layout()
@@ -85,8 +85,7 @@ func (a audio) appendWAVHeader(b []byte) []byte {
 	return le.AppendUint32(append(b, "data"...), uint32(a.size()-l.headSize))
 }
 
-// appendAUHeader appends the header of Sun audio with an annotation, which makes each
-// file one of its kind.
+// appendAUHeader appends the header of Sun audio with an annotation, which makes each file unique.
 func (a audio) appendAUHeader(b []byte) []byte {
 	const ulaw = 1
 	be := binary.BigEndian
@@ -97,7 +96,7 @@ func (a audio) appendAUHeader(b []byte) []byte {
 	return append(fmt.Appendf(b, "%016x", a.seed), make([]byte, 8)...)
 }
 
-// sine is one turn of a sine.
+// sine is one period of a sine.
 var sine = [64]int16{
 	0, 784, 1561, 2322, 3061, 3771, 4445, 5075, 5657, 6184, 6652, 7055, 7391, 7656, 7846, 7961,
 	8000, 7961, 7846, 7656, 7391, 7055, 6652, 6184, 5657, 5075, 4445, 3771, 3061, 2322, 1561, 784,
@@ -105,8 +104,8 @@ var sine = [64]int16{
 	-8000, -7961, -7846, -7656, -7391, -7055, -6652, -6184, -5657, -5075, -4445, -3771, -3061, -2322, -1561, -784,
 }
 
-// sampleOf returns sample number n of a tone. All tones come to their start again after
-// as many samples as sine has, for toneStep is that part of the sample rate.
+// sampleOf returns sample number n of a tone. All tones repeat after len(sine) samples, because
+// toneStep divides the sample rate by that.
 func sampleOf(tone int, n int64) int16 {
 	if tone == silence {
 		return 0
@@ -135,8 +134,8 @@ func repeat(buf []byte, n int) {
 	}
 }
 
-// ulawOf encodes a sample as G.711 says: sign, three bits of exponent and four of
-// mantissa, all inverted.
+// ulawOf encodes a sample by G.711: sign, three bits of exponent and four of mantissa, all
+// inverted.
 func ulawOf(sample int16) byte {
 	const bias, largest = 132, 32635
 	magnitude, sign := int(sample), 0
@@ -151,7 +150,7 @@ func ulawOf(sample int16) byte {
 	return ^byte(sign | exponent<<4 | magnitude>>(exponent+3)&0x0f)
 }
 
-// gsmUnit writes two blocks of a note: RIFF wants an even size.
+// gsmUnit writes two blocks of a note: RIFF needs an even size.
 func gsmUnit(buf []byte, tone int, part int64) {
 	at := (int64(tone)*gsmNoteUnits + part) * gsmUnitSize
 	copy(buf, gsmSounds[at:][:gsmUnitSize])

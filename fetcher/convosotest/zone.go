@@ -14,16 +14,16 @@ const (
 	daySeconds = 24 * 60 * 60
 )
 
-// wallOf returns the wall-clock time of an instant, as the Unix time that the same
-// clock reading would be in UTC.
+// wallOf returns the wall-clock time of an instant, as the Unix time of the same clock reading in
+// UTC.
 func wallOf(instant int64, zone *time.Location) int64 {
 	_, offset := time.Unix(instant, 0).In(zone).Zone()
 	return instant + int64(offset)
 }
 
-// instantOf returns the instant at which clocks of the zone show wall. A repeated
-// time has two, of which late chooses the second; a time that is left out is read
-// with the offset before the change, or with that after it where late is set.
+// instantOf returns the instant at which clocks of the zone show wall. For a repeated time, late
+// selects the second one; a skipped time uses the offset before the change or, with late, the one
+// after it.
 func instantOf(wall int64, zone *time.Location, late bool) int64 {
 	_, before := time.Unix(wall-daySeconds, 0).In(zone).Zone()
 	_, after := time.Unix(wall+daySeconds, 0).In(zone).Zone()
@@ -43,8 +43,8 @@ func formatWall(wall int64) string { return time.Unix(wall, 0).UTC().Format(wall
 
 func formatDay(wall int64) string { return time.Unix(wall, 0).UTC().Format(dateLayout) }
 
-// parseWall reads a time parameter. A bare date is its first second, or its last
-// one at the end of a window.
+// parseWall reads a time parameter. A bare date means its first second, or its last one at the end
+// of a window.
 func parseWall(s string, end bool) (int64, bool) {
 	s = strings.Replace(s, "T", " ", 1)
 	if t, err := time.Parse(wallLayout, s); err == nil {

@@ -35,8 +35,8 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// TestCheck: check must find every way in which an output can be wrong, or a table
-// could praise a tool that does not do its work.
+// TestCheck: check must detect every way in which an output can be wrong. Otherwise the table could
+// favor a tool that skips work.
 func TestCheck(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil func(folder string) error
@@ -73,7 +73,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestMain plays the yardsticks that a benchmark runs as processes of this program.
+// TestMain runs the baselines that a benchmark starts as processes of this program.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == roleHead {
 		if err := play(context.Background(), os.Args[1:]); err != nil {
@@ -85,8 +85,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestEvidence runs the benchmark over archives that are small: what it makes must be sealed, audited and rebuilt, and what
-// was rebuilt in S3 downloaded from nobody. Its times are not looked at.
+// TestEvidence runs the benchmark over small archives. They must be sealed, audited and rebuilt, and the rebuilt
+// archive in S3 must cause no download. The test ignores the times.
 func TestEvidence(t *testing.T) {
 	server := s3test.Program(t)
 	t.Chdir("../..") // where the program is built

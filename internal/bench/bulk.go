@@ -16,10 +16,10 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// bulk downloads recordings of many sizes as fast as it can, in turns with a plain
-// download of the same: onto disk beside curl and a sync of each file and of their
-// folder, into S3 beside a loop of GET and PutObject. Every output is compared with
-// the source, byte for byte, outside of the measured time.
+// bulk downloads recordings of many sizes as fast as it can, alternating with a plain download of
+// the same recordings: curl and a sync of each file and the folder on disk, a loop of GET and
+// PutObject in S3. It compares every output with the source, byte for byte, outside the measured
+// time.
 type bulk struct {
 	*bench
 	intoS3 bool
@@ -30,7 +30,7 @@ type bulk struct {
 	number int       // of outputs so far
 }
 
-const workers = "16" // downloads at a time, on both sides
+const workers = "16" // downloads in parallel, on both sides
 
 func bulkOntoDisk(b *bench, flags *flag.FlagSet) func(context.Context) error {
 	return newBulk(b, flags, false)
@@ -87,11 +87,10 @@ func (k *bulk) run(ctx context.Context) (err error) {
 	return nil
 }
 
-// sizes are distributed lognormally, between those of the shortest and the longest
-// calls that were seen.
+// sizes are distributed lognormally between the sizes of the shortest and the longest call seen.
 func (k *bulk) sizes() []int64 {
 	const median, mean, smallest, largest = 80_000, 118_375, 13_824, 3 << 20
-	spread := math.Sqrt(2 * math.Log(mean/median)) // the mean is the median times e to the half of its square
+	spread := math.Sqrt(2 * math.Log(mean/median)) // the mean is the median times e to half the square of spread
 	random := rand.New(rand.NewPCG(1, uint64(k.count)))
 	sizes := make([]int64, k.count)
 	for i := range sizes {
@@ -100,17 +99,17 @@ func (k *bulk) sizes() []int64 {
 	return sizes
 }
 
-// output is where one run writes to.
+// output is where one run writes.
 type output struct {
 	name   string
-	folder string // of the files: for S3 that of the bucket
+	folder string // of the files; in S3, the folder of the bucket
 	home   string // for everything else
 }
 
-// measure runs one side once into a new output and compares this with the source. The
-// output stays until the end: ext4 without a journal takes care not to use again the
-// inodes of files that were deleted in the last minutes, and looking at each of them
-// made creating a file ten times as slow for the next run (measured).
+// measure runs one side once into a new output and compares it with the source. The output stays
+// until the end: ext4 without a journal avoids inodes of files that were deleted in the last
+// minutes. Checking each of them made creating a file ten times as slow for the next run
+// (measured).
 func (k *bulk) measure(ctx context.Context, side func(output) ([]command, error)) (sample, error) {
 	k.number++
 	name := fmt.Sprintf("out-%04d", k.number)
@@ -125,11 +124,11 @@ func (k *bulk) measure(ctx context.Context, side func(output) ([]command, error)
 	if err != nil {
 		return sample{}, err
 	}
-	// What earlier runs left to be written would else be written during this one.
+	// Otherwise dirty pages of earlier runs would be written during this one.
 	if err := syncAll(ctx, k.work); err != nil {
 		return sample{}, err
 	}
-	touchMemory(2*k.source.bytes + 512<<20) // what is written, twice with an S3 server, and the side's own
+	touchMemory(2*k.source.bytes + 512<<20) // the output, which an S3 server holds twice, and the memory of the program
 	one, err := execute(ctx, commands...)
 	if err != nil {
 		return sample{}, err

@@ -18,8 +18,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// account is a made account whose calls look like those of a call centre: few agents, campaigns and statuses of very
-// different sizes, many names, numbers that seldom come again, comments on few calls.
+// account is a generated account whose calls look like those of a call centre: few agents, campaigns and statuses of
+// very different sizes, many names, numbers that seldom repeat, comments on few calls.
 type account struct {
 	first  time.Time
 	perDay int
@@ -42,7 +42,7 @@ func newAccount(first time.Time, perDay int) *account {
 	return a
 }
 
-// inventWords makes words that can be spoken.
+// inventWords makes pronounceable words.
 func inventWords(r *rand.Rand, n int) []string {
 	words := make([]string, 0, n)
 	for known := map[string]bool{}; len(words) < n; {
@@ -61,7 +61,7 @@ func inventWords(r *rand.Rand, n int) []string {
 
 func anyOf[T any](r *rand.Rand, from []T) T { return from[r.IntN(len(from))] }
 
-// skewed picks one, the first ones far more often than the last.
+// skewed picks a value; the first ones come far more often than the last.
 func skewed[T any](r *rand.Rand, from []T) T {
 	x := r.Float64()
 	return from[int(x*x*x*float64(len(from)))]
@@ -69,7 +69,7 @@ func skewed[T any](r *rand.Rand, from []T) T {
 
 func (a *account) day(i int) string { return a.first.AddDate(0, 0, i).Format(time.DateOnly) }
 
-// calls makes the calls of a day, in the order of time, always the same.
+// calls makes the calls of a day, in chronological order; the result is deterministic.
 func (a *account) calls(i int) []madeCall {
 	r := rand.New(rand.NewPCG(uint64(i), 2))
 	calls := make([]madeCall, a.perDay)
@@ -119,7 +119,7 @@ func (a *account) row(c madeCall, at time.Time) []byte {
 		c.length, at.Format(time.DateTime), c.comment, c.lead%20, 3000+c.agent, max(0, c.length-20))
 }
 
-// writeDays writes days into the archive in a folder as a run does, and closes them.
+// writeDays writes days into the archive in a folder, as a run does, and closes them.
 func (a *account) writeDays(ctx context.Context, folder string, first, days int) (err error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return fmt.Errorf("make archive: %w", err)

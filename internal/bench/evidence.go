@@ -25,10 +25,10 @@ import (
 const noAPI = "http://127.0.0.1:1/v1" // for archives that no run continues
 
 // proofs measures seals over the manifest of an archive of many closed days, and rebuilds of archives whose manifest is
-// lost. What was just written is in the page cache: the figures are the program's cost and not the disk's.
+// lost. The data is still in the page cache, so the figures show the cost of the program and not of the disk.
 type proofs struct {
 	*bench
-	days, perDay int // that are sealed
+	days, perDay int // to seal
 	onDisk, inS3 int // recordings of the rebuilt archives
 }
 
@@ -64,12 +64,12 @@ func (k *proofs) run(ctx context.Context) error {
 	return nil
 }
 
-// ours is a command of the program.
+// ours returns a command that runs the program.
 func (k *proofs) ours(args ...string) command {
 	return command{args: append([]string{k.program}, args...), env: s3Env(), home: filepath.Join(k.work, "home")}
 }
 
-// lastDays returns the first of so many days, which are all settled.
+// lastDays returns the first of n settled days.
 func lastDays(days int) time.Time {
 	return time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -days-5)
 }
@@ -167,7 +167,7 @@ func (k *proofs) rebuildOnDisk(ctx context.Context) error {
 	return nil
 }
 
-// smallBody returns a recording of few bytes.
+// smallBody returns a recording of a few bytes.
 func smallBody() ([]byte, error) {
 	account, err := convosotest.New(convosotest.Config{
 		Seed: 1, FirstDay: firstDay, CallsPerDay: 1, RecordedShare: 1, MedianSize: smallRecording, MinSize: smallRecording, MaxSize: smallRecording,
@@ -181,7 +181,7 @@ func smallBody() ([]byte, error) {
 	return nil, errors.New("make a recording: the account has none")
 }
 
-// writeRecordings writes the recordings of a day, one for each call, and the rows that list them, and nothing else.
+// writeRecordings writes the recordings of a day, one for each calland the rows that list them, nothing else.
 func (a *account) writeRecordings(ctx context.Context, folder string, ledger *manifest.Ledger, i int, body []byte) error {
 	day, err := ledger.Load(ctx, a.day(i))
 	if err != nil {
@@ -203,8 +203,8 @@ func (a *account) writeRecordings(ctx context.Context, folder string, ledger *ma
 	return day.NoteCalls(ctx, calls)
 }
 
-// rebuild rebuilds the manifest of an archive that has lost it. folder is that of the archive, which may be a bucket's:
-// both have one layout.
+// rebuild rebuilds the manifest of an archive that has lost it. The archive in folder may also be in a bucket: both
+// have the same layout.
 func (k *proofs) rebuild(ctx context.Context, folder string, recordings int, flags ...string) (sample, error) {
 	if err := syncAll(ctx, k.work); err != nil {
 		return sample{}, err
@@ -220,8 +220,8 @@ func (k *proofs) rebuild(ctx context.Context, folder string, recordings int, fla
 	return cost, err
 }
 
-// rebuildInS3 archives an account into S3, and rebuilds its manifest in turns with a bare loop of HEADs. Then the archive
-// goes on, and costs the vendor no download.
+// rebuildInS3 archives an account into S3, and rebuilds its manifest, alternating with a bare loop of HEADs. Then an
+// archive run continues without a download.
 func (k *proofs) rebuildInS3(ctx context.Context) (err error) {
 	const bucket = "rebuilt"
 	days := max(1, k.inS3/rebuiltPerDay)
@@ -284,8 +284,8 @@ func (k *proofs) rebuildInS3(ctx context.Context) (err error) {
 	return nil
 }
 
-// removeObjects removes the objects below a folder of a bucket through the server, because the server keeps more than the
-// file of an object.
+// removeObjects removes the objects below a folder of a bucket through the server, because the server stores more than
+// one file for an object.
 func removeObjects(ctx context.Context, endpoint, bucket, folder, below string) error {
 	client := newS3Client(endpoint, 1)
 	err := filepath.WalkDir(filepath.Join(folder, below), func(path string, entry fs.DirEntry, err error) error {
@@ -298,7 +298,7 @@ func removeObjects(ctx context.Context, endpoint, bucket, folder, below string) 
 		}
 		return err
 	})
-	if err != nil && !errors.Is(err, fs.ErrNotExist) { // the server removes folders that are empty
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // the server removes empty folders
 		return fmt.Errorf("remove %s from the bucket: %w", below, err)
 	}
 	return nil

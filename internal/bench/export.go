@@ -16,11 +16,11 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// tables measures the export of an archive of many rows, as it is read from the page cache.
+// tables measures the export of an archive with many rows, read from the page cache.
 type tables struct {
 	*bench
 	days, perDay, busiest int
-	recorded              int // every which call has a recording
+	recorded              int // every n-th call has a recording
 }
 
 func exportTables(b *bench, flags *flag.FlagSet) func(context.Context) error {
@@ -108,7 +108,7 @@ func sizeOf(folder string) (bytes float64, err error) {
 	return bytes, err
 }
 
-// make makes the manifest and the call rows of an archive; its recordings are in neither table.
+// make makes the manifest and the call rows of an archive; it makes no audio.
 func (k *tables) make(ctx context.Context, folder string, days, perDay int) (err error) {
 	say("make %d days of %d calls in %s", days, perDay, folder)
 	c := closedDays{first: time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -days-5), days: days, perDay: perDay}
@@ -145,8 +145,8 @@ func (k *tables) makeDay(ctx context.Context, ledger *manifest.Ledger, c closedD
 	return day.Close(ctx, manifest.DayLine{Kept: []string{"calls", "recordings"}, ListedAt: noted, Calls: c.perDay, Time: noted})
 }
 
-// callRow makes a row of the call log with the fields of the vendor's page: half a kilobyte, of which ids, numbers and
-// the session differ from row to row, and names, agents, campaigns and states are some of many.
+// callRow makes a row of the call log with the fields of the vendor's page: half a kilobyte. Ids, numbers and the
+// session differ from row to row; names, agents, campaigns and states repeat.
 func callRow(serial int, wall time.Time) (id string, row json.RawMessage) {
 	r := uint64(serial)*0x9e3779b97f4a7c15 + 1
 	r ^= r >> 29

@@ -15,10 +15,10 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// slow measures how well archiving hides the time that API and media host take to
-// answer: recordings of one size, each after the same wait, onto a file system in
-// memory, in turns with a bare loop of net/http with as many workers. The second half
-// lists many rows without a recording, so that listing must run ahead.
+// slow measures how well archiving hides the latency of API and media host: recordings of one size,
+// each after the same delay, stored on a file system in memory. It alternates with a bare loop of
+// net/http with the same number of workers. The second half has many rows without a recording, so
+// listing must run ahead.
 type slow struct {
 	*bench
 	memory  string
@@ -50,7 +50,7 @@ func (k *slow) run(ctx context.Context) error {
 	return nil
 }
 
-// compare runs both sides in turns and adds their lines to the table.
+// compare runs both sides alternately and adds their lines to the table.
 func (k *slow) compare(ctx context.Context, name string, workers int, share float64) (err error) {
 	folder, err := os.MkdirTemp(k.memory, "convoso-bench-")
 	if err != nil {
@@ -95,7 +95,7 @@ func (k *slow) compare(ctx context.Context, name string, workers int, share floa
 	return nil
 }
 
-// measureRate runs one side once, checks its output, and removes all that it wrote.
+// measureRate runs one side once, checks its output, and removes its output.
 func measureRate(ctx context.Context, s *source, side command, out string) (perSecond, maxOpen float64, err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(side.home)) }()
 	cost, err := execute(ctx, side)

@@ -1,4 +1,4 @@
-// Runs plain downloads to compare with.
+// Runs plain downloads, HEADs and syncs as baselines.
 
 package main
 
@@ -21,8 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// The yardsticks that this program runs as processes of their own, by its first
-// argument.
+// The baselines that this program starts as separate processes; the first argument selects one.
 const (
 	roleGet  = "get-loop"   // WORKERS LIST FOLDER
 	rolePut  = "put-loop"   // WORKERS LIST ENDPOINT BUCKET
@@ -30,7 +29,7 @@ const (
 	roleSync = "sync-files" // WORKERS FOLDER
 )
 
-// play plays the role that the arguments name.
+// play runs the baseline that the arguments name.
 func play(ctx context.Context, args []string) error {
 	if len(args) != map[string]int{roleGet: 4, rolePut: 5, roleHead: 5, roleSync: 3}[args[0]] {
 		return fmt.Errorf("%s: wrong number of arguments", args[0])
@@ -60,11 +59,11 @@ func play(ctx context.Context, args []string) error {
 	}
 }
 
-// fileName names the output for a link of the list.
+// fileName returns the output file of a link.
 func fileName(number int) string { return fmt.Sprintf("%07d.mp3", number) }
 
-// loop asks for each link of a list, as many at once as there are workers, and has
-// the answer kept. It checks nothing and notes nothing.
+// loop requests each link of a list with the given number of workers and passes each answer to a
+// function. It checks nothing and records nothing.
 func loop(ctx context.Context, workers int, list string, keep func(context.Context, int, *http.Response) error) error {
 	text, err := os.ReadFile(list)
 	if err != nil {
@@ -112,7 +111,7 @@ func newS3Client(endpoint string, connections int) *s3.Client {
 	})
 }
 
-// headLoop asks for the head of each key of a list.
+// headLoop sends a HEAD request for each key of a list.
 func headLoop(ctx context.Context, client *s3.Client, workers int, list, bucket string) error {
 	text, err := os.ReadFile(list)
 	if err != nil {
@@ -150,8 +149,8 @@ func putBody(ctx context.Context, client *s3.Client, bucket, key string, answer 
 	return nil
 }
 
-// syncFiles makes the files of a folder durable, and then their names, so that another
-// tool's downloads survive a power cut too.
+// syncFiles syncs the files of a folder and then the folder, so that the downloads of another tool
+// survive a power failure too.
 func syncFiles(workers int, folder string) error {
 	entries, err := os.ReadDir(folder)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Bench measures the built program, by its command line alone, against goals that
-// are ratios within one run on one machine wherever that can be.
+// Bench measures the built program, by its command line alone, against goals that are ratios within
+// one run on one machine wherever possible.
 //
 //	go run ./internal/bench disk|s3|latency|pace|memory|scale|export|search|shards|evidence [flags]
 //
@@ -26,7 +26,7 @@ func main() {
 	}
 }
 
-// bench is one run of one kind, with the flags that every kind has.
+// bench is one run of one kind of benchmark, with the common flags.
 type bench struct {
 	dir       string
 	program   string
@@ -34,12 +34,12 @@ type bench struct {
 	runs      int
 	check     bool
 
-	self   string // this program, for the yardsticks that it runs as processes of their own
+	self   string // path of this program, which also runs the baselines
 	work   string // folder for everything that is written; removed at the end
 	report report
 }
 
-// kind adds its flags and returns what measures.
+// kind defines the flags of a kind of benchmark and returns the function that measures.
 type kind func(*bench, *flag.FlagSet) func(context.Context) error
 
 func run(ctx context.Context, args []string) error {
@@ -72,12 +72,12 @@ func run(ctx context.Context, args []string) error {
 	return b.run(ctx, measure)
 }
 
-// run runs one kind and prints its table, as far as it came when something failed.
+// run runs one kind and prints its table; after a failure, the part measured so far.
 func (b *bench) run(ctx context.Context, measure func(context.Context) error) (err error) {
 	if b.work, err = os.MkdirTemp(b.dir, "convoso-bench-"); err != nil {
 		return fmt.Errorf("make folder: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(b.work) }() // what is left lies below a folder for such things
+	defer func() { _ = os.RemoveAll(b.work) }() // a leftover is in a temporary folder
 	if b.self, err = os.Executable(); err != nil {
 		return fmt.Errorf("find own program: %w", err)
 	}
@@ -97,5 +97,5 @@ func (b *bench) run(ctx context.Context, measure func(context.Context) error) (e
 	return err
 }
 
-// say tells on stderr how far the benchmark is.
+// say prints progress on stderr.
 func say(format string, a ...any) { fmt.Fprintf(os.Stderr, "bench: "+format+"\n", a...) }

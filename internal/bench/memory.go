@@ -13,9 +13,9 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// peaks measures the program's peak resident memory: with the defaults and with 64
-// workers, onto disk and into S3, over few and over many recordings, and over one that
-// is larger than memory should ever be.
+// peaks measures the program's peak resident memory: with the defaults and with 64 workers, onto
+// disk and into S3, over few and over many recordings, and over one recording that is larger than
+// memory use may ever be.
 type peaks struct {
 	*bench
 	count int
@@ -29,8 +29,8 @@ func memory(b *bench, flags *flag.FlagSet) func(context.Context) error {
 	return k.run
 }
 
-// flatGrowth is how much more memory may be taken by ten times the recordings, or by
-// one that is larger than all of them.
+// flatGrowth is the permitted growth of memory for ten times the recordings, or for one that is
+// larger than all of them.
 const flatGrowth = 1.25
 
 func (k *peaks) run(ctx context.Context) error {
@@ -43,7 +43,7 @@ func (k *peaks) run(ctx context.Context) error {
 	cases := []struct {
 		name   string
 		config convosotest.Config
-		flat   bool // takes no more memory than the first case
+		flat   bool // must not take more memory than the first case
 	}{
 		{fmt.Sprintf("%d in 4 days", 4*perDay), convosotest.Config{Days: 4, CallsPerDay: perDay}, false},
 		{fmt.Sprintf("%d in 40 days", 40*perDay), convosotest.Config{Days: 40, CallsPerDay: perDay}, true},
@@ -88,7 +88,7 @@ func (k *peaks) peak(ctx context.Context, config convosotest.Config, server *s3s
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, account.Close()) }()
-	folder, err := os.MkdirTemp(server.dir, "bucket-") // whether it is used as a bucket or not
+	folder, err := os.MkdirTemp(server.dir, "bucket-") // some cases use it as a bucket
 	if err != nil {
 		return 0, fmt.Errorf("make folder: %w", err)
 	}

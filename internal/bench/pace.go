@@ -15,10 +15,10 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// hidden measures how much of a hidden limit archiving uses and how often it is
-// refused: real minutes against media hosts that allow so many request starts a
-// second, tell nobody how many, and answer more with 429. All limits are tried side by
-// side, for the time passes with waiting.
+// hidden measures how much of a hidden limit archiving uses and how often it is refused: it runs
+// for real minutes against media hosts that accept a fixed but undisclosed number of requests per
+// second and answer the rest with 429. All limits are measured in parallel, because most of the
+// time is waiting.
 type hidden struct {
 	*bench
 	minute time.Duration
@@ -51,7 +51,7 @@ func (k *hidden) run(ctx context.Context) error {
 			for run := range k.runs {
 				used, refused = append(used, parts[i][3*run+number].used), append(refused, parts[i][3*run+number].refused)
 			}
-			var wantUsed, wantRefused goal // of what was learned
+			var wantUsed, wantRefused goal // after the rate was learned
 			if number == 1 {
 				wantUsed, wantRefused = atLeast(95), atMost(1)
 			}
@@ -62,11 +62,10 @@ func (k *hidden) run(ctx context.Context) error {
 	return nil
 }
 
-// part is what a part of a run came to, in percent: of the limit, and of the requests.
+// part is the result of a part of a run, in percent of the limit and of the requests.
 type part struct{ used, refused float64 }
 
-// watch archives from behind one limit, first knowing nothing, then from the rate
-// that was learned.
+// watch archives behind one limit, first without a known rate, then with the learned rate.
 func (k *hidden) watch(ctx context.Context, limit float64, folder string, parts []part) (err error) {
 	account, err := openAccount(convosotest.Config{
 		CallsPerDay: int((limit + 1) * (4*k.minute + time.Minute).Seconds()), MedianSize: 14_400, MaxSize: 28_800, MediaLatency: 20 * time.Millisecond,
@@ -85,10 +84,10 @@ func (k *hidden) watch(ctx context.Context, limit float64, folder string, parts 
 	return nil
 }
 
-// archiveFor starts one run and watches the host, from the first request for a
-// recording, for some lengths of time; the program then stops by itself.
+// archiveFor starts one run and watches the host, from the first request for a recording, for the
+// given intervals; the program then stops by itself.
 func (k *hidden) archiveFor(ctx context.Context, account *convosotest.Server, limit float64, folder string, parts []part, lengths ...time.Duration) error {
-	total := 10 * time.Second // to begin, and to have not ended yet when the last part has
+	total := 10 * time.Second // margin for the start, and so that the run is longer than the last part
 	for _, length := range lengths {
 		total += length
 	}

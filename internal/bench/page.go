@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// page measures how long the first page of serve takes, the complete HTML with its newest calls, once the index is
-// built: right after the start, and again and again.
+// page measures how long serve takes for its first page, the complete HTML with the newest calls, with an existing
+// index: right after the start, and repeatedly.
 func (k *searching) page(ctx context.Context, archive string) (err error) {
 	say("ask for the page of serve")
 	serve := exec.CommandContext(ctx, k.program, "serve", "--dest", archive, "--state-dir", k.state(), "--listen", "127.0.0.1:0")
@@ -68,7 +68,7 @@ func get(ctx context.Context, address string) (float64, error) {
 	return took, nil
 }
 
-// ended is how a program ended that was killed.
+// ended is the result of a killed program.
 func ended(err error) error {
 	if _, ok := errors.AsType[*exec.ExitError](err); ok {
 		return nil

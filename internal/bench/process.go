@@ -21,7 +21,7 @@ import (
 // command is a program to run and measure.
 type command struct {
 	args  []string // the program and its arguments
-	env   []string // added to PATH and HOME, the only ones that are passed on
+	env   []string // added to PATH and HOME, the only variables that the command inherits
 	home  string   // its home folder
 	codes []int    // the right exit codes; none stands for 0 alone
 }
@@ -30,12 +30,12 @@ type command struct {
 type sample struct {
 	wall  time.Duration
 	cpu   time.Duration // user and system, with that of children that have ended
-	peak  int64         // max resident memory in bytes; 0 where the system does not tell
+	peak  int64         // max resident memory in bytes; 0 where the system does not report it
 	begun time.Time
 }
 
-// execute runs commands one after the other and returns their cost together. An exit
-// code that is not expected is an error that holds the end of what the program said.
+// execute runs commands one after the other and returns their cost together. An unexpected exit
+// code is an error with the end of the command's output.
 func execute(ctx context.Context, commands ...command) (sample, error) {
 	var total sample
 	for _, c := range commands {
@@ -78,12 +78,11 @@ func (c command) run(ctx context.Context) (sample, error) {
 	return s, nil
 }
 
-// watchPeak sends the peak resident memory of a process, in bytes, once it has ended;
-// 0 where the system does not tell, for only Linux has /proc. The kernel's own
-// ru_maxrss will not do: it begins with the memory of the parent, for the child runs
-// in it until it executes its program.
+// watchPeak sends the peak resident memory of a process, in bytes, once it has ended; 0 on systems
+// without /proc, which is all but Linux. ru_maxrss cannot be used: it starts with the memory of the
+// parent, because the child runs in it until exec.
 func watchPeak(pid int) <-chan int64 {
-	peak := make(chan int64, 1) // so that nobody need receive it
+	peak := make(chan int64, 1) // buffered, because nobody may receive it
 	go func() {
 		var highest int64
 		for {
@@ -99,7 +98,7 @@ func watchPeak(pid int) <-chan int64 {
 	return peak
 }
 
-// kilobytesOf reads a figure of a file of /proc, in bytes.
+// kilobytesOf reads a figure from a file of /proc, in bytes.
 func kilobytesOf(file, field string) (bytes int64, ok bool) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -113,11 +112,10 @@ func kilobytesOf(file, field string) (bytes int64, ok bool) {
 	return kilobytes << 10, err == nil
 }
 
-// touchMemory uses so many bytes of memory and gives them back to the system, half
-// of what is available at most. On a virtual machine whose host takes free memory
-// away, each page of it costs again when it is used: the same 8,000 files took 0.3 or
-// 2.9 s to write (measured), whatever tool came next. After this, all of them find
-// memory that is there.
+// touchMemory uses n bytes of memory, at most half of the available memory, and returns them to the
+// system. On a virtual machine whose host reclaims free memory, the first use of each page is slow:
+// the same 8,000 files took 0.3 or 2.9 s to write (measured), with any tool. After this call, every
+// tool finds memory that is present.
 func touchMemory(bytes int64) {
 	const page = 4096
 	if available, ok := kilobytesOf("/proc/meminfo", "MemAvailable:"); ok {
@@ -131,8 +129,7 @@ func touchMemory(bytes int64) {
 	debug.FreeOSMemory()
 }
 
-// syncAll writes out what waits to be written on the file system of a folder; on
-// systems other than Linux, on all of them.
+// syncAll flushes the file system of a folder; on systems other than Linux, on all of them.
 func syncAll(ctx context.Context, folder string) error {
 	args := []string{"-f", folder}
 	if runtime.GOOS != "linux" {
@@ -144,8 +141,8 @@ func syncAll(ctx context.Context, folder string) error {
 	return nil
 }
 
-// build builds the program as its users have it into a folder and returns its path.
-// The working folder is in the module.
+// build builds the program into a folder, with the flags of a release, and returns its path. The
+// working folder must be in the module.
 func build(ctx context.Context, folder string) (string, error) {
 	program := filepath.Join(folder, "convoso-archiver")
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "convoso-archiver")

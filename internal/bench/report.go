@@ -14,11 +14,11 @@ import (
 	"time"
 )
 
-// spread is what the runs of one thing came to.
+// spread summarizes the runs of one measurement.
 type spread struct{ min, median, max float64 }
 
-// spreadOf returns the spread of figures, all zero where there are none. The median
-// of an even number of figures is the mean of the middle two.
+// spreadOf returns the spread of figures, the zero value without figures. The median of an even
+// number of figures is the mean of the middle two.
 func spreadOf(figures []float64) spread {
 	if len(figures) == 0 {
 		return spread{}
@@ -32,13 +32,13 @@ func spreadOf(figures []float64) spread {
 	return spread{min: sorted[0], median: median, max: sorted[len(sorted)-1]}
 }
 
-// goal is what a figure should come to; the zero value is no goal.
+// goal is the limit for a figure; the zero value is no goal.
 type goal struct {
 	kind  string
 	limit float64
 }
 
-// The goals are about the median; neverAbove is about every run.
+// The goals apply to the median; neverAbove applies to every run.
 func below(limit float64) goal      { return goal{"below", limit} }
 func atMost(limit float64) goal     { return goal{"at most", limit} }
 func atLeast(limit float64) goal    { return goal{"at least", limit} }
@@ -56,7 +56,7 @@ func (g goal) met(s spread) bool {
 	return s.max <= g.limit
 }
 
-// report collects the lines of the table.
+// report collects notes and the lines of the table.
 type report struct {
 	notes  []string
 	rows   []string
@@ -66,7 +66,7 @@ type report struct {
 // note adds a line above the table.
 func (r *report) note(format string, a ...any) { r.notes = append(r.notes, fmt.Sprintf(format, a...)) }
 
-// add adds a line of figures, one for each run, with so many digits behind the point.
+// add adds a line of figures, one for each run, with the given number of decimals.
 func (r *report) add(name string, digits int, figures []float64, g goal) {
 	s := spreadOf(figures)
 	verdict := ""
@@ -90,7 +90,7 @@ func (r *report) write(w io.Writer) error {
 	return table.Flush()
 }
 
-// machine describes where the figures come from: a figure without it says nothing.
+// machine describes the machine, without which the figures mean nothing.
 func machine() string {
 	parts := []string{time.Now().UTC().Format(time.DateOnly), runtime.GOOS + "/" + runtime.GOARCH, fmt.Sprintf("%d cores", runtime.NumCPU()), runtime.Version()}
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
@@ -105,7 +105,7 @@ func machine() string {
 	return strings.Join(parts, ", ")
 }
 
-// figuresOf takes one figure of each sample.
+// figuresOf returns one figure of each sample.
 func figuresOf(samples []sample, figure func(sample) float64) []float64 {
 	figures := make([]float64, 0, len(samples))
 	for _, s := range samples {
@@ -118,8 +118,8 @@ func seconds(s sample) float64   { return s.wall.Seconds() }
 func cpu(s sample) float64       { return s.cpu.Seconds() }
 func mebibytes(s sample) float64 { return float64(s.peak) / (1 << 20) }
 
-// ratios divides the figures of runs that were made in turns, pair by pair, so that
-// what else the machine did in the meantime hits both sides of a ratio.
+// ratios divides the figures of alternating runs pair by pair, so that other load on the machine
+// affects both sides of a ratio.
 func ratios(of, to []float64) []float64 {
 	var all []float64
 	for i := range min(len(of), len(to)) {

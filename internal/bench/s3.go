@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// The one account of the S3 server, and its region.
+// The account and the region of the S3 server.
 const (
 	accessKey = "bench-access"
 	secretKey = "bench-secret"
@@ -27,7 +27,7 @@ const (
 // files.
 type s3server struct {
 	endpoint string // http, on loopback
-	dir      string // a folder in it is a bucket
+	dir      string // each folder in it is a bucket
 	cancel   context.CancelFunc
 	ended    chan error
 }
@@ -81,19 +81,19 @@ func (s *s3server) await(ctx context.Context, address string) error {
 	}
 }
 
-// close ends the server and waits for it.
+// close stops the server and waits for it.
 func (s *s3server) close() {
 	s.cancel()
 	<-s.ended //nolint:errcheck // it was killed
 }
 
-// s3Flags name a bucket to the program, at the server or at a proxy before it.
+// s3Flags are the program's flags for a bucket of the server, or of a proxy in front of it.
 func s3Flags(endpoint, bucket string) []string {
 	return []string{"--dest", "s3://" + bucket, "--s3-endpoint", endpoint, "--s3-region", region, "--s3-path-style"}
 }
 
-// s3Env is the environment of a program that is to use the server: the account's
-// credentials and nothing of the machine's own configuration.
+// s3Env is the environment of a program that uses the server: the account's credentials, without
+// the machine's own AWS configuration.
 func s3Env() []string {
 	return []string{
 		"AWS_ACCESS_KEY_ID=" + accessKey, "AWS_SECRET_ACCESS_KEY=" + secretKey, "AWS_REGION=" + region,
@@ -101,8 +101,7 @@ func s3Env() []string {
 	}
 }
 
-// startProxy passes requests on to the server after a while, as a store that is far
-// away would answer them.
+// startProxy forwards requests to the server after a delay, like a distant store.
 func (s *s3server) startProxy(ctx context.Context, latency time.Duration) (*host, error) {
 	target, err := url.Parse(s.endpoint)
 	if err != nil {
@@ -112,7 +111,7 @@ func (s *s3server) startProxy(ctx context.Context, latency time.Duration) (*host
 		Transport: &http.Transport{MaxIdleConnsPerHost: 256},
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
-			r.Out.Host = r.In.Host // it is part of what is signed
+			r.Out.Host = r.In.Host // it is part of the signature
 		},
 	}
 	proxy := &host{latency: latency, handler: forward.ServeHTTP}

@@ -27,15 +27,14 @@ const (
 	accountID = "100200" // the simulator's
 )
 
-// growth measures how the program's cost grows with the archive: it makes the manifest
-// of an archive of many closed days, on disk and in S3, and runs the program over it.
-// What was just written is in the page cache: the figures are the program's cost and
-// not the disk's.
+// growth measures how the program's cost grows with the archive: it makes the manifest of an
+// archive of many closed days, on disk and in S3, and runs the program over it. The data is still
+// in the page cache, so the figures show the cost of the program and not of the disk.
 type growth struct {
 	*bench
 	disk, bucket closedDays
 	account      *convosotest.Server
-	first        atomic.Int64 // when the first request to the API came, Unix time in ns
+	first        atomic.Int64 // time of the first request to the API, Unix time in ns
 }
 
 func scale(b *bench, flags *flag.FlagSet) func(context.Context) error {
@@ -46,8 +45,8 @@ func scale(b *bench, flags *flag.FlagSet) func(context.Context) error {
 	return k.run
 }
 
-// newDay returns a settled day that is new to the archive. Each run over one takes
-// another; the archive's last day is the one before the first of them.
+// newDay returns a settled day that is new to the archive. Each run gets another day; the first new
+// day follows the archive's last day.
 func (k *growth) newDay(run int) time.Time {
 	return time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, run-k.runs-5)
 }
@@ -95,11 +94,11 @@ func (k *growth) run(ctx context.Context) (err error) {
 	return k.measure(ctx, "S3", k.bucket, s3Flags(proxy.url, bucket), goals{all: atMost(2), memory: neverAbove(64)})
 }
 
-// goals are those of one place: ms, s, s and MiB.
+// goals are the limits for one kind of store, in ms, s, s and MiB.
 type goals struct{ first, all, report, memory goal }
 
-// measure measures each command several times. The nightly run is a dry one, for it
-// would leave open days of its own.
+// measure measures each command several times. The nightly run is a dry run, because a real one
+// would leave open days.
 func (k *growth) measure(ctx context.Context, where string, c closedDays, to []string, g goals) error {
 	k.report.note("%s: %d closed days of %d recordings", where, c.days, c.perDay)
 	lines := float64(c.days * c.perDay)
@@ -153,8 +152,8 @@ func (k *growth) measure(ctx context.Context, where string, c closedDays, to []s
 	return nil
 }
 
-// closedDays are closed days in a row. Their manifest alone is made, as a run writes
-// it: nothing that is measured here looks at a recording.
+// closedDays are closed days in a row. Only their manifest is made, as a run writes it, because
+// nothing measured here reads a recording.
 type closedDays struct {
 	first  time.Time
 	days   int
@@ -163,7 +162,7 @@ type closedDays struct {
 
 func (c closedDays) day(i int) string { return c.first.AddDate(0, 0, i).Format(time.DateOnly) }
 
-// make makes the archive in a folder, which may be a bucket's: both have one layout.
+// make makes the archive in a folder, which may be a bucket: both have the same layout.
 func (k *growth) make(ctx context.Context, c *closedDays, folder string) (err error) {
 	say("make %d days of %d recordings in %s", c.days, c.perDay, folder)
 	c.first = k.newDay(-c.days)
@@ -202,7 +201,7 @@ func makeArchive(ctx context.Context, folder, apiURL string, days int, makeDay f
 	return group.Wait()
 }
 
-// makeDay notes and closes one day. Of its call rows there is one: none is read here.
+// makeDay writes and closes one day. It has a single call row, because nothing here reads rows.
 func (c closedDays) makeDay(ctx context.Context, ledger *manifest.Ledger, i int) error {
 	day, err := ledger.Load(ctx, c.day(i))
 	if err != nil {

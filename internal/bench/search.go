@@ -20,12 +20,12 @@ import (
 )
 
 // searching measures the index of an archive: how long it takes to build, how large it is, and how long searches take.
-// It uses package search itself: what a process needs to start, and what it prints, would hide a search of a few
+// It calls package search directly: starting a process and printing would take longer than a search of a few
 // milliseconds.
 type searching struct {
 	*bench
 	calls, perDay int
-	values        int // of each kind of search
+	values        int // to search for, of each kind
 }
 
 func searches(b *bench, flags *flag.FlagSet) func(context.Context) error {
@@ -97,7 +97,7 @@ func (k *searching) build(ctx context.Context, archive string, calls float64) er
 	return nil
 }
 
-// addDays measures what one new day costs, several times.
+// addDays measures the cost of one new day, several times.
 func (k *searching) addDays(ctx context.Context, made *account, archive string, days int) error {
 	var wall, processor []float64
 	for run := range k.runs {
@@ -115,7 +115,7 @@ func (k *searching) addDays(ctx context.Context, made *account, archive string, 
 	return nil
 }
 
-// openIndex opens the only index there is.
+// openIndex opens the index.
 func (k *searching) openIndex(ctx context.Context) (*search.Index, error) {
 	folder := filepath.Join(k.state(), "index")
 	found, err := filepath.Glob(filepath.Join(folder, "*-v*.sqlite"))
@@ -150,7 +150,8 @@ func openArchive(ctx context.Context, folder string) (a *search.Archive, closeAr
 	return search.New(ledger, of), closeArchive, nil
 }
 
-// measure asks for the newest 50 calls of many values of each kind, after having asked for others.
+// measure searches the newest 50 calls for many values of each kind, after a warm-up with other
+// values.
 func (k *searching) measure(ctx context.Context, a *search.Archive, made *account, days int) error {
 	r := rand.New(rand.NewPCG(3, 3))
 	any := func() madeCall { return anyOf(r, made.calls(r.IntN(days))) }
@@ -190,7 +191,7 @@ func (k *searching) measure(ctx context.Context, a *search.Archive, made *accoun
 	} {
 		say("search by %s", kind.name)
 		var figures []float64
-		for i := range k.values + 5 { // the first ones warm
+		for i := range k.values + 5 { // the first five are the warm-up
 			var q search.Query
 			if kind.ask(&q); q.Sample == 0 {
 				q.Limit = 50
@@ -221,7 +222,7 @@ func (k *searching) measure(ctx context.Context, a *search.Archive, made *accoun
 	return nil
 }
 
-// withoutIndex measures what users would do instead.
+// withoutIndex measures grep and jq on calls/, which users would run without the program.
 func (k *searching) withoutIndex(ctx context.Context, archive string, made *account) error {
 	number := made.calls(0)[0].phone
 	for _, one := range []struct {

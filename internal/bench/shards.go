@@ -22,9 +22,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// many measures several runs over one archive on S3: how much faster they are than one, how
-// much of a vendor's limit they use together, and what a run comes to that is killed again and
-// again.
+// many measures several runs over one archive on S3: how much faster they are than one, how much of
+// a vendor's limit they use together, and the result of a run that is killed repeatedly.
 type many struct {
 	*bench
 	s3      *s3server
@@ -33,7 +32,7 @@ type many struct {
 	killFor time.Duration
 }
 
-// The source of the first and last part: far away, and with two workers to wait for it.
+// The source of the first and last part has a high latency, and each run has two workers.
 const (
 	farAway    = 200 * time.Millisecond
 	farWorkers = 2
@@ -66,14 +65,15 @@ func (k *many) run(ctx context.Context) (err error) {
 	return k.kills(ctx, perSecond)
 }
 
-// account starts the far account of so many days.
+// account starts a distant account with n days.
 func (k *many) account(ctx context.Context, days int, root string) (*source, error) {
 	const size = 16_000
 	return startSource(ctx, convosotest.Config{Days: days, CallsPerDay: perDay, MedianSize: size, MinSize: size, MaxSize: size},
 		farAway, filepath.Join(k.work, root))
 }
 
-// shard is one of several runs over an archive in a bucket, on a machine of its own.
+// shard is one of several runs over an archive in a bucket, with its own state folder, like on its
+// own machine.
 func (k *many) shard(account *convosotest.Server, mediaURL, bucket string, index, count int, more ...string) command {
 	home := filepath.Join(k.work, fmt.Sprintf("%s-%d", bucket, index))
 	c := k.archive(account, mediaURL, home, append(s3Flags(k.s3.endpoint, bucket), more...)...)
@@ -88,8 +88,8 @@ func (k *many) bucket(name string) (folder string, err error) {
 	return folder, os.Mkdir(folder, 0o700)
 }
 
-// speedUp archives the account by 1, 2 and 4 runs at once, and returns how many recordings one
-// run alone archives a second.
+// speedUp archives the account by 1, 2 and 4 runs in parallel, and returns how many recordings per
+// second a single run archives.
 func (k *many) speedUp(ctx context.Context) (perSecond float64, err error) {
 	account, err := k.account(ctx, k.days, "far")
 	if err != nil {
@@ -130,21 +130,21 @@ func (k *many) speedUp(ctx context.Context) (perSecond float64, err error) {
 	return float64(len(account.links)) / spreadOf(took[1]).median, nil
 }
 
-// balance divides the days of generated accounts by the program's own rule, and hands the
-// shards to 16 workers as an engine does: the next one to whoever is free.
+// balance divides the days of generated accounts by the program's own rule, and gives the shards to
+// 16 workers as an engine does: each free worker takes the next shard.
 func (k *many) balance() {
 	const workers, count = 16, 257 // a prime near 16 times the workers
 	k.report.note("balance: %d shards for %d workers; weekends, holidays, growth of 30 %% a year, 200 s for a weekday and 2 s for a start", count, workers)
 	for _, days := range []int{155, 365, 1095, 3650} {
 		wanted := atLeast(efficiency * workers)
-		if days < count { // a part of the shards has nothing to do, and the last days of the others are the tail
+		if days < count { // some shards have nothing to do, and the last days of the others dominate
 			wanted = goal{}
 		}
 		k.report.add(fmt.Sprintf("16 workers, %d days: times as fast", days), 2, []float64{fasterBy(workers, count, generatedDays(days))}, wanted)
 	}
 }
 
-// work is what a day costs, in seconds.
+// work is the cost of a day, in seconds.
 type work map[fetcher.Date]float64
 
 // generatedDays makes the days of an account.
@@ -171,7 +171,8 @@ func generatedDays(days int) work {
 	return all
 }
 
-// fasterBy returns how much faster workers are than one, who need no starts.
+// fasterBy returns how much faster workers are than a single worker, which has no shards to start;
+// each shard costs a start of two seconds.
 func fasterBy(workers, count int, days work) float64 {
 	const start = 2
 	total, busy := 0.0, make([]float64, workers)
@@ -189,8 +190,8 @@ func fasterBy(workers, count int, days work) float64 {
 	return total / slices.Max(busy)
 }
 
-// limits has four runs share a media host that allows so many request starts a second: as many
-// as they are told, and fewer.
+// limits lets four runs share a media host with a limit of requests per second: the limit that they
+// are told, and a lower one.
 func (k *many) limits(ctx context.Context) error {
 	const count = 4
 	k.report.note("limits: %d runs with --rate-shares %d, burst %d, Retry-After 2 s", count, count, count)
@@ -224,8 +225,8 @@ func (k *many) limits(ctx context.Context) error {
 	return nil
 }
 
-// share runs so many at once against a limit for two minutes: how much of it was used in the
-// second, and how many of all requests were refused, in percent.
+// share starts n runs against a limit for two minutes. It returns which share of the limit they
+// used in the second minute, and which share of all requests was refused, in percent.
 func (k *many) share(ctx context.Context, bucket string, count int, limit, given float64) (used, refused float64, err error) {
 	account, err := openAccount(convosotest.Config{
 		Days: count, CallsPerDay: int(limit * 4 * k.minute.Seconds() / float64(count)), MedianSize: 14_400, MaxSize: 28_800, MediaLatency: 20 * time.Millisecond,
@@ -242,7 +243,7 @@ func (k *many) share(ctx context.Context, bucket string, count int, limit, given
 	for index := range count {
 		ours := k.shard(account, account.MediaURL(), bucket, index, count, "--start-time", firstDay, "--end-time", string(fetcher.Date(firstDay).AddDays(count-1)),
 			"--media-rate", fmt.Sprint(given), "--rate-shares", strconv.Itoa(count), "--max-duration", (2*k.minute + 10*time.Second).String())
-		ours.codes = []int{3} // it was stopped before the end
+		ours.codes = []int{3} // it was stopped early
 		group.Go(func() error {
 			_, err := execute(ctx, ours)
 			return err
@@ -269,8 +270,8 @@ func (k *many) share(ctx context.Context, bucket string, count int, limit, given
 	return used, refused, group.Wait()
 }
 
-// kills runs a run that is killed every five seconds, each time on a machine without any state,
-// and then to its end.
+// kills starts a run that is killed every five seconds, each time without local state, and then
+// lets it finish.
 func (k *many) kills(ctx context.Context, perSecond float64) (err error) {
 	const life = 5 * time.Second
 	days := int(1.5*perSecond*k.killFor.Seconds())/perDay + 1
@@ -307,11 +308,11 @@ func (k *many) kills(ctx context.Context, perSecond float64) (err error) {
 	k.report.note("kills: a run killed %d times, every %v, without its state folder", lives, life)
 	k.report.add("killed every 5 s: noted, % of what an unkilled run does", 1, []float64{100 * float64(noted) / (perSecond * k.killFor.Seconds())}, atLeast(50))
 	k.report.add("  requests for each recording, in the end", 2, []float64{float64(account.media.requests()) / float64(len(account.links))}, goal{})
-	return account.check(folder) // nothing is lost, and nothing stored twice
+	return account.check(folder) // nothing is missing, and nothing is stored twice
 }
 
-// notedIn counts the recordings that an archive notes. The server's bucket is a folder, and an
-// archive in it is laid out as one on disk.
+// notedIn counts the recordings in an archive's manifest. The server's bucket is a folder with the
+// layout of an archive on disk.
 func notedIn(ctx context.Context, folder string) (noted int, err error) {
 	root, err := os.OpenRoot(folder)
 	if err != nil {

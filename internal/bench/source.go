@@ -39,8 +39,8 @@ func openAccount(config convosotest.Config) (*convosotest.Server, error) {
 	return account, nil
 }
 
-// source is what is downloaded: an account whose links lead to files on a host that
-// costs less than the simulator's own.
+// source is the account to download. Its links lead to files on a host that is cheaper than the
+// simulator's.
 type source struct {
 	*convosotest.Server
 	media   *host
@@ -51,8 +51,8 @@ type source struct {
 	lastDay string
 }
 
-// startSource starts an account and its media host, which keeps the recordings below
-// the folder root. Both wait before each answer.
+// startSource starts an account and its media host, which keeps the recordings below the folder
+// root. Both delay each answer.
 func startSource(ctx context.Context, config convosotest.Config, latency time.Duration, root string) (*source, error) {
 	files := http.FileServer(http.Dir(root))
 	s := &source{bodies: map[string]int{}, media: &host{latency: latency, handler: func(w http.ResponseWriter, r *http.Request) {
@@ -107,8 +107,8 @@ func (s *source) close() error {
 	return err
 }
 
-// check fails unless the files below a folder are exactly the recordings, whatever
-// their names. What the program keeps beside them is left out.
+// check fails unless the files below a folder are exactly the recordings, regardless of their
+// names. It ignores the program's other files.
 func (s *source) check(folder string) error {
 	missing, found := maps.Clone(s.bodies), 0
 	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
@@ -139,8 +139,8 @@ func (s *source) check(folder string) error {
 	return nil
 }
 
-// host is an HTTP server on loopback that passes requests on to its handler after a
-// while, and counts them.
+// host is an HTTP server on loopback that passes requests to its handler after a delay and counts
+// them.
 type host struct {
 	url     string
 	handler http.HandlerFunc
@@ -152,10 +152,10 @@ type host struct {
 	seen seen
 }
 
-// seen is what a host saw since it was last asked.
+// seen is the statistics of a host since the last look.
 type seen struct {
 	requests int
-	maxOpen  int // connections at a time
+	maxOpen  int // connections in parallel
 }
 
 func (h *host) start(ctx context.Context) error {
@@ -165,7 +165,7 @@ func (h *host) start(ctx context.Context) error {
 	}
 	h.url = "http://" + listener.Addr().String()
 	h.server = &http.Server{Handler: h, ConnState: h.connection, ReadHeaderTimeout: time.Minute}
-	go func() { _ = h.server.Serve(listener) }() // until it is closed
+	go func() { _ = h.server.Serve(listener) }() // returns when the server is closed
 	return nil
 }
 
@@ -193,15 +193,14 @@ func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// requests returns how many there were since the last look.
+// requests returns the number of requests since the last look.
 func (h *host) requests() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.seen.requests
 }
 
-// look returns what was seen since the last look, when the last client's connections
-// are closed.
+// look returns the statistics since the last look, once the last client's connections are closed.
 func (h *host) look(ctx context.Context) (seen, error) {
 	for {
 		h.mu.Lock()
@@ -219,8 +218,7 @@ func (h *host) look(ctx context.Context) (seen, error) {
 	}
 }
 
-// archive returns the command that archives some days of an account, without limits
-// of its own.
+// archive returns the command that archives some days of an account, without rate limits.
 func (b *bench) archive(account *convosotest.Server, mediaURL, home string, more ...string) command {
 	return command{
 		args: append([]string{b.program, "archive", "--json", "--log-level", "error", "--state-dir", filepath.Join(home, "state"),

@@ -11,7 +11,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// everyPage are the pages that are looked at.
+// everyPage returns the tested pages.
 func everyPage() map[string]string {
 	return map[string]string{
 		"calls": call("90527000"), "empty": "/calls?agent=nobody", "wrong": "/calls?number=1", "missing": call("90527002"),
@@ -26,7 +26,7 @@ func TestAccessible(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := serve(t, "listen,download,audit", nil)
-	s.run(command(page.SetBypassCSP, page.SetBypassCSPParams{Enabled: true})) // for axe, which sets styles while it looks
+	s.run(command(page.SetBypassCSP, page.SetBypassCSPParams{Enabled: true})) // for axe, which sets styles
 	for name, path := range everyPage() {
 		for _, width := range []int64{1440, 1024, 390} {
 			for _, dark := range []bool{false, true} {
@@ -73,7 +73,7 @@ func TestNothingMoves(t *testing.T) {
 	s.wantQuiet()
 }
 
-// TestMasked reads pages as one who may not see numbers.
+// TestMasked reads pages as a user who may not see numbers.
 func TestMasked(t *testing.T) {
 	s := serve(t, "listen", nil)
 	for _, path := range []string{"/calls", call("90527000"), call("90527001"), "/completeness"} {

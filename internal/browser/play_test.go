@@ -46,7 +46,7 @@ func (s *site) click(selector string) {
 	s.run(chromedp.MouseClickXY(s.number(box+".left+"+box+".width/2"), s.number(box+".top+"+box+".height/2")))
 }
 
-// TestSearchAndPlay finds a call by the form, hears it to its end, and comes back to it by the address.
+// TestSearchAndPlay finds a call by the form, plays it to its end, and returns to it by the address.
 func TestSearchAndPlay(t *testing.T) {
 	s := serve(t, "listen,download", nil)
 	s.open("/")
@@ -61,7 +61,7 @@ func TestSearchAndPlay(t *testing.T) {
 	s.want(`new URL(location.href).searchParams.get("call")`, "2025-05-27/90527004")
 	s.want(`new URL(location.href).searchParams.get("number")`, "5304")
 	s.until(`wave.dataset.drawn === "true"`)
-	s.want(`audio.paused`, "true") // nothing plays by itself
+	s.want(`audio.paused`, "true") // nothing plays automatically
 	s.eval(`speed.value = "2", speed.dispatchEvent(new Event("change"))`)
 	s.click("#play")
 	s.until(`!audio.paused && audio.currentTime > 0`)
@@ -162,7 +162,7 @@ func TestNext(t *testing.T) {
 	open("90527002")
 }
 
-// TestZIP downloads a selection as a person does.
+// TestZIP downloads a selection like a user.
 func TestZIP(t *testing.T) {
 	s := serve(t, "listen,download", nil)
 	folder := t.TempDir()
@@ -176,7 +176,7 @@ func TestZIP(t *testing.T) {
 	s.click(`#zip`)
 	var body []byte
 	for end := time.Now().Add(30 * time.Second); len(body) == 0 && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		body, _ = os.ReadFile(filepath.Join(folder, "recordings.zip")) // it is there once it is whole
+		body, _ = os.ReadFile(filepath.Join(folder, "recordings.zip")) // it exists once it is complete
 	}
 	for _, part := range []string{"PK", "index.csv", "sha256sums.txt", "705270000.wav", "705270010.wav", "705270011.wav", string(shared.world.Recordings["705270011"].Body)} {
 		if !strings.Contains(string(body), part) {
@@ -269,7 +269,7 @@ func TestKeyboardOnly(t *testing.T) {
 	s.wantQuiet()
 }
 
-// TestReason gives a reason, and hears then.
+// TestReason gives a reason, and then plays.
 func TestReason(t *testing.T) {
 	s := serve(t, "listen,download", func(c *web.Config) { c.RequireReason = true })
 	s.open(call("90527000"))
@@ -282,7 +282,7 @@ func TestReason(t *testing.T) {
 	s.until(`audio.currentTime > 0.5`)
 }
 
-// TestWithoutScript opens a call by its link and has the browser's own player, where scripts are switched off.
+// TestWithoutScript opens a call by its link and has the browser's own player, with scripts disabled.
 func TestWithoutScript(t *testing.T) {
 	s := serve(t, "listen,download", nil)
 	s.run(command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}))

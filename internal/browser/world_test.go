@@ -1,5 +1,5 @@
-// Package browser tests the page of serve in a real browser, Debian's Chromium: make test-browser runs it. It is a module of
-// its own, so that the program's does not name what drives the browser.
+// Package browser tests the page of serve in a real browser, Debian's Chromium: make test-browser runs it. It is a
+// separate module, so that the program does not depend on the browser driver.
 package browser
 
 import (
@@ -64,7 +64,7 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// site is a page in a tab of its own.
+// site is a page in its own tab.
 type site struct {
 	t   *testing.T
 	ctx context.Context
@@ -160,7 +160,7 @@ func listen[E any](ctx context.Context, event cdp.Event[E], hear func(E)) {
 	}()
 }
 
-// hear keeps what is not as it should be: blocked content, errors of the script, requests to elsewhere.
+// hear records problems: blocked content, errors of the script, requests to other hosts.
 func (s *site) hear(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -183,7 +183,7 @@ func (s *site) run(actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// size makes the window so large, and light or dark.
+// size sets the size of the window, and light or dark mode.
 func (s *site) size(width, height int64, dark bool) {
 	s.t.Helper()
 	scheme := "light"
@@ -204,7 +204,7 @@ func (s *site) open(path string) {
 	s.until(`document.readyState === "complete"`)
 }
 
-// eval returns the value of an expression, as text. A promise is waited for.
+// eval returns the value of an expression, as text. It awaits a promise.
 func (s *site) eval(expression string) string {
 	s.t.Helper()
 	value, err := chromedp.Run(s.ctx, chromedp.Evaluate[string]("Promise.resolve("+expression+").then(String)", func(p *runtime.EvaluateParams) {
@@ -237,7 +237,7 @@ func (s *site) want(expression, value string) {
 	}
 }
 
-// press sends keys as a keyboard does: where the page takes a key for itself, no letter is written.
+// press sends keys like a keyboard: a key that the page handles writes no letter.
 func (s *site) press(keys ...string) {
 	s.t.Helper()
 	for _, key := range keys {
@@ -261,7 +261,7 @@ func (s *site) press(keys ...string) {
 	}
 }
 
-// shoot keeps a picture, where SHOTS names a folder.
+// shoot stores a screenshot if SHOTS names a folder.
 func (s *site) shoot(name string) {
 	s.t.Helper()
 	folder := os.Getenv("SHOTS")

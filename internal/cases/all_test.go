@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The slow ones come first, so that the others fill the time.
+// The slow ones come first, so that the others run in parallel.
 func TestPace(t *testing.T)     { try(t, pace()) }
 func TestWaiting(t *testing.T)  { try(t, waiting()) }
 func TestAnswers(t *testing.T)  { try(t, answers()) }
@@ -17,7 +17,7 @@ func TestMedia(t *testing.T)    { try(t, media()) }
 func TestStore(t *testing.T)    { try(t, store()) }
 func TestWorld(t *testing.T)    { try(t, world()) }
 
-// allExamples returns every example of the package.
+// allExamples returns all examples of the package.
 func allExamples() []example {
 	var all []example
 	for _, examples := range [][]example{pace(), waiting(), answers(), closing(), identity(), ledger(), listing(), media(), store(), world()} {
@@ -26,8 +26,8 @@ func allExamples() []example {
 	return all
 }
 
-// TestMarks holds the marks to the examples: a mark of an example that is gone would hide nothing and
-// mislead, and of two with one name one could not be marked alone.
+// TestMarks checks the marks against the examples: a mark of a removed example would mislead, and
+// examples with the same name could not be marked separately.
 func TestMarks(t *testing.T) {
 	known := map[string]bool{}
 	for _, e := range allExamples() {
@@ -43,7 +43,7 @@ func TestMarks(t *testing.T) {
 	}
 }
 
-// skip skips an example that cannot be tried on this system.
+// skip skips an example that cannot run on this system.
 func skip(t testing.TB, why string) {
 	t.Helper()
 	t.Skipf("on %s as it is here: %s", runtime.GOOS, why)

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// answers holds what the API may answer instead of a page: cases 4, 4b, 31, 32, 40 and 45.
+// answers covers answers of the API other than a page: cases 4, 4b, 31, 32, 40 and 45.
 func answers() []example {
 	all := poisonedDay()
 	all = append(all, passingFailure()...)
@@ -21,7 +21,7 @@ func answers() []example {
 	return append(all, cachedAnswers()...)
 }
 
-// notUnderstood are answers that say nothing about the calls.
+// notUnderstood are answers without information about calls.
 func notUnderstood() map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
 		"an unknown code":           reply(200, "application/json", `{"success":false,"code":9999,"text":"Something went wrong"}`),
@@ -51,8 +51,8 @@ func week(t testing.TB, flags ...string) (*vendor, *archive, []string) {
 	return v, onDisk(t, v, ago(10), ago(4), flags...), days
 }
 
-// poisonedDay: one day of seven is always answered with something else than a page. It stays open, and
-// the others are archived.
+// poisonedDay: the answer for one day of seven is never a page. It stays open, and the others are
+// archived.
 func poisonedDay() []example {
 	var all []example
 	add := func(name string, bad int, answer http.HandlerFunc) {
@@ -83,7 +83,7 @@ func poisonedDay() []example {
 	return all
 }
 
-// passingFailure: one answer in a run is something else than a page. It is asked for again.
+// passingFailure: one answer in a run is not a page. The request is repeated.
 func passingFailure() []example {
 	var all []example
 	add := func(name string, nth int32, answer http.HandlerFunc) {
@@ -117,7 +117,7 @@ func zipped(body []byte) []byte {
 	return b.Bytes()
 }
 
-// dressedJSON: a page that can be understood, though it is not sent as agreed.
+// dressedJSON: a readable page in an unusual form.
 func dressedJSON() []example {
 	var all []example
 	add := func(name string, dress func(page []byte) http.HandlerFunc) {
@@ -168,9 +168,9 @@ func dressedJSON() []example {
 	return all
 }
 
-// brokenRow: a row that is no valid JSON makes its page unreadable. All other rows are used, the page
-// being asked for in smaller ones, and other days go on. Whether such a row can be read after all is
-// left open: either it is, or its day stays open.
+// brokenRow: a row that is no valid JSON makes its page unreadable. All other rows are used, by
+// requesting smaller pages, and other days continue. The row may either be read after all, or its day
+// stays open.
 func brokenRow() []example {
 	var all []example
 	add := func(name string, at []int, breaks func(text string) string) {
@@ -229,7 +229,7 @@ func brokenRow() []example {
 	return all
 }
 
-// cachedAnswers: an answer out of a cache has the Date of its making, and says in Age how long ago that was.
+// cachedAnswers: an answer from a cache has its original Date, and its age in Age.
 func cachedAnswers() []example {
 	var all []example
 	add := func(name string, skew time.Duration, closes bool, header ...string) {

@@ -21,10 +21,10 @@ import (
 	"time"
 )
 
-// now is one time for all examples, so that midnight does not come between two days of one.
+// now is the common time of all examples, so that midnight never falls within one.
 var now = time.Now().UTC()
 
-// ago returns the date so many days before today.
+// ago returns the date n days before today.
 func ago(days int) string { return now.AddDate(0, 0, -days).Format(time.DateOnly) }
 
 // archive is a destination, the span to archive and the flags to do it with.
@@ -37,12 +37,12 @@ type archive struct {
 	from, to string // days
 	flags    []string
 	env      []string
-	wrap     func(*exec.Cmd) // changes the command before it starts
-	patience time.Duration   // after which a run is ended and the example fails
+	wrap     func(*exec.Cmd) // modifies the command before it starts
+	patience time.Duration   // timeout of a run
 	rate     string          // --media-rate
 }
 
-// onDisk returns an archive in a folder that is not there yet.
+// onDisk returns an archive in a new folder.
 func onDisk(t testing.TB, v *vendor, from, to string, flags ...string) *archive {
 	t.Helper()
 	dir := t.TempDir()
@@ -83,7 +83,7 @@ func (a *archive) run(flags ...string) result {
 	return r
 }
 
-// verify and report run those commands.
+// verify and report run the commands of these names.
 func (a *archive) verify(flags ...string) result {
 	a.t.Helper()
 	return a.command(append([]string{"verify", "--state-dir", a.state}, flags...)...)
@@ -133,8 +133,8 @@ func (a *archive) command(args ...string) result {
 	return r
 }
 
-// order puts all that the example did to its servers before what they do from now on, and the other way
-// round: the race detector does not see that a request went through another process.
+// order synchronises the example with its servers for the race detector, which does not see that a
+// request went through another process.
 func (a *archive) order() {
 	a.v.change(func() {})
 	if a.s3 != nil {
@@ -151,7 +151,7 @@ func (r result) want(codes ...int) result {
 	return r
 }
 
-// says fails unless the output matches an expression, in any case of letters.
+// says fails unless the output matches an expression, ignoring case.
 func (r result) says(pattern string) result {
 	r.t.Helper()
 	if !regexp.MustCompile("(?is)" + pattern).MatchString(r.stdout + r.stderr) {
@@ -169,7 +169,7 @@ func (r result) saysNot(pattern string) result {
 	return r
 }
 
-// tail returns the end of a log without its small talk.
+// tail returns the end of a log without its routine lines.
 func tail(s string) string {
 	const max = 3000
 	var b strings.Builder
@@ -204,7 +204,7 @@ func (a *archive) lookForSecrets(r result) {
 	}
 }
 
-// tree returns every file of the archive by its name. What is compressed is decompressed.
+// tree returns every file of the archive by its name. Compressed files are decompressed.
 func (a *archive) tree() map[string][]byte {
 	a.t.Helper()
 	files := a.bytes()
@@ -222,11 +222,11 @@ func (a *archive) tree() map[string][]byte {
 	return files
 }
 
-// bytes returns every file of the archive as it lies, by its name, without its lock and temporary files.
+// bytes returns every file of the archive as stored, by its name, without its lock and temporary files.
 func (a *archive) bytes() map[string][]byte {
 	a.t.Helper()
 	files := map[string][]byte{}
-	if a.dest == "" { // it stands in a file or in the environment
+	if a.dest == "" { // it is set in a file or in the environment
 		return files
 	}
 	if a.s3 != nil {
@@ -250,7 +250,7 @@ func (a *archive) bytes() map[string][]byte {
 	return files
 }
 
-// folder returns the folder of an archive on disk, of which the destination may be a link.
+// folder returns the folder of an archive on disk, whose destination may be a link.
 func (a *archive) folder() string {
 	if real, err := filepath.EvalSymlinks(a.dest); err == nil {
 		return real
@@ -286,7 +286,7 @@ func (a *archive) remove(name string) {
 	}
 }
 
-// audio returns the stored recordings by their keys: every file that is not the archive's own.
+// audio returns the stored recordings by their keys: all files except the archive's own.
 func (a *archive) audio() map[string][]byte {
 	a.t.Helper()
 	files := a.tree()
@@ -297,8 +297,8 @@ func (a *archive) audio() map[string][]byte {
 	return files
 }
 
-// holds fails unless exactly these bodies are stored, each once, under the keys that the manifest
-// notes for archived recordings.
+// holds fails unless exactly these bodies are stored, each once, under the keys of archived
+// recordings in the manifest.
 func (a *archive) holds(bodies ...any) {
 	a.t.Helper()
 	wanted := map[string]int{}
@@ -342,7 +342,7 @@ func (a *archive) holds(bodies ...any) {
 	}
 }
 
-// bodies returns the bodies that the vendor has for the tokens, or all.
+// bodies returns the bodies of the vendor for the tokens, or all.
 func (v *vendor) bodies(tokens ...string) []any {
 	v.mu.Lock()
 	defer v.mu.Unlock()

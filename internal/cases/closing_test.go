@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// closing holds what may not close a day: cases 1, 1b and 1c.
+// closing covers conditions that must not close a day: cases 1, 1b and 1c.
 func closing() []example {
 	all := emptyAnswers()
 	all = append(all, shrunk()...)
@@ -17,8 +17,8 @@ func closing() []example {
 
 const day = 24 * time.Hour
 
-// emptyAnswers: three settled days with ten calls each, of which the API shows nothing or not the right
-// ones for a while. No day closes without its calls, and later all are archived.
+// emptyAnswers: three settled days with ten calls each, of which the API temporarily shows none or
+// wrong ones. No day closes without its calls, and later all are archived.
 func emptyAnswers() []example {
 	var all []example
 	add := func(name string, codes []int, flags []string, fault func(*vendor)) {
@@ -37,7 +37,7 @@ func emptyAnswers() []example {
 					}
 				}
 			}
-			if len(a.audio()) < 30 { // a report may refuse to speak of an archive that never noted anything
+			if len(a.audio()) < 30 { // a report may refuse an archive without any line
 				a.report("--strict").want(2, 3).saysNot("^complete")
 			}
 			v.change(func() { v.API, v.Ignore = nil, nil })
@@ -60,15 +60,15 @@ func emptyAnswers() []example {
 	}
 	never := []int{0} // nothing was ever listed that could be missing
 	add("both bounds ignored", never, nil, ignored("start_time", "end_time"))
-	// One bound alone lets rows of other days in: more than half of those of the first window, so that the
-	// run may end there with 1 as the contract has it, or find the rest in order.
+	// A single bound includes rows of other days: more than half of those of the first window, so that the
+	// run may end there with 1 as in the contract, or find the rest in order.
 	add("start ignored", []int{0, 1, 3}, nil, ignored("start_time"))
 	add("end ignored", []int{0, 1, 3}, nil, ignored("end_time"))
 	add("total 0", never, nil, answers(`{"success":true,"data":{"offset":0,"limit":500,"total_found":"0","entries":0,"results":[]}}`))
 	add("total 0 as a number", never, nil, answers(`{"success":true,"data":{"offset":0,"limit":500,"total_found":0,"entries":0,"results":[]}}`))
 	add("results null", []int{0, 1, 3}, nil, answers(`{"success":true,"data":{"offset":0,"limit":500,"total_found":"0","entries":0,"results":null}}`))
 	add("total 0 for a filter", never, []string{"--status", "SALE"}, answers(`{"success":true,"data":{"offset":0,"limit":500,"total_found":"0","entries":0,"results":[]}}`))
-	// Without data the answer says nothing. It is not understood, or it counts as empty: it closes nothing.
+	// Without data the answer is invalid, or counts as empty: it closes nothing.
 	add("no data", []int{1, 3}, []string{"--retry-for", "3s"}, answers(`{"success":true}`))
 	add("data is an empty list", []int{0, 1, 3}, []string{"--retry-for", "3s"}, answers(`{"success":true,"data":[]}`))
 	add("data is null", []int{1, 3}, []string{"--retry-for", "3s"}, answers(`{"success":true,"data":null}`))
@@ -101,7 +101,7 @@ func emptyAnswers() []example {
 	}})
 }
 
-// asksOnly reports whether a listing asks for a day, or a part of it, and nothing else.
+// asksOnly reports whether a listing requests only a day or a part of it.
 func asksOnly(r *http.Request, date string) bool {
 	begin, _ := time.Parse(time.DateOnly, date)
 	from, _ := time.Parse(time.DateTime, r.URL.Query().Get("start_time"))
@@ -109,14 +109,14 @@ func asksOnly(r *http.Request, date string) bool {
 	return !from.Before(begin.Add(-2*time.Second)) && !to.After(begin.Add(day+time.Second)) && from.Before(begin.Add(day-time.Second))
 }
 
-// shrunk: ten recordings, of which one waits, and then listings that lack something. They close nothing
-// and write nothing off, until they have said the same for long enough.
+// shrunk: ten recordings, of which one waits, and then incomplete listings. They close nothing and
+// write nothing off until they have agreed for long enough.
 func shrunk() []example {
 	const waits = 103
-	before, date := ago(21), ago(20) // long settled when runs are made older
+	before, date := ago(21), ago(20) // settled long ago even with shifted runs
 	begin := func(t testing.TB) (*vendor, *archive) {
 		v := newVendor(t)
-		v.fill(before, 500, 2) // another day, for the API and the host of recordings to show that they are well
+		v.fill(before, 500, 2) // another day, which proves that the API and the host of recordings work
 		v.fill(date, 100, 10)
 		v.Bodies[tokenOf(waits)] = nil
 		a := onDisk(t, v, before, date)
@@ -241,9 +241,9 @@ func shrunk() []example {
 	return all
 }
 
-// noRecordings: a day of calls of which none has a recording, as far as the rows tell.
+// noRecordings: a day of calls without any recording according to the rows.
 func noRecordings() []example {
-	before, date := ago(21), ago(20) // long settled when runs are made older
+	before, date := ago(21), ago(20) // settled long ago even with shifted runs
 	day := func(t testing.TB, change func(row)) (*vendor, *archive) {
 		v := newVendor(t)
 		v.fill(date, 100, 10)

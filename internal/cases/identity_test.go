@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// identity holds which recordings are the same, and what names may not be taken for: cases 8, 11, 17,
-// 18 and 53.
+// identity covers which recordings are the same, and the limits of file names: cases 8, 11, 17, 18
+// and 53.
 func identity() []example {
 	all := sharedIDs()
 	all = append(all, inProgress()...)
@@ -16,7 +16,7 @@ func identity() []example {
 	return append(all, oddNames()...)
 }
 
-// sharedIDs: recordings that share an id, or have none, are different where file name or link differ.
+// sharedIDs: recordings that share an id, or have none, are different if file name or link differ.
 func sharedIDs() []example {
 	const one, two = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 	at := func(minute int) string { return fmt.Sprintf("%s 09:%02d:00", ago(5), minute) }
@@ -150,7 +150,7 @@ func inProgress() []example {
 	}})
 }
 
-// keptIdentities: what a row says of a recording changes between two runs. It stays the same recording.
+// keptIdentities: the row of a recording changes between two runs. It stays the same recording.
 func keptIdentities() []example {
 	// Call 109 waits, so that the day stays open and is listed again; its audio comes for the third run.
 	world := func(t testing.TB, rows func(*vendor)) (*vendor, *archive) {
@@ -166,7 +166,7 @@ func keptIdentities() []example {
 	for _, c := range []struct {
 		name         string
 		rows, change func(v *vendor)
-		once         string // the token that must be asked for only once
+		once         string // the token that must be requested only once
 	}{
 		{
 			"an id is filled in later",
@@ -271,7 +271,8 @@ func keptIdentities() []example {
 	}})
 }
 
-// row returns the row of a call, rowOf its recordings, and add2 gives it one more. The vendor is held.
+// row returns the row of a call, rowOf its recordings, and add2 gives it one more. The vendor must be
+// locked.
 func (v *vendor) row(id string) row {
 	for _, r := range v.Rows {
 		if r["id"] == id {
@@ -285,8 +286,8 @@ func (v *vendor) rowOf(id string) []row { return v.row(id)["recording"].([]row) 
 
 func (v *vendor) add2(id string, r row) { v.row(id)["recording"] = append(v.rowOf(id), r) }
 
-// oddNames: file names of other forms than the vendor's own are names and nothing more. Nobody's number
-// is in a message.
+// oddNames: file names in other forms than the vendor's are only names. No message contains a telephone
+// number.
 func oddNames() []example {
 	const other = "4155550123"
 	names := map[string]func(i int) string{

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// ledger holds what is noted, and what of it is lost, copied or secret: cases 9, 10, 19 and 20.
+// ledger covers lines that are lost, copied or secret: cases 9, 10, 19 and 20.
 func ledger() []example {
 	all := healed()
 	all = append(all, copied()...)
@@ -24,7 +24,7 @@ func ledger() []example {
 	return append(all, leaks()...)
 }
 
-// healed: a file is damaged, found by verify --repair, and fetched again, once, whatever the clocks say.
+// healed: a file is damaged, found by verify --repair, and downloaded again once, with any clocks.
 func healed() []example {
 	truncate := func(a *archive, key string) { a.put(key, a.audio()[key][:100]) }
 	var all []example
@@ -90,7 +90,7 @@ func healed() []example {
 	}})
 }
 
-// copied: an archive that was copied file by file, between a folder and a bucket, goes on.
+// copied: an archive that was copied file by file, between a folder and a bucket, continues.
 func copied() []example {
 	type place func(t testing.TB, v *vendor) *archive
 	folder := func(t testing.TB, v *vendor) *archive { return onDisk(t, v, ago(6), ago(5)) }
@@ -149,7 +149,7 @@ func copied() []example {
 	return all
 }
 
-// vanished: parts of an archive are gone. Verify says so.
+// vanished: parts of an archive are missing. verify reports them.
 func vanished() []example {
 	under := func(a *archive, folder, day string) []string {
 		var names []string
@@ -221,8 +221,7 @@ func vanished() []example {
 	return all
 }
 
-// leaks: a link stands in other fields of its row, in forms from which it can be had back. No form of it
-// reaches calls/.
+// leaks: other fields of a row contain its link in recoverable forms. No form of it reaches calls/.
 func leaks() []example {
 	escape := func(s string) string { return url.QueryEscape(s) }
 	hexed := func(s string) string { // every byte as %xx
@@ -318,8 +317,8 @@ func leaks() []example {
 	}})
 }
 
-// found looks for a secret in a text and in all that can be decoded from it, and says in which form it
-// stands there.
+// found looks for a secret in a text and in all that can be decoded from it, and returns the form in
+// which it occurs.
 func found(text, secret string) string {
 	forms := map[string]string{"plain": text}
 	for range 3 {
@@ -350,7 +349,7 @@ func found(text, secret string) string {
 			return how + ", in hex"
 		}
 		for shift := range 3 {
-			// The characters that depend on the secret alone.
+			// The characters that depend only on the secret.
 			padded := strings.Repeat("\x00", shift) + secret
 			once := base64.StdEncoding.EncodeToString([]byte(padded))[(shift*8+5)/6 : len(padded)/3*4]
 			for _, form := range []string{once, strings.NewReplacer("+", "-", "/", "_").Replace(once)} {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// listing holds what a listing may lack or promise: cases 5, 14, 15 and 16.
+// listing covers incomplete and misleading listings: cases 5, 14, 15 and 16.
 func listing() []example {
 	all := totals()
 	all = append(all, ignoredDates()...)
@@ -19,13 +19,13 @@ func listing() []example {
 	return append(all, doubts()...)
 }
 
-// constant answers every listing with one total.
+// constant answers every listing with the same total.
 func constant(total any) func(url.Values, int) any {
 	return func(url.Values, int) any { return total }
 }
 
-// totals: 50 rows and a total that has nothing to do with them. The rows are archived, the day stays
-// open with one reason, and neither requests nor log get out of hand.
+// totals: 50 rows and an unrelated total. The rows are archived, the day stays open with one reason,
+// and neither requests nor log get out of hand.
 func totals() []example {
 	var all []example
 	add := func(name string, total func() func(url.Values, int) any) {
@@ -38,7 +38,7 @@ func totals() []example {
 			r := a.run().want(3)
 			a.isOpen(ago(5))
 			a.holds(v.bodies()...)
-			// The listing may be repeated twice, and a window halved a few times to see that it does not help.
+			// The listing may be repeated twice, and a window halved a few times without success.
 			if n := len(v.requests("api")); n > 60 {
 				t.Errorf("%d requests for 50 rows", n)
 			}
@@ -52,7 +52,7 @@ func totals() []example {
 	fixed("5,000,000 as a number", 5000000)
 	fixed("just above the offset ceiling", "40001")
 	fixed("negative", -1)
-	fixed("null", nil) // the rows are understood, so they are used; that they are all is not shown
+	fixed("null", nil) // the rows are valid, so they are used; their completeness is not proved
 	fixed("no number", "many")
 	fixed("less than the rows", "49")
 	fixed("one more than the rows", 51)
@@ -68,7 +68,7 @@ func totals() []example {
 		v := newVendor(t)
 		v.fill(ago(20), 100, 50)
 		v.fill(ago(21), 300, 3)
-		v.Total = func(q url.Values, n int) any { // counts two rows that no page shows
+		v.Total = func(q url.Values, n int) any { // counts two rows that are on no page
 			if n == 50 {
 				n += 2
 			}
@@ -94,7 +94,7 @@ func totals() []example {
 	}})
 }
 
-// tellsLittle fails when an open day has no reason in the summary or more than max, or a log line is long.
+// tellsLittle fails if an open day has no reason or more than max in the summary, or a log line is long.
 func (r result) tellsLittle(day string, max int) {
 	r.t.Helper()
 	var summary struct {
@@ -126,7 +126,7 @@ func (r result) tellsLittle(day string, max int) {
 	}
 }
 
-// ignoredDates: whatever is asked for, the same page comes, with a total above the offset ceiling.
+// ignoredDates: every request gets the same page, with a total above the offset ceiling.
 func ignoredDates() []example {
 	var all []example
 	for _, c := range []struct {
@@ -162,7 +162,7 @@ func ignoredDates() []example {
 }
 
 // bounds: more calls than the offset ceiling, so that the day is halved, with recordings in the seconds
-// around the middle, by an API that may leave out calls in the second of a bound.
+// around the middle, with an API that may omit calls in the second of a bound.
 func bounds() []example {
 	var all []example
 	for _, c := range []struct {
@@ -192,7 +192,7 @@ func bounds() []example {
 				}
 			}
 			a := onDisk(t, v, ago(5), ago(5))
-			a.patience = 3 * time.Minute // two seconds of computing, among many examples that compute
+			a.patience = 3 * time.Minute // two seconds of CPU, with many other examples in parallel
 			a.run().want(0)
 			a.isClosed(ago(5))
 			a.holds(v.bodies()...)
@@ -239,14 +239,14 @@ func caps() []example {
 	return all
 }
 
-// doubts: a day that cannot be proved whole. What is readable is archived, the day stays open, and the
-// report tells why, once.
+// doubts: a day that cannot be proved complete. Readable rows are archived, the day stays open, and
+// the report says why, once.
 func doubts() []example {
 	var all []example
 	for _, c := range []struct {
 		name  string
 		rows  func(v *vendor, day string)
-		count string // that the report names, if the fault has many rows
+		count string // in the report, if the fault concerns many rows
 	}{
 		{"a second row with the id of a call", func(v *vendor, day string) { v.call(105, day+" 20:00:00") }, ""},
 		{"a row sent twice", func(v *vendor, day string) { v.add(v.Rows[5]) }, ""},

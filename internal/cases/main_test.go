@@ -15,10 +15,10 @@ import (
 )
 
 // program is the program under test, built once. It is built without the race detector, which
-// internal/e2e has: here are many short runs.
+// internal/e2e uses, because there are many short runs here.
 var program string
 
-// sideBySide is how many examples run at once, at least. They wait more than they compute.
+// sideBySide is the minimum number of parallel examples, which wait more than they compute.
 const sideBySide = 32
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
@@ -51,13 +51,13 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-// example is one input and what must come of it.
+// example is one input with its required result.
 type example struct {
-	name string // begins with the number of the case; marks are by this name
+	name string // starts with the number of the case; marks use this name
 	run  func(t testing.TB)
 }
 
-// try runs examples side by side. One that is marked as failing today must fail.
+// try runs examples in parallel. One that is marked as failing today must fail.
 func try(t *testing.T, examples []example) {
 	t.Parallel()
 	for _, e := range examples {
@@ -82,7 +82,7 @@ func try(t *testing.T, examples []example) {
 	}
 }
 
-// recorder takes the failures of an example, so that they do not fail the test.
+// recorder collects the failures of an example without failing the test.
 type recorder struct {
 	testing.TB
 	mu              sync.Mutex // guards what follows: servers of an example report too
@@ -90,7 +90,7 @@ type recorder struct {
 	log             strings.Builder
 }
 
-// watch runs an example to its end, in a goroutine of its own for FailNow to end.
+// watch runs an example to its end, in a separate goroutine that FailNow can end.
 func (r *recorder) watch(run func(testing.TB)) {
 	done := make(chan struct{})
 	go func() {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestManifestReader shows that the examples read both layouts of the manifest alike, for a reader that
-// finds nothing would let them pass or fail for nothing.
+// TestManifestReader checks that the examples read both layouts of the manifest in the same way,
+// because a reader that finds nothing would make them meaningless.
 func TestManifestReader(t *testing.T) {
 	const (
 		stored  = `{"v":1,"kind":"recording","recording_id":"1","outcome":"archived","key":"a.mp3","sha256":"00","time":"2025-05-02T09:00:03Z","call_id":"100"`

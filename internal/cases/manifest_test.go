@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// line is what the examples read of a line of the manifest.
+// line has the fields of a manifest line that the examples read.
 type line struct {
 	Kind        string    `json:"kind"`
 	RecordingID string    `json:"recording_id"`
@@ -41,10 +41,10 @@ type line struct {
 	Stray       int      `json:"stray"`
 	Segments    any      `json:"segments"`
 
-	file string // that holds it
+	file string // that contains it
 }
 
-// callDay is a day as the manifest tells it, in the present layout or in that of older versions.
+// callDay is a day in the manifest, in the current layout or in that of older versions.
 type callDay struct {
 	recordings map[string]line // by id, folded
 	windows    []line
@@ -115,7 +115,7 @@ func (a *archive) days() map[string]*callDay {
 			}
 		}
 	}
-	byTime := func(a, b line) int { return a.Time.Compare(b.Time) } // the ids of runs of one second have no order
+	byTime := func(a, b line) int { return a.Time.Compare(b.Time) } // ids of runs within one second are unordered
 	for _, d := range days {
 		slices.SortStableFunc(d.windows, byTime)
 		slices.SortStableFunc(noted[d], byTime)
@@ -138,7 +138,7 @@ func dayOf(name string) string {
 	return regexp.MustCompile(`\d{4}-\d\d-\d\d`).FindString(strings.TrimPrefix(strings.TrimPrefix(name, "manifest/"), "calls/"))
 }
 
-// reopen forgets the day lines of an older layout: a line behind them that waits opens the day again.
+// reopen forgets the day lines of an older layout: a later waiting line reopens the day.
 func (d *callDay) reopen(waits line) {
 	maps.DeleteFunc(d.closed, func(_ string, l line) bool {
 		_, names := l.Segments.([]any)
@@ -146,14 +146,14 @@ func (d *callDay) reopen(waits line) {
 	})
 }
 
-// reopens reports whether a recording holds a closed day open again.
+// reopens reports whether a recording reopens a closed day.
 func (l line) reopens() bool { return !l.final() }
 
 func (l line) final() bool {
 	return l.Outcome == "archived" || l.Outcome == "lost" || l.Outcome == "erased" || l.Outcome == "expired" || l.Final
 }
 
-// beats reports whether a line decides over an older one.
+// beats reports whether a line outranks an older one.
 func (l line) beats(older line) bool {
 	if l.Outcome == "archived" && older.Outcome == "damaged" {
 		return l.Key != older.Key || l.Restored
@@ -165,7 +165,7 @@ func (l line) beats(older line) bool {
 	return true
 }
 
-// isOpen and isClosed fail unless the days are so for every filter.
+// isOpen and isClosed fail unless the days have this state for every filter.
 func (a *archive) isOpen(names ...string) {
 	a.t.Helper()
 	days := a.days()
@@ -189,8 +189,8 @@ func (a *archive) isClosed(names ...string) {
 	}
 }
 
-// age moves the runs so far into the past, as far as they are in days that are open. What a day line
-// proves by its bytes stays as it is. The days must be old enough to have settled before.
+// age moves the runs into the past, as far as their lines are on open days. Bytes covered by a day
+// line stay unchanged. The days must already have settled.
 func (a *archive) age(by time.Duration) {
 	a.t.Helper()
 	days := a.days()

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// media holds how a recording may come: cases 12 and 43, 30, 31, 42 and 44.
+// media covers forms of delivery: cases 12 and 43, 30, 31, 42 and 44.
 func media() []example {
 	all := deliveries()
 	all = append(all, encodings()...)
@@ -19,12 +19,12 @@ func media() []example {
 	return append(all, oddLinks()...)
 }
 
-// cut returns frames of which the last is cut at the source.
+// cut returns frames with a truncated last one.
 func cut(seed string) []byte {
 	return append(mp3(seed, 20), "\xff\xe3\x88\xc4"+strings.Repeat("a", 200)...)
 }
 
-// wav returns a RIFF file of 16-bit sound. The sizes are what the header says; below 0 they are the true ones.
+// wav returns a RIFF file of 16-bit sound. The sizes are what the header says; negative for the true ones.
 func wav(samples, riffSize, dataSize int, chunks ...string) []byte {
 	var data bytes.Buffer
 	for i := range samples {
@@ -43,8 +43,8 @@ func wav(samples, riffSize, dataSize int, chunks ...string) []byte {
 	return append(binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(riffSize)), b.Bytes()...)
 }
 
-// delivered archives a day of three recordings, of which the second comes by the handler, and fails
-// unless it is stored as body; remark tells whether a remark must say what is odd about it.
+// delivered archives a day of three recordings, with the second one served by the handler, and
+// fails unless it is stored as body; remark says whether a remark must describe its oddity.
 func delivered(name string, body []byte, remark bool, by http.HandlerFunc) example {
 	return example{name, func(t testing.TB) {
 		v := newVendor(t)
@@ -66,7 +66,8 @@ func delivered(name string, body []byte, remark bool, by http.HandlerFunc) examp
 	}}
 }
 
-// undelivered is likewise for what is not stored: its day stays open and it is noted with the outcome.
+// undelivered is the same for a recording that is not stored: its day stays open and it is noted with
+// the outcome.
 func undelivered(name, outcome string, by http.HandlerFunc) example {
 	return example{name, func(t testing.TB) {
 		v := newVendor(t)
@@ -88,7 +89,7 @@ func untilClosed(body []byte) http.HandlerFunc {
 	return raw("HTTP/1.1 200 OK\r\nContent-Type: audio/mpeg\r\nConnection: close\r\n\r\n" + string(body))
 }
 
-// deliveries: what came whole by HTTP's own account is stored, whatever its last frame is like.
+// deliveries: a body that is complete for HTTP is stored, with any last frame.
 func deliveries() []example {
 	short := wav(8000, 960036, 960000)
 	chunks := func(body []byte, end string) string {
@@ -111,7 +112,7 @@ func deliveries() []example {
 	}
 }
 
-// encodings: the bytes decide, whatever Content-Encoding says; only gzip is undone.
+// encodings: the bytes decide, not Content-Encoding; only gzip is decoded.
 func encodings() []example {
 	var all []example
 	for _, name := range []string{"aws-chunked", "UTF-8", "none", "binary", "identity", "gzip", "br", "deflate", "zstd", "aws-chunked, none", "audio/mpeg"} {
@@ -146,7 +147,7 @@ func oddAudio() []example {
 	for _, c := range []struct {
 		name   string
 		body   []byte
-		remark bool // the contract asks for one
+		remark bool // required by the contract
 	}{
 		{"data size equals file size", wav(samples, bytes+36, bytes+44), true},
 		{"header of 60 s and 1 s there", wav(samples, 960036, 960000), true},
@@ -169,7 +170,7 @@ func oddAudio() []example {
 	return all
 }
 
-// oddLinks: a link is sent byte for byte, but for what no request line can hold.
+// oddLinks: a link is sent byte for byte, except characters that are invalid in a request line.
 func oddLinks() []example {
 	var all []example
 	for _, c := range []struct{ name, link, sent string }{

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// pace holds that a recording that fails holds up no other: cases 21, 51 and 52. Those whose refusal
-// names no time are the slowest examples of the package: the program may pause for 15 s after the first.
+// pace covers failing recordings that must not delay others: cases 21, 51 and 52. Refusals without a
+// time are the slowest examples of the package: the program may pause for 15 s after the first.
 func pace() []example {
 	return append(refusedAgain(), longWaits()...)
 }
 
-// refusedAgain: some recordings are refused for ever, others of their host are well. All the good ones
-// are archived and the run ends by itself.
+// refusedAgain: some recordings are refused for ever, others of their host work. All the good ones are
+// archived and the run ends by itself.
 func refusedAgain() []example {
 	const good = 24
 	busy := reply(503, "text/plain", "busy")
@@ -57,7 +57,7 @@ func refusedAgain() []example {
 	return all
 }
 
-// longWaits: an answer asks to come back in more than an hour.
+// longWaits: an answer asks for a wait of more than an hour.
 func longWaits() []example {
 	var all []example
 	for _, c := range []struct {
@@ -98,7 +98,7 @@ func longWaits() []example {
 		a := onDisk(t, v, ago(5), ago(5))
 		a.run().want(1)
 		a.isOpen(ago(5))
-		if n := len(v.requests("media")); n > 3+8 { // and what was in flight
+		if n := len(v.requests("media")); n > 3+8 { // plus downloads in flight
 			t.Errorf("%d requests", n)
 		}
 	}}, example{"51 the API", func(t testing.TB) {

@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// tunnel starts a proxy that leads every CONNECT to one address, or, if the client begins like SOCKS,
-// every connection. It returns its own address and counts what it carried.
+// tunnel starts a proxy that connects every CONNECT or, for SOCKS clients, every connection to one
+// address. It returns its own address and counts connections.
 func tunnel(t testing.TB, at, to string) (address string, carried *atomic.Int32) {
 	t.Helper()
 	listener, err := net.Listen("tcp", at)
@@ -52,8 +52,8 @@ func tunnel(t testing.TB, at, to string) (address string, carried *atomic.Int32)
 	return listener.Addr().String(), carried
 }
 
-// behindProxy returns a vendor whose recordings can be had through a proxy alone, at an address, and an
-// archive that still must be told of the proxy.
+// behindProxy returns a vendor whose recordings are only available through a proxy at an address, and
+// an archive without the proxy setting.
 func behindProxy(t testing.TB, at string) (v *vendor, a *archive, address string, carried *atomic.Int32) {
 	t.Helper()
 	v = newVendor(t)
@@ -67,7 +67,7 @@ func behindProxy(t testing.TB, at string) (v *vendor, a *archive, address string
 	return v, a, address, carried
 }
 
-// greet reads what a client asks a proxy for and agrees.
+// greet reads a client's request to a proxy and accepts it.
 func greet(conn net.Conn, reader *bufio.Reader) bool {
 	first, err := reader.Peek(1)
 	if err != nil {

@@ -18,11 +18,11 @@ import (
 	"time"
 )
 
-// What a server does with a request that is to be carried out only under a condition.
+// The behaviour of a server for conditional requests.
 const (
-	honour = iota // looks at If-None-Match and If-Match
-	ignore        // writes whatever they say
-	refuse        // answers 501, as Backblaze B2 does
+	honour = iota // honours If-None-Match and If-Match
+	ignore        // ignores them
+	refuse        // answers 501, like Backblaze B2
 )
 
 // s3 is a small S3 server for path-style requests. It checks no signature.
@@ -31,7 +31,7 @@ type s3 struct {
 	mu          sync.Mutex // guards all below
 	conditions  int
 	objects     map[string]object // by bucket/key
-	overwritten []string          // keys that were written over other bytes
+	overwritten []string          // overwritten keys
 }
 
 type object struct {
@@ -65,7 +65,7 @@ func (s *s3) under(prefix string) map[string][]byte {
 	return files
 }
 
-// put and remove change an object of the bucket behind the program's back: without metadata, as copying does.
+// put and remove change an object of the bucket behind the program's back: without metadata, like copying.
 func (s *s3) put(key string, body []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,7 +78,7 @@ func (s *s3) remove(key string) {
 	delete(s.objects, "bucket/"+key)
 }
 
-// change changes the server while it may be asked.
+// change changes the server while it may get requests.
 func (s *s3) change(how func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

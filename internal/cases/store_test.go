@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// store holds what may be taken for a recording that was stored before, and what a store may answer:
-// cases 2a, 2b, 2c, 3 and 37.
+// store covers objects that may be adopted as recordings, and answers of a store: cases 2a, 2b, 2c,
+// 3 and 37.
 func store() []example {
 	all := adopted()
 	all = append(all, keysInUse()...)
@@ -21,9 +21,9 @@ func store() []example {
 // usualKey is the key of the recording with a usual id.
 func usualKey(id int) string { return fmt.Sprintf("100200_1_%s_7_5051_%d_1-in-1.mp3", phone, id) }
 
-// adopted: a recording is gone at the source, and something stands under its key. It is adopted only if
-// it reads as one whole recording; else the recording is lost after two answers a day apart, for nothing
-// younger can be had that would show that its host is well.
+// adopted: a recording is missing at the source, and its key is taken. The object is adopted only if it
+// is one complete recording; otherwise the recording is lost after two answers a day apart, because no
+// newer recording can prove that its host works.
 func adopted() []example {
 	whole := mp3("whole", 20)
 	var all []example
@@ -40,7 +40,7 @@ func adopted() []example {
 		{"a WAV of a header alone", wav(0, 16036, 16000), false},
 		{"two bytes like an MP3's", []byte("\xff\xe3"), false},
 		{"noughts", make([]byte, 11520), false},
-		{"a whole MP3", whole, true}, // as a run that was killed would have left
+		{"a whole MP3", whole, true}, // as left by a killed run
 		{"a whole WAV", wav(8000, -1, -1), true},
 	} {
 		all = append(all, example{"2a " + c.name, func(t testing.TB) {
@@ -50,7 +50,7 @@ func adopted() []example {
 			a := onDisk(t, v, ago(160), ago(160))
 			a.put(usualKey(100), c.body)
 			if c.whole {
-				a.run().want(0, 3) // whether it is looked for at once, or when it would be lost, is left open
+				a.run().want(0, 3) // it may be searched at once, or before it is lost
 				a.age(25 * time.Hour)
 				a.run().want(0)
 				a.isClosed(ago(160))
@@ -74,8 +74,8 @@ func adopted() []example {
 	return all
 }
 
-// keysInUse: names that are not unique, and a recording that is gone at the source. It never gets the
-// file of another one, in this run, in flight, or in any day.
+// keysInUse: names that are not unique, and a recording missing at the source. It never gets the file
+// of another one, in this run, in flight, or in any day.
 func keysInUse() []example {
 	template := []string{"--path-template", "leads/{{.lead_id}}.mp3", "--order", "asc", "--purge-after", "7d"}
 	old := now.AddDate(0, 0, -8).Format(time.DateTime)
@@ -83,7 +83,7 @@ func keysInUse() []example {
 	days := func(t testing.TB, v *vendor) *archive {
 		return onDisk(t, v, old[:10], young[:10], template...)
 	}
-	// empty takes the notes of a day away, as a fault would.
+	// empty removes the lines of a day, like a fault.
 	empty := func(a *archive, day string) {
 		for name := range a.tree() {
 			if strings.HasPrefix(name, "manifest/") && dayOf(name) == day {
@@ -115,7 +115,7 @@ func keysInUse() []example {
 		a.run().want(0)
 		empty(a, young[:10])
 		v.Media = func(_ http.ResponseWriter, r *http.Request) {
-			if r.PathValue("token") == tokenOf(200) { // 100 is answered first, so that nothing is noted of 200 yet
+			if r.PathValue("token") == tokenOf(200) { // 100 is answered first, before 200 is noted
 				time.Sleep(500 * time.Millisecond)
 			}
 		}
@@ -142,7 +142,7 @@ func keysInUse() []example {
 			t.Errorf("noted is %+v", l)
 		}
 	}}, {"2c the other one has another file name now", func(t testing.TB) {
-		// The file of 200 stands where 100 would go; 200 is noted, under the key that its file once had.
+		// The file of 200 has the key of 100; 200 is noted, under the former key of its file.
 		v := newVendor(t)
 		v.call(200, young, v.recording(200).with("filename", "call.mp3"))
 		v.call(100, old, v.recording(100).with("filename", "call.mp3"))
@@ -156,7 +156,7 @@ func keysInUse() []example {
 	}}}
 }
 
-// unconditional: a store that ignores If-None-Match would let one recording overwrite another.
+// unconditional: a store that ignores If-None-Match would permit overwriting a recording.
 func unconditional() []example {
 	// sameName is two days with a recording of one file name each.
 	sameName := func(t testing.TB) (*vendor, *s3, *archive) {
@@ -194,7 +194,7 @@ func unconditional() []example {
 	}}, {"3 a first run without the flag", func(t testing.TB) {
 		_, _, a := sameName(t)
 		a.run().want(1).says(flag)
-		if n := len(a.audio()); n > 1 { // the object of the proof may stand there
+		if n := len(a.audio()); n > 1 { // the object of the proof may exist
 			t.Errorf("%d objects were written", n)
 		}
 	}}, {"3 a store that ignores conditions since the last run", func(t testing.TB) {
@@ -213,7 +213,7 @@ func unconditional() []example {
 		a.run().want(0)
 		server.change(func() { server.conditions = ignore })
 		a.from, a.to = ago(4), ago(4)
-		a.state = t.TempDir() // nothing of an older proof is at hand
+		a.state = t.TempDir() // no state of an older proof
 		a.run().want(1).says(flag)
 		intact(t, v, server, a)
 	}}, {"3 two days in one run with the flag", func(t testing.TB) {
@@ -235,8 +235,8 @@ func unconditional() []example {
 	}}}
 }
 
-// notImplemented: a store that answers 501 to a condition, as Backblaze B2 does. The hint names the flag,
-// with which the run goes well.
+// notImplemented: a store that answers 501 to a condition, like Backblaze B2. The hint names the flag
+// with which the run succeeds.
 func notImplemented() []example {
 	world := func(t testing.TB) (*vendor, *archive) {
 		v := newVendor(t)

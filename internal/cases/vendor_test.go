@@ -26,13 +26,13 @@ const (
 	phone = "5555550100"
 )
 
-// row is a call or a recording as the API shows it.
+// row is a call or a recording as in the API.
 type row map[string]any
 
-// literal is the key of a row that is sent as it stands, valid JSON or not; call_date says where it belongs.
+// literal is the key of a row that is sent unchanged, valid JSON or not; call_date determines its position.
 const literal = "\x00literal"
 
-// request is what the vendor was asked.
+// request is a request to the vendor.
 type request struct {
 	kind   string // api or media
 	token  string // media: of the recording; api: the account's
@@ -42,8 +42,8 @@ type request struct {
 	at     time.Time
 }
 
-// vendor is a scripted vendor: an API, and a host of recordings beside it. What stands in
-// capitals a test may change, before the first run or by change.
+// vendor is a scripted vendor: an API, and a host of recordings. A test may modify the exported
+// fields, before the first run or with change.
 type vendor struct {
 	t          testing.TB
 	api, media *httptest.Server
@@ -52,15 +52,15 @@ type vendor struct {
 	Rows                         []row
 	Bodies                       map[string]any            // by token: []byte, an http.HandlerFunc, or nil for 404
 	Ceiling, MaxLimit            int                       // greatest offset, greatest page
-	ExclusiveStart, ExclusiveEnd bool                      // a call in the very second of a bound is left out
+	ExclusiveStart, ExclusiveEnd bool                      // a call in the second of a bound is omitted
 	Skew                         time.Duration             // added to the API's Date
 	Ignore                       map[string]bool           // parameters that have no effect
-	Total                        func(url.Values, int) any // what total_found says instead of the truth
-	API                          http.HandlerFunc          // answers a listing, or leaves it by returning without writing
+	Total                        func(url.Values, int) any // total_found instead of the true one
+	API                          http.HandlerFunc          // answers a listing, or declines by returning without writing
 	Media                        http.HandlerFunc          // likewise a recording; its token is the path's last part
-	Opaque                       bool                      // links do not name the account
-	Origin                       string                    // of links, if it is not that of media
-	Account                      int                       // that links name
+	Opaque                       bool                      // links do not contain the account
+	Origin                       string                    // of links, if it differs from that of media
+	Account                      int                       // account in links
 	names                        map[string]string         // token of a link's last part
 	sorted                       bool
 	log                          []request
@@ -75,7 +75,7 @@ func newVendor(t testing.TB) *vendor {
 	return v
 }
 
-// change changes the vendor while it may be asked.
+// change changes the vendor while it may get requests.
 func (v *vendor) change(how func()) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -98,14 +98,14 @@ func (v *vendor) link(tok string) string {
 	return origin + "/play-recording-public/" + last + "?rlt=" + rlt
 }
 
-// tokenOf returns the token of the recording with a usual id.
+// tokenOf returns the token of the recording with a default id.
 func tokenOf(id any) string { return fmt.Sprintf("u%vxxxxxxxxxxxxxxxxxxxx", id) }
 
-// recording returns a recording of its own body with the usual file name. id is a number; nil leaves
-// the recording without one.
+// recording returns a recording with its own body and the default file name. id is a number; nil
+// means no id.
 func (v *vendor) recording(id any) row { return v.recordingAt(id, tokenOf(id)) }
 
-// recordingAt is recording with the link's token.
+// recordingAt is like recording, with the link's token.
 func (v *vendor) recordingAt(id any, tok string) row {
 	if _, given := v.Bodies[tok]; !given {
 		v.Bodies[tok] = mp3(tok, 20)
@@ -119,7 +119,7 @@ func (v *vendor) recordingAt(id any, tok string) row {
 	return r
 }
 
-// with returns the row with other values: pairs of key and value.
+// with returns the row with changed values: pairs of key and value.
 func (r row) with(pairs ...any) row {
 	for i := 0; i < len(pairs); i += 2 {
 		r[pairs[i].(string)] = pairs[i+1]
@@ -151,7 +151,7 @@ func (v *vendor) add(r row) {
 	v.Rows, v.sorted = append(v.Rows, r), false
 }
 
-// fill adds n calls with a recording each to a day, a minute apart from 09:00:00 on. Their ids, and
+// fill adds n calls with a recording each to a day, a minute apart from 09:00:00. Their ids, and
 // those of their recordings, count up from first.
 func (v *vendor) fill(day string, first, n int) {
 	for i := range n {
@@ -159,7 +159,7 @@ func (v *vendor) fill(day string, first, n int) {
 	}
 }
 
-// restartMedia opens the host of recordings again, where it was, after its Close.
+// restartMedia restarts the host of recordings at the same address after its Close.
 func (v *vendor) restartMedia() {
 	listener, err := net.Listen("tcp", v.media.Listener.Addr().String())
 	if err != nil {
@@ -169,14 +169,14 @@ func (v *vendor) restartMedia() {
 	v.media.Start()
 }
 
-// requests returns what was asked so far of one kind.
+// requests returns the requests of one kind so far.
 func (v *vendor) requests(kind string) []request {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(v.log), func(r request) bool { return r.kind != kind })
 }
 
-// asked returns how often the recording of a token was asked for.
+// asked returns the number of requests for a token's recording.
 func (v *vendor) asked(tok string) int {
 	n := 0
 	for _, r := range v.requests("media") {
@@ -190,7 +190,7 @@ func (v *vendor) asked(tok string) int {
 // forget empties the log of requests.
 func (v *vendor) forget() { v.change(func() { v.log = nil }) }
 
-// answered tells whether a hook has answered.
+// answered records whether a hook has answered.
 type answered struct {
 	http.ResponseWriter
 	wrote bool
@@ -271,7 +271,7 @@ func answer(offset, limit int, total any, page []row) []byte {
 	return b.Bytes()
 }
 
-// find returns the rows that a listing asks for, in the order of their dates.
+// find returns the rows of a listing, in the order of their dates.
 func (v *vendor) find(query url.Values) []row {
 	text := func(r row, name string) string { s, _ := r[name].(string); return s }
 	if !v.sorted {
@@ -371,7 +371,7 @@ func chunked(contentType string, body []byte) http.HandlerFunc {
 	}
 }
 
-// raw answers with bytes as they are and closes the connection.
+// raw answers with raw bytes and closes the connection.
 func raw(text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		if a, ok := w.(*answered); ok {
@@ -403,7 +403,7 @@ func reset(w http.ResponseWriter, _ *http.Request) {
 	_ = conn.Close()
 }
 
-// mp3 returns whole MPEG-2.5 frames like the vendor's, other ones for each seed.
+// mp3 returns whole MPEG-2.5 frames like the vendor's, different for each seed.
 func mp3(seed string, frames int) []byte {
 	var key [32]byte
 	copy(key[:], seed)

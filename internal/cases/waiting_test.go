@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// waiting holds what becomes of recordings that cannot be had: cases 6, 7 and 41.
+// waiting covers unavailable recordings: cases 6, 7 and 41.
 func waiting() []example {
 	all := brokenHost()
 	all = append(all, givenUp()...)
@@ -18,7 +18,7 @@ func waiting() []example {
 
 const notFound = `{"success":false,"message":"Recording not found!"}`
 
-// brokenHost: five recordings were not found once, and then their host is out of order for as long as
+// brokenHost: five recordings were not found once, and then their host fails for as long as
 // --give-up. Nothing becomes final, and all are archived when the host is back.
 func brokenHost() []example {
 	var all []example
@@ -72,10 +72,10 @@ func brokenHost() []example {
 	return all
 }
 
-// givenUp: one recording of five always fails in another way than by being gone. It is given up after
+// givenUp: one recording of five always fails, but is never "not found". It is given up after
 // --give-up, refusals in three runs on three days, and good audio from its host after the last of them.
 func givenUp() []example {
-	date := ago(60) // long settled when runs are made older
+	date := ago(60) // settled long ago even with shifted runs
 	begin := func(t testing.TB) (*vendor, *archive) {
 		v := newVendor(t)
 		v.fill(date, 100, 5)
@@ -126,10 +126,10 @@ func givenUp() []example {
 	}}}
 }
 
-// askedAgain: recordings are final without audio, and then their audio can be had after all. --retry
-// with their outcome gets it, without it they cost nothing.
+// askedAgain: recordings are final without audio, and then their audio becomes available. --retry
+// with their outcome downloads it; without it they cost nothing.
 func askedAgain() []example {
-	before, date := ago(21), ago(20) // long settled when runs are made older
+	before, date := ago(21), ago(20) // settled long ago even with shifted runs
 	var all []example
 	add := func(outcome string, broken any, prepare func(*vendor, *archive)) {
 		all = append(all, example{"7 " + outcome, func(t testing.TB) {
@@ -171,7 +171,7 @@ func askedAgain() []example {
 			if n := len(v.requests("api")) + len(v.requests("media")); n > 0 {
 				t.Errorf("the closed day cost %d requests", n)
 			}
-			time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second))) // lines tell seconds apart
+			time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second))) // times in lines have seconds
 			a.run("--retry", outcome).want(0)
 			a.isClosed(date)
 			if l := a.day(date).state("101"); l.Outcome != "archived" {
@@ -198,7 +198,7 @@ func askedAgain() []example {
 	return all
 }
 
-// outages: many recordings of a day cannot be had, on an archive of four days.
+// outages: many recordings of a day are unavailable, in an archive of four days.
 func outages() []example {
 	const many, few = 100, 15
 	var all []example
@@ -216,7 +216,7 @@ func outages() []example {
 			for i := range many {
 				v.Bodies[tokenOf((bad+1)*1000+i)] = broken
 			}
-			v.API = func(_ http.ResponseWriter, r *http.Request) { // so that no good answer comes between the bad ones
+			v.API = func(_ http.ResponseWriter, r *http.Request) { // so that no good answer arrives between the bad ones
 				if !asksOnly(r, days[bad]) {
 					time.Sleep(500 * time.Millisecond)
 				}
@@ -229,7 +229,7 @@ func outages() []example {
 			if n := a.day(days[bad]).outcomes(); n["lost"] > 0 || n["pending"]+n["failed"]+n["rejected"] != many {
 				t.Errorf("they are noted as %v", n)
 			}
-			// Each once, and the witness. What fails otherwise than by being gone may be tried again.
+			// Each once, and the witness. Failures other than "not found" may be retried.
 			if n := len(v.requests("media")); n > 3*few+5*many+3 {
 				t.Errorf("%d requests", n)
 			}
@@ -239,7 +239,7 @@ func outages() []example {
 	add("oldest day not found", 0, gone, "purge-after")
 	add("oldest day gone", 0, reply(410, "text/plain", "gone"), "purge-after")
 	add("oldest day not found in JSON", 0, reply(200, "application/json", notFound), "purge-after")
-	add("oldest day forbidden", 0, reply(403, "text/html", "<html>Forbidden</html>"), "") // which is not due to the age
+	add("oldest day forbidden", 0, reply(403, "text/html", "<html>Forbidden</html>"), "") // which is not caused by age
 	add("a day in the middle not found", 1, gone, "purge-after")
 	add("newest day not found", 3, gone, "purge-after")
 
@@ -261,7 +261,7 @@ func outages() []example {
 				t.Errorf("written off: %v", n)
 			}
 		}
-		// Three days of 50 and three witnesses, and what was in flight.
+		// Three days of 50 and three witnesses, plus downloads in flight.
 		if n := len(v.requests("media")); n > 3*many+3+16 {
 			t.Errorf("%d requests", n)
 		}
@@ -282,10 +282,10 @@ func outages() []example {
 			}
 		}
 		var begun atomic.Bool
-		v.API = func(w http.ResponseWriter, r *http.Request) { // so that no later day meets with the outage
+		v.API = func(w http.ResponseWriter, r *http.Request) { // so that the outage affects no later day
 			if asksOnly(r, days[0]) {
 				begun.Store(true)
-			} else if !begun.Load() { // only one request is sent until the first good answer: it must not be one that waits
+			} else if !begun.Load() { // only one request is sent until the first good answer: it must not be the waiting one
 				w.WriteHeader(http.StatusInternalServerError)
 				_, _ = w.Write([]byte("try again"))
 				return
@@ -303,7 +303,7 @@ func outages() []example {
 		}
 		a.run().want(3)
 		a.isOpen(days[0])
-		a.isClosed(days[2:]...) // the second day may meet with its end
+		a.isClosed(days[2:]...) // the second day may overlap its end
 		v.change(func() { v.Media, v.API = nil, nil })
 		a.run().want(0)
 		a.isClosed(days...)

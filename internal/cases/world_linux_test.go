@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// worldOfThisSystem holds what needs Linux, and mostly root: cases 2b, 13, 34, 35, 36, 39, and parts of 38
-// and 48.
+// worldOfThisSystem covers cases that need Linux, and mostly root: cases 2b, 13, 34, 35, 36, 39, and parts
+// of 38 and 48.
 func worldOfThisSystem() []example {
 	all := mounts()
 	all = append(all, otherUser()...)
@@ -143,7 +143,7 @@ func mounts() []example {
 	}})
 }
 
-// otherUser: what belongs to root in the destination, for a program that another user runs.
+// otherUser: files of root in the destination, with a program run by another user.
 func otherUser() []example {
 	const nobody = 65534
 	begin := func(t testing.TB) (*vendor, *archive) {
@@ -198,7 +198,7 @@ func otherUser() []example {
 	}}}
 }
 
-// under runs the program with system calls changed by strace, on the given folders or everywhere.
+// under runs the program with system calls modified by strace, on the given folders or everywhere.
 func under(t testing.TB, a *archive, inject string, folders ...string) {
 	t.Helper()
 	strace, err := exec.LookPath("strace")
@@ -219,9 +219,9 @@ func under(t testing.TB, a *archive, inject string, folders ...string) {
 	}
 }
 
-// slowSyncs: the same leads on two days, of which the older one's recordings are gone at the source, with
-// a template that names files by lead. A slow disk leaves time between the file of a later recording and
-// its note. Nothing that is gone gets that file.
+// slowSyncs: the same leads on two days, with the older day's recordings missing at the source, and a
+// template that names files by lead. A slow disk leaves time between the file of a later recording and
+// its line. No missing recording gets that file.
 func slowSyncs() []example {
 	old := now.AddDate(0, 0, -8).Format(time.DateTime)
 	young := now.AddDate(0, 0, -7).Add(5 * time.Minute).Format(time.DateTime)
@@ -233,7 +233,7 @@ func slowSyncs() []example {
 			lead := fmt.Sprint(i)
 			v.call(10000+i, old, v.recording(10000+i)).with("lead_id", lead)
 			v.Bodies[tokenOf(10000+i)] = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				// The answer comes as soon as the other one's file stands there, so that it may not be noted yet.
+				// The answer comes as soon as the other one's file exists, before it may be noted.
 				for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(200 * time.Microsecond) {
 					if _, err := os.Stat(filepath.Join(a.dest, "leads", lead+".mp3")); err == nil {
 						break
@@ -253,7 +253,7 @@ func slowSyncs() []example {
 	}}}
 }
 
-// failingCalls: system calls that some file systems do not know. strace makes them fail.
+// failingCalls: system calls that some file systems do not support. strace makes them fail.
 func failingCalls() []example {
 	var all []example
 	for _, errno := range []string{"ENOENT", "ENOTTY", "EINVAL", "ENOSYS", "EOPNOTSUPP"} {
@@ -264,7 +264,7 @@ func failingCalls() []example {
 			var folders []string
 			for _, folder := range []string{"", "sub", "manifest", "manifest/" + ago(5), "calls", "calls/" + ago(5), ".tmp"} {
 				folder = filepath.Join(a.dest, folder)
-				if err := os.MkdirAll(folder, 0o700); err != nil { // strace wants to find what it follows
+				if err := os.MkdirAll(folder, 0o700); err != nil { // strace needs existing paths
 					t.Fatal(err)
 				}
 				folders = append(folders, folder)
@@ -290,9 +290,9 @@ func failingCalls() []example {
 	return all
 }
 
-// apart runs a function on a thread in a namespace of its own for mounts, with a hosts file of its own
-// and no other names, and, if wanted, in one for networks. What it starts and listens on is in them; the
-// thread ends with it.
+// apart runs a function on a thread in its own mount namespace, with its own hosts file and no other
+// names, and optionally in a network namespace. Its processes and listeners are in them; the thread ends
+// with it.
 func apart(t testing.TB, network bool, hosts string, run func()) {
 	t.Helper()
 	needsRoot(t)
@@ -336,8 +336,8 @@ func apart(t testing.TB, network bool, hosts string, run func()) {
 	}
 }
 
-// nat64: on a network of IPv6 alone, the addresses of IPv4 hosts stand behind a prefix. What stands
-// there decides.
+// nat64: on an IPv6-only network, IPv4 addresses are embedded after a prefix. The embedded address
+// decides.
 func nat64() []example {
 	var all []example
 	for _, c := range []struct {
@@ -399,7 +399,7 @@ func nat64() []example {
 	return all
 }
 
-// namedProxies: the names of hosts have no case and may end in a dot, and the port of SOCKS has a default.
+// namedProxies: the names of hosts ignore case and may end in a dot, and the port of SOCKS has a default.
 func namedProxies() []example {
 	var all []example
 	for _, c := range []struct{ name, listen, address string }{

@@ -14,8 +14,8 @@ import (
 	"unicode/utf16"
 )
 
-// world holds what stands around the program: cases 33, 38, 46, 47, 48, 49 and 50, and those of one
-// system alone.
+// world covers the environment of the program: cases 33, 38, 46, 47, 48, 49 and 50, and those of
+// one system only.
 func world() []example {
 	all := tokenFiles()
 	all = append(all, proxies()...)
@@ -27,7 +27,7 @@ func world() []example {
 	return append(all, worldOfThisSystem()...)
 }
 
-// tokenFiles: editors and shells put more into a token file than the token.
+// tokenFiles: editors and shells add bytes to a token file.
 func tokenFiles() []example {
 	wide := func(order func(uint16) []byte, text string) string {
 		var b []byte
@@ -41,7 +41,7 @@ func tokenFiles() []example {
 	var all []example
 	for _, c := range []struct {
 		name, text string
-		orRefused  bool // what cannot be understood gets one clear line
+		orRefused  bool // an invalid file gets one clear line
 	}{
 		{"a byte-order mark", "\ufeff" + token, false},
 		{"a byte-order mark and CR LF", "\ufeff" + token + "\r\n", false},
@@ -107,9 +107,10 @@ func proxies() []example {
 	return all
 }
 
-// symbolicLinks: a link below the destination is not followed, which is said before any download.
+// symbolicLinks: a link below the destination is not followed, which is reported before any
+// download.
 func symbolicLinks() []example {
-	if runtime.GOOS == "windows" { // links need a right there that users lack
+	if runtime.GOOS == "windows" { // links need a privilege there
 		return nil
 	}
 	var all []example
@@ -161,7 +162,7 @@ func symbolicLinks() []example {
 		if err := os.Symlink(real, a.dest); err != nil {
 			t.Fatal(err)
 		}
-		a.run().want(0) // it is not below itself
+		a.run().want(0) // the destination itself may be a link
 		a.dest = real
 		a.holds(v.bodies()...)
 	}})
@@ -221,8 +222,8 @@ func homes() []example {
 	return all
 }
 
-// unmounted: the state folder knows an archive here, and the folder is empty, as when its disk is not
-// mounted.
+// unmounted: the state folder remembers an archive here, but the folder is empty, as if its disk was
+// not mounted.
 func unmounted() []example {
 	begin := func(t testing.TB) (*vendor, *archive, string) {
 		v := newVendor(t)
@@ -279,7 +280,7 @@ func unmounted() []example {
 	}}}
 }
 
-// fewFiles: a process may hold few files open. That makes it slower.
+// fewFiles: a process with a low limit of open files is only slower.
 func fewFiles() []example {
 	if runtime.GOOS == "windows" {
 		return nil
@@ -313,8 +314,8 @@ func fewFiles() []example {
 	return all
 }
 
-// cases: names that differ in the case of their letters alone, in a folder that does not tell them
-// apart. Linux seldom has one: CASES_FOLDING may name it.
+// cases: names that differ only in case, in a folder that ignores case. It is rare on Linux:
+// CASES_FOLDING may name one.
 func cases() []example {
 	folder := func(t testing.TB) string {
 		dir := t.TempDir()

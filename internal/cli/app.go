@@ -1,9 +1,8 @@
-// Package cli is the command line of the program: commands, flags, environment and
-// configuration file, progress, the summary and exit codes. It is the only user of
-// urfave/cli, which parses the arguments and no more: its own printing, exiting and
-// environment handling are switched off, because it exits from inside a command,
-// takes an empty variable for a value, and lets flags after an argument pass in
-// silence (all seen in v2.27.7).
+// Package cli is the command line of the program: commands, flags, environment and configuration
+// file, progress, the summary and exit codes. It is the only user of urfave/cli, which only parses
+// the arguments: its printing, exiting and environment handling are disabled, because it exits from
+// inside a command, treats an empty variable as a value, and silently ignores flags after an
+// argument (all observed in v2.27.7).
 package cli
 
 import (
@@ -16,34 +15,34 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	_ "time/tzdata" // the account's zone must be known on machines without zone files
+	_ "time/tzdata" // the account's zone must work on machines without zone files
 
 	"github.com/urfave/cli/v2"
 )
 
 const program = "convoso-archiver"
 
-// Env is what surrounds a run of the program.
+// Env is the environment of a run of the program.
 type Env struct {
-	Stdin   io.Reader // lists that a flag asks for; nil for none
+	Stdin   io.Reader // lists for flags that read stdin; nil for none
 	Stdout  io.Writer // results only
-	Stderr  io.Writer // progress, logs and errors; bars are drawn where it is a terminal
-	Environ []string  // as os.Environ returns it
+	Stderr  io.Writer // progress, logs and errors; bars only on a terminal
+	Environ []string  // in the format of os.Environ
 }
 
 // process is one run of the program.
 type process struct {
 	args    []string // without the program's name
-	leading []string // the argument that stood before the flags, if the command has one
+	leading []string // the arguments before the flags, for commands that have some
 	stdin   io.Reader
 	stdout  *results
 	screen  *screen // stderr
 	env     environment
 
-	works   bool         // the command does more than write to stdout
-	restore func()       // ends what works began; may be nil
-	logger  *slog.Logger // of a command that has a log, once its settings are read
-	talk    output       // of that log
+	works   bool         // the command does more than print
+	restore func()       // restores the signal handling changed for works; may be nil
+	logger  *slog.Logger // of a command with a log, once its settings are read
+	talk    output       // settings of that log
 }
 
 // command is one command of the program.
@@ -54,16 +53,16 @@ type command struct {
 	about       string // in the help, before the flags
 	examples    []example
 	settings    []setting
-	words       []string // what the arguments may be, for completion
-	leads       int      // so many first arguments may stand anywhere among the flags
-	environment bool     // settings have variables and keys
+	words       []string // possible arguments, for completion
+	leads       int      // number of leading arguments that may be anywhere among the flags
+	environment bool     // its settings have variables and keys
 	exitCodes   bool     // the help lists them
-	works       bool     // it does more than write to stdout
+	works       bool     // the command does more than print
 	run         func(ctx context.Context, p *process, in input) outcome
 }
 
-// input is what the command line gave to a command. A command that talks JSON tells
-// err in JSON too, so that it gets it beside the flags that could be read.
+// input is the parsed command line of a command. It holds err and all readable flags, because a
+// command with --json reports err in JSON too.
 type input struct {
 	flags values
 	args  []string
@@ -89,9 +88,9 @@ func commandNames() []string {
 	return names
 }
 
-// Run runs the program with the arguments after its name, and returns the exit
-// code. When ctx ends, a command stops cleanly; a *[SignalError] as the context's
-// cause decides about the code. Errors are printed here, and only here.
+// Run runs the program with the arguments after its name, and returns the exit code. When ctx ends,
+// a command stops cleanly; a *[SignalError] as the context's cause determines the code. Errors are
+// printed here, and only here.
 func Run(ctx context.Context, args []string, env Env) int {
 	p := &process{args: ownHelp(args), stdin: env.Stdin, screen: &screen{base: env.Stderr}, env: parseEnvironment(env.Environ)}
 	p.stdout = &results{base: env.Stdout, width: widthOf(env.Stdout, p.env)}
@@ -106,15 +105,15 @@ func Run(ctx context.Context, args []string, env Env) int {
 		}
 	}()
 	if err := app.RunContext(ctx, append([]string{program}, p.args...)); err != nil {
-		// Commands return their outcome, so that no command was found in the arguments.
+		// Commands return their outcome, so this point means that the arguments contain no command.
 		asJSON := flagsWithin(args, outputSettings()).isOn("json")
 		result = p.refuse(judge(err, nil, false), asJSON)
 	}
 	return p.finish(speaker, result)
 }
 
-// ownHelp keeps the library, which takes a command by this name for its own, from
-// answering "help --help" with the help of the program.
+// ownHelp answers "help --help", because the library treats a command of this name as its own and
+// would print the help of the program.
 func ownHelp(args []string) []string {
 	if len(args) == 2 && args[0] == "help" && slices.Contains([]string{"--help", "-help", "-h", "--h"}, args[1]) {
 		return []string{"help", "help"}
@@ -122,8 +121,8 @@ func ownHelp(args []string) []string {
 	return args
 }
 
-// takeLeading takes out the arguments of a command that may stand anywhere among its flags, as in "deploy systemd
-// --last 7d": the library would take all that follows them for arguments.
+// takeLeading extracts the arguments of a command that may be anywhere among its flags, as in "deploy systemd
+// --last 7d": the library would treat everything after them as arguments.
 func takeLeading(args []string) (rest, leading []string) {
 	i := slices.IndexFunc(commands(), func(c command) bool { return len(args) > 0 && c.name == args[0] })
 	if i < 0 || commands()[i].leads == 0 {
@@ -216,8 +215,8 @@ func programSettings() []setting {
 	return []setting{{name: "version", kind: toggle, flagOnly: true, usage: "show the version"}, helpSetting()}
 }
 
-// libraryFlags translates settings. Values are text for the library, so that a
-// value is read by the same code wherever it was set.
+// libraryFlags translates settings. Values are strings for the library, so that the same code
+// parses a value from every source.
 func libraryFlags(settings []setting) []cli.Flag {
 	var flags []cli.Flag
 	for _, s := range settings {
@@ -240,7 +239,7 @@ func libraryFlags(settings []setting) []cli.Flag {
 	return flags
 }
 
-// givenFlags returns the settings that stand on the command line.
+// givenFlags returns the settings set on the command line.
 func givenFlags(c *cli.Context, settings []setting) values {
 	flags := values{}
 	for _, s := range settings {
@@ -252,7 +251,7 @@ func givenFlags(c *cli.Context, settings []setting) values {
 		case toggle:
 			g.items = []string{strconv.FormatBool(c.Bool(s.name))}
 		case list, once:
-			g.items = splitItems(s, c.StringSlice(s.name)) // which leaves those of once as they are
+			g.items = splitItems(s, c.StringSlice(s.name)) // which does not split values of kind once
 		default:
 			g.items = []string{c.String(s.name)}
 		}
@@ -261,7 +260,7 @@ func givenFlags(c *cli.Context, settings []setting) values {
 	return flags
 }
 
-// usageProblems is usageProblem for all flags that are not known, of which the library names the first.
+// usageProblems is like usageProblem, for all unknown flags; the library reports only the first.
 func usageProblems(err error, args []string, settings []setting) error {
 	if !strings.HasPrefix(err.Error(), unknownToLibrary) {
 		return usageProblem(err, settings)
@@ -284,8 +283,8 @@ func usageProblems(err error, args []string, settings []setting) error {
 
 const unknownToLibrary = "flag provided but not defined: -"
 
-// usageProblem puts the library's errors into our words. They repeat no value: the
-// standard library's text has it, and it may be a secret at the wrong place.
+// usageProblem translates the library's errors. It omits values, which the standard library's text
+// contains, because a value may be a misplaced secret.
 func usageProblem(err error, settings []setting) error {
 	said := err.Error()
 	if name, ok := strings.CutPrefix(said, unknownToLibrary); ok {
@@ -326,21 +325,20 @@ func unknownFlag(name string, settings []setting) error {
 		return misuse(try, "unknown flag (not shown, because it may be personal data)")
 	}
 	dashes := "--"
-	if len(name) == 1 { // as it was probably typed
+	if len(name) == 1 { // as probably typed
 		dashes = "-"
 	}
 	return misuse(try, "unknown flag %s%s", dashes, name)
 }
 
-// longNumber is what may be the number of a person.
+// longNumber matches what may be a telephone number.
 var longNumber = regexp.MustCompile(`\d{7,}`)
 
-// harmless is a word that says nothing about a person, or a time of day.
+// harmless matches a word without personal data, or a time of day.
 var harmless = regexp.MustCompile(`^(?:[a-z][a-z_./-]{0,19}|\d{1,2}:\d{2}(?::\d{2})?)$`)
 
-// strayArgument repeats the argument only where it can hardly be the name or number of a
-// person, or the token. Flags after an argument are not parsed: here they are an error as
-// well.
+// strayArgument repeats the argument only if it is unlikely to be a name, a telephone number or the
+// token. Flags after an argument are not parsed, so they are an error too.
 func strayArgument(arg string, flags values) error {
 	if strings.HasPrefix(arg, "-") {
 		return misuse("leave it out", "flags after -- have no effect")

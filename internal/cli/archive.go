@@ -26,7 +26,7 @@ const (
 	groupOutput = "OUTPUT"
 )
 
-// outputSettings are those of every command that runs for long.
+// outputSettings are the output settings of long-running commands.
 func outputSettings() []setting {
 	return []setting{
 		{name: "json", kind: toggle, group: groupOutput, usage: "write the summary as one JSON object to stdout"},
@@ -38,7 +38,7 @@ func outputSettings() []setting {
 	}
 }
 
-// archiveSettings is the one table of what archive understands.
+// archiveSettings is the table of all settings of archive.
 func archiveSettings() []setting {
 	settings := []setting{
 		{name: "start-time", group: groupWhat, placeholder: "TIME", usage: "first day or time, in --time-zone: 2025-05-01, \"2025-05-01 13:00:00\" or 2025-05-01T13:00:00"},
@@ -145,7 +145,7 @@ kill the program at any moment and run it again.`,
 			{"all of the past, starting with the recordings that the vendor deletes next",
 				"convoso-archiver archive --dest /archive --start-time 2023-01-01 --end-time 2025-05-31"},
 			{"sales of one campaign on one day, with readable file names",
-				"convoso-archiver archive --dest sales --campaign-id 1234 --status SALE \\\n" +
+				"convoso-archiver archive --dest sales --campaign-id 5051 --status SALE \\\n" +
 					"  --start-time 2025-05-01 --end-time 2025-05-01 \\\n" +
 					"  --path-template '{{.user}}/{{.call_date.Format \"15h04\"}} {{.filename}}'"},
 		},
@@ -171,13 +171,12 @@ func runArchive(ctx context.Context, p *process, in input) outcome {
 	return p.archive(ctx, job, talk, read.err)
 }
 
-// archive runs one job, and writes its summary in every case: err is why it cannot
-// even begin.
+// archive runs one job, and writes its summary in every case; err is a reason not to start it.
 func (p *process) archive(ctx context.Context, job *archiveJob, talk output, err error) outcome {
 	job.monitor.begin(ctx, p)
 	summary, result := p.archiveJob(ctx, job, talk, err)
-	// Wrong settings get their one line on stderr, as from any other program; whatever
-	// was tried gets a summary, also when it came to nothing.
+	// Wrong settings get only one line on stderr, like in other programs; every attempted run gets
+	// a summary, even without results.
 	refused := summary.Run == "" && result.code == ExitUsage
 	silent := talk.quiet && result.code == ExitDone
 	if !refused {
@@ -191,7 +190,7 @@ func (p *process) archive(ctx context.Context, job *archiveJob, talk output, err
 	return result
 }
 
-// archiveJob runs one job, and returns its summary with the exit code it led to.
+// archiveJob runs one job, and returns its summary with its exit code.
 func (p *process) archiveJob(ctx context.Context, job *archiveJob, talk output, err error) (archiver.Summary, outcome) {
 	p.screen.hide(job.token.Reveal())
 	if job.maxDuration > 0 {
@@ -206,7 +205,7 @@ func (p *process) archiveJob(ctx context.Context, job *archiveJob, talk output, 
 		summary, err = p.runJob(ctx, job, talk)
 		done()
 	}
-	if summary.Run == "" { // it did not begin
+	if summary.Run == "" { // the run did not start
 		summary.Started, summary.Ended = started, time.Now().UTC()
 		summary.DryRun = job.config.DryRun
 		if cause := context.Cause(ctx); cause != nil {

@@ -1,4 +1,4 @@
-// The command audit: checks seals and tells the history of a recording.
+// The command audit: checks seals and prints the history of a recording.
 
 package cli
 
@@ -79,14 +79,14 @@ It needs no token, takes no lock and writes nothing.`,
 type auditJob struct {
 	folder    string
 	bucket    store.S3Options
-	recording string // or call, by its id; "" for the seals
+	recording string // id of a recording or call; "" for the seals
 	allowed   []evidence.AllowedSigner
 	head      *evidence.Head
 	tsaRoots  *x509.CertPool // nil for any
 	noAudio   bool
 	workers   int
 
-	log      accessPlace // not set: no access log is asked for
+	log      accessPlace // unset: no access log was requested
 	from, to string      // days of it
 }
 
@@ -108,7 +108,7 @@ func runAudit(ctx context.Context, p *process, in input) outcome {
 func (r *reader) auditJob(ctx context.Context, args []string, env environment) *auditJob {
 	j := &auditJob{noAudio: r.toggle("no-audio"), workers: r.whole("workers", 1, maxWorkers)}
 	seals := r.toggle("seals")
-	if r.values["access-log"].byFlag() { // that of serve, in the file, is not asked for
+	if r.values["access-log"].byFlag() { // the value for serve in the file does not count
 		j.log = r.accessPlace(env)
 	}
 	if j.log.isSet() && !seals && len(args) <= 1 {
@@ -154,7 +154,8 @@ func (r *reader) auditJob(ctx context.Context, args []string, env environment) *
 	return j
 }
 
-// noSpan refuses a span by flag without --access-log. It ignores a span in the configuration file, which is for archive.
+// noSpan refuses a span by flag without --access-log. A span in the configuration file is for archive, so it is
+// ignored.
 func (r *reader) noSpan(seals bool) error {
 	for _, name := range []string{"start-time", "end-time", "last"} {
 		switch {
@@ -196,7 +197,7 @@ func (r *reader) tsaRoots(ctx context.Context) *x509.CertPool {
 	return roots
 }
 
-// auditResult is what audit --seals prints.
+// auditResult is the output of audit --seals.
 type auditResult struct {
 	ExitCode int     `json:"exit_code"`
 	Error    string  `json:"error"`
@@ -211,7 +212,7 @@ func (p *process) audit(ctx context.Context, job *auditJob, talk output) outcome
 	began := time.Now()
 	made := auditResult{noAudio: job.noAudio}
 	audited, err := p.runAuditing(ctx, job, talk)
-	if made.Audited = audited; made.Findings == nil { // a reader of the JSON may loop over it
+	if made.Audited = audited; made.Findings == nil { // so that readers of the JSON can iterate over it
 		made.Findings, made.Signers = []evidence.Finding{}, []string{}
 	}
 	unread := 0
@@ -249,7 +250,7 @@ func (p *process) runAuditing(ctx context.Context, job *auditJob, talk output) (
 	return audited, withAbsent(ctx, opened.Ledger, err)
 }
 
-// answer is the answer in one line.
+// answer returns the answer in one line.
 func (a auditResult) answer(unread int) string {
 	where := fmt.Sprintf("%s, %s, %s, %s", plural(a.Seals, "seal"), plural(a.Days, "day"), plural(int(a.Lines), "line"), plural(a.Recordings, "recording"))
 	switch {
@@ -290,7 +291,7 @@ func (a auditResult) write(w io.Writer, asJSON bool) error {
 	b.WriteString(a.Answer + "\n")
 	if len(a.Findings) > 0 {
 		b.WriteString("\n")
-		table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0) // a strings.Builder takes everything
+		table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0) // writes to a strings.Builder never fail
 		for _, f := range a.Findings[:min(len(a.Findings), maxFindings)] {
 			_, _ = fmt.Fprintf(table, "  %s\t%s\t%s\n", f.Kind, findingPlace(f), f.Detail)
 		}
@@ -313,11 +314,16 @@ func (a auditResult) write(w io.Writer, asJSON bool) error {
 		}
 		b.WriteString("\n")
 	}
+	const sealedDays = "of sealed days; report counts those of all days" // other days are not read
 	if a.Erased > 0 {
-		fmt.Fprintf(&b, "erased       %s\n", plural(a.Erased, "recording"))
+		fmt.Fprintf(&b, "erased       %s %s\n", plural(a.Erased, "recording"), sealedDays)
 	}
 	if a.Expired > 0 {
-		fmt.Fprintf(&b, "expired      %s\n", plural(a.Expired, "recording"))
+		fmt.Fprintf(&b, "expired      %s %s\n", plural(a.Expired, "recording"), sealedDays)
+	}
+	if a.Absent > 0 {
+		fmt.Fprintf(&b, "expired      %s not in the store, and their retention has ended: a lifecycle rule may have removed them.\n"+
+			"             Run erase --expired --yes to note it, and then seal\n", plural(a.Absent, "recording"))
 	}
 	if a.Reclosed > 0 {
 		fmt.Fprintf(&b, "not sealed   %s closed again since the last seal: run seal\n", plural(a.Reclosed, "day"))
@@ -348,7 +354,7 @@ func findingPlace(f evidence.Finding) string {
 	return strings.Join(parts, ", ")
 }
 
-// history tells the history of one recording or call.
+// history prints the history of one recording or call.
 func (p *process) history(ctx context.Context, job *auditJob, talk output) outcome {
 	made, err := p.runHistory(ctx, job, talk)
 	err = withBucket(archiver.Location{Folder: job.folder, S3: job.bucket}, err)
@@ -388,7 +394,7 @@ func writeHistory(w io.Writer, h evidence.History) error {
 	default:
 		fmt.Fprintf(&b, "call %s, call day %s, with %s: %s\n\n", h.CallID, days, plural(len(h.Recordings), "recording"), strings.Join(h.Recordings, ", "))
 	}
-	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
+	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // writes to a strings.Builder never fail
 	for _, e := range h.Events {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", e.Time.UTC().Format("2006-01-02 15:04:05Z"), e.What, e.Detail)
 		if e.SHA256 != "" && e.Key != "" {
@@ -402,6 +408,9 @@ func writeHistory(w io.Writer, h evidence.History) error {
 		b.WriteString("; the signer was not checked: give --allowed-signers")
 	}
 	b.WriteString("\n")
+	for _, what := range h.NotSealed {
+		fmt.Fprintf(&b, "%s is not sealed yet: the next seal signs it\n", what)
+	}
 	if h.Kind == evidence.OfRecording {
 		b.WriteString("the audio was not read; audit --seals and verify read it\n")
 	} else if len(h.Recordings) > 0 {

@@ -1,4 +1,4 @@
-// The part of audit that prints the access log of serve.
+// Prints the access log of serve for audit.
 
 package cli
 
@@ -17,7 +17,7 @@ import (
 	"convoso-archiver/internal/web"
 )
 
-// accessSpan reads the days of the access log, which are of UTC. Those of archive, in the file, are not meant.
+// accessSpan reads the days of the access log, which are in UTC. It ignores the span of archive in the file.
 func (r *reader) accessSpan(now time.Time) (from, to string) {
 	for _, name := range []string{"last", "start-time", "end-time"} {
 		if r.values[name].byFlag() {
@@ -52,7 +52,7 @@ func (p *process) readAccess(ctx context.Context, job *auditJob, talk output) (u
 	write := json.NewEncoder(p.stdout)
 	write.SetEscapeHTML(false)
 	var text strings.Builder
-	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0) // which keeps all until its end
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0) // buffers everything until Flush
 	unreadable, err = web.ReadAccess(ctx, files, job.from, job.to, func(a web.Access) error {
 		if id := job.recording; id != "" && a.RecordingID != id && a.CallID != id && !slices.Contains(a.CallIDs, id) {
 			return nil
@@ -75,7 +75,7 @@ func (p *process) readAccess(ctx context.Context, job *auditJob, talk output) (u
 	return unreadable, lines, errors.Join(err, table.Flush(), writeText(p.stdout, trimLines(text.String())))
 }
 
-// accessFiles opens the log where it is.
+// accessFiles opens the log in its folder or bucket.
 func (j *auditJob) accessFiles(ctx context.Context) (files web.AccessFiles, end func() error, err error) {
 	if j.log.folder != "" {
 		files, err = web.NewFolderFiles(j.log.folder)
@@ -88,7 +88,7 @@ func (j *auditJob) accessFiles(ctx context.Context) (files web.AccessFiles, end 
 	return bucket, bucket.Close, nil
 }
 
-// misuseOf makes an error one of the settings.
+// misuseOf turns an error into one about the settings.
 func misuseOf(err error, try string) error {
 	if err == nil {
 		return nil

@@ -1,4 +1,4 @@
-// The exit codes of each command as the help explains them; exit.go decides which one it is.
+// The exit codes of each command with their texts for the help; exit.go decides which one applies.
 
 package cli
 
@@ -16,8 +16,8 @@ const (
 	meansSignal = "stopped cleanly by SIGINT or SIGTERM; a second signal stops at once"
 )
 
-// exitCodesOf returns the codes of a command, or those of the program for "" and a command that has no words of its
-// own. The numbers mean the same everywhere.
+// exitCodesOf returns the codes of a command, or those of the program for "" and for commands without their own
+// texts. Numbers have the same meaning everywhere.
 func exitCodesOf(command string) []exitCode {
 	signal := exitCode{"130 143", meansSignal}
 	switch command {

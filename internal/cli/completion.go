@@ -13,11 +13,11 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// The shells call the program itself with the words so far and this last argument,
-// which the library understands, so that the scripts know no flag.
+// The shells call the program with the words so far and this last argument, which the library
+// understands, so the scripts contain no flags.
 const completionFlag = "--generate-bash-completion"
 
-// describeVariable asks for a tab and an explanation after each word.
+// describeVariable requests a tab and an explanation after each word.
 const describeVariable = "_CONVOSO_ARCHIVER_DESCRIBE"
 
 const bashScript = `# bash completion for convoso-archiver; try: source <(convoso-archiver completion bash)
@@ -56,7 +56,7 @@ else
 fi
 `
 
-// fishScript asks for words with what they mean, which fish shows beside them, as zsh and PowerShell do.
+// fishScript requests words with explanations, which fish shows next to them, like zsh and PowerShell.
 const fishScript = `# fish completion for convoso-archiver; try: convoso-archiver completion fish | source
 function __convoso_archiver_complete
     set -l words (commandline -opc)
@@ -137,15 +137,15 @@ func completionScript(args []string) (string, error) {
 	return "", misuse("name one of "+strings.Join(shells(), ", "), "unknown shell %q", args[0])
 }
 
-// completeWith prints what may follow the words so far: flags after a dash, the
-// choices of a flag that has some, else the command's words.
+// completeWith prints what may follow the words so far: flags after a dash, the choices of a flag
+// if it has some, otherwise the command's words.
 func (p *process) completeWith(cmd command) cli.BashCompleteFunc {
 	return func(*cli.Context) {
 		for _, word := range completions(cmd, p.args) {
 			if about := meaningOf(word, cmd); about != "" && p.env[describeVariable] != "" {
 				word += "\t" + about
 			}
-			_, _ = fmt.Fprintln(p.stdout, word) // stdout keeps the error
+			_, _ = fmt.Fprintln(p.stdout, word) // stdout stores the error
 		}
 	}
 }
@@ -179,7 +179,7 @@ func completions(cmd command, args []string) []string {
 		settings = append(settings, helpSetting())
 	}
 	switch s, ok := named(settings, name); {
-	case ok && s.kind == toggle: // it is whole: the next word is asked for
+	case ok && s.kind == toggle: // it is complete, so the next word is requested
 		return cmd.words
 	case ok:
 		return append(slices.Clone(s.choices), s.suggested...)

@@ -1,4 +1,4 @@
-// Collects settings from flags, variables and the configuration file, and decides which of them wins.
+// Collects settings from flags, variables and the configuration file, and decides which one wins.
 
 package cli
 
@@ -19,7 +19,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// source is where a value was set; a later one beats an earlier one.
+// source is where a value was set; later ones override earlier ones.
 type source int
 
 const (
@@ -28,7 +28,7 @@ const (
 	onCommandLine
 )
 
-// given is a value that somebody set, and where, for errors to name.
+// given is a value that was set, and its origin for errors.
 type given struct {
 	items  []string // one item unless the setting is a list
 	origin string   // "--workers", or "CONVOSO_ARCHIVER_WORKERS", or "workers (archive.yaml, line 3)"
@@ -37,10 +37,10 @@ type given struct {
 
 func (g given) byFlag() bool { return g.source == onCommandLine }
 
-// values holds what was set, by the setting's name. Defaults are not in it.
+// values holds the values that were set, by the setting's name, without defaults.
 type values map[string]given
 
-// environment is the environment by name.
+// environment holds the environment variables by name.
 type environment map[string]string
 
 func parseEnvironment(environ []string) environment {
@@ -53,17 +53,16 @@ func parseEnvironment(environ []string) environment {
 		}
 		name, value := pair[:i+1], pair[i+2:]
 		if runtime.GOOS == "windows" {
-			name = strings.ToUpper(name) // names are without case there
+			name = strings.ToUpper(name) // names ignore case there
 		}
 		e[name] = value
 	}
 	return e
 }
 
-// gather returns what was set: a flag beats the environment, that beats the
-// configuration file. An empty variable counts as not set, for a shell has no
-// other way to take one back. The error joins all that is wrong; beside it stands what
-// could be read.
+// gather returns the values that were set: a flag overrides the environment, which overrides the
+// configuration file. An empty variable counts as unset, because some shells and service files
+// cannot unset one. The error joins all mistakes; the readable values are returned with it.
 func gather(ctx context.Context, settings []setting, flags values, env environment) (values, error) {
 	merged := values{}
 	for _, s := range settings {
@@ -92,9 +91,8 @@ func isInHome(path string) bool {
 	return found && (rest == "" || os.IsPathSeparator(rest[0]))
 }
 
-// expandHome puts the home folder in place of a ~ at the start of a path. A shell does so
-// only with a word that begins with it: not with --dest=~/rec, a variable of a service or
-// a line of the file.
+// expandHome replaces a ~ at the start of a path with the home folder. A shell does so only at the start of a word: not in
+// --dest=~/rec, a variable of a service or a line of the file.
 func (v values) expandHome(settings []setting, env environment) error {
 	var errs []error
 	for _, s := range settings {
@@ -120,9 +118,9 @@ func homeFolder(goos string, env environment) string {
 	return env["HOME"]
 }
 
-// dropBeatenSpan lets a span that is set in one way beat one that a weaker source sets in
-// the other: --last on the command line beats start-time in the file, and the reverse.
-// Both from one source are left for the reader to refuse.
+// dropBeatenSpan lets a span override a span of the other form from a weaker source: --last on the
+// command line overrides start-time in the file, and vice versa. Both forms from one source stay,
+// and the reader refuses them.
 func (v values) dropBeatenSpan() {
 	last, isSet := v["last"]
 	for _, name := range []string{"start-time", "end-time"} {
@@ -137,9 +135,9 @@ func (v values) dropBeatenSpan() {
 	}
 }
 
-// unknownVariables returns the names of variables that look like settings and are
-// none, with what may have been meant. They are not an error: a Kubernetes service by
-// the name of the program puts variables of its own there.
+// unknownVariables returns the names of variables that look like settings but are not, with the
+// nearest setting. They are not an error, because a Kubernetes service with the name of the program
+// defines such variables.
 func unknownVariables(settings []setting, env environment) []string {
 	var known, notes []string
 	for _, s := range settings {
@@ -158,8 +156,8 @@ func unknownVariables(settings []setting, env environment) []string {
 	return notes
 }
 
-// splitItems splits the values of a list at commas, which no item of a list may
-// hold, so that a variable can name several.
+// splitItems splits the values of a list at commas, which list items cannot contain, so a variable
+// can hold several.
 func splitItems(s setting, raw []string) []string {
 	if s.kind != list {
 		return raw
@@ -173,11 +171,10 @@ func splitItems(s setting, raw []string) []string {
 	return items
 }
 
-const maxConfigBytes = 1 << 20 // bytes; a configuration is a page of text
+const maxConfigBytes = 1 << 20 // bytes; a real one is a page of text
 
-// readConfig reads the configuration file. It is decoded here rather than by the
-// library for flags, whose loader lets a misspelt key pass in silence. The error joins
-// what is wrong with its lines; the others are returned.
+// readConfig reads the configuration file. It does not use the flag library, whose loader ignores
+// misspelt keys. The error joins the mistakes in its lines; the other values are returned.
 func readConfig(ctx context.Context, path string, settings []setting) (values, error) {
 	data, err := readSmallFile(ctx, path, maxConfigBytes)
 	if err != nil {
@@ -189,7 +186,7 @@ func readConfig(ctx context.Context, path string, settings []setting) (values, e
 			"read configuration %s: not YAML%s", path, yamlLine(err))
 	}
 	if document.Kind == 0 {
-		return values{}, nil // empty, or comments alone
+		return values{}, nil // empty, or only comments
 	}
 	root := document.Content[0]
 	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
@@ -201,13 +198,13 @@ func readConfig(ctx context.Context, path string, settings []setting) (values, e
 	}
 	read := values{}
 	var errs []error
-	for i := 0; i+1 < len(root.Content); i += 2 { // after a mistake too: whom it is told to may stand there
+	for i := 0; i+1 < len(root.Content); i += 2 { // also after a mistake, because later keys may say how to report it
 		errs = append(errs, read.readKey(path, root.Content[i], root.Content[i+1], settings))
 	}
 	return read, errors.Join(errs...)
 }
 
-// readKey adds one line of the file.
+// readKey adds one key of the file.
 func (v values) readKey(path string, key, value *yaml.Node, settings []setting) error {
 	s, err := configKey(path, key, settings)
 	if err != nil {
@@ -226,7 +223,7 @@ func (v values) readKey(path string, key, value *yaml.Node, settings []setting) 
 
 var yamlLinePattern = regexp.MustCompile(`line \d+`)
 
-// yamlLine keeps of a parser's error only the line: the rest may quote the file.
+// yamlLine returns only the line number of a parser's error, because the rest may quote the file.
 func yamlLine(err error) string {
 	if line := yamlLinePattern.FindString(err.Error()); line != "" {
 		return ", " + line
@@ -255,7 +252,7 @@ func configKey(path string, key *yaml.Node, settings []setting) (setting, error)
 	return setting{}, misuse(try, "read configuration %s: line %d: unknown key %q", path, key.Line, key.Value)
 }
 
-// isTokenName recognises attempts to give the token itself.
+// isTokenName recognises attempts to set the token itself.
 func isTokenName(name string) bool {
 	switch strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(name)) {
 	case "authtoken", "token", "apitoken", "apikey", "convosoauthtoken":
@@ -264,7 +261,7 @@ func isTokenName(name string) bool {
 	return false
 }
 
-// configItems returns a value as written, so that 007 stays 007 and a date a date.
+// configItems returns a value as written, so that 007 and dates stay unchanged.
 func configItems(s setting, value *yaml.Node) ([]string, error) {
 	if value.Kind == yaml.AliasNode {
 		value = value.Alias
@@ -292,19 +289,19 @@ func configItems(s setting, value *yaml.Node) ([]string, error) {
 	return nil, errors.New("it must be one value")
 }
 
-// pipeTime is how long a small file may take. A pipe is one, too, as the shell makes of <(pass show token).
+// pipeTime is the time limit for a small file, which may be a pipe like <(pass show token).
 const pipeTime = 10 * time.Second
 
-// readSmallFile reads a file that is expected to be small, and not a directory or an endless device. A pipe that nobody
-// writes to is left after a while, and when ctx ends.
+// readSmallFile reads a file that is expected to be small, and not a directory or an endless device. It gives up on a
+// pipe without a writer after pipeTime, or when ctx ends.
 func readSmallFile(ctx context.Context, path string, maxBytes int64) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, pipeTime, fmt.Errorf("%s did not end within %s: it may be a pipe that nobody writes to", path, pipeTime))
 	defer cancel()
 	return readWhole(ctx, path, maxBytes)
 }
 
-// readWhole is readSmallFile for what may take any time. What is opened or read when ctx ends stays so until the program
-// ends: neither can be cancelled.
+// readWhole is like readSmallFile, but without the time limit. When ctx ends, a pending open or read stays until the
+// program ends, because neither can be cancelled.
 func readWhole(ctx context.Context, path string, maxBytes int64) ([]byte, error) {
 	var data []byte
 	done := make(chan error, 1)
@@ -312,7 +309,7 @@ func readWhole(ctx context.Context, path string, maxBytes int64) ([]byte, error)
 		f, err := os.Open(path)
 		if err == nil {
 			data, err = io.ReadAll(io.LimitReader(f, maxBytes+1))
-			_ = f.Close() // read only: there is nothing that closing could lose
+			_ = f.Close() // read only: closing cannot lose data
 		}
 		done <- err
 	}()

@@ -1,4 +1,4 @@
-// The command demo: prepares the simulator and the folder.
+// The command demo: sets up the simulator and the folder.
 
 package cli
 
@@ -22,10 +22,10 @@ import (
 const (
 	demoFolder = "convoso-demo"
 	demoDays   = 3
-	maxDays    = 60  // archiving so many takes a few seconds
+	maxDays    = 60  // archiving this many takes a few seconds
 	demoCalls  = 120 // of each day
-	// demoAge is how many days ago the last day of the demo is: further back than a
-	// day needs to settle, so that every day can be closed.
+	// demoAge is how many days ago the last day of the demo is: more than a day needs to settle, so
+	// that every day can be closed.
 	demoAge = 4
 )
 
@@ -45,7 +45,7 @@ func demoSettings() []setting {
 		}
 	}
 	for i := range settings {
-		settings[i].flagOnly = true // a demo must never reach a real destination by a variable
+		settings[i].flagOnly = true // a demo must never reach a real destination because of a variable
 		if settings[i].name == "log-level" {
 			settings[i].defaultValue, settings[i].usage = "error", "minimum level of log messages"
 		}
@@ -127,7 +127,7 @@ func runDemo(ctx context.Context, p *process, in input) outcome {
 	return d.result
 }
 
-// start starts the simulator, whose last day is age days ago. It returns the failure if there is one.
+// start starts the simulator, whose last day is age days ago. It returns a failed outcome on failure.
 func (d *demo) start(age int) outcome {
 	config := convosotest.Config{
 		Seed: 1, Days: d.days, CallsPerDay: demoCalls, RecordedShare: 0.25, SeveralShare: 0.1,
@@ -158,7 +158,7 @@ func (d *demo) start(age int) outcome {
 	return outcome{}
 }
 
-// run shows the commands on the simulator, with state as the state folder. It returns the failure if there is one.
+// run shows the commands on the simulator, with state as the state folder. It returns a failed outcome on failure.
 func (d *demo) run(ctx context.Context, state string) outcome {
 	if err := d.readJobs(state); err != nil {
 		return judge(err, nil, false)
@@ -166,7 +166,7 @@ func (d *demo) run(ctx context.Context, state string) outcome {
 	return d.show(ctx)
 }
 
-// chooseDemoFolder returns a folder that a demo may fill. It is not made here.
+// chooseDemoFolder returns a folder for the demo, without creating it.
 func chooseDemoFolder(wanted string) (string, error) {
 	if wanted != "" {
 		if taken, err := holdsSomething(wanted); err != nil {

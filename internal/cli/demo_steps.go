@@ -1,4 +1,5 @@
-// The steps of the demo: each runs another command on the simulator and shows its result.
+// Runs the steps of the demo, each of which runs another command on the simulator and shows its
+// result.
 
 package cli
 
@@ -33,34 +34,34 @@ type demo struct {
 	verifyJob   *verifyJob
 	reportJob   *reportJob
 
-	// The flags of these jobs as they are shown, each before its value.
+	// The flags of these jobs as shown, each followed by its value.
 	archiveFlags, verifyFlags, reportFlags []string
 
 	steps       []demoStep
-	same, total int     // recordings on disk with the bytes of their source, and all of the source
+	same, total int     // recordings on disk that match the source, and all recordings of the source
 	result      outcome // of the first step that went wrong
 }
 
 // demoStep is one command that the demo ran.
 type demoStep struct {
 	Command   string   `json:"command"`
-	Arguments []string `json:"arguments"` // as one would write them
+	Arguments []string `json:"arguments"` // as typed
 	ExitCode  int      `json:"exit_code"`
 	Result    any      `json:"result"` // the JSON object of that command, null where there is none
 }
 
-// demoDocument is the demo for a machine.
+// demoDocument is the JSON output of the demo.
 type demoDocument struct {
 	ExitCode   int        `json:"exit_code"`
 	Error      string     `json:"error,omitempty"`
 	Dest       string     `json:"dest"`
-	Recordings int        `json:"recordings"` // of the simulated account
-	Identical  int        `json:"identical"`  // of these, stored with the SHA-256 of their source
+	Recordings int        `json:"recordings"` // number in the simulated account
+	Identical  int        `json:"identical"`  // of these, stored with the same SHA-256 as the source
 	Steps      []demoStep `json:"steps"`
 }
 
-// readJobs goes the way of the commands' own flags, so that the demo runs what it
-// shows. The state folder alone is not shown: nobody needs one to run that again.
+// readJobs parses the flags like the commands do, so that the demo runs what it shows. Only the
+// state folder is not shown, because users do not need one.
 func (d *demo) readJobs(state string) error {
 	d.verifyFlags = []string{"--dest", d.folder}
 	d.reportFlags = append(slices.Clip(d.verifyFlags), "--start-time", string(d.first), "--end-time", string(d.last))
@@ -78,7 +79,7 @@ func (d *demo) readJobs(state string) error {
 	return errors.Join(forArchive.err, forVerify.err, forReport.err)
 }
 
-// readPairs returns a reader of flags that each stand before their value.
+// readPairs returns a reader of alternating flags and values.
 func readPairs(settings []setting, pairs []string) *reader {
 	flags := values{}
 	for pair := range slices.Chunk(pairs, 2) {
@@ -87,8 +88,7 @@ func readPairs(settings []setting, pairs []string) *reader {
 	return &reader{settings: settings, values: flags}
 }
 
-// show runs the commands one after the other. It returns why it ended early, and
-// nothing otherwise.
+// show runs the commands one after the other. It returns a failed outcome if it ended early.
 func (d *demo) show(ctx context.Context) outcome {
 	d.introduce()
 	if d.withFaults {
@@ -114,8 +114,7 @@ func (d *demo) show(ctx context.Context) outcome {
 	return outcome{}
 }
 
-// showFaults is the first run of a demo with faults. That it is incomplete is what it
-// is there to show.
+// showFaults makes the first run of a demo with faults, which is incomplete on purpose.
 func (d *demo) showFaults(ctx context.Context) outcome {
 	d.say("Some downloads fail at first, or return something that is not a recording. The program retries\n" +
 		"each of them a few times, which takes about ten seconds.\n")
@@ -131,14 +130,14 @@ func (d *demo) showFaults(ctx context.Context) outcome {
 	return outcome{}
 }
 
-// keep notes how the demo ends: with the first thing that went wrong.
+// keep stores the first failure as the result of the demo.
 func (d *demo) keep(result outcome) {
 	if d.result.code == ExitDone {
 		d.result = result
 	}
 }
 
-// cannotGoOn tells a step that was kept from its work from one that found something.
+// cannotGoOn distinguishes a step that failed to run from one that found problems.
 func cannotGoOn(o outcome) bool {
 	return o.code != ExitDone && o.code != ExitIncomplete && o.code != ExitDamaged
 }
@@ -173,10 +172,10 @@ func (d *demo) report(ctx context.Context) outcome {
 	return d.noted(made, result)
 }
 
-// demoInPipe is how many columns a command line takes where no terminal says otherwise.
+// demoInPipe is the width of command lines without a terminal.
 const demoInPipe = 100
 
-// announce begins a step.
+// announce prints the heading of a step.
 func (d *demo) announce(command, about string, flags []string) {
 	d.steps = append(d.steps, demoStep{Command: command, Arguments: flags})
 	text, width := program+" "+command, cmp.Or(d.process.stdout.width, demoInPipe)
@@ -187,7 +186,7 @@ func (d *demo) announce(command, about string, flags []string) {
 	d.say("== %s: %s\n%s\n", command, about, text)
 }
 
-// shellWord quotes a folder's name that a shell would take apart.
+// shellWord quotes a folder's name that a shell would split.
 func shellWord(word string) string {
 	if strings.ContainsAny(word, " \t'\"$&;()<>|*?[]#~`!{}") {
 		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
@@ -195,23 +194,23 @@ func shellWord(word string) string {
 	return word
 }
 
-// noted ends a step for a machine.
+// noted records the result of a step for the JSON output.
 func (d *demo) noted(result any, o outcome) outcome {
 	step := &d.steps[len(d.steps)-1]
 	step.ExitCode, step.Result = o.code, result
 	return o
 }
 
-// spaced ends a step for a person.
+// spaced ends a step in text with a blank line.
 func (d *demo) spaced(o outcome) outcome {
 	d.say("")
 	return o
 }
 
-// say writes to stdout: in a demo the explanation is the result.
+// say writes to stdout: in a demo, the explanation is the result.
 func (d *demo) say(format string, args ...any) {
 	if !d.talk.json {
-		_ = writeText(d.process.stdout, fmt.Sprintf(format+"\n", args...)) // stdout keeps the error
+		_ = writeText(d.process.stdout, fmt.Sprintf(format+"\n", args...)) // stdout stores the error
 	}
 }
 
@@ -226,7 +225,7 @@ func (d *demo) introduce() {
 	d.say("A simulated account with %s, %s and %s.\n", plural(d.days, "day"), plural(calls, "call"), plural(d.total, "recording"))
 }
 
-// compare holds the folder to the simulator itself, which no command could do.
+// compare compares the folder with the simulator, which no command can do.
 func (d *demo) compare() error {
 	stored, err := hashFiles(d.folder)
 	if err != nil {
@@ -245,7 +244,7 @@ func (d *demo) compare() error {
 	return nil
 }
 
-// writeJSON writes the whole demo as one object.
+// writeJSON writes the demo as one JSON object.
 func (d *demo) writeJSON() error {
 	document := demoDocument{
 		ExitCode: d.result.code, Dest: d.folder, Recordings: d.total, Identical: d.same, Steps: d.steps,
@@ -284,7 +283,7 @@ func (d *demo) whereThingsAre() string {
 		program, shellWord(d.folder), next, d.archiveYourself(), program)
 }
 
-// archiveYourself says how to archive from the simulator.
+// archiveYourself prints how to archive from the simulator.
 func (d *demo) archiveYourself() string {
 	if !d.serves {
 		return "archive a simulated account yourself (the one of this demo has ended):\n    " + program + " demo --serve --days 28"

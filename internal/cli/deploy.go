@@ -20,7 +20,7 @@ import (
 
 const groupDeploy = "WHAT TO PRINT (only as flags, not in the configuration file)"
 
-// engine is what runs the program on a machine, or on many.
+// engine is a system that runs the program on one or many machines.
 type engine string
 
 const (
@@ -28,14 +28,14 @@ const (
 	systemd    engine = "systemd"
 	slurm      engine = "slurm"
 	awsBatch   engine = "aws-batch"
-	alerts     engine = "alerts" // no engine, but what watches the runs of all
+	alerts     engine = "alerts" // not an engine, but alerting rules for all of them
 )
 
 func engines() []string {
 	return []string{string(kubernetes), string(systemd), string(slurm), string(awsBatch), string(alerts)}
 }
 
-// deployFlag is a flag of deploy alone, and the engines that it has an effect on.
+// deployFlag is a flag only of deploy, with the engines that use it.
 type deployFlag struct {
 	setting
 	engines []engine // none for all
@@ -137,7 +137,7 @@ func (r *reader) deployment(args []string, now time.Time, env environment) ([]de
 	}
 }
 
-// guessedEngine knows other names of the engines.
+// guessedEngine maps other names to engines.
 func guessedEngine(given string) string {
 	switch given {
 	case "k8s", "kube", "helm":
@@ -171,7 +171,7 @@ func (r *reader) engine(args []string) engine {
 	return ""
 }
 
-// printFiles prints one file as it is, and several each below a line that names it.
+// printFiles prints a single file unchanged, and several files each after a line with its name.
 func printFiles(w io.Writer, files []deploy.File) error {
 	for i, f := range files {
 		header := ""
@@ -188,7 +188,7 @@ func printFiles(w io.Writer, files []deploy.File) error {
 	return nil
 }
 
-// writeFiles writes all files, or none where one of them is there already.
+// writeFiles writes all files, or none if one of them already exists.
 func (p *process) writeFiles(folder string, files []deploy.File) error {
 	for _, f := range files {
 		path := filepath.Join(folder, filepath.FromSlash(f.Name))

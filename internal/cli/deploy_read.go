@@ -23,16 +23,17 @@ const (
 	maxParallelism = 600
 	// stopReserve is how much longer than a clean stop an engine waits before it kills.
 	stopReserve = 40 * time.Second
-	// lockReserve is how many days the nightly lock goes back beyond --s3-lock-after: for calls that were archived late,
-	// and nights that were missed.
+	// lockReserve is the number of days before --s3-lock-after that the nightly lock covers, for late archived calls
+	// and missed nights.
 	lockReserve = 31
-	// manyWorkers is how many downloads in flight fit into the smaller size of memory.
+	// manyWorkers is the number of parallel downloads that fit into the smaller memory size.
 	manyWorkers = 16
-	// What a run may take, in MiB: it needs less than 64 with the defaults, and less than 96 with 64 workers.
+	// Memory limits of a run, in MiB: it needs less than 64 with the defaults, and less than 96 with 64
+	// workers.
 	smallMemory, largeMemory = 128, 256
 )
 
-// ownOfEngine are settings of archive that the files decide about.
+// ownOfEngine are settings of archive that the generated files set.
 func ownOfEngine(backfill bool) []string {
 	names := []string{"state-dir", "shard", "shards"}
 	if backfill {
@@ -52,7 +53,7 @@ var (
 	clockPattern  = regexp.MustCompile(`^([01][0-9]|2[0-3]):([0-5][0-9])$`)
 )
 
-// deployOptions reads and checks what files for an engine are made of.
+// deployOptions reads and checks the settings of an engine's files.
 func (r *reader) deployOptions(on engine, now time.Time, env environment) deploy.Options {
 	backfill := r.toggle("backfill") || on == slurm || on == awsBatch
 	r.refuseWithoutEffect(on, backfill)
@@ -67,7 +68,7 @@ func (r *reader) deployOptions(on engine, now time.Time, env environment) deploy
 	o.Shards = deploy.ShardsFor(max(o.Parallelism, 1))
 	r.values["state-dir"] = given{items: []string{"/"}} // the printed files set it themselves
 	metrics, hasMetrics := r.values["metrics-file"]
-	delete(r.values, "metrics-file") // it is looked for on this machine
+	delete(r.values, "metrics-file") // it would be checked on this machine
 	job := r.archiveJob(now, env, "linux")
 	if hasMetrics {
 		r.values["metrics-file"] = metrics
@@ -76,7 +77,7 @@ func (r *reader) deployOptions(on engine, now time.Time, env environment) deploy
 		r.keep(misuse("see --path-template in archive --help", "--path-template: %v", err))
 	}
 	if endpoint := job.bucket.Endpoint; endpoint != "" && !r.isSet("s3-endpoint") {
-		r.values["s3-endpoint"] = given{items: []string{endpoint}} // of the AWS chain here, which is another one there
+		r.values["s3-endpoint"] = given{items: []string{endpoint}} // from the AWS chain here, which differs there
 	}
 	if job.folder != "" {
 		o.Folder = r.mountable(on)
@@ -86,7 +87,7 @@ func (r *reader) deployOptions(on engine, now time.Time, env environment) deploy
 	} else if r.isSet("parallelism") {
 		r.fail(r.values["parallelism"].origin, "add --backfill, or leave it out", "it needs --backfill")
 	}
-	if _, err := job.locks.over(evidence.LockSettings{}); err != nil { // the first run may be of a new archive
+	if _, err := job.locks.over(evidence.LockSettings{}); err != nil { // the first run may start a new archive
 		r.keep(err)
 	}
 	if job.locks.hasAfter && job.locks.mode != noLocks {
@@ -105,12 +106,12 @@ func (r *reader) deployOptions(on engine, now time.Time, env environment) deploy
 	o.Ports = r.ports()
 	o.Flags, o.Config = r.printed(o.Folder != "")
 	if o.Backfill && on == kubernetes {
-		o.Name += "-backfill" // beside the nightly run; both use one Secret
+		o.Name += "-backfill" // next to the nightly run; both use one Secret
 	}
 	return o
 }
 
-// refuseWithoutEffect catches flags that the engine has no use for.
+// refuseWithoutEffect refuses flags that the engine does not use.
 func (r *reader) refuseWithoutEffect(on engine, backfill bool) {
 	for _, f := range deployFlags() {
 		if g, ok := r.values[f.name]; ok && on != "" && f.engines != nil && !slices.Contains(f.engines, on) {
@@ -142,7 +143,7 @@ func (r *reader) checkBackfill(o deploy.Options) {
 func (r *reader) credentials(on engine, o *deploy.Options) {
 	switch on {
 	case kubernetes:
-		o.TokenFile, o.TokenSecret = "token", o.Name // the command that makes the Secret is run here
+		o.TokenFile, o.TokenSecret = "token", o.Name // the command that creates the Secret runs here
 		if r.isSet("auth-token-file") {
 			o.TokenFile = r.text("auth-token-file")
 		}
@@ -200,7 +201,7 @@ func (r *reader) required(name string, pattern *regexp.Regexp, try string) strin
 	return r.matching(name, pattern, try)
 }
 
-// matching reads a value that goes into the files as it stands.
+// matching reads a value that goes unchanged into the files.
 func (r *reader) matching(name string, pattern *regexp.Regexp, try string) string {
 	value, origin := r.raw(name)
 	if !pattern.MatchString(value) {
@@ -209,7 +210,7 @@ func (r *reader) matching(name string, pattern *regexp.Regexp, try string) strin
 	return value
 }
 
-// absolute reads a path on the machine that the files are for.
+// absolute reads a path on the target machine.
 func (r *reader) absolute(name string) string {
 	value, origin := r.raw(name)
 	switch {
@@ -236,7 +237,7 @@ func (r *reader) metricsFolder(on engine) []string {
 	return nil
 }
 
-// mountable reads a destination that is a folder, where it does not stand in the way of the rest.
+// mountable reads a destination folder that does not conflict with the other mounts.
 func (r *reader) mountable(on engine) string {
 	folder := r.absolute("dest")
 	taken := folder == "/"
@@ -256,12 +257,12 @@ func (r *reader) clock(name string) deploy.Clock {
 		r.fail(origin, "write it like 03:15", "it is not a time of day")
 		return deploy.Clock{}
 	}
-	hour, _ := strconv.Atoi(found[1]) // two digits
+	hour, _ := strconv.Atoi(found[1]) // always two digits
 	minute, _ := strconv.Atoi(found[2])
 	return deploy.Clock{Hour: hour, Minute: minute}
 }
 
-// ports are those that a run connects to: of https, and of each address in the settings.
+// ports are those that a run connects to: 443, and the port of each address in the settings.
 func (r *reader) ports() []int {
 	ports := []int{443}
 	for _, g := range r.values {
@@ -296,7 +297,7 @@ func (r *reader) printed(onDisk bool) (flags [][]string, config string) {
 			continue
 		}
 		if s.kind == toggle {
-			if on, _ := strconv.ParseBool(g.items[0]); on { // archiveJob has refused what is neither
+			if on, _ := strconv.ParseBool(g.items[0]); on { // archiveJob has refused other values
 				flags = append(flags, []string{"--" + s.name})
 				lines.WriteString(s.name + ": true\n")
 			}
@@ -308,8 +309,8 @@ func (r *reader) printed(onDisk bool) (flags [][]string, config string) {
 	return flags, lines.String()
 }
 
-// yamlScalar writes a value of the configuration file on one line. It is read as it is written, so that
-// only what would be taken for no value or for another kind of node needs quotes.
+// yamlScalar writes a value of the configuration file on one line. The file is read as text, so only
+// values that YAML would read as null or as another kind of node need quotes.
 func yamlScalar(value string) string {
 	var node yaml.Node
 	if err := yaml.Unmarshal([]byte("k: "+value+"\n"), &node); err == nil && len(node.Content) == 1 {

@@ -18,7 +18,7 @@ func deployReader(flags map[string]string) *reader {
 	return r
 }
 
-// What a unit may write beside its destination is the folder of its metrics; other engines have no use for them.
+// A unit may also write to the folder of its metrics; other engines do not use it.
 func TestDeployMetricsFile(t *testing.T) {
 	for _, c := range []struct {
 		on       engine
@@ -54,7 +54,7 @@ func TestDeployOptions(t *testing.T) {
 		}
 		return flags
 	}
-	// Grace, 30 s to bring the notes of a stopped run to safety, and a reserve.
+	// Grace, 30 s to store the lines of a stopped run, and a reserve.
 	for flags, want := range map[string]time.Duration{"20s": 90 * time.Second, "5m": 370 * time.Second, "0s": 70 * time.Second} {
 		r := deployReader(with("grace", flags))
 		if o := r.deployOptions(systemd, time.Now(), nil); o.Stop != want || r.err != nil {
@@ -73,7 +73,7 @@ func TestDeployOptions(t *testing.T) {
 	}
 }
 
-// What yamlScalar writes is read by the configuration file as it was given.
+// The configuration file reads a value of yamlScalar unchanged.
 func TestYAMLScalar(t *testing.T) {
 	for value, want := range map[string]string{
 		"7d": "7d", "007": "007", "8": "8", "2025-05-01": "2025-05-01", "s3://b/p": "s3://b/p", "SALE,CB": "SALE,CB",

@@ -14,8 +14,8 @@ import (
 
 var schemePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)
 
-// destination reads --dest and the settings for S3, for every command. It returns a
-// folder, or a place in a bucket and how to talk to it, without TempDir and Workers.
+// destination reads --dest and the settings for S3, for every command. It returns a folder, or the
+// options of a bucket without TempDir and Workers.
 func (r *reader) destination(env environment) (folder string, bucket store.S3Options) {
 	if !r.isSet("dest") {
 		r.keep(misuse("give --dest with a folder, or s3://bucket/prefix", "no destination is given"))
@@ -42,9 +42,9 @@ func (r *reader) destination(env environment) (folder string, bucket store.S3Opt
 	return "", bucket
 }
 
-// s3Options reads the settings for S3. The address comes from the environment too where
-// no setting names one, as the AWS chain would take it: what is kept on this machine for
-// a bucket belongs to one server.
+// s3Options reads the settings for S3. Without a setting, it also reads the address from the
+// environment like the AWS chain, because the state on this machine for a bucket belongs to one
+// server.
 func (r *reader) s3Options(env environment) store.S3Options {
 	o := store.S3Options{
 		Endpoint:            cmp.Or(r.s3Endpoint(), env["AWS_ENDPOINT_URL_S3"], env["AWS_ENDPOINT_URL"]),
@@ -61,7 +61,7 @@ func (r *reader) s3Options(env environment) store.S3Options {
 	return o
 }
 
-// refuseS3Settings catches a destination that was meant to be a bucket.
+// refuseS3Settings refuses S3 settings for a folder, which was probably meant to be a bucket.
 func (r *reader) refuseS3Settings() {
 	if g, ok := r.values["to"]; ok && strings.HasPrefix(g.items[0], "s3://") { // they are for the target of an export
 		return

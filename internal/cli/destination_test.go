@@ -30,8 +30,8 @@ func s3Answering(t *testing.T, status int, code string) (endpoint string) {
 	return server.URL
 }
 
-// A destination that cannot be opened: one line on stderr says why and what to try, and
-// stdout says that nothing was done, with the exit code, in text as in JSON.
+// A destination that cannot be opened: one line on stderr says why and what to try, and stdout says
+// that nothing was done, with the exit code, in text and in JSON.
 func TestDestinationCannotBeOpened(t *testing.T) {
 	for name, value := range map[string]string{
 		"AWS_ACCESS_KEY_ID": "synthetic", "AWS_SECRET_ACCESS_KEY": "synthetic", "AWS_EC2_METADATA_DISABLED": "true",
@@ -40,7 +40,7 @@ func TestDestinationCannotBeOpened(t *testing.T) {
 		t.Setenv(name, value)
 	}
 	unreachable := httptest.NewServer(nil)
-	unreachable.Close() // its port is free now
+	unreachable.Close() // frees its port
 	r := newRunner(t, tokenVariable+"=some-token")
 	for name, c := range map[string]struct{ endpoint, why, try string }{
 		"unreachable": {unreachable.URL, "no usable answer from bucket", "check --s3-endpoint, the network and the proxy variables"},
@@ -68,7 +68,7 @@ func TestDestinationCannotBeOpened(t *testing.T) {
 				summary.ExitCode != ExitFailed || !summary.DryRun || !strings.Contains(summary.Error, c.try)) {
 				t.Errorf("exit code %d, %v\n%s", code, err, stdout)
 			}
-			if name == "no S3" { // where nothing is looked for that must be there
+			if name == "no S3" { // which needs no existing archive
 				return
 			}
 			code, stdout, stderr = r.run(t.Context(), append([]string{"verify"}, args[1:8]...)...)
@@ -80,8 +80,7 @@ func TestDestinationCannotBeOpened(t *testing.T) {
 	}
 }
 
-// A command that is stopped before it began says that it did nothing, not that there was
-// nothing to do.
+// A command stopped before it started says that it did nothing, not that there was nothing to do.
 func TestStoppedBeforeItBegan(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(&SignalError{Signal: os.Interrupt})

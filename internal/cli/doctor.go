@@ -54,9 +54,9 @@ written.`,
 	}
 }
 
-// facts are all that doctor judges by.
+// facts are the inputs of doctor's checks.
 type facts struct {
-	settings     []error // what is wrong with them
+	settings     []error // mistakes in the settings
 	notes        []string
 	zone         string
 	zoneUnknown  bool
@@ -66,18 +66,18 @@ type facts struct {
 	tokenErr     error
 	tokenNotes   []string
 	noConditions bool
-	state        *doctor.State // nil where the folder is not known
+	state        *doctor.State // nil if the folder is unknown
 	onDisk       bool
-	guard        error // why an archive is not to be begun in the folder
+	guard        error // why no archive may be started in the folder
 	proxies      []proxied
 	folder       *doctor.Folder
 	bucket       *doctor.Bucket
-	api          *doctor.API // nil where it could not be asked
+	api          *doctor.API // nil if no request was possible
 	media        *doctor.Media
 	watched      watched
 }
 
-// proxied is a host, and the proxy by which it is asked.
+// proxied is a host, and its proxy.
 type proxied struct {
 	host, proxy string
 	readable    bool
@@ -89,7 +89,7 @@ func runDoctor(ctx context.Context, p *process, in input) outcome {
 	read := &reader{settings: settings, values: merged}
 	talk := read.output()
 	p.openLog(talk)
-	if in.err != nil { // nobody knows what was to be checked
+	if in.err != nil { // it is unknown what to check
 		return p.tellChecks([]check{brokenBy(ExitUsage, "configuration", in.err, "")}, talk)
 	}
 	spanless := read.defaultSpan()
@@ -117,8 +117,8 @@ func runDoctor(ctx context.Context, p *process, in input) outcome {
 	return p.tellChecks(diagnose(f), talk)
 }
 
-// defaultSpan gives a span where none is given, and reports that: a file may leave it to the
-// command line, and nothing that is checked depends on it.
+// defaultSpan sets a span if none is set, and reports that: a file may leave it to the command
+// line, and no check depends on it.
 func (r *reader) defaultSpan() bool {
 	if r.isSet("last") || r.isSet("start-time") || r.isSet("end-time") {
 		return false
@@ -127,7 +127,7 @@ func (r *reader) defaultSpan() bool {
 	return true
 }
 
-// problemsOf returns all that is wrong with the settings.
+// problemsOf returns all mistakes in the settings.
 func problemsOf(read *reader, err error) []error {
 	for _, p := range read.problems {
 		err = errors.Join(err, p.err)
@@ -143,7 +143,7 @@ func tokenOrigin(v values, env environment) string {
 	return tokenVariable
 }
 
-// look gathers the facts that need more than the settings, all side by side.
+// look collects the facts that need more than the settings, all in parallel.
 func (f *facts) look(ctx context.Context, job *archiveJob, read *reader) {
 	var looks sync.WaitGroup
 	if job.stateDir != "" {
@@ -187,11 +187,11 @@ func (f *facts) look(ctx context.Context, job *archiveJob, read *reader) {
 	looks.Wait()
 }
 
-// answerTime is how long an answer is waited for, and then each piece of it.
+// answerTime is the time limit for an answer, and then for each piece of it.
 const answerTime = 9 * time.Second
 
-// lookAtVendor asks the API, without a token where there is none, for that tells whether it can
-// be reached, and then the host of recordings.
+// lookAtVendor sends a request to the API, even without a token, because that shows whether it can
+// be reached, and then to the host of recordings.
 func (f *facts) lookAtVendor(ctx context.Context, job *archiveJob, read *reader) {
 	options := fetcher.Options{
 		APIURL: job.apiURL, Token: job.token, Zone: job.config.Zone, AllowHosts: job.allowHosts, PageSize: job.pageSize,
@@ -214,7 +214,7 @@ func (f *facts) lookAtVendor(ctx context.Context, job *archiveJob, read *reader)
 	}
 }
 
-// addProxy notes by which proxy a host is asked.
+// addProxy notes the proxy of a host.
 func (f *facts) addProxy(address string) {
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" {
@@ -224,14 +224,14 @@ func (f *facts) addProxy(address string) {
 	f.proxies = append(f.proxies, proxied{u.Hostname(), proxy, readable})
 }
 
-// checkup is what a machine gets.
+// checkup is the JSON output of doctor.
 type checkup struct {
 	ExitCode int     `json:"exit_code"`
-	Error    string  `json:"error"` // the checks that failed, "" where none did
+	Error    string  `json:"error"` // the failed checks, "" for none
 	Checks   []check `json:"checks"`
 }
 
-// tellChecks writes the checks, and returns the outcome they lead to.
+// tellChecks writes the checks, and returns their outcome.
 func (p *process) tellChecks(checks []check, talk output) outcome {
 	o := outcomeOf(checks)
 	for i := range checks {
@@ -260,7 +260,7 @@ func (p *process) tellChecks(checks []check, talk output) outcome {
 	return o
 }
 
-// painted returns a state in red or yellow where something is to be done.
+// painted returns a state in red or yellow if something needs to be done.
 func painted(state string) string {
 	switch state {
 	case stateFailed:
@@ -271,7 +271,7 @@ func painted(state string) string {
 	return state
 }
 
-// withoutSkips returns checks with one line at the end in place of all that were skipped, where those are several.
+// withoutSkips replaces several skipped checks with one line at the end.
 func withoutSkips(checks []check) (told []check) {
 	var reasons []string
 	names := map[string][]string{}
@@ -297,7 +297,7 @@ func withoutSkips(checks []check) (told []check) {
 	return append(told, skip(plural(skipped, "check"), strings.Join(parts, "; ")))
 }
 
-// outcomeOf returns the exit code that checks lead to, and a line that names those that failed.
+// outcomeOf returns the exit code of checks, and a line with the failed ones.
 func outcomeOf(checks []check) (o outcome) {
 	var names []string
 	for _, c := range checks {
@@ -305,7 +305,7 @@ func outcomeOf(checks []check) (o outcome) {
 			continue
 		}
 		o.failed = true
-		if o.code != ExitUsage { // which comes first
+		if o.code != ExitUsage { // which takes precedence
 			o.code = c.code
 		}
 		if len(names) == 0 || names[len(names)-1] != c.Name {

@@ -1,4 +1,4 @@
-// Decides from the collected facts what each check of doctor says.
+// Decides the result of each check of doctor from the collected facts.
 
 package cli
 
@@ -22,15 +22,15 @@ const (
 	stateOK      = "ok"
 	stateWarning = "warning"
 	stateFailed  = "failed"
-	stateSkipped = "skipped" // it could not be made, or told nothing
+	stateSkipped = "skipped" // it could not run, or had no result
 )
 
-// check is one line of doctor.
+// check is one line of doctor's output.
 type check struct {
 	Name  string `json:"name"`
 	State string `json:"state"`
 	Saw   string `json:"saw"`
-	Do    string `json:"do"` // "" where nothing is to be done
+	Do    string `json:"do"` // "" if nothing needs to be done
 
 	code int // exit code of a failure
 }
@@ -49,7 +49,7 @@ func broken(code int, name, do, format string, args ...any) check {
 	return check{Name: name, State: stateFailed, Saw: fmt.Sprintf(format, args...), Do: do, code: code}
 }
 
-// brokenBy is broken for an error whose text says what to do, if anything does.
+// brokenBy is like broken, for an error whose text says what to do, if anything.
 func brokenBy(code int, name string, err error, otherwise string) check {
 	what, try := store.Told(err)
 	if usage, ok := errors.AsType[*usageError](err); ok {
@@ -58,7 +58,7 @@ func brokenBy(code int, name string, err error, otherwise string) check {
 	return broken(code, name, orElse(try, otherwise), "%s", withoutRepeats(what))
 }
 
-// diagnose judges all facts. It is pure: what it is told decides.
+// diagnose judges all facts. It is a pure function.
 func diagnose(f *facts) []check {
 	checks := checkSettings(f)
 	checks = append(checks, checkFoundToken(f), checkState(f), checkProxies(f.proxies))
@@ -100,7 +100,7 @@ func checkFoundToken(f *facts) check {
 	return fine(name, "found in %s", f.tokenFrom)
 }
 
-// minTemp is the room for temporary files without a warning.
+// minTemp is the minimum space for temporary files without a warning.
 const minTemp = 256 << 20
 
 func checkState(f *facts) check {
@@ -117,7 +117,7 @@ func checkState(f *facts) check {
 	}
 }
 
-// writable says which folder can be written.
+// writable returns a check for a writable folder.
 func writable(s doctor.State) string {
 	if s.Nearest == s.Dir {
 		return s.Dir + " can be written"
@@ -142,7 +142,7 @@ func checkProxies(proxies []proxied) check {
 	return fine(name, "%s", strings.Join(used, "; "))
 }
 
-// checkAPI judges the way to the API, and what it answers.
+// checkAPI judges the connection to the API, and its answer.
 func checkAPI(f *facts) []check {
 	if f.api == nil {
 		return skipAll("configuration failed", "api-dns", "api-connect", "api-tls", "api-answer", "call-logs", "clock", "time-zone")
@@ -197,7 +197,7 @@ func checkCalls(f *facts) []check {
 	}
 }
 
-// plainly returns an error's text without what is said of every error of the kind.
+// plainly returns an error's text without the part that is common to all errors of its kind.
 func plainly(err error) string {
 	text := withoutRepeats(err.Error())
 	return strings.TrimPrefix(strings.TrimPrefix(text, fetcher.ErrUnreachable.Error()+": "), "list calls: ")
@@ -229,8 +229,8 @@ func checkClock(api *doctor.API) check {
 	return fine(name, "this machine and the API are %s apart", durationWritten(skew))
 }
 
-// checkZone judges by the times in file names. What is archived already cannot change its zone:
-// then it is a warning, for no night must be lost to it.
+// checkZone judges the zone by the times in file names. An existing archive cannot change its zone,
+// so then it is only a warning that does not stop the nightly runs.
 func checkZone(f *facts) check {
 	const name = "time-zone"
 	api := f.api
@@ -255,7 +255,7 @@ func checkZone(f *facts) check {
 	return broken(ExitUsage, name, do, "the times in file names and the calls' dates are %s apart in %s", gap, f.zone)
 }
 
-// archive returns what is known of the archive in the destination, nil for nothing.
+// archive returns the archive in the destination, nil if unknown.
 func (f *facts) archive() *doctor.Archive {
 	switch {
 	case f.folder != nil:
@@ -278,7 +278,7 @@ func checkMedia(f *facts) []check {
 	case m.Target == "", errors.Is(m.Err, fetcher.ErrNotAllowed):
 		return append(skipAll("media-audio failed", names[:3]...), checkLink(m))
 	default:
-		// LinkOrigin leaves https out.
+		// LinkOrigin omits https.
 		h := hostAt("media", withScheme(m.Origin), "the network", f.proxies)
 		checks, free := h.way(m.Steps)
 		if !m.Answered {
@@ -288,7 +288,7 @@ func checkMedia(f *facts) []check {
 	}
 }
 
-// withScheme puts the scheme before a host that goes without.
+// withScheme adds the scheme to a host without one.
 func withScheme(origin string) string {
 	if origin == "" || strings.Contains(origin, "://") {
 		return origin
@@ -296,7 +296,7 @@ func withScheme(origin string) string {
 	return "https://" + origin
 }
 
-// checkLink judges what came of a recording's link. It names the host alone.
+// checkLink judges the request for a recording's link. It names only the host.
 func checkLink(m *doctor.Media) check {
 	const name = "media-audio"
 	host := m.Origin
@@ -321,8 +321,8 @@ func checkLink(m *doctor.Media) check {
 		"%s answered for %d recordings, the last time with status %d and no audio", host, m.Asked, m.Status)
 }
 
-// minFree is the room on a destination on disk below which doctor warns, and minNight that below
-// which no night can be archived. Beside them it warns below so many days like the newest ones.
+// minFree is the free space on disk below which doctor warns, and minNight that below which a night
+// cannot be archived. It also warns if the space is below this many days like the newest ones.
 const (
 	minFree   = 1 << 30
 	minNight  = 16 << 20
@@ -379,8 +379,8 @@ func checkRoom(s *doctor.State, dayBytes int64) check {
 	return fine(name, "%s is free", free)
 }
 
-// checkArchive judges what stands in the destination. failed names the check that says why it
-// cannot be read, if one does.
+// checkArchive judges the archive in the destination. failed is the name of a check that explains
+// why it cannot be read, if any.
 func checkArchive(f *facts, a *doctor.Archive, failed string) check {
 	const name = "archive"
 	account := ""
@@ -438,7 +438,7 @@ func checkBucket(f *facts) []check {
 	} else {
 		checks = append(checks, fine(names[0], "objects can be listed"))
 	}
-	if b.Err != nil && b.TriedErr != nil { // of one cause, most likely
+	if b.Err != nil && b.TriedErr != nil { // most likely of the same cause
 		checks = append(checks, skipAll("store-list failed", names[1:3]...)...)
 	} else {
 		checks = append(checks, checkTrial(f, b.Tried, b.TriedErr)...)
@@ -446,7 +446,7 @@ func checkBucket(f *facts) []check {
 	return append(checks, checkArchive(f, &b.Archive, failed))
 }
 
-// checkTrial judges what came of creating an object, and says what was done for that.
+// checkTrial judges the attempt to create an object, and describes it.
 func checkTrial(f *facts, trial *store.Trial, err error) []check {
 	const write, conditions = "store-write", "conditional-writes"
 	if err != nil {

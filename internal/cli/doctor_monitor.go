@@ -12,7 +12,7 @@ import (
 	"convoso-archiver/internal/doctor"
 )
 
-// watched is what is known of those who are told of runs.
+// watched holds the facts about the metrics file and the ping service.
 type watched struct {
 	metrics    string // folder, "" for none
 	metricsErr error
@@ -25,7 +25,7 @@ func (w *watched) lookAtMetrics(ctx context.Context, file string) {
 	w.metricsErr = doctor.LookAtMetrics(ctx, w.metrics)
 }
 
-// check judges both. What is wrong never fails a run, and so is a warning.
+// check judges both. Problems never fail a run, so they are warnings.
 func (w *watched) check() (checks []check) {
 	const metrics, ping = "metrics-file", "ping"
 	const others = "; runs work, but nothing reports them"

@@ -1,4 +1,4 @@
-// Checks for doctor the way to a host: name, connection and TLS.
+// Checks for doctor the connection to a host: name, TCP and TLS.
 
 package cli
 
@@ -17,7 +17,7 @@ import (
 	"convoso-archiver/internal/doctor"
 )
 
-// host is one that is asked, and by which flag or variable it was chosen.
+// host is a host to connect to, and the flag or variable that set it.
 type host struct {
 	kind  string // api, media or store
 	name  string // without the port
@@ -38,8 +38,8 @@ func hostAt(kind, address, flag string, proxies []proxied) host {
 	return h
 }
 
-// way judges the way to a host: name, connection and TLS. It is free when the host only has to
-// answer.
+// way judges the connection to a host: name, TCP and TLS. It reports whether only the host's answer
+// is missing.
 func (h host) way(s doctor.Steps) (checks []check, free bool) {
 	for _, step := range []struct {
 		name  string
@@ -59,7 +59,7 @@ func (h host) way(s doctor.Steps) (checks []check, free bool) {
 	return checks, checks[len(checks)-1].State == stateOK
 }
 
-// checkName judges the look-up of the host's name, or of its proxy's.
+// checkName judges the lookup of the host's name, or of its proxy's.
 func (h host) checkName(name string, s doctor.Steps) check {
 	do := "check " + h.flag + " and this machine's name servers"
 	if h.proxy != "" {
@@ -137,7 +137,7 @@ func (h host) certificateTrouble(err error) (saw, do string) {
 	return "TLS with " + h.name + " failed: " + causeOf(err), "check " + h.flag + " and the firewall"
 }
 
-// unanswered judges a host to which the way is free, and that does not answer.
+// unanswered judges a host that accepts connections but does not answer.
 func (h host) unanswered(name string, free bool, s doctor.Steps) check {
 	if !free {
 		return skip(name, "the host cannot be reached")
@@ -145,7 +145,7 @@ func (h host) unanswered(name string, free bool, s doctor.Steps) check {
 	return broken(ExitFailed, name, "check "+h.flag+", and run it again later", "%s accepted the request but did not answer: %s", h.name, causeOf(s.Err))
 }
 
-// causeOf returns the innermost cause of a network's error, which holds no address of a request.
+// causeOf returns the innermost cause of a network's error, which contains no request address.
 func causeOf(err error) string {
 	if err == nil {
 		return "no reason is known"

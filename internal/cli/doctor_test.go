@@ -16,7 +16,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// wholeFacts are those of a set-up in which all is well, on disk or in S3.
+// wholeFacts returns the facts of a healthy setup, on disk or in S3.
 func wholeFacts(inS3 bool) *facts {
 	way := doctor.Steps{Target: "x:443", Name: "x", Addresses: 2, Dialled: "192.0.2.1:443", Connected: "192.0.2.1:443", TLS: true, Expires: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), Answered: true}
 	archive := doctor.Archive{Archive: manifest.Archive{ID: "abc", APIURL: "https://api.example.com/v1", TimeZone: "UTC", AccountID: "7"}, DayBytes: 1 << 30}
@@ -34,14 +34,14 @@ func wholeFacts(inS3 bool) *facts {
 	return f
 }
 
-// TestDiagnose: from facts to what is not well, beside the cases of the end-to-end tests.
+// TestDiagnose: from facts to problems, in addition to the cases of the end-to-end tests.
 func TestDiagnose(t *testing.T) {
 	timeout := errors.New("timed out")
 	for name, c := range map[string]struct {
 		s3   bool
 		when func(*facts)
-		want string // the lines of what is neither ok nor skipped
-		skip string // names of what is skipped
+		want string // lines of checks that are neither ok nor skipped
+		skip string // names of skipped checks
 		code int
 	}{
 		"well, on disk": {},
@@ -145,7 +145,7 @@ func TestDiagnose(t *testing.T) {
 	}
 }
 
-// TestWithoutSkips: several checks that were skipped take one line, one stays where it is.
+// TestWithoutSkips: several skipped checks become one line, a single one stays in place.
 func TestWithoutSkips(t *testing.T) {
 	one := []check{fine("token", "found"), skip("clock", "the API's answer had no time"), fine("lock", "free")}
 	if got := withoutSkips(one); !slices.Equal(got, one) {

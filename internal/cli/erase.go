@@ -22,7 +22,8 @@ const (
 	maxErase = "100"
 )
 
-// erasedTerms are the terms of an erasure. Those of find that choose among what fits are none.
+// erasedTerms are the terms of an erasure. They exclude the terms of find that select among
+// matches.
 func erasedTerms() []setting {
 	var settings []setting
 	for _, s := range append(termSettings(), idsSetting()) {
@@ -69,15 +70,16 @@ If a case holds a call, or a lock protects a recording, erase removes nothing an
 outcome "expired". Audio that a case holds stays. Audio that a lock protects stays and is listed, and the exit code
 is 3.
 
-list shows all erasures: when, why, how many calls and recordings, and whether each is done.
+list shows all erasures: when, why, how many calls and recordings, and whether each is done. It also shows all
+expiries, by day and class.
 
 erase does not reach other copies: backups, copies made by find, and exports that --export does not name. It reads
 search terms only from the command line, so that the configuration file of another command cannot select calls.`,
 		examples: []example{
 			{"show what would be erased: everything with a customer",
-				"convoso-archiver erase --dest /archive --number 4155550142"},
+				"convoso-archiver erase --dest /archive --number 5550000063"},
 			{"erase it, and update an export",
-				"convoso-archiver erase --dest /archive --number 4155550142 --reason 'request 2025-17' --export /tables --yes"},
+				"convoso-archiver erase --dest /archive --number 5550000063 --reason 'request 2025-17' --export /tables --yes"},
 			{"a list of ids, in a bucket",
 				"convoso-archiver erase --dest s3://my-bucket/calls --ids-from ids.csv --reason 'request 2025-18' --yes"},
 			{"each night: remove the audio whose retention has ended",
@@ -95,20 +97,20 @@ search terms only from the command line, so that the configuration file of anoth
 	}
 }
 
-// eraseJob is everything that one erasure needs to know, read and checked.
+// eraseJob holds the checked settings of one erasure.
 type eraseJob struct {
 	*searchJob
 	ids     string // file of --ids-from
 	reason  string
 	max     int
 	exports []string
-	names   *key.Template // by which recordings are stored
+	names   *key.Template // used when storing recordings
 	yes     bool
 	expired bool
 	resume  bool
 }
 
-// acts reports whether anything is to be removed.
+// acts reports whether anything will be removed.
 func (j *eraseJob) acts() bool { return j.yes || j.resume }
 
 func runErase(ctx context.Context, p *process, in input) outcome {
@@ -148,7 +150,7 @@ func runErase(ctx context.Context, p *process, in input) outcome {
 	return result
 }
 
-// eraseJob reads what is to be erased.
+// eraseJob reads the settings of erase.
 func (r *reader) eraseJob(now time.Time, env environment) *eraseJob {
 	j := &eraseJob{yes: r.toggle("yes"), resume: r.toggle("resume"), expired: r.toggle("expired"), reason: r.text("reason"), max: r.whole("max-erase", 0, math.MaxInt), exports: r.list("export")}
 	names, err := key.Parse(r.text("path-template"))

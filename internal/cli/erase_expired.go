@@ -89,7 +89,7 @@ func (r *eraseResult) writeExpired(b *strings.Builder) {
 		fmt.Fprintf(b, "past its retention on %s: %s%s\n", x.Today, plural(x.Recordings, "recording"), span)
 	}
 	if len(x.Classes) > 0 {
-		table := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
+		table := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0) // writes to a strings.Builder never fail
 		_, _ = fmt.Fprint(table, "\nCLASS\tRECORDINGS\tBYTES\tFIRST DAY\tLAST DAY\n")
 		for _, c := range x.Classes {
 			_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", c.Class, thousands(int64(c.Recordings)), bytesText(c.Bytes), c.FirstDay, c.LastDay)
@@ -120,8 +120,8 @@ func (r *eraseResult) writeExpired(b *strings.Builder) {
 	}
 }
 
-// writeRetention prints what expires next, which retention applies and where it comes from. A run that has removed audio
-// prints only what it did.
+// writeRetention prints the next expiry, and the retention with its source. A run that has removed audio prints only
+// its result.
 func (r *eraseResult) writeRetention(b *strings.Builder) {
 	e := r.Retention
 	if e == nil || r.Expired.Removed > 0 {

@@ -1,4 +1,4 @@
-// The part of erase that lists all erasures of an archive.
+// Lists all erasures and expiries of an archive for erase list.
 
 package cli
 
@@ -19,26 +19,43 @@ import (
 
 const eraseList = "list"
 
-// eraseListResult is what erase list prints.
+// eraseListResult is the output of erase list.
 type eraseListResult struct {
 	ExitCode int                `json:"exit_code"`
 	Error    string             `json:"error"`
 	Erasures []evidence.Erasure `json:"erasures"` // the oldest first
+	Expiries []evidence.Expiry  `json:"expiries"` // likewise
 }
 
-// listErasures lists all erasures. The exit code is 3 if one is unfinished.
+// unfinished counts erasures and expiries that were stopped.
+func (r *eraseListResult) unfinished() (erasures, expiries int) {
+	for _, e := range r.Erasures {
+		if e.State == evidence.ErasureUnfinished {
+			erasures++
+		}
+	}
+	ids := map[string]bool{}
+	for _, e := range r.Expiries {
+		if e.State == evidence.ErasureUnfinished {
+			ids[e.ID] = true
+		}
+	}
+	return erasures, len(ids)
+}
+
+// listErasures lists all erasures and expiries. The exit code is 3 if one is unfinished.
 func (p *process) listErasures(ctx context.Context, in input) outcome {
 	read, talk := p.settings(ctx, withArchiveKeys(eraseSettings()), in)
 	job := &searchJob{read: read}
 	job.folder, job.bucket = read.destination(p.env)
 	read.keepIfAny(read.checkEraseList(in.args))
-	made, err := eraseListResult{Erasures: []evidence.Erasure{}}, read.err
+	made, err := eraseListResult{Erasures: []evidence.Erasure{}, Expiries: []evidence.Expiry{}}, read.err
 	if err == nil {
-		made.Erasures, err = p.readErasures(ctx, job, talk)
+		err = p.readErasures(ctx, job, talk, &made)
 		err = withBucket(archiver.Location{Folder: job.folder, S3: job.bucket}, err)
 	}
-	unfinished := slices.ContainsFunc(made.Erasures, func(e evidence.Erasure) bool { return e.State == evidence.ErasureUnfinished })
-	result := judge(err, context.Cause(ctx), unfinished)
+	erasures, expiries := made.unfinished()
+	result := judge(err, context.Cause(ctx), erasures+expiries > 0)
 	made.ExitCode = result.code
 	if result.failed {
 		made.Error = p.screen.hidden(oneLine(result.line))
@@ -62,13 +79,17 @@ func (r *reader) checkEraseList(args []string) error {
 	return nil
 }
 
-func (p *process) readErasures(ctx context.Context, job *searchJob, talk output) (list []evidence.Erasure, err error) {
+func (p *process) readErasures(ctx context.Context, job *searchJob, talk output, made *eraseListResult) (err error) {
 	archive, err := job.openFor(ctx, archiver.Read, newLogger(p.screen, talk, p.env))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, archive.Close(ctx)) }()
-	return evidence.Erasures(ctx, archive.opened.Ledger)
+	if made.Erasures, err = evidence.Erasures(ctx, archive.opened.Ledger); err != nil {
+		return err
+	}
+	made.Expiries, err = evidence.Expiries(ctx, archive.opened.Ledger)
+	return err
 }
 
 // write writes the result: one JSON object, or lines for a person.
@@ -76,23 +97,41 @@ func (r eraseListResult) write(w io.Writer, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(r)
 	}
-	if len(r.Erasures) == 0 {
-		return writeText(w, "nothing was erased\n")
+	if len(r.Erasures)+len(r.Expiries) == 0 {
+		return writeText(w, "nothing was erased, and nothing has expired\n")
 	}
 	var b strings.Builder
-	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
-	_, _ = fmt.Fprint(table, "ERASURE\tTIME\tSTATE\tCALLS\tRECORDINGS\tREASON\n")
-	unfinished := 0
+	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // writes to a strings.Builder never fail
+	if len(r.Erasures) > 0 {
+		_, _ = fmt.Fprint(table, "ERASURE\tTIME\tSTATE\tCALLS\tRECORDINGS\tREASON\n")
+	}
 	for _, e := range r.Erasures {
-		if e.State == evidence.ErasureUnfinished {
-			unfinished++
-		}
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", e.ID, e.Time.UTC().Format(time.DateTime+"Z"), e.State,
 			thousands(int64(e.Calls)), thousands(int64(e.Recordings)), e.Reason)
 	}
 	_ = table.Flush()
-	if unfinished > 0 {
-		fmt.Fprintf(&b, "\nnext\n  erase --resume finishes %s\n", plural(unfinished, "erasure"))
+	if len(r.Erasures) > 0 && len(r.Expiries) > 0 {
+		b.WriteString("\n")
+	}
+	if len(r.Expiries) > 0 {
+		_, _ = fmt.Fprint(table, "EXPIRY\tDAY\tSTATE\tRECORDINGS\tOUTCOME\tCLASS\n")
+	}
+	for _, e := range r.Expiries {
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", e.ID, e.Day, e.State, thousands(int64(e.Recordings)), e.Outcome, e.Class)
+	}
+	_ = table.Flush()
+	var left []string
+	erasures, expiries := r.unfinished()
+	if erasures > 0 {
+		left = append(left, plural(erasures, "erasure"))
+	}
+	if expiries == 1 {
+		left = append(left, "1 expiry")
+	} else if expiries > 1 {
+		left = append(left, thousands(int64(expiries))+" expiries")
+	}
+	if len(left) > 0 {
+		fmt.Fprintf(&b, "\nnext\n  erase --resume finishes %s\n", strings.Join(left, " and "))
 	}
 	return writeText(w, trimLines(b.String()))
 }

@@ -21,7 +21,7 @@ import (
 	"convoso-archiver/search/export"
 )
 
-// erase shows or does one erasure. It began when there is something to tell.
+// erase shows or carries out one erasure. began reports whether there is a result to print.
 func (p *process) erase(ctx context.Context, job *eraseJob, talk output, made *eraseResult) (began bool, err error) {
 	logger := newLogger(p.screen, talk, p.env)
 	boundHeap(p.env)
@@ -91,7 +91,7 @@ type eraseRun struct {
 	archive *searched
 	exports openedExports
 	erasing *evidence.Erasing
-	shared  []evidence.Kept // calls that have a chosen recording and were not chosen
+	shared  []evidence.Kept // other calls with a chosen recording
 	made    *eraseResult
 	logger  *slog.Logger
 	tell    teller
@@ -159,7 +159,7 @@ func (e *eraseRun) finishOthers(ctx context.Context) error {
 		return failed
 	}
 	if len(unfinished) == 0 && e.job.acts() {
-		return e.refreshIndex(ctx) // a run may have been stopped before that
+		return e.refreshIndex(ctx) // a previous run may have stopped before this
 	}
 	return nil
 }
@@ -181,8 +181,9 @@ func (e *eraseRun) finish(ctx context.Context, intent manifest.ErasureRecord) er
 	return nil
 }
 
-// choose returns what fits, read from the archive itself: an index may be stale. A call that several days name goes in
-// all of them. Another call that has a recording of what fits is not chosen, and stands in the way.
+// choose returns the matching calls, read from the archive itself because an index may be stale. A call on several
+// days is erased on all of them. A non-matching call that shares a recording with a match is not chosen, but blocks
+// the erasure.
 func (e *eraseRun) choose(ctx context.Context, ids *idList) ([]evidence.Chosen, error) {
 	first, err := e.search(ctx, e.job.query, func(c *search.Call) {
 		if ids != nil {
@@ -216,7 +217,7 @@ func (e *eraseRun) choose(ctx context.Context, ids *idList) ([]evidence.Chosen, 
 		return nil, err
 	}
 	var chosen []evidence.Chosen
-	for _, c := range all { // an id may be a call's and another one's recording's
+	for _, c := range all { // an id may belong to a call and to another call's recording
 		shared := slices.IndexFunc(c.Recordings, func(r evidence.ChosenRecording) bool { return recordings[r.ID] })
 		switch {
 		case calls[c.Call] || c.Call == "" && shared >= 0:
@@ -228,7 +229,7 @@ func (e *eraseRun) choose(ctx context.Context, ids *idList) ([]evidence.Chosen, 
 	return chosen, nil
 }
 
-// search makes a query without an index. What was erased before is left out.
+// search runs a query without an index. It omits calls that were already erased.
 func (e *eraseRun) search(ctx context.Context, q search.Query, see func(*search.Call)) (list []evidence.Chosen, err error) {
 	for c, err := range e.archive.Search(ctx, q) {
 		if err != nil {
@@ -252,7 +253,7 @@ func (e *eraseRun) search(ctx context.Context, q search.Query, see func(*search.
 	return list, nil
 }
 
-// refreshIndex brings the own index up to date, where there is one.
+// refreshIndex updates the user's own index, if there is one.
 func (e *eraseRun) refreshIndex(ctx context.Context) (err error) {
 	if e.job.stateDir == "" {
 		return nil
@@ -273,7 +274,7 @@ func (e *eraseRun) refreshIndex(ctx context.Context) (err error) {
 	return nil
 }
 
-// openedExports are the exports that are to be brought up to date.
+// openedExports are the exports to update.
 type openedExports []openedExport
 
 type openedExport struct {
@@ -282,7 +283,7 @@ type openedExport struct {
 	note   export.Noted
 }
 
-// openExports opens the exports, before anything is removed: a mistake must not come to light in the middle.
+// openExports opens the exports, before anything is removed, so that a mistake stops the erasure early.
 func openExports(ctx context.Context, job *eraseJob, archive *searched) (list openedExports, err error) {
 	for _, name := range job.exports {
 		folder, note, err := export.OpenNoted(ctx, name)
@@ -304,8 +305,8 @@ func (l openedExports) close() (err error) {
 	return err
 }
 
-// refreshExports writes the days of exports anew. The terms of an export cannot be told from its note where they name a
-// person: of such an export the days go, and come back when it is made again.
+// refreshExports rewrites the affected days of exports. An export with personal terms stores only their hash, so its
+// days are removed, and the next export restores them.
 func (e *eraseRun) refreshExports(ctx context.Context, days []string) error {
 	for _, one := range e.exports {
 		if one.note.HasTerms {

@@ -13,40 +13,40 @@ import (
 	"convoso-archiver/evidence"
 )
 
-// eraseResult is what erase prints.
+// eraseResult is the output of erase.
 type eraseResult struct {
 	ExitCode int    `json:"exit_code"`
 	Error    string `json:"error"`
 
-	// What fits now.
+	// Matches of this run.
 	Calls      int               `json:"calls"`
 	Recordings int               `json:"recordings"`
 	Bytes      int64             `json:"bytes"`
-	Before     int               `json:"erased_before"` // calls that fit and were erased before
+	Before     int               `json:"erased_before"` // matching calls that were already erased
 	Chosen     []evidence.Chosen `json:"chosen"`
-	Missing    []string          `json:"missing"` // of --ids-from: the archive does not know them
-	Kept       []evidence.Kept   `json:"kept"`    // what must stay; nothing was erased
+	Missing    []string          `json:"missing"` // ids of --ids-from that the archive does not have
+	Kept       []evidence.Kept   `json:"kept"`    // reasons why nothing was erased
 
-	Erased     []evidence.Erased `json:"erased"`     // what was done, erasure by erasure
+	Erased     []evidence.Erased `json:"erased"`     // results, by erasure
 	Unfinished []string          `json:"unfinished"` // erasures that were stopped
-	Problems   []string          `json:"problems"`   // why those of other runs could not be finished
-	Index      bool              `json:"index"`      // the own index was brought up to date
+	Problems   []string          `json:"problems"`   // why erasures of other runs could not be finished
+	Index      bool              `json:"index"`      // the user's own index was updated
 	Exports    []refreshedExport `json:"exports"`
 	Expired    *evidence.Expired `json:"expired,omitempty"` // set by --expired and --resume
 	// Set by --expired, NextExpiry only without --yes.
 	Retention  *evidence.NotedRetention `json:"retention,omitempty"`
 	NextExpiry *evidence.NextExpiry     `json:"next_expiry,omitempty"`
-	Elsewhere  []string                 `json:"elsewhere"` // copies that were not reached
+	Elsewhere  []string                 `json:"elsewhere"` // places with possible copies that were not updated
 
 	tooMany, resumed bool
-	stopped          bool // by an error, which is told elsewhere
+	stopped          bool // by an error, which is reported elsewhere
 }
 
-// refreshedExport is an export that was brought up to date.
+// refreshedExport is an export that was updated.
 type refreshedExport struct {
 	Export  string `json:"export"`
 	Written int    `json:"days_written"`
-	Dropped int    `json:"days_dropped"` // which the next export with its terms writes again
+	Dropped int    `json:"days_dropped"` // which the next export with the same terms writes again
 }
 
 func newEraseResult() *eraseResult {
@@ -56,7 +56,7 @@ func newEraseResult() *eraseResult {
 	}
 }
 
-// elsewhere names what may hold copies and was not reached.
+// elsewhere lists places with possible copies that were not updated.
 func elsewhere() []string {
 	return []string{
 		"backups and replicas of the archive, and snapshots of its file system",
@@ -68,7 +68,7 @@ func elsewhere() []string {
 	}
 }
 
-// choose takes in what fits.
+// choose adds the matches.
 func (r *eraseResult) choose(chosen []evidence.Chosen) {
 	calls := map[string]bool{}
 	for _, c := range chosen {
@@ -97,7 +97,7 @@ func (r *eraseResult) write(w io.Writer, asJSON bool) error {
 		r.writeExpired(&b)
 	}
 	r.writeChosen(&b)
-	if len(r.Erased) == 0 { // what was chosen is the answer
+	if len(r.Erased) == 0 { // the matches are the answer
 		r.writeExports(&b)
 	}
 	return writeText(w, trimLines(b.String()))
@@ -131,7 +131,7 @@ func (r *eraseResult) writeErased(b *strings.Builder) {
 	b.WriteString("\nnext\n  if you use seals, run seal now: audit --seals reports the erased lines until the erasure is sealed\n")
 }
 
-// writeExports prints what was done to exports.
+// writeExports prints the changes to exports.
 func (r *eraseResult) writeExports(b *strings.Builder) {
 	for _, x := range r.Exports {
 		switch {
@@ -169,7 +169,7 @@ func (r *eraseResult) writeChosen(b *strings.Builder) {
 		return
 	}
 	fmt.Fprintf(b, "would erase: %s, %s (%s)\n\n", plural(r.Calls, "call"), plural(r.Recordings, "recording"), bytesText(r.Bytes))
-	table := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
+	table := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0) // writes to a strings.Builder never fail
 	_, _ = fmt.Fprint(table, "DAY\tCALL\tRECORDINGS\tBYTES\n")
 	for _, c := range r.Chosen[:min(len(r.Chosen), maxTold)] {
 		var ids []string
@@ -204,7 +204,7 @@ func (r *eraseResult) writeKept(b *strings.Builder) {
 	}
 }
 
-// writeKeptTable names the first recordings that must stay. other says why another recording with the same audio stays.
+// writeKeptTable lists the first recordings that must stay. other says why another recording with the same audio stays.
 func writeKeptTable(b *strings.Builder, kept []evidence.Kept, all int, other string) {
 	table := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0)
 	_, _ = fmt.Fprint(table, "DAY\tCALL\tRECORDING\tWHY\n")
@@ -236,7 +236,7 @@ func writeKeptTable(b *strings.Builder, kept []evidence.Kept, all int, other str
 	}
 }
 
-// keptText counts what must stay: calls of which at least a part stays, recordings, and other files.
+// keptText counts what must stay: calls that stay at least partly, recordings, and other files.
 func (r *eraseResult) keptText() string {
 	calls, recordings, files := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, k := range r.Kept {
@@ -263,7 +263,7 @@ func (r *eraseResult) keptText() string {
 	return strings.Join(parts, " and ")
 }
 
-// nextAfterKept says what to do about what must stay.
+// nextAfterKept says what to do about recordings that must stay.
 func (r *eraseResult) nextAfterKept() (steps []string) {
 	var held, locked, shared, bucket bool
 	for _, k := range r.Kept {

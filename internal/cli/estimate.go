@@ -9,8 +9,8 @@ import (
 	"convoso-archiver/archiver"
 )
 
-// estimateText says what it would take to archive what a dry run counted, "" where it counted
-// nothing. Tables fit into width, 0 for no limit.
+// estimateText renders the cost of archiving the recordings of a dry run, "" if it counted nothing.
+// Tables fit into width, 0 for no limit.
 func estimateText(e *archiver.Estimate, width int) string {
 	if e == nil || len(e.Months) == 0 {
 		return ""

@@ -1,4 +1,4 @@
-// Decides which exit code and which line of text an error leads to.
+// Maps errors to exit codes and lines of text.
 
 package cli
 
@@ -21,37 +21,34 @@ import (
 	"convoso-archiver/search/export"
 )
 
-// Exit codes. They are documented and never renumbered. Where several apply, the
-// order is: signal, 5, 2, 1, 4, 3, 0.
+// Exit codes. They are documented and never renumbered. If several apply, the precedence is:
+// signal, 5, 2, 1, 4, 3, 0.
 const (
-	// ExitDone says that everything asked for is archived or known to be final, or
-	// waits in a day that has not settled.
+	// ExitDone means that everything requested is archived or final, or waits in a day that has not
+	// settled.
 	ExitDone = 0
-	// ExitFailed says that the run could not go on: API or store unreachable, destination
-	// not writable, disk full.
+	// ExitFailed means that the run could not continue: API or store unreachable, destination not
+	// writable, disk full.
 	ExitFailed = 1
-	// ExitUsage says that flags or configuration are wrong, that the API refuses the
-	// token or does not know a campaign, list, queue or user, or that the archive is
-	// another account's.
+	// ExitUsage means that flags or configuration are wrong, that the API refuses the token or does
+	// not know a campaign, list, queue or user, or that the archive belongs to another account.
 	ExitUsage = 2
-	// ExitIncomplete says that the run ended, but a settled day is not closed, a
-	// recording was found lost or became final unarchived, a cap stopped it, or something
-	// that was looked for is not there.
+	// ExitIncomplete means that the run ended, but a settled day is not closed, a recording was
+	// lost or became final without audio, a limit stopped the run, or something was not found.
 	ExitIncomplete = 3
-	// ExitDamaged says that stored recordings, or the notes of a day, are missing or wrong.
+	// ExitDamaged means that stored recordings, or manifest lines, are missing or wrong.
 	ExitDamaged = 4
-	// ExitLocked says that another run holds the archive.
+	// ExitLocked means that another run holds the archive.
 	ExitLocked = 5
-	// ExitInterrupted says that SIGINT stopped the run, cleanly.
+	// ExitInterrupted means that SIGINT stopped the run cleanly.
 	ExitInterrupted = 130
-	// exitUnread is that of a program that SIGPIPE ended: nobody reads stdout any more.
+	// exitUnread is the code of a program ended by SIGPIPE: nobody reads stdout any more.
 	exitUnread = 141
-	// ExitTerminated says that SIGTERM stopped the run, cleanly.
+	// ExitTerminated means that SIGTERM stopped the run cleanly.
 	ExitTerminated = 143
 )
 
-// SignalError is the cause with which a context is cancelled when a signal asks
-// the program to stop.
+// SignalError is the cancellation cause of a context when a signal stops the program.
 type SignalError struct{ Signal os.Signal }
 
 // Error returns one lower-case line.
@@ -75,7 +72,7 @@ func (e *SignalError) ExitCode() int {
 	return ExitInterrupted
 }
 
-// errMaxDuration is the cause with which --max-duration cancels a run.
+// errMaxDuration is the cancellation cause of --max-duration.
 var errMaxDuration = errors.New("stopped by --max-duration")
 
 // usageError is a mistake in flags, variables or the configuration file.
@@ -108,7 +105,7 @@ func mistakesIn(errs ...error) (all []error) {
 	return all
 }
 
-// mistakesText tells all mistakes in the settings, one a line.
+// mistakesText returns all mistakes in the settings, one per line.
 func mistakesText(err error) string {
 	var lines []string
 	for _, mistake := range mistakesIn(err) {
@@ -119,23 +116,23 @@ func mistakesText(err error) string {
 	return strings.Join(lines, "\n")
 }
 
-// outcome is how a command ended: the code for the shell and what to tell the person, mostly one line, which is empty
-// when there is nothing to explain.
+// outcome is the result of a command: the exit code and a text for people, mostly one line, empty if there is nothing
+// to explain.
 type outcome struct {
 	code   int
 	line   string
-	failed bool // something went wrong, beside the run being stopped
+	failed bool // an error occurred, apart from the stop
 
-	unwritten error // why the result is not on stdout
-	counts    []any // of a run that was tried, for the last line of the log; nil for other commands
+	unwritten error // error of writing the result to stdout
+	counts    []any // of an attempted run, for the last line of the log; nil for other commands
 }
 
-// judge maps what a run returned, why its context ended, and whether something was
-// left undone, to its outcome. It is the one place that knows exit codes.
+// judge maps the error of a run, the cause of its context, and whether work was left undone, to an
+// outcome. Exit codes are decided only here.
 func judge(err, cause error, incomplete bool) outcome {
 	signal, stopped := errors.AsType[*SignalError](cause)
 	if cause != nil && (errors.Is(err, cause) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
-		err = nil // it says that the run was stopped, which the cause says better
+		err = nil // the cause says better that the run was stopped
 	}
 	o := outcome{code: ExitDone}
 	switch {
@@ -157,7 +154,7 @@ func judge(err, cause error, incomplete bool) outcome {
 	return o
 }
 
-// level returns how loud a log is to tell of the outcome.
+// level returns the log level of the outcome.
 func (o outcome) level() slog.Level {
 	switch {
 	case o.failed:
@@ -183,7 +180,7 @@ func failure(err error) (code int, line string) {
 	bagFolder, isBag := errors.AsType[*bag.FolderError](err)
 	_, isTarget := errors.AsType[*export.TargetError](err)
 	_, isLaterExport := errors.AsType[*export.LaterError](err)
-	switch { // several may apply: 5 comes before 2, and 2 before 1
+	switch { // several may apply: 5 precedes 2, and 2 precedes 1
 	case errors.Is(err, copier.ErrBusy), errors.Is(err, bag.ErrBusy):
 		code, try = ExitLocked, "wait until the other command has ended"
 	case errors.Is(err, manifest.ErrLocked):
@@ -208,7 +205,7 @@ func failure(err error) (code int, line string) {
 		// Their texts say what to try.
 	case isTarget && store.Hint(err, "") != "":
 		try = store.Hint(err, "--to")
-	case store.Hint(err, "") != "": // the notes' file system, which package store did not meet
+	case store.Hint(err, "") != "": // an error of the manifest's file system, not from package store
 		try = store.Hint(err, "--dest or --state-dir")
 	case store.IsRetriable(err):
 		err = fmt.Errorf("no usable answer from %s: %w", storeOf(err), storeTrouble(err))
@@ -241,8 +238,8 @@ func storeOf(err error) string {
 	return "the store"
 }
 
-// storeTrouble returns the store's own words for what it failed with: what was to be
-// done there is of no use to someone who has no network.
+// storeTrouble returns the store's own message for its failure. It drops the failed operation,
+// which does not help someone without a network.
 func storeTrouble(err error) error {
 	for inner := errors.Unwrap(err); inner != nil && store.IsRetriable(inner); inner = errors.Unwrap(inner) {
 		err = inner
@@ -250,7 +247,7 @@ func storeTrouble(err error) error {
 	return err
 }
 
-// otherArchive says which setting differs, and what it must be.
+// otherArchive says which setting differs, and its correct value.
 func otherArchive(e *archiver.OtherArchiveError) string {
 	return oneLine(e.Error() + ": " + otherArchiveTry(e))
 }
@@ -274,8 +271,8 @@ func settingOf(e *archiver.OtherArchiveError) string {
 	return "--api-url"
 }
 
-// withoutRepeats drops from "verb noun: verb noun: cause" what was said already: each
-// package on the way names what it did, and two may name the same.
+// withoutRepeats drops from "verb noun: verb noun: cause" repeated parts: each package adds its
+// operation, and two may add the same.
 func withoutRepeats(line string) string {
 	var kept []string
 	for part := range strings.SplitSeq(line, ": ") {
@@ -286,13 +283,12 @@ func withoutRepeats(line string) string {
 	return strings.Join(kept, ": ")
 }
 
-// refusedToken puts the vendor's own words in brackets, where they do not hide
-// what to do.
+// refusedToken puts the vendor's message in brackets, so that it does not hide what to do.
 func refusedToken(e *fetcher.APIError, from string) string {
 	return oneLine(refusedTokenSaid(e) + ": " + tryToken(from))
 }
 
-// refusedTokenError is the API's refusal of a token, with where the token came from.
+// refusedTokenError is the API's refusal of a token, with the source of the token.
 type refusedTokenError struct {
 	*fetcher.APIError
 	from string
@@ -322,7 +318,7 @@ func oneLine(s string) string {
 	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
 }
 
-// complain prints the lines of an error for a person. Where stderr is gone, the exit code has to do.
+// complain prints the lines of an error. If stderr is closed, only the exit code remains.
 func complain(s *screen, command, line string) {
 	width := widthOf(s.base, nil)
 	for one := range strings.SplitSeq(line, "\n") {

@@ -78,8 +78,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestExitOrder: damage comes behind what kept the run from going on, and before what is
-// incomplete.
+// TestExitOrder: damage ranks below errors that stopped the run, and above incomplete results.
 func TestExitOrder(t *testing.T) {
 	for code, want := range map[int]int{130: 130, 143: 143, 5: 5, 2: 2, 1: 1, 3: 4, 0: 4} {
 		if got := withDamage(outcome{code: code}, true).code; got != want {

@@ -27,7 +27,7 @@ const (
 	groupExportBucket = "S3, when --dest or --to is s3://"
 )
 
-// notOfExport are terms of find alone: an export holds every call that fits.
+// notOfExport are terms of find alone: an export contains every matching call.
 func notOfExport() []string { return []string{"limit", "sample", "seed", "sort"} }
 
 func exportSettings() []setting {
@@ -110,15 +110,15 @@ is missing or damaged: the rest is in the bag.`,
 	}
 }
 
-// exportJob is everything one export needs to know, read and checked.
+// exportJob holds the checked settings of one export.
 type exportJob struct {
 	*searchJob
-	views  bool // print those of the archive, and export nothing
+	views  bool // print the views of the archive, and export nothing
 	format export.Format
 	excel  bool
 	ids    string          // file of --ids-from
 	to     string          // folder; "" for S3
-	bucket store.S3Options // where to is ""
+	bucket store.S3Options // used if to is ""
 }
 
 func runExport(ctx context.Context, p *process, in input) outcome {
@@ -136,7 +136,7 @@ func runExport(ctx context.Context, p *process, in input) outcome {
 // exportJob reads the settings of export.
 func (r *reader) exportJob(now time.Time, env environment) *exportJob {
 	j := &exportJob{searchJob: &searchJob{read: r, now: now}, views: r.toggle("views")}
-	if r.text("format") == bagFormat { // what a nightly file says of --last must not cut it short
+	if r.text("format") == bagFormat { // a span in a nightly file must not limit it
 		r.takeFlagTerms()
 	}
 	j.folder, j.searchJob.bucket = r.destination(env)
@@ -162,7 +162,7 @@ func (r *reader) exportJob(now time.Time, env environment) *exportJob {
 	return j
 }
 
-// refuseWithViews catches what has no effect when nothing is exported.
+// refuseWithViews refuses settings without effect when nothing is exported.
 func (r *reader) refuseWithViews(folder string) {
 	if folder == "" && r.err == nil {
 		r.fail("--views", "export the archive, and use views.sql of the export", "it needs an archive in a folder")
@@ -189,7 +189,7 @@ func (r *reader) exportTarget(env environment) (folder string, bucket store.S3Op
 		return value, bucket
 	}
 	bucket = r.s3Options(env)
-	bucket.StorageClass = "" // which is of recordings
+	bucket.StorageClass = "" // which is for recordings
 	bucket.Bucket, bucket.Prefix, _ = strings.Cut(rest, "/")
 	bucket.Prefix = strings.TrimSuffix(bucket.Prefix, "/")
 	if problem := badBucket(bucket.Bucket, bucket.Prefix); problem != "" {
@@ -198,7 +198,8 @@ func (r *reader) exportTarget(env environment) (folder string, bucket store.S3Op
 	return "", bucket
 }
 
-// refuseInside keeps an export out of the archive, where its files would be taken for calls and recordings.
+// refuseInside keeps an export out of the archive, where its files would be mistaken for calls and
+// recordings.
 func (r *reader) refuseInside(j *exportJob) {
 	if r.err != nil {
 		return
@@ -223,7 +224,7 @@ func (r *reader) refuseInside(j *exportJob) {
 	}
 }
 
-// export runs one job, and writes its summary unless a setting is wrong: err is why it cannot even begin.
+// export runs one job, and writes its summary unless a setting is wrong: err is a reason not to start it.
 func (p *process) export(ctx context.Context, job *exportJob, talk output, err error) outcome {
 	started := time.Now()
 	made := exportResult{Format: job.format}
@@ -249,7 +250,7 @@ func (p *process) export(ctx context.Context, job *exportJob, talk output, err e
 	return result
 }
 
-// exportMisuse tells mistakes in the settings from trouble.
+// exportMisuse distinguishes mistakes in the settings from other errors.
 func exportMisuse(err error) error {
 	if other, ok := errors.AsType[*export.OtherExportError](err); ok {
 		return misuse("", "--to: %v", other)
@@ -257,7 +258,8 @@ func exportMisuse(err error) error {
 	return err
 }
 
-// runExport opens archive and target, and exports. It began when the summary has something to tell.
+// runExport opens archive and target, and exports. began reports whether there is a summary to
+// print.
 func (p *process) runExport(ctx context.Context, job *exportJob, talk output, made *exportResult) (began bool, err error) {
 	boundExport(p.env)
 	logger := newLogger(p.screen, talk, p.env)
@@ -304,10 +306,10 @@ func (p *process) runExport(ctx context.Context, job *exportJob, talk output, ma
 	return !isOther, err
 }
 
-// watchedCalls is an archive of which every call that is read is looked at.
+// watchedCalls is an archive that passes every read call to a function.
 type watchedCalls struct {
 	*search.Archive
-	watch func(*search.Call) // nil for nobody
+	watch func(*search.Call) // nil for none
 }
 
 // Day implements export.Source.
@@ -321,15 +323,15 @@ func (w watchedCalls) Day(ctx context.Context, day string) ([]search.Call, error
 	return calls, err
 }
 
-// fingerprints tell of each day which files it is read from: name, size and time of each.
+// fingerprints identify the files of each day by name, size and time.
 type fingerprints map[string]string
 
 // Fingerprint implements export.Fingerprinter.
 func (f fingerprints) Fingerprint(_ context.Context, day string) (string, error) { return f[day], nil }
 
-// fingerprintsOf looks at the files of all days. A day that changes while it is read has another fingerprint next time.
+// fingerprintsOf lists the files of all days. A day that changes while it is read has another fingerprint next time.
 func fingerprintsOf(ctx context.Context, archive *searched) (fingerprints, error) {
-	const version = "files-v1" // of the columns of the tables too
+	const version = "files-v1" // also for the columns of the tables
 	prints := fingerprints{}
 	for files, err := range archive.opened.Ledger.Files(ctx) {
 		if err != nil {
@@ -344,8 +346,8 @@ func fingerprintsOf(ctx context.Context, archive *searched) (fingerprints, error
 	return prints, nil
 }
 
-// boundExport makes the collector run seldom while days are small, and often while a large one is held, unless the user
-// has chosen. A day of 100,000 calls fits; with one that does not, the collector takes half of the time at most.
+// boundExport makes the garbage collector run rarely for small days, and often for a large day, unless GOGC or
+// GOMEMLIMIT is set. A day of 100,000 calls fits; for a larger one, the collector takes at most half of the time.
 func boundExport(env environment) {
 	const growth, limit = 150, 140 << 20 // percent, bytes
 	if env["GOGC"] == "" {
@@ -356,7 +358,7 @@ func boundExport(env environment) {
 	}
 }
 
-// location is the target as a person writes it; in a bucket with a slash at its end.
+// location returns the target as the user writes it; for a bucket with a trailing slash.
 func (j *exportJob) location() string {
 	if j.to != "" {
 		return j.to
@@ -367,7 +369,7 @@ func (j *exportJob) location() string {
 	return "s3://" + j.bucket.Bucket + "/" + j.bucket.Prefix + "/"
 }
 
-// openTarget opens the target, and makes a folder where there is none.
+// openTarget opens the target, and creates a missing folder.
 func (j *exportJob) openTarget(ctx context.Context) (target export.Target, closeTarget func() error, err error) {
 	if j.to != "" {
 		folder, err := export.OpenFolder(j.to)
@@ -414,7 +416,7 @@ func (j *exportJob) archiveViews(ctx context.Context) (text string, err error) {
 	return export.ArchiveViews(folder, archive.about.TimeZone, hasLines(folder, "calls"), hasLines(folder, "manifest"), hasLines(folder, "evidence")), nil
 }
 
-// hasLines reports whether a tree of an archive holds any file of lines.
+// hasLines reports whether a tree of an archive has any file of lines.
 func hasLines(folder, tree string) bool {
 	root := os.DirFS(filepath.Join(folder, tree))
 	for _, pattern := range []string{"*.jsonl*", "*/*.jsonl*"} {

@@ -17,17 +17,17 @@ import (
 	"convoso-archiver/search/copier"
 )
 
-// bagFormat is the format of export that is no table.
+// bagFormat is the format of export that is not a table.
 const bagFormat = "bagit"
 
-// refuseForBag catches what has no effect on a bag.
+// refuseForBag refuses settings without effect on a bag.
 func (r *reader) refuseForBag(j *exportJob) {
 	if r.values["to"].items != nil && j.to == "" {
 		r.fail(r.values["to"].origin, "give a folder of this machine", "a bag goes into a folder")
 	}
 }
 
-// bagResult is what export says of a bag.
+// bagResult is the output of export for a bag.
 type bagResult struct {
 	ExitCode int    `json:"exit_code"`
 	Error    string `json:"error"`
@@ -35,7 +35,7 @@ type bagResult struct {
 	To       string `json:"to"`
 	Format   string `json:"format"`
 	bag.Summary
-	DaysUnread int     `json:"days_unread"` // whose calls are not all in the bag
+	DaysUnread int     `json:"days_unread"` // days without all of their calls in the bag
 	Seconds    float64 `json:"seconds"`
 }
 

@@ -28,10 +28,10 @@ type exportResult struct {
 	export.Summary
 	Seconds float64 `json:"seconds"`
 
-	idsMissing bool // ids of --ids-from are not there
+	idsMissing bool // some ids of --ids-from were not found
 }
 
-// counts are the figures of an export in the last line of its log.
+// counts returns the figures of an export in the last line of its log.
 func (e exportResult) counts() []any {
 	return []any{
 		"seconds", e.Seconds, "days", e.Days, "days_written", e.Written, "days_unchanged", e.Unchanged, "days_removed", e.Removed,
@@ -76,8 +76,8 @@ func (e exportResult) write(w io.Writer, asJSON bool) error {
 	return writeText(w, b.String())
 }
 
-// queryText writes the terms of a search in one canonical form, "" for none, as fetcher.Filter does: values that say
-// something about a person are replaced by a hash. The span is not in it.
+// queryText writes the terms of a search in one canonical form, "" for none, as fetcher.Filter does: personal values
+// are replaced by a hash. It omits the span.
 func queryText(given values, q search.Query, archiveID string) string {
 	hashed := func(text string) string { return slowHash(archiveID, text) }
 	var parts []string
@@ -104,8 +104,8 @@ func queryText(given values, q search.Query, archiveID string) string {
 	return strings.Join(parts, "&")
 }
 
-// slowHash takes a tenth of a second and 32 MiB for each text: there are so few telephone numbers that a plain hash
-// would give one away at once. The parameters are those of scrypt's own documentation for logins.
+// slowHash takes a tenth of a second and 32 MiB for each text: there are so few telephone numbers that a fast hash
+// could be reversed at once. The parameters are those that scrypt's documentation recommends for logins.
 func slowHash(salt, text string) string {
 	const cost, block, parallel, size = 1 << 15, 8, 1, 16
 	sum, err := scrypt.Key([]byte(text), []byte(salt), cost, block, parallel, size)
@@ -115,8 +115,8 @@ func slowHash(salt, text string) string {
 	return "scrypt:" + hex.EncodeToString(sum)
 }
 
-// spanTerms are the ends of a span that lie within a day: what is exported of that day depends on them. A span of
-// whole days adds nothing, so that one export can be continued.
+// spanTerms returns the ends of a span that lie within a day, because the export of that day depends on them. A
+// span of whole days adds nothing, so an export can be continued.
 func spanTerms(q search.Query) string {
 	text := ""
 	if !q.From.IsZero() && !q.From.Equal(startOfDay(q.From)) {

@@ -50,10 +50,10 @@ when ids of --ids-from are missing or something could not be read; with 4 when
 a day of the archive, or a recording to copy, is missing or damaged. In these cases
 it still prints and copies the rest; verify shows the damage.`,
 		examples: []example{
-			{"the call of 4 March to this number; its last digits are enough",
-				"convoso-archiver find --dest /archive --start-time 2025-03-04 --end-time 2025-03-04 --number 5550142"},
-			{"twenty random sales of agent 3 over three minutes, to listen to",
-				"convoso-archiver find --dest /archive --agent 3 --status SALE --min-length 3m \\\n" +
+			{"the calls of the last 30 days with this number; its last digits are enough",
+				"convoso-archiver find --dest /archive --last 30d --number 5550000063"},
+			{"twenty random sales of one agent over ten seconds, to listen to",
+				"convoso-archiver find --dest /archive --agent 'Agent 4' --status SALE --min-length 10s \\\n" +
 					"  --outcome archived --sample 20 --copy-to qa"},
 			{"the twenty longest calls that have audio",
 				"convoso-archiver find --dest /archive --last 30d --outcome archived --sort -length --limit 20 --copy-to longest"},
@@ -73,7 +73,7 @@ it still prints and copies the rest; verify shows the damage.`,
 	}
 }
 
-// findFormat is how an answer is written.
+// findFormat is the output format of find.
 type findFormat int
 
 const (
@@ -81,19 +81,19 @@ const (
 	findJSON
 	findCSV
 	findPaths
-	findNothing // to stdout
+	findNothing // nothing on stdout
 )
 
-// findJob is everything one search needs to know, read and checked.
+// findJob holds the checked settings of one search.
 type findJob struct {
 	*searchJob
 	dest    string // as given
 	format  findFormat
-	end     string // of each path
+	end     string // terminator of each path
 	talk    output
 	ids     string // file of --ids-from
 	drawn   bool   // the seed was
-	copyTo  string // "" for not at all
+	copyTo  string // "" to copy nothing
 	names   *key.Template
 	workers int
 }
@@ -150,7 +150,7 @@ func (r *reader) keepIfAny(err error) {
 	}
 }
 
-// findFormat lets a flag beat what is set elsewhere, as json is in a file for archive.
+// findFormat lets a flag override other sources, like json in a file for archive.
 func (r *reader) findFormat() findFormat {
 	formats := []struct {
 		name   string
@@ -179,7 +179,7 @@ func (r *reader) findFormat() findFormat {
 	return chosen
 }
 
-// newAnswer returns what writes the answers in the format.
+// newAnswer returns the writer for the format.
 func (j *findJob) newAnswer(w io.Writer, zone *time.Location) answerWriter {
 	switch j.format {
 	case findJSON:
@@ -194,12 +194,12 @@ func (j *findJob) newAnswer(w io.Writer, zone *time.Location) answerWriter {
 	return newTableAnswer(w, columnsOf(w), zone)
 }
 
-// needsRows reports whether the answer tells more than an index does.
+// needsRows reports whether the answer needs more than an index contains.
 func (j *findJob) needsRows() bool {
 	return j.format == findJSON || j.format == findCSV || j.copyTo != ""
 }
 
-// teller tells a person or a machine on stderr.
+// teller writes messages to stderr, as text or as log lines.
 type teller struct {
 	p       *process
 	command string
@@ -211,18 +211,18 @@ func (p *process) teller(command string, talk output) teller {
 	return teller{p: p, command: command, asJSON: talk.logsJSON(p.screen), quiet: talk.quiet}
 }
 
-// note tells what went well, unless it should be quiet.
+// note reports information, unless --quiet is set.
 func (t teller) note(line, message string, attrs ...any) {
 	switch {
 	case t.quiet:
 	case t.asJSON:
 		t.p.logger.Info(message, attrs...)
 	default:
-		_, _ = io.WriteString(t.p.screen, fitLine(line, widthOf(t.p.screen.base, nil))+"\n") // where stderr is gone, the exit code has to do
+		_, _ = io.WriteString(t.p.screen, fitLine(line, widthOf(t.p.screen.base, nil))+"\n") // if stderr is closed, only the exit code remains
 	}
 }
 
-// warn tells what did not.
+// warn reports a problem.
 func (t teller) warn(line, message string, attrs ...any) {
 	if t.asJSON {
 		t.p.logger.Log(context.Background(), slog.LevelWarn, message, attrs...)

@@ -1,4 +1,4 @@
-// Copies the audio that find found: checks the folder and reports progress.
+// Checks the folder for copies of find, and shows their progress.
 
 package cli
 
@@ -12,8 +12,8 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// checkCopyFolder refuses a folder for the copies that is in an archive, or that holds the one that is searched, which
-// is "" on S3.
+// checkCopyFolder refuses a folder for copies that is inside an archive, or that contains the searched one, which is
+// "" on S3.
 func checkCopyFolder(folder, archive string) error {
 	const try = "give a separate folder"
 	if schemePattern.MatchString(folder) {
@@ -39,7 +39,7 @@ func checkCopyFolder(folder, archive string) error {
 	}
 	home, err := realPath(archive)
 	if err != nil {
-		return nil // the archive cannot be opened either, which says more
+		return nil // opening the archive fails too, with a better error
 	}
 	for place := home; filepath.Dir(place) != place; place = filepath.Dir(place) {
 		if isSame(filepath.Dir(place), path) {
@@ -49,7 +49,7 @@ func checkCopyFolder(folder, archive string) error {
 	return nil
 }
 
-// realPath returns the path without links, of which the end need not be there.
+// realPath returns the path without links, whose last elements need not exist.
 func realPath(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -79,7 +79,7 @@ func withoutName(err error) error {
 	return err
 }
 
-// showCopy shows on a terminal how far a copy is.
+// showCopy shows the progress of a copy on a terminal.
 func (p *process) showCopy(talk output, progress func() (added, done int, bytes int64)) (stop func()) {
 	if talk.quiet || !isTerminal(p.screen) || p.env["TERM"] == "dumb" {
 		return func() {}

@@ -15,38 +15,38 @@ import (
 )
 
 const (
-	maxHinted   = 3    // values that are named for one that no call has
-	newestCalls = 2000 // that are looked at for values that no index lists
+	maxHinted   = 3    // maximum suggestions for a value without calls
+	newestCalls = 2000 // searched for values that the index does not list
 )
 
-// hints find out why nothing was found: a value that no call has, and what may have been meant.
+// hints explain why nothing was found: a value that no call has, and similar values.
 type hints struct{ terms []*hintTerm }
 
-// hintTerm is one value that was asked for.
+// hintTerm is one requested value.
 type hintTerm struct {
 	name, value string
-	alone       search.Query                     // asks for nothing else
-	of          func(*search.Fields) []seenValue // the values of a call that may have been meant
-	listed      func(search.Names) []search.Name // those that an index lists, nil where it lists none
-	call        func(search.Name) search.Fields  // that has a listed one
+	alone       search.Query                     // query with only this value
+	of          func(*search.Fields) []seenValue // the values of a call to suggest
+	listed      func(search.Names) []search.Name // the values in an index, nil if it has none
+	call        func(search.Name) search.Fields  // makes a call with a listed value
 	matched     bool
-	seen        map[string]*seenValue // by value, without regard to case
+	seen        map[string]*seenValue // by value, ignoring case
 }
 
-// seenValue is a value that calls have.
+// seenValue is a value of calls in the archive.
 type seenValue struct {
-	value, about string // about is its name, where the value is an id
+	value, about string // about is the name if the value is an id
 	calls        int
 }
 
-// hint is a value that no call has, and what may have been meant: the nearest first.
+// hint is a value that no call has, with similar values, the nearest first.
 type hint struct {
 	term, value string
-	alike       bool // else nothing is like the value, and those of most calls are named
+	alike       bool // false if nothing is similar, then the most frequent values are listed
 	nearest     []seenValue
 }
 
-// newHints looks at the terms whose values say nothing about a customer.
+// newHints makes hints for the terms without personal data.
 func newHints(q search.Query) *hints {
 	h := &hints{}
 	add := func(t hintTerm, values []string, alone func(*search.Query, string)) {
@@ -87,7 +87,7 @@ func newHints(q search.Query) *hints {
 	return h
 }
 
-// watch returns what looks at every call that is read, nil where there is nothing to look for.
+// watch returns a function to call with every read call, nil if there are no terms.
 func (h *hints) watch() func(*search.Call) {
 	if len(h.terms) == 0 {
 		return nil
@@ -104,7 +104,7 @@ func (h *hints) watch() func(*search.Call) {
 	}
 }
 
-// see counts the values of calls. A name that may hold the number of a person is left out.
+// see counts the values of calls. It omits names that may contain a telephone number.
 func (t *hintTerm) see(f *search.Fields, calls int) {
 	for _, v := range t.of(f) {
 		isName := v.about == v.value
@@ -122,8 +122,8 @@ func (t *hintTerm) see(f *search.Fields, calls int) {
 	}
 }
 
-// ask asks an index whether any call has a value, and what values there are. Those that it does not list are looked for
-// in the newest calls.
+// ask queries the index for calls with each value, and for the existing values. Values that the index does not list are
+// collected from the newest calls.
 func (h *hints) ask(ctx context.Context, archive *searched) error {
 	newest := search.Query{Limit: newestCalls}
 	var listed, others []*hintTerm
@@ -169,7 +169,7 @@ func (h *hints) ask(ctx context.Context, archive *searched) error {
 	return nil
 }
 
-// passing returns an error unless it is of one day.
+// passing returns an error unless it concerns only one day.
 func passing(err error) error {
 	if _, ofDay := errors.AsType[*search.DayError](err); ofDay {
 		return nil
@@ -177,7 +177,7 @@ func passing(err error) error {
 	return err
 }
 
-// hints returns those for the values that no call has.
+// hints returns the hints for values that no call has.
 func (h *hints) hints() []hint {
 	var all []hint
 	for _, t := range h.terms {
@@ -191,10 +191,10 @@ func (h *hints) hints() []hint {
 	return all
 }
 
-// line says it to a person. where is where no call has the value.
+// line renders the hint for people. where is the searched part of the archive.
 func (h hint) line(where string) string {
 	line := fmt.Sprintf("no call of %s has %s %q", where, h.term, h.value)
-	if longNumber.MatchString(h.value) { // it may be the number of a person, at the wrong place
+	if longNumber.MatchString(h.value) { // it may be a misplaced telephone number
 		line = "no call of " + where + " has this " + h.term
 	}
 	var names []string
@@ -211,16 +211,16 @@ func (h hint) line(where string) string {
 	return line + "; most calls have " + strings.Join(names, ", ")
 }
 
-// nearestSeen returns the values that were most likely meant: first those that hold what was given as words, then those
-// that hold it within one, then those that differ by a slip; of the same rank those of more calls first. Where none is
-// alike, it returns those of most calls.
+// nearestSeen returns the most similar values: first those that contain the given text as whole words, then those that
+// contain it within a word, then those with a typo; within a rank by number of calls. If none is similar, it returns
+// the most frequent values.
 func nearestSeen(given string, seen map[string]*seenValue) (nearest []seenValue, alike bool) {
 	given = strings.ToLower(given)
 	rank := map[string]int{}
 	for key, v := range seen {
 		about := strings.ToLower(v.about)
 		byValue, byName := likeness(given, key), likeness(given, about)
-		if best := min(2*byValue, 2*byName+1); best < 2*unlike { // a name counts less than the value itself
+		if best := min(2*byValue, 2*byName+1); best < 2*unlike { // a match by name ranks below a match by value
 			rank[v.value] = best
 		}
 	}
@@ -233,7 +233,7 @@ func nearestSeen(given string, seen map[string]*seenValue) (nearest []seenValue,
 		return cmp.Or(cmp.Compare(rank[a.value], rank[b.value]), cmp.Compare(b.calls, a.calls), cmp.Compare(a.value, b.value))
 	})
 	named := map[string]bool{}
-	nearest = slices.DeleteFunc(nearest, func(v seenValue) bool { // an id and its name are one
+	nearest = slices.DeleteFunc(nearest, func(v seenValue) bool { // an id and its name count once
 		told := named[v.value] || named[v.about] && v.about != ""
 		named[v.value], named[v.about] = true, true
 		return told
@@ -243,7 +243,8 @@ func nearestSeen(given string, seen map[string]*seenValue) (nearest []seenValue,
 
 const unlike = 1000
 
-// likeness is how far a text is from what was given: 0 where it holds that as words, 1 within one, then by slips.
+// likeness is the distance of a text from the given one: 0 if it contains that as whole words, 1 within a word,
+// more for typos.
 func likeness(given, text string) int {
 	if n := holds(text, given); n > 0 {
 		return 2 - n
@@ -254,9 +255,9 @@ func likeness(given, text string) int {
 	return unlike
 }
 
-// holds tells whether a text holds another: 2 as words of its own, 1 within words, 0 not at all.
+// holds says how a text contains another: 2 as whole words, 1 within words, 0 not at all.
 func holds(text, part string) int {
-	const leastWithin = 3 // letters: fewer are in everything
+	const leastWithin = 3 // letters: shorter texts match almost everything
 	at := strings.Index(text, part)
 	isEdge := func(i int) bool { return i < 0 || i >= len(text) || strings.ContainsRune(" -_/.,()", rune(text[i])) }
 	switch {
@@ -270,7 +271,7 @@ func holds(text, part string) int {
 	return 0
 }
 
-// limitHints returns hints for the campaigns and agents in limits that no call has.
+// limitHints returns hints for the campaigns and agents in limits that match no call.
 func limitHints(limits search.Limits, names search.Names) []hint {
 	h := &hints{}
 	add := func(values []string, query func(string) search.Query, limit func([]string) search.Limits) {
@@ -290,7 +291,7 @@ func limitHints(limits search.Limits, names search.Names) []hint {
 	return h.hints()
 }
 
-// warnOfLimits warns of campaigns and agents in --rights that no call has.
+// warnOfLimits warns of campaigns and agents in --rights that match no call.
 func warnOfLimits(ctx context.Context, archive *search.Archive, limits search.Limits, logger *slog.Logger) {
 	if limits.Campaigns == nil && limits.Agents == nil {
 		return
@@ -304,7 +305,7 @@ func warnOfLimits(ctx context.Context, archive *search.Archive, limits search.Li
 	}
 }
 
-// tellNothing says that nothing was found, and why.
+// tellNothing reports that nothing was found, and why.
 func (h *hints) tellNothing(ctx context.Context, tell teller, archive *searched, q search.Query, attrs []any) error {
 	tell.note("nothing found", "nothing found", attrs...)
 	isSpan := !q.From.IsZero() || !q.To.IsZero()
@@ -328,7 +329,7 @@ func (h *hints) tellNothing(ctx context.Context, tell teller, archive *searched,
 	return nil
 }
 
-// tellOtherDays names the first and the last day of an archive that holds none of those that were asked for.
+// tellOtherDays reports the first and the last day of an archive without any day in the requested span.
 func tellOtherDays(ctx context.Context, tell teller, archive *searched, q search.Query) (told bool, err error) {
 	days, err := archive.Days(ctx, search.Query{From: q.From, To: q.To})
 	if err != nil || len(days) > 0 {

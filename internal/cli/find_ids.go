@@ -27,8 +27,7 @@ func caseSetting() setting {
 	return setting{name: "case", flagOnly: true, group: groupTerms, placeholder: "NAME", usage: "calls of this case of hold, also after its release; hold list shows the cases"}
 }
 
-// readCase limits the query to the calls that the case of --case holds, or held until it was released. Without --case it
-// does nothing.
+// readCase limits the query to the calls of --case, also of a released case. Without --case it does nothing.
 func (j *searchJob) readCase(ctx context.Context, archive *searched, tell teller) error {
 	name := j.read.text("case")
 	if name == "" {
@@ -61,16 +60,16 @@ func (r *reader) oneList() {
 	}
 }
 
-// maxIDsBytes is room for more than two million ids.
+// maxIDsBytes is enough for more than two million ids.
 const maxIDsBytes = 64 << 20
 
-// idList is a list of ids of calls or recordings, and which of them were seen.
+// idList is a list of ids of calls or recordings, and which of them were found.
 type idList struct {
-	ids  []string // each once, in the order of the list
+	ids  []string // without duplicates, in the order of the list
 	seen map[string]bool
 }
 
-// readIDs reads a list from a file, or from stdin, and has a query ask for its ids. Without a path it is nil.
+// readIDs reads a list from a file, or from stdin, and adds its ids to a query. It is nil without a path.
 func (p *process) readIDs(ctx context.Context, path string, query *search.Query) (*idList, error) {
 	const try = "give a file with an id of a call or a recording on each line"
 	if path == "" {
@@ -102,8 +101,8 @@ func (p *process) readList(ctx context.Context, path string) ([]byte, error) {
 	return data, err
 }
 
-// parseIDs returns what stands first on each line, each once. Blank lines, comments and the name of a column are
-// passed over.
+// parseIDs returns the first cell of each line, without duplicates. It skips blank lines, comments and a column
+// heading.
 func parseIDs(text string) []string {
 	var ids []string
 	known := map[string]bool{}
@@ -124,7 +123,7 @@ func parseIDs(text string) []string {
 	return ids
 }
 
-// firstCell returns the first column of a line of text, or of CSV as some program writes it.
+// firstCell returns the first column of a line of text or CSV.
 func firstCell(line string) string {
 	line = strings.TrimSpace(line)
 	if rest, quoted := strings.CutPrefix(line, `"`); quoted {
@@ -155,10 +154,11 @@ func (l *idList) see(c *search.Call) {
 	}
 }
 
-// idPattern is what an id looks like: a list may hold other things by mistake, which are not repeated.
+// idPattern matches ids: a list may contain other things by mistake, which must not be repeated in
+// messages.
 var idPattern = regexp.MustCompile(`^[A-Za-z0-9._#-]*[0-9][A-Za-z0-9._#-]*$`)
 
-// absent returns the ids that were not seen.
+// absent returns the ids that were not found.
 func (l *idList) absent() []string {
 	var absent []string
 	for _, id := range l.ids {
@@ -173,7 +173,7 @@ func (l *idList) absent() []string {
 	return absent
 }
 
-// tell names the ids that were not seen, and reports whether there are any.
+// tell reports the ids that were not found, and returns whether there are any.
 func (l *idList) tell(tell teller) (missing bool) {
 	absent := l.absent()
 	if len(absent) == 0 {

@@ -18,10 +18,10 @@ import (
 	"convoso-archiver/search/copier"
 )
 
-// maxTold is how many ids, days or recordings are named, before the rest is counted.
+// maxTold is how many ids, days or recordings are listed before the rest is only counted.
 const maxTold = 20
 
-// found is what a search came to.
+// found is the result of a search.
 type found struct {
 	calls, recordings, stored int
 	silent                    int // calls without a stored recording
@@ -39,7 +39,7 @@ func (p *process) find(ctx context.Context, job *findJob) outcome {
 	err := withBucket(archiver.Location{Folder: job.folder, S3: job.bucket}, p.findIn(ctx, job, tell, f))
 	result := withDamage(judge(err, context.Cause(ctx), f.incomplete), f.damaged)
 	if ctx.Err() != nil && job.copyTo == "" {
-		result.line = "" // there is nothing to go on with
+		result.line = "" // there is nothing to resume
 		if signal, ok := errors.AsType[*SignalError](context.Cause(ctx)); ok {
 			result.line = signal.Error()
 		}
@@ -157,11 +157,11 @@ func (f *found) count(c *search.Call) {
 	}
 }
 
-// note tells of a day that cannot be read, and goes on; it returns what ends the search.
+// note reports an unreadable day and continues; it returns errors that end the search.
 func (f *found) note(err error, tell teller) error {
 	day, ofDay := errors.AsType[*search.DayError](err)
 	if _, later := errors.AsType[*manifest.VersionError](err); !ofDay || later || store.IsRetriable(err) || errors.Is(err, store.ErrUnusable) {
-		return err // the store or the whole archive, not a day of it
+		return err // an error of the store or the whole archive, not of a day
 	}
 	const try = "some of its calls may be missing from the answer; run verify for details"
 	if errors.Is(err, fs.ErrPermission) {
@@ -175,7 +175,7 @@ func (f *found) note(err error, tell teller) error {
 	return nil
 }
 
-// tell says how much was found.
+// tell reports the counts.
 func (f *found) tell(tell teller, q search.Query) {
 	if more := f.days - maxTold; more > 0 {
 		tell.warn(fmt.Sprintf("and %s more", plural(more, "day")), "more days cannot be read", "days", more)
@@ -193,7 +193,7 @@ func (f *found) tell(tell teller, q search.Query) {
 	tell.note(line, "found", f.attrs()...)
 }
 
-// attrs are the same for a log.
+// attrs returns the counts for a log.
 func (f *found) attrs() []any {
 	attrs := []any{"calls", f.calls, "recordings", f.recordings, "archived", f.stored}
 	if f.copied {
@@ -230,7 +230,7 @@ func copiedText(c copier.Counts) string {
 	return text
 }
 
-// copyWork copies what is found. The folder is made with the first recording.
+// copyWork copies recordings. It creates the folder for the first one.
 type copyWork struct {
 	p       *process
 	ctx     context.Context
@@ -240,7 +240,7 @@ type copyWork struct {
 
 	copy     *copier.Copy
 	stopBars func()
-	done     func() // of announcing the stop
+	done     func() // ends the announcement of a stop
 	failures int
 }
 
@@ -248,7 +248,7 @@ func (p *process) newCopyWork(ctx context.Context, job *findJob, archive *search
 	return &copyWork{p: p, ctx: ctx, job: job, archive: archive, tell: tell}
 }
 
-// add copies the recordings of a call that are stored.
+// add copies the stored recordings of a call.
 func (w *copyWork) add(c *search.Call) error {
 	for _, r := range c.Recordings {
 		if !r.Stored() {
@@ -268,7 +268,7 @@ func (w *copyWork) add(c *search.Call) error {
 
 func (w *copyWork) start() error {
 	made, err := copier.Start(w.ctx, w.job.copyTo, copier.Options{
-		Source: w.archive.opened.Store, Names: w.job.names, Workers: w.job.workers, Tell: w.leftOut,
+		Source: w.archive.opened.Store, Names: w.job.names, Workers: w.job.workers, Tell: w.leftOut, Removed: w.archive.opened.Ledger.IsRemoved,
 		Passing: func(err error) bool { return store.IsRetriable(err) || errors.Is(err, store.ErrUnusable) },
 	})
 	if errors.Is(err, copier.ErrForeign) {
@@ -297,7 +297,7 @@ func (w *copyWork) finish() (copier.Counts, error) {
 	return counts, err
 }
 
-// leftOut tells of a recording that is not copied. It is called by one goroutine at a time.
+// leftOut reports a recording that was not copied. Only one goroutine at a time may call it.
 func (w *copyWork) leftOut(f copier.Failure) {
 	if w.failures++; w.failures <= maxTold {
 		w.tell.leftOut(f)
@@ -310,7 +310,7 @@ func (t teller) leftOut(f copier.Failure) {
 		"recording_id", f.RecordingID, "day", f.Day, "damaged", f.Damaged, "err", reason)
 }
 
-// seekIDs searches once more without limit, for the ids that a sample or a limit has left out.
+// seekIDs searches once more without limit, for the ids that a sample or a limit may have omitted.
 func seekIDs(ctx context.Context, q search.Query, archive *searched, ids *idList) error {
 	q.Sample, q.Seed, q.Limit, q.Watch = 0, 0, 0, nil
 	for c, err := range archive.Search(ctx, q) {

@@ -17,16 +17,17 @@ import (
 
 const (
 	cellGap = 2
-	// measuredRows decide how wide the columns are; those behind them are cut where they do not fit.
+	// measuredRows is how many rows determine the column widths; later rows are truncated if they do
+	// not fit.
 	measuredRows = 200
 )
 
-// column is one of the table of calls.
+// column is a column of the table of calls.
 type column struct {
-	header, narrow string // narrow where the columns do not all fit
-	least          int    // characters below which it is not cut; 0 for never cut
-	right          bool   // its values stand to the right
-	below          bool   // it stands below its row where the columns do not all fit
+	header, narrow string // narrow is used if the columns do not fit
+	least          int    // minimum characters when truncated; 0 to never truncate
+	right          bool   // right-aligned
+	below          bool   // printed below its row if the columns do not fit
 }
 
 // tableAnswer writes calls in columns.
@@ -34,9 +35,9 @@ type tableAnswer struct {
 	out     *bufio.Writer
 	width   int // 0 for no limit
 	columns []column
-	rows    [][]string // until the columns have their widths
+	rows    [][]string // buffered until the widths are known
 	widths  []int
-	folded  bool // the columns that may stand below their row do
+	folded  bool // columns with below are below their rows
 }
 
 func newTableAnswer(w io.Writer, width int, zone *time.Location) *tableAnswer {
@@ -77,7 +78,7 @@ func (a *tableAnswer) end() error {
 	return a.out.Flush()
 }
 
-// begin chooses how the columns stand, and writes the header and what waited for it.
+// begin chooses the layout, and writes the header and the buffered rows.
 func (a *tableAnswer) begin() error {
 	a.fit()
 	var header []string
@@ -93,8 +94,8 @@ func (a *tableAnswer) begin() error {
 	return nil
 }
 
-// fit measures the columns. Where they do not all fit, headers are shortened first, then some columns stand below their
-// row, and at last the widest of those that may be cut is cut.
+// fit measures the columns. If they do not fit, it first shortens headers, then moves some columns below their rows,
+// and finally truncates the widest column that allows it.
 func (a *tableAnswer) fit() {
 	total := a.measure()
 	if a.width == 0 || total <= a.width {
@@ -121,7 +122,7 @@ func (a *tableAnswer) fit() {
 	}
 }
 
-// measure sets how wide each column is, 0 for one below its row, and returns how wide a row is.
+// measure sets the width of each column, 0 for one below its row, and returns the width of a row.
 func (a *tableAnswer) measure() (total int) {
 	total, a.widths = -cellGap, make([]int, len(a.columns))
 	for i, c := range a.columns {
@@ -168,7 +169,7 @@ func (a *tableAnswer) write(row []string) error {
 	return err
 }
 
-// shorten cuts a text to a number of characters, the last of which then says so.
+// shorten truncates a text to a number of characters, ending with an ellipsis.
 func shorten(text string, width int) string {
 	if utf8.RuneCountInString(text) <= width {
 		return text
@@ -180,7 +181,7 @@ func shorten(text string, width int) string {
 	return strings.TrimRight(kept, " ") + "…"
 }
 
-// callCells are the cells of a call. What would move the cursor or change the direction of the text is left out.
+// callCells returns the cells of a call, without characters that move the cursor or change the text direction.
 func callCells(c *search.Call) []string {
 	at := c.Wall.Format(time.DateTime)
 	if c.NoRow || c.Erased {
@@ -204,7 +205,7 @@ func callCells(c *search.Call) []string {
 	return cells
 }
 
-// lengthText writes seconds as 3:05 or 1:02:03.
+// lengthText formats seconds as 3:05 or 1:02:03.
 func lengthText(seconds int) string {
 	switch {
 	case seconds < 0:

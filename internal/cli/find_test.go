@@ -69,7 +69,8 @@ func TestNearestSeen(t *testing.T) {
 	}
 }
 
-// TestHints: what is told of a value that no call has; numbers of persons are neither repeated nor offered.
+// TestHints: the message for a value that no call has; telephone numbers are neither repeated nor
+// suggested.
 func TestHints(t *testing.T) {
 	h := newHints(search.Query{
 		Agent: "5551234567", CampaignIDs: []string{"Sales2"}, CallTypes: []string{"OUT"}, Statuses: []string{"SALE"},
@@ -95,8 +96,8 @@ func TestHints(t *testing.T) {
 	}
 }
 
-// TestTableFits: no line is wider than allowed, no value is cut where it can stand below its row, and one that is cut
-// says so. Without a limit nothing is.
+// TestTableFits: no line is wider than allowed, no value is truncated that can move below its row, and a truncated
+// one shows an ellipsis. Without a limit nothing is truncated.
 func TestTableFits(t *testing.T) {
 	zone, err := time.LoadLocation("America/Los_Angeles")
 	if err != nil {
@@ -110,7 +111,7 @@ func TestTableFits(t *testing.T) {
 			c := search.Call{Wall: time.Date(2025, 5, 28, 14, 58, 38, 0, time.UTC), Fields: search.Fields{
 				User: "José Núñez", Campaign: strings.Repeat("Solar West ", 1+i%4), Status: "SALE", Length: 3600 * (i % 3), PhoneNumber: "15555550142",
 			}, Recordings: []search.Recording{{Outcome: manifest.Rejected}}}
-			if i == calls-1 { // far behind those that were measured
+			if i == calls-1 { // far behind the measured rows
 				c.User, c.Campaign = strings.Repeat("long ", 70), "\x1b[31mred\u202e\n"
 			}
 			if err := table.call(&c); err != nil {
@@ -161,7 +162,7 @@ func TestTableFits(t *testing.T) {
 	}
 }
 
-// TestAnswersFromAnIndex: a call without row and state has what the index knows.
+// TestAnswersFromAnIndex: a call without row and state has the data of the index.
 func TestAnswersFromAnIndex(t *testing.T) {
 	c := search.Call{
 		Day: "2025-05-28", Time: time.Date(2025, 5, 28, 21, 58, 38, 0, time.UTC), Fields: search.Fields{ID: "900", User: "Ann", Length: 3},

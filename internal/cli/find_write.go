@@ -19,7 +19,7 @@ import (
 	"convoso-archiver/search"
 )
 
-// answerWriter writes the calls that were found.
+// answerWriter writes found calls.
 type answerWriter interface {
 	call(*search.Call) error
 	end() error
@@ -31,7 +31,7 @@ type noAnswer struct{}
 func (noAnswer) call(*search.Call) error { return nil }
 func (noAnswer) end() error              { return nil }
 
-// jsonAnswer writes an object a line.
+// jsonAnswer writes one object per line.
 type jsonAnswer struct {
 	out  *bufio.Writer
 	line bytes.Buffer
@@ -39,14 +39,14 @@ type jsonAnswer struct {
 
 func newJSONAnswer(w io.Writer) *jsonAnswer { return &jsonAnswer{out: bufio.NewWriter(w)} }
 
-// foundFields stand behind those of the row.
+// foundFields follow the fields of the row.
 type foundFields struct {
 	Day        string           `json:"day"`
-	CallTime   *string          `json:"call_time"` // null where no row tells it
+	CallTime   *string          `json:"call_time"` // null if no row has it
 	Recordings []foundRecording `json:"recordings"`
 }
 
-// foundRecording is what the ledger knows of a recording, under the names that its lines have.
+// foundRecording is the ledger's state of a recording, with the field names of its lines.
 type foundRecording struct {
 	RecordingID string           `json:"recording_id"`
 	Outcome     manifest.Outcome `json:"outcome"`
@@ -79,7 +79,7 @@ func foundOf(c *search.Call) foundFields {
 	return f
 }
 
-// callTime is the instant of a call, empty where no row tells it.
+// callTime returns the time of a call, empty if no row has it.
 func callTime(c *search.Call) string {
 	if c.NoRow || c.Erased {
 		return ""
@@ -115,7 +115,7 @@ func (a *jsonAnswer) call(c *search.Call) error {
 	if err := json.Compact(&a.line, row); err != nil {
 		return fmt.Errorf("write a call: %w", err)
 	}
-	if a.line.Truncate(a.line.Len() - 1); a.line.Len() > 1 { // without its brace
+	if a.line.Truncate(a.line.Len() - 1); a.line.Len() > 1 { // without the brace
 		a.line.WriteByte(',')
 	}
 	a.line.Write(behind[1:])
@@ -126,8 +126,8 @@ func (a *jsonAnswer) call(c *search.Call) error {
 
 func (a *jsonAnswer) end() error { return a.out.Flush() }
 
-// rowObject returns the row of a call as received, without fields that would have the names of ours. A call without a
-// row has what is known of it.
+// rowObject returns the row of a call as received, without fields that have the same names as ours. For a call
+// without a row, it returns the known fields.
 func rowObject(c *search.Call) (json.RawMessage, error) {
 	if c.Row == nil || c.Erased {
 		return json.Marshal(c.Values())
@@ -145,10 +145,10 @@ func rowObject(c *search.Call) (json.RawMessage, error) {
 	return json.Marshal(fields)
 }
 
-// csvAnswer writes a row a call.
+// csvAnswer writes one row per call.
 type csvAnswer struct{ out *csv.Writer }
 
-// rowColumns are the fields of a row by the API's names.
+// rowColumns returns the fields of a row with the API's names.
 func rowColumns() []string {
 	return []string{
 		"id", "call_date", "call_length", "campaign_id", "campaign", "user_id", "user", "status", "status_name", "call_type",
@@ -160,7 +160,7 @@ func rowColumns() []string {
 func newCSVAnswer(w io.Writer) *csvAnswer {
 	a := &csvAnswer{csv.NewWriter(w)}
 	a.out.UseCRLF = true
-	_ = a.out.Write(append(append([]string{"day", "call_time"}, rowColumns()...), // it keeps its error
+	_ = a.out.Write(append(append([]string{"day", "call_time"}, rowColumns()...), // it stores its error
 		"recording_id", "outcome", "final", "key", "size", "sha256", "content_type", "reason", "cause"))
 	return a
 }
@@ -190,7 +190,7 @@ func (a *csvAnswer) end() error {
 	return a.out.Error()
 }
 
-// pathsAnswer writes where the recordings are.
+// pathsAnswer writes the paths of the recordings.
 type pathsAnswer struct {
 	out    *bufio.Writer
 	dest   string

@@ -14,14 +14,14 @@ import (
 )
 
 const (
-	leastWidth = 40 // columns; what is narrower is taken for this
-	helpInPipe = 80 // columns of the help where no terminal says otherwise
-	leastHang  = 4  // blanks before what is broken off, where more leave no room
-	leastTail  = 24 // columns below which a text is not broken beside others
+	leastWidth = 40 // columns; narrower terminals count as this wide
+	helpInPipe = 80 // columns of the help without a terminal
+	leastHang  = 4  // indentation of continued lines if a larger one leaves too little space
+	leastTail  = 24 // minimum columns for wrapping the last column in place
 )
 
-// widthOf returns how many columns a text may take: those of the terminal that w ends at, else those that COLUMNS
-// names; 0 for no limit, as in a pipe and a file.
+// widthOf returns the width for text: that of w's terminal, otherwise COLUMNS; 0 for no limit, as in a pipe and a
+// file.
 func widthOf(w io.Writer, env environment) int {
 	if f, ok := w.(*os.File); ok {
 		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
@@ -34,13 +34,13 @@ func widthOf(w io.Writer, env environment) int {
 	return 0
 }
 
-// writeText writes a text for a person; no line of it is longer than stdout is wide, as far as its words allow.
+// writeText writes a text for people, wrapped to the width of stdout as far as its words allow.
 func writeText(w io.Writer, text string) error {
 	_, err := io.WriteString(w, fitted(text, columnsOf(w)))
 	return err
 }
 
-// columnsOf returns how wide a text for a person may be, 0 for no limit.
+// columnsOf returns the width for text on stdout, 0 for no limit.
 func columnsOf(w io.Writer) int {
 	if r, ok := w.(*results); ok {
 		return r.width
@@ -48,7 +48,7 @@ func columnsOf(w io.Writer) int {
 	return 0
 }
 
-// fitted breaks the lines that are longer than width at blanks, and command lines as a shell reads them.
+// fitted wraps lines that are longer than width, and command lines in shell syntax.
 func fitted(text string, width int) string {
 	if width == 0 {
 		return text
@@ -67,8 +67,8 @@ func fitted(text string, width int) string {
 
 var columnGap = regexp.MustCompile(`  +`)
 
-// fitLine breaks a line at blanks where it is longer than width, 0 for no limit. What is broken off stands below the line's last column, or is indented where that
-// column is too narrow.
+// fitLine breaks a line at blanks where it is longer than width, 0 for no limit. Continuations are aligned with the
+// line's last column, or indented if that column is too narrow.
 func fitLine(line string, width int) string {
 	if width == 0 || utf8.RuneCountInString(line) <= width {
 		return line
@@ -84,16 +84,16 @@ func fitLine(line string, width int) string {
 	words := spacedWord.FindAllString(line, -1)
 	for _, word := range words {
 		if utf8.RuneCountInString(strings.TrimLeft(word, " ")) > width-hang {
-			hang = min(hang, leastHang) // a hash or a path, which has room there
+			hang = min(hang, leastHang) // a hash or a path, which fits there
 		}
 	}
 	return fold(words, width, "\n"+strings.Repeat(" ", hang))
 }
 
-// spacedWord is a word with the blanks before it.
+// spacedWord is a word with its preceding blanks.
 var spacedWord = regexp.MustCompile(` *[^ ]+`)
 
-// fold joins pieces to lines of at most width where they allow it. A piece that begins a line leaves its blanks out.
+// fold joins pieces into lines of at most width if possible. A piece at the start of a line loses its blanks.
 func fold(pieces []string, width int, between string) string {
 	var b strings.Builder
 	used, isFirst := 0, true
@@ -113,7 +113,7 @@ func fold(pieces []string, width int, between string) string {
 
 var continued = regexp.MustCompile(` *\\\n *`)
 
-// foldCommand breaks command lines before flags and pipes, with the backslash that lets a shell read on.
+// foldCommand breaks command lines before flags and pipes, with a backslash at the end of the line.
 func foldCommand(command string, width int) string {
 	const between = " \\\n  "
 	var lines []string
@@ -126,8 +126,8 @@ func foldCommand(command string, width int) string {
 	return strings.Join(lines, "\n")
 }
 
-// commandPieces splits a command line where it may be broken: before a flag, what joins two commands and a quoted
-// argument, and not within quotes nor between a flag and its value.
+// commandPieces splits a command line where it may be wrapped: before flags, operators and quoted arguments, but
+// not within quotes or between a flag and its value.
 func commandPieces(line string) (pieces []string) {
 	quote, begin, word := rune(0), 0, 0
 	for i, r := range line {
@@ -149,7 +149,7 @@ func commandPieces(line string) (pieces []string) {
 	return append(pieces, line[begin:])
 }
 
-// isBreak reports whether a command line may be broken between a word and what follows.
+// isBreak reports whether a command line may be wrapped between a word and the next.
 func isBreak(word, rest string) bool {
 	for _, start := range []string{"-", "| ", "&& ", "> ", ">> "} {
 		if strings.HasPrefix(rest, start) {
@@ -159,7 +159,7 @@ func isBreak(word, rest string) bool {
 	return strings.ContainsAny(rest[:min(1, len(rest))], `'"`) && !strings.HasPrefix(word, "-")
 }
 
-// wrap breaks a text at blanks into lines of at most width, where its words allow.
+// wrap wraps a text into lines of at most width, as far as its words allow.
 func wrap(text string, width int) []string {
 	var pieces []string
 	for i, word := range strings.Fields(text) {
@@ -171,7 +171,7 @@ func wrap(text string, width int) []string {
 	return strings.Split(fold(pieces, width, "\n"), "\n")
 }
 
-// paragraphs breaks a text at blanks, but for paragraphs that begin with one.
+// paragraphs wraps a text, except paragraphs that begin with a blank.
 func paragraphs(text string, width int, indent string) string {
 	var all []string
 	for paragraph := range strings.SplitSeq(text, "\n\n") {

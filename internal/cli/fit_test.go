@@ -55,7 +55,7 @@ func TestFoldCommand(t *testing.T) {
 	}
 }
 
-// TestGridFolds: where columns do not fit they stand below their row, and no figure but 0 is lost.
+// TestGridFolds: columns that do not fit move below their row, and no figure except 0 is lost.
 func TestGridFolds(t *testing.T) {
 	g := grid{left: map[int]bool{0: true, 3: true}, folds: map[int]int{1: 2, 2: 1}, text: true}
 	g.row("day", "open", "lost", "why")

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// thousands writes a number with commas: 1,234,567.
+// thousands formats a number with commas: 1,234,567.
 func thousands(n int64) string {
 	s := strconv.FormatInt(n, 10)
 	sign := ""
@@ -22,7 +22,7 @@ func thousands(n int64) string {
 	return sign + s
 }
 
-// bytesText writes a size with a decimal unit: 18.1 MB.
+// bytesText formats a size with a decimal unit: 18.1 MB.
 func bytesText(n int64) string {
 	const step = 1000
 	if n < step {
@@ -30,7 +30,7 @@ func bytesText(n int64) string {
 	}
 	value, units := float64(n)/step, []string{"kB", "MB", "GB", "TB", "PB", "EB"}
 	unit := 0
-	// 999.95 would be written as 1000.0.
+	// 999.95 would be rounded to 1000.0.
 	for value >= 999.95 && unit < len(units)-1 {
 		value /= step
 		unit++
@@ -38,10 +38,10 @@ func bytesText(n int64) string {
 	return fmt.Sprintf("%.1f %s", value, units[unit])
 }
 
-// durationText writes a duration in its two largest units: 2d 3h, 1h 5m, 3m 12s,
-// 12s; below ten seconds with tenths.
+// durationText formats a duration in its two largest units: 2d 3h, 1h 5m, 3m 12s, 12s; below ten
+// seconds with tenths.
 func durationText(d time.Duration) string {
-	if d < 10*time.Second-50*time.Millisecond { // which would be written as 10.0s
+	if d < 10*time.Second-50*time.Millisecond { // which would be rounded to 10.0s
 		return fmt.Sprintf("%.1fs", max(d, 0).Seconds())
 	}
 	seconds := int64(d.Round(time.Second) / time.Second)
@@ -57,7 +57,7 @@ func durationText(d time.Duration) string {
 	return fmt.Sprintf("%ds", seconds)
 }
 
-// plural writes a count with its noun: 1 day, 2 days.
+// plural formats a count with its noun: 1 day, 2 days.
 func plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun

@@ -7,9 +7,8 @@ import (
 	"time"
 )
 
-// FuzzParseDuration holds that a duration means what time.ParseDuration makes of it,
-// with its days as hours; that days never make it negative; and that it reads what it
-// would print.
+// FuzzParseDuration checks that the result equals that of time.ParseDuration with days as hours,
+// that days never make it negative, and that it parses its own output.
 func FuzzParseDuration(f *testing.F) {
 	for _, seed := range []string{"36h", "7d", "1d12h", "1h30m", "-5d", "-36h", "65535d2562047h", "1d-1h", "+7d", "0d", "7d ", "1d1d"} {
 		f.Add(seed, uint16(len(seed)))
@@ -29,7 +28,7 @@ func FuzzParseDuration(f *testing.F) {
 		if again, err := parseDuration(got.String()); again != got || err != nil {
 			t.Errorf("parseDuration(%q) = %v, %v; want %v", got.String(), again, err, got)
 		}
-		// Behind days stands what could stand alone, up to a length that still fits.
+		// The part after the days is valid alone, up to a length that still fits.
 		if strings.Contains(text, "d") || got > 40_000*day {
 			return
 		}

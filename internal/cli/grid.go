@@ -7,14 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// grid writes rows in columns; figures stand to the right. Where the columns do not fit, the text of the last one is
-// broken, and then columns stand on a line of their own below their row.
+// grid prints rows in columns; figures are right-aligned. If the columns do not fit, it first wraps the text of the
+// last one, then moves columns to a separate line below their row.
 type grid struct {
 	indent string
-	left   map[int]bool // columns that stand to the left
-	folds  map[int]int  // columns that move below their row: those of 1 first, then those of 2 too
+	left   map[int]bool // left-aligned columns
+	folds  map[int]int  // columns that may move below their row, first those with 1, then those with 2
 	text   bool         // the last column is a text
-	rows   [][]string   // the first one holds the headings, where there are folds
+	rows   [][]string   // the first one has the headings if there are folds
 }
 
 const maxFold = 2
@@ -31,7 +31,7 @@ type layout struct {
 	below bool
 }
 
-// fitted returns the rows for a width, 0 for no limit. It takes the first layout that fits.
+// fitted returns the rows for a width, 0 for no limit, in the first layout that fits.
 func (g *grid) fitted(width int) string {
 	if !g.text {
 		return g.write(g.choose([]bool{false}, width), width)
@@ -57,14 +57,14 @@ func (g *grid) choose(below []bool, width int) (l layout) {
 	return l
 }
 
-// isBelow reports whether a column stands below its row.
+// isBelow reports whether a column is below its row.
 func (l layout) isBelow(g *grid, i int) bool {
 	return g.folds[i] > 0 && g.folds[i] <= l.fold || l.below && g.isText(i)
 }
 
 func (g *grid) isText(i int) bool { return g.text && i == len(g.rows[0])-1 }
 
-// widths returns how wide each column is, 0 for one below its row.
+// widths returns the width of each column, 0 for one below its row.
 func (g *grid) widths(l layout) []int {
 	var widths []int
 	for _, row := range g.rows {
@@ -80,7 +80,7 @@ func (g *grid) widths(l layout) []int {
 	return widths
 }
 
-// measure returns how wide the widest row is, and its last column.
+// measure returns the widths of the widest row and of the last column.
 func (g *grid) measure(l layout) (total, last int) {
 	total = len(g.indent)
 	shown := 0
@@ -132,7 +132,7 @@ func (g *grid) write(l layout, width int) string {
 	return trimLines(b.String())
 }
 
-// note is what stands below a row: figures that are not 0 before the names of their columns, and the text.
+// note returns the line below a row: nonzero figures with the names of their columns, and the text.
 func (g *grid) note(l layout, at int) string {
 	var parts []string
 	for i, cell := range g.rows[at] {

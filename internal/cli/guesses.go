@@ -1,9 +1,8 @@
-// Lists the flags that people guess, with the flags that exist.
+// Maps the flags that people guess to existing flags.
 
 package cli
 
-// guessedFlags are names under which people look for a flag, and the flags that may be meant: the first that the
-// command has.
+// guessedFlags maps guessed names to candidates; the first candidate that the command has is suggested.
 func guessedFlags() map[string][]string {
 	destination, target := []string{"dest"}, []string{"to", "copy-to", "dest"}
 	start, end := []string{"start-time"}, []string{"end-time"}

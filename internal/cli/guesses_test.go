@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestGuessedFlags: a flag that people guess is told by its name, on every command that has what may be meant.
+// TestGuessedFlags: a guessed flag gets a suggestion on every command that has a candidate.
 func TestGuessedFlags(t *testing.T) {
 	known := map[string]bool{}
 	for _, c := range commands() {
@@ -51,7 +51,7 @@ func TestGuessedFlags(t *testing.T) {
 	}
 }
 
-// TestExamples: every command has three examples at least, and no example has a flag that its command does not know.
+// TestExamples: every command has at least three examples, with only known flags.
 func TestExamples(t *testing.T) {
 	for _, c := range commands() {
 		if len(c.examples) < 3 {

@@ -11,14 +11,14 @@ import (
 
 const aboutProgram = "save every call recording of a Convoso account, and prove that none is missing"
 
-// helpTemplate makes the library print our text as it stands.
+// helpTemplate makes the library print our text unchanged.
 const helpTemplate = "{{.Description}}"
 
 const (
 	flagIndent   = 2
 	textColumn   = 30
-	narrowColumn = 6  // of explanations where two columns do not fit
-	twoColumns   = 72 // columns of a help that has two
+	narrowColumn = 6  // indentation of explanations in a single column
+	twoColumns   = 72 // minimum width for two columns
 )
 
 // example is a command line for a task.
@@ -32,7 +32,7 @@ variable counts as not set; an unknown key in the file is an error. Repeatable f
 accept a comma-separated list. The token is in CONVOSO_AUTH_TOKEN; credentials for
 S3 and proxies are in their usual variables.`
 
-// helpWidth returns how many columns the help takes.
+// helpWidth returns the width of the help.
 func (p *process) helpWidth() int {
 	if p.stdout.width > 0 {
 		return p.stdout.width
@@ -40,13 +40,13 @@ func (p *process) helpWidth() int {
 	return helpInPipe
 }
 
-// helpPage is a help that is being written for a width.
+// helpPage builds a help text for a width.
 type helpPage struct {
 	strings.Builder
 	width int
 }
 
-// programHelp is the help of the program as a whole.
+// programHelp returns the help of the program.
 func programHelp(width int) string {
 	h := &helpPage{width: width}
 	h.title(program + ": " + aboutProgram)
@@ -73,8 +73,7 @@ func firstSteps() []example {
 	}
 }
 
-// helpText is the help of one command, written from the same table that it is
-// parsed by.
+// helpText returns the help of one command, from the same table as its parser.
 func (c command) helpText(width int) string {
 	h := &helpPage{width: width}
 	h.title(program + " " + c.name + ": " + c.usage)
@@ -124,7 +123,7 @@ func (h *helpPage) command(line string) {
 	h.WriteString("  " + strings.ReplaceAll(foldCommand(line, h.width-2), "\n", "\n  ") + "\n")
 }
 
-// entry writes a name and its explanation in two columns, or one below the other where the page is narrow.
+// entry writes a name and its explanation in two columns, or below each other on a narrow page.
 func (h *helpPage) entry(column int, name, text string) {
 	if h.width < twoColumns {
 		column = min(column, narrowColumn)
@@ -181,9 +180,9 @@ func (s setting) explained() string {
 	return text
 }
 
-// helpOn returns the help that the help command was asked for, or the manual page.
+// helpOn returns the help requested from the help command, or the manual page.
 func helpOn(args []string, man bool, width int) (string, error) {
-	var about command // of no name: the program
+	var about command // without a name: the program
 	switch len(args) {
 	case 0:
 	case 1:

@@ -19,7 +19,7 @@ import (
 
 const groupHeld = "WHAT TO HOLD, with add (calls that match all of these; only as flags)"
 
-// The things that hold does.
+// The actions of hold.
 const (
 	holdAdd     = "add"
 	holdList    = "list"
@@ -28,7 +28,7 @@ const (
 
 func holdActions() []string { return []string{holdAdd, holdList, holdRelease} }
 
-// heldTerms are the terms of a hold. Those of find that choose among what fits are none.
+// heldTerms are the terms of a hold. They exclude the terms of find that select among matches.
 func heldTerms() []setting {
 	var settings []setting
 	for _, s := range append(termSettings(), idsSetting()) {
@@ -65,7 +65,7 @@ legal hold of each object is on while any case holds it. hold reads search terms
 the --last of a nightly job cannot shorten a hold. In a folder, add and release take the archive's lock.`,
 		examples: []example{
 			{"all calls with a customer",
-				`convoso-archiver hold add "2025-17 Smith v. Acme" --dest /archive --number 4155550142`},
+				`convoso-archiver hold add "2025-17 Smith v. Acme" --dest /archive --number 5550000063`},
 			{"a lawyer's list of ids",
 				`convoso-archiver hold add "2025-17 Smith v. Acme" --dest s3://my-bucket/calls --ids-from ids.csv`},
 			{"held calls and recordings, by case",
@@ -83,20 +83,20 @@ the --last of a nightly job cannot shorten a hold. In a folder, add and release 
 	}
 }
 
-// holdJob is everything that one hold needs to know, read and checked.
+// holdJob holds the checked settings of one hold.
 type holdJob struct {
 	*searchJob
 	action  string
 	name    string // of the case; "" for a list of all
 	ids     string // file of --ids-from
-	terms   bool   // there are any
+	terms   bool   // any term was given
 	workers int
 }
 
 func runHold(ctx context.Context, p *process, in input) outcome {
 	read, talk := p.settings(ctx, withArchiveKeys(holdSettings()), in)
 	job := read.holdJob(in.args, time.Now(), p.env)
-	made := holdResult{action: job.action, Case: job.name, Cases: []heldCase{}, Missing: []string{}, NotHeld: []evidence.HeldID{}}
+	made := holdResult{action: job.action, Case: job.name, Cases: []heldCase{}, Missing: []string{}, NotHeld: []evidence.HeldID{}, Hidden: []evidence.HeldID{}}
 	began := false
 	err := read.err
 	if err == nil {
@@ -114,7 +114,8 @@ func runHold(ctx context.Context, p *process, in input) outcome {
 	return result
 }
 
-// holdJob reads what is to be done. Terms that stand in the environment or in a file are those of another command.
+// holdJob reads the settings of hold. It ignores terms in the environment or a file, which are for another
+// command.
 func (r *reader) holdJob(args []string, now time.Time, env environment) *holdJob {
 	j := &holdJob{terms: r.takeFlagTerms()}
 	r.keepIfAny(j.readWords(args))
@@ -128,7 +129,7 @@ func (r *reader) holdJob(args []string, now time.Time, env environment) *holdJob
 	return j
 }
 
-// takeFlagTerms drops terms that no flag gives, and reports whether there are others.
+// takeFlagTerms drops terms that were not set by flags, and reports whether any remain.
 func (r *reader) takeFlagTerms() (some bool) {
 	for _, s := range heldTerms() {
 		if r.values[s.name].byFlag() {
@@ -164,7 +165,7 @@ func (j *holdJob) readWords(args []string) error {
 	return nil
 }
 
-// hold does one thing with holds. It began when there is something to tell.
+// hold carries out one action. began reports whether there is a result to print.
 func (p *process) hold(ctx context.Context, job *holdJob, talk output, made *holdResult) (began bool, err error) {
 	logger := newLogger(p.screen, talk, p.env)
 	boundHeap(p.env)
@@ -202,7 +203,7 @@ func (p *process) hold(ctx context.Context, job *holdJob, talk output, made *hol
 	return true, made.add(ctx, job, holds, found)
 }
 
-// legalHolds are those of an archive. Their store is nil where it cannot hold objects.
+// legalHolds are those of an archive. Their store is nil if it does not support legal holds.
 func legalHolds(ctx context.Context, opened *archiver.Opened, workers int) (*evidence.LegalHolds, error) {
 	holds := &evidence.LegalHolds{Ledger: opened.Ledger, Workers: workers}
 	bucket, isBucket := opened.Store.(evidence.HoldingStore)
@@ -216,7 +217,8 @@ func legalHolds(ctx context.Context, opened *archiver.Opened, workers int) (*evi
 	return holds, err
 }
 
-// heldFindings returns what tells verify of legal holds that are missing. Where nothing is held the store is not asked.
+// heldFindings returns a function that finds missing legal holds for verify. Without holds, it sends no request to the
+// store.
 func heldFindings(opened *archiver.Opened, workers int) func(context.Context) ([]verify.Finding, error) {
 	return func(ctx context.Context) (findings []verify.Finding, err error) {
 		holds, err := evidence.LoadHolds(ctx, opened.Ledger)
@@ -238,10 +240,14 @@ func heldFindings(opened *archiver.Opened, workers int) func(context.Context) ([
 	}
 }
 
-// findHeld returns the ids of all calls that fit, and of their recordings. What was erased cannot be held.
+// findHeld returns the ids of all matching calls, and of their recordings. Erased calls cannot be held.
 func (p *process) findHeld(ctx context.Context, job *holdJob, archive *searched, ids *idList, tell teller, made *holdResult) (list []evidence.HeldID, err error) {
 	if !job.terms {
 		return nil, nil
+	}
+	erasures, err := archive.opened.Ledger.Erasures(ctx)
+	if err != nil {
+		return nil, err
 	}
 	f := &found{}
 	for c, err := range archive.Search(ctx, job.query) {
@@ -253,6 +259,10 @@ func (p *process) findHeld(ctx context.Context, job *holdJob, archive *searched,
 		}
 		if ids != nil {
 			ids.see(&c)
+		}
+		if c.Erased && erasures.IsOpen(c.ID) {
+			made.Erasing++
+			continue
 		}
 		if c.Erased {
 			made.Erased++
@@ -271,14 +281,14 @@ func (p *process) findHeld(ctx context.Context, job *holdJob, archive *searched,
 		}
 		list = append(list, held...)
 	}
-	made.damaged, made.incomplete = f.damaged, f.incomplete
+	made.damaged, made.incomplete = f.damaged, f.incomplete || made.Erasing > 0
 	if ids != nil && ids.tell(tell) {
 		made.incomplete, made.Missing = true, ids.absent()
 	}
 	return list, nil
 }
 
-// heldOf names the recordings of a call that can be held.
+// heldOf returns the recordings of a call that can be held.
 func heldOf(c *search.Call) (list []evidence.HeldID) {
 	for _, r := range c.Recordings {
 		if r.Outcome != manifest.Erased && r.Outcome != manifest.Expired {
@@ -288,7 +298,7 @@ func heldOf(c *search.Call) (list []evidence.HeldID) {
 	return list
 }
 
-// heldInRow names the recordings that the row of a call lists and that are noted under another one.
+// heldInRow returns the recordings in the row of a call that are noted under another call.
 func heldInRow(ctx context.Context, ledger *manifest.Ledger, c *search.Call, own []evidence.HeldID) (list []evidence.HeldID, err error) {
 	row, err := fetcher.ParseCall(c.Row)
 	if err != nil {
@@ -300,7 +310,7 @@ func heldInRow(ctx context.Context, ledger *manifest.Ledger, c *search.Call, own
 	if len(row.Recordings) <= len(c.Recordings) && !slices.ContainsFunc(row.Recordings, isMissing) {
 		return nil, nil
 	}
-	folded, err := ledger.Read(ctx, c.Day, nil, func(manifest.Fault) error { return nil }) // the search told of faults
+	folded, err := ledger.Read(ctx, c.Day, nil, func(manifest.Fault) error { return nil }) // the search has reported faults
 	if err != nil {
 		return nil, fmt.Errorf("read day %s: %w", c.Day, err)
 	}
@@ -314,7 +324,7 @@ func heldInRow(ctx context.Context, ledger *manifest.Ledger, c *search.Call, own
 	return list, nil
 }
 
-// add notes the hold, and sets it in the store.
+// add notes the hold, and sets legal holds in the store.
 func (h *holdResult) add(ctx context.Context, job *holdJob, legal *evidence.LegalHolds, found []evidence.HeldID) (err error) {
 	ids := found
 	switch {
@@ -333,19 +343,19 @@ func (h *holdResult) add(ctx context.Context, job *holdJob, legal *evidence.Lega
 			return misuse("give terms of a search, or --ids-from", "the case holds nothing yet, and no search terms or list of ids are given")
 		}
 		ids = c.IDs
+		h.Calls, h.Recordings = countHeld(ids)
 	}
 	if h.New, err = evidence.AddHold(ctx, legal.Ledger, job.name, found); err != nil {
 		return err
 	}
-	lost, err := evidence.NotHeld(ctx, legal.Ledger, ids)
+	contested, err := evidence.ContestHold(ctx, legal.Ledger, ids)
 	if err != nil {
 		return fmt.Errorf("the hold is recorded, but an erasure may name its calls: run the same command again: %w", err)
 	}
-	if len(lost) > 0 {
-		h.NotHeld, h.incomplete = lost, true
-		calls, recordings := countHeld(lost)
-		h.Calls, h.Recordings = max(0, h.Calls-calls), max(0, h.Recordings-recordings)
-	}
+	h.NotHeld, h.Hidden = contested.Lost, contested.Hidden
+	h.incomplete = h.incomplete || len(h.NotHeld) > 0 || legal.Store != nil && len(h.Hidden) > 0 // which have no legal hold yet
+	calls, recordings := countHeld(h.NotHeld)
+	h.Calls, h.Recordings = max(0, h.Calls-calls), max(0, h.Recordings-recordings)
 	return h.apply(ctx, job, legal)
 }
 
@@ -363,7 +373,7 @@ func (h *holdResult) release(ctx context.Context, job *holdJob, legal *evidence.
 	return h.apply(ctx, job, legal)
 }
 
-// apply brings the store in line with what was noted.
+// apply applies the noted holds to the store.
 func (h *holdResult) apply(ctx context.Context, job *holdJob, legal *evidence.LegalHolds) (err error) {
 	h.inS3 = job.folder == ""
 	if h.LegalHolds = legal.Store != nil; !h.LegalHolds {
@@ -377,7 +387,7 @@ func (h *holdResult) apply(ctx context.Context, job *holdJob, legal *evidence.Le
 
 func noCase() error { return misuse("hold list shows all cases", "there is no case of that name") }
 
-// list tells of all cases, or of one and what it holds.
+// list prints all cases, or one with its ids.
 func (h *holdResult) list(ctx context.Context, job *holdJob, legal *evidence.LegalHolds) error {
 	holds, err := evidence.LoadHolds(ctx, legal.Ledger)
 	if err != nil {

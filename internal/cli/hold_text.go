@@ -13,29 +13,31 @@ import (
 	"convoso-archiver/evidence"
 )
 
-// holdResult is what hold prints.
+// holdResult is the output of hold.
 type holdResult struct {
 	ExitCode int    `json:"exit_code"`
 	Error    string `json:"error"`
 	Case     string `json:"case"`
 
-	// Of add: what fits now; of release: what the case held.
+	// For add: the matches; for release: what the case held.
 	Calls      int      `json:"calls"`
 	Recordings int      `json:"recordings"`
 	New        int      `json:"new"`     // ids that the case did not hold before
-	Erased     int      `json:"erased"`  // calls that fit and were erased, which nothing holds
-	Missing    []string `json:"missing"` // of --ids-from: the archive does not know them, and nothing was held
+	Erased     int      `json:"erased"`  // matching calls that were erased, which cannot be held
+	Erasing    int      `json:"erasing"` // calls that fit and that an erasure names which has not ended, so that they were not held
+	Missing    []string `json:"missing"` // ids of --ids-from that the archive does not have; nothing was held
 
-	NotHeld []evidence.HeldID `json:"not_held"` // of add: noted, but an erasure began before that, and removes them
+	NotHeld []evidence.HeldID `json:"not_held"` // of add: noted, but an erasure or expiry had begun to remove them
+	Hidden  []evidence.HeldID `json:"hidden"`   // of add: held, and not shown until the erasure or expiry that names them is withdrawn
 
-	LegalHolds bool `json:"legal_holds"` // the store can hold objects by itself
+	LegalHolds bool `json:"legal_holds"` // the store supports legal holds
 	On         int  `json:"legal_holds_on"`
 	Off        int  `json:"legal_holds_off"`
 
-	Cases []heldCase `json:"cases"` // of list
+	Cases []heldCase `json:"cases"` // for list
 
 	action              string
-	before              time.Time // when the case was released before; zero where it was not
+	before              time.Time // earlier release of the case; zero for none
 	inS3                bool
 	incomplete, damaged bool
 }
@@ -45,11 +47,11 @@ type heldCase struct {
 	Case       string            `json:"case"`
 	Since      time.Time         `json:"since"`
 	Released   *time.Time        `json:"released"` // null while it holds
-	Calls      int               `json:"calls"`    // that it holds, or held before it was released
+	Calls      int               `json:"calls"`    // that it holds, or held before its release
 	Recordings int               `json:"recordings"`
-	IDs        []evidence.HeldID `json:"ids,omitempty"` // of one case alone
-	NotSet     []evidence.HeldID `json:"not_set"`       // held, and the legal hold is off
-	LeftOn     []evidence.HeldID `json:"left_on"`       // released, and the legal hold is on
+	IDs        []evidence.HeldID `json:"ids,omitempty"` // only for a single case
+	NotSet     []evidence.HeldID `json:"not_set"`       // held, but the legal hold is off
+	LeftOn     []evidence.HeldID `json:"left_on"`       // released, but the legal hold is on
 }
 
 // write writes the result: one JSON object, or lines for a person.
@@ -80,9 +82,9 @@ func (h holdResult) writeAdded(b *strings.Builder) {
 	case len(h.Missing) > 0:
 		fmt.Fprintf(b, "nothing held: %s not in the archive\n", plural(len(h.Missing), "id"))
 		return
-	case h.Calls == 0 && h.incomplete && len(h.NotHeld) == 0:
+	case h.Calls == 0 && h.incomplete && len(h.NotHeld) == 0 && h.Erasing == 0:
 		b.WriteString("nothing held: no call matches\n")
-	case h.Calls == 0 && len(h.NotHeld) > 0:
+	case h.Calls == 0 && h.incomplete:
 		b.WriteString("nothing held\n")
 	case h.New == 0:
 		b.WriteString("already held: nothing new\n")
@@ -91,8 +93,20 @@ func (h holdResult) writeAdded(b *strings.Builder) {
 	}
 	if len(h.NotHeld) > 0 {
 		calls, recordings := countHeld(h.NotHeld)
-		fmt.Fprintf(b, "NOT HELD     %s, %s: an erasure started at the same time; run the same command again to hold those that it did not remove\n",
+		fmt.Fprintf(b, "NOT HELD     %s, %s: too late, an erasure or expiry had begun to remove them; what is left of them stays until the release\n",
 			plural(calls, "call"), plural(recordings, "recording"))
+	}
+	if len(h.Hidden) > 0 {
+		calls, recordings := countHeld(h.Hidden)
+		fmt.Fprintf(b, "HELD         %s, %s: the hold came before the removal by an erasure or expiry, which leaves them out.\n"+
+			"             They are shown again when it has ended. If it was stopped, run erase --resume\n", plural(calls, "call"), plural(recordings, "recording"))
+		if h.LegalHolds {
+			b.WriteString("             Then run hold add with only the name of the case: it sets the missing legal holds\n")
+		}
+	}
+	if h.Erasing > 0 {
+		fmt.Fprintf(b, "NOT HELD     %s that match: an erasure that has not ended names them.\n"+
+			"             See erase list: if it is withdrawn, run the same command again\n", plural(h.Erasing, "call"))
 	}
 	if h.Erased > 0 {
 		fmt.Fprintf(b, "erased       %s that match were erased before, and cannot be held\n", plural(h.Erased, "call"))
@@ -100,7 +114,7 @@ func (h holdResult) writeAdded(b *strings.Builder) {
 	h.writeLegal(b)
 }
 
-// writeLegal tells what was done in the store.
+// writeLegal prints the changes in the store.
 func (h holdResult) writeLegal(b *strings.Builder) {
 	switch {
 	case h.LegalHolds && h.Off > 0:
@@ -119,7 +133,7 @@ func (h holdResult) writeCases(b *strings.Builder) {
 		b.WriteString("nothing is held\n")
 		return
 	}
-	table := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
+	table := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0) // writes to a strings.Builder never fail
 	for _, c := range h.Cases {
 		state := fmt.Sprintf("%s, %s", plural(c.Calls, "call"), plural(c.Recordings, "recording"))
 		if c.Released != nil {

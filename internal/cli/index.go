@@ -16,8 +16,8 @@ import (
 	"convoso-archiver/search"
 )
 
-// openIndex opens the search index of an archive below the state folder. An archive is told from others by its id and
-// by where it is, for a copy may be older. The error says what to do about the state folder; searches can go on
+// openIndex opens the search index of an archive below the state folder. The index belongs to the archive's id and
+// location, because a copy may be older. The error says what to do about the state folder; searches can continue
 // without an index.
 func openIndex(ctx context.Context, stateDir, archiveID, location string) (*search.Index, error) {
 	folder, name := indexPlace(stateDir, archiveID, location)
@@ -40,7 +40,7 @@ func stateTrouble(err error) error {
 	return fmt.Errorf("%w: free some space, or give another --state-dir", err)
 }
 
-// location is where the archive is, in one form.
+// location returns the location of the archive in canonical form.
 func (j *searchJob) location() string {
 	if j.folder == "" {
 		return j.bucket.Endpoint + "\x00" + j.bucket.Bucket + "\x00" + j.bucket.Prefix
@@ -52,7 +52,7 @@ func (j *searchJob) location() string {
 	return path
 }
 
-// openIndex opens the index of the archive that is searched; nil where there is no state folder to keep it in.
+// openIndex opens the index of the searched archive; nil without a state folder.
 func (j *searchJob) openIndex(ctx context.Context, s *searched) (err error) {
 	if j.stateDir == "" {
 		return nil
@@ -61,10 +61,10 @@ func (j *searchJob) openIndex(ctx context.Context, s *searched) (err error) {
 	return err
 }
 
-// fewDays is how many days are read at once rather than by an index that has to be looked after first.
+// fewDays is the number of days up to which days are read directly, without updating an index first.
 const fewDays = 7
 
-// isShort reports whether the span holds few days. An open end is today.
+// isShort reports whether the span has few days. An open end means today.
 func (j *searchJob) isShort(zone *time.Location) bool {
 	from, to := j.query.From, j.query.To
 	if to.IsZero() {
@@ -73,8 +73,8 @@ func (j *searchJob) isShort(zone *time.Location) bool {
 	return !from.IsZero() && to.Sub(from) < fewDays*24*time.Hour
 }
 
-// useIndex has a search of many days made by the index, which it brings up to date. Where the index cannot be used it
-// says so, and the search reads days. The error is the end of ctx.
+// useIndex uses the index for a search of many days, after updating it. If the index cannot be used, it says so, and
+// the search reads days. The error is the end of ctx.
 func (j *searchJob) useIndex(ctx context.Context, s *searched, tell teller) error {
 	if j.isShort(s.Zone()) {
 		return nil
@@ -100,13 +100,13 @@ func (j *searchJob) useIndex(ctx context.Context, s *searched, tell teller) erro
 	return nil
 }
 
-// An update of the index is told of when it takes longer than this, and again so often.
+// An update of the index is reported when it takes longer than this, and then at this interval.
 const (
 	indexPatience = 2 * time.Second
 	indexEvery    = 10 * time.Second
 )
 
-// withoutIndex tells that a search goes on without the index. It returns the end of ctx.
+// withoutIndex reports that a search continues without the index. It returns the end of ctx.
 func (t teller) withoutIndex(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() == nil {
 		t.warn("warning: without an index this takes longer: "+err.Error(), "searching without an index", "err", err)
@@ -114,8 +114,8 @@ func (t teller) withoutIndex(ctx context.Context, err error) error {
 	return context.Cause(ctx)
 }
 
-// How often the index of a page is brought up to date, in a folder and in a bucket, where that costs requests, and for
-// how long it is believed when nothing was heard of an update: one may wait for another process, or read a large day.
+// Update intervals of the page's index, in a folder and in a bucket, where an update costs requests, and how long the
+// index is trusted without a finished update: an update may wait for another process, or read a large day.
 const (
 	refreshFolder = 10 * time.Second
 	refreshBucket = time.Minute
@@ -128,8 +128,8 @@ type freshness struct{ compared atomic.Int64 }
 // holds reports whether the index may answer.
 func (f *freshness) holds() bool { return time.Now().UnixNano()-f.compared.Load() < int64(believeFor) }
 
-// keepIndex brings an index up to date until ctx ends. What is wrong with it is told once, and it is not searched until
-// an update went well again. After the first successful update it calls ready.
+// keepIndex updates an index until ctx ends. A problem is reported once, and the index is not searched until an update
+// succeeds again. After the first successful update it calls ready.
 func keepIndex(ctx context.Context, s *searched, every time.Duration, fresh *freshness, logger *slog.Logger, ready func(context.Context)) {
 	last := ""
 	for {

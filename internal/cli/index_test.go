@@ -36,7 +36,7 @@ func TestOpenIndex(t *testing.T) {
 	}
 }
 
-// TestRelativeStateDir: find and serve keep their index in a folder that is named from the one the program runs in.
+// TestRelativeStateDir: find and serve keep their index in a folder with a relative path.
 func TestRelativeStateDir(t *testing.T) {
 	_, archive := account(t, convosotest.Config{CallsPerDay: 20, RecordedShare: 0.5, MedianSize: 20_000})
 	r := newRunner(t, "CONVOSO_AUTH_TOKEN=simulator-token")

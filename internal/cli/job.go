@@ -24,10 +24,10 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// maxWorkers keeps a slip of the keyboard from opening thousands of connections.
+// maxWorkers keeps a typo from opening thousands of connections.
 const maxWorkers = 256
 
-// archiveJob is everything one archive run needs to know, read and checked.
+// archiveJob holds the checked settings of one archive run.
 type archiveJob struct {
 	config      archiver.Config // without Run and KeyPrefixLen
 	apiURL      string
@@ -44,12 +44,12 @@ type archiveJob struct {
 	folder      string          // destination on disk, "" for one on S3
 	bucket      store.S3Options // destination on S3, without TempDir and Workers
 	stateDir    string
-	newArchive  bool          // begin a new one where this machine knows another
+	newArchive  bool          // start a new one where this machine remembers another
 	maxDuration time.Duration // 0 for none
 	strict      bool
 	locks       lockJob
 	monitor     monitor
-	warnings    []string // for the log, once there is one
+	warnings    []string // for the log, once it is open
 }
 
 func (j *archiveJob) warn(text string) { j.warnings = append(j.warnings, text) }
@@ -113,7 +113,7 @@ func (r *reader) archiveJob(now time.Time, env environment, goos string) *archiv
 	return j
 }
 
-// apiURL returns the address in the one form that the archive is marked with.
+// apiURL returns the address in the canonical form that archive.json stores.
 func (r *reader) apiURL() string {
 	value, origin := r.raw("api-url")
 	trimmed := strings.TrimRight(strings.TrimSpace(value), "/")
@@ -133,7 +133,7 @@ func (r *reader) allowHosts() fetcher.AllowedHosts {
 	return hosts
 }
 
-// zone refuses the machine's own zone, which is another one on another machine.
+// zone refuses Local, which differs between machines.
 func (r *reader) zone() *time.Location {
 	value, origin := r.raw("time-zone")
 	zone, err := time.LoadLocation(value)
@@ -144,7 +144,7 @@ func (r *reader) zone() *time.Location {
 	return zone
 }
 
-// schedule reads the timetable, in the account's zone.
+// schedule reads the schedule, in the account's zone.
 func (r *reader) schedule(zone *time.Location) *schedule.Schedule {
 	if !r.isSet("schedule") {
 		return nil
@@ -152,7 +152,7 @@ func (r *reader) schedule(zone *time.Location) *schedule.Schedule {
 	value, origin := r.raw("schedule")
 	s, err := schedule.Parse(value, zone)
 	if err != nil {
-		r.fail(origin, "", "%v", err) // which says what to write
+		r.fail(origin, "", "%v", err) // which says what is valid
 	}
 	return s.Share(r.whole("rate-shares", 1, maxRateShares))
 }
@@ -193,7 +193,7 @@ func (r *reader) filter() fetcher.Filter {
 	}
 }
 
-// retryChoices are the outcomes that can be final without a recording being stored.
+// retryChoices are the final outcomes without a stored recording.
 func retryChoices() []string {
 	return []string{
 		string(manifest.Pending), string(manifest.Failed), string(manifest.Rejected), string(manifest.Lost), string(manifest.Damaged),
@@ -216,8 +216,8 @@ const (
 	maxTokenBytes = 64 << 10
 )
 
-// readToken returns the token. A file named by a flag beats the variable, which
-// beats a file that is named elsewhere.
+// readToken returns the token. A file given by a flag overrides the variable, which overrides a
+// file set elsewhere.
 func readToken(ctx context.Context, v values, env environment, warn func(string)) (fetcher.Secret, error) {
 	file, hasFile := v["auth-token-file"]
 	token := env[tokenVariable]
@@ -263,18 +263,17 @@ func decodeUTF16(data []byte, order binary.ByteOrder) string {
 	return string(utf16.Decode(units))
 }
 
-// readableByOthers looks at permission bits, which say nothing on Windows.
+// readableByOthers checks permission bits, which say nothing on Windows.
 func readableByOthers(mode fs.FileMode) bool {
 	return runtime.GOOS != "windows" && mode.IsRegular() && mode.Perm()&0o004 != 0
 }
 
-// trimToken drops what an editor or a copy may put around a token: spaces, and characters
-// without a width.
+// trimToken trims spaces and zero-width characters, which editors and copying may add.
 func trimToken(token string) string {
 	return strings.TrimFunc(token, func(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) })
 }
 
-// checkToken catches a file of another kind. It never repeats the token.
+// checkToken refuses a file of another kind. It never repeats the token.
 func checkToken(origin, token string) (fetcher.Secret, error) {
 	if token == "" {
 		return "", misuse("set "+tokenVariable+" or give --auth-token-file", "%s contains no API token", origin)

@@ -1,4 +1,4 @@
-// Refuses to begin a new archive if the old one is not mounted or has lost its manifest.
+// Refuses to start a new archive if the old one is not mounted or has lost its manifest.
 
 package cli
 
@@ -17,9 +17,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// A destination that is a mount point without its mount is an empty folder, and a run would
-// begin a new archive there, on another disk. So the state folder remembers which folders
-// hold an archive.
+// An unmounted destination is an empty folder, and a run would start a new archive there, on
+// another disk. So the state folder remembers which folders have an archive.
 
 const (
 	foldersFile     = "folders.json"
@@ -29,11 +28,11 @@ const (
 
 type foldersDocument struct {
 	V       int      `json:"v"`
-	Folders []string `json:"folders"` // absolute paths of archives, the one used last at the end
+	Folders []string `json:"folders"` // absolute paths of archives, last used at the end
 }
 
-// checkFolder refuses to begin an archive in a folder that had one, or that something should
-// be mounted on.
+// checkFolder refuses to start an archive in a folder that had one, or that should be a mount
+// point.
 func checkFolder(stateDir, folder string, newArchive bool) error {
 	if newArchive || holdsArchive(folder) {
 		return nil
@@ -59,12 +58,13 @@ func lostManifest(try string) error {
 	return misuse(try, "--dest has calls/ but no manifest: the manifest is lost")
 }
 
-// lostOverwritten is lostManifest for a run that would begin a new archive.
+// lostOverwritten is like lostManifest, for a run that would start a new archive.
 func lostOverwritten() error {
 	return lostManifest("run rebuild, or give --new-archive to start a new archive")
 }
 
-// refuseLost refuses to begin an archive over one that has lost its manifest: all would be downloaded again.
+// refuseLost refuses to start an archive over one that has lost its manifest, because everything would be
+// downloaded again.
 func refuseLost(ctx context.Context, ledger *manifest.Ledger) error {
 	lost, err := ledger.IsLost(ctx)
 	if lost {
@@ -73,7 +73,7 @@ func refuseLost(ctx context.Context, ledger *manifest.Ledger) error {
 	return err
 }
 
-// absent says what is missing where there is no archive.json: the archive, or the manifest of one.
+// absent returns the error for a missing archive.json: no archive, or a lost manifest.
 func absent(ctx context.Context, ledger *manifest.Ledger) error {
 	lost, err := ledger.IsLost(ctx)
 	switch {
@@ -96,7 +96,7 @@ func withAbsent(ctx context.Context, ledger *manifest.Ledger, err error) error {
 	return absent(ctx, ledger)
 }
 
-// holdsCalls reports whether a folder holds call rows of any day. An empty folder of that name may wait for a mount.
+// holdsCalls reports whether a folder has call rows of any day. An empty folder of that name may be a mount point.
 func holdsCalls(folder string) bool {
 	calls := filepath.Join(folder, "calls")
 	if info, err := os.Lstat(calls); err != nil || !info.IsDir() {
@@ -112,8 +112,8 @@ func holdsCalls(folder string) bool {
 	})
 }
 
-// wholePath returns the path from the root, without the symbolic links that there are on it:
-// the mount point may lie behind one.
+// wholePath returns the absolute path without symbolic links, because the mount point may be behind
+// one.
 func wholePath(folder string) (string, error) {
 	path, err := filepath.Abs(folder)
 	if err != nil {
@@ -127,8 +127,8 @@ func wholePath(folder string) (string, error) {
 	return path, nil
 }
 
-// leftByMount reports whether a folder that held an archive may be what a mount leaves behind
-// that ended: it is there, or was below a folder that is empty now. Else it was removed.
+// leftByMount reports whether a folder that held an archive may be an unmounted mount point: it
+// exists, or was below a folder that is empty now. Otherwise it was removed.
 func leftByMount(path string) bool {
 	if _, err := os.Stat(path); err == nil {
 		return true
@@ -144,7 +144,7 @@ func leftByMount(path string) bool {
 	}
 }
 
-// holdsArchive reports whether there is an archive in a folder, or the beginning of one.
+// holdsArchive reports whether there is an archive in a folder, or the start of one.
 func holdsArchive(folder string) bool {
 	for _, name := range []string{"archive.json", "lock"} {
 		if _, err := os.Lstat(filepath.Join(folder, "manifest", name)); err == nil {
@@ -154,7 +154,7 @@ func holdsArchive(folder string) bool {
 	return false
 }
 
-// rememberFolder notes that a folder holds an archive.
+// rememberFolder notes that a folder has an archive.
 func rememberFolder(stateDir, folder string, logger *slog.Logger) {
 	path, err := wholePath(folder)
 	if err != nil {
@@ -175,8 +175,7 @@ func rememberFolder(stateDir, folder string, logger *slog.Logger) {
 	}
 }
 
-// loadFolders returns the folders that hold an archive. A file that is missing or damaged
-// means that nothing is known.
+// loadFolders returns the folders that have an archive. A missing or damaged file counts as empty.
 func loadFolders(stateDir string) []string {
 	data, err := readSmallFile(context.Background(), filepath.Join(stateDir, foldersFile), maxFoldersBytes)
 	if err != nil {
@@ -189,8 +188,7 @@ func loadFolders(stateDir string) []string {
 	return document.Folders
 }
 
-// mountPoints returns the mount points in a table of the system, none where it has no such
-// table.
+// mountPoints returns the mount points in a table of the system, none without such a table.
 func mountPoints(table string) []string {
 	text, err := os.ReadFile(table)
 	if err != nil {
@@ -207,8 +205,8 @@ func mountPoints(table string) []string {
 	return points
 }
 
-// isUnmounted reports whether a path lies on one of the mount points, and nothing is mounted
-// there. A mount of a folder of the same file system is known by its name alone.
+// isUnmounted reports whether a path is on one of the mount points, and nothing is mounted there. A
+// bind mount within the same file system is recognised only by its name.
 func isUnmounted(path string, points, mounted []string) bool {
 	for _, point := range points {
 		if point == "/" || path != point && !strings.HasPrefix(path, point+"/") || slices.Contains(mounted, point) {

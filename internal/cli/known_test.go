@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-// TestKnownFolder: which folders are taken for a mount point without its mount, once they held an archive.
+// TestKnownFolder: which folders count as unmounted after they had an archive.
 func TestKnownFolder(t *testing.T) {
 	for name, test := range map[string]struct {
-		held, asked string   // below the world, without and with a link in it
-		leave       []string // folders that are there afterwards
+		held, asked string   // relative paths, without and with a symbolic link
+		leave       []string // folders that exist afterwards
 		refused     bool
 	}{
 		"it is empty":                             {"disk", "disk", []string{"disk"}, true},
@@ -46,7 +46,7 @@ func TestKnownFolder(t *testing.T) {
 				t.Fatal(err)
 			}
 			rememberFolder(state, at(test.held), slog.New(slog.DiscardHandler))
-			if err := os.RemoveAll(at("disk")); err != nil { // as if it were not mounted
+			if err := os.RemoveAll(at("disk")); err != nil { // like an unmounted disk
 				t.Fatal(err)
 			}
 			for _, folder := range test.leave {

@@ -1,11 +1,11 @@
 //go:build !unix
 
-// Says that other systems have no limits that matter here.
+// Holds the stubs for systems other than Unix, which have no relevant limits.
 
 package cli
 
-// openFileLimit returns that there is no limit worth heeding.
+// openFileLimit reports no limit.
 func openFileLimit() uint64 { return noFileLimit }
 
-// isMounted is not known here.
+// isMounted is unknown on these systems.
 func isMounted(string) (bool, error) { return true, nil }

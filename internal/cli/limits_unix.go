@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// openFileLimit returns how many files the program may have open.
+// openFileLimit returns the limit of open files.
 func openFileLimit() uint64 {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
@@ -19,7 +19,7 @@ func openFileLimit() uint64 {
 	return uint64(limit.Cur)
 }
 
-// isMounted reports whether a folder is where another file system begins.
+// isMounted reports whether a folder is a mount point.
 func isMounted(folder string) (bool, error) {
 	info, err := os.Stat(folder)
 	if err != nil {

@@ -66,7 +66,7 @@ It needs no token, sends nothing to the vendor, and may run while archive runs.`
 	}
 }
 
-// lockResult is what lock prints.
+// lockResult is the output of lock.
 type lockResult struct {
 	ExitCode int     `json:"exit_code"`
 	Error    string  `json:"error"`
@@ -79,7 +79,7 @@ type lockResult struct {
 func runLock(ctx context.Context, p *process, in input) outcome {
 	read, talk := p.settings(ctx, withArchiveKeys(lockCommandSettings()), in)
 	for _, name := range []string{"start-time", "end-time", "last"} {
-		if g, ok := read.values[name]; ok && !g.byFlag() { // the span of archive leaves out what is due
+		if g, ok := read.values[name]; ok && !g.byFlag() { // the span of archive would omit due recordings
 			delete(read.values, name)
 		}
 	}
@@ -116,7 +116,7 @@ func runLock(ctx context.Context, p *process, in input) outcome {
 	return result
 }
 
-// runLocking opens the archive and locks. It began when there is something to tell of.
+// runLocking opens the archive and locks. began reports whether there is a result to print.
 func (p *process) runLocking(ctx context.Context, read *reader, bucket store.S3Options, locks *lockJob, now time.Time, talk output, made *lockResult) (began bool, err error) {
 	boundHeap(p.env)
 	at := archiver.Location{S3: bucket, Check: func(ctx context.Context, bucket *store.S3, ledger *manifest.Ledger) error {
@@ -138,7 +138,7 @@ func (p *process) runLocking(ctx context.Context, read *reader, bucket store.S3O
 	defer func() { err = errors.Join(err, closeOpened(ctx, opened)) }()
 	zone, err := time.LoadLocation(locks.about.TimeZone)
 	if err != nil {
-		zone = time.UTC // only the ends of the span depend on it
+		zone = time.UTC // it only affects the ends of the span
 	}
 	locking := &evidence.Locking{
 		Ledger: opened.Ledger, Store: opened.Store.(*store.S3), Locks: locks.locks, Settings: locks.settings,

@@ -44,9 +44,9 @@ func retentionSettings() []setting {
 	}
 }
 
-// lockJob is what the settings say about locks and retention. What they leave open is as the archive has noted it.
+// lockJob holds the settings for locks and retention. The archive's noted settings fill the gaps.
 type lockJob struct {
-	mode      string // "" where it is left open
+	mode      string // "" if unset
 	period    store.Period
 	after     store.Period
 	hasPeriod bool
@@ -54,17 +54,17 @@ type lockJob struct {
 	confirm   string
 	accept    bool
 	retention *evidence.Retention
-	newID     string // of an archive that does not exist yet
+	newID     string // for an archive that does not exist yet
 
-	// What the archive and its settings come to, once check has looked.
+	// The archive and its effective settings, set by check.
 	locks    *evidence.Locks
 	settings evidence.LockSettings
-	about    manifest.Archive // without id where there is none yet
+	about    manifest.Archive // without id if there is none yet
 	classes  evidence.Retention
 	noted    evidence.Retention
 }
 
-// lockJob reads the settings. Those for locks must not be given for a folder, wherever they stand: nothing would be locked.
+// lockJob reads the settings. Lock settings are refused for a folder, from any source, because nothing would be locked.
 func (r *reader) lockJob(folder string) lockJob {
 	var j lockJob
 	for _, s := range lockSettings() {
@@ -84,7 +84,7 @@ func (r *reader) lockJob(folder string) lockJob {
 	return j
 }
 
-// period reads a period that is not below the least.
+// period reads a period with a minimum.
 func (r *reader) period(name string, least time.Duration) (p store.Period, isSet bool) {
 	if !r.isSet(name) {
 		return p, false
@@ -101,7 +101,7 @@ func (r *reader) period(name string, least time.Duration) (p store.Period, isSet
 	return p, true
 }
 
-// retention reads the classes of retention, nil where no setting names one.
+// retention reads the classes of retention, nil if no setting has one.
 func (r *reader) retention() *evidence.Retention {
 	if !r.isSet("retention") {
 		for _, name := range []string{"retention-campaign", "retention-default"} {
@@ -147,8 +147,8 @@ func (r *reader) retention() *evidence.Retention {
 	return e
 }
 
-// check finds out what counts for this run: what the settings say, and else what the archive has noted. It refuses a
-// bucket that will not do, and compliance locks that nobody confirmed, before anything is stored. bucket is nil for a
+// check determines the effective settings of this run: the given ones, otherwise those noted in the archive. It
+// refuses an unsuitable bucket and unconfirmed compliance locks, before anything is stored. bucket is nil for a
 // folder.
 func (j *lockJob) check(ctx context.Context, bucket *store.S3, ledger *manifest.Ledger) error {
 	if err := j.load(ctx, ledger); err != nil || bucket == nil {
@@ -157,7 +157,7 @@ func (j *lockJob) check(ctx context.Context, bucket *store.S3, ledger *manifest.
 	return j.prove(ctx, bucket)
 }
 
-// prove refuses what check does, once the settings are loaded.
+// prove makes the refusals of check, once the settings are loaded.
 func (j *lockJob) prove(ctx context.Context, bucket *store.S3) (err error) {
 	if j.settings.Mode == store.Unlocked {
 		return nil
@@ -169,7 +169,7 @@ func (j *lockJob) prove(ctx context.Context, bucket *store.S3) (err error) {
 	return err
 }
 
-// load reads what the archive has noted, and lays what the settings say over it.
+// load reads the settings noted in the archive, and overrides them with the given ones.
 func (j *lockJob) load(ctx context.Context, ledger *manifest.Ledger) (err error) {
 	if j.about, err = ledger.Archive(ctx); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read the archive's settings: %w", err)
@@ -188,7 +188,7 @@ func (j *lockJob) load(ctx context.Context, ledger *manifest.Ledger) (err error)
 	return err
 }
 
-// over lays what the settings say over what an archive has noted, and refuses what does not say how to lock.
+// over overrides an archive's noted settings with the given ones, and refuses incomplete lock settings.
 func (j *lockJob) over(noted evidence.LockSettings) (evidence.LockSettings, error) {
 	s := noted
 	switch j.mode {
@@ -220,15 +220,15 @@ func (j *lockJob) over(noted evidence.LockSettings) (evidence.LockSettings, erro
 	return s, nil
 }
 
-// newArchiveID returns the id of an archive that does not exist yet, so that an error can name it for confirmation. It is
-// the same at each try, and different for each place.
+// newArchiveID returns the id of an archive that does not exist yet, so that an error can name it for confirmation. It
+// depends only on the location.
 func newArchiveID(b store.S3Options) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{"archive", b.Endpoint, b.Bucket, b.Prefix}, "\n")))
 	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:])[:26])
 }
 
-// checkConfirmed refuses compliance locks until they were confirmed for this very archive. An archive that is still to
-// be made gets the id that the refusal named.
+// checkConfirmed refuses compliance locks until they are confirmed for this archive. A new archive gets the id from
+// the refusal.
 func (j *lockJob) checkConfirmed() error {
 	id := j.about.ID
 	switch {
@@ -248,12 +248,13 @@ func (j *lockJob) checkConfirmed() error {
 	return misuse("give --confirm-compliance "+id+" once, or --s3-lock-mode governance", "%s", why)
 }
 
-// given reports whether a setting says how to lock.
+// given reports whether a setting concerns locks.
 func (j *lockJob) given() bool { return j.mode != "" || j.hasPeriod || j.hasAfter }
 
-// noteFor is note for archive, which may have opened another's archive: it refuses that when it runs, and nothing is noted.
+// noteFor is like note, for archive, which may have opened the archive of another account: the run refuses that, so
+// nothing must be noted.
 func (j *lockJob) noteFor(ctx context.Context, job *archiveJob, opened *archiver.Opened) error {
-	if !j.given() { // else the opening has asked
+	if !j.given() { // otherwise Open has checked it
 		bucket, _ := opened.Store.(*store.S3)
 		if err := j.check(ctx, bucket, opened.Ledger); err != nil {
 			return err
@@ -266,8 +267,8 @@ func (j *lockJob) noteFor(ctx context.Context, job *archiveJob, opened *archiver
 	return j.note(ctx, opened.Ledger, manifest.Archive{APIURL: job.apiURL, TimeZone: zone, ConditionalWrites: opened.Conditions})
 }
 
-// note notes what has changed, so that lock, verify, seal and erase go by it. archive.json comes first where the id of a
-// new archive was confirmed.
+// note notes changed settings for lock, verify, seal and erase. It writes archive.json first if the id of a new archive
+// was confirmed.
 func (j *lockJob) note(ctx context.Context, ledger *manifest.Ledger, newArchive manifest.Archive) error {
 	if j.about.ID == "" && j.confirm != "" && j.settings.Mode == store.Compliance {
 		newArchive.ID = j.confirm

@@ -1,4 +1,4 @@
-// Makes the logger, and keeps secrets and progress bars apart from its lines.
+// Makes the logger, and keeps its lines free of secrets and progress bars.
 
 package cli
 
@@ -17,11 +17,11 @@ import (
 	"golang.org/x/term"
 )
 
-// output says how a command talks.
+// output holds the output settings of a command.
 type output struct {
 	json     bool   // one JSON object on stdout instead of text
-	quiet    bool   // warnings and errors alone
-	logLevel string // debug, info, warn, error, or "" for what quiet says
+	quiet    bool   // only warnings and errors
+	logLevel string // debug, info, warn, error, or "" to let quiet decide
 	format   string // auto, text or json
 }
 
@@ -51,8 +51,7 @@ func (o output) level() slog.Level {
 	return slog.LevelInfo
 }
 
-// newLogger returns a logger for stderr: lines for a person on a terminal, JSON for
-// a machine elsewhere.
+// newLogger returns a logger for stderr: text on a terminal, JSON elsewhere.
 func newLogger(w io.Writer, o output, env environment) *slog.Logger {
 	if o.logsJSON(w) {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: o.level()}))
@@ -62,13 +61,13 @@ func newLogger(w io.Writer, o output, env environment) *slog.Logger {
 	}))
 }
 
-// logsJSON reports whether the log is for a machine.
+// logsJSON reports whether the log is JSON.
 func (o output) logsJSON(w io.Writer) bool {
 	return o.format == "json" || o.format == "auto" && !isTerminal(w)
 }
 
-// colours reports whether w is a terminal that shows colours. An old Windows
-// console would show the codes; Windows Terminal says that it is there.
+// colours reports whether w is a terminal with colours. An old Windows console would print the
+// codes; Windows Terminal sets a variable.
 func colours(w io.Writer, env environment) bool {
 	if !isTerminal(w) || env["NO_COLOR"] != "" || env["TERM"] == "dumb" {
 		return false
@@ -76,7 +75,7 @@ func colours(w io.Writer, env environment) bool {
 	return runtime.GOOS != "windows" || env["WT_SESSION"] != ""
 }
 
-// isTerminal reports whether w ends at a terminal.
+// isTerminal reports whether w is a terminal.
 func isTerminal(w io.Writer) bool {
 	if s, ok := w.(*screen); ok {
 		w = s.base
@@ -85,20 +84,19 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// screen is stderr while logs and progress bars share it: log lines go above the
-// bars while there are any. It is also the second net for secrets: the first is
-// that no code hands them to a log, and this one drops those it was told of from
-// every line. It is safe for concurrent use.
+// screen is stderr, shared by logs and progress bars: log lines go above the bars. It is also the
+// second protection of secrets: code never passes them to a log, and this removes the known ones
+// from every line. It is safe for concurrent use.
 type screen struct {
 	base io.Writer
 
 	mu      sync.Mutex
-	above   io.Writer // prints above the bars, nil while there are none
+	above   io.Writer // prints above the bars, nil without bars
 	secrets []string
 }
 
-// hide drops a secret from all that is written later. One too short to be a secret
-// would mangle the text.
+// hide removes a secret from all later output. It ignores texts too short to be a secret, which
+// would mangle the output.
 func (s *screen) hide(secret string) {
 	if len(secret) < 8 {
 		return
@@ -130,7 +128,7 @@ func (s *screen) Write(line []byte) (int, error) {
 		if _, err := s.above.Write(shown); err == nil {
 			return len(line), nil
 		}
-		// The bars gave up, because the terminal went away or changed.
+		// The bars gave up, because the terminal disappeared or changed.
 	}
 	if _, err := s.base.Write(shown); err != nil {
 		return 0, err
@@ -145,8 +143,8 @@ func (s *screen) share(above io.Writer) {
 	s.above = above
 }
 
-// reclaim takes the bars down and sends lines to the base again; none is lost or
-// mixed into the bars meanwhile.
+// reclaim removes the bars and sends lines to the base again, without losing lines or mixing them
+// into the bars.
 func (s *screen) reclaim(takeDown func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

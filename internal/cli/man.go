@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// manPage is the manual page of one command as roff, or of the program where c has no
-// name. It says what the help says, from the same tables. b dates it.
+// manPage returns the manual page of one command as roff, or of the program if c has no name. It
+// has the content of the help, from the same tables. b provides the date.
 func manPage(c command, b build) string {
 	title, usage := program, aboutProgram
 	if c.name != "" {
@@ -17,7 +17,7 @@ func manPage(c command, b build) string {
 	var m manual
 	day, _, _ := strings.Cut(b.Time, "T")
 	fmt.Fprintf(&m, ".TH \"%s\" \"1\" \"%s\" \"%s %s\"\n", roff(strings.ToUpper(title)), day, program, roff(b.Version))
-	m.WriteString(".nh\n.ad l\n") // a broken flag could not be searched for
+	m.WriteString(".nh\n.ad l\n") // a hyphenated flag could not be found by searching
 	m.section("NAME")
 	fmt.Fprintf(&m, "%s \\- %s\n", roff(title), roff(usage))
 	m.section("SYNOPSIS")
@@ -33,11 +33,10 @@ func manPage(c command, b build) string {
 	return m.String()
 }
 
-// manExample is how many columns an example has on a page of 80.
+// manExample is the width of an example on a page of 80 columns.
 const manExample = 68
 
-// manual is a manual page that is being written. Its methods take text as the help
-// has it.
+// manual builds a manual page. Its methods take text in the format of the help.
 type manual struct{ strings.Builder }
 
 func (m *manual) section(name string)    { fmt.Fprintf(m, ".SH %s\n", roff(name)) }
@@ -53,7 +52,7 @@ func (m *manual) synopsis(line string) {
 	fmt.Fprintf(m, ".B %s\n%s\n", roff(strings.Join(words[:bold], " ")), roff(strings.Join(words[bold:], " ")))
 }
 
-// program writes what the page of the program has.
+// program writes the page of the program.
 func (m *manual) program() {
 	m.section("COMMANDS")
 	for _, c := range commands() {
@@ -72,7 +71,7 @@ func (m *manual) program() {
 	m.examples(firstSteps())
 }
 
-// command writes what the page of a command has.
+// command writes the page of a command.
 func (m *manual) command(c command) {
 	if c.about != "" {
 		m.section("DESCRIPTION")
@@ -98,12 +97,12 @@ func (m *manual) command(c command) {
 	}
 }
 
-// entry writes a name in bold, and what it means beside it.
+// entry writes a name in bold, and its explanation.
 func (m *manual) entry(name, text string) {
 	fmt.Fprintf(m, ".TP\n.B %s\n%s\n", roff(name), roff(text))
 }
 
-// examples writes command lines as they stand, each under its task.
+// examples writes unchanged command lines, each under its task.
 func (m *manual) examples(all []example) {
 	m.section("EXAMPLES")
 	for i, e := range all {
@@ -114,8 +113,8 @@ func (m *manual) examples(all []example) {
 	}
 }
 
-// paragraphs writes a text as filled paragraphs, but for those that begin with a blank,
-// which stay as they are.
+// paragraphs writes a text as filled paragraphs, except those that begin with a blank, which stay
+// unchanged.
 func (m *manual) paragraphs(text string) {
 	for i, paragraph := range strings.Split(text, "\n\n") {
 		if i > 0 {
@@ -143,7 +142,7 @@ func (m *manual) exitStatus(command string) {
 	m.WriteString(".PP\n" + roff(codeOrder) + "\n")
 }
 
-// references names the pages of the other commands.
+// references lists the pages of the other commands.
 func (m *manual) references(except string) {
 	var pages []string
 	if except != "" {
@@ -163,7 +162,7 @@ func (m *manual) references(except string) {
 	}
 }
 
-// manFiles are the files that the program keeps, beside the recordings.
+// manFiles are the program's files other than recordings.
 func manFiles() []example {
 	return []example{
 		{"DEST/manifest/", "the outcome of every recording, by day of the call: archive.json identifies the archive, YYYY-MM-DD/ has a line for each recording, and YYYY-MM-DD/closed.json says that a day is complete"},
@@ -172,9 +171,9 @@ func manFiles() []example {
 	}
 }
 
-// roff escapes a text so that every character of it is shown as itself: hyphens,
-// which would not be found by a search for a flag, quotes, which would become curly,
-// and a dot or quote that begins a line, which would be a request.
+// roff escapes a text so that every character is printed literally: hyphens, which a search for a
+// flag would miss, quotes, which would become curly, and a dot or quote at the start of a line,
+// which would be a request.
 func roff(text string) string {
 	text = strings.NewReplacer(
 		`\`, `\e`, "-", `\-`, "'", `\(aq`, "`", `\(ga`, "^", `\(ha`, "~", `\(ti`, `"`, `\(dq`,

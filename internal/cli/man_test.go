@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestManPages: every command has a page that names it, its flags and its exit codes, and
-// nothing that a page says is taken for a request to the formatter.
+// TestManPages: every command has a page with its name, flags and exit codes, and no text is
+// interpreted as a roff request.
 func TestManPages(t *testing.T) {
 	released := build{Version: "v1.2.3", Time: "2026-11-28T07:16:58Z"}
 	programPage := manPage(command{}, released)

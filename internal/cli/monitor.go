@@ -28,33 +28,34 @@ func monitorSettings() []setting {
 	}
 }
 
-// monitor tells those who watch from outside that a run begins, goes on and has ended. What goes wrong in telling is a
-// warning, and never changes the run. Its zero value tells nobody.
+// monitor reports the start, progress and end of a run to the metrics file and the ping service. Failures to report
+// are warnings and never affect the run. The zero value reports nothing.
 type monitor struct {
 	file    string      // of metrics, "" for none
 	pingURL *url.URL    // nil for none
-	pingOn  map[int]int // exit codes to tell instead of others
+	pingOn  map[int]int // maps exit codes to reported ones
 	rules   purgeRules
 	sight   sight
 
 	logger  *slog.Logger
 	started time.Time
 	kept    metrics.Kept
-	hasKept bool // it was read
+	hasKept bool // kept was read
 	skew    *time.Duration
 	pinger  *ping.Pinger
 }
 
-// purgeRules say when a day's audio goes.
+// purgeRules determine when the vendor deletes a day's audio.
 type purgeRules struct {
 	zone       *time.Location
 	purgeAfter time.Duration
 }
 
-// sight is which days a run looks at, for a run clears what waits only where it has seen all that may wait.
+// sight is the range of days that a run covers. A run resets the metrics of waiting recordings only if it
+// has seen all days that may have some.
 type sight struct {
-	partial bool          // calls of a filter, or days of a shard
-	catchUp bool          // days that earlier runs left open, too
+	partial bool          // with a filter, or a shard
+	catchUp bool          // including days that earlier runs left open
 	from    time.Time     // start of the span
 	toToday bool          // it ends with today
 	settle  time.Duration // a day may still change until this long after its end
@@ -72,8 +73,8 @@ func sightOf(c archiver.Config, now time.Time) sight {
 	}
 }
 
-// whole reports whether the run sees all that may wait: from the oldest day of which earlier runs knew, and from the
-// days that had not settled when one of them had seen all, until today.
+// whole reports whether the run covers all days that may have waiting recordings: from the oldest such day known to
+// earlier runs, and from the days unsettled when one of them was complete, until today.
 func (s sight) whole(kept metrics.Kept) bool {
 	since := kept.OldestWaiting
 	if !kept.LastFinished.IsZero() {
@@ -82,7 +83,8 @@ func (s sight) whole(kept metrics.Kept) bool {
 	return !s.partial && (s.catchUp || since.IsZero() || s.toToday && !s.from.After(since))
 }
 
-// monitor reads who is told. A dry run tells nobody: it archives nothing, and would look like a success.
+// monitor reads the settings. A dry run reports nothing, because it archives nothing and would look like
+// a success.
 func (r *reader) monitor(rules purgeRules, seen sight) monitor {
 	m := monitor{rules: rules, sight: seen, pingOn: map[int]int{}}
 	if r.isSet("metrics-file") {
@@ -114,7 +116,7 @@ func (r *reader) monitor(rules purgeRules, seen sight) monitor {
 	return m
 }
 
-// begin tells that a run begins, or is about to fail for its settings.
+// begin reports that a run starts, or will fail because of its settings.
 func (m *monitor) begin(ctx context.Context, p *process) {
 	m.logger, m.started = p.logger, time.Now()
 	if m.pingURL != nil {
@@ -123,8 +125,8 @@ func (m *monitor) begin(ctx context.Context, p *process) {
 	}
 }
 
-// follow keeps the file of metrics up to date until the returned function is called. It begins when the archive is open:
-// while another run holds the archive, the file is that run's.
+// follow updates the metrics file until the returned function is called. It starts when the archive is open: while
+// another run holds the archive, the file belongs to that run.
 func (m *monitor) follow(run *archiver.Archiver, client *fetcher.Client) (stop func()) {
 	if m.file == "" {
 		return func() {}
@@ -145,9 +147,9 @@ func (m *monitor) follow(run *archiver.Archiver, client *fetcher.Client) (stop f
 	}
 }
 
-// end tells how the run ended.
+// end reports the result of the run.
 func (m *monitor) end(ctx context.Context, s archiver.Summary, code int) {
-	if m.file != "" && s.ExitCode != ExitLocked { // else the file is the other run's
+	if m.file != "" && s.ExitCode != ExitLocked { // otherwise the file belongs to the other run
 		m.write(s, &code)
 	}
 	if m.pinger != nil {
@@ -159,7 +161,7 @@ func (m *monitor) end(ctx context.Context, s archiver.Summary, code int) {
 	}
 }
 
-// write writes the file; the code is nil while the run is at work.
+// write writes the file; the code is nil during the run.
 func (m *monitor) write(s archiver.Summary, code *int) {
 	if !m.hasKept {
 		var err error
@@ -181,8 +183,7 @@ func metricsBuild() metrics.Build {
 	return metrics.Build{Version: b.Version, Go: b.Go}
 }
 
-// runMetrics makes metrics of what was done so far, and of what earlier runs left. The code is nil while the run is at
-// work.
+// runMetrics makes metrics of the work so far, and of what earlier runs left. The code is nil during the run.
 func runMetrics(kept metrics.Kept, s archiver.Summary, rules purgeRules, seen sight, now time.Time, code *int) metrics.Run {
 	m := metrics.Run{
 		LastSuccess: kept.LastSuccess, LastFinished: kept.LastFinished,
@@ -206,7 +207,7 @@ func runMetrics(kept metrics.Kept, s archiver.Summary, rules purgeRules, seen si
 	}
 	m.OldestWaiting, m.PurgeDeadline = waitingSince(s.OpenDays, rules, now)
 	whole := seen.whole(kept)
-	if !whole || code == nil || s.Stopped != "" || *code != ExitDone && *code != ExitIncomplete { // it does not know of all that waits
+	if !whole || code == nil || s.Stopped != "" || *code != ExitDone && *code != ExitIncomplete { // it has not seen all waiting recordings
 		m.OldestWaiting, m.PurgeDeadline = earliest(m.OldestWaiting, kept.OldestWaiting), earliest(m.PurgeDeadline, kept.PurgeDeadline)
 	}
 	if code == nil {
@@ -222,8 +223,8 @@ func runMetrics(kept metrics.Kept, s archiver.Summary, rules purgeRules, seen si
 	return m
 }
 
-// waitingSince returns the start of the oldest day that holds, or may hold, recordings that are not archived, and when
-// the vendor begins to delete one of them: of days that it has begun with, it is too late to warn.
+// waitingSince returns the start of the oldest day that has, or may have, unarchived recordings, and when the vendor
+// starts to delete one of them. It skips days whose deletion has already started, because a warning would be too late.
 func waitingSince(days []archiver.OpenDay, rules purgeRules, now time.Time) (oldest, deadline time.Time) {
 	for _, day := range days {
 		start, err := time.ParseInLocation(time.DateOnly, day.Day, rules.zone)
@@ -246,7 +247,7 @@ func earliest(a, b time.Time) time.Time {
 	return a
 }
 
-// pingBody is the summary as stdout has it, with its lists shortened where it is longer than a service keeps.
+// pingBody returns the summary as on stdout, with shortened lists if it exceeds the limit of a service.
 func pingBody(s archiver.Summary, limit int) []byte {
 	s = withLists(s)
 	for {

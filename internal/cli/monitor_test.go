@@ -24,7 +24,7 @@ func losAngeles(t *testing.T) *time.Location {
 	return zone
 }
 
-// TestRunMetrics: what a run keeps of earlier ones, and what it replaces.
+// TestRunMetrics: which metrics of earlier runs a run keeps, and which it replaces.
 func TestRunMetrics(t *testing.T) {
 	zone := losAngeles(t)
 	rules := purgeRules{zone, 10 * 24 * time.Hour}
@@ -77,7 +77,7 @@ func TestRunMetrics(t *testing.T) {
 	}
 }
 
-// TestRunsThatSeeLess: a run that did not see all that may wait hides nothing, and tells of what it found itself.
+// TestRunsThatSeeLess: a run that did not cover all waiting recordings hides none of them, and adds its own.
 func TestRunsThatSeeLess(t *testing.T) {
 	zone := losAngeles(t)
 	now := time.Date(2025, 5, 20, 3, 0, 0, 0, zone)
@@ -91,14 +91,14 @@ func TestRunsThatSeeLess(t *testing.T) {
 		whole bool
 	}{
 		"nightly":                             {waits, "--last 7d", true},
-		"nightly without catching up":         {waits, "--last 30d --no-catch-up", true}, // it reaches beyond what waits
+		"nightly without catching up":         {waits, "--last 30d --no-catch-up", true}, // it covers everything that waits
 		"too short, without catching up":      {waits, "--last 3d --no-catch-up", false},
 		"one campaign":                        {waits, "--last 7d --campaign-id 12", false},
 		"one number":                          {waits, "--last 7d --phone-number 15551234567", false},
 		"a shard":                             {waits, "--last 7d --shard 0/2", false},
 		"the only shard":                      {waits, "--last 7d --shard 0/1", true},
 		"one day":                             {waits, "--start-time 2025-05-10 --end-time 2025-05-10", false},
-		"the day that waits":                  {waits, "--start-time 2025-05-12 --end-time 2025-05-12", false}, // others may wait behind it
+		"the day that waits":                  {waits, "--start-time 2025-05-12 --end-time 2025-05-12", false}, // earlier days may have waiting recordings
 		"from the day that waits":             {waits, "--start-time 2025-05-12", true},
 		"until today":                         {waits, "--start-time 2025-05-12 --end-time 2025-05-20", true},
 		"until noon":                          {waits, `--start-time 2025-05-12 --end-time 2025-05-20T12:00:00`, false},
@@ -152,7 +152,7 @@ func TestRunsThatSeeLess(t *testing.T) {
 	}
 }
 
-// TestWaitingSince: a day that may hold recordings which nobody knows of counts as one in which some wait.
+// TestWaitingSince: a day that may have unknown recordings counts as a day with waiting ones.
 func TestWaitingSince(t *testing.T) {
 	zone := losAngeles(t)
 	now := time.Date(2025, 5, 20, 0, 0, 0, 0, zone)
@@ -178,7 +178,8 @@ func TestWaitingSince(t *testing.T) {
 	}
 }
 
-// TestPingBody: what a service keeps of a body holds the counts, however many days are open.
+// TestPingBody: the part of a body that a service keeps has the counts, with any number of open
+// days.
 func TestPingBody(t *testing.T) {
 	many := func(n int) (days []archiver.OpenDay, warnings []string) {
 		for i := range n {
@@ -212,7 +213,7 @@ func TestPingBody(t *testing.T) {
 	}
 }
 
-// TestMonitorRefuses: what nobody could read is told before anything is asked for.
+// TestMonitorRefuses: invalid settings are reported before any request.
 func TestMonitorRefuses(t *testing.T) {
 	r := newRunner(t, tokenVariable+"=a-token-of-some-length")
 	folder := t.TempDir()
@@ -239,11 +240,11 @@ func TestMonitorRefuses(t *testing.T) {
 	}
 }
 
-// TestMetricsOfRefusedRuns: the file says that a run failed for its settings, wherever the file is named, as soon as its
-// name could be read. A dry run writes none.
+// TestMetricsOfRefusedRuns: the file says that a run failed because of its settings, from any source of the file's
+// name, if the name could be read. A dry run writes no file.
 func TestMetricsOfRefusedRuns(t *testing.T) {
 	for name, test := range map[string]struct {
-		flags, config, variable string // METRICS stands for the file
+		flags, config, variable string // METRICS is replaced by the file's name
 		written                 bool
 	}{
 		"unknown flag":          {"--wrokers 3 --metrics-file METRICS", "", "", true},

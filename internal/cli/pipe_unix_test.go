@@ -21,11 +21,10 @@ func makePipe(t *testing.T) string {
 	return path
 }
 
-// TestPipes: what a program writes into a pipe is read, as of <(pass show token), and one to which nobody writes holds
-// nothing up that is told to stop.
+// TestPipes: a pipe like <(pass show token) can be read, and a pipe without a writer does not delay a stop.
 func TestPipes(t *testing.T) {
 	path := makePipe(t)
-	go func() { // which waits until somebody reads
+	go func() { // blocks until there is a reader
 		if err := os.WriteFile(path, []byte("pipe-token\n"), 0o600); err != nil {
 			t.Error(err)
 		}

@@ -20,17 +20,17 @@ import (
 )
 
 const (
-	barsEvery  = 300 * time.Millisecond // between two looks for the bars
+	barsEvery  = 300 * time.Millisecond // between two updates of the bars
 	linesEvery = 30 * time.Second       // between two lines of a log
 	paceSpan   = time.Minute            // over which speeds are measured
-	etaAfter   = 10 * time.Second       // of measuring, before an ETA is more than a guess
+	etaAfter   = 10 * time.Second       // minimum time of measurement for an ETA
 )
 
-// view is what progress shows.
+// view is the displayed progress.
 type view struct {
 	done, listed int     // recordings
-	total        int     // of the whole span; estimated as long as days are not listed
-	share        float64 // of the whole span that is done: it never falls, though the total may grow
+	total        int     // of the whole span; an estimate until all days are listed
+	share        float64 // finished part of the whole span; it never falls, although the total may grow
 	perSecond    float64 // recordings
 	bytes        int64
 	bytesSecond  float64
@@ -38,36 +38,35 @@ type view struct {
 	day          string
 	daysLeft     int           // not done
 	unlisted     int           // days that may add to the total
-	waiting      time.Duration // for a host's rate limit, 0 for not at all
+	waiting      time.Duration // wait for a host's rate limit, 0 for none
 	host         string        // that asked to wait
-	off          bool          // the schedule lets nothing begin
+	off          bool          // the schedule is off
 	offUntil     time.Time     // in the account's zone
-	wide         int           // columns that a headline has taken so far: the bar begins behind them
+	wide         int           // maximum width of a headline so far; the bar starts after it
 
-	counts              bool // a dry run: days are worked, and recordings counted
+	counts              bool // a dry run: days are processed, and recordings only counted
 	daysDone, daysAsked int
 }
 
-// watcher turns looks at a run into views.
+// watcher turns snapshots of a run into views.
 type watcher struct {
 	run   func() archiver.Progress
 	paces func() []fetcher.Pace
-	// off returns until when nothing may begin by the schedule, and whether that is so; nil
-	// where there is none.
+	// off reports whether the schedule is off, and until when; nil without a schedule.
 	off func(now time.Time) (until time.Time, isOff bool)
 
 	samples []sample // of the last paceSpan, oldest first
-	share   float64  // the largest one that was shown
-	wide    int      // the longest headline that was shown
+	share   float64  // the largest share shown
+	wide    int      // the longest headline shown
 }
 
 type sample struct {
 	at     time.Time
-	worked int // recordings that cost a request; of a dry run: days
+	worked int // recordings that cost a request; days in a dry run
 	bytes  int64
 }
 
-// look is called by one goroutine at a time.
+// look must be called by one goroutine at a time.
 func (w *watcher) look(now time.Time) view {
 	p := w.run()
 	worked := p.Archived + p.Pending + p.Failed + p.Rejected + p.Lost + p.GivenUp
@@ -75,7 +74,7 @@ func (w *watcher) look(now time.Time) view {
 		done: worked + p.Known, listed: p.Recordings, bytes: p.Received, day: p.Day, daysLeft: p.DaysLeft, unlisted: unlisted(p),
 		counts: p.DryRun, daysDone: p.DaysAsked - p.DaysLeft, daysAsked: p.DaysAsked,
 	}
-	v.listed = max(v.listed, v.done) // the two are counted apart
+	v.listed = max(v.listed, v.done) // the two are counted separately
 	v.total = v.listed + int(perDay(p, p.Recordings)*float64(v.unlisted))
 	left := expected(p, v)
 	if v.counts {
@@ -109,7 +108,7 @@ func (w *watcher) look(now time.Time) view {
 	return v
 }
 
-// shareDone is how much of the whole span is done, by what is known now.
+// shareDone estimates how much of the whole span is done.
 func (v *view) shareDone() float64 {
 	done, total := v.done, v.total
 	if v.counts {
@@ -121,24 +120,25 @@ func (v *view) shareDone() float64 {
 	return float64(done) / float64(total)
 }
 
-// expected is how many recordings are still to be worked: those listed, and for
-// days not listed yet as many as the days so far had.
+// expected estimates the remaining recordings: those listed, plus the average of the listed days
+// for each other day.
 func expected(p archiver.Progress, v view) float64 {
 	return float64(v.listed-v.done) + float64(v.unlisted)*perDay(p, p.Recordings-p.Known)
 }
 
-// perDay is how many of n there are a day, by the days that were listed.
+// perDay is the average of n per listed day.
 func perDay(p archiver.Progress, n int) float64 {
 	return float64(max(n, 0)) / float64(max(p.DaysListed, 1))
 }
 
-// unlisted counts the days whose recordings are not known yet. Days that will turn
-// out to be closed are among them, so that an ETA falls rather than rises.
+// unlisted counts the days whose recordings are unknown. They include days that turn out to be
+// closed, so that an ETA falls rather than rises.
 func unlisted(p archiver.Progress) int {
 	return max(p.DaysAsked-p.DaysSkipped-p.DaysListed, 0)
 }
 
-// headline stands before the bar: the ETA first, for a narrow terminal cuts what is last.
+// headline is the text before the bar: the ETA comes first, because a narrow terminal truncates the
+// end.
 func (v view) headline() string {
 	eta := "ETA ?"
 	switch {
@@ -150,7 +150,7 @@ func (v view) headline() string {
 	return eta + "  " + v.count()
 }
 
-// count says how far the run has come, with a ~ where the whole is estimated.
+// count returns the progress, with a ~ if the total is estimated.
 func (v view) count() string {
 	if v.counts {
 		return fmt.Sprintf("%s of %s, %s", thousands(int64(v.daysDone)), plural(v.daysAsked, "day"), plural(v.listed, "recording"))
@@ -165,7 +165,7 @@ func (v view) count() string {
 	return fmt.Sprintf("%s of %s%s recordings", thousands(int64(v.done)), about, thousands(int64(v.total)))
 }
 
-// status is the line below the bar: why nothing goes on first, if that is so.
+// status returns the line below the bar; the reason for a pause comes first.
 func (v view) status() string {
 	var parts []string
 	switch {
@@ -188,7 +188,7 @@ func (v view) status() string {
 	return strings.Join(parts, " · ")
 }
 
-// log writes the view as one line of a log.
+// log writes the view as one log line.
 func (v view) log(logger *slog.Logger) {
 	attrs := []any{
 		"recordings", v.done, "listed", v.listed, "bytes", v.bytes,
@@ -212,8 +212,8 @@ func (v view) log(logger *slog.Logger) {
 	logger.Info("progress", attrs...)
 }
 
-// showProgress shows a run's progress until the returned function is called: bars
-// on a terminal that can move its cursor, else a line of the log now and then.
+// showProgress shows a run's progress until the returned function is called: bars on a terminal
+// that can move its cursor, otherwise a log line at intervals.
 func showProgress(o output, s *screen, env environment, logger *slog.Logger, w *watcher) (stop func()) {
 	switch {
 	case o.quiet:
@@ -247,14 +247,14 @@ func poll(every time.Duration, look func(now time.Time)) (stop func()) {
 	}
 }
 
-// showBars draws a bar of the whole span with a line of speeds below it.
+// showBars draws a bar for the whole span with a line of speeds below it.
 func showBars(s *screen, w *watcher) (stop func()) {
 	var latest atomic.Pointer[view]
 	first := w.look(time.Now())
 	latest.Store(&first)
 
-	// The console is ours so that lines still in its buffer can be flushed at the
-	// end: mpb drops those that came after its last frame.
+	// The console is our own, so that its buffered lines can be flushed at the end: mpb drops lines
+	// written after its last frame.
 	console := cupwriter.New(s.base, false)
 	progress := mpb.New(mpb.WithConsoleWriter(console), mpb.WithAutoRefresh())
 	bar := progress.New(0, mpb.BarStyle(), mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
@@ -278,7 +278,7 @@ func showBars(s *screen, w *watcher) (stop func()) {
 			bar.Abort(true)
 			below.Abort(true)
 			progress.Wait()
-			// The terminal that this failed for is the place where it would be told.
+			// An error of the terminal cannot be reported on the same terminal.
 			_ = console.Flush(0)
 		})
 	}

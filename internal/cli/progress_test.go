@@ -30,7 +30,7 @@ func TestWatcher(t *testing.T) {
 	p.Received, p.Day, p.DaysLeft = 1_000_000, "2025-05-03", 5
 	paces = []fetcher.Pace{{Host: "api.convoso.com"}, {Host: "media.convoso.com", PausedUntil: start.Add(32 * time.Second)}}
 	v = w.look(start.Add(20 * time.Second))
-	// 100 left of those listed, and 4 days of 100 each, at 5 a second.
+	// 100 listed ones are left, and 4 days with 100 each, at 5 per second.
 	if v.perSecond != 5 || v.bytesSecond != 50_000 || v.eta != 100*time.Second {
 		t.Errorf("got %+v", v)
 	}
@@ -41,7 +41,7 @@ func TestWatcher(t *testing.T) {
 	if got, want := v.status(), "waiting 12s for the rate limit of media.convoso.com · 1.0 MB, 50.0 kB/s, 5.0 recordings/s · day 2025-05-03 · 5 days to go"; got != want {
 		t.Errorf("got %q", got)
 	}
-	// Speeds are those of the last minute, not of the whole run.
+	// Speeds cover the last minute, not of the whole run.
 	for i := range 10 {
 		v = w.look(start.Add(time.Duration(30+10*i) * time.Second))
 	}
@@ -50,7 +50,7 @@ func TestWatcher(t *testing.T) {
 	}
 }
 
-// TestShareNeverFalls: the total may grow as days are listed; what was shown as done stays so.
+// TestShareNeverFalls: the total may grow as days are listed, but the displayed share never falls.
 func TestShareNeverFalls(t *testing.T) {
 	start := time.Date(2025, 5, 1, 0, 0, 0, 0, time.UTC)
 	var p archiver.Progress
@@ -74,7 +74,7 @@ func TestShareNeverFalls(t *testing.T) {
 	}
 }
 
-// A dry run works days: these are its progress, and it says what it has counted.
+// The progress of a dry run is in days, with the counted recordings.
 func TestProgressOfDryRun(t *testing.T) {
 	start := time.Date(2025, 5, 1, 0, 0, 0, 0, time.UTC)
 	var p archiver.Progress
@@ -144,8 +144,8 @@ func TestQuietProgress(t *testing.T) {
 	})
 }
 
-// Log lines written while bars are drawn all come out, whole, also those of the
-// very last moment.
+// Log lines written while bars are drawn are all printed completely, including those at the very
+// end.
 func TestBarsAndLogs(t *testing.T) {
 	var out bytes.Buffer
 	s := &screen{base: &out}
@@ -184,7 +184,7 @@ func TestScreenHidesSecrets(t *testing.T) {
 	var out bytes.Buffer
 	s := &screen{base: &out}
 	s.hide("canary+token/5551234")
-	s.hide("short") // would mangle words
+	s.hide("short") // too short: would mangle words
 	fmt.Fprintln(s, "asked with canary+token/5551234 and canary%2Btoken%2F5551234; short")
 	if got, want := out.String(), "asked with [redacted] and [redacted]; short\n"; got != want {
 		t.Errorf("got %q", got)

@@ -70,7 +70,7 @@ have a manifest: verify --repair repairs a damaged manifest.`,
 	}
 }
 
-// rebuildResult is what rebuild prints.
+// rebuildResult is the output of rebuild.
 type rebuildResult struct {
 	ExitCode int     `json:"exit_code"`
 	Error    string  `json:"error"`
@@ -130,6 +130,13 @@ func (p *process) runRebuilding(ctx context.Context, at archiver.Location, rebui
 	}
 	rebuild.Archive.ConditionalWrites = opened.Conditions
 	rebuild.Ledger, rebuild.Store, rebuild.KeyPrefixLen = opened.Ledger, opened.Store, opened.KeyPrefixLen
+	rebuild.Retention = func(ctx context.Context) (archiver.PastRetention, error) {
+		check, err := missingCheck(ctx, opened.Ledger)
+		if check == nil {
+			return nil, err
+		}
+		return check.Reason, err
+	}
 	made, err = rebuild.Run(ctx)
 	switch {
 	case errors.Is(err, archiver.ErrNothingToRebuild):
@@ -146,7 +153,7 @@ func (p *process) runRebuilding(ctx context.Context, at archiver.Location, rebui
 
 func nothingToRebuild(try string) error { return misuse(try, "%v", archiver.ErrNothingToRebuild) }
 
-// hasCalls fails where calls/ is not there, before opening the archive for writing leaves something at a place that is none.
+// hasCalls fails without calls/, before opening the archive for writing creates files at a wrong location.
 func hasCalls(ctx context.Context, at archiver.Location, logger *slog.Logger) (err error) {
 	if at.Folder != "" {
 		if _, err := os.Stat(filepath.Join(at.Folder, "calls")); err != nil {
@@ -180,7 +187,10 @@ func (r rebuildResult) write(w io.Writer, asJSON bool) error {
 		fmt.Fprintf(&b, "rebuilt: %s, %s of %s found in the store\n\n", plural(r.Days, "day"), thousands(int64(r.Archived)), plural(r.Recordings, "recording"))
 		fmt.Fprintf(&b, "archived     %s (%s)\n", thousands(int64(r.Archived)), bytesText(r.Bytes))
 		if r.Expired > 0 {
-			fmt.Fprintf(&b, "expired      %s whose audio was removed at the end of its retention\n", thousands(int64(r.Expired)))
+			fmt.Fprintf(&b, "expired      %s whose retention has ended, and whose audio was removed\n", thousands(int64(r.Expired)))
+		}
+		if r.Erased > 0 {
+			fmt.Fprintf(&b, "erased       %s that an erasure removed\n", thousands(int64(r.Erased)))
 		}
 		if r.Missing > 0 {
 			fmt.Fprintf(&b, "missing      %s not in the store\n", thousands(int64(r.Missing)))

@@ -16,12 +16,8 @@ import (
 	"convoso-archiver/manifest/report"
 )
 
-const (
-	// maxLosses is how many losses the text names; the JSON names all.
-	maxLosses = 20
-	// maxVerifications is how many noted verifications are looked at, a hundred nights of them: in S3 each is a request.
-	maxVerifications = 100
-)
+// maxLosses is how many losses the text lists; the JSON lists all.
+const maxLosses = 20
 
 func reportSettings() []setting {
 	archive := archiveSettings()
@@ -55,8 +51,8 @@ const (
 	groupReported = "FILTERS OF ARCHIVE (report on days that were archived with the same filters)"
 )
 
-// reportKnown are the settings that variables and the file may hold for report: those of archive
-// too, so that one file serves both.
+// reportKnown are the settings of report in variables and the file; they include those of archive,
+// so that one file serves both.
 func reportKnown() []setting {
 	known := reportSettings()
 	for _, s := range archiveSettings() {
@@ -89,7 +85,7 @@ read, and with 2 when there is no archive or a flag is wrong.`,
 			{"a job that fails when the last 30 days are not complete",
 				"convoso-archiver report --dest s3://my-bucket/calls --last 30d --strict"},
 			{"is all of one campaign there?",
-				"convoso-archiver report --dest /archive --campaign-id 1234"},
+				"convoso-archiver report --dest /archive --campaign-id 5051"},
 			{"every lost recording, for other programs",
 				"convoso-archiver report --dest /archive --json | jq -r '.losses[] | [.day,.call_id,.reason] | @tsv'"},
 			{"one row for each day, for a spreadsheet",
@@ -102,7 +98,7 @@ read, and with 2 when there is no archive or a flag is wrong.`,
 	}
 }
 
-// reportJob is everything one report needs to know, read and checked.
+// reportJob holds the checked settings of one report.
 type reportJob struct {
 	read    *reader // for the span, which needs the archive's zone
 	now     time.Time
@@ -131,7 +127,7 @@ func runReport(ctx context.Context, p *process, in input) outcome {
 	return p.report(ctx, job, read.err)
 }
 
-// report runs one job, and writes the report, or a refusal for a machine: err is why it cannot even begin.
+// report runs one job, and writes the report, or a refusal in JSON; err is a reason not to start it.
 func (p *process) report(ctx context.Context, job *reportJob, err error) outcome {
 	made, result := reportOn(ctx, job, err)
 	if made == nil {
@@ -141,7 +137,7 @@ func (p *process) report(ctx context.Context, job *reportJob, err error) outcome
 	return result
 }
 
-// reportOn runs one job, and returns the report, nil for none, with the exit code it led to.
+// reportOn runs one job, and returns the report, nil for none, with its exit code.
 func reportOn(ctx context.Context, job *reportJob, err error) (*report.Report, outcome) {
 	var made *report.Report
 	if err == nil {
@@ -152,7 +148,7 @@ func reportOn(ctx context.Context, job *reportJob, err error) (*report.Report, o
 }
 
 // reportJob reads the settings of report. The span is read to find mistakes before the archive is
-// opened; what it means is known only with the archive's zone.
+// opened; its meaning depends on the archive's zone.
 func (r *reader) reportJob(now time.Time, env environment) *reportJob {
 	j := &reportJob{read: r, now: now, format: r.reportFormat(), strict: r.toggle("strict")}
 	j.folder, j.bucket = r.destination(env)
@@ -180,7 +176,7 @@ func (r *reader) reportJob(now time.Time, env environment) *reportJob {
 	return j
 }
 
-// reportFormat lets a flag beat what is set elsewhere.
+// reportFormat lets a flag override other sources.
 func (r *reader) reportFormat() reportFormat {
 	asJSON, asCSV := r.toggle("json"), r.toggle("csv")
 	if asJSON && asCSV {
@@ -199,8 +195,8 @@ func (r *reader) reportFormat() reportFormat {
 	return reportText
 }
 
-// reportSpan returns the first and the last day asked for, empty from the first that is
-// known and up to today.
+// reportSpan returns the first and the last requested day; empty means the first known day and
+// today.
 func (r *reader) reportSpan(now time.Time, zone *time.Location) (from, to string) {
 	switch {
 	case r.isSet("last") || r.isSet("start-time"):
@@ -237,9 +233,9 @@ func (j *reportJob) make(ctx context.Context) (made *report.Report, err error) {
 	if err := j.place(archive); err != nil {
 		return nil, err
 	}
-	j.options.Verifications, err = source.Ledger.LatestVerifications(ctx, maxVerifications)
-	if err != nil {
-		return nil, fmt.Errorf("read the noted verifications: %w", err)
+	j.options.Verifications, j.options.NotRead = source.Ledger.LatestVerifications(ctx, report.MaxVerifications)
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("read the noted verifications: %w", context.Cause(ctx))
 	}
 	made, err = report.Build(report.Read(ctx, source.Ledger, j.options), j.options)
 	if err != nil {
@@ -269,5 +265,5 @@ func noArchive() error {
 	return misuse("check the path or bucket; the first run of archive makes the archive", "there is no archive at --dest")
 }
 
-// reportConnections is for the number of connections kept: days are looked at side by side.
+// reportConnections is the number of S3 connections to keep, because days are read in parallel.
 const reportConnections = 32

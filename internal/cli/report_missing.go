@@ -1,4 +1,4 @@
-// Prints what report --missing lists: each recording that is not archived, and why.
+// Prints the result of report --missing: each recording that is not archived, with the reason.
 
 package cli
 
@@ -16,7 +16,7 @@ import (
 	"convoso-archiver/manifest/report"
 )
 
-// whyMissing says in words why a recording is not archived, with the details that are known.
+// whyMissing explains why a recording is not archived, with the known details.
 func whyMissing(s manifest.State) string {
 	why := archiver.CauseText(&s)
 	if s.Reason != "" && s.Reason != why {
@@ -25,8 +25,8 @@ func whyMissing(s manifest.State) string {
 	return why
 }
 
-// missingText lists the recordings that are not archived, and the days that are not closed: these may have recordings
-// that nobody knows.
+// missingText lists the recordings that are not archived, and the days that are not closed: these may have unknown
+// recordings.
 func missingText(r *report.Report, width int) string {
 	if len(r.Missing) == 0 {
 		return "\nno known recording is missing\n" + openRuns(r, width)

@@ -18,8 +18,8 @@ import (
 	"convoso-archiver/manifest/report"
 )
 
-// maxReportDays is how many days the text has a row for each; a longer span has one for each
-// month. As many runs of open days are named then; the JSON names all.
+// maxReportDays is the maximum number of days with a row each in the text; a longer span has one
+// row per month, and lists at most this many runs of open days. The JSON lists all.
 const maxReportDays = 62
 
 func writeReport(w io.Writer, r *report.Report, format reportFormat) error {
@@ -35,7 +35,7 @@ func writeReport(w io.Writer, r *report.Report, format reportFormat) error {
 	return writeText(w, reportAsText(r, columnsOf(w)))
 }
 
-// outcomeColumns are the outcomes that have a column of their own.
+// outcomeColumns are the outcomes with their own column.
 func outcomeColumns() []manifest.Outcome {
 	return []manifest.Outcome{manifest.Archived, manifest.Pending, manifest.Failed, manifest.Rejected, manifest.Lost, manifest.Damaged}
 }
@@ -46,7 +46,7 @@ func removedOutcomes() []manifest.Outcome {
 	return []manifest.Outcome{manifest.Erased, manifest.Expired}
 }
 
-// removed returns the outcomes of removedOutcomes that some recording has.
+// removed returns the outcomes of removedOutcomes of at least one recording.
 func removed(t *report.Total) []manifest.Outcome {
 	return slices.DeleteFunc(removedOutcomes(), func(o manifest.Outcome) bool { return t.ByOutcome[o] == 0 })
 }
@@ -58,7 +58,7 @@ func writeReportCSV(w io.Writer, r *report.Report) error {
 		header = append(header, string(outcome))
 	}
 	header = append(header, "other", "waiting", "given_up", "bytes", "reasons")
-	for _, outcome := range removedOutcomes() { // last, for programs that count columns; "other" counts these too
+	for _, outcome := range removedOutcomes() { // last, for programs that rely on column positions; "other" includes them
 		header = append(header, string(outcome))
 	}
 	rows := [][]string{header}
@@ -90,7 +90,7 @@ func csvRow(d *report.Day) []string {
 	return row
 }
 
-// reportAsText is the report for a person: the answer first. Its tables fit into width, 0 for no limit.
+// reportAsText renders the report as text: the answer first. Its tables fit into width, 0 for no limit.
 func reportAsText(r *report.Report, width int) string {
 	var b strings.Builder
 	b.WriteString(answer(r) + "\n")
@@ -117,7 +117,7 @@ func reportAsText(r *report.Report, width int) string {
 	return b.String()
 }
 
-// answer is the first line.
+// answer returns the first line.
 func answer(r *report.Report) string {
 	t := &r.Total
 	if t.Days == 0 {
@@ -148,14 +148,20 @@ func answer(r *report.Report) string {
 	return "complete: " + span + ": all closed, " + strings.Join(parts, ", ") + run
 }
 
-// verifiedLines say when the days were verified, how, and with what result: a line for each mode.
+// verifiedLines returns a line for each mode: when the days were verified, how, and with what
+// result.
 func verifiedLines(r *report.Report) string {
+	if r.VerifiedUnreadable != "" {
+		return "not known when these days were verified: " + r.VerifiedUnreadable + " cannot be read; restore it from a copy\n"
+	}
 	if len(r.Verified) == 0 {
 		return "no verification of these days is noted: run verify --note\n"
 	}
 	var b strings.Builder
 	for _, v := range r.Verified {
-		how := map[string]string{"full": "every byte read", "quick": "only sizes compared", "sample": "a sample read"}[v.Mode]
+		how := map[string]string{
+			manifest.VerifiedFull: "every byte read", manifest.VerifiedQuick: "only sizes compared", manifest.VerifiedSample: "a sample read",
+		}[v.Mode]
 		where := fmt.Sprintf("%s of %s", thousands(int64(v.Days)), plural(r.Total.Days-r.Total.NeverListed, "listed day"))
 		parts := []string{part(v.Damaged, "damaged"), part(v.ManifestDamaged, "damaged in the manifest"), part(v.NotReadable, "not readable")}
 		parts = slices.DeleteFunc(parts, func(p string) bool { return p == "" })
@@ -163,7 +169,7 @@ func verifiedLines(r *report.Report) string {
 			parts = append(parts, "nothing damaged")
 		}
 		found := fmt.Sprintf("%s checked, %s", plural(v.Checked, "recording"), strings.Join(parts, ", "))
-		if v.From < r.From || v.To > r.To { // its figures are not of the span alone
+		if v.From < r.From || v.To > r.To { // its figures also include other days
 			found += fmt.Sprintf(", in all days from %s to %s", orElse(v.From, "the first one"), v.To)
 		}
 		if !v.Complete && v.NotReadable == 0 {
@@ -174,8 +180,8 @@ func verifiedLines(r *report.Report) string {
 	return b.String()
 }
 
-// dayParts counts the days by state, as every other form of the report does, and says how many of those that are not
-// closed may still change.
+// dayParts counts the days by state, like every other form of the report, and says how many open ones may still
+// change.
 func dayParts(t *report.Total) []string {
 	parts := []string{
 		part(t.Closed, "closed"), part(t.Uncounted, "of these not fully counted"), part(t.Open, "open"), part(t.NeverListed, "never listed"),
@@ -224,9 +230,9 @@ func daysTable(r *report.Report) *grid {
 		d := &r.Days[i]
 		why := d.Reasons
 		switch d.State {
-		case report.NeverListed: // the state says it
+		case report.NeverListed: // clear from the state
 			why = slices.DeleteFunc(slices.Clone(why), func(reason report.Reason) bool { return reason.Code == report.NotListed })
-		case report.Closed: // told below
+		case report.Closed: // reported below
 			why = nil
 		case report.Open:
 		}
@@ -246,7 +252,7 @@ func reasonsText(reasons []report.Reason) string {
 	return strings.Join(texts, "; ")
 }
 
-// month sums the days of one.
+// month is the sum of a month's days.
 type month struct {
 	name                string
 	closed, open, never int
@@ -292,7 +298,7 @@ func monthsTable(r *report.Report) *grid {
 	return t
 }
 
-// openRuns names the days that are not closed; days in a row with one reason share a line.
+// openRuns lists the open days; consecutive days with the same reason share a line.
 func openRuns(r *report.Report, width int) string {
 	type run struct {
 		from, to, why string
@@ -367,7 +373,7 @@ func purgeText(r *report.Report) string {
 	return b.String()
 }
 
-// ageText writes whole days as days alone.
+// ageText formats whole days without hours.
 func ageText(seconds int64) string {
 	const day = 24 * 60 * 60
 	if seconds%day == 0 {
@@ -376,7 +382,7 @@ func ageText(seconds int64) string {
 	return durationText(time.Duration(seconds) * time.Second)
 }
 
-// remarksText names the closed days that are not as they should be.
+// remarksText lists the closed days with problems.
 func remarksText(r *report.Report, width int) string {
 	t, n := grid{indent: "  ", left: map[int]bool{0: true, 1: true}, text: true}, 0
 	for i := range r.Days {
@@ -407,12 +413,12 @@ func lossesText(r *report.Report, width int) string {
 	return "\nrecordings that will not be archived\n" + t.fitted(width) + andMore(len(r.Losses)+r.Omitted-maxLosses)
 }
 
-// finalText says what became of a recording that will not be archived.
+// finalText returns the outcome of a recording that will not be archived.
 func finalText(o manifest.Outcome) string {
 	switch o {
 	case manifest.Lost:
 		return string(o)
-	case manifest.Damaged: // it was archived once
+	case manifest.Damaged: // it had been archived
 		return "damaged, not replaced"
 	}
 	return "given up, " + string(o)

@@ -13,7 +13,7 @@ import (
 	"convoso-archiver/manifest/report"
 )
 
-// reportDays are the facts of a span that has a day of each kind at its start, and closed days behind them.
+// reportDays returns a span with a day of each kind first, then closed days.
 func reportDays(closed int) []report.Facts {
 	noted := time.Date(2025, 5, 20, 9, 30, 0, 0, time.UTC)
 	loss := func(n int, outcome manifest.Outcome, reason string) report.Unarchived {
@@ -57,8 +57,8 @@ func reportDays(closed int) []report.Facts {
 	return list
 }
 
-// doubtfulDays are closed days that may lack something, one with a recording that is damaged for good, and a day whose
-// listing leaves doubts.
+// doubtfulDays returns closed days that may be incomplete, one with a permanently damaged recording, and a day with a
+// doubtful listing.
 func doubtfulDays() []report.Facts {
 	list := reportDays(4)[3:]
 	list[0].Closing.Uncounted, list[1].Closing.Unlistable, list[1].Closing.Stray = 3, true, 2
@@ -103,7 +103,7 @@ func buildReportWith(t *testing.T, days []report.Facts, o report.Options) *repor
 	return r
 }
 
-// TestReportRenderings compares with golden files, which -update writes anew.
+// TestReportRenderings compares with golden files, which -update rewrites.
 func TestReportRenderings(t *testing.T) {
 	early, late := time.Date(2025, 5, 31, 9, 0, 0, 0, time.UTC), time.Date(2025, 11, 1, 9, 0, 0, 0, time.UTC)
 	many := reportDays(100)
@@ -182,7 +182,7 @@ func TestReportRenderings(t *testing.T) {
 	}
 }
 
-// The text counts the losses that it does not name.
+// The text counts the losses that it does not list.
 func TestReportNamesSomeLosses(t *testing.T) {
 	days := reportDays(0)
 	r := buildReport(t, days, time.Date(2025, 5, 31, 9, 0, 0, 0, time.UTC), "", report.AllLosses)

@@ -1,4 +1,4 @@
-// Ends a command: writes the error, and notices when the result could not be written.
+// Ends a command: writes the error, and detects when the result could not be written.
 
 package cli
 
@@ -17,16 +17,15 @@ import (
 	"syscall"
 )
 
-// results is stdout. It keeps the first error of a write, for those who write where
-// an error has nowhere to go, like the library that prints the help. One goroutine
-// writes at a time.
+// results is stdout. It stores the first write error, for writers that cannot return one, like the
+// library that prints the help. One goroutine writes at a time.
 type results struct {
 	base  io.Writer
-	width int // columns that a text for a person may take, 0 for no limit
+	width int // width for text, 0 for no limit
 	err   error
 }
 
-// Write writes nothing more after an error: what came behind a gap would mislead.
+// Write writes nothing after an error, because output after a gap would mislead.
 func (r *results) Write(b []byte) (int, error) {
 	if r.err != nil {
 		return 0, r.err
@@ -38,12 +37,11 @@ func (r *results) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// openLog makes the logger of a command as its settings say. What is told on stderr at
-// the end goes there too.
+// openLog makes the logger of a command from its settings. The final message on stderr uses it too.
 func (p *process) openLog(talk output) { p.talk, p.logger = talk, newLogger(p.screen, talk, p.env) }
 
-// settings reads what was set, and opens the log as that says. A mistake is kept by the reader: how to tell of it is read
-// in any case.
+// settings collects the values, and opens the log accordingly. The reader stores mistakes; the settings for reporting
+// them are read in any case.
 func (p *process) settings(ctx context.Context, known []setting, in input) (*reader, output) {
 	merged, err := gather(ctx, known, in.flags, p.env)
 	read := newReader(known, merged, in, err)
@@ -52,8 +50,8 @@ func (p *process) settings(ctx context.Context, known []setting, in input) (*rea
 	return read, talk
 }
 
-// finish tells on stderr how a command ended, and returns the exit code. Where the log is
-// JSON every line is, and the last one of a run says "run ended".
+// finish reports on stderr how a command ended, and returns the exit code. With a JSON log every
+// line is JSON, and the last one of a run says "run ended".
 func (p *process) finish(command string, o outcome) int {
 	o.line = p.screen.hidden(o.line)
 	code, unwritten := p.unwritten(o)
@@ -89,9 +87,9 @@ func (p *process) finish(command string, o outcome) int {
 	return code
 }
 
-// unwritten returns the code, and the line that tells of a result that did not arrive:
-// what the command found out stands, but "all is well" was not said to anybody. A command
-// that does nothing but write ends in silence when its reader has seen enough.
+// unwritten returns the code and the message for a result that could not be written: a bad result
+// keeps its code, but success becomes an error. A command that only prints ends silently when its
+// reader closes the pipe.
 func (p *process) unwritten(o outcome) (code int, line string) {
 	err := o.unwritten
 	if err == nil {
@@ -113,8 +111,8 @@ func (p *process) unwritten(o outcome) (code int, line string) {
 	return code, fmt.Sprintf("write the result to stdout: %s: the exit code is %d%s", oneLine(err.Error()), code, meant)
 }
 
-// isBrokenPipe reports whether nobody reads what is written. Where the parent ignores
-// SIGPIPE, as systemd and Python do, it is an error of the write.
+// isBrokenPipe reports whether the reader has closed the pipe. This error occurs if the parent
+// ignores SIGPIPE, like systemd and Python.
 func isBrokenPipe(err error) bool {
 	if runtime.GOOS != "windows" {
 		return errors.Is(err, syscall.EPIPE)
@@ -123,30 +121,28 @@ func isBrokenPipe(err error) bool {
 	return errors.Is(err, errorBrokenPipe) || errors.Is(err, errorNoData)
 }
 
-// A stdout that was closed before the start, as by >&-, cannot be told from one that
-// was discarded on purpose: the Go runtime opens /dev/null in its place, for reading
-// and writing, which is how Python's subprocess.DEVNULL opens it too (measured). It
-// counts as discarded. Without the runtime's care the first file of the archive would
-// take its number, and get the summary.
+// A stdout that was closed before the start, as by >&-, cannot be distinguished from one that was
+// discarded on purpose: the Go runtime opens /dev/null in its place for reading and writing, like
+// Python's subprocess.DEVNULL (measured). It counts as discarded. Without this, the first file of
+// the archive would get its descriptor, and the summary.
 
-// outliveReaders makes a write to a pipe that nobody reads any more an error like
-// any other. Without it the system ends the program there: in the middle of a run,
-// because the reader of its log went away. Commands that do nothing but write are
-// better ended, in silence, as by head(1).
+// outliveReaders turns a write to a closed pipe into an ordinary error. Otherwise SIGPIPE would
+// kill the program in the middle of a run because the reader of its log exited. Commands that only
+// print should end silently, like with head(1).
 func outliveReaders() (stop func()) {
 	broken := make(chan os.Signal, 1)
 	signal.Notify(broken, syscall.SIGPIPE)
 	return func() { signal.Stop(broken) }
 }
 
-// refusal is what a machine gets of a command that could not do its work and has no
-// summary for that: the two fields that every summary has under the same names.
+// refusal is the JSON output of a command that failed without a summary: the two fields that every
+// summary has.
 type refusal struct {
 	ExitCode int    `json:"exit_code"`
 	Error    string `json:"error"`
 }
 
-// refuse tells an outcome to a machine too, when it asked for that.
+// refuse also prints an outcome as JSON if requested.
 func (p *process) refuse(o outcome, asJSON bool) outcome {
 	if asJSON {
 		o.unwritten = json.NewEncoder(p.stdout).Encode(refusal{ExitCode: o.code, Error: p.screen.hidden(oneLine(o.line))})
@@ -154,9 +150,9 @@ func (p *process) refuse(o outcome, asJSON bool) outcome {
 	return o
 }
 
-// flagsWithin finds in arguments that could not be parsed as a whole how and whom an
-// error is to be told: the flags of output and of who watches, and the file of --config,
-// which may say so too.
+// flagsWithin extracts, from arguments that could not be parsed, the flags that say how and where
+// to report the error: those for output and monitoring, and --config, whose file may contain them
+// too.
 func flagsWithin(args []string, settings []setting) values {
 	found := values{}
 	for i, arg := range args {
@@ -177,8 +173,7 @@ func flagsWithin(args []string, settings []setting) values {
 	return found
 }
 
-// isOn reports whether a toggle is on. A value that cannot be read is off: another
-// place tells of it.
+// isOn reports whether a toggle is on. An invalid value counts as off; it is reported elsewhere.
 func (v values) isOn(name string) bool {
 	r := &reader{values: v}
 	return r.isSet(name) && r.toggle(name)

@@ -16,7 +16,7 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// brokenWriter takes so many bytes and then fails for good.
+// brokenWriter accepts a number of bytes and then fails permanently.
 type brokenWriter struct{ room int }
 
 func (w *brokenWriter) Write(b []byte) (int, error) {
@@ -27,7 +27,7 @@ func (w *brokenWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// A result that does not reach stdout is told on stderr, and nothing ends with 0 then.
+// A result that cannot be written to stdout is reported on stderr, and the exit code is not 0.
 func TestUnwrittenResult(t *testing.T) {
 	server, archive := account(t, convosotest.Config{
 		Seed: 7, CallsPerDay: 40, RecordedShare: 0.2, MediaFaults: map[convosotest.Fault]int{convosotest.FaultHTML: 1},
@@ -70,7 +70,7 @@ func TestUnwrittenResult(t *testing.T) {
 	}
 }
 
-// A run outlives the reader of its results and of its log; only the results are missed.
+// A run survives the readers of its results and of its log; only lost results are an error.
 func TestReaderGoesAway(t *testing.T) {
 	reader, writer, err := os.Pipe()
 	if err != nil {
@@ -90,7 +90,7 @@ func TestReaderGoesAway(t *testing.T) {
 	}
 }
 
-// awaitedWriter tells when a text has been written.
+// awaitedWriter signals when a text has been written.
 type awaitedWriter struct {
 	io.Writer
 	text string
@@ -106,8 +106,8 @@ func (w *awaitedWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Whoever asks a run to stop is told at once that it does, not when it has: by a line for
-// a person, or by one of the log where that is JSON.
+// A signal is confirmed at once, not when the run has stopped: by a line of text, or by a log line
+// with a JSON log.
 func TestStopIsAnnounced(t *testing.T) {
 	const text = "SIGINT, stopping cleanly: downloads in progress have up to 5s (--grace); press Ctrl-C again to stop at once"
 	for format, line := range map[string]string{
@@ -143,7 +143,7 @@ func testStopIsAnnounced(t *testing.T, format, line string) {
 	if code := <-ended; code != ExitInterrupted {
 		t.Errorf("exit code %d\n%s\n%s", code, stdout.String(), stderr.String())
 	}
-	// What was in flight was let finish; what waits of the rest is told.
+	// Downloads in flight finished; the remaining ones are reported.
 	if !strings.Contains(stdout.String(), "the run ended before it finished this day; waiting recordings: ") {
 		t.Errorf("the summary: %s", stdout.String())
 	}
@@ -173,7 +173,7 @@ func withGrace(folder string, grace time.Duration) archiveJob {
 	return j
 }
 
-// What only reads is stopped by a signal too, and says so.
+// A command that only reads also stops on a signal, and says so.
 func TestReadingIsStopped(t *testing.T) {
 	r := newRunner(t)
 	dest := filepath.Join(t.TempDir(), "demo")

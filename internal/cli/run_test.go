@@ -15,7 +15,7 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// run runs the program in this process, with a home of its own.
+// run runs the program in this process, with its own home.
 type runner struct {
 	t    *testing.T
 	home string
@@ -65,7 +65,7 @@ func TestDemo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			folder := filepath.Join(t.TempDir(), "demo")
-			// What a user has set for real work must not reach the demo.
+			// A user's real settings must not affect the demo.
 			r := newRunner(t, EnvPrefix+"DEST=s3://real-bucket", EnvPrefix+"WORKERS=none", EnvPrefix+"CONFIG=nowhere.yaml")
 			args := []string{"demo", "--dest", folder}
 			if faults {
@@ -99,7 +99,7 @@ func TestDemo(t *testing.T) {
 			if entries, err := os.ReadDir(r.home); err != nil || len(entries) > 0 {
 				t.Errorf("the demo left %v at home, %v", entries, err)
 			}
-			// A second demo does not write into what is there.
+			// A second demo does not write into the existing folder.
 			if code, _, stderr := r.run(t.Context(), "demo", "--dest", folder); code != ExitUsage || !strings.Contains(stderr, "is not empty") {
 				t.Errorf("exit code %d, %s", code, stderr)
 			}
@@ -107,7 +107,7 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// For a machine the demo is one object, with what each command would have written.
+// With --json the demo prints one object with the output of each command.
 func TestDemoJSON(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "demo")
 	code, stdout, stderr := newRunner(t).run(t.Context(), "demo", "--json", "--dest", folder)
@@ -142,8 +142,8 @@ func TestDemoJSON(t *testing.T) {
 		verify.Command != "verify" || verify.Result.Checked != 101 || report.Command != "report" || !report.Result.Complete {
 		t.Errorf("got %s", stdout)
 	}
-	// What it says it ran can be run, and is what made the archive: on another one archive
-	// would end with 2, or ask an API that is gone by now.
+	// The printed commands can be run, and they made the archive: with other ones archive would end
+	// with 2, or call an API that no longer exists.
 	for _, s := range got.Steps {
 		code, stdout, stderr := newRunner(t, tokenVariable+"=some-token").run(t.Context(), append([]string{s.Command}, s.Arguments...)...)
 		if code != 0 {
@@ -152,8 +152,8 @@ func TestDemoJSON(t *testing.T) {
 	}
 }
 
-// The demo ends with the code of the first step that went wrong, and goes on after one
-// that found something.
+// The demo ends with the code of the first failed step, and continues after a step that found
+// problems.
 func TestDemoExitCode(t *testing.T) {
 	d := &demo{}
 	for _, code := range []int{ExitDone, ExitIncomplete, ExitDamaged, ExitDone} {
@@ -197,7 +197,7 @@ func TestDemoIsStopped(t *testing.T) {
 	}
 }
 
-// The summary is one JSON object on stdout, also when a run cannot go on.
+// The summary is one JSON object on stdout, also when a run cannot continue.
 func TestArchiveJSON(t *testing.T) {
 	server, args := account(t, convosotest.Config{Seed: 7, CallsPerDay: 40, RecordedShare: 0.5})
 	r := newRunner(t, tokenVariable+"="+server.Token())
@@ -245,8 +245,8 @@ func TestArchiveJSON(t *testing.T) {
 	}
 }
 
-// TestLogIsJSON: where the log is for a machine every line on stderr is JSON with a time and
-// a level, and the last one of a run has its exit code and counts.
+// TestLogIsJSON: with a JSON log, every line on stderr is JSON with a time and a level, and the
+// last one of a run has its exit code and counts.
 func TestLogIsJSON(t *testing.T) {
 	server, args := account(t, convosotest.Config{Seed: 7, CallsPerDay: 40, RecordedShare: 0.5})
 	r := newRunner(t, tokenVariable+"="+server.Token())
@@ -284,7 +284,7 @@ func TestLogIsJSON(t *testing.T) {
 			}
 		}
 	}
-	// As text the error comes last, for a person.
+	// In text, the error comes last.
 	code, _, stderr := r.run(t.Context(), append(args, "--log-format", "text", "--time-zone", "America/New_York")...)
 	if code != 2 || !strings.Contains(stderr, "run ended") || !strings.HasPrefix(lastLine(stderr), "archive: the archive was made with") {
 		t.Errorf("exit code %d\n%s", code, stderr)
@@ -294,7 +294,7 @@ func TestLogIsJSON(t *testing.T) {
 	}
 }
 
-// What the first run learned, the second starts with.
+// The second run starts with the rates that the first one learned.
 func TestArchiveLearns(t *testing.T) {
 	server, args := account(t, convosotest.Config{Seed: 7, CallsPerDay: 40, RecordedShare: 0.2})
 	r := newRunner(t, tokenVariable+"="+server.Token())
@@ -309,8 +309,8 @@ func TestArchiveLearns(t *testing.T) {
 	}
 }
 
-// holdMedia returns a hook that holds every request for a recording until release is
-// closed. asked tells of the first.
+// holdMedia returns a hook that holds every request for a recording until release is closed. asked
+// signals the first one.
 func holdMedia() (hook func(convosotest.MediaRequest) convosotest.Fault, asked, release chan struct{}) {
 	asked, release = make(chan struct{}, 1), make(chan struct{})
 	return func(convosotest.MediaRequest) convosotest.Fault {
@@ -323,7 +323,7 @@ func holdMedia() (hook func(convosotest.MediaRequest) convosotest.Fault, asked, 
 	}, asked, release
 }
 
-// A run that holds the archive keeps others out, and one that is stopped says so.
+// A run that holds the archive blocks others, and a stopped one says so.
 func TestArchiveIsLockedAndStopped(t *testing.T) {
 	hold, asked, release := holdMedia()
 	server, args := account(t, convosotest.Config{Seed: 7, CallsPerDay: 10, RecordedShare: 1, MediaHook: hold})
@@ -361,8 +361,7 @@ func TestMaxDuration(t *testing.T) {
 	}
 }
 
-// The token and the secret of the links are in no output and in no file, whatever
-// goes wrong.
+// The token and the secret of the links are in no output and no file, for any failure.
 func TestNoSecrets(t *testing.T) {
 	const token, linkSecret = "canary-token+5551234/secret", "canaryLINK5551234"
 	server, args := account(t, convosotest.Config{

@@ -17,7 +17,7 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// TestScripts runs the program as a shell would.
+// TestScripts runs the program like a shell.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("..", "..", "testdata", "script"),
@@ -25,7 +25,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
-			e.Setenv(EnvPrefix+"LOG_FORMAT", "text") // as on a terminal
+			e.Setenv(EnvPrefix+"LOG_FORMAT", "text") // like on a terminal
 			return nil
 		},
 	})

@@ -68,7 +68,7 @@ permission to write to their files and to evidence/.`,
 	}
 }
 
-// sealJob is everything that sealing needs to know, read and checked.
+// sealJob holds the checked settings of seal.
 type sealJob struct {
 	folder string
 	bucket store.S3Options
@@ -99,7 +99,7 @@ func (r *reader) tsa() *evidence.TSA {
 	return &evidence.TSA{URL: value}
 }
 
-// sealResult is what seal prints.
+// sealResult is the output of seal.
 type sealResult struct {
 	ExitCode int    `json:"exit_code"`
 	Error    string `json:"error"`
@@ -124,7 +124,7 @@ func (p *process) seal(ctx context.Context, job *sealJob, talk output, err error
 	return result
 }
 
-// sealMisuse gives errors of keys the code of a wrong setting.
+// sealMisuse gives key errors the exit code of a wrong setting.
 func sealMisuse(err error) error {
 	if key, ok := errors.AsType[*evidence.KeyError](err); ok {
 		return misuse("", "--key: %v", key)
@@ -132,7 +132,7 @@ func sealMisuse(err error) error {
 	return err
 }
 
-// runSealing opens key and archive, and seals. It began when there is something to tell.
+// runSealing opens key and archive, and seals. began reports whether there is a result to print.
 func (p *process) runSealing(ctx context.Context, job *sealJob, talk output, made *sealResult) (began bool, err error) {
 	text, err := readSmallFile(ctx, job.key, maxTokenBytes)
 	if err != nil {
@@ -157,7 +157,7 @@ func (p *process) runSealing(ctx context.Context, job *sealJob, talk output, mad
 	return err == nil, err
 }
 
-// lockSeal locks a seal where the archive locks its recordings.
+// lockSeal locks a seal if the archive locks its recordings.
 func lockSeal(ctx context.Context, ledger *manifest.Ledger, bucket *store.S3, number int) error {
 	locks, err := evidence.LoadLocks(ctx, ledger)
 	if err != nil || locks.Settings().Mode == store.Unlocked {
@@ -212,7 +212,7 @@ func (s sealResult) write(w io.Writer, asJSON bool) error {
 	return writeText(w, b.String())
 }
 
-// dayList names the first days of a list.
+// dayList lists the first days.
 func dayList(days []string) string {
 	const named = 5
 	text := plural(len(days), "day") + ": " + strings.Join(days[:min(named, len(days))], ", ")

@@ -61,7 +61,7 @@ func termSettings() []setting {
 	return settings
 }
 
-// suggestedValues are those of a term that has a closed set of them.
+// suggestedValues are the values of a term with a fixed set of values.
 func suggestedValues(term string) (values []string) {
 	switch term {
 	case "outcome":
@@ -76,8 +76,7 @@ func suggestedValues(term string) (values []string) {
 	return values
 }
 
-// withArchiveKeys adds the settings of archive that are not among these, so that one file and one environment serve
-// both.
+// withArchiveKeys adds the other settings of archive, so that one file and one environment serve both.
 func withArchiveKeys(settings []setting) []setting {
 	for _, s := range archiveSettings() {
 		if _, ok := named(settings, s.name); !ok {
@@ -87,7 +86,7 @@ func withArchiveKeys(settings []setting) []setting {
 	return settings
 }
 
-// searchJob is which archive is searched, and for what.
+// searchJob holds the searched archive and the query.
 type searchJob struct {
 	read     *reader // for the span, which needs the archive's zone
 	now      time.Time
@@ -97,8 +96,8 @@ type searchJob struct {
 	query    search.Query    // without From and To until the archive is open
 }
 
-// searchJob reads the settings of a search. The span is read to find mistakes before the archive is opened; what it
-// means is known only with the archive's zone.
+// searchJob reads the settings of a search. The span is read to find mistakes before the archive is opened; its
+// meaning depends on the archive's zone.
 func (r *reader) searchJob(now time.Time, env environment, goos string) *searchJob {
 	j := &searchJob{read: r, now: now, stateDir: r.indexDir(env, goos)}
 	j.folder, j.bucket = r.destination(env)
@@ -108,7 +107,7 @@ func (r *reader) searchJob(now time.Time, env environment, goos string) *searchJ
 	return j
 }
 
-// indexDir is the state folder, "" where this user has none: then there is no index.
+// indexDir returns the state folder, "" if this user has none: then there is no index.
 func (r *reader) indexDir(env environment, goos string) string {
 	if r.isSet("state-dir") {
 		return r.text("state-dir")
@@ -133,7 +132,7 @@ func (r *reader) query() (q search.Query) {
 	return q
 }
 
-// keepTerm keeps what is wrong with a term.
+// keepTerm stores the error of a term.
 func (r *reader) keepTerm(err error) {
 	if wrong, ok := errors.AsType[*search.TermError](err); ok {
 		_, origin := r.raw(wrong.Name)
@@ -145,7 +144,7 @@ func (r *reader) keepTerm(err error) {
 	}
 }
 
-// searchSpan returns the wall-clock times of the span, zero where there is no bound.
+// searchSpan returns the wall-clock times of the span, zero for no bound.
 func (r *reader) searchSpan(now time.Time, zone *time.Location) (from, to time.Time) {
 	switch {
 	case r.isSet("last") || r.isSet("start-time"):
@@ -161,7 +160,7 @@ func (r *reader) searchSpan(now time.Time, zone *time.Location) (from, to time.T
 	return time.Time{}, time.Time{}
 }
 
-// searched is an archive that is open for searching. Close it.
+// searched is an archive opened for searching. The caller must close it.
 type searched struct {
 	*search.Archive
 	opened *archiver.Opened
@@ -177,7 +176,7 @@ func (s *searched) Close(ctx context.Context) (err error) {
 	return errors.Join(err, s.opened.Close(context.WithoutCancel(ctx)))
 }
 
-// searchConnections is for the number of connections kept: days are read side by side.
+// searchConnections is the number of S3 connections to keep, because days are read in parallel.
 const searchConnections = 8
 
 // open opens the archive, and sets the span of the query.
@@ -185,7 +184,7 @@ func (j *searchJob) open(ctx context.Context, logger *slog.Logger) (*searched, e
 	return j.openFor(ctx, archiver.Read, logger)
 }
 
-// openFor is open for more than reading.
+// openFor is like open, for other kinds of access.
 func (j *searchJob) openFor(ctx context.Context, access archiver.Access, logger *slog.Logger) (*searched, error) {
 	bucket := j.bucket
 	bucket.Workers = searchConnections
@@ -220,7 +219,7 @@ func (j *searchJob) place(ctx context.Context, s *searched) error {
 	return j.read.err
 }
 
-// today returns the account's date.
+// today returns today's date in the account's zone.
 func today(now time.Time, zone *time.Location) string {
 	return fetcher.Wall(now, zone).Format(time.DateOnly)
 }

@@ -44,7 +44,7 @@ func serveSettings() []setting {
 	for _, name := range []string{"settle", "purge-after", "give-up", "log-level", "log-format"} {
 		s, _ := named(archive, name)
 		if name == "log-level" {
-			s.usage = "minimum level of log messages (default: info)" // there is no --quiet
+			s.usage = "minimum level of log messages (default: info)" // serve has no --quiet
 		}
 		settings = append(settings, s)
 	}
@@ -79,7 +79,7 @@ The address is printed on stdout. Ctrl-C stops it.`,
 	}
 }
 
-// serveJob is everything that serving needs to know, read and checked.
+// serveJob holds the checked settings of serve.
 type serveJob struct {
 	search  *searchJob
 	listen  string
@@ -87,11 +87,11 @@ type serveJob struct {
 	tlsCert string
 	tlsKey  string
 	log     accessPlace
-	config  web.Config // without what is opened
+	config  web.Config // without the opened parts
 	rules   report.Options
 }
 
-// accessPlace is where the access log goes; the zero value is nowhere.
+// accessPlace is the location of the access log; the zero value means none.
 type accessPlace struct {
 	folder string
 	bucket store.S3Options
@@ -112,13 +112,14 @@ func runServe(ctx context.Context, p *process, in input) outcome {
 	return served(p.serve(ctx, job), context.Cause(ctx))
 }
 
-// served is how serving ended. That it is stopped is no reason to run it again.
+// served returns the outcome of serve. A stop is its normal end, so no advice to run it again is
+// printed.
 func served(err, cause error) outcome {
 	o := judge(err, cause, false)
 	if signal, stopped := errors.AsType[*SignalError](cause); stopped && !o.failed {
 		o.line = signal.Error()
 	}
-	o.counts = []any{} // that it ends is told as the end of a run is
+	o.counts = []any{} // its end is logged like that of a run
 	return o
 }
 
@@ -182,7 +183,8 @@ func (r *reader) hosts(name string) []string {
 	return hosts
 }
 
-// rights are those of everybody. Beside a users file nobody else has any, unless they are given.
+// rights reads the default rights. With a users file, other users have none, unless --rights is
+// set.
 func (r *reader) rights(j *serveJob) web.Rights {
 	text := r.text("rights")
 	switch {
@@ -201,7 +203,7 @@ func (r *reader) rights(j *serveJob) web.Rights {
 	return rights
 }
 
-// accessPlace reads where the access log goes. In a bucket it is written to with the settings of the archive's.
+// accessPlace reads the location of the access log. A bucket uses the S3 settings of the archive.
 func (r *reader) accessPlace(env environment) accessPlace {
 	value := r.text("access-log")
 	rest, isS3 := strings.CutPrefix(value, "s3://")
@@ -220,7 +222,7 @@ func (r *reader) accessPlace(env environment) accessPlace {
 	return accessPlace{bucket: bucket}
 }
 
-// checkServe refuses what would show the archive to somebody whom nobody knows.
+// checkServe refuses settings that would show the archive to unknown users.
 func (r *reader) checkServe(j *serveJob) {
 	host, _, err := net.SplitHostPort(j.listen)
 	_, origin := r.raw("listen")
@@ -247,7 +249,7 @@ func (r *reader) checkServe(j *serveJob) {
 	}
 }
 
-// isLoopback reports whether an address is reached from this machine alone.
+// isLoopback reports whether an address is reachable only from this machine.
 func isLoopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true
@@ -256,7 +258,7 @@ func isLoopback(host string) bool {
 	return err == nil && address.IsLoopback()
 }
 
-// serve opens all, says where the page is, and serves until ctx ends.
+// serve opens everything, prints the page's address, and serves until ctx ends.
 func (p *process) serve(ctx context.Context, j *serveJob) (err error) {
 	logger := p.logger
 	j.config.Logger, j.config.Build = logger, metricsBuild()
@@ -314,10 +316,10 @@ func (p *process) serve(ctx context.Context, j *serveJob) (err error) {
 	return server.Serve(ctx, listener, secure)
 }
 
-// hintTime is how long a page looks for the reason why it found nothing.
+// hintTime is the time limit of a page for hints after an empty result.
 const hintTime = time.Second
 
-// hintsFor returns what tells why a search found nothing, as far as the index knows.
+// hintsFor returns a function that explains an empty result, using the index.
 func hintsFor(archive *searched) func(context.Context, search.Query) []string {
 	return func(ctx context.Context, q search.Query) (lines []string) {
 		if archive.index == nil {
@@ -327,7 +329,7 @@ func hintsFor(archive *searched) func(context.Context, search.Query) []string {
 		defer cancel()
 		h := newHints(q)
 		if err := h.ask(ctx, archive); err != nil {
-			return nil // the page says already that nothing was found
+			return nil // the page already says that nothing was found
 		}
 		for _, one := range h.hints() {
 			lines = append(lines, one.line("the archive"))
@@ -336,7 +338,7 @@ func hintsFor(archive *searched) func(context.Context, search.Query) []string {
 	}
 }
 
-// address is where a browser finds the page: one that listens everywhere is found by its name.
+// address returns the URL of the page: a server that listens on all addresses uses its host name.
 func (j *serveJob) address(listens string, isTLS bool) string {
 	scheme := "http"
 	if isTLS {
@@ -349,7 +351,7 @@ func (j *serveJob) address(listens string, isTLS bool) string {
 	return scheme + "://" + listens + "/"
 }
 
-// listenProblem is the cause alone: the address is the user's own.
+// listenProblem returns only the cause, because the user knows the address.
 func listenProblem(err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Err
@@ -376,7 +378,7 @@ func (j *serveJob) certificate(ctx context.Context) (*tls.Config, error) {
 	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}, nil
 }
 
-// open opens the access log, and proves that it can be written where that costs nothing.
+// open opens the access log, and checks that it is writable where that costs nothing.
 func (a accessPlace) open(ctx context.Context, run string) (*web.AccessLog, error) {
 	if a.folder != "" {
 		folder, err := web.OpenFolder(a.folder, run)

@@ -13,7 +13,7 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// TestServeRefuses asks for what would show the archive to somebody whom nobody knows, and for what cannot be.
+// TestServeRefuses tests settings that would show the archive to unknown users, and impossible ones.
 func TestServeRefuses(t *testing.T) {
 	r := newRunner(t)
 	users := filepath.Join(r.home, "users")
@@ -57,7 +57,7 @@ func TestServeRefuses(t *testing.T) {
 	}
 }
 
-// TestServe serves an archive until it is told to stop.
+// TestServe serves an archive until it is stopped.
 func TestServe(t *testing.T) {
 	_, archive := account(t, convosotest.Config{CallsPerDay: 20, RecordedShare: 0.5, MedianSize: 20_000})
 	r := newRunner(t, "CONVOSO_AUTH_TOKEN=simulator-token")
@@ -95,7 +95,7 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// TestDemoServe opens the page of a demo, as a person does who has nothing else.
+// TestDemoServe opens the page of a demo, like a user without an account.
 func TestDemoServe(t *testing.T) {
 	r := newRunner(t)
 	ctx, stop := context.WithCancelCause(t.Context())

@@ -8,31 +8,31 @@ import (
 	"strings"
 )
 
-// EnvPrefix starts the name of every environment variable that stands for a flag.
+// EnvPrefix starts the name of every environment variable for a flag.
 const EnvPrefix = "CONVOSO_ARCHIVER_"
 
-// kind is how often a setting is given, and whether it takes a value.
+// kind says how often a setting may be given, and whether it takes a value.
 type kind int
 
 const (
 	text   kind = iota // one value
 	list               // several values: the flag repeated, a comma list, or a YAML list
 	toggle             // on or off; the flag alone means on
-	once               // as text, and an error to give the flag twice: both values may be meant
+	once               // like text, but repeating the flag is an error, because both values may be meant
 )
 
-// setting describes one flag, with its environment variable and its key in the
-// configuration file. Parsing, help, completion and the file are all driven by
-// the same table of settings, so that none can name what another does not know.
+// setting describes one flag, with its environment variable and its key in the configuration file.
+// Parsing, help, completion and the file all use the same table of settings, so they cannot
+// disagree.
 type setting struct {
 	name         string
 	kind         kind
 	group        string // heading in the help
 	placeholder  string // of the value, in the help
 	usage        string
-	defaultValue string   // as it would be written
-	choices      []string // for completion and the help; the reader of the value checks them
-	suggested    []string // for completion alone
+	defaultValue string   // as written in the help
+	choices      []string // for completion and the help; checked by the reader
+	suggested    []string // only for completion
 	flagOnly     bool     // has neither a variable nor a key
 }
 
@@ -41,7 +41,7 @@ func (s setting) variable() string {
 	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(s.name, "-", "_"))
 }
 
-// key reports whether the setting may stand in the configuration file.
+// key reports whether the setting may be in the configuration file.
 func (s setting) key() bool { return !s.flagOnly && s.name != "config" }
 
 // isPath reports whether the value names a file or a folder.
@@ -57,14 +57,14 @@ func named(settings []setting, name string) (setting, bool) {
 	return settings[i], true
 }
 
-// inGroup returns a setting of that name as it stands in another group.
+// inGroup returns a copy of a setting in another group.
 func inGroup(settings []setting, name, group string) setting {
 	s, _ := named(settings, name)
 	s.group = group
 	return s
 }
 
-// grouped brings the settings of each group together, in the order in which the groups first appear.
+// grouped sorts the settings by group, in the order in which the groups first appear.
 func grouped(settings []setting) []setting {
 	first := map[string]int{}
 	for i, s := range settings {
@@ -76,11 +76,10 @@ func grouped(settings []setting) []setting {
 	return settings
 }
 
-// maxSlips is how many slips a text may hold and still be known.
+// maxSlips is the maximum number of typos in a recognised text.
 func maxSlips(given string) int { return max(2, len(given)/3) }
 
-// nearest returns the candidate that was most likely meant, or "" when none is
-// like what was given.
+// nearest returns the most similar candidate, or "" if none is similar.
 func nearest(given string, candidates []string) string {
 	best, distance := "", maxSlips(given)+1
 	for _, candidate := range candidates {
@@ -91,8 +90,8 @@ func nearest(given string, candidates []string) string {
 	return best
 }
 
-// editDistance counts the bytes to insert, delete, replace or swap with the next
-// one that lead from a to b (optimal string alignment).
+// editDistance counts the bytes to insert, delete, replace or swap with the next one to turn a into
+// b (optimal string alignment).
 func editDistance(a, b string) int {
 	before, last := make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {

@@ -10,10 +10,10 @@ import (
 	"convoso-archiver/archiver"
 )
 
-// maxShards is how many indexes a job on Kubernetes may have.
+// maxShards is the maximum number of indexes of a Kubernetes job.
 const maxShards = 100_000
 
-// maxRateShares keeps a share from being so small that a run begins with minutes of waiting.
+// maxRateShares prevents shares so small that a run would start with minutes of waiting.
 const maxRateShares = 1000
 
 const groupMany = "MANY MACHINES (runs share an archive on S3; see docs/many-machines.md)"
@@ -26,14 +26,14 @@ func shardSettings() []setting {
 	}
 }
 
-// indexVariables are where engines tell a run its number: an Indexed Job of Kubernetes, an
-// array job of AWS Batch, one of Slurm.
+// indexVariables are the variables in which engines pass a run's index: Indexed Jobs of Kubernetes,
+// array jobs of AWS Batch and Slurm.
 func indexVariables() []string {
 	return []string{"JOB_COMPLETION_INDEX", "AWS_BATCH_JOB_ARRAY_INDEX", "SLURM_ARRAY_TASK_ID"}
 }
 
-// shard reads which days a run works. S3 is the only state that several machines can share:
-// a folder is held by one run at a time.
+// shard reads the shard of a run. Only S3 can be shared by several machines: a folder is locked by
+// one run at a time.
 func (r *reader) shard(env environment, folder string) archiver.Shard {
 	set := "shard"
 	switch hasShard, hasShards := r.isSet("shard"), r.isSet("shards"); {
@@ -69,7 +69,7 @@ func (r *reader) shard(env environment, folder string) archiver.Shard {
 	return shard
 }
 
-// engineIndex returns the number that the engine has given to this run.
+// engineIndex returns the number that the engine gave to this run.
 func (r *reader) engineIndex(env environment) int {
 	from := ""
 	for _, name := range indexVariables() {
@@ -88,7 +88,7 @@ func (r *reader) engineIndex(env environment) int {
 	}
 	index, ok := digits(env[from])
 	value, _ := r.raw("shards")
-	count, _ := digits(value) // what is wrong with it is told by its own reader
+	count, _ := digits(value) // its own reader reports errors
 	switch {
 	case !ok:
 		r.fail(from, "it must be a number from 0", "%q is not an index", env[from])
@@ -107,7 +107,7 @@ func digits(s string) (int, bool) {
 	return n, err == nil
 }
 
-// warnUnsharded tells of a run that has a number and works all days nevertheless.
+// warnUnsharded warns about a run that has an index but works on all days.
 func (j *archiveJob) warnUnsharded(env environment) {
 	for _, name := range indexVariables() {
 		if env[name] != "" && j.config.Shard == (archiver.Shard{}) {

@@ -68,8 +68,8 @@ func TestShard(t *testing.T) {
 	}
 }
 
-// TestShardNeedsS3 refuses a folder, which one run at a time holds, and which on another machine
-// is another one.
+// TestShardNeedsS3 refuses a folder, which only one run can lock, and which differs between
+// machines.
 func TestShardNeedsS3(t *testing.T) {
 	for _, settings := range []map[string]string{{"shard": "1/4"}, {"shards": "4"}} {
 		r := readerOf(settings)

@@ -1,4 +1,4 @@
-// Reads the days that --start-time, --end-time and --last name.
+// Reads --start-time, --end-time and --last.
 
 package cli
 
@@ -12,11 +12,10 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// earliestYear catches mistyped years: no account is older, and each of its days
-// would be asked for.
+// earliestYear catches mistyped years: no account is older, and each day would cost requests.
 const earliestYear = 2000
 
-// minutesPattern is of spans so short that months were most likely meant.
+// minutesPattern matches spans in minutes, where months were probably meant.
 var minutesPattern = regexp.MustCompile(`^[0-9.]+[mM]$`)
 
 // span reads --last, or --start-time and --end-time. Times are wall-clock times of
@@ -38,8 +37,8 @@ func (r *reader) span(now time.Time, zone *time.Location) archiver.Span {
 	return archiver.Span{}
 }
 
-// lastSpan widens to whole days. Days that an earlier run left open are worked
-// too, so that a job which runs each night leaves no gap when it missed a few.
+// lastSpan extends the span to whole days. The run also works on days that an earlier run left
+// open, so a nightly job leaves no gap after missed nights.
 func (r *reader) lastSpan(now time.Time, zone *time.Location) archiver.Span {
 	if value, origin := r.raw("last"); minutesPattern.MatchString(value) {
 		r.fail(origin, "write days, like 30d", "%q could mean minutes or months", value)
@@ -68,8 +67,7 @@ func (r *reader) startSpan(now time.Time, zone *time.Location) archiver.Span {
 		if dateOnly {
 			to = endOfDay(to)
 		}
-		// A day that has not come holds nothing; the machine's date may be ahead of the
-		// account's.
+		// A future day is empty; the machine's date may be ahead of the account's.
 		span.To = earlier(to, today)
 	}
 	if len(r.problems) > before {
@@ -87,13 +85,13 @@ func (r *reader) startSpan(now time.Time, zone *time.Location) archiver.Span {
 	return span
 }
 
-// wall reads a wall-clock time, and whether it was a date alone.
+// wall reads a wall-clock time, and whether it is only a date.
 func (r *reader) wall(name string) (wall time.Time, dateOnly bool) {
 	value, origin := r.raw(name)
 	wall, err := fetcher.ParseWall(value)
 	if err != nil {
 		shown := strconv.Quote(value)
-		if longNumber.MatchString(value) { // it may be the number of a person
+		if longNumber.MatchString(value) { // it may be a telephone number
 			shown = "it"
 		}
 		r.fail(origin, howToWrite(value), "%s is not a date or time that exists", shown)

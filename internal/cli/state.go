@@ -1,4 +1,4 @@
-// The state folder: where it is, and the learned rates in it.
+// Locates the state folder, and stores the learned rates in it.
 
 package cli
 
@@ -18,8 +18,8 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// stateDir returns the folder for what a run leaves for the next one beside the
-// archive: learned rates and, for S3, temporary files.
+// stateDir returns the folder for state between runs outside of the archive: learned rates and, for
+// S3, temporary files.
 func stateDir(goos string, env environment) (string, error) {
 	var base string
 	switch goos {
@@ -31,7 +31,7 @@ func stateDir(goos string, env environment) (string, error) {
 		}
 	default:
 		base = env["XDG_STATE_HOME"]
-		if !filepath.IsAbs(base) { // by the XDG specification a relative one is ignored
+		if !filepath.IsAbs(base) { // the XDG specification says to ignore a relative path
 			base = ""
 		}
 		if home := homeFolder(goos, env); base == "" && home != "" {
@@ -44,8 +44,8 @@ func stateDir(goos string, env environment) (string, error) {
 	return filepath.Join(base, program), nil
 }
 
-// openStateDir makes the folder, and proves that it can be written: without that the first
-// large recording would fail, maybe hours later.
+// openStateDir creates the folder, and checks that it is writable: otherwise the first large
+// recording would fail, maybe hours later.
 func openStateDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return misuse("give another --state-dir", "make the state folder: %v", err)
@@ -79,8 +79,8 @@ type ratesDocument struct {
 	Rates fetcher.Rates `json:"rates"` // request starts a second
 }
 
-// loadRates reads what earlier runs learned. Without a file that can be read the run
-// starts slowly.
+// loadRates reads the rates that earlier runs learned. Without a readable file, the run starts
+// slowly.
 func loadRates(dir string, logger *slog.Logger) fetcher.Rates {
 	data, err := readSmallFile(context.Background(), filepath.Join(dir, ratesFile), maxRatesBytes)
 	if err != nil {
@@ -103,8 +103,8 @@ func loadRates(dir string, logger *slog.Logger) fetcher.Rates {
 	return rates
 }
 
-// saveRates keeps what this run learned, beside what it did not touch. The file is
-// replaced in one step, so that a run which reads it meanwhile sees one or the other.
+// saveRates saves the rates that this run learned, and keeps the others. The file is replaced
+// atomically, so a concurrent reader sees either version.
 func saveRates(dir string, before, learned fetcher.Rates) error {
 	if len(learned) == 0 {
 		return nil

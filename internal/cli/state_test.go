@@ -91,7 +91,7 @@ func TestRates(t *testing.T) {
 	if got := loadRates(dir, logger); !maps.Equal(got, first) {
 		t.Errorf("got %v", got)
 	}
-	// A later run changes what it used, and keeps the rest.
+	// A later run updates the rates that it used, and keeps the others.
 	if err := saveRates(dir, first, fetcher.Rates{"api api.convoso.com": 3}); err != nil {
 		t.Fatal(err)
 	}
@@ -189,8 +189,8 @@ func TestReadToken(t *testing.T) {
 	}
 }
 
-// TestTempDependsOnTheEndpoint reads the address of a store from the environment as the
-// AWS chain does: two runs into two servers must not share their temporary files.
+// TestTempDependsOnTheEndpoint reads the address of a store from the environment like the AWS
+// chain: runs with two servers must not share temporary files.
 func TestTempDependsOnTheEndpoint(t *testing.T) {
 	const ours, theirs = "https://s3.example.com", "https://s3.example.org"
 	folder := func(env environment, flags ...string) string {
@@ -227,7 +227,7 @@ func TestTempDependsOnTheEndpoint(t *testing.T) {
 	}
 }
 
-// TestLostManifest: calls without a manifest are not begun over, and are named to whoever reads.
+// TestLostManifest: calls without a manifest do not start a new archive, and readers report them.
 func TestLostManifest(t *testing.T) {
 	folder := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(folder, "calls"), 0o700); err != nil {

@@ -10,11 +10,9 @@ import (
 	"time"
 )
 
-// announceStop says on stderr that ctx has ended, the moment it does: ending cleanly
-// takes a while, in which nothing else would tell that the signal arrived. The
-// returned function is called once, when the work is done; nothing is said after it.
-// Where the log is JSON it is a line of the log, so that all lines of a run's middle
-// are.
+// announceStop reports on stderr that ctx has ended, as soon as it does: a clean stop takes a
+// while, in which nothing else shows that the signal arrived. The returned function must be called
+// once, when the work is done; nothing is printed after it. With a JSON log, it is a log line.
 func (p *process) announceStop(ctx context.Context, command string, talk output, ending string) (done func()) {
 	told := make(chan struct{})
 	forget := context.AfterFunc(ctx, func() {
@@ -35,7 +33,7 @@ func (p *process) announceStop(ctx context.Context, command string, talk output,
 	}
 }
 
-// stopText is empty where nobody asked the command to stop.
+// stopText is empty if no signal asked the command to stop.
 func stopText(cause error, ending string) string {
 	signal, isSignal := errors.AsType[*SignalError](cause)
 	switch {
@@ -61,7 +59,7 @@ func (j *archiveJob) endingText() string {
 	return text
 }
 
-// durationWritten writes a duration as one would give it: 20s, 3h, 1h30m.
+// durationWritten formats a duration as in a flag: 20s, 3h, 1h30m.
 func durationWritten(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {

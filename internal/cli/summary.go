@@ -14,7 +14,7 @@ import (
 	"convoso-archiver/archiver"
 )
 
-// maxOpenDays is how many open days the text names; the JSON names all.
+// maxOpenDays is how many open days the text lists; the JSON lists all.
 const maxOpenDays = 10
 
 // writeSummary writes the result of a run: one JSON object, or text for a person.
@@ -25,7 +25,7 @@ func writeSummary(w io.Writer, s archiver.Summary, asJSON bool) error {
 	return json.NewEncoder(w).Encode(withLists(s))
 }
 
-// withLists has no list that is null: a reader of the JSON may loop over them.
+// withLists replaces nil lists with empty ones, so that readers of the JSON can iterate over them.
 func withLists(s archiver.Summary) archiver.Summary {
 	if s.OpenDays == nil {
 		s.OpenDays = []archiver.OpenDay{}
@@ -36,10 +36,10 @@ func withLists(s archiver.Summary) archiver.Summary {
 	return s
 }
 
-// summaryText renders a summary as a short table and what to try next. Tables fit into width, 0 for no limit.
+// summaryText renders a summary as a short table and next steps. Tables fit into width, 0 for no limit.
 func summaryText(s archiver.Summary, width int) string {
 	var b strings.Builder
-	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
+	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // writes to a strings.Builder never fail
 	row := func(name, count string, parts ...string) {
 		parts = slices.DeleteFunc(parts, func(p string) bool { return p == "" })
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", name, count, strings.Join(parts, ", "))
@@ -59,7 +59,7 @@ func summaryText(s archiver.Summary, width int) string {
 	return text + estimateText(s.Estimate, width) + openDaysText(s.OpenDays) + warningsText(s.Warnings) + nextText(s)
 }
 
-// runCounts are the figures of a run in its last line of the log.
+// runCounts returns the figures of a run for its last log line.
 func runCounts(s archiver.Summary) []any {
 	return []any{
 		"run", s.Run, "seconds", s.Seconds, "days", s.DaysAsked, "days_closed", s.DaysClosed, "days_open", len(s.OpenDays),
@@ -69,13 +69,13 @@ func runCounts(s archiver.Summary) []any {
 	}
 }
 
-// cameToNothing reports whether a run ended before it asked for anything, as when the
-// destination cannot be opened. A table of zeros would say less than a word then.
+// cameToNothing reports whether a run ended before any request, for example because the destination
+// cannot be opened. A sentence then says more than a table of zeros.
 func cameToNothing(s archiver.Summary) bool {
 	return s.ExitCode != ExitDone && s.DaysAsked == 0 && s.APIRequests == 0
 }
 
-// workRows writes what a run did.
+// workRows writes the rows about a run's work.
 func workRows(s archiver.Summary, row func(name, count string, parts ...string)) {
 	row("days", thousands(int64(s.DaysAsked)),
 		part(s.DaysClosed, "closed in this run"), part(s.DaysSkipped, "closed before"),
@@ -96,7 +96,7 @@ func workRows(s archiver.Summary, row func(name, count string, parts ...string))
 	row("time", durationText(time.Duration(s.Seconds*float64(time.Second))), stoppedPart(s.Stopped))
 }
 
-// meaning says in words what the exit code says.
+// meaning explains the exit code in words.
 func meaning(s archiver.Summary) string {
 	switch s.ExitCode {
 	case ExitDone:
@@ -140,7 +140,7 @@ func archivedPart(s archiver.Summary) string {
 	return text
 }
 
-// storedPart says whether the archived bytes were stored by this run or found stored already.
+// storedPart says whether the archived bytes were stored by this run or already in the store.
 func storedPart(s archiver.Summary) string {
 	switch {
 	case s.Adopted == 0:
@@ -174,7 +174,7 @@ func openDaysText(days []archiver.OpenDay) string {
 	}
 	var b strings.Builder
 	b.WriteString("\nopen days\n")
-	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
+	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // writes to a strings.Builder never fail
 	for _, day := range days[:min(len(days), maxOpenDays)] {
 		_, _ = fmt.Fprintf(table, "  %s\t%s\n", day.Day, whyOpen(day))
 	}
@@ -214,7 +214,7 @@ func nextText(s archiver.Summary) string {
 	}
 	settled := slices.ContainsFunc(s.OpenDays, func(d archiver.OpenDay) bool { return d.Settled })
 	unsettled := slices.ContainsFunc(s.OpenDays, func(d archiver.OpenDay) bool { return !d.Settled })
-	if s.Error != "" { // running again helps only then, and so does nothing else
+	if s.Error != "" { // only repeating the run can help then
 		add(true, afterError(s))
 	} else {
 		add(s.DryRun, "run without --dry-run to archive")
@@ -232,9 +232,8 @@ func nextText(s archiver.Summary) string {
 	return "\nnext\n  " + strings.Join(next, "\n  ") + "\n"
 }
 
-// afterError says what to do about a run that could not go on. Why it could not is in
-// the error, which stands on stderr; not every error knows what would mend it, so that
-// nothing is promised here.
+// afterError says what to do about a run that could not continue. The error on stderr has the
+// reason; not every error has a known fix, so nothing is promised here.
 func afterError(s archiver.Summary) string {
 	const first = "see the error below; once it is fixed, "
 	switch {
@@ -252,7 +251,7 @@ func afterError(s archiver.Summary) string {
 	return first + "run the same command again: it resumes where it stopped"
 }
 
-// trimLines drops the blanks that a table leaves at the ends of its lines.
+// trimLines removes trailing blanks that a table leaves.
 func trimLines(s string) string {
 	lines := strings.Split(s, "\n")
 	for i := range lines {

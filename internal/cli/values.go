@@ -14,26 +14,26 @@ import (
 	"convoso-archiver/internal/schedule"
 )
 
-// reader turns the values of settings into their types. It keeps the errors, so that a
-// command reads all of its settings in a row and checks once. An error names where the
-// value was set and what would do; it repeats the value only where that cannot say
-// anything about a person.
+// reader converts the values of settings to their types. It collects errors, so that a command
+// reads all settings and checks once. An error names the origin of the value and valid values; it
+// repeats the value only if it cannot be personal data.
 type reader struct {
 	settings []setting
 	values   values
-	err      error     // all that is wrong, which most commands tell
-	problems []problem // all that were found while reading
-	unparsed bool      // err says why the flags could not be parsed: what else seems wrong may come of that
+	err      error     // all errors joined, which most commands report
+	problems []problem // all problems found while reading
+	unparsed bool      // err says why the flags could not be parsed; other problems may result from that
 }
 
-// newReader returns a reader of what was gathered with an error or none. Flags that could not be parsed are told alone.
+// newReader returns a reader of gathered values, with an optional error. If flags could not be parsed, only that is
+// reported.
 func newReader(settings []setting, merged values, in input, err error) *reader {
 	return &reader{settings: settings, values: merged, err: cmp.Or(in.err, err), unparsed: in.err != nil}
 }
 
-// problem is one thing that is wrong with the settings.
+// problem is one mistake in the settings.
 type problem struct {
-	origin string // of the value, "" where the problem is not one value's
+	origin string // origin of the value, "" if the problem concerns several values
 	err    error
 }
 
@@ -43,7 +43,7 @@ func (r *reader) fail(origin, try, format string, args ...any) {
 
 func (r *reader) keep(err error) { r.note(problem{"", err}) }
 
-// note keeps a problem: the first one of a value, for others may come of it.
+// note stores a problem; only the first one of a value, because others may result from it.
 func (r *reader) note(p problem) {
 	if p.origin != "" && slices.ContainsFunc(r.problems, func(other problem) bool { return other.origin == p.origin }) {
 		return
@@ -54,13 +54,13 @@ func (r *reader) note(p problem) {
 	r.problems = append(r.problems, p)
 }
 
-// isGood reports whether no problem was found with the value of a setting.
+// isGood reports whether the value of a setting has no problem.
 func (r *reader) isGood(name string) bool {
 	_, origin := r.raw(name)
 	return !slices.ContainsFunc(r.problems, func(p problem) bool { return p.origin == origin })
 }
 
-// raw returns a setting's value, or its default, and where it was set.
+// raw returns a setting's value, or its default, and its origin.
 func (r *reader) raw(name string) (value, origin string) {
 	if g, ok := r.values[name]; ok {
 		return g.items[0], g.origin
@@ -69,7 +69,7 @@ func (r *reader) raw(name string) (value, origin string) {
 	return s.defaultValue, "--" + name
 }
 
-// origins names where settings were set, unless they are flags, which the message names.
+// origins returns the origins of settings, except flags, which the message already names.
 func (r *reader) origins(names ...string) string {
 	var list []string
 	for _, name := range names {
@@ -88,7 +88,7 @@ func (r *reader) isSet(name string) bool {
 	return ok
 }
 
-// text returns a value that may hold anything but nothing at all.
+// text returns a value that may be anything but empty.
 func (r *reader) text(name string) string {
 	value, origin := r.raw(name)
 	if r.isSet(name) && strings.TrimSpace(value) == "" {
@@ -142,7 +142,7 @@ func (r *reader) whole(name string, lowest, highest int) int {
 	return n
 }
 
-// rate reads request starts a second, 0 for no limit.
+// rate reads request starts per second, 0 for no limit.
 func (r *reader) rate(name string) float64 {
 	value, origin := r.raw(name)
 	n, err := strconv.ParseFloat(value, 64)
@@ -156,7 +156,7 @@ func (r *reader) rate(name string) float64 {
 	return n
 }
 
-// bytes reads a number of bytes above 0, which is what a setting without a value has.
+// bytes reads a number of bytes above 0, which is the value of an unset setting.
 func (r *reader) bytes(name string) int64 {
 	if !r.isSet(name) {
 		return 0
@@ -169,7 +169,7 @@ func (r *reader) bytes(name string) int64 {
 	return n
 }
 
-// duration reads a duration that is not below lowest.
+// duration reads a duration of at least lowest.
 func (r *reader) duration(name string, lowest time.Duration) time.Duration {
 	value, origin := r.raw(name)
 	d, err := parseDuration(value)
@@ -204,11 +204,11 @@ func (r *reader) choice(name string) string {
 	return value
 }
 
-// parseDuration reads what time.ParseDuration does, and weeks and days before it: 36h,
-// 7d, 1w, 1d12h, 1h30m. A day is 24 hours.
+// parseDuration extends time.ParseDuration by leading weeks and days: 36h, 7d, 1w, 1d12h, 1h30m. A
+// day is 24 hours.
 func parseDuration(s string) (time.Duration, error) {
 	const day = 24 * time.Hour
-	// 65,535 days are 179 years: inside a Duration, which ends at 292.
+	// 65,535 days are 179 years: within the range of a Duration, which is 292 years.
 	const maxDays = 1<<16 - 1
 	days, isWhole := uint64(0), false
 	for _, unit := range []struct {

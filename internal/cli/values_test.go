@@ -17,7 +17,7 @@ func TestParseDuration(t *testing.T) {
 	const day = 24 * time.Hour
 	for _, c := range []struct {
 		text string
-		want time.Duration // below 0 for an error
+		want time.Duration // negative for an error
 	}{
 		{"36h", 36 * time.Hour},
 		{"7d", 7 * day},
@@ -27,7 +27,7 @@ func TestParseDuration(t *testing.T) {
 		{"0", 0},
 		{"0d", 0},
 		{"65535d", 65535 * day},
-		{"65536d", -1}, // would not fit for long
+		{"65536d", -1}, // close to the limit of a Duration
 		{"d", -1},
 		{"-1d", -1},
 		{"1d-1h", -1},
@@ -67,7 +67,7 @@ func TestSpan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// In the evening of the 10th in the zone, it is the 11th in UTC.
+	// On the evening of the 10th in the zone, it is the 11th in UTC.
 	now := time.Date(2025, 5, 11, 3, 30, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
 		settings map[string]string
@@ -118,7 +118,7 @@ func TestSpan(t *testing.T) {
 	}
 }
 
-// A span beats one that a weaker source sets in the other way.
+// A span overrides a span of the other form from a weaker source.
 func TestOneSpan(t *testing.T) {
 	settings := archiveSettings()
 	file := filepath.Join(t.TempDir(), "archive.yaml")
@@ -171,7 +171,7 @@ func TestOneSpan(t *testing.T) {
 	}
 }
 
-// Everything that is wrong with the settings is found in one reading, and what is not wrong is read.
+// All mistakes in the settings are found at once, and valid values are still read.
 func TestAllProblems(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "archive.yaml")
 	lines := []string{
@@ -207,7 +207,7 @@ func TestAllProblems(t *testing.T) {
 	}
 }
 
-// A ~ means the home folder in every path, wherever it is set.
+// A ~ means the home folder in every path, from every source.
 func TestExpandHome(t *testing.T) {
 	home := t.TempDir()
 	env := environment{"HOME": home, "USERPROFILE": home, "CONVOSO_ARCHIVER_AUTH_TOKEN_FILE": "~/token"}
@@ -276,7 +276,7 @@ func TestUnknownVariables(t *testing.T) {
 	}
 }
 
-// Every setting can be set in each of the three ways, and the help knows it.
+// Every setting can be set in each of the three ways, and is in the help.
 func TestSettings(t *testing.T) {
 	help := archiveCommand().helpText(helpInPipe)
 	seen := map[string]bool{}
@@ -312,7 +312,7 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// The defaults are valid settings themselves.
+// The defaults are valid settings.
 func TestDefaults(t *testing.T) {
 	read := readerOf(map[string]string{"dest": "out", "last": "7d", "state-dir": "state"})
 	job := read.archiveJob(time.Now(), nil, "linux")

@@ -49,7 +49,7 @@ func verifySettings() []setting {
 	return append(settings, outputSettings()...)
 }
 
-// verifyKnown are the settings that variables and the file may hold for verify: those of archive too, so that one
+// verifyKnown are the settings of verify in variables and the file; they include those of archive, so that one
 // file serves both.
 func verifyKnown() []setting {
 	known := verifySettings()
@@ -105,16 +105,16 @@ lists that day again.`,
 	}
 }
 
-// verifyJob is everything one verification needs to know, read and checked.
+// verifyJob holds the checked settings of one verification.
 type verifyJob struct {
 	read        *reader // for the span, which needs the archive's zone
 	now         time.Time
 	folder      string          // "" for an archive on S3
 	bucket      store.S3Options // without TempDir and Workers
-	percent     float64         // of the sample
+	percent     float64         // size of the sample
 	config      verify.Config
 	maxDuration time.Duration // 0 for none
-	note        bool          // in evidence/
+	note        bool          // write the result to evidence/
 }
 
 func runVerify(ctx context.Context, p *process, in input) outcome {
@@ -123,8 +123,8 @@ func runVerify(ctx context.Context, p *process, in input) outcome {
 	return p.verify(ctx, job, talk, read.err)
 }
 
-// verifyJob reads the settings of verify. The span is read to find mistakes before the archive is opened; what it
-// means is known only with the archive's zone.
+// verifyJob reads the settings of verify. The span is read to find mistakes before the archive is opened; its
+// meaning depends on the archive's zone.
 func (r *reader) verifyJob(now time.Time, env environment) *verifyJob {
 	j := &verifyJob{read: r, now: now, maxDuration: r.optionalDuration("max-duration"), note: r.toggle("note")}
 	j.folder, j.bucket = r.destination(env)
@@ -155,8 +155,8 @@ func (r *reader) sample() float64 {
 	return percent
 }
 
-// place sets what depends on the archive's zone. Where archive.json cannot tell it, UTC will do: only the ends of
-// the span and the day's sample depend on it.
+// place sets the options that depend on the archive's zone. Without a readable archive.json it uses UTC, because
+// only the ends of the span and the day's sample depend on it.
 func (j *verifyJob) place(archive manifest.Archive) error {
 	zone, err := time.LoadLocation(archive.TimeZone)
 	if err != nil {
@@ -169,7 +169,7 @@ func (j *verifyJob) place(archive manifest.Archive) error {
 	return j.read.err
 }
 
-// verify runs one job, and writes its summary unless a setting is wrong: err is why it cannot even begin.
+// verify runs one job, and writes its summary unless a setting is wrong: err is a reason not to start it.
 func (p *process) verify(ctx context.Context, job *verifyJob, talk output, err error) outcome {
 	summary, began, result := p.verifyJob(ctx, job, talk, err)
 	refused := !began && result.code == ExitUsage
@@ -183,8 +183,7 @@ func (p *process) verify(ctx context.Context, job *verifyJob, talk output, err e
 	return result
 }
 
-// verifyJob runs one job, and returns its summary with the exit code it led to. It began when there is an archive to
-// tell of.
+// verifyJob runs one job, and returns its summary with its exit code. began reports whether an archive was opened.
 func (p *process) verifyJob(ctx context.Context, job *verifyJob, talk output, err error) (summary verify.Summary, began bool, result outcome) {
 	if job.maxDuration > 0 {
 		limited, cancel := context.WithTimeoutCause(ctx, job.maxDuration, errMaxDuration)
@@ -219,7 +218,8 @@ func (p *process) verifyJob(ctx context.Context, job *verifyJob, talk output, er
 	return summary, began, result
 }
 
-// withDamage is judge for what was found: damage outranks what is incomplete, and all else outranks damage.
+// withDamage is like judge, for findings: damage outranks incomplete results, and all other errors outrank
+// damage.
 func withDamage(o outcome, damaged bool) outcome {
 	if damaged && (o.code == ExitDone || o.code == ExitIncomplete) {
 		o.code = ExitDamaged
@@ -227,7 +227,8 @@ func withDamage(o outcome, damaged bool) outcome {
 	return o
 }
 
-// runVerifier opens the archive and verifies it with progress. It began when there was something to tell of.
+// runVerifier opens the archive and verifies it with progress. began reports whether there is a result to
+// print.
 func (p *process) runVerifier(ctx context.Context, job *verifyJob, talk output, v *verify.Verifier, logger *slog.Logger) (began bool, err error) {
 	boundHeap(p.env)
 	access := archiver.Read
@@ -310,7 +311,7 @@ func verificationOf(s verify.Summary) manifest.Verification {
 	return v
 }
 
-// lockChecks returns what verify asks about locks, nil where the archive was never told to lock.
+// lockChecks returns the lock check of verify, nil if the archive never used locks.
 func lockChecks(ctx context.Context, opened *archiver.Opened) (func(context.Context, verify.Stored) ([]verify.Finding, error), error) {
 	bucket, ok := opened.Store.(*store.S3)
 	if !ok {
@@ -329,11 +330,25 @@ func lockChecks(ctx context.Context, opened *archiver.Opened) (func(context.Cont
 	}, nil
 }
 
-// expiryCheck returns the check of missing audio for verify. It returns nil if the archive has noted no retention, or if
-// the clock is wrong, so that today's day is unknown.
+// expiryCheck returns the check of missing audio for verify, nil for none.
 func expiryCheck(ctx context.Context, ledger *manifest.Ledger, archiveErr error) (func(context.Context, verify.Stored) (bool, error), error) {
+	if archiveErr != nil {
+		return nil, nil
+	}
+	check, err := missingCheck(ctx, ledger)
+	if check == nil {
+		return nil, err
+	}
+	return func(ctx context.Context, o verify.Stored) (bool, error) {
+		return check.Expired(ctx, o.Day, o.RecordingID, o.CallID)
+	}, err
+}
+
+// missingCheck returns what judges missing audio. It returns nil if the archive has noted no retention, or if the clock
+// is wrong, because then today's date is unknown.
+func missingCheck(ctx context.Context, ledger *manifest.Ledger) (*evidence.MissingCheck, error) {
 	retention, err := evidence.LoadRetention(ctx, ledger)
-	if err != nil || retention.IsZero() || archiveErr != nil {
+	if err != nil || retention.IsZero() {
 		return nil, err
 	}
 	today, err := evidence.Today(ctx, ledger, time.Now())
@@ -347,13 +362,10 @@ func expiryCheck(ctx context.Context, ledger *manifest.Ledger, archiveErr error)
 	if err != nil {
 		return nil, err
 	}
-	check := evidence.NewMissingCheck(ledger, retention, holds, today)
-	return func(ctx context.Context, o verify.Stored) (bool, error) {
-		return check.Expired(ctx, o.Day, o.RecordingID, o.CallID)
-	}, nil
+	return evidence.NewMissingCheck(ledger, retention, holds, today), nil
 }
 
-// knowsDays reports whether a ledger has any day, beside call rows of a lost manifest.
+// knowsDays reports whether a ledger has any day, apart from call rows of a lost manifest.
 func knowsDays(ctx context.Context, ledger *manifest.Ledger) (bool, error) {
 	if lost, err := ledger.IsLost(ctx); lost || err != nil {
 		return false, err
@@ -364,8 +376,8 @@ func knowsDays(ctx context.Context, ledger *manifest.Ledger) (bool, error) {
 	return false, nil
 }
 
-// asProgress tells of a verification in archive's words, so that one display serves both: what is checked counts
-// as archived, what is expected as listed.
+// asProgress converts the progress of a verification to that of archive, so that one display serves both:
+// checked recordings count as archived, expected ones as listed.
 func asProgress(p verify.Progress) archiver.Progress {
 	return archiver.Progress{
 		Summary: archiver.Summary{

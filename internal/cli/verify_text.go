@@ -13,11 +13,11 @@ import (
 	"convoso-archiver/archiver/verify"
 )
 
-// maxFindings is how many findings, and how many unknown files, the text names; the JSON names more.
+// maxFindings is how many findings, and how many unknown files, the text lists; the JSON lists more.
 const maxFindings = 50
 
-// writeVerified writes the result of a verification: one JSON object, or text for a person. It may name keys:
-// they are what the reader needs, and stdout is not a log. A result that was not noted ends with a hint.
+// writeVerified writes the result of a verification: one JSON object, or text for a person. It may contain
+// keys, because the reader needs them, and stdout is not a log. A result that was not noted ends with a hint.
 func writeVerified(w io.Writer, s verify.Summary, asJSON, noted bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(s)
@@ -29,7 +29,7 @@ func writeVerified(w io.Writer, s verify.Summary, asJSON, noted bool) error {
 	return writeText(w, text)
 }
 
-// verifyAnswer is the answer in one line.
+// verifyAnswer returns the answer in one line.
 func verifyAnswer(s verify.Summary) string {
 	where := plural(s.Days, "day") + spanText(s)
 	switch {
@@ -50,7 +50,7 @@ func verifyAnswer(s verify.Summary) string {
 	return "intact: " + checkedText(s) + ", in " + where
 }
 
-// verifyCounts are the figures of a verification in its last line of the log.
+// verifyCounts returns the figures of a verification for its last log line.
 func verifyCounts(s verify.Summary) []any {
 	return []any{
 		"seconds", s.Seconds, "days", s.Days, "recordings", s.Recordings, "checked", s.Checked, "damaged", s.Damaged,
@@ -58,7 +58,7 @@ func verifyCounts(s verify.Summary) []any {
 	}
 }
 
-// checkedText says what is behind the word intact.
+// checkedText explains what "intact" covers.
 func checkedText(s verify.Summary) string {
 	of := fmt.Sprintf("%s (%s)", plural(s.Checked, "recording"), bytesText(s.Bytes))
 	switch s.Mode {
@@ -124,7 +124,7 @@ func verifiedText(s verify.Summary) string {
 	writeFindings(&b, "findings", s.Findings, s.Damaged+s.ManifestDamaged+s.Unlocked+s.NotHeld+s.Unreadable)
 	writeFindings(&b, "files not in the manifest", s.UnknownFiles, s.Unknown)
 	b.WriteString("\n")
-	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // a strings.Builder takes everything
+	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // writes to a strings.Builder never fail
 	row := func(name, count string, parts ...string) {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", name, count, strings.Join(withoutEmpty(parts), ", "))
 	}
@@ -176,7 +176,7 @@ func writeFindings(b *strings.Builder, title string, findings []verify.Finding, 
 		return
 	}
 	b.WriteString("\n" + title + "\n")
-	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0) // a strings.Builder takes everything
+	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0) // writes to a strings.Builder never fail
 	for _, f := range findings[:min(len(findings), maxFindings)] {
 		_, _ = fmt.Fprintf(table, "  %s\t%s\t%s\n", orElse(f.Day, "-"), f.Kind, findingText(f))
 	}
@@ -186,7 +186,7 @@ func writeFindings(b *strings.Builder, title string, findings []verify.Finding, 
 	}
 }
 
-// findingText quotes keys, which may hold anything.
+// findingText quotes keys, which may contain anything.
 func findingText(f verify.Finding) string {
 	var where []string
 	if f.RecordingID != "" {
@@ -213,7 +213,7 @@ func writeKeptAside(b *strings.Builder, names []string) {
 	}
 }
 
-// nextAfterVerify says what to try next.
+// nextAfterVerify suggests next steps.
 func nextAfterVerify(s verify.Summary) string {
 	var next []string
 	add := func(when bool, text string) {

@@ -1,4 +1,4 @@
-// Tells version, commit and dependencies of this build.
+// Reports version, commit and dependencies of this build.
 
 package cli
 
@@ -11,13 +11,13 @@ import (
 	"strings"
 )
 
-// build is what the Go tool noted about this binary. It comes from the module and
-// from version control, so that no linker flag has to be remembered.
+// build is the build information of this binary. It comes from the module and from version control,
+// so no linker flags are needed.
 type build struct {
-	Version  string `json:"version"`            // of the module, (devel) where unknown
+	Version  string `json:"version"`            // of the module, (devel) if unknown
 	Revision string `json:"revision,omitempty"` // commit
 	Time     string `json:"time,omitempty"`     // of the commit
-	Modified bool   `json:"modified"`           // built from files that were not committed
+	Modified bool   `json:"modified"`           // built with uncommitted changes
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
 }
@@ -44,8 +44,8 @@ func thisBuild() build {
 	return b
 }
 
-// userAgent names the program to the API and to the media host. Brackets would be
-// read as a comment there.
+// userAgent identifies the program to the API and to the media host. Brackets would be parsed as a
+// comment there.
 func (b build) userAgent() string { return program + "/" + strings.Trim(b.Version, "()") }
 
 func (b build) text() string {

@@ -18,18 +18,18 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// closeTime bounds what closing the archive may take when a run was stopped: the upload
-// of the notes of at most 15 seconds.
+// closeTime limits the time for closing the archive after a stop: the upload of at most 15 seconds
+// of lines.
 const closeTime = 30 * time.Second
 
-// parts are what a run is built of, and what must be closed after it.
+// parts are the components of a run, which must be closed after it.
 type parts struct {
 	archiver *archiver.Archiver
 	client   *fetcher.Client
-	opened   *archiver.Opened // nil until it is open
+	opened   *archiver.Opened // nil until opened
 }
 
-// close closes what is open.
+// close closes the opened parts.
 func (p *parts) close(ctx context.Context) error {
 	if p.client != nil {
 		p.client.Close()
@@ -40,8 +40,7 @@ func (p *parts) close(ctx context.Context) error {
 	return p.opened.Close(ctx)
 }
 
-// runJob builds the parts, runs them with progress, and returns what was done, also
-// beside an error.
+// runJob builds the parts, runs them with progress, and returns the summary, also with an error.
 func (p *process) runJob(ctx context.Context, job *archiveJob, talk output) (summary archiver.Summary, err error) {
 	boundHeap(p.env)
 	logger := newLogger(p.screen, talk, p.env)
@@ -51,7 +50,7 @@ func (p *process) runJob(ctx context.Context, job *archiveJob, talk output) (sum
 	rates := loadRates(job.stateDir, logger)
 	built, err := assemble(ctx, job, rates, logger)
 	defer func() {
-		// The notes of a stopped run must be brought to safety all the same.
+		// The lines of a stopped run must still be stored.
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
 		defer cancel()
 		if closeErr := built.close(closing); err == nil {
@@ -78,20 +77,19 @@ func (p *process) runJob(ctx context.Context, job *archiveJob, talk output) (sum
 	return summary, err
 }
 
-// heapGrowth is by how many percent the heap may grow until the collector runs: half
-// of Go's default. Little lives, so that running twice as often costs little; and
-// unlike a limit in bytes this never makes the collector run all the time, however
-// much a day holds.
+// heapGrowth is the GOGC percentage: half of Go's default. The live heap is small, so collecting
+// twice as often costs little; and unlike a limit in bytes, this never makes the collector run all
+// the time, even with a large day.
 const heapGrowth = 50
 
-// boundHeap makes the collector run more often, unless the user has chosen.
+// boundHeap makes the collector run more often, unless GOGC is set.
 func boundHeap(env environment) {
 	if env["GOGC"] == "" {
 		debug.SetGCPercent(heapGrowth)
 	}
 }
 
-// countRequests adds what only the client knows. apiRate is the maximum of this run.
+// countRequests adds the counts of the client. apiRate is the maximum of this run.
 func countRequests(s *archiver.Summary, client *fetcher.Client, apiRate float64) {
 	s.APIRequests = client.Requests()
 	for i, pace := range client.Paces() {
@@ -105,8 +103,8 @@ func countRequests(s *archiver.Summary, client *fetcher.Client, apiRate float64)
 	}
 }
 
-// assemble makes the parts in the order in which they can fail cheaply: what needs no
-// file and no request first. It returns what it has opened, also beside an error.
+// assemble makes the parts in the order of the cost of a failure: first those without files and
+// requests. It returns the opened parts, also with an error.
 func assemble(ctx context.Context, job *archiveJob, rates fetcher.Rates, logger *slog.Logger) (*parts, error) {
 	p := &parts{}
 	keys, err := key.Parse(job.template)
@@ -140,7 +138,7 @@ func assemble(ctx context.Context, job *archiveJob, rates fetcher.Rates, logger 
 		access = archiver.DryRun
 	}
 	at := job.location()
-	if access.Writes() && job.locks.given() { // a bucket that will not do stays as it is
+	if access.Writes() && job.locks.given() { // an unsuitable bucket must stay unchanged
 		at.Check = job.locks.check
 	}
 	p.opened, err = openArchive(ctx, at, access, config.Run, logger)
@@ -168,11 +166,11 @@ func assemble(ctx context.Context, job *archiveJob, rates fetcher.Rates, logger 
 	return p, nil
 }
 
-// noFileLimit stands where no limit on open files is known.
+// noFileLimit is used if the limit on open files is unknown.
 const noFileLimit = 1 << 20
 
-// withinFileLimit returns how many workers the limit on open files allows. Each needs a
-// connection, a file and the folders on the way to it.
+// withinFileLimit returns how many workers the limit on open files allows. Each needs a connection,
+// a file and the folders on its path.
 func withinFileLimit(workers int, limit uint64, logger *slog.Logger) int {
 	const others, each = 32, 5
 	allowed := 1
@@ -186,7 +184,7 @@ func withinFileLimit(workers int, limit uint64, logger *slog.Logger) int {
 	return workers
 }
 
-// location returns where the archive is.
+// location returns the location of the archive.
 func (j *archiveJob) location() archiver.Location {
 	b := j.bucket
 	b.Workers = j.config.Workers
@@ -196,8 +194,8 @@ func (j *archiveJob) location() archiver.Location {
 	return archiver.Location{Folder: j.folder, S3: b}
 }
 
-// openArchive opens an archive for any command, and tells mistakes in the settings from
-// trouble.
+// openArchive opens an archive for any command, and distinguishes mistakes in the settings from
+// other errors.
 func openArchive(ctx context.Context, at archiver.Location, access archiver.Access, run string, logger *slog.Logger) (*archiver.Opened, error) {
 	opened, err := archiver.Open(ctx, at, access, run, logger)
 	err = withBucket(at, err)
@@ -205,7 +203,7 @@ func openArchive(ctx context.Context, at archiver.Location, access archiver.Acce
 	switch {
 	case err == nil:
 		return opened, nil
-	case isUsage: // of at.Check
+	case isUsage: // from at.Check
 		return nil, usage
 	case errors.Is(err, store.ErrLinkedFolder):
 		return nil, misuse("", "%v", err)
@@ -217,14 +215,15 @@ func openArchive(ctx context.Context, at archiver.Location, access archiver.Acce
 		}
 		return nil, noArchive()
 	case errors.Is(err, fs.ErrPermission):
-		return nil, misuse("", "%v", err) // says what to try
+		return nil, misuse("", "%v", err) // the error says what to try
 	case at.Folder != "":
 		return nil, misuse("check --dest", "%v", err)
 	}
 	return nil, misuse("check --dest and the flags for S3 in archive --help", "%v", err)
 }
 
-// bucketError says which bucket failed. Errors of package store do not, for they must not name keys.
+// bucketError says which bucket failed. Errors of package store do not, because they must not
+// contain keys.
 type bucketError struct {
 	bucket string
 	err    error

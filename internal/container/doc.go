@@ -1,3 +1,3 @@
-// Package container tests the container image that make image writes: make test-image has
-// it loaded and run by podman and runc, without any right that they can take away.
+// Package container tests the container image that make image writes: make test-image loads and
+// runs it with podman and runc, without any right that they can remove.
 package container

@@ -20,7 +20,7 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// engine is a podman with a store of its own.
+// engine is a podman with its own store.
 type engine struct {
 	t     *testing.T
 	root  string
@@ -28,18 +28,18 @@ type engine struct {
 	label map[string]string // of the image
 }
 
-// archivePath is what make image wrote.
+// archivePath is the file of make image.
 const archivePath = "../../bin/convoso-archiver.oci.tar"
 
-// confined takes from a container whatever can be taken. The user's limits are what a
-// virtual machine without CAP_SYS_RESOURCE can set, and podman sets some in any case.
+// confined removes all removable rights from a container. The user's limits are those that a
+// virtual machine without CAP_SYS_RESOURCE can set, because podman always sets some.
 var confined = []string{"--network=host", "--read-only", "--cap-drop=all", "--security-opt=no-new-privileges",
 	"--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000", "--log-driver=k8s-file"}
 
 func start(t *testing.T) *engine {
 	t.Helper()
 	e := &engine{t: t, root: t.TempDir()}
-	t.Cleanup(func() { // what podman mounted there would keep the folder from being removed
+	t.Cleanup(func() { // podman's mounts would prevent the removal of the folder
 		if out, err := e.command("system", "reset", "--force").CombinedOutput(); err != nil {
 			t.Errorf("remove containers: %v: %s", err, out)
 		}
@@ -52,16 +52,16 @@ func start(t *testing.T) *engine {
 	return e
 }
 
-// command is a command of podman that outlives the test's context, to clean up. The
-// storage driver copies, the events go nowhere and the control groups are made by hand,
-// so that it needs neither overlayfs nor systemd.
+// command returns a podman command that outlives the test's context, for cleanup. The storage
+// driver copies, the events go nowhere and the control groups are made by hand, so that it needs
+// neither overlayfs nor systemd.
 func (e *engine) command(args ...string) *exec.Cmd {
 	args = append([]string{"--root", e.root + "/store", "--runroot", e.root + "/run", "--tmpdir", e.root + "/tmp",
 		"--storage-driver=vfs", "--cgroup-manager=cgroupfs", "--events-backend=none", "--runtime=runc"}, args...)
 	return exec.CommandContext(context.Background(), "podman", args...)
 }
 
-// must runs podman and returns what it printed on stdout.
+// must runs podman and returns its stdout.
 func (e *engine) must(args ...string) string {
 	e.t.Helper()
 	var stderr bytes.Buffer
@@ -110,7 +110,7 @@ func TestImage(t *testing.T) {
 		}
 	})
 
-	t.Run("relative folder", func(t *testing.T) { // it would be gone with the container
+	t.Run("relative folder", func(t *testing.T) { // it would disappear with the container
 		code, stdout, stderr := e.run(nil, "demo")
 		if code == 0 || !strings.Contains(stderr, "read-only file system") {
 			t.Errorf("exit %d: %s%s", code, stdout, stderr)
@@ -125,7 +125,7 @@ func TestImage(t *testing.T) {
 	})
 }
 
-// TestArchive stops a run over a simulated account, and goes on with another container.
+// TestArchive stops a run over a simulated account, and continues in another container.
 func TestArchive(t *testing.T) {
 	e := start(t)
 	server, err := convosotest.New(convosotest.Config{Seed: 1, Days: 2, CallsPerDay: 60, RecordedShare: 0.5, MedianSize: 20_000, MaxSize: 60_000, MediaLatency: 300 * time.Millisecond})
@@ -199,8 +199,8 @@ func TestArchive(t *testing.T) {
 	}
 }
 
-// TestStart measures, and fails for nothing: the machine may have other work. A run makes
-// the container too, for which this storage driver copies the whole image.
+// TestStart only measures, because the machine may be busy. A run also creates the container, for
+// which this storage driver copies the whole image.
 func TestStart(t *testing.T) {
 	e := start(t)
 	e.must(slices.Concat([]string{"create", "--name=made"}, confined, []string{e.image, "version"})...)

@@ -21,8 +21,8 @@ type descriptor struct {
 	Platform struct{ Architecture, OS string }
 }
 
-// TestLayout reads the image of each platform, for that of another machine cannot be run:
-// its size, and that its program is a static one for its processor.
+// TestLayout reads the image of each platform, because other platforms cannot be run: its size, and
+// that its program is a static binary for its CPU.
 func TestLayout(t *testing.T) {
 	data, err := os.ReadFile(archivePath)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// TestPage runs the commands of podman in docs/release.md as they stand there: the store, the network and the address
-// of the API come from podman's own configuration files.
+// TestPage runs the commands of podman in docs/release.md unchanged: the store, the network and the address of the
+// API are in podman's configuration files.
 func TestPage(t *testing.T) {
 	text, err := os.ReadFile("../../docs/release.md")
 	if err != nil {
@@ -33,7 +33,7 @@ func TestPage(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = server.Close() })
 
-	e := start(t) // and cleans up
+	e := start(t) // also cleans up
 	archive, err := filepath.Abs(archivePath)
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-// Looks at the destination and the state folder.
+// Examines the destination and the state folder.
 
 package doctor
 
@@ -14,25 +14,25 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Archive is what stands in the destination already.
+// Archive is the existing archive in the destination.
 type Archive struct {
 	manifest.Archive
-	Err      error // fs.ErrNotExist where there is none yet
+	Err      error // fs.ErrNotExist if there is none yet
 	Lost     bool  // archive.json is missing, but call rows exist
-	Unused   bool  // nothing is noted of it: the next run sets its address and zone
-	DayBytes int64 // mean of the newest closed days, 0 where there are none
+	Unused   bool  // it has no lines and no account: the next run sets its address and zone
+	DayBytes int64 // mean of the newest closed days, 0 if there are none
 }
 
-// State is what a look at the state folder showed.
+// State has the facts about the state folder.
 type State struct {
 	Dir     string
-	Nearest string // the folder, or the nearest above it where it is not there
-	Err     error  // why it cannot be written
+	Nearest string // the folder, or its nearest existing parent
+	Err     error  // why it is not writable
 	Free    int64  // bytes
 	FreeErr error
 }
 
-// LookAtState tries the folder for temporary files.
+// LookAtState tests the folder for temporary files.
 func LookAtState(ctx context.Context, dir string) State {
 	seen, err := within(ctx, folderTime, func() State {
 		s := State{Dir: filepath.Clean(dir)}
@@ -47,7 +47,7 @@ func LookAtState(ctx context.Context, dir string) State {
 	return seen
 }
 
-// Folder is what a destination on disk showed.
+// Folder has the facts about a destination on disk.
 type Folder struct {
 	State
 	Archive Archive
@@ -55,7 +55,7 @@ type Folder struct {
 	LockErr error  // why files cannot be locked
 }
 
-// LookAtFolder tries a destination on disk.
+// LookAtFolder tests a destination on disk.
 func LookAtFolder(ctx context.Context, dir string) Folder {
 	seen, err := within(ctx, folderTime, func() Folder {
 		f := Folder{State: State{Dir: filepath.Clean(dir)}}
@@ -74,7 +74,7 @@ func LookAtFolder(ctx context.Context, dir string) Folder {
 	return seen
 }
 
-// tryLock looks at the archive's lock, or, where there is none yet, at a file of its own beside it.
+// tryLock tests the archive's lock or, if there is none yet, its own file next to it.
 func tryLock(dir, nearest string) (holder string, err error) {
 	file := manifest.LockFile(dir)
 	if _, err := os.Lstat(file); err == nil {
@@ -88,7 +88,7 @@ func tryLock(dir, nearest string) (holder string, err error) {
 	return "", errors.Join(err, own.Close(), os.Remove(own.Name()))
 }
 
-// readArchive reads what an archive in a folder says of itself.
+// readArchive reads the facts of an archive in a folder.
 func readArchive(ctx context.Context, at archiver.Location) (a Archive) {
 	opened, err := archiver.Open(ctx, at, archiver.Read, "", slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -97,13 +97,13 @@ func readArchive(ctx context.Context, at archiver.Location) (a Archive) {
 	}
 	a = archiveOf(ctx, opened.Ledger)
 	if a.Err == nil {
-		a.DayBytes, _ = within(ctx, sizeTime, func() int64 { return dayBytes(ctx, opened.Ledger) }) // good to know, no more
+		a.DayBytes, _ = within(ctx, sizeTime, func() int64 { return dayBytes(ctx, opened.Ledger) }) // optional
 	}
 	a.Err = errors.Join(a.Err, opened.Close(ctx))
 	return a
 }
 
-// archiveOf reads archive.json, and looks for a lost or unused archive.
+// archiveOf reads archive.json, and detects a lost or unused archive.
 func archiveOf(ctx context.Context, ledger *manifest.Ledger) (a Archive) {
 	if a.Archive, a.Err = ledger.Archive(ctx); a.Err == nil {
 		a.Unused, a.Err = ledger.IsUnused(ctx, a.Archive)
@@ -113,7 +113,7 @@ func archiveOf(ctx context.Context, ledger *manifest.Ledger) (a Archive) {
 	return a
 }
 
-// dayBytes returns how many bytes of recordings the newest closed days have, in the mean.
+// dayBytes returns the mean size of the recordings of the newest closed days.
 func dayBytes(ctx context.Context, ledger *manifest.Ledger) int64 {
 	const newest = 7
 	var days []string
@@ -133,16 +133,16 @@ func dayBytes(ctx context.Context, ledger *manifest.Ledger) int64 {
 	return sum / max(n, 1)
 }
 
-// Bucket is what a destination in S3 showed.
+// Bucket has the facts about a destination in S3.
 type Bucket struct {
 	Steps                 // of the first request, for a list of objects
-	Opened   error        // credentials, region, options
-	Tried    *store.Trial // nil where the server did not answer
+	Opened   error        // error of credentials, region or options
+	Tried    *store.Trial // nil if the server did not answer
 	TriedErr error        // why an object cannot be created or read
 	Archive  Archive
 }
 
-// LookAtBucket tries a destination in S3.
+// LookAtBucket tests a destination in S3.
 func LookAtBucket(ctx context.Context, options store.S3Options) (seen Bucket) {
 	ctx, cancel := context.WithTimeout(ctx, bucketTime)
 	defer cancel()

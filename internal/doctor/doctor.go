@@ -8,21 +8,22 @@ import (
 	"time"
 )
 
-// What one look may take. The looks at the vendor, the destination, folders and those who watch run side by side, so that
-// all of them together end within a minute whatever hangs.
+// The time limits of examinations. Those of the vendor, the destination, folders and monitoring run in parallel, so all
+// of them end within a minute, even if something hangs.
 const (
 	apiTime    = 20 * time.Second
 	mediaTime  = 20 * time.Second
 	bucketTime = 20 * time.Second
 	folderTime = 20 * time.Second
 	pingTime   = 10 * time.Second
-	sizeTime   = 3 * time.Second // of it, for the size of a day
+	sizeTime   = 3 * time.Second // of this, for the size of a day
 )
 
-// ErrHangs says that the system did not return from a look at a folder, as at that of a server which is away.
+// ErrHangs means that a system call on a folder did not return, as with a network file system whose server is
+// down.
 var ErrHangs = errors.New("the file system does not answer")
 
-// within returns what look returns, or ErrHangs when that takes too long: a system call cannot be cancelled.
+// within returns the result of look, or ErrHangs if that takes too long: a system call cannot be cancelled.
 func within[T any](ctx context.Context, limit time.Duration, look func() T) (seen T, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

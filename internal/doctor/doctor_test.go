@@ -14,7 +14,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// A file system that does not answer is left behind, at the limit or when the caller stops.
+// A file system that does not answer is abandoned, at the time limit or when the caller stops.
 func TestWithin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
@@ -39,15 +39,14 @@ func TestWithin(t *testing.T) {
 	})
 }
 
-// What is to be waited for ends within a minute: the API and then the media host, beside the
-// destination.
+// All waits end within a minute: the API and then the media host, in parallel with the destination.
 func TestTimesAreBounded(t *testing.T) {
 	if all := max(apiTime+mediaTime, bucketTime, folderTime, pingTime) + 10*time.Second; all > time.Minute {
 		t.Errorf("all looks together take %s", all)
 	}
 }
 
-// The newest closed days tell how much a day needs.
+// The newest closed days determine the size of a day.
 func TestLookAtFolder(t *testing.T) {
 	dir := t.TempDir()
 	if seen := LookAtFolder(t.Context(), filepath.Join(dir, "new")); seen.Err != nil || seen.Nearest != dir || !errors.Is(seen.Archive.Err, fs.ErrNotExist) || seen.Holder != "" || seen.LockErr != nil {

@@ -1,4 +1,4 @@
-// Looks at the metrics folder and the ping service.
+// Examines the metrics folder and the ping service.
 
 package doctor
 
@@ -13,10 +13,10 @@ import (
 	"os"
 )
 
-// LookAtMetrics makes a file in the folder of metrics, as each run does, and removes it.
+// LookAtMetrics creates a file in the metrics folder, like each run, and removes it.
 func LookAtMetrics(ctx context.Context, folder string) error {
 	failed, err := within(ctx, folderTime, func() error {
-		file, err := os.CreateTemp(folder, ".probe-*.tmp") // a name that node_exporter does not read
+		file, err := os.CreateTemp(folder, ".probe-*.tmp") // a name that node_exporter ignores
 		if err != nil {
 			return err
 		}
@@ -25,16 +25,16 @@ func LookAtMetrics(ctx context.Context, folder string) error {
 	return cmp.Or(err, failed)
 }
 
-// Ping is what the service showed that is told of runs.
+// Ping has the facts about the ping service.
 type Ping struct {
-	Proxied   bool   // it is told through a proxy
+	Proxied   bool   // it is reached through a proxy
 	Connected string // the address, "" for none
 	DialErr   error
 	TLSErr    error
 }
 
-// LookAtPing connects to the service, or to the proxy that the environment names for it, and sends nothing. TLS is tried
-// without a proxy alone, which would have to be asked.
+// LookAtPing connects to the service, or to its proxy from the environment, and sends nothing. It tests TLS only
+// without a proxy, which would need a request.
 func LookAtPing(ctx context.Context, service *url.URL) (seen Ping) {
 	ctx, cancel := context.WithTimeout(ctx, pingTime)
 	defer cancel()

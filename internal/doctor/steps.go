@@ -1,4 +1,4 @@
-// Tries a request to a host step by step: name, connection, TLS, answer.
+// Records a request to a host step by step: name, connection, TLS, answer.
 
 package doctor
 
@@ -14,29 +14,29 @@ import (
 )
 
 // Steps are the steps of a request to a host: name, connection, TLS, answer. Through a proxy, name and connection are
-// the proxy's.
+// those of the proxy.
 type Steps struct {
-	Target    string // host:port that was asked for; "" where the request was not even begun
-	Name      string // that was looked up; "" for an address
+	Target    string // requested host:port; "" if the request was not started
+	Name      string // the name looked up; "" for an address
 	Addresses int    // found for the name
 	NameErr   error
 	Dialled   string // the last address
 	Connected string // the address, "" for none
 	DialErr   error
-	TLS       bool // it was begun
+	TLS       bool // the handshake was started
 	TLSErr    error
 	Expires   time.Time // end of the certificate
-	Answered  bool      // a first byte came
-	Err       error     // of the request as a whole
+	Answered  bool      // a first byte arrived
+	Err       error     // of the whole request
 }
 
-// steps notes the steps of the requests of a context. They may go on in the background when the request has ended.
+// steps records the steps of the requests of a context. They may continue in the background after the request.
 type steps struct {
 	mu   sync.Mutex
 	seen Steps
 }
 
-// ended returns the steps of a request that ended so.
+// ended returns the steps of a request with its error.
 func (s *steps) ended(err error) Steps {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -50,7 +50,7 @@ func (s *steps) note(change func(*Steps)) {
 	change(&s.seen)
 }
 
-// context returns a context whose requests are noted: those of the client that archives, on the way that it takes.
+// context returns a context that records its requests: those of the archiving client, with its real connections.
 func (s *steps) context(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn:  func(target string) { s.note(func(seen *Steps) { seen.Target = target }) },
@@ -80,9 +80,9 @@ func (s *steps) context(ctx context.Context) context.Context {
 	})
 }
 
-// ProxyOf returns host:port of the proxy that the environment names for an address, "" for none, and whether the
-// variable can be read. What it holds is left out, for it may be a password. A text that is no address is read
-// as a host by the name of its scheme.
+// ProxyOf returns host:port of the environment's proxy for an address, "" for none, and whether the variable is
+// valid. The error omits its value, which may contain a password. A text without a scheme is read as a host
+// name.
 func ProxyOf(address string) (host string, readable bool) {
 	u, err := url.Parse(address)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Looks at API and media host.
+// Examines API and media host.
 
 package doctor
 
@@ -15,28 +15,28 @@ import (
 	"convoso-archiver/fetcher"
 )
 
-// API is what the vendor's API showed.
+// API has the facts about the vendor's API.
 type API struct {
 	Steps                   // of the first request; Err is that of the first page
 	Skew      time.Duration // the machine's clock minus the API's
 	SkewKnown bool
-	Days      int // that were looked at, the last ones
-	Calls     int // of a page of these days
-	Recorded  int // recordings of the page
+	Days      int // number of listed days, the last ones
+	Calls     int // on a page of these days
+	Recorded  int // recordings on the page
 	Filtered  error
-	Account   string        // "" where too few links tell
-	ZoneGap   time.Duration // of the times in file names and the calls' dates; see [archiver.ZoneGap]
+	Account   string        // "" if there are too few links
+	ZoneGap   time.Duration // between the times in file names and the calls' dates; see [archiver.ZoneGap]
 	GapKnown  bool
-	ZoneFits  string // a common zone in which there is no gap, "" for none
+	ZoneFits  string // a common zone without a gap, "" for none
 
-	links []fetcher.Secret // of recordings, the newest of the page first
+	links []fetcher.Secret // of recordings, the newest first
 }
 
-// enough is how many recordings tell the account and the zone.
+// enough is the number of recordings that determine the account and the zone.
 const enough = 20
 
-// LookAtAPI asks the API for a page of the last day's calls, of more days where these have few recordings, and
-// for one with the filter, if there is any.
+// LookAtAPI requests a page of the last day's calls, of more days if there are few recordings, and one with
+// the filter, if any.
 func LookAtAPI(ctx context.Context, client *fetcher.Client, zone *time.Location, filter fetcher.Filter) (seen API) {
 	ctx, cancel := context.WithTimeout(ctx, apiTime)
 	defer cancel()
@@ -69,7 +69,7 @@ func lastDays(last time.Time, days int) fetcher.Window {
 	return fetcher.Window{From: last.AddDate(0, 0, -days), To: last}
 }
 
-// take notes what a page tells.
+// take adds the facts from a page.
 func (a *API) take(calls []fetcher.Call, zone *time.Location) {
 	a.Recorded, a.links = 0, nil
 	for _, call := range slices.Backward(calls) {
@@ -100,22 +100,23 @@ func (a *API) take(calls []fetcher.Call, zone *time.Location) {
 	}
 }
 
-// Media is what the host of recordings showed.
+// Media has the facts about the host of recordings.
 type Media struct {
-	Steps         // of the last link; Err is what came of it
-	Asked  int    // links that were asked for; 0 where no recording has one
-	Origin string // of the last link, as --allow-host takes it
+	Steps         // of the last link; Err is its error
+	Asked  int    // requested links; 0 if no recording has one
+	Origin string // of the last link, as a value of --allow-host
 	Status int    // of the last answer, 0 for none
-	Audio  bool   // it began like audio
+	Audio  bool   // the body started like audio
 }
 
-// maxAsked is how many recordings are asked for until one begins like audio: a new one may not be there yet.
+// maxAsked is the maximum number of requested recordings until one starts like audio: a new one may not
+// exist yet.
 const maxAsked = 3
 
-// headSize is how much of a recording is read.
+// headSize is the number of bytes read of a recording.
 const headSize = 64 << 10
 
-// LookAtMedia asks for the beginning of a recording that the API has listed, and drops it.
+// LookAtMedia requests the start of a listed recording, and discards it.
 func LookAtMedia(ctx context.Context, client *fetcher.Client, api API) (seen Media) {
 	ctx, cancel := context.WithTimeout(ctx, mediaTime)
 	defer cancel()
@@ -132,7 +133,7 @@ func LookAtMedia(ctx context.Context, client *fetcher.Client, api API) (seen Med
 	return seen
 }
 
-// begin reads the beginning of a recording.
+// begin reads the start of a recording.
 func begin(ctx context.Context, client *fetcher.Client, link fetcher.Secret) (status int, isAudio bool, err error) {
 	answer, err := client.Open(ctx, ctx, link, false)
 	if err != nil {

@@ -77,7 +77,7 @@ func archive(t *testing.T) (*convosotest.Server, string) {
 	return server, dest
 }
 
-// open opens DuckDB in a folder of its own, with what views.sql of a folder makes.
+// open opens DuckDB in a new folder, with the views.sql of a folder.
 func open(t *testing.T, views string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("duckdb", "")
@@ -95,7 +95,8 @@ func open(t *testing.T, views string) *sql.DB {
 	return db
 }
 
-// exported exports in a format, and opens the views of the export. Names in views.sql are from the export's folder.
+// exported exports in a format, and opens the views of the export. Names in views.sql are relative to the export's
+// folder.
 func exported(t *testing.T, dest, format string, flags ...string) (*sql.DB, string) {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "tables")
@@ -141,7 +142,7 @@ func text(t *testing.T, db *sql.DB, query string, args ...any) []string {
 	return all
 }
 
-// truth is what the simulator made, and what stands in the rows that it sent.
+// truth is the simulator's data, and the content of the rows that it sent.
 type truth struct {
 	calls, recordings map[string]int // by day
 	agents            map[string]int // calls by agent
@@ -162,7 +163,7 @@ func truthOf(t *testing.T, server *convosotest.Server, dest string) truth {
 			}
 		}
 	}
-	// The simulator does not tell lengths but in its rows.
+	// The simulator reports lengths only in its rows.
 	for name, lines := range linesOf(t, filepath.Join(dest, "calls")) {
 		for _, line := range lines {
 			var row struct {
@@ -227,7 +228,7 @@ func check(t *testing.T, db *sql.DB, want truth) {
 	if got := text(t, db, "SELECT typeof(call_date), typeof(call_length), typeof(id), typeof(day) FROM calls LIMIT 1"); got[0] != "TIMESTAMP WITH TIME ZONE|INTEGER|VARCHAR|DATE|" {
 		t.Errorf("types %s", got[0])
 	}
-	// The clock goes forward on 9 March 2025 at 2 o'clock.
+	// Daylight saving starts on 9 March 2025 at 02:00.
 	got := text(t, db, `SELECT count(*) FROM calls WHERE epoch(call_date) - epoch(call_date_local::TIMESTAMP) <> CASE WHEN call_date_local < '2025-03-09 02' THEN 8 ELSE 7 END * 3600`)
 	if got[0] != "0|" {
 		t.Errorf("calls whose time is wrong: %s", got[0])
@@ -248,7 +249,7 @@ func TestFormats(t *testing.T) {
 	})
 }
 
-// TestEncodings looks at what old readers stumble over.
+// TestEncodings checks features that old readers do not support.
 func TestEncodings(t *testing.T) {
 	_, dest := archive(t)
 	db, to := exported(t, dest, "parquet")
@@ -265,7 +266,7 @@ func TestEncodings(t *testing.T) {
 		if got := text(t, db, "SELECT list(DISTINCT path_in_schema ORDER BY path_in_schema)"+from+" WHERE bloom_filter_offset > 0"); got[0] != strings.ReplaceAll(bloom, ",", "")+"|" {
 			t.Errorf("%s: Bloom filters of %s, want %s", table, got[0], bloom)
 		}
-		// An id that is nowhere is ruled out by the filter alone.
+		// The Bloom filter alone excludes a missing id.
 		column := map[string]string{"calls": "id", "recordings": "call_id"}[table]
 		got := text(t, db, "SELECT bool_and(bloom_filter_excludes) FROM parquet_bloom_probe('"+to+"/"+table+"/day=2025-03-08/part-0.parquet', '"+column+"', 'nobody')")
 		if got[0] != "true|" {
@@ -274,7 +275,7 @@ func TestEncodings(t *testing.T) {
 	}
 }
 
-// TestLinesThatCount adds lines to an archive, and compares the views over it with what the program makes of it.
+// TestLinesThatCount adds lines to an archive, and compares the views over it with the program's result.
 func TestLinesThatCount(t *testing.T) {
 	_, dest := archive(t)
 	const day = "2025-03-09"
@@ -293,7 +294,7 @@ func TestLinesThatCount(t *testing.T) {
 	}
 	stub := fmt.Sprintf(`{"v":1,"kind":"call","call_id":%q,"time":"2026-01-01T00:00:00Z","run":"","row":{},"digest":"00"}`, first.CallID)
 	hostile := `{"v":1,"kind":"call","call_id":"hostile","time":"2026-01-01T00:00:00Z","run":"","row":{"id":"hostile","first_name":"a\"b,c\r\nd\u0000e","last_name":"=cmd()","agent_comment":"\ngood","other one":{"a":[1,"}"]},"call_length":"7.9","call_date":"2025-03-09 12:30:00"},"salt":"00"}`
-	// DuckDB passes over a line that is not UTF-8, as views.sql says.
+	// DuckDB skips a line that is not UTF-8, as views.sql says.
 	notUTF8 := `{"v":1,"kind":"call","call_id":"not UTF-8","time":"2026-01-01T00:00:00Z","run":"","row":{"agent_comment":"bad ` + "\xff" + `"},"salt":"00"}`
 	write(t, filepath.Join(dest, "calls", day, "20990101T000000Z-aaaaaaaa-000001.jsonl"), changed, changed2, stub, hostile, notUTF8)
 	write(t, filepath.Join(dest, "calls", "2025-03-01.jsonl"), strings.ReplaceAll(calls[0], day, "2025-03-01"))
@@ -372,7 +373,7 @@ func TestLinesThatCount(t *testing.T) {
 	const recordingColumns = "recording_id, call_id, outcome, final, key, size, sha256, content_type, host, attempts, cause, reason, first_seen, noted, day"
 	for table, columns := range map[string]string{"calls": callColumns, "recordings": recordingColumns} {
 		a, b := "SELECT "+columns+" FROM tables_"+table, "SELECT "+columns+" FROM "+table
-		if table == "calls" { // calls that the ledger alone knows have no row to be read
+		if table == "calls" { // calls only in the ledger have no row
 			a += " WHERE NOT no_row AND id <> 'not UTF-8'"
 		}
 		if rows := text(t, db, "SELECT count(*) FROM ("+a+")"); rows[0] == "0|" {
@@ -406,9 +407,9 @@ func TestLinesThatCount(t *testing.T) {
 	}
 }
 
-// TestLinesThatCannotBeRead: export names the days that have such lines, leaves their files as they are and ends with 3,
-// and writes every other day. The views over the archive agree with it on those days, and on the named days with find,
-// which tells what could be read.
+// TestLinesThatCannotBeRead: export reports the days with such lines, keeps their files and ends with 3, and writes
+// every other day. The views over the archive agree with export on those days, and on the reported days with find,
+// which returns the readable calls.
 func TestLinesThatCannotBeRead(t *testing.T) {
 	_, dest := archive(t)
 	const badCalls, badLines = "2025-03-09", "2025-03-10"
@@ -487,7 +488,7 @@ func TestLinesThatCannotBeRead(t *testing.T) {
 		var calls, recordings []string
 		for found := range strings.Lines(run(t, []int{4}, nil, "find", "--json", "--dest", dest, "--state-dir", t.TempDir(), "--start-time", day, "--end-time", day)) {
 			var one struct {
-				ID         json.RawMessage // text or a number, as the API sent it
+				ID         json.RawMessage // text or a number, as sent by the API
 				CallDate   *string         `json:"call_date"`
 				User       *string
 				Recordings []struct {
@@ -498,7 +499,7 @@ func TestLinesThatCannotBeRead(t *testing.T) {
 			if err := json.Unmarshal([]byte(found), &one); err != nil {
 				t.Fatal(err)
 			}
-			if one.CallDate != nil || one.User != nil { // else the ledger alone knows it
+			if one.CallDate != nil || one.User != nil { // otherwise it is only in the ledger
 				calls = append(calls, strings.Trim(string(one.ID), `"`)+"|")
 			}
 			for _, r := range one.Recordings {
@@ -516,7 +517,7 @@ func TestLinesThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// differ returns what only one of two lists has.
+// differ returns the elements in only one of two lists.
 func differ(a, b []string) (odd []string) {
 	for _, one := range slices.Concat(a, b) {
 		if slices.Contains(a, one) != slices.Contains(b, one) {

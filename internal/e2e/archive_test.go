@@ -16,9 +16,9 @@ import (
 
 const day = 24 * time.Hour
 
-// TestArchiveThreeDays is the main job with every benign oddity switched on: all
-// recordings stored once, under one key each, over no more connections than
-// workers; a second run asks for nothing, and one more day lists that day alone.
+// TestArchiveThreeDays is the main job with every benign oddity switched on: every recording is
+// stored once, under one key, over no more connections than workers; a second run sends no request,
+// and one more day lists only that day.
 func TestArchiveThreeDays(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{
@@ -78,7 +78,7 @@ func TestClockChanges(t *testing.T) {
 					a := onDisk(t, server)
 					args := []string{"--start-time", first, "--end-time", first}
 					if ceiling > 0 {
-						// The API says 7231 beyond its ceiling, which the program must take for a reason to split.
+						// The API answers 7231 above its limit, and the program must then split the window.
 						args = append(args, "--page-size", "15")
 					}
 					r := a.run(args...).want(t, 0)
@@ -93,8 +93,8 @@ func TestClockChanges(t *testing.T) {
 	}
 }
 
-// TestMisbehavingAnswers gives one recording each fault for good and expects the
-// outcome that the contract names, and no byte of it stored.
+// TestMisbehavingAnswers gives one recording each fault permanently and expects the outcome of the
+// contract, with no byte stored.
 func TestMisbehavingAnswers(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -129,7 +129,7 @@ func TestMisbehavingAnswers(t *testing.T) {
 		{convosotest.FaultDrip, manifest.Archived, "", ""},
 		{convosotest.FaultWrongType, manifest.Archived, "", ""},
 		{convosotest.FaultGzip, manifest.Archived, "", ""},
-		{convosotest.FaultBadWAV, manifest.Archived, "", "shorter than its header says"}, // it came whole by HTTP's account
+		{convosotest.FaultBadWAV, manifest.Archived, "", "shorter than its header says"}, // for HTTP it is complete
 	} {
 		t.Run(string(test.fault), func(t *testing.T) {
 			t.Parallel()
@@ -180,7 +180,7 @@ func TestMisbehavingAnswers(t *testing.T) {
 	}
 }
 
-// TestPassingFaults: a recording that can be had in the end is had, in the same run.
+// TestPassingFaults: a recording that becomes available is archived in the same run.
 func TestPassingFaults(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []convosotest.Fault{
@@ -201,8 +201,8 @@ func TestPassingFaults(t *testing.T) {
 	}
 }
 
-// TestSlowFaults are those that wait for a clock: silent hosts, and 429 and 503
-// that do not say for how long.
+// TestSlowFaults tests the faults that take real time: silent hosts, and 429 and 503 without
+// Retry-After.
 func TestSlowFaults(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []convosotest.Fault{convosotest.FaultLimit, convosotest.FaultBusy, convosotest.FaultStall} {
@@ -230,9 +230,9 @@ func TestSlowFaults(t *testing.T) {
 	})
 }
 
-// TestOutage: a day of which fifty recordings in a row are not found, or refused, is set
-// aside when the media host delivers nothing else either, three such days in a row end the
-// run, and nothing is written off.
+// TestOutage: a day with fifty consecutive recordings that are not found, or refused, is set aside
+// if the media host delivers nothing else either. Three consecutive days end the run, and nothing
+// is written off.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []convosotest.Fault{convosotest.FaultNotFound, convosotest.FaultForbidden} {
@@ -260,8 +260,8 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// TestOneDayIsGone: where the media host is in order and has nothing of one day, the day is
-// worked to its end, the others are archived, and only a second answer a day later counts.
+// TestOneDayIsGone: if the media host works but has no recording of one day, that day is completed,
+// the others are archived, and only a second answer a day later counts.
 func TestOneDayIsGone(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 17, FirstDay: daysAgo(8), Days: 3, CallsPerDay: 60, RecordedShare: 1, MedianSize: 4_000})
@@ -280,7 +280,7 @@ func TestOneDayIsGone(t *testing.T) {
 	a.checkFiles(func(r convosotest.Recording) bool { return !gone[r.Ref] })
 }
 
-// deleted makes the media host find none of the recordings of a day any more.
+// deleted makes the media host lose all recordings of a day.
 func deleted(server *convosotest.Server, day string) (gone map[string]bool) {
 	gone = map[string]bool{}
 	for r := range server.Recordings() {
@@ -297,12 +297,11 @@ func deleted(server *convosotest.Server, day string) (gone map[string]bool) {
 	return gone
 }
 
-// TestLoss: told "not found" by links of two listings a day apart, a recording is lost, and
-// what two whole listings a day apart do not have any more is lost too. None of them is
-// asked for again, but by --retry lost.
+// TestLoss: a recording is lost after "not found" for links of two listings a day apart, or if two
+// complete listings a day apart lack it. It is not requested again, except by --retry lost.
 func TestLoss(t *testing.T) {
 	t.Parallel()
-	// The other day shows that the API answers truthfully.
+	// The other day proves that the API works.
 	server := simulate(t, convosotest.Config{Seed: 7, FirstDay: daysAgo(6), Days: 2, CallsPerDay: 12, RecordedShare: 1, MedianSize: 4_000})
 	spoil(t, server, map[string]map[convosotest.Fault]int{daysAgo(5): {convosotest.FaultNotFound: 2, convosotest.FaultServer: 1}}, nil)
 	a := onDisk(t, server, "--start-time", daysAgo(5), "--end-time", daysAgo(5))
@@ -343,8 +342,8 @@ func TestLoss(t *testing.T) {
 	a.checkFiles(func(r convosotest.Recording) bool { return r.Day == daysAgo(5) && r.Ref != unlisted.Ref })
 }
 
-// TestPurgedDays: where nothing is left that the media host could deliver, two answers a day
-// apart make all of an old day lost; where it delivers the audio of a young day, one does.
+// TestPurgedDays: if the media host has nothing left to deliver, two answers a day apart make an
+// old day lost; if it delivers audio of a recent day, one answer does.
 func TestPurgedDays(t *testing.T) {
 	t.Parallel()
 	t.Run("nothing is left", func(t *testing.T) {
@@ -365,9 +364,9 @@ func TestPurgedDays(t *testing.T) {
 	})
 	// A day is past the age of six days when it ended more than six days ago.
 	for name, test := range map[string]struct {
-		before []string // days archived while the host still had all
-		gone   string   // the day that it has no longer
-		lost   int      // by the first answer
+		before []string // days archived while the host still had everything
+		gone   string   // the day that it lost
+		lost   int      // after the first answer
 		says   string
 	}{
 		"a young day is there":                 {gone: daysAgo(9), lost: 20},
@@ -398,7 +397,7 @@ func TestPurgedDays(t *testing.T) {
 	}
 }
 
-// TestGiveUp: what failed on three days is final once it waited too long.
+// TestGiveUp: a recording that failed on three days is final after --give-up.
 func TestGiveUp(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{
@@ -426,8 +425,8 @@ func TestGiveUp(t *testing.T) {
 	a.checkFiles(nil)
 }
 
-// TestNothingIsGivenUpInAnOutage: after --give-up, too, only a media host that delivers
-// other audio proves that a recording cannot be had.
+// TestNothingIsGivenUpInAnOutage: even after --give-up, only a media host that delivers other audio
+// proves that a recording is not available.
 func TestNothingIsGivenUpInAnOutage(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []convosotest.Fault{convosotest.FaultServer, convosotest.FaultHTML, convosotest.FaultResetEarly, convosotest.FaultNotFound} {
@@ -451,8 +450,8 @@ func TestNothingIsGivenUpInAnOutage(t *testing.T) {
 	}
 }
 
-// TestLate: recordings and links that come later are picked up, while the day is
-// not settled by any run, and once it is by the next.
+// TestLate: recordings and links that appear later are archived: by any run before the day settles,
+// and by the next run after that.
 func TestLate(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{
@@ -471,8 +470,7 @@ func TestLate(t *testing.T) {
 	checkOnce(t, server)
 }
 
-// TestHostileNames: file names that lead out of the folder, into the manifest, or
-// nowhere.
+// TestHostileNames: file names that point outside of the folder, into the manifest, or nowhere.
 func TestHostileNames(t *testing.T) {
 	t.Parallel()
 	names := append(convosotest.HostileNames(), "manifest/"+daysAgo(5)+".jsonl", "MANIFEST/archive.json", ".tmp/x.part")
@@ -557,7 +555,7 @@ func TestDryRun(t *testing.T) {
 	}
 }
 
-// TestPartOfADay: the hours that were asked for are done, and close nothing.
+// TestPartOfADay: the requested hours are archived, and close no day.
 func TestPartOfADay(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 15, FirstDay: daysAgo(5), CallsPerDay: 200, RecordedShare: 1, MedianSize: 4_000})
@@ -573,8 +571,8 @@ func TestPartOfADay(t *testing.T) {
 	checkOnce(t, server)
 }
 
-// TestLines: call rows stand in calls/, a segment of manifest/ has the lines of the
-// recordings before that of the window which listed them, and closed.json names both.
+// TestLines: call rows stand in calls/, a segment of manifest/ has the lines of recordings before
+// the line of their window, and closed.json names both.
 func TestLines(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 16, FirstDay: daysAgo(5), CallsPerDay: 50, RecordedShare: 1, MedianSize: 4_000})

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestAuditTellsWhatIsOpen: after an erasure and a seal nothing is open; of days that were closed again, and of lines that
-// came after a day was closed, the audit says what to run, and that mends it.
+// TestAuditTellsWhatIsOpen: after an erasure and a seal nothing is open; for days closed again, and for lines after the
+// closing of a day, the audit says what to run, and that fixes it.
 func TestAuditTellsWhatIsOpen(t *testing.T) {
 	t.Parallel()
 	a := onDisk(t, threeDays(t, 86))
@@ -45,7 +45,7 @@ func TestAuditTellsWhatIsOpen(t *testing.T) {
 	}
 	wantOpen("sealed again", "")
 
-	// What a run leaves that was killed before it closed the day: lines, and the day line of before.
+	// A run killed before it closed the day leaves lines, and the previous day line.
 	name := filepath.Join(a.dest, "manifest", daysAgo(9), "closed.json")
 	before, err := os.ReadFile(name)
 	if err != nil {
@@ -57,4 +57,21 @@ func TestAuditTellsWhatIsOpen(t *testing.T) {
 	a.run(relist...).want(t, 0)
 	a.seal(key)
 	wantOpen("as the audit said", "")
+}
+
+// TestAuditCountsSealedDays: audit --seals counts the erased recordings of sealed days and says so, report those of all days.
+func TestAuditCountsSealedDays(t *testing.T) {
+	t.Parallel()
+	a := onDisk(t, threeDays(t, 187))
+	key, allowed := sealKey(t)
+	a.run("--start-time", daysAgo(10), "--end-time", daysAgo(9)).want(t, 0)
+	a.run("--start-time", daysAgo(8), "--end-time", daysAgo(8), "--settle", "1000h").want(t, 0)
+	ofDay := map[string]string{}
+	for r := range a.server.Recordings() {
+		ofDay[r.Day] = r.ID
+	}
+	a.erase(0, "--ids-from", idsFile(t, ofDay[daysAgo(9)], ofDay[daysAgo(8)]), "--reason", "request 1", "--yes")
+	a.seal(key)
+	wantSaid(t, a.report("--start-time", daysAgo(10), "--end-time", daysAgo(8), "--settle", "1000h").want(t, 0).stdout, " 2 erased")
+	wantSaid(t, a.other(0, "audit", "--seals", "--allowed-signers", allowed).stdout, "erased       1 recording of sealed days; report counts those of all days\n")
 }

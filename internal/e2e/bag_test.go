@@ -44,8 +44,8 @@ func (a *archive) bag(code int, to string, args ...string) (b bagged) {
 	return b
 }
 
-// TestBag writes a bag of one of three days, from a folder and from a bucket, and holds it to the RFC, to sha256sum and to
-// the seal.
+// TestBag writes a bag of one of three days, from a folder and from a bucket, and checks it against the RFC, with
+// sha256sum and with the seal.
 func TestBag(t *testing.T) {
 	for _, where := range []string{"disk", "s3"} {
 		t.Run(where, func(t *testing.T) {
@@ -85,14 +85,14 @@ func TestBag(t *testing.T) {
 	}
 }
 
-// TestBagOfDamage leaves out what is not what was archived, and is a bag all the same.
+// TestBagOfDamage omits damaged recordings, and still makes a valid bag.
 func TestBagOfDamage(t *testing.T) {
 	t.Parallel()
 	a := onDisk(t, threeDays(t, 84))
 	a.run("--start-time", daysAgo(10), "--end-time", daysAgo(8)).want(t, 0)
 	writeFile(t, a.anyAudio(), "other audio")
 	dir := filepath.Join(t.TempDir(), "bag")
-	if err := os.Mkdir(dir, 0o700); err != nil { // an empty one will do
+	if err := os.Mkdir(dir, 0o700); err != nil { // an empty folder is accepted
 		t.Fatal(err)
 	}
 	if got := a.bag(4, dir); got.Calls != 60 || got.Stored != 59 || got.LeftOut != 1 || got.Seals != 0 {
@@ -113,7 +113,7 @@ func TestBagOfDamage(t *testing.T) {
 	}
 }
 
-// TestBagIsKilled kills exports at any moment: under the name of the bag nothing stands, or a whole bag.
+// TestBagIsKilled kills exports at any moment: the name of the bag has nothing, or a complete bag.
 func TestBagIsKilled(t *testing.T) {
 	t.Parallel()
 	a := onDisk(t, threeDays(t, 85))
@@ -156,7 +156,7 @@ func exists(name string) bool {
 	return err == nil
 }
 
-// waitUntil waits until something is so, or a process has ended.
+// waitUntil waits until a condition holds, or a process has ended.
 func waitUntil(ended <-chan struct{}, isSo func() bool) {
 	for !isSo() {
 		select {
@@ -172,7 +172,7 @@ var (
 	devicePattern   = regexp.MustCompile(`(?i)^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)`)
 )
 
-// checkBag holds a folder to RFC 8493, its names to Windows, and has sha256sum check it.
+// checkBag checks a folder against RFC 8493, its names for Windows, and its hashes with sha256sum.
 func checkBag(t *testing.T, dir string) {
 	t.Helper()
 	files := map[string]string{} // checksums by path
@@ -251,8 +251,8 @@ func checkBag(t *testing.T, dir string) {
 	}
 }
 
-// TestBagSaysWhatIsSealed: a bag says which of its calls are on days that its seals prove, and the commands of its README
-// find what they do not prove.
+// TestBagSaysWhatIsSealed: a bag says which of its calls are on sealed days, and the commands of its README find the
+// others.
 func TestBagSaysWhatIsSealed(t *testing.T) {
 	for _, where := range []string{"disk", "s3"} {
 		t.Run(where, func(t *testing.T) {
@@ -325,7 +325,7 @@ func checkSealedInBag(t *testing.T, a *archive) {
 		}
 	}
 
-	// Somebody changes the bag, and makes its checksums anew.
+	// An attacker changes the bag, and updates its checksums.
 	remake := func() {
 		t.Helper()
 		cmd := exec.Command("sh", "-c", "find data -type f | LC_ALL=C sort | xargs -d '\\n' sha256sum > m && mv m manifest-sha256.txt && sha256sum bag-info.txt bagit.txt manifest-sha256.txt README.txt > tagmanifest-sha256.txt")
@@ -364,8 +364,8 @@ func checkSealedInBag(t *testing.T, a *archive) {
 	}
 }
 
-// checkReadme runs the commands of README.txt in the bag, but for the one that needs a timestamp, and returns what they
-// say beside good signatures.
+// checkReadme runs the commands of README.txt in the bag, except the one that needs a timestamp, and returns their
+// output other than good signatures.
 func checkReadme(t *testing.T, dir, public string) string {
 	t.Helper()
 	key, err := os.ReadFile(public)
@@ -398,7 +398,7 @@ func readText(t *testing.T, dir, name string) string {
 	return string(text)
 }
 
-// checkVouched goes the way from the signature to the audio, as README.txt of the bag tells it.
+// checkVouched verifies from the signature to the audio, as README.txt of the bag describes.
 func checkVouched(t *testing.T, dir, allowed string) {
 	t.Helper()
 	text := readText(t, dir, "data/seals/000001.json")

@@ -13,7 +13,8 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// TestMaxBytes: a run ends cleanly once so many bytes are stored, and the next ones go on to the end.
+// TestMaxBytes: a run ends cleanly at the limit of stored bytes, and the next runs complete the
+// archive.
 func TestMaxBytes(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 71, FirstDay: daysAgo(6), Days: 2, CallsPerDay: 30, RecordedShare: 1, MedianSize: 10_000, MaxSize: 20_000})
@@ -37,8 +38,8 @@ func TestMaxBytes(t *testing.T) {
 	checkOnce(t, server)
 }
 
-// TestMaxRequests: a run makes so many requests and no more, to API and media host together. The stop may cancel the next
-// page of the two days before it is sent.
+// TestMaxRequests: a run makes at most the given number of requests, to API and media host together. The stop may
+// cancel the next page of the two days before it is sent.
 func TestMaxRequests(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 72, FirstDay: daysAgo(6), Days: 2, CallsPerDay: 30, RecordedShare: 1, MedianSize: 4_000})
@@ -63,13 +64,14 @@ func TestMaxRequests(t *testing.T) {
 	}
 }
 
-// entryOfNow is an entry of a timetable that covers the present, in the zone of the simulator.
+// entryOfNow is an entry of a schedule that covers the present, in the zone of the simulator.
 func entryOfNow(limits string) string {
 	at := time.Now().In(started.Location())
 	return at.Add(-time.Hour).Format("15:04") + "-" + at.Add(2*time.Hour).Format("15:04") + " " + limits
 }
 
-// TestScheduleOff: while the schedule is off a run asks for nothing, holds its lock and says until when; a signal ends it.
+// TestScheduleOff: while the schedule is off, a run sends no requests, holds its lock and says until when; a signal
+// ends it.
 func TestScheduleOff(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 73, FirstDay: daysAgo(5), CallsPerDay: 10, RecordedShare: 1})
@@ -96,7 +98,7 @@ func TestScheduleOff(t *testing.T) {
 	}
 }
 
-// TestScheduleLimits: rate and bandwidth of the schedule are kept, and no recording fails for being slow.
+// TestScheduleLimits: rate and bandwidth follow the schedule, and no recording fails because it is slow.
 func TestScheduleLimits(t *testing.T) {
 	t.Parallel()
 	for name, limits := range map[string]string{"rate": "5/s", "bandwidth": "60k"} {
@@ -120,7 +122,8 @@ func TestScheduleLimits(t *testing.T) {
 	}
 }
 
-// TestEstimate: what a dry run says of requests is what archiving then takes: for the vendor exactly, for S3 nearly.
+// TestEstimate: the requests that a dry run estimates match those of archiving: exactly for the vendor, nearly for
+// S3.
 func TestEstimate(t *testing.T) {
 	t.Parallel()
 	const days = 6

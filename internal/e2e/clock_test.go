@@ -9,11 +9,11 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// The machine's clock cannot be set for one process, so it is the API's that jumps:
-// what is decided depends on the two together. In each test the hour is far from
-// those at which a day settles or expires by chance, for the limits are set by it.
+// The machine's clock cannot be set for one process, so the API's clock jumps instead, because
+// decisions depend on both. The limits of each test are set far from the current hour, so no day
+// settles or expires by chance.
 
-// jump sets the API's clock at the time of given requests for pages.
+// jump sets the API's clock at given requests for pages.
 func jump(source *convosotest.Server, to map[int]time.Duration) {
 	source.SetAPIHook(func(r convosotest.APIRequest) convosotest.APIFault {
 		if ahead, ok := to[r.Number]; ok {
@@ -33,17 +33,17 @@ func sinceEndOf(t *testing.T, source *convosotest.Server, date string) time.Dura
 	return time.Since(first.AddDate(0, 0, 1))
 }
 
-// TestClockJumpsInMidRun has the API's clock jump while a day of six pages is listed
-// whose age is close to --settle. The day is closed only if it had settled by both
-// clocks, as long as they were within an hour of each other at the end; the run
-// afterwards, with clocks in order, closes it without any audio asked for again.
+// TestClockJumpsInMidRun has the API's clock jump while a day of six pages is listed whose age is
+// close to --settle. The day is closed only if it had settled by both clocks, and these agree
+// within an hour at the end. The next run, with correct clocks, closes it without requesting audio
+// again.
 func TestClockJumpsInMidRun(t *testing.T) {
 	t.Parallel()
 	const minutes = time.Minute
 	for name, test := range map[string]struct {
-		skew    time.Duration         // at first
+		skew    time.Duration         // initial difference
 		jumps   map[int]time.Duration // by number of request
-		settled time.Duration         // how long ago by the machine's clock
+		settled time.Duration         // time since settling by the machine's clock
 		code    int
 		closed  int
 		says    string // in a warning
@@ -90,14 +90,14 @@ func TestClockJumpsInMidRun(t *testing.T) {
 	}
 }
 
-// TestClockJumpsAcrossThePurgeAge: "not found" means lost at once only where both
-// clocks take the audio for purged.
+// TestClockJumpsAcrossThePurgeAge: "not found" means lost at once only if by both clocks the vendor
+// has deleted the audio.
 func TestClockJumpsAcrossThePurgeAge(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		skew  time.Duration
 		jumps map[int]time.Duration
-		past  time.Duration // how long ago the purge age was reached by the machine's clock
+		past  time.Duration // time since the purge age by the machine's clock
 		lost  int
 	}{
 		"by both":               {past: time.Hour, lost: 3},
@@ -126,8 +126,8 @@ func TestClockJumpsAcrossThePurgeAge(t *testing.T) {
 	}
 }
 
-// TestRetryDateOfAWrongClock: a date to come back at is read by the clock of the host
-// that names it, so that a wrong one costs neither an hour nor the run.
+// TestRetryDateOfAWrongClock: a date in Retry-After is relative to the host's own clock, so a wrong
+// clock costs neither an hour nor the run.
 func TestRetryDateOfAWrongClock(t *testing.T) {
 	t.Parallel()
 	for name, skew := range map[string]time.Duration{"ahead": 50 * time.Minute, "behind": -50 * time.Minute, "years ahead": 1000 * day} {

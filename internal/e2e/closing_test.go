@@ -11,13 +11,13 @@ import (
 	"convoso-archiver/manifest/report"
 )
 
-// TestFaultsThatStay lists a day whose listings are wrong in the same way each time. None of
-// them may keep it open for ever, and what is wrong is told.
+// TestFaultsThatStay lists a day whose listings are wrong in the same way each time. None of them
+// may keep it open for ever, and the problem is reported.
 func TestFaultsThatStay(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		listing convosotest.Listing
-		ages    []time.Duration // before each further run; the last one closes the day
+		ages    []time.Duration // age before each further run; the last run closes the day
 		code    int             // of that run
 		has     func(manifest.DayLine) bool
 		tells   report.Code
@@ -49,7 +49,7 @@ func TestFaultsThatStay(t *testing.T) {
 				}
 				a.run().want(t, code)
 			}
-			calls := 0 // that stand in the day's own listing
+			calls := 0 // in the day's own listing
 			for call := range source.Calls() {
 				if call.Day == daysAgo(39) && call.ListedDay == call.Day {
 					calls++
@@ -76,9 +76,9 @@ func TestFaultsThatStay(t *testing.T) {
 	}
 }
 
-// TestDaysWithoutCalls: days without calls, before the first one and after the last one that
-// has some, close when the API shows calls of other days. Where it shows none at all, nothing
-// closes, and that is a fault only for an archive that knows of calls.
+// TestDaysWithoutCalls: days without calls, before the first and after the last day with calls,
+// close if the API shows calls of other days. If it shows none at all, nothing closes, which is an
+// error only for an archive with known calls.
 func TestDaysWithoutCalls(t *testing.T) {
 	t.Parallel()
 	t.Run("around others", func(t *testing.T) {
@@ -116,7 +116,7 @@ func TestDaysWithoutCalls(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for range 4 { // a new day, and those that are closed
+		for range 4 { // a new day, and the closed ones
 			r := a.run("--start-time", daysAgo(40), "--end-time", daysAgo(38), "--relist").want(t, 3)
 			if c := a.checkStored(); r.summary.Lost+r.summary.DaysClosed > 0 || len(c.archived) != len(before.archived) || c.closed[daysAgo(38)].Closed {
 				t.Errorf("summary %s", r.stdout)

@@ -28,8 +28,8 @@ func (p anywhere) read() contents {
 	return p.archive.read()
 }
 
-// copiedTo copies an archive file by file into an empty folder, or into an empty bucket
-// with nothing but a plain PutObject for each.
+// copiedTo copies an archive file by file into an empty folder, or into an empty bucket with a
+// plain PutObject for each.
 func copiedTo(t *testing.T, source *convosotest.Server, files map[string][]byte, toBucket bool) anywhere {
 	t.Helper()
 	if !toBucket {
@@ -77,7 +77,7 @@ func (p anywhere) copied() map[string][]byte {
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		_ = body.Close() // only read from
+		_ = body.Close() // read only
 		files[info.Name()] = data
 	}
 	return files
@@ -103,7 +103,7 @@ func filesBelow(t *testing.T, folder string) map[string][]byte {
 	return files
 }
 
-// checkAll fails unless all recordings are stored once each, as they were noted.
+// checkAll fails unless all recordings are stored once each, as noted.
 func (p anywhere) checkAll(wanted func(convosotest.Recording) bool) contents {
 	p.t.Helper()
 	if p.bucket != nil {
@@ -112,8 +112,8 @@ func (p anywhere) checkAll(wanted func(convosotest.Recording) bool) contents {
 	return p.checkFiles(wanted)
 }
 
-// TestCopied copies an archive from a folder into a bucket and back into another folder. Each
-// copy is intact, and is continued with nothing downloaded that is there.
+// TestCopied copies an archive from a folder into a bucket and back into another folder. Each copy
+// is intact, and a run continues it without downloading existing recordings.
 func TestCopied(t *testing.T) {
 	t.Parallel()
 	source := simulate(t, convosotest.Config{Seed: 96, FirstDay: daysAgo(8), Days: 4, CallsPerDay: 20, RecordedShare: 1, SeveralShare: 0.2, MedianSize: 4_000})
@@ -153,10 +153,10 @@ func TestCopied(t *testing.T) {
 	}
 }
 
-// TestOldVersion takes archives that the version before this layout has made, one in a folder
-// and one in a bucket, and continues each in both places: 2025-05-01 is closed, on 2025-05-02
-// one recording waits, and 2025-05-03 is closed for one campaign. They are intact, nothing of
-// them is changed or downloaded again, and archive.json makes the old version stop.
+// TestOldVersion takes archives of the version before this layout, one in a folder and one in a
+// bucket, and continues each in both places: 2025-05-01 is closed, on 2025-05-02 one recording
+// waits, and 2025-05-03 is closed for one campaign. They are intact, nothing in them is changed or
+// downloaded again, and archive.json makes the old version refuse them.
 func TestOldVersion(t *testing.T) {
 	t.Parallel()
 	for _, fixture := range []string{"old-disk", "old-bucket"} {
@@ -206,8 +206,8 @@ func TestOldVersion(t *testing.T) {
 	}
 }
 
-// oldFiles returns the files of an archive in testdata, with the address of the simulator and
-// the recordings that it names.
+// oldFiles returns the files of an archive in testdata, with the address of the simulator and its
+// recordings.
 func oldFiles(t *testing.T, source *convosotest.Server, fixture string) map[string][]byte {
 	t.Helper()
 	folder := filepath.Join("testdata", fixture)

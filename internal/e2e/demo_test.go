@@ -10,7 +10,7 @@ import (
 )
 
 // TestDemoKeepsTheAccount: while a demo serves, the command that it prints archives the last days of its account, and
-// a second run finds everything there. Without --serve the demo names no address that has gone.
+// a second run finds everything there. Without --serve the demo prints no address that no longer answers.
 func TestDemoKeepsTheAccount(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -51,7 +51,7 @@ func TestDemoKeepsTheAccount(t *testing.T) {
 	if err := demo.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	_ = demo.Wait() // the exit code says it
+	_ = demo.Wait() // the exit code is checked
 	if code := demo.ProcessState.ExitCode(); code != 130 {
 		t.Errorf("it ended with %d", code)
 	}

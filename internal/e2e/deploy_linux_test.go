@@ -22,12 +22,12 @@ import (
 	"convoso-archiver/internal/s3test"
 )
 
-// What deploy prints is run here as it is printed: in a file system that holds nothing else (chroot), as a user
-// without a home folder, without any variable that is not printed, with the token in a file.
+// These tests run the output of deploy unchanged: in a file system with nothing else (chroot), as a user
+// without a home folder, with only the printed variables and the token in a file.
 
 const deployedUser = 65532
 
-// staticBinary builds the program as a release is built, for a file system without libraries, and returns its path.
+// staticBinary builds the program like a release, for a file system without libraries, and returns its path.
 var staticBinary = sync.OnceValues(func() (string, error) {
 	path := binary + "-static"
 	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "convoso-archiver")
@@ -38,7 +38,7 @@ var staticBinary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// machine is a file system with the program in it and nothing else.
+// machine is a file system with only the program.
 type machine struct {
 	t    *testing.T
 	root string
@@ -58,8 +58,8 @@ func newMachine(t *testing.T) *machine {
 	}
 	m := &machine{t, t.TempDir()}
 	m.folder("/usr/local/bin", 0o755, 0)
-	// A link, not a copy: a process that another test starts while a copy is written would hold it open for writing,
-	// and what is open for writing cannot be run.
+	// A link, not a copy: a process that another test starts during the copy would inherit the open file, and a file
+	// open for writing cannot be executed.
 	if err := os.Link(program, filepath.Join(m.root, "usr/local/bin/convoso-archiver")); err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func (m *machine) folder(path string, mode os.FileMode, user int) {
 	}
 }
 
-// deploy prints files from within the machine, and returns what came to stdout.
+// deploy prints files from within the machine, and returns stdout.
 func (m *machine) deploy(arguments ...string) string {
 	m.t.Helper()
 	r := m.run(0, nil, append([]string{"/usr/local/bin/convoso-archiver", "deploy"}, arguments...)...)
@@ -97,7 +97,7 @@ func (m *machine) deploy(arguments ...string) string {
 	return r.stdout
 }
 
-// run runs a command in the machine, with these variables alone.
+// run runs a command in the machine, with only these variables.
 func (m *machine) run(user uint32, env []string, command ...string) (r result) {
 	m.t.Helper()
 	cmd := exec.CommandContext(m.t.Context(), command[0], command[1:]...)
@@ -126,7 +126,7 @@ func (m *machine) archives(user uint32, env []string, command ...string) int {
 	return r.summary.Archived
 }
 
-// deployment is an account, a place to archive it, and the flags that say so.
+// deployment is an account, a destination, and their flags.
 type deployment struct {
 	flags       []string
 	credentials string // file of the AWS chain, "" for a folder
@@ -134,7 +134,7 @@ type deployment struct {
 	store       *s3test.Server
 }
 
-// deployments are into a folder and into a bucket.
+// deployments returns one with a folder and one with a bucket.
 func deployments(t *testing.T) map[string]deployment {
 	t.Helper()
 	first := daysAgo(9)
@@ -174,18 +174,18 @@ func TestDeployedSystemd(t *testing.T) {
 	}
 }
 
-// credentialsFolder is where the service manager puts the copies of a unit's credentials here.
+// credentialsFolder is the folder for copies of a unit's credentials.
 const credentialsFolder = "/run/credentials"
 
-// expand puts paths in the place of what the service manager knows.
+// expand replaces the specifiers of the service manager with paths.
 func expand(text string) string {
 	return strings.NewReplacer("%d", credentialsFolder, "%S", "/var/lib").Replace(text)
 }
 
-// words returns a command of a unit.
+// words splits a command of a unit.
 func (m *machine) words(command string) []string { return strings.Fields(expand(command)) }
 
-// load does for a service what the service manager does, and returns its variables.
+// load prepares a service like the service manager, and returns its variables.
 func (m *machine) load(service map[string][]string) (env []string) {
 	m.t.Helper()
 	for _, load := range service["LoadCredential"] {
@@ -199,7 +199,7 @@ func (m *machine) load(service map[string][]string) (env []string) {
 	for _, folder := range service["StateDirectory"] {
 		m.folder("/var/lib/"+folder, 0o700, deployedUser)
 	}
-	for _, path := range service["ReadWritePaths"] { // made by systemd-tmpfiles
+	for _, path := range service["ReadWritePaths"] { // created by systemd-tmpfiles
 		m.folder(path, 0o700, deployedUser)
 	}
 	env = []string{"CREDENTIALS_DIRECTORY=" + credentialsFolder}
@@ -209,9 +209,9 @@ func (m *machine) load(service map[string][]string) (env []string) {
 	return env
 }
 
-// TestDeployedLock runs what deploy prints for a configuration whose recordings are locked later: the unit of lock locks
-// those that the unit of archive has left. A configuration that archive refuses for a new archive is refused by deploy,
-// in the same words.
+// TestDeployedLock runs what deploy prints for a configuration whose recordings are locked later: the unit of lock
+// locks the recordings of the unit of archive. A configuration that archive refuses for a new archive is refused by
+// deploy, in the same words.
 func TestDeployedLock(t *testing.T) {
 	t.Parallel()
 	d := deployments(t)["bucket"]
@@ -286,7 +286,7 @@ type container struct {
 	} `yaml:"volumeMounts"`
 }
 
-// podSpec is what is used here of a pod.
+// podSpec is the part of a pod that the tests use.
 type podSpec struct {
 	InitContainers  []container `yaml:"initContainers"`
 	Containers      []container
@@ -302,7 +302,7 @@ type volume struct {
 	Secret    *struct{}
 }
 
-// object is what is used here of an object of Kubernetes.
+// object is the part of a Kubernetes object that the tests use.
 type object struct {
 	Kind     string
 	Metadata struct{ Name string }
@@ -318,7 +318,7 @@ type object struct {
 	}
 }
 
-// start puts the volumes of a pod where its containers mount them, and returns the pod.
+// start creates the mounted volumes of a pod, and returns the pod.
 func (m *machine) start(manifest string, secret map[string]string) (pod podSpec, completions int) {
 	m.t.Helper()
 	maps := map[string]map[string]string{}
@@ -376,7 +376,7 @@ func TestDeployedKubernetes(t *testing.T) {
 				for _, pair := range c.Env {
 					env = append(env, pair.Name+"="+pair.Value)
 				}
-				command := append([]string{"/usr/local/bin/convoso-archiver"}, c.Args...) // of the image
+				command := append([]string{"/usr/local/bin/convoso-archiver"}, c.Args...) // from the image
 				user := uint32(pod.SecurityContext.RunAsUser)
 				switch c.Args[0] {
 				case "doctor":
@@ -417,8 +417,8 @@ func TestDeployedBackfill(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		env := []string{"CONVOSO_AUTH_TOKEN=" + canaryToken, "AWS_ACCESS_KEY_ID=" + s3test.AccessKey, "AWS_SECRET_ACCESS_KEY=" + s3test.SecretKey} // by the roles
-		// The days are closed already, by the other job: each index finds that.
+		env := []string{"CONVOSO_AUTH_TOKEN=" + canaryToken, "AWS_ACCESS_KEY_ID=" + s3test.AccessKey, "AWS_SECRET_ACCESS_KEY=" + s3test.SecretKey} // from the roles
+		// The other job has already closed the days, as each index must find.
 		m.backfill(t, "AWS_BATCH_JOB_ARRAY_INDEX", job.ArrayProperties.Size, 0, env, definition.ContainerProperties.Command)
 	})
 }

@@ -34,17 +34,17 @@ import (
 	"convoso-archiver/internal/s3test"
 )
 
-// patient is a set-up that doctor looks at: whole, until a test breaks it.
+// patient is a setup for doctor: healthy, until a test breaks it.
 type patient struct {
 	t      *testing.T
 	source *convosotest.Server
-	flags  map[string]string // without their dashes; "" for none
+	flags  map[string]string // without dashes; "" for none
 	env    map[string]string
 	bucket *bucket // of a destination in S3
-	bound  bool    // the rights of folders bind the program, even when root runs the test
+	bound  bool    // permissions apply to the program, even if root runs the test
 }
 
-// onePatient returns a set-up in which all is well.
+// onePatient returns a healthy setup.
 func onePatient(t *testing.T, config convosotest.Config) *patient {
 	t.Helper()
 	config.Seed, config.FirstDay, config.Days, config.CallsPerDay = 12, daysAgo(3), 4, 40
@@ -71,7 +71,7 @@ func (p *patient) inBucket(withTLS bool) *patient {
 	return p
 }
 
-// command returns a command with the set-up's settings that is not started yet.
+// command returns a command with the settings of the setup, not started yet.
 func (p *patient) command(ctx context.Context, name string, more ...string) *exec.Cmd {
 	args := []string{name}
 	for flag, value := range p.flags {
@@ -91,7 +91,7 @@ func (p *patient) command(ctx context.Context, name string, more ...string) *exe
 	return cmd
 }
 
-// diagnosis is what doctor said.
+// diagnosis is the output of doctor.
 type diagnosis struct {
 	code     int
 	stdout   string
@@ -101,7 +101,7 @@ type diagnosis struct {
 	Checks   []struct{ Name, State, Saw, Do string }
 }
 
-// examine runs doctor, and looks for secrets and numbers in all that it says.
+// examine runs doctor, and looks for secrets and numbers in its whole output.
 func (p *patient) examine(more ...string) diagnosis {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), 2*time.Minute)
@@ -131,7 +131,7 @@ func (p *patient) examine(more ...string) diagnosis {
 	return d
 }
 
-// want fails unless a check has a state and says some words.
+// want fails unless a check has the given state and words.
 func (d diagnosis) want(t *testing.T, name, state string, words ...string) {
 	t.Helper()
 	for _, c := range d.Checks {
@@ -143,8 +143,8 @@ func (d diagnosis) want(t *testing.T, name, state string, words ...string) {
 	t.Errorf("no line says %s %s %q:\n%s", state, name, words, d.stdout)
 }
 
-// bad returns the checks that are neither ok nor skipped, each once, with the first letter of
-// their state.
+// bad returns the checks that are neither ok nor skipped, without duplicates, with the first letter
+// of their state.
 func (d diagnosis) bad() string {
 	var names []string
 	for _, c := range d.Checks {
@@ -155,7 +155,7 @@ func (d diagnosis) bad() string {
 	return strings.Join(names, ", ")
 }
 
-// treeOf returns what stands below a folder, without what the S3 server keeps for itself.
+// treeOf returns the content of a folder, without the S3 server's own files.
 func treeOf(t *testing.T, dir string) string {
 	t.Helper()
 	var b strings.Builder
@@ -171,7 +171,7 @@ func treeOf(t *testing.T, dir string) string {
 			t.Error(err)
 			return nil
 		}
-		if entry.IsDir() { // a name that comes and goes changes the folder's time
+		if entry.IsDir() { // a temporary file changes the folder's time
 			fmt.Fprintln(&b, path, info.Mode())
 			return nil
 		}
@@ -195,11 +195,11 @@ func (p *patient) file(name, text string, mode fs.FileMode) string {
 	return name
 }
 
-// listener is a service that must be asked nothing.
+// listener is a service that must not get a request.
 func (p *patient) listener(withTLS bool) *httptest.Server {
 	p.t.Helper()
 	service := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { p.t.Errorf("%s was sent", r.Method) }))
-	service.Config.ErrorLog = log.New(io.Discard, "", 0) // a handshake that the client ends
+	service.Config.ErrorLog = log.New(io.Discard, "", 0) // the client aborts a handshake
 	if withTLS {
 		service.StartTLS()
 	} else {
@@ -209,7 +209,7 @@ func (p *patient) listener(withTLS bool) *httptest.Server {
 	return service
 }
 
-// lockUp makes the folder of a flag, and takes the right to write to it away.
+// lockUp makes the folder of a flag, and makes it read-only.
 func (p *patient) lockUp(flag string) {
 	p.t.Helper()
 	p.bound = true
@@ -241,7 +241,7 @@ func (p *patient) archive() {
 	}
 }
 
-// change changes archive.json.
+// change modifies archive.json.
 func (p *patient) change(from, to string) {
 	p.t.Helper()
 	name := filepath.Join(p.flags["dest"], "manifest", "archive.json")
@@ -258,7 +258,7 @@ func (p *patient) change(from, to string) {
 	}
 }
 
-// unmount leaves of an archive what a disk leaves that is not mounted: an empty folder.
+// unmount leaves an empty folder, like an unmounted disk.
 func (p *patient) unmount() {
 	p.t.Helper()
 	p.archive()
@@ -297,8 +297,7 @@ func (p *patient) hideCalls() {
 	}
 }
 
-// ignoreConditions makes the store one that takes every PUT: the condition is taken out on the way, and the request signed
-// anew.
+// ignoreConditions makes the store accept every PUT: a proxy removes the condition, and signs the request again.
 func (p *patient) ignoreConditions() {
 	p.bucket.trouble(func(w http.ResponseWriter, r *http.Request, _ int) bool {
 		if r.Method == http.MethodPut {
@@ -309,10 +308,10 @@ func (p *patient) ignoreConditions() {
 	})
 }
 
-// signAnew signs a request whose headers were changed on the way.
+// signAnew signs a request with changed headers.
 func signAnew(t *testing.T, r *http.Request) {
 	account := aws.Credentials{AccessKeyID: s3test.AccessKey, SecretAccessKey: s3test.SecretKey}
-	// Only what is signed counts; a ReverseProxy adds and drops other headers.
+	// Only signed headers matter; a ReverseProxy adds and drops other headers.
 	signed := r.Clone(r.Context())
 	signed.URL.Host, signed.Header = r.Host, http.Header{}
 	for name, values := range r.Header {
@@ -329,7 +328,7 @@ func signAnew(t *testing.T, r *http.Request) {
 	}
 }
 
-// refuse answers a method as S3 does where a right is missing.
+// refuse answers a method like S3 without the permission.
 func refuse(w http.ResponseWriter, r *http.Request, method string) bool {
 	if r.Method != method {
 		return false
@@ -339,7 +338,7 @@ func refuse(w http.ResponseWriter, r *http.Request, method string) bool {
 	return true
 }
 
-// certificate makes a certificate that signs itself, for an address, that ends so long from now.
+// certificate makes a self-signed certificate for an address, valid for the given time.
 func certificate(t *testing.T, ends time.Duration, address string) (made struct {
 	server *tls.Config
 	x509   *x509.Certificate

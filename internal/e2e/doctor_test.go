@@ -16,8 +16,8 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// TestDoctorOfWhole: where all is well, every check is made, and ends well, in both kinds of
-// destination, before the first run and after it. There is neither a home folder nor a terminal.
+// TestDoctorOfWhole: in a healthy setup every check runs and succeeds, with both kinds of
+// destination, before and after the first run, without a home folder or a terminal.
 func TestDoctorOfWhole(t *testing.T) {
 	t.Parallel()
 	onDisk := []string{"configuration", "token", "state-folder", "proxy", "api-dns", "api-connect", "api-tls", "api-answer", "call-logs", "clock", "time-zone", "media-dns", "media-connect", "media-tls", "media-audio", "destination", "archive", "lock", "free-space"}
@@ -66,9 +66,9 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 		config convosotest.Config
 		breaks func(p *patient)
 		code   int
-		bad    string   // checks that are not well
-		words  []string // of the last of them
-		check  string   // the check that says the words, where it is another
+		bad    string   // failed checks
+		words  []string // in the last of them
+		check  string   // the check with the words, if it is another one
 		linux  bool
 	}{
 		"file with three mistakes": {breaks: func(p *patient) {
@@ -159,7 +159,7 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 		"store is down":              {breaks: func(p *patient) { p.inBucket(false).flags["s3-endpoint"] = "http://127.0.0.1:1" }, code: 1, bad: "f store-connect", words: []string{"127.0.0.1:1", "check --s3-endpoint"}},
 		"store of unknown authority": {breaks: func(p *patient) { p.inBucket(true).env["AWS_CA_BUNDLE"] = "" }, code: 1, bad: "f store-tls", words: []string{"does not trust", "AWS_CA_BUNDLE"}},
 		"store ignores conditions":   {breaks: func(p *patient) { p.inBucket(false).ignoreConditions() }, code: 1, bad: "f conditional-writes", words: []string{"ignores If-None-Match", "--s3-no-conditional-writes"}},
-		"all hosts hang": {breaks: func(p *patient) { // and examine limits the time
+		"all hosts hang": {breaks: func(p *patient) { // examine limits the time
 			p.source.FailAPI(convosotest.APIHang, 0)
 			p.inBucket(false).bucket.trouble(func(_ http.ResponseWriter, r *http.Request, _ int) bool {
 				<-r.Context().Done()
@@ -203,7 +203,7 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 	}
 }
 
-// TestDoctorFindsFiveAtOnce: one run names all that is wrong.
+// TestDoctorFindsFiveAtOnce: one run reports all problems.
 func TestDoctorFindsFiveAtOnce(t *testing.T) {
 	t.Parallel()
 	p := onePatient(t, convosotest.Config{ClockSkew: -2 * time.Hour})
@@ -225,7 +225,7 @@ func TestDoctorFindsFiveAtOnce(t *testing.T) {
 }
 
 // TestDoctorStoresNothing compares everything in the destination before and after, and the state
-// folder: names, bytes, and when a file was written.
+// folder: names, bytes, and modification times.
 func TestDoctorStoresNothing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ s3, archived bool }{
@@ -255,8 +255,8 @@ func TestDoctorStoresNothing(t *testing.T) {
 	}
 }
 
-// TestDoctorAsText: a line for each check, those that are well left out with --quiet, and one
-// line on stderr that names what failed.
+// TestDoctorAsText: a line for each check, without successful ones if --quiet, and one line on
+// stderr with the failed ones.
 func TestDoctorAsText(t *testing.T) {
 	t.Parallel()
 	p := onePatient(t, convosotest.Config{ClockSkew: -2 * time.Hour})
@@ -273,7 +273,7 @@ func TestDoctorAsText(t *testing.T) {
 	}
 }
 
-// TestDoctorOfWrongFlags tells of the flags alone, for nobody knows what was to be checked.
+// TestDoctorOfWrongFlags reports only the flags, because it is unknown what to check.
 func TestDoctorOfWrongFlags(t *testing.T) {
 	t.Parallel()
 	p := onePatient(t, convosotest.Config{})
@@ -287,7 +287,7 @@ func TestDoctorOfWrongFlags(t *testing.T) {
 	}
 }
 
-// TestDoctorSeesRun: a run that works is no failure, and is not disturbed.
+// TestDoctorSeesRun: a run in progress is not a failure, and is not disturbed.
 func TestDoctorSeesRun(t *testing.T) {
 	t.Parallel()
 	p := onePatient(t, convosotest.Config{MediaLatency: 100 * time.Millisecond})
@@ -303,7 +303,7 @@ func TestDoctorSeesRun(t *testing.T) {
 	}
 }
 
-// TestDoctorStops: SIGTERM ends it at once, whatever hangs.
+// TestDoctorStops: SIGTERM ends it at once, no matter what hangs.
 func TestDoctorStops(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
@@ -330,7 +330,7 @@ func TestDoctorStops(t *testing.T) {
 	}
 }
 
-// TestDoctorTellsCertificates: a certificate that has ended, and one of another host.
+// TestDoctorTellsCertificates: an expired certificate, and one for another host.
 func TestDoctorTellsCertificates(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
@@ -360,8 +360,8 @@ func TestDoctorTellsCertificates(t *testing.T) {
 	}
 }
 
-// TestDoctorsAtOnce: init containers of a parallel job look at one new bucket side by side, while a run begins there.
-// None says of the server what is not so.
+// TestDoctorsAtOnce: init containers of a parallel job check one new bucket in parallel, while a run starts there.
+// None misjudges the server.
 func TestDoctorsAtOnce(t *testing.T) {
 	t.Parallel()
 	p := onePatient(t, convosotest.Config{}).inBucket(false)

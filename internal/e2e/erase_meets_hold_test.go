@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"convoso-archiver/fetcher/convosotest"
@@ -41,8 +42,8 @@ func isStored(b *bucket, call convosotest.Call) bool {
 	return slices.ContainsFunc(b.names(""), func(name string) bool { return strings.Contains(name, call.Recordings[0].Filename) })
 }
 
-// TestEraseOvertakesHold: a hold looks for what is there, an erasure begins, and then the hold is noted. The erasure has
-// looked for holds before that, and the hold says that it came too late.
+// TestEraseOvertakesHold: a hold searches the calls, an erasure begins, and then the hold is noted. The erasure has
+// already looked for holds, so the hold reports that it came too late.
 func TestEraseOvertakesHold(t *testing.T) {
 	t.Parallel()
 	b, calls := eraseBucket(t)
@@ -73,13 +74,13 @@ func TestEraseOvertakesHold(t *testing.T) {
 		t.Errorf("held: %+v", held)
 	}
 	b.trouble(nil)
-	if r := b.other(3, "hold", "add", "case 1"); !strings.Contains(r.stdout, "NOT HELD     1 call, 1 recording") {
+	if r := b.other(3, "hold", "add", "case 1"); !strings.Contains(r.stdout, "NOT HELD     1 call, 1 recording: too late") {
 		t.Errorf("held again: %s", r.stdout)
 	}
 }
 
-// TestHoldOvertakesErase: a case comes to hold a call after an erasure has looked for holds, and before its intent. The
-// erasure takes the intent back: the call is shown, others are erased, and it stays when the case is closed.
+// TestHoldOvertakesErase: a call is held after an erasure has looked for holds, and before its intent. The erasure
+// withdraws the intent: the call stays visible, others are erased, and it stays after the release.
 func TestHoldOvertakesErase(t *testing.T) {
 	t.Parallel()
 	b, calls := eraseBucket(t)
@@ -118,7 +119,104 @@ func TestHoldOvertakesErase(t *testing.T) {
 	b.other(0, "verify")
 }
 
-// TestEraseBesideARefusal: an object that cannot be removed keeps its own erasure unfinished, and no other.
+// TestHoldBeforeRemoval: a hold looks for what is there, an erasure notes its intent and looks for holds, and then the hold
+// is noted. The erasure has removed nothing yet, so the hold wins and says so. Meanwhile a hold that adds nothing says so
+// too, and a hold that does not see the call any more says that it is not held.
+func TestHoldBeforeRemoval(t *testing.T) {
+	t.Parallel()
+	b, calls := eraseBucket(t)
+	p := calls[0]
+	holdWaits, eraseWaits, holdDone := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	var onHold sync.Once
+	var onErase atomic.Bool
+	b.trouble(func(_ http.ResponseWriter, r *http.Request, _ int) bool {
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/evidence/hold-") {
+			onHold.Do(func() { close(holdWaits); <-eraseWaits })
+		}
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "-claim-") && !onErase.Swap(true) {
+			close(eraseWaits)
+			<-holdDone
+		}
+		return false
+	})
+	ids := holdIDs(t, p)
+	var won, again, late held
+	go func() {
+		defer close(holdDone)
+		won = b.hold(0, []string{"add", "case 1"}, ids...)
+		again = b.hold(0, []string{"add", "case 1"})
+		late = b.hold(3, []string{"add", "case 2"}, ids...)
+	}()
+	<-holdWaits
+	if got := b.erase(3, eraseNow(p)...); len(got.Kept) == 0 || len(got.Erased)+len(got.Unfinished) > 0 || !isStored(b, p) {
+		t.Errorf("erased: %+v", got)
+	}
+	<-holdDone
+	for name, got := range map[string]held{"the hold": won, "again": again} {
+		if got.Calls != 1 || got.Recordings != 1 || len(got.NotHeld) > 0 || len(got.Hidden) != 1 {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	if late.Calls != 0 || late.Erasing != 1 || late.Erased != 0 {
+		t.Errorf("after the intent: %+v", late)
+	}
+	b.trouble(nil)
+	if got := b.hold(0, []string{"add", "case 2"}, ids...); got.Calls != 1 || len(got.NotHeld)+len(got.Hidden) > 0 {
+		t.Errorf("held by another case: %+v", got)
+	}
+	if r := b.other(0, "erase", "list", "--json"); !strings.Contains(r.stdout, `"state":"withdrawn"`) {
+		t.Errorf("listed: %s", r.stdout)
+	}
+	b.other(0, "verify")
+}
+
+// TestHoldAfterAKill: an erasure was killed after its intent. A hold that was noted meanwhile wins, says what hides the
+// call, and erase --resume withdraws the erasure.
+func TestHoldAfterAKill(t *testing.T) {
+	t.Parallel()
+	b, calls := eraseBucket(t)
+	p := calls[0]
+	ids := holdIDs(t, p)
+	refuse := func(w http.ResponseWriter, r *http.Request, _ int) bool {
+		if r.Method != http.MethodPut || !strings.Contains(r.URL.Path, "-claim-") {
+			return false
+		}
+		w.Header().Set("Content-Type", "application/xml")
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = w.Write([]byte("<Error><Code>AccessDenied</Code></Error>"))
+		return true
+	}
+	var once sync.Once
+	b.trouble(func(w http.ResponseWriter, r *http.Request, n int) bool {
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/evidence/hold-") {
+			once.Do(func() {
+				b.trouble(refuse)
+				b.other(1, "erase", append([]string{"--state-dir", b.state}, eraseNow(p)...)...)
+				b.trouble(nil)
+			})
+		}
+		return false
+	})
+	if r := b.other(0, "hold", append([]string{"add", "case 1"}, ids...)...); !strings.Contains(r.stdout, "HELD         1 call, 1 recording: the hold came before the removal") ||
+		!strings.Contains(r.stdout, "erase --resume") {
+		t.Errorf("held: %s", r.stdout)
+	}
+	if r := b.other(3, "erase", "list"); !strings.Contains(r.stdout, "unfinished") {
+		t.Errorf("listed: %s", r.stdout)
+	}
+	if got := b.erase(3, "--resume"); len(got.Kept) == 0 || len(got.Unfinished) > 0 || !isStored(b, p) {
+		t.Errorf("resumed: %+v", got)
+	}
+	if r := b.other(0, "erase", "list"); !strings.Contains(r.stdout, "withdrawn") {
+		t.Errorf("listed after the withdrawal: %s", r.stdout)
+	}
+	f := b.other(0, "find", "--last", "30d", "--state-dir", b.state, "--id", p.ID, "--json")
+	if !strings.Contains(f.stdout, p.PhoneNumber) {
+		t.Errorf("the held call is not shown: %s", f.stdout)
+	}
+}
+
+// TestEraseBesideARefusal: an object that cannot be removed blocks only its own erasure.
 func TestEraseBesideARefusal(t *testing.T) {
 	t.Parallel()
 	b, calls := eraseBucket(t)

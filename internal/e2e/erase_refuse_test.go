@@ -15,7 +15,7 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// TestEraseRefuses: one clear line for each mistake, and nothing done.
+// TestEraseRefuses: one clear line for each mistake, and no change.
 func TestEraseRefuses(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 151, FirstDay: daysAgo(10), Days: 2, CallsPerDay: 60, RecordedShare: 0.9, MedianSize: 3_000})
@@ -50,7 +50,7 @@ func TestEraseRefuses(t *testing.T) {
 			t.Errorf("%v: %s", test.args, r.stderr)
 		}
 	}
-	// What a nightly file or the environment says is no term.
+	// Values in a configuration file or the environment are not terms.
 	a.env = append(a.env, "CONVOSO_ARCHIVER_LAST=30d")
 	if r := a.other(2, "erase"); !strings.Contains(r.stderr, "no search terms and no list of ids are given") {
 		t.Errorf("a term of the environment: %s", r.stderr)
@@ -58,7 +58,7 @@ func TestEraseRefuses(t *testing.T) {
 	if got := a.erase(3, slices.Concat([]string{"--ids-from", ids}, yes)...); len(got.Missing) != 1 || len(got.Erased) > 0 {
 		t.Errorf("ids that are not there: %+v", got)
 	}
-	// What a case holds stays, and so does all that was chosen with it.
+	// Held calls stay, and so does everything chosen with them.
 	held := p.refs[0]
 	writeFile(t, ids, held+"\n")
 	a.other(0, "hold", "add", "case 1", "--ids-from", ids)
@@ -79,7 +79,7 @@ func TestEraseRefuses(t *testing.T) {
 		t.Errorf("released: %+v", got)
 	}
 	a.other(0, "verify")
-	// With a list of ids there is no maximum, and the copies that are not reached are told.
+	// A list of ids has no maximum, and unreachable copies are reported.
 	var all []string
 	for c := range server.Calls() {
 		all = append(all, c.ID)
@@ -96,7 +96,7 @@ func TestEraseRefuses(t *testing.T) {
 	a.other(0, "verify")
 }
 
-// TestEraseLocked: what is locked in S3 stays, be it by retention, by a legal hold or by the bucket.
+// TestEraseLocked: objects locked in S3 stay: by retention, by a legal hold or by the bucket.
 func TestEraseLocked(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 152, FirstDay: daysAgo(10), Days: 2, CallsPerDay: 30, RecordedShare: 0.8, MedianSize: 3_000})
@@ -159,7 +159,7 @@ func TestEraseLocked(t *testing.T) {
 	}
 }
 
-// unlock ends the retention of an object, as who may bypass it can.
+// unlock ends the retention of an object, like a user who may bypass it.
 func (b *bucket) unlock(key string) {
 	b.t.Helper()
 	until := time.Now().Add(2 * time.Second)

@@ -20,7 +20,7 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// changing puts a proxy before the API that changes rows, and returns its address.
+// changing starts a proxy in front of the API that changes rows, and returns its address.
 func (a *archive) changing(change func(row map[string]any)) string {
 	a.t.Helper()
 	target, err := url.Parse(a.server.APIURL())
@@ -73,7 +73,7 @@ func changeRows(value any, change func(row map[string]any)) {
 	}
 }
 
-// sharing is an archive of three days whose rows were changed, with calls of one recording each.
+// sharing is an archive of three days with changed rows; each call has one recording.
 type sharing struct {
 	*archive
 	api string
@@ -81,7 +81,8 @@ type sharing struct {
 
 func sharingSpan() []string { return []string{"--start-time", daysAgo(10), "--end-time", daysAgo(8)} }
 
-// newSharing archives rows as change makes them of three calls: one of each day, or three of the first.
+// newSharing archives rows that change has modified in three calls: one of each day, or three of the
+// first.
 func newSharing(t *testing.T, oneDay bool, change func(calls []convosotest.Call, row map[string]any)) (s sharing, calls []convosotest.Call) {
 	t.Helper()
 	server := simulate(t, convosotest.Config{Seed: 131, FirstDay: daysAgo(10), Days: 3, CallsPerDay: 20, RecordedShare: 1, MedianSize: 3_000})
@@ -103,10 +104,10 @@ func newSharing(t *testing.T, oneDay bool, change func(calls []convosotest.Call,
 	return s, calls
 }
 
-// customer is the name that no other call has.
+// customer is a name that no other call has.
 func customer(call string) string { return "Customer" + call }
 
-// holds reports whether a file of the archive holds a recording's audio.
+// holds reports whether a file of the archive contains a recording's audio.
 func (s *sharing) holds(ref string) bool {
 	s.t.Helper()
 	r, known := s.server.Recording(ref)
@@ -136,7 +137,7 @@ func idsFile(t *testing.T, ids ...string) string {
 
 func confirmed(terms ...string) []string { return append(terms, "--yes", "--reason", "request 7") }
 
-// withoutIDs takes the ids of two calls of one day away, and names their customers.
+// withoutIDs removes the ids of two calls of one day, and names their customers.
 func withoutIDs(calls []convosotest.Call, row map[string]any) {
 	switch fmt.Sprint(row["id"]) {
 	case calls[0].ID:
@@ -146,7 +147,7 @@ func withoutIDs(calls []convosotest.Call, row map[string]any) {
 	}
 }
 
-// TestEraseRowsWithoutID: a row without an id has its own recordings, whichever of both is named, and never another one's.
+// TestEraseRowsWithoutID: a row without an id keeps its own recordings, no matter which of the two is erased.
 func TestEraseRowsWithoutID(t *testing.T) {
 	for name, terms := range map[string]func(id string) []string{
 		"by name":      func(string) []string { return []string{"--name", "Quagmirefield"} },
@@ -182,8 +183,8 @@ func TestHoldRowsWithoutID(t *testing.T) {
 	}
 }
 
-// borrowed is an archive where one recording stands under two calls of one day, which are given with it. The first call
-// is the one that it is noted for.
+// borrowed returns an archive in which two calls of one day list the same recording, and these calls. The recording is
+// noted for the first one.
 func borrowed(t *testing.T) (s sharing, ref string, calls []string) {
 	t.Helper()
 	server := simulate(t, convosotest.Config{
@@ -203,7 +204,8 @@ func borrowed(t *testing.T) (s sharing, ref string, calls []string) {
 	return s, ref, calls
 }
 
-// TestEraseSharedRecording: a recording that two calls of a day list goes with both of them, or not at all.
+// TestEraseSharedRecording: a recording that two calls of a day list is erased with both of them, or not at
+// all.
 func TestEraseSharedRecording(t *testing.T) {
 	s, ref, calls := borrowed(t)
 	for _, id := range calls {
@@ -239,7 +241,7 @@ func TestHoldSharedRecording(t *testing.T) {
 	}
 }
 
-// TestEraseIDOfBothKinds: an id that is a call's and another one's recording's erases the one that the term means.
+// TestEraseIDOfBothKinds: an id of both a call and another call's recording erases the one that the term means.
 func TestEraseIDOfBothKinds(t *testing.T) {
 	s, calls := newSharing(t, false, func(calls []convosotest.Call, row map[string]any) {
 		if r, _ := row["recording"].([]any); fmt.Sprint(row["id"]) == calls[1].ID && len(r) > 0 {
@@ -257,7 +259,8 @@ func TestEraseIDOfBothKinds(t *testing.T) {
 	}
 }
 
-// TestEraseChain: calls of three days that recordings join go all together, or none of them.
+// TestEraseChain: calls of three days connected by shared recordings are erased together, or not at
+// all.
 func TestEraseChain(t *testing.T) {
 	s, calls := newSharing(t, false, func(calls []convosotest.Call, row map[string]any) {
 		r, _ := row["recording"].([]any)

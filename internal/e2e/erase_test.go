@@ -25,14 +25,14 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// The person that is erased, as no other call has it.
+// The person to erase; no other call has these values.
 const (
 	personFirst   = "Zebulon"
 	personLast    = "Quagmirefield"
 	personComment = "promised to feed the parakeet"
 )
 
-// erasure is what erase prints.
+// erasure is the output of erase.
 type erasure struct {
 	Calls      int               `json:"calls"`
 	Recordings int               `json:"recordings"`
@@ -58,11 +58,11 @@ func (a *archive) erase(code int, args ...string) (e erasure) {
 type person struct {
 	number string
 	calls  map[string]bool
-	refs   []string // of recordings
+	refs   []string // ids of recordings
 	days   map[string]bool
 }
 
-// aPerson returns the person with most recordings of those who have them on two days.
+// aPerson returns the person with the most recordings among those with recordings on two days.
 func aPerson(t *testing.T, server *convosotest.Server) person {
 	t.Helper()
 	all := map[string]*person{}
@@ -89,7 +89,7 @@ func aPerson(t *testing.T, server *convosotest.Server) person {
 	return best
 }
 
-// naming gives people one name and a comment in the answers of the API, whose address it returns.
+// naming replaces names and comments in the answers of the API, and returns the address.
 func (a *archive) naming(people ...person) string {
 	a.t.Helper()
 	return a.changing(func(row map[string]any) {
@@ -101,7 +101,8 @@ func (a *archive) naming(people ...person) string {
 	})
 }
 
-// traces are what must not be found of the person: texts, and the middle of each recording.
+// traces are the data of the person that must not be found: texts, and the middle of each
+// recording.
 func (a *archive) traces(p person) map[string][]byte {
 	a.t.Helper()
 	traces := map[string][]byte{"number": []byte(p.number), "first name": []byte(personFirst), "last name": []byte(personLast), "comment": []byte("parakeet")}
@@ -111,8 +112,8 @@ func (a *archive) traces(p person) map[string][]byte {
 	return traces
 }
 
-// look tells visit of every byte that is kept: files below folders with their paths, and of a bucket every version and
-// delete marker.
+// look calls visit with all stored data: files below folders with their paths, and every version and delete marker of
+// a bucket.
 func look(t *testing.T, b *bucket, visit func(name string, content []byte), folders ...string) {
 	t.Helper()
 	see := func(name string, content []byte) { visit(name, unzipped(content)) }
@@ -157,7 +158,7 @@ func look(t *testing.T, b *bucket, visit func(name string, content []byte), fold
 	}
 }
 
-// unzipped is what a file holds, compressed or not.
+// unzipped returns the content of a file, compressed or not.
 func unzipped(content []byte) []byte {
 	if z, err := gzip.NewReader(bytes.NewReader(content)); err == nil {
 		if plain, err := io.ReadAll(z); err == nil {
@@ -167,7 +168,7 @@ func unzipped(content []byte) []byte {
 	return content
 }
 
-// wantTraces looks for the person: there must be some of each trace, or none of any.
+// wantTraces looks for the person: every trace must be present, or none at all.
 func wantTraces(t *testing.T, b *bucket, traces map[string][]byte, some bool, folders ...string) {
 	t.Helper()
 	found := map[string]int{}
@@ -187,8 +188,9 @@ func wantTraces(t *testing.T, b *bucket, traces map[string][]byte, some bool, fo
 	}
 }
 
-// TestEraseLeavesNothing erases one person: no byte of number, name, comment or audio is left in any file, object, version,
-// delete marker, quarantine, copy, index, log or export. Seals hold, days stay closed, and nothing brings anything back.
+// TestEraseLeavesNothing erases one person: no byte of number, name, comment or audio is left in any file, object,
+// version, delete marker, quarantine, copy, index, log or export. Seals stay valid, days stay closed, and nothing
+// restores the data.
 func TestEraseLeavesNothing(t *testing.T) {
 	for _, where := range []string{"disk", "s3", "s3 without versions"} {
 		t.Run(where, func(t *testing.T) {
@@ -223,7 +225,7 @@ func eraseAll(t *testing.T, a *archive, b *bucket, p person) {
 	tables, copies := filepath.Join(t.TempDir(), "tables"), filepath.Join(t.TempDir(), "copies")
 	traces := a.traces(p)
 	span := []string{"--start-time", daysAgo(10), "--end-time", daysAgo(8), "--path-template", "{{.last_name}}/{{.filename}}"}
-	asked := func(code int, args ...string) result { // of archive
+	asked := func(code int, args ...string) result { // runs archive
 		t.Helper()
 		return a.run(slices.Concat(span, []string{"--api-url", api}, args)...).want(t, code)
 	}
@@ -235,13 +237,14 @@ func eraseAll(t *testing.T, a *archive, b *bucket, p person) {
 			}
 		}
 	}
-	// A body that is no audio goes into quarantine, and the recording comes with the next run.
+	// A body that is not audio goes into quarantine, and the next run archives the recording.
 	if err := a.server.SetFault(p.refs[0], convosotest.FaultUnknown, 1); err != nil {
 		t.Fatal(err)
 	}
 	asked(3)
 	asked(0)
-	// A recording is damaged, and fetched again under another key. A line is damaged, and copied aside.
+	// A recording is damaged, and downloaded again under another key. A line is damaged, and copied
+	// aside.
 	a.spoil(t, b, p.refs[1])
 	a.spoilLine(t, b, p)
 	a.spoilRow(t, b, p)
@@ -251,7 +254,7 @@ func eraseAll(t *testing.T, a *archive, b *bucket, p person) {
 	asked(0, "--relist")
 	a.tear(t, b, p)
 	a.seal(key)
-	a.other(0, "find", "--state-dir", a.state, "--name", personLast) // builds the index
+	a.other(0, "find", "--state-dir", a.state, "--name", personLast) // this builds the index
 	a.other(0, "export", "--to", tables, "--format", "csv")
 	kept := []string{a.state, tables}
 	if b == nil {
@@ -297,17 +300,36 @@ func eraseAll(t *testing.T, a *archive, b *bucket, p person) {
 	if again := a.erase(0, "--number", p.number); len(again.Chosen) != 0 {
 		t.Errorf("it is there again: %+v", again)
 	}
-	// A manifest that is lost does not bring it back either.
+	// A lost manifest does not restore it either.
 	if b != nil {
 		b = b.copied("pre fix/manifest/")
 		a = b.archive
 	} else if err := os.RemoveAll(filepath.Join(a.dest, "manifest")); err != nil {
 		t.Fatal(err)
 	}
-	a.rebuild(0, "--path-template", "{{.last_name}}/{{.filename}}", "--api-url", api)
+	if made := a.rebuild(0, "--path-template", "{{.last_name}}/{{.filename}}", "--api-url", api); made.Erased != len(p.refs) {
+		t.Errorf("rebuilt: %+v", made)
+	}
+	wantErased := func() {
+		t.Helper()
+		for _, ref := range p.refs {
+			wantSaid(t, a.other(0, "audit", ref).stdout, "erased", "request 7")
+		}
+		var report struct {
+			Total struct {
+				By map[string]int `json:"by_outcome"`
+			} `json:"total"`
+		}
+		r := a.other(0, "report", "--json")
+		if err := json.Unmarshal([]byte(r.stdout), &report); err != nil || report.Total.By["erased"] != len(p.refs) {
+			t.Errorf("%v, the report knows %v, want %d erased recordings", err, report.Total.By, len(p.refs))
+		}
+	}
+	wantErased()
 	if r := asked(0); r.summary.MediaRequests != 0 {
 		t.Errorf("%d downloads after the rebuild", r.summary.MediaRequests)
 	}
+	wantErased()
 	wantTraces(t, b, traces, false, kept...)
 	if after := a.closed(b); !slices.Equal(after, closed) {
 		t.Errorf("after the rebuild closed are %v, were %v", after, closed)
@@ -315,7 +337,7 @@ func eraseAll(t *testing.T, a *archive, b *bucket, p person) {
 	a.other(0, "verify")
 }
 
-// copied copies what counts into another bucket, but for what lies below a prefix.
+// copied copies the newest versions into another bucket, except those below a prefix.
 func (b *bucket) copied(without string) *bucket {
 	b.t.Helper()
 	client, copied := b.server.Client(), *b.archive
@@ -401,8 +423,8 @@ func (a *archive) spoilRow(t *testing.T, b *bucket, p person) {
 	t.Fatal("no row of the person")
 }
 
-// tear leaves what runs leave that are killed: on disk half a row, and the second name of a part; in a bucket the copy
-// that such a tail is moved to.
+// tear leaves the traces of killed runs: on disk half a row, and the second name of a part; in a bucket the copy of
+// such a tail.
 func (a *archive) tear(t *testing.T, b *bucket, p person) {
 	t.Helper()
 	day, half := slices.Sorted(maps.Keys(p.days))[0], `{"v":1,"kind":"call","call_id":"77","row":{"last_name":"`+personLast
@@ -448,7 +470,8 @@ func (b *bucket) overwrite(name string, content []byte) {
 	}
 }
 
-// TestEraseDuringARun erases a recording while a run has it in flight: what the run stores after the erasure is done goes too.
+// TestEraseDuringARun erases a recording while a run has it in flight: what the run stores after the erasure is removed
+// too.
 func TestEraseDuringARun(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 161, FirstDay: daysAgo(10), Days: 2, CallsPerDay: 30, RecordedShare: 0.8, MedianSize: 3_000})

@@ -13,10 +13,10 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// erasedArchive is an archive of three days of which a person's calls are erased: one with recordings, one without.
+// erasedArchive is an archive of three days with a person's calls erased: one with recordings, one without.
 type erasedArchive struct {
 	*archive
-	recorded, bare convosotest.Call // of these calls
+	recorded, bare convosotest.Call // the erased calls
 	erasure        string           // its id
 }
 
@@ -36,7 +36,7 @@ func eraseSome(t *testing.T, seed uint64) erasedArchive {
 	return e
 }
 
-// wantSaid wants texts in what a command writes.
+// wantSaid checks that the output of a command contains texts.
 func wantSaid(t *testing.T, said string, wants ...string) {
 	t.Helper()
 	for _, want := range wants {
@@ -46,7 +46,8 @@ func wantSaid(t *testing.T, said string, wants ...string) {
 	}
 }
 
-// TestReportCountsErased: the sentence, the table and the CSV of report count what was erased.
+// TestReportCountsErased: the sentence, the table and the CSV of report count the erased
+// recordings.
 func TestReportCountsErased(t *testing.T) {
 	t.Parallel()
 	e := eraseSome(t, 87)
@@ -66,12 +67,15 @@ func TestReportCountsErased(t *testing.T) {
 	}
 }
 
-// TestAuditOfACall: audit takes the id of a call, with and without recordings, erased or not, and tells when it was
-// listed, held, released, erased by which erasure, and sealed.
+// TestAuditOfACall: audit takes the id of a call, with and without recordings, erased or not, and says when it was
+// listed, held, released, erased (by which erasure), and sealed.
 func TestAuditOfACall(t *testing.T) {
 	t.Parallel()
 	e := eraseSome(t, 88)
 	key, allowed := sealKey(t)
+	for _, id := range []string{e.bare.ID, e.recorded.ID, e.recorded.Recordings[0].ID} {
+		wantSaid(t, e.other(0, "audit", id).stdout, "\nerasure "+e.erasure+" is not sealed yet: the next seal signs it\n")
+	}
 	e.seal(key)
 	other := convosotest.Call{}
 	for c := range e.server.Calls() {
@@ -85,14 +89,14 @@ func TestAuditOfACall(t *testing.T) {
 		call  convosotest.Call
 		wants []string
 	}{
-		{e.bare, []string{"call " + e.bare.ID + ", call day " + daysAgo(9) + ", without recordings\n", " listed   ", " erasure " + e.erasure, "; request 2025-17", "the erasure " + e.erasure + " is done"}},
-		{e.recorded, []string{", with 1 recording: " + e.recorded.Recordings[0].ID + "\n", " listed   ", " erasure " + e.erasure}},
+		{e.bare, []string{"call " + e.bare.ID + ", call day " + daysAgo(9) + ", without recordings\n", " listed   ", " erasure " + e.erasure, "; request 2025-17", "the erasure " + e.erasure + " is done", " sealed ", "the erasure " + e.erasure + ", by seal 1, SHA-256"}},
+		{e.recorded, []string{", with 1 recording: " + e.recorded.Recordings[0].ID + "\n", " listed   ", " erasure " + e.erasure, "the erasure " + e.erasure + ", by seal 1"}},
 		{other, []string{"call " + other.ID + ", call day " + daysAgo(8) + ", without recordings\n", " listed ", " held ", "for the case case 1", " released "}},
 	} {
 		said := e.other(0, "audit", c.call.ID, "--allowed-signers", allowed).stdout
 		wantSaid(t, said, append(c.wants, " closed ", "by seal 1, SHA-256", "1 of 1 line sealed\n")...)
 		var h evidence.History
-		if err := json.Unmarshal([]byte(e.other(0, "audit", c.call.ID, "--json").stdout), &h); err != nil || h.Kind != evidence.OfCall || len(h.Recordings) != len(c.call.Recordings) {
+		if err := json.Unmarshal([]byte(e.other(0, "audit", c.call.ID, "--json").stdout), &h); err != nil || h.Kind != evidence.OfCall || len(h.Recordings) != len(c.call.Recordings) || len(h.NotSealed) > 0 {
 			t.Errorf("%v: %+v", err, h)
 		}
 	}
@@ -100,7 +104,7 @@ func TestAuditOfACall(t *testing.T) {
 	wantSaid(t, e.other(3, "audit", "no-such-id-1").stdout, "the archive has no recording and no call with this id")
 }
 
-// TestEraseList lists erasures that are done, and one that was stopped.
+// TestEraseList lists finished erasures, and a stopped one.
 func TestEraseList(t *testing.T) {
 	t.Parallel()
 	e := eraseSome(t, 89)
@@ -108,8 +112,8 @@ func TestEraseList(t *testing.T) {
 	wantSaid(t, e.other(2, "erase", "list", "--number", "5550000").stderr, "--number is not for erase list")
 	wantSaid(t, e.other(2, "erase", "lists").stderr, "write: erase list")
 
-	// What is left of an erasure that was killed after its intent: the record of its intent.
-	files, err := filepath.Glob(filepath.Join(e.dest, "evidence", "erase-"+e.erasure+"-*.jsonl"))
+	// An erasure killed after its intent leaves only the record of the intent.
+	files, err := filepath.Glob(filepath.Join(e.dest, "evidence", "erase-"+e.erasure+"-0*.jsonl"))
 	if err != nil || len(files) != 2 {
 		t.Fatalf("%v, %q", err, files)
 	}
@@ -147,7 +151,7 @@ func TestEraseSaysWhatToDo(t *testing.T) {
 			heldRecordings += len(c.Recordings)
 		}
 	}
-	e.find("--last", "30d", "--state-dir", e.state).want(t, 0) // there is an index
+	e.find("--last", "30d", "--state-dir", e.state).want(t, 0) // this makes an index
 	terms := []string{"--start-time", day, "--end-time", day, "--state-dir", e.state}
 	wantSaid(t, e.other(0, "erase", terms...).stdout, "would erase: ", "find with the same terms shows these calls, with numbers, names and times\n")
 	e.other(0, "hold", "add", "case 1", "--ids-from", idsFile(t, held...))

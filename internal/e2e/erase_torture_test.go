@@ -17,7 +17,7 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// eraseBase is an archive that is sealed, and of which each round erases a person from a copy.
+// eraseBase is a sealed archive. Each round erases a person from a copy of it.
 type eraseBase struct {
 	*archive
 	bucket       *bucket // nil on disk
@@ -78,8 +78,8 @@ func (e *eraseBase) copy(t *testing.T) (*archive, *bucket) {
 	return &a, nil
 }
 
-// killErasing erases what is named, or resumes what was killed, and kills the program at random moments, later and later,
-// until an erasure ends by itself. After each kill it calls look. It returns how often it was killed.
+// killErasing runs an erasure, or resumes it, and kills the program at random and increasingly late moments, until a
+// run ends by itself. After each kill it calls look. It returns the number of kills.
 func (a *archive) killErasing(t *testing.T, random *rand.Rand, look func(), named ...string) (killed int) {
 	t.Helper()
 	for span := 60 * time.Millisecond; ; span += span / 4 {
@@ -113,8 +113,8 @@ func (a *archive) killErasing(t *testing.T, random *rand.Rand, look func(), name
 	}
 }
 
-// TestTortureErase kills erasures until one ends by itself. In the end nothing is left of the person, nothing half gone, and
-// every seal holds.
+// TestTortureErase kills erasures until one ends by itself. In the end no data of the person and no partial removal is
+// left, and every seal is valid.
 func TestTortureErase(t *testing.T) {
 	for name, inBucket := range map[string]bool{"disk": false, "s3": true} {
 		t.Run(name, func(t *testing.T) {
@@ -142,7 +142,7 @@ func (e *eraseBase) check(t *testing.T, a *archive, b *bucket) {
 		folders = append(folders, a.dest)
 	}
 	if _, err := os.Stat(a.state); err != nil {
-		folders = folders[1:] // nothing was kept there
+		folders = folders[1:] // nothing is left there
 	}
 	wantTraces(t, b, e.traces, false, folders...)
 	left := a.erase(0, "--number", e.person.number)

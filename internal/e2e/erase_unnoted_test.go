@@ -38,19 +38,19 @@ func firstCalls(t *testing.T, server *convosotest.Server) (person, other convoso
 	return list[0], list[1]
 }
 
-// filesWith are the files below a folder that hold a part of the audio of a recording.
+// filesWith returns the files below a folder that contain a part of the audio of a recording.
 func (a *archive) filesWith(folder, ref string) []string {
 	a.t.Helper()
 	return namesWith(a.part(ref), func(visit func(string, []byte)) { look(a.t, nil, visit, folder) })
 }
 
-// versionsWith are the versions of objects that hold a part of the audio of a recording.
+// versionsWith returns the versions of objects that contain a part of the audio of a recording.
 func (b *bucket) versionsWith(ref string) []string {
 	b.t.Helper()
 	return namesWith(b.part(ref), func(visit func(string, []byte)) { look(b.t, b, visit) })
 }
 
-// part is a part of the audio of a recording.
+// part returns a part of the audio of a recording.
 func (a *archive) part(ref string) []byte {
 	a.t.Helper()
 	r, ok := a.server.Recording(ref)
@@ -73,7 +73,8 @@ func namesWith(part []byte, look func(visit func(name string, content []byte))) 
 	return names
 }
 
-// killOnce ends a run some time after something was stored: so long that what it stores last is in the store.
+// killOnce kills a run some time after an object was stored, long enough for the last object to be in the
+// store.
 func (a *archive) killOnce(stored <-chan struct{}, args ...string) {
 	a.t.Helper()
 	a.finish(a.command(a.t.Context(), args...), func(run *os.Process) {
@@ -83,7 +84,7 @@ func (a *archive) killOnce(stored <-chan struct{}, args ...string) {
 	})
 }
 
-// refuseLines refuses lines of days from when stored is closed on.
+// refuseLines refuses lines of days once stored is closed.
 func refuseLines(stored <-chan struct{}, w http.ResponseWriter, r *http.Request) bool {
 	if r.Method != http.MethodPut || !strings.Contains(r.URL.Path, "/manifest/2") {
 		return false
@@ -107,7 +108,7 @@ func refuseDelete(w http.ResponseWriter, r *http.Request, _ int) bool {
 	return true
 }
 
-// While an erasure is unfinished, damage to other lines of its days is told as ever; and once it is finished.
+// During and after an unfinished erasure, damage to other lines of its days is reported as usual.
 func TestEraseUnfinishedHidesNoDamage(t *testing.T) {
 	server := unnotedServer(t)
 	b := onS3(t, server, false)
@@ -144,7 +145,7 @@ func TestEraseUnfinishedHidesNoDamage(t *testing.T) {
 
 func personOf(c convosotest.Call) person { return person{number: c.PhoneNumber} }
 
-// Recordings wait for one key, and a file stands there that says not whose it is: it is nobody's to remove.
+// Recordings wait for the same key, and a file without an owner has it: no erasure may remove it.
 func TestEraseRefusesWhereAnotherWaits(t *testing.T) {
 	server := unnotedServer(t)
 	a := onDisk(t, server)
@@ -174,7 +175,7 @@ func TestEraseRefusesWhereAnotherWaits(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, file, string(body)) // as a run that was killed before it had noted it
+	writeFile(t, file, string(body)) // like a run that was killed before it noted the file
 	erase := []string{"--id", person.ID, "--yes", "--reason", "request 7", "--path-template", "{{.last_name}}"}
 	got := a.erase(3, erase...)
 	if len(got.Kept) != 1 || got.Kept[0].Recording != id || got.Kept[0].Shared == "" || len(got.Erased) > 0 {
@@ -191,7 +192,8 @@ func TestEraseRefusesWhereAnotherWaits(t *testing.T) {
 	}
 }
 
-// A damaged recording is fetched again, and the run is killed when it has stored the new bytes and not noted them.
+// A damaged recording is downloaded again, and the run is killed after storing the new bytes and before noting
+// them.
 func TestEraseWhatReplacesDamaged(t *testing.T) {
 	server := unnotedServer(t)
 	b := onS3(t, server, false)
@@ -230,7 +232,7 @@ func TestEraseWhatReplacesDamaged(t *testing.T) {
 	}
 }
 
-// A body that is no audio went into quarantine, and the run was killed before it had stored the recording's line.
+// A body that is not audio went into quarantine, and the run was killed before it stored the recording's line.
 func TestEraseQuarantineWithoutLine(t *testing.T) {
 	server := unnotedServer(t)
 	b := onS3(t, server, false)
@@ -261,8 +263,8 @@ func TestEraseQuarantineWithoutLine(t *testing.T) {
 	}
 }
 
-// A run is killed with a recording stored and not noted, after the recording was erased meanwhile: the next run that
-// lists it removes it.
+// A run is killed after storing a recording without a line, which was erased meanwhile: the next run that lists it
+// removes it.
 func TestEraseStoredAfterwards(t *testing.T) {
 	server := unnotedServer(t)
 	b := onS3(t, server, false)
@@ -282,7 +284,7 @@ func TestEraseStoredAfterwards(t *testing.T) {
 				close(done)
 			})
 		}
-		return refuseLines(done, w, r) // the eraser writes lines too
+		return refuseLines(done, w, r) // the erasure writes lines too
 	})
 	b.killOnce(done, unnotedDays("--workers", "1")...)
 	b.trouble(nil)
@@ -295,7 +297,7 @@ func TestEraseStoredAfterwards(t *testing.T) {
 	}
 }
 
-// A run that locks what it stores has a recording in flight while it is erased: it does not store it.
+// A run with locks does not store a recording that is erased during its download.
 func TestEraseInFlightWhereLocked(t *testing.T) {
 	if ignoresConditions(t) {
 		return

@@ -10,8 +10,7 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// TestRefusedInput: each mistake is told in one clear line before any recording is
-// asked for.
+// TestRefusedInput: each mistake is reported in one clear line before any recording is requested.
 func TestRefusedInput(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 1, FirstDay: daysAgo(5), CallsPerDay: 20, RecordedShare: 1})
@@ -72,7 +71,7 @@ func TestRefusedInput(t *testing.T) {
 	}
 }
 
-// errorLines returns the lines of the log that tell of an error, and what is no log.
+// errorLines returns the log lines with errors, and the lines that are not a log.
 func errorLines(stderr string) string {
 	var b strings.Builder
 	for line := range strings.Lines(stderr) {
@@ -96,7 +95,7 @@ func TestOtherAccount(t *testing.T) {
 	if r := a.run("--api-url", "http://127.0.0.1:1/v1").want(t, 2); !strings.Contains(r.stderr, "127.0.0.1:1") {
 		t.Errorf("stderr: %s", r.stderr)
 	}
-	// The same API, now with another account's token.
+	// The same API with another account's token.
 	name := filepath.Join(a.dest, "manifest", "archive.json")
 	data, err := os.ReadFile(name)
 	if err != nil {
@@ -145,8 +144,8 @@ func waitFor(t *testing.T, condition func() bool) {
 	}
 }
 
-// TestFirstRunWithoutAnswer gives the first run an address where nothing answers: that binds the archive to nothing, and
-// the next run, at another address and in another zone, goes on.
+// TestFirstRunWithoutAnswer gives the first run an address where nothing answers: this does not bind the archive, and
+// the next run, with another address and zone, succeeds.
 func TestFirstRunWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	server := threeDays(t, 108)
@@ -167,7 +166,7 @@ func TestFirstRunWithoutAnswer(t *testing.T) {
 	}
 }
 
-// TestRefusedTokenOfAFile: the refusal names where the token came from.
+// TestRefusedTokenOfAFile: the refusal names the source of the token.
 func TestRefusedTokenOfAFile(t *testing.T) {
 	t.Parallel()
 	server := threeDays(t, 109)
@@ -185,7 +184,8 @@ func TestRefusedTokenOfAFile(t *testing.T) {
 	}
 }
 
-// TestDryRunOfManyPages counts days of many small pages and few recordings: the pages decide how long it takes.
+// TestDryRunOfManyPages counts days of many small pages and few recordings: the pages determine the estimated
+// time.
 func TestDryRunOfManyPages(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 110, FirstDay: daysAgo(10), Days: 3, CallsPerDay: 20, RecordedShare: 0.2, MedianSize: 4_000})

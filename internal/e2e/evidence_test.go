@@ -23,7 +23,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// plainFiles are the files of an archive as somebody sees and changes them who can write to the store.
+// plainFiles are the files of an archive, as an attacker with write access sees them.
 type plainFiles struct {
 	names  func(prefix string) []string // from the archive's root
 	read   func(name string) []byte
@@ -96,14 +96,14 @@ func twoDays(more ...string) []string {
 	return append([]string{"--start-time", daysAgo(10), "--end-time", daysAgo(9)}, more...)
 }
 
-// sha is the SHA-256 of a text, in hex.
+// sha returns the SHA-256 of a text, in hex.
 func sha(text []byte) string {
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:])
 }
 
-// TestRecordsOfEvidence: what hold and erase note stands in files of evidence/ that are named by kind and run and never
-// change, names ids and no term, each line names the digest of the one before, and no day is opened by it.
+// TestRecordsOfEvidence: records of hold and erase are in files of evidence/ named by kind and run that never change.
+// They contain ids and no terms, each line has the digest of the previous one, and they do not reopen a day.
 func TestRecordsOfEvidence(t *testing.T) {
 	onEach(t, 171, func(t *testing.T, a *archive, files plainFiles) {
 		p := aPerson(t, a.server)
@@ -116,7 +116,7 @@ func TestRecordsOfEvidence(t *testing.T) {
 			}
 			for _, name := range names {
 				text := files.read(name)
-				if !regexp.MustCompile(`^evidence/(hold|erase)-\d{8}T\d{6}Z-[0-9a-f]{8}-\d{6}\.jsonl$`).MatchString(name) {
+				if !regexp.MustCompile(`^evidence/(hold|erase)-\d{8}T\d{6}Z-[0-9a-f]{8}-(claim-)?\d{6}\.jsonl$`).MatchString(name) {
 					t.Errorf("a file %s", name)
 				}
 				if before, known := seen[name]; known && before != string(text) {
@@ -146,7 +146,7 @@ func TestRecordsOfEvidence(t *testing.T) {
 		a.hold(0, []string{"release", "case 1"})
 		check(2)
 		a.erase(0, "--number", p.number, "--yes", "--reason", "request 7")
-		check(4) // intent and done
+		check(5) // intent, claim and done
 		a.server.ResetStats()
 		if r := a.run(twoDays()...).want(t, 0); a.server.Stats().API.Requests > 0 || r.summary.DaysSkipped != 2 {
 			t.Errorf("a day is open: %s", r.stdout)
@@ -154,8 +154,8 @@ func TestRecordsOfEvidence(t *testing.T) {
 	})
 }
 
-// TestEraseStubs: in place of each line that was erased stands a stub with ids and digest and nothing else, roots stay, and
-// closed.json says what its files are now.
+// TestEraseStubs: a stub with only ids and digest replaces each erased line, roots stay the same, and closed.json
+// describes the new files.
 func TestEraseStubs(t *testing.T) {
 	onEach(t, 172, func(t *testing.T, a *archive, files plainFiles) {
 		p := aPerson(t, a.server)
@@ -239,7 +239,7 @@ func TestEraseStubs(t *testing.T) {
 	})
 }
 
-// closings are the day lines of both days.
+// closings returns the day lines of both days.
 func (a *archive) closings(files plainFiles) map[string]manifest.DayLine {
 	a.t.Helper()
 	closed := map[string]manifest.DayLine{}
@@ -253,7 +253,8 @@ func (a *archive) closings(files plainFiles) map[string]manifest.DayLine {
 	return closed
 }
 
-// TestAuditFindings changes what is sealed in each way and puts it back: each is found, exit code 4, and named.
+// TestAuditFindings changes sealed data in every way and restores it: each change is found and named, with exit
+// code 4.
 func TestAuditFindings(t *testing.T) {
 	onEach(t, 173, func(t *testing.T, a *archive, files plainFiles) {
 		key, allowed := sealKey(t)
@@ -330,7 +331,7 @@ func TestAuditFindings(t *testing.T) {
 		}
 		a.audit(0, head...)
 
-		// Signed anew, with another key, from a changed line on.
+		// Signed again with another key, from a changed line on.
 		was := map[string][]byte{}
 		for _, name := range files.names("seals/") {
 			was[name] = files.read(name)
@@ -347,7 +348,7 @@ func TestAuditFindings(t *testing.T) {
 			files.write(name, text)
 		}
 
-		// A line is damaged, and mended: that is told apart from a change.
+		// A line is damaged and repaired: this is distinguished from a change.
 		files.write(lines, append([]byte("x"), files.read(lines)...))
 		a.other(4, "verify", "--repair")
 		got := a.audit(4, head...)
@@ -359,7 +360,7 @@ func TestAuditFindings(t *testing.T) {
 	})
 }
 
-// stubOfFirst puts a stub in place of the first line of a recording.
+// stubOfFirst replaces the first line of a recording with a stub.
 func stubOfFirst(t *testing.T, text []byte) (out []byte) {
 	t.Helper()
 	done := false

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,13 +20,13 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// expiring is an archive of three days of which the recordings of one campaign are past their retention, those of a
-// second one are not, and those of all others are kept for ever.
+// expiring is an archive of three days: recordings of one campaign are past their retention, those of a second one
+// are not, and all others are kept for ever.
 type expiring struct {
 	*archive
 	bucket *bucket // nil on disk
 	past   map[string]convosotest.Call
-	flags  []string // of archive, about retention
+	flags  []string // retention flags of archive
 }
 
 func newExpiring(t *testing.T, where string, seed uint64) *expiring {
@@ -79,7 +80,7 @@ func (x *expiring) expire(code int, args ...string) (e evidence.Expired) {
 	return *got.Expired
 }
 
-// allPast returns all recordings that are past their retention.
+// allPast returns all recordings past their retention.
 func (x *expiring) allPast() map[string]bool {
 	all := map[string]bool{}
 	for ref := range x.past {
@@ -88,10 +89,10 @@ func (x *expiring) allPast() map[string]bool {
 	return all
 }
 
-// one returns a recording that is past its retention, by the order of their ids.
+// one returns a recording that is past its retention, by index in the order of their ids.
 func (x *expiring) one(n int) string { return slices.Sorted(maps.Keys(x.past))[n] }
 
-// stored returns which recordings have audio, in whatever version.
+// stored returns which recordings have audio, in any version.
 func (x *expiring) stored() map[string]bool {
 	x.t.Helper()
 	found := map[string]bool{}
@@ -122,7 +123,7 @@ func refsOf(c convosotest.Call) (refs []string) {
 	return refs
 }
 
-// check looks that the audio of these recordings alone is gone, and that every reader says so.
+// check fails unless exactly the audio of these recordings is removed, and every reader says so.
 func (x *expiring) check(gone map[string]bool) {
 	x.t.Helper()
 	for ref, stands := range x.stored() {
@@ -160,7 +161,7 @@ func wantOutcome(gone bool) manifest.Outcome {
 	return manifest.Archived
 }
 
-// TestExpire removes what is past its retention, and nothing brings it back.
+// TestExpire removes recordings past their retention, and nothing restores them.
 func TestExpire(t *testing.T) {
 	for _, where := range []string{"disk", "s3"} {
 		t.Run(where, func(t *testing.T) {
@@ -205,11 +206,30 @@ func expireAll(t *testing.T, x *expiring) {
 		t.Errorf("again: %+v", again)
 	}
 
-	// Nobody has signed that audio is gone until the next seal.
+	var listed struct {
+		Expiries []evidence.Expiry `json:"expiries"`
+	}
+	if err := json.Unmarshal([]byte(x.other(0, "erase", "list", "--json").stdout), &listed); err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, e := range listed.Expiries {
+		if count += e.Recordings; e.ID != done.Expiries[0] || e.State != evidence.ErasureDone || e.Class != "short" || e.Outcome != manifest.Expired || e.Ended == "" {
+			t.Errorf("listed: %+v", e)
+		}
+	}
+	if count != n-1 || len(listed.Expiries) < 2 {
+		t.Errorf("%d recordings are listed as expired, want %d: %+v", count, n-1, listed)
+	}
+	wantSaid(t, x.other(0, "erase", "list").stdout, "EXPIRY ", done.Expiries[0]+"   "+daysAgo(10)+"   done ", " expired   short\n")
+
+	// The removal of audio is not signed until the next seal.
+	wantSaid(t, x.other(0, "audit", x.one(1)).stdout, "\nexpiry ", " is not sealed yet: the next seal signs it\n")
 	if got := x.audit(4, "--allowed-signers", allowed); got.Found != n-1 || got.Findings[0].Kind != evidence.ErasureUnsealed {
 		t.Errorf("the audit before the seal: %+v", got.Findings)
 	}
 	x.seal(key)
+	wantSaid(t, x.other(0, "audit", x.one(1), "--allowed-signers", allowed).stdout, "the expiry ", ", by seal 2, SHA-256")
 	if got := x.audit(0, "--allowed-signers", allowed); got.Expired != n-1 {
 		t.Errorf("the audit knows %d expired recordings, not %d", got.Expired, n-1)
 	}
@@ -235,7 +255,7 @@ func expireAll(t *testing.T, x *expiring) {
 	x.other(0, "export", "--format", "bagit", "--id", x.past[x.one(1)].ID, "--to", filepath.Join(t.TempDir(), "bag"))
 	x.other(0, "hold", "add", "case 2", "--id", x.past[x.one(1)].ID)
 
-	// A person whose audio has expired is erased as any other.
+	// A person whose audio has expired is erased like any other.
 	x.other(0, "hold", "release", "case 2")
 	if got := x.archive.erase(0, "--id", x.past[x.one(2)].ID, "--yes", "--reason", "request 7"); len(got.Erased) != 1 || got.Erased[0].Audio != 0 {
 		t.Errorf("erased: %+v", got)
@@ -248,13 +268,8 @@ func expireAll(t *testing.T, x *expiring) {
 		t.Errorf("the audit knows %d expired recordings, not %d", got.Expired, len(gone))
 	}
 
-	// A manifest that is lost does not bring it back.
-	if x.bucket != nil {
-		x.bucket = x.bucket.copied("pre fix/manifest/")
-		x.archive = x.bucket.archive
-	} else if err := os.RemoveAll(filepath.Join(x.dest, "manifest")); err != nil {
-		t.Fatal(err)
-	}
+	// A lost manifest does not restore it.
+	x.loseManifest(t)
 	if made := x.rebuild(0); made.Expired != len(gone) || made.Missing != 0 {
 		t.Errorf("rebuilt: %+v", made)
 	}
@@ -274,7 +289,7 @@ func expireAll(t *testing.T, x *expiring) {
 	x.verify().want(t, 0)
 }
 
-// checkShown looks that erase --expired tells which retention applies, where it is noted, and what expires next.
+// checkShown checks that erase --expired prints the retention with its source, and the next expiry.
 func (x *expiring) checkShown() {
 	x.t.Helper()
 	short, _, _ := strings.Cut(x.flags[3], "=")
@@ -331,7 +346,8 @@ func countIn(t *testing.T, folder, text string) (n int) {
 	return n
 }
 
-// TestExpireKilled kills the program at random moments: nothing is shown as damage meanwhile, and in the end all is gone.
+// TestExpireKilled kills the program at random moments: nothing is reported as damage meanwhile, and in the end
+// everything is removed.
 func TestExpireKilled(t *testing.T) {
 	for _, where := range []string{"disk", "s3"} {
 		t.Run(where, func(t *testing.T) {
@@ -352,7 +368,7 @@ func TestExpireKilled(t *testing.T) {
 	}
 }
 
-// TestExpireResumes stops an expiry by a bucket that refuses to delete: the recordings are shown as expired, and hold add
+// TestExpireResumes stops an expiry with a bucket that refuses to delete: the recordings count as expired, and hold add
 // says that it comes too late. erase --resume finishes it.
 func TestExpireResumes(t *testing.T) {
 	t.Parallel()
@@ -367,6 +383,7 @@ func TestExpireResumes(t *testing.T) {
 	if r := x.other(0, "erase", "--expired", "--state-dir", x.state); !strings.Contains(r.stdout, "UNFINISHED") {
 		t.Errorf("what is unfinished is not told: %s", r.stdout)
 	}
+	wantSaid(t, x.other(3, "erase", "list").stdout, " unfinished ", "erase --resume finishes 1 expiry\n")
 	if v := x.verify().want(t, 0); v.found.Expired != len(x.past) {
 		t.Errorf("%d are told as expired, want %d", v.found.Expired, len(x.past))
 	}
@@ -383,8 +400,8 @@ func TestExpireResumes(t *testing.T) {
 	x.check(x.allPast())
 }
 
-// TestHoldOvertakesExpiry: a case comes to hold a recording between the look for holds and the intent. The expiry takes
-// this one back, and the others go.
+// TestHoldOvertakesExpiry: a recording is held between the check for holds and the intent. The expiry withdraws this
+// one, and removes the others.
 func TestHoldOvertakesExpiry(t *testing.T) {
 	t.Parallel()
 	x := newExpiring(t, "s3", 175)
@@ -408,8 +425,8 @@ func TestHoldOvertakesExpiry(t *testing.T) {
 	x.check(gone)
 }
 
-// TestExpiryOvertakesHold: a hold looks for what is there, an expiry notes its intent and looks for holds, and then the
-// hold is noted, which says that it came too late.
+// TestExpiryOvertakesHold: a hold searches the calls, an expiry notes its intent and looks for holds, and then the hold
+// is noted and reports that it came too late.
 func TestExpiryOvertakesHold(t *testing.T) {
 	t.Parallel()
 	x := newExpiring(t, "s3", 176)
@@ -428,7 +445,46 @@ func TestExpiryOvertakesHold(t *testing.T) {
 	}
 }
 
-// TestExpireDuringARun: a damaged recording expires while a run fetches it again. What the run stores goes too.
+// TestHoldBeforeExpiry: a hold looks for what is there, an expiry notes its intent and looks for holds, and then the hold is
+// noted. The expiry has removed nothing yet, so the hold wins and says so, and the others go.
+func TestHoldBeforeExpiry(t *testing.T) {
+	t.Parallel()
+	x := newExpiring(t, "s3", 181)
+	ids := filepath.Join(t.TempDir(), "ids")
+	writeFile(t, ids, x.one(0)+"\n")
+	holdWaits, expiryWaits, holdDone := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	var onHold sync.Once
+	var onExpiry atomic.Bool
+	x.bucket.trouble(func(_ http.ResponseWriter, r *http.Request, _ int) bool {
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/evidence/hold-") {
+			onHold.Do(func() { close(holdWaits); <-expiryWaits })
+		}
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "-claim-") && !onExpiry.Swap(true) {
+			close(expiryWaits)
+			<-holdDone
+		}
+		return false
+	})
+	var won held
+	go func() {
+		defer close(holdDone)
+		won = x.hold(0, []string{"add", "case 1"}, "--ids-from", ids)
+	}()
+	<-holdWaits
+	if got := x.expire(0, "--expired", "--yes"); got.Removed != len(x.past)-1 || got.Held != 1 || len(got.Expiries) != 1 {
+		t.Errorf("expired: %+v", got)
+	}
+	<-holdDone
+	if won.Recordings != 1 || len(won.NotHeld) > 0 || len(won.Hidden) != 1 {
+		t.Errorf("held: %+v", won)
+	}
+	gone := x.allPast()
+	delete(gone, x.one(0))
+	x.check(gone)
+}
+
+// TestExpireDuringARun: a damaged recording expires while a run downloads it again. What the run stores is
+// removed too.
 func TestExpireDuringARun(t *testing.T) {
 	t.Parallel()
 	x := newExpiring(t, "s3", 177)
@@ -447,7 +503,7 @@ func TestExpireDuringARun(t *testing.T) {
 	x.check(x.allPast())
 }
 
-// TestExpireLocked: what is locked stays, with its date, and all else goes.
+// TestExpireLocked: locked recordings stay, with their date, and all others are removed.
 func TestExpireLocked(t *testing.T) {
 	t.Parallel()
 	if ignoresConditions(t) {
@@ -469,8 +525,8 @@ func TestExpireLocked(t *testing.T) {
 	}
 }
 
-// TestLifecycle: audio that a rule of the bucket has removed after its retention is no damage, and all other that is missing
-// is. It is noted by the next erase --expired.
+// TestLifecycle: audio that a lifecycle rule of the bucket removed after its retention is not damage; other missing
+// audio is. The next erase --expired notes it.
 func TestLifecycle(t *testing.T) {
 	for _, where := range []string{"disk", "s3"} {
 		t.Run(where, func(t *testing.T) {
@@ -495,7 +551,16 @@ func TestLifecycle(t *testing.T) {
 				}
 				x.bucket.remove("pre fix/" + x.bucket.readBucket().outcome(ref).Key)
 			}
+			key, allowed := sealKey(t)
+			x.seal(key)
 			remove(x.one(0))
+			if a := x.audit(0, "--allowed-signers", allowed); a.Absent != 1 {
+				t.Errorf("%d are told as expired by the audit, want 1", a.Absent)
+			}
+			if r := x.other(0, "audit", "--seals", "--allowed-signers", allowed); !strings.Contains(r.stdout, "expired      1 recording not in the store") ||
+				!strings.Contains(r.stdout, "erase --expired --yes") {
+				t.Errorf("the audit says: %s", r.stdout)
+			}
 			if v := x.verify("--repair").want(t, 0); v.found.Expired != 1 {
 				t.Errorf("%d are told as expired, want 1", v.found.Expired)
 			}
@@ -503,7 +568,7 @@ func TestLifecycle(t *testing.T) {
 			if r := x.days("--relist").want(t, 0); r.summary.MediaRequests != 0 {
 				t.Errorf("%d downloads", r.summary.MediaRequests)
 			}
-			for _, ref := range []string{x.one(1), later} { // one is held, the other one's time is not over
+			for _, ref := range []string{x.one(1), later} { // one is held, the other one's retention has not ended
 				remove(ref)
 			}
 			v := x.verify().want(t, 4, verify.Missing)
@@ -512,12 +577,24 @@ func TestLifecycle(t *testing.T) {
 					t.Errorf("recording %s is told as missing", f.RecordingID)
 				}
 			}
+			if a := x.audit(4, "--allowed-signers", allowed); a.Absent != 1 || a.Found != 2 {
+				t.Errorf("the audit found: %+v", a)
+			}
 			if v.found.Damaged != 2 || v.found.Expired != 1 {
 				t.Errorf("found: %+v", v.found)
 			}
-			x.verify("--repair").want(t, 4, verify.Missing)
-			x.days().want(t, 0) // fetches these two again
-			if got := x.expire(0, "--expired", "--yes"); got.Removed != len(x.past)-1 || got.Audio != len(x.past)-2 || got.Held != 1 {
+			// After the loss of the manifest it is told apart likewise, and only these two are fetched again.
+			x.loseManifest(t)
+			if made := x.rebuild(3); made.Expired != 1 || made.Missing != 2 {
+				t.Errorf("rebuilt: %+v", made)
+			}
+			if r := x.other(0, "audit", x.one(0)); !strings.Contains(r.stdout, "its retention, short, ended on") {
+				t.Errorf("the history: %s", r.stdout)
+			}
+			if r := x.days().want(t, 0); r.summary.MediaRequests != 2 {
+				t.Errorf("%d downloads after the rebuild, want 2", r.summary.MediaRequests)
+			}
+			if got := x.expire(0, "--expired", "--yes"); got.Removed != len(x.past)-2 || got.Audio != len(x.past)-2 || got.Held != 1 {
 				t.Errorf("expired: %+v", got)
 			}
 			if v := x.verify().want(t, 0); v.found.Expired != len(x.past)-1 {
@@ -527,7 +604,18 @@ func TestLifecycle(t *testing.T) {
 	}
 }
 
-// TestExpireRefused: without a retention nothing expires, neither by terms, nor by a clock that is behind.
+// loseManifest removes the manifest; of a bucket it makes a copy without it.
+func (x *expiring) loseManifest(t *testing.T) {
+	t.Helper()
+	if x.bucket != nil {
+		x.bucket = x.bucket.copied("pre fix/manifest/")
+		x.archive = x.bucket.archive
+	} else if err := os.RemoveAll(filepath.Join(x.dest, "manifest")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestExpireRefused: without a retention nothing expires, and terms or a clock that is behind are refused.
 func TestExpireRefused(t *testing.T) {
 	t.Parallel()
 	a := onDisk(t, threeDays(t, 180))

@@ -8,8 +8,8 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// TestExportOfACopy: a copy of an archive that keeps the times of files has no changed day; one with new times is written
-// again once, with the same rows.
+// TestExportOfACopy: a copy that keeps file times has no changed day; a copy with new times is exported again once,
+// with the same rows.
 func TestExportOfACopy(t *testing.T) {
 	t.Parallel()
 	const days = 3

@@ -23,7 +23,7 @@ import (
 	"convoso-archiver/internal/s3test"
 )
 
-// exported is what export says of itself.
+// exported is the summary of an export.
 type exported struct {
 	ExitCode  int `json:"exit_code"`
 	Error     string
@@ -36,7 +36,7 @@ type exported struct {
 	Calls     int
 }
 
-// exportCommand returns an export that is not started yet. It has neither token nor home.
+// exportCommand returns an export not started yet, without token and home.
 func (a *archive) exportCommand(ctx context.Context, to string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, binary, slices.Concat([]string{"export", "--json", "--dest", a.dest, "--to", to}, a.flags, args)...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "GORACE=halt_on_error=1 atexit_sleep_ms=0"}, a.env...)
@@ -65,7 +65,7 @@ func (a *archive) export(code int, to string, args ...string) exported {
 	return made
 }
 
-// tableRow is what is compared of a row of either table.
+// tableRow holds the compared fields of a row of either table.
 type tableRow struct {
 	ID          string     `parquet:"id,optional"`
 	RecordingID string     `parquet:"recording_id,optional"`
@@ -114,7 +114,7 @@ func readTables(t *testing.T, files map[string][]byte) map[string][]tableRow {
 	return tables
 }
 
-// checkTables compares an export with what the simulator made.
+// checkTables compares an export with the data of the simulator.
 func checkTables(t *testing.T, server *convosotest.Server, folder string, wanted func(convosotest.Call) bool) {
 	t.Helper()
 	tables := readTables(t, tree(t, folder))
@@ -155,7 +155,7 @@ func checkTables(t *testing.T, server *convosotest.Server, folder string, wanted
 	}
 }
 
-// TestExport exports from disk and from S3, to disk and to S3, again and again.
+// TestExport exports from disk and from S3, to disk and to S3, repeatedly.
 func TestExport(t *testing.T) {
 	t.Parallel()
 	for _, where := range []string{"disk to disk", "disk to S3", "S3 to disk", "S3 to S3"} {
@@ -168,7 +168,7 @@ func TestExport(t *testing.T) {
 			a, to, folder, mutes := placeExport(t, server, where)
 			a.run("--start-time", daysAgo(9), "--end-time", daysAgo(6)).want(t, 0)
 			asked := server.Stats().API.Requests
-			if mutes != nil { // a folder is given flags for S3 where either side is
+			if mutes != nil { // S3 flags also apply to a folder if the other side is S3
 				a.flags = mutes
 			}
 			if made := a.export(0, to); made.Written != 4 || made.Calls != 240 || made.Unchanged+made.Removed+len(made.Broken) > 0 {
@@ -213,7 +213,7 @@ func placeExport(t *testing.T, server *convosotest.Server, where string) (a *arc
 	return a, folder, folder, nil
 }
 
-// changeDays adds a row to one day, spoils one and removes one, and exports after each.
+// changeDays adds a row to one day, damages one and removes one, and exports after each.
 func changeDays(t *testing.T, a *archive, to, folder string, before map[string][]byte) {
 	t.Helper()
 	changed, broken, gone := daysAgo(9), daysAgo(8), daysAgo(7)
@@ -259,7 +259,7 @@ func writeFile(t *testing.T, name, text string) {
 	}
 }
 
-// TestExportTerms exports what terms choose, and keeps exports of different terms apart.
+// TestExportTerms exports with terms, and keeps exports of different terms apart.
 func TestExportTerms(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{
@@ -312,7 +312,7 @@ func TestExportTerms(t *testing.T) {
 	checkTables(t, server, to, nil)
 }
 
-// TestExportRefuses gives export what it must refuse, or cannot write.
+// TestExportRefuses tests input that export must refuse, or cannot write.
 func TestExportRefuses(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 52, FirstDay: daysAgo(9), CallsPerDay: 20, MedianSize: 2_000})
@@ -374,8 +374,8 @@ func TestExportRefuses(t *testing.T) {
 	}
 }
 
-// TestExportKilled kills exports at random moments. What lies there is whole at any time, and the run that is left
-// alone makes what one makes that was never disturbed.
+// TestExportKilled kills exports at random moments. The files are complete at any time, and the final run gives
+// the same result as an undisturbed one.
 func TestExportKilled(t *testing.T) {
 	t.Parallel()
 	const days = 12
@@ -409,7 +409,7 @@ func TestExportKilled(t *testing.T) {
 					t.Fatalf("%s is not whole after a kill", name)
 				}
 			}
-			if rand.N(3) == 0 { // it begins anew, not where it has all
+			if rand.N(3) == 0 { // sometimes it starts over
 				if err := os.RemoveAll(torn); err != nil {
 					t.Fatal(err)
 				}

@@ -18,9 +18,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// TestMixedFaults runs against all faults at once. Every recording that can be had
-// is had, every other one has the right outcome, and a run after the faults are
-// gone fetches the missing ones alone.
+// TestMixedFaults runs against all faults at once. Every available recording is archived, every
+// other one has the correct outcome, and a run without faults downloads only the missing ones.
 func TestMixedFaults(t *testing.T) {
 	t.Parallel()
 	outcomes := map[convosotest.Fault]manifest.Outcome{
@@ -38,13 +37,13 @@ func TestMixedFaults(t *testing.T) {
 	for fault := range outcomes {
 		faults[fault] = 3
 	}
-	// These pass within the run: a host that asks to wait, once for each recording.
+	// These faults pass within the run: a host that asks to wait, once for each recording.
 	times := map[convosotest.Fault]int{}
 	for _, fault := range []convosotest.Fault{convosotest.FaultLimitWait, convosotest.FaultLimitDate, convosotest.FaultBusyWait} {
 		faults[fault], times[fault] = 2, 1
 	}
 	oddities := convosotest.AllBenign()
-	oddities.MissingIDs, oddities.SplitNames = false, false // so that every recording can be told by its id
+	oddities.MissingIDs, oddities.SplitNames = false, false // so that ids identify every recording
 	source := simulate(t, convosotest.Config{
 		Seed: 50, FirstDay: daysAgo(7), Days: 3, CallsPerDay: 120, RecordedShare: 0.9, SeveralShare: 0.2, MedianSize: 8_000,
 		Oddities: oddities, MediaFaults: faults, FaultTimes: times, LinkRefusal: convosotest.FaultForbidden,
@@ -119,7 +118,7 @@ func TestTokenRevoked(t *testing.T) {
 	if !strings.Contains(r.stderr, "CONVOSO_AUTH_TOKEN") {
 		t.Errorf("stderr: %s", tail(r.stderr))
 	}
-	if n := source.Stats().API.Requests; n > 9+4 { // four days are listed side by side
+	if n := source.Stats().API.Requests; n > 9+4 { // four days are listed in parallel
 		t.Errorf("%d requests with a token that is good for 9", n)
 	}
 	a.checkStored()
@@ -133,14 +132,14 @@ func TestTokenRevoked(t *testing.T) {
 	}
 }
 
-// TestRateLimitStorm: both hosts refuse request after request and say nothing, or
-// seconds, or a date, of when to come back.
+// TestRateLimitStorm: both hosts refuse request after request without Retry-After, or with seconds
+// or a date.
 func TestRateLimitStorm(t *testing.T) {
 	t.Parallel()
 	for form, rule := range map[convosotest.RetryAfter]convosotest.APIRule{
 		convosotest.RetrySeconds: {Fault: convosotest.APILimitWait, Skip: 1, Times: 3},
 		convosotest.RetryDate:    {Fault: convosotest.APILimitDate, Skip: 1, Times: 3},
-		convosotest.RetryNone:    {Fault: convosotest.APILimit, Skip: 1, Times: 1}, // each costs 15 seconds or more
+		convosotest.RetryNone:    {Fault: convosotest.APILimit, Skip: 1, Times: 1}, // each refusal costs 15 seconds or more
 	} {
 		t.Run(fmt.Sprintf("%q", form), func(t *testing.T) {
 			t.Parallel()
@@ -149,7 +148,7 @@ func TestRateLimitStorm(t *testing.T) {
 				Seed: 53, FirstDay: daysAgo(7), CallsPerDay: 60, RecordedShare: 1, MedianSize: 4_000,
 				Listing: convosotest.Listing{MaxLimit: 25}, APIRules: []convosotest.APIRule{rule}, MediaRate: rate,
 			})
-			a := onDisk(t, source, "--start-time", daysAgo(7), "--end-time", daysAgo(7)) // with no rate of its own to begin at
+			a := onDisk(t, source, "--start-time", daysAgo(7), "--end-time", daysAgo(7)) // without a learned rate
 			r := a.run().want(t, 0)
 			if c := a.checkFiles(nil); len(c.closed) != 1 {
 				t.Error("the day stays open")
@@ -167,8 +166,8 @@ func TestRateLimitStorm(t *testing.T) {
 	}
 }
 
-// TestDiskFull archives into a file system of 1 MiB: the run ends with exit code 1
-// and a clear word, and goes on once there is room.
+// TestDiskFull archives into a file system of 1 MiB: the run ends with exit code 1 and a clear
+// message, and continues once there is space.
 func TestDiskFull(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("mounts a tmpfs, which is Linux's")
@@ -202,7 +201,7 @@ func TestDiskFull(t *testing.T) {
 	if c := a.checkFiles(nil); len(c.closed) != 1 {
 		t.Error("the day stays open once there is room")
 	}
-	// A folder that is turned read-only is told before anything is asked for.
+	// A read-only folder is reported before any request.
 	mount("remount,ro")
 	source.ResetStats()
 	if r := a.run("--relist").want(t, 1); !strings.Contains(r.stderr, "--dest") && !strings.Contains(r.stderr, "read-only") {
@@ -216,7 +215,7 @@ func TestDiskFull(t *testing.T) {
 	a.checkFiles(nil)
 }
 
-// TestClockSkew: a machine that is two hours off closes nothing, and says so.
+// TestClockSkew: with a clock two hours off, no day is closed, and the run says so.
 func TestClockSkew(t *testing.T) {
 	t.Parallel()
 	for name, skew := range map[string]time.Duration{"ahead": 2 * time.Hour, "behind": -2 * time.Hour} {
@@ -246,7 +245,7 @@ func TestWrongTimeZone(t *testing.T) {
 	}
 }
 
-// TestS3Trouble: what a bucket's server may answer in between.
+// TestS3Trouble: faulty answers of a bucket's server.
 func TestS3Trouble(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -286,7 +285,7 @@ func TestS3Trouble(t *testing.T) {
 			b.trouble(nil)
 			b.run().want(t, 0)
 			b.check(nil)
-			if test.code == 0 { // else those that could not be stored are fetched again
+			if test.code == 0 { // otherwise the recordings that could not be stored are downloaded again
 				checkOnce(t, source)
 			}
 		})
@@ -304,9 +303,8 @@ func TestS3Trouble(t *testing.T) {
 	})
 }
 
-// TestS3StopsReading: a server that takes half of a recording and then neither reads
-// nor answers. The attempt times out, the next one stores it, and what was begun is
-// not there.
+// TestS3StopsReading: a server that takes half of a recording and then neither reads nor answers.
+// The attempt times out, the next one stores it, and no partial object exists.
 func TestS3StopsReading(t *testing.T) {
 	t.Parallel()
 	source := simulate(t, convosotest.Config{
@@ -315,7 +313,7 @@ func TestS3StopsReading(t *testing.T) {
 	b := onS3(t, source, false, "--start-time", daysAgo(7), "--end-time", daysAgo(7))
 	released := make(chan struct{})
 	release := sync.OnceFunc(func() { close(released) })
-	t.Cleanup(release) // else the proxy would not close
+	t.Cleanup(release) // otherwise the proxy would not close
 	var stuck atomic.Int64
 	b.trouble(func(_ http.ResponseWriter, r *http.Request, _ int) bool {
 		if r.Method == http.MethodPut && r.ContentLength > 1<<20 && stuck.Add(1) == 1 {
@@ -331,13 +329,13 @@ func TestS3StopsReading(t *testing.T) {
 		t.Error("the day stays open")
 	}
 	checkOnce(t, source)
-	release() // the server meets the end of the first attempt now
+	release() // now the server sees the end of the first attempt
 	b.run("--relist").want(t, 0)
 	b.check(nil)
 	checkOnce(t, source)
 }
 
-// stuckBody gives some bytes and then none until it is released, which ends it.
+// stuckBody returns some bytes and then blocks until it is released, which ends it.
 type stuckBody struct {
 	io.ReadCloser
 	left     int
@@ -360,7 +358,7 @@ func s3Error(w http.ResponseWriter, status int, code string) {
 	fmt.Fprintf(w, "<?xml version=\"1.0\"?><Error><Code>%s</Code><Message>canary in %s</Message><RequestId>1</RequestId></Error>", code, filepath.Base("message"))
 }
 
-// TestTwoRunsOnOneBucket: both end, and together they have everything once.
+// TestTwoRunsOnOneBucket: both finish, and together they store everything once.
 func TestTwoRunsOnOneBucket(t *testing.T) {
 	t.Parallel()
 	source := simulate(t, convosotest.Config{
@@ -369,7 +367,7 @@ func TestTwoRunsOnOneBucket(t *testing.T) {
 	b := onS3(t, source, false, "--start-time", daysAgo(7), "--end-time", daysAgo(6))
 	other := *b.archive
 	other.state = filepath.Join(t.TempDir(), "other")
-	b.run("--max-recordings", "1").want(t, 3) // so that both find the bucket proved
+	b.run("--max-recordings", "1").want(t, 3) // so that the bucket is already checked
 	first := b.finish(b.command(t.Context()), func(*os.Process) {
 		second := other.run()
 		if second.code != 0 && second.code != 3 { // 3: the other one wrote to a day in between

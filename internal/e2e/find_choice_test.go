@@ -13,7 +13,7 @@ import (
 )
 
 // TestFindChoice: a copy of some calls says how many had no audio, and how to choose among those that have; a sample
-// names its seed, so that it can be drawn again beside another one.
+// names its seed, so it can be drawn again.
 func TestFindChoice(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 91, FirstDay: daysAgo(7), CallsPerDay: 80, RecordedShare: 0.2, MedianSize: 3_000})
@@ -39,7 +39,7 @@ func TestFindChoice(t *testing.T) {
 	if text := say(append(longest, "--outcome", "archived")...); !strings.Contains(text, "20 calls, ") && strings.Contains(text, "no audio") {
 		t.Errorf("with --outcome archived: %q", text)
 	}
-	if text := say(); !strings.Contains(text, " calls have no audio\n") { // all of the archive: there is nothing to choose
+	if text := say(); !strings.Contains(text, " calls have no audio\n") { // the whole archive: there is nothing to choose
 		t.Errorf("all calls: %q", text)
 	}
 	var told struct {
@@ -67,7 +67,7 @@ func TestFindChoice(t *testing.T) {
 	}
 }
 
-// TestFindPlaylist: the playlist names the length of each recording, also where a call has several or was longer.
+// TestFindPlaylist: the playlist names the length of each recording, also if a call has several or was longer.
 func TestFindPlaylist(t *testing.T) {
 	t.Parallel()
 	a, _ := copyable(t, diskArchive, convosotest.Config{Seed: 93, CallsPerDay: 60, SeveralShare: 0.5, MedianSize: 200_000, MaxSize: 400_000})
@@ -81,7 +81,7 @@ func TestFindPlaylist(t *testing.T) {
 		if err != nil || err2 != nil {
 			t.Fatal(err, err2)
 		}
-		const bytesASecond = 8000 // of the simulator
+		const bytesASecond = 8000 // the simulator's rate
 		if off := plays - size/bytesASecond; plays >= 0 && max(off, -off) > max(5, plays/5) {
 			t.Errorf("%s plays %d s, the playlist says %d", row["file"], size/bytesASecond, plays)
 		}

@@ -21,16 +21,16 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// copied is what a folder of copies holds.
+// copied is the content of a folder of copies.
 type copied struct {
 	files map[string]string   // hashes by name, without index and playlist
 	rows  []map[string]string // of the index
 	list  []string            // of the playlist
-	plays []string            // how long, by the playlist
+	plays []string            // durations in the playlist
 }
 
-// readCopies reads a folder of copies, whose index and playlist must name the same files in the same order, and those
-// that are there.
+// readCopies reads a folder of copies, whose index and playlist must list exactly the existing files in the same
+// order.
 func readCopies(t *testing.T, dir string) copied {
 	t.Helper()
 	c := copied{files: map[string]string{}}
@@ -133,7 +133,7 @@ func recordingsOf(server *convosotest.Server, want func(convosotest.Recording) b
 	return all
 }
 
-// copyable is an archive of one day with recordings alone.
+// copyable is an archive of one day in which every call has a recording.
 func copyable(t *testing.T, where func(*testing.T, *convosotest.Server) *archive, config convosotest.Config) (*archive, *convosotest.Server) {
 	t.Helper()
 	config.FirstDay, config.RecordedShare = daysAgo(7), 1
@@ -170,7 +170,7 @@ func TestFindCopy(t *testing.T) {
 				t.Errorf("stderr %q", r.stderr)
 			}
 
-			// All want a handful of names; another search goes on beside them.
+			// All recordings share a few names, and another search runs in parallel.
 			to = filepath.Join(t.TempDir(), "copies")
 			names := "{{.campaign_id}}/call {{.call_date.Format \"2006-01-02\"}}"
 			campaign := ""
@@ -187,7 +187,7 @@ func TestFindCopy(t *testing.T) {
 					t.Errorf("%s was overwritten", name)
 				}
 			}
-			// A copy into a new folder gives the same names, whatever the workers do.
+			// A copy into a new folder gives the same names, independent of the workers.
 			other, third := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")
 			a.find("--copy-to", other, "--path-template", names, "--workers", "8").want(t, 0)
 			a.find("--copy-to", third, "--path-template", names, "--workers", "1").want(t, 0)
@@ -198,7 +198,7 @@ func TestFindCopy(t *testing.T) {
 	}
 }
 
-// TestFindCopyStopped stops a copy by signals, in the middle; the same command goes on.
+// TestFindCopyStopped stops a copy by signals, in the middle; the same command continues.
 func TestFindCopyStopped(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("signals cannot be sent on Windows")
@@ -227,7 +227,7 @@ func TestFindCopyStopped(t *testing.T) {
 			t.Fatal("the copy was done before it was stopped")
 		}
 		if test.code < 0 {
-			continue // it could write down nothing
+			continue // nothing was written yet
 		}
 		if !strings.Contains(r.stderr, "stopping cleanly") || !strings.Contains(r.stderr, "stopped: ") {
 			t.Errorf("stderr %q", r.stderr)
@@ -277,7 +277,7 @@ func TestFindCopyOfDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := filepath.Join(t.TempDir(), "copies")
-	// What stands already there is not ours to replace: of another, and a torn copy.
+	// Existing files are never replaced: a file of another origin, and a truncated copy.
 	taken, torn := keys[all[1].Ref], keys[all[2].Ref]
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		t.Fatal(err)
@@ -306,14 +306,14 @@ func TestFindCopyOfDamage(t *testing.T) {
 	bad := []string{changed, short, long, gone}
 	checkCopied(t, c, slices.DeleteFunc(slices.Clone(all), func(r convosotest.Recording) bool { return slices.Contains(bad, r.Ref) }))
 
-	// For a machine.
+	// As JSON.
 	r = a.find("--copy-to", to, "--log-format", "json").want(t, 4)
 	if strings.Count(r.stderr, `"msg":"a recording is left out","recording_id":"`) != len(bad) || !strings.Contains(r.stderr, `"damaged":4`) {
 		t.Errorf("stderr %q", r.stderr)
 	}
 }
 
-// TestFindCopyRefused gives folders into which nothing may be copied.
+// TestFindCopyRefused tries folders that copies must not use.
 func TestFindCopyRefused(t *testing.T) {
 	t.Parallel()
 	a, _ := copyable(t, diskArchive, convosotest.Config{Seed: 75, CallsPerDay: 5, MedianSize: 3_000})
@@ -353,7 +353,7 @@ func TestFindCopyRefused(t *testing.T) {
 	}
 }
 
-// TestFindCopyReadOnly copies where nothing may be written.
+// TestFindCopyReadOnly copies into a read-only folder.
 func TestFindCopyReadOnly(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("folders cannot be made read-only there")
@@ -365,7 +365,7 @@ func TestFindCopyReadOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := a.findCommand("--copy-to", to)
-	if os.Geteuid() == 0 { // whom the rights of folders do not bind
+	if os.Geteuid() == 0 { // root ignores permissions
 		setpriv, err := exec.LookPath("setpriv")
 		if err != nil {
 			t.Fatal(err)
@@ -379,7 +379,7 @@ func TestFindCopyReadOnly(t *testing.T) {
 	}
 }
 
-// TestFindIDs looks for a list of ids.
+// TestFindIDs searches a list of ids.
 func TestFindIDs(t *testing.T) {
 	t.Parallel()
 	a, server := copyable(t, diskArchive, convosotest.Config{Seed: 77, CallsPerDay: 40, SeveralShare: 0.5, MedianSize: 3_000})
@@ -428,7 +428,7 @@ func TestFindIDs(t *testing.T) {
 	if r = a.find("--ids-from", list, "--log-format", "json").want(t, 3); !strings.Contains(r.stderr, `"msg":"ids were not found","missing":["99000",`) {
 		t.Errorf("stderr %q", r.stderr)
 	}
-	// What a limit or a sample leaves out is there all the same.
+	// A recording left out by a limit or a sample is not missing.
 	write(there)
 	a.find("--ids-from", list, "--limit", "1").want(t, 0)
 	a.find("--ids-from", list, "--sample", "1").want(t, 0)
@@ -439,7 +439,7 @@ func TestFindIDs(t *testing.T) {
 	}
 }
 
-// TestFindSample draws at random.
+// TestFindSample draws random samples.
 func TestFindSample(t *testing.T) {
 	t.Parallel()
 	a, _ := copyable(t, diskArchive, convosotest.Config{Seed: 78, CallsPerDay: 60, MedianSize: 3_000})
@@ -466,7 +466,7 @@ func TestFindSample(t *testing.T) {
 	}
 }
 
-// TestFindInBrokenArchives searches archives of which something is damaged or missing.
+// TestFindInBrokenArchives searches archives with damaged or missing parts.
 func TestFindInBrokenArchives(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 79, FirstDay: daysAgo(8), Days: 3, CallsPerDay: 20, RecordedShare: 0.5, MedianSize: 3_000})
@@ -500,7 +500,7 @@ func TestFindInBrokenArchives(t *testing.T) {
 		if n := len(callsOf(t, r.stdout)); n < least || !strings.Contains(r.stderr, "find: read day "+daysAgo(7)+": ") || strings.Contains(r.stderr, "5550001234") {
 			t.Errorf("%s: %d calls, stderr %q", tree, n, r.stderr)
 		}
-		// Days that are not asked for do no harm.
+		// Damaged days outside of the span do not matter.
 		a.find("--end-time", daysAgo(8)).want(t, 0)
 		undo()
 	}

@@ -21,7 +21,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// findCommand returns a search of the archive that is not started yet, without token and home.
+// findCommand returns a search of the archive not started yet, without token and home.
 func (a *archive) findCommand(args ...string) *exec.Cmd {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(a.t.Context(), 2*time.Minute)
@@ -31,7 +31,7 @@ func (a *archive) findCommand(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// s3Flags are those of the flags that say where the archive is.
+// s3Flags returns the flags that locate the archive in S3.
 func (a *archive) s3Flags() []string {
 	if !strings.HasPrefix(a.dest, "s3://") {
 		return nil
@@ -54,7 +54,7 @@ func (a *archive) finishFind(cmd *exec.Cmd, during func(*os.Process)) result {
 	if during != nil {
 		during(cmd.Process)
 	}
-	_ = cmd.Wait() // the exit code says it
+	_ = cmd.Wait() // the exit code is checked
 	r := result{stdout: stdout.String(), stderr: stderr.String(), code: cmd.ProcessState.ExitCode()}
 	if strings.Contains(r.stderr, "DATA RACE") {
 		a.t.Fatalf("data race:\n%s", r.stderr)
@@ -84,7 +84,7 @@ type foundCall struct {
 	Recording                       json.RawMessage `json:"recording"`
 	Recordings                      []struct {
 		manifest.Recording
-		CallID *string `json:"call_id"` // it is that of the row
+		CallID *string `json:"call_id"` // replaces that of the row
 	}
 }
 
@@ -118,7 +118,7 @@ func idsOf(calls []foundCall) []string {
 	return ids
 }
 
-// searchable archives three days, with some recordings that are not there, and returns what became of those by Ref.
+// searchable archives three days, with some missing recordings, and returns their outcomes by Ref.
 func searchable(t *testing.T, a *archive, server *convosotest.Server, calls string) map[string]manifest.Outcome {
 	t.Helper()
 	day := daysAgo(7)
@@ -129,7 +129,7 @@ func searchable(t *testing.T, a *archive, server *convosotest.Server, calls stri
 	return outcomes
 }
 
-// termTest is a search whose answer the truth tells.
+// termTest is a search with the expected answer.
 type termTest struct {
 	args []string
 	want func(c convosotest.Call) bool
@@ -174,7 +174,7 @@ func termTests(any convosotest.Call) []termTest {
 	}
 }
 
-// begins reports whether a word of a name begins so, without regard to case.
+// begins reports whether a word of a name has a prefix, ignoring case.
 func begins(name, part string) bool {
 	for word := range strings.FieldsFuncSeq(strings.ToLower(name), func(r rune) bool { return r == ' ' || r == '\'' || r == '-' }) {
 		if strings.HasPrefix(word, strings.ToLower(part)) {
@@ -184,14 +184,14 @@ func begins(name, part string) bool {
 	return false
 }
 
-// TestFindTerms holds every term to the simulator's truth.
+// TestFindTerms compares every term with the simulator's truth.
 func TestFindTerms(t *testing.T) {
 	t.Parallel()
 	disk := func(t *testing.T, server *convosotest.Server) *archive { return onDisk(t, server) }
 	for _, test := range []struct {
 		name, calls string
 		where       func(*testing.T, *convosotest.Server) *archive
-		every       int // of the searches
+		every       int // run only every n-th search
 	}{
 		{"disk", "all", disk, 1},
 		{"recorded calls only", "recorded", disk, 1},
@@ -232,7 +232,7 @@ func TestFindTerms(t *testing.T) {
 	}
 }
 
-// checkDerived holds the terms about which the simulator tells no truth of its own to the rows.
+// checkDerived compares terms without a truth of their own in the simulator with the rows.
 func checkDerived(t *testing.T, a *archive) {
 	t.Helper()
 	all := a.findCalls()

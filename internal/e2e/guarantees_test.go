@@ -12,9 +12,8 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// TestStoreThatIgnoresConditions: a bucket whose server says that it has created what
-// was there already is found out before anything is downloaded, and the person is told
-// which flag is for it.
+// TestStoreThatIgnoresConditions: a bucket whose server claims to create an existing object is
+// detected before any download, and the error names the flag for it.
 func TestStoreThatIgnoresConditions(t *testing.T) {
 	t.Parallel()
 	source := simulate(t, convosotest.Config{Seed: 90, FirstDay: daysAgo(7), CallsPerDay: 20, RecordedShare: 1, MedianSize: 4_000})
@@ -23,7 +22,7 @@ func TestStoreThatIgnoresConditions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The header cannot simply be taken away on the way: it is signed.
+	// The header is signed, so a proxy cannot simply remove it.
 	ignorant := &httputil.ReverseProxy{
 		ErrorLog: log.New(io.Discard, "", 0),
 		Rewrite: func(r *httputil.ProxyRequest) {

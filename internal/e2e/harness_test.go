@@ -26,7 +26,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// binary is the program under test, built once, with the race detector where the tests have it.
+// binary is the program under test, built once, with the race detector if the tests use it.
 var binary string
 
 func TestMain(m *testing.M) {
@@ -37,14 +37,14 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		// For the tests' own client of the S3 server. Set once: tests run side by side.
+		// For the tests' own client of the S3 server. Set once, because tests run in parallel.
 		server, err := s3test.Named()
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		if server == nil {
-			server = &s3test.Server{} // one that a test will start
+			server = &s3test.Server{} // started by a test
 		}
 		for _, pair := range server.Env() {
 			name, value, _ := strings.Cut(pair, "=")
@@ -69,8 +69,8 @@ const (
 	canary      = "canary"
 )
 
-// started is one time for all tests, else midnight would come between two of a test's
-// days, and in the account's zone, else yesterday would not be over there.
+// started is the common time of all tests, so that midnight never falls within a test. It is in the
+// account's zone, so that yesterday is over there.
 var started = func() time.Time {
 	zone, err := time.LoadLocation("America/Los_Angeles")
 	if err != nil {
@@ -79,10 +79,10 @@ var started = func() time.Time {
 	return time.Now().In(zone)
 }()
 
-// daysAgo returns the date so many days before today.
+// daysAgo returns the date n days before today.
 func daysAgo(n int) string { return started.AddDate(0, 0, -n).Format(time.DateOnly) }
 
-// simulate starts a simulator whose token and links can be recognised.
+// simulate starts a simulator with a recognisable token and links.
 func simulate(t *testing.T, config convosotest.Config) *convosotest.Server {
 	t.Helper()
 	config.Token, config.LinkSecret = canaryToken, canaryLink
@@ -97,12 +97,12 @@ func simulate(t *testing.T, config convosotest.Config) *convosotest.Server {
 	return server
 }
 
-// archive is one destination and the settings to fill it with.
+// archive is a destination and the settings of its runs.
 type archive struct {
 	t      *testing.T
 	server *convosotest.Server
 	dest   string // folder or s3:// address
-	folder string // where its files lie: dest, or the S3 server's folder; empty for a server of the environment
+	folder string // location of its files: dest, or the S3 server's folder; empty for a server of the environment
 	bucket *bucket
 	state  string
 	flags  []string
@@ -124,7 +124,7 @@ type result struct {
 	summary archiver.Summary
 }
 
-// command returns a run that is not started yet.
+// command returns a run, not started yet.
 func (a *archive) command(ctx context.Context, args ...string) *exec.Cmd {
 	args = append([]string{
 		"archive", "--json", "--dest", a.dest, "--state-dir", a.state, "--log-level", "debug",
@@ -134,12 +134,12 @@ func (a *archive) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + a.t.TempDir(), "CONVOSO_AUTH_TOKEN=" + a.server.Token(),
 		"GORACE=halt_on_error=1 atexit_sleep_ms=0", // the race detector would sleep for a second at each exit
-		"GOGC=400", // and makes the collector dear
+		"GOGC=400", // and makes garbage collection expensive
 	}, a.env...)
 	return cmd
 }
 
-// run runs the program to its end, and looks for secrets in all that it left.
+// run runs the program to its end, and looks for secrets in everything that it left.
 func (a *archive) run(args ...string) result {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(a.t.Context(), 4*time.Minute)
@@ -147,7 +147,7 @@ func (a *archive) run(args ...string) result {
 	return a.finish(a.command(ctx, args...), nil)
 }
 
-// finish runs a command, calls during while it works, and reads its summary.
+// finish runs a command, calls during meanwhile, and reads its summary.
 func (a *archive) finish(cmd *exec.Cmd, during func(*os.Process)) result {
 	a.t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -184,7 +184,7 @@ func (r result) want(t *testing.T, code int) result {
 	return r
 }
 
-// tail returns the end of a log, without the lines that tell of success.
+// tail returns the end of a log, without the lines about success.
 func tail(s string) string {
 	const most = 6000
 	var b strings.Builder
@@ -200,8 +200,8 @@ func tail(s string) string {
 	return s
 }
 
-// lookForSecrets fails when the token or a part of a link stands in the output, or
-// in any file but the audio, or in a file's name.
+// lookForSecrets fails when the token or a part of a link is in the output, in any file except
+// audio, or in a file name.
 func (a *archive) lookForSecrets(r result) {
 	a.t.Helper()
 	for name, text := range map[string]string{"stdout": r.stdout, "stderr": r.stderr} {
@@ -226,16 +226,16 @@ func (a *archive) lookForSecrets(r result) {
 	}
 }
 
-// contents is what an archive holds.
+// contents is the content of an archive.
 type contents struct {
-	archived map[string]manifest.Recording // every line that says so, by key
-	states   map[string]manifest.Recording // what the lines of a recording come to, by recording id and day
-	closed   map[string]manifest.DayLine   // of days closed for every filter, else for one
+	archived map[string]manifest.Recording // every archived line, by key
+	states   map[string]manifest.Recording // final state of each recording, by recording id and day
+	closed   map[string]manifest.DayLine   // of days closed for every filter, otherwise for one
 	windows  map[string][]manifest.Window  // by day
 	days     []string
 }
 
-// read reads the manifest of an archive on disk as a later program would.
+// read reads the manifest of an archive on disk like another program.
 func (a *archive) read() contents {
 	a.t.Helper()
 	root, err := os.OpenRoot(a.dest)
@@ -283,7 +283,7 @@ func readLedger(t *testing.T, ledger *manifest.Ledger) contents {
 	return c
 }
 
-// take notes the lines that say that a recording is archived.
+// take notes the lines of archived recordings.
 func (c *contents) take(t *testing.T) func(manifest.Line) error {
 	return func(line manifest.Line) error {
 		if line.Kind != "recording" {
@@ -311,8 +311,8 @@ func (c contents) outcome(id string) manifest.Recording {
 	return manifest.Recording{}
 }
 
-// checkFiles fails unless the files on disk are exactly those that the manifest
-// names, byte for byte those of the simulator, and all that should be there are.
+// checkFiles fails unless the files on disk are exactly those in the manifest, byte for byte those
+// of the simulator, and complete.
 func (a *archive) checkFiles(wanted func(convosotest.Recording) bool) contents {
 	a.t.Helper()
 	if parts, err := filepath.Glob(filepath.Join(a.folder, ".tmp", "*")); err != nil || len(parts) > 0 {
@@ -345,9 +345,9 @@ func (a *archive) checkFiles(wanted func(convosotest.Recording) bool) contents {
 	return c
 }
 
-// checkSound fails unless every recording that is noted is stored, and every file is
-// a whole recording. There may be files that are not noted: a killed run, or a full disk,
-// may have stored a recording without its line. The next run adopts them.
+// checkSound fails unless every noted recording is stored, and every file is a complete recording.
+// Files without a line are allowed: a killed run, or a full disk, may have stored a recording
+// without its line. The next run adopts them.
 func (a *archive) checkSound(c contents) {
 	a.t.Helper()
 	files, truth := a.files(), truthOf(a.t, a.server, nil)
@@ -363,7 +363,7 @@ func (a *archive) checkSound(c contents) {
 	}
 }
 
-// truthOf returns the wanted recordings by the hash of what the source sends for them.
+// truthOf returns the wanted recordings by the hash of the source's bytes.
 func truthOf(t *testing.T, server *convosotest.Server, wanted func(convosotest.Recording) bool) map[string]convosotest.Recording {
 	t.Helper()
 	truth := map[string]convosotest.Recording{}
@@ -427,7 +427,7 @@ func (a *archive) files() map[string]string {
 	return files
 }
 
-// checkOnce fails when a recording was asked for more than once.
+// checkOnce fails if a recording was requested more than once.
 func checkOnce(t *testing.T, server *convosotest.Server) {
 	t.Helper()
 	for ref, s := range server.Stats().Recordings {
@@ -439,8 +439,8 @@ func checkOnce(t *testing.T, server *convosotest.Server) {
 
 var timestamps = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
 
-// age moves every time in the manifest's lines back, as if the runs had been so long ago.
-// Sizes stay; the hashes in day lines do not fit until their days are closed again.
+// age moves every time in the manifest's lines back, as if the runs were older. Sizes stay; the
+// hashes in day lines do not match until their days are closed again.
 func (a *archive) age(by time.Duration) {
 	a.t.Helper()
 	aged := 0

@@ -17,7 +17,10 @@ type held struct {
 	Calls      int               `json:"calls"`
 	Recordings int               `json:"recordings"`
 	New        int               `json:"new"`
+	Erased     int               `json:"erased"`
+	Erasing    int               `json:"erasing"`
 	NotHeld    []evidence.HeldID `json:"not_held"`
+	Hidden     []evidence.HeldID `json:"hidden"`
 	LegalHolds bool              `json:"legal_holds"`
 	On         int               `json:"legal_holds_on"`
 	Off        int               `json:"legal_holds_off"`
@@ -31,7 +34,7 @@ type held struct {
 	} `json:"cases"`
 }
 
-// hold runs hold with the words that say what, and flags.
+// hold runs the command hold with its words, and flags.
 func (a *archive) hold(code int, words []string, args ...string) (h held) {
 	a.t.Helper()
 	if err := json.Unmarshal([]byte(a.other(code, "hold", append(append([]string{"--json"}, args...), words...)...).stdout), &h); err != nil {
@@ -99,7 +102,7 @@ func TestHold(t *testing.T) {
 	}
 }
 
-// TestLegalHold sets legal holds in the bucket, is stopped in the middle of it, and clears those that no case holds.
+// TestLegalHold sets legal holds in the bucket, is stopped in the middle, and clears those that no case holds.
 func TestLegalHold(t *testing.T) {
 	t.Parallel()
 	b := holdBucket(t)
@@ -146,7 +149,7 @@ func TestLegalHold(t *testing.T) {
 	b.checkHeld(40)
 }
 
-// checkHeld tries to delete every recording as somebody who may do anything, and counts those that stay.
+// checkHeld tries to delete every recording with all permissions, and counts those that stay.
 func (b *bucket) checkHeld(want int) {
 	b.t.Helper()
 	opened := b.store()

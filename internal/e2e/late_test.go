@@ -9,8 +9,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// TestLateOutsideTheSpan: what waits on an open day is had by a later run that asks
-// for the last two days only, unless that is told to leave earlier days alone.
+// TestLateOutsideTheSpan: a later run over only the last two days archives the recordings waiting
+// on an earlier open day, unless it has --no-catch-up.
 func TestLateOutsideTheSpan(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -65,14 +65,14 @@ func TestLateOutsideTheSpan(t *testing.T) {
 	}
 }
 
-// TestFinalIsNotAskedAgain: on a day that stays open, the archived, the lost and the
-// given up cost no request, run after run; one that waits does each time.
+// TestFinalIsNotAskedAgain: on a day that stays open, archived, lost and given up recordings cost
+// no request in any run; a waiting one costs a request each time.
 func TestFinalIsNotAskedAgain(t *testing.T) {
 	t.Parallel()
 	source := simulate(t, convosotest.Config{
 		Seed: 81, FirstDay: daysAgo(5), CallsPerDay: 20, RecordedShare: 1, MedianSize: 2_000,
 		MediaFaults: map[convosotest.Fault]int{convosotest.FaultNotFound: 2, convosotest.FaultHTML: 2},
-		Listing:     convosotest.Listing{TotalChanges: -1}, // holds the day open
+		Listing:     convosotest.Listing{TotalChanges: -1}, // keeps the day open
 	})
 	var waits string
 	for r := range source.Recordings() {
@@ -117,15 +117,15 @@ func TestFinalIsNotAskedAgain(t *testing.T) {
 	a.checkReport(daysAgo(5), daysAgo(5))
 }
 
-// TestOutageOfAnHour has the media host say "not found" in three runs within an hour,
-// also of what was not found a day before: nothing is written off, and the first run
-// afterwards has it all.
+// TestOutageOfAnHour has the media host say "not found" in three runs within an hour, also for
+// recordings not found a day before: nothing is written off, and the first run afterwards archives
+// everything.
 func TestOutageOfAnHour(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		before int   // recordings that were not found a day earlier
-		good   int64 // requests of each run that go well before the outage
-		length int64 // requests of each run that it lasts
+		good   int64 // successful requests of each run before the outage
+		length int64 // length of the outage in requests of each run
 	}{
 		"from the beginning":            {length: 1000},
 		"from the middle":               {good: 10, length: 1000},
@@ -170,8 +170,8 @@ func TestOutageOfAnHour(t *testing.T) {
 	}
 }
 
-// loseSome archives a day but for some recordings that are not found, more than a day
-// ago. Where they are none, it does nothing.
+// loseSome archives a day more than a day ago, without some recordings that are not found. With
+// none, it does nothing.
 func (a *archive) loseSome(count int, date string) {
 	a.t.Helper()
 	if count == 0 {

@@ -12,8 +12,8 @@ import (
 	"convoso-archiver/manifest/report"
 )
 
-// listingFault is a way in which the API's listings go wrong, and what a run over
-// two settled days must make of it.
+// listingFault is a way in which the API's listings go wrong, and the expected result of a run over
+// two settled days.
 type listingFault struct {
 	listing  convosotest.Listing
 	oddities convosotest.Oddities
@@ -21,13 +21,13 @@ type listingFault struct {
 
 	flags  []string
 	code   int    // -1: any but 1
-	closed int    // days; -1: none that is not whole, which is always checked
-	part   bool   // some recordings cannot be had: their rows were not sent
-	none   bool   // nothing may be stored, and no audio asked for
+	closed int    // days; -1: any number of complete days, which is always checked
+	part   bool   // some recordings are unavailable: their rows were not sent
+	none   bool   // nothing may be stored, and no audio requested
 	says   string // on stderr, or in a warning
 }
 
-// listingFaults names each way.
+// listingFaults returns all cases.
 func listingFaults() map[string]listingFault {
 	return map[string]listingFault{
 		"the total changes for a while":          {listing: convosotest.Listing{TotalChanges: 3}, closed: 2},
@@ -62,9 +62,9 @@ func listingFaults() map[string]listingFault {
 	}
 }
 
-// TestListingFaults lists two days through each fault. No day is closed that was not
-// whole, what was listed is archived, the report agrees with the truth, and a run
-// after the fault is gone ends complete, with only the missing ones fetched.
+// TestListingFaults lists two days through each fault. No incomplete day is closed, listed
+// recordings are archived, the report agrees with the truth, and a run without the fault completes
+// the archive and downloads only the missing recordings.
 func TestListingFaults(t *testing.T) {
 	t.Parallel()
 	for name, fault := range listingFaults() {
@@ -73,7 +73,7 @@ func TestListingFaults(t *testing.T) {
 			if fault.listing.MaxLimit == 0 {
 				fault.listing.MaxLimit = 25 // as many rows show that a parameter is ignored
 			}
-			// The two days that are asked for, days before and after them, and today.
+			// The two requested days, days before and after them, and today.
 			source := simulate(t, convosotest.Config{
 				Seed: 70, FirstDay: daysAgo(10), Days: 11, CallsPerDay: 40, RecordedShare: 0.5, MedianSize: 2_000,
 				Listing: fault.listing, Oddities: fault.oddities, ClockSkew: fault.skew,
@@ -84,7 +84,8 @@ func TestListingFaults(t *testing.T) {
 			}
 			const enough = 20 // rows that show that a parameter is ignored
 			if len(fault.listing.Ignore) == 2 && callsOfToday(source) < enough {
-				// Without times the API lists today, and so few rows may all be strays: nothing closes.
+				// Without times the API lists today, and these few rows may all be strays: nothing
+				// closes.
 				fault.code, fault.none, fault.part, fault.says = 3, false, true, "calls of other days"
 			}
 			a := onDisk(t, source, "--start-time", daysAgo(7), "--end-time", daysAgo(6))
@@ -112,7 +113,7 @@ func TestListingFaults(t *testing.T) {
 	}
 }
 
-// callsOfToday counts the calls that were made today by now.
+// callsOfToday counts the calls made today until now.
 func callsOfToday(source *convosotest.Server) (n int) {
 	now := started.Format(time.DateTime)
 	for call := range source.Calls() {
@@ -131,13 +132,13 @@ func someCampaign(source *convosotest.Server) string {
 	return ""
 }
 
-// TestMixedListingFaults has everything go wrong with the listings at once, over
-// several pages of every oddity, with audio that cannot be had as well.
+// TestMixedListingFaults combines all faults of listings, over several pages with every oddity,
+// with unavailable audio as well.
 func TestMixedListingFaults(t *testing.T) {
 	t.Parallel()
 	oddities := convosotest.AllBenign()
 	oddities.TieShuffle = 4
-	oddities.MissingIDs, oddities.SplitNames = false, false // so that every recording can be told by its id
+	oddities.MissingIDs, oddities.SplitNames = false, false // so that ids identify every recording
 	source := simulate(t, convosotest.Config{
 		Seed: 71, FirstDay: daysAgo(10), Days: 8, CallsPerDay: 100, RecordedShare: 0.5, SeveralShare: 0.2, MedianSize: 2_000,
 		Oddities: oddities, ClockSkew: -10 * time.Minute,
@@ -175,9 +176,8 @@ func TestMixedListingFaults(t *testing.T) {
 	a.mendedRun(stored, daysAgo(8), daysAgo(5))
 }
 
-// mendedRun runs once more without faults, over a span that was asked for and every
-// settled day that was found with it, and fails unless that fetches the missing
-// recordings alone and closes every day.
+// mendedRun runs once more without faults, over the requested span and every settled day found with
+// it, and fails unless it downloads only the missing recordings and closes every day.
 func (a *archive) mendedRun(before contents, from, to string) {
 	a.t.Helper()
 	a.server.ClearListingFaults()
@@ -224,13 +224,13 @@ func unarchived(source *convosotest.Server, stored contents, wanted func(convoso
 	return missing
 }
 
-// listedOn chooses the calls that stand in the listings of a span of days.
+// listedOn returns the calls in the listings of a span of days.
 func listedOn(from, to string) func(convosotest.Call) bool {
 	return func(c convosotest.Call) bool { return !c.Hidden && c.ListedDay >= from && c.ListedDay <= to }
 }
 
-// checkStored fails unless the files on disk are those that the manifest names, byte
-// for byte the simulator's. What is missing is another matter.
+// checkStored fails unless the files on disk are those in the manifest, byte for byte the
+// simulator's. Missing recordings are allowed.
 func (a *archive) checkStored() contents {
 	a.t.Helper()
 	archived := map[string]bool{}
@@ -240,9 +240,8 @@ func (a *archive) checkStored() contents {
 	return a.checkFiles(func(r convosotest.Recording) bool { return archived[r.Ref] })
 }
 
-// checkReport compares the report with the manifest and the truth, and returns how
-// many days are closed: those with every call that the simulator has of them, and
-// every recording of these final.
+// checkReport compares the report with the manifest and the truth, and returns how many days are
+// closed: those with every call of the simulator and only final recordings.
 func (a *archive) checkReport(from, to string) (closed int) {
 	a.t.Helper()
 	r := a.report("--json", "--start-time", from, "--end-time", to).want(a.t, 0)

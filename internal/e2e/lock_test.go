@@ -26,7 +26,7 @@ import (
 	"convoso-archiver/internal/s3test"
 )
 
-// The tests of locks run on versitygw, and by make test-s3 on the servers that the environment names.
+// The tests of locks run on versitygw, and by make test-s3 on the servers named in the environment.
 
 // lockable is an archive in a bucket with Object Lock.
 type lockable struct {
@@ -35,14 +35,14 @@ type lockable struct {
 	bucket string
 }
 
-// onLocks returns an archive in an empty bucket with Object Lock, whose default retention has so many days.
+// onLocks returns an archive in an empty bucket with Object Lock, with a default retention in days.
 func onLocks(t *testing.T, source *convosotest.Server, days int32) *lockable {
 	t.Helper()
 	server := lockServer(t)
 	return onBucket(t, source, server, server.NewLockBucket(t, newName(), days))
 }
 
-// newName returns a name that no other bucket has: servers that the environment names go on after a test.
+// newName returns a unique bucket name, because servers named in the environment outlive a test.
 func newName() string { return fmt.Sprintf("locks-%d", time.Now().UnixNano()) }
 
 func lockServer(t *testing.T) *s3test.Server {
@@ -79,7 +79,7 @@ func (l *lockable) objects() map[string]*s3.HeadObjectOutput {
 		}
 		for _, object := range page.Contents {
 			head, err := l.client.HeadObject(l.t.Context(), &s3.HeadObjectInput{Bucket: &l.bucket, Key: object.Key})
-			if err != nil && strings.HasSuffix(*object.Key, "/lock-probe") { // it is there while a run begins
+			if err != nil && strings.HasSuffix(*object.Key, "/lock-probe") { // it exists while a run starts
 				continue
 			}
 			if err != nil {
@@ -91,19 +91,19 @@ func (l *lockable) objects() map[string]*s3.HeadObjectOutput {
 	return found
 }
 
-// isOwn reports whether an object is one that must never be locked.
+// isOwn reports whether an object must never be locked.
 func isOwn(name string) bool {
 	first, _, _ := strings.Cut(name, "/")
 	return slices.Contains([]string{"manifest", "calls", "evidence"}, first)
 }
 
-// checkLocks compares the locks of all recordings and seals with what they must be, and looks that nothing else is
-// locked. It returns how many are locked, and one recording's name.
+// checkLocks compares the locks of all recordings and seals with the expected ones, and checks that nothing else
+// is locked. It returns the number of locks, and the name of one recording.
 func (l *lockable) checkLocks(mode types.ObjectLockMode, from, to time.Time) (locked int, one string) {
 	l.t.Helper()
 	for name, head := range l.objects() {
 		switch until := aws.ToTime(head.ObjectLockRetainUntilDate); {
-		case name == "manifest/lock-probe": // of two runs at once one may leave it until its minute is over
+		case name == "manifest/lock-probe": // concurrent runs may leave it until its minute is over
 		case isOwn(name) && (head.ObjectLockMode != "" || !until.IsZero()):
 			l.t.Errorf("%s is locked", name)
 		case isOwn(name):
@@ -129,7 +129,7 @@ func (l *lockable) versions(name string) int {
 	return len(out.Versions) + len(out.DeleteMarkers)
 }
 
-// replace stores the same bytes anew, with another lock, as one would who wants to get rid of the lock.
+// replace stores the same bytes again with another lock, like someone who wants to get rid of the lock.
 func (l *lockable) replace(name string, change func(*s3.PutObjectInput)) {
 	l.t.Helper()
 	key := aws.String("pre fix/" + name)
@@ -164,7 +164,8 @@ func (l *lockable) lock(code int, args ...string) (found lockedResult) {
 	return found
 }
 
-// ignoresConditions reports whether the server of the environment must be refused for locks.
+// ignoresConditions reports whether the server of the environment must be refused, because its
+// locking buckets ignore conditions.
 func ignoresConditions(t *testing.T) bool {
 	t.Helper()
 	server := s3test.FromEnv(t)
@@ -179,8 +180,8 @@ func fewCalls(t *testing.T, seed uint64) *convosotest.Server {
 	return simulate(t, convosotest.Config{Seed: seed, FirstDay: daysAgo(10), Days: 3, CallsPerDay: recordings / 3, RecordedShare: 1, MedianSize: 6_000})
 }
 
-// TestLocks archives with a lock, finds each way in which a lock can be missing, mends it, makes it longer and stronger,
-// and seals.
+// TestLocks archives with a lock, detects every kind of missing lock, repairs it, makes locks longer and stronger, and
+// seals.
 func TestLocks(t *testing.T) {
 	t.Parallel()
 	if ignoresConditions(t) {
@@ -208,14 +209,14 @@ func TestLocks(t *testing.T) {
 		t.Errorf("locked again: %+v", got)
 	}
 
-	// The seals are locked with the recordings, and need no time of grace.
+	// The seals are locked with the recordings, without a delay.
 	key, _ := sealKey(t)
 	l.seal(key)
 	if locked, _ := l.checkLocks(types.ObjectLockModeGovernance, from, to); locked != recordings+2 {
 		t.Errorf("%d objects are locked after sealing, want %d", locked, recordings+2)
 	}
 
-	// What a later run stores without a word about locks is locked as before.
+	// A later run without lock flags uses the same locks.
 	for _, c := range []struct {
 		name   string
 		kind   evidence.LockFault
@@ -237,7 +238,7 @@ func TestLocks(t *testing.T) {
 		l.verify().want(t, 0)
 	}
 
-	// Longer, and then not shorter.
+	// Locks can be extended, but not shortened.
 	if got := l.lock(0, "--s3-lock-for", "20d"); got.Extended != recordings+2 || got.For.String() != "20d" {
 		t.Errorf("made longer: %+v", got)
 	}
@@ -250,7 +251,7 @@ func TestLocks(t *testing.T) {
 	}
 	l.verify().want(t, 0)
 
-	// Stronger, once that is confirmed.
+	// A stronger mode needs confirmation.
 	refused := l.lock(2, "--s3-lock-mode", "compliance", "--s3-lock-for", "20d")
 	id := archiveID(t, refused.Error)
 	if l.lock(2, "--s3-lock-mode", "compliance", "--confirm-compliance", strings.Repeat("a", 26)); l.objects()["seals/000001.sig"].ObjectLockMode == types.ObjectLockModeCompliance {
@@ -270,7 +271,7 @@ func TestLocks(t *testing.T) {
 	l.verify().want(t, 0)
 }
 
-// archiveID finds in a refusal the id to confirm compliance locks with.
+// archiveID extracts from a refusal the id that confirms compliance locks.
 func archiveID(t *testing.T, refusal string) string {
 	t.Helper()
 	_, rest, found := strings.Cut(refusal, "--confirm-compliance ")
@@ -281,8 +282,8 @@ func archiveID(t *testing.T, refusal string) string {
 	return id
 }
 
-// TestLocksLater: with --s3-lock-after nothing is locked until it is due, and then by lock alone. The settings count for
-// a run that says nothing of locks. Two at once do no harm.
+// TestLocksLater: with --s3-lock-after nothing is locked until it is due, and then only by the command lock. The
+// settings apply to a run without lock flags. Two concurrent runs are safe.
 func TestLocksLater(t *testing.T) {
 	t.Parallel()
 	if ignoresConditions(t) {
@@ -299,7 +300,7 @@ func TestLocksLater(t *testing.T) {
 	if got := l.lock(0); got.Early != recordings || got.New > 0 {
 		t.Errorf("locked too early: %+v", got)
 	}
-	// Due at once: two do it together, both to their end.
+	// Due at once: two runs lock in parallel, and both finish.
 	results := make(chan lockedResult, 2)
 	for range 2 {
 		go func() {
@@ -315,14 +316,14 @@ func TestLocksLater(t *testing.T) {
 	l.checkLocks(types.ObjectLockModeGovernance, time.Now().Add(9*24*time.Hour), time.Now().Add(11*24*time.Hour))
 	l.verify().want(t, 0)
 
-	// What is asked for no more is not missed.
+	// Locks that are no longer required are not reported as missing.
 	l.days("--s3-lock-mode", "none").want(t, 0)
 	if got := l.other(2, "lock", "--json"); !strings.Contains(got.stdout, "--s3-lock-mode") {
 		t.Errorf("lock without settings: %s", got.stdout)
 	}
 	l.verify().want(t, 0)
 
-	// A note that cannot be read may be the one that asks for locks.
+	// An unreadable note may require locks.
 	_, err := l.client.PutObject(t.Context(), &s3.PutObjectInput{
 		Bucket: &l.bucket, Key: aws.String("pre fix/evidence/lock-20250101T000000Z-00000000-000001.jsonl"), Body: strings.NewReader("{\"v\":1,\"kind\":\"lo\n"),
 	})
@@ -333,8 +334,8 @@ func TestLocksLater(t *testing.T) {
 	l.days("--relist").want(t, 1)
 }
 
-// TestLocksOfOlderArchive: an archive that was stored without locks is locked by lock, and verify asks for that from then
-// on, and not before.
+// TestLocksOfOlderArchive: an archive that was stored without locks is locked by the command lock, and verify requires
+// locks only from then on.
 func TestLocksOfOlderArchive(t *testing.T) {
 	t.Parallel()
 	if ignoresConditions(t) {
@@ -345,7 +346,7 @@ func TestLocksOfOlderArchive(t *testing.T) {
 	if v := l.verify().want(t, 0); v.found.LocksChecked {
 		t.Error("locks were looked at that nobody asked for")
 	}
-	time.Sleep(1100 * time.Millisecond) // stores tell when an object was stored to the second
+	time.Sleep(1100 * time.Millisecond) // stores keep the time of an object in seconds
 	l.days("--s3-lock-mode", "governance", "--s3-lock-for", "10d", "--relist").want(t, 0)
 	l.verify().want(t, 0)
 	one := l.lock(0, "--start-time", daysAgo(10), "--end-time", daysAgo(10))
@@ -363,7 +364,7 @@ func TestLocksOfOlderArchive(t *testing.T) {
 	if v := l.verify("--quick"); v.code != 0 || v.found.LocksChecked {
 		t.Errorf("--quick: exit code %d, %s", v.code, v.stdout)
 	}
-	// Gone altogether: named, and the others are locked.
+	// A missing object is reported, and the others are locked.
 	if _, err := l.client.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: &l.bucket, Key: aws.String("pre fix/" + name)}); err != nil {
 		t.Fatal(err)
 	}
@@ -372,8 +373,7 @@ func TestLocksOfOlderArchive(t *testing.T) {
 	}
 }
 
-// TestLocksConfirmedForNewArchive: compliance mode for an archive that is still to be made. Nothing is written before it
-// is confirmed.
+// TestLocksConfirmedForNewArchive: compliance mode for a new archive: nothing is written before the confirmation.
 func TestLocksConfirmedForNewArchive(t *testing.T) {
 	t.Parallel()
 	if ignoresConditions(t) {
@@ -396,8 +396,8 @@ func TestLocksConfirmedForNewArchive(t *testing.T) {
 	l.days(append(compliance, "--relist")...).want(t, 0) // once is enough
 }
 
-// TestRetentionTags: each recording carries the class of its campaign as a tag, and on disk there is none and the
-// settings are noted all the same.
+// TestRetentionTags: each recording has the class of its campaign as a tag; on disk there are no tags, but the
+// settings are noted.
 func TestRetentionTags(t *testing.T) {
 	t.Parallel()
 	source, server := fewCalls(t, 95), lockServer(t)
@@ -426,8 +426,8 @@ func TestRetentionTags(t *testing.T) {
 	}
 }
 
-// TestLocksRefused: a bucket that will not do is refused with the reason, before anything is stored; so are settings
-// that make no sense.
+// TestLocksRefused: an unsuitable bucket is refused with the reason, before anything is stored, and so are
+// contradictory settings.
 func TestLocksRefused(t *testing.T) {
 	t.Parallel()
 	source := fewCalls(t, 96)
@@ -511,8 +511,8 @@ func TestLocksRefused(t *testing.T) {
 	}
 }
 
-// TestLocksByDefault: a bucket that locks by itself is used when that is accepted. What the server does not show is told
-// as unknown, and is no damage.
+// TestLocksByDefault: a bucket with a default lock is used if that is accepted. Locks that the server does not show are
+// reported as unknown, not as damage.
 func TestLocksByDefault(t *testing.T) {
 	t.Parallel()
 	if ignoresConditions(t) {
@@ -543,7 +543,7 @@ func TestLocksByDefault(t *testing.T) {
 	}
 }
 
-// TestLockKilled: lock may end at any moment, and the next one goes on.
+// TestLockKilled: lock may be killed at any moment, and the next run continues.
 func TestLockKilled(t *testing.T) {
 	t.Parallel()
 	if ignoresConditions(t) {
@@ -562,7 +562,7 @@ func TestLockKilled(t *testing.T) {
 	for l.countLocked() == 0 && time.Now().Before(deadline) {
 	}
 	stop()
-	_ = cmd.Wait() // killed, or done already
+	_ = cmd.Wait() // killed, or already done
 	if got := l.lock(0); got.New+got.Good != recordings || got.Failed > 0 {
 		t.Errorf("after a kill: %+v", got)
 	}

@@ -27,7 +27,8 @@ type received struct {
 	size             int
 }
 
-// service is one that watches jobs, as healthchecks.io. The address of its check is a secret.
+// service is a service that watches jobs, like healthchecks.io. The address of its check is a
+// secret.
 type service struct {
 	*httptest.Server
 	t      *testing.T
@@ -45,7 +46,7 @@ func newService(t *testing.T, answer func(w http.ResponseWriter, r *http.Request
 	return s
 }
 
-// hang answers nothing until the client goes.
+// hang does not answer until the client disconnects.
 func hang(_ http.ResponseWriter, r *http.Request) bool {
 	<-r.Context().Done()
 	return true
@@ -53,7 +54,7 @@ func hang(_ http.ResponseWriter, r *http.Request) bool {
 
 const checkPath = "/" + canary + "-check-7Hq2"
 
-// flag names the check to the program.
+// flag returns the flag with the address of the check.
 func (s *service) flag() string { return "--ping-url=" + s.URL + checkPath + "?create=1" }
 
 func (s *service) take(w http.ResponseWriter, r *http.Request) {
@@ -79,7 +80,8 @@ func (s *service) take(w http.ResponseWriter, r *http.Request) {
 	s.pings = append(s.pings, got)
 }
 
-// steps returns the pings since the last call, and fails where two of one run do not belong together.
+// steps returns the pings since the last call, and fails if the two pings of a run do not belong
+// together.
 func (s *service) steps() string {
 	s.t.Helper()
 	s.mu.Lock()
@@ -110,7 +112,7 @@ func pingedAccount(t *testing.T) *convosotest.Server {
 	return simulate(t, convosotest.Config{Seed: 71, FirstDay: daysAgo(7), CallsPerDay: 20, RecordedShare: 1, MedianSize: 4_000})
 }
 
-// TestPings: a service hears that a run begins and how it ended, whatever the end.
+// TestPings: a service gets the start of a run and its result, for every kind of end.
 func TestPings(t *testing.T) {
 	t.Parallel()
 	source, watch := pingedAccount(t), newService(t, nil)
@@ -153,7 +155,7 @@ func TestPings(t *testing.T) {
 	}
 }
 
-// TestPingTrouble: a service that does not answer changes nothing but a line of the log.
+// TestPingTrouble: a service that does not answer causes only a line in the log.
 func TestPingTrouble(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -193,7 +195,7 @@ func TestPingTrouble(t *testing.T) {
 	}
 }
 
-// TestPingsOfAStoppedRun: SIGTERM is told, also to a service that hangs, which does not hold up the end.
+// TestPingsOfAStoppedRun: SIGTERM is reported, also to a hanging service, which does not delay the end.
 func TestPingsOfAStoppedRun(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("signals cannot be sent on Windows")
@@ -224,7 +226,7 @@ func TestPingsOfAStoppedRun(t *testing.T) {
 	}
 }
 
-// metricsOf reads a file of metrics: values by series, without the label that every one has.
+// metricsOf reads a file of metrics: values by series, without the common label.
 func metricsOf(t *testing.T, path string) map[string]float64 {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -253,7 +255,8 @@ func metricsOf(t *testing.T, path string) map[string]float64 {
 	return values
 }
 
-// TestMetricsOfARun: the file says that a run is at work before its first request, and stays so when it is killed.
+// TestMetricsOfARun: the file says that a run is in progress before its first request, and still after it is
+// killed.
 func TestMetricsOfARun(t *testing.T) {
 	t.Parallel()
 	source := simulate(t, convosotest.Config{Seed: 73, FirstDay: daysAgo(7), CallsPerDay: 40, RecordedShare: 1, MedianSize: 4_000})
@@ -289,7 +292,7 @@ func TestMetricsOfARun(t *testing.T) {
 		t.Errorf("clock skew %v, %v", skew, there)
 	}
 
-	// A run that is killed leaves a file that says it is at work, and the last success.
+	// A killed run leaves a file that says that it is in progress, with the last success.
 	source.SetMediaDown(convosotest.FaultHang)
 	a.finish(a.command(t.Context(), "--dest", a.dest+"2"), func(p *os.Process) {
 		const requests = "requests_total{host_kind=\"media\"}" // which are in the file within 30 seconds
@@ -301,7 +304,7 @@ func TestMetricsOfARun(t *testing.T) {
 		t.Errorf("after a kill: %v", killed)
 	}
 
-	// The lock held, and the file unwritable: the first leaves the file to the run that works, the second is a warning.
+	// If the lock is held, the file is left to the active run; an unwritable file causes a warning.
 	source.SetMediaDown(convosotest.FaultNone)
 	a.run().want(t, 0)
 	if got := metricsOf(t, path)["bytes_stored_total"]; got != first["bytes_stored_total"] {

@@ -9,8 +9,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// movedDays are two settled days of one page each; the returned call of the first one
-// is to move to the second.
+// movedDays are two settled days of one page each; the returned call of the first one will move to
+// the second.
 func movedDays(t *testing.T, seed uint64, listing convosotest.Listing) (*convosotest.Server, convosotest.Call) {
 	t.Helper()
 	source := simulate(t, convosotest.Config{
@@ -25,8 +25,8 @@ func movedDays(t *testing.T, seed uint64, listing convosotest.Listing) (*convoso
 	return nil, convosotest.Call{}
 }
 
-// TestRowsMoveWhilePaged has rows leave a day while it is paged through: each day is
-// whole in the end, and nothing is missing.
+// TestRowsMoveWhilePaged moves rows to another day while the day is listed: in the end each day is
+// complete, and nothing is missing.
 func TestRowsMoveWhilePaged(t *testing.T) {
 	t.Parallel()
 	source := simulate(t, convosotest.Config{
@@ -39,21 +39,21 @@ func TestRowsMoveWhilePaged(t *testing.T) {
 	if missing := unarchived(source, stored, listedOn(daysAgo(7), daysAgo(7))); len(missing) > 0 || len(stored.closed) != 1 {
 		t.Errorf("%d recordings missing, %d days closed", len(missing), len(stored.closed))
 	}
-	a.run("--start-time", daysAgo(6), "--end-time", daysAgo(6)).want(t, 0) // whose rows move on as well
+	a.run("--start-time", daysAgo(6), "--end-time", daysAgo(6)).want(t, 0) // its rows move too
 	a.run("--start-time", daysAgo(5), "--end-time", daysAgo(5)).want(t, 0)
 	if c := a.checkFiles(nil); len(c.closed) != 3 {
 		t.Errorf("%d days closed", len(c.closed))
 	}
 }
 
-// TestRowsMoveBetweenRuns moves a row to the next day between two runs. Whatever the
-// state of both days was, one of them has its recording in the end, under one key.
+// TestRowsMoveBetweenRuns moves a row to the next day between two runs. In any state of both days,
+// one of them has its recording in the end, under one key.
 func TestRowsMoveBetweenRuns(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		first   []string // days worked before it moves
+		first   []string // days archived before it moves
 		listing convosotest.Listing
-		waits   bool     // the recording could not be had before
+		waits   bool     // the recording was unavailable before
 		code    int      // of the run before it moves
 		then    []string // further flags afterwards
 		after   int      // code of the run afterwards
@@ -63,7 +63,7 @@ func TestRowsMoveBetweenRuns(t *testing.T) {
 		"its day was open":           {first: []string{daysAgo(7)}, listing: convosotest.Listing{TotalError: 1}, code: 3},
 		"its day was open, it waits": {first: []string{daysAgo(7)}, waits: true, code: 3, after: 3},
 		"both days were closed":      {first: []string{daysAgo(7), daysAgo(6)}},
-		// What was whole when it was closed is not looked at again unless asked for.
+		// A day that was closed as complete is not listed again without --relist.
 		"the next day was closed":    {first: []string{daysAgo(6)}, then: []string{"--relist"}},
 		"both are listed once again": {first: []string{daysAgo(7), daysAgo(6)}, then: []string{"--relist"}},
 	} {
@@ -108,14 +108,13 @@ func TestRowsMoveBetweenRuns(t *testing.T) {
 	}
 }
 
-// TestRowsAppearLater lists some rows only after the first run. A day that had not
-// settled gets them from the next run, one that was closed when it was whole from
-// the next run that is told to list it again.
+// TestRowsAppearLater lists some rows only after the first run. The next run adds them to an
+// unsettled day; to a closed day only a run with --relist adds them.
 func TestRowsAppearLater(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		settle string // of the first run
-		closed int    // by it
+		closed int    // by the first run
 		flags  []string
 	}{
 		"on a day not settled": {settle: "300h"},
@@ -153,7 +152,7 @@ func TestRowsAppearLater(t *testing.T) {
 	}
 }
 
-// callIDs returns the ids of a day's calls, in the order of time.
+// callIDs returns the ids of a day's calls, in chronological order.
 func callIDs(source *convosotest.Server, day string) (ids []string) {
 	for call := range source.Calls() {
 		if call.Day == day {
@@ -164,13 +163,13 @@ func callIDs(source *convosotest.Server, day string) (ids []string) {
 }
 
 // TestCallsDisappear deletes calls at the vendor after they were archived, or while their
-// recordings wait, on a day that is listed again. One short listing closes nothing and writes
-// nothing off, two a day apart settle it, and more than a few need three in a week.
+// recordings wait, on a day that is listed again. One shorter listing closes nothing and writes
+// nothing off; two a day apart suffice, and for more than a few missing calls three within a week.
 func TestCallsDisappear(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		gone  int             // calls with one recording each, of 40
-		waits bool            // their recordings could not be had before
+		waits bool            // their recordings were unavailable before
 		ages  []time.Duration // before each further run
 		open  bool            // the last of them does not close the day
 	}{

@@ -17,7 +17,7 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// night is one on which something goes wrong, after a night on which all was well. docs/operate.md has a table of them.
+// night is a failing night after a successful one. docs/operate.md has a table of them.
 type night struct {
 	inS3     bool
 	mounts   bool // the destination is a small file system of its own
@@ -29,10 +29,10 @@ type night struct {
 	metrics  map[string]float64
 	absent   []string // metrics
 	soon     []string // alerts, two hours later
-	tomorrow []string // alerts, when the next night went the same way, in its third hour
+	tomorrow []string // alerts in the third hour of a next night that failed in the same way
 }
 
-// nightWorld is an archive that is kept current, and those who watch.
+// nightWorld is an archive with nightly runs and monitoring.
 type nightWorld struct {
 	*archive
 	bucket *bucket
@@ -41,7 +41,7 @@ type nightWorld struct {
 	file   string
 }
 
-// nights are by the name of the row that docs/operate.md has for them.
+// nights returns all failing nights, by the name of their row in docs/operate.md.
 func nights() map[string]night {
 	return map[string]night{
 		"vendor down": {
@@ -81,7 +81,7 @@ func nights() map[string]night {
 		"one recording rejected for days": {
 			wrong: func(t *testing.T, w *nightWorld) {
 				w.spoil(t, convosotest.FaultHTML)
-				w.ageMetrics(t, 73*time.Hour) // nights of code 3 before this one; each kept the last success
+				w.ageMetrics(t, 73*time.Hour) // earlier nights with exit code 3; each kept the last success
 			},
 			starts: true, code: 3, steps: "start 3", log: `"msg":"recording not archived".*"outcome":"rejected"`,
 			metrics: map[string]float64{"last_run_exit_code": 3, `recordings{outcome="rejected"}`: 1, `dates{state="open"}`: 1},
@@ -126,7 +126,7 @@ func nights() map[string]night {
 }
 
 // TestFailingNights: each has its exit code, its metrics, its ping and its line in the log. With make test-prometheus,
-// TestAlertsOfFailingNights looks at its alerts too.
+// TestAlertsOfFailingNights checks its alerts too.
 func TestFailingNights(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "operate.md"))
@@ -148,7 +148,7 @@ func TestFailingNights(t *testing.T) {
 	}
 }
 
-// live lives through a good night and a failing one, and returns what the file of metrics says in the morning.
+// live runs a good night and a failing one, and returns the file of metrics in the morning.
 func live(t *testing.T, n night) map[string]float64 {
 	t.Helper()
 	w := newNightWorld(t, n)
@@ -174,7 +174,7 @@ func live(t *testing.T, n night) map[string]float64 {
 	}
 	values := metricsOf(t, w.file)
 	for name, want := range n.metrics {
-		if strings.HasPrefix(name, "requests_total") { // those of this night
+		if strings.HasPrefix(name, "requests_total") { // only those of this night
 			want += good[name]
 		}
 		if got, there := values[name]; !there || got < want-5 || got > want+5 || want < 1000 && got != want {
@@ -192,7 +192,7 @@ func live(t *testing.T, n night) map[string]float64 {
 	return values
 }
 
-// newNightWorld makes an account of two settled days. The first night is about the first of them, the second about both.
+// newNightWorld makes an account of two settled days. The first night covers the first day, the second night both.
 func newNightWorld(t *testing.T, n night) *nightWorld {
 	t.Helper()
 	w := &nightWorld{
@@ -223,7 +223,7 @@ func newNightWorld(t *testing.T, n night) *nightWorld {
 	return w
 }
 
-// spoil spoils one recording of the second day.
+// spoil damages one recording of the second day.
 func (w *nightWorld) spoil(t *testing.T, fault convosotest.Fault) {
 	t.Helper()
 	for r := range w.source.Recordings() {
@@ -257,7 +257,7 @@ func (w *nightWorld) ageMetrics(t *testing.T, by time.Duration) {
 	}
 }
 
-// fill fills a file system until so many bytes are free.
+// fill fills a file system until only n bytes are free.
 func fill(t *testing.T, name string, free int64) {
 	t.Helper()
 	file, err := os.Create(name)

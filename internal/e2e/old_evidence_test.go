@@ -7,7 +7,7 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// TestOldVersionEvidence seals, erases, rebuilds and locks archives that the version before this layout has made.
+// TestOldVersionEvidence seals, erases, rebuilds and locks archives of the version before this layout.
 func TestOldVersionEvidence(t *testing.T) {
 	for _, where := range []string{"disk", "s3"} {
 		for _, fixture := range []string{"old-disk", "old-bucket"} {
@@ -93,7 +93,7 @@ func wantOldLocked(t *testing.T, b *bucket, files map[string][]byte) {
 	b.other(0, "verify")
 }
 
-// locks are the modes of the newest versions of all objects.
+// locks returns the lock modes of the newest versions of all objects.
 func (b *bucket) locks() map[string]store.LockMode {
 	b.t.Helper()
 	objects := b.store()

@@ -17,25 +17,25 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// order follows the system calls of traced runs into one archive, and finds what was relied
-// on before it was durable: after a power cut at that moment it could be gone.
+// order follows the system calls of traced runs over one archive, and detects data that was relied
+// on before it was durable: a power failure at that moment could lose it.
 type order struct {
-	base    string // of all that is followed; it was durable before
+	base    string // common folder; it was durable before
 	perDay  map[string]int
 	files   map[string]*tracedFile // by path
-	made    map[string]int         // when a name was given, below 0 for one that was durable before
+	made    map[string]int         // position of the naming; below 0 if it was durable before
 	synced  map[string][]moment    // folders
 	calls   map[string][]stored    // lines of call rows, by call id
 	noted   map[string][]stored    // lines of recordings, by day and recording id
-	checked map[string]int         // rules applied, so that a test sees that there was something to check
+	checked map[string]int         // applied rules, so that a test can see that something was checked
 	faults  []string
-	kill    int // position of the end of a run that was killed
+	kill    int // position of the end of a killed run
 }
 
-// moment is how long a system call took, as positions in the trace.
+// moment is the duration of a system call, as positions in the trace.
 type moment struct{ enter, exit int }
 
-// tracedFile is the content of a file, whatever its names.
+// tracedFile is the content of a file, independent of its names.
 type tracedFile struct {
 	data   []byte
 	writes []moment
@@ -56,7 +56,7 @@ func newOrder(base string, perDay map[string]int) *order {
 	}
 }
 
-// require notes a fault unless something was durable at a position of the trace.
+// require reports a fault unless a condition held at a position of the trace.
 func (o *order) require(ok bool, rule, format string, args ...any) {
 	o.checked[rule]++
 	if !ok && len(o.faults) < 20 {
@@ -64,12 +64,12 @@ func (o *order) require(ok bool, rule, format string, args ...any) {
 	}
 }
 
-// isSynced reports whether a call was followed by a sync that was over at a position.
+// isSynced reports whether a sync followed a call and was complete at a position.
 func isSynced(call moment, syncs []moment, at int) bool {
 	return slices.ContainsFunc(syncs, func(s moment) bool { return s.enter > call.exit && s.exit < at })
 }
 
-// isWhole reports whether all that had been written to a file by then was durable.
+// isWhole reports whether everything written to a file until then was durable.
 func (f *tracedFile) isWhole(at int) bool {
 	return f != nil && !slices.ContainsFunc(f.writes, func(w moment) bool { return w.exit < at && !isSynced(w, f.synced, at) })
 }
@@ -90,7 +90,7 @@ func (o *order) isDurable(lines []stored, at int) bool {
 	return slices.ContainsFunc(lines, func(l stored) bool { return isSynced(l.write, l.file.synced, at) && o.isNamed(l.path, at) })
 }
 
-// follow takes in the calls of a run, in the order in which they ended.
+// follow processes the calls of a run, in the order in which they ended.
 func (o *order) follow(calls []systemCall) error {
 	for i := range calls {
 		c := &calls[i]
@@ -159,7 +159,7 @@ func (o *order) has(name string) bool { return strings.HasPrefix(name, o.base+"/
 // in returns a path below the archive's folder.
 func (o *order) in(name string) string { return path.Join(o.base, dest, name) }
 
-// name gives a file another name. By then its bytes must be durable.
+// name renames a file, whose bytes must be durable by then.
 func (o *order) name(from, to string, now moment, keep bool) {
 	file := o.files[from]
 	o.require(file.isWhole(now.enter), "synced before it was named", "%s at %d", to, now.enter)
@@ -209,7 +209,7 @@ func (o *order) write(c *systemCall, now moment) error {
 	return nil
 }
 
-// truncate cuts a file. What is cut off must be safe elsewhere.
+// truncate cuts a file. The removed bytes must be durable elsewhere.
 func (o *order) truncate(c *systemCall, now moment) error {
 	_, name, err := c.descriptor(0)
 	if err != nil {
@@ -225,7 +225,7 @@ func (o *order) truncate(c *systemCall, now moment) error {
 	return err
 }
 
-// line takes in a line that is about to be written.
+// line processes a line before it is written.
 func (o *order) line(day, text string, s stored) {
 	var line struct {
 		Kind, Outcome, Key, SHA256 string
@@ -267,7 +267,7 @@ func (o *order) line(day, text string, s stored) {
 	}
 }
 
-// closes checks closed.json when it gets its name: all that it vouches for is durable.
+// closes checks closed.json when it gets its name: everything that it covers must be durable.
 func (o *order) closes(name string, data []byte, at int) {
 	day := path.Base(path.Dir(name))
 	for text := range bytes.Lines(data) {
@@ -287,7 +287,7 @@ func (o *order) closes(name string, data []byte, at int) {
 	}
 }
 
-// told checks what the program says, which somebody may rely on from then on.
+// told checks the program's output, on which users may rely from then on.
 func (o *order) told(text string, at int) {
 	for line := range strings.Lines(text) {
 		var log struct {
@@ -307,8 +307,8 @@ func (o *order) told(text string, at int) {
 	}
 }
 
-// finish compares what was followed with the files that a run has left, all of which must be
-// durable at its end. After a kill it takes in what cannot be known from the trace.
+// finish compares the trace with the files of a run, which must all be durable at its end. After a
+// kill it adds what the trace does not show.
 func (o *order) finish(t *testing.T, at int, killed bool) {
 	t.Helper()
 	if killed {
@@ -324,7 +324,7 @@ func (o *order) finish(t *testing.T, at int, killed bool) {
 			o.require(killed, "every name was traced", "%s", name)
 			o.made[name] = at
 		}
-		// What the lock's file holds is for people, and nothing is relied upon.
+		// The lock file's content is only for people.
 		if rest, _ := strings.CutPrefix(name, o.base+"/"+dest+"/"); entry.IsDir() || rest == "manifest/lock" {
 			return nil
 		}
@@ -338,7 +338,7 @@ func (o *order) finish(t *testing.T, at int, killed bool) {
 			o.replay(name, data, moment{at, at})
 		}
 		rest, _ := strings.CutPrefix(name, o.base+"/"+dest+"/")
-		// That a day which a killed run has closed may be open again costs another listing.
+		// If a day closed by a killed run is open again, it only costs another listing.
 		mayGo := strings.HasPrefix(rest, ".tmp/") || path.Base(rest) == "closed.json" && o.made[name] <= o.kill
 		if !killed && !mayGo {
 			o.require(o.files[name].isWhole(at) && o.isNamed(name, at), "durable at the end", "%s", rest)
@@ -362,8 +362,7 @@ func (o *order) finish(t *testing.T, at int, killed bool) {
 	}
 }
 
-// replay takes in the lines of a file of which the trace does not tell when they were
-// written.
+// replay processes the lines of a file whose write times are not in the trace.
 func (o *order) replay(name string, data []byte, now moment) {
 	below, _ := strings.CutPrefix(name, o.base+"/"+dest+"/")
 	tree, rest, _ := strings.Cut(below, "/")
@@ -388,7 +387,7 @@ func (o *order) replay(name string, data []byte, now moment) {
 	}
 }
 
-// settle takes what stands on disk for durable, as after a long time.
+// settle treats all data on disk as durable, as after a long time.
 func (o *order) settle(t *testing.T, at int) {
 	t.Helper()
 	clear(o.files)

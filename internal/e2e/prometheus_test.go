@@ -41,14 +41,14 @@ func rulesFile(t *testing.T) string {
 	return path
 }
 
-// TestAlertRules checks the rules as they are printed, and runs their tests.
+// TestAlertRules checks the printed rules, and runs their tests.
 func TestAlertRules(t *testing.T) {
 	t.Parallel()
 	promtool(t, "", "check", "rules", rulesFile(t))
 	promtool(t, "", "test", "rules", filepath.Join(filepath.Dir(rulesFile(t)), "alerts_test.yml"))
 }
 
-// TestMetricsText has promtool look for what is wrong or unusual in the metrics of a run, and of serve.
+// TestMetricsText lints the metrics of a run, and of serve, with promtool.
 func TestMetricsText(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "nightly.prom")
@@ -107,8 +107,8 @@ func get(ctx context.Context, address string) (string, error) {
 	return string(text), err
 }
 
-// TestNodeExporter has it collect the files of two archives in one folder, beside one that a killed run left half
-// written.
+// TestNodeExporter collects the files of two archives in one folder, next to a partly written file of a killed
+// run.
 func TestNodeExporter(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -156,8 +156,8 @@ func TestNodeExporter(t *testing.T) {
 	}
 }
 
-// TestAlertsOfFailingNights gives Prometheus the very values that each failing night left, and looks at which alerts fire.
-// Time begins where the night ends; the next night goes the same way.
+// TestAlertsOfFailingNights gives Prometheus the values of each failing night, and checks which alerts fire. Time
+// starts at the end of the night; the next night fails in the same way.
 func TestAlertsOfFailingNights(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -181,7 +181,7 @@ func TestAlertsOfFailingNights(t *testing.T) {
 	promtool(t, "", "test", "rules", path)
 }
 
-// alertTest is a test of promtool about one night.
+// alertTest is promtool's test of one night.
 func alertTest(name string, n night, values map[string]float64, now time.Time) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "  - name: %s\n    interval: 5m\n    input_series:\n", name)

@@ -12,8 +12,8 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// TestFolderTurnsReadOnly takes away the right to write to the destination in the
-// middle of a run: it ends with exit code 1, and the next one goes on.
+// TestFolderTurnsReadOnly makes the destination read-only in the middle of a run: it ends with exit
+// code 1, and the next run continues.
 func TestFolderTurnsReadOnly(t *testing.T) {
 	t.Parallel()
 	source := simulate(t, convosotest.Config{
@@ -21,7 +21,7 @@ func TestFolderTurnsReadOnly(t *testing.T) {
 	})
 	a := onDisk(t, source, "--start-time", daysAgo(7), "--end-time", daysAgo(7))
 	cmd := a.command(t.Context())
-	if os.Geteuid() == 0 { // whom the rights of folders do not bind
+	if os.Geteuid() == 0 { // root ignores permissions
 		setpriv, err := exec.LookPath("setpriv")
 		if err != nil {
 			t.Fatal(err)

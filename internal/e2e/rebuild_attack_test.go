@@ -17,10 +17,10 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// lossy is an archive in a folder or a bucket, of which parts can be lost.
+// lossy is an archive in a folder or a bucket, that can lose parts.
 type lossy struct {
 	*archive
-	remove func(prefix string) // what begins so
+	remove func(prefix string) // deletes names with this prefix
 	put    func(name string, text []byte)
 }
 
@@ -40,7 +40,7 @@ func inBoth(t *testing.T, config convosotest.Config, test func(t *testing.T, a *
 				a.archive = b.archive
 				a.remove = func(prefix string) { b.remove("pre fix/" + prefix) }
 			}
-			a.put = func(name string, text []byte) { // which a bucket of versitygw takes for an object
+			a.put = func(name string, text []byte) { // a file in a versitygw bucket counts as an object
 				name = filepath.Join(a.folder, filepath.FromSlash(name))
 				if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 					t.Fatal(err)
@@ -93,7 +93,7 @@ func (a *archive) text(name string) []byte {
 	return text
 }
 
-// checkRebuilt fails unless each recording of the source has one line, with a file that has its bytes.
+// checkRebuilt fails unless each recording of the source has one line and a file with its bytes.
 func (a *archive) checkRebuilt() {
 	a.t.Helper()
 	files, sums := a.files(), truthOf(a.t, a.server, nil)
@@ -114,7 +114,7 @@ func (a *archive) checkRebuilt() {
 	}
 }
 
-// TestRebuildAfterRepair: the bytes that were damaged stand under the better name, and the good ones are noted.
+// TestRebuildAfterRepair: the damaged bytes have the better name, but the good ones are noted.
 func TestRebuildAfterRepair(t *testing.T) {
 	inBoth(t, smallDays(93), func(t *testing.T, a *lossy) {
 		damaged := a.lines("")[0]
@@ -123,7 +123,7 @@ func TestRebuildAfterRepair(t *testing.T) {
 		text[len(text)/2+100] ^= 0xff
 		if f, err := os.OpenFile(name, os.O_RDWR, 0); err != nil {
 			t.Fatal(err)
-		} else if _, err := f.WriteAt(text, 0); err != nil || f.Close() != nil { // in place: the server's metadata stay
+		} else if _, err := f.WriteAt(text, 0); err != nil || f.Close() != nil { // in place, so the server's metadata stays
 			t.Fatal(err)
 		}
 		a.other(4, "verify", "--repair")
@@ -150,7 +150,7 @@ func (a *archive) callsFile(day string) string {
 	return names[0]
 }
 
-// addRow notes a changed row of a recording's call, as a run an hour later would.
+// addRow notes a changed row of a recording's call, like a run an hour later.
 func (a *lossy) addRow(from, to string, l manifest.Recording, change func(row map[string]any)) {
 	a.t.Helper()
 	for line := range bytes.Lines(a.text(a.callsFile(from))) {
@@ -177,8 +177,8 @@ func (a *lossy) addRow(from, to string, l manifest.Recording, change func(row ma
 	a.t.Fatal("the call has no row")
 }
 
-// TestRebuildSharedName gives two recordings one file name, and lets what is known of the first fade, or the audio of the
-// second. Neither ever gets the other's audio.
+// TestRebuildSharedName gives two recordings one file name, and removes either the metadata of the first or the audio
+// of the second. Neither gets the other's audio.
 func TestRebuildSharedName(t *testing.T) {
 	t.Parallel()
 	for name, fade := range map[string]func(a *lossy, first manifest.Recording, own string){
@@ -223,7 +223,7 @@ func TestRebuildSharedName(t *testing.T) {
 	}
 }
 
-// anyEnd is other for a command that may end with any code but 1 and 2.
+// anyEnd is like other, for a command that may end with any code except 1 and 2.
 func (a *archive) anyEnd(name string, args ...string) {
 	a.t.Helper()
 	cmd := exec.Command(binary, slices.Concat([]string{name, "--dest", a.dest}, a.flags, args)...)
@@ -234,8 +234,8 @@ func (a *archive) anyEnd(name string, args ...string) {
 	}
 }
 
-// TestRebuildIsKilled kills rebuilds until one ends, at any moment and when they begin to write a day: all is there then,
-// each recording once.
+// TestRebuildIsKilled kills rebuilds until one ends, at any moment and when they start to write a day: then everything
+// is noted, each recording once.
 func TestRebuildIsKilled(t *testing.T) {
 	inBoth(t, smallDays(95), func(t *testing.T, a *lossy) {
 		random := rand.New(rand.NewPCG(95, 1))
@@ -298,7 +298,7 @@ func segmentsOf(folder string) []string {
 	return names
 }
 
-// waitForSegments waits until a run has begun so many segments, or has ended.
+// waitForSegments waits until a run has started n segments, or has ended.
 func waitForSegments(folder string, count int, ended <-chan struct{}) {
 	for len(segmentsOf(folder)) < count {
 		select {
@@ -309,7 +309,8 @@ func waitForSegments(folder string, count int, ended <-chan struct{}) {
 	}
 }
 
-// TestRebuildAfterNoLine: a segment without a whole line, as a full disk leaves it, is no manifest.
+// TestRebuildAfterNoLine: a segment without a complete line, as after a full disk, is not a
+// manifest.
 func TestRebuildAfterNoLine(t *testing.T) {
 	t.Parallel()
 	a := onDisk(t, threeDays(t, 96))
@@ -331,8 +332,8 @@ func TestRebuildAfterNoLine(t *testing.T) {
 	a.checkRebuilt()
 }
 
-// TestRebuildGoesOn rebuilds while half of the audio is away, and again once it is back; a day that archive has worked
-// is left alone.
+// TestRebuildGoesOn rebuilds while half of the audio is missing, and again once it is back; a day with lines of
+// archive is not changed.
 func TestRebuildGoesOn(t *testing.T) {
 	inBoth(t, smallDays(97), func(t *testing.T, a *lossy) {
 		a.remove("manifest/")
@@ -370,7 +371,7 @@ func TestRebuildGoesOn(t *testing.T) {
 	})
 }
 
-// TestRebuildHalf cuts a recording where a frame ends, so that it looks whole.
+// TestRebuildHalf truncates a recording at the end of a frame, so that it looks complete.
 func TestRebuildHalf(t *testing.T) {
 	t.Parallel()
 	a := onDisk(t, simulate(t, convosotest.Config{
@@ -390,7 +391,7 @@ func TestRebuildHalf(t *testing.T) {
 	}
 }
 
-// TestRebuildRows: a row that cannot be read makes no complete rebuild.
+// TestRebuildRows: an unreadable row makes a rebuild incomplete.
 func TestRebuildRows(t *testing.T) {
 	t.Parallel()
 	a := onDisk(t, threeDays(t, 99))
@@ -407,8 +408,8 @@ func TestRebuildRows(t *testing.T) {
 	}
 }
 
-// TestRebuildArchive loses archive.json: what a seal says of the archive counts, and sealing goes on; without seals a
-// zone that cannot be the account's is refused.
+// TestRebuildArchive loses archive.json: a seal supplies its content, and sealing continues; without seals, a zone
+// that contradicts the calls is refused.
 func TestRebuildArchive(t *testing.T) {
 	inBoth(t, smallDays(100), func(t *testing.T, a *lossy) {
 		a.remove("manifest/")
@@ -446,8 +447,8 @@ func TestRebuildArchive(t *testing.T) {
 	})
 }
 
-// TestRebuildMovedCall lists a call under two days: its recording is noted once, in a bucket under the day with which
-// it was stored, in a folder under that of the newest row.
+// TestRebuildMovedCall lists a call under two days: its recording is noted once, in a bucket under the day of its
+// metadata, in a folder under the day of the newest row.
 func TestRebuildMovedCall(t *testing.T) {
 	inBoth(t, smallDays(101), func(t *testing.T, a *lossy) {
 		l := a.lines(daysAgo(10))[0]
@@ -472,7 +473,7 @@ func TestRebuildMovedCall(t *testing.T) {
 	})
 }
 
-// TestRebuildNowhere leaves nothing at a prefix that holds no archive.
+// TestRebuildNowhere leaves nothing at a prefix without an archive.
 func TestRebuildNowhere(t *testing.T) {
 	t.Parallel()
 	b := onS3(t, threeDays(t, 102), false)

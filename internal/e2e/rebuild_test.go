@@ -39,7 +39,7 @@ func (b *bucket) remove(prefix string) {
 	}
 }
 
-// losable returns an archive on disk or s3, and what removes its manifest.
+// losable returns an archive on disk or in S3, and a function that removes its manifest.
 func losable(t *testing.T, server *convosotest.Server, where string) (a *archive, lose func()) {
 	t.Helper()
 	if where == "s3" {
@@ -54,7 +54,7 @@ func losable(t *testing.T, server *convosotest.Server, where string) (a *archive
 	}
 }
 
-// TestRebuild loses the manifest: what is made anew costs the vendor no download, and verifies.
+// TestRebuild loses the manifest: the rebuilt manifest costs no download, and verifies.
 func TestRebuild(t *testing.T) {
 	for _, where := range []string{"disk", "s3"} {
 		t.Run(where, func(t *testing.T) {
@@ -84,9 +84,9 @@ func TestRebuild(t *testing.T) {
 	}
 }
 
-// TestRebuildDoubts loses the manifest and some audio, and lets names lie: what cannot be told is left waiting, and is
-// never taken for another recording. A call that lacks one of several recordings plays shorter than it was long, so its
-// others may wait too.
+// TestRebuildDoubts loses the manifest and some audio, with misleading names: a recording that cannot be identified
+// stays waiting, and is never confused with another. If a call lacks one of several recordings, the rest is shorter
+// than the call, so the others may wait too.
 func TestRebuildDoubts(t *testing.T) {
 	t.Parallel()
 	for name, siblings := range map[string]bool{"alone": false, "siblings": true} {
@@ -149,7 +149,7 @@ func testRebuildDoubts(t *testing.T, siblings bool) {
 		t.Errorf("%s", r.stdout)
 	}
 	a.run(span...).want(t, 0)
-	if err := os.Remove(cut); err != nil { // it was left alone, and its recording stored under another name
+	if err := os.Remove(cut); err != nil { // it was not changed, and its recording was stored under another name
 		t.Fatal(err)
 	}
 	a.checkFiles(nil)
@@ -164,8 +164,8 @@ func testRebuildDoubts(t *testing.T, siblings bool) {
 	}
 }
 
-// TestLostManifest loses the manifest: each command names rebuild and changes nothing, and archive begins no new
-// archive over the old one, in a folder and in S3 alike.
+// TestLostManifest loses the manifest: each command names rebuild and changes nothing, and archive does not
+// start a new archive over the old one, in a folder and in S3.
 func TestLostManifest(t *testing.T) {
 	for _, where := range []string{"disk", "s3"} {
 		t.Run(where, func(t *testing.T) {
@@ -211,8 +211,8 @@ func TestLostManifest(t *testing.T) {
 	}
 }
 
-// TestRebuildCorrects rebuilds with the default address, which is not the account's: archive names the way out, another
-// rebuild takes it, and once a run has noted something it is refused.
+// TestRebuildCorrects rebuilds with the default address, which is not the account's: archive says how to correct it,
+// another rebuild does so, and after a run has noted something it is refused.
 func TestRebuildCorrects(t *testing.T) {
 	inBoth(t, smallDays(107), func(t *testing.T, a *lossy) {
 		a.remove("manifest/")
@@ -236,4 +236,38 @@ func TestRebuildCorrects(t *testing.T) {
 		}
 		a.other(0, "rebuild", "--api-url", a.server.APIURL())
 	})
+}
+
+// TestNamedLinks: links end with the file name of their recording. Its row keeps the name, so that a lost manifest is found
+// again by it, and keeps no link.
+func TestNamedLinks(t *testing.T) {
+	t.Parallel()
+	server := simulate(t, convosotest.Config{
+		Seed: 96, FirstDay: daysAgo(10), Days: 1, CallsPerDay: 20, RecordedShare: 1, MedianSize: 3_000,
+		Oddities: convosotest.Oddities{NamedLinks: true, ExtraFields: true},
+	})
+	a := onDisk(t, server)
+	a.env = append(a.env, quickExit)
+	span := []string{"--start-time", daysAgo(10), "--end-time", daysAgo(10)}
+	a.run(span...).want(t, 0)
+	found := a.other(0, "find", "--last", "30d", "--state-dir", a.state, "--json").stdout
+	recordings := 0
+	for r := range server.Recordings() {
+		recordings++
+		if !strings.HasSuffix(strings.Split(r.Link(), "?")[0], "/"+r.Filename) {
+			t.Fatalf("the link does not end with %s", r.Filename)
+		}
+		if !strings.Contains(found, `"filename":"`+r.Filename+`"`) {
+			t.Errorf("the row of %s has lost its file name", r.ID)
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(a.folder, "manifest")); err != nil {
+		t.Fatal(err)
+	}
+	if made := a.rebuild(0); made.Archived != recordings || made.Missing+made.Ambiguous > 0 {
+		t.Errorf("%+v, want %d archived", made, recordings)
+	}
+	if r := a.run(span...).want(t, 0); r.summary.MediaRequests != 0 {
+		t.Errorf("%d downloads after the rebuild", r.summary.MediaRequests)
+	}
 }

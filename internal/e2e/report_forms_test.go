@@ -24,8 +24,8 @@ import (
 	"convoso-archiver/manifest/report"
 )
 
-// servePage starts the page of the archive, which stops with the test. It returns its address, and what tells what it
-// has written to stderr.
+// servePage starts the page of the archive, which stops with the test. It returns its address, and a function that
+// returns its stderr.
 func (a *archive) servePage(args ...string) (address string, said func() string) {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(a.t.Context(), 2*time.Minute)
@@ -54,7 +54,7 @@ func (a *archive) servePage(args ...string) (address string, said func() string)
 	}
 	a.t.Cleanup(func() {
 		_ = cmd.Process.Signal(os.Interrupt)
-		_ = cmd.Wait() // the code is that of a signal
+		_ = cmd.Wait() // killed by a signal
 	})
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
@@ -63,8 +63,8 @@ func (a *archive) servePage(args ...string) (address string, said func() string)
 	return strings.TrimSpace(line), said
 }
 
-// TestReportForms: the text, the JSON and the page count days alike, and say why recordings wait, for an archive whose
-// last days were never listed and have not settled.
+// TestReportForms: the text, the JSON and the page count days in the same way, and say why recordings wait, for an
+// archive whose last days were never listed and have not settled.
 func TestReportForms(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{
@@ -73,7 +73,7 @@ func TestReportForms(t *testing.T) {
 	})
 	a := onDisk(t, server)
 	a.run("--start-time", daysAgo(8), "--end-time", daysAgo(6)).want(t, 3)
-	a.run("--start-time", daysAgo(4), "--end-time", daysAgo(4)).want(t, 3) // the fifth is never listed, nor the last
+	a.run("--start-time", daysAgo(4), "--end-time", daysAgo(4)).want(t, 3) // the fifth and the last day are never listed
 	var made report.Report
 	if err := json.Unmarshal([]byte(a.report("--json").want(t, 0).stdout), &made); err != nil {
 		t.Fatal(err)
@@ -118,8 +118,8 @@ func TestReportForms(t *testing.T) {
 	}
 }
 
-// TestReportMissing: --missing lists each recording of the listed days that is not archived, and no other, as text, JSON
-// and CSV; an erased one is not missing.
+// TestReportMissing: --missing lists exactly the unarchived recordings of the listed days, as text, JSON and CSV; an
+// erased one is not missing.
 func TestReportMissing(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{
@@ -181,7 +181,7 @@ func TestReportMissing(t *testing.T) {
 	check(missing)
 }
 
-// causesIn counts the recordings of calls that wait for a cause.
+// causesIn counts the recordings of calls that wait with a cause.
 func causesIn(calls []foundCall, cause string) (n int) {
 	for _, c := range calls {
 		for _, r := range c.Recordings {

@@ -39,8 +39,8 @@ func (a *archive) report(args ...string) result {
 	return r
 }
 
-// TestReport makes an archive that has closed, open, failed, lost, given up, partly
-// listed and never listed days, and compares the report with the simulator's truth.
+// TestReport makes an archive with closed, open, failed, lost, given up, partly listed and never
+// listed days, and compares the report with the simulator's truth.
 func TestReport(t *testing.T) {
 	t.Parallel()
 	for name, where := range map[string]func(*testing.T, *convosotest.Server) *archive{
@@ -63,7 +63,7 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// dayTruth is what the report must say of a day.
+// dayTruth is the expected report of a day.
 type dayTruth struct {
 	state  report.State
 	codes  string
@@ -71,7 +71,7 @@ type dayTruth struct {
 	losses []report.Loss // without time and reason
 }
 
-// makeReportable archives each day in a way of its own, and returns the truth.
+// makeReportable archives each day in a different way, and returns the truth.
 func makeReportable(t *testing.T, a *archive, server *convosotest.Server) map[string]dayTruth {
 	t.Helper()
 	closed, lost, failed, never, part, givenUp := daysAgo(10), daysAgo(9), daysAgo(8), daysAgo(7), daysAgo(6), daysAgo(5)
@@ -94,7 +94,7 @@ func makeReportable(t *testing.T, a *archive, server *convosotest.Server) map[st
 	work(3, lost, lost)
 	work(3, givenUp, givenUp)
 	a.age(5 * day)
-	work(3, givenUp, givenUp) // refused in three runs on three days
+	work(3, givenUp, givenUp) // refused by three runs on three days
 	work(0, closed, closed)
 	work(3, failed, failed)
 	from, to := part+" 11:00:00", part+" 15:00:00"
@@ -123,7 +123,7 @@ func makeReportable(t *testing.T, a *archive, server *convosotest.Server) map[st
 	return truth
 }
 
-// add counts a recording, whose outcome is "" where it was archived.
+// add counts a recording, with outcome "" if it was archived.
 func (d *dayTruth) add(r convosotest.Recording, outcome manifest.Outcome) {
 	d.counts.Recordings++
 	if outcome == "" {
@@ -142,7 +142,7 @@ func (d *dayTruth) add(r convosotest.Recording, outcome manifest.Outcome) {
 	d.losses = append(d.losses, report.Loss{Day: r.Day, CallID: r.CallID, RecordingID: r.ID, Outcome: outcome})
 }
 
-// spoil gives recordings of each day faults, and returns what becomes of them.
+// spoil gives faults to recordings of each day, and returns their expected outcomes.
 func spoil(t *testing.T, server *convosotest.Server, faults map[string]map[convosotest.Fault]int, becomes map[string]map[convosotest.Fault]manifest.Outcome) map[string]manifest.Outcome {
 	t.Helper()
 	outcomes := map[string]manifest.Outcome{}
@@ -189,7 +189,7 @@ func checkReport(t *testing.T, a *archive, truth map[string]dayTruth) {
 		if g.Day != name || g.State != d.state || strings.Join(codes, " ") != d.codes || !g.Settled {
 			t.Errorf("%s: %+v", name, g)
 		}
-		g.WaitingBy = nil // TestReportForms looks at it
+		g.WaitingBy = nil // TestReportForms checks it
 		if !reflect.DeepEqual(g.Counts, d.counts) {
 			t.Errorf("%s:\ngot  %+v\nwant %+v", name, g.Counts, d.counts)
 		}

@@ -24,8 +24,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// bucket is a destination on a real S3 server, behind a proxy that notes what the
-// program sends.
+// bucket is a destination on a real S3 server, behind a proxy that records the program's requests.
 type bucket struct {
 	*archive
 	server    *s3test.Server
@@ -36,25 +35,25 @@ type bucket struct {
 	puts   []http.Header // of every PUT
 	keys   []string
 	number int                                                      // of the last request
-	answer func(w http.ResponseWriter, r *http.Request, n int) bool // spoils answers
-	lose   int                                                      // replies to PUTs that are lost, every third
+	answer func(w http.ResponseWriter, r *http.Request, n int) bool // replaces answers
+	lose   int                                                      // number of replies to PUTs to drop, every third one
 }
 
-// trouble lets a function answer in the server's place, nil for none.
+// trouble lets a function answer instead of the server, nil for none.
 func (b *bucket) trouble(answer func(w http.ResponseWriter, r *http.Request, n int) bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.answer = answer
 }
 
-// loseReplies drops the replies to some PUTs that the server has carried out.
+// loseReplies drops the replies to some PUTs after the server has executed them.
 func (b *bucket) loseReplies(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.lose = n
 }
 
-// serve spoils the answer or passes the request on.
+// serve replaces the answer or forwards the request.
 func (b *bucket) serve(proxy http.Handler, w http.ResponseWriter, r *http.Request) {
 	b.mu.Lock()
 	b.number++
@@ -74,7 +73,7 @@ func (b *bucket) serve(proxy http.Handler, w http.ResponseWriter, r *http.Reques
 	proxy.ServeHTTP(w, r)
 }
 
-// onS3 returns an archive in an empty bucket, of a server that it starts or that the environment names.
+// onS3 returns an archive in an empty bucket, on a server that it starts or that the environment names.
 func onS3(t *testing.T, source *convosotest.Server, withTLS bool, flags ...string) *bucket {
 	t.Helper()
 	b := &bucket{server: s3test.FromEnv(t)}
@@ -88,11 +87,11 @@ func onS3(t *testing.T, source *convosotest.Server, withTLS bool, flags ...strin
 		t.Fatal(err)
 	}
 	proxy := &httputil.ReverseProxy{
-		ErrorLog:  log.New(io.Discard, "", 0), // the program is killed in mid-request on purpose
+		ErrorLog:  log.New(io.Discard, "", 0), // tests kill the program during requests
 		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: b.server.CAs}, MaxIdleConnsPerHost: 16},
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
-			r.Out.Host = r.In.Host // it is part of what is signed
+			r.Out.Host = r.In.Host // it is part of the signature
 			if r.In.Method == http.MethodPut {
 				b.mu.Lock()
 				defer b.mu.Unlock()
@@ -120,7 +119,7 @@ func onS3(t *testing.T, source *convosotest.Server, withTLS bool, flags ...strin
 	return b
 }
 
-// in has the archive in another bucket of the server.
+// in returns the archive in another bucket of the server.
 func (b *bucket) in(bucket string) {
 	server := *b.server
 	server.Bucket = bucket
@@ -130,8 +129,8 @@ func (b *bucket) in(bucket string) {
 	}
 }
 
-// keepsVersions notes that the bucket does, and tells the program what it must be told of a server whose buckets ignore
-// conditions then.
+// keepsVersions notes that the bucket keeps versions, and adds the flag for a server whose versioned buckets ignore
+// conditions.
 func (b *bucket) keepsVersions() {
 	b.versioned = true
 	if b.server.IgnoresConditions {
@@ -149,9 +148,8 @@ func writeCertificate(t *testing.T, certificate *x509.Certificate) string {
 	return name
 }
 
-// check fails unless the objects are exactly those that the manifest names, byte
-// for byte the simulator's, and every one of a recording was put once, create-only
-// and with its checksum.
+// check fails unless the objects are exactly those in the manifest, byte for byte the simulator's,
+// and every recording was put once, create-only and with its checksum.
 func (b *bucket) check(wanted func(convosotest.Recording) bool) contents {
 	t := b.t
 	t.Helper()
@@ -204,8 +202,7 @@ func (b *bucket) readBucket() contents {
 	return readLedger(t, ledger)
 }
 
-// checkPuts fails when a recording was put without a checksum, or so that it could
-// overwrite something.
+// checkPuts fails if a recording was put without a checksum, or in a way that could overwrite.
 func (b *bucket) checkPuts() (recordings int) {
 	b.t.Helper()
 	b.mu.Lock()
@@ -226,8 +223,8 @@ func (b *bucket) checkPuts() (recordings int) {
 	return recordings
 }
 
-// TestArchiveToS3 is the main job into a real S3 server, then a run that finds
-// nothing to do with an empty state folder, and one more day.
+// TestArchiveToS3 is the main job into a real S3 server, then a run with an empty state folder that
+// finds nothing to do, and one more day.
 func TestArchiveToS3(t *testing.T) {
 	t.Parallel()
 	for name, withTLS := range map[string]bool{"http": false, "https": true} {
@@ -282,7 +279,7 @@ func leftIn(t *testing.T, state string) []string {
 	return left
 }
 
-// TestS3Hostile: file names that a careless program would let out of the prefix.
+// TestS3Hostile: file names that could escape the prefix.
 func TestS3HostileNames(t *testing.T) {
 	t.Parallel()
 	source := simulate(t, convosotest.Config{
@@ -293,14 +290,14 @@ func TestS3HostileNames(t *testing.T) {
 	b.run().want(t, 0)
 	b.check(nil)
 	entries, err := os.ReadDir(filepath.Join(b.server.Dir, b.server.Bucket))
-	entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool { return e.Name() == ".sgwtmp" }) // the server's own
+	entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool { return e.Name() == ".sgwtmp" }) // a folder of the server
 	if err != nil || len(entries) != 1 {
 		t.Errorf("beside the prefix stand %v, %v", entries, err)
 	}
 }
 
-// TestS3Killed kills a run in the middle and goes on with the same state folder,
-// then with an empty one: what the dead run stored is adopted.
+// TestS3Killed kills a run in the middle and continues with the same state folder, then with an
+// empty one: the recordings stored by the killed run are adopted.
 func TestS3Killed(t *testing.T) {
 	t.Parallel()
 	for name, keepState := range map[string]bool{"with its state": true, "with an empty state": false} {

@@ -14,7 +14,7 @@ import (
 	"convoso-archiver/evidence"
 )
 
-// other runs another command than archive, without token and home, and looks for secrets in what it says.
+// other runs a command other than archive, without token and home, and looks for secrets in its output.
 func (a *archive) other(code int, name string, args ...string) result {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(a.t.Context(), 2*time.Minute)
@@ -32,7 +32,7 @@ func (a *archive) other(code int, name string, args ...string) result {
 	return r.want(a.t, code)
 }
 
-// sealKey makes a key with ssh-keygen, and the allowed signers that name it.
+// sealKey makes a key with ssh-keygen, and a file of allowed signers with it.
 func sealKey(t *testing.T, args ...string) (key, allowed string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -71,8 +71,8 @@ func (a *archive) audit(code int, args ...string) (found evidence.Audited) {
 	return found
 }
 
-// TestSeal seals an archive in a folder and one in a bucket, goes on with both, and finds what is changed behind the
-// seals; verify and archive take no notice of them.
+// TestSeal seals an archive in a folder and one in a bucket, continues both, and detects changes of sealed data;
+// verify and archive ignore seals.
 func TestSeal(t *testing.T) {
 	for _, where := range []string{"disk", "s3"} {
 		t.Run(where, func(t *testing.T) {
@@ -141,7 +141,7 @@ func TestSeal(t *testing.T) {
 	}
 }
 
-// anyAudio is the file of some recording.
+// anyAudio returns the file of any recording.
 func (a *archive) anyAudio() string {
 	a.t.Helper()
 	for name := range a.files() {
@@ -153,7 +153,7 @@ func (a *archive) anyAudio() string {
 	return ""
 }
 
-// TestSealRefuses: one clear line for each mistake, and nothing done.
+// TestSealRefuses: one clear line for each mistake, and no change.
 func TestSealRefuses(t *testing.T) {
 	t.Parallel()
 	a := onDisk(t, threeDays(t, 82))
@@ -197,7 +197,8 @@ func TestSealRefuses(t *testing.T) {
 	}
 }
 
-// TestAuditAccessLog reads the access log of serve: of all recordings, of one, of some days, and says what cannot be read.
+// TestAuditAccessLog reads the access log of serve: for all recordings, for one, for some days, and reports unreadable
+// lines.
 func TestAuditAccessLog(t *testing.T) {
 	t.Parallel()
 	a, log := onDisk(t, threeDays(t, 83)), t.TempDir()
@@ -225,5 +226,5 @@ func TestAuditAccessLog(t *testing.T) {
 	read(0, 1, "--end-time", "2026-03-10")
 	read(4, 1, "r2")
 	read(4, 1, "--start-time", "2026-03-11", "--json", "r2")
-	read(4, 1, "nobody") // it says that there is nothing
+	read(4, 1, "nobody") // it says that nothing was found
 }

@@ -7,8 +7,8 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// TestSecretsInFailures brings the program to every kind of error that has the
-// token or a link at hand; each run looks through all that was printed and written.
+// TestSecretsInFailures causes every kind of error in code that handles the token or a link; each
+// run searches its whole output and all files.
 func TestSecretsInFailures(t *testing.T) {
 	t.Parallel()
 	span := []string{"--start-time", daysAgo(5), "--end-time", daysAgo(5), "--retry-for", "2s"}

@@ -8,7 +8,7 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// TestServeWarnsOfLimits: serve says which campaigns and agents of --rights no call has, and nothing of those that it knows.
+// TestServeWarnsOfLimits: serve warns about campaigns and agents of --rights that no call has, and only about these.
 func TestServeWarnsOfLimits(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 96, FirstDay: daysAgo(7), CallsPerDay: 30, MedianSize: 3_000})
@@ -17,7 +17,7 @@ func TestServeWarnsOfLimits(t *testing.T) {
 	known := a.findCalls("--limit", "1")[0]
 	_, said := a.servePage("--rights", "listen;campaigns=Solar,"+known.Campaign+";agents=Nobody At All")
 	for wait := 50 * time.Millisecond; strings.Count(said(), "check --rights") < 2 && wait < 30*time.Second; wait *= 2 {
-		time.Sleep(wait) // the index is made while the page is there
+		time.Sleep(wait) // the page starts before the index is complete
 	}
 	text := said()
 	for _, part := range []string{`no call of the archive has campaign \"Solar\"`, `no call of the archive has agent \"Nobody At All\"`} {

@@ -19,14 +19,14 @@ import (
 	"convoso-archiver/manifest/report"
 )
 
-// sharded are an archive on S3 and the flags of every run over it.
+// sharded is an archive in S3 and the flags of every run over it.
 type sharded struct {
 	*bucket
 	span []string
 }
 
-// run runs one index of a job with so many shards, as an engine would: on a machine of its
-// own, whose state folder is empty.
+// run runs one index of a job with n shards like an engine: on its own machine, with an empty state
+// folder.
 func (s *sharded) run(shards, index int, more ...string) result {
 	return s.runUntil(shards, index, nil, more...)
 }
@@ -43,9 +43,9 @@ func (s *sharded) runUntil(shards, index int, during func(*os.Process), more ...
 	return alone.finish(cmd, during)
 }
 
-// TestShards works one archive by several runs at once, as an engine does: one is killed, one
-// is run by two pods, and the job is then run again with another number of shards. Everything
-// is stored once, and noted, and closed; and what had its line costs no request again.
+// TestShards archives with several parallel runs, like an engine: one is killed, one is run by two
+// pods, and the job is then repeated with another number of shards. Everything is stored once,
+// noted and closed, and no noted recording is requested again.
 func TestShards(t *testing.T) {
 	t.Parallel()
 	const shards, killed, twice = 5, 2, 1
@@ -58,7 +58,7 @@ func TestShards(t *testing.T) {
 		return func(day string) bool { return archiver.Shard{Index: index, Count: shards}.Owns(fetcher.Date(day)) }
 	}
 
-	var noted contents // when one was killed
+	var noted contents // at the kill
 	var group sync.WaitGroup
 	for index := range shards {
 		group.Go(func() {
@@ -95,7 +95,7 @@ func TestShards(t *testing.T) {
 		r, _ := source.Recording(ref)
 		most := int64(1)
 		switch wasNoted := noted.outcome(ref).Outcome == manifest.Archived; {
-		case of(twice)(r.Day), of(killed)(r.Day) && !wasNoted: // in two runs at once, or in flight at the kill
+		case of(twice)(r.Day), of(killed)(r.Day) && !wasNoted: // in two parallel runs, or in flight at the kill
 			most = 2
 		}
 		if int64(stats.Requests) > most {
@@ -105,7 +105,7 @@ func TestShards(t *testing.T) {
 	s.checkComplete(23)
 
 	source.ResetStats()
-	for index := range others { // as an engine does that runs a job again
+	for index := range others { // like an engine that repeats a job
 		s.run(others, index).want(t, 0)
 	}
 	const many = 10_000 // more than there are days: most shards have none
@@ -117,7 +117,7 @@ func TestShards(t *testing.T) {
 	}
 }
 
-// notedOf returns the recordings of some days that are noted as archived.
+// notedOf returns the recordings of some days noted as archived.
 func (s *sharded) notedOf(wanted func(day string) bool) (ids []string) {
 	objects := s.store()
 	defer objects.Close()
@@ -169,9 +169,9 @@ func (s *sharded) checkComplete(days int) {
 	s.verify().want(t, 0)
 }
 
-// TestShardsMeetAMovedCall has a call move from a day of one shard to a day of the other. Both
-// list again at once: it is archived under its new day by whoever finds it first, and the
-// bytes are stored once.
+// TestShardsMeetAMovedCall moves a call from a day of one shard to a day of the other. Both list
+// again in parallel: the first to find the call archives it under its new day, and the bytes are
+// stored once.
 func TestShardsMeetAMovedCall(t *testing.T) {
 	t.Parallel()
 	source, moving := movedDays(t, 91, convosotest.Listing{})
@@ -205,7 +205,7 @@ func TestShardsMeetAMovedCall(t *testing.T) {
 	s.verify().want(t, 0)
 }
 
-// TestShardsRefused wants one line and exit code 2 for each mistake, and no request.
+// TestShardsRefused expects one line and exit code 2 for each mistake, without any request.
 func TestShardsRefused(t *testing.T) {
 	t.Parallel()
 	source := simulate(t, convosotest.Config{Seed: 92, FirstDay: daysAgo(7)})

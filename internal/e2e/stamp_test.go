@@ -11,7 +11,7 @@ import (
 	"convoso-archiver/internal/tsatest"
 )
 
-// TestSealStamped seals while the authority is away, and has the seal stamped by the next run.
+// TestSealStamped seals while the authority is unavailable, and the next run stamps the seal.
 func TestSealStamped(t *testing.T) {
 	for _, where := range []string{"disk", "s3"} {
 		t.Run(where, func(t *testing.T) {

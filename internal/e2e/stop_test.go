@@ -12,9 +12,8 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// TestSignals stops a run in the middle: it ends with the signal's code, writes its
-// summary, leaves no part file, and the next run fetches again at most what was in
-// flight.
+// TestSignals stops a run in the middle: it ends with the signal's code, writes its summary, leaves
+// no part file, and the next run repeats at most the downloads in flight.
 func TestSignals(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("signals cannot be sent on Windows")
@@ -66,7 +65,7 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// TestSecondSignal ends a run at once that has hours of grace left.
+// TestSecondSignal ends a run at once, even with hours of grace left.
 func TestSecondSignal(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("signals cannot be sent on Windows")
@@ -79,8 +78,8 @@ func TestSecondSignal(t *testing.T) {
 	r := a.finish(a.command(t.Context()), func(p *os.Process) {
 		waitFor(t, func() bool { return server.Stats().Media.Requests > 2 })
 		_ = p.Signal(os.Interrupt)
-		_ = p.Signal(os.Interrupt)          // an echo of the first, which must not count
-		time.Sleep(1500 * time.Millisecond) // only then does another one count as the second
+		_ = p.Signal(os.Interrupt)          // a repetition of the first signal, which must not count
+		time.Sleep(1500 * time.Millisecond) // only now another signal counts as the second
 		begun = time.Now()
 		_ = p.Signal(os.Interrupt)
 	})
@@ -118,7 +117,7 @@ func TestKilled(t *testing.T) {
 			a := onDisk(t, server, "--start-time", daysAgo(5), "--end-time", daysAgo(5))
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			// At a pace at which the store keeps up, as it does with the vendor's.
+			// The media host limits the rate so that the store keeps up, as with the vendor.
 			r := a.finish(a.command(ctx, "--media-rate", "100"), func(p *os.Process) {
 				waitFor(t, func() bool { return server.Stats().Media.Requests > after })
 				_ = p.Kill()

@@ -19,11 +19,11 @@ import (
 )
 
 // traced are the system calls by which the program changes files and makes them durable. The
-// question mark is for those that an architecture lacks.
+// question mark marks calls that some architectures lack.
 const traced = "openat,write,pwrite64,?ftruncate,fsync,mkdirat,unlinkat,linkat,?renameat,renameat2"
 
-// needStrace returns the path of strace, and skips the test where there is none or
-// where processes may not be traced. REQUIRE_STRACE turns that into a failure.
+// needStrace returns the path of strace, and skips the test if it is missing or may not trace
+// processes. REQUIRE_STRACE turns that into a failure.
 func needStrace(t *testing.T) string {
 	t.Helper()
 	path, err := exec.LookPath("strace")
@@ -41,8 +41,8 @@ func needStrace(t *testing.T) string {
 	return ""
 }
 
-// runTraced runs one of the program's commands under strace and returns its system
-// calls, numbered from the position given. The options are further ones of strace.
+// runTraced runs one of the program's commands under strace and returns its system calls, numbered
+// from the position given. The options are passed to strace.
 func (a *archive) runTraced(options []string, position int, command string, args ...string) (result, []systemCall) {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(a.t.Context(), 2*time.Minute)
@@ -69,13 +69,13 @@ func (a *archive) runTraced(options []string, position int, command string, args
 	return r, calls
 }
 
-// systemCall is one call as strace saw it. The real call lies between the positions
-// enter and exit: what another call's exit comes before was over when this began.
+// systemCall is one call in strace's output. The real call happened between the positions enter and
+// exit: a call whose exit precedes this enter was over when this one began.
 type systemCall struct {
 	name        string
 	args        []string // as printed
 	result      int64    // -1 for an error
-	unknown     bool     // the process ended first, or the kernel began the call anew
+	unknown     bool     // the process ended first, or the kernel restarted the call
 	enter, exit int      // positions in the trace, unlike any other call's
 }
 
@@ -87,7 +87,7 @@ func parseTrace(trace io.Reader, position int) ([]systemCall, error) {
 		enter int
 	}
 	var calls []systemCall
-	under := map[string]begun{} // way, by thread
+	under := map[string]begun{} // unfinished calls, by thread
 	lines := bufio.NewReaderSize(trace, 1<<20)
 	for ; ; position += 2 {
 		line, err := lines.ReadString('\n')
@@ -125,8 +125,8 @@ func parseTrace(trace io.Reader, position int) ([]systemCall, error) {
 	}
 }
 
-// parseCall reads name(arguments) = result. All texts are in hexadecimal, so that no
-// bracket or comma stands in them.
+// parseCall reads name(arguments) = result. All texts are in hexadecimal, so they contain no
+// bracket or comma.
 func parseCall(text string) (systemCall, error) {
 	name, rest, _ := strings.Cut(text, "(")
 	call := systemCall{name: name}
@@ -168,7 +168,7 @@ func (c *systemCall) setResult(text string) (err error) {
 	return nil
 }
 
-// arg returns an argument, "" for one that was not printed.
+// arg returns an argument, "" if it was not printed.
 func (c *systemCall) arg(i int) string {
 	if i >= len(c.args) {
 		return ""
@@ -222,7 +222,7 @@ func unhex(text string) (string, error) {
 	return string(decoded), nil
 }
 
-// path returns the file that a descriptor of a folder and a name behind it mean.
+// path returns the file named by a folder's descriptor and a name.
 func (c *systemCall) path(i int) (string, error) {
 	_, folder, err := c.descriptor(i)
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// TestAuditRefusesASpan: a chain of seals is checked whole, and so is a history; days in the file are of archive.
+// TestAuditRefusesASpan: a chain of seals is always checked as a whole, and so is a history; a span in the file
+// is for archive.
 func TestAuditRefusesASpan(t *testing.T) {
 	t.Parallel()
 	a := onDisk(t, threeDays(t, 90))
@@ -30,7 +31,7 @@ func TestAuditRefusesASpan(t *testing.T) {
 	a.other(0, "audit", "--seals", "--allowed-signers", allowed)
 }
 
-// TestVerifyOfNoDay: a span without any day is not intact.
+// TestVerifyOfNoDay: a span without any day does not count as intact.
 func TestVerifyOfNoDay(t *testing.T) {
 	t.Parallel()
 	a := onDisk(t, threeDays(t, 91))
@@ -41,8 +42,8 @@ func TestVerifyOfNoDay(t *testing.T) {
 	a.other(0, "verify", "--start-time", daysAgo(10), "--end-time", "2030-01-01")
 }
 
-// TestFindTheCallsOfACase: --case of find and export selects what hold has noted, by itself and with other terms, and
-// after the release.
+// TestFindTheCallsOfACase: --case of find and export selects the held calls, alone and with other terms, and after
+// the release.
 func TestFindTheCallsOfACase(t *testing.T) {
 	t.Parallel()
 	a := onDisk(t, threeDays(t, 92))
@@ -72,7 +73,7 @@ func TestFindTheCallsOfACase(t *testing.T) {
 	}
 }
 
-// TestAMonthIsNamedByItsDays: whoever writes a month as a span is told how to.
+// TestAMonthIsNamedByItsDays: a month as a time is an error that says how to write it.
 func TestAMonthIsNamedByItsDays(t *testing.T) {
 	t.Parallel()
 	a := onDisk(t, threeDays(t, 94))
@@ -80,7 +81,7 @@ func TestAMonthIsNamedByItsDays(t *testing.T) {
 	wantSaid(t, a.report("--start-time", "2028-02").want(t, 2).stderr, `"2028-02" is not a date or time that exists: for the whole month give --start-time 2028-02-01 --end-time 2028-02-29`)
 }
 
-// TestServeNotesWhoOpensACall: opened calls and refused downloads stand in the access log, and audit tells of them.
+// TestServeNotesWhoOpensACall: opened calls and refused downloads are in the access log, and audit prints them.
 func TestServeNotesWhoOpensACall(t *testing.T) {
 	t.Parallel()
 	a := onDisk(t, threeDays(t, 95))

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// seenOnTerminal runs the program with stdout and stderr on a terminal, and returns what it wrote there.
+// seenOnTerminal runs the program with stdout and stderr on a terminal, and returns its output.
 func seenOnTerminal(t *testing.T, columns uint16, env []string, args ...string) string {
 	t.Helper()
 	screen, program := openTerminal(t, columns)
@@ -22,8 +22,8 @@ func seenOnTerminal(t *testing.T, columns uint16, env []string, args ...string) 
 	cmd.Stdout, cmd.Stderr = program, program
 	var drawn bytes.Buffer
 	var reading sync.WaitGroup
-	reading.Go(func() { _, _ = io.Copy(&drawn, screen) }) // it ends with an error when the program's end is closed
-	_ = cmd.Run()                                         // the text tells of a failure
+	reading.Go(func() { _, _ = io.Copy(&drawn, screen) }) // ends with an error when the program closes its end
+	_ = cmd.Run()                                         // the text shows a failure
 	if err := program.Close(); err != nil {
 		t.Error(err)
 	}
@@ -36,7 +36,7 @@ func intoPipe(t *testing.T, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), binary, args...)
 	cmd.Env = []string{"TERM=xterm", "HOME=" + t.TempDir()}
-	out, _ := cmd.Output() // the text tells of a failure
+	out, _ := cmd.Output() // the text shows a failure
 	return string(out)
 }
 
@@ -52,13 +52,13 @@ func shownCommands(t *testing.T) []string {
 
 var columnsTried = []int{60, 80, 100, 160}
 
-// wordsOf returns the words of a text without what a broken line adds.
+// wordsOf returns the words of a text without the characters added by line breaks.
 func wordsOf(text string) []string {
 	return slices.DeleteFunc(strings.Fields(text), func(word string) bool { return word == "\\" || word == "#" || word == "·" })
 }
 
-// TestHelpFits: the help of every command fits into terminals, uses what is wider, and has the same words everywhere.
-// A quoted argument of an example is not broken.
+// TestHelpFits: the help of every command fits into terminals of all widths, and always has the same words. A quoted
+// argument of an example is not broken.
 func TestHelpFits(t *testing.T) {
 	t.Parallel()
 	for _, name := range append(shownCommands(t), "") {
@@ -94,7 +94,7 @@ func widest(text string) (most int) {
 	return most
 }
 
-// TestTablesFit: what commands tell of an archive fits into terminals, and no word of it is lost or broken.
+// TestTablesFit: the output of commands fits into terminals, and no word is lost or broken.
 func TestTablesFit(t *testing.T) {
 	t.Parallel()
 	archive, home := filepath.Join(t.TempDir(), "demo"), t.TempDir()
@@ -139,7 +139,7 @@ func TestTablesFit(t *testing.T) {
 	}
 }
 
-// TestColours: colours are where they mean something, on a terminal alone, and nowhere where NO_COLOR says so.
+// TestColours: colours appear only on a terminal, only where they mean something, and not with NO_COLOR.
 func TestColours(t *testing.T) {
 	t.Parallel()
 	archive := filepath.Join(t.TempDir(), "nothing")
@@ -166,7 +166,7 @@ func TestColours(t *testing.T) {
 	}
 }
 
-// TestClosedPipes: a reader that has seen enough ends what does nothing but tell, in silence.
+// TestClosedPipes: a closed pipe silently ends commands that only print.
 func TestClosedPipes(t *testing.T) {
 	t.Parallel()
 	for _, name := range shownCommands(t) {

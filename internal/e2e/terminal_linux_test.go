@@ -16,7 +16,7 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// openTerminal returns the two ends of a pseudo-terminal of a width: that of the screen, and that of a program.
+// openTerminal returns the two ends of a pseudo-terminal with a width: the screen's end, and the program's end.
 func openTerminal(t *testing.T, columns uint16) (screen, program *os.File) {
 	t.Helper()
 	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -42,8 +42,8 @@ func openTerminal(t *testing.T, columns uint16) (screen, program *os.File) {
 	return screen, program
 }
 
-// onTerminal runs a command with stderr on a terminal, and returns the lines that were drawn there, without their
-// control sequences.
+// onTerminal runs a command with stderr on a terminal, and returns the lines drawn there, without their control
+// sequences.
 func onTerminal(t *testing.T, cmd *exec.Cmd, columns uint16) []string {
 	t.Helper()
 	screen, program := openTerminal(t, columns)
@@ -51,7 +51,7 @@ func onTerminal(t *testing.T, cmd *exec.Cmd, columns uint16) []string {
 	cmd.Stderr = program
 	var drawn bytes.Buffer
 	var reading sync.WaitGroup
-	reading.Go(func() { _, _ = io.Copy(&drawn, screen) }) // it ends with an error when the program's end is closed
+	reading.Go(func() { _, _ = io.Copy(&drawn, screen) }) // ends with an error when the program closes its end
 	if out, err := cmd.Output(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
@@ -63,8 +63,8 @@ func onTerminal(t *testing.T, cmd *exec.Cmd, columns uint16) []string {
 	return strings.FieldsFunc(plain, func(r rune) bool { return r == '\n' || r == '\r' })
 }
 
-// TestProgressOnTerminals: the ETA comes first and whole on every terminal, no line is longer than the terminal is
-// wide, and the bar covers the whole span and never falls.
+// TestProgressOnTerminals: the ETA comes first and complete on every terminal, no line is longer than the terminal
+// is wide, and the bar covers the whole span and never falls.
 func TestProgressOnTerminals(t *testing.T) {
 	t.Parallel()
 	for _, columns := range []int{40, 60, 80, 200} {

@@ -12,8 +12,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// tortureRounds is how many archives are built by runs that are killed: few in the
-// ordinary tests, more with ROUNDS (make torture ROUNDS=200).
+// tortureRounds is the number of archives built by killed runs: few in the ordinary tests, more
+// with ROUNDS (make torture ROUNDS=200).
 func tortureRounds(t *testing.T, usual int) int {
 	t.Helper()
 	text := os.Getenv("ROUNDS")
@@ -27,7 +27,7 @@ func tortureRounds(t *testing.T, usual int) int {
 	return rounds
 }
 
-// tortureSeed is what the rounds draw from; SEED repeats an earlier test.
+// tortureSeed is the seed of the rounds; SEED repeats an earlier test.
 func tortureSeed(t *testing.T) uint64 {
 	t.Helper()
 	seed := uint64(time.Now().UnixNano())
@@ -55,10 +55,10 @@ func tortured(t *testing.T, random *rand.Rand) *convosotest.Server {
 	})
 }
 
-// killUntilDone runs the program again and again and kills it at a random moment,
-// later and later, until a run ends by itself. After each kill no closed day may lack
-// anything and no file may be torn, and what had its line by then costs no request again.
-// With forget each run begins with an empty state folder. It returns how many were killed.
+// killUntilDone runs the program repeatedly and kills it at random and increasingly late moments,
+// until a run ends by itself. After each kill, closed days must be complete, no file may be
+// truncated, and noted recordings must cost no further request. With forget, each run starts with
+// an empty state folder. It returns the number of kills.
 func (a *archive) killUntilDone(random *rand.Rand, read func() contents, forget bool) (killed int) {
 	t := a.t
 	t.Helper()
@@ -96,8 +96,8 @@ func (a *archive) killUntilDone(random *rand.Rand, read func() contents, forget 
 	}
 }
 
-// TestTortureDisk kills runs into one folder until everything is archived, in turn with the
-// state folder kept and thrown away. In the end every file and every line must be right.
+// TestTortureDisk kills runs into one folder until everything is archived, alternately with the
+// state folder kept and removed. In the end every file and every line must be right.
 func TestTortureDisk(t *testing.T) {
 	t.Parallel()
 	kills, rounds := 0, tortureRounds(t, 4)
@@ -112,8 +112,8 @@ func TestTortureDisk(t *testing.T) {
 	t.Logf("%d rounds, %d kills", rounds, kills)
 }
 
-// TestTortureS3 does the same into a bucket. What a killed run had stored and not noted is
-// downloaded again, and found to be stored already.
+// TestTortureS3 does the same into a bucket. A recording that a killed run stored without a line is
+// downloaded again, and found in the store.
 func TestTortureS3(t *testing.T) {
 	t.Parallel()
 	kills, rounds := 0, tortureRounds(t, 4)
@@ -128,7 +128,7 @@ func TestTortureS3(t *testing.T) {
 	t.Logf("%d rounds, %d kills", rounds, kills)
 }
 
-// torture plays rounds, each with numbers of its own, until one fails.
+// torture plays rounds, each with its own random numbers, until one fails.
 func torture(t *testing.T, rounds int, stream uint64, round func(t *testing.T, random *rand.Rand, number int)) {
 	t.Helper()
 	seed := tortureSeed(t)
@@ -142,7 +142,7 @@ func torture(t *testing.T, rounds int, stream uint64, round func(t *testing.T, r
 	}
 }
 
-// checkClosedDays fails when a day is closed that lacks a recording.
+// checkClosedDays fails if a closed day lacks a recording.
 func (a *archive) checkClosedDays(c contents) {
 	a.t.Helper()
 	perDay := map[string]int{}

@@ -17,7 +17,7 @@ import (
 	"convoso-archiver/manifest/report"
 )
 
-// verifiedEvents returns the events of a recording's history that tell of verifications.
+// verifiedEvents returns the events of a recording's history about verifications.
 func (a *archive) verifiedEvents(id string) (events []string) {
 	a.t.Helper()
 	var h evidence.History
@@ -30,12 +30,12 @@ func (a *archive) verifiedEvents(id string) (events []string) {
 			events = append(events, e.What+": "+e.Detail)
 		}
 	}
-	slices.Sort(events) // those of one second come in no order
+	slices.Sort(events) // events within one second are unordered
 	return events
 }
 
-// TestVerifyNotes: --note notes what was checked and found. The history of a recording has the verifications that read
-// it, and no others.
+// TestVerifyNotes: --note records what was checked and found. The history of a recording has exactly the verifications
+// that read it.
 func TestVerifyNotes(t *testing.T) {
 	onEach(t, 181, func(t *testing.T, a *archive, files plainFiles) {
 		a.verify().want(t, 0)
@@ -44,7 +44,7 @@ func TestVerifyNotes(t *testing.T) {
 		}
 		calls := a.findCalls("--outcome", "archived", "--limit", "2")
 		key, damaged, whole := calls[0].Recordings[0].Key, calls[0].Recordings[0].RecordingID, calls[1].Recordings[0].RecordingID
-		time.Sleep(1100 * time.Millisecond) // events have seconds, and what was stored in that second may not have been read
+		time.Sleep(1100 * time.Millisecond) // times are in seconds, and a recording stored in the same second may not have been read
 		a.verify("--note").want(t, 0)
 		a.verify("--note", "--quick").want(t, 0)
 		a.verify("--note", "--sample", "50%").want(t, 0)
@@ -72,7 +72,8 @@ func TestVerifyNotes(t *testing.T) {
 	})
 }
 
-// TestVerifyNotesAgainstARun: --note takes the lock of a folder, and says so while a run has it.
+// TestVerifyNotesAgainstARun: --note takes the lock of a folder, and fails with a message while a
+// run holds it.
 func TestVerifyNotesAgainstARun(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 182, FirstDay: daysAgo(10), Days: 2, CallsPerDay: 20, RecordedShare: 1, MedianSize: 3_000, MediaLatency: 200 * time.Millisecond})
@@ -89,7 +90,8 @@ func TestVerifyNotesAgainstARun(t *testing.T) {
 	}).want(t, 0)
 }
 
-// TestReportSaysWhenVerified: report tells the last noted verification of each mode, and verify hints at --note.
+// TestReportSaysWhenVerified: report prints the last noted verification of each mode, and verify hints at
+// --note.
 func TestReportSaysWhenVerified(t *testing.T) {
 	onEach(t, 184, func(t *testing.T, a *archive, files plainFiles) {
 		const hint, none = "this result was not noted: with --note,", "no verification of these days is noted: run verify --note"
@@ -114,7 +116,7 @@ func TestReportSaysWhenVerified(t *testing.T) {
 		key := a.findCalls("--outcome", "archived", "--limit", "1")[0].Recordings[0].Key
 		text := files.read(key)
 		files.write(key, text[:len(text)-1])
-		time.Sleep(1100 * time.Millisecond) // the later one is told, and verifications have seconds
+		time.Sleep(1100 * time.Millisecond) // the latest one is printed, and verifications have times in seconds
 		a.verify("--note").want(t, 4, "wrong_size")
 		says(", 1 damaged", span...)
 		var made report.Report
@@ -127,10 +129,14 @@ func TestReportSaysWhenVerified(t *testing.T) {
 			quick.Damaged != 0 || quick.Days != 1 || quick.From != daysAgo(10) || quick.To != daysAgo(10) || quick.Checked != found.Checked {
 			t.Errorf("full %+v, quick %+v", full, quick)
 		}
+
+		const bad = "evidence/verify-20260301T000000Z-00000000-000001.jsonl"
+		files.write(bad, []byte("{\n"))
+		says("not known when these days were verified: "+bad+" cannot be read; restore it from a copy\n", span...)
 	})
 }
 
-// TestServeSaysWhenVerified: the page of what is complete says when the archive was verified last.
+// TestServeSaysWhenVerified: the page Completeness says when the archive was verified last.
 func TestServeSaysWhenVerified(t *testing.T) {
 	t.Parallel()
 	a := onDisk(t, threeDays(t, 183))

@@ -41,12 +41,13 @@ func TestVerifyStopped(t *testing.T) {
 	}
 }
 
-// object is the file behind an object of a recording.
+// object returns the file behind a recording's object.
 func (b *bucket) object(key string) string {
 	return filepath.Join(b.server.Dir, b.server.Bucket, "pre fix", filepath.FromSlash(key))
 }
 
-// TestVerifyS3: on S3, with every byte downloaded and by listing alone; then repaired and fetched again.
+// TestVerifyS3: on S3, by downloading every byte and by listing only; then repaired and downloaded
+// again.
 func TestVerifyS3(t *testing.T) {
 	t.Parallel()
 	b := onS3(t, threeDays(t, 54), false)
@@ -95,7 +96,7 @@ func TestVerifyS3(t *testing.T) {
 	b.verify().want(t, 0, verify.Unknown)
 }
 
-// spoilSegment cuts the first line of a segment in half.
+// spoilSegment truncates the first line of a segment.
 func (b *bucket) spoilSegment() {
 	b.t.Helper()
 	segments, err := filepath.Glob(b.object("manifest/" + daysAgo(9) + "/*.jsonl"))
@@ -109,7 +110,8 @@ func (b *bucket) spoilSegment() {
 		}
 		return info.Size()
 	}
-	// That of the first run: runs of one second are in no order, and a later one says what was downloaded again.
+	// The segment of the first run: runs within one second are unordered, and a later one has the repeated
+	// downloads.
 	first := slices.MaxFunc(segments, func(a, c string) int { return cmp.Compare(size(a), size(c)) })
 	edit(b.t, first, func(data []byte) []byte {
 		first, rest, _ := bytes.Cut(data, []byte("\n"))
@@ -117,8 +119,8 @@ func (b *bucket) spoilSegment() {
 	})
 }
 
-// TestVerifyS3Trouble: objects in an archive class are not readable, which is neither intact nor damaged, and a
-// server in trouble is tried again.
+// TestVerifyS3Trouble: objects in an archive class are not readable, which is neither intact nor damaged, and
+// requests to a failing server are retried.
 func TestVerifyS3Trouble(t *testing.T) {
 	t.Parallel()
 	b := onS3(t, threeDays(t, 55), false)

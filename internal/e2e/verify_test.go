@@ -25,7 +25,7 @@ type verified struct {
 	found verify.Summary
 }
 
-// verify runs the program's verify to its end. The archive's own flags are those of its store.
+// verify runs the program's verify to its end. It uses the archive's flags for its store.
 func (a *archive) verify(args ...string) verified {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(a.t.Context(), 4*time.Minute)
@@ -39,7 +39,7 @@ func (a *archive) verify(args ...string) verified {
 			a.t.Fatalf("read the verification: %v\n%s", err, v.stdout)
 		}
 	}
-	for _, f := range v.found.Findings { // results may name keys, logs may not
+	for _, f := range v.found.Findings { // results may contain keys, logs may not
 		if f.Key != "" && strings.Contains(v.stderr, f.Key) {
 			a.t.Errorf("a key of %s is in the log", f.Kind)
 		}
@@ -61,7 +61,7 @@ func (v verified) want(t *testing.T, code int, kinds ...verify.Kind) verified {
 	return v
 }
 
-// quickExit takes away the second that the race detector waits before a program ends.
+// quickExit removes the one-second delay of the race detector at exit.
 const quickExit = "GORACE=halt_on_error=1 atexit_sleep_ms=0"
 
 // threeDays is a source of three settled days.
@@ -71,7 +71,7 @@ func threeDays(t *testing.T, seed uint64) *convosotest.Server {
 	})
 }
 
-// dayFile is the first segment of the second day.
+// dayFile returns the first segment of the second day.
 func (a *archive) dayFile() string {
 	a.t.Helper()
 	names, err := filepath.Glob(filepath.Join(a.dest, "manifest", daysAgo(9), "*.jsonl"))
@@ -81,12 +81,12 @@ func (a *archive) dayFile() string {
 	return names[0]
 }
 
-// closedFile holds the day lines of the second day.
+// closedFile returns the file with the day lines of the second day.
 func (a *archive) closedFile() string {
 	return filepath.Join(a.dest, "manifest", daysAgo(9), "closed.json")
 }
 
-// edit changes a file.
+// edit modifies a file.
 func edit(t *testing.T, name string, change func([]byte) []byte) {
 	t.Helper()
 	before, err := os.ReadFile(name)
@@ -140,7 +140,7 @@ func (a *archive) victims() (one, other manifest.Recording) {
 	return c.states[ids[3]], c.states[ids[7]]
 }
 
-// tree describes every file of an archive, to see whether any changed.
+// tree describes every file of an archive, to detect changes.
 func (a *archive) tree() map[string]string {
 	a.t.Helper()
 	files := map[string]string{}
@@ -162,15 +162,15 @@ func (a *archive) tree() map[string]string {
 	return files
 }
 
-// TestVerifyAndRepair damages an archive in every way that can be thought of. verify names the damage and changes
-// nothing; verify --repair and archive heal it, without anything being deleted.
+// TestVerifyAndRepair damages an archive in every conceivable way. verify reports the damage without changes;
+// verify --repair and archive repair it without deleting anything.
 func TestVerifyAndRepair(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		damage func(t *testing.T, a *archive, one, other manifest.Recording)
 		full   []verify.Kind
 		quick  []verify.Kind
-		left   []verify.Kind // of what is no finding, after healing
+		left   []verify.Kind // remaining non-findings after the repair
 	}{
 		"one byte flipped": {
 			func(t *testing.T, a *archive, one, _ manifest.Recording) {
@@ -222,7 +222,7 @@ func TestVerifyAndRepair(t *testing.T) {
 			func(t *testing.T, a *archive, one, _ manifest.Recording) {
 				editLine(t, a.dayFile(), one, func(line string) string { return line[:len(line)/2] })
 			},
-			// The half of a line swallows the line behind it, so that two files are of no line.
+			// Half a line swallows the next line, so two files have no line.
 			[]verify.Kind{verify.BadLine, verify.ChangedSegment, verify.Unknown},
 			[]verify.Kind{verify.BadLine, verify.ChangedSegment, verify.Unknown}, nil,
 		},
@@ -364,12 +364,12 @@ func TestVerifyAndRepair(t *testing.T) {
 	}
 }
 
-// only returns those of the kinds that are the one.
+// only filters kinds by one kind.
 func only(kinds []verify.Kind, one verify.Kind) []verify.Kind {
 	return slices.DeleteFunc(slices.Clone(kinds), func(k verify.Kind) bool { return k != one })
 }
 
-// codeOf is the exit code for findings of these kinds.
+// codeOf returns the exit code for findings of these kinds.
 func codeOf(kinds []verify.Kind) int {
 	if len(only(kinds, verify.Unknown)) == len(kinds) {
 		return 0
@@ -377,7 +377,7 @@ func codeOf(kinds []verify.Kind) int {
 	return 4
 }
 
-// TestVerifyCommand is what verify does beside finding damage.
+// TestVerifyCommand tests verify apart from finding damage.
 func TestVerifyCommand(t *testing.T) {
 	t.Parallel()
 	a := onDisk(t, threeDays(t, 51))

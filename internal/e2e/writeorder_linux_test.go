@@ -13,11 +13,11 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// TestWriteOrder follows the system calls of runs into one folder, so that nothing is relied
-// on before it is durable: a recording is synced, named, and its folder synced before its
-// line is written, call rows are durable before recordings, those before their window, and
-// all of them before closed.json, which is synced before it gets its name; and nothing is
-// told before that. The second run finds a torn line, and a repair a bad one.
+// TestWriteOrder follows the system calls of runs into one folder, and checks that nothing is
+// relied on before it is durable: a recording is synced, named, and its folder synced before its
+// line is written; call rows are durable before recordings, these before their window, and all of
+// them before closed.json, which is synced before it gets its name; and nothing is reported before
+// that. The second run finds a truncated line, and a repair a bad one.
 func TestWriteOrder(t *testing.T) {
 	strace := needStrace(t)
 	t.Parallel()
@@ -65,8 +65,8 @@ func TestWriteOrder(t *testing.T) {
 	}
 }
 
-// TestWriteOrderAfterKill kills a run at one of its first 45 syncs, another one each round:
-// the next run relies on nothing that the killed one had not made durable.
+// TestWriteOrderAfterKill kills a run at one of its first 45 syncs, a different one each round: the
+// next run relies only on durable data of the killed run.
 func TestWriteOrderAfterKill(t *testing.T) {
 	strace := needStrace(t)
 	t.Parallel()
@@ -79,7 +79,7 @@ func TestWriteOrderAfterKill(t *testing.T) {
 				Seed: random.Uint64(), FirstDay: daysAgo(6), Days: 2, CallsPerDay: 3, RecordedShare: 1, MedianSize: 15_000, MaxSize: 60_000,
 			})
 			w := newWriteOrder(t, strace, source)
-			w.archive.env = append(w.archive.env, "GOMAXPROCS=1") // most calls come from one thread, in much the same order
+			w.archive.env = append(w.archive.env, "GOMAXPROCS=1") // most calls come from one thread, in a similar order
 			killed := w.runKilled(nth)
 			w.run(0, "archive", wholeSpan()...)
 			w.archive.checkFiles(nil)
@@ -91,8 +91,7 @@ func TestWriteOrderAfterKill(t *testing.T) {
 // dest is the archive's folder below the followed one.
 const dest = "dest"
 
-// wholeSpan are the flags of a run that archives everything, into folders that are made
-// as they are needed.
+// wholeSpan returns the flags of a run that archives everything, into folders made on demand.
 func wholeSpan() []string {
 	return []string{
 		"--start-time", daysAgo(6), "--end-time", daysAgo(5), "--workers", "6",
@@ -126,16 +125,15 @@ func newWriteOrder(t *testing.T, strace string, source *convosotest.Server) *wri
 	return w
 }
 
-// run runs the program to its end and checks the order in which it wrote.
+// run runs the program to its end and checks the order of its writes.
 func (w *writeOrder) run(code int, command string, args ...string) {
 	w.t.Helper()
 	w.runWith([]string{w.strace, "--seccomp-bpf"}, command, args...).want(w.t, code)
 	w.order.finish(w.t, w.end, false)
 }
 
-// runKilled runs the program, which strace kills when a thread calls fsync for the nth time.
-// It reports whether that came before the end. (With --seccomp-bpf strace 6.1 injects
-// nothing.)
+// runKilled runs the program, which strace kills at the nth fsync of a thread. It reports whether
+// that happened before the end. (With --seccomp-bpf strace 6.1 injects nothing.)
 func (w *writeOrder) runKilled(nth int) (killed bool) {
 	w.t.Helper()
 	kill := fmt.Sprintf("inject=fsync:signal=KILL:when=%d", nth)
@@ -159,7 +157,7 @@ func (w *writeOrder) runWith(strace []string, command string, args ...string) re
 	return r
 }
 
-// settle takes for durable what stands on disk.
+// settle treats all data on disk as durable.
 func (w *writeOrder) settle() {
 	w.t.Helper()
 	w.order.settle(w.t, w.end)

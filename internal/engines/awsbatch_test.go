@@ -13,8 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/batch"
 )
 
-// TestAWSBatch hands what is printed to the client of AWS: it refuses what lacks something, and its request
-// must be what was printed, so that no field is one that the API does not know.
+// TestAWSBatch passes the printed files to the AWS client: it refuses incomplete ones, and its request must
+// equal the file, so that every field is known to the API.
 func TestAWSBatch(t *testing.T) {
 	arguments := []string{
 		"aws-batch", "--image", image, "--dest", "s3://my-bucket/calls", "--start-time", "2023-01-01", "--job-queue", "backfill",
@@ -62,7 +62,7 @@ func decodeStrictly(t *testing.T, text string, into any) {
 
 var errCaptured = errors.New("captured")
 
-// captured keeps the last request in place of sending it.
+// captured stores the last request instead of sending it.
 type captured struct{ body []byte }
 
 func (c *captured) Do(r *http.Request) (*http.Response, error) {

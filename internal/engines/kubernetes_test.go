@@ -62,7 +62,7 @@ func TestKubernetes(t *testing.T) {
 	}
 }
 
-// The validation finds mistakes of each kind that it is here for.
+// The validation detects every relevant kind of mistake.
 func TestValidateFindsMistakes(t *testing.T) {
 	nightly := deploy(t, "kubernetes", "--image", image, "--last", "7d", "--dest", "s3://my-bucket/calls")["convoso-archiver.yaml"]
 	backfill := deploy(t, "kubernetes", "--backfill", "--image", image, "--start-time", "2023-01-01", "--dest", "s3://my-bucket/calls")["convoso-archiver-backfill.yaml"]
@@ -92,8 +92,8 @@ func TestValidateFindsMistakes(t *testing.T) {
 	}
 }
 
-// validate decodes an object as the API server does when it is strict, which fills in defaults, and validates it as
-// the server does when one is created.
+// validate decodes an object like the API server in strict mode, which sets defaults, and validates it like on
+// creation.
 func validate(document string) (kind string, problems []string) {
 	decoder := serializer.NewCodecFactory(legacyscheme.Scheme, serializer.EnableStrict).UniversalDecoder(
 		core.SchemeGroupVersion, batch.SchemeGroupVersion, networking.SchemeGroupVersion) // the server's own form
@@ -131,7 +131,7 @@ func validate(document string) (kind string, problems []string) {
 	return found.Kind, problems
 }
 
-// selectPods lets a job select its pods, as the server does before it validates.
+// selectPods lets a job select its pods, like the server before validation.
 func selectPods(o *batch.Job) {
 	o.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{batch.ControllerUidLabel: string(o.UID)}}
 	for name, value := range map[string]string{

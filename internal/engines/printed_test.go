@@ -1,6 +1,6 @@
-// Package engines holds what deploy prints to the engines' own rules: the validation of the API server of
-// Kubernetes, the client of AWS Batch, systemd-analyze, bash. It is a module of its own, so that the program
-// does not depend on any of them.
+// Package engines checks what deploy prints against the engines' own rules: the validation of the API server
+// of Kubernetes, the client of AWS Batch, systemd-analyze, bash. It is a separate module, so that the
+// program does not depend on any of them.
 package engines
 
 import (
@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		binary = filepath.Join(dir, "convoso-archiver")
-		build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, ".") // as make build does, whose cache it uses
+		build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, ".") // like make build, to use its cache
 		build.Dir, build.Env = filepath.Join("..", ".."), append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, out)
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// canary is the token in the environment of the one who deploys.
+// canary is the token in the environment of deploy.
 const canary = "canary-token-7Hq2"
 
 // deploy runs the command, and returns the files that it wrote, by name.

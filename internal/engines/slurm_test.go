@@ -18,8 +18,8 @@ func TestSlurm(t *testing.T) {
 	}
 }
 
-// checkShell has a script read by the shell that it names, and by shellcheck. A value in single quotes is
-// meant to stay as it is (SC2016).
+// checkShell checks a script with its shell, and with shellcheck. A value in single quotes is
+// intentionally not expanded (SC2016).
 func checkShell(t *testing.T, text string) {
 	t.Helper()
 	shell := "sh"

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// TestSystemd holds the units to systemd: verify has nothing to say, which it does for unknown keys with exit
-// code 0, and security rates the service below 2.
+// TestSystemd checks the units with systemd: verify must print nothing, because it reports unknown keys with
+// exit code 0, and security must rate the service below 2.
 func TestSystemd(t *testing.T) {
 	analyze := need(t, "systemd-analyze", "systemd")
 	for name, c := range map[string]struct {
@@ -65,8 +65,8 @@ func TestSystemd(t *testing.T) {
 	}
 }
 
-// TestMetricsFolder: what deploy prints lets the unit's user make files in the folder of metrics, which is another's. The
-// user is one that every machine has.
+// TestMetricsFolder: what deploy prints lets the unit's user make files in the folder of metrics, which another user
+// owns. The unit's user exists on every machine.
 func TestMetricsFolder(t *testing.T) {
 	tmpfiles := need(t, "systemd-tmpfiles", "systemd")
 	root := t.TempDir()
@@ -91,7 +91,7 @@ func TestMetricsFolder(t *testing.T) {
 	}
 }
 
-// TestVerifyFindsMistakes: verify would tell of an unknown key, a bad time and a unit that is missing.
+// TestVerifyFindsMistakes: verify reports an unknown key, a bad time and a missing unit.
 func TestVerifyFindsMistakes(t *testing.T) {
 	analyze := need(t, "systemd-analyze", "systemd")
 	files := deploy(t, "systemd", "--program", binary, "--dest", "s3://my-bucket/calls", "--last", "7d")
@@ -116,12 +116,12 @@ func TestVerifyFindsMistakes(t *testing.T) {
 	}
 }
 
-// verify returns what systemd-analyze says about units.
+// verify returns the output of systemd-analyze about units.
 func verify(t *testing.T, analyze, dir string, units ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), analyze, append([]string{"verify", "--man=no"}, units...)...)
-	cmd.Env = append(os.Environ(), "SYSTEMD_UNIT_PATH="+dir+":", "LC_ALL=C") // the colon: and where the system's are
-	out, _ := cmd.CombinedOutput()                                           // what is wrong is in the output
+	cmd.Env = append(os.Environ(), "SYSTEMD_UNIT_PATH="+dir+":", "LC_ALL=C") // the colon adds the system's folders
+	out, _ := cmd.CombinedOutput()                                           // problems are in the output
 	return string(out)
 }
 
@@ -145,7 +145,7 @@ func exposureOf(t *testing.T, analyze, service string) float64 {
 	return exposure
 }
 
-// need returns the path of a program of the system. Where it is missing the test is skipped, but fails in CI.
+// need returns the path of a program of the system. Without it the test is skipped, or fails in CI.
 func need(t *testing.T, name, debianPackage string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)

@@ -1,5 +1,5 @@
-// Package enginetest is what tests on real engines share: the built program, a simulated
-// account, an S3 server, and the proof that all runs together stored everything once.
+// Package enginetest holds the shared parts of tests on real engines: the built program, a
+// simulated account, an S3 server, and the proof that all runs together stored everything once.
 package enginetest
 
 import (
@@ -22,16 +22,16 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Account is a simulated account, and the bucket that it is archived into.
+// Account is a simulated account, and its destination bucket.
 type Account struct {
 	*convosotest.Server
-	Program string // path of the program, as its users have it
+	Program string // path of the program, built like a release
 	Bucket  *s3test.Server
 
 	first, last string // days
 }
 
-// Build builds the program from the module whose root is given, and returns its path.
+// Build builds the program from the module with the given root, and returns its path.
 func Build(t testing.TB, root string) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "convoso-archiver")
@@ -44,7 +44,7 @@ func Build(t testing.TB, root string) string {
 	return program
 }
 
-// New starts an account of so many settled days, with a recording for each call, and a bucket.
+// New starts an account of n settled days, with a recording for each call, and a bucket.
 func New(t testing.TB, program string, days, callsPerDay int, latency time.Duration) *Account {
 	t.Helper()
 	day := func(ago int) string { return time.Now().UTC().AddDate(0, 0, -ago).Format(time.DateOnly) }
@@ -62,7 +62,7 @@ func New(t testing.TB, program string, days, callsPerDay int, latency time.Durat
 	return &Account{Server: server, Program: program, Bucket: s3test.Start(t, false), first: day(days + 4), last: day(5)}
 }
 
-// where returns the flags that name the archive.
+// where returns the flags of the archive.
 func (a *Account) where() []string {
 	return []string{"--dest", "s3://" + a.Bucket.Bucket + "/calls", "--s3-endpoint", a.Bucket.Endpoint, "--s3-region", s3test.Region, "--s3-path-style"}
 }
@@ -73,12 +73,12 @@ func (a *Account) Archive() []string {
 		"--api-url", a.APIURL(), "--allow-host", a.MediaURL(), "--api-rate", "0", "--media-rate", "0"}, a.where()...)
 }
 
-// Env is the environment of a run. It holds nothing of the test's own, but for its PATH.
+// Env is the environment of a run. It only inherits the test's PATH.
 func (a *Account) Env() []string {
 	return append(a.Bucket.Env(), "PATH="+os.Getenv("PATH"), "CONVOSO_AUTH_TOKEN="+a.Token())
 }
 
-// run runs another command of the program, which must be well.
+// run runs another command of the program, which must succeed.
 func (a *Account) run(t testing.TB, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), a.Program, args...)
@@ -125,8 +125,8 @@ func (a *Account) Noted(t testing.TB) (archived map[string]int, closed []string)
 	return archived, closed
 }
 
-// CheckStored fails unless each of the account's recordings but those that are left out is
-// stored once, byte for byte, and noted once, and nothing else is stored.
+// CheckStored fails unless each of the account's recordings except the given ones is stored once,
+// byte for byte, and noted once, and nothing else is stored.
 func (a *Account) CheckStored(t testing.TB, but ...string) {
 	t.Helper()
 	truth := map[string]string{} // by hash
@@ -179,9 +179,8 @@ func (a *Account) CheckReport(t testing.TB) {
 	a.run(t, append([]string{"verify", "--state-dir", t.TempDir()}, a.where()...)...)
 }
 
-// CheckRequests fails when a recording was asked for again though one of the runs had noted it
-// by then: before are those that were noted when a run was killed, all others may have been in
-// flight.
+// CheckRequests fails if a noted recording was requested again: before are those that were noted
+// when a run was killed; all others may have been in flight.
 func (a *Account) CheckRequests(t testing.TB, before map[string]int) (again int) {
 	t.Helper()
 	for ref, stats := range a.Stats().Recordings {
@@ -195,8 +194,8 @@ func (a *Account) CheckRequests(t testing.TB, before map[string]int) (again int)
 	return again
 }
 
-// Variable returns what an engine has told a process by a variable, "" where the process is none
-// of the program's.
+// Variable returns a variable that an engine set for a process, "" for a process of another
+// program.
 func (a *Account) Variable(pid int, variable string) string {
 	folder := filepath.Join("/proc", strconv.Itoa(pid))
 	if exe, err := os.Readlink(filepath.Join(folder, "exe")); err != nil || exe != a.Program {
@@ -214,7 +213,7 @@ func (a *Account) Variable(pid int, variable string) string {
 	return ""
 }
 
-// ShardOf returns which of so many shards works a day.
+// ShardOf returns the shard of a day.
 func (a *Account) ShardOf(day string, shards int) string {
 	return strconv.Itoa(fetcher.Date(day).Ordinal() % shards)
 }

@@ -22,7 +22,7 @@ import (
 	"convoso-archiver/internal/enginetest"
 )
 
-// jobOf is the Job that deploy kubernetes --backfill prints, with a process in place of the image and what it mounts.
+// jobOf is the Job that deploy kubernetes --backfill prints, with a process instead of the image and its mounts.
 func jobOf(t *testing.T, name string, a *enginetest.Account, shards, parallelism int32) *batchv1.Job {
 	t.Helper()
 	job := printed(t, a.Program, parallelism)
@@ -107,7 +107,7 @@ func finish(t *testing.T, client *kubernetes.Clientset, k *kubelet, name string)
 	return job, how
 }
 
-// running returns the process of the program that works an index, 0 for none.
+// running returns the process of the program that works on an index, 0 for none.
 func running(a *enginetest.Account, index int) int {
 	entries, _ := os.ReadDir("/proc")
 	for _, entry := range entries {
@@ -120,8 +120,8 @@ func running(a *enginetest.Account, index int) int {
 
 func build(t *testing.T) string { return enginetest.Build(t, filepath.Join("..", "..")) }
 
-// TestIndexedJob runs one Job: a process is killed, and its index is run again; a recording cannot be had,
-// so that its index fails without a second try, and the Job of the next day finds the rest.
+// TestIndexedJob runs one Job: a process is killed, and its index is run again; a recording is
+// unavailable, so its index fails without a retry, and the Job of the next day archives the rest.
 func TestIndexedJob(t *testing.T) {
 	const shards, parallelism, killed = 7, 4, 2
 	a := enginetest.New(t, build(t), 3*shards, 40, 100*time.Millisecond)
@@ -140,7 +140,7 @@ func TestIndexedJob(t *testing.T) {
 	began := time.Now()
 	submit(t, client, jobOf(t, "first", a, shards, parallelism))
 	await(t, time.Minute, "the index to be killed", func(context.Context) bool { return running(a, killed) > 0 })
-	time.Sleep(3 * time.Second) // it has noted something by then, at 1 and 2 s
+	time.Sleep(3 * time.Second) // it has stored lines by then, at 1 and 2 s
 	if err := syscall.Kill(running(a, killed), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -166,8 +166,8 @@ func TestIndexedJob(t *testing.T) {
 	t.Logf("%d recordings were asked for more than once", a.CheckRequests(t, before))
 }
 
-// TestWrongToken runs a Job of 1,000 indexes with a token that the API refuses: the first index that learns
-// it ends the Job.
+// TestWrongToken runs a Job of 1,000 indexes with a token that the API refuses: the first index that sees
+// the refusal ends the Job.
 func TestWrongToken(t *testing.T) {
 	const shards, parallelism = 1000, 8
 	a := enginetest.New(t, build(t), shards, 1, 50*time.Millisecond)

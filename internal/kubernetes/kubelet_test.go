@@ -31,7 +31,7 @@ type kubelet struct {
 	logs  map[string]*bytes.Buffer
 }
 
-// startKubelet adds the node, and runs what is bound to it until the test ends.
+// startKubelet adds the node, and runs the pods bound to it until the test ends.
 func startKubelet(t *testing.T, client *kubernetes.Clientset) *kubelet {
 	t.Helper()
 	k := &kubelet{t: t, client: client, pods: map[types.UID]*exec.Cmd{}, logs: map[string]*bytes.Buffer{}}
@@ -68,11 +68,11 @@ func startKubelet(t *testing.T, client *kubernetes.Clientset) *kubelet {
 	return k
 }
 
-// look starts the pods that are new, and stops those that are deleted.
+// look starts new pods, and stops deleted ones.
 func (k *kubelet) look(ctx context.Context, running *sync.WaitGroup) {
 	pods, err := k.client.CoreV1().Pods(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + nodeName})
 	if err != nil {
-		return // at the end of the test, or the next look finds them
+		return // at the end of the test, or the next call finds them
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -93,7 +93,7 @@ func (k *kubelet) look(ctx context.Context, running *sync.WaitGroup) {
 	}
 }
 
-// start starts the process of a pod, and tells how it ends.
+// start starts the process of a pod, and reports its end.
 func (k *kubelet) start(ctx context.Context, pod *corev1.Pod, running *sync.WaitGroup) (*exec.Cmd, error) {
 	container := pod.Spec.Containers[0]
 	cmd := exec.Command(container.Command[0], append(container.Command[1:], container.Args...)...)
@@ -114,7 +114,7 @@ func (k *kubelet) start(ctx context.Context, pod *corev1.Pod, running *sync.Wait
 	running.Go(func() {
 		began := metav1.Now()
 		k.tell(ctx, pod, corev1.PodRunning, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: began}})
-		_ = cmd.Wait() // its code tells
+		_ = cmd.Wait() // the exit code is reported
 		code, phase := cmd.ProcessState.ExitCode(), corev1.PodSucceeded
 		if status := cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signaled() {
 			code = 128 + int(status.Signal())
@@ -127,7 +127,7 @@ func (k *kubelet) start(ctx context.Context, pod *corev1.Pod, running *sync.Wait
 		}})
 		now := int64(0)
 		if seen, err := k.client.CoreV1().Pods(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{}); err == nil && seen.DeletionTimestamp != nil {
-			_ = k.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now}) // another may have
+			_ = k.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now}) // it may already be deleted
 		}
 	})
 	return cmd, nil
@@ -147,7 +147,7 @@ func (k *kubelet) tell(ctx context.Context, pod *corev1.Pod, phase corev1.PodPha
 	}
 }
 
-// fieldOf returns a label or an annotation of a pod, the only fields that a Job asks for.
+// fieldOf returns a label or an annotation of a pod, the only fields that a Job uses.
 func fieldOf(pod *corev1.Pod, path string) string {
 	for prefix, from := range map[string]map[string]string{"metadata.annotations['": pod.Annotations, "metadata.labels['": pod.Labels} {
 		if name, found := strings.CutPrefix(path, prefix); found {
@@ -157,7 +157,7 @@ func fieldOf(pod *corev1.Pod, path string) string {
 	return ""
 }
 
-// said returns what the last pods have written.
+// said returns the output of the last pods.
 func (k *kubelet) said() string {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -21,10 +21,10 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// token is that of the one user of the control plane.
+// token is the token of the control plane's user.
 const token = "kubernetes-test"
 
-// start starts a control plane, which ends with its test, and returns a client of it.
+// start starts a control plane, which ends with the test, and returns a client of it.
 func start(t *testing.T) *kubernetes.Clientset {
 	t.Helper()
 	p := &plane{t: t, folder: t.TempDir()}
@@ -45,7 +45,7 @@ users: [{name: test, user: {token: %s}}], contexts: [{name: test, context: {clus
 		"--unsafe-no-fsync", "--log-level=error")
 	p.run("kube-apiserver", "--etcd-servers=http://"+etcd, "--bind-address=127.0.0.1", "--secure-port="+port, "--cert-dir="+p.path("certificates"),
 		"--token-auth-file="+p.path("tokens.csv"), "--authorization-mode=RBAC", "--service-cluster-ip-range=10.0.0.0/24",
-		// There are no service accounts, and nothing that would take the taint of a new node away.
+		// There are no service accounts, and nothing removes the taint of a new node.
 		"--disable-admission-plugins=ServiceAccount,TaintNodesByCondition",
 		"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file="+p.path("accounts.pem"),
 		"--service-account-signing-key-file="+p.path("accounts.pem"))
@@ -69,7 +69,7 @@ users: [{name: test, user: {token: %s}}], contexts: [{name: test, context: {clus
 	return client
 }
 
-// plane is what a control plane is started with.
+// plane has the settings of a control plane.
 type plane struct {
 	t      *testing.T
 	folder string
@@ -99,7 +99,7 @@ func (p *plane) run(name string, args ...string) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = cmd.Wait() // killed in the end
+		_ = cmd.Wait() // killed at the end
 	}()
 	p.t.Cleanup(func() {
 		stop()
@@ -111,7 +111,7 @@ func (p *plane) run(name string, args ...string) {
 	})
 }
 
-// await waits until something is so.
+// await waits until a condition holds.
 func (p *plane) await(what string, isSo func(context.Context) bool) {
 	p.t.Helper()
 	await(p.t, 3*time.Minute, what, isSo)

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// Kept is what a run takes over from the file of the one before it.
+// Kept is the data that a run keeps from the file of the previous one.
 type Kept struct {
 	LastSuccess, LastFinished    time.Time
 	OldestWaiting, PurgeDeadline time.Time
@@ -28,7 +28,7 @@ const (
 	fileMode = 0o644
 )
 
-// CheckFile reports why a file of this path would never be read by node_exporter, or cannot be there.
+// CheckFile reports why a file of this path would never be read by node_exporter, or is not possible.
 func CheckFile(path string) error {
 	if filepath.Ext(path) != ".prom" {
 		return errors.New("the name does not end in .prom")
@@ -43,10 +43,11 @@ func CheckFile(path string) error {
 	return nil
 }
 
-// NameOf is the name by which the metrics of a file are told from those of others in its folder.
+// NameOf returns the name that distinguishes a file's metrics from those of other files in its
+// folder.
 func NameOf(path string) string { return strings.TrimSuffix(filepath.Base(path), ".prom") }
 
-// ReadKept reads a file that an earlier run wrote. Where there is none, nothing is kept.
+// ReadKept reads a file that an earlier run wrote. Without a file, nothing is kept.
 func ReadKept(path string) (Kept, error) {
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -55,7 +56,7 @@ func ReadKept(path string) (Kept, error) {
 	if err != nil {
 		return Kept{}, fmt.Errorf("read metrics: %w", err)
 	}
-	defer file.Close() // read only: there is nothing that closing could lose
+	defer file.Close() // read only: closing cannot lose data
 	text, err := io.ReadAll(io.LimitReader(file, maxFileBytes))
 	if err != nil {
 		return Kept{}, fmt.Errorf("read metrics: %w", err)
@@ -63,7 +64,7 @@ func ReadKept(path string) (Kept, error) {
 	return parseKept(string(text), NameOf(path)), nil
 }
 
-// parseKept leaves out what it cannot read: the file is derived, and written anew.
+// parseKept skips invalid lines, because the file is derived data and will be rewritten.
 func parseKept(text, name string) Kept {
 	values := map[string]float64{}
 	for line := range strings.Lines(text) {
@@ -96,8 +97,8 @@ func parseKept(text, name string) Kept {
 	}
 }
 
-// WriteFile puts the text in place of the file, whole or not at all. The temporary file stands in the
-// same folder under a name that node_exporter does not read.
+// WriteFile atomically replaces the file with the text. The temporary file is in the same folder
+// under a name that node_exporter ignores.
 func WriteFile(path, text string) (err error) {
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
 	if err != nil {
@@ -110,7 +111,7 @@ func WriteFile(path, text string) (err error) {
 		}
 	}()
 	_, err = file.WriteString(text)
-	// What is kept over failures must outlive a power cut too.
+	// Values kept over failures must also survive a power failure.
 	err = cmp.Or(err, file.Chmod(fileMode), file.Sync())
 	if closeErr := file.Close(); err == nil {
 		err = closeErr

@@ -1,8 +1,8 @@
 // Package metrics writes what a run did, and what an archive holds, as Prometheus text.
 //
-// The text is written by hand: it has a dozen names, HELP and TYPE once for each, and no timestamps,
-// for which node_exporter skips a whole file. A metric holds counts and times, never a name, a number
-// or an id.
+// It writes the text directly: it has a dozen names, HELP and TYPE once for each, and no timestamps,
+// because node_exporter skips files with timestamps. A metric contains counts and times, never a
+// name, a number or an id.
 package metrics
 
 import (
@@ -14,36 +14,37 @@ import (
 	"time"
 )
 
-// Build names the program.
+// Build identifies the program.
 type Build struct {
 	Version string
 	Go      string // version of Go that built it
 }
 
-// Run is what is known of a run of archive. A time that is zero is not known, and has no line.
+// Run has the data of a run of archive. A zero time is unknown, and gets no line.
 type Run struct {
-	// Name tells the file from others in its folder: the same series twice there would spoil both.
+	// Name distinguishes the file from others in its folder: duplicate series there would
+	// invalidate both.
 	Name  string
 	Build Build
 
 	Started  time.Time
 	Ended    time.Time // zero while it runs
-	ExitCode int       // of a run that has ended
+	ExitCode int       // of a finished run
 
 	LastSuccess  time.Time // end of the last run with exit code 0
 	LastFinished time.Time // end of the last run with exit code 0 or 3
 
 	Recordings    map[string]int // by outcome
 	Dates         map[string]int // by state
-	OldestWaiting time.Time      // start of the oldest day of which something is not archived
-	PurgeDeadline time.Time      // when the vendor begins to delete what waits, or may wait
+	OldestWaiting time.Time      // start of the oldest day with unarchived recordings
+	PurgeDeadline time.Time      // when the vendor starts to delete waiting recordings, known or possible
 
-	ClockSkew *time.Duration // by how much this machine's clock is ahead of the API's; nil while not known
+	ClockSkew *time.Duration // how far this machine's clock is ahead of the API's; nil if unknown
 
-	Counters // of this run and all before it
+	Counters // of this run and all earlier ones
 }
 
-// Counters only grow from run to run, as long as the file stays.
+// Counters only grow from run to run, while the file exists.
 type Counters struct {
 	APIRequests   float64
 	MediaRequests float64
@@ -51,20 +52,20 @@ type Counters struct {
 	Bytes         float64 // stored
 }
 
-// Archive is what an archive holds.
+// Archive has the data of an archive.
 type Archive struct {
 	Build         Build
-	LastLine      time.Time      // when its newest line was written
+	LastLine      time.Time      // time of its newest line
 	Recordings    map[string]int // by outcome
 	Dates         map[string]int // by state
-	OldestWaiting time.Time      // as of a Run
-	PurgeDeadline time.Time      // as of a Run
+	OldestWaiting time.Time      // like in Run
+	PurgeDeadline time.Time      // like in Run
 }
 
-// Names of all metrics begin with this.
+// Names of all metrics start with this.
 const prefix = "convoso_archiver_"
 
-// Text returns the metrics of a run. It does nothing but compute.
+// Text returns the metrics of a run. It is a pure function.
 func (r Run) Text() string {
 	w := &writer{own: label("archive", r.Name)}
 	w.build(r.Build)
@@ -91,7 +92,7 @@ func (r Run) Text() string {
 	return w.text.String()
 }
 
-// Text returns the metrics of an archive. It does nothing but compute.
+// Text returns the metrics of an archive. It is a pure function.
 func (a Archive) Text() string {
 	w := &writer{}
 	w.build(a.Build)
@@ -102,7 +103,7 @@ func (a Archive) Text() string {
 
 // writer writes families of metrics.
 type writer struct {
-	own  string // label that each series has, "" for none
+	own  string // common label of each series, "" for none
 	text strings.Builder
 }
 
@@ -151,7 +152,7 @@ func (w *writer) family(name, kind, help string, samples ...sample) {
 	}
 }
 
-// series is a metric's name with its labels, as it stands in the text.
+// series is a metric's name with its labels, as in the text.
 func series(name string, labels ...string) string {
 	labels = slices.DeleteFunc(labels, func(l string) bool { return l == "" })
 	if len(labels) == 0 {

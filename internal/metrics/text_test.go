@@ -11,7 +11,7 @@ import (
 
 func at(seconds int64) time.Time { return time.Unix(seconds, 0) }
 
-// TestRunText compares whole texts, so that nothing can be in them that is not here.
+// TestRunText compares whole texts, so nothing else can be in them.
 func TestRunText(t *testing.T) {
 	skew := -90 * time.Second
 	for name, test := range map[string]struct {
@@ -109,7 +109,7 @@ purge_deadline_timestamp_seconds 6
 	}
 }
 
-// bare returns the series alone, without the prefix of their names.
+// bare returns only the series, without the prefix of their names.
 func bare(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
@@ -120,7 +120,7 @@ func bare(text string) string {
 	return b.String()
 }
 
-// TestKept: what a run writes, the next one reads, and nothing else.
+// TestKept: the next run reads exactly what a run wrote.
 func TestKept(t *testing.T) {
 	kept := Kept{at(10), at(20), at(30), at(40), Counters{1, 2, 3, 4_500_000_000_000}}
 	run := Run{
@@ -165,7 +165,7 @@ func TestWriteFile(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != fileMode {
 		t.Errorf("mode %v, %v: other users cannot read it", info.Mode(), err)
 	}
-	// A file that cannot be put in place leaves nothing behind.
+	// A failed replacement leaves nothing behind.
 	blocked := filepath.Join(folder, "blocked.prom")
 	if err := os.MkdirAll(filepath.Join(blocked, "full"), 0o700); err != nil {
 		t.Fatal(err)

@@ -1,5 +1,5 @@
-// Command mutate proves that tests notice each condition of a Go file: it negates them, one
-// at a time, and fails for each with which the tests still pass.
+// Command mutate proves that tests notice each condition of a Go file: it negates them, one at a
+// time, and fails for each negation with which the tests still pass.
 //
 //	go run ./internal/mutate --run TestJudge archiver/judge.go
 package main
@@ -38,7 +38,7 @@ func main() {
 	}
 }
 
-// mutate negates each condition of the file and returns how many the tests did not notice.
+// mutate negates each condition of the file and returns the number that the tests did not notice.
 func mutate(name, run string) (survived int, err error) {
 	source, err := os.ReadFile(name)
 	if err != nil {
@@ -71,7 +71,7 @@ func mutate(name, run string) (survived int, err error) {
 	return survived, nil
 }
 
-// test runs the tests of the file's package with the given source in its place.
+// test runs the tests of the file's package with the given source in place of the file.
 func test(name string, source []byte, folder, run string) (string, error) {
 	mutant := filepath.Join(folder, "mutant.go")
 	if err := os.WriteFile(mutant, source, 0o600); err != nil {
@@ -96,11 +96,11 @@ func test(name string, source []byte, folder, run string) (string, error) {
 	return string(output), err
 }
 
-// condition is where an expression stands that decides something.
+// condition is the position of a deciding expression.
 type condition struct{ start, end, line int }
 
-// conditionsOf finds the conditions of if, for and switch without a tag, the operands of &&
-// and ||, and what a function of one bool returns.
+// conditionsOf finds the conditions of if, for and switch without a tag, the operands of && and ||,
+// and the results of functions that return one bool.
 func conditionsOf(name string, source []byte) ([]condition, error) {
 	files := token.NewFileSet()
 	file, err := parser.ParseFile(files, name, source, 0)

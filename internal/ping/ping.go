@@ -1,7 +1,7 @@
 // Package ping tells a service that watches jobs, in the style of healthchecks.io, that a run begins and how it
 // ended.
 //
-// The address of such a service is a secret: who knows it can say that all is well. It stands in no error and no log.
+// The address of such a service is a secret: anyone who has it can report success. It appears in no error and no log.
 package ping
 
 import (
@@ -20,29 +20,29 @@ import (
 	"convoso-archiver/internal/retry"
 )
 
-// MaxBody is how much of a body healthchecks.io keeps, in bytes.
+// MaxBody is the number of bytes of a body that healthchecks.io keeps.
 const MaxBody = 100_000
 
 const (
 	attemptTime = 10 * time.Second
-	startTime   = 5 * time.Second  // for what is left of the first ping when the run has ended
-	endTime     = 40 * time.Second // for all that is left then: three attempts
-	stopTime    = 10 * time.Second // the same, of a run that was told to stop
+	startTime   = 5 * time.Second  // for the rest of the first ping after the end of the run
+	endTime     = 40 * time.Second // for everything after the end: three attempts
+	stopTime    = 10 * time.Second // the same, after a stop
 )
 
-// Pinger tells of one run. Its methods are for one goroutine.
+// Pinger reports one run. Its methods are for one goroutine.
 type Pinger struct {
 	url       *url.URL
-	rid       string // ties the two pings of a run
+	rid       string // connects the two pings of a run
 	userAgent string
 	client    *http.Client
 	logger    *slog.Logger
 
-	giveUp  context.CancelFunc // on the first ping
-	started chan struct{}      // closed when the first ping is done
+	giveUp  context.CancelFunc // cancels the first ping
+	started chan struct{}      // closed when the first ping has ended
 }
 
-// ParseURL reads the address of a check. The error does not repeat it.
+// ParseURL parses the address of a check. The error does not repeat it.
 func ParseURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.Fragment != "" {
@@ -53,17 +53,17 @@ func ParseURL(text string) (*url.URL, error) {
 
 // Start sends the first ping, and does not wait for it.
 func Start(ctx context.Context, u *url.URL, userAgent string, logger *slog.Logger) *Pinger {
-	transport := http.DefaultTransport.(*http.Transport).Clone() // which knows the proxies of the environment
+	transport := http.DefaultTransport.(*http.Transport).Clone() // with the proxies of the environment
 	transport.DisableKeepAlives = true                           // the next ping is hours away
 	p := &Pinger{
 		url: u, rid: newRunID(), userAgent: userAgent, logger: logger, started: make(chan struct{}),
 		client: &http.Client{
 			Transport: transport,
-			// A redirect would turn the POST into a GET, or take the secret to another host.
+			// A redirect would turn the POST into a GET, or send the secret to another host.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
-	// A run that is told to stop still tells that it began.
+	// A stopped run still reports its start.
 	sending, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	p.giveUp = giveUp
 	go func() {
@@ -79,7 +79,7 @@ func (p *Pinger) End(ctx context.Context, code int, body []byte) {
 	defer cancel()
 	forget := context.AfterFunc(ctx, func() { time.AfterFunc(stopTime, cancel) })
 	defer forget()
-	// The first ping must not come after the last one: the run would seem to be at work for ever.
+	// The first ping must not arrive after the last one: the run would seem to be active for ever.
 	wait := time.NewTimer(startTime)
 	defer wait.Stop()
 	select {
@@ -91,7 +91,7 @@ func (p *Pinger) End(ctx context.Context, code int, body []byte) {
 	p.send(ending, strconv.Itoa(code), body)
 }
 
-// send sends one ping, several times where it does not arrive.
+// send sends one ping, with retries.
 func (p *Pinger) send(ctx context.Context, step string, body []byte) {
 	policy := retry.Policy{Tries: 3, Initial: time.Second, Max: 4 * time.Second}
 	err := retry.Do(ctx, policy, func(ctx context.Context) error { return p.attempt(ctx, step, body) })
@@ -115,7 +115,7 @@ func (p *Pinger) attempt(ctx context.Context, step string, body []byte) error {
 	if err != nil {
 		return withoutURL(err)
 	}
-	defer response.Body.Close() // what it says is of no use
+	defer response.Body.Close() // the body is not needed
 	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 4096))
 	err = fmt.Errorf("answered with HTTP status %d", response.StatusCode)
 	switch {
@@ -137,7 +137,7 @@ func (p *Pinger) address(step string) string {
 	return u.String()
 }
 
-// withoutURL takes the address out of an error of package http.
+// withoutURL removes the address from an error of package http.
 func withoutURL(err error) error {
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		err = failed.Err

@@ -17,7 +17,7 @@ import (
 
 const secret = "canary-5c1f"
 
-// check is a service that takes pings.
+// check is a service that receives pings.
 type check struct {
 	mu     sync.Mutex
 	pings  []string // path, query and body
@@ -43,7 +43,7 @@ func (c *check) all() []string {
 	return append([]string{}, c.pings...)
 }
 
-// tell sends both pings of a run, and returns what was logged.
+// tell sends both pings of a run, and returns the log.
 func tell(t *testing.T, address string, code int, body string) string {
 	t.Helper()
 	u, err := ParseURL(address)
@@ -81,7 +81,8 @@ func TestPings(t *testing.T) {
 	}
 }
 
-// TestAnswers: what may pass is tried again, three times in all; what will not, and a redirect, is not.
+// TestAnswers: temporary failures are retried, three attempts in total; permanent ones, and redirects,
+// are not.
 func TestAnswers(t *testing.T) {
 	for name, test := range map[string]struct {
 		answer func(n int) int
@@ -113,7 +114,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// TestErrors: whatever goes wrong, the log does not name the address.
+// TestErrors: no failure puts the address into the log.
 func TestErrors(t *testing.T) {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

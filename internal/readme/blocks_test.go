@@ -1,4 +1,4 @@
-// Every block of every page has a test that runs it, or a reason why none does.
+// Checks that a test runs every block of every page, or that a reason says why none does.
 package readme
 
 import (
@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// way is a test that runs commands of the pages, and which commands it takes.
+// way is a test that runs commands of the pages, and its selection of commands.
 type way struct {
 	test      string
 	page      string   // "" for each of pages
@@ -69,7 +69,7 @@ func exceptions() []exception {
 	}
 }
 
-// blockTests returns the tests of blocks that hold no commands, by language and beginning.
+// blockTests returns the tests of blocks without commands, by language and beginning.
 func blockTests() map[string]string {
 	return map[string]string{
 		"yaml # nightly.yaml":                      "TestDeploy",

@@ -14,8 +14,8 @@ const configFolder = "/etc/convoso-archiver/"
 
 var archivePattern = regexp.MustCompile(`convoso-archiver(?:\.exe)? (archive\b.*)`)
 
-// TestCommands tries each other command line of the page, also those in cron tables, as a
-// dry run against a simulated account and a real store.
+// TestCommands tries each other command line of the pages, also those in cron tables, as a dry run
+// against a simulated account and a real store.
 func TestCommands(t *testing.T) {
 	s := newShell(t)
 	store := s3test.Start(t, false)
@@ -59,7 +59,7 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// backfillOf returns the configuration of a backfill that the pages have.
+// backfillOf returns the configuration of a backfill in the pages.
 func backfillOf(text string) string {
 	for _, b := range blocks(text, "yaml") {
 		if strings.HasPrefix(b.text, "# "+configFolder+"backfill.yaml") {
@@ -69,7 +69,7 @@ func backfillOf(text string) string {
 	return ""
 }
 
-// TestTemplates tries each template that stands within a sentence of the page.
+// TestTemplates tries each template inside a sentence of the pages.
 func TestTemplates(t *testing.T) {
 	s := newShell(t)
 	s.env = append(s.env, "CONVOSO_ARCHIVER_DRY_RUN=true")

@@ -20,7 +20,7 @@ import (
 
 var deployPattern = regexp.MustCompile(`(?m)^convoso-archiver (deploy (?:.*\\\n)*.*)$`)
 
-// TestDeploy runs each deploy of all pages, and tries the settings that come out as a dry run against a simulated
+// TestDeploy runs each deploy of all pages, and tries the resulting settings as a dry run against a simulated
 // account and a real store.
 func TestDeploy(t *testing.T) {
 	s := newShell(t)
@@ -114,8 +114,8 @@ func flagsOf(t *testing.T, engine, folder string) (flags []string) {
 	return flags
 }
 
-// TestCron runs the line of the cron table as cron does for a user without a home folder: with the variables of the
-// table alone, and credentials from files.
+// TestCron runs the line of the cron table like cron for a user without a home folder: with only the variables of
+// the table, and credentials from files.
 func TestCron(t *testing.T) {
 	s := newShell(t)
 	server, err := convosotest.New(convosotest.Config{
@@ -154,7 +154,7 @@ func TestCron(t *testing.T) {
 	if nightly == "" || len(tables) != 2 {
 		t.Fatalf("a configuration %q, %d cron tables", nightly, len(tables))
 	}
-	env := []string{"PATH=/usr/bin:/bin"} // as cron sets it; no HOME
+	env := []string{"PATH=/usr/bin:/bin"} // like cron; no HOME
 	var commands []string
 	for line := range strings.Lines(tables[0].text + tables[1].text) {
 		switch fields := strings.Fields(line); {

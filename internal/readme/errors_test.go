@@ -15,10 +15,10 @@ import (
 	"convoso-archiver/internal/s3test"
 )
 
-// errorsPage shows what the program says when something is wrong.
+// errorsPage shows the program's messages for errors.
 const errorsPage = "docs/errors.md"
 
-// minSituations is how many situations the page shows at least.
+// minSituations is the minimum number of situations on the page.
 const minSituations = 40
 
 // situation is one section of the page.
@@ -31,7 +31,7 @@ type situation struct {
 
 var exitCodePattern = regexp.MustCompile(`(?m)^Exit code (\d+)\b`)
 
-// situationsOf reads the page.
+// situationsOf parses the page.
 func situationsOf(t *testing.T, text string) []situation {
 	t.Helper()
 	var found []situation
@@ -49,16 +49,16 @@ func situationsOf(t *testing.T, text string) []situation {
 	return found
 }
 
-// world is where one situation comes about.
+// world is the environment of one situation.
 type world struct {
 	*shell
 	t     *testing.T
 	store *s3test.Server
-	whole string   // folder with an archive in which nothing is wrong
+	whole string   // folder with an intact archive
 	under []string // a program that starts the shell, with its arguments; nil for none
 }
 
-// TestErrors brings about each situation of the page, and compares what the program says and its exit code.
+// TestErrors reproduces each situation of the page, and compares the program's message and its exit code.
 func TestErrors(t *testing.T) {
 	shared, store := newShell(t), s3test.Start(t, false)
 	if err := os.Mkdir(filepath.Join(store.Dir, "my-bucket"), 0o700); err != nil {
@@ -111,7 +111,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// lineOf returns the command as it stands on the page, where it may go on behind a backslash.
+// lineOf returns the command on the page, which may continue after a backslash.
 func lineOf(text string, s situation) string {
 	_, section, _ := strings.Cut(text, "\n### "+s.name+"\n")
 	_, section, _ = strings.Cut(section, "```console\n$ ")
@@ -119,7 +119,7 @@ func lineOf(text string, s situation) string {
 	return strings.TrimSuffix(strings.TrimSuffix(section, s.want), "\n")
 }
 
-// say runs a command, and returns what a person reads: the errors, else the result.
+// say runs a command, and returns the visible text: the errors, otherwise the result.
 func (w *world) say(command string) (said string, code int) {
 	w.t.Helper()
 	args := append(append([]string(nil), w.under...), "sh", "-c", command)
@@ -157,7 +157,7 @@ func maskError(text string) string {
 	return text
 }
 
-// set sets variables of the environment; an empty value takes one away.
+// set sets variables of the environment; an empty value removes one.
 func (w *world) set(pairs ...string) { w.env = append(w.env, pairs...) }
 
 // write writes a file of the world's folder.
@@ -172,7 +172,7 @@ func (w *world) write(name, text string) {
 	}
 }
 
-// archive puts an archive in which nothing is wrong into the folder "archive".
+// archive creates an intact archive in the folder "archive".
 func (w *world) archive() {
 	w.t.Helper()
 	if err := os.CopyFS(filepath.Join(w.dir, "archive"), os.DirFS(w.whole)); err != nil {
@@ -180,7 +180,7 @@ func (w *world) archive() {
 	}
 }
 
-// sh prepares by a command of the shell.
+// sh prepares the world with a shell command.
 func (w *world) sh(command string) {
 	w.t.Helper()
 	w.run(w.t, "{ "+command+"; } >&2")
@@ -202,14 +202,14 @@ func (w *world) vendor(config convosotest.Config) *convosotest.Server {
 	return server
 }
 
-// bind makes the rights of files bind the program, even when root runs the test.
+// bind makes file permissions apply to the program, even if root runs the test.
 func (w *world) bind() {
 	if os.Geteuid() == 0 {
 		w.under = []string{"setpriv", "--bounding-set=-dac_override,-dac_read_search", "--"}
 	}
 }
 
-// mount starts the program where a folder is a file system of 1 MiB, which goes away with it.
+// mount starts the program where a folder is a file system of 1 MiB, which disappears with it.
 func (w *world) mount(folder string) {
 	w.t.Helper()
 	if runtime.GOOS != "linux" {

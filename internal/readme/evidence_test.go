@@ -11,7 +11,8 @@ import (
 	"convoso-archiver/internal/tsatest"
 )
 
-// TestEvidence runs each command of docs/evidence.md from top to bottom over the demo's archive, with stock tools too.
+// TestEvidence runs each command of docs/evidence.md from top to bottom over the demo's archive, including stock
+// tools.
 func TestEvidence(t *testing.T) {
 	s := newShell(t)
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "evidence.md"))
@@ -42,10 +43,11 @@ func TestEvidence(t *testing.T) {
 	}
 }
 
-// makeKey makes a key for seals, and the file of those who may sign.
+// makeKey makes a key for seals, and the file of allowed signers.
 const makeKey = `ssh-keygen -q -t ed25519 -N '' -C archive -f seal && printf 'archive namespaces="convoso-archiver.seal.v1" %s\n' "$(cat seal.pub)" > allowed_signers`
 
-// TestCompliance runs the commands of docs/compliance.md over the demo's archive, once its days are sealed.
+// TestCompliance runs the commands of docs/compliance.md over the demo's archive, after its days are
+// sealed.
 func TestCompliance(t *testing.T) {
 	s := newShell(t)
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "compliance.md"))
@@ -95,7 +97,7 @@ func TestLockCommands(t *testing.T) {
 				}
 				said += s.run(t, "ssh-agent sh -e commands") // the public half of a key needs an agent
 			}
-			s.run(t, "convoso-archiver verify --dest s3://my-bucket/calls") // fails for a lock that is missing
+			s.run(t, "convoso-archiver verify --dest s3://my-bucket/calls") // fails if a lock is missing
 			for _, want := range want {
 				if !strings.Contains(said, want) {
 					t.Errorf("the commands do not say %q:\n%s", want, said)

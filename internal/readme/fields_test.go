@@ -16,11 +16,11 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// fieldsPage tells what each field of an output means.
+// fieldsPage explains each field of the outputs.
 const fieldsPage = "docs/fields.md"
 
-// TestFields compares the names on the page with those that the program writes, both ways, and the types of both tables
-// of an export.
+// TestFields compares the names on the page with those that the program writes, in both directions, and the types of
+// both tables of an export.
 func TestFields(t *testing.T) {
 	s := newShellOf(t, convosotest.Config{
 		Seed: 94, FirstDay: "2025-05-01", Days: 3, CallsPerDay: 60, RecordedShare: 0.5, SeveralShare: 0.2, MedianSize: 4_000,
@@ -77,6 +77,14 @@ func TestFields(t *testing.T) {
 	}
 	compare("report --missing", inTable)
 	compare("report --csv", header(t, s.run(t, "convoso-archiver report --dest archive --csv")))
+
+	s.run(t, "convoso-archiver find --dest archive --outcome archived --limit 1 --json 2>/dev/null | jq -r .id > archive-ids\n"+
+		"convoso-archiver archive --dest archive --start-time 2025-05-03 --end-time 2025-05-03 --retention all=1d --retention-default all >/dev/null 2>&1\n"+
+		"convoso-archiver erase --dest archive --ids-from archive-ids --reason test --yes >/dev/null 2>&1; convoso-archiver erase --dest archive --expired --yes >/dev/null 2>&1")
+	removed := objects(t, s.run(t, "convoso-archiver erase list --dest archive --json"))
+	paths = nil
+	addPaths(&paths, "", removed[0])
+	compare("erase list --json", paths)
 	for name := range page {
 		t.Errorf("the page has a table of %q, which nothing writes", name)
 	}
@@ -135,7 +143,7 @@ func header(t *testing.T, text string) []string {
 	return names
 }
 
-// addPaths adds the places of all values, without the keys of objects that count by something.
+// addPaths adds the places of all values, without the keys of objects that are counts by value.
 func addPaths(paths *[]string, at string, value any) {
 	switch v := value.(type) {
 	case map[string]any:
@@ -164,7 +172,7 @@ func addPaths(paths *[]string, at string, value any) {
 	}
 }
 
-// checkTypes compares the values of rows with the types that the page names.
+// checkTypes compares the values of rows with the types on the page.
 func checkTypes(t *testing.T, types map[string]string, rows []map[string]any) {
 	t.Helper()
 	for _, row := range rows {
@@ -213,7 +221,7 @@ func TestCauses(t *testing.T) {
 	}
 }
 
-// TestIndexPlace: the index is where docs/find.md says, and the command of the page removes it for good.
+// TestIndexPlace: the index is at the place in docs/find.md, and the command of the page removes it.
 func TestIndexPlace(t *testing.T) {
 	s := newShell(t)
 	s.run(t, "convoso-archiver archive --dest archive --start-time 2025-05-01 --end-time 2025-05-01 >/dev/null 2>&1")

@@ -18,8 +18,8 @@ const (
 	tablesEnd   = "<!-- end of flags -->"
 )
 
-// TestFlags holds the page's tables to the help of each command, and every flag that
-// the page names to those that there are.
+// TestFlags compares the page's tables with the help of each command, and every flag on the page
+// with the existing ones.
 func TestFlags(t *testing.T) {
 	text := readPage(t)
 	var commands []commandFlags
@@ -66,7 +66,7 @@ func TestFlags(t *testing.T) {
 	}
 }
 
-// TestExitCodes: the page explains each exit code as the help does.
+// TestExitCodes: the page explains each exit code of the help.
 func TestExitCodes(t *testing.T) {
 	text := readPage(t)
 	_, listed, _ := strings.Cut(help(t), "EXIT CODES\n")
@@ -97,7 +97,7 @@ func commandsOf(text string) []string {
 	text, _, _ = strings.Cut(text, "\n\n")
 	var names []string
 	for line := range strings.Lines(text) {
-		// The help of help is that of the program.
+		// help help prints the help of the program.
 		if name := strings.Fields(line)[0]; strings.HasPrefix(line, "  "+name) && name != "help" {
 			names = append(names, name)
 		}
@@ -120,7 +120,7 @@ func (e entry) saysAs(other entry) bool {
 
 var entryPattern = regexp.MustCompile(`^  (--[a-z0-9-]+(?: [A-Z:=-]+)?)(?:  +(.*))?$`)
 
-// parseHelp returns the flags of a help text with what it says of each.
+// parseHelp returns the flags of a help text with their explanations.
 func parseHelp(text string) []entry {
 	var entries []entry
 	group := ""
@@ -146,8 +146,8 @@ type commandFlags struct {
 	flags []entry
 }
 
-// tablesOf renders a table for each command that has flags of its own. Those that
-// the first command, which is archive, has in the same words are not repeated.
+// tablesOf renders a table for each command with its own flags. Flags that archive, the first
+// command, explains in the same words are not repeated.
 func tablesOf(commands []commandFlags) string {
 	var b strings.Builder
 	for i, c := range commands {
@@ -190,7 +190,7 @@ func tableOf(entries []entry) string {
 	return b.String()
 }
 
-// plain keeps Markdown from taking a text for anything else.
+// plain escapes the special characters of Markdown.
 func plain(text string) string {
 	return strings.NewReplacer("|", `\|`, "*", `\*`, "[", `\[`, "<", `\<`, "_", `\_`).Replace(text)
 }

@@ -59,7 +59,7 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// TestReadmeLinks finds a link to each page on the first one.
+// TestReadmeLinks checks that the README links to each page.
 func TestReadmeLinks(t *testing.T) {
 	text, err := os.ReadFile(inRoot("README.md"))
 	if err != nil {
@@ -72,7 +72,7 @@ func TestReadmeLinks(t *testing.T) {
 	}
 }
 
-// anchorsOf returns the names of headings as GitHub makes them.
+// anchorsOf returns the names of headings in GitHub's form.
 func anchorsOf(text string) map[string]bool {
 	names := map[string]bool{}
 	for _, found := range headingPattern.FindAllStringSubmatch(regexp.MustCompile("(?s)```.*?```").ReplaceAllString(text, ""), -1) {
@@ -91,7 +91,7 @@ func anchorsOf(text string) map[string]bool {
 	return names
 }
 
-// TestLength keeps the first page one that people finish reading.
+// TestLength limits the length of the README.
 func TestLength(t *testing.T) {
 	text, err := os.ReadFile(inRoot("README.md"))
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 var readingPattern = regexp.MustCompile(`^convoso-archiver (find|export|report|verify|doctor|seal|audit)\b`)
 
 // TestReading runs each command that reads an archive, and those that sign it, over archives in a folder and in a
-// bucket, with the pipes behind it. Exit code 3 is an answer too: the pages ask about days that these archives do not
-// have. TestEvidence runs those of docs/evidence.md.
+// bucket, including pipes. Exit code 3 is accepted, because the pages mention days that these archives do not have.
+// TestEvidence runs those of docs/evidence.md.
 func TestReading(t *testing.T) {
 	need(t, "jq", "jq")
 	s := newShell(t)
@@ -73,7 +73,7 @@ func TestReading(t *testing.T) {
 	}
 }
 
-// TestJQ runs the jq commands of the pages in an archive's folder, as the pages show them.
+// TestJQ runs the jq commands of the pages in an archive's folder, unchanged from the pages.
 func TestJQ(t *testing.T) {
 	need(t, "jq", "jq")
 	s := newShell(t)

@@ -13,11 +13,11 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// flagsPage holds the tables of flags and of exit codes.
+// flagsPage has the tables of flags and of exit codes.
 const flagsPage = "docs/flags.md"
 
-// pages are those that tell users what to type, in the order in which they are read. docs/evidence.md has a test of
-// its own, and so has docs/compliance.md.
+// pages returns the pages with commands for users, in reading order. docs/evidence.md has a test of its own, and so
+// has docs/compliance.md.
 func pages() []string {
 	return []string{
 		"README.md", "docs/quick-start.md", "docs/nightly.md", "docs/backfill.md", "docs/campaign.md", "docs/find.md", "docs/export.md", fieldsPage, "docs/report.md", "docs/serve.md",
@@ -27,7 +27,7 @@ func pages() []string {
 
 func inRoot(name string) string { return filepath.Join("..", "..", filepath.FromSlash(name)) }
 
-// folder holds the program under test.
+// folder is the folder with the program under test.
 var folder string
 
 func TestMain(m *testing.M) {
@@ -91,8 +91,8 @@ func blocks(text string, languages ...string) []block {
 	return found
 }
 
-// shell is where commands of the page are run: a folder of their own, with the
-// program in PATH and a simulated account behind the address of the API.
+// shell runs commands of the pages in its own folder, with the program in PATH and a simulated
+// account behind the address of the API.
 type shell struct {
 	dir     string
 	env     []string
@@ -108,7 +108,7 @@ func newShell(t *testing.T) *shell {
 	})
 }
 
-// newShellOf has another account.
+// newShellOf returns a shell with another account.
 func newShellOf(t *testing.T, config convosotest.Config) *shell {
 	t.Helper()
 	if runtime.GOOS == "windows" {
@@ -131,7 +131,7 @@ func newShellOf(t *testing.T, config convosotest.Config) *shell {
 	}}
 }
 
-// run returns what a command wrote to stdout, and fails the test when it failed.
+// run returns a command's stdout, and fails the test if the command fails.
 func (s *shell) run(t *testing.T, command string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
@@ -145,8 +145,8 @@ func (s *shell) run(t *testing.T, command string) string {
 	return string(out)
 }
 
-// mask replaces what differs from run to run, on the page and in what was run: the
-// days of the demo, ports, durations, and what a report says of its archive.
+// mask replaces values that differ between runs, on the page and in the output: the days of the
+// demo, ports, durations, and identifiers in reports.
 func mask(text string) string {
 	for _, m := range []struct{ pattern, mask string }{
 		{`\b20\d\d-\d\d-\d\d\b`, "DATE"},
@@ -172,7 +172,7 @@ func TestTranscripts(t *testing.T) {
 		for step := range strings.SplitSeq(strings.TrimPrefix(b.text, "$ "), "\n$ ") {
 			command, want := splitStep(step)
 			if strings.HasPrefix(command, "export CONVOSO_AUTH_TOKEN=") {
-				continue // the test has another one
+				continue // the test sets its own
 			}
 			got := mask(s.run(t, command))
 			if !alike(mask(want), got) {
@@ -182,8 +182,8 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
-// splitStep returns the command of a transcript, which goes on where a line ends in
-// a backslash, and the output below it.
+// splitStep returns the command of a transcript, which continues after a line with a trailing
+// backslash, and the output below it.
 func splitStep(step string) (command, want string) {
 	want = strings.TrimSuffix(step, "\n") + "\n"
 	for {
@@ -196,8 +196,7 @@ func splitStep(step string) (command, want string) {
 	}
 }
 
-// alike compares an output with what is expected of it, where a line of three dots
-// stands for any lines.
+// alike compares an output with the expected text, in which a line of three dots means any lines.
 func alike(want, got string) bool {
 	pattern := regexp.QuoteMeta(want)
 	pattern = strings.ReplaceAll("\n"+pattern, "\n"+regexp.QuoteMeta("...")+"\n", "\n(?s:.*)")

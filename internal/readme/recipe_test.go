@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestRecipe runs the recipe "Check a seal without this program" of docs/evidence.md: before an erasure, after one that
-// is sealed, after one that is not, and on lines that an attacker changed.
+// TestRecipe runs the recipe "Check a seal without this program" of docs/evidence.md: before an erasure, after a sealed
+// one, after an unsealed one, and on lines changed by an attacker.
 func TestRecipe(t *testing.T) {
 	s := newShell(t)
 	recipe := sealRecipe(t)
@@ -23,7 +23,7 @@ func TestRecipe(t *testing.T) {
 	const erase = "convoso-archiver erase --dest convoso-demo --reason 'request 2025-17' --yes --number "
 
 	s.wantRecipe(t, recipe, true, "as it was sealed", "digests: OK", "lines: OK", "stubs: OK", ".mp3: OK")
-	s.run(t, erase+"5550000343") // who has calls on the second and the third day
+	s.run(t, erase+"5550000343") // a customer with calls on the second and the third day
 	s.wantRecipe(t, recipe, false, "a stub that no seal explains", "digests: OK", "stubs: FAILED")
 	s.run(t, "cp -r convoso-demo kept; convoso-archiver seal --dest convoso-demo --key other")
 	s.wantRecipe(t, recipe, false, "a stub whose erasure somebody else sealed", "stubs: FAILED")
@@ -59,7 +59,7 @@ func TestRecipe(t *testing.T) {
 	s.wantRecipe(t, recipe, true, "all as before", "digests: OK", "stubs: OK")
 }
 
-// forgedStub is the stub of a line that no erasure names.
+// forgedStub is the stub of a line without an erasure.
 func forgedStub(line string) string {
 	digest := sha256.Sum256([]byte(strings.TrimSuffix(line, "\n")))
 	line = strings.Replace(line, `"outcome":"archived"`, `"outcome":"erased"`, 1)
@@ -82,7 +82,7 @@ func sealRecipe(t *testing.T) string {
 	return ""
 }
 
-// wantRecipe runs the recipe, which must print OK four times, or not.
+// wantRecipe runs the recipe, which must print OK four times, or fail.
 func (s *shell) wantRecipe(t *testing.T, recipe string, good bool, when string, wants ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", recipe)

@@ -68,7 +68,7 @@ func writeServeFiles(t *testing.T, dir string) {
 	}
 }
 
-// serve runs one serve, asks for its first page, and stops it.
+// serve runs one serve command, asks for its first page, and stops it.
 func (s *shell) serve(t *testing.T, line string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -106,7 +106,7 @@ func (s *shell) serve(t *testing.T, line string) {
 	}
 }
 
-// firstPage asks for a page by the name that is printed, at the address of loopback.
+// firstPage asks for a page by the printed name, on loopback.
 func (s *shell) firstPage(t *testing.T, address string) (status int, body string) {
 	t.Helper()
 	_, port, err := net.SplitHostPort(strings.TrimSuffix(address[strings.Index(address, "//")+2:], "/"))
@@ -114,7 +114,7 @@ func (s *shell) firstPage(t *testing.T, address string) (status int, body string
 		t.Fatal(err)
 	}
 	client := &http.Client{Transport: &http.Transport{
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // the certificate is another name's
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // the certificate is for another name
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:"+port)
 		},

@@ -12,10 +12,10 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// nothing is what most mistakes on the command line need.
+// nothing is the preparation for most command-line mistakes.
 func nothing(*world) {}
 
-// situations are those of docs/errors.md by their heading, each with what brings it about.
+// situations are those of docs/errors.md by heading, each with its preparation.
 func situations() map[string]func(w *world) {
 	return map[string]func(w *world){
 		"A command is misspelt":              nothing,
@@ -144,7 +144,7 @@ func situations() map[string]func(w *world) {
 	}
 }
 
-// hold locks the archive as a run does, until the test ends.
+// hold locks the archive like a run, until the test ends.
 func (w *world) hold() {
 	w.t.Helper()
 	root, err := os.OpenRoot(filepath.Join(w.dir, "archive"))
@@ -173,7 +173,7 @@ func (w *world) replace(name, old, replacement string) {
 	w.write(name, strings.Replace(string(text), old, replacement, 1))
 }
 
-// spoilLine makes a line of a kind one that cannot be read.
+// spoilLine makes a line of a kind invalid.
 func (w *world) spoilLine(tree, kind string) {
 	w.t.Helper()
 	files, err := filepath.Glob(filepath.Join(w.dir, "archive", tree, "2025-05-01/*-000001.jsonl"))
@@ -187,7 +187,7 @@ func (w *world) spoilLine(tree, kind string) {
 	w.replace(name, `"kind":"`+kind+`"`, `"kind":"`+kind)
 }
 
-// takePort listens at the address that serve is told by its variable.
+// takePort listens at the address that serve gets from its variable.
 func (w *world) takePort() {
 	w.t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -1,4 +1,4 @@
-// What the pages show of other programs: their commands, and their configuration files.
+// Tests the commands and configuration files of other programs on the pages.
 package readme
 
 import (
@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// need skips a test for want of a program of the system; in CI it fails. `make docs-tools` installs them on Debian.
+// need skips a test without a program of the system; in CI it fails. `make docs-tools` installs them on Debian.
 func need(t *testing.T, program, debianPackage string) {
 	t.Helper()
 	if _, err := exec.LookPath(program); err == nil {
@@ -24,7 +24,7 @@ func need(t *testing.T, program, debianPackage string) {
 	t.Skipf("%s is missing, so that commands of the pages are not run: apt-get install %s", program, debianPackage)
 }
 
-// theBlock returns the one block of a page in a language that begins so.
+// theBlock returns the one block of a page with a language and beginning.
 func theBlock(t *testing.T, page, language, beginning string) string {
 	t.Helper()
 	text, err := os.ReadFile(inRoot(page))
@@ -43,7 +43,7 @@ func theBlock(t *testing.T, page, language, beginning string) string {
 	return found[0]
 }
 
-// TestClone builds the program from a clone and starts it, as the README tells.
+// TestClone builds the program from a clone and starts it, as in the README.
 func TestClone(t *testing.T) {
 	repository, err := filepath.Abs(inRoot("."))
 	if err != nil {
@@ -71,7 +71,7 @@ func TestClone(t *testing.T) {
 	}
 }
 
-// TestTargets asks make for each target that a page names, without running it.
+// TestTargets asks make for each target on the pages, without running it.
 func TestTargets(t *testing.T) {
 	named := map[string]bool{"": true} // make alone lists the targets
 	for _, page := range allPages(t) {
@@ -101,7 +101,7 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-// TestLogins makes a users file as the page tells, with the password from stdin in place of a terminal, and serves by it.
+// TestLogins makes a users file as on the page, with the password from stdin instead of a terminal, and serves with it.
 func TestLogins(t *testing.T) {
 	need(t, "htpasswd", "apache2-utils")
 	s := newShell(t)
@@ -120,7 +120,7 @@ func TestLogins(t *testing.T) {
 	}
 }
 
-// TestProxyConfiguration has nginx check the sample.
+// TestProxyConfiguration checks the sample with nginx.
 func TestProxyConfiguration(t *testing.T) {
 	need(t, "nginx", "nginx-light")
 	dir := t.TempDir()
@@ -138,7 +138,7 @@ func TestProxyConfiguration(t *testing.T) {
 	}
 }
 
-// TestMetricsFolder gives a user the right to make files in a folder, as the page tells.
+// TestMetricsFolder gives a user the right to create files in a folder, as on the page.
 func TestMetricsFolder(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("setfacl is Linux's")
@@ -152,7 +152,7 @@ func TestMetricsFolder(t *testing.T) {
 	}
 }
 
-// TestScrapeConfiguration has Prometheus check the sample, with the rules that it names.
+// TestScrapeConfiguration checks the sample with Prometheus, including its rules.
 func TestScrapeConfiguration(t *testing.T) {
 	need(t, "promtool", "prometheus")
 	s := newShell(t)

@@ -25,7 +25,7 @@ type file struct {
 	body []byte
 }
 
-// archive packs what one platform is given: the program and what belongs to it.
+// archive packs the files of one platform: the program and its documents.
 func (r *release) archive(on platform, built []byte, docs []file) (file, error) {
 	base := program + "-" + r.commit.version + "-" + on.String()
 	all := append([]file{{name: on.executable(), mode: 0o755, body: built}}, docs...)
@@ -43,7 +43,7 @@ func (r *release) archive(on platform, built []byte, docs []file) (file, error) 
 	return file{name: base + ".tar.gz", body: compressed(packed)}, nil
 }
 
-// tarred writes files and the folders above them, sorted, all of one time.
+// tarred writes files and the folders above them, sorted, all with the same time.
 func tarred(files []file, at time.Time) ([]byte, error) {
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
@@ -91,7 +91,7 @@ func compressed(data []byte) []byte {
 		err = errors.Join(err, w.Close())
 	}
 	if err != nil {
-		panic(err) // a buffer takes everything, and the level is there
+		panic(err) // writes to a buffer never fail, and the level is valid
 	}
 	return out.Bytes()
 }
@@ -119,7 +119,7 @@ func zipped(files []file, at time.Time) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// sums lists the files as sha256sum does, which checks them.
+// sums lists the files in the format of sha256sum.
 func sums(files []file) []byte {
 	var lines []string
 	for _, f := range files {

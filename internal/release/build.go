@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// platform is a system that the program is built for; none is this machine's.
+// platform is a target system; the zero value is this machine.
 type platform struct{ os, arch string }
 
 func (p platform) String() string { return p.os + "-" + p.arch }
@@ -34,15 +34,15 @@ func platforms() []platform {
 	}
 }
 
-// build builds the program, and returns the file. What a binary holds of the machine
-// that built it is left out or set: paths by -trimpath, the rest in goEnvironment.
+// build builds the program, and returns the file. Traces of the build machine are removed or fixed:
+// paths by -trimpath, the rest in goEnvironment.
 func (r *release) build(ctx context.Context, on platform) (string, error) {
 	path := filepath.Join(r.work, "program-"+on.String())
 	_, err := r.goTool(ctx, on, "build", "-trimpath", "-buildvcs=true", "-ldflags=-s -w", "-o", path, ".")
 	return path, err
 }
 
-// goTool runs the Go tool in the program's module, and returns what it printed.
+// goTool runs the Go tool in the program's module, and returns its output.
 func (r *release) goTool(ctx context.Context, on platform, args ...string) ([]byte, error) {
 	environment, err := goEnvironment(r.root, on)
 	if err != nil {
@@ -60,9 +60,9 @@ func (r *release) goTool(ctx context.Context, on platform, args ...string) ([]by
 	return out, nil
 }
 
-// goEnvironment is what decides about the bytes of a binary, beside its source. The
-// toolchain is exactly the one that go.mod names, which the Go tool fetches where
-// another is installed: another one makes other bytes.
+// goEnvironment returns the variables that determine the bytes of a binary, besides its source. The
+// toolchain is exactly the one in go.mod, which the Go tool downloads if another is installed,
+// because another one produces other bytes.
 func goEnvironment(root string, on platform) ([]string, error) {
 	text, err := os.ReadFile(filepath.Join(root, "go.mod"))
 	if err != nil {
@@ -78,16 +78,16 @@ func goEnvironment(root string, on platform) ([]string, error) {
 	}, nil
 }
 
-// commit is what the Go tool noted about the commit that a program was built from.
+// commit is the Go tool's record of the commit of a program.
 type commit struct {
 	version  string // the tag, or a pseudo-version that ends in the revision
 	revision string
-	time     time.Time // of the commit; whatever is dated is dated so
-	modified bool      // the tree held something else
+	time     time.Time // of the commit; used for all dates
+	modified bool      // the tree had uncommitted changes
 	compiler string    // go1.26.8
 }
 
-// readCommit asks a built program.
+// readCommit reads the commit from a built program.
 func readCommit(path string) (commit, error) {
 	info, err := buildinfo.ReadFile(path)
 	if err != nil {
@@ -112,8 +112,8 @@ func readCommit(path string) (commit, error) {
 	return c, nil
 }
 
-// packageVersion is the version as packages write it. A tilde sorts before the end, so
-// that what comes before a release sorts before it.
+// packageVersion returns the version in the form of packages. A tilde sorts before the end, so a
+// pre-release sorts before its release.
 func packageVersion(version string) string {
 	version, _, _ = strings.Cut(strings.TrimPrefix(version, "v"), "+")
 	release, pre, isPre := strings.Cut(version, "-")

@@ -12,11 +12,11 @@ import (
 	"strings"
 )
 
-// noticesName is the file with the licences of what is linked into the program.
+// noticesName is the file with the licences of all linked modules.
 const noticesName = "THIRD-PARTY-LICENSES.txt"
 
-// documents returns what is given along with the program: licences, the page, manual
-// pages and completions. The program itself prints the last two.
+// documents returns the documents of a release: licences, the README, manual pages and completions.
+// The program itself prints the last two.
 func (r *release) documents(ctx context.Context) ([]file, error) {
 	docs := []file{{name: noticesName, mode: 0o644, body: r.notices}}
 	for _, name := range []string{"LICENSE", "README.md", "CHANGELOG.md"} {
@@ -51,13 +51,13 @@ func (r *release) documents(ctx context.Context) ([]file, error) {
 	return docs, nil
 }
 
-// commandNames asks the program for its commands, as a shell does that completes them.
+// commandNames asks the program for its commands, like a shell for completion.
 func (r *release) commandNames(ctx context.Context) ([]string, error) {
 	text, err := r.ask(ctx, "--generate-bash-completion")
 	return strings.Fields(string(text)), err
 }
 
-// ask runs the program as built for this machine, without settings of whoever runs it.
+// ask runs the program built for this machine, without the user's settings.
 func (r *release) ask(ctx context.Context, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, r.host, args...)
 	cmd.Env = []string{}

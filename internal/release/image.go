@@ -21,7 +21,7 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// nobody is the user that the program runs as in a container: no user of the machine.
+// nobody is the user that the program runs as in a container: not a user of the machine.
 const nobody = 65532
 
 // image returns an OCI archive: a tar of an OCI layout whose one index holds an image for
@@ -43,7 +43,7 @@ func (r *release) image(ctx context.Context) ([]byte, error) {
 		}
 		index.Manifests = append(index.Manifests, manifest)
 	}
-	// Some tools load an archive only if it has one entry, and take its name from there.
+	// Some tools only load an archive with a single entry, and take its name from there.
 	whole := blobs.addJSON(oci.MediaTypeImageIndex, index)
 	whole.Annotations = map[string]string{
 		oci.AnnotationRefName:      r.imageName(),
@@ -83,7 +83,7 @@ func (r *release) platformImage(blobs blobs, on platform, built []byte) (oci.Des
 		Config: oci.ImageConfig{
 			User:       fmt.Sprintf("%d:%d", nobody, nobody),
 			Entrypoint: []string{"/usr/bin/" + program},
-			// There is no home folder, and /tmp is the one place that needs to be writable.
+			// There is no home folder, and only /tmp needs to be writable.
 			Env:    []string{"XDG_STATE_HOME=/tmp"},
 			Labels: r.labels(),
 		},
@@ -100,7 +100,7 @@ func (r *release) platformImage(blobs blobs, on platform, built []byte) (oci.Des
 	return manifest, nil
 }
 
-// labels say what the image is, to people and to tools that scan registries.
+// labels describe the image to people and to registry scanners.
 func (r *release) labels() map[string]string {
 	return map[string]string{
 		oci.AnnotationTitle:       program,
@@ -112,14 +112,14 @@ func (r *release) labels() map[string]string {
 	}
 }
 
-// imageName is the image's name and tag, in which a plus may not stand.
+// imageName is the image's name and tag, which must not contain a plus.
 func (r *release) imageName() string {
 	return program + ":" + strings.ReplaceAll(r.commit.version, "+", "-")
 }
 
-// rootCertificates is Mozilla's list as the Go project keeps it, in PEM: a pinned version,
-// so that it does not depend on the machine that builds. A root that is trusted for older
-// certificates only is left out, for a file of roots cannot say so.
+// rootCertificates is Mozilla's list from the Go project, in PEM: a pinned version, so that it does
+// not depend on the machine that builds. It omits roots that are trusted only for older
+// certificates, because a file of roots cannot express that.
 func rootCertificates() []byte {
 	var out bytes.Buffer
 	for root := range bundle.Roots() {
@@ -130,7 +130,7 @@ func rootCertificates() []byte {
 	return out.Bytes()
 }
 
-// blobs are contents by their digest, in hex.
+// blobs are contents by digest, in hex.
 type blobs map[string][]byte
 
 func (b blobs) add(mediaType string, data []byte) oci.Descriptor {
@@ -146,7 +146,7 @@ func (b blobs) addJSON(mediaType string, document any) oci.Descriptor {
 func encoded(document any) []byte {
 	data, err := json.Marshal(document)
 	if err != nil {
-		panic(err) // of strings and numbers, which can be encoded
+		panic(err) // strings and numbers can always be encoded
 	}
 	return data
 }

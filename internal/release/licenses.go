@@ -20,15 +20,15 @@ import (
 // module is a module that is linked into the program, or Go's standard library.
 type module struct {
 	path, version string
-	sum           string // of its content, as go.sum writes it
+	sum           string // of its content, in the form of go.sum
 	folder        string
-	packages      []string // folders of its packages that are linked
+	packages      []string // folders of its linked packages
 }
 
 func (m module) String() string { return m.path + " " + m.version }
 
-// listModules returns the modules that the program holds on any platform, sorted, and
-// the standard library first.
+// listModules returns the modules that are linked on any platform, sorted, and the standard library
+// first.
 func (r *release) listModules(ctx context.Context) ([]module, error) {
 	goroot, err := r.goTool(ctx, platform{}, "env", "GOROOT")
 	if err != nil {
@@ -53,7 +53,7 @@ func (r *release) listModules(ctx context.Context) ([]module, error) {
 	return all, nil
 }
 
-// addModules reads what go list says about packages.
+// addModules reads the output of go list about packages.
 func addModules(linked map[string]*module, listed []byte) error {
 	for decoder := json.NewDecoder(bytes.NewReader(listed)); ; {
 		var p struct {
@@ -88,8 +88,8 @@ func addModules(linked map[string]*module, listed []byte) error {
 	}
 }
 
-// notices returns the licences of the modules in one text. Modules with the same
-// licence, to the byte, share it.
+// notices returns the licences of the modules in one text. Modules with the same licence, byte for
+// byte, share it.
 func notices(modules []module) ([]byte, error) {
 	var texts []string
 	holders := map[string][]string{}
@@ -120,9 +120,9 @@ var (
 	noticeName  = regexp.MustCompile(`(?i)^(?:notice|patents)(?:\.txt|\.md)?$`)
 )
 
-// licenses returns the licences of a module, which stand at its root and in the folders
-// of the packages that are linked, and above these. A module without one is an error:
-// nothing would allow to hand it out.
+// licenses returns the licences of a module, from its root and from the folders of its linked
+// packages and their parents. A module without one is an error, because it could not be
+// distributed.
 func (m module) licenses() ([]file, error) {
 	folders := map[string]bool{}
 	for _, folder := range m.packages {

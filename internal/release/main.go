@@ -1,7 +1,6 @@
-// Command release makes what is handed out of the program: container images, archives,
-// packages and what belongs to them. The same commit gives the same bytes, wherever and
-// whenever it is built. It is a module of its own, for the program has no use for what
-// writes packages: make image and make release run it.
+// Command release makes the files of a release: container images, archives, packages and their
+// documents. The same commit always gives the same bytes. It is a separate module, because the
+// program does not need the libraries that write packages: make image and make release run it.
 package main
 
 import (
@@ -43,7 +42,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return fmt.Errorf("make a temporary folder: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(work) }() // what stays behind harms nobody
+	defer func() { _ = os.RemoveAll(work) }() // leftovers are harmless
 	r := &release{root: *root, work: work}
 	if err := r.prepare(ctx); err != nil {
 		return err
@@ -54,10 +53,10 @@ func run(ctx context.Context, args []string) error {
 	return r.writeAll(ctx, *out)
 }
 
-// release is one release of the program that is being made.
+// release is one release in progress.
 type release struct {
 	root     string // of the program's module
-	work     string // a folder for what is needed on the way
+	work     string // a folder for intermediate files
 	commit   commit
 	host     string // the program, for this machine
 	programs map[platform][]byte
@@ -65,8 +64,7 @@ type release struct {
 	notices  []byte   // their licences
 }
 
-// prepare builds the program for this machine, which says what it was built from, and
-// reads the licences.
+// prepare builds the program for this machine, reads its commit, and reads the licences.
 func (r *release) prepare(ctx context.Context) (err error) {
 	r.programs = map[platform][]byte{}
 	if r.host, err = r.build(ctx, platform{}); err != nil {

@@ -21,7 +21,7 @@ func (r *release) packages(on platform, built []byte, docs []file) ([]file, erro
 	var made []file
 	for _, kind := range []struct {
 		packager nfpm.Packager
-		zsh      string // where it looks for completions
+		zsh      string // folder of zsh completions
 	}{
 		{deb.Default, "/usr/share/zsh/vendor-completions"},
 		{rpm.DefaultRPM, "/usr/share/zsh/site-functions"},
@@ -53,7 +53,7 @@ func (r *release) packages(on platform, built []byte, docs []file) ([]file, erro
 	return made, nil
 }
 
-// installed says where the files of a package go.
+// installed returns the installation paths of a package's files.
 func installed(built []byte, docs []file, zsh string) []file {
 	all := []file{{name: "/usr/bin/" + program, mode: 0o755, body: built}}
 	for _, f := range docs {
@@ -79,7 +79,7 @@ func installed(built []byte, docs []file, zsh string) []file {
 	return all
 }
 
-// stage writes files to disk, from where the library reads them.
+// stage writes files to disk, because the library reads them from there.
 func (r *release) stage(all []file) (files.Contents, error) {
 	folder, err := os.MkdirTemp(r.work, "package-*")
 	if err != nil {

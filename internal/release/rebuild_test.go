@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// TestRelease makes a release of the last commit in two clones, compares them, and uses
-// what was made as those do who get it. FRESH=1 compiles the second without the cache.
+// TestRelease makes a release of the last commit in two clones, compares them, and uses the results
+// like a user. FRESH=1 compiles the second one without the cache.
 func TestRelease(t *testing.T) {
 	first := clone(t, filepath.Join(t.TempDir(), "a"))
 	second := clone(t, filepath.Join(t.TempDir(), "another", "folder"))
@@ -59,7 +59,7 @@ func TestRelease(t *testing.T) {
 		root := t.TempDir()
 		name := only(t, dist, "*.x86_64.rpm")
 		do(t, root, nil, "rpm", "--checksig", "--nosignature", name)
-		// Debian's rpm says on stderr that one should not, and does it.
+		// Debian's rpm warns on stderr, but works.
 		if out, err := command(root, nil, "rpm", "--root", root, "--install", "--nosignature", "--nodeps", "--ignorearch", name).CombinedOutput(); err != nil {
 			t.Fatalf("install: %v: %s", err, out)
 		}
@@ -102,7 +102,7 @@ func makeRelease(t *testing.T, folder string, environment ...string) {
 	t.Logf("make release: %.0f s, %.0f s of processor time", time.Since(began).Seconds(), used.Seconds())
 }
 
-// checkArchives looks into the archive of each platform, and runs the program of this one.
+// checkArchives checks the archive of each platform, and runs the program of this one.
 func checkArchives(t *testing.T, dist, revision string) {
 	for _, on := range platforms() {
 		var names []string
@@ -134,7 +134,7 @@ func checkArchives(t *testing.T, dist, revision string) {
 	checkVersion(t, filepath.Join(folder, program), revision)
 }
 
-// checkInstalled looks at what a package put below a root.
+// checkInstalled checks the files that a package installed below a root.
 func checkInstalled(t *testing.T, root, revision, zsh string) {
 	t.Helper()
 	built := filepath.Join(root, "usr/bin", program)
@@ -173,14 +173,14 @@ func checkInstalled(t *testing.T, root, revision, zsh string) {
 		}
 		do(t, root, nil, "mandoc", "-T", "lint", "-W", "warning,stop", plain)
 	}
-	// As a reader sees it, by man itself.
+	// As rendered by man.
 	shown := do(t, root, []string{"MANPATH=" + filepath.Join(root, "usr/share/man"), "MANWIDTH=80", "LC_ALL=C.UTF-8"}, "man", program+"-archive")
 	if !strings.Contains(shown, "--settle DURATION") || !strings.Contains(shown, "EXIT STATUS") {
 		t.Errorf("man shows:\n%s", shown)
 	}
 }
 
-// checkVersion: a program names its version and its commit.
+// checkVersion: a program reports its version and its commit.
 func checkVersion(t *testing.T, built, revision string) {
 	t.Helper()
 	c, err := readCommit(built)
@@ -200,8 +200,7 @@ func command(folder string, environment []string, name string, args ...string) *
 	return cmd
 }
 
-// do runs a program in a folder, and returns what it printed; what it complains of is an
-// error.
+// do runs a program in a folder, and returns its output; any stderr is an error.
 func do(t *testing.T, folder string, environment []string, name string, args ...string) string {
 	t.Helper()
 	cmd := command(folder, environment, name, args...)
@@ -214,7 +213,7 @@ func do(t *testing.T, folder string, environment []string, name string, args ...
 	return string(out)
 }
 
-// only returns the one file that a pattern fits.
+// only returns the only file that matches a pattern.
 func only(t *testing.T, folder, pattern string) string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(folder, pattern))

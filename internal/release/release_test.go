@@ -37,7 +37,7 @@ func TestPackageVersion(t *testing.T) {
 	}
 }
 
-// sample is a release whose programs are made up.
+// sample is a release with fake programs.
 func sample(t *testing.T) *release {
 	t.Helper()
 	at := time.Date(2026, 11, 28, 7, 16, 58, 0, time.FixedZone("", 3600))
@@ -165,8 +165,7 @@ func TestPackages(t *testing.T) {
 	}
 }
 
-// TestInstalled: each document has its place, but for the completion of a shell that is
-// not there.
+// TestInstalled: each document has its place, except the completion of a missing shell.
 func TestInstalled(t *testing.T) {
 	var docs []file
 	for _, name := range []string{"LICENSE", "README.md", "completions/_convoso-archiver", "completions/convoso-archiver.bash",

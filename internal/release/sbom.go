@@ -11,8 +11,8 @@ import (
 	cdx "github.com/CycloneDX/cyclonedx-go"
 )
 
-// writeBOM writes what the program is made of as a CycloneDX document: each module that
-// is linked on any platform, with its version and its sum in go.sum.
+// writeBOM writes the components of the program as a CycloneDX document: each module that is linked
+// on any platform, with its version and its sum in go.sum.
 func writeBOM(w io.Writer, c commit, modules []module) error {
 	bom := cdx.NewBOM()
 	main := component(cdx.ComponentTypeApplication, module{path: program, version: c.version})
@@ -38,7 +38,7 @@ func writeBOM(w io.Writer, c commit, modules []module) error {
 
 func component(kind cdx.ComponentType, m module) cdx.Component {
 	version := m.version
-	if m.path == "std" { // as vulnerability databases name it
+	if m.path == "std" { // the name in vulnerability databases
 		version = strings.TrimPrefix(version, "go")
 	}
 	url := "pkg:golang/" + m.path + "@" + strings.ReplaceAll(version, "+", "%2B")

@@ -11,7 +11,7 @@ import (
 	"github.com/xeipuuv/gojsonschema"
 )
 
-// TestBOM holds the document to the schema of its format.
+// TestBOM validates the document against the schema of its format.
 func TestBOM(t *testing.T) {
 	var out bytes.Buffer
 	modules := []module{{path: "std", version: "go1.26.8"}, {path: "example.com/a", version: "v1.0.0+incompatible", sum: "h1:x"}}
@@ -31,8 +31,8 @@ func TestBOM(t *testing.T) {
 	}
 }
 
-// schemaFaults returns what the schema says is wrong with a document. The schemas come
-// with the library that writes it.
+// schemaFaults validates a document against the schema. The schemas come with the library that
+// writes it.
 func schemaFaults(t *testing.T, document []byte) []string {
 	t.Helper()
 	found, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/CycloneDX/cyclonedx-go").Output()

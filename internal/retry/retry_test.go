@@ -43,7 +43,7 @@ func TestDo(t *testing.T) {
 	}
 }
 
-// TestDoEndsWithItsContext keeps the last error of op where the wait is cut short.
+// TestDoEndsWithItsContext keeps the last error of op if the wait is interrupted.
 func TestDoEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)

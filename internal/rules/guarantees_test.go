@@ -13,14 +13,14 @@ import (
 // guaranteesPage says, for each guarantee, which tests fail when it is broken.
 const guaranteesPage = "docs/guarantees.md"
 
-// TestGuarantees holds the page to the source: every test, fuzz target and make target
-// that it names is there, and every row names a test.
+// TestGuarantees compares the page with the source: every test, fuzz target and make target on it
+// exists, and every row names a test.
 func TestGuarantees(t *testing.T) {
 	page := readOfModule(t, guaranteesPage)
 	for _, broken := range checkGuarantees(page, testsOf(append(listPackages(t), listNested(t)...)), makeTargets(readOfModule(t, "Makefile"))) {
 		t.Error(broken)
 	}
-	const fewest = 40 // a page whose tables are not recognised would pass
+	const fewest = 40 // guards against unrecognised tables
 	if n := len(guaranteeRows(page)); n < fewest {
 		t.Errorf("%s has %d rows", guaranteesPage, n)
 	}
@@ -53,8 +53,8 @@ func TestCheckGuarantees(t *testing.T) {
 	}
 }
 
-// checkGuarantees returns what the page says that is not so. tests are the names of
-// tests by package.
+// checkGuarantees returns the false statements of the page. tests are the names of tests by
+// package.
 func checkGuarantees(page string, tests map[string]map[string]bool, targets map[string]bool) []string {
 	var broken []string
 	for _, target := range regexp.MustCompile("`make ([a-z0-9-]+)").FindAllStringSubmatch(page, -1) {
@@ -112,8 +112,8 @@ func guaranteeRows(page string) [][]string {
 	return rows
 }
 
-// testsOf returns the names of the tests and fuzz targets of each package, those of
-// other systems too.
+// testsOf returns the names of the tests and fuzz targets of each package, including those of other
+// systems.
 func testsOf(packages []pkg) map[string]map[string]bool {
 	tests := map[string]map[string]bool{}
 	for _, p := range packages {
@@ -136,7 +136,7 @@ func testsOf(packages []pkg) map[string]map[string]bool {
 	return tests
 }
 
-// makeTargets returns the targets that a person runs.
+// makeTargets returns the targets for people.
 func makeTargets(makefile string) map[string]bool {
 	targets := map[string]bool{}
 	for _, target := range regexp.MustCompile(`(?m)^([a-z0-9-]+):`).FindAllStringSubmatch(makefile, -1) {
@@ -145,7 +145,7 @@ func makeTargets(makefile string) map[string]bool {
 	return targets
 }
 
-// readOfModule reads a file named from the module's root.
+// readOfModule reads a file by its path relative to the module's root.
 func readOfModule(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("../..", filepath.FromSlash(name)))

@@ -12,9 +12,9 @@ import (
 
 const module = "convoso-archiver"
 
-// mayImport names, for each package, the module's other packages that its own
-// code may import; tests are free. A package that is missing here fails the test,
-// so that whoever adds one says where it stands.
+// mayImport names, for each package, the module's other packages that its own code may import;
+// tests are free. A package that is missing here fails the test, so that a new package must be
+// added.
 //
 //	main -> internal/cli -> archiver -> fetcher, manifest, archiver/store
 var mayImport = map[string][]string{
@@ -29,7 +29,7 @@ var mayImport = map[string][]string{
 	"deploy":                   {},
 	"evidence":                 {"archiver/key", "archiver/store", "fetcher", "internal/retry", "manifest"},
 	"fetcher":                  {"internal/retry", "internal/schedule"},
-	"fetcher/convosotest":      {}, // nothing of the client, or it would share its misunderstandings
+	"fetcher/convosotest":      {}, // independent of the client, so as not to share its misconceptions
 	"manifest":                 {},
 	"manifest/report":          {"manifest"},
 	"search":                   {"fetcher", "manifest"},
@@ -58,12 +58,11 @@ var mayImport = map[string][]string{
 	"internal/web/webtest":     {"archiver", "archiver/store", "manifest"},
 }
 
-// mayImportTesting names the packages that help tests and are not in the program.
+// mayImportTesting lists the test helper packages that are not in the program.
 var mayImportTesting = []string{"archiver/store/storetest", "internal/enginetest", "internal/s3test", "internal/tsatest"}
 
-// owners names, for each library, the packages whose own code may import it. A
-// library that is missing here fails the test: docs/decisions.md says why each is
-// worth having.
+// owners names, for each library, the packages whose own code may import it. A library that is
+// missing here fails the test; docs/decisions.md has the reason for each.
 var owners = map[string][]string{
 	"code.dny.dev/ssrf":            {"fetcher"},
 	"github.com/aws/":              {"archiver/store", "internal/bench", "internal/s3test"},
@@ -93,7 +92,7 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// The program must not carry Go's test machinery, though it carries the simulator.
+// The program must not contain Go's test packages, although it contains the simulator.
 func TestProgramHasNoTestCode(t *testing.T) {
 	for _, path := range strings.Fields(goList(t, "-deps", ".")) {
 		if path == "testing" || strings.HasPrefix(path, "testing/") || strings.HasSuffix(path, "/storetest") {
@@ -132,8 +131,8 @@ func TestCheckImports(t *testing.T) {
 	}
 }
 
-// checkImports returns what is wrong with the imports of a package, whose path is
-// given without the module's.
+// checkImports returns the violations in the imports of a package, whose path is relative to the
+// module's.
 func checkImports(from string, imports []string) []string {
 	allowed, placed := mayImport[from]
 	if !placed {
@@ -171,8 +170,7 @@ func owner(path string) (library string, ok bool) {
 	return "", false
 }
 
-// isStandard reports whether path is of the standard library, whose first part has
-// no dot.
+// isStandard reports whether path is in the standard library: its first part has no dot.
 func isStandard(path string) bool {
 	first, _, _ := strings.Cut(path, "/")
 	return !strings.Contains(first, ".")
@@ -186,8 +184,7 @@ func display(from string) string {
 }
 
 // TestLinterHasTheSameRules compares the rules of the linter, which an editor shows, with the
-// tables: for each package with code that is not a test's what it may import, for each library
-// its owners.
+// tables: for each package with non-test code the permitted imports, for each library its owners.
 func TestLinterHasTheSameRules(t *testing.T) {
 	var config struct {
 		Linters struct {

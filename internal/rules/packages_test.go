@@ -17,9 +17,9 @@ import (
 	"testing"
 )
 
-// pkg is one package of the module with all its files, those of other systems too.
+// pkg is one package of the module with all its files, including those of other systems.
 type pkg struct {
-	path  string // without the module's
+	path  string // without the module's path
 	files []source
 }
 
@@ -32,7 +32,7 @@ type source struct {
 	syntax *ast.File
 }
 
-// listNested reads the packages of modules within the module, which go list leaves out. Rules of source hold in them, too.
+// listNested reads the packages of modules within the module, which go list omits. The source rules apply to them too.
 func listNested(t *testing.T) []pkg {
 	t.Helper()
 	var packages []pkg
@@ -89,7 +89,7 @@ func listPackages(t *testing.T) []pkg {
 		}
 		packages = append(packages, p)
 	}
-	const fewest = 5 // a list that is nearly empty would pass every rule
+	const fewest = 5 // guards against a nearly empty list
 	if len(packages) < fewest {
 		t.Fatalf("go list named %d packages", len(packages))
 	}
@@ -117,8 +117,8 @@ func (f source) importsTesting() bool {
 	})
 }
 
-// imports returns what the package's own code imports, on any system, without
-// repetition; what only its tests import is not in it.
+// imports returns what the package's own code imports, on any system, without duplicates and
+// without imports of tests.
 func (p pkg) imports() []string {
 	var paths []string
 	for _, file := range p.files {

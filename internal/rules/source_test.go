@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// longestFile is in lines. A longer file has a second noun in it, which wants a
-// file of its own.
+// longestFile is the maximum number of lines. A longer file has a second subject, which should be a
+// separate file.
 const longestFile = 500
 
 func TestSource(t *testing.T) {
@@ -100,7 +100,7 @@ func TestSaysItsPurpose(t *testing.T) {
 	}
 }
 
-// checkPackage returns what is wrong with the files of a package.
+// checkPackage returns the violations in the files of a package.
 func checkPackage(p pkg) []string {
 	var broken []string
 	isCommented := slices.ContainsFunc(p.files, hasPackageComment)
@@ -163,10 +163,10 @@ func checkInit(declaration ast.Decl, report reporter) {
 	}
 }
 
-// checkSkips wants a function that skips a test to look at what the skip depends
-// on: the system, -short, REQUIRE_S3, which make test sets, REQUIRE_STRACE, REQUIRE_ENGINES or
-// REQUIRE_DOCS, which CI sets: strace is a package of the system, and tracing may be forbidden. A skip for any
-// other reason could go unseen for good. A fuzz target may skip inputs.
+// checkSkips requires a function that skips a test to check a permitted condition: the system, -short,
+// REQUIRE_S3, which make test sets, REQUIRE_STRACE, REQUIRE_ENGINES or REQUIRE_DOCS, which CI sets: strace is
+// a package of the system, and tracing may be forbidden. A skip for any other reason could stay unnoticed for
+// ever. A fuzz target may skip inputs.
 func checkSkips(declaration ast.Decl, report reporter) {
 	if f, ok := declaration.(*ast.FuncDecl); ok && strings.HasPrefix(f.Name.Name, "Fuzz") {
 		return
@@ -210,8 +210,8 @@ func checkLoggers(file *ast.File, report reporter) {
 	})
 }
 
-// checkComments wants a comment on every exported name: on itself, at the end of
-// its line, or on the group it stands in.
+// checkComments requires a comment on every exported name: on itself, at the end of its line, or on
+// its group.
 func checkComments(declaration ast.Decl, report reporter) {
 	switch d := declaration.(type) {
 	case *ast.FuncDecl:

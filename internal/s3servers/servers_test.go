@@ -27,8 +27,8 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// TestServers runs the store's suite and one archive on each server, or on those that
-// SERVERS names. PROGRAM is the program to run, by default one that is built.
+// TestServers runs the store's suite and one archive on each server, or on those in SERVERS.
+// PROGRAM is the program to run, by default a new build.
 func TestServers(t *testing.T) {
 	program := os.Getenv("PROGRAM")
 	if program == "" {
@@ -104,8 +104,8 @@ func makeBucket(t *testing.T, client *s3.Client, name string) {
 	}
 }
 
-// runSuite runs the suite that every store passes, below prefixes of its own. It leaves
-// objects in the bucket: one that does not would have been run on another server.
+// runSuite runs the suite that every store passes, below its own prefixes. It must leave objects in
+// the bucket; otherwise it ran on another server.
 func (s server) runSuite(t *testing.T, client *s3.Client, bucket string) {
 	args := []string{"test", "-count=1", "-v", "-timeout=10m", "-run=^TestS3FromEnv$/^" + bucket + "$"}
 	if bucket == versioned && s.versionsShortenKeys {
@@ -121,7 +121,7 @@ func (s server) runSuite(t *testing.T, client *s3.Client, bucket string) {
 	}
 }
 
-// runLocks runs the tests of locks, which make buckets of their own.
+// runLocks runs the tests of locks, which make their own buckets.
 func (s server) runLocks(t *testing.T) {
 	args := []string{"test", "-count=1", "-timeout=20m", "-run=^(TestLock|TestRetentionTags)", "convoso-archiver/archiver/store", "convoso-archiver/internal/e2e"}
 	cmd := exec.CommandContext(t.Context(), "go", args...)
@@ -165,7 +165,7 @@ func (s server) runEvidence(t *testing.T) {
 	}
 }
 
-// env is the environment of tests that are to run on the server.
+// env returns the environment of tests on the server.
 func (s server) env() []string {
 	env := append(os.Environ(), "S3TEST_ENDPOINT="+s.endpoint, "S3TEST_REGION="+region, "S3TEST_ACCESS_KEY="+accessKey, "S3TEST_SECRET_KEY="+secretKey)
 	if s.versionsIgnoreConditions {
@@ -177,9 +177,9 @@ func (s server) env() []string {
 	return env
 }
 
-// archive archives a simulated account, archives it again, which must ask for nothing,
-// verifies it, and compares what the server then has with the source. Where the server
-// ignores conditions, the program must refuse before it asks for a recording.
+// archive archives a simulated account, archives it again without any request, verifies it, and
+// compares the server's objects with the source. If the server ignores conditions, the program must
+// refuse before it requests a recording.
 func (s server) archive(t *testing.T, program string, client *s3.Client, bucket string, refused bool) {
 	day := func(ago int) string { return time.Now().UTC().AddDate(0, 0, -ago).Format(time.DateOnly) }
 	source, err := convosotest.New(convosotest.Config{
@@ -204,7 +204,7 @@ func (s server) archive(t *testing.T, program string, client *s3.Client, bucket 
 			"AWS_SECRET_ACCESS_KEY=" + secretKey, "AWS_EC2_METADATA_DISABLED=true",
 		}
 		cmd.Stdout, cmd.Stderr = &out, &log
-		_ = cmd.Run() // its exit code tells
+		_ = cmd.Run() // the exit code is checked
 		if got := cmd.ProcessState.ExitCode(); got != code {
 			t.Fatalf("%s: exit code %d, want %d\n%s", args[0], got, code, log.String())
 		}
@@ -258,8 +258,8 @@ func archived(t *testing.T, stdout []byte) int {
 	return summary.Archived
 }
 
-// stored returns the keys of all objects below a prefix that are not the archive's own,
-// by the SHA-256 of their bytes.
+// stored returns the keys of all objects below a prefix except the archive's own, by the SHA-256 of
+// their bytes.
 func stored(t *testing.T, client *s3.Client, bucket, prefix string) map[string]string {
 	t.Helper()
 	keys := map[string]string{}
@@ -290,8 +290,8 @@ func stored(t *testing.T, client *s3.Client, bucket, prefix string) map[string]s
 	return keys
 }
 
-// TestMoto: moto demands Content-MD5 of what is locked, and takes no checksum for one. The refusal says what to do, and
-// that serves.
+// TestMoto: moto requires Content-MD5 for locked objects, and does not accept another checksum. The refusal says what
+// to do, and that works.
 func TestMoto(t *testing.T) {
 	program, err := exec.LookPath("moto_server")
 	if err != nil {
@@ -328,7 +328,7 @@ func TestMoto(t *testing.T) {
 			"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "CONVOSO_AUTH_TOKEN=" + source.Token(), "AWS_ACCESS_KEY_ID=" + accessKey,
 			"AWS_SECRET_ACCESS_KEY=" + secretKey, "AWS_EC2_METADATA_DISABLED=true",
 		}
-		out, _ := cmd.CombinedOutput() // its exit code tells
+		out, _ := cmd.CombinedOutput() // the exit code is checked
 		if got := cmd.ProcessState.ExitCode(); got != code {
 			t.Fatalf("%s: exit code %d, want %d\n%s", args[0], got, code, out)
 		}

@@ -27,16 +27,17 @@ const (
 // server is a running S3 server, which ends with its test.
 type server struct {
 	endpoint string
-	// versionsIgnoreConditions: a bucket that keeps versions ignores If-None-Match.
+	// versionsIgnoreConditions says that a bucket with versions ignores If-None-Match.
 	versionsIgnoreConditions bool
-	// versionsShortenKeys: a bucket that keeps versions has them in a folder that is named
-	// KEY.versions, so that the last part of a key may have 246 bytes and not 255.
+	// versionsShortenKeys says that a bucket with versions stores them in a folder KEY.versions, so
+	// the last part of a key may have only 246 instead of 255 bytes.
 	versionsShortenKeys bool
-	// versionsRemember: in a bucket that keeps versions a key whose versions were all removed cannot be created again.
+	// versionsRemember says that in a bucket with versions, a key whose versions were all removed cannot be created
+	// again.
 	versionsRemember bool
 }
 
-// tools is where make installs what it builds.
+// tools is the folder of tools built by make.
 func tools(name string) string { return filepath.Join("..", "..", ".tools", "bin", name) }
 
 func startVersitygw(t *testing.T) server {
@@ -69,7 +70,7 @@ func startCeph(t *testing.T) server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(folder) }) // of no use, and below a folder for such things
+	t.Cleanup(func() { _ = os.RemoveAll(folder) }) // a leftover is in a temporary folder
 	const cluster, osd = "0b3f3c1e-7a3f-4a8e-9d0c-3f6f0e6a1f01", "0b3f3c1e-7a3f-4a8e-9d0c-3f6f0e6a1f02"
 	monitor, address := freeAddress(t), freeAddress(t)
 	config := filepath.Join(folder, "ceph.conf")
@@ -121,7 +122,7 @@ rgw frontends = beast endpoint=%[4]s
 // run starts a program that ends with the test.
 func run(t *testing.T, env []string, program string, args ...string) {
 	t.Helper()
-	var output strings.Builder // read when the program has ended
+	var output strings.Builder // read after the program has ended
 	cmd := exec.Command(program, args...)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = &output, &output

@@ -1,6 +1,6 @@
-// Package s3test starts a real S3 server for tests: versitygw, whose buckets are
-// folders and whose objects are files. `make tools` installs it. Tests that need no
-// more than the protocol also run against any other server, see [FromEnv].
+// Package s3test starts a real S3 server for tests: versitygw, whose buckets are folders and whose
+// objects are files. `make tools` installs it. Tests that only need the protocol also run against
+// other servers, see [FromEnv].
 package s3test
 
 import (
@@ -32,7 +32,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// The one account of every server that Start starts, and its region.
+// The account and region of servers started by Start.
 const (
 	AccessKey = "s3test-access"
 	SecretKey = "s3test-secret"
@@ -44,13 +44,13 @@ const (
 	startTries   = 5
 )
 
-// Server is a running S3 server. One that Start started ends with its test.
+// Server is a running S3 server. A server of Start ends with its test.
 type Server struct {
 	Endpoint string         // URL, http or https
 	Bucket   string         // the first bucket, an empty one
 	Dir      string         // holds a folder for each bucket, with a file for each object; empty for one of FromEnv
 	CAFile   string         // PEM file with the server's certificate authority; empty for http
-	CAs      *x509.CertPool // the same; nil for http
+	CAs      *x509.CertPool // its certificates; nil for http
 
 	VersionedBucket   string // of FromEnv only
 	IgnoresConditions bool   // likewise: a bucket that keeps versions ignores If-None-Match
@@ -81,7 +81,7 @@ func FromEnv(t testing.TB) *Server {
 	return s
 }
 
-// Named is FromEnv for what is no test.
+// Named is like FromEnv, outside of tests.
 func Named() (*Server, error) {
 	endpoint := os.Getenv("S3TEST_ENDPOINT")
 	if endpoint == "" {
@@ -104,8 +104,8 @@ func Named() (*Server, error) {
 	return s, nil
 }
 
-// Start starts a server over an empty folder, with or without TLS. Without the
-// server's program the test is skipped, and fails where CI or REQUIRE_S3 is set.
+// Start starts a server over an empty folder, with or without TLS. Without the server's program the
+// test is skipped, or fails if CI or REQUIRE_S3 is set.
 func Start(t testing.TB, withTLS bool) *Server {
 	t.Helper()
 	program := Program(t)
@@ -124,8 +124,8 @@ func Start(t testing.TB, withTLS bool) *Server {
 	return nil
 }
 
-// NewBucket makes another bucket and returns its name. It makes bucket names out of
-// any text. On a server of FromEnv no other test has a bucket of that name.
+// NewBucket makes another bucket and returns its name. It turns any text into a bucket name. On a
+// server of FromEnv, the name is unique.
 func (s *Server) NewBucket(t testing.TB, name string) string {
 	t.Helper()
 	name = strings.ToLower(strings.Map(func(r rune) rune {
@@ -147,7 +147,7 @@ func (s *Server) NewBucket(t testing.TB, name string) string {
 	return name
 }
 
-// unique makes a name of a bucket one that no other test has, on a server that goes on after a test.
+// unique makes a bucket name unique on a server that outlives a test.
 func (s *Server) unique(name string) string {
 	if s.Dir == "" {
 		return fmt.Sprintf("%s-%d", name[:min(len(name), 40)], time.Now().UnixNano()) // 63 characters at most
@@ -155,8 +155,8 @@ func (s *Server) unique(name string) string {
 	return name
 }
 
-// NewLockBucket makes another bucket, whose objects can be locked, and returns its name. Days is the governance lock
-// that every object gets by default, 0 for none.
+// NewLockBucket makes another bucket, with Object Lock, and returns its name. days is the default governance lock of
+// objects, 0 for none.
 func (s *Server) NewLockBucket(t testing.TB, name string, days int32) string {
 	t.Helper()
 	client := s.Client()
@@ -177,7 +177,7 @@ func (s *Server) NewLockBucket(t testing.TB, name string, days int32) string {
 	return name
 }
 
-// Client is a client of the server with all rights, for what the program itself never does.
+// Client is a client of the server with all rights, for calls that the program itself never makes.
 func (s *Server) Client() *s3.Client {
 	return s3.New(s3.Options{
 		BaseEndpoint: &s.Endpoint, UsePathStyle: true, Region: cmp.Or(s.region, Region),
@@ -188,8 +188,8 @@ func (s *Server) Client() *s3.Client {
 	})
 }
 
-// Env is the environment for a program, or a test's own SDK, that is to use the
-// server: the account's credentials and nothing of the machine's own configuration.
+// Env returns the environment for a program, or a test's own SDK, that uses the server: the
+// account's credentials, without the machine's own AWS configuration.
 func (s *Server) Env() []string {
 	return []string{
 		"AWS_ACCESS_KEY_ID=" + cmp.Or(s.accessKey, AccessKey), "AWS_SECRET_ACCESS_KEY=" + cmp.Or(s.secretKey, SecretKey), "AWS_SESSION_TOKEN=",
@@ -208,7 +208,7 @@ func (s *Server) Setenv(t testing.TB) {
 	}
 }
 
-// Program returns the path of versitygw. Without it the test is skipped, and fails where CI or REQUIRE_S3 is set.
+// Program returns the path of versitygw. Without it the test is skipped, or fails if CI or REQUIRE_S3 is set.
 func Program(t testing.TB) string {
 	t.Helper()
 	if path := os.Getenv("VERSITYGW"); path != "" {
@@ -231,7 +231,7 @@ func Program(t testing.TB) string {
 	return ""
 }
 
-// moduleRoot is the folder of go.mod, found from where the test runs.
+// moduleRoot is the folder of go.mod, found from the test's working folder.
 func moduleRoot() string {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -249,13 +249,13 @@ func moduleRoot() string {
 	}
 }
 
-// start runs the program on a free port. It is false when the program ended, which
-// it does when something else took the port in between.
+// start runs the program on a free port. It returns false if the program ended, for example because
+// the port was taken in between.
 func (s *Server) start(t testing.TB, program string, flags []string) bool {
 	t.Helper()
 	address := freeAddress(t)
 	args := append([]string{"--port", address, "--region", Region, "--quiet", "--keep-alive"}, flags...)
-	// The sidecar holds the metadata, so that no file system needs extended attributes.
+	// The sidecar stores the metadata, so that no file system needs extended attributes.
 	args = append(args, "posix", "--sidecar", t.TempDir(), "--versioning-dir", t.TempDir(), s.Dir)
 	var output lockedBuffer
 	ctx, stop := context.WithCancel(context.Background())
@@ -269,7 +269,7 @@ func (s *Server) start(t testing.TB, program string, flags []string) bool {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = cmd.Wait() // killed in the end
+		_ = cmd.Wait() // killed at the end
 	}()
 	t.Cleanup(func() {
 		stop()
@@ -285,7 +285,7 @@ func (s *Server) start(t testing.TB, program string, flags []string) bool {
 	return s.await(t, ended)
 }
 
-// await asks until the server answers. It is false when the server ended before.
+// await waits until the server answers. It returns false if the server ended first.
 func (s *Server) await(t testing.TB, ended <-chan struct{}) bool {
 	t.Helper()
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.CAs}, DisableKeepAlives: true}
@@ -326,8 +326,7 @@ func freeAddress(t testing.TB) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(address.Port))
 }
 
-// makeCertificate makes a certificate that signs itself and returns the flags that
-// make the server use it.
+// makeCertificate makes a self-signed certificate and returns the server flags for it.
 func (s *Server) makeCertificate(t testing.TB) []string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -370,7 +369,7 @@ func writePEM(t testing.TB, dir, name, kind string, der []byte) string {
 	return path
 }
 
-// lockedBuffer takes what the server prints while a test may read it.
+// lockedBuffer collects the server's output for concurrent reads.
 type lockedBuffer struct {
 	mu     sync.Mutex
 	buffer bytes.Buffer

@@ -1,4 +1,4 @@
-// Parses the timetable of --schedule.
+// Parses the value of --schedule.
 
 package schedule
 
@@ -15,18 +15,18 @@ import (
 const (
 	maxEntries = 100
 	maxRate    = 10_000
-	// minBytes is the least bandwidth. One below it is a slip: a letter was forgotten.
+	// minBytes is the minimum bandwidth. A lower one is a typo with a missing unit.
 	minBytes = 1000
 )
 
-// Parse reads a timetable of entries separated by semicolons, in the zone that its times are of. An entry is
+// Parse parses a timetable of entries separated by semicolons, with times in the given zone. An entry is
 //
 //	[DAYS] [HH:MM-HH:MM] off
 //	[DAYS] [HH:MM-HH:MM] [N/s] [BYTES]
 //
-// with DAYS like Mo-Fr or Sa,Su, and BYTES as [ParseBytes] reads them. Times that end before they start cross
-// midnight; DAYS are those on which they start. An entry without days is of every day, and one without times of the
-// whole day. The first entry that applies counts, and what no entry covers is not limited.
+// with DAYS like Mo-Fr or Sa,Su, and BYTES in the format of [ParseBytes]. Times that end before they start cross
+// midnight; DAYS are those on which they start. An entry without days applies to every day, and one without times
+// to the whole day. The first matching entry applies, and uncovered times are unlimited.
 //
 // It fails for an entry that never applies, because earlier ones cover it, and for a timetable that is always off.
 func Parse(text string, zone *time.Location) (*Schedule, error) {
@@ -77,8 +77,8 @@ func (s *Schedule) add(entry string) error {
 	return nil
 }
 
-// cover lets the newest entry apply from start to end of the days, in minutes, wherever none does yet. It reports
-// whether there was such a minute.
+// cover assigns the newest entry to the uncovered minutes from start to end on the days. It reports whether there
+// were any.
 func (s *Schedule) cover(days [7]bool, start, end int) (found bool) {
 	if end <= start {
 		end += minutesOfDay
@@ -107,7 +107,7 @@ func (s *Schedule) isAlwaysOff() bool {
 
 func everyDay() [7]bool { return [7]bool{true, true, true, true, true, true, true} }
 
-// isDays reports whether a word is meant for days: no other word but off begins with a letter.
+// isDays reports whether a word specifies days: only off and days start with a letter.
 func isDays(word string) bool {
 	return !strings.EqualFold(word, "off") && (word[0]|0x20) >= 'a' && (word[0]|0x20) <= 'z'
 }
@@ -225,8 +225,8 @@ func parseBandwidth(word string) (int64, error) {
 
 var bytesPattern = regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?)([kKMGT])(i?)B?$`)
 
-// ParseBytes reads a number of bytes with a unit: 512k, 1.5M, 2G or 1T, by powers of 1000, or by those of 1024 with
-// an i, as in 512Ki.
+// ParseBytes parses a number of bytes with a unit: 512k, 1.5M, 2G or 1T, in powers of 1000, or of 1024 with an i,
+// as in 512Ki.
 func ParseBytes(text string) (int64, error) {
 	found := bytesPattern.FindStringSubmatch(text)
 	if found == nil {

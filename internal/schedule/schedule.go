@@ -9,9 +9,9 @@ import (
 
 // Limits are what is allowed at a moment. The zero value limits nothing.
 type Limits struct {
-	Rate  float64 // request starts a second, 0 for no limit
-	Bytes int64   // bytes a second, 0 for no limit
-	Off   bool    // nothing may begin
+	Rate  float64 // request starts per second, 0 for no limit
+	Bytes int64   // bytes per second, 0 for no limit
+	Off   bool    // nothing may start
 }
 
 const (
@@ -27,8 +27,8 @@ type Schedule struct {
 	week    [minutesOfWeek]uint8 // for each minute from Sunday 00:00 on: 1 + the entry that applies, 0 for none
 }
 
-// At returns what is allowed at a moment, by what a clock in the zone shows then. So an hour that daylight saving
-// skips is never seen, and one that it repeats counts twice.
+// At returns what is allowed at a moment, by the wall clock of the zone. So a skipped hour never occurs, and a
+// repeated one counts twice.
 func (s *Schedule) At(t time.Time) Limits {
 	if s == nil || len(s.entries) == 0 {
 		return Limits{}
@@ -41,9 +41,9 @@ func (s *Schedule) At(t time.Time) Limits {
 	return s.entries[entry-1]
 }
 
-// Change returns the next moment after t at which something else is allowed, the zero time if there is none.
+// Change returns the next moment after t at which the limits change, the zero time for never.
 func (s *Schedule) Change(t time.Time) time.Time {
-	// A week, another one where daylight saving skips what would change, and what it adds.
+	// One week, another one in case daylight saving skips a change, and the repeated hour.
 	const longest = 2*minutesOfWeek + 2*60
 	now := s.At(t)
 	next := t
@@ -55,7 +55,7 @@ func (s *Schedule) Change(t time.Time) time.Time {
 	return time.Time{}
 }
 
-// Share returns a schedule with one of so many equal parts of each limit, for as many runs at once.
+// Share returns a schedule with an equal share of each limit, for n parallel runs.
 func (s *Schedule) Share(parts int) *Schedule {
 	if s == nil || parts <= 1 {
 		return s

@@ -25,7 +25,7 @@ func parse(t testing.TB, text, in string) *Schedule {
 	return s
 }
 
-// TestAt: what is allowed at a moment, and when that changes next, by the clock of the zone.
+// TestAt: the limits at a moment, and their next change, by the clock of the zone.
 func TestAt(t *testing.T) {
 	const (
 		contract = "Mo-Fr 08:00-20:00 2/s 512k; off"
@@ -57,7 +57,7 @@ func TestAt(t *testing.T) {
 		{lateSat, "UTC", "2025-05-04T01:00:00Z", Limits{Rate: 3}, "2025-05-04T02:00:00Z"}, // across the end of the week
 		{lateSat, "UTC", "2025-05-03T21:00:00Z", Limits{}, "2025-05-03T22:00:00Z"},
 
-		// The first entry counts, and what none covers is not limited.
+		// The first matching entry applies, and uncovered times are unlimited.
 		{first, "UTC", "2025-05-05T12:30:00Z", Limits{Rate: 1}, "2025-05-05T13:00:00Z"},
 		{first, "UTC", "2025-05-05T13:00:00Z", Limits{Rate: 2}, "2025-05-05T20:00:00Z"},
 		{first, "UTC", "2025-05-05T20:00:00Z", Limits{}, "2025-05-06T08:00:00Z"},
@@ -103,7 +103,7 @@ func TestNothingIsLimited(t *testing.T) {
 	}
 }
 
-// TestForms: words that mean the same.
+// TestForms: equivalent notations.
 func TestForms(t *testing.T) {
 	at := time.Date(2025, 5, 5, 9, 0, 0, 0, time.UTC)
 	for _, text := range []string{
@@ -116,7 +116,7 @@ func TestForms(t *testing.T) {
 	}
 }
 
-// TestRefused: each mistake is told by one line that names the word.
+// TestRefused: each mistake gives one line with the word.
 func TestRefused(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                                 "the entry is empty",
@@ -181,7 +181,7 @@ func TestParseBytes(t *testing.T) {
 	}
 }
 
-// FuzzParse: whatever is read can be asked at any moment, and what it says until its next change is one and the same.
+// FuzzParse: every valid schedule has limits at any moment, which stay the same until the next change.
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{"Mo-Fr 08:00-20:00 2/s 512k; off", "Sa,Su 22:00-02:00 1M", "off", "a", ";", "08:00-", "0/s", "K", "1\xff/s"} {
 		f.Add(text, int64(1_741_500_000))
@@ -206,7 +206,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// TestShare divides what is limited, and limits nothing else.
+// TestShare divides limits, and adds none.
 func TestShare(t *testing.T) {
 	whole, err := Parse("Mo-Fr 08:00-20:00 2/s 512k; Sa off", time.UTC)
 	if err != nil {

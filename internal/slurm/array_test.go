@@ -20,7 +20,7 @@ const (
 	parallel = 6
 )
 
-// script is what deploy slurm prints, but for the state folder and the token.
+// script is the output of deploy slurm, except for the state folder and the token.
 const script = `#!/bin/bash
 #SBATCH --ntasks=1
 #SBATCH --cpus-per-task=1
@@ -66,13 +66,13 @@ func (c *cluster) submit(a *enginetest.Account, array string, shards int) string
 	return said
 }
 
-// hasEnded reports whether no task of an array waits or runs.
+// hasEnded reports whether no task of an array is waiting or running.
 func (c *cluster) hasEnded(job string) bool {
 	said, err := c.try("squeue", "--noheader", "--array", "--job="+job, "--format=%T")
 	return err == nil && said == "" || err != nil && strings.Contains(said, "Invalid job id")
 }
 
-// codes returns the lines that tasks have written at their end.
+// codes returns the lines that tasks wrote at their end.
 func (c *cluster) codes() string {
 	text, err := os.ReadFile(c.path("codes"))
 	if err != nil && !os.IsNotExist(err) {
@@ -81,7 +81,7 @@ func (c *cluster) codes() string {
 	return string(text)
 }
 
-// running returns the process of the program that works an index, 0 for none.
+// running returns the process of the program that works on an index, 0 for none.
 func running(a *enginetest.Account, index int) int {
 	for _, pid := range processes() {
 		if a.Variable(pid, "SLURM_ARRAY_TASK_ID") == strconv.Itoa(index) {
@@ -91,9 +91,9 @@ func running(a *enginetest.Account, index int) int {
 	return 0
 }
 
-// TestArray runs one array: a task is killed, a node is lost with its tasks, and a recording
-// cannot be had, so that its index ends with 3. What the engine runs again goes on, and the
-// array of the next day finds the rest.
+// TestArray runs one array: a task is killed, a node is lost with its tasks, and a recording is
+// unavailable, so its index ends with 3. Requeued tasks continue, and the array of the next day
+// archives the rest.
 func TestArray(t *testing.T) {
 	c := startCluster(t)
 	program := enginetest.Build(t, "../..")
@@ -110,7 +110,7 @@ func TestArray(t *testing.T) {
 	c.await("half a minute of work", func() bool { noted, _ := a.Noted(t); return len(noted) > 3*shards })
 	c.await("index 2", func() bool { return running(a, 2) > 0 })
 	victim := running(a, 2)
-	lost := 1 // a node on which the task that is killed does not run
+	lost := 1 // a node without the killed task
 	if a.Variable(victim, "SLURMD_NODENAME") == nodeName(lost) {
 		lost = 0
 	}
@@ -145,8 +145,8 @@ func TestArray(t *testing.T) {
 	t.Logf("%d recordings were asked for more than once", a.CheckRequests(t, before))
 }
 
-// TestWrongToken runs an array of 1,000 tasks with a token that the API refuses: the first that
-// learns it ends all.
+// TestWrongToken runs an array of 1,000 tasks with a token that the API refuses: the first task
+// that sees the refusal ends all.
 func TestWrongToken(t *testing.T) {
 	c := startCluster(t)
 	a := enginetest.New(t, enginetest.Build(t, "../.."), 1000, 1, 50*time.Millisecond)

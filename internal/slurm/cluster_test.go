@@ -24,7 +24,7 @@ const nodes = 3
 type cluster struct {
 	t      *testing.T
 	folder string
-	node   [nodes]*exec.Cmd // slurmd of each
+	node   [nodes]*exec.Cmd // slurmd of each node
 }
 
 func startCluster(t *testing.T) *cluster {
@@ -36,7 +36,7 @@ func startCluster(t *testing.T) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(folder) }) // of no use, and below a folder for such things
+	t.Cleanup(func() { _ = os.RemoveAll(folder) }) // a leftover is in a temporary folder
 	if err := os.Chmod(folder, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func (c *cluster) write(name, text string, mode os.FileMode) {
 	}
 }
 
-// start starts a daemon, which ends with the test, and whatever it has started too.
+// start starts a daemon, which ends with the test, with all of its children.
 func (c *cluster) start(name string, args ...string) *exec.Cmd {
 	c.t.Helper()
 	var said bytes.Buffer
@@ -122,7 +122,7 @@ func (c *cluster) start(name string, args ...string) *exec.Cmd {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = cmd.Wait() // it is ended by a signal
+		_ = cmd.Wait() // ended by a signal
 	}()
 	c.t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
@@ -149,7 +149,7 @@ func (c *cluster) try(name string, args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// await waits until something is so. Slurm holds a task for two minutes before it runs it again.
+// await waits until a condition holds. Slurm holds a task for two minutes before it runs it again.
 func (c *cluster) await(what string, isSo func() bool) {
 	c.t.Helper()
 	for deadline := time.Now().Add(6 * time.Minute); !isSo(); time.Sleep(200 * time.Millisecond) {
@@ -161,12 +161,12 @@ func (c *cluster) await(what string, isSo func() bool) {
 	}
 }
 
-// killNode kills a node and all that runs on it, as when the machine is lost: its daemon, those
-// that watch over tasks for it, and the tasks.
+// killNode kills a node with everything on it, like a lost machine: its daemon, the step daemons,
+// and the tasks.
 func (c *cluster) killNode(i int) {
 	c.t.Helper()
 	tasks := 0
-	_ = c.node[i].Process.Kill() // first: it must not see how its tasks end
+	_ = c.node[i].Process.Kill() // first, so that it does not see the end of its tasks
 	for _, variable := range []string{nodeVariable, "SLURMD_NODENAME"} {
 		for _, pid := range processes() {
 			environ, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
@@ -182,7 +182,7 @@ func (c *cluster) killNode(i int) {
 	}
 }
 
-// nodeVariable tells the processes of a node from those of others. Tasks do not inherit it.
+// nodeVariable identifies the processes of a node. Tasks do not inherit it.
 const nodeVariable = "ENGINETEST_NODE"
 
 func nodeName(i int) string { return fmt.Sprintf("n%d", i) }

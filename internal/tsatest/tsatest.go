@@ -21,11 +21,11 @@ import (
 	"time"
 )
 
-// Authority is a running authority. It answers one query after another.
+// Authority is a running authority. It answers queries sequentially.
 type Authority struct {
 	URL    string
 	Roots  string                                         // file of the root certificate, in PEM
-	Answer func(w http.ResponseWriter, query []byte) bool // answers in its place when it returns true; nil for never
+	Answer func(w http.ResponseWriter, query []byte) bool // may answer instead and then returns true; nil for never
 
 	t   testing.TB
 	dir string
@@ -68,11 +68,11 @@ func (a *Authority) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if a.Answer == nil || !a.Answer(w, query) {
-		_, _ = w.Write(a.Reply(query)) // a client that has gone does not care
+		_, _ = w.Write(a.Reply(query)) // the client may have disconnected
 	}
 }
 
-// Reply has openssl answer a query.
+// Reply answers a query with openssl.
 func (a *Authority) Reply(query []byte) []byte {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -95,7 +95,7 @@ func (a *Authority) write(name string, text []byte) {
 	}
 }
 
-// certificates makes a root and what it signs, which may stamp for an hour.
+// certificates makes a root and a stamping certificate signed by it, valid for an hour.
 func (a *Authority) certificates() {
 	a.t.Helper()
 	now := time.Now()
@@ -114,7 +114,7 @@ func (a *Authority) certificates() {
 	a.certificate("tsa", leaf, root, a.certificate("ca", root, root, nil))
 }
 
-// certificate writes a certificate and its key, which signs it where there is no signer.
+// certificate writes a certificate and its key, self-signed without a signer.
 func (a *Authority) certificate(name string, c, parent *x509.Certificate, signer *ecdsa.PrivateKey) *ecdsa.PrivateKey {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

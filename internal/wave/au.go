@@ -16,7 +16,7 @@ const (
 	auALaw  = 27
 )
 
-// sound is where a recording's samples lie and how they are decoded.
+// sound is the position of a recording's samples and their codec.
 type sound struct {
 	start, size int64 // bytes
 	codec       codec
@@ -51,7 +51,7 @@ func parseAU(src io.ReadSeeker, size int64) (sound, error) {
 	return sound{start: start, size: rest, codec: c}, nil
 }
 
-// auCodec returns the codec of an encoding; blocks are of a length that suits reading.
+// auCodec returns the codec of an encoding; with a block length suitable for reading.
 func auCodec(encoding, rate uint32, channels int) (codec, bool) {
 	const blockFrames = 256
 	c := codec{rate: rate, channels: channels, blockSize: blockFrames * channels}
@@ -74,7 +74,7 @@ func auCodec(encoding, rate uint32, channels int) (codec, bool) {
 	return c, true
 }
 
-// expand decodes as many samples as dst has room for.
+// expand decodes as many samples as fit into dst.
 func expand(dst, src []byte, sample func(byte) int16) {
 	for i := range len(dst) / 2 {
 		binary.LittleEndian.PutUint16(dst[2*i:], uint16(sample(src[i])))
@@ -99,7 +99,7 @@ func ulaw(b byte) int16 {
 	return magnitude
 }
 
-// alaw decodes a sample of G.711 A-law, every other bit of which is inverted.
+// alaw decodes a sample of G.711 A-law, with every other bit inverted.
 func alaw(b byte) int16 {
 	b ^= 0x55
 	magnitude := int16(b&0x0f)<<4 + 8

@@ -1,12 +1,12 @@
 // Package wave decodes telephone audio that browsers refuse into PCM WAV.
 //
-// [Sniff] tells by a recording's start whether browsers play it as it is, whether a
-// [Reader] makes a WAV file of it that they play, or neither. A Reader decodes while it
-// is read and can be sought in, so that a server can answer range requests with it.
-// It holds one block, whatever the recording's length; its input may be anything.
+// [Sniff] detects from a recording's start whether browsers play it directly, whether a [Reader]
+// can turn it into a WAV file that they play, or neither. A Reader decodes during reading and
+// supports seeking, so a server can answer range requests with it. It keeps one block in memory,
+// for any length; its input may be hostile.
 //
-// Decoded are GSM 06.10 and IMA ADPCM in WAV, and Sun audio with mu-law, A-law or PCM
-// samples of 8 and 16 bits.
+// Decoded are GSM 06.10 and IMA ADPCM in WAV, and Sun audio with mu-law, A-law or PCM samples of 8
+// and 16 bits.
 //
 // Facts of the formats are from these documents:
 //

@@ -8,12 +8,12 @@ const (
 	gsmBlockSize = 65  // bytes of two frames
 	gsmFrame     = 160 // samples
 	gsmSubframe  = 40  // samples
-	gsmMaxLag    = 120 // samples that long term prediction reaches back
-	gsmPulses    = 13  // of a subframe
+	gsmMaxLag    = 120 // maximum reach of long term prediction in samples
+	gsmPulses    = 13  // per subframe
 
-	// gsmRunUp is the number of blocks, ten seconds, that are decoded before the one
-	// sought. A decoder that starts there comes to the same samples as one that has
-	// decoded all, but for encoders that refer to the sound before without end.
+	// gsmRunUp is the number of blocks, ten seconds, that are decoded before the requested one. A
+	// decoder that starts there reaches the same samples as one that decodes everything, unless the
+	// encoder depends on the preceding sound without limit.
 	gsmRunUp = 250
 )
 
@@ -31,7 +31,7 @@ func gsmCodec(rate uint32) codec {
 	}
 }
 
-// The tables of the standard, named as there.
+// The tables of the standard, with the standard's names.
 var (
 	gsmLARBits = [8]int{6, 6, 5, 5, 4, 4, 3, 3}
 	gsmMIC     = [8]int16{-32, -32, -16, -16, -8, -8, -4, -4}
@@ -43,9 +43,9 @@ var (
 
 // gsmDecoder is the decoder of GSM 06.10 with its memory.
 type gsmDecoder struct {
-	residual [gsmMaxLag + gsmSubframe]int16 // drp: the past, then the subframe at hand
+	residual [gsmMaxLag + gsmSubframe]int16 // drp: the past, then the current subframe
 	lag      int                            // nrp: of the last valid one
-	lar      [8]int16                       // LARpp of the frame before
+	lar      [8]int16                       // LARpp of the previous frame
 	lattice  [9]int16                       // v: of the short term filter
 	emphasis int16                          // msr: the last sample
 }
@@ -126,7 +126,7 @@ func gsmPulse(coded, exponent, mantissa int) int16 {
 	return addSat(v, rounding) >> shift
 }
 
-// shortTerm filters a frame. Its ratios change from those of the frame before in three
+// shortTerm filters a frame. Its ratios are interpolated from those of the previous frame in three
 // steps.
 func (d *gsmDecoder) shortTerm(samples *[gsmFrame]int16, lar *[8]int16) {
 	from := 0
@@ -189,7 +189,7 @@ func mulRound(a, b int16) int16 { return saturate((int32(a)*int32(b) + 1<<14) >>
 
 func saturate(v int32) int16 { return int16(min(max(v, -1<<15), 1<<15-1)) }
 
-// bitReader takes bits from the lowest of each byte on.
+// bitReader reads bits starting with the lowest of each byte.
 type bitReader struct {
 	src  []byte
 	bits uint32

@@ -9,13 +9,13 @@ import (
 	"testing"
 )
 
-// wavFile returns a WAV file with chunks as they are given.
+// wavFile returns a WAV file with the given chunks.
 func wavFile(chunks ...string) []byte {
 	content := "WAVE" + strings.Join(chunks, "")
 	return []byte(chunk("RIFF", len(content), content))
 }
 
-// chunk returns a chunk that says it has size bytes.
+// chunk returns a chunk with a stated size.
 func chunk(name string, size int, content string) string {
 	return name + string(binary.LittleEndian.AppendUint32(nil, uint32(size))) + content
 }
@@ -146,8 +146,8 @@ func (s *sparse) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// A recording may be large: its end is reached at once. One that would decode to more
-// than a WAV file holds is refused.
+// A recording may be large: seeking to its end is immediate. One that would exceed the maximum of a
+// WAV file is refused.
 func TestLargeRecordings(t *testing.T) {
 	header := wavFile(format(tagGSM, 1, 8000, 65), chunk("data", 1<<32-1, ""))
 	r, err := NewReader(&sparse{header: header, size: 400 << 20})
@@ -249,8 +249,7 @@ func TestSniff(t *testing.T) {
 	}
 }
 
-// Whatever a recording holds, reading it ends, at the size that was told, and seeking
-// in it changes nothing.
+// For any recording, reading ends at the reported size, and seeking does not change the result.
 func FuzzReader(f *testing.F) {
 	for _, name := range []string{"gsm.wav", "ima-mono.wav", "ima-stereo.wav", "ulaw.au", "alaw.au", "pcm8.au", "pcm16.au"} {
 		f.Add(read(f, name)[:700], uint16(500))
@@ -277,7 +276,7 @@ func FuzzReader(f *testing.F) {
 			t.Fatalf("%d bytes, want %d, error %v", len(all), r.Size(), err)
 		}
 		if len(recording) > gsmRunUp*gsmBlockSize {
-			return // what is sought may differ from what is read
+			return // seeking may give different samples
 		}
 		from := int64(at) % r.Size()
 		if _, err := r.Seek(from, io.SeekStart); err != nil {

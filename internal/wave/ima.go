@@ -16,8 +16,8 @@ var imaSteps = [...]int32{
 // imaIndexes says how a code changes the index of the next step, without its sign.
 var imaIndexes = [8]int{-1, -1, -1, -1, 2, 4, 6, 8}
 
-// imaHeaderSize is that of a channel in each block: first sample, index, zero. Codes
-// follow in words of as many bytes, of the channels in turn.
+// imaHeaderSize is the header size per channel in each block: first sample, index, zero. Codes
+// follow in words of the same size, alternating between channels.
 const imaHeaderSize = 4
 
 func imaCodec(rate uint32, channels, blockSize int) codec {
@@ -28,8 +28,8 @@ func imaCodec(rate uint32, channels, blockSize int) codec {
 	}
 }
 
-// imaSamples returns the number of samples that each channel has in a block, which may
-// be cut short. One channel may end between words.
+// imaSamples returns the number of samples that each channel has in a block, which may be
+// truncated. A single channel may end between words.
 func imaSamples(size, channels int) int {
 	codes := size - imaHeaderSize*channels
 	switch {
@@ -41,7 +41,7 @@ func imaSamples(size, channels int) int {
 	return 1 + codes/(imaHeaderSize*channels)*8
 }
 
-// imaBlock decodes as many samples as dst has room for.
+// imaBlock decodes as many samples as fit into dst.
 func imaBlock(dst, src []byte, channels int) {
 	samples := len(dst) / (2 * channels)
 	for channel := range channels {
@@ -62,14 +62,14 @@ func imaBlock(dst, src []byte, channels int) {
 	}
 }
 
-// imaState is what a code refers to.
+// imaState is the state on which a code depends.
 type imaState struct {
 	sample int32
 	index  int
 }
 
-// next decodes a code: its sign, and a multiple of a quarter of the step with an eighth
-// added, which is computed as the recommendation does, by adding shifted steps.
+// next decodes a code: its sign, and a multiple of a quarter of the step plus an eighth, computed
+// as in the recommendation by adding shifted steps.
 func (s *imaState) next(code byte) {
 	step := imaSteps[s.index]
 	change := step >> 3

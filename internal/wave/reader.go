@@ -10,48 +10,48 @@ import (
 )
 
 const (
-	maxRate     = 192_000 // Hz; beyond it a header is damaged
+	maxRate     = 192_000 // Hz; above it a header is damaged
 	maxChannels = 8
-	maxSize     = 1<<32 - 1 // of a WAV file's sizes
+	maxSize     = 1<<32 - 1 // limit of sizes in a WAV file
 )
 
-// ErrFormat is returned for a recording that is not of a format that is decoded, or
-// whose header is damaged.
+// ErrFormat is returned for a recording in a format that is not decoded, or whose header is
+// damaged.
 var ErrFormat = errors.New("not audio that is decoded here")
 
-// errNoSound says that a recording ends with its header.
+// errNoSound means that a recording ends after its header.
 var errNoSound = fmt.Errorf("recording without sound: %w", ErrFormat)
 
-// codec decodes blocks of one size.
+// codec decodes blocks of a fixed size.
 type codec struct {
 	rate      uint32
 	channels  int
 	blockSize int // bytes
-	runUp     int // blocks before another that its decoding depends on
+	runUp     int // preceding blocks on which the decoding of a block depends
 	reset     func()
 	// decode fills dst, which is as long as decodedSize says, from a block.
 	decode      func(dst, block []byte)
 	decodedSize func(size int) int // of a block, or of the last one, which may be shorter
 }
 
-// Reader is the WAV file that a recording is decoded into: PCM of 16 bits, with the
-// recording's sample rate and channels. It is not safe for concurrent use.
+// Reader is the decoded WAV file of a recording: PCM of 16 bits, with the recording's sample rate
+// and channels. It is not safe for concurrent use.
 type Reader struct {
 	src    io.ReadSeeker
-	buffer *bufio.Reader // over src, for blocks in a row
+	buffer *bufio.Reader // over src, for consecutive blocks
 	sound  sound
 	header []byte
 	size   int64
 	pos    int64
 
 	block   []byte
-	number  int64  // of the block in decoded, -1 for none
-	decoded []byte // what there is of it
+	number  int64  // number of the block in decoded, -1 for none
+	decoded []byte // the decoded block
 	room    []byte
 }
 
-// NewReader reads a recording's header. The Reader seeks in src, which nobody else may
-// use meanwhile. Errors are those of src, or wrap ErrFormat.
+// NewReader reads a recording's header. The Reader seeks in src, which must not be used by others
+// meanwhile. Errors are those of src, or wrap ErrFormat.
 func NewReader(src io.ReadSeeker) (*Reader, error) {
 	size, err := src.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -130,7 +130,7 @@ func (r *Reader) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// Read implements io.Reader. A recording that has become shorter since NewReader gives
+// Read implements io.Reader. A recording that was truncated since NewReader results in
 // io.ErrUnexpectedEOF.
 func (r *Reader) Read(p []byte) (int, error) {
 	n := 0
@@ -149,7 +149,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// at returns bytes of the WAV file from an offset on, at least one.
+// at returns bytes of the WAV file from an offset, at least one.
 func (r *Reader) at(offset int64) ([]byte, error) {
 	if offset < wavHeaderSize {
 		return r.header[offset:], nil
@@ -162,7 +162,7 @@ func (r *Reader) at(offset int64) ([]byte, error) {
 	return r.decoded[offset%full:], nil
 }
 
-// load decodes a block, and those before it that its decoding depends on.
+// load decodes a block, and the preceding ones that it depends on.
 func (r *Reader) load(number int64) error {
 	if number == r.number {
 		return nil
@@ -175,7 +175,7 @@ func (r *Reader) load(number int64) error {
 	}
 	for r.number < number {
 		if err := r.loadNext(); err != nil {
-			r.number = -1 // src may stand anywhere
+			r.number = -1 // the position of src is unknown
 			return err
 		}
 	}

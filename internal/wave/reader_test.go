@@ -42,7 +42,7 @@ func decodeAll(t *testing.T, recording []byte) []byte {
 	return content
 }
 
-// What SoX decodes from a file, a Reader does to the last bit.
+// A Reader decodes exactly the same samples as SoX.
 func TestSamplesAreThoseOfSoX(t *testing.T) {
 	for name, channels := range map[string]uint16{
 		"gsm.wav": 1, "ima-mono.wav": 1, "ima-stereo.wav": 2, "ima-ffmpeg.wav": 2,
@@ -94,7 +94,7 @@ func differs(a, b []byte) int {
 	return min(len(a), len(b)) / 2
 }
 
-// Whoever seeks reads what he would have read on the way.
+// Seeking gives the same bytes as sequential reading.
 func TestSeek(t *testing.T) {
 	recordings := map[string][]byte{"long gsm": longGSM(t, 3000)}
 	for _, name := range []string{"gsm.wav", "ima-mono.wav", "ima-stereo.wav", "ulaw.au", "pcm16.au"} {
@@ -136,7 +136,7 @@ func longGSM(t *testing.T, blocks int) []byte {
 	return recording
 }
 
-// The simulator tells which tone of its recordings sounds when.
+// The simulator knows the tones of its recordings over time.
 func TestTonesOfTheSimulator(t *testing.T) {
 	server, err := convosotest.New(convosotest.Config{RecordedShare: 1, Oddities: convosotest.Oddities{OtherKinds: true}})
 	if err != nil {
@@ -178,7 +178,7 @@ func TestTonesOfTheSimulator(t *testing.T) {
 	}
 }
 
-// toneShare returns the part of the samples' power that is at a frequency.
+// toneShare returns the share of the samples' power at a frequency.
 func toneShare(samples []byte, hz float64) float64 {
 	var power, in, out float64
 	for i := range len(samples) / 2 {

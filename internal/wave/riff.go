@@ -9,7 +9,7 @@ import (
 	"io"
 )
 
-// The format tags of WAV that matter here.
+// The supported format tags of WAV.
 const (
 	tagPCM        = 1
 	tagFloat      = 3
@@ -17,7 +17,7 @@ const (
 	tagULaw       = 7
 	tagIMA        = 0x11
 	tagGSM        = 0x31
-	tagExtensible = 0xfffe // the tag stands further behind
+	tagExtensible = 0xfffe // the actual tag comes later
 )
 
 // wavFormat is a WAV file's fmt chunk.
@@ -28,7 +28,7 @@ type wavFormat struct {
 	blockSize int // bytes
 }
 
-// codec returns how the file's samples are decoded.
+// codec returns the codec of the file's samples.
 func (f wavFormat) codec() (codec, error) {
 	switch {
 	case f.channels < 1 || f.rate < 1 || f.rate > maxRate:
@@ -41,19 +41,19 @@ func (f wavFormat) codec() (codec, error) {
 	return codec{}, fmt.Errorf("WAV format %#x with %d channels and blocks of %d bytes: %w", f.tag, f.channels, f.blockSize, ErrFormat)
 }
 
-// wavChunks is what is needed of a WAV file's chunks.
+// wavChunks has the needed data of a WAV file's chunks.
 type wavChunks struct {
 	hasFormat, hasData bool
 	format             wavFormat
 	dataStart          int64
-	dataSize           int64 // as far as there are bytes
+	dataSize           int64 // limited to the existing bytes
 }
 
-// maxChunks bounds how long a hostile file can keep a walk busy.
+// maxChunks limits the work for a hostile file.
 const maxChunks = 100
 
-// walkWAV reads the chunks of a WAV file of size bytes until it has both that matter.
-// A file that ends before is no error.
+// walkWAV reads the chunks of a WAV file of size bytes until it has both needed ones. A file that
+// ends earlier is not an error.
 func walkWAV(src io.ReadSeeker, size int64) (wavChunks, error) {
 	const riffHeader, chunkHeader = 12, 8
 	var found wavChunks
@@ -64,7 +64,7 @@ func walkWAV(src io.ReadSeeker, size int64) (wavChunks, error) {
 		if n, err := readAt(src, header, at); err != nil || n < len(header) {
 			return found, err
 		}
-		if odd && header[0] == 0 { // the pad byte behind an odd chunk, which some writers leave out
+		if odd && header[0] == 0 { // the pad byte after an odd chunk, which some writers omit
 			at, odd = at+1, false
 			continue
 		}
@@ -78,7 +78,7 @@ func walkWAV(src io.ReadSeeker, size int64) (wavChunks, error) {
 			}
 			found.format, found.hasFormat = format, true
 		case "data":
-			// A writer that could not go back left 0 or the greatest number.
+			// A writer that could not seek back left 0 or the maximum.
 			found.dataStart, found.dataSize, found.hasData = at, min(length, max(0, size-at)), true
 			if length == 0 {
 				found.dataSize = max(0, size-at)
@@ -94,7 +94,7 @@ func walkWAV(src io.ReadSeeker, size int64) (wavChunks, error) {
 
 // readFormat reads a fmt chunk of length bytes.
 func readFormat(src io.ReadSeeker, at, length int64) (wavFormat, error) {
-	const plain, extensible = 16, 26 // as far as the tag that an extensible format has inside
+	const plain, extensible = 16, 26 // up to the tag inside an extensible format
 	chunk := make([]byte, min(length, extensible))
 	n, err := readAt(src, chunk, at)
 	if err != nil {
@@ -125,7 +125,7 @@ func readAt(src io.ReadSeeker, p []byte, at int64) (int, error) {
 	return n, nil
 }
 
-// wavHeaderSize is that of the WAV files that a Reader makes.
+// wavHeaderSize is the header size of a Reader's WAV file.
 const wavHeaderSize = 44
 
 // appendWAVHeader appends the header of a WAV file with PCM of 16 bits.

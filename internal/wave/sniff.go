@@ -1,4 +1,4 @@
-// Tells from the first bytes whether a browser plays a recording.
+// Detects from the first bytes whether a browser plays a recording.
 
 package wave
 
@@ -7,14 +7,14 @@ import (
 	"errors"
 )
 
-// HeadSize is how many bytes from a recording's start Sniff wants. Fewer do where the
-// recording is shorter.
+// HeadSize is the number of bytes at a recording's start that Sniff needs, or fewer for a shorter
+// recording.
 const HeadSize = 4096
 
-// Support says who can play a recording.
+// Support says how a recording can be played.
 type Support int
 
-// Who can play a recording.
+// The kinds of support.
 const (
 	// Unknown is neither of the two below.
 	Unknown Support = iota
@@ -24,8 +24,8 @@ const (
 	Decodes
 )
 
-// Sniff tells by a recording's start who can play it. It looks at headers alone: what
-// is damaged behind them may not play all the same.
+// Sniff detects the support from a recording's start. It checks only headers: damaged audio after
+// them may not play.
 func Sniff(head []byte) Support {
 	has := func(at int, magic string) bool {
 		return len(head) >= at+len(magic) && string(head[at:at+len(magic)]) == magic
@@ -43,7 +43,7 @@ func Sniff(head []byte) Support {
 	case has(0, "\x1aE\xdf\xa3"):
 		return playsIf(bytes.Contains(head[:min(len(head), 64)], []byte("webm")))
 	case has(4, "ftyp"):
-		return playsIf(!has(8, "3g")) // those have AMR in them as a rule
+		return playsIf(!has(8, "3g")) // these usually contain AMR
 	case has(0, "fLaC"), has(0, "ID3"):
 		return Plays
 	}
@@ -57,8 +57,8 @@ func playsIf(yes bool) Support {
 	return Unknown
 }
 
-// hasBrowserCodec reports whether the first packet of an Ogg stream, which has a page
-// with one lace for itself, is of a codec that browsers have: they lack Speex.
+// hasBrowserCodec reports whether the first packet of an Ogg stream, which has its own page with
+// one lace, is of a codec that browsers support: they lack Speex.
 func hasBrowserCodec(packet []byte) bool {
 	for _, magic := range []string{"OpusHead", "\x01vorbis", "\x7fFLAC"} {
 		if bytes.HasPrefix(packet, []byte(magic)) {
@@ -68,8 +68,7 @@ func hasBrowserCodec(packet []byte) bool {
 	return false
 }
 
-// startsFrame reports whether head begins with a header of MPEG audio layer III, or of
-// AAC in ADTS.
+// startsFrame reports whether head starts with a header of MPEG audio layer III, or of AAC in ADTS.
 func startsFrame(head []byte) bool {
 	if len(head) < 4 || head[0] != 0xff || head[1]&0xe0 != 0xe0 {
 		return false

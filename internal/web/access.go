@@ -14,28 +14,28 @@ import (
 	"time"
 )
 
-// Access is a line of the access log: who took what, when, from where and why. It holds ids and no other thing of a call.
+// Access is a line of the access log: who took what, when, from where and why. Of a call it holds only ids.
 type Access struct {
 	V           int       `json:"v"`    // 1
 	Kind        string    `json:"kind"` // access
 	Time        time.Time `json:"time"`
-	User        string    `json:"user"` // empty for whoever sits at the machine
+	User        string    `json:"user"` // empty on loopback without a login
 	What        string    `json:"what"` // details, play, download, zip, csv; download_refused, zip_refused, csv_refused
 	Day         string    `json:"day,omitzero"`
 	RecordingID string    `json:"recording_id,omitzero"`
 	CallID      string    `json:"call_id,omitzero"`
-	CallIDs     []string  `json:"call_ids,omitempty"` // of csv
+	CallIDs     []string  `json:"call_ids,omitempty"` // with csv
 	From        string    `json:"from"`               // address of the client
-	Reason      string    `json:"reason,omitzero"`    // as the user gave it
+	Reason      string    `json:"reason,omitzero"`    // as given by the user
 }
 
-// Segments is where the access log is written: each call makes the lines durable, or fails.
+// Segments is where the access log is written: each call either makes the lines durable or fails.
 type Segments interface {
 	Append(ctx context.Context, day string, lines []byte) error
 	Close() error
 }
 
-// AccessLog writes lines, those of several users together. It may be used by several goroutines at once.
+// AccessLog writes lines, several users' lines in one batch. It is safe for concurrent use.
 type AccessLog struct {
 	segments Segments
 	queue    chan logged
@@ -53,14 +53,14 @@ const (
 	logTime  = 15 * time.Second
 )
 
-// OpenAccessLog begins a log. Close it.
+// OpenAccessLog starts a log. The caller must close it.
 func OpenAccessLog(segments Segments) *AccessLog {
 	l := &AccessLog{segments: segments, queue: make(chan logged), stop: make(chan struct{}), ended: make(chan struct{})}
 	go l.run()
 	return l
 }
 
-// Write makes lines durable. Nothing may be sent of what they tell when it fails.
+// Write makes lines durable. If it fails, the caller must not send what the lines describe.
 func (l *AccessLog) Write(ctx context.Context, lines ...Access) error {
 	var text bytes.Buffer
 	encode := json.NewEncoder(&text)
@@ -80,13 +80,13 @@ func (l *AccessLog) Write(ctx context.Context, lines ...Access) error {
 	case <-ctx.Done():
 		return fmt.Errorf("write the access log: %w", ctx.Err())
 	}
-	if err := <-job.done; err != nil { // never given up: a line that is written must not be taken for one that is not
+	if err := <-job.done; err != nil { // waits without a timeout: a written line must not be reported as failed
 		return fmt.Errorf("write the access log: %w", err)
 	}
 	return nil
 }
 
-// Close ends the log. What is written meanwhile is written, or told that it is not.
+// Close ends the log. A concurrent Write either succeeds or returns an error.
 func (l *AccessLog) Close() error {
 	close(l.stop)
 	<-l.ended
@@ -116,7 +116,7 @@ func (l *AccessLog) run() {
 	}
 }
 
-// gather takes what else is waiting.
+// gather adds the other waiting jobs to the batch.
 func (l *AccessLog) gather(first logged) []logged {
 	batch := []logged{first}
 	for len(batch) < maxBatch {
@@ -139,7 +139,7 @@ type Folder struct {
 	file *os.File
 }
 
-// OpenFolder makes the folder where it is missing, and proves that it can be written.
+// OpenFolder creates the folder if it is missing, and checks that it is writable.
 func OpenFolder(dir, run string) (*Folder, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder of the access log: %w", err)
@@ -155,7 +155,7 @@ func OpenFolder(dir, run string) (*Folder, error) {
 	return f, nil
 }
 
-// open begins the segment of a day.
+// open starts the segment of a day.
 func (f *Folder) open(day string) error {
 	if f.file != nil && f.day == day {
 		return nil
@@ -170,7 +170,8 @@ func (f *Folder) open(day string) error {
 	if err := f.root.Mkdir(day, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	// A segment that a failed write left torn is not gone on with.
+	// After a failed write, the segment may end in a partial line, so the next write starts a new
+	// one.
 	for n := 1; ; n++ {
 		file, err := f.root.OpenFile(fmt.Sprintf("%s/%s-%06d.jsonl", day, f.run, n), os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
 		if errors.Is(err, fs.ErrExist) && n < 1000 {
@@ -184,7 +185,7 @@ func (f *Folder) open(day string) error {
 	}
 }
 
-// syncNames makes the names of new files durable, where the system knows how.
+// syncNames makes the names of new files durable, where the system supports it.
 func (f *Folder) syncNames(day string) error {
 	for _, name := range []string{day, "."} {
 		folder, err := f.root.Open(name)
@@ -237,7 +238,7 @@ type Objects interface {
 	Close() error
 }
 
-// Bucket keeps the access log in S3: DAY/RUN-000001.jsonl and so on, each put as a whole.
+// Bucket keeps the access log in S3: DAY/RUN-000001.jsonl and so on, each stored as one object.
 type Bucket struct {
 	Objects
 	run string
@@ -247,8 +248,8 @@ type Bucket struct {
 // NewBucket keeps the log in a bucket.
 func NewBucket(objects Objects, run string) *Bucket { return &Bucket{Objects: objects, run: run} }
 
-// Append implements Segments. A number that is taken, also by an earlier try of the same lines, is left as it is, and
-// the next one used: a line that is there twice does less harm than one that is missing.
+// Append implements Segments. If a number is taken, perhaps by an earlier attempt for the same lines, it uses the
+// next one: a duplicate line does less harm than a missing one.
 func (b *Bucket) Append(ctx context.Context, day string, lines []byte) error {
 	for range 10 {
 		b.n++

@@ -23,9 +23,10 @@ type AccessFiles interface {
 	GetFile(ctx context.Context, name string) (body io.ReadCloser, tag string, err error)
 }
 
-// ReadAccess tells visit of the lines of an access log from one day to another, included, as 2006-01-02 in UTC; "" is no
-// bound. Days come ascending, and lines of a day as each run of serve wrote them. It returns how many lines cannot be
-// read: what a killed run or a full disk left, or somebody changed. An error of visit ends it.
+// ReadAccess calls visit with the lines of an access log from one day to another, inclusive, as 2006-01-02 in UTC; ""
+// means no bound. Days are in ascending order, lines of a day in the order of each run of serve. It returns the number
+// of unreadable lines, which a killed run, a full disk or a manual change can leave. An error of visit ends the
+// reading.
 func ReadAccess(ctx context.Context, files AccessFiles, from, to string, visit func(Access) error) (unreadable int, err error) {
 	var names []string
 	for info, err := range files.ListFiles(ctx, "") {
@@ -53,7 +54,7 @@ func readAccess(ctx context.Context, files AccessFiles, name string, visit func(
 	if err != nil {
 		return 0, err
 	}
-	defer body.Close() // only read from
+	defer body.Close() // read only
 	in := bufio.NewReader(body)
 	for {
 		text, err := in.ReadBytes('\n')
@@ -89,7 +90,7 @@ func NewFolderFiles(dir string) (FolderFiles, error) {
 	return FolderFiles{os.DirFS(dir)}, nil
 }
 
-// ListFiles implements AccessFiles. The prefix is not looked at.
+// ListFiles implements AccessFiles. It ignores the prefix.
 func (f FolderFiles) ListFiles(ctx context.Context, _ string) iter.Seq2[fs.FileInfo, error] {
 	return func(yield func(fs.FileInfo, error) bool) {
 		err := fs.WalkDir(f.root, ".", func(name string, entry fs.DirEntry, err error) error {

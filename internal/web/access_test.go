@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// memory is an access log that a test reads, and that fails when it says so.
+// memory is an access log for tests, which can be told to fail.
 type memory struct {
 	mu     sync.Mutex
 	text   []byte
@@ -55,7 +55,7 @@ func readLines(t *testing.T, text string) []Access {
 	return list
 }
 
-// noted starts a server with an access log, for users whom a header names.
+// noted starts a server with an access log, for users named by a header.
 func noted(t *testing.T, change func(*Config)) (*site, *memory) {
 	log := &memory{}
 	s := serve(t, func(c *Config) {
@@ -82,7 +82,7 @@ func TestAccessLog(t *testing.T) {
 	s.ask("POST", "/zip", url.Values{"call": {r.Day + "/" + r.CallID}, "reason": {"case 7"}}, "X-User", "anna").want(t, 200)
 	s.ask("POST", "/csv?agent=3001", url.Values{}, "X-User", "anna").want(t, 200)
 	s.get("/calls", "X-User", "anna").want(t, 200)
-	for range 2 { // once for each time that it is open
+	for range 2 { // once per opening
 		s.get("/call/"+r.Day+"/"+r.CallID, "X-User", "anna").want(t, 200)
 		s.get("/calls?call="+url.QueryEscape(r.Day+"/"+r.CallID), "X-User", "anna").want(t, 200)
 	}
@@ -115,7 +115,7 @@ func TestAccessLog(t *testing.T) {
 	}
 }
 
-// TestAccessLogThatFails sends nothing while the log cannot be written.
+// TestAccessLogThatFails checks that nothing is sent while the log cannot be written.
 func TestAccessLogThatFails(t *testing.T) {
 	s, log := noted(t, nil)
 	r := stored(shared.world, "12")
@@ -138,7 +138,8 @@ func TestAccessLogThatFails(t *testing.T) {
 	s.get(audioPath(r), "X-User", "anna").want(t, 200)
 }
 
-// TestAccessLogOfRefusals notes downloads that a user has no right to, and refuses them also when the log fails.
+// TestAccessLogOfRefusals checks that a download without the right to it is logged, and refused even if the log
+// fails.
 func TestAccessLogOfRefusals(t *testing.T) {
 	s, log := noted(t, func(c *Config) { c.Everybody.Download = false })
 	r := stored(shared.world, "12")
@@ -173,7 +174,7 @@ func TestReason(t *testing.T) {
 	s.ask("POST", "/listen", at, "X-User", "anna").want(t, 204)
 	s.get(audioPath(r), "X-User", "anna").want(t, 200)
 	s.get(audioPath(r)+"?download=1", "X-User", "anna").want(t, 200)
-	s.get(audioPath(r), "X-User", "ben").want(t, 403) // the reason is another's
+	s.get(audioPath(r), "X-User", "ben").want(t, 403) // the reason was given by another user
 	s.ask("POST", "/zip", url.Values{"call": {r.Day + "/" + r.CallID}, "reason": {"audit"}}, "X-User", "anna").want(t, 200)
 	lines := log.lines(t)
 	if len(lines) != 3 || lines[0].What != "play" || lines[0].Reason != "complaint 12" || lines[1].What != "download" || lines[2].Reason != "audit" {
@@ -200,7 +201,8 @@ func TestPlays(t *testing.T) {
 	}
 }
 
-// TestFolder writes a log on disk, goes on in a new segment after a failure, and never into another's.
+// TestFolder checks that a log on disk continues in a new segment after a failure, and never in a
+// segment of another run.
 func TestFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "log")
 	f, err := OpenFolder(dir, "RUN")
@@ -213,7 +215,7 @@ func TestFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_ = f.file.Close() // as a disk that is taken away
+	_ = f.file.Close() // like an unplugged disk
 	if err := log.Write(t.Context(), Access{What: "play", RecordingID: "3"}); err == nil {
 		t.Error("a line is taken that cannot be written")
 	}

@@ -21,8 +21,8 @@ import (
 	"convoso-archiver/internal/wave"
 )
 
-// playable tells by the first bytes of a recording what it is, and whether browsers play it. What they do not play is
-// decoded for them, see sendDecoded, or offered for download.
+// playable detects the format of a recording from its first bytes, and whether browsers play it. Other formats are
+// decoded, see sendDecoded, or only offered for download.
 func playable(head []byte) (mediaType string, plays bool) {
 	i := audio.NewInspector()
 	_, _ = i.Write(head) // fails only after Finish
@@ -58,8 +58,8 @@ func isPlainWAV(head []byte) bool {
 	return false
 }
 
-// recordingAt finds a recording that the user may see. It has answered where there is none. Whom one is hidden from
-// cannot tell it from none.
+// recordingAt finds a recording that the user may see. If there is none, it has answered the request. A hidden
+// recording looks like a missing one.
 func (s *Server) recordingAt(w http.ResponseWriter, r *http.Request, day, id string) (*recording, bool) {
 	u := userOf(r)
 	ref, err := s.catalog.recording(r.Context(), day, id)
@@ -102,7 +102,7 @@ func (s *Server) audio(w http.ResponseWriter, r *http.Request) {
 	s.send(w, r, ref, download)
 }
 
-// send answers with a recording, whose key, size and hash the ledger knows.
+// send answers with a recording; its key, size and hash come from the ledger.
 func (s *Server) send(w http.ResponseWriter, r *http.Request, ref *recording, download bool) {
 	if !download && ref.typeOf.isDecoded() {
 		s.sendDecoded(w, r, ref)
@@ -118,7 +118,7 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, ref *recording, do
 		return
 	}
 	defer body.Close()
-	if !download && ref.typeOf.isDecoded() { // as its first bytes have shown
+	if !download && ref.typeOf.isDecoded() { // known from its first bytes
 		s.sendDecoded(w, r, ref)
 		return
 	}
@@ -147,12 +147,12 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, ref *recording, do
 		s.Logger.Error("a recording is damaged, and its download was stopped: run verify", "recording_id", ref.id, "day", ref.day)
 	}
 	if err != nil {
-		panic(http.ErrAbortHandler) // the length was promised: the client must see that it is cut
+		panic(http.ErrAbortHandler) // the header has the full length: the client must notice the truncation
 	}
 }
 
-// partOf returns the part that is asked for of a body with this version, "" where it has none, and size. It has answered
-// where none is to be sent.
+// partOf returns the requested part of a body of the given size and version ("" for none). If nothing is to be sent, it
+// has answered the request.
 func (s *Server) partOf(w http.ResponseWriter, r *http.Request, version string, size int64) (part byteRange, ok bool) {
 	h := w.Header()
 	etag := ""
@@ -177,7 +177,7 @@ func (s *Server) partOf(w http.ResponseWriter, r *http.Request, version string, 
 	return part, true
 }
 
-// writePart writes the header of a part of a body of this size.
+// writePart writes the header of a part of a body of the given size.
 func writePart(w http.ResponseWriter, part byteRange, size int64) {
 	h := w.Header()
 	h.Set("Content-Length", strconv.FormatInt(part.length, 10))
@@ -191,8 +191,8 @@ func writePart(w http.ResponseWriter, part byteRange, size int64) {
 
 var errChecksum = errors.New("checksum mismatch")
 
-// checkedReader hashes what is read, and keeps back the last piece of a body whose hash is another than was noted: the
-// download fails, and no file is taken for the recording.
+// checkedReader hashes a body while it is read. If the hash differs from the manifest's, it withholds the last piece,
+// so the download fails and the file is not mistaken for the recording.
 type checkedReader struct {
 	r    io.Reader
 	hash hash.Hash
@@ -210,7 +210,7 @@ func (c *checkedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// open opens a range, and knows the recording's type afterwards.
+// open opens a range and sets the recording's type.
 func (s *Server) open(ctx context.Context, ref *recording, part byteRange) (io.ReadCloser, error) {
 	body, err := s.Audio.OpenRange(ctx, ref.Key, part.offset, part.length)
 	if err != nil {
@@ -255,8 +255,12 @@ func (s *Server) head(ctx context.Context, ref *recording) ([]byte, error) {
 	return head, errors.Join(err, body.Close())
 }
 
-// unreadable says why a recording that should be there cannot be sent.
+// unreadable answers with the reason why an archived recording cannot be sent.
 func (s *Server) unreadable(w http.ResponseWriter, r *http.Request, ref *recording, err error) {
+	if errors.Is(err, fs.ErrNotExist) && s.isRemoved(r.Context(), ref) {
+		s.refuse(w, r, http.StatusNotFound, "The recording is not in the archive.", textRemoved)
+		return
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		s.Logger.Error("a recording is archived, but its file is missing: run verify", "recording_id", ref.id, "day", ref.day)
 		s.refuse(w, r, http.StatusNotFound, "The recording is archived, but its file is missing.", "Tell the administrator of this archive to run verify.")
@@ -265,12 +269,23 @@ func (s *Server) unreadable(w http.ResponseWriter, r *http.Request, ref *recordi
 	s.trouble(w, r, "open a recording", err)
 }
 
-// fileName is the name of a download. It holds no number: the vendor's names do.
+const textRemoved = "It was erased, or its retention has ended."
+
+// isRemoved reports whether a recording was erased or has expired since it was looked up.
+func (s *Server) isRemoved(ctx context.Context, ref *recording) bool {
+	removed, err := s.Ledger.IsRemoved(ctx, ref.day, ref.id, ref.callID)
+	if removed {
+		s.catalog.forget(ref.day)
+	}
+	return removed && err == nil
+}
+
+// fileName is the name of a download. Unlike the vendor's names, it contains no phone number.
 func fileName(ref *recording) string {
 	return ref.wall.Format("2006-01-02_150405") + "_" + plainID(ref.id) + plainExtension(ref.Key)
 }
 
-// plainID keeps of an id what no file system and no header minds.
+// plainID keeps the characters of an id that are safe in file names and headers.
 func plainID(id string) string {
 	plain := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' {
@@ -294,7 +309,7 @@ func plainExtension(key string) string {
 
 const pieceBytes = 64 << 10
 
-// copySlowly sends what a body holds. Each piece has a minute: a listener may be slow, and must not be asleep.
+// copySlowly sends a body with a deadline of one minute per piece: a client may be slow, but not idle.
 func copySlowly(w http.ResponseWriter, body io.Reader, length int64) error {
 	control := http.NewResponseController(w)
 	end := time.Now().Add(longestAnswer)
@@ -307,7 +322,7 @@ func copySlowly(w http.ResponseWriter, body io.Reader, length int64) error {
 			if deadline.After(end) {
 				deadline = end
 			}
-			_ = control.SetWriteDeadline(deadline) // tests have none
+			_ = control.SetWriteDeadline(deadline) // test connections do not support it
 			if _, err := w.Write(buffer[:n]); err != nil {
 				return err
 			}

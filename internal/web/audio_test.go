@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -17,6 +20,7 @@ import (
 
 	"convoso-archiver/archiver"
 	"convoso-archiver/internal/web/webtest"
+	"convoso-archiver/manifest"
 )
 
 func TestParseRange(t *testing.T) {
@@ -35,8 +39,8 @@ func TestParseRange(t *testing.T) {
 	}
 }
 
-// FuzzRange compares with the standard library, where that answers with one range, and wants what is sent to lie within the
-// body always.
+// FuzzRange compares with the standard library where it answers with one range. The range must always lie within the
+// body..
 func FuzzRange(f *testing.F) {
 	for _, seed := range []string{"bytes=0-", "bytes=-5", "bytes=3-2", "bytes=1-1,3-4", "bytes= 1-", "BYTES=1-2", "bytes=99999999999999999999-", "bytes=-0"} {
 		f.Add(seed, uint16(100))
@@ -138,7 +142,7 @@ func testAudio(t *testing.T, s *site, world *webtest.World) {
 	s.get("/audio/"+webtest.ClosedDay+"/"+r.ID).want(t, 404, "There is no such recording.")
 }
 
-// TestAudioThatIsGone serves an archive whose files were taken away, or cut.
+// TestAudioThatIsGone serves an archive with missing and truncated files.
 func TestAudioThatIsGone(t *testing.T) {
 	folder, world := own(t)
 	r := stored(world, "12")
@@ -155,7 +159,7 @@ func TestAudioThatIsGone(t *testing.T) {
 		}
 		got, err := s.client.Do(request)
 		var body []byte
-		if err == nil { // else it was cut before the first byte
+		if err == nil { // otherwise it was cut before the first byte
 			body, err = io.ReadAll(got.Body)
 			_ = got.Body.Close()
 		}
@@ -208,5 +212,31 @@ func TestPlayable(t *testing.T) {
 	}
 	for i := range 60 {
 		isPlainWAV(header[:i]) // it must not read beyond the end
+	}
+}
+
+// TestAudioErasedMeanwhile erases a recording that the page has looked up: its file is missing, and that is no damage.
+func TestAudioErasedMeanwhile(t *testing.T) {
+	folder, world := own(t)
+	r := stored(world, "12")
+	s := serveAt(t, archiver.Location{Folder: folder}, nil)
+	s.get(audioPath(r)).want(t, 200)
+	opened, err := archiver.Open(t.Context(), archiver.Location{Folder: folder}, archiver.Erase, "", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer opened.Close(t.Context())
+	intent := manifest.NewErasureRecord(manifest.ErasureIntent, "E")
+	intent.Recordings = []manifest.ErasedID{{Day: r.Day, ID: r.ID}}
+	if err := errors.Join(opened.Ledger.PutRecords(t.Context(), manifest.ErasureStem, intent), opened.Store.Remove(t.Context(), r.Key)); err != nil {
+		t.Fatal(err)
+	}
+	form := url.Values{"call": {r.Day + "/" + r.CallID}}
+	if got := s.ask("POST", "/zip", form); got.status == 200 && !strings.Contains(unzip(t, got.body)["errors.txt"], zipRemoved) {
+		t.Errorf("a ZIP: %q", unzip(t, got.body))
+	}
+	s.get(audioPath(r)).want(t, 404, "The recording is not in the archive.")
+	if log := s.log.String(); strings.Contains(log, "run verify") {
+		t.Errorf("the log: %s", log)
 	}
 }

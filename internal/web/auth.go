@@ -1,4 +1,4 @@
-// Tells who sent a request: login, proxy header or nobody.
+// Identifies who sent a request: login, proxy header or nobody.
 
 package web
 
@@ -15,7 +15,7 @@ import (
 
 type userKey struct{}
 
-// userOf returns who asks. Every request has passed identify.
+// userOf returns the user of a request, as set by identify.
 func userOf(r *http.Request) *user {
 	u, _ := r.Context().Value(userKey{}).(*user)
 	if u == nil {
@@ -24,7 +24,7 @@ func userOf(r *http.Request) *user {
 	return u
 }
 
-// identify finds out who asks, and refuses whom nobody knows.
+// identify determines the user of a request, and refuses unknown users.
 func (s *Server) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		peer := addressOf(r.RemoteAddr)
@@ -80,7 +80,7 @@ func (s *Server) identify(next http.Handler) http.Handler {
 	})
 }
 
-// rightsOf returns the rights of a user whom a proxy has named: those of the users file, else those for everybody.
+// rightsOf returns the rights of a user named by a proxy: those of the users file, otherwise those for everybody.
 func (s *Server) rightsOf(name string) (Rights, bool) {
 	if !isName(name) {
 		return Rights{}, false
@@ -102,7 +102,7 @@ func (s *Server) isTrusted(address netip.Addr) bool {
 	return false
 }
 
-// addressOf returns the address of a connection, the zero one where it has none.
+// addressOf returns the address of a connection, or the zero address.
 func addressOf(remote string) netip.Addr {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {
@@ -115,7 +115,7 @@ func addressOf(remote string) netip.Addr {
 	return address.Unmap().WithZone("")
 }
 
-// clientAddress returns from where a request comes: behind a trusted proxy, the last address that no trusted proxy has.
+// clientAddress returns the address of the client: behind trusted proxies, the last address that is not one of them.
 func clientAddress(r *http.Request, peer netip.Addr, isProxy bool, trusted func(netip.Addr) bool) string {
 	if isProxy {
 		hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
@@ -132,17 +132,18 @@ func clientAddress(r *http.Request, peer netip.Addr, isProxy bool, trusted func(
 	return peer.String()
 }
 
-// Logins that failed are counted by address. After freeFailures each one more makes the address wait longer.
+// Failed logins are counted per address. After freeFailures, each further failure makes the address wait
+// longer.
 const (
 	freeFailures  = 5
 	firstWait     = 2 * time.Second
 	longestWait   = 5 * time.Minute
 	failuresKept  = 15 * time.Minute
 	maxAddresses  = 10_000
-	bitsOfNetwork = 64 // of an IPv6 address: whoever has one has all of them
+	bitsOfNetwork = 64 // of an IPv6 address: one client has the whole network
 )
 
-// failures counts logins that failed. It may be used by several goroutines at once.
+// failures counts failed logins. It is safe for concurrent use.
 type failures struct {
 	mu    sync.Mutex
 	count map[string]failed
@@ -162,8 +163,8 @@ func network(address string) string {
 	return address
 }
 
-// enter returns how long an address has to wait until it may try, and 0 where it may now. A try counts as failed until it
-// is forgiven, so that many at once are not more than many in a row.
+// enter returns how long an address must wait before its next attempt, 0 if it may try now. An attempt counts as failed
+// until it is forgiven, so parallel attempts count like sequential ones.
 func (f *failures) enter(address string, now time.Time) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -185,7 +186,8 @@ func (f *failures) enter(address string, now time.Time) time.Duration {
 	return 0
 }
 
-// forgive takes back a try that did not fail. Those before it stay: whoever has one password could guess others.
+// forgive removes a successful attempt from the count. Earlier failures stay: a user with one valid password
+// could guess others.
 func (f *failures) forgive(address string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -196,7 +198,7 @@ func (f *failures) forgive(address string) {
 	}
 }
 
-// waitAfter returns how long to wait after so many failures.
+// waitAfter returns how long to wait after the given number of failures.
 func waitAfter(times int) time.Duration {
 	if times < freeFailures {
 		return 0
@@ -204,8 +206,8 @@ func waitAfter(times int) time.Duration {
 	return min(longestWait, firstWait<<min(times-freeFailures, 10))
 }
 
-// drop makes room: what is old goes, and where that is too little, a quarter of all. Whoever has so many addresses is not
-// stopped by waiting.
+// drop makes room: it removes old entries or, if there are too few, a quarter of all. Waiting does not stop an attacker
+// with that many addresses anyway.
 func (f *failures) drop(now time.Time) {
 	for key, c := range f.count {
 		if now.Sub(c.last) > failuresKept {

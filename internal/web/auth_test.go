@@ -69,7 +69,8 @@ func TestParseUsers(t *testing.T) {
 	}
 }
 
-// TestUsersFileIsCut takes no file whose last line has no line feed: what was cut off may have been a limit.
+// TestUsersFileIsCut checks that a file without a final line feed is refused: the missing part may have been
+// a limit.
 func TestUsersFileIsCut(t *testing.T) {
 	whole := "anna:" + hashOf(t, "one") + ":listen;campaigns=12,135\n"
 	for _, end := range []int{1, 2, 5, 20} {
@@ -79,7 +80,7 @@ func TestUsersFileIsCut(t *testing.T) {
 	}
 }
 
-// users makes a users file and opens it.
+// users writes a users file and opens it.
 func users(t *testing.T, text string) (*Users, string, *logText) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "users")
@@ -94,7 +95,8 @@ func users(t *testing.T, text string) (*Users, string, *logText) {
 	return u, path, log
 }
 
-// TestUsersFileChanges changes the file under a server: well, badly, and away.
+// TestUsersFileChanges changes the file under a running server: to a valid one, to an invalid one,
+// and to none.
 func TestUsersFileChanges(t *testing.T) {
 	u, path, log := users(t, "anna:"+hashOf(t, "one"))
 	change := func(text string) {
@@ -102,7 +104,7 @@ func TestUsersFileChanges(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		u.checked = time.Time{} // as a second later
+		u.checked = time.Time{} // as if a second had passed
 	}
 	login := func(name, password string) bool {
 		_, proved := u.proved(name, password)
@@ -164,7 +166,7 @@ func TestLogin(t *testing.T) {
 	}
 }
 
-// TestBruteForce guesses until the address has to wait, in a row and at once.
+// TestBruteForce guesses passwords until the address has to wait, sequentially and in parallel.
 func TestBruteForce(t *testing.T) {
 	list, _, _ := users(t, "anna:"+hashOf(t, "right"))
 	s := serve(t, func(c *Config) { c.Users = list })
@@ -177,7 +179,7 @@ func TestBruteForce(t *testing.T) {
 	if got.header.Get("Retry-After") == "" {
 		t.Error("it is not said how long to wait")
 	}
-	s.get("/calls", basic("anna", "right")...).want(t, 200) // who is in stays in
+	s.get("/calls", basic("anna", "right")...).want(t, 200) // a logged-in user stays logged in
 }
 
 func TestFailures(t *testing.T) {
@@ -270,7 +272,7 @@ func TestClientAddress(t *testing.T) {
 		"192.0.2.7, evil": "127.0.0.1", "::ffff:192.0.2.8": "192.0.2.8",
 	} {
 		s.server.plays.mu.Lock()
-		clear(s.server.plays.last) // each is a session of its own
+		clear(s.server.plays.last) // each request starts a session
 		s.server.plays.mu.Unlock()
 		s.get(audioPath(stored(shared.world, "12")), "X-User", "anna", "X-Forwarded-For", forwarded).want(t, 200)
 		lines := s.server.Log.segments.(*memory).lines(t)
@@ -280,7 +282,7 @@ func TestClientAddress(t *testing.T) {
 	}
 }
 
-// TestRights asks for everything as everybody.
+// TestRights requests every page as every kind of user.
 func TestRights(t *testing.T) {
 	list, _, _ := users(t, strings.Join([]string{
 		"listener:-", "loader:-:listen,download", "seer:-:listen,download,numbers", "officer:-:audit", "west:-:listen,download;campaigns=12",
@@ -359,7 +361,7 @@ func TestRights(t *testing.T) {
 	wantNoNumbers(t, "the log", s.log.String())
 }
 
-// TestDetailsAreMasked looks at every call as one who may not see numbers.
+// TestDetailsAreMasked checks every call for a user who may not see numbers.
 func TestDetailsAreMasked(t *testing.T) {
 	s := serve(t, func(c *Config) { c.Everybody = Rights{Listen: true, Download: true} })
 	for _, c := range shared.world.Calls {

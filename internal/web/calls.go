@@ -1,4 +1,4 @@
-// The page with the list of calls.
+// Renders the page with the list of calls.
 
 package web
 
@@ -35,16 +35,16 @@ type callsPage struct {
 	Form     form
 	Rows     []callRow
 	Zone     string
-	Note     string   // how many, and in which order
-	Remarks  []string // what is not as one would expect
-	Empty    []string // why there is none, and what to try
+	Note     string   // count and order
+	Remarks  []string // anything unexpected about the list
+	Empty    []string // why no call was found, and what to try
 	Next     string   // address of the next page
 	NextText string
-	First    string // address of the first page, where this is another one
-	Search   string // the address's query without what is open
+	First    string // address of the first page, if this is not the first one
+	Search   string // the query of the address, without the open call
 	Open     *details
-	Failed   bool // the terms are wrong
-	Reason   bool // asked for before anything is handed out
+	Failed   bool // the terms are invalid
+	Reason   bool // required for playback and downloads
 }
 
 // callRow is a call in the list.
@@ -72,7 +72,7 @@ func (s *Server) calls(w http.ResponseWriter, r *http.Request) {
 	values := r.URL.Query()
 	a := parseQuery(values, time.Now(), s.Archive.Zone())
 	a.keep("", u.check(a.query))
-	if a.id != "" && isFromElsewhere(r) && r.Header.Get("Sec-Fetch-Dest") != "document" { // a link may lead here, and leaves a line
+	if a.id != "" && isFromElsewhere(r) && r.Header.Get("Sec-Fetch-Dest") != "document" { // a link from another site may lead here and would be logged
 		s.refuseElsewhere(w, r)
 		return
 	}
@@ -141,7 +141,7 @@ func newRow(c *search.Call, mask masker) callRow {
 	return row
 }
 
-// tell says in words what the list is, and what is missing in it.
+// tell describes the list in words, including what is missing in it.
 func (p *callsPage) tell(f *found, a *asked, values url.Values) {
 	n := len(f.calls)
 	p.Note = "No call"
@@ -187,28 +187,29 @@ func nextAddress(values url.Values, at search.Position) string {
 	return with(values, "after", strconv.FormatInt(int64(at), 10), "call", "", "t", "")
 }
 
-// render writes a whole page. It is made before its first byte is sent, so that an error is told as one.
+// render writes a complete page. The page is rendered before its first byte is sent, so an error gets a
+// proper answer.
 func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
 	var text bytes.Buffer
 	if err := s.pages.ExecuteTemplate(&text, name, data); err != nil {
-		s.Logger.Error("cannot make a page", "page", name, "err", "its template failed") // an error of the template repeats values
+		s.Logger.Error("cannot make a page", "page", name, "err", "its template failed") // an error of the template would repeat values
 		http.Error(w, "The page cannot be shown.", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(text.Len()))
 	w.WriteHeader(status)
-	_, _ = w.Write(text.Bytes()) // the client may be gone
+	_, _ = w.Write(text.Bytes()) // the client may have disconnected
 }
 
-// errorPage says what is wrong, and what to do.
+// errorPage shows what is wrong and what to do.
 type errorPage struct {
 	page
 	Status    int
 	What, Try string
 }
 
-// refuse answers in words: a page for a person, a line for a script.
+// refuse answers with an error: a page for a person, a line for a script.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, status int, what, try string) {
 	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
 		http.Error(w, what+" "+try, status)
@@ -217,7 +218,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, status int, what
 	s.render(w, r, status, "error.html", errorPage{page: s.page(r, what, ""), Status: status, What: what, Try: try})
 }
 
-// trouble answers for what went wrong here. The log says it in the words of the packages below, which name no person.
+// trouble answers after an internal error. It logs the error, which contains no personal data.
 func (s *Server) trouble(w http.ResponseWriter, r *http.Request, what string, err error) {
 	if r.Context().Err() == nil {
 		s.Logger.Error("a request failed", "what", what, "err", err)
@@ -225,7 +226,7 @@ func (s *Server) trouble(w http.ResponseWriter, r *http.Request, what string, er
 	s.refuse(w, r, http.StatusInternalServerError, "The archive cannot be read at the moment.", "Try again. If this happens again, tell the administrator of this page; the log has the reason.")
 }
 
-// asset sends a file of the page. Its content changes with the program alone.
+// asset sends a file of the page. Its content changes only with the program.
 func (s *Server) asset(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
 	body, err := files.ReadFile("assets/" + name)

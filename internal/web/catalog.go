@@ -1,4 +1,4 @@
-// Looks up calls and recordings by id, and remembers the last ones.
+// Looks up calls and recordings by id, and caches the latest ones.
 
 package web
 
@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -13,19 +14,19 @@ import (
 	"convoso-archiver/search"
 )
 
-// The catalog keeps what was read last for a moment: a page, its call and each range of its audio are asked for one
-// after another.
+// The catalog caches recent reads for a short time, because a page, its call and each range of its audio are
+// separate requests.
 const (
 	keepFor   = 10 * time.Second
 	keptDays  = 3
-	keptCalls = 40_000 // of all these days
+	keptCalls = 40_000 // in all cached days
 	keptRefs  = 4096
-	daysAt    = 2 // read at once: each takes memory
+	daysAt    = 2 // read in parallel: each takes memory
 	refFor    = 30 * time.Second
-	headBytes = 4096 // at the beginning of a recording by which its format is told
+	headBytes = 4096 // at the beginning of a recording, to detect its format
 )
 
-// catalog looks calls and recordings up by their ids. It may be used by several goroutines at once.
+// catalog looks up calls and recordings by id. It is safe for concurrent use.
 type catalog struct {
 	archive *search.Archive
 	busy    chan struct{}
@@ -43,7 +44,7 @@ type loadedDay struct {
 	at    time.Time
 }
 
-// recording is all that is needed to send one.
+// recording holds what is needed to send a recording.
 type recording struct {
 	day, id, callID string
 	fields          search.Fields
@@ -51,7 +52,7 @@ type recording struct {
 	search.Recording
 	at time.Time
 
-	typeOf *contentType // found by its first bytes
+	typeOf *contentType // detected from its first bytes
 }
 
 type contentType struct {
@@ -59,7 +60,7 @@ type contentType struct {
 	known   bool
 	name    string // media type
 	plays   bool   // browsers play it
-	decoded bool   // it is decoded for them
+	decoded bool   // the server decodes it for browsers
 }
 
 func newCatalog(a *search.Archive) *catalog {
@@ -85,7 +86,7 @@ func (c *catalog) allDays(ctx context.Context, q search.Query) ([]string, error)
 	}), nil
 }
 
-// day returns the calls of a day. An error that is a [search.DayError] comes with those that could be read.
+// day returns the calls of a day. An error that is a [search.DayError] comes with the readable calls.
 func (c *catalog) day(ctx context.Context, day string) ([]search.Call, error) {
 	if d := c.kept(day); d != nil {
 		return d.calls, d.err
@@ -96,7 +97,7 @@ func (c *catalog) day(ctx context.Context, day string) ([]search.Call, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if d := c.kept(day); d != nil { // somebody else has read it meanwhile
+	if d := c.kept(day); d != nil { // another request has read it meanwhile
 		return d.calls, d.err
 	}
 	calls, err := c.archive.Day(ctx, day)
@@ -118,7 +119,7 @@ func (c *catalog) kept(day string) *loadedDay {
 	return c.days[day]
 }
 
-// keep keeps a day in place of the oldest ones. A very large one is not kept.
+// keep caches a day and drops the oldest ones. A very large day is not cached.
 func (c *catalog) keep(day string, d *loadedDay) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -142,7 +143,15 @@ func (c *catalog) keep(day string, d *loadedDay) {
 	c.days[day] = d
 }
 
-// call returns a call by its day and id, nil where there is none.
+// forget has a day read again.
+func (c *catalog) forget(day string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.days, day)
+	maps.DeleteFunc(c.refs, func(_ string, r *recording) bool { return r.day == day })
+}
+
+// call returns a call by its day and id, nil if there is none.
 func (c *catalog) call(ctx context.Context, day, id string) (*search.Call, error) {
 	if !isDay(day) || id == "" {
 		return nil, nil
@@ -196,7 +205,7 @@ func (c *catalog) remember(name string, ref, old *recording) *recording {
 	return ref
 }
 
-// sum is the SHA-256 in hex, "" where it is not known.
+// sum is the SHA-256 in hex, "" if unknown.
 func (r *recording) sum() string {
 	if r.State == nil || r.State.SHA256 == ([32]byte{}) {
 		return ""

@@ -8,7 +8,7 @@ import (
 	"convoso-archiver/search"
 )
 
-// TestCatalogIsBounded keeps few days, and no more calls than fit.
+// TestCatalogIsBounded checks the limits on cached days and calls.
 func TestCatalogIsBounded(t *testing.T) {
 	c := newCatalog(nil)
 	now := time.Now()
@@ -24,7 +24,8 @@ func TestCatalogIsBounded(t *testing.T) {
 	}
 }
 
-// TestCatalogForgets reads a day again after a moment: what was erased must not be served for long.
+// TestCatalogForgets checks that a day is read again after a short time, because erased data must
+// not be served for long.
 func TestCatalogForgets(t *testing.T) {
 	s := serve(t, nil)
 	c := s.server.catalog

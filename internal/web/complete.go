@@ -1,11 +1,10 @@
-// The page Completeness, with its report.
+// Renders the page Completeness from a cached report.
 
 package web
 
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -19,34 +18,33 @@ import (
 )
 
 const (
-	reportFresh = 30 * time.Second // a report that is older is made again, while the old one is shown
-	reportWait  = 5 * time.Second  // for the first one
+	reportFresh = 30 * time.Second // an older report is refreshed while it is shown
+	reportWait  = 5 * time.Second  // for the first report
 )
 
-// reports keeps the newest report. It may be used by several goroutines at once.
+// reports caches the newest report. It is safe for concurrent use.
 type reports struct {
 	server *Server
 
 	serving context.Context // ends with the server; Serve sets it, and waits for running
 	running sync.WaitGroup
 
-	mu       sync.Mutex
-	latest   *report.Report
-	verified string // when the archive was verified last
-	err      error
-	made     time.Time
-	making   chan struct{} // closed when the report that is being made is there; nil while none is
+	mu     sync.Mutex
+	latest *report.Report
+	err    error
+	made   time.Time
+	making chan struct{} // closed when the report in progress is done; nil if none is in progress
 }
 
-// first makes the first report before anybody asks for it.
+// first makes the first report at the start, before any request.
 func (r *reports) first(ctx context.Context) { _, _ = r.get(ctx, reportFresh) }
 
-// get returns the newest report, nil where it takes too long. One that is older than fresh is made again.
+// get returns the newest report, nil if it takes too long. A report older than fresh is made again.
 func (r *reports) get(ctx context.Context, fresh time.Duration) (*report.Report, error) {
 	r.mu.Lock()
 	if r.making == nil && (r.latest == nil || time.Since(r.made) > fresh) {
 		r.making = make(chan struct{})
-		r.running.Go(r.make) // for whoever asks, also when this one goes away
+		r.running.Go(r.make) // for all requests, even if this client disconnects
 	}
 	making, latest := r.making, r.latest
 	r.mu.Unlock()
@@ -55,7 +53,7 @@ func (r *reports) get(ctx context.Context, fresh time.Duration) (*report.Report,
 	}
 	wait := reportWait
 	if latest != nil {
-		wait = 300 * time.Millisecond // for a newer one
+		wait = 300 * time.Millisecond // for a newer report
 	}
 	select {
 	case <-making:
@@ -71,13 +69,6 @@ func (r *reports) get(ctx context.Context, fresh time.Duration) (*report.Report,
 	return r.latest, nil
 }
 
-// lastVerified says when the archive was verified last, as the newest report has it.
-func (r *reports) lastVerified() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.verified
-}
-
 func (r *reports) make() {
 	const longest = 10 * time.Minute
 	ctx, cancel := context.WithTimeout(r.serving, longest)
@@ -86,15 +77,18 @@ func (r *reports) make() {
 	o := s.Rules
 	o.Now, o.Zone = time.Now(), s.Archive.Zone()
 	o.Until = fetcher.Wall(o.Now, o.Zone).Format(time.DateOnly)
+	o.Verifications, o.NotRead = s.Ledger.LatestVerifications(ctx, report.MaxVerifications)
+	if o.NotRead != nil && r.serving.Err() == nil { // the report counts without it
+		s.Logger.Error("the note of a verification cannot be read", "err", o.NotRead)
+	}
 	made, err := report.Build(report.Read(ctx, s.Ledger, o), o)
-	verifications, unread := s.Ledger.Verifications(ctx)
-	if err = errors.Join(err, unread); err != nil && r.serving.Err() == nil {
+	if err != nil && r.serving.Err() == nil {
 		s.Logger.Error("the report cannot be made", "err", err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err == nil {
-		r.latest, r.verified = made, verifiedText(verifications)
+		r.latest = made
 	}
 	r.err, r.made = err, time.Now()
 	close(r.making)
@@ -115,14 +109,14 @@ type completePage struct {
 	Months    []monthRow
 	Open      *dayView
 	Waiting   bool // the report is being made
-	Counts    bool // they may be shown
+	Counts    bool // the user may see them
 	Empty     bool
 	Legend    []legend
 }
 
 type legend struct{ Class, Text string }
 
-// dayCell is a day of the calendar; one without a name is of another month.
+// dayCell is a day of the calendar; a cell without a name belongs to another month.
 type dayCell struct {
 	Day, Number, Class, Text, Label string
 	IsOpen                          bool
@@ -135,7 +129,7 @@ type monthRow struct {
 	IsOpen                                               bool
 }
 
-// dayView is a day of the calendar that is open.
+// dayView is the open day of the calendar.
 type dayView struct {
 	Day, Date, Text, Class string
 	Reasons                []string
@@ -144,7 +138,7 @@ type dayView struct {
 	Calls                  string // address of its calls
 }
 
-// completeness shows which days are complete.
+// completeness answers with the page that shows which days are complete.
 func (s *Server) completeness(w http.ResponseWriter, r *http.Request) {
 	u := userOf(r)
 	if !u.Listen && !u.Audit {
@@ -164,7 +158,7 @@ func (s *Server) completeness(w http.ResponseWriter, r *http.Request) {
 	}
 	p := completePage{page: s.page(r, "Completeness", "completeness"), Counts: u.Audit || !u.isLimited(), Waiting: made == nil}
 	if made != nil {
-		p.fill(made, s.reports.lastVerified(), month, day)
+		p.fill(made, month, day)
 		if p.Open != nil && u.Listen {
 			p.Open.Calls = "/calls?start-time=" + day + "&end-time=" + day
 		}
@@ -175,8 +169,8 @@ func (s *Server) completeness(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, http.StatusOK, "complete.html", p)
 }
 
-// fill makes the calendar of a month, the newest one where none is asked for.
-func (p *completePage) fill(made *report.Report, verified, month, day string) {
+// fill makes the calendar of a month, the newest month by default.
+func (p *completePage) fill(made *report.Report, month, day string) {
 	p.Empty = len(made.Days) == 0
 	p.Complete = made.Complete
 	p.Answer = "Not complete"
@@ -189,7 +183,7 @@ func (p *completePage) fill(made *report.Report, verified, month, day string) {
 	if p.Empty {
 		return
 	}
-	p.Facts = facts(made, verified, p.Counts)
+	p.Facts = facts(made, p.Counts)
 	if month == "" && day != "" {
 		month = day[:7]
 	}
@@ -198,7 +192,7 @@ func (p *completePage) fill(made *report.Report, verified, month, day string) {
 		month = last
 	}
 	p.Month = month
-	first, _ := time.Parse("2006-01", month) // it was checked
+	first, _ := time.Parse("2006-01", month) // already validated
 	p.MonthName = first.Format("January 2006")
 	if before := first.AddDate(0, -1, 0).Format("2006-01"); before >= made.Days[0].Day[:7] {
 		p.Before = before
@@ -225,13 +219,14 @@ func (p *completePage) fill(made *report.Report, verified, month, day string) {
 	}
 }
 
-// facts say when the archive was looked after last.
-func facts(made *report.Report, verified string, counts bool) []string {
+// facts returns sentences about the archive: when the report was made, the last run, the last
+// verification and, with counts, the totals.
+func facts(made *report.Report, counts bool) []string {
 	list := []string{"Checked " + made.Made.Format("2006-01-02 15:04") + " UTC."}
 	if !made.LastRun.IsZero() {
 		list = append(list, "The last run wrote "+made.LastRun.Format("2006-01-02 15:04")+" UTC.")
 	}
-	list = append(list, verified)
+	list = append(list, verifiedText(made))
 	if counts {
 		t := made.Total
 		list = append(list, fmt.Sprintf("%s of %s days closed, %s open, %s never listed; %s recordings archived, %s.",
@@ -240,23 +235,26 @@ func facts(made *report.Report, verified string, counts bool) []string {
 	return list
 }
 
-// verifiedText says when the archive was verified last, and how.
-func verifiedText(list []manifest.Verification) string {
-	list = slices.DeleteFunc(slices.Clone(list), func(v manifest.Verification) bool { return !v.Complete })
-	if len(list) == 0 {
+// verifiedText says when and how the archive was last verified.
+func verifiedText(made *report.Report) string {
+	switch {
+	case made.VerifiedUnreadable != "":
+		return "It is not known when the archive was verified last: " + made.VerifiedUnreadable + " cannot be read. Restore it from a copy."
+	case len(made.Verified) == 0:
 		return "No verification is noted. Run verify --note to note one."
 	}
-	v := list[len(list)-1]
-	how := map[string]string{"full": "every recording was read", "quick": "sizes were compared", "sample": "a sample was read"}[v.Mode]
+	v := made.Verified[0]
+	how := map[string]string{
+		manifest.VerifiedFull: "every recording was read", manifest.VerifiedQuick: "sizes were compared", manifest.VerifiedSample: "a sample was read",
+	}[v.Mode]
 	found := "nothing damaged"
-	if n := v.DamagedCount + v.ManifestBad; n > 0 {
+	if n := v.Damaged + v.ManifestDamaged; n > 0 {
 		found = counted(n) + " damaged"
 	}
-	span := ""
-	if v.From != "" || v.To != "" {
-		span = fmt.Sprintf(" from %s to %s", cmp.Or(v.From, "the first day"), cmp.Or(v.To, "the last day"))
+	if !v.Complete {
+		found += ", and not all was checked"
 	}
-	return fmt.Sprintf("Last verified %s UTC%s: %s, %s.", v.Started.Format("2006-01-02 15:04"), span, how, found)
+	return fmt.Sprintf("Last verified %s UTC, days from %s to %s: %s, %s.", v.Started.Format("2006-01-02 15:04"), cmp.Or(v.From, made.From), v.To, how, found)
 }
 
 // count adds a day to its month.
@@ -278,7 +276,7 @@ func (p *completePage) count(d *report.Day) {
 	m.Bytes += d.Bytes
 }
 
-// look is how a day looks in the calendar, and what it is in words.
+// look returns the appearance of a day in the calendar, and its state in words.
 func look(d *report.Day) (class, text string) {
 	switch {
 	case d.State == report.Closed && d.ByOutcome[manifest.Lost]+d.GivenUp > 0:
@@ -316,9 +314,9 @@ func (p *completePage) view(d *report.Day) *dayView {
 	return v
 }
 
-// losses names the recordings of a day that are not archived, and why.
+// losses lists the recordings of a day that are not archived, with reasons.
 func (s *Server) losses(ctx context.Context, day string) []string {
-	calls, _ := s.catalog.day(ctx, day) // what can be read is shown; the reasons tell of the rest
+	calls, _ := s.catalog.day(ctx, day) // readable calls are shown; the reasons mention the rest
 	var list []string
 	for i := range calls {
 		for _, r := range calls[i].Recordings {

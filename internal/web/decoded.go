@@ -11,22 +11,22 @@ import (
 	"convoso-archiver/internal/wave"
 )
 
-// maxDecodedBytes is how large a recording may be that is decoded for browsers: it is held in memory while it is sent.
-// As GSM that is nearly three hours.
+// maxDecodedBytes is the maximum size of a recording to decode for browsers, because it is held in memory while it is
+// sent. It is nearly three hours of GSM.
 const maxDecodedBytes = 16 << 20
 
-// decodingWait is how long a recording waits for others that are decoded, which are sent as slowly as their listeners
-// take them.
+// decodingWait is how long a request waits for a free decoder. Decoders are busy for as long as their listeners take
+// to receive the audio.
 const decodingWait = 5 * time.Second
 
-// isDecoded reports whether a recording is known to be of a kind that is decoded for browsers.
+// isDecoded reports whether a recording has a known format that is decoded for browsers.
 func (t *contentType) isDecoded() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.known && t.decoded
 }
 
-// sendDecoded answers with a recording as PCM WAV, or a range of that.
+// sendDecoded answers with a recording as PCM WAV, or a range of it.
 func (s *Server) sendDecoded(w http.ResponseWriter, r *http.Request, ref *recording) {
 	const title = "This recording cannot be played here."
 	if ref.Size > maxDecodedBytes {
@@ -48,7 +48,7 @@ func (s *Server) sendDecoded(w http.ResponseWriter, r *http.Request, ref *record
 		return
 	}
 	data, err := io.ReadAll(body)
-	_ = body.Close() // it was only read
+	_ = body.Close() // read only
 	if err != nil {
 		s.trouble(w, r, "read a recording", err)
 		return
@@ -77,6 +77,6 @@ func (s *Server) sendDecoded(w http.ResponseWriter, r *http.Request, ref *record
 		return
 	}
 	if err := copySlowly(w, io.LimitReader(decoder, part.length), part.length); err != nil {
-		panic(http.ErrAbortHandler) // the length was promised: the client must see that it is cut
+		panic(http.ErrAbortHandler) // the header has the full length: the client must notice the truncation
 	}
 }

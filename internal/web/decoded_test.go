@@ -11,7 +11,7 @@ import (
 	"convoso-archiver/internal/web/webtest"
 )
 
-// TestDecoded plays Sun audio as PCM WAV, whole and in ranges, and hands the file itself out for download.
+// TestDecoded plays Sun audio as PCM WAV, whole and in ranges, and downloads the original file.
 func TestDecoded(t *testing.T) {
 	s := serve(t, nil)
 	var r webtest.Recording

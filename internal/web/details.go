@@ -1,4 +1,4 @@
-// The details of an open call.
+// Renders the details of an open call.
 
 package web
 
@@ -22,10 +22,10 @@ type details struct {
 	Hidden                      bool // numbers are masked
 	NoRow                       bool
 	Second                      int
-	First                       *recordingView // the one that the player has
+	First                       *recordingView // the one in the player
 	Rights                      Rights
 	Reason                      bool
-	Close                       string // address of the list without it
+	Close                       string // address of the list without the details
 }
 
 // recordingView is a recording of an open call.
@@ -38,12 +38,12 @@ type recordingView struct {
 	Size     string
 	Bytes    int64
 	Audio    string // address
-	File     string // of the store, for whom may see numbers
+	File     string // key in the store, for users who may see numbers
 	Archived string // when
 	SHA256   string
 }
 
-// call sends an open call alone, for the script.
+// call answers the script with the details of a call, without the page.
 func (s *Server) call(w http.ResponseWriter, r *http.Request) {
 	d, err := s.details(r, r.PathValue("day"), r.PathValue("id"))
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// details returns a call that the user may see, nil where there is none.
+// details returns a call that the user may see, nil if there is none.
 func (s *Server) details(r *http.Request, day, id string) (*details, error) {
 	u := userOf(r)
 	c, err := s.catalog.call(r.Context(), day, id)

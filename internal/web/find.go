@@ -11,21 +11,22 @@ import (
 	"convoso-archiver/search"
 )
 
-// searchTime is how long a page searches. What it has found by then is shown, with how far it came.
+// searchTime is the time limit of a search for a page. After it, the page shows the calls found so
+// far and the day it reached.
 const searchTime = 3 * time.Second
 
-// found is what a search has brought.
+// found is the result of a search.
 type found struct {
 	calls  []search.Call
-	more   bool     // others follow
-	broken []string // days that could not be read, or not all of it
-	// stopped says that time was over; next is where to go on, 0 where that cannot be told.
+	more   bool     // there are further calls
+	broken []string // days that could not be read completely
+	// stopped says that the time limit was reached; next is where to continue, 0 if unknown.
 	stopped bool
 	next    search.Position
-	reached string // the day that was searched last, when stopped
+	reached string // if stopped, the last day searched
 }
 
-// find searches until it has a page, or until the time is over.
+// find searches until a page is full or the time limit is reached.
 func (s *Server) find(ctx context.Context, a *asked) (found, error) {
 	var f found
 	select {
@@ -56,8 +57,8 @@ func (s *Server) find(ctx context.Context, a *asked) (found, error) {
 	if q.Sort != search.OldestFirst {
 		slices.Reverse(days)
 	}
-	// A few days first, then more at a time: without an index a page that the newest days fill is there at once, and with
-	// one there are few searches.
+	// It starts with a few days and then searches more at a time: without an index, a page of the newest days is fast,
+	// and with an index there are few searches.
 	q.Limit = 0
 	for n := 1; len(days) > 0; n = min(2*n, 512) {
 		span := days[:min(n, len(days))]
@@ -75,7 +76,7 @@ func (s *Server) find(ctx context.Context, a *asked) (found, error) {
 	return f, nil
 }
 
-// within narrows a query to days, which stand in its order.
+// within narrows a query to days, given in the order of the query.
 func within(q search.Query, days []string) search.Query {
 	first, last := days[0], days[len(days)-1]
 	if first > last {
@@ -94,7 +95,7 @@ func within(q search.Query, days []string) search.Query {
 	return q
 }
 
-// add searches, until there are more than size calls.
+// add searches until there are more than size calls.
 func (f *found) add(ctx context.Context, archive *search.Archive, q search.Query, size int) error {
 	for c, err := range archive.Search(ctx, q) {
 		if broken, ok := errors.AsType[*search.DayError](err); ok {
@@ -113,12 +114,12 @@ func (f *found) add(ctx context.Context, archive *search.Archive, q search.Query
 	return nil
 }
 
-// stop says how far a search came that was stopped within some days: what it has found of them is kept, and the next one
-// begins behind that.
+// stop notes how far a search came that was stopped within some days: its results are kept, and the next search
+// continues after them.
 func (f *found) stop(part search.Query, span []string) {
 	f.stopped, f.reached = true, span[0]
 	first, last := part.Positions()
-	f.next = last + 1 // behind it come those at last and before; within a span it is no largest number
+	f.next = last + 1 // the next page starts with the calls at last and before; last is within a span, so this cannot overflow
 	if part.Sort == search.OldestFirst {
 		f.next = first - 1
 	}

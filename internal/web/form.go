@@ -1,4 +1,4 @@
-// The search form.
+// Builds the search form.
 
 package web
 
@@ -11,10 +11,10 @@ import (
 	"convoso-archiver/search"
 )
 
-// form is the form of the search: a few fields in sight, and all others behind a word.
+// form is the form of the search: a few visible fields, and the others in a collapsed section.
 type form struct {
 	Main, More []field
-	IsOpen     bool // one of the others is filled in
+	IsOpen     bool // a field of the collapsed section has a value
 	Wrong      []string
 }
 
@@ -30,7 +30,7 @@ type choice struct {
 	Chosen       bool
 }
 
-// mainTerms are in sight.
+// mainTerms are the visible fields.
 func mainTerms() []string {
 	return []string{"start-time", "end-time", "number", "agent", "campaign", "status", "min-length", "with-recording"}
 }

@@ -25,8 +25,8 @@ import (
 const (
 	maxSelected = 1000 // calls
 	maxListed   = 200_000
-	maxSample   = 1000 // calls at random, which are held in memory
-	listBatch   = 500  // calls whose ids are noted, and then sent
+	maxSample   = 1000 // random calls, which are held in memory
+	listBatch   = 500  // calls whose ids are logged and then sent
 )
 
 // chosen is a call that was selected, with its recordings.
@@ -35,7 +35,7 @@ type chosen struct {
 	refs []*recording
 }
 
-// begins takes one of the places of those who hand over, and reports whether there was one.
+// begins takes a place for a download, and reports whether one was free.
 func (s *Server) begins(w http.ResponseWriter, r *http.Request) (end func(), ok bool) {
 	name := userOf(r).name
 	if !s.handovers.take(name) {
@@ -46,7 +46,7 @@ func (s *Server) begins(w http.ResponseWriter, r *http.Request) (end func(), ok 
 	return func() { s.handovers.leave(name) }, true
 }
 
-// zip sends the recordings of the calls that were selected, as they are stored, with a table and their hashes.
+// zip sends the stored recordings of the selected calls with a table and their hashes.
 func (s *Server) zip(w http.ResponseWriter, r *http.Request) {
 	if !s.readForm(w, r) {
 		return
@@ -88,11 +88,11 @@ func (s *Server) zip(w http.ResponseWriter, r *http.Request) {
 		if r.Context().Err() == nil {
 			s.Logger.Warn("a ZIP was not sent completely", "err", withoutAddress(err))
 		}
-		panic(http.ErrAbortHandler) // the client must see that it is cut
+		panic(http.ErrAbortHandler) // the client must notice the truncation
 	}
 }
 
-// withoutAddress keeps of an error of the network what says nothing about anybody.
+// withoutAddress removes addresses from a network error.
 func withoutAddress(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "timeout") {
 		return "the client was too slow"
@@ -111,7 +111,7 @@ func (s *Server) selection(w http.ResponseWriter, r *http.Request) ([]chosen, bo
 		s.refuse(w, r, http.StatusRequestEntityTooLarge, "Too many calls are selected.", "Select at most 1,000.")
 		return nil, false
 	}
-	slices.Sort(names) // by day: each is read once
+	slices.Sort(names) // by day, so each day is read once
 	u := userOf(r)
 	var list []chosen
 	for _, name := range slices.Compact(names) {
@@ -136,8 +136,8 @@ func (s *Server) selection(w http.ResponseWriter, r *http.Request) ([]chosen, bo
 	return list, true
 }
 
-// writeZIP writes index.csv first and sha256sums.txt at the end, and errors.txt where something is not as it should be. The
-// hashes are those noted when the recordings were stored, so that sha256sum -c finds what has changed since.
+// writeZIP writes index.csv first and sha256sums.txt at the end, and errors.txt if there are problems. The hashes are
+// from the manifest, so sha256sum -c finds later changes.
 func (s *Server) writeZIP(ctx context.Context, w io.Writer, selection []chosen, mask masker) error {
 	archive := zip.NewWriter(w)
 	index, err := entry(archive, "index.csv", time.Now())
@@ -161,6 +161,9 @@ func (s *Server) writeZIP(ctx context.Context, w io.Writer, selection []chosen, 
 			}
 			if problem != "" {
 				wrong = append(wrong, name+": "+problem)
+				if problem == zipRemoved {
+					continue
+				}
 				s.Logger.Error("a recording in a ZIP is damaged: run verify", "recording_id", ref.id, "day", ref.day, "problem", problem)
 			}
 			if sum := ref.sum(); isThere && sum != "" {
@@ -192,9 +195,13 @@ func writeLines(archive *zip.Writer, name string, lines []string) error {
 	return err
 }
 
-// addAudio adds a recording and says what is wrong with it. The error is that of the ZIP itself.
+// addAudio adds a recording and returns what is wrong with it. An error means that the ZIP cannot
+// be written.
 func (s *Server) addAudio(ctx context.Context, archive *zip.Writer, name string, ref *recording) (problem string, isThere bool, err error) {
 	body, err := s.Audio.OpenRange(ctx, ref.Key, 0, max(ref.Size, 1))
+	if errors.Is(err, fs.ErrNotExist) && s.isRemoved(ctx, ref) {
+		return zipRemoved, false, nil
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return "it is archived, but its file is missing", false, nil
 	}
@@ -224,7 +231,10 @@ func (s *Server) addAudio(ctx context.Context, archive *zip.Writer, name string,
 	return "", true, nil
 }
 
-// watchedReader remembers an error of reading, to tell it from one of writing.
+// zipRemoved is wrong with a recording that was removed on purpose after it was selected.
+const zipRemoved = "it was erased, or its retention has ended"
+
+// watchedReader remembers a read error, to distinguish it from a write error.
 type watchedReader struct {
 	r   io.Reader
 	err error
@@ -248,7 +258,7 @@ func uniqueName(names map[string]bool, ref *recording) string {
 	return name
 }
 
-// slowWriter gives each write a minute.
+// slowWriter sets a deadline of one minute for each write.
 type slowWriter struct {
 	w   http.ResponseWriter
 	end time.Time
@@ -260,11 +270,11 @@ func (s *slowWriter) Write(p []byte) (int, error) {
 	if deadline.After(s.end) {
 		deadline = s.end
 	}
-	_ = http.NewResponseController(s.w).SetWriteDeadline(deadline) // tests have none
+	_ = http.NewResponseController(s.w).SetWriteDeadline(deadline) // test connections do not support it
 	return s.w.Write(p)
 }
 
-// columns are those of every table that is handed out.
+// columns are the columns of every table in a download.
 func columns() []string {
 	return []string{
 		"day", "call_date", "call_id", "lead_id", "list_id", "campaign_id", "campaign", "user_id", "user", "status", "status_name", "call_type",
@@ -288,7 +298,7 @@ func cells(c *search.Call, mask masker) []string {
 	return row
 }
 
-// plainCell keeps a spreadsheet from taking a text for a formula.
+// plainCell keeps a spreadsheet from reading a text as a formula.
 func plainCell(text string) string {
 	if text == "" || !strings.ContainsRune("=+-@\t\r", rune(text[0])) {
 		return text
@@ -301,7 +311,7 @@ func plainCell(text string) string {
 
 func writeIndex(w io.Writer, selection []chosen, mask masker, names map[string]bool) error {
 	table := csv.NewWriter(w)
-	_ = table.Write(append(columns(), "recording_id", "state", "file", "bytes", "sha256")) // Flush tells
+	_ = table.Write(append(columns(), "recording_id", "state", "file", "bytes", "sha256")) // Flush reports the error
 	for _, c := range selection {
 		row := cells(&c.call, mask)
 		if len(c.call.Recordings) == 0 {
@@ -320,7 +330,7 @@ func writeIndex(w io.Writer, selection []chosen, mask masker, names map[string]b
 	return table.Error()
 }
 
-// csv sends the list that an address asks for, to its end.
+// csv sends the complete list for an address.
 func (s *Server) csv(w http.ResponseWriter, r *http.Request) {
 	if !s.readForm(w, r) {
 		return
@@ -355,7 +365,7 @@ func (s *Server) csv(w http.ResponseWriter, r *http.Request) {
 	s.sendCSV(w, r, a.query, reason)
 }
 
-// sendCSV notes the ids of some calls, sends these, and goes on.
+// sendCSV logs the ids of a batch of calls, sends the batch, and continues.
 func (s *Server) sendCSV(w http.ResponseWriter, r *http.Request, q search.Query, reason string) {
 	mask := newMasker(userOf(r))
 	table := csv.NewWriter(&slowWriter{w: w, end: time.Now().Add(longestAnswer)})
@@ -394,7 +404,7 @@ func (s *Server) sendCSV(w http.ResponseWriter, r *http.Request, q search.Query,
 				s.trouble(w, r, "make a list", err)
 				return
 			}
-			panic(http.ErrAbortHandler) // a list with a gap that nobody is told of would mislead
+			panic(http.ErrAbortHandler) // a list with a silent gap would mislead
 		}
 		if err != nil {
 			if !begun {
@@ -412,7 +422,7 @@ func (s *Server) sendCSV(w http.ResponseWriter, r *http.Request, q search.Query,
 	}
 }
 
-// noteBatch notes what is sent next. Where the list has begun, it ends in the middle when that fails.
+// noteBatch logs the next batch. If that fails after the first batch, the list is cut off.
 func (s *Server) noteBatch(w http.ResponseWriter, r *http.Request, begun bool, line Access) bool {
 	if !begun {
 		return s.note(w, r, line)

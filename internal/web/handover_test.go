@@ -51,7 +51,7 @@ func unzip(t *testing.T, body string) map[string]string {
 	return files
 }
 
-// wrongSums returns the names of which sha256sums.txt does not have the hash.
+// wrongSums returns the names of files that sha256sums.txt lists with another hash.
 func wrongSums(t *testing.T, files map[string]string) []string {
 	t.Helper()
 	var wrong []string
@@ -86,7 +86,7 @@ func TestZIP(t *testing.T) {
 			}
 		}
 	}
-	form.Add("call", "2025-05-27/90527000") // twice is once
+	form.Add("call", "2025-05-27/90527000") // duplicates count once
 	got := s.ask("POST", "/zip", form)
 	got.want(t, 200)
 	if got.header.Get("Content-Disposition") != `attachment; filename="recordings.zip"` {
@@ -115,7 +115,7 @@ func TestZIP(t *testing.T) {
 	for i, name := range rows[0] {
 		at[name] = i
 	}
-	if len(rows) != 8 { // head, 5 recordings that are there, one that waits, one call without
+	if len(rows) != 8 { // head, 5 archived recordings, one waiting, one call without a recording
 		t.Errorf("index.csv has %d rows: %v", len(rows), rows)
 	}
 	for _, row := range rows[1:] {
@@ -132,7 +132,7 @@ func TestZIP(t *testing.T) {
 	checkWithSha256sum(t, files)
 }
 
-// checkWithSha256sum runs the tool that a person would.
+// checkWithSha256sum runs the tool that a user would run.
 func checkWithSha256sum(t *testing.T, files map[string]string) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
@@ -155,7 +155,7 @@ func checkWithSha256sum(t *testing.T, files map[string]string) {
 	}
 }
 
-// TestZIPOfDamage tells in the ZIP what is not as it was archived.
+// TestZIPOfDamage checks that the ZIP lists damaged recordings.
 func TestZIPOfDamage(t *testing.T) {
 	folder, world := own(t)
 	s := serveAt(t, archiver.Location{Folder: folder}, nil)
@@ -196,7 +196,7 @@ func TestZIPOfDamage(t *testing.T) {
 	wantNoNumbers(t, "the log", s.log.String())
 }
 
-// TestZIPWithoutReader closes the browser in the middle of a ZIP.
+// TestZIPWithoutReader disconnects in the middle of a ZIP.
 func TestZIPWithoutReader(t *testing.T) {
 	s := serve(t, nil)
 	form := url.Values{}
@@ -236,7 +236,7 @@ func TestZIPWithoutReader(t *testing.T) {
 	s.ask("POST", "/zip", form).want(t, 200)
 }
 
-// TestPlaces lets nobody take all places, and gives back each.
+// TestPlaces checks that one user cannot take all places, and that each place is returned.
 func TestPlaces(t *testing.T) {
 	var p places
 	for n := range maxHandoversEach + 1 {

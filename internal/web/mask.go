@@ -13,13 +13,13 @@ import (
 
 const (
 	shownDigits = 4  // at the end of a masked number
-	wholeNumber = 10 // digits of a number that is hardly a part of one
-	maskedFrom  = 7  // digits from which on the last ones are shown
+	wholeNumber = 10 // digits that make a number complete
+	maskedFrom  = 7  // minimum number of digits for showing the last ones
 )
 
 const dots = "•••"
 
-// maskNumber hides a number but for its last digits. One that is too short to keep anything hidden is hidden whole.
+// maskNumber hides a number except its last digits. It hides a short number completely.
 func maskNumber(number string) string {
 	d := []rune(digitsOf(number))
 	switch {
@@ -31,7 +31,7 @@ func maskNumber(number string) string {
 	return dots + string(d[len(d)-shownDigits:])
 }
 
-// digitsOf returns the digits of any script.
+// digitsOf returns the digits in any script.
 func digitsOf(text string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsDigit(r) {
@@ -41,10 +41,10 @@ func digitsOf(text string) string {
 	}, text)
 }
 
-// maxBetween is how many signs that are no letters may stand between two digits of a number.
+// maxBetween is the maximum number of non-letters between two digits of a number.
 const maxBetween = 5
 
-// maskText hides what may be a number within a text: seven digits or more of any script, with few other signs between
+// maskText hides possible numbers in a text: seven digits or more, in any script, with few other characters between
 // them.
 func maskText(text string) string {
 	out := ""
@@ -54,7 +54,7 @@ func maskText(text string) string {
 		if n < maskedFrom {
 			end = max(end, 1)
 			out += string(runes[i : i+end])
-		} else { // with what it begins with
+		} else { // with the + or ( before it
 			out = strings.TrimRight(out, "+(") + maskNumber(string(runes[i:i+end]))
 		}
 		i += end
@@ -62,7 +62,7 @@ func maskText(text string) string {
 	return out
 }
 
-// numberAt returns where a number ends that may begin here, and how many digits it has; 0 for none.
+// numberAt returns the end and the number of digits of a number that starts here; 0 for none.
 func numberAt(runes []rune) (end, n int) {
 	between := 0
 	for i, r := range runes {
@@ -79,7 +79,7 @@ func numberAt(runes []rune) (end, n int) {
 	return end, n
 }
 
-// masker shows what a user may see of calls.
+// masker hides the fields of calls that a user may not see.
 type masker struct {
 	numbers bool // nothing is hidden
 }
@@ -94,7 +94,7 @@ func (m masker) number(number string) string {
 	return maskNumber(number)
 }
 
-// text shows a text, in which somebody may have written numbers.
+// text shows a text, which may contain numbers.
 func (m masker) text(text string) string {
 	if m.numbers {
 		return text
@@ -102,7 +102,7 @@ func (m masker) text(text string) string {
 	return maskText(text)
 }
 
-// fields returns the fields that can be searched for, as they may be shown. Ids are left as they are.
+// fields returns the searchable fields as the user may see them. Ids stay unchanged.
 func (m masker) fields(f search.Fields) search.Fields {
 	for _, number := range []*string{&f.PhoneNumber, &f.NumberDialed} {
 		*number = m.number(*number)
@@ -116,15 +116,15 @@ func (m masker) fields(f search.Fields) search.Fields {
 // rowField is a field of a row as it was received.
 type rowField struct{ Name, Value string }
 
-// harmlessFields are ids, counts and times: they are many digits and no number.
+// harmlessFields are ids, counts and times: they may have many digits, but are no phone numbers.
 func harmlessFields() []string {
 	return []string{
 		"id", "lead_id", "list_id", "campaign_id", "queue_id", "user_id", "call_date", "call_length", "called_count", "recording_id",
 	}
 }
 
-// row returns the fields of a row by name. Lists and objects, which hold file names, and so numbers, are left out for whom
-// may not see these.
+// row returns the fields of a row by name. For users who may not see numbers, it omits lists and objects, because they
+// contain file names with numbers.
 func (m masker) row(raw json.RawMessage) []rowField {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(raw, &fields) != nil {

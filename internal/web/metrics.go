@@ -12,11 +12,12 @@ import (
 	"convoso-archiver/manifest/report"
 )
 
-// metricsFresh is how old a report may be that a scrape is answered with: a report looks at every day of the archive,
-// which in a bucket costs requests, and changes once a night.
+// metricsFresh is the maximum age of the report for a scrape: a report reads every day of the archive, which costs
+// requests in a bucket, and changes once a night.
 const metricsFresh = 10 * time.Minute
 
-// metrics answers a scrape. Counts of the whole archive are for whom Completeness shows them to.
+// metrics answers a scrape. It includes counts of the whole archive only for users who may see them
+// on Completeness.
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 	u := userOf(r)
 	if !u.Audit && (!u.Listen || u.isLimited()) {
@@ -36,7 +37,7 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	m := archiveMetrics(made, s.Archive.Zone(), s.Rules.PurgeAfter)
 	m.Build = s.Build
-	_, _ = io.WriteString(w, m.Text()) // whoever asks has gone
+	_, _ = io.WriteString(w, m.Text()) // the client has disconnected
 }
 
 // archiveMetrics makes metrics of a report.
@@ -47,7 +48,7 @@ func archiveMetrics(made *report.Report, zone *time.Location, purgeAfter time.Du
 		Dates:      map[string]int{"closed": 0, "open": 0, "never_listed": 0, "unsettled": 0},
 	}
 	for outcome, n := range made.Total.ByOutcome {
-		if outcome.Final() || outcome == manifest.Lost { // the others wait, or were given up
+		if outcome.Final() || outcome == manifest.Lost { // the others wait or were given up
 			m.Recordings[string(outcome)] = n
 		}
 	}
@@ -70,6 +71,6 @@ func archiveMetrics(made *report.Report, zone *time.Location, purgeAfter time.Du
 }
 
 func startOf(day string, zone *time.Location) time.Time {
-	t, _ := time.ParseInLocation(time.DateOnly, day, zone) // days of a report are dates
+	t, _ := time.ParseInLocation(time.DateOnly, day, zone) // days of a report are valid dates
 	return t
 }

@@ -14,7 +14,7 @@ import (
 	"convoso-archiver/manifest/report"
 )
 
-// TestMetrics: a scrape says what the report says, and does not read the archive anew.
+// TestMetrics: a scrape agrees with the report and does not read the archive again.
 func TestMetrics(t *testing.T) {
 	folder, _ := own(t)
 	s := serveAt(t, archiver.Location{Folder: folder}, func(c *Config) { c.Build = metrics.Build{Version: "v9", Go: "go1"} })

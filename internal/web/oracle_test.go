@@ -7,7 +7,7 @@ import (
 	"convoso-archiver/search"
 )
 
-// TestNumbersCannotBeGuessed refuses what would tell a user the digits of numbers that he may not see.
+// TestNumbersCannotBeGuessed checks that no query reveals digits of a masked number.
 func TestNumbersCannotBeGuessed(t *testing.T) {
 	for _, test := range []struct {
 		q       search.Query
@@ -36,7 +36,7 @@ func TestNumbersCannotBeGuessed(t *testing.T) {
 	}
 }
 
-// TestMaskFindsNumbers hides numbers however they are written.
+// TestMaskFindsNumbers checks that numbers are hidden in every notation.
 func TestMaskFindsNumbers(t *testing.T) {
 	for _, between := range []string{"", " ", "-", ".", "\u00a0", "\u202f", "\u2009", "\u2212", "\u200b", ",", "*", ":", "'", "  -  "} {
 		text := "call " + strings.Join([]string{"550", "867", "5309"}, between) + " soon"

@@ -1,23 +1,23 @@
-// Limits the number of ZIPs and lists that are sent at once.
+// Limits the number of ZIPs and lists that are sent in parallel.
 
 package web
 
 import "sync"
 
-// How many ZIPs and lists are sent at once, in all and to one user: who reads slowly holds up nobody else.
+// Maximum parallel ZIPs and lists, in total and per user: a slow client must not block other users.
 const (
 	maxHandovers     = 16
 	maxHandoversEach = 4
 )
 
-// places are those of ZIPs and lists that are being sent. They are safe for concurrent use.
+// places counts the ZIPs and lists being sent. It is safe for concurrent use.
 type places struct {
 	mu    sync.Mutex
-	taken map[string]int // by user; a user without one is not in it
+	taken map[string]int // by user; users without a place are not in the map
 	all   int
 }
 
-// take takes a place for a user, and reports whether there was one.
+// take takes a place for a user, and reports whether one was free.
 func (p *places) take(user string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A recording is noted as played once for a session of listening: until nothing of it was asked for so long.
+// A recording is logged once per session. A session ends when no range was requested for this time.
 const (
 	sessionEnds = 30 * time.Minute
 	maxSessions = 20_000
@@ -18,13 +18,13 @@ const (
 // play identifies a listening session or an opened call: the user, the call or recording, and the address.
 type play struct{ user, from, day, recording, call string }
 
-// plays are the sessions of listening. It may be used by several goroutines at once.
+// plays are the sessions of listening. It is safe for concurrent use.
 type plays struct {
 	mu   sync.Mutex
 	last map[play]time.Time
 }
 
-// goesOn reports whether a session goes on, and keeps it open.
+// goesOn reports whether a session still lasts, and extends it.
 func (p *plays) goesOn(key play, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -36,7 +36,7 @@ func (p *plays) goesOn(key play, now time.Time) bool {
 	return true
 }
 
-// begin notes that a session has begun.
+// begin starts a session.
 func (p *plays) begin(key play, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -52,8 +52,7 @@ func (p *plays) begin(key play, now time.Time) {
 	p.last[key] = now
 }
 
-// note writes that a user takes something, before it is sent. It reports whether it may be sent, and has answered where
-// not.
+// note logs an access before anything is sent. If it returns false, it has answered the request with an error.
 func (s *Server) note(w http.ResponseWriter, r *http.Request, lines ...Access) bool {
 	if s.Log == nil || len(lines) == 0 {
 		return true
@@ -100,8 +99,8 @@ func (s *Server) mayOpen(w http.ResponseWriter, r *http.Request, day, id string)
 	return true
 }
 
-// mayPlay notes that a session of listening begins, unless it goes on. With RequireReason a session begins by listen
-// alone. It has answered where the recording may not be sent.
+// mayPlay logs the start of a session, unless one still lasts. With RequireReason, only listen starts a session. If
+// it returns false, it has answered the request with an error.
 func (s *Server) mayPlay(w http.ResponseWriter, r *http.Request, ref *recording) bool {
 	u := userOf(r)
 	key := play{user: u.name, from: u.from, day: ref.day, recording: ref.id}
@@ -125,7 +124,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, key play, ref *re
 
 const maxReason = 300 // bytes
 
-// reasonOf returns the reason that a form gives, and whether it will do.
+// reasonOf returns the reason from a form, and whether it is acceptable.
 func (s *Server) reasonOf(w http.ResponseWriter, r *http.Request) (reason string, ok bool) {
 	reason = strings.TrimSpace(r.PostFormValue("reason"))
 	switch {
@@ -139,7 +138,7 @@ func (s *Server) reasonOf(w http.ResponseWriter, r *http.Request) (reason string
 	return "", false
 }
 
-// listen begins a session with a reason.
+// listen starts a session with a reason.
 func (s *Server) listen(w http.ResponseWriter, r *http.Request) {
 	if !s.readForm(w, r) {
 		return

@@ -23,21 +23,21 @@ const (
 	maxValues    = 100  // of a term
 )
 
-// asked is what the address of the list says.
+// asked is the parsed address of the list.
 type asked struct {
 	query   search.Query
 	day, id string // of the open call; empty for none
-	second  int    // where its player stands
+	second  int    // position of the player
 	wrong   []*search.TermError
 }
 
-// pageParameters are those that are no terms.
+// pageParameters are the parameters that are not search terms.
 func pageParameters() []string {
 	return []string{"start-time", "end-time", "last", "after", "call", "t"}
 }
 
-// parseQuery reads the parameters of an address. What is wrong with them is kept for the page to tell; the query is not
-// to be asked then. Empty values are those of a form that was not filled in.
+// parseQuery reads the parameters of an address. It keeps errors for the page to show; then the query must not be run.
+// It ignores empty values, which come from empty form fields.
 func parseQuery(values url.Values, now time.Time, zone *time.Location) asked {
 	var a asked
 	known := map[string]bool{}
@@ -99,7 +99,7 @@ func (a *asked) keep(name string, err error) {
 	}
 }
 
-// span reads the days. The last days end today.
+// span reads the range of days. Relative ranges end today.
 func (a *asked) span(values url.Values, now time.Time, zone *time.Location) {
 	start, end, last := one(values, "start-time"), one(values, "end-time"), one(values, "last")
 	if last == "" {
@@ -118,7 +118,7 @@ func (a *asked) span(values url.Values, now time.Time, zone *time.Location) {
 	}
 }
 
-// clock takes the form that a browser's field for times gives.
+// clock parses the value of a browser's time field.
 func clock(text string) string {
 	if len(text) == len("2006-01-02T15:04") && text[10] == 'T' {
 		return text + ":00"
@@ -150,7 +150,7 @@ func (a *asked) after(text string) error {
 	return nil
 }
 
-// open reads which call is open. What is wrong opens none.
+// open reads which call is open. An invalid value opens none.
 func (a *asked) open(call, second string) {
 	day, id, found := strings.Cut(call, "/")
 	if !found || !isDay(day) || id == "" {
@@ -163,7 +163,7 @@ func (a *asked) open(call, second string) {
 	}
 }
 
-// size is how many calls a page has.
+// size is the number of calls per page.
 func (a *asked) size() int {
 	switch {
 	case a.query.Sample > 0:
@@ -174,13 +174,13 @@ func (a *asked) size() int {
 	return pageCalls
 }
 
-// isByTime reports whether the list can be paged.
+// isByTime reports whether the list is sorted by time and so can be paged.
 func (a *asked) isByTime() bool {
 	q := a.query
 	return q.Sample == 0 && q.Sort != search.LongestFirst && q.Sort != search.ShortestFirst
 }
 
-// with returns the address of the list with other values; "" takes one away.
+// with returns the address of the list with changed values; "" removes one.
 func with(values url.Values, pairs ...string) string {
 	changed := url.Values{}
 	for name, list := range values {

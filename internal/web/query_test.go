@@ -48,8 +48,8 @@ func TestParseQuery(t *testing.T) {
 	}
 }
 
-// FuzzQuery reads any address. What is found wrong names a field; what is not can be asked, and can be written as an address
-// that says the same.
+// FuzzQuery parses any address. An error must name a field; a valid query must run, and must survive a round trip
+// through an address.
 func FuzzQuery(f *testing.F) {
 	for _, seed := range []string{
 		"number=5309&last=7d", "start-time=2025-05-01&end-time=2025-05-02T10:00&after=5", "sample=3&seed=9", "call=2025-05-27/9&t=3", "outcome=lost,pending&id=1,2",
@@ -60,7 +60,7 @@ func FuzzQuery(f *testing.F) {
 	now := time.Date(2026, 3, 10, 20, 0, 0, 0, time.UTC)
 	call := &search.Call{Day: "2025-05-27", Position: 5, Fields: search.Fields{ID: "9", Length: -1}}
 	f.Fuzz(func(t *testing.T, text string) {
-		values, _ := url.ParseQuery(text) // what can be read is taken, as net/http does
+		values, _ := url.ParseQuery(text) // keeps the valid part, as net/http does
 		a := parseQuery(values, now, time.UTC)
 		newForm(values, a.wrong)
 		for _, w := range a.wrong {
@@ -86,7 +86,7 @@ func FuzzQuery(f *testing.F) {
 	})
 }
 
-// TestTerms asks for each term by the page and compares with the search itself.
+// TestTerms searches for each term through the page and compares with the search itself.
 func TestTerms(t *testing.T) {
 	s := serve(t, nil)
 	for _, address := range []string{
@@ -136,7 +136,7 @@ func TestTerms(t *testing.T) {
 	}
 }
 
-// TestStoppedSearch goes on where a search was stopped.
+// TestStoppedSearch continues a stopped search.
 func TestStoppedSearch(t *testing.T) {
 	days := []string{"2025-05-27", "2025-05-26"}
 	part := within(search.Query{}, days)

@@ -11,11 +11,11 @@ import (
 type byteRange struct {
 	offset, length int64
 	partial        bool // one range was asked for
-	unsatisfiable  bool // and the body has nothing of it
+	unsatisfiable  bool // and it is outside the body
 }
 
-// parseRange reads a Range header by RFC 9110. What it does not allow, other units and several ranges are answered with
-// the whole body, as it permits.
+// parseRange reads a Range header by RFC 9110. Invalid headers, other units and several ranges get the whole body, as
+// the RFC permits.
 func parseRange(header string, size int64) byteRange {
 	whole := byteRange{length: size}
 	unit, spec, found := strings.Cut(header, "=")
@@ -27,7 +27,7 @@ func parseRange(header string, size int64) byteRange {
 	if !found {
 		return whole
 	}
-	if first == "" { // the last bytes
+	if first == "" { // a suffix range
 		n, ok := position(last)
 		switch {
 		case !ok:
@@ -56,7 +56,7 @@ func parseRange(header string, size int64) byteRange {
 	return byteRange{offset: from, length: to - from + 1, partial: true}
 }
 
-// position reads digits alone. A number that is too large stands for the largest.
+// position parses decimal digits. A number that is too large becomes the largest.
 func position(text string) (int64, bool) {
 	if text == "" || strings.Trim(text, "0123456789") != "" {
 		return 0, false
@@ -68,7 +68,7 @@ func position(text string) (int64, bool) {
 	return n, true
 }
 
-// matchesTag reports whether If-None-Match names a tag.
+// matchesTag reports whether If-None-Match contains a tag.
 func matchesTag(header, tag string) bool {
 	if strings.TrimSpace(header) == "*" {
 		return true

@@ -1,4 +1,4 @@
-// Reads the rights of users.
+// Defines and parses the rights of users.
 
 package web
 
@@ -12,18 +12,18 @@ import (
 	"convoso-archiver/search"
 )
 
-// Rights are what a user may do. The zero value may do nothing.
+// Rights are what a user may do. The zero value allows nothing.
 type Rights struct {
 	Listen   bool // search calls, see them, and play recordings
-	Download bool // take recordings and lists away
-	Numbers  bool // see whole numbers, which are masked otherwise
-	Audit    bool // see all that is known of completeness, whatever the limits
+	Download bool // download recordings and lists
+	Numbers  bool // see complete numbers, which are masked otherwise
+	Audit    bool // see the completeness of the whole archive, regardless of limits
 	// Within are the campaigns and agents that the user is limited to.
 	Within search.Limits
 }
 
-// ParseRights reads rights as they stand in a users file: words parted by commas, then limits, parted by semicolons:
-// listen,download;campaigns=12,Solar West;agents=3001. The error repeats nothing of the text.
+// ParseRights parses rights in the format of a users file: words separated by commas, then limits separated by
+// semicolons: listen,download;campaigns=12,Solar West;agents=3001. The error does not repeat the text.
 func ParseRights(text string) (Rights, error) {
 	var r Rights
 	for i, part := range strings.Split(text, ";") {
@@ -65,7 +65,7 @@ func (r *Rights) add(words string) error {
 	return nil
 }
 
-// limit sets a limit. One that names nobody would allow everybody if it were taken for none.
+// limit sets a limit. An empty limit is an error, because ignoring it would allow everything.
 func (r *Rights) limit(name, values string) error {
 	list := map[string]*[]string{"campaigns": &r.Within.Campaigns, "agents": &r.Within.Agents}[name]
 	if list == nil {
@@ -88,8 +88,8 @@ func (r *Rights) limit(name, values string) error {
 // isLimited reports whether some calls are hidden from the user.
 func (r Rights) isLimited() bool { return r.Within.Campaigns != nil || r.Within.Agents != nil }
 
-// check refuses terms by which a user who sees the last four digits of numbers alone could find out the others one after
-// another: an end of another length than what is shown anyway, and shorter than a whole number.
+// check refuses terms with which a user who sees only the last four digits of numbers could guess the other digits one
+// by one: any partial number of a length other than the visible four digits.
 func (r Rights) check(q search.Query) error {
 	if r.Numbers {
 		return nil
@@ -115,9 +115,9 @@ func (r Rights) check(q search.Query) error {
 	return nil
 }
 
-// user is who asks.
+// user is the sender of a request.
 type user struct {
-	name string // empty for the one on loopback
+	name string // empty on loopback
 	from string // address of the client
 	Rights
 }
@@ -125,7 +125,7 @@ type user struct {
 // may reports whether the user may see a call.
 func (u *user) may(f *search.Fields) bool { return u.Listen && u.Within.Allow(f) }
 
-// allowed is the query as the user may ask it.
+// allowed returns the query with the user's limits.
 func (u *user) allowed(q search.Query) search.Query {
 	q.Sample = min(q.Sample, maxSample)
 	q.Within = search.Limits{Campaigns: slices.Clone(u.Within.Campaigns), Agents: slices.Clone(u.Within.Agents)}

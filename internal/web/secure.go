@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// policy lets a page load nothing that this program does not serve, and run nothing that stands in a page.
+// policy lets a page load resources only from this server, and forbids inline scripts.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
-// secured sets the headers that every answer has.
+// secured sets the security headers of every answer.
 func secured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -31,8 +31,8 @@ func secured(next http.Handler) http.Handler {
 	})
 }
 
-// knownHost answers 421 where the request is for another host: a page of somebody else whose name leads here could read
-// what it asks for otherwise.
+// knownHost answers 421 if the request is for another host. Otherwise a foreign page could read this server by DNS
+// rebinding.
 func (s *Server) knownHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isKnownHost(r.Host, s.origin, s.Hosts, r.TLS != nil) {
@@ -44,8 +44,8 @@ func (s *Server) knownHost(next http.Handler) http.Handler {
 	})
 }
 
-// isKnownHost reports whether a Host header names a server that listens at an address: by it, by a name of loopback with
-// its port, or by one of the names, with any port, which a proxy may have.
+// isKnownHost reports whether a Host header names this server: its address, a name of loopback with its port, or one of
+// the configured names with any port, because a proxy may use another port.
 func isKnownHost(host, listens string, names []string, isTLS bool) bool {
 	name, port, err := net.SplitHostPort(host)
 	if err != nil {
@@ -65,7 +65,7 @@ func isKnownHost(host, listens string, names []string, isTLS bool) bool {
 	return port == listenPort && slices.ContainsFunc(loopback, func(known string) bool { return strings.EqualFold(known, name) })
 }
 
-// ownSite refuses what a page of another site asks for, where even a GET leaves a line in the access log.
+// ownSite refuses requests from pages of other sites where even a GET is written to the access log.
 func (s *Server) ownSite(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if isFromElsewhere(r) {
@@ -86,20 +86,20 @@ func (s *Server) refuseElsewhere(w http.ResponseWriter, r *http.Request) {
 	s.refuse(w, r, http.StatusForbidden, "This request came from another site.", "Open the page itself and try again there.")
 }
 
-// connections bounds how many connections there are: where one too many comes, the one that is idle for longest goes.
+// connections limits the number of connections: above the limit it closes the one that has been idle longest.
 type connections struct {
 	max  int
 	mu   sync.Mutex
-	open map[net.Conn]time.Time // since when it is idle; zero while it is not
+	open map[net.Conn]time.Time // start of the idle time; zero if it is in use
 }
 
 func (c *connections) changed(conn net.Conn, state http.ConnState) {
 	if closing := c.note(conn, state, time.Now()); closing != nil {
-		_ = closing.Close() // it is not needed any more
+		_ = closing.Close() // idle, so nothing is lost
 	}
 }
 
-// note returns the connection to close, nil for none.
+// note records a state change and returns the connection to close, nil for none.
 func (c *connections) note(conn net.Conn, state http.ConnState, now time.Time) net.Conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -51,7 +51,7 @@ func TestHostOfAnother(t *testing.T) {
 	s.get("/healthz", "Host", "evil.example").want(t, 200, "ok")
 }
 
-// TestForgery posts from another site, as browsers of all ages tell it.
+// TestForgery posts from another site, with the headers of old and new browsers.
 func TestForgery(t *testing.T) {
 	s := serve(t, nil)
 	form := url.Values{"call": {stored(shared.world, "12").Day + "/" + stored(shared.world, "12").CallID}}
@@ -66,7 +66,7 @@ func TestForgery(t *testing.T) {
 	open, details := "/calls?call="+url.QueryEscape(call.Day+"/"+call.CallID), "/call/"+call.Day+"/"+call.CallID
 	s.get(details, "Sec-Fetch-Site", "cross-site").want(t, http.StatusForbidden)
 	s.get(open, "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Dest", "image").want(t, http.StatusForbidden)
-	s.get(open, "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Dest", "document").want(t, 200) // a link in a letter
+	s.get(open, "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Dest", "document").want(t, 200) // a link in an email
 	s.get(audioPath(stored(shared.world, "12")), "Sec-Fetch-Site", "same-origin").want(t, 200, "RIFF")
 	s.ask("POST", "/zip", form, "Sec-Fetch-Site", "same-origin").want(t, 200, "PK")
 	s.ask("POST", "/zip", form, "Origin", s.url).want(t, 200, "PK")
@@ -105,7 +105,7 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// TestPathTricks tries to leave the archive, or to crash, by every parameter.
+// TestPathTricks tries path traversal and malformed values in every parameter.
 func TestPathTricks(t *testing.T) {
 	s := serve(t, nil)
 	r := stored(shared.world, "12")
@@ -168,7 +168,8 @@ func TestMethodsAndBodies(t *testing.T) {
 	}
 }
 
-// TestConnections closes the connection that is idle for longest when there are too many, and never one that is in use.
+// TestConnections checks that above the limit the connection that has been idle longest is closed, and never one in
+// use.
 func TestConnections(t *testing.T) {
 	pipe := func() net.Conn { a, _ := net.Pipe(); return a }
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -193,8 +194,8 @@ func TestConnections(t *testing.T) {
 	}
 }
 
-// TestIdleConnections holds a thousand connections that say nothing, some in the middle of a request, while others are
-// answered.
+// TestIdleConnections checks that requests are answered despite a thousand idle connections, some in the middle of a
+// request.
 func TestIdleConnections(t *testing.T) {
 	s := serve(t, nil)
 	address := strings.TrimPrefix(s.url, "http://")

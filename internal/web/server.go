@@ -24,13 +24,13 @@ import (
 //go:embed templates assets
 var files embed.FS
 
-// Audio is where recordings are stored.
+// Audio is the store of recordings.
 type Audio interface {
-	// OpenRange opens a part of an object. A missing one is fs.ErrNotExist.
+	// OpenRange opens a part of an object. The error for a missing object is fs.ErrNotExist.
 	OpenRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error)
 }
 
-// Config says what is served, and to whom.
+// Config says what to serve, and to whom.
 type Config struct {
 	Archive *search.Archive
 	Ledger  *manifest.Ledger
@@ -39,18 +39,18 @@ type Config struct {
 	Rules   report.Options // Settle, PurgeAfter and GiveUp
 
 	Users          *Users         // nil for none
-	AuthHeader     string         // in which a trusted proxy names the user; empty for none
-	TrustedProxies []netip.Prefix // whose headers are believed
-	Everybody      Rights         // of users whom the file does not name
-	Hosts          []string       // names of this page beside those of loopback
+	AuthHeader     string         // in which a trusted proxy sends the user name; empty for none
+	TrustedProxies []netip.Prefix // whose headers are trusted
+	Everybody      Rights         // of users who are not in the users file
+	Hosts          []string       // host names in addition to loopback
 
 	Log           *AccessLog // nil for none
-	RequireReason bool       // of everything that is played or handed out
+	RequireReason bool       // for every playback and download
 	Logger        *slog.Logger
 	Build         metrics.Build
 
-	// Hint returns lines that say why a search found nothing: values that no call of the archive has, and what may have
-	// been meant. nil for none. It is not asked for users who may see some calls alone.
+	// Hint returns lines that explain an empty result: values that no call of the archive has, and similar ones. nil
+	// for none. It is not called for users with limits.
 	Hint func(ctx context.Context, q search.Query) []string
 }
 
@@ -64,8 +64,8 @@ type Server struct {
 	failures  failures
 	plays     plays
 	handovers places
-	searches  chan struct{} // one for each search: each may hold a day in memory
-	decodings chan struct{} // one for each recording that is being decoded
+	searches  chan struct{} // one slot for each search, which may hold a day in memory
+	decodings chan struct{} // one slot for each recording being decoded
 }
 
 // Limits of time, size and number.
@@ -79,11 +79,12 @@ const (
 	maxHeaderBytes = 32 << 10
 	maxFormBytes   = 1 << 20
 	maxConnections = 4096
-	searchesAt     = 4 // at once; others wait
+	searchesAt     = 4 // in parallel; others wait
 	decodingsAt    = 8 // each holds a recording in memory
 )
 
-// New makes a server that listens at an address, as of [net.Listener]. It reads nothing yet.
+// New makes a server that listens at an address, as given by [net.Listener]. It does not read the
+// archive yet.
 func New(c Config, listens net.Addr) (*Server, error) {
 	s := &Server{Config: c, origin: listens.String(), searches: make(chan struct{}, searchesAt), decodings: make(chan struct{}, decodingsAt)}
 	pages, err := template.New("").Funcs(s.words()).ParseFS(files, "templates/*.html")
@@ -96,7 +97,7 @@ func New(c Config, listens net.Addr) (*Server, error) {
 	return s, nil
 }
 
-// Handler returns all pages, behind all that protects them.
+// Handler returns the handler of all pages, with all protections.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.calls)
@@ -119,7 +120,7 @@ func (s *Server) Handler() http.Handler {
 	}))
 	inner := s.knownHost(forgery.Handler(s.identify(s.limitTime(mux))))
 	return secured(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/healthz" { // whoever asks whether it lives needs no name, and learns nothing else
+		if r.URL.Path == "/healthz" { // health checks need no login and reveal nothing else
 			_, _ = io.WriteString(w, "ok\n")
 			return
 		}
@@ -127,7 +128,8 @@ func (s *Server) Handler() http.Handler {
 	}))
 }
 
-// Serve serves until ctx ends, then waits a few seconds for what is being sent. A nil configuration is plain HTTP.
+// Serve serves until ctx ends, then waits a few seconds for answers in progress. A nil configuration is plain
+// HTTP.
 func (s *Server) Serve(ctx context.Context, listener net.Listener, secure *tls.Config) error {
 	conns := &connections{max: maxConnections}
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -161,14 +163,14 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, secure *tls.C
 	waiting, cancel := context.WithTimeout(serving, stopTime)
 	defer cancel()
 	if err := server.Shutdown(waiting); err != nil {
-		stop() // ends what reads from a store
+		stop() // ends reads from the store
 		return errors.Join(server.Close(), context.Cause(ctx))
 	}
 	return context.Cause(ctx)
 }
 
-// limitTime bounds how long a request may be read and answered. What sends recordings moves the end on as it goes. A
-// limit of reading that passes while an answer is sent would end it: readForm takes it away.
+// limitTime limits the time to read and answer a request. Handlers that send recordings extend the deadline. A read
+// deadline that passes during the answer would abort it, so readForm removes it.
 func (s *Server) limitTime(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
@@ -185,7 +187,7 @@ func (s *Server) limitTime(next http.Handler) http.Handler {
 	})
 }
 
-// readForm reads a form of bounded size. It has answered where it cannot.
+// readForm reads a form of bounded size. On failure it has answered the request.
 func (s *Server) readForm(w http.ResponseWriter, r *http.Request) bool {
 	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
 	if err := r.ParseForm(); err != nil {

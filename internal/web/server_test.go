@@ -22,7 +22,7 @@ import (
 	"convoso-archiver/search"
 )
 
-// shared is the archive that tests read, and the folder that holds it.
+// shared is the read-only archive of the tests, and its folder.
 var shared struct {
 	folder string
 	world  *webtest.World
@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// own makes an archive that a test may spoil.
+// own makes an archive that a test may modify.
 func own(t *testing.T) (folder string, world *webtest.World) {
 	t.Helper()
 	folder = filepath.Join(t.TempDir(), "archive")
@@ -64,7 +64,7 @@ type site struct {
 	log    *logText
 }
 
-// logText is the program's log.
+// logText returns the program's log.
 type logText struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -123,7 +123,7 @@ func serveAt(t *testing.T, at archiver.Location, change func(*Config)) *site {
 	return &site{t: t, server: s, url: listening.URL, client: client, log: log}
 }
 
-// answer is a whole answer.
+// answer is a complete answer.
 type answer struct {
 	status int
 	header http.Header
@@ -181,7 +181,7 @@ func (a answer) want(t *testing.T, status int, parts ...string) {
 	}
 }
 
-// stored returns a recording of the third day that browsers play, of a campaign.
+// stored returns a recording of the third day and the given campaign that browsers can play.
 func stored(w *webtest.World, campaign string) webtest.Recording {
 	for i := range webtest.LastCalls {
 		c := w.Calls[fmt.Sprintf("9%s%s%03d", webtest.OpenDay[5:7], webtest.OpenDay[8:], i)]
@@ -196,7 +196,7 @@ func stored(w *webtest.World, campaign string) webtest.Recording {
 
 func audioPath(r webtest.Recording) string { return "/audio/" + r.Day + "/" + r.ID }
 
-// wantNoNumbers fails where a text tells more of a number than its end.
+// wantNoNumbers fails if a text contains more of a number than its last digits.
 func wantNoNumbers(t *testing.T, what, text string) {
 	t.Helper()
 	for _, hidden := range webtest.Hidden() {
@@ -242,7 +242,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestHints: a list that is empty says why, in which numbers are masked, and not to a user who may see some calls alone.
+// TestHints: an empty list explains why, with masked numbers, but not to a user with limits.
 func TestHints(t *testing.T) {
 	asked := 0
 	hint := func(_ context.Context, q search.Query) []string {
@@ -275,7 +275,7 @@ func TestHints(t *testing.T) {
 	}
 }
 
-// TestReasonsInWords wants a sentence for everything that is not there.
+// TestReasonsInWords wants a sentence for every kind of missing audio.
 func TestReasonsInWords(t *testing.T) {
 	s := serve(t, nil)
 	for path, part := range map[string]string{
@@ -295,7 +295,7 @@ func TestReasonsInWords(t *testing.T) {
 	s.get("/audio/"+webtest.LossDay+"/"+shared.world.Calls["90525001"].Recordings[0]).want(t, 404, "The vendor no longer has it")
 }
 
-// TestPaging walks through all pages, and finds each call once.
+// TestPaging walks through all pages, and finds each call exactly once.
 func TestPaging(t *testing.T) {
 	for _, order := range []string{"", "sort=time&", "sort=-time&", "campaign=12&"} {
 		s := serve(t, nil)
@@ -333,7 +333,7 @@ func TestPaging(t *testing.T) {
 	}
 }
 
-// TestStop wants Serve to end soon though a client holds a connection.
+// TestStop checks that Serve ends soon although a client keeps a connection open.
 func TestStop(t *testing.T) {
 	s := serve(t, nil)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -359,5 +359,22 @@ func TestStop(t *testing.T) {
 	cancel(stop)
 	if err := <-ended; err == nil || !strings.Contains(err.Error(), "stopped") {
 		t.Errorf("it ended with %v", err)
+	}
+}
+
+// TestUnreadVerification: a note of a verification that cannot be read does not take the report away, and the page names it.
+func TestUnreadVerification(t *testing.T) {
+	folder, _ := own(t)
+	const name = "evidence/verify-20260301T000000Z-00000000-000001.jsonl"
+	if err := os.MkdirAll(filepath.Join(folder, "evidence"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, name), []byte("{\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := serveAt(t, archiver.Location{Folder: folder}, nil)
+	s.get("/completeness").want(t, 200, "May 2025", "The last run wrote", name+" cannot be read. Restore it from a copy.")
+	if !strings.Contains(s.log.String(), "the note of a verification cannot be read") {
+		t.Errorf("the log: %s", s.log.String())
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// slow is a client that takes some time for each piece, and an answer's deadlines.
+// slow is a client that takes some time for each piece, and records the deadlines of an answer.
 type slow struct {
 	http.ResponseWriter
 	pause    time.Duration
@@ -39,7 +39,7 @@ func (s *slow) Write(p []byte) (int, error) {
 	return s.body.Write(p)
 }
 
-// TestSlowListener lets a client be slow, and not asleep, and not for ever.
+// TestSlowListener accepts a slow client, but not an idle one, and not without end.
 func TestSlowListener(t *testing.T) {
 	body := bytes.Repeat([]byte("audio"), 100_000)
 	for _, test := range []struct {
@@ -50,7 +50,7 @@ func TestSlowListener(t *testing.T) {
 		{time.Second, len(body), true},
 		{writeTime - time.Second, len(body), true},
 		{writeTime + time.Second, len(body), false},
-		{writeTime - time.Second, 1 << 30, false}, // it would take longer than the longest answer
+		{writeTime - time.Second, 1 << 30, false}, // would take longer than the maximum for an answer
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			client := &slow{pause: test.pause}
@@ -76,12 +76,12 @@ func TestSlowListener(t *testing.T) {
 	}
 }
 
-// zeros has no end.
+// zeros is an endless body.
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
-// TestManyListeners plays to 200 at once.
+// TestManyListeners plays to 200 clients in parallel.
 func TestManyListeners(t *testing.T) {
 	s := serve(t, nil)
 	r := stored(shared.world, "12")
@@ -115,7 +115,7 @@ func TestManyListeners(t *testing.T) {
 	}
 }
 
-// TestTLS serves by TLS, in both versions of HTTP, and longer than a page may take to be written.
+// TestTLS serves over TLS, with both versions of HTTP, for longer than the deadline of a page.
 func TestTLS(t *testing.T) {
 	s := serve(t, nil)
 	borrowed := httptest.NewTLSServer(nil) // for its certificate

@@ -1,8 +1,8 @@
-// Differences between operating systems.
+// Holds the differences between operating systems.
 
 package web
 
 import "runtime"
 
-// isWindows reports whether folders cannot be synced.
+// isWindows reports whether this is Windows, where folders cannot be synced.
 func isWindows() bool { return runtime.GOOS == "windows" }

@@ -1,4 +1,4 @@
-// Reads the users file, again when it changes.
+// Reads the users file, and reloads it when it changes.
 
 package web
 
@@ -23,7 +23,7 @@ import (
 
 const (
 	maxUsersBytes = 1 << 20
-	maxCost       = 15 // of bcrypt; above, a login takes seconds
+	maxCost       = 15 // of bcrypt; with a higher cost a login takes seconds
 	usersCheck    = time.Second
 	noPassword    = "-"
 	maxName       = 255 // bytes
@@ -32,29 +32,29 @@ const (
 
 // account is a line of the users file.
 type account struct {
-	hash   []byte // nil for one that a proxy alone can name
+	hash   []byte // nil for an account that only a proxy can use
 	rights Rights
 }
 
-// Users are those whom a file names: lines as of htpasswd with bcrypt, and a third field with rights:
+// Users are the users of a file with lines as of htpasswd with bcrypt, and a third field with rights:
 //
 //	anna:$2y$10$…:listen,download,numbers;campaigns=12,13
 //
-// A line without the third field may listen. A hash of "-" has no password: a proxy alone can say that it is this user.
-// The file is read again when it has changed; when it is wrong then, the log says where, and the users stay as they were.
-// It may be used by several goroutines at once.
+// A line without the third field grants listen. A hash of "-" means no password: only a proxy can identify this user.
+// The file is reloaded when it has changed; if it is invalid then, the log says where, and the old users stay. It is
+// safe for concurrent use.
 type Users struct {
 	path   string
 	logger *slog.Logger
-	key    [32]byte      // of proofs
-	dummy  []byte        // a hash for names that are not there
-	busy   chan struct{} // one for each hash that is compared
+	key    [32]byte      // of the HMACs in proofs
+	dummy  []byte        // a hash for unknown names
+	busy   chan struct{} // one slot for each comparison in progress
 
 	mu      sync.Mutex
 	list    map[string]account
 	seen    fileState
 	checked time.Time
-	proofs  map[[32]byte]bool // passwords that were right, of the present list
+	proofs  map[[32]byte]bool // HMACs of passwords that were correct for the current file
 }
 
 type fileState struct {
@@ -62,7 +62,7 @@ type fileState struct {
 	size     int64
 }
 
-// OpenUsers reads a users file. The error names the file, and the line, and repeats nothing of it.
+// OpenUsers reads a users file. The error names the file and the line, without its content.
 func OpenUsers(path string, logger *slog.Logger) (*Users, error) {
 	u := &Users{path: path, logger: logger, busy: make(chan struct{}, hashesAtOnce)}
 	rand.Read(u.key[:]) // never fails
@@ -78,7 +78,7 @@ func (u *Users) read() error {
 	if err != nil {
 		return fmt.Errorf("read the users file: %w", err)
 	}
-	if !info.Mode().IsRegular() { // it is read again and again
+	if !info.Mode().IsRegular() { // it is read repeatedly
 		return errors.New("read the users file: it is not a regular file")
 	}
 	file, err := os.Open(u.path)
@@ -102,7 +102,7 @@ func (u *Users) read() error {
 	return nil
 }
 
-// parseUsers reads the lines of a users file. Errors name the line and what would be right.
+// parseUsers reads the lines of a users file. Errors name the line and the correct form.
 func parseUsers(text []byte) (map[string]account, error) {
 	list := map[string]account{}
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
@@ -160,7 +160,7 @@ func isName(name string) bool {
 	return name != "" && len(name) <= maxName && !strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || r == unicode.ReplacementChar })
 }
 
-// find returns the rights of a user whom a proxy has named.
+// find returns the rights of a user named by a proxy.
 func (u *Users) find(name string) (Rights, bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -169,7 +169,8 @@ func (u *Users) find(name string) (Rights, bool) {
 	return a.rights, ok
 }
 
-// proved returns the rights of a user whose password was right before, since the file has changed.
+// proved returns the rights of a user whose password was already correct since the last change of
+// the file.
 func (u *Users) proved(name, password string) (Rights, bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -178,8 +179,8 @@ func (u *Users) proved(name, password string) (Rights, bool) {
 	return a.rights, a.hash != nil && u.proofs[u.proof(name, password, a.hash)]
 }
 
-// login returns the rights of a user whose password is right. It takes as long for a name that is not there. A password
-// that was right is proved from then on.
+// login returns the rights of a user with a correct password. It takes as long for an unknown name. It remembers a
+// correct password for proved.
 func (u *Users) login(name, password string) (Rights, bool) {
 	u.mu.Lock()
 	a := u.list[name]
@@ -191,13 +192,13 @@ func (u *Users) login(name, password string) (Rights, bool) {
 	u.busy <- struct{}{}
 	err := bcrypt.CompareHashAndPassword(hash, []byte(password))
 	<-u.busy
-	if err != nil || a.hash == nil || len(password) > 72 { // bcrypt looks at 72 bytes
+	if err != nil || a.hash == nil || len(password) > 72 { // bcrypt uses only 72 bytes
 		return Rights{}, false
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if !slices.Equal(u.list[name].hash, a.hash) {
-		return Rights{}, false // it has changed meanwhile
+		return Rights{}, false // the account has changed meanwhile
 	}
 	const maxProofs = 10_000
 	if len(u.proofs) >= maxProofs {
@@ -209,12 +210,12 @@ func (u *Users) login(name, password string) (Rights, bool) {
 
 func (u *Users) proof(name, password string, hash []byte) (sum [32]byte) {
 	mac := hmac.New(sha256.New, u.key[:])
-	_, _ = fmt.Fprintf(mac, "%d:%s%d:%s%s", len(name), name, len(password), password, hash) // a hash takes all
+	_, _ = fmt.Fprintf(mac, "%d:%s%d:%s%s", len(name), name, len(password), password, hash) // hashes the whole input
 	mac.Sum(sum[:0])
 	return sum
 }
 
-// refresh reads the file again when it has changed.
+// refresh reloads the file if it has changed.
 func (u *Users) refresh() {
 	if time.Since(u.checked) < usersCheck {
 		return
@@ -229,7 +230,7 @@ func (u *Users) refresh() {
 	} else if u.seen != (fileState{}) {
 		u.seen = fileState{}
 	} else {
-		return // it was told that it is gone
+		return // its absence was already logged
 	}
 	if err != nil {
 		u.logger.Error("the changed users file is wrong; the users stay as they were", "err", err)

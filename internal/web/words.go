@@ -1,4 +1,4 @@
-// The words that pages use for states and outcomes.
+// Holds the words of pages for states and outcomes.
 
 package web
 
@@ -16,7 +16,7 @@ import (
 	"convoso-archiver/search"
 )
 
-// whyNot says why a recording's audio is not there, in words. The reason of its line comes behind.
+// whyNot says in words why a recording has no audio. The page adds the reason from its line.
 func whyNot(r search.Recording) string {
 	text := ""
 	waits := !r.Final && r.Outcome != manifest.Lost
@@ -54,7 +54,7 @@ func whyNot(r search.Recording) string {
 	return text
 }
 
-// state is what became of the recordings of a call, in a word or two.
+// state sums up the outcome of a call's recordings in a word or two.
 func state(c *search.Call) string {
 	stored := 0
 	for _, r := range c.Recordings {
@@ -88,7 +88,7 @@ func state(c *search.Call) string {
 	return sentenceWord(string(r.Outcome))
 }
 
-// length writes seconds as a player does.
+// length formats seconds like a player.
 func length(seconds int) string {
 	switch {
 	case seconds < 0:
@@ -99,7 +99,7 @@ func length(seconds int) string {
 	return fmt.Sprintf("%d:%02d", seconds/60, seconds%60)
 }
 
-// bytesOf writes a size for a person.
+// bytesOf formats a size for people.
 func bytesOf(n int64) string {
 	size := float64(n)
 	for _, unit := range []string{"B", "kB", "MB", "GB"} {
@@ -114,7 +114,7 @@ func bytesOf(n int64) string {
 	return fmt.Sprintf("%.1f TB", size)
 }
 
-// counted writes a number with commas.
+// counted formats a number with commas.
 func counted(n int) string {
 	text := fmt.Sprint(n)
 	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
@@ -123,7 +123,7 @@ func counted(n int) string {
 	return text
 }
 
-// sentence makes a sentence of words.
+// sentence turns words into a sentence.
 func sentence(text string) string {
 	text = sentenceWord(text)
 	if text == "" || strings.HasSuffix(text, ".") {
@@ -140,7 +140,7 @@ func sentenceWord(text string) string {
 	return string(unicode.ToUpper(r)) + text[size:]
 }
 
-// words are the functions of the templates.
+// words are the template functions.
 func (s *Server) words() template.FuncMap {
 	return template.FuncMap{
 		"length": length, "bytes": bytesOf, "counted": counted, "sentence": sentence,
@@ -149,7 +149,7 @@ func (s *Server) words() template.FuncMap {
 	}
 }
 
-// dateWords writes a day like Wed 28 May 2025.
+// dateWords formats a day like Wed 28 May 2025.
 func dateWords(day string) string {
 	t, err := time.Parse(time.DateOnly, day)
 	if err != nil {

@@ -13,28 +13,29 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// AllLosses is the value of Options.Losses for no limit.
+// AllLosses is the value of Options.Losses that means no limit.
 const AllLosses = math.MaxInt
 
-// Options say how to judge.
+// Options configure a report.
 type Options struct {
 	Now        time.Time
 	Zone       *time.Location // the account's
-	From, To   string         // the span as 2006-01-02, both included; empty: from the first, to the last day known
-	Until      string         // without To: a day up to which days count, known or not, as long as one before it is known
-	Filter     string         // judge by the day lines and listings with this filter, as they hold it; empty: of all calls
+	From, To   string         // the span as 2006-01-02, both included; empty means the first and the last known day
+	Until      string         // without To: count days up to this one, known or not, if an earlier one is known
+	Filter     string         // judge by day lines and listings with this filter; empty means all calls
 	Settle     time.Duration  // a day may change until this long after its end
 	PurgeAfter time.Duration  // age at which the vendor deletes audio
-	GiveUp     time.Duration  // a recording that waits longer is final as it is
-	Losses     int            // how many losses to list at most; AllLosses where Why is given
+	GiveUp     time.Duration  // a recording that waits longer is final
+	Losses     int            // maximum number of listed losses; AllLosses where Why is given
 
-	Why func(manifest.State) string // says in words why a recording is not archived; nil: Report.Missing is not wanted
+	Why func(manifest.State) string // explains why a recording is not archived; nil to omit Report.Missing
 
-	Verifications []manifest.Verification // that are known, in any order
+	Verifications []manifest.Verification // known verifications, in any order
+	NotRead       error                   // why verifications may be missing among them; nil if none can
 }
 
-// Build judges the facts of days and makes the report of the span; days that are missing among them were never
-// listed. The days must come in ascending order. It returns the first error that comes with a day. It is pure.
+// Build judges the facts of days and makes the report of the span; missing days were never listed. The days
+// must come in ascending order. It returns the first error that comes with a day. It is a pure function.
 func Build(days iter.Seq2[Facts, error], o Options) (*Report, error) {
 	b := &builder{o: o, next: o.From, report: &Report{
 		V: 1, Made: o.Now.UTC().Truncate(time.Second), TimeZone: o.Zone.String(), Filter: fieldsOf(o.Filter),
@@ -81,10 +82,10 @@ func (o *Options) outside(day string) bool { return day < o.From || o.To != "" &
 type builder struct {
 	o      Options
 	report *Report
-	next   string // the day that is due, empty when any may come
+	next   string // the next expected day, empty for any
 }
 
-// fill adds the days before until for which no facts came.
+// fill adds the days before until without facts.
 func (b *builder) fill(until string) error {
 	if b.next == "" {
 		b.next = until
@@ -164,7 +165,7 @@ func (b *builder) count(d *Day, f *Facts, latest *listing) (waiting map[manifest
 	return waiting
 }
 
-// missing lists a recording that is not archived, if that is wanted.
+// missing lists an unarchived recording, if requested.
 func (b *builder) missing(f *Facts, u *Unarchived) {
 	if b.o.Why == nil {
 		return
@@ -197,13 +198,13 @@ func (c *Counts) addWaiting(cause string, n int) {
 	c.WaitingBy[cause] += n
 }
 
-// notePurge counts a day that has, or may have, recordings that are not archived and that the vendor still has.
+// notePurge counts a day that has, or may have, unarchived recordings that the vendor still has.
 func (b *builder) notePurge(d *Day) {
 	mayMiss := []Code{NotListed, Filtered, Partial, NotWhole, ListedEarly, Empty, Waiting, Reopened, BadLine}
 	if !slices.ContainsFunc(d.Reasons, func(r Reason) bool { return slices.Contains(mayMiss, r.Code) }) {
 		return
 	}
-	// The day's first calls are the first to go.
+	// The day's first calls are deleted first.
 	left := dayStart(d.Day, b.o.Zone).Add(b.o.PurgeAfter).Sub(b.o.Now)
 	days := int(math.Floor(left.Hours() / 24))
 	if b.report.Purge == nil {
@@ -225,6 +226,9 @@ func (b *builder) finish() *Report {
 		r.From, r.To = r.Days[0].Day, r.Days[len(r.Days)-1].Day
 	}
 	r.Verified = verified(b.o.Verifications, r.Days, b.o.Zone)
+	if b.o.NotRead != nil {
+		r.VerifiedUnreadable = unreadable(b.o.NotRead)
+	}
 	lost := r.Total.ByOutcome[manifest.Lost]
 	r.Omitted = max(0, lost+r.Total.GivenUp-len(r.Losses))
 	isDone := r.Total.Closed+r.Total.Unsettled == r.Total.Days
@@ -243,7 +247,7 @@ func (b *builder) neverIn(day string) {
 
 // after returns the day after a day.
 func after(day string) string {
-	t, _ := time.Parse(time.DateOnly, day) // days of ledger and span are dates
+	t, _ := time.Parse(time.DateOnly, day) // days of ledger and span are valid dates
 	return t.AddDate(0, 0, 1).Format(time.DateOnly)
 }
 

@@ -3,6 +3,8 @@ package report
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"iter"
 	"reflect"
 	"slices"
@@ -18,7 +20,7 @@ const (
 	day  = 24 * hour
 )
 
-// options are those of a report made on 10 May 2025 at noon in Los Angeles.
+// options returns the options of a report made on 10 May 2025 at noon in Los Angeles.
 func options(t *testing.T) Options {
 	t.Helper()
 	zone, err := time.LoadLocation("America/Los_Angeles")
@@ -53,7 +55,7 @@ func closedDay(name, filter string, calls int, by outcomes, lost ...Unarchived) 
 	}}
 }
 
-// listed is a whole listing of a day.
+// listed is a complete listing of a day.
 func listed(name string, calls int) manifest.Window {
 	d, err := time.Parse(time.DateOnly, name)
 	if err != nil {
@@ -69,13 +71,13 @@ func waits(id string, o manifest.Outcome, seen, noted time.Time) Unarchived {
 	return Unarchived{id, manifest.State{CallID: "c" + id, Outcome: o, FirstSeen: seen, Time: noted, Reason: "why", Final: o == manifest.Lost}}
 }
 
-// old is of a line that an older version wrote.
+// old marks a line as written by an older version.
 func old(u Unarchived) Unarchived { u.Old = true; return u }
 
-// because is of a line that names a cause.
+// because sets the cause of a line.
 func because(cause string, u Unarchived) Unarchived { u.Cause = cause; return u }
 
-// final is of a line that says so.
+// final marks a line as final.
 func final(u Unarchived) Unarchived { u.Final = true; return u }
 
 func codes(d Day) string {
@@ -253,7 +255,7 @@ func TestBuild(t *testing.T) {
 		Facts{
 			Day: "2025-05-04", Known: true, Bytes: 100, ByOutcome: outcomes{manifest.Archived: 1, manifest.Pending: 1, manifest.Damaged: 1, manifest.Failed: 2},
 			Unarchived: []Unarchived{
-				because("no_link", waits("3", manifest.Pending, seen, seen)), // never tried since it was first seen
+				because("no_link", waits("3", manifest.Pending, seen, seen)), // not tried since it was first seen
 				waits("4", manifest.Damaged, seen, o.Now.Add(-14*day)),       // never given up
 				old(waits("5", manifest.Failed, seen, seen.Add(14*day))),
 				old(waits("6", manifest.Failed, seen, seen.Add(14*day-time.Second))),
@@ -317,7 +319,8 @@ func TestPurge(t *testing.T) {
 	}
 }
 
-// Of each mode the latest verification that checked a day of the span is told, with the days that it can have checked.
+// The report has the latest verification of each mode that checked a day of the span, with the days that it can have
+// checked.
 func TestVerified(t *testing.T) {
 	o := options(t)
 	at := func(day int, mode, from, to string, change ...func(*manifest.Verification)) manifest.Verification {
@@ -332,7 +335,7 @@ func TestVerified(t *testing.T) {
 	type list = []manifest.Verification
 	for name, test := range map[string]struct {
 		noted list
-		want  string // mode, day on which it began, last day, days
+		want  string // mode, start day, last day, number of days
 	}{
 		"none":                       {nil, ""},
 		"everything":                 {list{at(9, "full", "", "")}, "full 9 2025-05-09 3"}, // the third of May was never listed
@@ -358,6 +361,26 @@ func TestVerified(t *testing.T) {
 		}
 		if text := strings.Join(got, ", "); text != test.want || r.Verified == nil {
 			t.Errorf("%s: %q, want %q", name, text, test.want)
+		}
+	}
+}
+
+// A verification that cannot be read is named by its file, as far as the error tells, and the report is made without it.
+func TestVerificationNotRead(t *testing.T) {
+	const name = "evidence/verify-1.jsonl"
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{nil, ""},
+		{fmt.Errorf("read: %w", &manifest.BadLineError{File: name, Line: 1, Reason: "broken"}), name},
+		{fmt.Errorf("read: %w", &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}), name},
+		{io.ErrUnexpectedEOF, "a file evidence/verify-*"},
+	} {
+		o := options(t)
+		o.NotRead = test.err
+		if r, err := Build(facts(closedDay("2025-05-01", "", 1, nil)), o); err != nil || r.VerifiedUnreadable != test.want {
+			t.Errorf("%v: %q, %v, want %q", test.err, r.VerifiedUnreadable, err, test.want)
 		}
 	}
 }
@@ -401,7 +424,7 @@ func TestBuildFails(t *testing.T) {
 	}
 }
 
-// A day of daylight saving has 23 or 25 hours: settling counts from its real end.
+// A day of daylight saving has 23 or 25 hours: settling starts at its real end.
 func TestSettled(t *testing.T) {
 	o := options(t)
 	for _, name := range []string{"2025-03-09", "2025-11-02"} {

@@ -10,32 +10,32 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// Facts are the facts of one day in the ledger, without judgement.
+// Facts are the facts of one day in the ledger, before judging.
 type Facts struct {
 	Day   string
-	Known bool // manifest/ holds a file of it; false for a day that is unknown or has only call rows
+	Known bool // manifest/ has a file of it; false for an unknown day and one with only call rows
 
-	LastLine time.Time // when its newest line was written, as far as it was read
+	LastLine time.Time // time of its newest line that was read
 
-	// Closing is the day line that closes the day for the filter asked for, nil for none. It holds the counts of a
-	// closed day; ByOutcome and Bytes, those of every other day.
+	// Closing is the day line that closes the day for the requested filter, nil for none. It has the counts of a
+	// closed day; ByOutcome and Bytes those of every other day.
 	Closing   *manifest.DayLine
 	ByOutcome map[manifest.Outcome]int
 	Bytes     int64
 
-	// Unarchived are the recordings that wait or are lost. Those of a closed day are given only as far as they
-	// were asked for.
+	// Unarchived are the recordings that wait or are lost. For a closed day, only the requested ones are
+	// given.
 	Unarchived []Unarchived
 
 	// The rest is only for open days.
 	Windows   []manifest.Window // in the order of the lines
-	ClosedFor []string          // filters that the day is closed for
-	Reopened  bool              // there is a day line for the filter, and it does not hold
+	ClosedFor []string          // filters for which the day is closed
+	Reopened  bool              // there is an invalid day line for the filter
 	Bad       *manifest.BadLineError
 
-	CallsDropped int // lines of calls/ that repairs have left out
+	CallsDropped int // lines of calls/ that repairs dropped
 
-	err error // why it could not be read
+	err error // error of reading it
 }
 
 // Unarchived is a recording that is not archived.
@@ -44,27 +44,27 @@ type Unarchived struct {
 	manifest.State
 }
 
-// final reports whether later runs leave the recording as it is. A line of an older version does not say so: by that
-// version's rule the recording was given up when it was tried in vain once more after it had waited for giveUp,
-// except one that was archived once and is damaged.
+// final reports whether later runs skip the recording. Lines of older versions do not say so: by their rule, a
+// recording was given up when another attempt failed after it had waited for giveUp, unless it had been archived and
+// is damaged.
 func (u *Unarchived) final(giveUp time.Duration) bool {
 	return u.Final || u.Old && u.Outcome != manifest.Damaged && !u.Time.Before(u.FirstSeen.Add(giveUp))
 }
 
-// listing is the windows of one listing of a day taken together.
+// listing combines the windows of one listing of a day.
 type listing struct {
 	from, to          string // wall-clock time of the account's zone
 	calls, recordings int
 	rows, total       int
-	whole             bool     // every window
-	doubts            []string // each once
+	whole             bool     // every window is complete
+	doubts            []string // without duplicates
 	missing, stray    int
 	listed            time.Time
 	coversTheDay      bool
 }
 
-// latestListing returns the latest listing with a filter or of all calls, one of the whole day before one of a part
-// of it; nil when there is none. The windows of a listing are together.
+// latestListing returns the latest listing with a filter or of all calls, preferring whole days to parts; nil if
+// there is none. The windows of a listing must be adjacent.
 func (f *Facts) latestListing(filter string) (latest *listing) {
 	var all []*listing
 	last := ""
@@ -89,8 +89,8 @@ func (f *Facts) latestListing(filter string) (latest *listing) {
 	return latest
 }
 
-// add adds a window. What is missing is of the listing and is in each of its windows; so may doubts. A window of an
-// older version says neither that it is whole nor why not: its counts tell.
+// add adds a window. Missing recordings concern the listing and are in each of its windows; so may doubts. A window
+// of an older version does not say whether it is complete, so its counts decide.
 func (l *listing) add(w *manifest.Window) {
 	l.from, l.to = min(l.from, w.From), max(l.to, w.To)
 	l.calls, l.recordings = l.calls+w.Calls, l.recordings+w.Recordings

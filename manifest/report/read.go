@@ -15,14 +15,14 @@ import (
 )
 
 const (
-	looksAtOnce = 32 // days that are looked at side by side
-	readsAtOnce = 2  // of these, read whole; each takes memory for its recordings
+	looksAtOnce = 32 // days checked in parallel
+	readsAtOnce = 2  // of these, days read completely; each takes memory for its recordings
 )
 
-// Read yields the facts of every day of the options' span that the ledger knows, ascending, and of the newest day that
-// it knows. Closed days are looked at, many side by side; open ones are read whole, a few side by side, and so are
-// closed ones with losses as long as fewer losses than o.Losses were met. An error is the last; a line that
-// cannot be read is a fact of its day. Memory follows the few days in work.
+// Read yields the facts of every day of the options' span in the ledger, ascending, and of its newest day. It checks
+// the status of closed days, many in parallel; it reads open days completely, a few in parallel, and also closed ones
+// with losses until o.Losses is reached. An error is the last; an unreadable line is a fact of its day. Memory grows
+// with the few days in work.
 func Read(ctx context.Context, ledger *manifest.Ledger, o Options) iter.Seq2[Facts, error] {
 	return func(yield func(Facts, error) bool) {
 		var days []string
@@ -57,10 +57,10 @@ type reader struct {
 	filter      string
 	met         int // losses of closed days given so far
 	wantsLosses bool
-	reads       chan struct{} // one for each day that is read whole
+	reads       chan struct{} // one slot for each day being read
 }
 
-// facts reads days side by side.
+// facts reads days in parallel.
 func (r *reader) facts(ctx context.Context, days []string) []Facts {
 	list := make([]Facts, len(days))
 	var wait sync.WaitGroup
@@ -72,7 +72,7 @@ func (r *reader) facts(ctx context.Context, days []string) []Facts {
 	return list
 }
 
-// fill looks at the status of a day, and reads the day if that is not enough.
+// fill checks the status of a day, and reads the day if that is not enough.
 func (r *reader) fill(ctx context.Context, f *Facts) error {
 	status, err := r.ledger.Status(ctx, f.Day)
 	if err != nil {
@@ -97,7 +97,7 @@ func (r *reader) fill(ctx context.Context, f *Facts) error {
 	return nil
 }
 
-// hasLosses reports whether a closed day holds recordings that are not archived.
+// hasLosses reports whether a closed day has unarchived recordings.
 func hasLosses(line manifest.DayLine) bool {
 	for outcome, n := range line.ByOutcome {
 		if n > 0 && !outcome.Final() {
@@ -107,7 +107,7 @@ func hasLosses(line manifest.DayLine) bool {
 	return false
 }
 
-// read reads the requested facts from the lines of the day. Lines after a bad line count too.
+// read reads the requested facts from the lines of the day. Lines after a bad line also count.
 func (f *Facts) read(ctx context.Context, ledger *manifest.Ledger, filter string) error {
 	visit := func(line manifest.Line) error {
 		if line.Kind == "day" {

@@ -34,7 +34,7 @@ func ledger(t testing.TB, dir string, readOnly bool) *manifest.Ledger {
 		if err := l.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
-		_ = root.Close() // only opened
+		_ = root.Close() // read only
 	})
 	return l
 }
@@ -73,7 +73,7 @@ func load(t testing.TB, l *manifest.Ledger, name string) *manifest.Day {
 	return d
 }
 
-// segment is the one segment of a day.
+// segment returns the only segment of a day.
 func segment(t *testing.T, dir, name string) string {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(dir, "manifest", name, "*.jsonl"))
@@ -202,7 +202,7 @@ func TestReadStops(t *testing.T) {
 	if _, err := Build(Read(ctx, reader, o), o); err == nil {
 		t.Error("a cancelled reading gives a report")
 	}
-	// Enough losses: the closed days behind them are not read.
+	// Enough losses: later closed days are not read.
 	o.Losses = 2
 	var met int
 	for f, err := range Read(t.Context(), reader, o) {
@@ -223,7 +223,7 @@ func TestReadStops(t *testing.T) {
 	}
 }
 
-// large writes closed days, all but every lossEvery-th without a loss.
+// large writes closed days, every lossEvery-th of them with a loss.
 func large(t testing.TB, days, recordings, lossEvery int) (l *manifest.Ledger, bytes int64) {
 	t.Helper()
 	dir := t.TempDir()
@@ -235,7 +235,7 @@ func large(t testing.TB, days, recordings, lossEvery int) (l *manifest.Ledger, b
 		if lossEvery > 0 && i%lossEvery == 0 {
 			outcomes = []manifest.Outcome{manifest.Lost}
 		}
-		if recordings == 1 { // the day line alone is made to tell of many
+		if recordings == 1 { // only the day line claims many
 			writeClosed(t, dir, name, 10_000)
 			continue
 		}
@@ -252,7 +252,7 @@ func large(t testing.TB, days, recordings, lossEvery int) (l *manifest.Ledger, b
 	return ledger(t, dir, true), bytes
 }
 
-// segmentFile is the segment of a day that writeClosed and writeMany write.
+// segmentFile returns the segment of a day of writeClosed and writeMany.
 func segmentFile(dir, name string) string {
 	return filepath.Join(dir, "manifest", name, "20250504T090000Z-1f0c9a3e-000001.jsonl")
 }
@@ -267,7 +267,7 @@ func writeFile(t testing.TB, name, text string) {
 	}
 }
 
-// writeClosed writes a day line that tells of many recordings, and a segment of its size that holds none.
+// writeClosed writes a day line for many recordings, and a segment of its size without any.
 func writeClosed(t testing.TB, dir, name string, recordings int) {
 	t.Helper()
 	segment := segmentFile(dir, name)
@@ -279,7 +279,7 @@ func writeClosed(t testing.TB, dir, name string, recordings int) {
 		name, 10*recordings, recordings, recordings, 57_000*recordings, filepath.Base(segment)))
 }
 
-// writeMany writes recording lines as the ledger does, without its syncs.
+// writeMany writes recording lines like the ledger, without its syncs.
 func writeMany(t testing.TB, dir, name string, list []manifest.Outcome, last manifest.Outcome) {
 	t.Helper()
 	list[len(list)-1] = last
@@ -293,7 +293,7 @@ func writeMany(t testing.TB, dir, name string, list []manifest.Outcome, last man
 	writeFile(t, segmentFile(dir, name), b.String())
 }
 
-// TestThousandClosedDays: days that are closed without a loss are known by their last line.
+// TestThousandClosedDays: closed days without a loss need only their day line.
 func TestThousandClosedDays(t *testing.T) {
 	l, _ := large(t, 1000, 1, 0)
 	o := options(t)
@@ -328,7 +328,7 @@ func (b *slowBucket) GetFile(_ context.Context, name string) (io.ReadCloser, str
 func (b *slowBucket) PutFile(context.Context, string, []byte, string) error { return fs.ErrPermission }
 
 type fileInfo struct {
-	fs.FileInfo // of no file: nobody asks for more than what is below
+	fs.FileInfo // unused: only the methods below are called
 	name        string
 	size        int64
 }
@@ -337,7 +337,7 @@ func (i fileInfo) Name() string     { return i.name }
 func (i fileInfo) Size() int64      { return i.size }
 func (fileInfo) ModTime() time.Time { return time.Time{} }
 
-// ListFiles gives 1,000 names a request.
+// ListFiles returns 1,000 names per request.
 func (b *slowBucket) ListFiles(_ context.Context, prefix string) iter.Seq2[fs.FileInfo, error] {
 	return func(yield func(fs.FileInfo, error) bool) {
 		start, _ := slices.BinarySearch(b.names, prefix)
@@ -352,7 +352,7 @@ func (b *slowBucket) ListFiles(_ context.Context, prefix string) iter.Seq2[fs.Fi
 	}
 }
 
-// TestThousandClosedDaysOnS3: they are looked at many side by side.
+// TestThousandClosedDaysOnS3: many are checked in parallel.
 func TestThousandClosedDaysOnS3(t *testing.T) {
 	dir := t.TempDir()
 	b := &slowBucket{files: map[string]string{}}
@@ -389,7 +389,7 @@ func BenchmarkClosedDays(b *testing.B) {
 	benchmark(b, l, 1000)
 }
 
-// Each day has a loss, so that each is read whole.
+// Each day has a loss, so each is read completely.
 func BenchmarkDaysWithLosses(b *testing.B) {
 	l, size := large(b, 16, 10_000, 1)
 	b.SetBytes(size)

@@ -1,4 +1,4 @@
-// Says why a day is open, and what is odd about a closed day.
+// Finds the reasons why a day is open, and remarks about a closed day.
 
 package report
 
@@ -40,7 +40,7 @@ func remarks(line *manifest.DayLine) []Reason {
 	return list
 }
 
-// reasons returns why a day is not closed that a run has worked.
+// reasons returns why a day that a run worked on is not closed.
 func (b *builder) reasons(d *Day, f *Facts, latest *listing, waiting map[manifest.Outcome]int) []Reason {
 	list := reasonList{}
 	if f.Bad != nil {
@@ -78,7 +78,7 @@ func (b *builder) reasons(d *Day, f *Facts, latest *listing, waiting map[manifes
 	return list
 }
 
-// reasons adds what a listing says against the day.
+// reasons adds the reasons from a listing.
 func (l *listing) reasons(list *reasonList) {
 	switch {
 	case !l.coversTheDay:
@@ -95,7 +95,7 @@ func (l *listing) reasons(list *reasonList) {
 	}
 }
 
-// inWords puts the doubts of window lines into words. Lines of older versions contain sentences, which stay.
+// inWords describes the doubts of window lines. Lines of older versions contain sentences, which stay.
 func inWords(doubts []string) []string {
 	texts := map[string]string{
 		"total":                 "the API's total differs from the received calls, or changed meanwhile",
@@ -123,8 +123,8 @@ func inWords(doubts []string) []string {
 	return list
 }
 
-// unlisted says that a day was not listed with the filter, and for what else it is closed, or was listed. It names the
-// fields of filters, not their values, which may be a person's.
+// unlisted says that a day was not listed with the filter, and for which other filters it is closed or was listed. It
+// names the fields of filters, but not their values, which may be personal data.
 func (f *Facts) unlisted(list *reasonList) {
 	done, filters := "closed", f.ClosedFor
 	if len(filters) == 0 {

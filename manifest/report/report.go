@@ -1,11 +1,11 @@
-// Package report says what an archive holds, by day and in total, from its ledger alone: what is archived,
-// waits, is lost or was never listed, which days are closed, for all calls or for a filter, and why the others are not.
+// Package report says what an archive holds, by day and in total, from its ledger alone: what is archived, waits, is
+// lost or was never listed, which days are closed, for all calls or for a filter, and why the others are not.
 //
-// Read takes the facts of each day from a ledger, of closed days from their day line alone. Build is a pure
-// function that judges them and makes a Report, the one type of which text, JSON and CSV are renderings.
+// Read reads the facts of each day from a ledger; for closed days only the day line. Build is a pure function that
+// judges them and makes a Report, which is rendered as text, JSON or CSV.
 //
-// A report holds ids of calls and recordings, dates, counts and reasons. It holds no key, and no value of a
-// filter, which may be a person's name or number.
+// A report contains ids of calls and recordings, dates, counts and reasons. It contains no key, and no value of a
+// filter, which may be a name or number.
 package report
 
 import (
@@ -19,39 +19,41 @@ type Report struct {
 	V    int       `json:"v"` // of this format: 1
 	Made time.Time `json:"made"`
 
-	// What the archive is of, set by the caller.
+	// Identity of the archive, set by the caller.
 	Archive  string `json:"archive"` // its random id
-	Account  string `json:"account"` // empty until the account was seen
+	Account  string `json:"account"` // empty until the account is known
 	APIURL   string `json:"api_url"`
 	TimeZone string `json:"time_zone"`
 
-	// LastRun is when the newest line that was met was written: that of a closed day outside the span counts.
+	// LastRun is the time of the newest line read, including that of a closed day outside the span.
 	LastRun time.Time `json:"last_run,omitzero"`
 
-	Filter []string `json:"filter"` // fields of the filter by which days were judged; none for all calls
+	Filter []string `json:"filter"` // fields of the filter used to judge days; none for all calls
 
-	From  string `json:"from"` // first day, 2006-01-02; empty when no day is known and none was asked for
+	From  string `json:"from"` // first day, 2006-01-02; empty if no day is known and none was requested
 	To    string `json:"to"`   // last day, included
 	Rules Rules  `json:"rules"`
 
-	// Complete says that every settled day of the span is closed, all its calls could be listed, and no recording in it
-	// is lost or given up.
+	// Complete says that every settled day of the span is closed with all of its calls listed, and that no recording is
+	// lost or given up.
 	Complete bool    `json:"complete"`
 	Total    Total   `json:"total"`
-	Purge    *Purge  `json:"purge"`  // nil when nothing is left to archive
+	Purge    *Purge  `json:"purge"`  // nil if nothing is left to archive
 	Days     []Day   `json:"days"`   // every day of the span, ascending
 	Losses   []Loss  `json:"losses"` // by day; no more than Options.Losses
 	Omitted  int     `json:"losses_omitted"`
 	NeverIn  []Range `json:"never_listed"` // days without any listing, in runs
 
-	// Missing are all recordings of the span that are not archived, by day: those that wait, and Losses. It is nil unless
-	// it was asked for.
+	// Missing are all unarchived recordings of the span, by day: waiting ones, and Losses. It is nil unless requested.
 	Missing []MissingRecording `json:"missing,omitzero"`
 
-	Verified []Verified `json:"verified"` // the latest verification of each mode that Options name, the latest first
+	Verified []Verified `json:"verified"` // the latest verification of each mode in Options, latest first
+	// VerifiedUnreadable is the file with a verification that cannot be read, so that Verified may lack some; empty if
+	// all can be read.
+	VerifiedUnreadable string `json:"verified_unreadable"`
 }
 
-// Rules are the ages by which days and recordings were judged.
+// Rules are the ages used to judge days and recordings.
 type Rules struct {
 	SettleSeconds     int64 `json:"settle_seconds"`
 	PurgeAfterSeconds int64 `json:"purge_after_seconds"`
@@ -66,13 +68,13 @@ type Range struct {
 
 // Counts are the figures of a day, or of several.
 type Counts struct {
-	// Calls of an open day are those that its latest listing counts, 0 when no listing was finished.
+	// Calls of an open day is the count of its latest listing, 0 if no listing was finished.
 	Calls      int                      `json:"calls"`
 	Recordings int                      `json:"recordings"`                 // noted so far
 	ByOutcome  map[manifest.Outcome]int `json:"by_outcome"`                 // their sum is Recordings
-	Waiting    int                      `json:"waiting"`                    // of these: to be tried again by later runs
-	WaitingBy  map[string]int           `json:"waiting_by_cause,omitempty"` // their sum is Waiting: by cause, by outcome where a line has none; nil for none
-	GivenUp    int                      `json:"given_up"`                   // of these: final without being archived, lost ones not included
+	Waiting    int                      `json:"waiting"`                    // of these: retried by later runs
+	WaitingBy  map[string]int           `json:"waiting_by_cause,omitempty"` // their sum is Waiting: by cause, or by outcome for lines without one; nil for none
+	GivenUp    int                      `json:"given_up"`                   // of these: final without audio, excluding lost ones
 	Bytes      int64                    `json:"bytes"`                      // of the archived
 }
 
@@ -87,22 +89,22 @@ type Total struct {
 	Counts
 }
 
-// State says how far the work on a day is.
+// State is the state of a day.
 type State string
 
 // The states of a day.
 const (
 	Closed      State = "closed"       // proved complete, every recording is final
 	Open        State = "open"         // something is left to do
-	NeverListed State = "never_listed" // the archive holds no line about it
+	NeverListed State = "never_listed" // the archive has no line about it
 )
 
-// Day is one call day. If a filter was asked for, the counts are still of all that is noted of the day.
+// Day is one call day. If a filter was asked for, the counts still include everything noted of the day.
 type Day struct {
 	Day     string   `json:"day"` // 2006-01-02
 	State   State    `json:"state"`
 	Settled bool     `json:"settled"`        // old enough that it no longer changes
-	Kept    []string `json:"kept,omitempty"` // of a closed day: what the archive keeps of it
+	Kept    []string `json:"kept,omitempty"` // of a closed day: kinds of data that the archive keeps
 	Reasons []Reason `json:"reasons"`        // why it is not closed, or the faults of a closed day
 	Counts
 }
@@ -110,34 +112,34 @@ type Day struct {
 // Reason is why a day is not closed, or a fault of a closed day.
 type Reason struct {
 	Code Code   `json:"code"`
-	Text string `json:"text"` // for a person
+	Text string `json:"text"` // for people
 }
 
 // Code is the stable name of a reason.
 type Code string
 
-// The reasons. Only the run itself reports its other reasons not to close a day.
+// The reasons. Other reasons are only reported by the run itself.
 const (
 	NotSettled  Code = "not_settled"    // it may still change
 	NotListed   Code = "not_listed"     // no listing was finished, or none at all
-	Filtered    Code = "filtered"       // listed or closed only for calls that pass another filter
+	Filtered    Code = "filtered"       // listed or closed only for another filter
 	Partial     Code = "partial"        // only some of its hours were listed
-	NotWhole    Code = "not_whole"      // the latest listing was not proved whole
-	ListedEarly Code = "listed_early"   // listed whole, but before it settled
-	Empty       Code = "empty"          // listed without calls, or without recordings, which is not proved
-	Missing     Code = "missing"        // recordings that the ledger knows are not listed any more
+	NotWhole    Code = "not_whole"      // the latest listing was not proved complete
+	ListedEarly Code = "listed_early"   // completely listed, but before it settled
+	Empty       Code = "empty"          // listed without calls, or without recordings, without proof
+	Missing     Code = "missing"        // known recordings are no longer listed
 	Waiting     Code = "waiting"        // recordings wait
-	Reopened    Code = "reopened"       // it was closed, and its lines have changed since
-	BadLine     Code = "bad_line"       // a line cannot be read: what the day holds is not known
-	LeftOpen    Code = "not_closed_yet" // nothing is left to do that the ledger knows of
+	Reopened    Code = "reopened"       // it was closed, but its lines have changed since
+	BadLine     Code = "bad_line"       // a line cannot be read, so the content of the day is unknown
+	LeftOpen    Code = "not_closed_yet" // nothing known is left to do
 
 	CallsRepaired Code = "calls_repaired" // a repair left out lines of calls/
 
 	// Of closed days.
-	Uncounted   Code = "uncounted"   // the API's total differs from what it lists, at each listing
+	Uncounted   Code = "uncounted"   // the API's total differs from what it lists, in each listing
 	Unlistable  Code = "unlistable"  // the API does not list all of it
-	Unlisted    Code = "unlisted"    // recordings are not listed any more
-	Unwitnessed Code = "unwitnessed" // closed without recordings, and no answer has proved that
+	Unlisted    Code = "unlisted"    // recordings are no longer listed
+	Unwitnessed Code = "unwitnessed" // closed without recordings, without proof from the API
 	Stray       Code = "stray"       // rows of other days were listed with it; of an open day too
 )
 
@@ -157,22 +159,22 @@ type MissingRecording struct {
 	CallID      string           `json:"call_id"`
 	RecordingID string           `json:"recording_id"`
 	Outcome     manifest.Outcome `json:"outcome"`
-	Final       bool             `json:"final"` // later runs do not try it again
+	Final       bool             `json:"final"` // later runs do not retry it
 	Cause       string           `json:"cause"`
 	Reason      string           `json:"reason"`
 	Why         string           `json:"why"` // in words; see Options.Why
 	Noted       time.Time        `json:"noted"`
 }
 
-// Purge says when the vendor begins to delete what is not archived. A day counts where recordings wait or
-// may be unknown, because it was never listed or not listed whole.
+// Purge says when the vendor starts to delete unarchived recordings. A day counts if recordings wait, or
+// may be unknown because it was never or not completely listed.
 type Purge struct {
-	// Oldest is the oldest such day, and DaysLeft the whole days until its first calls reach the purge age, below
-	// 0 once they have.
+	// Oldest is the oldest such day, and DaysLeft the whole days until its first calls reach the purge age,
+	// negative once they have.
 	Oldest   string `json:"oldest"`
 	DaysLeft int    `json:"days_left"`
 	Past     int    `json:"past"` // such days whose first calls have reached the purge age
-	// Next is the oldest such day that has not, empty when there is none.
+	// Next is the oldest such day that has not yet, empty for none.
 	Next         string `json:"next"`
 	NextDaysLeft int    `json:"next_days_left"`
 }

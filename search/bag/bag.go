@@ -16,9 +16,9 @@ import (
 	"convoso-archiver/search/copier"
 )
 
-// Bag says what to write, and where. Its fields are set before Write is called once.
+// Bag configures a bag. Its fields are set before Write is called once.
 type Bag struct {
-	Dir     string // of the bag: not there, or empty
+	Dir     string // of the bag: missing or empty
 	Archive *search.Archive
 	Ledger  *manifest.Ledger
 	Source  copier.Source // of the audio
@@ -26,27 +26,27 @@ type Bag struct {
 	ID      string // of the archive
 	Agent   string // program and version
 	Now     time.Time
-	Workers int // recordings read at once
+	Workers int // recordings read in parallel
 
-	Passing func(error) bool     // as for copier
+	Passing func(error) bool     // as in package copier
 	Tell    func(copier.Failure) // likewise
-	Skip    func(error) error    // is called with the error of a day that cannot be read; its error ends the bag
-	See     func(*search.Call)   // every call that goes in
+	Skip    func(error) error    // called with the error of an unreadable day; its error ends the bag
+	See     func(*search.Call)   // called with every call in the bag
 }
 
 // Summary is the result of a bag.
 type Summary struct {
 	Calls      int `json:"calls"`
 	Recordings int `json:"recordings"` // of these calls
-	Stored     int `json:"stored"`     // whose audio is in the bag
-	LeftOut    int `json:"left_out"`   // audio that is missing, damaged or cannot be read
+	Stored     int `json:"stored"`     // recordings with audio in the bag
+	LeftOut    int `json:"left_out"`   // recordings with missing, damaged or unreadable audio
 	Damaged    int `json:"damaged"`    // of these
 	Days       int `json:"days"`
 	Lines      int `json:"lines"` // of the ledger
 	Seals      int `json:"seals"`
 
-	// A day is sealed if a seal in the bag names the root of each file of its lines. Whether the signature of the seal is
-	// good is for the other side to check.
+	// A day is sealed if a seal in the bag has the root of each of its line files. The recipient checks the signature
+	// of the seal.
 	SealedCalls   int      `json:"sealed_calls"`
 	SealedDays    int      `json:"sealed_days"`
 	UnsealedCalls int      `json:"unsealed_calls"`
@@ -56,17 +56,17 @@ type Summary struct {
 	Bytes int64 `json:"bytes"` // of these
 }
 
-// ErrNothing says that no call matches.
+// ErrNothing means that no call matches.
 var ErrNothing = errors.New("no call matches: no bag was written")
 
-// audioFolder holds the copies, by the names that audioNames gives them: names of the archive may hold numbers of
-// customers, and be too long for another system.
+// audioFolder holds the copies, with the names of audioNames: names in the archive may contain customers'
+// numbers, and be too long for another system.
 const (
 	audioFolder = payload + "audio"
 	audioNames  = `{{.call_date.Format "2006-01-02"}}/{{.recording_id}}`
 )
 
-// writing is the state of a bag that is being written.
+// writing is the state of a bag during writing.
 type writing struct {
 	*Bag
 	folder *folder
@@ -75,11 +75,11 @@ type writing struct {
 	first  string // day
 	last   string
 	days   []bagDay
-	signed [][]byte // seals that have a signature
+	signed [][]byte // seals with a signature
 }
 
-// Write writes the bag. Nothing has its name when there is an error. A [*FolderError] is one of the folder; ErrBusy says
-// that another export writes there.
+// Write writes the bag. On error, nothing has its name. A [*FolderError] concerns the folder; ErrBusy means that
+// another export writes there.
 func (b *Bag) Write(ctx context.Context) (Summary, error) {
 	f, err := openFolder(b.Dir)
 	if err != nil {
@@ -96,14 +96,15 @@ func (b *Bag) Write(ctx context.Context) (Summary, error) {
 	return w.sum, errors.Join(err, f.close())
 }
 
-// payload writes all below data/. Calls come day by day, and the lines of a day follow when all its calls were seen.
+// payload writes everything below data/. Calls come day by day, and the lines of a day follow after all of its
+// calls.
 func (w *writing) payload(ctx context.Context) (err error) {
 	names, err := key.Parse(audioNames)
 	if err != nil {
 		return err
 	}
 	audio, err := copier.Start(ctx, w.folder.path(audioFolder), copier.Options{
-		Source: w.Source, Names: names, Workers: w.Workers, Passing: w.Passing, Tell: w.Tell,
+		Source: w.Source, Names: names, Workers: w.Workers, Passing: w.Passing, Removed: w.Ledger.IsRemoved, Tell: w.Tell,
 		Done: func(r search.Recording, name string) {
 			w.files.add(audioFolder+"/"+name, hex.EncodeToString(r.State.SHA256[:]), r.Size)
 		},
@@ -170,13 +171,13 @@ func (w *writing) calls(ctx context.Context, audio *copier.Copy) error {
 	return w.lines(ctx, day)
 }
 
-// hash adds a file that is in the folder already.
+// hash adds an existing file of the folder.
 func (w *writing) hash(name string) error {
 	file, err := w.folder.root.Open(name)
 	if err != nil {
 		return folderError("read a file of the bag", err)
 	}
-	defer file.Close() // only read from
+	defer file.Close() // read only
 	h := newHashed(io.Discard)
 	if _, err := io.Copy(h, file); err != nil {
 		return folderError("read a file of the bag", err)
@@ -185,7 +186,7 @@ func (w *writing) hash(name string) error {
 	return nil
 }
 
-// tags writes the files that make a bag of the folder. bagit.txt, which tells that it is one, is the last.
+// tags writes the tag files that turn the folder into a bag. bagit.txt, which marks it as one, comes last.
 func (w *writing) tags() error {
 	w.sum.Files, w.sum.Bytes = len(w.files.list), w.files.bytes
 	var listed payloadFiles

@@ -15,13 +15,14 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// ErrBusy says that another export into the same folder is under way.
+// ErrBusy means that another export writes into the same folder.
 var ErrBusy = errors.New("another export is writing this bag")
 
-// ErrTaken says that the folder of the bag is not empty, or that a file beside it is not from an export.
+// ErrTaken means that the folder of the bag is not empty, or that a file next to it is not from an
+// export.
 var ErrTaken = errors.New("it already contains files")
 
-// FolderError says that the folder cannot be written to. It names no file of it.
+// FolderError means that the folder cannot be written. It names no file in it.
 type FolderError struct {
 	Op  string
 	Err error
@@ -46,21 +47,21 @@ func folderError(op string, err error) error {
 	return &FolderError{Op: op, Err: err}
 }
 
-// The names beside that of the bag, while it is made.
+// The names next to the bag during writing.
 const (
 	partSuffix = ".part"
 	lockSuffix = ".part.lock"
 )
 
-// folder is where a bag is made. Names within it have slashes.
+// folder is the folder of an unfinished bag. Names in it use slashes.
 type folder struct {
 	dir  string // of the bag
 	root *os.Root
 	lock *flock.Flock
 }
 
-// openFolder takes the lock, and makes an empty folder beside the place of the bag. What a killed export has left there is
-// removed.
+// openFolder takes the lock, and makes an empty folder next to the place of the bag. It removes the files of a killed
+// export there.
 func openFolder(dir string) (*folder, error) {
 	const op = "make the folder of the bag"
 	dir = filepath.Clean(dir)
@@ -130,7 +131,7 @@ func (f *folder) path(name string) string {
 type file struct {
 	*hashed
 	name string
-	base *os.File // nil once it is closed
+	base *os.File // nil after close
 }
 
 func (f *folder) create(name string) (*file, error) {
@@ -151,21 +152,21 @@ func (f *file) Write(p []byte) (int, error) {
 	return n, folderError("write a file of the bag", err)
 }
 
-// finish brings it to stable storage.
+// finish syncs it to stable storage.
 func (f *file) finish() error {
 	err := errors.Join(f.base.Sync(), f.base.Close())
 	f.base = nil
 	return folderError("write a file of the bag", err)
 }
 
-// discard closes what is not finished: the bag is not, either.
+// discard closes an unfinished file of an unfinished bag.
 func (f *file) discard() {
 	if f != nil && f.base != nil {
 		_ = f.base.Close()
 	}
 }
 
-// write writes a whole file.
+// write writes a complete file.
 func (f *folder) write(name, text string) (*hashed, error) {
 	made, err := f.create(name)
 	if err != nil {
@@ -221,6 +222,6 @@ func (f *folder) close() error {
 		failed = errors.Join(f.root.Close(), os.RemoveAll(f.dir+partSuffix))
 	}
 	failed = errors.Join(failed, f.lock.Unlock())
-	_ = os.Remove(f.dir + lockSuffix) // it does no harm if it stays
+	_ = os.Remove(f.dir + lockSuffix) // harmless if it stays
 	return folderError("close the folder of the bag", failed)
 }

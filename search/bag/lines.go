@@ -21,8 +21,8 @@ const (
 	sealsFolder   = "seals/"
 )
 
-// wanted are the calls of a day that were found. What was erased is false: its lines may still exist, and only what
-// is in their place may go in.
+// wanted are the found calls of a day. Erased ones are false: their lines may still exist, but only their stubs may
+// be in the bag.
 type wanted struct {
 	day        string
 	count      int // of calls
@@ -95,7 +95,7 @@ func (w *writing) segment(ctx context.Context, of wanted, s manifest.StoredSegme
 	return nil
 }
 
-// has reports whether a line is about a call that was found.
+// has reports whether a line is about a found call.
 func (of *wanted) has(tree manifest.Tree, l manifest.SegmentLine) bool {
 	if l.Bad != nil {
 		return false
@@ -119,7 +119,8 @@ func (of *wanted) has(tree manifest.Tree, l manifest.SegmentLine) bool {
 
 var sealPattern = regexp.MustCompile(`^seals/[0-9]{6,9}\.(json|sig|tsr)$`)
 
-// seals copies all seals, because each names the previous one and one alone proves less.
+// seals copies all seals, because each contains the hash of the previous one, and a single seal
+// proves less.
 func (w *writing) seals(ctx context.Context) error {
 	objects := w.Ledger.Objects()
 	var names []string
@@ -137,7 +138,7 @@ func (w *writing) seals(ctx context.Context) error {
 			return fmt.Errorf("read %s: %w", name, err)
 		}
 		text, err := io.ReadAll(body)
-		_ = body.Close() // it was read whole, or there is an error
+		_ = body.Close() // already read, or failed
 		if err != nil {
 			return fmt.Errorf("read %s: %w", name, err)
 		}

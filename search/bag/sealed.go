@@ -1,4 +1,4 @@
-// Finds out which days of a bag its seals prove.
+// Determines which days of a bag are proved by its seals.
 
 package bag
 
@@ -15,15 +15,15 @@ import (
 type bagDay struct {
 	day   string
 	calls int
-	roots map[string]string // of the archive's files of lines that have lines in the bag, by lineFile
+	roots map[string]string // of the archive's line files with lines in the bag, by lineFile
 }
 
-// lineFile names a file of lines, whether it is compressed or not.
+// lineFile returns the name of a line file, independent of compression.
 func lineFile(tree manifest.Tree, day, name string) string {
 	return fmt.Sprintf("%s/%s/%s", tree, day, strings.TrimSuffix(strings.TrimSuffix(name, ".gz"), ".jsonl"))
 }
 
-// sealedDays is what is read here of a seal.
+// sealedDays has the needed fields of a seal.
 type sealedDays struct {
 	Days []struct {
 		Day           string        `json:"day"`
@@ -37,8 +37,8 @@ type sealedLines struct {
 	Root string `json:"root"`
 }
 
-// compare counts the calls on days that a signed seal names as they are in the bag, and on the others. A day of which a
-// file was added or changed since is one of the others.
+// compare counts the calls on days that match a signed seal, and on the others. A day with a file added or changed
+// since is one of the others.
 func (w *writing) compare() {
 	sealed := map[[2]string]bool{} // lineFile and root
 	for _, text := range w.signed {
@@ -71,7 +71,7 @@ func (w *writing) compare() {
 	}
 }
 
-// UnsealedSpans returns the unsealed days, days in a row as one text.
+// UnsealedSpans returns the unsealed days, with consecutive days as one text.
 func (s Summary) UnsealedSpans() (spans []string) {
 	first, last := "", ""
 	end := func() {
@@ -94,7 +94,7 @@ func (s Summary) UnsealedSpans() (spans []string) {
 	return spans
 }
 
-// proved says in README.txt what the seals prove.
+// proved returns the text of README.txt about what the seals prove.
 func proved(s Summary) string {
 	count := func(n int, what string) string {
 		if n == 1 {

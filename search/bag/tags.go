@@ -25,7 +25,7 @@ const (
 	declaration = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 )
 
-// readmeFiles begins README.txt.
+// readmeFiles is the start of README.txt.
 const readmeFiles = `This folder is a BagIt bag (RFC 8493).
 
   data/audio/       recordings, by call day and recording id; index.csv says which call each belongs to
@@ -36,7 +36,8 @@ const readmeFiles = `This folder is a BagIt bag (RFC 8493).
 
 `
 
-// readmeChecks ends README.txt. The commands need a POSIX shell, GNU coreutils, grep and OpenSSH.
+// readmeChecks is the end of README.txt. The commands need a POSIX shell, GNU coreutils, grep and
+// OpenSSH.
 const readmeChecks = `
 1. Check that no file was changed (GNU coreutils, or Git for Windows):
 
@@ -66,7 +67,7 @@ A line that ends with "digest" stands for an erased line, and gives the SHA-256 
 the archive, not in this bag.
 `
 
-// readme is the text of README.txt.
+// readme returns the text of README.txt.
 func readme(s Summary) string { return readmeFiles + proved(s) + readmeChecks }
 
 // payloadFiles are files with their checksums. It is safe for concurrent use.
@@ -85,7 +86,7 @@ func (p *payloadFiles) add(name, sum string, size int64) {
 	p.bytes += size
 }
 
-// manifest is the text of a manifest, in the order of the names.
+// manifest returns the text of a manifest, in the order of the names.
 func (p *payloadFiles) manifest() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -97,12 +98,12 @@ func (p *payloadFiles) manifest() string {
 	return b.String()
 }
 
-// encoded is a path as a manifest has it (RFC 8493, 2.1.3).
+// encoded returns a path in the encoding of a manifest (RFC 8493, 2.1.3).
 func encoded(name string) string {
 	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(name)
 }
 
-// hashed counts and hashes what is written.
+// hashed counts and hashes written bytes.
 type hashed struct {
 	to   io.Writer
 	hash hash.Hash

@@ -2,7 +2,7 @@ package bag
 
 import "testing"
 
-// TestManifest writes paths as RFC 8493 has them, in order.
+// TestManifest writes paths as in RFC 8493, in order.
 func TestManifest(t *testing.T) {
 	var p payloadFiles
 	p.add("data/b", "00", 1)

@@ -1,4 +1,4 @@
-// Copies recordings into a folder, several at once.
+// Copies recordings into a folder, several in parallel.
 
 package copier
 
@@ -17,50 +17,52 @@ import (
 	"convoso-archiver/search"
 )
 
-// Source is where the recordings are stored.
+// Source reads the stored recordings.
 type Source interface {
 	Open(ctx context.Context, key string) (io.ReadCloser, error)
 }
 
-// Options say how to copy. All but Source may be left out.
+// Options configure a copy. All except Source are optional.
 type Options struct {
 	Source  Source
-	Names   *key.Template // of the copies; nil for the names that they have in the archive
-	Workers int           // recordings read at once
-	// Passing reports whether reading failed for a reason that may pass, so that it is tried again.
+	Names   *key.Template // of the copies; nil for the names in the archive
+	Workers int           // recordings read in parallel
+	// Passing reports whether a read error is temporary, so that it is retried.
 	Passing func(error) bool
-	// Tell is called with every recording that is not copied, in the order of [Copy.Add], from another goroutine.
+	// Removed reports whether a recording that is missing was erased or has expired meanwhile. nil: none was.
+	Removed func(ctx context.Context, day, recordingID, callID string) (bool, error)
+	// Tell is called for every recording that is not copied, in the order of [Copy.Add], from another goroutine.
 	Tell func(Failure)
-	// Done is called with every recording that is in the folder, with its name there, likewise.
+	// Done is called in the same way for every recording in the folder, with its name there.
 	Done func(r search.Recording, name string)
 }
 
-// Failure is a recording that was left out.
+// Failure is a recording that was not copied.
 type Failure struct {
 	RecordingID string
 	Day         string
-	Damaged     bool  // it is missing, or its bytes are others; false: it could not be read
-	Err         error // names no key
+	Damaged     bool  // it is missing, or its bytes differ; false: it could not be read
+	Err         error // without its key
 }
 
 // Counts is the result of a copy.
 type Counts struct {
-	Added           int // recordings that were to be copied
-	Copied, There   int // copied now, and there with the same bytes already
-	Damaged, Unread int // left out
+	Added           int // recordings to copy
+	Copied, There   int // copied now, and already present with the same bytes
+	Damaged, Unread int // not copied
 	Bytes           int64
 	CopiedBytes     int64 // only of Copied
-	Unfinished      int   // because the copy was stopped
+	Unfinished      int   // not copied because of a stop
 }
 
-// Copy is a copy under way.
+// Copy is a copy in progress.
 type Copy struct {
 	o      Options
 	folder *folder
 	stop   context.CancelCauseFunc
 	ctx    context.Context
 	turns  turns
-	read   chan struct{} // a place for each recording that may be read at once
+	read   chan struct{} // one slot for each parallel read
 	queue  chan *task    // for the workers
 	order  chan *task    // for the tables, in the order of Add
 	work   sync.WaitGroup
@@ -68,7 +70,7 @@ type Copy struct {
 
 	added, done atomic.Int64
 	bytes       atomic.Int64
-	trouble     atomic.Int64 // recordings in a row that the store did not deliver
+	trouble     atomic.Int64 // consecutive recordings that the store did not deliver
 	counts      Counts       // written by the goroutine of the tables
 	err         error        // likewise
 }
@@ -80,24 +82,25 @@ type task struct {
 	names []string // to try in turn
 	err   error    // of making the names
 
-	wait <-chan struct{} // until the first name may be used
+	wait <-chan struct{} // closed when the first name may be used
 	over func()
 
-	name   string // under which it is at last
+	name   string // final name
 	copied bool
 	left   *Failure
 	done   chan struct{}
 }
 
-// perReader is how many recordings are worked on for each that is read: the others wait for stable storage, which takes the
-// longest, and is faster for many at once.
+// perReader is the number of recordings in work per parallel read: the others wait for syncs, which take the longest
+// and are faster in parallel.
 const perReader = 4
 
-// waitingTasks is how many recordings may wait for the tables: that many are copied beyond a slow one.
+// waitingTasks is the maximum number of finished recordings that wait for the tables behind a slow
+// one.
 const waitingTasks = 64
 
-// Start begins a copy into a folder, which is made where there is none. The error is a [*FolderError], or one that says
-// that another copy into it is under way, [ErrBusy].
+// Start begins a copy into a folder, which is created if missing. The error is a [*FolderError], or [ErrBusy] if
+// another copy writes into it.
 func Start(ctx context.Context, dir string, o Options) (*Copy, error) {
 	f, err := openFolder(dir)
 	if err != nil {
@@ -117,8 +120,8 @@ func Start(ctx context.Context, dir string, o Options) (*Copy, error) {
 	return c, nil
 }
 
-// Add copies a recording, which is archived, of a complete call. It waits while all workers are busy. The error is why
-// the copy cannot continue: the folder's, or the end of ctx.
+// Add copies a recording, which is archived, of a complete call. It waits while all workers are busy. The error ends
+// the copy: one of the folder, or the end of ctx.
 func (c *Copy) Add(call *search.Call, r search.Recording) error {
 	t := &task{call: *call, rec: r, done: make(chan struct{}), over: func() {}}
 	if t.names, t.err = c.names(call, r); t.err == nil {
@@ -140,7 +143,7 @@ func (c *Copy) Add(call *search.Call, r search.Recording) error {
 	return nil
 }
 
-// Finish waits for what was added, writes the tables, and says what the copy came to. It is called once, in any case.
+// Finish waits for the added recordings, writes the tables, and returns the counts. It must always be called, once.
 func (c *Copy) Finish() (Counts, error) {
 	close(c.queue)
 	c.work.Wait()
@@ -152,7 +155,7 @@ func (c *Copy) Finish() (Counts, error) {
 	c.counts.Unfinished = max(c.counts.Added-c.counts.Copied-c.counts.There-c.counts.Damaged-c.counts.Unread, 0)
 	c.counts.Bytes = c.bytes.Load()
 	closeErr := c.folder.close()
-	for _, err := range []error{c.err, stopped, closeErr} { // an error of the tables stopped the others too
+	for _, err := range []error{c.err, stopped, closeErr} { // an error of the tables also stopped the others
 		if err != nil {
 			return c.counts, err
 		}
@@ -160,8 +163,8 @@ func (c *Copy) Finish() (Counts, error) {
 	return c.counts, nil
 }
 
-// Progress returns how many recordings were added so far, how many of them are done, and how many bytes were read. It
-// may be called at any time.
+// Progress returns how many recordings were added so far, how many are done, and the bytes read. It may be called at
+// any time.
 func (c *Copy) Progress() (added, done int, bytes int64) {
 	return int(c.added.Load()), int(c.done.Load()), c.bytes.Load()
 }
@@ -196,13 +199,13 @@ func (c *Copy) names(call *search.Call, r search.Recording) ([]string, error) {
 	return free, nil
 }
 
-// extension is that of the archive's own copy, which follows the bytes.
+// extension is the extension of the archive's key, which matches the bytes.
 type extension string
 
 // Extension returns it with its dot.
 func (e extension) Extension() string { return string(e) }
 
-// worker works on tasks until there are no more.
+// worker processes tasks until there are no more.
 func (c *Copy) worker() {
 	for t := range c.queue {
 		err := c.try(t)
@@ -217,7 +220,7 @@ func (c *Copy) worker() {
 	}
 }
 
-// try works on one task. Its error ends the copy, or is that of its end.
+// try works on one task. Its error ends the copy, or is the cause of its end.
 func (c *Copy) try(t *task) error {
 	if t.err != nil {
 		t.fail(false, t.err)
@@ -250,7 +253,7 @@ func (c *Copy) try(t *task) error {
 			if err != nil {
 				return err
 			}
-			if !isThere { // else look at what came there meanwhile
+			if !isThere { // otherwise check the new file there
 				t.name, t.copied = name, true
 				return nil
 			}
@@ -260,7 +263,7 @@ func (c *Copy) try(t *task) error {
 	return nil
 }
 
-// compare looks whether a recording is stored under a name.
+// compare checks whether a recording is stored under a name.
 func (c *Copy) compare(name string, t *task) (standing, error) {
 	c.read <- struct{}{}
 	defer func() { <-c.read }()
@@ -283,13 +286,13 @@ func (t *task) fail(damaged bool, err error) {
 	t.left = &Failure{RecordingID: t.rec.ID, Day: t.call.Day, Damaged: damaged, Err: err}
 }
 
-// turns gives a name to those that want it one after another, in the order of asking.
+// turns assigns a name to its requesters one after another, in order of request.
 type turns struct {
 	mu   sync.Mutex
 	last map[string]chan struct{}
 }
 
-// queue returns what to wait for, nil for nothing, and what ends the turn.
+// queue returns a channel to wait for, nil for none, and a function that ends the turn.
 func (t *turns) queue(name string) (wait <-chan struct{}, over func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -310,7 +313,7 @@ func (t *turns) queue(name string) (wait <-chan struct{}, over func()) {
 	})
 }
 
-// instant is the call's time, empty if no row tells it.
+// instant is the call's time, empty if no row has it.
 func instant(c *search.Call) string {
 	if c.NoRow || c.Erased {
 		return ""

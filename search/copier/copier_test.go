@@ -22,7 +22,7 @@ import (
 	"convoso-archiver/search"
 )
 
-// folderSource is a folder of recordings. Reading one fails as often as is said.
+// folderSource is a folder of recordings. Reading one fails a configured number of times.
 type folderSource struct {
 	dir   string
 	fails atomic.Int64
@@ -36,7 +36,7 @@ func (s *folderSource) Open(_ context.Context, name string) (io.ReadCloser, erro
 	return os.Open(filepath.Join(s.dir, name))
 }
 
-// recorded is a call with one recording, which is in the source.
+// recorded is a call with one recording, stored in the source.
 func (s *folderSource) recorded(t *testing.T, id, body string) *search.Call {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(s.dir, id+".mp3"), []byte(body), 0o600); err != nil {
@@ -60,13 +60,13 @@ func copyAll(t *testing.T, dir string, o Options, calls ...*search.Call) (Counts
 	}
 	for _, call := range calls {
 		if err := c.Add(call, call.Recordings[0]); err != nil {
-			break // Finish tells it too
+			break // Finish returns it too
 		}
 	}
 	return c.Finish()
 }
 
-// inBubble runs a test whose pauses take no time.
+// inBubble runs a test with fake time.
 func inBubble(t *testing.T, name string, test func(*testing.T)) {
 	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
 }
@@ -89,7 +89,7 @@ func template(t *testing.T, text string) *key.Template {
 	return made
 }
 
-// TestNames: who wants the same name gets it in the order of adding, and nothing that is there is replaced.
+// TestNames: equal names are assigned in the order of adding, and no existing file is replaced.
 func TestNames(t *testing.T) {
 	s := &folderSource{dir: t.TempDir()}
 	var calls []*search.Call
@@ -114,7 +114,7 @@ func TestNames(t *testing.T) {
 		if read(t, dir, "b/Ann.mp3") != "another's" || read(t, dir, "b/Ann-r00.mp3") != "body 0" || read(t, dir, "b/Ann-r39.mp3") != "body 39" {
 			t.Error("wrong names")
 		}
-		// In a folder of its own the first has the plain name.
+		// In an empty folder the first one has the plain name.
 		dir = t.TempDir()
 		if counts, err := copyAll(t, dir, o, calls...); err != nil || counts.Copied != 40 || read(t, dir, "b/Ann.mp3") != "body 0" {
 			t.Errorf("%+v, %v", counts, err)
@@ -122,7 +122,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestOwnNames: a recording never takes the place of the index, the playlist or the folder of the parts.
+// TestOwnNames: a recording never replaces the index, the playlist or the folder of the parts.
 func TestOwnNames(t *testing.T) {
 	s, dir := &folderSource{dir: t.TempDir()}, t.TempDir()
 	call := s.recorded(t, "r1", "body")
@@ -142,7 +142,7 @@ func TestOwnNames(t *testing.T) {
 	}
 }
 
-// TestTables: the index keeps the rows of earlier copies whose file is still there.
+// TestTables: the index keeps the rows of earlier copies whose file still exists.
 func TestTables(t *testing.T) {
 	s, dir := &folderSource{dir: t.TempDir()}, t.TempDir()
 	first, second, third := s.recorded(t, "r1", "one"), s.recorded(t, "r2", "two"), s.recorded(t, "#3", "three")
@@ -181,7 +181,7 @@ func TestTables(t *testing.T) {
 	}
 }
 
-// TestLengths: an entry of the playlist has the length of its recording, not of its call, also after later copies.
+// TestLengths: an entry of the playlist has the length of its recording, not of its call, even after later copies.
 func TestLengths(t *testing.T) {
 	s, dir := &folderSource{dir: t.TempDir()}, t.TempDir()
 	short, several, unknown, plain := s.recorded(t, "r1", "one"), s.recorded(t, "r2", "two"), s.recorded(t, "r3", "three"), s.recorded(t, "r4", "four")
@@ -201,7 +201,7 @@ func TestLengths(t *testing.T) {
 	if got := read(t, dir, PlaylistFile); got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
-	// A playlist that was lost tells no lengths.
+	// A lost playlist means unknown lengths.
 	if err := os.Remove(filepath.Join(dir, PlaylistFile)); err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestLengths(t *testing.T) {
 	}
 }
 
-// TestBusy: two copies into one folder exclude each other, and a dead one does no harm.
+// TestBusy: two copies into one folder exclude each other, and a killed one does no harm.
 // TestFormulas gives a spreadsheet no text that it would take for a formula.
 func TestFormulas(t *testing.T) {
 	s := &folderSource{dir: t.TempDir()}
@@ -267,7 +267,7 @@ func TestBusy(t *testing.T) {
 	}
 }
 
-// TestFailures: what cannot be read is tried again, and left out in the end.
+// TestFailures: unreadable recordings are retried, and finally skipped.
 func TestFailures(t *testing.T) {
 	passing := errors.New("the store is busy")
 	for _, test := range []struct {
@@ -298,7 +298,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestStoreInTrouble: a store that gives nothing at all ends the copy.
+// TestStoreInTrouble: a store that delivers nothing ends the copy.
 func TestStoreInTrouble(t *testing.T) { synctest.Test(t, testStoreInTrouble) }
 
 func testStoreInTrouble(t *testing.T) {
@@ -315,7 +315,7 @@ func testStoreInTrouble(t *testing.T) {
 	}
 }
 
-// TestStopped: a copy that is stopped says why, and its tables hold what is there.
+// TestStopped: a stopped copy says why, and its tables contain the copied files.
 func TestStopped(t *testing.T) {
 	s, dir := &folderSource{dir: t.TempDir()}, t.TempDir()
 	why := errors.New("enough")
@@ -349,7 +349,7 @@ func TestStopped(t *testing.T) {
 	}
 }
 
-// TestWithoutLinks names a part where the file system has no links.
+// TestWithoutLinks names a part if the file system has no links.
 func TestWithoutLinks(t *testing.T) {
 	dir := t.TempDir()
 	f, err := openFolder(dir)
@@ -374,5 +374,31 @@ func TestWithoutLinks(t *testing.T) {
 	}
 	if err := f.close(); err != nil || read(t, dir, "x.mp3") != "body" {
 		t.Error(err)
+	}
+}
+
+// TestRemovedMeanwhile: what was erased while others were copied is left out, and is no damage.
+func TestRemovedMeanwhile(t *testing.T) {
+	s := &folderSource{dir: t.TempDir()}
+	there, erased, missing := s.recorded(t, "r1", "one"), s.recorded(t, "r2", "two"), s.recorded(t, "r3", "three")
+	for _, name := range []string{"r2.mp3", "r3.mp3"} {
+		if err := os.Remove(filepath.Join(s.dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var damaged []string
+	counts, err := copyAll(t, t.TempDir(), Options{
+		Source: s,
+		Removed: func(_ context.Context, day, recordingID, callID string) (bool, error) {
+			return day == erased.Day && recordingID == "r2" && callID == erased.ID, nil
+		},
+		Tell: func(f Failure) {
+			if f.Damaged {
+				damaged = append(damaged, f.RecordingID)
+			}
+		},
+	}, there, erased, missing)
+	if err != nil || counts.Copied != 1 || counts.Unread != 1 || counts.Damaged != 1 || len(damaged) != 1 || damaged[0] != "r3" {
+		t.Errorf("%+v, %v, %v", counts, damaged, err)
 	}
 }

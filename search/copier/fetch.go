@@ -14,12 +14,12 @@ import (
 
 const (
 	tries      = 3
-	firstPause = time.Second / 2 // before the second try
-	maxTrouble = 8               // recordings in a row that stay unread for reasons that may pass, before the copy ends
-	buffer     = 256 << 10       // bytes read at once
+	firstPause = time.Second / 2 // before the second attempt
+	maxTrouble = 8               // consecutive recordings with temporary read errors before the copy ends
+	buffer     = 256 << 10       // bytes per read
 )
 
-// fetch reads a recording into a part. Without one the task has failed, or there is an error that ends the copy.
+// fetch reads a recording into a part. Without a part, the task has failed, or the error ends the copy.
 func (c *Copy) fetch(t *task) (*part, error) {
 	for try := 1; ; try++ {
 		body, err := c.fetchOnce(t)
@@ -39,14 +39,13 @@ func (c *Copy) fetch(t *task) (*part, error) {
 			t.fail(true, damage.err)
 			return nil, nil
 		case errors.Is(err, fs.ErrNotExist):
-			t.fail(true, errors.New("file missing"))
-			return nil, nil
+			return nil, c.failMissing(t)
 		case c.o.Passing == nil || !c.o.Passing(err):
 			t.fail(false, withoutPath(err))
 			return nil, nil
 		case try == tries:
 			t.fail(false, withoutPath(err))
-			if n := c.trouble.Add(1); n >= maxTrouble { // the store fails
+			if n := c.trouble.Add(1); n >= maxTrouble { // then the store fails
 				return nil, fmt.Errorf("%d recordings in a row cannot be read: %w", n, err)
 			}
 			return nil, nil
@@ -58,7 +57,24 @@ func (c *Copy) fetch(t *task) (*part, error) {
 	}
 }
 
-// damageError says that the bytes are not those that were noted.
+// failMissing leaves out a recording whose file is missing. One that was removed on purpose is no damage.
+func (c *Copy) failMissing(t *task) error {
+	removed := false
+	if c.o.Removed != nil {
+		var err error
+		if removed, err = c.o.Removed(c.ctx, t.call.Day, t.rec.ID, t.call.ID); err != nil {
+			return err
+		}
+	}
+	if removed {
+		t.fail(false, errors.New("it was erased, or its retention ended, during this search"))
+	} else {
+		t.fail(true, errors.New("file missing"))
+	}
+	return nil
+}
+
+// damageError means that the bytes differ from the noted ones.
 type damageError struct{ err error }
 
 // Error implements error.
@@ -83,7 +99,7 @@ func (c *Copy) readPart(t *task) (*part, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer from.Close() // only read from
+	defer from.Close() // read only
 	to, err := c.folder.newPart()
 	if err != nil {
 		return nil, err

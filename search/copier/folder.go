@@ -1,4 +1,4 @@
-// The folder of the copies: its lock, parts and names.
+// Manages the folder of the copies: its lock, parts and names.
 
 package copier
 
@@ -23,19 +23,19 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// The files beside the copies.
+// The files in addition to the copies.
 const (
 	IndexFile    = "index.csv"
 	PlaylistFile = "playlist.m3u8"
 
-	ownFolder = ".find" // of the parts and the lock, while a copy is under way
+	ownFolder = ".find" // for parts and the lock during a copy
 	lockFile  = ownFolder + "/lock"
 )
 
-// ErrBusy says that another copy into the same folder is under way.
+// ErrBusy means that another copy writes into the same folder.
 var ErrBusy = errors.New("another find is copying into this folder")
 
-// FolderError says that the folder cannot be written to. It names no file of it.
+// FolderError means that the folder cannot be written. It names no file in it.
 type FolderError struct {
 	Op  string
 	Err error
@@ -54,7 +54,7 @@ func folderError(op string, err error) error {
 	return &FolderError{Op: op, Err: withoutPath(err)}
 }
 
-// withoutPath drops the names of files, which may hold numbers and names of people.
+// withoutPath drops file names, which may contain personal data.
 func withoutPath(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Err
@@ -65,13 +65,13 @@ func withoutPath(err error) error {
 	return err
 }
 
-// isOwn reports whether a name is one of the copy's own files, whatever the case.
+// isOwn reports whether a name is one of the copy's own files, ignoring case.
 func isOwn(name string) bool {
 	first, _, _ := strings.Cut(strings.ToLower(name), "/")
 	return first == IndexFile || first == PlaylistFile || first == ownFolder
 }
 
-// folder is where the copies go. Paths within it have slashes.
+// folder is the target folder. Paths in it use slashes.
 type folder struct {
 	root *os.Root
 	lock *flock.Flock
@@ -81,7 +81,7 @@ type folder struct {
 	changed map[string]bool // folders with new names
 }
 
-// openFolder makes a folder and takes its lock. Parts that a killed copy has left are removed.
+// openFolder creates a folder and takes its lock. It removes parts of a killed copy.
 func openFolder(dir string) (*folder, error) {
 	const op = "open the folder for the copies"
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -103,10 +103,10 @@ func (f *folder) begin(dir string) error {
 	if err := f.root.MkdirAll(ownFolder, 0o700); err != nil {
 		return folderError(op, err)
 	}
-	if info, err := f.root.Lstat(ownFolder); err != nil || !info.IsDir() { // a link would have files of others removed
+	if info, err := f.root.Lstat(ownFolder); err != nil || !info.IsDir() { // a link would remove files of others
 		return folderError(op, cmp.Or(err, errors.New(ownFolder+" is not a folder")))
 	}
-	file, err := f.root.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o600) // through the root: no link is followed out of it
+	file, err := f.root.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o600) // through the root: no link leads out of it
 	if err != nil {
 		return folderError(op, err)
 	}
@@ -153,7 +153,7 @@ func (f *folder) close() error {
 			failed = folderError("sync the folder for the copies", err)
 		}
 	}
-	// A file that cannot be removed does no harm. Windows removes no open file, so the lock is released first.
+	// A file that cannot be removed is harmless. Windows removes no open file, so the lock is released first.
 	if err := f.lock.Unlock(); err != nil && failed == nil {
 		failed = folderError("unlock the folder for the copies", err)
 	}
@@ -163,7 +163,7 @@ func (f *folder) close() error {
 }
 
 func (f *folder) syncFolder(name string) error {
-	if runtime.GOOS == "windows" { // it syncs no folder
+	if runtime.GOOS == "windows" { // folders cannot be synced
 		return nil
 	}
 	dir, err := f.root.Open(name)
@@ -173,7 +173,7 @@ func (f *folder) syncFolder(name string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// standing says what is stored under a name.
+// standing describes the file under a name.
 type standing int
 
 const (
@@ -182,7 +182,7 @@ const (
 	other
 )
 
-// compare looks whether a recording is stored under a name.
+// compare checks whether a recording is stored under a name.
 func (f *folder) compare(ctx context.Context, name string, noted *manifest.State) (standing, error) {
 	const op = "look into the folder for the copies"
 	info, err := f.root.Lstat(filepath.FromSlash(name))
@@ -198,7 +198,7 @@ func (f *folder) compare(ctx context.Context, name string, noted *manifest.State
 	if err != nil {
 		return absent, folderError(op, err)
 	}
-	defer file.Close() // only read from
+	defer file.Close() // read only
 	hash := sha256.New()
 	for chunk := make([]byte, min(buffer, noted.Size+1)); ; {
 		if err := context.Cause(ctx); err != nil {
@@ -219,10 +219,10 @@ func (f *folder) compare(ctx context.Context, name string, noted *manifest.State
 	return same, nil
 }
 
-// part is a copy that has no name yet.
+// part is a copy without its final name.
 type part struct {
 	f    *folder
-	file *os.File // nil once it is closed
+	file *os.File // nil after close
 	name string
 }
 
@@ -235,25 +235,25 @@ func (f *folder) newPart() (*part, error) {
 	return &part{f: f, file: file, name: name}, nil
 }
 
-// sync brings the bytes to stable storage.
+// sync syncs the bytes to stable storage.
 func (p *part) sync() error {
 	err := errors.Join(p.file.Sync(), p.file.Close())
 	p.file = nil
 	return folderError("write a copy", err)
 }
 
-// discard removes a part; of one that has a name, the other name.
+// discard removes a part; after publish only its temporary name.
 func (p *part) discard() {
 	if p == nil {
 		return
 	}
 	if p.file != nil {
-		_ = p.file.Close() // it is dropped
+		_ = p.file.Close() // its content is not needed
 	}
-	_ = p.f.root.Remove(p.name) // else the next copy removes it
+	_ = p.f.root.Remove(p.name) // otherwise the next copy removes it
 }
 
-// publish gives a part its name, and reports whether something is there already.
+// publish gives a part its name, and reports whether the name is taken.
 func (f *folder) publish(p *part, name string) (isThere bool, err error) {
 	const op = "write a copy"
 	parent := path.Dir(name)
@@ -277,8 +277,8 @@ func (f *folder) publish(p *part, name string) (isThere bool, err error) {
 	return false, nil
 }
 
-// rename is publish for a file system without links. Other workers wait meanwhile, and another find would have to have
-// the folder's lock.
+// rename is like publish, for a file system without links. Other workers wait meanwhile, and the folder's lock
+// excludes another find.
 func (f *folder) rename(p *part, name string) (isThere bool, err error) {
 	const op = "write a copy"
 	f.mu.Lock()

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestOddFolders begins no copy where a pipe has the name of a table, or the own folder is a link to files of others.
+// TestOddFolders refuses a copy if a pipe has the name of a table, or the copy's own folder is a link to other files.
 func TestOddFolders(t *testing.T) {
 	for _, name := range []string{IndexFile, PlaylistFile} {
 		dir := t.TempDir()

@@ -17,8 +17,8 @@ const unknownLength = -1
 
 const entryStart = "#EXTINF:"
 
-// secondsOf is how long a recording plays. The manifest remarks it where it differs from the call's length; else the
-// call's length is near enough, if the call has no other recording.
+// secondsOf returns the duration of a recording. If it differs from the call's length, it is in a remark of the
+// manifest; otherwise the call's length is close enough, if the call has no other recording.
 func secondsOf(t *task) int {
 	if s := t.rec.State; s != nil {
 		for remark := range strings.SplitSeq(s.Reason, "; ") {
@@ -35,13 +35,13 @@ func secondsOf(t *task) int {
 	return t.call.Length
 }
 
-// entry is that of a recording in the playlist.
+// entry returns the playlist entry of a recording.
 func (t *tables) entry(row []string, seconds int) string {
 	of := func(name string) string { return row[t.column[name]] }
 	return fmt.Sprintf("%s%d,%s\n%s\n", entryStart, seconds, title(of), listed(row[0]))
 }
 
-// listed is the name of a file in a playlist, where # begins a comment.
+// listed is the name of a file in a playlist, where # starts a comment.
 func listed(file string) string {
 	if strings.HasPrefix(file, "#") {
 		return "./" + file
@@ -49,7 +49,8 @@ func listed(file string) string {
 	return file
 }
 
-// title is what a playlist shows of a call: when, who, and what about; nothing of the customer.
+// title returns the title of a call in a playlist: time, agent and campaign, without data of the
+// customer.
 func title(of func(string) string) string {
 	var parts []string
 	for _, name := range []string{"call_date", "user", "campaign", "status"} {
@@ -60,7 +61,7 @@ func title(of func(string) string) string {
 	return strings.Join(parts, ", ")
 }
 
-// oldPlaylist reads the playlist of an earlier copy. Its entries are in the order of the index.
+// oldPlaylist reads the playlist of an earlier copy. Its entries have the order of the index.
 type oldPlaylist struct {
 	file  *os.File // nil for none
 	lines *bufio.Scanner
@@ -102,6 +103,6 @@ func (p *oldPlaylist) next(file string) int {
 
 func (p *oldPlaylist) close() {
 	if p.file != nil {
-		_ = p.file.Close() // only read from
+		_ = p.file.Close() // read only
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"strings"
 )
 
-// ErrForeign says that the folder holds a table or a playlist that no copy has made.
+// ErrForeign means that the folder has a table or a playlist that is not from a copy.
 var ErrForeign = errors.New("the folder contains an " + IndexFile + " or a " + PlaylistFile + " that find did not write")
 
 const (
@@ -24,7 +24,8 @@ const (
 	playlistMark  = "# written by convoso-archiver find\n"
 )
 
-// columns are those of index.csv: the file, the call by the API's names, and what the manifest notes of the recording.
+// columns are the columns of index.csv: the file, the call with the API's names, and the manifest's data of the
+// recording.
 func columns() []string {
 	return []string{
 		"file", "recording_id", "id", "call_date", "call_time", "campaign_id", "campaign", "user_id", "user", "status", "status_name",
@@ -33,7 +34,7 @@ func columns() []string {
 	}
 }
 
-// tables are the index and the playlist while they are written.
+// tables are the index and the playlist during writing.
 type tables struct {
 	f        *folder
 	index    *part
@@ -44,7 +45,7 @@ type tables struct {
 	written  map[uint64]bool // hashes of file and recording id
 }
 
-// beginTables refuses, before anything is copied, to replace tables that no copy has made.
+// beginTables refuses, before anything is copied, to replace tables that are not from a copy.
 func (f *folder) beginTables() (*tables, error) {
 	if err := f.checkTables(); err != nil {
 		return nil, err
@@ -89,7 +90,7 @@ func (f *folder) checkTables() error {
 	if err != nil {
 		return folderError(op, err)
 	}
-	defer file.Close() // only read from
+	defer file.Close() // read only
 	start := make([]byte, len(playlistStart+playlistMark))
 	if _, err := io.ReadFull(file, start); err != nil || string(start) != playlistStart+playlistMark {
 		return ErrForeign
@@ -97,7 +98,7 @@ func (f *folder) checkTables() error {
 	return nil
 }
 
-// isOwnFile fails for anything that is not a file: reading a pipe could wait for ever.
+// isOwnFile fails for anything that is not a file: reading a pipe could block for ever.
 func (f *folder) isOwnFile(name string) error {
 	info, err := f.root.Lstat(name)
 	if err == nil && !info.Mode().IsRegular() {
@@ -111,8 +112,8 @@ func (f *folder) isOwnFile(name string) error {
 
 var errEnough = errors.New("enough rows")
 
-// eachOldRow visits the rows of the index that an earlier copy has written. A damaged end is passed over: the files are
-// there, and the next copy of them writes them down again.
+// eachOldRow visits the rows of the index of an earlier copy. It skips a damaged end: the files exist, and their next
+// copy adds the rows again.
 func (f *folder) eachOldRow(visit func(row []string) error) error {
 	if err := f.isOwnFile(IndexFile); err != nil {
 		return err
@@ -124,7 +125,7 @@ func (f *folder) eachOldRow(visit func(row []string) error) error {
 	if err != nil {
 		return folderError("read the index", err)
 	}
-	defer file.Close() // only read from
+	defer file.Close() // read only
 	in := csv.NewReader(bufio.NewReader(file))
 	header, err := in.Read()
 	if err != nil || !slices.Equal(header, columns()) {
@@ -141,7 +142,7 @@ func (f *folder) eachOldRow(visit func(row []string) error) error {
 	}
 }
 
-// note writes the results of the tasks in their order, and then the rows of earlier copies.
+// note writes the results of the tasks in order, and then the rows of earlier copies.
 func (c *Copy) note(t *tables) error {
 	var failed error
 	for task := range c.order {
@@ -210,7 +211,7 @@ func rowOf(t *task) []string {
 	return row
 }
 
-// guarded prevents a spreadsheet from taking a text for a formula: names and comments come from outside.
+// guarded prevents a spreadsheet from reading a text as a formula: names and comments are remote input.
 func guarded(text string) string {
 	if text != "" && strings.IndexByte("=+-@\t\r", text[0]) >= 0 {
 		return "'" + text
@@ -218,7 +219,7 @@ func guarded(text string) string {
 	return text
 }
 
-// add writes a row, and its entry of the playlist, with how long it plays.
+// add writes a row, and its entry of the playlist, with its duration.
 func (t *tables) add(row []string, seconds int) error {
 	id := fnv.New64a()
 	_, _ = io.WriteString(id, row[0]+"\x00"+row[1])
@@ -233,7 +234,7 @@ func (t *tables) add(row []string, seconds int) error {
 	return folderError("write the index", err)
 }
 
-// finish adds the rows of earlier copies that still have their file, and puts the tables in the place of the old ones.
+// finish adds the rows of earlier copies that still have their file, and replaces the old tables.
 func (t *tables) finish() error {
 	old, err := t.f.openPlaylist()
 	if err != nil {

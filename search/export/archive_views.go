@@ -8,9 +8,9 @@ import (
 )
 
 // ArchiveViews returns the SQL that makes an archive in a folder two views of DuckDB, without exporting it: calls, of
-// each call the last row, and recordings, of each recording the line that counts. What docs/manifest.md says of lines
-// is said here in SQL once more; nothing of the program's own reading is used. hasCalls, hasLines and hasEvidence say
-// whether there is any file in calls/, manifest/ and evidence/, because a pattern without a match is an error in DuckDB.
+// each call the last row, and recordings, of each recording the line that counts. This implements the line rules of
+// docs/manifest.md in SQL, independent of the program's own reader. hasCalls, hasLines and hasEvidence say whether
+// there is any file in calls/, manifest/ and evidence/, because a pattern without a match is an error in DuckDB.
 func ArchiveViews(folder, zone string, hasCalls, hasLines, hasEvidence bool) string {
 	place := strings.TrimSuffix(strings.ReplaceAll(folder, `\`, "/"), "/")
 	calls, recordings := callsOfArchive, recordingsOfArchive
@@ -33,7 +33,7 @@ func ArchiveViews(folder, zone string, hasCalls, hasLines, hasEvidence bool) str
 			"\nCREATE OR REPLACE VIEW calls AS\n" + calls + ";\n\nCREATE OR REPLACE VIEW recordings AS\n" + recordings + ";\n")
 }
 
-// textsOfArchive are the columns that a row has as text.
+// textsOfArchive are the columns of a row that are text.
 func textsOfArchive() string {
 	types := &sqlColumns{}
 	(&callRow{}).columns(types)
@@ -51,15 +51,15 @@ func emptyView(tell func(columns)) string {
 	return strings.TrimSuffix(types.empty(), ";\n")
 }
 
-// pattern keeps a path from being taken for a pattern of names.
+// pattern escapes the special characters of file patterns in a path.
 func pattern(path string) string {
 	return strings.NewReplacer("[", "[[]", "*", "[*]", "?", "[?]").Replace(path)
 }
 
-// Lines are numbered in the order in which files are read, which is that of their names: a day's file of the old layout,
-// day.jsonl, comes before its folder's, as '.' comes before '/'. Files that hold something else, as torn tails and what
-// a repair put aside, have other endings. A line that cannot be read is passed over; DuckDB reads one whose only fault is a
-// number in the place of a text, or the reverse, which nothing writes.
+// Lines are numbered in reading order, which is by file name: a day's file of the old layout, day.jsonl, comes before
+// its folder's, because '.' sorts before '/'. Other files, such as torn tails and copies of a repair, have other
+// extensions. Unreadable lines are skipped; DuckDB reads a line whose only fault is a number instead of a text, or the
+// reverse, which no program writes.
 const callsOfArchive = `WITH lines AS (
   SELECT call_id, row,
     regexp_extract(filename, '(\d{4}-\d\d-\d\d)(/[^/]*)?\.jsonl(\.gz)?$', 1) AS day,
@@ -82,7 +82,7 @@ SELECT call_id AS id,
   day::DATE AS day
 FROM dated`
 
-// expiredOfArchive are the recordings that have expired, of which the lines stay as they are.
+// expiredOfArchive are the recordings that have expired, whose lines stay unchanged.
 const expiredOfArchive = `WITH records AS (
     SELECT day, state, expiry, class, ended, unnest(from_json(recordings, '["VARCHAR"]')) AS recording_id
     FROM read_json({EVIDENCE}, format = 'newline_delimited', ignore_errors = true, maximum_object_size = 33554432,

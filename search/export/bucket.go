@@ -1,4 +1,4 @@
-// A target of an export in S3.
+// Implements a target in S3.
 
 package export
 
@@ -13,7 +13,8 @@ import (
 	"os"
 )
 
-// Objects is the bucket as an export needs it, below the export's prefix. *store.S3 is one.
+// Objects is the part of a bucket that an export uses, below the export's prefix. *store.S3
+// implements it.
 type Objects interface {
 	GetFile(ctx context.Context, name string) (body io.ReadCloser, tag string, err error)
 	ListFiles(ctx context.Context, prefix string) iter.Seq2[fs.FileInfo, error]
@@ -24,7 +25,7 @@ type Objects interface {
 // Bucket is a target in S3.
 type Bucket struct {
 	Objects Objects
-	TempDir string // for a file until all of it is made; empty: the system's
+	TempDir string // for unfinished files; empty: the system's
 }
 
 // Files implements Reader.
@@ -56,13 +57,14 @@ func (b *Bucket) Read(ctx context.Context, name string) ([]byte, error) {
 	return data, trouble(ctx, "read a file", err)
 }
 
-// Replace implements Writer: the file is made in the temporary folder, and put with one request.
+// Replace implements Writer: it makes the file in the temporary folder, and stores it with one
+// request.
 func (b *Bucket) Replace(ctx context.Context, name string, write func(io.Writer) error) (size int64, err error) {
 	temp, err := os.CreateTemp(b.TempDir, "convoso-export-*")
 	if err != nil {
 		return 0, trouble(ctx, "make a temporary file", err)
 	}
-	_ = os.Remove(temp.Name()) // so that a killed run leaves nothing; if an open file cannot go, the second does it
+	_ = os.Remove(temp.Name()) // so that a killed run leaves nothing; if an open file cannot be removed, the second call does it
 	defer func() {
 		_ = temp.Close()
 		_ = os.Remove(temp.Name())

@@ -1,4 +1,4 @@
-// Brings an export up to date after an erasure.
+// Updates an export after an erasure.
 
 package export
 
@@ -12,12 +12,12 @@ import (
 	"path/filepath"
 )
 
-// Noted is what the note of an export says of it.
+// Noted is the content of an export's note.
 type Noted struct {
 	Archive  string // its id
 	Format   Format
 	Excel    bool
-	HasTerms bool // it holds what fits some terms, and not every call
+	HasTerms bool // it was made with terms, so it does not contain every call
 
 	note  note
 	files map[string]int64
@@ -33,7 +33,7 @@ func (n *Noted) Holds(day string) bool {
 	return noted
 }
 
-// OpenNoted opens a folder that holds an export, which it must. Close the folder.
+// OpenNoted opens a folder, which must contain an export. The caller must close the folder.
 func OpenNoted(ctx context.Context, name string) (*Folder, Noted, error) {
 	if _, err := os.Stat(filepath.Join(name, NoteName)); err != nil {
 		return nil, Noted{}, fmt.Errorf("it contains no %s", NoteName)
@@ -72,8 +72,8 @@ func readNote(ctx context.Context, target Target) (n Noted, err error) {
 	return n, nil
 }
 
-// Drop removes the files of days from an export, whose next run writes them again, and what a killed run has left half
-// written. It returns of how many days there was anything.
+// Drop removes the files of days from an export, whose next run writes them again, and partly written files of a
+// killed run. It returns the number of days with removed files.
 func Drop(ctx context.Context, target Target, n Noted, days []string) (dropped int, err error) {
 	text, err := target.Read(ctx, NoteName)
 	if err != nil {

@@ -21,9 +21,9 @@ import (
 	"convoso-archiver/search"
 )
 
-// Source is the archive that is exported; *search.Archive is one.
+// Source is the archive to export; *search.Archive implements it.
 type Source interface {
-	// Days returns the days of which the archive knows anything within the query's span, ascending.
+	// Days returns the days known to the archive within the query's span, ascending.
 	Days(ctx context.Context, q search.Query) ([]string, error)
 	// Day returns every call of a day. The error is a *search.DayError, or the end of ctx.
 	Day(ctx context.Context, day string) ([]search.Call, error)
@@ -31,9 +31,9 @@ type Source interface {
 	Zone() *time.Location
 }
 
-// Fingerprinter says cheaply whether a day of the archive may have changed.
+// Fingerprinter detects cheaply whether a day of the archive may have changed.
 type Fingerprinter interface {
-	// Fingerprint returns a text that differs when anything of the day differs.
+	// Fingerprint returns a text that changes with any change of the day.
 	Fingerprint(ctx context.Context, day string) (string, error)
 }
 
@@ -43,21 +43,21 @@ type Export struct {
 	ArchiveID string
 	About     About
 	Query     search.Query // without Sort, Limit, Sample and After
-	// Terms are the terms of Query as a text, the same for the same terms, that holds nothing personal. A span of whole
-	// days is not among them: days outside of it are left as they are. Of another span they name the ends.
+	// Terms are the terms of Query as a text, the same for the same terms, without personal data. They omit a span of
+	// whole days, because days outside of it stay unchanged, but include the ends of any other span.
 	Terms    string
 	Format   Format
 	Target   Target
-	Location string // what views.sql puts before names: empty for a folder, s3://bucket/prefix/ for a bucket
+	Location string // prefix of names in views.sql: empty for a folder, s3://bucket/prefix/ for a bucket
 
-	Excel        bool          // CSV only: made for Excel
-	Fingerprints Fingerprinter // nil: each day is read to tell whether it changed
+	Excel        bool          // CSV only: formatted for Excel
+	Fingerprints Fingerprinter // nil: each day is read to detect changes
 	Logger       *slog.Logger  // nil: silent
 }
 
 // Summary is the result of a run.
 type Summary struct {
-	Days       int         `json:"days"` // of the archive within the span
+	Days       int         `json:"days"` // days of the archive within the span
 	Written    int         `json:"days_written"`
 	Unchanged  int         `json:"days_unchanged"`
 	Removed    int         `json:"days_removed"`
@@ -67,37 +67,38 @@ type Summary struct {
 	RowsWritten  int64 `json:"rows_written"`
 	BytesWritten int64 `json:"bytes_written"`
 
-	// Of the whole export as it is, days outside of the span included.
+	// Totals of the whole export, including days outside of the span.
 	Calls      int64 `json:"calls"`
 	Recordings int64 `json:"recordings"`
 	Bytes      int64 `json:"bytes"`
 }
 
-// BrokenDay is a day that was left as an earlier run wrote it, because it could not be read whole.
+// BrokenDay is a day that keeps the files of an earlier run, because it could not be read
+// completely.
 type BrokenDay struct {
 	Day   string `json:"day"`
 	Error string `json:"error"`
 }
 
-// noteEvery is how often the note is written while days are: a killed run writes the days since then again.
+// noteEvery is the interval between writes of the note: a killed run repeats the days since the last one.
 const noteEvery = 5 * time.Second
 
 // run is the state of one run.
 type run struct {
 	*Export
 	note     note
-	stored   []byte           // the note as it is in the target
+	stored   []byte           // stored note of the target
 	files    map[string]int64 // of the target
 	tables   tables
 	summary  Summary
-	noted    time.Time // when the note was written
+	noted    time.Time // time of the last note
 	progress time.Time
 }
 
-// progressEvery is how often the log tells how far a run is.
+// progressEvery is the interval between progress lines in the log.
 const progressEvery = 15 * time.Second
 
-// Run exports what has changed. It returns what was done, also beside an error; a day that cannot be read is none. An
+// Run exports the changed days. It returns the summary, also with an error; an unreadable day is not an error. An
 // error about the target is a [*TargetError], an [*OtherExportError] or a [*LaterError]. Memory grows with the largest
 // day.
 func (e *Export) Run(ctx context.Context) (Summary, error) {
@@ -122,13 +123,14 @@ func (r *run) run(ctx context.Context) (err error) {
 	if r.note, r.files, err = r.open(ctx); err != nil {
 		return err
 	}
-	// The first file says whose the target is. Numbers are those of an earlier run until the last is written.
+	// The note comes first and says what the target is. Until the end, its numbers are those of an earlier
+	// run.
 	if err := r.save(ctx, &r.note); err != nil {
 		return err
 	}
 	r.noted, r.progress = time.Now(), time.Now()
 	if err := r.export(ctx, days); err != nil {
-		// The written days stay: the next run need not write them again.
+		// Written days stay: the next run need not write them again.
 		return errors.Join(err, r.save(context.WithoutCancel(ctx), &r.note))
 	}
 	if err := r.save(ctx, &r.note); err != nil {
@@ -160,7 +162,7 @@ func (r *run) export(ctx context.Context, days []string) error {
 	return r.removeGone(ctx, days)
 }
 
-// day brings the files of one day up to date.
+// day updates the files of one day.
 func (r *run) day(ctx context.Context, day string) error {
 	from := ""
 	if r.Fingerprints != nil {
@@ -188,7 +190,7 @@ func (r *run) day(ctx context.Context, day string) error {
 	return r.write(ctx, day, calls, dayNote{From: from, Erasures: erasures})
 }
 
-// unchanged counts a day whose files are up to date.
+// unchanged counts a day with current files.
 func (r *run) unchanged(day string) {
 	if r.note.Days[day].Calls.Rows == 0 {
 		r.summary.Empty++
@@ -197,7 +199,7 @@ func (r *run) unchanged(day string) {
 	r.summary.Unchanged++
 }
 
-// broken notes that a day could not be read. Its files stay as they are.
+// broken notes an unreadable day. Its files stay unchanged.
 func (r *run) broken(ctx context.Context, day string, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -211,7 +213,7 @@ func (r *run) broken(ctx context.Context, day string, err error) error {
 	return nil
 }
 
-// isWritten reports whether the files of a day were made from this and are there.
+// isWritten reports whether the files of a day exist and were made from this state.
 func (r *run) isWritten(day, from string) bool {
 	n, ok := r.note.Days[day]
 	return ok && n.From == from && r.has(tableCalls, day, n.Calls) && r.has(tableRecordings, day, n.Recordings)
@@ -222,7 +224,7 @@ func (r *run) has(table, day string, n fileNote) bool {
 	return there == (n.Rows > 0) && size == n.Bytes
 }
 
-// write writes the files of a day. A table without rows has none.
+// write writes the files of a day. A table without rows has no file.
 func (r *run) write(ctx context.Context, day string, calls []search.Call, n dayNote) error {
 	zone := r.Source.Zone()
 	recordings := int64(0)
@@ -277,7 +279,7 @@ func (r *run) write(ctx context.Context, day string, calls []search.Call, n dayN
 	return nil
 }
 
-// writeTable writes one file of a day, or removes it when it would have no rows.
+// writeTable writes one file of a day, or removes it if it would be empty.
 func (r *run) writeTable(ctx context.Context, table, day string, rows int64, write func(io.Writer) error) (fileNote, error) {
 	name := nameOf(table, day, r.Format)
 	if rows == 0 {
@@ -295,7 +297,7 @@ func (r *run) writeTable(ctx context.Context, table, day string, rows int64, wri
 	return fileNote{Rows: rows, Bytes: size}, nil
 }
 
-// writeRows writes a whole file.
+// writeRows writes a complete file.
 func writeRows[T any](w io.Writer, f file[T], each func(add func(*T) error) error) error {
 	if err := f.begin(w); err != nil {
 		return err
@@ -306,8 +308,7 @@ func writeRows[T any](w io.Writer, f file[T], each func(add func(*T) error) erro
 	return f.end()
 }
 
-// removeGone removes the files of days within the span of which the archive knows nothing any more, and what a killed
-// run has left.
+// removeGone removes the files of days within the span that are no longer in the archive, and those of a killed run.
 func (r *run) removeGone(ctx context.Context, days []string) error {
 	gone := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(r.files)) {
@@ -332,13 +333,13 @@ func (r *run) removeGone(ctx context.Context, days []string) error {
 	return nil
 }
 
-// within reports whether a day lies within the span.
+// within reports whether a day is within the span.
 func (r *run) within(day string) bool {
 	q := r.Query
 	return (q.From.IsZero() || day >= q.From.Format(time.DateOnly)) && (q.To.IsZero() || day <= q.To.Format(time.DateOnly))
 }
 
-// writeViews writes views.sql, unless it is there.
+// writeViews writes views.sql, unless it exists.
 func (r *run) writeViews(ctx context.Context) error {
 	stored, err := r.Target.Read(ctx, ViewsName)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -347,7 +348,7 @@ func (r *run) writeViews(ctx context.Context) error {
 	return r.put(ctx, ViewsName, []byte(r.views()), &stored)
 }
 
-// erasuresOf returns the ids of the erasures that a day shows, sorted.
+// erasuresOf returns the ids of the erasures in a day, sorted.
 func erasuresOf(calls []search.Call) []string {
 	seen := map[string]bool{}
 	for i := range calls {
@@ -360,11 +361,11 @@ func erasuresOf(calls []search.Call) []string {
 	return slices.Sorted(maps.Keys(seen))
 }
 
-// contentOf is the fingerprint of what a day's files are made from.
+// contentOf returns the fingerprint of the data of a day's files.
 func contentOf(calls []search.Call, erasures []string) string {
 	h := sha256.New()
 	put := hasher(h)
-	put("v1") // to be changed with the columns
+	put("v1") // must change with the columns
 	for i := range calls {
 		c := &calls[i]
 		put(c.ID, strconv.FormatBool(c.NoRow), strconv.Itoa(len(c.Recordings)))
@@ -381,7 +382,7 @@ func contentOf(calls []search.Call, erasures []string) string {
 	return fmt.Sprintf("%x", h.Sum(nil)[:16])
 }
 
-// hasher returns what adds texts to a hash, so that no two lists of texts give the same.
+// hasher returns a function that adds texts to a hash unambiguously.
 func hasher(h hash.Hash) func(texts ...string) {
 	var buffer []byte
 	return func(texts ...string) {

@@ -76,13 +76,13 @@ func TestReadExtra(t *testing.T) {
 	}
 }
 
-// FuzzReadExtra: whatever JSON a row is, other is JSON, and has the fields that have no column.
+// FuzzReadExtra: for any JSON row, other is JSON with the fields that have no column.
 func FuzzReadExtra(f *testing.F) {
 	f.Add(`{"id":"1","new":{"a":[1,"}"]},"x":null}`)
 	f.Add(`{"a\"":"\u0000",  "b" :[],"call_date":5}`)
 	f.Fuzz(func(t *testing.T, row string) {
 		var compact bytes.Buffer
-		if json.Compact(&compact, []byte(row)) != nil { // as the ledger keeps it
+		if json.Compact(&compact, []byte(row)) != nil { // like the ledger
 			return
 		}
 		var fields map[string]json.RawMessage
@@ -117,7 +117,7 @@ func TestCSV(t *testing.T) {
 			if excel && cell != "" && strings.Contains("=+-@\t\r", cell[:1]) {
 				want = "'" + want
 			}
-			want = strings.ReplaceAll(want, "\r\n", "\n") // as Go's reader does
+			want = strings.ReplaceAll(want, "\r\n", "\n") // like Go's reader
 			if read[i] != want {
 				t.Errorf("excel %v: cell %q is read as %q", excel, cell, read[i])
 			}
@@ -188,7 +188,7 @@ func (d days) Day(_ context.Context, day string) ([]search.Call, error) {
 
 func (d days) Zone() *time.Location { return time.UTC }
 
-// prints counts how often days were asked for.
+// prints counts requests for days.
 type prints struct {
 	of     map[string]string
 	asked  int
@@ -265,7 +265,7 @@ func TestFingerprints(t *testing.T) {
 	}
 }
 
-// TestReplaceFails: what stood there stays when a write fails, and nothing else is left.
+// TestReplaceFails: if a write fails, the old file stays, and nothing else is left.
 func TestReplaceFails(t *testing.T) {
 	name := t.TempDir()
 	folder, err := OpenFolder(name)

@@ -9,17 +9,17 @@ import (
 	"convoso-archiver/search"
 )
 
-// extra has the fields of a row that cannot be searched for.
+// extra has the fields of a row that are not searchable.
 type extra struct {
 	date                            string // call_date, as received
 	queuePosition, queueSeconds     string
 	callerID, termReason, sessionID string
 	originatingAgent                string
-	other                           string // the fields that have no column, as one JSON object
+	other                           string // the fields without a column, as one JSON object
 }
 
-// readExtra reads a row, whose syntax the ledger has checked. It scans the bytes, because decoding each row of an
-// export would cost more than writing it. A row that is not an object is kept as it is.
+// readExtra reads a row, whose syntax the ledger has checked. It scans the bytes, because decoding each row would
+// cost more than writing it. A row that is not an object stays unchanged.
 func readExtra(row []byte) (e extra) {
 	e.other = "{}"
 	if len(row) == 0 {
@@ -61,7 +61,7 @@ func readExtra(row []byte) (e extra) {
 	return e
 }
 
-// textOf returns a text, number or truth value as text, and nothing for other values, as package search does.
+// textOf returns a string, number or boolean as text, and "" for other values, like package search.
 func textOf(value []byte) string {
 	switch value[0] {
 	case '"':

@@ -1,4 +1,4 @@
-// A target of an export on disk.
+// Implements a target on disk.
 
 package export
 
@@ -18,12 +18,12 @@ import (
 	"strings"
 )
 
-// Folder is a target on disk. Close it.
+// Folder is a target on disk. The caller must close it.
 type Folder struct {
 	root *os.Root
 }
 
-// OpenFolder opens a folder, and makes it where there is none.
+// OpenFolder opens a folder, and creates it if missing.
 func OpenFolder(name string) (*Folder, error) {
 	if err := os.MkdirAll(name, 0o700); err != nil {
 		return nil, &TargetError{Op: "make the folder", Err: err}
@@ -38,7 +38,7 @@ func OpenFolder(name string) (*Folder, error) {
 // Close closes the folder.
 func (f *Folder) Close() error { return f.root.Close() }
 
-// A temporary file is in the folder of the file that it becomes, so that it can be renamed on any mount.
+// A temporary file is in the target file's folder, so that the rename works on any mount.
 const (
 	tempPrefix = ".export-"
 	tempSuffix = ".part"
@@ -49,7 +49,7 @@ func isTemp(name string) bool {
 	return strings.HasPrefix(base, tempPrefix) && strings.HasSuffix(base, tempSuffix)
 }
 
-// Files implements Reader. It walks only the folders of the tables; of other files it names only those at the top.
+// Files implements Reader. It walks only the folders of the tables; of other files it lists only those at the top.
 func (f *Folder) Files(ctx context.Context) iter.Seq2[File, error] {
 	return func(yield func(File, error) bool) {
 		err := fs.WalkDir(f.root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
@@ -79,8 +79,8 @@ func (f *Folder) Files(ctx context.Context) iter.Seq2[File, error] {
 	}
 }
 
-// enter says which folders are walked: those that an export makes, and those of others to their first level, so that a
-// folder which is not an export's is known by its files.
+// enter selects the folders to walk: those of an export, and others to their first level, so that foreign folders are
+// detected by their files.
 func enter(folder string) error {
 	first, rest, deep := strings.Cut(folder, "/")
 	isTable := first == tableCalls || first == tableRecordings
@@ -104,7 +104,8 @@ func (f *Folder) Read(ctx context.Context, name string) ([]byte, error) {
 	return data, trouble(ctx, "read a file", err)
 }
 
-// Replace implements Writer: a temporary file beside it is synced and renamed, and the name synced.
+// Replace implements Writer: it syncs and renames a temporary file in the same folder, and syncs
+// the folder.
 func (f *Folder) Replace(ctx context.Context, name string, write func(io.Writer) error) (size int64, err error) {
 	size, err = f.replace(ctx, filepath.FromSlash(name), write)
 	return size, trouble(ctx, "write a file", err)
@@ -156,7 +157,7 @@ func (f *Folder) replace(ctx context.Context, name string, write func(io.Writer)
 	return info.Size(), nil
 }
 
-// sync makes the names of a folder durable. Windows cannot sync folders and need not.
+// sync syncs the names in a folder. Windows cannot and need not do that.
 func (f *Folder) sync(folder string) error {
 	if runtime.GOOS == "windows" {
 		return nil
@@ -168,7 +169,7 @@ func (f *Folder) sync(folder string) error {
 	return errors.Join(open.Sync(), open.Close())
 }
 
-// Remove implements Writer. The folder of a day goes with its last file.
+// Remove implements Writer. It also removes an empty folder of a day.
 func (f *Folder) Remove(ctx context.Context, name string) error {
 	name = filepath.FromSlash(name)
 	if err := f.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -178,7 +179,7 @@ func (f *Folder) Remove(ctx context.Context, name string) error {
 	if folder == "." {
 		return nil
 	}
-	_ = f.root.Remove(folder) // unless something else is in it
+	_ = f.root.Remove(folder) // fails unless it is empty
 	err := f.sync(filepath.Dir(folder))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -186,8 +187,8 @@ func (f *Folder) Remove(ctx context.Context, name string) error {
 	return trouble(ctx, "remove a file", err)
 }
 
-// Inside reports whether a folder is another one, or lies in it, whatever links lead there. The folder need not be
-// there yet.
+// Inside reports whether a folder is another one or inside it, after resolving links. The folder need not exist
+// yet.
 func Inside(folder, other string) (bool, error) {
 	within, err := realPath(folder)
 	if err != nil {
@@ -204,7 +205,7 @@ func Inside(folder, other string) (bool, error) {
 	return rel == "." || rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)), nil
 }
 
-// realPath follows the links of that part of a path which is there.
+// realPath resolves the links in the existing part of a path.
 func realPath(name string) (string, error) {
 	name, err := filepath.Abs(name)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// Format is how tables are written.
+// Format is the file format of tables.
 type Format string
 
 // The formats.
@@ -18,10 +18,10 @@ const (
 	JSONL   Format = "jsonl"
 )
 
-// Formats returns the formats that there are.
+// Formats returns all formats.
 func Formats() []Format { return []Format{Parquet, CSV, JSONL} }
 
-// The tables, which are the names of the folders too.
+// The tables, which are also the names of folders.
 const (
 	tableCalls      = "calls"
 	tableRecordings = "recordings"

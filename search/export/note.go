@@ -1,4 +1,4 @@
-// The note _archive.json, by which an export finds the days that changed.
+// Reads and writes the note _archive.json, with which an export detects changed days.
 
 package export
 
@@ -14,13 +14,14 @@ import (
 	"slices"
 )
 
-// NoteName is the file at an export's root that says what it was made from.
+// NoteName is the file at an export's root with the state from which it was made.
 const NoteName = "_archive.json"
 
-// noteVersion is the highest version of a note that this program reads, and the one that it writes.
+// noteVersion is the highest version of a note that this program reads, and the version that it
+// writes.
 const noteVersion = 1
 
-// note is what is in NoteName. It holds ids, hashes and sizes, and no personal data.
+// note is the content of NoteName. It contains ids, hashes and sizes, but no personal data.
 type note struct {
 	V       int    `json:"v"`
 	Kind    string `json:"kind"`    // "export"
@@ -29,23 +30,23 @@ type note struct {
 	Format     Format             `json:"format"`
 	Excel      bool               `json:"excel,omitzero"`
 	Query      string             `json:"query"`      // the terms, canonical; personal values as a hash
-	Erasures   []string           `json:"erasures"`   // ids of those that the files reflect
+	Erasures   []string           `json:"erasures"`   // ids of erasures applied to the files
 	Calls      int64              `json:"calls"`      // rows of all days
 	Recordings int64              `json:"recordings"` // likewise
 	Bytes      int64              `json:"bytes"`      // of the files of all days
 	Days       map[string]dayNote `json:"days"`
 }
 
-// About is the account of an archive.
+// About identifies the account of an archive.
 type About struct {
 	AccountID string `json:"account_id"`
 	APIURL    string `json:"api_url"`
 	TimeZone  string `json:"time_zone"`
 }
 
-// dayNote is what is known of one day's files.
+// dayNote is the state of one day's files.
 type dayNote struct {
-	From       string   `json:"from"` // fingerprint of what they were made from
+	From       string   `json:"from"` // fingerprint of their source
 	Calls      fileNote `json:"calls,omitzero"`
 	Recordings fileNote `json:"recordings,omitzero"`
 	Erasures   []string `json:"erasures,omitempty"`
@@ -57,7 +58,8 @@ type fileNote struct {
 	Bytes int64 `json:"bytes"`
 }
 
-// OtherExportError says that the target holds something else than an earlier state of this export.
+// OtherExportError means that the target contains something other than an earlier state of this
+// export.
 type OtherExportError struct{ What string }
 
 // Error implements error. It says what to do.
@@ -65,7 +67,7 @@ func (e *OtherExportError) Error() string {
 	return "the target holds " + e.What + ": give another target, or empty this one"
 }
 
-// LaterError says that a later version of the program wrote the export.
+// LaterError means that a later version of the program wrote the export.
 type LaterError struct{ V int }
 
 // Error implements error.
@@ -75,7 +77,7 @@ func (e *LaterError) Error() string {
 
 const kindExport = "export"
 
-// open reads the note of an earlier run, and lists the files. If there is no note, there must be no files.
+// open reads the note of an earlier run, and lists the files. Without a note, there must be no files.
 func (r *run) open(ctx context.Context) (n note, files map[string]int64, err error) {
 	n = note{
 		V: noteVersion, Kind: kindExport, Archive: r.ArchiveID, About: r.About, Format: r.Format, Excel: r.Excel, Query: r.Terms,
@@ -106,10 +108,10 @@ func (r *run) open(ctx context.Context) (n note, files map[string]int64, err err
 	return n, files, nil
 }
 
-// isForeign reports whether a file keeps a target from being taken for an empty one.
+// isForeign reports whether a file means that a target does not count as empty.
 func isForeign(name string) bool { return name[0] != '.' && !isTemp(name) }
 
-// parse reads a note and compares it with the one that is wanted.
+// parse reads a note and compares it with the expected one.
 func (r *run) parse(text []byte, want note) (note, error) {
 	var old note
 	err := json.Unmarshal(text, &old)

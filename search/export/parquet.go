@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// rowsPerGroup bounds what is held of a file until it is written: some megabytes.
+	// rowsPerGroup limits the part of a file in memory to some megabytes.
 	rowsPerGroup = 50_000
 	// bloomBits gives one false positive in a hundred.
 	bloomBits = 10
@@ -18,7 +18,7 @@ const (
 )
 
 // parquetFile writes one table as Parquet, one file after another. The same rows give the same bytes: each file has a
-// writer of its own, for one that is used again leaves some statistics out (v0.32.0).
+// new writer, because a reused one omits some statistics (v0.32.0).
 type parquetFile[T any] struct {
 	options []parquet.WriterOption
 	writer  *parquet.GenericWriter[T]

@@ -12,11 +12,11 @@ import (
 )
 
 // callRow is a row of the table calls. Columns are in the order of the fields, in every format; a test compares them
-// with those that columns names. Texts that the call has not are empty.
+// with columns. Missing texts are empty.
 //
 // Encodings are named one by one: the library's own choice for text, DELTA_LENGTH_BYTE_ARRAY, cannot be read by Spark
-// before 3.3 (SPARK-36879), and takes more room. Columns of few different values have a dictionary. A text with the
-// options json and optional together makes the library panic (v0.32.0), so that other is {} where there is nothing.
+// before 3.3 (SPARK-36879), and takes more space. Columns with few distinct values have a dictionary. A text with
+// both options json and optional makes the library panic (v0.32.0), so an empty other is {}.
 type callRow struct {
 	ID           string    `parquet:"id,plain"`
 	CallDate     time.Time `parquet:"call_date,optional,timestamp(millisecond),plain"`
@@ -51,12 +51,12 @@ type callRow struct {
 	Other        string    `parquet:"other,json,plain"`
 }
 
-// callBloom are the columns of callRow that have a Bloom filter.
+// callBloom are the columns of callRow with a Bloom filter.
 func callBloom() []string {
 	return []string{"id", "lead_id", "phone_number", "number_dialed", "campaign_id", "user_id", "list_id", "queue_id"}
 }
 
-// columns passes the columns in their order.
+// columns passes the columns in order.
 func (r *callRow) columns(c columns) {
 	c.text("id", r.ID)
 	c.moment("call_date", r.CallDate)
@@ -111,10 +111,10 @@ type recordingRow struct {
 	Noted       time.Time `parquet:"noted,optional,timestamp(millisecond),plain"`
 }
 
-// recordingBloom are the columns of recordingRow that have a Bloom filter.
+// recordingBloom are the columns of recordingRow with a Bloom filter.
 func recordingBloom() []string { return []string{"recording_id", "call_id"} }
 
-// columns passes the columns in their order.
+// columns passes the columns in order.
 func (r *recordingRow) columns(c columns) {
 	c.text("recording_id", r.RecordingID)
 	c.text("call_id", r.CallID)
@@ -134,7 +134,7 @@ func (r *recordingRow) columns(c columns) {
 	c.moment("noted", r.Noted)
 }
 
-// columns is called with each column of a row, in their order.
+// columns receives each column of a row, in order.
 type columns interface {
 	text(name, value string)
 	whole(name string, value int64, bits int)
@@ -144,7 +144,7 @@ type columns interface {
 	document(name, json string)
 }
 
-// newCall makes the row of a call. Its texts are UTF-8, whatever was received.
+// newCall makes the row of a call. Its texts are UTF-8, for any input.
 func newCall(c *search.Call, zone *time.Location) callRow {
 	extra := readExtra(c.Row)
 	r := callRow{
@@ -160,7 +160,7 @@ func newCall(c *search.Call, zone *time.Location) callRow {
 		seconds := int32(c.Length)
 		r.Length = &seconds
 	}
-	// The date as it is in the row, which for a stray row is another than the day under which it is kept.
+	// The date in the row, which for a stray row differs from the day under which it is stored.
 	if wall, err := fetcher.ParseWall(extra.date); err == nil {
 		r.CallDate, r.CallLocal = instant(wall, zone), wall.Format(time.DateTime)
 	}
@@ -172,7 +172,7 @@ func newCall(c *search.Call, zone *time.Location) callRow {
 	return r
 }
 
-// newRecording makes the row of a recording of a call whose row was made.
+// newRecording makes the row of a recording of a call, given the call's row.
 func newRecording(r *search.Recording, call *callRow) recordingRow {
 	row := recordingRow{
 		RecordingID: clean(r.ID), CallID: call.ID, CallDate: call.CallDate, CallLocal: call.CallLocal,
@@ -186,12 +186,12 @@ func newRecording(r *search.Recording, call *callRow) recordingRow {
 	return row
 }
 
-// instant returns a wall-clock time as an instant; of an hour that the clock shows twice, the first.
+// instant returns a wall-clock time as an instant; in a repeated hour, the first one.
 func instant(wall time.Time, zone *time.Location) time.Time {
 	return time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), wall.Second(), 0, zone).UTC()
 }
 
-// known returns the zero time for one that was never noted.
+// known returns the zero time for a time that was never noted.
 func known(t time.Time) time.Time {
 	if t.Year() <= 1 {
 		return time.Time{}
@@ -206,5 +206,5 @@ func sum(s *manifest.State) string {
 	return hexOf(s.SHA256[:])
 }
 
-// clean replaces what is not UTF-8, which no reader of tables takes.
+// clean replaces invalid UTF-8, which no reader of tables accepts.
 func clean(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }

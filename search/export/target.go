@@ -10,26 +10,27 @@ import (
 	"iter"
 )
 
-// Target is the destination of an export. Names are from its root, with slashes. [Folder] and [Bucket] implement it.
+// Target is the destination of an export. Names are relative to its root, with slashes. [Folder] and [Bucket]
+// implement it.
 type Target interface {
 	Reader
 	Writer
 }
 
-// Reader reads what lies there.
+// Reader reads from a target.
 type Reader interface {
 	// Files yields the files that an export may have written, and the first few others.
 	Files(ctx context.Context) iter.Seq2[File, error]
-	// Read returns the whole of a small file; a missing one is fs.ErrNotExist.
+	// Read returns the content of a small file; the error for a missing one is fs.ErrNotExist.
 	Read(ctx context.Context, name string) ([]byte, error)
 }
 
-// Writer changes it.
+// Writer writes to a target.
 type Writer interface {
-	// Replace writes a file, and returns its size. It is stored under its name when all of it is there, durably, and
-	// after an error the previous file stays.
+	// Replace writes a file, and returns its size. It gets its name only when it is complete and durable; after an
+	// error, the previous file stays.
 	Replace(ctx context.Context, name string, write func(io.Writer) error) (size int64, err error)
-	// Remove removes a file; one that is not there is no error.
+	// Remove removes a file; a missing one is not an error.
 	Remove(ctx context.Context, name string) error
 }
 
@@ -62,7 +63,7 @@ func trouble(ctx context.Context, op string, err error) error {
 	return &TargetError{Op: op, Err: err}
 }
 
-// maxNote bounds what Read returns, in bytes: a note of a century.
+// maxNote limits the result of Read, in bytes: the size of a note over a century.
 const maxNote = 32 << 20
 
 // readAll reads a small file.
@@ -74,7 +75,7 @@ func readAll(r io.Reader) ([]byte, error) {
 	return data, err
 }
 
-// stopped ends a write when its context ends.
+// stopped aborts a write when its context ends.
 type stopped struct {
 	ctx context.Context
 	w   io.Writer

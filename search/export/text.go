@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// instantLayout is how text formats write an instant: UTC, whole seconds.
+// instantLayout is the layout of instants in text formats: UTC, whole seconds.
 const instantLayout = "2006-01-02T15:04:05Z"
 
-// described is a row that passes its columns; it is satisfied by the pointer types of both tables.
+// described is a row that passes its columns; the pointer types of both tables implement it.
 type described[T any] interface {
 	*T
 	columns(columns)
 }
 
-// csvFile writes one table as RFC 4180 says: CRLF between records, quotes doubled, a header, UTF-8.
+// csvFile writes one table as in RFC 4180: CRLF between records, quotes doubled, a header, UTF-8.
 type csvFile[T any, P described[T]] struct {
 	excel bool
 	w     io.Writer
@@ -29,7 +29,7 @@ type csvFile[T any, P described[T]] struct {
 // byteOrderMark marks the text as UTF-8 for spreadsheets.
 const byteOrderMark = "\uFEFF"
 
-// begin begins a file with its header.
+// begin starts a file with its header.
 func (c *csvFile[T, P]) begin(w io.Writer) error {
 	c.w, c.line = w, csvLine{excel: c.excel, record: c.line.record[:0]}
 	if c.excel {
@@ -83,7 +83,7 @@ func (c *csvLine) field(name, value string) {
 	c.record = append(c.record, '"')
 }
 
-// text drops NUL, which readers of CSV treat differently.
+// text drops NUL, which CSV readers treat differently.
 func (c *csvLine) text(name, value string) {
 	guard := c.excel && value != "" && strings.IndexByte("=+-@\t\r\x00", value[0]) >= 0
 	if strings.IndexByte(value, 0) >= 0 {
@@ -200,7 +200,7 @@ func appendJSON(to []byte, text string) []byte {
 	for i := range len(text) {
 		if c := text[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
 			quoted, err := json.Marshal(text)
-			if err != nil { // a text can always be written
+			if err != nil { // encoding a string cannot fail
 				quoted = []byte(`""`)
 			}
 			return append(to, quoted...)

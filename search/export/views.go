@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// ViewsName is the file at an export's root that makes it known to DuckDB.
+// ViewsName is the file at an export's root with its views for DuckDB.
 const ViewsName = "views.sql"
 
-// views returns the SQL that makes the files of an export views of DuckDB. A table without any file is an empty view,
-// because a pattern without a match is an error in DuckDB.
+// views returns the SQL that defines the files of an export as views of DuckDB. A table without any file is an empty
+// view, because a pattern without a match is an error in DuckDB.
 func (r *run) views() string {
 	var b strings.Builder
 	b.WriteString("-- Defines two DuckDB views over this export.\n")

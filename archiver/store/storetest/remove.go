@@ -18,7 +18,7 @@ func remove(t *testing.T, s Store, key string) {
 	}
 }
 
-// testRemove: a key that was freed can be used again, and its neighbours stay.
+// testRemove: a freed key can be used again, and its neighbours stay.
 func testRemove(t *testing.T, p Place) {
 	s := open(t, p)
 	keys := []string{"a/b/one.mp3", "a/b/one.mp3.mp3", "a/two.mp3", "quarantine/2025-05-01/7.bin"}
@@ -44,7 +44,7 @@ func testRemove(t *testing.T, p Place) {
 	wantNames(t, s, "a/")
 }
 
-// testRefusedRemoval: nothing of the archive's own can be removed.
+// testRefusedRemoval: the archive's own files cannot be removed.
 func testRefusedRemoval(t *testing.T, p Place) {
 	s := open(t, p)
 	for _, key := range []string{

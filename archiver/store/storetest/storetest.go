@@ -1,5 +1,5 @@
-// Package storetest is the one suite that every place where recordings are kept must
-// pass. What it asks for is what package store promises.
+// Package storetest is the one suite that every place where recordings are kept must pass. It tests
+// the guarantees of package store.
 package storetest
 
 import (
@@ -20,7 +20,7 @@ import (
 	"convoso-archiver/archiver/store"
 )
 
-// Store is what is tested.
+// Store is the tested interface.
 type Store interface {
 	Put(ctx context.Context, o store.Object) (store.Info, error)
 	NewPart() (*store.Part, error)
@@ -35,9 +35,9 @@ type Store interface {
 	Close() error
 }
 
-// Place is where recordings are kept, empty at first.
+// Place is an initially empty location for a store.
 type Place struct {
-	// Open opens a store over the place. Opening it again is what the next run does.
+	// Open opens a store over the place. Opening it again simulates the next run.
 	Open func(t *testing.T) Store
 	// OneRun says that only one run at a time may write here.
 	OneRun bool
@@ -45,7 +45,7 @@ type Place struct {
 	RemembersRemoved bool
 }
 
-// Run runs the suite. newPlace makes a place for each test.
+// Run runs the suite. newPlace makes a new place for each test.
 func Run(t *testing.T, newPlace func(t *testing.T) Place) {
 	for name, test := range map[string]func(*testing.T, Place){
 		"sizes":           testSizes,
@@ -70,7 +70,7 @@ func Run(t *testing.T, newPlace func(t *testing.T) Place) {
 	}
 }
 
-// Body returns size bytes that depend on the seed alone.
+// Body returns size bytes that depend only on the seed.
 func Body(seed uint64, size int) []byte {
 	body := make([]byte, size)
 	source := rand.NewChaCha8([32]byte{0: byte(seed), 1: byte(seed >> 8)})
@@ -97,7 +97,7 @@ func open(t *testing.T, p Place) Store {
 	return s
 }
 
-// retried stores as the archiver does, which tries again what may pass.
+// retried stores with retries, like the archiver.
 func retried(ctx context.Context, s Store, o store.Object) (info store.Info, err error) {
 	for range 50 {
 		if info, err = s.Put(ctx, o); !store.IsRetriable(err) {
@@ -119,8 +119,7 @@ func put(t *testing.T, s Store, o store.Object) {
 	}
 }
 
-// wantTaken checks that a key is refused, and what is said to stand there: an object of
-// a size and of a recording.
+// wantTaken checks that a key is refused, and the reported object there: its size and recording.
 func wantTaken(t *testing.T, s Store, o store.Object, same bool, size int, recordingID string) {
 	t.Helper()
 	_, err := retried(t.Context(), s, o)
@@ -148,7 +147,7 @@ func checkTaken(t *testing.T, err error, o store.Object, same bool, size int, re
 	}
 }
 
-// wantObject checks that a key holds a body and nothing else.
+// wantObject checks that a key has exactly the given body.
 func wantObject(t *testing.T, s Store, key string, body []byte) {
 	t.Helper()
 	info, err := s.Stat(t.Context(), key)
@@ -174,7 +173,7 @@ func wantObject(t *testing.T, s Store, key string, body []byte) {
 	}
 }
 
-// wantKeys checks which objects there are.
+// wantKeys checks the set of objects.
 func wantKeys(t *testing.T, s Store, prefix string, want ...string) {
 	t.Helper()
 	var got []string
@@ -200,7 +199,7 @@ func testSizes(t *testing.T, p Place) {
 		key := fmt.Sprintf("size-%d.mp3", size)
 		body := Body(uint64(size), size)
 		object := Object(key, body, key)
-		if _, err := object.Body.Seek(1, io.SeekStart); err != nil { // Put must not care
+		if _, err := object.Body.Seek(1, io.SeekStart); err != nil { // Put must ignore the offset
 			t.Fatal(err)
 		}
 		put(t, s, object)
@@ -240,7 +239,7 @@ func testParts(t *testing.T, p Place) {
 	part.Discard()
 	wantObject(t, s, "a/part.mp3", body)
 
-	// The same again, and another: both parts stay as they were.
+	// The same again, and another: both parts stay unchanged.
 	object.Body = newPart(t, s, body)
 	wantTaken(t, s, object, true, len(body), "rec-1")
 	object.Key = "a/part-2.mp3"
@@ -254,7 +253,7 @@ func testParts(t *testing.T, p Place) {
 	wantObject(t, s, "a/part.mp3", body)
 	wantObject(t, s, "a/part-rec-2.mp3", other)
 
-	// One of another store is copied.
+	// A part of another store is copied.
 	object = Object("rec-4", body, "a/of-another.mp3")
 	object.Body = newPart(t, open(t, p), body)
 	put(t, s, object)
@@ -305,7 +304,7 @@ func testRefusedKeys(t *testing.T, p Place) {
 			t.Errorf("open %q: %v, %v, want ErrBadKey", key, r, err)
 		}
 	}
-	// Older versions may have given these out.
+	// Older versions may have used these keys.
 	for _, key := range []string{"evidence/x", "Seals/x.mp3", "access./x"} {
 		if _, err := s.Put(t.Context(), Object("rec", Body(1, 10), key)); !errors.Is(err, store.ErrBadKey) {
 			t.Errorf("put %q: %v, want ErrBadKey", key, err)
@@ -360,8 +359,7 @@ func testTaken(t *testing.T, p Place) {
 	wantKeys(t, s, "", "name.mp3")
 }
 
-// testSameBytes stores the same bytes again, as the next run does for a recording that
-// was not noted.
+// testSameBytes stores the same bytes again, like the next run for a recording without a line.
 func testSameBytes(t *testing.T, p Place) {
 	body := Body(1, 70_000)
 	for i, id := range []string{"rec-1", "rec ü/1%", strings.Repeat("long", 300)} {
@@ -374,8 +372,8 @@ func testSameBytes(t *testing.T, p Place) {
 	}
 }
 
-// testCase stores names that differ in case only. Where that is the same name, it is
-// told by which name the object is known.
+// testCase stores names that differ in case only. If that is the same name, the store must report
+// the object's actual name.
 func testCase(t *testing.T, p Place) {
 	s := open(t, p)
 	body, other := Body(1, 100), Body(2, 100)
@@ -395,7 +393,7 @@ func testCase(t *testing.T, p Place) {
 	wantObject(t, s, "a/Name.mp3", body)
 }
 
-// testRace has many recordings ask for one name at once.
+// testRace stores many recordings with one name in parallel.
 func testRace(t *testing.T, p Place) {
 	const racers = 12
 	s := open(t, p)
@@ -420,7 +418,7 @@ func testRace(t *testing.T, p Place) {
 	}
 }
 
-// testRaceOfOne stores one recording several times at once, as two runs may.
+// testRaceOfOne stores one recording several times in parallel, as two runs may.
 func testRaceOfOne(t *testing.T, p Place) {
 	const racers = 6
 	stores := []Store{open(t, p), open(t, p)}
@@ -467,7 +465,7 @@ func testCancelled(t *testing.T, p Place) {
 		}
 	}
 	wantKeys(t, s, "")
-	put(t, s, inPart) // as good as before
+	put(t, s, inPart) // still usable
 }
 
 func testList(t *testing.T, p Place) {
@@ -483,7 +481,7 @@ func testList(t *testing.T, p Place) {
 	wantKeys(t, s, "a/b", "a/b/3.mp3")
 	wantKeys(t, s, "a/1.mp3", "a/1.mp3")
 	wantKeys(t, s, "none/")
-	for range s.List(t.Context(), "") { // a caller may stop
+	for range s.List(t.Context(), "") { // a caller may stop early
 		break
 	}
 }

@@ -1,7 +1,7 @@
 //go:build ignore
 
-// Make encodes the sounds that the simulator's recordings are put together from.
-// README.md beside it says what they are and how to run it.
+// Make encodes the sounds of the simulator's recordings. README.md in the same folder describes
+// them and how to run it.
 package main
 
 import (
@@ -54,8 +54,8 @@ func main() {
 	}
 }
 
-// sine writes three seconds of a tone behind a fifth of silence as samples of 16 bits
-// without a header.
+// sine writes a fifth of a second of silence and three seconds of a tone as 16-bit samples without
+// a header.
 func sine(path string, rate, hz int, amplitude float64) error {
 	var samples bytes.Buffer
 	samples.Write(make([]byte, 2*rate/5))
@@ -66,7 +66,7 @@ func sine(path string, rate, hz int, amplitude float64) error {
 	return os.WriteFile(path, samples.Bytes(), 0o644)
 }
 
-// encode writes a tone, runs a command on it in the folder and returns what it made.
+// encode writes a tone, runs a command on it in the folder and returns its output.
 func encode(folder string, rate, hz int, amplitude float64, command ...string) ([]byte, error) {
 	if err := sine(filepath.Join(folder, "tone.raw"), rate, hz, amplitude); err != nil {
 		return nil, err
@@ -79,9 +79,9 @@ func encode(folder string, rate, hz int, amplitude float64, command ...string) (
 	return os.ReadFile(filepath.Join(folder, "tone.out"))
 }
 
-// steadyFrame returns the start of an MPEG frame that LAME repeats for the tone. It
-// tries a little more loudness until nothing inside looks like the frame's own sync
-// word, so that whoever lost a frame finds the next one.
+// steadyFrame returns the start of an MPEG frame that LAME repeats for the tone. It raises the
+// volume slightly until nothing inside looks like a sync word, so that a decoder that lost a frame
+// finds the next one.
 func steadyFrame(folder string, hz int) ([]byte, error) {
 	const size, headers = 576, 4 + 9
 	for try := range 100 {
@@ -113,7 +113,7 @@ func hasSync(content []byte) bool {
 	return bytes.Contains(content, []byte("\xff\xe2")) || bytes.Contains(content, []byte("\xff\xe3"))
 }
 
-// steadyPacket returns a packet of 40 ms that opusenc gives the tone often.
+// steadyPacket returns a packet of 40 ms that opusenc frequently uses for the tone.
 func steadyPacket(folder string, hz int) ([]byte, error) {
 	content, err := encode(folder, 48000, hz, 8000, "opusenc", "--quiet", "--raw", "--raw-rate", "48000", "--raw-chan", "1",
 		"--music", "--framesize", "40", "--hard-cbr", "--bitrate", "24", "tone.raw", "tone.out")
@@ -152,9 +152,8 @@ func oggPackets(content []byte) []string {
 	return packets
 }
 
-// noteBlocks returns the blocks of a note that SoX makes where a tone sets in. GSM
-// refers to the sound before: after silence it does so the least, and any other note
-// may stand there.
+// noteBlocks returns the blocks of a note that SoX makes at the start of a tone. GSM depends on the
+// preceding sound, least after silence, so any other note may precede it.
 func noteBlocks(folder string, hz int) ([]byte, error) {
 	content, err := encode(folder, 8000, hz, 8000, "sox", "-D", "-t", "raw", "-r", "8000", "-e", "signed", "-b", "16", "-c", "1", "tone.raw",
 		"-t", "wav", "-e", "gsm-full-rate", "tone.out")

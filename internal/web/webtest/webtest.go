@@ -19,8 +19,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// The archive: three days, of which the first is closed with a loss, the second closed, and the third open. The third
-// has more calls than a page.
+// The archive: three days, the first one closed with a loss, the second closed, and the third open. The third has
+// more calls than a page.
 const (
 	LossDay   = "2025-05-25"
 	ClosedDay = "2025-05-26"
@@ -29,11 +29,11 @@ const (
 	Zone      = "America/Los_Angeles"
 )
 
-// Hidden are the digits with which every number begins, in the two ways in which they are written. Nobody may see them
-// without the right to.
+// Hidden are the first digits of every number, in both notations. They must not be visible without the right to
+// numbers.
 func Hidden() []string { return []string{"550867", "(550) 867"} }
 
-// World is what the archive holds.
+// World is the content of the archive.
 type World struct {
 	Calls      map[string]Call // by id
 	Recordings map[string]Recording
@@ -49,11 +49,11 @@ type Call struct {
 // Recording is a recording of the archive.
 type Recording struct {
 	ID, Day, CallID, Key string
-	Body                 []byte // nil where it is not stored
+	Body                 []byte // nil if it is not stored
 	Outcome              manifest.Outcome
 }
 
-// Make makes the archive. What is there is not looked at.
+// Make makes the archive. It does not check for an existing one.
 func Make(ctx context.Context, at archiver.Location) (*World, error) {
 	opened, err := archiver.Open(ctx, at, archiver.Archive, "", slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -81,7 +81,7 @@ func (w *World) fill(ctx context.Context, opened *archiver.Opened) error {
 	return nil
 }
 
-// day makes a day. Every fourth call has a recording; those of the other calls are of all outcomes there are.
+// day makes a day. Every fourth call has a recording; those of the other calls are of all other outcomes.
 func (w *World) day(ctx context.Context, opened *archiver.Opened, name string, calls int, closed bool) error {
 	d, err := opened.Ledger.Load(ctx, name)
 	if err != nil {
@@ -179,7 +179,7 @@ func put(ctx context.Context, s archiver.OpenedStore, r Recording) error {
 	return err
 }
 
-// row is a row as the vendor sends it: the number stands in it in five places.
+// row is a row like the vendor's: the number occurs five times.
 func row(c Call, i int, recorded []Recording) json.RawMessage {
 	type file struct {
 		ID       string `json:"recording_id"`
@@ -189,7 +189,7 @@ func row(c Call, i int, recorded []Recording) json.RawMessage {
 	for _, r := range recorded {
 		files = append(files, file{r.ID, r.Key})
 	}
-	text, _ := json.Marshal(map[string]any{ // of texts and numbers, which always can
+	text, _ := json.Marshal(map[string]any{ // texts and numbers can always be encoded
 		"id": c.ID, "lead_id": fmt.Sprint(77000 + i), "list_id": "5", "campaign_id": c.CampaignID,
 		"campaign": map[string]string{"12": "Solar West", "13": "Solar East"}[c.CampaignID], "user_id": c.UserID,
 		"user":         map[string]string{"3001": "Ana Núñez", "3002": "Ben Low", "3003": "Cleo Park"}[c.UserID],
