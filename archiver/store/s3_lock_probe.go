@@ -38,6 +38,21 @@ const (
 // has a default lock, which is an error unless accepted. The error wraps ErrUnusable if the bucket or the rights are
 // insufficient.
 func (s *S3) ProveLocks(ctx context.Context, accept bool) (hasDefault bool, err error) {
+	if hasDefault, err = s.CheckLocks(ctx, accept); err != nil {
+		return hasDefault, err
+	}
+	for range lockProofs {
+		err = s.proveWithProbe(ctx)
+		if !errors.Is(err, errUnlockable) && !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return hasDefault, err
+}
+
+// CheckLocks is the part of ProveLocks that stores nothing: it reads whether the bucket has versions and Object Lock, and
+// whether it has a default lock. Only a stored object can show that the server enforces a lock.
+func (s *S3) CheckLocks(ctx context.Context, accept bool) (hasDefault bool, err error) {
 	if s.checksum == ChecksumNone {
 		return false, unlockable("locks need a checksum in each request", "leave out --s3-checksum none")
 	}
@@ -50,13 +65,7 @@ func (s *S3) ProveLocks(ctx context.Context, accept bool) (hasDefault bool, err 
 	if hasDefault && !accept {
 		return true, unlockable("the bucket has a default retention", hintDefaultLock)
 	}
-	for range lockProofs {
-		err = s.proveWithProbe(ctx)
-		if !errors.Is(err, errUnlockable) && !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-	}
-	return hasDefault, err
+	return hasDefault, nil
 }
 
 func (s *S3) proveWithProbe(ctx context.Context) error {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"convoso-archiver/archiver/key"
+	"convoso-archiver/archiver/store"
 	"convoso-archiver/fetcher"
 	"convoso-archiver/internal/doctor"
 )
@@ -70,6 +71,7 @@ type facts struct {
 	onDisk       bool
 	guard        error // why no archive may be started in the folder
 	proxies      []proxied
+	locked       bool  // the settings, given or noted in the archive, lock recordings
 	folder       *doctor.Folder
 	bucket       *doctor.Bucket
 	api          *doctor.API // nil if no request was possible
@@ -165,7 +167,8 @@ func (f *facts) look(ctx context.Context, job *archiveJob, read *reader) {
 	case read.isGood("s3-endpoint"):
 		f.addProxy(f.endpoint)
 		looks.Go(func() {
-			seen := doctor.LookAtBucket(ctx, job.bucket)
+			seen := doctor.LookAtBucket(ctx, job.bucket, job.locks.look)
+			f.locked = job.locks.settings.Mode != store.Unlocked
 			f.bucket = &seen
 			if seen.Archive.Lost && !job.newArchive {
 				f.guard = lostOverwritten()

@@ -443,7 +443,25 @@ func checkBucket(f *facts) []check {
 	} else {
 		checks = append(checks, checkTrial(f, b.Tried, b.TriedErr)...)
 	}
-	return append(checks, checkArchive(f, &b.Archive, failed))
+	return append(append(checks, checkLocks(f, failed)...), checkArchive(f, &b.Archive, failed))
+}
+
+// checkLocks judges whether the bucket has what the settings for locks need; without locks it has no line.
+func checkLocks(f *facts, failed string) []check {
+	const name = "object-lock"
+	err := f.bucket.LocksErr
+	if _, isUsage := errors.AsType[*usageError](err); isUsage {
+		return []check{brokenBy(ExitUsage, name, err, "")}
+	}
+	switch {
+	case err != nil && failed != "":
+		return []check{skip(name, failed+" failed")}
+	case err != nil:
+		return []check{brokenBy(ExitFailed, name, err, "see Lock recordings in docs/evidence.md")}
+	case !f.locked:
+		return nil
+	}
+	return []check{fine(name, "the bucket keeps versions and has Object Lock; archive tests with an object whether a lock holds, before it stores the first recording")}
 }
 
 // checkTrial judges the attempt to create an object, and describes it.

@@ -169,6 +169,18 @@ func (j *lockJob) prove(ctx context.Context, bucket *store.S3) (err error) {
 	return err
 }
 
+// look is the part of check that stores nothing, for doctor.
+func (j *lockJob) look(ctx context.Context, bucket *store.S3, ledger *manifest.Ledger) error {
+	if err := j.load(ctx, ledger); err != nil || j.settings.Mode == store.Unlocked {
+		return err
+	}
+	if err := j.checkConfirmed(); err != nil {
+		return err
+	}
+	_, err := bucket.CheckLocks(ctx, j.accept || j.settings.Default)
+	return err
+}
+
 // load reads the settings noted in the archive, and overrides them with the given ones.
 func (j *lockJob) load(ctx context.Context, ledger *manifest.Ledger) (err error) {
 	if j.about, err = ledger.Archive(ctx); err != nil && !errors.Is(err, fs.ErrNotExist) {

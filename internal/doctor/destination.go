@@ -140,10 +140,11 @@ type Bucket struct {
 	Tried    *store.Trial // nil if the server did not answer
 	TriedErr error        // why an object cannot be created or read
 	Archive  Archive
+	LocksErr error // of locks
 }
 
-// LookAtBucket tests a destination in S3.
-func LookAtBucket(ctx context.Context, options store.S3Options) (seen Bucket) {
+// LookAtBucket tests a destination in S3. locks tests whether the bucket has what the settings for locks need.
+func LookAtBucket(ctx context.Context, options store.S3Options, locks func(context.Context, *store.S3, *manifest.Ledger) error) (seen Bucket) {
 	ctx, cancel := context.WithTimeout(ctx, bucketTime)
 	defer cancel()
 	opened, err := archiver.Open(ctx, archiver.Location{S3: options}, archiver.Read, "", slog.New(slog.DiscardHandler))
@@ -166,6 +167,7 @@ func LookAtBucket(ctx context.Context, options store.S3Options) (seen Bucket) {
 		seen.Archive = archiveOf(ctx, opened.Ledger)
 		trial, err := bucket.Try(ctx)
 		seen.Tried, seen.TriedErr = &trial, err
+		seen.LocksErr = locks(ctx, bucket, opened.Ledger)
 	}
 	seen.Opened = opened.Close(ctx)
 	return seen
