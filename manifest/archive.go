@@ -30,6 +30,10 @@ type Archive struct {
 	ConditionalWrites *bool `json:"conditional_writes,omitempty"`
 }
 
+// ErrHidden means that the store refuses to create archive.json because it exists, and does not return it. versitygw does
+// so if a delete marker hides the older versions. The error is also fs.ErrNotExist.
+var ErrHidden = errors.New("the store says that the file exists, and does not return it")
+
 // archive caches archive.json as last read.
 type archive struct {
 	mu    sync.Mutex
@@ -107,8 +111,12 @@ func (l *Ledger) putArchive(ctx context.Context, a Archive) error {
 		return err
 	}
 	// Even after fs.ErrExist it may be ours, if the reply to an earlier attempt was lost. The tag is new.
-	if _, err := l.readArchive(ctx); err != nil {
-		return err
+	_, unread := l.readArchive(ctx)
+	switch {
+	case err != nil && errors.Is(unread, fs.ErrNotExist):
+		return fmt.Errorf("%w: %w", ErrHidden, unread)
+	case unread != nil:
+		return unread
 	}
 	if l.archive.isNew = bytes.Equal(l.archive.text, text); !l.archive.isNew {
 		l.archive.text, l.archive.tag = nil, "" // the caller must read it before it replaces it

@@ -71,7 +71,7 @@ type facts struct {
 	onDisk       bool
 	guard        error // why no archive may be started in the folder
 	proxies      []proxied
-	locked       bool  // the settings, given or noted in the archive, lock recordings
+	locked       bool // the settings, given or noted in the archive, lock recordings
 	folder       *doctor.Folder
 	bucket       *doctor.Bucket
 	api          *doctor.API // nil if no request was possible
@@ -171,7 +171,7 @@ func (f *facts) look(ctx context.Context, job *archiveJob, read *reader) {
 			f.locked = job.locks.settings.Mode != store.Unlocked
 			f.bucket = &seen
 			if seen.Archive.Lost && !job.newArchive {
-				f.guard = lostOverwritten()
+				f.guard = lostInBucket()
 			}
 		})
 	}

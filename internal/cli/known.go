@@ -68,9 +68,14 @@ func lostOverwritten() error {
 func refuseLost(ctx context.Context, ledger *manifest.Ledger) error {
 	lost, err := ledger.IsLost(ctx)
 	if lost {
-		return lostOverwritten()
+		return lostInBucket()
 	}
 	return err
+}
+
+// lostInBucket is like lostOverwritten, for a bucket, which may have versions.
+func lostInBucket() error {
+	return lostManifest("run rebuild (in a bucket with versions remove the delete markers of manifest/ instead, see docs/s3.md), or give --new-archive to start a new archive")
 }
 
 // absent returns the error for a missing archive.json: no archive, or a lost manifest.
