@@ -14,6 +14,8 @@ import (
 // everything, it covers only what was counted.
 type Estimate struct {
 	Months []MonthCount `json:"months"` // that were counted, ascending
+	// FirstCall is the oldest listed day with calls, "" for none.
+	FirstCall fetcher.Date `json:"first_call"`
 	// PastPurgeDays have recordings to fetch and are older than --purge-after.
 	PastPurgeDays int `json:"past_purge_days"`
 	// HoursAt3 and HoursAt10 are the hours for the requests for all recordings at 3 and 10 per second, but at least
@@ -72,6 +74,7 @@ func (e *Estimate) Total() (total MonthCount) {
 // counted is what a dry run counts, by month. The caller must hold a lock.
 type counted struct {
 	months        map[string]*MonthCount
+	firstCall     fetcher.Date
 	pastPurgeDays int
 }
 
@@ -96,6 +99,9 @@ func (t *tally) countListed(date fetcher.Date, calls int) {
 		m := t.counted.month(date)
 		m.Days++
 		m.Calls += calls
+		if first := t.counted.firstCall; calls > 0 && (first == "" || date < first) {
+			t.counted.firstCall = date
+		}
 	}
 }
 
@@ -140,7 +146,7 @@ const (
 
 // estimate returns what it would take to archive what was counted.
 func (c *counted) estimate(toS3 bool) *Estimate {
-	e := &Estimate{Months: []MonthCount{}, PastPurgeDays: c.pastPurgeDays}
+	e := &Estimate{Months: []MonthCount{}, FirstCall: c.firstCall, PastPurgeDays: c.pastPurgeDays}
 	for _, name := range slices.Sorted(maps.Keys(c.months)) {
 		e.Months = append(e.Months, *c.months[name])
 	}

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"convoso-archiver/archiver"
@@ -50,13 +51,35 @@ func monthCountsTable(months []archiver.MonthCount, total archiver.MonthCount) *
 		t.row(name, thousands(int64(m.Days)), thousands(int64(m.Calls)), thousands(int64(m.Recordings)),
 			thousands(int64(m.ToFetch)), "~"+bytesText(m.Bytes), thousands(int64(m.PastPurge)))
 	}
-	for _, m := range months {
-		row(m.Month, m)
+	for rest := months; len(rest) > 0; {
+		empty := monthsWithoutCalls(rest)
+		if empty == 0 {
+			row(rest[0].Month, rest[0])
+			rest = rest[1:]
+			continue
+		}
+		name, days := rest[0].Month, 0
+		if empty > 1 {
+			name += " to " + rest[empty-1].Month
+		}
+		for _, m := range rest[:empty] {
+			days += m.Days
+		}
+		t.row(name, thousands(int64(days)), "no calls", "", "", "", "")
+		rest = rest[empty:]
 	}
 	if len(months) > 1 {
 		row("total", total)
 	}
 	return t
+}
+
+// monthsWithoutCalls returns how many months at the start have no calls.
+func monthsWithoutCalls(months []archiver.MonthCount) int {
+	if i := slices.IndexFunc(months, func(m archiver.MonthCount) bool { return m.Calls > 0 }); i >= 0 {
+		return i
+	}
+	return len(months)
 }
 
 func hoursText(hours float64) string { return durationText(time.Duration(hours * float64(time.Hour))) }

@@ -83,6 +83,9 @@ func workRows(s archiver.Summary, row func(name, count string, parts ...string))
 	if s.DaysListed > 0 {
 		row("calls", thousands(int64(s.Calls)), "in "+plural(s.DaysListed, "listed day"))
 	}
+	if s.Estimate != nil && s.Estimate.FirstCall != "" {
+		row("first call", string(s.Estimate.FirstCall))
+	}
 	row("recordings", thousands(int64(s.Recordings)),
 		archivedPart(s), part(s.Known, "known before"), part(s.ToFetch, "to download"), part(s.Pending, "pending"),
 		part(s.Failed, "failed"), part(s.Rejected, "rejected"), part(s.Lost, "lost"), part(s.GivenUp, "given up"))

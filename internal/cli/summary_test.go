@@ -69,9 +69,12 @@ func TestSummaryText(t *testing.T) {
 		{"dry run", archiver.Summary{Run: "r", Seconds: 3, DryRun: true, DaysAsked: 2, DaysListed: 2, Calls: 200, Recordings: 12, Known: 2, ToFetch: 10, EstimatedBytes: 1_234_567, APIRequests: 2}},
 		{"estimate", archiver.Summary{Run: "r", Seconds: 93, DryRun: true, DaysAsked: 370, DaysListed: 366, DaysSkipped: 4, Calls: 1_000_000, Recordings: 360_000, Known: 59_998, Pending: 2, ToFetch: 300_000, EstimatedBytes: 15e9, APIRequests: 2100,
 			Estimate: &archiver.Estimate{
+				FirstCall: "2024-12-09",
 				Months: []archiver.MonthCount{
+					{Month: "2023-01", Days: 31}, {Month: "2023-02", Days: 28},
 					{Month: "2024-12", Days: 335, Calls: 100_000, Recordings: 60_000, ToFetch: 50_000, Bytes: 2e9, PastPurge: 40_000},
 					{Month: "2025-05", Days: 31, Calls: 900_000, Recordings: 300_000, ToFetch: 250_000, Bytes: 13e9},
+					{Month: "2025-06", Days: 1},
 				},
 				PastPurgeDays: 300, HoursAt3: 27.78, HoursAt10: 8.33, APIRequests: 2100, MediaRequests: 300_000, S3: &archiver.S3Requests{Puts: 308_000, Lists: 1830, Gets: 9640},
 			}}},

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -158,4 +159,21 @@ func TestEstimate(t *testing.T) {
 		}
 	}
 	t.Logf("made %v, estimated %+v", made, *e.S3)
+}
+
+// TestFirstCall: a dry run from long ago names the first day with calls, and shows the months before it in one row.
+func TestFirstCall(t *testing.T) {
+	t.Parallel()
+	server := simulate(t, convosotest.Config{Seed: 138, FirstDay: daysAgo(12), Days: 3, CallsPerDay: 20, RecordedShare: 0.5, MedianSize: 4_000})
+	a := onDisk(t, server)
+	span := []string{"--start-time", daysAgo(150), "--end-time", daysAgo(8), "--dry-run"}
+	if e := a.run(span...).want(t, 0).summary.Estimate; e == nil || string(e.FirstCall) != daysAgo(12) || len(e.Months) < 5 {
+		t.Errorf("estimate %+v", e)
+	}
+	a.env = append(a.env, "CONVOSO_AUTH_TOKEN="+server.Token())
+	r := a.other(0, "archive", append(span, "--api-url", server.APIURL(), "--allow-host", server.MediaURL(), "--state-dir", a.state, "--api-rate", "0")...)
+	empty := regexp.MustCompile(`(?m)^` + daysAgo(150)[:7] + ` to \d{4}-\d{2} +\d+ +no calls$`)
+	if !strings.Contains(r.stdout, "first call   "+daysAgo(12)) || !empty.MatchString(r.stdout) {
+		t.Errorf("the dry run says: %s", r.stdout)
+	}
 }
