@@ -36,13 +36,14 @@ type Locking struct {
 // Locked is the result of a run.
 type Locked struct {
 	Days       int          `json:"days"`
-	Recordings int          `json:"recordings"` // archived on these days
-	Seals      int          `json:"seals"`      // files of seals/
-	New        int          `json:"locked"`     // had no lock, and have one now
-	Extended   int          `json:"extended"`   // have a longer, or a stronger, lock now
-	Good       int          `json:"good"`       // had the lock that they must have, or a longer one
-	Early      int          `json:"not_due"`    // will be locked later
-	Ended      int          `json:"ended"`      // whose lock time has passed
+	Recordings int          `json:"recordings"`          // archived on these days
+	Seals      int          `json:"seals"`               // files of seals/
+	New        int          `json:"locked"`              // had no lock, and have one now
+	Extended   int          `json:"extended"`            // have a longer, or a stronger, lock now
+	Good       int          `json:"good"`                // had the lock that they must have, or a longer one
+	Early      int          `json:"not_due"`             // will be locked later
+	FirstDue   *time.Time   `json:"first_due,omitempty"` // when the first of these is due; nil for none
+	Ended      int          `json:"ended"`               // whose lock time has passed
 	Failed     int          `json:"failed"`
 	Failures   []LockFailed `json:"failures"` // the first failures
 }
@@ -189,7 +190,7 @@ func (l *Locking) try(ctx context.Context, want *Locks, o object) (did func(*Loc
 	case w.Mode == store.Unlocked:
 		return func(s *Locked) { s.Good++ }, nil
 	case l.Now.Before(w.Due):
-		return func(s *Locked) { s.Early++ }, nil
+		return func(s *Locked) { s.early(w.Due) }, nil
 	case !l.Now.Before(w.Until):
 		return func(s *Locked) { s.Ended++ }, nil
 	case w.Judge(has, l.Now) == LockGood:
@@ -209,6 +210,14 @@ func (l *Locking) try(ctx context.Context, want *Locks, o object) (did func(*Loc
 		return func(s *Locked) { s.New++ }, nil
 	}
 	return func(s *Locked) { s.Extended++ }, nil
+}
+
+// early counts an object that is due later.
+func (s *Locked) early(due time.Time) {
+	if s.Early++; s.FirstDue == nil || due.Before(*s.FirstDue) {
+		due = due.UTC()
+		s.FirstDue = &due
+	}
 }
 
 func (l *Locking) fail(what LockFailed) {

@@ -171,7 +171,9 @@ func (r lockResult) write(w io.Writer, asJSON bool) error {
 	row("locked", r.New, " that had no lock")
 	row("extended", r.Extended, " whose lock was too short or too weak")
 	row("good", r.Good, " already had this lock or a longer one")
-	row("not due", r.Early, " are locked later")
+	if r.FirstDue != nil {
+		row("not due", r.Early, " are locked later, the first on "+r.FirstDue.Format(time.DateOnly)+" (UTC)")
+	}
 	row("ended", r.Ended, " whose lock has already ended, because they are old")
 	row("FAILED", r.Failed, "")
 	const named = 50

@@ -299,6 +299,10 @@ func TestLocksLater(t *testing.T) {
 	l.verify().want(t, 0)
 	if got := l.lock(0); got.Early != recordings || got.New > 0 {
 		t.Errorf("locked too early: %+v", got)
+	} else if due := got.FirstDue; due == nil || due.Before(time.Now().Add(71*time.Hour)) || due.After(time.Now().Add(72*time.Hour)) {
+		t.Errorf("the first is due at %v, which is not three days after it was stored", due)
+	} else if r := l.other(0, "lock"); !strings.Contains(r.stdout, "are locked later, the first on "+due.Format(time.DateOnly)) {
+		t.Errorf("lock does not tell when: %s", r.stdout)
 	}
 	// Due at once: two runs lock in parallel, and both finish.
 	results := make(chan lockedResult, 2)
