@@ -5,6 +5,7 @@ package deploy
 import (
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // Systemd returns the units of a nightly run, and its settings, under the paths where they belong.
@@ -25,6 +26,8 @@ func Systemd(o Options) ([]File, error) {
 		{"systemd.service", "etc/systemd/system/" + o.Name + ".service", true},
 		{"systemd.timer", "etc/systemd/system/" + o.Name + ".timer", true},
 		{"systemd-lock.service", "etc/systemd/system/" + o.Name + "-lock.service", o.LockDays > 0},
+		{"systemd-lock.service", "etc/systemd/system/" + o.Name + "-lock-all.service", o.LockDays > 0},
+		{"systemd-lock.timer", "etc/systemd/system/" + o.Name + "-lock-all.timer", o.LockDays > 0},
 		{"systemd-failed.service", "etc/systemd/system/" + o.Name + "-failed.service", true},
 		{"systemd-sysusers.conf", "etc/sysusers.d/" + o.Name + ".conf", unit.HasUser},
 		{"systemd-tmpfiles.conf", "etc/tmpfiles.d/" + o.Name + ".conf", unit.HasUser},
@@ -32,6 +35,7 @@ func Systemd(o Options) ([]File, error) {
 		if !f.wanted {
 			continue
 		}
+		unit.AllDays = strings.HasSuffix(f.name, "-lock-all.service")
 		text, err := render(f.template, unit)
 		if err != nil {
 			return nil, err
@@ -46,6 +50,7 @@ type systemdUnit struct {
 	Options
 	HasUser    bool // a permanent user, which owns files on disk; otherwise systemd makes one for each run
 	HomeHidden bool
+	AllDays    bool   // of the monthly lock
 	Sandbox    string // the common last lines of our services
 }
 

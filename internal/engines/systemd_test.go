@@ -25,7 +25,7 @@ func TestSystemd(t *testing.T) {
 		"locks and metrics": {[]string{
 			"--dest", "s3://my-bucket/calls", "--last", "7d", "--s3-lock-mode", "governance", "--s3-lock-for", "7y", "--s3-lock-after", "30d",
 			"--metrics-file", "/var/lib/prometheus/node-exporter/nightly.prom",
-		}, 7},
+		}, 9},
 		"all": {slices.Concat(awkward(), []string{
 			"--dest", "s3://my-bucket/calls", "--last", "7d", "--name", "second-archive", "--at", "23:59", "--time-zone", "Europe/Berlin",
 			"--s3-credentials-file", "/etc/second-archive/aws-credentials", "--auth-token-file", "/etc/second-archive/token",
@@ -46,14 +46,14 @@ func TestSystemd(t *testing.T) {
 				if strings.HasPrefix(file, "etc/systemd/") {
 					units = append(units, path)
 				}
-				if strings.HasSuffix(file, "-lock.service") || strings.HasSuffix(file, "archiver.service") || strings.HasSuffix(file, "archive.service") {
+				if strings.HasSuffix(file, "-lock.service") || strings.HasSuffix(file, "-lock-all.service") || strings.HasSuffix(file, "archiver.service") || strings.HasSuffix(file, "archive.service") {
 					services = append(services, path)
 				}
 			}
 			if said := verify(t, analyze, dir, units...); said != "" {
 				t.Errorf("systemd-analyze verify: %s", said)
 			}
-			if len(units) != 2+len(services) || len(services) == 0 {
+			if timers := len(services)/3 + 1; len(units) != 1+timers+len(services) || len(services) == 0 {
 				t.Fatalf("units %q, services %q", units, services)
 			}
 			for _, service := range services {
