@@ -67,18 +67,20 @@ type RebuildStore interface {
 
 // Rebuilt is the result of a rebuild.
 type Rebuilt struct {
-	Days       int   `json:"days"`            // recreated by this rebuild, or by an earlier one without a run after it
-	Known      int   `json:"days_known"`      // with a manifest, which was not changed
-	Recordings int   `json:"recordings"`      // of the recreated days
-	Archived   int   `json:"archived"`        // of these, found in the store and noted
-	Missing    int   `json:"missing"`         // not found
-	Expired    int   `json:"expired"`         // whose audio was removed at the end of its retention, by this program or a rule of the bucket
-	Erased     int   `json:"erased"`          // that an erasure names
-	Ambiguous  int   `json:"ambiguous"`       // an object exists that may belong to another recording, or is incomplete
-	Unreadable int   `json:"rows_unreadable"` // unreadable lines of calls/, whose recordings are unknown
-	Bytes      int64 `json:"bytes"`           // of the archived recordings
-	Archive    bool  `json:"archive"`         // archive.json was recreated
-	Given      bool  `json:"archive_given"`   // with the given account, API and zone, because nothing in the archive contains them
+	Days       int    `json:"days"`                // recreated by this rebuild, or by an earlier one without a run after it
+	Known      int    `json:"days_known"`          // with a manifest, which was not changed
+	Recordings int    `json:"recordings"`          // of the recreated days
+	Archived   int    `json:"archived"`            // of these, found in the store and noted
+	Missing    int    `json:"missing"`             // not found
+	Expired    int    `json:"expired"`             // whose audio was removed at the end of its retention, by this program or a rule of the bucket
+	Erased     int    `json:"erased"`              // that an erasure names
+	Ambiguous  int    `json:"ambiguous"`           // an object exists that may belong to another recording, or is incomplete
+	Unreadable int    `json:"rows_unreadable"`     // unreadable lines of calls/, whose recordings are unknown
+	Bytes      int64  `json:"bytes"`               // of the archived recordings
+	Archive    bool   `json:"archive"`             // archive.json was recreated
+	Given      bool   `json:"archive_given"`       // with the given account, API and zone, because nothing in the archive contains them
+	APIURL     string `json:"api_url,omitempty"`   // in the recreated archive.json
+	TimeZone   string `json:"time_zone,omitempty"` // likewise
 
 	// Up to maxRebuildNamed recordings that were not found, and as many that are ambiguous.
 	MissingRecordings   []RebuildDoubt `json:"missing_recordings"`
@@ -206,7 +208,7 @@ func (b *Rebuild) makeArchive(ctx context.Context) error {
 	if err := b.Ledger.SaveArchive(ctx, b.Archive); err != nil {
 		return err
 	}
-	b.sum.Archive, b.sum.Given = true, !b.Proved
+	b.sum.Archive, b.sum.Given, b.sum.APIURL, b.sum.TimeZone = true, !b.Proved, b.Archive.APIURL, b.Archive.TimeZone
 	return nil
 }
 
@@ -233,7 +235,7 @@ func (b *Rebuild) correctArchive(ctx context.Context, stands manifest.Archive) e
 	if err := b.Ledger.SaveArchive(ctx, wanted); err != nil {
 		return err
 	}
-	b.sum.Archive, b.sum.Given = true, true
+	b.sum.Archive, b.sum.Given, b.sum.APIURL, b.sum.TimeZone = true, true, wanted.APIURL, wanted.TimeZone
 	return nil
 }
 

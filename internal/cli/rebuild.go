@@ -215,8 +215,10 @@ func (r rebuildResult) write(w io.Writer, asJSON bool) error {
 	switch {
 	case r.Given:
 		b.WriteString("  archive.json was written again from --time-zone and --api-url: check that both are the same as before\n")
+		fmt.Fprintf(&b, "    API address  %s\n    time zone    %s\n", r.APIURL, r.TimeZone)
 	case r.Archive:
 		b.WriteString("  archive.json was written again from the newest seal\n")
+		fmt.Fprintf(&b, "    API address  %s\n    time zone    %s\n", r.APIURL, r.TimeZone)
 	}
 	return writeText(w, b.String())
 }

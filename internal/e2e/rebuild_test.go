@@ -224,7 +224,7 @@ func TestRebuildCorrects(t *testing.T) {
 		if r := a.other(2, "rebuild", "--time-zone", "Asia/Manila"); !strings.Contains(r.stderr, "give the account's --time-zone") {
 			t.Errorf("another zone: %s", r.stderr)
 		}
-		if r := a.other(0, "rebuild", "--api-url", a.server.APIURL()); !strings.Contains(r.stdout, "written again from --time-zone and --api-url") {
+		if r := a.other(0, "rebuild", "--api-url", a.server.APIURL()); !strings.Contains(r.stdout, "written again from --time-zone and --api-url") || !strings.Contains(r.stdout, "API address  "+a.server.APIURL()+"\n    time zone    America/Los_Angeles\n") {
 			t.Errorf("rebuild with the right address: %s", r.stdout)
 		}
 		if r := a.run(allDays...).want(t, 0); r.summary.MediaRequests != 0 {
