@@ -180,7 +180,7 @@ func (p *process) app(done func(name string, o outcome)) *cli.App {
 		app.Commands = append(app.Commands, &cli.Command{
 			Name:               cmd.name,
 			Usage:              cmd.usage,
-			Description:        cmd.helpText(p.helpWidth()),
+			Description:        cmd.ofEngine(p.leading).helpText(p.helpWidth()),
 			CustomHelpTemplate: helpTemplate,
 			HideHelp:           true,
 			HideHelpCommand:    true,

@@ -100,6 +100,23 @@ prints Prometheus alerting rules for the metrics of --metrics-file and serve.`,
 	}
 }
 
+// ofEngine returns the command with the flags of deploy for the engine that the arguments name, for its help. Without an
+// engine the command is unchanged.
+func (c command) ofEngine(args []string) command {
+	if c.name != "deploy" || len(args) == 0 || !slices.Contains(engines(), args[0]) {
+		return c
+	}
+	c.settings = nil
+	for _, f := range deployFlags() {
+		if f.engines == nil || slices.Contains(f.engines, engine(args[0])) {
+			f.group, f.flagOnly = groupDeploy, true
+			c.settings = append(c.settings, f.setting)
+		}
+	}
+	c.about += "\n\nThese are the flags for " + args[0] + ". All flags of archive can be given too: see archive --help."
+	return c
+}
+
 func runDeploy(ctx context.Context, p *process, in input) outcome {
 	settings := deploySettings()
 	merged, err := gather(ctx, settings, in.flags, p.env)

@@ -286,13 +286,13 @@ func (r *reader) ports() []int {
 }
 
 // printed returns the settings of archive that are set and differ from their defaults, as flags and as
-// a file.
+// a file. A given zone is printed always, because it is the account's, whatever the default is.
 func (r *reader) printed(onDisk bool) (flags [][]string, config string) {
 	notPrinted := []string{"state-dir", "config", "auth-token-file", "json"}
 	var lines strings.Builder
 	for _, s := range archiveSettings() {
 		g, ok := r.values[s.name]
-		if !ok || slices.Contains(notPrinted, s.name) || slices.Equal(g.items, []string{s.defaultValue}) ||
+		if !ok || slices.Contains(notPrinted, s.name) || s.name != "time-zone" && slices.Equal(g.items, []string{s.defaultValue}) ||
 			onDisk && strings.HasPrefix(s.name, "s3-") {
 			continue
 		}
