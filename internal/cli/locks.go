@@ -94,7 +94,7 @@ func (r *reader) period(name string, least time.Duration) (p store.Period, isSet
 	start := time.Unix(0, 0).UTC()
 	switch {
 	case err != nil:
-		r.fail(origin, "give a minute to 100 years, like 10y, 30d or 36h", "%v", err)
+		r.fail(origin, "give a minute to 100 years, like 10y, 30d or 36h; m may mean minutes or months", "%v", err)
 	case p.After(start).Before(start.Add(least)):
 		r.fail(origin, "give a minute to 100 years, like 10y, 30d or 36h", "%s is shorter than a minute", value)
 	}

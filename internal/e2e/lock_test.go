@@ -479,7 +479,7 @@ func TestLocksRefused(t *testing.T) {
 		"no time":        {"lock period is missing", []string{"--s3-lock-mode", "governance"}},
 		"a second":       {"shorter than a minute", []string{"--s3-lock-mode", "governance", "--s3-lock-for", "59s"}},
 		"101 years":      {"longer than 100 years", []string{"--s3-lock-mode", "governance", "--s3-lock-for", "101y"}},
-		"months?":        {"not a number of years", []string{"--s3-lock-mode", "governance", "--s3-lock-for", "6m"}},
+		"months?":        {"m may mean minutes or months", []string{"--s3-lock-mode", "governance", "--s3-lock-for", "6m"}},
 		"other mode":     {"not known", []string{"--s3-lock-mode", "worm", "--s3-lock-for", "1y"}},
 		"no checksum":    {"checksum", append([]string{"--s3-checksum", "none"}, governance...)},
 		"after too long": {"not shorter", append([]string{"--s3-lock-after", "10d"}, governance...)},
