@@ -33,8 +33,10 @@ type eraseResult struct {
 	Index      bool              `json:"index"`      // the user's own index was updated
 	Exports    []refreshedExport `json:"exports"`
 	Expired    *evidence.Expired `json:"expired,omitempty"` // set by --expired and --resume
-	// Set by --expired, NextExpiry only without --yes.
+	// Set by --expired, Stored and NextExpiry only without --yes.
 	Retention  *evidence.NotedRetention `json:"retention,omitempty"`
+	Unseen     []string                 `json:"unseen_campaigns,omitempty"` // campaigns of the retention that no call has
+	Stored     []evidence.ExpiredClass  `json:"stored,omitzero"`            // class "" is kept for ever
 	NextExpiry *evidence.NextExpiry     `json:"next_expiry,omitempty"`
 	Elsewhere  []string                 `json:"elsewhere"` // places with possible copies that were not updated
 
