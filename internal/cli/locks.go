@@ -41,7 +41,7 @@ func lockSettings() []setting {
 // retentionSettings say how long recordings are kept.
 func retentionSettings() []setting {
 	return []setting{
-		{name: "retention", kind: list, group: groupLocks, placeholder: "CLASS=PERIOD", usage: "how long to keep recordings of a class after the day of the call, like medicare=10y; repeatable. On S3 the class is the object's tag \"retention\" (default: as the archive's last run)"},
+		{name: "retention", kind: list, group: groupLocks, placeholder: "CLASS=PERIOD", usage: "how long to keep recordings of a class, counted from the day of the call, which is the first day, like medicare=10y; repeatable. On S3 the class is the object's tag \"retention\" (default: as the archive's last run)"},
 		{name: "retention-campaign", kind: list, group: groupLocks, placeholder: "ID=CLASS", usage: "class of a campaign, given by its id, not by its name; repeatable"},
 		{name: "retention-default", group: groupLocks, placeholder: "CLASS", usage: "class of all other campaigns; without it their recordings are kept for ever"},
 	}

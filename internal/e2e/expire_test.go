@@ -134,7 +134,7 @@ func (x *expiring) check(gone map[string]bool) {
 	}
 	for _, c := range callsOf(x.t, x.other(0, "find", "--state-dir", x.state, "--last", "30d", "--json").stdout) {
 		for _, r := range c.Recordings {
-			if want := wantOutcome(gone[r.RecordingID]); r.Outcome != want || want == manifest.Expired && !strings.Contains(r.Reason, "its retention, short, ended on ") {
+			if want := wantOutcome(gone[r.RecordingID]); r.Outcome != want || want == manifest.Expired && !strings.Contains(r.Reason, `its retention, class "short", ended on `) {
 				x.t.Errorf("find: recording %s is %s, %q", r.RecordingID, r.Outcome, r.Reason)
 			}
 		}
@@ -235,7 +235,7 @@ func expireAll(t *testing.T, x *expiring) {
 		t.Errorf("the audit knows %d expired recordings, not %d", got.Expired, n-1)
 	}
 	history := x.other(0, "audit", x.one(1)).stdout
-	if !strings.Contains(history, " archived ") || strings.Count(history, " expired ") != 1 || !strings.Contains(history, "its retention, short, ended on") {
+	if !strings.Contains(history, " archived ") || strings.Count(history, " expired ") != 1 || !strings.Contains(history, `its retention, class "short", ended on`) {
 		t.Errorf("the history: %s", history)
 	}
 
@@ -592,7 +592,7 @@ func TestLifecycle(t *testing.T) {
 			if made := x.rebuild(3); made.Expired != 1 || made.Missing != 2 {
 				t.Errorf("rebuilt: %+v", made)
 			}
-			if r := x.other(0, "audit", x.one(0)); !strings.Contains(r.stdout, "its retention, short, ended on") {
+			if r := x.other(0, "audit", x.one(0)); !strings.Contains(r.stdout, `its retention, class "short", ended on`) {
 				t.Errorf("the history: %s", r.stdout)
 			}
 			if r := x.days().want(t, 0); r.summary.MediaRequests != 2 {
