@@ -121,8 +121,8 @@ func TestServeNotesWhoOpensACall(t *testing.T) {
 	cancel()
 	_ = cmd.Wait() // it was killed
 	said := a.other(0, "audit", call.ID, "--access-log", log).stdout
-	wantSaid(t, said, "  details  ", "call "+call.ID, "download refused  "+recording)
-	if strings.Count(said, "\n") != 2 {
-		t.Errorf("not two lines:\n%s", said)
+	wantSaid(t, said, "TIME  ", "  details           "+call.ID+"  -  ", "  download refused  "+call.ID+"  "+recording+"  ")
+	if strings.Count(said, "\n") != 3 {
+		t.Errorf("not a header and two lines:\n%s", said)
 	}
 }
