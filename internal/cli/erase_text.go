@@ -268,12 +268,15 @@ func (r *eraseResult) keptText() string {
 // nextAfterKept says what to do about recordings that must stay.
 func (r *eraseResult) nextAfterKept() (steps []string) {
 	var held, locked, shared, bucket bool
+	calls := map[string]bool{}
 	for _, k := range r.Kept {
+		calls[k.Call] = true
 		held = held || len(k.Cases) > 0
 		locked = locked || !k.Until.IsZero() || k.LegalHold
 		shared = shared || k.Shared != ""
 		bucket = bucket || k.Bucket
 	}
+	delete(calls, "") // of files
 	if held {
 		steps = append(steps, "held: end the hold with hold release CASE, if the case is closed")
 	}
@@ -286,6 +289,7 @@ func (r *eraseResult) nextAfterKept() (steps []string) {
 	switch {
 	case r.resumed:
 		steps = append(steps, "then run erase --resume again")
+	case !bucket && len(calls) >= r.Calls: // there are no other calls
 	case !bucket:
 		steps = append(steps, "or erase only the other calls: give their ids to --ids-from")
 	default:
