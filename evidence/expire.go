@@ -278,9 +278,8 @@ func (x *Expiring) claim(ctx context.Context, expiry string, list []due) (free, 
 		return nil, nil, err
 	}
 	for _, ofDay := range chunkBy(list, func(d due) string { return d.day }) {
-		looks := 0
-		_, err := x.Ledger.ClaimRemoval(ctx, manifest.Claim{Expiry: expiry, Day: ofDay[0].day}, func() (string, error) {
-			if looks++; looks == 1 {
+		_, err := x.Ledger.ClaimRemoval(ctx, manifest.Claim{Expiry: expiry, Day: ofDay[0].day}, func(contested bool) (string, error) {
+			if !contested {
 				return manifest.ClaimRemoved, nil
 			}
 			return manifest.ClaimRemoved, look(ofDay)
