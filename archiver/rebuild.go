@@ -336,7 +336,11 @@ func (b *Rebuild) judgeMissing(ctx context.Context, day string, list []*sought) 
 		if b.past == nil || s.noted != nil || s.expired != nil || s.found != nil || s.ambiguous || s.elsewhere {
 			continue
 		}
-		if s.past, err = b.past(ctx, day, s.id, s.call); err != nil {
+		s.past, err = b.past(ctx, day, s.id, s.call)
+		if _, bad := errors.AsType[*manifest.BadLineError](err); bad {
+			return nil // a row that cannot be read may be that of any call
+		}
+		if err != nil {
 			return err
 		}
 	}
