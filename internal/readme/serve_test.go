@@ -71,27 +71,12 @@ func writeServeFiles(t *testing.T, dir string) {
 // serve runs one serve command, asks for its first page, and stops it.
 func (s *shell) serve(t *testing.T, line string) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "sh", "-c", "exec convoso-archiver serve "+line)
-	cmd.Dir, cmd.Env = s.dir, s.env
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	var complaint strings.Builder
-	cmd.Stderr = &complaint
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	address, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		_ = cmd.Wait()
-		t.Errorf("serve %s: %v\n%s", line, err, complaint.String())
+	address, stop := s.background(t, line)
+	if address == "" {
 		return
 	}
-	status, body := s.firstPage(t, strings.TrimSpace(address))
+	defer stop()
+	status, body := s.firstPage(t, address)
 	switch {
 	case strings.Contains(line, "--users"), strings.Contains(line, "--auth-header"):
 		if status != http.StatusUnauthorized {
@@ -100,9 +85,38 @@ func (s *shell) serve(t *testing.T, line string) {
 	case status != http.StatusOK || !strings.Contains(body, "50 calls, newest first"):
 		t.Errorf("serve %s: status %d", line, status)
 	}
-	cancel()
-	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 130 {
+}
+
+// background starts a serve command, and returns its address and a function that stops it. The address is empty if it
+// does not start.
+func (s *shell) background(t *testing.T, line string) (address string, stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cmd := exec.CommandContext(ctx, "sh", "-c", "exec convoso-archiver serve "+line)
+	cmd.Dir, cmd.Env = s.dir, s.env
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	var complaint strings.Builder
+	cmd.Stderr = &complaint
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, err = bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		cancel()
+		_ = cmd.Wait()
 		t.Errorf("serve %s: %v\n%s", line, err, complaint.String())
+		return "", func() {}
+	}
+	return strings.TrimSpace(address), func() {
+		t.Helper()
+		cancel()
+		if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 130 {
+			t.Errorf("serve %s: %v\n%s", line, err, complaint.String())
+		}
 	}
 }
 

@@ -261,6 +261,41 @@ func TestProxy(t *testing.T) {
 	}
 }
 
+// TestProxyWithPassword sends names and passwords through a proxy that checks nothing and names whom the client claims
+// to be.
+func TestProxyWithPassword(t *testing.T) {
+	list, _, _ := users(t, "anna:"+hashOf(t, "secret")+"\nben:-")
+	s := serve(t, func(c *Config) {
+		c.AuthHeader, c.TrustedProxies, c.Users, c.Everybody = "X-Remote-User", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, list, Rights{Listen: true}
+	})
+	encoded := basic("anna", "wrong")[1][len("Basic "):]
+	for _, test := range []struct {
+		name, user, authorization string
+		status                    int
+	}{
+		{"correct", "anna", basic("anna", "secret")[1], 200},
+		{"remembered", "anna", basic("anna", "secret")[1], 200},
+		{"wrong", "anna", basic("anna", "wrong")[1], 401},
+		{"empty", "anna", basic("anna", "")[1], 401},
+		{"of another user", "anna", basic("ben", "secret")[1], 401},
+		{"with two blanks", "anna", "basic  " + encoded, 401},
+		{"with a rest after it", "anna", "Basic " + encoded + "=!", 401},
+		{"none", "anna", "", 200},
+		{"a token", "anna", "Bearer " + encoded, 200},
+		{"of a user without a password here", "ben", basic("ben", "of the proxy")[1], 200},
+		{"of a user who is not listed", "cleo", basic("cleo", "of the proxy")[1], 200},
+	} {
+		s.t = t
+		if got := s.get("/calls", "X-Remote-User", test.user, "Authorization", test.authorization); got.status != test.status {
+			t.Errorf("%s: status %d, want %d", test.name, got.status, test.status)
+		}
+	}
+	for range freeFailures {
+		s.get("/calls", "X-Remote-User", "anna", "Authorization", basic("anna", "guess")[1])
+	}
+	s.get("/calls", "X-Remote-User", "anna", "Authorization", basic("anna", "guess")[1]).want(t, 429)
+}
+
 func TestClientAddress(t *testing.T) {
 	list, _, _ := users(t, "anna:-")
 	s := serve(t, func(c *Config) {
