@@ -2,9 +2,10 @@ package readme
 
 import (
 	"context"
-	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,7 +22,7 @@ func TestProxyConfiguration(t *testing.T) {
 	s := newShell(t)
 	s.run(t, "convoso-archiver archive --dest archive --start-time 2025-05-01 --end-time 2025-05-01 2>/dev/null")
 	writeServeFiles(t, s.dir)
-	s.run(t, "echo officer:-:audit > users; echo secret | htpasswd -i -B users cleo 2>&1")
+	s.run(t, "echo officer:-:audit > users; echo secret | htpasswd -i -B users cleo 2>&1; sed -i '/^cleo/s/$/:listen,download/' users")
 	pageText, err := os.ReadFile(inRoot("docs/serve.md"))
 	if err != nil {
 		t.Fatal(err)
@@ -53,8 +54,11 @@ func TestProxyConfiguration(t *testing.T) {
 		{"", "", "cleo", http.StatusUnauthorized},
 		{"cleo", "WRONG", "cleo", http.StatusUnauthorized},
 	} {
-		headers := http.Header{"X-Remote-User": {test.header}}
-		answer := askProxy(t, client, http.MethodGet, "/calls", test.name, test.password, headers)
+		headers := http.Header{}
+		if test.header != "" {
+			headers.Set("X-Remote-User", test.header)
+		}
+		answer, _ := askProxy(t, client, "/calls", nil, test.name, test.password, headers)
 		if answer.StatusCode != test.status {
 			t.Errorf("%+v: status %d", test, answer.StatusCode)
 		}
@@ -63,15 +67,28 @@ func TestProxyConfiguration(t *testing.T) {
 		}
 	}
 	for _, password := range []string{"", "-"} {
-		if answer := askProxy(t, client, http.MethodGet, "/completeness", "officer", password, nil); answer.StatusCode < 400 {
+		if answer, _ := askProxy(t, client, "/completeness", nil, "officer", password, nil); answer.StatusCode < 400 {
 			t.Errorf("a user without a password is logged in with %q: status %d", password, answer.StatusCode)
+		}
+	}
+
+	// The selection is a form of the page itself, at a port of the proxy; another site's page must not send it.
+	_, list := askProxy(t, client, "/calls?outcome=archived", nil, "cleo", "secret", nil)
+	ref := regexp.MustCompile(`data-ref="([^"]+)"`).FindStringSubmatch(list)
+	if ref == nil {
+		t.Fatalf("no call: %s", list)
+	}
+	for origin, status := range map[string]int{"http://" + proxyHost: http.StatusOK, "http://evil.example.com:18080": http.StatusForbidden} {
+		answer, body := askProxy(t, client, "/zip", url.Values{"call": {ref[1]}}, "cleo", "secret", http.Header{"Origin": {origin}})
+		if answer.StatusCode != status || (status == http.StatusOK) != strings.HasPrefix(body, "PK") {
+			t.Errorf("a form of %s: status %d: %.200s", origin, answer.StatusCode, body)
 		}
 	}
 
 	// An nginx without a login, as the page had it: the users file still protects those with a hash.
 	open := startNginx(t, regexp.MustCompile(`(?m)^ *auth_.*\n`).ReplaceAllString(block, ""))
 	for password, status := range map[string]int{"secret": http.StatusOK, "WRONG": http.StatusUnauthorized} {
-		if answer := askProxy(t, open, http.MethodGet, "/calls", "cleo", password, nil); answer.StatusCode != status {
+		if answer, _ := askProxy(t, open, "/calls", nil, "cleo", password, nil); answer.StatusCode != status {
 			t.Errorf("without a login in nginx, with the password %s: status %d", password, answer.StatusCode)
 		}
 	}
@@ -122,27 +139,36 @@ func startNginx(t *testing.T, location string) *http.Client {
 	return &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
 }
 
-// askProxy sends a request to the proxy under the name of the page.
-func askProxy(t *testing.T, client *http.Client, method, path, name, password string, headers http.Header) *http.Response {
+const proxyHost = "calls.example.com:18080"
+
+// askProxy sends a request, or a form, to the proxy under the name of the page, and returns the answer and its body.
+func askProxy(t *testing.T, client *http.Client, path string, form url.Values, name, password string, headers http.Header) (*http.Response, string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, "http://calls.example.com:18080"+path, nil)
+	method := http.MethodGet
+	if form != nil {
+		method = http.MethodPost
+	}
+	r, err := http.NewRequestWithContext(t.Context(), method, "http://"+proxyHost+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for header, values := range headers {
-		for _, value := range values {
-			if value != "" {
-				r.Header.Add(header, value)
-			}
-		}
+	if headers != nil {
+		r.Header = headers
+	}
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	if name != "" {
 		r.SetBasicAuth(name, password)
 	}
 	answer, err := client.Do(r)
 	if err != nil {
-		t.Fatal(fmt.Errorf("%s %s: %w", method, path, err))
+		t.Fatal(err)
 	}
-	_ = answer.Body.Close()
-	return answer
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer, string(body)
 }
