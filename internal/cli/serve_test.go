@@ -78,7 +78,17 @@ func TestServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]string{"": "20 calls, newest first", "completeness": "The last run wrote", "healthz": "ok"} {
+	_, told, _ := r.run(t.Context(), "report", "--dest", folder)
+	told, _, _ = strings.Cut(told, "\n")
+	judged, told, _ := strings.Cut(told, ": ")
+	told, _, _ = strings.Cut(told, "; last run")
+	if !strings.HasPrefix(judged, "complete") && judged != "not complete" || !strings.Contains(told, "recordings archived") {
+		t.Fatalf("the report says %q %q", judged, told)
+	}
+	for path, want := range map[string]string{
+		"": "20 calls, newest first", "completeness": "The last run wrote", "completeness?": ">" + strings.ToUpper(judged[:1]) + judged[1:] + "</h1>",
+		"completeness?day=": "<p>" + told + ", ", "healthz": "ok",
+	} {
 		answer, err := http.Get(strings.TrimSpace(line) + path)
 		if err != nil {
 			t.Fatal(err)

@@ -339,7 +339,7 @@ func TestRights(t *testing.T) {
 		{"listener", "GET", audioPath(west) + "?download=1", nil, 403, "You may not download", "RIFF"},
 		{"listener", "POST", "/zip", zip(west), 403, "", "PK"},
 		{"listener", "POST", "/csv", url.Values{}, 403, "", "call_date"},
-		{"listener", "GET", "/completeness", nil, 200, "days closed", ""},
+		{"listener", "GET", "/completeness", nil, 200, "2 closed, ", ""},
 		{"listener", "GET", "/calls?number=8675359", nil, 400, "you may not see numbers", ""},
 		{"listener", "GET", "/calls?number=75359", nil, 400, "you may not see numbers", ""},
 		{"listener", "GET", "/calls?number=5359", nil, 200, "•••5359", ""},

@@ -224,7 +224,7 @@ func TestPages(t *testing.T) {
 		{"/calls?agent=nobody", 200, []string{"No call matches all terms."}},
 		{"/call/" + r.Day + "/" + r.CallID, 200, []string{"data-audio="}},
 		{"/call/" + r.Day + "/none", 404, []string{"There is no such call."}},
-		{"/completeness", 200, []string{"May 2025", "Not complete", "The last run wrote", "closed, with losses"}},
+		{"/completeness", 200, []string{"May 2025", "Not complete", " closed, ", " waiting", ">Waiting</th>", "The last run wrote", "closed, with losses"}},
 		{"/completeness?month=2025-05&day=" + webtest.LossDay, 200, []string{"the vendor no longer has it", "Not in the archive", "Calls of this day"}},
 		{"/completeness?month=2025-13", 400, nil},
 		{"/completeness?day=2025-05-1", 400, nil},
