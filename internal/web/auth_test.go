@@ -51,6 +51,8 @@ func TestParseUsers(t *testing.T) {
 		{"no right", "anna:" + hash + ":", "line 1: unknown right"},
 		{"numbers alone", "anna:" + hash + ":numbers", "line 1: download and numbers need listen"},
 		{"unknown limit", "anna:" + hash + ":listen;lists=5", "line 1: a limit is campaigns or agents"},
+		{"limit after a comma", "anna:" + hash + ":listen,campaigns=5051", "line 1: a limit is campaigns or agents: write ;campaigns=5051 after the rights"},
+		{"limit in singular", "anna:" + hash + ":listen;campaign=5051", "line 1: a limit is campaigns or agents: write ;campaigns=5051 after the rights"},
 		{"empty limit", "anna:" + hash + ":listen;campaigns=", "line 1: campaigns has no value"},
 		{"limit twice", "anna:" + hash + ":listen;agents=1;agents=2", "line 1: agents is given twice"},
 		{"not a limit", "anna:" + hash + ":listen;12", "line 1: a limit is written like"},
