@@ -47,6 +47,35 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// TestCertificate makes the certificate of the page, serves with it, and opens the page as the page says: a client that
+// trusts only this certificate accepts it for the address.
+func TestCertificate(t *testing.T) {
+	need(t, "openssl", "openssl")
+	need(t, "curl", "curl")
+	s := newShell(t)
+	s.run(t, "convoso-archiver archive --dest archive --start-time 2025-05-01 --end-time 2025-05-01 2>/dev/null")
+	writeServeFiles(t, s.dir)
+	block := strings.ReplaceAll(theBlock(t, "docs/serve.md", "sh", "openssl req "), "192.0.2.2", "127.0.0.1")
+	made, command, _ := strings.Cut(block, "convoso-archiver serve ")
+	if said := s.run(t, "rm cert.pem key.pem; "+made); !strings.Contains(said, "Fingerprint=") {
+		t.Errorf("the fingerprint is not printed: %s", said)
+	}
+	line := strings.NewReplacer("\\\n", " ", "/archive", "archive", configFolder, "./", "/var/log/calls", "log", "0.0.0.0:8443", "0.0.0.0:0").Replace(strings.TrimSpace(command))
+	address, stop := s.background(t, line)
+	if address == "" {
+		return
+	}
+	defer stop()
+	if !strings.HasPrefix(address, "https://127.0.0.1:") {
+		t.Errorf("the address is %s", address)
+	}
+	check := regexp.MustCompile(`(?m)^curl .*$`).FindString(theBlock(t, "docs/serve.md", "sh", "# from another machine"))
+	check = strings.ReplaceAll(check, "https://192.0.2.2:8443/", address)
+	if said := s.run(t, check+" --silent --show-error --noproxy '*'"); said != "ok\n" {
+		t.Errorf("%s: %q", check, said)
+	}
+}
+
 // writeServeFiles writes a certificate, and the users file of the page.
 func writeServeFiles(t *testing.T, dir string) {
 	t.Helper()
