@@ -223,6 +223,8 @@ func TestPages(t *testing.T) {
 		{"/calls?colour=red", 400, []string{"an unknown search term"}},
 		{"/calls?agent=nobody", 200, []string{"No call matches all terms."}},
 		{"/calls?start-time=2025-01-01&end-time=2025-01-31", 200, []string{"No call matches all terms.", "The archive has no day in this time range; it has days from 2025-05-25 to 2025-05-27."}},
+		{"/calls?sort=-time", 200, []string{`<select id="f-sort" name="sort"><option value="">Newest first</option><option value="time">Oldest first</option>`, "calls, newest first"}},
+		{"/calls?sort=time", 200, []string{`<option value="time" selected>Oldest first</option>`, `name="outcome"><option value="">Any</option>`, "calls, oldest first"}},
 		{"/calls?last=7d&agent=nobody", 200, []string{"it has days from 2025-05-25 to 2025-05-27."}},
 		{"/calls?start-time=2025-05-26&agent=nobody", 200, []string{"Remove a term, or choose more days."}},
 		{"/calls?start-time=2099-01-01", 400, []string{"It is in the future. Check the date.", `aria-invalid="true"`}},
