@@ -120,24 +120,6 @@ func TestLogins(t *testing.T) {
 	}
 }
 
-// TestProxyConfiguration checks the sample with nginx.
-func TestProxyConfiguration(t *testing.T) {
-	need(t, "nginx", "nginx-light")
-	dir := t.TempDir()
-	config := "pid nginx.pid;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\n"
-	for _, folder := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-		config += folder + "_temp_path " + folder + ";\n"
-	}
-	config += "server {\nlisten 127.0.0.1:8443;\n" + theBlock(t, "docs/serve.md", "nginx", "location ") + "}\n}\n"
-	file := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.CommandContext(t.Context(), "nginx", "-t", "-p", dir, "-c", file).CombinedOutput(); err != nil {
-		t.Errorf("nginx: %v\n%s", err, out)
-	}
-}
-
 // TestMetricsFolder gives a user the right to create files in a folder, as on the page.
 func TestMetricsFolder(t *testing.T) {
 	if runtime.GOOS != "linux" {
