@@ -215,6 +215,7 @@ func nextAfterVerify(s verify.Summary) string {
 		}
 	}
 	known := s.Counts[verify.KnownDamaged]
+	add(!s.Repair && s.ManifestDamaged > 0, "if these days are sealed and you have a copy: restore the changed files of the manifest first, and run verify again; verify --repair cannot bring back what was sealed")
 	add(!s.Repair && s.Damaged+s.ManifestDamaged > known, "run verify --repair, then archive over these days: it downloads the damaged recordings again")
 	add(s.Reopened+s.MendedDays+known > 0, "run archive over these days: it downloads the damaged recordings again, if the vendor still has them")
 	add(s.Unlocked > 0, "run lock: it sets missing locks and extends short ones")
