@@ -210,9 +210,9 @@ func (r *auditing) checkEvidence(ctx context.Context, trusted []*stored) error {
 // daySeals are the seals of one day.
 type daySeals struct {
 	day    string
-	claims map[manifest.Tree]map[string][]claim // by segment
-	newest map[string]sealedIn                  // by filter
-	files  map[string]manifest.Segment          // sealed segments as stored, by name from the archive's root
+	claims dayClaims
+	newest map[string]sealedIn         // by filter
+	files  map[string]manifest.Segment // sealed segments as stored, by name from the archive's root
 
 	rowsUnsealed bool // calls/ has a segment that no seal names
 
@@ -231,15 +231,11 @@ func (r *auditing) checkDays(ctx context.Context, trusted []*stored) error {
 		for _, d := range s.Days {
 			one := days[d.Day]
 			if one == nil {
-				one = &daySeals{day: d.Day, claims: map[manifest.Tree]map[string][]claim{manifest.TreeManifest: {}, manifest.TreeCalls: {}}, newest: map[string]sealedIn{}, files: map[string]manifest.Segment{}, unsealed: map[string]bool{}}
+				one = &daySeals{day: d.Day, claims: newDayClaims(), newest: map[string]sealedIn{}, files: map[string]manifest.Segment{}, unsealed: map[string]bool{}}
 				days[d.Day] = one
 			}
 			one.newest[d.Filter] = sealedIn{s.Number, d} // seals are in order
-			for tree, list := range map[manifest.Tree][]SealedLines{manifest.TreeManifest: d.Segments, manifest.TreeCalls: d.CallsSegments} {
-				for _, f := range list {
-					one.claims[tree][f.Name] = append(one.claims[tree][f.Name], claim{s.Number, f})
-				}
-			}
+			one.claims.add(s.Number, &d)
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -324,9 +320,11 @@ func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tre
 		wrong := checker.wrong(false)
 		f := Finding{Kind: LinesChanged, Day: d.day, File: s.File()}
 		if len(wrong) > 0 && tree == manifest.TreeManifest {
-			if aside, err := r.repaired(ctx, d.day, s.Name); err != nil {
+			past, err := readRepairs(ctx, r.Ledger, d.day)
+			if err != nil {
 				return nil, err
-			} else if aside != "" {
+			}
+			if aside := past.copyOf(s.Name); aside != "" {
 				f.Kind = LinesRepaired
 				f.Detail = "; verify --repair has left out lines that it could not read, of which " + aside + " is the copy"
 			}
@@ -338,24 +336,6 @@ func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tre
 		}
 	}
 	return folded, nil
-}
-
-// repaired returns the copy of a segment that verify --repair made, according to a line of the day; "" for none.
-func (r *auditing) repaired(ctx context.Context, day, segment string) (aside string, err error) {
-	_, err = r.Ledger.Read(ctx, day, func(l manifest.Line) error {
-		var mark struct {
-			Aside []string `json:"aside"`
-		}
-		if l.Kind == "repair" && json.Unmarshal(l.Raw, &mark) == nil {
-			for _, name := range mark.Aside {
-				if strings.HasPrefix(name, segment+".bad-") {
-					aside = name
-				}
-			}
-		}
-		return nil
-	}, func(manifest.Fault) error { return nil }) // verify reports faults
-	return aside, err
 }
 
 // lastSeal is the number of the newest seal of the day.
