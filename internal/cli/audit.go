@@ -334,6 +334,9 @@ func (a auditResult) write(w io.Writer, asJSON bool) error {
 	if !a.HeadGiven && a.Seals > 0 {
 		b.WriteString("no --head    audit could not check whether the newest seals were removed\n")
 	}
+	if next := nextAfterAudit(a.Findings); len(next) > 0 {
+		b.WriteString("\nnext\n  " + strings.Join(next, "\n  ") + "\n")
+	}
 	return writeText(w, trimLines(b.String()))
 }
 
