@@ -53,6 +53,7 @@ type Audited struct {
 	Erased     int        `json:"erased"`
 	Expired    int        `json:"expired"`         // whose audio was removed at the end of its retention, as a sealed record says
 	Absent     int        `json:"expired_unnoted"` // whose audio is missing and whose retention has ended, and of which no record says that it was removed
+	Unsure     int        `json:"audio_not_compared"` // whose audio was not compared, because their lines may differ from the sealed ones
 	AudioRead  int        `json:"audio_read"`
 	Bytes      int64      `json:"bytes"`          // of these
 	Unsealed   int        `json:"files_unsealed"` // files of sealed days that are not in a seal yet
@@ -214,6 +215,8 @@ type daySeals struct {
 	newest map[string]sealedIn         // by filter
 	files  map[string]manifest.Segment // sealed segments as stored, by name from the archive's root
 
+	unsure map[string]bool // recordings with a line in a file that is not as any seal signed it
+
 	rowsUnsealed bool // calls/ has a segment that no seal names
 
 	unsealed map[string]bool // segments without a seal, by name from the archive's root; checkClosings removes those in a day line
@@ -231,7 +234,7 @@ func (r *auditing) checkDays(ctx context.Context, trusted []*stored) error {
 		for _, d := range s.Days {
 			one := days[d.Day]
 			if one == nil {
-				one = &daySeals{day: d.Day, claims: newDayClaims(), newest: map[string]sealedIn{}, files: map[string]manifest.Segment{}, unsealed: map[string]bool{}}
+				one = &daySeals{day: d.Day, claims: newDayClaims(), newest: map[string]sealedIn{}, files: map[string]manifest.Segment{}, unsure: map[string]bool{}, unsealed: map[string]bool{}}
 				days[d.Day] = one
 			}
 			one.newest[d.Filter] = sealedIn{s.Number, d} // seals are in order
@@ -329,6 +332,11 @@ func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tre
 				f.Detail = "; verify --repair has left out lines that it could not read, of which " + aside + " is the copy"
 			}
 		}
+		if len(wrong) == len(claims) && tree == manifest.TreeManifest {
+			if err := d.doubt(ctx, r.Ledger, s); err != nil {
+				return nil, err
+			}
+		}
 		for _, c := range wrong {
 			of := f
 			of.Seal, of.Detail = c.seal, c.problem+f.Detail
@@ -336,6 +344,16 @@ func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tre
 		}
 	}
 	return folded, nil
+}
+
+// doubt notes the recordings of a file: a seal does not say which of its lines differs.
+func (d *daySeals) doubt(ctx context.Context, ledger *manifest.Ledger, s manifest.StoredSegment) error {
+	return ledger.ReadLines(ctx, s, func(l manifest.SegmentLine) error {
+		if one, ok, err := l.Recording(); ok && err == nil {
+			d.unsure[one.RecordingID] = true
+		}
+		return nil // verify reports faults
+	})
 }
 
 // lastSeal is the number of the newest seal of the day.

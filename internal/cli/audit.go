@@ -325,6 +325,9 @@ func (a auditResult) write(w io.Writer, asJSON bool) error {
 		fmt.Fprintf(&b, "expired      %s not in the store, and their retention has ended: a lifecycle rule may have removed them.\n"+
 			"             Run erase --expired --yes to note it, and then seal\n", plural(a.Absent, "recording"))
 	}
+	if a.Unsure > 0 {
+		fmt.Fprintf(&b, "NOT COMPARED audio of %s: their lines are in files that are not as they were sealed; restore the files and audit again\n", plural(a.Unsure, "recording"))
+	}
 	if a.Reclosed > 0 {
 		fmt.Fprintf(&b, "not sealed   %s closed again since the last seal: run seal\n", plural(a.Reclosed, "day"))
 	}

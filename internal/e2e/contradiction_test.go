@@ -54,6 +54,10 @@ func TestSealRefusesFalsified(t *testing.T) {
 
 		files.write(file, longerSize(was))
 		a.refusedSeal(key, file)
+		if got := a.audit(4, "--allowed-signers", allowed); len(got.Findings) != 2 || got.Findings[0].Kind != evidence.LinesChanged ||
+			got.Findings[1].Kind != evidence.ClosingChanged || got.Unsure != 20 || got.AudioRead != 20 {
+			t.Errorf("audio of a changed line: %+v", got)
+		}
 		wantSaid(t, a.other(4, "verify").stdout, "if these days are sealed and you have a copy: restore the changed files of the manifest first")
 		files.write(file, was)
 		a.other(0, "verify")
