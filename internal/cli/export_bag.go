@@ -133,9 +133,11 @@ func (m bagResult) write(w io.Writer, asJSON bool) error {
 			plural(m.UnsealedCalls, "call"), plural(len(m.UnsealedDays), "day"), strings.Join(m.UnsealedSpans(), ", "))
 	}
 	fmt.Fprintf(&b, "files        %s, %s\n", thousands(int64(m.Files)), bytesText(m.Bytes))
+	fmt.Fprintf(&b, "checksum     %s of tagmanifest-sha256.txt\n", m.Checksum)
 	fmt.Fprintf(&b, "\nnext\n  check the files: cd %s && sha256sum --strict --quiet -c manifest-sha256.txt && sha256sum --strict --quiet -c tagmanifest-sha256.txt\n", shellWord(m.To))
 	if m.Seals > 0 {
 		b.WriteString("  check the seals: README.txt in the bag has the commands of ssh-keygen; they need your public key, which is not in the bag\n")
 	}
+	b.WriteString("  keep the checksum, and give it to the other side on another way than the bag: only it shows that nothing was removed\n")
 	return writeText(w, b.String())
 }

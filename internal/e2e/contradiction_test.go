@@ -21,7 +21,9 @@ func firstLines(t *testing.T, files plainFiles, day string) string {
 }
 
 // longerSize adds a digit to the size in the first line that has one.
-func longerSize(text []byte) []byte { return bytes.Replace(text, []byte(`"size":`), []byte(`"size":9`), 1) }
+func longerSize(text []byte) []byte {
+	return bytes.Replace(text, []byte(`"size":`), []byte(`"size":9`), 1)
+}
 
 // refusedSeal runs seal, which must find a file that contradicts an earlier seal, and seal no day again.
 func (a *archive) refusedSeal(key, file string) {

@@ -54,6 +54,8 @@ type Summary struct {
 
 	Files int   `json:"files"` // of the payload
 	Bytes int64 `json:"bytes"` // of these
+
+	Checksum string `json:"tagmanifest_sha256"` // of tagmanifest-sha256.txt, through which it covers every file
 }
 
 // ErrNothing means that no call matches.
@@ -197,13 +199,15 @@ func (w *writing) tags() error {
 		}
 		listed.add(tag.name, h.sum(), h.size)
 	}
-	h := newHashed(io.Discard)
-	_, _ = io.WriteString(h, declaration) // it never fails
-	listed.add(declarationFile, h.sum(), h.size)
-	if _, err := w.folder.write(tagManifestFile, listed.manifest()); err != nil {
+	fixed := newHashed(io.Discard)
+	_, _ = io.WriteString(fixed, declaration) // it never fails
+	listed.add(declarationFile, fixed.sum(), fixed.size)
+	h, err := w.folder.write(tagManifestFile, listed.manifest())
+	if err != nil {
 		return err
 	}
-	_, err := w.folder.write(declarationFile, declaration)
+	w.sum.Checksum = h.sum()
+	_, err = w.folder.write(declarationFile, declaration)
 	return err
 }
 
