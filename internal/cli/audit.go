@@ -398,7 +398,7 @@ func writeHistory(w io.Writer, h evidence.History) error {
 	case len(h.Recordings) == 0:
 		fmt.Fprintf(&b, "call %s, call day %s, without recordings\n\n", h.CallID, days)
 	default:
-		fmt.Fprintf(&b, "call %s, call day %s, with %s: %s\n\n", h.CallID, days, plural(len(h.Recordings), "recording"), strings.Join(h.Recordings, ", "))
+		fmt.Fprintf(&b, "call %s, call day %s, with %s: %s\n\n", h.CallID, days, plural(len(h.Recordings), "recording"), strings.Join(withOutcomes(h), ", "))
 	}
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // writes to a strings.Builder never fail
 	for _, e := range h.Events {
@@ -423,4 +423,13 @@ func writeHistory(w io.Writer, h evidence.History) error {
 		b.WriteString("audit shows the history of each recording by its id\n")
 	}
 	return writeText(w, trimLines(b.String()))
+}
+
+// withOutcomes returns the recordings of a call, each with its outcome.
+func withOutcomes(h evidence.History) []string {
+	list := make([]string, 0, len(h.Recordings))
+	for _, id := range h.Recordings {
+		list = append(list, fmt.Sprintf("%s (%s)", id, h.Outcomes[id]))
+	}
+	return list
 }
