@@ -103,6 +103,7 @@ func TestBagOfDamage(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	checkBag(t, dir)
+	wantSaid(t, readText(t, dir, "README.txt"), "not in this bag: 1.\n")
 	for _, to := range []string{filepath.Join(a.dest, "bag"), filepath.Dir(a.dest), "s3://bucket/bag"} {
 		if r := a.other(2, "export", "--format", "bagit", "--to", to); r.stderr == "" {
 			t.Errorf("a bag in %s", to)

@@ -41,9 +41,11 @@ type Summary struct {
 	Stored     int `json:"stored"`     // recordings with audio in the bag
 	LeftOut    int `json:"left_out"`   // recordings with missing, damaged or unreadable audio
 	Damaged    int `json:"damaged"`    // of these
-	Days       int `json:"days"`
-	Lines      int `json:"lines"` // of the ledger
-	Seals      int `json:"seals"`
+	// NoAudio counts recordings without audio in the archive, by outcome: expired, erased, lost, or waiting.
+	NoAudio map[manifest.Outcome]int `json:"no_audio"`
+	Days    int                      `json:"days"`
+	Lines   int                      `json:"lines"` // of the ledger
+	Seals   int                      `json:"seals"`
 
 	// A day is sealed if a seal in the bag has the root of each of its line files. The recipient checks the signature
 	// of the seal.
@@ -88,6 +90,7 @@ func (b *Bag) Write(ctx context.Context) (Summary, error) {
 		return Summary{}, err
 	}
 	w := &writing{Bag: b, folder: f}
+	w.sum.NoAudio = map[manifest.Outcome]int{}
 	err = w.payload(ctx)
 	if err == nil {
 		err = w.tags()
@@ -163,6 +166,7 @@ func (w *writing) calls(ctx context.Context, audio *copier.Copy) error {
 			w.sum.Recordings++
 			day.recordings[r.ID] = !c.Erased && r.Outcome != manifest.Erased
 			if !r.Stored() {
+				w.sum.NoAudio[r.Outcome]++
 				continue
 			}
 			if err := audio.Add(&c, r); err != nil {
@@ -225,6 +229,7 @@ func (w *writing) info() string {
 		{"Recordings", fmt.Sprint(w.sum.Recordings)},
 		{"Recordings-With-Audio", fmt.Sprint(w.sum.Stored)},
 		{"Recordings-Left-Out", fmt.Sprint(w.sum.LeftOut)},
+		{"Recordings-Without-Audio", w.sum.Silent()},
 		{"Seals", fmt.Sprint(w.sum.Seals)},
 		{"Calls-On-Sealed-Days", fmt.Sprint(w.sum.SealedCalls)},
 		{"Sealed-Days", fmt.Sprint(w.sum.SealedDays)},
@@ -235,7 +240,9 @@ func (w *writing) info() string {
 	}
 	text := ""
 	for _, f := range fields {
-		text += f.name + ": " + f.value + "\n"
+		if f.value != "" {
+			text += f.name + ": " + f.value + "\n"
+		}
 	}
 	return text
 }

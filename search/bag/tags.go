@@ -6,8 +6,10 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"hash"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -75,7 +77,33 @@ export printed. If sha256sum tagmanifest-sha256.txt prints the same, and step 1 
 `
 
 // readme returns the text of README.txt.
-func readme(s Summary) string { return readmeFiles + proved(s) + readmeChecks }
+func readme(s Summary) string { return readmeFiles + silent(s) + proved(s) + readmeChecks }
+
+// Silent says how many recordings have no audio in the archive, by outcome; "" for none.
+func (s Summary) Silent() string {
+	all, parts := 0, []string{}
+	for _, outcome := range slices.Sorted(maps.Keys(s.NoAudio)) {
+		all += s.NoAudio[outcome]
+		parts = append(parts, fmt.Sprintf("%d %s", s.NoAudio[outcome], outcome))
+	}
+	if all == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d (%s)", all, strings.Join(parts, ", "))
+}
+
+// silent says which recordings have no file.
+func silent(s Summary) string {
+	text := ""
+	if s.Silent() != "" {
+		text = "Recordings without audio in the archive: " + s.Silent() + ". An erased one was removed on purpose, an expired one at the end\n" +
+			"of its retention (the records are in the archive, not in this bag); a lost one was not at the vendor any more.\n\n"
+	}
+	if s.LeftOut > 0 {
+		text += fmt.Sprintf("Recordings whose audio was missing, damaged or not readable, and so is not in this bag: %d.\n\n", s.LeftOut)
+	}
+	return text
+}
 
 // payloadFiles are files with their checksums. It is safe for concurrent use.
 type payloadFiles struct {
