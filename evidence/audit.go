@@ -51,8 +51,8 @@ type Audited struct {
 	Lines      int64      `json:"lines"`         // read
 	Recordings int        `json:"recordings"`    // of sealed days, like all that follow
 	Erased     int        `json:"erased"`
-	Expired    int        `json:"expired"`         // whose audio was removed at the end of its retention, as a sealed record says
-	Absent     int        `json:"expired_unnoted"` // whose audio is missing and whose retention has ended, and of which no record says that it was removed
+	Expired    int        `json:"expired"`            // whose audio was removed at the end of its retention, as a sealed record says
+	Absent     int        `json:"expired_unnoted"`    // whose audio is missing and whose retention has ended, and of which no record says that it was removed
 	Unsure     int        `json:"audio_not_compared"` // whose audio was not compared, because their lines may differ from the sealed ones
 	AudioRead  int        `json:"audio_read"`
 	Bytes      int64      `json:"bytes"`          // of these
@@ -322,12 +322,12 @@ func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tre
 		r.count(func(a *Audited) { a.Lines += checker.n })
 		wrong := checker.wrong(false)
 		f := Finding{Kind: LinesChanged, Day: d.day, File: s.File()}
-		if len(wrong) > 0 && tree == manifest.TreeManifest {
+		if len(wrong) > 0 {
 			past, err := readRepairs(ctx, r.Ledger, d.day)
 			if err != nil {
 				return nil, err
 			}
-			if aside := past.copyOf(s.Name); aside != "" {
+			if aside := past.copyOf(tree, s.Name); aside != "" {
 				f.Kind = LinesRepaired
 				f.Detail = "; verify --repair has left out lines that it could not read, of which " + aside + " is the copy"
 			}

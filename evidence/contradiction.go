@@ -100,7 +100,7 @@ func (s *Sealing) contradictions(ctx context.Context, day string, before *sealed
 			if err != nil {
 				return nil, err
 			}
-			if c.Detail != "" && !past.explain(name, i < 0) {
+			if c.Detail != "" && !past.explain(tree, name, i < 0) {
 				found = append(found, c)
 			}
 		}
@@ -121,23 +121,25 @@ func (s *Sealing) differs(ctx context.Context, f manifest.StoredSegment, claims 
 
 // repairs are what the lines of a day say about repairs of its files.
 type repairs struct {
-	aside []string // copies of repaired files, without folder
-	noted bool     // verify --repair has repaired the day, or rebuild has made its lines
+	aside map[manifest.Tree][]string // copies of repaired files, without folder
+	noted bool                       // verify --repair has repaired the day, or rebuild has made its lines
 }
 
 // readRepairs reads the repairs of a day.
 func readRepairs(ctx context.Context, ledger *manifest.Ledger, day string) (*repairs, error) {
-	found := &repairs{}
+	found := &repairs{aside: map[manifest.Tree][]string{}}
 	_, err := ledger.Read(ctx, day, func(l manifest.Line) error {
 		if l.Kind != "repair" && l.Kind != "rebuild" {
 			return nil
 		}
 		found.noted = true
 		var line struct {
-			Aside []string `json:"aside"`
+			Aside      []string `json:"aside"`
+			CallsAside []string `json:"calls_aside"`
 		}
 		if json.Unmarshal(l.Raw, &line) == nil {
-			found.aside = append(found.aside, line.Aside...)
+			found.aside[manifest.TreeManifest] = append(found.aside[manifest.TreeManifest], line.Aside...)
+			found.aside[manifest.TreeCalls] = append(found.aside[manifest.TreeCalls], line.CallsAside...)
 		}
 		return nil
 	}, func(manifest.Fault) error { return nil }) // verify reports faults
@@ -148,13 +150,13 @@ func readRepairs(ctx context.Context, ledger *manifest.Ledger, day string) (*rep
 }
 
 // explain reports whether a repair explains that a file is missing or differs from its seals.
-func (r *repairs) explain(name string, missing bool) bool {
-	return missing && r.noted || r.copyOf(name) != ""
+func (r *repairs) explain(tree manifest.Tree, name string, missing bool) bool {
+	return missing && r.noted || r.copyOf(tree, name) != ""
 }
 
 // copyOf returns the newest copy of a file that verify --repair made; "" for none.
-func (r *repairs) copyOf(name string) (aside string) {
-	for _, one := range r.aside {
+func (r *repairs) copyOf(tree manifest.Tree, name string) (aside string) {
+	for _, one := range r.aside[tree] {
 		if strings.HasPrefix(one, name+".bad-") {
 			aside = one
 		}

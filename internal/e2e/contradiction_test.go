@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
-	"strings"
 	"testing"
 
 	"convoso-archiver/evidence"
@@ -60,9 +59,17 @@ func TestSealRefusesFalsified(t *testing.T) {
 			got.Findings[1].Kind != evidence.ClosingChanged || got.Unsure != 20 || got.AudioRead != 20 {
 			t.Errorf("audio of a changed line: %+v", got)
 		}
-		wantSaid(t, a.other(4, "verify").stdout, "if these days are sealed and you have a copy: restore the changed files of the manifest first")
+		wantSaid(t, a.other(4, "verify").stdout, "if these days are sealed and you have a copy: restore the changed files of manifest/ and calls/ first")
 		files.write(file, was)
 		a.other(0, "verify")
+		a.audit(0, "--allowed-signers", allowed)
+
+		files.remove("manifest/" + daysAgo(10) + "/closed.json")
+		if got := a.audit(4, "--allowed-signers", allowed); got.Found != 1 || got.Findings[0].Kind != evidence.ClosingMissing {
+			t.Errorf("without a day line: %+v", got.Findings)
+		}
+		a.run(twoDays()...).want(t, 0)
+		a.seal(key)
 		a.audit(0, "--allowed-signers", allowed)
 
 		files.write(file, longerSize(was))
@@ -93,7 +100,7 @@ func TestSealRefusesFalsified(t *testing.T) {
 	})
 }
 
-// TestSealAfterRepair: a day of which verify --repair removed a bad line is sealed again, and again.
+// TestSealAfterRepair: a day of which verify --repair removed bad lines is sealed again, and again.
 func TestSealAfterRepair(t *testing.T) {
 	t.Parallel()
 	a := onDisk(t, threeDays(t, 192))
@@ -102,9 +109,10 @@ func TestSealAfterRepair(t *testing.T) {
 	days := []string{"--start-time", daysAgo(10), "--end-time", daysAgo(8)}
 	a.run(days...).want(t, 0)
 	a.seal(key)
-	file := firstLines(t, files, daysAgo(9))
+	file, rows := firstLines(t, files, daysAgo(9)), files.names("calls/" + daysAgo(9) + "/2")[0]
 	files.write(file, append([]byte("x"), files.read(file)...))
 	a.refusedSeal(key, file)
+	files.write(rows, append([]byte("x"), files.read(rows)...))
 	a.other(4, "verify", "--repair")
 	if s := a.seal(key); s.New { // the day is open
 		t.Errorf("%+v", s)
@@ -118,7 +126,7 @@ func TestSealAfterRepair(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	for _, f := range a.audit(4, "--allowed-signers", allowed).Findings {
-		if f.Kind != evidence.LinesRepaired || !strings.HasPrefix(f.File, file) {
+		if f.Kind != evidence.LinesRepaired || f.File != file && f.File != rows {
 			t.Errorf("%+v", f)
 		}
 	}
