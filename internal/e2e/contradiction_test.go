@@ -59,6 +59,8 @@ func TestSealRefusesFalsified(t *testing.T) {
 			got.Findings[1].Kind != evidence.ClosingChanged || got.Unsure != 20 || got.AudioRead != 20 {
 			t.Errorf("audio of a changed line: %+v", got)
 		}
+		wantSaid(t, a.other(4, "audit", "--seals", "--allowed-signers", allowed).stdout,
+			"NOT COMPARED audio of 20 recordings", "\nnext\n  changed or missing lines: restore the files from a copy, before any verify --repair;")
 		wantSaid(t, a.other(4, "verify").stdout, "if these days are sealed and you have a copy: restore the changed files of manifest/ and calls/ first")
 		files.write(file, was)
 		a.other(0, "verify")
