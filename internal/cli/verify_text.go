@@ -222,6 +222,7 @@ func nextAfterVerify(s verify.Summary) string {
 		}
 	}
 	known := s.Counts[verify.KnownDamaged]
+	add(!s.Repair && s.ManifestDamaged > 0, "if these days are sealed and you have a copy: restore the changed files of manifest/ and calls/ first, and run verify again; verify --repair cannot bring back what was sealed")
 	add(!s.Repair && s.Damaged+s.ManifestDamaged > known, "run verify --repair, then archive over these days: it downloads the damaged recordings again")
 	add(s.Reopened+s.MendedDays+known > 0, "run archive over these days: it downloads the damaged recordings again, if the vendor still has them")
 	add(!s.Repair && s.Counts[verify.BadCallLine] > 0, "the repair leaves out the unreadable lines of calls/ and keeps a copy of the file; archive then lists these days again")

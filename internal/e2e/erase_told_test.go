@@ -90,7 +90,7 @@ func TestAuditOfACall(t *testing.T) {
 		wants []string
 	}{
 		{e.bare, []string{"call " + e.bare.ID + ", call day " + daysAgo(9) + ", without recordings\n", " listed   ", " erasure " + e.erasure, "; request 2025-17", "the erasure " + e.erasure + " is done", " sealed ", "the erasure " + e.erasure + ", by seal 1, SHA-256"}},
-		{e.recorded, []string{", with 1 recording: " + e.recorded.Recordings[0].ID + "\n", " listed   ", " erasure " + e.erasure, "the erasure " + e.erasure + ", by seal 1"}},
+		{e.recorded, []string{", with 1 recording: " + e.recorded.Recordings[0].ID + " (erased)\n", " listed   ", " erasure " + e.erasure, "the erasure " + e.erasure + ", by seal 1"}},
 		{other, []string{"call " + other.ID + ", call day " + daysAgo(8) + ", without recordings\n", " listed ", " held ", "for the case case 1", " released "}},
 	} {
 		said := e.other(0, "audit", c.call.ID, "--allowed-signers", allowed).stdout

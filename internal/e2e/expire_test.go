@@ -234,6 +234,8 @@ func expireAll(t *testing.T, x *expiring) {
 	if got := x.audit(0, "--allowed-signers", allowed); got.Expired != n-1 {
 		t.Errorf("the audit knows %d expired recordings, not %d", got.Expired, n-1)
 	}
+	wantSaid(t, x.other(0, "audit", x.past[x.one(1)].ID).stdout, x.one(1)+" (expired)")
+	wantSaid(t, x.other(0, "audit", x.past[x.one(0)].ID).stdout, x.one(0)+" (archived)")
 	history := x.other(0, "audit", x.one(1)).stdout
 	if !strings.Contains(history, " archived ") || strings.Count(history, " expired ") != 1 || !strings.Contains(history, `its retention, class "short", ended on`) {
 		t.Errorf("the history: %s", history)
@@ -253,7 +255,13 @@ func expireAll(t *testing.T, x *expiring) {
 	}
 	copies := filepath.Join(t.TempDir(), "copies")
 	x.other(0, "find", "--last", "30d", "--state-dir", x.state, "--copy-to", copies)
-	x.other(0, "export", "--format", "bagit", "--id", x.past[x.one(1)].ID, "--to", filepath.Join(t.TempDir(), "bag"))
+	writeFile(t, ids, x.past[x.one(1)].ID+"\n99001\n")
+	bag := filepath.Join(t.TempDir(), "bag")
+	count = len(x.past[x.one(1)].Recordings)
+	wantSaid(t, x.other(3, "export", "--format", "bagit", "--ids-from", ids, "--to", bag).stdout,
+		fmt.Sprintf("no audio     %d (%d expired)\n", count, count), "NOT FOUND    1 of 2 ids not found: 99001\n")
+	wantSaid(t, readText(t, bag, "bag-info.txt"), fmt.Sprintf("\nRecordings-Without-Audio: %d (%d expired)\n", count, count))
+	wantSaid(t, readText(t, bag, "README.txt"), fmt.Sprintf("Recordings without audio in the archive: %d (%d expired).", count, count))
 	x.other(0, "hold", "add", "case 2", "--id", x.past[x.one(1)].ID)
 
 	// A person whose audio has expired is erased like any other.
