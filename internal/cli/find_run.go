@@ -114,8 +114,11 @@ func (p *process) answer(ctx context.Context, job *findJob, archive *searched, t
 		}()
 	}
 	var answers iter.Seq2[search.Call, error] = archive.Search(ctx, job.query)
-	if job.needsRows() {
-		answers = search.NewLoader(archive.Archive).Complete(ctx, answers)
+	switch load := search.NewLoader(archive.Archive); {
+	case job.needsRows():
+		answers = load.Complete(ctx, answers)
+	case job.format == findTable:
+		answers = load.CompleteSome(ctx, answers, needsCause)
 	}
 	for c, err := range answers {
 		if err != nil {

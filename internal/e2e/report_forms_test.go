@@ -239,6 +239,28 @@ func TestReportMissingOfAnInterruptedRun(t *testing.T) {
 	}
 }
 
+// TestFindTellsTheCause: find gives the reason that report --missing gives, with an index and without.
+func TestFindTellsTheCause(t *testing.T) {
+	t.Parallel()
+	a := onDisk(t, simulate(t, convosotest.Config{
+		Seed: 95, FirstDay: daysAgo(12), Days: 10, CallsPerDay: 6, RecordedShare: 1, MedianSize: 3_000,
+	}))
+	cmd := a.command(t.Context(), "--start-time", daysAgo(12), "--end-time", daysAgo(3))
+	cmd.Args[slices.Index(cmd.Args, "--allow-host")+1] = "*.convoso.com"
+	a.finish(cmd, nil).want(t, 3)
+	host := a.server.MediaURL()
+	why := "links to " + strings.TrimPrefix(host, "http://") + ": add --allow-host " + host
+	missing := strings.Count(a.report("--missing").want(t, 0).stdout, why+"\n")
+	all := strings.Count(a.find().want(t, 0).stdout, "  waiting: "+why+"\n")
+	if indexed, err := filepath.Glob(filepath.Join(a.state, "index", "*.sqlite")); err != nil || len(indexed) != 1 {
+		t.Fatalf("no index was made: %v, %v", indexed, err)
+	}
+	day := strings.Count(a.find("--start-time", daysAgo(8), "--end-time", daysAgo(8)).want(t, 0).stdout, "  waiting: "+why+"\n")
+	if missing != 60 || all != missing || day != 6 {
+		t.Errorf("report: %d, find: %d, of a day: %d", missing, all, day)
+	}
+}
+
 // causesIn counts the recordings of calls that wait with a cause.
 func causesIn(calls []foundCall, cause string) (n int) {
 	for _, c := range calls {
