@@ -12,6 +12,7 @@ import (
 
 	"convoso-archiver/archiver"
 	"convoso-archiver/archiver/store"
+	"convoso-archiver/fetcher"
 	"convoso-archiver/manifest"
 	"convoso-archiver/manifest/report"
 )
@@ -196,13 +197,13 @@ func (r *reader) reportFormat() reportFormat {
 }
 
 // reportSpan returns the first and the last requested day; empty means the first known day and
-// today.
+// today. A future end means today.
 func (r *reader) reportSpan(now time.Time, zone *time.Location) (from, to string) {
 	switch {
 	case r.isSet("last") || r.isSet("start-time"):
 	case r.isSet("end-time"):
 		end, _ := r.wall("end-time")
-		return "", end.Format(time.DateOnly)
+		return "", earlier(end, fetcher.Wall(now, zone)).Format(time.DateOnly)
 	default:
 		return "", ""
 	}

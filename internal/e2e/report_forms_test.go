@@ -261,6 +261,22 @@ func TestFindTellsTheCause(t *testing.T) {
 	}
 }
 
+// TestReportEndsToday: an end in the future means today, as for archive and find, with a start and without.
+func TestReportEndsToday(t *testing.T) {
+	t.Parallel()
+	a := onDisk(t, simulate(t, convosotest.Config{Seed: 96, FirstDay: daysAgo(8), CallsPerDay: 10, RecordedShare: 0.5, MedianSize: 3_000}))
+	a.run("--start-time", daysAgo(8), "--end-time", daysAgo(8)).want(t, 0)
+	for _, args := range [][]string{{"--end-time", daysAgo(-90)}, {"--start-time", daysAgo(8), "--end-time", daysAgo(-90)}} {
+		var made report.Report
+		if err := json.Unmarshal([]byte(a.report(append(args, "--json")...).want(t, 0).stdout), &made); err != nil {
+			t.Fatal(err)
+		}
+		if made.To > daysAgo(-1) || made.Total.Days < 8 || made.Total.Days > 10 {
+			t.Errorf("%q: up to %s, %d days", args, made.To, made.Total.Days)
+		}
+	}
+}
+
 // causesIn counts the recordings of calls that wait with a cause.
 func causesIn(calls []foundCall, cause string) (n int) {
 	for _, c := range calls {
