@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -112,6 +113,45 @@ func TestFindSampleAgain(t *testing.T) {
 	}
 	if text := a.find(append(day, "--sample", "12")...).want(t, 0).stderr; !strings.HasPrefix(text, "random sample: ") {
 		t.Errorf("%q", text)
+	}
+}
+
+// TestCampaignByDay: a campaign is copied into a folder for each day. The same command copies only the new day later; with
+// another template it copies all again.
+func TestCampaignByDay(t *testing.T) {
+	t.Parallel()
+	server := simulate(t, convosotest.Config{Seed: 98, FirstDay: daysAgo(9), Days: 3, CallsPerDay: 30, RecordedShare: 0.6, MedianSize: 2_000})
+	a := onDisk(t, server)
+	to := filepath.Join(t.TempDir(), "campaign")
+	pull := func(args ...string) string {
+		t.Helper()
+		return a.find(append([]string{"--campaign", "Campaign 5051", "--outcome", "archived", "--copy-to", to}, args...)...).want(t, 0).stderr
+	}
+	template := []string{"--path-template", `{{.call_date.Format "2006-01-02"}}/{{.user}} {{.status}} {{.recording_id}}`}
+	a.run("--start-time", daysAgo(9), "--end-time", daysAgo(8)).want(t, 0)
+	pull(template...)
+	first := readCopies(t, to)
+	a.run("--start-time", daysAgo(7), "--end-time", daysAgo(7)).want(t, 0)
+	text := pull(template...)
+	both := readCopies(t, to)
+	perDay := map[string]int{}
+	for file := range both.files {
+		perDay[filepath.Dir(file)]++
+	}
+	want := map[string]int{}
+	for call := range server.Calls() {
+		if call.CampaignID == "5051" {
+			for range call.Recordings {
+				want[call.Day]++
+			}
+		}
+	}
+	fresh := len(both.files) - len(first.files)
+	if !maps.Equal(perDay, want) || len(want) != 3 || !strings.Contains(text, fmt.Sprintf(": %d copied (", fresh)) || !strings.Contains(text, fmt.Sprintf(", %d already there", len(first.files))) {
+		t.Errorf("%v, want %v; %s", perDay, want, text)
+	}
+	if text := pull(); !strings.Contains(text, fmt.Sprintf(": %d copied (", len(both.files))) {
+		t.Errorf("without the template: %s", text)
 	}
 }
 
