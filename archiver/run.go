@@ -332,7 +332,11 @@ func (r *run) knownDays() []fetcher.Date {
 func (r *run) isPendingDue() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.pending.due()
+	left := maxPendingTime
+	if end, limited := r.soft.Deadline(); limited {
+		left = time.Until(end)
+	}
+	return r.pending.due(left)
 }
 
 // workDay lists one day, lets workers process its recordings, and closes it if possible.

@@ -13,9 +13,11 @@ import (
 )
 
 // The days that wait for facts that cost a request, or for other days, are judged together: at the
-// end of the run, or when this many recordings or this much time have accumulated.
+// end of the run, or when this many recordings, days or this much time have accumulated. A stop leaves
+// such days open and the next run lists them again, so a short run must not accumulate many.
 const (
 	maxPending     = 10_000
+	maxPendingDays = 100
 	maxPendingTime = time.Hour
 )
 
@@ -31,11 +33,12 @@ func (p *pendingDays) add(d *day) {
 		p.since = time.Now()
 	}
 	p.days = append(p.days, d)
-	p.recordings += 10 + d.ledger.Count() + d.strays // a day without recordings also takes memory
+	p.recordings += d.ledger.Count() + d.strays
 }
 
-func (p *pendingDays) due() bool {
-	return p.recordings > maxPending || len(p.days) > 0 && time.Since(p.since) > maxPendingTime
+// due reports whether to judge the days now, in a run that has this much time left.
+func (p *pendingDays) due(left time.Duration) bool {
+	return p.recordings > maxPending || len(p.days) >= maxPendingDays || len(p.days) > 0 && time.Since(p.since) > min(left, maxPendingTime)
 }
 
 // of returns the pending day of a date, nil for none.

@@ -38,41 +38,76 @@ func TestPendingDaysAreBounded(t *testing.T) {
 			return &day{date: date, ledger: d, strays: strays}
 		}
 		var p pendingDays
-		if p.due() {
+		if p.due(maxPendingTime) {
 			t.Error("nothing waits, and it is due")
 		}
 		p.add(dayOf("2025-05-01", 9000, 0))
-		if p.due() {
+		if p.due(maxPendingTime) {
 			t.Error("due too early")
 		}
 		p.add(dayOf("2025-05-02", 2000, 0))
-		if !p.due() {
+		if !p.due(maxPendingTime) {
 			t.Error("11,000 recordings wait, and it is not due")
 		}
 		p = pendingDays{}
 		p.add(dayOf("2025-05-03", 0, 11_000))
-		if !p.due() {
+		if !p.due(maxPendingTime) {
 			t.Error("11,000 rows of other days wait, and it is not due")
 		}
 		p = pendingDays{}
-		for i := range 1100 { // which also take memory
+		for i := range maxPendingDays {
+			if p.due(maxPendingTime) {
+				t.Errorf("due after %d empty days", i)
+			}
 			p.add(dayOf(fetcher.Date("2025-06-01").AddDays(i), 0, 0))
 		}
-		if !p.due() {
-			t.Error("1,100 empty days wait, and it is not due")
+		if !p.due(maxPendingTime) {
+			t.Errorf("%d empty days wait, and it is not due", maxPendingDays)
 		}
 		p = pendingDays{}
 		p.add(dayOf("2025-05-04", 1, 0))
 		time.Sleep(maxPendingTime)
-		if p.due() {
+		if p.due(maxPendingTime) {
 			t.Error("due after an hour, not later")
 		}
 		time.Sleep(time.Second)
-		if !p.due() {
+		if !p.due(maxPendingTime) {
 			t.Error("not due after an hour")
+		}
+		p = pendingDays{}
+		p.add(dayOf("2025-05-04", 1, 0))
+		time.Sleep(time.Minute)
+		if p.due(time.Minute) || !p.due(time.Minute-1) {
+			t.Error("not due when a day has waited for longer than the run will last")
 		}
 		if p.of("2025-05-04") == nil || p.of("2025-05-05") != nil {
 			t.Error("a day that waits is not found, or another one is")
+		}
+	})
+}
+
+// TestShortRuns makes a run of a minute each night over more days without calls than a minute can list. Each run proves
+// some days empty, and does not leave them all to an end that it never reaches.
+func TestShortRuns(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, w *world) {
+		const days, nights = 250, 8
+		first, last := w.ago(days+5), w.ago(6)
+		w.recordedCalls(last, 3)
+		vendor := &hooked{world: w, page: func(*http.Request) *http.Response {
+			time.Sleep(time.Second)
+			return nil
+		}}
+		var closed []int
+		for range nights {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			n := w.try(trial{ctx: ctx, vendor: vendor, config: spanOf(first, last)})
+			cancel()
+			closed = append(closed, n.DaysClosed)
+			time.Sleep(oneDay)
+		}
+		if n := w.try(trial{config: spanOf(first, last)}); n.err != nil || n.DaysSkipped != days {
+			t.Errorf("%v: %d of %d days are closed, by night: %v", n.err, n.DaysSkipped, days, closed)
 		}
 	})
 }

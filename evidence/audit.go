@@ -323,8 +323,8 @@ func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tre
 		r.count(func(a *Audited) { a.Lines += checker.n })
 		wrong := checker.wrong(false)
 		f := Finding{Kind: LinesChanged, Day: d.day, File: s.File()}
-		if len(wrong) > 0 && tree == manifest.TreeManifest {
-			if aside, err := r.repaired(ctx, d.day, s.Name); err != nil {
+		if len(wrong) > 0 {
+			if aside, err := r.repaired(ctx, d.day, tree, s.Name); err != nil {
 				return nil, err
 			} else if aside != "" {
 				f.Kind = LinesRepaired
@@ -341,13 +341,18 @@ func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tre
 }
 
 // repaired returns the copy of a segment that verify --repair made, according to a line of the day; "" for none.
-func (r *auditing) repaired(ctx context.Context, day, segment string) (aside string, err error) {
+func (r *auditing) repaired(ctx context.Context, day string, tree manifest.Tree, segment string) (aside string, err error) {
 	_, err = r.Ledger.Read(ctx, day, func(l manifest.Line) error {
 		var mark struct {
-			Aside []string `json:"aside"`
+			Aside      []string `json:"aside"`
+			CallsAside []string `json:"calls_aside"`
 		}
 		if l.Kind == "repair" && json.Unmarshal(l.Raw, &mark) == nil {
-			for _, name := range mark.Aside {
+			names := mark.Aside
+			if tree == manifest.TreeCalls {
+				names = mark.CallsAside
+			}
+			for _, name := range names {
 				if strings.HasPrefix(name, segment+".bad-") {
 					aside = name
 				}

@@ -151,7 +151,7 @@ func (x *Expiring) Resume(ctx context.Context, expiry string, days []string) err
 		for part := range slices.Chunk(list, expireAtOnce) {
 			free, _, audio, err := x.sift(ctx, part)
 			if err == nil {
-				free, _, err = x.claim(ctx, expiry, free)
+				free, err = x.claim(ctx, expiry, free, func([]due) error { return nil })
 			}
 			if err == nil {
 				err = x.remove(ctx, free, audio)
@@ -255,42 +255,47 @@ func (x *Expiring) expire(ctx context.Context, batch []due) error {
 	if err := x.note(ctx, manifest.ErasureIntent, free); err != nil {
 		return fmt.Errorf("note what expires: %w", err)
 	}
-	if free, stay, err = x.claim(ctx, x.Ledger.Run(), free); err != nil {
-		return err
-	}
-	if len(stay) > 0 {
+	free, err = x.claim(ctx, x.Ledger.Run(), free, func(stay []due) error {
 		if err := x.note(ctx, manifest.ErasureWithdrawn, stay); err != nil {
 			return fmt.Errorf("withdraw what is held: %w", err)
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	return x.remove(ctx, free, audio)
 }
 
-// claim claims the removal of recordings that an expiry names, and separates those that no case holds from the others.
-func (x *Expiring) claim(ctx context.Context, expiry string, list []due) (free, stay []due, err error) {
+// claim claims the removal of recordings that an expiry names, and returns those that no case holds. What is held it
+// withdraws before it claims: a hold that comes second then sees that it is withdrawn.
+func (x *Expiring) claim(ctx context.Context, expiry string, free []due, withdraw func([]due) error) ([]due, error) {
 	held := map[dated]bool{}
 	look := func(list []due) error {
 		kept, err := x.heldDue(ctx, list)
+		if err != nil {
+			return err
+		}
 		x.keep(kept, held)
-		return err
+		var stay []due
+		free, stay = split(free, held)
+		return withdraw(stay)
 	}
-	if err := look(list); err != nil { // of all days at once, because it reads all holds
-		return nil, nil, err
+	if err := look(free); err != nil { // of all days at once, because it reads all holds
+		return nil, err
 	}
-	for _, ofDay := range chunkBy(list, func(d due) string { return d.day }) {
-		looks := 0
-		_, err := x.Ledger.ClaimRemoval(ctx, manifest.Claim{Expiry: expiry, Day: ofDay[0].day}, func() (string, error) {
-			if looks++; looks == 1 {
+	for _, ofDay := range chunkBy(free, func(d due) string { return d.day }) {
+		_, err := x.Ledger.ClaimRemoval(ctx, manifest.Claim{Expiry: expiry, Day: ofDay[0].day}, func(contested bool) (string, error) {
+			if !contested {
 				return manifest.ClaimRemoved, nil
 			}
 			return manifest.ClaimRemoved, look(ofDay)
 		})
 		if err != nil {
-			return nil, nil, fmt.Errorf("record that the removal begins: %w", err)
+			return nil, fmt.Errorf("record that the removal begins: %w", err)
 		}
 	}
-	free, stay = split(list, held)
-	return free, stay, nil
+	return free, nil
 }
 
 // sift separates recordings that may be removed from those that must stay, and finds their audio. It omits a recording

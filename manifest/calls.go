@@ -159,7 +159,7 @@ func (l *Ledger) readCalls(ctx context.Context, day string, tidy bool, visit fun
 }
 
 func (l *Ledger) readRows(ctx context.Context, day string, s segment, visit func(Call) error, fault func(Fault)) (*reader, error) {
-	r := l.read(ctx, s, maxCallLine, 0)
+	r := l.read(ctx, s, maxCallLine, soundRows(nil, s))
 	defer r.close()
 	erasures := l.erasures.Load()
 	broken := 0

@@ -111,8 +111,11 @@ func pick(tree, day string, segments []Segment, found []sealed) (list []sealed, 
 		switch {
 		case i < 0:
 			faults = append(faults, Fault{Kind: FaultLostSegments, File: file, Reason: "a day line names it, but it is missing"})
-		case found[i].Segment != s || found[i].torn:
+		case found[i].Segment != s || found[i].torn > 0:
 			faults = append(faults, Fault{Kind: FaultChangedSegment, File: file, Reason: "its size or SHA-256 differs from the day line"})
+			if tree == treeCalls && found[i].torn > 0 && !isGzip(file) { // ReadCalls takes it for what a crash has left
+				faults = append(faults, Fault{Kind: FaultBadLine, File: file, Line: found[i].torn, Reason: "the rows end in part of a line, or in a gap"})
+			}
 		default:
 			list = append(list, found[i])
 		}

@@ -57,7 +57,7 @@ func (d *Day) writeLine(ctx context.Context, line DayLine) error {
 	if err != nil {
 		return err
 	}
-	line.vouch(lines, slices.DeleteFunc(rows, func(s sealed) bool { return s.torn })) // leaves out unrepaired segments
+	line.vouch(lines, slices.DeleteFunc(rows, func(s sealed) bool { return s.torn > 0 })) // leaves out unrepaired segments
 	if err := d.fill(&line); err != nil {
 		return err
 	}

@@ -485,9 +485,11 @@ func TestCallsFaults(t *testing.T) {
 		wantFaults(t, l, testDay)
 		name := "calls/" + testDay + "/" + line.CallsSegments[0].Name
 		data := p.files(t, "")[name]
-		changed := bytes.Clone(data)
-		changed[len(changed)/2]++
-		p.write(t, name, changed)
+		text, err := unpacked(name, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.write(t, name, packed(name, bytes.Replace(text, []byte(`"a":1`), []byte(`"a":2`), 1)))
 		wantFaults(t, l, testDay, FaultChangedSegment)
 		p.remove(t, name)
 		wantFaults(t, l, testDay, FaultLostSegments)

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -31,6 +32,7 @@ type Day struct {
 	windows  []Window
 	closings []*closing
 	lines    int64 // number of lines read or noted
+	dropped  int   // lines of calls/ that repairs dropped
 	v        view  // scratch of take
 }
 
@@ -94,6 +96,13 @@ func (d *Day) Lines() []DayLine {
 	return lines
 }
 
+// CallsDropped returns the number of unreadable lines of calls/ that repairs dropped.
+func (d *Day) CallsDropped() int {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.dropped
+}
+
 // take folds a line without its line feed into the day and returns its kind. late are the day lines without its
 // segment.
 func (d *Day) take(text []byte, late []*closing) (kind string, bad error) {
@@ -120,6 +129,11 @@ func (d *Day) take(text []byte, late []*closing) (kind string, bad error) {
 			return "", err
 		}
 		d.windows = append(d.windows, w)
+	case kindRepair:
+		var r repairLine
+		if json.Unmarshal(text, &r) == nil {
+			d.dropped += r.CallsDropped
+		}
 	}
 	for _, c := range late {
 		c.note(kind, e, Outcome(d.v.outcome))

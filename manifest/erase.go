@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"strings"
 )
 
 // erasePasses is the maximum number of passes over a day while other runs write to it.
@@ -234,26 +233,4 @@ func ofNames(names []Segment, found []sealed) (list []sealed) {
 		}
 	}
 	return list
-}
-
-// Copies returns the other files of the intents' days that may contain their lines: torn tails, copies made by
-// Mend, parts. Names are relative to the archive's root. Nothing reads these files; the caller removes them.
-func (l *Ledger) Copies(ctx context.Context) (names []string, err error) {
-	erasures, err := l.Erasures(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, tree := range []string{treeManifest, treeCalls} {
-		for info, err := range l.objects.ListFiles(ctx, tree+"/") {
-			if err != nil {
-				return nil, fmt.Errorf("list %s: %w", tree, err)
-			}
-			day := strings.TrimPrefix(info.Name(), tree+"/")
-			day = day[:min(len(day), len("2006-01-02"))]
-			if _, _, isRead := dayOf(tree, info.Name()); !isRead && erasures.days[day] != nil {
-				names = append(names, info.Name())
-			}
-		}
-	}
-	return names, nil
 }

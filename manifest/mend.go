@@ -1,4 +1,4 @@
-// Repairs files of the manifest that have unreadable lines.
+// Repairs files of a day that have unreadable lines.
 
 package manifest
 
@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"time"
 )
 
@@ -17,23 +18,26 @@ import (
 // with the lines.
 type repairLine struct {
 	header
-	Day     string    `json:"day"`
-	Reason  string    `json:"reason"`
-	Dropped int       `json:"dropped"` // number of dropped bad lines
-	Aside   []string  `json:"aside"`   // names of the copies of the original segments, in the same folder
-	Time    time.Time `json:"time"`
-	Run     string    `json:"run"`
+	Day          string    `json:"day"`
+	Reason       string    `json:"reason"`
+	Dropped      int       `json:"dropped"`                // number of dropped bad lines of manifest/
+	Aside        []string  `json:"aside"`                  // names of the copies of the original segments, in the same folder
+	CallsDropped int       `json:"calls_dropped,omitzero"` // likewise of calls/
+	CallsAside   []string  `json:"calls_aside,omitzero"`   // likewise
+	Time         time.Time `json:"time"`
+	Run          string    `json:"run"`
 }
 
 // Mended is the result of Mend.
 type Mended struct {
-	Dropped int      // number of dropped bad lines
-	Aside   []string // copies of the segments with bad lines, relative to the archive's root
+	Dropped      int      // number of dropped bad lines of manifest/
+	CallsDropped int      // likewise of calls/
+	Aside        []string // copies of the segments with bad lines, relative to the archive's root
 }
 
-// Mend makes a day readable and opens it for every filter, so that the next run lists it again. A segment with bad
-// lines is copied to NAME.bad-RUNID and replaced by one with the readable lines, and a line of kind repair is
-// written; nothing is deleted. No *Day of it may be in use. In a bucket, the policy must allow replacing a
+// Mend makes a day readable and opens it for every filter, so that the next run lists it again. A segment of either
+// tree with bad lines is copied to NAME.bad-RUNID and replaced by one with the readable lines, and a line of kind repair
+// is written; nothing is deleted. No *Day of it may be in use. In a bucket, the policy must allow replacing a
 // segment. An interrupted Mend may be repeated: a bad line stays until its copy and the repair line are durable.
 func (l *Ledger) Mend(ctx context.Context, day, reason string) (Mended, error) {
 	m, err := l.mend(ctx, day, reason)
@@ -55,30 +59,39 @@ func (l *Ledger) mend(ctx context.Context, day, reason string) (m Mended, err er
 		header: header{lineVersion, kindRepair}, Day: day, Reason: reason, Aside: []string{},
 		Time: seconds(time.Now()), Run: l.run,
 	}
-	segments := files.segments
-	if len(files.bad) > 0 {
-		segments = append(segments, segment{file: closedFile(day)})
-	}
 	var broken []*mending
-	for _, s := range segments {
-		sound := soundPart(files.closings, s)
-		if s.file == closedFile(day) {
-			sound = allSound
-		}
-		b, err := l.findBad(ctx, s, sound)
+	look := func(tree string, s segment, sound int64) error {
+		b, err := l.findBad(ctx, tree, s, sound)
 		if err != nil {
-			return m, err
+			return err
 		}
 		switch {
 		case b.dropped > 0:
 			broken = append(broken, b)
-			line.Dropped += b.dropped
-			aside := s.file + ".bad-" + l.run
-			m.Aside, line.Aside = append(m.Aside, aside), append(line.Aside, path.Base(aside))
+			m.Aside = append(m.Aside, s.file+".bad-"+l.run)
+			line.add(tree, b.dropped, path.Base(s.file)+".bad-"+l.run)
 		case b.torn:
-			if _, err := l.tidy(ctx, b.reader); err != nil {
-				return m, err
-			}
+			_, err = l.tidy(ctx, b.reader)
+		}
+		return err
+	}
+	for _, s := range files.segments {
+		if err := look(treeManifest, s, soundPart(files.closings, s)); err != nil {
+			return m, err
+		}
+	}
+	if len(files.bad) > 0 {
+		if err := look(treeManifest, segment{file: closedFile(day)}, allSound); err != nil {
+			return m, err
+		}
+	}
+	rows, err := l.files(ctx, treeCalls, day)
+	if err != nil {
+		return m, err
+	}
+	for _, s := range rows.segments {
+		if err := look(treeCalls, s, soundRows(files.closings, s)); err != nil {
+			return m, err
 		}
 	}
 	text, err := encodeSalted(line, maxLine)
@@ -88,7 +101,7 @@ func (l *Ledger) mend(ctx context.Context, day, reason string) (m Mended, err er
 	for i, b := range broken {
 		err := l.write(ctx, func() error { return l.objects.PutFile(ctx, m.Aside[i], b.all, "") })
 		if err != nil && !errors.Is(err, fs.ErrExist) { // it exists if an interrupted Mend is repeated
-			return m, fmt.Errorf("save a copy of a manifest file: %w", err)
+			return m, fmt.Errorf("save a copy of %s: %w", b.s.file, err)
 		}
 	}
 	if err = l.append(ctx, treeManifest, day, text); err == nil {
@@ -99,11 +112,33 @@ func (l *Ledger) mend(ctx context.Context, day, reason string) (m Mended, err er
 	}
 	for _, b := range broken {
 		if err := l.write(ctx, func() error { return l.objects.PutFile(ctx, b.s.file, b.good, b.tag) }); err != nil {
-			return m, fmt.Errorf("replace a manifest file: %w", err)
+			return m, fmt.Errorf("replace %s: %w", b.s.file, err)
 		}
 	}
-	m.Dropped = line.Dropped
+	m.Dropped, m.CallsDropped = line.Dropped, line.CallsDropped
 	return m, nil
+}
+
+// add adds the bad lines of a segment.
+func (l *repairLine) add(tree string, dropped int, aside string) {
+	if tree == treeCalls {
+		l.CallsDropped += dropped
+		l.CallsAside = append(l.CallsAside, aside)
+		return
+	}
+	l.Dropped += dropped
+	l.Aside = append(l.Aside, aside)
+}
+
+// soundRows is soundPart for a segment of calls/. A compressed one was stored whole, so that no crash has cut it.
+func soundRows(closings []*closing, s segment) int64 {
+	isNamed := func(c *closing) bool {
+		return slices.ContainsFunc(c.line.CallsSegments, func(n Segment) bool { return n.Name == s.name() })
+	}
+	if isGzip(s.file) || slices.ContainsFunc(closings, isNamed) {
+		return allSound
+	}
+	return 0
 }
 
 // mending is a segment with bad lines, held in memory.
@@ -114,19 +149,29 @@ type mending struct {
 	dropped   int
 }
 
-// findBad reads a segment like Read.
-func (l *Ledger) findBad(ctx context.Context, s segment, sound int64) (*mending, error) {
+// findBad reads a segment like Read and ReadCalls.
+func (l *Ledger) findBad(ctx context.Context, tree string, s segment, sound int64) (*mending, error) {
 	m := &mending{}
+	var v view
+	longest, parse := maxLine, func(line []byte) (err error) {
+		_, err = parseLine(line, &v)
+		return err
+	}
+	if tree == treeCalls {
+		longest, parse = maxCallLine, func(line []byte) (err error) {
+			_, err = parseCall(line)
+			return err
+		}
+	}
 	var err error
 	if m.all, m.tag, err = readFile(ctx, l.objects, s.file); err != nil {
 		return nil, err
 	}
-	var v view
-	m.reader = newReader(ctx, s, io.NopCloser(bytes.NewReader(m.all)), maxLine, sound)
+	m.reader = newReader(ctx, s, io.NopCloser(bytes.NewReader(m.all)), longest, sound)
 	for m.next() {
 		bad := m.bad
 		if bad == nil {
-			_, bad = parseLine(m.line, &v)
+			bad = parse(m.line)
 		}
 		if bad == nil {
 			m.good = append(append(m.good, m.line...), '\n')
@@ -137,8 +182,6 @@ func (l *Ledger) findBad(ctx context.Context, s segment, sound int64) (*mending,
 			return nil, l.noteLater(err)
 		}
 	}
-	if isGzip(s.file) {
-		m.good = gzipped(m.good)
-	}
+	m.good = packed(s.file, m.good)
 	return m, m.err
 }

@@ -111,6 +111,8 @@ func TestMendInterrupted(t *testing.T) {
 		closedDay(t, p, "")
 		p.write(t, named, bytes.Replace(p.files(t, "")[named], []byte(`"recording_id":"1"`), []byte(`"recording_id":"1`), 1))
 		p.write(t, unnamed, []byte("{}\n"))
+		rows := segmentIn(treeCalls, runB, 1)
+		p.write(t, rows, gzipped([]byte("{}\n")))
 		dead, left := errors.New("dead"), dies
 		p.objects.put = func(string) error {
 			if left--; left < 0 {
@@ -136,8 +138,14 @@ func TestMendInterrupted(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantFaults(t, l, testDay)
+		if got := badRows(t, l); len(got) > 0 {
+			t.Errorf("after %d puts: bad rows %v", dies, got)
+		}
 		if finished {
-			if want := []string{named + ".bad-" + runB, unnamed + ".bad-" + runB, segmentIn(treeManifest, runB, 2), named, unnamed}; !slices.Equal(p.objects.puts[2:7], want) {
+			want := []string{
+				named + ".bad-" + runB, unnamed + ".bad-" + runB, rows + ".bad-" + runB, segmentIn(treeManifest, runB, 2), named, unnamed, rows,
+			}
+			if !slices.Equal(p.objects.puts[2:9], want) {
 				t.Errorf("stored %q, want %q", p.objects.puts[2:], want)
 			}
 			return

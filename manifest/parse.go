@@ -20,6 +20,7 @@ var (
 	errName     = errors.New("an id, key, source or entity tag is longer than 64 KiB")
 	errTooLong  = errors.New("the line is too long")
 	errNoEnd    = errors.New("the line has no end")
+	errDamaged  = errors.New("the compressed file is damaged here")
 )
 
 // laterVersion is parseLine's error for a line of a later format version.

@@ -5,6 +5,7 @@ package manifest
 import (
 	"bufio"
 	"bytes"
+	"compress/flate"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -80,7 +81,9 @@ func (r *reader) next() bool {
 		return r.end(io.ErrUnexpectedEOF)
 	case atEnd && len(r.line) == 0:
 		return r.end(nil)
-	case atEnd || err != nil && isCut: // a truncated gzip file, or not one
+	case isGzip(r.s.file) && isDamaged(err):
+		r.bad = errDamaged
+	case atEnd || err != nil && isCut: // a truncated gzip file
 		r.bad = errNoEnd
 	case err != nil:
 		return r.end(err)
@@ -131,6 +134,12 @@ func (r *reader) readLine() (err error) {
 	}
 	r.line = bytes.TrimSuffix(r.line, []byte("\n"))
 	return err
+}
+
+// isDamaged reports whether an error of reading a gzip file is about its bytes.
+func isDamaged(err error) bool {
+	_, corrupt := errors.AsType[flate.CorruptInputError](err)
+	return corrupt || errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum)
 }
 
 // close closes a segment that was not read to its end.

@@ -311,7 +311,7 @@ func (c *closing) standsForSame(lines, rows []sealed) bool {
 	is := c.line
 	lines, rows = ofNames(c.line.Segments, lines), ofNames(c.line.CallsSegments, rows)
 	is.vouch(lines, rows)
-	isTorn := func(s sealed) bool { return s.torn }
+	isTorn := func(s sealed) bool { return s.torn > 0 }
 	return c.line.holds(c.line.Day) && is.Root == c.line.Root && is.CallsRoot == c.line.CallsRoot && is.Lines == c.line.Lines &&
 		!slices.ContainsFunc(lines, isTorn) && !slices.ContainsFunc(rows, isTorn)
 }

@@ -13,7 +13,7 @@ import (
 type sealed struct {
 	Segment
 	digests []byte
-	torn    bool // it ends in a partial line
+	torn    int // number of the partial line in which it ends, 0 for none
 }
 
 // seal reads segments and hashes them and their lines.
@@ -31,7 +31,9 @@ func (l *Ledger) seal(ctx context.Context, segments []segment) ([]sealed, error)
 			return nil, r.err
 		}
 		one.Segment = Segment{Name: s.name(), Bytes: r.file.n, SHA256: hex.EncodeToString(file.Sum(nil))}
-		one.torn = r.torn
+		if r.torn {
+			one.torn = r.n
+		}
 		list = append(list, one)
 	}
 	return list, nil

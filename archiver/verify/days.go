@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -105,6 +106,9 @@ func (r *run) readDays(ctx context.Context) error {
 // look checks the manifest of a day, and its recordings. A day that cannot be read now is a finding.
 func (d *dayWork) look(ctx context.Context) error {
 	day, err := d.run.Ledger.Read(ctx, d.day, nil, d.takeFault)
+	if err == nil {
+		err = d.lookAtRows(ctx)
+	}
 	if endsRun(ctx, err) {
 		return err
 	}
@@ -113,6 +117,7 @@ func (d *dayWork) look(ctx context.Context) error {
 		d.run.noteTrouble(err)
 		return nil
 	}
+	d.run.count(func(s *Summary) { s.CallsDropped += day.CallsDropped() })
 	for id, state := range day.Recordings() {
 		if ctx.Err() != nil {
 			break
@@ -122,12 +127,24 @@ func (d *dayWork) look(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// lookAtRows finds the lines of calls/ that cannot be read. A day may have been closed with such a line, so that its
+// hashes do not show it.
+func (d *dayWork) lookAtRows(ctx context.Context) error {
+	return d.run.Ledger.ReadCalls(ctx, d.day, func(manifest.Call) error { return nil }, func(f manifest.Fault) {
+		_ = d.takeFault(f) // which ends nothing
+	})
+}
+
 func (d *dayWork) takeFault(f manifest.Fault) error {
 	if f.Written.After(d.run.started) {
 		return nil // a run is currently writing it
 	}
 	d.faults++
-	d.run.find(Finding{Kind: Kind(f.Kind), Day: d.day, File: f.File, Line: f.Line, Detail: f.Reason})
+	kind := Kind(f.Kind)
+	if kind == BadLine && strings.HasPrefix(f.File, string(manifest.TreeCalls)+"/") {
+		kind = BadCallLine
+	}
+	d.run.find(Finding{Kind: kind, Day: d.day, File: f.File, Line: f.Line, Detail: f.Reason})
 	return nil
 }
 
@@ -187,6 +204,7 @@ func (d *dayWork) repair(ctx context.Context) error {
 		}
 		d.run.count(func(s *Summary) {
 			s.MendedDays++
+			s.CallsDropped += mended.CallsDropped
 			s.KeptAside = append(s.KeptAside, mended.Aside...)
 		})
 	}

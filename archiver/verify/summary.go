@@ -21,6 +21,7 @@ const (
 	Contradicted   Kind = "contradiction"   // two lines have its key with different bytes
 	KnownDamaged   Kind = "damaged"         // was found damaged earlier, and not downloaded again
 	BadLine        Kind = "bad_line"        // a line of the manifest cannot be read
+	BadCallLine    Kind = "bad_call_line"   // a line of calls/ cannot be read
 	TornLine       Kind = "torn_line"       // a manifest file ends in a partial line
 	WrongDayLine   Kind = "wrong_day_line"  // a day line disagrees with its lines
 	LostSegments   Kind = "lost_segments"   // a segment of a day line is missing
@@ -109,7 +110,8 @@ type Summary struct {
 	Restored        int       `json:"restored"`         // recordings noted as archived again: the noted bytes are back
 	MendedDays      int       `json:"mended_days"`      // days whose manifest was repaired
 	KeptAside       []string  `json:"kept_aside"`       // copies of manifest files with bad lines
-	ManifestDamaged int       `json:"manifest_damaged"` // findings in the manifest itself
+	CallsDropped    int       `json:"calls_dropped"`    // bad lines of calls/ that repairs of these days have left out, this one and earlier ones
+	ManifestDamaged int       `json:"manifest_damaged"` // findings in the manifest itself and in calls/
 }
 
 func newSummary(c Config, started time.Time) Summary {

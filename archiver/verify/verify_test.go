@@ -106,9 +106,14 @@ func (f *fixture) load(day string) *manifest.Day {
 }
 
 // segment returns the segment of a day.
-func (f *fixture) segment(day string) string {
+func (f *fixture) segment(day string) string { return f.only("manifest", day) }
+
+// rows returns its segment of call rows.
+func (f *fixture) rows(day string) string { return f.only("calls", day) }
+
+func (f *fixture) only(tree, day string) string {
 	f.t.Helper()
-	names, err := filepath.Glob(filepath.Join(f.dir, "manifest", day, "*.jsonl"))
+	names, err := filepath.Glob(filepath.Join(f.dir, tree, day, "*.jsonl"))
 	if err != nil || len(names) != 1 {
 		f.t.Fatalf("%d segments, %v", len(names), err)
 	}
@@ -350,9 +355,18 @@ func TestFaults(t *testing.T) {
 			f.remove(closed)
 			f.edit(f.segment(firstDay), "\"}\n", "\"}")
 		}},
-		"edited":          {ChangedSegment, func(f *fixture) { f.edit(f.segment(firstDay), `"attempts":0`, `"attempts":7`) }},
-		"edited closing":  {WrongDayLine, func(f *fixture) { f.edit(filepath.Join(f.dir, closed), `"lines":1`, `"lines":2`) }},
-		"segment gone":    {LostSegments, func(f *fixture) { f.remove(f.segment(firstDay)) }},
+		"edited":         {ChangedSegment, func(f *fixture) { f.edit(f.segment(firstDay), `"attempts":0`, `"attempts":7`) }},
+		"edited closing": {WrongDayLine, func(f *fixture) { f.edit(filepath.Join(f.dir, closed), `"lines":1`, `"lines":2`) }},
+		"segment gone":   {LostSegments, func(f *fixture) { f.remove(f.segment(firstDay)) }},
+		"bad call line":  {BadCallLine, func(f *fixture) { f.edit(f.rows(firstDay), `"row":{`, `"row":`) }},
+		"call rows cut":  {BadCallLine, func(f *fixture) { f.edit(f.rows(firstDay), "\"}\n", "\"}") }},
+		"closed with a bad call line": {BadCallLine, func(f *fixture) {
+			f.edit(f.rows(firstDay), `"row":{`, `"row":`)
+			if err := f.load(firstDay).Close(f.t.Context(), manifest.DayLine{Calls: 1}); err != nil {
+				f.t.Fatal(err)
+			}
+			want(f.t, f.verify(Config{}), map[Kind]int{BadCallLine: 1}) // the hashes are right
+		}},
 		"call rows gone":  {LostSegments, func(f *fixture) { f.remove(filepath.Join("calls", firstDay)) }},
 		"calls/ is alone": {NoManifest, func(f *fixture) { f.remove(filepath.Join("manifest", firstDay)); f.remove("a.mp3") }},
 	} {

@@ -10,9 +10,11 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"convoso-archiver/archiver"
+	"convoso-archiver/archiver/store"
 	"convoso-archiver/evidence"
 	"convoso-archiver/manifest"
 	"convoso-archiver/search"
@@ -60,6 +62,9 @@ func (p *process) erase(ctx context.Context, job *eraseJob, talk output, made *e
 		return false, err
 	}
 	made.choose(chosen)
+	if err := e.tellAside(ctx, chosen); err != nil {
+		return false, err
+	}
 	tooMany := job.ids == "" && max(made.Calls, made.Recordings) > job.max
 	if tooMany && job.yes {
 		return false, misuse("give narrower terms, a greater --max-erase, or a list of ids with --ids-from", "%s and %s match, more than --max-erase %d; nothing was erased",
@@ -90,6 +95,37 @@ type eraseRun struct {
 	made    *eraseResult
 	logger  *slog.Logger
 	tell    teller
+}
+
+// tellAside tells of copies of damaged files on days that are not chosen. The lines that verify --repair has left out of
+// these files are in no answer, so that nobody knows whose they are.
+func (e *eraseRun) tellAside(ctx context.Context, chosen []evidence.Chosen) error {
+	days, count, first := map[string]bool{}, 0, ""
+	for _, c := range chosen {
+		days[c.Day] = true
+	}
+	for _, tree := range []manifest.Tree{manifest.TreeManifest, manifest.TreeCalls} {
+		for info, err := range e.archive.opened.Ledger.Objects().ListFiles(ctx, string(tree)+"/") {
+			if err != nil {
+				return fmt.Errorf("look for copies of damaged files: %w", err)
+			}
+			name := info.Name()
+			day := strings.TrimPrefix(name, string(tree)+"/")
+			if strings.Contains(name, ".bad-") && store.IsAside(name) && !days[day[:min(len(day), len(time.DateOnly))]] {
+				count++
+				first = cmp.Or(first, name)
+			}
+		}
+	}
+	if count == 0 {
+		return nil
+	}
+	left := plural(count, "file") + " that verify --repair has set aside on other days, like " + first + ": unreadable lines there may be of this person"
+	e.made.Elsewhere = append(e.made.Elsewhere, left)
+	if len(chosen) == 0 {
+		e.tell.warn(left, "files that verify --repair has set aside are left", "files", count)
+	}
+	return nil
 }
 
 // finishOthers finishes, or names, what was stopped before. What cannot be finished keeps nothing else from being erased.

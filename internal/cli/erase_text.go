@@ -116,7 +116,7 @@ func (r *eraseResult) writeErased(b *strings.Builder) {
 			fmt.Fprintf(b, "quarantine   %d removed\n", e.Quarantine)
 		}
 		if e.Aside > 0 {
-			fmt.Fprintf(b, "damaged      %s removed: copies of damaged manifest files\n", plural(e.Aside, "file"))
+			fmt.Fprintf(b, "damaged      %s removed: copies of damaged files\n", plural(e.Aside, "file"))
 		}
 		fmt.Fprintf(b, "lines        %s of %s reduced to ids and hashes\n", thousands(int64(e.Stubs)), plural(len(e.Days), "day"))
 	}

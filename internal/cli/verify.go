@@ -82,8 +82,9 @@ serve show that.
 With --repair it takes the archive's lock and marks damaged recordings; it
 still exits with 4. The next archive over these days downloads them again under
 another name and leaves the damaged file in place. A recording that was marked
-as damaged and is intact again is marked as archived. Before it repairs a
-manifest file with unreadable lines, it saves a copy.`,
+as damaged and is intact again is marked as archived. Before it repairs a file
+of manifest/ or calls/ with unreadable lines, it saves a copy. The next archive
+lists that day again.`,
 		examples: []example{
 			{"is everything of May intact?",
 				"convoso-archiver verify --dest /archive --start-time 2025-05-01 --end-time 2025-05-31"},

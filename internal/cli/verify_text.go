@@ -76,8 +76,12 @@ func damageParts(s verify.Summary) []string {
 	if s.Damaged > 0 {
 		parts = append(parts, fmt.Sprintf("%s of %s", thousands(int64(s.Damaged)), plural(s.Recordings, "recording")))
 	}
-	if s.ManifestDamaged > 0 {
-		parts = append(parts, plural(s.ManifestDamaged, "fault")+" in the manifest")
+	bad := s.Counts[verify.BadCallLine]
+	if n := s.ManifestDamaged - bad; n > 0 {
+		parts = append(parts, plural(n, "fault")+" in the manifest")
+	}
+	if bad > 0 {
+		parts = append(parts, plural(bad, "unreadable line")+" in calls/")
 	}
 	if s.Unlocked > 0 {
 		parts = append(parts, plural(s.Unlocked, "object")+" without the lock that the archive's settings require")
@@ -139,6 +143,9 @@ func verifiedText(s verify.Summary) string {
 	if s.Repair {
 		row("repaired", thousands(int64(s.Reopened)), "marked for download", part(s.Restored, "intact again"),
 			part(s.MendedDays, "days of the manifest repaired"))
+	}
+	if s.CallsDropped > 0 {
+		row("calls/", thousands(int64(s.CallsDropped)), "unreadable lines left out by --repair, now or earlier")
 	}
 	row("time", durationText(time.Duration(s.Seconds*float64(time.Second))), stoppedPart(s.Stopped))
 	row("exit code", fmt.Sprint(s.ExitCode))
@@ -209,7 +216,7 @@ func writeKeptAside(b *strings.Builder, names []string) {
 	if len(names) == 0 {
 		return
 	}
-	b.WriteString("\ncopies of damaged manifest files\n")
+	b.WriteString("\ncopies of damaged files\n")
 	for _, name := range names {
 		b.WriteString("  " + name + "\n")
 	}
@@ -226,6 +233,7 @@ func nextAfterVerify(s verify.Summary) string {
 	known := s.Counts[verify.KnownDamaged]
 	add(!s.Repair && s.Damaged+s.ManifestDamaged > known, "run verify --repair, then archive over these days: it downloads the damaged recordings again")
 	add(s.Reopened+s.MendedDays+known > 0, "run archive over these days: it downloads the damaged recordings again, if the vendor still has them")
+	add(!s.Repair && s.Counts[verify.BadCallLine] > 0, "the repair leaves out the unreadable lines of calls/ and keeps a copy of the file; archive then lists these days again")
 	add(s.Unlocked > 0, "run lock: it sets missing locks and extends short ones")
 	add(s.NotHeld > 0, "run hold add with only the name of the case: it sets the missing legal holds")
 	add(s.Counts[verify.NotReadable] > 0, "unreadable recordings may be intact: give this user permission, or restore objects from the archive storage class, then verify again")

@@ -1,6 +1,8 @@
 package duckdb
 
 import (
+	"bytes"
+	"compress/gzip"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -453,6 +455,19 @@ func TestLinesThatCannotBeRead(t *testing.T) {
 			}
 		}
 	}
+
+	// What a repair has put aside is not read, compressed or not.
+	aside := filepath.Join(dest, "calls", badCalls, "20990101T000000Z-bbbbbbbb-000001.jsonl")
+	write(t, aside+".bad-20990101T000000Z-cccccccc", call("1", `"aside"`, when, "{}"))
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write(bytes.Repeat([]byte(call("1", `"aside"`, when, "{}")+"\n"), 1000)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, aside+".gz.bad-20990101T000000Z-cccccccc", packed.String())
 
 	views := run(t, []int{0}, nil, "export", "--views", "--dest", dest)
 	db := open(t, views)

@@ -42,6 +42,7 @@ type erasure struct {
 	Erased     []evidence.Erased `json:"erased"`
 	Unfinished []string          `json:"unfinished"`
 	Problems   []string          `json:"problems"`
+	Elsewhere  []string          `json:"elsewhere"`
 }
 
 func (a *archive) erase(code int, args ...string) (e erasure) {
@@ -246,7 +247,10 @@ func eraseAll(t *testing.T, a *archive, b *bucket, p person) {
 	// aside.
 	a.spoil(t, b, p.refs[1])
 	a.spoilLine(t, b, p)
-	a.other(4, "verify", "--repair")
+	a.spoilRow(t, b, p)
+	if r := a.other(4, "verify", "--repair"); !strings.Contains(r.stdout, ".bad-") || !strings.Contains(r.stdout, "  calls/") {
+		t.Errorf("repaired: %s", r.stdout)
+	}
 	asked(0, "--relist")
 	a.tear(t, b, p)
 	a.seal(key)
@@ -266,7 +270,7 @@ func eraseAll(t *testing.T, a *archive, b *bucket, p person) {
 	wantTraces(t, b, traces, true, kept...)
 	said := a.other(0, "erase", "--state-dir", a.state, "--number", p.number, "--reason", "request 7", "--export", tables, "--yes")
 	noTraces(said)
-	if !strings.Contains(said.stdout, "quarantine   1 removed") || !strings.Contains(said.stdout, "copies of damaged manifest files") {
+	if !strings.Contains(said.stdout, "quarantine   1 removed") || !strings.Contains(said.stdout, "copies of damaged files") {
 		t.Errorf("erase: %s", said.stdout)
 	}
 	wantTraces(t, b, traces, false, kept...)
@@ -395,6 +399,28 @@ func (a *archive) spoilLine(t *testing.T, b *bucket, p person) {
 		}
 	}
 	t.Fatal("the day has no segment")
+}
+
+// spoilRow damages the row of a call of the person, so that the number can still be seen in it.
+func (a *archive) spoilRow(t *testing.T, b *bucket, p person) {
+	t.Helper()
+	files := filesOf(t, a)
+	for _, name := range files.names("calls/" + slices.Sorted(maps.Keys(p.days))[0] + "/") {
+		file, isSpoilt := files.read(name), false
+		spoilt := repacked(t, name, file, func(text []byte) []byte {
+			at := bytes.Index(text, []byte(p.number))
+			if isSpoilt = at >= 0; isSpoilt {
+				start := bytes.LastIndexByte(text[:at], '\n') + 1
+				text = slices.Insert(text, start, 'x')
+			}
+			return text
+		})
+		if isSpoilt {
+			files.write(name, spoilt)
+			return
+		}
+	}
+	t.Fatal("no row of the person")
 }
 
 // tear leaves the traces of killed runs: on disk half a row, and the second name of a part; in a bucket the copy of

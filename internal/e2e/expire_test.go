@@ -446,22 +446,70 @@ func TestExpiryOvertakesHold(t *testing.T) {
 }
 
 // TestHoldBeforeExpiry: a hold looks for what is there, an expiry notes its intent and looks for holds, and then the hold is
-// noted. The expiry has removed nothing yet, so the hold wins and says so, and the others go.
+// noted: before the expiry looks for claims, or after that. The expiry has removed nothing yet, so the hold wins and says so,
+// and the others go.
 func TestHoldBeforeExpiry(t *testing.T) {
 	t.Parallel()
-	x := newExpiring(t, "s3", 181)
+	for method, seed := range map[string]uint64{http.MethodPut: 181, http.MethodGet: 182} {
+		x := newExpiring(t, "s3", seed)
+		ids := filepath.Join(t.TempDir(), "ids")
+		writeFile(t, ids, x.one(0)+"\n")
+		holdWaits, expiryWaits, holdDone := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		var onHold sync.Once
+		var onExpiry atomic.Bool
+		x.bucket.trouble(func(_ http.ResponseWriter, r *http.Request, _ int) bool {
+			if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/evidence/hold-") {
+				onHold.Do(func() { close(holdWaits); <-expiryWaits })
+			}
+			if r.Method == method && strings.Contains(r.URL.Path, "-claim-") && !onExpiry.Swap(true) {
+				close(expiryWaits)
+				<-holdDone
+			}
+			return false
+		})
+		var won held
+		go func() {
+			defer close(holdDone)
+			won = x.hold(0, []string{"add", "case 1"}, "--ids-from", ids)
+		}()
+		<-holdWaits
+		if got := x.expire(0, "--expired", "--yes"); got.Removed != len(x.past)-1 || got.Held != 1 || len(got.Expiries) != 1 {
+			t.Errorf("%s: expired: %+v", method, got)
+		}
+		<-holdDone
+		if won.Recordings != 1 || len(won.NotHeld) > 0 || len(won.Hidden) != 1 {
+			t.Errorf("%s: held: %+v", method, won)
+		}
+		gone := x.allPast()
+		delete(gone, x.one(0))
+		x.check(gone)
+	}
+}
+
+// TestHoldSeenByExpiry: a hold is noted after an expiry has noted its intent, finds that intent, and claims after the expiry
+// has. The expiry has seen the hold and left out what it holds, so the hold says that it holds it.
+func TestHoldSeenByExpiry(t *testing.T) {
+	t.Parallel()
+	x := newExpiring(t, "s3", 183)
 	ids := filepath.Join(t.TempDir(), "ids")
 	writeFile(t, ids, x.one(0)+"\n")
-	holdWaits, expiryWaits, holdDone := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	holdWaits, noted, contested, expired, holdDone := make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
 	var onHold sync.Once
-	var onExpiry atomic.Bool
+	var isClaimed atomic.Bool
+	var intents atomic.Int32
 	x.bucket.trouble(func(_ http.ResponseWriter, r *http.Request, _ int) bool {
-		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/evidence/hold-") {
-			onHold.Do(func() { close(holdWaits); <-expiryWaits })
-		}
-		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "-claim-") && !onExpiry.Swap(true) {
-			close(expiryWaits)
-			<-holdDone
+		switch {
+		case r.Method != http.MethodPut:
+		case strings.Contains(r.URL.Path, "/evidence/hold-"):
+			onHold.Do(func() { close(holdWaits); <-noted })
+		case strings.Contains(r.URL.Path, "-claim-"):
+			if !isClaimed.Swap(true) { // it is the hold's
+				close(contested)
+				<-expired
+			}
+		case strings.Contains(r.URL.Path, "/evidence/expire-") && intents.Add(1) == 2: // that of the first day is noted
+			close(noted)
+			<-contested
 		}
 		return false
 	})
@@ -474,8 +522,9 @@ func TestHoldBeforeExpiry(t *testing.T) {
 	if got := x.expire(0, "--expired", "--yes"); got.Removed != len(x.past)-1 || got.Held != 1 || len(got.Expiries) != 1 {
 		t.Errorf("expired: %+v", got)
 	}
+	close(expired)
 	<-holdDone
-	if won.Recordings != 1 || len(won.NotHeld) > 0 || len(won.Hidden) != 1 {
+	if won.Recordings != 1 || len(won.NotHeld) > 0 {
 		t.Errorf("held: %+v", won)
 	}
 	gone := x.allPast()

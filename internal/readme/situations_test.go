@@ -117,9 +117,10 @@ func situations() map[string]func(w *world) {
 		"The bucket is missing":      nothing,
 		"No region":                  func(w *world) { w.set("AWS_REGION=", "AWS_ENDPOINT_URL_S3=") },
 
-		"There is no archive":               nothing,
-		"A line of the manifest is damaged": func(w *world) { w.archive(); w.spoilLine() },
-		"A recording is missing":            func(w *world) { w.archive(); w.sh("rm $(ls archive/*.mp3 | head -1)") },
+		"There is no archive":                nothing,
+		"A line of the manifest is damaged":  func(w *world) { w.archive(); w.spoilLine("manifest", "recording") },
+		"A line of the call rows is damaged": func(w *world) { w.archive(); w.spoilLine("calls", "call") },
+		"A recording is missing":             func(w *world) { w.archive(); w.sh("rm $(ls archive/*.mp3 | head -1)") },
 		"A recording was changed": func(w *world) {
 			w.archive()
 			w.sh("printf x | dd of=$(ls archive/*.mp3 | head -1) bs=1 seek=2000 conv=notrunc 2>/dev/null")
@@ -172,10 +173,10 @@ func (w *world) replace(name, old, replacement string) {
 	w.write(name, strings.Replace(string(text), old, replacement, 1))
 }
 
-// spoilLine makes a line of the manifest invalid.
-func (w *world) spoilLine() {
+// spoilLine makes a line of a kind invalid.
+func (w *world) spoilLine(tree, kind string) {
 	w.t.Helper()
-	files, err := filepath.Glob(filepath.Join(w.dir, "archive/manifest/2025-05-01/*-000001.jsonl"))
+	files, err := filepath.Glob(filepath.Join(w.dir, "archive", tree, "2025-05-01/*-000001.jsonl"))
 	if err != nil || len(files) != 1 {
 		w.t.Fatal(files, err)
 	}
@@ -183,7 +184,7 @@ func (w *world) spoilLine() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.replace(name, `"kind":"recording"`, `"kind":"recording`)
+	w.replace(name, `"kind":"`+kind+`"`, `"kind":"`+kind)
 }
 
 // takePort listens at the address that serve gets from its variable.

@@ -127,6 +127,8 @@ func TestReasons(t *testing.T) {
 	otherwise.ClosedFor = []string{"campaign_id=7"}
 	reopened := open(whole)
 	reopened.Reopened = true
+	repaired := reopened
+	repaired.CallsDropped = 2
 	bad := open(whole)
 	bad.Bad = &manifest.BadLineError{File: "manifest/2025-05-01.jsonl", Line: 12, Reason: "not one JSON object"}
 	for name, test := range map[string]struct {
@@ -166,6 +168,7 @@ func TestReasons(t *testing.T) {
 		"part of the day":      {open(part), Open, "partial", "from 2025-05-01 11:00:00 to 2025-05-01 15:00:00", 3, false, true},
 		"the whole, then part": {open(whole, part), Open, "not_closed_yet", "", 10, false, false},
 		"reopened":             {reopened, Open, "reopened", "its lines have changed", 10, false, true},
+		"rows were repaired":   {repaired, Open, "reopened calls_repaired", "its lines have changed", 10, false, true},
 		"a bad line":           {bad, Open, "bad_line", "line 12 of manifest/2025-05-01.jsonl", 10, false, true},
 		"a recording waits":    {holds(open(whole), waits("1", manifest.Failed, seen, seen)), Open, "waiting", "1 recording waits (1 failed)", 10, false, true},
 		"two wait, one is lost": {

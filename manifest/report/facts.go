@@ -33,6 +33,8 @@ type Facts struct {
 	Reopened  bool              // there is an invalid day line for the filter
 	Bad       *manifest.BadLineError
 
+	CallsDropped int // lines of calls/ that repairs dropped
+
 	err error // error of reading it
 }
 

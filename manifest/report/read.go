@@ -134,7 +134,7 @@ func (f *Facts) read(ctx context.Context, ledger *manifest.Ledger, filter string
 			f.Unarchived = append(f.Unarchived, Unarchived{id, s})
 		}
 	}
-	f.Windows = day.Windows()
+	f.Windows, f.CallsDropped = day.Windows(), day.CallsDropped()
 	for _, w := range f.Windows {
 		f.noteTime(w.Time)
 	}

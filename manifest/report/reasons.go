@@ -72,6 +72,9 @@ func (b *builder) reasons(d *Day, f *Facts, latest *listing, waiting map[manifes
 	default:
 		list.add(LeftOpen, "no run has closed it since it was listed")
 	}
+	if n := f.CallsDropped; n > 0 {
+		list.add(CallsRepaired, "verify --repair left out %s of calls/: archive lists the day again", counted(n, "unreadable line", "unreadable lines"))
+	}
 	return list
 }
 

@@ -133,6 +133,8 @@ const (
 	BadLine     Code = "bad_line"       // a line cannot be read, so the content of the day is unknown
 	LeftOpen    Code = "not_closed_yet" // nothing known is left to do
 
+	CallsRepaired Code = "calls_repaired" // a repair left out lines of calls/
+
 	// Of closed days.
 	Uncounted   Code = "uncounted"   // the API's total differs from what it lists, in each listing
 	Unlistable  Code = "unlistable"  // the API does not list all of it
