@@ -34,7 +34,7 @@ func exitCodesOf(command string) []exitCode {
 			{"0", "everything is intact"}, {"1", meansStore}, {"2", meansUsage},
 			{"3", "nothing is damaged, but something could not be read, the archive has no day in the span, or --max-duration stopped it"},
 			{"4", "a stored recording, or the manifest, is damaged"},
-			{"5", meansLocked + " (--repair)"}, signal,
+			{"5", meansLocked + " (--repair, --note)"}, signal,
 		}
 	case "report":
 		return []exitCode{{"0", "the report was written, complete or not"}, {"1", meansStore}, {"2", meansUsage}, {"3", "--strict: the days are not complete"}, signal}

@@ -31,7 +31,7 @@ func findSettings() []setting {
 		setting{name: "log-format", group: groupAnswer, placeholder: "FORMAT", defaultValue: "text", usage: "format of messages on stderr; auto means text on a terminal and JSON elsewhere",
 			choices: []string{"auto", "text", "json"}},
 		setting{name: "copy-to", group: groupCopy, placeholder: "FOLDER", usage: "copy the audio of the found calls into a folder, with index.csv and playlist.m3u8; overwrites nothing, and the same command resumes where it stopped"},
-		setting{name: "path-template", group: groupCopy, placeholder: "TEMPLATE", usage: "file names of the copies, as for archive (default: the names in the archive)"},
+		setting{name: "path-template", group: groupCopy, placeholder: "TEMPLATE", usage: "file names of the copies, as for archive; docs/fields.md lists the fields (default: the names in the archive)"},
 		setting{name: "workers", group: groupCopy, placeholder: "N", defaultValue: "4", usage: "maximum parallel copies"},
 	)
 	return settings

@@ -161,6 +161,10 @@ func TestEraseSaysWhatToDo(t *testing.T) {
 	if !strings.HasPrefix(said, want) {
 		t.Errorf("it does not begin with %q:\n%s", want, said)
 	}
+	ids := idsFile(t, held...)
+	if said := e.other(3, "erase", "--ids-from", ids, "--state-dir", e.state, "--yes", "--reason", "request 4").stdout; !strings.Contains(said, "held: end the hold") || strings.Contains(said, "only the other calls") {
+		t.Errorf("there are no other calls:\n%s", said)
+	}
 	if at := strings.Index(said, "index        up to date"); at >= 0 && at < strings.Index(said, "held: case 1") {
 		t.Errorf("the refusal comes after the index:\n%s", said)
 	}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -133,7 +134,7 @@ func (x *expiring) check(gone map[string]bool) {
 	}
 	for _, c := range callsOf(x.t, x.other(0, "find", "--state-dir", x.state, "--last", "30d", "--json").stdout) {
 		for _, r := range c.Recordings {
-			if want := wantOutcome(gone[r.RecordingID]); r.Outcome != want || want == manifest.Expired && !strings.Contains(r.Reason, "its retention, short, ended on ") {
+			if want := wantOutcome(gone[r.RecordingID]); r.Outcome != want || want == manifest.Expired && !strings.Contains(r.Reason, `its retention, class "short", ended on `) {
 				x.t.Errorf("find: recording %s is %s, %q", r.RecordingID, r.Outcome, r.Reason)
 			}
 		}
@@ -234,7 +235,7 @@ func expireAll(t *testing.T, x *expiring) {
 		t.Errorf("the audit knows %d expired recordings, not %d", got.Expired, n-1)
 	}
 	history := x.other(0, "audit", x.one(1)).stdout
-	if !strings.Contains(history, " archived ") || strings.Count(history, " expired ") != 1 || !strings.Contains(history, "its retention, short, ended on") {
+	if !strings.Contains(history, " archived ") || strings.Count(history, " expired ") != 1 || !strings.Contains(history, `its retention, class "short", ended on`) {
 		t.Errorf("the history: %s", history)
 	}
 
@@ -294,8 +295,10 @@ func (x *expiring) checkShown() {
 	x.t.Helper()
 	short, _, _ := strings.Cut(x.flags[3], "=")
 	long, _, _ := strings.Cut(x.flags[5], "=")
-	byDay := map[string]int{}
+	byDay, of, all := map[string]int{}, map[string]int{}, 0
 	for c := range x.server.Calls() {
+		of[c.CampaignID] += len(c.Recordings)
+		all += len(c.Recordings)
 		if c.CampaignID == long && len(c.Recordings) > 0 {
 			byDay[c.Day] += len(c.Recordings)
 		}
@@ -329,7 +332,8 @@ func (x *expiring) checkShown() {
 	text := x.other(0, "erase", "--expired", "--state-dir", x.state).stdout
 	for _, want := range []string{
 		"next to expire, on " + ends + ": ", "retention, as archive noted it on ", " in " + noted.File + "\n",
-		"short   3d         " + short + "\n", "long    10y        " + long + "\n", "-       for ever   all others\n",
+		fmt.Sprintf("short   3d         %-12d %s\n", of[short], short), fmt.Sprintf("long    10y        %-12d %s\n", of[long], long),
+		fmt.Sprintf("-       for ever   %-12d all others\n", all-of[short]-of[long]),
 	} {
 		if !strings.Contains(text, want) {
 			x.t.Errorf("it does not say %q: %s", want, text)
@@ -637,7 +641,7 @@ func TestLifecycle(t *testing.T) {
 			if made := x.rebuild(3); made.Expired != 1 || made.Missing != 2 {
 				t.Errorf("rebuilt: %+v", made)
 			}
-			if r := x.other(0, "audit", x.one(0)); !strings.Contains(r.stdout, "its retention, short, ended on") {
+			if r := x.other(0, "audit", x.one(0)); !strings.Contains(r.stdout, `its retention, class "short", ended on`) {
 				t.Errorf("the history: %s", r.stdout)
 			}
 			if r := x.days().want(t, 0); r.summary.MediaRequests != 2 {
@@ -661,6 +665,41 @@ func (x *expiring) loseManifest(t *testing.T) {
 		x.archive = x.bucket.archive
 	} else if err := os.RemoveAll(filepath.Join(x.dest, "manifest")); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestExpireUnseen: erase --expired warns of a campaign that no call has, and removes nothing if a campaign is noted by
+// its name, as older versions did.
+func TestExpireUnseen(t *testing.T) {
+	t.Parallel()
+	x := newExpiring(t, "disk", 181)
+	if r := x.other(0, "erase", "--expired", "--state-dir", x.state); strings.Contains(r.stderr, "check a campaign") {
+		t.Errorf("a warning about campaigns that have calls: %s", r.stderr)
+	}
+	x.flags = append(x.flags, "--retention-campaign", "999999=long")
+	wantSaid(t, x.days().want(t, 0).stderr, "changed the retention", "short=3d", "\"campaigns\":3")
+	if r := x.days().want(t, 0); strings.Contains(r.stderr, "changed the retention") {
+		t.Errorf("the retention did not change: %s", r.stderr)
+	}
+	wantSaid(t, x.other(0, "erase", "--expired", "--state-dir", x.state).stderr, "class\":\"long\"", "no call of the archive has campaign 999999")
+	files, err := filepath.Glob(filepath.Join(x.dest, "evidence", "retention-*"))
+	if err != nil || len(files) != 2 {
+		t.Fatalf("%q, %v", files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, file, strings.ReplaceAll(string(text), `"999999"`, `"Campaign 5053"`))
+	}
+	wantSaid(t, x.other(0, "erase", "--expired", "--state-dir", x.state).stderr, "class\":\"long\"", "it is not an id")
+	wantSaid(t, x.other(2, "erase", "--expired", "--yes", "--state-dir", x.state).stderr, "nothing was removed", "class long", "--retention-campaign")
+	x.check(nil)
+	x.flags = x.flags[:len(x.flags)-2]
+	x.days().want(t, 0)
+	if got := x.expire(0, "--expired", "--yes"); got.Removed != len(x.past) {
+		t.Errorf("removed %d, want %d", got.Removed, len(x.past))
 	}
 }
 
