@@ -3,6 +3,7 @@ package archiver
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"os"
@@ -176,6 +177,41 @@ func TestErasedDuringARun(t *testing.T) {
 	})
 }
 
+// TestRebuildBeforeWithdrawal rebuilds a lost manifest while an erasure has its intent and has removed nothing, as one that was
+// killed. It is withdrawn then, because a case holds what it names: the recording is there as before.
+func TestRebuildBeforeWithdrawal(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, w *world) {
+		day := w.ago(5)
+		w.recordedCalls(day, 2)
+		w.try(trial{config: spanOf(day, day)})
+		w.open(func(l *manifest.Ledger) error {
+			return l.PutRecords(context.Background(), manifest.ErasureStem, intent(day, nil, "10010"))
+		})
+		if err := os.RemoveAll(filepath.Join(w.dir, "manifest", string(day))); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []Rebuilt{{Archived: 1, Erased: 1}, {Archived: 2}} {
+			opened, err := Open(context.Background(), Location{Folder: w.dir}, Archive, "", slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			rebuild := &Rebuild{Ledger: opened.Ledger, Store: opened.Store.(RebuildStore), Keys: w.keys(""), Workers: 2, Logger: w.log()}
+			made, err := rebuild.Run(context.Background())
+			if err != nil || made.Archived != want.Archived || made.Erased != want.Erased {
+				t.Errorf("%v, %+v, want %+v", err, made, want)
+			}
+			withdrawn := manifest.NewErasureRecord(manifest.ErasureWithdrawn, "E")
+			if err := errors.Join(opened.Ledger.PutRecords(context.Background(), manifest.ErasureStem, withdrawn), opened.Close(context.Background())); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := w.mustRead(day); len(got) != 2 || got["10010"] != manifest.Archived {
+			t.Errorf("%v", got)
+		}
+	})
+}
+
 // TestRebuildObeys rebuilds a lost manifest next to audio that is erased but not yet removed.
 func TestRebuildObeys(t *testing.T) {
 	t.Parallel()
@@ -220,9 +256,9 @@ func TestRebuildObeys(t *testing.T) {
 		if err := opened.Close(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		if got := w.mustRead(day); len(got) != 2 || got["10010"] != manifest.Erased || got["10020"] != manifest.Erased {
+		if got := w.mustRead(day); len(got) != 1 || got["10020"] != manifest.Erased {
 			t.Errorf("%v", got)
 		}
-		w.wantNoFile("10010", "calls/", "evidence/", "manifest/", "100200_") // manifest/ has its stub
+		w.wantNoFile("10010", "calls/", "evidence/", "100200_")
 	})
 }

@@ -1,6 +1,7 @@
 package archiver
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
@@ -175,6 +176,38 @@ func TestNothingButItsID(t *testing.T) {
 		states, status := w.ledger(day)
 		if line, closed := status.Line(""); !closed || line.Recordings != 5 || line.ByOutcome[manifest.Archived] != 5 || line.Unlisted != 0 {
 			t.Errorf("closed %t: %+v, %+v", closed, line, states)
+		}
+	})
+}
+
+// TestRenamedWhereItIsNotListed: a call that the listing of its day lacks is still listed under its id, and its recording, which
+// waited, has another file name by now. The listing is contradicted: nothing is given up, and the day stays open.
+func TestRenamedWhereItIsNotListed(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, w *world) {
+		for i := 4; i <= 8; i++ {
+			w.recordedCalls(w.ago(i), 2)
+		}
+		day := w.ago(6)
+		c := w.call(string(day)+" 12:00:00", 1)
+		r := c.recorded[0]
+		r.link = time.Now().Add(20 * time.Hour)
+		vendor := &hooked{world: w, page: func(q *http.Request) *http.Response {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			c.gone = time.Time{}
+			if r.file == "renamed.mp3" && q.URL.Query().Get("id") != c.id {
+				c.gone = time.Now()
+			}
+			return nil
+		}}
+		for range 4 {
+			w.try(trial{vendor: vendor, config: func(c *Config) { c.Span.CatchUp = true }})
+			r.file = "renamed.mp3"
+			time.Sleep(25 * time.Hour)
+		}
+		if states, _ := w.ledger(day); w.isClosed(day) || w.requested[r.token] == 0 && w.state(day, r).Outcome == manifest.Lost {
+			t.Errorf("closed %t: %+v", w.isClosed(day), states)
 		}
 	})
 }

@@ -338,7 +338,11 @@ func (b *Rebuild) judgeMissing(ctx context.Context, day string, list []*sought) 
 		if b.past == nil || s.noted != nil || s.expired != nil || s.found != nil || s.ambiguous || s.elsewhere {
 			continue
 		}
-		if s.past, err = b.past(ctx, day, s.id, s.call); err != nil {
+		s.past, err = b.past(ctx, day, s.id, s.call)
+		if _, bad := errors.AsType[*manifest.BadLineError](err); bad {
+			return nil // a row that cannot be read may be that of any call
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -346,14 +350,14 @@ func (b *Rebuild) judgeMissing(ctx context.Context, day string, list []*sought) 
 }
 
 // countErased adds a day's erased recordings to the sum, and returns the lines to write: of each its
-// ids.
+// ids. An erasure that has not ended gets none, because it may be withdrawn.
 func (b *Rebuild) countErased(ledger *manifest.Day, calls map[string]string) (lines []manifest.Recording) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.sum.Recordings += len(calls)
 	b.sum.Erased += len(calls)
 	for _, id := range slices.Sorted(maps.Keys(calls)) {
-		if _, noted := ledger.Recording(id); !noted {
+		if _, noted := ledger.Recording(id); !noted && b.erasures.IsDone(id, calls[id]) {
 			lines = append(lines, manifest.Recording{RecordingID: id, CallID: calls[id], Outcome: manifest.Erased})
 		}
 	}

@@ -329,16 +329,6 @@ func (r *run) knownDays() []fetcher.Date {
 	return days
 }
 
-func (r *run) isPendingDue() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	left := maxPendingTime
-	if end, limited := r.soft.Deadline(); limited {
-		left = time.Until(end)
-	}
-	return r.pending.due(left)
-}
-
 // workDay lists one day, lets workers process its recordings, and closes it if possible.
 func (r *run) workDay(p plannedDay, status dayStatus) error {
 	switch {

@@ -41,6 +41,16 @@ func (p *pendingDays) due(left time.Duration) bool {
 	return p.recordings > maxPending || len(p.days) >= maxPendingDays || len(p.days) > 0 && time.Since(p.since) > min(left, maxPendingTime)
 }
 
+func (r *run) isPendingDue() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	left := maxPendingTime
+	if end, limited := r.soft.Deadline(); limited {
+		left = time.Until(end)
+	}
+	return r.pending.due(left)
+}
+
 // of returns the pending day of a date, nil for none.
 func (p *pendingDays) of(date fetcher.Date) *day {
 	i := slices.IndexFunc(p.days, func(d *day) bool { return d.date == date })

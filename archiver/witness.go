@@ -448,9 +448,9 @@ func (r *run) follow(d *day, callID string, missing []string) {
 			continue
 		}
 		if call.Day == d.date {
-			// What it lists under a missing identity contradicts the listing. The id of a missing recording with another file
-			// name is another recording.
-			if identities := d.ids.of(call); slices.ContainsFunc(missing, func(id string) bool { return slices.Contains(identities, id) }) {
+			// What the listing lacks contradicts it. The id of a missing recording with another file name is another
+			// recording, which the listing may have.
+			if slices.ContainsFunc(d.ids.of(call), func(id string) bool { return !d.listed[id] && !d.ledger.IsErased(id, callID) }) {
 				d.lookedUp = unknowable
 			}
 			continue

@@ -51,8 +51,9 @@ type Audited struct {
 	Lines      int64      `json:"lines"`         // read
 	Recordings int        `json:"recordings"`    // of sealed days, like all that follow
 	Erased     int        `json:"erased"`
-	Expired    int        `json:"expired"`         // whose audio was removed at the end of its retention, as a sealed record says
-	Absent     int        `json:"expired_unnoted"` // whose audio is missing and whose retention has ended, and of which no record says that it was removed
+	Expired    int        `json:"expired"`            // whose audio was removed at the end of its retention, as a sealed record says
+	Absent     int        `json:"expired_unnoted"`    // whose audio is missing and whose retention has ended, and of which no record says that it was removed
+	Unsure     int        `json:"audio_not_compared"` // whose audio was not compared, because their lines may differ from the sealed ones
 	AudioRead  int        `json:"audio_read"`
 	Bytes      int64      `json:"bytes"`          // of these
 	Unsealed   int        `json:"files_unsealed"` // files of sealed days that are not in a seal yet
@@ -210,9 +211,11 @@ func (r *auditing) checkEvidence(ctx context.Context, trusted []*stored) error {
 // daySeals are the seals of one day.
 type daySeals struct {
 	day    string
-	claims map[manifest.Tree]map[string][]claim // by segment
-	newest map[string]sealedIn                  // by filter
-	files  map[string]manifest.Segment          // sealed segments as stored, by name from the archive's root
+	claims dayClaims
+	newest map[string]sealedIn         // by filter
+	files  map[string]manifest.Segment // sealed segments as stored, by name from the archive's root
+
+	unsure map[string]bool // recordings with a line in a file that is not as any seal signed it
 
 	rowsUnsealed bool // calls/ has a segment that no seal names
 
@@ -231,15 +234,11 @@ func (r *auditing) checkDays(ctx context.Context, trusted []*stored) error {
 		for _, d := range s.Days {
 			one := days[d.Day]
 			if one == nil {
-				one = &daySeals{day: d.Day, claims: map[manifest.Tree]map[string][]claim{manifest.TreeManifest: {}, manifest.TreeCalls: {}}, newest: map[string]sealedIn{}, files: map[string]manifest.Segment{}, unsealed: map[string]bool{}}
+				one = &daySeals{day: d.Day, claims: newDayClaims(), newest: map[string]sealedIn{}, files: map[string]manifest.Segment{}, unsure: map[string]bool{}, unsealed: map[string]bool{}}
 				days[d.Day] = one
 			}
 			one.newest[d.Filter] = sealedIn{s.Number, d} // seals are in order
-			for tree, list := range map[manifest.Tree][]SealedLines{manifest.TreeManifest: d.Segments, manifest.TreeCalls: d.CallsSegments} {
-				for _, f := range list {
-					one.claims[tree][f.Name] = append(one.claims[tree][f.Name], claim{s.Number, f})
-				}
-			}
+			one.claims.add(s.Number, &d)
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -324,11 +323,18 @@ func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tre
 		wrong := checker.wrong(false)
 		f := Finding{Kind: LinesChanged, Day: d.day, File: s.File()}
 		if len(wrong) > 0 {
-			if aside, err := r.repaired(ctx, d.day, tree, s.Name); err != nil {
+			past, err := readRepairs(ctx, r.Ledger, d.day)
+			if err != nil {
 				return nil, err
-			} else if aside != "" {
+			}
+			if aside := past.copyOf(tree, s.Name); aside != "" {
 				f.Kind = LinesRepaired
 				f.Detail = "; verify --repair has left out lines that it could not read, of which " + aside + " is the copy"
+			}
+		}
+		if len(wrong) == len(claims) && tree == manifest.TreeManifest {
+			if err := d.doubt(ctx, r.Ledger, s); err != nil {
+				return nil, err
 			}
 		}
 		for _, c := range wrong {
@@ -340,27 +346,14 @@ func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tre
 	return folded, nil
 }
 
-// repaired returns the copy of a segment that verify --repair made, according to a line of the day; "" for none.
-func (r *auditing) repaired(ctx context.Context, day string, tree manifest.Tree, segment string) (aside string, err error) {
-	_, err = r.Ledger.Read(ctx, day, func(l manifest.Line) error {
-		var mark struct {
-			Aside      []string `json:"aside"`
-			CallsAside []string `json:"calls_aside"`
+// doubt notes the recordings of a file: a seal does not say which of its lines differs.
+func (d *daySeals) doubt(ctx context.Context, ledger *manifest.Ledger, s manifest.StoredSegment) error {
+	return ledger.ReadLines(ctx, s, func(l manifest.SegmentLine) error {
+		if one, ok, err := l.Recording(); ok && err == nil {
+			d.unsure[one.RecordingID] = true
 		}
-		if l.Kind == "repair" && json.Unmarshal(l.Raw, &mark) == nil {
-			names := mark.Aside
-			if tree == manifest.TreeCalls {
-				names = mark.CallsAside
-			}
-			for _, name := range names {
-				if strings.HasPrefix(name, segment+".bad-") {
-					aside = name
-				}
-			}
-		}
-		return nil
-	}, func(manifest.Fault) error { return nil }) // verify reports faults
-	return aside, err
+		return nil // verify reports faults
+	})
 }
 
 // lastSeal is the number of the newest seal of the day.

@@ -48,7 +48,8 @@ func (h *History) findCall(ctx context.Context, ledger *manifest.Ledger) error {
 	return nil
 }
 
-// readCall adds the events of a call on a day: its rows, and when the day was closed and sealed.
+// readCall adds the events of a call on a day: its rows, and when the day was closed and sealed; and the outcomes of its
+// recordings.
 func (h *History) readCall(ctx context.Context, ledger *manifest.Ledger, day string) error {
 	segments, err := ledger.Segments(ctx, manifest.TreeCalls, day)
 	if err != nil {
@@ -84,7 +85,7 @@ func (h *History) readCall(ctx context.Context, ledger *manifest.Ledger, day str
 			return err
 		}
 	}
-	_, err = ledger.Read(ctx, day, func(l manifest.Line) error {
+	read, err := ledger.Read(ctx, day, func(l manifest.Line) error {
 		if l.Kind != "day" {
 			return nil
 		}
@@ -92,6 +93,12 @@ func (h *History) readCall(ctx context.Context, ledger *manifest.Ledger, day str
 	}, func(manifest.Fault) error { return nil })
 	if err != nil {
 		return err
+	}
+	for _, id := range h.Recordings {
+		// A recording may be listed on several days: it is gone only if no day has it.
+		if state, ok := read.Recording(id); ok && h.Outcomes[id] != manifest.Archived {
+			h.Outcomes[id] = state.Outcome
+		}
 	}
 	return h.addSeals(ctx, ledger, manifest.TreeCalls, day, files)
 }

@@ -138,7 +138,7 @@ func (r *auditing) checkLater(ctx context.Context, d *daySeals, sealed *manifest
 	}
 	for id, was := range sealed.Recordings() {
 		is, _ := whole.Recording(id)
-		if was.Outcome != manifest.Archived || is.Outcome == was.Outcome && is.Key == was.Key && is.SHA256 == was.SHA256 && is.Size == was.Size {
+		if d.unsure[id] || was.Outcome != manifest.Archived || is.Outcome == was.Outcome && is.Key == was.Key && is.SHA256 == was.SHA256 && is.Size == was.Size {
 			continue
 		}
 		r.find(Finding{

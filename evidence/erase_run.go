@@ -62,7 +62,7 @@ func (e *Erasing) Finish(ctx context.Context, intent manifest.ErasureRecord, ref
 func (e *Erasing) claim(ctx context.Context, intent manifest.ErasureRecord, audio []audioOf) error {
 	var kept []Kept
 	looked := false
-	look := func() (state string, err error) {
+	look := func(bool) (state string, err error) {
 		looked = true
 		if kept, err = e.held(ctx, chosenOf(intent)); err != nil {
 			return "", err
@@ -77,7 +77,7 @@ func (e *Erasing) claim(ctx context.Context, intent manifest.ErasureRecord, audi
 		return fmt.Errorf("record that the removal begins: %w", err)
 	}
 	if !looked { // another run has begun the removal
-		if _, err := look(); err != nil {
+		if _, err := look(true); err != nil {
 			return err
 		}
 	}

@@ -51,7 +51,7 @@ type Expired struct {
 	Unfinished []string `json:"unfinished"` // expiries that were stopped
 }
 
-// ExpiredClass counts the recordings past their retention of one class.
+// ExpiredClass counts recordings of one class.
 type ExpiredClass struct {
 	Class      string `json:"class"`
 	Recordings int    `json:"recordings"`
@@ -60,7 +60,7 @@ type ExpiredClass struct {
 	LastDay    string `json:"last_day"`
 }
 
-// due is a recording that is past its retention.
+// due is a stored recording with the first day past its retention.
 type due struct {
 	dated
 	call, class, ended string
@@ -151,7 +151,7 @@ func (x *Expiring) Resume(ctx context.Context, expiry string, days []string) err
 		for part := range slices.Chunk(list, expireAtOnce) {
 			free, _, audio, err := x.sift(ctx, part)
 			if err == nil {
-				free, _, err = x.claim(ctx, expiry, free)
+				free, err = x.claim(ctx, expiry, free, func([]due) error { return nil })
 			}
 			if err == nil {
 				err = x.remove(ctx, free, audio)
@@ -199,13 +199,14 @@ func (x *Expiring) dueOf(ctx context.Context, day string) (list []due, err error
 	if !x.Retention.mayBePast(day, x.Today) {
 		return nil, nil
 	}
-	list, noRow, err := x.endingOf(ctx, day)
+	list, noRow, err := x.storedOf(ctx, day)
 	x.result.NoRow += noRow
-	return slices.DeleteFunc(list, func(d due) bool { return x.Today < d.ended }), err
+	return slices.DeleteFunc(list, func(d due) bool { return d.ended == "" || x.Today < d.ended }), err
 }
 
-// endingOf returns the stored recordings of a day whose retention ends, and counts those without a known campaign.
-func (x *Expiring) endingOf(ctx context.Context, day string) (list []due, noRow int, err error) {
+// storedOf returns the stored recordings of a day with a known class, and counts those without a known campaign.
+// Recordings that are kept for ever have no class and no end.
+func (x *Expiring) storedOf(ctx context.Context, day string) (list []due, noRow int, err error) {
 	stored := func(o manifest.Outcome) bool { return o == manifest.Archived || o == manifest.Damaged }
 	status, err := x.Ledger.Status(ctx, day)
 	if err != nil {
@@ -224,14 +225,18 @@ func (x *Expiring) endingOf(ctx context.Context, day string) (list []due, noRow 
 	}
 	for id, state := range folded.Recordings() {
 		campaign, known := campaigns[state.CallID]
+		class := x.Retention.Class(campaign)
 		ended, ends := x.Retention.Ends(day, campaign)
 		switch {
 		case !stored(state.Outcome):
+			continue
 		case !known && campaigns != nil:
 			noRow++
-		case ends:
-			list = append(list, due{dated{day, id}, state.CallID, x.Retention.Class(campaign), ended, state.Size})
+			continue
+		case !ends:
+			class = ""
 		}
+		list = append(list, due{dated{day, id}, state.CallID, class, ended, state.Size})
 	}
 	return list, noRow, nil
 }
@@ -255,42 +260,47 @@ func (x *Expiring) expire(ctx context.Context, batch []due) error {
 	if err := x.note(ctx, manifest.ErasureIntent, free); err != nil {
 		return fmt.Errorf("note what expires: %w", err)
 	}
-	if free, stay, err = x.claim(ctx, x.Ledger.Run(), free); err != nil {
-		return err
-	}
-	if len(stay) > 0 {
+	free, err = x.claim(ctx, x.Ledger.Run(), free, func(stay []due) error {
 		if err := x.note(ctx, manifest.ErasureWithdrawn, stay); err != nil {
 			return fmt.Errorf("withdraw what is held: %w", err)
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	return x.remove(ctx, free, audio)
 }
 
-// claim claims the removal of recordings that an expiry names, and separates those that no case holds from the others.
-func (x *Expiring) claim(ctx context.Context, expiry string, list []due) (free, stay []due, err error) {
+// claim claims the removal of recordings that an expiry names, and returns those that no case holds. What is held it
+// withdraws before it claims: a hold that comes second then sees that it is withdrawn.
+func (x *Expiring) claim(ctx context.Context, expiry string, free []due, withdraw func([]due) error) ([]due, error) {
 	held := map[dated]bool{}
 	look := func(list []due) error {
 		kept, err := x.heldDue(ctx, list)
+		if err != nil {
+			return err
+		}
 		x.keep(kept, held)
-		return err
+		var stay []due
+		free, stay = split(free, held)
+		return withdraw(stay)
 	}
-	if err := look(list); err != nil { // of all days at once, because it reads all holds
-		return nil, nil, err
+	if err := look(free); err != nil { // of all days at once, because it reads all holds
+		return nil, err
 	}
-	for _, ofDay := range chunkBy(list, func(d due) string { return d.day }) {
-		looks := 0
-		_, err := x.Ledger.ClaimRemoval(ctx, manifest.Claim{Expiry: expiry, Day: ofDay[0].day}, func() (string, error) {
-			if looks++; looks == 1 {
+	for _, ofDay := range chunkBy(free, func(d due) string { return d.day }) {
+		_, err := x.Ledger.ClaimRemoval(ctx, manifest.Claim{Expiry: expiry, Day: ofDay[0].day}, func(contested bool) (string, error) {
+			if !contested {
 				return manifest.ClaimRemoved, nil
 			}
 			return manifest.ClaimRemoved, look(ofDay)
 		})
 		if err != nil {
-			return nil, nil, fmt.Errorf("record that the removal begins: %w", err)
+			return nil, fmt.Errorf("record that the removal begins: %w", err)
 		}
 	}
-	free, stay = split(list, held)
-	return free, stay, nil
+	return free, nil
 }
 
 // sift separates recordings that may be removed from those that must stay, and finds their audio. It omits a recording
@@ -446,13 +456,19 @@ func (x *Expiring) count(d due) {
 	r := &x.result
 	r.Recordings, r.Bytes = r.Recordings+1, r.Bytes+d.bytes
 	r.FirstDay, r.LastDay = firstDay(r.FirstDay, d.day), max(r.LastDay, d.day)
-	i := slices.IndexFunc(r.Classes, func(c ExpiredClass) bool { return c.Class == d.class })
+	r.Classes = countClass(r.Classes, d)
+}
+
+// countClass counts a recording in its class.
+func countClass(classes []ExpiredClass, d due) []ExpiredClass {
+	i := slices.IndexFunc(classes, func(c ExpiredClass) bool { return c.Class == d.class })
 	if i < 0 {
-		i, r.Classes = len(r.Classes), append(r.Classes, ExpiredClass{Class: d.class})
+		i, classes = len(classes), append(classes, ExpiredClass{Class: d.class})
 	}
-	c := &r.Classes[i]
+	c := &classes[i]
 	c.Recordings, c.Bytes = c.Recordings+1, c.Bytes+d.bytes
 	c.FirstDay, c.LastDay = firstDay(c.FirstDay, d.day), max(c.LastDay, d.day)
+	return classes
 }
 
 func firstDay(known, day string) string {

@@ -90,7 +90,7 @@ func TestExpiring(t *testing.T) {
 		t.Helper()
 		w.erasing(nil, func(e *Erasing) {
 			x := &Expiring{Erasing: e, Retention: short(), Today: today}
-			got, err := x.Next(t.Context())
+			_, got, err := x.Outlook(t.Context())
 			w.must(err)
 			if (got == nil) != (want == nil) || got != nil && *got != *want {
 				t.Errorf("next after %s: %+v, want %+v", today, got, want)
@@ -101,6 +101,28 @@ func TestExpiring(t *testing.T) {
 	next("2026-03-04", &NextExpiry{"2026-03-05", 2, 2 * size, days[1], days[1]})
 	next("2026-03-06", &NextExpiry{"2036-03-01", 1, size, days[0], days[0]})
 	next("2036-03-03", nil)
+	stored := func(want ...ExpiredClass) {
+		t.Helper()
+		w.erasing(nil, func(e *Erasing) {
+			got, _, err := (&Expiring{Erasing: e, Retention: short(), Today: "2026-03-05"}).Outlook(t.Context())
+			w.must(err)
+			if !slices.Equal(got, want) {
+				t.Errorf("stored: %+v, want %+v", got, want)
+			}
+		})
+	}
+	forEver, long := ExpiredClass{"", 6, 6 * size, days[0], days[2]}, ExpiredClass{"long", 3, 3 * size, days[0], days[2]}
+	stored(forEver, long, ExpiredClass{"short", 6, 6 * size, days[0], days[2]})
+	w.write(func(l *manifest.Ledger) {
+		r := short()
+		r.Campaigns["77"], r.Campaigns["Sales"] = "long", "long"
+		if got, err := UnseenCampaigns(t.Context(), l, r); err != nil || !slices.Equal(got, []string{"77", "Sales"}) {
+			t.Errorf("campaigns without a call: %q, %v", got, err)
+		}
+		if got, err := UnseenCampaigns(t.Context(), l, short()); err != nil || len(got) > 0 {
+			t.Errorf("campaigns without a call: %q, %v", got, err)
+		}
+	})
 	if got := run("2026-03-03", true); got.Recordings+got.Removed != 0 {
 		t.Errorf("before its time: %+v", got)
 	}
@@ -126,6 +148,7 @@ func TestExpiring(t *testing.T) {
 		}
 	}
 	next("2026-03-03", &NextExpiry{"2026-03-06", 2, 2 * size, days[2], days[2]})
+	stored(forEver, long, ExpiredClass{"short", 2, 2 * size, days[2], days[2]})
 	if again := run("2026-03-05", true); again.Recordings+again.Removed+len(again.Expiries) != 0 {
 		t.Errorf("again: %+v", again)
 	}

@@ -49,13 +49,15 @@ type History struct {
 	RecordingID string   `json:"recording_id"` // empty for a call
 	CallID      string   `json:"call_id"`
 	Recordings  []string `json:"recordings"` // of a call
-	Days        []string `json:"days"`       // call days under which it was listed; empty if no line names it
-	Events      []Event  `json:"events"`     // oldest first
-	Lines       int      `json:"lines"`      // lines that name it: in manifest/ for a recording, in calls/ for a call
-	Sealed      int      `json:"lines_sealed"`
-	Broken      int      `json:"seals_broken"` // invalid seals that name its lines
-	Checked     bool     `json:"signers_checked"`
-	NotSealed   []string `json:"removals_not_sealed"` // erasures and expiries that name it and that no seal covers yet
+	// Outcomes are those of the recordings of a call, by id, as readers see them: also erased and expired.
+	Outcomes  map[string]manifest.Outcome `json:"outcomes"`
+	Days      []string                    `json:"days"`   // call days under which it was listed; empty if no line names it
+	Events    []Event                     `json:"events"` // oldest first
+	Lines     int                         `json:"lines"`  // lines that name it: in manifest/ for a recording, in calls/ for a call
+	Sealed    int                         `json:"lines_sealed"`
+	Broken    int                         `json:"seals_broken"` // invalid seals that name its lines
+	Checked   bool                        `json:"signers_checked"`
+	NotSealed []string                    `json:"removals_not_sealed"` // erasures and expiries that name it and that no seal covers yet
 
 	seals   []stored
 	allowed []AllowedSigner
@@ -72,8 +74,8 @@ const (
 // its lines exist and it is signed by one of the allowed signers, or by anyone if none are given.
 func HistoryOf(ctx context.Context, ledger *manifest.Ledger, id string, allowed []AllowedSigner) (History, error) {
 	checked := len(allowed) > 0
-	h := History{Kind: OfRecording, RecordingID: id, Days: []string{}, Recordings: []string{}, Events: []Event{}, NotSealed: []string{}, Checked: checked, allowed: allowed}
-	call := History{Kind: OfCall, CallID: id, Days: []string{}, Recordings: []string{}, Events: []Event{}, NotSealed: []string{}, Checked: checked, allowed: allowed}
+	h := History{Kind: OfRecording, RecordingID: id, Days: []string{}, Recordings: []string{}, Outcomes: map[string]manifest.Outcome{}, Events: []Event{}, NotSealed: []string{}, Checked: checked, allowed: allowed}
+	call := History{Kind: OfCall, CallID: id, Days: []string{}, Recordings: []string{}, Outcomes: map[string]manifest.Outcome{}, Events: []Event{}, NotSealed: []string{}, Checked: checked, allowed: allowed}
 	err := ledger.Scan(ctx, func(e manifest.Entry) error {
 		switch {
 		case e.Bad != nil:

@@ -246,8 +246,16 @@ func ContestHold(ctx context.Context, ledger *manifest.Ledger, ids []HeldID) (Co
 				if claimed[claim], err = ledger.ClaimHold(ctx, claim); err != nil {
 					return c, err
 				}
+				if !claimed[claim] && claim.Erasure == "" { // what it withdrew before it claimed is held
+					if _, err = ledger.Erasures(ctx); err != nil {
+						return c, err
+					}
+					if expired, err = ledger.Expired(ctx, id.Day, nil); err != nil {
+						return c, err
+					}
+				}
 			}
-			isFirst = isFirst && claimed[claim]
+			isFirst = isFirst && (claimed[claim] || claim.Erasure == "" && expired[id.Recording] == nil)
 		}
 		switch {
 		case !isFirst:

@@ -72,7 +72,7 @@ func (c *MissingCheck) Reason(ctx context.Context, day, recordingID, callID stri
 	if m.Ended, m.Ends = c.retention.Ends(day, campaign); !m.IsExpired() {
 		return "", nil
 	}
-	return fmt.Sprintf("its retention, %s, ended on %s; its audio is not in the store", c.retention.Class(campaign), m.Ended), nil
+	return fmt.Sprintf(`its retention, class "%s", ended on %s; its audio is not in the store`, c.retention.Class(campaign), m.Ended), nil
 }
 
 func (c *MissingCheck) campaignsOf(ctx context.Context, day string) (map[string]string, error) {

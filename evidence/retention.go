@@ -180,6 +180,11 @@ func CampaignOf(row []byte) string {
 	return id
 }
 
+// IsCampaignID reports whether a text can be the id of a campaign: the vendor's ids have only digits, so a name is none.
+func IsCampaignID(text string) bool {
+	return text != "" && strings.Trim(text, "0123456789") == ""
+}
+
 // Check returns what is wrong with settings, or nil.
 func (r Retention) Check() error {
 	for _, name := range slices.Sorted(maps.Keys(r.Classes)) {

@@ -30,6 +30,7 @@ func TestRetention(t *testing.T) {
 		"days":                   {with, "2025-05-01", "8", "short", "2025-05-31"},
 		"over a clock change":    {with, "2025-03-01", "8", "short", "2025-03-31"},
 		"a part of a day":        {with, "2025-05-01", "9", "hours", "2025-05-03"},
+		"a day more":             {Retention{Classes: map[string]store.Period{"more": {Years: 10, Rest: 24 * time.Hour}}, Default: "more"}, "2025-05-01", "7", "more", "2035-05-02"},
 		"nothing":                {with, "2025-05-01", "10", "none", "2025-05-01"},
 		"unknown campaign":       {with, "2025-05-01", "99", "short", "2025-05-31"},
 		"no campaign":            {with, "2025-05-01", "", "short", "2025-05-31"},

@@ -44,6 +44,8 @@ type Sealed struct {
 	Salted   []string  `json:"days_salted"`  // closed by an older version: their lines got salts first
 	Changed  []string  `json:"days_changed"` // closed, but different from their day line: verify says more
 
+	Contradictions []Contradiction `json:"contradictions"` // files that are not as they were sealed; their days are not sealed again
+
 	Stamped      int    `json:"stamped"`       // seals stamped by this run
 	Unstamped    int    `json:"not_stamped"`   // seals without a timestamp, because the authority failed
 	StampFailure string `json:"stamp_failure"` // why
@@ -67,7 +69,7 @@ func (s *Sealing) Run(ctx context.Context) (Sealed, error) {
 }
 
 func (s *Sealing) seals(ctx context.Context) (Sealed, error) {
-	made := Sealed{Evidence: []string{}, Salted: []string{}, Changed: []string{}}
+	made := Sealed{Evidence: []string{}, Salted: []string{}, Changed: []string{}, Contradictions: []Contradiction{}}
 	about, err := s.Ledger.Archive(ctx)
 	if err != nil {
 		return made, err
@@ -142,9 +144,6 @@ func isSigned(s *stored) bool {
 	return err == nil
 }
 
-// dayKey is a day closed for a filter.
-type dayKey struct{ day, filter string }
-
 // daysAtOnce is the number of days read in parallel: on disk reading is bound by the CPU, and in S3 by latency.
 const daysAtOnce = 8
 
@@ -152,17 +151,13 @@ const daysAtOnce = 8
 type takenDay struct {
 	name                    string
 	isOpen, salted, changed bool
+	contradictions          []Contradiction
 	sealed                  []SealedDay
 }
 
 // takeDays adds the days whose day line is not sealed yet.
 func (s *Sealing) takeDays(ctx context.Context, seal *Seal, before []stored, made *Sealed) error {
-	sealed := map[dayKey]string{} // newest sealed roots
-	for i := range before {
-		for _, d := range before[i].Days {
-			sealed[dayKey{d.Day, d.Filter}] = d.Root + d.CallsRoot
-		}
-	}
+	sealed := sealedDaysOf(before)
 	var days []*takenDay
 	group, taking := errgroup.WithContext(ctx)
 	group.SetLimit(daysAtOnce)
@@ -173,10 +168,7 @@ func (s *Sealing) takeDays(ctx context.Context, seal *Seal, before []stored, mad
 		day := &takenDay{name: name}
 		days = append(days, day)
 		group.Go(func() error {
-			err := s.take(taking, day, func(line manifest.DayLine) bool {
-				return line.Root == "" || sealed[dayKey{name, line.Filter}] != line.Root+line.CallsRoot
-			})
-			if err != nil {
+			if err := s.take(taking, day, sealed[name]); err != nil {
 				return fmt.Errorf("read day %s: %w", name, err)
 			}
 			return nil
@@ -192,19 +184,23 @@ func (s *Sealing) takeDays(ctx context.Context, seal *Seal, before []stored, mad
 	return nil
 }
 
-// take reads the lines of a day that are not sealed yet.
-func (s *Sealing) take(ctx context.Context, day *takenDay, isNew func(manifest.DayLine) bool) error {
+// take reads the lines of a day that are not sealed yet, unless the day contradicts an earlier seal.
+func (s *Sealing) take(ctx context.Context, day *takenDay, before *sealedBefore) error {
 	status, err := s.Ledger.Status(ctx, day.name)
 	if err != nil {
 		return err
 	}
-	if day.isOpen = len(status.Lines) == 0; day.isOpen {
-		return nil
+	day.isOpen = len(status.Lines) == 0
+	if before.mustCompare(status.Lines) {
+		day.contradictions, err = s.contradictions(ctx, day.name, before, day.isOpen)
 	}
-	day.sealed, err = s.sealLines(ctx, status.Lines, isNew)
+	if err != nil || day.isOpen || len(day.contradictions) > 0 {
+		return err
+	}
+	day.sealed, err = s.sealLines(ctx, status.Lines, before.isNew)
 	if errors.Is(err, errUnsalted) {
 		day.salted = true
-		day.sealed, err = s.salt(ctx, day.name, isNew)
+		day.sealed, err = s.salt(ctx, day.name, before.isNew)
 	}
 	if day.changed = errors.Is(err, manifest.ErrNotAsClosed); day.changed {
 		day.sealed = nil
@@ -215,7 +211,8 @@ func (s *Sealing) take(ctx context.Context, day *takenDay, isNew func(manifest.D
 
 // add adds a day to the result.
 func (s *Sealed) add(day *takenDay) {
-	if day.isOpen {
+	s.Contradictions = append(s.Contradictions, day.contradictions...)
+	if day.isOpen && len(day.contradictions) == 0 {
 		s.Open++
 	}
 	if day.salted {

@@ -93,12 +93,13 @@ func (l *Ledger) ClaimHold(ctx context.Context, c Claim) (isFirst bool, err erro
 }
 
 // ClaimRemoval claims for the removal, and returns the state of the last claim. If there is none
-// yet, look looks for holds and returns the state to claim; it is called again if a hold came first meanwhile.
-func (l *Ledger) ClaimRemoval(ctx context.Context, c Claim, look func() (state string, err error)) (state string, err error) {
+// yet, look looks for holds and returns the state to claim. It is told whether a hold has claimed, whose record may be new;
+// it is called again if a hold came first meanwhile.
+func (l *Ledger) ClaimRemoval(ctx context.Context, c Claim, look func(contested bool) (state string, err error)) (state string, err error) {
 	for n := 1; ; n++ {
 		stands, err := l.readClaim(ctx, c, n)
 		if err == nil && stands == "" {
-			if state, err = look(); err == nil {
+			if state, err = look(n > 1); err == nil {
 				stands, _, err = l.putClaim(ctx, c, n, state)
 			}
 		}

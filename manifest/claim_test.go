@@ -51,7 +51,7 @@ func testClaims(t *testing.T, p place) {
 				}
 			} else {
 				looks := "0"
-				stands, removalErr := l.ClaimRemoval(t.Context(), c.of(id), func() (string, error) { looks = "1"; return state, nil })
+				stands, removalErr := l.ClaimRemoval(t.Context(), c.of(id), func(bool) (string, error) { looks = "1"; return state, nil })
 				text, err = stands+" "+looks, errors.Join(err, removalErr)
 			}
 			got, err = append(got, text), errors.Join(err, l.Close(t.Context()))
@@ -73,7 +73,10 @@ func TestClaimOvertaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	looks := 0
-	state, err := l.ClaimRemoval(t.Context(), claim, func() (string, error) {
+	state, err := l.ClaimRemoval(t.Context(), claim, func(contested bool) (string, error) {
+		if contested != (looks == 1) {
+			t.Errorf("look %d, contested %v", looks+1, contested)
+		}
 		if looks++; looks == 1 {
 			if isFirst, err := l.ClaimHold(t.Context(), claim); err != nil || !isFirst {
 				t.Errorf("the hold is first: %v, %v", isFirst, err)

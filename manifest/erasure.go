@@ -137,6 +137,12 @@ func (e *Erasures) of(id, call []byte) (erasure string, ok bool) {
 	return erasure, ok
 }
 
+// IsDone reports whether the erasure that a recording or its call belongs to has ended.
+func (e *Erasures) IsDone(recordingID, callID string) bool {
+	erasure, named := e.Of(recordingID, callID)
+	return named && e.done[erasure]
+}
+
 // RecordingsOf returns the recordings of a day that intents name, and their calls, "" where no intent names one.
 func (e *Erasures) RecordingsOf(day string) map[string]string {
 	calls := map[string]string{}

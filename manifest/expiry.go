@@ -36,7 +36,7 @@ type ExpiryRecord struct {
 
 // Reason returns the reason of an expired recording, as shown by readers.
 func (r *ExpiryRecord) Reason() string {
-	return fmt.Sprintf("its retention, %s, ended on %s; expiry %s", r.Class, r.Ended, r.Expiry)
+	return fmt.Sprintf(`its retention, class "%s", ended on %s; expiry %s`, r.Class, r.Ended, r.Expiry)
 }
 
 // IsIn reports whether a file of evidence/, by its name, holds records of the expiry on its day.

@@ -81,7 +81,7 @@ func TestExpiry(t *testing.T) {
 		}
 		check(l)
 		state, _ := loadDay(t, l, testDay).Recording("1")
-		if state.Key != told("1", Archived).Key || state.Size == 0 || !state.Final || !strings.Contains(state.Reason, "its retention, short, ended on 2025-06-01") {
+		if state.Key != told("1", Archived).Key || state.Size == 0 || !state.Final || !strings.Contains(state.Reason, `its retention, class "short", ended on 2025-06-01`) {
 			t.Errorf("%+v", state)
 		}
 		if err := l.Recount(t.Context(), testDay); err != nil {

@@ -32,10 +32,15 @@ func (c *Call) IsComplete() bool {
 // Complete yields the same calls in the same order, with rows and states. A call that is no longer in its day
 // stays unchanged. Errors are those of the answers, and a [*DayError] for an unreadable day.
 func (l *Loader) Complete(ctx context.Context, answers iter.Seq2[Call, error]) iter.Seq2[Call, error] {
+	return l.CompleteSome(ctx, answers, func(c *Call) bool { return !c.IsComplete() })
+}
+
+// CompleteSome is like Complete, for the calls that need it; the others stay unchanged.
+func (l *Loader) CompleteSome(ctx context.Context, answers iter.Seq2[Call, error], needs func(*Call) bool) iter.Seq2[Call, error] {
 	return func(yield func(Call, error) bool) {
 		var waiting []Call
 		flush := func() bool {
-			for _, err := range l.load(ctx, waiting) {
+			for _, err := range l.load(ctx, waiting, needs) {
 				_, ofDay := errors.AsType[*DayError](err)
 				if !yield(Call{}, err) || !ofDay {
 					return false
@@ -55,7 +60,7 @@ func (l *Loader) Complete(ctx context.Context, answers iter.Seq2[Call, error]) i
 				if !yield(Call{}, err) {
 					return
 				}
-			case len(waiting) == 0 && c.IsComplete():
+			case len(waiting) == 0 && !needs(&c):
 				if !yield(c, nil) {
 					return
 				}
@@ -69,12 +74,12 @@ func (l *Loader) Complete(ctx context.Context, answers iter.Seq2[Call, error]) i
 	}
 }
 
-// load completes calls in place, and returns errors of days.
-func (l *Loader) load(ctx context.Context, calls []Call) (failed []error) {
+// load completes the calls that need it in place, and returns errors of days.
+func (l *Loader) load(ctx context.Context, calls []Call, needs func(*Call) bool) (failed []error) {
 	byDay := map[string][]int{}
 	var days []string
 	for i := range calls {
-		if day := calls[i].Day; !calls[i].IsComplete() {
+		if day := calls[i].Day; needs(&calls[i]) {
 			if byDay[day] == nil {
 				days = append(days, day)
 			}

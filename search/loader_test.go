@@ -153,25 +153,3 @@ func TestFile(t *testing.T) {
 		}
 	}
 }
-
-func TestWords(t *testing.T) {
-	archived, pending := Recording{Outcome: manifest.Archived}, Recording{Outcome: manifest.Pending}
-	for _, test := range []struct {
-		recordings []Recording
-		want       string
-	}{
-		{nil, "none"},
-		{[]Recording{archived}, "archived"},
-		{[]Recording{archived, archived}, "2 archived"},
-		{[]Recording{archived, {Outcome: manifest.Lost, Final: true}, archived}, "2 archived, 1 lost at the vendor"},
-		{[]Recording{pending}, "waiting: no audio yet"},
-		{[]Recording{{Outcome: manifest.Failed}}, "waiting: download failed"},
-		{[]Recording{{Outcome: manifest.Rejected, Final: true}}, "given up: not audio"},
-		{[]Recording{{Outcome: manifest.Erased, Final: true}}, "erased"},
-		{[]Recording{{Outcome: "beamed"}}, "beamed"},
-	} {
-		if got := (&Call{Recordings: test.recordings}).RecordingWords(); got != test.want {
-			t.Errorf("%q, want %q", got, test.want)
-		}
-	}
-}

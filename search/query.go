@@ -44,7 +44,7 @@ type Query struct {
 	Sort   Sort
 	Limit  int    // of the calls, 0 for all
 	Sample int    // number of random calls, 0 for all
-	Seed   uint64 // the same seed and archive give the same sample
+	Seed   uint64 // the same seed and matching calls give the same sample
 
 	// After is the start of a page: only calls after it in the order of the answer, which must be by time. Zero for
 	// the first page.

@@ -137,7 +137,7 @@ func terms() []term {
 		list("called-count", "how often the lead was called", func(q *Query) *[]string { return &q.CalledCounts }),
 
 		{Term{Name: "sample", Placeholder: "N", Usage: "this many random calls"}, whole(func(q *Query, n uint64) { q.Sample = int(n) }, 1, 1e6)},
-		{Term{Name: "seed", Placeholder: "N", Usage: "number that selects the random sample"}, whole(func(q *Query, n uint64) { q.Seed = n }, 0, 1<<63)},
+		{Term{Name: "seed", Placeholder: "N", Usage: "number that selects the same random sample again, if the span and the other terms are the same too"}, whole(func(q *Query, n uint64) { q.Seed = n }, 0, 1<<63)},
 		{Term{Name: "sort", Placeholder: "ORDER", Usage: "time, -time, length or -length; - means descending (default: -time)"}, setSort},
 		{Term{Name: "limit", Placeholder: "N", Usage: "at most this many calls"}, whole(func(q *Query, n uint64) { q.Limit = int(n) }, 1, 1e9)},
 	}

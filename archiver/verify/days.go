@@ -88,6 +88,9 @@ func (r *run) readDays(ctx context.Context) error {
 			d := &dayWork{run: r, day: day}
 			err := d.look(days)
 			d.owed.Wait()
+			if err == nil && ctx.Err() == nil {
+				r.count(func(s *Summary) { s.DaysDone++ })
+			}
 			if err != nil || !r.Config.Repair {
 				return err
 			}

@@ -79,6 +79,7 @@ type Summary struct {
 	Strict bool   `json:"strict"`
 
 	Days       int   `json:"days"`       // days of the span in the manifest
+	DaysDone   int   `json:"days_done"`  // of these, checked to the end; fewer than Days if it was stopped
 	Recordings int   `json:"recordings"` // archived on these days according to the manifest, or damaged since
 	Asked      int   `json:"asked"`      // of these, selected for a check: all, or a sample
 	Checked    int   `json:"checked"`    // of these, checked

@@ -14,7 +14,7 @@ import (
 // everyPage returns the tested pages.
 func everyPage() map[string]string {
 	return map[string]string{
-		"calls": call("90527000"), "empty": "/calls?agent=nobody", "wrong": "/calls?number=1", "missing": call("90527002"),
+		"calls": call("90527000"), "list": "/calls", "empty": "/calls?agent=nobody", "wrong": "/calls?number=1", "missing": call("90527002"),
 		"completeness": "/completeness?month=2025-05&day=2025-05-25", "error": "/nothing",
 	}
 }
@@ -45,6 +45,54 @@ func TestAccessible(t *testing.T) {
 				if wide := s.eval(`Math.max(0, document.documentElement.scrollWidth - document.documentElement.clientWidth)`); wide != "0" {
 					t.Errorf("%s, %d wide: it is %s too wide", name, width, wide)
 				}
+			}
+		}
+	}
+}
+
+// TestEverythingFits compares boxes at common widths, with the longest values of a list: no table is wider than its card, only names are
+// cut, no cards or controls overlap, and the buttons of the search are beside a field.
+func TestEverythingFits(t *testing.T) {
+	s := serve(t, "listen,download,audit", nil)
+	const lengthen = `document.querySelectorAll(".list tbody tr").forEach((row) => {
+		const long = {Agent: "Maria Magdalena van der Berg", Campaign: "Outbound renewals of the second half", Status: "Scheduled a call back",
+			Length: "1:02:03", Number: "+1 (550) 867-5359", Recording: "2 of 12 recordings"};
+		row.querySelectorAll("[data-label]").forEach((cell) => { cell.textContent = long[cell.dataset.label]; });
+	})`
+	const look = `(() => {
+		const said = [], box = (e) => e.getBoundingClientRect(), hidden = (e) => box(e).width <= 1;
+		const shown = (e) => e.checkVisibility() && !hidden(e) && !e.closest(".vh") && !(e.closest("thead") && hidden(e.closest("thead")));
+		const name = (e) => e.tagName + " " + e.id + " " + e.className + " " + e.textContent.trim().slice(0, 20);
+		for (const table of [...document.querySelectorAll("table")].filter(shown)) {
+			const card = box(table.closest("section"));
+			for (const e of [table, ...table.querySelectorAll("td, th")].filter(shown)) {
+				if (box(e).right > card.right + 0.5 || box(e).left < card.left - 0.5) said.push("it leaves its card: " + name(e));
+				if (e !== table && !e.matches("td.name") && e.scrollWidth > e.clientWidth) said.push("it is cut: " + name(e));
+				if (e.matches("td.name") && box(e).width < 72) said.push("it is " + box(e).width + " wide: " + name(e));
+			}
+		}
+		const all = (selector) => [...document.querySelectorAll(selector)].filter(shown);
+		const main = "main a, main button, main input, main select, main label, main h2";
+		for (const list of [all("#search, main > section, .columns > section"), all(main), all("#player button, #player select, #player label, #player p")]) {
+			list.forEach((a, i) => list.slice(i + 1).forEach((b) => {
+				if (a.contains(b) || b.contains(a)) return;
+				const wide = Math.min(box(a).right, box(b).right) - Math.max(box(a).left, box(b).left);
+				const high = Math.min(box(a).bottom, box(b).bottom) - Math.max(box(a).top, box(b).top);
+				if (wide > 1 && high > 1) said.push(name(a) + " overlaps " + name(b));
+			}));
+		}
+		const go = document.querySelector(".go");
+		if (go && innerWidth > 760 && !all("#search > .fields > .field").some((f) => box(f).top < box(go).bottom && box(f).bottom > box(go).top)) said.push("the buttons are alone");
+		return said.slice(0, 10).join("\n");
+	})()`
+	for _, width := range []int64{400, 800, 1024, 1280, 1366, 1440, 1920} {
+		s.size(width, 900, false)
+		for name, path := range everyPage() {
+			s.open(path)
+			s.eval(lengthen)
+			s.shoot(fmt.Sprintf("fit-%s-%d", name, width))
+			if said := s.eval(look); said != "" {
+				t.Errorf("%s, %d wide:\n%s", name, width, said)
 			}
 		}
 	}

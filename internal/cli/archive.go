@@ -59,7 +59,7 @@ func archiveSettings() []setting {
 		{name: "dest", group: groupWhere, placeholder: "DEST", usage: "a folder, or s3://bucket/prefix (required)"},
 		{name: "new-archive", kind: toggle, group: groupWhere, usage: "start a new archive in an empty folder that contained an archive before, or in a mount point where nothing is mounted"},
 		{name: "path-template", group: groupWhere, placeholder: "TEMPLATE", defaultValue: "{{.filename}}",
-			usage: "file name of each recording: a Go template with the API's fields of call and recording, like {{.campaign_id}}/{{.filename}}; archived recordings keep their names"},
+			usage: "file name of each recording: a Go template with the API's fields of call and recording, like {{.campaign_id}}/{{.filename}} (all fields: docs/fields.md); archived recordings keep their names"},
 		{name: "state-dir", group: groupWhere, placeholder: "FOLDER", usage: "folder for temporary files and learned rates; it may be empty at each start (default: the user's state folder)"},
 	}
 	settings = append(settings, filterSettings()...)

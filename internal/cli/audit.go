@@ -325,6 +325,9 @@ func (a auditResult) write(w io.Writer, asJSON bool) error {
 		fmt.Fprintf(&b, "expired      %s not in the store, and their retention has ended: a lifecycle rule may have removed them.\n"+
 			"             Run erase --expired --yes to note it, and then seal\n", plural(a.Absent, "recording"))
 	}
+	if a.Unsure > 0 {
+		fmt.Fprintf(&b, "NOT COMPARED audio of %s: their lines are in files that are not as they were sealed; restore the files and audit again\n", plural(a.Unsure, "recording"))
+	}
 	if a.Reclosed > 0 {
 		fmt.Fprintf(&b, "not sealed   %s closed again since the last seal: run seal\n", plural(a.Reclosed, "day"))
 	}
@@ -333,6 +336,9 @@ func (a auditResult) write(w io.Writer, asJSON bool) error {
 	}
 	if !a.HeadGiven && a.Seals > 0 {
 		b.WriteString("no --head    audit could not check whether the newest seals were removed\n")
+	}
+	if next := nextAfterAudit(a.Findings); len(next) > 0 {
+		b.WriteString("\nnext\n  " + strings.Join(next, "\n  ") + "\n")
 	}
 	return writeText(w, trimLines(b.String()))
 }
@@ -392,7 +398,7 @@ func writeHistory(w io.Writer, h evidence.History) error {
 	case len(h.Recordings) == 0:
 		fmt.Fprintf(&b, "call %s, call day %s, without recordings\n\n", h.CallID, days)
 	default:
-		fmt.Fprintf(&b, "call %s, call day %s, with %s: %s\n\n", h.CallID, days, plural(len(h.Recordings), "recording"), strings.Join(h.Recordings, ", "))
+		fmt.Fprintf(&b, "call %s, call day %s, with %s: %s\n\n", h.CallID, days, plural(len(h.Recordings), "recording"), strings.Join(withOutcomes(h), ", "))
 	}
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0) // writes to a strings.Builder never fail
 	for _, e := range h.Events {
@@ -417,4 +423,13 @@ func writeHistory(w io.Writer, h evidence.History) error {
 		b.WriteString("audit shows the history of each recording by its id\n")
 	}
 	return writeText(w, trimLines(b.String()))
+}
+
+// withOutcomes returns the recordings of a call, each with its outcome.
+func withOutcomes(h evidence.History) []string {
+	list := make([]string, 0, len(h.Recordings))
+	for _, id := range h.Recordings {
+		list = append(list, fmt.Sprintf("%s (%s)", id, h.Outcomes[id]))
+	}
+	return list
 }

@@ -38,9 +38,21 @@ func (p *process) access(ctx context.Context, job *auditJob, talk output) outcom
 		result.line = fmt.Sprintf("%s of the access log cannot be read: each kill of serve may leave one; more of them mean that the log was changed", plural(unreadable, "line"))
 	}
 	if lines == 0 && !talk.json {
-		_, result.unwritten = io.WriteString(p.stdout, "the access log has no opened call, no play and no download\n")
+		_, result.unwritten = io.WriteString(p.stdout, job.nothingNoted()+"\n")
 	}
 	return result
+}
+
+// nothingNoted says that the access log has no line that was asked for.
+func (j *auditJob) nothingNoted() string {
+	about, days := "", ""
+	if j.recording != "" {
+		about = " about " + j.recording
+	}
+	if j.from != "" || j.to != "" {
+		days = " on these days"
+	}
+	return "the access log notes nothing" + about + days + ": no opened call, no play and no download"
 }
 
 func (p *process) readAccess(ctx context.Context, job *auditJob, talk output) (unreadable, lines int, err error) {
@@ -61,15 +73,15 @@ func (p *process) readAccess(ctx context.Context, job *auditJob, talk output) (u
 		if talk.json {
 			return write.Encode(a)
 		}
-		what, of := strings.ReplaceAll(a.What, "_", " "), a.RecordingID
-		if of == "" && a.CallID != "" {
-			of = "call " + a.CallID
+		if lines == 1 {
+			_, _ = fmt.Fprint(table, "TIME\tUSER\tWHAT\tCALL\tRECORDING\tFROM\tREASON\n") // into memory
 		}
+		what := strings.ReplaceAll(a.What, "_", " ")
 		if n := len(a.CallIDs); n > 0 {
 			what = fmt.Sprintf("%s of %s", what, plural(n, "call"))
 		}
 		user := orElse(a.User, "(this machine)")
-		_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", a.Time.Format("2006-01-02 15:04:05Z"), user, what, of, a.From, a.Reason)
+		_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.Time.Format("2006-01-02 15:04:05Z"), user, what, orDash(a.CallID), orDash(a.RecordingID), a.From, a.Reason)
 		return err
 	})
 	return unreadable, lines, errors.Join(err, table.Flush(), writeText(p.stdout, trimLines(text.String())))

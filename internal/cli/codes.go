@@ -34,7 +34,7 @@ func exitCodesOf(command string) []exitCode {
 			{"0", "everything is intact"}, {"1", meansStore}, {"2", meansUsage},
 			{"3", "nothing is damaged, but something could not be read, the archive has no day in the span, or --max-duration stopped it"},
 			{"4", "a stored recording, or the manifest, is damaged"},
-			{"5", meansLocked + " (--repair)"}, signal,
+			{"5", meansLocked + " (--repair, --note)"}, signal,
 		}
 	case "report":
 		return []exitCode{{"0", "the report was written, complete or not"}, {"1", meansStore}, {"2", meansUsage}, {"3", "--strict: the days are not complete"}, signal}
@@ -67,7 +67,7 @@ func exitCodesOf(command string) []exitCode {
 	case "seal":
 		return []exitCode{
 			{"0", "every closed day is sealed"}, {"1", meansStore + "; or the existing seals cannot be continued"}, {"2", meansUsage + "; or the key cannot sign"},
-			{"3", "--tsa gave no timestamp; the seal is stored without one"}, {"4", "the lines of a closed day do not match its day line; that day was not sealed"}, {"5", meansLocked}, signal,
+			{"3", "--tsa gave no timestamp; the seal is stored without one"}, {"4", "the lines of a closed day do not match its day line, or an earlier seal; that day was not sealed"}, {"5", meansLocked}, signal,
 		}
 	case "audit":
 		return []exitCode{

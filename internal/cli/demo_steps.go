@@ -301,6 +301,6 @@ func (d *demo) serve(ctx context.Context, state string) outcome {
 	if job.err != nil {
 		return judge(job.err, nil, false)
 	}
-	d.say("\n== serve: the page is open until Ctrl-C")
+	d.say("\n== serve: open this page in a browser; Ctrl-C ends the demo")
 	return served(d.process.serve(ctx, page), context.Cause(ctx))
 }

@@ -30,6 +30,9 @@ func (e *eraseRun) expire(ctx context.Context) (began bool, err error) {
 		if x.Today, err = evidence.Today(ctx, x.Ledger, x.Now); err != nil {
 			return false, err
 		}
+		if err := e.checkCampaigns(ctx, x); err != nil {
+			return false, err
+		}
 	}
 	defer func() {
 		result := x.Result()
@@ -41,8 +44,30 @@ func (e *eraseRun) expire(ctx context.Context) (began bool, err error) {
 	if err := x.Run(ctx); err != nil || x.Yes {
 		return true, err
 	}
-	e.made.NextExpiry, err = x.Next(ctx)
+	e.made.Stored, e.made.NextExpiry, err = x.Outlook(ctx)
 	return true, err
+}
+
+// checkCampaigns warns of campaigns of the retention that no call has, before anything is removed: a wrong id gives the
+// recordings of a campaign the class of all others. It refuses to remove anything if such a campaign is not an id.
+func (e *eraseRun) checkCampaigns(ctx context.Context, x *evidence.Expiring) error {
+	unseen, err := evidence.UnseenCampaigns(ctx, x.Ledger, x.Retention)
+	if err != nil {
+		return err
+	}
+	e.made.Unseen = unseen
+	for _, campaign := range unseen {
+		class := x.Retention.Campaigns[campaign]
+		why, isID := "no call of the archive has campaign "+campaign, evidence.IsCampaignID(campaign)
+		if !isID {
+			why = "it is not an id, which has only digits"
+		}
+		if !isID && x.Yes {
+			return misuse("run archive with its id in --retention-campaign; find --json shows the id as campaign_id", "nothing was removed: a campaign of class %s of the retention is wrong: %s", class, why)
+		}
+		e.tell.warn("check a campaign of class "+class+" of the retention: "+why, "check a campaign of the retention", "class", class, "reason", why)
+	}
+	return nil
 }
 
 // finishExpiries finishes expiries that were stopped, or names them in a dry run. An expiry that cannot be finished does
@@ -136,8 +161,20 @@ func (r *eraseResult) writeRetention(b *strings.Builder) {
 	}
 	fmt.Fprintf(b, "\nretention, as archive noted it on %s in %s\n", e.Noted.UTC().Format("2006-01-02 15:04 UTC"), e.File)
 	table := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0)
-	row := func(class, kept, campaigns string) { _, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", class, kept, campaigns) }
-	row("CLASS", "KEPT FOR", "CAMPAIGNS")
+	row := func(class, kept, recordings, campaigns string) {
+		if r.Stored != nil {
+			kept += "\t" + recordings
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", class, kept, campaigns)
+	}
+	stored := func(class string) string {
+		i := slices.IndexFunc(r.Stored, func(c evidence.ExpiredClass) bool { return c.Class == class })
+		if i < 0 {
+			return "0"
+		}
+		return thousands(int64(r.Stored[i].Recordings))
+	}
+	row("CLASS", "KEPT FOR", "RECORDINGS", "CAMPAIGNS")
 	for _, class := range slices.Sorted(maps.Keys(e.Classes)) {
 		var of []string
 		for _, campaign := range slices.Sorted(maps.Keys(e.Campaigns)) {
@@ -148,10 +185,10 @@ func (r *eraseResult) writeRetention(b *strings.Builder) {
 		if class == e.Default {
 			of = append(of, "all others")
 		}
-		row(class, e.Classes[class].String(), orDash(strings.Join(of, ", ")))
+		row(class, e.Classes[class].String(), stored(class), orDash(strings.Join(of, ", ")))
 	}
 	if e.Default == "" {
-		row("-", "for ever", "all others")
+		row("-", "for ever", stored(""), "all others")
 	}
 	_ = table.Flush()
 }

@@ -33,8 +33,10 @@ type eraseResult struct {
 	Index      bool              `json:"index"`      // the user's own index was updated
 	Exports    []refreshedExport `json:"exports"`
 	Expired    *evidence.Expired `json:"expired,omitempty"` // set by --expired and --resume
-	// Set by --expired, NextExpiry only without --yes.
+	// Set by --expired, Stored and NextExpiry only without --yes.
 	Retention  *evidence.NotedRetention `json:"retention,omitempty"`
+	Unseen     []string                 `json:"unseen_campaigns,omitempty"` // campaigns of the retention that no call has
+	Stored     []evidence.ExpiredClass  `json:"stored,omitzero"`            // class "" is kept for ever
 	NextExpiry *evidence.NextExpiry     `json:"next_expiry,omitempty"`
 	Elsewhere  []string                 `json:"elsewhere"` // places with possible copies that were not updated
 
@@ -266,12 +268,15 @@ func (r *eraseResult) keptText() string {
 // nextAfterKept says what to do about recordings that must stay.
 func (r *eraseResult) nextAfterKept() (steps []string) {
 	var held, locked, shared, bucket bool
+	calls := map[string]bool{}
 	for _, k := range r.Kept {
+		calls[k.Call] = true
 		held = held || len(k.Cases) > 0
 		locked = locked || !k.Until.IsZero() || k.LegalHold
 		shared = shared || k.Shared != ""
 		bucket = bucket || k.Bucket
 	}
+	delete(calls, "") // of files
 	if held {
 		steps = append(steps, "held: end the hold with hold release CASE, if the case is closed")
 	}
@@ -284,6 +289,7 @@ func (r *eraseResult) nextAfterKept() (steps []string) {
 	switch {
 	case r.resumed:
 		steps = append(steps, "then run erase --resume again")
+	case !bucket && len(calls) >= r.Calls: // there are no other calls
 	case !bucket:
 		steps = append(steps, "or erase only the other calls: give their ids to --ids-from")
 	default:

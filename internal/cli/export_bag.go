@@ -35,14 +35,17 @@ type bagResult struct {
 	To       string `json:"to"`
 	Format   string `json:"format"`
 	bag.Summary
-	DaysUnread int     `json:"days_unread"` // days without all of their calls in the bag
-	Seconds    float64 `json:"seconds"`
+	NotFound   []string `json:"ids_not_found"` // of --ids-from
+	DaysUnread int      `json:"days_unread"`   // days without all of their calls in the bag
+	Seconds    float64  `json:"seconds"`
+
+	notFound string // in words
 }
 
 // bag writes one bag.
 func (p *process) bag(ctx context.Context, job *exportJob, talk output) outcome {
 	began := time.Now()
-	made := bagResult{To: job.to, Format: bagFormat}
+	made := bagResult{To: job.to, Format: bagFormat, NotFound: []string{}}
 	f := &found{}
 	done := p.announceStop(ctx, "export", talk, "the bag is not written")
 	err := p.runBag(ctx, job, talk, f, &made)
@@ -105,6 +108,8 @@ func (p *process) runBag(ctx context.Context, job *exportJob, talk output, f *fo
 	}
 	if ids != nil && ids.tell(tell) {
 		f.incomplete = true
+		made.NotFound = ids.absent()
+		made.notFound = ids.absentText(made.NotFound)
 	}
 	return nil
 }
@@ -118,6 +123,12 @@ func (m bagResult) write(w io.Writer, asJSON bool) error {
 	fmt.Fprintf(&b, "bag written: %s, %s with audio of %s, in %s\n", plural(m.Calls, "call"), thousands(int64(m.Stored)), plural(m.Recordings, "recording"), m.To)
 	if m.LeftOut > 0 {
 		fmt.Fprintf(&b, "LEFT OUT     audio of %s: missing, damaged, or not readable\n", plural(m.LeftOut, "recording"))
+	}
+	if silent := m.Silent(); silent != "" {
+		fmt.Fprintf(&b, "no audio     %s\n", silent)
+	}
+	if m.notFound != "" {
+		fmt.Fprintf(&b, "NOT FOUND    %s\n", m.notFound)
 	}
 	if m.DaysUnread > 0 {
 		fmt.Fprintf(&b, "NOT READ     %s: some of their calls are missing from the bag\n", plural(m.DaysUnread, "day"))
@@ -133,9 +144,11 @@ func (m bagResult) write(w io.Writer, asJSON bool) error {
 			plural(m.UnsealedCalls, "call"), plural(len(m.UnsealedDays), "day"), strings.Join(m.UnsealedSpans(), ", "))
 	}
 	fmt.Fprintf(&b, "files        %s, %s\n", thousands(int64(m.Files)), bytesText(m.Bytes))
+	fmt.Fprintf(&b, "checksum     %s of tagmanifest-sha256.txt\n", m.Checksum)
 	fmt.Fprintf(&b, "\nnext\n  check the files: cd %s && sha256sum --strict --quiet -c manifest-sha256.txt && sha256sum --strict --quiet -c tagmanifest-sha256.txt\n", shellWord(m.To))
 	if m.Seals > 0 {
 		b.WriteString("  check the seals: README.txt in the bag has the commands of ssh-keygen; they need your public key, which is not in the bag\n")
 	}
+	b.WriteString("  keep the checksum, and give it to the other side on another way than the bag: only it shows that nothing was removed\n")
 	return writeText(w, b.String())
 }

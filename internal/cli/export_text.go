@@ -58,7 +58,7 @@ func (e exportResult) write(w io.Writer, asJSON bool) error {
 		plural(int(e.Calls), "call"), plural(int(e.Recordings), "recording"), bytesText(e.Bytes), e.Format, e.To)
 	fmt.Fprintf(&b, "days         %s written, %s unchanged, %s removed", thousands(int64(e.Written)), thousands(int64(e.Unchanged)), thousands(int64(e.Removed)))
 	if e.Empty > 0 {
-		fmt.Fprintf(&b, ", %s without a match", thousands(int64(e.Empty)))
+		fmt.Fprintf(&b, ", %s with no call to export", thousands(int64(e.Empty)))
 	}
 	if len(e.Unreadable) > 0 {
 		fmt.Fprintf(&b, ", %s not readable", thousands(int64(len(e.Unreadable))))

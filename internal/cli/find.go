@@ -31,7 +31,7 @@ func findSettings() []setting {
 		setting{name: "log-format", group: groupAnswer, placeholder: "FORMAT", defaultValue: "text", usage: "format of messages on stderr; auto means text on a terminal and JSON elsewhere",
 			choices: []string{"auto", "text", "json"}},
 		setting{name: "copy-to", group: groupCopy, placeholder: "FOLDER", usage: "copy the audio of the found calls into a folder, with index.csv and playlist.m3u8; overwrites nothing, and the same command resumes where it stopped"},
-		setting{name: "path-template", group: groupCopy, placeholder: "TEMPLATE", usage: "file names of the copies, as for archive (default: the names in the archive)"},
+		setting{name: "path-template", group: groupCopy, placeholder: "TEMPLATE", usage: "file names of the copies, as for archive; docs/fields.md lists the fields (default: the names in the archive)"},
 		setting{name: "workers", group: groupCopy, placeholder: "N", defaultValue: "4", usage: "maximum parallel copies"},
 	)
 	return settings
@@ -52,9 +52,9 @@ it still prints and copies the rest; verify shows the damage.`,
 		examples: []example{
 			{"the calls of the last 30 days with this number; its last digits are enough",
 				"convoso-archiver find --dest /archive --last 30d --number 5550000063"},
-			{"twenty random sales of one agent over ten seconds, to listen to",
-				"convoso-archiver find --dest /archive --agent 'Agent 4' --status SALE --min-length 10s \\\n" +
-					"  --outcome archived --sample 20 --copy-to qa"},
+			{"twenty random sales of one agent of at least ten seconds, to listen to",
+				"convoso-archiver find --dest /archive --last 30d --agent 'Agent 4' --status SALE \\\n" +
+					"  --min-length 10s --outcome archived --sample 20 --copy-to qa"},
 			{"the twenty longest calls that have audio",
 				"convoso-archiver find --dest /archive --last 30d --outcome archived --sort -length --limit 20 --copy-to longest"},
 			{"a list of ids from a lawyer, with readable file names",

@@ -20,7 +20,12 @@ const (
 )
 
 // hints explain why nothing was found: a value that no call has, and similar values.
-type hints struct{ terms []*hintTerm }
+type hints struct {
+	terms   []*hintTerm
+	query   search.Query
+	without []*without // searches without one term each
+	found   bool       // a call matches all terms
+}
 
 // hintTerm is one requested value.
 type hintTerm struct {
@@ -48,7 +53,7 @@ type hint struct {
 
 // newHints makes hints for the terms without personal data.
 func newHints(q search.Query) *hints {
-	h := &hints{}
+	h := &hints{query: q, without: withoutEach(q)}
 	add := func(t hintTerm, values []string, alone func(*search.Query, string)) {
 		for _, value := range values {
 			if value == "" {
@@ -89,10 +94,17 @@ func newHints(q search.Query) *hints {
 
 // watch returns a function to call with every read call, nil if there are no terms.
 func (h *hints) watch() func(*search.Call) {
-	if len(h.terms) == 0 {
+	if len(h.terms) == 0 && len(h.without) == 0 {
 		return nil
 	}
 	return func(c *search.Call) {
+		if len(h.without) > 0 && (h.found || h.query.Matches(c)) {
+			h.found = true // nothing needs to be explained
+			return
+		}
+		for _, w := range h.without {
+			w.see(c)
+		}
 		for _, t := range h.terms {
 			if !t.matched {
 				t.matched = t.alone.Matches(c)
@@ -323,7 +335,11 @@ func (h *hints) tellNothing(ctx context.Context, tell teller, archive *searched,
 	} else if isSpan {
 		where = "these days"
 	}
-	for _, one := range h.hints() {
+	unseen := h.hints()
+	if len(unseen) == 0 {
+		return h.tellWithout(ctx, tell, archive)
+	}
+	for _, one := range unseen {
 		tell.note(one.line(where), "no call has this value", "term", one.term, "nearest", one.nearest[0].value, "calls", one.nearest[0].calls)
 	}
 	return nil

@@ -179,10 +179,15 @@ func (l *idList) tell(tell teller) (missing bool) {
 	if len(absent) == 0 {
 		return false
 	}
-	line := fmt.Sprintf("%d of %s not found: ", len(absent), plural(len(l.ids), "id")) + strings.Join(absent[:min(len(absent), maxTold)], ", ")
-	if more := len(absent) - maxTold; more > 0 {
-		line += fmt.Sprintf(" and %s more", thousands(int64(more)))
-	}
-	tell.warn(line, "ids were not found", "missing", absent[:min(len(absent), maxTold)], "count", len(absent), "of", len(l.ids))
+	tell.warn(l.absentText(absent), "ids were not found", "missing", absent[:min(len(absent), maxTold)], "count", len(absent), "of", len(l.ids))
 	return true
+}
+
+// absentText names the first ids that were not found.
+func (l *idList) absentText(absent []string) string {
+	text := fmt.Sprintf("%d of %s not found: ", len(absent), plural(len(l.ids), "id")) + strings.Join(absent[:min(len(absent), maxTold)], ", ")
+	if more := len(absent) - maxTold; more > 0 {
+		text += fmt.Sprintf(" and %s more", thousands(int64(more)))
+	}
+	return text
 }

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"iter"
 	"log/slog"
-	"strconv"
 
 	"convoso-archiver/archiver"
 	"convoso-archiver/archiver/store"
@@ -29,6 +28,7 @@ type found struct {
 	days                      int // that could not be read
 	counts                    copier.Counts
 	copied                    bool
+	again                     string // flags that select a drawn sample again, "" for none
 	unwritten                 error
 }
 
@@ -44,8 +44,8 @@ func (p *process) find(ctx context.Context, job *findJob) outcome {
 			result.line = signal.Error()
 		}
 	}
-	if job.drawn && job.copyTo != "" && ctx.Err() != nil {
-		result.line += fmt.Sprintf(", with --seed %d", job.query.Seed)
+	if f.again != "" && job.copyTo != "" && ctx.Err() != nil {
+		result.line += ", with " + f.again
 	}
 	result.unwritten = f.unwritten
 	return result
@@ -64,10 +64,6 @@ func (p *process) findIn(ctx context.Context, job *findJob, tell teller, f *foun
 	defer func() { err = errors.Join(err, archive.Close(ctx)) }()
 	if err := job.readCase(ctx, archive, tell); err != nil {
 		return err
-	}
-	if job.drawn {
-		seed := strconv.FormatUint(job.query.Seed, 10)
-		tell.note("random sample: --seed "+seed+" selects the same calls again", "the sample was drawn", "seed", job.query.Seed)
 	}
 	if err := job.useIndex(ctx, archive, tell); err != nil {
 		return err
@@ -114,8 +110,14 @@ func (p *process) answer(ctx context.Context, job *findJob, archive *searched, t
 		}()
 	}
 	var answers iter.Seq2[search.Call, error] = archive.Search(ctx, job.query)
-	if job.needsRows() {
-		answers = search.NewLoader(archive.Archive).Complete(ctx, answers)
+	if job.query.Sample > 0 {
+		answers = f.draw(ctx, job, tell, answers)
+	}
+	switch load := search.NewLoader(archive.Archive); {
+	case job.needsRows():
+		answers = load.Complete(ctx, answers)
+	case job.format == findTable:
+		answers = load.CompleteSome(ctx, answers, needsCause)
 	}
 	for c, err := range answers {
 		if err != nil {

@@ -189,7 +189,7 @@ func callCells(c *search.Call) []string {
 	}
 	cells := []string{
 		at, cmp.Or(c.User, c.UserID, "-"), cmp.Or(c.Campaign, c.CampaignID, "-"), cmp.Or(c.Status, "-"), lengthText(c.Length),
-		cmp.Or(c.PhoneNumber, c.NumberDialed, "-"), c.RecordingWords(),
+		cmp.Or(c.PhoneNumber, c.NumberDialed, "-"), recordingWords(c),
 	}
 	if c.Erased && len(c.Recordings) == 0 {
 		cells[len(cells)-1] = "erased"

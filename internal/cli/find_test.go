@@ -96,6 +96,42 @@ func TestHints(t *testing.T) {
 	}
 }
 
+// TestWithout counts the calls that match without one term, and names the closest length.
+func TestWithout(t *testing.T) {
+	call := func(status string, length int) *search.Call {
+		return &search.Call{Position: 1, Fields: search.Fields{ID: "1", Status: status, Length: length, PhoneNumber: "5551234567"}}
+	}
+	calls := []*search.Call{call("SALE", 10), call("SALE", 25), call("SALE", -1), call("DC", 200)}
+	for name, c := range map[string]struct {
+		query search.Query
+		want  []string
+	}{
+		"too long":     {search.Query{Statuses: []string{"SALE"}, MinLength: 180}, []string{"3 calls match without --min-length; the longest lasts 0:25", "1 call matches without --status"}},
+		"too short":    {search.Query{Statuses: []string{"SALE"}, MaxLength: 5}, []string{"2 calls match without --max-length; the shortest lasts 0:10"}},
+		"two missing":  {search.Query{Statuses: []string{"DC"}, MinLength: 300, MaxLength: 400}, []string{"1 call matches without --min-length; the longest lasts 3:20"}},
+		"a match":      {search.Query{Statuses: []string{"SALE"}, MinLength: 20}, nil},
+		"no value":     {search.Query{Number: "99999", Statuses: []string{"DC"}}, []string{"1 call matches without --number"}},
+		"a list":       {search.Query{Listed: []string{"7"}, Statuses: []string{"DC"}}, nil},
+		"nothing else": {search.Query{}, nil},
+	} {
+		h := newHints(c.query)
+		if watch := h.watch(); watch != nil {
+			for _, one := range calls {
+				watch(one)
+			}
+		}
+		var lines []string
+		for _, w := range h.without {
+			if w.calls > 0 && !h.found {
+				lines = append(lines, w.line())
+			}
+		}
+		if !slices.Equal(lines, c.want) {
+			t.Errorf("%s: %q, want %q", name, lines, c.want)
+		}
+	}
+}
+
 // TestTableFits: no line is wider than allowed, no value is truncated that can move below its row, and a truncated
 // one shows an ellipsis. Without a limit nothing is truncated.
 func TestTableFits(t *testing.T) {

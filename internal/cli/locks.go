@@ -9,6 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,8 +41,8 @@ func lockSettings() []setting {
 // retentionSettings say how long recordings are kept.
 func retentionSettings() []setting {
 	return []setting{
-		{name: "retention", kind: list, group: groupLocks, placeholder: "CLASS=PERIOD", usage: "how long to keep recordings of a class after the day of the call, like medicare=10y; repeatable. On S3 the class is the object's tag \"retention\" (default: as the archive's last run)"},
-		{name: "retention-campaign", kind: list, group: groupLocks, placeholder: "CAMPAIGN=CLASS", usage: "class of a campaign, given by its id; repeatable"},
+		{name: "retention", kind: list, group: groupLocks, placeholder: "CLASS=PERIOD", usage: "how long to keep recordings of a class, counted from the day of the call, which is the first day, like medicare=10y; repeatable. On S3 the class is the object's tag \"retention\" (default: as the archive's last run)"},
+		{name: "retention-campaign", kind: list, group: groupLocks, placeholder: "ID=CLASS", usage: "class of a campaign, given by its id, not by its name; repeatable"},
 		{name: "retention-default", group: groupLocks, placeholder: "CLASS", usage: "class of all other campaigns; without it their recordings are kept for ever"},
 	}
 }
@@ -136,6 +139,8 @@ func (r *reader) retention() *evidence.Retention {
 		switch {
 		case !found || campaign == "":
 			r.fail(origin, "write it like 1234=medicare", "%q is not a campaign's id and a class", item)
+		case !evidence.IsCampaignID(campaign):
+			r.fail(origin, "give its id: find --json shows the id as campaign_id, the name as campaign", "class %s: a campaign is not an id, which has only digits", class)
 		case twice && was != class:
 			r.fail(origin, "keep one of them", "campaign %s is given two classes", campaign)
 		}
@@ -265,7 +270,7 @@ func (j *lockJob) given() bool { return j.mode != "" || j.hasPeriod || j.hasAfte
 
 // noteFor is like note, for archive, which may have opened the archive of another account: the run refuses that, so
 // nothing must be noted.
-func (j *lockJob) noteFor(ctx context.Context, job *archiveJob, opened *archiver.Opened) error {
+func (j *lockJob) noteFor(ctx context.Context, job *archiveJob, opened *archiver.Opened, logger *slog.Logger) error {
 	if !j.given() { // otherwise Open has checked it
 		bucket, _ := opened.Store.(*store.S3)
 		if err := j.check(ctx, bucket, opened.Ledger); err != nil {
@@ -276,7 +281,24 @@ func (j *lockJob) noteFor(ctx context.Context, job *archiveJob, opened *archiver
 	if j.about.ID != "" && (j.about.APIURL != job.apiURL || j.about.TimeZone != zone) {
 		return nil
 	}
-	return j.note(ctx, opened.Ledger, manifest.Archive{APIURL: job.apiURL, TimeZone: zone, ConditionalWrites: opened.Conditions})
+	err := j.note(ctx, opened.Ledger, manifest.Archive{APIURL: job.apiURL, TimeZone: zone, ConditionalWrites: opened.Conditions})
+	if err == nil && !j.classes.Equal(j.noted) {
+		j.logRetention(logger)
+	}
+	return err
+}
+
+// logRetention reports that a retention was noted, because it decides what erase --expired removes.
+func (j *lockJob) logRetention(logger *slog.Logger) {
+	message := "noted the retention"
+	if !j.noted.IsZero() {
+		message = "changed the retention"
+	}
+	var classes []string
+	for _, class := range slices.Sorted(maps.Keys(j.classes.Classes)) {
+		classes = append(classes, class+"="+j.classes.Classes[class].String())
+	}
+	logger.Info(message, "classes", strings.Join(classes, ","), "campaigns", len(j.classes.Campaigns), "all_others", orElse(j.classes.Default, "for ever"))
 }
 
 // note notes changed settings for lock, verify, seal and erase. It writes archive.json first if the id of a new archive

@@ -12,6 +12,7 @@ import (
 
 	"convoso-archiver/archiver"
 	"convoso-archiver/archiver/store"
+	"convoso-archiver/fetcher"
 	"convoso-archiver/manifest"
 	"convoso-archiver/manifest/report"
 )
@@ -29,7 +30,7 @@ func reportSettings() []setting {
 		{name: "start-time", group: groupReport, placeholder: "TIME", usage: "first day, like 2025-05-01 (default: the first day in the archive)"},
 		{name: "end-time", group: groupReport, placeholder: "TIME", usage: "last day (default: today)"},
 		{name: "last", group: groupReport, placeholder: "DURATION", usage: "instead of --start-time and --end-time: 7d means the last seven days and today"},
-		{name: "missing", kind: toggle, group: groupReport, usage: "list each recording that is not archived, with its day and the reason, in place of the table of days; erased and expired ones are not missing"},
+		{name: "missing", kind: toggle, group: groupReport, usage: "list each recording that is not archived, with its day and the reason, and each day that is not closed, in place of the table of days; erased and expired recordings are not missing"},
 		{name: "dest", group: groupReport, placeholder: "DEST", usage: "the archive: a folder, or s3://bucket/prefix (required)"},
 		{name: "time-zone", group: groupReport, placeholder: "ZONE", usage: "the account's time zone; must be the archive's (default: the archive's)"},
 		{name: "config", group: groupReport, placeholder: "FILE", usage: "YAML file with settings; the file of archive works too"},
@@ -37,7 +38,7 @@ func reportSettings() []setting {
 		{name: "strict", kind: toggle, group: groupRules, usage: "exit with 3 when the days are not complete: a settled day is open or was never listed, calls could not be counted, or a recording is lost or given up"},
 		shared("s3-endpoint"), shared("s3-region"), shared("s3-path-style"),
 		{name: "json", kind: toggle, group: groupOutput, usage: "write one JSON object with every day and every loss"},
-		{name: "csv", kind: toggle, group: groupOutput, usage: "write CSV: a header and one row for each day, or with --missing for each missing recording"},
+		{name: "csv", kind: toggle, group: groupOutput, usage: "write CSV: a header and one row for each day, or with --missing for each missing recording and each day that is not closed"},
 	}
 	for _, s := range filterSettings() {
 		s.group = groupReported
@@ -196,13 +197,13 @@ func (r *reader) reportFormat() reportFormat {
 }
 
 // reportSpan returns the first and the last requested day; empty means the first known day and
-// today.
+// today. A future end means today.
 func (r *reader) reportSpan(now time.Time, zone *time.Location) (from, to string) {
 	switch {
 	case r.isSet("last") || r.isSet("start-time"):
 	case r.isSet("end-time"):
 		end, _ := r.wall("end-time")
-		return "", end.Format(time.DateOnly)
+		return "", earlier(end, fetcher.Wall(now, zone)).Format(time.DateOnly)
 	default:
 		return "", ""
 	}

@@ -28,7 +28,7 @@ func writeReport(w io.Writer, r *report.Report, format reportFormat) error {
 		return json.NewEncoder(w).Encode(r)
 	case reportCSV:
 		if r.Missing != nil {
-			return writeMissingCSV(w, r.Missing)
+			return writeMissingCSV(w, r)
 		}
 		return writeReportCSV(w, r)
 	}

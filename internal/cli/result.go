@@ -75,9 +75,12 @@ func (p *process) finish(command string, o outcome) int {
 		}
 		p.logger.Log(context.Background(), o.level(), "run ended", append(attrs, o.counts...)...)
 	}
+	stopped := !o.failed && (o.code == ExitInterrupted || o.code == ExitTerminated)
 	for _, line := range []string{o.line, unwritten} {
 		switch {
 		case line == "":
+		case asJSON && stopped && line == o.line: // it was asked for
+			p.logger.Warn(line, "command", command, "exit_code", code)
 		case asJSON:
 			p.logger.Error(line, "command", command, "exit_code", code)
 		default:

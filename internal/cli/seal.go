@@ -107,13 +107,13 @@ type sealResult struct {
 }
 
 func (p *process) seal(ctx context.Context, job *sealJob, talk output, err error) outcome {
-	made := sealResult{Sealed: evidence.Sealed{Evidence: []string{}, Salted: []string{}, Changed: []string{}}}
+	made := sealResult{Sealed: evidence.Sealed{Evidence: []string{}, Salted: []string{}, Changed: []string{}, Contradictions: []evidence.Contradiction{}}}
 	began := false
 	if err == nil {
 		began, err = p.runSealing(ctx, job, talk, &made)
 		err = withBucket(archiver.Location{Folder: job.folder, S3: job.bucket}, err)
 	}
-	result := withDamage(judge(sealMisuse(err), context.Cause(ctx), made.Unstamped > 0), len(made.Changed) > 0)
+	result := withDamage(judge(sealMisuse(err), context.Cause(ctx), made.Unstamped > 0), len(made.Changed)+len(made.Contradictions) > 0)
 	made.ExitCode = result.code
 	if result.failed {
 		made.Error = p.screen.hidden(oneLine(result.line))
@@ -197,6 +197,9 @@ func (s sealResult) write(w io.Writer, asJSON bool) error {
 	if len(s.Changed) > 0 {
 		fmt.Fprintf(&b, "CHANGED      %s, not sealed: their lines changed after they were closed; run verify\n", dayList(s.Changed))
 	}
+	for _, c := range s.Contradictions[:min(len(s.Contradictions), maxFindings)] {
+		fmt.Fprintf(&b, "CHANGED      %s: %s (seal %d); the day is not sealed again\n", c.File, c.Detail, c.Seal)
+	}
 	if s.Stamped > 0 {
 		fmt.Fprintf(&b, "stamped      %s\n", plural(s.Stamped, "seal"))
 	}
@@ -206,10 +209,23 @@ func (s sealResult) write(w io.Writer, asJSON bool) error {
 	if s.Head != "" {
 		fmt.Fprintf(&b, "head         %s\n", s.Head)
 	}
-	if s.New {
-		b.WriteString("\nnext\n  keep the head outside of the archive, and give it to audit --seals --head\n")
+	if next := s.next(); len(next) > 0 {
+		b.WriteString("\nnext\n  " + strings.Join(next, "\n  ") + "\n")
 	}
 	return writeText(w, b.String())
+}
+
+// next suggests next steps.
+func (s sealResult) next() (steps []string) {
+	if len(s.Contradictions) > 0 {
+		steps = append(steps,
+			"restore these files from a copy, then run verify; audit --seals checks them against the seals",
+			"without a copy: move these files out of the archive, then run verify --repair, archive over these days, and seal; audit --seals reports them as missing")
+	}
+	if s.New {
+		steps = append(steps, "keep the head outside of the archive, and give it to audit --seals --head")
+	}
+	return steps
 }
 
 // dayList lists the first days.

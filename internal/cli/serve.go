@@ -309,8 +309,12 @@ func (p *process) serve(ctx context.Context, j *serveJob) (err error) {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	if _, err := fmt.Fprintln(p.stdout, j.address(listener.Addr().String(), secure != nil)); err != nil {
+	address, isUnnamed := j.address(listener.Addr().String(), secure != nil)
+	if _, err := fmt.Fprintln(p.stdout, address); err != nil {
 		return errors.Join(err, listener.Close())
+	}
+	if isUnnamed {
+		logger.Warn("only browsers on this machine can open the page: give --host, the name or address that the others open")
 	}
 	logger.Info("serving", "address", listener.Addr().String(), "tls", secure != nil, "users", j.config.Users != nil, "auth_header", j.config.AuthHeader != "")
 	return server.Serve(ctx, listener, secure)
@@ -338,17 +342,22 @@ func hintsFor(archive *searched) func(context.Context, search.Query) []string {
 	}
 }
 
-// address returns the URL of the page: a server that listens on all addresses uses its host name.
-func (j *serveJob) address(listens string, isTLS bool) string {
+// address returns the URL of the page. A server that listens on all addresses uses its host name, or HOST if it has none;
+// then only this machine can open the page, and isUnnamed is true.
+func (j *serveJob) address(listens string, isTLS bool) (url string, isUnnamed bool) {
 	scheme := "http"
 	if isTLS {
 		scheme = "https"
 	}
 	host, port, err := net.SplitHostPort(listens)
-	if address, errHost := netip.ParseAddr(host); err == nil && errHost == nil && address.IsUnspecified() && len(j.config.Hosts) > 0 {
-		listens = net.JoinHostPort(j.config.Hosts[0], port)
+	if address, errHost := netip.ParseAddr(host); err == nil && errHost == nil && address.IsUnspecified() {
+		name := "HOST"
+		if isUnnamed = len(j.config.Hosts) == 0; !isUnnamed {
+			name = j.config.Hosts[0]
+		}
+		listens = net.JoinHostPort(name, port)
 	}
-	return scheme + "://" + listens + "/"
+	return scheme + "://" + listens + "/", isUnnamed
 }
 
 // listenProblem returns only the cause, because the user knows the address.

@@ -78,7 +78,17 @@ func TestServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]string{"": "20 calls, newest first", "completeness": "The last run wrote", "healthz": "ok"} {
+	_, told, _ := r.run(t.Context(), "report", "--dest", folder)
+	told, _, _ = strings.Cut(told, "\n")
+	judged, told, _ := strings.Cut(told, ": ")
+	told, _, _ = strings.Cut(told, "; last run")
+	if !strings.HasPrefix(judged, "complete") && judged != "not complete" || !strings.Contains(told, "recordings archived") {
+		t.Fatalf("the report says %q %q", judged, told)
+	}
+	for path, want := range map[string]string{
+		"": "20 calls, newest first", "completeness": "The last run wrote", "completeness?": ">" + strings.ToUpper(judged[:1]) + judged[1:] + "</h1>",
+		"completeness?day=": "<p>" + told + ", ", "healthz": "ok",
+	} {
 		answer, err := http.Get(strings.TrimSpace(line) + path)
 		if err != nil {
 			t.Fatal(err)
@@ -130,15 +140,70 @@ func TestDemoServe(t *testing.T) {
 }
 
 func TestServeAddress(t *testing.T) {
-	j := &serveJob{}
-	if got := j.address("127.0.0.1:8480", false); got != "http://127.0.0.1:8480/" {
-		t.Error(got)
+	for _, test := range []struct {
+		listens string
+		hosts   []string
+		isTLS   bool
+		want    string
+		unnamed bool
+	}{
+		{"127.0.0.1:8480", nil, false, "http://127.0.0.1:8480/", false},
+		{"[::1]:8480", []string{"calls.example.com"}, false, "http://[::1]:8480/", false},
+		{"192.0.2.2:8443", nil, true, "https://192.0.2.2:8443/", false},
+		{"0.0.0.0:8443", []string{"calls.example.com"}, true, "https://calls.example.com:8443/", false},
+		{"[::]:8443", []string{"2001:db8::1"}, true, "https://[2001:db8::1]:8443/", false},
+		{"[::]:8443", nil, true, "https://HOST:8443/", true},
+		{"0.0.0.0:8480", nil, false, "http://HOST:8480/", true},
+	} {
+		j := &serveJob{}
+		j.config.Hosts = test.hosts
+		if got, unnamed := j.address(test.listens, test.isTLS); got != test.want || unnamed != test.unnamed {
+			t.Errorf("%s, %q: %s, %v", test.listens, test.hosts, got, unnamed)
+		}
 	}
-	j.config.Hosts = []string{"calls.example.com"}
-	if got := j.address("0.0.0.0:8443", true); got != "https://calls.example.com:8443/" {
-		t.Error(got)
+}
+
+// TestServeWithoutHost listens on all addresses: the log asks for --host, and the page is refused by an address.
+func TestServeWithoutHost(t *testing.T) {
+	_, archive := account(t, convosotest.Config{CallsPerDay: 20, RecordedShare: 0.5, MedianSize: 20_000})
+	r := newRunner(t, "CONVOSO_AUTH_TOKEN=simulator-token")
+	folder := filepath.Join(t.TempDir(), "archive")
+	if code, _, stderr := r.run(t.Context(), append(archive, "--dest", folder)...); code != ExitDone {
+		t.Fatalf("archive: code %d: %s", code, stderr)
 	}
-	if got := j.address("[::1]:8480", false); got != "http://[::1]:8480/" {
-		t.Error(got)
+	ctx, stop := context.WithCancelCause(t.Context())
+	read, write := io.Pipe()
+	ended := make(chan int, 1)
+	var talk strings.Builder
+	go func() {
+		ended <- Run(ctx, []string{
+			"serve", "--dest", folder, "--listen", "0.0.0.0:0", "--auth-header", "X-User", "--trusted-proxy", "127.0.0.1", "--access-log", filepath.Join(r.home, "log"),
+		}, Env{Stdout: write, Stderr: &talk, Environ: r.env})
+		_ = write.Close()
+	}()
+	line, err := bufio.NewReader(read).ReadString('\n')
+	port := strings.TrimSuffix(strings.TrimPrefix(line, "http://HOST:"), "/\n")
+	if err != nil || port == line {
+		t.Fatalf("%q, %v", line, err)
+	}
+	for host, status := range map[string]int{"192.0.2.2": 421, "localhost": 401} {
+		ask, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:"+port, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask.Host = host + ":" + port
+		answer, err := http.DefaultClient.Do(ask)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(answer.Body)
+		_ = answer.Body.Close()
+		if err != nil || answer.StatusCode != status || status == 421 && !strings.Contains(string(body), "--host NAME") {
+			t.Errorf("%s: status %d, %v, %s", host, answer.StatusCode, err, body)
+		}
+	}
+	stop(&SignalError{Signal: os.Interrupt})
+	if code := <-ended; code != ExitInterrupted || !strings.Contains(talk.String(), "can open the page: give --host") {
+		t.Errorf("it ended with %d: %s", code, talk.String())
 	}
 }

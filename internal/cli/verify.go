@@ -210,6 +210,9 @@ func (p *process) verifyJob(ctx context.Context, job *verifyJob, talk output, er
 		}
 	}
 	result = withDamage(judge(err, context.Cause(ctx), summary.IsIncomplete() || began && summary.Days == 0), summary.IsDamaged())
+	if result.line != "" && !result.failed {
+		result.line = context.Cause(ctx).Error() + ": the next verify checks everything anew" // there is nothing to resume
+	}
 	summary.ExitCode = result.code
 	if result.failed {
 		summary.Error = p.screen.hidden(oneLine(result.line))

@@ -38,7 +38,8 @@ func verifyAnswer(s verify.Summary) string {
 	case s.Error != "":
 		return "not verified: the verification failed"
 	case s.Stopped != "":
-		return fmt.Sprintf("not verified: stopped after %s of %s without damage", thousands(int64(s.Checked)), plural(s.Asked, "recording"))
+		return fmt.Sprintf("not verified: stopped after %s and %s of %s, without damage",
+			plural(s.Checked, "recording"), thousands(int64(s.DaysDone)), plural(s.Days, "whole day"))
 	case s.IsIncomplete():
 		return fmt.Sprintf("not verified: %s could not be read, the other %s are intact, in %s",
 			thousands(int64(s.Unreadable)), plural(s.Checked, "recording"), where)
@@ -128,7 +129,7 @@ func verifiedText(s verify.Summary) string {
 	row := func(name, count string, parts ...string) {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", name, count, strings.Join(withoutEmpty(parts), ", "))
 	}
-	row("days", thousands(int64(s.Days)))
+	row("days", thousands(int64(s.Days)), daysDoneText(s))
 	row("recordings", thousands(int64(s.Recordings)), thousands(int64(s.Checked))+" checked",
 		part(s.Damaged, "damaged"), part(s.Unreadable, "not readable"))
 	if s.Expired > 0 {
@@ -152,6 +153,14 @@ func verifiedText(s verify.Summary) string {
 	writeKeptAside(&b, s.KeptAside)
 	b.WriteString(nextAfterVerify(s))
 	return trimLines(b.String())
+}
+
+// daysDoneText counts the checked days of a verification that was stopped.
+func daysDoneText(s verify.Summary) string {
+	if s.Stopped == "" {
+		return ""
+	}
+	return thousands(int64(s.DaysDone)) + " checked to the end"
 }
 
 func unknownText(s verify.Summary) string {
@@ -222,13 +231,14 @@ func nextAfterVerify(s verify.Summary) string {
 		}
 	}
 	known := s.Counts[verify.KnownDamaged]
+	add(!s.Repair && s.ManifestDamaged > 0, "if these days are sealed and you have a copy: restore the changed files of manifest/ and calls/ first, and run verify again; verify --repair cannot bring back what was sealed")
 	add(!s.Repair && s.Damaged+s.ManifestDamaged > known, "run verify --repair, then archive over these days: it downloads the damaged recordings again")
 	add(s.Reopened+s.MendedDays+known > 0, "run archive over these days: it downloads the damaged recordings again, if the vendor still has them")
 	add(!s.Repair && s.Counts[verify.BadCallLine] > 0, "the repair leaves out the unreadable lines of calls/ and keeps a copy of the file; archive then lists these days again")
 	add(s.Unlocked > 0, "run lock: it sets missing locks and extends short ones")
 	add(s.NotHeld > 0, "run hold add with only the name of the case: it sets the missing legal holds")
 	add(s.Counts[verify.NotReadable] > 0, "unreadable recordings may be intact: give this user permission, or restore objects from the archive storage class, then verify again")
-	add(s.Stopped != "", "run the same command again; to check less at once, give --last or --start-time")
+	add(s.Stopped != "", "run verify again: it checks everything anew; to check less at once, give --last, or --start-time and --end-time")
 	if len(next) == 0 {
 		return ""
 	}

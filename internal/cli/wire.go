@@ -151,7 +151,7 @@ func assemble(ctx context.Context, job *archiveJob, rates fetcher.Rates, logger 
 				return p, err
 			}
 		}
-		if err := job.locks.noteFor(ctx, job, p.opened); err != nil {
+		if err := job.locks.noteFor(ctx, job, p.opened, logger); err != nil {
 			return p, err
 		}
 		config.Lock, config.Class = job.locks.settings.Rule(), job.locks.classes.Class

@@ -385,7 +385,7 @@ func TestLinesThatCount(t *testing.T) {
 			}
 		}
 	}
-	if got := text(t, db, "SELECT count(*) FROM recordings WHERE outcome = 'expired' AND reason LIKE 'its retention, short, ended on 2026-01-31; expiry %'"); got[0] != "3|" {
+	if got := text(t, db, "SELECT count(*) FROM recordings WHERE outcome = 'expired' AND reason LIKE 'its retention, class \"short\", ended on 2026-01-31; expiry %'"); got[0] != "3|" {
 		t.Errorf("recordings that have expired: %s", got[0])
 	}
 	if got := text(t, db, "SELECT count(*) FROM calls WHERE status LIKE 'Y%'"); got[0] != "1|" {

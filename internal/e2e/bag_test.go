@@ -28,6 +28,7 @@ type bagged struct {
 	LeftOut  int    `json:"left_out"`
 	Seals    int    `json:"seals"`
 	Files    int    `json:"files"`
+	Checksum string `json:"tagmanifest_sha256"`
 
 	SealedCalls   int      `json:"sealed_calls"`
 	SealedDays    int      `json:"sealed_days"`
@@ -65,6 +66,9 @@ func TestBag(t *testing.T) {
 				t.Errorf("%+v", got)
 			}
 			checkBag(t, dir)
+			if is := sha([]byte(readText(t, dir, "tagmanifest-sha256.txt"))); got.Checksum != is {
+				t.Errorf("checksum %s, is %s", got.Checksum, is)
+			}
 			checkVouched(t, dir, allowed)
 			if said := checkReadme(t, dir, key+".pub"); strings.Contains(said, ":") {
 				t.Errorf("the checks of README.txt say %q", said)
@@ -99,6 +103,7 @@ func TestBagOfDamage(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	checkBag(t, dir)
+	wantSaid(t, readText(t, dir, "README.txt"), "not in this bag: 1.\n")
 	for _, to := range []string{filepath.Join(a.dest, "bag"), filepath.Dir(a.dest), "s3://bucket/bag"} {
 		if r := a.other(2, "export", "--format", "bagit", "--to", to); r.stderr == "" {
 			t.Errorf("a bag in %s", to)
@@ -319,6 +324,7 @@ func checkSealedInBag(t *testing.T, a *archive) {
 	for _, want := range []string{
 		fmt.Sprintf("sealed       %d calls on 2 days\n", got.SealedCalls), fmt.Sprintf("NOT SEALED   %d calls on 2 days: %s; ", got.UnsealedCalls, span),
 		"  check the files: cd '" + dir + " 2' && sha256sum --strict --quiet -c manifest-sha256.txt && sha256sum --strict --quiet -c tagmanifest-sha256.txt\n", "  check the seals: README.txt in the bag has",
+		"checksum     " + sha([]byte(readText(t, dir+" 2", "tagmanifest-sha256.txt"))) + " of tagmanifest-sha256.txt\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the summary does not say %q: %s", want, text)
@@ -342,6 +348,37 @@ func checkSealedInBag(t *testing.T, a *archive) {
 		}
 		return names[0][len(dir)+1:]
 	}
+	// Audio of another recording of the day, and another call.
+	audio, _ := filepath.Glob(filepath.Join(dir, "data/audio", sealed[0], "*.mp3"))
+	first, second := audio[0][len(dir)+1:], audio[1][len(dir)+1:]
+	of, with := readText(t, dir, first), readText(t, dir, second)
+	writeFile(t, audio[0], with)
+	writeFile(t, audio[1], of)
+	remake()
+	check("NO LINE", []string{first, second})
+	index := readText(t, dir, "data/audio/index.csv")
+	was, is := strings.TrimPrefix(first, "data/audio/")+",", strings.TrimPrefix(second, "data/audio/")+","
+	writeFile(t, filepath.Join(dir, "data/audio/index.csv"), strings.NewReplacer(was, is, is, was).Replace(index))
+	remake()
+	check("OTHER NAME", []string{first, second})
+	writeFile(t, audio[0], of)
+	writeFile(t, audio[1], with)
+	callOf := func(name string) string {
+		for line := range strings.Lines(index) {
+			if strings.HasPrefix(line, name) {
+				return "," + strings.Split(line, ",")[2] + ","
+			}
+		}
+		t.Fatalf("no row %s", name)
+		return ""
+	}
+	writeFile(t, filepath.Join(dir, "data/audio/index.csv"), strings.Replace(index, callOf(was), callOf(is), 1))
+	remake()
+	check("NO LINE", []string{first})
+	writeFile(t, filepath.Join(dir, "data/audio/index.csv"), index)
+	remake()
+	check("NO LINE", nil)
+
 	for finding, change := range map[string]struct{ file, was, is string }{
 		"NO LINE":    {one("data/audio/" + sealed[0] + "/*"), "", "other audio"},
 		"OTHER LINE": {one("data/lines/calls/" + sealed[0] + "/*"), `"row":{`, `"row": {`},

@@ -20,6 +20,8 @@ func TestDemoKeepsTheAccount(t *testing.T) {
 		return cmd
 	}
 	demo := program("", "demo", "--serve", "--days", "9")
+	var complaint strings.Builder
+	demo.Stderr = &complaint
 	out, err := demo.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -28,7 +30,8 @@ func TestDemoKeepsTheAccount(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said strings.Builder
-	for lines := bufio.NewScanner(out); lines.Scan() && !strings.HasPrefix(lines.Text(), "http://"); {
+	lines := bufio.NewScanner(out)
+	for lines.Scan() && !strings.HasPrefix(lines.Text(), "http://") {
 		said.WriteString(lines.Text() + "\n")
 	}
 	for _, part := range []string{"A simulated account with 9 days, 1,080 calls", "complete so far: 9 days", " to " + daysAgo(1) + ": 7 closed, 2 not settled yet"} {
@@ -51,7 +54,13 @@ func TestDemoKeepsTheAccount(t *testing.T) {
 	if err := demo.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
+	if lines.Scan() {
+		t.Errorf("the address of the page is not the last line, but %q", lines.Text())
+	}
 	_ = demo.Wait() // the exit code is checked
+	if complaint.Len() > 0 {
+		t.Errorf("stderr of a stopped demo: %s", complaint.String())
+	}
 	if code := demo.ProcessState.ExitCode(); code != 130 {
 		t.Errorf("it ended with %d", code)
 	}

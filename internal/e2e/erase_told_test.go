@@ -90,7 +90,7 @@ func TestAuditOfACall(t *testing.T) {
 		wants []string
 	}{
 		{e.bare, []string{"call " + e.bare.ID + ", call day " + daysAgo(9) + ", without recordings\n", " listed   ", " erasure " + e.erasure, "; request 2025-17", "the erasure " + e.erasure + " is done", " sealed ", "the erasure " + e.erasure + ", by seal 1, SHA-256"}},
-		{e.recorded, []string{", with 1 recording: " + e.recorded.Recordings[0].ID + "\n", " listed   ", " erasure " + e.erasure, "the erasure " + e.erasure + ", by seal 1"}},
+		{e.recorded, []string{", with 1 recording: " + e.recorded.Recordings[0].ID + " (erased)\n", " listed   ", " erasure " + e.erasure, "the erasure " + e.erasure + ", by seal 1"}},
 		{other, []string{"call " + other.ID + ", call day " + daysAgo(8) + ", without recordings\n", " listed ", " held ", "for the case case 1", " released "}},
 	} {
 		said := e.other(0, "audit", c.call.ID, "--allowed-signers", allowed).stdout
@@ -160,6 +160,10 @@ func TestEraseSaysWhatToDo(t *testing.T) {
 	want := fmt.Sprintf("nothing was erased: 5 of %d calls and %d of %d recordings must stay\n", calls, heldRecordings, recordings)
 	if !strings.HasPrefix(said, want) {
 		t.Errorf("it does not begin with %q:\n%s", want, said)
+	}
+	ids := idsFile(t, held...)
+	if said := e.other(3, "erase", "--ids-from", ids, "--state-dir", e.state, "--yes", "--reason", "request 4").stdout; !strings.Contains(said, "held: end the hold") || strings.Contains(said, "only the other calls") {
+		t.Errorf("there are no other calls:\n%s", said)
 	}
 	if at := strings.Index(said, "index        up to date"); at >= 0 && at < strings.Index(said, "held: case 1") {
 		t.Errorf("the refusal comes after the index:\n%s", said)

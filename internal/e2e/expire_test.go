@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -133,7 +134,7 @@ func (x *expiring) check(gone map[string]bool) {
 	}
 	for _, c := range callsOf(x.t, x.other(0, "find", "--state-dir", x.state, "--last", "30d", "--json").stdout) {
 		for _, r := range c.Recordings {
-			if want := wantOutcome(gone[r.RecordingID]); r.Outcome != want || want == manifest.Expired && !strings.Contains(r.Reason, "its retention, short, ended on ") {
+			if want := wantOutcome(gone[r.RecordingID]); r.Outcome != want || want == manifest.Expired && !strings.Contains(r.Reason, `its retention, class "short", ended on `) {
 				x.t.Errorf("find: recording %s is %s, %q", r.RecordingID, r.Outcome, r.Reason)
 			}
 		}
@@ -233,8 +234,10 @@ func expireAll(t *testing.T, x *expiring) {
 	if got := x.audit(0, "--allowed-signers", allowed); got.Expired != n-1 {
 		t.Errorf("the audit knows %d expired recordings, not %d", got.Expired, n-1)
 	}
+	wantSaid(t, x.other(0, "audit", x.past[x.one(1)].ID).stdout, x.one(1)+" (expired)")
+	wantSaid(t, x.other(0, "audit", x.past[x.one(0)].ID).stdout, x.one(0)+" (archived)")
 	history := x.other(0, "audit", x.one(1)).stdout
-	if !strings.Contains(history, " archived ") || strings.Count(history, " expired ") != 1 || !strings.Contains(history, "its retention, short, ended on") {
+	if !strings.Contains(history, " archived ") || strings.Count(history, " expired ") != 1 || !strings.Contains(history, `its retention, class "short", ended on`) {
 		t.Errorf("the history: %s", history)
 	}
 
@@ -252,7 +255,13 @@ func expireAll(t *testing.T, x *expiring) {
 	}
 	copies := filepath.Join(t.TempDir(), "copies")
 	x.other(0, "find", "--last", "30d", "--state-dir", x.state, "--copy-to", copies)
-	x.other(0, "export", "--format", "bagit", "--id", x.past[x.one(1)].ID, "--to", filepath.Join(t.TempDir(), "bag"))
+	writeFile(t, ids, x.past[x.one(1)].ID+"\n99001\n")
+	bag := filepath.Join(t.TempDir(), "bag")
+	count = len(x.past[x.one(1)].Recordings)
+	wantSaid(t, x.other(3, "export", "--format", "bagit", "--ids-from", ids, "--to", bag).stdout,
+		fmt.Sprintf("no audio     %d (%d expired)\n", count, count), "NOT FOUND    1 of 2 ids not found: 99001\n")
+	wantSaid(t, readText(t, bag, "bag-info.txt"), fmt.Sprintf("\nRecordings-Without-Audio: %d (%d expired)\n", count, count))
+	wantSaid(t, readText(t, bag, "README.txt"), fmt.Sprintf("Recordings without audio in the archive: %d (%d expired).", count, count))
 	x.other(0, "hold", "add", "case 2", "--id", x.past[x.one(1)].ID)
 
 	// A person whose audio has expired is erased like any other.
@@ -294,8 +303,10 @@ func (x *expiring) checkShown() {
 	x.t.Helper()
 	short, _, _ := strings.Cut(x.flags[3], "=")
 	long, _, _ := strings.Cut(x.flags[5], "=")
-	byDay := map[string]int{}
+	byDay, of, all := map[string]int{}, map[string]int{}, 0
 	for c := range x.server.Calls() {
+		of[c.CampaignID] += len(c.Recordings)
+		all += len(c.Recordings)
 		if c.CampaignID == long && len(c.Recordings) > 0 {
 			byDay[c.Day] += len(c.Recordings)
 		}
@@ -329,7 +340,8 @@ func (x *expiring) checkShown() {
 	text := x.other(0, "erase", "--expired", "--state-dir", x.state).stdout
 	for _, want := range []string{
 		"next to expire, on " + ends + ": ", "retention, as archive noted it on ", " in " + noted.File + "\n",
-		"short   3d         " + short + "\n", "long    10y        " + long + "\n", "-       for ever   all others\n",
+		fmt.Sprintf("short   3d         %-12d %s\n", of[short], short), fmt.Sprintf("long    10y        %-12d %s\n", of[long], long),
+		fmt.Sprintf("-       for ever   %-12d all others\n", all-of[short]-of[long]),
 	} {
 		if !strings.Contains(text, want) {
 			x.t.Errorf("it does not say %q: %s", want, text)
@@ -446,22 +458,70 @@ func TestExpiryOvertakesHold(t *testing.T) {
 }
 
 // TestHoldBeforeExpiry: a hold looks for what is there, an expiry notes its intent and looks for holds, and then the hold is
-// noted. The expiry has removed nothing yet, so the hold wins and says so, and the others go.
+// noted: before the expiry looks for claims, or after that. The expiry has removed nothing yet, so the hold wins and says so,
+// and the others go.
 func TestHoldBeforeExpiry(t *testing.T) {
 	t.Parallel()
-	x := newExpiring(t, "s3", 181)
+	for method, seed := range map[string]uint64{http.MethodPut: 181, http.MethodGet: 182} {
+		x := newExpiring(t, "s3", seed)
+		ids := filepath.Join(t.TempDir(), "ids")
+		writeFile(t, ids, x.one(0)+"\n")
+		holdWaits, expiryWaits, holdDone := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		var onHold sync.Once
+		var onExpiry atomic.Bool
+		x.bucket.trouble(func(_ http.ResponseWriter, r *http.Request, _ int) bool {
+			if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/evidence/hold-") {
+				onHold.Do(func() { close(holdWaits); <-expiryWaits })
+			}
+			if r.Method == method && strings.Contains(r.URL.Path, "-claim-") && !onExpiry.Swap(true) {
+				close(expiryWaits)
+				<-holdDone
+			}
+			return false
+		})
+		var won held
+		go func() {
+			defer close(holdDone)
+			won = x.hold(0, []string{"add", "case 1"}, "--ids-from", ids)
+		}()
+		<-holdWaits
+		if got := x.expire(0, "--expired", "--yes"); got.Removed != len(x.past)-1 || got.Held != 1 || len(got.Expiries) != 1 {
+			t.Errorf("%s: expired: %+v", method, got)
+		}
+		<-holdDone
+		if won.Recordings != 1 || len(won.NotHeld) > 0 || len(won.Hidden) != 1 {
+			t.Errorf("%s: held: %+v", method, won)
+		}
+		gone := x.allPast()
+		delete(gone, x.one(0))
+		x.check(gone)
+	}
+}
+
+// TestHoldSeenByExpiry: a hold is noted after an expiry has noted its intent, finds that intent, and claims after the expiry
+// has. The expiry has seen the hold and left out what it holds, so the hold says that it holds it.
+func TestHoldSeenByExpiry(t *testing.T) {
+	t.Parallel()
+	x := newExpiring(t, "s3", 183)
 	ids := filepath.Join(t.TempDir(), "ids")
 	writeFile(t, ids, x.one(0)+"\n")
-	holdWaits, expiryWaits, holdDone := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	holdWaits, noted, contested, expired, holdDone := make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
 	var onHold sync.Once
-	var onExpiry atomic.Bool
+	var isClaimed atomic.Bool
+	var intents atomic.Int32
 	x.bucket.trouble(func(_ http.ResponseWriter, r *http.Request, _ int) bool {
-		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/evidence/hold-") {
-			onHold.Do(func() { close(holdWaits); <-expiryWaits })
-		}
-		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "-claim-") && !onExpiry.Swap(true) {
-			close(expiryWaits)
-			<-holdDone
+		switch {
+		case r.Method != http.MethodPut:
+		case strings.Contains(r.URL.Path, "/evidence/hold-"):
+			onHold.Do(func() { close(holdWaits); <-noted })
+		case strings.Contains(r.URL.Path, "-claim-"):
+			if !isClaimed.Swap(true) { // it is the hold's
+				close(contested)
+				<-expired
+			}
+		case strings.Contains(r.URL.Path, "/evidence/expire-") && intents.Add(1) == 2: // that of the first day is noted
+			close(noted)
+			<-contested
 		}
 		return false
 	})
@@ -474,8 +534,9 @@ func TestHoldBeforeExpiry(t *testing.T) {
 	if got := x.expire(0, "--expired", "--yes"); got.Removed != len(x.past)-1 || got.Held != 1 || len(got.Expiries) != 1 {
 		t.Errorf("expired: %+v", got)
 	}
+	close(expired)
 	<-holdDone
-	if won.Recordings != 1 || len(won.NotHeld) > 0 || len(won.Hidden) != 1 {
+	if won.Recordings != 1 || len(won.NotHeld) > 0 {
 		t.Errorf("held: %+v", won)
 	}
 	gone := x.allPast()
@@ -588,7 +649,7 @@ func TestLifecycle(t *testing.T) {
 			if made := x.rebuild(3); made.Expired != 1 || made.Missing != 2 {
 				t.Errorf("rebuilt: %+v", made)
 			}
-			if r := x.other(0, "audit", x.one(0)); !strings.Contains(r.stdout, "its retention, short, ended on") {
+			if r := x.other(0, "audit", x.one(0)); !strings.Contains(r.stdout, `its retention, class "short", ended on`) {
 				t.Errorf("the history: %s", r.stdout)
 			}
 			if r := x.days().want(t, 0); r.summary.MediaRequests != 2 {
@@ -612,6 +673,41 @@ func (x *expiring) loseManifest(t *testing.T) {
 		x.archive = x.bucket.archive
 	} else if err := os.RemoveAll(filepath.Join(x.dest, "manifest")); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestExpireUnseen: erase --expired warns of a campaign that no call has, and removes nothing if a campaign is noted by
+// its name, as older versions did.
+func TestExpireUnseen(t *testing.T) {
+	t.Parallel()
+	x := newExpiring(t, "disk", 181)
+	if r := x.other(0, "erase", "--expired", "--state-dir", x.state); strings.Contains(r.stderr, "check a campaign") {
+		t.Errorf("a warning about campaigns that have calls: %s", r.stderr)
+	}
+	x.flags = append(x.flags, "--retention-campaign", "999999=long")
+	wantSaid(t, x.days().want(t, 0).stderr, "changed the retention", "short=3d", "\"campaigns\":3")
+	if r := x.days().want(t, 0); strings.Contains(r.stderr, "changed the retention") {
+		t.Errorf("the retention did not change: %s", r.stderr)
+	}
+	wantSaid(t, x.other(0, "erase", "--expired", "--state-dir", x.state).stderr, "class\":\"long\"", "no call of the archive has campaign 999999")
+	files, err := filepath.Glob(filepath.Join(x.dest, "evidence", "retention-*"))
+	if err != nil || len(files) != 2 {
+		t.Fatalf("%q, %v", files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, file, strings.ReplaceAll(string(text), `"999999"`, `"Campaign 5053"`))
+	}
+	wantSaid(t, x.other(0, "erase", "--expired", "--state-dir", x.state).stderr, "class\":\"long\"", "it is not an id")
+	wantSaid(t, x.other(2, "erase", "--expired", "--yes", "--state-dir", x.state).stderr, "nothing was removed", "class long", "--retention-campaign")
+	x.check(nil)
+	x.flags = x.flags[:len(x.flags)-2]
+	x.days().want(t, 0)
+	if got := x.expire(0, "--expired", "--yes"); got.Removed != len(x.past) {
+		t.Errorf("removed %d, want %d", got.Removed, len(x.past))
 	}
 }
 

@@ -487,6 +487,7 @@ func TestLocksRefused(t *testing.T) {
 		"class alone":    {"without a retention", []string{"--retention-default", "b"}},
 		"class twice":    {"given twice", []string{"--retention", "a=1y,a=2y"}},
 		"class odd":      {"not a valid name of a class", []string{"--retention", "a b=1y"}},
+		"campaign name":  {"not an id", []string{"--retention", "a=1y", "--retention-campaign", "Sales=a"}},
 		"campaign twice": {"two classes", []string{"--retention", "a=1y,b=2y", "--retention-campaign", "7=a,7=b"}},
 	} {
 		refuse(name, plain, 2, c.reason, c.args...)

@@ -134,7 +134,8 @@ func TestReportMissing(t *testing.T) {
 		if err := json.Unmarshal([]byte(a.report("--missing", "--json").want(t, 0).stdout), &made); err != nil {
 			t.Fatal(err)
 		}
-		table, err := csv.NewReader(strings.NewReader(a.report("--missing", "--csv").want(t, 0).stdout)).ReadAll()
+		all, err := csv.NewReader(strings.NewReader(a.report("--missing", "--csv").want(t, 0).stdout)).ReadAll()
+		table := slices.DeleteFunc(all, func(row []string) bool { return row[2] == "" }) // days that are not closed
 		if err != nil || len(table) != len(want)+1 || len(made.Missing) != len(want) {
 			t.Fatalf("%v: %d rows, %d in JSON, want %d", err, len(table)-1, len(made.Missing), len(want))
 		}
@@ -179,6 +180,101 @@ func TestReportMissing(t *testing.T) {
 		}
 	}
 	check(missing)
+}
+
+// TestReportMissingOfAnInterruptedRun: while days are not closed, no form of --missing looks as if nothing were missing, and
+// --strict exits with 3; when all are closed, every form says that nothing is missing.
+func TestReportMissingOfAnInterruptedRun(t *testing.T) {
+	t.Parallel()
+	a := onDisk(t, simulate(t, convosotest.Config{
+		Seed: 94, FirstDay: daysAgo(8), Days: 4, CallsPerDay: 30, RecordedShare: 0.5, MedianSize: 3_000,
+	}))
+	span := []string{"--start-time", daysAgo(8), "--end-time", daysAgo(5)}
+	report := func(code int, args ...string) string {
+		t.Helper()
+		return a.report(append(append([]string{"--missing"}, span...), args...)...).want(t, code).stdout
+	}
+	table := func(code int, args ...string) (open [][]string) {
+		t.Helper()
+		rows, err := csv.NewReader(strings.NewReader(report(code, append(args, "--csv")...))).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range rows[1:] {
+			if row[1]+row[2]+row[3]+row[8] == "" && row[4] == "false" && row[6] != "" && row[7] == "the day is not closed: "+row[6] {
+				open = append(open, row)
+			}
+		}
+		return open
+	}
+
+	a.run(append(span, "--max-recordings", "3")...).want(t, 3)
+	var made struct {
+		Missing []any `json:"missing"`
+		Days    []struct {
+			Day, State string
+		} `json:"days"`
+	}
+	if err := json.Unmarshal([]byte(report(3, "--json", "--strict")), &made); err != nil {
+		t.Fatal(err)
+	}
+	open := table(0)
+	text := report(0)
+	if len(open) != 4 || len(made.Days) != 4 || strings.Contains(text, "is missing") || !strings.Contains(text, "\ndays that are not closed\n") {
+		t.Fatalf("%q, %+v\n%s", open, made, text)
+	}
+	for i, day := range made.Days {
+		if state := open[i][5]; open[i][0] != day.Day || state != day.State || state != "open" && state != "never_listed" {
+			t.Errorf("row %q, JSON %+v", open[i], day)
+		}
+	}
+	if len(made.Missing) == 0 && !strings.Contains(text, "\nnot known yet which recordings are missing: 4 days not closed\n") {
+		t.Error(text)
+	}
+	table(3, "--strict")
+
+	a.run(span...).want(t, 0)
+	if text := report(0, "--strict"); !strings.Contains(text, "\nno known recording is missing\n") || len(table(0, "--strict")) > 0 {
+		t.Error(text)
+	}
+}
+
+// TestFindTellsTheCause: find gives the reason that report --missing gives, with an index and without.
+func TestFindTellsTheCause(t *testing.T) {
+	t.Parallel()
+	a := onDisk(t, simulate(t, convosotest.Config{
+		Seed: 95, FirstDay: daysAgo(12), Days: 10, CallsPerDay: 6, RecordedShare: 1, MedianSize: 3_000,
+	}))
+	cmd := a.command(t.Context(), "--start-time", daysAgo(12), "--end-time", daysAgo(3))
+	cmd.Args[slices.Index(cmd.Args, "--allow-host")+1] = "*.convoso.com"
+	a.finish(cmd, nil).want(t, 3)
+	host := a.server.MediaURL()
+	why := "links to " + strings.TrimPrefix(host, "http://") + ": add --allow-host " + host
+	missing := strings.Count(a.report("--missing").want(t, 0).stdout, why+"\n")
+	all := strings.Count(a.find().want(t, 0).stdout, "  waiting: "+why+"\n")
+	if indexed, err := filepath.Glob(filepath.Join(a.state, "index", "*.sqlite")); err != nil || len(indexed) != 1 {
+		t.Fatalf("no index was made: %v, %v", indexed, err)
+	}
+	day := strings.Count(a.find("--start-time", daysAgo(8), "--end-time", daysAgo(8)).want(t, 0).stdout, "  waiting: "+why+"\n")
+	if missing != 60 || all != missing || day != 6 {
+		t.Errorf("report: %d, find: %d, of a day: %d", missing, all, day)
+	}
+}
+
+// TestReportEndsToday: an end in the future means today, as for archive and find, with a start and without.
+func TestReportEndsToday(t *testing.T) {
+	t.Parallel()
+	a := onDisk(t, simulate(t, convosotest.Config{Seed: 96, FirstDay: daysAgo(8), CallsPerDay: 10, RecordedShare: 0.5, MedianSize: 3_000}))
+	a.run("--start-time", daysAgo(8), "--end-time", daysAgo(8)).want(t, 0)
+	for _, args := range [][]string{{"--end-time", daysAgo(-90)}, {"--start-time", daysAgo(8), "--end-time", daysAgo(-90)}} {
+		var made report.Report
+		if err := json.Unmarshal([]byte(a.report(append(args, "--json")...).want(t, 0).stdout), &made); err != nil {
+			t.Fatal(err)
+		}
+		if made.To > daysAgo(-1) || made.Total.Days < 8 || made.Total.Days > 10 {
+			t.Errorf("%q: up to %s, %d days", args, made.To, made.Total.Days)
+		}
+	}
 }
 
 // causesIn counts the recordings of calls that wait with a cause.

@@ -220,11 +220,12 @@ func TestAuditAccessLog(t *testing.T) {
 		}
 		return r.stdout + r.stderr
 	}
-	if said := read(4, 3); !strings.Contains(said, "complaint 12") || !strings.Contains(said, "csv of 2 calls") || !strings.Contains(said, "1 line of the access log cannot be read") {
+	if said := read(4, 4); !strings.Contains(said, "complaint 12") || !strings.Contains(said, "csv of 2 calls") || !strings.Contains(said, "1 line of the access log cannot be read") {
 		t.Error(said)
 	}
-	read(0, 1, "--end-time", "2026-03-10")
-	read(4, 1, "r2")
+	wantSaid(t, read(0, 2, "--end-time", "2026-03-10"), "TIME  ", "  play  c1    r1         10.0.0.7  complaint 12\n")
+	read(4, 2, "r2")
 	read(4, 1, "--start-time", "2026-03-11", "--json", "r2")
-	read(4, 1, "nobody") // it says that nothing was found
+	wantSaid(t, read(4, 1, "999"), "the access log notes nothing about 999: ")
+	wantSaid(t, read(0, 1, "--start-time", "2026-03-12", "--end-time", "2026-03-12"), "the access log notes nothing on these days: ")
 }

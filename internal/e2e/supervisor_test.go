@@ -3,9 +3,13 @@ package e2e
 import (
 	"bufio"
 	"context"
+	"fmt"
+	"maps"
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -121,8 +125,34 @@ func TestServeNotesWhoOpensACall(t *testing.T) {
 	cancel()
 	_ = cmd.Wait() // it was killed
 	said := a.other(0, "audit", call.ID, "--access-log", log).stdout
-	wantSaid(t, said, "  details  ", "call "+call.ID, "download refused  "+recording)
-	if strings.Count(said, "\n") != 2 {
-		t.Errorf("not two lines:\n%s", said)
+	wantSaid(t, said, "TIME  ", "  details           "+call.ID+"  -  ", "  download refused  "+call.ID+"  "+recording+"  ")
+	if strings.Count(said, "\n") != 3 {
+		t.Errorf("not a header and two lines:\n%s", said)
+	}
+}
+
+// TestFindNotTogether: terms that match calls, but not together, are named with the calls that match without them, by
+// the index and by reading days.
+func TestFindNotTogether(t *testing.T) {
+	t.Parallel()
+	a := onDisk(t, threeDays(t, 97))
+	a.run("--start-time", daysAgo(10), "--end-time", daysAgo(8)).want(t, 0)
+	longest, byStatus := map[string]int{}, map[string]int{}
+	for _, c := range a.findCalls() {
+		length, _ := strconv.Atoi(c.CallLength) // of a call in progress it is null
+		longest[c.Status], byStatus[c.Status] = max(longest[c.Status], length), byStatus[c.Status]+1
+	}
+	status := slices.MinFunc(slices.Collect(maps.Keys(longest)), func(a, b string) int { return longest[a] - longest[b] })
+	most := slices.Max(slices.Collect(maps.Values(longest)))
+	if longest[status] >= most {
+		t.Fatalf("all statuses have calls of the same length: %v", longest)
+	}
+	terms := []string{"--status", status, "--min-length", strconv.Itoa(most)}
+	for _, span := range [][]string{nil, {"--start-time", daysAgo(10), "--end-time", daysAgo(8)}} {
+		said := a.find(slices.Concat(terms, span)...).want(t, 0).stderr
+		wantSaid(t, said, fmt.Sprintf("%d calls match without --min-length; the longest lasts %d:%02d\n", byStatus[status], longest[status]/60, longest[status]%60), " without --status\n")
+		if strings.Contains(said, "no call of") {
+			t.Errorf("each value exists: %s", said)
+		}
 	}
 }

@@ -3,26 +3,32 @@ package e2e
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"convoso-archiver/archiver/verify"
 )
 
-// TestVerifyStopped: a signal ends it at once, with what was found so far.
+// TestVerifyStopped: a signal ends it at once, with what was found so far. It says of how many days, and promises no
+// resumption.
 func TestVerifyStopped(t *testing.T) {
 	t.Parallel()
 	b := onS3(t, threeDays(t, 53), false)
 	b.env = append(b.env, quickExit)
 	b.run("--start-time", daysAgo(10), "--end-time", daysAgo(8)).want(t, 0)
 	asked := make(chan struct{}, 1000)
+	var reads atomic.Int64
 	b.trouble(func(_ http.ResponseWriter, r *http.Request, _ int) bool {
-		if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, ".mp3") {
+		// Two days of 20 are read in parallel, so the 41st read means that one day is done, and the third is not.
+		if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, ".mp3") && reads.Add(1) > 40 {
 			asked <- struct{}{}
 			<-r.Context().Done()
 		}
@@ -38,6 +44,17 @@ func TestVerifyStopped(t *testing.T) {
 	})
 	if r.code != 130 || !strings.Contains(r.stdout, `"stopped":"stopped by SIGINT"`) {
 		t.Errorf("exit code %d\n%s\n%s", r.code, r.stdout, r.stderr)
+	}
+	var found verify.Summary
+	if err := json.Unmarshal([]byte(r.stdout), &found); err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("not verified: stopped after %d recordings and %d of 3 whole days, without damage", found.Checked, found.DaysDone)
+	if found.Answer != want || found.Days != 3 || found.DaysDone < 1 || found.DaysDone > 2 || found.Checked < 20 {
+		t.Errorf("%+v", found)
+	}
+	if !strings.Contains(r.stderr, "stopped by SIGINT: the next verify checks everything anew") || strings.Contains(r.stderr, "resume") {
+		t.Errorf("stderr %s", r.stderr)
 	}
 }
 

@@ -36,8 +36,9 @@ func ways() []way {
 		{"TestDeploy", "", []string{"sh"}, deployPattern},
 		{"TestServe", "", []string{"sh"}, servePattern},
 		{"TestLogins", "docs/serve.md", []string{"sh"}, regexp.MustCompile(`^htpasswd `)},
+		{"TestCertificate", "docs/serve.md", []string{"sh"}, regexp.MustCompile(`^openssl |^curl --cacert `)},
 		{"TestMetricsFolder", "docs/operate.md", []string{"sh"}, regexp.MustCompile(`^setfacl `)},
-		{"TestClone", "README.md", []string{"sh"}, regexp.MustCompile(`^git clone |^make (demo|build)$`)},
+		{"TestClone", "README.md", []string{"sh"}, regexp.MustCompile(`^git clone |^make build$|^\./bin/convoso-archiver demo$`)},
 		{"TestTargets", "CONTRIBUTING.md", []string{"sh"}, regexp.MustCompile(`^make\b`)},
 		{"internal/container TestPage", "docs/release.md", []string{"sh"}, regexp.MustCompile(`^podman `)},
 	}

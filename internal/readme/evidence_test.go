@@ -46,6 +46,39 @@ func TestEvidence(t *testing.T) {
 // makeKey makes a key for seals, and the file of allowed signers.
 const makeKey = `ssh-keygen -q -t ed25519 -N '' -C archive -f seal && printf 'archive namespaces="convoso-archiver.seal.v1" %s\n' "$(cat seal.pub)" > allowed_signers`
 
+// TestSealAfterExpiry runs the commands that check a seal by stock tools after the audio of the first line has expired.
+func TestSealAfterExpiry(t *testing.T) {
+	text, err := os.ReadFile(inRoot("docs/evidence.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := ""
+	for _, b := range blocks(string(text), "sh") {
+		if strings.Contains(b.text, "signed() {") {
+			check = b.text
+		}
+	}
+	s := newShell(t)
+	s.run(t, makeKey)
+	said := s.run(t, `set -e
+archive() { convoso-archiver archive --dest convoso-demo --start-time 2025-05-01 --end-time 2025-05-01 --workers 1 --quiet "$@"; }
+archive
+convoso-archiver seal --dest convoso-demo --key seal
+first=$(cat convoso-demo/manifest/2025-05-01/2*.jsonl | jq -r 'select(.outcome == "archived") | .call_id' | head -1)
+key=$(cat convoso-demo/manifest/2025-05-01/2*.jsonl | jq -r 'select(.outcome == "archived") | .key' | head -1)
+campaign=$(cat convoso-demo/calls/2025-05-01/2*.jsonl | jq -r --arg call "$first" 'select(.call_id == $call) | .row.campaign_id' | head -1)
+archive --retention gone=1d --retention-campaign "$campaign=gone"
+convoso-archiver erase --expired --yes --dest convoso-demo
+convoso-archiver seal --dest convoso-demo --key seal
+[ ! -e "convoso-demo/$key" ] && echo "the audio of the first line is gone"
+`+check)
+	for _, want := range []string{"the audio of the first line is gone", "Good \"convoso-archiver.seal.v1\"", "digests: OK", "lines: OK", "stubs: OK", ".mp3: OK"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("the commands do not say %q:\n%s", want, said)
+		}
+	}
+}
+
 // TestCompliance runs the commands of docs/compliance.md over the demo's archive, after its days are
 // sealed.
 func TestCompliance(t *testing.T) {

@@ -65,6 +65,10 @@ func TestFields(t *testing.T) {
 		compare(table, header(t, s.run(t, "cat csv/"+table+"/day=2025-05-02/part-0.csv")))
 	}
 
+	_, names, _ := strings.Cut(s.run(t, "convoso-archiver find --dest archive --copy-to copies --path-template '{{.unknown}}' 2>&1; true"), "; there are ")
+	names, _, _ = strings.Cut(names, ": ")
+	compare("--path-template", strings.Split(names, ", "))
+
 	s.run(t, "convoso-archiver verify --dest archive --note >/dev/null 2>&1")
 	report := objects(t, s.run(t, "convoso-archiver report --dest archive --json --start-time 2025-05-01 --end-time 2025-05-05"))
 	var paths []string

@@ -164,6 +164,9 @@ func mask(text string) string {
 // three dots stands for any lines.
 func TestTranscripts(t *testing.T) {
 	s := newShell(t)
+	if err := os.Symlink(folder, filepath.Join(s.dir, "bin")); err != nil { // as in the clone of the README
+		t.Fatal(err)
+	}
 	found := blocks(readPage(t), "console")
 	if len(found) < 2 {
 		t.Fatalf("%d transcripts", len(found))

@@ -47,6 +47,35 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// TestCertificate makes the certificate of the page, serves with it, and opens the page as the page says: a client that
+// trusts only this certificate accepts it for the address.
+func TestCertificate(t *testing.T) {
+	need(t, "openssl", "openssl")
+	need(t, "curl", "curl")
+	s := newShell(t)
+	s.run(t, "convoso-archiver archive --dest archive --start-time 2025-05-01 --end-time 2025-05-01 2>/dev/null")
+	writeServeFiles(t, s.dir)
+	block := strings.ReplaceAll(theBlock(t, "docs/serve.md", "sh", "openssl req "), "192.0.2.2", "127.0.0.1")
+	made, command, _ := strings.Cut(block, "convoso-archiver serve ")
+	if said := s.run(t, "rm cert.pem key.pem; "+made); !strings.Contains(said, "Fingerprint=") {
+		t.Errorf("the fingerprint is not printed: %s", said)
+	}
+	line := strings.NewReplacer("\\\n", " ", "/archive", "archive", configFolder, "./", "/var/log/calls", "log", "0.0.0.0:8443", "0.0.0.0:0").Replace(strings.TrimSpace(command))
+	address, stop := s.background(t, line)
+	if address == "" {
+		return
+	}
+	defer stop()
+	if !strings.HasPrefix(address, "https://127.0.0.1:") {
+		t.Errorf("the address is %s", address)
+	}
+	check := regexp.MustCompile(`(?m)^curl .*$`).FindString(theBlock(t, "docs/serve.md", "sh", "# from another machine"))
+	check = strings.ReplaceAll(check, "https://192.0.2.2:8443/", address)
+	if said := s.run(t, check+" --silent --show-error --noproxy '*'"); said != "ok\n" {
+		t.Errorf("%s: %q", check, said)
+	}
+}
+
 // writeServeFiles writes a certificate, and the users file of the page.
 func writeServeFiles(t *testing.T, dir string) {
 	t.Helper()
@@ -71,27 +100,12 @@ func writeServeFiles(t *testing.T, dir string) {
 // serve runs one serve command, asks for its first page, and stops it.
 func (s *shell) serve(t *testing.T, line string) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "sh", "-c", "exec convoso-archiver serve "+line)
-	cmd.Dir, cmd.Env = s.dir, s.env
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	var complaint strings.Builder
-	cmd.Stderr = &complaint
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	address, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		_ = cmd.Wait()
-		t.Errorf("serve %s: %v\n%s", line, err, complaint.String())
+	address, stop := s.background(t, line)
+	if address == "" {
 		return
 	}
-	status, body := s.firstPage(t, strings.TrimSpace(address))
+	defer stop()
+	status, body := s.firstPage(t, address)
 	switch {
 	case strings.Contains(line, "--users"), strings.Contains(line, "--auth-header"):
 		if status != http.StatusUnauthorized {
@@ -100,9 +114,38 @@ func (s *shell) serve(t *testing.T, line string) {
 	case status != http.StatusOK || !strings.Contains(body, "50 calls, newest first"):
 		t.Errorf("serve %s: status %d", line, status)
 	}
-	cancel()
-	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 130 {
+}
+
+// background starts a serve command, and returns its address and a function that stops it. The address is empty if it
+// does not start.
+func (s *shell) background(t *testing.T, line string) (address string, stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cmd := exec.CommandContext(ctx, "sh", "-c", "exec convoso-archiver serve "+line)
+	cmd.Dir, cmd.Env = s.dir, s.env
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	var complaint strings.Builder
+	cmd.Stderr = &complaint
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, err = bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		cancel()
+		_ = cmd.Wait()
 		t.Errorf("serve %s: %v\n%s", line, err, complaint.String())
+		return "", func() {}
+	}
+	return strings.TrimSpace(address), func() {
+		t.Helper()
+		cancel()
+		if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 130 {
+			t.Errorf("serve %s: %v\n%s", line, err, complaint.String())
+		}
 	}
 }
 

@@ -120,7 +120,11 @@ func situations() map[string]func(w *world) {
 		"There is no archive":                nothing,
 		"A line of the manifest is damaged":  func(w *world) { w.archive(); w.spoilLine("manifest", "recording") },
 		"A line of the call rows is damaged": func(w *world) { w.archive(); w.spoilLine("calls", "call") },
-		"A recording is missing":             func(w *world) { w.archive(); w.sh("rm $(ls archive/*.mp3 | head -1)") },
+		"A line of the manifest was changed": func(w *world) {
+			w.archive()
+			w.sh(`sed -i '0,/"size":/s//"size":9/' archive/manifest/2025-05-01/2*.jsonl`)
+		},
+		"A recording is missing": func(w *world) { w.archive(); w.sh("rm $(ls archive/*.mp3 | head -1)") },
 		"A recording was changed": func(w *world) {
 			w.archive()
 			w.sh("printf x | dd of=$(ls archive/*.mp3 | head -1) bs=1 seek=2000 conv=notrunc 2>/dev/null")

@@ -46,27 +46,12 @@ func (s *Server) identify(next http.Handler) http.Handler {
 				s.refuse(w, r, http.StatusForbidden, "You may not see this archive.", "Ask the administrator of this page for access.")
 				return
 			}
+			// A proxy without a login of its own would name whomever the client claims to be.
+			if isBasic(r) && s.Users != nil && s.Users.hasPassword(named) && !s.login(w, r, u) {
+				return
+			}
 		case s.Users != nil:
-			name, password, given := r.BasicAuth()
-			u.name = name
-			if given {
-				u.Rights, known = s.Users.proved(name, password)
-			}
-			if given && !known {
-				if wait := s.failures.enter(u.from, time.Now()); wait > 0 {
-					w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
-					s.refuse(w, r, http.StatusTooManyRequests, "Too many logins failed from your address.", "Wait a little, then try again.")
-					return
-				}
-				if u.Rights, known = s.Users.login(name, password); known {
-					s.failures.forgive(u.from)
-				} else {
-					s.Logger.Warn("a login failed", "from", u.from)
-				}
-			}
-			if !known {
-				w.Header().Set("WWW-Authenticate", `Basic realm="convoso-archiver", charset="UTF-8"`)
-				s.refuse(w, r, http.StatusUnauthorized, "Log in to see this archive.", "Load the page again and give your name and password.")
+			if !s.login(w, r, u) {
 				return
 			}
 		case s.AuthHeader != "":
@@ -78,6 +63,41 @@ func (s *Server) identify(next http.Handler) http.Handler {
 		r.Header.Del("Authorization")
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), userKey{}, u)))
 	})
+}
+
+// isBasic reports whether a request carries a name and password, even malformed ones: a proxy may read them differently.
+func isBasic(r *http.Request) bool {
+	const scheme = "basic"
+	given := r.Header.Get("Authorization")
+	return len(given) >= len(scheme) && strings.EqualFold(given[:len(scheme)], scheme)
+}
+
+// login checks the name and password of a request. It sets the name and rights of u; a name that u already has must be
+// the same. On failure it has answered the request.
+func (s *Server) login(w http.ResponseWriter, r *http.Request, u *user) (ok bool) {
+	name, password, given := r.BasicAuth()
+	given = given && (u.name == "" || u.name == name)
+	if given {
+		u.name = name
+		u.Rights, ok = s.Users.proved(name, password)
+	}
+	if given && !ok {
+		if wait := s.failures.enter(u.from, time.Now()); wait > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+			s.refuse(w, r, http.StatusTooManyRequests, "Too many logins failed from your address.", "Wait a little, then try again.")
+			return false
+		}
+		if u.Rights, ok = s.Users.login(name, password); ok {
+			s.failures.forgive(u.from)
+		} else {
+			s.Logger.Warn("a login failed", "from", u.from)
+		}
+	}
+	if !ok {
+		w.Header().Set("WWW-Authenticate", `Basic realm="convoso-archiver", charset="UTF-8"`)
+		s.refuse(w, r, http.StatusUnauthorized, "Log in to see this archive.", "Load the page again and give your name and password.")
+	}
+	return ok
 }
 
 // rightsOf returns the rights of a user named by a proxy: those of the users file, otherwise those for everybody.

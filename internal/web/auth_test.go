@@ -51,6 +51,8 @@ func TestParseUsers(t *testing.T) {
 		{"no right", "anna:" + hash + ":", "line 1: unknown right"},
 		{"numbers alone", "anna:" + hash + ":numbers", "line 1: download and numbers need listen"},
 		{"unknown limit", "anna:" + hash + ":listen;lists=5", "line 1: a limit is campaigns or agents"},
+		{"limit after a comma", "anna:" + hash + ":listen,campaigns=5051", "line 1: a limit is campaigns or agents: write ;campaigns=5051 after the rights"},
+		{"limit in singular", "anna:" + hash + ":listen;campaign=5051", "line 1: a limit is campaigns or agents: write ;campaigns=5051 after the rights"},
 		{"empty limit", "anna:" + hash + ":listen;campaigns=", "line 1: campaigns has no value"},
 		{"limit twice", "anna:" + hash + ":listen;agents=1;agents=2", "line 1: agents is given twice"},
 		{"not a limit", "anna:" + hash + ":listen;12", "line 1: a limit is written like"},
@@ -261,6 +263,41 @@ func TestProxy(t *testing.T) {
 	}
 }
 
+// TestProxyWithPassword sends names and passwords through a proxy that checks nothing and names whom the client claims
+// to be.
+func TestProxyWithPassword(t *testing.T) {
+	list, _, _ := users(t, "anna:"+hashOf(t, "secret")+"\nben:-")
+	s := serve(t, func(c *Config) {
+		c.AuthHeader, c.TrustedProxies, c.Users, c.Everybody = "X-Remote-User", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, list, Rights{Listen: true}
+	})
+	encoded := basic("anna", "wrong")[1][len("Basic "):]
+	for _, test := range []struct {
+		name, user, authorization string
+		status                    int
+	}{
+		{"correct", "anna", basic("anna", "secret")[1], 200},
+		{"remembered", "anna", basic("anna", "secret")[1], 200},
+		{"wrong", "anna", basic("anna", "wrong")[1], 401},
+		{"empty", "anna", basic("anna", "")[1], 401},
+		{"of another user", "anna", basic("ben", "secret")[1], 401},
+		{"with two blanks", "anna", "basic  " + encoded, 401},
+		{"with a rest after it", "anna", "Basic " + encoded + "=!", 401},
+		{"none", "anna", "", 200},
+		{"a token", "anna", "Bearer " + encoded, 200},
+		{"of a user without a password here", "ben", basic("ben", "of the proxy")[1], 200},
+		{"of a user who is not listed", "cleo", basic("cleo", "of the proxy")[1], 200},
+	} {
+		s.t = t
+		if got := s.get("/calls", "X-Remote-User", test.user, "Authorization", test.authorization); got.status != test.status {
+			t.Errorf("%s: status %d, want %d", test.name, got.status, test.status)
+		}
+	}
+	for range freeFailures {
+		s.get("/calls", "X-Remote-User", "anna", "Authorization", basic("anna", "guess")[1])
+	}
+	s.get("/calls", "X-Remote-User", "anna", "Authorization", basic("anna", "guess")[1]).want(t, 429)
+}
+
 func TestClientAddress(t *testing.T) {
 	list, _, _ := users(t, "anna:-")
 	s := serve(t, func(c *Config) {
@@ -304,7 +341,7 @@ func TestRights(t *testing.T) {
 		{"listener", "GET", audioPath(west) + "?download=1", nil, 403, "You may not download", "RIFF"},
 		{"listener", "POST", "/zip", zip(west), 403, "", "PK"},
 		{"listener", "POST", "/csv", url.Values{}, 403, "", "call_date"},
-		{"listener", "GET", "/completeness", nil, 200, "days closed", ""},
+		{"listener", "GET", "/completeness", nil, 200, "2 closed, ", ""},
 		{"listener", "GET", "/calls?number=8675359", nil, 400, "you may not see numbers", ""},
 		{"listener", "GET", "/calls?number=75359", nil, 400, "you may not see numbers", ""},
 		{"listener", "GET", "/calls?number=5359", nil, 200, "•••5359", ""},

@@ -5,6 +5,7 @@ package web
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -112,9 +113,17 @@ func (s *Server) fill(r *http.Request, p *callsPage, a *asked, values url.Values
 		p.Rows = append(p.Rows, row)
 	}
 	p.tell(&f, a, values)
-	if s.Hint != nil && len(f.calls) == 0 && !f.stopped && !u.isLimited() {
-		for _, line := range s.Hint(r.Context(), a.query) {
-			p.Empty = append(p.Empty, mask.text(strings.ToUpper(line[:1])+line[1:]+"."))
+	if len(f.calls) == 0 && !f.stopped {
+		outside, err := s.outside(r.Context(), a.query)
+		switch {
+		case err != nil:
+			return err
+		case outside != "":
+			p.Empty = []string{"No call matches all terms.", outside}
+		case s.Hint != nil && !u.isLimited():
+			for _, line := range s.Hint(r.Context(), a.query) {
+				p.Empty = append(p.Empty, mask.text(strings.ToUpper(line[:1])+line[1:]+"."))
+			}
 		}
 	}
 	if a.id != "" {
@@ -128,6 +137,19 @@ func (s *Server) fill(r *http.Request, p *callsPage, a *asked, values url.Values
 		}
 	}
 	return nil
+}
+
+// outside says which days the archive has, if it has none in the time range of a query.
+func (s *Server) outside(ctx context.Context, q search.Query) (string, error) {
+	all, err := s.catalog.allDays(ctx, search.Query{})
+	if err != nil || len(all) == 0 {
+		return "", err
+	}
+	within, err := s.catalog.allDays(ctx, q)
+	if err != nil || len(within) > 0 {
+		return "", err
+	}
+	return "The archive has no day in this time range; it has days from " + all[0] + " to " + all[len(all)-1] + ".", nil
 }
 
 func newRow(c *search.Call, mask masker) callRow {

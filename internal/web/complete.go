@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -123,10 +124,10 @@ type dayCell struct {
 }
 
 type monthRow struct {
-	Month, Name                                          string
-	Days, Closed, Calls, Recordings, Archived, Lost, Gap int
-	Bytes                                                int64
-	IsOpen                                               bool
+	Month, Name                                              string
+	Days, Closed, Calls, Recordings, Archived, Waiting, Lost int
+	Bytes                                                    int64
+	IsOpen                                                   bool
 }
 
 // dayView is the open day of the calendar.
@@ -177,6 +178,8 @@ func (p *completePage) fill(made *report.Report, month, day string) {
 	switch {
 	case p.Empty:
 		p.Answer = "The archive has no days yet"
+	case made.Complete && made.Total.Unsettled > 0:
+		p.Answer = "Complete so far"
 	case made.Complete:
 		p.Answer = "Complete"
 	}
@@ -215,12 +218,12 @@ func (p *completePage) fill(made *report.Report, month, day string) {
 	p.Weeks = weeks(first, known, day)
 	p.Legend = []legend{
 		{"closed", "closed: proved complete"}, {"open", "open: something is left to do"}, {"lost", "closed, with losses"},
-		{"never", "never listed"}, {"fresh", "not yet settled: it may still change"},
+		{"never", "never listed"}, {"fresh", "not settled yet: it may still change"},
 	}
 }
 
-// facts returns sentences about the archive: when the report was made, the last run, the last
-// verification and, with counts, the totals.
+// facts returns sentences about the archive: with counts the totals, when the report was made, the last run, and the last
+// verification.
 func facts(made *report.Report, counts bool) []string {
 	list := []string{"Checked " + made.Made.Format("2006-01-02 15:04") + " UTC."}
 	if !made.LastRun.IsZero() {
@@ -228,11 +231,47 @@ func facts(made *report.Report, counts bool) []string {
 	}
 	list = append(list, verifiedText(made))
 	if counts {
-		t := made.Total
-		list = append(list, fmt.Sprintf("%s of %s days closed, %s open, %s never listed; %s recordings archived, %s.",
-			counted(t.Closed), counted(t.Days), counted(t.Open), counted(t.NeverListed), counted(t.ByOutcome[manifest.Archived]), bytesOf(t.Bytes)))
+		list = slices.Insert(list, 0, totals(made))
 	}
 	return list
+}
+
+// totals counts days and recordings, in the words of the first line of the command report.
+func totals(made *report.Report) string {
+	t := &made.Total
+	span := made.From
+	if t.Days > 1 {
+		span = fmt.Sprintf("%s days from %s to %s", counted(t.Days), made.From, made.To)
+	}
+	var parts []string
+	switch {
+	case !made.Complete:
+		parts = []string{
+			part(t.Closed, "closed"), part(t.Uncounted, "of these not fully counted"), part(t.Open, "open"), part(t.NeverListed, "never listed"),
+			part(t.Unsettled, "of these not settled yet"),
+		}
+	case t.Unsettled > 0:
+		parts = []string{part(t.Closed, "closed"), part(t.Unsettled, "not settled yet")}
+	default:
+		parts = []string{"all closed"}
+	}
+	noun := "recordings"
+	if t.Recordings == 1 {
+		noun = "recording"
+	}
+	parts = append(parts, fmt.Sprintf("%s of %s %s archived", counted(t.ByOutcome[manifest.Archived]), counted(t.Recordings), noun),
+		part(t.Waiting, "waiting"), part(t.ByOutcome[manifest.Lost], "lost"), part(t.GivenUp, "given up"),
+		part(t.ByOutcome[manifest.Erased], "erased"), part(t.ByOutcome[manifest.Expired], "expired"), bytesOf(t.Bytes))
+	parts = slices.DeleteFunc(parts, func(p string) bool { return p == "" })
+	return span + ": " + strings.Join(parts, ", ") + "."
+}
+
+// part says how many, or nothing for 0.
+func part(n int, what string) string {
+	if n == 0 {
+		return ""
+	}
+	return counted(n) + " " + what
 }
 
 // verifiedText says when and how the archive was last verified.
@@ -272,6 +311,7 @@ func (p *completePage) count(d *report.Day) {
 	m.Calls += d.Calls
 	m.Recordings += d.Recordings
 	m.Archived += d.ByOutcome[manifest.Archived]
+	m.Waiting += d.Waiting
 	m.Lost += d.ByOutcome[manifest.Lost] + d.GivenUp
 	m.Bytes += d.Bytes
 }
@@ -286,7 +326,7 @@ func look(d *report.Day) (class, text string) {
 	case d.State == report.NeverListed && d.Settled:
 		return "never", "never listed"
 	case !d.Settled:
-		return "fresh", "not yet settled"
+		return "fresh", "not settled yet"
 	}
 	return "open", "open"
 }

@@ -22,6 +22,7 @@ type form struct {
 type field struct {
 	Name, Label, Help, Value, Wrong string
 	Kind                            string // text, number, date, toggle or choice
+	Empty                           string // the choice of no value
 	Choices                         []choice
 }
 
@@ -44,15 +45,16 @@ func newForm(values url.Values, wrong []*search.TermError) form {
 	}
 	order := []string{"last"}
 	for _, t := range search.Terms() {
-		f := field{Name: t.Name, Label: label(t.Name), Help: t.Usage}
+		f := field{Name: t.Name, Label: label(t.Name), Help: t.Usage, Empty: "Any"}
 		switch t.Name {
 		case "outcome":
 			for _, o := range search.KnownOutcomes() {
 				f.Choices = append(f.Choices, choice{Value: string(o), Label: sentenceWord(string(o))})
 			}
 		case "sort":
+			f.Empty = "Newest first"
 			f.Choices = []choice{
-				{Value: string(search.NewestFirst), Label: "Newest first"}, {Value: string(search.OldestFirst), Label: "Oldest first"},
+				{Value: string(search.OldestFirst), Label: "Oldest first"},
 				{Value: string(search.LongestFirst), Label: "Longest first"}, {Value: string(search.ShortestFirst), Label: "Shortest first"},
 			}
 		case "limit":

@@ -103,7 +103,11 @@ func (a *asked) keep(name string, err error) {
 func (a *asked) span(values url.Values, now time.Time, zone *time.Location) {
 	start, end, last := one(values, "start-time"), one(values, "end-time"), one(values, "last")
 	if last == "" {
-		a.keep("start-time", a.query.SetSpan(clock(start), clock(end)))
+		err := a.query.SetSpan(clock(start), clock(end))
+		if err == nil && a.query.From.After(fetcher.Wall(now, zone)) {
+			err = &search.TermError{Name: "start-time", Problem: "it is in the future", Try: "check the date"}
+		}
+		a.keep("start-time", err)
 		return
 	}
 	days, ok := daysIn(last)

@@ -25,7 +25,8 @@ func TestParseQuery(t *testing.T) {
 		{"last=7", "last"}, {"last=0d", "last"}, {"last=7d&start-time=2025-05-01", "last"}, {"after=-1", "after"}, {"after=x", "after"}, {"after=1&after=2", "after"},
 		{"sort=length&after=12", "after"}, {"number=12", "number"}, {"agent=a&agent=b", "agent"}, {"start-time=2025-06-01&end-time=2025-05-01", "start-time"},
 		{"min-length=9&max-length=3", "min-length"}, {"outcome=gone", "outcome"}, {"color=red", "address"}, {"agent=" + strings.Repeat("a", maxValue+1), "agent"},
-		{"sample=0", "sample"}, {"limit=-5", "limit"},
+		{"sample=0", "sample"}, {"limit=-5", "limit"}, {"start-time=2026-03-10", ""}, {"start-time=2026-03-10+12:59:00", ""}, {"start-time=2026-03-10+13:01:00", "start-time"},
+		{"start-time=2026-03-11", "start-time"}, {"end-time=2027-01-01", ""},
 	} {
 		values, err := url.ParseQuery(test.address)
 		if err != nil {

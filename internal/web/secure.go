@@ -36,7 +36,7 @@ func secured(next http.Handler) http.Handler {
 func (s *Server) knownHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isKnownHost(r.Host, s.origin, s.Hosts, r.TLS != nil) {
-			http.Error(w, "This page does not accept that host name: use the address that serve printed when it started, or start serve with --host NAME.",
+			http.Error(w, "This page does not accept the host name in its address. Start serve with --host NAME, where NAME is the name or IP address that you opened, without the port.",
 				http.StatusMisdirectedRequest)
 			return
 		}

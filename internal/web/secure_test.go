@@ -45,7 +45,7 @@ func TestHostOfAnother(t *testing.T) {
 	s := serve(t, nil)
 	for _, path := range []string{"/", "/calls", "/audio/2025-05-27/1", "/completeness", "/assets/style.css"} {
 		got := s.get(path, "Host", "evil.example")
-		got.want(t, http.StatusMisdirectedRequest, "does not accept that host name")
+		got.want(t, http.StatusMisdirectedRequest, "does not accept the host name in its address. Start serve with --host NAME")
 		wantNoNumbers(t, path, got.body)
 	}
 	s.get("/healthz", "Host", "evil.example").want(t, 200, "ok")

@@ -169,6 +169,14 @@ func (u *Users) find(name string) (Rights, bool) {
 	return a.rights, ok
 }
 
+// hasPassword reports whether a user can log in with a password.
+func (u *Users) hasPassword(name string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.refresh()
+	return u.list[name].hash != nil
+}
+
 // proved returns the rights of a user whose password was already correct since the last change of
 // the file.
 func (u *Users) proved(name, password string) (Rights, bool) {

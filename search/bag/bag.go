@@ -41,9 +41,11 @@ type Summary struct {
 	Stored     int `json:"stored"`     // recordings with audio in the bag
 	LeftOut    int `json:"left_out"`   // recordings with missing, damaged or unreadable audio
 	Damaged    int `json:"damaged"`    // of these
-	Days       int `json:"days"`
-	Lines      int `json:"lines"` // of the ledger
-	Seals      int `json:"seals"`
+	// NoAudio counts recordings without audio in the archive, by outcome: expired, erased, lost, or waiting.
+	NoAudio map[manifest.Outcome]int `json:"no_audio"`
+	Days    int                      `json:"days"`
+	Lines   int                      `json:"lines"` // of the ledger
+	Seals   int                      `json:"seals"`
 
 	// A day is sealed if a seal in the bag has the root of each of its line files. The recipient checks the signature
 	// of the seal.
@@ -54,6 +56,8 @@ type Summary struct {
 
 	Files int   `json:"files"` // of the payload
 	Bytes int64 `json:"bytes"` // of these
+
+	Checksum string `json:"tagmanifest_sha256"` // of tagmanifest-sha256.txt, through which it covers every file
 }
 
 // ErrNothing means that no call matches.
@@ -86,6 +90,7 @@ func (b *Bag) Write(ctx context.Context) (Summary, error) {
 		return Summary{}, err
 	}
 	w := &writing{Bag: b, folder: f}
+	w.sum.NoAudio = map[manifest.Outcome]int{}
 	err = w.payload(ctx)
 	if err == nil {
 		err = w.tags()
@@ -161,6 +166,7 @@ func (w *writing) calls(ctx context.Context, audio *copier.Copy) error {
 			w.sum.Recordings++
 			day.recordings[r.ID] = !c.Erased && r.Outcome != manifest.Erased
 			if !r.Stored() {
+				w.sum.NoAudio[r.Outcome]++
 				continue
 			}
 			if err := audio.Add(&c, r); err != nil {
@@ -197,13 +203,15 @@ func (w *writing) tags() error {
 		}
 		listed.add(tag.name, h.sum(), h.size)
 	}
-	h := newHashed(io.Discard)
-	_, _ = io.WriteString(h, declaration) // it never fails
-	listed.add(declarationFile, h.sum(), h.size)
-	if _, err := w.folder.write(tagManifestFile, listed.manifest()); err != nil {
+	fixed := newHashed(io.Discard)
+	_, _ = io.WriteString(fixed, declaration) // it never fails
+	listed.add(declarationFile, fixed.sum(), fixed.size)
+	h, err := w.folder.write(tagManifestFile, listed.manifest())
+	if err != nil {
 		return err
 	}
-	_, err := w.folder.write(declarationFile, declaration)
+	w.sum.Checksum = h.sum()
+	_, err = w.folder.write(declarationFile, declaration)
 	return err
 }
 
@@ -221,6 +229,7 @@ func (w *writing) info() string {
 		{"Recordings", fmt.Sprint(w.sum.Recordings)},
 		{"Recordings-With-Audio", fmt.Sprint(w.sum.Stored)},
 		{"Recordings-Left-Out", fmt.Sprint(w.sum.LeftOut)},
+		{"Recordings-Without-Audio", w.sum.Silent()},
 		{"Seals", fmt.Sprint(w.sum.Seals)},
 		{"Calls-On-Sealed-Days", fmt.Sprint(w.sum.SealedCalls)},
 		{"Sealed-Days", fmt.Sprint(w.sum.SealedDays)},
@@ -231,7 +240,9 @@ func (w *writing) info() string {
 	}
 	text := ""
 	for _, f := range fields {
-		text += f.name + ": " + f.value + "\n"
+		if f.value != "" {
+			text += f.name + ": " + f.value + "\n"
+		}
 	}
 	return text
 }

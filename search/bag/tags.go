@@ -6,8 +6,10 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"hash"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -56,19 +58,52 @@ A file data/seals/000001.tsr is the timestamp of that signature by an authority 
 
 3. Check what these seals prove. A seal names each file of lines of the archive, with a root: the SHA-256 of the file of the
 same name below data/digests/. That file contains the SHA-256 of each line, without its line feed. A line of
-data/lines/manifest/ gives the SHA-256 of a recording, which is the SHA-256 of its file in data/audio/. The first command
-prints the files that no seal names: only those of unsealed days. The others must print nothing:
+data/lines/manifest/ gives the id of a recording, the id of its call, and the SHA-256 of its audio. index.csv gives the same
+for each file in data/audio/, whose name is the id of the recording. The first command prints the files that no seal names:
+only those of unsealed days. The others must print nothing:
 
   for d in data/digests/*/*/*.txt; do grep -qs "$(sha256sum < "$d" | cut -c1-64)" data/seals/*.json || echo "NOT SEALED: $d"; done
   for f in data/lines/*/*/*.jsonl; do d=data/digests${f#data/lines}; grep -v ',"digest":"[0-9a-f]*"}$' "$f" | while IFS= read -r l; do printf %s "$l" | sha256sum | cut -c1-64; done | grep -vxFf "${d%.jsonl}.txt" | sed "s|.*|OTHER LINE: $f|"; done
-  grep '  data/audio/[0-9]' manifest-sha256.txt | while read -r sum name; do d=${name#data/audio/}; grep -qs "$sum" data/lines/manifest/"${d%%/*}"/*.jsonl || echo "NO LINE: $name"; done
+  grep '  data/audio/[0-9]' manifest-sha256.txt | while read -r sum name; do n=${name#data/audio/}; row=$(grep "^$n," data/audio/index.csv || :); r=${row#*,}; c=${r#*,}; r=${r%%,*}; c=${c%%,*}; if grep -hF "\"recording_id\":\"$r\",\"outcome\":\"archived\"," data/lines/manifest/"${n%%/*}"/*.jsonl | grep -F "\"sha256\":\"$sum\"," | grep -qF "\"call_id\":\"$c\","; then case $r in *[!0-9]*) ;; *) [ "${n%.*}" = "${n%%/*}/$r" ] || echo "OTHER NAME: $name";; esac; else echo "NO LINE: $name"; fi; done
 
 A line that ends with "digest" stands for an erased line, and gives the SHA-256 of that line; the record of the erasure is in
 the archive, not in this bag.
+
+4. What the seals do not prove. Nothing in this bag shows that it has all calls, lines and recordings that were exported: who
+removes lines, their recordings and their rows of index.csv can make the checksums anew. Likewise only the checksums protect
+the other columns of index.csv (numbers, names and times: the rows in data/lines/calls/ are sealed), playlist.m3u8 and
+bag-info.txt. Ask the owner of the archive, on another way than this bag, for the SHA-256 of tagmanifest-sha256.txt, which
+export printed. If sha256sum tagmanifest-sha256.txt prints the same, and step 1 prints nothing, the bag is whole and unchanged.
 `
 
 // readme returns the text of README.txt.
-func readme(s Summary) string { return readmeFiles + proved(s) + readmeChecks }
+func readme(s Summary) string { return readmeFiles + silent(s) + proved(s) + readmeChecks }
+
+// Silent says how many recordings have no audio in the archive, by outcome; "" for none.
+func (s Summary) Silent() string {
+	all, parts := 0, []string{}
+	for _, outcome := range slices.Sorted(maps.Keys(s.NoAudio)) {
+		all += s.NoAudio[outcome]
+		parts = append(parts, fmt.Sprintf("%d %s", s.NoAudio[outcome], outcome))
+	}
+	if all == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d (%s)", all, strings.Join(parts, ", "))
+}
+
+// silent says which recordings have no file.
+func silent(s Summary) string {
+	text := ""
+	if s.Silent() != "" {
+		text = "Recordings without audio in the archive: " + s.Silent() + ". An erased one was removed on purpose, an expired one at the end\n" +
+			"of its retention (the records are in the archive, not in this bag); a lost one was not at the vendor any more.\n\n"
+	}
+	if s.LeftOut > 0 {
+		text += fmt.Sprintf("Recordings whose audio was missing, damaged or not readable, and so is not in this bag: %d.\n\n", s.LeftOut)
+	}
+	return text
+}
 
 // payloadFiles are files with their checksums. It is safe for concurrent use.
 type payloadFiles struct {

@@ -89,7 +89,7 @@ const expiredOfArchive = `WITH records AS (
       columns = {kind: 'VARCHAR', state: 'VARCHAR', expiry: 'VARCHAR', day: 'VARCHAR', class: 'VARCHAR', ended: 'VARCHAR', recordings: 'JSON'})
     WHERE kind = 'expiry' AND state IN ('intent', 'withdrawn')
   )
-  SELECT recording_id, day, 'its retention, ' || class || ', ended on ' || ended || '; expiry ' || expiry AS reason
+  SELECT recording_id, day, 'its retention, class "' || class || '", ended on ' || ended || '; expiry ' || expiry AS reason
   FROM records i
   WHERE state = 'intent'
     AND NOT EXISTS (SELECT 1 FROM records w WHERE w.state = 'withdrawn' AND w.expiry = i.expiry AND w.day = i.day AND w.recording_id = i.recording_id)

@@ -1,0 +1,46 @@
+// Says what to do about the findings of an audit.
+
+package cli
+
+import (
+	"slices"
+
+	"convoso-archiver/evidence"
+)
+
+// nextAfterAudit suggests next steps, each once, in the order of the findings.
+func nextAfterAudit(findings []evidence.Finding) (steps []string) {
+	for _, f := range findings {
+		if step := nextAfter(f.Kind); !slices.Contains(steps, step) {
+			steps = append(steps, step)
+		}
+	}
+	return steps
+}
+
+// nextAfter returns the next step after a finding.
+func nextAfter(kind evidence.FindingKind) string {
+	switch kind {
+	case evidence.LinesMissing, evidence.LinesChanged, evidence.ClosingMissing, evidence.ClosingChanged:
+		return "changed or missing lines: restore the files from a copy, before any verify --repair; then run verify, and audit again"
+	case evidence.LinesRepaired:
+		return "repaired lines: compare the copy beside the file with a backup; if you have the file as it was sealed, restore it, then run verify --repair, archive and seal"
+	case evidence.StubUnexplained, evidence.ErasureUnsealed:
+		return "erased or expired: if erase list shows it and it is yours, run seal; otherwise restore evidence/ and the lines from a copy"
+	case evidence.Replaced:
+		return "replaced: if verify --repair wrote the lines, run archive over these days, then seal; otherwise restore manifest/ from a copy"
+	case evidence.AudioMissing, evidence.AudioChanged:
+		return "audio: restore it from a copy; otherwise run verify --repair, archive and seal: archive downloads it again, if the vendor still has it"
+	case evidence.AudioUnreadable:
+		return "audio not read: give this user permission, or restore objects from the archive storage class, then audit again"
+	case evidence.UnknownSigner:
+		return "unknown signer: compare --allowed-signers with the key of seal; if it is right, somebody else signed: restore seals/ from a copy"
+	case evidence.UnknownTSA:
+		return "unknown authority: give its root certificate with --tsa-roots; if you do not know it, restore the .tsr from a copy"
+	case evidence.BadStamp:
+		return "timestamp: restore the .tsr from a copy; without one, remove it and run seal --tsa"
+	case evidence.SealTime:
+		return "time: check the clocks of this machine and of the one that seals; if they are right, somebody may have signed later: restore seals/ from a copy"
+	}
+	return "seals: restore seals/ from a copy, without files that are not in it; seal does not continue a broken chain"
+}
