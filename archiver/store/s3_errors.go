@@ -181,7 +181,7 @@ func withoutAddress(err error) string {
 // server's place, with a page. It says nothing about what is stored.
 func notAnswered(op string) error {
 	return &failure{
-		text: op + ": the answer is not that of an S3 server", code: codeUnanswered, retriable: true,
+		text: op + ": the answer is not from an S3 server", code: codeUnanswered, retriable: true,
 		hint: "check --s3-endpoint: a proxy or a gateway may answer in the server's place",
 	}
 }

@@ -56,14 +56,14 @@ func (d *dayWork) check(ctx context.Context, t target) {
 func (d *dayWork) isRemoved(ctx context.Context, t target) (bool, error) {
 	removed, err := d.run.Ledger.IsRemoved(ctx, d.day, t.id, t.CallID)
 	if err != nil {
-		return false, fmt.Errorf("what was erased: %w", err)
+		return false, fmt.Errorf("read what was erased: %w", err)
 	}
 	if removed || d.run.Expired == nil {
 		return removed, nil
 	}
 	expired, err := d.run.Expired(ctx, Stored{Key: t.Key, Day: d.day, RecordingID: t.id, CallID: t.CallID, Noted: t.Time})
 	if err != nil {
-		return false, fmt.Errorf("its retention: %w", err)
+		return false, fmt.Errorf("read its retention: %w", err)
 	}
 	if expired {
 		d.run.count(func(s *Summary) { s.Expired++ })

@@ -38,7 +38,7 @@ func nextAfter(kind evidence.FindingKind) string {
 	case evidence.UnknownTSA:
 		return "unknown authority: give its root certificate with --tsa-roots; if you do not know it, restore the .tsr from a copy"
 	case evidence.BadStamp:
-		return "timestamp: restore the .tsr from a copy; without one, remove it and run seal --tsa"
+		return "timestamp: restore the .tsr from a copy; without a copy, remove it and run seal --tsa"
 	case evidence.SealTime:
 		return "time: check the clocks of this machine and of the one that seals; if they are right, somebody may have signed later: restore seals/ from a copy"
 	}

@@ -60,7 +60,7 @@ func (e *eraseRun) checkCampaigns(ctx context.Context, x *evidence.Expiring) err
 		class := x.Retention.Campaigns[campaign]
 		why, isID := "no call of the archive has campaign "+campaign, evidence.IsCampaignID(campaign)
 		if !isID {
-			why = "it is not an id, which has only digits"
+			why = "it is not an id: an id has only digits"
 		}
 		if !isID && x.Yes {
 			return misuse("run archive with its id in --retention-campaign; find --json shows the id as campaign_id", "nothing was removed: a campaign of class %s of the retention is wrong: %s", class, why)

@@ -149,6 +149,6 @@ func (m bagResult) write(w io.Writer, asJSON bool) error {
 	if m.Seals > 0 {
 		b.WriteString("  check the seals: README.txt in the bag has the commands of ssh-keygen; they need your public key, which is not in the bag\n")
 	}
-	b.WriteString("  keep the checksum, and give it to the other side on another way than the bag: only it shows that nothing was removed\n")
+	b.WriteString("  keep the checksum, and send it to the other side separately from the bag: only it shows that nothing was removed\n")
 	return writeText(w, b.String())
 }

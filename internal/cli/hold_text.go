@@ -99,7 +99,7 @@ func (h holdResult) writeAdded(b *strings.Builder) {
 	if len(h.Hidden) > 0 {
 		calls, recordings := countHeld(h.Hidden)
 		fmt.Fprintf(b, "HELD         %s, %s: the hold came before the removal by an erasure or expiry, which leaves them out.\n"+
-			"             They are shown again when it has ended. If it was stopped, run erase --resume\n", plural(calls, "call"), plural(recordings, "recording"))
+			"             They are shown again when that removal has ended. If it was stopped, run erase --resume\n", plural(calls, "call"), plural(recordings, "recording"))
 		if h.LegalHolds {
 			b.WriteString("             Then run hold add with only the name of the case: it sets the missing legal holds\n")
 		}

@@ -41,7 +41,7 @@ func lockSettings() []setting {
 // retentionSettings say how long recordings are kept.
 func retentionSettings() []setting {
 	return []setting{
-		{name: "retention", kind: list, group: groupLocks, placeholder: "CLASS=PERIOD", usage: "how long to keep recordings of a class, counted from the day of the call, which is the first day, like medicare=10y; repeatable. On S3 the class is the object's tag \"retention\" (default: as the archive's last run)"},
+		{name: "retention", kind: list, group: groupLocks, placeholder: "CLASS=PERIOD", usage: "how long to keep recordings of a class, like medicare=10y; the day of the call is the first day; repeatable. On S3 the class is the object's tag \"retention\" (default: as the archive's last run)"},
 		{name: "retention-campaign", kind: list, group: groupLocks, placeholder: "ID=CLASS", usage: "class of a campaign, given by its id, not by its name; repeatable"},
 		{name: "retention-default", group: groupLocks, placeholder: "CLASS", usage: "class of all other campaigns; without it their recordings are kept for ever"},
 	}
@@ -140,7 +140,7 @@ func (r *reader) retention() *evidence.Retention {
 		case !found || campaign == "":
 			r.fail(origin, "write it like 1234=medicare", "%q is not a campaign's id and a class", item)
 		case !evidence.IsCampaignID(campaign):
-			r.fail(origin, "give its id: find --json shows the id as campaign_id, the name as campaign", "class %s: a campaign is not an id, which has only digits", class)
+			r.fail(origin, "give its id: find --json shows the id as campaign_id, the name as campaign", "class %s: a campaign is not an id: an id has only digits", class)
 		case twice && was != class:
 			r.fail(origin, "keep one of them", "campaign %s is given two classes", campaign)
 		}

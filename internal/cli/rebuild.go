@@ -142,7 +142,7 @@ func (p *process) runRebuilding(ctx context.Context, at archiver.Location, rebui
 	case errors.Is(err, archiver.ErrNothingToRebuild):
 		err = nothingToRebuild("check --dest")
 	case errors.Is(err, manifest.ErrHidden):
-		err = misuse("remove the delete markers, then the old manifest is there again: see A hidden manifest in docs/s3.md", "delete markers hide the older versions of manifest/, and the store creates no file in their place")
+		err = misuse("remove the delete markers, and the old manifest is back: see A hidden manifest in docs/s3.md", "delete markers hide the older versions of manifest/, and the store creates no file in their place")
 	case errors.Is(err, archiver.ErrWrongZone):
 		err = misuse("give the account's --time-zone; nothing was written", "%v", err)
 	default:

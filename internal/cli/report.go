@@ -30,7 +30,7 @@ func reportSettings() []setting {
 		{name: "start-time", group: groupReport, placeholder: "TIME", usage: "first day, like 2025-05-01 (default: the first day in the archive)"},
 		{name: "end-time", group: groupReport, placeholder: "TIME", usage: "last day (default: today)"},
 		{name: "last", group: groupReport, placeholder: "DURATION", usage: "instead of --start-time and --end-time: 7d means the last seven days and today"},
-		{name: "missing", kind: toggle, group: groupReport, usage: "list each recording that is not archived, with its day and the reason, and each day that is not closed, in place of the table of days; erased and expired recordings are not missing"},
+		{name: "missing", kind: toggle, group: groupReport, usage: "list each recording that is not archived, with its day and the reason, and each day that is not closed, instead of the table of days; erased and expired recordings are not missing"},
 		{name: "dest", group: groupReport, placeholder: "DEST", usage: "the archive: a folder, or s3://bucket/prefix (required)"},
 		{name: "time-zone", group: groupReport, placeholder: "ZONE", usage: "the account's time zone; must be the archive's (default: the archive's)"},
 		{name: "config", group: groupReport, placeholder: "FILE", usage: "YAML file with settings; the file of archive works too"},

@@ -152,7 +152,7 @@ func answer(r *report.Report) string {
 // result.
 func verifiedLines(r *report.Report) string {
 	if r.VerifiedUnreadable != "" {
-		return "not known when these days were verified: " + r.VerifiedUnreadable + " cannot be read; restore it from a copy\n"
+		return "it is not known when these days were verified: " + r.VerifiedUnreadable + " cannot be read; restore it from a copy\n"
 	}
 	if len(r.Verified) == 0 {
 		return "no verification of these days is noted: run verify --note\n"

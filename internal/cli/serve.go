@@ -314,7 +314,7 @@ func (p *process) serve(ctx context.Context, j *serveJob) (err error) {
 		return errors.Join(err, listener.Close())
 	}
 	if isUnnamed {
-		logger.Warn("only browsers on this machine can open the page: give --host, the name or address that the others open")
+		logger.Warn("only browsers on this machine can open the page: give --host, the name or address that other browsers open")
 	}
 	logger.Info("serving", "address", listener.Addr().String(), "tls", secure != nil, "users", j.config.Users != nil, "auth_header", j.config.AuthHeader != "")
 	return server.Serve(ctx, listener, secure)

@@ -24,7 +24,7 @@ func writeVerified(w io.Writer, s verify.Summary, asJSON, noted bool) error {
 	}
 	text := verifiedText(s)
 	if !noted && s.Days > 0 && s.Error == "" && s.Stopped == "" {
-		text += "\nthis result was not noted: with --note, report, audit and serve can show it\n"
+		text += "\nthis result was not noted: add --note, so that report, audit and serve can show it\n"
 	}
 	return writeText(w, text)
 }

@@ -94,7 +94,7 @@ func TestVerifyNotesAgainstARun(t *testing.T) {
 // --note.
 func TestReportSaysWhenVerified(t *testing.T) {
 	onEach(t, 184, func(t *testing.T, a *archive, files plainFiles) {
-		const hint, none = "this result was not noted: with --note,", "no verification of these days is noted: run verify --note"
+		const hint, none = "this result was not noted: add --note,", "no verification of these days is noted: run verify --note"
 		says := func(want string, args ...string) {
 			t.Helper()
 			if r := a.report(args...); r.code != 0 || !strings.Contains(r.stdout, want) {
@@ -132,7 +132,7 @@ func TestReportSaysWhenVerified(t *testing.T) {
 
 		const bad = "evidence/verify-20260301T000000Z-00000000-000001.jsonl"
 		files.write(bad, []byte("{\n"))
-		says("not known when these days were verified: "+bad+" cannot be read; restore it from a copy\n", span...)
+		says("it is not known when these days were verified: "+bad+" cannot be read; restore it from a copy\n", span...)
 	})
 }
 

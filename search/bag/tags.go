@@ -45,7 +45,7 @@ const readmeChecks = `
 
   sha256sum --strict --quiet -c manifest-sha256.txt && sha256sum --strict --quiet -c tagmanifest-sha256.txt
 
-2. Check who sealed it and when, with the public key that the owner of the archive gave you on another way than this bag, as
+2. Check who sealed it and when, with the public key that the owner of the archive sent you separately from this bag, as
 the file key.pub. The first command makes a list of the keys that you trust; "archive" is the name that it gives to this one.
 The second command must print "Good" for each seal:
 
@@ -69,10 +69,10 @@ only those of unsealed days. The others must print nothing:
 A line that ends with "digest" stands for an erased line, and gives the SHA-256 of that line; the record of the erasure is in
 the archive, not in this bag.
 
-4. What the seals do not prove. Nothing in this bag shows that it has all calls, lines and recordings that were exported: who
+4. What the seals do not prove. Nothing in this bag shows that it has all calls, lines and recordings that were exported: whoever
 removes lines, their recordings and their rows of index.csv can make the checksums anew. Likewise only the checksums protect
 the other columns of index.csv (numbers, names and times: the rows in data/lines/calls/ are sealed), playlist.m3u8 and
-bag-info.txt. Ask the owner of the archive, on another way than this bag, for the SHA-256 of tagmanifest-sha256.txt, which
+bag-info.txt. Ask the owner of the archive, separately from this bag, for the SHA-256 of tagmanifest-sha256.txt, which
 export printed. If sha256sum tagmanifest-sha256.txt prints the same, and step 1 prints nothing, the bag is whole and unchanged.
 `
 
@@ -97,7 +97,7 @@ func silent(s Summary) string {
 	text := ""
 	if s.Silent() != "" {
 		text = "Recordings without audio in the archive: " + s.Silent() + ". An erased one was removed on purpose, an expired one at the end\n" +
-			"of its retention (the records are in the archive, not in this bag); a lost one was not at the vendor any more.\n\n"
+			"of its retention (the records are in the archive, not in this bag); a lost one was no longer at the vendor.\n\n"
 	}
 	if s.LeftOut > 0 {
 		text += fmt.Sprintf("Recordings whose audio was missing, damaged or not readable, and so is not in this bag: %d.\n\n", s.LeftOut)
