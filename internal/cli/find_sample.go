@@ -39,18 +39,23 @@ func (f *found) draw(ctx context.Context, job *findJob, tell teller, answers ite
 
 // tellSample says which flags select the calls again, or that fewer calls match than were asked for.
 func (f *found) tellSample(job *findJob, tell teller, calls []search.Call) {
-	switch n := len(calls); {
-	case n == 0:
+	n := len(calls)
+	if n == 0 {
+		return
+	}
+	from, to := sampleSpan(job.query, calls)
+	span := "--start-time " + from + " --end-time " + to
+	switch {
 	case n < job.query.Sample:
 		line := "only " + thousands(int64(n)) + " calls match; all were taken"
 		if n == 1 {
 			line = "only 1 call matches; it was taken"
 		}
-		tell.note(line, "all matching calls were taken", "calls", n, "sample", job.query.Sample)
+		tell.note(line+"; "+span+" finds the same again", "all matching calls were taken",
+			"calls", n, "sample", job.query.Sample, "start_time", from, "end_time", to)
 	case job.drawn:
-		from, to := sampleSpan(job.query, calls)
 		seed := strconv.FormatUint(job.query.Seed, 10)
-		f.again = "--start-time " + from + " --end-time " + to + " --seed " + seed
+		f.again = span + " --seed " + seed
 		tell.note("random sample: "+f.again+" selects the same calls again, unless archive adds calls of these days",
 			"the sample was drawn", "seed", job.query.Seed, "start_time", from, "end_time", to)
 	}

@@ -73,9 +73,12 @@ func refuseLost(ctx context.Context, ledger *manifest.Ledger) error {
 	return err
 }
 
+// insteadOfRebuild keeps everything that rebuild cannot know.
+const insteadOfRebuild = " (in a bucket with versions remove the delete markers of manifest/ instead, see docs/s3.md)"
+
 // lostInBucket is like lostOverwritten, for a bucket, which may have versions.
 func lostInBucket() error {
-	return lostManifest("run rebuild (in a bucket with versions remove the delete markers of manifest/ instead, see docs/s3.md), or give --new-archive to start a new archive")
+	return lostManifest("run rebuild" + insteadOfRebuild + ", or give --new-archive to start a new archive")
 }
 
 // absent returns the error for a missing archive.json: no archive, or a lost manifest.
@@ -85,7 +88,7 @@ func absent(ctx context.Context, ledger *manifest.Ledger) error {
 	case err != nil:
 		return err
 	case lost:
-		return lostManifest("run rebuild to recreate it")
+		return lostManifest("run rebuild to recreate it" + insteadOfRebuild)
 	}
 	return noArchive()
 }
