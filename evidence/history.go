@@ -236,25 +236,40 @@ func (h *History) addSealsOf(ctx context.Context, ledger *manifest.Ledger, what 
 	return nil
 }
 
-// addExpiries adds the records of evidence/ about the expiry of the recording's audio.
+// addExpiries adds the records of evidence/ about the expiry of the recording's audio, or of that of the call's recordings.
 func (h *History) addExpiries(ctx context.Context, ledger *manifest.Ledger) error {
 	erasures, err := ledger.Erasures(ctx)
 	if err != nil {
 		return err
+	}
+	ids := []string{h.RecordingID}
+	if h.Kind == OfCall {
+		ids = h.Recordings
 	}
 	for _, day := range h.Days {
 		expired, err := ledger.Expired(ctx, day, nil)
 		if err != nil {
 			return err
 		}
-		if r := expired[h.RecordingID]; r != nil {
+		sealed := map[string]bool{} // expiries whose seals are added
+		for _, id := range ids {
+			r := expired[id]
+			if r == nil {
+				continue
+			}
 			e := Event{Time: r.Time, What: string(manifest.Expired), Day: day, Run: r.Run, Detail: "the audio was removed: " + r.Reason()}
 			if _, isOpen := erasures.UnfinishedExpiries()[r.Expiry]; isOpen {
 				e.Detail = "the removal of the audio has begun and may be incomplete: " + r.Reason()
 			}
+			if h.Kind == OfCall {
+				e.Detail = "recording " + id + ": " + e.Detail
+			}
 			h.Events = append(h.Events, e)
-			err := h.addSealsOf(ctx, ledger, "expiry "+r.Expiry, func(name string) bool { return r.IsIn(name) })
-			if err != nil {
+			if sealed[r.Expiry] {
+				continue
+			}
+			sealed[r.Expiry] = true
+			if err := h.addSealsOf(ctx, ledger, "expiry "+r.Expiry, func(name string) bool { return r.IsIn(name) }); err != nil {
 				return err
 			}
 		}

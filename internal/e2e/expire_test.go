@@ -234,7 +234,8 @@ func expireAll(t *testing.T, x *expiring) {
 	if got := x.audit(0, "--allowed-signers", allowed); got.Expired != n-1 {
 		t.Errorf("the audit knows %d expired recordings, not %d", got.Expired, n-1)
 	}
-	wantSaid(t, x.other(0, "audit", x.past[x.one(1)].ID).stdout, x.one(1)+" (expired)")
+	wantSaid(t, x.other(0, "audit", x.past[x.one(1)].ID, "--allowed-signers", allowed).stdout, x.one(1)+" (expired)",
+		"recording "+x.one(1)+": the audio was removed", "the expiry ", ", by seal 2, SHA-256")
 	wantSaid(t, x.other(0, "audit", x.past[x.one(0)].ID).stdout, x.one(0)+" (archived)")
 	history := x.other(0, "audit", x.one(1)).stdout
 	if !strings.Contains(history, " archived ") || strings.Count(history, " expired ") != 1 || !strings.Contains(history, `its retention, class "short", ended on`) {
