@@ -135,17 +135,27 @@ func answer(r *report.Report) string {
 		run = "; last run " + r.LastRun.Format("2006-01-02 15:04 UTC")
 	}
 	recordings := fmt.Sprintf("%s of %s archived", thousands(int64(t.ByOutcome[manifest.Archived])), plural(t.Recordings, "recording"))
-	parts := append([]string{recordings}, recordingParts(t)...)
+	parts := append(countWords(r.DayCounts()), recordings)
+	parts = append(parts, countWords(t.UnarchivedCounts())...)
+	state := "complete"
 	switch {
 	case !r.Complete:
-		parts = append(dayParts(t), parts...)
-		return "not complete: " + span + ": " + strings.Join(parts, ", ") + run
+		state = "not complete"
 	case t.Unsettled > 0:
-		parts = append([]string{part(t.Closed, "closed"), part(t.Unsettled, "not settled yet")}, parts...)
-		parts = slices.DeleteFunc(parts, func(p string) bool { return p == "" })
-		return "complete so far: " + span + ": " + strings.Join(parts, ", ") + run
+		state = "complete so far"
+	default:
+		parts = append([]string{"all closed"}, parts...)
 	}
-	return "complete: " + span + ": all closed, " + strings.Join(parts, ", ") + run
+	return state + ": " + span + ": " + strings.Join(parts, ", ") + run
+}
+
+// countWords writes counts with what they count.
+func countWords(counts []report.Named) []string {
+	parts := make([]string, len(counts))
+	for i, c := range counts {
+		parts[i] = part(c.N, c.What)
+	}
+	return parts
 }
 
 // verifiedLines returns a line for each mode: when the days were verified, how, and with what
@@ -178,25 +188,6 @@ func verifiedLines(r *report.Report) string {
 		fmt.Fprintf(&b, "verified %s: %s, in %s; %s\n", v.Started.Format("2006-01-02 15:04 UTC"), orElse(how, v.Mode), where, found)
 	}
 	return b.String()
-}
-
-// dayParts counts the days by state, like every other form of the report, and says how many open ones may still
-// change.
-func dayParts(t *report.Total) []string {
-	parts := []string{
-		part(t.Closed, "closed"), part(t.Uncounted, "of these not fully counted"), part(t.Open, "open"), part(t.NeverListed, "never listed"),
-		part(t.Unsettled, "of these not settled yet"),
-	}
-	return slices.DeleteFunc(parts, func(p string) bool { return p == "" })
-}
-
-// recordingParts counts the recordings that are not archived.
-func recordingParts(t *report.Total) []string {
-	parts := []string{part(t.Waiting, "waiting"), part(t.ByOutcome[manifest.Lost], "lost"), part(t.GivenUp, "given up")}
-	for _, outcome := range removedOutcomes() {
-		parts = append(parts, part(t.ByOutcome[outcome], string(outcome)))
-	}
-	return slices.DeleteFunc(parts, func(p string) bool { return p == "" })
 }
 
 // countCells returns the figures of a row. Those of removed outcomes come before the bytes.

@@ -243,35 +243,27 @@ func totals(made *report.Report) string {
 	if t.Days > 1 {
 		span = fmt.Sprintf("%s days from %s to %s", counted(t.Days), made.From, made.To)
 	}
-	var parts []string
-	switch {
-	case !made.Complete:
-		parts = []string{
-			part(t.Closed, "closed"), part(t.Uncounted, "of these not fully counted"), part(t.Open, "open"), part(t.NeverListed, "never listed"),
-			part(t.Unsettled, "of these not settled yet"),
-		}
-	case t.Unsettled > 0:
-		parts = []string{part(t.Closed, "closed"), part(t.Unsettled, "not settled yet")}
-	default:
+	parts := countWords(made.DayCounts())
+	if len(parts) == 0 {
 		parts = []string{"all closed"}
 	}
 	noun := "recordings"
 	if t.Recordings == 1 {
 		noun = "recording"
 	}
-	parts = append(parts, fmt.Sprintf("%s of %s %s archived", counted(t.ByOutcome[manifest.Archived]), counted(t.Recordings), noun),
-		part(t.Waiting, "waiting"), part(t.ByOutcome[manifest.Lost], "lost"), part(t.GivenUp, "given up"),
-		part(t.ByOutcome[manifest.Erased], "erased"), part(t.ByOutcome[manifest.Expired], "expired"), bytesOf(t.Bytes))
-	parts = slices.DeleteFunc(parts, func(p string) bool { return p == "" })
+	parts = append(parts, fmt.Sprintf("%s of %s %s archived", counted(t.ByOutcome[manifest.Archived]), counted(t.Recordings), noun))
+	parts = append(parts, countWords(t.UnarchivedCounts())...)
+	parts = append(parts, bytesOf(t.Bytes))
 	return span + ": " + strings.Join(parts, ", ") + "."
 }
 
-// part says how many, or nothing for 0.
-func part(n int, what string) string {
-	if n == 0 {
-		return ""
+// countWords writes counts with what they count.
+func countWords(counts []report.Named) []string {
+	parts := make([]string, len(counts))
+	for i, c := range counts {
+		parts[i] = counted(c.N) + " " + c.What
 	}
-	return counted(n) + " " + what
+	return parts
 }
 
 // verifiedText says when and how the archive was last verified.

@@ -1,0 +1,39 @@
+// Says in words what the totals of a report count.
+
+package report
+
+import (
+	"slices"
+
+	"convoso-archiver/manifest"
+)
+
+// Named is a count and what it counts, like 3 and "never listed".
+type Named struct {
+	N    int
+	What string
+}
+
+// DayCounts returns the counts of the days by state, without zeros. If the report is not complete, it also counts the open
+// days that may still change. It is empty if all days are closed and none may change.
+func (r *Report) DayCounts() []Named {
+	t := &r.Total
+	switch {
+	case !r.Complete:
+		return nonZero(Named{t.Closed, "closed"}, Named{t.Uncounted, "of these not fully counted"}, Named{t.Open, "open"},
+			Named{t.NeverListed, "never listed"}, Named{t.Unsettled, "of these not settled yet"})
+	case t.Unsettled > 0:
+		return nonZero(Named{t.Closed, "closed"}, Named{t.Unsettled, "not settled yet"})
+	}
+	return nil
+}
+
+// UnarchivedCounts returns the counts of the recordings that are not archived, without zeros.
+func (t *Total) UnarchivedCounts() []Named {
+	return nonZero(Named{t.Waiting, "waiting"}, Named{t.ByOutcome[manifest.Lost], "lost"}, Named{t.GivenUp, "given up"},
+		Named{t.ByOutcome[manifest.Erased], "erased"}, Named{t.ByOutcome[manifest.Expired], "expired"})
+}
+
+func nonZero(counts ...Named) []Named {
+	return slices.DeleteFunc(counts, func(c Named) bool { return c.N == 0 })
+}
