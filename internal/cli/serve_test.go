@@ -57,27 +57,44 @@ func TestServeRefuses(t *testing.T) {
 	}
 }
 
-// TestServe serves an archive until it is stopped.
-func TestServe(t *testing.T) {
+// archivedCalls archives an account of twenty calls into a folder.
+func archivedCalls(t *testing.T) (r *runner, folder string) {
+	t.Helper()
 	_, archive := account(t, convosotest.Config{CallsPerDay: 20, RecordedShare: 0.5, MedianSize: 20_000})
-	r := newRunner(t, "CONVOSO_AUTH_TOKEN=simulator-token")
-	folder := filepath.Join(t.TempDir(), "archive")
+	r = newRunner(t, "CONVOSO_AUTH_TOKEN=simulator-token")
+	folder = filepath.Join(t.TempDir(), "archive")
 	if code, _, stderr := r.run(t.Context(), append(archive, "--dest", folder)...); code != ExitDone {
 		t.Fatalf("archive: code %d: %s", code, stderr)
 	}
-	ctx, stop := context.WithCancelCause(t.Context())
+	return r, folder
+}
+
+// serve starts serve and returns the line with its address. stop interrupts it and returns its exit code and stderr.
+func (r *runner) serve(t *testing.T, flags ...string) (line string, stop func() (code int, stderr string)) {
+	t.Helper()
+	ctx, cancel := context.WithCancelCause(t.Context())
 	read, write := io.Pipe()
 	ended := make(chan int, 1)
 	var talk strings.Builder
 	go func() {
-		ended <- Run(ctx, []string{"serve", "--dest", folder, "--listen", "127.0.0.1:0", "--access-log", filepath.Join(r.home, "log")},
-			Env{Stdout: write, Stderr: &talk, Environ: r.env})
+		ended <- Run(ctx, append([]string{"serve", "--access-log", filepath.Join(r.home, "log")}, flags...), Env{Stdout: write, Stderr: &talk, Environ: r.env})
 		_ = write.Close()
 	}()
 	line, err := bufio.NewReader(read).ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
 	}
+	return line, func() (int, string) {
+		cancel(&SignalError{Signal: os.Interrupt})
+		code := <-ended
+		return code, talk.String()
+	}
+}
+
+// TestServe serves an archive until it is stopped.
+func TestServe(t *testing.T) {
+	r, folder := archivedCalls(t)
+	line, stop := r.serve(t, "--dest", folder, "--listen", "127.0.0.1:0")
 	_, told, _ := r.run(t.Context(), "report", "--dest", folder)
 	told, _, _ = strings.Cut(told, "\n")
 	judged, told, _ := strings.Cut(told, ": ")
@@ -99,9 +116,8 @@ func TestServe(t *testing.T) {
 			t.Errorf("%s: status %d, %v: it lacks %q", path, answer.StatusCode, err, want)
 		}
 	}
-	stop(&SignalError{Signal: os.Interrupt})
-	if code := <-ended; code != ExitInterrupted || !strings.Contains(talk.String(), "stopped by SIGINT") {
-		t.Errorf("it ended with %d: %s", code, talk.String())
+	if code, talk := stop(); code != ExitInterrupted || !strings.Contains(talk, "stopped by SIGINT") {
+		t.Errorf("it ended with %d: %s", code, talk)
 	}
 }
 
@@ -165,29 +181,14 @@ func TestServeAddress(t *testing.T) {
 
 // TestServeWithoutHost listens on all addresses: the log asks for --host, and the page is refused by an address.
 func TestServeWithoutHost(t *testing.T) {
-	_, archive := account(t, convosotest.Config{CallsPerDay: 20, RecordedShare: 0.5, MedianSize: 20_000})
-	r := newRunner(t, "CONVOSO_AUTH_TOKEN=simulator-token")
-	folder := filepath.Join(t.TempDir(), "archive")
-	if code, _, stderr := r.run(t.Context(), append(archive, "--dest", folder)...); code != ExitDone {
-		t.Fatalf("archive: code %d: %s", code, stderr)
-	}
-	ctx, stop := context.WithCancelCause(t.Context())
-	read, write := io.Pipe()
-	ended := make(chan int, 1)
-	var talk strings.Builder
-	go func() {
-		ended <- Run(ctx, []string{
-			"serve", "--dest", folder, "--listen", "0.0.0.0:0", "--auth-header", "X-User", "--trusted-proxy", "127.0.0.1", "--access-log", filepath.Join(r.home, "log"),
-		}, Env{Stdout: write, Stderr: &talk, Environ: r.env})
-		_ = write.Close()
-	}()
-	line, err := bufio.NewReader(read).ReadString('\n')
+	r, folder := archivedCalls(t)
+	line, stop := r.serve(t, "--dest", folder, "--listen", "0.0.0.0:0", "--auth-header", "X-User", "--trusted-proxy", "127.0.0.1")
 	port := strings.TrimSuffix(strings.TrimPrefix(line, "http://HOST:"), "/\n")
-	if err != nil || port == line {
-		t.Fatalf("%q, %v", line, err)
+	if port == line {
+		t.Fatalf("%q", line)
 	}
 	for host, status := range map[string]int{"192.0.2.2": 421, "localhost": 401} {
-		ask, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:"+port, nil)
+		ask, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:"+port, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,8 +203,7 @@ func TestServeWithoutHost(t *testing.T) {
 			t.Errorf("%s: status %d, %v, %s", host, answer.StatusCode, err, body)
 		}
 	}
-	stop(&SignalError{Signal: os.Interrupt})
-	if code := <-ended; code != ExitInterrupted || !strings.Contains(talk.String(), "can open the page: give --host") {
-		t.Errorf("it ended with %d: %s", code, talk.String())
+	if code, talk := stop(); code != ExitInterrupted || !strings.Contains(talk, "can open the page: give --host") {
+		t.Errorf("it ended with %d: %s", code, talk)
 	}
 }
