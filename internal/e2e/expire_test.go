@@ -188,8 +188,7 @@ func expireAll(t *testing.T, x *expiring) {
 	}
 	x.checkShown()
 
-	ids := filepath.Join(t.TempDir(), "ids")
-	writeFile(t, ids, x.one(0)+"\n")
+	ids := x.fileOfFirst()
 	x.hold(0, []string{"add", "case 1"}, "--ids-from", ids)
 	tables := filepath.Join(t.TempDir(), "tables")
 	x.other(0, "export", "--to", tables, "--format", "csv")
@@ -413,13 +412,36 @@ func TestExpireResumes(t *testing.T) {
 	x.check(x.allPast())
 }
 
+// fileOfFirst returns a file with the id of the first recording, for --ids-from.
+func (x *expiring) fileOfFirst() string {
+	x.t.Helper()
+	ids := filepath.Join(x.t.TempDir(), "ids")
+	writeFile(x.t, ids, x.one(0)+"\n")
+	return ids
+}
+
+// expireButFirst removes what is past its retention, of which the first recording is held.
+func (x *expiring) expireButFirst() {
+	x.t.Helper()
+	if got := x.expire(0, "--expired", "--yes"); got.Removed != len(x.past)-1 || got.Held != 1 || len(got.Expiries) != 1 {
+		x.t.Errorf("expired: %+v", got)
+	}
+}
+
+// checkButFirst checks that all recordings past their retention are gone, except the first.
+func (x *expiring) checkButFirst() {
+	x.t.Helper()
+	gone := x.allPast()
+	delete(gone, x.one(0))
+	x.check(gone)
+}
+
 // TestHoldOvertakesExpiry: a recording is held between the check for holds and the intent. The expiry withdraws this
 // one, and removes the others.
 func TestHoldOvertakesExpiry(t *testing.T) {
 	t.Parallel()
 	x := newExpiring(t, "s3", 175)
-	ids := filepath.Join(t.TempDir(), "ids")
-	writeFile(t, ids, x.one(0)+"\n")
+	ids := x.fileOfFirst()
 	var once sync.Once
 	x.bucket.trouble(func(_ http.ResponseWriter, r *http.Request, _ int) bool {
 		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/evidence/expire-") {
@@ -430,12 +452,8 @@ func TestHoldOvertakesExpiry(t *testing.T) {
 		}
 		return false
 	})
-	if got := x.expire(0, "--expired", "--yes"); got.Removed != len(x.past)-1 || got.Held != 1 || len(got.Expiries) != 1 {
-		t.Errorf("expired: %+v", got)
-	}
-	gone := x.allPast()
-	delete(gone, x.one(0))
-	x.check(gone)
+	x.expireButFirst()
+	x.checkButFirst()
 }
 
 // TestExpiryOvertakesHold: a hold searches the calls, an expiry notes its intent and looks for holds, and then the hold
@@ -443,8 +461,7 @@ func TestHoldOvertakesExpiry(t *testing.T) {
 func TestExpiryOvertakesHold(t *testing.T) {
 	t.Parallel()
 	x := newExpiring(t, "s3", 176)
-	ids := filepath.Join(t.TempDir(), "ids")
-	writeFile(t, ids, x.one(0)+"\n")
+	ids := x.fileOfFirst()
 	var once sync.Once
 	x.bucket.trouble(func(_ http.ResponseWriter, r *http.Request, _ int) bool {
 		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/evidence/hold-") {
@@ -465,8 +482,7 @@ func TestHoldBeforeExpiry(t *testing.T) {
 	t.Parallel()
 	for method, seed := range map[string]uint64{http.MethodPut: 181, http.MethodGet: 182} {
 		x := newExpiring(t, "s3", seed)
-		ids := filepath.Join(t.TempDir(), "ids")
-		writeFile(t, ids, x.one(0)+"\n")
+		ids := x.fileOfFirst()
 		holdWaits, expiryWaits, holdDone := make(chan struct{}), make(chan struct{}), make(chan struct{})
 		var onHold sync.Once
 		var onExpiry atomic.Bool
@@ -486,16 +502,12 @@ func TestHoldBeforeExpiry(t *testing.T) {
 			won = x.hold(0, []string{"add", "case 1"}, "--ids-from", ids)
 		}()
 		<-holdWaits
-		if got := x.expire(0, "--expired", "--yes"); got.Removed != len(x.past)-1 || got.Held != 1 || len(got.Expiries) != 1 {
-			t.Errorf("%s: expired: %+v", method, got)
-		}
+		x.expireButFirst()
 		<-holdDone
 		if won.Recordings != 1 || len(won.NotHeld) > 0 || len(won.Hidden) != 1 {
 			t.Errorf("%s: held: %+v", method, won)
 		}
-		gone := x.allPast()
-		delete(gone, x.one(0))
-		x.check(gone)
+		x.checkButFirst()
 	}
 }
 
@@ -504,8 +516,7 @@ func TestHoldBeforeExpiry(t *testing.T) {
 func TestHoldSeenByExpiry(t *testing.T) {
 	t.Parallel()
 	x := newExpiring(t, "s3", 183)
-	ids := filepath.Join(t.TempDir(), "ids")
-	writeFile(t, ids, x.one(0)+"\n")
+	ids := x.fileOfFirst()
 	holdWaits, noted, contested, expired, holdDone := make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
 	var onHold sync.Once
 	var isClaimed atomic.Bool
@@ -532,17 +543,13 @@ func TestHoldSeenByExpiry(t *testing.T) {
 		won = x.hold(0, []string{"add", "case 1"}, "--ids-from", ids)
 	}()
 	<-holdWaits
-	if got := x.expire(0, "--expired", "--yes"); got.Removed != len(x.past)-1 || got.Held != 1 || len(got.Expiries) != 1 {
-		t.Errorf("expired: %+v", got)
-	}
+	x.expireButFirst()
 	close(expired)
 	<-holdDone
 	if won.Recordings != 1 || len(won.NotHeld) > 0 {
 		t.Errorf("held: %+v", won)
 	}
-	gone := x.allPast()
-	delete(gone, x.one(0))
-	x.check(gone)
+	x.checkButFirst()
 }
 
 // TestExpireDuringARun: a damaged recording expires while a run downloads it again. What the run stores is
