@@ -73,7 +73,7 @@ func refuseLost(ctx context.Context, ledger *manifest.Ledger) error {
 	return err
 }
 
-// insteadOfRebuild keeps everything that rebuild cannot know.
+// insteadOfRebuild is a better remedy than rebuild: the old manifest also has what rebuild cannot know.
 const insteadOfRebuild = " (in a bucket with versions remove the delete markers of manifest/ instead, see docs/s3.md)"
 
 // lostInBucket is like lostOverwritten, for a bucket, which may have versions.
