@@ -358,7 +358,11 @@ func (s *Server) resolve(address string) (j int32, hop, ok bool) {
 		return 0, hop, false
 	}
 	_, id, _ := strings.Cut(string(plain), "%22u_id%22%3A%22")
-	if j, ok = s.byUniqueID(strings.TrimSuffix(id, "%22%7D")); !ok || s.linkPath(j) != token || s.linkName(j) != name {
+	s.mu.Lock() // the file name depends on flags that other goroutines change
+	j, ok = s.byUniqueID(strings.TrimSuffix(id, "%22%7D"))
+	ok = ok && s.linkPath(j) == token && s.linkName(j) == name
+	s.mu.Unlock()
+	if !ok {
 		return 0, hop, false
 	}
 	return j, hop, s.validQuery(query)
