@@ -53,6 +53,8 @@ func TestParseUsers(t *testing.T) {
 		{"unknown limit", "anna:" + hash + ":listen;lists=5", "line 1: a limit is campaigns or agents"},
 		{"limit after a comma", "anna:" + hash + ":listen,campaigns=5051", "line 1: a limit is campaigns or agents: write ;campaigns=5051 after the rights"},
 		{"limit in singular", "anna:" + hash + ":listen;campaign=5051", "line 1: a limit is campaigns or agents: write ;campaigns=5051 after the rights"},
+		{"limit without a right", "anna:" + hash + ":campaigns=5051;agents=3001", "line 1: limits without a right allow nothing; put a right before them, as in listen;campaigns=5051"},
+		{"limit of audit", "anna:" + hash + ":audit;campaigns=5051", ""},
 		{"empty limit", "anna:" + hash + ":listen;campaigns=", "line 1: campaigns has no value"},
 		{"limit twice", "anna:" + hash + ":listen;agents=1;agents=2", "line 1: agents is given twice"},
 		{"not a limit", "anna:" + hash + ":listen;12", "line 1: a limit is written like"},
