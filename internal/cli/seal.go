@@ -218,9 +218,12 @@ func (s sealResult) write(w io.Writer, asJSON bool) error {
 // next suggests next steps.
 func (s sealResult) next() (steps []string) {
 	if len(s.Contradictions) > 0 {
-		steps = append(steps,
-			"restore these files from a copy, then run verify; audit --seals checks them against the seals",
-			"without a copy: move these files out of the archive, then run verify --repair, archive over these days, and seal; audit --seals reports them as missing")
+		var files []string
+		for _, c := range s.Contradictions {
+			files = append(files, c.File)
+		}
+		steps = append(steps, "restore these files from a copy, then run verify; audit --seals checks them against the seals")
+		steps = append(steps, withoutCopy(files, "at the end, without a copy: run archive --relist over these days, and then seal; audit --seals reports the files as missing from then on")...)
 	}
 	if s.New {
 		steps = append(steps, "keep the head outside of the archive, and give it to audit --seals --head")

@@ -62,7 +62,7 @@ func TestSealRefusesFalsified(t *testing.T) {
 		}
 		wantSaid(t, a.other(4, "audit", "--seals", "--allowed-signers", allowed).stdout,
 			"NOT COMPARED audio of 20 recordings", "\nnext\n  changed or missing lines: restore the files from a copy, before any verify --repair;")
-		wantSaid(t, a.other(4, "verify").stdout, "if these days are sealed and you have a copy: restore the changed files of manifest/ and calls/ first")
+		wantSaid(t, a.other(4, "verify").stdout, "do not run verify --repair yet. Restore the changed or missing files of manifest/ and calls/ from a copy")
 		files.write(file, was)
 		a.other(0, "verify")
 		a.audit(0, "--allowed-signers", allowed)
