@@ -8,7 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
+	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -185,8 +188,8 @@ func (s sealResult) write(w io.Writer, asJSON bool) error {
 	default:
 		b.WriteString("nothing to seal: no day is closed\n")
 	}
-	for _, name := range s.Evidence {
-		fmt.Fprintf(&b, "evidence     %s\n", name)
+	if len(s.Evidence) > 0 {
+		fmt.Fprintf(&b, "evidence     %s; --json names them\n", evidenceKinds(s.Evidence))
 	}
 	if s.Open > 0 {
 		fmt.Fprintf(&b, "open         %s; seal signs them when they are closed\n", plural(s.Open, "day"))
@@ -213,6 +216,20 @@ func (s sealResult) write(w io.Writer, asJSON bool) error {
 		b.WriteString("\nnext\n  " + strings.Join(next, "\n  ") + "\n")
 	}
 	return writeText(w, b.String())
+}
+
+// evidenceKinds counts files of evidence/ by the kind in their names, like 40 expire, 2 hold.
+func evidenceKinds(names []string) string {
+	counts := map[string]int{}
+	for _, name := range names {
+		kind, _, _ := strings.Cut(path.Base(name), "-")
+		counts[kind]++
+	}
+	var parts []string
+	for _, kind := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, thousands(int64(counts[kind]))+" "+kind)
+	}
+	return strings.Join(parts, ", ")
 }
 
 // next suggests next steps.
