@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"testing"
@@ -60,10 +61,10 @@ func TestLostLinesWithoutVendor(t *testing.T) {
 		a.seal(key)
 		day := daysAgo(10)
 		folder, file, rows := "manifest/"+day+"/", firstLines(t, files, day), files.names("calls/" + day + "/2")[0]
-		was := files.read(rows)
+		was, original := bytes.Clone(files.read(rows)), bytes.Clone(files.read(file))
 		a.server.SetMediaDown(convosotest.FaultNotFound)
 
-		files.write(file, longerSize(files.read(file)))
+		files.write(file, longerSize(original))
 		a.refusedSeal(key, file)
 		for _, command := range [][]string{{"seal", "--key", key}, {"audit", "--seals", "--allowed-signers", allowed}} {
 			wantSaid(t, a.other(4, command[0], command[1:]...).stdout, "without a copy of a file of manifest/: move the whole folder manifest/DAY of that day out", "Then run rebuild, before any archive")
@@ -98,6 +99,11 @@ func TestLostLinesWithoutVendor(t *testing.T) {
 		files.remove(rows)
 		wantWhole(t, a, key)
 		wantOnlyMissing(t, a, allowed, file, rows)
+
+		files.write(file, original) // as audit says if a copy is found later
+		files.write(rows, was)
+		wantWhole(t, a, key)
+		a.audit(0, "--allowed-signers", allowed)
 	})
 }
 
