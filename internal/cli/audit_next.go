@@ -4,6 +4,7 @@ package cli
 
 import (
 	"slices"
+	"strings"
 
 	"convoso-archiver/evidence"
 )
@@ -23,11 +24,21 @@ func nextAfterAudit(findings []evidence.Finding) (steps []string) {
 		}
 		steps = append(steps, step)
 		if isLines && !f.Resealed {
-			steps = append(steps, "without a copy: the finding stays in every later audit. It proves that the file is not as it was sealed, not which line differs, and nothing of the audio of its recordings. What the seals say of files without a finding is still proved")
+			steps = append(steps, provedWithoutCopy(files))
 			steps = append(steps, withoutCopy(files, "at the end, without a copy: run archive --relist over these days, and then seal: it signs the days as they are then")...)
 		}
 	}
 	return steps
+}
+
+// provedWithoutCopy says what the finding about changed or missing files proves. Only lines of manifest/ say which audio
+// was sealed.
+func provedWithoutCopy(files []string) string {
+	said := "without a copy: the finding stays in every later audit. It proves that the file is not as it was sealed, not which line differs"
+	if slices.ContainsFunc(files, func(name string) bool { return strings.HasPrefix(name, "manifest/") }) {
+		said += "; the audio of recordings with lines in such a file of manifest/ is no longer proved"
+	}
+	return said + ". What the seals say of files without a finding is still proved"
 }
 
 // changedFiles returns the files of lines that need a step, and their days.

@@ -3,6 +3,7 @@ package cli
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -67,6 +68,10 @@ func TestNextWithoutCopy(t *testing.T) {
 		if len(got) != len(c.want) {
 			t.Errorf("%s: %q", name, got)
 			continue
+		}
+		isOfAudio := strings.Contains(strings.Join(got, "\n"), "the audio of recordings with lines in such a file")
+		if isOfAudio != slices.Contains(c.want, rebuild) {
+			t.Errorf("%s: audio: %q", name, got)
 		}
 		for i := range got {
 			if !strings.HasPrefix(got[i], c.want[i]) {
