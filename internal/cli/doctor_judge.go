@@ -457,7 +457,7 @@ func checkLocks(f *facts, failed string) []check {
 	case err != nil && failed != "":
 		return []check{skip(name, failed+" failed")}
 	case err != nil:
-		return []check{brokenBy(ExitFailed, name, err, "see Lock recordings in docs/evidence.md")}
+		return []check{brokenBy(ExitFailed, name, err, "see Lock recordings in docs/retention.md")}
 	case !f.locked:
 		return nil
 	}

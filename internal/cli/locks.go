@@ -21,7 +21,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-const groupLocks = "LOCKS AND RETENTION (see docs/evidence.md)"
+const groupLocks = "LOCKS AND RETENTION (see docs/retention.md)"
 
 // noLocks is the choice of --s3-lock-mode that ends locking.
 const noLocks = "none"
