@@ -97,7 +97,7 @@ func checkFoundToken(f *facts) check {
 		saw, do, _ := strings.Cut(f.tokenNotes[0], ": ")
 		return warning(name, do, "%s", saw)
 	}
-	return fine(name, "found in %s; call-logs tests it", f.tokenFrom)
+	return fine(name, "found in %s; the check call-logs tests it", f.tokenFrom)
 }
 
 // minTemp is the minimum space for temporary files without a warning.

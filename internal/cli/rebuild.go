@@ -49,11 +49,11 @@ verify --repair or an earlier rebuild wrote there: it looks for each recording
 in the store, by the metadata of its object or by its name and bytes, and
 records what it finds. Recordings that it cannot identify stay waiting. It sends
 nothing to the vendor. The next archive over these days closes them and
-downloads only the missing recordings. A stopped rebuild can be run again; until
-archive has worked on a day, it searches that day again.
+downloads only the missing recordings. You can run a stopped rebuild again; until
+archive has worked on a day, rebuild searches that day again.
 
 Give the --path-template with which the recordings were stored. If archive.json
-is lost too, its content is taken from the newest seal; without seals, give the
+is lost too, rebuild takes its content from the newest seal; without seals, give the
 same --time-zone and --api-url as before. rebuild does not change days that
 have a manifest: to rebuild such a day, first move its folder manifest/DAY out of
 the archive, and keep it.`,
