@@ -135,6 +135,10 @@ func answer(r *report.Report) string {
 		run = "; last run " + r.LastRun.Format("2006-01-02 15:04 UTC")
 	}
 	recordings := fmt.Sprintf("%s of %s archived", thousands(int64(t.ByOutcome[manifest.Archived])), plural(t.Recordings, "recording"))
+	more := countWords(t.More())
+	if len(more) > 0 {
+		recordings = plural(t.ByOutcome[manifest.Archived], "recording") + " archived"
+	}
 	parts := append(countWords(r.DayCounts()), recordings)
 	parts = append(parts, countWords(t.UnarchivedCounts())...)
 	state := "complete"
@@ -146,7 +150,7 @@ func answer(r *report.Report) string {
 	default:
 		parts = append([]string{"all closed"}, parts...)
 	}
-	return state + ": " + span + ": " + strings.Join(parts, ", ") + run
+	return strings.Join(append([]string{state + ": " + span + ": " + strings.Join(parts, ", ")}, more...), "; ") + run
 }
 
 // countWords writes counts with what they count.

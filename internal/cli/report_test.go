@@ -32,7 +32,7 @@ func reportDays(closed int) []report.Facts {
 		return &manifest.DayLine{Day: day, Closed: true, Calls: calls, Recordings: recordings, ByOutcome: by, Bytes: int64(by[manifest.Archived]) * 57_472}
 	}
 	window := func(day, from, to string, calls, total int, filter string) manifest.Window {
-		return manifest.Window{From: from, To: to, Calls: calls, Total: total, Rows: total, Filter: filter, Listing: "l", Run: "r"}
+		return manifest.Window{From: from, To: to, Calls: calls, Total: total, Rows: total, Filter: filter, Listing: "l", Run: "r", ListedAt: noted}
 	}
 	list := []report.Facts{
 		{Day: "2025-05-01", Known: true, LastLine: noted, Closing: line("2025-05-01", 1230, map[manifest.Outcome]int{manifest.Archived: 318, manifest.Lost: 2, manifest.Rejected: 1}),

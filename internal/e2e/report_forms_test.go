@@ -231,6 +231,10 @@ func TestReportMissingOfAnInterruptedRun(t *testing.T) {
 		t.Error(text)
 	}
 	table(3, "--strict")
+	more := regexp.MustCompile(`, 3 recordings archived; ([0-9]+ open days are|1 open day is) not listed completely, so more recordings may exist: run archive `)
+	if first, _, _ := strings.Cut(text, "\n"); !more.MatchString(first) {
+		t.Errorf("the first line is %q", first)
+	}
 
 	a.run(span...).want(t, 0)
 	if text := report(0, "--strict"); !strings.Contains(text, "\nno known recording is missing\n") || len(table(0, "--strict")) > 0 {

@@ -247,14 +247,19 @@ func totals(made *report.Report) string {
 	if len(parts) == 0 {
 		parts = []string{"all closed"}
 	}
+	archived, of, more := t.ByOutcome[manifest.Archived], "", countWords(t.More())
+	all := archived
+	if len(more) == 0 {
+		all, of = t.Recordings, counted(archived)+" of "
+	}
 	noun := "recordings"
-	if t.Recordings == 1 {
+	if all == 1 {
 		noun = "recording"
 	}
-	parts = append(parts, fmt.Sprintf("%s of %s %s archived", counted(t.ByOutcome[manifest.Archived]), counted(t.Recordings), noun))
+	parts = append(parts, of+counted(all)+" "+noun+" archived")
 	parts = append(parts, countWords(t.UnarchivedCounts())...)
 	parts = append(parts, bytesOf(t.Bytes))
-	return span + ": " + strings.Join(parts, ", ") + "."
+	return strings.Join(append([]string{span + ": " + strings.Join(parts, ", ")}, more...), "; ") + "."
 }
 
 // countWords writes counts with what they count.

@@ -34,6 +34,16 @@ func (t *Total) UnarchivedCounts() []Named {
 		Named{t.ByOutcome[manifest.Erased], "erased"}, Named{t.ByOutcome[manifest.Expired], "expired"})
 }
 
+// More counts the open days that may have recordings without any line, and says what to do. If it is not empty, the
+// noted recordings are not all, and no text must count the archived ones as parts of them.
+func (t *Total) More() []Named {
+	what := "open days are not listed completely, so more recordings may exist: run archive over these days"
+	if t.PartlyListed == 1 {
+		what = "open day is not listed completely, so more recordings may exist: run archive over this day"
+	}
+	return nonZero(Named{t.PartlyListed, what})
+}
+
 func nonZero(counts ...Named) []Named {
 	return slices.DeleteFunc(counts, func(c Named) bool { return c.N == 0 })
 }

@@ -86,6 +86,9 @@ type Total struct {
 	NeverListed int `json:"never_listed"`
 	Unsettled   int `json:"unsettled"` // of the open and never listed
 	Uncounted   int `json:"uncounted"` // of the closed: calls may be missing
+	// PartlyListed counts the open days without any finished listing, and those that have settled since their latest
+	// complete listing: they may have recordings that no line names, as when a run was stopped.
+	PartlyListed int `json:"partly_listed"`
 	Counts
 }
 
