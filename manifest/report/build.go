@@ -180,7 +180,7 @@ func (b *builder) missing(f *Facts, u *Unarchived) {
 	}
 	b.report.Missing = append(b.report.Missing, MissingRecording{
 		Day: f.Day, CallID: u.CallID, RecordingID: u.ID, Outcome: u.Outcome, Final: f.Closing != nil || u.final(b.o.GiveUp),
-		Cause: u.Cause, Reason: u.Reason, Why: b.o.Why(u.State), Noted: u.Time.UTC(),
+		Cause: u.Cause, Reason: b.o.Why(u.State), Noted: u.Time.UTC(),
 	})
 }
 

@@ -163,9 +163,8 @@ type MissingRecording struct {
 	RecordingID string           `json:"recording_id"`
 	Outcome     manifest.Outcome `json:"outcome"`
 	Final       bool             `json:"final"` // later runs do not retry it
-	Cause       string           `json:"cause"`
-	Reason      string           `json:"reason"`
-	Why         string           `json:"why"` // in words; see Options.Why
+	Cause       string           `json:"cause"`  // a stable code
+	Reason      string           `json:"reason"` // in words, with the known details; see Options.Why
 	Noted       time.Time        `json:"noted"`
 }
 
