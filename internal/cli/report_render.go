@@ -31,6 +31,9 @@ func writeReport(w io.Writer, r *report.Report, format reportFormat) error {
 			return writeMissingCSV(w, r)
 		}
 		return writeReportCSV(w, r)
+	case reportAnswer:
+		return writeText(w, answer(r)+"\n")
+	case reportText:
 	}
 	return writeText(w, reportAsText(r, columnsOf(w)))
 }

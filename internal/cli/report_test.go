@@ -134,6 +134,7 @@ func TestReportRenderings(t *testing.T) {
 		width  int // columns of stdout, 0 for a pipe
 	}{
 		"days.txt":            {buildReport(t, reportDays(24), early, "2025-05-31", 20), reportText, 0},
+		"answer.txt":          {buildReport(t, reportDays(24), early, "2025-05-31", 0), reportAnswer, 80},
 		"days.json":           {buildReport(t, reportDays(24), early, "2025-05-31", report.AllLosses, verified...), reportJSON, 60},
 		"days.csv":            {buildReport(t, reportDays(24), early, "2025-05-31", 0), reportCSV, 60},
 		"months.txt":          {buildReport(t, many, late, "", 20), reportText, 0},
@@ -205,6 +206,9 @@ func TestReportFormat(t *testing.T) {
 		"neither":             {values{}, reportText, false},
 		"json":                {values{"json": flagged("--json")}, reportJSON, false},
 		"csv":                 {values{"csv": flagged("--csv")}, reportCSV, false},
+		"quiet":               {values{"quiet": flagged("--quiet")}, reportAnswer, false},
+		"quiet, missing":      {values{"quiet": elsewhere, "missing": flagged("--missing")}, reportText, false},
+		"quiet, json":         {values{"quiet": elsewhere, "json": flagged("--json")}, reportJSON, false},
 		"csv, json elsewhere": {values{"csv": flagged("--csv"), "json": elsewhere}, reportCSV, false},
 		"both":                {values{"csv": flagged("--csv"), "json": flagged("--json")}, reportText, true},
 		"both elsewhere":      {values{"csv": elsewhere, "json": elsewhere}, reportText, true},
