@@ -176,12 +176,8 @@ func verifiedLines(r *report.Report) string {
 	}
 	var b strings.Builder
 	for _, v := range r.Verified {
-		how := map[string]string{
-			manifest.VerifiedFull: "every byte read", manifest.VerifiedQuick: "only sizes compared", manifest.VerifiedSample: "a sample read",
-		}[v.Mode]
 		where := fmt.Sprintf("%s of %s", thousands(int64(v.Days)), plural(r.Total.Days-r.Total.NeverListed, "listed day"))
-		parts := []string{part(v.Damaged, "damaged"), part(v.ManifestDamaged, "damaged in the manifest"), part(v.NotReadable, "not readable")}
-		parts = slices.DeleteFunc(parts, func(p string) bool { return p == "" })
+		parts := countWords(v.FoundCounts())
 		if v.Damaged+v.ManifestDamaged == 0 {
 			parts = append(parts, "nothing damaged")
 		}
@@ -192,7 +188,7 @@ func verifiedLines(r *report.Report) string {
 		if !v.Complete && v.NotReadable == 0 {
 			found += "; it was stopped"
 		}
-		fmt.Fprintf(&b, "verified %s: %s, in %s; %s\n", v.Started.Format("2006-01-02 15:04 UTC"), orElse(how, v.Mode), where, found)
+		fmt.Fprintf(&b, "verified %s: %s, in %s; %s\n", v.Started.Format("2006-01-02 15:04 UTC"), v.How(), where, found)
 	}
 	return b.String()
 }

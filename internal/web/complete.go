@@ -280,17 +280,15 @@ func verifiedText(made *report.Report) string {
 		return "No verification is noted. Run verify --note to note one."
 	}
 	v := made.Verified[0]
-	how := map[string]string{
-		manifest.VerifiedFull: "every recording was read", manifest.VerifiedQuick: "sizes were compared", manifest.VerifiedSample: "a sample was read",
-	}[v.Mode]
-	found := "nothing damaged"
-	if n := v.Damaged + v.ManifestDamaged; n > 0 {
-		found = counted(n) + " damaged"
+	found := countWords(v.FoundCounts())
+	if v.Damaged+v.ManifestDamaged == 0 {
+		found = append(found, "nothing damaged")
 	}
-	if !v.Complete {
-		found += ", and not all was checked"
+	text := strings.Join(found, ", ")
+	if !v.Complete && v.NotReadable == 0 {
+		text += "; it was stopped"
 	}
-	return fmt.Sprintf("Last verified %s UTC, days from %s to %s: %s, %s.", v.Started.Format("2006-01-02 15:04"), cmp.Or(v.From, made.From), v.To, how, found)
+	return fmt.Sprintf("Last verified %s UTC, days from %s to %s: %s, %s.", v.Started.Format("2006-01-02 15:04"), cmp.Or(v.From, made.From), v.To, v.How(), text)
 }
 
 // count adds a day to its month.

@@ -1,4 +1,4 @@
-// Says in words what the totals of a report count.
+// Says in words what the totals of a report count, and what a verification checked and found.
 
 package report
 
@@ -42,6 +42,24 @@ func (t *Total) More() []Named {
 		what = "open day is not listed completely, so more recordings may exist: run archive over this day"
 	}
 	return nonZero(Named{t.PartlyListed, what})
+}
+
+// How says what the verification read; an unknown mode is its own word.
+func (v *Verified) How() string {
+	switch v.Mode {
+	case manifest.VerifiedFull:
+		return "every byte read"
+	case manifest.VerifiedQuick:
+		return "only sizes compared"
+	case manifest.VerifiedSample:
+		return "a sample read"
+	}
+	return v.Mode
+}
+
+// FoundCounts returns the counts of what the verification found, without zeros.
+func (v *Verified) FoundCounts() []Named {
+	return nonZero(Named{v.Damaged, "damaged"}, Named{v.ManifestDamaged, "damaged in the manifest"}, Named{v.NotReadable, "not readable"})
 }
 
 func nonZero(counts ...Named) []Named {
