@@ -162,7 +162,7 @@ type MissingRecording struct {
 	CallID      string           `json:"call_id"`
 	RecordingID string           `json:"recording_id"`
 	Outcome     manifest.Outcome `json:"outcome"`
-	Final       bool             `json:"final"` // later runs do not retry it
+	Final       bool             `json:"final"`  // later runs do not retry it
 	Cause       string           `json:"cause"`  // a stable code
 	Reason      string           `json:"reason"` // in words, with the known details; see Options.Why
 	Noted       time.Time        `json:"noted"`
