@@ -501,15 +501,15 @@ func TestHistory(t *testing.T) {
 		w.must(err)
 		return h
 	}
-	if h := history(w.allowed()); h.Sealed != 1 || h.Broken != 0 || !h.Checked || len(h.Events) != 4 {
+	if h := history(w.allowed()); h.Sealed != 1 || h.Broken != 0 || !h.Checked || len(h.Events) != 4 || !strings.HasSuffix(h.Events[3].Detail, ", signed by archive") {
 		t.Errorf("%+v", h)
 	}
-	if h := history(nil); h.Sealed != 1 || h.Checked {
+	if h := history(nil); h.Sealed != 1 || h.Checked || strings.Contains(h.Events[3].Detail, "signed by") {
 		t.Errorf("without signers: %+v", h)
 	}
 	other := *w
 	other.signer = newSigner(t)
-	if h := history(other.allowed()); h.Sealed != 0 || h.Broken != 1 {
+	if h := history(other.allowed()); h.Sealed != 0 || h.Broken != 1 || strings.Contains(h.Events[3].Detail, "signed by archive") {
 		t.Errorf("signed by somebody else: %+v", h)
 	}
 	w.change(w.segment("2026-03-03"), func(b []byte) []byte {

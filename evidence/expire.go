@@ -27,6 +27,10 @@ type Expiring struct {
 	Today     string // of the account's zone, like 2025-05-01; see Today
 	Yes       bool   // remove; otherwise only count
 
+	// Each gets every recording that Run would remove, without Yes; nil for none. It is called by one goroutine at a time,
+	// and its error ends Run.
+	Each func(Due) error
+
 	result Expired
 }
 
@@ -252,6 +256,9 @@ func (x *Expiring) expire(ctx context.Context, batch []due) error {
 	}
 	for _, d := range slices.Concat(free, stay) {
 		x.count(d)
+	}
+	if !x.Yes && x.Each != nil {
+		return x.list(ctx, free)
 	}
 	if !x.Yes || len(free) == 0 {
 		return nil

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -125,6 +126,30 @@ func TestExpiring(t *testing.T) {
 	})
 	if got := run("2026-03-03", true); got.Recordings+got.Removed != 0 {
 		t.Errorf("before its time: %+v", got)
+	}
+	var list []Due
+	w.erasing(nil, func(e *Erasing) { // by campaign, and with one class for all, where a recording needs no row
+		for _, r := range []Retention{short(), {Classes: map[string]store.Period{"all": {Rest: 4 * 24 * time.Hour}}, Default: "all"}} {
+			x := &Expiring{Erasing: e, Retention: r, Today: "2026-03-05", Each: func(d Due) error {
+				list = append(list, d)
+				return nil
+			}}
+			w.must(x.Run(t.Context()))
+		}
+	})
+	id := func(day string, n string) Due {
+		return Due{day + "-" + n, "c" + day + "-" + n, day, "7", "short", size, "2026-03-04"}
+	}
+	wantList := []Due{id(days[0], "0"), id(days[0], "4"), id(days[1], "0"), id(days[1], "4")}
+	wantList[2].Ended, wantList[3].Ended = "2026-03-05", "2026-03-05"
+	for n, campaign := range []string{"7", "8", "9", "", "7"} {
+		d := id(days[0], strconv.Itoa(n))
+		d.Campaign, d.Class, d.Ended = campaign, "all", "2026-03-05"
+		wantList = append(wantList, d)
+	}
+	wantList = append(wantList, Due{"lone", "clone", days[0], "", "all", 4, "2026-03-05"})
+	if !slices.Equal(list, wantList) {
+		t.Errorf("listed\n%+v, want\n%+v", list, wantList)
 	}
 	shown := run("2026-03-05", false)
 	want := []ExpiredClass{{Class: "short", Recordings: 4, Bytes: 4 * size, FirstDay: days[0], LastDay: days[1]}}

@@ -219,8 +219,9 @@ func (h *History) addSealsOf(ctx context.Context, ledger *manifest.Ledger, what 
 			if !isOpen {
 				continue
 			}
-			e := Event{Time: s.Time, File: s.file, Seal: s.Number, What: "sealed", Detail: fmt.Sprintf("the %s, by seal %d, SHA-256 %s", what, s.Number, s.hash)}
-			if problem := h.problemOf(s, claimed, is); problem != "" {
+			signer, problem := h.check(s, claimed, is)
+			e := Event{Time: s.Time, File: s.file, Seal: s.Number, What: "sealed", Detail: fmt.Sprintf("the %s, by seal %d, SHA-256 %s%s", what, s.Number, s.hash, signer)}
+			if problem != "" {
 				e.What, e.Detail = "NOT SEALED", fmt.Sprintf("the %s: seal %d is not valid: %s", what, s.Number, problem)
 				h.Broken++
 				h.Events = append(h.Events, e)
@@ -379,8 +380,9 @@ func (h *History) addSeals(ctx context.Context, ledger *manifest.Ledger, tree ma
 			if files[claimed.Name] == 0 || sealed[claimed.Name] {
 				continue
 			}
-			e := Event{Time: s.Time, What: "sealed", Day: day, File: s.file, Seal: s.Number, Detail: fmt.Sprintf("by seal %d, SHA-256 %s", s.Number, s.hash)}
-			if problem := h.problemOf(s, claimed, there[claimed.Name]); problem != "" {
+			signer, problem := h.check(s, claimed, there[claimed.Name])
+			e := Event{Time: s.Time, What: "sealed", Day: day, File: s.file, Seal: s.Number, Detail: fmt.Sprintf("by seal %d, SHA-256 %s%s", s.Number, s.hash, signer)}
+			if problem != "" {
 				e.What, e.Detail = "NOT SEALED", fmt.Sprintf("seal %d is not valid: %s", s.Number, problem)
 				h.Broken++
 			} else {
@@ -425,19 +427,21 @@ func (s *stored) segmentsOf(tree manifest.Tree, day string) (list []SealedLines)
 	return list
 }
 
-// problemOf says why a seal does not cover a segment, "" if it does.
-func (h *History) problemOf(s *stored, claimed, is SealedLines) string {
+// check says which allowed signer signed a seal, "" if none are given, and why the seal does not cover a segment, "" if it
+// does.
+func (h *History) check(s *stored, claimed, is SealedLines) (signer, problem string) {
 	_, err := signedBy(s)
 	if h.Checked && err == nil {
-		_, err = checkSignature(s, h.allowed)
+		signer, err = checkSignature(s, h.allowed)
+		signer = ", signed by " + signer
 	}
 	switch {
 	case s.bad != nil:
-		return s.bad.Error()
+		return "", s.bad.Error()
 	case err != nil:
-		return err.Error()
+		return "", err.Error()
 	case claimed != is:
-		return "the lines of " + claimed.Name + " differ from the sealed ones"
+		return "", "the lines of " + claimed.Name + " differ from the sealed ones"
 	}
-	return ""
+	return signer, ""
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"convoso-archiver/archiver"
 	"convoso-archiver/archiver/store"
 	"convoso-archiver/evidence"
+	"convoso-archiver/manifest"
 )
 
 const groupAudit = "WHAT TO AUDIT"
@@ -417,9 +419,13 @@ func writeHistory(w io.Writer, h evidence.History) error {
 	for _, what := range h.NotSealed {
 		fmt.Fprintf(&b, "%s is not sealed yet: the next seal signs it\n", what)
 	}
-	if h.Kind == evidence.OfRecording {
-		b.WriteString("the audio was not read; audit --seals and verify read it\n")
-	} else if len(h.Recordings) > 0 {
+	happened := func(o manifest.Outcome) bool {
+		return slices.ContainsFunc(h.Events, func(e evidence.Event) bool { return e.What == string(o) })
+	}
+	switch {
+	case h.Kind == evidence.OfRecording && happened(manifest.Archived) && !happened(manifest.Expired) && !happened(manifest.Erased):
+		fmt.Fprintf(&b, "the audio was not read: verify --start-time %s --end-time %s reads all audio of these days, and compares it with the SHA-256\n", h.Days[0], h.Days[len(h.Days)-1])
+	case len(h.Recordings) > 0:
 		b.WriteString("audit shows the history of each recording by its id\n")
 	}
 	return writeText(w, trimLines(b.String()))

@@ -50,7 +50,9 @@ func eraseSettings() []setting {
 		setting{name: "expired", kind: toggle, flagOnly: true, group: groupErase, usage: "remove the audio whose retention has ended, by the class that archive noted; calls and their lines stay"},
 		setting{name: "resume", kind: toggle, flagOnly: true, group: groupErase, usage: "finish an erasure or an expiry that was stopped, and remove nothing else"},
 	)
-	return grouped(append(settings, outputSettings()...))
+	settings = append(settings, outputSettings()...)
+	settings = append(settings, setting{name: "csv", kind: toggle, flagOnly: true, group: groupOutput, usage: "with --expired, without --yes: write CSV, a header and one row for each recording that --yes would remove, with its ids, day, campaign, class, size and end of retention"})
+	return grouped(settings)
 }
 
 func eraseCommand() command {
@@ -73,7 +75,8 @@ is 3.
 list shows all erasures: when, why, how many calls and recordings, and whether each is done. It also shows all
 expiries, by day and class.
 
-erase does not reach other copies: backups, copies made by find, and exports that --export does not name. It reads
+erase does not reach other copies: backups, copies made by find, other archives of the same account, and exports
+that --export does not name. It reads
 search terms only from the command line, so that the configuration file of another command cannot select calls.`,
 		examples: []example{
 			{"show what would be erased: everything with a customer",
@@ -82,6 +85,8 @@ search terms only from the command line, so that the configuration file of anoth
 				"convoso-archiver erase --dest /archive --number 5550000063 --reason 'request 2025-17' --export /tables --yes"},
 			{"a list of ids, in a bucket",
 				"convoso-archiver erase --dest s3://my-bucket/calls --ids-from ids.csv --reason 'request 2025-18' --yes"},
+			{"list the recordings that --yes would remove",
+				"convoso-archiver erase --dest s3://my-bucket/calls --expired --csv > due.csv"},
 			{"each night: remove the audio whose retention has ended",
 				"convoso-archiver erase --dest s3://my-bucket/calls --expired --yes"},
 			{"finish an erasure that was stopped", "convoso-archiver erase --dest /archive --resume"},
@@ -107,6 +112,7 @@ type eraseJob struct {
 	names   *key.Template // used when storing recordings
 	yes     bool
 	expired bool
+	csv     bool // list what would expire
 	resume  bool
 }
 
@@ -119,6 +125,7 @@ func runErase(ctx context.Context, p *process, in input) outcome {
 	}
 	read, talk := p.settings(ctx, withArchiveKeys(eraseSettings()), in)
 	job := read.eraseJob(time.Now(), p.env)
+	talk.json = talk.json && !job.csv
 	made := newEraseResult()
 	made.resumed = job.resume
 	began := false
@@ -144,6 +151,10 @@ func runErase(ctx context.Context, p *process, in input) outcome {
 	if result.failed {
 		made.Error = p.screen.hidden(result.line)
 	}
+	if job.csv {
+		result.unwritten = made.unwritten
+		return result
+	}
 	if talk.json || (began || len(made.Problems) > 0) && !(talk.quiet && result.code == ExitDone) {
 		result.unwritten = made.write(p.stdout, talk.json)
 	}
@@ -152,7 +163,7 @@ func runErase(ctx context.Context, p *process, in input) outcome {
 
 // eraseJob reads the settings of erase.
 func (r *reader) eraseJob(now time.Time, env environment) *eraseJob {
-	j := &eraseJob{yes: r.toggle("yes"), resume: r.toggle("resume"), expired: r.toggle("expired"), reason: r.text("reason"), max: r.whole("max-erase", 0, math.MaxInt), exports: r.list("export")}
+	j := &eraseJob{yes: r.toggle("yes"), resume: r.toggle("resume"), expired: r.toggle("expired"), csv: r.toggle("csv"), reason: r.text("reason"), max: r.whole("max-erase", 0, math.MaxInt), exports: r.list("export")}
 	names, err := key.Parse(r.text("path-template"))
 	if err != nil {
 		r.keep(misuse("see --path-template in archive --help", "--path-template: %v", err))
@@ -172,7 +183,13 @@ func (r *reader) eraseJob(now time.Time, env environment) *eraseJob {
 	switch {
 	case j.expired && (chooses || j.resume || r.isSet("reason") || len(j.exports) > 0):
 		r.keep(misuse("leave them out, or leave out --expired", "--expired selects recordings by retention alone: it takes no terms, list, --reason, --export or --resume"))
+	case j.csv && j.yes:
+		r.keep(misuse("list first, then run the command with --yes and without --csv", "--csv lists what --yes would remove"))
+	case j.csv && r.values["json"].byFlag():
+		r.keep(misuse("", "use either --csv or --json, not both"))
 	case j.expired:
+	case j.csv:
+		r.keep(misuse("add --expired, or leave it out", "--csv lists what --expired would remove"))
 	case j.resume && chooses:
 		r.keep(misuse("leave them out, or leave out --resume", "--resume finishes an earlier erasure, so it takes no search terms and no list"))
 	case !j.resume && !chooses:

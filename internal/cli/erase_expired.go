@@ -5,9 +5,11 @@ package cli
 import (
 	"cmp"
 	"context"
+	"encoding/csv"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -41,11 +43,51 @@ func (e *eraseRun) expire(ctx context.Context) (began bool, err error) {
 	if err := e.finishExpiries(ctx, x); err != nil || !e.job.expired {
 		return true, err
 	}
+	if e.job.csv {
+		return true, e.listDue(ctx, x)
+	}
 	if err := x.Run(ctx); err != nil || x.Yes {
 		return true, err
 	}
 	e.made.Stored, e.made.NextExpiry, err = x.Outlook(ctx)
 	return true, err
+}
+
+// listDue writes a row for each recording that --yes would remove. The id of the recording comes first, because --ids-from
+// reads the first column.
+func (e *eraseRun) listDue(ctx context.Context, x *evidence.Expiring) error {
+	out, count, bytes := csv.NewWriter(e.stdout), 0, int64(0)
+	write := func(row ...string) error {
+		e.made.unwritten = out.Write(row)
+		return e.made.unwritten
+	}
+	x.Each = func(d evidence.Due) error {
+		count, bytes = count+1, bytes+d.Bytes
+		return write(d.RecordingID, d.CallID, d.Day, d.Campaign, d.Class, strconv.FormatInt(d.Bytes, 10), d.Ended)
+	}
+	err := write("recording_id", "call_id", "day", "campaign_id", "class", "size", "ended")
+	if err == nil {
+		err = x.Run(ctx)
+	}
+	if out.Flush(); e.made.unwritten == nil {
+		e.made.unwritten = out.Error()
+	}
+	if e.made.unwritten != nil {
+		return nil // said elsewhere
+	}
+	if err != nil {
+		return err
+	}
+	result := x.Result()
+	line := fmt.Sprintf("%s (%s) past the retention on %s; nothing was removed", plural(count, "recording"), bytesText(bytes), x.Today)
+	if stay := result.Held + result.Stays + result.NoRow; stay > 0 {
+		line += "; left out: " + plural(stay, "recording") + " that must stay; without --csv the command says why"
+	}
+	if open := len(e.made.Unfinished); open > 0 {
+		line += "; erase --resume finishes " + plural(open, "removal") + " that was stopped before"
+	}
+	e.tell.note(line, "the recordings past their retention are listed", "recordings", count, "bytes", bytes, "held", result.Held, "kept_otherwise", result.Stays, "no_row", result.NoRow, "unfinished", e.made.Unfinished)
+	return nil
 }
 
 // checkCampaigns warns of campaigns of the retention that no call has, before anything is removed: a wrong id gives the
@@ -138,7 +180,7 @@ func (r *eraseResult) writeExpired(b *strings.Builder) {
 		writeKeptTable(b, x.Kept, x.Held+x.Stays, "is not past its retention")
 	}
 	if goes := x.Recordings - x.Held - x.Stays; goes > 0 && x.Removed == 0 && !r.stopped {
-		b.WriteString("\nnothing was removed: add --yes to remove it\n")
+		b.WriteString("\nnothing was removed: --csv lists the recordings, --yes removes their audio\n")
 	}
 	if x.Removed > 0 {
 		b.WriteString("\nnext\n  if you use seals, run seal now: audit --seals accepts the missing audio once the expiry is sealed\n")

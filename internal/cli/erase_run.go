@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"slices"
@@ -43,7 +44,7 @@ func (p *process) erase(ctx context.Context, job *eraseJob, talk output, made *e
 	if err != nil {
 		return false, err
 	}
-	e := &eraseRun{job: job, archive: archive, exports: exports, made: made, logger: logger, tell: p.teller("erase", talk)}
+	e := &eraseRun{job: job, archive: archive, exports: exports, made: made, logger: logger, tell: p.teller("erase", talk), stdout: p.stdout}
 	e.erasing = &evidence.Erasing{
 		Ledger: archive.opened.Ledger, Store: archive.opened.Store, Now: time.Now(),
 		Keys: &archiver.RowKeys{Template: job.names, PrefixLen: archive.opened.KeyPrefixLen},
@@ -95,6 +96,7 @@ type eraseRun struct {
 	made    *eraseResult
 	logger  *slog.Logger
 	tell    teller
+	stdout  io.Writer // for the list of --csv
 }
 
 // tellAside tells of copies of damaged files on days that are not chosen. The lines that verify --repair has left out of

@@ -41,7 +41,8 @@ type eraseResult struct {
 	Elsewhere  []string                 `json:"elsewhere"` // places with possible copies that were not updated
 
 	tooMany, resumed bool
-	stopped          bool // by an error, which is reported elsewhere
+	stopped          bool  // by an error, which is reported elsewhere
+	unwritten        error // of the list of --csv
 }
 
 // refreshedExport is an export that was updated.
@@ -63,6 +64,7 @@ func elsewhere() []string {
 	return []string{
 		"backups and replicas of the archive, and snapshots of its file system",
 		"copies by find --copy-to, and downloads and ZIP files of serve",
+		"other archives of the same account, like one of a campaign: run erase there too",
 		"exports that --export does not name",
 		"search indexes of other users and machines: their next search updates them",
 		"the vendor's call log: ask the vendor to delete the call too",
@@ -278,7 +280,7 @@ func (r *eraseResult) nextAfterKept() (steps []string) {
 	}
 	delete(calls, "") // of files
 	if held {
-		steps = append(steps, "held: end the hold with hold release CASE, if the case is closed")
+		steps = append(steps, "held: end the hold with hold release CASE, which releases all calls of the case, if the case is closed")
 	}
 	if locked {
 		steps = append(steps, "locked: erase again once the locks have ended")

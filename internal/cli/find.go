@@ -52,14 +52,14 @@ it still prints and copies the rest; verify shows the damage.`,
 		examples: []example{
 			{"the calls of the last 30 days with this number; its last digits are enough",
 				"convoso-archiver find --dest /archive --last 30d --number 5550000063"},
-			{"twenty random sales of one agent of at least ten seconds, to listen to",
+			{"twenty random sales of one agent, from calls of at least ten seconds, to listen to",
 				"convoso-archiver find --dest /archive --last 30d --agent 'Agent 4' --status SALE \\\n" +
 					"  --min-length 10s --outcome archived --sample 20 --copy-to qa"},
 			{"the twenty longest calls that have audio",
 				"convoso-archiver find --dest /archive --last 30d --outcome archived --sort -length --limit 20 --copy-to longest"},
-			{"a list of ids from a lawyer, with readable file names",
+			{"a list of ids from a lawyer, with readable file names without numbers",
 				"convoso-archiver find --dest s3://my-bucket/calls --ids-from ids.csv --copy-to case-17 \\\n" +
-					"  --path-template '{{.call_date.Format \"2006-01-02\"}} {{.filename}}'"},
+					"  --path-template '{{.call_date.Format \"2006-01-02 15h04\"}} {{.user}} {{.status}} {{.recording_id}}'"},
 			{"calls without audio, with the reason",
 				"convoso-archiver find --dest /archive --last 30d --outcome lost,pending,failed,rejected --csv"},
 			{"for other programs",

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -190,6 +191,7 @@ func expireAll(t *testing.T, x *expiring) {
 
 	ids := x.fileOfFirst()
 	x.hold(0, []string{"add", "case 1"}, "--ids-from", ids)
+	x.checkDue(1)
 	tables := filepath.Join(t.TempDir(), "tables")
 	x.other(0, "export", "--to", tables, "--format", "csv")
 	done := x.expire(0, "--expired", "--yes")
@@ -229,7 +231,8 @@ func expireAll(t *testing.T, x *expiring) {
 		t.Errorf("the audit before the seal: %+v", got.Findings)
 	}
 	x.seal(key)
-	wantSaid(t, x.other(0, "audit", x.one(1), "--allowed-signers", allowed).stdout, "the expiry ", ", by seal 2, SHA-256")
+	wantSaid(t, x.other(0, "audit", x.one(1), "--allowed-signers", allowed).stdout, "the expiry ", ", by seal 2, SHA-256", ", signed by archive\n")
+	wantSaid(t, x.other(0, "audit", x.one(0)).stdout, "the audio was not read: verify --start-time "+x.past[x.one(0)].Day+" --end-time "+x.past[x.one(0)].Day+" reads ")
 	if got := x.audit(0, "--allowed-signers", allowed); got.Expired != n-1 {
 		t.Errorf("the audit knows %d expired recordings, not %d", got.Expired, n-1)
 	}
@@ -237,7 +240,7 @@ func expireAll(t *testing.T, x *expiring) {
 		"recording "+x.one(1)+": the audio was removed", "the expiry ", ", by seal 2, SHA-256")
 	wantSaid(t, x.other(0, "audit", x.past[x.one(0)].ID).stdout, x.one(0)+" (archived)")
 	history := x.other(0, "audit", x.one(1)).stdout
-	if !strings.Contains(history, " archived ") || strings.Count(history, " expired ") != 1 || !strings.Contains(history, `its retention, class "short", ended on`) {
+	if strings.Contains(history, "the audio was not read") || !strings.Contains(history, " archived ") || strings.Count(history, " expired ") != 1 || !strings.Contains(history, `its retention, class "short", ended on`) {
 		t.Errorf("the history: %s", history)
 	}
 
@@ -410,6 +413,40 @@ func TestExpireResumes(t *testing.T) {
 		t.Errorf("resumed: %+v", got)
 	}
 	x.check(x.allPast())
+}
+
+// checkDue: the list of a dry run has each recording past its retention except the first ones, which a case holds, and no
+// number; --ids-from reads it.
+func (x *expiring) checkDue(held int) {
+	x.t.Helper()
+	r := x.other(0, "erase", "--expired", "--csv", "--log-format", "text", "--state-dir", x.state)
+	rows, err := csv.NewReader(strings.NewReader(r.stdout)).ReadAll()
+	if err != nil || len(rows) != 1+len(x.past)-held || strings.Join(rows[0], ",") != "recording_id,call_id,day,campaign_id,class,size,ended" {
+		x.t.Fatalf("%v: %d rows: %s", err, len(rows), r.stdout)
+	}
+	sure, seen := slices.Sorted(maps.Keys(x.past))[:held], map[string]bool{}
+	for _, row := range rows[1:] {
+		c, isPast := x.past[row[0]]
+		start, err := time.Parse(time.DateOnly, row[2])
+		if want := []string{row[0], c.ID, c.Day, c.CampaignID, "short", row[5], start.AddDate(0, 0, 3).Format(time.DateOnly)}; err != nil || !isPast || seen[row[0]] ||
+			slices.Contains(sure, row[0]) || !slices.Equal(row, want) || row[5] == "0" {
+			x.t.Errorf("row %q, want %q", row, want)
+		}
+		if seen[row[0]] = true; strings.Contains(r.stdout, c.PhoneNumber) {
+			x.t.Errorf("the list has a number: %s", r.stdout)
+		}
+	}
+	wantSaid(x.t, r.stderr, fmt.Sprintf("%d recordings (", len(x.past)-held), "; nothing was removed; left out: 1 recording that must stay; without --csv the command says why")
+	list := filepath.Join(x.t.TempDir(), "due.csv")
+	if err := os.WriteFile(list, []byte(r.stdout), 0o600); err != nil {
+		x.t.Fatal(err)
+	}
+	if said := x.find("--ids-from", list).want(x.t, 0).stderr; strings.Contains(said, "not found") {
+		x.t.Error(said)
+	}
+	for _, args := range [][]string{{"--expired", "--csv", "--yes"}, {"--expired", "--csv", "--json"}, {"--csv", "--id", "1"}} {
+		x.other(2, "erase", args...)
+	}
 }
 
 // fileOfFirst returns a file with the id of the first recording, for --ids-from.

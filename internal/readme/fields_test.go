@@ -84,7 +84,8 @@ func TestFields(t *testing.T) {
 
 	s.run(t, "convoso-archiver find --dest archive --outcome archived --limit 1 --json 2>/dev/null | jq -r .id > archive-ids\n"+
 		"convoso-archiver archive --dest archive --start-time 2025-05-03 --end-time 2025-05-03 --retention all=1d --retention-default all >/dev/null 2>&1\n"+
-		"convoso-archiver erase --dest archive --ids-from archive-ids --reason test --yes >/dev/null 2>&1; convoso-archiver erase --dest archive --expired --yes >/dev/null 2>&1")
+		"convoso-archiver erase --dest archive --expired --csv > due.csv 2>/dev/null; convoso-archiver erase --dest archive --ids-from archive-ids --reason test --yes >/dev/null 2>&1; convoso-archiver erase --dest archive --expired --yes >/dev/null 2>&1")
+	compare("erase --expired --csv", header(t, s.run(t, "cat due.csv")))
 	removed := objects(t, s.run(t, "convoso-archiver erase list --dest archive --json"))
 	paths = nil
 	addPaths(&paths, "", removed[0])
