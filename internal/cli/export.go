@@ -96,7 +96,7 @@ is missing or damaged: the rest is in the bag.`,
 				"convoso-archiver export --dest s3://my-bucket/calls --to s3://my-tables/calls"},
 			{"the calls of a list, or of a case of hold, to hand over to a court",
 				"convoso-archiver export --format bagit --dest /archive --ids-from ids.csv --to case-17\n" +
-					`convoso-archiver export --format bagit --dest /archive --case "2025-17 Smith v. Acme" --to case-17`},
+					`convoso-archiver export --format bagit --dest /archive --case 2025-17 --to case-17`},
 			{"query an export",
 				"cd /tables && duckdb -init views.sql -c 'SELECT user, count(*) FROM calls GROUP BY ALL'"},
 			{"query the archive directly, without an export",

@@ -56,7 +56,8 @@ func holdCommand() command {
 		about: `add holds calls for a case: each call that matches the search terms now, or whose id is in a list, with all of its
 recordings. The case records ids, so later calls do not join it. Run add again with the same case to hold more
 calls. Without terms, add resumes an add that was stopped. list shows all cases, or the calls of one case. release
-ends the hold of a case; calls that another case holds stay held.
+ends the hold of a whole case; calls that another case holds stay held. To release one call, hold the others under
+another case first, then release this case.
 
 The name of a case is kept for ever, even after release: do not use the name or number of a customer.
 
@@ -65,13 +66,13 @@ legal hold of each object is on while any case holds it. hold reads search terms
 the --last of a nightly job cannot shorten a hold. In a folder, add and release take the archive's lock.`,
 		examples: []example{
 			{"all calls with a customer",
-				`convoso-archiver hold add "2025-17 Smith v. Acme" --dest /archive --number 5550000063`},
+				`convoso-archiver hold add 2025-17 --dest /archive --number 5550000063`},
 			{"a lawyer's list of ids",
-				`convoso-archiver hold add "2025-17 Smith v. Acme" --dest s3://my-bucket/calls --ids-from ids.csv`},
+				`convoso-archiver hold add 2025-17 --dest s3://my-bucket/calls --ids-from ids.csv`},
 			{"held calls and recordings, by case",
-				`convoso-archiver hold list --dest /archive` + "\n" + `convoso-archiver hold list "2025-17 Smith v. Acme" --dest /archive --json | jq '.cases[].ids'`},
+				`convoso-archiver hold list --dest /archive` + "\n" + `convoso-archiver hold list 2025-17 --dest /archive --json | jq '.cases[].ids'`},
 			{"the case is closed",
-				`convoso-archiver hold release "2025-17 Smith v. Acme" --dest /archive`},
+				`convoso-archiver hold release 2025-17 --dest /archive`},
 		},
 		settings:    holdSettings(),
 		words:       holdActions(),
@@ -154,7 +155,10 @@ func (j *holdJob) readWords(args []string) error {
 	case len(args) == 1 && args[0] != holdList:
 		return misuse(try, "the name of the case is missing")
 	}
-	if j.action = args[0]; j.action != holdAdd && j.terms {
+	switch j.action = args[0]; {
+	case j.action == holdRelease && j.terms:
+		return misuse("to release one call, hold add the others under another case first, then release this case without terms", "hold release takes no search terms and no list of ids: a case is released as a whole")
+	case j.action == holdList && j.terms:
 		return misuse("leave them out", "only hold add takes search terms and a list of ids")
 	}
 	if len(args) == 1 {
@@ -162,7 +166,7 @@ func (j *holdJob) readWords(args []string) error {
 	}
 	j.name = args[1]
 	if err := evidence.CheckCase(j.name); err != nil {
-		return misuse(`give a name like "2025-17 Smith v. Acme"`, "%v", err)
+		return misuse("give a name like 2025-17", "%v", err)
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ func TestExamplesFind(t *testing.T) {
 	}
 	day := func(ago int) string { return today.AddDate(0, 0, -ago).Format(time.DateOnly) }
 	for _, archive := range []string{"demo-3", "demo-28", "week"} {
-		s.run(t, `convoso-archiver hold add "2025-17 Smith v. Acme" --dest `+archive+` --status SALE`)
+		s.run(t, `convoso-archiver hold add 2025-17 --dest `+archive+` --status SALE`)
 		s.run(t, `convoso-archiver find --dest `+archive+` --with-recording --limit 1 --json | sed 's/^{"id":"\([0-9]*\)".*/\1/' > ids.csv`)
 		here := strings.NewReplacer("/archive", archive, "s3://my-bucket/calls", archive, "convoso-demo", archive, "recordings", archive,
 			"s3://my-tables/calls", "{}/bucket", "/tables", "{}/tables", "--to ", "--to {}/", "--copy-to ", "--copy-to {}/",
