@@ -111,7 +111,7 @@ func (p *process) answer(ctx context.Context, job *findJob, archive *searched, t
 	}
 	var answers iter.Seq2[search.Call, error] = archive.Search(ctx, job.query)
 	if job.query.Sample > 0 {
-		answers = f.draw(ctx, job, tell, answers)
+		answers = f.draw(ctx, job, archive, tell, answers)
 	}
 	switch load := search.NewLoader(archive.Archive); {
 	case job.needsRows():

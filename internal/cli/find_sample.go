@@ -8,12 +8,13 @@ import (
 	"strconv"
 	"time"
 
+	"convoso-archiver/manifest"
 	"convoso-archiver/search"
 )
 
 // draw waits for the calls of a sample, and says on stderr which flags select them again, before the first is
 // copied. The order and the errors stay.
-func (f *found) draw(ctx context.Context, job *findJob, tell teller, answers iter.Seq2[search.Call, error]) iter.Seq2[search.Call, error] {
+func (f *found) draw(ctx context.Context, job *findJob, archive *searched, tell teller, answers iter.Seq2[search.Call, error]) iter.Seq2[search.Call, error] {
 	return func(yield func(search.Call, error) bool) {
 		type answer struct {
 			call search.Call
@@ -27,7 +28,7 @@ func (f *found) draw(ctx context.Context, job *findJob, tell teller, answers ite
 			}
 		}
 		if ctx.Err() == nil {
-			f.tellSample(job, tell, calls)
+			f.tellSample(ctx, job, archive, tell, calls)
 		}
 		for _, a := range all {
 			if !yield(a.call, a.err) {
@@ -38,7 +39,7 @@ func (f *found) draw(ctx context.Context, job *findJob, tell teller, answers ite
 }
 
 // tellSample says which flags select the calls again, or that fewer calls match than were asked for.
-func (f *found) tellSample(job *findJob, tell teller, calls []search.Call) {
+func (f *found) tellSample(ctx context.Context, job *findJob, archive *searched, tell teller, calls []search.Call) {
 	n := len(calls)
 	if n == 0 {
 		return
@@ -58,7 +59,29 @@ func (f *found) tellSample(job *findJob, tell teller, calls []search.Call) {
 		f.again = span + " --seed " + seed
 		tell.note("random sample: "+f.again+" selects the same calls again, unless archive adds calls of these days",
 			"the sample was drawn", "seed", job.query.Seed, "start_time", from, "end_time", to)
+		day := to[:len(time.DateOnly)]
+		if closed := lastClosed(ctx, archive.opened.Ledger, from[:len(time.DateOnly)], day); closed != "" && closed != day {
+			tell.note(day+" is not closed yet, so archive may add calls of it: a new sample with --end-time "+closed+" stays the same",
+				"the last day of the sample is not closed", "day", day, "closed", closed)
+		}
 	}
+}
+
+// lastClosed returns the last closed day of a span, "" if none of its last 31 days is closed or can be looked at.
+func lastClosed(ctx context.Context, ledger *manifest.Ledger, from, to string) string {
+	first, err := time.Parse(time.DateOnly, from)
+	day, endErr := time.Parse(time.DateOnly, to)
+	for range 31 {
+		if err != nil || endErr != nil || day.Before(first) {
+			return ""
+		}
+		var status manifest.Status
+		if status, err = ledger.Status(ctx, day.Format(time.DateOnly)); err == nil && len(status.Lines) > 0 {
+			return status.Day
+		}
+		day = day.AddDate(0, 0, -1)
+	}
+	return ""
 }
 
 // sampleSpan returns the shortest span with the calls of a sample, as values of --start-time and --end-time. A seed selects the

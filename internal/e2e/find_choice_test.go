@@ -105,6 +105,11 @@ func TestFindSampleAgain(t *testing.T) {
 		}
 	}
 
+	open := onDisk(t, simulate(t, convosotest.Config{Seed: 197, FirstDay: daysAgo(5), Days: 5, CallsPerDay: 12, MedianSize: 2_000}))
+	open.run("--start-time", daysAgo(5), "--end-time", daysAgo(1)).want(t, 0)
+	wantSaid(t, open.find("--sample", "59").want(t, 0).stderr,
+		daysAgo(1)+" is not closed yet, so archive may add calls of it: a new sample with --end-time "+daysAgo(3)+" stays the same\n")
+
 	day := []string{"--start-time", daysAgo(9), "--end-time", daysAgo(9)}
 	for _, args := range [][]string{{"--sample", "13"}, {"--sample", "13", "--seed", "5"}} {
 		if text := a.find(append(args, day...)...).want(t, 0).stderr; !strings.HasPrefix(text, "only 12 calls match; all were taken; "+strings.Join(day, " ")+" finds the same again\n") || strings.Contains(text, "random") {
