@@ -131,7 +131,7 @@ func answer(r *report.Report) string {
 		span = fmt.Sprintf("%s from %s to %s", plural(t.Days, "day"), r.From, r.To)
 	}
 	if len(r.Filter) > 0 {
-		span += ", filtered by " + strings.Join(r.Filter, ", ") + " (the counts are of all calls of these days)"
+		span += ", filtered by " + strings.Join(r.Filter, ", ") + " (calls and recordings are counted without the filter)"
 	}
 	run := ""
 	if !r.LastRun.IsZero() {
