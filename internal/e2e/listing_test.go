@@ -186,7 +186,7 @@ func (a *archive) mendedRun(before contents, from, to string) {
 	a.t.Helper()
 	a.server.ClearListingFaults()
 	a.server.SetClockSkew(0)
-	from, to = slices.Min(append(before.days, from)), min(slices.Max(append(before.days, to)), daysAgo(3))
+	from, to = slices.Min(append(before.days, from)), min(slices.Max(append(before.days, to)), settled(time.Now(), usualSettle))
 	inSpan := func(c convosotest.Call) bool { return c.Day >= from && c.Day <= to }
 	missing := unarchived(a.server, before, inSpan)
 	a.server.ResetStats()
