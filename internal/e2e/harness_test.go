@@ -83,6 +83,9 @@ var started = func() time.Time {
 // daysAgo returns the date n days before today.
 func daysAgo(n int) string { return started.AddDate(0, 0, -n).Format(time.DateOnly) }
 
+// today returns the date now, which may be later than daysAgo(0).
+func today() string { return time.Now().In(started.Location()).Format(time.DateOnly) }
+
 // settled returns the last day that has settled at a time.
 func settled(at time.Time, settle time.Duration) string {
 	return string(fetcher.DateOf(fetcher.Wall(at.Add(-settle), started.Location())).AddDays(-1))

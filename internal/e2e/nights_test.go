@@ -219,7 +219,7 @@ func newNightWorld(t *testing.T, n night) *nightWorld {
 		w.archive = onDisk(t, w.source)
 	}
 	w.flags = append(w.flags, w.watch.flag(), "--metrics-file", w.file, "--settle", fmt.Sprintf("%gh", nightSettle.Hours()), "--retry-for", "3s")
-	w.env = append(w.env, "CONVOSO_ARCHIVER_LAST=6d")
+	w.env = append(w.env, fmt.Sprintf("CONVOSO_ARCHIVER_LAST=%dd", daysBetween(daysAgo(6), today())))
 	if n.mounts {
 		if runtime.GOOS != "linux" || os.Geteuid() != 0 {
 			t.Skip("mounts a tmpfs, which needs Linux and root")

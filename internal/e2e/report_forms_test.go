@@ -78,9 +78,8 @@ func TestReportForms(t *testing.T) {
 	if err := json.Unmarshal([]byte(a.report("--json").want(t, 0).stdout), &made); err != nil {
 		t.Fatal(err)
 	}
-	total, now := made.Total, time.Now().In(started.Location())
-	today := now.Format(time.DateOnly)
-	if total.NeverListed != 1+daysBetween(daysAgo(4), today) || total.Unsettled != daysBetween(settled(now, usualSettle), today) || total.Open == 0 || total.Closed+total.Open+total.NeverListed != total.Days {
+	total := made.Total
+	if total.NeverListed != 1+daysBetween(daysAgo(4), today()) || total.Unsettled != daysBetween(settled(time.Now(), usualSettle), today()) || total.Open == 0 || total.Closed+total.Open+total.NeverListed != total.Days {
 		t.Fatalf("%+v", total)
 	}
 	text := a.report().want(t, 0).stdout
