@@ -16,6 +16,8 @@ type Estimate struct {
 	Months []MonthCount `json:"months"` // that were counted, ascending
 	// FirstCall is the oldest listed day with calls, "" for none.
 	FirstCall fetcher.Date `json:"first_call"`
+	// DaysBefore is the number of days before the first call that the dry run did not list one by one.
+	DaysBefore int `json:"days_before_first_call"`
 	// PastPurgeDays have recordings to fetch and are older than --purge-after.
 	PastPurgeDays int `json:"past_purge_days"`
 	// HoursAt3 and HoursAt10 are the hours for the requests for all recordings at 3 and 10 per second, but at least
@@ -48,8 +50,10 @@ type S3Requests struct {
 }
 
 // CountPages sets the number of API requests that the dry run made, and the maximum rate per second, 0 for none. A run
-// makes the same number again, in parallel with the downloads, so the longer of the two times counts.
+// makes the same number again, and one for each day that the dry run did not list, in parallel with the downloads: the
+// longer of the two times counts.
 func (e *Estimate) CountPages(requests int64, perSecond float64) {
+	requests += int64(e.DaysBefore)
 	e.APIRequests = requests
 	if perSecond <= 0 {
 		return
@@ -76,6 +80,7 @@ type counted struct {
 	months        map[string]*MonthCount
 	firstCall     fetcher.Date
 	pastPurgeDays int
+	daysBefore    int
 }
 
 func (c *counted) month(day fetcher.Date) *MonthCount {
@@ -103,6 +108,16 @@ func (t *tally) countListed(date fetcher.Date, calls int) {
 			t.counted.firstCall = date
 		}
 	}
+}
+
+// countBefore counts a day before the first call, which is not listed.
+func (t *tally) countBefore(date fetcher.Date) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.summary.DaysListed++
+	t.counted.month(date).Days++
+	t.counted.daysBefore++
+	t.left--
 }
 
 func (t *tally) countRecording(date fetcher.Date) {
@@ -146,7 +161,7 @@ const (
 
 // estimate returns what it would take to archive what was counted.
 func (c *counted) estimate(toS3 bool) *Estimate {
-	e := &Estimate{Months: []MonthCount{}, FirstCall: c.firstCall, PastPurgeDays: c.pastPurgeDays}
+	e := &Estimate{Months: []MonthCount{}, FirstCall: c.firstCall, PastPurgeDays: c.pastPurgeDays, DaysBefore: c.daysBefore}
 	for _, name := range slices.Sorted(maps.Keys(c.months)) {
 		e.Months = append(e.Months, *c.months[name])
 	}

@@ -112,6 +112,9 @@ func (r *run) planDays() ([]plannedDay, error) {
 	}
 	days := r.config.plan(time.Now(), earlier)
 	r.sum.plan(len(days))
+	if r.config.DryRun {
+		days = r.withoutBeginning(days)
+	}
 	return days, nil
 }
 

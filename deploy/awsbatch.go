@@ -55,9 +55,9 @@ func AWSBatch(o Options) ([]File, error) {
 		return nil, err
 	}
 	return []File{
-		{Name: "job-definition.json", Text: definition, Mode: readable},
-		{Name: "job.json", Text: job, Mode: readable},
-		{Name: "submit.sh", Text: script, Mode: executable},
+		{Name: "job-definition.json", Use: "the container; submit.sh registers it", Text: definition, Mode: readable},
+		{Name: "job.json", Use: "the array of jobs; submit.sh submits it", Text: job, Mode: readable},
+		{Name: "submit.sh", Use: "run it with the credentials of AWS", Text: script, Mode: executable},
 	}, nil
 }
 

@@ -58,10 +58,27 @@ func (c Clock) String() string { return fmt.Sprintf("%02d:%02d", c.Hour, c.Minut
 
 // File is one file to print or write.
 type File struct {
-	Name string // path with slashes, absolute for systemd, otherwise relative to any folder
+	Name string // path with slashes, for systemd below the root folder, otherwise below any folder
+	Use  string // what it is for, and what to do with it
 	Text string
 	Mode fs.FileMode
 }
+
+// List returns a line for each file: its name after a prefix, and in a second column its use.
+func List(files []File, prefix string) string {
+	width := 0
+	for _, f := range files {
+		width = max(width, len(f.Name))
+	}
+	var b strings.Builder
+	for _, f := range files {
+		fmt.Fprintf(&b, "%s%-*s  %s\n", prefix, width, f.Name, f.Use)
+	}
+	return b.String()
+}
+
+// nextCommands is the use of a file with commands in its first lines.
+const nextCommands = "its first lines list the next commands"
 
 const (
 	readable   = fs.FileMode(0o644)

@@ -68,6 +68,12 @@ func TestGolden(t *testing.T) {
 			}
 			var b strings.Builder
 			for _, f := range files {
+				if f.Use == "" {
+					t.Errorf("%s: nothing says what to do with it", f.Name)
+				}
+				if service := files[min(1, len(files)-1)].Text; strings.HasPrefix(name, "systemd") && !strings.Contains(service, "\n#   /"+f.Name+" ") {
+					t.Errorf("the top of the service does not list %s", f.Name)
+				}
 				b.WriteString("== " + f.Name + " " + f.Mode.String() + "\n" + f.Text)
 				if !strings.HasSuffix(f.Text, "\n") || strings.HasSuffix(f.Text, "\n\n") {
 					t.Errorf("%s does not end in one line feed", f.Name)

@@ -26,5 +26,5 @@ func Kubernetes(o Options) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []File{{Name: o.Name + ".yaml", Text: text, Mode: readable}}, nil
+	return []File{{Name: o.Name + ".yaml", Use: nextCommands, Text: text, Mode: readable}}, nil
 }

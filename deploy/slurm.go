@@ -8,5 +8,5 @@ func Slurm(o Options) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []File{{Name: o.Name + "-backfill.sh", Text: text, Mode: executable}}, nil
+	return []File{{Name: o.Name + "-backfill.sh", Use: nextCommands, Text: text, Mode: executable}}, nil
 }

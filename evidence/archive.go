@@ -1,4 +1,4 @@
-// Reads from the newest seal which account, API address and zone an archive has.
+// Reads from the seals which archive and which days they sign, without checking them.
 
 package evidence
 
@@ -18,4 +18,17 @@ func ArchiveOf(ctx context.Context, objects manifest.Objects) (manifest.Archive,
 		}
 	}
 	return manifest.Archive{}, false, err
+}
+
+// SealedDays returns those of the days that a readable seal names. It does not check signatures. Errors are those of the
+// archive.
+func SealedDays(ctx context.Context, objects manifest.Objects, days []string) (named []string, err error) {
+	seals, _, err := load(ctx, objects)
+	sealed := sealedDaysOf(seals)
+	for _, day := range days {
+		if sealed[day] != nil {
+			named = append(named, day)
+		}
+	}
+	return named, err
 }

@@ -215,11 +215,25 @@ type daySeals struct {
 	newest map[string]sealedIn         // by filter
 	files  map[string]manifest.Segment // sealed segments as stored, by name from the archive's root
 
+	changed []changedFile
+
 	unsure map[string]bool // recordings with a line in a file that is not as any seal signed it
 
 	rowsUnsealed bool // calls/ has a segment that no seal names
 
 	unsealed map[string]bool // segments without a seal, by name from the archive's root; checkClosings removes those in a day line
+}
+
+// changedFile is a finding about a file that is not as a seal says.
+type changedFile struct {
+	Finding
+	sealed SealedLines // what the seal says
+	unfit  bool        // the sealed day line has another size or hash of it
+}
+
+// changedAt returns the index of the finding that a file is not as a seal says, or -1.
+func (d *daySeals) changedAt(file string, sealed SealedLines) int {
+	return slices.IndexFunc(d.changed, func(f changedFile) bool { return f.File == file && f.sealed == sealed })
 }
 
 type sealedIn struct {
@@ -266,6 +280,12 @@ func (r *auditing) checkDay(ctx context.Context, d *daySeals) error {
 	later := len(d.unsealed) > 0
 	r.count(func(a *Audited) { a.Unsealed += len(d.unsealed) })
 	changed, err := r.checkClosings(ctx, d)
+	for _, f := range d.changed {
+		if f.unfit {
+			f.Detail += "; so closed.json does not fit it either"
+		}
+		r.find(f.Finding)
+	}
 	if err != nil {
 		return err
 	}
@@ -287,9 +307,11 @@ func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tre
 	want := d.claims[tree]
 	for _, name := range sortedKeys(want) {
 		if !slices.ContainsFunc(there, func(s manifest.StoredSegment) bool { return s.Name == name }) {
-			r.find(Finding{
-				Kind: LinesMissing, Seal: want[name][0].seal, Day: d.day, File: string(tree) + "/" + d.day + "/" + name, Detail: "it is sealed, but missing",
-			})
+			f := Finding{Kind: LinesMissing, Seal: want[name][0].seal, Day: d.day, File: string(tree) + "/" + d.day + "/" + name, Detail: "it is sealed, but missing"}
+			if f.Resealed = !d.isNamed(tree, name); f.Resealed {
+				f.Detail += "; later seals sign the day without it"
+			}
+			r.find(f)
 		}
 	}
 	var folded *manifest.Day
@@ -338,9 +360,12 @@ func (r *auditing) checkTree(ctx context.Context, d *daySeals, tree manifest.Tre
 			}
 		}
 		for _, c := range wrong {
+			if d.changedAt(s.File(), c.SealedLines) >= 0 {
+				continue // a later seal says the same of the file
+			}
 			of := f
 			of.Seal, of.Detail = c.seal, c.problem+f.Detail
-			r.find(of)
+			d.changed = append(d.changed, changedFile{Finding: of, sealed: c.SealedLines})
 		}
 	}
 	return folded, nil
@@ -354,6 +379,20 @@ func (d *daySeals) doubt(ctx context.Context, ledger *manifest.Ledger, s manifes
 		}
 		return nil // verify reports faults
 	})
+}
+
+// isNamed reports whether a newest seal of the day names a file.
+func (d *daySeals) isNamed(tree manifest.Tree, name string) bool {
+	for _, sealed := range d.newest {
+		list := sealed.Segments
+		if tree == manifest.TreeCalls {
+			list = sealed.CallsSegments
+		}
+		if slices.ContainsFunc(list, func(s SealedLines) bool { return s.Name == name }) {
+			return true
+		}
+	}
+	return false
 }
 
 // lastSeal is the number of the newest seal of the day.

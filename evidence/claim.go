@@ -49,7 +49,7 @@ func (c *checker) add(l manifest.SegmentLine) {
 
 // problem is a false claim.
 type problem struct {
-	seal    int
+	claim
 	problem string
 }
 
@@ -66,7 +66,7 @@ func (c *checker) wrong(mayGrow bool) (list []problem) {
 			text = cmp.Or(c.bad, "its lines, or their order, differ from the sealed ones")
 		}
 		if text != "" {
-			list = append(list, problem{one.seal, text})
+			list = append(list, problem{one, text})
 		}
 	}
 	return list

@@ -115,13 +115,24 @@ func holdsAll(list, wanted []string) bool {
 	return !slices.ContainsFunc(wanted, func(w string) bool { return !slices.Contains(list, w) })
 }
 
-// lieSo reports whether files match the day line that was sealed with them. A missing file is reported
-// elsewhere.
+// lieSo reports whether files match the day line that was sealed with them. A missing file is reported elsewhere, and so
+// is a file with other lines: it differs from its size and hash in the day line for that reason alone. No seal signs
+// these hashes, so a day line whose hashes were changed as well would look the same.
 func (d *daySeals) lieSo(tree manifest.Tree, named []manifest.Segment, sealed []SealedLines) bool {
 	return slices.EqualFunc(named, sealed, func(n manifest.Segment, s SealedLines) bool {
-		is, there := d.files[string(tree)+"/"+d.day+"/"+n.Name]
-		return n.Name == s.Name && (!there || is == n)
+		file := string(tree) + "/" + d.day + "/" + n.Name
+		is, there := d.files[file]
+		return n.Name == s.Name && (!there || is == n || d.explains(file, s))
 	})
+}
+
+// explains reports whether a file has other lines than a seal says, and notes that a day line does not fit it.
+func (d *daySeals) explains(file string, sealed SealedLines) bool {
+	i := d.changedAt(file, sealed)
+	if i >= 0 {
+		d.changed[i].unfit = true
+	}
+	return i >= 0
 }
 
 // checkLater reads the whole day, including unsealed lines. Day lines of a day that was closed again must match its

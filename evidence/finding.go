@@ -40,4 +40,6 @@ type Finding struct {
 	Line        int         `json:"line,omitzero"`
 	RecordingID string      `json:"recording_id,omitempty"`
 	Detail      string      `json:"detail"`
+	// Resealed, for LinesMissing, says that the newest seals of the day no longer name the file.
+	Resealed bool `json:"resealed,omitempty"`
 }

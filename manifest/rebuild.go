@@ -20,12 +20,15 @@ func (d *Day) NoteRebuild(ctx context.Context) error {
 // errOther means that a day has a line that no rebuild wrote.
 var errOther = errors.New("a line of another run")
 
-// IsRebuilt reports whether all complete lines of a day are from runs that called NoteRebuild first. It is also true
-// for a day without lines. The error is a *BadLineError for an unreadable line.
+// IsRebuilt reports whether all complete lines of a day are from runs that called NoteRebuild first, or say that the day
+// was repaired: a repair of a day whose lines are lost leaves nothing else. It is also true for a day without lines. The
+// error is a *BadLineError for an unreadable line.
 func (l *Ledger) IsRebuilt(ctx context.Context, day string) (bool, error) {
 	runs := map[string]bool{}
 	_, err := l.Read(ctx, day, func(line Line) error {
 		switch line.Kind {
+		case kindRepair:
+			return nil
 		case kindRebuild:
 			var mark beginLine
 			if json.Unmarshal(line.Raw, &mark) != nil {

@@ -19,6 +19,7 @@ func TestIsRebuilt(t *testing.T) {
 		"a torn line":     {note: func(*testing.T, *Day) {}, file: `{"v":1,"ki`, want: true},
 		"a rebuild":       {note: func(t *testing.T, d *Day) { rebuilds(t, d, "1") }, want: true},
 		"a rebuild, torn": {note: func(t *testing.T, d *Day) { rebuilds(t, d, "1") }, file: `{"v":1,"ki`, want: true},
+		"a repair":        {note: func(*testing.T, *Day) {}, file: `{"v":1,"kind":"repair","day":"2025-05-01","reason":"","dropped":0,"aside":[],"time":"2025-05-02T09:00:03Z","run":"` + runC + `"}` + "\n", want: true},
 		"another run": {note: func(t *testing.T, d *Day) {
 			noteAll(t, d.Note(t.Context(), Recording{RecordingID: "1", Outcome: Failed}))
 		}},

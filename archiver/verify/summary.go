@@ -46,6 +46,15 @@ func (k Kind) OfRecording() bool {
 	return false
 }
 
+// ofManifest reports whether a finding is about a file of manifest/ or calls/.
+func (k Kind) ofManifest() bool {
+	switch k {
+	case BadLine, BadCallLine, TornLine, WrongDayLine, LostSegments, ChangedSegment, NoManifest:
+		return true
+	}
+	return false
+}
+
 // ofLock reports whether a finding is about a lock, which the command lock repairs.
 func (k Kind) ofLock() bool { return k == LockMissing || k == LockShort || k == LockWeak }
 
@@ -112,12 +121,13 @@ type Summary struct {
 	KeptAside       []string  `json:"kept_aside"`       // copies of manifest files with bad lines
 	CallsDropped    int       `json:"calls_dropped"`    // bad lines of calls/ that repairs of these days have left out, this one and earlier ones
 	ManifestDamaged int       `json:"manifest_damaged"` // findings in the manifest itself and in calls/
+	SealedDays      []string  `json:"sealed_days"`      // days with such findings that a seal signs
 }
 
 func newSummary(c Config, started time.Time) Summary {
 	return Summary{
 		Started: started.UTC(), Mode: c.Mode, From: c.From, To: c.To, Strict: c.Strict, Repair: c.Repair,
-		Counts: map[Kind]int{}, Findings: []Finding{}, UnknownFiles: []Finding{}, KeptAside: []string{},
+		Counts: map[Kind]int{}, Findings: []Finding{}, UnknownFiles: []Finding{}, KeptAside: []string{}, SealedDays: []string{},
 	}
 }
 

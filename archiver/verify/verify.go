@@ -16,6 +16,7 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -77,6 +78,9 @@ type Verifier struct {
 	// Held finds recordings that a case holds without a legal hold in the store, [HoldMissing]. It is nil if
 	// that is unknown.
 	Held func(ctx context.Context) ([]Finding, error)
+	// Sealed returns those of the days that a seal signs. It is nil if that is unknown, and is only called if the manifest
+	// is damaged.
+	Sealed func(ctx context.Context, days []string) ([]string, error)
 
 	state atomic.Pointer[run]
 }
@@ -165,6 +169,9 @@ func (r *run) all(ctx context.Context) error {
 	if err := r.checkHolds(ctx); err != nil {
 		return err
 	}
+	if err := r.lookForSealed(ctx); err != nil {
+		return err
+	}
 	if r.blind != nil && r.summary.Counts[NotReadable] == 0 { // otherwise the day explains it
 		r.find(Finding{Kind: NotReadable, Detail: fmt.Sprintf("the manifest: %v", withoutPath(r.blind))})
 	}
@@ -187,6 +194,29 @@ func (r *run) checkHolds(ctx context.Context) error {
 	for _, f := range findings {
 		r.find(f)
 	}
+	return nil
+}
+
+// lookForSealed notes which days with damage in the manifest are sealed.
+func (r *run) lookForSealed(ctx context.Context) error {
+	var days []string
+	for _, f := range r.summary.Findings {
+		if f.Kind.ofManifest() && f.Day != "" {
+			days = append(days, f.Day)
+		}
+	}
+	if len(days) == 0 || r.Sealed == nil {
+		return nil
+	}
+	slices.Sort(days)
+	sealed, err := r.Sealed(ctx, slices.Compact(days))
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		r.find(Finding{Kind: NotReadable, Detail: fmt.Sprintf("the seals: %v", withoutPath(err))})
+	}
+	r.count(func(s *Summary) { s.SealedDays = append(s.SealedDays, sealed...) })
 	return nil
 }
 

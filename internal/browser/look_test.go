@@ -51,14 +51,14 @@ func TestAccessible(t *testing.T) {
 }
 
 // TestEverythingFits compares boxes at common widths, with the longest values of a list: no table is wider than its card, only names are
-// cut, no cards or controls overlap, and the buttons of the search are beside a field.
+// cut, no cards or controls overlap, the player is complete, and the buttons of the search are beside a field.
 func TestEverythingFits(t *testing.T) {
 	s := serve(t, "listen,download,audit", nil)
 	const lengthen = `document.querySelectorAll(".list tbody tr").forEach((row) => {
 		const long = {Agent: "Maria Magdalena van der Berg", Campaign: "Outbound renewals of the second half", Status: "Scheduled a call back",
 			Length: "1:02:03", Number: "+1 (550) 867-5359", Recording: "2 of 12 recordings"};
 		row.querySelectorAll("[data-label]").forEach((cell) => { cell.textContent = long[cell.dataset.label]; });
-	})`
+	}), document.querySelectorAll("#at, #of").forEach((time) => { time.textContent = "1:02:03"; })`
 	const look = `(() => {
 		const said = [], box = (e) => e.getBoundingClientRect(), hidden = (e) => box(e).width <= 1;
 		const shown = (e) => e.checkVisibility() && !hidden(e) && !e.closest(".vh") && !(e.closest("thead") && hidden(e.closest("thead")));
@@ -81,11 +81,15 @@ func TestEverythingFits(t *testing.T) {
 				if (wide > 1 && high > 1) said.push(name(a) + " overlaps " + name(b));
 			}));
 		}
+		for (const e of all("#player button, #player select, #player label, #player p")) {
+			if (box(e).right > innerWidth || box(e).bottom > innerHeight || e.scrollWidth > e.clientWidth + 1) said.push("it is cut: " + name(e));
+		}
+		for (const e of all(".facts dd")) if (e.textContent === "America/Los_Angeles" && box(e).height > 30) said.push("a word is broken: " + name(e));
 		const go = document.querySelector(".go");
 		if (go && innerWidth > 760 && !all("#search > .fields > .field").some((f) => box(f).top < box(go).bottom && box(f).bottom > box(go).top)) said.push("the buttons are alone");
 		return said.slice(0, 10).join("\n");
 	})()`
-	for _, width := range []int64{400, 800, 1024, 1280, 1366, 1440, 1920} {
+	for _, width := range []int64{375, 800, 1024, 1280, 1366, 1440, 1920} {
 		s.size(width, 900, false)
 		for name, path := range everyPage() {
 			s.open(path)

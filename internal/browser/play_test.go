@@ -152,7 +152,7 @@ func TestNext(t *testing.T) {
 	open("90527001")
 	s.click(`tr[data-ref="2025-05-27/90527002"]`)
 	open("90527002")
-	s.want(`now.textContent`, "The open call has no recording that can be played.")
+	s.want(`now.textContent`, "This call has no recording to play.")
 	s.want(`document.getElementById("play").disabled`, "true")
 	s.until(`details.textContent.includes("The vendor has not delivered it yet (answer 404); the next run tries again.")`)
 	s.click(".close")

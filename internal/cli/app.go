@@ -345,7 +345,7 @@ func strayArgument(arg string, flags values) error {
 	}
 	try := `quote values with spaces, like --start-time "2025-05-01 13:00:00"`
 	if _, ok := flags["dest"]; !ok {
-		try = "give the archive as --dest"
+		try = "leave it out, or give the archive as --dest"
 	}
 	asksForPerson := slices.ContainsFunc([]string{"first-name", "last-name", "phone-number", "number-dialed"}, func(name string) bool {
 		_, ok := flags[name]

@@ -43,7 +43,7 @@ func archiveSettings() []setting {
 	settings := []setting{
 		{name: "start-time", group: groupWhat, placeholder: "TIME", usage: "first day or time, in --time-zone: 2025-05-01, \"2025-05-01 13:00:00\" or 2025-05-01T13:00:00"},
 		{name: "end-time", group: groupWhat, placeholder: "TIME", usage: "last day or time; a date alone means the whole day (default: now)"},
-		{name: "last", group: groupWhat, placeholder: "DURATION", usage: "instead of --start-time and --end-time: 7d means the last seven days and today; 36h or 1w too, in whole days. Also archives earlier days that are still open or were missed"},
+		{name: "last", group: groupWhat, placeholder: "DURATION", usage: "instead of --start-time and --end-time: 7d means the last seven days and today; also 36h or 1w, rounded up to whole days. Also archives earlier days that are still open or were missed"},
 		{name: "no-catch-up", kind: toggle, group: groupWhat, usage: "with --last: skip earlier days"},
 		{name: "order", group: groupWhat, placeholder: "ORDER", defaultValue: string(archiver.Expiring),
 			usage:   "order of days. expiring: first the days younger than --purge-after, oldest to newest; then older days, newest to oldest",
@@ -124,7 +124,7 @@ func s3Settings() []setting {
 		{name: "s3-storage-class", group: groupS3, placeholder: "CLASS", usage: "storage class of recordings, like STANDARD_IA"},
 		{name: "s3-sse", group: groupS3, placeholder: "ALGORITHM", usage: "encryption at rest (default: the bucket's own)",
 			choices: []string{"AES256", "aws:kms", "aws:kms:dsse"}},
-		{name: "s3-kms-key-id", group: groupS3, placeholder: "KEY", usage: "KMS key; implies aws:kms"},
+		{name: "s3-kms-key-id", group: groupS3, placeholder: "KEY", usage: "KMS key; implies --s3-sse aws:kms"},
 		{name: "s3-checksum", group: groupS3, placeholder: "KIND", defaultValue: "auto", usage: "checksum header of uploads; auto uses md5 for servers known to need it, else sha256",
 			choices: []string{"auto", "sha256", "crc64nvme", "md5", "none"}},
 		{name: "s3-no-conditional-writes", kind: toggle, group: groupS3, usage: "for servers that ignore If-None-Match: check before each write whether the key exists"},
@@ -136,8 +136,9 @@ func archiveCommand() command {
 		name:  "archive",
 		usage: "list calls and store their recordings",
 		about: `Lists the calls of the given days, stores every recording under --dest, and
-notes the result of each in a manifest there. Archived recordings are not
-downloaded again; a day that is proved complete is closed and skipped. You can
+notes the result of each in a manifest there. It does not download archived
+recordings again. It closes a day when it has proved the day complete, and later
+runs skip closed days. You can
 kill the program at any moment and run it again.`,
 		examples: []example{
 			{"every night, unattended, to S3",

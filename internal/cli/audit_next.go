@@ -4,24 +4,59 @@ package cli
 
 import (
 	"slices"
+	"strings"
 
 	"convoso-archiver/evidence"
 )
 
 // nextAfterAudit suggests next steps, each once, in the order of the findings.
 func nextAfterAudit(findings []evidence.Finding) (steps []string) {
+	files, days := changedFiles(findings)
 	for _, f := range findings {
-		if step := nextAfter(f.Kind); !slices.Contains(steps, step) {
-			steps = append(steps, step)
+		isLines := f.Kind == evidence.LinesChanged || f.Kind == evidence.LinesMissing
+		isClosing := f.Kind == evidence.ClosingChanged || f.Kind == evidence.ClosingMissing
+		step := nextAfter(f.Kind)
+		if isLines && f.Resealed {
+			step = "missing lines of a day that was sealed again: if you find a copy, put the files back, run archive --relist over these days, and then seal; without a copy nothing is left to do, and the finding stays"
+		}
+		if slices.Contains(steps, step) || isClosing && slices.Contains(days, f.Day) { // the steps for its lines close the day again
+			continue
+		}
+		steps = append(steps, step)
+		if isLines && !f.Resealed {
+			steps = append(steps, provedWithoutCopy(files))
+			steps = append(steps, withoutCopy(files, "at the end, without a copy: run archive --relist over these days, and then seal: it signs the days as they are then")...)
 		}
 	}
 	return steps
 }
 
+// provedWithoutCopy says what the finding about changed or missing files proves. Only lines of manifest/ say which audio
+// was sealed.
+func provedWithoutCopy(files []string) string {
+	said := "without a copy: the finding stays in every later audit. It proves that the file is not as it was sealed, not which line differs"
+	if slices.ContainsFunc(files, func(name string) bool { return strings.HasPrefix(name, "manifest/") }) {
+		said += "; the audio of recordings with lines in such a file of manifest/ is no longer proved"
+	}
+	return said + ". What the seals say of files without a finding is still proved"
+}
+
+// changedFiles returns the files of lines that need a step, and their days.
+func changedFiles(findings []evidence.Finding) (files, days []string) {
+	for _, f := range findings {
+		if (f.Kind == evidence.LinesChanged || f.Kind == evidence.LinesMissing) && !f.Resealed {
+			files, days = append(files, f.File), append(days, f.Day)
+		}
+	}
+	return files, days
+}
+
 // nextAfter returns the next step after a finding.
 func nextAfter(kind evidence.FindingKind) string {
 	switch kind {
-	case evidence.LinesMissing, evidence.LinesChanged, evidence.ClosingMissing, evidence.ClosingChanged:
+	case evidence.ClosingMissing, evidence.ClosingChanged:
+		return "closed.json: restore it from a copy; without one run archive --relist over these days, and then seal: they close and sign the days again"
+	case evidence.LinesMissing, evidence.LinesChanged:
 		return "changed or missing lines: restore the files from a copy, before any verify --repair; then run verify, and audit again"
 	case evidence.LinesRepaired:
 		return "repaired lines: compare the copy beside the file with a backup; if you have the file as it was sealed, restore it, then run verify --repair, archive and seal"

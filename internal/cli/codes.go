@@ -60,7 +60,7 @@ func exitCodesOf(command string) []exitCode {
 		}
 	case "hold":
 		return []exitCode{
-			{"0", "the hold is recorded, and set in S3 where the bucket has Object Lock"}, {"1", meansStore}, {"2", meansUsage + "; there is no such case"},
+			{"0", "the hold is recorded, and set in S3 where the bucket has Object Lock"}, {"1", meansStore}, {"2", meansUsage + ", or no such case"},
 			{"3", "add: no call matches, or ids were not found, and nothing was held; or something could not be read. list: a legal hold is not set in S3"},
 			{"4", "add: a day of the archive is damaged, so some of its calls may not be held"}, {"5", meansLocked}, signal,
 		}

@@ -101,7 +101,7 @@ func shells() []string { return []string{"bash", "fish", "powershell", "zsh"} }
 
 func completionCommand() command {
 	return command{
-		name: "completion", usage: "print a script for completion of commands and flags in a shell",
+		name: "completion", usage: "print a script that completes commands and flags in a shell",
 		arguments: "bash|fish|powershell|zsh", words: shells(),
 		examples: []example{
 			{"bash, for all sessions to come", `echo 'source <(convoso-archiver completion bash)' >> ~/.bashrc`},
@@ -121,8 +121,12 @@ func completionCommand() command {
 }
 
 func completionScript(args []string) (string, error) {
-	if len(args) != 1 {
-		return "", misuse("name one of "+strings.Join(shells(), ", "), "the shell is missing")
+	try := "name one of " + strings.Join(shells(), ", ")
+	switch {
+	case len(args) == 0:
+		return "", misuse(try, "the shell is missing")
+	case len(args) > 1:
+		return "", misuse(try, "there is more than one shell")
 	}
 	switch args[0] {
 	case "bash":
@@ -134,7 +138,7 @@ func completionScript(args []string) (string, error) {
 	case "fish":
 		return fishScript, nil
 	}
-	return "", misuse("name one of "+strings.Join(shells(), ", "), "unknown shell %q", args[0])
+	return "", misuse(try, "unknown shell %q", args[0])
 }
 
 // completeWith prints what may follow the words so far: flags after a dash, the choices of a flag

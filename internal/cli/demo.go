@@ -36,7 +36,7 @@ func demoSettings() []setting {
 		{name: "dest", group: groupShow, placeholder: "FOLDER", usage: "folder for the archive; it must be new or empty (default: " + demoFolder + ", or the next free name)"},
 		{name: "days", group: groupShow, placeholder: "N", usage: fmt.Sprintf("number of days with calls, 1 to %d; the last day is yesterday, so the newest days have not settled yet (default: %d settled days)", maxDays, demoDays)},
 		{name: "faults", group: groupShow, kind: toggle, usage: "let downloads fail in a first run, and show how a second run recovers"},
-		{name: "serve", group: groupShow, kind: toggle, usage: "then serve the archive as a web page on a free port until Ctrl-C; the simulated account keeps running, so that you can archive it yourself"},
+		{name: "serve", group: groupShow, kind: toggle, usage: "after these steps, serve the archive as a web page on a free port until Ctrl-C; the simulated account keeps running, so that you can archive it yourself"},
 		{name: "json", group: groupOutput, kind: toggle, usage: "write one JSON object to stdout, with the JSON result of each step"},
 	}
 	for _, s := range outputSettings() {
@@ -60,11 +60,11 @@ func demoCommand() command {
 		about: `Starts a simulator of the vendor's API on this machine with a few days of calls.
 Then it runs archive, verify and report on it, compares every stored file with
 its source, and prints where everything is. It ignores variables and
-configuration files. The simulator ends with the demo. With --serve it runs
-until Ctrl-C, and the demo prints the archive command to run on it in another
+configuration files. The simulator ends with the demo. With --serve the
+simulator runs until Ctrl-C, and the demo prints the archive command to run on it in another
 terminal.
 
-It exits with the code of the first step that fails. With --faults the first run
+demo exits with the code of the first step that fails. With --faults the first run
 is expected to fail; its code counts only if the run could not continue.`,
 		examples: []example{
 			{"see it work", "convoso-archiver demo"},

@@ -136,7 +136,7 @@ func runDeploy(ctx context.Context, p *process, in input) outcome {
 func (r *reader) deployment(args []string, now time.Time, env environment) ([]deploy.File, error) {
 	on := r.engine(args)
 	if on == alerts {
-		return []deploy.File{{Name: "alerts.yml", Text: deploy.Alerts(), Mode: 0o644}}, r.err
+		return []deploy.File{{Name: "alerts.yml", Use: "name it below rule_files in prometheus.yml", Text: deploy.Alerts(), Mode: 0o644}}, r.err
 	}
 	options := r.deployOptions(on, now, env)
 	if r.err != nil {
@@ -205,33 +205,33 @@ func printFiles(w io.Writer, files []deploy.File) error {
 	return nil
 }
 
-// writeFiles writes all files, or none if one of them already exists.
+// writeFiles writes all files, or none if one of them already exists. It prints the use of each.
 func (p *process) writeFiles(folder string, files []deploy.File) error {
-	for _, f := range files {
-		path := filepath.Join(folder, filepath.FromSlash(f.Name))
-		if _, err := os.Lstat(path); err == nil {
-			return misuse("remove it, or give another --to", "write files: %s already exists", path)
+	for i := range files {
+		files[i].Name = filepath.Join(folder, filepath.FromSlash(files[i].Name))
+		if _, err := os.Lstat(files[i].Name); err == nil {
+			return misuse("remove it, or give another --to", "write files: %s already exists", files[i].Name)
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return misuse("check --to", "write files: %v", err)
 		}
 	}
-	for _, f := range files {
-		path := filepath.Join(folder, filepath.FromSlash(f.Name))
-		if err := writeNewFile(path, f); err != nil {
+	lines := slices.Collect(strings.Lines(deploy.List(files, "")))
+	for i, f := range files {
+		if err := writeNewFile(f); err != nil {
 			return fmt.Errorf("write files: %w", err)
 		}
-		if _, err := fmt.Fprintln(p.stdout, path); err != nil {
+		if _, err := io.WriteString(p.stdout, lines[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func writeNewFile(path string, f deploy.File) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+func writeNewFile(f deploy.File) error {
+	if err := os.MkdirAll(filepath.Dir(f.Name), 0o755); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, f.Mode)
+	file, err := os.OpenFile(f.Name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, f.Mode)
 	if err != nil {
 		return err
 	}

@@ -68,7 +68,7 @@ func (r *reader) refuseS3Settings() {
 	}
 	for _, s := range s3Settings() {
 		if g, ok := r.values[s.name]; ok && g.byFlag() {
-			r.fail(g.origin, "give --dest s3://bucket/prefix, or leave it out", "it has no effect on a folder")
+			r.fail(g.origin, "give --dest s3://bucket/prefix, or leave this setting out", "it has no effect on a folder")
 		}
 	}
 }

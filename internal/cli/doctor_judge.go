@@ -97,7 +97,7 @@ func checkFoundToken(f *facts) check {
 		saw, do, _ := strings.Cut(f.tokenNotes[0], ": ")
 		return warning(name, do, "%s", saw)
 	}
-	return fine(name, "found in %s; call-logs tests it", f.tokenFrom)
+	return fine(name, "found in %s; the check call-logs tests it", f.tokenFrom)
 }
 
 // minTemp is the minimum space for temporary files without a warning.
@@ -457,7 +457,7 @@ func checkLocks(f *facts, failed string) []check {
 	case err != nil && failed != "":
 		return []check{skip(name, failed+" failed")}
 	case err != nil:
-		return []check{brokenBy(ExitFailed, name, err, "see Lock recordings in docs/evidence.md")}
+		return []check{brokenBy(ExitFailed, name, err, "see Lock recordings in docs/retention.md")}
 	case !f.locked:
 		return nil
 	}

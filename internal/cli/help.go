@@ -26,8 +26,8 @@ type example struct{ task, line string }
 
 const environmentTitle = "ENVIRONMENT AND FILE"
 
-const environmentText = `Each flag has a variable, --workers CONVOSO_ARCHIVER_WORKERS, and a key in the YAML file of
---config, workers. A flag overrides its variable, a variable overrides the file. An empty
+const environmentText = `Each flag has a variable (for --workers: CONVOSO_ARCHIVER_WORKERS) and a key in the YAML file of
+--config (workers). A flag overrides its variable, a variable overrides the file. An empty
 variable counts as not set; an unknown key in the file is an error. Repeatable flags also
 accept a comma-separated list. The token is in CONVOSO_AUTH_TOKEN; credentials for
 S3 and proxies are in their usual variables.`

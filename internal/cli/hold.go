@@ -51,7 +51,7 @@ func holdSettings() []setting {
 func holdCommand() command {
 	return command{
 		name:      "hold",
-		usage:     "keep calls and recordings for a case: they cannot be removed until the case releases them",
+		usage:     "keep calls and recordings for a case: they cannot be removed until you release the case",
 		arguments: "add|list|release [CASE]",
 		about: `add holds calls for a case: each call that matches the search terms now, or whose id is in a list, with all of its
 recordings. The case records ids, so later calls do not join it. Run add again with the same case to hold more
@@ -145,8 +145,10 @@ func (r *reader) takeFlagTerms() (some bool) {
 func (j *holdJob) readWords(args []string) error {
 	const try = `write: hold add CASE, hold list, hold list CASE, or hold release CASE`
 	switch {
-	case len(args) == 0 || !slices.Contains(holdActions(), args[0]):
+	case len(args) == 0:
 		return misuse(try, "the action is missing")
+	case !slices.Contains(holdActions(), args[0]):
+		return misuse(try, "the action is unknown")
 	case len(args) > 2:
 		return misuse("put the name of the case in quotes", "there are too many arguments")
 	case len(args) == 1 && args[0] != holdList:

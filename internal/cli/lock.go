@@ -46,8 +46,8 @@ func lockCommand() command {
 		name:  "lock",
 		usage: "lock recordings in S3 that must be locked, and extend locks",
 		about: `Goes through the archive's manifest day by day, and through its seals, and locks each recording and seal that must
-be locked and is not. It uses the lock settings of the archive, or of the flags; later runs of archive then use
-those of the flags too. lock extends a lock that is too short; it never shortens or weakens one. With
+be locked and is not. It uses the lock settings of the archive, or those of the flags; later runs of archive then use
+the settings of the flags too. lock extends a lock that is too short; it never shortens or weakens one. With
 --s3-lock-after, archive stores recordings without a lock: run lock each night.
 
 It needs no token, sends nothing to the vendor, and may run while archive runs.`,

@@ -21,7 +21,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-const groupLocks = "LOCKS AND RETENTION (see docs/evidence.md)"
+const groupLocks = "LOCKS AND RETENTION (see docs/retention.md)"
 
 // noLocks is the choice of --s3-lock-mode that ends locking.
 const noLocks = "none"
@@ -32,8 +32,8 @@ func lockSettings() []setting {
 		{name: "s3-lock-mode", group: groupLocks, placeholder: "MODE", usage: "lock recordings and seals in a bucket with Object Lock: governance (users with a special right can remove the lock), compliance (nobody can), none (default: as the archive's last run)",
 			choices: []string{"governance", "compliance", noLocks}},
 		{name: "s3-lock-for", group: groupLocks, placeholder: "PERIOD", usage: "how long a recording stays locked after it was stored: 7y, 10y, 90d"},
-		{name: "s3-lock-after", group: groupLocks, placeholder: "PERIOD", usage: "lock recordings only when they are this old, with the command lock, so that erase can remove them before (default: when they are stored)"},
-		{name: "confirm-compliance", group: groupLocks, placeholder: "ARCHIVE-ID", usage: "confirm once per archive that you want compliance locks; the error message shows the id"},
+		{name: "s3-lock-after", group: groupLocks, placeholder: "PERIOD", usage: "lock recordings only when they are this old, with the command lock; until then erase can remove them (default: when they are stored)"},
+		{name: "confirm-compliance", group: groupLocks, placeholder: "ARCHIVE-ID", usage: "confirm once per archive that you want compliance locks; the error without this flag shows the id"},
 		{name: "accept-default-retention", kind: toggle, group: groupLocks, usage: "use a bucket whose default retention locks every object, also the manifest and calls/: erase is refused until these locks end"},
 	}
 }
@@ -72,7 +72,7 @@ func (r *reader) lockJob(folder string) lockJob {
 	var j lockJob
 	for _, s := range lockSettings() {
 		if g, ok := r.values[s.name]; ok && folder != "" {
-			r.fail(g.origin, "give --dest s3://bucket/prefix, or leave it out", "a folder cannot be locked")
+			r.fail(g.origin, "give --dest s3://bucket/prefix, or leave this setting out", "a folder cannot be locked")
 		}
 	}
 	if r.isSet("s3-lock-mode") {

@@ -44,17 +44,19 @@ func rebuildCommand() command {
 	return command{
 		name:  "rebuild",
 		usage: "recreate a lost manifest from calls/ and the stored recordings",
-		about: `Works on days that have rows in calls/ and nothing in manifest/: it looks for
-each recording in the store, by the metadata of its object or by its name and
-bytes, and records what it finds. Recordings that it cannot identify stay waiting.
-It sends nothing to the vendor. The next archive over these days closes them and
-downloads only the missing recordings. A stopped rebuild can be run again; until
-archive has worked on a day, it searches that day again.
+		about: `Works on days that have rows in calls/ and nothing in manifest/, or only what
+verify --repair or an earlier rebuild wrote there: it looks for each recording
+in the store, by the metadata of its object or by its name and bytes, and
+records what it finds. Recordings that it cannot identify stay waiting. It sends
+nothing to the vendor. The next archive over these days closes them and
+downloads only the missing recordings. You can run a stopped rebuild again; until
+archive has worked on a day, rebuild searches that day again.
 
 Give the --path-template with which the recordings were stored. If archive.json
-is lost too, its content is taken from the newest seal; without seals, give the
+is lost too, rebuild takes its content from the newest seal; without seals, give the
 same --time-zone and --api-url as before. rebuild does not change days that
-have a manifest: verify --repair repairs a damaged manifest.`,
+have a manifest: to rebuild such a day, first move its folder manifest/DAY out of
+the archive, and keep it.`,
 		examples: []example{
 			{"the manifest of an archive in a folder is lost",
 				"convoso-archiver rebuild --dest /archive\n" +
@@ -184,7 +186,8 @@ func (r rebuildResult) write(w io.Writer, asJSON bool) error {
 	}
 	var b strings.Builder
 	if r.Days == 0 {
-		fmt.Fprintf(&b, "nothing to rebuild: each of %s has a manifest\n", plural(r.Known, "day"))
+		fmt.Fprintf(&b, "nothing to rebuild: each of %s has a manifest\n\nnext\n"+
+			"  to rebuild a day whose files of manifest/ are changed or lost: move its folder manifest/DAY out of the archive, keep it, and run rebuild again\n", plural(r.Known, "day"))
 	} else {
 		fmt.Fprintf(&b, "rebuilt: %s, %s of %s found in the store\n\n", plural(r.Days, "day"), thousands(int64(r.Archived)), plural(r.Recordings, "recording"))
 		fmt.Fprintf(&b, "archived     %s (%s)\n", thousands(int64(r.Archived)), bytesText(r.Bytes))

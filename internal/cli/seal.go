@@ -8,7 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
+	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -185,8 +188,8 @@ func (s sealResult) write(w io.Writer, asJSON bool) error {
 	default:
 		b.WriteString("nothing to seal: no day is closed\n")
 	}
-	for _, name := range s.Evidence {
-		fmt.Fprintf(&b, "evidence     %s\n", name)
+	if len(s.Evidence) > 0 {
+		fmt.Fprintf(&b, "evidence     %s; --json names them\n", evidenceKinds(s.Evidence))
 	}
 	if s.Open > 0 {
 		fmt.Fprintf(&b, "open         %s; seal signs them when they are closed\n", plural(s.Open, "day"))
@@ -215,12 +218,29 @@ func (s sealResult) write(w io.Writer, asJSON bool) error {
 	return writeText(w, b.String())
 }
 
+// evidenceKinds counts files of evidence/ by the kind in their names, like 40 expire, 2 hold.
+func evidenceKinds(names []string) string {
+	counts := map[string]int{}
+	for _, name := range names {
+		kind, _, _ := strings.Cut(path.Base(name), "-")
+		counts[kind]++
+	}
+	var parts []string
+	for _, kind := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, thousands(int64(counts[kind]))+" "+kind)
+	}
+	return strings.Join(parts, ", ")
+}
+
 // next suggests next steps.
 func (s sealResult) next() (steps []string) {
 	if len(s.Contradictions) > 0 {
-		steps = append(steps,
-			"restore these files from a copy, then run verify; audit --seals checks them against the seals",
-			"without a copy: move these files out of the archive, then run verify --repair, archive over these days, and seal; audit --seals reports them as missing")
+		var files []string
+		for _, c := range s.Contradictions {
+			files = append(files, c.File)
+		}
+		steps = append(steps, "restore these files from a copy, then run verify; audit --seals checks them against the seals")
+		steps = append(steps, withoutCopy(files, "at the end, without a copy: run archive --relist over these days, and then seal; audit --seals reports the files as missing from then on")...)
 	}
 	if s.New {
 		steps = append(steps, "keep the head outside of the archive, and give it to audit --seals --head")

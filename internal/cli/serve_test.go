@@ -36,6 +36,7 @@ func TestServeRefuses(t *testing.T) {
 		{"--trusted-proxy proxy", "it is not an address or a network"},
 		{"--host calls.example.com:8480", "it is not a host name"},
 		{"--rights fly", "unknown right: give listen, download, numbers or audit"},
+		{"--rights campaigns=12", "--rights: limits without a right allow nothing; put a right before them, as in listen;campaigns=5051"},
 		{"--rights listen;campaigns=", "campaigns has no value"},
 		{"--tls-cert cert.pem", "--tls-cert and --tls-key go together"},
 		{"--tls-cert NONE --tls-key NONE", "read the certificate"},

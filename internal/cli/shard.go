@@ -21,7 +21,7 @@ const groupMany = "MANY MACHINES (runs share an archive on S3; see docs/many-mac
 func shardSettings() []setting {
 	return []setting{
 		{name: "shard", group: groupMany, placeholder: "PART", usage: "archive only part I of N of the days, like 0/17: the days whose number since 1970-01-01 is I modulo N"},
-		{name: "shards", group: groupMany, placeholder: "N", usage: "same as --shard I/N, with I from the first of these variables that is set: " + strings.Join(indexVariables(), ", ")},
+		{name: "shards", group: groupMany, placeholder: "N", usage: "same as --shard I/N, with I from the variable that the engine sets: " + strings.Join(indexVariables(), ", ")},
 		{name: "rate-shares", group: groupMany, placeholder: "P", defaultValue: "1", usage: "divide all request rates by this number: the maximum number of parallel runs of this account"},
 	}
 }
@@ -64,7 +64,7 @@ func (r *reader) shard(env environment, folder string) archiver.Shard {
 		}
 	}
 	if folder != "" {
-		r.fail(origin, "give --dest s3://bucket/prefix, or leave it out", "shards need an archive in S3, because only one run at a time may write to a folder")
+		r.fail(origin, "give --dest s3://bucket/prefix, or leave this setting out", "shards need an archive in S3, because only one run at a time may write to a folder")
 	}
 	return shard
 }

@@ -220,8 +220,9 @@ func nextText(s archiver.Summary) string {
 	if s.Error != "" { // only repeating the run can help then
 		add(true, afterError(s))
 	} else {
-		add(s.DryRun, "run without --dry-run to archive")
+		add(s.DryRun, afterCount(s.Estimate))
 		add(!s.DryRun && s.Stopped != "", "run the same command again; it resumes where it stopped")
+		add(!s.DryRun && s.Stopped != "" && s.Calls == 0 && s.DaysListed > 0, "no calls so far: --dry-run finds the first one; use its day as --start-time")
 		add(!s.DryRun && s.Stopped == "" && (s.Failed > 0 || s.Pending > 0 || settled),
 			"run the same command again: it retries waiting recordings and skips archived ones")
 	}
@@ -233,6 +234,14 @@ func nextText(s archiver.Summary) string {
 		return ""
 	}
 	return "\nnext\n  " + strings.Join(next, "\n  ") + "\n"
+}
+
+// afterCount says what to do after a dry run.
+func afterCount(e *archiver.Estimate) string {
+	if e == nil || e.DaysBefore == 0 {
+		return "run without --dry-run to archive"
+	}
+	return "run without --dry-run and with --start-time " + string(e.FirstCall) + " to archive: the days before it have no calls"
 }
 
 // afterError says what to do about a run that could not continue. The error on stderr has the

@@ -266,6 +266,9 @@ func (p *process) runVerifier(ctx context.Context, job *verifyJob, talk output, 
 	}
 	v.Config, v.Store, v.Ledger, v.Logger = job.config, opened.Store, opened.Ledger, logger
 	v.BadArchive, v.Held = archiveErr, heldFindings(opened, job.config.Workers)
+	v.Sealed = func(ctx context.Context, days []string) ([]string, error) {
+		return evidence.SealedDays(ctx, opened.Ledger.Objects(), days)
+	}
 	v.Lock, err = lockChecks(ctx, opened)
 	if _, bad := errors.AsType[*manifest.BadLineError](err); bad {
 		v.BadLocks, err = err, nil

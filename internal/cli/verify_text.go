@@ -231,10 +231,22 @@ func nextAfterVerify(s verify.Summary) string {
 		}
 	}
 	known := s.Counts[verify.KnownDamaged]
-	add(!s.Repair && s.ManifestDamaged > 0, "if these days are sealed and you have a copy: restore the changed files of manifest/ and calls/ first, and run verify again; verify --repair cannot bring back what was sealed")
-	add(!s.Repair && s.Damaged+s.ManifestDamaged > known, "run verify --repair, then archive over these days: it downloads the damaged recordings again")
-	add(s.Reopened+s.MendedDays+known > 0, "run archive over these days: it downloads the damaged recordings again, if the vendor still has them")
-	add(!s.Repair && s.Counts[verify.BadCallLine] > 0, "the repair leaves out the unreadable lines of calls/ and keeps a copy of the file; archive then lists these days again")
+	lost := lostFiles(s.Findings)
+	switch {
+	case len(s.SealedDays) > 0 && !s.Repair: // one way only: after a repair, an archive would ask the vendor for audio that is stored
+		add(true, "sealed days are damaged ("+dayList(s.SealedDays)+"): do not run verify --repair yet. Restore the changed or missing files of manifest/ and calls/ from a copy, and run verify again; "+
+			"without a copy, or if this stays, run audit --seals: it says what to do")
+	case len(s.SealedDays) > 0:
+		add(true, "sealed days were damaged ("+dayList(s.SealedDays)+"): verify --repair cannot bring back what was sealed. Before any archive, restore the changed or missing files from a copy, and run verify --repair again; "+
+			"without a copy, run audit --seals: it says what to do")
+	case len(lost) > 0:
+		add(true, "missing files of manifest/ or calls/: restore them from a copy, and run verify again")
+		next = append(next, withoutCopy(lost, "at the end, without a copy: run archive --relist over these days, and then verify again")...)
+	default:
+		add(!s.Repair && s.Damaged+s.ManifestDamaged > known, "run verify --repair, then archive over these days: it downloads the damaged recordings again")
+		add(s.Reopened+s.MendedDays+known > 0, "run archive over these days: it downloads the damaged recordings again, if the vendor still has them")
+		add(!s.Repair && s.Counts[verify.BadCallLine] > 0, "the repair leaves out the unreadable lines of calls/ and keeps a copy of the file; archive then lists these days again")
+	}
 	add(s.Unlocked > 0, "run lock: it sets missing locks and extends short ones")
 	add(s.NotHeld > 0, "run hold add with only the name of the case: it sets the missing legal holds")
 	add(s.Counts[verify.NotReadable] > 0, "unreadable recordings may be intact: give this user permission, or restore objects from the archive storage class, then verify again")
@@ -243,4 +255,17 @@ func nextAfterVerify(s verify.Summary) string {
 		return ""
 	}
 	return "\nnext\n  " + strings.Join(next, "\n  ") + "\n"
+}
+
+// lostFiles returns the missing files of manifest/ and calls/.
+func lostFiles(findings []verify.Finding) (files []string) {
+	for _, f := range findings {
+		switch f.Kind {
+		case verify.LostSegments:
+			files = append(files, f.File)
+		case verify.NoManifest:
+			files = append(files, "manifest/"+f.Day)
+		}
+	}
+	return files
 }

@@ -11,13 +11,17 @@ import (
 	"convoso-archiver/internal/tsatest"
 )
 
-// TestEvidence runs each command of docs/evidence.md from top to bottom over the demo's archive, including stock
+// TestEvidence runs each command of evidencePages from top to bottom over the demo's archive, including stock
 // tools.
 func TestEvidence(t *testing.T) {
 	s := newShell(t)
-	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "evidence.md"))
-	if err != nil {
-		t.Fatal(err)
+	text := ""
+	for _, page := range evidencePages() {
+		one, err := os.ReadFile(inRoot(page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += string(one)
 	}
 	s.run(t, "convoso-archiver demo >/dev/null 2>&1")
 	tsa := tsatest.Start(t)
@@ -29,7 +33,7 @@ func TestEvidence(t *testing.T) {
 		t.Fatal(err)
 	}
 	said := ""
-	for _, b := range blocks(string(text), "sh") {
+	for _, b := range blocks(text, "sh") {
 		said += s.run(t, "set -e\n"+strings.ReplaceAll(b.text, "http://timestamp.example.com", tsa.URL))
 	}
 	for _, want := range []string{
@@ -108,7 +112,7 @@ func TestCompliance(t *testing.T) {
 // TestLockCommands runs the commands that lock recordings, over three days of a bucket with Object Lock.
 func TestLockCommands(t *testing.T) {
 	for page, want := range map[string][]string{
-		"docs/evidence.md":   {"GOVERNANCE locks for 7y, after 30d of 3 days"},
+		retentionPage:        {"GOVERNANCE locks for 7y, after 30d of 3 days"},
 		"docs/compliance.md": {"GOVERNANCE locks for 7y, after 30d of 3 days", "sealed: 3 days", "every byte read"},
 	} {
 		t.Run(page, func(t *testing.T) {
@@ -143,7 +147,7 @@ func TestLockCommands(t *testing.T) {
 // TestRetention archives with the settings of the page, as a dry run.
 func TestRetention(t *testing.T) {
 	s := newShell(t)
-	text, err := os.ReadFile(inRoot("docs/evidence.md"))
+	text, err := os.ReadFile(inRoot(retentionPage))
 	if err != nil {
 		t.Fatal(err)
 	}

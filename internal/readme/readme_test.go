@@ -16,13 +16,21 @@ import (
 // flagsPage has the tables of flags and of exit codes.
 const flagsPage = "docs/flags.md"
 
-// pages returns the pages with commands for users, in reading order. docs/evidence.md has a test of its own, and so
+// pages returns the pages with commands for users, in reading order. evidencePages have a test of their own, and so
 // has docs/compliance.md.
 func pages() []string {
 	return []string{
 		"README.md", "docs/quick-start.md", "docs/nightly.md", "docs/backfill.md", "docs/campaign.md", "docs/find.md", "docs/export.md", fieldsPage, "docs/report.md", "docs/serve.md",
-		flagsPage, "docs/archive.md", "docs/s3.md", "docs/troubleshooting.md", "docs/evidence.md", "docs/deploy.md", "docs/operate.md", "docs/many-machines.md",
+		flagsPage, "docs/archive.md", "docs/s3.md", "docs/troubleshooting.md", "docs/evidence.md", retentionPage, "docs/erase.md", "docs/rebuild.md", "docs/deploy.md", "docs/operate.md", "docs/many-machines.md",
 	}
+}
+
+// retentionPage has the commands for locks and retention.
+const retentionPage = "docs/retention.md"
+
+// evidencePages returns the pages whose commands TestEvidence runs, in this order over one archive.
+func evidencePages() []string {
+	return []string{"docs/evidence.md", "docs/erase.md", "docs/rebuild.md"}
 }
 
 func inRoot(name string) string { return filepath.Join("..", "..", filepath.FromSlash(name)) }

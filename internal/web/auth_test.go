@@ -53,6 +53,8 @@ func TestParseUsers(t *testing.T) {
 		{"unknown limit", "anna:" + hash + ":listen;lists=5", "line 1: a limit is campaigns or agents"},
 		{"limit after a comma", "anna:" + hash + ":listen,campaigns=5051", "line 1: a limit is campaigns or agents: write ;campaigns=5051 after the rights"},
 		{"limit in singular", "anna:" + hash + ":listen;campaign=5051", "line 1: a limit is campaigns or agents: write ;campaigns=5051 after the rights"},
+		{"limit without a right", "anna:" + hash + ":campaigns=5051;agents=3001", "line 1: limits without a right allow nothing; put a right before them, as in listen;campaigns=5051"},
+		{"limit of audit", "anna:" + hash + ":audit;campaigns=5051", ""},
 		{"empty limit", "anna:" + hash + ":listen;campaigns=", "line 1: campaigns has no value"},
 		{"limit twice", "anna:" + hash + ":listen;agents=1;agents=2", "line 1: agents is given twice"},
 		{"not a limit", "anna:" + hash + ":listen;12", "line 1: a limit is written like"},
@@ -74,9 +76,9 @@ func TestParseUsers(t *testing.T) {
 // TestUsersFileIsCut checks that a file without a final line feed is refused: the missing part may have been
 // a limit.
 func TestUsersFileIsCut(t *testing.T) {
-	whole := "anna:" + hashOf(t, "one") + ":listen;campaigns=12,135\n"
+	whole := "# the team\nanna:" + hashOf(t, "one") + ":listen;campaigns=12,135\n"
 	for _, end := range []int{1, 2, 5, 20} {
-		if _, err := parseUsers([]byte(whole[:len(whole)-end])); err == nil || !strings.Contains(err.Error(), "has no line feed") {
+		if _, err := parseUsers([]byte(whole[:len(whole)-end])); err == nil || !strings.Contains(err.Error(), "line 2: it has no line feed") {
 			t.Errorf("cut by %d: %v", end, err)
 		}
 	}
@@ -95,6 +97,50 @@ func users(t *testing.T, text string) (*Users, string, *logText) {
 		t.Fatal(err)
 	}
 	return u, path, log
+}
+
+// TestUsersFileIsWrong: a file that cannot be used is logged once for each change, and is read as soon as it can be.
+func TestUsersFileIsWrong(t *testing.T) {
+	u, path, log := users(t, "anna:-")
+	logged := 0
+	look := func(what string, lines int) {
+		t.Helper()
+		for range 3 {
+			u.checked = time.Time{} // as if a second had passed
+			u.find("anna")
+		}
+		if logged += lines; strings.Count(log.String(), "level=ERROR") != logged {
+			t.Errorf("%s: want %d more, the log is %s", what, lines, log)
+		}
+	}
+	do := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	write := func(text string) { t.Helper(); do(os.WriteFile(path, []byte(text), 0o600)) }
+	look("nothing has changed", 0)
+	write("anna:-\nben:-:listen;camp")
+	look("incomplete", 1)
+	write("anna:-\nben:-:listen;campa")
+	look("still incomplete", 1)
+	if want := "line 2: it has no line feed"; strings.Count(log.String(), want) != 2 {
+		t.Errorf("the log lacks %q: %s", want, log)
+	}
+	do(os.Remove(path))
+	look("gone", 1)
+	do(os.Mkdir(path, 0o700))
+	look("a folder", 1)
+	do(os.Remove(path))
+	look("gone again", 1)
+	write("anna:-\nben:-\n")
+	look("right", 0)
+	if _, ok := u.find("ben"); !ok {
+		t.Error("the list is not obeyed")
+	}
+	do(os.Remove(path))
+	look("gone after it was right", 1)
 }
 
 // TestUsersFileChanges changes the file under a running server: to a valid one, to an invalid one,
@@ -377,7 +423,8 @@ func TestRights(t *testing.T) {
 		{"officer", "GET", "/metrics", nil, 200, "recordings{outcome=\"lost\"}", ""},
 		{"listener", "GET", "/metrics", nil, 200, "recordings{outcome=\"lost\"}", ""},
 		{"chief", "GET", "/metrics", nil, 200, "recordings{outcome=\"lost\"}", ""},
-		{"west", "GET", "/metrics", nil, 403, "You may not see the whole archive.", "convoso_archiver_"},
+		{"west", "GET", "/metrics", nil, 403, "You see only some campaigns or agents, and these metrics count all calls.", "convoso_archiver_"},
+		{"ana", "GET", "/metrics", nil, 403, "who is not limited to campaigns or agents, or who has the right audit.", "convoso_archiver_"},
 		{"nobody", "GET", "/metrics", nil, 403, "", "convoso_archiver_"},
 		{"nobody", "GET", "/calls", nil, 403, "You may not see this archive.", "Ana"},
 		{"nobody", "GET", audioPath(west), nil, 403, "", "RIFF"},

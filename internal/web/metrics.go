@@ -21,7 +21,8 @@ const metricsFresh = 10 * time.Minute
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 	u := userOf(r)
 	if !u.Audit && (!u.Listen || u.isLimited()) {
-		s.refuse(w, r, http.StatusForbidden, "You may not see the whole archive.", "Log in as a user with the right audit.")
+		s.refuse(w, r, http.StatusForbidden, "You see only some campaigns or agents, and these metrics count all calls.",
+			"Log in as a user who is not limited to campaigns or agents, or who has the right audit.")
 		return
 	}
 	made, err := s.reports.get(r.Context(), metricsFresh)

@@ -41,6 +41,9 @@ func ParseRights(text string) (Rights, error) {
 			return Rights{}, err
 		}
 	}
+	if !r.Listen && !r.Audit {
+		return Rights{}, errors.New("limits without a right allow nothing; put a right before them, as in listen;campaigns=5051")
+	}
 	return r, nil
 }
 

@@ -54,6 +54,7 @@ type Users struct {
 	list    map[string]account
 	seen    fileState
 	checked time.Time
+	problem string            // the state of the file and its problem, as logged
 	proofs  map[[32]byte]bool // HMACs of passwords that were correct for the current file
 }
 
@@ -107,7 +108,7 @@ func parseUsers(text []byte) (map[string]account, error) {
 	list := map[string]account{}
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
 	if len(text) > 0 && text[len(text)-1] != '\n' {
-		return nil, errors.New("its last line has no line feed: the file is incomplete, or is being written at this moment; end the line with a line feed")
+		return nil, fmt.Errorf("line %d: it has no line feed at its end: the file is incomplete, or is being written at this moment; end the line with a line feed", bytes.Count(text, []byte("\n"))+1)
 	}
 	n := 0
 	for line := range strings.SplitSeq(string(text), "\n") {
@@ -223,26 +224,31 @@ func (u *Users) proof(name, password string, hash []byte) (sum [32]byte) {
 	return sum
 }
 
-// refresh reloads the file if it has changed.
+// refresh reloads the file if it has changed. It logs a problem once for each state of the file, and tries to read a
+// file again that could not be opened.
 func (u *Users) refresh() {
 	if time.Since(u.checked) < usersCheck {
 		return
 	}
 	u.checked = time.Now()
+	var now fileState
 	info, err := os.Stat(u.path)
-	if err == nil && (fileState{info.ModTime(), info.Size()}) == u.seen {
-		return
+	if err == nil {
+		if now = (fileState{info.ModTime(), info.Size()}); now == u.seen {
+			return
+		}
 	}
+	u.seen = fileState{} // until it is read
 	if err == nil {
 		err = u.read()
-	} else if u.seen != (fileState{}) {
-		u.seen = fileState{}
-	} else {
-		return // its absence was already logged
 	}
-	if err != nil {
-		u.logger.Error("the changed users file is wrong; the users stay as they were", "err", err)
+	if err == nil {
+		u.problem = ""
+		u.logger.Info("the users file was reloaded", "users", len(u.list))
 		return
 	}
-	u.logger.Info("the users file was reloaded", "users", len(u.list))
+	if problem := fmt.Sprint(now, err); problem != u.problem {
+		u.problem = problem
+		u.logger.Error("the changed users file is wrong; the users stay as they were", "err", err)
+	}
 }

@@ -148,7 +148,7 @@
     const first = details.querySelector(".plays");
     if (call && first) { load(chosenIn(first, call), second); return; }
     load(null, 0);
-    byId("now").textContent = call ? "The open call has no recording that can be played." : "No recording is open.";
+    byId("now").textContent = call ? "This call has no recording to play." : "No recording is open.";
   };
 
   const toggle = () => {
