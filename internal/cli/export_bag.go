@@ -120,7 +120,7 @@ func (m bagResult) write(w io.Writer, asJSON bool) error {
 		return json.NewEncoder(w).Encode(m)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "bag written: %s, %s with audio of %s, in %s\n", plural(m.Calls, "call"), thousands(int64(m.Stored)), plural(m.Recordings, "recording"), m.To)
+	fmt.Fprintf(&b, "bag written: %s, %s, in %s\n", plural(m.Calls, "call"), audioText(m.Recordings, m.Stored), m.To)
 	if m.LeftOut > 0 {
 		fmt.Fprintf(&b, "LEFT OUT     audio of %s: missing, damaged, or not readable\n", plural(m.LeftOut, "recording"))
 	}

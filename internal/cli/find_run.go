@@ -185,10 +185,7 @@ func (f *found) tell(tell teller, q search.Query) {
 	if f.calls == 0 {
 		return
 	}
-	line := plural(f.calls, "call") + ", " + plural(f.recordings, "recording")
-	if f.stored < f.recordings {
-		line += ", " + thousands(int64(f.stored)) + " of them archived"
-	}
+	line := plural(f.calls, "call") + ", " + audioText(f.recordings, f.stored)
 	if f.copied {
 		line += ": " + copiedText(f.counts) + silentText(f.silent, q)
 	}

@@ -10,6 +10,21 @@ import (
 	"convoso-archiver/search"
 )
 
+// audioText counts recordings and says how many of them have audio in the archive or bag.
+func audioText(recordings, withAudio int) string {
+	how := thousands(int64(withAudio))
+	switch withAudio {
+	case recordings:
+		how = "all"
+	case 0:
+		how = "none"
+	}
+	if recordings == 0 {
+		return plural(0, "recording")
+	}
+	return plural(recordings, "recording") + " (" + how + " with audio)"
+}
+
 // needsCause reports whether the words about a call need the noted state of a recording, which an index does not have.
 func needsCause(c *search.Call) bool {
 	for _, r := range c.Recordings {

@@ -39,6 +39,7 @@ func reportSettings() []setting {
 		shared("s3-endpoint"), shared("s3-region"), shared("s3-path-style"),
 		{name: "json", kind: toggle, group: groupOutput, usage: "write one JSON object with every day and every loss"},
 		{name: "csv", kind: toggle, group: groupOutput, usage: "write CSV: a header and one row for each day, or with --missing for each missing recording and each day that is not closed"},
+		{name: "quiet", kind: toggle, group: groupOutput, usage: "write only the answer, which is the first line; no effect on --missing, --json and --csv"},
 	}
 	for _, s := range filterSettings() {
 		s.group = groupReported
@@ -115,7 +116,8 @@ type reportJob struct {
 type reportFormat int
 
 const (
-	reportText reportFormat = iota
+	reportText   reportFormat = iota
+	reportAnswer              // the first line of the text
 	reportJSON
 	reportCSV
 )
@@ -192,6 +194,8 @@ func (r *reader) reportFormat() reportFormat {
 		return reportJSON
 	case asCSV:
 		return reportCSV
+	case r.toggle("quiet") && !r.toggle("missing"):
+		return reportAnswer
 	}
 	return reportText
 }

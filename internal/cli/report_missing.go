@@ -36,14 +36,14 @@ func missingText(r *report.Report, width int) string {
 		return "\nno known recording is missing\n" + remarksText(r, width)
 	}
 	t := grid{indent: "  ", left: map[int]bool{0: true, 1: true, 2: true, 3: true, 4: true, 5: true}, folds: map[int]int{3: 2, 4: 1}, text: true}
-	t.row("day", "call", "recording", "outcome", "noted", "why")
+	t.row("day", "call", "recording", "outcome", "noted", "reason")
 	for i := range r.Missing {
 		m := &r.Missing[i]
 		outcome := "waiting, " + string(cmp.Or(m.Outcome, manifest.Pending))
 		if m.Final {
 			outcome = finalText(m.Outcome)
 		}
-		t.row(m.Day, orDash(m.CallID), m.RecordingID, outcome, m.Noted.Format("2006-01-02 15:04"), m.Why)
+		t.row(m.Day, orDash(m.CallID), m.RecordingID, outcome, m.Noted.Format("2006-01-02 15:04"), m.Reason)
 	}
 	return "\nrecordings that are not archived\n" + t.fitted(width) + openRuns(r, width) + remarksText(r, width)
 }
@@ -51,19 +51,18 @@ func missingText(r *report.Report, width int) string {
 // writeMissingCSV writes a row for each recording that is not archived, and after those of its day a row for each day
 // that is not closed, so that a table without rows means that nothing is missing.
 func writeMissingCSV(w io.Writer, r *report.Report) error {
-	rows := [][]string{strings.Split("day,call_id,recording_id,outcome,final,cause,reason,why,noted", ",")}
+	rows := [][]string{strings.Split("day,call_id,recording_id,outcome,final,cause,reason,noted", ",")}
 	missing := r.Missing
 	for i := range r.Days {
 		d := &r.Days[i]
 		for ; len(missing) > 0 && missing[0].Day <= d.Day; missing = missing[1:] {
 			m := &missing[0]
 			rows = append(rows, []string{
-				m.Day, m.CallID, m.RecordingID, string(m.Outcome), strconv.FormatBool(m.Final), m.Cause, m.Reason, m.Why, m.Noted.Format(time.RFC3339),
+				m.Day, m.CallID, m.RecordingID, string(m.Outcome), strconv.FormatBool(m.Final), m.Cause, m.Reason, m.Noted.Format(time.RFC3339),
 			})
 		}
 		if d.State != report.Closed {
-			reason := reasonsText(d.Reasons)
-			rows = append(rows, []string{d.Day, "", "", "", "false", string(d.State), reason, "the day is not closed: " + reason, ""})
+			rows = append(rows, []string{d.Day, "", "", "", "false", string(d.State), "the day is not closed: " + reasonsText(d.Reasons), ""})
 		}
 	}
 	if err := csv.NewWriter(w).WriteAll(rows); err != nil {

@@ -31,6 +31,9 @@ func writeReport(w io.Writer, r *report.Report, format reportFormat) error {
 			return writeMissingCSV(w, r)
 		}
 		return writeReportCSV(w, r)
+	case reportAnswer:
+		return writeText(w, answer(r)+"\n")
+	case reportText:
 	}
 	return writeText(w, reportAsText(r, columnsOf(w)))
 }
@@ -135,6 +138,10 @@ func answer(r *report.Report) string {
 		run = "; last run " + r.LastRun.Format("2006-01-02 15:04 UTC")
 	}
 	recordings := fmt.Sprintf("%s of %s archived", thousands(int64(t.ByOutcome[manifest.Archived])), plural(t.Recordings, "recording"))
+	more := countWords(t.More())
+	if len(more) > 0 {
+		recordings = plural(t.ByOutcome[manifest.Archived], "recording") + " archived"
+	}
 	parts := append(countWords(r.DayCounts()), recordings)
 	parts = append(parts, countWords(t.UnarchivedCounts())...)
 	state := "complete"
@@ -146,7 +153,7 @@ func answer(r *report.Report) string {
 	default:
 		parts = append([]string{"all closed"}, parts...)
 	}
-	return state + ": " + span + ": " + strings.Join(parts, ", ") + run
+	return strings.Join(append([]string{state + ": " + span + ": " + strings.Join(parts, ", ")}, more...), "; ") + run
 }
 
 // countWords writes counts with what they count.
@@ -169,12 +176,8 @@ func verifiedLines(r *report.Report) string {
 	}
 	var b strings.Builder
 	for _, v := range r.Verified {
-		how := map[string]string{
-			manifest.VerifiedFull: "every byte read", manifest.VerifiedQuick: "only sizes compared", manifest.VerifiedSample: "a sample read",
-		}[v.Mode]
 		where := fmt.Sprintf("%s of %s", thousands(int64(v.Days)), plural(r.Total.Days-r.Total.NeverListed, "listed day"))
-		parts := []string{part(v.Damaged, "damaged"), part(v.ManifestDamaged, "damaged in the manifest"), part(v.NotReadable, "not readable")}
-		parts = slices.DeleteFunc(parts, func(p string) bool { return p == "" })
+		parts := countWords(v.FoundCounts())
 		if v.Damaged+v.ManifestDamaged == 0 {
 			parts = append(parts, "nothing damaged")
 		}
@@ -185,7 +188,7 @@ func verifiedLines(r *report.Report) string {
 		if !v.Complete && v.NotReadable == 0 {
 			found += "; it was stopped"
 		}
-		fmt.Fprintf(&b, "verified %s: %s, in %s; %s\n", v.Started.Format("2006-01-02 15:04 UTC"), orElse(how, v.Mode), where, found)
+		fmt.Fprintf(&b, "verified %s: %s, in %s; %s\n", v.Started.Format("2006-01-02 15:04 UTC"), v.How(), where, found)
 	}
 	return b.String()
 }

@@ -32,7 +32,7 @@ func reportDays(closed int) []report.Facts {
 		return &manifest.DayLine{Day: day, Closed: true, Calls: calls, Recordings: recordings, ByOutcome: by, Bytes: int64(by[manifest.Archived]) * 57_472}
 	}
 	window := func(day, from, to string, calls, total int, filter string) manifest.Window {
-		return manifest.Window{From: from, To: to, Calls: calls, Total: total, Rows: total, Filter: filter, Listing: "l", Run: "r"}
+		return manifest.Window{From: from, To: to, Calls: calls, Total: total, Rows: total, Filter: filter, Listing: "l", Run: "r", ListedAt: noted}
 	}
 	list := []report.Facts{
 		{Day: "2025-05-01", Known: true, LastLine: noted, Closing: line("2025-05-01", 1230, map[manifest.Outcome]int{manifest.Archived: 318, manifest.Lost: 2, manifest.Rejected: 1}),
@@ -134,6 +134,7 @@ func TestReportRenderings(t *testing.T) {
 		width  int // columns of stdout, 0 for a pipe
 	}{
 		"days.txt":            {buildReport(t, reportDays(24), early, "2025-05-31", 20), reportText, 0},
+		"answer.txt":          {buildReport(t, reportDays(24), early, "2025-05-31", 0), reportAnswer, 80},
 		"days.json":           {buildReport(t, reportDays(24), early, "2025-05-31", report.AllLosses, verified...), reportJSON, 60},
 		"days.csv":            {buildReport(t, reportDays(24), early, "2025-05-31", 0), reportCSV, 60},
 		"months.txt":          {buildReport(t, many, late, "", 20), reportText, 0},
@@ -205,6 +206,9 @@ func TestReportFormat(t *testing.T) {
 		"neither":             {values{}, reportText, false},
 		"json":                {values{"json": flagged("--json")}, reportJSON, false},
 		"csv":                 {values{"csv": flagged("--csv")}, reportCSV, false},
+		"quiet":               {values{"quiet": flagged("--quiet")}, reportAnswer, false},
+		"quiet, missing":      {values{"quiet": elsewhere, "missing": flagged("--missing")}, reportText, false},
+		"quiet, json":         {values{"quiet": elsewhere, "json": flagged("--json")}, reportJSON, false},
 		"csv, json elsewhere": {values{"csv": flagged("--csv"), "json": elsewhere}, reportCSV, false},
 		"both":                {values{"csv": flagged("--csv"), "json": flagged("--json")}, reportText, true},
 		"both elsewhere":      {values{"csv": elsewhere, "json": elsewhere}, reportText, true},

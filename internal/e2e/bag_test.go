@@ -319,6 +319,14 @@ func checkSealedInBag(t *testing.T, a *archive) {
 	}
 	slices.Sort(open)
 	check("NOT SEALED", open)
+	var calls []string // of the unsealed days, by day and id
+	for _, c := range a.findCalls("--start-time", unsealed[0], "--end-time", unsealed[1]) {
+		calls = append(calls, c.Day+","+c.ID+"\n")
+	}
+	slices.Sort(calls)
+	if got := regexp.MustCompile(`(?m)^20.*\n`).FindAllString(checkReadme(t, dir, key+".pub"), -1); len(calls) != 40 || !slices.Equal(got, calls) {
+		t.Errorf("calls of unsealed days %q, want %q", got, calls)
+	}
 
 	text := a.other(0, "export", "--format", "bagit", "--to", dir+" 2").stdout
 	for _, want := range []string{
@@ -414,7 +422,7 @@ func checkReadme(t *testing.T, dir, public string) string {
 	for _, found := range regexp.MustCompile(`(?m)^  ((?:sha256sum|printf|for|grep) .*)$`).FindAllStringSubmatch(readText(t, dir, "README.txt"), -1) {
 		commands += found[1] + "\n"
 	}
-	if strings.Count(commands, "\n") != 1+6 {
+	if strings.Count(commands, "\n") != 1+7 {
 		t.Fatalf("README.txt has other commands: %s", commands)
 	}
 	cmd := exec.Command("sh", "-c", commands)

@@ -401,7 +401,7 @@ func checkTable(t *testing.T, a *archive, all []foundCall) {
 			t.Errorf("call %s: %q", c.ID, line)
 		}
 	}
-	if want := fmt.Sprintf("%d calls, %d recordings, %d of them archived\n", len(all), recordings, recordings-6); r.stderr != want {
+	if want := fmt.Sprintf("%d calls, %d recordings (%d with audio)\n", len(all), recordings, recordings-6); r.stderr != want {
 		t.Errorf("stderr %q, want %q", r.stderr, want)
 	}
 }

@@ -172,7 +172,7 @@ func checkReport(t *testing.T, a *archive, truth map[string]dayTruth) {
 		t.Fatalf("%v\n%s", err, r.stderr)
 	}
 	truth[daysAgo(11)] = dayTruth{state: report.NeverListed, codes: "not_listed", counts: report.Counts{ByOutcome: map[manifest.Outcome]int{}}}
-	want := report.Total{Days: 7, Closed: 3, Open: 2, NeverListed: 2, Counts: report.Counts{ByOutcome: map[manifest.Outcome]int{}}}
+	want := report.Total{Days: 7, Closed: 3, Open: 2, NeverListed: 2, PartlyListed: 1, Counts: report.Counts{ByOutcome: map[manifest.Outcome]int{}}}
 	var losses []report.Loss
 	for i, name := range slices.Sorted(maps.Keys(truth)) {
 		d := truth[name]

@@ -148,7 +148,7 @@ func TestServeSaysWhenVerified(t *testing.T) {
 		want   string
 	}{
 		{nil, "No verification is noted. Run verify --note to note one."},
-		{[]string{"--note"}, ": every recording was read, nothing damaged."},
+		{[]string{"--note"}, ": every byte read, nothing damaged."},
 	} {
 		if step.verify != nil {
 			a.verify(step.verify...).want(t, 0)

@@ -22,6 +22,7 @@ func emptyExamples() []exception {
 		{`--outcome lost,pending,failed,rejected`, "the demo stores every recording"},
 		{`\.losses\[\]`, "the demo loses no recording"},
 		{`--missing`, "the demo misses no recording"},
+		{`--quiet`, "writes only the answer, which has no rows"},
 		{`--views`, "writes SQL, which has no rows"},
 		{`--start-time (…|\$first)`, "a placeholder; TestCompliance sets the variable"},
 		{`convoso-demo --number 5550000343`, "TestEvidence finds it in the three days of its demo"},

@@ -247,14 +247,19 @@ func totals(made *report.Report) string {
 	if len(parts) == 0 {
 		parts = []string{"all closed"}
 	}
+	archived, of, more := t.ByOutcome[manifest.Archived], "", countWords(t.More())
+	all := archived
+	if len(more) == 0 {
+		all, of = t.Recordings, counted(archived)+" of "
+	}
 	noun := "recordings"
-	if t.Recordings == 1 {
+	if all == 1 {
 		noun = "recording"
 	}
-	parts = append(parts, fmt.Sprintf("%s of %s %s archived", counted(t.ByOutcome[manifest.Archived]), counted(t.Recordings), noun))
+	parts = append(parts, of+counted(all)+" "+noun+" archived")
 	parts = append(parts, countWords(t.UnarchivedCounts())...)
 	parts = append(parts, bytesOf(t.Bytes))
-	return span + ": " + strings.Join(parts, ", ") + "."
+	return strings.Join(append([]string{span + ": " + strings.Join(parts, ", ")}, more...), "; ") + "."
 }
 
 // countWords writes counts with what they count.
@@ -275,17 +280,15 @@ func verifiedText(made *report.Report) string {
 		return "No verification is noted. Run verify --note to note one."
 	}
 	v := made.Verified[0]
-	how := map[string]string{
-		manifest.VerifiedFull: "every recording was read", manifest.VerifiedQuick: "sizes were compared", manifest.VerifiedSample: "a sample was read",
-	}[v.Mode]
-	found := "nothing damaged"
-	if n := v.Damaged + v.ManifestDamaged; n > 0 {
-		found = counted(n) + " damaged"
+	found := countWords(v.FoundCounts())
+	if v.Damaged+v.ManifestDamaged == 0 {
+		found = append(found, "nothing damaged")
 	}
-	if !v.Complete {
-		found += ", and not all was checked"
+	text := strings.Join(found, ", ")
+	if !v.Complete && v.NotReadable == 0 {
+		text += "; it was stopped"
 	}
-	return fmt.Sprintf("Last verified %s UTC, days from %s to %s: %s, %s.", v.Started.Format("2006-01-02 15:04"), cmp.Or(v.From, made.From), v.To, how, found)
+	return fmt.Sprintf("Last verified %s UTC, days from %s to %s: %s, %s.", v.Started.Format("2006-01-02 15:04"), cmp.Or(v.From, made.From), v.To, v.How(), text)
 }
 
 // count adds a day to its month.

@@ -27,6 +27,11 @@ func TestAnswer(t *testing.T) {
 		{"not", "Not complete", "29 days from 2025-05-01 to 2025-05-29: 24 closed, 4 open, 1 never listed, 3 of these not settled yet, 1,190 of 1,200 recordings archived, 9 waiting, 1 lost, 2.5 MB.", report.Report{
 			From: "2025-05-01", To: "2025-05-29", Days: []report.Day{closed, never}, Total: report.Total{Days: 29, Closed: 24, Open: 4, NeverListed: 1, Unsettled: 3, Counts: counts},
 		}},
+		{"stopped", "Not complete", "2025-05-01: 1 open, 20 recordings archived, 844.4 kB; 1 open day is not listed completely, so more recordings may exist: run archive over this day.", report.Report{
+			From: "2025-05-01", To: "2025-05-01", Days: []report.Day{{Day: "2025-05-01", State: report.Open}}, Total: report.Total{
+				Days: 1, Open: 1, PartlyListed: 1, Counts: report.Counts{Recordings: 20, ByOutcome: map[manifest.Outcome]int{manifest.Archived: 20}, Bytes: 844_416},
+			},
+		}},
 	} {
 		p := completePage{Counts: true}
 		p.fill(&test.made, "", "")

@@ -119,6 +119,9 @@ func (b *builder) add(f *Facts) {
 	default:
 		d.State, d.Reasons = Open, b.reasons(&d, f, latest, waiting)
 		t.Open++
+		if latest == nil || d.Settled && (!latest.isComplete() || b.isEarly(latest, d.Day)) {
+			t.PartlyListed++
+		}
 	}
 	if d.State != Closed && !d.Settled {
 		d.Reasons = append(d.Reasons, Reason{NotSettled, "it may still change"})
@@ -127,6 +130,11 @@ func (b *builder) add(f *Facts) {
 	t.Counts.Add(d.Counts)
 	b.notePurge(&d)
 	b.report.Days = append(b.report.Days, d)
+}
+
+// isEarly reports whether the day could still change after the listing.
+func (b *builder) isEarly(l *listing, day string) bool {
+	return l.listed.Sub(dayEnd(day, b.o.Zone)) < b.o.Settle
 }
 
 // count counts the day and lists its losses. It returns the recordings that wait. In a closed day, a recording whose
@@ -172,7 +180,7 @@ func (b *builder) missing(f *Facts, u *Unarchived) {
 	}
 	b.report.Missing = append(b.report.Missing, MissingRecording{
 		Day: f.Day, CallID: u.CallID, RecordingID: u.ID, Outcome: u.Outcome, Final: f.Closing != nil || u.final(b.o.GiveUp),
-		Cause: u.Cause, Reason: u.Reason, Why: b.o.Why(u.State), Noted: u.Time.UTC(),
+		Cause: u.Cause, Reason: b.o.Why(u.State), Noted: u.Time.UTC(),
 	})
 }
 

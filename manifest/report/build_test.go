@@ -201,6 +201,49 @@ func TestReasons(t *testing.T) {
 	}
 }
 
+// TestPartlyListed counts the open days that may have recordings without a line, like those of a run that was stopped.
+// A day that has not settled is listed again in any case.
+func TestPartlyListed(t *testing.T) {
+	const settled, fresh = "2025-05-01", "2025-05-09"
+	open := func(name string, change func(*manifest.Window)) Facts {
+		w := listed(name, 10)
+		change(&w)
+		return Facts{Day: name, Known: true, Windows: []manifest.Window{w}}
+	}
+	same := func(*manifest.Window) {}
+	partly := func(w *manifest.Window) { w.To = w.From[:len("2025-05-01")] + " 12:00:00" }
+	doubtful := func(w *manifest.Window) { w.Whole, w.Doubts = false, []string{"total"} }
+	early := func(w *manifest.Window) { w.ListedAt = time.Date(2025, 5, 2, 9, 0, 0, 0, time.UTC) }
+	waiting := open(settled, early)
+	waiting.Unarchived = []Unarchived{waits("1", manifest.Failed, time.Time{}, time.Time{})}
+	for name, test := range map[string]struct {
+		facts  Facts
+		partly int
+	}{
+		"closed":                     {closedDay(settled, "", 10, nil), 0},
+		"never listed":               {Facts{Day: settled}, 0},
+		"stopped":                    {Facts{Day: settled, Known: true}, 1},
+		"stopped, not settled":       {Facts{Day: fresh, Known: true}, 1},
+		"listed":                     {open(settled, same), 0},
+		"listed, not settled":        {open(fresh, same), 0},
+		"for a filter":               {open(settled, func(w *manifest.Window) { w.Filter = "queue_id=1" }), 1},
+		"part of the day":            {open(settled, partly), 1},
+		"a day that is not over":     {open(fresh, partly), 0},
+		"doubtful":                   {open(settled, doubtful), 1},
+		"doubtful, not settled":      {open(fresh, doubtful), 0},
+		"early":                      {open(settled, early), 1},
+		"early, and recordings wait": {waiting, 1},
+	} {
+		r, err := Build(facts(test.facts), options(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Total.PartlyListed != test.partly || len(r.Total.More()) != test.partly {
+			t.Errorf("%s: %d, %v", name, r.Total.PartlyListed, r.Total.More())
+		}
+	}
+}
+
 // TestFilter judges by the listings with a filter, and those of all calls.
 func TestFilter(t *testing.T) {
 	const first, asked = "2025-05-01", "campaign_id=7&status=SALE"

@@ -1,4 +1,4 @@
-// Says in words what the totals of a report count.
+// Says in words what the totals of a report count, and what a verification checked and found.
 
 package report
 
@@ -32,6 +32,34 @@ func (r *Report) DayCounts() []Named {
 func (t *Total) UnarchivedCounts() []Named {
 	return nonZero(Named{t.Waiting, "waiting"}, Named{t.ByOutcome[manifest.Lost], "lost"}, Named{t.GivenUp, "given up"},
 		Named{t.ByOutcome[manifest.Erased], "erased"}, Named{t.ByOutcome[manifest.Expired], "expired"})
+}
+
+// More counts the open days that may have recordings without any line, and says what to do. If it is not empty, the
+// noted recordings are not all, and no text must count the archived ones as parts of them.
+func (t *Total) More() []Named {
+	what := "open days are not listed completely, so more recordings may exist: run archive over these days"
+	if t.PartlyListed == 1 {
+		what = "open day is not listed completely, so more recordings may exist: run archive over this day"
+	}
+	return nonZero(Named{t.PartlyListed, what})
+}
+
+// How says what the verification read; an unknown mode is its own word.
+func (v *Verified) How() string {
+	switch v.Mode {
+	case manifest.VerifiedFull:
+		return "every byte read"
+	case manifest.VerifiedQuick:
+		return "only sizes compared"
+	case manifest.VerifiedSample:
+		return "a sample read"
+	}
+	return v.Mode
+}
+
+// FoundCounts returns the counts of what the verification found, without zeros.
+func (v *Verified) FoundCounts() []Named {
+	return nonZero(Named{v.Damaged, "damaged"}, Named{v.ManifestDamaged, "damaged in the manifest"}, Named{v.NotReadable, "not readable"})
 }
 
 func nonZero(counts ...Named) []Named {

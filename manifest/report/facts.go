@@ -89,6 +89,11 @@ func (f *Facts) latestListing(filter string) (latest *listing) {
 	return latest
 }
 
+// isComplete reports whether the listing is proved to have every call that the day had then.
+func (l *listing) isComplete() bool {
+	return l.coversTheDay && l.whole && len(l.doubts) == 0
+}
+
 // add adds a window. Missing recordings concern the listing and are in each of its windows; so may doubts. A window
 // of an older version does not say whether it is complete, so its counts decide.
 func (l *listing) add(w *manifest.Window) {

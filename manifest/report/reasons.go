@@ -63,7 +63,7 @@ func (b *builder) reasons(d *Day, f *Facts, latest *listing, waiting map[manifes
 	}
 	switch {
 	case len(list) > 0 || !d.Settled: // these reasons are enough
-	case latest.listed.Sub(dayEnd(d.Day, b.o.Zone)) < b.o.Settle:
+	case b.isEarly(latest, d.Day):
 		list.add(ListedEarly, "not listed since the day settled; last listed on %s", latest.listed.In(b.o.Zone).Format(time.DateOnly))
 	case latest.calls == 0:
 		list.add(Empty, "no calls were listed, and no second answer has confirmed that yet")
@@ -139,7 +139,7 @@ func (f *Facts) unlisted(list *reasonList) {
 	}
 	slices.Sort(names)
 	if names = slices.Compact(names); len(names) == 0 {
-		list.add(NotListed, "no listing of the day was finished")
+		list.add(NotListed, "no listing of the day was finished: more recordings may exist")
 		return
 	}
 	list.add(Filtered, "%s only for a filter on %s", done, strings.Join(names, "; on "))

@@ -86,6 +86,9 @@ type Total struct {
 	NeverListed int `json:"never_listed"`
 	Unsettled   int `json:"unsettled"` // of the open and never listed
 	Uncounted   int `json:"uncounted"` // of the closed: calls may be missing
+	// PartlyListed counts the open days without any finished listing, and those that have settled since their latest
+	// complete listing: they may have recordings that no line names, as when a run was stopped.
+	PartlyListed int `json:"partly_listed"`
 	Counts
 }
 
@@ -159,10 +162,9 @@ type MissingRecording struct {
 	CallID      string           `json:"call_id"`
 	RecordingID string           `json:"recording_id"`
 	Outcome     manifest.Outcome `json:"outcome"`
-	Final       bool             `json:"final"` // later runs do not retry it
-	Cause       string           `json:"cause"`
-	Reason      string           `json:"reason"`
-	Why         string           `json:"why"` // in words; see Options.Why
+	Final       bool             `json:"final"`  // later runs do not retry it
+	Cause       string           `json:"cause"`  // a stable code
+	Reason      string           `json:"reason"` // in words, with the known details; see Options.Why
 	Noted       time.Time        `json:"noted"`
 }
 

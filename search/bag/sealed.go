@@ -111,6 +111,7 @@ func proved(s Summary) string {
 		for _, days := range s.UnsealedSpans() {
 			text += "  " + days + "\n"
 		}
+		text += "\nThe second command of step 3 prints the ids of these calls.\n"
 	}
 	return text
 }

@@ -60,9 +60,10 @@ A file data/seals/000001.tsr is the timestamp of that signature by an authority 
 same name below data/digests/. That file contains the SHA-256 of each line, without its line feed. A line of
 data/lines/manifest/ gives the id of a recording, the id of its call, and the SHA-256 of its audio. index.csv gives the same
 for each file in data/audio/, whose name is the id of the recording. The first command prints the files that no seal names:
-only those of unsealed days. The others must print nothing:
+only those of unsealed days. The second command prints the calls of these days, each as day and id. The others must print nothing:
 
   for d in data/digests/*/*/*.txt; do grep -qs "$(sha256sum < "$d" | cut -c1-64)" data/seals/*.json || echo "NOT SEALED: $d"; done
+  for d in data/digests/*/*/*.txt; do grep -qs "$(sha256sum < "$d" | cut -c1-64)" data/seals/*.json || basename "${d%/*}"; done | sort -u | while read -r day; do grep -ohs '"call_id":"[^"][^"]*"' data/lines/*/"$day"/*.jsonl | cut -d'"' -f4 | sort -u | sed "s/^/$day,/"; done
   for f in data/lines/*/*/*.jsonl; do d=data/digests${f#data/lines}; grep -v ',"digest":"[0-9a-f]*"}$' "$f" | while IFS= read -r l; do printf %s "$l" | sha256sum | cut -c1-64; done | grep -vxFf "${d%.jsonl}.txt" | sed "s|.*|OTHER LINE: $f|"; done
   grep '  data/audio/[0-9]' manifest-sha256.txt | while read -r sum name; do n=${name#data/audio/}; row=$(grep "^$n," data/audio/index.csv || :); r=${row#*,}; c=${r#*,}; r=${r%%,*}; c=${c%%,*}; if grep -hF "\"recording_id\":\"$r\",\"outcome\":\"archived\"," data/lines/manifest/"${n%%/*}"/*.jsonl | grep -F "\"sha256\":\"$sum\"," | grep -qF "\"call_id\":\"$c\","; then case $r in *[!0-9]*) ;; *) [ "${n%.*}" = "${n%%/*}/$r" ] || echo "OTHER NAME: $name";; esac; else echo "NO LINE: $name"; fi; done
 
