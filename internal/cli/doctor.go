@@ -30,15 +30,11 @@ func doctorCommand() command {
 Each line shows one check: its state (ok, warning, failed or skipped), the finding, and what to do. doctor reports
 all problems at once. --quiet hides the checks that are ok; --json writes one object.
 
-It stores nothing. To test whether a bucket can be written and honours conditional writes, it creates the object
+It leaves nothing in the store. To test whether a bucket can be written and honours conditional writes, it creates the object
 manifest/conditional-write-probe and removes it; the first run of archive creates the same object. For --ping-url
 it tests the connection and TLS, and sends no ping. It ends within a minute even if a server hangs. It needs no
 terminal and, with --state-dir, no home folder, so it can run as ExecStartPre= of a systemd service or as an init
-container.
-
-It exits with 0 when nothing failed, even with warnings; with 2 when the configuration or the token is wrong, or
-the archive belongs to another account, API address or time zone; with 1 when something cannot be reached or
-written.`,
+container.`,
 		examples: []example{
 			{"before the first night",
 				"convoso-archiver doctor --config /etc/convoso-archiver/nightly.yaml"},

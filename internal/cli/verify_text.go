@@ -45,10 +45,12 @@ func verifyAnswer(s verify.Summary) string {
 			thousands(int64(s.Unreadable)), plural(s.Checked, "recording"), where)
 	case s.Days == 0:
 		return "nothing to verify: the archive has no day" + spanText(s) + "; report shows which days it has"
-	case s.Unknown > 0:
-		where += "; also " + plural(s.Unknown, "file") + " not in the manifest"
 	}
-	return "intact: " + checkedText(s) + ", in " + where
+	answer := "intact: " + checkedText(s, where)
+	if s.Unknown > 0 {
+		answer += "; also " + plural(s.Unknown, "file") + " not in the manifest"
+	}
+	return answer
 }
 
 // verifyCounts returns the figures of a verification for its last log line.
@@ -60,8 +62,8 @@ func verifyCounts(s verify.Summary) []any {
 }
 
 // checkedText explains what "intact" covers.
-func checkedText(s verify.Summary) string {
-	of := fmt.Sprintf("%s (%s)", plural(s.Checked, "recording"), bytesText(s.Bytes))
+func checkedText(s verify.Summary, where string) string {
+	of := fmt.Sprintf("%s (%s) of %s", plural(s.Checked, "recording"), bytesText(s.Bytes), where)
 	switch s.Mode {
 	case verify.Quick:
 		return of + ", present with the right size; their bytes were not read"
