@@ -67,7 +67,7 @@ func exitCodesOf(command string) []exitCode {
 	case "seal":
 		return []exitCode{
 			{"0", "every closed day is sealed"}, {"1", meansStore + "; or the existing seals cannot be continued"}, {"2", meansUsage + "; or the key cannot sign"},
-			{"3", "--tsa gave no timestamp; the seal is stored without one"}, {"4", "the lines of a closed day do not match its day line, or an earlier seal; that day was not sealed"}, {"5", meansLocked}, signal,
+			{"3", "--tsa gave no timestamp; the seal is stored without one"}, {"4", "the lines of a closed day do not match its closed.json, or an earlier seal; seal did not sign that day"}, {"5", meansLocked}, signal,
 		}
 	case "audit":
 		return []exitCode{

@@ -171,7 +171,7 @@ func (r *reader) findFormat() findFormat {
 		}
 	}
 	if tie {
-		r.keep(misuse("", "use one of --json, --csv and --paths%s", r.origins(names...)))
+		r.keep(misuse("", "use only one of --json, --csv and --paths%s", r.origins(names...)))
 	}
 	return chosen
 }

@@ -237,7 +237,7 @@ func nextAfterVerify(s verify.Summary) string {
 	switch {
 	case len(s.SealedDays) > 0 && !s.Repair: // one way only: after a repair, an archive would ask the vendor for audio that is stored
 		add(true, "sealed days are damaged ("+dayList(s.SealedDays)+"): do not run verify --repair yet. Restore the changed or missing files of manifest/ and calls/ from a copy, and run verify again; "+
-			"without a copy, or if this stays, run audit --seals: it says what to do")
+			"without a copy, or if the damage stays, run audit --seals: it says what to do")
 	case len(s.SealedDays) > 0:
 		add(true, "sealed days were damaged ("+dayList(s.SealedDays)+"): verify --repair cannot bring back what was sealed. Before any archive, restore the changed or missing files from a copy, and run verify --repair again; "+
 			"without a copy, run audit --seals: it says what to do")
