@@ -30,8 +30,8 @@ func doctorCommand() command {
 Each line shows one check: its state (ok, warning, failed or skipped), the finding, and what to do. doctor reports
 all problems at once. --quiet hides the checks that are ok; --json writes one object.
 
-It leaves nothing in the store. To test whether a bucket can be written and honours conditional writes, it creates the object
-manifest/conditional-write-probe and removes it; the first run of archive creates the same object. For --ping-url
+It archives nothing. To test whether a bucket can be written and honours conditional writes, it creates the object
+manifest/conditional-write-probe, and removes it if its credentials may; the first run of archive creates the same object. For --ping-url
 it tests the connection and TLS, and sends no ping. It ends within a minute even if a server hangs. It needs no
 terminal and, with --state-dir, no home folder, so it can run as ExecStartPre= of a systemd service or as an init
 container.`,

@@ -75,7 +75,7 @@ calls/day=2025-05-01/part-0.parquet and so on, so that DuckDB, Athena and Spark
 read the day from the path. If you run export again with the same --to and the same terms,
 it writes only the days that changed, and leaves other days alone. It needs no
 token, sends nothing to the vendor, writes nothing to the archive, and may run
-while archive runs. The tables contain names and phone numbers: only this user
+while archive runs. The tables contain names and phone numbers: in a folder, only this user
 can read the files.
 
 _archive.json records the archive, the search terms and the erasures; views.sql defines

@@ -42,7 +42,7 @@ func findCommand() command {
 		name:  "find",
 		usage: "search calls and recordings in an archive, and copy their audio",
 		about: `Prints a table of the calls that match all given terms, newest first, and their
-number on stderr. It reads only the archive: it needs no token, sends nothing
+count on stderr. It reads only the archive: it needs no token, sends nothing
 to the vendor, writes nothing to the archive, and may run while archive runs.
 
 If something is missing, damaged or cannot be read, find still prints and copies the rest; verify shows the damage.`,

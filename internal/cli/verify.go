@@ -77,8 +77,8 @@ serve show this note.
 
 With --repair it takes the archive's lock and marks damaged recordings; it
 still exits with 4. The next run of archive over these days downloads them again under
-another name and leaves the damaged file in place. A recording that was marked
-as damaged and is intact again is marked as archived. Before verify repairs a file
+another name and leaves the damaged file in place. If a recording that is marked
+as damaged is intact again, verify marks it as archived. Before verify repairs a file
 of manifest/ or calls/ with unreadable lines, it saves a copy. The next run of archive
 lists the day of that file again.`,
 		examples: []example{
