@@ -36,21 +36,23 @@ demo: build ## archive from a simulated account; needs nothing but Go (ARGS='--f
 # REQUIRE_S3 turns a test that would be skipped for want of the S3 server into a
 # failure. -count=1: several tests run other programs, which Go's test cache does
 # not see change. -parallel=8: the end-to-end tests wait more than they compute.
-# The timeout is for one package; the whole takes a few minutes.
+# -vet=off: the target vet has done it. The timeout is for one package; the whole takes
+# a few minutes.
 #
 # The race detector makes a test three to ten times as dear. All packages run with it, but for
 # long tests that one goroutine does or that differ from shorter tests in their length alone, and for
 # tests of the built program, of which those in RACED run with it too.
-LONG    := ^(TestWeeks|TestOrdinaryLife|TestOutageOfAHost|TestStraysInMemory|TestQueuedJobsHoldNoPage|TestIndexAnswersAsReading|TestFoldCase|TestDayMemory)$$
+LONG    := ^(TestWeeks|TestOrdinaryLife|TestOutageOfAHost|TestOutageOfADay|TestNothingWithoutAnID|TestStraysInMemory|TestQueuedJobsHoldNoPage|TestWindows|TestFoldCase|TestDayMemory|TestSegments|TestTornTails|TestSaltDayKilled|TestIndexAnswersAsReading|TestDamagedIndex)$$
 RACED   := ^(TestArchiveThreeDays|TestArchiveToS3|TestMixedFaults|TestFindTerms|TestExport|TestSeal|TestLocks|TestHold|TestEraseDuringARun)$$
 PROGRAM := /internal/(cli|e2e|cases|readme)$$
+GOTEST   = go test -count=1 -vet=off -parallel=8 -timeout=25m
 
 .PHONY: test
 test: vet strace ssh engines docs-tools $(TOOLS)/bin/versitygw ## run every test (PACKAGES=./fetcher/... for some)
-	REQUIRE_S3=1 go test -race -count=1 -parallel=8 -timeout=25m -skip '$(LONG)' $$(go list $(PACKAGES) | grep -vE '$(PROGRAM)')
-	long=$$(go list $(PACKAGES) | grep -E '/(archiver|manifest|search)$$') || exit 0; WEEKS=200 go test -count=1 -timeout=25m -run '$(LONG)' $$long
-	programs=$$(go list $(PACKAGES) | grep -E '$(PROGRAM)') || exit 0; REQUIRE_S3=1 go test -count=1 -parallel=8 -timeout=25m $$programs && \
-		REQUIRE_S3=1 go test -race -count=1 -parallel=8 -timeout=25m -run '$(RACED)' ./internal/e2e
+	REQUIRE_S3=1 $(GOTEST) -race -skip '$(LONG)' $$(go list $(PACKAGES) | grep -vE '$(PROGRAM)')
+	long=$$(go list $(PACKAGES) | grep -E '/(archiver|fetcher|manifest|search)$$') || exit 0; REQUIRE_S3=1 WEEKS=200 $(GOTEST) -run '$(LONG)' $$long
+	programs=$$(go list $(PACKAGES) | grep -E '$(PROGRAM)') || exit 0; REQUIRE_S3=1 $(GOTEST) $$programs && \
+		REQUIRE_S3=1 $(GOTEST) -race -run '$(RACED)' ./internal/e2e
 	cd internal/engines && go vet ./... && go test -count=1 -timeout=15m ./...
 
 .PHONY: docs-check

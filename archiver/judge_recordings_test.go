@@ -71,6 +71,7 @@ func notFoundRows() []judgeRow {
 			f.Hosts["other"] = hostFacts{Good: 6, Ever: true, Oldest: 157 * dayLength}
 		})), "close a=lost", "", ""},
 		{"expired, and the host delivered audio as old", one(once, both(expired, host(hostFacts{Good: 6, Ever: true, Oldest: 156 * dayLength}))), "close a=lost", "", ""},
+		{"expired, and the host delivered audio seconds older", one(once, both(expired, host(hostFacts{Good: 6, Ever: true, Oldest: 156*dayLength + 4*time.Second}))), "close a=lost", "", ""},
 		{"expired, not found in two attempts, and the host delivered older audio", one(twice("a", 24*hour), both(expired, host(hostFacts{Good: 6, Ever: true, Oldest: 157 * dayLength}))), "close a=lost", "", ""},
 		{"expired, no witness can exist, not found once", one(once, both(expired, host(hostFacts{Witness: unknowable}))), "open", reason, ""},
 		{"expired, no witness can exist, not found in two attempts", one(twice("a", 24*hour), both(expired, host(hostFacts{Witness: unknowable}))), "close a=lost", "", ""},
