@@ -25,7 +25,7 @@ import (
 func doctorCommand() command {
 	return command{
 		name:  "doctor",
-		usage: "check token, clock, time zone, rights, store and configuration, and store nothing",
+		usage: "check token, clock, time zone, rights, store and configuration, and archive nothing",
 		about: `Takes the flags, the environment and the configuration file of archive, and checks everything that archive needs.
 Each line shows one check: its state (ok, warning, failed or skipped), the finding, and what to do. doctor reports
 all problems at once. --quiet hides the checks that are ok; --json writes one object.
