@@ -291,12 +291,12 @@ func TestPlayIsLogged(t *testing.T) {
 	s := serve(t, "listen", func(c *web.Config) { c.Log = log })
 	s.open(call("90527000"))
 	s.until(`wave.dataset.drawn === "true"`)
-	s.click("#ahead")
+	s.clickAt("wave", 0.3)
 	if got := lines(); got != " details waveform" {
 		t.Errorf("before Play the log has%s", got)
 	}
 	s.click("#play")
-	s.until(`audio.currentTime > 0.2 && !audio.paused`)
+	s.until(`audio.ended || !audio.paused && audio.currentTime > 0`)
 	if got := lines(); got != " details waveform play" {
 		t.Errorf("after Play the log has%s", got)
 	}
