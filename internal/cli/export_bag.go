@@ -98,6 +98,10 @@ func (p *process) runBag(ctx context.Context, job *exportJob, talk output, f *fo
 			}
 		},
 	}
+	known, err := knownDaysOf(ctx, archive, job.query)
+	if err != nil {
+		return err
+	}
 	made.Archive = archive.about.ID
 	made.Summary, err = b.Write(ctx)
 	if errors.Is(err, bag.ErrTaken) {
@@ -111,7 +115,7 @@ func (p *process) runBag(ctx context.Context, job *exportJob, talk output, f *fo
 		made.NotFound = ids.absent()
 		made.notFound = ids.absentText(made.NotFound)
 	}
-	return nil
+	return job.tellUnlisted(ctx, tell, archive, known)
 }
 
 // write writes the result: one JSON object, or lines for a person.
