@@ -144,7 +144,7 @@ func (m bagResult) write(w io.Writer, asJSON bool) error {
 		fmt.Fprintf(&b, "sealed       %s on %s\n", plural(m.SealedCalls, "call"), plural(m.SealedDays, "day"))
 	}
 	if m.Seals > 0 && len(m.UnsealedDays) > 0 {
-		fmt.Fprintf(&b, "NOT SEALED   %s on %s: %s; once these days are closed, run seal and make the bag again\n",
+		fmt.Fprintf(&b, "NOT SEALED   %s on %s: %s; once these days are closed, run seal and make the bag again in a new folder\n",
 			plural(m.UnsealedCalls, "call"), plural(len(m.UnsealedDays), "day"), strings.Join(m.UnsealedSpans(), ", "))
 	}
 	fmt.Fprintf(&b, "files        %s, %s\n", thousands(int64(m.Files)), bytesText(m.Bytes))
