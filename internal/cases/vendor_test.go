@@ -159,9 +159,9 @@ func (v *vendor) fill(day string, first, n int) {
 	}
 }
 
-// restartMedia restarts the host of recordings at the same address after its Close.
-func (v *vendor) restartMedia() {
-	listener, err := net.Listen("tcp", v.media.Listener.Addr().String())
+// startMedia starts the host of recordings again, after its Close.
+func (v *vendor) startMedia(address string) {
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		v.t.Fatal(err)
 	}

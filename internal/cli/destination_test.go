@@ -39,11 +39,9 @@ func TestDestinationCannotBeOpened(t *testing.T) {
 	} {
 		t.Setenv(name, value)
 	}
-	unreachable := httptest.NewServer(nil)
-	unreachable.Close() // frees its port
 	r := newRunner(t, tokenVariable+"=some-token")
 	for name, c := range map[string]struct{ endpoint, why, try string }{
-		"unreachable": {unreachable.URL, "no usable answer from bucket", "check --s3-endpoint, the network and the proxy variables"},
+		"unreachable": {"http://127.0.0.1:1", "no usable answer from bucket", "check --s3-endpoint, the network and the proxy variables"},
 		"no bucket":   {s3Answering(t, http.StatusNotFound, "NoSuchBucket"), "NoSuchBucket (status 404)", "check the name in --dest, and --s3-endpoint"},
 		"denied":      {s3Answering(t, http.StatusForbidden, "AccessDenied"), "AccessDenied (status 403)", "the credentials need s3:PutObject"},
 		"no S3":       {s3Answering(t, http.StatusNotFound, ""), "NotFound (status 404)", "check --s3-endpoint and --dest: the server there may not be an S3 server"},

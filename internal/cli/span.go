@@ -48,7 +48,8 @@ func (r *reader) lastSpan(now time.Time, zone *time.Location) archiver.Span {
 		return archiver.Span{}
 	}
 	last := r.duration("last", time.Second)
-	from := startOfDay(fetcher.Wall(now.Add(-last), zone))
+	days, rest := int(last/(24*time.Hour)), last%(24*time.Hour) // a day on which clocks change has 23 or 25 hours
+	from := startOfDay(fetcher.Wall(now.Add(-rest), zone).AddDate(0, 0, -days))
 	if from.Year() < earliestYear {
 		_, origin := r.raw("last")
 		r.fail(origin, "give a shorter one", "it reaches back before %d", earliestYear)

@@ -118,6 +118,28 @@ func TestSpan(t *testing.T) {
 	}
 }
 
+// TestLastDays: --last counts days of the calendar, also after clocks changed.
+func TestLastDays(t *testing.T) {
+	zone, err := time.LoadLocation("America/Los_Angeles")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for now, from := range map[time.Time]map[string]string{
+		time.Date(2026, 11, 1, 23, 30, 0, 0, zone):  {"1d": "2026-10-31", "7d": "2026-10-25", "24h": "2026-10-31", "1h": "2026-11-01", "36h": "2026-10-31"},
+		time.Date(2026, 11, 8, 23, 30, 0, 0, zone):  {"1d": "2026-11-07", "7d": "2026-11-01", "1w": "2026-11-01", "30d": "2026-10-09"},
+		time.Date(2027, 3, 15, 0, 30, 0, 0, zone):   {"1d": "2027-03-14", "7d": "2027-03-08", "1h": "2027-03-14"},
+		time.Date(2027, 3, 14, 12, 30, 0, 0, zone):  {"11h": "2027-03-14", "12h": "2027-03-13"},
+		time.Date(2027, 12, 31, 23, 59, 0, 0, zone): {"365d": "2026-12-31"},
+	} {
+		for last, day := range from {
+			read := readerOf(map[string]string{"last": last})
+			if span := read.span(now, zone); read.err != nil || span.From.Format(time.DateTime) != day+" 00:00:00" {
+				t.Errorf("--last %s at %s begins at %s, want %s, %v", last, now, span.From, day, read.err)
+			}
+		}
+	}
+}
+
 // A span overrides a span of the other form from a weaker source.
 func TestOneSpan(t *testing.T) {
 	settings := archiveSettings()

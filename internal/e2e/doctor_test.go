@@ -290,13 +290,15 @@ func TestDoctorOfWrongFlags(t *testing.T) {
 // TestDoctorSeesRun: a run in progress is not a failure, and is not disturbed.
 func TestDoctorSeesRun(t *testing.T) {
 	t.Parallel()
-	p := onePatient(t, convosotest.Config{MediaLatency: 100 * time.Millisecond})
+	p := onePatient(t, convosotest.Config{})
+	held, release := holdMedia(t, p.source)
 	run := p.command(t.Context(), "archive", "--quiet", "--workers", "1")
 	if err := run.Start(); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, func() bool { return p.source.Stats().Media.Requests > 2 })
+	waitFor(t, held)
 	d := p.examine()
+	release()
 	d.want(t, "lock", "ok", fmt.Sprintf("another run (process %d, started", run.Process.Pid), "is running")
 	if err := run.Wait(); d.code != 0 || err != nil {
 		t.Errorf("exit code %d; the run: %v\n%s", d.code, err, d.stdout)

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"convoso-archiver/fetcher/convosotest"
 )
@@ -73,15 +72,18 @@ func namesWith(part []byte, look func(visit func(name string, content []byte))) 
 	return names
 }
 
-// killOnce kills a run some time after an object was stored, long enough for the last object to be in the
-// store.
-func (a *archive) killOnce(stored <-chan struct{}, args ...string) {
+// killOnce kills a run once what is wanted is stored.
+func (a *archive) killOnce(stored func() bool, args ...string) {
 	a.t.Helper()
 	a.finish(a.command(a.t.Context(), args...), func(run *os.Process) {
-		<-stored
-		time.Sleep(700 * time.Millisecond)
+		waitFor(a.t, stored)
 		_ = run.Kill()
 	})
+}
+
+// isOf matches requests that store a recording.
+func isOf(id string) func(*http.Request) bool {
+	return func(r *http.Request) bool { return r.Header.Get("X-Amz-Meta-Recording-Id") == id }
 }
 
 // refuseLines refuses lines of days once stored is closed.
@@ -204,18 +206,18 @@ func TestEraseWhatReplacesDamaged(t *testing.T) {
 	b.spoil(t, b, id)
 	b.other(4, "verify", "--repair")
 	before := len(b.versionsWith(id))
-	stored := make(chan struct{})
+	arrived := make(chan struct{})
 	var once sync.Once
 	b.trouble(func(w http.ResponseWriter, r *http.Request, _ int) bool {
-		if refuseLines(stored, w, r) {
+		if refuseLines(arrived, w, r) {
 			return true
 		}
-		if r.Method == http.MethodPut && r.Header.Get("X-Amz-Meta-Recording-Id") == id {
-			once.Do(func() { close(stored) })
+		if r.Method == http.MethodPut && isOf(id)(r) {
+			once.Do(func() { close(arrived) })
 		}
 		return false
 	})
-	b.killOnce(stored, unnotedDays()...)
+	b.killOnce(b.hasPut(isOf(id)), unnotedDays()...)
 	b.trouble(nil)
 	if again := len(b.versionsWith(id)); again <= before {
 		t.Fatalf("%d files with the audio, and %d before", again, before)
@@ -241,16 +243,10 @@ func TestEraseQuarantineWithoutLine(t *testing.T) {
 	if err := server.SetFault(person.Recordings[0].Ref, convosotest.FaultUnknown, -1); err != nil {
 		t.Fatal(err)
 	}
-	none, stored := make(chan struct{}), make(chan struct{})
-	close(none)
-	var once sync.Once
-	b.trouble(func(w http.ResponseWriter, r *http.Request, _ int) bool {
-		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/quarantine/") {
-			once.Do(func() { close(stored) })
-		}
-		return refuseLines(none, w, r)
-	})
-	b.killOnce(stored, unnotedDays()...)
+	from := make(chan struct{})
+	close(from)
+	b.trouble(func(w http.ResponseWriter, r *http.Request, _ int) bool { return refuseLines(from, w, r) })
+	b.killOnce(func() bool { return len(b.names("quarantine/")) > 0 && len(b.names("calls/"+person.Day)) > 0 }, unnotedDays()...)
 	b.trouble(nil)
 	if n := len(b.names("quarantine/")); n != 1 {
 		t.Fatalf("%d copies under quarantine", n)
@@ -278,7 +274,7 @@ func TestEraseStoredAfterwards(t *testing.T) {
 	done := make(chan struct{})
 	var once sync.Once
 	b.trouble(func(w http.ResponseWriter, r *http.Request, _ int) bool {
-		if r.Method == http.MethodPut && r.Header.Get("X-Amz-Meta-Recording-Id") == id {
+		if r.Method == http.MethodPut && isOf(id)(r) {
 			once.Do(func() {
 				b.erase(0, "--id", person.ID, "--yes", "--reason", "request 7")
 				close(done)
@@ -286,7 +282,7 @@ func TestEraseStoredAfterwards(t *testing.T) {
 		}
 		return refuseLines(done, w, r) // the erasure writes lines too
 	})
-	b.killOnce(done, unnotedDays("--workers", "1")...)
+	b.killOnce(b.hasPut(isOf(id)), unnotedDays("--workers", "1")...)
 	b.trouble(nil)
 	if n := len(b.versionsWith(id)); n == 0 {
 		t.Fatal("the run has not stored it")

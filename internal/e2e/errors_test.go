@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -119,17 +121,34 @@ func TestOtherAccount(t *testing.T) {
 
 func TestTwoRunsOnOneFolder(t *testing.T) {
 	t.Parallel()
-	server := simulate(t, convosotest.Config{
-		Seed: 1, FirstDay: daysAgo(5), CallsPerDay: 30, RecordedShare: 1, MedianSize: 4_000, MediaLatency: 200 * time.Millisecond,
-	})
+	server := simulate(t, convosotest.Config{Seed: 1, FirstDay: daysAgo(5), CallsPerDay: 30, RecordedShare: 1, MedianSize: 4_000})
 	a := onDisk(t, server, "--start-time", daysAgo(5), "--end-time", daysAgo(5), "--workers", "2")
+	held, release := holdMedia(t, server)
 	r := a.finish(a.command(t.Context()), func(*os.Process) {
-		waitFor(t, func() bool { return server.Stats().Media.Requests > 2 })
+		defer release()
+		waitFor(t, held)
 		a.run().want(t, 5)
 	})
 	r.want(t, 0)
 	a.checkFiles(nil)
 	checkOnce(t, server)
+}
+
+// holdMedia makes one recording wait until release, and with it the run that asks for it. held tells whether it waits.
+func holdMedia(t *testing.T, server *convosotest.Server) (held func() bool, release func()) {
+	t.Helper()
+	const third = 3 // so that something is stored before
+	var asked atomic.Int64
+	over := make(chan struct{})
+	server.SetMediaHook(func(convosotest.MediaRequest) convosotest.Fault {
+		if asked.Add(1) == third {
+			<-over
+		}
+		return convosotest.FaultNone
+	})
+	release = sync.OnceFunc(func() { close(over) })
+	t.Cleanup(release)
+	return func() bool { return asked.Load() >= third }, release
 }
 
 // waitFor polls until the condition holds.

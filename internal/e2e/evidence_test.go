@@ -389,14 +389,15 @@ func stubOfFirst(t *testing.T, text []byte) (out []byte) {
 // TestEvidenceAgainstARun: in a folder hold, erase and seal take the archive's lock, and end with 5 while a run has it.
 func TestEvidenceAgainstARun(t *testing.T) {
 	t.Parallel()
-	server := simulate(t, convosotest.Config{Seed: 174, FirstDay: daysAgo(10), Days: 2, CallsPerDay: 20, RecordedShare: 1, MedianSize: 3_000, MediaLatency: 200 * time.Millisecond})
+	server := simulate(t, convosotest.Config{Seed: 174, FirstDay: daysAgo(10), Days: 2, CallsPerDay: 20, RecordedShare: 1, MedianSize: 3_000})
 	a := onDisk(t, server)
 	key, _ := sealKey(t)
 	p := aPerson(t, server)
 	a.run("--start-time", daysAgo(10), "--end-time", daysAgo(10)).want(t, 0)
-	began := server.Stats().Media.Requests
-	a.finish(a.command(context.Background(), twoDays("--workers", "1")...), func(run *os.Process) {
-		waitFor(t, func() bool { return server.Stats().Media.Requests > began })
+	held, release := holdMedia(t, server)
+	a.finish(a.command(context.Background(), twoDays("--workers", "1")...), func(*os.Process) {
+		defer release()
+		waitFor(t, held)
 		a.other(5, "hold", "add", "case 1", "--with-recording")
 		a.other(5, "erase", "--state-dir", a.state, "--number", p.number, "--yes", "--reason", "request 7")
 		a.other(5, "seal", "--key", key)

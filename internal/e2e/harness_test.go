@@ -21,6 +21,7 @@ import (
 	_ "time/tzdata"
 
 	"convoso-archiver/archiver"
+	"convoso-archiver/fetcher"
 	"convoso-archiver/fetcher/convosotest"
 	"convoso-archiver/internal/s3test"
 	"convoso-archiver/manifest"
@@ -81,6 +82,17 @@ var started = func() time.Time {
 
 // daysAgo returns the date n days before today.
 func daysAgo(n int) string { return started.AddDate(0, 0, -n).Format(time.DateOnly) }
+
+// today returns the date now, which may be later than daysAgo(0).
+func today() string { return time.Now().In(started.Location()).Format(time.DateOnly) }
+
+// settled returns the last day that has settled at a time.
+func settled(at time.Time, settle time.Duration) string {
+	return string(fetcher.DateOf(fetcher.Wall(at.Add(-settle), started.Location())).AddDays(-1))
+}
+
+// usualSettle is the default of --settle.
+const usualSettle = 48 * time.Hour
 
 // simulate starts a simulator with a recognisable token and links.
 func simulate(t *testing.T, config convosotest.Config) *convosotest.Server {

@@ -176,10 +176,9 @@ func TestPingTrouble(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			source, watch := pingedAccount(t), newService(t, test.answer)
-			flag := watch.flag()
-			if test.down {
-				watch.Close()
+			source, flag := pingedAccount(t), "--ping-url=http://127.0.0.1:1"+checkPath
+			if !test.down {
+				flag = newService(t, test.answer).flag()
 			}
 			a := onDisk(t, source, flag, "--start-time", daysAgo(7), "--end-time", daysAgo(7))
 			begun := time.Now()

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -22,6 +23,7 @@ type night struct {
 	inS3     bool
 	mounts   bool // the destination is a small file system of its own
 	wrong    func(t *testing.T, w *nightWorld)
+	behind   time.Duration // of the hosts' clocks: what has settled by them is open
 	starts   bool
 	code     int
 	steps    string // pings
@@ -73,9 +75,9 @@ func nights() map[string]night {
 			soon:    []string{"RunFailed"}, tomorrow: []string{"NothingFinished", "RunFailed"},
 		},
 		"clock wrong": {
-			wrong: func(_ *testing.T, w *nightWorld) { w.source.SetClockSkew(-2 * time.Hour) }, starts: true,
+			behind: 2 * time.Hour, starts: true,
 			code: 3, steps: "start 3", log: `"level":"WARN".*clock`,
-			metrics: map[string]float64{"last_run_exit_code": 3, `dates{state="closed"}`: 1, `dates{state="open"}`: 1, "clock_skew_seconds": 7200},
+			metrics: map[string]float64{"last_run_exit_code": 3, `dates{state="closed"}`: 1, "clock_skew_seconds": 7200},
 			soon:    []string{"Clock"}, tomorrow: []string{"Clock"},
 		},
 		"one recording rejected for days": {
@@ -160,6 +162,7 @@ func live(t *testing.T, n night) map[string]float64 {
 	if n.wrong != nil {
 		n.wrong(t, w)
 	}
+	w.source.SetClockSkew(-n.behind)
 	if n.starts {
 		r := w.run().want(t, n.code)
 		if !regexp.MustCompile(n.log).MatchString(r.stderr) {
@@ -173,6 +176,12 @@ func live(t *testing.T, n night) map[string]float64 {
 		t.Errorf("pings %q, want %q", got, n.steps)
 	}
 	values := metricsOf(t, w.file)
+	if n.behind > 0 {
+		open := daysBetween(daysAgo(6), settled(time.Now().Add(-n.behind), nightSettle))
+		if got, there := values[`dates{state="open"}`]; !there || got != float64(open) {
+			t.Errorf("%v days are open (%v), want %d", got, there, open)
+		}
+	}
 	for name, want := range n.metrics {
 		if strings.HasPrefix(name, "requests_total") { // only those of this night
 			want += good[name]
@@ -192,6 +201,9 @@ func live(t *testing.T, n night) map[string]float64 {
 	return values
 }
 
+// nightSettle makes the second day settled and the third not, but for an hour of some days.
+const nightSettle = 95 * time.Hour
+
 // newNightWorld makes an account of two settled days. The first night covers the first day, the second night both.
 func newNightWorld(t *testing.T, n night) *nightWorld {
 	t.Helper()
@@ -206,8 +218,8 @@ func newNightWorld(t *testing.T, n night) *nightWorld {
 	} else {
 		w.archive = onDisk(t, w.source)
 	}
-	w.flags = append(w.flags, w.watch.flag(), "--metrics-file", w.file, "--settle", "95h", "--retry-for", "3s")
-	w.env = append(w.env, "CONVOSO_ARCHIVER_LAST=6d")
+	w.flags = append(w.flags, w.watch.flag(), "--metrics-file", w.file, "--settle", fmt.Sprintf("%gh", nightSettle.Hours()), "--retry-for", "3s")
+	w.env = append(w.env, fmt.Sprintf("CONVOSO_ARCHIVER_LAST=%dd", daysBetween(daysAgo(6), today())))
 	if n.mounts {
 		if runtime.GOOS != "linux" || os.Geteuid() != 0 {
 			t.Skip("mounts a tmpfs, which needs Linux and root")

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"convoso-archiver/archiver/store"
@@ -31,12 +32,13 @@ type bucket struct {
 	endpoint  string
 	versioned bool
 
-	mu     sync.Mutex
-	puts   []http.Header // of every PUT
-	keys   []string
-	number int                                                      // of the last request
-	answer func(w http.ResponseWriter, r *http.Request, n int) bool // replaces answers
-	lose   int                                                      // number of replies to PUTs to drop, every third one
+	mu       sync.Mutex
+	puts     []http.Header // of every PUT
+	keys     []string
+	number   int                                                      // of the last request
+	answer   func(w http.ResponseWriter, r *http.Request, n int) bool // replaces answers
+	answered func(r *http.Request)                                    // is called after the server's answer
+	lose     int                                                      // number of replies to PUTs to drop, every third one
 }
 
 // trouble lets a function answer instead of the server, nil for none.
@@ -44,6 +46,19 @@ func (b *bucket) trouble(answer func(w http.ResponseWriter, r *http.Request, n i
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.answer = answer
+}
+
+// hasPut returns a function that tells whether the server has answered such a PUT.
+func (b *bucket) hasPut(is func(r *http.Request) bool) func() bool {
+	var done atomic.Bool
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.answered = func(r *http.Request) {
+		if r.Method == http.MethodPut && is(r) {
+			done.Store(true)
+		}
+	}
+	return done.Load
 }
 
 // loseReplies drops the replies to some PUTs after the server has executed them.
@@ -57,7 +72,7 @@ func (b *bucket) loseReplies(n int) {
 func (b *bucket) serve(proxy http.Handler, w http.ResponseWriter, r *http.Request) {
 	b.mu.Lock()
 	b.number++
-	number, answer := b.number, b.answer
+	number, answer, answered := b.number, b.answer, b.answered
 	lose := b.lose > 0 && r.Method == http.MethodPut && r.Header.Get("X-Amz-Meta-Recording-Id") != "" && number%3 == 0
 	if lose {
 		b.lose--
@@ -71,6 +86,9 @@ func (b *bucket) serve(proxy http.Handler, w http.ResponseWriter, r *http.Reques
 		panic(http.ErrAbortHandler)
 	}
 	proxy.ServeHTTP(w, r)
+	if answered != nil {
+		answered(r)
+	}
 }
 
 // onS3 returns an archive in an empty bucket, on a server that it starts or that the environment names.

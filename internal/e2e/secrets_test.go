@@ -34,8 +34,7 @@ func TestSecretsInFailures(t *testing.T) {
 	t.Run("dead API host", func(t *testing.T) {
 		source := simulate(t, config)
 		a := onDisk(t, source, span...)
-		_ = source.Close()
-		r := a.run().want(t, 1)
+		r := a.run("--api-url", "http://127.0.0.1:1/v1").want(t, 1)
 		if !strings.Contains(r.stderr, "refused") {
 			t.Errorf("stderr: %s", r.stderr)
 		}

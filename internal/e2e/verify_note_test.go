@@ -76,12 +76,13 @@ func TestVerifyNotes(t *testing.T) {
 // run holds it.
 func TestVerifyNotesAgainstARun(t *testing.T) {
 	t.Parallel()
-	server := simulate(t, convosotest.Config{Seed: 182, FirstDay: daysAgo(10), Days: 2, CallsPerDay: 20, RecordedShare: 1, MedianSize: 3_000, MediaLatency: 200 * time.Millisecond})
+	server := simulate(t, convosotest.Config{Seed: 182, FirstDay: daysAgo(10), Days: 2, CallsPerDay: 20, RecordedShare: 1, MedianSize: 3_000})
 	a := onDisk(t, server)
 	a.run("--start-time", daysAgo(10), "--end-time", daysAgo(10)).want(t, 0)
-	began := server.Stats().Media.Requests
+	held, release := holdMedia(t, server)
 	a.finish(a.command(context.Background(), twoDays("--workers", "1")...), func(*os.Process) {
-		waitFor(t, func() bool { return server.Stats().Media.Requests > began })
+		defer release()
+		waitFor(t, held)
 		day := []string{"--start-time", daysAgo(10), "--end-time", daysAgo(10)}
 		a.verify(day...).want(t, 0)
 		if r := a.verify(append(day, "--note")...); r.code != 5 || r.found.Checked != 20 || !strings.Contains(r.stderr, "note the result") {

@@ -116,7 +116,7 @@ func Start(t testing.TB, withTLS bool) *Server {
 		flags = s.makeCertificate(t)
 	}
 	for range startTries {
-		if s.start(t, program, flags) {
+		if s.start(t, program, freeAddress(t), flags) {
 			return s
 		}
 	}
@@ -249,11 +249,10 @@ func moduleRoot() string {
 	}
 }
 
-// start runs the program on a free port. It returns false if the program ended, for example because
+// start runs the program at an address. It returns false if the program ended, for example because
 // the port was taken in between.
-func (s *Server) start(t testing.TB, program string, flags []string) bool {
+func (s *Server) start(t testing.TB, program, address string, flags []string) bool {
 	t.Helper()
-	address := freeAddress(t)
 	args := append([]string{"--port", address, "--region", Region, "--quiet", "--keep-alive"}, flags...)
 	// The sidecar stores the metadata, so that no file system needs extended attributes.
 	args = append(args, "posix", "--sidecar", t.TempDir(), "--versioning-dir", t.TempDir(), s.Dir)
@@ -282,7 +281,22 @@ func (s *Server) start(t testing.TB, program string, flags []string) bool {
 	if s.CAs != nil {
 		s.Endpoint = "https://" + address
 	}
-	return s.await(t, ended)
+	return s.await(t, ended) && s.isOwn(t)
+}
+
+// isOwn reports whether it is this server that answers: another test's server may have taken the port first.
+func (s *Server) isOwn(t testing.TB) bool {
+	t.Helper()
+	bucket := "own-" + strings.ToLower(rand.Text())
+	folder := filepath.Join(s.Dir, bucket)
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, answer := s.Client().HeadBucket(t.Context(), &s3.HeadBucketInput{Bucket: &bucket})
+	if err := os.Remove(folder); err != nil {
+		t.Fatal(err)
+	}
+	return answer == nil
 }
 
 // await waits until the server answers. It returns false if the server ended first.
