@@ -234,7 +234,7 @@ func nextText(s archiver.Summary) string {
 	add(s.Rejected > 0, "rejected recordings were not audio, or their host is not allowed; the log names them (see --allow-host)")
 	add(s.Lost > 0, "lost recordings: the vendor no longer has the audio; --retry lost tries once more")
 	add(s.GivenUp > 0, "given-up recordings waited longer than --give-up; --retry failed or --retry rejected tries once more")
-	add(!s.DryRun && s.Error == "" && unsettled, "days that have not settled are closed by a later run, such as a nightly run with --last 7d")
+	add(!s.DryRun && s.Error == "" && unsettled, "a later run, such as a nightly run with --last 7d, closes the days that have not settled")
 	if len(next) == 0 {
 		return ""
 	}
