@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -232,6 +233,8 @@ func nextAfterVerify(s verify.Summary) string {
 	}
 	known := s.Counts[verify.KnownDamaged]
 	lost := lostFiles(s.Findings)
+	add(!s.Repair && mayBeIntact(s.Findings), "wrong_size or wrong_hash on a day whose file of manifest/ has changed: perhaps the audio is intact, and only its line was changed. "+
+		"If you have a copy of the file, restore it, and run verify again")
 	switch {
 	case len(s.SealedDays) > 0 && !s.Repair: // one way only: after a repair, an archive would ask the vendor for audio that is stored
 		add(true, "sealed days are damaged ("+dayList(s.SealedDays)+"): do not run verify --repair yet. Restore the changed or missing files of manifest/ and calls/ from a copy, and run verify again; "+
@@ -255,6 +258,17 @@ func nextAfterVerify(s verify.Summary) string {
 		return ""
 	}
 	return "\nnext\n  " + strings.Join(next, "\n  ") + "\n"
+}
+
+// mayBeIntact reports whether other bytes than noted were found on a day whose lines have changed since it was closed.
+func mayBeIntact(findings []verify.Finding) bool {
+	changed := map[string]bool{}
+	for _, f := range findings {
+		changed[f.Day] = changed[f.Day] || f.Kind == verify.ChangedSegment && strings.HasPrefix(f.File, "manifest/")
+	}
+	return slices.ContainsFunc(findings, func(f verify.Finding) bool {
+		return (f.Kind == verify.WrongSize || f.Kind == verify.WrongHash) && changed[f.Day]
+	})
 }
 
 // lostFiles returns the missing files of manifest/ and calls/.
