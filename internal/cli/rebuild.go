@@ -78,6 +78,7 @@ type rebuildResult struct {
 	Error    string  `json:"error"`
 	Seconds  float64 `json:"seconds"`
 	archiver.Rebuilt
+	assumed []string // settings of archive.json that are defaults, because no setting gave them
 }
 
 func runRebuild(ctx context.Context, p *process, in input) outcome {
@@ -100,6 +101,7 @@ func runRebuild(ctx context.Context, p *process, in input) outcome {
 	if err = read.err; err == nil {
 		made.Rebuilt, err = p.runRebuilding(ctx, at, rebuild, talk)
 		err = withBucket(at, err)
+		made.assumed = assumedSettings(made.Rebuilt, read)
 	}
 	result := judge(err, context.Cause(ctx), made.Missing+made.Ambiguous+made.Unreadable > 0)
 	made.ExitCode, made.Seconds = result.code, time.Since(began).Seconds()
@@ -110,6 +112,17 @@ func runRebuild(ctx context.Context, p *process, in input) outcome {
 		result.unwritten = made.write(p.stdout, talk.json)
 	}
 	return result
+}
+
+// assumedSettings names the settings of a new archive.json that are the defaults, because nothing gave them.
+func assumedSettings(made archiver.Rebuilt, read *reader) (names []string) {
+	if made.Given && !read.isSet("api-url") && made.APIURL == read.apiURL() {
+		names = append(names, "--api-url")
+	}
+	if made.Given && !read.isSet("time-zone") && made.TimeZone == read.zone().String() {
+		names = append(names, "--time-zone")
+	}
+	return names
 }
 
 func (p *process) runRebuilding(ctx context.Context, at archiver.Location, rebuild *archiver.Rebuild, talk output) (made archiver.Rebuilt, err error) {
@@ -219,6 +232,9 @@ func (r rebuildResult) write(w io.Writer, asJSON bool) error {
 	case r.Given:
 		b.WriteString("  archive.json was written again from --time-zone and --api-url: check that both are the same as before\n")
 		fmt.Fprintf(&b, "    API address  %s\n    time zone    %s\n", r.APIURL, r.TimeZone)
+		if len(r.assumed) > 0 {
+			fmt.Fprintf(&b, "  not given, so the default: %s. If archive had another value, run rebuild again with it, before archive\n", strings.Join(r.assumed, ", "))
+		}
 	case r.Archive:
 		b.WriteString("  archive.json was written again from the newest seal\n")
 		fmt.Fprintf(&b, "    API address  %s\n    time zone    %s\n", r.APIURL, r.TimeZone)
