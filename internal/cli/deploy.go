@@ -44,7 +44,7 @@ type deployFlag struct {
 func deployFlags() []deployFlag {
 	return []deployFlag{
 		{setting{name: "to", placeholder: "FOLDER", usage: "write the files into this folder; overwrites nothing. For systemd, --to / installs them (default: print them)"}, nil},
-		{setting{name: "name", placeholder: "NAME", defaultValue: program, usage: "name of the units, objects and jobs, and of their folders; use a different name for each archive"}, nil},
+		{setting{name: "name", placeholder: "NAME", defaultValue: program, usage: "name of the units, objects and jobs, and of their folders; use a different name for each archive"}, []engine{kubernetes, systemd, slurm, awsBatch}},
 		{setting{name: "backfill", kind: toggle, usage: "print a job that runs many machines in parallel over --start-time to --end-time, instead of a nightly run"}, []engine{kubernetes, slurm, awsBatch}},
 		{setting{name: "at", placeholder: "HH:MM", defaultValue: "03:15", usage: "time of the nightly run, in --time-zone"}, []engine{kubernetes, systemd}},
 		{setting{name: "parallelism", placeholder: "N", defaultValue: "4", usage: "parallel runs of a backfill; they share --api-rate and --media-rate"}, []engine{kubernetes, slurm, awsBatch}},
@@ -113,7 +113,12 @@ func (c command) ofEngine(args []string) command {
 			c.settings = append(c.settings, f.setting)
 		}
 	}
-	c.about += "\n\nThese are the flags for " + args[0] + ". All flags of archive can be given too: see archive --help."
+	c.about += "\n\nThese are the flags for " + args[0] + ". "
+	if engine(args[0]) == alerts {
+		c.about += "The rules are the same for every archive; settings of archive do not change them."
+		return c
+	}
+	c.about += "All flags of archive can be given too: see archive --help."
 	return c
 }
 

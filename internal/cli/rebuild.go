@@ -222,7 +222,7 @@ func (r rebuildResult) write(w io.Writer, asJSON bool) error {
 		if r.Known > 0 {
 			fmt.Fprintf(&b, "unchanged    %s that have a manifest\n", plural(r.Known, "day"))
 		}
-		b.WriteString("\nnext\n  run archive over these days: it closes them, and downloads the recordings that were not found\n")
+		fmt.Fprintf(&b, "\nnext\n  run archive --start-time %s --end-time %s: it closes these days, and downloads the recordings that were not found\n", r.First, r.Last)
 		if r.Ambiguous > 0 {
 			b.WriteString("  archive downloads the ambiguous ones too: it notes the file if it has the same bytes, else it stores the\n" +
 				"  recording under another name and keeps the file; --json names them\n")

@@ -143,7 +143,7 @@ func verifiedText(s verify.Summary) string {
 	}
 	if s.Repair {
 		row("repaired", thousands(int64(s.Reopened)), "marked for download", part(s.Restored, "intact again"),
-			part(s.MendedDays, "days of the manifest repaired"))
+			mendedPart(s.MendedDays))
 	}
 	if s.CallsDropped > 0 {
 		row("calls/", thousands(int64(s.CallsDropped)), "unreadable lines left out by --repair, now or earlier")
@@ -154,6 +154,13 @@ func verifiedText(s verify.Summary) string {
 	writeKeptAside(&b, s.KeptAside)
 	b.WriteString(nextAfterVerify(s))
 	return trimLines(b.String())
+}
+
+func mendedPart(days int) string {
+	if days == 0 {
+		return ""
+	}
+	return plural(days, "day") + " of the manifest repaired"
 }
 
 // daysDoneText counts the checked days of a verification that was stopped.

@@ -201,6 +201,9 @@ func TestRefusedTokenOfAFile(t *testing.T) {
 	if r := a.run().want(t, 2); !strings.Contains(r.stderr, "check CONVOSO_AUTH_TOKEN and") {
 		t.Errorf("of the variable: %s", r.stderr)
 	}
+	if r := a.other(2, "archive"); !strings.HasPrefix(r.stdout, "nothing was listed or stored\n") || strings.Contains(r.stdout, "open days") {
+		t.Errorf("for a person: %s", r.stdout)
+	}
 }
 
 // TestDryRunOfManyPages counts days of many small pages and few recordings: the pages determine the estimated
