@@ -16,7 +16,8 @@ type Estimate struct {
 	Months []MonthCount `json:"months"` // that were counted, ascending
 	// FirstCall is the oldest listed day with calls, "" for none.
 	FirstCall fetcher.Date `json:"first_call"`
-	// DaysBefore is the number of days before the first call that the dry run did not list one by one.
+	// DaysBefore is the number of days before the first call, of which the dry run knows only the total. They count as
+	// listed, and not in the requests and hours.
 	DaysBefore int `json:"days_before_first_call"`
 	// PastPurgeDays have recordings to fetch and are older than --purge-after.
 	PastPurgeDays int `json:"past_purge_days"`
@@ -50,10 +51,8 @@ type S3Requests struct {
 }
 
 // CountPages sets the number of API requests that the dry run made, and the maximum rate per second, 0 for none. A run
-// makes the same number again, and one for each day that the dry run did not list, in parallel with the downloads: the
-// longer of the two times counts.
+// makes the same number again, in parallel with the downloads, so the longer of the two times counts.
 func (e *Estimate) CountPages(requests int64, perSecond float64) {
-	requests += int64(e.DaysBefore)
 	e.APIRequests = requests
 	if perSecond <= 0 {
 		return
@@ -169,12 +168,13 @@ func (c *counted) estimate(toS3 bool) *Estimate {
 	e.MediaRequests = int64(total.ToFetch)
 	e.HoursAt3, e.HoursAt10 = float64(total.ToFetch)/3/3600, float64(total.ToFetch)/10/3600
 	if toS3 {
+		days := int64(total.Days - c.daysBefore)
 		segments := int64(total.Calls/callsOfSegment + total.Recordings/recordingsOfSegment)
 		inTime := int64(time.Duration(e.HoursAt3*float64(time.Hour)) / segmentEvery)
 		e.S3 = &S3Requests{
-			Puts:  int64(total.ToFetch) + putsOfDay*int64(total.Days) + segments + inTime,
-			Lists: listsOfDay * int64(total.Days),
-			Gets:  getsOfDay*int64(total.Days) + segments + inTime,
+			Puts:  int64(total.ToFetch) + putsOfDay*days + segments + inTime,
+			Lists: listsOfDay * days,
+			Gets:  getsOfDay*days + segments + inTime,
 		}
 	}
 	return e

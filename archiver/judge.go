@@ -189,7 +189,7 @@ func (j *judgement) closeWithoutCalls() {
 		j.v.Needs.Control = true
 		return
 	}
-	j.reason("the API lists no call of this day: a second listing, a day later, must confirm this")
+	j.reason("the API lists no call of this day: the days around it, or a second listing a day later, must confirm this")
 }
 
 func (j *judgement) closeWithoutRecordings() {

@@ -156,6 +156,7 @@ type needed struct {
 func (r *run) supply(wanted []needed) error {
 	var missing, search []needed
 	asked := map[string]bool{} // media hosts
+	totals := totals{}
 	for _, w := range wanted {
 		d := w.day
 		switch n := &w.needs; {
@@ -164,7 +165,7 @@ func (r *run) supply(wanted []needed) error {
 		case n.Recorded && !r.evidence.shown(d.date, true):
 			d.recorded = r.askAPI(d.date, true)
 		case n.Control:
-			d.control = r.askTotal(d.date)
+			d.control = r.askTotal(d.date, totals)
 		}
 		for _, host := range w.needs.Media {
 			if asked[host] {

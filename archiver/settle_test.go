@@ -112,6 +112,23 @@ func TestShortRuns(t *testing.T) {
 	})
 }
 
+// TestTotalServesManyDays: the days without calls between two days with calls close by the total of one request.
+func TestTotalServesManyDays(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		const days = 60
+		first, last := w.ago(days+5), w.ago(6)
+		w.recordedCalls(first, 3)
+		w.recordedCalls(last, 3)
+		n := w.try(trial{config: spanOf(first, last)})
+		if n.err != nil || n.DaysClosed != days {
+			t.Errorf("%v: %d of %d days are closed", n.err, n.DaysClosed, days)
+		}
+		if pages := 2 + days + 1; n.listings > pages { // a second page of the days with calls, and the total
+			t.Errorf("%d requests for pages, want at most %d", n.listings, pages)
+		}
+	})
+}
+
 // TestPendingDaysInALongRun has a missing recording on the oldest day, and a run that continues for
 // hours: the verdict does not wait for the end of the run.
 func TestPendingDaysInALongRun(t *testing.T) {

@@ -127,40 +127,47 @@ func (r *run) countsOf(date fetcher.Date) (calls, recordings int, ok bool) {
 
 // askTotal reports whether the total of the span around an empty day, out to the nearest days with
 // calls, equals the known sum of its days and is not 0.
-func (r *run) askTotal(date fetcher.Date) answer {
+func (r *run) askTotal(date fetcher.Date, totals totals) answer {
 	first, before := r.nearestWithCalls(date, -1)
 	last, after := r.nearestWithCalls(date, 1)
 	if before+after == 0 && r.config.Shard.Count > 1 {
-		if last, after = r.askNearest(date, 1); after <= 0 {
+		if last, after = r.askNearest(date, 1, totals); after <= 0 {
 			last, after = date, 0
-			first, before = r.askNearest(date, -1)
+			first, before = r.askNearest(date, -1, totals)
 		}
 	}
 	if before+after <= 0 {
 		return no
 	}
-	if total, ok := r.totalOf(first, last); ok && total == before+after {
+	if total, ok := r.totalOf(first, last, totals); ok && total == before+after {
 		return yes
 	}
 	return no
 }
 
-// totalOf requests the number of calls of a range of whole days, both ends included.
-func (r *run) totalOf(first, last fetcher.Date) (int, bool) {
+// totals are the answers of the API about spans. They serve the days that were listed before they were requested.
+type totals map[fetcher.Window]int
+
+// totalOf returns the number of calls of a range of whole days, both ends included. It requests each range once.
+func (r *run) totalOf(first, last fetcher.Date, totals totals) (int, bool) {
 	start, end := first.Window(), last.Window()
 	span := fetcher.Window{From: start.From.Add(time.Second), To: end.To.Add(-time.Second)}
+	if total, known := totals[span]; known {
+		return total, true
+	}
 	page, err := r.source.Look(r.soft, span, fetcher.Filter{}, 0)
 	if err != nil {
 		r.log.Warn("cannot ask the API for calls of other days", "span", span.String(), "err", err)
 		return 0, false
 	}
+	totals[span] = page.Total
 	return page.Total, true
 }
 
 // askNearest requests the total of the days next to an empty day in one direction, extending the
 // range until there is a call. It is for shards: other runs list the neighbours, which may all be
 // unknown in a new archive.
-func (r *run) askNearest(date fetcher.Date, step int) (fetcher.Date, int) {
+func (r *run) askNearest(date fetcher.Date, step int, totals totals) (fetcher.Date, int) {
 	limit := date.AddDays(step * maxLookBack)
 	settled := fetcher.DateOf(fetcher.Wall(r.clock.now().Add(-r.config.Settle), r.config.Zone)).AddDays(-1)
 	if limit = min(limit, settled); step > 0 && limit <= date {
@@ -172,7 +179,7 @@ func (r *run) askNearest(date fetcher.Date, step int) (fetcher.Date, int) {
 			edge = limit
 		}
 		next := date.AddDays(step)
-		total, ok := r.totalOf(min(next, edge), max(next, edge))
+		total, ok := r.totalOf(min(next, edge), max(next, edge), totals)
 		if !ok || total > 0 || edge == limit {
 			return edge, total
 		}

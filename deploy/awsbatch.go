@@ -57,7 +57,7 @@ func AWSBatch(o Options) ([]File, error) {
 	return []File{
 		{Name: "job-definition.json", Use: "the container; submit.sh registers it", Text: definition, Mode: readable},
 		{Name: "job.json", Use: "the array of jobs; submit.sh submits it", Text: job, Mode: readable},
-		{Name: "submit.sh", Use: "run it with the credentials of AWS", Text: script, Mode: executable},
+		{Name: "submit.sh", Use: "run this script with the credentials of AWS", Text: script, Mode: executable},
 	}, nil
 }
 

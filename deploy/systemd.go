@@ -20,9 +20,9 @@ func Systemd(o Options) ([]File, error) {
 	rendered := slices.DeleteFunc([]systemdFile{
 		{"systemd.service", units + ".service", "archives; " + nextCommands, true},
 		{"systemd.timer", units + ".timer", "starts it each night; enable it", true},
-		{"systemd-lock.service", units + "-lock.service", "locks what is due after each night; nothing to do", locks},
-		{"systemd-lock.service", units + "-lock-all.service", "locks what is due of all days; nothing to do", locks},
-		{"systemd-lock.timer", units + "-lock-all.timer", "starts that each month; enable it", locks},
+		{"systemd-lock.service", units + "-lock.service", "each night, after archive, locks the recordings that are due; nothing to do", locks},
+		{"systemd-lock.service", units + "-lock-all.service", "each month, locks the recordings of all days that are due; nothing to do", locks},
+		{"systemd-lock.timer", units + "-lock-all.timer", "starts that service each month; enable this timer", locks},
 		{"systemd-failed.service", units + "-failed.service", "writes failures to the journal; add a command that notifies you", true},
 		{"systemd-sysusers.conf", "etc/sysusers.d/" + o.Name + ".conf", "the user of the service; run systemd-sysusers", unit.HasUser},
 		{"systemd-tmpfiles.conf", "etc/tmpfiles.d/" + o.Name + ".conf", "the user's folders and rights; run systemd-tmpfiles", unit.HasUser},

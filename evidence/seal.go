@@ -76,7 +76,7 @@ var headPattern = regexp.MustCompile(`^([1-9][0-9]{0,8}):([0-9a-f]{64})$`)
 func ParseHead(text string) (Head, error) {
 	found := headPattern.FindStringSubmatch(strings.TrimSpace(text))
 	if found == nil {
-		return Head{}, errors.New("it is not the head that seal prints: a number, a colon and 64 hex digits")
+		return Head{}, errors.New("it is not a head, which is a number, a colon and 64 hex digits")
 	}
 	number, _ := strconv.Atoi(found[1]) // nine digits fit
 	return Head{Number: number, Hash: found[2]}, nil

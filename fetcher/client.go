@@ -93,7 +93,7 @@ func New(o Options) (*Client, error) {
 		return nil, errors.New("read API address: it is not of the form https://api.convoso.com/v1")
 	}
 	if base.Scheme != "https" && (base.Scheme != "http" || !onLoopback(base)) {
-		return nil, errors.New("read API address: it must be https, or http on loopback: the token is sent with each request")
+		return nil, errors.New("read API address: it must be https, or http on loopback, because each request contains the token")
 	}
 	o.PageSize = orDefault(o.PageSize, MaxPageSize)
 	o.OffsetCeiling = orDefault(o.OffsetCeiling, DefaultOffsetCeiling)

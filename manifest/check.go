@@ -112,7 +112,7 @@ func pick(tree, day string, segments []Segment, found []sealed) (list []sealed, 
 		case i < 0:
 			faults = append(faults, Fault{Kind: FaultLostSegments, File: file, Reason: "a day line names it, but it is missing"})
 		case found[i].Segment != s || found[i].torn > 0:
-			faults = append(faults, Fault{Kind: FaultChangedSegment, File: file, Reason: "its size or SHA-256 differs from the day line"})
+			faults = append(faults, Fault{Kind: FaultChangedSegment, File: file, Reason: "its size or SHA-256 differs from closed.json"})
 			if tree == treeCalls && found[i].torn > 0 && !isGzip(file) { // ReadCalls takes it for what a crash has left
 				faults = append(faults, Fault{Kind: FaultBadLine, File: file, Line: found[i].torn, Reason: "the rows end in part of a line, or in a gap of NUL bytes"})
 			}

@@ -267,7 +267,7 @@ func (q *Query) Check() error {
 	case q.MaxLength > 0 && q.MinLength > q.MaxLength:
 		return &TermError{Name: "min-length", Problem: "it is more than max-length", Try: "swap them"}
 	case q.Seed > 0 && q.Sample == 0:
-		return &TermError{Name: "seed", Problem: "it needs a sample", Try: "add a sample, or leave it out"}
+		return &TermError{Name: "seed", Problem: "it needs a sample", Try: "give a sample too, or no seed"}
 	case q.Sample > 0 && q.Limit > 0:
 		return &TermError{Name: "sample", Problem: "it cannot be used together with limit", Try: "use one of them"}
 	case q.After != 0 && (q.Sample > 0 || q.Sort == LongestFirst || q.Sort == ShortestFirst):

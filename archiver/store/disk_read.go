@@ -47,7 +47,7 @@ func (d *Disk) Stat(ctx context.Context, key string) (Info, error) {
 // is a symbolic link, package os says only that the path leaves the root.
 func (d *Disk) readFailure(op, folder string, err error) error {
 	if !errors.Is(err, fs.ErrNotExist) && d.isLinked(folder) {
-		return linkedFolder(op + ": a folder of its key is a symbolic link")
+		return linkedFolder(op + ": a folder of its key")
 	}
 	return fileFailure(op, atDestination, err)
 }

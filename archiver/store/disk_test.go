@@ -266,7 +266,7 @@ func wantLinked(t *testing.T, err error, text string) {
 	if !errors.Is(err, store.ErrLinkedFolder) || !errors.Is(err, store.ErrUnusable) || store.IsRetriable(err) {
 		t.Fatalf("got %v, want ErrLinkedFolder", err)
 	}
-	if !strings.Contains(err.Error(), text) || !strings.Contains(err.Error(), "are not followed: ") || strings.Contains(err.Error(), "CANARY") {
+	if !strings.Contains(err.Error(), text+": the program follows no links below the destination: ") || strings.Contains(err.Error(), "CANARY") {
 		t.Errorf("the error is %q, want one that says %q", err, text)
 	}
 }

@@ -19,7 +19,7 @@ var (
 	// ErrLinkedFolder marks errors about a folder that is a symbolic link: links
 	// below the destination are not followed. OpenDisk finds those at the top,
 	// before anything is downloaded. It comes with ErrUnusable.
-	ErrLinkedFolder = errors.New("links below the destination are not followed")
+	ErrLinkedFolder = errors.New("the program follows no links below the destination")
 )
 
 // IsRetriable reports whether trying again later may succeed: the server is busy or fails, a connection broke, a

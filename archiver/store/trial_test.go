@@ -135,7 +135,7 @@ func TestTryDisk(t *testing.T) {
 		"a file":           {dir: file, nearest: file, says: "is not a folder: choose another --dest"},
 		"below a file":     {dir: filepath.Join(file, "a"), nearest: filepath.Join(file, "a"), says: "open folder"},
 		"a dead link":      {dir: filepath.Join(dir, "link", "a"), nearest: filepath.Join(dir, "link"), says: "a broken symbolic link"},
-		"a linked folder":  {dir: linked, nearest: linked, is: store.ErrLinkedFolder, says: "links below the destination"},
+		"a linked folder":  {dir: linked, nearest: linked, is: store.ErrLinkedFolder, says: "no links below the destination"},
 		"manifest, a file": {dir: spoiled, nearest: spoiled, says: "write to folder"},
 		"no name":          {says: "no name given"},
 	} {

@@ -3,7 +3,7 @@
 # These runs do not lock recordings, because --s3-lock-after is given. Run lock without --last when recordings are due.
 {{- end}}
 # Archives the past with {{.Parallelism}} runs at once, which share {{.Shards}} parts of the days:
-#   sbatch {{.Name}}-backfill.sh    # while parts end with exit code 3, again on the next day
+#   sbatch {{.Name}}-backfill.sh    # while parts end with exit code 3, run sbatch again on the next day
 #SBATCH --job-name={{.Name}}-backfill
 #SBATCH --array=0-{{.LastShard}}%{{.Parallelism}}
 #SBATCH --ntasks=1
@@ -12,7 +12,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --output=%x-%A_%a.log
-# A run that reaches its time limit gets so many seconds for a clean stop, and resumes later.
+# A run that reaches its time limit gets this many seconds for a clean stop, and resumes later.
 #SBATCH --signal=TERM@{{seconds .Stop}}
 set -u
 

@@ -38,6 +38,9 @@ func outputSettings() []setting {
 	}
 }
 
+// templateUsage describes --path-template for every command that has it.
+const templateUsage = "file name of each recording: a Go template with the API's fields of call and recording, like {{.campaign_id}}/{{.filename}} (all fields: docs/fields.md)"
+
 // archiveSettings is the table of all settings of archive.
 func archiveSettings() []setting {
 	settings := []setting{
@@ -59,7 +62,7 @@ func archiveSettings() []setting {
 		{name: "dest", group: groupWhere, placeholder: "DEST", usage: "a folder, or s3://bucket/prefix (required)"},
 		{name: "new-archive", kind: toggle, group: groupWhere, usage: "start a new archive in an empty folder that contained an archive before, or in a mount point where nothing is mounted"},
 		{name: "path-template", group: groupWhere, placeholder: "TEMPLATE", defaultValue: "{{.filename}}",
-			usage: "file name of each recording: a Go template with the API's fields of call and recording, like {{.campaign_id}}/{{.filename}} (all fields: docs/fields.md); archived recordings keep their names"},
+			usage: templateUsage + "; archived recordings keep their names"},
 		{name: "state-dir", group: groupWhere, placeholder: "FOLDER", usage: "folder for temporary files and learned rates; it may be empty at each start (default: the user's state folder)"},
 	}
 	settings = append(settings, filterSettings()...)
@@ -67,10 +70,10 @@ func archiveSettings() []setting {
 		{name: "api-url", group: groupSource, placeholder: "URL", defaultValue: "https://api.convoso.com/v1", usage: "address of the API: https, or http on loopback"},
 		{name: "auth-token-file", group: groupSource, placeholder: "FILE", usage: "file with the API token in its first line; or set CONVOSO_AUTH_TOKEN. No flag takes the token itself"},
 		{name: "allow-host", kind: list, group: groupSource, placeholder: "HOST", defaultValue: "*.convoso.com",
-			usage: "hosts that recordings may be downloaded from; repeatable, replaces the default. *.example.com allows https from every subdomain; http://127.0.0.1:9000 allows exactly this address, even a private one"},
+			usage: "hosts from which the program may download recordings; repeatable, replaces the default. *.example.com allows https from every subdomain; http://127.0.0.1:9000 allows exactly this address, even a private one"},
 		{name: "time-zone", group: groupSource, placeholder: "ZONE", defaultValue: "America/Los_Angeles", usage: "the account's time zone"},
 		{name: "page-size", group: groupSource, placeholder: "N", defaultValue: "500", usage: "rows per page of the call log, 1 to 500"},
-		{name: "api-rate", group: groupSource, placeholder: "RATE", defaultValue: "5", usage: "maximum API requests per second; the program slows down when the API asks. 0 means no limit"},
+		{name: "api-rate", group: groupSource, placeholder: "RATE", defaultValue: "5", usage: "maximum API requests per second; the program slows down when the API asks for it. 0 means no limit"},
 		{name: "media-rate", group: groupSource, placeholder: "RATE", defaultValue: "10", usage: "maximum downloads started per second from each media host; 0 means no limit"},
 
 		{name: "settle", group: groupRules, placeholder: "DURATION", defaultValue: "48h", usage: "minimum time between the end of a day and closing it"},

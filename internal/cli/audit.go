@@ -42,19 +42,19 @@ func auditSettings() []setting {
 func auditCommand() command {
 	return command{
 		name:      "audit",
-		usage:     "check the seals, or show the history of a recording or call or the access log",
+		usage:     "check the seals, or show the history of a recording or call, or the access log",
 		arguments: "[ID]",
 		about: `With --seals it checks the archive from the first seal to the last byte: no seal
 is missing, changed or signed with another key; no sealed line was changed,
 removed, added or reordered; every sealed recording still has the same bytes. It
-exits with 4 and names every difference.
+names every difference.
 
 With --access-log it shows who opened which calls, and who played and downloaded
-which recordings. With an id it shows only that recording or call.
+which recordings. With an id too, it shows only the entries of that recording or call.
 
-With the id of a recording it shows the recording's history: when it was listed,
+With only the id of a recording it shows the recording's history: when it was listed,
 downloaded and stored, its checksum, when its day was closed, and the seal that
-covers it. With the id of a call it shows when the call was listed, held, sealed
+covers it. With only the id of a call it shows when the call was listed, held, sealed
 and erased, and its recordings.
 
 It needs no token, takes no lock and writes nothing.`,
@@ -134,6 +134,7 @@ func (r *reader) auditJob(ctx context.Context, args []string, env environment) *
 		return j
 	case !seals:
 		r.keep(misuse("give --seals, --access-log or the id of a recording or call", "nothing to audit is given"))
+		return j
 	}
 	if !r.isSet("allowed-signers") {
 		r.keep(misuse("give --allowed-signers with a file of the public keys that you trust; see audit --help", "no allowed signers are given, so anybody may have signed the seals"))
@@ -147,7 +148,7 @@ func (r *reader) auditJob(ctx context.Context, args []string, env environment) *
 		value, origin := r.raw("head")
 		head, err := evidence.ParseHead(value)
 		if err != nil {
-			r.fail(origin, "write it like 42:9f86d0…, as seal printed it", "%v", err)
+			r.fail(origin, "give the head that seal printed, like 42:9f86d0…", "%v", err)
 		}
 		j.head = &head
 	}

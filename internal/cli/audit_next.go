@@ -61,7 +61,7 @@ func nextAfter(kind evidence.FindingKind) string {
 	case evidence.LinesRepaired:
 		return "repaired lines: compare the copy beside the file with a backup; if you have the file as it was sealed, restore it, then run verify --repair, archive and seal"
 	case evidence.StubUnexplained, evidence.ErasureUnsealed:
-		return "erased or expired: if erase list shows it and it is yours, run seal; otherwise restore evidence/ and the lines from a copy"
+		return "erased or expired: if erase list shows the erasure or expiry and you ordered it, run seal; otherwise restore evidence/ and the lines from a copy"
 	case evidence.Replaced:
 		return "replaced: if verify --repair wrote the lines, run archive over these days, then seal; otherwise restore manifest/ from a copy"
 	case evidence.AudioMissing, evidence.AudioChanged:

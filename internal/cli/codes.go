@@ -23,7 +23,7 @@ func exitCodesOf(command string) []exitCode {
 	switch command {
 	case "archive":
 		return []exitCode{
-			{"0", "every recording is archived or final, or waits in a day that has not settled"},
+			{"0", "every recording is archived, was lost or given up in an earlier run, or waits in a day that has not settled"},
 			{"1", "failed: API, media host or store unreachable for --retry-for, destination not writable, disk full, a Retry-After of more than an hour, or an archive of a later version"},
 			{"2", "wrong flags or configuration; token refused; unknown campaign, list, queue or user; archive of another account"},
 			{"3", "incomplete: a settled day is not closed, this run found a recording lost or gave it up, or a limit stopped the run"},
@@ -32,7 +32,7 @@ func exitCodesOf(command string) []exitCode {
 	case "verify":
 		return []exitCode{
 			{"0", "everything is intact"}, {"1", meansStore}, {"2", meansUsage},
-			{"3", "nothing is damaged, but something could not be read, the archive has no day in the span, or --max-duration stopped it"},
+			{"3", "nothing is damaged, but something could not be read (like an object in an archive storage class), the archive has none of the given days, or --max-duration stopped verify"},
 			{"4", "a stored recording, or the manifest, is damaged"},
 			{"5", meansLocked + " (--repair, --note)"}, signal,
 		}
@@ -47,7 +47,7 @@ func exitCodesOf(command string) []exitCode {
 	case "export":
 		return []exitCode{{"0", "the tables are up to date"}, {"1", "failed: the archive cannot be read, or the target cannot be written"}, {"2", meansUsage},
 			{"3", "a day could not be read, and its files stay as they were; or ids of --ids-from were not found; bagit: no call matches"},
-			{"4", "bagit: a recording is missing or damaged, and is left out"}, {"5", "bagit: another export is writing this bag"}, signal}
+			{"4", "bagit: the audio of a recording is missing or damaged; the rest is in the bag"}, {"5", "bagit: another export is writing this bag"}, signal}
 	case "erase":
 		return []exitCode{
 			{"0", "the calls were erased; without --yes: the calls that would be erased were shown; list: every erasure is done"}, {"1", meansStore}, {"2", meansUsage + "; more calls match than --max-erase"},
@@ -67,7 +67,7 @@ func exitCodesOf(command string) []exitCode {
 	case "seal":
 		return []exitCode{
 			{"0", "every closed day is sealed"}, {"1", meansStore + "; or the existing seals cannot be continued"}, {"2", meansUsage + "; or the key cannot sign"},
-			{"3", "--tsa gave no timestamp; the seal is stored without one"}, {"4", "the lines of a closed day do not match its day line, or an earlier seal; that day was not sealed"}, {"5", meansLocked}, signal,
+			{"3", "--tsa gave no timestamp; the seal is stored without one"}, {"4", "the lines of a closed day do not match its closed.json, or an earlier seal; seal did not sign that day"}, {"5", meansLocked}, signal,
 		}
 	case "audit":
 		return []exitCode{
@@ -82,7 +82,7 @@ func exitCodesOf(command string) []exitCode {
 	case "deploy":
 		return []exitCode{{"0", "the files were printed or written"}, {"1", "a file could not be written"}, {"2", meansFlags}}
 	case "doctor":
-		return []exitCode{{"0", "nothing failed"}, {"1", "something cannot be reached or written"}, {"2", "settings or token are wrong, or the archive belongs to another account"}, signal}
+		return []exitCode{{"0", "nothing failed, even with warnings"}, {"1", "something cannot be reached or written"}, {"2", "settings or token are wrong, or the archive belongs to another account, API address or time zone"}, signal}
 	}
 	return []exitCode{
 		{"0", "done"},

@@ -50,8 +50,8 @@ func deployFlags() []deployFlag {
 		{setting{name: "parallelism", placeholder: "N", defaultValue: "4", usage: "parallel runs of a backfill; they share --api-rate and --media-rate"}, []engine{kubernetes, slurm, awsBatch}},
 		{setting{name: "program", placeholder: "PATH", defaultValue: "/usr/local/bin/" + program, usage: "path of the program; the packages install /usr/bin/" + program}, []engine{systemd, slurm}},
 		{setting{name: "image", placeholder: "IMAGE", usage: "container image, like registry.example.com/convoso-archiver:1.0.0 (required for Kubernetes and AWS Batch)"}, []engine{kubernetes, awsBatch}},
-		{setting{name: "token-secret", placeholder: "NAME", usage: "secret with the token: the name of a Kubernetes Secret (default: the value of --name), or the ARN of an AWS secret (required)"}, []engine{kubernetes, awsBatch}},
-		{setting{name: "s3-credentials-file", placeholder: "FILE", usage: "file like ~/.aws/credentials for the runs (default: none, the machine has a role)"}, []engine{kubernetes, systemd, slurm}},
+		{setting{name: "token-secret", placeholder: "NAME", usage: "secret with the token: the name of a Kubernetes Secret (default: the value of --name), or the ARN of an AWS secret (required for AWS Batch)"}, []engine{kubernetes, awsBatch}},
+		{setting{name: "s3-credentials-file", placeholder: "FILE", usage: "file like ~/.aws/credentials for the runs (default: none; the runs use the role of the machine)"}, []engine{kubernetes, systemd, slurm}},
 		{setting{name: "role", placeholder: "ARN", usage: "AWS role of the runs (required for AWS Batch)"}, []engine{kubernetes, awsBatch}},
 		{setting{name: "job-queue", placeholder: "NAME", usage: "job queue of AWS Batch (required for AWS Batch)"}, []engine{awsBatch}},
 		{setting{name: "volume-size", placeholder: "SIZE", defaultValue: "100Gi", usage: "size of the volume, if --dest is a folder"}, []engine{kubernetes}},
@@ -72,10 +72,10 @@ func deployCommand() command {
 		name:      "deploy",
 		usage:     "print files that run archive by systemd, Kubernetes, Slurm or AWS Batch",
 		arguments: strings.Join(engines(), "|"),
-		about: `Prints complete files for systemd, Kubernetes, Slurm or AWS Batch, made from the
-flags, variables and configuration file of archive, and checked in the same way.
+		about: `Prints complete files for systemd, Kubernetes, Slurm or AWS Batch. deploy makes them from the
+flags, variables and configuration file of archive, and checks these as archive does.
 Several files are printed one after the other, each below
-a line "# ==> NAME <=="; --to writes them. No file contains the token;
+a line "# ==> NAME <=="; --to writes the files. No file contains the token;
 the files name the place where you store it.
 
 systemd and kubernetes run archive every night; kubernetes --backfill, slurm and
@@ -118,7 +118,7 @@ func (c command) ofEngine(args []string) command {
 		c.about += "The rules are the same for every archive; settings of archive do not change them."
 		return c
 	}
-	c.about += "All flags of archive can be given too: see archive --help."
+	c.about += "You can also give all flags of archive: see archive --help."
 	return c
 }
 

@@ -25,20 +25,16 @@ import (
 func doctorCommand() command {
 	return command{
 		name:  "doctor",
-		usage: "check token, clock, time zone, rights, store and configuration, and store nothing",
+		usage: "check token, clock, time zone, rights, store and configuration, and archive nothing",
 		about: `Takes the flags, the environment and the configuration file of archive, and checks everything that archive needs.
 Each line shows one check: its state (ok, warning, failed or skipped), the finding, and what to do. doctor reports
 all problems at once. --quiet hides the checks that are ok; --json writes one object.
 
-It stores nothing. To test whether a bucket can be written and honours conditional writes, it creates the object
-manifest/conditional-write-probe and removes it; the first run of archive creates the same object. For --ping-url
+It archives nothing. To test whether a bucket can be written and honours conditional writes, it creates the object
+manifest/conditional-write-probe, and removes it if its credentials may; the first run of archive creates the same object. For --ping-url
 it tests the connection and TLS, and sends no ping. It ends within a minute even if a server hangs. It needs no
 terminal and, with --state-dir, no home folder, so it can run as ExecStartPre= of a systemd service or as an init
-container.
-
-It exits with 0 when nothing failed, even with warnings; with 2 when the configuration or the token is wrong, or
-the archive belongs to another account, API address or time zone; with 1 when something cannot be reached or
-written.`,
+container.`,
 		examples: []example{
 			{"before the first night",
 				"convoso-archiver doctor --config /etc/convoso-archiver/nightly.yaml"},

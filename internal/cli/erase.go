@@ -17,7 +17,7 @@ import (
 
 const (
 	groupErased = "WHAT TO ERASE (calls that match all of these; only as flags)"
-	groupErase  = "THE ERASURE"
+	groupErase  = "THE ERASURE (only as flags)"
 
 	maxErase = "100"
 )
@@ -39,7 +39,7 @@ func eraseSettings() []setting {
 	settings := sealedArchiveSettings()
 	settings = append(settings, setting{name: "state-dir", group: groupArchive, placeholder: "FOLDER", usage: "folder of the search index (default: the user's state folder)"})
 	template, _ := named(archiveSettings(), "path-template")
-	template.group = groupArchive
+	template.group, template.usage = groupArchive, templateUsage+"; as given to archive"
 	settings = append(settings, template)
 	settings = append(settings, erasedTerms()...)
 	settings = append(settings,

@@ -32,7 +32,11 @@ func estimateText(e *archiver.Estimate, width int) string {
 		t.row("S3", fmt.Sprintf("about %s PUT, %s LIST and %s GET: PUT and LIST cost about ten times as much as GET",
 			thousands(s3.Puts), thousands(s3.Lists), thousands(s3.Gets)))
 	}
-	return text + "\nto archive this\n" + t.fitted(width)
+	what := "this"
+	if e.DaysBefore > 0 {
+		what = "the days from " + string(e.FirstCall) + " on"
+	}
+	return text + "\nto archive " + what + "\n" + t.fitted(width)
 }
 
 // timeText says how long the run takes, and names the pages of the call log if they take the longest.

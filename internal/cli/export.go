@@ -72,21 +72,19 @@ func exportCommand() command {
 		about: `Writes two tables with one file for each day: calls, with the fields and names
 of the API, and recordings, with the data of the manifest. The files are named
 calls/day=2025-05-01/part-0.parquet and so on, so that DuckDB, Athena and Spark
-read the day from the path. Run it again with the same --to and the same terms:
+read the day from the path. If you run export again with the same --to and the same terms,
 it writes only the days that changed, and leaves other days alone. It needs no
 token, sends nothing to the vendor, writes nothing to the archive, and may run
-while archive runs. The tables contain names and phone numbers: only this user
+while archive runs. The tables contain names and phone numbers: in a folder, only this user
 can read the files.
 
 _archive.json records the archive, the search terms and the erasures; views.sql defines
-two views for DuckDB. It exits with 3 when a day could not be read; the files of
-that day stay as they were.
+two views for DuckDB.
 
 --format bagit writes a BagIt bag (RFC 8493) to hand over: audio, call rows,
 manifest lines and seals of the matching calls, with checksums for sha256sum -c.
 The folder gets its final name when the bag is complete. bagit reads search
-terms only from the command line. It exits with 4 when the audio of a recording
-is missing or damaged: the rest is in the bag.`,
+terms only from the command line.`,
 		examples: []example{
 			{"everything as Parquet, updated each night",
 				"convoso-archiver export --dest /archive --to /tables"},

@@ -42,13 +42,10 @@ func findCommand() command {
 		name:  "find",
 		usage: "search calls and recordings in an archive, and copy their audio",
 		about: `Prints a table of the calls that match all given terms, newest first, and their
-number on stderr. It reads only the archive: it needs no token, sends nothing
+count on stderr. It reads only the archive: it needs no token, sends nothing
 to the vendor, writes nothing to the archive, and may run while archive runs.
 
-It exits with 0 when everything was searched, even if nothing was found; with 3
-when ids of --ids-from are missing or something could not be read; with 4 when
-a day of the archive, or a recording to copy, is missing or damaged. In these cases
-it still prints and copies the rest; verify shows the damage.`,
+If something is missing, damaged or cannot be read, find still prints and copies the rest; verify shows the damage.`,
 		examples: []example{
 			{"the calls of the last 30 days with this number; its last digits are enough",
 				"convoso-archiver find --dest /archive --last 30d --number 5550000063"},
@@ -123,7 +120,7 @@ func (r *reader) findJob(now time.Time, env environment) *findJob {
 	if r.toggle("null") {
 		j.end = "\x00"
 		if g := r.values["null"]; j.format != findPaths && g.byFlag() {
-			r.fail(g.origin, "add --paths, or leave it out", "it needs --paths")
+			r.fail(g.origin, "add --paths, or leave --null out", "it needs --paths")
 		}
 	}
 	if r.isSet("path-template") {
@@ -174,7 +171,7 @@ func (r *reader) findFormat() findFormat {
 		}
 	}
 	if tie {
-		r.keep(misuse("", "use one of --json, --csv and --paths%s", r.origins(names...)))
+		r.keep(misuse("", "use only one of --json, --csv and --paths%s", r.origins(names...)))
 	}
 	return chosen
 }

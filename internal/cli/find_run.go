@@ -213,7 +213,7 @@ func silentText(calls int, q search.Query) string {
 	case calls == 0:
 		return ""
 	case q.Limit > 0 || q.Sample > 0:
-		return "; " + plural(calls, "call") + verb + ": add --outcome archived to choose among calls that have"
+		return "; " + plural(calls, "call") + verb + ": add --outcome archived to choose among calls with audio"
 	}
 	return "; " + plural(calls, "call") + verb
 }

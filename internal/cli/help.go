@@ -27,7 +27,7 @@ type example struct{ task, line string }
 const environmentTitle = "ENVIRONMENT AND FILE"
 
 const environmentText = `Each flag has a variable (for --workers: CONVOSO_ARCHIVER_WORKERS) and a key in the YAML file of
---config (workers). A flag overrides its variable, a variable overrides the file. An empty
+--config (workers), unless this help says that it counts only as a flag. A flag overrides its variable, a variable overrides the file. An empty
 variable counts as not set; an unknown key in the file is an error. Repeatable flags also
 accept a comma-separated list. The token is in CONVOSO_AUTH_TOKEN; credentials for
 S3 and proxies are in their usual variables.`

@@ -123,7 +123,7 @@ func (h holdResult) writeLegal(b *strings.Builder) {
 		fmt.Fprintf(b, "legal hold   on for %s\n", plural(h.On, "object"))
 	case h.inS3:
 		b.WriteString("legal hold   none: the bucket has no Object Lock, so only this program obeys the hold\n")
-	case h.action == holdAdd:
+	case h.action == holdAdd && h.Calls > 0:
 		b.WriteString("legal hold   none in a folder: this program does not erase these recordings, but users with write access can delete them\n")
 	}
 }

@@ -22,8 +22,8 @@ const groupLockWhat = "WHAT TO LOCK"
 func lockCommandSettings() []setting {
 	archive := archiveSettings()
 	settings := []setting{
-		{name: "start-time", group: groupLockWhat, placeholder: "TIME", usage: "first day, like 2025-05-01 (default: the first day in the archive); read from the command line only"},
-		{name: "end-time", group: groupLockWhat, placeholder: "TIME", usage: "last day (default: the last one)"},
+		{name: "start-time", group: groupLockWhat, placeholder: "TIME", usage: "first day, like 2025-05-01 (default: the first day in the archive); only as a flag"},
+		{name: "end-time", group: groupLockWhat, placeholder: "TIME", usage: "last day (default: the last day in the archive)"},
 		{name: "last", group: groupLockWhat, placeholder: "DURATION", usage: "instead of --start-time and --end-time: 60d means the last sixty days and today"},
 	}
 	settings = append(settings, lockSettings()...)
@@ -46,7 +46,7 @@ func lockCommand() command {
 		name:  "lock",
 		usage: "lock recordings in S3 that must be locked, and extend locks",
 		about: `Goes through the archive's manifest day by day, and through its seals, and locks each recording and seal that must
-be locked and is not. It uses the lock settings of the archive, or those of the flags; later runs of archive then use
+be locked and is not locked yet. It uses the lock settings of the archive, or those of the flags; later runs of archive then use
 the settings of the flags too. lock extends a lock that is too short; it never shortens or weakens one. With
 --s3-lock-after, archive stores recordings without a lock: run lock each night.
 

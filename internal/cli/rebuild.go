@@ -28,6 +28,8 @@ func rebuildSettings() []setting {
 	for _, name := range []string{"path-template", "time-zone", "api-url", "workers", "retry-for"} {
 		s := inGroup(archive, name, groupArchive)
 		switch name {
+		case "path-template":
+			s.usage = templateUsage + "; as given to archive"
 		case "workers":
 			s.usage = "maximum recordings looked up in parallel"
 		case "retry-for":
@@ -45,10 +47,10 @@ func rebuildCommand() command {
 		name:  "rebuild",
 		usage: "recreate a lost manifest from calls/ and the stored recordings",
 		about: `Works on days that have rows in calls/ and nothing in manifest/, or only what
-verify --repair or an earlier rebuild wrote there: it looks for each recording
+verify --repair or an earlier rebuild wrote there. It looks for each recording
 in the store, by the metadata of its object or by its name and bytes, and
-records what it finds. Recordings that it cannot identify stay waiting. It sends
-nothing to the vendor. The next archive over these days closes them and
+records what it finds. Recordings that it cannot identify stay waiting. rebuild sends
+nothing to the vendor. The next run of archive over these days closes them and
 downloads only the missing recordings. You can run a stopped rebuild again; until
 archive has worked on a day, rebuild searches that day again.
 

@@ -50,7 +50,7 @@ func reportSettings() []setting {
 
 const (
 	groupReport   = "WHAT TO REPORT ON"
-	groupReported = "FILTERS OF ARCHIVE (report on days that were archived with the same filters)"
+	groupReported = "FILTERS OF ARCHIVE (a day is closed if it was closed with these, or without)"
 )
 
 // reportKnown are the settings of report in variables and the file; they include those of archive,
@@ -73,12 +73,8 @@ func reportCommand() command {
 the vendor, writes nothing to the archive, and may run while archive runs. The
 first line is the answer: complete or not, and when the last run was. A day is
 closed, open with the reason, or never listed; an archive that is not up to
-date is not complete. With the filters of archive it reports on the days that
-were closed with the same filters.
-
-It exits with 0 when the report was written, complete or not; with --strict it
-exits with 3 when the archive is not complete; with 1 when the archive cannot be
-read, and with 2 when there is no archive or a flag is wrong.`,
+date is not complete. With the filters of archive, a day is closed if archive
+closed it with the same filters, or without filters.`,
 		examples: []example{
 			{"is everything of May there?",
 				"convoso-archiver report --dest /archive --start-time 2025-05-01 --end-time 2025-05-31"},

@@ -79,7 +79,7 @@ func TestDemo(t *testing.T) {
 				"A simulated account with 3 days, 360 calls and 101 recordings",
 				"== archive: ", "  convoso-archiver archive --dest " + folder, "3 closed in this run",
 				"101 of 101 recordings on disk have the same SHA-256 as in the simulator",
-				"== verify: ", "  convoso-archiver verify --dest " + folder + "\n\nintact: 101 recordings (4.6 MB), every byte read",
+				"== verify: ", "  convoso-archiver verify --dest " + folder + "\n\nintact: 101 recordings (4.6 MB) of 3 days, every byte read",
 				"== report: ", "  convoso-archiver report --dest " + folder, "\ncomplete: 3 days from ",
 				"== where things are",
 			} {

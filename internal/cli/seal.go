@@ -53,14 +53,14 @@ Keep the printed head outside of the archive: with it, audit --seals detects
 that the newest seals were removed.
 
 In a folder it takes the archive's lock. In a bucket it needs permission to
-write to seals/. Days that an older version closed get salts first; this needs
-permission to write to their files and to evidence/.`,
+write to seals/. To days that an older version closed it first adds salts (docs/evidence.md);
+for this it needs permission to write to their files and to evidence/.`,
 		examples: []example{
 			{"make a key once, then seal each night",
 				"ssh-keygen -t ed25519 -N '' -C archive -f /etc/convoso-archiver/seal\n" +
 					"convoso-archiver seal --dest /archive --key /etc/convoso-archiver/seal"},
 			{"with a key that ssh-agent holds", "convoso-archiver seal --dest s3://my-bucket/calls --key ~/.ssh/seal.pub"},
-			{"with a timestamp of an authority", "convoso-archiver seal --dest /archive --key seal --tsa http://timestamp.digicert.com"},
+			{"with a timestamp of a timestamping authority", "convoso-archiver seal --dest /archive --key seal --tsa http://timestamp.digicert.com"},
 			{"save the head in another place", "convoso-archiver seal --dest /archive --key seal --json | jq -r .head >> /safe/heads"},
 		},
 		settings:    sealSettings(),

@@ -60,7 +60,7 @@ as a ZIP, and see in a calendar which days are complete. It reads only the
 archive, needs no token, and may run while archive runs. Phone numbers are
 masked for users without the right "numbers" (--users, --rights).
 
-The address is printed on stdout. Ctrl-C stops it.`,
+serve prints the address on stdout. Ctrl-C stops serve.`,
 		examples: []example{
 			{"search and listen on this machine", "convoso-archiver serve --dest /archive"},
 			{"also show complete phone numbers", "convoso-archiver serve --dest /archive --rights listen,download,numbers,audit"},

@@ -84,12 +84,16 @@ func cameToNothing(s archiver.Summary) bool {
 func workRows(s archiver.Summary, row func(name, count string, parts ...string)) {
 	row("days", thousands(int64(s.DaysAsked)),
 		part(s.DaysClosed, "closed in this run"), part(s.DaysSkipped, "closed before"),
-		part(s.DaysWhole, "complete for this request"), part(len(s.OpenDays), "open"), part(s.DaysNotBegun, "not started"))
+		part(s.DaysWhole, "complete for this request"), part(len(s.OpenDays), "open"), part(s.DaysNotBegun, "not reached"))
+	before := 0
+	if s.Estimate != nil {
+		before = s.Estimate.DaysBefore
+	}
 	if s.DaysListed > 0 {
-		row("calls", thousands(int64(s.Calls)), "in "+plural(s.DaysListed, "listed day"))
+		row("calls", thousands(int64(s.Calls)), "in "+plural(s.DaysListed-before, "listed day"))
 	}
 	if s.Estimate != nil && s.Estimate.FirstCall != "" {
-		row("first call", string(s.Estimate.FirstCall))
+		row("first call", string(s.Estimate.FirstCall), part(before, "days before it, not listed one by one"))
 	}
 	row("recordings", thousands(int64(s.Recordings)),
 		archivedPart(s), part(s.Known, "known before"), part(s.ToFetch, "to download"), part(s.Pending, "pending"),
@@ -227,14 +231,15 @@ func nextText(s archiver.Summary) string {
 	} else {
 		add(s.DryRun, afterCount(s.Estimate))
 		add(!s.DryRun && s.Stopped != "", "run the same command again; it resumes where it stopped")
-		add(!s.DryRun && s.Stopped != "" && s.Calls == 0 && s.DaysListed > 0, "no calls so far: --dry-run finds the first one; use its day as --start-time")
-		add(!s.DryRun && s.Stopped == "" && (s.Failed > 0 || s.Pending > 0 || settled),
-			"run the same command again: it retries waiting recordings and skips archived ones")
+		add(!s.DryRun && s.Stopped != "" && s.Calls == 0 && s.DaysListed > 0 && s.DaysSkipped == 0, "no calls so far: --dry-run finds the first one; use its day as --start-time")
+		waiting := s.Failed > 0 || s.Pending > 0 || slices.ContainsFunc(s.OpenDays, func(d archiver.OpenDay) bool { return d.Waiting > 0 })
+		add(!s.DryRun && s.Stopped == "" && waiting, "run the same command again: it retries waiting recordings and skips archived ones")
+		add(!s.DryRun && s.Stopped == "" && !waiting && settled, "run the same command again: it lists the open days again")
 	}
 	add(s.Rejected > 0, "rejected recordings were not audio, or their host is not allowed; the log names them (see --allow-host)")
 	add(s.Lost > 0, "lost recordings: the vendor no longer has the audio; --retry lost tries once more")
 	add(s.GivenUp > 0, "given-up recordings waited longer than --give-up; --retry failed or --retry rejected tries once more")
-	add(!s.DryRun && s.Error == "" && unsettled, "days that have not settled are closed by a later run, such as a nightly run with --last 7d")
+	add(!s.DryRun && s.Error == "" && unsettled, "a later run, such as a nightly run with --last 7d, closes the days that have not settled")
 	if len(next) == 0 {
 		return ""
 	}

@@ -83,7 +83,7 @@ func TestSummaryText(t *testing.T) {
 				PastPurgeDays: 300, HoursAt3: 27.78, HoursAt10: 8.33, APIRequests: 2100, MediaRequests: 300_000, S3: &archiver.S3Requests{Puts: 308_000, Lists: 1830, Gets: 9640},
 			}}},
 		{"years before the first call", archiver.Summary{Run: "r", Seconds: 9, DryRun: true, DaysAsked: 370, DaysListed: 370, Calls: 7, Recordings: 7, ToFetch: 7, EstimatedBytes: 7e6, APIRequests: 35,
-			Estimate: &archiver.Estimate{FirstCall: "2025-05-01", DaysBefore: 359, Months: []archiver.MonthCount{{Month: "2025-05", Days: 370, Calls: 7, Recordings: 7, ToFetch: 7, Bytes: 7e6}}, APIRequests: 394}}},
+			Estimate: &archiver.Estimate{FirstCall: "2025-05-01", DaysBefore: 359, HoursAt10: 0.1, HoursAt3: 0.2, MediaRequests: 7, Months: []archiver.MonthCount{{Month: "2025-05", Days: 370, Calls: 7, Recordings: 7, ToFetch: 7, Bytes: 7e6}}, APIRequests: 35}}},
 		{"stopped before the first call", archiver.Summary{Run: "r", ExitCode: ExitIncomplete, Seconds: 61, DaysAsked: 900, DaysListed: 300, DaysNotBegun: 600, APIRequests: 300, Stopped: "max-duration"}},
 		{"nothing left to fetch", archiver.Summary{Run: "r", Seconds: 1, DryRun: true, DaysAsked: 1, DaysListed: 1, Calls: 7, Recordings: 7, Known: 7, APIRequests: 2,
 			Estimate: &archiver.Estimate{Months: []archiver.MonthCount{{Month: "2025-05", Days: 1, Calls: 7, Recordings: 7}}, APIRequests: 2}}},

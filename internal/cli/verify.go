@@ -33,9 +33,9 @@ func verifySettings() []setting {
 		{name: "end-time", group: groupVerify, placeholder: "TIME", usage: "last day (default: today)"},
 		{name: "last", group: groupVerify, placeholder: "DURATION", usage: "instead of --start-time and --end-time: 7d means the last seven days and today"},
 		{name: "quick", kind: toggle, group: groupChecks, usage: "do not read the recordings: use a listing of the store to check that each one exists and has the right size and, on S3, the right entity tag"},
-		{name: "sample", group: groupChecks, placeholder: "PERCENT", usage: "read this share of the recordings, like 1%; each day reads another part, so that daily runs with 1% read everything within 100 days"},
+		{name: "sample", group: groupChecks, placeholder: "PERCENT", usage: "read this share of the recordings, like 1%; another part each day, so that daily runs with 1% read everything within 100 days"},
 		{name: "strict", kind: toggle, group: groupChecks, usage: "treat files that are not in the manifest as damage; without --strict they are only listed. Files in evidence/ and seals/, and those of operating systems, are ignored"},
-		{name: "repair", kind: toggle, group: groupChecks, usage: "mark damaged recordings, so that the next archive downloads them again under another name, and repair the manifest; deletes nothing"},
+		{name: "repair", kind: toggle, group: groupChecks, usage: "mark damaged recordings, so that the next run of archive downloads them again under another name, and repair the manifest; deletes nothing"},
 		{name: "note", kind: toggle, group: groupChecks, usage: "note the result in evidence/, so that report, audit and serve can say what was verified, and when"},
 		inGroup(archive, "workers", groupChecks),
 		inGroup(archive, "max-duration", groupChecks),
@@ -71,20 +71,16 @@ that are not in the manifest. The first line is the answer: intact or
 damaged. It needs no token and sends nothing to the vendor. Without --note and
 --repair it takes no lock, writes nothing, and may run while archive runs.
 
-It exits with 0 when everything is intact, with 4 when something is damaged,
-and with 3 when nothing is damaged but something could not be read, like an
-object in an archive storage class, or when the archive has no day in the span.
-
 With --note it takes the archive's lock for a moment at the end, and notes in
 evidence/ what it checked and found. report, audit RECORDING and the page of
-serve show that.
+serve show this note.
 
 With --repair it takes the archive's lock and marks damaged recordings; it
-still exits with 4. The next archive over these days downloads them again under
-another name and leaves the damaged file in place. A recording that was marked
-as damaged and is intact again is marked as archived. Before it repairs a file
-of manifest/ or calls/ with unreadable lines, it saves a copy. The next archive
-lists that day again.`,
+still exits with 4. The next run of archive over these days downloads them again under
+another name and leaves the damaged file in place. If a recording that is marked
+as damaged is intact again, verify marks it as archived. Before verify repairs a file
+of manifest/ or calls/ with unreadable lines, it saves a copy. The next run of archive
+lists the day of that file again.`,
 		examples: []example{
 			{"is everything of May intact?",
 				"convoso-archiver verify --dest /archive --start-time 2025-05-01 --end-time 2025-05-31"},

@@ -46,10 +46,12 @@ func verifyAnswer(s verify.Summary) string {
 			thousands(int64(s.Unreadable)), plural(s.Checked, "recording"), where)
 	case s.Days == 0:
 		return "nothing to verify: the archive has no day" + spanText(s) + "; report shows which days it has"
-	case s.Unknown > 0:
-		where += "; also " + plural(s.Unknown, "file") + " not in the manifest"
 	}
-	return "intact: " + checkedText(s) + ", in " + where
+	answer := "intact: " + checkedText(s, where)
+	if s.Unknown > 0 {
+		answer += "; also " + plural(s.Unknown, "file") + " not in the manifest"
+	}
+	return answer
 }
 
 // verifyCounts returns the figures of a verification for its last log line.
@@ -61,8 +63,8 @@ func verifyCounts(s verify.Summary) []any {
 }
 
 // checkedText explains what "intact" covers.
-func checkedText(s verify.Summary) string {
-	of := fmt.Sprintf("%s (%s)", plural(s.Checked, "recording"), bytesText(s.Bytes))
+func checkedText(s verify.Summary, where string) string {
+	of := fmt.Sprintf("%s (%s) of %s", plural(s.Checked, "recording"), bytesText(s.Bytes), where)
 	switch s.Mode {
 	case verify.Quick:
 		return of + ", present with the right size; their bytes were not read"
@@ -245,7 +247,7 @@ func nextAfterVerify(s verify.Summary) string {
 	switch {
 	case len(s.SealedDays) > 0 && !s.Repair: // one way only: after a repair, an archive would ask the vendor for audio that is stored
 		add(true, "sealed days are damaged ("+dayList(s.SealedDays)+"): do not run verify --repair yet. Restore the changed or missing files of manifest/ and calls/ from a copy, and run verify again; "+
-			"without a copy, or if this stays, run audit --seals: it says what to do")
+			"without a copy, or if the damage stays, run audit --seals: it says what to do")
 	case len(s.SealedDays) > 0:
 		add(true, "sealed days were damaged ("+dayList(s.SealedDays)+"): verify --repair cannot bring back what was sealed. Before any archive, restore the changed or missing files from a copy, and run verify --repair again; "+
 			"without a copy, run audit --seals: it says what to do")

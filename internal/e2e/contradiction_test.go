@@ -82,7 +82,7 @@ func TestSealRefusesFalsified(t *testing.T) {
 		a.refusedSeal(key, file)
 
 		files.write(file, was) // as seal advises
-		wantSaid(t, a.other(4, "verify").stdout, "without a copy, or if this stays, run audit --seals")
+		wantSaid(t, a.other(4, "verify").stdout, "without a copy, or if the damage stays, run audit --seals")
 		wantSaid(t, a.other(4, "audit", "--seals", "--allowed-signers", allowed).stdout, "\n  closed.json: restore it from a copy; without one run archive --relist over these days, and then seal")
 		a.run(twoDays("--relist")...).want(t, 0)
 		a.seal(key)

@@ -33,7 +33,7 @@ func TestFindChoice(t *testing.T) {
 	say := func(args ...string) string {
 		return a.find(append(args, "--copy-to", filepath.Join(t.TempDir(), "copies"))...).want(t, 0).stderr
 	}
-	hint := fmt.Sprintf("; %d calls have no audio: add --outcome archived to choose among calls that have\n", without)
+	hint := fmt.Sprintf("; %d calls have no audio: add --outcome archived to choose among calls with audio\n", without)
 	if text := say(longest...); !strings.Contains(text, hint) {
 		t.Errorf("%q lacks %q", text, hint)
 	}

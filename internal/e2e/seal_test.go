@@ -178,7 +178,7 @@ func TestSealRefuses(t *testing.T) {
 		{"audit", []string{"--seals"}, "no allowed signers are given"},
 		{"audit", []string{"--seals", "--allowed-signers", none}, "read the allowed signers"},
 		{"audit", []string{"--seals", "--allowed-signers", locked + ".pub"}, "line 1"},
-		{"audit", []string{"--seals", "--allowed-signers", allowed, "--head", "1:abc"}, "as seal printed it"},
+		{"audit", []string{"--seals", "--allowed-signers", allowed, "--head", "1:abc"}, "give the head that seal printed"},
 		{"audit", []string{"--seals", "1"}, "use either --seals or an id"},
 		{"audit", []string{"1", "2"}, "one recording"},
 		{"audit", []string{"--seals", "--allowed-signers", allowed, "--access-log", "x"}, "use either --seals or --access-log"},

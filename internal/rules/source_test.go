@@ -1,9 +1,11 @@
 package rules
 
 import (
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/token"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +20,16 @@ func TestSource(t *testing.T) {
 		for _, broken := range checkPackage(p) {
 			t.Error(broken)
 		}
+	}
+}
+
+// TestNoConflictMarks: no file contains the marks of a merge that was not finished.
+func TestNoConflictMarks(t *testing.T) {
+	grep := exec.Command("git", "grep", "-lE", "^(<<<<<<<|>>>>>>>) ", "--", ":/")
+	out, err := grep.Output()
+	failed, ok := errors.AsType[*exec.ExitError](err)
+	if files := string(out); files != "" || !ok || failed.ExitCode() != 1 {
+		t.Errorf("%v: files with marks: %s", err, files)
 	}
 }
 

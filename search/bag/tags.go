@@ -30,7 +30,7 @@ const (
 // readmeFiles is the start of README.txt.
 const readmeFiles = `This folder is a BagIt bag (RFC 8493).
 
-  data/audio/       recordings, by call day and recording id; index.csv says which call each belongs to
+  data/audio/       recordings, by call day and recording id; index.csv says to which call each recording belongs
   data/lines/calls/     rows of the call log, as the archive stores them
   data/lines/manifest/  manifest lines of each recording: its SHA-256, when it was downloaded, and from which host
   data/digests/     for each file below data/lines/, the SHA-256 of every line of the archive's own file, one per line
@@ -45,14 +45,14 @@ const readmeChecks = `
 
   sha256sum --strict --quiet -c manifest-sha256.txt && sha256sum --strict --quiet -c tagmanifest-sha256.txt
 
-2. Check who sealed it and when, with the public key that the owner of the archive sent you separately from this bag, as
-the file key.pub. The first command makes a list of the keys that you trust; "archive" is the name that it gives to this one.
+2. Check who made the seals and when, with the public key that the owner of the archive sent you separately from this bag, as
+the file key.pub. The first command makes a list of the keys that you trust; "archive" is the name that it gives to this key.
 The second command must print "Good" for each seal:
 
   printf 'archive namespaces="convoso-archiver.seal.v1" %s\n' "$(cat key.pub)" > allowed_signers
   for s in data/seals/*.json; do ssh-keygen -Y verify -f allowed_signers -I archive -n convoso-archiver.seal.v1 -s "${s%.json}.sig" < "$s" || echo "BAD SIGNATURE: $s"; done
 
-A file data/seals/000001.tsr is the timestamp of that signature by an authority (RFC 3161):
+A file data/seals/000001.tsr is the timestamp of 000001.sig, from an authority (RFC 3161):
 
   openssl ts -verify -data data/seals/000001.sig -in data/seals/000001.tsr -CAfile root-of-the-authority.pem
 
