@@ -55,7 +55,7 @@ func TestAccessible(t *testing.T) {
 func TestEverythingFits(t *testing.T) {
 	s := serve(t, "listen,download,audit", nil)
 	const lengthen = `document.querySelectorAll(".list tbody tr").forEach((row) => {
-		const long = {Agent: "Maria Magdalena van der Berg", Campaign: "Outbound renewals of the second half", Status: "Scheduled a call back",
+		const long = {Agent: "Maria Magdalena van der Berg", Campaign: "5051 Outbound renewals of the second half", Status: "Scheduled a call back",
 			Length: "1:02:03", Number: "+1 (550) 867-5359", Recording: "2 of 12 recordings"};
 		row.querySelectorAll("[data-label]").forEach((cell) => { cell.textContent = long[cell.dataset.label]; });
 	}), document.querySelectorAll("#at, #of").forEach((time) => { time.textContent = "1:02:03"; })`
@@ -83,6 +83,11 @@ func TestEverythingFits(t *testing.T) {
 		}
 		for (const e of all("#player button, #player select, #player label, #player p")) {
 			if (box(e).right > innerWidth || box(e).bottom > innerHeight || e.scrollWidth > e.clientWidth + 1) said.push("it is cut: " + name(e));
+		}
+		for (const e of all("td[data-label=Campaign]")) { // the id in front, behind which the name is cut
+			const id = document.createRange();
+			id.setStart(e.firstChild, 0), id.setEnd(e.firstChild, 4);
+			if (box(id).right > box(e).right - 20) said.push("the id of a campaign is cut: " + name(e));
 		}
 		for (const e of all(".facts dd")) if (e.textContent === "America/Los_Angeles" && box(e).height > 30) said.push("a word is broken: " + name(e));
 		const go = document.querySelector(".go");

@@ -269,6 +269,39 @@ func TestKeyboardOnly(t *testing.T) {
 	s.wantQuiet()
 }
 
+// TestPlayIsLogged: an opened call is logged with its waveform, and as played only after Play.
+func TestPlayIsLogged(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "log")
+	segments, err := web.OpenFolder(folder, "RUN")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := web.OpenAccessLog(segments)
+	t.Cleanup(func() { _ = log.Close() })
+	lines := func() (said string) {
+		files, err := web.NewFolderFiles(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := web.ReadAccess(t.Context(), files, "", "", func(a web.Access) error { said += " " + a.What; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return said
+	}
+	s := serve(t, "listen", func(c *web.Config) { c.Log = log })
+	s.open(call("90527000"))
+	s.until(`wave.dataset.drawn === "true"`)
+	s.clickAt("wave", 0.3)
+	if got := lines(); got != " details waveform" {
+		t.Errorf("before Play the log has%s", got)
+	}
+	s.click("#play")
+	s.until(`audio.ended || !audio.paused && audio.currentTime > 0`)
+	if got := lines(); got != " details waveform play" {
+		t.Errorf("after Play the log has%s", got)
+	}
+}
+
 // TestReason gives a reason, and then plays.
 func TestReason(t *testing.T) {
 	s := serve(t, "listen,download", func(c *web.Config) { c.RequireReason = true })

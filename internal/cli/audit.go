@@ -50,7 +50,8 @@ removed, added or reordered; every sealed recording still has the same bytes. It
 names every difference.
 
 With --access-log it shows who opened which calls, and who played and downloaded
-which recordings. With an id too, it shows only the entries of that recording or call.
+which recordings. "waveform" means only that the page drew a recording.
+With an id too, it shows only the entries of that recording or call.
 
 With only the id of a recording it shows the recording's history: when it was listed,
 downloaded and stored, its checksum, when its day was closed, and the seal that
@@ -63,7 +64,7 @@ It needs no token, takes no lock and writes nothing.`,
 				`printf 'archive namespaces="` + evidence.Namespace + `" %s\n' "$(cat seal.pub)" > allowed_signers`},
 			{"prove that nothing was changed",
 				"convoso-archiver audit --seals --dest /archive --allowed-signers allowed_signers --head 42:9f86d0…"},
-			{"who listened to one recording, and when", "convoso-archiver audit 705270011 --access-log /var/log/calls"},
+			{"who played one recording, and when", "convoso-archiver audit 705270011 --access-log /var/log/calls"},
 			{"the history of one recording, or of one call", "convoso-archiver audit 705270011 --dest /archive"},
 		},
 		settings:    auditSettings(),

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"convoso-archiver/internal/web"
 	"convoso-archiver/search"
 )
 
@@ -303,9 +304,30 @@ func limitHints(limits search.Limits, names search.Names) []hint {
 	return h.hints()
 }
 
-// warnOfLimits warns of campaigns and agents in --rights that match no call.
-func warnOfLimits(ctx context.Context, archive *search.Archive, limits search.Limits, logger *slog.Logger) {
-	if limits.Campaigns == nil && limits.Agents == nil {
+// limitChecks returns a function that warns of campaigns and agents in --rights, and of campaigns in the users file, that
+// match no call: once, and again if the file names other campaigns. users may be nil. The names of agents in the file are
+// those of people, so they are not logged.
+func limitChecks(archive *search.Archive, rights search.Limits, users *web.Users, logger *slog.Logger) func(context.Context) {
+	told := false
+	var last []string
+	return func(ctx context.Context) {
+		if !told {
+			warnOfLimits(ctx, archive, "--rights", rights, logger)
+			told = true
+		}
+		if users == nil {
+			return
+		}
+		if campaigns := users.Campaigns(); !slices.Equal(campaigns, last) {
+			warnOfLimits(ctx, archive, "the users file", search.Limits{Campaigns: campaigns}, logger)
+			last = campaigns
+		}
+	}
+}
+
+// warnOfLimits warns of campaigns and agents in limits that match no call.
+func warnOfLimits(ctx context.Context, archive *search.Archive, where string, limits search.Limits, logger *slog.Logger) {
+	if len(limits.Campaigns)+len(limits.Agents) == 0 {
 		return
 	}
 	names, err := archive.Names(ctx)
@@ -313,7 +335,7 @@ func warnOfLimits(ctx context.Context, archive *search.Archive, limits search.Li
 		return // each search reports it
 	}
 	for _, one := range limitHints(limits, names) {
-		logger.Warn("check --rights: " + one.line("the archive"))
+		logger.Warn("check " + where + ": " + one.line("the archive"))
 	}
 }
 

@@ -129,8 +129,8 @@ type freshness struct{ compared atomic.Int64 }
 func (f *freshness) holds() bool { return time.Now().UnixNano()-f.compared.Load() < int64(believeFor) }
 
 // keepIndex updates an index until ctx ends. A problem is reported once, and the index is not searched until an update
-// succeeds again. After the first successful update it calls ready.
-func keepIndex(ctx context.Context, s *searched, every time.Duration, fresh *freshness, logger *slog.Logger, ready func(context.Context)) {
+// succeeds again. After each successful update it calls updated.
+func keepIndex(ctx context.Context, s *searched, every time.Duration, fresh *freshness, logger *slog.Logger, updated func(context.Context)) {
 	last := ""
 	for {
 		began := time.Now()
@@ -149,9 +149,8 @@ func keepIndex(ctx context.Context, s *searched, every time.Duration, fresh *fre
 		case report.Read > 0 || report.Removed > 0:
 			logger.Info("search index updated", "days", report.Read, "removed", report.Removed, "seconds", int(time.Since(began).Seconds()))
 		}
-		if last = problem; problem == "" && ready != nil {
-			ready(ctx)
-			ready = nil
+		if last = problem; problem == "" {
+			updated(ctx)
 		}
 		select {
 		case <-time.After(every):

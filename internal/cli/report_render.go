@@ -142,7 +142,11 @@ func answer(r *report.Report) string {
 	if len(more) > 0 {
 		recordings = plural(t.ByOutcome[manifest.Archived], "recording") + " archived"
 	}
-	parts := append(countWords(r.DayCounts()), recordings)
+	parts := countWords(r.DayCounts())
+	if days := r.Unsettled(); days != "" {
+		parts = append(parts, days)
+	}
+	parts = append(parts, recordings)
 	parts = append(parts, countWords(t.UnarchivedCounts())...)
 	state := "complete"
 	switch {
@@ -182,8 +186,8 @@ func verifiedLines(r *report.Report) string {
 			parts = append(parts, "nothing damaged")
 		}
 		found := fmt.Sprintf("%s checked, %s", plural(v.Checked, "recording"), strings.Join(parts, ", "))
-		if v.From < r.From || v.To > r.To { // its figures also include other days
-			found += fmt.Sprintf(", in all days from %s to %s", orElse(v.From, "the first one"), v.To)
+		if from := max(v.From, r.FirstListed); from < r.From || v.To > r.To { // its figures also include other days
+			found = fmt.Sprintf("in all days from %s to %s: %s", from, v.To, found)
 		}
 		if !v.Complete && v.NotReadable == 0 {
 			found += "; it was stopped"

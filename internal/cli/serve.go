@@ -294,7 +294,7 @@ func (p *process) serve(ctx context.Context, j *serveJob) (err error) {
 		archive.Archive = archive.WithIndexWhile(archive.index, fresh.holds)
 		refresh, stop := context.WithCancel(ctx)
 		var refreshing sync.WaitGroup
-		checkLimits := func(ctx context.Context) { warnOfLimits(ctx, archive.Archive, j.config.Everybody.Within, logger) }
+		checkLimits := limitChecks(archive.Archive, j.config.Everybody.Within, j.config.Users, logger)
 		refreshing.Go(func() { keepIndex(refresh, &plain, every, fresh, logger, checkLimits) })
 		defer refreshing.Wait()
 		defer stop()

@@ -83,7 +83,7 @@ func TestReportForms(t *testing.T) {
 		t.Fatalf("%+v", total)
 	}
 	text := a.report().want(t, 0).stdout
-	counts := fmt.Sprintf("%d open, %d never listed, %d of these not settled yet, ", total.Open, total.NeverListed, total.Unsettled)
+	counts := fmt.Sprintf("%d open, %d never listed, %s to %s not settled yet, ", total.Open, total.NeverListed, daysAgo(2), daysAgo(0))
 	if !strings.Contains(text, counts) {
 		t.Errorf("no %q in:\n%s", counts, text)
 	}

@@ -20,7 +20,7 @@ type Access struct {
 	Kind        string    `json:"kind"` // access
 	Time        time.Time `json:"time"`
 	User        string    `json:"user"` // empty on loopback without a login
-	What        string    `json:"what"` // details, play, download, zip, csv; download_refused, zip_refused, csv_refused
+	What        string    `json:"what"` // details, waveform, play, download, zip, csv; all but waveform also with _refused
 	Day         string    `json:"day,omitzero"`
 	RecordingID string    `json:"recording_id,omitzero"`
 	CallID      string    `json:"call_id,omitzero"`

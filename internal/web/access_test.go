@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -73,6 +74,9 @@ func TestAccessLog(t *testing.T) {
 	s, log := noted(t, nil)
 	r, other := stored(shared.world, "12"), stored(shared.world, "13")
 	began := time.Now().Add(-time.Second)
+	for range 2 { // the page draws it before anybody presses Play
+		s.get(audioPath(r)+"?waveform", "X-User", "anna").want(t, 200)
+	}
 	for _, at := range []string{"bytes=0-", "bytes=100-", "bytes=2000-3000"} { // one session of listening
 		s.get(audioPath(r), "X-User", "anna", "Range", at).want(t, 206)
 	}
@@ -100,7 +104,7 @@ func TestAccessLog(t *testing.T) {
 		}
 	}
 	want := []string{
-		"anna play " + r.ID + " " + r.CallID + " ", "ben play " + r.ID + " " + r.CallID + " ", "anna play " + other.ID + " " + other.CallID + " ",
+		"anna waveform " + r.ID + " " + r.CallID + " ", "anna play " + r.ID + " " + r.CallID + " ", "ben play " + r.ID + " " + r.CallID + " ", "anna play " + other.ID + " " + other.CallID + " ",
 		"anna download " + r.ID + " " + r.CallID + " ", "anna zip " + r.ID + " " + r.CallID + " case 7", "anna csv   ",
 		"anna details  " + r.CallID + " ", "ben details  " + other.CallID + " ",
 	}
@@ -172,32 +176,84 @@ func TestReason(t *testing.T) {
 		t.Errorf("%d lines before anything was played", n)
 	}
 	s.ask("POST", "/listen", at, "X-User", "anna").want(t, 204)
-	s.get(audioPath(r), "X-User", "anna").want(t, 200)
+	if n := len(log.lines(t)); n != 0 {
+		t.Errorf("%d lines, but a reason alone plays nothing", n)
+	}
+	for range 2 {
+		s.get(audioPath(r)+"?waveform", "X-User", "anna").want(t, 200)
+		s.get(audioPath(r), "X-User", "anna").want(t, 200)
+	}
 	s.get(audioPath(r)+"?download=1", "X-User", "anna").want(t, 200)
 	s.get(audioPath(r), "X-User", "ben").want(t, 403) // the reason was given by another user
+	s.get(audioPath(r)+"?waveform", "X-User", "ben").want(t, 403)
 	s.ask("POST", "/zip", url.Values{"call": {r.Day + "/" + r.CallID}, "reason": {"audit"}}, "X-User", "anna").want(t, 200)
-	lines := log.lines(t)
-	if len(lines) != 3 || lines[0].What != "play" || lines[0].Reason != "complaint 12" || lines[1].What != "download" || lines[2].Reason != "audit" {
-		t.Errorf("%+v", lines)
+	at.Set("reason", "complaint 13")
+	s.ask("POST", "/listen", at, "X-User", "anna").want(t, 204)
+	s.get(audioPath(r), "X-User", "anna").want(t, 200)
+	var got []string
+	for _, line := range log.lines(t) {
+		got = append(got, line.User+" "+line.What+" "+line.Reason)
+	}
+	if want := "anna waveform complaint 12, anna play complaint 12, anna download complaint 12, anna zip audit, anna play complaint 13"; strings.Join(got, ", ") != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestAccessLogOfUnseen checks that the requests of a user with limits for other calls are logged, and with ids only if
+// the archive has them.
+func TestAccessLogOfUnseen(t *testing.T) {
+	s, log := noted(t, func(c *Config) { c.Everybody.Within.Campaigns = []string{"12"} })
+	seen, other := stored(shared.world, "12"), stored(shared.world, "13")
+	for _, call := range []string{other.Day + "/" + other.CallID, other.Day + "/5508675300", "day/5508675300"} {
+		s.get("/call/"+call, "X-User", "anna").want(t, 404, textUnseen)
+		s.get("/calls?call="+url.QueryEscape(call), "X-User", "anna").want(t, 200)
+	}
+	s.get(audioPath(other), "X-User", "anna").want(t, 404)
+	s.get(audioPath(other)+"?download=1", "X-User", "anna").want(t, 404)
+	s.get("/audio/"+other.Day+"/5508675300", "X-User", "anna").want(t, 404)
+	s.ask("POST", "/listen", url.Values{"day": {other.Day}, "recording": {other.ID}}, "X-User", "anna").want(t, 404)
+	s.ask("POST", "/zip", url.Values{"call": {seen.Day + "/" + seen.CallID, other.Day + "/" + other.CallID}}, "X-User", "anna").want(t, 404)
+	var got []string
+	for _, line := range log.lines(t) {
+		got = append(got, strings.Join([]string{line.What, line.Day, line.CallID, line.RecordingID}, "|"))
+	}
+	of := other.Day + "|" + other.CallID + "|"
+	want := []string{
+		"details_refused|" + of, "details_refused|" + of, "details_refused|" + other.Day + "||", "details_refused|" + other.Day + "||",
+		"details_refused|||", "play_refused|" + of + other.ID, "download_refused|" + of + other.ID, "play_refused|" + other.Day + "||",
+		"play_refused|" + of + other.ID, "zip_refused|" + of,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the log holds\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	wantNoNumbers(t, "the access log", string(log.text))
+	log.broken = true
+	s.get(audioPath(other), "X-User", "anna").want(t, 404)
+	if said := s.log.String(); !strings.Contains(said, "a refused request is not noted") {
+		t.Errorf("the log says %q", said)
 	}
 }
 
 func TestPlays(t *testing.T) {
 	var p plays
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	key := play{"anna", "10.0.0.1", "2025-05-27", "1", ""}
-	if p.goesOn(key, now) {
+	key := play{playsAudio, "anna", "10.0.0.1", "2025-05-27", "1", ""}
+	goesOn := func(now time.Time) bool {
+		reason, ok := p.goesOn(key, now)
+		return ok && reason == "complaint 12"
+	}
+	if goesOn(now) {
 		t.Error("a session goes on that has not begun")
 	}
-	p.begin(key, now)
-	if !p.goesOn(key, now.Add(sessionEnds)) || !p.goesOn(key, now.Add(2*sessionEnds)) || p.goesOn(key, now.Add(4*sessionEnds)) {
+	p.begin(key, "complaint 12", now)
+	if !goesOn(now.Add(sessionEnds)) || !goesOn(now.Add(2*sessionEnds)) || goesOn(now.Add(4*sessionEnds)) {
 		t.Error("a session ends too soon or too late")
 	}
 	for i := range 2 * maxSessions {
-		p.begin(play{"anna", "", "", string(rune(i)), ""}, now)
+		p.begin(play{playsAudio, "anna", "", "", string(rune(i)), ""}, "", now)
 	}
-	if len(p.last) > maxSessions {
-		t.Errorf("%d sessions", len(p.last))
+	if len(p.open) > maxSessions {
+		t.Errorf("%d sessions", len(p.open))
 	}
 }
 

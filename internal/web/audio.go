@@ -70,6 +70,14 @@ func (s *Server) recordingAt(w http.ResponseWriter, r *http.Request, day, id str
 		s.trouble(w, r, "look up a recording", err)
 		return nil, false
 	}
+	line := Access{What: "play_refused"}
+	if r.URL.Query().Has("download") {
+		line.What = "download_refused"
+	}
+	if ref != nil {
+		line.RecordingID, line.CallID = ref.id, ref.callID
+	}
+	s.noteUnseen(r, line, day)
 	s.refuse(w, r, http.StatusNotFound, "There is no such recording.", "It may belong to another day, or you may not see it.")
 	return nil, false
 }
@@ -90,13 +98,12 @@ func (s *Server) audio(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusNotFound, "The recording is not in the archive.", sentence(whyNot(ref.Recording)))
 		return
 	}
-	if s.RequireReason || !download {
-		if !s.mayPlay(w, r, ref) {
-			return
-		}
+	reason, ok := s.reasonFor(w, r, ref)
+	if !ok || !download && !s.mayPlay(w, r, ref, reason) {
+		return
 	}
 	if download && (r.Method != http.MethodHead) &&
-		!s.note(w, r, Access{What: "download", Day: ref.day, RecordingID: ref.id, CallID: ref.callID}) {
+		!s.note(w, r, Access{What: "download", Day: ref.day, RecordingID: ref.id, CallID: ref.callID, Reason: reason}) {
 		return
 	}
 	s.send(w, r, ref, download)

@@ -2,12 +2,14 @@ package web
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -192,6 +194,41 @@ func TestUsersFileChanges(t *testing.T) {
 	}
 }
 
+// TestLimitsAreLost checks that a reload says how many users have no limits, and warns if a user has lost them, without
+// names.
+func TestLimitsAreLost(t *testing.T) {
+	u, path, log := users(t, "anna:-\nben:-:listen;campaigns=12,Solar\ncleo:-:listen;agents=3001\nofficer:-:audit")
+	if got := u.Campaigns(); !slices.Equal(got, []string{"12", "Solar"}) {
+		t.Errorf("the file limits users to %v", got)
+	}
+	for _, test := range []struct {
+		name, text, said string
+		warns            bool
+	}{
+		{"a new limit", "anna:-:listen;campaigns=13\nben:-:listen;campaigns=12\ncleo:-:listen;agents=3001\nofficer:-:audit", "users=4 without_limits=0", false},
+		{"a new user without limits", "anna:-:listen;campaigns=13\nben:-:listen;campaigns=12\ncleo:-\ndora:-", "users=4 without_limits=2", true},
+		{"a dropped field", "anna:-:listen;campaigns=13\nben:-\ncleo:-\ndora:-", "users=4 without_limits=3", true},
+		{"no change of limits", "anna:-:listen;campaigns=14\nben:-\ncleo:-\ndora:-\nemil:-", "users=5 without_limits=4", false},
+	} {
+		before := len(log.String())
+		if err := os.WriteFile(path, []byte(test.text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		u.checked = time.Time{}
+		u.find("anna")
+		said := log.String()[before:]
+		if warns := strings.Contains(said, "users who had limits see all calls now"); warns != test.warns || !strings.Contains(said, test.said) {
+			t.Errorf("%s: the log says %s", test.name, said)
+		}
+		if strings.Contains(said, "ben") || strings.Contains(said, "cleo") {
+			t.Errorf("%s: the log names a user: %s", test.name, said)
+		}
+	}
+	if got := u.Campaigns(); !slices.Equal(got, []string{"14"}) {
+		t.Errorf("the changed file limits users to %v", got)
+	}
+}
+
 func TestLogin(t *testing.T) {
 	list, _, _ := users(t, "anna:"+hashOf(t, "open: sésame")+"\nproxied:-:listen")
 	s := serve(t, func(c *Config) { c.Users, c.Everybody = list, Rights{} })
@@ -355,7 +392,7 @@ func TestClientAddress(t *testing.T) {
 		"192.0.2.7, evil": "127.0.0.1", "::ffff:192.0.2.8": "192.0.2.8",
 	} {
 		s.server.plays.mu.Lock()
-		clear(s.server.plays.last) // each request starts a session
+		clear(s.server.plays.open) // each request starts a session
 		s.server.plays.mu.Unlock()
 		s.get(audioPath(stored(shared.world, "12")), "X-User", "anna", "X-Forwarded-For", forwarded).want(t, 200)
 		lines := s.server.Log.segments.(*memory).lines(t)
@@ -409,8 +446,8 @@ func TestRights(t *testing.T) {
 		{"west", "GET", "/calls?campaign=13", nil, 200, "No call matches", "Solar East"},
 		{"west", "GET", audioPath(west), nil, 200, "RIFF", ""},
 		{"west", "GET", audioPath(east), nil, 404, "There is no such recording.", "RIFF"},
-		{"west", "GET", "/call/" + east.Day + "/" + east.CallID, nil, 404, "There is no such call.", "Solar East"},
-		{"west", "GET", "/calls?call=" + east.Day + "/" + east.CallID, nil, 200, "The call does not exist", "Solar East"},
+		{"west", "GET", "/call/" + east.Day + "/" + east.CallID, nil, 404, textUnseen, "Solar East"},
+		{"west", "GET", "/calls?call=" + east.Day + "/" + east.CallID, nil, 200, textUnseen, "Solar East"},
 		{"west", "POST", "/zip", zip(east), 404, "One of these calls does not exist.", "PK"},
 		{"west", "POST", "/zip", url.Values{"call": {west.Day + "/" + west.CallID, east.Day + "/" + east.CallID}}, 404, "", "PK"},
 		{"west", "POST", "/listen", url.Values{"day": {east.Day}, "recording": {east.ID}}, 404, "", ""},
@@ -476,6 +513,27 @@ func TestMask(t *testing.T) {
 	} {
 		if got := m.text(in); got != want {
 			t.Errorf("%q becomes %q, want %q", in, got, want)
+		}
+	}
+}
+
+// TestMaskSession checks that the id of a session is shown, unless it may hold a number.
+func TestMaskSession(t *testing.T) {
+	const id = "54e763323127574e3795008b41e36162@192.0.0.0:5060"
+	for in, want := range map[string]string{
+		id: id, "54e763323127574e3795008b41e36162@[2001:db8::1]:5060": "54e763323127574e3795008b41e36162@[2001:db8::1]:5060",
+		"54e763323127574e3755086753091e36@192.0.0.0:5060": "54e•••7574e•••3091e•••5060", // has the number of the call
+		"5508675309@192.0.0.0:5060":                       "•••5060",
+		"54e763323127574e3795008b41e36162@5508675309":     "54e•••7574e•••5008b41e•••5309",
+		"12345678901234567890123456789012@192.0.0.0:5060": "•••5060",
+	} {
+		row, err := json.Marshal(map[string]string{"session_id": in, "phone_number": "(550) 867-5309"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := newMasker(&user{}).row(row)
+		if text := got[1].Value; got[1].Name != "session_id" || text != want {
+			t.Errorf("%s is shown as %s, want %s", in, text, want)
 		}
 	}
 }

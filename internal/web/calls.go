@@ -44,8 +44,9 @@ type callsPage struct {
 	First    string // address of the first page, if this is not the first one
 	Search   string // the query of the address, without the open call
 	Open     *details
-	Failed   bool // the terms are invalid
-	Reason   bool // required for playback and downloads
+	Unseen   string // why the call of the address is not open, empty if none was asked for
+	Failed   bool   // the terms are invalid
+	Reason   bool   // required for playback and downloads
 }
 
 // callRow is a call in the list.
@@ -131,7 +132,7 @@ func (s *Server) fill(r *http.Request, p *callsPage, a *asked, values url.Values
 			return err
 		}
 		if p.Open == nil {
-			p.Remarks = append(p.Remarks, "The call does not exist, or you may not see it.")
+			p.Unseen = textUnseen
 		} else {
 			p.Open.Second, p.Open.Close = a.second, with(values, "call", "", "t", "")
 		}
@@ -156,11 +157,19 @@ func newRow(c *search.Call, mask masker) callRow {
 	f := mask.fields(c.Fields)
 	row := callRow{
 		Ref: c.Day + "/" + c.ID, Day: c.Day, Date: dateWords(c.Day), Clock: c.Wall.Format(time.TimeOnly),
-		Agent: cmp.Or(f.User, f.UserID), Campaign: cmp.Or(f.Campaign, f.CampaignID), Status: cmp.Or(f.StatusName, f.Status),
+		Agent: cmp.Or(f.User, f.UserID), Campaign: campaignWords(f.CampaignID, f.Campaign), Status: cmp.Or(f.StatusName, f.Status),
 		Number: cmp.Or(f.PhoneNumber, f.NumberDialed), Length: length(c.Length), State: state(c),
 	}
 	row.Stored = slices.ContainsFunc(c.Recordings, search.Recording.Stored)
 	return row
+}
+
+// campaignWords has the id first: a narrow column cuts names, which may begin alike.
+func campaignWords(id, name string) string {
+	if id == "" || strings.HasPrefix(name, id) {
+		return name
+	}
+	return strings.TrimSpace(id + " " + name)
 }
 
 // tell describes the list in words, including what is missing in it.

@@ -225,7 +225,7 @@ func (p *completePage) fill(made *report.Report, month, day string) {
 // facts returns sentences about the archive: with counts the totals, when the report was made, the last run, and the last
 // verification.
 func facts(made *report.Report, counts bool) []string {
-	list := []string{"Checked " + made.Made.Format("2006-01-02 15:04") + " UTC."}
+	list := []string{"Made at " + made.Made.Format("2006-01-02 15:04") + " UTC."}
 	if !made.LastRun.IsZero() {
 		list = append(list, "The last run wrote "+made.LastRun.Format("2006-01-02 15:04")+" UTC.")
 	}
@@ -246,6 +246,9 @@ func totals(made *report.Report) string {
 	parts := countWords(made.DayCounts())
 	if len(parts) == 0 {
 		parts = []string{"all closed"}
+	}
+	if days := made.Unsettled(); days != "" {
+		parts = append(parts, days)
 	}
 	archived, of, more := t.ByOutcome[manifest.Archived], "", countWords(t.More())
 	all := archived

@@ -19,12 +19,12 @@ func TestAnswer(t *testing.T) {
 		{"complete", "Complete", "2025-05-01: all closed, 1,190 of 1,200 recordings archived, 9 waiting, 1 lost, 2.5 MB.", report.Report{
 			Complete: true, From: "2025-05-01", To: "2025-05-01", Days: []report.Day{closed}, Total: report.Total{Days: 1, Closed: 1, Counts: counts},
 		}},
-		{"so far", "Complete so far", "29 days from 2025-05-01 to 2025-05-29: 26 closed, 3 not settled yet, 1 of 1 recording archived, 0 B.", report.Report{
+		{"so far", "Complete so far", "29 days from 2025-05-01 to 2025-05-29: 26 closed, 3 not settled yet (2025-05-02), 1 of 1 recording archived, 0 B.", report.Report{
 			Complete: true, From: "2025-05-01", To: "2025-05-29", Days: []report.Day{closed, never}, Total: report.Total{
 				Days: 29, Closed: 26, Open: 2, NeverListed: 1, Unsettled: 3, Counts: report.Counts{Recordings: 1, ByOutcome: map[manifest.Outcome]int{manifest.Archived: 1}},
 			},
 		}},
-		{"not", "Not complete", "29 days from 2025-05-01 to 2025-05-29: 24 closed, 4 open, 1 never listed, 3 of these not settled yet, 1,190 of 1,200 recordings archived, 9 waiting, 1 lost, 2.5 MB.", report.Report{
+		{"not", "Not complete", "29 days from 2025-05-01 to 2025-05-29: 24 closed, 4 open, 1 never listed, 2025-05-02 not settled yet, 1,190 of 1,200 recordings archived, 9 waiting, 1 lost, 2.5 MB.", report.Report{
 			From: "2025-05-01", To: "2025-05-29", Days: []report.Day{closed, never}, Total: report.Total{Days: 29, Closed: 24, Open: 4, NeverListed: 1, Unsettled: 3, Counts: counts},
 		}},
 		{"stopped", "Not complete", "2025-05-01: 1 open, 20 recordings archived, 844.4 kB; 1 open day is not listed completely, so more recordings may exist: run archive over this day.", report.Report{

@@ -43,6 +43,9 @@ type recordingView struct {
 	SHA256   string
 }
 
+// textUnseen does not say which of the two it is.
+const textUnseen = "You may not see this call, or it does not exist."
+
 // call answers the script with the details of a call, without the page.
 func (s *Server) call(w http.ResponseWriter, r *http.Request) {
 	d, err := s.details(r, r.PathValue("day"), r.PathValue("id"))
@@ -51,7 +54,7 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if d == nil {
-		s.refuse(w, r, http.StatusNotFound, "There is no such call.", "It may belong to another day, or you may not see it.")
+		s.refuse(w, r, http.StatusNotFound, textUnseen, "Load the list again.")
 		return
 	}
 	if s.mayOpen(w, r, d.Day, r.PathValue("id")) {
@@ -59,7 +62,7 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// details returns a call that the user may see, nil if there is none.
+// details returns a call that the user may see, nil if there is none, which it logs.
 func (s *Server) details(r *http.Request, day, id string) (*details, error) {
 	u := userOf(r)
 	c, err := s.catalog.call(r.Context(), day, id)
@@ -67,6 +70,11 @@ func (s *Server) details(r *http.Request, day, id string) (*details, error) {
 		if u.Listen && c == nil && err != nil {
 			return nil, err
 		}
+		line := Access{What: "details_refused"}
+		if c != nil {
+			line.CallID = c.ID
+		}
+		s.noteUnseen(r, line, day)
 		return nil, nil
 	}
 	mask := newMasker(u)

@@ -122,6 +122,11 @@ func (s *Server) selection(w http.ResponseWriter, r *http.Request) ([]chosen, bo
 			return nil, false
 		}
 		if c == nil || !u.may(&c.Fields) {
+			line := Access{What: "zip_refused"}
+			if c != nil {
+				line.CallID = c.ID
+			}
+			s.noteUnseen(r, line, day)
 			s.refuse(w, r, http.StatusNotFound, "One of these calls does not exist.", "You may not see it, or the archive has changed. Load the list again.")
 			return nil, false
 		}

@@ -4,6 +4,7 @@ package web
 
 import (
 	"encoding/json"
+	"net/netip"
 	"slices"
 	"strings"
 	"unicode"
@@ -131,8 +132,9 @@ func (m masker) row(raw json.RawMessage) []rowField {
 		return nil
 	}
 	var list []rowField
+	numbers := numbersOf(fields)
 	for name, value := range fields {
-		if text, ok := m.rowValue(name, value); ok {
+		if text, ok := m.rowValue(name, value, numbers); ok {
 			list = append(list, rowField{m.text(name), text})
 		}
 	}
@@ -140,7 +142,32 @@ func (m masker) row(raw json.RawMessage) []rowField {
 	return list
 }
 
-func (m masker) rowValue(name string, value json.RawMessage) (text string, shown bool) {
+// numbersOf returns the last digits of the numbers of a row, as many as a text must have to be masked.
+func numbersOf(fields map[string]json.RawMessage) (ends []string) {
+	for name, value := range fields {
+		if d := []rune(digitsOf(string(value))); isNumberField(name) && len(d) >= maskedFrom {
+			ends = append(ends, string(d[len(d)-maskedFrom:]))
+		}
+	}
+	return ends
+}
+
+func isNumberField(name string) bool {
+	lower := strings.ToLower(name)
+	return strings.Contains(lower, "number") || strings.Contains(lower, "phone") || strings.Contains(lower, "caller")
+}
+
+// isSession reports whether a text is a random id of 32 hexadecimal digits at the address of a server, as in session_id,
+// and has none of the numbers.
+func isSession(text string, numbers []string) bool {
+	const hexadecimal, idLength = "0123456789abcdef", 32
+	id, server, _ := strings.Cut(text, "@")
+	_, err := netip.ParseAddrPort(server)
+	return err == nil && len(id) == idLength && strings.Trim(id, hexadecimal) == "" && strings.ContainsAny(id, "abcdef") &&
+		!slices.ContainsFunc(numbers, func(n string) bool { return strings.Contains(id, n) })
+}
+
+func (m masker) rowValue(name string, value json.RawMessage, numbers []string) (text string, shown bool) {
 	switch {
 	case len(value) == 0 || string(value) == "null":
 		return "", false
@@ -153,10 +180,10 @@ func (m masker) rowValue(name string, value json.RawMessage) (text string, shown
 	default:
 		text = string(value)
 	}
-	if m.numbers || slices.Contains(harmlessFields(), name) {
+	if m.numbers || slices.Contains(harmlessFields(), name) || name == "session_id" && isSession(text, numbers) {
 		return text, true
 	}
-	if lower := strings.ToLower(name); strings.Contains(lower, "number") || strings.Contains(lower, "phone") || strings.Contains(lower, "caller") {
+	if isNumberField(name) {
 		return maskNumber(text), true
 	}
 	return m.text(text), true

@@ -1,4 +1,4 @@
-// Groups requests for a recording into one play for the access log.
+// Groups requests for a recording into one line of the access log.
 
 package web
 
@@ -15,41 +15,55 @@ const (
 	maxSessions = 20_000
 )
 
-// play identifies a listening session or an opened call: the user, the call or recording, and the address.
-type play struct{ user, from, day, recording, call string }
+// What has sessions. A reason has no line of its own in the log.
+const (
+	opensCall    = "details"
+	readsWave    = "waveform" // the page reads a recording before anybody presses Play
+	playsAudio   = "play"
+	givesAReason = "reason"
+)
 
-// plays are the sessions of listening. It is safe for concurrent use.
-type plays struct {
-	mu   sync.Mutex
-	last map[play]time.Time
+// play identifies a session: what a user does with a call or recording, and from which address.
+type play struct{ what, user, from, day, recording, call string }
+
+// session is when a user did something last, and the reason that the user gave for it.
+type session struct {
+	last   time.Time
+	reason string
 }
 
-// goesOn reports whether a session still lasts, and extends it.
-func (p *plays) goesOn(key play, now time.Time) bool {
+// plays are the sessions. It is safe for concurrent use.
+type plays struct {
+	mu   sync.Mutex
+	open map[play]session
+}
+
+// goesOn reports whether a session still lasts, and extends it. It returns the session's reason.
+func (p *plays) goesOn(key play, now time.Time) (reason string, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	last, ok := p.last[key]
-	if !ok || now.Sub(last) > sessionEnds {
-		return false
+	s, ok := p.open[key]
+	if !ok || now.Sub(s.last) > sessionEnds {
+		return "", false
 	}
-	p.last[key] = now
-	return true
+	p.open[key] = session{now, s.reason}
+	return s.reason, true
 }
 
 // begin starts a session.
-func (p *plays) begin(key play, now time.Time) {
+func (p *plays) begin(key play, reason string, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.last == nil || len(p.last) >= maxSessions {
-		kept := map[play]time.Time{}
-		for k, last := range p.last {
-			if now.Sub(last) <= sessionEnds && len(kept) < maxSessions/2 {
-				kept[k] = last
+	if p.open == nil || len(p.open) >= maxSessions {
+		kept := map[play]session{}
+		for k, s := range p.open {
+			if now.Sub(s.last) <= sessionEnds && len(kept) < maxSessions/2 {
+				kept[k] = s
 			}
 		}
-		p.last = kept
+		p.open = kept
 	}
-	p.last[key] = now
+	p.open[key] = session{now, reason}
 }
 
 // note logs an access before anything is sent. If it returns false, it has answered the request with an error.
@@ -72,7 +86,7 @@ func (s *Server) note(w http.ResponseWriter, r *http.Request, lines ...Access) b
 	return true
 }
 
-// noteRefused logs a download that a user has no right to. If the log cannot be written, the download is refused too.
+// noteRefused logs what a user has no right to. If the log cannot be written, it is refused too.
 func (s *Server) noteRefused(r *http.Request, line Access) {
 	if s.Log == nil {
 		return
@@ -80,46 +94,68 @@ func (s *Server) noteRefused(r *http.Request, line Access) {
 	u := userOf(r)
 	line.Time, line.User, line.From = time.Now(), u.name, u.from
 	if err := s.Log.Write(r.Context(), line); err != nil && r.Context().Err() == nil {
-		s.Logger.Error("the access log cannot be written: a refused download is not noted", "err", err)
+		s.Logger.Error("the access log cannot be written: a refused request is not noted", "err", err)
 	}
+}
+
+// noteUnseen logs that a user with limits asked for a call or recording that the user may not see, or that does not exist.
+// Both are logged, so that the time of the answer does not tell them apart. Ids that the archive does not have could be any
+// text, so the line must not have them.
+func (s *Server) noteUnseen(r *http.Request, line Access, day string) {
+	if !userOf(r).isLimited() {
+		return
+	}
+	if isDay(day) {
+		line.Day = day
+	}
+	s.noteRefused(r, line)
 }
 
 // mayOpen notes in the access log that a user opens a call, unless the session of an earlier opening still lasts. If it
 // returns false, it has answered the request with an error.
 func (s *Server) mayOpen(w http.ResponseWriter, r *http.Request, day, id string) bool {
 	u := userOf(r)
-	key := play{user: u.name, from: u.from, day: day, call: id}
-	if s.plays.goesOn(key, time.Now()) {
+	key := play{what: opensCall, user: u.name, from: u.from, day: day, call: id}
+	if _, goesOn := s.plays.goesOn(key, time.Now()); goesOn {
 		return true
 	}
-	if !s.note(w, r, Access{What: "details", Day: day, CallID: id}) {
+	if !s.note(w, r, Access{What: opensCall, Day: day, CallID: id}) {
 		return false
 	}
-	s.plays.begin(key, time.Now())
+	s.plays.begin(key, "", time.Now())
 	return true
 }
 
-// mayPlay logs the start of a session, unless one still lasts. With RequireReason, only listen starts a session. If
-// it returns false, it has answered the request with an error.
-func (s *Server) mayPlay(w http.ResponseWriter, r *http.Request, ref *recording) bool {
-	u := userOf(r)
-	key := play{user: u.name, from: u.from, day: ref.day, recording: ref.id}
-	if s.plays.goesOn(key, time.Now()) {
-		return true
-	}
-	if s.RequireReason {
+// reasonFor returns the reason that the user gave for a recording. With RequireReason, there must be one. If ok is false,
+// it has answered the request with an error.
+func (s *Server) reasonFor(w http.ResponseWriter, r *http.Request, ref *recording) (reason string, ok bool) {
+	reason, given := s.plays.goesOn(playOf(userOf(r), ref, givesAReason), time.Now())
+	if s.RequireReason && !given {
 		s.refuse(w, r, http.StatusForbidden, "Give a reason before you listen.", "Open the call and give a reason beside the player.")
-		return false
+		return "", false
 	}
-	return s.begin(w, r, key, ref, "")
+	return reason, true
 }
 
-func (s *Server) begin(w http.ResponseWriter, r *http.Request, key play, ref *recording, reason string) bool {
-	if !s.note(w, r, Access{What: "play", Day: ref.day, RecordingID: ref.id, CallID: ref.callID, Reason: reason}) {
+// mayPlay logs that a recording is played, or read for its waveform, unless a session of it with the same reason still
+// lasts. If it returns false, it has answered the request with an error.
+func (s *Server) mayPlay(w http.ResponseWriter, r *http.Request, ref *recording, reason string) bool {
+	key := playOf(userOf(r), ref, playsAudio)
+	if r.URL.Query().Has(readsWave) {
+		key.what = readsWave
+	}
+	if noted, goesOn := s.plays.goesOn(key, time.Now()); goesOn && noted == reason {
+		return true
+	}
+	if !s.note(w, r, Access{What: key.what, Day: ref.day, RecordingID: ref.id, CallID: ref.callID, Reason: reason}) {
 		return false
 	}
-	s.plays.begin(key, time.Now())
+	s.plays.begin(key, reason, time.Now())
 	return true
+}
+
+func playOf(u *user, ref *recording, what string) play {
+	return play{what: what, user: u.name, from: u.from, day: ref.day, recording: ref.id}
 }
 
 const maxReason = 300 // bytes
@@ -138,7 +174,7 @@ func (s *Server) reasonOf(w http.ResponseWriter, r *http.Request) (reason string
 	return "", false
 }
 
-// listen starts a session with a reason.
+// listen takes the reason for a recording. The lines of the log that follow name it.
 func (s *Server) listen(w http.ResponseWriter, r *http.Request) {
 	if !s.readForm(w, r) {
 		return
@@ -151,8 +187,6 @@ func (s *Server) listen(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	u := userOf(r)
-	if s.begin(w, r, play{user: u.name, from: u.from, day: ref.day, recording: ref.id}, ref, reason) {
-		w.WriteHeader(http.StatusNoContent)
-	}
+	s.plays.begin(playOf(userOf(r), ref, givesAReason), reason, time.Now())
+	w.WriteHeader(http.StatusNoContent)
 }

@@ -217,7 +217,7 @@ func TestPages(t *testing.T) {
 		{"/", 200, []string{"<!doctype html>", "50 calls, newest first; more follow", "Next page", "(550) 867-5359", "America/Los_Angeles"}},
 		{"/calls", 200, []string{"Ana Núñez"}},
 		{"/calls?call=" + r.Day + "/" + r.CallID + "&t=3", 200, []string{`data-second="3"`, audioPath(r), "All fields of the row", "caller_id", "Sale made"}},
-		{"/calls?call=" + r.Day + "/none", 200, []string{"The call does not exist"}},
+		{"/calls?call=" + r.Day + "/none", 200, []string{textUnseen}},
 		{"/calls?number=99", 400, []string{"fewer than 4 digits", `aria-invalid="true"`}},
 		{"/calls?start-time=2025-02-30", 400, []string{"not a date or time that exists"}},
 		{"/calls?colour=red", 400, []string{"an unknown search term"}},
@@ -229,7 +229,7 @@ func TestPages(t *testing.T) {
 		{"/calls?start-time=2025-05-26&agent=nobody", 200, []string{"Remove a term, or choose more days."}},
 		{"/calls?start-time=2099-01-01", 400, []string{"It is in the future. Check the date.", `aria-invalid="true"`}},
 		{"/call/" + r.Day + "/" + r.CallID, 200, []string{"data-audio="}},
-		{"/call/" + r.Day + "/none", 404, []string{"There is no such call."}},
+		{"/call/" + r.Day + "/none", 404, []string{textUnseen}},
 		{"/completeness", 200, []string{"May 2025", "Not complete", " closed, ", " waiting", ">Waiting</th>", "The last run wrote", "closed, with losses"}},
 		{"/completeness?month=2025-05&day=" + webtest.LossDay, 200, []string{"the vendor no longer has it", "Not in the archive", "Calls of this day"}},
 		{"/completeness?month=2025-13", 400, nil},
@@ -382,5 +382,16 @@ func TestUnreadVerification(t *testing.T) {
 	s.get("/completeness").want(t, 200, "May 2025", "The last run wrote", name+" cannot be read. Restore it from a copy.")
 	if !strings.Contains(s.log.String(), "the note of a verification cannot be read") {
 		t.Errorf("the log: %s", s.log.String())
+	}
+}
+
+// TestCampaignWords checks that names that begin alike differ at their beginning.
+func TestCampaignWords(t *testing.T) {
+	for _, test := range []struct{ id, name, want string }{
+		{"5051", "Campaign 5051", "5051 Campaign 5051"}, {"12", "Solar West", "12 Solar West"}, {"12", "12 Solar", "12 Solar"}, {"12", "", "12"}, {"", "Solar", "Solar"}, {"", "", ""},
+	} {
+		if got := campaignWords(test.id, test.name); got != test.want {
+			t.Errorf("%q and %q: %q, want %q", test.id, test.name, got, test.want)
+		}
 	}
 }

@@ -170,6 +170,19 @@ func (u *Users) find(name string) (Rights, bool) {
 	return a.rights, ok
 }
 
+// Campaigns returns the ids and names of campaigns that the file limits users to, sorted.
+func (u *Users) Campaigns() []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.refresh()
+	var list []string
+	for _, a := range u.list {
+		list = append(list, a.rights.Within.Campaigns...)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
 // hasPassword reports whether a user can log in with a password.
 func (u *Users) hasPassword(name string) bool {
 	u.mu.Lock()
@@ -239,16 +252,36 @@ func (u *Users) refresh() {
 		}
 	}
 	u.seen = fileState{} // until it is read
+	before := u.list
 	if err == nil {
 		err = u.read()
 	}
 	if err == nil {
 		u.problem = ""
-		u.logger.Info("the users file was reloaded", "users", len(u.list))
+		u.tellReload(before)
 		return
 	}
 	if problem := fmt.Sprint(now, err); problem != u.problem {
 		u.problem = problem
 		u.logger.Error("the changed users file is wrong; the users stay as they were", "err", err)
+	}
+}
+
+// tellReload logs how many users see all calls now, and how many of these had limits before: htpasswd drops them when it
+// sets a password.
+func (u *Users) tellReload(before map[string]account) {
+	all, lost := 0, 0
+	for name, a := range u.list {
+		if !a.rights.Listen || a.rights.isLimited() {
+			continue
+		}
+		all++
+		if before[name].rights.isLimited() {
+			lost++
+		}
+	}
+	u.logger.Info("the users file was reloaded", "users", len(u.list), "without_limits", all)
+	if lost > 0 {
+		u.logger.Warn("users who had limits see all calls now: htpasswd drops the third field of a line when it sets a password; add it again unless you meant that", "users", lost)
 	}
 }

@@ -56,6 +56,9 @@ func Build(days iter.Seq2[Facts, error], o Options) (*Report, error) {
 		if f.LastLine.After(b.report.LastRun) {
 			b.report.LastRun = f.LastLine.UTC()
 		}
+		if f.Known && b.report.FirstListed == "" {
+			b.report.FirstListed = f.Day
+		}
 		if o.outside(f.Day) {
 			continue
 		}

@@ -3,6 +3,8 @@
 package report
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 
 	"convoso-archiver/manifest"
@@ -14,18 +16,58 @@ type Named struct {
 	What string
 }
 
-// DayCounts returns the counts of the days by state, without zeros. If the report is not complete, it also counts the open
-// days that may still change. It is empty if all days are closed and none may change.
+// DayCounts returns the counts of the days by state, without zeros. If the report is complete, days that are not settled
+// yet are one state, with their dates; otherwise [Report.Unsettled] names them. It is empty if all days are closed and
+// none may change.
 func (r *Report) DayCounts() []Named {
 	t := &r.Total
 	switch {
 	case !r.Complete:
 		return nonZero(Named{t.Closed, "closed"}, Named{t.Uncounted, "of these not fully counted"}, Named{t.Open, "open"},
-			Named{t.NeverListed, "never listed"}, Named{t.Unsettled, "of these not settled yet"})
+			Named{t.NeverListed, "never listed" + r.beforeFirst()})
 	case t.Unsettled > 0:
-		return nonZero(Named{t.Closed, "closed"}, Named{t.Unsettled, "not settled yet"})
+		return nonZero(Named{t.Closed, "closed"}, Named{t.Unsettled, "not settled yet (" + r.unsettledDays() + ")"})
 	}
 	return nil
+}
+
+// Unsettled says which open and never listed days may still change, if the report is not complete; empty for none.
+func (r *Report) Unsettled() string {
+	if r.Complete || r.Total.Unsettled == 0 {
+		return ""
+	}
+	return r.unsettledDays() + " not settled yet"
+}
+
+// unsettledDays returns the days that may still change: the last ones of the span.
+func (r *Report) unsettledDays() string {
+	first, last := "", ""
+	for i := range r.Days {
+		if d := &r.Days[i]; d.State != Closed && !d.Settled {
+			first, last = cmp.Or(first, d.Day), d.Day
+		}
+	}
+	if first == last {
+		return first
+	}
+	return first + " to " + last
+}
+
+// beforeFirst says how many of the never listed days are older than the archive.
+func (r *Report) beforeFirst() string {
+	n := 0
+	for _, d := range r.Days {
+		if d.State == NeverListed && d.Day < r.FirstListed {
+			n++
+		}
+	}
+	switch n {
+	case 0:
+		return ""
+	case r.Total.NeverListed:
+		return " (before " + r.FirstListed + ", the first listed day)"
+	}
+	return fmt.Sprintf(" (%d of them before %s, the first listed day)", n, r.FirstListed)
 }
 
 // UnarchivedCounts returns the counts of the recordings that are not archived, without zeros.

@@ -19,7 +19,8 @@ const (
 	readsAtOnce = 2  // of these, days read completely; each takes memory for its recordings
 )
 
-// Read yields the facts of every day of the options' span in the ledger, ascending, and of its newest day. It checks
+// Read yields the facts of every day of the options' span in the ledger, ascending, and of its newest day. If the
+// options name a start, it first yields the first listed day outside of the span, with nothing but its name. It checks
 // the status of closed days, many in parallel; it reads open days completely, a few in parallel, and also closed ones
 // with losses until o.Losses is reached. An error is the last; an unreadable line is a fact of its day. Memory grows
 // with the few days in work.
@@ -32,6 +33,14 @@ func Read(ctx context.Context, ledger *manifest.Ledger, o Options) iter.Seq2[Fac
 				return
 			}
 			days = append(days, day)
+		}
+		if o.From != "" {
+			first, err := firstListed(ctx, ledger, days)
+			if err != nil || first != "" && o.outside(first) {
+				if !yield(Facts{Day: first, Known: true}, err) || err != nil {
+					return
+				}
+			}
 		}
 		if n := len(days); n > 0 {
 			newest := days[n-1]
@@ -50,6 +59,20 @@ func Read(ctx context.Context, ledger *manifest.Ledger, o Options) iter.Seq2[Fac
 			}
 		}
 	}
+}
+
+// firstListed returns the first of some days that has a line, empty for none.
+func firstListed(ctx context.Context, ledger *manifest.Ledger, days []string) (string, error) {
+	for _, day := range days {
+		status, err := ledger.Status(ctx, day)
+		if err != nil {
+			return "", fmt.Errorf("look at %s: %w", day, err)
+		}
+		if status.Known {
+			return day, nil
+		}
+	}
+	return "", nil
 }
 
 type reader struct {

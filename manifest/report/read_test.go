@@ -166,6 +166,43 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// TestDayWords reads spans of an archive whose first day is 4 May and whose last one is 7 May, on 10 May, and reads in words
+// which of their days are not settled, and which ones are older than the archive.
+func TestDayWords(t *testing.T) {
+	l := ledger(t, t.TempDir(), false)
+	for _, name := range []string{"2025-05-04", "2025-05-05", "2025-05-07"} {
+		writeDay(t, l, name, true, manifest.Archived)
+	}
+	for span, want := range map[[2]string]string{
+		{"2025-05-01", ""}:           "3 closed, 7 never listed (3 of them before 2025-05-04, the first listed day), 2025-05-08 to 2025-05-10 not settled yet",
+		{"2025-05-02", "2025-05-05"}: "2 closed, 2 never listed (before 2025-05-04, the first listed day)",
+		{"2025-05-05", "2025-05-06"}: "1 closed, 1 never listed",
+		{"2025-05-06", "2025-05-08"}: "1 closed, 2 never listed, 2025-05-08 not settled yet",
+		{"2025-05-07", ""}:           "1 closed, 3 not settled yet (2025-05-08 to 2025-05-10)",
+		{"2025-05-01", "2025-05-02"}: "2 never listed (before 2025-05-04, the first listed day)",
+		{"2025-05-08", "2025-05-08"}: "1 not settled yet (2025-05-08)",
+		{"", ""}:                     "3 closed, 4 never listed, 2025-05-08 to 2025-05-10 not settled yet",
+		{"2025-05-04", "2025-05-05"}: "",
+	} {
+		o := options(t)
+		o.From, o.To, o.Until = span[0], span[1], "2025-05-10"
+		made, err := Build(Read(t.Context(), l, o), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var words []string
+		for _, c := range made.DayCounts() {
+			words = append(words, fmt.Sprint(c.N, " ", c.What))
+		}
+		if days := made.Unsettled(); days != "" {
+			words = append(words, days)
+		}
+		if got := strings.Join(words, ", "); got != want || made.FirstListed != "2025-05-04" {
+			t.Errorf("%v: %s, first listed %s, want %s", span, got, made.FirstListed, want)
+		}
+	}
+}
+
 func edit(t *testing.T, file, before, after string) {
 	t.Helper()
 	data, err := os.ReadFile(file)

@@ -34,6 +34,9 @@ type Report struct {
 	To    string `json:"to"`   // last day, included
 	Rules Rules  `json:"rules"`
 
+	// FirstListed is the first day in the archive that was ever listed, also outside of the span; empty for none.
+	FirstListed string `json:"first_listed"`
+
 	// Complete says that every settled day of the span is closed with all of its calls listed, and that no recording is
 	// lost or given up.
 	Complete bool    `json:"complete"`

@@ -112,7 +112,7 @@
     const ending = new AbortController();
     decoding = ending;
     try {
-      const answer = await fetch(of.address, { signal: ending.signal, headers: { Accept: "audio/*" } });
+      const answer = await fetch(of.address + "?waveform", { signal: ending.signal, headers: { Accept: "audio/*" } });
       if (!answer.ok) { say(await answer.text()); return; }
       const body = await answer.arrayBuffer();
       const sound = await new OfflineAudioContext(1, 1, 8000).decodeAudioData(body);
