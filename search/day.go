@@ -175,3 +175,26 @@ func (c *Call) first() string {
 	}
 	return c.Recordings[0].ID
 }
+
+// DaySpans combines ascending days to spans: "2025-05-01 to 2025-05-03", or a single day.
+func DaySpans(days []string) (spans []string) {
+	first, last := "", ""
+	end := func() {
+		switch {
+		case first == "":
+		case first == last:
+			spans = append(spans, first)
+		default:
+			spans = append(spans, first+" to "+last)
+		}
+	}
+	for _, day := range days {
+		if t, err := time.Parse(time.DateOnly, last); err != nil || t.AddDate(0, 0, 1).Format(time.DateOnly) != day {
+			end()
+			first = day
+		}
+		last = day
+	}
+	end()
+	return spans
+}

@@ -7,7 +7,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"path"
+	"slices"
 	"strings"
+
+	"convoso-archiver/fetcher"
 )
 
 // Values returns the fields of the call's row by their API names, as text; for a call without a row only the
@@ -66,6 +69,31 @@ func (c *Call) File(r Recording) File {
 		}
 	}
 	return File{ID: r.ID, Filename: path.Base("/" + r.Key)}
+}
+
+// ListedOnly returns how many recordings the row names that the ledger does not note for the call: no run has come to
+// them yet, or they are noted with another call. It is 0 without a row.
+func (c *Call) ListedOnly() (n int) {
+	if c.Row == nil {
+		return 0
+	}
+	row, err := fetcher.ParseCall(c.Row)
+	if err != nil {
+		return 0
+	}
+	for i := range row.Recordings {
+		isNoted := slices.ContainsFunc(c.Recordings, func(r Recording) bool {
+			source := ""
+			if r.State != nil {
+				source = r.State.Source
+			}
+			return row.Recordings[i].MayBe(r.ID, source)
+		})
+		if !isNoted {
+			n++
+		}
+	}
+	return n
 }
 
 // nameHash is the first part of a line's source, which identifies a file name in the ledger.

@@ -73,9 +73,20 @@ func (t term) check(values []string) error {
 		return &TermError{Name: t.Name, Problem: "the value is empty", Try: "give it a value, or leave it out"}
 	}
 	if !t.Many && len(values) > 1 {
-		return &TermError{Name: t.Name, Problem: "it is given more than once", Try: "give it once"}
+		return &TermError{Name: t.Name, Problem: "it is given more than once", Try: "give it once" + severalBy(t.Name)}
 	}
 	return nil
+}
+
+// severalBy names the term that takes several ids of what a term with one value names.
+func severalBy(name string) string {
+	switch name {
+	case "agent":
+		return ", or several ids as user-id"
+	case "campaign":
+		return ", or several ids as campaign-id"
+	}
+	return ""
 }
 
 func splitCommas(values []string) []string {
@@ -92,13 +103,13 @@ func splitCommas(values []string) []string {
 
 func terms() []term {
 	list := func(name, usage string, field func(q *Query) *[]string) term {
-		return term{Term{Name: name, Placeholder: "VALUE", Usage: usage, Many: true}, func(q *Query, values []string) *TermError {
+		return term{Term{Name: name, Placeholder: "VALUE,...", Usage: usage, Many: true}, func(q *Query, values []string) *TermError {
 			*field(q) = values
 			return nil
 		}}
 	}
 	numbers := func(name, usage string, field func(q *Query) *[]string) term {
-		return term{Term{Name: name, Placeholder: "NUMBER", Usage: usage, Many: true, Personal: true}, func(q *Query, values []string) *TermError {
+		return term{Term{Name: name, Placeholder: "NUMBER,...", Usage: usage, Many: true, Personal: true}, func(q *Query, values []string) *TermError {
 			const shortest = 7 // digits of a complete number
 			if slices.ContainsFunc(values, func(v string) bool { return len(digits(v)) < shortest }) {
 				return &TermError{Problem: "it is too short to be a complete number", Try: "search by number for the last digits"}
@@ -119,7 +130,7 @@ func terms() []term {
 		person(term{Term{Name: "comment", Placeholder: "WORDS", Usage: "the agent's comment contains each of these words"}, someWords(func(q *Query) *string { return &q.Comment })}),
 		{Term{Name: "min-length", Placeholder: "LENGTH", Usage: "minimum length of the call: seconds, 3m or 1h30m"}, length(func(q *Query) *int { return &q.MinLength })},
 		{Term{Name: "max-length", Placeholder: "LENGTH", Usage: "maximum length of the call"}, length(func(q *Query) *int { return &q.MaxLength })},
-		{Term{Name: "outcome", Placeholder: "OUTCOME", Usage: "outcome of a recording: archived, pending, failed, rejected, lost, damaged, erased or expired", Many: true}, setOutcomes},
+		{Term{Name: "outcome", Placeholder: "OUTCOME,...", Usage: "outcome of a recording: archived, pending, failed, rejected, lost, damaged, erased or expired", Many: true}, setOutcomes},
 		{Term{Name: "with-recording", Usage: "only calls with a recording"}, toggled(func(q *Query) *bool { return &q.WithRecording })},
 
 		list("id", "id of the call", func(q *Query) *[]string { return &q.IDs }),
@@ -202,6 +213,10 @@ func length(field func(q *Query) *int) func(*Query, []string) *TermError {
 }
 
 func setNumber(q *Query, values []string) *TermError {
+	isNumber := func(part string) bool { return len(digits(part)) >= MinNumberDigits }
+	if parts := strings.FieldsFunc(values[0], func(r rune) bool { return r == ',' || r == ';' }); len(parts) > 1 && !slices.ContainsFunc(parts, func(p string) bool { return !isNumber(p) }) {
+		return &TermError{Problem: "it has several numbers", Try: "give one, or several complete numbers as phone-number or number-dialed"}
+	}
 	if len(digits(values[0])) < MinNumberDigits {
 		return &TermError{Problem: "it has fewer than 4 digits, which match too many calls", Try: "give the number, or its last digits"}
 	}

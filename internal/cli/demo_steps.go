@@ -289,9 +289,12 @@ func (d *demo) archiveYourself() string {
 		return "archive a simulated account yourself (the one of this demo has ended):\n    " + program + " demo --serve --days 28"
 	}
 	own := d.folder + "-of-mine"
+	const week, perSecond = 7, 10 // perSecond is the default of --media-rate
+	least := time.Duration(d.total) * time.Second / perSecond
 	return "archive this simulated account yourself: run this in another terminal before you press Ctrl-C here:\n" +
-		"    CONVOSO_AUTH_TOKEN=" + d.server.Token() + " " + program + " archive --dest " + shellWord(own) + " --last 7d \\\n" +
-		"      --api-url " + d.server.APIURL() + " --allow-host " + d.server.MediaURL()
+		"    CONVOSO_AUTH_TOKEN=" + d.server.Token() + " " + program + " archive --dest " + shellWord(own) + fmt.Sprintf(" --last %dd \\\n", max(week, d.days)) +
+		"      --api-url " + d.server.APIURL() + " --allow-host " + d.server.MediaURL() + "\n" +
+		"  it takes at least " + durationText(least) + " at the default --media-rate; the demo had no limits"
 }
 
 // serve shows the archive as a web page until it is told to stop.

@@ -139,6 +139,7 @@ func (r *reader) exportJob(now time.Time, env environment) *exportJob {
 	}
 	j.folder, j.searchJob.bucket = r.destination(env)
 	j.query = r.query()
+	j.settle = r.duration("settle", 0)
 	const firstToChange = 14 * 60 * 60 // no zone's date is ahead of this one's
 	r.searchSpan(now, time.FixedZone("", firstToChange))
 	if j.views {
@@ -292,13 +293,24 @@ func (p *process) runExport(ctx context.Context, job *exportJob, talk output, ma
 	if job.to == "" {
 		e.Location = job.location()
 	}
+	known, err := knownDaysOf(ctx, archive, job.query)
+	if err != nil {
+		return false, err
+	}
 	made.Summary, err = e.Run(ctx)
 	if ids != nil && err == nil {
 		err = seekIDs(ctx, job.query, archive, ids)
 		made.idsMissing = err == nil && ids.tell(p.teller("export", talk))
 	}
-	if err == nil && made.Empty == made.Days && ids == nil {
+	switch {
+	case err != nil || ids != nil:
+	case made.Empty == made.Days:
 		err = hints.tellNothing(ctx, p.teller("export", talk), archive, job.query, []any{"days", made.Days})
+	case made.Unchanged == 0 && len(made.Unreadable) == 0: // every day was read
+		err = hints.tellOthers(ctx, p.teller("export", talk), archive, job.query)
+	}
+	if err == nil {
+		err = job.tellUnlisted(ctx, p.teller("export", talk), archive, known)
 	}
 	_, isOther := errors.AsType[*export.OtherExportError](err)
 	return !isOther, err

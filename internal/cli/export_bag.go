@@ -98,6 +98,10 @@ func (p *process) runBag(ctx context.Context, job *exportJob, talk output, f *fo
 			}
 		},
 	}
+	known, err := knownDaysOf(ctx, archive, job.query)
+	if err != nil {
+		return err
+	}
 	made.Archive = archive.about.ID
 	made.Summary, err = b.Write(ctx)
 	if errors.Is(err, bag.ErrTaken) {
@@ -111,7 +115,7 @@ func (p *process) runBag(ctx context.Context, job *exportJob, talk output, f *fo
 		made.NotFound = ids.absent()
 		made.notFound = ids.absentText(made.NotFound)
 	}
-	return nil
+	return job.tellUnlisted(ctx, tell, archive, known)
 }
 
 // write writes the result: one JSON object, or lines for a person.
@@ -140,7 +144,7 @@ func (m bagResult) write(w io.Writer, asJSON bool) error {
 		fmt.Fprintf(&b, "sealed       %s on %s\n", plural(m.SealedCalls, "call"), plural(m.SealedDays, "day"))
 	}
 	if m.Seals > 0 && len(m.UnsealedDays) > 0 {
-		fmt.Fprintf(&b, "NOT SEALED   %s on %s: %s; once these days are closed, run seal and make the bag again\n",
+		fmt.Fprintf(&b, "NOT SEALED   %s on %s: %s; once these days are closed, run seal and make the bag again in a new folder\n",
 			plural(m.UnsealedCalls, "call"), plural(len(m.UnsealedDays), "day"), strings.Join(m.UnsealedSpans(), ", "))
 	}
 	fmt.Fprintf(&b, "files        %s, %s\n", thousands(int64(m.Files)), bytesText(m.Bytes))

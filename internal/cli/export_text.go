@@ -18,6 +18,9 @@ import (
 	"convoso-archiver/search/export"
 )
 
+// maxSpans is how many spans of written days the text lists; the JSON lists all days.
+const maxSpans = 10
+
 // exportResult is the summary of an export.
 type exportResult struct {
 	ExitCode int           `json:"exit_code"`
@@ -53,6 +56,8 @@ func (e exportResult) write(w io.Writer, asJSON bool) error {
 		answer = "stopped"
 	case len(e.Unreadable) > 0:
 		answer = "partly exported"
+	case e.Unchanged > 0 && e.Written+e.Removed == 0:
+		answer = "nothing to write, the export is up to date"
 	}
 	fmt.Fprintf(&b, "%s: %s and %s in %s, %s, in %s\n", answer,
 		plural(int(e.Calls), "call"), plural(int(e.Recordings), "recording"), bytesText(e.Bytes), e.Format, e.To)
@@ -64,6 +69,14 @@ func (e exportResult) write(w io.Writer, asJSON bool) error {
 		fmt.Fprintf(&b, ", %s not readable", thousands(int64(len(e.Unreadable))))
 	}
 	b.WriteString("\n")
+	if len(e.WrittenDays) > 0 {
+		spans := search.DaySpans(e.WrittenDays)
+		more := ""
+		if n := len(spans) - maxSpans; n > 0 {
+			spans, more = spans[:maxSpans], ", and more: --json names all"
+		}
+		fmt.Fprintf(&b, "             written: %s%s\n", strings.Join(spans, ", "), more)
+	}
 	for i, day := range e.Unreadable {
 		if i == maxFindings {
 			fmt.Fprintf(&b, "             … and %d more\n", len(e.Unreadable)-i)

@@ -25,6 +25,7 @@ func findSettings() []setting {
 		idsSetting(), caseSetting(),
 		setting{name: "json", kind: toggle, group: groupAnswer, usage: "one JSON object per line: the row of the API, with day, call_time in UTC and the recordings as in the manifest"},
 		setting{name: "csv", kind: toggle, group: groupAnswer, usage: "write CSV: a header and one row for each call; several recordings share a cell, separated by ;"},
+		setting{name: "excel", kind: toggle, group: groupAnswer, usage: "with --csv: for Excel. Writes a byte-order mark, and puts ' before cells that Excel would read as a formula; this also changes numbers that begin with +"},
 		setting{name: "paths", kind: toggle, group: groupAnswer, usage: "print the paths of the stored recordings, or their s3:// addresses, one per line"},
 		setting{name: "null", kind: toggle, group: groupAnswer, usage: "or -0: with --paths, end each path with a zero byte, for xargs -0"},
 		setting{name: "quiet", kind: toggle, group: groupAnswer, usage: "print no progress and no count"},
@@ -59,6 +60,8 @@ If something is missing, damaged or cannot be read, find still prints and copies
 					"  --path-template '{{.call_date.Format \"2006-01-02\"}} {{.filename}}'"},
 			{"calls without audio, with the reason",
 				"convoso-archiver find --dest /archive --last 30d --outcome lost,pending,failed,rejected --csv"},
+			{"one table for Excel",
+				"convoso-archiver find --dest /archive --last 30d --csv --excel > calls.csv"},
 			{"for other programs",
 				"convoso-archiver find --dest /archive --last 7d --json | jq -r '[.id,.status,.recordings[].sha256] | @tsv'\n" +
 					"convoso-archiver find --dest /archive --last 7d --paths -0 | xargs -0 du -ch"},
@@ -86,6 +89,7 @@ type findJob struct {
 	*searchJob
 	dest    string // as given
 	format  findFormat
+	excel   bool   // CSV for Excel
 	end     string // terminator of each path
 	talk    output
 	ids     string // file of --ids-from
@@ -115,12 +119,18 @@ func (r *reader) findJob(now time.Time, env environment) *findJob {
 	j := &findJob{searchJob: r.searchJob(now, env, runtime.GOOS), dest: r.text("dest"), end: "\n"}
 	j.talk = output{quiet: r.toggle("quiet"), format: r.choice("log-format")}
 	j.copyTo, j.ids = r.text("copy-to"), r.text("ids-from")
+	j.settle = r.duration("settle", 0)
 	r.oneList()
 	j.format = r.findFormat()
 	if r.toggle("null") {
 		j.end = "\x00"
 		if g := r.values["null"]; j.format != findPaths && g.byFlag() {
 			r.fail(g.origin, "add --paths, or leave --null out", "it needs --paths")
+		}
+	}
+	if j.excel = r.toggle("excel"); j.excel && j.format != findCSV {
+		if g := r.values["excel"]; g.byFlag() {
+			r.fail(g.origin, "add --csv, or leave it out", "it needs --csv")
 		}
 	}
 	if r.isSet("path-template") {
@@ -182,7 +192,7 @@ func (j *findJob) newAnswer(w io.Writer, zone *time.Location) answerWriter {
 	case findJSON:
 		return newJSONAnswer(w)
 	case findCSV:
-		return newCSVAnswer(w)
+		return newCSVAnswer(w, j.excel)
 	case findPaths:
 		return newPathsAnswer(w, j.dest, j.folder != "", j.end)
 	case findNothing:

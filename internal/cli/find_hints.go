@@ -35,6 +35,7 @@ type hintTerm struct {
 	of          func(*search.Fields) []seenValue // the values of a call to suggest
 	listed      func(search.Names) []search.Name // the values in an index, nil if it has none
 	call        func(search.Name) search.Fields  // makes a call with a listed value
+	several     bool                             // one of several values of the term
 	matched     bool
 	seen        map[string]*seenValue // by value, ignoring case
 }
@@ -62,7 +63,7 @@ func newHints(q search.Query) *hints {
 			}
 			one := t
 			alone(&one.alone, value)
-			one.value, one.seen = value, map[string]*seenValue{}
+			one.value, one.seen, one.several = value, map[string]*seenValue{}, len(values) > 1
 			h.terms = append(h.terms, &one)
 		}
 	}
@@ -99,6 +100,11 @@ func (h *hints) watch() func(*search.Call) {
 		return nil
 	}
 	return func(c *search.Call) {
+		for _, t := range h.terms {
+			if t.several {
+				t.look(c)
+			}
+		}
 		if len(h.without) > 0 && (h.found || h.query.Matches(c)) {
 			h.found = true // nothing needs to be explained
 			return
@@ -107,13 +113,17 @@ func (h *hints) watch() func(*search.Call) {
 			w.see(c)
 		}
 		for _, t := range h.terms {
-			if !t.matched {
-				t.matched = t.alone.Matches(c)
-			}
-			if !t.matched {
-				t.see(&c.Fields, 1)
+			if !t.several {
+				t.look(c)
 			}
 		}
+	}
+}
+
+// look compares a call with the value, or counts the values of a call to suggest.
+func (t *hintTerm) look(c *search.Call) {
+	if t.matched = t.matched || t.alone.Matches(c); !t.matched {
+		t.see(&c.Fields, 1)
 	}
 }
 
@@ -222,6 +232,18 @@ func (h hint) line(where string) string {
 		return line + "; nearest: " + strings.Join(names, ", ")
 	}
 	return line + "; most calls have " + strings.Join(names, ", ")
+}
+
+// severalText says how to search for several campaigns or agents, if the value looks like a list; else "".
+func (h hint) severalText() string {
+	ids := map[string]string{"agent": "user-id", "campaign": "campaign-id"}[h.term]
+	if h.alike || ids == "" || !strings.Contains(h.value, ",") {
+		return ""
+	}
+	if strings.Trim(h.value, "0123456789,") != "" || longNumber.MatchString(h.value) {
+		return "; for several, give their ids to --" + ids
+	}
+	return "; for several, give --" + ids + " " + h.value
 }
 
 // nearestSeen returns the most similar values: first those that contain the given text as whole words, then those that
@@ -361,9 +383,36 @@ func (h *hints) tellNothing(ctx context.Context, tell teller, archive *searched,
 	if len(unseen) == 0 {
 		return h.tellWithout(ctx, tell, archive)
 	}
-	for _, one := range unseen {
-		tell.note(one.line(where), "no call has this value", "term", one.term, "nearest", one.nearest[0].value, "calls", one.nearest[0].calls)
+	tell.unseen(unseen, where)
+	return nil
+}
+
+// unseen reports values that no call has.
+func (t teller) unseen(hints []hint, where string) {
+	for _, one := range hints {
+		t.note(one.line(where)+one.severalText(), "no call has this value", "term", one.term, "nearest", one.nearest[0].value, "calls", one.nearest[0].calls)
 	}
+}
+
+// tellOthers reports, although calls were found, the values of a list that no call has. Without an index, all days of
+// the search must have been read.
+func (h *hints) tellOthers(ctx context.Context, tell teller, archive *searched, q search.Query) error {
+	h.terms = slices.DeleteFunc(h.terms, func(t *hintTerm) bool { return !t.several })
+	if len(h.terms) == 0 || tell.quiet {
+		return nil
+	}
+	where := "the archive"
+	switch {
+	case archive.index != nil:
+		if err := h.ask(ctx, archive); err != nil {
+			return err
+		}
+	case q.Limit > 0:
+		return nil
+	case !q.From.IsZero() || !q.To.IsZero():
+		where = "these days"
+	}
+	tell.unseen(h.hints(), where)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"iter"
 	"log/slog"
+	"slices"
 
 	"convoso-archiver/archiver"
 	"convoso-archiver/archiver/store"
@@ -68,9 +69,13 @@ func (p *process) findIn(ctx context.Context, job *findJob, tell teller, f *foun
 	if err := job.useIndex(ctx, archive, tell); err != nil {
 		return err
 	}
+	known, err := knownDaysOf(ctx, archive, job.query)
+	if err != nil {
+		return err
+	}
 	hints := newHints(job.query)
 	job.query.Watch = hints.watch()
-	err = p.answer(ctx, job, archive, tell, f, ids)
+	err = p.answer(ctx, job, archive, tell, f, ids, known.open)
 	if err == nil {
 		err = context.Cause(ctx)
 	}
@@ -88,14 +93,20 @@ func (p *process) findIn(ctx context.Context, job *findJob, tell teller, f *foun
 		}
 		f.incomplete = ids.tell(tell) || f.incomplete
 	}
-	if f.tell(tell, job.query); f.calls == 0 {
-		return hints.tellNothing(ctx, tell, archive, job.query, f.attrs())
+	switch f.tell(tell, job.query); {
+	case f.calls == 0:
+		err = hints.tellNothing(ctx, tell, archive, job.query, f.attrs())
+	case f.days == 0: // an unreadable day may have any value
+		err = hints.tellOthers(ctx, tell, archive, job.query)
 	}
-	return nil
+	if err != nil {
+		return err
+	}
+	return job.tellUnlisted(ctx, tell, archive, known)
 }
 
 // answer searches, writes the answers and copies.
-func (p *process) answer(ctx context.Context, job *findJob, archive *searched, tell teller, f *found, ids *idList) (err error) {
+func (p *process) answer(ctx context.Context, job *findJob, archive *searched, tell teller, f *found, ids *idList, open []string) (err error) {
 	out := job.newAnswer(p.stdout, archive.Zone())
 	var work *copyWork
 	if job.copyTo != "" {
@@ -117,7 +128,10 @@ func (p *process) answer(ctx context.Context, job *findJob, archive *searched, t
 	case job.needsRows():
 		answers = load.Complete(ctx, answers)
 	case job.format == findTable:
-		answers = load.CompleteSome(ctx, answers, needsCause)
+		answers = load.CompleteSome(ctx, answers, func(c *search.Call) bool {
+			_, isOpen := slices.BinarySearch(open, c.Day) // rows of open days may name recordings that nothing notes
+			return needsCause(c) || isOpen && !c.IsComplete()
+		})
 	}
 	for c, err := range answers {
 		if err != nil {

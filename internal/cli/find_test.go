@@ -205,7 +205,7 @@ func TestAnswersFromAnIndex(t *testing.T) {
 		Recordings: []search.Recording{{ID: "R1", Outcome: manifest.Archived, Final: true, Key: "k.mp3", Size: 7}},
 	}
 	var out bytes.Buffer
-	for _, answer := range []answerWriter{newJSONAnswer(&out), newCSVAnswer(&out)} {
+	for _, answer := range []answerWriter{newJSONAnswer(&out), newCSVAnswer(&out, false)} {
 		if err := answer.call(&c); err != nil {
 			t.Fatal(err)
 		}

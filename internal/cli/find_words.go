@@ -12,17 +12,20 @@ import (
 
 // audioText counts recordings and says how many of them have audio in the archive or bag.
 func audioText(recordings, withAudio int) string {
-	how := thousands(int64(withAudio))
-	switch withAudio {
-	case recordings:
-		how = "all"
-	case 0:
-		how = "none"
-	}
-	if recordings == 0 {
+	how := thousands(int64(withAudio)) + " with audio"
+	switch {
+	case recordings == 0:
 		return plural(0, "recording")
+	case recordings == 1 && withAudio == 1:
+		how = "with audio"
+	case recordings == 1:
+		how = "without audio"
+	case withAudio == recordings:
+		how = "all " + how
+	case withAudio == 0:
+		how = "none with audio"
 	}
-	return plural(recordings, "recording") + " (" + how + " with audio)"
+	return plural(recordings, "recording") + " (" + how + ")"
 }
 
 // needsCause reports whether the words about a call need the noted state of a recording, which an index does not have.
@@ -61,9 +64,10 @@ func recordingWord(r search.Recording) string {
 }
 
 // recordingWords returns the outcomes of a call's recordings in words: "archived", "2 archived", "1 archived, 1 lost
-// at the vendor", or "none".
+// at the vendor", or "none". Recordings that only the row names are "listed only".
 func recordingWords(c *search.Call) string {
-	if len(c.Recordings) == 0 {
+	listed := c.ListedOnly()
+	if len(c.Recordings)+listed == 0 {
 		return "none"
 	}
 	counts, order := map[string]int{}, []string(nil)
@@ -73,7 +77,11 @@ func recordingWords(c *search.Call) string {
 			order = append(order, word)
 		}
 	}
-	if len(c.Recordings) == 1 {
+	if listed > 0 {
+		const word = "listed only"
+		counts[word], order = listed, append(order, word)
+	}
+	if len(c.Recordings)+listed == 1 {
 		return order[0]
 	}
 	for i, word := range order {

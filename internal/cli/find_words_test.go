@@ -39,7 +39,7 @@ func TestRecordingWords(t *testing.T) {
 
 func TestAudioText(t *testing.T) {
 	for want, test := range map[string][2]int{
-		"0 recordings": {0, 0}, "1 recording (all with audio)": {1, 1}, "1,200 recordings (all with audio)": {1200, 1200},
+		"0 recordings": {0, 0}, "1 recording (with audio)": {1, 1}, "1,200 recordings (all 1,200 with audio)": {1200, 1200}, "1 recording (without audio)": {1, 0},
 		"3 recordings (none with audio)": {3, 0}, "11 recordings (10 with audio)": {11, 10},
 	} {
 		if got := audioText(test[0], test[1]); got != want {

@@ -17,6 +17,7 @@ import (
 
 	"convoso-archiver/manifest"
 	"convoso-archiver/search"
+	"convoso-archiver/search/export"
 )
 
 // answerWriter writes found calls.
@@ -146,7 +147,10 @@ func rowObject(c *search.Call) (json.RawMessage, error) {
 }
 
 // csvAnswer writes one row per call.
-type csvAnswer struct{ out *csv.Writer }
+type csvAnswer struct {
+	out   *csv.Writer
+	excel bool // guards cells against formulas
+}
 
 // rowColumns returns the fields of a row with the API's names.
 func rowColumns() []string {
@@ -157,10 +161,14 @@ func rowColumns() []string {
 	}
 }
 
-func newCSVAnswer(w io.Writer) *csvAnswer {
-	a := &csvAnswer{csv.NewWriter(w)}
+func newCSVAnswer(w io.Writer, excel bool) *csvAnswer {
+	a := &csvAnswer{csv.NewWriter(w), excel}
 	a.out.UseCRLF = true
-	_ = a.out.Write(append(append([]string{"day", "call_time"}, rowColumns()...), // it stores its error
+	mark := ""
+	if excel {
+		mark = export.ByteOrderMark
+	}
+	_ = a.out.Write(append(append([]string{mark + "day", "call_time"}, rowColumns()...), // it stores its error
 		"recording_id", "outcome", "final", "key", "size", "sha256", "content_type", "reason", "cause"))
 	return a
 }
@@ -181,6 +189,11 @@ func (a *csvAnswer) call(c *search.Call) error {
 	}
 	for _, cell := range cells {
 		row = append(row, strings.Join(cell, ";"))
+	}
+	if a.excel {
+		for i, cell := range row {
+			row[i] = export.Guarded(cell)
+		}
 	}
 	return a.out.Write(row)
 }

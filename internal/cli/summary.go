@@ -230,7 +230,7 @@ func nextText(s archiver.Summary) string {
 		add(true, afterError(s))
 	} else {
 		add(s.DryRun, afterCount(s.Estimate))
-		add(!s.DryRun && s.Stopped != "", "run the same command again; it resumes where it stopped")
+		add(!s.DryRun && s.Stopped != "", "run the same command again"+orWithout(s.Stopped)+"; it resumes where it stopped")
 		add(!s.DryRun && s.Stopped != "" && s.Calls == 0 && s.DaysListed > 0 && s.DaysSkipped == 0, "no calls so far: --dry-run finds the first one; use its day as --start-time")
 		waiting := s.Failed > 0 || s.Pending > 0 || slices.ContainsFunc(s.OpenDays, func(d archiver.OpenDay) bool { return d.Waiting > 0 })
 		add(!s.DryRun && s.Stopped == "" && waiting, "run the same command again: it retries waiting recordings and skips archived ones")
@@ -244,6 +244,14 @@ func nextText(s archiver.Summary) string {
 		return ""
 	}
 	return "\nnext\n  " + strings.Join(next, "\n  ") + "\n"
+}
+
+// orWithout names the limit that would stop the same command again, "" for other reasons.
+func orWithout(stopped string) string {
+	if strings.HasPrefix(stopped, "max-") {
+		return ", or without --" + stopped
+	}
+	return ""
 }
 
 // afterCount says what to do after a dry run.

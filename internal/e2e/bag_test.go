@@ -70,6 +70,10 @@ func TestBag(t *testing.T) {
 				t.Errorf("checksum %s, is %s", got.Checksum, is)
 			}
 			checkVouched(t, dir, allowed)
+			const zone = "America/Los_Angeles"
+			if info, about := readText(t, dir, "bag-info.txt"), readText(t, dir, "README.txt"); !strings.Contains(info, "\nTime-Zone: "+zone+"\n") || !strings.Contains(about, ": "+zone+".\n") {
+				t.Errorf("the zone is in neither %q nor %q", info, about)
+			}
 			if said := checkReadme(t, dir, key+".pub"); strings.Contains(said, ":") {
 				t.Errorf("the checks of README.txt say %q", said)
 			}

@@ -46,6 +46,9 @@ func TestDemoKeepsTheAccount(t *testing.T) {
 	}
 	_, line, _ := strings.Cut(said.String(), "CONVOSO_AUTH_TOKEN=simulator-token convoso-archiver ")
 	line, _, _ = strings.Cut(strings.ReplaceAll(line, "\\\n", ""), "\n")
+	if !strings.Contains(line, " --last 9d ") || !strings.Contains(said.String(), " at the default --media-rate; the demo had no limits\n") {
+		t.Errorf("the output names neither all days nor the rate:\n%s", said.String())
+	}
 	args := append(strings.Fields(line), "--api-rate", "0", "--media-rate", "0")
 	if args[0] != "archive" {
 		t.Fatalf("no command in:\n%s", said.String())

@@ -25,15 +25,16 @@ import (
 
 // exported is the summary of an export.
 type exported struct {
-	ExitCode  int `json:"exit_code"`
-	Error     string
-	Days      int
-	Written   int                           `json:"days_written"`
-	Unchanged int                           `json:"days_unchanged"`
-	Removed   int                           `json:"days_removed"`
-	Broken    []struct{ Day, Error string } `json:"days_unreadable"`
-	Rows      int                           `json:"rows_written"`
-	Calls     int
+	ExitCode    int `json:"exit_code"`
+	Error       string
+	Days        int
+	Written     int                           `json:"days_written"`
+	Unchanged   int                           `json:"days_unchanged"`
+	Removed     int                           `json:"days_removed"`
+	Broken      []struct{ Day, Error string } `json:"days_unreadable"`
+	Rows        int                           `json:"rows_written"`
+	WrittenDays []string                      `json:"written_days"`
+	Calls       int
 }
 
 // exportCommand returns an export not started yet, without token and home.
@@ -171,12 +172,12 @@ func TestExport(t *testing.T) {
 			if mutes != nil { // S3 flags also apply to a folder if the other side is S3
 				a.flags = mutes
 			}
-			if made := a.export(0, to); made.Written != 4 || made.Calls != 240 || made.Unchanged+made.Removed+len(made.Broken) > 0 {
+			if made := a.export(0, to); made.Written != 4 || made.Calls != 240 || !slices.Equal(made.WrittenDays, []string{daysAgo(9), daysAgo(8), daysAgo(7), daysAgo(6)}) || made.Unchanged+made.Removed+len(made.Broken) > 0 {
 				t.Errorf("the first export: %+v", made)
 			}
 			checkTables(t, server, folder, nil)
 			before := tree(t, folder)
-			if made := a.export(0, to); made.Written+made.Removed+made.Rows > 0 || made.Unchanged != 4 {
+			if made := a.export(0, to); made.Written+made.Removed+made.Rows+len(made.WrittenDays) > 0 || made.Unchanged != 4 {
 				t.Errorf("an export of the same: %+v", made)
 			}
 			if !maps.EqualFunc(before, tree(t, folder), bytes.Equal) {

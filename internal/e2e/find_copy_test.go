@@ -157,7 +157,7 @@ func TestFindCopy(t *testing.T) {
 			all := recordingsOf(server, nil)
 			to := filepath.Join(t.TempDir(), "copies")
 			r := a.find("--copy-to", to, "--workers", "3").want(t, 0)
-			if r.stdout != "" || !strings.Contains(r.stderr, fmt.Sprintf("40 calls, %d recordings (all with audio): %d copied (", len(all), len(all))) {
+			if r.stdout != "" || !strings.Contains(r.stderr, fmt.Sprintf("40 calls, %d recordings (all %d with audio): %d copied (", len(all), len(all), len(all))) {
 				t.Errorf("stdout %q, stderr %q", r.stdout, r.stderr)
 			}
 			first := readCopies(t, to)

@@ -94,6 +94,31 @@ func TestFields(t *testing.T) {
 	}
 }
 
+// TestReasonCodes compares the codes on the page with those of the program.
+func TestReasonCodes(t *testing.T) {
+	source, err := os.ReadFile(inRoot("manifest/report/report.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(inRoot(fieldsPage))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "\n### Codes of reasons\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	codes := func(text []byte, pattern string) (list []string) {
+		for _, found := range regexp.MustCompile(pattern).FindAllSubmatch(text, -1) {
+			list = append(list, string(found[1]))
+		}
+		slices.Sort(list)
+		return list
+	}
+	made, told := codes(source, `\bCode += "(\w+)"`), codes([]byte(table), "(?m)^\\| `(\\w+)` \\| (?:open|closed)")
+	if !slices.Equal(made, told) || len(made) < 15 {
+		t.Errorf("the program has %q\nthe page     %q", made, told)
+	}
+}
+
 // readFields returns the fields of each table of the page, with their types.
 func readFields(t *testing.T) map[string]map[string]string {
 	t.Helper()

@@ -118,7 +118,7 @@ func (e entry) saysAs(other entry) bool {
 	return e.heading == other.heading && e.text == other.text
 }
 
-var entryPattern = regexp.MustCompile(`^  (--[a-z0-9-]+(?: [A-Z:=-]+)?)(?:  +(.*))?$`)
+var entryPattern = regexp.MustCompile(`^  (--[a-z0-9-]+(?: [A-Z:=,.-]+)?)(?:  +(.*))?$`)
 
 // parseHelp returns the flags of a help text with their explanations.
 func parseHelp(text string) []entry {

@@ -103,4 +103,33 @@ func TestJQ(t *testing.T) {
 	}
 }
 
+// TestListedOnly runs the command for recordings that only rows name after a run that was stopped: what is archived and
+// what it lists are the recordings of the listed calls. After a complete run it lists nothing.
+func TestListedOnly(t *testing.T) {
+	need(t, "jq", "jq")
+	text, err := os.ReadFile(inRoot("docs/report.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := ""
+	for _, b := range blocks(string(text), "sh") {
+		if strings.HasPrefix(b.text, "jq -rn 'foreach ") {
+			command = "cd archive\n" + b.text
+		}
+	}
+	s := newShell(t)
+	const archive = "convoso-archiver archive --dest archive --start-time 2025-05-01 --end-time 2025-05-03"
+	s.run(t, archive+" --max-recordings 2 >/dev/null 2>&1; test $? = 3")
+	listed := strings.Fields(s.run(t, command))
+	want := strings.Fields(s.run(t, `convoso-archiver find --dest archive --json --quiet | jq -r '.day as $d | .id as $c | [.recordings[].recording_id] as $known
+  | .recording[].recording_id | tostring | select(. as $r | $known | index($r) | not) | [$d, $c, .] | @csv' | sort`))
+	if len(listed) == 0 || !slices.Equal(listed, want) {
+		t.Errorf("%q\nwant %q", listed, want)
+	}
+	s.run(t, archive+" >/dev/null 2>&1")
+	if listed := s.run(t, command); listed != "" {
+		t.Errorf("all is archived: %q", listed)
+	}
+}
+
 var jqPattern = regexp.MustCompile(`(^|\n)(jq|cat|cd manifest/\S+ && jq) `)

@@ -46,6 +46,13 @@ func Read(ctx context.Context, ledger *manifest.Ledger, o Options) iter.Seq2[Fac
 			newest := days[n-1]
 			days = append(slices.DeleteFunc(days[:n-1], o.outside), newest)
 		}
+		ReadDays(ctx, ledger, days, o)(yield)
+	}
+}
+
+// ReadDays is like Read, for these days, which must ascend.
+func ReadDays(ctx context.Context, ledger *manifest.Ledger, days []string, o Options) iter.Seq2[Facts, error] {
+	return func(yield func(Facts, error) bool) {
 		r := &reader{ledger: ledger, filter: o.Filter, reads: make(chan struct{}, readsAtOnce)}
 		for some := range slices.Chunk(days, looksAtOnce) {
 			r.wantsLosses = r.met < o.Losses

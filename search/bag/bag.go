@@ -196,7 +196,7 @@ func (w *writing) hash(name string) error {
 func (w *writing) tags() error {
 	w.sum.Files, w.sum.Bytes = len(w.files.list), w.files.bytes
 	var listed payloadFiles
-	for _, tag := range []struct{ name, text string }{{manifestFile, w.files.manifest()}, {infoFile, w.info()}, {readmeFile, readme(w.sum)}} {
+	for _, tag := range []struct{ name, text string }{{manifestFile, w.files.manifest()}, {infoFile, w.info()}, {readmeFile, readme(w.sum, w.Archive.Zone().String())}} {
 		h, err := w.folder.write(tag.name, tag.text)
 		if err != nil {
 			return err
@@ -225,6 +225,7 @@ func (w *writing) info() string {
 		{"Archive", w.ID},
 		{"First-Day", w.first},
 		{"Last-Day", w.last},
+		{"Time-Zone", w.Archive.Zone().String()},
 		{"Calls", fmt.Sprint(w.sum.Calls)},
 		{"Recordings", fmt.Sprint(w.sum.Recordings)},
 		{"Recordings-With-Audio", fmt.Sprint(w.sum.Stored)},

@@ -6,9 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"time"
 
 	"convoso-archiver/manifest"
+	"convoso-archiver/search"
 )
 
 // bagDay is a day with calls in the bag.
@@ -72,26 +72,8 @@ func (w *writing) compare() {
 }
 
 // UnsealedSpans returns the unsealed days, with consecutive days as one text.
-func (s Summary) UnsealedSpans() (spans []string) {
-	first, last := "", ""
-	end := func() {
-		switch {
-		case first == "":
-		case first == last:
-			spans = append(spans, first)
-		default:
-			spans = append(spans, first+" to "+last)
-		}
-	}
-	for _, day := range s.UnsealedDays {
-		if t, err := time.Parse(time.DateOnly, last); err != nil || t.AddDate(0, 0, 1).Format(time.DateOnly) != day {
-			end()
-			first = day
-		}
-		last = day
-	}
-	end()
-	return spans
+func (s Summary) UnsealedSpans() []string {
+	return search.DaySpans(s.UnsealedDays)
 }
 
 // proved returns the text of README.txt about what the seals prove.

@@ -78,7 +78,10 @@ export printed. If sha256sum tagmanifest-sha256.txt prints the same, and step 1 
 `
 
 // readme returns the text of README.txt.
-func readme(s Summary) string { return readmeFiles + silent(s) + proved(s) + readmeChecks }
+func readme(s Summary, zone string) string {
+	times := "Days, and call_date in index.csv and in the rows of calls, are in the time zone of the account: " + zone + ".\ncall_time in index.csv, and the times of manifest lines and seals, are in UTC.\n\n"
+	return readmeFiles + times + silent(s) + proved(s) + readmeChecks
+}
 
 // Silent says how many recordings have no audio in the archive, by outcome; "" for none.
 func (s Summary) Silent() string {

@@ -64,8 +64,9 @@ type Summary struct {
 	Empty      int         `json:"days_without_match"`
 	Unreadable []BrokenDay `json:"days_unreadable"`
 
-	RowsWritten  int64 `json:"rows_written"`
-	BytesWritten int64 `json:"bytes_written"`
+	WrittenDays  []string `json:"written_days"` // ascending
+	RowsWritten  int64    `json:"rows_written"`
+	BytesWritten int64    `json:"bytes_written"`
 
 	// Totals of the whole export, including days outside of the span.
 	Calls      int64 `json:"calls"`
@@ -106,7 +107,7 @@ func (e *Export) Run(ctx context.Context) (Summary, error) {
 	if r.Logger == nil {
 		r.Logger = slog.New(slog.DiscardHandler)
 	}
-	r.summary.Unreadable = []BrokenDay{}
+	r.summary.Unreadable, r.summary.WrittenDays = []BrokenDay{}, []string{}
 	err := r.run(ctx)
 	r.summary.Calls, r.summary.Recordings, r.summary.Bytes = r.note.Calls, r.note.Recordings, r.note.Bytes
 	return r.summary, err
@@ -269,6 +270,7 @@ func (r *run) write(ctx context.Context, day string, calls []search.Call, n dayN
 	switch {
 	case n.Calls.Rows > 0:
 		r.summary.Written++
+		r.summary.WrittenDays = append(r.summary.WrittenDays, day)
 	case had:
 		r.summary.Removed++
 	default:

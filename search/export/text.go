@@ -26,14 +26,14 @@ type csvFile[T any, P described[T]] struct {
 	line  csvLine
 }
 
-// byteOrderMark marks the text as UTF-8 for spreadsheets.
-const byteOrderMark = "\uFEFF"
+// ByteOrderMark marks a text as UTF-8 for spreadsheets.
+const ByteOrderMark = "\uFEFF"
 
 // begin starts a file with its header.
 func (c *csvFile[T, P]) begin(w io.Writer) error {
 	c.w, c.line = w, csvLine{excel: c.excel, record: c.line.record[:0]}
 	if c.excel {
-		if _, err := io.WriteString(w, byteOrderMark); err != nil {
+		if _, err := io.WriteString(w, ByteOrderMark); err != nil {
 			return err
 		}
 	}
@@ -85,14 +85,22 @@ func (c *csvLine) field(name, value string) {
 
 // text drops NUL, which CSV readers treat differently.
 func (c *csvLine) text(name, value string) {
-	guard := c.excel && value != "" && strings.IndexByte("=+-@\t\r\x00", value[0]) >= 0
-	if strings.IndexByte(value, 0) >= 0 {
-		value = strings.ReplaceAll(value, "\x00", "\uFFFD")
+	guarded := value
+	if c.excel {
+		guarded = Guarded(value)
 	}
-	if guard {
-		value = "'" + value
+	if strings.IndexByte(guarded, 0) >= 0 {
+		guarded = strings.ReplaceAll(guarded, "\x00", "\uFFFD")
 	}
-	c.field(name, value)
+	c.field(name, guarded)
+}
+
+// Guarded puts a ' before a text that a spreadsheet would read as a formula.
+func Guarded(text string) string {
+	if text != "" && strings.IndexByte("=+-@\t\r\x00", text[0]) >= 0 {
+		return "'" + text
+	}
+	return text
 }
 
 func (c *csvLine) whole(name string, value int64, _ int) {
