@@ -68,6 +68,8 @@ type RebuildStore interface {
 // Rebuilt is the result of a rebuild.
 type Rebuilt struct {
 	Days       int    `json:"days"`                // recreated by this rebuild, or by an earlier one without a run after it
+	First      string `json:"first_day,omitempty"` // of these days
+	Last       string `json:"last_day,omitempty"`
 	Known      int    `json:"days_known"`          // with a manifest, which was not changed
 	Recordings int    `json:"recordings"`          // of the recreated days
 	Archived   int    `json:"archived"`            // of these, found in the store and noted
@@ -151,6 +153,7 @@ func (b *Rebuild) Run(ctx context.Context) (Rebuilt, error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			b.sum.Days++
+			b.sum.First, b.sum.Last = min(cmp.Or(b.sum.First, day), day), max(b.sum.Last, day)
 			return nil
 		})
 	}

@@ -237,7 +237,7 @@ func (d *demo) compare() error {
 			d.same++
 		}
 	}
-	d.say("%d of %d recordings on disk have the same SHA-256 as in the simulator\n", d.same, d.total)
+	d.say("%s of %s recordings on disk have the same SHA-256 as in the simulator\n", thousands(int64(d.same)), thousands(int64(d.total)))
 	if d.same != d.total && d.result.code == ExitDone {
 		return errors.New("some recordings on disk differ from the simulator's")
 	}

@@ -44,11 +44,11 @@ type deployFlag struct {
 func deployFlags() []deployFlag {
 	return []deployFlag{
 		{setting{name: "to", placeholder: "FOLDER", usage: "write the files into this folder; overwrites nothing. For systemd, --to / installs them (default: print them)"}, nil},
-		{setting{name: "name", placeholder: "NAME", defaultValue: program, usage: "name of the units, objects and jobs, and of their folders; use a different name for each archive"}, nil},
+		{setting{name: "name", placeholder: "NAME", defaultValue: program, usage: "name of the units, objects and jobs, and of their folders; use a different name for each archive"}, []engine{kubernetes, systemd, slurm, awsBatch}},
 		{setting{name: "backfill", kind: toggle, usage: "print a job that runs many machines in parallel over --start-time to --end-time, instead of a nightly run"}, []engine{kubernetes, slurm, awsBatch}},
 		{setting{name: "at", placeholder: "HH:MM", defaultValue: "03:15", usage: "time of the nightly run, in --time-zone"}, []engine{kubernetes, systemd}},
 		{setting{name: "parallelism", placeholder: "N", defaultValue: "4", usage: "parallel runs of a backfill; they share --api-rate and --media-rate"}, []engine{kubernetes, slurm, awsBatch}},
-		{setting{name: "program", placeholder: "PATH", defaultValue: "/usr/local/bin/" + program, usage: "path of the program"}, []engine{systemd, slurm}},
+		{setting{name: "program", placeholder: "PATH", defaultValue: "/usr/local/bin/" + program, usage: "path of the program; the packages install /usr/bin/" + program}, []engine{systemd, slurm}},
 		{setting{name: "image", placeholder: "IMAGE", usage: "container image, like registry.example.com/convoso-archiver:1.0.0 (required for Kubernetes and AWS Batch)"}, []engine{kubernetes, awsBatch}},
 		{setting{name: "token-secret", placeholder: "NAME", usage: "secret with the token: the name of a Kubernetes Secret (default: the value of --name), or the ARN of an AWS secret (required for AWS Batch)"}, []engine{kubernetes, awsBatch}},
 		{setting{name: "s3-credentials-file", placeholder: "FILE", usage: "file like ~/.aws/credentials for the runs (default: none; the runs use the role of the machine)"}, []engine{kubernetes, systemd, slurm}},
@@ -113,7 +113,12 @@ func (c command) ofEngine(args []string) command {
 			c.settings = append(c.settings, f.setting)
 		}
 	}
-	c.about += "\n\nThese are the flags for " + args[0] + ". You can also give all flags of archive: see archive --help."
+	c.about += "\n\nThese are the flags for " + args[0] + ". "
+	if engine(args[0]) == alerts {
+		c.about += "The rules are the same for every archive; settings of archive do not change them."
+		return c
+	}
+	c.about += "You can also give all flags of archive: see archive --help."
 	return c
 }
 
@@ -127,7 +132,11 @@ func runDeploy(ctx context.Context, p *process, in input) outcome {
 		return judge(err, nil, false)
 	}
 	if to != "" {
-		return judge(p.writeFiles(to, files), nil, false)
+		err := p.writeFiles(to, files)
+		if err == nil && in.args[0] == string(systemd) {
+			_, err = io.WriteString(p.stdout, bringFiles(to))
+		}
+		return judge(err, nil, false)
 	}
 	return outcome{unwritten: printFiles(p.stdout, files)}
 }
@@ -225,6 +234,16 @@ func (p *process) writeFiles(folder string, files []deploy.File) error {
 		}
 	}
 	return nil
+}
+
+// bringFiles says how to bring files for systemd from a folder to where they belong; "" if they are there. cp without -a
+// or -p leaves owner and rights of /etc as they are.
+func bringFiles(folder string) string {
+	if filepath.Clean(folder) == "/" {
+		return ""
+	}
+	from := strings.TrimSuffix(folder, "/") + "/."
+	return "\nthen, as root on the machine that archives: cp -R " + shellWord(from) + " /\n"
 }
 
 func writeNewFile(f deploy.File) error {

@@ -60,7 +60,7 @@ func lostManifest(try string) error {
 
 // lostOverwritten is like lostManifest, for a run that would start a new archive.
 func lostOverwritten() error {
-	return lostManifest("run rebuild, or give --new-archive to start a new archive")
+	return lostManifest("run rebuild with the settings of archive, or give --new-archive to start a new archive")
 }
 
 // refuseLost refuses to start an archive over one that has lost its manifest, because everything would be
@@ -78,7 +78,7 @@ const insteadOfRebuild = " (in a bucket with versions remove the delete markers 
 
 // lostInBucket is like lostOverwritten, for a bucket, which may have versions.
 func lostInBucket() error {
-	return lostManifest("run rebuild" + insteadOfRebuild + ", or give --new-archive to start a new archive")
+	return lostManifest("run rebuild with the settings of archive" + insteadOfRebuild + ", or give --new-archive to start a new archive")
 }
 
 // absent returns the error for a missing archive.json: no archive, or a lost manifest.
@@ -88,7 +88,7 @@ func absent(ctx context.Context, ledger *manifest.Ledger) error {
 	case err != nil:
 		return err
 	case lost:
-		return lostManifest("run rebuild to recreate it" + insteadOfRebuild)
+		return lostManifest("run rebuild with the settings of archive to recreate it" + insteadOfRebuild)
 	}
 	return noArchive()
 }

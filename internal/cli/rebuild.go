@@ -80,6 +80,7 @@ type rebuildResult struct {
 	Error    string  `json:"error"`
 	Seconds  float64 `json:"seconds"`
 	archiver.Rebuilt
+	assumed []string // settings of archive.json that are defaults, because no setting gave them
 }
 
 func runRebuild(ctx context.Context, p *process, in input) outcome {
@@ -102,6 +103,7 @@ func runRebuild(ctx context.Context, p *process, in input) outcome {
 	if err = read.err; err == nil {
 		made.Rebuilt, err = p.runRebuilding(ctx, at, rebuild, talk)
 		err = withBucket(at, err)
+		made.assumed = assumedSettings(made.Rebuilt, read)
 	}
 	result := judge(err, context.Cause(ctx), made.Missing+made.Ambiguous+made.Unreadable > 0)
 	made.ExitCode, made.Seconds = result.code, time.Since(began).Seconds()
@@ -112,6 +114,17 @@ func runRebuild(ctx context.Context, p *process, in input) outcome {
 		result.unwritten = made.write(p.stdout, talk.json)
 	}
 	return result
+}
+
+// assumedSettings names the settings of a new archive.json that are the defaults, because nothing gave them.
+func assumedSettings(made archiver.Rebuilt, read *reader) (names []string) {
+	if made.Given && !read.isSet("api-url") && made.APIURL == read.apiURL() {
+		names = append(names, "--api-url")
+	}
+	if made.Given && !read.isSet("time-zone") && made.TimeZone == read.zone().String() {
+		names = append(names, "--time-zone")
+	}
+	return names
 }
 
 func (p *process) runRebuilding(ctx context.Context, at archiver.Location, rebuild *archiver.Rebuild, talk output) (made archiver.Rebuilt, err error) {
@@ -211,7 +224,7 @@ func (r rebuildResult) write(w io.Writer, asJSON bool) error {
 		if r.Known > 0 {
 			fmt.Fprintf(&b, "unchanged    %s that have a manifest\n", plural(r.Known, "day"))
 		}
-		b.WriteString("\nnext\n  run archive over these days: it closes them, and downloads the recordings that were not found\n")
+		fmt.Fprintf(&b, "\nnext\n  run archive --start-time %s --end-time %s: it closes these days, and downloads the recordings that were not found\n", r.First, r.Last)
 		if r.Ambiguous > 0 {
 			b.WriteString("  archive downloads the ambiguous ones too: it notes the file if it has the same bytes, else it stores the\n" +
 				"  recording under another name and keeps the file; --json names them\n")
@@ -221,6 +234,9 @@ func (r rebuildResult) write(w io.Writer, asJSON bool) error {
 	case r.Given:
 		b.WriteString("  archive.json was written again from --time-zone and --api-url: check that both are the same as before\n")
 		fmt.Fprintf(&b, "    API address  %s\n    time zone    %s\n", r.APIURL, r.TimeZone)
+		if len(r.assumed) > 0 {
+			fmt.Fprintf(&b, "  not given, so the default: %s. If archive had another value, run rebuild again with it, before archive\n", strings.Join(r.assumed, ", "))
+		}
 	case r.Archive:
 		b.WriteString("  archive.json was written again from the newest seal\n")
 		fmt.Fprintf(&b, "    API address  %s\n    time zone    %s\n", r.APIURL, r.TimeZone)

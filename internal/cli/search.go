@@ -206,7 +206,7 @@ func (j *searchJob) place(ctx context.Context, s *searched) error {
 		if known, err := knowsDays(ctx, s.opened.Ledger); err != nil || !known {
 			return cmp.Or(err, absent(ctx, s.opened.Ledger))
 		}
-		return errors.New("manifest/archive.json is missing, so the account's time zone is unknown: restore the file, or run rebuild to recreate it")
+		return errors.New("manifest/archive.json is missing, so the account's time zone is unknown: restore the file, or run rebuild with the settings of archive to recreate it")
 	}
 	if err != nil {
 		return err

@@ -30,7 +30,7 @@ func serveSettings() []setting {
 	archive := archiveSettings()
 	settings := []setting{
 		{name: "listen", group: groupListen, placeholder: "ADDRESS", defaultValue: "127.0.0.1:8480", usage: "address and port; port 0 takes a free port. An address that other machines can reach needs --users or --auth-header"},
-		{name: "users", group: groupListen, placeholder: "FILE", usage: "htpasswd file (bcrypt) with rights in a third field; changes apply at once"},
+		{name: "users", group: groupListen, placeholder: "FILE", usage: "htpasswd file (bcrypt) with rights in a third field; changes apply at the next request"},
 		{name: "auth-header", group: groupListen, placeholder: "NAME", usage: "header with the name of the user, set by a trusted proxy, like X-Remote-User"},
 		{name: "trusted-proxy", kind: list, group: groupListen, placeholder: "CIDR", usage: "address or network of the proxy that sets --auth-header; repeatable"},
 		{name: "rights", group: groupListen, placeholder: "RIGHTS", usage: "rights of users that the users file does not list: listen, download, numbers, audit; like listen;campaigns=12,13 (default: listen,download,audit; with --auth-header: listen)"},
@@ -65,7 +65,7 @@ serve prints the address on stdout. Ctrl-C stops serve.`,
 			{"search and listen on this machine", "convoso-archiver serve --dest /archive"},
 			{"also show complete phone numbers", "convoso-archiver serve --dest /archive --rights listen,download,numbers,audit"},
 			{"for a team, with logins and TLS",
-				"htpasswd -B -c /etc/convoso-archiver/users anna\n" +
+				"htpasswd -B -C 10 -c /etc/convoso-archiver/users anna\n" +
 					"convoso-archiver serve --dest s3://my-bucket/calls --listen 0.0.0.0:8443 --host calls.example.com \\\n" +
 					"    --users /etc/convoso-archiver/users --tls-cert cert.pem --tls-key key.pem --access-log /var/log/calls"},
 			{"behind a proxy that does the logins",

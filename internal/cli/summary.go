@@ -55,8 +55,11 @@ func summaryText(s archiver.Summary, width int) string {
 	}
 	row("exit code", fmt.Sprint(s.ExitCode), meaning(s))
 	_ = table.Flush()
-	text := trimLines(b.String())
-	return text + estimateText(s.Estimate, width) + openDaysText(s.OpenDays) + warningsText(s.Warnings) + nextText(s)
+	text, openDays := trimLines(b.String()), s.OpenDays
+	if cameToNothing(s) {
+		openDays = nil
+	}
+	return text + estimateText(s.Estimate, width) + openDaysText(openDays) + warningsText(s.Warnings) + nextText(s)
 }
 
 // runCounts returns the figures of a run for its last log line.
@@ -70,9 +73,11 @@ func runCounts(s archiver.Summary) []any {
 }
 
 // cameToNothing reports whether a run ended before any request, for example because the destination
-// cannot be opened. A sentence then says more than a table of zeros.
+// cannot be opened, or because the API refused its token. A sentence then says more than a table of zeros and a list of
+// open days.
 func cameToNothing(s archiver.Summary) bool {
-	return s.ExitCode != ExitDone && s.DaysAsked == 0 && s.APIRequests == 0
+	refused := s.ExitCode == ExitUsage && s.DaysListed == 0 && s.DaysClosed == 0 && s.Archived == 0 && s.MediaRequests == 0
+	return refused || s.ExitCode != ExitDone && s.DaysAsked == 0 && s.APIRequests == 0
 }
 
 // workRows writes the rows about a run's work.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -144,7 +145,7 @@ func verifiedText(s verify.Summary) string {
 	}
 	if s.Repair {
 		row("repaired", thousands(int64(s.Reopened)), "marked for download", part(s.Restored, "intact again"),
-			part(s.MendedDays, "days of the manifest repaired"))
+			mendedPart(s.MendedDays))
 	}
 	if s.CallsDropped > 0 {
 		row("calls/", thousands(int64(s.CallsDropped)), "unreadable lines left out by --repair, now or earlier")
@@ -155,6 +156,13 @@ func verifiedText(s verify.Summary) string {
 	writeKeptAside(&b, s.KeptAside)
 	b.WriteString(nextAfterVerify(s))
 	return trimLines(b.String())
+}
+
+func mendedPart(days int) string {
+	if days == 0 {
+		return ""
+	}
+	return plural(days, "day") + " of the manifest repaired"
 }
 
 // daysDoneText counts the checked days of a verification that was stopped.
@@ -234,6 +242,8 @@ func nextAfterVerify(s verify.Summary) string {
 	}
 	known := s.Counts[verify.KnownDamaged]
 	lost := lostFiles(s.Findings)
+	add(!s.Repair && mayBeIntact(s.Findings), "wrong_size or wrong_hash on a day whose file of manifest/ has changed: perhaps the audio is intact, and only its line was changed. "+
+		"If you have a copy of the file, restore it, and run verify again")
 	switch {
 	case len(s.SealedDays) > 0 && !s.Repair: // one way only: after a repair, an archive would ask the vendor for audio that is stored
 		add(true, "sealed days are damaged ("+dayList(s.SealedDays)+"): do not run verify --repair yet. Restore the changed or missing files of manifest/ and calls/ from a copy, and run verify again; "+
@@ -257,6 +267,17 @@ func nextAfterVerify(s verify.Summary) string {
 		return ""
 	}
 	return "\nnext\n  " + strings.Join(next, "\n  ") + "\n"
+}
+
+// mayBeIntact reports whether other bytes than noted were found on a day whose lines have changed since it was closed.
+func mayBeIntact(findings []verify.Finding) bool {
+	changed := map[string]bool{}
+	for _, f := range findings {
+		changed[f.Day] = changed[f.Day] || f.Kind == verify.ChangedSegment && strings.HasPrefix(f.File, "manifest/")
+	}
+	return slices.ContainsFunc(findings, func(f verify.Finding) bool {
+		return (f.Kind == verify.WrongSize || f.Kind == verify.WrongHash) && changed[f.Day]
+	})
 }
 
 // lostFiles returns the missing files of manifest/ and calls/.

@@ -211,7 +211,7 @@ func openArchive(ctx context.Context, at archiver.Location, access archiver.Acce
 		return nil, err
 	case errors.Is(err, fs.ErrNotExist) && !access.Makes():
 		if at.Folder != "" && holdsCalls(at.Folder) {
-			return nil, lostManifest("run rebuild to recreate it")
+			return nil, lostManifest("run rebuild with the settings of archive to recreate it")
 		}
 		return nil, noArchive()
 	case errors.Is(err, fs.ErrPermission):

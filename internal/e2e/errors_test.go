@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -200,6 +201,11 @@ func TestRefusedTokenOfAFile(t *testing.T) {
 	server.SetTokenValid(false)
 	if r := a.run().want(t, 2); !strings.Contains(r.stderr, "check CONVOSO_AUTH_TOKEN and") {
 		t.Errorf("of the variable: %s", r.stderr)
+	}
+	cmd := a.command(t.Context())
+	cmd.Args = slices.DeleteFunc(cmd.Args, func(arg string) bool { return arg == "--json" })
+	if out, _ := cmd.Output(); !strings.HasPrefix(string(out), "nothing was listed or stored\n") || strings.Contains(string(out), "open days") {
+		t.Errorf("for a person: %s", out)
 	}
 }
 

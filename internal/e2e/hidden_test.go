@@ -25,7 +25,7 @@ func TestHiddenManifest(t *testing.T) {
 			}
 		}
 	}
-	if r := l.days().want(t, 2); !strings.Contains(r.summary.Error, "manifest is lost: run rebuild (in a bucket with versions remove the delete markers") {
+	if r := l.days().want(t, 2); !strings.Contains(r.summary.Error, "manifest is lost: run rebuild with the settings of archive (in a bucket with versions remove the delete markers") {
 		t.Errorf("archive: %s", r.summary.Error)
 	}
 	if s3test.FromEnv(t) == nil {

@@ -434,6 +434,9 @@ func TestRebuildArchive(t *testing.T) {
 		if !strings.Contains(r.stdout, "from --time-zone and --api-url") {
 			t.Errorf("without seals: %s", r.stdout)
 		}
+		if !strings.Contains(r.stdout, "not given, so the default: --time-zone. If archive had another value") {
+			t.Errorf("without --time-zone: %s", r.stdout)
+		}
 		a.run(allDays...).want(t, 0)
 		key, _ := sealKey(t)
 		a.seal(key)

@@ -83,6 +83,43 @@ convoso-archiver seal --dest convoso-demo --key seal
 	}
 }
 
+// TestKnownFindings runs the commands that compare an audit with known findings: a finding that is known stays silent, a
+// new one is printed, and an audit that fails is no silence.
+func TestKnownFindings(t *testing.T) {
+	text, err := os.ReadFile(inRoot("docs/evidence.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n### Known findings\n")
+	once, night, isSplit := strings.Cut(blocks(section, "sh")[0].text, "# each night")
+	functions, _, isOnce := strings.Cut(once, "# once")
+	if !isSplit || !isOnce {
+		t.Fatal("the page has other commands")
+	}
+	s := newShell(t)
+	s.run(t, "convoso-archiver demo >/dev/null 2>&1; "+makeKey+" && convoso-archiver seal --dest convoso-demo --key seal")
+	change := func(day string) {
+		s.run(t, "sed -i '0,/\"size\":/s//\"size\":9/' $(ls -d convoso-demo/manifest/2*/ | sed -n "+day+"p)2*.jsonl")
+	}
+	nightly := func(when, want, changed string) {
+		t.Helper()
+		said := s.run(t, "{ "+functions+"\n#"+night+"} 2>/dev/null && echo good || echo bad")
+		if !strings.HasSuffix(said, want+"\n") || strings.Count(said, "lines_changed") != strings.Count(changed, "lines_changed") {
+			t.Errorf("%s: %q, want %s", when, said, want)
+		}
+	}
+	s.run(t, once)
+	nightly("unchanged", "good", "")
+	change("1")
+	nightly("a new finding", "bad", "lines_changed")
+	s.run(t, once)
+	nightly("a known finding", "good", "")
+	change("2")
+	nightly("a known and a new finding", "bad", "lines_changed")
+	s.run(t, "mv convoso-demo gone")
+	nightly("no archive", "bad", "")
+}
+
 // TestCompliance runs the commands of docs/compliance.md over the demo's archive, after its days are
 // sealed.
 func TestCompliance(t *testing.T) {

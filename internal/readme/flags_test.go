@@ -52,7 +52,7 @@ func TestFlags(t *testing.T) {
 		t.Error("the tables of flags are not what --help says: run go test ./internal/readme -update")
 	}
 
-	ofOthers := []string{"--now", "--array", "--check", "--force", "--partition", "--time", "--signal", "--collector", "--create", "--versioning-dir", "--system", "--man", "--bucket", "--object-lock-enabled-for-bucket", "--prefix", "--query", "--output", "--key", "--version-id", "--endpoint-url", "--cacert"} // of other programs on the pages
+	ofOthers := []string{"--now", "--array", "--check", "--force", "--partition", "--time", "--signal", "--collector", "--create", "--versioning-dir", "--versioning-configuration", "--system", "--man", "--bucket", "--object-lock-enabled-for-bucket", "--prefix", "--query", "--output", "--key", "--version-id", "--endpoint-url", "--cacert"} // of other programs on the pages
 	named := regexp.MustCompile(`--[a-z][a-z0-9-]*`).FindAllString(text, -1)
 	for _, name := range named {
 		if !known[name] && !slices.Contains(ofOthers, name) {

@@ -72,7 +72,7 @@ func (r *Rights) add(words string) error {
 func (r *Rights) limit(name, values string) error {
 	list := map[string]*[]string{"campaigns": &r.Within.Campaigns, "agents": &r.Within.Agents}[name]
 	if list == nil {
-		return errors.New("a limit is campaigns or agents: write ;campaigns=5051 after the rights, as in listen;campaigns=5051")
+		return errors.New("unknown limit: write ;campaigns= or ;agents=, with an s, after the rights, as in listen;campaigns=5051")
 	}
 	if *list != nil {
 		return fmt.Errorf("%s is given twice", name)
