@@ -105,6 +105,34 @@ func (w *world) noteOld(date fetcher.Date, line manifest.Recording) {
 	w.note(date, line)
 }
 
+// TestLinesLostAndVendorToo loses the lines of a day whose audio the vendor has deleted. Runs do not write off
+// what is stored: they find it before anything becomes lost.
+func TestLinesLostAndVendorToo(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		day := w.ago(30)
+		recordings := w.recordedCalls(day, 3)
+		run := func() night { return w.try(trial{config: spanOf(day, day.AddDays(1)), vendor: w.isWellLater()}) }
+		if n := run(); n.err != nil || n.Archived != 3 {
+			t.Fatalf("%v: %+v", n.err, n.Summary)
+		}
+		if err := os.RemoveAll(filepath.Join(w.dir, "manifest", string(day))); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range recordings {
+			r.broken = true
+		}
+		w.recordedCalls(day.AddDays(1), 2) // proves that the host works
+		if n := run(); n.err != nil || n.Pending != 3 || n.Lost != 0 {
+			t.Errorf("%v: %+v", n.err, n.Summary)
+		}
+		time.Sleep(25 * time.Hour)
+		if n := run(); n.err != nil || n.Adopted != 3 || n.Lost != 0 {
+			t.Errorf("%v: %+v", n.err, n.Summary)
+		}
+		w.mustClose(day, 3)
+	})
+}
+
 // TestNoAdoptionBeforeLoss has another object under the key of a missing recording.
 func TestNoAdoptionBeforeLoss(t *testing.T) {
 	body := frames(4)
