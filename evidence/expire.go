@@ -27,8 +27,8 @@ type Expiring struct {
 	Today     string // of the account's zone, like 2025-05-01; see Today
 	Yes       bool   // remove; otherwise only count
 
-	// Each gets every recording that Run would remove, without Yes; nil for none. It is called by one goroutine at a time,
-	// and its error ends Run.
+	// Each may be nil. Without Yes, Run calls it for every recording that Yes would remove, one at a time. Its error ends
+	// Run.
 	Each func(Due) error
 
 	result Expired

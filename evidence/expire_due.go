@@ -21,7 +21,7 @@ type Due struct {
 }
 
 // list calls Each for recordings that Run would remove, day by day. Rows that cannot be read leave the campaign empty:
-// where the retention depends on it, they have been reported.
+// where the retention depends on the campaign, such rows have ended Run with an error.
 func (x *Expiring) list(ctx context.Context, free []due) error {
 	for _, ofDay := range chunkBy(free, func(d due) string { return d.day }) {
 		day, campaigns := ofDay[0].day, map[string]string{}

@@ -427,8 +427,8 @@ func (s *stored) segmentsOf(tree manifest.Tree, day string) (list []SealedLines)
 	return list
 }
 
-// check says which allowed signer signed a seal, "" if none are given, and why the seal does not cover a segment, "" if it
-// does.
+// check says which allowed signer signed a seal, "" if no signers are given, and why the seal does not cover a segment, ""
+// if it does.
 func (h *History) check(s *stored, claimed, is SealedLines) (signer, problem string) {
 	_, err := signedBy(s)
 	if h.Checked && err == nil {

@@ -128,7 +128,7 @@ func terms() []term {
 		{Term{Name: "campaign", Placeholder: "CAMPAIGN", Usage: "id or name of the campaign"}, one(func(q *Query) *string { return &q.Campaign })},
 		person(term{Term{Name: "name", Placeholder: "WORDS", Usage: "the lead's name: each word is the start of a part of the first or last name"}, someWords(func(q *Query) *string { return &q.Name })}),
 		person(term{Term{Name: "comment", Placeholder: "WORDS", Usage: "the agent's comment contains each of these words"}, someWords(func(q *Query) *string { return &q.Comment })}),
-		{Term{Name: "min-length", Placeholder: "LENGTH", Usage: "minimum length of the call, not of its recordings, which can be shorter: seconds, 3m or 1h30m"}, length(func(q *Query) *int { return &q.MinLength })},
+		{Term{Name: "min-length", Placeholder: "LENGTH", Usage: "minimum length of the call: seconds, 3m or 1h30m; its recordings can be shorter"}, length(func(q *Query) *int { return &q.MinLength })},
 		{Term{Name: "max-length", Placeholder: "LENGTH", Usage: "maximum length of the call"}, length(func(q *Query) *int { return &q.MaxLength })},
 		{Term{Name: "outcome", Placeholder: "OUTCOME,...", Usage: "outcome of a recording: archived, pending, failed, rejected, lost, damaged, erased or expired", Many: true}, setOutcomes},
 		{Term{Name: "with-recording", Usage: "only calls with a recording"}, toggled(func(q *Query) *bool { return &q.WithRecording })},

@@ -38,7 +38,7 @@ func provedWithoutCopy(files []string) string {
 	if slices.ContainsFunc(files, func(name string) bool { return strings.HasPrefix(name, "manifest/") }) {
 		said += "; the audio of recordings with lines in such a file of manifest/ is no longer proved"
 	}
-	return said + ". What the seals say of files without a finding is still proved. Known findings in docs/evidence.md shows how to see only new findings"
+	return said + ". What the seals say of files without a finding is still proved. \"Known findings\" in docs/evidence.md shows how to see only new findings"
 }
 
 // changedFiles returns the files of lines that need a step, and their days.

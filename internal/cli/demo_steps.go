@@ -294,7 +294,7 @@ func (d *demo) archiveYourself() string {
 	return "archive this simulated account yourself: run this in another terminal before you press Ctrl-C here:\n" +
 		"    CONVOSO_AUTH_TOKEN=" + d.server.Token() + " " + program + " archive --dest " + shellWord(own) + fmt.Sprintf(" --last %dd \\\n", max(week, d.days)) +
 		"      --api-url " + d.server.APIURL() + " --allow-host " + d.server.MediaURL() + "\n" +
-		"  it takes at least " + durationText(least) + " at the default --media-rate; the demo had no limits"
+		"  this run takes at least " + durationText(least) + " at the default --media-rate; the demo had no limits"
 }
 
 // serve shows the archive as a web page until it is told to stop.

@@ -189,7 +189,7 @@ func (r *reader) eraseJob(now time.Time, env environment) *eraseJob {
 		r.keep(misuse("", "use either --csv or --json, not both"))
 	case j.expired:
 	case j.csv:
-		r.keep(misuse("add --expired, or leave it out", "--csv lists what --expired would remove"))
+		r.keep(misuse("add --expired, or leave --csv out", "--csv lists what --expired would remove"))
 	case j.resume && chooses:
 		r.keep(misuse("leave them out, or leave out --resume", "--resume finishes an earlier erasure, so it takes no search terms and no list"))
 	case !j.resume && !chooses:

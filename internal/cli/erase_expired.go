@@ -84,7 +84,7 @@ func (e *eraseRun) listDue(ctx context.Context, x *evidence.Expiring) error {
 		line += "; left out: " + plural(stay, "recording") + " that must stay; without --csv the command says why"
 	}
 	if open := len(e.made.Unfinished); open > 0 {
-		line += "; erase --resume finishes " + plural(open, "removal") + " that was stopped before"
+		line += "; erase --resume finishes " + plural(open, "stopped removal")
 	}
 	e.tell.note(line, "the recordings past their retention are listed", "recordings", count, "bytes", bytes, "held", result.Held, "kept_otherwise", result.Stays, "no_row", result.NoRow, "unfinished", e.made.Unfinished)
 	return nil

@@ -280,7 +280,7 @@ func (r *eraseResult) nextAfterKept() (steps []string) {
 	}
 	delete(calls, "") // of files
 	if held {
-		steps = append(steps, "held: end the hold with hold release CASE, which releases all calls of the case, if the case is closed")
+		steps = append(steps, "held: if the case is closed, end the hold with hold release CASE: it releases all calls of the case")
 	}
 	if locked {
 		steps = append(steps, "locked: erase again once the locks have ended")

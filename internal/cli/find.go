@@ -50,7 +50,7 @@ If something is missing, damaged or cannot be read, find still prints and copies
 		examples: []example{
 			{"the calls of the last 30 days with this number; its last digits are enough",
 				"convoso-archiver find --dest /archive --last 30d --number 5550000063"},
-			{"twenty random sales of one agent, from calls of at least ten seconds, to listen to",
+			{"twenty random sales of one agent, each call at least ten seconds long, to listen to",
 				"convoso-archiver find --dest /archive --last 30d --agent 'Agent 4' --status SALE \\\n" +
 					"  --min-length 10s --outcome archived --sample 20 --copy-to qa"},
 			{"the twenty longest calls that have audio",
@@ -130,7 +130,7 @@ func (r *reader) findJob(now time.Time, env environment) *findJob {
 	}
 	if j.excel = r.toggle("excel"); j.excel && j.format != findCSV {
 		if g := r.values["excel"]; g.byFlag() {
-			r.fail(g.origin, "add --csv, or leave it out", "it needs --csv")
+			r.fail(g.origin, "add --csv, or leave --excel out", "it needs --csv")
 		}
 	}
 	if r.isSet("path-template") {

@@ -157,7 +157,7 @@ func (j *holdJob) readWords(args []string) error {
 	}
 	switch j.action = args[0]; {
 	case j.action == holdRelease && j.terms:
-		return misuse("to release one call, hold add the others under another case first, then release this case without terms", "hold release takes no search terms and no list of ids: a case is released as a whole")
+		return misuse("to release one call, hold add the others under another case first, then release this case without terms", "hold release takes no search terms and no list of ids, because it releases a whole case")
 	case j.action == holdList && j.terms:
 		return misuse("leave them out", "only hold add takes search terms and a list of ids")
 	}

@@ -235,7 +235,7 @@ func (r rebuildResult) write(w io.Writer, asJSON bool) error {
 		b.WriteString("  archive.json was written again from --time-zone and --api-url: check that both are the same as before\n")
 		fmt.Fprintf(&b, "    API address  %s\n    time zone    %s\n", r.APIURL, r.TimeZone)
 		if len(r.assumed) > 0 {
-			fmt.Fprintf(&b, "  not given, so the default: %s. If archive had another value, run rebuild again with it, before archive\n", strings.Join(r.assumed, ", "))
+			fmt.Fprintf(&b, "  these were not given, so rebuild used the defaults: %s. If archive used other values, run rebuild again with them, before archive\n", strings.Join(r.assumed, ", "))
 		}
 	case r.Archive:
 		b.WriteString("  archive.json was written again from the newest seal\n")

@@ -94,7 +94,7 @@ type searchJob struct {
 	bucket   store.S3Options // without TempDir and Workers
 	stateDir string          // "" for no index
 	query    search.Query    // without From and To until the archive is open
-	settle   time.Duration   // a day may change until this long after its end; only of find and export
+	settle   time.Duration   // a day may change until this long after its end; only for find and export
 }
 
 // searchJob reads the settings of a search. The span is read to find mistakes before the archive is opened; its

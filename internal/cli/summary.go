@@ -72,7 +72,7 @@ func runCounts(s archiver.Summary) []any {
 	}
 }
 
-// cameToNothing reports whether a run ended before any request, for example because the destination
+// cameToNothing reports whether a run ended before it listed or stored anything, for example because the destination
 // cannot be opened, or because the API refused its token. A sentence then says more than a table of zeros and a list of
 // open days.
 func cameToNothing(s archiver.Summary) bool {

@@ -37,7 +37,7 @@ func knownDaysOf(ctx context.Context, archive *searched, q search.Query) (known 
 
 // unlisted counts the days whose listing is unfinished, and those that were never listed although they lie between known
 // days. If a listing is unfinished, as after a run that was stopped, the days up to the end of the span or today count
-// too. It reads the open days. A listing with any filter of archive counts as one.
+// too. It reads the open days. A listing with any filter of archive counts as a listing.
 func (k knownDays) unlisted(ctx context.Context, archive *searched, q search.Query, now time.Time, settle time.Duration) (partly, never int, err error) {
 	var facts []report.Facts
 	for _, day := range k.closed {

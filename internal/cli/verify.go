@@ -34,7 +34,7 @@ func verifySettings() []setting {
 		{name: "last", group: groupVerify, placeholder: "DURATION", usage: "instead of --start-time and --end-time: 7d means the last seven days and today"},
 		{name: "quick", kind: toggle, group: groupChecks, usage: "do not read the recordings: use a listing of the store to check that each one exists and has the right size and, on S3, the right entity tag"},
 		{name: "sample", group: groupChecks, placeholder: "PERCENT", usage: "read this share of the recordings, like 1%; another part each day, so that daily runs with 1% read everything within 100 days"},
-		{name: "strict", kind: toggle, group: groupChecks, usage: "treat files that are not in the manifest as damage; without --strict they are only listed. Files in evidence/ and seals/, and those of operating systems, are ignored"},
+		{name: "strict", kind: toggle, group: groupChecks, usage: "treat files that are not in the manifest as damage; without --strict they are only listed. verify ignores files in evidence/ and seals/, and files of operating systems"},
 		{name: "repair", kind: toggle, group: groupChecks, usage: "mark damaged recordings, so that the next run of archive downloads them again under another name, and repair the manifest; deletes nothing"},
 		{name: "note", kind: toggle, group: groupChecks, usage: "note the result in evidence/, so that report, audit and serve can say what was verified, and when"},
 		inGroup(archive, "workers", groupChecks),

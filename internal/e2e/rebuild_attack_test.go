@@ -434,7 +434,7 @@ func TestRebuildArchive(t *testing.T) {
 		if !strings.Contains(r.stdout, "from --time-zone and --api-url") {
 			t.Errorf("without seals: %s", r.stdout)
 		}
-		if !strings.Contains(r.stdout, "not given, so the default: --time-zone. If archive had another value") {
+		if !strings.Contains(r.stdout, "these were not given, so rebuild used the defaults: --time-zone. If archive used other values") {
 			t.Errorf("without --time-zone: %s", r.stdout)
 		}
 		a.run(allDays...).want(t, 0)

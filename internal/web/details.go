@@ -43,7 +43,7 @@ type recordingView struct {
 	SHA256   string
 }
 
-// textUnseen does not say which of the two it is.
+// textUnseen does not tell a hidden call from a missing one.
 const textUnseen = "You may not see this call, or it does not exist."
 
 // call answers the script with the details of a call, without the page.
@@ -62,7 +62,7 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// details returns a call that the user may see, nil if there is none, which it logs.
+// details returns a call that the user may see, nil if there is none. For a user with limits it logs the latter.
 func (s *Server) details(r *http.Request, day, id string) (*details, error) {
 	u := userOf(r)
 	c, err := s.catalog.call(r.Context(), day, id)

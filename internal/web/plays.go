@@ -15,7 +15,7 @@ const (
 	maxSessions = 20_000
 )
 
-// What has sessions. A reason has no line of its own in the log.
+// Kinds of sessions. A reason has no line of its own in the log.
 const (
 	opensCall    = "details"
 	readsWave    = "waveform" // the page reads a recording before anybody presses Play
@@ -86,7 +86,7 @@ func (s *Server) note(w http.ResponseWriter, r *http.Request, lines ...Access) b
 	return true
 }
 
-// noteRefused logs what a user has no right to. If the log cannot be written, it is refused too.
+// noteRefused logs a request that is refused. It is refused also if the log cannot be written.
 func (s *Server) noteRefused(r *http.Request, line Access) {
 	if s.Log == nil {
 		return

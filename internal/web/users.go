@@ -282,6 +282,6 @@ func (u *Users) tellReload(before map[string]account) {
 	}
 	u.logger.Info("the users file was reloaded", "users", len(u.list), "without_limits", all)
 	if lost > 0 {
-		u.logger.Warn("users who had limits see all calls now: htpasswd drops the third field of a line when it sets a password; add it again unless you meant that", "users", lost)
+		u.logger.Warn("users who had limits see all calls now: htpasswd drops the third field of a line when it sets a password; add the field again, unless you meant to drop it", "users", lost)
 	}
 }

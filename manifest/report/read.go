@@ -20,7 +20,7 @@ const (
 )
 
 // Read yields the facts of every day of the options' span in the ledger, ascending, and of its newest day. If the
-// options name a start, it first yields the first listed day outside of the span, with nothing but its name. It checks
+// options name a start, it first yields the first listed day, if outside of the span, with nothing but its name. It checks
 // the status of closed days, many in parallel; it reads open days completely, a few in parallel, and also closed ones
 // with losses until o.Losses is reached. An error is the last; an unreadable line is a fact of its day. Memory grows
 // with the few days in work.
