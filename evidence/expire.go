@@ -208,7 +208,7 @@ func (x *Expiring) dueOf(ctx context.Context, day string) (list []due, err error
 	return slices.DeleteFunc(list, func(d due) bool { return d.ended == "" || x.Today < d.ended }), err
 }
 
-// storedOf returns the stored recordings of a day with a known class, and counts those without a known campaign.
+// storedOf returns the stored recordings of a day with a known class, by id, and counts those without a known campaign.
 // Recordings that are kept for ever have no class and no end.
 func (x *Expiring) storedOf(ctx context.Context, day string) (list []due, noRow int, err error) {
 	stored := func(o manifest.Outcome) bool { return o == manifest.Archived || o == manifest.Damaged }
@@ -242,6 +242,7 @@ func (x *Expiring) storedOf(ctx context.Context, day string) (list []due, noRow 
 		}
 		list = append(list, due{dated{day, id}, state.CallID, class, ended, state.Size})
 	}
+	slices.SortFunc(list, func(a, b due) int { return cmp.Compare(a.id, b.id) })
 	return list, noRow, nil
 }
 
