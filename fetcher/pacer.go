@@ -406,11 +406,12 @@ func (p *Pacer) snapshot() Pace {
 	return Pace{Host: p.host, Rate: p.allowed(), PausedUntil: p.pausedUntil, Starts: p.starts, Refusals: p.refusals}
 }
 
-// learned returns the rate for a later run to start with, for all shares together; 0 for none.
+// learned returns the rate for a later run to start with, for all shares together; 0 for none. A rate on its way up is
+// not learned: a later run would take it for the host's limit, and rise from it by only a few percent in minutes.
 func (p *Pacer) learned() float64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.starts == 0 {
+	if p.starts == 0 || p.refusedAt == 0 && p.rate < p.ceiling {
 		return 0
 	}
 	if p.proved > 0 {

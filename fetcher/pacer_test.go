@@ -93,6 +93,45 @@ func TestPacerStartsWithoutABurst(t *testing.T) {
 	})
 }
 
+// TestRateOnItsWayUpIsNotLearned: a run that ends while the rate rises does not slow the next ones.
+func TestRateOnItsWayUpIsNotLearned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		learned := 0.0
+		for _, seconds := range []int{5, 5, 30} {
+			p := testPacer(10, learned)
+			for end := time.Now().Add(time.Duration(seconds) * time.Second); time.Now().Before(end); {
+				started, err := p.wait(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				p.answered(started)
+			}
+			if learned = p.learned(); seconds == 5 && learned != 0 {
+				t.Errorf("learned %v in %d s", learned, seconds)
+			}
+		}
+		if learned != 10 {
+			t.Errorf("learned %v at the maximum", learned)
+		}
+		p := testPacer(10, 0)
+		for range 12 {
+			started, err := p.wait(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.answered(started)
+		}
+		started, err := p.wait(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = p.refused(started, refusal{after: time.Second})
+		if got := p.learned(); got <= 0 || got >= started.rate {
+			t.Errorf("learned %v after a refusal at %v", got, started.rate)
+		}
+	})
+}
+
 func TestPacerPausesAllWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := testPacer(10, 0)

@@ -67,8 +67,8 @@ func TestPacerShares(t *testing.T) {
 		shares            int
 		want, wantLearned float64
 	}{
-		{10, 0, 1, safeRate, safeRate},
-		{10, 0, 4, safeRate / 4, safeRate},
+		{10, 0, 1, safeRate, 0}, // on its way up
+		{10, 0, 4, safeRate / 4, 0},
 		{2, 0, 4, 0.5, 2},
 		{10, 8, 4, 2, 8},
 		{10, 100, 4, 2.5, 10},

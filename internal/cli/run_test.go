@@ -294,12 +294,13 @@ func TestLogIsJSON(t *testing.T) {
 	}
 }
 
-// The second run starts with the rates that the first one learned.
+// A run saves the rates that it learned.
 func TestArchiveLearns(t *testing.T) {
-	server, args := account(t, convosotest.Config{Seed: 7, CallsPerDay: 40, RecordedShare: 0.2})
+	server, args := account(t, convosotest.Config{Seed: 7, CallsPerDay: 4, RecordedShare: 0.5})
 	r := newRunner(t, tokenVariable+"="+server.Token())
 	state := filepath.Join(t.TempDir(), "state")
-	args = append(args, "--dest", filepath.Join(t.TempDir(), "out"), "--state-dir", state, "--api-rate", "500", "--media-rate", "500")
+	// 3 a second is the first rate, so the maximum is reached at once.
+	args = append(args, "--dest", filepath.Join(t.TempDir(), "out"), "--state-dir", state, "--api-rate", "3", "--media-rate", "3")
 	if code, stdout, stderr := r.run(t.Context(), args...); code != 0 {
 		t.Fatalf("exit code %d\n%s\n%s", code, stdout, stderr)
 	}
