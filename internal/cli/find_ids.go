@@ -79,7 +79,12 @@ func (p *process) readIDs(ctx context.Context, path string, query *search.Query)
 	if err != nil {
 		return nil, misuse("check --ids-from", "read --ids-from: %v", err)
 	}
-	ids := parseIDs(decodeText(data))
+	text := decodeText(data)
+	if name := laterColumn(text); name != "" {
+		return nil, misuse("write the ids alone, as in find --json | jq -r .id",
+			"--ids-from: the table has ids in the column %s: only the first column is read", name)
+	}
+	ids := parseIDs(text)
 	if len(ids) == 0 {
 		return nil, misuse(try, "--ids-from: it contains no id")
 	}
@@ -121,6 +126,23 @@ func parseIDs(text string) []string {
 		ids = append(ids, id)
 	}
 	return ids
+}
+
+// laterColumn returns the name of a column of ids that is not the first, as in the output of find --csv; empty if the
+// first line does not name one.
+func laterColumn(text string) string {
+	line, _, _ := strings.Cut(strings.TrimLeft(text, "\r\n"), "\n")
+	names := strings.FieldsFunc(strings.TrimSpace(line), func(r rune) bool { return strings.ContainsRune(",;\t", r) })
+	for i, name := range names {
+		name = strings.Trim(name, `" `)
+		switch {
+		case i == 0 && (isColumnName(name) || idPattern.MatchString(name)):
+			return ""
+		case i > 0 && isColumnName(name):
+			return name
+		}
+	}
+	return ""
 }
 
 // firstCell returns the first column of a line of text or CSV.

@@ -34,6 +34,24 @@ func TestParseIDs(t *testing.T) {
 	}
 }
 
+// TestLaterColumn: a table with its ids in a later column is refused, so that days are not taken for ids.
+func TestLaterColumn(t *testing.T) {
+	for text, want := range map[string]string{
+		"":             "",
+		"3100001077\n": "",
+		"day,call_time,id,call_date\n2026-11-24,x,3100001077,y\n": "id",
+		"\"day\";\"Call ID\"\r\n2026-11-24;3100001077\r\n":        "Call ID",
+		"recording_id,call_id\n1,2\n":                             "", // the first column is a list
+		"3100001077,id\n":                                         "",
+		"# ids of the case\n3100001077\n":                         "",
+		"agent,calls\n":                                           "", // no ids at all
+	} {
+		if got := laterColumn(text); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestNearestSeen(t *testing.T) {
 	seen := map[string]*seenValue{}
 	for _, v := range []seenValue{
