@@ -57,7 +57,7 @@ If something is missing, damaged or cannot be read, find still prints and copies
 				"convoso-archiver find --dest /archive --last 30d --outcome archived --sort -length --limit 20 --copy-to longest"},
 			{"a list of ids from a lawyer, with readable file names without numbers",
 				"convoso-archiver find --dest s3://my-bucket/calls --ids-from ids.csv --copy-to case-17 \\\n" +
-					"  --path-template '{{.call_date.Format \"2006-01-02 15h04\"}} {{.user}} {{.status}} {{.recording_id}}'"},
+					"  --path-template '{{.user}} {{.status}} {{.recording_id}}'"},
 			{"calls without audio, with the reason",
 				"convoso-archiver find --dest /archive --last 30d --outcome lost,pending,failed,rejected --csv"},
 			{"one table for Excel",

@@ -156,13 +156,13 @@ func TestEraseSaysWhatToDo(t *testing.T) {
 	wantSaid(t, e.other(0, "erase", terms...).stdout, "would erase: ", "find with the same terms shows these calls, with numbers, names and times\n")
 	e.other(0, "hold", "add", "case 1", "--ids-from", idsFile(t, held...))
 	said := e.other(3, "erase", append(terms, "--yes", "--reason", "request 3")...).stdout
-	wantSaid(t, said, "\nnext\n", "held: end the hold with hold release CASE", "or erase only the other calls: give their ids to --ids-from\n")
+	wantSaid(t, said, "\nnext\n", "held: if the case is closed, end the hold with hold release CASE", "or erase only the other calls: give their ids to --ids-from\n")
 	want := fmt.Sprintf("nothing was erased: 5 of %d calls and %d of %d recordings must stay\n", calls, heldRecordings, recordings)
 	if !strings.HasPrefix(said, want) {
 		t.Errorf("it does not begin with %q:\n%s", want, said)
 	}
 	ids := idsFile(t, held...)
-	if said := e.other(3, "erase", "--ids-from", ids, "--state-dir", e.state, "--yes", "--reason", "request 4").stdout; !strings.Contains(said, "held: end the hold") || strings.Contains(said, "only the other calls") {
+	if said := e.other(3, "erase", "--ids-from", ids, "--state-dir", e.state, "--yes", "--reason", "request 4").stdout; !strings.Contains(said, "held: if the case is closed, end the hold") || strings.Contains(said, "only the other calls") {
 		t.Errorf("there are no other calls:\n%s", said)
 	}
 	if at := strings.Index(said, "index        up to date"); at >= 0 && at < strings.Index(said, "held: case 1") {
