@@ -52,8 +52,8 @@ removed, added or reordered; every sealed recording still has the same bytes. It
 names every difference.
 
 With --access-log it shows who opened which calls, and who played and downloaded
-which recordings. A line "waveform" says only that the page drew a waveform.
-With an id too, it shows only the entries of that recording or call.
+which recordings. A line "waveform" says only that the page read the audio to draw
+a waveform. With an id too, it shows only the entries of that recording or call.
 
 With only the id of a recording it shows the recording's history: when it was listed,
 downloaded and stored, its checksum, when its day was closed, and the seal that

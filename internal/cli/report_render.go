@@ -366,7 +366,7 @@ func purgeText(r *report.Report) string {
 		fmt.Fprintf(&b, "not archived and past the vendor's purge age of %s: %s, the oldest %s\n", age, plural(p.Past, "day"), p.Oldest)
 	}
 	if p.Next != "" {
-		fmt.Fprintf(&b, "not archived or not listed completely, and next to reach the vendor's purge age of %s: %s, in %s\n", age, p.Next, plural(p.NextDaysLeft, "day"))
+		fmt.Fprintf(&b, "next day to reach the vendor's purge age of %s, not archived or not listed completely: %s, in %s\n", age, p.Next, plural(p.NextDaysLeft, "day"))
 	}
 	return b.String()
 }
