@@ -69,7 +69,8 @@ func (h holdResult) write(w io.Writer, asJSON bool) error {
 			h.writeLegal(&b)
 			break
 		}
-		fmt.Fprintf(&b, "released: %s, %s\n", plural(h.Calls, "call"), plural(h.Recordings, "recording"))
+		fmt.Fprintf(&b, "released: %s, %s\ncalls that another case holds stay held: hold list names the cases\n",
+			plural(h.Calls, "call"), plural(h.Recordings, "recording"))
 		h.writeLegal(&b)
 	default:
 		h.writeAdded(&b)

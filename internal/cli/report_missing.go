@@ -30,7 +30,8 @@ func whyMissing(s manifest.State) string {
 func missingText(r *report.Report, width int) string {
 	open := r.Total.Open + r.Total.NeverListed
 	if len(r.Missing) == 0 && open > 0 {
-		return "\nnot known yet which recordings are missing: " + plural(open, "day") + " not closed\n" + openRuns(r, width)
+		return "\nnot known yet which recordings are missing: " + plural(open, "day") + " not closed\n" +
+			"the rows in calls/ can name some of them: docs/report.md has the command\n" + openRuns(r, width)
 	}
 	if len(r.Missing) == 0 {
 		return "\nno known recording is missing\n" + remarksText(r, width)
