@@ -313,6 +313,9 @@ func (w *world) files() (names []string) {
 		if err == nil && !entry.IsDir() && !strings.HasSuffix(name, "lock") {
 			names = append(names, strings.TrimPrefix(name, w.dir+string(filepath.Separator)))
 		}
+		if errors.Is(err, fs.ErrNotExist) { // a run removed it meanwhile
+			return nil
+		}
 		return err
 	})
 	if err != nil {
