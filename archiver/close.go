@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 
 	"convoso-archiver/fetcher"
 	"convoso-archiver/manifest"
@@ -276,7 +278,11 @@ func (r *run) joinOther(d *day, tries int) (done bool) {
 // leaveOpen counts a day that stays open.
 func (r *run) leaveOpen(day OpenDay) {
 	r.sum.count(func(s *Summary) { s.OpenDays = append(s.OpenDays, day) })
-	r.log.Info("day stays open", "day", day.Day, "settled", day.Settled, "waiting", day.Waiting, "reasons", day.Reasons)
+	level := slog.LevelInfo
+	if day.Waiting == 0 && slices.Equal(day.Reasons, []string{reasonStopped}) {
+		level = slog.LevelDebug // why the run ended is one line, not one for each day in work
+	}
+	r.log.Log(r.hard, level, "day stays open", "day", day.Day, "settled", day.Settled, "waiting", day.Waiting, "reasons", day.Reasons)
 }
 
 // reasonStopped is the reason for a day that the run did not finish.

@@ -24,8 +24,8 @@ func nextAfterAudit(findings []evidence.Finding) (steps []string) {
 		}
 		steps = append(steps, step)
 		if isLines && !f.Resealed {
+			steps = append(steps, withoutCopy(files, "at the end, without a copy: run archive --relist over these days, and then seal: it signs the days as they are then; docs/rebuild.md explains these steps")...)
 			steps = append(steps, provedWithoutCopy(files))
-			steps = append(steps, withoutCopy(files, "at the end, without a copy: run archive --relist over these days, and then seal: it signs the days as they are then")...)
 		}
 	}
 	return steps

@@ -55,14 +55,14 @@ func TestNextWithoutCopy(t *testing.T) {
 		findings []evidence.Finding
 		want     []string // beginnings
 	}{
-		"manifest":               {[]evidence.Finding{manifest}, []string{restore, stays, rebuild, last}},
-		"calls":                  {[]evidence.Finding{calls}, []string{restore, stays, put, last}},
-		"both: rebuild is first": {[]evidence.Finding{calls, manifest}, []string{restore, stays, rebuild, put, last}},
+		"manifest":               {[]evidence.Finding{manifest}, []string{restore, rebuild, last, stays}},
+		"calls":                  {[]evidence.Finding{calls}, []string{restore, put, last, stays}},
+		"both: rebuild is first": {[]evidence.Finding{calls, manifest}, []string{restore, rebuild, put, last, stays}},
 		"evidence":               {[]evidence.Finding{hold}, []string{restore, stays}},
-		"a day line too":         {[]evidence.Finding{calls, closing}, []string{restore, stays, put, last}},
+		"a day line too":         {[]evidence.Finding{calls, closing}, []string{restore, put, last, stays}},
 		"a day line alone":       {[]evidence.Finding{closing}, []string{"closed.json: restore it"}},
 		"sealed again":           {[]evidence.Finding{again}, []string{"missing lines of a day that was sealed again"}},
-		"sealed again, another":  {[]evidence.Finding{again, calls}, []string{"missing lines of a day that was sealed again", restore, stays, put, last}},
+		"sealed again, another":  {[]evidence.Finding{again, calls}, []string{"missing lines of a day that was sealed again", restore, put, last, stays}},
 	} {
 		got := nextAfterAudit(c.findings)
 		if len(got) != len(c.want) {
