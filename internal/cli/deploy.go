@@ -145,6 +145,7 @@ func runDeploy(ctx context.Context, p *process, in input) outcome {
 func (r *reader) deployment(args []string, now time.Time, env environment) ([]deploy.File, error) {
 	on := r.engine(args)
 	if on == alerts {
+		r.refuseOfOthers(on)
 		return []deploy.File{{Name: "alerts.yml", Use: "name it below rule_files in prometheus.yml", Text: deploy.Alerts(), Mode: 0o644}}, r.err
 	}
 	options := r.deployOptions(on, now, env)

@@ -111,13 +111,18 @@ func (r *reader) deployOptions(on engine, now time.Time, env environment) deploy
 	return o
 }
 
-// refuseWithoutEffect refuses flags that the engine does not use.
-func (r *reader) refuseWithoutEffect(on engine, backfill bool) {
+// refuseOfOthers refuses flags of deploy that are for other engines.
+func (r *reader) refuseOfOthers(on engine) {
 	for _, f := range deployFlags() {
 		if g, ok := r.values[f.name]; ok && on != "" && f.engines != nil && !slices.Contains(f.engines, on) {
 			r.fail(g.origin, "leave it out", "it has no effect on %s", on)
 		}
 	}
+}
+
+// refuseWithoutEffect refuses flags that the engine does not use.
+func (r *reader) refuseWithoutEffect(on engine, backfill bool) {
+	r.refuseOfOthers(on)
 	for _, name := range ownOfEngine(backfill) {
 		g, ok := r.values[name]
 		if ok && g.byFlag() {
