@@ -52,16 +52,7 @@ const makeKey = `ssh-keygen -q -t ed25519 -N '' -C archive -f seal && printf 'ar
 
 // TestSealAfterExpiry runs the commands that check a seal by stock tools after the audio of the first line has expired.
 func TestSealAfterExpiry(t *testing.T) {
-	text, err := os.ReadFile(inRoot("docs/evidence.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	check := ""
-	for _, b := range blocks(string(text), "sh") {
-		if strings.Contains(b.text, "signed() {") {
-			check = b.text
-		}
-	}
+	check := lastBlock(t, "docs/evidence.md", func(text string) bool { return strings.Contains(text, "signed() {") })
 	s := newShell(t)
 	s.run(t, makeKey)
 	said := s.run(t, `set -e

@@ -107,16 +107,7 @@ func TestJQ(t *testing.T) {
 // what it lists are the recordings of the listed calls. After a complete run it lists nothing.
 func TestListedOnly(t *testing.T) {
 	need(t, "jq", "jq")
-	text, err := os.ReadFile(inRoot("docs/report.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	command := ""
-	for _, b := range blocks(string(text), "sh") {
-		if strings.HasPrefix(b.text, "jq -rn 'foreach ") {
-			command = "cd archive\n" + b.text
-		}
-	}
+	command := "cd archive\n" + lastBlock(t, "docs/report.md", func(text string) bool { return strings.HasPrefix(text, "jq -rn 'foreach ") })
 	s := newShell(t)
 	const archive = "convoso-archiver archive --dest archive --start-time 2025-05-01 --end-time 2025-05-03"
 	s.run(t, archive+" --max-recordings 2 >/dev/null 2>&1; test $? = 3")

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -74,6 +75,22 @@ func readPage(t *testing.T) string {
 type block struct {
 	language, text string
 	line           int // of the fence
+}
+
+// lastBlock returns the last shell block of a page whose text fits, and fails without one.
+func lastBlock(t *testing.T, page string, fits func(text string) bool) string {
+	t.Helper()
+	text, err := os.ReadFile(inRoot(page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range slices.Backward(blocks(string(text), "sh")) {
+		if fits(b.text) {
+			return b.text
+		}
+	}
+	t.Fatalf("%s: no block fits", page)
+	return ""
 }
 
 // blocks returns the fenced blocks in one of the languages.
