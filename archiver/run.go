@@ -161,6 +161,17 @@ func (c clock) at(machine time.Time) time.Time {
 	return machine.UTC()
 }
 
+// latest returns the time up to which calls are asked for. If the clocks are too far apart to close a day, it follows
+// the later one: a wrong Date must not hide days that the API lists.
+func (c clock) latest(zone *time.Location) time.Time {
+	now := c.now()
+	if !c.trusted() {
+		skew, _ := c.source.ClockSkew()
+		now = time.Now().Add(max(0, -skew))
+	}
+	return fetcher.Wall(now.Add(-endBefore), zone)
+}
+
 // trusted reports whether the two clocks agree well enough to close days.
 func (c clock) trusted() bool {
 	skew, known := c.source.ClockSkew()
@@ -346,7 +357,7 @@ func (r *run) workDay(p plannedDay, status dayStatus) error {
 		return nil
 	}
 	cut := false
-	if latest := fetcher.Wall(r.clock.now().Add(-endBefore), r.config.Zone); p.span.To.After(latest) {
+	if latest := r.clock.latest(r.config.Zone); p.span.To.After(latest) {
 		p.span.To, cut = latest, true
 	}
 	if !p.span.To.After(p.span.From) {

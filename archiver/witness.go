@@ -36,7 +36,7 @@ func (r *run) askAPI(date fetcher.Date, recorded bool) answer {
 			return a
 		}
 	}
-	last := fetcher.Wall(r.clock.now().Add(-endBefore), r.config.Zone)
+	last := r.clock.latest(r.config.Zone)
 	for days := 3; ; days = min(2*days, maxLookBack) {
 		span := fetcher.Window{From: date.AddDays(-days / 2).Window().From, To: date.AddDays(days / 2).Window().To}
 		if span.To.After(last) {
@@ -345,7 +345,7 @@ const maxLooks = 100
 
 // linkOfListed returns the link of the newest listed recording that is younger than --purge-after.
 func (r *run) linkOfListed(host string) (link fetcher.Secret, found bool, err error) {
-	last := fetcher.Wall(r.clock.now().Add(-endBefore), r.config.Zone)
+	last := r.clock.latest(r.config.Zone)
 	first := last.Add(-r.config.PurgeAfter)
 	for days := 3; ; days *= 2 {
 		span := fetcher.Window{From: last.AddDate(0, 0, -days), To: last}
@@ -440,7 +440,7 @@ func (r *run) lookElsewhere(wanted []needed) error {
 // follow asks the API under which day it lists a call.
 func (r *run) follow(d *day, callID string, missing []string) {
 	span := fetcher.Window{From: d.date.AddDays(-maxLookBack / 2).Window().From, To: d.date.AddDays(maxLookBack / 2).Window().To}
-	if last := fetcher.Wall(r.clock.now().Add(-endBefore), r.config.Zone); span.To.After(last) {
+	if last := r.clock.latest(r.config.Zone); span.To.After(last) {
 		span.To = last
 	}
 	page, err := r.source.Look(r.soft, span, fetcher.Filter{ID: callID}, 0)

@@ -215,15 +215,18 @@ func TestDiskFull(t *testing.T) {
 	a.checkFiles(nil)
 }
 
-// TestClockSkew: with a clock two hours off, no day is closed, and the run says so.
+// TestClockSkew: with a clock two hours or a year off, no day is closed, and the run says so. Every recording is
+// archived all the same, also of days that the run begins when it has seen the API's Date.
 func TestClockSkew(t *testing.T) {
 	t.Parallel()
-	for name, skew := range map[string]time.Duration{"ahead": 2 * time.Hour, "behind": -2 * time.Hour} {
+	for name, skew := range map[string]time.Duration{
+		"ahead": 2 * time.Hour, "behind": -2 * time.Hour, "a year ahead": 365 * day, "a year behind": -365 * day,
+	} {
 		t.Run(name, func(t *testing.T) {
 			source := simulate(t, convosotest.Config{
-				Seed: 55, FirstDay: daysAgo(7), CallsPerDay: 30, RecordedShare: 1, MedianSize: 4_000, ClockSkew: skew,
+				Seed: 55, FirstDay: daysAgo(12), Days: 6, CallsPerDay: 10, RecordedShare: 1, MedianSize: 4_000, ClockSkew: skew,
 			})
-			a := onDisk(t, source, "--start-time", daysAgo(7), "--end-time", daysAgo(7))
+			a := onDisk(t, source, "--start-time", daysAgo(12), "--end-time", daysAgo(7))
 			r := a.run().want(t, 3)
 			if c := a.checkFiles(nil); len(c.closed) != 0 {
 				t.Error("a day was closed")

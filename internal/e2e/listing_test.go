@@ -110,7 +110,7 @@ func TestListingFaults(t *testing.T) {
 				t.Errorf("%d days closed, want %d", closed, fault.closed)
 			}
 			if missing := unarchived(source, stored, listedOn(daysAgo(7), daysAgo(6))); len(missing) > 0 && !fault.part && !fault.none {
-				t.Errorf("%d recordings that were listed are not archived", len(missing))
+				t.Errorf("%d recordings that were listed are not archived; stderr: %s", len(missing), tail(r.stderr))
 			}
 			a.mendedRun(stored, daysAgo(7), daysAgo(6))
 		})
