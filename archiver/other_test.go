@@ -134,17 +134,19 @@ func TestArchiveIsMadeByAnother(t *testing.T) {
 		hides   int
 		want    error
 	}{
-		"nobody":                                 {},
-		"a new one, of the same":                 {at: 1, changed: write("", zone)},
-		"a new one, of another zone":             {at: 1, changed: write("", "Europe/Paris"), want: ErrOtherArchive},
-		"its account, the same":                  {at: 2, changed: write("100200", zone)},
-		"its account, another one":               {at: 2, changed: write("100999", zone), want: ErrOtherArchive},
-		"something else than its account":        {at: 2, changed: write("", zone)},
-		"shown a moment later":                   {hides: 2}, // when the run reads it, and before it saves
-		"never shown":                            {hides: -1, want: errUnseenArchive},
-		"made by another, and never shown":       {at: 1, changed: write("", zone), hides: -1, want: errUnseenArchive},
-		"another account's, and a moment later":  {at: 1, changed: write("100999", zone), hides: 1, want: ErrOtherArchive},
-		"an archive of another account, at once": {at: 1, changed: write("100999", zone), want: ErrOtherArchive},
+		"nobody":                                   {},
+		"a new one, of the same":                   {at: 1, changed: write("", zone)},
+		"a new one, of another zone":               {at: 1, changed: write("", "Europe/Paris"), want: ErrOtherArchive},
+		"its account, the same":                    {at: 2, changed: write("100200", zone)},
+		"its account, another one":                 {at: 2, changed: write("100999", zone), want: ErrOtherArchive},
+		"something else than its account":          {at: 2, changed: write("", zone)},
+		"shown a moment later":                     {hides: 2}, // when the run reads it, and before it saves
+		"shown when the run asks for a third time": {hides: 4},
+		"made by another, and shown late":          {at: 1, changed: write("", zone), hides: 4},
+		"never shown":                              {hides: -1, want: errUnseenArchive},
+		"made by another, and never shown":         {at: 1, changed: write("", zone), hides: -1, want: errUnseenArchive},
+		"another account's, and a moment later":    {at: 1, changed: write("100999", zone), hides: 1, want: ErrOtherArchive},
+		"an archive of another account, at once":   {at: 1, changed: write("100999", zone), want: ErrOtherArchive},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

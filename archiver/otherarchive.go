@@ -1,10 +1,13 @@
-// Defines the error for an archive of another account, API or zone.
+// Binds an archive to one account, API and zone, and refuses another.
 
 package archiver
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"time"
 
 	"convoso-archiver/manifest"
 )
@@ -53,3 +56,119 @@ func (e *OtherArchiveError) Error() string {
 
 // Is reports whether target is [ErrOtherArchive].
 func (e *OtherArchiveError) Is(target error) bool { return target == ErrOtherArchive }
+
+// checkArchive fails if the archive belongs to another account, API or zone, and binds a new
+// archive.
+func (r *run) checkArchive() error {
+	var archive manifest.Archive
+	err := r.patiently(func() (err error) {
+		archive, err = r.ledger.Archive(r.soft)
+		return err
+	})
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && r.config.DryRun:
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		archive, err = r.newArchive()
+	case err != nil:
+		err = fmt.Errorf("read the archive's settings: %w", err)
+	default:
+		archive, err = r.takeOver(archive)
+	}
+	if err != nil {
+		return err
+	}
+	if other := otherSettings(archive, r.config.APIURL, r.config.Zone.String()); other != nil {
+		return other
+	}
+	r.account.archive = archive
+	if r.config.DryRun {
+		return nil
+	}
+	return r.updateArchive(archive)
+}
+
+// takeOver gives an archive the address and zone of this run if no run has noted anything yet, because an API that
+// never answered must not bind the archive.
+func (r *run) takeOver(archive manifest.Archive) (manifest.Archive, error) {
+	if otherSettings(archive, r.config.APIURL, r.config.Zone.String()) == nil {
+		return archive, nil
+	}
+	unused, err := r.ledger.IsUnused(r.soft, archive)
+	if err != nil || !unused {
+		return archive, err
+	}
+	archive.APIURL, archive.TimeZone = r.config.APIURL, r.config.Zone.String()
+	if r.config.DryRun {
+		return archive, nil
+	}
+	err = r.patiently(func() error { return r.ledger.SaveArchive(r.soft, archive) })
+	if errors.Is(err, fs.ErrExist) { // another run was first
+		archive, err = r.ledger.Archive(r.soft)
+	}
+	if err != nil {
+		return archive, fmt.Errorf("note what the archive belongs to: %w", err)
+	}
+	return archive, nil
+}
+
+// updateArchive notes the format that this run writes, and whether the store honours conditions,
+// before any line.
+func (r *run) updateArchive(archive manifest.Archive) error {
+	honours := r.config.Conditions
+	same := honours == nil || archive.ConditionalWrites != nil && *archive.ConditionalWrites == *honours
+	if archive.V >= manifest.FormatVersion && same {
+		return nil
+	}
+	if honours != nil {
+		archive.ConditionalWrites = honours
+	}
+	err := r.patiently(func() error { return r.ledger.SaveArchive(r.soft, archive) })
+	if errors.Is(err, fs.ErrExist) { // another run noted it first
+		archive, err = r.ledger.Archive(r.soft)
+	}
+	if err != nil {
+		return fmt.Errorf("save the archive's format: %w", err)
+	}
+	r.account.archive = archive
+	return nil
+}
+
+// errUnseenArchive ends a run on a store that does not return what it accepted: there, a run could not see other
+// runs or earlier lines.
+var errUnseenArchive = errors.New("the store accepted manifest/archive.json and does not return it: " +
+	"run the same command again in a few minutes; if the error stays, --dest is a cache or a delayed replica: use the store itself")
+
+// newArchive writes archive.json for a new archive, and returns the stored one: another run may
+// have written it first. It reads it once.
+func (r *run) newArchive() (manifest.Archive, error) {
+	archive := manifest.Archive{APIURL: r.config.APIURL, TimeZone: r.config.Zone.String(), ConditionalWrites: r.config.Conditions}
+	err := r.patiently(func() error { return r.ledger.SaveArchive(r.soft, archive) })
+	if err == nil || errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) { // it did not see its own file
+		archive, err = r.createdArchive()
+	}
+	if err != nil {
+		return archive, fmt.Errorf("save the archive's settings: %w", err)
+	}
+	return archive, nil
+}
+
+// createdArchive reads the archive.json that exists, as the store has said. It tries a few times: versitygw does not
+// return a file while another run replaces it.
+func (r *run) createdArchive() (manifest.Archive, error) {
+	const attempts = 4
+	for attempt := 1; ; attempt++ {
+		archive, err := r.ledger.Archive(r.soft)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return archive, err
+		}
+		if attempt == attempts {
+			return archive, errUnseenArchive
+		}
+		select {
+		case <-time.After(delayAfter(attempt)):
+		case <-r.soft.Done():
+			return archive, context.Cause(r.soft)
+		}
+	}
+}
