@@ -43,7 +43,7 @@ type facts struct {
 
 	Rows     answer // does a row of another settled day, or of a span, prove that the API answers truthfully?
 	RowsEver bool   // the archive knows of a call
-	// Filtered: with this run\'s filter, the API has listed a call of another day.
+	// Filtered: with this run's filter, the API has listed a call of another day.
 	Filtered bool
 	Recorded answer // the same for recordings
 	// RecordedYet: the archive knows of a recording less than a year old.
