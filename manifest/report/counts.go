@@ -86,7 +86,7 @@ func (t *Total) More() []Named {
 	return nonZero(Named{t.PartlyListed, what})
 }
 
-// How says what the verification read; an unknown mode is its own word.
+// How returns in words what the verification read; for an unknown mode it returns the mode.
 func (v *Verified) How() string {
 	switch v.Mode {
 	case manifest.VerifiedFull:
