@@ -215,8 +215,8 @@ func TestDiskFull(t *testing.T) {
 	a.checkFiles(nil)
 }
 
-// TestClockSkew: with a clock two hours or a year off, no day is closed, and the run says so. Every recording is
-// archived all the same, also of days that the run begins when it has seen the API's Date.
+// TestClockSkew: with a clock two hours or a year off, no day is closed, and the run says so. Every recording
+// is still archived, also those of days that the run begins after it has seen the API's Date.
 func TestClockSkew(t *testing.T) {
 	t.Parallel()
 	for name, skew := range map[string]time.Duration{

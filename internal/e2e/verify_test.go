@@ -162,8 +162,8 @@ func (a *archive) tree() map[string]string {
 	return files
 }
 
-// TestVerifyAndRepair damages an archive in every conceivable way. verify reports the damage without changes;
-// verify --repair and archive repair it without deleting anything.
+// TestVerifyAndRepair damages an archive in many ways. verify reports the damage without changes; verify
+// --repair and archive repair it without deleting anything.
 func TestVerifyAndRepair(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

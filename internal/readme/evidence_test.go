@@ -74,8 +74,8 @@ convoso-archiver seal --dest convoso-demo --key seal
 	}
 }
 
-// TestKnownFindings runs the commands that compare an audit with known findings: a finding that is known stays silent, a
-// new one is printed, and an audit that fails is no silence.
+// TestKnownFindings runs the commands that compare an audit with known findings: they succeed if all findings
+// are known, print a new one and fail, and fail without an archive.
 func TestKnownFindings(t *testing.T) {
 	text, err := os.ReadFile(inRoot("docs/evidence.md"))
 	if err != nil {
