@@ -424,7 +424,8 @@ func TestVerifyCommand(t *testing.T) {
 	a.verify("--quick").want(t, 4, verify.BadArchive)
 }
 
-// TestVerifyWhileLocked: only a repair needs the lock.
+// TestVerifyWhileLocked: verify needs the lock for a repair, and not to look. TestVerifyNotesAgainstARun
+// tests --note.
 func TestVerifyWhileLocked(t *testing.T) {
 	t.Parallel()
 	a := onDisk(t, threeDays(t, 52))

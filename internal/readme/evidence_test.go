@@ -111,8 +111,8 @@ func TestKnownFindings(t *testing.T) {
 	nightly("no archive", "bad", "")
 }
 
-// TestCompliance runs the commands of docs/compliance.md over the demo's archive, after its days are
-// sealed.
+// TestCompliance runs the sh commands of docs/compliance.md over the demo's archive; the first one seals its
+// days.
 func TestCompliance(t *testing.T) {
 	s := newShell(t)
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "compliance.md"))
@@ -137,7 +137,7 @@ func TestCompliance(t *testing.T) {
 	}
 }
 
-// TestLockCommands runs the commands that lock recordings, over three days of a bucket with Object Lock.
+// TestLockCommands runs the commands of both pages with locks, over three days of a bucket with Object Lock.
 func TestLockCommands(t *testing.T) {
 	for page, want := range map[string][]string{
 		retentionPage:        {"GOVERNANCE locks for 7y, after 30d of 3 days"},
