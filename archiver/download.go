@@ -71,7 +71,7 @@ func (d *downloader) get(ctx, waiting context.Context, j *job, buffer []byte) (*
 	}
 	defer answer.Close()
 	host = answer.Host
-	reason := fmt.Sprintf("answer %d", answer.Status)
+	reason := fmt.Sprintf("HTTP status %d", answer.Status)
 	switch status := answer.Status; {
 	case status == http.StatusOK:
 	case status == http.StatusNotFound || status == http.StatusGone:

@@ -39,14 +39,17 @@ func newEvidence() *evidence {
 	}
 }
 
-// maxHosts bounds how many hosts are distinguished, because links are remote input.
-const maxHosts = 100
+// maxHosts bounds how many hosts are distinguished, because links are remote input. The rest count as otherHosts.
+const (
+	maxHosts   = 100
+	otherHosts = "other hosts"
+)
 
 func (e *evidence) host(name string) *hostEvidence {
 	h, ok := e.hosts[name]
 	if !ok {
 		if len(e.hosts) >= maxHosts {
-			name = "other hosts"
+			name = otherHosts
 			if h, ok = e.hosts[name]; ok {
 				return h
 			}

@@ -166,7 +166,7 @@ func (b *Rebuild) takeNames(ctx context.Context, days []string) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("read the manifest of the other days: run verify --repair first: %w", err)
+		return fmt.Errorf("read the manifest of the other days: %w: run verify --repair first", err)
 	}
 	err = b.eachKey(ctx, days, func(_ string, s *sought, name string) { n.claim(name, s.id, s.call) })
 	if err != nil || !slices.ContainsFunc(n.uses, func(u use) bool { return u&useAgain != 0 }) {

@@ -367,10 +367,10 @@ func (r *run) finishSummary(ctx context.Context) {
 	r.warnOfClocks()
 	r.zone.warn(r)
 	if days := r.fewerRows.Load(); days > 0 {
-		r.sum.warn(r.log, fmt.Sprintf("closed days that keep only rows of calls with recordings: %d; add --relist to keep every row of them", days))
+		r.sum.warn(r.log, fmt.Sprintf("closed days that keep only rows of calls with recordings: %d; add --relist to keep the rows of all calls", days))
 	}
 	for host, links := range r.evidence.forbiddenHosts() {
-		r.sum.warn(r.log, fmt.Sprintf("%d links point to %s; add --allow-host %s", links, host, host))
+		r.sum.warn(r.log, forbiddenText(host, links))
 	}
 	r.sum.count(func(s *Summary) {
 		s.Ended = time.Now().UTC()
@@ -387,6 +387,18 @@ func (r *run) finishSummary(ctx context.Context) {
 			s.Stopped = context.Cause(ctx).Error()
 		}
 	})
+}
+
+// forbiddenText says what to do about links to a host that is not allowed.
+func forbiddenText(host string, links int) string {
+	text := fmt.Sprintf("%d links point to %s", links, host)
+	if links == 1 {
+		text = "1 link points to " + host
+	}
+	if host == otherHosts {
+		return text + " that are not allowed"
+	}
+	return text + "; add --allow-host " + host + " if the host is the vendor's: the flag replaces the default, so give --allow-host '*.convoso.com' too"
 }
 
 func (r *run) warnOfClocks() {

@@ -270,7 +270,7 @@ func (e *Erasing) findUsers(ctx context.Context, w *wanted, list []audioOf) erro
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("look for other recordings with the same audio: run verify --repair first: %w", err)
+		return fmt.Errorf("look for other recordings with the same audio: %w: run verify --repair first", err)
 	}
 	owners, waiting := map[string]string{}, map[string]string{} // by keys
 	for u := range users {

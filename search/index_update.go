@@ -255,7 +255,7 @@ func (ix *Index) truncateLog(ctx context.Context, conn *sql.Conn) error {
 	var busy, pages, moved int
 	err := conn.QueryRowContext(context.WithoutCancel(ctx), "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &moved)
 	if err == nil && busy != 0 {
-		err = errors.New("a search that runs for long keeps deleted calls in the index's log: update it again")
+		err = errors.New("a long search keeps deleted calls in the index's log: wait until it has ended, and run the same command again")
 	}
 	if err != nil {
 		return fmt.Errorf("empty the log: %w", err)

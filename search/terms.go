@@ -126,7 +126,7 @@ func terms() []term {
 		person(term{Term{Name: "number", Placeholder: "NUMBER", Usage: "one of the two phone numbers ends in these digits (at least 4)"}, setNumber}),
 		{Term{Name: "agent", Placeholder: "AGENT", Usage: "id or name of the agent"}, one(func(q *Query) *string { return &q.Agent })},
 		{Term{Name: "campaign", Placeholder: "CAMPAIGN", Usage: "id or name of the campaign"}, one(func(q *Query) *string { return &q.Campaign })},
-		person(term{Term{Name: "name", Placeholder: "WORDS", Usage: "the lead's name: each word is the start of a part of the first or last name"}, someWords(func(q *Query) *string { return &q.Name })}),
+		person(term{Term{Name: "name", Placeholder: "WORDS", Usage: "words of the lead's name; the first letters of a word are enough"}, someWords(func(q *Query) *string { return &q.Name })}),
 		person(term{Term{Name: "comment", Placeholder: "WORDS", Usage: "the agent's comment contains each of these words"}, someWords(func(q *Query) *string { return &q.Comment })}),
 		{Term{Name: "min-length", Placeholder: "LENGTH", Usage: "minimum length of the call: seconds, 3m or 1h30m; its recordings can be shorter"}, length(func(q *Query) *int { return &q.MinLength })},
 		{Term{Name: "max-length", Placeholder: "LENGTH", Usage: "maximum length of the call"}, length(func(q *Query) *int { return &q.MaxLength })},

@@ -108,7 +108,7 @@ func (c *checker) field(path []string, within bool) error {
 	case path[0] == "public_url" || path[0] == "src":
 		return fmt.Errorf("field %s is a secret link and cannot be part of a file name", path[0])
 	case !slices.Contains(fieldNames(), path[0]):
-		return fmt.Errorf("unknown field %s; there are %s", path[0], strings.Join(slices.Sorted(slices.Values(fieldNames())), ", "))
+		return fmt.Errorf("unknown field %s; the fields are %s", path[0], strings.Join(slices.Sorted(slices.Values(fieldNames())), ", "))
 	case len(path) > 1 && (path[0] != callDate || len(path) > 2 || path[1] != method && path[1] != "String"):
 		return fmt.Errorf("field %s has no %s", path[0], strings.Join(path[1:], "."))
 	}

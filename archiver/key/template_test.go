@@ -82,7 +82,7 @@ func TestParseRefuses(t *testing.T) {
 		`{{"x"}}/{{/* no field */}}y`:            "the same name",
 		"\xff{{.id}}":                            "UTF-8",
 		"{{.id":                                  "unclosed action",
-		"{{.campain_id}}":                        "unknown field campain_id; there are agent_comment",
+		"{{.campain_id}}":                        "unknown field campain_id; the fields are agent_comment",
 		"{{if .id}}{{else}}{{.x}}{{end}}":        "unknown field x",
 		"{{$.x}}":                                "unknown field x",
 		"{{lower (upper .x)}}":                   "unknown field x",

@@ -102,7 +102,7 @@ func OpenS3(ctx context.Context, o S3Options) (*S3, error) {
 	}
 	if cfg.Region == "" {
 		if endpoint == "" {
-			return nil, errors.New("open S3: no region: set --s3-region or AWS_REGION")
+			return nil, &failure{text: "open S3: no region", hint: "set --s3-region or AWS_REGION"}
 		}
 		cfg.Region = "us-east-1"
 	}

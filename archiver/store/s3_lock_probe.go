@@ -182,7 +182,7 @@ func (s *S3) proveLock(ctx context.Context, version string) error {
 	})
 	switch {
 	case err == nil && !time.Now().Before(lock.Until):
-		return &failure{text: opProveLocks + ": the test took longer than the lock of its object", hint: "run it again", retriable: true}
+		return &failure{text: opProveLocks + ": the test took longer than the lock of its object", hint: "run the same command again", retriable: true}
 	case err == nil:
 		return unlockable("the server deleted a locked version", hintNoLocks)
 	case IsRetriable(err):

@@ -2,7 +2,7 @@
 {{- if .LockDays}}
 # These runs do not lock recordings, because --s3-lock-after is given. Run lock without --last when recordings are due.
 {{- end}}
-# Archives the past with {{.Parallelism}} runs at once, which share {{.Shards}} parts of the days:
+# Archives the past with {{.Parallelism}} runs at once, which share {{.Shards}} parts of the days. If this file is {{.Name}}-backfill.sh:
 #   sbatch {{.Name}}-backfill.sh    # while parts end with exit code 3, run sbatch again on the next day
 #SBATCH --job-name={{.Name}}-backfill
 #SBATCH --array=0-{{.LastShard}}%{{.Parallelism}}

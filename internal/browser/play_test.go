@@ -154,7 +154,7 @@ func TestNext(t *testing.T) {
 	open("90527002")
 	s.want(`now.textContent`, "This call has no recording to play.")
 	s.want(`document.getElementById("play").disabled`, "true")
-	s.until(`details.textContent.includes("The vendor has not delivered it yet (answer 404); the next run tries again.")`)
+	s.until(`details.textContent.includes("The vendor has not delivered it yet (HTTP status 404); the next run tries again.")`)
 	s.click(".close")
 	s.until(`document.getElementById("details").textContent.includes("No call is selected")`)
 	s.want(`new URL(location.href).searchParams.has("call")`, "false")

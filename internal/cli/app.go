@@ -107,6 +107,9 @@ func Run(ctx context.Context, args []string, env Env) int {
 	if err := app.RunContext(ctx, append([]string{program}, p.args...)); err != nil {
 		// Commands return their outcome, so this point means that the arguments contain no command.
 		asJSON := flagsWithin(args, outputSettings()).isOn("json")
+		if strings.HasPrefix(err.Error(), "No help topic") { // a word after --help
+			err = misuse("leave it out", "unexpected argument after --help")
+		}
 		result = p.refuse(judge(err, nil, false), asJSON)
 	}
 	return p.finish(speaker, result)
@@ -194,7 +197,7 @@ func (p *process) app(done func(name string, o outcome)) *cli.App {
 			Action: func(c *cli.Context) error {
 				in := input{flags: givenFlags(c, cmd.settings), args: append(slices.Clone(p.leading), c.Args().Slice()...)}
 				if cmd.arguments == "" && len(in.args) > 0 {
-					in.err = strayArgument(in.args[0], in.flags)
+					in.err = strayArgument(in.args[0], in.flags, cmd.settings)
 				}
 				if cmd.works {
 					p.works, p.restore = true, outliveReaders()
@@ -295,7 +298,7 @@ func usageProblem(err error, settings []setting) error {
 	}
 	if _, rest, ok := strings.Cut(said, "for -"); ok {
 		name, _, _ := strings.Cut(rest, ":")
-		return misuse("give true or false, or the flag alone", "--%s: the value is neither true nor false", name)
+		return misuse("give true or false, or no value", "--%s: the value is neither true nor false", name)
 	}
 	return misuse("see --help", "the flags cannot be read")
 }
@@ -310,8 +313,11 @@ func unknownFlag(name string, settings []setting) error {
 		candidates = append(candidates, s.name)
 	}
 	for _, meant := range guessedFlags()[name] {
+		if meant == "dest" && goesToStdout(name, candidates) {
+			return misuse("the result goes to stdout: add > FILE to write it to a file", "unknown flag --%s", name)
+		}
 		if slices.Contains(candidates, meant) {
-			return misuse("use --"+meant, "no flag --%s", name)
+			return misuse("use --"+meant, "unknown flag --%s", name)
 		}
 	}
 	try := didYouMean(name, candidates, "--")
@@ -339,12 +345,15 @@ var harmless = regexp.MustCompile(`^(?:[a-z][a-z_./-]{0,19}|\d{1,2}:\d{2}(?::\d{
 
 // strayArgument repeats the argument only if it is unlikely to be a name, a telephone number or the
 // token. Flags after an argument are not parsed, so they are an error too.
-func strayArgument(arg string, flags values) error {
+func strayArgument(arg string, flags values, settings []setting) error {
 	if strings.HasPrefix(arg, "-") {
-		return misuse("leave it out", "flags after -- have no effect")
+		return misuse("leave -- out", "flags after -- have no effect")
 	}
 	try := `quote values with spaces, like --start-time "2025-05-01 13:00:00"`
-	if _, ok := flags["dest"]; !ok {
+	_, given := flags["dest"]
+	if _, takes := named(settings, "dest"); !takes {
+		try = "leave it out"
+	} else if !given {
 		try = "leave it out, or give the archive as --dest"
 	}
 	asksForPerson := slices.ContainsFunc([]string{"first-name", "last-name", "phone-number", "number-dialed"}, func(name string) bool {

@@ -428,7 +428,7 @@ func writeHistory(w io.Writer, h evidence.History) error {
 	case h.Kind == evidence.OfRecording && happened(manifest.Archived) && !happened(manifest.Expired) && !happened(manifest.Erased):
 		fmt.Fprintf(&b, "the audio was not read: verify --start-time %s --end-time %s reads all audio of these days, and compares it with the SHA-256\n", h.Days[0], h.Days[len(h.Days)-1])
 	case len(h.Recordings) > 0:
-		b.WriteString("audit shows the history of each recording by its id\n")
+		b.WriteString("for the history of a recording, run audit with its id\n")
 	}
 	return writeText(w, trimLines(b.String()))
 }

@@ -178,11 +178,11 @@ const maxConfigBytes = 1 << 20 // bytes; a real one is a page of text
 func readConfig(ctx context.Context, path string, settings []setting) (values, error) {
 	data, err := readSmallFile(ctx, path, maxConfigBytes)
 	if err != nil {
-		return nil, misuse("check --config", "read configuration: %v", err)
+		return nil, misreading("check --config", "read configuration: %v", err)
 	}
 	var document yaml.Node
 	if err := yaml.Unmarshal(data, &document); err != nil {
-		return nil, misuse("write each line as a flag's name, a colon, a space and its value",
+		return nil, misreading("write each line as a flag's name, a colon, a space and its value",
 			"read configuration %s: not YAML%s", path, yamlLine(err))
 	}
 	if document.Kind == 0 {
@@ -193,7 +193,7 @@ func readConfig(ctx context.Context, path string, settings []setting) (values, e
 		return values{}, nil
 	}
 	if root.Kind != yaml.MappingNode {
-		return nil, misuse("write each line as a flag's name, a colon, a space and its value",
+		return nil, misreading("write each line as a flag's name, a colon, a space and its value",
 			"read configuration %s: line %d: not a setting", path, root.Line)
 	}
 	read := values{}
@@ -202,6 +202,11 @@ func readConfig(ctx context.Context, path string, settings []setting) (values, e
 		errs = append(errs, read.readKey(path, root.Content[i], root.Content[i+1], settings))
 	}
 	return read, errors.Join(errs...)
+}
+
+// misreading is like misuse, for a file without any readable setting.
+func misreading(try, format string, args ...any) error {
+	return &usageError{what: fmt.Sprintf(format, args...), try: try, first: true}
 }
 
 // readKey adds one key of the file.

@@ -70,7 +70,7 @@ func deploySettings() []setting {
 func deployCommand() command {
 	return command{
 		name:      "deploy",
-		usage:     "print files that run archive by systemd, Kubernetes, Slurm or AWS Batch",
+		usage:     "print files that run archive with systemd, Kubernetes, Slurm or AWS Batch",
 		arguments: strings.Join(engines(), "|"),
 		about: `Prints complete files for systemd, Kubernetes, Slurm or AWS Batch. deploy makes them from the
 flags, variables and configuration file of archive, and checks these as archive does.
@@ -82,14 +82,24 @@ systemd and kubernetes run archive every night; kubernetes --backfill, slurm and
 aws-batch run it on many machines over the given days, into an S3 bucket. alerts
 prints Prometheus alerting rules for the metrics of --metrics-file and serve.`,
 		examples: []example{
-			{"every night by systemd; installs the units",
+			{"every night with systemd; installs the units",
 				"convoso-archiver deploy systemd --dest s3://my-bucket/calls --last 7d --to /"},
-			{"every night by Kubernetes",
+			{"every night with Kubernetes",
 				"convoso-archiver deploy kubernetes --image registry.example.com/convoso-archiver:1.0.0 \\\n" +
 					"  --dest s3://my-bucket/calls --last 7d --max-duration 20h > nightly.yaml"},
-			{"all of the past, with 8 parallel runs",
+			{"all of the past with Kubernetes, with 8 parallel runs",
 				"convoso-archiver deploy kubernetes --backfill --parallelism 8 --image registry.example.com/convoso-archiver:1.0.0 \\\n" +
 					"  --dest s3://my-bucket/calls --start-time 2023-01-01 --end-time 2025-05-31 > backfill.yaml"},
+			{"all of the past on a Slurm cluster",
+				"convoso-archiver deploy slurm --dest s3://my-bucket/calls --start-time 2023-01-01 --end-time 2025-05-31 \\\n" +
+					"  --auth-token-file /shared/token > backfill.sh"},
+			{"all of the past with AWS Batch",
+				"convoso-archiver deploy aws-batch --image registry.example.com/convoso-archiver:1.0.0 \\\n" +
+					"  --job-queue backfill --role arn:aws:iam::123456789012:role/convoso-archiver \\\n" +
+					"  --token-secret arn:aws:secretsmanager:us-east-1:123456789012:secret:token \\\n" +
+					"  --dest s3://my-bucket/calls --start-time 2023-01-01 --end-time 2025-05-31 --to backfill"},
+			{"alerting rules for Prometheus",
+				"convoso-archiver deploy alerts > alerts.yml"},
 		},
 		settings:    deploySettings(),
 		words:       engines(),
@@ -100,12 +110,15 @@ prints Prometheus alerting rules for the metrics of --metrics-file and serve.`,
 	}
 }
 
-// ofEngine returns the command with the flags of deploy for the engine that the arguments name, for its help. Without an
+// ofEngine returns the command with the examples and flags of deploy for the engine that the arguments name, for its help. Without an
 // engine the command is unchanged.
 func (c command) ofEngine(args []string) command {
 	if c.name != "deploy" || len(args) == 0 || !slices.Contains(engines(), args[0]) {
 		return c
 	}
+	c.examples = slices.DeleteFunc(slices.Clone(c.examples), func(e example) bool {
+		return !strings.HasPrefix(e.line, program+" deploy "+args[0]+" ")
+	})
 	c.settings = nil
 	for _, f := range deployFlags() {
 		if f.engines == nil || slices.Contains(f.engines, engine(args[0])) {
@@ -191,7 +204,7 @@ func (r *reader) engine(args []string) engine {
 		}
 		r.keep(misuse(cmp.Or(guessedEngine(args[0]), didYouMean(args[0], engines(), ""), try), "unknown engine %q", args[0]))
 	case len(args) > 1:
-		r.keep(strayArgument(args[1], r.values))
+		r.keep(strayArgument(args[1], r.values, r.settings))
 	default:
 		return engine(args[0])
 	}

@@ -38,7 +38,7 @@ container.`,
 		examples: []example{
 			{"before the first night",
 				"convoso-archiver doctor --config /etc/convoso-archiver/nightly.yaml"},
-			{"is the bucket right?",
+			{"can archive use this bucket?",
 				"convoso-archiver doctor --dest s3://my-bucket/calls --last 7d"},
 			{"what failed, for other programs",
 				"convoso-archiver doctor --config nightly.yaml --json | jq -r '.checks[] | select(.state == \"failed\") | .name'"},
@@ -125,8 +125,11 @@ func (r *reader) defaultSpan() bool {
 	return true
 }
 
-// problemsOf returns all mistakes in the settings.
+// problemsOf returns all mistakes in the settings, or only that of a file without any readable setting.
 func problemsOf(read *reader, err error) []error {
+	if mistake, is := errors.AsType[*usageError](err); is && mistake.first {
+		return mistakesIn(err)
+	}
 	for _, p := range read.problems {
 		err = errors.Join(err, p.err)
 	}
@@ -144,9 +147,12 @@ func tokenOrigin(v values, env environment) string {
 // look collects the facts that need more than the settings, all in parallel.
 func (f *facts) look(ctx context.Context, job *archiveJob, read *reader) {
 	var looks sync.WaitGroup
-	if job.stateDir != "" {
+	if dir := job.stateDir; dir != "" {
+		if job.bucket.Bucket != "" {
+			dir = cmp.Or(job.location().S3.TempDir, dir)
+		}
 		looks.Go(func() {
-			seen := doctor.LookAtState(ctx, cmp.Or(job.location().S3.TempDir, job.stateDir))
+			seen := doctor.LookAtState(ctx, dir)
 			f.state = &seen
 		})
 	}

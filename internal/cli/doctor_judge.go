@@ -185,15 +185,15 @@ func checkCalls(f *facts) []check {
 		return []check{fine(answer, "the API answers"), broken(ExitUsage, right, tryToken(f.tokenFrom), "%s", refusedTokenSaid(told))}
 	case isTold && (told.Status == 429 || told.Status == 503 || told.Code == 429 || told.Code == 503):
 		return []check{
-			warning(answer, "run it again when no other program uses the account's API", "the API asks to slow down: %s", plainly(err)),
-			skip(right, "the API did not answer this"),
+			warning(answer, "run doctor again when no other program uses the account's API", "the API asks to slow down: %s", plainly(err)),
+			skip(right, "the API did not answer the request"),
 		}
 	case isLater:
-		return []check{broken(ExitFailed, answer, "run it again after that time", "%v", later), skip(right, "the API did not answer this")}
+		return []check{broken(ExitFailed, answer, "run doctor again after that time", "%v", later), skip(right, "the API did not answer the request")}
 	}
 	return []check{
-		broken(ExitFailed, answer, "check --api-url, and run it again later; if the answer stays the same, ask the vendor about it", "%s", plainly(err)),
-		skip(right, "the API did not answer this"),
+		broken(ExitFailed, answer, "check --api-url, and run doctor again later; if the answer stays the same, ask the vendor about it", "%s", plainly(err)),
+		skip(right, "the API did not answer the request"),
 	}
 }
 
@@ -208,7 +208,7 @@ func checkFilter(err error) check {
 	if told, ok := errors.AsType[*fetcher.APIError](err); ok && told.Unknown() != "" {
 		return broken(ExitUsage, name, "check --"+told.Unknown()+"-id", "%s", plainly(err))
 	}
-	return broken(ExitFailed, name, "run it again later", "%s", plainly(err))
+	return broken(ExitFailed, name, "run doctor again later", "%s", plainly(err))
 }
 
 func checkClock(api *doctor.API) check {
@@ -222,11 +222,11 @@ func checkClock(api *doctor.API) check {
 	case !api.SkewKnown:
 		return skip(name, "the API's answer had no time")
 	case api.Skew.Abs() > archiver.ClockStops:
-		return broken(ExitFailed, name, try, "this machine is %s %s the API, and archive closes no day when the difference exceeds %s", durationWritten(skew), direction, durationWritten(archiver.ClockStops))
+		return broken(ExitFailed, name, try, "this machine's clock is %s %s the API's, and archive closes no day when the difference exceeds %s", durationWritten(skew), direction, durationWritten(archiver.ClockStops))
 	case api.Skew.Abs() > archiver.ClockWarns:
-		return warning(name, try, "this machine is %s %s the API", durationWritten(skew), direction)
+		return warning(name, try, "this machine's clock is %s %s the API's", durationWritten(skew), direction)
 	}
-	return fine(name, "this machine and the API are %s apart", durationWritten(skew))
+	return fine(name, "this machine's clock and the API's are %s apart", durationWritten(skew))
 }
 
 // checkZone judges the zone by the times in file names. An existing archive cannot change its zone,
@@ -305,19 +305,19 @@ func checkLink(m *doctor.Media) check {
 	case errors.Is(m.Err, fetcher.ErrBadLink):
 		return broken(ExitFailed, name, "ask the vendor about the links of this account", "a link is not a valid URL")
 	case errors.Is(m.Err, fetcher.ErrRedirected):
-		return broken(ExitUsage, name, "play one recording in the vendor's web page to see its host, and add that host with --allow-host", "%s redirects to a host that is not allowed", host)
+		return broken(ExitUsage, name, "play one recording in the vendor's web page to see its host, and add that host with --allow-host; the flag replaces the default, so give --allow-host '*.convoso.com' too", "%s redirects to a host that is not allowed", host)
 	case errors.Is(m.Err, fetcher.ErrNotAllowed) && m.Target == "":
-		return broken(ExitUsage, name, "if the host is the vendor's, add --allow-host "+host+" to the allowed hosts", "recordings are on %s, which is not allowed", host)
+		return broken(ExitUsage, name, "if the host is the vendor's, add --allow-host "+host+"; the flag replaces the default, so give --allow-host '*.convoso.com' too", "recordings are on %s, which is not allowed", host)
 	case errors.Is(m.Err, fetcher.ErrNotAllowed):
 		return broken(ExitUsage, name, "if this is intended, give its complete origin with --allow-host, like http://127.0.0.1:9000", "%s is in a private network", host)
 	case isRefused:
-		return warning(name, "run it again when no other program downloads", "%s asks to slow down (status %d)", host, refused.Status)
+		return warning(name, "run doctor again when no other program downloads", "%s asks to slow down (status %d)", host, refused.Status)
 	case m.Err != nil:
-		return broken(ExitFailed, name, "run it again later", "the download from %s was cut off: %s", host, plainly(m.Err))
+		return broken(ExitFailed, name, "run doctor again later", "the download from %s was cut off: %s", host, plainly(m.Err))
 	case m.Audio:
-		return fine(name, "a recording on %s starts as audio", host)
+		return fine(name, "the first bytes of a recording on %s are audio", host)
 	}
-	return warning(name, "play one of yesterday's recordings in the vendor's web page, and run it again later",
+	return warning(name, "play one of yesterday's recordings in the vendor's web page, and run doctor again later",
 		"%s answered for %d recordings, the last time with status %d and no audio", host, m.Asked, m.Status)
 }
 
@@ -356,7 +356,7 @@ func checkDisk(f *facts) []check {
 	case d.LockErr != nil:
 		checks = append(checks, broken(ExitFailed, "lock", "", "%v", d.LockErr))
 	case d.Holder != "":
-		checks = append(checks, fine("lock", "%s is running", d.Holder))
+		checks = append(checks, fine("lock", "%s is in progress", d.Holder))
 	default:
 		checks = append(checks, fine("lock", "files can be locked, and no run is in progress"))
 	}
@@ -401,7 +401,7 @@ func checkArchive(f *facts, a *doctor.Archive, failed string) check {
 	case a.Err != nil:
 		return brokenBy(ExitFailed, name, a.Err, "check --dest, and run verify")
 	case a.Unused:
-		return fine(name, "nothing is noted of it yet")
+		return fine(name, "there is an archive without any day; the next run sets its account, API address and time zone")
 	case a.APIURL != f.apiURL:
 		other = &archiver.OtherArchiveError{Of: archiver.OfAPI, Archive: a.APIURL, Run: f.apiURL}
 	case a.TimeZone != f.zone && !f.zoneUnknown:

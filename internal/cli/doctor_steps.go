@@ -142,7 +142,7 @@ func (h host) unanswered(name string, free bool, s doctor.Steps) check {
 	if !free {
 		return skip(name, "the host cannot be reached")
 	}
-	return broken(ExitFailed, name, "check "+h.flag+", and run it again later", "%s accepted the request but did not answer: %s", h.name, causeOf(s.Err))
+	return broken(ExitFailed, name, "check "+h.flag+", and run doctor again later", "%s accepted the request but did not answer: %s", h.name, causeOf(s.Err))
 }
 
 // causeOf returns the innermost cause of a network's error, which contains no request address.

@@ -76,9 +76,9 @@ func TestDiagnose(t *testing.T) {
 		}, want: "failed store-tls s3.example.com did not answer the handshake in time: check --s3-endpoint and the firewall",
 			skip: "store-list store-write conditional-writes archive", code: 1},
 		"two verdicts": {when: func(f *facts) { f.api.Skew = -2 * time.Hour; f.tokenErr = misuse("set it", "no token") },
-			want: "failed token no token: set it\nfailed clock this machine is 2h behind the API, and archive closes no day when the difference exceeds 1h: set this machine's clock by NTP", code: 2},
+			want: "failed token no token: set it\nfailed clock this machine's clock is 2h behind the API's, and archive closes no day when the difference exceeds 1h: set this machine's clock by NTP", code: 2},
 		"clock within bounds":   {when: func(f *facts) { f.api.Skew = 5 * time.Minute }},
-		"clock out of bounds":   {when: func(f *facts) { f.api.Skew = 5*time.Minute + time.Second }, want: "warning clock this machine is 5m1s ahead of the API: set this machine's clock by NTP"},
+		"clock out of bounds":   {when: func(f *facts) { f.api.Skew = 5*time.Minute + time.Second }, want: "warning clock this machine's clock is 5m1s ahead of the API's: set this machine's clock by NTP"},
 		"API without a date":    {when: func(f *facts) { f.api.SkewKnown = false }, skip: "clock"},
 		"too few recordings":    {when: func(f *facts) { f.api.GapKnown = false }, skip: "time-zone"},
 		"unknown zone":          {when: func(f *facts) { f.zoneUnknown, f.zone = true, "" }, skip: "time-zone"},
@@ -90,9 +90,9 @@ func TestDiagnose(t *testing.T) {
 			f.api.Err = fmt.Errorf("%w: %w", fetcher.ErrUnreachable, &fetcher.APIError{Op: "list calls", Status: 500})
 			f.media.Asked = 0
 		},
-			want: "failed api-answer the API answered 500: check --api-url, and run it again later; if the answer stays the same, ask the vendor about it",
+			want: "failed api-answer the API answered 500: check --api-url, and run doctor again later; if the answer stays the same, ask the vendor about it",
 			skip: "call-logs time-zone media-dns media-connect media-tls media-audio", code: 1},
-		"media host that is busy": {when: func(f *facts) { f.media.Err = &fetcher.RefusedError{Status: 429} }, want: "warning media-audio media.example.com asks to slow down (status 429): run it again when no other program downloads"},
+		"media host that is busy": {when: func(f *facts) { f.media.Err = &fetcher.RefusedError{Status: 429} }, want: "warning media-audio media.example.com asks to slow down (status 429): run doctor again when no other program downloads"},
 		"link that is none":       {when: func(f *facts) { f.media.Steps = doctor.Steps{Err: fetcher.ErrBadLink}; f.media.Audio = false }, want: "failed media-audio a link is not a valid URL: ask the vendor about the links of this account", skip: "media-dns media-connect media-tls", code: 1},
 		"folder that hangs": {when: func(f *facts) {
 			f.folder = &doctor.Folder{State: doctor.State{Err: doctor.ErrHangs}, Archive: doctor.Archive{Err: doctor.ErrHangs}}

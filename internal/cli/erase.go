@@ -196,8 +196,11 @@ func (r *reader) eraseJob(now time.Time, env environment) *eraseJob {
 		r.keep(misuse("give terms of a search, or --ids-from", "no search terms and no list of ids are given"))
 	}
 	if j.yes && !j.resume && !j.expired || r.isSet("reason") {
-		if err := evidence.CheckReason(j.reason); err != nil {
-			r.keep(misuse("give a reason that can be kept for ever, like the number of the request", "--reason: %v", err))
+		const try = "give a reason that can be kept for ever, like the number of the request"
+		if err := evidence.CheckReason(j.reason); !r.isSet("reason") {
+			r.keep(misuse(try, "--reason is missing"))
+		} else if err != nil {
+			r.keep(misuse(try, "--reason: %v", err))
 		}
 	}
 	return j

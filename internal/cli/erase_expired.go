@@ -79,7 +79,7 @@ func (e *eraseRun) listDue(ctx context.Context, x *evidence.Expiring) error {
 		return err
 	}
 	result := x.Result()
-	line := fmt.Sprintf("%s (%s) past the retention on %s; nothing was removed", plural(count, "recording"), bytesText(bytes), x.Today)
+	line := fmt.Sprintf("past their retention on %s: %s (%s); nothing was removed", x.Today, plural(count, "recording"), bytesText(bytes))
 	if stay := result.Held + result.Stays + result.NoRow; stay > 0 {
 		line += "; left out: " + plural(stay, "recording") + " that must stay; without --csv the command says why"
 	}
@@ -153,7 +153,7 @@ func (r *eraseResult) writeExpired(b *strings.Builder) {
 		if x.Recordings > 0 {
 			span = fmt.Sprintf(" (%s), %s to %s", bytesText(x.Bytes), x.FirstDay, x.LastDay)
 		}
-		fmt.Fprintf(b, "past its retention on %s: %s%s\n", x.Today, plural(x.Recordings, "recording"), span)
+		fmt.Fprintf(b, "past their retention on %s: %s%s\n", x.Today, plural(x.Recordings, "recording"), span)
 	}
 	if len(x.Classes) > 0 {
 		table := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0) // writes to a strings.Builder never fail

@@ -236,7 +236,7 @@ func (e *eraseRun) choose(ctx context.Context, ids *idList) ([]evidence.Chosen, 
 func (e *eraseRun) search(ctx context.Context, q search.Query, see func(*search.Call)) (list []evidence.Chosen, err error) {
 	for c, err := range e.archive.Search(ctx, q) {
 		if err != nil {
-			return nil, fmt.Errorf("%w: nothing was erased: run verify --repair, and then archive, first", err)
+			return nil, fmt.Errorf("%w: nothing was erased: first run verify --repair, and then archive", err)
 		}
 		see(&c)
 		chosen := evidence.Chosen{Day: c.Day, Call: c.ID, Recordings: []evidence.ChosenRecording{}}

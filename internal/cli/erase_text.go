@@ -117,12 +117,12 @@ func (r *eraseResult) writeErased(b *strings.Builder) {
 		fmt.Fprintf(b, "erased: %s, %s, erasure %s\n\n", plural(e.Calls, "call"), plural(e.Recordings, "recording"), e.Erasure)
 		fmt.Fprintf(b, "audio        %s removed\n", plural(e.Audio, "object"))
 		if e.Quarantine > 0 {
-			fmt.Fprintf(b, "quarantine   %d removed\n", e.Quarantine)
+			fmt.Fprintf(b, "quarantine   %s removed\n", plural(e.Quarantine, "file"))
 		}
 		if e.Aside > 0 {
 			fmt.Fprintf(b, "damaged      %s removed: copies of damaged files\n", plural(e.Aside, "file"))
 		}
-		fmt.Fprintf(b, "lines        %s of %s reduced to ids and hashes\n", thousands(int64(e.Stubs)), plural(len(e.Days), "day"))
+		fmt.Fprintf(b, "lines        %s reduced to ids and hashes, in %s\n", thousands(int64(e.Stubs)), plural(len(e.Days), "day"))
 	}
 	if r.Index {
 		b.WriteString("index        up to date\n")

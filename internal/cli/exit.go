@@ -76,7 +76,10 @@ func (e *SignalError) ExitCode() int {
 var errMaxDuration = errors.New("stopped by --max-duration")
 
 // usageError is a mistake in flags, variables or the configuration file.
-type usageError struct{ what, try string }
+type usageError struct {
+	what, try string
+	first     bool // others may result from it: a setting that seems missing is in a file that cannot be read
+}
 
 func (e *usageError) Error() string {
 	if e.try == "" {

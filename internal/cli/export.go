@@ -397,7 +397,8 @@ func (j *exportJob) openTarget(ctx context.Context) (target export.Target, close
 	case ctx.Err() != nil, errors.Is(err, store.ErrUnusable), store.IsRetriable(err):
 		return nil, nil, err
 	}
-	return nil, nil, misuse("check --to and the flags for S3", "%v", err)
+	what, try := store.Told(err)
+	return nil, nil, misuse(orElse(try, "check --to and the flags for S3"), "%s", what)
 }
 
 // archiveViews prints the SQL that lets DuckDB read the archive.

@@ -105,7 +105,7 @@ func (p *process) runBag(ctx context.Context, job *exportJob, talk output, f *fo
 	made.Archive = archive.about.ID
 	made.Summary, err = b.Write(ctx)
 	if errors.Is(err, bag.ErrTaken) {
-		return misuse("give a folder that is not there yet", "--to: %v", err)
+		return misuse("give a new folder", "--to: %v", err)
 	}
 	if err != nil {
 		return err

@@ -231,7 +231,7 @@ func (h hint) line(where string) string {
 	if h.alike {
 		return line + "; nearest: " + strings.Join(names, ", ")
 	}
-	return line + "; most calls have " + strings.Join(names, ", ")
+	return line + "; most frequent: " + strings.Join(names, ", ")
 }
 
 // severalText says how to search for several campaigns or agents, if the value looks like a list; else "".

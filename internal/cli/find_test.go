@@ -105,7 +105,7 @@ func TestHints(t *testing.T) {
 		lines = append(lines, one.line("the archive"))
 	}
 	want := []string{
-		`no call of the archive has this agent; most calls have "3" (3 calls)`,
+		`no call of the archive has this agent; most frequent: "3" (3 calls)`,
 		`no call of the archive has campaign-id "Sales2"; nearest: "12" (Sales, 3 calls)`,
 		`no call of the archive has call-type "OUT"; nearest: "OUTBOUND" (3 calls)`,
 	}

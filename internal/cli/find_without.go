@@ -150,7 +150,7 @@ func (h *hints) tellWithout(ctx context.Context, tell teller, archive *searched)
 		tell.note(w.line(), "calls match without a term", attrs...)
 	}
 	if told == 0 && len(h.without) > 1 && archive.index != nil {
-		tell.note("if one term is left out, no call matches either: leave out two or more", "no call matches without one of the terms either")
+		tell.note("no call matches without one of these terms either: leave out two or more", "no call matches without one of the terms either")
 	}
 	return nil
 }

@@ -2,6 +2,15 @@
 
 package cli
 
+import "slices"
+
+// goesToStdout reports whether a guessed flag means the result of a command that only reads --dest, and prints its
+// result. flags are those of the command.
+func goesToStdout(guess string, flags []string) bool {
+	storesThere := slices.Contains(flags, "new-archive") || slices.Contains(flags, "faults")
+	return slices.Contains([]string{"output", "out", "o"}, guess) && slices.Contains(flags, "json") && !storesThere
+}
+
 // guessedFlags maps guessed names to candidates; the first candidate that the command has is suggested.
 func guessedFlags() map[string][]string {
 	destination, target := []string{"dest"}, []string{"to", "copy-to", "dest"}

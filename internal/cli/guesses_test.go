@@ -20,7 +20,11 @@ func TestGuessedFlags(t *testing.T) {
 			if at < 0 || slices.Contains(names, guess) {
 				continue
 			}
-			if got, want := unknownFlag(guess, c.settings).Error(), "no flag --"+guess+": use --"+meant[at]; got != want {
+			want := "unknown flag --" + guess + ": use --" + meant[at]
+			if meant[at] == "dest" && goesToStdout(guess, names) {
+				want = "unknown flag --" + guess + ": the result goes to stdout: add > FILE to write it to a file"
+			}
+			if got := unknownFlag(guess, c.settings).Error(); got != want {
 				t.Errorf("%s: got %q, want %q", c.name, got, want)
 			}
 		}
@@ -37,15 +41,22 @@ func TestGuessedFlags(t *testing.T) {
 		"archive --campaign": "campaign-id", "report --campaign": "campaign-id", "archive --user": "user-id", "find --user": "agent", "serve --user": "users",
 		"archive --from": "start-time", "verify --from": "start-time", "find --from": "start-time", "export --from": "start-time", "audit --since": "start-time",
 		"archive --to": "end-time", "find --to": "end-time", "report --until": "end-time", "verify --to": "end-time",
-		"archive --output": "dest", "find --output": "copy-to", "export --output": "to", "deploy --output": "to", "verify --output": "dest",
+		"archive --output": "dest", "find --output": "copy-to", "export --output": "to", "deploy --output": "to", "doctor --output": "dest", "demo --output": "dest",
 		"archive --bucket": "dest", "export --bucket": "dest", "seal --bucket": "dest", "rebuild --bucket": "dest", "doctor --bucket": "dest", "serve --bucket": "dest",
 		"archive --dry": "dry-run", "deploy --dry": "dry-run", "archive --key": "auth-token-file", "serve --key": "tls-key", "audit --key": "allowed-signers",
+		"verify --output": "stdout", "report --out": "stdout", "erase --o": "stdout",
 		"archive --token": "", "doctor --token": "", "deploy --api-key": "",
 	} {
 		of, flag, _ := strings.Cut(line, " --")
 		i := slices.IndexFunc(commands(), func(c command) bool { return c.name == of })
 		got := unknownFlag(flag, commands()[i].settings).Error()
-		if want == "" && !strings.Contains(got, "no flag takes the token") || want != "" && got != "no flag --"+flag+": use --"+want {
+		if want == "stdout" {
+			if !strings.Contains(got, "goes to stdout") {
+				t.Errorf("%s: %q", line, got)
+			}
+			continue
+		}
+		if want == "" && !strings.Contains(got, "no flag takes the token") || want != "" && got != "unknown flag --"+flag+": use --"+want {
 			t.Errorf("%s: %q", line, got)
 		}
 	}

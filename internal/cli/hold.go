@@ -356,7 +356,7 @@ func (h *holdResult) add(ctx context.Context, job *holdJob, legal *evidence.Lega
 	}
 	contested, err := evidence.ContestHold(ctx, legal.Ledger, ids)
 	if err != nil {
-		return fmt.Errorf("the hold is recorded, but an erasure may name its calls: run the same command again: %w", err)
+		return fmt.Errorf("the hold is recorded, but an erasure may name its calls: %w: run the same command again", err)
 	}
 	h.NotHeld, h.Hidden = contested.Lost, contested.Hidden
 	h.incomplete = h.incomplete || len(h.NotHeld) > 0 || legal.Store != nil && len(h.Hidden) > 0 // which have no legal hold yet
@@ -386,7 +386,7 @@ func (h *holdResult) apply(ctx context.Context, job *holdJob, legal *evidence.Le
 		return nil
 	}
 	if h.On, h.Off, err = legal.Apply(ctx, job.name); err != nil {
-		return fmt.Errorf("%s is recorded, but not set in S3: run the same command again: %w", job.action, err)
+		return fmt.Errorf("hold %s is recorded, but not set in S3: %w: run the same command again", job.action, err)
 	}
 	return nil
 }

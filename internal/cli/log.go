@@ -58,6 +58,12 @@ func newLogger(w io.Writer, o output, env environment) *slog.Logger {
 	}
 	return slog.New(tint.NewTextHandler(w, &tint.Options{
 		Level: o.level(), TimeFormat: time.TimeOnly, NoColor: !colours(w, env),
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr { // a list prints without separators
+			if items, ok := a.Value.Any().([]string); ok {
+				return slog.String(a.Key, strings.Join(items, "; "))
+			}
+			return a
+		},
 	}))
 }
 

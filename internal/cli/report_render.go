@@ -363,10 +363,10 @@ func purgeText(r *report.Report) string {
 	b.WriteByte('\n')
 	age := ageText(r.Rules.PurgeAfterSeconds)
 	if p.Past > 0 {
-		fmt.Fprintf(&b, "days past the vendor's purge age of %s, not archived or not listed completely: %s, the oldest %s\n", age, plural(p.Past, "day"), p.Oldest)
+		fmt.Fprintf(&b, "incomplete days older than %s, when the vendor deletes audio: %s, the oldest %s\n", age, plural(p.Past, "day"), p.Oldest)
 	}
 	if p.Next != "" {
-		fmt.Fprintf(&b, "next day to reach the vendor's purge age of %s, not archived or not listed completely: %s, in %s\n", age, p.Next, plural(p.NextDaysLeft, "day"))
+		fmt.Fprintf(&b, "next incomplete day to become %s old, when the vendor deletes audio: %s, in %s\n", age, p.Next, plural(p.NextDaysLeft, "day"))
 	}
 	return b.String()
 }

@@ -184,12 +184,12 @@ func (s sealResult) write(w io.Writer, asJSON bool) error {
 		}
 		fmt.Fprintf(&b, ", seal %d\n", s.Number)
 	case s.Number > 0:
-		fmt.Fprintf(&b, "nothing to seal: no day was closed since seal %d of %s\n", s.Number, s.Time.Format(time.DateTime))
+		fmt.Fprintf(&b, "nothing to seal: no day has been closed since seal %d of %s\n", s.Number, s.Time.UTC().Format(time.DateTime+"Z"))
 	default:
 		b.WriteString("nothing to seal: no day is closed\n")
 	}
 	if len(s.Evidence) > 0 {
-		fmt.Fprintf(&b, "evidence     %s; --json names them\n", evidenceKinds(s.Evidence))
+		fmt.Fprintf(&b, "evidence     %s; --json names the files\n", evidenceKinds(s.Evidence))
 	}
 	if s.Open > 0 {
 		fmt.Fprintf(&b, "open         %s; seal signs them when they are closed\n", plural(s.Open, "day"))

@@ -20,7 +20,7 @@ func TestSealCountsEvidence(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = "sealed: 1 day with 3 lines and 1,202 files of evidence, seal 7\n" +
-		"evidence     1,200 expire, 1 hold, 1 verify; --json names them\n"
+		"evidence     1,200 expire, 1 hold, 1 verify; --json names the files\n"
 	if said, _, _ := strings.Cut(b.String(), "\nnext\n"); said != want {
 		t.Errorf("%s", said)
 	}

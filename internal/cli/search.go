@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"strings"
 	"time"
 
 	"convoso-archiver/archiver"
@@ -137,12 +138,22 @@ func (r *reader) query() (q search.Query) {
 func (r *reader) keepTerm(err error) {
 	if wrong, ok := errors.AsType[*search.TermError](err); ok {
 		_, origin := r.raw(wrong.Name)
-		r.fail(origin, wrong.Try, "%s", wrong.Problem)
+		r.fail(origin, r.withDashes(wrong.Try), "%s", r.withDashes(wrong.Problem))
 		return
 	}
 	if err != nil {
 		r.keep(err)
 	}
+}
+
+// withDashes writes the terms in a text as flags.
+func (r *reader) withDashes(text string) string {
+	for _, s := range r.settings {
+		if strings.Contains(s.name, "-") {
+			text = strings.ReplaceAll(text, " "+s.name, " --"+s.name)
+		}
+	}
+	return text
 }
 
 // searchSpan returns the wall-clock times of the span, zero for no bound.

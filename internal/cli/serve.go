@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"regexp"
@@ -264,7 +265,11 @@ func (p *process) serve(ctx context.Context, j *serveJob) (err error) {
 	j.config.Logger, j.config.Build = logger, metricsBuild()
 	if j.users != "" {
 		if j.config.Users, err = web.OpenUsers(j.users, logger); err != nil {
-			return misuse("docs/serve.md describes the format", "--users: %v", err)
+			try := "docs/serve.md describes the format"
+			if errors.Is(err, fs.ErrNotExist) {
+				try = "check the path, or make the file with htpasswd -B; " + try
+			}
+			return misuse(try, "--users: %v", err)
 		}
 	}
 	secure, err := j.certificate(ctx)

@@ -93,7 +93,11 @@ func workRows(s archiver.Summary, row func(name, count string, parts ...string))
 		row("calls", thousands(int64(s.Calls)), "in "+plural(s.DaysListed-before, "listed day"))
 	}
 	if s.Estimate != nil && s.Estimate.FirstCall != "" {
-		row("first call", string(s.Estimate.FirstCall), part(before, "days before it, not listed one by one"))
+		of := ""
+		if s.DaysSkipped > 0 { // closed days may have earlier calls
+			of = "of the listed days"
+		}
+		row("first call", string(s.Estimate.FirstCall), of, part(before, "days before it, not listed one by one"))
 	}
 	row("recordings", thousands(int64(s.Recordings)),
 		archivedPart(s), part(s.Known, "known before"), part(s.ToFetch, "to download"), part(s.Pending, "pending"),
@@ -176,6 +180,9 @@ func slowDown(refusals int64) string {
 func stoppedPart(stopped string) string {
 	if stopped == "" || strings.HasPrefix(stopped, "stopped") {
 		return stopped
+	}
+	if strings.HasPrefix(stopped, "max-") { // the name of a limit
+		stopped = "--" + stopped
 	}
 	return "stopped by " + stopped
 }

@@ -22,13 +22,14 @@ type reader struct {
 	values   values
 	err      error     // all errors joined, which most commands report
 	problems []problem // all problems found while reading
-	unparsed bool      // err says why the flags could not be parsed; other problems may result from that
+	unparsed bool      // err says why the flags or the file could not be parsed; other problems may result from that
 }
 
-// newReader returns a reader of gathered values, with an optional error. If flags could not be parsed, only that is
-// reported.
+// newReader returns a reader of gathered values, with an optional error. If the flags or the file could not be parsed,
+// only that is reported.
 func newReader(settings []setting, merged values, in input, err error) *reader {
-	return &reader{settings: settings, values: merged, err: cmp.Or(in.err, err), unparsed: in.err != nil}
+	mistake, is := errors.AsType[*usageError](err)
+	return &reader{settings: settings, values: merged, err: cmp.Or(in.err, err), unparsed: in.err != nil || is && mistake.first}
 }
 
 // problem is one mistake in the settings.
@@ -176,7 +177,7 @@ func (r *reader) duration(name string, lowest time.Duration) time.Duration {
 	if err != nil {
 		try := "write it like 36h, 7d or 1w"
 		if name == "last" {
-			try += ", or give the first and the last day of a month with --start-time and --end-time"
+			try += ", or give the first and the last day with --start-time and --end-time"
 		}
 		r.fail(origin, try, "%q is not a duration", value)
 		return lowest

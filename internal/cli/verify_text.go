@@ -45,7 +45,11 @@ func verifyAnswer(s verify.Summary) string {
 		return fmt.Sprintf("not verified: %s could not be read, the other %s are intact, in %s",
 			thousands(int64(s.Unreadable)), plural(s.Checked, "recording"), where)
 	case s.Days == 0:
-		return "nothing to verify: the archive has no day" + spanText(s) + "; report shows which days it has"
+		where := ""
+		if span := spanText(s); span != "" {
+			where = " in this time range" + span
+		}
+		return "nothing to verify: the archive has no day" + where + "; report shows which days it has"
 	}
 	answer := "intact: " + checkedText(s, where)
 	if s.Unknown > 0 {
@@ -255,8 +259,12 @@ func nextAfterVerify(s verify.Summary) string {
 		add(true, "missing files of manifest/ or calls/: restore them from a copy, and run verify again")
 		next = append(next, withoutCopy(lost, "at the end, without a copy: run archive --relist over these days, and then verify again")...)
 	default:
-		add(!s.Repair && s.Damaged+s.ManifestDamaged > known, "run verify --repair, then archive over these days: it downloads the damaged recordings again")
-		add(s.Reopened+s.MendedDays+known > 0, "run archive over these days: it downloads the damaged recordings again, if the vendor still has them")
+		const repair, archive = "run verify --repair, then archive over these days", "run archive over these days"
+		const lists, downloads = ": it lists them again", ": it downloads the damaged recordings again"
+		add(!s.Repair && s.Damaged > known, repair+downloads)
+		add(!s.Repair && s.Damaged <= known && s.Damaged+s.ManifestDamaged > known, repair+lists)
+		add(s.Reopened+known > 0, archive+downloads+", if the vendor still has them")
+		add(s.Reopened+known == 0 && s.MendedDays > 0, archive+lists)
 		add(!s.Repair && s.Counts[verify.BadCallLine] > 0, "the repair leaves out the unreadable lines of calls/ and keeps a copy of the file; archive then lists these days again")
 	}
 	add(s.Unlocked > 0, "run lock: it sets missing locks and extends short ones")

@@ -219,7 +219,8 @@ func openArchive(ctx context.Context, at archiver.Location, access archiver.Acce
 	case at.Folder != "":
 		return nil, misuse("check --dest", "%v", err)
 	}
-	return nil, misuse("check --dest and the flags for S3 in archive --help", "%v", err)
+	what, try := store.Told(err)
+	return nil, misuse(orElse(try, "check --dest and the flags for S3 in archive --help"), "%s", what)
 }
 
 // bucketError says which bucket failed. Errors of package store do not, because they must not

@@ -80,7 +80,7 @@ func TestBag(t *testing.T) {
 			if left, _ := filepath.Glob(dir + ".part*"); len(left) > 0 {
 				t.Errorf("%q is left", left)
 			}
-			if again := a.bag(2, dir, "--start-time", daysAgo(9)); !strings.Contains(again.Error, "it already contains files") {
+			if again := a.bag(2, dir, "--start-time", daysAgo(9)); !strings.Contains(again.Error, "the folder already contains files") {
 				t.Errorf("%+v", again)
 			}
 			if none := a.bag(3, dir+" none", "--id", "no-such-call"); !strings.Contains(none.Error, "no call matches") {
@@ -117,7 +117,7 @@ func TestBagOfDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	writeFile(t, dir+" other.part/letter", "not ours")
-	if got := a.bag(2, dir+" other"); !strings.Contains(got.Error, "it already contains files") {
+	if got := a.bag(2, dir+" other"); !strings.Contains(got.Error, "the folder already contains files") {
 		t.Errorf("%+v", got)
 	}
 }

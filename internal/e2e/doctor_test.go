@@ -261,7 +261,7 @@ func TestDoctorAsText(t *testing.T) {
 	t.Parallel()
 	p := onePatient(t, convosotest.Config{ClockSkew: -2 * time.Hour})
 	out, err := p.command(t.Context(), "doctor").Output()
-	if lines := strings.Count(string(out), "\n"); err == nil || lines != 19 || !strings.Contains(string(out), "\nfailed   clock               this machine is 2h") {
+	if lines := strings.Count(string(out), "\n"); err == nil || lines != 19 || !strings.Contains(string(out), "\nfailed   clock               this machine's clock is 2h") {
 		t.Errorf("%v, %d lines:\n%s", err, lines, out)
 	}
 	cmd := p.command(t.Context(), "doctor", "--quiet", "--log-format", "text")
@@ -299,7 +299,7 @@ func TestDoctorSeesRun(t *testing.T) {
 	waitFor(t, held)
 	d := p.examine()
 	release()
-	d.want(t, "lock", "ok", fmt.Sprintf("another run (process %d, started", run.Process.Pid), "is running")
+	d.want(t, "lock", "ok", fmt.Sprintf("another run (process %d, started", run.Process.Pid), "is in progress")
 	if err := run.Wait(); d.code != 0 || err != nil {
 		t.Errorf("exit code %d; the run: %v\n%s", d.code, err, d.stdout)
 	}

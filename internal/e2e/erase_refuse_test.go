@@ -35,7 +35,7 @@ func TestEraseRefuses(t *testing.T) {
 	}{
 		{nil, "no search terms and no list of ids are given"},
 		{yes, "no search terms and no list of ids are given"},
-		{[]string{"--number", p.number, "--yes"}, "--reason: it is empty"},
+		{[]string{"--number", p.number, "--yes"}, "--reason is missing"},
 		{[]string{"--number", p.number, "--yes", "--reason", "(555) 000-0343"}, "phone number"},
 		{[]string{"--number", p.number, "--resume"}, "an earlier erasure"},
 		{slices.Concat([]string{"--with-recording"}, yes), "more than --max-erase 100"},

@@ -174,7 +174,7 @@ func TestFirstRunWithoutAnswer(t *testing.T) {
 		a.run(append(span, "--api-url", "http://127.0.0.1:1/v1", "--time-zone", "America/New_York", "--retry-for", "1s")...).want(t, 1)
 		vendor := []string{"--allow-host", server.MediaURL(), "--state-dir", a.state, "--api-url", server.APIURL()}
 		a.env = append(a.env, "CONVOSO_AUTH_TOKEN="+server.Token())
-		if r := a.other(0, "doctor", append(vendor, span...)...); !strings.Contains(r.stdout, "nothing is noted of it yet") {
+		if r := a.other(0, "doctor", append(vendor, span...)...); !strings.Contains(r.stdout, "there is an archive without any day") {
 			t.Errorf("%s: doctor: %s", name, r.stdout)
 		}
 		if r := a.run(span...).want(t, 0); r.summary.Archived != 60 {

@@ -41,7 +41,7 @@ func TestVerifyOfNoDay(t *testing.T) {
 	a := onDisk(t, threeDays(t, 91))
 	a.run("--start-time", daysAgo(10), "--end-time", daysAgo(8)).want(t, 0)
 	said := a.other(3, "verify", "--start-time", "2020-05-01", "--end-time", "2020-05-31").stdout
-	wantSaid(t, said, "nothing to verify: the archive has no day (2020-05-01 to 2020-05-31); report shows which days it has\n", "exit code   3   nothing was verified\n")
+	wantSaid(t, said, "nothing to verify: the archive has no day in this time range (2020-05-01 to 2020-05-31); report shows which days it has\n", "exit code   3   nothing was verified\n")
 	wantSaid(t, a.other(3, "verify", "--json", "--last", "1d").stdout, `"exit_code":3`, `"answer":"nothing to verify: `)
 	a.other(0, "verify", "--start-time", daysAgo(10), "--end-time", "2030-01-01")
 }

@@ -65,7 +65,7 @@ func TestFields(t *testing.T) {
 		compare(table, header(t, s.run(t, "cat csv/"+table+"/day=2025-05-02/part-0.csv")))
 	}
 
-	_, names, _ := strings.Cut(s.run(t, "convoso-archiver find --dest archive --copy-to copies --path-template '{{.unknown}}' 2>&1; true"), "; there are ")
+	_, names, _ := strings.Cut(s.run(t, "convoso-archiver find --dest archive --copy-to copies --path-template '{{.unknown}}' 2>&1; true"), "; the fields are ")
 	names, _, _ = strings.Cut(names, ": ")
 	compare("--path-template", strings.Split(names, ", "))
 

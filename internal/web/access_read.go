@@ -82,7 +82,7 @@ type FolderFiles struct{ root fs.FS }
 func NewFolderFiles(dir string) (FolderFiles, error) {
 	info, err := os.Stat(dir)
 	if err == nil && !info.IsDir() {
-		err = errors.New("it is no folder")
+		err = errors.New("it is not a folder")
 	}
 	if err != nil {
 		return FolderFiles{}, fmt.Errorf("open the access log: %w", err)

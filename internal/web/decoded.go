@@ -37,7 +37,7 @@ func (s *Server) sendDecoded(w http.ResponseWriter, r *http.Request, ref *record
 	case s.decodings <- struct{}{}:
 		defer func() { <-s.decodings }()
 	case <-time.After(decodingWait):
-		s.refuse(w, r, http.StatusServiceUnavailable, "Too many recordings of this kind are played at this moment.", "Try again in a minute.")
+		s.refuse(w, r, http.StatusServiceUnavailable, "Too many recordings of this kind are being played at the moment.", "Try again in a minute.")
 		return
 	case <-r.Context().Done():
 		return

@@ -285,7 +285,7 @@ func TestHints(t *testing.T) {
 func TestReasonsInWords(t *testing.T) {
 	s := serve(t, nil)
 	for path, part := range map[string]string{
-		"900": "Recording", "002": "the vendor has not delivered it yet (answer 404); the next run tries again", "005": "something other than audio",
+		"900": "Recording", "002": "the vendor has not delivered it yet (HTTP status 404); the next run tries again", "005": "something other than audio",
 		"006": "The call log lists no recording of this call.",
 	} {
 		id := "90527" + path

@@ -108,7 +108,7 @@ func parseUsers(text []byte) (map[string]account, error) {
 	list := map[string]account{}
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
 	if len(text) > 0 && text[len(text)-1] != '\n' {
-		return nil, fmt.Errorf("line %d: it has no line feed at its end: the file is incomplete, or is being written at this moment; end the line with a line feed", bytes.Count(text, []byte("\n"))+1)
+		return nil, fmt.Errorf("line %d: it has no line feed at its end: the file is incomplete, or is still being written; end the line with a line feed", bytes.Count(text, []byte("\n"))+1)
 	}
 	n := 0
 	for line := range strings.SplitSeq(string(text), "\n") {

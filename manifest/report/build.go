@@ -127,7 +127,7 @@ func (b *builder) add(f *Facts) {
 		}
 	}
 	if d.State != Closed && !d.Settled {
-		d.Reasons = append(d.Reasons, Reason{NotSettled, "it may still change"})
+		d.Reasons = append(d.Reasons, Reason{NotSettled, "not settled yet"})
 		t.Unsettled++
 	}
 	t.Counts.Add(d.Counts)

@@ -32,7 +32,7 @@ func remarks(line *manifest.DayLine) []Reason {
 		list.add(Unlisted, "%s no longer listed", counted(n, "known recording", "known recordings"))
 	}
 	if line.Unwitnessed {
-		list.add(Unwitnessed, "unwitnessed: no recordings, and no other day has shown that the API lists recordings")
+		list.add(Unwitnessed, "unwitnessed: no recordings were listed, and no other day has shown that the API lists recordings")
 	}
 	if n := line.Stray; n > 0 {
 		list.add(Stray, "%s of another day in the listing, archived under that day", counted(n, "row", "rows"))

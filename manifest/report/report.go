@@ -126,7 +126,7 @@ type Code string
 
 // The reasons. Other reasons are only reported by the run itself.
 const (
-	NotSettled  Code = "not_settled"    // it may still change
+	NotSettled  Code = "not_settled"    // the day may still change
 	NotListed   Code = "not_listed"     // no listing was finished, or none at all
 	Filtered    Code = "filtered"       // listed or closed only for another filter
 	Partial     Code = "partial"        // only some of its hours were listed

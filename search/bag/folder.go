@@ -20,7 +20,7 @@ var ErrBusy = errors.New("another export is writing this bag")
 
 // ErrTaken means that the folder of the bag is not empty, or that a file next to it is not from an
 // export.
-var ErrTaken = errors.New("it already contains files")
+var ErrTaken = errors.New("the folder already contains files")
 
 // FolderError means that the folder cannot be written. It names no file in it.
 type FolderError struct {

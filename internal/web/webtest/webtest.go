@@ -167,7 +167,7 @@ func note(r Recording) manifest.Recording {
 		n.Key, n.Size, n.SHA256, n.ContentType = r.Key, int64(len(r.Body)), hex.EncodeToString(sum[:]), "audio/wav"
 		return n
 	}
-	n.Cause, n.Reason, n.Final = "not_found", "answer 404", r.Outcome == manifest.Lost
+	n.Cause, n.Reason, n.Final = "not_found", "HTTP status 404", r.Outcome == manifest.Lost
 	return n
 }
 
