@@ -307,7 +307,7 @@ func (r *run) leaveUnfinished(d *day) {
 func (r *run) leaveUnread(date fetcher.Date, err error) {
 	reason := reasonOf(err)
 	if _, bad := errors.AsType[*manifest.BadLineError](err); bad {
-		reason += ": run verify --repair"
+		reason += ": run verify, which says what to do"
 	}
 	r.leaveOpen(OpenDay{Day: string(date), Settled: r.config.settled(r.clock.now(), date), Unreadable: true, Reasons: []string{reason}})
 }

@@ -211,7 +211,7 @@ func whyOpen(day archiver.OpenDay) string {
 	case day.Waiting > 0:
 		return plural(day.Waiting, "recording") + " waiting"
 	case !day.Settled:
-		return "may still change"
+		return "not settled yet"
 	}
 	return "not closed"
 }

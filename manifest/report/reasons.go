@@ -44,7 +44,7 @@ func remarks(line *manifest.DayLine) []Reason {
 func (b *builder) reasons(d *Day, f *Facts, latest *listing, waiting map[manifest.Outcome]int) []Reason {
 	list := reasonList{}
 	if f.Bad != nil {
-		list.add(BadLine, "line %d of %s cannot be read (%s): run verify --repair", f.Bad.Line, f.Bad.File, f.Bad.Reason)
+		list.add(BadLine, "line %d of %s cannot be read (%s): run verify, which says what to do", f.Bad.Line, f.Bad.File, f.Bad.Reason)
 	}
 	if f.Reopened {
 		list.add(Reopened, "the day was closed, but its lines have changed since")
