@@ -103,6 +103,7 @@ func (r *run) workPage(d *day, page *fetcher.Page) error {
 	if len(page.Calls) > 0 {
 		r.heeded.Add(1)
 	}
+	d.settled = d.settled && r.config.settled(r.clock.now(), d.date) // by the API's clock too, which is known here
 	r.zone.note(page.Calls)
 	if err := r.account.check(r, page.Calls); err != nil {
 		return err
