@@ -47,6 +47,9 @@ func (r *run) list(d *day) error {
 		return failed
 	}
 	// The clock of the API is known here.
+	if !r.clock.trusted() {
+		d.leaveUndated()
+	}
 	d.begun = r.clock.at(began)
 	d.settled = d.settled && r.config.settled(d.begun, d.date)
 	result := listing.Result()
