@@ -361,6 +361,7 @@ func (r *run) keep(j *job, got *download) (bool, error) {
 	if err := r.note(j.day, line); err != nil {
 		return false, err
 	}
+	r.evidence.archived(got.host, now.Sub(j.day.date.End(r.config.Zone)))
 	r.sum.count(func(s *Summary) {
 		s.Archived++
 		s.Bytes += line.Size
