@@ -1,6 +1,9 @@
 package archiver
 
 import (
+	"io"
+	"net/http"
+	"strconv"
 	"testing"
 	"time"
 
@@ -78,4 +81,36 @@ func (w *world) tryTwice(day fetcher.Date, apart time.Duration) {
 	w.try(trial{config: spanOf(day, day)})
 	time.Sleep(apart)
 	w.try(trial{config: spanOf(day, day)})
+}
+
+// TestAnswersOfACache checks that a listing from a cache counts as made when the API sent it: it cannot close a day that
+// had not settled then.
+func TestAnswersOfACache(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, w *world) {
+		day, sent := w.ago(1), time.Now()
+		w.recordedCalls(day, 3)
+		late := w.call(string(day)+" 20:00:00", 1)
+		late.visible = sent.Add(10 * time.Hour)
+		bodies := map[string][]byte{} // by query
+		vendor := &hooked{world: w, page: func(r *http.Request) *http.Response {
+			query := r.URL.RawQuery
+			if bodies[query] == nil {
+				answer, _ := w.RoundTrip(r)
+				bodies[query], _ = io.ReadAll(answer.Body)
+			}
+			age := strconv.Itoa(int(time.Since(sent).Seconds()))
+			return answered(http.StatusOK, bodies[query], "Date", sent.UTC().Format(http.TimeFormat), "Age", age)
+		}}
+		w.try(trial{config: spanOf(day, day), vendor: vendor})
+		time.Sleep(3 * oneDay)
+		n := w.try(trial{config: spanOf(day, day), vendor: vendor})
+		if w.isClosed(day) || len(n.Warnings) != 1 {
+			t.Errorf("closed by an answer that is %s old: %s; %q", time.Since(sent), told(w.state(day, late.recorded[0])), n.Warnings)
+		}
+		w.try(trial{config: spanOf(day, day)})
+		if s := w.state(day, late.recorded[0]); s.Outcome != manifest.Archived || !w.isClosed(day) {
+			t.Errorf("without a cache: %s", told(s))
+		}
+	})
 }

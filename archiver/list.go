@@ -46,13 +46,16 @@ func (r *run) list(d *day) error {
 	if failed != nil || d.failure != "" || r.soft.Err() != nil {
 		return failed
 	}
+	result := listing.Result()
 	// The clock of the API is known here.
 	if !r.clock.trusted() {
 		d.leaveUndated()
 	}
-	d.begun = r.clock.at(began)
+	if result.Age > ClockWarns {
+		r.sum.warn(r.log, "a cache answers in place of the API: a day counts as listed when the API made the answer")
+	}
+	d.begun = r.clock.at(began.Add(-result.Age))
 	d.settled = d.settled && r.config.settled(d.begun, d.date)
-	result := listing.Result()
 	d.windows, d.doubts = result.Windows, result.Doubts
 	d.listing = listingOf(d, result)
 	r.sum.countListed(d.date, d.listing.Calls)
