@@ -114,3 +114,32 @@ func TestAnswersOfACache(t *testing.T) {
 		}
 	})
 }
+
+// TestClockBehindTheArchive checks that a nightly run does not end well without a request because its clock is before
+// the days that it has closed.
+func TestClockBehindTheArchive(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	nights := func(t *testing.T, w *world) (last night) {
+		for days := 30; days > 0; days-- {
+			w.recordedCalls(w.ago(days), 1)
+		}
+		return w.run(20*oneDay, nil)
+	}
+	inBubble(t, func(t *testing.T, w *world) {
+		w.dir = folder
+		nights(t, w)
+		time.Sleep(20 * oneDay)
+		if n := nights(t, w); n.DaysClosed < 10 || n.ClockBehind {
+			t.Errorf("closed days %d, clock behind %v", n.DaysClosed, n.ClockBehind)
+		}
+	})
+	inBubble(t, func(t *testing.T, w *world) { // the same folder, by a clock that is 17 days behind
+		w.dir = folder
+		time.Sleep(3 * oneDay)
+		n := w.run(4*oneDay, func(c *Config) { c.Span.To = c.Span.To.AddDate(0, 0, -1) })
+		if n.listings > 0 || !n.incomplete() || len(n.Warnings) != 1 {
+			t.Errorf("requests %d, incomplete %v, %q", n.listings, n.incomplete(), n.Warnings)
+		}
+	})
+}
