@@ -109,7 +109,6 @@ func (r *run) workPage(d *day, page *fetcher.Page) error {
 	if len(page.Calls) > 0 {
 		r.heeded.Add(1)
 	}
-	d.settled = d.settled && r.config.settled(r.clock.now(), d.date) // by the API's clock too, which is known here
 	r.zone.note(page.Calls)
 	if err := r.account.check(r, page.Calls); err != nil {
 		return err
@@ -140,10 +139,16 @@ func (r *run) workPage(d *day, page *fetcher.Page) error {
 
 // workCall decides about each recording of a call.
 func (r *run) workCall(d *day, call *fetcher.Call) error {
-	// The audio of a call in progress is not complete. On a settled day, a row in progress is out
-	// of date.
-	if len(call.Recordings) == 0 || call.InProgress() && !d.settled || d.isBroken() {
+	if len(call.Recordings) == 0 || d.isBroken() {
 		return nil
+	}
+	// The audio of a call in progress is not complete. On a settled day, a row in progress is out of date: by the API's
+	// clock too, which may have been unknown when the day was opened.
+	if call.InProgress() {
+		d.settled = d.settled && r.config.settled(r.clock.now(), d.date)
+		if !d.settled {
+			return nil
+		}
 	}
 	for i, identity := range d.ids.of(call) {
 		j, err := r.decide(d, call, call.Recordings[i], identity)
