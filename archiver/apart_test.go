@@ -92,3 +92,26 @@ func TestRestoredIsNotDelivered(t *testing.T) {
 		}
 	})
 }
+
+// TestAgeDeliveredInThisRun checks that audio which the run itself archived late shows that --purge-after is too short,
+// although the run has read the manifest before.
+func TestAgeDeliveredInThisRun(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, w *world) {
+		time.Sleep(300 * oneDay)
+		w.keeps = 301 * oneDay
+		for days := 310 + maxPendingDays; days > 300; days-- { // purged: they are judged before the other days
+			w.recordedCalls(w.ago(days), 1)
+		}
+		w.recordedCalls(w.ago(300), 1)
+		day := w.ago(200)
+		w.recordedCalls(day, 2)
+		w.recordedCalls(w.ago(3), 2)
+		c := w.call(string(day)+" 07:00:00", 1)
+		c.recorded[0].ready = time.Now().Add(oneDay)
+		n := w.try(trial{config: all(spanOf(w.ago(310+maxPendingDays), w.ago(3)), func(c *Config) { c.Order = Ascending })})
+		if s := w.state(day, c.recorded[0]); s.Outcome == manifest.Lost || n.Lost < maxPendingDays {
+			t.Errorf("after one answer: %s; lost in all %d", told(s), n.Lost)
+		}
+	})
+}

@@ -62,7 +62,8 @@ func (r *run) factsOf(d *day) facts {
 		}
 		h := r.evidence.facts(host)
 		if r.history != nil {
-			h.Ever, h.Oldest = r.history.of(host)
+			ever, oldest := r.history.of(host) // as it was when the run read it
+			h.Ever, h.Oldest = h.Ever || ever, max(h.Oldest, oldest)
 		}
 		f.Hosts[host] = h
 	}

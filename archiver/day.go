@@ -53,6 +53,7 @@ type day struct {
 	nameless  map[string]bool    // identities
 	broken    error              // why lines of listed rows or recordings are missing
 	aside     string             // why the day was set aside
+	undated   bool               // lines are missing, because the clocks were too far apart to date them
 }
 
 // refusal is the refusal of a recording in this run.
@@ -157,6 +158,13 @@ func (d *day) setAside(reason string) {
 	d.aside = reason
 }
 
+// leaveUndated notes that lines are missing, because the clocks were too far apart to date them.
+func (d *day) leaveUndated() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.undated = true
+}
+
 // isUndone reports whether the run ended before all recordings were worked on.
 func (d *day) isUndone() bool {
 	d.mu.Lock()
@@ -181,7 +189,7 @@ func (d *day) isNoted(call *fetcher.Call) bool {
 func (d *day) hasUnnoted() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.abandoned > 0 || d.broken != nil
+	return d.abandoned > 0 || d.broken != nil || d.undated
 }
 
 // maxRefused is how many consecutive recordings of a day may be "not found", or refused by 401 or

@@ -30,6 +30,7 @@ type hostEvidence struct {
 	refusing time.Time // when it started to answer only with requests to wait; zero: it does not
 	denied   int       // links to it that --allow-host does not permit
 	witness  answer
+	oldest   time.Duration // maximum age of audio that this run archived from it, 0 for none
 }
 
 func newEvidence() *evidence {
@@ -67,6 +68,14 @@ func (e *evidence) delivered(host string) {
 	e.lastGood = e.moment
 	h := e.host(host)
 	h.good, h.bad, h.silent, h.refusing = e.moment, 0, time.Time{}, time.Time{}
+}
+
+// archived notes the age of audio of a host that is in the archive now.
+func (e *evidence) archived(host string, age time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	h := e.host(host)
+	h.oldest = max(h.oldest, age, 1)
 }
 
 // refused notes an answer without good audio, and returns its moment.
@@ -199,7 +208,7 @@ func (e *evidence) facts(host string) hostFacts {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	h := e.host(host)
-	return hostFacts{Good: h.good, AnyGood: e.lastGood, Witness: h.witness}
+	return hostFacts{Good: h.good, AnyGood: e.lastGood, Witness: h.witness, Ever: h.oldest > 0, Oldest: h.oldest}
 }
 
 // sawCalls notes rows of a settled day.

@@ -134,6 +134,8 @@ func (x *identities) likely(call *fetcher.Call, r *fetcher.Recording, used map[s
 			return n.id, true
 		case r.Source() == "." && isID(n.id, r.ID): // it has nothing else now
 			return n.id, true
+		case isOtherID(n.id, r.ID) && notedLink != "" && link != "" && notedLink != link: // the file name alone is the same
+			continue
 		case notedFile == file && file != "", notedLink == link && link != "":
 			return n.id, true
 		}
@@ -144,6 +146,11 @@ func (x *identities) likely(call *fetcher.Call, r *fetcher.Recording, used map[s
 // isID reports whether an identity is the recording's id.
 func isID(identity, id string) bool {
 	return id != "" && (identity == id || strings.HasPrefix(identity, id+"#"))
+}
+
+// isOtherID reports whether an identity is the id of another recording.
+func isOtherID(identity, id string) bool {
+	return id != "" && !isID(identity, id) && !strings.HasPrefix(identity, "call-") // which has no id
 }
 
 // name makes the identity of a recording that was never noted: its id or, if another one has it,

@@ -10,7 +10,7 @@ import (
 
 // recorded is a recording of a call, as the API lists it.
 func recorded(call, id, file, link string) fetcher.Recording {
-	return fetcher.Recording{CallID: call, ID: id, Filename: file, Identity: call + "#" + file, FileHash: file, LinkHash: link}
+	return fetcher.Recording{CallID: call, ID: id, Filename: file, Identity: "call-" + call + "-" + file, FileHash: file, LinkHash: link}
 }
 
 func TestIdentities(t *testing.T) {
@@ -39,7 +39,7 @@ func TestIdentities(t *testing.T) {
 			nil, []*fetcher.Call{call("1", recorded("1", "7", "a", "x")), call("2", recorded("2", "7", "a", "x"))}, [][]string{{"7"}, {"7"}},
 		},
 		"no id": {
-			nil, []*fetcher.Call{call("1", recorded("1", "", "a", "x"))}, [][]string{{"1#a"}},
+			nil, []*fetcher.Call{call("1", recorded("1", "", "a", "x"))}, [][]string{{"call-1-a"}},
 		},
 		"one file name on two ids, without a link": {
 			nil, []*fetcher.Call{call("1", recorded("1", "7", "a", ""), recorded("1", "8", "a", "")), call("1", recorded("1", "7", "a", ""), recorded("1", "8", "a", ""))},
@@ -69,11 +69,15 @@ func TestIdentities(t *testing.T) {
 		"an id changes, before there is a link": {
 			[]line{{"7", "1", "a."}}, []*fetcher.Call{call("1", recorded("1", "8", "a", ""))}, [][]string{{"7"}},
 		},
+		"another id and another link with the same file name": {
+			[]line{{"7", "1", "a.x"}, {"7#0", "2", "b.y"}},
+			[]*fetcher.Call{call("1", recorded("1", "8", "a", "z")), call("2", recorded("2", "9", "b", "w"))}, [][]string{{"8"}, {"9"}},
+		},
 		"an id is filled in": {
-			[]line{{"1#a", "1", "a.x"}}, []*fetcher.Call{call("1", recorded("1", "7", "a", "x"))}, [][]string{{"1#a"}},
+			[]line{{"call-1-a", "1", "a.x"}}, []*fetcher.Call{call("1", recorded("1", "7", "a", "x"))}, [][]string{{"call-1-a"}},
 		},
 		"an id is filled in, with another link": {
-			[]line{{"1#a", "1", "a.x"}}, []*fetcher.Call{call("1", recorded("1", "7", "a", "y"))}, [][]string{{"1#a"}},
+			[]line{{"call-1-a", "1", "a.x"}}, []*fetcher.Call{call("1", recorded("1", "7", "a", "y"))}, [][]string{{"call-1-a"}},
 		},
 		"a link is filled in": {
 			[]line{{"7", "1", "a."}}, []*fetcher.Call{call("1", recorded("1", "7", "a", "x"))}, [][]string{{"7"}},
@@ -94,19 +98,19 @@ func TestIdentities(t *testing.T) {
 			[]line{{"7", "1", "a.x"}}, []*fetcher.Call{call("1", recorded("1", "7", "a", "y"), recorded("1", "7", "a", "x"))}, [][]string{{"#", "7"}},
 		},
 		"what had nothing is filled in": {
-			[]line{{"1#", "1", "."}}, []*fetcher.Call{call("1", recorded("1", "7", "a", "x"))}, [][]string{{"1#"}},
+			[]line{{"call-1-", "1", "."}}, []*fetcher.Call{call("1", recorded("1", "7", "a", "x"))}, [][]string{{"call-1-"}},
 		},
 		"of an older version": {
 			[]line{{"7", "1", ""}}, []*fetcher.Call{call("1", recorded("1", "7", "a", "x"))}, [][]string{{"7"}},
 		},
 		"of an older version, without an id": {
-			[]line{{"1#a", "1", ""}}, []*fetcher.Call{call("1", recorded("1", "", "a", "x"))}, [][]string{{"1#a"}},
+			[]line{{"call-1-a", "1", ""}}, []*fetcher.Call{call("1", recorded("1", "", "a", "x"))}, [][]string{{"call-1-a"}},
 		},
 		"of an older version, under another call": {
 			[]line{{"7", "2", ""}}, []*fetcher.Call{call("1", recorded("1", "7", "a", "x"))}, [][]string{{"#"}},
 		},
 		"calls without an id": {
-			[]line{{"#a", "", "a.x"}}, []*fetcher.Call{call("", recorded("", "7", "a", "y"))}, [][]string{{"7"}},
+			[]line{{"call--a", "", "a.x"}}, []*fetcher.Call{call("", recorded("", "7", "a", "y"))}, [][]string{{"7"}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -46,10 +46,16 @@ func (r *run) list(d *day) error {
 	if failed != nil || d.failure != "" || r.soft.Err() != nil {
 		return failed
 	}
-	// The clock of the API is known here.
-	d.begun = r.clock.at(began)
-	d.settled = d.settled && r.config.settled(d.begun, d.date)
 	result := listing.Result()
+	// The clock of the API is known here.
+	if !r.clock.trusted() {
+		d.leaveUndated()
+	}
+	if result.Age > ClockWarns {
+		r.sum.warn(r.log, "a cache answers in place of the API: a day counts as listed when the API made the answer")
+	}
+	d.begun = r.clock.at(began.Add(-result.Age))
+	d.settled = d.settled && r.config.settled(d.begun, d.date)
 	d.windows, d.doubts = result.Windows, result.Doubts
 	d.listing = listingOf(d, result)
 	r.sum.countListed(d.date, d.listing.Calls)
@@ -133,10 +139,16 @@ func (r *run) workPage(d *day, page *fetcher.Page) error {
 
 // workCall decides about each recording of a call.
 func (r *run) workCall(d *day, call *fetcher.Call) error {
-	// The audio of a call in progress is not complete. On a settled day, a row in progress is out
-	// of date.
-	if len(call.Recordings) == 0 || call.InProgress() && !d.settled || d.isBroken() {
+	if len(call.Recordings) == 0 || d.isBroken() {
 		return nil
+	}
+	// The audio of a call in progress is not complete. On a settled day, a row in progress is out of date: by the API's
+	// clock too, which may have been unknown when the day was opened.
+	if call.InProgress() {
+		d.settled = d.settled && r.config.settled(r.clock.now(), d.date)
+		if !d.settled {
+			return nil
+		}
 	}
 	for i, identity := range d.ids.of(call) {
 		j, err := r.decide(d, call, call.Recordings[i], identity)

@@ -105,6 +105,7 @@ func (r *run) planDays() ([]plannedDay, error) {
 	}
 	var earlier []fetcher.Date
 	if r.config.Span.CatchUp {
+		r.lookAhead()
 		var err error
 		if earlier, err = r.earlierDays(); err != nil {
 			return nil, fmt.Errorf("look for days to catch up: %w", err)
@@ -116,6 +117,25 @@ func (r *run) planDays() ([]plannedDay, error) {
 		days = r.withoutBeginning(days)
 	}
 	return days, nil
+}
+
+// maxAhead is how many of the latest known days are looked at.
+const maxAhead = 10
+
+// lookAhead warns if a day is closed that has not begun by the machine's clock. Then the clock is behind, and the span
+// of --last lacks the latest days; if all its days are closed, no answer of the API shows this.
+func (r *run) lookAhead() {
+	today := fetcher.DateOf(fetcher.Wall(time.Now(), r.config.Zone))
+	for _, date := range slices.Backward(r.known[max(0, len(r.known)-maxAhead):]) {
+		if date <= today {
+			return
+		}
+		if status, err := r.look(date); err == nil && len(status.Lines) > 0 {
+			r.sum.count(func(s *Summary) { s.ClockBehind = true })
+			r.sum.warn(r.log, fmt.Sprintf("the machine's clock is behind: %s is closed and has not begun by it: check the clock", date))
+			return
+		}
+	}
 }
 
 // earlierDays returns the days before the span that a listing with this run's filter left open, and those after the

@@ -191,6 +191,7 @@ func TestIncomplete(t *testing.T) {
 		"stopped by a limit":                 {Summary{Archived: 5, Stopped: "max-recordings"}, true, true},
 		"clocks apart, a day open":           {Summary{ClocksApart: true, OpenDays: []OpenDay{{}}}, true, true},
 		"clocks apart, nothing to close":     {Summary{ClocksApart: true}, false, false},
+		"the machine's clock is behind":      {Summary{ClockBehind: true}, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := test.summary.Incomplete(false); got != test.plain {

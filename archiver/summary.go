@@ -59,7 +59,10 @@ type Summary struct {
 
 	// ClocksApart says that the machine's clock and the API's were so far apart that no day
 	// was closed.
-	ClocksApart bool     `json:"clocks_apart,omitempty"`
+	ClocksApart bool `json:"clocks_apart,omitempty"`
+	// ClockBehind says that a day is closed that has not begun by the machine's clock, so the run may not know of the
+	// latest days.
+	ClockBehind bool     `json:"clock_behind,omitempty"`
 	Warnings    []string `json:"warnings"`
 }
 
@@ -80,7 +83,7 @@ type OpenDay struct {
 // or given up, a day closed against the API's total, or a limit that stopped it. With strict, recordings waiting
 // in unsettled days also count.
 func (s *Summary) Incomplete(strict bool) bool {
-	if s.Lost > 0 || s.GivenUp > 0 || s.DaysUncounted > 0 || s.Stopped != "" || s.ClocksApart && len(s.OpenDays) > 0 {
+	if s.Lost > 0 || s.GivenUp > 0 || s.DaysUncounted > 0 || s.Stopped != "" || s.ClockBehind || s.ClocksApart && len(s.OpenDays) > 0 {
 		return true
 	}
 	for _, day := range s.OpenDays {

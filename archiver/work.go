@@ -180,7 +180,8 @@ func (r *run) postpone(j *job, p *passing) (time.Duration, error) {
 	return delayAfter(j.tries), nil
 }
 
-// noteFinding notes why a recording was not archived.
+// noteFinding notes why a recording was not archived. While the clocks are too far apart it notes nothing, and the day
+// stays open.
 func (r *run) noteFinding(j *job, f *finding) error {
 	if j.day.streak.bad(f, j.day.expired) {
 		r.setAside(j.day, f)
@@ -188,11 +189,16 @@ func (r *run) noteFinding(j *job, f *finding) error {
 			return errStopping
 		}
 	}
-	j.day.refused(j.identity, f)
 	if j.prior.Outcome == manifest.Lost { // asked for again without success: it stays lost
 		r.sum.count(func(s *Summary) { s.Known++ })
 		return nil
 	}
+	if !r.clock.trusted() { // with a wrong time, a later run would give up too early
+		j.day.leaveUndated()
+		r.sum.count(func(s *Summary) { s.add(f.outcome, 1) })
+		return nil
+	}
+	j.day.refused(j.identity, f)
 	now := r.clock.now()
 	line := manifest.Recording{
 		RecordingID: j.identity, Outcome: f.outcome, Time: now, Run: r.config.Run, Key: r.keys.wanted(j),
@@ -355,6 +361,7 @@ func (r *run) keep(j *job, got *download) (bool, error) {
 	if err := r.note(j.day, line); err != nil {
 		return false, err
 	}
+	r.evidence.archived(got.host, now.Sub(j.day.date.End(r.config.Zone)))
 	r.sum.count(func(s *Summary) {
 		s.Archived++
 		s.Bytes += line.Size

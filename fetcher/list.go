@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"time"
 )
 
 // Listing is the listing of one call day, or of a part of one. It is used by one
@@ -30,6 +31,8 @@ type Listing struct {
 type ListingResult struct {
 	Windows []WindowResult
 	Doubts  []Doubt // why it does not prove the day complete, empty if it does
+	// Age is the greatest age of an answer in caches: the listing shows the day as it was then.
+	Age time.Duration
 }
 
 // WindowResult is the result of the listing of one window.
@@ -236,6 +239,7 @@ func (l *Listing) listOnce(ctx context.Context, w *tally, pending int) (halves [
 					return nil, err
 				}
 			}
+			l.result.Age = max(l.result.Age, p.age)
 			offset += p.rows
 			limit = min(2*limit, l.client.options.PageSize) // rows that break their page are often neighbours
 			isNew := w.add(p)

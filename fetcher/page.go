@@ -11,15 +11,17 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 )
 
 // page is one decoded answer of log/retrieve.
 type page struct {
 	calls      []Call
-	rows       int // rows received, readable or not
-	unreadable int // rows that are not JSON objects
-	total      int // total_found; -1 if missing or invalid
+	rows       int           // rows received, readable or not
+	unreadable int           // rows that are not JSON objects
+	total      int           // total_found; -1 if missing or invalid
+	age        time.Duration // in caches
 }
 
 // maxRows is more than any valid answer has: the API sends at most the requested [MaxPageSize].

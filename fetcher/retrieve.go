@@ -163,6 +163,7 @@ func (c *Client) askNow(ctx context.Context, span Window, filter Filter, limit, 
 		}
 		return nil, err
 	}
+	p.age = ageOf(response.Header)
 	c.answers.Add(1)
 	c.mu.Lock()
 	c.lastGood = span
@@ -182,7 +183,7 @@ func (c *Client) send(ctx context.Context, values url.Values) (*http.Response, [
 	if err != nil {
 		return nil, nil, withoutSecrets(retrieveCalls, err)
 	}
-	request.Header = http.Header{"User-Agent": {c.options.UserAgent}, "Accept": {"application/json"}, "Accept-Encoding": {"identity"}}
+	request.Header = http.Header{"User-Agent": {c.options.UserAgent}, "Accept": {"application/json"}, "Accept-Encoding": {"identity"}, "Cache-Control": {"no-cache"}}
 	response, err := c.api.Do(request)
 	if err != nil {
 		return nil, nil, withoutSecrets(retrieveCalls, err)
@@ -237,15 +238,22 @@ func (c *Client) noteClock(header http.Header) {
 	if err != nil {
 		return
 	}
-	if age, err := strconv.ParseUint(header.Get("Age"), 10, 31); err == nil {
-		date = date.Add(time.Duration(age) * time.Second)
-	}
+	date = date.Add(ageOf(header))
 	// A Date has whole seconds, so half a second is its mean error.
 	skew := time.Since(date.Add(500 * time.Millisecond))
 	if skew == 0 {
 		skew = 1
 	}
 	c.skew.Store(int64(skew))
+}
+
+// ageOf returns how long caches have kept an answer.
+func ageOf(header http.Header) time.Duration {
+	seconds, err := strconv.ParseUint(header.Get("Age"), 10, 31)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
 }
 
 // outage tracks the time without a good answer of the API, for all goroutines.
