@@ -11,17 +11,15 @@ import (
 	"convoso-archiver/evidence"
 )
 
-// firstLines returns the name of the first segment of a day that notes archived recordings. A run that takes longer than a
-// second notes the others in further segments, in a bucket.
-func firstLines(t *testing.T, files plainFiles, day string) string {
+// fullSegment returns the name of the segment of a day that notes the most archived recordings. A run that takes longer
+// than a second notes the others in further segments, in a bucket.
+func fullSegment(t *testing.T, files plainFiles, day string) string {
 	t.Helper()
-	for _, name := range files.names("manifest/" + day + "/2") {
-		if archivedIn(files.read(name)) > 0 {
-			return name
-		}
+	names := files.names("manifest/" + day + "/2")
+	if len(names) == 0 {
+		t.Fatal("no segment")
 	}
-	t.Fatal("no segment")
-	return ""
+	return slices.MaxFunc(names, func(a, b string) int { return archivedIn(files.read(a)) - archivedIn(files.read(b)) })
 }
 
 // archivedIn counts the lines of archived recordings.
@@ -58,7 +56,7 @@ func TestSealRefusesFalsified(t *testing.T) {
 	onEach(t, 191, func(t *testing.T, a *archive, files plainFiles) {
 		key, allowed := sealKey(t)
 		a.seal(key)
-		file := firstLines(t, files, daysAgo(10))
+		file := fullSegment(t, files, daysAgo(10))
 		was := bytes.Clone(files.read(file))
 
 		files.write(file, longerSize(was))
@@ -120,7 +118,7 @@ func TestSealAfterRepair(t *testing.T) {
 	days := []string{"--start-time", daysAgo(10), "--end-time", daysAgo(8)}
 	a.run(days...).want(t, 0)
 	a.seal(key)
-	file, rows := firstLines(t, files, daysAgo(9)), files.names("calls/" + daysAgo(9) + "/2")[0]
+	file, rows := fullSegment(t, files, daysAgo(9)), files.names("calls/" + daysAgo(9) + "/2")[0]
 	files.write(file, append([]byte("x"), files.read(file)...))
 	a.refusedSeal(key, file)
 	files.write(rows, append([]byte("x"), files.read(rows)...))

@@ -60,7 +60,7 @@ func TestLostLinesWithoutVendor(t *testing.T) {
 		key, allowed := sealKey(t)
 		a.seal(key)
 		day := daysAgo(10)
-		folder, file, rows := "manifest/"+day+"/", firstLines(t, files, day), files.names("calls/" + day + "/2")[0]
+		folder, file, rows := "manifest/"+day+"/", fullSegment(t, files, day), files.names("calls/" + day + "/2")[0]
 		was, segments := bytes.Clone(files.read(rows)), files.names(folder+"2")
 		original := map[string][]byte{}
 		for _, name := range segments {
@@ -118,7 +118,7 @@ func TestLostLinesUnsealed(t *testing.T) {
 	onEach(t, 194, func(t *testing.T, a *archive, files plainFiles) {
 		day := daysAgo(10)
 		a.server.SetMediaDown(convosotest.FaultNotFound)
-		files.remove(firstLines(t, files, day))
+		files.remove(fullSegment(t, files, day))
 		for _, more := range [][]string{nil, {"--repair"}} {
 			said := a.other(4, "verify", more...).stdout
 			wantSaid(t, said, "missing files of manifest/ or calls/: restore them from a copy", "Then run rebuild, before any archive", "run archive --relist over these days, and then verify again")
