@@ -1,6 +1,6 @@
-# Everything a person or CI runs. `make` lists the targets.
-# Tools are installed at pinned versions into .tools/bin by `go install`, which
-# needs the Go module proxy and nothing else.
+# The commands that people and CI run. `make` lists the targets.
+# Tools in Go are built at pinned versions into .tools, which needs only the Go module proxy. Other programs
+# come from packages of Debian: a target installs them if root runs it, and otherwise names them.
 
 VERSITYGW_VERSION     := v1.8.0
 SEAWEEDFS_VERSION     := v0.0.0-20261109003541-7506e5f91cd6# 4.53
@@ -11,11 +11,11 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 PACKAGES  := ./...
 ARGS      :=
 FUZZTIME  := 10m
-# How many processes fuzz a target; empty for as many as there are cores.
+# Number of processes that fuzz a target; empty for one per core.
 FUZZPARALLEL :=
-# Installs packages where that is possible without asking.
+# Installs packages if root runs make on Debian.
 APT       := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
-# Stripped and without paths of the machine that built it.
+# Without symbols, and without paths of the machine.
 BUILD     := CGO_ENABLED=0 go build -trimpath -ldflags='-s -w'
 
 .DEFAULT_GOAL := help
@@ -33,15 +33,15 @@ build: ## build ./bin/convoso-archiver
 demo: build ## archive from a simulated account; needs nothing but Go (ARGS='--faults' shows recovery)
 	./bin/convoso-archiver demo $(ARGS)
 
-# REQUIRE_S3 turns a test that would be skipped for want of the S3 server into a
-# failure. -count=1: several tests run other programs, which Go's test cache does
-# not see change. -parallel=8: the end-to-end tests wait more than they compute.
-# -vet=off: the target vet has done it. The timeout is for one package; the whole takes
+# REQUIRE_S3 turns a test that would be skipped without the S3 server into a
+# failure. -count=1: several tests run other programs, and Go's test cache does
+# not notice a change of them. -parallel=8: the end-to-end tests wait more than they compute.
+# -vet=off: the target vet has already run. The timeout is for one package; all packages take
 # a few minutes.
 #
-# The race detector makes a test three to ten times as dear. All packages run with it, but for
-# long tests that one goroutine does or that differ from shorter tests in their length alone, and for
-# tests of the built program, of which those in RACED run with it too.
+# The race detector makes a test three to ten times slower. All packages run with it, with two exceptions. The
+# tests in LONG use one goroutine, or are longer forms of other tests. The tests of the packages in PROGRAM run
+# the built program; only those in RACED run with the race detector too.
 LONG    := ^(TestWeeks|TestOrdinaryLife|TestOutageOfAHost|TestOutageOfADay|TestNothingWithoutAnID|TestStraysInMemory|TestQueuedJobsHoldNoPage|TestWindows|TestFoldCase|TestDayMemory|TestSegments|TestTornTails|TestSaltDayKilled|TestIndexAnswersAsReading|TestDamagedIndex)$$
 RACED   := ^(TestArchiveThreeDays|TestArchiveToS3|TestMixedFaults|TestFindTerms|TestExport|TestSeal|TestLocks|TestHold|TestEraseDuringARun)$$
 PROGRAM := /internal/(cli|e2e|cases|readme)$$
@@ -59,7 +59,7 @@ test: vet strace ssh engines docs-tools $(TOOLS)/bin/versitygw ## run every test
 docs-check: $(TOOLS)/bin/versitygw ssh docs-tools ## run every command of the pages, and follow every link
 	REQUIRE_S3=1 go test -count=1 -parallel=8 ./internal/readme
 
-# Other programs that the pages name. Where they cannot be had, their tests are skipped and say so, but with REQUIRE_DOCS
+# Other programs that the pages name. If one cannot be installed, its tests are skipped and say so; with REQUIRE_DOCS
 # or CI set they fail. RUNLEVEL keeps Debian from starting their servers.
 .PHONY: docs-tools
 docs-tools:
@@ -88,7 +88,7 @@ prometheus:
 	@type promtool prometheus-node-exporter >/dev/null 2>&1 || { export RUNLEVEL=1; $(APT) $(PROMETHEUS_PACKAGES) >/dev/null; } || \
 		{ echo "install $(PROMETHEUS_PACKAGES)"; exit 1; }
 
-# A module of its own, run by exactly the Go that its go.mod names: another one may compress
+# A separate module, run by exactly the Go version in its go.mod: another version may compress
 # to other bytes.
 RELEASE := cd internal/release && GOFLAGS=-mod=readonly GOTOOLCHAIN=go$$(sed -n 's/^go //p' go.mod) go
 
@@ -102,7 +102,6 @@ release: ## write archives, packages, image, bill of materials and SHA256SUMS in
 	rm -rf dist
 	$(RELEASE) run -buildvcs=false . --out $(CURDIR)/dist
 
-# Two clones are built into the same bytes, and what was made is installed and run.
 .PHONY: test-release
 test-release: mandoc ## make a release twice and compare, install it below a folder and run it; needs root on Debian (FRESH=1: the second from an empty cache)
 	$(RELEASE) vet -tags release ./...
@@ -121,17 +120,17 @@ test-image: image podman ## run the image read-only, without rights, by podman a
 podman:
 	@type podman runc >/dev/null 2>&1 || { $(APT) podman runc >/dev/null; } || { echo "install podman and runc"; exit 1; }
 
-# Some 200 conditions; each is compiled and tested by itself.
+# There are some 200 conditions. Each takes a build and a run of the tests.
 .PHONY: mutate
 mutate: ## negate each condition of judge, one at a time, and fail for each that no test notices (takes some minutes)
 	go run ./internal/mutate --run '^TestJudge$$' archiver/judge.go
 
-# A module of its own: the C++ library that it downloads takes half a gigabyte.
+# A separate module, because the C++ library that it downloads takes half a gigabyte.
 .PHONY: test-duckdb
 test-duckdb: ## read exports by DuckDB and compare with the simulator; needs a C compiler
 	cd internal/duckdb && CGO_ENABLED=1 go test -count=1 -timeout=20m ./...
 
-# The first time it builds SeaweedFS, with ten minutes of processor time, and installs
+# The first call builds SeaweedFS, which takes ten minutes of CPU time, and installs
 # Ceph from the system's packages, which take 300 MB.
 SERVERS       := versitygw seaweedfs ceph
 CEPH_PACKAGES := ceph-mon ceph-mgr ceph-osd radosgw ceph-common
@@ -149,7 +148,7 @@ ceph:
 
 SLURM_PACKAGES := slurmctld slurmd slurm-client munge
 
-# Slurm waits two minutes before it runs again what was killed.
+# Slurm waits two minutes before it runs a killed task again.
 .PHONY: test-slurm
 test-slurm: slurm $(TOOLS)/bin/versitygw ## run the program as an array of a real Slurm, whose tasks and node are killed; needs root, takes four minutes
 	REQUIRE_S3=1 go test -tags slurm -count=1 -timeout=30m -v ./internal/slurm
@@ -159,8 +158,8 @@ slurm:
 	@type slurmctld slurmd sbatch munged >/dev/null 2>&1 || { $(APT) $(SLURM_PACKAGES) >/dev/null; } || \
 		{ echo "install $(SLURM_PACKAGES)"; exit 1; }
 
-# A module of its own. The first time it builds the control plane, with twelve minutes of
-# processor time and 5 GB of build cache.
+# A separate module. The first call builds the control plane, which takes twelve minutes of
+# CPU time and 5 GB of build cache.
 KUBERNETES := $(addprefix $(TOOLS)/kubernetes/,etcd kube-apiserver kube-controller-manager kube-scheduler)
 
 .PHONY: test-kubernetes
@@ -173,8 +172,8 @@ $(TOOLS)/kubernetes/etcd: internal/kubernetes/go.mod
 $(TOOLS)/kubernetes/kube-%: internal/kubernetes/go.mod
 	cd internal/kubernetes && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o $@ k8s.io/kubernetes/cmd/$(@F)
 
-# A finding ends it; its input is kept in testdata/fuzz of the package, where every
-# later `go test` runs it. Minimizing is bounded, for it can take longer than finding.
+# The first finding ends the target. Its input stays in testdata/fuzz of the package, where every
+# later `go test` runs it. Minimizing has a limit, because it can take longer than finding.
 .PHONY: fuzz
 fuzz: ## run every fuzz target in turn (FUZZTIME=1m or 2000x each, FUZZPARALLEL=1, PACKAGES=./manifest)
 	@set -e; list=$$(go test -list '^Fuzz' $(PACKAGES)) || { echo "$$list"; exit 1; }; \
@@ -185,27 +184,27 @@ fuzz: ## run every fuzz target in turn (FUZZTIME=1m or 2000x each, FUZZPARALLEL=
 			{ echo "==> $$name of $$package found something"; exit 1; }; \
 	done
 
-# Two tests follow the program's system calls. Where strace cannot be had, or may not
-# trace, they are skipped and say so, but with REQUIRE_STRACE or CI set they fail.
+# Some tests follow the program's system calls, or make them fail. If strace cannot be installed, or may not
+# trace, these tests are skipped and say so; with REQUIRE_STRACE set those of the order of writes fail.
 .PHONY: strace
 strace:
 	@command -v strace >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 		timeout 120 sh -c 'apt-get update -qq && apt-get install -y -qq strace' >/dev/null 2>&1; } || \
 		echo 'strace cannot be installed: the order of writing will not be tested'
 
-# Stock ssh-keygen makes keys for the tests of seals, and checks the signatures.
+# OpenSSH's ssh-keygen makes keys for the tests of seals, and checks the signatures.
 .PHONY: ssh
 ssh:
 	@command -v ssh-keygen >/dev/null || { $(APT) openssh-client >/dev/null; } || { echo "install openssh-client"; exit 1; }
 
-# What deploy prints is held to the validation of Kubernetes and AWS, in a module of its own, and to these. Where they
-# cannot be had, their tests are skipped and say so, but with REQUIRE_ENGINES or CI set they fail.
+# These programs check the output of deploy. (internal/engines checks it with the code of Kubernetes and AWS.) If one
+# cannot be installed, its tests are skipped and say so; with REQUIRE_ENGINES or CI set they fail.
 .PHONY: engines
 engines:
 	@type systemd-analyze shellcheck >/dev/null 2>&1 || { $(APT) systemd shellcheck >/dev/null; } || \
 		echo 'systemd-analyze and shellcheck cannot be installed: units and scripts of deploy will not be tested'
 
-# Each runs a little of itself in make test, too.
+# make test runs a few rounds of each of these.
 WEEKS := 10000
 ATTACKS := 1000
 SEQUENCES := 1000
@@ -217,8 +216,8 @@ torture: $(TOOLS)/bin/versitygw strace ## kill runs at random moments, on disk a
 	REQUIRE_S3=1 SEQUENCES=$(SEQUENCES) SEED=$(SEED) go test -count=1 -timeout=6h -run '^(TestHeldIsNeverErased|TestLockedIsNeverErased)$$' ./evidence
 	REQUIRE_S3=1 ROUNDS=$(ROUNDS) SEED=$(SEED) go test -race -count=1 -timeout=6h -run '^TestTorture|^TestWriteOrderAfterKill$$' -v ./internal/e2e
 
-# docs/benchmarks.md says what each measures. ARGS='--runs 5 --dir /data' for more runs on
-# another file system, '--check' to fail where a goal is missed, '-h' for all flags.
+# docs/benchmarks.md says what each benchmark measures. ARGS='--runs 5 --dir /data' makes more runs on
+# another file system, '--check' fails if a goal is missed, '-h' prints all flags.
 BENCH := go run ./internal/bench
 
 .PHONY: bench
@@ -296,7 +295,7 @@ tidy-check: ## fail if go.mod or go.sum is not tidy
 	go mod tidy -diff
 
 .PHONY: check
-check: fmt-check tidy-check lint cross test ## all that CI runs
+check: fmt-check tidy-check lint cross test ## run formatting, go.mod, linters, six platforms and tests; CI runs more
 
 .PHONY: tools
 tools: $(TOOLS)/bin/versitygw $(TOOLS)/bin/golangci-lint ## install the tools of test and lint
@@ -305,14 +304,14 @@ tools: $(TOOLS)/bin/versitygw $(TOOLS)/bin/golangci-lint ## install the tools of
 clean: ## remove what was built, the tools too
 	rm -rf bin dist $(TOOLS)
 
-# A tool is installed when it is missing, or older than the note of the versions
-# asked for, which is written anew only when they change.
+# A tool is installed when it is missing, or older than .tools/versions. That file has the
+# requested versions, and is only written when one of them changes.
 $(TOOLS)/bin/versitygw: $(TOOLS)/versions
 	GOBIN=$(TOOLS)/bin go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION)
 	@touch $@
 
-# go install refuses a module with a replace directive, so that it is built from one
-# that repeats it.
+# go install refuses a module with a replace directive. This builds it from another module
+# that repeats the directive.
 $(TOOLS)/bin/weed: $(TOOLS)/versions
 	@mkdir -p $(TOOLS)/weed
 	printf '%s\n' 'module weed' 'go 1.26' 'require github.com/seaweedfs/seaweedfs $(SEAWEEDFS_VERSION)' \

@@ -26,7 +26,7 @@ func TestApartIsOfTheListings(t *testing.T) {
 		first := time.Now()
 		w.try(trial{config: span})
 		time.Sleep(20*time.Hour - time.Since(first))
-		late := w.call(string(day)+" 10:30:00", 1) // whose audio takes 4 h 5 min to come
+		late := w.call(string(day)+" 10:30:00", 1) // its audio takes 4 h 5 min to arrive
 		second := time.Now()
 		vendor := &hooked{world: w, audio: func(r *http.Request, token string) (*http.Response, error) {
 			if token == late.recorded[0].token {

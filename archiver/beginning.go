@@ -14,10 +14,10 @@ import (
 // number, listing each day takes a few seconds.
 const minBeginning = 30
 
-// withoutBeginning drops the days before the first call of a dry run, and counts them as days without calls. It
-// requests totals of spans of a year, and then halves the first one with calls, so that fifteen years take some thirty
-// requests, not five thousand. Only the days before the oldest one in the manifest are concerned. A run lists each day,
-// because a total proves nothing about a day.
+// withoutBeginning drops the days before the first call of a dry run, and counts them as days without calls.
+// It requests totals of spans of a year, and then halves the first one with calls, so that fifteen years take
+// some thirty requests, not five thousand. Only the days before the oldest one in the manifest are concerned.
+// A run lists each day, because no day closes by a total without a listing.
 func (r *run) withoutBeginning(days []plannedDay) []plannedDay {
 	ascending := slices.SortedFunc(slices.Values(days), func(a, b plannedDay) int { return cmp.Compare(a.date, b.date) })
 	if len(r.known) > 0 {

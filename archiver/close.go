@@ -118,7 +118,7 @@ func (r *run) writeVerdicts(d *day, v *verdicts) error {
 	for _, decided := range v.Lines {
 		s, noted := d.ledger.Recording(decided.ID)
 		if !noted {
-			continue // without a noted refusal nothing is decided
+			continue // judge decides only about noted recordings
 		}
 		line := manifest.Recording{
 			RecordingID: decided.ID, Outcome: decided.Outcome, Time: now, Run: r.config.Run, Key: s.Key, CallID: s.CallID,
@@ -209,7 +209,7 @@ func (r *run) noteWindows(d *day, v *verdicts) error {
 	return r.flushed(d, err)
 }
 
-// What a day line says that the archive keeps of a day.
+// The values of Kept in a day line.
 const (
 	keptCalls      = "calls" // every row of the call log
 	keptRecordings = "recordings"

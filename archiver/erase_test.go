@@ -41,7 +41,8 @@ func intent(day fetcher.Date, calls []string, recordings ...string) *manifest.Er
 	return r
 }
 
-// wantNoFile fails where a file below the archive's folder, except those excepted, has a text in its name or content.
+// wantNoFile fails if a file below the archive's folder, other than the given ones, has a text in its name or
+// content.
 func (w *world) wantNoFile(text string, except ...string) {
 	w.t.Helper()
 	for _, name := range w.files() {
@@ -177,8 +178,9 @@ func TestErasedDuringARun(t *testing.T) {
 	})
 }
 
-// TestRebuildBeforeWithdrawal rebuilds a lost manifest while an erasure has its intent and has removed nothing, as one that was
-// killed. It is withdrawn then, because a case holds what it names: the recording is there as before.
+// TestRebuildBeforeWithdrawal rebuilds a lost manifest while an erasure has an intent and has removed nothing
+// yet, like a killed one. The erasure is withdrawn later, because a case holds its recording. The recording
+// is archived as before.
 func TestRebuildBeforeWithdrawal(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {

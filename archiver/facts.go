@@ -43,13 +43,13 @@ type facts struct {
 
 	Rows     answer // does a row of another settled day, or of a span, prove that the API answers truthfully?
 	RowsEver bool   // the archive knows of a call
-	// Filtered: with this run\'s filter, the API has listed a call of another day.
+	// Filtered: with this run's filter, the API has listed a call of another day.
 	Filtered bool
 	Recorded answer // the same for recordings
 	// RecordedYet: the archive knows of a recording less than a year old.
 	RecordedYet bool
 	Control     answer // do the totals around an empty day prove that it is empty?
-	Delivered   answer // are HostFacts.Oldest and HostFacts.Ever known?
+	Delivered   answer // are hostFacts.Oldest and hostFacts.Ever known?
 	LookedUp    answer // did the run ask the API whether it lists missing recordings under other days?
 	Hosts       map[string]hostFacts
 	Unsaved     int // recordings that could not be stored in this run
@@ -69,11 +69,11 @@ const (
 type hostFacts struct {
 	Good    int64 // moment of the last good audio in this run, 0 for none
 	AnyGood int64 // the same for any allowed host
-	Witness answer
 	// Witness is no if the request for known good audio failed, unknowable if there is nothing to
 	// request.
-	Ever   bool          // it has delivered audio to this archive
-	Oldest time.Duration // maximum age of audio that it delivered to this archive
+	Witness answer
+	Ever    bool          // it has delivered audio to this archive
+	Oldest  time.Duration // maximum age of audio that it delivered to this archive
 }
 
 // recordingFacts are the facts about one recording.

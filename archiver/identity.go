@@ -73,7 +73,8 @@ func (x *identities) of(call *fetcher.Call) []string {
 			ids[i] = x.name(r)
 			used[ids[i]] = true
 		}
-		// A row that no longer tells what a recording is known by does not make it be taken for another one.
+		// A row that lacks file name and link does not replace them in what is known of the recording:
+		// without them, another recording of the call could be mistaken for this one.
 		if forgets := r.Source() == "." && x.taken[ids[i]]; !forgets && !x.knows(call.ID, noted{ids[i], r.Source()}) {
 			x.note(call.ID, ids[i], r.Source())
 		}

@@ -138,8 +138,8 @@ func (j *judgement) closeStrays(l *listing) {
 	j.v.Stray = l.Stray
 }
 
-// strayed reports whether a listing a day earlier had the same strays: then the API does respect
-// the times, and these rows are a quirk of its own.
+// strayed reports whether a listing at least a day earlier had the same strays. Then the API applies the
+// requested times, and sends these rows in every listing.
 func (j *judgement) strayed(l *listing) bool {
 	same := j.same(func(e *listing) bool { return e.Stray == l.Stray && e.StraySHA256 == l.StraySHA256 })
 	return same.listings >= 2 && same.over >= apart

@@ -80,7 +80,7 @@ var well = hostFacts{Good: 6, AnyGood: 6, Ever: true}
 // expired makes the day older than the vendor keeps audio.
 func expired(f *facts) { f.End = f.Now.Add(-156 * dayLength) }
 
-// want is a verdict in words: "close" or "open", the lines, then the needs in brackets.
+// String returns the verdict in words: "close" or "open", the lines, then the needs in brackets.
 func (v *verdicts) String() string {
 	words := []string{"open"}
 	if v.Close {

@@ -128,8 +128,8 @@ func TestMovedAndGone(t *testing.T) {
 	})
 }
 
-// TestRenamedWhileItWaits gives a recording another file name while it waits for its link. By its name it is another
-// recording, and the one that is not listed any more does not hold its day open for ever.
+// TestRenamedWhileItWaits gives a recording another file name while it waits for its link. The new name makes
+// it another recording. The old recording is no longer listed and must not keep its day open for ever.
 func TestRenamedWhileItWaits(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -155,8 +155,8 @@ func TestRenamedWhileItWaits(t *testing.T) {
 	})
 }
 
-// TestNothingButItsID lists a recording that is archived with its id alone, as of audio that the vendor has deleted. It is
-// the same recording: nothing waits, and nothing is missing.
+// TestNothingButItsID lists an archived recording with only its id, like audio that the vendor has deleted.
+// It is the same recording: nothing waits, and nothing is missing.
 func TestNothingButItsID(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -180,8 +180,9 @@ func TestNothingButItsID(t *testing.T) {
 	})
 }
 
-// TestRenamedWhereItIsNotListed: a call that the listing of its day lacks is still listed under its id, and its recording, which
-// waited, has another file name by now. The listing is contradicted: nothing is given up, and the day stays open.
+// TestRenamedWhereItIsNotListed: the listing of a day lacks a call that the API still lists by its id. The
+// call's waiting recording has another file name by now. This contradicts the listing: nothing is given up,
+// and the day stays open.
 func TestRenamedWhereItIsNotListed(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {

@@ -124,7 +124,7 @@ func (o *Opened) openFolder(ctx context.Context, folder string, access Access, o
 	if !access.stores() {
 		return nil
 	}
-	// Under the lock: these files are from a killed run.
+	// The lock proves that no other run writes, so these files are from a killed run.
 	if err := disk.CleanTemp(ctx); err != nil {
 		return fmt.Errorf("clean up after an earlier run: %w", err)
 	}

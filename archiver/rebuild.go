@@ -38,8 +38,8 @@ type Rebuild struct {
 	RetryFor     time.Duration    // how long to retry while the store fails
 	Logger       *slog.Logger
 
-	// Retention is asked once, after archive.json is there, for what judges missing audio; it may be nil, and so may
-	// what it returns.
+	// Retention returns the function that judges missing audio. Run calls it once, after archive.json exists.
+	// It may be nil or return nil: then no missing audio counts as expired.
 	Retention func(ctx context.Context) (PastRetention, error)
 
 	past     PastRetention
@@ -343,7 +343,7 @@ func (b *Rebuild) judgeMissing(ctx context.Context, day string, list []*sought) 
 		}
 		s.past, err = b.past(ctx, day, s.id, s.call)
 		if _, bad := errors.AsType[*manifest.BadLineError](err); bad {
-			return nil // a row that cannot be read may be that of any call
+			return nil // an unreadable row may be that of any call
 		}
 		if err != nil {
 			return err
@@ -352,8 +352,8 @@ func (b *Rebuild) judgeMissing(ctx context.Context, day string, list []*sought) 
 	return nil
 }
 
-// countErased adds a day's erased recordings to the sum, and returns the lines to write: of each its
-// ids. An erasure that has not ended gets none, because it may be withdrawn.
+// countErased adds a day's erased recordings to the sum, and returns the lines to write, which contain only
+// ids. A recording of an unfinished erasure gets no line, because the erasure may be withdrawn.
 func (b *Rebuild) countErased(ledger *manifest.Day, calls map[string]string) (lines []manifest.Recording) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -23,11 +23,11 @@ import (
 // case, because a file system may ignore it.
 type standing struct {
 	seed   maphash.Seed
-	names  []uint64             // hashes, sorted
-	begins []int32              // start in names of the hashes with the same first bits; the last entry is the end
-	shift  int                  // right shift that leaves these bits of a hash
-	claims []uint64             // hash of the recording that claims each name; 0: none
-	uses   []use                //
+	names  []uint64 // hashes, sorted
+	begins []int32  // start in names of the hashes with the same first bits; the last entry is the end
+	shift  int      // right shift that leaves these bits of a hash
+	claims []uint64 // hash of the recording that claims each name; 0: none
+	uses   []use
 	later  map[uint64][]string  // complete names, by the hash of their first part
 	moved  map[uint64]newestRow // by name, for recordings that claim it on two days
 }

@@ -38,8 +38,9 @@ type soughtKey struct {
 	own bool // it contains the recording's id
 }
 
-// seek returns the recordings of all rows of a day, each once, and how many lines could not be read. It adds those that were
-// erased, and that a row still lists, to erased instead: calls by the ids of their recordings.
+// seek returns the recordings of all rows of a day, each once, and the number of lines that it could not
+// read. It leaves out recordings that an erasure names, and adds them to erased: their call ids by their own
+// ids.
 func (b *Rebuild) seek(ctx context.Context, day string, erased map[string]string) (list []*sought, unreadable int, err error) {
 	keys := &keyMaker{template: b.Keys, prefixLen: b.KeyPrefixLen}
 	byCall := map[string][]*sought{}

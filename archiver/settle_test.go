@@ -86,8 +86,8 @@ func TestPendingDaysAreBounded(t *testing.T) {
 	})
 }
 
-// TestShortRuns makes a run of a minute each night over more days without calls than a minute can list. Each run proves
-// some days empty, and does not leave them all to an end that it never reaches.
+// TestShortRuns makes a run of a minute each night over more days without calls than a minute can list. Each
+// run proves some days empty. It does not leave all of them to the end of the run, which it never reaches.
 func TestShortRuns(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {

@@ -286,7 +286,7 @@ func (r *run) witnessLink(host string) (link fetcher.Secret, found bool, err err
 		if link, found, failed = r.linkOfArchived(known, host); found {
 			return link, true, nil
 		}
-		// That archived recordings are not listed now does not prove that nothing is.
+		// If an archived recording is no longer listed, another one may still be.
 		if err = cmp.Or(failed, err); failed != nil {
 			if tries++; tries == maxWitnesses {
 				break
@@ -455,8 +455,9 @@ func (r *run) follow(d *day, callID string, missing []string) {
 			continue
 		}
 		if call.Day == d.date {
-			// What the listing lacks contradicts it. The id of a missing recording with another file name is another
-			// recording, which the listing may have.
+			// The call is on this day, so a recording of it that the listing lacks contradicts the listing. A
+			// recording with a missing recording's id and another file name is a different one, which the
+			// listing may have.
 			if slices.ContainsFunc(d.ids.of(call), func(id string) bool { return !d.listed[id] && !d.ledger.IsErased(id, callID) }) {
 				d.lookedUp = unknowable
 			}

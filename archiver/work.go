@@ -199,7 +199,7 @@ func (r *run) noteFinding(j *job, f *finding) error {
 		CallID: j.call.id, FirstSeen: firstSeen(j.prior, now), Attempts: j.prior.Attempts + j.requests,
 		Host: f.host, Reason: f.reason, Cause: f.cause, Listing: j.listing, Source: j.recording.Source(), Again: j.again,
 	}
-	if line.Source == "." && j.prior.Source != "" { // what it is known by stays known
+	if line.Source == "." && j.prior.Source != "" { // the fields that identify it stay
 		line.Source = j.prior.Source
 	}
 	if err := r.note(j.day, line); err != nil {

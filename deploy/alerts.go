@@ -1,4 +1,4 @@
-// Prints the alerting rules of Prometheus.
+// Holds the alerting rules of Prometheus.
 
 package deploy
 

@@ -1,4 +1,4 @@
-// Prints the files for AWS Batch.
+// Makes the files for AWS Batch.
 
 package deploy
 

@@ -1,4 +1,4 @@
-// Prints the file for Kubernetes.
+// Makes the file for Kubernetes.
 
 package deploy
 

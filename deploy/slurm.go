@@ -1,4 +1,4 @@
-// Prints the script for Slurm.
+// Makes the script for Slurm.
 
 package deploy
 

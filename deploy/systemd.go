@@ -1,4 +1,4 @@
-// Prints the files for systemd.
+// Makes the files for systemd.
 
 package deploy
 

@@ -115,9 +115,9 @@ func holdsAll(list, wanted []string) bool {
 	return !slices.ContainsFunc(wanted, func(w string) bool { return !slices.Contains(list, w) })
 }
 
-// lieSo reports whether files match the day line that was sealed with them. A missing file is reported elsewhere, and so
-// is a file with other lines: it differs from its size and hash in the day line for that reason alone. No seal signs
-// these hashes, so a day line whose hashes were changed as well would look the same.
+// lieSo reports whether files match the day line that was sealed with them. It ignores a missing file, and a
+// file whose lines differ from the seal, because other findings report them. No seal signs these sizes and
+// hashes, so the result is the same if someone changed them in the day line too.
 func (d *daySeals) lieSo(tree manifest.Tree, named []manifest.Segment, sealed []SealedLines) bool {
 	return slices.EqualFunc(named, sealed, func(n manifest.Segment, s SealedLines) bool {
 		file := string(tree) + "/" + d.day + "/" + n.Name

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestOneChangeIsOneFinding: a changed line is one finding, although its file no longer fits closed.json either, and
-// although two seals name the file. What was changed in closed.json itself is a finding of its own.
+// TestOneChangeIsOneFinding: a changed line is one finding, although its file no longer matches closed.json
+// either, and although two seals name the file. A change of closed.json itself is a separate finding.
 func TestOneChangeIsOneFinding(t *testing.T) {
 	const day = "2026-03-02" // closed and sealed twice: it has two files, and two seals name the first
 	first := func(w *world, tree string) string {

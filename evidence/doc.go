@@ -4,5 +4,7 @@
 // chain. It is signed with an SSH key, and stock ssh-keygen checks the signature (OpenSSH, PROTOCOL.sshsig). Seals
 // are in seals/ as 000042.json and 000042.sig; docs/evidence.md describes them.
 //
-// Holds protect calls and recordings from removal while a case is open. Their records are in evidence/.
+// The package also protects and removes: holds keep the calls and recordings of a case, locks protect objects
+// in a bucket, an erasure removes calls on purpose, and an expiry removes audio whose retention has ended.
+// Their records are in evidence/, and seals sign them.
 package evidence

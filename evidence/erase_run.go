@@ -16,10 +16,11 @@ import (
 // its next segment.
 const erasePasses = 2
 
-// Finish does what an intent says, from the beginning or from where another run was stopped: audio, copies, lines, and
-// then the record that says that it is done. Before that record, refresh brings copies of the days up to date: where it
-// fails, the erasure stays unfinished. It returns a *KeptError, and removes nothing more, if a hold came since. The erasure
-// is withdrawn if no run has claimed the removal before: else that run may have removed something.
+// Finish carries out an intent, from the beginning or from where another run was stopped. It removes audio
+// and copies, replaces the lines, and then notes that the erasure is done. Before that note, refresh updates
+// copies of the days; if it fails, the erasure stays unfinished. If a case holds one of the recordings by
+// now, Finish removes nothing more and returns a *KeptError. It then withdraws the erasure, unless an earlier
+// run has claimed the removal, which may have removed something.
 func (e *Erasing) Finish(ctx context.Context, intent manifest.ErasureRecord, refresh func(days []string) error) (Erased, error) {
 	w := newWanted(intent)
 	made := Erased{Erasure: intent.Erasure, Calls: countIDs(intent.Calls), Recordings: countIDs(intent.Recordings), Days: w.days}

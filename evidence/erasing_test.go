@@ -202,9 +202,10 @@ func TestErasingFreedKey(t *testing.T) {
 	w.wantFile(w.audio(first), true)
 }
 
-// TestErasingOvertaken: nothing is erased that a case holds since the intent was noted. The run that noted the intent
-// withdraws it, so that what is held is shown as before, also once it is held no more. Another run does so too, unless the
-// first one was killed after it had claimed the removal: then the hold is told that it comes too late.
+// TestErasingOvertaken: no recording is erased that a case has held since the intent was noted. The run that
+// noted the intent withdraws it, so that readers show the held recordings as before, also after the release.
+// Another run does the same, unless the first one was killed after it had claimed the removal: then the hold
+// learns that it came too late.
 func TestErasingOvertaken(t *testing.T) {
 	for name, c := range map[string]struct{ own, begun, withdrawn bool }{
 		"its own run":           {own: true, withdrawn: true},

@@ -47,8 +47,8 @@ func TestFoldErasures(t *testing.T) {
 	}
 }
 
-// TestFoldExpiries: each day and class of an expiry is listed once, without what was withdrawn, in whatever order the records
-// come.
+// TestFoldExpiries: each day and class of an expiry is listed once, without withdrawn recordings, in any
+// order of the records.
 func TestFoldExpiries(t *testing.T) {
 	at := manifest.RecordHead{Time: time.Date(2026, 5, 1, 9, 0, 0, 0, time.UTC)}
 	record := func(state, expiry, day, class string, ids ...string) manifest.ExpiryRecord {

@@ -134,7 +134,7 @@ func TestAgent(t *testing.T) {
 	}
 }
 
-// TestChainsThatGoOnNoMore: each is one clear error, and nothing is written.
+// TestChainsThatGoOnNoMore: each chain that cannot be continued is one clear error, and nothing is written.
 func TestChainsThatGoOnNoMore(t *testing.T) {
 	for name, test := range map[string]struct {
 		spoil func(w *world)

@@ -280,8 +280,9 @@ func (x *Expiring) expire(ctx context.Context, batch []due) error {
 	return x.remove(ctx, free, audio)
 }
 
-// claim claims the removal of recordings that an expiry names, and returns those that no case holds. What is held it
-// withdraws before it claims: a hold that comes second then sees that it is withdrawn.
+// claim claims the removal of recordings that an expiry names, and returns those that no case holds. It
+// withdraws held recordings before it claims, so that a hold that loses the claim sees that they are
+// withdrawn.
 func (x *Expiring) claim(ctx context.Context, expiry string, free []due, withdraw func([]due) error) ([]due, error) {
 	held := map[dated]bool{}
 	look := func(list []due) error {

@@ -12,7 +12,7 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// NextExpiry counts the stored recordings whose retention ends next, and those among them that a case or a lock
+// NextExpiry counts the stored recordings whose retention ends next, including those that a case or a lock
 // protects.
 type NextExpiry struct {
 	Day        string `json:"day"` // first day past their retention

@@ -246,7 +246,7 @@ func ContestHold(ctx context.Context, ledger *manifest.Ledger, ids []HeldID) (Co
 				if claimed[claim], err = ledger.ClaimHold(ctx, claim); err != nil {
 					return c, err
 				}
-				if !claimed[claim] && claim.Erasure == "" { // what it withdrew before it claimed is held
+				if !claimed[claim] && claim.Erasure == "" { // recordings that the expiry withdrew before it claimed are held
 					if _, err = ledger.Erasures(ctx); err != nil {
 						return c, err
 					}

@@ -12,8 +12,8 @@ import (
 	"convoso-archiver/manifest"
 )
 
-// TestAuditOfMissingAudio removes audio as a lifecycle rule does. It is no finding just if all records, and sealed ones alone,
-// say that its retention has ended.
+// TestAuditOfMissingAudio removes audio like a lifecycle rule. Unless all records, and the sealed ones alone,
+// say that its retention has ended, this is a finding.
 func TestAuditOfMissingAudio(t *testing.T) {
 	first := erasedDay + "-0"
 	retention := func(period string) Retention {

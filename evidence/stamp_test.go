@@ -150,7 +150,7 @@ func TestStampOfThatTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	synctest.Test(t, func(t *testing.T) { // whose clock begins in 2000
+	synctest.Test(t, func(t *testing.T) { // the clock of a bubble begins in 2000
 		if at, err := checkStamp(t.Context(), answer, []byte("message"), roots); err != nil || !at.After(time.Now().AddDate(20, 0, 0)) {
 			t.Errorf("%s: %v", at, err)
 		}

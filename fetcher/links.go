@@ -97,7 +97,7 @@ func LinkSecrets(link Secret) []string {
 	for _, value := range tokenFields(link) {
 		add(string(value), minLength)
 	}
-	// The longest first, so that no part of one stays.
+	// Longest first, so that replacing a part of a secret does not leave the rest of it.
 	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
 	return slices.Compact(secrets)
 }
@@ -105,11 +105,11 @@ func LinkSecrets(link Secret) []string {
 // stringPattern finds the strings of valid JSON, with quotes.
 var stringPattern = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
-// RowWithoutLinks returns the row as received, compact, with every address in it replaced: whatever is under src and
-// public_url, in any case of these names, and any other text that holds an address or the secret of such a link in a
-// form that can be told from the row, in fields known or unknown. Order of fields, numbers and duplicates stay as
-// they were. A file name stays even if a link ends with it, because the recording is stored under it. It fails when the
-// row is not valid JSON.
+// RowWithoutLinks returns the row as received, compact, with every address in it replaced. It replaces the
+// values of src and public_url, in any case of these names. In every other text, of known and unknown fields,
+// it replaces addresses and the secrets of the row's links, plain or encoded. Order of fields, numbers and
+// duplicates stay. A file name stays even if a link ends with it, because the recording is stored under it.
+// It fails if the row is not valid JSON.
 func (c *Call) RowWithoutLinks() (json.RawMessage, error) {
 	var compact, kept bytes.Buffer
 	if json.Compact(&compact, c.Raw) != nil {

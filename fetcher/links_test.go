@@ -62,8 +62,8 @@ func TestRowWithoutLinksKeepsNothing(t *testing.T) {
 	}
 }
 
-// TestRowWithoutLinksKeepsNames: a link may end with the file name of its recording, which stays. What else opens the
-// link does not, in a file name neither.
+// TestRowWithoutLinksKeepsNames: a link may end with the file name of its recording, which stays. Every other
+// part that opens the link is replaced, also in a file name.
 func TestRowWithoutLinksKeepsNames(t *testing.T) {
 	const name, token = "100200_5550000343_1746104400.mp3", "SECRETSECRETSECRETSECRETSECRET"
 	for what, c := range map[string]struct {

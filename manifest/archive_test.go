@@ -235,8 +235,9 @@ func TestFilesAreForTheirOwner(t *testing.T) {
 		seen++
 		return nil
 	})
-	// Both folders and the day's in each, lock, archive.json, the rows, closed.json, the first segment, the one that was
-	// bad and its copy, the one that was torn and its end, and the one with the repair's line.
+	// The 14 names: both top folders and the day's folder in each, the lock, archive.json, the rows,
+	// closed.json, the first segment, the formerly bad segment and its copy, the formerly torn segment and
+	// its tail, and the segment with the line of the repair.
 	if err != nil || seen != 14 {
 		t.Errorf("saw %d names, %v", seen, err)
 	}

@@ -102,7 +102,8 @@ func (b *bucket) flushDay(ctx context.Context, day string) error {
 	d.putting.Lock()
 	defer d.putting.Unlock()
 	for range 2 {
-		// Taken first: rows noted from now on belong to recordings that are noted later.
+		// The recordings are taken first: rows that are noted from now on belong to recordings that are noted
+		// later.
 		b.take(&d.records)
 		for range 2 {
 			b.take(&d.calls)

@@ -1,4 +1,4 @@
-// Decides whether a hold or the removal of what it holds came first.
+// Decides which came first: a hold, or the removal of a recording that it holds.
 
 package manifest
 
@@ -19,21 +19,21 @@ const (
 	ClaimRemoved = "removing" // the removal came first: from here on something may be removed
 )
 
-// Claim names what an erasure, or an expiry on one day, and the holds that come at the same time claim: to be first. Claims
-// are files with numbers, which are created and never replaced, so that all processes agree on their order. Every claim but
-// ClaimHeld is the last.
+// Claim identifies a removal: an erasure, or the expiry of one day. The removal and every hold that is noted
+// at the same time claim to be first. A claim is a numbered file that is created and never replaced, so all
+// processes agree on the order. Only ClaimHeld may be followed by another claim.
 type Claim struct {
 	Erasure     string // empty for an expiry
 	Expiry, Day string
 }
 
-// Claim returns what is claimed of an erasure.
+// Claim identifies the record's erasure.
 func (r *ErasureRecord) Claim() Claim { return Claim{Erasure: r.Erasure} }
 
-// Claim returns what is claimed of an expiry.
+// Claim identifies the record's expiry on its day.
 func (r *ExpiryRecord) Claim() Claim { return Claim{Expiry: r.Expiry, Day: r.Day} }
 
-// Claims returns what is claimed of all erasures that name a recording or its call.
+// Claims returns the claims of all erasures that name a recording or its call.
 func (e *Erasures) Claims(recordingID, callID string) (list []Claim) {
 	if _, named := e.Of(recordingID, callID); !named {
 		return nil
@@ -92,9 +92,9 @@ func (l *Ledger) ClaimHold(ctx context.Context, c Claim) (isFirst bool, err erro
 	}
 }
 
-// ClaimRemoval claims for the removal, and returns the state of the last claim. If there is none
-// yet, look looks for holds and returns the state to claim. It is told whether a hold has claimed, whose record may be new;
-// it is called again if a hold came first meanwhile.
+// ClaimRemoval claims for the removal, and returns the state of the last claim. If there is none yet, look
+// looks for holds and returns the state to claim. contested says that a hold has claimed, whose record an
+// earlier look may have missed. look is called again if another hold claims meanwhile.
 func (l *Ledger) ClaimRemoval(ctx context.Context, c Claim, look func(contested bool) (state string, err error)) (state string, err error) {
 	for n := 1; ; n++ {
 		stands, err := l.readClaim(ctx, c, n)
@@ -122,14 +122,14 @@ func (l *Ledger) putClaim(ctx context.Context, c Claim, n int, state string) (st
 		if err != nil {
 			return "", false, err
 		}
-		if !bytes.Equal(text, body) { // else the reply to an earlier try was lost
+		if !bytes.Equal(text, body) { // otherwise the reply to an earlier attempt was lost
 			stands, err = l.readClaim(ctx, c, n)
 			return stands, false, err
 		}
 	} else if err != nil {
 		return "", false, fmt.Errorf("write %s: %w", name, err)
 	}
-	_, err = l.Erasures(ctx) // this ledger obeys, too
+	_, err = l.Erasures(ctx) // this ledger must obey too
 	return state, true, err
 }
 

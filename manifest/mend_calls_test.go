@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestMendCalls damages the rows of a closed day, and repairs it: what can be read stays, what was there is kept aside, the
-// day is open and says how many lines are gone, and the rows come back with the next listing.
+// TestMendCalls damages the rows of a closed day, and repairs it: readable rows stay, the original file is
+// kept aside, the day is open and says how many lines are missing, and the next listing notes the rows again.
 func TestMendCalls(t *testing.T) {
 	var rows []Call
 	for i := range 9 {

@@ -54,7 +54,7 @@ func (e *IndexError) Error() string { return fmt.Sprintf("use index %s: %v", e.F
 // Unwrap returns the cause.
 func (e *IndexError) Unwrap() error { return e.Err }
 
-// schema is format 1. Days are counted from 1970. Values of data are sealed: see seal.
+// schema is that of indexFormat. Days are counted from 1970. Values of data are sealed: see seal.
 const schema = `
 CREATE TABLE day(
 	id INTEGER PRIMARY KEY,

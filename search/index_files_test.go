@@ -303,7 +303,7 @@ func TestDamagedIndex(t *testing.T) {
 	}
 }
 
-// Tables without their own checksums are modified behind the index's back.
+// Tables without their own checksums are modified without the index.
 func TestIndexWithoutTable(t *testing.T) {
 	m := newMade(t, 6)
 	m.fill(3, 30)

@@ -71,8 +71,8 @@ func (c *Call) File(r Recording) File {
 	return File{ID: r.ID, Filename: path.Base("/" + r.Key)}
 }
 
-// ListedOnly returns how many recordings the row names that the ledger does not note for the call: no run has come to
-// them yet, or they are noted with another call. It is 0 without a row.
+// ListedOnly returns how many recordings the row names that the ledger does not note for the call: no run has
+// worked on them yet, or they are noted with another call. It is 0 without a row.
 func (c *Call) ListedOnly() (n int) {
 	if c.Row == nil {
 		return 0

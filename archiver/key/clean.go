@@ -86,7 +86,7 @@ func outsideReserved(part string) string {
 	return part
 }
 
-// ownFolders returns the folders at the top of an archive that hold no recordings.
+// ownFolders returns the names that the first part of a key must not have, because the archive uses them.
 func ownFolders() []string {
 	return []string{"manifest", "calls", "evidence", "seals", "access", "quarantine"}
 }

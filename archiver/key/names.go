@@ -31,11 +31,11 @@ func NamesOf(noted string) Names { return split(noted) }
 // body with the SHA-256 sum:
 //
 //	folder/name.mp3                the wanted one
-//	folder/name-ID.mp3             where that is taken by another recording
-//	folder/name-ID_1a2b3c4d.mp3    where that is taken too, by other bytes of the same
+//	folder/name-ID.mp3             if that is taken by another recording
+//	folder/name-ID_1a2b3c4d.mp3    if that is taken too, by other bytes of the same
 //	                               recording or by one whose file name looks like it
 //
-// The last two are injective over ids, and never equal one another.
+// The last two are injective over ids, and no last key equals a second one.
 func (n Names) For(recordingID string, sum [32]byte) []string {
 	id := encodeID(recordingID)
 	return []string{n.Wanted(), n.with("-" + id), n.with("-" + id + "_" + hex.EncodeToString(sum[:4]))}

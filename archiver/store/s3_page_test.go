@@ -9,8 +9,8 @@ import (
 	"convoso-archiver/archiver/store"
 )
 
-// TestS3PageInPlaceOfAnAnswer: a proxy whose server is down may answer with a page, and with 200. That is no empty list, no
-// object, and no confirmation; it is worth another try.
+// TestS3PageInPlaceOfAnAnswer: a proxy whose server is down may answer 200 with a page. That is not an empty
+// list, an object or a confirmation, and the request is retried.
 func TestS3PageInPlaceOfAnAnswer(t *testing.T) {
 	for _, page := range []string{"", "<html><body>Down for maintenance</body></html>"} {
 		s, _ := faulty(t, store.S3Options{}, func(w http.ResponseWriter, r *http.Request) {

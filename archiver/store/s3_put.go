@@ -21,7 +21,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 )
 
-// maxPut is the maximum body of one S3 request. It is four days of speech.
+// maxPut is the maximum body of one S3 request: a week of the vendor's MP3.
 const maxPut = 5 << 30
 
 // Put stores a body with one create-only request. The error is a *[TakenError] if the key is taken,

@@ -192,7 +192,7 @@ func (s *S3) createProbe(ctx context.Context) (version string, err error) {
 	return aws.ToString(out.VersionId), nil
 }
 
-// removeVersions removes the objects of a trial. Without versions both are the same object.
+// removeVersions removes the objects of a trial. Without versions all ids are empty, and mean one object.
 func (s *S3) removeVersions(ctx context.Context, versions []string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTime)
 	defer cancel()

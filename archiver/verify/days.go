@@ -131,7 +131,7 @@ func (d *dayWork) look(ctx context.Context) error {
 // hashes do not show it.
 func (d *dayWork) lookAtRows(ctx context.Context) error {
 	return d.run.Ledger.ReadCalls(ctx, d.day, func(manifest.Call) error { return nil }, func(f manifest.Fault) {
-		_ = d.takeFault(f) // which ends nothing
+		_ = d.takeFault(f) // it returns no error
 	})
 }
 

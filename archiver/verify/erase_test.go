@@ -65,7 +65,7 @@ func (s *erasing) Open(ctx context.Context, key string) (io.ReadCloser, error) {
 	return s.Store.Open(ctx, key)
 }
 
-// TestErasedMeanwhile: what is erased, or expires, after its day was read is no damage either.
+// TestErasedMeanwhile: a recording that is erased or expires after its day was read is not damage either.
 func TestErasedMeanwhile(t *testing.T) {
 	f := newFixture(t)
 	for i := range 4 {

@@ -181,7 +181,7 @@ func smallBody() ([]byte, error) {
 	return nil, errors.New("make a recording: the account has none")
 }
 
-// writeRecordings writes the recordings of a day, one for each calland the rows that list them, nothing else.
+// writeRecordings writes the recordings of a day, one for each call, and the rows that list them, nothing else.
 func (a *account) writeRecordings(ctx context.Context, folder string, ledger *manifest.Ledger, i int, body []byte) error {
 	day, err := ledger.Load(ctx, a.day(i))
 	if err != nil {

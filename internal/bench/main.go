@@ -1,5 +1,5 @@
-// Bench measures the built program, by its command line alone, against goals that are ratios within
-// one run on one machine wherever possible.
+// Bench measures the built program, only by its command line, against goals. Where possible, a goal is a
+// ratio of two measurements within one run on one machine.
 //
 //	go run ./internal/bench disk|s3|latency|pace|memory|scale|export|search|shards|evidence [flags]
 //

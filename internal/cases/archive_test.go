@@ -184,8 +184,8 @@ func tail(s string) string {
 	return s
 }
 
-// lookForSecrets fails when the token or a part of a link stands in the output or in a file that is not
-// audio, or a phone number in the log.
+// lookForSecrets fails when the token or a part of a link is in the output or in a file that is not audio, or
+// a phone number in the log.
 func (a *archive) lookForSecrets(r result) {
 	a.t.Helper()
 	files := a.tree()

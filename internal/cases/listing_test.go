@@ -24,8 +24,8 @@ func constant(total any) func(url.Values, int) any {
 	return func(url.Values, int) any { return total }
 }
 
-// totals: 50 rows and an unrelated total. The rows are archived, the day stays open with one reason,
-// and neither requests nor log get out of hand.
+// totals: 50 rows and an unrelated total. The rows are archived, the day stays open with one reason, and
+// neither the requests nor the log grow without limit.
 func totals() []example {
 	var all []example
 	add := func(name string, total func() func(url.Values, int) any) {

@@ -13,8 +13,8 @@ func pace() []example {
 	return append(refusedAgain(), longWaits()...)
 }
 
-// refusedAgain: some recordings are refused for ever, others of their host work. All the good ones are
-// archived and the run ends by itself.
+// refusedAgain: some recordings are always refused, others of the same host are not. All of the latter are
+// archived, and the run ends by itself.
 func refusedAgain() []example {
 	const good = 24
 	busy := reply(503, "text/plain", "busy")

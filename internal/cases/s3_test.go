@@ -65,7 +65,7 @@ func (s *s3) under(prefix string) map[string][]byte {
 	return files
 }
 
-// put and remove change an object of the bucket behind the program's back: without metadata, like copying.
+// put and remove change an object of the bucket without the program: without metadata, like a copy.
 func (s *s3) put(key string, body []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -206,6 +206,9 @@ func under(t testing.TB, a *archive, inject string, folders ...string) {
 		err = exec.Command(strace, "-o", os.DevNull, "true").Run()
 	}
 	if err != nil {
+		if os.Getenv("REQUIRE_STRACE") != "" {
+			t.Fatalf("strace: %v", err)
+		}
 		skip(t, "strace: "+err.Error())
 	}
 	a.wrap = func(cmd *exec.Cmd) {

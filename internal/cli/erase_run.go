@@ -99,8 +99,8 @@ type eraseRun struct {
 	stdout  io.Writer // for the list of --csv
 }
 
-// tellAside tells of copies of damaged files on days that are not chosen. The lines that verify --repair has left out of
-// these files are in no answer, so that nobody knows whose they are.
+// tellAside tells of copies of damaged files on days that are not chosen. verify --repair has left lines out
+// of these files. No search finds these lines, so they may belong to a chosen call.
 func (e *eraseRun) tellAside(ctx context.Context, chosen []evidence.Chosen) error {
 	days, count, first := map[string]bool{}, 0, ""
 	for _, c := range chosen {
@@ -130,7 +130,8 @@ func (e *eraseRun) tellAside(ctx context.Context, chosen []evidence.Chosen) erro
 	return nil
 }
 
-// finishOthers finishes, or names, what was stopped before. What cannot be finished keeps nothing else from being erased.
+// finishOthers finishes, or names, what was stopped before. One that cannot be finished does not stop the
+// others.
 func (e *eraseRun) finishOthers(ctx context.Context) error {
 	unfinished, err := e.erasing.Unfinished(ctx)
 	if err != nil {

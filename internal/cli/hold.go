@@ -308,7 +308,7 @@ func heldOf(c *search.Call) (list []evidence.HeldID) {
 func heldInRow(ctx context.Context, ledger *manifest.Ledger, c *search.Call, own []evidence.HeldID) (list []evidence.HeldID, err error) {
 	row, err := fetcher.ParseCall(c.Row)
 	if err != nil {
-		return nil, nil //nolint:nilerr // what is no row lists nothing
+		return nil, nil //nolint:nilerr // an unreadable row lists nothing
 	}
 	isMissing := func(r fetcher.Recording) bool {
 		return !slices.ContainsFunc(c.Recordings, func(have search.Recording) bool { return r.MayBe(have.ID, have.State.Source) })

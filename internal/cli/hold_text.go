@@ -24,7 +24,7 @@ type holdResult struct {
 	Recordings int      `json:"recordings"`
 	New        int      `json:"new"`     // ids that the case did not hold before
 	Erased     int      `json:"erased"`  // matching calls that were erased, which cannot be held
-	Erasing    int      `json:"erasing"` // calls that fit and that an erasure names which has not ended, so that they were not held
+	Erasing    int      `json:"erasing"` // matching calls that an unfinished erasure names, so that they were not held
 	Missing    []string `json:"missing"` // ids of --ids-from that the archive does not have; nothing was held
 
 	NotHeld []evidence.HeldID `json:"not_held"` // of add: noted, but an erasure or expiry had begun to remove them

@@ -15,7 +15,7 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// run runs the program in this process, with its own home.
+// runner runs the program in this process, with its own home.
 type runner struct {
 	t    *testing.T
 	home string

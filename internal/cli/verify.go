@@ -346,8 +346,8 @@ func expiryCheck(ctx context.Context, ledger *manifest.Ledger, archiveErr error)
 	}, err
 }
 
-// missingCheck returns what judges missing audio. It returns nil if the archive has noted no retention, or if the clock
-// is wrong, because then today's date is unknown.
+// missingCheck returns the check of missing audio. It returns nil if the archive has noted no retention, or
+// if the clock is wrong, because then today's date is unknown.
 func missingCheck(ctx context.Context, ledger *manifest.Ledger) (*evidence.MissingCheck, error) {
 	retention, err := evidence.LoadRetention(ctx, ledger)
 	if err != nil || retention.IsZero() {

@@ -572,8 +572,8 @@ func TestPartOfADay(t *testing.T) {
 	checkOnce(t, server)
 }
 
-// TestLines: call rows stand in calls/, a segment of manifest/ has the lines of recordings before
-// the line of their window, and closed.json names both.
+// TestLines: call rows are in calls/, a segment of manifest/ has the lines of recordings before the line of
+// their window, and closed.json names both.
 func TestLines(t *testing.T) {
 	t.Parallel()
 	server := simulate(t, convosotest.Config{Seed: 16, FirstDay: daysAgo(5), CallsPerDay: 50, RecordedShare: 1, MedianSize: 4_000})

@@ -14,8 +14,9 @@ import (
 	"convoso-archiver/evidence"
 )
 
-// TestCallLines damages the rows of a closed and sealed day. verify names the lines, export refuses the day, and after the
-// repair both work with what is left, until archive has listed the day again and everything is there as before.
+// TestCallLines damages the rows of a closed and sealed day. verify names the lines, and export refuses the
+// day. After the repair both work with the remaining rows, until archive has listed the day again and all
+// rows are there as before.
 func TestCallLines(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -77,7 +78,7 @@ func TestCallLines(t *testing.T) {
 				}
 				a.export(0, target(), "--format", "csv")
 				a.find("--json").want(t, 0)
-				// An erasure that does not find the person says what it cannot look into.
+				// An erasure that does not find the person says which lines it cannot search.
 				if e := a.erase(0, "--number", "5559999999"); !strings.Contains(strings.Join(e.Elsewhere, "\n"), repaired.KeptAside[0]) {
 					t.Errorf("erase lists %q", e.Elsewhere)
 				}

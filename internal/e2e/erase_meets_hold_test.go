@@ -119,9 +119,10 @@ func TestHoldOvertakesErase(t *testing.T) {
 	b.other(0, "verify")
 }
 
-// TestHoldBeforeRemoval: a hold looks for what is there, an erasure notes its intent and looks for holds, and then the hold
-// is noted. The erasure has removed nothing yet, so the hold wins and says so. Meanwhile a hold that adds nothing says so
-// too, and a hold that does not see the call any more says that it is not held.
+// TestHoldBeforeRemoval: a hold searches the calls, an erasure notes its intent and looks for holds, and then
+// the hold is noted. The erasure has removed nothing yet, so the hold wins and says so. Before the erasure
+// ends, a hold that adds nothing says so too, and a hold that no longer sees the call says that the call is
+// not held.
 func TestHoldBeforeRemoval(t *testing.T) {
 	t.Parallel()
 	b, calls := eraseBucket(t)

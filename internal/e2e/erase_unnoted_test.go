@@ -72,7 +72,7 @@ func namesWith(part []byte, look func(visit func(name string, content []byte))) 
 	return names
 }
 
-// killOnce kills a run once what is wanted is stored.
+// killOnce kills a run as soon as stored returns true.
 func (a *archive) killOnce(stored func() bool, args ...string) {
 	a.t.Helper()
 	a.finish(a.command(a.t.Context(), args...), func(run *os.Process) {

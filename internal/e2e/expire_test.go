@@ -457,7 +457,7 @@ func (x *expiring) fileOfFirst() string {
 	return ids
 }
 
-// expireButFirst removes what is past its retention, of which the first recording is held.
+// expireButFirst removes all recordings past their retention except the first, which a case holds.
 func (x *expiring) expireButFirst() {
 	x.t.Helper()
 	if got := x.expire(0, "--expired", "--yes"); got.Removed != len(x.past)-1 || got.Held != 1 || len(got.Expiries) != 1 {
@@ -512,9 +512,9 @@ func TestExpiryOvertakesHold(t *testing.T) {
 	}
 }
 
-// TestHoldBeforeExpiry: a hold looks for what is there, an expiry notes its intent and looks for holds, and then the hold is
-// noted: before the expiry looks for claims, or after that. The expiry has removed nothing yet, so the hold wins and says so,
-// and the others go.
+// TestHoldBeforeExpiry: a hold searches the calls, an expiry notes its intent and looks for holds, and then
+// the hold is noted: before the expiry looks for claims, or after that. The expiry has removed nothing yet,
+// so the hold wins and says so, and the expiry removes the other recordings.
 func TestHoldBeforeExpiry(t *testing.T) {
 	t.Parallel()
 	for method, seed := range map[string]uint64{http.MethodPut: 181, http.MethodGet: 182} {
@@ -548,8 +548,9 @@ func TestHoldBeforeExpiry(t *testing.T) {
 	}
 }
 
-// TestHoldSeenByExpiry: a hold is noted after an expiry has noted its intent, finds that intent, and claims after the expiry
-// has. The expiry has seen the hold and left out what it holds, so the hold says that it holds it.
+// TestHoldSeenByExpiry: a hold is noted after an expiry has noted its intent, finds that intent, and claims
+// after the expiry. The expiry has seen the hold and left out the held recordings, so the hold says that it
+// holds them.
 func TestHoldSeenByExpiry(t *testing.T) {
 	t.Parallel()
 	x := newExpiring(t, "s3", 183)
@@ -689,7 +690,8 @@ func TestLifecycle(t *testing.T) {
 			if v.found.Damaged != 2 || v.found.Expired != 1 {
 				t.Errorf("found: %+v", v.found)
 			}
-			// After the loss of the manifest it is told apart likewise, and only these two are fetched again.
+			// After the loss of the manifest rebuild still separates expired from missing audio, and only
+			// these two recordings are fetched again.
 			x.loseManifest(t)
 			if made := x.rebuild(3); made.Expired != 1 || made.Missing != 2 {
 				t.Errorf("rebuilt: %+v", made)

@@ -118,7 +118,7 @@ func TestTokenRevoked(t *testing.T) {
 	if !strings.Contains(r.stderr, "CONVOSO_AUTH_TOKEN") {
 		t.Errorf("stderr: %s", tail(r.stderr))
 	}
-	if n := source.Stats().API.Requests; n > 9+4 { // four days are listed in parallel
+	if n := source.Stats().API.Requests; n > 9+4 { // up to three days are listed in parallel
 		t.Errorf("%d requests with a token that is good for 9", n)
 	}
 	a.checkStored()
@@ -215,8 +215,8 @@ func TestDiskFull(t *testing.T) {
 	a.checkFiles(nil)
 }
 
-// TestClockSkew: with a clock two hours or a year off, no day is closed, and the run says so. Every recording is
-// archived all the same, also of days that the run begins when it has seen the API's Date.
+// TestClockSkew: with a clock two hours or a year off, no day is closed, and the run says so. Every recording
+// is still archived, also those of days that the run begins after it has seen the API's Date.
 func TestClockSkew(t *testing.T) {
 	t.Parallel()
 	for name, skew := range map[string]time.Duration{

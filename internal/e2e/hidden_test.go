@@ -10,8 +10,9 @@ import (
 	"convoso-archiver/internal/s3test"
 )
 
-// TestHiddenManifest deletes the manifest of an archive in a bucket with versions. archive names the delete markers, and
-// so does rebuild on a server that creates nothing in their place. Without the markers the manifest is as it was.
+// TestHiddenManifest deletes the manifest of an archive in a bucket with versions. archive names the delete
+// markers. So does rebuild, unless the server creates a new object under a key with a delete marker. After
+// the removal of the markers the manifest is as it was.
 func TestHiddenManifest(t *testing.T) {
 	t.Parallel()
 	server := threeDays(t, 138)

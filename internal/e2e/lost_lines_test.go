@@ -52,9 +52,9 @@ func wantOnlyMissing(t *testing.T, a *archive, allowed string, missing ...string
 	}
 }
 
-// TestLostLinesWithoutVendor: lines were changed, nobody has a copy, and the vendor has deleted the audio. The steps that
-// seal, audit and verify print keep every stored recording, without a request for audio: also after verify --repair, and
-// after an archive that asked the vendor in vain.
+// TestLostLinesWithoutVendor: lines were changed, nobody has a copy, and the vendor has deleted the audio.
+// The steps that seal, audit and verify print keep every stored recording, without a request for audio: also
+// after verify --repair, and after a run of archive to which the vendor answered "not found".
 func TestLostLinesWithoutVendor(t *testing.T) {
 	onEach(t, 193, func(t *testing.T, a *archive, files plainFiles) {
 		key, allowed := sealKey(t)

@@ -23,7 +23,7 @@ type night struct {
 	inS3     bool
 	mounts   bool // the destination is a small file system of its own
 	wrong    func(t *testing.T, w *nightWorld)
-	behind   time.Duration // of the hosts' clocks: what has settled by them is open
+	behind   time.Duration // how far the clocks of the hosts are behind: a day that has not settled by them stays open
 	starts   bool
 	code     int
 	steps    string // pings
@@ -201,7 +201,7 @@ func live(t *testing.T, n night) map[string]float64 {
 	return values
 }
 
-// nightSettle makes the second day settled and the third not, but for an hour of some days.
+// nightSettle makes the second day settled and the third not, except after 23:00.
 const nightSettle = 95 * time.Hour
 
 // newNightWorld makes an account of two settled days. The first night covers the first day, the second night both.

@@ -9,7 +9,7 @@ import (
 	"convoso-archiver/fetcher/convosotest"
 )
 
-// page answers a request in place of the S3 server, as a proxy does whose server is down, with status 200.
+// page answers a request with a page and status 200, like a proxy whose S3 server is down.
 func page(w http.ResponseWriter, r *http.Request, text string) bool {
 	_, _ = io.Copy(io.Discard, r.Body)
 	w.Header().Set("Content-Type", "text/html")
@@ -21,8 +21,9 @@ func pages() []string {
 	return []string{"", "<html><body>Down for maintenance</body></html>", "<?xml version=\"1.0\"?><Error><Code>InternalError</Code></Error>"}
 }
 
-// TestS3PageInPlaceOfAList: an answer of 200 that is no listing shows no file. That no case and no erasure is listed
-// would have what is held erased, and what is erased stored again.
+// TestS3PageInPlaceOfAList: an answer with status 200 that is no listing does not count as an empty list.
+// Otherwise erase would see no case and erase held recordings, and archive would see no erasure and store
+// erased recordings again.
 func TestS3PageInPlaceOfAList(t *testing.T) {
 	t.Parallel()
 	for _, text := range pages() {
@@ -48,7 +49,8 @@ func TestS3PageInPlaceOfAList(t *testing.T) {
 	}
 }
 
-// TestS3PageInPlaceOfAWrite: an answer of 200 to a write by something else than the store confirms nothing.
+// TestS3PageInPlaceOfAWrite: an answer with status 200 to a write confirms nothing if it is not the store's
+// answer.
 func TestS3PageInPlaceOfAWrite(t *testing.T) {
 	t.Parallel()
 	for _, text := range pages() {

@@ -297,7 +297,7 @@ func leftIn(t *testing.T, state string) []string {
 	return left
 }
 
-// TestS3Hostile: file names that could escape the prefix.
+// TestS3HostileNames: file names that could escape the prefix.
 func TestS3HostileNames(t *testing.T) {
 	t.Parallel()
 	source := simulate(t, convosotest.Config{

@@ -162,8 +162,8 @@ func (a *archive) tree() map[string]string {
 	return files
 }
 
-// TestVerifyAndRepair damages an archive in every conceivable way. verify reports the damage without changes;
-// verify --repair and archive repair it without deleting anything.
+// TestVerifyAndRepair damages an archive in many ways. verify reports the damage without changes; verify
+// --repair and archive repair it without deleting anything.
 func TestVerifyAndRepair(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -424,7 +424,8 @@ func TestVerifyCommand(t *testing.T) {
 	a.verify("--quick").want(t, 4, verify.BadArchive)
 }
 
-// TestVerifyWhileLocked: only a repair needs the lock.
+// TestVerifyWhileLocked: verify needs the lock for a repair, and not to look. TestVerifyNotesAgainstARun
+// tests --note.
 func TestVerifyWhileLocked(t *testing.T) {
 	t.Parallel()
 	a := onDisk(t, threeDays(t, 52))

@@ -74,8 +74,8 @@ convoso-archiver seal --dest convoso-demo --key seal
 	}
 }
 
-// TestKnownFindings runs the commands that compare an audit with known findings: a finding that is known stays silent, a
-// new one is printed, and an audit that fails is no silence.
+// TestKnownFindings runs the commands that compare an audit with known findings: they succeed if all findings
+// are known, print a new one and fail, and fail without an archive.
 func TestKnownFindings(t *testing.T) {
 	text, err := os.ReadFile(inRoot("docs/evidence.md"))
 	if err != nil {
@@ -111,8 +111,8 @@ func TestKnownFindings(t *testing.T) {
 	nightly("no archive", "bad", "")
 }
 
-// TestCompliance runs the commands of docs/compliance.md over the demo's archive, after its days are
-// sealed.
+// TestCompliance runs the sh commands of docs/compliance.md over the demo's archive; the first one seals its
+// days.
 func TestCompliance(t *testing.T) {
 	s := newShell(t)
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "compliance.md"))
@@ -137,7 +137,7 @@ func TestCompliance(t *testing.T) {
 	}
 }
 
-// TestLockCommands runs the commands that lock recordings, over three days of a bucket with Object Lock.
+// TestLockCommands runs the commands of both pages with locks, over three days of a bucket with Object Lock.
 func TestLockCommands(t *testing.T) {
 	for page, want := range map[string][]string{
 		retentionPage:        {"GOVERNANCE locks for 7y, after 30d of 3 days"},

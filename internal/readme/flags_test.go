@@ -97,7 +97,7 @@ func commandsOf(text string) []string {
 	text, _, _ = strings.Cut(text, "\n\n")
 	var names []string
 	for line := range strings.Lines(text) {
-		// help help prints the help of the program.
+		// "help help" describes the program's own help.
 		if name := strings.Fields(line)[0]; strings.HasPrefix(line, "  "+name) && name != "help" {
 			names = append(names, name)
 		}

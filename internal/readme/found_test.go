@@ -114,7 +114,7 @@ var (
 	reportedPattern = regexp.MustCompile(`(?m)^total +[1-9].*|^20\d\d-\d\d-\d\d,.*|"day": ?"20.*`)
 )
 
-// rowsOf runs a command and returns what it says of its rows, "" where it has none.
+// rowsOf runs a command and returns the part of its output that counts rows, "" if it found none.
 func (s *shell) rowsOf(t *testing.T, line string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", line)

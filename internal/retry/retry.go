@@ -60,8 +60,9 @@ func Do(ctx context.Context, p Policy, op func(context.Context) error) error {
 	}
 }
 
-// If calls op until it succeeds, at most four times within half a minute, as long as mayPass reports its error as
-// temporary. It is the policy of commands that read or change an archive object by object.
+// If calls op until it succeeds, at most four times with a few seconds between them, as long as mayPass
+// reports its error as temporary. It is the policy of commands that read or change an archive object by
+// object.
 func If(ctx context.Context, mayPass func(error) bool, op func(context.Context) error) error {
 	return Do(ctx, Policy{Tries: 4, Initial: time.Second / 2, Max: 10 * time.Second}, func(ctx context.Context) error {
 		err := op(ctx)

@@ -175,10 +175,9 @@ func checkInit(declaration ast.Decl, report reporter) {
 	}
 }
 
-// checkSkips requires a function that skips a test to check a permitted condition: the system, -short,
-// REQUIRE_S3, which make test sets, REQUIRE_STRACE, REQUIRE_ENGINES or REQUIRE_DOCS, which CI sets: strace is
-// a package of the system, and tracing may be forbidden. A skip for any other reason could stay unnoticed for
-// ever. A fuzz target may skip inputs.
+// checkSkips requires a function that skips a test to check a permitted condition: the system, -short, or one
+// of the variables REQUIRE_…, with which make test, CI or a developer turns the skip into a failure. A skip
+// for any other reason could stay unnoticed for ever. A fuzz target may skip inputs.
 func checkSkips(declaration ast.Decl, report reporter) {
 	if f, ok := declaration.(*ast.FuncDecl); ok && strings.HasPrefix(f.Name.Name, "Fuzz") {
 		return

@@ -39,8 +39,8 @@ func TestParseRange(t *testing.T) {
 	}
 }
 
-// FuzzRange compares with the standard library where it answers with one range. The range must always lie within the
-// body..
+// FuzzRange compares with the standard library where it answers with one range. The range must always lie
+// within the body.
 func FuzzRange(f *testing.F) {
 	for _, seed := range []string{"bytes=0-", "bytes=-5", "bytes=3-2", "bytes=1-1,3-4", "bytes= 1-", "BYTES=1-2", "bytes=99999999999999999999-", "bytes=-0"} {
 		f.Add(seed, uint16(100))

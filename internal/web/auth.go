@@ -46,7 +46,7 @@ func (s *Server) identify(next http.Handler) http.Handler {
 				s.refuse(w, r, http.StatusForbidden, "You may not see this archive.", "Ask the administrator of this page for access.")
 				return
 			}
-			// A proxy without a login of its own would name whomever the client claims to be.
+			// A proxy without a login of its own would pass on any name that the client sends.
 			if isBasic(r) && s.Users != nil && s.Users.hasPassword(named) && !s.login(w, r, u) {
 				return
 			}

@@ -143,7 +143,7 @@ func (c *catalog) keep(day string, d *loadedDay) {
 	c.days[day] = d
 }
 
-// forget has a day read again.
+// forget makes the next request read a day again.
 func (c *catalog) forget(day string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

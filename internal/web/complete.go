@@ -225,9 +225,9 @@ func (p *completePage) fill(made *report.Report, month, day string) {
 // facts returns sentences about the archive: with counts the totals, when the report was made, the last run, and the last
 // verification.
 func facts(made *report.Report, counts bool) []string {
-	list := []string{"Made at " + made.Made.Format("2006-01-02 15:04") + " UTC."}
+	list := []string{"As of " + made.Made.Format("2006-01-02 15:04") + " UTC."}
 	if !made.LastRun.IsZero() {
-		list = append(list, "The last run wrote "+made.LastRun.Format("2006-01-02 15:04")+" UTC.")
+		list = append(list, "The last run wrote to the archive at "+made.LastRun.Format("2006-01-02 15:04")+" UTC.")
 	}
 	list = append(list, verifiedText(made))
 	if counts {

@@ -16,8 +16,8 @@ import (
 // requests in a bucket, and changes once a night.
 const metricsFresh = 10 * time.Minute
 
-// metrics answers a scrape. It includes counts of the whole archive only for users who may see them
-// on Completeness.
+// metrics answers a scrape with counts of the whole archive. It refuses users who see only some campaigns or
+// agents, unless they have the right audit.
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 	u := userOf(r)
 	if !u.Audit && (!u.Listen || u.isLimited()) {

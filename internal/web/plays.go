@@ -50,7 +50,8 @@ func (p *plays) goesOn(key play, now time.Time) (reason string, ok bool) {
 	return s.reason, true
 }
 
-// begin starts a session.
+// begin starts a session. If there are too many, it first forgets those that have ended, and other ones until
+// half of the maximum is left.
 func (p *plays) begin(key play, reason string, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

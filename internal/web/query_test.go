@@ -182,7 +182,7 @@ func TestLook(t *testing.T) {
 	}
 }
 
-func TestWeeks(t *testing.T) {
+func TestWeeksOfAMonth(t *testing.T) {
 	for month, want := range map[string][2]int{"2025-05": {5, 3}, "2025-06": {6, 6}, "2026-02": {4, 6}, "2024-02": {5, 3}} {
 		first, err := time.Parse("2006-01", month)
 		if err != nil {

@@ -408,7 +408,8 @@ func TestVerified(t *testing.T) {
 	}
 }
 
-// A verification that cannot be read is named by its file, as far as the error tells, and the report is made without it.
+// TestVerificationNotRead: the report names the file of a verification that cannot be read, if the error
+// names it, and is made without it.
 func TestVerificationNotRead(t *testing.T) {
 	const name = "evidence/verify-1.jsonl"
 	for _, test := range []struct {

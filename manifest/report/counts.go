@@ -76,8 +76,8 @@ func (t *Total) UnarchivedCounts() []Named {
 		Named{t.ByOutcome[manifest.Erased], "erased"}, Named{t.ByOutcome[manifest.Expired], "expired"})
 }
 
-// More counts the open days that may have recordings without any line, and says what to do. If it is not empty, the
-// noted recordings are not all, and no text must count the archived ones as parts of them.
+// More counts the open days that may have recordings without any line, and says what to do. If it is not
+// empty, the number of all recordings is unknown, so no text may show the archived ones as a part of it.
 func (t *Total) More() []Named {
 	what := "open days are not listed completely, so more recordings may exist: run archive over these days"
 	if t.PartlyListed == 1 {
@@ -86,7 +86,7 @@ func (t *Total) More() []Named {
 	return nonZero(Named{t.PartlyListed, what})
 }
 
-// How says what the verification read; an unknown mode is its own word.
+// How returns in words what the verification read; for an unknown mode it returns the mode.
 func (v *Verified) How() string {
 	switch v.Mode {
 	case manifest.VerifiedFull:

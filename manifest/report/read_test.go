@@ -166,8 +166,8 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// TestDayWords reads spans of an archive whose first day is 4 May and whose last one is 7 May, on 10 May, and reads in words
-// which of their days are not settled, and which ones are older than the archive.
+// TestDayWords reads spans of an archive with days from 4 to 7 May, on 10 May: the words name the days that
+// are not settled, and those that are older than the archive.
 func TestDayWords(t *testing.T) {
 	l := ledger(t, t.TempDir(), false)
 	for _, name := range []string{"2025-05-04", "2025-05-05", "2025-05-07"} {

@@ -179,7 +179,7 @@ type Purge struct {
 	Oldest   string `json:"oldest"`
 	DaysLeft int    `json:"days_left"`
 	Past     int    `json:"past"` // such days whose first calls have reached the purge age
-	// Next is the oldest such day that has not yet, empty for none.
+	// Next is the oldest such day whose first calls have not reached the purge age, empty for none.
 	Next         string `json:"next"`
 	NextDaysLeft int    `json:"next_days_left"`
 }

@@ -213,8 +213,7 @@ func TestLengths(t *testing.T) {
 	}
 }
 
-// TestBusy: two copies into one folder exclude each other, and a killed one does no harm.
-// TestFormulas gives a spreadsheet no text that it would take for a formula.
+// TestFormulas: no text in the index is one that a spreadsheet would take for a formula.
 func TestFormulas(t *testing.T) {
 	s := &folderSource{dir: t.TempDir()}
 	call := s.recorded(t, "r1", "body")
@@ -238,6 +237,7 @@ func TestFormulas(t *testing.T) {
 	}
 }
 
+// TestBusy: two copies into one folder exclude each other, and a killed one does no harm.
 func TestBusy(t *testing.T) {
 	s, dir := &folderSource{dir: t.TempDir()}, t.TempDir()
 	one, err := Start(t.Context(), dir, Options{Source: s})
@@ -377,7 +377,7 @@ func TestWithoutLinks(t *testing.T) {
 	}
 }
 
-// TestRemovedMeanwhile: what was erased while others were copied is left out, and is no damage.
+// TestRemovedMeanwhile: a recording that is erased during the copy is left out, and is not damage.
 func TestRemovedMeanwhile(t *testing.T) {
 	s := &folderSource{dir: t.TempDir()}
 	there, erased, missing := s.recorded(t, "r1", "one"), s.recorded(t, "r2", "two"), s.recorded(t, "r3", "three")

@@ -83,7 +83,7 @@ func (c *csvLine) field(name, value string) {
 	c.record = append(c.record, '"')
 }
 
-// text drops NUL, which CSV readers treat differently.
+// text writes a text. NUL becomes U+FFFD, because CSV readers treat NUL differently.
 func (c *csvLine) text(name, value string) {
 	guarded := value
 	if c.excel {

@@ -239,7 +239,7 @@ func testParts(t *testing.T, p Place) {
 	part.Discard()
 	wantObject(t, s, "a/part.mp3", body)
 
-	// The same again, and another: both parts stay unchanged.
+	// The same body again, and another body: both parts stay unchanged.
 	object.Body = newPart(t, s, body)
 	wantTaken(t, s, object, true, len(body), "rec-1")
 	object.Key = "a/part-2.mp3"
@@ -259,7 +259,7 @@ func testParts(t *testing.T, p Place) {
 	put(t, s, object)
 	wantObject(t, s, "a/of-another.mp3", body)
 
-	// Given up.
+	// A discarded part, and a part with another size than the object.
 	newPart(t, s, body).Discard()
 	short := Object("rec-3", body, "a/short.mp3")
 	short.Body = newPart(t, s, body[1:])

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Makes the files of this folder: recordings in each format, encoded by SoX or FFmpeg,
-# and beside each what SoX decodes from it, as PCM of 16 bits without a header. FFmpeg
-# decodes the same to the last bit, but for IMA ADPCM: it multiplies where the
-# recommendation adds shifted steps, and rounds otherwise.
+# and for each the samples that SoX decodes from it, as PCM of 16 bits without a header. FFmpeg
+# decodes all of them to the same bits except IMA ADPCM: there it multiplies where the
+# recommendation adds shifted steps, and rounds differently.
 #
 #	apt-get install sox ffmpeg; sh make.sh
 set -eu
