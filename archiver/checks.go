@@ -3,9 +3,7 @@
 package archiver
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"sync"
 	"time"
@@ -103,12 +101,9 @@ func (c *accountCheck) check(r *run, calls []fetcher.Call) error {
 	}
 	c.archive.AccountID = account
 	err := r.patiently(func() error { return r.ledger.SaveArchive(r.hard, c.archive) })
-	if errors.Is(err, fs.ErrExist) { // another run wrote it first, or this one did, but got no answer
+	if isContested(err) { // another run wrote it first, or this one did, but got no answer
 		var noted manifest.Archive
-		err = r.patiently(func() (err error) {
-			noted, err = r.ledger.Archive(r.hard)
-			return err
-		})
+		noted, err = r.storedArchive(r.hard)
 		switch {
 		case err == nil && noted.AccountID == account:
 			return nil

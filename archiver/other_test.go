@@ -95,6 +95,7 @@ type archiveTrouble struct {
 	changed func(b *memoryBucket)
 	writes  int
 	hides   int // number of reads of archive.json that find nothing; below 0: all
+	after   int // writes before these reads
 }
 
 func (b *archiveTrouble) prepare() {
@@ -107,7 +108,7 @@ func (b *archiveTrouble) prepare() {
 		return nil
 	}
 	b.get = func(name string) error {
-		if name == "manifest/archive.json" && b.hides != 0 {
+		if name == "manifest/archive.json" && b.hides != 0 && b.writes >= b.after {
 			b.hides--
 			return fs.ErrNotExist
 		}
@@ -132,6 +133,7 @@ func TestArchiveIsMadeByAnother(t *testing.T) {
 		at      int
 		changed func(*memoryBucket)
 		hides   int
+		after   int
 		want    error
 	}{
 		"nobody":                                   {},
@@ -143,6 +145,8 @@ func TestArchiveIsMadeByAnother(t *testing.T) {
 		"shown a moment later":                     {hides: 2}, // when the run reads it, and before it saves
 		"shown when the run asks for a third time": {hides: 4},
 		"made by another, and shown late":          {at: 1, changed: write("", zone), hides: 4},
+		"its account, the same, and shown late":    {at: 2, changed: write("100200", zone), after: 2, hides: 3},
+		"its own account, shown late":              {after: 2, hides: 3},
 		"never shown":                              {hides: -1, want: errUnseenArchive},
 		"made by another, and never shown":         {at: 1, changed: write("", zone), hides: -1, want: errUnseenArchive},
 		"another account's, and a moment later":    {at: 1, changed: write("100999", zone), hides: 1, want: ErrOtherArchive},
@@ -153,7 +157,7 @@ func TestArchiveIsMadeByAnother(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world) {
 				day := w.ago(5)
 				w.recordedCalls(day, 30)
-				bucket := &archiveTrouble{memoryBucket: newBucket(), at: test.at, changed: test.changed, hides: test.hides}
+				bucket := &archiveTrouble{memoryBucket: newBucket(), at: test.at, changed: test.changed, hides: test.hides, after: test.after}
 				bucket.prepare()
 				n := w.try(trial{bucket: bucket, config: spanOf(day, day)})
 				if !errors.Is(n.err, test.want) {

@@ -103,8 +103,8 @@ func (r *run) takeOver(archive manifest.Archive) (manifest.Archive, error) {
 		return archive, nil
 	}
 	err = r.patiently(func() error { return r.ledger.SaveArchive(r.soft, archive) })
-	if errors.Is(err, fs.ErrExist) { // another run was first
-		archive, err = r.ledger.Archive(r.soft)
+	if isContested(err) { // another run was first
+		archive, err = r.storedArchive(r.soft)
 	}
 	if err != nil {
 		return archive, fmt.Errorf("note what the archive belongs to: %w", err)
@@ -124,8 +124,8 @@ func (r *run) updateArchive(archive manifest.Archive) error {
 		archive.ConditionalWrites = honours
 	}
 	err := r.patiently(func() error { return r.ledger.SaveArchive(r.soft, archive) })
-	if errors.Is(err, fs.ErrExist) { // another run noted it first
-		archive, err = r.ledger.Archive(r.soft)
+	if isContested(err) { // another run noted it first
+		archive, err = r.storedArchive(r.soft)
 	}
 	if err != nil {
 		return fmt.Errorf("save the archive's format: %w", err)
@@ -144,8 +144,8 @@ var errUnseenArchive = errors.New("the store accepted manifest/archive.json and 
 func (r *run) newArchive() (manifest.Archive, error) {
 	archive := manifest.Archive{APIURL: r.config.APIURL, TimeZone: r.config.Zone.String(), ConditionalWrites: r.config.Conditions}
 	err := r.patiently(func() error { return r.ledger.SaveArchive(r.soft, archive) })
-	if err == nil || errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) { // it did not see its own file
-		archive, err = r.createdArchive()
+	if err == nil || isContested(err) {
+		archive, err = r.storedArchive(r.soft)
 	}
 	if err != nil {
 		return archive, fmt.Errorf("save the archive's settings: %w", err)
@@ -153,12 +153,21 @@ func (r *run) newArchive() (manifest.Archive, error) {
 	return archive, nil
 }
 
-// createdArchive reads the archive.json that exists, as the store has said. It tries a few times: versitygw does not
+// isContested reports whether another run saved archive.json at the same time: this run did not replace that one, or did not
+// see its own.
+func isContested(err error) bool {
+	return errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist)
+}
+
+// storedArchive reads the archive.json that exists, as the store has said. It tries a few times: versitygw does not
 // return a file while another run replaces it.
-func (r *run) createdArchive() (manifest.Archive, error) {
+func (r *run) storedArchive(ctx context.Context) (archive manifest.Archive, err error) {
 	const attempts = 4
 	for attempt := 1; ; attempt++ {
-		archive, err := r.ledger.Archive(r.soft)
+		err := r.patiently(func() (err error) {
+			archive, err = r.ledger.Archive(ctx)
+			return err
+		})
 		if !errors.Is(err, fs.ErrNotExist) {
 			return archive, err
 		}
@@ -167,8 +176,8 @@ func (r *run) createdArchive() (manifest.Archive, error) {
 		}
 		select {
 		case <-time.After(delayAfter(attempt)):
-		case <-r.soft.Done():
-			return archive, context.Cause(r.soft)
+		case <-ctx.Done():
+			return archive, context.Cause(ctx)
 		}
 	}
 }

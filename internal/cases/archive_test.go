@@ -38,7 +38,7 @@ type archive struct {
 	flags    []string
 	env      []string
 	wrap     func(*exec.Cmd) // modifies the command before it starts
-	patience time.Duration   // timeout of a run
+	patience time.Duration   // timeout of a run; the default ends only those that would never end, on a busy machine too
 	rate     string          // --media-rate
 }
 
@@ -48,7 +48,7 @@ func onDisk(t testing.TB, v *vendor, from, to string, flags ...string) *archive 
 	dir := t.TempDir()
 	return &archive{
 		t: t, v: v, dest: filepath.Join(dir, "dest"), state: filepath.Join(dir, "state"), from: from, to: to,
-		flags: flags, patience: 45 * time.Second, rate: "0",
+		flags: flags, patience: 4 * time.Minute, rate: "0",
 	}
 }
 

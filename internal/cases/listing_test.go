@@ -34,7 +34,6 @@ func totals() []example {
 			v.fill(ago(5), 100, 50)
 			v.Total = total()
 			a := onDisk(t, v, ago(5), ago(5))
-			a.patience = 10 * time.Second
 			r := a.run().want(3)
 			a.isOpen(ago(5))
 			a.holds(v.bodies()...)
@@ -150,7 +149,6 @@ func ignoredDates() []example {
 			body := string(answer(0, 500, c.total, page))
 			v.API = reply(http.StatusOK, "application/json", body)
 			a := onDisk(t, v, ago(8), ago(4))
-			a.patience = 10 * time.Second
 			a.run().want(1).says("ignore")
 			if n := len(v.requests("api")); n > 30 {
 				t.Errorf("%d requests to find out", n)
@@ -192,7 +190,6 @@ func bounds() []example {
 				}
 			}
 			a := onDisk(t, v, ago(5), ago(5))
-			a.patience = 3 * time.Minute // two seconds of CPU, with many other examples in parallel
 			a.run().want(0)
 			a.isClosed(ago(5))
 			a.holds(v.bodies()...)

@@ -2,6 +2,7 @@ package cases
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -276,7 +277,7 @@ func (v *vendor) find(query url.Values) []row {
 	text := func(r row, name string) string { s, _ := r[name].(string); return s }
 	if !v.sorted {
 		slices.SortStableFunc(v.Rows, func(a, b row) int {
-			return strings.Compare(text(a, "call_date")+text(a, "id"), text(b, "call_date")+text(b, "id"))
+			return cmp.Or(strings.Compare(text(a, "call_date"), text(b, "call_date")), strings.Compare(text(a, "id"), text(b, "id")))
 		})
 		v.sorted = true
 	}

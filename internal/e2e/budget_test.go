@@ -28,7 +28,7 @@ func TestMaxBytes(t *testing.T) {
 			break
 		}
 		r.want(t, 3)
-		if r.summary.Stopped != "max-bytes" || r.summary.Bytes < 100_000 || r.summary.Bytes > 100_000+(workers-1)*most {
+		if r.summary.Stopped != "max-bytes" || r.summary.Bytes < 100_000 || r.summary.Bytes >= 100_000+workers*most {
 			t.Errorf("stopped by %q with %d bytes", r.summary.Stopped, r.summary.Bytes)
 		}
 	}

@@ -269,14 +269,7 @@ func TestAuditFindings(t *testing.T) {
 			t.Errorf("without a head: %s", r.stdout)
 		}
 		day := daysAgo(10)
-		segment := func(tree string) string {
-			names := files.names(tree + "/" + day + "/2")
-			if len(names) == 0 {
-				t.Fatal("no segment")
-			}
-			return names[0]
-		}
-		lines, rows, audio, hold := segment("manifest"), segment("calls"), "", files.names("evidence/hold-")[0]
+		lines, rows, audio, hold := fullSegment(t, files, day), files.names("calls/" + day + "/2")[0], "", files.names("evidence/hold-")[0]
 		for name := range a.files() {
 			if strings.HasSuffix(name, ".mp3") {
 				audio = name

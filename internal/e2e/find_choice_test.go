@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"convoso-archiver/fetcher/convosotest"
 )
@@ -108,7 +109,7 @@ func TestFindSampleAgain(t *testing.T) {
 	open := onDisk(t, simulate(t, convosotest.Config{Seed: 197, FirstDay: daysAgo(5), Days: 5, CallsPerDay: 12, MedianSize: 2_000}))
 	open.run("--start-time", daysAgo(5), "--end-time", daysAgo(1)).want(t, 0)
 	wantSaid(t, open.find("--sample", "59").want(t, 0).stderr,
-		daysAgo(1)+" is not closed yet, so archive may add calls of it: a new sample with --end-time "+daysAgo(3)+" stays the same\n")
+		daysAgo(1)+" is not closed yet, so archive may add calls of it: a new sample with --end-time "+settled(time.Now(), usualSettle)+" stays the same\n")
 
 	day := []string{"--start-time", daysAgo(9), "--end-time", daysAgo(9)}
 	for _, args := range [][]string{{"--sample", "13"}, {"--sample", "13", "--seed", "5"}} {

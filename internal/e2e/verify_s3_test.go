@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -144,16 +145,20 @@ func TestVerifyS3Trouble(t *testing.T) {
 	b.env = append(b.env, quickExit)
 	b.run("--start-time", daysAgo(10), "--end-time", daysAgo(8)).want(t, 0)
 	key := slices.Min(slices.Collect(maps.Keys(b.readBucket().archived)))
+	var slowed sync.Map // paths: a request that is refused again and again is not readable
 	b.trouble(func(w http.ResponseWriter, r *http.Request, n int) bool {
-		switch {
-		case r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, key):
+		if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, key) {
 			s3Error(w, http.StatusForbidden, "InvalidObjectState")
 			return true
-		case n%10 == 0:
-			s3Error(w, http.StatusServiceUnavailable, "SlowDown")
-			return true
 		}
-		return false
+		if n%10 != 0 {
+			return false
+		}
+		_, again := slowed.LoadOrStore(r.URL.Path, true)
+		if !again {
+			s3Error(w, http.StatusServiceUnavailable, "SlowDown")
+		}
+		return !again
 	})
 	v := b.verify().want(t, 3, verify.NotReadable)
 	if v.found.Unreadable != 1 || v.found.Checked != 59 || !strings.Contains(v.found.Findings[0].Detail, "restore it") {
