@@ -278,12 +278,25 @@ func (r *run) joinOther(d *day, tries int) (done bool) {
 
 // leaveOpen counts a day that stays open.
 func (r *run) leaveOpen(day OpenDay) {
-	r.sum.count(func(s *Summary) { s.OpenDays = append(s.OpenDays, day) })
+	r.sum.count(func(s *Summary) { s.OpenDays = withOpenDay(s.OpenDays, day) })
 	level := slog.LevelInfo
 	if day.Waiting == 0 && slices.Equal(day.Reasons, []string{reasonStopped}) {
 		level = slog.LevelDebug // why the run ended is one line, not one for each day in work
 	}
 	r.log.Log(r.hard, level, "day stays open", "day", day.Day, "settled", day.Settled, "waiting", day.Waiting, "reasons", day.Reasons)
+}
+
+// withOpenDay adds an open day. A day that a run worked on twice, the second time for rows that the API listed under
+// another day, counts once, as the time when it had more waiting recordings.
+func withOpenDay(days []OpenDay, day OpenDay) []OpenDay {
+	i := slices.IndexFunc(days, func(d OpenDay) bool { return d.Day == day.Day })
+	if i < 0 {
+		return append(days, day)
+	}
+	if day.Unreadable || day.Waiting > days[i].Waiting {
+		days[i] = day
+	}
+	return days
 }
 
 // reasonStopped is the reason for a day that the run did not finish.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -254,4 +255,22 @@ func TestFilteredListingWritesNothingOff(t *testing.T) {
 			time.Sleep(25 * time.Hour)
 		}
 	})
+}
+
+func TestOpenDayCountsOnce(t *testing.T) {
+	t.Parallel()
+	var days []OpenDay
+	for _, day := range []OpenDay{
+		{Day: "2025-05-01", Waiting: 60, Settled: true, Reasons: []string{"waiting"}}, {Day: "2025-05-02", Reasons: []string{"new"}},
+		{Day: "2025-05-01", Waiting: 50, Settled: true, Reasons: []string{"strays"}},
+		{Day: "2025-05-02", Waiting: 2, Reasons: []string{"strays"}},
+	} {
+		days = withOpenDay(days, day)
+	}
+	want := []OpenDay{
+		{Day: "2025-05-01", Waiting: 60, Settled: true, Reasons: []string{"waiting"}}, {Day: "2025-05-02", Waiting: 2, Reasons: []string{"strays"}},
+	}
+	if !reflect.DeepEqual(days, want) {
+		t.Errorf("%+v, want %+v", days, want)
+	}
 }

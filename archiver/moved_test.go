@@ -212,3 +212,39 @@ func TestRenamedWhereItIsNotListed(t *testing.T) {
 		}
 	})
 }
+
+// TestManyCallsMove moves more calls to the next day than a run asks for.
+func TestManyCallsMove(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, w *world) {
+		day := w.ago(5)
+		w.recordedCalls(w.ago(7), 2)
+		w.recordedCalls(day, 20)
+		w.recordedCalls(day.AddDays(1), 3)
+		var moving []*worldCall
+		for range 60 {
+			c := w.call(string(day)+" 23:30:00", 1)
+			c.recorded[0].link = time.Now().Add(15 * oneDay)
+			moving = append(moving, c)
+		}
+		span := spanOf(day, day.AddDays(1))
+		w.try(trial{config: span})
+		time.Sleep(oneDay)
+		for _, c := range moving {
+			c.at = c.at.Add(time.Hour)
+		}
+		for range 12 {
+			w.try(trial{config: span})
+			time.Sleep(25 * time.Hour)
+		}
+		lost := 0
+		for _, c := range moving {
+			if s := w.state(day, c.recorded[0]); s.Outcome == manifest.Lost {
+				lost++
+			}
+		}
+		if lost > 0 || !w.isClosed(day) {
+			t.Errorf("%d of 60 recordings that the vendor lists under the next day are lost; closed %v", lost, w.isClosed(day))
+		}
+	})
+}

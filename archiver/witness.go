@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -406,74 +405,6 @@ func (r *run) unasked(page *fetcher.Page, host string) (fetcher.Secret, bool) {
 		}
 	}
 	return "", false
-}
-
-// maxFollowed is the maximum number of calls with missing recordings that a run requests one by
-// one. If more are missing, the calls were deleted rather than moved.
-const maxFollowed = 50
-
-// lookElsewhere asks the API under which day it lists calls with missing recordings. A call on
-// another day is archived there.
-func (r *run) lookElsewhere(wanted []needed) error {
-	for _, w := range wanted {
-		d := w.day
-		d.lookedUp, d.elsewhere = yes, map[string]bool{}
-		missing := map[string][]string{} // identities by call
-		for id, s := range d.ledger.Recordings() {
-			if !d.listed[id] && s.CallID != "" && (!s.Outcome.Final() || s.Outcome == manifest.Archived) {
-				missing[s.CallID] = append(missing[s.CallID], id)
-			}
-		}
-		for _, call := range slices.Sorted(maps.Keys(missing)) {
-			if r.soft.Err() != nil {
-				d.lookedUp = unknowable
-			}
-			if r.followed++; r.followed > maxFollowed || d.lookedUp == unknowable {
-				break
-			}
-			r.follow(d, call, missing[call])
-		}
-	}
-	return r.workStrays()
-}
-
-// follow asks the API under which day it lists a call.
-func (r *run) follow(d *day, callID string, missing []string) {
-	span := fetcher.Window{From: d.date.AddDays(-maxLookBack / 2).Window().From, To: d.date.AddDays(maxLookBack / 2).Window().To}
-	if last := r.clock.latest(r.config.Zone); span.To.After(last) {
-		span.To = last
-	}
-	page, err := r.source.Look(r.soft, span, fetcher.Filter{ID: callID}, 0)
-	if err != nil {
-		r.log.Warn("cannot ask the API whether a call still exists", "call_id", callID, "err", err)
-		d.lookedUp = unknowable
-		return
-	}
-	for i := range page.Calls {
-		call := &page.Calls[i]
-		if _, readable := call.Date(); call.ID != callID || !readable {
-			continue
-		}
-		if call.Day == d.date {
-			// The call is on this day, so a recording of it that the listing lacks contradicts the listing. A
-			// recording with a missing recording's id and another file name is a different one, which the
-			// listing may have.
-			if slices.ContainsFunc(d.ids.of(call), func(id string) bool { return !d.listed[id] && !d.ledger.IsErased(id, callID) }) {
-				d.lookedUp = unknowable
-			}
-			continue
-		}
-		r.keepStray(d, call)
-		for k := range call.Recordings {
-			recording := &call.Recordings[k]
-			for _, id := range missing {
-				if s, _ := d.ledger.Recording(id); !isID(id, recording.ID) && recording.Source() != s.Source {
-					continue
-				}
-				d.elsewhere[id] = true
-			}
-		}
-	}
 }
 
 // candidate is an object in the store for a recording that would otherwise be lost.
