@@ -214,7 +214,7 @@ func (j *judgement) witnessed(witness *answer, need *bool, reason string) bool {
 	case unasked:
 		*need = true
 	case unknowable:
-		j.reason("the API did not answer a control request for another day")
+		j.reason("the API did not answer a request for another day; the request checks that the API lists calls")
 	default:
 		j.reason("%s", reason)
 	}
