@@ -93,10 +93,9 @@ prints Prometheus alerting rules for the metrics of --metrics-file and serve.`,
 			{"all of the past on a Slurm cluster",
 				"convoso-archiver deploy slurm --dest s3://my-bucket/calls --start-time 2023-01-01 --end-time 2025-05-31 \\\n" +
 					"  --auth-token-file /shared/token > backfill.sh"},
-			{"all of the past with AWS Batch",
+			{"all of the past with AWS Batch; two variables have the ARNs of a role and of the token's secret",
 				"convoso-archiver deploy aws-batch --image registry.example.com/convoso-archiver:1.0.0 \\\n" +
-					"  --job-queue backfill --role arn:aws:iam::123456789012:role/convoso-archiver \\\n" +
-					"  --token-secret arn:aws:secretsmanager:us-east-1:123456789012:secret:token \\\n" +
+					"  --job-queue backfill --role \"$ROLE_ARN\" --token-secret \"$SECRET_ARN\" \\\n" +
 					"  --dest s3://my-bucket/calls --start-time 2023-01-01 --end-time 2025-05-31 --to backfill"},
 			{"alerting rules for Prometheus",
 				"convoso-archiver deploy alerts > alerts.yml"},

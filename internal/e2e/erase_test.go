@@ -270,7 +270,7 @@ func eraseAll(t *testing.T, a *archive, b *bucket, p person) {
 	wantTraces(t, b, traces, true, kept...)
 	said := a.other(0, "erase", "--state-dir", a.state, "--number", p.number, "--reason", "request 7", "--export", tables, "--yes")
 	noTraces(said)
-	if !strings.Contains(said.stdout, "quarantine   1 removed") || !strings.Contains(said.stdout, "copies of damaged files") {
+	if !strings.Contains(said.stdout, "quarantine   1 file removed") || !strings.Contains(said.stdout, "copies of damaged files") {
 		t.Errorf("erase: %s", said.stdout)
 	}
 	wantTraces(t, b, traces, false, kept...)
