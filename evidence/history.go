@@ -353,6 +353,9 @@ func eventOf(r manifest.Recording, l manifest.Line, day string) Event {
 		if r.ContentType != "" {
 			parts = append(parts, r.ContentType)
 		}
+		if r.Run != "" {
+			parts = append(parts, "run "+r.Run)
+		}
 	} else if r.Reason != "" {
 		parts = append(parts, r.Reason)
 	}

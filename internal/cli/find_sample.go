@@ -52,7 +52,7 @@ func (f *found) tellSample(ctx context.Context, job *findJob, archive *searched,
 		if n == 1 {
 			line = "only 1 call matches; it was taken"
 		}
-		tell.note(line+"; "+span+" finds the same again", "all matching calls were taken",
+		tell.note(line+"; "+span+" finds the same again, unless archive adds calls of these days", "all matching calls were taken",
 			"calls", n, "sample", job.query.Sample, "start_time", from, "end_time", to)
 	case job.drawn:
 		seed := strconv.FormatUint(job.query.Seed, 10)

@@ -246,8 +246,7 @@ func nextAfterVerify(s verify.Summary) string {
 	}
 	known := s.Counts[verify.KnownDamaged]
 	lost := lostFiles(s.Findings)
-	add(!s.Repair && mayBeIntact(s.Findings), "wrong_size or wrong_hash on a day whose file of manifest/ has changed: perhaps the audio is intact, and only its line was changed. "+
-		"If you have a copy of the file, restore it, and run verify again")
+	add(!s.Repair && mayBeIntact(s.Findings), "wrong_size or wrong_hash on a day whose file of manifest/ has changed: perhaps the audio is intact, and only its line was changed")
 	switch {
 	case len(s.SealedDays) > 0 && !s.Repair: // one way only: after a repair, an archive would ask the vendor for audio that is stored
 		add(true, "sealed days are damaged ("+dayList(s.SealedDays)+"): do not run verify --repair yet. Restore the changed or missing files of manifest/ and calls/ from a copy, and run verify again; "+
@@ -256,7 +255,7 @@ func nextAfterVerify(s verify.Summary) string {
 		add(true, "sealed days were damaged ("+dayList(s.SealedDays)+"): verify --repair cannot bring back what was sealed. Before any archive, restore the changed or missing files from a copy, and run verify --repair again; "+
 			"without a copy, run audit --seals: it says what to do")
 	case len(lost) > 0:
-		add(true, "missing files of manifest/ or calls/: restore them from a copy, and run verify again")
+		add(true, "changed or missing files of manifest/ or calls/: restore them from a copy, and run verify again")
 		next = append(next, withoutCopy(lost, "at the end, without a copy: run archive --relist over these days, and then verify again")...)
 	default:
 		const repair, archive = "run verify --repair, then archive over these days", "run archive over these days"
@@ -288,12 +287,23 @@ func mayBeIntact(findings []verify.Finding) bool {
 	})
 }
 
-// lostFiles returns the missing files of manifest/ and calls/.
+// lostFiles returns the missing files of manifest/ and calls/, and the changed files of manifest/ in which every line can be
+// read: a repair cannot tell the changed line from the others.
 func lostFiles(findings []verify.Finding) (files []string) {
+	unreadable := map[string]bool{} // files
+	for _, f := range findings {
+		if f.Kind == verify.BadLine || f.Kind == verify.TornLine {
+			unreadable[f.File] = true
+		}
+	}
 	for _, f := range findings {
 		switch f.Kind {
 		case verify.LostSegments:
 			files = append(files, f.File)
+		case verify.ChangedSegment:
+			if strings.HasPrefix(f.File, "manifest/") && !unreadable[f.File] {
+				files = append(files, f.File)
+			}
 		case verify.NoManifest:
 			files = append(files, "manifest/"+f.Day)
 		}

@@ -73,7 +73,20 @@ func (r *Report) beforeFirst() string {
 // UnarchivedCounts returns the counts of the recordings that are not archived, without zeros.
 func (t *Total) UnarchivedCounts() []Named {
 	return nonZero(Named{t.Waiting, "waiting"}, Named{t.ByOutcome[manifest.Lost], "lost"}, Named{t.GivenUp, "given up"},
-		Named{t.ByOutcome[manifest.Erased], "erased"}, Named{t.ByOutcome[manifest.Expired], "expired"})
+		Named{t.ByOutcome[manifest.Erased], "erased"}, Named{t.ByOutcome[manifest.Expired], "expired"},
+		Named{t.unknown(), "with an outcome that this version does not know"})
+}
+
+// unknown counts the recordings with an outcome of a later version, or of a damaged line.
+func (t *Total) unknown() (n int) {
+	for outcome, count := range t.ByOutcome {
+		switch outcome {
+		case manifest.Archived, manifest.Pending, manifest.Failed, manifest.Rejected, manifest.Lost, manifest.Damaged, manifest.Erased, manifest.Expired:
+		default:
+			n += count
+		}
+	}
+	return n
 }
 
 // More counts the open days that may have recordings without any line, and says what to do. If it is not
