@@ -170,7 +170,9 @@ func (r *eraseResult) writeExpired(b *strings.Builder) {
 		}
 	}
 	b.WriteString("\n")
-	row("audio", x.Audio, " objects removed")
+	if x.Audio > 0 {
+		fmt.Fprintf(b, "audio        %s removed\n", plural(x.Audio, "object"))
+	}
 	row("quarantine", x.Quarantine, " removed")
 	row("no row", x.NoRow, " kept, because no row names their campaign")
 	row("held", x.Held, " kept, because a case holds them")
