@@ -482,3 +482,12 @@ func TestSettled(t *testing.T) {
 		}
 	}
 }
+
+func TestUnknownOutcomesAreCounted(t *testing.T) {
+	t.Parallel()
+	total := Total{Counts: Counts{ByOutcome: map[manifest.Outcome]int{manifest.Archived: 36, manifest.Erased: 1, "mislaid": 2}}}
+	want := []Named{{1, "erased"}, {2, "with an outcome that this version does not know"}}
+	if got := total.UnarchivedCounts(); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
