@@ -17,6 +17,11 @@ const (
 	Expired  Outcome = "expired"  // removed at the end of its retention
 )
 
+// Outcomes returns the outcomes that this version knows.
+func Outcomes() []Outcome {
+	return []Outcome{Archived, Pending, Failed, Rejected, Lost, Damaged, Erased, Expired}
+}
+
 // CauseNotFound is the cause of a line for a "not found" answer. The ledger counts such lines, see State;
 // all other causes are up to the caller.
 const CauseNotFound = "not_found"

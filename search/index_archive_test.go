@@ -158,7 +158,7 @@ func (m *made) day(day string, i, n int) (calls []manifest.Call, recordings []ma
 }
 
 func (m *made) recording(id, call string) manifest.Recording {
-	outcomes := append(KnownOutcomes(), manifest.Archived, manifest.Archived, manifest.Archived, "novel")
+	outcomes := append(manifest.Outcomes(), manifest.Archived, manifest.Archived, manifest.Archived, "novel")
 	r := manifest.Recording{RecordingID: id, CallID: call, Outcome: pick(m, outcomes), Reason: "it was so", Final: m.rand.IntN(2) == 0}
 	if r.Outcome == manifest.Archived || r.Outcome == manifest.Damaged || r.Outcome == manifest.Expired {
 		r.Key, r.Size, r.SHA256 = "audio/"+id+".mp3", int64(m.rand.IntN(1e6)), long("5e", 32)

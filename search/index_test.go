@@ -156,7 +156,7 @@ func (m *made) addTerm(q *Query, like *Call) {
 		func() { q.Comment = anyWord(like.Comment) },
 		func() { q.MinLength = m.rand.IntN(200) },
 		func() { q.MaxLength = m.rand.IntN(200) },
-		func() { q.Outcomes = []manifest.Outcome{pick(m, KnownOutcomes()), "novel"} },
+		func() { q.Outcomes = []manifest.Outcome{pick(m, manifest.Outcomes()), "novel"} },
 		func() { q.WithRecording = true },
 		func() { q.Listed = []string{like.ID, recording, "ABC"} },
 		func() {

@@ -5,8 +5,6 @@ package search
 import (
 	"slices"
 	"strings"
-
-	"convoso-archiver/manifest"
 )
 
 // Matches reports whether a call fulfils every term of the query, except Limit, Sample and After. It also checks
@@ -124,11 +122,4 @@ func containWords(wanted, words []string) bool {
 		}
 	}
 	return len(wanted) > 0
-}
-
-// KnownOutcomes are the outcomes allowed in a query.
-func KnownOutcomes() []manifest.Outcome {
-	return []manifest.Outcome{
-		manifest.Archived, manifest.Pending, manifest.Failed, manifest.Rejected, manifest.Lost, manifest.Damaged, manifest.Erased, manifest.Expired,
-	}
 }

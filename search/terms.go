@@ -230,8 +230,8 @@ func setNumber(q *Query, values []string) *TermError {
 func setOutcomes(q *Query, values []string) *TermError {
 	for _, value := range values {
 		outcome := manifest.Outcome(strings.ToLower(value))
-		if !slices.Contains(KnownOutcomes(), outcome) {
-			try := fmt.Sprintf("give one of %v", KnownOutcomes())
+		if !slices.Contains(manifest.Outcomes(), outcome) {
+			try := fmt.Sprintf("give one of %v", manifest.Outcomes())
 			if outcome == "missing" || outcome == "waiting" {
 				try = "report --missing lists all recordings without audio; for their calls give lost,pending,failed,rejected,damaged"
 			}

@@ -66,7 +66,7 @@ func termSettings() []setting {
 func suggestedValues(term string) (values []string) {
 	switch term {
 	case "outcome":
-		for _, outcome := range search.KnownOutcomes() {
+		for _, outcome := range manifest.Outcomes() {
 			values = append(values, string(outcome))
 		}
 	case "sort":

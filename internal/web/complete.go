@@ -15,7 +15,6 @@ import (
 	"convoso-archiver/fetcher"
 	"convoso-archiver/manifest"
 	"convoso-archiver/manifest/report"
-	"convoso-archiver/search"
 )
 
 const (
@@ -343,7 +342,7 @@ func (p *completePage) view(d *report.Day) *dayView {
 		v.Reasons = []string{"Its listing is proved complete, and each of its recordings has a final outcome."}
 	}
 	v.Counts = append(v.Counts, counted(d.Calls)+" calls", counted(d.Recordings)+" recordings")
-	for _, o := range search.KnownOutcomes() {
+	for _, o := range manifest.Outcomes() {
 		if n := d.ByOutcome[o]; n > 0 {
 			v.Counts = append(v.Counts, counted(n)+" "+string(o))
 		}

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 
+	"convoso-archiver/manifest"
 	"convoso-archiver/search"
 )
 
@@ -48,7 +49,7 @@ func newForm(values url.Values, wrong []*search.TermError) form {
 		f := field{Name: t.Name, Label: label(t.Name), Help: t.Usage, Empty: "Any"}
 		switch t.Name {
 		case "outcome":
-			for _, o := range search.KnownOutcomes() {
+			for _, o := range manifest.Outcomes() {
 				f.Choices = append(f.Choices, choice{Value: string(o), Label: sentenceWord(string(o))})
 			}
 		case "sort":

@@ -80,9 +80,7 @@ func (t *Total) UnarchivedCounts() []Named {
 // unknown counts the recordings with an outcome of a later version, or of a damaged line.
 func (t *Total) unknown() (n int) {
 	for outcome, count := range t.ByOutcome {
-		switch outcome {
-		case manifest.Archived, manifest.Pending, manifest.Failed, manifest.Rejected, manifest.Lost, manifest.Damaged, manifest.Erased, manifest.Expired:
-		default:
+		if !slices.Contains(manifest.Outcomes(), outcome) {
 			n += count
 		}
 	}
