@@ -150,7 +150,7 @@ func isID(identity, id string) bool {
 
 // isOtherID reports whether an identity is the id of another recording.
 func isOtherID(identity, id string) bool {
-	return id != "" && !isID(identity, id) && !strings.HasPrefix(identity, "call-") // which has no id
+	return id != "" && !isID(identity, id) && !fetcher.LacksID(identity)
 }
 
 // name makes the identity of a recording that was never noted: its id or, if another one has it,

@@ -48,11 +48,17 @@ func (r *Recording) MayBe(identity, source string) bool {
 	switch {
 	case file != "" && r.FileHash != "" && file != r.FileHash:
 		return false
-	case r.ID != "" && !strings.HasPrefix(identity, "call-"):
+	case r.ID != "" && !LacksID(identity):
 		return identity == r.ID || strings.HasPrefix(identity, r.ID+"#")
 	}
-	return file == r.FileHash && (file != "" || r.ID == "" && strings.HasPrefix(identity, "call-"+r.CallID+"-"))
+	return file == r.FileHash && (file != "" || r.ID == "" && strings.HasPrefix(identity, noID+r.CallID+"-"))
 }
+
+// noID begins the identity of a recording without id.
+const noID = "call-"
+
+// LacksID reports whether an identity is that of a recording without id.
+func LacksID(identity string) bool { return strings.HasPrefix(identity, noID) }
 
 // AccountID returns the account that the recording belongs to, according to its link, or "". The
 // form (URL-encoded JSON in base64 as the last part of the path) is known only from public
@@ -162,7 +168,7 @@ func identify(recordings []Recording) {
 		}
 		switch {
 		case r.ID == "":
-			r.Identity = "call-" + r.CallID + "-" + shortHash(r.Filename, linkPath(r.Link))
+			r.Identity = noID + r.CallID + "-" + shortHash(r.Filename, linkPath(r.Link))
 		case shared[r.ID]:
 			r.Identity = r.ID + "#" + shortHash(r.Filename)
 		default:
