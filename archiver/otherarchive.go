@@ -60,11 +60,7 @@ func (e *OtherArchiveError) Is(target error) bool { return target == ErrOtherArc
 // checkArchive fails if the archive belongs to another account, API or zone, and binds a new
 // archive.
 func (r *run) checkArchive() error {
-	var archive manifest.Archive
-	err := r.patiently(func() (err error) {
-		archive, err = r.ledger.Archive(r.soft)
-		return err
-	})
+	archive, err := r.readArchive(r.soft)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && r.config.DryRun:
 		return nil
@@ -102,11 +98,7 @@ func (r *run) takeOver(archive manifest.Archive) (manifest.Archive, error) {
 	if r.config.DryRun {
 		return archive, nil
 	}
-	err = r.patiently(func() error { return r.ledger.SaveArchive(r.soft, archive) })
-	if isContested(err) { // another run was first
-		archive, err = r.storedArchive(r.soft)
-	}
-	if err != nil {
+	if archive, err = r.replaceArchive(archive); err != nil {
 		return archive, fmt.Errorf("note what the archive belongs to: %w", err)
 	}
 	return archive, nil
@@ -123,10 +115,7 @@ func (r *run) updateArchive(archive manifest.Archive) error {
 	if honours != nil {
 		archive.ConditionalWrites = honours
 	}
-	err := r.patiently(func() error { return r.ledger.SaveArchive(r.soft, archive) })
-	if isContested(err) { // another run noted it first
-		archive, err = r.storedArchive(r.soft)
-	}
+	archive, err := r.replaceArchive(archive)
 	if err != nil {
 		return fmt.Errorf("save the archive's format: %w", err)
 	}
@@ -153,21 +142,27 @@ func (r *run) newArchive() (manifest.Archive, error) {
 	return archive, nil
 }
 
-// isContested reports whether another run saved archive.json at the same time: this run did not replace that one, or did not
-// see its own.
+// replaceArchive saves archive.json, and returns the one that another run has saved at the same time, if any.
+func (r *run) replaceArchive(archive manifest.Archive) (manifest.Archive, error) {
+	err := r.patiently(func() error { return r.ledger.SaveArchive(r.soft, archive) })
+	if isContested(err) {
+		return r.storedArchive(r.soft)
+	}
+	return archive, err
+}
+
+// isContested reports whether another run saved archive.json at the same time. This run then could not replace it, or did
+// not find its own.
 func isContested(err error) bool {
 	return errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist)
 }
 
-// storedArchive reads the archive.json that exists, as the store has said. It tries a few times: versitygw does not
+// storedArchive reads an archive.json of which the store has said that it exists. It tries a few times: versitygw does not
 // return a file while another run replaces it.
-func (r *run) storedArchive(ctx context.Context) (archive manifest.Archive, err error) {
+func (r *run) storedArchive(ctx context.Context) (manifest.Archive, error) {
 	const attempts = 4
 	for attempt := 1; ; attempt++ {
-		err := r.patiently(func() (err error) {
-			archive, err = r.ledger.Archive(ctx)
-			return err
-		})
+		archive, err := r.readArchive(ctx)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return archive, err
 		}
@@ -180,4 +175,13 @@ func (r *run) storedArchive(ctx context.Context) (archive manifest.Archive, err 
 			return archive, context.Cause(ctx)
 		}
 	}
+}
+
+// readArchive reads archive.json.
+func (r *run) readArchive(ctx context.Context) (archive manifest.Archive, err error) {
+	err = r.patiently(func() (err error) {
+		archive, err = r.ledger.Archive(ctx)
+		return err
+	})
+	return archive, err
 }
