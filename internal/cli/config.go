@@ -206,7 +206,7 @@ func readConfig(ctx context.Context, path string, settings []setting) (values, e
 
 // misreading is like misuse, for a file without any readable setting.
 func misreading(try, format string, args ...any) error {
-	return &usageError{what: fmt.Sprintf(format, args...), try: try, first: true}
+	return &usageError{what: fmt.Sprintf(format, args...), try: try, alone: true}
 }
 
 // readKey adds one key of the file.

@@ -127,7 +127,7 @@ func (r *reader) defaultSpan() bool {
 
 // problemsOf returns all mistakes in the settings, or only that of a file without any readable setting.
 func problemsOf(read *reader, err error) []error {
-	if mistake, is := errors.AsType[*usageError](err); is && mistake.first {
+	if isAlone(err) {
 		return mistakesIn(err)
 	}
 	for _, p := range read.problems {

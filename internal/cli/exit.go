@@ -78,7 +78,13 @@ var errMaxDuration = errors.New("stopped by --max-duration")
 // usageError is a mistake in flags, variables or the configuration file.
 type usageError struct {
 	what, try string
-	first     bool // others may result from it: a setting that seems missing is in a file that cannot be read
+	alone     bool // reported alone, because others may result from it: a file that cannot be read may have the missing setting
+}
+
+// isAlone reports whether a mistake is reported alone.
+func isAlone(err error) bool {
+	mistake, is := errors.AsType[*usageError](err)
+	return is && mistake.alone
 }
 
 func (e *usageError) Error() string {

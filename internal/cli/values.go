@@ -28,8 +28,7 @@ type reader struct {
 // newReader returns a reader of gathered values, with an optional error. If the flags or the file could not be parsed,
 // only that is reported.
 func newReader(settings []setting, merged values, in input, err error) *reader {
-	mistake, is := errors.AsType[*usageError](err)
-	return &reader{settings: settings, values: merged, err: cmp.Or(in.err, err), unparsed: in.err != nil || is && mistake.first}
+	return &reader{settings: settings, values: merged, err: cmp.Or(in.err, err), unparsed: in.err != nil || isAlone(err)}
 }
 
 // problem is one mistake in the settings.
