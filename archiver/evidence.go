@@ -70,7 +70,8 @@ func (e *evidence) delivered(host string) {
 	h.good, h.bad, h.silent, h.refusing = e.moment, 0, time.Time{}, time.Time{}
 }
 
-// archived notes the age of audio of a host that is in the archive now.
+// archived notes the age of audio that this run archived from a host. An age of less than 1 counts as 1, because 0 means
+// none.
 func (e *evidence) archived(host string, age time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

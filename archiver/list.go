@@ -142,8 +142,8 @@ func (r *run) workCall(d *day, call *fetcher.Call) error {
 	if len(call.Recordings) == 0 || d.isBroken() {
 		return nil
 	}
-	// The audio of a call in progress is not complete. On a settled day, a row in progress is out of date: by the API's
-	// clock too, which may have been unknown when the day was opened.
+	// The audio of a call in progress is not complete. On a day that has settled by both clocks, the row is out of date.
+	// When the day was opened, the API's clock may have been unknown.
 	if call.InProgress() {
 		d.settled = d.settled && r.config.settled(r.clock.now(), d.date)
 		if !d.settled {

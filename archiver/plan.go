@@ -119,11 +119,12 @@ func (r *run) planDays() ([]plannedDay, error) {
 	return days, nil
 }
 
-// maxAhead is how many of the latest known days are looked at.
+// maxAhead is the maximum number of known days that lookAhead checks.
 const maxAhead = 10
 
-// lookAhead warns if a day is closed that has not begun by the machine's clock. Then the clock is behind, and the span
-// of --last lacks the latest days; if all its days are closed, no answer of the API shows this.
+// lookAhead warns if a closed day is in the future by the machine's clock. Then the clock is behind, and the span of
+// --last lacks the latest days. If all days of the span are closed, the run asks the API nothing, and cannot see this by
+// its answers.
 func (r *run) lookAhead() {
 	today := fetcher.DateOf(fetcher.Wall(time.Now(), r.config.Zone))
 	for _, date := range slices.Backward(r.known[max(0, len(r.known)-maxAhead):]) {
@@ -132,7 +133,7 @@ func (r *run) lookAhead() {
 		}
 		if status, err := r.look(date); err == nil && len(status.Lines) > 0 {
 			r.sum.count(func(s *Summary) { s.ClockBehind = true })
-			r.sum.warn(r.log, fmt.Sprintf("the machine's clock is behind: %s is closed and has not begun by it: check the clock", date))
+			r.sum.warn(r.log, fmt.Sprintf("the machine's clock is behind: %s is closed, but by this clock it is in the future: check the clock", date))
 			return
 		}
 	}

@@ -60,7 +60,7 @@ type Summary struct {
 	// ClocksApart says that the machine's clock and the API's were so far apart that no day
 	// was closed.
 	ClocksApart bool `json:"clocks_apart,omitempty"`
-	// ClockBehind says that a day is closed that has not begun by the machine's clock, so the run may not know of the
+	// ClockBehind says that a closed day is in the future by the machine's clock, so the run may not have asked for the
 	// latest days.
 	ClockBehind bool     `json:"clock_behind,omitempty"`
 	Warnings    []string `json:"warnings"`

@@ -31,7 +31,8 @@ type Listing struct {
 type ListingResult struct {
 	Windows []WindowResult
 	Doubts  []Doubt // why it does not prove the day complete, empty if it does
-	// Age is the greatest age of an answer in caches: the listing shows the day as it was then.
+	// Age is the maximum time that a cache had kept an answer, 0 without caches. The listing may show the day as it was
+	// that long before.
 	Age time.Duration
 }
 

@@ -21,7 +21,7 @@ type page struct {
 	rows       int           // rows received, readable or not
 	unreadable int           // rows that are not JSON objects
 	total      int           // total_found; -1 if missing or invalid
-	age        time.Duration // in caches
+	age        time.Duration // how long caches have kept the answer
 }
 
 // maxRows is more than any valid answer has: the API sends at most the requested [MaxPageSize].
